@@ -1,0 +1,1 @@
+//! Load scenarios and measurement for Switchboard and its peers.

@@ -1,0 +1,1 @@
+//! The shared words of Switchboard: ids, names, events, audiences.

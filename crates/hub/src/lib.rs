@@ -1,0 +1,1 @@
+//! Who is here and who hears what, on one Switchboard node.

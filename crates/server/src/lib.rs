@@ -1,0 +1,1 @@
+//! The Switchboard server as a product: configuration, demo, health, metrics.

@@ -1,0 +1,1 @@
+//! What Switchboard's tests share: a server, a wire-level peer, contracts.
