@@ -1,1 +1,18 @@
 //! The shared words of Switchboard: ids, names, events, audiences.
+//!
+//! Plain data that every other crate speaks in. Nothing here waits, locks for long or knows a
+//! socket, so the codecs and the hub that build on it run anywhere, `wasm32` included.
+
+mod event;
+mod id;
+mod name;
+mod parcel;
+mod payload;
+mod target;
+
+pub use event::{DeliveryClass, Dialect, Event};
+pub use id::SocketId;
+pub use name::{NAME_BYTES_MAX, Name, NameError, ProjectId, UserId};
+pub use parcel::Parcel;
+pub use payload::{Payload, PayloadError};
+pub use target::{Audience, AudienceError, IntoAudience, Target};

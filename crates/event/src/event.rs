@@ -1,0 +1,44 @@
+//! What a client sends or receives: a name, data, and who sent it.
+
+use crate::{Name, Payload, SocketId};
+
+/// The wire protocols a connection can speak. A dialect translates frames to events and back; it
+/// decides nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Dialect {
+    /// emit.gg: `{"event":…,"data":…}`.
+    Emit,
+}
+
+impl Dialect {
+    /// How many dialects there are; a [`Parcel`](crate::Parcel) keeps a frame for each.
+    pub const COUNT: usize = 1;
+
+    /// A number below [`COUNT`](Self::COUNT), one for each dialect.
+    pub fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// A named message with its data.
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// What happened, such as `message`; matched exactly.
+    pub name: Name,
+    /// The data as JSON.
+    pub data: Payload,
+    /// The socket it came from; none when the app sent it.
+    pub sender: Option<SocketId>,
+}
+
+/// What may happen to a message on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum DeliveryClass {
+    /// At most once, in order per sender and receiver. A receiver whose outbox is full is closed
+    /// with 1013, so that it knows something was lost.
+    #[default]
+    Live,
+    /// Dropped and counted when a receiver's outbox is full; the receiver stays.
+    Volatile,
+}

@@ -1,0 +1,97 @@
+//! The data of an event: JSON, kept as the bytes it came in.
+
+use std::fmt;
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+/// One complete JSON value as UTF-8 bytes, shared and never parsed to be forwarded.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Payload(Bytes);
+
+/// A value could not become JSON, or JSON could not become the value asked for.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct PayloadError(#[from] serde_json::Error);
+
+impl Payload {
+    /// The empty object, which stands for "no data".
+    pub const EMPTY: Payload = Payload(Bytes::from_static(b"{}"));
+
+    /// Serializes a value. Fails if JSON cannot hold it: a map with keys that are not text, or a
+    /// `Serialize` that fails.
+    pub fn of<T: Serialize + ?Sized>(value: &T) -> Result<Self, PayloadError> {
+        Ok(Payload(serde_json::to_vec(value)?.into()))
+    }
+
+    /// Takes bytes out of a buffer that serde_json has checked, without a copy.
+    ///
+    /// # Panics
+    /// If `raw` does not lie inside `buffer`.
+    pub fn slice_of(buffer: &Bytes, raw: &RawValue) -> Self {
+        Payload(buffer.slice_ref(raw.get().as_bytes()))
+    }
+
+    /// Checks that the text is one JSON value and takes it.
+    pub fn parse(text: &str) -> Result<Self, PayloadError> {
+        let raw: &RawValue = serde_json::from_str(text)?;
+        Ok(Payload(Bytes::copy_from_slice(raw.get().as_bytes())))
+    }
+
+    /// The JSON as bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Reads the JSON into a type.
+    pub fn to<T: DeserializeOwned>(&self) -> Result<T, PayloadError> {
+        Ok(serde_json::from_slice(&self.0)?)
+    }
+
+    /// Whether JavaScript takes it for false: `null`, `false`, `""`, or a number that is zero.
+    pub fn is_falsy(&self) -> bool {
+        match &*self.0 {
+            b"null" | b"false" | b"\"\"" => true,
+            [b'-' | b'0', ..] => self.to::<f64>().is_ok_and(|number| number == 0.0),
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&String::from_utf8_lossy(&self.0))
+    }
+}
+
+impl Serialize for Payload {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let raw: &RawValue = serde_json::from_slice(&self.0).map_err(serde::ser::Error::custom)?;
+        raw.serialize(serializer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn falsy_is_what_javascript_takes_for_false() {
+        for falsy in ["0", "-0", "0.0", "0e5", "-0.0E1", "null", "false", "\"\""] {
+            assert!(Payload::parse(falsy).unwrap().is_falsy(), "{falsy}");
+        }
+        for truthy in ["1", "0.1", "-1", "\"0\"", "[]", "{}", "true", "1e400", "-1e400"] {
+            assert!(!Payload::parse(truthy).unwrap().is_falsy(), "{truthy}");
+        }
+    }
+
+    #[test]
+    fn parse_takes_one_whole_value_and_nothing_else() {
+        assert_eq!(Payload::parse(" {\"a\": 1e400} ").unwrap().as_bytes(), b"{\"a\": 1e400}");
+        for bad in ["", "{", "1 2", "nul", "{\"a\":}", "\u{feff}1"] {
+            assert!(Payload::parse(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Who hears a message: one value for every send in every place.
+
+use std::fmt;
+
+use crate::{Name, NameError, SocketId, UserId};
+
+/// A set of sockets, by what they have in common.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Target {
+    /// Every socket of the project.
+    Everyone,
+    /// The one socket with this id.
+    Socket(SocketId),
+    /// All sockets of this user.
+    User(UserId),
+    /// The sockets in this room; the name starts with `#`.
+    Room(Name),
+    /// The sockets with this tag; the name starts with `*`.
+    Tag(Name),
+}
+
+impl Target {
+    /// The room of that name; `#` is put in front if it is missing.
+    pub fn room(name: &str) -> Result<Self, NameError> {
+        Name::with_sigil('#', name).map(Target::Room)
+    }
+
+    /// The tag of that name; `*` is put in front if it is missing.
+    pub fn tag(name: &str) -> Result<Self, NameError> {
+        Name::with_sigil('*', name).map(Target::Tag)
+    }
+
+    /// The user with that id.
+    pub fn user(id: &str) -> Result<Self, NameError> {
+        Name::new(id).map(Target::User)
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Target::Everyone => f.write_str("everyone"),
+            Target::Socket(id) => write!(f, "socket {id}"),
+            Target::User(id) => write!(f, "user {id}"),
+            Target::Room(name) | Target::Tag(name) => f.write_str(name),
+        }
+    }
+}
+
+/// Who hears a message: all in `to` who are not in `except`. A socket that matches twice gets one
+/// copy. With nothing in `to` it reaches nobody.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Audience {
+    /// Those who hear it.
+    pub to: Vec<Target>,
+    /// Those among them who do not.
+    pub except: Vec<Target>,
+}
+
+impl Audience {
+    /// Every socket of the project.
+    pub fn everyone() -> Self {
+        Target::Everyone.into()
+    }
+
+    /// Adds to those who hear it.
+    pub fn and(mut self, target: impl Into<Target>) -> Self {
+        self.to.push(target.into());
+        self
+    }
+
+    /// Takes away from those who hear it.
+    pub fn except(mut self, target: impl Into<Target>) -> Self {
+        self.except.push(target.into());
+        self
+    }
+}
+
+/// Why something cannot say who hears a message.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AudienceError {
+    /// The text has no sigil. It is refused, because a typo must not reach everybody.
+    #[error("`{0}` is neither a `#room` nor a `*tag`")]
+    NoSigil(String),
+    /// The name is too long or empty.
+    #[error(transparent)]
+    Name(#[from] NameError),
+}
+
+/// What can say who hears a message: `"#room"`, `"*tag"`, a [`Target`], a [`SocketId`], a list of
+/// these, or a whole [`Audience`].
+pub trait IntoAudience {
+    /// Fails on a text that is neither a room nor a tag.
+    fn into_audience(self) -> Result<Audience, AudienceError>;
+}
+
+impl From<Target> for Audience {
+    fn from(target: Target) -> Self {
+        Audience { to: vec![target], except: Vec::new() }
+    }
+}
+
+impl From<SocketId> for Target {
+    fn from(id: SocketId) -> Self {
+        Target::Socket(id)
+    }
+}
+
+impl IntoAudience for Audience {
+    fn into_audience(self) -> Result<Audience, AudienceError> {
+        Ok(self)
+    }
+}
+
+impl IntoAudience for Target {
+    fn into_audience(self) -> Result<Audience, AudienceError> {
+        Ok(self.into())
+    }
+}
+
+impl IntoAudience for SocketId {
+    fn into_audience(self) -> Result<Audience, AudienceError> {
+        Ok(Target::Socket(self).into())
+    }
+}
+
+impl IntoAudience for &str {
+    fn into_audience(self) -> Result<Audience, AudienceError> {
+        match self.chars().next() {
+            Some('#') => Ok(Target::room(self)?.into()),
+            Some('*') => Ok(Target::tag(self)?.into()),
+            _ => Err(AudienceError::NoSigil(self.chars().take(64).collect())),
+        }
+    }
+}
+
+impl IntoAudience for &String {
+    fn into_audience(self) -> Result<Audience, AudienceError> {
+        self.as_str().into_audience()
+    }
+}
+
+impl IntoAudience for String {
+    fn into_audience(self) -> Result<Audience, AudienceError> {
+        self.as_str().into_audience()
+    }
+}
+
+impl<T: IntoAudience> IntoAudience for Vec<T> {
+    fn into_audience(self) -> Result<Audience, AudienceError> {
+        join(self)
+    }
+}
+
+impl<T: IntoAudience, const N: usize> IntoAudience for [T; N] {
+    fn into_audience(self) -> Result<Audience, AudienceError> {
+        join(self)
+    }
+}
+
+fn join<T: IntoAudience>(parts: impl IntoIterator<Item = T>) -> Result<Audience, AudienceError> {
+    let mut whole = Audience::default();
+    for part in parts {
+        let Audience { to, except } = part.into_audience()?;
+        whole.to.extend(to);
+        whole.except.extend(except);
+    }
+    Ok(whole)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_without_a_sigil_reaches_nobody() {
+        for text in ["lobby", "", " #lobby", "@all"] {
+            assert!(matches!(text.into_audience(), Err(AudienceError::NoSigil(_))), "{text}");
+        }
+        assert_eq!("#".into_audience(), Err(AudienceError::Name(NameError::Empty)));
+    }
+
+    #[test]
+    fn a_list_adds_up() {
+        let audience = ["#a", "*b"].into_audience().unwrap();
+        assert_eq!(audience.to, vec![Target::room("a").unwrap(), Target::tag("b").unwrap()]);
+        assert!(audience.except.is_empty());
+    }
+}
