@@ -1,1 +1,23 @@
 //! Who is here and who hears what, on one Switchboard node.
+//!
+//! A [`Hub`] keeps a [`Session`] per socket and an index of who belongs to what: rooms, tags, users
+//! and the project's everyone are all the same kind of named set. A send walks the sets its
+//! [`Audience`](switchboard_event::Audience) names and puts one shared frame into each member's
+//! [`Outbox`]. There is no task, no clock and no socket here: bytes leave through a
+//! [`Transport`], and whoever made the hub flushes the outboxes it is handed.
+
+pub mod bus;
+pub mod outbox;
+pub mod store;
+
+mod group;
+mod hub;
+mod index;
+mod session;
+
+pub use bus::{Bus, LocalBus};
+pub use hub::{Delivered, Encode, Hub, HubConfig, Schedule, Scope, Tally};
+pub use index::{Index, Project};
+pub use outbox::{Flushed, Outbox, Transport};
+pub use session::{JoinError, Session};
+pub use store::{MemoryStore, Store};

@@ -1,0 +1,404 @@
+//! The hub: sockets come, join, hear and go.
+
+use std::any::Any;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use bytes::Bytes;
+use hashbrown::HashSet;
+use switchboard_event::{Audience, DeliveryClass, Dialect, Event, Parcel, ProjectId, SocketId, Target};
+
+use crate::bus::{Bus, BusFull, Inbox, Publication};
+use crate::group::{Change, Group};
+use crate::index::Index;
+use crate::outbox::{Appended, Transport};
+use crate::session::{JoinError, Session};
+use crate::store::Store;
+
+/// Turns an event into a complete WebSocket frame of a dialect.
+pub type Encode = fn(Dialect, &Event) -> Bytes;
+
+/// Has outboxes flushed, soon and each once.
+pub trait Schedule: Send + Sync + 'static {
+    /// One outbox has something to send.
+    fn schedule(&self, session: Arc<Session>);
+
+    /// Many have.
+    fn schedule_all(&self, sessions: Vec<Arc<Session>>);
+}
+
+/// What a hub is made of.
+pub struct HubConfig {
+    /// How events become frames.
+    pub encode: Encode,
+    /// Who flushes the outboxes.
+    pub schedule: Arc<dyn Schedule>,
+    /// The close frame for a socket whose outbox is full.
+    pub overflow_frame: Bytes,
+    /// Most bytes that wait for one socket.
+    pub outbox_bytes_max: usize,
+    /// Most rooms, tags and users that one socket is in.
+    pub memberships_max: usize,
+}
+
+/// How far a send goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Scope {
+    /// To sockets of all nodes.
+    #[default]
+    AllNodes,
+    /// To sockets of this node only.
+    ThisNode,
+}
+
+/// What a send did on this node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Delivered {
+    /// Sockets that have it in their outbox.
+    pub queued: usize,
+    /// Sockets that missed it: it was volatile and their outbox full.
+    pub dropped: usize,
+    /// Sockets that are being closed because their outbox was full.
+    pub overflowed: usize,
+}
+
+/// What has happened since the hub was made.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// Frames put into outboxes.
+    pub queued: AtomicU64,
+    /// Bytes put into outboxes.
+    pub queued_bytes: AtomicU64,
+    /// Volatile frames dropped at a full outbox.
+    pub dropped: AtomicU64,
+    /// Sockets closed because their outbox was full.
+    pub overflowed: AtomicU64,
+    /// Events other nodes did not get because the bus was full.
+    pub bus_full: AtomicU64,
+}
+
+/// Every socket of one node, and who hears what.
+pub struct Hub {
+    config: HubConfig,
+    index: Arc<Index>,
+    bus: Arc<dyn Bus>,
+    store: Arc<dyn Store>,
+    tally: Tally,
+}
+
+impl Hub {
+    /// A hub on an index that its store may share.
+    pub fn new(config: HubConfig, index: Arc<Index>, bus: Arc<dyn Bus>, store: Arc<dyn Store>) -> Arc<Self> {
+        let hub = Arc::new(Hub { config, index, bus, store, tally: Tally::default() });
+        let inbox: Weak<dyn Inbox> = Arc::downgrade(&(hub.clone() as Arc<dyn Inbox>));
+        hub.bus.start(inbox);
+        hub
+    }
+
+    /// What is here.
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// What all nodes know.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// What has happened so far.
+    pub fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// Makes a socket known; from now on it hears what everyone hears.
+    pub fn add(
+        &self,
+        id: SocketId,
+        project: &ProjectId,
+        dialect: Dialect,
+        transport: Arc<dyn Transport>,
+        peer: Box<dyn Any + Send + Sync>,
+    ) -> Arc<Session> {
+        let project = self.index.enter_project(project);
+        let session = Arc::new(Session::new(id, project, dialect, transport, peer));
+        session.membership().open = true;
+        self.index.insert(&session);
+        self.enter(&session, &Target::Everyone);
+        session
+    }
+
+    /// Forgets a socket: it leaves everything it was in. Does nothing the second time.
+    pub fn remove(&self, session: &Arc<Session>) {
+        let groups = {
+            let mut membership = session.membership();
+            if !std::mem::take(&mut membership.open) {
+                return;
+            }
+            std::mem::take(&mut membership.groups)
+        };
+        for group in &groups {
+            self.exit(session.id, group);
+        }
+        if let Some(everyone) = self.index.group(&session.project, &Target::Everyone) {
+            self.exit(session.id, &everyone);
+        }
+        self.index.remove(session.id);
+        session.outbox.detach();
+        self.index.leave_project(&session.project);
+    }
+
+    /// Brings a socket into a room, a tag or a user. False if it was in, so that callers announce
+    /// it once. [`Target::Everyone`] and sockets are no places to join: false.
+    pub fn join(&self, session: &Arc<Session>, target: &Target) -> Result<bool, JoinError> {
+        if matches!(target, Target::Everyone | Target::Socket(_)) {
+            return Ok(false);
+        }
+        let mut membership = session.membership();
+        if !membership.open {
+            return Err(JoinError::Gone);
+        }
+        if membership.groups.iter().any(|group| group.target == *target) {
+            return Ok(false);
+        }
+        let max = self.config.memberships_max;
+        if membership.groups.len() >= max {
+            return Err(JoinError::TooMany { max });
+        }
+        let group = self.enter(session, target);
+        membership.groups.push(group);
+        Ok(true)
+    }
+
+    /// Takes a socket out. False if it was not in.
+    pub fn leave(&self, session: &Arc<Session>, target: &Target) -> bool {
+        let mut membership = session.membership();
+        let Some(place) = membership.groups.iter().position(|group| group.target == *target) else {
+            return false;
+        };
+        let group = membership.groups.remove(place);
+        self.exit(session.id, &group);
+        true
+    }
+
+    /// Takes all sockets out of a target, such as a user who goes offline. Returns how many.
+    pub fn clear(&self, project: &ProjectId, target: &Target) -> usize {
+        let mut members = Vec::new();
+        self.visit(project, target, |session| members.push(session.clone()));
+        members.iter().filter(|session| self.leave(session, target)).count()
+    }
+
+    fn enter(&self, session: &Arc<Session>, target: &Target) -> Arc<Group> {
+        let project = &session.project;
+        loop {
+            let group = self.index.group_or_new(project, target);
+            let first = || self.bus.subscribe(&project.id, target);
+            match group.insert(session, first) {
+                // Whoever emptied it is about to take it out of the index; do so for them.
+                Change::Dead => self.index.forget(&group),
+                _ => {
+                    self.store.entered(&project.id, target, session.id);
+                    return group;
+                }
+            }
+        }
+    }
+
+    fn exit(&self, id: SocketId, group: &Arc<Group>) {
+        let project = &group.project.id;
+        match group.remove(id, || self.bus.unsubscribe(project, &group.target)) {
+            Change::None | Change::Dead => return,
+            Change::Done => {}
+            Change::Emptied => self.index.forget(group),
+        }
+        self.store.left(project, &group.target, id);
+    }
+
+    /// Sends to the sockets of this node and, unless the scope forbids it, of all others. The
+    /// count is of this node; [`BusFull`] says that others did not get it, this node did.
+    pub fn send(
+        &self,
+        project: &ProjectId,
+        audience: &Audience,
+        parcel: &Parcel,
+        scope: Scope,
+    ) -> Result<Delivered, BusFull> {
+        let delivered = self.deliver(project, audience, parcel);
+        if scope == Scope::AllNodes && !self.is_all_here(audience) {
+            let publication = Publication {
+                project: project.clone(),
+                audience: audience.clone(),
+                event: parcel.event.clone(),
+                class: parcel.class,
+            };
+            self.bus.publish(&publication).inspect_err(|_| {
+                self.tally.bus_full.fetch_add(1, Ordering::Relaxed);
+            })?;
+        }
+        Ok(delivered)
+    }
+
+    /// Whether no other node can have a socket of the audience.
+    fn is_all_here(&self, audience: &Audience) -> bool {
+        audience.to.iter().all(|target| match target {
+            Target::Socket(id) => self.index.session(*id).is_some(),
+            _ => false,
+        })
+    }
+
+    /// Sends to the sockets of this node.
+    pub fn deliver(&self, project: &ProjectId, audience: &Audience, parcel: &Parcel) -> Delivered {
+        let excluded = self.excluded(project, audience);
+        let mut fan_out =
+            FanOut { hub: self, parcel, delivered: Delivered::default(), bytes: 0, dirty: Vec::new() };
+        if let [target] = &*audience.to {
+            self.visit(project, target, |session| {
+                if !excluded.contains(session.id) {
+                    fan_out.to(session);
+                }
+            });
+        } else {
+            let mut seen = HashSet::new();
+            for target in &audience.to {
+                self.visit(project, target, |session| {
+                    if !excluded.contains(session.id) && seen.insert(session.id) {
+                        fan_out.to(session);
+                    }
+                });
+            }
+        }
+        fan_out.finish()
+    }
+
+    /// Sends one frame to one socket, whatever its dialect.
+    pub fn deliver_frame(&self, session: &Arc<Session>, frame: &Bytes, class: DeliveryClass) -> bool {
+        let mut delivered = Delivered::default();
+        let appended = self.append(session, frame, class, &mut delivered);
+        if appended {
+            self.config.schedule.schedule(session.clone());
+        }
+        self.count(&delivered, frame.len());
+        delivered.queued == 1
+    }
+
+    /// Closes a socket behind everything that is queued for it.
+    pub fn close(&self, session: &Arc<Session>, close_frame: Bytes) {
+        if session.outbox.close(close_frame) {
+            self.config.schedule.schedule(session.clone());
+        }
+    }
+
+    /// Appends and says whether the session has to be flushed.
+    fn append(
+        &self,
+        session: &Arc<Session>,
+        frame: &Bytes,
+        class: DeliveryClass,
+        delivered: &mut Delivered,
+    ) -> bool {
+        let HubConfig { outbox_bytes_max, overflow_frame, .. } = &self.config;
+        match session.outbox.append(frame, class, *outbox_bytes_max, overflow_frame) {
+            Appended::Queued(flush) => {
+                delivered.queued += 1;
+                return flush;
+            }
+            Appended::Dropped => delivered.dropped += 1,
+            Appended::Overflowed => {
+                delivered.overflowed += 1;
+                return true;
+            }
+            Appended::Closed => {}
+        }
+        false
+    }
+
+    fn count(&self, delivered: &Delivered, frame_bytes: usize) {
+        let add = |counter: &AtomicU64, by: usize| {
+            if by > 0 {
+                counter.fetch_add(by as u64, Ordering::Relaxed);
+            }
+        };
+        add(&self.tally.queued, delivered.queued);
+        add(&self.tally.queued_bytes, delivered.queued * frame_bytes);
+        add(&self.tally.dropped, delivered.dropped);
+        add(&self.tally.overflowed, delivered.overflowed);
+    }
+
+    /// Calls `visit` for each socket of a target on this node, under the target's lock.
+    fn visit(&self, project: &ProjectId, target: &Target, mut visit: impl FnMut(&Arc<Session>)) {
+        if let Target::Socket(id) = target {
+            let session = self.index.session(*id).filter(|session| session.project.id == *project);
+            session.iter().for_each(visit);
+        } else if let Some(project) = self.index.project(project)
+            && let Some(group) = self.index.group(&project, target)
+        {
+            group.for_each(&mut visit);
+        }
+    }
+
+    fn excluded(&self, project: &ProjectId, audience: &Audience) -> Excluded {
+        match &*audience.except {
+            [] => Excluded::Nobody,
+            [Target::Socket(id)] => Excluded::One(*id),
+            many => {
+                let mut ids = HashSet::new();
+                for target in many {
+                    self.visit(project, target, |session| {
+                        ids.insert(session.id);
+                    });
+                }
+                Excluded::Many(ids)
+            }
+        }
+    }
+}
+
+impl Inbox for Hub {
+    fn receive(&self, publication: Publication) {
+        let Publication { project, audience, event, class } = publication;
+        self.deliver(&project, &audience, &Parcel::new(event, class));
+    }
+}
+
+enum Excluded {
+    Nobody,
+    One(SocketId),
+    Many(HashSet<SocketId>),
+}
+
+impl Excluded {
+    fn contains(&self, id: SocketId) -> bool {
+        match self {
+            Excluded::Nobody => false,
+            Excluded::One(one) => *one == id,
+            Excluded::Many(ids) => ids.contains(&id),
+        }
+    }
+}
+
+/// One parcel on its way into many outboxes.
+struct FanOut<'a> {
+    hub: &'a Hub,
+    parcel: &'a Parcel,
+    delivered: Delivered,
+    bytes: usize,
+    dirty: Vec<Arc<Session>>,
+}
+
+impl FanOut<'_> {
+    fn to(&mut self, session: &Arc<Session>) {
+        let dialect = session.dialect;
+        let frame = self.parcel.frame(dialect, |event| (self.hub.config.encode)(dialect, event));
+        self.bytes = frame.len();
+        if self.hub.append(session, frame, self.parcel.class, &mut self.delivered) {
+            self.dirty.push(session.clone());
+        }
+    }
+
+    fn finish(self) -> Delivered {
+        if !self.dirty.is_empty() {
+            self.hub.config.schedule.schedule_all(self.dirty);
+        }
+        self.hub.count(&self.delivered, self.bytes);
+        self.delivered
+    }
+}

@@ -1,0 +1,197 @@
+//! Where sessions and groups are found: by id, and by project and name, in 64 stripes.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
+
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
+use switchboard_event::{ProjectId, SocketId, Target};
+
+use crate::Session;
+use crate::group::Group;
+
+const STRIPES: usize = 64;
+
+/// What a node knows of a project while it has a socket.
+pub struct Project {
+    /// Its name.
+    pub id: ProjectId,
+    /// Keeps equal names of different projects apart without comparing the projects' names.
+    serial: u64,
+    sockets: AtomicUsize,
+    users: AtomicUsize,
+}
+
+impl Project {
+    /// Sockets on this node.
+    pub fn sockets(&self) -> usize {
+        self.sockets.load(Ordering::Relaxed)
+    }
+
+    /// Users with a socket on this node.
+    pub fn users(&self) -> usize {
+        self.users.load(Ordering::Relaxed)
+    }
+}
+
+/// All sessions, groups and projects of one node.
+pub struct Index {
+    sessions: [Mutex<HashMap<SocketId, Arc<Session>, DefaultHashBuilder>>; STRIPES],
+    groups: [Mutex<HashTable<Arc<Group>>>; STRIPES],
+    projects: RwLock<HashMap<ProjectId, Arc<Project>, DefaultHashBuilder>>,
+    next_serial: AtomicU64,
+    /// Names come from outside, so their hashes must not be guessable.
+    hasher: RandomState,
+}
+
+impl Default for Index {
+    fn default() -> Self {
+        Index {
+            sessions: std::array::from_fn(|_| Mutex::default()),
+            groups: std::array::from_fn(|_| Mutex::default()),
+            projects: RwLock::default(),
+            next_serial: AtomicU64::new(0),
+            hasher: RandomState::new(),
+        }
+    }
+}
+
+impl Index {
+    fn sessions(&self, id: SocketId) -> MutexGuard<'_, HashMap<SocketId, Arc<Session>, DefaultHashBuilder>> {
+        let stripe = id.spread() as usize % STRIPES;
+        self.sessions[stripe].lock().expect("no code that holds a stripe panics")
+    }
+
+    fn hash(&self, project: &Project, target: &Target) -> u64 {
+        self.hasher.hash_one((project.serial, target))
+    }
+
+    fn groups(&self, hash: u64) -> MutexGuard<'_, HashTable<Arc<Group>>> {
+        // The table uses the low bits itself.
+        let stripe = (hash >> 48) as usize % STRIPES;
+        self.groups[stripe].lock().expect("no code that holds a stripe panics")
+    }
+
+    /// The session with that id, in whatever project.
+    pub fn session(&self, id: SocketId) -> Option<Arc<Session>> {
+        self.sessions(id).get(&id).cloned()
+    }
+
+    /// The project, if it has a socket here.
+    pub fn project(&self, id: &ProjectId) -> Option<Arc<Project>> {
+        self.projects.read().expect("no code that holds the projects panics").get(id).cloned()
+    }
+
+    /// The project, for a session that is about to come. Every call is paid back by one
+    /// [`leave_project`](Self::leave_project).
+    pub(crate) fn enter_project(&self, id: &ProjectId) -> Arc<Project> {
+        let projects = self.projects.read().expect("no code that holds the projects panics");
+        if let Some(project) = projects.get(id) {
+            project.sockets.fetch_add(1, Ordering::Relaxed);
+            return project.clone();
+        }
+        drop(projects);
+        let mut projects = self.projects.write().expect("no code that holds the projects panics");
+        let project = projects.entry(id.clone()).or_insert_with(|| {
+            let serial = self.next_serial.fetch_add(1, Ordering::Relaxed);
+            Arc::new(Project { id: id.clone(), serial, sockets: 0.into(), users: 0.into() })
+        });
+        project.sockets.fetch_add(1, Ordering::Relaxed);
+        project.clone()
+    }
+
+    /// The last one out takes the project away.
+    pub(crate) fn leave_project(&self, project: &Project) {
+        if project.sockets.fetch_sub(1, Ordering::Relaxed) > 1 {
+            return;
+        }
+        let mut projects = self.projects.write().expect("no code that holds the projects panics");
+        if project.sockets() == 0 && projects.get(&project.id).is_some_and(|p| p.serial == project.serial) {
+            projects.remove(&project.id);
+        }
+    }
+
+    pub(crate) fn insert(&self, session: &Arc<Session>) {
+        self.sessions(session.id).insert(session.id, session.clone());
+    }
+
+    pub(crate) fn remove(&self, id: SocketId) -> Option<Arc<Session>> {
+        let mut stripe = self.sessions(id);
+        let session = stripe.remove(&id);
+        if stripe.capacity() > 4 * stripe.len().max(16) {
+            stripe.shrink_to_fit();
+        }
+        session
+    }
+
+    /// The set of sockets that a target names, if it has a member here. A socket is no set.
+    pub(crate) fn group(&self, project: &Project, target: &Target) -> Option<Arc<Group>> {
+        let hash = self.hash(project, target);
+        self.groups(hash).find(hash, |group| is(group, project, target)).cloned()
+    }
+
+    pub(crate) fn group_or_new(&self, project: &Arc<Project>, target: &Target) -> Arc<Group> {
+        let hash = self.hash(project, target);
+        self.groups(hash)
+            .entry(hash, |group| is(group, project, target), |group| self.hash(&group.project, &group.target))
+            .or_insert_with(|| {
+                project.count_user(target, 1);
+                Arc::new(Group::new(project.clone(), target.clone()))
+            })
+            .get()
+            .clone()
+    }
+
+    /// Takes out a dead group.
+    pub(crate) fn forget(&self, dead: &Arc<Group>) {
+        let hash = self.hash(&dead.project, &dead.target);
+        if let Ok(entry) = self.groups(hash).find_entry(hash, |group| Arc::ptr_eq(group, dead)) {
+            entry.remove();
+            dead.project.count_user(&dead.target, -1);
+        }
+    }
+
+    /// The targets of a project that `pick` takes something of. Walks every group of the node, a
+    /// stripe at a time.
+    pub(crate) fn collect<T>(&self, project: &Project, pick: impl Fn(&Target) -> Option<T>) -> Vec<T> {
+        let mut picked = Vec::new();
+        for stripe in &self.groups {
+            let stripe = stripe.lock().expect("no code that holds a stripe panics");
+            let ours = stripe.iter().filter(|group| group.project.serial == project.serial);
+            picked.extend(ours.filter_map(|group| pick(&group.target)));
+        }
+        picked
+    }
+
+    /// Every session of the node; a snapshot.
+    pub fn all_sessions(&self) -> Vec<Arc<Session>> {
+        let mut all = Vec::new();
+        for stripe in &self.sessions {
+            all.extend(stripe.lock().expect("no code that holds a stripe panics").values().cloned());
+        }
+        all
+    }
+
+    /// How many sessions there are on the node.
+    pub fn len(&self) -> usize {
+        let projects = self.projects.read().expect("no code that holds the projects panics");
+        projects.values().map(|project| project.sockets()).sum()
+    }
+
+    /// Whether the node has no session.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Project {
+    fn count_user(&self, target: &Target, by: isize) {
+        if let Target::User(_) = target {
+            self.users.fetch_add(by as usize, Ordering::Relaxed);
+        }
+    }
+}
+
+fn is(group: &Group, project: &Project, target: &Target) -> bool {
+    group.project.serial == project.serial && group.target == *target
+}

@@ -1,0 +1,395 @@
+//! What waits to be sent to one socket: shared frames, bounded in bytes.
+//!
+//! Many append, one at a time flushes. A flush takes the lock twice for a moment and sends in
+//! between, so nobody who appends ever waits for the kernel. Frames leave in the order they came.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use bytes::Bytes;
+use switchboard_event::DeliveryClass;
+
+/// Frames are copied together up to this many bytes for one send.
+const BATCH_BYTES: usize = 64 * 1024;
+
+/// Frames from this size on are sent on their own, without the copy.
+const COPY_BYTES_MAX: usize = 16 * 1024;
+
+/// The way out to one peer.
+pub trait Transport: Send + Sync + 'static {
+    /// Sends what the peer takes now and says how much that was. `WouldBlock` when it takes
+    /// nothing: the owner then waits until it does and calls [`Outbox::unblock`].
+    fn send(&self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Wakes the task that owns the connection: it has to wait for the peer, or to close.
+    fn wake_owner(&self);
+}
+
+/// The queue of one socket.
+pub struct Outbox {
+    state: Mutex<State>,
+}
+
+struct State {
+    transport: Option<Arc<dyn Transport>>,
+    /// The oldest frame stands inline: most outboxes never hold a second one.
+    first: Option<Bytes>,
+    #[expect(clippy::box_collection, reason = "8 bytes in every idle connection, not 32")]
+    rest: Option<Box<VecDeque<Bytes>>>,
+    /// How much of `first` has left already.
+    sent: usize,
+    queued_bytes: usize,
+    /// Somebody will flush; no need to ask again.
+    scheduled: bool,
+    /// Somebody is sending right now, and looks again when done.
+    busy: bool,
+    /// The peer takes nothing; its owner waits for it.
+    blocked: bool,
+    /// The last frame, a close frame, is queued; nothing may follow it.
+    closing: bool,
+}
+
+/// What became of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Appended {
+    /// It is queued; true asks the caller to have the outbox flushed.
+    Queued(bool),
+    /// It was volatile and there was no room.
+    Dropped,
+    /// There was no room: the outbox has closed. The caller has it flushed.
+    Overflowed,
+    /// The socket is closing or gone.
+    Closed,
+}
+
+/// What a flush left behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flushed {
+    /// Nothing is left, or somebody else is at it.
+    Done,
+    /// More is queued: flush again.
+    More,
+    /// The peer takes nothing now; its owner was woken.
+    Blocked,
+}
+
+impl Outbox {
+    pub(crate) fn new(transport: Arc<dyn Transport>) -> Self {
+        Outbox {
+            state: Mutex::new(State {
+                transport: Some(transport),
+                first: None,
+                rest: None,
+                sent: 0,
+                queued_bytes: 0,
+                scheduled: false,
+                busy: false,
+                blocked: false,
+                closing: false,
+            }),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no code that holds an outbox panics")
+    }
+
+    /// Queues a frame. A single frame is taken whatever its size when nothing else is queued; else
+    /// `bytes_max` holds, and what happens at it is the class's matter: volatile frames are
+    /// dropped, a live one closes the socket with `overflow`, which goes out behind all that was
+    /// queued before.
+    pub(crate) fn append(
+        &self,
+        frame: &Bytes,
+        class: DeliveryClass,
+        bytes_max: usize,
+        overflow: &Bytes,
+    ) -> Appended {
+        let mut state = self.lock();
+        if state.closing || state.transport.is_none() {
+            return Appended::Closed;
+        }
+        if state.queued_bytes > 0 && state.queued_bytes + frame.len() > bytes_max {
+            if class == DeliveryClass::Volatile {
+                return Appended::Dropped;
+            }
+            state.push(overflow.clone());
+            state.closing = true;
+            state.schedule();
+            return Appended::Overflowed;
+        }
+        state.push(frame.clone());
+        Appended::Queued(state.schedule())
+    }
+
+    /// Queues the last frame, whatever the bound. True asks the caller to have it flushed; false
+    /// means it will be, or the socket is closing already.
+    pub(crate) fn close(&self, frame: Bytes) -> bool {
+        let mut state = self.lock();
+        if state.closing || state.transport.is_none() {
+            return false;
+        }
+        state.push(frame);
+        state.closing = true;
+        state.schedule()
+    }
+
+    /// Whether the last frame was queued.
+    pub fn is_closing(&self) -> bool {
+        self.lock().closing
+    }
+
+    /// Bytes that wait, the part of a frame that has left already not counted.
+    pub fn queued_bytes(&self) -> usize {
+        self.lock().queued_bytes
+    }
+
+    /// Promises a flush by the caller, so that what is appended meanwhile asks for none.
+    pub fn hold(&self) {
+        self.lock().scheduled = true;
+    }
+
+    /// Whether the owner has to wait until the peer takes more.
+    pub fn is_blocked(&self) -> bool {
+        self.lock().blocked
+    }
+
+    /// The peer takes bytes again; the caller flushes next.
+    pub fn unblock(&self) {
+        let mut state = self.lock();
+        state.blocked = false;
+        state.scheduled = true;
+    }
+
+    /// Lets go of the transport and of everything queued. Returns how many bytes were never sent.
+    pub(crate) fn detach(&self) -> usize {
+        let mut state = self.lock();
+        let lost = state.queued_bytes;
+        (state.first, state.rest, state.queued_bytes) = (None, None, 0);
+        let transport = state.transport.take();
+        drop(state);
+        drop(transport);
+        lost
+    }
+
+    /// Sends one batch, outside the lock. `scratch` is lent to copy small frames together.
+    pub fn flush(&self, scratch: &mut Vec<u8>) -> (Flushed, usize) {
+        let (transport, lone, sent) = {
+            let mut state = self.lock();
+            state.scheduled = false;
+            if state.busy || state.blocked {
+                return (Flushed::Done, 0);
+            }
+            let (Some(transport), Some(first)) = (&state.transport, &state.first) else {
+                return (Flushed::Done, 0);
+            };
+            let transport = transport.clone();
+            let lone = if state.rest.is_none() || first.len() - state.sent >= COPY_BYTES_MAX {
+                Some(first.clone())
+            } else {
+                state.copy_batch(scratch);
+                None
+            };
+            state.busy = true;
+            (transport, lone, state.sent)
+        };
+        let batch: &[u8] = lone.as_ref().map_or(scratch, |frame| &frame[sent..]);
+        let outcome = transport.send(batch);
+        self.settle(&*transport, outcome, batch.len())
+    }
+
+    fn settle(&self, transport: &dyn Transport, sent: io::Result<usize>, asked: usize) -> (Flushed, usize) {
+        let mut state = self.lock();
+        state.busy = false;
+        let sent = match sent {
+            Ok(sent) => sent,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                state.scheduled = true;
+                return (Flushed::More, 0);
+            }
+            Err(_) => {
+                // The owner's next read says the same and ends the connection.
+                (state.first, state.rest, state.queued_bytes, state.sent) = (None, None, 0, 0);
+                state.closing = true;
+                drop(state);
+                transport.wake_owner();
+                return (Flushed::Done, 0);
+            }
+        };
+        state.pop(sent);
+        if sent < asked {
+            state.blocked = true;
+            drop(state);
+            transport.wake_owner();
+            return (Flushed::Blocked, sent);
+        }
+        if state.first.is_some() {
+            state.scheduled = true;
+            return (Flushed::More, sent);
+        }
+        let wake = state.closing;
+        drop(state);
+        if wake {
+            transport.wake_owner();
+        }
+        (Flushed::Done, sent)
+    }
+}
+
+impl State {
+    fn push(&mut self, frame: Bytes) {
+        self.queued_bytes += frame.len();
+        match (&self.first, &mut self.rest) {
+            (None, _) => self.first = Some(frame),
+            (Some(_), Some(rest)) => rest.push_back(frame),
+            (Some(_), None) => self.rest = Some(Box::new(VecDeque::from([frame]))),
+        }
+    }
+
+    /// True if nobody was going to flush; from now on somebody is.
+    fn schedule(&mut self) -> bool {
+        let nobody = !(self.scheduled || self.busy || self.blocked);
+        self.scheduled |= nobody;
+        nobody
+    }
+
+    fn copy_batch(&self, scratch: &mut Vec<u8>) {
+        scratch.clear();
+        let first = self.first.as_ref().expect("a batch is copied only when a frame is queued");
+        scratch.extend_from_slice(&first[self.sent..]);
+        for frame in self.rest.iter().flat_map(|rest| rest.iter()) {
+            if scratch.len() + frame.len() > BATCH_BYTES {
+                break;
+            }
+            scratch.extend_from_slice(frame);
+        }
+    }
+
+    /// Forgets the oldest `bytes`, which have left.
+    fn pop(&mut self, mut bytes: usize) {
+        // A detach meanwhile has emptied the queue.
+        self.queued_bytes = self.queued_bytes.saturating_sub(bytes);
+        while let Some(first) = &self.first {
+            let left = first.len() - self.sent;
+            if bytes < left {
+                self.sent += bytes;
+                return;
+            }
+            bytes -= left;
+            self.sent = 0;
+            self.first = self.rest.as_mut().and_then(|rest| rest.pop_front());
+            if self.rest.as_ref().is_some_and(|rest| rest.is_empty()) {
+                self.rest = None;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// Takes at most `room` bytes in all.
+    #[derive(Default)]
+    struct Pipe {
+        taken: Mutex<Vec<u8>>,
+        room: AtomicUsize,
+        woken: AtomicUsize,
+    }
+
+    impl Pipe {
+        fn with_room(room: usize) -> Arc<Self> {
+            Arc::new(Pipe { room: room.into(), ..Pipe::default() })
+        }
+
+        fn taken(&self) -> Vec<u8> {
+            self.taken.lock().unwrap().clone()
+        }
+    }
+
+    impl Transport for Pipe {
+        fn send(&self, bytes: &[u8]) -> io::Result<usize> {
+            let room = self.room.load(Ordering::Relaxed);
+            if room == 0 {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            let sent = room.min(bytes.len());
+            self.room.fetch_sub(sent, Ordering::Relaxed);
+            self.taken.lock().unwrap().extend_from_slice(&bytes[..sent]);
+            Ok(sent)
+        }
+
+        fn wake_owner(&self) {
+            self.woken.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    const OVERFLOW: Bytes = Bytes::from_static(b"!");
+
+    fn append(outbox: &Outbox, text: &'static str) -> Appended {
+        outbox.append(&Bytes::from_static(text.as_bytes()), DeliveryClass::Live, 8, &OVERFLOW)
+    }
+
+    #[test]
+    fn frames_leave_in_order_over_short_sends() {
+        for room in 1..9 {
+            let pipe = Pipe::with_room(room);
+            let outbox = Outbox::new(pipe.clone());
+            assert_eq!(append(&outbox, "abc"), Appended::Queued(true));
+            assert_eq!(append(&outbox, "de"), Appended::Queued(false));
+            assert_eq!(append(&outbox, "fgh"), Appended::Queued(false));
+            let mut scratch = Vec::new();
+            while outbox.flush(&mut scratch).0 == Flushed::More {}
+            if room < 8 {
+                assert!(outbox.is_blocked());
+                pipe.room.store(100, Ordering::Relaxed);
+                outbox.unblock();
+                while outbox.flush(&mut scratch).0 == Flushed::More {}
+            }
+            assert_eq!(pipe.taken(), b"abcdefgh");
+            assert_eq!(outbox.queued_bytes(), 0);
+        }
+    }
+
+    #[test]
+    fn at_the_bound_volatile_frames_drop_and_live_ones_close_behind_what_was_queued() {
+        let pipe = Pipe::with_room(100);
+        let outbox = Outbox::new(pipe.clone());
+        append(&outbox, "12345678");
+        let more = Bytes::from_static(b"9");
+        assert_eq!(outbox.append(&more, DeliveryClass::Volatile, 8, &OVERFLOW), Appended::Dropped);
+        assert_eq!(append(&outbox, "9"), Appended::Overflowed);
+        assert_eq!(append(&outbox, "x"), Appended::Closed);
+        while outbox.flush(&mut Vec::new()).0 == Flushed::More {}
+        assert_eq!(pipe.taken(), b"12345678!");
+    }
+
+    #[test]
+    fn one_frame_over_the_bound_is_taken_when_nothing_else_waits() {
+        let outbox = Outbox::new(Pipe::with_room(0));
+        assert_eq!(append(&outbox, "far over the bound"), Appended::Queued(true));
+        assert_eq!(append(&outbox, "x"), Appended::Overflowed);
+    }
+
+    #[test]
+    fn a_held_outbox_asks_nobody_to_flush() {
+        let outbox = Outbox::new(Pipe::with_room(100));
+        outbox.hold();
+        assert_eq!(append(&outbox, "a"), Appended::Queued(false));
+    }
+
+    #[test]
+    fn a_detached_outbox_takes_nothing_and_lets_go_of_its_transport() {
+        let pipe = Pipe::with_room(0);
+        let outbox = Outbox::new(pipe.clone());
+        append(&outbox, "abc");
+        assert_eq!(outbox.detach(), 3);
+        assert_eq!(Arc::strong_count(&pipe), 1);
+        assert_eq!(append(&outbox, "a"), Appended::Closed);
+        assert_eq!(outbox.flush(&mut Vec::new()), (Flushed::Done, 0));
+    }
+}
