@@ -20,6 +20,9 @@ impl Payload {
     /// The empty object, which stands for "no data".
     pub const EMPTY: Payload = Payload(Bytes::from_static(b"{}"));
 
+    /// JSON's `null`.
+    pub const NULL: Payload = Payload(Bytes::from_static(b"null"));
+
     /// Serializes a value. Fails if JSON cannot hold it: a map with keys that are not text, or a
     /// `Serialize` that fails.
     pub fn of<T: Serialize + ?Sized>(value: &T) -> Result<Self, PayloadError> {

@@ -155,90 +155,109 @@ impl Outbox {
         self.lock().blocked
     }
 
-    /// The peer takes bytes again; the caller flushes next.
-    pub fn unblock(&self) {
-        let mut state = self.lock();
-        state.blocked = false;
-        state.scheduled = true;
-    }
-
     /// Lets go of the transport and of everything queued. Returns how many bytes were never sent.
     pub(crate) fn detach(&self) -> usize {
         let mut state = self.lock();
         let lost = state.queued_bytes;
-        (state.first, state.rest, state.queued_bytes) = (None, None, 0);
+        state.clear();
         let transport = state.transport.take();
         drop(state);
         drop(transport);
         lost
     }
 
-    /// Sends one batch, outside the lock. `scratch` is lent to copy small frames together.
-    pub fn flush(&self, scratch: &mut Vec<u8>) -> (Flushed, usize) {
-        let (transport, lone, sent) = {
-            let mut state = self.lock();
-            state.scheduled = false;
-            if state.busy || state.blocked {
-                return (Flushed::Done, 0);
-            }
-            let (Some(transport), Some(first)) = (&state.transport, &state.first) else {
-                return (Flushed::Done, 0);
-            };
-            let transport = transport.clone();
-            let lone = if state.rest.is_none() || first.len() - state.sent >= COPY_BYTES_MAX {
-                Some(first.clone())
-            } else {
-                state.copy_batch(scratch);
-                None
-            };
-            state.busy = true;
-            (transport, lone, state.sent)
-        };
-        let batch: &[u8] = lone.as_ref().map_or(scratch, |frame| &frame[sent..]);
-        let outcome = transport.send(batch);
-        self.settle(&*transport, outcome, batch.len())
+    /// Wakes the task that owns the connection.
+    pub fn wake_owner(&self) {
+        let transport = self.lock().transport.clone();
+        if let Some(transport) = transport {
+            transport.wake_owner();
+        }
     }
 
-    fn settle(&self, transport: &dyn Transport, sent: io::Result<usize>, asked: usize) -> (Flushed, usize) {
+    /// Ends the connection without a word: drops what is queued and wakes the owner.
+    pub fn abort(&self) {
         let mut state = self.lock();
-        state.busy = false;
-        let sent = match sent {
-            Ok(sent) => sent,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                state.scheduled = true;
-                return (Flushed::More, 0);
-            }
-            Err(_) => {
-                // The owner's next read says the same and ends the connection.
-                (state.first, state.rest, state.queued_bytes, state.sent) = (None, None, 0, 0);
-                state.closing = true;
-                drop(state);
-                transport.wake_owner();
-                return (Flushed::Done, 0);
+        state.clear();
+        state.closing = true;
+        drop(state);
+        self.wake_owner();
+    }
+
+    /// Sends one batch, outside the lock. `scratch` is lent to copy small frames together. Returns
+    /// what is left and how many bytes went.
+    pub fn flush(&self, scratch: &mut Vec<u8>) -> (Flushed, usize) {
+        let transport = {
+            let mut state = self.lock();
+            state.scheduled = false;
+            match &state.transport {
+                Some(transport) if !state.blocked => transport.clone(),
+                _ => return (Flushed::Done, 0),
             }
         };
-        state.pop(sent);
-        if sent < asked {
-            state.blocked = true;
-            drop(state);
-            transport.wake_owner();
-            return (Flushed::Blocked, sent);
-        }
-        if state.first.is_some() {
-            state.scheduled = true;
-            return (Flushed::More, sent);
-        }
-        let wake = state.closing;
-        drop(state);
-        if wake {
+        let outcome = self.flush_by(scratch, |batch| transport.send(batch));
+        if outcome.0 == Flushed::Blocked || (outcome.0 == Flushed::Done && self.is_closing()) {
             transport.wake_owner();
         }
-        (Flushed::Done, sent)
+        outcome
+    }
+
+    /// The owner's flush: sends one batch with `send`, also when the peer took nothing before.
+    pub fn flush_by(
+        &self,
+        scratch: &mut Vec<u8>,
+        send: impl FnOnce(&[u8]) -> io::Result<usize>,
+    ) -> (Flushed, usize) {
+        let (lone, sent) = {
+            let mut state = self.lock();
+            state.scheduled = false;
+            let Some(first) = state.first.as_ref().filter(|_| !state.busy) else {
+                return (Flushed::Done, 0);
+            };
+            let alone = state.rest.is_none() || first.len() - state.sent >= COPY_BYTES_MAX;
+            let lone = alone.then(|| first.clone());
+            if !alone {
+                state.copy_batch(scratch);
+            }
+            state.busy = true;
+            (lone, state.sent)
+        };
+        let batch: &[u8] = lone.as_ref().map_or(scratch, |frame| &frame[sent..]);
+        let outcome = send(batch);
+        self.lock().settle(outcome, batch.len())
     }
 }
 
 impl State {
+    fn clear(&mut self) {
+        (self.first, self.rest, self.queued_bytes, self.sent) = (None, None, 0, 0);
+    }
+
+    /// Takes in what became of a batch.
+    fn settle(&mut self, outcome: io::Result<usize>, asked: usize) -> (Flushed, usize) {
+        self.busy = false;
+        let sent = match outcome {
+            Ok(sent) => sent,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                self.scheduled = true;
+                return (Flushed::More, 0);
+            }
+            Err(_) => {
+                // The owner's next read says the same and ends the connection.
+                self.clear();
+                self.closing = true;
+                return (Flushed::Done, 0);
+            }
+        };
+        self.pop(sent);
+        self.blocked = sent < asked && self.first.is_some();
+        if self.blocked {
+            return (Flushed::Blocked, sent);
+        }
+        self.scheduled = self.first.is_some();
+        (if self.scheduled { Flushed::More } else { Flushed::Done }, sent)
+    }
+
     fn push(&mut self, frame: Bytes) {
         self.queued_bytes += frame.len();
         match (&self.first, &mut self.rest) {
@@ -347,8 +366,7 @@ mod tests {
             if room < 8 {
                 assert!(outbox.is_blocked());
                 pipe.room.store(100, Ordering::Relaxed);
-                outbox.unblock();
-                while outbox.flush(&mut scratch).0 == Flushed::More {}
+                while outbox.flush_by(&mut scratch, |bytes| pipe.send(bytes)).0 != Flushed::Done {}
             }
             assert_eq!(pipe.taken(), b"abcdefgh");
             assert_eq!(outbox.queued_bytes(), 0);

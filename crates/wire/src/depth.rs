@@ -1,0 +1,61 @@
+//! How deep JSON may nest.
+//!
+//! serde_json does not count the depth of what it only passes over, and what we pass over is read
+//! by others, whose parsers may well give up or recurse.
+
+/// Most arrays and objects that stand in each other: 64.
+pub const DEPTH_MAX: usize = 64;
+
+/// Whether JSON nests no deeper than [`DEPTH_MAX`]. Says yes or no to any bytes.
+pub(crate) fn is_shallow(json: &[u8]) -> bool {
+    // Brackets in texts count too, so most frames need no closer look.
+    let brackets = json.iter().filter(|byte| matches!(byte, b'[' | b'{')).count();
+    brackets <= DEPTH_MAX || depth(json) <= DEPTH_MAX
+}
+
+fn depth(json: &[u8]) -> usize {
+    let (mut open, mut deepest) = (0_usize, 0);
+    let mut bytes = json.iter();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'"' => pass_text(&mut bytes),
+            b'[' | b'{' => {
+                open += 1;
+                deepest = deepest.max(open);
+            }
+            b']' | b'}' => open = open.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+/// Goes behind the closing quote.
+fn pass_text(bytes: &mut std::slice::Iter<'_, u8>) {
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'\\' => drop(bytes.next()),
+            b'"' => return,
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sixty_four_levels_pass_and_one_more_does_not() {
+        let nested = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
+        assert!(is_shallow(nested(64).as_bytes()));
+        assert!(!is_shallow(nested(65).as_bytes()));
+    }
+
+    #[test]
+    fn brackets_beside_each_other_and_in_texts_do_not_nest() {
+        assert!(is_shallow("[],".repeat(1000).as_bytes()));
+        let text = format!(r#"["\"{}",1]"#, "[".repeat(1000));
+        assert!(is_shallow(text.as_bytes()));
+    }
+}

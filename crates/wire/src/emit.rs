@@ -1,0 +1,309 @@
+//! emit.gg: `{"event":…,"data":…,"ackId":…}`, and `{"type":"ack","ackId":…,"data":…}` back.
+//!
+//! The frames are the same in both directions, so a server and a client share this module. The
+//! protocol is written down in `spec/emit.md`.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use bytes::Bytes;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use switchboard_event::{Name, Payload};
+
+use crate::DecodeError;
+use crate::depth::is_shallow;
+
+/// How much of a name that is none is shown in an answer, in characters.
+const SHOWN_CHARS: usize = 64;
+
+/// What a frame says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Incoming {
+    /// An event; with `ack` its sender waits for a reply.
+    Event {
+        /// What happened.
+        name: Name,
+        /// The data; `{}` where JavaScript would take it for false.
+        data: Payload,
+        /// The peer's own correlation id, any JSON, to be echoed untouched.
+        ack: Option<Payload>,
+    },
+    /// An event that no handler can have: its name is no text, empty, too long, or begins with
+    /// `@` like the system events, which no peer may trigger.
+    Unroutable {
+        /// The name as it can be shown.
+        shown: String,
+        /// The peer's own correlation id.
+        ack: Option<Payload>,
+    },
+    /// The reply to a request of ours.
+    Reply {
+        /// The id we gave the request.
+        ack: Payload,
+        /// The answer as it is; `null` where it is missing.
+        data: Payload,
+    },
+    /// A type of frame that means nothing here.
+    Other,
+}
+
+/// Reads one message, text or binary.
+pub fn decode(frame: &Bytes) -> Result<Incoming, DecodeError> {
+    if !is_shallow(frame) {
+        return Err(DecodeError::TooDeep);
+    }
+    let Envelope { event, data, ack, kind } = serde_json::from_slice(frame)?;
+    let slice = |raw: &RawValue| Payload::slice_of(frame, raw);
+    let ack = ack.map(slice).filter(|ack| !ack.is_falsy());
+    match kind.map(RawValue::get) {
+        None | Some("null" | "\"\"") => {}
+        Some("\"ack\"") => {
+            let ack = ack.ok_or(DecodeError::MissingField("ackId"))?;
+            return Ok(Incoming::Reply { ack, data: data.map_or(Payload::NULL, slice) });
+        }
+        Some(_) => return Ok(Incoming::Other),
+    }
+    let event = event.ok_or(DecodeError::MissingField("event"))?;
+    let Some(name) = routable(event) else {
+        return Ok(Incoming::Unroutable { shown: shown(event), ack });
+    };
+    let data = data.map(slice).filter(|data| !data.is_falsy()).unwrap_or(Payload::EMPTY);
+    Ok(Incoming::Event { name, data, ack })
+}
+
+fn routable(event: &RawValue) -> Option<Name> {
+    let text: Text<'_> = serde_json::from_str(event.get()).ok()?;
+    Name::new(&text.0).ok().filter(|name| !name.starts_with('@'))
+}
+
+/// A text as it is, anything else as its JSON, cut short.
+fn shown(event: &RawValue) -> String {
+    let text = serde_json::from_str::<Text<'_>>(event.get());
+    let whole = text.as_ref().map_or(event.get(), |text| &text.0);
+    whole.chars().take(SHOWN_CHARS).collect()
+}
+
+/// `{"event":E,"data":D}`.
+pub fn write_event(out: &mut Vec<u8>, name: &str, data: &Payload) {
+    out.extend_from_slice(b"{\"event\":");
+    write_text(out, name);
+    write_data_and_end(out, data);
+}
+
+/// `{"event":E,"ackId":A,"data":D}`: an event whose receiver is to reply.
+pub fn write_request(out: &mut Vec<u8>, name: &str, data: &Payload, ack_id: &str) {
+    out.extend_from_slice(b"{\"event\":");
+    write_text(out, name);
+    out.extend_from_slice(b",\"ackId\":");
+    write_text(out, ack_id);
+    write_data_and_end(out, data);
+}
+
+/// `{"type":"ack","ackId":A,"data":R}`.
+pub fn write_reply(out: &mut Vec<u8>, ack: &Payload, data: &Payload) {
+    out.extend_from_slice(b"{\"type\":\"ack\",\"ackId\":");
+    out.extend_from_slice(ack.as_bytes());
+    write_data_and_end(out, data);
+}
+
+fn write_data_and_end(out: &mut Vec<u8>, data: &Payload) {
+    out.extend_from_slice(b",\"data\":");
+    out.extend_from_slice(data.as_bytes());
+    out.push(b'}');
+}
+
+fn write_text(out: &mut Vec<u8>, text: &str) {
+    serde_json::to_writer(out, text).expect("a text is JSON and a Vec takes everything");
+}
+
+/// The members of a frame that mean something. Of a member that comes twice the last counts, as
+/// in JavaScript; serde's derived readers would refuse it.
+#[derive(Default)]
+struct Envelope<'a> {
+    event: Option<&'a RawValue>,
+    data: Option<&'a RawValue>,
+    ack: Option<&'a RawValue>,
+    kind: Option<&'a RawValue>,
+}
+
+impl<'de> Deserialize<'de> for Envelope<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(EnvelopeVisitor)
+    }
+}
+
+struct EnvelopeVisitor;
+
+impl<'de> Visitor<'de> for EnvelopeVisitor {
+    type Value = Envelope<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Envelope<'de>, A::Error> {
+        let mut envelope = Envelope::default();
+        while let Some(key) = map.next_key::<Text<'de>>()? {
+            let value = map.next_value()?;
+            match &*key.0 {
+                "event" => envelope.event = Some(value),
+                "data" => envelope.data = Some(value),
+                "ackId" => envelope.ack = Some(value),
+                "type" => envelope.kind = Some(value),
+                _ => {}
+            }
+        }
+        Ok(envelope)
+    }
+}
+
+/// A text that is borrowed unless it has escapes.
+struct Text<'a>(Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Text<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(TextVisitor)
+    }
+}
+
+struct TextVisitor;
+
+impl<'de> Visitor<'de> for TextVisitor {
+    type Value = Text<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
+        Ok(Text(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
+        Ok(Text(Cow::Owned(text.to_owned())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(frame: &str) -> Incoming {
+        decode(&Bytes::copy_from_slice(frame.as_bytes())).unwrap_or_else(|error| panic!("{frame}: {error}"))
+    }
+
+    fn json(text: &str) -> Payload {
+        Payload::parse(text).unwrap()
+    }
+
+    fn event(name: &str, data: &str, ack: Option<&str>) -> Incoming {
+        Incoming::Event { name: Name::new(name).unwrap(), data: json(data), ack: ack.map(json) }
+    }
+
+    fn unroutable(shown: &str, ack: Option<&str>) -> Incoming {
+        Incoming::Unroutable { shown: shown.into(), ack: ack.map(json) }
+    }
+
+    #[test]
+    fn events_and_requests_are_told_apart_by_a_truthy_ack_id() {
+        assert_eq!(read(r#"{"event":"/a","data":{"x":1}}"#), event("/a", r#"{"x":1}"#, None));
+        for ack in ["1", "\"u-1\"", "{\"a\":1}", "[0]", "true"] {
+            let frame = format!(r#"{{"event":"/a","ackId":{ack},"data":[1]}}"#);
+            assert_eq!(read(&frame), event("/a", "[1]", Some(ack)));
+        }
+        for falsy in ["0", "\"\"", "null", "false"] {
+            assert_eq!(read(&format!(r#"{{"event":"/a","ackId":{falsy}}}"#)), event("/a", "{}", None));
+        }
+    }
+
+    #[test]
+    fn falsy_data_is_an_empty_object_and_all_else_stays_as_it_is() {
+        for falsy in ["0", "\"\"", "false", "null", "-0.0"] {
+            assert_eq!(read(&format!(r#"{{"event":"/a","data":{falsy}}}"#)), event("/a", "{}", None));
+        }
+        for data in ["[]", "\" \"", "1e400", "12345678901234567890", "true", "{ \"a\" : [ ] }"] {
+            assert_eq!(read(&format!(r#"{{"event":"/a","data":{data}}}"#)), event("/a", data, None));
+        }
+    }
+
+    #[test]
+    fn of_a_member_that_comes_twice_the_last_counts() {
+        assert_eq!(read(r#"{"event":"/a","data":1,"event":"/b","data":2}"#), event("/b", "2", None));
+    }
+
+    #[test]
+    fn keys_and_names_may_have_escapes_and_unknown_members_are_ignored() {
+        assert_eq!(read(r#"{"\u0065vent":"\u002fa","x":{"event":"/no"}}"#), event("/a", "{}", None));
+    }
+
+    #[test]
+    fn no_peer_can_name_a_system_event_or_what_is_no_name() {
+        assert_eq!(read(r#"{"event":"@disconnect","ackId":1}"#), unroutable("@disconnect", Some("1")));
+        assert_eq!(read(r#"{"event":5}"#), unroutable("5", None));
+        assert_eq!(read(r#"{"event":""}"#), unroutable("", None));
+        assert_eq!(read(r#"{"event":null}"#), unroutable("null", None));
+        let long = format!(r#"{{"event":"{}"}}"#, "é".repeat(200));
+        assert_eq!(read(&long), unroutable(&"é".repeat(64), None));
+    }
+
+    #[test]
+    fn replies_never_become_events_and_other_types_mean_nothing() {
+        let reply = |ack: &str, data: &str| Incoming::Reply { ack: json(ack), data: json(data) };
+        assert_eq!(read(r#"{"type":"ack","ackId":"1","data":0,"event":"/a"}"#), reply("\"1\"", "0"));
+        assert_eq!(read(r#"{"type":"ack","ackId":"1"}"#), reply("\"1\"", "null"));
+        assert_eq!(read(r#"{"type":"","event":"/a"}"#), event("/a", "{}", None));
+        assert_eq!(read(r#"{"type":null,"event":"/a"}"#), event("/a", "{}", None));
+        assert_eq!(read(r#"{"type":"other","event":"/a"}"#), Incoming::Other);
+        assert_eq!(read(r#"{"type":7,"event":"/a"}"#), Incoming::Other);
+    }
+
+    #[test]
+    fn what_is_no_object_is_an_error() {
+        let deep = format!(r#"{{"event":"/a","data":{}{}}}"#, "[".repeat(64), "]".repeat(64));
+        for bad in [
+            "",
+            "{",
+            "null",
+            "[]",
+            "5",
+            "\"x\"",
+            "{}x",
+            r#"{"data":1}"#,
+            "{'event':1}",
+            r#"{"event":tru}"#,
+            &deep,
+        ] {
+            assert!(decode(&Bytes::copy_from_slice(bad.as_bytes())).is_err(), "{bad}");
+        }
+        assert!(decode(&Bytes::from_static(b"{\"event\":\"\xff\"}")).is_err());
+        assert!(matches!(decode(&deep.into()), Err(DecodeError::TooDeep)));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back(name in "[^@].{0,40}", data in "[1-9][0-9]{0,20}", id in ".{1,9}") {
+            let (data, mut out) = (json(&data), Vec::new());
+            write_request(&mut out, &name, &data, &id);
+            let ack = Some(Payload::of(&id).unwrap());
+            let name = Name::new(&name).unwrap();
+            prop_assert_eq!(decode(&out.into()).unwrap(), Incoming::Event { name, data, ack });
+        }
+
+        #[test]
+        fn no_bytes_panic(bytes in any::<Vec<u8>>(), text in "[\\[\\]{}\":,a-z0-9\\\\]{0,60}") {
+            let _ = decode(&bytes.into());
+            let _ = decode(&text.into_bytes().into());
+        }
+    }
+
+    #[test]
+    fn frames_have_their_members_in_the_originals_order() {
+        let mut out = Vec::new();
+        write_reply(&mut out, &json("{\"a\":1}"), &json("true"));
+        write_event(&mut out, "a\"b", &Payload::EMPTY);
+        assert_eq!(out, br#"{"type":"ack","ackId":{"a":1},"data":true}{"event":"a\"b","data":{}}"#);
+    }
+}

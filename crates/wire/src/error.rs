@@ -1,0 +1,18 @@
+//! Why a frame is not an event.
+
+use crate::DEPTH_MAX;
+
+/// Why a frame from a peer did not become an event.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// It is not JSON, or not an object, or not UTF-8.
+    #[error("frame is not a JSON object: {0}")]
+    NotAnObject(#[from] serde_json::Error),
+    /// A member that every frame has is not there.
+    #[error("frame has no `{0}` field")]
+    MissingField(&'static str),
+    /// Arrays and objects stand in each other too deep.
+    #[error("frame nests deeper than {DEPTH_MAX} levels")]
+    TooDeep,
+}

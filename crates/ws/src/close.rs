@@ -1,0 +1,92 @@
+//! Close codes and close frames.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use crate::frame::{OpCode, encode_with};
+
+/// Longest reason in a close frame: 125 bytes of a control frame, less two for the code.
+pub const REASON_BYTES_MAX: usize = 123;
+
+/// Why a connection closes (RFC 6455, section 7.4, and the IANA registry of close codes).
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CloseCode(pub u16);
+
+impl CloseCode {
+    /// All is said.
+    pub const NORMAL: CloseCode = CloseCode(1000);
+    /// The page is left, or the server goes for good.
+    pub const GOING_AWAY: CloseCode = CloseCode(1001);
+    /// The peer broke the protocol.
+    pub const PROTOCOL: CloseCode = CloseCode(1002);
+    /// A kind of message that is not taken here.
+    pub const UNSUPPORTED: CloseCode = CloseCode(1003);
+    /// A close frame without a code; never sent as one.
+    pub const NO_STATUS: CloseCode = CloseCode(1005);
+    /// Cut without a close frame; never sent as one.
+    pub const ABNORMAL: CloseCode = CloseCode(1006);
+    /// Text that is not UTF-8.
+    pub const INVALID_PAYLOAD: CloseCode = CloseCode(1007);
+    /// Against the rules of this server.
+    pub const POLICY: CloseCode = CloseCode(1008);
+    /// A message over the limit.
+    pub const TOO_BIG: CloseCode = CloseCode(1009);
+    /// Something went wrong on the server.
+    pub const INTERNAL: CloseCode = CloseCode(1011);
+    /// The server restarts: come back.
+    pub const RESTART: CloseCode = CloseCode(1012);
+    /// Too much for now: come back later.
+    pub const TRY_AGAIN_LATER: CloseCode = CloseCode(1013);
+
+    /// Whether a close frame may carry it.
+    pub fn may_be_sent(self) -> bool {
+        matches!(self.0, 1000..=1003 | 1007..=1014 | 3000..=4999)
+    }
+}
+
+impl fmt::Debug for CloseCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+impl fmt::Display for CloseCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// A close frame. The reason is cut at [`REASON_BYTES_MAX`], between two characters. A code that
+/// may not be sent gives a frame without code and reason.
+pub fn close_frame(code: CloseCode, reason: &str) -> Bytes {
+    let reason = &reason[..reason.floor_char_boundary(REASON_BYTES_MAX)];
+    encode_with(OpCode::Close, 2 + reason.len(), |out| {
+        if code.may_be_sent() {
+            out.extend_from_slice(&code.0.to_be_bytes());
+            out.extend_from_slice(reason.as_bytes());
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_reason_is_cut_between_characters() {
+        let frame = close_frame(CloseCode::POLICY, &"é".repeat(100));
+        assert_eq!(frame.len(), 2 + 2 + 122);
+        assert!(std::str::from_utf8(&frame[4..]).is_ok());
+    }
+
+    #[test]
+    fn codes_that_are_only_for_logs_are_not_sent() {
+        for code in [0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000] {
+            assert_eq!(&close_frame(CloseCode(code), "why")[..], b"\x88\x00", "{code}");
+        }
+        for code in [1000, 1003, 1007, 1014, 3000, 4999] {
+            assert!(CloseCode(code).may_be_sent(), "{code}");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Frames from the server: a header of 2 to 10 bytes, and the payload as it is.
+
+use bytes::Bytes;
+
+/// What a frame is (RFC 6455, section 5.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OpCode {
+    /// Goes on with a message that was begun.
+    Continuation = 0,
+    /// A message of UTF-8.
+    Text = 1,
+    /// A message of bytes.
+    Binary = 2,
+    /// The last frame of a side.
+    Close = 8,
+    /// Asks for a pong.
+    Ping = 9,
+    /// Answers a ping.
+    Pong = 10,
+}
+
+/// Longest header of a frame that is not masked.
+const HEADER_BYTES_MAX: usize = 10;
+
+/// Bytes of the header in front of a payload of that length.
+pub fn header_len(payload_len: usize) -> usize {
+    match payload_len {
+        0..=125 => 2,
+        126..=0xffff => 4,
+        _ => HEADER_BYTES_MAX,
+    }
+}
+
+/// A complete frame around a copy of the payload.
+pub fn encode(opcode: OpCode, payload: &[u8]) -> Bytes {
+    encode_with(opcode, payload.len(), |out| out.extend_from_slice(payload))
+}
+
+/// A complete frame around what `write` appends. `payload_hint` is how long that will be at most;
+/// a wrong one costs an allocation, nothing else.
+pub fn encode_with(opcode: OpCode, payload_hint: usize, write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
+    let mut buffer = Vec::with_capacity(HEADER_BYTES_MAX + payload_hint);
+    buffer.resize(HEADER_BYTES_MAX, 0);
+    write(&mut buffer);
+    let len = buffer.len() - HEADER_BYTES_MAX;
+    // The header stands right before the payload; what room it leaves is cut off.
+    let start = HEADER_BYTES_MAX - header_len(len);
+    let header = &mut buffer[start..HEADER_BYTES_MAX];
+    header[0] = 0x80 | opcode as u8;
+    match header.len() {
+        2 => header[1] = len as u8,
+        4 => {
+            header[1] = 126;
+            header[2..].copy_from_slice(&(len as u16).to_be_bytes());
+        }
+        _ => {
+            header[1] = 127;
+            header[2..].copy_from_slice(&(len as u64).to_be_bytes());
+        }
+    }
+    Bytes::from(buffer).slice(start..)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shortest_header_stands_right_before_the_payload() {
+        for (len, header) in [
+            (0, &[0x81, 0][..]),
+            (125, &[0x81, 125]),
+            (126, &[0x81, 126, 0, 126]),
+            (65_535, &[0x81, 126, 0xff, 0xff]),
+            (65_536, &[0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0]),
+        ] {
+            let frame = encode(OpCode::Text, &vec![b'x'; len]);
+            assert_eq!(&frame[..header.len()], header);
+            assert_eq!(frame.len(), header.len() + len);
+            assert_eq!(header_len(len), header.len());
+        }
+    }
+
+    #[test]
+    fn a_wrong_hint_costs_nothing_but_time() {
+        let frame = encode_with(OpCode::Binary, 0, |out| out.extend_from_slice(b"abc"));
+        assert_eq!(&frame[..], b"\x82\x03abc");
+    }
+}
