@@ -1,1 +1,68 @@
 //! Write a real-time server like an HTTP app: handlers, middleware, rooms, tags, request and reply.
+//!
+//! ```no_run
+//! use serde_json::{Value, json};
+//! use switchboard::{App, Data, Reply, Socket, serve};
+//!
+//! async fn ping() -> Reply<Value> {
+//!     Reply(json!({ "pong": true }))
+//! }
+//!
+//! async fn say(socket: Socket, Data(text): Data<String>) -> Result<(), switchboard::ReplyError> {
+//!     socket.join("#lobby")?;
+//!     socket.to("#lobby").including_self().emit("said", &text)?;
+//!     Ok(())
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() -> std::io::Result<()> {
+//!     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+//!     serve(listener, App::new().on("/ping", ping).on("/say", say)).await
+//! }
+//! ```
+//!
+//! Every emit.gg client can talk to it. Frames of one connection are handled in the order they
+//! came: a handler that does not wait has finished, with all it emitted queued, before the next
+//! frame is looked at; one that waits holds nothing up.
+
+mod app;
+mod codec;
+mod door;
+mod extract;
+mod handler;
+mod info;
+mod limits;
+mod meters;
+mod middleware;
+mod net;
+mod plugin;
+mod presence;
+mod reply;
+mod request;
+mod router;
+mod send;
+mod served;
+mod socket;
+mod tasks;
+
+pub use app::{App, Setup};
+pub use door::{Door, DoorSettings};
+pub use extract::{ConnectionInfo, Data, FromRequest, State, User};
+pub use handler::Handler;
+pub use info::Info;
+pub use limits::Limits;
+pub use middleware::{Both, Guarded, Middleware, Next};
+pub use net::serve::{Serve, Stopping, serve};
+pub use plugin::{BoxPlugin, Plugin};
+pub use presence::QueryError;
+pub use reply::{IntoResponse, Reply, ReplyError, Response};
+pub use request::Request;
+pub use router::Router;
+pub use send::{EmitError, Send};
+pub use socket::{RequestError, Socket};
+pub use switchboard_event::{
+    Audience, AudienceError, IntoAudience, Name, NameError, Payload, PayloadError, ProjectId, SocketId,
+    Target, UserId,
+};
+pub use switchboard_hub::store::{Page, StoreError};
+pub use switchboard_hub::{Bus, Hub, JoinError, LocalBus, MemoryStore, Scope, Store};

@@ -1,0 +1,216 @@
+//! The door: WebSocket handshakes in, connections out.
+
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, StatusCode, header};
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use ipnet::IpNet;
+use switchboard_event::{Dialect, SocketId};
+use switchboard_ws::handshake::{self, HandshakeError};
+use tokio::net::TcpStream;
+
+use crate::app::App;
+use crate::info::Info;
+use crate::net::connection::Connection;
+use crate::net::throttle::{Addresses, Admission, Refused};
+use crate::net::transport::Wire;
+use crate::served::{Served, now};
+use crate::socket::{Peer, Socket};
+
+/// Who may come in.
+#[derive(Debug, Clone, Default)]
+pub struct DoorSettings {
+    /// Origins that pages may come from, such as `https://example.com`; others are refused with
+    /// 403. A peer that names no origin is no page and may come in. Default none: all may.
+    pub origins: Option<Vec<String>>,
+    /// Proxies whose `x-forwarded-for` and `x-forwarded-proto` are believed. Default: none.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+/// A tower service that answers WebSocket handshakes and hands everything else to the app's plain
+/// HTTP router, or answers 426.
+#[derive(Clone)]
+pub struct Door {
+    served: Arc<Served>,
+    addresses: Arc<Addresses>,
+}
+
+/// Why a handshake was refused.
+#[derive(Debug, thiserror::Error)]
+enum Closed {
+    #[error(transparent)]
+    Handshake(#[from] HandshakeError),
+    #[error("this origin may not connect")]
+    Origin,
+    #[error("the server is stopping")]
+    Stopping,
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    #[error("the connection cannot be upgraded")]
+    NoUpgrade,
+}
+
+impl Closed {
+    fn status(&self) -> StatusCode {
+        match self {
+            Closed::Handshake(error) => error.status(),
+            Closed::Origin => StatusCode::FORBIDDEN,
+            Closed::Stopping | Closed::Refused(Refused::Full(_)) => StatusCode::SERVICE_UNAVAILABLE,
+            Closed::Refused(_) => StatusCode::TOO_MANY_REQUESTS,
+            Closed::NoUpgrade => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+impl Door {
+    pub(crate) fn new(app: &App) -> Self {
+        Door { served: Served::start(app), addresses: Arc::default() }
+    }
+
+    pub(crate) fn app(&self) -> &App {
+        &self.served.app
+    }
+
+    /// Answers a handshake and starts the connection that follows it.
+    fn open<B>(&self, mut request: Request<B>) -> Response<Body> {
+        match self.admit(&mut request) {
+            Ok(response) => response,
+            Err(closed) => {
+                self.app().meters().refused(closed.status().as_u16());
+                refusal(&closed)
+            }
+        }
+    }
+
+    fn admit<B>(&self, request: &mut Request<B>) -> Result<Response<Body>, Closed> {
+        let accept = handshake::accept(request.headers(), request.method(), request.version())?;
+        let settings = &self.app().setup().door;
+        if !origin_may_connect(settings, request.headers()) {
+            return Err(Closed::Origin);
+        }
+        if self.app().core().stopping.load(Ordering::Relaxed) {
+            return Err(Closed::Stopping);
+        }
+        let peer =
+            request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_canonical());
+        let proxied = peer.is_some_and(|ip| settings.trusted_proxies.iter().any(|net| net.contains(&ip)));
+        let ip = if proxied { forwarded_for(request.headers()).or(peer) } else { peer };
+        let secure = proxied && header_text(request.headers(), "x-forwarded-proto") == Some("https");
+        let admission = self.addresses.admit(ip, self.app().limits(), now())?;
+        if request.extensions().get::<hyper::upgrade::OnUpgrade>().is_none() {
+            return Err(Closed::NoUpgrade);
+        }
+        let info = Info::new(request.uri(), request.headers(), ip, secure);
+        let upgrade = hyper::upgrade::on(request);
+        let door = self.clone();
+        // Two tasks, so that the long-lived one is not as large as the handshake.
+        self.app().core().tasks.spawn(async move {
+            if let Ok(upgraded) = upgrade.await {
+                let (wire, early) = wire_of(upgraded);
+                door.connect(wire, early, info, admission);
+            }
+        });
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        let headers = response.headers_mut();
+        headers.insert(header::CONNECTION, header::HeaderValue::from_static("upgrade"));
+        headers.insert(header::UPGRADE, header::HeaderValue::from_static("websocket"));
+        headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+        Ok(response)
+    }
+
+    fn connect(&self, wire: Wire, early: Bytes, info: Info, admission: Admission) {
+        let app = self.app();
+        let peer = Box::new(Peer::new(info));
+        let session =
+            app.hub().add(SocketId::random(), app.project_id(), Dialect::Emit, wire.transport(), peer);
+        app.core().heartbeat.watch(session.id);
+        app.meters().connections.increment(1.0);
+        app.meters().connected.increment(1);
+        let socket = Socket::new(app, session);
+        let connection = Connection::new(self.served.clone(), socket.clone(), wire, early);
+        self.served.connected(&socket);
+        drop(socket);
+        app.core().tasks.spawn(async move {
+            connection.run().await;
+            drop(admission);
+        });
+    }
+}
+
+/// Speaks a connection over any stream whose handshake is done, such as a pipe in memory.
+impl App {
+    #[doc(hidden)]
+    pub fn connect_stream(
+        &self,
+        stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+    ) {
+        let door = Door::new(self);
+        let info = Info::new(&http::Uri::from_static("/"), &HeaderMap::new(), None, false);
+        let admission = door.addresses.admit(None, self.limits(), now()).expect("a new door has room");
+        door.connect(Wire::other(stream), Bytes::new(), info, admission);
+    }
+}
+
+/// The stream under an upgrade, as it came from the listener where it did.
+fn wire_of(upgraded: Upgraded) -> (Wire, Bytes) {
+    let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {
+        Ok(parts) => return (Wire::tcp(parts.io.into_inner()), parts.read_buf),
+        Err(upgraded) => upgraded,
+    };
+    match hyper_util::server::conn::auto::upgrade::downcast::<TokioIo<TcpStream>>(upgraded) {
+        Ok(parts) => (Wire::tcp(parts.io.into_inner()), parts.read_buf),
+        Err(upgraded) => (Wire::other(TokioIo::new(upgraded)), Bytes::new()),
+    }
+}
+
+fn refusal(closed: &Closed) -> Response<Body> {
+    let mut response = Response::new(Body::from(format!("{closed}\n")));
+    *response.status_mut() = closed.status();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("text/plain; charset=utf-8"));
+    if closed.status() == StatusCode::UPGRADE_REQUIRED {
+        headers.insert(header::UPGRADE, header::HeaderValue::from_static("websocket"));
+        headers.insert(header::SEC_WEBSOCKET_VERSION, header::HeaderValue::from_static("13"));
+    }
+    response
+}
+
+fn header_text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+fn origin_may_connect(settings: &DoorSettings, headers: &HeaderMap) -> bool {
+    match (&settings.origins, headers.get(header::ORIGIN)) {
+        (Some(allowed), Some(origin)) => allowed.iter().any(|one| one.as_bytes() == origin.as_bytes()),
+        _ => true,
+    }
+}
+
+/// The first entry: the client as the outermost proxy saw it.
+fn forwarded_for(headers: &HeaderMap) -> Option<IpAddr> {
+    header_text(headers, "x-forwarded-for")?.split(',').next()?.trim().parse().ok()
+}
+
+impl<B: Send + 'static> tower::Service<Request<B>> for Door {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Ready<Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        ready(Ok(self.open(request)))
+    }
+}

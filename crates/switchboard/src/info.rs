@@ -1,0 +1,136 @@
+//! What is known of a connection from its handshake.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use http::{HeaderMap, header};
+use serde_json::{Map, Value};
+
+/// Path, query, headers and address of a connection.
+///
+/// Kept in one short allocation: a server holds one for every idle socket.
+#[derive(Debug, Clone)]
+pub struct Info {
+    ip: Option<IpAddr>,
+    secure: bool,
+    path_len: u16,
+    /// The path and query, then a line `name: value` per header.
+    text: Box<str>,
+    uri_len: u16,
+}
+
+/// Headers of the handshake itself, which tell handlers nothing.
+const HANDSHAKE_HEADERS: [header::HeaderName; 7] = [
+    header::CONNECTION,
+    header::UPGRADE,
+    header::SEC_WEBSOCKET_KEY,
+    header::SEC_WEBSOCKET_VERSION,
+    header::SEC_WEBSOCKET_EXTENSIONS,
+    header::SEC_WEBSOCKET_PROTOCOL,
+    header::SEC_WEBSOCKET_ACCEPT,
+];
+
+impl Info {
+    pub(crate) fn new(uri: &http::Uri, headers: &HeaderMap, ip: Option<IpAddr>, secure: bool) -> Self {
+        let path = uri.path();
+        let mut text = uri.path_and_query().map_or_else(|| path.to_owned(), |whole| whole.to_string());
+        let uri_len = text.len();
+        for (name, value) in headers.iter().filter(|(name, _)| !HANDSHAKE_HEADERS.contains(name)) {
+            text.push_str(name.as_str());
+            text.push_str(": ");
+            text.push_str(&String::from_utf8_lossy(value.as_bytes()));
+            text.push('\n');
+        }
+        // hyper refuses a URI of more than 65,534 bytes.
+        Info { ip, secure, path_len: path.len() as u16, uri_len: uri_len as u16, text: text.into() }
+    }
+
+    /// The path without the query.
+    pub fn path(&self) -> &str {
+        &self.text[..self.path_len.into()]
+    }
+
+    /// The query as it was sent, without the question mark.
+    pub fn raw_query(&self) -> &str {
+        self.text[self.path_len.into()..self.uri_len.into()].trim_start_matches('?')
+    }
+
+    /// The first value of a query parameter, decoded.
+    pub fn query(&self, name: &str) -> Option<Cow<'_, str>> {
+        self.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value)
+    }
+
+    /// All query parameters in order, decoded.
+    pub fn query_pairs(&self) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+        form_urlencoded::parse(self.raw_query().as_bytes())
+    }
+
+    /// The query as JSON: a text for each parameter, a list of texts where it is repeated.
+    pub fn query_json(&self) -> Value {
+        let mut map = Map::new();
+        for (name, value) in self.query_pairs() {
+            let value = Value::from(value);
+            match map.get_mut(&*name) {
+                None => drop(map.insert(name.into_owned(), value)),
+                Some(Value::Array(values)) => values.push(value),
+                Some(first) => *first = Value::Array(vec![first.take(), value]),
+            }
+        }
+        Value::Object(map)
+    }
+
+    /// The first header of that name, in any case; bytes that are not UTF-8 are replaced. The
+    /// headers of the WebSocket handshake itself are not kept.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    /// All headers, names in lower case.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.text[self.uri_len.into()..].lines().filter_map(|line| line.split_once(": "))
+    }
+
+    /// The peer's address; behind a trusted proxy the one that the proxy names. None on transports
+    /// that have none.
+    pub fn ip(&self) -> Option<IpAddr> {
+        self.ip
+    }
+
+    /// The page that opened the connection, as a browser says it.
+    pub fn origin(&self) -> Option<&str> {
+        self.header("origin")
+    }
+
+    /// Whether the peer speaks TLS, to us or to a trusted proxy.
+    pub fn secure(&self) -> bool {
+        self.secure
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn info(uri: &str) -> Info {
+        let mut headers = HeaderMap::new();
+        headers.insert("Origin", "http://a.example".parse().unwrap());
+        headers.insert("Sec-WebSocket-Key", "x".parse().unwrap());
+        Info::new(&uri.parse().unwrap(), &headers, None, false)
+    }
+
+    #[test]
+    fn a_repeated_parameter_is_a_list() {
+        let info = info("/a/b?x=1&y=%20&x=2&x=3");
+        assert_eq!(info.path(), "/a/b");
+        assert_eq!(info.query("x").as_deref(), Some("1"));
+        assert_eq!(info.query_json(), serde_json::json!({ "x": ["1", "2", "3"], "y": " " }));
+    }
+
+    #[test]
+    fn the_handshakes_own_headers_are_not_kept() {
+        let info = info("/");
+        assert_eq!(info.origin(), Some("http://a.example"));
+        assert_eq!(info.headers().count(), 1);
+        assert_eq!(info.query_json(), serde_json::json!({}));
+    }
+}

@@ -1,0 +1,49 @@
+//! What an app counts, through the `metrics` facade: install any recorder before the app starts.
+
+use std::time::Duration;
+
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+
+/// Handles are looked up once; each count is then one atomic addition.
+pub(crate) struct Meters {
+    pub(crate) connections: Gauge,
+    pub(crate) connected: Counter,
+    pub(crate) messages_in: Counter,
+    pub(crate) bytes_in: Counter,
+    pub(crate) bytes_out: Counter,
+    pub(crate) bad_frames: Counter,
+    pub(crate) unknown_events: Counter,
+    pub(crate) panics: Counter,
+    handler_seconds: Histogram,
+}
+
+impl Meters {
+    pub(crate) fn new() -> Self {
+        Meters {
+            connections: gauge!("switchboard_connections"),
+            connected: counter!("switchboard_connected_total"),
+            messages_in: counter!("switchboard_messages_in_total"),
+            bytes_in: counter!("switchboard_bytes_in_total"),
+            bytes_out: counter!("switchboard_bytes_out_total"),
+            bad_frames: counter!("switchboard_bad_frames_total"),
+            unknown_events: counter!("switchboard_unknown_events_total"),
+            panics: counter!("switchboard_handler_panics_total"),
+            handler_seconds: histogram!("switchboard_handler_seconds"),
+        }
+    }
+
+    /// A connection ended with a close code; 1006 if it was cut.
+    pub(crate) fn closed(&self, code: u16) {
+        self.connections.decrement(1.0);
+        counter!("switchboard_closed_total", "code" => code.to_string()).increment(1);
+    }
+
+    /// A handshake was refused with an HTTP status.
+    pub(crate) fn refused(&self, status: u16) {
+        counter!("switchboard_refused_total", "status" => status.to_string()).increment(1);
+    }
+
+    pub(crate) fn handled(&self, took: Duration) {
+        self.handler_seconds.record(took);
+    }
+}

@@ -1,0 +1,348 @@
+//! One connection: reads, starts handlers in order, and sends what they queued for it.
+//!
+//! The task owns no buffer while nothing is incomplete: it reads into bytes lent by the thread.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use switchboard_event::{DeliveryClass, Dialect};
+use switchboard_hub::{Flushed, Outbox};
+use switchboard_wire::emit::{self, Incoming};
+use switchboard_ws::close::{CloseCode, close_frame};
+use switchboard_ws::frame::{self, OpCode};
+use switchboard_ws::{Decoder, Item, ProtocolError};
+
+use crate::net::throttle::Throttle;
+use crate::net::transport::Wire;
+use crate::request::Request;
+use crate::served::{Served, now};
+use crate::socket::{Peer, Socket};
+
+/// How much one read takes at the most.
+const READ_BYTES: usize = 64 * 1024;
+
+/// Messages handled before others get their turn. One read can hold hundreds.
+const MESSAGES_PER_TURN: usize = 64;
+
+thread_local! {
+    /// Lent to whichever connection of this thread reads.
+    static LENT: Cell<Option<Box<Lent>>> = const { Cell::new(None) };
+}
+
+struct Lent {
+    read: Vec<u8>,
+    send: Vec<u8>,
+}
+
+fn with_lent<T>(work: impl FnOnce(&mut Lent) -> T) -> T {
+    let mut lent =
+        LENT.take().unwrap_or_else(|| Box::new(Lent { read: vec![0; READ_BYTES], send: Vec::new() }));
+    let result = work(&mut lent);
+    LENT.set(Some(lent));
+    result
+}
+
+/// A connection after its handshake.
+pub(crate) struct Connection {
+    served: Arc<Served>,
+    socket: Socket,
+    wire: Wire,
+    decoder: Decoder,
+    throttle: Throttle,
+    /// Bytes that were read and not looked at: the turn was over, or too many handlers wait.
+    leftover: Vec<u8>,
+    ending: Ending,
+}
+
+/// How the connection comes to its end.
+#[derive(Default)]
+struct Ending {
+    /// The peer has sent its close frame.
+    peer_closed: bool,
+    /// What the peer sends cannot be understood any more.
+    garbled: bool,
+    /// What the `@disconnect` hooks are told.
+    code: Option<CloseCode>,
+    reason: String,
+}
+
+enum Turn {
+    /// There may be more to do at once.
+    Over,
+    /// A close frame is on its way out.
+    Closing,
+    /// The peer is gone.
+    Gone,
+}
+
+impl Connection {
+    pub(crate) fn new(served: Arc<Served>, socket: Socket, wire: Wire, early: Bytes) -> Self {
+        let limits = served.app.limits();
+        let max = limits.message_bytes_max;
+        Connection {
+            decoder: Decoder::new(switchboard_ws::Limits { frame_bytes_max: max, message_bytes_max: max }),
+            throttle: Throttle::new(limits, now()),
+            leftover: early.into(),
+            ending: Ending::default(),
+            served,
+            socket,
+            wire,
+        }
+    }
+
+    /// Lives until the peer is gone or the socket was closed.
+    pub(crate) async fn run(mut self) {
+        loop {
+            match poll_fn(|cx| self.poll_turn(cx)).await {
+                Turn::Over if self.leftover.is_empty() => {}
+                Turn::Over => tokio::task::yield_now().await,
+                Turn::Closing => {
+                    Box::pin(self.close()).await;
+                    break;
+                }
+                Turn::Gone => break,
+            }
+        }
+        self.end();
+    }
+
+    fn outbox(&self) -> &Outbox {
+        &self.socket.session().outbox
+    }
+
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
+        self.wire.register(cx);
+        if self.outbox().is_blocked() {
+            self.flush_when_taken(cx);
+        }
+        if self.outbox().is_closing() {
+            return Poll::Ready(Turn::Closing);
+        }
+        if self.is_busy() {
+            return Poll::Pending;
+        }
+        with_lent(|lent| {
+            let mut leftover = std::mem::take(&mut self.leftover);
+            let input = if leftover.is_empty() {
+                match ready!(self.wire.poll_read(cx, &mut lent.read)) {
+                    Ok(0) | Err(_) => return Poll::Ready(Turn::Gone),
+                    Ok(len) => &mut lent.read[..len],
+                }
+            } else {
+                &mut leftover[..]
+            };
+            self.served.app.meters().bytes_in.increment(input.len() as u64);
+            self.peer().heard.store(true, Ordering::Relaxed);
+            self.outbox().hold();
+            self.work_off(input);
+            self.flush_now(cx, &mut lent.send);
+            Poll::Ready(Turn::Over)
+        })
+    }
+
+    fn peer(&self) -> &Peer {
+        self.socket.peer()
+    }
+
+    /// Whether as many handlers wait as may.
+    fn is_busy(&self) -> bool {
+        self.peer().waiting.load(Ordering::Relaxed) as usize >= self.served.app.limits().handlers_waiting_max
+    }
+
+    /// Handles the messages in `input`, as many as a turn allows, and keeps the rest.
+    fn work_off(&mut self, mut input: &mut [u8]) {
+        let mut handled = 0;
+        while handled < MESSAGES_PER_TURN && !self.is_busy() && !self.outbox().is_closing() {
+            match self.decoder.next(&mut input) {
+                Ok(Some(item)) => self.item(item),
+                Ok(None) => return,
+                Err(error) => return self.fail(&error),
+            }
+            handled += 1;
+        }
+        self.leftover.extend_from_slice(input);
+    }
+
+    fn item(&mut self, item: Item<'_>) {
+        let (opcode, payload) = match item {
+            Item::Text(payload) => (OpCode::Text, payload),
+            Item::Binary(payload) => (OpCode::Binary, payload),
+            Item::Ping(payload) => {
+                let pong = frame::encode(OpCode::Pong, &payload);
+                self.served.app.hub().deliver_frame(self.socket.session(), &pong, DeliveryClass::Live);
+                return;
+            }
+            Item::Pong(_) => return,
+            Item::Close(said) => {
+                let (code, reason) =
+                    said.map_or((CloseCode::NO_STATUS, String::new()), |(code, why)| (code, why));
+                self.ending.peer_closed = true;
+                return self.refuse(code, &reason);
+            }
+        };
+        self.served.app.meters().messages_in.increment(1);
+        let started = now();
+        if let Err(over) = self.throttle.admit(payload.len(), self.served.app.limits(), started) {
+            return self.refuse(CloseCode::POLICY, &over);
+        }
+        if let Some(raw) = self.served.app.setup().raw {
+            return raw(&self.socket, opcode, &payload);
+        }
+        let frame = payload.into_bytes();
+        let decoded = match self.socket.session().dialect {
+            Dialect::Emit => emit::decode(&frame),
+        };
+        match decoded {
+            Ok(Incoming::Event { name, data, ack }) => {
+                let request = Request::new(self.socket.clone(), name, data, ack);
+                self.served.handle(request, started);
+            }
+            Ok(Incoming::Unroutable { shown, ack }) => {
+                self.served.unroutable(&self.socket, &shown, ack.as_ref())
+            }
+            Ok(Incoming::Reply { ack, data }) => self.peer().resolve(&ack, data),
+            Ok(Incoming::Other) => {}
+            Err(error) => {
+                self.served.app.meters().bad_frames.increment(1);
+                tracing::debug!(socket = %self.socket.id(), %error, "a frame was ignored");
+                self.served.report(&self.socket, "", "bad_frame", &error.to_string());
+            }
+        }
+    }
+
+    /// The peer broke the protocol: it costs this connection, and nothing else.
+    fn fail(&mut self, error: &ProtocolError) {
+        tracing::debug!(socket = %self.socket.id(), %error, "closing for a protocol error");
+        self.ending.garbled = true;
+        self.refuse(error.close_code(), &error.to_string());
+    }
+
+    fn refuse(&mut self, code: CloseCode, reason: &str) {
+        self.ending.code = Some(code);
+        self.ending.reason = reason.to_owned();
+        // A peer's own close is answered with its code alone.
+        let said = if self.ending.peer_closed { "" } else { reason };
+        self.served.app.hub().close(self.socket.session(), close_frame(code, said));
+    }
+
+    /// Sends what the handlers of this turn queued for their own socket.
+    fn flush_now(&mut self, cx: &mut Context<'_>, scratch: &mut Vec<u8>) {
+        loop {
+            let flushed = match &mut self.wire {
+                Wire::Tcp(_) => self.socket.session().outbox.flush(scratch),
+                other => self
+                    .socket
+                    .session()
+                    .outbox
+                    .flush_by(scratch, |batch| pending_blocks(other.poll_send(cx, batch))),
+            };
+            self.served.app.meters().bytes_out.increment(flushed.1 as u64);
+            match flushed.0 {
+                Flushed::More => {}
+                Flushed::Blocked => return self.flush_when_taken(cx),
+                Flushed::Done => return,
+            }
+        }
+    }
+
+    /// Sends as long as the peer takes something; then the task is woken when it does again.
+    fn flush_when_taken(&mut self, cx: &mut Context<'_>) {
+        let outbox = &self.socket.session().outbox;
+        let wire = &mut self.wire;
+        let mut scratch = Vec::new();
+        loop {
+            let (flushed, sent) =
+                outbox.flush_by(&mut scratch, |batch| pending_blocks(wire.poll_send(cx, batch)));
+            self.served.app.meters().bytes_out.increment(sent as u64);
+            if flushed == Flushed::Done || (flushed == Flushed::Blocked && sent == 0) {
+                return;
+            }
+        }
+    }
+
+    /// Gets the close frame out and waits for the peer's, both within the time-out.
+    async fn close(&mut self) {
+        let timeout = self.served.app.limits().close_timeout;
+        let said = tokio::time::timeout(timeout, async {
+            poll_fn(|cx| self.poll_sent(cx)).await;
+            if self.ending.garbled {
+                self.wire.shutdown().await;
+            }
+            if !self.ending.peer_closed {
+                poll_fn(|cx| self.poll_peer_closes(cx)).await;
+            }
+            self.wire.shutdown().await;
+        });
+        if said.await.is_err() {
+            tracing::debug!(socket = %self.socket.id(), "cut: the peer did not answer the close frame");
+        }
+    }
+
+    fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.wire.register(cx);
+        if self.outbox().is_blocked() {
+            self.flush_when_taken(cx);
+        } else {
+            with_lent(|lent| self.flush_now(cx, &mut lent.send));
+        }
+        if self.outbox().queued_bytes() == 0 { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Reads on until the peer closes; what else it sends is too late.
+    fn poll_peer_closes(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let over = with_lent(|lent| {
+                let len = match ready!(self.wire.poll_read(cx, &mut lent.read)) {
+                    Ok(0) | Err(_) => return Poll::Ready(true),
+                    Ok(len) => len,
+                };
+                let mut input = &mut lent.read[..len];
+                Poll::Ready(!self.ending.garbled && self.peer_closes_in(&mut input))
+            });
+            if ready!(over) {
+                return Poll::Ready(());
+            }
+        }
+    }
+
+    fn peer_closes_in(&mut self, input: &mut &mut [u8]) -> bool {
+        let mut input = std::mem::take(input);
+        loop {
+            match self.decoder.next(&mut input) {
+                Ok(Some(Item::Close(_))) => return true,
+                Ok(Some(_)) => {}
+                Ok(None) => return false,
+                Err(_) => {
+                    self.ending.garbled = true;
+                    return false;
+                }
+            }
+        }
+    }
+
+    /// Forgets the socket and tells everybody who has to know.
+    fn end(self) {
+        let code = self.ending.code.unwrap_or(match self.outbox().is_closing() {
+            // We asked for it, and the reason is with who did.
+            true => CloseCode::NORMAL,
+            false => CloseCode::ABNORMAL,
+        });
+        self.served.app.hub().remove(self.socket.session());
+        self.peer().hang_up();
+        self.served.app.meters().closed(code.0);
+        self.served.disconnected(&self.socket, code.0, &self.ending.reason);
+    }
+}
+
+/// A send that has to wait is one the peer does not take now.
+fn pending_blocks(sent: Poll<io::Result<usize>>) -> io::Result<usize> {
+    match sent {
+        Poll::Ready(outcome) => outcome,
+        Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+    }
+}

@@ -1,0 +1,78 @@
+//! Finds peers that are gone without a word: one wheel of pings for all sockets.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use switchboard_event::{DeliveryClass, SocketId};
+
+use crate::app::App;
+use crate::served::Served;
+use crate::socket::Peer;
+
+/// A WebSocket ping without a payload.
+const PING: Bytes = Bytes::from_static(&[0x89, 0]);
+
+/// Slots of the wheel: each tick serves one, so pings of many sockets spread over the interval.
+const SLOTS: usize = 32;
+
+/// The wheel. A socket stands in one slot and is looked at once per turn of the wheel.
+#[derive(Clone, Default)]
+pub(crate) struct Heartbeat {
+    wheel: Arc<Mutex<Wheel>>,
+}
+
+#[derive(Default)]
+struct Wheel {
+    slots: [Vec<SocketId>; SLOTS],
+    now: usize,
+}
+
+impl Heartbeat {
+    /// Looks after a socket from now on; its first ping comes after one interval.
+    pub(crate) fn watch(&self, id: SocketId) {
+        let mut wheel = self.wheel.lock().expect("no code that holds the wheel panics");
+        let slot = wheel.now;
+        wheel.slots[slot].push(id);
+    }
+
+    pub(crate) async fn run(self, served: Arc<Served>, interval: Duration) {
+        if interval.is_zero() {
+            return;
+        }
+        let mut ticks = tokio::time::interval(interval / SLOTS as u32);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        ticks.tick().await;
+        loop {
+            ticks.tick().await;
+            self.turn(&served);
+        }
+    }
+
+    fn turn(&self, served: &Arc<Served>) {
+        let (place, mut due) = {
+            let mut wheel = self.wheel.lock().expect("no code that holds the wheel panics");
+            wheel.now = (wheel.now + 1) % SLOTS;
+            let place = wheel.now;
+            (place, std::mem::take(&mut wheel.slots[place]))
+        };
+        due.retain(|id| beat(served, *id));
+        due.shrink_to(2 * due.len());
+        let mut wheel = self.wheel.lock().expect("no code that holds the wheel panics");
+        // Who came in meanwhile waits for the next turn too.
+        wheel.slots[place].append(&mut due);
+    }
+}
+
+/// Pings one socket, or cuts it if it was silent since the last ping. False if it is gone.
+fn beat(served: &Arc<Served>, id: SocketId) -> bool {
+    let app: &App = &served.app;
+    let Some(session) = app.hub().index().session(id) else { return false };
+    if !Peer::of(&session).heard.swap(false, std::sync::atomic::Ordering::Relaxed) {
+        session.outbox.abort();
+        return false;
+    }
+    app.hub().deliver_frame(&session, &PING, DeliveryClass::Live);
+    served.ping_sent(&session);
+    true
+}

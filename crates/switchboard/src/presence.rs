@@ -1,0 +1,129 @@
+//! Who is here: the app's questions about sockets, rooms, tags and users, over all nodes.
+
+use switchboard_event::{Name, NameError, SocketId, Target, UserId};
+use switchboard_hub::JoinError;
+use switchboard_hub::store::{Page, StoreError};
+
+use crate::app::App;
+
+/// Why a question has no answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum QueryError {
+    /// The name asked about is empty or too long.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// The shared store did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Questions go to the store, so an answer is about all nodes.
+impl App {
+    async fn count(&self, target: Target) -> Result<usize, QueryError> {
+        Ok(self.hub().store().count(self.project_id(), &target).await?)
+    }
+
+    async fn members(&self, target: Target) -> Result<Vec<SocketId>, QueryError> {
+        Ok(self.hub().store().members(self.project_id(), &target, Page::all()).await?)
+    }
+
+    /// How many sockets are in a room.
+    pub async fn room_size(&self, room: &str) -> Result<usize, QueryError> {
+        self.count(Target::room(room)?).await
+    }
+
+    /// Which sockets are in a room, in ascending order.
+    pub async fn room_members(&self, room: &str) -> Result<Vec<SocketId>, QueryError> {
+        self.members(Target::room(room)?).await
+    }
+
+    /// How many sockets are connected.
+    pub async fn total_sockets(&self) -> Result<usize, QueryError> {
+        self.count(Target::Everyone).await
+    }
+
+    /// Whether a socket is connected.
+    pub async fn socket_exists(&self, id: SocketId) -> Result<bool, QueryError> {
+        Ok(self.count(Target::Socket(id)).await? > 0)
+    }
+
+    /// The ids of all sockets. With many, ask for [pages](Self::socket_ids).
+    pub async fn all_socket_ids(&self) -> Result<Vec<SocketId>, QueryError> {
+        self.members(Target::Everyone).await
+    }
+
+    /// A page of the ids of all sockets, in ascending order.
+    pub async fn socket_ids(&self, page: Page<SocketId>) -> Result<Vec<SocketId>, QueryError> {
+        Ok(self.hub().store().members(self.project_id(), &Target::Everyone, page).await?)
+    }
+
+    /// Makes a socket of this node one of a user's. The user is online until the last of their
+    /// sockets is gone. False if it was.
+    pub async fn set_user_online(&self, user: &str, id: SocketId) -> Result<bool, JoinError> {
+        self.enter(id, Target::user(user)?)
+    }
+
+    /// Takes a user's sockets of this node away from them; they stay connected. Returns how many.
+    pub async fn set_user_offline(&self, user: &str) -> Result<usize, NameError> {
+        Ok(self.hub().clear(self.project_id(), &Target::user(user)?))
+    }
+
+    /// Whether a user has a socket.
+    pub async fn is_user_online(&self, user: &str) -> Result<bool, QueryError> {
+        Ok(self.count(Target::user(user)?).await? > 0)
+    }
+
+    /// One of a user's sockets.
+    pub async fn user_socket_id(&self, user: &str) -> Result<Option<SocketId>, QueryError> {
+        let target = Target::user(user)?;
+        let first = self.hub().store().members(self.project_id(), &target, Page::first(1)).await?;
+        Ok(first.into_iter().next())
+    }
+
+    /// All of a user's sockets.
+    pub async fn user_socket_ids(&self, user: &str) -> Result<Vec<SocketId>, QueryError> {
+        self.members(Target::user(user)?).await
+    }
+
+    /// How many users have a socket.
+    pub async fn online_user_count(&self) -> Result<usize, QueryError> {
+        Ok(self.hub().store().count_users(self.project_id()).await?)
+    }
+
+    /// Which users have a socket, in ascending order.
+    pub async fn online_users(&self) -> Result<Vec<UserId>, QueryError> {
+        self.online_users_page(Page::all()).await
+    }
+
+    /// A page of the users who have a socket.
+    pub async fn online_users_page(&self, page: Page<Name>) -> Result<Vec<UserId>, QueryError> {
+        Ok(self.hub().store().users(self.project_id(), page).await?)
+    }
+
+    /// Gives a socket of this node a tag. False if it had it.
+    pub async fn sync_tag(&self, id: SocketId, tag: &str) -> Result<bool, JoinError> {
+        self.enter(id, Target::tag(tag)?)
+    }
+
+    /// Takes a tag from a socket of this node. False if it did not have it.
+    pub async fn unsync_tag(&self, id: SocketId, tag: &str) -> Result<bool, NameError> {
+        let target = Target::tag(tag)?;
+        Ok(self.socket(id).is_some_and(|socket| self.hub().leave(socket.session(), &target)))
+    }
+
+    /// Which sockets have a tag, in ascending order.
+    pub async fn tagged_sockets(&self, tag: &str) -> Result<Vec<SocketId>, QueryError> {
+        self.members(Target::tag(tag)?).await
+    }
+
+    /// How many sockets have a tag.
+    pub async fn tag_count(&self, tag: &str) -> Result<usize, QueryError> {
+        self.count(Target::tag(tag)?).await
+    }
+
+    fn enter(&self, id: SocketId, target: Target) -> Result<bool, JoinError> {
+        let socket = self.socket(id).ok_or(JoinError::Gone)?;
+        self.hub().join(socket.session(), &target)
+    }
+}

@@ -1,0 +1,148 @@
+//! One event on its way through middleware to its handler.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use switchboard_event::{IntoAudience, Name, NameError, Payload, PayloadError, SocketId};
+use switchboard_hub::JoinError;
+
+use crate::app::App;
+use crate::info::Info;
+use crate::send::{EmitError, Send};
+use crate::socket::Socket;
+
+/// The event being handled, with everything a handler may want to do about it.
+///
+/// Handlers that only need data and a reply take extractors instead; this is for those who like
+/// one object, and for middleware and hooks. Cheap to clone.
+///
+/// ```
+/// use serde_json::json;
+/// use switchboard::{App, ReplyError, Request};
+///
+/// async fn join(request: Request) -> Result<(), ReplyError> {
+///     request.set("username", request.data::<serde_json::Value>()?["username"].clone());
+///     request.join("#chat")?;
+///     request.to("#chat").emit("user-joined", &json!({ "id": request.id() }))?;
+///     request.reply(&json!({ "joined": true }))?;
+///     Ok(())
+/// }
+/// let app = App::new().on("/join", join);
+/// ```
+#[derive(Clone)]
+pub struct Request(Arc<Inner>);
+
+struct Inner {
+    socket: Socket,
+    event: Name,
+    data: Payload,
+    ack: Option<Payload>,
+}
+
+impl Request {
+    pub(crate) fn new(socket: Socket, event: Name, data: Payload, ack: Option<Payload>) -> Self {
+        Request(Arc::new(Inner { socket, event, data, ack }))
+    }
+
+    /// The event's name, such as `/message`.
+    pub fn event(&self) -> &str {
+        &self.0.event
+    }
+
+    /// The data in the shape of `T`. What JavaScript takes for false came as `{}`.
+    pub fn data<T: DeserializeOwned>(&self) -> Result<T, PayloadError> {
+        self.0.data.to()
+    }
+
+    /// The data as the JSON it came in.
+    pub fn payload(&self) -> &Payload {
+        &self.0.data
+    }
+
+    /// Whether the peer asked for a reply.
+    pub fn wants_reply(&self) -> bool {
+        self.0.ack.is_some()
+    }
+
+    /// The id of the socket the event came from.
+    pub fn id(&self) -> SocketId {
+        self.0.socket.id()
+    }
+
+    /// The socket the event came from.
+    pub fn socket(&self) -> &Socket {
+        &self.0.socket
+    }
+
+    /// The app, seen from the socket's project.
+    pub fn app(&self) -> &App {
+        self.0.socket.app()
+    }
+
+    /// What is known of the connection: path, query, headers, address.
+    pub fn info(&self) -> &Info {
+        self.0.socket.info()
+    }
+
+    /// Sends a reply, before or instead of the one the handler returns; clients use the first.
+    /// Nothing is sent if none was asked for.
+    pub fn reply<T: Serialize + ?Sized>(&self, data: &T) -> Result<(), EmitError> {
+        let payload = Payload::of(data)?;
+        self.reply_payload(&payload);
+        Ok(())
+    }
+
+    pub(crate) fn reply_payload(&self, payload: &Payload) {
+        if let Some(ack) = &self.0.ack {
+            self.0.socket.send_reply(ack, payload);
+        }
+    }
+
+    /// Sends an event to the socket it came from.
+    pub fn emit<T: Serialize + ?Sized>(&self, event: &str, data: &T) -> Result<(), EmitError> {
+        self.0.socket.emit(event, data)
+    }
+
+    /// Sends to everyone but the socket it came from. Returns how many sockets of this node have
+    /// it queued.
+    pub fn broadcast<T: Serialize + ?Sized>(&self, event: &str, data: &T) -> Result<usize, EmitError> {
+        self.0.socket.broadcast(event, data)
+    }
+
+    /// Begins a send to a room, a tag or any audience, without the socket it came from.
+    pub fn to(&self, audience: impl IntoAudience) -> Send {
+        self.0.socket.to(audience)
+    }
+
+    /// Comes into a room; see [`Socket::join`].
+    pub fn join(&self, room: &str) -> Result<bool, JoinError> {
+        self.0.socket.join(room)
+    }
+
+    /// Leaves a room; see [`Socket::leave`].
+    pub fn leave(&self, room: &str) -> Result<bool, NameError> {
+        self.0.socket.leave(room)
+    }
+
+    /// Gets a tag; see [`Socket::tag`].
+    pub fn tag(&self, tag: &str) -> Result<bool, JoinError> {
+        self.0.socket.tag(tag)
+    }
+
+    /// Loses a tag; see [`Socket::untag`].
+    pub fn untag(&self, tag: &str) -> Result<bool, NameError> {
+        self.0.socket.untag(tag)
+    }
+
+    /// Keeps a value with the socket; see [`Socket::set`].
+    pub fn set<T: Any + std::marker::Send + Sync>(&self, key: &str, value: T) {
+        self.0.socket.set(key, value);
+    }
+
+    /// A value kept with the socket; see [`Socket::get`].
+    pub fn get<T: Any + Clone>(&self, key: &str) -> Option<T> {
+        self.0.socket.get(key)
+    }
+}

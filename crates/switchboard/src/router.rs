@@ -1,0 +1,197 @@
+//! Which handler an event's name leads to.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::app::Setup;
+use crate::handler::{AnyHandler, Handler, ResponseFuture};
+use crate::middleware::{Middleware, Next};
+use crate::reply::Response;
+use crate::request::Request;
+
+/// Handlers by event name, with the middleware around them.
+///
+/// Routers are built apart and put together: [`nest`](Self::nest) puts a prefix in front of every
+/// name, [`merge`](Self::merge) does not. An [`App`](crate::App) is built the same way.
+///
+/// ```
+/// use switchboard::{App, Router};
+///
+/// async fn join() {}
+/// async fn step() {}
+///
+/// let lobby = Router::new().on("/join", join);
+/// let game = Router::new().on("/move", step).nest("/lobby", lobby);
+/// let app = App::new().nest("/game", game); // handles /game/move and /game/lobby/join
+/// ```
+#[derive(Clone, Default)]
+pub struct Router {
+    routes: Vec<Route>,
+    middleware: Vec<Arc<dyn Middleware>>,
+    pub(crate) hooks: Hooks,
+}
+
+#[derive(Clone)]
+struct Route {
+    event: String,
+    /// Of the routers it was nested in, outermost first.
+    middleware: Vec<Arc<dyn Middleware>>,
+    handler: AnyHandler,
+}
+
+/// Handlers of system events: any number for each, called in the order they were added.
+#[derive(Clone, Default)]
+pub(crate) struct Hooks {
+    pub(crate) connection: Vec<AnyHandler>,
+    pub(crate) disconnect: Vec<AnyHandler>,
+    pub(crate) error: Vec<AnyHandler>,
+    pub(crate) any: Vec<AnyHandler>,
+    pub(crate) ping: Vec<AnyHandler>,
+}
+
+impl Router {
+    /// A router that handles nothing yet.
+    pub fn new() -> Self {
+        Router::default()
+    }
+
+    /// Handles an event, or one of the system events `@connection`, `@disconnect`, `@error`,
+    /// `@any` and `@ping`, which may have many handlers.
+    ///
+    /// # Panics
+    /// At start, if an event has two handlers. At once, if the name starts with `@` and is not a
+    /// system event.
+    pub fn on<Args: 'static>(mut self, event: &str, handler: impl Handler<Args>) -> Self {
+        let handler = AnyHandler::new(handler);
+        if event.starts_with('@') {
+            self.hooks.of(event).push(handler);
+        } else {
+            self.routes.push(Route { event: event.into(), middleware: Vec::new(), handler });
+        }
+        self
+    }
+
+    /// Puts a middleware around every handler of this router and of those nested in it, wherever
+    /// it is added. The first added is the outermost.
+    pub fn middleware(mut self, middleware: impl Middleware) -> Self {
+        self.middleware.push(Arc::new(middleware));
+        self
+    }
+
+    /// Takes over a router's handlers with `prefix` in front of their names.
+    pub fn nest(mut self, prefix: &str, inner: Router) -> Self {
+        for mut route in inner.routes {
+            route.event.insert_str(0, prefix);
+            route.middleware.splice(0..0, inner.middleware.iter().cloned());
+            self.routes.push(route);
+        }
+        self.hooks.extend(inner.hooks);
+        self
+    }
+
+    /// Takes over a router's handlers as they are.
+    pub fn merge(self, other: Router) -> Self {
+        self.nest("", other)
+    }
+
+    /// Builds a namespace in place: [`nest`](Self::nest) with a router made by `build`.
+    pub fn ns(self, prefix: &str, build: impl FnOnce(Router) -> Router) -> Self {
+        self.nest(prefix, build(Router::new()))
+    }
+
+    /// The routes as they are looked up. Says what is wrong with them.
+    pub(crate) fn freeze(&self, setup: &Setup) -> Result<Routes, String> {
+        let any: Option<Arc<dyn Middleware>> =
+            (!self.hooks.any.is_empty()).then(|| Arc::new(Any(self.hooks.any.clone())) as _);
+        let around = |inner: &[Arc<dyn Middleware>]| -> Arc<[Arc<dyn Middleware>]> {
+            self.middleware.iter().chain(&any).chain(inner).cloned().collect()
+        };
+        let mut table = HashMap::new();
+        for route in &self.routes {
+            route
+                .handler
+                .check(setup)
+                .map_err(|missing| format!("the handler of `{}` {missing}", route.event))?;
+            let entry = Chain { middleware: around(&route.middleware), handler: route.handler.clone() };
+            if table.insert(route.event.clone(), entry).is_some() {
+                return Err(format!("`{}` has two handlers", route.event));
+            }
+        }
+        self.hooks.check(setup)?;
+        let unknown = Chain { middleware: around(&[]), handler: AnyHandler::new(unknown_event) };
+        Ok(Routes { table, unknown, hooks: self.hooks.clone() })
+    }
+}
+
+impl Hooks {
+    fn of(&mut self, event: &str) -> &mut Vec<AnyHandler> {
+        match event {
+            "@connection" => &mut self.connection,
+            "@disconnect" => &mut self.disconnect,
+            "@error" => &mut self.error,
+            "@any" => &mut self.any,
+            "@ping" => &mut self.ping,
+            _ => panic!(
+                "`{event}` is not a system event; these are @connection, @disconnect, @error, @any, @ping"
+            ),
+        }
+    }
+
+    fn extend(&mut self, other: Hooks) {
+        self.connection.extend(other.connection);
+        self.disconnect.extend(other.disconnect);
+        self.error.extend(other.error);
+        self.any.extend(other.any);
+        self.ping.extend(other.ping);
+    }
+
+    fn check(&self, setup: &Setup) -> Result<(), String> {
+        let all = [&self.connection, &self.disconnect, &self.error, &self.any, &self.ping];
+        all.into_iter()
+            .flatten()
+            .try_for_each(|hook| hook.check(setup))
+            .map_err(|missing| format!("a hook {missing}"))
+    }
+}
+
+/// The frozen routes of an app.
+pub(crate) struct Routes {
+    table: HashMap<String, Chain>,
+    unknown: Chain,
+    pub(crate) hooks: Hooks,
+}
+
+struct Chain {
+    middleware: Arc<[Arc<dyn Middleware>]>,
+    handler: AnyHandler,
+}
+
+impl Routes {
+    /// Starts what handles the request's event.
+    pub(crate) fn call(&self, request: Request) -> ResponseFuture {
+        let chain = self.table.get(request.event()).unwrap_or(&self.unknown);
+        if chain.middleware.is_empty() {
+            return chain.handler.call(request);
+        }
+        Next::new(chain.middleware.clone(), chain.handler.clone()).run(request)
+    }
+}
+
+async fn unknown_event(request: Request) -> Response {
+    Response::unknown_event(request.event())
+}
+
+/// Runs the `@any` hooks before the way goes on.
+struct Any(Vec<AnyHandler>);
+
+impl Middleware for Any {
+    fn handle(&self, request: Request, next: Next) -> ResponseFuture {
+        let hooks = self.0.clone();
+        Box::pin(async move {
+            for hook in hooks {
+                hook.call(request.clone()).await;
+            }
+            next.run(request).await
+        })
+    }
+}

@@ -1,0 +1,126 @@
+//! Sending to many: who, how, and then what.
+
+use serde::Serialize;
+use switchboard_event::{
+    Audience, AudienceError, DeliveryClass, Event, IntoAudience, Name, NameError, Parcel, Payload,
+    PayloadError, SocketId, Target,
+};
+use switchboard_hub::Scope;
+use switchboard_hub::bus::BusFull;
+
+use crate::app::App;
+
+/// Why an event was not sent.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EmitError {
+    /// It does not say who hears it.
+    #[error(transparent)]
+    Audience(#[from] AudienceError),
+    /// Its name is empty or too long.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// JSON cannot hold its data.
+    #[error("the data cannot be JSON")]
+    Data(#[from] PayloadError),
+    /// Sockets of this node have it, those of other nodes do not.
+    #[error(transparent)]
+    BusFull(#[from] BusFull),
+    /// The socket has closed.
+    #[error("the socket has closed")]
+    Gone,
+}
+
+/// A send that is being put together; [`emit`](Self::emit) sends it.
+///
+/// ```no_run
+/// # use serde_json::json;
+/// # fn example(app: switchboard::App, socket: switchboard::Socket) -> Result<(), switchboard::EmitError> {
+/// app.to("#lobby").emit("announcement", &json!({ "text": "five minutes" }))?;
+/// // To the room and to all with the tag, each once, but not to the sender and not to the muted:
+/// socket.to("#lobby").and("*admin").except("*muted").emit("said", &json!({ "text": "hi" }))?;
+/// // A position that is stale in a moment: a slow receiver misses it instead of being closed.
+/// socket.to("#game").volatile().emit("moved", &json!([3, 4]))?;
+/// # Ok(()) }
+/// ```
+#[must_use = "nothing is sent until `emit`"]
+pub struct Send {
+    app: App,
+    audience: Result<Audience, AudienceError>,
+    sender: Option<SocketId>,
+    including_self: bool,
+    class: DeliveryClass,
+    scope: Scope,
+}
+
+impl Send {
+    pub(crate) fn new(app: App, audience: impl IntoAudience, sender: Option<SocketId>) -> Self {
+        Send {
+            app,
+            audience: audience.into_audience(),
+            sender,
+            including_self: false,
+            class: DeliveryClass::default(),
+            scope: Scope::default(),
+        }
+    }
+
+    /// These hear it too.
+    pub fn and(mut self, audience: impl IntoAudience) -> Self {
+        self.extend(audience, |whole, more| {
+            whole.to.extend(more.to);
+            whole.except.extend(more.except);
+        });
+        self
+    }
+
+    /// These do not hear it.
+    pub fn except(mut self, audience: impl IntoAudience) -> Self {
+        self.extend(audience, |whole, less| whole.except.extend(less.to));
+        self
+    }
+
+    fn extend(&mut self, audience: impl IntoAudience, join: impl FnOnce(&mut Audience, Audience)) {
+        match (&mut self.audience, audience.into_audience()) {
+            (Ok(whole), Ok(part)) => join(whole, part),
+            (Ok(_), Err(error)) => self.audience = Err(error),
+            (Err(_), _) => {}
+        }
+    }
+
+    /// The sender hears it as well, if it is in the audience.
+    pub fn including_self(mut self) -> Self {
+        self.including_self = true;
+        self
+    }
+
+    /// A receiver that is slow misses it; otherwise such a receiver is closed with 1013.
+    pub fn volatile(mut self) -> Self {
+        self.class = DeliveryClass::Volatile;
+        self
+    }
+
+    /// Only sockets of this node hear it.
+    pub fn local(mut self) -> Self {
+        self.scope = Scope::ThisNode;
+        self
+    }
+
+    /// Sends. Returns how many sockets of this node have it queued.
+    pub fn emit<T: Serialize + ?Sized>(self, event: &str, data: &T) -> Result<usize, EmitError> {
+        let payload = Payload::of(data)?;
+        self.emit_payload(event, payload)
+    }
+
+    /// Sends JSON as it is, such as what came in: it is not parsed.
+    pub fn emit_payload(self, event: &str, data: Payload) -> Result<usize, EmitError> {
+        let mut audience = self.audience?;
+        if let (Some(sender), false) = (self.sender, self.including_self) {
+            audience.except.push(Target::Socket(sender));
+        }
+        let event = Event { name: Name::new(event)?, data, sender: self.sender };
+        let parcel = Parcel::new(event, self.class);
+        let delivered = self.app.hub().send(self.app.project_id(), &audience, &parcel, self.scope)?;
+        Ok(delivered.queued)
+    }
+}

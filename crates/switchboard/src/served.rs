@@ -1,0 +1,193 @@
+//! An app as it is served: its routes frozen, its handlers started and their outcomes settled.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use futures_util::FutureExt;
+use serde_json::json;
+use switchboard_event::{Name, Payload};
+use switchboard_hub::Session;
+
+use crate::app::App;
+use crate::handler::{AnyHandler, ResponseFuture};
+use crate::reply::Response;
+use crate::request::Request;
+use crate::router::Routes;
+use crate::socket::Socket;
+
+/// An app and its frozen routes.
+pub(crate) struct Served {
+    pub(crate) app: App,
+    routes: Routes,
+}
+
+/// What a handler that panicked left behind.
+type Panic = Box<dyn Any + Send>;
+
+impl Served {
+    /// Freezes the routes of an app and starts what every app needs.
+    ///
+    /// # Panics
+    /// With what is wrong with the routes: a handler too many, a state that is missing.
+    pub(crate) fn start(app: &App) -> Arc<Self> {
+        let routes = match app.setup().router.freeze(app.setup()) {
+            Ok(routes) => routes,
+            Err(wrong) => panic!("the app cannot be served: {wrong}"),
+        };
+        let served = Arc::new(Served { app: app.clone(), routes });
+        let core = app.core();
+        if core.flushers.start(&core.tasks, app.meters().bytes_out.clone()) {
+            let interval = app.limits().heartbeat_interval;
+            core.tasks.spawn_service(core.heartbeat.clone().run(served.clone(), interval));
+        }
+        served
+    }
+
+    /// Starts what handles an event. If it does not wait it has finished when this returns.
+    pub(crate) fn handle(self: &Arc<Self>, request: Request, started: Instant) {
+        let start = catch_unwind(AssertUnwindSafe(|| self.routes.call(request.clone())));
+        let mut future = match start {
+            Ok(future) => future,
+            Err(panic) => return self.settle(&request, Err(panic), started),
+        };
+        match poll_once(&mut future) {
+            Some(outcome) => self.settle(&request, outcome, started),
+            None => self.wait_for(request, future, started),
+        }
+    }
+
+    /// Lets a handler go on beside the connection, which counts it.
+    fn wait_for(self: &Arc<Self>, request: Request, future: ResponseFuture, started: Instant) {
+        let served = self.clone();
+        let peer = request.socket().peer();
+        peer.waiting.fetch_add(1, Ordering::Relaxed);
+        self.app.core().tasks.spawn(async move {
+            let outcome = AssertUnwindSafe(future).catch_unwind().await;
+            served.settle(&request, outcome, started);
+            let waiting = request.socket().peer().waiting.fetch_sub(1, Ordering::Relaxed);
+            if waiting as usize >= served.app.limits().handlers_waiting_max {
+                request.socket().session().outbox.wake_owner();
+            }
+        });
+    }
+
+    /// Sends the reply, counts, and tells the `@error` hooks what went wrong.
+    fn settle(self: &Arc<Self>, request: &Request, outcome: Result<Response, Panic>, started: Instant) {
+        self.app.meters().handled(now().saturating_duration_since(started));
+        let response = outcome.unwrap_or_else(|panic| {
+            self.app.meters().panics.increment(1);
+            let message = panic_message(&*panic);
+            tracing::error!(event = request.event(), socket = %request.id(), message, "a handler panicked");
+            self.report(request.socket(), request.event(), "panic", &message);
+            Response::none()
+        });
+        if let Some(payload) = &response.reply {
+            request.reply_payload(payload);
+        }
+        if let Some(error) = response.error {
+            match error.cause() {
+                Some(cause) => {
+                    tracing::error!(event = request.event(), socket = %request.id(), %cause, "a handler failed");
+                }
+                None => tracing::debug!(event = request.event(), socket = %request.id(), %error, "refused"),
+            }
+            self.report(request.socket(), request.event(), error.code(), &error.to_string());
+        }
+    }
+
+    /// Answers a request for something that cannot be an event's name.
+    pub(crate) fn unroutable(&self, socket: &Socket, shown: &str, ack: Option<&Payload>) {
+        self.app.meters().unknown_events.increment(1);
+        if let (Some(ack), Some(reply)) = (ack, &Response::unknown_event(shown).reply) {
+            socket.send_reply(ack, reply);
+        }
+    }
+
+    /// Calls the `@error` hooks.
+    pub(crate) fn report(self: &Arc<Self>, socket: &Socket, event: &str, code: &str, error: &str) {
+        if !self.routes.hooks.error.is_empty() {
+            let data = json!({ "event": event, "code": code, "error": error });
+            self.call_hooks(&self.routes.hooks.error, socket, "@error", &data);
+        }
+    }
+
+    pub(crate) fn connected(self: &Arc<Self>, socket: &Socket) {
+        self.call_hooks(&self.routes.hooks.connection, socket, "@connection", &json!({}));
+    }
+
+    pub(crate) fn disconnected(self: &Arc<Self>, socket: &Socket, code: u16, reason: &str) {
+        let data = json!({ "code": code, "reason": reason });
+        self.call_hooks(&self.routes.hooks.disconnect, socket, "@disconnect", &data);
+    }
+
+    pub(crate) fn ping_sent(self: &Arc<Self>, session: &Arc<Session>) {
+        if !self.routes.hooks.ping.is_empty() {
+            let socket = Socket::new(&self.app, session.clone());
+            self.call_hooks(&self.routes.hooks.ping, &socket, "@ping", &json!({}));
+        }
+    }
+
+    /// Starts hooks in their order. A hook that fails is logged and reported to nobody, or an error
+    /// hook would call itself.
+    fn call_hooks(
+        self: &Arc<Self>,
+        hooks: &[AnyHandler],
+        socket: &Socket,
+        event: &'static str,
+        data: &serde_json::Value,
+    ) {
+        if hooks.is_empty() {
+            return;
+        }
+        let data = Payload::of(data).expect("a JSON value is JSON");
+        let name = Name::new(event).expect("system events have short names");
+        let request = Request::new(socket.clone(), name, data, None);
+        for hook in hooks {
+            let start = catch_unwind(AssertUnwindSafe(|| hook.call(request.clone())));
+            let Ok(mut future) = start else {
+                log_hook(event, start.map(|_| Response::none()));
+                continue;
+            };
+            match poll_once(&mut future) {
+                Some(outcome) => log_hook(event, outcome),
+                None => self.app.core().tasks.spawn(async move {
+                    log_hook(event, AssertUnwindSafe(future).catch_unwind().await);
+                }),
+            }
+        }
+    }
+}
+
+fn log_hook(event: &'static str, outcome: Result<Response, Panic>) {
+    match outcome {
+        Ok(Response { error: Some(error), .. }) => tracing::error!(event, %error, "a hook failed"),
+        Ok(_) => {}
+        Err(panic) => tracing::error!(event, message = panic_message(&*panic), "a hook panicked"),
+    }
+}
+
+/// Polls a future that need not be woken: whoever polls it next registers their own waker.
+fn poll_once(future: &mut ResponseFuture) -> Option<Result<Response, Panic>> {
+    let polled =
+        catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut Context::from_waker(Waker::noop()))));
+    match polled {
+        Ok(Poll::Ready(response)) => Some(Ok(response)),
+        Ok(Poll::Pending) => None,
+        Err(panic) => Some(Err(panic)),
+    }
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| text.to_string());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into())
+}
+
+/// The time, for what is measured and not decided.
+#[expect(clippy::disallowed_methods, reason = "the one place of this crate that asks for the time")]
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}

@@ -1,0 +1,321 @@
+//! The handle that handlers get for a socket, and what the framework keeps with each.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use switchboard_event::{
+    DeliveryClass, Event, IntoAudience, Name, NameError, Payload, PayloadError, SocketId, Target,
+};
+use switchboard_hub::{JoinError, Session};
+use switchboard_ws::close::{CloseCode, close_frame};
+use switchboard_ws::frame::{OpCode, encode};
+use tokio::sync::oneshot;
+
+use crate::app::App;
+use crate::codec;
+use crate::info::Info;
+use crate::send::{EmitError, Send};
+
+/// One connected socket. Cheap to clone; holding one keeps nobody connected.
+#[derive(Clone)]
+pub struct Socket {
+    app: App,
+    session: Arc<Session>,
+}
+
+/// Why a request to a client has no answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// The client did not answer in time.
+    #[error("no reply within {0:?}")]
+    Timeout(Duration),
+    /// The client went away first.
+    #[error("the socket has closed")]
+    Gone,
+    /// The bound on requests without an answer is a setting.
+    #[error("{max} requests to this socket wait for an answer already, which is the most")]
+    TooMany {
+        /// The bound.
+        max: usize,
+    },
+    /// It could not be sent.
+    #[error(transparent)]
+    Emit(#[from] EmitError),
+    /// The answer has another shape.
+    #[error("the reply does not have the expected shape")]
+    Decode(#[source] PayloadError),
+}
+
+impl Socket {
+    pub(crate) fn new(app: &App, session: Arc<Session>) -> Self {
+        Socket { app: app.project(&session.project.id), session }
+    }
+
+    pub(crate) fn session(&self) -> &Arc<Session> {
+        &self.session
+    }
+
+    pub(crate) fn peer(&self) -> &Peer {
+        Peer::of(&self.session)
+    }
+
+    /// The id, new for every connection.
+    pub fn id(&self) -> SocketId {
+        self.session.id
+    }
+
+    /// The app, seen from the socket's project.
+    pub fn app(&self) -> &App {
+        &self.app
+    }
+
+    /// What is known of the connection.
+    pub fn info(&self) -> &Info {
+        &self.peer().info
+    }
+
+    /// Sends an event to this socket.
+    pub fn emit<T: Serialize + ?Sized>(&self, event: &str, data: &T) -> Result<(), EmitError> {
+        let event = Event { name: Name::new(event)?, data: Payload::of(data)?, sender: None };
+        let frame = codec::encode(self.session.dialect, &event);
+        match self.app.hub().deliver_frame(&self.session, &frame, DeliveryClass::Live) {
+            true => Ok(()),
+            false => Err(EmitError::Gone),
+        }
+    }
+
+    /// Sends an event to this socket and waits for its answer, at most the request time-out of the
+    /// app's limits (10 s). Fails at once when the socket goes.
+    ///
+    /// ```no_run
+    /// # async fn example(socket: switchboard::Socket) -> Result<(), switchboard::RequestError> {
+    /// let ready: bool = socket.request("/ready?", &()).await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn request<R: DeserializeOwned>(
+        &self,
+        event: &str,
+        data: &(impl Serialize + ?Sized),
+    ) -> Result<R, RequestError> {
+        self.request_within(self.app.limits().request_timeout, event, data).await
+    }
+
+    /// [`request`](Self::request) with a time-out of its own.
+    pub async fn request_within<R: DeserializeOwned>(
+        &self,
+        timeout: Duration,
+        event: &str,
+        data: &(impl Serialize + ?Sized),
+    ) -> Result<R, RequestError> {
+        let name = Name::new(event).map_err(EmitError::from)?;
+        let data = Payload::of(data).map_err(EmitError::from)?;
+        let pending = Pending::open(self.peer(), self.app.limits().requests_pending_max)?;
+        let frame = codec::request(self.session.dialect, &name, &data, pending.id);
+        if !self.app.hub().deliver_frame(&self.session, &frame, DeliveryClass::Live) {
+            return Err(RequestError::Gone);
+        }
+        let answer = pending.answer(timeout).await?;
+        answer.to().map_err(RequestError::Decode)
+    }
+
+    /// Begins a send to a room, a tag or any audience, without this socket.
+    pub fn to(&self, audience: impl IntoAudience) -> Send {
+        Send::new(self.app.clone(), audience, Some(self.id()))
+    }
+
+    /// Sends to everyone but this socket. Returns how many sockets of this node have it queued.
+    pub fn broadcast<T: Serialize + ?Sized>(&self, event: &str, data: &T) -> Result<usize, EmitError> {
+        self.to(Target::Everyone).emit(event, data)
+    }
+
+    /// Comes into a room; `#` is put in front if it is missing. False if it was in already, so that
+    /// callers announce it once.
+    pub fn join(&self, room: &str) -> Result<bool, JoinError> {
+        self.app.hub().join(&self.session, &Target::room(room)?)
+    }
+
+    /// Leaves a room. False if it was not in.
+    pub fn leave(&self, room: &str) -> Result<bool, NameError> {
+        Ok(self.app.hub().leave(&self.session, &Target::room(room)?))
+    }
+
+    /// Gets a tag; `*` is put in front if it is missing. False if it had it.
+    pub fn tag(&self, tag: &str) -> Result<bool, JoinError> {
+        self.app.hub().join(&self.session, &Target::tag(tag)?)
+    }
+
+    /// Loses a tag. False if it did not have it.
+    pub fn untag(&self, tag: &str) -> Result<bool, NameError> {
+        Ok(self.app.hub().leave(&self.session, &Target::tag(tag)?))
+    }
+
+    /// Becomes one of a user's sockets. False if it was.
+    pub fn login(&self, user: &str) -> Result<bool, JoinError> {
+        self.app.hub().join(&self.session, &Target::user(user)?)
+    }
+
+    /// The rooms it is in, each with its `#`.
+    pub fn rooms(&self) -> Vec<Name> {
+        self.session.rooms()
+    }
+
+    /// The tags it has, each with its `*`.
+    pub fn tags(&self) -> Vec<Name> {
+        self.session.tags()
+    }
+
+    /// The user it belongs to.
+    pub fn user(&self) -> Option<Name> {
+        self.session.users().pop()
+    }
+
+    /// Keeps a value under a key until the socket closes, in place of what was there.
+    pub fn set<T: Any + std::marker::Send + Sync>(&self, key: &str, value: T) {
+        let mut storage = self.peer().storage.lock().expect("no code that holds the storage panics");
+        storage.get_or_insert_default().insert(key.into(), Arc::new(value));
+    }
+
+    /// The value kept under a key, if it is of type `T`.
+    pub fn get<T: Any + Clone>(&self, key: &str) -> Option<T> {
+        let storage = self.peer().storage.lock().expect("no code that holds the storage panics");
+        storage.as_ref()?.get(key)?.downcast_ref::<T>().cloned()
+    }
+
+    /// Closes with a code (1000, or 3000 to 4999 for an app's own) and a reason of at most 123
+    /// bytes; more is cut off. What was queued before still goes out.
+    pub fn close(&self, code: u16, reason: &str) {
+        self.close_with(CloseCode(code), reason);
+    }
+
+    pub(crate) fn close_with(&self, code: CloseCode, reason: &str) {
+        self.app.hub().close(&self.session, close_frame(code, reason));
+    }
+
+    /// Whether the socket has closed or is about to.
+    pub fn is_closed(&self) -> bool {
+        self.session.outbox.is_closing() || self.peer().gone.load(Ordering::Relaxed)
+    }
+
+    /// Sends one message as it is.
+    #[doc(hidden)]
+    pub fn send_raw(&self, opcode: OpCode, payload: &[u8]) {
+        self.app.hub().deliver_frame(&self.session, &encode(opcode, payload), DeliveryClass::Live);
+    }
+
+    pub(crate) fn send_reply(&self, ack: &Payload, data: &Payload) {
+        let frame = codec::reply(self.session.dialect, ack, data);
+        self.app.hub().deliver_frame(&self.session, &frame, DeliveryClass::Live);
+    }
+}
+
+impl std::fmt::Debug for Socket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "socket {}", self.id())
+    }
+}
+
+type Storage = HashMap<Box<str>, Arc<dyn Any + std::marker::Send + Sync>>;
+
+/// What the framework keeps with a session.
+pub(crate) struct Peer {
+    pub(crate) info: Info,
+    storage: Mutex<Option<Box<Storage>>>,
+    pending: Mutex<Option<Box<Answers>>>,
+    next_request: AtomicU32,
+    /// Something was heard since the last heartbeat.
+    pub(crate) heard: AtomicBool,
+    /// The connection has ended.
+    pub(crate) gone: AtomicBool,
+    /// Handlers that wait.
+    pub(crate) waiting: AtomicU32,
+}
+
+/// Who waits for which answer.
+type Answers = HashMap<u32, oneshot::Sender<Payload>>;
+
+impl Peer {
+    pub(crate) fn new(info: Info) -> Self {
+        Peer {
+            info,
+            storage: Mutex::default(),
+            pending: Mutex::default(),
+            next_request: AtomicU32::new(1),
+            heard: AtomicBool::new(true),
+            gone: AtomicBool::new(false),
+            waiting: AtomicU32::new(0),
+        }
+    }
+
+    pub(crate) fn of(session: &Session) -> &Peer {
+        session.peer.downcast_ref().expect("every session of an app is made with a Peer")
+    }
+
+    fn answers(&self) -> std::sync::MutexGuard<'_, Option<Box<Answers>>> {
+        self.pending.lock().expect("no code that holds the answers panics")
+    }
+
+    /// Hands an answer to who waits for it. An unknown id is dropped: it came too late, or from
+    /// nowhere.
+    pub(crate) fn resolve(&self, ack: &Payload, data: Payload) {
+        let Ok(id) = ack.to::<String>() else { return };
+        let Ok(id) = id.parse() else { return };
+        let waiting = self.answers().as_mut().and_then(|answers| answers.remove(&id));
+        if let Some(sender) = waiting {
+            // Who asked may have given up in this moment.
+            let _ = sender.send(data);
+        }
+    }
+
+    /// Fails everything that waits.
+    pub(crate) fn hang_up(&self) {
+        self.gone.store(true, Ordering::Relaxed);
+        drop(self.answers().take());
+    }
+}
+
+/// A request to a client that waits for its answer.
+struct Pending<'a> {
+    peer: &'a Peer,
+    id: u32,
+    receiver: oneshot::Receiver<Payload>,
+}
+
+impl<'a> Pending<'a> {
+    fn open(peer: &'a Peer, max: usize) -> Result<Self, RequestError> {
+        let (sender, receiver) = oneshot::channel();
+        let id = peer.next_request.fetch_add(1, Ordering::Relaxed);
+        let mut answers = peer.answers();
+        // Checked under the lock: `hang_up` sets it before it takes the lock.
+        if peer.gone.load(Ordering::Relaxed) {
+            return Err(RequestError::Gone);
+        }
+        let answers = answers.get_or_insert_default();
+        if answers.len() >= max {
+            return Err(RequestError::TooMany { max });
+        }
+        answers.insert(id, sender);
+        Ok(Pending { peer, id, receiver })
+    }
+
+    async fn answer(mut self, timeout: Duration) -> Result<Payload, RequestError> {
+        match tokio::time::timeout(timeout, &mut self.receiver).await {
+            Ok(Ok(payload)) => Ok(payload),
+            Ok(Err(_)) => Err(RequestError::Gone),
+            Err(_) => Err(RequestError::Timeout(timeout)),
+        }
+    }
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        if let Some(answers) = self.peer.answers().as_mut() {
+            answers.remove(&self.id);
+        }
+    }
+}
