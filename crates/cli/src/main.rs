@@ -1,3 +1,19 @@
 //! The `switchboard` command.
+//!
+//! Exit status: 0 all went well, 1 something failed while running, 2 the command line or the
+//! settings are wrong.
 
-fn main() {}
+mod args;
+mod cmd;
+mod output;
+
+use clap::Parser;
+
+#[cfg(feature = "jemalloc")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+#[tokio::main]
+async fn main() -> std::process::ExitCode {
+    output::exit(cmd::run(args::Args::parse()).await)
+}

@@ -190,7 +190,7 @@ impl App {
     /// If the app is in use already; so do [`with_bus`](Self::with_bus) and
     /// [`with_store`](Self::with_store).
     pub fn with_limits(self, limits: Limits) -> Self {
-        self.settings(|settings| settings.limits = limits);
+        self.settings(|settings| settings.limits = limits.in_force());
         self
     }
 
@@ -254,6 +254,11 @@ impl App {
     /// The value given with [`with_state`](Self::with_state).
     pub fn state<T: Clone + 'static>(&self) -> Option<T> {
         self.setup.state()
+    }
+
+    /// Whether the app is stopping: new connections are refused.
+    pub fn is_stopping(&self) -> bool {
+        self.core.stopping.load(std::sync::atomic::Ordering::Relaxed)
     }
 
     /// The same app, seen from a project: sends and questions stay in it.

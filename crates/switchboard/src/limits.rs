@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Limits {
+    /// Whether numbers of connections and rates are limited. Default true; sizes always are.
+    pub enabled: bool,
     /// Most bytes of a message, its fragments added up. Default 1 MiB; above it the connection
     /// closes with 1009.
     pub message_bytes_max: usize,
@@ -54,6 +56,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Limits {
+            enabled: true,
             message_bytes_max: 1024 * 1024,
             outbox_bytes_max: 1024 * 1024,
             memberships_max: 1000,
@@ -75,11 +78,19 @@ impl Default for Limits {
 impl Limits {
     /// The same without limits on rates and numbers of connections; sizes stay bounded.
     pub fn without_rates(mut self) -> Self {
-        self.connections_max = None;
-        self.connections_per_address_max = None;
-        self.connects_per_s = None;
-        self.messages_per_s = None;
-        self.bytes_per_s = None;
+        self.enabled = false;
+        self
+    }
+
+    /// What is in force: nothing of what [`enabled`](Self::enabled) switches off.
+    pub(crate) fn in_force(mut self) -> Self {
+        if !self.enabled {
+            self.connections_max = None;
+            self.connections_per_address_max = None;
+            self.connects_per_s = None;
+            self.messages_per_s = None;
+            self.bytes_per_s = None;
+        }
         self
     }
 }

@@ -1,0 +1,22 @@
+//! The commands, a file each.
+
+mod check;
+mod serve;
+
+use switchboard_server::{Config, Mode};
+
+use crate::args::{Args, Command, Settings};
+use crate::output::Failure;
+
+/// Runs what the command line asks for.
+pub(crate) async fn run(args: Args) -> Result<(), Failure> {
+    match args.command.unwrap_or(Command::Demo(args.settings)) {
+        Command::Serve(settings) => serve::run(&load(&settings)?, Mode::Serve).await,
+        Command::Demo(settings) => serve::run(&load(&settings)?, Mode::Demo).await,
+        Command::Check(settings) => check::run(&load(&settings)?),
+    }
+}
+
+fn load(settings: &Settings) -> Result<Config, Failure> {
+    Config::load(settings.config.as_deref(), &settings.sets()).map_err(|error| Failure::Usage(error.into()))
+}

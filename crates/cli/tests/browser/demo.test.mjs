@@ -1,0 +1,200 @@
+// The demo page in a real browser. Run with `npm ci && npm test` here, after setting
+//   SWITCHBOARD_BIN  the switchboard binary, which is started on a free port, or
+//   SWITCHBOARD_URL  a demo that is already running (then `npm run test:running`)
+//   CHROMIUM         the browser, if it is not /usr/bin/chromium
+
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { after, afterEach, before, beforeEach, describe, test } from "node:test";
+
+import { launch, openTab, watchedContext } from "./browser.mjs";
+import { serverUnderTest } from "./server.mjs";
+
+describe("the demo page", { timeout: 300_000 }, () => {
+  let server, browser, watched, room;
+
+  before(async () => {
+    server = await serverUnderTest();
+    browser = await launch();
+  });
+
+  after(async () => {
+    await browser?.close();
+    await server?.stop();
+  });
+
+  beforeEach(async () => {
+    watched = await watchedContext(browser);
+    // A room of its own keeps each test from hearing the one before.
+    room = `test-${randomUUID().slice(0, 8)}`;
+  });
+
+  afterEach(async () => {
+    await watched.context.close();
+    assert.deepEqual(watched.complaints, [], "the console stayed clean");
+    const { host } = new URL(server.url);
+    const elsewhere = watched.requests.filter((url) => new URL(url).host !== host);
+    assert.deepEqual(elsewhere, [], "no request left the host");
+  });
+
+  const open = (name) => openTab(watched.context, server.url, { room, name });
+
+  test("two tabs chat and each sees the other's line", async () => {
+    const [ada, bob] = [await open("Ada"), await open("Bob")];
+    await ada.say("Hello from Ada");
+    await bob.line("Hello from Ada").waitFor();
+    await bob.say("And one from Bob");
+    await ada.line("And one from Bob").waitFor();
+
+    assert.deepEqual(await ada.speakers(), ["You", "Bob"]);
+    assert.deepEqual(await bob.speakers(), ["Ada", "You"]);
+    assert.equal(await ada.messageField.inputValue(), "", "a sent line leaves the field");
+  });
+
+  test("a tab sees the other one typing and then not", async () => {
+    const [ada, bob] = [await open("Ada"), await open("Bob")];
+    await ada.messageField.pressSequentially("Hm");
+    await bob.typing.getByText("Ada is typing").waitFor();
+    // Ada pauses: nothing more is sent, and the sign goes by itself.
+    await bob.typing.getByText("Ada is typing").waitFor({ state: "detached" });
+
+    await ada.messageField.pressSequentially("m");
+    await bob.typing.getByText("Ada is typing").waitFor();
+    await ada.messageField.press("Enter");
+    await bob.line("Hmm").waitFor();
+    assert.equal(await bob.typing.textContent(), "", "a line said ends the typing at once");
+    assert.equal(await ada.typing.textContent(), "", "nobody sees their own typing");
+  });
+
+  test("who-is-there lists both names and drops the one that closed its tab", async () => {
+    const [ada, bob] = [await open("Ada"), await open("Bob")];
+    await ada.person("Bob").waitFor();
+    await bob.person("Ada").waitFor();
+    await ada.page.getByText("2 here").waitFor();
+
+    await bob.page.close();
+    await ada.person("Bob").waitFor({ state: "detached" });
+    await ada.messages.getByText("Bob left").waitFor();
+    await ada.page.getByText("1 here").waitFor();
+  });
+
+  test("a new name and another room reach the other tab", async () => {
+    const [ada, bob] = [await open("Ada"), await open("Bob")];
+    await bob.rename("Robert");
+    await ada.person("Robert").waitFor();
+    await ada.messages.getByText("Bob is now Robert").waitFor();
+
+    const elsewhere = `${room} & more`;
+    await bob.page.getByLabel("Room").fill(elsewhere);
+    await bob.page.getByLabel("Room").press("Enter");
+    await bob.inRoom(elsewhere);
+    await ada.person("Robert").waitFor({ state: "detached" });
+    assert.equal(new URL(bob.page.url()).hash, `#${encodeURIComponent(elsewhere)}`);
+
+    await bob.page.reload();
+    await bob.inRoom(elsewhere);
+    await bob.isCalled("Robert");
+  });
+
+  test("the frames panel shows the frames of both directions", async () => {
+    const [ada, bob] = [await open("Ada"), await open("Bob")];
+    await ada.say("Over the wire");
+    await bob.line("Over the wire").waitFor();
+    await ada.frame("out", "/message").getByText('"Over the wire"').waitFor();
+    await ada.frame("in", "message").getByText('"Over the wire"').waitFor();
+    await bob.frame("in", "message").getByText('"Over the wire"').waitFor();
+    assert.equal(await bob.frame("out", "/message").count(), 0);
+    await ada.frame("in", "reply /join").first().waitFor();
+
+    const sent = ada.frame("out", "/message");
+    await sent.locator("summary").click();
+    const json = { event: "/message", data: { room, text: "Over the wire" } };
+    assert.equal(await sent.locator("pre").textContent(), JSON.stringify(json, null, 2));
+    const bytes = JSON.stringify(json).length;
+    assert.match(await sent.locator("summary").textContent(), new RegExp(`[^0-9]${bytes} B`));
+  });
+
+  test("a paused frames panel stands still, catches up, and clears", async () => {
+    const [ada, bob] = [await open("Ada"), await open("Bob")];
+    await ada.page.getByRole("button", { name: "Pause" }).click();
+    const before = await ada.frames.getByRole("listitem").count();
+    await bob.say("While you looked away");
+    await ada.line("While you looked away").waitFor();
+    assert.equal(await ada.frames.getByRole("listitem").count(), before);
+
+    await ada.page.getByRole("button", { name: /^Resume/ }).click();
+    await ada.frame("in", "message").getByText("While you looked away").waitFor();
+    await ada.page.getByRole("button", { name: "Clear" }).click();
+    assert.equal(await ada.frames.getByRole("listitem").count(), 0);
+  });
+
+  test("a message with HTML is shown as text", async () => {
+    const html = `<img src=x onerror="document.title='broken in'"><script>alert(1)</script>`;
+    const [ada, bob] = [await open("Ada"), await open("<b>Bob</b>")];
+    await bob.say(html);
+    await ada.line(html).waitFor();
+    await ada.messages.getByText("<b>Bob</b>", { exact: true }).waitFor();
+    await ada.person("<b>Bob</b>").waitFor();
+    await ada.frame("in", "message").locator("summary").click();
+    await ada.frame("in", "message").locator("pre").getByText("onerror").waitFor();
+
+    for (const tab of [ada, bob]) {
+      assert.equal(await tab.page.locator("img, body script, b").count(), 0);
+      assert.doesNotMatch(await tab.page.title(), /broken in/);
+    }
+  });
+
+  test("long lists keep their newest 500 lines and 200 frames", async () => {
+    const ada = await open("Ada");
+    await ada.page.evaluate(sayMany, { room, count: 620 });
+    await ada.line("line 620").waitFor();
+    await ada.frame("in", "message").getByText('"line 620"').waitFor();
+    assert.equal(await ada.messages.getByRole("listitem").count(), 500);
+    assert.equal(await ada.frames.getByRole("listitem").count(), 200);
+    assert.equal(await ada.line("line 100").count(), 0);
+  });
+
+  test("a peer that sends nonsense does not disturb the page", async () => {
+    const ada = await open("Ada");
+    await ada.page.evaluate(sayNonsense, { room });
+    await ada.line("still here").waitFor();
+    assert.ok((await ada.speakers()).includes("Someone"));
+  });
+
+  test("the header shows the round trip and links to the same room", async () => {
+    const ada = await open("Ada");
+    await ada.page.getByText("Connected", { exact: true }).first().waitFor();
+    await ada.page.getByText(/^\d+(\.\d)? ms$/).waitFor();
+
+    const opened = watched.context.waitForEvent("page");
+    await ada.page.getByRole("link", { name: "Open another tab" }).first().click();
+    await ada.page.getByText("2 here").waitFor();
+    const other = await opened;
+    assert.equal(new URL(other.url()).hash, `#${room}`);
+    assert.notEqual(await other.getByLabel("Your name").inputValue(), "Ada");
+  });
+});
+
+// Both run in the page, as a plain client that is not ours.
+
+function sayMany({ room, count }) {
+  const socket = new WebSocket(`ws://${location.host}/`);
+  const send = (event, data) => socket.send(JSON.stringify({ event, data }));
+  socket.onopen = () => {
+    send("/join", { room, username: "Chatterbox" });
+    for (let i = 1; i <= count; i++) send("/message", { room, text: `line ${i}` });
+  };
+}
+
+function sayNonsense({ room }) {
+  const socket = new WebSocket(`ws://${location.host}/`);
+  const send = (event, data) => socket.send(JSON.stringify({ event, data }));
+  socket.onopen = () => {
+    send("/join", { room, username: { not: "a name" } });
+    send("/join", { room });
+    for (const text of [undefined, null, 5, ["a"], { deep: { er: 1 } }, "x".repeat(20_000)]) {
+      send("/message", { room, text });
+    }
+    send("/message", { room, text: "still here" });
+  };
+}

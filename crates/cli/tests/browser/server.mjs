@@ -1,0 +1,76 @@
+// The server under test: the real binary, or one that is already running.
+
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createServer } from "node:net";
+
+/** How long the binary may take to print its banner, or to end when told to. */
+const START_TIMEOUT_MS = 20_000;
+const STOP_TIMEOUT_MS = 20_000;
+
+/**
+ * The server the tests talk to: `SWITCHBOARD_URL` if that is set, else `SWITCHBOARD_BIN demo` on a
+ * free port.
+ */
+export async function serverUnderTest() {
+  const { SWITCHBOARD_URL } = process.env;
+  if (SWITCHBOARD_URL) return { url: new URL("/", SWITCHBOARD_URL).href, async stop() {} };
+  return startServer();
+}
+
+/** Starts the binary named by `SWITCHBOARD_BIN`; `url` ends in a slash. */
+export async function startServer(port = 0) {
+  const { SWITCHBOARD_BIN } = process.env;
+  if (!SWITCHBOARD_BIN) throw new Error("SWITCHBOARD_BIN is not set: the switchboard binary to test");
+  const child = spawn(SWITCHBOARD_BIN, ["demo", "--listen", `127.0.0.1:${port}`], {
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const ended = once(child, "exit");
+  return { url: await bannerUrl(child), stop: () => stop(child, ended) };
+}
+
+/** A port nobody listens on at this moment, for a server that must come back on the same one. */
+export async function freePort() {
+  const probe = createServer().listen(0, "127.0.0.1");
+  await once(probe, "listening");
+  const { port } = probe.address();
+  probe.close();
+  await once(probe, "close");
+  return port;
+}
+
+function bannerUrl(child) {
+  return new Promise((resolve, reject) => {
+    let output = "";
+    const fail = (why) => {
+      child.kill("SIGKILL");
+      reject(new Error(`${why}; it printed:\n${output}`));
+    };
+    const timer = setTimeout(fail, START_TIMEOUT_MS, "the server printed no URL in time");
+    const read = (chunk) => {
+      output += chunk;
+      const [url] = output.match(/http:\/\/127\.0\.0\.1:\d+(?=\D)/) ?? [];
+      if (!url) return;
+      clearTimeout(timer);
+      // Reading goes on after the banner: a full pipe would stop a server that logs.
+      for (const stream of [child.stdout, child.stderr]) stream.off("data", read).resume();
+      resolve(`${url}/`);
+    };
+    child.stdout.setEncoding("utf8").on("data", read);
+    child.stderr.setEncoding("utf8").on("data", read);
+    child.on("error", (error) => fail(error.message));
+    child.on("exit", (code) => {
+      clearTimeout(timer);
+      fail(`the server ended with ${code}`);
+    });
+  });
+}
+
+async function stop(child, ended) {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const timer = setTimeout(() => child.kill("SIGKILL"), STOP_TIMEOUT_MS);
+  child.kill("SIGTERM");
+  const [, signal] = await ended;
+  clearTimeout(timer);
+  if (signal === "SIGKILL") throw new Error("the server did not end when told to");
+}

@@ -1,0 +1,84 @@
+// Words for people: names, initials, colours, times and sizes. Pure functions.
+
+const MANNERS = [
+  "Amber", "Brisk", "Calm", "Clever", "Dapper", "Gentle", "Golden", "Happy", "Jolly", "Keen",
+  "Lucky", "Mellow", "Merry", "Nimble", "Patient", "Quiet", "Silver", "Steady", "Sunny", "Witty",
+];
+const ANIMALS = [
+  "Badger", "Beaver", "Crane", "Dolphin", "Falcon", "Finch", "Fox", "Hare", "Heron", "Ibis",
+  "Koala", "Lark", "Lynx", "Marten", "Otter", "Owl", "Panda", "Puffin", "Robin", "Seal",
+];
+
+/** A friendly name for someone who has not given one, such as "Quiet Otter". */
+export function friendlyName() {
+  return `${oneOf(MANNERS)} ${oneOf(ANIMALS)}`;
+}
+
+/**
+ * Whatever another peer sent in a text's place, as text of at most `max` characters.
+ *
+ * Other clients may send anything there; a string is itself, nothing is "", the rest is its JSON.
+ */
+export function asText(value, max) {
+  const text = typeof value === "string" ? value : value == null ? "" : JSON.stringify(value);
+  return text.length > max ? `${text.slice(0, max)}…` : text;
+}
+
+/** A peer's name as shown; one that never gave any is "Someone". */
+export function asName(value) {
+  return asText(value, 40).trim() || "Someone";
+}
+
+/** One or two letters for a name: "Quiet Otter" is "QO", "ada" is "A". */
+export function initials(name) {
+  const words = name.split(/\s+/).filter(Boolean).slice(0, 2);
+  return words.map((word) => firstCharacter(word).toLocaleUpperCase()).join("");
+}
+
+/** A colour angle in degrees, the same for the same name everywhere. */
+export function hueOf(name) {
+  let hash = 7;
+  for (const character of name) hash = (hash * 31 + character.codePointAt(0)) >>> 0;
+  // Steps of 137.5 degrees, the golden angle, keep neighbouring hashes far apart on the circle.
+  return Math.round((hash % 360) * 137.5) % 360;
+}
+
+/** "14:05", in the reader's own habit. */
+export function clock(date) {
+  return date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+}
+
+/** "14:05:09.120", for frames. */
+export function preciseClock(date) {
+  const digits = (number, width) => String(number).padStart(width, "0");
+  const seconds = [date.getHours(), date.getMinutes(), date.getSeconds()];
+  return `${seconds.map((part) => digits(part, 2)).join(":")}.${digits(date.getMilliseconds(), 3)}`;
+}
+
+/** "74 B", "1.2 kB". */
+export function size(bytes) {
+  return bytes < 1000 ? `${bytes} B` : `${(bytes / 1000).toFixed(1)} kB`;
+}
+
+/** "0.4 ms", "32 ms". */
+export function milliseconds(ms) {
+  return `${ms < 9.95 ? ms.toFixed(1) : Math.round(ms)} ms`;
+}
+
+/** "Ada", "Ada and Bob", "Ada, Bob and 3 more". */
+export function listed(names) {
+  if (names.length <= 1) return names.join("");
+  if (names.length === 2) return names.join(" and ");
+  const more = names.length - 2;
+  return `${names.slice(0, 2).join(", ")} and ${more} more`;
+}
+
+function oneOf(list) {
+  return list[Math.floor(Math.random() * list.length)];
+}
+
+function firstCharacter(word) {
+  // A flag or a family emoji is one character to a reader but several code points.
+  const [first] = new Intl.Segmenter().segment(word);
+  return first?.segment ?? "";
+}

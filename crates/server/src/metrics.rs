@@ -1,0 +1,54 @@
+//! What the server counts, in Prometheus' words.
+
+use std::sync::atomic::Ordering;
+
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use switchboard::App;
+
+/// Upper bounds of the handler times, in seconds: from 10 µs to 10 s.
+const HANDLER_SECONDS: &[f64] = &[0.000_01, 0.000_1, 0.001, 0.01, 0.1, 1.0, 10.0];
+
+/// Installs the recorder for this process. Called before the app is first used.
+pub(crate) fn install() -> Result<PrometheusHandle, BuildError> {
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Full("switchboard_handler_seconds".into()), HANDLER_SECONDS)?
+        .install_recorder()?;
+    describe_gauge!("switchboard_connections", "Connections that are open");
+    describe_counter!("switchboard_connected_total", "Connections since the start");
+    describe_counter!("switchboard_closed_total", "Connections that ended, by close code; 1006 means cut");
+    describe_counter!("switchboard_refused_total", "Handshakes that were refused, by HTTP status");
+    describe_counter!("switchboard_messages_in_total", "Messages from clients");
+    describe_counter!("switchboard_bytes_in_total", Unit::Bytes, "Bytes from clients, with their frames");
+    describe_counter!("switchboard_bytes_out_total", Unit::Bytes, "Bytes to clients, with their frames");
+    describe_counter!("switchboard_bad_frames_total", "Frames that were not understood and ignored");
+    describe_counter!("switchboard_unknown_events_total", "Events whose name no handler can have");
+    describe_counter!("switchboard_handler_panics_total", "Handlers that panicked");
+    describe_histogram!(
+        "switchboard_handler_seconds",
+        Unit::Seconds,
+        "Time from an event to its handler's end"
+    );
+    describe_counter!("switchboard_deliveries_total", "Frames for receivers, by outcome");
+    describe_counter!("switchboard_deliveries_bytes_total", Unit::Bytes, "Bytes put into outboxes");
+    describe_gauge!("switchboard_outbox_bytes", Unit::Bytes, "Bytes that wait in outboxes");
+    describe_counter!("switchboard_bus_full_total", "Events other nodes missed because the bus was full");
+    Ok(handle)
+}
+
+/// Takes over what the hub counts by itself.
+pub(crate) fn sample(app: &App) {
+    let tally = app.hub().tally();
+    let outcome = |outcome: &'static str, count: &std::sync::atomic::AtomicU64| {
+        counter!("switchboard_deliveries_total", "outcome" => outcome)
+            .absolute(count.load(Ordering::Relaxed));
+    };
+    outcome("queued", &tally.queued);
+    outcome("dropped", &tally.dropped);
+    outcome("closed", &tally.overflowed);
+    counter!("switchboard_deliveries_bytes_total").absolute(tally.queued_bytes.load(Ordering::Relaxed));
+    counter!("switchboard_bus_full_total").absolute(tally.bus_full.load(Ordering::Relaxed));
+    let waiting: usize =
+        app.hub().index().all_sessions().iter().map(|session| session.outbox.queued_bytes()).sum();
+    gauge!("switchboard_outbox_bytes").set(waiting as f64);
+}

@@ -1,0 +1,149 @@
+//! Running the server: listeners, banner, signals, and the stop.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use metrics_exporter_prometheus::BuildError;
+use switchboard::{App, DoorSettings, Name, Stopping, serve};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::apps::Mode;
+use crate::config::Config;
+use crate::{assets, health, metrics};
+
+/// Why the server did not run, or ended.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// Another program has the port, or the address is not ours.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address asked for.
+        address: SocketAddr,
+        /// What the system said.
+        #[source]
+        cause: io::Error,
+    },
+    /// A metrics recorder is installed already.
+    #[error("cannot count")]
+    Metrics(#[from] BuildError),
+    /// Signals cannot be received.
+    #[error("cannot receive signals")]
+    Signals(#[source] io::Error),
+    /// The listener failed while running.
+    #[error("the server ended")]
+    Serve(#[source] io::Error),
+}
+
+/// Runs until SIGTERM or SIGINT; a second signal ends the process at once. `ready` is called with
+/// what to print when clients can connect.
+pub async fn run(config: &Config, mode: Mode, ready: impl FnOnce(&str)) -> Result<(), RunError> {
+    let prometheus = metrics::install()?;
+    let listener = listen(config.listen).await?;
+    let internal = match config.internal.listen {
+        Some(address) => Some(listen(address).await?),
+        None => None,
+    };
+    let app = mode.install(app(config));
+    let health = health::routes(app.clone(), prometheus);
+    let pages = match mode {
+        Mode::Serve => axum::Router::new(),
+        Mode::Demo => assets::demo(),
+    };
+    let banner = Banner {
+        mode,
+        address: listener.local_addr().map_err(RunError::Serve)?,
+        internal: internal.as_ref().and_then(|listener| listener.local_addr().ok()),
+        origins: config.door.origins.as_deref(),
+        limited: config.limits.enabled,
+    };
+    let app = app.with_http(if internal.is_none() { pages.merge(health.clone()) } else { pages });
+    let stop = stop_signal()?;
+    let stopping = Stopping::default()
+        .with_window(Duration::from_millis(config.stop.window_ms))
+        .with_timeout(Duration::from_millis(config.stop.timeout_ms));
+    ready(&banner.to_string());
+    let serving = serve(listener, app).with_graceful_shutdown(stop).with_stopping(stopping);
+    match internal {
+        None => serving.await,
+        // Health answers until the very end, so that readiness is seen to go.
+        Some(listener) => tokio::select! {
+            ended = async { axum::serve(listener, health).await } => ended,
+            ended = serving => ended,
+        },
+    }
+    .map_err(RunError::Serve)
+}
+
+fn app(config: &Config) -> App {
+    let door = DoorSettings {
+        origins: config.door.origins.clone(),
+        trusted_proxies: config.door.trusted_proxies.clone(),
+    };
+    let project = Name::new(&config.projects.default).expect("the settings were checked");
+    App::new().with_limits(config.limits.clone()).with_door(door).project(&project)
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, RunError> {
+    TcpListener::bind(address).await.map_err(|cause| RunError::Listen { address, cause })
+}
+
+/// Ready at the first signal; ends the process at the second.
+fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static, RunError> {
+    let mut term = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
+    let (first, stopped) = tokio::sync::oneshot::channel();
+    let watch = async move {
+        let mut next = async || tokio::select! { _ = term.recv() => {}, _ = interrupt.recv() => {} };
+        next().await;
+        tracing::info!("stopping; a second signal ends at once");
+        let _ = first.send(());
+        next().await;
+        tracing::warn!("ended at once by a second signal");
+        std::process::exit(1);
+    };
+    #[expect(clippy::disallowed_methods, reason = "it outlives the app's tasks: it can end their stop")]
+    tokio::spawn(watch);
+    Ok(async {
+        let _ = stopped.await;
+    })
+}
+
+/// What is open, to whom.
+struct Banner<'a> {
+    mode: Mode,
+    address: SocketAddr,
+    internal: Option<SocketAddr>,
+    origins: Option<&'a [String]>,
+    limited: bool,
+}
+
+impl std::fmt::Display for Banner<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Banner { mode, address, internal, origins, limited } = self;
+        let name = match mode {
+            Mode::Serve => "serve",
+            Mode::Demo => "demo",
+        };
+        writeln!(f, "switchboard {} {name}", env!("CARGO_PKG_VERSION"))?;
+        if *mode == Mode::Demo {
+            writeln!(f, "  page     http://{address}/  (open it in two tabs)")?;
+        }
+        let who = match origins {
+            Some(origins) => format!("pages of {}; programs from anywhere", origins.join(", ")),
+            None => "everyone".to_owned(),
+        };
+        writeln!(f, "  emit     ws://{address}/  open to {who}; no identity is asked for")?;
+        let health = internal.unwrap_or(*address);
+        writeln!(f, "  health   http://{health}/livez /readyz /metrics  open to everyone")?;
+        if !limited {
+            writeln!(f, "  limits   off: rates and numbers of connections are not bounded")?;
+        }
+        if !address.ip().is_loopback() {
+            writeln!(f, "  warning  other machines can connect")?;
+        }
+        Ok(())
+    }
+}
