@@ -23,6 +23,35 @@ pub(crate) enum Command {
     Demo(Settings),
     /// Say what is wrong with the settings, or print the effective ones.
     Check(Settings),
+    /// Send one event to a server, as a client.
+    Emit(Emit),
+    /// Print every event that a server sends, as a client.
+    Tail(Tail),
+}
+
+/// What to send.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Emit {
+    /// The server, such as ws://127.0.0.1:3000.
+    pub(crate) url: String,
+    /// The event's name, such as /message.
+    pub(crate) event: String,
+    /// Its data as JSON; what is no JSON is sent as a text.
+    #[arg(default_value = "{}")]
+    pub(crate) data: String,
+    /// Wait for the reply and print it.
+    #[arg(long)]
+    pub(crate) request: bool,
+}
+
+/// What to watch.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Tail {
+    /// The server, such as ws://127.0.0.1:3000.
+    pub(crate) url: String,
+    /// A room to join first with /join; may be given many times.
+    #[arg(long = "room", value_name = "ROOM")]
+    pub(crate) rooms: Vec<String>,
 }
 
 /// Settings: the file, then the environment (`SWITCHBOARD_LIMITS__ENABLED=false`), then flags.

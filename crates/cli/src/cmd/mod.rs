@@ -1,7 +1,9 @@
 //! The commands, a file each.
 
 mod check;
+mod emit;
 mod serve;
+mod tail;
 
 use switchboard_server::{Config, Mode};
 
@@ -14,6 +16,8 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         Command::Serve(settings) => serve::run(&load(&settings)?, Mode::Serve).await,
         Command::Demo(settings) => serve::run(&load(&settings)?, Mode::Demo).await,
         Command::Check(settings) => check::run(&load(&settings)?),
+        Command::Emit(emit) => emit::run(&emit).await.map_err(Failure::Run),
+        Command::Tail(tail) => tail::run(&tail).await.map_err(Failure::Run),
     }
 }
 

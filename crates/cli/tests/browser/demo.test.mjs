@@ -1,13 +1,13 @@
 // The demo page in a real browser. Run with `npm ci && npm test` here, after setting
-//   SWITCHBOARD_BIN  the switchboard binary, which is started on a free port, or
-//   SWITCHBOARD_URL  a demo that is already running (then `npm run test:running`)
-//   CHROMIUM         the browser, if it is not /usr/bin/chromium
+//   TEST_BINARY  the switchboard binary, which is started on a free port, or
+//   TEST_URL     a demo that is already running (then `npm run test:running`)
+//   CHROMIUM     the browser, if it is not /usr/bin/chromium
 
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { after, afterEach, before, beforeEach, describe, test } from "node:test";
 
-import { launch, openTab, watchedContext } from "./browser.mjs";
+import { Tab, launch, openTab, watchedContext } from "./browser.mjs";
 import { serverUnderTest } from "./server.mjs";
 
 describe("the demo page", { timeout: 300_000 }, () => {
@@ -154,6 +154,49 @@ describe("the demo page", { timeout: 300_000 }, () => {
     assert.equal(await ada.line("line 100").count(), 0);
   });
 
+  test("a reader who scrolled up stays there until they ask for the newest line", async () => {
+    const [ada, bob] = [await open("Ada"), await open("Bob")];
+    await ada.page.evaluate(sayMany, { room, count: 60 });
+    // The list moves to its end with the next painted frame, which may be after the line is there.
+    await ada.page.waitForFunction(() => {
+      const { scrollTop, clientHeight, scrollHeight } = document.getElementById("talk-scroller");
+      return document.getElementById("lines").lastElementChild?.textContent.endsWith("line 60")
+        && scrollTop > 0 && scrollTop + clientHeight >= scrollHeight - 1;
+    });
+    const newest = ada.page.getByRole("button", { name: "New lines below" });
+    assert.equal(await newest.isVisible(), false);
+
+    await ada.line("line 1").scrollIntoViewIfNeeded();
+    await bob.say("Down here");
+    await newest.waitFor();
+    assert.equal(await inView(ada.line("line 1")), true);
+    await newest.click();
+    await newest.waitFor({ state: "hidden" });
+    assert.equal(await inView(ada.line("Down here")), true, "the button leads to the newest line");
+  });
+
+  test("the ws parameter picks another path of the same host and never another host", async () => {
+    const page = await watched.context.newPage();
+    for (const [ws, path] of [["/a/b?c=d", "/a/b"], ["//example.org/e", "/example.org/e"]]) {
+      await page.goto(`${server.url}?ws=${encodeURIComponent(ws)}#${room}`);
+      const tab = new Tab(page);
+      await tab.inRoom(room);
+      await tab.frame("in", "reply /whoami").locator("summary").click();
+      const reply = JSON.parse(await tab.frame("in", "reply /whoami").locator("pre").textContent());
+      assert.equal(reply.data.path, path);
+    }
+  });
+
+  test("Escape closes the frames panel and leaves the focus on its button", async () => {
+    const ada = await open("Ada");
+    const toggle = ada.page.getByRole("button", { name: /^Wire/ });
+    await ada.page.getByRole("button", { name: "Pause" }).press("Escape");
+    await ada.frames.waitFor({ state: "hidden" });
+    assert.equal(await toggle.getAttribute("aria-expanded"), "false");
+    await ada.page.keyboard.press("Enter");
+    await ada.page.getByRole("button", { name: "Pause" }).waitFor();
+  });
+
   test("a peer that sends nonsense does not disturb the page", async () => {
     const ada = await open("Ada");
     await ada.page.evaluate(sayNonsense, { room });
@@ -174,6 +217,14 @@ describe("the demo page", { timeout: 300_000 }, () => {
     assert.notEqual(await other.getByLabel("Your name").inputValue(), "Ada");
   });
 });
+
+function inView(locator) {
+  return locator.evaluate((element) => {
+    const box = element.getBoundingClientRect();
+    const frame = document.getElementById("talk-scroller").getBoundingClientRect();
+    return box.top >= frame.top - 1 && box.bottom <= frame.bottom + 1;
+  });
+}
 
 // Both run in the page, as a plain client that is not ours.
 

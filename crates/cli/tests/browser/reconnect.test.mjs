@@ -1,4 +1,4 @@
-// What the demo page does when its server goes away. Needs SWITCHBOARD_BIN: this test stops it.
+// What the demo page does when its server goes away. Needs TEST_BINARY: this test stops it.
 
 import assert from "node:assert/strict";
 import { after, test } from "node:test";

@@ -9,20 +9,21 @@ const START_TIMEOUT_MS = 20_000;
 const STOP_TIMEOUT_MS = 20_000;
 
 /**
- * The server the tests talk to: `SWITCHBOARD_URL` if that is set, else `SWITCHBOARD_BIN demo` on a
- * free port.
+ * The server the tests talk to: `TEST_URL` if that is set, else `TEST_BINARY demo` on a free port.
+ *
+ * The names do not begin with `SWITCHBOARD_`: the server would take them for settings.
  */
 export async function serverUnderTest() {
-  const { SWITCHBOARD_URL } = process.env;
-  if (SWITCHBOARD_URL) return { url: new URL("/", SWITCHBOARD_URL).href, async stop() {} };
+  const { TEST_URL } = process.env;
+  if (TEST_URL) return { url: new URL("/", TEST_URL).href, async stop() {} };
   return startServer();
 }
 
-/** Starts the binary named by `SWITCHBOARD_BIN`; `url` ends in a slash. */
+/** Starts the binary named by `TEST_BINARY`; `url` ends in a slash. */
 export async function startServer(port = 0) {
-  const { SWITCHBOARD_BIN } = process.env;
-  if (!SWITCHBOARD_BIN) throw new Error("SWITCHBOARD_BIN is not set: the switchboard binary to test");
-  const child = spawn(SWITCHBOARD_BIN, ["demo", "--listen", `127.0.0.1:${port}`], {
+  const { TEST_BINARY } = process.env;
+  if (!TEST_BINARY) throw new Error("TEST_BINARY is not set: the switchboard binary to test");
+  const child = spawn(TEST_BINARY, ["demo", "--listen", `127.0.0.1:${port}`], {
     stdio: ["ignore", "pipe", "pipe"],
   });
   const ended = once(child, "exit");

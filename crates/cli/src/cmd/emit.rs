@@ -1,0 +1,21 @@
+//! `switchboard emit`: one event from a terminal.
+
+use anyhow::Context;
+use serde_json::Value;
+use switchboard_client::Client;
+
+use crate::args::Emit;
+
+/// Sends it, and prints the reply if one was asked for.
+pub(crate) async fn run(emit: &Emit) -> anyhow::Result<()> {
+    let data = serde_json::from_str(&emit.data).unwrap_or_else(|_| Value::from(emit.data.as_str()));
+    let client = Client::connect(&emit.url).await.with_context(|| format!("cannot reach {}", emit.url))?;
+    if emit.request {
+        let reply: Value = client.request(&emit.event, &data).await?;
+        println!("{reply}");
+    } else {
+        client.emit(&emit.event, &data).await?;
+    }
+    client.close().await;
+    Ok(())
+}
