@@ -1,0 +1,31 @@
+//! Whatever a message holds: no panic, and what is taken for JSON is JSON.
+#![no_main]
+
+use bytes::Bytes;
+use libfuzzer_sys::fuzz_target;
+use switchboard_event::Payload;
+use switchboard_wire::emit::{self, Incoming};
+
+fn assert_json(payload: &Payload) {
+    serde_json::from_slice::<serde::de::IgnoredAny>(payload.as_bytes()).expect("a payload is JSON");
+}
+
+fuzz_target!(|data: &[u8]| {
+    match emit::decode(&Bytes::copy_from_slice(data)) {
+        Ok(Incoming::Event { name, data, ack }) => {
+            assert!(!name.starts_with('@'), "no peer names a system event");
+            assert_json(&data);
+            ack.iter().for_each(assert_json);
+            // What is forwarded is understood by the next reader in the same way.
+            let mut out = Vec::new();
+            emit::write_event(&mut out, &name, &data);
+            let again = emit::decode(&out.into()).expect("what we write can be read");
+            assert_eq!(again, Incoming::Event { name, data, ack: None });
+        }
+        Ok(Incoming::Reply { ack, data }) => {
+            assert_json(&ack);
+            assert_json(&data);
+        }
+        Ok(_) | Err(_) => {}
+    }
+});
