@@ -1,1 +1,79 @@
-//! Load scenarios and measurement for Switchboard and its peers.
+//! Load scenarios against any emit or Socket.IO server, and what they cost it.
+//!
+//! The generator never parses what it receives: it counts frames by their headers, so that one
+//! core can load a server of another. Cost is CPU time of the server's process, which is steadier
+//! than the clock on a machine that does other things too.
+
+mod peer;
+mod process;
+mod protocol;
+mod report;
+mod scenario;
+mod walk;
+
+pub use protocol::Protocol;
+pub use report::Report;
+
+/// Which scenario, and how large.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Options {
+    /// What is done to the server.
+    #[arg(value_enum)]
+    pub scenario: Scenario,
+    /// The server's address, such as 127.0.0.1:3000.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:3000")]
+    pub server: std::net::SocketAddr,
+    /// What the server speaks.
+    #[arg(long, value_enum, default_value_t = Protocol::Emit)]
+    pub protocol: Protocol,
+    /// The server's process, if it is not the one that listens on the port.
+    #[arg(long)]
+    pub pid: Option<u32>,
+    /// Receivers or connections; each scenario has its own default.
+    #[arg(long)]
+    pub connections: Option<usize>,
+    /// Messages per second.
+    #[arg(long, default_value_t = 30.0)]
+    pub rate: f64,
+    /// Messages under way at the same time.
+    #[arg(long, default_value_t = 8)]
+    pub window: usize,
+    /// Bytes of a message's data.
+    #[arg(long, default_value_t = 128)]
+    pub bytes: usize,
+    /// Other rooms that exist meanwhile.
+    #[arg(long, default_value_t = 0)]
+    pub rooms: usize,
+    /// How long to measure.
+    #[arg(long, default_value_t = 5.0)]
+    pub seconds: f64,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What is done to a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Scenario {
+    /// One sends at a rate, many receive.
+    FanOut,
+    /// One keeps a window of messages under way to many.
+    FanOutClosed,
+    /// Every connection asks again as soon as it is answered.
+    Echo,
+    /// Connections that do nothing.
+    Idle,
+    /// Connect, shake hands, close.
+    Churn,
+    /// One asks while a fan-out goes on beside it.
+    Fairness,
+}
+
+/// Runs a scenario.
+pub async fn run(options: &Options) -> anyhow::Result<Report> {
+    let pid = match options.pid {
+        Some(pid) => pid,
+        None => process::listening_on(options.server.port())?,
+    };
+    scenario::run(options, process::Process::new(pid)).await
+}

@@ -27,6 +27,8 @@ pub(crate) enum Command {
     Emit(Emit),
     /// Print every event that a server sends, as a client.
     Tail(Tail),
+    /// Load an emit or Socket.IO server, and say what that costs it.
+    Bench(switchboard_bench::Options),
 }
 
 /// What to send.

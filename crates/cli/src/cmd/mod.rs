@@ -1,5 +1,6 @@
 //! The commands, a file each.
 
+mod bench;
 mod check;
 mod emit;
 mod serve;
@@ -17,6 +18,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         Command::Demo(settings) => serve::run(&load(&settings)?, Mode::Demo).await,
         Command::Check(settings) => check::run(&load(&settings)?),
         Command::Emit(emit) => emit::run(&emit).await.map_err(Failure::Run),
+        Command::Bench(options) => bench::run(&options).await.map_err(Failure::Run),
         Command::Tail(tail) => tail::run(&tail).await.map_err(Failure::Run),
     }
 }

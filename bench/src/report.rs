@@ -1,0 +1,68 @@
+//! What a scenario found.
+
+use std::fmt;
+
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+/// Figures of one run. What a scenario does not measure is absent.
+#[derive(Debug, Default, Serialize)]
+pub struct Report {
+    /// Deliveries, round trips or connections.
+    pub count: u64,
+    /// How long it took, in seconds.
+    pub seconds: f64,
+    /// CPU time of the server for each, in microseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_us: Option<f64>,
+    /// Memory of the server for each connection, in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes_each: Option<f64>,
+    /// Latencies in microseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latency_us: Option<Latency>,
+}
+
+/// Latencies in microseconds.
+#[derive(Debug, Serialize)]
+pub struct Latency {
+    /// Half are below.
+    pub p50: u64,
+    /// Nine in ten are below.
+    pub p90: u64,
+    /// 99 of 100 are below.
+    pub p99: u64,
+    /// 999 of 1,000 are below.
+    pub p999: u64,
+    /// The longest.
+    pub max: u64,
+}
+
+impl Latency {
+    pub(crate) fn of(histogram: &Histogram<u64>) -> Self {
+        let at = |quantile| histogram.value_at_quantile(quantile);
+        Latency { p50: at(0.5), p90: at(0.9), p99: at(0.99), p999: at(0.999), max: histogram.max() }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "count      {}  in {:.2} s ({:.0}/s)",
+            self.count,
+            self.seconds,
+            self.count as f64 / self.seconds
+        )?;
+        if let Some(us) = self.cpu_us {
+            writeln!(f, "server CPU {us:.2} µs each")?;
+        }
+        if let Some(bytes) = self.bytes_each {
+            writeln!(f, "memory     {bytes:.0} B each")?;
+        }
+        if let Some(Latency { p50, p90, p99, p999, max }) = &self.latency_us {
+            writeln!(f, "latency    p50 {p50} µs  p90 {p90}  p99 {p99}  p99.9 {p999}  max {max}")?;
+        }
+        Ok(())
+    }
+}
