@@ -1,6 +1,6 @@
 //! The scenarios.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::rc::Rc;
@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use hdrhistogram::Histogram;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinSet, LocalSet, spawn_local};
+use tokio::time::MissedTickBehavior;
 
 use crate::peer::{Peer, masked};
 use crate::process::{Process, open_files_max};
@@ -54,7 +55,7 @@ struct Receivers {
     heard: Rc<Cell<u64>>,
     /// One permit for each message that the probe, the last to join, has heard.
     probe: Rc<Semaphore>,
-    latency: Rc<std::cell::RefCell<Histogram<u64>>>,
+    latency: Rc<RefCell<Histogram<u64>>>,
 }
 
 impl Bench {
@@ -96,7 +97,7 @@ impl Bench {
         let all = Receivers {
             heard: Rc::default(),
             probe: Rc::new(Semaphore::new(0)),
-            latency: Rc::new(std::cell::RefCell::new(Histogram::new(3)?)),
+            latency: Rc::new(RefCell::new(histogram()?)),
         };
         for (number, mut peer) in peers.into_iter().enumerate() {
             peer.join(ROOM).await?;
@@ -161,6 +162,8 @@ impl Bench {
         let (mut sender, receivers) = self.room(count).await?;
         let messages = (self.options.seconds * self.options.rate) as u64;
         let mut ticks = tokio::time::interval(Duration::from_secs_f64(1.0 / self.options.rate));
+        // A tick that comes late must not be followed by a burst: that would be another load.
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (cpu, since) = (self.server.cpu()?, now());
         for _ in 0..messages {
             ticks.tick().await;
@@ -207,7 +210,7 @@ impl Bench {
                 anyhow::Ok(latencies)
             });
         }
-        let mut latency = Histogram::new(3)?;
+        let mut latency = histogram()?;
         while let Some(latencies) = running.join_next().await {
             latencies??.into_iter().for_each(|one| latency.saturating_record(one));
         }
@@ -319,7 +322,7 @@ fn ask_until(server: SocketAddr, request: &[u8], stop: &AtomicBool) -> Result<Hi
         ensure!(len > 0, "the server closed during the handshake");
         answer.extend_from_slice(&buffer[..len]);
     }
-    let (mut walk, mut latency) = (Walk::default(), Histogram::new(3)?);
+    let (mut walk, mut latency) = (Walk::default(), histogram()?);
     while !stop.load(Ordering::Relaxed) {
         let asked = now();
         stream.write_all(request)?;
@@ -333,6 +336,11 @@ fn ask_until(server: SocketAddr, request: &[u8], stop: &AtomicBool) -> Result<Hi
         std::thread::sleep(Duration::from_millis(1));
     }
     Ok(latency)
+}
+
+/// Latencies from 1 µs to a minute, to three digits.
+fn histogram() -> Result<Histogram<u64>> {
+    Ok(Histogram::new_with_bounds(1, 60_000_000, 3)?)
 }
 
 /// How old a message is, in microseconds, by the time in it.

@@ -29,8 +29,8 @@ pub struct Limits {
     /// Most connections from one address. Default none, since many people may share one; one more
     /// is refused with 429.
     pub connections_per_address_max: Option<usize>,
-    /// New connections per second from one address, with a burst of ten times as many. Default
-    /// 1,000; more are refused with 429.
+    /// New connections per second from one address, with a burst of twice as many. Default 20,000,
+    /// since many people may share one address; more are refused with 429.
     pub connects_per_s: Option<u32>,
     /// Messages per second from one connection, with a burst of four times as many. Default 5,000;
     /// above it the connection closes with 1008.
@@ -64,7 +64,7 @@ impl Default for Limits {
             requests_pending_max: 256,
             connections_max: None,
             connections_per_address_max: None,
-            connects_per_s: Some(1000),
+            connects_per_s: Some(20_000),
             messages_per_s: Some(5000),
             bytes_per_s: Some(16 * 1024 * 1024),
             handshake_timeout: Duration::from_secs(10),

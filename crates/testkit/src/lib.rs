@@ -1,1 +1,25 @@
-//! What Switchboard's tests share: a server, a wire-level peer, contracts.
+//! What Switchboard's tests share: a server, wire-level peers, contracts of the open traits.
+//!
+//! Peers speak through another WebSocket implementation than the server's, or through none: two
+//! implementations check each other.
+
+pub mod contract;
+pub mod peer;
+pub mod raw;
+pub mod server;
+pub mod transcript;
+
+pub use peer::Peer;
+pub use raw::RawPeer;
+pub use server::TestServer;
+
+use std::future::Future;
+use std::time::Duration;
+
+/// Longer than anything takes that is going to happen: a hang is a failure.
+pub const SOON: Duration = Duration::from_secs(10);
+
+/// Waits for what is going to happen.
+pub async fn soon<T>(what: &str, happens: impl Future<Output = T>) -> T {
+    tokio::time::timeout(SOON, happens).await.unwrap_or_else(|_| panic!("{what}: not within {SOON:?}"))
+}

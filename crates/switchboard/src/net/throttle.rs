@@ -63,8 +63,8 @@ impl Throttle {
     }
 }
 
-/// A burst of connects lets through ten seconds' worth at once.
-const CONNECT_BURST_S: f32 = 10.0;
+/// A burst of connects lets through two seconds' worth at once.
+const CONNECT_BURST_S: f32 = 2.0;
 
 /// Forgets idle addresses when there are this many more than at the last time.
 const SWEEP_EVERY: usize = 1024;

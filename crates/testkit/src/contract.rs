@@ -1,0 +1,187 @@
+//! What every `Bus` and every `Store` has to do, shown on hubs that use them.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use switchboard_event::{
+    Audience, DeliveryClass, Dialect, Event, Name, Parcel, Payload, ProjectId, SocketId, Target,
+};
+use switchboard_hub::store::Page;
+use switchboard_hub::{Bus, Hub, HubConfig, Index, Schedule, Scope, Session, Store, Transport};
+
+/// Flushes at once: a hub without tasks.
+struct AtOnce;
+
+impl Schedule for AtOnce {
+    fn schedule(&self, session: Arc<Session>) {
+        session.outbox.flush(&mut Vec::new());
+    }
+
+    fn schedule_all(&self, sessions: Vec<Arc<Session>>) {
+        sessions.into_iter().for_each(|session| self.schedule(session));
+    }
+}
+
+/// Keeps what was sent.
+#[derive(Default)]
+struct Recorder(Mutex<Vec<u8>>);
+
+impl Transport for Recorder {
+    fn send(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("no test panics here").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn wake_owner(&self) {}
+}
+
+/// A node of a test: a hub whose frames are the names of the events, each with a full stop.
+pub struct Node {
+    /// The hub.
+    pub hub: Arc<Hub>,
+}
+
+/// A socket of a test.
+pub struct Member {
+    /// The hub's record.
+    pub session: Arc<Session>,
+    recorder: Arc<Recorder>,
+}
+
+impl Member {
+    /// What it heard so far.
+    pub fn heard(&self) -> String {
+        String::from_utf8(self.recorder.0.lock().expect("no test panics here").clone())
+            .expect("names are text")
+    }
+}
+
+fn name(text: &str) -> Name {
+    Name::new(text).expect("a short name")
+}
+
+impl Node {
+    /// A node on a bus, with the store that `store` makes of its index.
+    pub fn new(bus: Arc<dyn Bus>, store: impl FnOnce(Arc<Index>) -> Arc<dyn Store>) -> Self {
+        let index = Arc::new(Index::default());
+        let config = HubConfig {
+            encode: |_: Dialect, event: &Event| Bytes::from(format!("{}.", event.name)),
+            schedule: Arc::new(AtOnce),
+            overflow_frame: Bytes::from_static(b"overflow"),
+            outbox_bytes_max: 1024,
+            memberships_max: 10,
+        };
+        Node { hub: Hub::new(config, index.clone(), bus, store(index)) }
+    }
+
+    /// A new socket.
+    pub fn add(&self, project: &str) -> Member {
+        let recorder = Arc::new(Recorder::default());
+        let id = SocketId::random();
+        let session = self.hub.add(id, &name(project), Dialect::Emit, recorder.clone(), Box::new(()));
+        Member { session, recorder }
+    }
+
+    /// Brings a socket into a target.
+    pub fn join(&self, member: &Member, target: &Target) {
+        assert!(self.hub.join(&member.session, target).expect("it may join"));
+    }
+
+    /// Sends an event.
+    pub fn send(&self, project: &str, audience: impl Into<Audience>, event: &str, scope: Scope) {
+        let event = Event { name: name(event), data: Payload::EMPTY, sender: None };
+        let parcel = Parcel::new(event, DeliveryClass::Live);
+        self.hub.send(&name(project), &audience.into(), &parcel, scope).expect("the bus has room");
+    }
+}
+
+/// Shows that two nodes on two connected buses are one. `settle` waits until everything published
+/// has arrived.
+pub async fn bus<S: AsyncFn()>(one: &Node, two: &Node, settle: S) {
+    let room = Target::room("lobby").expect("a short name");
+    let user = Target::user("7").expect("a short name");
+    let (near, far, stranger) = (one.add("a"), two.add("a"), two.add("b"));
+    for (node, member) in [(one, &near), (two, &far), (two, &stranger)] {
+        node.join(member, &room);
+    }
+    two.join(&far, &user);
+    settle().await;
+    for n in 0..20 {
+        one.send("a", room.clone(), &format!("room{n}"), Scope::AllNodes);
+    }
+    one.send("a", Target::Everyone, "everyone", Scope::AllNodes);
+    one.send("a", user.clone(), "user", Scope::AllNodes);
+    one.send("a", Target::Socket(far.session.id), "socket", Scope::AllNodes);
+    one.send("a", Audience::from(room.clone()).and(user).and(Target::Everyone), "once", Scope::AllNodes);
+    one.send("a", Audience::everyone().except(far.session.id), "except", Scope::AllNodes);
+    one.send("a", room.clone(), "local", Scope::ThisNode);
+    settle().await;
+    let rooms: String = (0..20).map(|n| format!("room{n}.")).collect();
+    assert_eq!(far.heard(), format!("{rooms}everyone.user.socket.once."));
+    assert_eq!(near.heard(), format!("{rooms}everyone.once.except.local."));
+    assert_eq!(stranger.heard(), "", "nothing crosses projects");
+
+    two.hub.leave(&far.session, &room);
+    settle().await;
+    one.send("a", room, "left", Scope::AllNodes);
+    settle().await;
+    assert!(!far.heard().contains("left"));
+}
+
+/// Shows that a store knows what hubs did. `settle` waits until it does.
+pub async fn store<S: AsyncFn()>(node: &Node, settle: S) {
+    let store = node.hub.store();
+    let (a, b): (ProjectId, ProjectId) = (name("a"), name("b"));
+    let (room, tag) = (Target::room("r").expect("short"), Target::tag("t").expect("short"));
+    let (seven, eight) = (Target::user("7").expect("short"), Target::user("8").expect("short"));
+    let count =
+        async |project: &ProjectId, target: &Target| store.count(project, target).await.expect("it answers");
+
+    assert_eq!(count(&a, &Target::Everyone).await, 0, "an unknown project is empty");
+    let members: Vec<Member> = (0..5).map(|_| node.add("a")).collect();
+    let other = node.add("b");
+    for member in &members[..3] {
+        node.join(member, &room);
+        node.join(member, &seven);
+    }
+    node.join(&members[3], &tag);
+    node.join(&members[3], &eight);
+    node.join(&other, &room);
+    settle().await;
+    assert_eq!(count(&a, &Target::Everyone).await, 5);
+    assert_eq!((count(&a, &room).await, count(&b, &room).await), (3, 1));
+    assert_eq!((count(&a, &tag).await, count(&a, &seven).await), (1, 3));
+    let socket = Target::Socket(members[0].session.id);
+    assert_eq!((count(&a, &socket).await, count(&b, &socket).await), (1, 0), "a socket is of one project");
+
+    let mut ids: Vec<SocketId> = members.iter().map(|member| member.session.id).collect();
+    ids.sort();
+    let mut paged = Vec::new();
+    loop {
+        let page = Page { after: paged.last().copied(), limit: 2 };
+        let more = store.members(&a, &Target::Everyone, page).await.expect("it answers");
+        if more.is_empty() {
+            break;
+        }
+        paged.extend(more);
+    }
+    assert_eq!(paged, ids, "pages together are the whole, in order");
+    assert_eq!(store.count_users(&a).await.expect("it answers"), 2);
+    assert_eq!(store.users(&a, Page::all()).await.expect("it answers"), [name("7"), name("8")]);
+
+    node.hub.remove(&members[0].session);
+    node.hub.leave(&members[1].session, &seven);
+    settle().await;
+    assert_eq!(count(&a, &seven).await, 1, "online until the last socket goes");
+    node.hub.remove(&members[2].session);
+    node.hub.remove(&members[2].session);
+    settle().await;
+    assert_eq!((count(&a, &seven).await, count(&a, &room).await), (0, 1));
+    assert_eq!(store.users(&a, Page::all()).await.expect("it answers"), [name("8")]);
+    for member in &members {
+        node.hub.remove(&member.session);
+    }
+    settle().await;
+    assert_eq!((count(&a, &Target::Everyone).await, count(&b, &Target::Everyone).await), (0, 1));
+}

@@ -1,0 +1,108 @@
+//! An emit client at the level of frames.
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_websockets::{ClientBuilder, MaybeTlsStream, Message, WebSocketStream};
+
+use crate::soon;
+
+/// One connection. Every wait is bounded; every frame is seen in its order.
+pub struct Peer {
+    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    next_ack: u64,
+}
+
+impl Peer {
+    /// Connects.
+    pub async fn connect(url: &str) -> Self {
+        Peer::try_connect(url, &[]).await.expect("the server accepts")
+    }
+
+    /// Connects with headers; the error is how the server refused.
+    pub async fn try_connect(url: &str, headers: &[(&'static str, &str)]) -> Result<Self, String> {
+        let mut builder = ClientBuilder::new().uri(url).map_err(|error| error.to_string())?;
+        for (name, value) in headers {
+            let value = value.parse().map_err(|_| format!("{value} is no header"))?;
+            builder = builder
+                .add_header((*name).parse().expect("a header name"), value)
+                .map_err(|e| e.to_string())?;
+        }
+        let (socket, _) =
+            soon("the handshake", builder.connect()).await.map_err(|error| error.to_string())?;
+        Ok(Peer { socket, next_ack: 1 })
+    }
+
+    /// Sends a text frame.
+    pub async fn send_text(&mut self, text: impl Into<String>) {
+        self.socket.send(Message::text(text.into())).await.expect("the connection is open");
+    }
+
+    /// Sends a binary frame.
+    pub async fn send_binary(&mut self, bytes: &[u8]) {
+        self.socket.send(Message::binary(bytes.to_vec())).await.expect("the connection is open");
+    }
+
+    /// Sends a value as a text frame.
+    pub async fn send(&mut self, frame: &Value) {
+        self.send_text(frame.to_string()).await;
+    }
+
+    /// Sends an event that wants no reply.
+    pub async fn emit(&mut self, event: &str, data: Value) {
+        self.send(&json!({ "event": event, "data": data })).await;
+    }
+
+    /// Sends a request and takes the next frame for its reply: whatever came before has to be read
+    /// first.
+    pub async fn request(&mut self, event: &str, data: Value) -> Value {
+        let ack = self.next_ack.to_string();
+        self.next_ack += 1;
+        self.send(&json!({ "event": event, "data": data, "ackId": ack })).await;
+        let mut reply = self.next().await;
+        assert_eq!(reply["type"], "ack", "the next frame is the reply to {event}: {reply}");
+        assert_eq!(reply["ackId"], ack);
+        reply["data"].take()
+    }
+
+    /// The next frame.
+    pub async fn next(&mut self) -> Value {
+        let message = self.next_message().await.expect("the connection is open");
+        assert!(message.is_text(), "every frame of the server is text: {message:?}");
+        serde_json::from_str(message.as_text().expect("it is text")).expect("every frame is JSON")
+    }
+
+    /// The next frame, an event: its name and data.
+    pub async fn next_event(&mut self) -> (String, Value) {
+        let mut frame = self.next().await;
+        let name = frame["event"].as_str().unwrap_or_else(|| panic!("not an event: {frame}")).to_owned();
+        (name, frame["data"].take())
+    }
+
+    async fn next_message(&mut self) -> Option<Message> {
+        soon("a frame", self.socket.next()).await?.ok()
+    }
+
+    /// Shows that nothing waits to be read: the answer to a request that nothing handles is the
+    /// next frame.
+    pub async fn quiet(&mut self) {
+        let reply = self.request("/nothing-handles-this", json!({})).await;
+        assert_eq!(reply["error"], "No handler for: /nothing-handles-this");
+    }
+
+    /// Reads to the close frame: its code and reason; 1006 if the connection was cut.
+    pub async fn closed(&mut self) -> (u16, String) {
+        while let Some(message) = self.next_message().await {
+            if let Some((code, reason)) = message.as_close() {
+                return (code.into(), reason.to_owned());
+            }
+        }
+        (1006, String::new())
+    }
+
+    /// Closes with 1000 and waits for the answer.
+    pub async fn close(mut self) {
+        let _ = self.socket.close().await;
+        while self.next_message().await.is_some() {}
+    }
+}

@@ -1,0 +1,97 @@
+//! A peer that minds every byte itself, for what no client library would send.
+
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::soon;
+
+/// A handshake as a client sends it.
+pub const HANDSHAKE: &str = "GET / HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+/// A TCP connection, after the handshake unless it was opened without.
+pub struct RawPeer {
+    /// The connection.
+    pub stream: TcpStream,
+}
+
+impl RawPeer {
+    /// Connects and sends nothing.
+    pub async fn connect(server: SocketAddr) -> Self {
+        RawPeer { stream: TcpStream::connect(server).await.expect("the server listens") }
+    }
+
+    /// Connects and shakes hands.
+    pub async fn open(server: SocketAddr) -> Self {
+        let mut peer = RawPeer::connect(server).await;
+        peer.send(HANDSHAKE.as_bytes()).await;
+        let answer = peer.read_head().await;
+        assert!(answer.starts_with("HTTP/1.1 101"), "{answer}");
+        peer
+    }
+
+    /// Sends bytes as they are.
+    pub async fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).await.expect("the connection is open");
+    }
+
+    /// Reads an HTTP answer to the end of its headers.
+    pub async fn read_head(&mut self) -> String {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            match soon("the answer", self.stream.read_u8()).await {
+                Ok(byte) => head.push(byte),
+                Err(_) => break,
+            }
+        }
+        String::from_utf8(head).expect("headers are text")
+    }
+
+    /// Reads until the server closes.
+    pub async fn read_to_end(&mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        // A reset is an end too.
+        let _ = soon("the end", self.stream.read_to_end(&mut bytes)).await;
+        bytes
+    }
+
+    /// Reads until the server closes, and takes the close code out of the last frame; 1006 if
+    /// there is none.
+    pub async fn close_code(&mut self) -> u16 {
+        let bytes = self.read_to_end().await;
+        let mut rest = &bytes[..];
+        let mut code = 1006;
+        while let [first, len, payload @ ..] = rest {
+            let (len, payload) = match (len, payload) {
+                (126, [a, b, payload @ ..]) => (usize::from(u16::from_be_bytes([*a, *b])), payload),
+                (len, payload) => (usize::from(*len), payload),
+            };
+            if first & 0x0f == 8 && len >= 2 {
+                code = u16::from_be_bytes([payload[0], payload[1]]);
+            }
+            rest = &payload[len.min(payload.len())..];
+        }
+        code
+    }
+}
+
+/// A client's frame, masked with zeros.
+pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![first];
+    match payload.len() {
+        len @ 0..=125 => frame.push(0x80 | len as u8),
+        len @ 126..=0xffff => {
+            frame.push(0x80 | 126);
+            frame.extend((len as u16).to_be_bytes());
+        }
+        len => {
+            frame.push(0x80 | 127);
+            frame.extend((len as u64).to_be_bytes());
+        }
+    }
+    frame.extend([0; 4]);
+    frame.extend_from_slice(payload);
+    frame
+}

@@ -1,0 +1,22 @@
+//! The implementations that come with the hub keep the contracts.
+
+use std::sync::Arc;
+
+use switchboard_hub::{LocalBus, MemoryStore};
+use switchboard_testkit::contract::{self, Node};
+
+fn node(bus: LocalBus) -> Node {
+    Node::new(Arc::new(bus), |index| Arc::new(MemoryStore::new(index)))
+}
+
+#[tokio::test]
+async fn connected_local_buses_make_two_nodes_one() {
+    let buses = LocalBus::connected(2).into_iter().map(node).collect::<Vec<_>>();
+    let [one, two] = &buses[..] else { panic!("two were asked for") };
+    contract::bus(one, two, async || ()).await;
+}
+
+#[tokio::test]
+async fn the_memory_store_answers_from_the_hub() {
+    contract::store(&node(LocalBus::default()), async || ()).await;
+}
