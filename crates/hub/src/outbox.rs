@@ -114,9 +114,7 @@ impl Outbox {
             if class == DeliveryClass::Volatile {
                 return Appended::Dropped;
             }
-            state.push(overflow.clone());
-            state.closing = true;
-            state.schedule();
+            state.close(overflow.clone());
             return Appended::Overflowed;
         }
         state.push(frame.clone());
@@ -130,9 +128,7 @@ impl Outbox {
         if state.closing || state.transport.is_none() {
             return false;
         }
-        state.push(frame);
-        state.closing = true;
-        state.schedule()
+        state.close(frame)
     }
 
     /// Whether the last frame was queued.
@@ -265,6 +261,17 @@ impl State {
             (Some(_), Some(rest)) => rest.push_back(frame),
             (Some(_), None) => self.rest = Some(Box::new(VecDeque::from([frame]))),
         }
+    }
+
+    /// Queues the last frame and tells the owner, who may be waiting for a peer that takes nothing.
+    /// True if nobody was going to flush.
+    fn close(&mut self, frame: Bytes) -> bool {
+        self.push(frame);
+        self.closing = true;
+        if let Some(transport) = &self.transport {
+            transport.wake_owner();
+        }
+        self.schedule()
     }
 
     /// True if nobody was going to flush; from now on somebody is.

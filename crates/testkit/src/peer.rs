@@ -79,8 +79,14 @@ impl Peer {
         (name, frame["data"].take())
     }
 
+    /// Pings are answered by the library, and are nobody else's matter.
     async fn next_message(&mut self) -> Option<Message> {
-        soon("a frame", self.socket.next()).await?.ok()
+        loop {
+            let message = soon("a frame", self.socket.next()).await?.ok()?;
+            if !message.is_ping() && !message.is_pong() {
+                return Some(message);
+            }
+        }
     }
 
     /// Shows that nothing waits to be read: the answer to a request that nothing handles is the

@@ -13,6 +13,9 @@ import { asName, asText, friendlyName, milliseconds } from "./text.js";
 
 const PING_EVERY_MS = 5000;
 
+/** Drawing the page for the first time would count as round trip, so the first ping waits. */
+const FIRST_PING_MS = 400;
+
 /** A sign of typing is sent at most this often; the others show each for longer than that. */
 const TYPING_EVERY_MS = 1500;
 
@@ -21,6 +24,9 @@ const WHO_EVERY_MS = 3000;
 
 /** Characters of one line shown; other clients may send a mebibyte. */
 const TEXT_MAX = 5000;
+
+/** Own lines remembered until they come back. */
+const UNCONFIRMED_MAX = 50;
 
 const DEFAULT_ROOM = "lobby";
 
@@ -58,11 +64,12 @@ function hear(event, data) {
 function hearMessage(data) {
   const name = asName(data.username);
   const text = asText(data.text, TEXT_MAX);
-  // A message names its sender and no more, and two tabs may share a name. But one sender's lines
-  // come back in the order they went out, so a line of ours is the first still on its way.
-  const mine = name === present?.name && unconfirmed[0] === text;
-  if (mine) unconfirmed.shift();
-  else people.stopTypingAs(name);
+  // A message names its sender and no more, and two tabs may share a name: ours is one that is
+  // still on its way. Lines come back in order, so whatever went out before it will not come.
+  const place = name === present?.name ? unconfirmed.indexOf(text) : -1;
+  const mine = place >= 0;
+  unconfirmed.splice(0, place + 1);
+  if (!mine) people.stopTypingAs(name);
   conversation.say({ name, text, mine });
   if (!people.knowsName(name)) askWho();
 }
@@ -110,6 +117,7 @@ async function leaveRoom() {
   showPresent(null);
   await connection.request("/leave", { room });
   leaving = false;
+  unconfirmed = [];
   people.clear();
   conversation.clear();
 }
@@ -124,7 +132,7 @@ async function joinRoom({ room, name }) {
   people.addSelf(self, name);
   showPresent({ room, name });
   askWho(0);
-  ping();
+  setTimeout(ping, FIRST_PING_MS);
 }
 
 /** Asks for the list of members, unless that was done less than `every` ms ago. */
@@ -233,7 +241,7 @@ function send() {
   const field = byId("composer-text");
   const text = field.value.trim();
   if (!text || !present || !connection.emit("/message", { room: present.room, text })) return;
-  unconfirmed.push(text);
+  unconfirmed = [...unconfirmed.slice(1 - UNCONFIRMED_MAX), text];
   typingSentAt = -Infinity;
   field.value = "";
   fitComposer();

@@ -11,15 +11,14 @@ const SAME_BREATH_MS = 3 * 60_000;
 
 export class Conversation {
   #lines = byId("lines");
-  #tail = new Tail(this.#lines, byId("talk-scroller"), LINES_MAX);
+  #tail = new Tail(this.#lines, byId("talk-scroller"), LINES_MAX, (behind) => {
+    byId("newest").hidden = !behind;
+  });
   #last = null;
   #unread = 0;
 
   constructor() {
     byId("newest").addEventListener("click", () => this.#tail.toEnd());
-    byId("talk-scroller").addEventListener("scroll", () => {
-      if (this.#tail.atEnd) byId("newest").hidden = true;
-    }, { passive: true });
     document.addEventListener("visibilitychange", () => this.#showUnread(0));
   }
 
@@ -52,7 +51,6 @@ export class Conversation {
     this.#tail.clear();
     this.#last = null;
     byId("empty").hidden = false;
-    byId("newest").hidden = true;
   }
 
   /** Says who is typing; the newest few are named. */
@@ -70,10 +68,9 @@ export class Conversation {
 
   #add(item) {
     if (item.classList.contains("said")) byId("empty").hidden = true;
-    const seen = this.#tail.add(item);
+    this.#tail.add(item);
     // The oldest line may have stood under a name that has just left the page.
     this.#lines.firstElementChild.classList.remove("follows");
-    if (!seen) byId("newest").hidden = false;
   }
 
   #showUnread(count) {

@@ -28,7 +28,7 @@ export function avatar(name) {
   return badge;
 }
 
-/** A list that drops its oldest items and follows its newest ones, unless the reader scrolled up. */
+/** A list that drops its oldest items and follows its newest, unless the reader scrolled up. */
 export class Tail {
   #list;
   #scroller;
@@ -36,33 +36,34 @@ export class Tail {
   #following = true;
   #top = 0;
   #scheduled = 0;
+  #onBehind;
 
-  constructor(list, scroller, max) {
+  /** `onBehind` hears true when an item came that the reader cannot see, false at the end again. */
+  constructor(list, scroller, max, onBehind = () => {}) {
     this.#list = list;
     this.#scroller = scroller;
     this.#max = max;
+    this.#onBehind = onBehind;
     // Items may have come since the last move to the end, so only a way up is the reader's own.
     scroller.addEventListener("scroll", () => {
-      this.#follow(this.atEnd || (this.#following && scroller.scrollTop >= this.#top));
+      this.#follow(this.#atEnd || (this.#following && scroller.scrollTop >= this.#top));
     }, { passive: true });
     // An item opened near the end is being read; the next one must not push it away.
-    scroller.addEventListener("toggle", () => this.#follow(this.atEnd), { capture: true });
+    scroller.addEventListener("toggle", () => this.#follow(this.#atEnd), { capture: true });
     // A resize (a keyboard, a drawer) must not leave the newest item below the edge.
     new ResizeObserver(() => this.#following && this.toEnd()).observe(scroller);
     this.#follow(true);
   }
 
-  get atEnd() {
+  get #atEnd() {
     const { scrollHeight, scrollTop, clientHeight } = this.#scroller;
     return scrollHeight - scrollTop - clientHeight < 48;
   }
 
-  /** Appends an item; returns false when the reader is elsewhere and will not be moved. */
   add(item) {
     this.#list.append(item);
     while (this.#list.childElementCount > this.#max) this.#list.firstElementChild.remove();
-    if (this.#following) this.#toEndSoon();
-    return this.#following;
+    this.#settleSoon();
   }
 
   clear() {
@@ -76,16 +77,21 @@ export class Tail {
     this.#top = this.#scroller.scrollTop;
   }
 
-  /** Once per painted frame: measuring after each item of a burst lays out the list every time. */
-  #toEndSoon() {
+  /**
+   * Once per painted frame: measuring after each item of a burst lays out the list every time.
+   * And not before it: only then has the reader's own scrolling been reported.
+   */
+  #settleSoon() {
     this.#scheduled ||= requestAnimationFrame(() => {
       this.#scheduled = 0;
       if (this.#following) this.toEnd();
+      else this.#onBehind(true);
     });
   }
 
   #follow(following) {
     this.#following = following;
+    if (following) this.#onBehind(false);
     // The browser keeps what is being read in place while older items go; at the end we move.
     this.#scroller.style.overflowAnchor = following ? "none" : "auto";
   }

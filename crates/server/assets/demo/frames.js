@@ -122,7 +122,8 @@ function pretty(value, text) {
   return `${whole.slice(0, JSON_CHARS_MAX)}\n… ${whole.length - JSON_CHARS_MAX} more characters`;
 }
 
-const TOKEN = /("(?:[^"\\]|\\.)*")(\s*:)?|\b(?:true|false|null)\b|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
+// A string with the colon that makes it a key, a word, or a number.
+const TOKEN = /("(?:[^"\\]|\\.)*")(\s*:)?|\b(?:true|false|null)\b|-?\d[\d.eE+-]*/g;
 
 /** Splits JSON into text and coloured spans, all of them text nodes in the end. */
 function coloured(json) {

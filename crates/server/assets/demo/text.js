@@ -43,9 +43,9 @@ export function hueOf(name) {
   return Math.round((hash % 360) * 137.5) % 360;
 }
 
-/** "14:05", in the reader's own habit. */
+/** "14:05" or "2:05 PM", as the reader is used to. */
 export function clock(date) {
-  return date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  return date.toLocaleTimeString([], { hour: "numeric", minute: "2-digit" });
 }
 
 /** "14:05:09.120", for frames. */

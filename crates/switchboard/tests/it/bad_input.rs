@@ -1,0 +1,169 @@
+//! Whatever a peer sends: it costs that frame or that connection, and a bystander notices nothing.
+
+use serde_json::json;
+use switchboard_testkit::raw::{HANDSHAKE, frame};
+use switchboard_testkit::{Peer, RawPeer, TestServer, soon};
+use tokio::io::AsyncReadExt;
+
+use crate::app;
+
+/// A bystander in a room, and one who sends there, before and after.
+struct Bystanders {
+    hears: Peer,
+    says: Peer,
+}
+
+impl Bystanders {
+    async fn new(server: &TestServer) -> Self {
+        let (mut hears, says) = (server.peer().await, server.peer().await);
+        hears.request("/join", json!("bystanders")).await;
+        Bystanders { hears, says }
+    }
+
+    async fn notice_nothing(&mut self) {
+        assert_eq!(self.says.request("/say", json!(["#bystanders", "all well"])).await, 1);
+        assert_eq!(self.hears.next_event().await, ("said".into(), json!("all well")));
+    }
+}
+
+#[tokio::test]
+async fn frames_that_are_no_events_are_ignored_and_the_connection_stays() {
+    let server = TestServer::start(app()).await;
+    let mut bystanders = Bystanders::new(&server).await;
+    let mut peer = server.peer().await;
+    let deep =
+        format!(r#"{{"event":"/echo","ackId":1,"data":{}{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
+    for broken in ["", "{", "null", "[]", "7", "\"x\"", "{}", "{bad", r#"{"data":1,"ackId":1}"#, "\0", &deep]
+    {
+        peer.send_text(broken).await;
+    }
+    peer.send_binary(b"\xff\xfe\x00").await;
+    peer.send(&json!({ "type": "other", "event": "/echo", "ackId": 1 })).await;
+    peer.quiet().await;
+    bystanders.notice_nothing().await;
+}
+
+#[tokio::test]
+async fn names_that_no_handler_can_have_are_unknown_events() {
+    let called = async || -> () { panic!("a peer must not trigger this") };
+    let app = app().on("@connection", async || ()).on("@ping", called).on("@any", async || ());
+    let server = TestServer::start(app).await;
+    let mut peer = server.peer().await;
+    for (event, shown) in [
+        (json!("@disconnect"), "@disconnect"),
+        (json!("@ping"), "@ping"),
+        (json!(5), "5"),
+        (json!(""), ""),
+        (json!("x".repeat(1000)), &"x".repeat(64)),
+    ] {
+        peer.send(&json!({ "event": event, "ackId": 1 })).await;
+        let error = format!("No handler for: {shown}");
+        assert_eq!(peer.next().await, json!({ "type": "ack", "ackId": 1, "data": { "error": error } }));
+        peer.send(&json!({ "event": event })).await;
+    }
+    peer.quiet().await;
+}
+
+#[tokio::test]
+async fn numbers_and_duplicates_are_read_as_javascript_reads_them() {
+    let server = TestServer::start(app()).await;
+    let mut peer = server.peer().await;
+    peer.send_text(r#"{"event":"/nope","event":"/echo","data":1,"data":2,"ackId":1}"#).await;
+    assert_eq!(peer.next().await["data"], 2);
+    peer.send_text(r#"{"event":"/echo","data":1e400,"ackId":1}"#).await;
+    assert_eq!(peer.next().await["data"]["code"], "bad_data");
+    for falsy in ["0", "\"\"", "false", "null", "-0.0"] {
+        peer.send_text(format!(r#"{{"event":"/echo","data":{falsy},"ackId":1}}"#)).await;
+        assert_eq!(peer.next().await["data"], json!({}));
+    }
+    peer.send_binary(br#"{"event":"/echo","data":[1],"ackId":{"a":1}}"#).await;
+    assert_eq!(peer.next().await, json!({ "type": "ack", "ackId": { "a": 1 }, "data": [1] }));
+}
+
+#[tokio::test]
+async fn whoever_breaks_the_protocol_is_closed_with_its_code() {
+    let server = TestServer::start(app()).await;
+    let mut bystanders = Bystanders::new(&server).await;
+    let big = vec![b'x'; 1024 * 1024 + 1];
+    for (what, bytes, code) in [
+        ("an unmasked frame", b"\x81\x01x".to_vec(), 1002),
+        ("a reserved opcode", frame(0x83, b""), 1002),
+        ("a reserved bit", frame(0xc1, b""), 1002),
+        ("a lone continuation", frame(0x80, b""), 1002),
+        ("a fragmented ping", frame(0x09, b""), 1002),
+        ("text that is not UTF-8", frame(0x81, b"\xff"), 1007),
+        ("a message over the limit", frame(0x82, &big), 1009),
+        ("a close code that must not be sent", frame(0x88, &1005_u16.to_be_bytes()), 1002),
+        ("a close", frame(0x88, &1000_u16.to_be_bytes()), 1000),
+    ] {
+        let mut peer = server.raw().await;
+        // The server may close before it has read everything.
+        let _ = tokio::io::AsyncWriteExt::write_all(&mut peer.stream, &bytes).await;
+        assert_eq!(peer.close_code().await, code, "{what}");
+        bystanders.notice_nothing().await;
+    }
+}
+
+#[tokio::test]
+async fn a_close_is_answered_behind_the_replies_before_it() {
+    let server = TestServer::start(app()).await;
+    let mut peer = server.raw().await;
+    let echo = frame(0x81, br#"{"event":"/echo","data":1,"ackId":1}"#);
+    peer.send(&[echo, frame(0x88, b"\x0f\xa0bye")].concat()).await;
+    let answer = peer.read_to_end().await;
+    let reply = br#"{"type":"ack","ackId":1,"data":1}"#;
+    assert_eq!(answer[2..2 + reply.len()], reply[..]);
+    assert_eq!(answer[2 + reply.len()..], b"\x88\x02\x0f\xa0"[..]);
+}
+
+#[tokio::test]
+async fn a_ping_is_answered_with_its_payload() {
+    let server = TestServer::start(app()).await;
+    let mut peer = server.raw().await;
+    peer.send(&frame(0x89, b"are you there")).await;
+    let mut pong = [0; 15];
+    soon("the pong", peer.stream.read_exact(&mut pong)).await.unwrap();
+    assert_eq!(&pong, b"\x8a\x0dare you there");
+}
+
+#[tokio::test]
+async fn a_message_in_pieces_of_one_byte_is_a_message() {
+    let server = TestServer::start(app()).await;
+    let mut peer = server.raw().await;
+    let bytes = frame(0x81, br#"{"event":"/echo","data":"in pieces","ackId":1}"#);
+    for byte in bytes {
+        peer.send(&[byte]).await;
+    }
+    let mut reply = vec![0; 2 + r#"{"type":"ack","ackId":1,"data":"in pieces"}"#.len()];
+    soon("the reply", peer.stream.read_exact(&mut reply)).await.unwrap();
+    assert!(reply.ends_with(br#""data":"in pieces"}"#));
+}
+
+#[tokio::test]
+async fn handshakes_that_are_wrong_are_refused_in_http() {
+    let server = TestServer::start(app()).await;
+    for (what, request, status) in [
+        ("plain HTTP", "GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(), "426"),
+        ("another version", HANDSHAKE.replace("Version: 13", "Version: 8"), "426"),
+        ("a bad key", HANDSHAKE.replace("dGhlIHNhbXBsZSBub25jZQ==", "short"), "400"),
+        ("another method", HANDSHAKE.replace("GET", "POST"), "405"),
+        ("no HTTP at all", "\x16\x03\x01 hello\r\n\r\n".to_owned(), "400"),
+    ] {
+        let mut peer = RawPeer::connect(server.address).await;
+        peer.send(request.as_bytes()).await;
+        let head = peer.read_head().await;
+        assert!(head.starts_with(&format!("HTTP/1.1 {status}")), "{what}: {head}");
+    }
+}
+
+#[tokio::test]
+async fn what_comes_with_the_handshake_is_not_lost() {
+    let server = TestServer::start(app()).await;
+    let mut peer = RawPeer::connect(server.address).await;
+    let early = frame(0x81, br#"{"event":"/echo","data":1,"ackId":1}"#);
+    peer.send(&[HANDSHAKE.as_bytes(), &early].concat()).await;
+    assert!(peer.read_head().await.starts_with("HTTP/1.1 101"));
+    let mut reply = [0; 35];
+    soon("the reply", peer.stream.read_exact(&mut reply)).await.unwrap();
+    assert_eq!(&reply[2..], br#"{"type":"ack","ackId":1,"data":1}"#);
+}

@@ -1,0 +1,234 @@
+//! Handlers, extractors, replies, errors, and the order of frames.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use switchboard::{
+    App, ConnectionInfo, Data, DoorSettings, Payload, Plugin, Reply, ReplyError, Request, Socket, State, User,
+};
+use switchboard_testkit::{Peer, TestServer, soon};
+use tokio::sync::{Notify, mpsc};
+
+use crate::{app, echo};
+
+#[tokio::test]
+async fn what_a_handler_returns_is_the_reply() {
+    #[derive(Deserialize)]
+    struct Add {
+        a: i64,
+        b: i64,
+    }
+    let app = App::new()
+        .on("/add", async |Data(Add { a, b }): Data<Add>| Reply(a + b))
+        .on("/raw", async |data: Payload| data)
+        .on("/state", async |State(name): State<&'static str>, data: Option<Data<u8>>| {
+            Reply((name, data.map(|d| d.0)))
+        })
+        .with_state("the state");
+    let server = TestServer::start(app).await;
+    let mut peer = server.peer().await;
+    assert_eq!(peer.request("/add", json!({ "a": 1, "b": 2 })).await, 3);
+    assert_eq!(peer.request("/raw", json!([1, { "x": null }])).await, json!([1, { "x": null }]));
+    assert_eq!(peer.request("/state", json!(7)).await, json!(["the state", 7]));
+    assert_eq!(peer.request("/state", json!("seven")).await, json!(["the state", null]));
+}
+
+#[tokio::test]
+async fn data_of_another_shape_is_refused_with_what_is_wrong() {
+    let app = App::new().on("/n", async |Data(n): Data<u8>| Reply(n));
+    let server = TestServer::start(app).await;
+    let mut peer = server.peer().await;
+    for wrong in [json!("x"), json!({}), json!(300), json!(null)] {
+        let reply = peer.request("/n", wrong).await;
+        assert_eq!(reply["code"], "bad_data");
+        assert!(reply["error"].as_str().unwrap().contains("u8"), "{reply}");
+    }
+}
+
+#[tokio::test]
+async fn errors_become_replies_and_their_causes_stay_here() {
+    let (reports, mut reported) = mpsc::channel(10);
+    let app = App::new()
+        .on("/refuse", async || Err::<(), _>(ReplyError::new("too_late", "the game has begun")))
+        .on("/fail", async || -> Result<(), ReplyError> {
+            Err(std::io::Error::other("password is 1234").into())
+        })
+        .on("@error", move |Data(error): Data<Value>| {
+            let reports = reports.clone();
+            async move { reports.try_send(error).unwrap() }
+        });
+    let server = TestServer::start(app).await;
+    let mut peer = server.peer().await;
+    assert_eq!(
+        peer.request("/refuse", json!({})).await,
+        json!({ "error": "the game has begun", "code": "too_late" })
+    );
+    assert_eq!(
+        peer.request("/fail", json!({})).await,
+        json!({ "error": "internal error", "code": "internal" })
+    );
+    let first = soon("a report", reported.recv()).await.unwrap();
+    assert_eq!(first, json!({ "event": "/refuse", "code": "too_late", "error": "the game has begun" }));
+    let second = soon("a report", reported.recv()).await.unwrap();
+    assert_eq!(second["error"], "internal error: password is 1234");
+}
+
+#[tokio::test]
+async fn a_panic_costs_one_event() {
+    let (reports, mut reported) = mpsc::channel(10);
+    let app = app()
+        .on("/panic", async || -> () { panic!("on purpose") })
+        .on("/panic-later", async || -> () {
+            tokio::task::yield_now().await;
+            panic!("later")
+        })
+        .on("@error", move |Data(error): Data<Value>| {
+            let reports = reports.clone();
+            async move { reports.try_send(error["error"].clone()).unwrap() }
+        });
+    let server = TestServer::start(app).await;
+    let mut peer = server.peer().await;
+    peer.send(&json!({ "event": "/panic", "ackId": "p" })).await;
+    assert_eq!(soon("a report", reported.recv()).await.unwrap(), "on purpose");
+    peer.emit("/panic-later", json!({})).await;
+    assert_eq!(soon("a report", reported.recv()).await.unwrap(), "later");
+    peer.quiet().await;
+}
+
+#[tokio::test]
+async fn what_is_known_of_a_connection_reaches_the_handler() {
+    let app = App::new().on("/info", async |info: ConnectionInfo| {
+        Reply(json!([
+            info.path(),
+            info.query_json(),
+            info.header("X-Thing"),
+            info.ip(),
+            info.origin(),
+            info.secure(),
+            info.header("sec-websocket-key"),
+        ]))
+    });
+    let server = TestServer::start(app).await;
+    let headers = [("x-thing", "a b"), ("origin", "http://page.example"), ("x-forwarded-for", "9.9.9.9")];
+    let mut peer = Peer::try_connect(&server.url("/some/path?a=1&b=x%20y&a=2"), &headers).await.unwrap();
+    let expected = json!([
+        "/some/path", { "a": ["1", "2"], "b": "x y" }, "a b", "127.0.0.1", "http://page.example", false, null,
+    ]);
+    assert_eq!(peer.request("/info", json!({})).await, expected, "no proxy is believed that is not named");
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_is_believed() {
+    let door =
+        DoorSettings { trusted_proxies: vec!["127.0.0.0/8".parse().unwrap()], ..DoorSettings::default() };
+    let app = App::new()
+        .with_door(door)
+        .on("/info", async |info: ConnectionInfo| Reply(json!([info.ip(), info.secure()])));
+    let server = TestServer::start(app).await;
+    let headers = [("x-forwarded-for", "9.9.9.9, 10.0.0.1"), ("x-forwarded-proto", "https")];
+    let mut peer = Peer::try_connect(&server.url("/"), &headers).await.unwrap();
+    assert_eq!(peer.request("/info", json!({})).await, json!(["9.9.9.9", true]));
+}
+
+#[tokio::test]
+async fn frames_start_in_order_and_a_waiting_handler_holds_up_nothing() {
+    let gate = Arc::new(Notify::new());
+    let app = app()
+        .on("/wait", async |State(gate): State<Arc<Notify>>| {
+            gate.notified().await;
+            Reply("waited")
+        })
+        .on("/open", async |State(gate): State<Arc<Notify>>| gate.notify_one())
+        .with_state(gate);
+    let server = TestServer::start(app).await;
+    let mut peer = server.peer().await;
+    peer.send(&json!({ "event": "/wait", "ackId": "wait" })).await;
+    for n in 1..=100 {
+        peer.send(&json!({ "event": "/echo", "data": n, "ackId": n })).await;
+    }
+    for n in 1..=100 {
+        assert_eq!(peer.next().await, json!({ "type": "ack", "ackId": n, "data": n }));
+    }
+    peer.emit("/open", json!({})).await;
+    assert_eq!(peer.next().await["data"], "waited");
+}
+
+#[tokio::test]
+async fn what_a_handler_emits_arrives_before_its_reply() {
+    let app = App::new().on("/both", async |request: Request| {
+        request.emit("first", &1).unwrap();
+        request.reply(&"by hand").unwrap();
+        Reply("returned")
+    });
+    let server = TestServer::start(app).await;
+    let mut peer = server.peer().await;
+    peer.send(&json!({ "event": "/both", "ackId": "a" })).await;
+    assert_eq!(peer.next().await, json!({ "event": "first", "data": 1 }));
+    assert_eq!(peer.next().await["data"], "by hand");
+    assert_eq!(peer.next().await["data"], "returned");
+}
+
+#[tokio::test]
+async fn hooks_of_all_plugins_and_of_the_app_are_called() {
+    struct Greeter(&'static str);
+    impl Plugin for Greeter {
+        fn install(self, app: App) -> App {
+            let name = self.0;
+            app.on("@connection", move |request: Request| async move { request.emit("hello", name).unwrap() })
+        }
+    }
+    let (ends, mut ended) = mpsc::channel(10);
+    let app = App::new()
+        .plugin((Greeter("one"), Greeter("two")))
+        .plugin(vec![Greeter("three")])
+        .on("@connection", async |request: Request| {
+            request.set("name", "Ann".to_owned());
+            request.join("#all").unwrap();
+            request.emit("hello", "app").unwrap();
+        })
+        .on("@disconnect", move |request: Request, Data(end): Data<Value>| {
+            let ends = ends.clone();
+            let seen = (request.get::<String>("name"), request.socket().rooms().len(), end);
+            async move { ends.try_send(seen).unwrap() }
+        });
+    let server = TestServer::start(app).await;
+    let mut peer = server.peer().await;
+    for name in ["one", "two", "three", "app"] {
+        assert_eq!(peer.next_event().await, ("hello".into(), json!(name)));
+    }
+    peer.close().await;
+    let seen = soon("the end", ended.recv()).await.unwrap();
+    assert_eq!(seen, (Some("Ann".into()), 0, json!({ "code": 1000, "reason": "" })));
+}
+
+#[tokio::test]
+async fn a_user_is_who_logged_in() {
+    let app = App::new()
+        .on("/login", async |socket: Socket| Reply(socket.login("7").unwrap()))
+        .on("/me", async |User(user): User| Reply(user));
+    let server = TestServer::start(app).await;
+    let mut peer = server.peer().await;
+    assert_eq!(peer.request("/me", json!({})).await["code"], "unauthorized");
+    assert_eq!(peer.request("/login", json!({})).await, true);
+    assert_eq!(peer.request("/login", json!({})).await, false);
+    assert_eq!(peer.request("/me", json!({})).await, "7");
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_an_app_is_said_before_it_serves() {
+    let wrong = |app: App| {
+        let panic =
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| app.into_service())).err().unwrap();
+        panic.downcast_ref::<String>().unwrap().clone()
+    };
+    assert!(wrong(App::new().on("/a", echo).on("/a", echo)).contains("`/a` has two handlers"));
+    let missing = wrong(App::new().on("/a", async |_: State<u64>| ()));
+    assert!(missing.contains("`/a` takes State<u64>"), "{missing}");
+}
+
+#[tokio::test]
+#[should_panic(expected = "`@conection` is not a system event")]
+async fn a_system_event_that_does_not_exist_is_refused() {
+    let _ = App::new().on("@conection", echo);
+}

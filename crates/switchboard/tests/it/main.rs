@@ -1,0 +1,33 @@
+//! The framework over real sockets.
+
+mod bad_input;
+mod embedding;
+mod handlers;
+mod limits;
+mod middleware;
+mod nodes;
+mod requests;
+mod rooms;
+mod stopping;
+
+use serde_json::{Value, json};
+use switchboard::{App, Data, Reply, ReplyError, Socket};
+
+/// An app that answers, joins, and sends to a room: enough for most tests.
+fn app() -> App {
+    App::new().on("/echo", echo).on("/join", join).on("/say", say)
+}
+
+async fn echo(Data(data): Data<Value>) -> Reply<Value> {
+    Reply(data)
+}
+
+async fn join(socket: Socket, Data(room): Data<String>) -> Result<Reply<bool>, ReplyError> {
+    Ok(Reply(socket.join(&room)?))
+}
+
+/// Sends to the others in a room, and replies with how many have it queued.
+async fn say(socket: Socket, Data((room, text)): Data<(String, Value)>) -> Result<Reply<Value>, ReplyError> {
+    let heard_by = socket.to(&room).emit("said", &text)?;
+    Ok(Reply(json!(heard_by)))
+}

@@ -1,0 +1,179 @@
+//! Rooms, tags, users, and sends to any of them.
+
+use serde_json::{Value, json};
+use switchboard::{App, Audience, AudienceError, EmitError, Name, Page, Request, SocketId, Target};
+use switchboard_testkit::{Peer, TestServer, soon};
+
+use crate::app;
+
+/// A server whose peers say who they are.
+async fn start() -> TestServer {
+    TestServer::start(app().on("/id", async |request: Request| json!(request.id()))).await
+}
+
+async fn id_of(peer: &mut Peer) -> SocketId {
+    peer.request("/id", json!({})).await.as_str().unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn the_others_in_a_room_hear_in_order_and_nobody_else_does() {
+    let server = start().await;
+    let [mut a, mut b, mut c] = [server.peer().await, server.peer().await, server.peer().await];
+    assert_eq!(a.request("/join", json!("lobby")).await, true);
+    assert_eq!(a.request("/join", json!("#lobby")).await, false, "with or without the sigil");
+    assert_eq!(b.request("/join", json!("#lobby")).await, true);
+    for n in 1..=50 {
+        assert_eq!(a.request("/say", json!(["#lobby", n])).await, 1);
+    }
+    for n in 1..=50 {
+        assert_eq!(b.next_event().await, ("said".into(), json!(n)));
+    }
+    for peer in [&mut a, &mut b, &mut c] {
+        peer.quiet().await;
+    }
+}
+
+#[tokio::test]
+async fn an_audience_is_a_set_with_exceptions() {
+    let server = start().await;
+    let app = &server.app;
+    let mut peers = Vec::new();
+    let mut ids = Vec::new();
+    for _ in 0..4 {
+        let mut peer = server.peer().await;
+        ids.push(id_of(&mut peer).await);
+        peers.push(peer);
+    }
+    let sockets: Vec<_> = ids.iter().map(|id| app.socket(*id).unwrap()).collect();
+    sockets[0].join("r").unwrap();
+    sockets[1].join("r").unwrap();
+    sockets[1].tag("t").unwrap();
+    sockets[2].tag("t").unwrap();
+    sockets[3].login("7").unwrap();
+
+    assert_eq!(app.to("#r").and("*t").emit("union", &1).unwrap(), 3, "who matches twice gets one");
+    assert_eq!(app.to("#r").except("*t").emit("minus", &1).unwrap(), 1);
+    assert_eq!(app.to(Target::Everyone).except(Target::user("7").unwrap()).emit("not-7", &1).unwrap(), 3);
+    assert_eq!(app.to([ids[0], ids[3], ids[3]]).emit("ids", &1).unwrap(), 2);
+    assert_eq!(app.to(Audience::default()).emit("nobody", &1).unwrap(), 0);
+    assert_eq!(app.emit_to_user("7", "user", &1).unwrap(), 1);
+    assert_eq!(app.emit_to(SocketId::random(), "unknown", &1).unwrap(), 0);
+    assert_eq!(sockets[0].to("#r").including_self().emit("self", &1).unwrap(), 2);
+    assert_eq!(
+        sockets[0].to("*t").including_self().emit("outside", &1).unwrap(),
+        2,
+        "the sender is not in it"
+    );
+    assert_eq!(sockets[0].broadcast("others", &1).unwrap(), 3);
+    assert_eq!(app.broadcast("all", &1).unwrap(), 4);
+
+    let heard = [
+        &["union", "minus", "not-7", "ids", "self", "all"][..],
+        &["union", "not-7", "self", "outside", "others", "all"],
+        &["union", "not-7", "outside", "others", "all"],
+        &["ids", "user", "others", "all"],
+    ];
+    for (peer, names) in peers.iter_mut().zip(heard) {
+        for name in names {
+            assert_eq!(peer.next_event().await.0, *name);
+        }
+        peer.quiet().await;
+    }
+}
+
+#[tokio::test]
+async fn a_typo_reaches_nobody() {
+    let server = start().await;
+    let mut peer = server.peer().await;
+    let error = server.app.to("lobby").emit("x", &1).unwrap_err();
+    assert!(matches!(error, EmitError::Audience(AudienceError::NoSigil(_))));
+    assert!(server.app.to("#a").and("b").emit("x", &1).is_err());
+    assert!(server.app.broadcast("", &1).is_err());
+    assert!(server.app.broadcast(&"x".repeat(300), &1).is_err());
+    peer.quiet().await;
+}
+
+#[tokio::test]
+async fn what_leaves_is_gone() {
+    let server = start().await;
+    let mut peer = server.peer().await;
+    let id = id_of(&mut peer).await;
+    let socket = server.app.socket(id).unwrap();
+    socket.join("a").unwrap();
+    socket.join("b").unwrap();
+    assert!(socket.leave("a").unwrap() && !socket.leave("a").unwrap());
+    assert!(socket.tag("t").unwrap() && !socket.tag("t").unwrap());
+    assert!(socket.untag("t").unwrap());
+    assert_eq!((socket.rooms(), socket.tags()), (vec![Name::new("#b").unwrap()], vec![]));
+    assert_eq!(server.app.to("#a").emit("x", &1).unwrap(), 0);
+    peer.close().await;
+    soon("the socket goes", async {
+        while server.app.socket_exists(id).await.unwrap() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert!(socket.join("c").is_err(), "holding a socket keeps nobody connected");
+    assert_eq!(server.app.room_size("b").await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn questions_about_who_is_here_are_exact() {
+    let server = start().await;
+    let app = &server.app;
+    let [mut a, mut b] = [server.peer().await, server.peer().await];
+    let (one, two) = (id_of(&mut a).await, id_of(&mut b).await);
+    let mut both = vec![one, two];
+    both.sort();
+    for id in &both {
+        assert!(app.set_user_online("7", *id).await.unwrap());
+    }
+    app.set_user_online("8", two).await.unwrap();
+    app.sync_tag(one, "vip").await.unwrap();
+    app.socket(one).unwrap().join("r").unwrap();
+
+    assert_eq!(app.total_sockets().await.unwrap(), 2);
+    assert_eq!(app.all_socket_ids().await.unwrap(), both);
+    assert_eq!(app.socket_ids(Page::first(1)).await.unwrap(), both[..1]);
+    assert_eq!((app.room_size("#r").await.unwrap(), app.room_members("r").await.unwrap()), (1, vec![one]));
+    assert_eq!(
+        (app.tag_count("vip").await.unwrap(), app.tagged_sockets("*vip").await.unwrap()),
+        (1, vec![one])
+    );
+    assert_eq!(app.online_user_count().await.unwrap(), 2);
+    assert_eq!(app.online_users().await.unwrap(), ["7", "8"].map(|id| Name::new(id).unwrap()));
+    assert_eq!(app.user_socket_ids("7").await.unwrap(), both);
+    assert_eq!(app.user_socket_id("8").await.unwrap(), Some(two));
+    assert_eq!(app.user_socket_id("9").await.unwrap(), None);
+    assert!(app.unsync_tag(one, "vip").await.unwrap());
+    assert_eq!(app.tag_count("vip").await.unwrap(), 0);
+
+    a.close().await;
+    soon("one goes", async {
+        while app.total_sockets().await.unwrap() == 2 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert!(app.is_user_online("7").await.unwrap(), "online until the last socket goes");
+    assert_eq!(app.set_user_offline("7").await.unwrap(), 1);
+    assert!(!app.is_user_online("7").await.unwrap());
+    assert!(app.set_user_online("7", one).await.is_err(), "the socket is gone");
+    b.quiet().await;
+}
+
+#[tokio::test]
+async fn nothing_crosses_projects() {
+    let server = start().await;
+    let mut peer = server.peer().await;
+    let id = id_of(&mut peer).await;
+    peer.request("/join", json!("r")).await;
+    let other: App = server.app.project(&Name::new("other").unwrap());
+    assert_eq!(other.broadcast("x", &1).unwrap(), 0);
+    assert_eq!(other.to("#r").emit("x", &1).unwrap(), 0);
+    assert_eq!(other.emit_to(id, "x", &1).unwrap(), 0);
+    assert!(other.socket(id).is_none());
+    assert!(!other.socket_exists(id).await.unwrap());
+    assert_eq!(other.total_sockets().await.unwrap(), 0);
+    assert_eq!(peer.request("/echo", json!(1)).await, Value::from(1));
+}
