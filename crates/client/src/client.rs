@@ -70,11 +70,12 @@ impl Client {
         data: &(impl Serialize + ?Sized),
     ) -> Result<R, RequestError> {
         let data = Payload::of(data).map_err(EmitError::from)?;
+        let (id, reply) = self.shared.pending.open();
+        let _forget = Forget { shared: &self.shared, id };
+        // Looked at with the request open: a connection that is lost from here on fails it.
         if !self.connected() {
             return Err(EmitError::Disconnected.into());
         }
-        let (id, reply) = self.shared.pending.open();
-        let _forget = Forget { shared: &self.shared, id };
         let mut text = Vec::new();
         emit::write_request(&mut text, event, &data, &id.to_string());
         let answer = async {
@@ -94,7 +95,7 @@ impl Client {
     /// | `@connection` | a later connection is open | `{}` |
     /// | `@reconnect` | the same | `{"attempt":n}` |
     /// | `@disconnect` | the connection is gone | `{"code":n,"reason":text}` |
-    /// | `@error` | a frame was not understood, a try to connect failed, a listener panicked | `{"error":text}` |
+    /// | `@error` | a frame was not understood, a try to connect failed, a listener or handler panicked | `{"error":text}` |
     /// | `@any` | before every event's own listeners | `{"event":name,"data":…}` |
     ///
     /// Listeners are called in the order of the frames, one after the other, and must not wait.
@@ -123,7 +124,8 @@ impl Client {
     }
 
     /// Answers the server's requests of that name, in place of who did before. `None` gives no
-    /// answer, and the server runs into its time-out. Answers are worked out beside each other.
+    /// answer, and the server runs into its time-out; so it does when the handler panics or 256
+    /// others are not done, which `@error` tells. Answers are worked out beside each other.
     pub fn handle<R, Fut>(&self, event: &str, handler: impl Fn(Payload) -> Fut + Send + Sync + 'static)
     where
         Fut: Future<Output = Option<R>> + Send + 'static,
@@ -131,7 +133,7 @@ impl Client {
     {
         let answerer = move |data| -> crate::listeners::AnswerFuture {
             let answer = handler(data);
-            Box::pin(async move { answer.await.and_then(|answer| Payload::of(&answer).ok()) })
+            Box::pin(async move { answer.await.map(|answer| Payload::of(&answer)) })
         };
         self.shared.listeners.answer_with(event, Arc::new(answerer));
     }
@@ -229,7 +231,9 @@ fn read_reply<R: DeserializeOwned>(reply: &Payload) -> Result<R, RequestError> {
         error: String,
         code: String,
     }
-    if let Ok(Refusal { error, code }) = reply.to() {
+    // serde reads a struct from a list as well.
+    let is_object = reply.as_bytes().starts_with(b"{");
+    if let (true, Ok(Refusal { error, code })) = (is_object, reply.to()) {
         return Err(RequestError::Refused { code, message: error });
     }
     reply.to().map_err(RequestError::Decode)

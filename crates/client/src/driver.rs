@@ -2,25 +2,28 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{Sink, SinkExt, StreamExt};
 use http::{HeaderName, HeaderValue, Uri};
 use serde_json::json;
 use switchboard_event::Payload;
-use switchboard_wire::emit::{self, Incoming};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
-use tokio_websockets::{ClientBuilder, CloseCode, MaybeTlsStream, Message, WebSocketStream};
+use tokio_websockets::{ClientBuilder, MaybeTlsStream, Message, WebSocketStream};
 
 use crate::backoff;
-use crate::client::into_text;
 use crate::error::{ConnectError, EmitError};
 use crate::listeners::{Listeners, error_data};
 use crate::options::Options;
 use crate::pending::Pending;
+use crate::reader::Reader;
 
 /// Messages between a client and its driver; a full channel makes `emit` wait.
 const COMMANDS_MAX: usize = 256;
+
+/// How long the answer to the server's close frame may take; it is a courtesy.
+const CLOSE_ANSWER_WAIT: Duration = Duration::from_secs(1);
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
@@ -85,6 +88,15 @@ impl Shared {
         next
     }
 
+    /// Everything that waits for this connection fails; with `ended` nothing waits for another.
+    fn disconnected(&self, ended: bool) {
+        let mut state = self.state();
+        state.connected = false;
+        state.ended = ended;
+        drop(state);
+        self.pending.hang_up();
+    }
+
     pub(crate) fn report(&self, error: &str) {
         self.listeners.call("@error", &error_data(error));
     }
@@ -100,15 +112,20 @@ pub(crate) async fn start(
     let state = Mutex::new(State { connected: true, ..State::default() });
     let shared = Arc::new(Shared { options, listeners: Arc::default(), pending: Pending::default(), state });
     let (sender, commands) = mpsc::channel(COMMANDS_MAX);
-    let driver = Driver { uri, shared: shared.clone(), commands, answers: sender.downgrade() };
+    let reader = Reader::new(shared.clone(), sender.downgrade());
+    let driver = Driver { uri, shared: shared.clone(), commands, reader };
     #[expect(clippy::disallowed_methods, reason = "the one task of a client; it ends with the last clone")]
     tokio::spawn(driver.run(socket));
     Ok((shared, sender))
 }
 
 async fn open(uri: &Uri, options: &Options) -> Result<Socket, ConnectError> {
-    if !matches!(uri.scheme_str(), Some("ws" | "wss")) || uri.host().is_none() {
-        return Err(ConnectError::Address(uri.to_string()));
+    match uri.scheme_str() {
+        Some("ws") if uri.host().is_some() => {}
+        // Built without TLS, tokio-websockets speaks to `wss://` in the clear (its `src/tls.rs`,
+        // `Connector::new`).
+        Some("wss") if uri.host().is_some() => return Err(ConnectError::Tls),
+        _ => return Err(ConnectError::Address(uri.to_string())),
     }
     let mut builder = ClientBuilder::from_uri(uri.clone());
     for (name, value) in &options.headers {
@@ -131,26 +148,29 @@ struct Driver {
     uri: Uri,
     shared: Arc<Shared>,
     commands: mpsc::Receiver<Command>,
-    /// Answers to the server's requests go the way of everything else, without keeping it open.
-    answers: mpsc::WeakSender<Command>,
+    reader: Reader,
 }
 
 /// How a connection ended.
-enum End {
+pub(crate) enum End {
     /// The program closed it, or dropped its last client.
     Ours,
     /// It was lost.
     Lost { code: u16, reason: String },
 }
 
+impl End {
+    /// Without a close frame.
+    pub(crate) const CUT: End = End::Lost { code: 1006, reason: String::new() };
+}
+
 impl Driver {
     async fn run(mut self, mut socket: Socket) {
         loop {
             let end = self.speak(&mut socket).await;
-            self.shared.state().connected = false;
             let last = matches!(end, End::Ours) || !self.shared.options.reconnect;
-            self.shared.state().ended = last;
-            self.shared.pending.hang_up();
+            self.shared.disconnected(last);
+            self.part(&mut socket, &end).await;
             let (code, reason) = match end {
                 End::Ours => (1000, String::new()),
                 End::Lost { code, reason } => (code, reason),
@@ -175,75 +195,26 @@ impl Driver {
         self.shared.listeners.call(event, &data);
     }
 
-    /// Sends and reads until the connection ends.
+    /// Sends and reads until the connection ends. Neither waits for the other: a server that writes
+    /// before it reads would stop us both.
     async fn speak(&mut self, socket: &mut Socket) -> End {
-        loop {
-            tokio::select! {
-                command = self.commands.recv() => match command {
-                    Some(Command::Send(text)) => {
-                        if socket.send(Message::text(text)).await.is_err() {
-                            return End::Lost { code: 1006, reason: String::new() };
-                        }
-                    }
-                    Some(Command::Close) | None => {
-                        self.commands.close();
-                        let _ = tokio::time::timeout(self.shared.options.connect_timeout, say_goodbye(socket)).await;
-                        return End::Ours;
-                    }
-                },
-                message = socket.next() => match message {
-                    Some(Ok(message)) if message.is_close() => {
-                        let (code, reason) = message.as_close().unwrap_or((CloseCode::NO_STATUS_RECEIVED, ""));
-                        return End::Lost { code: code.into(), reason: reason.into() };
-                    }
-                    Some(Ok(message)) if message.is_text() || message.is_binary() => {
-                        self.message(message.into_payload().into());
-                    }
-                    Some(Ok(_)) => {}
-                    Some(Err(error)) => {
-                        self.shared.report(&error.to_string());
-                        return End::Lost { code: 1006, reason: String::new() };
-                    }
-                    None => return End::Lost { code: 1006, reason: String::new() },
-                },
-            }
+        let (mut sink, mut stream) = socket.split();
+        tokio::select! {
+            end = send(&mut self.commands, &mut sink) => end,
+            end = self.reader.read(&mut stream) => end,
         }
     }
 
-    fn message(&self, frame: bytes::Bytes) {
-        match emit::decode(&frame) {
-            Ok(Incoming::Event { name, data, ack }) => {
-                self.call("@any", &json!({ "event": &*name, "data": &data }));
-                self.shared.listeners.call(&name, &data);
-                if let Some(ack) = ack {
-                    self.answer(&name, data, ack);
-                }
+    /// Gets the last close frame out.
+    async fn part(&self, socket: &mut Socket, end: &End) {
+        let timeout = self.shared.options.connect_timeout;
+        let _ = match end {
+            End::Ours => tokio::time::timeout(timeout, say_goodbye(socket)).await,
+            // Reading on is what sends the answer to a close frame.
+            End::Lost { .. } => {
+                tokio::time::timeout(CLOSE_ANSWER_WAIT, async { drop(socket.next().await) }).await
             }
-            Ok(Incoming::Reply { ack, data }) => self.shared.pending.resolve(&ack, data),
-            Ok(Incoming::Unroutable { shown, .. }) => {
-                self.shared.report(&format!("the server sent an event that cannot be: {shown}"));
-            }
-            Ok(Incoming::Other) => {}
-            Err(error) => self.shared.report(&error.to_string()),
-        }
-    }
-
-    /// Works out the answer to a request of the server beside the connection.
-    fn answer(&self, event: &str, data: Payload, ack: Payload) {
-        let Some(answerer) = self.shared.listeners.answerer(event) else { return };
-        let answers = self.answers.clone();
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "an answer must not hold up the frames behind its request"
-        )]
-        tokio::spawn(async move {
-            let Some(answer) = answerer(data).await else { return };
-            let mut text = Vec::new();
-            emit::write_reply(&mut text, &ack, &answer);
-            if let Some(answers) = answers.upgrade() {
-                let _ = answers.send(Command::Send(into_text(text))).await;
-            }
-        });
+        };
     }
 
     /// Sends what was kept while the connection was away; false if it was lost again.
@@ -283,8 +254,20 @@ impl Driver {
     /// dropped, like everything that a lost connection had under way.
     async fn closed(&mut self) {
         while let Some(Command::Send(_)) = self.commands.recv().await {}
-        self.commands.close();
     }
+}
+
+/// Sends until the program closes or the connection is lost.
+async fn send(commands: &mut mpsc::Receiver<Command>, sink: &mut (impl Sink<Message> + Unpin)) -> End {
+    while let Some(Command::Send(text)) = commands.recv().await {
+        let message = Message::text(text);
+        // What comes right behind goes out with it.
+        let sent = if commands.is_empty() { sink.send(message).await } else { sink.feed(message).await };
+        if sent.is_err() {
+            return End::CUT;
+        }
+    }
+    End::Ours
 }
 
 /// Sends a close frame and waits for the server's.

@@ -8,9 +8,12 @@ use switchboard_event::PayloadError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// The address is not one: `ws://` or `wss://`, a host, perhaps a port and a path.
+    /// The address is not one: `ws://`, a host, perhaps a port and a path.
     #[error("`{0}` is not a WebSocket address")]
     Address(String),
+    /// The address asks for TLS. Nothing was sent: not to be secure would be worse than to fail.
+    #[error("`wss://` needs TLS, which this client does not have")]
+    Tls,
     /// A header given in the options cannot be sent.
     #[error("the header `{0}` cannot be sent")]
     Header(String),

@@ -23,6 +23,7 @@ mod error;
 mod listeners;
 mod options;
 mod pending;
+mod reader;
 
 pub use client::{Client, Namespace};
 pub use error::{ConnectError, EmitError, RequestError};

@@ -6,12 +6,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, Weak};
 
-use switchboard_event::Payload;
+use switchboard_event::{Payload, PayloadError};
 
 type Listener = Arc<dyn Fn(Payload) + Send + Sync>;
 
 /// An answer to a request of the server, on its way.
-pub(crate) type AnswerFuture = Pin<Box<dyn Future<Output = Option<Payload>> + Send>>;
+pub(crate) type AnswerFuture = Pin<Box<dyn Future<Output = Option<Result<Payload, PayloadError>>> + Send>>;
 
 type Answerer = Arc<dyn Fn(Payload) -> AnswerFuture + Send + Sync>;
 
@@ -81,6 +81,10 @@ impl Listeners {
 
     pub(crate) fn answerer(&self, event: &str) -> Option<Answerer> {
         self.table().answerers.get(event).cloned()
+    }
+
+    pub(crate) fn has(&self, event: &str) -> bool {
+        self.table().listeners.contains_key(event)
     }
 
     /// Calls all listeners of an event, in the order they were added. One that panics is reported

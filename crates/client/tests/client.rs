@@ -6,9 +6,9 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use switchboard::{App, Data, Payload, Reply, Request, serve};
 use switchboard_client::{Client, ConnectError, EmitError, Options, RequestError};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
-use tokio_websockets::{Message, ServerBuilder};
+use tokio_websockets::{CloseCode, Message, ServerBuilder, WebSocketStream};
 
 /// Longer than anything here takes, so that a hang is a failure.
 const SOON: Duration = Duration::from_secs(10);
@@ -221,4 +221,181 @@ async fn the_connection_closes_when_the_last_clone_is_dropped() {
     assert!(client.connected());
     drop(client);
     assert_eq!(next(&mut gone).await["code"], 1000);
+}
+
+/// A peer that does as it is told, for what a real server never does.
+#[expect(clippy::disallowed_methods, reason = "a test's own task")]
+async fn scripted<Fut>(script: impl FnOnce(WebSocketStream<TcpStream>) -> Fut + Send + 'static) -> String
+where
+    Fut: Future<Output = ()> + Send + 'static,
+{
+    let (listener, url) = listen().await;
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let (_, peer) = ServerBuilder::new().accept(stream).await.unwrap();
+        script(peer).await;
+    });
+    url
+}
+
+#[tokio::test]
+async fn a_number_that_no_double_holds_is_handed_on_as_it_came() {
+    let url = scripted(async |mut peer| {
+        peer.next().await.unwrap().unwrap();
+        peer.send(Message::text(r#"{"event":"n","data":[1e400,12345678901234567890123]}"#)).await.unwrap();
+        while peer.next().await.is_some_and(|message| message.is_ok()) {}
+    })
+    .await;
+    let client = Client::connect(&url).await.unwrap();
+    let (sender, mut heard) = mpsc::channel(10);
+    for event in ["@any", "n"] {
+        let sender = sender.clone();
+        client.on(event, move |data: Payload| sender.try_send(data).unwrap());
+    }
+    client.emit("/ready", &()).await.unwrap();
+    let mut next = async || tokio::time::timeout(SOON, heard.recv()).await.expect("nothing came").unwrap();
+    let data = "[1e400,12345678901234567890123]";
+    assert_eq!(format!("{:?}", next().await), format!(r#"{{"event":"n","data":{data}}}"#));
+    assert_eq!(format!("{:?}", next().await), data);
+    assert!(client.connected());
+}
+
+#[tokio::test]
+async fn only_an_object_is_a_refusal() {
+    let app = App::new().on("/pair", async || Reply(("ann", "bob")));
+    let client = Client::connect(&start(app).await).await.unwrap();
+    let pair: (String, String) = client.request("/pair", &()).await.unwrap();
+    assert_eq!(pair, ("ann".into(), "bob".into()));
+}
+
+#[tokio::test]
+async fn replies_may_come_in_any_order_and_twice() {
+    let url = scripted(async |mut peer| {
+        let mut ids = Vec::new();
+        for _ in 0..2 {
+            let request = peer.next().await.unwrap().unwrap();
+            let request: Value = serde_json::from_str(request.as_text().unwrap()).unwrap();
+            ids.push((request["ackId"].clone(), request["data"].clone()));
+        }
+        for (id, data) in ids.iter().rev().chain(&ids) {
+            let reply = json!({ "type": "ack", "ackId": id, "data": data });
+            peer.send(Message::text(reply.to_string())).await.unwrap();
+        }
+        while peer.next().await.is_some_and(|message| message.is_ok()) {}
+    })
+    .await;
+    let client = Client::connect(&url).await.unwrap();
+    let (one, two) = tokio::join!(client.request::<u32>("/x", &1), client.request::<u32>("/x", &2));
+    assert_eq!((one.unwrap(), two.unwrap()), (1, 2));
+}
+
+#[tokio::test]
+async fn an_answer_that_fails_is_reported_and_the_next_request_is_answered() {
+    let app = App::new().on("/ask", async |request: Request, Data(event): Data<String>| {
+        request.socket().request_within::<Value>(SOON, &event, &()).await.map(Reply)
+    });
+    let client = Client::connect(&start(app).await).await.unwrap();
+    let mut errors = listen_to(&client, "@error");
+    client.handle("/panics", |_| async { if true { panic!("on purpose") } else { Some(1) } });
+    client.handle("/no-json", |_| async { Some(std::collections::BTreeMap::from([((1, 2), 3)])) });
+    client.handle("/good", |_| async { Some(7) });
+    client.emit("/ask", &"/panics").await.unwrap();
+    assert_eq!(next(&mut errors).await, json!({ "error": "the handler of /panics panicked" }));
+    client.emit("/ask", &"/no-json").await.unwrap();
+    assert!(next(&mut errors).await["error"].as_str().unwrap().starts_with("the answer to /no-json"));
+    assert_eq!(client.request::<u32>("/ask", &"/good").await.unwrap(), 7);
+}
+
+#[tokio::test]
+async fn answers_that_never_come_are_bounded() {
+    let url = scripted(async |mut peer| {
+        peer.next().await.unwrap().unwrap();
+        for n in 1..=257 {
+            let request = json!({ "event": "/never", "ackId": n });
+            peer.send(Message::text(request.to_string())).await.unwrap();
+        }
+        while peer.next().await.is_some_and(|message| message.is_ok()) {}
+    })
+    .await;
+    let client = Client::connect(&url).await.unwrap();
+    let mut errors = listen_to(&client, "@error");
+    client.handle("/never", |_| std::future::pending::<Option<()>>());
+    client.emit("/ready", &()).await.unwrap();
+    assert!(next(&mut errors).await["error"].as_str().unwrap().contains("256"));
+    assert!(errors.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn a_close_frame_is_answered() {
+    let (sender, mut answers) = mpsc::channel(1);
+    let url = scripted(async move |mut peer| {
+        let code = CloseCode::try_from(4000).unwrap();
+        peer.send(Message::close(Some(code), "enough")).await.unwrap();
+        let answer = peer.next().await.and_then(Result::ok).and_then(|answer| {
+            let (code, _) = answer.as_close()?;
+            Some(u16::from(code))
+        });
+        sender.send(json!(answer)).await.unwrap();
+    })
+    .await;
+    let client = Client::connect(&url).await.unwrap();
+    assert_eq!(next(&mut answers).await, 4000);
+    client.ended().await;
+}
+
+#[tokio::test]
+async fn a_peer_that_writes_all_before_it_reads_holds_nobody_up() {
+    const MESSAGES: usize = 512;
+    let (sender, mut read) = mpsc::channel(1);
+    let url = scripted(async move |mut peer| {
+        let text = format!(r#"{{"event":"big","data":"{}"}}"#, "x".repeat(64 * 1024));
+        for _ in 0..MESSAGES {
+            peer.send(Message::text(text.clone())).await.unwrap();
+        }
+        for _ in 0..MESSAGES {
+            peer.next().await.unwrap().unwrap();
+        }
+        sender.send(json!("all")).await.unwrap();
+        while peer.next().await.is_some_and(|message| message.is_ok()) {}
+    })
+    .await;
+    let client = Client::connect(&url).await.unwrap();
+    let data = "x".repeat(64 * 1024);
+    let emits = async {
+        for _ in 0..MESSAGES {
+            client.emit("/big", &data).await.unwrap();
+        }
+    };
+    tokio::time::timeout(SOON, emits).await.expect("the client writes while it reads");
+    assert_eq!(next(&mut read).await, "all");
+}
+
+#[tokio::test]
+async fn a_secure_address_is_refused_rather_than_spoken_in_the_clear() {
+    let (_listener, url) = listen().await;
+    let secure = url.replace("ws://", "wss://");
+    let options = Options::default().with_connect_timeout(Duration::from_millis(50));
+    assert!(matches!(Client::connect_with(&secure, options).await, Err(ConnectError::Tls)));
+}
+
+#[tokio::test]
+async fn close_waits_until_all_is_sent_and_the_server_has_answered() {
+    let (sender, mut read) = mpsc::channel(200);
+    let url = scripted(async move |mut peer| {
+        while let Some(Ok(message)) = peer.next().await {
+            sender.send(json!(message.as_text())).await.unwrap();
+        }
+    })
+    .await;
+    let client = Client::connect(&url).await.unwrap();
+    let mut gone = listen_to(&client, "@disconnect");
+    for n in 0..100 {
+        client.emit("/n", &n).await.unwrap();
+    }
+    client.close().await;
+    assert_eq!(gone.try_recv().unwrap()["code"], 1000);
+    assert!(matches!(client.emit("/n", &0).await, Err(EmitError::Disconnected)));
+    for n in 0..100 {
+        assert_eq!(next(&mut read).await, format!(r#"{{"event":"/n","data":{n}}}"#));
+    }
 }

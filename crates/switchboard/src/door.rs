@@ -137,7 +137,7 @@ impl Door {
         app.meters().connections.increment(1.0);
         app.meters().connected.increment(1);
         let socket = Socket::new(app, session);
-        let connection = Connection::new(self.served.clone(), socket.clone(), wire, early);
+        let mut connection = Connection::new(self.served.clone(), socket.clone(), wire, early);
         self.served.connected(&socket);
         drop(socket);
         app.core().tasks.spawn(async move {

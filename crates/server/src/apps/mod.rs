@@ -16,7 +16,7 @@ pub enum Mode {
 
 impl Mode {
     /// The application's handlers.
-    pub(crate) fn install(self, app: App) -> App {
+    pub fn install(self, app: App) -> App {
         match self {
             Mode::Serve => app.merge(relay::router()),
             Mode::Demo => app.plugin(demo::install),

@@ -1,0 +1,218 @@
+//! The command as its user meets it.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+const SWITCHBOARD: &str = env!("CARGO_BIN_EXE_switchboard");
+
+fn run(args: &[&str]) -> Output {
+    Command::new(SWITCHBOARD).args(args).output().expect("the binary runs")
+}
+
+/// A server on a free port; killed with the test if it is still there.
+struct Server {
+    child: Child,
+    /// Such as `127.0.0.1:4711`.
+    address: String,
+    banner: String,
+}
+
+impl Server {
+    fn start(args: &[&str]) -> Self {
+        let mut child = Command::new(SWITCHBOARD)
+            .args(args)
+            .args(["--listen", "127.0.0.1:0"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary runs");
+        let mut banner = String::new();
+        let mut lines = BufReader::new(child.stdout.take().expect("it is piped"));
+        while !banner.contains("health") {
+            assert!(lines.read_line(&mut banner).expect("a banner") > 0, "it ended: {banner}");
+        }
+        let start = banner.find("ws://").expect("an address") + 5;
+        let address = banner[start..].split('/').next().expect("an address").to_owned();
+        Server { child, address, banner }
+    }
+
+    fn url(&self) -> String {
+        format!("ws://{}", self.address)
+    }
+
+    fn get(&self, path: &str) -> String {
+        get(&self.address, path)
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().expect("kill runs").success());
+    }
+
+    fn ended(mut self) -> (Option<i32>, String) {
+        let status = self.child.wait().expect("it ends");
+        let mut log = String::new();
+        self.child.stderr.take().expect("it is piped").read_to_string(&mut log).expect("a log is text");
+        (status.code(), log)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn get(address: &str, path: &str) -> String {
+    use std::io::Write;
+    let mut stream = std::net::TcpStream::connect(address).expect("the server listens");
+    stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a time-out");
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").expect("a request");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    answer
+}
+
+#[test]
+fn without_a_command_the_demo_runs_and_says_what_is_open() {
+    let server = Server::start(&[]);
+    assert!(server.banner.contains("page     http://127.0.0.1:"), "{}", server.banner);
+    assert!(server.banner.contains("open to everyone"), "{}", server.banner);
+    assert!(server.get("/").contains("<title>"));
+    assert!(server.get("/livez").ends_with("ok\n"));
+    assert!(server.get("/readyz").ends_with("ready\n"));
+    assert!(server.get("/no-such-file").starts_with("HTTP/1.1 404"));
+}
+
+#[test]
+fn an_event_goes_from_one_terminal_to_another() {
+    let server = Server::start(&["serve"]);
+    let mut tail = Command::new(SWITCHBOARD)
+        .args(["tail", &server.url(), "--room", "lobby"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("tail runs");
+    let mut lines = BufReader::new(tail.stdout.take().expect("it is piped")).lines();
+    let emit =
+        |event: &str, data: &str, more: &[&str]| run(&[&["emit", &server.url(), event, data], more].concat());
+    assert!(
+        emit("/join", "{\"room\":\"other\"}", &["--request"]).stdout.starts_with(b"{\"joined\":\"other\"}")
+    );
+    // Until tail has joined, nobody hears it.
+    let hears = std::thread::spawn(move || lines.next().expect("a line").expect("text"));
+    while !hears.is_finished() {
+        assert!(emit("/message", "{\"room\":\"lobby\",\"text\":\"hi\"}", &[]).status.success());
+    }
+    let line = hears.join().expect("it was heard");
+    assert_eq!(line, r##"{"event":"message","data":{"room":"lobby","text":"hi"}}"##);
+    tail.kill().expect("tail runs");
+    tail.wait().expect("tail ends");
+    let metrics = server.get("/metrics");
+    for name in ["switchboard_messages_in_total", "switchboard_deliveries_total{outcome=\"queued\"}"] {
+        assert!(metrics.contains(name), "{name} is in\n{metrics}");
+    }
+}
+
+#[test]
+fn a_signal_stops_it_with_status_0_and_readiness_goes_first() {
+    let server =
+        Server::start(&["demo", "--set", "internal.listen=127.0.0.1:0", "--set", "stop.window_ms=0"]);
+    assert!(server.get("/readyz").starts_with("HTTP/1.1 404"), "health is on its own listener");
+    let start = server.banner.find("health   http://").expect("an address") + 16;
+    let internal = server.banner[start..].split('/').next().expect("an address").to_owned();
+    assert!(get(&internal, "/readyz").starts_with("HTTP/1.1 200"));
+    // A peer that does not answer the close keeps the server stopping for a moment.
+    let mut deaf = std::net::TcpStream::connect(&server.address).expect("the server listens");
+    let handshake = "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    std::io::Write::write_all(&mut deaf, handshake.as_bytes()).expect("a handshake");
+    let mut byte = [0];
+    deaf.read_exact(&mut byte).expect("an answer");
+    server.signal("-TERM");
+    // The close frame has come: it is stopping.
+    let mut heard = Vec::new();
+    while !heard.ends_with(b"the server restarts") {
+        deaf.read_exact(&mut byte).expect("a close frame");
+        heard.push(byte[0]);
+    }
+    assert!(get(&internal, "/readyz").starts_with("HTTP/1.1 503"));
+    assert!(get(&internal, "/livez").starts_with("HTTP/1.1 200"));
+    drop(deaf);
+    let (status, log) = server.ended();
+    assert_eq!(status, Some(0), "{log}");
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let server = Server::start(&[
+        "demo",
+        "--set",
+        "stop.timeout_ms=600000",
+        "--set",
+        "limits.close_timeout_ms=600000",
+    ]);
+    let mut deaf = std::net::TcpStream::connect(&server.address).expect("the server listens");
+    let handshake = "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    std::io::Write::write_all(&mut deaf, handshake.as_bytes()).expect("a handshake");
+    let mut byte = [0];
+    let mut heard = Vec::new();
+    server.signal("-INT");
+    while !heard.ends_with(b"the server restarts") {
+        deaf.read_exact(&mut byte).expect("a close frame");
+        heard.push(byte[0]);
+    }
+    server.signal("-INT");
+    assert_eq!(server.ended().0, Some(1));
+}
+
+#[test]
+fn wrong_settings_end_it_with_status_2_and_say_where_they_are() {
+    for (args, said) in [
+        (&["serve", "--set", "limits.nonsense=1"][..], "nonsense"),
+        (&["demo", "--listen", "nowhere"], "listen"),
+        (&["check", "--config", "/no/such/file"], "cannot read the configuration file /no/such/file"),
+        (&["check", "--set", "nonsense"], "--set nonsense is not of the form"),
+        (&["serve", "--set", "log.filter=[["], "log.filter"),
+        (&["no-such-command"], "no-such-command"),
+    ] {
+        let output = run(args);
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {error}");
+        assert!(error.contains(said), "{args:?}: {error}");
+    }
+    let env = Command::new(SWITCHBOARD)
+        .arg("check")
+        .env("SWITCHBOARD_LIMITS__NONSENSE", "1")
+        .output()
+        .expect("it runs");
+    assert_eq!(env.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&env.stderr).contains("SWITCHBOARD_"));
+}
+
+#[test]
+fn check_prints_what_the_environment_and_flags_make_of_the_defaults() {
+    let output = Command::new(SWITCHBOARD)
+        .args(["check", "--set", "limits.enabled=false"])
+        .env("SWITCHBOARD_LIMITS__MESSAGES_PER_S", "9")
+        .output()
+        .expect("it runs");
+    let text = String::from_utf8(output.stdout).expect("text");
+    assert!(text.contains("enabled = false") && text.contains("messages_per_s = 9"), "{text}");
+}
+
+#[test]
+fn a_port_that_is_taken_and_a_server_that_is_not_there_are_said_plainly() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let output = run(&["serve", "--listen", &address]);
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(error.contains(&format!("cannot listen on {address}")) && error.contains("because:"), "{error}");
+    drop(taken);
+    let output = run(&["emit", &format!("ws://{address}"), "/x"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("cannot reach"));
+}

@@ -1,0 +1,43 @@
+//! A chat with one room: who joins is announced, and everyone hears every line.
+//!
+//! `cargo run --example chat -p switchboard`, then in two terminals
+//! `switchboard tail ws://127.0.0.1:3000` and
+//! `switchboard emit ws://127.0.0.1:3000 /join '{"username":"Ann"}' --request`
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use switchboard::{App, Data, Reply, ReplyError, Request, serve};
+
+#[derive(Deserialize)]
+struct Join {
+    username: String,
+}
+
+#[derive(Deserialize)]
+struct Line {
+    text: String,
+}
+
+async fn join(request: Request, Data(Join { username }): Data<Join>) -> Result<Reply<Value>, ReplyError> {
+    request.join("#chat")?;
+    request.to("#chat").emit("user-joined", &json!({ "username": username }))?;
+    request.set("username", username);
+    Ok(Reply(json!({ "joined": true })))
+}
+
+async fn message(request: Request, Data(Line { text }): Data<Line>) -> Result<(), ReplyError> {
+    let username: Option<String> = request.get("username");
+    let line = json!({ "username": username, "text": text });
+    request.to("#chat").including_self().emit("message", &line)?;
+    Ok(())
+}
+
+#[tokio::main]
+async fn main() -> std::io::Result<()> {
+    let app = App::new()
+        .on("@connection", async |request: Request| println!("{} came", request.id()))
+        .on("/join", join)
+        .on("/message", message);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+    serve(listener, app).await
+}
