@@ -267,6 +267,8 @@ async fn send(commands: &mut mpsc::Receiver<Command>, sink: &mut (impl Sink<Mess
             return End::CUT;
         }
     }
+    // The half of a split socket keeps the last message to itself until it is flushed.
+    let _ = sink.flush().await;
     End::Ours
 }
 

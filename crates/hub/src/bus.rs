@@ -77,6 +77,14 @@ impl LocalBus {
             change(member);
         }
     }
+
+    /// Where the other nodes that care take it.
+    fn inboxes_for(&self, publication: &Publication) -> Vec<Arc<dyn Inbox>> {
+        let members = self.members.lock().expect("no code that holds the members panics");
+        let others = members.iter().enumerate().filter(|(place, _)| *place != self.place);
+        let caring = others.filter(|(_, member)| member.cares_for(publication));
+        caring.filter_map(|(_, member)| member.inbox.as_ref()?.upgrade()).collect()
+    }
 }
 
 impl Bus for LocalBus {
@@ -85,12 +93,9 @@ impl Bus for LocalBus {
     }
 
     fn publish(&self, publication: &Publication) -> Result<(), BusFull> {
-        let members = self.members.lock().expect("no code that holds the members panics");
-        let others = members.iter().enumerate().filter(|(place, _)| *place != self.place);
-        let caring = others.filter(|(_, member)| member.cares_for(publication));
-        let inboxes: Vec<_> = caring.filter_map(|(_, member)| member.inbox.as_ref()?.upgrade()).collect();
-        // Delivered under the lock: two publications reach everyone in one order.
-        inboxes.iter().for_each(|inbox| inbox.receive(publication.clone()));
+        // Delivered without the lock: receiving takes the locks of groups, and groups subscribe under
+        // theirs.
+        self.inboxes_for(publication).iter().for_each(|inbox| inbox.receive(publication.clone()));
         Ok(())
     }
 

@@ -48,6 +48,8 @@ struct State {
     blocked: bool,
     /// The last frame, a close frame, is queued; nothing may follow it.
     closing: bool,
+    /// It closed because it was full.
+    overflowed: bool,
 }
 
 /// What became of a frame.
@@ -87,6 +89,7 @@ impl Outbox {
                 busy: false,
                 blocked: false,
                 closing: false,
+                overflowed: false,
             }),
         }
     }
@@ -114,6 +117,7 @@ impl Outbox {
             if class == DeliveryClass::Volatile {
                 return Appended::Dropped;
             }
+            state.overflowed = true;
             state.close(overflow.clone());
             return Appended::Overflowed;
         }
@@ -134,6 +138,11 @@ impl Outbox {
     /// Whether the last frame was queued.
     pub fn is_closing(&self) -> bool {
         self.lock().closing
+    }
+
+    /// Whether it closed because it was full.
+    pub fn has_overflowed(&self) -> bool {
+        self.lock().overflowed
     }
 
     /// Bytes that wait, the part of a frame that has left already not counted.

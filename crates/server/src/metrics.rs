@@ -22,7 +22,7 @@ pub(crate) fn install() -> Result<PrometheusHandle, BuildError> {
     describe_counter!("switchboard_bytes_in_total", Unit::Bytes, "Bytes from clients, with their frames");
     describe_counter!("switchboard_bytes_out_total", Unit::Bytes, "Bytes to clients, with their frames");
     describe_counter!("switchboard_bad_frames_total", "Frames that were not understood and ignored");
-    describe_counter!("switchboard_unknown_events_total", "Events whose name no handler can have");
+    describe_counter!("switchboard_unknown_events_total", "Events that nothing handles");
     describe_counter!("switchboard_handler_panics_total", "Handlers that panicked");
     describe_histogram!(
         "switchboard_handler_seconds",

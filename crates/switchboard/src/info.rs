@@ -101,7 +101,7 @@ impl Info {
         self.header("origin")
     }
 
-    /// Whether the peer speaks TLS, to us or to a trusted proxy.
+    /// Whether the peer speaks TLS, as a trusted proxy says; we speak none ourselves.
     pub fn secure(&self) -> bool {
         self.secure
     }

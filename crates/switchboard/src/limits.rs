@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Bounds of an app. All defaults are meant for production; [`Limits::default`] has them.
+/// Bounds of an app. Connections are counted for each [`Door`](crate::Door), which is to say for each
+/// `serve`, `into_router` or `into_service`. All defaults are meant for production; [`Limits::default`] has them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
@@ -38,7 +39,8 @@ pub struct Limits {
     /// Bytes per second from one connection, with a burst of four times as many. Default 16 MiB;
     /// above it the connection closes with 1008.
     pub bytes_per_s: Option<u32>,
-    /// How long a handshake may take. Default 10 s; then the connection is cut.
+    /// How long a handshake may take under [`serve`](crate::serve). Default 10 s; then the connection
+    /// is cut.
     #[serde(with = "millis", rename = "handshake_timeout_ms")]
     pub handshake_timeout: Duration,
     /// How long a request to a client waits for its answer. Default 10 s.

@@ -178,6 +178,7 @@ impl Routes {
 }
 
 async fn unknown_event(request: Request) -> Response {
+    request.app().meters().unknown_events.increment(1);
     Response::unknown_event(request.event())
 }
 
@@ -189,7 +190,9 @@ impl Middleware for Any {
         let hooks = self.0.clone();
         Box::pin(async move {
             for hook in hooks {
-                hook.call(request.clone()).await;
+                if let Some(error) = hook.call(request.clone()).await.error {
+                    tracing::error!(event = "@any", %error, "a hook failed");
+                }
             }
             next.run(request).await
         })

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -194,6 +194,7 @@ impl Socket {
     }
 
     pub(crate) fn close_with(&self, code: CloseCode, reason: &str) {
+        self.peer().closed_by_us(code);
         self.app.hub().close(&self.session, close_frame(code, reason));
     }
 
@@ -232,6 +233,8 @@ pub(crate) struct Peer {
     pub(crate) heard: AtomicBool,
     /// The connection has ended.
     pub(crate) gone: AtomicBool,
+    /// What we closed it with; 0 if we did not.
+    close_code: AtomicU16,
     /// Handlers that wait.
     pub(crate) waiting: AtomicU32,
 }
@@ -248,6 +251,7 @@ impl Peer {
             next_request: AtomicU32::new(1),
             heard: AtomicBool::new(true),
             gone: AtomicBool::new(false),
+            close_code: AtomicU16::new(0),
             waiting: AtomicU32::new(0),
         }
     }
@@ -270,6 +274,17 @@ impl Peer {
             // Who asked may have given up in this moment.
             let _ = sender.send(data);
         }
+    }
+
+    /// Notes why we close, for who asks when it is over. The first reason counts.
+    pub(crate) fn closed_by_us(&self, code: CloseCode) {
+        let _ = self.close_code.compare_exchange(0, code.0, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// What we closed it with.
+    pub(crate) fn close_code(&self) -> Option<CloseCode> {
+        let code = self.close_code.load(Ordering::Relaxed);
+        (code != 0).then_some(CloseCode(code))
     }
 
     /// Fails everything that waits.

@@ -30,7 +30,7 @@ pub async fn play(server: &TestServer, name: &str, text: &str) {
             (">", Some(binary), _) => peer.send_binary(binary.as_bytes()).await,
             (">", None, _) => peer.send_text(frame).await,
             ("<", _, Some(code)) => {
-                let (closed, _) = peer.closed().await;
+                let (closed, _) = peers.remove(who).expect("it is there").closed().await;
                 assert_eq!(closed.to_string(), code.trim_end_matches(']'), "{at}");
             }
             ("<", ..) => {

@@ -58,7 +58,7 @@ pub fn decode(frame: &Bytes) -> Result<Incoming, DecodeError> {
     let ack = ack.map(slice).filter(|ack| !ack.is_falsy());
     match kind.map(RawValue::get) {
         None | Some("null" | "\"\"") => {}
-        Some("\"ack\"") => {
+        Some(kind) if is_text(kind, "ack") => {
             let ack = ack.ok_or(DecodeError::MissingField("ackId"))?;
             return Ok(Incoming::Reply { ack, data: data.map_or(Payload::NULL, slice) });
         }
@@ -70,6 +70,10 @@ pub fn decode(frame: &Bytes) -> Result<Incoming, DecodeError> {
     };
     let data = data.map(slice).filter(|data| !data.is_falsy()).unwrap_or(Payload::EMPTY);
     Ok(Incoming::Event { name, data, ack })
+}
+
+fn is_text(json: &str, wanted: &str) -> bool {
+    serde_json::from_str::<Text<'_>>(json).is_ok_and(|text| text.0 == wanted)
 }
 
 fn routable(event: &RawValue) -> Option<Name> {
@@ -245,6 +249,8 @@ mod tests {
         assert_eq!(read(r#"{"event":5}"#), unroutable("5", None));
         assert_eq!(read(r#"{"event":""}"#), unroutable("", None));
         assert_eq!(read(r#"{"event":null}"#), unroutable("null", None));
+        assert_eq!(read(r#"{"event":"\ud800"}"#), unroutable(r#""\ud800""#, None));
+        assert_eq!(read(r#"{"event":"\u0040any"}"#), unroutable("@any", None));
         let long = format!(r#"{{"event":"{}"}}"#, "é".repeat(200));
         assert_eq!(read(&long), unroutable(&"é".repeat(64), None));
     }
@@ -254,6 +260,7 @@ mod tests {
         let reply = |ack: &str, data: &str| Incoming::Reply { ack: json(ack), data: json(data) };
         assert_eq!(read(r#"{"type":"ack","ackId":"1","data":0,"event":"/a"}"#), reply("\"1\"", "0"));
         assert_eq!(read(r#"{"type":"ack","ackId":"1"}"#), reply("\"1\"", "null"));
+        assert_eq!(read(r#"{"data":7,"ackId":[1],"type":"\u0061ck"}"#), reply("[1]", "7"));
         assert_eq!(read(r#"{"type":"","event":"/a"}"#), event("/a", "{}", None));
         assert_eq!(read(r#"{"type":null,"event":"/a"}"#), event("/a", "{}", None));
         assert_eq!(read(r#"{"type":"other","event":"/a"}"#), Incoming::Other);

@@ -124,7 +124,8 @@ impl Connection {
             self.flush_when_taken(cx);
         }
         if self.outbox().is_closing() {
-            return Poll::Ready(Turn::Closing);
+            let cut = self.peer().close_code() == Some(CloseCode::ABNORMAL);
+            return Poll::Ready(if cut { Turn::Gone } else { Turn::Closing });
         }
         if self.is_busy() {
             return Poll::Pending;
@@ -134,12 +135,14 @@ impl Connection {
             let input = if leftover.is_empty() {
                 match ready!(self.wire.poll_read(cx, &mut lent.read)) {
                     Ok(0) | Err(_) => return Poll::Ready(Turn::Gone),
-                    Ok(len) => &mut lent.read[..len],
+                    Ok(len) => {
+                        self.served.app.meters().bytes_in.increment(len as u64);
+                        &mut lent.read[..len]
+                    }
                 }
             } else {
                 &mut leftover[..]
             };
-            self.served.app.meters().bytes_in.increment(input.len() as u64);
             self.peer().heard.store(true, Ordering::Relaxed);
             self.outbox().hold();
             self.work_off(input);
@@ -330,11 +333,9 @@ impl Connection {
 
     /// Forgets the socket and tells everybody who has to know.
     fn end(&mut self) {
-        let code = self.ending.code.unwrap_or(match self.outbox().is_closing() {
-            // We asked for it, and the reason is with who did.
-            true => CloseCode::NORMAL,
-            false => CloseCode::ABNORMAL,
-        });
+        let overflowed = self.outbox().has_overflowed().then_some(CloseCode::TRY_AGAIN_LATER);
+        let ours = self.peer().close_code().or(overflowed);
+        let code = self.ending.code.or(ours).unwrap_or(CloseCode::ABNORMAL);
         self.served.app.hub().remove(self.socket.session());
         self.peer().hang_up();
         self.served.app.meters().closed(code.0);

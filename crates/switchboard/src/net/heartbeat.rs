@@ -1,10 +1,12 @@
 //! Finds peers that are gone without a word: one wheel of pings for all sockets.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use switchboard_event::{DeliveryClass, SocketId};
+use switchboard_ws::CloseCode;
 
 use crate::app::App;
 use crate::served::Served;
@@ -68,7 +70,11 @@ impl Heartbeat {
 fn beat(served: &Arc<Served>, id: SocketId) -> bool {
     let app: &App = &served.app;
     let Some(session) = app.hub().index().session(id) else { return false };
-    if !Peer::of(&session).heard.swap(false, std::sync::atomic::Ordering::Relaxed) {
+    let peer = Peer::of(&session);
+    // One that is not read because its handlers wait cannot be heard.
+    let unread = peer.waiting.load(Ordering::Relaxed) as usize >= app.limits().handlers_waiting_max;
+    if !peer.heard.swap(false, Ordering::Relaxed) && !unread {
+        peer.closed_by_us(CloseCode::ABNORMAL);
         session.outbox.abort();
         return false;
     }

@@ -21,6 +21,7 @@ use tower::Service;
 
 use crate::app::App;
 use crate::door::Door;
+use crate::socket::Peer;
 
 /// Serves an app: WebSockets on every path, and the app's plain HTTP router, if it has one.
 ///
@@ -220,6 +221,7 @@ impl App {
         let frame = close_frame(CloseCode::RESTART, "the server restarts");
         let mut pauses = Duration::ZERO;
         for session in sessions {
+            Peer::of(&session).closed_by_us(CloseCode::RESTART);
             self.hub().close(&session, frame.clone());
             pauses += pause;
             // A timer has no finer steps.

@@ -232,3 +232,22 @@ async fn what_is_wrong_with_an_app_is_said_before_it_serves() {
 async fn a_system_event_that_does_not_exist_is_refused() {
     let _ = App::new().on("@conection", echo);
 }
+
+#[tokio::test]
+async fn the_code_an_app_closes_with_reaches_the_peer_and_the_hook() {
+    let (ends, mut ended) = mpsc::channel(1);
+    let app = App::new()
+        .on("/leave", async |socket: Socket| {
+            socket.close(4001, "as you wish");
+            socket.close(4002, "too late");
+        })
+        .on("@disconnect", move |Data(end): Data<Value>| {
+            let ends = ends.clone();
+            async move { ends.try_send(end["code"].clone()).unwrap() }
+        });
+    let server = TestServer::start(app).await;
+    let mut peer = server.peer().await;
+    peer.emit("/leave", json!({})).await;
+    assert_eq!(peer.closed().await, (4001, "as you wish".into()));
+    assert_eq!(soon("the end", ended.recv()).await.unwrap(), 4001);
+}

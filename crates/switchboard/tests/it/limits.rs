@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use switchboard::{DoorSettings, Limits, Reply, Request, State};
+use switchboard::{Data, DoorSettings, Limits, Reply, Request, State};
 use switchboard_testkit::raw::frame;
 use switchboard_testkit::{Peer, RawPeer, TestServer, soon};
 use tokio::io::AsyncReadExt;
@@ -137,9 +137,9 @@ async fn a_reader_that_does_not_read_is_closed_and_nobody_waits_for_it() {
         limits.close_timeout = Duration::from_millis(100);
     });
     let (ends, mut ended) = mpsc::channel(1);
-    let app = app().with_limits(small).on("@disconnect", move |_: Request| {
+    let app = app().with_limits(small).on("@disconnect", move |Data(end): Data<Value>| {
         let ends = ends.clone();
-        async move { ends.try_send(()).unwrap() }
+        async move { ends.try_send(end["code"].clone()).unwrap() }
     });
     let server = TestServer::start(app).await;
     let mut slow = server.raw().await;
@@ -148,10 +148,14 @@ async fn a_reader_that_does_not_read_is_closed_and_nobody_waits_for_it() {
     good.request("/join", json!("r")).await;
     let blob = "x".repeat(16 * 1024);
     // The kernel's buffers fill first; then the outbox; then it is closed.
-    while ended.try_recv().is_err() {
+    let code = loop {
+        if let Ok(code) = ended.try_recv() {
+            break code;
+        }
         assert!(sender.request("/say", json!(["#r", blob])).await.as_u64().unwrap() >= 1);
         assert_eq!(good.next_event().await.1, Value::from(blob.as_str()));
-    }
+    };
+    assert_eq!(code, 1013);
     assert_eq!(sender.request("/say", json!(["#r", 1])).await, 1);
     assert_eq!(good.next_event().await.1, 1);
     let tally = server.app.hub().tally();
@@ -221,9 +225,9 @@ async fn a_silent_peer_is_cut_and_one_that_answers_pings_stays() {
                 let _ = pings.try_send(request.id());
             }
         })
-        .on("@disconnect", move |request: Request| {
+        .on("@disconnect", move |request: Request, Data(end): Data<Value>| {
             let ends = ends.clone();
-            async move { ends.try_send(request.id()).unwrap() }
+            async move { ends.try_send((request.id(), end["code"].clone())).unwrap() }
         });
     let server = TestServer::start(app).await;
     let mut alive = server.peer().await;
@@ -234,10 +238,11 @@ async fn a_silent_peer_is_cut_and_one_that_answers_pings_stays() {
             alive.next().await;
         }
     };
-    let gone = tokio::select! {
+    let (gone, code) = tokio::select! {
         gone = soon("the silent one is cut", ended.recv()) => gone.unwrap(),
         () = reading => unreachable!("nothing is sent to it"),
     };
+    assert_eq!(code, 1006, "it was cut, not asked to close");
     assert!(soon("pings", pinged.recv()).await.is_some());
     assert!(server.app.socket(gone).is_none());
     assert_eq!(server.app.total_sockets().await.unwrap(), 1);
