@@ -19,7 +19,7 @@ const COPY_BYTES_MAX: usize = 16 * 1024;
 /// The way out to one peer.
 pub trait Transport: Send + Sync + 'static {
     /// Sends what the peer takes now and says how much that was. `WouldBlock` when it takes
-    /// nothing: the owner then waits until it does and calls [`Outbox::unblock`].
+    /// nothing: the owner then waits until it does, and flushes itself.
     fn send(&self, bytes: &[u8]) -> io::Result<usize>;
 
     /// Wakes the task that owns the connection: it has to wait for the peer, or to close.
