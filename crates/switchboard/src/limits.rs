@@ -20,8 +20,9 @@ pub struct Limits {
     pub outbox_bytes_max: usize,
     /// Most rooms, tags and users that one socket is in. Default 1,000; one more is refused.
     pub memberships_max: usize,
-    /// Most handlers of one connection that wait at the same time. Default 64; at it the
-    /// connection is not read until one is done.
+    /// Most handlers of one connection that wait at the same time. Default 64; at it further events
+    /// are held, up to `message_bytes_max`, while replies are still looked at; then the connection
+    /// is not read until a handler is done.
     pub handlers_waiting_max: usize,
     /// Most requests to one socket that wait for an answer. Default 256; one more is refused.
     pub requests_pending_max: usize,

@@ -3,6 +3,7 @@
 //! The task owns no buffer while nothing is incomplete: it reads into bytes lent by the thread.
 
 use std::cell::Cell;
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
@@ -54,8 +55,12 @@ pub(crate) struct Connection {
     wire: Wire,
     decoder: Decoder,
     throttle: Throttle,
-    /// Bytes that were read and not looked at: the turn was over, or too many handlers wait.
+    /// Bytes that were read and not looked at: the turn was over, or too much is held.
     leftover: Vec<u8>,
+    /// Events that come while as many handlers wait as may. Replies among them are not held: a
+    /// handler may be waiting for just that.
+    held: VecDeque<Request>,
+    held_bytes: usize,
     ending: Ending,
 }
 
@@ -88,6 +93,8 @@ impl Connection {
             decoder: Decoder::new(switchboard_ws::Limits { frame_bytes_max: max, message_bytes_max: max }),
             throttle: Throttle::new(limits, now()),
             leftover: early.into(),
+            held: VecDeque::new(),
+            held_bytes: 0,
             ending: Ending::default(),
             served,
             socket,
@@ -127,7 +134,12 @@ impl Connection {
             let cut = self.peer().close_code() == Some(CloseCode::ABNORMAL);
             return Poll::Ready(if cut { Turn::Gone } else { Turn::Closing });
         }
-        if self.is_busy() {
+        if !self.held.is_empty() {
+            self.outbox().hold();
+            self.start_held();
+            with_lent(|lent| self.flush_now(cx, &mut lent.send));
+        }
+        if self.holds_enough() {
             return Poll::Pending;
         }
         with_lent(|lent| {
@@ -160,10 +172,28 @@ impl Connection {
         self.peer().waiting.load(Ordering::Relaxed) as usize >= self.served.app.limits().handlers_waiting_max
     }
 
+    /// Whether no more may be held. Then nothing is read until a handler is done.
+    fn holds_enough(&self) -> bool {
+        self.held_bytes >= self.served.app.limits().message_bytes_max
+    }
+
+    /// Starts events that had to wait for others.
+    fn start_held(&mut self) {
+        while !self.is_busy()
+            && let Some(request) = self.held.pop_front()
+        {
+            self.held_bytes -= held_bytes(&request);
+            self.served.handle(request, now());
+        }
+        if self.held.is_empty() {
+            self.held = VecDeque::new();
+        }
+    }
+
     /// Handles the messages in `input`, as many as a turn allows, and keeps the rest.
     fn work_off(&mut self, mut input: &mut [u8]) {
         let mut handled = 0;
-        while handled < MESSAGES_PER_TURN && !self.is_busy() && !self.outbox().is_closing() {
+        while handled < MESSAGES_PER_TURN && !self.holds_enough() && !self.outbox().is_closing() {
             match self.decoder.next(&mut input) {
                 Ok(Some(item)) => self.item(item),
                 Ok(None) => return,
@@ -206,7 +236,11 @@ impl Connection {
         match decoded {
             Ok(Incoming::Event { name, data, ack }) => {
                 let request = Request::new(self.socket.clone(), name, data, ack);
-                self.served.handle(request, started);
+                if self.held.is_empty() && !self.is_busy() {
+                    return self.served.handle(request, started);
+                }
+                self.held_bytes += held_bytes(&request);
+                self.held.push_back(request);
             }
             Ok(Incoming::Unroutable { shown, ack }) => {
                 self.served.unroutable(&self.socket, &shown, ack.as_ref())
@@ -341,6 +375,11 @@ impl Connection {
         self.served.app.meters().closed(code.0);
         self.served.disconnected(&self.socket, code.0, &self.ending.reason);
     }
+}
+
+/// What a held event counts: its data, and what it is kept in.
+fn held_bytes(request: &Request) -> usize {
+    request.payload().as_bytes().len() + 256
 }
 
 /// A send that has to wait is one the peer does not take now.

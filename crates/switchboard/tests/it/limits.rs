@@ -103,7 +103,7 @@ async fn rooms_of_one_socket_are_bounded() {
 }
 
 #[tokio::test]
-async fn a_connection_with_too_many_waiting_handlers_is_not_read_until_one_is_done() {
+async fn no_more_handlers_of_a_connection_wait_than_may_and_every_event_gets_its_turn() {
     let started = Arc::new(AtomicUsize::new(0));
     let gate = Arc::new(Semaphore::new(0));
     let app = app()

@@ -32,6 +32,31 @@ async fn a_handler_may_ask_its_own_peer_and_is_answered() {
 }
 
 #[tokio::test]
+async fn handlers_that_all_ask_their_own_peer_are_all_answered() {
+    let app = app().on("/ask", async |request: Request| {
+        let answer: u64 = request.socket().request("/q", request.payload()).await.unwrap();
+        Reply(answer)
+    });
+    let server = TestServer::start(app).await;
+    let mut peer = server.peer().await;
+    // Many times more than may wait, and all of them sent before the first answer.
+    for n in 1..=1000 {
+        peer.send(&json!({ "event": "/ask", "data": n, "ackId": n })).await;
+    }
+    let mut answered = 0;
+    while answered < 1000 {
+        let frame = peer.next().await;
+        if frame["type"] == "ack" {
+            assert_eq!(frame["ackId"], frame["data"]);
+            answered += 1;
+        } else {
+            peer.send(&json!({ "type": "ack", "ackId": frame["ackId"], "data": frame["data"] })).await;
+        }
+    }
+    peer.quiet().await;
+}
+
+#[tokio::test]
 async fn a_request_ends_when_the_peer_does_not_answer_or_goes() {
     let mut limits = Limits::default();
     limits.requests_pending_max = 2;
