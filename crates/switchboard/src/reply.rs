@@ -5,7 +5,10 @@ use std::fmt;
 
 use serde::Serialize;
 use serde_json::json;
-use switchboard_event::Payload;
+use switchboard_event::{AudienceError, NameError, Payload};
+use switchboard_hub::JoinError;
+
+use crate::send::EmitError;
 
 /// What a handler or a middleware hands back: a reply, or none.
 #[derive(Debug, Default)]
@@ -38,8 +41,10 @@ pub struct Reply<T>(pub T);
 
 /// A refusal: the peer gets `{"error":"<message>","code":"<code>"}` as its reply.
 ///
-/// Any error turns into one with `?`: the code is then `internal`, the peer reads `internal error`,
-/// and what really happened goes to the log and the `@error` hooks.
+/// Any error turns into one with `?`. What the peer asked wrongly is said to it: a name or an
+/// audience that cannot be is `bad_data`, a room too many `too_many`. Of everything else the code is
+/// `internal`, the peer reads `internal error`, and what really happened goes to the log and the
+/// `@error` hooks.
 pub struct ReplyError {
     code: &'static str,
     message: String,
@@ -95,7 +100,28 @@ impl fmt::Debug for ReplyError {
 
 impl<E: Error + Send + Sync + 'static> From<E> for ReplyError {
     fn from(error: E) -> Self {
-        ReplyError { code: "internal", message: "internal error".into(), cause: Some(Box::new(error)) }
+        match peers_fault(&error) {
+            Some(code) => ReplyError::new(code, error.to_string()),
+            None => ReplyError {
+                code: "internal",
+                message: "internal error".into(),
+                cause: Some(Box::new(error)),
+            },
+        }
+    }
+}
+
+/// The code for an error of the framework that a peer's data leads to.
+fn peers_fault(error: &(dyn Error + 'static)) -> Option<&'static str> {
+    if error.is::<NameError>() || error.is::<AudienceError>() {
+        return Some("bad_data");
+    }
+    match (error.downcast_ref(), error.downcast_ref()) {
+        (Some(JoinError::Name(_)), _) | (_, Some(EmitError::Name(_) | EmitError::Audience(_))) => {
+            Some("bad_data")
+        }
+        (Some(JoinError::TooMany { .. }), _) => Some("too_many"),
+        _ => None,
     }
 }
 

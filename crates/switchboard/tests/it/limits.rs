@@ -98,8 +98,14 @@ async fn rooms_of_one_socket_are_bounded() {
     for room in ["a", "b", "c", "a"] {
         assert!(peer.request("/join", json!(room)).await.is_boolean());
     }
-    assert_eq!(peer.request("/join", json!("d")).await["code"], "internal");
-    assert_eq!(peer.request("/join", json!("x".repeat(300))).await["code"], "internal");
+    let error = "the socket is in 3 rooms and tags already, which is the most";
+    assert_eq!(peer.request("/join", json!("d")).await, json!({ "error": error, "code": "too_many" }));
+    let error = "name is 301 bytes; the most is 256";
+    assert_eq!(
+        peer.request("/join", json!("x".repeat(300))).await,
+        json!({ "error": error, "code": "bad_data" })
+    );
+    assert_eq!(peer.request("/say", json!(["a", 1])).await["code"], "bad_data");
 }
 
 #[tokio::test]
