@@ -168,18 +168,24 @@ async fn a_reader_that_does_not_read_is_closed_and_nobody_waits_for_it() {
     assert_eq!(tally.overflowed.load(Ordering::Relaxed), 1);
 }
 
-#[tokio::test]
-async fn a_reader_that_reads_again_gets_all_that_was_queued_and_then_the_code() {
-    let server =
-        TestServer::start(app().with_limits(limits(|limits| limits.outbox_bytes_max = 64 * 1024))).await;
-    let mut slow = server.raw().await;
-    slow.send(&frame(0x81, br#"{"event":"/join","data":"r"}"#)).await;
+/// A peer in room `r` that reads only when it is told to.
+async fn reader_in_room(server: &TestServer) -> RawPeer {
+    let mut peer = server.raw().await;
+    peer.send(&frame(0x81, br#"{"event":"/join","data":"r"}"#)).await;
     soon("it joins", async {
         while server.app.room_size("r").await.unwrap() == 0 {
             tokio::task::yield_now().await;
         }
     })
     .await;
+    peer
+}
+
+#[tokio::test]
+async fn a_reader_that_reads_again_gets_all_that_was_queued_and_then_the_code() {
+    let server =
+        TestServer::start(app().with_limits(limits(|limits| limits.outbox_bytes_max = 64 * 1024))).await;
+    let mut slow = reader_in_room(&server).await;
     let blob = "x".repeat(16 * 1024);
     let mut sent = 0;
     while server.app.to("#r").emit("blob", &blob).unwrap() == 1 {
@@ -196,14 +202,7 @@ async fn a_reader_that_reads_again_gets_all_that_was_queued_and_then_the_code() 
 async fn volatile_events_are_dropped_for_a_slow_reader_who_stays() {
     let server =
         TestServer::start(app().with_limits(limits(|limits| limits.outbox_bytes_max = 64 * 1024))).await;
-    let mut slow = server.raw().await;
-    slow.send(&frame(0x81, br#"{"event":"/join","data":"r"}"#)).await;
-    soon("it joins", async {
-        while server.app.room_size("r").await.unwrap() == 0 {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    let mut slow = reader_in_room(&server).await;
     let blob = "x".repeat(16 * 1024);
     while server.app.to("#r").volatile().emit("blob", &blob).unwrap() == 1 {
         tokio::task::yield_now().await;
