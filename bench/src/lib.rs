@@ -44,6 +44,9 @@ pub struct Options {
     /// Other rooms that exist meanwhile.
     #[arg(long, default_value_t = 0)]
     pub rooms: usize,
+    /// Connections outside the measured room meanwhile.
+    #[arg(long, default_value_t = 0)]
+    pub outside: usize,
     /// How long to measure.
     #[arg(long, default_value_t = 5.0)]
     pub seconds: f64,

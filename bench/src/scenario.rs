@@ -93,6 +93,9 @@ impl Bench {
     /// Opens receivers in the room and a sender; the receivers count from now on.
     async fn room(&self, receivers: usize) -> Result<(Peer, Receivers)> {
         self.other_rooms().await?;
+        for peer in self.open(self.options.outside).await? {
+            spawn_local(ignore_everything(peer));
+        }
         let peers = self.open(receivers).await?;
         let all = Receivers {
             heard: Rc::default(),
@@ -129,10 +132,7 @@ impl Bench {
             for room in number * EACH..rooms.min((number + 1) * EACH) {
                 peer.join(&format!("other-{room}")).await?;
             }
-            spawn_local(async move {
-                let mut buffer = vec![0; 4096];
-                while peer.hear(&mut buffer).await.is_ok() {}
-            });
+            spawn_local(ignore_everything(peer));
         }
         Ok(())
     }
@@ -305,6 +305,12 @@ impl Bench {
             bytes_each: None,
         })
     }
+}
+
+/// Reads what comes, so that nothing piles up, until the connection ends.
+async fn ignore_everything(mut peer: Peer) {
+    let mut buffer = vec![0; 4096];
+    while peer.hear(&mut buffer).await.is_ok() {}
 }
 
 /// Asks again and again, with a pause that makes it a light load.

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use switchboard::{
-    App, AudienceError, ConnectionInfo, Data, IntoAudience, IntoResponse, Middleware, Next, Payload, Reply,
+    App, ConnectionInfo, Data, IntoAudience, IntoResponse, Middleware, Next, Payload, Reply,
     ReplyError, Request, Response, Router, Socket, SocketId, Target,
 };
 
@@ -146,9 +146,7 @@ async fn typing(request: Request, Data(data): Data<Value>) -> Result<(), ReplyEr
 async fn announce(app: App, Data(data): Data<Value>) -> Outcome {
     let send = match &data["to"] {
         Value::Null => app.to(Target::Everyone),
-        Value::String(to) => app.to(to
-            .into_audience()
-            .map_err(|error: AudienceError| ReplyError::bad_data(error.to_string()))?),
+        Value::String(to) => app.to(to.into_audience()?),
         _ => return Err(ReplyError::bad_data("`to` is not a text")),
     };
     let send = if data["local"] == true { send.local() } else { send };
