@@ -8,11 +8,16 @@ use crate::{Name, Payload, SocketId};
 pub enum Dialect {
     /// emit.gg: `{"event":…,"data":…}`.
     Emit,
+    /// Koji Dispatch: `{"eventName":…,"payload":…,"latencyMs":…}`.
+    Koji,
 }
 
 impl Dialect {
     /// How many dialects there are; a [`Parcel`](crate::Parcel) keeps a frame for each.
-    pub const COUNT: usize = 1;
+    pub const COUNT: usize = 2;
+
+    /// All of them, each at its [`index`](Self::index).
+    pub const ALL: [Dialect; Dialect::COUNT] = [Dialect::Emit, Dialect::Koji];
 
     /// A number below [`COUNT`](Self::COUNT), one for each dialect.
     pub fn index(self) -> usize {
@@ -29,6 +34,8 @@ pub struct Event {
     pub data: Payload,
     /// The socket it came from; none when the app sent it.
     pub sender: Option<SocketId>,
+    /// When the node of its sender got it, in milliseconds since 1970 by that node's clock.
+    pub time_ms: u64,
 }
 
 /// What may happen to a message on its way.

@@ -28,7 +28,9 @@ pub enum NameError {
     },
 }
 
-/// A short shared text, cheap to clone, from 1 to [`NAME_BYTES_MAX`] bytes.
+/// A short shared text, cheap to clone, from 1 to [`NAME_BYTES_MAX`] bytes; the sigil that
+/// [`with_sigil`](Name::with_sigil) or [`Target::shard`](crate::Target::shard) put in front is not
+/// counted.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Name(Arc<str>);
 
@@ -50,11 +52,12 @@ impl Name {
 
     /// Puts `sigil` in front unless the text has it: `lobby` and `#lobby` are both `#lobby`.
     pub fn with_sigil(sigil: char, text: &str) -> Result<Self, NameError> {
-        match text.strip_prefix(sigil).unwrap_or(text) {
-            "" => Err(NameError::Empty),
-            _ if text.starts_with(sigil) => Name::new(text),
-            bare => Name::new(&format!("{sigil}{bare}")),
-        }
+        Name::new(text.strip_prefix(sigil).unwrap_or(text)).map(|bare| bare.behind(sigil))
+    }
+
+    /// The same with `sigil` in front, whether it begins with one or not.
+    pub(crate) fn behind(&self, sigil: char) -> Self {
+        Name(format!("{sigil}{self}").into())
     }
 
     /// The name as text.
@@ -132,6 +135,7 @@ mod tests {
         assert_eq!(Name::with_sigil('#', "#lobby").unwrap(), "#lobby");
         assert_eq!(Name::with_sigil('#', "##lobby").unwrap(), "##lobby");
         assert_eq!(Name::with_sigil('#', "#"), Err(NameError::Empty));
-        assert_eq!(Name::with_sigil('#', &"x".repeat(256)), Err(NameError::TooLong { len: 257 }));
+        assert_eq!(Name::with_sigil('#', &"x".repeat(256)).unwrap().len(), 257);
+        assert_eq!(Name::with_sigil('#', &"x".repeat(257)), Err(NameError::TooLong { len: 257 }));
     }
 }

@@ -25,6 +25,11 @@ impl Target {
         Name::with_sigil('#', name).map(Target::Room)
     }
 
+    /// The room of a shard: always with one more `#`, so that the shard `#a` is not the shard `a`.
+    pub fn shard(name: &Name) -> Self {
+        Target::Room(name.behind('#'))
+    }
+
     /// The tag of that name; `*` is put in front if it is missing.
     pub fn tag(name: &str) -> Result<Self, NameError> {
         Name::with_sigil('*', name).map(Target::Tag)
@@ -179,6 +184,14 @@ mod tests {
             assert!(matches!(text.into_audience(), Err(AudienceError::NoSigil(_))), "{text}");
         }
         assert_eq!("#".into_audience(), Err(AudienceError::Name(NameError::Empty)));
+    }
+
+    #[test]
+    fn shards_that_differ_are_rooms_that_differ() {
+        let shard = |name| Target::shard(&Name::new(name).unwrap());
+        assert_eq!(shard("lobby"), Target::room("lobby").unwrap());
+        assert_eq!(shard("#lobby"), Target::room("##lobby").unwrap());
+        assert_ne!(shard("lobby"), shard("#lobby"));
     }
 
     #[test]

@@ -51,6 +51,22 @@ pub enum Scope {
     ThisNode,
 }
 
+/// A socket that is about to be known.
+pub struct Newcomer {
+    /// New for every connection.
+    pub id: SocketId,
+    /// The project it belongs to.
+    pub project: ProjectId,
+    /// What it speaks.
+    pub dialect: Dialect,
+    /// The way out to it.
+    pub transport: Arc<dyn Transport>,
+    /// What the maker of the session keeps with it.
+    pub peer: Box<dyn Any + Send + Sync>,
+    /// A frame that it gets before anything else.
+    pub greeting: Option<Bytes>,
+}
+
 /// What a send did on this node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Delivered {
@@ -111,16 +127,13 @@ impl Hub {
     }
 
     /// Makes a socket known; from now on it hears what everyone hears.
-    pub fn add(
-        &self,
-        id: SocketId,
-        project: &ProjectId,
-        dialect: Dialect,
-        transport: Arc<dyn Transport>,
-        peer: Box<dyn Any + Send + Sync>,
-    ) -> Arc<Session> {
-        let project = self.index.enter_project(project);
+    pub fn add(&self, newcomer: Newcomer) -> Arc<Session> {
+        let Newcomer { id, project, dialect, transport, peer, greeting } = newcomer;
+        let project = self.index.enter_project(&project);
         let session = Arc::new(Session::new(id, project, dialect, transport, peer));
+        if let Some(frame) = greeting {
+            self.deliver_frame(&session, &frame, DeliveryClass::Live);
+        }
         session.membership().open = true;
         self.index.insert(&session);
         self.enter(&session, &Target::Everyone);
@@ -269,15 +282,26 @@ impl Hub {
         fan_out.finish()
     }
 
-    /// Sends one frame to one socket, whatever its dialect.
+    /// Sends one frame to one socket, whatever its dialect. False if it is closing, or missed it.
     pub fn deliver_frame(&self, session: &Arc<Session>, frame: &Bytes, class: DeliveryClass) -> bool {
+        self.deliver_frame_to([session], frame, class).queued == 1
+    }
+
+    /// Sends one frame to some sockets, whatever their dialects.
+    pub fn deliver_frame_to<'a>(
+        &self,
+        sessions: impl IntoIterator<Item = &'a Arc<Session>>,
+        frame: &Bytes,
+        class: DeliveryClass,
+    ) -> Delivered {
         let mut delivered = Delivered::default();
-        let appended = self.append(session, frame, class, &mut delivered);
-        if appended {
-            self.config.schedule.schedule(session.clone());
+        for session in sessions {
+            if self.append(session, frame, class, &mut delivered) {
+                self.config.schedule.schedule(session.clone());
+            }
         }
         self.count(&delivered, frame.len());
-        delivered.queued == 1
+        delivered
     }
 
     /// Closes a socket behind everything that is queued for it.

@@ -13,11 +13,13 @@ pub mod store;
 mod group;
 mod hub;
 mod index;
+mod seats;
 mod session;
 
 pub use bus::{Bus, LocalBus};
-pub use hub::{Delivered, Encode, Hub, HubConfig, Schedule, Scope, Tally};
+pub use hub::{Delivered, Encode, Hub, HubConfig, Newcomer, Schedule, Scope, Tally};
 pub use index::{Index, Project};
 pub use outbox::{Flushed, Outbox, Transport};
+pub use seats::{SeatWish, Seated, Shard};
 pub use session::{JoinError, Session};
 pub use store::{MemoryStore, Store};

@@ -3,14 +3,16 @@
 //! The hub tells the store of every change; questions are asked of the store alone, so the answer
 //! is the same on one node and on fifty.
 
+use std::collections::HashMap;
 use std::error::Error;
 use std::future::{Future, ready};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard};
 
-use switchboard_event::{ProjectId, SocketId, Target, UserId};
+use switchboard_event::{Name, ProjectId, SocketId, Target, UserId};
 
 use crate::Index;
+use crate::seats::{SeatWish, Seated, Seats, Shard};
 
 /// An answer on its way.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
@@ -77,17 +79,34 @@ pub trait Store: Send + Sync + 'static {
 
     /// Which users have a socket.
     fn users<'a>(&'a self, project: &'a ProjectId, page: Page<UserId>) -> Answer<'a, Vec<UserId>>;
+
+    /// Gives a socket a seat on a shard: one step, so that however many ask at the same time, no
+    /// automatic shard gets more than its seats. Every seat is paid back by one
+    /// [`leave_seat`](Self::leave_seat).
+    fn take_seat<'a>(&'a self, project: &'a ProjectId, wish: SeatWish) -> Answer<'a, Seated>;
+
+    /// Takes a socket's seat back. Queues and returns.
+    fn leave_seat(&self, project: &ProjectId, shard: &Name, socket: SocketId);
+
+    /// The shards that somebody sits on, in no order.
+    fn shards<'a>(&'a self, project: &'a ProjectId) -> Answer<'a, Vec<Shard>>;
 }
 
-/// The store of a node alone. The hub's own index is the truth, so it keeps nothing of its own.
+/// The store of a node alone. Of who is where the hub's own index is the truth; only seats, which
+/// are given before there is a session, are kept here.
 pub struct MemoryStore {
     index: Arc<Index>,
+    seats: Mutex<HashMap<ProjectId, Seats>>,
 }
 
 impl MemoryStore {
     /// Answers from the index that a hub keeps.
     pub fn new(index: Arc<Index>) -> Self {
-        MemoryStore { index }
+        MemoryStore { index, seats: Mutex::default() }
+    }
+
+    fn seats(&self) -> MutexGuard<'_, HashMap<ProjectId, Seats>> {
+        self.seats.lock().expect("no code that holds the seats panics")
     }
 
     fn member_ids(&self, project: &ProjectId, target: &Target) -> Vec<SocketId> {
@@ -141,5 +160,29 @@ impl Store for MemoryStore {
             _ => None,
         });
         answer(page.of(users))
+    }
+
+    fn take_seat<'a>(&'a self, project: &'a ProjectId, wish: SeatWish) -> Answer<'a, Seated> {
+        let mut projects = self.seats();
+        let seats = projects.entry(project.clone()).or_default();
+        let seated = seats.take(&wish);
+        if seats.is_empty() {
+            projects.remove(project);
+        }
+        answer(seated)
+    }
+
+    fn leave_seat(&self, project: &ProjectId, shard: &Name, _: SocketId) {
+        let mut projects = self.seats();
+        if let Some(seats) = projects.get_mut(project) {
+            seats.leave(shard);
+            if seats.is_empty() {
+                projects.remove(project);
+            }
+        }
+    }
+
+    fn shards<'a>(&'a self, project: &'a ProjectId) -> Answer<'a, Vec<Shard>> {
+        answer(self.seats().get(project).map(Seats::list).unwrap_or_default())
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use serde::Serialize;
-use switchboard_event::{IntoAudience, Name, ProjectId, SocketId, Target};
+use switchboard_event::{Dialect, IntoAudience, Name, ProjectId, SocketId, Target};
 use switchboard_hub::{Bus, Hub, HubConfig, Index, LocalBus, MemoryStore, Store};
 use switchboard_ws::close::{CloseCode, close_frame};
 use switchboard_ws::frame::OpCode;
@@ -14,6 +14,8 @@ use switchboard_ws::frame::OpCode;
 use crate::codec;
 use crate::door::DoorSettings;
 use crate::handler::Handler;
+use crate::identity::{Identities, Verifier};
+use crate::koji::{Koji, Rosters};
 use crate::limits::Limits;
 use crate::meters::Meters;
 use crate::middleware::Middleware;
@@ -58,6 +60,8 @@ pub struct Setup {
     pub(crate) door: DoorSettings,
     pub(crate) http: Option<axum::Router>,
     pub(crate) raw: Option<RawHandler>,
+    pub(crate) koji: Option<Koji>,
+    pub(crate) verifier: Option<Arc<dyn Verifier>>,
 }
 
 /// Takes whole messages as they came, instead of a dialect.
@@ -75,7 +79,9 @@ pub(crate) struct Core {
     running: OnceLock<Running>,
     pub(crate) tasks: Tasks,
     pub(crate) flushers: Arc<Flushers>,
-    pub(crate) heartbeat: Heartbeat,
+    pub(crate) heartbeats: [Heartbeat; Dialect::COUNT],
+    pub(crate) identities: Identities,
+    pub(crate) rosters: Rosters,
     /// New connections are refused.
     pub(crate) stopping: AtomicBool,
 }
@@ -110,7 +116,9 @@ impl App {
                 running: OnceLock::new(),
                 tasks: Tasks::default(),
                 flushers: Arc::default(),
-                heartbeat: Heartbeat::default(),
+                heartbeats: Default::default(),
+                identities: Identities::default(),
+                rosters: Rosters::default(),
                 stopping: AtomicBool::new(false),
             }),
             project: Name::new("default").expect("the name is neither empty nor long"),
@@ -177,6 +185,16 @@ impl App {
     #[doc(hidden)]
     pub fn with_raw_messages(self, raw: fn(&Socket, OpCode, &[u8])) -> Self {
         self.change(|setup| setup.raw = Some(raw))
+    }
+
+    /// Opens the door for Koji clients: pages without a backend, put on shards.
+    pub fn with_koji(self, koji: Koji) -> Self {
+        self.change(|setup| setup.koji = Some(koji))
+    }
+
+    /// Sets who decides whom a token names. Default none: every token is refused.
+    pub fn with_verifier(self, verifier: impl Verifier) -> Self {
+        self.change(|setup| setup.verifier = Some(Arc::new(verifier)))
     }
 
     /// Who may open a WebSocket: origins, proxies that are believed, the project.

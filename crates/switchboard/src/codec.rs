@@ -2,11 +2,16 @@
 
 use bytes::Bytes;
 use switchboard_event::{Dialect, Event, Payload};
-use switchboard_wire::emit;
+use switchboard_wire::{emit, koji};
 use switchboard_ws::frame::{OpCode, encode_with};
+
+use crate::clock::now_ms;
 
 /// Room for the names and punctuation around an event's data.
 const ENVELOPE_BYTES: usize = 64;
+
+/// Room for what Koji puts into an event's data: two ids and two times, with their keys.
+const METADATA_BYTES: usize = 192;
 
 /// An event for a receiver of a dialect.
 pub(crate) fn encode(dialect: Dialect, event: &Event) -> Bytes {
@@ -15,23 +20,30 @@ pub(crate) fn encode(dialect: Dialect, event: &Event) -> Bytes {
         Dialect::Emit => {
             encode_with(OpCode::Text, len, |out| emit::write_event(out, &event.name, &event.data))
         }
-    }
-}
-
-/// A request to a client.
-pub(crate) fn request(dialect: Dialect, name: &str, data: &Payload, id: u32) -> Bytes {
-    let len = ENVELOPE_BYTES + name.len() + data.as_bytes().len();
-    match dialect {
-        Dialect::Emit => {
-            encode_with(OpCode::Text, len, |out| emit::write_request(out, name, data, &id.to_string()))
+        Dialect::Koji => {
+            let latency_ms = now_ms().saturating_sub(event.time_ms);
+            encode_with(OpCode::Text, len + METADATA_BYTES, |out| koji::write_event(out, event, latency_ms))
         }
     }
 }
 
-/// A reply to a client's request.
-pub(crate) fn reply(dialect: Dialect, ack: &Payload, data: &Payload) -> Bytes {
+/// A request to a client; none where the dialect has no replies.
+pub(crate) fn request(dialect: Dialect, name: &str, data: &Payload, id: u32) -> Option<Bytes> {
+    let len = ENVELOPE_BYTES + name.len() + data.as_bytes().len();
+    match dialect {
+        Dialect::Emit => {
+            let write = |out: &mut Vec<u8>| emit::write_request(out, name, data, &id.to_string());
+            Some(encode_with(OpCode::Text, len, write))
+        }
+        Dialect::Koji => None,
+    }
+}
+
+/// A reply to a client's request; none where the dialect has no requests.
+pub(crate) fn reply(dialect: Dialect, ack: &Payload, data: &Payload) -> Option<Bytes> {
     let len = ENVELOPE_BYTES + ack.as_bytes().len() + data.as_bytes().len();
     match dialect {
-        Dialect::Emit => encode_with(OpCode::Text, len, |out| emit::write_reply(out, ack, data)),
+        Dialect::Emit => Some(encode_with(OpCode::Text, len, |out| emit::write_reply(out, ack, data))),
+        Dialect::Koji => None,
     }
 }

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::net::{IpAddr, SocketAddr};
+use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
@@ -10,20 +11,25 @@ use std::task::{Context, Poll};
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http::{HeaderMap, Request, Response, StatusCode, header};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use ipnet::IpNet;
 use switchboard_event::{Dialect, SocketId};
+use switchboard_hub::Newcomer;
+use switchboard_ws::close::{CloseCode, close_frame};
 use switchboard_ws::handshake::{self, HandshakeError};
 use tokio::net::TcpStream;
 
 use crate::app::App;
+use crate::clock::now;
 use crate::info::Info;
+use crate::koji::{self, Client, Place, Ticket, TicketError};
 use crate::net::connection::Connection;
 use crate::net::throttle::{Addresses, Admission, Refused};
 use crate::net::transport::Wire;
-use crate::served::{Served, now};
+use crate::served::Served;
 use crate::socket::{Peer, Socket};
 
 /// Who may come in.
@@ -51,6 +57,8 @@ enum Closed {
     Handshake(#[from] HandshakeError),
     #[error("this origin may not connect")]
     Origin,
+    #[error(transparent)]
+    Ticket(#[from] TicketError),
     #[error("the server is stopping")]
     Stopping,
     #[error(transparent)]
@@ -64,6 +72,7 @@ impl Closed {
         match self {
             Closed::Handshake(error) => error.status(),
             Closed::Origin => StatusCode::FORBIDDEN,
+            Closed::Ticket(error) => error.status(),
             Closed::Stopping | Closed::Refused(Refused::Full(_)) => StatusCode::SERVICE_UNAVAILABLE,
             Closed::Refused(_) => StatusCode::TOO_MANY_REQUESTS,
             Closed::NoUpgrade => StatusCode::INTERNAL_SERVER_ERROR,
@@ -100,6 +109,7 @@ impl Door {
         if self.app().core().stopping.load(Ordering::Relaxed) {
             return Err(Closed::Stopping);
         }
+        let ticket = self.ticket(request.uri())?;
         let peer =
             request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_canonical());
         let proxied = peer.is_some_and(|ip| settings.trusted_proxies.iter().any(|net| net.contains(&ip)));
@@ -116,7 +126,10 @@ impl Door {
         self.app().core().tasks.spawn(async move {
             if let Ok(upgraded) = upgrade.await {
                 let (wire, early) = wire_of(upgraded);
-                door.connect(wire, early, info, admission);
+                match ticket {
+                    None => door.connect(wire, early, info, admission),
+                    Some(ticket) => door.connect_to_shard(wire, early, info, admission, ticket).await,
+                }
             }
         });
         let mut response = Response::new(Body::empty());
@@ -128,21 +141,83 @@ impl Door {
         Ok(response)
     }
 
+    /// What a Koji client asks for; none for clients of the other door.
+    fn ticket(&self, uri: &http::Uri) -> Result<Option<Box<Ticket>>, TicketError> {
+        match &self.app().setup().koji {
+            Some(koji) if Ticket::is_asked_for(uri) => Ok(Some(Box::new(Ticket::of(uri, koji)?))),
+            _ => Ok(None),
+        }
+    }
+
     fn connect(&self, wire: Wire, early: Bytes, info: Info, admission: Admission) {
+        let newcomer = Newcomer {
+            id: SocketId::random(),
+            project: self.app().project_id().clone(),
+            dialect: Dialect::Emit,
+            transport: wire.transport(),
+            peer: Box::new(Peer::new(info, None)),
+            greeting: None,
+        };
+        let socket = self.come_in(newcomer);
+        self.start(socket, wire, early, admission, None);
+    }
+
+    /// Connects a Koji client: it is told where it is before anything else.
+    async fn connect_to_shard(
+        &self,
+        wire: Wire,
+        early: Bytes,
+        info: Info,
+        admission: Admission,
+        mut ticket: Box<Ticket>,
+    ) {
+        let id = SocketId::random();
+        let seat = match koji::take_seat(self.app(), &ticket, id).await {
+            Ok(seat) => seat,
+            Err(no_place) => {
+                tracing::warn!(project = %ticket.project, error = %no_place, "no place for a client");
+                let frame = close_frame(CloseCode::TRY_AGAIN_LATER, &no_place.to_string());
+                return wire.refuse(&frame, self.app().limits().close_timeout).await;
+            }
+        };
+        let socket = self.come_in(Newcomer {
+            id,
+            project: ticket.project.clone(),
+            dialect: Dialect::Koji,
+            transport: wire.transport(),
+            peer: Box::new(Peer::new(info, Some(Box::new(Client::new(&ticket, &seat))))),
+            greeting: Some(seat.greeting()),
+        });
+        let place = Place::new(&socket, seat);
+        if let Some(token) = ticket.token.take() {
+            koji::identify(&socket, token);
+        }
+        self.start(socket, wire, early, admission, Some(place));
+    }
+
+    /// Makes a socket known.
+    fn come_in(&self, newcomer: Newcomer) -> Socket {
         let app = self.app();
-        let peer = Box::new(Peer::new(info));
-        let session =
-            app.hub().add(SocketId::random(), app.project_id(), Dialect::Emit, wire.transport(), peer);
-        app.core().heartbeat.watch(session.id);
+        let dialect = newcomer.dialect;
+        let session = app.hub().add(newcomer);
+        app.core().heartbeats[dialect.index()].watch(session.id);
         app.meters().connections.increment(1.0);
         app.meters().connected.increment(1);
-        let socket = Socket::new(app, session);
+        Socket::new(app, session)
+    }
+
+    /// Starts the task that reads what the socket sends.
+    fn start(&self, socket: Socket, wire: Wire, early: Bytes, admission: Admission, place: Option<Place>) {
         let mut connection = Connection::new(self.served.clone(), socket.clone(), wire, early);
         self.served.connected(&socket);
         drop(socket);
-        app.core().tasks.spawn(async move {
-            connection.run().await;
-            drop(admission);
+        self.app().core().tasks.spawn(async move {
+            let outcome = AssertUnwindSafe(connection.run()).catch_unwind().await;
+            connection.end();
+            drop((place, admission));
+            if let Err(panic) = outcome {
+                resume_unwind(panic);
+            }
         });
     }
 }

@@ -26,17 +26,21 @@
 //! frame is looked at; one that waits holds nothing up.
 
 mod app;
+mod clock;
 mod codec;
 mod door;
 mod extract;
 mod handler;
+mod identity;
 mod info;
+mod koji;
 mod limits;
 mod meters;
 mod middleware;
 mod net;
 mod plugin;
 mod presence;
+mod relay;
 mod reply;
 mod request;
 mod router;
@@ -49,12 +53,15 @@ pub use app::{App, Setup};
 pub use door::{Door, DoorSettings};
 pub use extract::{ConnectionInfo, Data, FromRequest, State, User};
 pub use handler::Handler;
+pub use identity::{IdentifyError, Identity, Verdict, Verifier};
 pub use info::Info;
+pub use koji::{Koji, ProjectRules, ShardClient};
 pub use limits::Limits;
 pub use middleware::{Both, Guarded, Middleware, Next};
 pub use net::serve::{Serve, Stopping, serve};
 pub use plugin::{BoxPlugin, Plugin};
 pub use presence::QueryError;
+pub use relay::Relay;
 pub use reply::{IntoResponse, Reply, ReplyError, Response};
 pub use request::Request;
 pub use router::Router;
@@ -65,4 +72,4 @@ pub use switchboard_event::{
     Target, UserId,
 };
 pub use switchboard_hub::store::{Page, StoreError};
-pub use switchboard_hub::{Bus, Hub, JoinError, LocalBus, MemoryStore, Scope, Store};
+pub use switchboard_hub::{Bus, Hub, JoinError, LocalBus, MemoryStore, Scope, Shard, Store};

@@ -14,6 +14,7 @@ pub(crate) struct Meters {
     pub(crate) bad_frames: Counter,
     pub(crate) unknown_events: Counter,
     pub(crate) panics: Counter,
+    pub(crate) lists: Counter,
     handler_seconds: Histogram,
 }
 
@@ -28,6 +29,7 @@ impl Meters {
             bad_frames: counter!("switchboard_bad_frames_total"),
             unknown_events: counter!("switchboard_unknown_events_total"),
             panics: counter!("switchboard_handler_panics_total"),
+            lists: counter!("switchboard_client_lists_total"),
             handler_seconds: histogram!("switchboard_handler_seconds"),
         }
     }
@@ -41,6 +43,16 @@ impl Meters {
     /// A handshake was refused with an HTTP status.
     pub(crate) fn refused(&self, status: u16) {
         counter!("switchboard_refused_total", "status" => status.to_string()).increment(1);
+    }
+
+    /// An event of a client was ignored because of a rule of its project.
+    pub(crate) fn refused_event(&self, reason: &'static str) {
+        counter!("switchboard_refused_events_total", "reason" => reason).increment(1);
+    }
+
+    /// A token was looked at.
+    pub(crate) fn token(&self, outcome: &'static str) {
+        counter!("switchboard_tokens_total", "outcome" => outcome).increment(1);
     }
 
     pub(crate) fn handled(&self, took: Duration) {

@@ -10,6 +10,7 @@ use switchboard_hub::JoinError;
 
 use crate::app::App;
 use crate::info::Info;
+use crate::relay::Relay;
 use crate::send::{EmitError, Send};
 use crate::socket::Socket;
 
@@ -39,11 +40,22 @@ struct Inner {
     event: Name,
     data: Payload,
     ack: Option<Payload>,
+    relay: Option<Relay>,
 }
 
 impl Request {
     pub(crate) fn new(socket: Socket, event: Name, data: Payload, ack: Option<Payload>) -> Self {
-        Request(Arc::new(Inner { socket, event, data, ack }))
+        Request(Arc::new(Inner { socket, event, data, ack, relay: None }))
+    }
+
+    /// An event that its client means for others.
+    pub(crate) fn to_relay(relay: Relay) -> Self {
+        let (socket, event, data) = relay.parts();
+        Request(Arc::new(Inner { socket, event, data, ack: None, relay: Some(relay) }))
+    }
+
+    pub(crate) fn relay(&self) -> Option<Relay> {
+        self.0.relay.clone()
     }
 
     /// The event's name, such as `/message`.

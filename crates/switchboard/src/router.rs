@@ -99,8 +99,9 @@ impl Router {
         self.nest(prefix, build(Router::new()))
     }
 
-    /// The routes as they are looked up. Says what is wrong with them.
-    pub(crate) fn freeze(&self, setup: &Setup) -> Result<Routes, String> {
+    /// The routes as they are looked up, with `fallback` for events of other names. Says what is
+    /// wrong with them.
+    pub(crate) fn freeze(&self, setup: &Setup, fallback: AnyHandler) -> Result<Routes, String> {
         let any: Option<Arc<dyn Middleware>> =
             (!self.hooks.any.is_empty()).then(|| Arc::new(Any(self.hooks.any.clone())) as _);
         let around = |inner: &[Arc<dyn Middleware>]| -> Arc<[Arc<dyn Middleware>]> {
@@ -118,8 +119,8 @@ impl Router {
             }
         }
         self.hooks.check(setup)?;
-        let unknown = Chain { middleware: around(&[]), handler: AnyHandler::new(unknown_event) };
-        Ok(Routes { table, unknown, hooks: self.hooks.clone() })
+        let fallback = Chain { middleware: around(&[]), handler: fallback };
+        Ok(Routes { table, fallback, hooks: self.hooks.clone() })
     }
 }
 
@@ -157,7 +158,7 @@ impl Hooks {
 /// The frozen routes of an app.
 pub(crate) struct Routes {
     table: HashMap<String, Chain>,
-    unknown: Chain,
+    fallback: Chain,
     pub(crate) hooks: Hooks,
 }
 
@@ -167,9 +168,14 @@ struct Chain {
 }
 
 impl Routes {
+    /// Whether there is nothing but the fallback.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.table.is_empty() && self.fallback.middleware.is_empty()
+    }
+
     /// Starts what handles the request's event.
     pub(crate) fn call(&self, request: Request) -> ResponseFuture {
-        let chain = self.table.get(request.event()).unwrap_or(&self.unknown);
+        let chain = self.table.get(request.event()).unwrap_or(&self.fallback);
         if chain.middleware.is_empty() {
             return chain.handler.call(request);
         }
@@ -177,7 +183,8 @@ impl Routes {
     }
 }
 
-async fn unknown_event(request: Request) -> Response {
+/// The answer to events that nothing handles.
+pub(crate) async fn unknown_event(request: Request) -> Response {
     request.app().meters().unknown_events.increment(1);
     Response::unknown_event(request.event())
 }

@@ -9,6 +9,7 @@ use switchboard_hub::Scope;
 use switchboard_hub::bus::BusFull;
 
 use crate::app::App;
+use crate::clock::now_ms;
 
 /// Why an event was not sent.
 #[derive(Debug, thiserror::Error)]
@@ -118,7 +119,7 @@ impl Send {
         if let (Some(sender), false) = (self.sender, self.including_self) {
             audience.except.push(Target::Socket(sender));
         }
-        let event = Event { name: Name::new(event)?, data, sender: self.sender };
+        let event = Event { name: Name::new(event)?, data, sender: self.sender, time_ms: now_ms() };
         let parcel = Parcel::new(event, self.class);
         let delivered = self.app.hub().send(self.app.project_id(), &audience, &parcel, self.scope)?;
         Ok(delivered.queued)

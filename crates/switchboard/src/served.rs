@@ -5,24 +5,29 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use serde_json::json;
-use switchboard_event::{Name, Payload};
+use switchboard_event::{Dialect, Name, Payload};
 use switchboard_hub::Session;
 
 use crate::app::App;
+use crate::clock::now;
 use crate::handler::{AnyHandler, ResponseFuture};
-use crate::reply::Response;
+use crate::identity::Identities;
+use crate::koji;
+use crate::relay::Relay;
+use crate::reply::{ReplyError, Response};
 use crate::request::Request;
-use crate::router::Routes;
+use crate::router::{Routes, unknown_event};
 use crate::socket::Socket;
 
 /// An app and its frozen routes.
 pub(crate) struct Served {
     pub(crate) app: App,
-    routes: Routes,
+    /// By dialect: each door has its own handlers.
+    routes: [Routes; Dialect::COUNT],
 }
 
 /// What a handler that panicked left behind.
@@ -34,22 +39,51 @@ impl Served {
     /// # Panics
     /// With what is wrong with the routes: a handler too many, a state that is missing.
     pub(crate) fn start(app: &App) -> Arc<Self> {
-        let routes = match app.setup().router.freeze(app.setup()) {
-            Ok(routes) => routes,
-            Err(wrong) => panic!("the app cannot be served: {wrong}"),
+        let setup = app.setup();
+        let router = |dialect| match dialect {
+            Dialect::Emit => setup.router.freeze(setup, AnyHandler::new(unknown_event)),
+            Dialect::Koji => {
+                let router = setup.koji.as_ref().map(|koji| koji.router.clone()).unwrap_or_default();
+                router.freeze(setup, AnyHandler::new(pass_on))
+            }
         };
+        let routes = Dialect::ALL.map(|dialect| {
+            router(dialect).unwrap_or_else(|wrong| panic!("the app cannot be served: {wrong}"))
+        });
         let served = Arc::new(Served { app: app.clone(), routes });
         let core = app.core();
         if core.flushers.start(&core.tasks, app.meters().bytes_out.clone()) {
-            let interval = app.limits().heartbeat_interval;
-            core.tasks.spawn_service(core.heartbeat.clone().run(served.clone(), interval));
+            for dialect in Dialect::ALL {
+                let (interval, misses_max) = served.keep_alive(dialect);
+                let heartbeat = core.heartbeats[dialect.index()].clone();
+                core.tasks.spawn_service(heartbeat.run(served.clone(), interval, misses_max));
+            }
+            core.tasks.spawn_service(Identities::run(app.clone()));
         }
         served
     }
 
+    /// How often a socket is pinged, and after how many pings without a sign of it it is cut.
+    fn keep_alive(&self, dialect: Dialect) -> (Duration, u8) {
+        let koji = self.app.setup().koji.as_ref();
+        match dialect {
+            Dialect::Emit => (self.app.limits().heartbeat_interval, 1),
+            Dialect::Koji => (koji.map_or(Duration::ZERO, |koji| koji.ping_interval), koji::MISSES_MAX),
+        }
+    }
+
+    fn routes(&self, socket: &Socket) -> &Routes {
+        &self.routes[socket.session().dialect.index()]
+    }
+
+    /// Whether events of Koji clients are relayed and no handler wants to see them.
+    pub(crate) fn relays_alone(&self) -> bool {
+        self.routes[Dialect::Koji.index()].is_empty()
+    }
+
     /// Starts what handles an event. If it does not wait it has finished when this returns.
     pub(crate) fn handle(self: &Arc<Self>, request: Request, started: Instant) {
-        let start = catch_unwind(AssertUnwindSafe(|| self.routes.call(request.clone())));
+        let start = catch_unwind(AssertUnwindSafe(|| self.routes(request.socket()).call(request.clone())));
         let mut future = match start {
             Ok(future) => future,
             Err(panic) => return self.settle(&request, Err(panic), started),
@@ -109,25 +143,27 @@ impl Served {
 
     /// Calls the `@error` hooks.
     pub(crate) fn report(self: &Arc<Self>, socket: &Socket, event: &str, code: &str, error: &str) {
-        if !self.routes.hooks.error.is_empty() {
+        let hooks = &self.routes(socket).hooks.error;
+        if !hooks.is_empty() {
             let data = json!({ "event": event, "code": code, "error": error });
-            self.call_hooks(&self.routes.hooks.error, socket, "@error", &data);
+            self.call_hooks(hooks, socket, "@error", &data);
         }
     }
 
     pub(crate) fn connected(self: &Arc<Self>, socket: &Socket) {
-        self.call_hooks(&self.routes.hooks.connection, socket, "@connection", &json!({}));
+        self.call_hooks(&self.routes(socket).hooks.connection, socket, "@connection", &json!({}));
     }
 
     pub(crate) fn disconnected(self: &Arc<Self>, socket: &Socket, code: u16, reason: &str) {
         let data = json!({ "code": code, "reason": reason });
-        self.call_hooks(&self.routes.hooks.disconnect, socket, "@disconnect", &data);
+        self.call_hooks(&self.routes(socket).hooks.disconnect, socket, "@disconnect", &data);
     }
 
     pub(crate) fn ping_sent(self: &Arc<Self>, session: &Arc<Session>) {
-        if !self.routes.hooks.ping.is_empty() {
+        let hooks = &self.routes[session.dialect.index()].hooks.ping;
+        if !hooks.is_empty() {
             let socket = Socket::new(&self.app, session.clone());
-            self.call_hooks(&self.routes.hooks.ping, &socket, "@ping", &json!({}));
+            self.call_hooks(hooks, &socket, "@ping", &json!({}));
         }
     }
 
@@ -162,6 +198,12 @@ impl Served {
     }
 }
 
+/// What becomes of an event of a Koji client that no handler wants.
+async fn pass_on(relay: Relay) -> Result<(), ReplyError> {
+    relay.send()?;
+    Ok(())
+}
+
 fn log_hook(event: &'static str, outcome: Result<Response, Panic>) {
     match outcome {
         Ok(Response { error: Some(error), .. }) => tracing::error!(event, %error, "a hook failed"),
@@ -184,10 +226,4 @@ fn poll_once(future: &mut ResponseFuture) -> Option<Result<Response, Panic>> {
 fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| text.to_string());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into())
-}
-
-/// The time, for what is measured and not decided.
-#[expect(clippy::disallowed_methods, reason = "the one place of this crate that asks for the time")]
-pub(crate) fn now() -> Instant {
-    Instant::now()
 }

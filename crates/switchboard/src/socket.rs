@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -17,8 +17,10 @@ use switchboard_ws::frame::{OpCode, encode};
 use tokio::sync::oneshot;
 
 use crate::app::App;
+use crate::clock::now_ms;
 use crate::codec;
 use crate::info::Info;
+use crate::koji::Client;
 use crate::send::{EmitError, Send};
 
 /// One connected socket. Cheap to clone; holding one keeps nobody connected.
@@ -44,6 +46,9 @@ pub enum RequestError {
         /// The bound.
         max: usize,
     },
+    /// The client's protocol has no replies.
+    #[error("a client of this protocol cannot reply")]
+    CannotReply,
     /// It could not be sent.
     #[error(transparent)]
     Emit(#[from] EmitError),
@@ -82,7 +87,8 @@ impl Socket {
 
     /// Sends an event to this socket.
     pub fn emit<T: Serialize + ?Sized>(&self, event: &str, data: &T) -> Result<(), EmitError> {
-        let event = Event { name: Name::new(event)?, data: Payload::of(data)?, sender: None };
+        let event =
+            Event { name: Name::new(event)?, data: Payload::of(data)?, sender: None, time_ms: now_ms() };
         let frame = codec::encode(self.session.dialect, &event);
         match self.app.hub().deliver_frame(&self.session, &frame, DeliveryClass::Live) {
             true => Ok(()),
@@ -117,6 +123,7 @@ impl Socket {
         let data = Payload::of(data).map_err(EmitError::from)?;
         let pending = Pending::open(self.peer(), self.app.limits().requests_pending_max)?;
         let frame = codec::request(self.session.dialect, &name, &data, pending.id);
+        let frame = frame.ok_or(RequestError::CannotReply)?;
         if !self.app.hub().deliver_frame(&self.session, &frame, DeliveryClass::Live) {
             return Err(RequestError::Gone);
         }
@@ -210,8 +217,9 @@ impl Socket {
     }
 
     pub(crate) fn send_reply(&self, ack: &Payload, data: &Payload) {
-        let frame = codec::reply(self.session.dialect, ack, data);
-        self.app.hub().deliver_frame(&self.session, &frame, DeliveryClass::Live);
+        if let Some(frame) = codec::reply(self.session.dialect, ack, data) {
+            self.app.hub().deliver_frame(&self.session, &frame, DeliveryClass::Live);
+        }
     }
 }
 
@@ -226,11 +234,15 @@ type Storage = HashMap<Box<str>, Arc<dyn Any + std::marker::Send + Sync>>;
 /// What the framework keeps with a session.
 pub(crate) struct Peer {
     pub(crate) info: Info,
+    /// What the Koji door keeps, for sockets that came through it.
+    koji: Option<Box<Client>>,
     storage: Mutex<Option<Box<Storage>>>,
     pending: Mutex<Option<Box<Answers>>>,
     next_request: AtomicU32,
     /// Something was heard since the last heartbeat.
     pub(crate) heard: AtomicBool,
+    /// Pings in a row that brought no sign of it.
+    pub(crate) missed: AtomicU8,
     /// The connection has ended.
     pub(crate) gone: AtomicBool,
     /// What we closed it with; 0 if we did not.
@@ -243,13 +255,15 @@ pub(crate) struct Peer {
 type Answers = HashMap<u32, oneshot::Sender<Payload>>;
 
 impl Peer {
-    pub(crate) fn new(info: Info) -> Self {
+    pub(crate) fn new(info: Info, koji: Option<Box<Client>>) -> Self {
         Peer {
             info,
+            koji,
             storage: Mutex::default(),
             pending: Mutex::default(),
             next_request: AtomicU32::new(1),
             heard: AtomicBool::new(true),
+            missed: AtomicU8::new(0),
             gone: AtomicBool::new(false),
             close_code: AtomicU16::new(0),
             waiting: AtomicU32::new(0),
@@ -258,6 +272,18 @@ impl Peer {
 
     pub(crate) fn of(session: &Session) -> &Peer {
         session.peer.downcast_ref().expect("every session of an app is made with a Peer")
+    }
+
+    pub(crate) fn koji(&self) -> Option<&Client> {
+        self.koji.as_deref()
+    }
+
+    /// Something came from it.
+    pub(crate) fn heard(&self) {
+        self.heard.store(true, Ordering::Relaxed);
+        if let Some(client) = &self.koji {
+            client.heard();
+        }
     }
 
     fn answers(&self) -> std::sync::MutexGuard<'_, Option<Box<Answers>>> {

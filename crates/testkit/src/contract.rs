@@ -8,7 +8,9 @@ use switchboard_event::{
     Audience, DeliveryClass, Dialect, Event, Name, Parcel, Payload, ProjectId, SocketId, Target,
 };
 use switchboard_hub::store::Page;
-use switchboard_hub::{Bus, Hub, HubConfig, Index, Schedule, Scope, Session, Store, Transport};
+use switchboard_hub::{
+    Bus, Hub, HubConfig, Index, Newcomer, Schedule, Scope, SeatWish, Seated, Session, Store, Transport,
+};
 
 /// Flushes at once: a hub without tasks.
 struct AtOnce;
@@ -78,8 +80,14 @@ impl Node {
     /// A new socket.
     pub fn add(&self, project: &str) -> Member {
         let recorder = Arc::new(Recorder::default());
-        let id = SocketId::random();
-        let session = self.hub.add(id, &name(project), Dialect::Emit, recorder.clone(), Box::new(()));
+        let session = self.hub.add(Newcomer {
+            id: SocketId::random(),
+            project: name(project),
+            dialect: Dialect::Emit,
+            transport: recorder.clone(),
+            peer: Box::new(()),
+            greeting: None,
+        });
         Member { session, recorder }
     }
 
@@ -90,7 +98,7 @@ impl Node {
 
     /// Sends an event.
     pub fn send(&self, project: &str, audience: impl Into<Audience>, event: &str, scope: Scope) {
-        let event = Event { name: name(event), data: Payload::EMPTY, sender: None };
+        let event = Event { name: name(event), data: Payload::EMPTY, sender: None, time_ms: 0 };
         let parcel = Parcel::new(event, DeliveryClass::Live);
         self.hub.send(&name(project), &audience.into(), &parcel, scope).expect("the bus has room");
     }
@@ -184,4 +192,102 @@ pub async fn store<S: AsyncFn()>(node: &Node, settle: S) {
     }
     settle().await;
     assert_eq!((count(&a, &Target::Everyone).await, count(&b, &Target::Everyone).await), (0, 1));
+}
+
+/// Shows that however many ask at the same time, on however many nodes, no shard gets more than its
+/// seats, and that all come back. `stores` are of nodes that share what they know; `settle` waits
+/// until they do.
+pub async fn seats<S: AsyncFn()>(stores: &[Arc<dyn Store>], settle: S) {
+    const CAPACITY: u32 = 7;
+    let project = name("seats");
+    let mut asking = tokio::task::JoinSet::new();
+    for task in 0..24_usize {
+        let (store, project) = (stores[task % stores.len()].clone(), project.clone());
+        asking.spawn(async move { come_and_go(&*store, &project, task, CAPACITY).await });
+    }
+    let mut kept = Vec::new();
+    while let Some(seats) = asking.join_next().await {
+        kept.extend(seats.expect("no task panics"));
+    }
+    settle().await;
+    let mut expected: Vec<(Name, usize)> = Vec::new();
+    kept.sort();
+    for (shard, _) in &kept {
+        match expected.last_mut() {
+            Some((last, seated)) if last == shard => *seated += 1,
+            _ => expected.push((shard.clone(), 1)),
+        }
+    }
+    for store in stores {
+        let shards = store.shards(&project).await.expect("it answers");
+        let mut shards: Vec<_> = shards.into_iter().map(|shard| (shard.name, shard.seated)).collect();
+        shards.sort();
+        assert_eq!(shards, expected, "every seat is somebody's");
+    }
+    let over = expected.iter().find(|(_, seated)| *seated > CAPACITY as usize);
+    assert_eq!(over, None, "no shard is overfull");
+    for (place, (shard, socket)) in kept.iter().enumerate() {
+        stores[place % stores.len()].leave_seat(&project, shard, *socket);
+    }
+    settle().await;
+    for store in stores {
+        assert_eq!(store.shards(&project).await.expect("it answers"), [], "no seat is left behind");
+    }
+    named_seats(stores, &settle).await;
+}
+
+/// Takes seats and gives most of them back; returns those it kept.
+async fn come_and_go(
+    store: &dyn Store,
+    project: &ProjectId,
+    task: usize,
+    capacity: u32,
+) -> Vec<(Name, SocketId)> {
+    let mut seats = Vec::new();
+    for round in 0..50 {
+        let socket = SocketId::random();
+        let wish = SeatWish { socket, shard: None, capacity, overflow: false, project_max: None };
+        match store.take_seat(project, wish).await.expect("it answers") {
+            Seated::In(shard) => seats.push((shard, socket)),
+            Seated::Full => panic!("the project has no bound"),
+        }
+        let seated = store.shards(project).await.expect("it answers");
+        let over = seated.iter().find(|shard| shard.seated > capacity as usize);
+        assert_eq!(over, None, "no shard is overfull at any time");
+        if !(round + task).is_multiple_of(3) {
+            let (shard, socket) = seats.swap_remove(round % seats.len());
+            store.leave_seat(project, &shard, socket);
+        }
+        tokio::task::yield_now().await;
+    }
+    seats
+}
+
+/// The rules of placement hold across nodes.
+async fn named_seats<S: AsyncFn()>(stores: &[Arc<dyn Store>], settle: &S) {
+    let project = name("named");
+    let mut seats = Vec::new();
+    let mut take = async |node: usize, shard: Option<&str>, project_max: Option<usize>| {
+        let socket = SocketId::random();
+        let wish = SeatWish { socket, shard: shard.map(name), capacity: 2, overflow: false, project_max };
+        match stores[node % stores.len()].take_seat(&project, wish).await.expect("it answers") {
+            Seated::In(shard) => {
+                seats.push((shard.clone(), socket));
+                shard.to_string()
+            }
+            Seated::Full => "full".into(),
+        }
+    };
+    for node in 0..3 {
+        assert_eq!(take(node, Some("shard-1"), None).await, "shard-1", "a named shard takes everyone in");
+    }
+    assert_eq!(take(0, None, None).await, "shard-2", "automatic placement does not use a named shard");
+    assert_eq!(take(1, None, None).await, "shard-2");
+    assert_eq!(take(1, None, None).await, "shard-3");
+    assert_eq!(take(0, None, Some(6)).await, "full");
+    for (shard, socket) in &seats {
+        stores[0].leave_seat(&project, shard, *socket);
+    }
+    settle().await;
+    assert_eq!(stores[0].shards(&project).await.expect("it answers"), []);
 }

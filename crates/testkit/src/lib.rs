@@ -4,11 +4,13 @@
 //! implementations check each other.
 
 pub mod contract;
+pub mod koji;
 pub mod peer;
 pub mod raw;
 pub mod server;
 pub mod transcript;
 
+pub use koji::KojiPeer;
 pub use peer::Peer;
 pub use raw::RawPeer;
 pub use server::TestServer;

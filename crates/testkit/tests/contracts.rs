@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use switchboard_hub::{LocalBus, MemoryStore};
+use switchboard_hub::{Index, LocalBus, MemoryStore, Store};
 use switchboard_testkit::contract::{self, Node};
 
 fn node(bus: LocalBus) -> Node {
@@ -19,4 +19,10 @@ async fn connected_local_buses_make_two_nodes_one() {
 #[tokio::test]
 async fn the_memory_store_answers_from_the_hub() {
     contract::store(&node(LocalBus::default()), async || ()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_memory_store_gives_every_seat_once() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Arc::new(Index::default())));
+    contract::seats(&[store], async || ()).await;
 }

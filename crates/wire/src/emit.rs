@@ -3,7 +3,6 @@
 //! The frames are the same in both directions, so a server and a client share this module. The
 //! protocol is written down in `spec/emit.md`.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
@@ -13,6 +12,7 @@ use switchboard_event::{Name, Payload};
 
 use crate::DecodeError;
 use crate::depth::is_shallow;
+use crate::text::{Text, write_text};
 
 /// How much of a name that is none is shown in an answer, in characters.
 const SHOWN_CHARS: usize = 64;
@@ -117,10 +117,6 @@ fn write_data_and_end(out: &mut Vec<u8>, data: &Payload) {
     out.push(b'}');
 }
 
-fn write_text(out: &mut Vec<u8>, text: &str) {
-    serde_json::to_writer(out, text).expect("a text is JSON and a Vec takes everything");
-}
-
 /// The members of a frame that mean something. Of a member that comes twice the last counts, as
 /// in JavaScript; serde's derived readers would refuse it.
 #[derive(Default)]
@@ -159,33 +155,6 @@ impl<'de> Visitor<'de> for EnvelopeVisitor {
             }
         }
         Ok(envelope)
-    }
-}
-
-/// A text that is borrowed unless it has escapes.
-struct Text<'a>(Cow<'a, str>);
-
-impl<'de> Deserialize<'de> for Text<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(TextVisitor)
-    }
-}
-
-struct TextVisitor;
-
-impl<'de> Visitor<'de> for TextVisitor {
-    type Value = Text<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a text")
-    }
-
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
-        Ok(Text(Cow::Borrowed(text)))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
-        Ok(Text(Cow::Owned(text.to_owned())))
     }
 }
 

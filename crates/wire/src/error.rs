@@ -12,6 +12,23 @@ pub enum DecodeError {
     /// A member that every frame has is not there.
     #[error("frame has no `{0}` field")]
     MissingField(&'static str),
+    /// A member has a value that it cannot have.
+    #[error("frame has a `{field}` field that is not {expected}")]
+    WrongField {
+        /// Which member.
+        field: &'static str,
+        /// What it has to be.
+        expected: &'static str,
+    },
+    /// It is longer than any client of the dialect may send.
+    #[error("message is over {max} UTF-16 units")]
+    TooLong {
+        /// The bound.
+        max: usize,
+    },
+    /// Only the server says such an event.
+    #[error("`{0}` is an event of the platform")]
+    Reserved(String),
     /// Arrays and objects stand in each other too deep.
     #[error("frame nests deeper than {DEPTH_MAX} levels")]
     TooDeep,

@@ -5,9 +5,11 @@
 //! checked and sliced, so it is forwarded as the bytes it came in.
 
 pub mod emit;
+pub mod koji;
 
 mod depth;
 mod error;
+mod text;
 
 pub use depth::DEPTH_MAX;
 pub use error::DecodeError;

@@ -9,19 +9,23 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use bytes::Bytes;
 use switchboard_event::{DeliveryClass, Dialect};
 use switchboard_hub::{Flushed, Outbox};
+use switchboard_wire::DecodeError;
 use switchboard_wire::emit::{self, Incoming};
 use switchboard_ws::close::{CloseCode, close_frame};
 use switchboard_ws::frame::{self, OpCode};
 use switchboard_ws::{Decoder, Item, ProtocolError};
 
+use crate::clock::now;
+use crate::koji;
 use crate::net::throttle::Throttle;
 use crate::net::transport::Wire;
 use crate::request::Request;
-use crate::served::{Served, now};
+use crate::served::Served;
 use crate::socket::{Peer, Socket};
 
 /// How much one read takes at the most.
@@ -88,7 +92,10 @@ enum Turn {
 impl Connection {
     pub(crate) fn new(served: Arc<Served>, socket: Socket, wire: Wire, early: Bytes) -> Self {
         let limits = served.app.limits();
-        let max = limits.message_bytes_max;
+        let max = match socket.session().dialect {
+            Dialect::Emit => limits.message_bytes_max,
+            Dialect::Koji => limits.message_bytes_max.min(koji::FRAME_BYTES_MAX),
+        };
         Connection {
             decoder: Decoder::new(switchboard_ws::Limits { frame_bytes_max: max, message_bytes_max: max }),
             throttle: Throttle::new(limits, now()),
@@ -118,7 +125,6 @@ impl Connection {
                 Turn::Gone => break,
             }
         }
-        self.end();
     }
 
     fn outbox(&self) -> &Outbox {
@@ -155,7 +161,7 @@ impl Connection {
             } else {
                 &mut leftover[..]
             };
-            self.peer().heard.store(true, Ordering::Relaxed);
+            self.peer().heard();
             self.outbox().hold();
             self.work_off(input);
             self.flush_now(cx, &mut lent.send);
@@ -230,29 +236,41 @@ impl Connection {
             return raw(&self.socket, opcode, &payload);
         }
         let frame = payload.into_bytes();
-        let decoded = match self.socket.session().dialect {
-            Dialect::Emit => emit::decode(&frame),
+        let event = match self.socket.session().dialect {
+            Dialect::Emit => self.receive_emit(&frame),
+            Dialect::Koji => koji::receive(&self.served, &self.socket, &frame),
         };
-        match decoded {
-            Ok(Incoming::Event { name, data, ack }) => {
-                let request = Request::new(self.socket.clone(), name, data, ack);
-                if self.held.is_empty() && !self.is_busy() {
-                    return self.served.handle(request, started);
-                }
-                self.held_bytes += held_bytes(&request);
-                self.held.push_back(request);
-            }
-            Ok(Incoming::Unroutable { shown, ack }) => {
-                self.served.unroutable(&self.socket, &shown, ack.as_ref())
-            }
-            Ok(Incoming::Reply { ack, data }) => self.peer().resolve(&ack, data),
-            Ok(Incoming::Other) => {}
+        match event {
+            Ok(Some(request)) => self.handle(request, started),
+            Ok(None) => {}
             Err(error) => {
                 self.served.app.meters().bad_frames.increment(1);
                 tracing::debug!(socket = %self.socket.id(), %error, "a frame was ignored");
                 self.served.report(&self.socket, "", "bad_frame", &error.to_string());
             }
         }
+    }
+
+    /// Does what a frame asks for, or returns the event for handlers to do it.
+    fn receive_emit(&self, frame: &Bytes) -> Result<Option<Request>, DecodeError> {
+        match emit::decode(frame)? {
+            Incoming::Event { name, data, ack } => {
+                return Ok(Some(Request::new(self.socket.clone(), name, data, ack)));
+            }
+            Incoming::Unroutable { shown, ack } => self.served.unroutable(&self.socket, &shown, ack.as_ref()),
+            Incoming::Reply { ack, data } => self.peer().resolve(&ack, data),
+            Incoming::Other => {}
+        }
+        Ok(None)
+    }
+
+    /// Starts an event's handler, or holds the event until one may start.
+    fn handle(&mut self, request: Request, started: Instant) {
+        if self.held.is_empty() && !self.is_busy() {
+            return self.served.handle(request, started);
+        }
+        self.held_bytes += held_bytes(&request);
+        self.held.push_back(request);
     }
 
     /// The peer broke the protocol: it costs this connection, and nothing else.
@@ -366,11 +384,12 @@ impl Connection {
     }
 
     /// Forgets the socket and tells everybody who has to know.
-    fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         let overflowed = self.outbox().has_overflowed().then_some(CloseCode::TRY_AGAIN_LATER);
         let ours = self.peer().close_code().or(overflowed);
         let code = self.ending.code.or(ours).unwrap_or(CloseCode::ABNORMAL);
         self.served.app.hub().remove(self.socket.session());
+        self.served.app.core().identities.forget(self.socket.id());
         self.peer().hang_up();
         self.served.app.meters().closed(code.0);
         self.served.disconnected(&self.socket, code.0, &self.ending.reason);

@@ -38,7 +38,7 @@ impl Heartbeat {
         wheel.slots[slot].push(id);
     }
 
-    pub(crate) async fn run(self, served: Arc<Served>, interval: Duration) {
+    pub(crate) async fn run(self, served: Arc<Served>, interval: Duration, misses_max: u8) {
         if interval.is_zero() {
             return;
         }
@@ -47,18 +47,18 @@ impl Heartbeat {
         ticks.tick().await;
         loop {
             ticks.tick().await;
-            self.turn(&served);
+            self.turn(&served, misses_max);
         }
     }
 
-    fn turn(&self, served: &Arc<Served>) {
+    fn turn(&self, served: &Arc<Served>, misses_max: u8) {
         let (place, mut due) = {
             let mut wheel = self.wheel.lock().expect("no code that holds the wheel panics");
             wheel.now = (wheel.now + 1) % SLOTS;
             let place = wheel.now;
             (place, std::mem::take(&mut wheel.slots[place]))
         };
-        due.retain(|id| beat(served, *id));
+        due.retain(|id| beat(served, *id, misses_max));
         due.shrink_to(2 * due.len());
         let mut wheel = self.wheel.lock().expect("no code that holds the wheel panics");
         // Who came in meanwhile waits for the next turn too.
@@ -66,14 +66,17 @@ impl Heartbeat {
     }
 }
 
-/// Pings one socket, or cuts it if it was silent since the last ping. False if it is gone.
-fn beat(served: &Arc<Served>, id: SocketId) -> bool {
+/// Pings one socket, or cuts it if the last `misses_max` pings brought no sign of it. False if it
+/// is gone.
+fn beat(served: &Arc<Served>, id: SocketId, misses_max: u8) -> bool {
     let app: &App = &served.app;
     let Some(session) = app.hub().index().session(id) else { return false };
     let peer = Peer::of(&session);
     // One that is not read because its handlers wait cannot be heard.
     let unread = peer.waiting.load(Ordering::Relaxed) as usize >= app.limits().handlers_waiting_max;
-    if !peer.heard.swap(false, Ordering::Relaxed) && !unread {
+    if peer.heard.swap(false, Ordering::Relaxed) || unread {
+        peer.missed.store(0, Ordering::Relaxed);
+    } else if peer.missed.fetch_add(1, Ordering::Relaxed) + 1 >= misses_max {
         peer.closed_by_us(CloseCode::ABNORMAL);
         session.outbox.abort();
         return false;

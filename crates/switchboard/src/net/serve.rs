@@ -21,6 +21,7 @@ use tower::Service;
 
 use crate::app::App;
 use crate::door::Door;
+use crate::koji;
 use crate::socket::Peer;
 
 /// Serves an app: WebSockets on every path, and the app's plain HTTP router, if it has one.
@@ -89,7 +90,7 @@ impl Serve {
     async fn run(self) -> io::Result<()> {
         let Serve { listener, app, stop, stopping } = self;
         let door = Door::new(&app);
-        let http = app.setup().http.clone();
+        let http = plain_http(&app, &door);
         let stopped = CancellationToken::new();
         let mut stop = pin!(stop);
         loop {
@@ -173,6 +174,16 @@ async fn answer(
     }
 }
 
+/// What answers requests that are no WebSocket handshakes, if not the door itself.
+fn plain_http(app: &App, door: &Door) -> Option<axum::Router> {
+    let own = app.setup().http.clone();
+    if app.setup().koji.is_none() {
+        return own;
+    }
+    let rest = own.unwrap_or_else(|| axum::Router::new().fallback_service(door.clone()));
+    Some(koji::routes(app.clone()).merge(rest))
+}
+
 impl App {
     /// The app as an axum router: WebSockets on every path, and the app's plain HTTP router for
     /// everything else. Nest it in, or merge it with, a router of your own.
@@ -183,9 +194,9 @@ impl App {
     /// # Panics
     /// If the app's routes are wrong, or outside a tokio runtime.
     pub fn into_router(self) -> axum::Router {
-        let http = self.setup().http.clone();
+        let app = self.clone();
         let door = self.into_service();
-        let Some(http) = http else { return axum::Router::new().fallback_service(door) };
+        let Some(http) = plain_http(&app, &door) else { return axum::Router::new().fallback_service(door) };
         let either = tower::service_fn(move |request: Request<Body>| {
             let (mut door, mut http) = (door.clone(), http.clone());
             async move {

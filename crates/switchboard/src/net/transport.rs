@@ -5,6 +5,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use atomic_waker::AtomicWaker;
 use socket2::SockRef;
@@ -122,6 +123,23 @@ impl Wire {
                 Poll::Ready(Ok(sent))
             }
         }
+    }
+
+    /// Ends a connection that nothing has been said on with its first and last frame.
+    pub(crate) async fn refuse(mut self, frame: &[u8], timeout: Duration) {
+        let goodbye = async {
+            let mut sent = 0;
+            while sent < frame.len() {
+                sent += poll_fn(|cx| self.poll_send(cx, &frame[sent..])).await?;
+            }
+            self.shutdown().await;
+            // What the peer sends has to be read, or the reset would overtake the frame.
+            let mut buffer = [0; 1024];
+            while poll_fn(|cx| self.poll_read(cx, &mut buffer)).await? > 0 {}
+            io::Result::Ok(())
+        };
+        // The peer may go first; that is as good.
+        let _ = tokio::time::timeout(timeout, goodbye).await;
     }
 
     /// Says that nothing more will be sent.

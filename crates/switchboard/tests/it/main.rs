@@ -3,6 +3,7 @@
 mod bad_input;
 mod embedding;
 mod handlers;
+mod koji;
 mod limits;
 mod middleware;
 mod nodes;

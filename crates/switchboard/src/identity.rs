@@ -1,0 +1,165 @@
+//! Who a socket's user is: tokens, what they bind, and when that ends.
+
+use std::collections::{BTreeMap, HashMap};
+use std::error::Error;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, SystemTime};
+
+use switchboard_event::{SocketId, Target, UserId};
+use switchboard_hub::{Hub, JoinError, Session};
+
+use crate::app::App;
+use crate::clock::{now_ms, since_1970};
+use crate::socket::Socket;
+
+/// Whom a token names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The user.
+    pub user: UserId,
+    /// When the token ends, and with it what it binds. `None` means never.
+    pub expires: Option<SystemTime>,
+}
+
+/// Why a token binds nobody.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum IdentifyError {
+    /// The app was given no [`Verifier`].
+    #[error("no token is accepted here: the app has no verifier")]
+    NoVerifier,
+    /// The verifier refused it.
+    #[error("the token was refused")]
+    Refused(#[source] Box<dyn Error + Send + Sync>),
+    /// It has ended.
+    #[error("the token has expired")]
+    Expired,
+    /// The socket cannot have one more membership, or has closed.
+    #[error(transparent)]
+    Join(#[from] JoinError),
+}
+
+/// What a verifier says of a token.
+pub type Verdict<'a> = Pin<Box<dyn Future<Output = Result<Identity, IdentifyError>> + Send + 'a>>;
+
+/// Decides whom a token names. Every `async fn(String) -> Result<Identity, E>` is one.
+///
+/// ```
+/// use switchboard::{App, Identity, Name};
+///
+/// // Trusts anybody: for examples only.
+/// let app = App::new().with_verifier(async |token: String| {
+///     Name::new(&token).map(|user| Identity { user, expires: None })
+/// });
+/// ```
+pub trait Verifier: Send + Sync + 'static {
+    /// Looks at one token. May wait, such as for keys that have to be fetched.
+    fn verify<'a>(&'a self, token: &'a str) -> Verdict<'a>;
+}
+
+impl<F, Fut, E> Verifier for F
+where
+    F: Fn(String) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Identity, E>> + Send + 'static,
+    E: Into<Box<dyn Error + Send + Sync>>,
+{
+    fn verify<'a>(&'a self, token: &'a str) -> Verdict<'a> {
+        let verdict = self(token.to_owned());
+        Box::pin(async { verdict.await.map_err(|error| IdentifyError::Refused(error.into())) })
+    }
+}
+
+impl Socket {
+    /// Has the app's verifier look at a token, and makes the socket one of the user's it names, in
+    /// place of whose it was by a token before. When the token expires the socket belongs to nobody
+    /// again; it stays connected. A refused token changes nothing.
+    pub async fn identify(&self, token: &str) -> Result<UserId, IdentifyError> {
+        let verifier = self.app().setup().verifier.clone().ok_or(IdentifyError::NoVerifier)?;
+        let verdict = match verifier.verify(token).await {
+            Ok(identity) => self.app().core().identities.bind(self.app().hub(), self.session(), &identity),
+            Err(error) => Err(error),
+        };
+        let outcome = if verdict.is_ok() { "accepted" } else { "refused" };
+        self.app().meters().token(outcome);
+        verdict
+    }
+}
+
+/// What tokens have bound, and when that ends.
+#[derive(Default)]
+pub(crate) struct Identities {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    bound: HashMap<SocketId, Binding>,
+    /// Who may end in which second. An entry may be out of date: the binding itself decides.
+    ends: BTreeMap<u64, Vec<SocketId>>,
+}
+
+struct Binding {
+    user: UserId,
+    ends_ms: Option<u64>,
+}
+
+/// How often bindings are looked at.
+const EVERY: Duration = Duration::from_secs(1);
+
+impl Identities {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no code that holds the identities panics")
+    }
+
+    /// Binds a socket, in place of what bound it before.
+    fn bind(&self, hub: &Hub, session: &Arc<Session>, identity: &Identity) -> Result<UserId, IdentifyError> {
+        let ends_ms = identity.expires.map(since_1970);
+        if ends_ms.is_some_and(|end| end <= now_ms()) {
+            return Err(IdentifyError::Expired);
+        }
+        // Held over the join, so that `forget` comes either before it and the join fails, or after.
+        let mut state = self.lock();
+        let before = state.bound.get(&session.id).map(|binding| binding.user.clone());
+        let user = identity.user.clone();
+        hub.join(session, &Target::User(user.clone()))?;
+        if let Some(before) = before.filter(|before| *before != user) {
+            hub.leave(session, &Target::User(before));
+        }
+        if let Some(end) = ends_ms {
+            state.ends.entry(end / 1000).or_default().push(session.id);
+        }
+        state.bound.insert(session.id, Binding { user: user.clone(), ends_ms });
+        Ok(user)
+    }
+
+    /// A socket has closed.
+    pub(crate) fn forget(&self, id: SocketId) {
+        self.lock().bound.remove(&id);
+    }
+
+    /// Ends bindings when their tokens do.
+    pub(crate) async fn run(app: App) {
+        let mut ticks = tokio::time::interval(EVERY);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            app.core().identities.end_those_over(app.hub(), now_ms());
+        }
+    }
+
+    fn end_those_over(&self, hub: &Hub, now_ms: u64) {
+        let mut state = self.lock();
+        let later = state.ends.split_off(&(now_ms / 1000));
+        for id in std::mem::replace(&mut state.ends, later).into_values().flatten() {
+            let is_over = |binding: &Binding| binding.ends_ms.is_some_and(|end| end <= now_ms);
+            if state.bound.get(&id).is_some_and(is_over)
+                && let Some(Binding { user, .. }) = state.bound.remove(&id)
+                && let Some(session) = hub.index().session(id)
+            {
+                hub.leave(&session, &Target::User(user));
+            }
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! What a client asks for in the address it connects to.
+
+use std::sync::Arc;
+
+use http::{StatusCode, Uri};
+use switchboard_event::{Name, NameError, ProjectId};
+
+use super::{Koji, ProjectRules};
+
+/// A handshake's wishes, checked.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    pub(crate) project: ProjectId,
+    pub(crate) rules: Arc<ProjectRules>,
+    pub(crate) shard: Option<Name>,
+    pub(crate) capacity: u32,
+    pub(crate) token: Option<String>,
+    /// It wants to be told what changes in the list, not the list.
+    pub(crate) changes: bool,
+}
+
+/// Why a handshake of a Koji client is refused.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum TicketError {
+    #[error("projectId is missing")]
+    NoProject,
+    #[error("there is no such project")]
+    UnknownProject,
+    #[error("projectId: {0}")]
+    Project(NameError),
+    #[error("shardName: {0}")]
+    Shard(NameError),
+}
+
+impl TicketError {
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            TicketError::UnknownProject => StatusCode::FORBIDDEN,
+            _ => StatusCode::BAD_REQUEST,
+        }
+    }
+}
+
+/// The query's parameters that mean something; the first of each counts. Empty is like missing.
+#[derive(Default)]
+struct Query {
+    project: Option<String>,
+    shard: Option<String>,
+    capacity: Option<String>,
+    token: Option<String>,
+    clients: Option<String>,
+}
+
+impl Query {
+    fn of(uri: &Uri) -> Self {
+        let mut query = Query::default();
+        for (name, value) in form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
+            let field = match &*name {
+                "projectId" => &mut query.project,
+                "shardName" => &mut query.shard,
+                "maxConnectionsPerShard" => &mut query.capacity,
+                "authorization" => &mut query.token,
+                "connectedClients" => &mut query.clients,
+                _ => continue,
+            };
+            if field.is_none() && !value.is_empty() {
+                *field = Some(value.into_owned());
+            }
+        }
+        query
+    }
+}
+
+impl Ticket {
+    /// Whether a handshake is for this door.
+    pub(crate) fn is_asked_for(uri: &Uri) -> bool {
+        let named = || {
+            form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes())
+                .any(|(name, _)| name == "projectId")
+        };
+        uri.path() == "/koji" || (uri.path() == "/" && named())
+    }
+
+    pub(crate) fn of(uri: &Uri, koji: &Koji) -> Result<Self, TicketError> {
+        let Query { project, shard, capacity, token, clients } = Query::of(uri);
+        let project = project.or_else(|| koji.undefined.then(|| "undefined".into()));
+        let project = Name::new(&project.ok_or(TicketError::NoProject)?).map_err(TicketError::Project)?;
+        let rules = koji.rules(&project).ok_or(TicketError::UnknownProject)?;
+        let shard = shard.map(|name| Name::new(&name)).transpose().map_err(TicketError::Shard)?;
+        let capacity = rules.capacity(capacity.as_deref());
+        let changes = clients.as_deref() == Some("changes");
+        Ok(Ticket { project, rules, shard, capacity, token, changes })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ticket(uri: &str) -> Result<Ticket, TicketError> {
+        Ticket::of(&uri.parse().unwrap(), &Koji::new())
+    }
+
+    #[test]
+    fn the_door_is_at_koji_and_wherever_a_project_is_named_at_the_root() {
+        for uri in ["/koji", "/koji?x=1", "/?projectId=p", "/?a=b&projectId=", "/?project%49d=p"] {
+            assert!(Ticket::is_asked_for(&uri.parse().unwrap()), "{uri}");
+        }
+        for uri in ["/", "/?projectid=p", "/chat?projectId=p", "/koji/x", "/?x=projectId"] {
+            assert!(!Ticket::is_asked_for(&uri.parse().unwrap()), "{uri}");
+        }
+    }
+
+    #[test]
+    fn parameters_come_in_any_order_and_others_are_ignored() {
+        let ticket = ticket(
+            "/?room=x&shardName=a%20b&maxConnectionsPerShard=25&projectToken=s&projectId=p&authorization=t",
+        )
+        .unwrap();
+        assert_eq!((&*ticket.project, ticket.shard.as_deref()), ("p", Some("a b")));
+        assert_eq!((ticket.capacity, ticket.token.as_deref(), ticket.changes), (25, Some("t"), false));
+    }
+
+    #[test]
+    fn without_a_project_it_is_the_one_named_undefined_unless_that_is_off() {
+        for uri in ["/koji", "/?projectId=", "/koji?projectId&shardName="] {
+            let ticket = ticket(uri).unwrap();
+            assert_eq!((&*ticket.project, ticket.shard), ("undefined", None));
+        }
+        let strict = Koji::new().with_undefined_project(false);
+        let refused = Ticket::of(&"/koji".parse().unwrap(), &strict).unwrap_err();
+        assert_eq!((refused.status(), refused), (StatusCode::BAD_REQUEST, TicketError::NoProject));
+    }
+
+    #[test]
+    fn names_that_are_too_long_and_projects_that_are_not_there_are_refused() {
+        let long = "x".repeat(257);
+        for uri in [format!("/?projectId={long}"), format!("/?projectId=p&shardName={long}")] {
+            assert_eq!(ticket(&uri).unwrap_err().status(), StatusCode::BAD_REQUEST);
+        }
+        assert!(ticket(&format!("/?projectId=p&shardName={}", "x".repeat(256))).is_ok());
+        let none = Koji::new().with_projects(|_| None);
+        let refused = Ticket::of(&"/?projectId=p".parse().unwrap(), &none).unwrap_err();
+        assert_eq!(refused.status(), StatusCode::FORBIDDEN);
+    }
+}

@@ -1,0 +1,657 @@
+//! The Koji door over real sockets: shards, who is there, emitting, bad input.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use switchboard::{
+    App, Data, Koji, Limits, Name, Next, ProjectRules, Relay, Reply, ReplyError, Request, Response, Socket,
+    Target,
+};
+use switchboard_testkit::{KojiPeer, Peer, RawPeer, TestServer, raw, soon};
+
+fn app() -> App {
+    App::new().with_koji(Koji::new())
+}
+
+async fn start() -> TestServer {
+    TestServer::start(app()).await
+}
+
+async fn with_rules(rules: ProjectRules) -> TestServer {
+    TestServer::start(App::new().with_koji(Koji::new().with_rules(rules))).await
+}
+
+async fn join(server: &TestServer, query: &str) -> KojiPeer {
+    KojiPeer::join(server, query).await
+}
+
+/// Two clients of the shard `s` of the project `p` who know of each other.
+async fn two(server: &TestServer) -> (KojiPeer, KojiPeer) {
+    let mut one = join(server, "projectId=p&shardName=s").await;
+    let mut two = join(server, "projectId=p&shardName=s").await;
+    one.list_of(2).await;
+    two.list_of(2).await;
+    (one, two)
+}
+
+fn without_metadata(mut payload: Value) -> Value {
+    let object = payload.as_object_mut().expect("the payload is an object");
+    for key in ["__clientId", "__timestamp", "clientId", "timestamp"] {
+        object.remove(key);
+    }
+    payload
+}
+
+/// Asks `GET path` and returns the head and the body.
+async fn get(server: &TestServer, path: &str) -> (String, String) {
+    let mut raw = RawPeer::connect(server.address).await;
+    raw.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").as_bytes()).await;
+    let head = raw.read_head().await;
+    let body = String::from_utf8(raw.read_to_end().await).unwrap();
+    (head, body)
+}
+
+async fn shards(server: &TestServer, project: &str) -> Value {
+    serde_json::from_str(&get(server, &format!("/info/{project}")).await.1).unwrap()
+}
+
+/// Waits until the shards of a project are these.
+async fn shards_become(server: &TestServer, project: &str, expected: Value) {
+    soon("the shards", async {
+        while shards(server, project).await != expected {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_client_is_told_where_it_is_and_then_who_is_there() {
+    let server = start().await;
+    let mut ann = join(&server, "maxConnectionsPerShard=100&projectId=p").await;
+    assert_eq!(ann.shard, "shard-1");
+    let list = ann.next_list().await;
+    let entry = &list[&ann.id];
+    assert_eq!((list.as_object().unwrap().len(), &entry["userInfo"]), (1, &json!({})));
+    assert!(entry["lastPing"].as_u64().unwrap() > 1_700_000_000_000, "{entry}");
+    let named = join(&server, "projectId=p&shardName=a%20%23b").await;
+    assert_eq!(named.shard, "a #b");
+    let mut at_koji = Peer::connect(&server.url("/koji")).await;
+    assert_eq!(at_koji.next().await["payload"]["shardName"], "shard-1");
+    assert_eq!(
+        shards(&server, "undefined").await,
+        json!([{ "shardName": "shard-1", "numConnectedClients": 1 }])
+    );
+}
+
+#[tokio::test]
+async fn automatic_shards_fill_spill_and_take_freed_seats() {
+    let server = start().await;
+    let mut clients = Vec::new();
+    for _ in 0..5 {
+        clients.push(join(&server, "projectId=p&maxConnectionsPerShard=2").await);
+    }
+    let placed: Vec<_> = clients.iter().map(|client| client.shard.as_str()).collect();
+    assert_eq!(placed, ["shard-1", "shard-1", "shard-2", "shard-2", "shard-3"]);
+    clients.remove(1).peer.close().await;
+    clients[0].list_where(|list| list.as_object().unwrap().len() == 1).await;
+    let full = json!([
+        { "shardName": "shard-2", "numConnectedClients": 2 },
+        { "shardName": "shard-1", "numConnectedClients": 1 },
+        { "shardName": "shard-3", "numConnectedClients": 1 },
+    ]);
+    shards_become(&server, "p", full).await;
+    assert_eq!(join(&server, "projectId=p&maxConnectionsPerShard=2").await.shard, "shard-1");
+}
+
+#[tokio::test]
+async fn a_herd_overfills_no_shard_and_leaves_no_seat_behind() {
+    let server = start().await;
+    let mut joining = tokio::task::JoinSet::new();
+    for number in 0..120 {
+        let url = server.url("/?projectId=p&maxConnectionsPerShard=7");
+        let address = server.address;
+        joining.spawn(async move {
+            if number % 4 == 0 {
+                // Goes before it can be told anything.
+                let mut raw = RawPeer::connect(address).await;
+                let handshake =
+                    raw::HANDSHAKE.replace("GET / ", "GET /?projectId=p&maxConnectionsPerShard=7 ");
+                raw.send(handshake.as_bytes()).await;
+                return None;
+            }
+            let mut peer = Peer::connect(&url).await;
+            let shard = peer.next().await["payload"]["shardName"].as_str().unwrap().to_owned();
+            Some((shard, peer))
+        });
+    }
+    let peers: Vec<_> = joining.join_all().await.into_iter().flatten().collect();
+    let mut seated = std::collections::BTreeMap::<&str, usize>::new();
+    for (shard, _) in &peers {
+        *seated.entry(shard).or_default() += 1;
+    }
+    assert!(seated.values().all(|seated| *seated <= 7), "{seated:?}");
+    for shard in shards(&server, "p").await.as_array().unwrap() {
+        assert!(shard["numConnectedClients"].as_u64().unwrap() <= 7, "{shard}");
+    }
+    drop(peers);
+    shards_become(&server, "p", json!([])).await;
+}
+
+#[tokio::test]
+async fn an_event_reaches_the_whole_shard_with_its_sender_and_time() {
+    let server = start().await;
+    let (mut ann, mut bob) = two(&server).await;
+    let mut elsewhere = join(&server, "projectId=p&shardName=other").await;
+    let mut stranger = join(&server, "projectId=q&shardName=s").await;
+    ann.emit("chat", json!({ "body": "hi", "clientId": "mine" })).await;
+    for peer in [&mut ann, &mut bob] {
+        let (name, payload) = peer.next_event().await;
+        assert_eq!(name, "chat");
+        assert!(payload["__timestamp"].as_u64().unwrap() > 1_700_000_000_000);
+        assert_eq!(payload["timestamp"], payload["__timestamp"]);
+        assert_eq!(payload["clientId"], "mine");
+    }
+    bob.peer.send_text(r#"{"eventName":"new_tap"}"#).await;
+    let (_, payload) = ann.next_event().await;
+    assert_eq!((&payload["__clientId"], &payload["clientId"]), (&json!(bob.id), &json!(bob.id)));
+    assert_eq!(without_metadata(payload), json!({}));
+    bob.next_event().await;
+    bob.peer.send_binary(br#"{"eventName":"list","payload":[1,null]}"#).await;
+    assert_eq!(ann.next_event().await, ("list".into(), json!([1, null])));
+    elsewhere.quiet().await;
+    stranger.quiet().await;
+}
+
+#[tokio::test]
+async fn events_of_one_sender_arrive_in_their_order_once() {
+    let server = start().await;
+    let (mut ann, mut bob) = two(&server).await;
+    for n in 0..500 {
+        ann.emit("n", json!(n)).await;
+    }
+    for n in 0..500 {
+        assert_eq!(bob.next_event().await, ("n".into(), json!(n)));
+    }
+    bob.quiet().await;
+}
+
+#[tokio::test]
+async fn recipients_get_it_on_whatever_shard_and_nobody_else() {
+    let app = app().with_verifier(async |token: String| Name::new(&token).map(forever));
+    let server = TestServer::start(app).await;
+    let (mut ann, mut bob) = two(&server).await;
+    let mut carl = join(&server, "projectId=p&shardName=other&authorization=carl").await;
+    let stranger = join(&server, "projectId=q&authorization=carl").await;
+    let to = json!([carl.id, "carl", carl.id, bob.id, 5, null, ["x"], "nobody"]);
+    ann.emit_to("some", json!({ "x": 1 }), to).await;
+    for peer in [&mut bob, &mut carl] {
+        let (name, payload) = peer.next_event().await;
+        assert_eq!((name.as_str(), without_metadata(payload)), ("some", json!({ "x": 1 })));
+        peer.quiet().await;
+    }
+    ann.emit_to("one", json!("text"), json!("carl")).await;
+    assert_eq!(carl.next_event().await, ("one".into(), json!("text")));
+    for nobody in [json!([]), json!(["unknown"]), json!({ "a": 1 }), json!(7), json!([stranger.id])] {
+        ann.emit_to("nobody", json!({}), nobody).await;
+    }
+    ann.quiet().await;
+    for mut peer in [bob, carl, stranger] {
+        peer.quiet().await;
+    }
+}
+
+#[tokio::test]
+async fn user_info_is_replaced_whole_and_told_to_the_shard() {
+    let server = start().await;
+    let (mut ann, mut bob) = two(&server).await;
+    ann.set_user_info(json!({ "name": "Ann", "age": 7 })).await;
+    let id = ann.id.clone();
+    bob.list_where(|list| list[&id]["userInfo"] == json!({ "name": "Ann", "age": 7 })).await;
+    ann.set_user_info(json!({ "name": "Anna" })).await;
+    bob.list_where(|list| list[&id]["userInfo"] == json!({ "name": "Anna" })).await;
+    for ignored in [json!(null), json!("x"), json!([1]), json!(5), json!({ "x": "y".repeat(16 * 1024) })] {
+        ann.set_user_info(ignored).await;
+    }
+    ann.quiet().await;
+    let third = join(&server, "projectId=p&shardName=s").await;
+    let list = bob.list_of(3).await;
+    assert_eq!(list[&id]["userInfo"], json!({ "name": "Anna" }));
+    assert_eq!(list[&third.id]["userInfo"], json!({}));
+    ann.peer.close().await;
+    assert_eq!(bob.list_of(2).await.get(&id), None);
+}
+
+#[tokio::test]
+async fn many_who_come_together_do_not_cost_a_list_each() {
+    let server = start().await;
+    let mut first = join(&server, "projectId=p&shardName=s").await;
+    let mut others = Vec::new();
+    for _ in 0..100 {
+        others.push(join(&server, "projectId=p&shardName=s").await);
+    }
+    let mut lists = 1;
+    while first.next_list().await.as_object().unwrap().len() < 101 {
+        lists += 1;
+    }
+    // Joining one after the other takes them a few gathering times; each brings one list.
+    assert!(lists < 50, "{lists} lists for 100 joins");
+    for other in &mut others {
+        other.list_of(101).await;
+    }
+}
+
+#[tokio::test]
+async fn who_asked_for_changes_gets_them_with_a_version_and_the_list_when_it_asks_again() {
+    let server = start().await;
+    let mut watcher = join(&server, "projectId=p&shardName=s&connectedClients=changes").await;
+    let first = watcher.next().await;
+    assert_eq!(first["eventName"], "@@KOJI_DISPATCH/CONNECTED_CLIENTS_CHANGED");
+    let mut version = first["payload"]["version"].as_u64().unwrap();
+    assert_eq!(first["payload"]["connectedClients"].as_object().unwrap().len(), 1);
+
+    let mut next = async |watcher: &mut KojiPeer| {
+        let frame = watcher.next().await;
+        assert_eq!(frame["eventName"], "@@KOJI_DISPATCH/CONNECTED_CLIENTS_CHANGES", "{frame}");
+        version += 1;
+        assert_eq!(frame["payload"]["version"], version, "no version is left out");
+        frame["payload"].clone()
+    };
+    let mut ann = join(&server, "projectId=p&shardName=s").await;
+    let changes = next(&mut watcher).await;
+    assert_eq!((&changes["joined"][&ann.id]["userInfo"], &changes["left"]), (&json!({}), &json!([])));
+    ann.list_of(2).await;
+    ann.set_user_info(json!({ "name": "Ann" })).await;
+    let changes = next(&mut watcher).await;
+    assert_eq!(changes["updated"][&ann.id]["userInfo"], json!({ "name": "Ann" }));
+    assert_eq!((&changes["joined"], &changes["left"]), (&json!({}), &json!([])));
+    let id = ann.id.clone();
+    ann.peer.close().await;
+    assert_eq!(next(&mut watcher).await["left"], json!([id]));
+
+    watcher.emit("@@KOJI_DISPATCH/GET_CONNECTED_CLIENTS", Value::Null).await;
+    let whole = watcher.next().await;
+    assert_eq!(whole["eventName"], "@@KOJI_DISPATCH/CONNECTED_CLIENTS_CHANGED");
+    assert_eq!(whole["payload"]["connectedClients"].as_object().unwrap().len(), 1);
+    assert!(whole["payload"]["version"].is_u64());
+}
+
+#[tokio::test]
+async fn a_reader_that_stops_reading_misses_lists_but_not_the_last_one() {
+    let mut limits = Limits::default();
+    limits.outbox_bytes_max = 256 * 1024;
+    let server = TestServer::start(app().with_limits(limits)).await;
+    let mut slow = join(&server, "projectId=p&shardName=s").await;
+    let mut busy = join(&server, "projectId=p&shardName=s").await;
+    let id = busy.id.clone();
+    let queued = async || {
+        let session = server.app.hub().index().session(slow.id.parse().unwrap());
+        session.expect("it is not closed").outbox.queued_bytes()
+    };
+    let mut round = 0;
+    // Until the kernel's buffers are full and its outbox is as full as lists make it.
+    while queued().await < 128 * 1024 {
+        round += 1;
+        let info = json!({ "round": round, "pad": "x".repeat(16_000) });
+        busy.set_user_info(info).await;
+        busy.list_where(|list| list[&id]["userInfo"]["round"] == round).await;
+    }
+    let last = json!({ "round": "last" });
+    busy.set_user_info(last.clone()).await;
+    busy.list_where(|list| list[&id]["userInfo"] == last).await;
+    slow.list_where(|list| list[&id]["userInfo"] == last).await;
+}
+
+#[tokio::test]
+async fn info_is_for_pages_of_any_origin_and_sorted_by_size() {
+    let server = start().await;
+    let (head, body) = get(&server, "/info/nobody-there").await;
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    assert!(head.contains("access-control-allow-origin: *") && head.contains("application/json"), "{head}");
+    assert_eq!(body, "[]");
+    let mut clients = Vec::new();
+    for shard in ["b", "a", "c", "c"] {
+        clients.push(join(&server, &format!("projectId=my%20game&shardName={shard}")).await);
+    }
+    let expected = json!([
+        { "shardName": "c", "numConnectedClients": 2 },
+        { "shardName": "a", "numConnectedClients": 1 },
+        { "shardName": "b", "numConnectedClients": 1 },
+    ]);
+    assert_eq!(shards(&server, "my%20game").await, expected);
+    assert_eq!(shards(&server, "other").await, json!([]));
+}
+
+#[tokio::test]
+async fn an_app_keeps_its_own_pages_beside_the_door() {
+    let own = axum::Router::new().route("/hello", axum::routing::get(async || "own"));
+    let server = TestServer::start(app().with_http(own.clone())).await;
+    assert_eq!(get(&server, "/hello").await.1, "own");
+    assert_eq!(get(&server, "/info/p").await.1, "[]");
+    let none = TestServer::start(App::new().with_http(own)).await;
+    assert!(get(&none, "/info/p").await.0.starts_with("HTTP/1.1 404"));
+    let mut emit = Peer::connect(&none.url("/?projectId=p")).await;
+    emit.quiet().await;
+}
+
+async fn status(server: &TestServer, path: &str) -> String {
+    Peer::try_connect(&server.url(path), &[]).await.err().unwrap_or_default()
+}
+
+#[tokio::test]
+async fn what_cannot_be_is_refused_in_the_handshake() {
+    let server = start().await;
+    let long = "x".repeat(257);
+    for path in [format!("/?projectId=p&shardName={long}"), format!("/?projectId={long}")] {
+        let error = status(&server, &path).await;
+        assert!(error.contains("400"), "{error}");
+    }
+    for silly in ["0", "-1", "1e9", "NaN", "x", "", "0x10", "%00", "10001", "[]"] {
+        join(&server, &format!("projectId=silly&maxConnectionsPerShard={silly}")).await;
+    }
+    let only_p = Koji::new()
+        .with_projects(|id| (*id == "p").then(|| ProjectRules::default().into()))
+        .with_undefined_project(false);
+    let server = TestServer::start(App::new().with_koji(only_p)).await;
+    join(&server, "projectId=p").await;
+    assert!(status(&server, "/?projectId=q").await.contains("403"));
+    assert!(status(&server, "/koji").await.contains("400"));
+}
+
+#[tokio::test]
+async fn bad_frames_cost_nothing_and_a_bystander_notices_nothing() {
+    let server = start().await;
+    let (mut ann, mut bob) = two(&server).await;
+    let deep = format!(r#"{{"eventName":"a","payload":{}{}}}"#, "[".repeat(100), "]".repeat(100));
+    let long = json!({ "eventName": "x".repeat(257) }).to_string();
+    let over = format!(r#"{{"eventName":"a","payload":"{}"}}"#, "x".repeat(128_000));
+    for bad in [
+        "",
+        "{",
+        "null",
+        "[]",
+        "5",
+        "{}",
+        "\"x\"",
+        r#"{"eventName":5}"#,
+        r#"{"eventName":""}"#,
+        r#"{"event":"a","data":1}"#,
+        r#"{"eventName":"a","recipients":5}"#,
+        &deep,
+        &long,
+        &over,
+        r#"{"eventName":"@@KOJI_DISPATCH/CONNECTED","payload":{"clientId":"x","shardName":"y"}}"#,
+        r#"{"eventName":"@@KOJI_DISPATCH/CONNECTED_CLIENTS_CHANGED","payload":{"connectedClients":{}}}"#,
+        r#"{"eventName":"@@KOJI_DISPATCH/IDENTIFY","payload":{"token":{"a":1}}}"#,
+        r#"{"eventName":"@@KOJI_DISPATCH/IDENTIFY"}"#,
+        r#"{"eventName":"@@KOJI_DISPATCH/IDENTIFY","payload":{"token":"a.b.c"}}"#,
+    ] {
+        ann.peer.send_text(bad).await;
+    }
+    ann.peer.send_binary(b"\xff\x00not json").await;
+    ann.quiet().await;
+    bob.quiet().await;
+    let exact = format!(r#"{{"eventName":"a","payload":"{}"}}"#, "€".repeat(128_000 - 30));
+    ann.peer.send_text(exact).await;
+    assert_eq!(bob.next_event().await.0, "a");
+}
+
+#[tokio::test]
+async fn a_frame_over_512_kib_closes_with_1009() {
+    let server = start().await;
+    let (mut ann, mut bob) = two(&server).await;
+    ann.peer.send_text("x".repeat(512 * 1024 + 1)).await;
+    assert_eq!(ann.peer.closed().await.0, 1009);
+    bob.list_of(1).await;
+    bob.quiet().await;
+}
+
+#[tokio::test]
+async fn a_flood_of_user_infos_ends_in_the_last_one() {
+    let server = start().await;
+    let (mut ann, mut bob) = two(&server).await;
+    for n in 0..2000 {
+        ann.set_user_info(json!({ "n": n })).await;
+    }
+    let id = ann.id.clone();
+    let mut lists = 0;
+    while bob.next_list().await[&id]["userInfo"]["n"] != 1999 {
+        lists += 1;
+    }
+    assert!(lists < 500, "{lists} lists for 2000 changes");
+}
+
+fn forever(user: Name) -> switchboard::Identity {
+    switchboard::Identity { user, expires: None }
+}
+
+#[tokio::test]
+async fn a_token_binds_the_connection_to_its_user_and_a_bad_one_changes_nothing() {
+    let app = app().with_verifier(async |token: String| match token.strip_prefix("user:") {
+        Some(user) => Name::new(user).map(forever).map_err(|error| error.to_string()),
+        None => Err("no such token".to_owned()),
+    });
+    let server = TestServer::start(app).await;
+    let (mut ann, mut bob) = two(&server).await;
+    bob.identify("user:7").await;
+    bob.identify("user:7").await;
+    bob.identify("nonsense").await;
+    bob.quiet().await;
+    ann.emit_to("dm", json!(1), json!(["7"])).await;
+    assert_eq!(bob.next_event().await, ("dm".into(), json!(1)));
+    bob.identify("user:8").await;
+    bob.quiet().await;
+    ann.emit_to("dm", json!(2), json!(["7"])).await;
+    ann.emit_to("dm", json!(3), json!(["8"])).await;
+    assert_eq!(bob.next_event().await, ("dm".into(), json!(3)));
+    bob.quiet().await;
+    assert!(server.app.project(&Name::new("p").unwrap()).is_user_online("8").await.unwrap());
+    bob.emit("hi", json!({})).await;
+    let heard = ann.next_event().await.1.to_string();
+    assert!(!heard.contains("user") && !heard.contains('8') || !heard.contains("\"8\""), "{heard}");
+}
+
+#[tokio::test]
+async fn a_binding_ends_with_its_token_and_the_connection_stays() {
+    let app = app().with_verifier(async |_: String| {
+        let expires = Some(std::time::SystemTime::now() + Duration::from_millis(600));
+        Name::new("7").map(|user| switchboard::Identity { user, expires })
+    });
+    let server = TestServer::start(app).await;
+    let mut ann = join(&server, "projectId=p&authorization=t").await;
+    let project = server.app.project(&Name::new("p").unwrap());
+    assert!(project.is_user_online("7").await.unwrap());
+    soon("the token expires", async {
+        while project.is_user_online("7").await.unwrap() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    ann.quiet().await;
+}
+
+#[tokio::test]
+async fn the_doors_are_open_to_each_other() {
+    let app = App::new()
+        .with_koji(Koji::new())
+        .on("/join", async |socket: Socket| socket.join("#lobby").map(|joined| Reply(joined)))
+        .on("/say", async |request: Request| {
+            request.to("#lobby").emit_payload("said", request.payload().clone()).map(|_| ())
+        });
+    let server = TestServer::start(app).await;
+    let mut page = join(&server, "projectId=default&shardName=lobby").await;
+    let mut stranger = join(&server, "projectId=other&shardName=lobby").await;
+    let mut emit = server.peer().await;
+    emit.request("/join", json!({})).await;
+    page.emit("chat", json!({ "body": "hi" })).await;
+    assert_eq!(emit.next_event().await, ("chat".into(), json!({ "body": "hi" })));
+    page.next_event().await;
+    emit.emit("/say", json!({ "text": "hello" })).await;
+    let (name, payload) = page.next_event().await;
+    assert_eq!((name.as_str(), without_metadata(payload.clone())), ("said", json!({ "text": "hello" })));
+    assert!(payload["__clientId"].is_string());
+    server.app.to("#lobby").emit("from the app", &json!({ "x": 1 })).unwrap();
+    assert_eq!(emit.next_event().await, ("from the app".into(), json!({ "x": 1 })));
+    let (_, payload) = page.next_event().await;
+    assert_eq!(payload.get("__clientId"), None, "nobody sent it");
+    emit.quiet().await;
+    stranger.quiet().await;
+    assert_eq!(shards(&server, "default").await, json!([{ "shardName": "lobby", "numConnectedClients": 1 }]));
+}
+
+#[tokio::test]
+async fn handlers_stand_in_for_the_relay_and_middleware_before_it() {
+    async fn say(relay: Relay, Data(line): Data<Value>) -> Result<(), ReplyError> {
+        if line["body"] != "spam" {
+            relay.send()?;
+        }
+        Ok(())
+    }
+    async fn no_secrets(request: Request, next: Next) -> Response {
+        if request.event() == "secret" { Response::none() } else { next.run(request).await }
+    }
+    let koji = Koji::new()
+        .on("say", say)
+        .on("whoami", async |socket: Socket| {
+            let shard = socket.shard().map(ToString::to_string);
+            let rooms: Vec<_> = socket.rooms().iter().map(ToString::to_string).collect();
+            let _ = socket.emit("you", &json!([shard, rooms]));
+        })
+        .on("rename", async |socket: Socket| drop(socket.set_user_info(&json!({ "name": "by the app" }))))
+        .middleware(no_secrets);
+    let server = TestServer::start(App::new().with_koji(koji)).await;
+    let (mut ann, mut bob) = two(&server).await;
+    for event in ["secret", "open"] {
+        ann.emit(event, json!([1])).await;
+    }
+    assert_eq!(bob.next_event().await.0, "open");
+    for body in ["spam", "ham"] {
+        ann.emit("say", json!({ "body": body })).await;
+    }
+    assert_eq!(bob.next_event().await.1["body"], "ham");
+    bob.emit("whoami", json!({})).await;
+    assert_eq!(bob.next_event().await, ("you".into(), json!(["s", ["#s"]])));
+    bob.emit("rename", json!({})).await;
+    let id = bob.id.clone();
+    ann.list_where(|list| list[&id]["userInfo"]["name"] == "by the app").await;
+    let clients = server.app.project(&Name::new("p").unwrap()).shard_clients("s").await.unwrap();
+    assert_eq!(clients.len(), 2);
+    assert_eq!(clients[1].user_info.to::<Value>().unwrap(), json!({ "name": "by the app" }));
+}
+
+#[tokio::test]
+async fn hooks_of_the_door_hear_of_its_own_sockets_alone() {
+    let (sender, mut heard) = tokio::sync::mpsc::channel(10);
+    let tell = move |what: &'static str| {
+        let sender = sender.clone();
+        move |socket: Socket| {
+            let sent = sender.try_send((what, socket.shard().map(ToString::to_string)));
+            async move { sent.unwrap() }
+        }
+    };
+    let koji = Koji::new().on("@connection", tell("came")).on("@disconnect", tell("went"));
+    let app = App::new().with_koji(koji).on("@connection", tell("emit"));
+    let server = TestServer::start(app).await;
+    join(&server, "projectId=p&shardName=s").await.peer.close().await;
+    for what in ["came", "went"] {
+        assert_eq!(soon("a hook", heard.recv()).await, Some((what, Some("s".into()))));
+    }
+    server.peer().await;
+    assert_eq!(soon("a hook", heard.recv()).await, Some(("emit", None)));
+}
+
+#[tokio::test]
+async fn rules_of_a_project_hold() {
+    let rules = ProjectRules {
+        connections_max: Some(2),
+        capacity_max: 1,
+        events: Some(vec!["chat_*".into()]),
+        emit_needs_identity: true,
+        message_units_max: 100,
+        ..ProjectRules::default()
+    };
+    let app = App::new()
+        .with_koji(Koji::new().with_rules(rules))
+        .with_verifier(async |token: String| Name::new(&token).map(forever));
+    let server = TestServer::start(app).await;
+    let mut ann = join(&server, "projectId=p&maxConnectionsPerShard=50").await;
+    let mut bob = join(&server, "projectId=p&maxConnectionsPerShard=50&authorization=bob").await;
+    assert_eq!(
+        (ann.shard.as_str(), bob.shard.as_str()),
+        ("shard-1", "shard-2"),
+        "no more than one seat each"
+    );
+    let mut third = Peer::connect(&server.url("/?projectId=p")).await;
+    assert_eq!(third.closed().await, (1013, "the project has its most clients".into()));
+    ann.emit_to("chat_line", json!("from nobody"), json!(["bob"])).await;
+    bob.emit_to("tap", json!(1), json!([ann.id])).await;
+    bob.emit_to("chat_line", json!("x".repeat(100)), json!([ann.id])).await;
+    bob.emit_to("chat_line", json!("hi"), json!([ann.id])).await;
+    assert_eq!(ann.next_event().await, ("chat_line".into(), json!("hi")));
+    ann.identify("ann").await;
+    ann.emit_to("chat_line", json!("hello"), json!(["bob"])).await;
+    assert_eq!(bob.next_event().await, ("chat_line".into(), json!("hello")));
+    ann.peer.close().await;
+    let free = json!([{ "shardName": "shard-2", "numConnectedClients": 1 }]);
+    shards_become(&server, "p", free).await;
+    join(&server, "projectId=p").await;
+}
+
+#[tokio::test]
+async fn a_full_named_shard_overflows_where_the_operator_wants_it() {
+    let server = with_rules(ProjectRules { named_overflow: true, ..ProjectRules::default() }).await;
+    let query = "projectId=p&shardName=lobby&maxConnectionsPerShard=1";
+    assert_eq!(join(&server, query).await.shard, "lobby");
+    let first = join(&server, query).await;
+    assert_eq!(join(&server, query).await.shard, if first.shard == "lobby" { "shard-1" } else { "shard-2" });
+}
+
+#[tokio::test]
+async fn a_client_without_a_sign_of_life_is_cut_and_leaves_the_list() {
+    let koji = Koji::new().with_ping_interval(Duration::from_millis(200));
+    let server = TestServer::start(App::new().with_koji(koji)).await;
+    let mut raw = RawPeer::connect(server.address).await;
+    raw.send(raw::HANDSHAKE.replace("GET / ", "GET /?projectId=p&shardName=s ").as_bytes()).await;
+    raw.read_head().await;
+    let mut ann = join(&server, "projectId=p&shardName=s").await;
+    let list = ann.list_of(2).await;
+    assert!(list[&ann.id]["lastPing"].is_u64());
+    // It never answers a ping, and the list gets shorter though it has not closed.
+    ann.list_of(1).await;
+    assert_eq!(raw.close_code().await, 1006);
+}
+
+#[tokio::test]
+async fn a_stop_closes_with_the_code_that_brings_clients_back() {
+    let mut server = start().await;
+    let (mut ann, _bob) = two(&server).await;
+    server.begin_stop();
+    assert_eq!(ann.peer.closed().await.0, 1012);
+    server.stopped().await;
+}
+
+#[tokio::test]
+async fn a_request_to_a_koji_client_fails_at_once() {
+    let koji = Koji::new().on("ask-me", async |socket: Socket| {
+        let answer = socket.request::<Value>("question", &()).await;
+        let _ = socket.emit("outcome", &answer.unwrap_err().to_string());
+    });
+    let server = TestServer::start(App::new().with_koji(koji)).await;
+    let mut ann = join(&server, "projectId=p").await;
+    ann.emit("ask-me", json!({})).await;
+    assert_eq!(ann.next_event().await, ("outcome".into(), json!("a client of this protocol cannot reply")));
+}
+
+#[tokio::test]
+async fn a_shard_is_the_room_of_its_name_for_the_app() {
+    let server = start().await;
+    let mut hash = join(&server, "projectId=p&shardName=%23s").await;
+    let (mut ann, _bob) = two(&server).await;
+    let app = server.app.project(&Name::new("p").unwrap());
+    let to = |shard: &str| app.to(Target::shard(&Name::new(shard).unwrap()));
+    to("s").emit("for s", &json!([])).unwrap();
+    to("#s").emit("for #s", &json!([])).unwrap();
+    assert_eq!(ann.next_event().await.0, "for s");
+    assert_eq!(hash.next_event().await.0, "for #s");
+    assert_eq!(app.room_size("s").await.unwrap(), 2);
+}
