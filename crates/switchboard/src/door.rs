@@ -27,17 +27,39 @@ use crate::served::{Served, now};
 use crate::socket::{Peer, Socket};
 
 /// Who may come in.
+///
+/// ```
+/// use switchboard::{App, DoorSettings};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let door = DoorSettings {
+///     origins: Some(vec!["https://chat.example".into()]),
+///     trusted_proxies: vec!["10.0.0.0/8".parse()?],
+/// };
+/// let app = App::new().with_door(door);
+/// # Ok(()) }
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct DoorSettings {
     /// Origins that pages may come from, such as `https://example.com`; others are refused with
     /// 403. A peer that names no origin is no page and may come in. Default none: all may.
     pub origins: Option<Vec<String>>,
-    /// Proxies whose `x-forwarded-for` and `x-forwarded-proto` are believed. Default: none.
+    /// Proxies whose `x-forwarded-for` and `x-forwarded-proto` are believed. The first address of the
+    /// list counts, so such a proxy must not pass on a list that its client sent. Default: none.
     pub trusted_proxies: Vec<IpNet>,
 }
 
-/// A tower service that answers WebSocket handshakes and hands everything else to the app's plain
-/// HTTP router, or answers 426.
+/// A tower service that answers WebSocket handshakes, and everything else with 426; made by
+/// [`App::into_service`].
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+/// use switchboard::{App, Door};
+///
+/// let door: Door = App::new().into_service();
+/// let router: axum::Router = axum::Router::new().route_service("/ws", door);
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 pub struct Door {
     served: Arc<Served>,
