@@ -33,17 +33,40 @@ use crate::served::Served;
 use crate::socket::{Peer, Socket};
 
 /// Who may come in.
+///
+/// ```
+/// use switchboard::{App, DoorSettings};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let door = DoorSettings {
+///     origins: Some(vec!["https://chat.example".into()]),
+///     trusted_proxies: vec!["10.0.0.0/8".parse()?],
+/// };
+/// let app = App::new().with_door(door);
+/// # Ok(()) }
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct DoorSettings {
     /// Origins that pages may come from, such as `https://example.com`; others are refused with
     /// 403. A peer that names no origin is no page and may come in. Default none: all may.
     pub origins: Option<Vec<String>>,
-    /// Proxies whose `x-forwarded-for` and `x-forwarded-proto` are believed. Default: none.
+    /// Proxies whose `x-forwarded-for` and `x-forwarded-proto` are believed. The peer is the last
+    /// address of the list that is none of theirs: what a client puts in front itself does not
+    /// count. Default: none.
     pub trusted_proxies: Vec<IpNet>,
 }
 
-/// A tower service that answers WebSocket handshakes and hands everything else to the app's plain
-/// HTTP router, or answers 426.
+/// A tower service that answers WebSocket handshakes, and everything else with 426; made by
+/// [`App::into_service`].
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+/// use switchboard::{App, Door};
+///
+/// let door: Door = App::new().into_service();
+/// let router: axum::Router = axum::Router::new().route_service("/ws", door);
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 pub struct Door {
     served: Arc<Served>,
@@ -112,8 +135,9 @@ impl Door {
         let ticket = self.ticket(request.uri())?;
         let peer =
             request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_canonical());
-        let proxied = peer.is_some_and(|ip| settings.trusted_proxies.iter().any(|net| net.contains(&ip)));
-        let ip = if proxied { forwarded_for(request.headers()).or(peer) } else { peer };
+        let trusted = |ip: &IpAddr| settings.trusted_proxies.iter().any(|net| net.contains(ip));
+        let proxied = peer.is_some_and(|ip| trusted(&ip));
+        let ip = if proxied { forwarded_for(request.headers(), trusted).or(peer) } else { peer };
         let secure = proxied && header_text(request.headers(), "x-forwarded-proto") == Some("https");
         let admission = self.addresses.admit(ip, self.app().limits(), now())?;
         if request.extensions().get::<hyper::upgrade::OnUpgrade>().is_none() {
@@ -271,9 +295,19 @@ fn origin_may_connect(settings: &DoorSettings, headers: &HeaderMap) -> bool {
     }
 }
 
-/// The first entry: the client as the outermost proxy saw it.
-fn forwarded_for(headers: &HeaderMap) -> Option<IpAddr> {
-    header_text(headers, "x-forwarded-for")?.split(',').next()?.trim().parse().ok()
+/// The client as the outermost trusted proxy saw it. Every proxy appends whom it talked to, so the
+/// list is true from its end up to the first address that is not trusted.
+fn forwarded_for(headers: &HeaderMap, trusted: impl Fn(&IpAddr) -> bool) -> Option<IpAddr> {
+    let lists = headers.get_all("x-forwarded-for").iter().rev().map_while(|list| list.to_str().ok());
+    let mut seen = None;
+    for entry in lists.flat_map(|list| list.rsplit(',')) {
+        let Ok(ip) = entry.trim().parse::<IpAddr>() else { break };
+        seen = Some(ip.to_canonical());
+        if !trusted(&ip.to_canonical()) {
+            break;
+        }
+    }
+    seen
 }
 
 impl<B: Send + 'static> tower::Service<Request<B>> for Door {

@@ -16,6 +16,16 @@ pub(crate) type ResponseFuture = Pin<Box<dyn Future<Output = Response> + Send>>;
 ///
 /// Its arguments say what it needs, each a [`FromRequest`]; what it returns is the reply
 /// ([`IntoResponse`]). Up to eight arguments. `Args` only tells the shapes apart.
+///
+/// ```
+/// use switchboard::{App, Data, Reply, ReplyError, Socket};
+///
+/// async fn say(socket: Socket, Data(text): Data<String>) -> Result<(), ReplyError> {
+///     socket.to("#lobby").emit("said", &text)?;
+///     Ok(())
+/// }
+/// let app = App::new().on("/say", say).on("/ping", async || Reply("pong")); // closures too
+/// ```
 pub trait Handler<Args>: Send + Sync + 'static {
     /// Handles one event.
     fn call(&self, request: Request) -> Pin<Box<dyn Future<Output = Response> + Send>>;

@@ -9,6 +9,31 @@ use serde_json::{Map, Value};
 /// Path, query, headers and address of a connection.
 ///
 /// Kept in one short allocation: a server holds one for every idle socket.
+///
+/// ```
+/// # async fn example(info: switchboard::ConnectionInfo) -> switchboard::Reply<bool> {
+/// # use serde_json::json;
+/// // A page of https://chat.example opened /chat?room=the%20lobby&tag=new&tag=vip
+/// assert_eq!(info.path(), "/chat");
+/// assert_eq!(info.query("room").as_deref(), Some("the lobby"));
+/// assert_eq!(info.query_json(), json!({ "room": "the lobby", "tag": ["new", "vip"] }));
+/// assert_eq!(info.header("Origin"), Some("https://chat.example"));
+/// assert_eq!(info.ip(), Some([127, 0, 0, 1].into()));
+/// # assert_eq!(info.raw_query(), "room=the%20lobby&tag=new&tag=vip");
+/// # assert_eq!((info.query("token"), info.header("cookie")), (None, None));
+/// # assert_eq!(info.query_pairs().filter(|(name, _)| name == "tag").count(), 2);
+/// # assert!(info.headers().any(|(name, _)| name == "origin"));
+/// # assert_eq!((info.origin(), info.secure()), (Some("https://chat.example"), false));
+/// # switchboard::Reply(true) }
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// # let app = switchboard::App::new().on("/info", example);
+/// # let server = switchboard_testkit::TestServer::start(app).await;
+/// # let url = server.url("/chat?room=the%20lobby&tag=new&tag=vip");
+/// # let origin = [("origin", "https://chat.example")];
+/// # let mut peer = switchboard_testkit::Peer::try_connect(&url, &origin).await.unwrap();
+/// # assert_eq!(peer.request("/info", serde_json::json!({})).await, true);
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Info {
     ip: Option<IpAddr>,
@@ -46,26 +71,57 @@ impl Info {
     }
 
     /// The path without the query.
+    ///
+    /// ```no_run
+    /// # fn example(info: &switchboard::Info) {
+    /// println!("a page opened {}", info.path()); // such as `/chat`
+    /// # }
+    /// ```
     pub fn path(&self) -> &str {
         &self.text[..self.path_len.into()]
     }
 
     /// The query as it was sent, without the question mark.
+    ///
+    /// ```no_run
+    /// # fn example(info: &switchboard::Info) {
+    /// println!("with {}", info.raw_query()); // such as `room=lobby&tag=new&tag=vip`
+    /// # }
+    /// ```
     pub fn raw_query(&self) -> &str {
         self.text[self.path_len.into()..self.uri_len.into()].trim_start_matches('?')
     }
 
     /// The first value of a query parameter, decoded.
+    ///
+    /// ```no_run
+    /// # fn example(info: &switchboard::Info) {
+    /// let room = info.query("room").unwrap_or("lobby".into());
+    /// # }
+    /// ```
     pub fn query(&self, name: &str) -> Option<Cow<'_, str>> {
         self.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value)
     }
 
     /// All query parameters in order, decoded.
+    ///
+    /// ```no_run
+    /// # fn example(info: &switchboard::Info) {
+    /// let tags = info.query_pairs().filter(|(name, _)| name == "tag").map(|(_, tag)| tag);
+    /// # }
+    /// ```
     pub fn query_pairs(&self) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
         form_urlencoded::parse(self.raw_query().as_bytes())
     }
 
     /// The query as JSON: a text for each parameter, a list of texts where it is repeated.
+    ///
+    /// ```no_run
+    /// # fn example(info: &switchboard::Info) {
+    /// // Of `?room=lobby&tag=new&tag=vip`:
+    /// assert_eq!(info.query_json()["tag"], serde_json::json!(["new", "vip"]));
+    /// # }
+    /// ```
     pub fn query_json(&self) -> Value {
         let mut map = Map::new();
         for (name, value) in self.query_pairs() {
@@ -81,27 +137,61 @@ impl Info {
 
     /// The first header of that name, in any case; bytes that are not UTF-8 are replaced. The
     /// headers of the WebSocket handshake itself are not kept.
+    ///
+    /// ```no_run
+    /// # fn example(info: &switchboard::Info) {
+    /// let language = info.header("Accept-Language").unwrap_or("en");
+    /// # }
+    /// ```
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
     /// All headers, names in lower case.
+    ///
+    /// ```no_run
+    /// # fn example(info: &switchboard::Info) {
+    /// for (name, value) in info.headers() {
+    ///     println!("{name}: {value}");
+    /// }
+    /// # }
+    /// ```
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
         self.text[self.uri_len.into()..].lines().filter_map(|line| line.split_once(": "))
     }
 
-    /// The peer's address; behind a trusted proxy the one that the proxy names. None on transports
-    /// that have none.
+    /// The peer's address; behind a trusted proxy the one that it names. None on
+    /// transports that have none.
+    ///
+    /// ```no_run
+    /// # fn example(info: &switchboard::Info) {
+    /// let is_local = info.ip().is_some_and(|ip| ip.is_loopback());
+    /// # }
+    /// ```
     pub fn ip(&self) -> Option<IpAddr> {
         self.ip
     }
 
     /// The page that opened the connection, as a browser says it.
+    ///
+    /// ```no_run
+    /// # fn example(info: &switchboard::Info) {
+    /// let is_ours = info.origin() == Some("https://chat.example");
+    /// # }
+    /// ```
     pub fn origin(&self) -> Option<&str> {
         self.header("origin")
     }
 
     /// Whether the peer speaks TLS, as a trusted proxy says; we speak none ourselves.
+    ///
+    /// ```no_run
+    /// # fn example(info: &switchboard::Info) {
+    /// if !info.secure() {
+    ///     println!("{} is not encrypted", info.path());
+    /// }
+    /// # }
+    /// ```
     pub fn secure(&self) -> bool {
         self.secure
     }

@@ -71,5 +71,8 @@ pub use switchboard_event::{
     Audience, AudienceError, IntoAudience, Name, NameError, Payload, PayloadError, ProjectId, SocketId,
     Target, UserId,
 };
-pub use switchboard_hub::store::{Page, StoreError};
-pub use switchboard_hub::{Bus, Hub, JoinError, LocalBus, MemoryStore, Scope, Shard, Store};
+pub use switchboard_hub::bus::{BusFull, Inbox, Publication};
+pub use switchboard_hub::store::{Answer, Page, StoreError};
+pub use switchboard_hub::{
+    Bus, Hub, Index, JoinError, LocalBus, MemoryStore, Scope, SeatWish, Seated, Shard, Store,
+};

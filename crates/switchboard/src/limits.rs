@@ -6,6 +6,17 @@ use serde::{Deserialize, Serialize};
 
 /// Bounds of an app. Connections are counted for each [`Door`](crate::Door), which is to say for each
 /// `serve`, `into_router` or `into_service`. All defaults are meant for production; [`Limits::default`] has them.
+///
+/// ```
+/// use std::time::Duration;
+/// use switchboard::{App, Limits};
+///
+/// let mut limits = Limits::default();
+/// limits.message_bytes_max = 64 * 1024;
+/// limits.connections_per_address_max = Some(100);
+/// limits.heartbeat_interval = Duration::from_secs(20);
+/// let app = App::new().with_limits(limits);
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
@@ -50,7 +61,7 @@ pub struct Limits {
     /// How long a peer may take to answer a close frame. Default 5 s; then it is cut.
     #[serde(with = "millis", rename = "close_timeout_ms")]
     pub close_timeout: Duration,
-    /// How often a silent socket is pinged; one that is silent from one ping to the next is cut.
+    /// How often each socket is pinged; one that is silent from one ping to the next is cut.
     /// Default 30 s; zero means never.
     #[serde(with = "millis", rename = "heartbeat_interval_ms")]
     pub heartbeat_interval: Duration,
@@ -80,6 +91,13 @@ impl Default for Limits {
 
 impl Limits {
     /// The same without limits on rates and numbers of connections; sizes stay bounded.
+    ///
+    /// ```
+    /// # use switchboard::{App, Limits};
+    /// let app = App::new().with_limits(Limits::default().without_rates());
+    /// assert_eq!(app.limits().messages_per_s, None);
+    /// assert_eq!(app.limits().message_bytes_max, 1024 * 1024);
+    /// ```
     pub fn without_rates(mut self) -> Self {
         self.enabled = false;
         self

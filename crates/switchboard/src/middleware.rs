@@ -26,9 +26,34 @@ use crate::request::Request;
 /// ```
 pub trait Middleware: Send + Sync + 'static {
     /// Handles one event, or lets `next` do it.
+    ///
+    /// ```
+    /// use std::pin::Pin;
+    /// use switchboard::{IntoResponse, Middleware, Next, ReplyError, Request, Response};
+    ///
+    /// struct Only(&'static str);
+    ///
+    /// impl Middleware for Only {
+    ///     fn handle(&self, request: Request, next: Next) -> Pin<Box<dyn Future<Output = Response> + Send>> {
+    ///         match request.socket().tags().iter().any(|tag| *tag == self.0) {
+    ///             true => next.run(request),
+    ///             false => Box::pin(async { ReplyError::unauthorized().into_response() }),
+    ///         }
+    ///     }
+    /// }
+    /// # async fn ban() {}
+    /// let app = switchboard::App::new().on("/ban", Only("*admin").then(ban));
+    /// ```
     fn handle(&self, request: Request, next: Next) -> ResponseFuture;
 
     /// This one first, then `inner`.
+    ///
+    /// ```
+    /// # use switchboard::{App, Middleware, Next, Request, Response};
+    /// # async fn log(request: Request, next: Next) -> Response { next.run(request).await }
+    /// # async fn signed_in(request: Request, next: Next) -> Response { next.run(request).await }
+    /// let app = App::new().middleware(log.and(signed_in)); // `log` sees what `signed_in` refuses
+    /// ```
     fn and<M: Middleware>(self, inner: M) -> Both<Self, M>
     where
         Self: Sized,
@@ -68,6 +93,14 @@ where
 }
 
 /// The rest of the way to the handler.
+///
+/// ```
+/// # use switchboard::{Next, Request, Response};
+/// async fn counted(request: Request, next: Next) -> Response {
+///     request.set("seen", request.get::<u32>("seen").unwrap_or(0) + 1);
+///     next.run(request).await
+/// }
+/// ```
 pub struct Next {
     rest: Rest,
 }
@@ -83,6 +116,16 @@ impl Next {
     }
 
     /// Goes on: the next middleware, or at last the handler.
+    ///
+    /// ```
+    /// # use switchboard::{Next, Request, Response};
+    /// async fn log(request: Request, next: Next) -> Response {
+    ///     let event = request.event().to_owned();
+    ///     let response = next.run(request).await;
+    ///     println!("{event} is done");
+    ///     response
+    /// }
+    /// ```
     pub fn run(self, request: Request) -> ResponseFuture {
         match self.rest {
             Rest::Chain { chain, place, handler } => match chain.get(place).cloned() {
@@ -98,6 +141,15 @@ impl Next {
 }
 
 /// Two middleware, one after the other; made by [`Middleware::and`].
+///
+/// ```
+/// # use switchboard::{App, Middleware, Next, Request, Response};
+/// # async fn log(request: Request, next: Next) -> Response { next.run(request).await }
+/// # async fn signed_in(request: Request, next: Next) -> Response { next.run(request).await }
+/// # async fn profile() {}
+/// let both = log.and(signed_in);
+/// let app = App::new().on("/profile", both.then(profile));
+/// ```
 pub struct Both<A, B>(Arc<A>, Arc<B>);
 
 impl<A: Middleware, B: Middleware> Middleware for Both<A, B> {
@@ -108,6 +160,14 @@ impl<A: Middleware, B: Middleware> Middleware for Both<A, B> {
 }
 
 /// A handler behind a middleware; made by [`Middleware::then`].
+///
+/// ```
+/// # use switchboard::{App, Middleware, Next, Request, Response};
+/// # async fn signed_in(request: Request, next: Next) -> Response { next.run(request).await }
+/// # async fn profile() {}
+/// let guarded = signed_in.then(profile);
+/// let app = App::new().on("/profile", guarded);
+/// ```
 pub struct Guarded<M, Args> {
     middleware: Arc<M>,
     handler: AnyHandler,

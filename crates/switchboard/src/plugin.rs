@@ -5,7 +5,7 @@ use crate::app::App;
 /// Adds handlers, middleware, hooks or state to an app.
 ///
 /// Hooks of system events add up, so a plugin never displaces the user's or another's. Every
-/// `FnOnce(App) -> App` is a plugin, and so is a tuple or a list of plugins.
+/// `FnOnce(App) -> App` is a plugin, and so is a tuple of two or three plugins, or a `Vec` of them.
 ///
 /// ```
 /// use switchboard::{App, Next, Plugin, Request};
@@ -23,6 +23,20 @@ use crate::app::App;
 /// ```
 pub trait Plugin {
     /// Adds itself.
+    ///
+    /// ```
+    /// # use switchboard::{App, Plugin, Router};
+    /// # async fn join() {}
+    /// struct Lobby {
+    ///     prefix: &'static str,
+    /// }
+    /// impl Plugin for Lobby {
+    ///     fn install(self, app: App) -> App {
+    ///         app.nest(self.prefix, Router::new().on("/join", join))
+    ///     }
+    /// }
+    /// let app = App::new().plugin(Lobby { prefix: "/lobby" });
+    /// ```
     fn install(self, app: App) -> App;
 }
 
@@ -33,6 +47,17 @@ impl<F: FnOnce(App) -> App> Plugin for F {
 }
 
 /// A plugin whose type is forgotten, for lists of different ones.
+///
+/// ```
+/// use switchboard::{App, BoxPlugin, Reply};
+///
+/// # let debug = true;
+/// let mut plugins: Vec<BoxPlugin> = vec![Box::new(|app: App| app.on("/ping", async || Reply("pong")))];
+/// if debug {
+///     plugins.push(Box::new(|app: App| app.on("/debug", async || Reply("on"))));
+/// }
+/// let app = App::new().plugin(plugins);
+/// ```
 pub type BoxPlugin = Box<dyn FnOnce(App) -> App>;
 
 impl<P: Plugin> Plugin for Vec<P> {

@@ -11,6 +11,16 @@ use switchboard_hub::JoinError;
 use crate::send::EmitError;
 
 /// What a handler or a middleware hands back: a reply, or none.
+///
+/// ```
+/// # use switchboard::{IntoResponse, Next, Reply, Request, Response};
+/// async fn only_chat(request: Request, next: Next) -> Response {
+///     match request.event().starts_with("/chat/") {
+///         true => next.run(request).await,
+///         false => Reply("there is only a chat here").into_response(),
+///     }
+/// }
+/// ```
 #[derive(Debug, Default)]
 pub struct Response {
     pub(crate) reply: Option<Payload>,
@@ -19,6 +29,16 @@ pub struct Response {
 
 impl Response {
     /// No reply: whoever asked runs into their own time-out.
+    ///
+    /// ```
+    /// # use switchboard::{Next, Request, Response};
+    /// async fn drop_muted(request: Request, next: Next) -> Response {
+    ///     match request.get::<bool>("muted") {
+    ///         Some(true) => Response::none(),
+    ///         _ => next.run(request).await,
+    ///     }
+    /// }
+    /// ```
     pub fn none() -> Self {
         Response::default()
     }
@@ -30,12 +50,43 @@ impl Response {
     }
 
     /// Whether a handler or middleware refused or failed.
+    ///
+    /// ```
+    /// # use switchboard::{Next, Request, Response};
+    /// async fn log_refusals(request: Request, next: Next) -> Response {
+    ///     let event = request.event().to_owned();
+    ///     let response = next.run(request).await;
+    ///     if response.is_error() {
+    ///         println!("{event} was refused");
+    ///     }
+    ///     response
+    /// }
+    /// ```
     pub fn is_error(&self) -> bool {
         self.error.is_some()
     }
 }
 
 /// A reply: `T` as JSON.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// use serde::Serialize;
+/// use switchboard::{App, Reply};
+///
+/// #[derive(Serialize)]
+/// struct Score {
+///     points: u32,
+/// }
+/// async fn score() -> Reply<Score> {
+///     Reply(Score { points: 12 })
+/// }
+/// # let app = App::new().on("/score", score);
+/// # let server = switchboard_testkit::TestServer::start(app).await;
+/// # let mut peer = server.peer().await;
+/// # assert_eq!(peer.request("/score", serde_json::json!({})).await, serde_json::json!({ "points": 12 }));
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Reply<T>(pub T);
 
@@ -45,6 +96,35 @@ pub struct Reply<T>(pub T);
 /// audience that cannot be is `bad_data`, a room too many `too_many`. Of everything else the code is
 /// `internal`, the peer reads `internal error`, and what really happened goes to the log and the
 /// `@error` hooks.
+///
+/// Errors of your own that the peer shall read say their codes. Such a type is no [`Error`], or it
+/// would be `internal`:
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// use switchboard::{App, Data, Reply, ReplyError};
+///
+/// enum Refusal {
+///     GameFull,
+///     NotYourTurn,
+/// }
+/// impl From<Refusal> for ReplyError {
+///     fn from(refusal: Refusal) -> Self {
+///         match refusal {
+///             Refusal::GameFull => ReplyError::new("game_full", "the game is full"),
+///             Refusal::NotYourTurn => ReplyError::new("not_your_turn", "wait for your turn"),
+///         }
+///     }
+/// }
+/// async fn sit(Data(seat): Data<usize>) -> Result<Reply<usize>, Refusal> {
+///     if seat < 4 { Ok(Reply(seat)) } else { Err(Refusal::GameFull) }
+/// }
+/// # let app = App::new().on("/sit", sit);
+/// # let server = switchboard_testkit::TestServer::start(app).await;
+/// # let mut peer = server.peer().await;
+/// # assert_eq!(peer.request("/sit", serde_json::json!(7)).await["code"], "game_full");
+/// # }
+/// ```
 pub struct ReplyError {
     code: &'static str,
     message: String,
@@ -53,31 +133,70 @@ pub struct ReplyError {
 
 impl ReplyError {
     /// A refusal with a stable code to switch on and a message for people.
+    ///
+    /// ```
+    /// # use switchboard::ReplyError;
+    /// let refusal = ReplyError::new("game_full", "the game is full");
+    /// assert_eq!((refusal.code(), refusal.message()), ("game_full", "the game is full"));
+    /// ```
     pub fn new(code: &'static str, message: impl Into<String>) -> Self {
         ReplyError { code, message: message.into(), cause: None }
     }
 
     /// The data did not have the shape that the handler asks for.
+    ///
+    /// ```
+    /// # use switchboard::ReplyError;
+    /// fn on_the_board(x: u8) -> Result<u8, ReplyError> {
+    ///     if x < 8 { Ok(x) } else { Err(ReplyError::bad_data("x is 0 to 7")) }
+    /// }
+    /// assert_eq!(on_the_board(8).unwrap_err().code(), "bad_data");
+    /// ```
     pub fn bad_data(message: impl Into<String>) -> Self {
         ReplyError::new("bad_data", message)
     }
 
     /// The socket has no identity, or not the right one.
+    ///
+    /// ```
+    /// # use switchboard::{ReplyError, Socket};
+    /// fn admin_only(socket: &Socket) -> Result<(), ReplyError> {
+    ///     let is_admin = socket.tags().iter().any(|tag| *tag == "*admin");
+    ///     if is_admin { Ok(()) } else { Err(ReplyError::unauthorized()) }
+    /// }
+    /// ```
     pub fn unauthorized() -> Self {
         ReplyError::new("unauthorized", "unauthorized")
     }
 
     /// The stable code.
+    ///
+    /// ```
+    /// # use switchboard::ReplyError;
+    /// assert_eq!(ReplyError::unauthorized().code(), "unauthorized");
+    /// ```
     pub fn code(&self) -> &str {
         self.code
     }
 
     /// What the peer reads.
+    ///
+    /// ```
+    /// # use switchboard::ReplyError;
+    /// let error = ReplyError::from(std::io::Error::other("the disk is full"));
+    /// assert_eq!(error.message(), "internal error");
+    /// ```
     pub fn message(&self) -> &str {
         &self.message
     }
 
     /// What really happened, for the log: never sent to the peer.
+    ///
+    /// ```
+    /// # use switchboard::ReplyError;
+    /// let error = ReplyError::from(std::io::Error::other("the disk is full"));
+    /// assert_eq!(error.cause().unwrap().to_string(), "the disk is full");
+    /// ```
     pub fn cause(&self) -> Option<&(dyn Error + Send + Sync)> {
         self.cause.as_deref()
     }
@@ -126,6 +245,23 @@ fn peers_fault(error: &(dyn Error + 'static)) -> Option<&'static str> {
 }
 
 /// What a handler may return.
+///
+/// ```
+/// use switchboard::{IntoResponse, Reply, ReplyError, Response};
+///
+/// enum Move {
+///     Done(u32),
+///     TooLate,
+/// }
+/// impl IntoResponse for Move {
+///     fn into_response(self) -> Response {
+///         match self {
+///             Move::Done(turn) => Reply(turn).into_response(),
+///             Move::TooLate => ReplyError::new("too_late", "the game is over").into_response(),
+///         }
+///     }
+/// }
+/// ```
 pub trait IntoResponse {
     /// Turns it into the reply.
     fn into_response(self) -> Response;

@@ -51,12 +51,46 @@ pub(crate) struct Hooks {
 
 impl Router {
     /// A router that handles nothing yet.
+    ///
+    /// ```
+    /// use switchboard::{Reply, Router};
+    ///
+    /// let router = Router::new().on("/ping", async || Reply("pong"));
+    /// ```
     pub fn new() -> Self {
         Router::default()
     }
 
     /// Handles an event, or one of the system events `@connection`, `@disconnect`, `@error`,
     /// `@any` and `@ping`, which may have many handlers.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use serde_json::Value;
+    /// use switchboard::{Data, Reply, Request, Router, Socket};
+    ///
+    /// async fn came(socket: Socket) {
+    ///     socket.set("username", "a guest".to_owned());
+    /// }
+    /// async fn went(socket: Socket, Data(why): Data<Value>) {
+    ///     println!("{} went with {}: {}", socket.id(), why["code"], why["reason"]);
+    /// }
+    /// async fn failed(Data(what): Data<Value>) {
+    ///     println!("{} failed with {}: {}", what["event"], what["code"], what["error"]);
+    /// }
+    /// let router = Router::new()
+    ///     .on("/whoami", async |request: Request| Reply(request.get::<String>("username")))
+    ///     .on("@connection", came)
+    ///     .on("@disconnect", went)
+    ///     .on("@error", failed)
+    ///     .on("@any", async |request: Request| println!("{} {}", request.id(), request.event()))
+    ///     .on("@ping", async |socket: Socket| println!("{} is pinged", socket.id()));
+    /// # let app = switchboard::App::new().merge(router);
+    /// # let server = switchboard_testkit::TestServer::start(app).await;
+    /// # let mut peer = server.peer().await;
+    /// # assert_eq!(peer.request("/whoami", serde_json::json!({})).await, "a guest");
+    /// # }
+    /// ```
     ///
     /// # Panics
     /// At start, if an event has two handlers. At once, if the name starts with `@` and is not a
@@ -73,12 +107,33 @@ impl Router {
 
     /// Puts a middleware around every handler of this router and of those nested in it, wherever
     /// it is added. The first added is the outermost.
+    ///
+    /// ```
+    /// use switchboard::{Next, Request, Response, Router};
+    ///
+    /// # async fn step() {}
+    /// async fn timed(request: Request, next: Next) -> Response {
+    ///     let (event, started) = (request.event().to_owned(), std::time::Instant::now());
+    ///     let response = next.run(request).await;
+    ///     println!("{event} took {:?}", started.elapsed());
+    ///     response
+    /// }
+    /// let game = Router::new().on("/move", step).middleware(timed);
+    /// ```
     pub fn middleware(mut self, middleware: impl Middleware) -> Self {
         self.middleware.push(Arc::new(middleware));
         self
     }
 
     /// Takes over a router's handlers with `prefix` in front of their names.
+    ///
+    /// ```
+    /// # use switchboard::Router;
+    /// # async fn join() {}
+    /// # async fn step() {}
+    /// let lobby = Router::new().on("/join", join);
+    /// let game = Router::new().on("/move", step).nest("/lobby", lobby); // /move and /lobby/join
+    /// ```
     pub fn nest(mut self, prefix: &str, inner: Router) -> Self {
         for mut route in inner.routes {
             route.event.insert_str(0, prefix);
@@ -90,11 +145,24 @@ impl Router {
     }
 
     /// Takes over a router's handlers as they are.
+    ///
+    /// ```
+    /// # use switchboard::Router;
+    /// # async fn join() {}
+    /// # async fn step() {}
+    /// let router = Router::new().on("/move", step).merge(Router::new().on("/join", join));
+    /// ```
     pub fn merge(self, other: Router) -> Self {
         self.nest("", other)
     }
 
     /// Builds a namespace in place: [`nest`](Self::nest) with a router made by `build`.
+    ///
+    /// ```
+    /// # use switchboard::Router;
+    /// # async fn join() {}
+    /// let game = Router::new().ns("/lobby", |lobby| lobby.on("/join", join)); // /lobby/join
+    /// ```
     pub fn ns(self, prefix: &str, build: impl FnOnce(Router) -> Router) -> Self {
         self.nest(prefix, build(Router::new()))
     }

@@ -12,6 +12,13 @@ use crate::app::App;
 use crate::clock::now_ms;
 
 /// Why an event was not sent.
+///
+/// ```
+/// # use switchboard::{App, EmitError};
+/// # let app = App::new();
+/// let typo = app.to("lobby").emit("said", "hi"); // neither `#lobby` nor `*lobby`
+/// assert!(matches!(typo, Err(EmitError::Audience(_))));
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EmitError {
@@ -67,6 +74,18 @@ impl Send {
     }
 
     /// These hear it too.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # let (app, streams) = (switchboard::App::new(), [0; 2].map(|_| tokio::io::duplex(1024)));
+    /// # let _peers = streams.map(|(peer, stream)| { app.connect_stream(stream); peer });
+    /// # let ids = app.all_socket_ids().await?;
+    /// # let [ann, bob] = [0, 1].map(|n| app.socket(ids[n]).unwrap());
+    /// ann.join("#lobby")?;
+    /// bob.tag("*admin")?;
+    /// assert_eq!(app.to("#lobby").and("*admin").emit("news", "hi")?, 2);
+    /// # Ok(()) }
+    /// ```
     pub fn and(mut self, audience: impl IntoAudience) -> Self {
         self.extend(audience, |whole, more| {
             whole.to.extend(more.to);
@@ -76,6 +95,20 @@ impl Send {
     }
 
     /// These do not hear it.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # let (app, streams) = (switchboard::App::new(), [0; 2].map(|_| tokio::io::duplex(1024)));
+    /// # let _peers = streams.map(|(peer, stream)| { app.connect_stream(stream); peer });
+    /// # let ids = app.all_socket_ids().await?;
+    /// # let [ann, bob] = [0, 1].map(|n| app.socket(ids[n]).unwrap());
+    /// # use switchboard::Target;
+    /// ann.login("ann")?;
+    /// bob.tag("*muted")?;
+    /// assert_eq!(app.to(Target::Everyone).except("*muted").emit("said", "hi")?, 1);
+    /// app.to("#lobby").except(Target::user("ann")?).emit("said", "hi")?;
+    /// # Ok(()) }
+    /// ```
     pub fn except(mut self, audience: impl IntoAudience) -> Self {
         self.extend(audience, |whole, less| whole.except.extend(less.to));
         self
@@ -90,30 +123,88 @@ impl Send {
     }
 
     /// The sender hears it as well, if it is in the audience.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # let (app, streams) = (switchboard::App::new(), [0; 2].map(|_| tokio::io::duplex(1024)));
+    /// # let _peers = streams.map(|(peer, stream)| { app.connect_stream(stream); peer });
+    /// # let ids = app.all_socket_ids().await?;
+    /// # let [ann, bob] = [0, 1].map(|n| app.socket(ids[n]).unwrap());
+    /// ann.join("#lobby")?;
+    /// bob.join("#lobby")?;
+    /// assert_eq!(ann.to("#lobby").emit("said", "hi")?, 1);
+    /// assert_eq!(ann.to("#lobby").including_self().emit("said", "hi")?, 2);
+    /// # Ok(()) }
+    /// ```
     pub fn including_self(mut self) -> Self {
         self.including_self = true;
         self
     }
 
     /// A receiver that is slow misses it; otherwise such a receiver is closed with 1013.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # let (app, (_peer, stream)) = (switchboard::App::new(), tokio::io::duplex(1024));
+    /// # app.connect_stream(stream);
+    /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
+    /// socket.join("#game")?;
+    /// app.to("#game").volatile().emit("moved", &[3, 4])?;
+    /// # Ok(()) }
+    /// ```
     pub fn volatile(mut self) -> Self {
         self.class = DeliveryClass::Volatile;
         self
     }
 
     /// Only sockets of this node hear it.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # let (app, (_peer, stream)) = (switchboard::App::new(), tokio::io::duplex(1024));
+    /// # app.connect_stream(stream);
+    /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
+    /// # use switchboard::Target;
+    /// app.to(Target::Everyone).local().emit("news", "this node restarts")?;
+    /// # Ok(()) }
+    /// ```
     pub fn local(mut self) -> Self {
         self.scope = Scope::ThisNode;
         self
     }
 
     /// Sends. Returns how many sockets of this node have it queued.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # let (app, (_peer, stream)) = (switchboard::App::new(), tokio::io::duplex(1024));
+    /// # app.connect_stream(stream);
+    /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
+    /// # use serde_json::json;
+    /// socket.join("#lobby")?;
+    /// let heard_by = app.to("#lobby").emit("said", &json!({ "text": "hi" }))?;
+    /// assert_eq!(heard_by, 1);
+    /// # Ok(()) }
+    /// ```
     pub fn emit<T: Serialize + ?Sized>(self, event: &str, data: &T) -> Result<usize, EmitError> {
         let payload = Payload::of(data)?;
         self.emit_payload(event, payload)
     }
 
     /// Sends JSON as it is, such as what came in: it is not parsed.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// # use switchboard::{App, Payload, Reply, ReplyError, Socket};
+    /// async fn forward(socket: Socket, data: Payload) -> Result<Reply<usize>, ReplyError> {
+    ///     Ok(Reply(socket.to("#lobby").emit_payload("said", data)?))
+    /// }
+    /// # let app = App::new().on("/forward", forward);
+    /// # let server = switchboard_testkit::TestServer::start(app).await;
+    /// # let mut peer = server.peer().await;
+    /// # assert_eq!(peer.request("/forward", serde_json::json!({ "text": "hi" })).await, 0);
+    /// # }
+    /// ```
     pub fn emit_payload(self, event: &str, data: Payload) -> Result<usize, EmitError> {
         let mut audience = self.audience?;
         if let (Some(sender), false) = (self.sender, self.including_self) {

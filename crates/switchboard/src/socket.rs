@@ -24,6 +24,22 @@ use crate::koji::Client;
 use crate::send::{EmitError, Send};
 
 /// One connected socket. Cheap to clone; holding one keeps nobody connected.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// # use switchboard::{App, Reply, ReplyError, Socket};
+/// async fn enter(socket: Socket) -> Result<Reply<usize>, ReplyError> {
+///     socket.join("#lobby")?;
+///     socket.emit("welcome", "to the lobby")?;
+///     Ok(Reply(socket.to("#lobby").emit("came", &socket.id())?))
+/// }
+/// # let app = App::new().on("/enter", enter);
+/// # let server = switchboard_testkit::TestServer::start(app).await;
+/// # let mut peer = server.peer().await;
+/// # peer.emit("/enter", serde_json::json!({})).await;
+/// # assert_eq!(peer.next_event().await.0, "welcome");
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Socket {
     app: App,
@@ -31,6 +47,16 @@ pub struct Socket {
 }
 
 /// Why a request to a client has no answer.
+///
+/// ```
+/// # use switchboard::{RequestError, Socket};
+/// async fn is_ready(socket: &Socket) -> Result<bool, RequestError> {
+///     match socket.request("/ready?", &()).await {
+///         Err(RequestError::Timeout(_)) => Ok(false),
+///         answer => answer,
+///     }
+/// }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RequestError {
@@ -71,21 +97,60 @@ impl Socket {
     }
 
     /// The id, new for every connection.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # let (app, (_peer, stream)) = (switchboard::App::new(), tokio::io::duplex(1024));
+    /// # app.connect_stream(stream);
+    /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
+    /// println!("{} came", socket.id());
+    /// # assert!(app.socket_exists(socket.id()).await?);
+    /// # Ok(()) }
+    /// ```
     pub fn id(&self) -> SocketId {
         self.session.id
     }
 
     /// The app, seen from the socket's project.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # let (app, (_peer, stream)) = (switchboard::App::new(), tokio::io::duplex(1024));
+    /// # app.connect_stream(stream);
+    /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
+    /// socket.app().to("*admin").emit("came", &socket.id())?;
+    /// # Ok(()) }
+    /// ```
     pub fn app(&self) -> &App {
         &self.app
     }
 
     /// What is known of the connection.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # let (app, (_peer, stream)) = (switchboard::App::new(), tokio::io::duplex(1024));
+    /// # app.connect_stream(stream);
+    /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
+    /// assert_eq!(socket.info().path(), "/");
+    /// # Ok(()) }
+    /// ```
     pub fn info(&self) -> &Info {
         &self.peer().info
     }
 
     /// Sends an event to this socket.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # let (app, (_peer, stream)) = (switchboard::App::new(), tokio::io::duplex(1024));
+    /// # app.connect_stream(stream);
+    /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
+    /// # use serde_json::json;
+    /// socket.emit("moved", &json!({ "x": 3, "y": 4 }))?;
+    /// socket.emit("welcome", "to the lobby")?;
+    /// # Ok(()) }
+    /// ```
     pub fn emit<T: Serialize + ?Sized>(&self, event: &str, data: &T) -> Result<(), EmitError> {
         let event =
             Event { name: Name::new(event)?, data: Payload::of(data)?, sender: None, time_ms: now_ms() };
@@ -113,6 +178,13 @@ impl Socket {
     }
 
     /// [`request`](Self::request) with a time-out of its own.
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # async fn example(socket: switchboard::Socket) -> Result<(), switchboard::RequestError> {
+    /// let rolled: u32 = socket.request_within(Duration::from_millis(500), "/roll", &6).await?;
+    /// # Ok(()) }
+    /// ```
     pub async fn request_within<R: DeserializeOwned>(
         &self,
         timeout: Duration,
@@ -132,72 +204,213 @@ impl Socket {
     }
 
     /// Begins a send to a room, a tag or any audience, without this socket.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # let (app, streams) = (switchboard::App::new(), [0; 2].map(|_| tokio::io::duplex(1024)));
+    /// # let _peers = streams.map(|(peer, stream)| { app.connect_stream(stream); peer });
+    /// # let ids = app.all_socket_ids().await?;
+    /// # let [ann, bob] = [0, 1].map(|n| app.socket(ids[n]).unwrap());
+    /// ann.join("#lobby")?;
+    /// bob.join("#lobby")?;
+    /// assert_eq!(ann.to("#lobby").emit("said", "hi")?, 1); // Bob hears it, Ann does not
+    /// # Ok(()) }
+    /// ```
     pub fn to(&self, audience: impl IntoAudience) -> Send {
         Send::new(self.app.clone(), audience, Some(self.id()))
     }
 
     /// Sends to everyone but this socket. Returns how many sockets of this node have it queued.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # let (app, streams) = (switchboard::App::new(), [0; 2].map(|_| tokio::io::duplex(1024)));
+    /// # let _peers = streams.map(|(peer, stream)| { app.connect_stream(stream); peer });
+    /// # let ids = app.all_socket_ids().await?;
+    /// # let [ann, bob] = [0, 1].map(|n| app.socket(ids[n]).unwrap());
+    /// assert_eq!(ann.broadcast("came", "Ann")?, 1); // everyone but Ann
+    /// # Ok(()) }
+    /// ```
     pub fn broadcast<T: Serialize + ?Sized>(&self, event: &str, data: &T) -> Result<usize, EmitError> {
         self.to(Target::Everyone).emit(event, data)
     }
 
     /// Comes into a room; `#` is put in front if it is missing. False if it was in already, so that
     /// callers announce it once.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # let (app, (_peer, stream)) = (switchboard::App::new(), tokio::io::duplex(1024));
+    /// # app.connect_stream(stream);
+    /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
+    /// if socket.join("lobby")? {
+    ///     socket.to("#lobby").emit("came", &socket.id())?;
+    /// }
+    /// assert!(!socket.join("#lobby")?); // the same room, and it was in
+    /// # Ok(()) }
+    /// ```
     pub fn join(&self, room: &str) -> Result<bool, JoinError> {
         self.app.hub().join(&self.session, &Target::room(room)?)
     }
 
     /// Leaves a room. False if it was not in.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # let (app, (_peer, stream)) = (switchboard::App::new(), tokio::io::duplex(1024));
+    /// # app.connect_stream(stream);
+    /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
+    /// socket.join("#lobby")?;
+    /// assert!(socket.leave("#lobby")?);
+    /// assert!(!socket.leave("#lobby")?);
+    /// # Ok(()) }
+    /// ```
     pub fn leave(&self, room: &str) -> Result<bool, NameError> {
         Ok(self.app.hub().leave(&self.session, &Target::room(room)?))
     }
 
     /// Gets a tag; `*` is put in front if it is missing. False if it had it.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # let (app, (_peer, stream)) = (switchboard::App::new(), tokio::io::duplex(1024));
+    /// # app.connect_stream(stream);
+    /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
+    /// assert!(socket.tag("admin")?);
+    /// assert_eq!(app.to("*admin").emit("report", "a new user")?, 1);
+    /// # Ok(()) }
+    /// ```
     pub fn tag(&self, tag: &str) -> Result<bool, JoinError> {
         self.app.hub().join(&self.session, &Target::tag(tag)?)
     }
 
     /// Loses a tag. False if it did not have it.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # let (app, (_peer, stream)) = (switchboard::App::new(), tokio::io::duplex(1024));
+    /// # app.connect_stream(stream);
+    /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
+    /// socket.tag("*muted")?;
+    /// assert!(socket.untag("*muted")?);
+    /// # Ok(()) }
+    /// ```
     pub fn untag(&self, tag: &str) -> Result<bool, NameError> {
         Ok(self.app.hub().leave(&self.session, &Target::tag(tag)?))
     }
 
-    /// Becomes one of a user's sockets. False if it was.
+    /// Becomes one of a user's sockets; another user it belongs to is kept. False if it was.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # let (app, (_peer, stream)) = (switchboard::App::new(), tokio::io::duplex(1024));
+    /// # app.connect_stream(stream);
+    /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
+    /// socket.login("ann")?;
+    /// assert!(app.is_user_online("ann").await?);
+    /// # Ok(()) }
+    /// ```
     pub fn login(&self, user: &str) -> Result<bool, JoinError> {
         self.app.hub().join(&self.session, &Target::user(user)?)
     }
 
     /// The rooms it is in, each with its `#`.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # let (app, (_peer, stream)) = (switchboard::App::new(), tokio::io::duplex(1024));
+    /// # app.connect_stream(stream);
+    /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
+    /// socket.join("lobby")?;
+    /// assert_eq!(socket.rooms(), ["#lobby"]);
+    /// # Ok(()) }
+    /// ```
     pub fn rooms(&self) -> Vec<Name> {
         self.session.rooms()
     }
 
     /// The tags it has, each with its `*`.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # let (app, (_peer, stream)) = (switchboard::App::new(), tokio::io::duplex(1024));
+    /// # app.connect_stream(stream);
+    /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
+    /// socket.tag("admin")?;
+    /// assert_eq!(socket.tags(), ["*admin"]);
+    /// # Ok(()) }
+    /// ```
     pub fn tags(&self) -> Vec<Name> {
         self.session.tags()
     }
 
-    /// The user it belongs to.
+    /// The user it belongs to; of several the last it came to.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # let (app, (_peer, stream)) = (switchboard::App::new(), tokio::io::duplex(1024));
+    /// # app.connect_stream(stream);
+    /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
+    /// assert_eq!(socket.user(), None);
+    /// socket.login("ann")?;
+    /// assert_eq!(socket.user().as_deref(), Some("ann"));
+    /// # Ok(()) }
+    /// ```
     pub fn user(&self) -> Option<Name> {
         self.session.users().pop()
     }
 
     /// Keeps a value under a key until the socket closes, in place of what was there.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # let (app, (_peer, stream)) = (switchboard::App::new(), tokio::io::duplex(1024));
+    /// # app.connect_stream(stream);
+    /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
+    /// socket.set("username", "Ann".to_owned());
+    /// socket.set("score", 12_u32);
+    /// # assert_eq!(socket.get("score"), Some(12_u32));
+    /// # Ok(()) }
+    /// ```
     pub fn set<T: Any + std::marker::Send + Sync>(&self, key: &str, value: T) {
         let mut storage = self.peer().storage.lock().expect("no code that holds the storage panics");
         storage.get_or_insert_default().insert(key.into(), Arc::new(value));
     }
 
     /// The value kept under a key, if it is of type `T`.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # let (app, (_peer, stream)) = (switchboard::App::new(), tokio::io::duplex(1024));
+    /// # app.connect_stream(stream);
+    /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
+    /// socket.set("username", "Ann".to_owned());
+    /// assert_eq!(socket.get::<String>("username").as_deref(), Some("Ann"));
+    /// assert_eq!(socket.get::<u32>("username"), None); // another type
+    /// # Ok(()) }
+    /// ```
     pub fn get<T: Any + Clone>(&self, key: &str) -> Option<T> {
         let storage = self.peer().storage.lock().expect("no code that holds the storage panics");
         storage.as_ref()?.get(key)?.downcast_ref::<T>().cloned()
     }
 
     /// Closes with a code (1000, or 3000 to 4999 for an app's own) and a reason of at most 123
-    /// bytes; more is cut off. What was queued before still goes out.
+    /// bytes; more is cut off. A code that no close frame may carry, such as 1006, is left out. What
+    /// was queued before still goes out.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # let (app, (_peer, stream)) = (switchboard::App::new(), tokio::io::duplex(1024));
+    /// # app.connect_stream(stream);
+    /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
+    /// socket.emit("banned", "for a day")?; // still goes out
+    /// socket.close(4003, "banned");
+    /// # assert!(socket.is_closed());
+    /// # Ok(()) }
+    /// ```
     pub fn close(&self, code: u16, reason: &str) {
-        self.close_with(CloseCode(code), reason);
+        let code = CloseCode(code);
+        self.close_with(if code.may_be_sent() { code } else { CloseCode::NO_STATUS }, reason);
     }
 
     pub(crate) fn close_with(&self, code: CloseCode, reason: &str) {
@@ -206,6 +419,18 @@ impl Socket {
     }
 
     /// Whether the socket has closed or is about to.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # let (app, (_peer, stream)) = (switchboard::App::new(), tokio::io::duplex(1024));
+    /// # app.connect_stream(stream);
+    /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
+    /// assert!(!socket.is_closed());
+    /// socket.close(1000, "bye");
+    /// assert!(socket.is_closed());
+    /// assert!(socket.emit("said", "too late").is_err());
+    /// # Ok(()) }
+    /// ```
     pub fn is_closed(&self) -> bool {
         self.session.outbox.is_closing() || self.peer().gone.load(Ordering::Relaxed)
     }

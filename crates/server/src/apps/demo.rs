@@ -4,8 +4,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use switchboard::{
-    App, ConnectionInfo, Data, IntoAudience, IntoResponse, Middleware, Next, Payload, Reply,
-    ReplyError, Request, Response, Router, Socket, SocketId, Target,
+    App, ConnectionInfo, Data, IntoAudience, IntoResponse, Middleware, Next, Payload, Reply, ReplyError,
+    Request, Response, Router, Socket, SocketId, Target,
 };
 
 /// Longest wait that `/slow` grants.

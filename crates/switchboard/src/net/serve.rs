@@ -26,8 +26,17 @@ use crate::socket::Peer;
 
 /// Serves an app: WebSockets on every path, and the app's plain HTTP router, if it has one.
 ///
-/// Runs until the listener fails, or until the signal given to
-/// [`with_graceful_shutdown`](Serve::with_graceful_shutdown).
+/// Runs until the signal given to [`with_graceful_shutdown`](Serve::with_graceful_shutdown), or
+/// without end. When connections cannot be accepted, as with too many open files, it tries again.
+///
+/// ```no_run
+/// use switchboard::{App, Reply, serve};
+///
+/// # async fn example() -> std::io::Result<()> {
+/// let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+/// serve(listener, App::new().on("/ping", async || Reply("pong"))).await
+/// # }
+/// ```
 ///
 /// # Panics
 /// If the app's routes are wrong: an event with two handlers, a handler whose state is missing.
@@ -36,6 +45,13 @@ pub fn serve(listener: TcpListener, app: App) -> Serve {
 }
 
 /// A server that is about to run; `.await` runs it.
+///
+/// ```
+/// # use switchboard::{App, Serve, serve};
+/// fn server(listener: tokio::net::TcpListener, app: App) -> Serve {
+///     serve(listener, app.on("/ping", async || {}))
+/// }
+/// ```
 pub struct Serve {
     listener: TcpListener,
     app: App,
@@ -44,6 +60,13 @@ pub struct Serve {
 }
 
 /// How a server stops.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use switchboard::Stopping;
+/// let stopping = Stopping::default().with_window(Duration::from_secs(5));
+/// assert_eq!(stopping.timeout, Duration::from_secs(10));
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Stopping {
@@ -61,12 +84,24 @@ impl Default for Stopping {
 
 impl Stopping {
     /// Sets the window.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use switchboard::Stopping;
+    /// let stopping = Stopping::default().with_window(Duration::from_secs(5));
+    /// ```
     pub fn with_window(mut self, window: Duration) -> Self {
         self.window = window;
         self
     }
 
     /// Sets the time-out.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use switchboard::Stopping;
+    /// let stopping = Stopping::default().with_timeout(Duration::from_secs(30));
+    /// ```
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
@@ -76,12 +111,37 @@ impl Stopping {
 impl Serve {
     /// Stops when `signal` is ready: no new connections, sockets closed with 1012, running handlers
     /// awaited within the time-out.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> std::io::Result<()> {
+    /// # use switchboard::{App, serve};
+    /// # let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    /// let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    /// let server = serve(listener, App::new()).with_graceful_shutdown(async { drop(stopped.await) });
+    /// // `stop.send(())` stops it, from a signal handler or from anywhere.
+    /// # let stop_soon = async { drop(stop.send(())) };
+    /// # let (served, ()) = tokio::join!(async { server.await }, stop_soon);
+    /// # served }
+    /// ```
     pub fn with_graceful_shutdown(mut self, signal: impl Future<Output = ()> + Send + 'static) -> Self {
         self.stop = Box::pin(signal);
         self
     }
 
     /// Sets how it stops.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> std::io::Result<()> {
+    /// # use switchboard::{App, serve};
+    /// # let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    /// # let signal = async {};
+    /// use std::time::Duration;
+    /// use switchboard::Stopping;
+    ///
+    /// let stopping = Stopping::default().with_window(Duration::from_secs(5));
+    /// serve(listener, App::new()).with_graceful_shutdown(signal).with_stopping(stopping).await
+    /// # }
+    /// ```
     pub fn with_stopping(mut self, stopping: Stopping) -> Self {
         self.stopping = stopping;
         self
@@ -191,6 +251,18 @@ impl App {
     /// Serve that with `into_make_service_with_connect_info::<SocketAddr>()`, or handlers and the
     /// limits per address see no address.
     ///
+    /// ```no_run
+    /// # use std::net::SocketAddr;
+    /// # use axum::{Router, routing::get};
+    /// # use switchboard::App;
+    /// # async fn example(listener: tokio::net::TcpListener) -> std::io::Result<()> {
+    /// let live = App::new().on("/ping", async || {});
+    /// let router = Router::new().route("/about", get(async || "a chat")).merge(live.into_router());
+    /// let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    /// axum::serve(listener, service).await
+    /// # }
+    /// ```
+    ///
     /// # Panics
     /// If the app's routes are wrong, or outside a tokio runtime.
     pub fn into_router(self) -> axum::Router {
@@ -212,6 +284,19 @@ impl App {
     /// The app as a tower service for one route of an axum router: answers WebSocket handshakes,
     /// and everything else with 426.
     ///
+    /// ```no_run
+    /// # use std::net::SocketAddr;
+    /// # use axum::{Router, routing::get};
+    /// # use switchboard::App;
+    /// # async fn example(listener: tokio::net::TcpListener) -> std::io::Result<()> {
+    /// let live = App::new().on("/ping", async || {});
+    /// let router = Router::new()
+    ///     .route("/about", get(async || "a chat"))
+    ///     .route_service("/ws", live.clone().into_service()); // keep `live` to send with
+    /// axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>()).await
+    /// # }
+    /// ```
+    ///
     /// # Panics
     /// If the app's routes are wrong, or outside a tokio runtime.
     pub fn into_service(self) -> Door {
@@ -220,11 +305,38 @@ impl App {
 
     /// Stops: refuses new connections, closes all sockets with 1012 and waits for what runs. For
     /// apps that are not run by [`serve`], which does it by itself.
+    ///
+    /// ```no_run
+    /// # use axum::Router;
+    /// # use switchboard::App;
+    /// # async fn example(
+    /// #     listener: tokio::net::TcpListener,
+    /// #     router: Router,
+    /// #     live: App,
+    /// #     signal: impl Future<Output = ()> + Send + 'static,
+    /// # ) -> std::io::Result<()> {
+    /// axum::serve(listener, router)
+    ///     .with_graceful_shutdown(async move {
+    ///         signal.await;
+    ///         live.close().await; // axum does not wait for WebSockets
+    ///     })
+    ///     .await
+    /// # }
+    /// ```
     pub async fn close(&self) {
         self.close_within(Stopping::default()).await;
     }
 
     /// [`close`](Self::close) with a window and a time-out of its own.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # use std::time::Duration;
+    /// # use switchboard::Stopping;
+    /// # let app = switchboard::App::new();
+    /// app.close_within(Stopping::default().with_window(Duration::from_secs(5))).await;
+    /// # Ok(()) }
+    /// ```
     pub async fn close_within(&self, stopping: Stopping) {
         self.core().stopping.store(true, Ordering::Relaxed);
         let sessions = self.hub().index().all_sessions();

@@ -119,16 +119,24 @@ async fn what_is_known_of_a_connection_reaches_the_handler() {
 }
 
 #[tokio::test]
-async fn a_trusted_proxy_is_believed() {
+async fn a_trusted_proxy_is_believed_but_not_what_its_client_says() {
     let door =
         DoorSettings { trusted_proxies: vec!["127.0.0.0/8".parse().unwrap()], ..DoorSettings::default() };
     let app = App::new()
         .with_door(door)
         .on("/info", async |info: ConnectionInfo| Reply(json!([info.ip(), info.secure()])));
     let server = TestServer::start(app).await;
-    let headers = [("x-forwarded-for", "9.9.9.9, 10.0.0.1"), ("x-forwarded-proto", "https")];
-    let mut peer = Peer::try_connect(&server.url("/"), &headers).await.unwrap();
-    assert_eq!(peer.request("/info", json!({})).await, json!(["9.9.9.9", true]));
+    for (list, ip) in [
+        ("9.9.9.9", "9.9.9.9"),
+        ("9.9.9.9, 127.0.0.2", "9.9.9.9"),
+        ("6.6.6.6, 9.9.9.9, 127.0.0.2,127.0.0.3", "9.9.9.9"),
+        ("6.6.6.6, nonsense, 127.0.0.2", "127.0.0.2"),
+        ("nonsense", "127.0.0.1"),
+    ] {
+        let headers = [("x-forwarded-for", list), ("x-forwarded-proto", "https")];
+        let mut peer = Peer::try_connect(&server.url("/"), &headers).await.unwrap();
+        assert_eq!(peer.request("/info", json!({})).await, json!([ip, true]), "{list}");
+    }
 }
 
 #[tokio::test]

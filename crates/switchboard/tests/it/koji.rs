@@ -280,7 +280,8 @@ async fn who_asked_for_changes_gets_them_with_a_version_and_the_list_when_it_ask
 async fn a_reader_that_stops_reading_misses_lists_but_not_the_last_one() {
     let mut limits = Limits::default();
     limits.outbox_bytes_max = 256 * 1024;
-    let server = TestServer::start(app().with_limits(limits)).await;
+    let at_once = App::new().with_koji(Koji::new().with_gather(Duration::ZERO));
+    let server = TestServer::start(at_once.with_limits(limits)).await;
     let mut slow = join(&server, "projectId=p&shardName=s").await;
     let mut busy = join(&server, "projectId=p&shardName=s").await;
     let id = busy.id.clone();
@@ -402,6 +403,7 @@ async fn a_frame_over_512_kib_closes_with_1009() {
     let (mut ann, mut bob) = two(&server).await;
     ann.peer.send_text("x".repeat(512 * 1024 + 1)).await;
     assert_eq!(ann.peer.closed().await.0, 1009);
+    drop(ann);
     bob.list_of(1).await;
     bob.quiet().await;
 }
@@ -474,7 +476,7 @@ async fn a_binding_ends_with_its_token_and_the_connection_stays() {
 async fn the_doors_are_open_to_each_other() {
     let app = App::new()
         .with_koji(Koji::new())
-        .on("/join", async |socket: Socket| socket.join("#lobby").map(|joined| Reply(joined)))
+        .on("/join", async |socket: Socket| socket.join("#lobby").map(Reply))
         .on("/say", async |request: Request| {
             request.to("#lobby").emit_payload("said", request.payload().clone()).map(|_| ())
         });
@@ -624,9 +626,10 @@ async fn a_client_without_a_sign_of_life_is_cut_and_leaves_the_list() {
 #[tokio::test]
 async fn a_stop_closes_with_the_code_that_brings_clients_back() {
     let mut server = start().await;
-    let (mut ann, _bob) = two(&server).await;
+    let mut ann = join(&server, "projectId=p").await;
     server.begin_stop();
     assert_eq!(ann.peer.closed().await.0, 1012);
+    drop(ann);
     server.stopped().await;
 }
 

@@ -100,7 +100,7 @@ async fn rooms_of_one_socket_are_bounded() {
     }
     let error = "the socket is in 3 rooms and tags already, which is the most";
     assert_eq!(peer.request("/join", json!("d")).await, json!({ "error": error, "code": "too_many" }));
-    let error = "name is 301 bytes; the most is 256";
+    let error = "name is 300 bytes; the most is 256";
     assert_eq!(
         peer.request("/join", json!("x".repeat(300))).await,
         json!({ "error": error, "code": "bad_data" })
