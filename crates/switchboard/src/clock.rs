@@ -13,7 +13,9 @@ pub(crate) fn now_ms() -> u64 {
     since_1970(SystemTime::now())
 }
 
-/// A time of others' in milliseconds since 1970; 0 for what was before.
+/// A time of others' in milliseconds since 1970; 0 for what was before, the last one there is for
+/// what no clock will show.
 pub(crate) fn since_1970(time: SystemTime) -> u64 {
-    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
