@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::extract::Path;
-use axum::response::Response;
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{Router, get};
 use http::{StatusCode, header};
 
@@ -13,7 +13,7 @@ struct Demo;
 /// Pages may load what comes from here and nothing else.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
-/// The demo's page at `/` and its files beside it.
+/// The demo's pages, `/` and `/canvas/`, and their files beside them.
 pub(crate) fn demo() -> Router {
     Router::new()
         .route("/", get(async || file("index.html")))
@@ -21,6 +21,12 @@ pub(crate) fn demo() -> Router {
 }
 
 fn file(path: &str) -> Response {
+    // Relative addresses in a page need the slash at the end.
+    if Demo::get(&format!("{path}/index.html")).is_some() {
+        return Redirect::permanent(&format!("/{path}/")).into_response();
+    }
+    let index = format!("{path}index.html");
+    let path = if path.ends_with('/') { &index } else { path };
     let response = Response::builder()
         .header(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY)
         .header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")

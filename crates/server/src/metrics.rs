@@ -24,6 +24,12 @@ pub(crate) fn install() -> Result<PrometheusHandle, BuildError> {
     describe_counter!("switchboard_bad_frames_total", "Frames that were not understood and ignored");
     describe_counter!("switchboard_unknown_events_total", "Events that nothing handles");
     describe_counter!("switchboard_handler_panics_total", "Handlers that panicked");
+    describe_counter!(
+        "switchboard_refused_events_total",
+        "Events of clients that a rule of their project forbids, by reason"
+    );
+    describe_counter!("switchboard_client_lists_total", "Lists of who is on a shard, for receivers");
+    describe_counter!("switchboard_tokens_total", "Tokens that were looked at, by outcome");
     describe_histogram!(
         "switchboard_handler_seconds",
         Unit::Seconds,

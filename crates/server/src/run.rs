@@ -1,17 +1,22 @@
 //! Running the server: listeners, banner, signals, and the stop.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::BuildError;
 use switchboard::{App, DoorSettings, Name, Stopping, serve};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::apps::Mode;
-use crate::config::Config;
+use crate::config::{Auth, Config, ProjectSettings, Projects};
 use crate::{assets, health, metrics};
+
+/// Connections that may wait to be accepted: after an outage all clients come back at once. The
+/// system may allow fewer (`net.core.somaxconn`).
+const BACKLOG: u32 = 65_535;
 
 /// Why the server did not run, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -41,9 +46,9 @@ pub enum RunError {
 /// what to print when clients can connect.
 pub async fn run(config: &Config, mode: Mode, ready: impl FnOnce(&str)) -> Result<(), RunError> {
     let prometheus = metrics::install()?;
-    let listener = listen(config.listen).await?;
+    let listener = listen(config.listen)?;
     let internal = match config.internal.listen {
-        Some(address) => Some(listen(address).await?),
+        Some(address) => Some(listen(address)?),
         None => None,
     };
     let app = mode.install(app(config));
@@ -55,6 +60,8 @@ pub async fn run(config: &Config, mode: Mode, ready: impl FnOnce(&str)) -> Resul
     let banner = Banner {
         mode,
         address: listener.local_addr().map_err(RunError::Serve)?,
+        koji: config.koji.enabled.then_some(&config.projects),
+        tokens: &config.auth,
         internal: internal.as_ref().and_then(|listener| listener.local_addr().ok()),
         origins: config.door.origins.as_deref(),
         limited: config.limits.enabled,
@@ -83,11 +90,24 @@ fn app(config: &Config) -> App {
         trusted_proxies: config.door.trusted_proxies.clone(),
     };
     let project = Name::new(&config.projects.default).expect("the settings were checked");
-    App::new().with_limits(config.limits.clone()).with_door(door).project(&project)
+    let mut app = App::new().with_limits(config.limits.clone()).with_door(door);
+    if config.koji.enabled {
+        app = app.with_koji(config.koji.door().with_projects(config.projects.rules()));
+    }
+    if let Some(verifier) = config.auth.verifier().expect("the settings were checked") {
+        app = app.with_verifier(verifier);
+    }
+    app.project(&project)
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, RunError> {
-    TcpListener::bind(address).await.map_err(|cause| RunError::Listen { address, cause })
+fn listen(address: SocketAddr) -> Result<TcpListener, RunError> {
+    let bind = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    bind().map_err(|cause| RunError::Listen { address, cause })
 }
 
 /// Ready at the first signal; ends the process at the second.
@@ -115,6 +135,9 @@ fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static, RunError> 
 struct Banner<'a> {
     mode: Mode,
     address: SocketAddr,
+    /// The projects that Koji clients can be of; none while that door is closed.
+    koji: Option<&'a Projects>,
+    tokens: &'a Auth,
     internal: Option<SocketAddr>,
     origins: Option<&'a [String]>,
     limited: bool,
@@ -122,7 +145,7 @@ struct Banner<'a> {
 
 impl std::fmt::Display for Banner<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Banner { mode, address, internal, origins, limited } = self;
+        let Banner { mode, address, koji, tokens, internal, origins, limited } = self;
         let name = match mode {
             Mode::Serve => "serve",
             Mode::Demo => "demo",
@@ -130,12 +153,20 @@ impl std::fmt::Display for Banner<'_> {
         writeln!(f, "switchboard {} {name}", env!("CARGO_PKG_VERSION"))?;
         if *mode == Mode::Demo {
             writeln!(f, "  page     http://{address}/  (open it in two tabs)")?;
+            if koji.is_some() {
+                writeln!(f, "  canvas   http://{address}/canvas/  (open it in five)")?;
+            }
         }
         let who = match origins {
             Some(origins) => format!("pages of {}; programs from anywhere", origins.join(", ")),
             None => "everyone".to_owned(),
         };
         writeln!(f, "  emit     ws://{address}/  open to {who}; no identity is asked for")?;
+        if let Some(projects) = koji {
+            let which = if projects.any { "any project".into() } else { listed(&projects.named) };
+            writeln!(f, "  koji     ws://{address}/?projectId=…  open to {who}; {which}")?;
+            writeln!(f, "  tokens   {}", accepted(tokens))?;
+        }
         let health = internal.unwrap_or(*address);
         writeln!(f, "  health   http://{health}/livez /readyz /metrics  open to everyone")?;
         if !limited {
@@ -145,5 +176,28 @@ impl std::fmt::Display for Banner<'_> {
             writeln!(f, "  warning  other machines can connect")?;
         }
         Ok(())
+    }
+}
+
+fn listed(projects: &BTreeMap<String, ProjectSettings>) -> String {
+    match projects.len() {
+        0 => "no project: none is named in projects.named".into(),
+        1..=5 => format!("projects {}", projects.keys().map(String::as_str).collect::<Vec<_>>().join(", ")),
+        many => format!("{many} projects"),
+    }
+}
+
+fn accepted(tokens: &Auth) -> String {
+    let counted = |count: usize, what: &str| match count {
+        0 => None,
+        1 => Some(format!("a {what}")),
+        many => Some(format!("{many} {what}s")),
+    };
+    let secrets = counted(tokens.jwt_secret.len(), "secret");
+    let keys = counted(tokens.public_keys.len(), "public key");
+    let by: Vec<String> = secrets.into_iter().chain(keys).chain(tokens.jwks_url.clone()).collect();
+    match by.is_empty() {
+        true => "none is accepted; auth.jwt_secret, auth.public_keys and auth.jwks_url are not set".into(),
+        false => format!("accepted by {}", by.join(", ")),
     }
 }

@@ -1,14 +1,25 @@
 //! Settings: a TOML file, then the environment, then flags; each overrides the one before.
 
-use std::fmt;
+mod auth;
+mod koji;
+mod projects;
+mod sections;
+mod set;
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
-use figment::{Figment, Metadata, Profile, Provider};
 use serde::{Deserialize, Serialize};
 use switchboard::Limits;
+
+pub use auth::{Auth, Secret, Secrets};
+pub use koji::Koji;
+pub use projects::{ProjectSettings, Projects};
+pub use sections::{Door, Internal, Log, LogFormat, Stop};
+use set::Set;
 
 /// Environment variables begin with this; `__` stands for the dot: `SWITCHBOARD_LIMITS__ENABLED`.
 const ENV_PREFIX: &str = "SWITCHBOARD_";
@@ -25,70 +36,16 @@ pub struct Config {
     pub door: Door,
     /// Every bound.
     pub limits: Limits,
+    /// Which tokens are accepted.
+    pub auth: Auth,
+    /// The door for Koji clients.
+    pub koji: Koji,
     /// The projects.
     pub projects: Projects,
     /// The log.
     pub log: Log,
     /// How the server stops.
     pub stop: Stop,
-}
-
-/// Settings of health and metrics.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Internal {
-    /// Where `/livez`, `/readyz` and `/metrics` answer. Default: where clients connect.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub listen: Option<SocketAddr>,
-}
-
-/// Settings of the door.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Door {
-    /// Origins that pages may come from, such as `https://example.com`. Default: all.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub origins: Option<Vec<String>>,
-    /// Proxies whose `x-forwarded-for` is believed, as networks: `10.0.0.0/8`. Default: none.
-    pub trusted_proxies: Vec<ipnet::IpNet>,
-}
-
-/// Settings of projects.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Projects {
-    /// The project of clients that name none. Default `default`.
-    pub default: String,
-}
-
-/// Settings of the log.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Log {
-    /// What is logged, such as `info` or `warn,switchboard=debug`. Default `info`.
-    pub filter: String,
-    /// `text` for people or `json` for machines. Default `text`.
-    pub format: LogFormat,
-}
-
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
-}
-
-/// Settings of the stop.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Stop {
-    /// Sockets are closed over this time. Default 1,000 ms.
-    pub window_ms: u64,
-    /// What runs longer than this after the window is left behind. Default 10,000 ms.
-    pub timeout_ms: u64,
 }
 
 impl Default for Config {
@@ -98,28 +55,12 @@ impl Default for Config {
             internal: Internal::default(),
             door: Door::default(),
             limits: Limits::default(),
+            auth: Auth::default(),
+            koji: Koji::default(),
             projects: Projects::default(),
             log: Log::default(),
             stop: Stop::default(),
         }
-    }
-}
-
-impl Default for Projects {
-    fn default() -> Self {
-        Projects { default: "default".into() }
-    }
-}
-
-impl Default for Log {
-    fn default() -> Self {
-        Log { filter: "info".into(), format: LogFormat::Text }
-    }
-}
-
-impl Default for Stop {
-    fn default() -> Self {
-        Stop { window_ms: 1000, timeout_ms: 10_000 }
     }
 }
 
@@ -174,13 +115,12 @@ impl Config {
                 "limits.heartbeat_interval_ms is {ms}; the least is 1000\n\nhint: 0 switches heartbeats off"
             )));
         }
-        if let Err(error) = switchboard::Name::new(&self.projects.default) {
-            return Err(ConfigError::Value(format!("projects.default cannot be used: {error}")));
-        }
-        Ok(())
+        self.koji.check()?;
+        self.projects.check()?;
+        self.auth.verifier().map(drop)
     }
 
-    /// The settings as a TOML file that would give the same.
+    /// The settings as a TOML file that would give the same, but for secrets, which are not shown.
     pub fn to_toml(&self) -> String {
         toml::to_string(self).expect("settings that were read from TOML can be written as TOML")
     }
@@ -198,47 +138,6 @@ fn describe(error: &figment::Error) -> String {
     };
     let key = if key.is_empty() { String::new() } else { format!(" for `{key}`") };
     format!("{}{key}{source}", error.kind)
-}
-
-/// One `--set section.key=value`.
-struct Set {
-    flag: String,
-    toml: String,
-}
-
-impl Set {
-    fn parse(flag: &str) -> Result<Self, ConfigError> {
-        let bad = || ConfigError::BadSet(flag.into());
-        let (key, value) = flag.split_once('=').ok_or_else(bad)?;
-        let plain =
-            |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-        if !key.split('.').all(plain) {
-            return Err(bad());
-        }
-        // What is no TOML value is a text without its quotes.
-        let toml = [format!("{key} = {value}"), format!("{key} = {}", toml::Value::from(value))];
-        let toml = toml.into_iter().find(|line| line.parse::<toml::Table>().is_ok()).ok_or_else(bad)?;
-        Ok(Set { flag: flag.into(), toml })
-    }
-}
-
-impl Provider for Set {
-    fn metadata(&self) -> Metadata {
-        Metadata::named(format!("--set {}", self.flag))
-    }
-
-    fn data(&self) -> Result<figment::value::Map<Profile, figment::value::Dict>, figment::Error> {
-        Toml::string(&self.toml).data()
-    }
-}
-
-impl fmt::Display for LogFormat {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            LogFormat::Text => "text",
-            LogFormat::Json => "json",
-        })
-    }
 }
 
 #[cfg(test)]
@@ -269,7 +168,7 @@ mod tests {
     #[test]
     fn an_unknown_setting_is_named_with_its_source() {
         let error = with(&["limits.mesages_per_s=7"]).unwrap_err().to_string();
-        assert!(error.contains("mesages_per_s") && error.contains("--set limits.mesages_per_s=7"), "{error}");
+        assert!(error.contains("mesages_per_s") && error.contains("--set limits.mesages_per_s"), "{error}");
     }
 
     #[test]
@@ -286,6 +185,54 @@ mod tests {
         assert!(with(&["projects.default="]).is_err());
         for bad in ["listen", "=1", "a..b=1", "a b=1"] {
             assert!(matches!(with(&[bad]), Err(ConfigError::BadSet(_))), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_a_text_or_a_list_and_never_shown() {
+        for (value, secrets) in [("s3cret", 1), ("12345", 1), ("[\"s3cret\", \"older\"]", 2), ("\"1e5\"", 1)]
+        {
+            let config = with(&[&format!("auth.jwt_secret={value}")]).unwrap();
+            assert_eq!(config.auth.jwt_secret.len(), secrets);
+            let shown = format!("{config:?}{}", config.to_toml());
+            assert!(!shown.contains("s3cret") && !shown.contains("12345"), "{shown}");
+            assert!(config.auth.verifier().unwrap().is_some());
+        }
+        for bad in ["true", "1e5", "{a=\"s3cret\"}"] {
+            let error = with(&[&format!("auth.jwt_secret={bad}")]).unwrap_err().to_string();
+            assert!(error.contains("auth.jwt_secret") && !error.contains("s3cret"), "{error}");
+        }
+        for bad in ["auth.jwt_secret=", "auth.jwks_url=ftp://x", "auth.public_keys=[\"x\"]"] {
+            let error = with(&[bad]).unwrap_err().to_string();
+            assert!(error.contains(bad.split_once('=').unwrap().0), "{error}");
+        }
+        assert!(with(&[]).unwrap().auth.verifier().unwrap().is_none());
+    }
+
+    #[test]
+    fn a_project_says_only_what_is_different_in_it() {
+        let config = with(&[
+            "projects.every.capacity_max=20",
+            "projects.every.events=[\"tap\"]",
+            "projects.named.game.capacity_max=4",
+            "projects.named.game.connections_max=9",
+        ])
+        .unwrap();
+        let rules = config.projects.rules();
+        let of = |id: &str| rules(&switchboard::Name::new(id).unwrap());
+        let (game, other) = (of("game").unwrap(), of("other").unwrap());
+        assert_eq!((game.capacity_max, game.connections_max), (4, Some(9)));
+        assert_eq!((other.capacity_max, other.connections_max), (20, None));
+        assert_eq!(
+            (&game.events, &other.events),
+            (&Some(vec!["tap".to_owned()]), &Some(vec!["tap".to_owned()]))
+        );
+        let closed =
+            with(&["projects.any=false", "projects.named.game.capacity_max=4"]).unwrap().projects.rules();
+        assert!(closed(&switchboard::Name::new("game").unwrap()).is_some());
+        assert!(closed(&switchboard::Name::new("other").unwrap()).is_none());
+        for bad in ["capacity_max=0", "capacity_default=10001", "message_units_max=128001"] {
+            assert!(with(&[&format!("projects.named.game.{bad}")]).is_err(), "{bad}");
         }
     }
 }
