@@ -8,6 +8,7 @@ use futures_util::{Sink, SinkExt, StreamExt};
 use http::{HeaderName, HeaderValue, Uri};
 use serde_json::json;
 use switchboard_event::Payload;
+use switchboard_wire::with_causes;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_websockets::{ClientBuilder, MaybeTlsStream, Message, WebSocketStream};
@@ -242,7 +243,9 @@ impl Driver {
             tokio::select! {
                 opened = next => match opened {
                     Ok(socket) => return Some((socket, attempt + 1)),
-                    Err(error) => shared.report(&format!("try {} failed: {error}", attempt + 1)),
+                    Err(error) => {
+                        shared.report(&format!("try {} failed: {}", attempt + 1, with_causes(&error)));
+                    }
                 },
                 () = self.closed() => return None,
             }

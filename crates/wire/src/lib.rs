@@ -10,4 +10,4 @@ mod depth;
 mod error;
 
 pub use depth::DEPTH_MAX;
-pub use error::DecodeError;
+pub use error::{DecodeError, with_causes};
