@@ -11,6 +11,7 @@ pub struct Options {
     pub(crate) max_retries: u32,
     pub(crate) connect_timeout: Duration,
     pub(crate) request_timeout: Duration,
+    pub(crate) close_timeout: Duration,
     pub(crate) queue_bytes_max: usize,
     pub(crate) headers: Vec<(String, String)>,
 }
@@ -24,6 +25,7 @@ impl Default for Options {
             max_retries: 10,
             connect_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(10),
+            close_timeout: Duration::from_secs(5),
             queue_bytes_max: 0,
             headers: Vec::new(),
         }
@@ -65,6 +67,13 @@ impl Options {
     /// How long a request waits for its reply. Default 10 s.
     pub fn with_request_timeout(mut self, timeout: Duration) -> Self {
         self.request_timeout = timeout;
+        self
+    }
+
+    /// How long a close may take: sending what was to be sent before, and the server's answer. Default
+    /// 5 s; then the connection is cut.
+    pub fn with_close_timeout(mut self, timeout: Duration) -> Self {
+        self.close_timeout = timeout;
         self
     }
 
