@@ -11,7 +11,7 @@ use switchboard_event::Payload;
 use switchboard_wire::with_causes;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
-use tokio_websockets::{ClientBuilder, MaybeTlsStream, Message, WebSocketStream};
+use tokio_websockets::{ClientBuilder, Connector, MaybeTlsStream, Message, WebSocketStream};
 
 use crate::backoff;
 use crate::error::{ConnectError, EmitError};
@@ -19,6 +19,7 @@ use crate::listeners::{Listeners, error_data};
 use crate::options::Options;
 use crate::pending::Pending;
 use crate::reader::Reader;
+use crate::tls;
 
 /// Messages between a client and its driver; a full channel makes `emit` wait.
 const COMMANDS_MAX: usize = 256;
@@ -109,45 +110,55 @@ pub(crate) async fn start(
     options: Options,
     closing: watch::Receiver<bool>,
 ) -> Result<(Arc<Shared>, mpsc::Sender<Command>), ConnectError> {
-    let uri: Uri = address.parse().map_err(|_| ConnectError::Address(address.into()))?;
-    let socket = open(&uri, &options).await?;
+    let address = Arc::new(Address::new(address, &options)?);
+    let socket = address.open(&options).await?;
     let state = Mutex::new(State { connected: true, ..State::default() });
     let shared = Arc::new(Shared { options, listeners: Arc::default(), pending: Pending::default(), state });
     let (sender, commands) = mpsc::channel(COMMANDS_MAX);
     let reader = Reader::new(shared.clone(), sender.downgrade());
-    let driver = Driver { uri, shared: shared.clone(), commands, reader, end: None };
+    let driver = Driver { address, shared: shared.clone(), commands, reader, end: None };
     #[expect(clippy::disallowed_methods, reason = "the one task of a client; it ends with the last clone")]
     tokio::spawn(driver.run(socket, closing));
     Ok((shared, sender))
 }
 
-async fn open(uri: &Uri, options: &Options) -> Result<Socket, ConnectError> {
-    match uri.scheme_str() {
-        Some("ws") if uri.host().is_some() => {}
-        // Built without TLS, tokio-websockets speaks to `wss://` in the clear (its `src/tls.rs`,
-        // `Connector::new`).
-        Some("wss") if uri.host().is_some() => return Err(ConnectError::Tls),
-        _ => return Err(ConnectError::Address(uri.to_string())),
+/// Where to connect, and how.
+struct Address {
+    uri: Uri,
+    connector: Connector,
+}
+
+impl Address {
+    fn new(address: &str, options: &Options) -> Result<Self, ConnectError> {
+        let bad = || ConnectError::Address(address.into());
+        let uri: Uri = address.parse().map_err(|_| bad())?;
+        let connector = match uri.scheme_str() {
+            Some("ws") if uri.host().is_some() => Connector::Plain,
+            Some("wss") if uri.host().is_some() => tls::connector(options)?,
+            _ => return Err(bad()),
+        };
+        Ok(Address { uri, connector })
     }
-    let mut builder = ClientBuilder::from_uri(uri.clone());
-    for (name, value) in &options.headers {
-        let bad = || ConnectError::Header(name.clone());
-        let header = (
-            HeaderName::try_from(name).map_err(|_| bad())?,
-            HeaderValue::try_from(value).map_err(|_| bad())?,
-        );
-        builder = builder.add_header(header.0, header.1).map_err(|_| bad())?;
+
+    async fn open(&self, options: &Options) -> Result<Socket, ConnectError> {
+        let mut builder = ClientBuilder::from_uri(self.uri.clone()).connector(&self.connector);
+        for (name, value) in &options.headers {
+            let bad = || ConnectError::Header(name.clone());
+            let header = (
+                HeaderName::try_from(name).map_err(|_| bad())?,
+                HeaderValue::try_from(value).map_err(|_| bad())?,
+            );
+            builder = builder.add_header(header.0, header.1).map_err(|_| bad())?;
+        }
+        let timeout = options.connect_timeout;
+        let opened = tokio::time::timeout(timeout, builder.connect()).await;
+        let (socket, _) = opened.map_err(|_| ConnectError::Timeout(timeout))?.map_err(tls::failed)?;
+        Ok(socket)
     }
-    let timeout = options.connect_timeout;
-    let opened = tokio::time::timeout(timeout, builder.connect()).await;
-    let (socket, _) = opened
-        .map_err(|_| ConnectError::Timeout(timeout))?
-        .map_err(|error| ConnectError::Failed(Box::new(error)))?;
-    Ok(socket)
 }
 
 struct Driver {
-    uri: Uri,
+    address: Arc<Address>,
     shared: Arc<Shared>,
     commands: mpsc::Receiver<Command>,
     reader: Reader,
@@ -261,10 +272,10 @@ impl Driver {
         for attempt in 0..options.max_retries {
             let (delay, max) = (options.reconnect_delay, options.max_reconnect_delay);
             let wait = backoff::wait(attempt, delay, max, rand::random());
-            let uri = self.uri.clone();
+            let address = self.address.clone();
             let next = async {
                 tokio::time::sleep(wait).await;
-                open(&uri, options).await
+                address.open(options).await
             };
             tokio::select! {
                 opened = next => match opened {

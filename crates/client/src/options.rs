@@ -14,6 +14,8 @@ pub struct Options {
     pub(crate) close_timeout: Duration,
     pub(crate) queue_bytes_max: usize,
     pub(crate) headers: Vec<(String, String)>,
+    #[cfg(feature = "tls")]
+    pub(crate) root_certificates: Vec<Vec<u8>>,
 }
 
 impl Default for Options {
@@ -28,6 +30,8 @@ impl Default for Options {
             close_timeout: Duration::from_secs(5),
             queue_bytes_max: 0,
             headers: Vec::new(),
+            #[cfg(feature = "tls")]
+            root_certificates: Vec::new(),
         }
     }
 }
@@ -87,6 +91,15 @@ impl Options {
     /// A header of the handshake, such as `authorization`; may be called many times.
     pub fn with_header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// A certificate to trust at a `wss://` address besides Mozilla's roots: that of a server which
+    /// signed its own, or of an authority of your own. One in DER, or any number in PEM; may be
+    /// called many times. A certificate that cannot be read fails the connect.
+    #[cfg(feature = "tls")]
+    pub fn with_root_certificate(mut self, certificate: impl Into<Vec<u8>>) -> Self {
+        self.root_certificates.push(certificate.into());
         self
     }
 }

@@ -373,6 +373,7 @@ async fn a_peer_that_writes_all_before_it_reads_holds_nobody_up() {
     assert_eq!(next(&mut read).await, "all");
 }
 
+#[cfg(not(feature = "tls"))]
 #[tokio::test]
 async fn a_secure_address_is_refused_rather_than_spoken_in_the_clear() {
     let (_listener, url) = listen().await;
