@@ -34,7 +34,7 @@ pub(crate) enum Command {
 /// What to send.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Emit {
-    /// The server, such as ws://127.0.0.1:3000.
+    /// The server, such as ws://127.0.0.1:3000 or wss://chat.example.com.
     pub(crate) url: String,
     /// The event's name, such as /message.
     pub(crate) event: String,
@@ -49,7 +49,7 @@ pub(crate) struct Emit {
 /// What to watch.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Tail {
-    /// The server, such as ws://127.0.0.1:3000.
+    /// The server, such as ws://127.0.0.1:3000 or wss://chat.example.com.
     pub(crate) url: String,
     /// A room to join first with /join; may be given many times.
     #[arg(long = "room", value_name = "ROOM")]

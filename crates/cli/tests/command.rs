@@ -116,6 +116,19 @@ fn an_event_goes_from_one_terminal_to_another() {
 }
 
 #[test]
+fn a_secure_address_is_spoken_to_over_tls() {
+    let server = Server::start(&["serve"]);
+    let url = format!("wss://{}", server.address);
+    for args in [&["emit", &url, "/message"][..], &["tail", &url]] {
+        let output = run(args);
+        assert_eq!(output.status.code(), Some(1));
+        // What the server says is no TLS, and the client has noticed.
+        let error = String::from_utf8(output.stderr).expect("an error is text");
+        assert!(error.contains("corrupt message"), "{error}");
+    }
+}
+
+#[test]
 fn a_signal_stops_it_with_status_0_and_readiness_goes_first() {
     let server =
         Server::start(&["demo", "--set", "internal.listen=127.0.0.1:0", "--set", "stop.window_ms=0"]);

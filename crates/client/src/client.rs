@@ -8,18 +8,21 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use switchboard_event::Payload;
 use switchboard_wire::emit;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::driver::{self, Command, Shared};
 use crate::error::{ConnectError, EmitError, RequestError};
 use crate::listeners::Subscription;
 use crate::options::Options;
 
-/// A connection to a server. Cheap to clone; it closes when the last clone is dropped.
+/// A connection to a server. Cheap to clone; it closes when the last clone is dropped, in the way of
+/// [`close`](Self::close).
 #[derive(Clone)]
 pub struct Client {
     shared: Arc<Shared>,
     commands: mpsc::Sender<Command>,
+    /// Tells the driver, past everything that waits to be sent, that the close time-out runs.
+    closing: watch::Sender<bool>,
 }
 
 impl Client {
@@ -30,8 +33,9 @@ impl Client {
 
     /// Connects. Fails if the first connection does not open; only later ones are tried again.
     pub async fn connect_with(address: &str, options: Options) -> Result<Self, ConnectError> {
-        let (shared, commands) = driver::start(address, options).await?;
-        Ok(Client { shared, commands })
+        let closing = watch::Sender::new(false);
+        let (shared, commands) = driver::start(address, options, closing.subscribe()).await?;
+        Ok(Client { shared, commands, closing })
     }
 
     /// Sends an event, and waits while the connection is busy. Without a connection it goes into
@@ -94,7 +98,7 @@ impl Client {
     /// |---|---|---|
     /// | `@connection` | a later connection is open | `{}` |
     /// | `@reconnect` | the same | `{"attempt":n}` |
-    /// | `@disconnect` | the connection is gone | `{"code":n,"reason":text}` |
+    /// | `@disconnect` | the connection is gone | `{"code":n,"reason":text}`; 1006 if it was cut |
     /// | `@error` | a frame was not understood, a try to connect failed, a listener or handler panicked | `{"error":text}` |
     /// | `@any` | before every event's own listeners | `{"event":name,"data":…}` |
     ///
@@ -153,8 +157,11 @@ impl Client {
         self.commands.closed().await;
     }
 
-    /// Closes with 1000, behind everything sent before, and waits until that is done.
+    /// Closes with 1000, behind everything sent before, and waits until that is done. That takes at
+    /// most the close time-out of the options (5 s): then the connection is cut, and what was not
+    /// sent by then is lost.
     pub async fn close(&self) {
+        self.closing.send_replace(true);
         let _ = self.commands.send(Command::Close).await;
         self.ended().await;
     }

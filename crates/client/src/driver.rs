@@ -8,9 +8,10 @@ use futures_util::{Sink, SinkExt, StreamExt};
 use http::{HeaderName, HeaderValue, Uri};
 use serde_json::json;
 use switchboard_event::Payload;
+use switchboard_wire::with_causes;
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
-use tokio_websockets::{ClientBuilder, MaybeTlsStream, Message, WebSocketStream};
+use tokio::sync::{mpsc, watch};
+use tokio_websockets::{ClientBuilder, Connector, MaybeTlsStream, Message, WebSocketStream};
 
 use crate::backoff;
 use crate::error::{ConnectError, EmitError};
@@ -18,6 +19,7 @@ use crate::listeners::{Listeners, error_data};
 use crate::options::Options;
 use crate::pending::Pending;
 use crate::reader::Reader;
+use crate::tls;
 
 /// Messages between a client and its driver; a full channel makes `emit` wait.
 const COMMANDS_MAX: usize = 256;
@@ -106,49 +108,62 @@ impl Shared {
 pub(crate) async fn start(
     address: &str,
     options: Options,
+    closing: watch::Receiver<bool>,
 ) -> Result<(Arc<Shared>, mpsc::Sender<Command>), ConnectError> {
-    let uri: Uri = address.parse().map_err(|_| ConnectError::Address(address.into()))?;
-    let socket = open(&uri, &options).await?;
+    let address = Arc::new(Address::new(address, &options)?);
+    let socket = address.open(&options).await?;
     let state = Mutex::new(State { connected: true, ..State::default() });
     let shared = Arc::new(Shared { options, listeners: Arc::default(), pending: Pending::default(), state });
     let (sender, commands) = mpsc::channel(COMMANDS_MAX);
     let reader = Reader::new(shared.clone(), sender.downgrade());
-    let driver = Driver { uri, shared: shared.clone(), commands, reader };
+    let driver = Driver { address, shared: shared.clone(), commands, reader, end: None };
     #[expect(clippy::disallowed_methods, reason = "the one task of a client; it ends with the last clone")]
-    tokio::spawn(driver.run(socket));
+    tokio::spawn(driver.run(socket, closing));
     Ok((shared, sender))
 }
 
-async fn open(uri: &Uri, options: &Options) -> Result<Socket, ConnectError> {
-    match uri.scheme_str() {
-        Some("ws") if uri.host().is_some() => {}
-        // Built without TLS, tokio-websockets speaks to `wss://` in the clear (its `src/tls.rs`,
-        // `Connector::new`).
-        Some("wss") if uri.host().is_some() => return Err(ConnectError::Tls),
-        _ => return Err(ConnectError::Address(uri.to_string())),
+/// Where to connect, and how.
+struct Address {
+    uri: Uri,
+    connector: Connector,
+}
+
+impl Address {
+    fn new(address: &str, options: &Options) -> Result<Self, ConnectError> {
+        let bad = || ConnectError::Address(address.into());
+        let uri: Uri = address.parse().map_err(|_| bad())?;
+        let connector = match uri.scheme_str() {
+            Some("ws") if uri.host().is_some() => Connector::Plain,
+            Some("wss") if uri.host().is_some() => tls::connector(options)?,
+            _ => return Err(bad()),
+        };
+        Ok(Address { uri, connector })
     }
-    let mut builder = ClientBuilder::from_uri(uri.clone());
-    for (name, value) in &options.headers {
-        let bad = || ConnectError::Header(name.clone());
-        let header = (
-            HeaderName::try_from(name).map_err(|_| bad())?,
-            HeaderValue::try_from(value).map_err(|_| bad())?,
-        );
-        builder = builder.add_header(header.0, header.1).map_err(|_| bad())?;
+
+    async fn open(&self, options: &Options) -> Result<Socket, ConnectError> {
+        let mut builder = ClientBuilder::from_uri(self.uri.clone()).connector(&self.connector);
+        for (name, value) in &options.headers {
+            let bad = || ConnectError::Header(name.clone());
+            let header = (
+                HeaderName::try_from(name).map_err(|_| bad())?,
+                HeaderValue::try_from(value).map_err(|_| bad())?,
+            );
+            builder = builder.add_header(header.0, header.1).map_err(|_| bad())?;
+        }
+        let timeout = options.connect_timeout;
+        let opened = tokio::time::timeout(timeout, builder.connect()).await;
+        let (socket, _) = opened.map_err(|_| ConnectError::Timeout(timeout))?.map_err(tls::failed)?;
+        Ok(socket)
     }
-    let timeout = options.connect_timeout;
-    let opened = tokio::time::timeout(timeout, builder.connect()).await;
-    let (socket, _) = opened
-        .map_err(|_| ConnectError::Timeout(timeout))?
-        .map_err(|error| ConnectError::Failed(Box::new(error)))?;
-    Ok(socket)
 }
 
 struct Driver {
-    uri: Uri,
+    address: Arc<Address>,
     shared: Arc<Shared>,
     commands: mpsc::Receiver<Command>,
     reader: Reader,
+    /// How the connection ended, as far as that is known; `None` without one.
+    end: Option<End>,
 }
 
 /// How a connection ended.
@@ -165,29 +180,49 @@ impl End {
 }
 
 impl Driver {
-    async fn run(mut self, mut socket: Socket) {
+    /// Drives until the program closes, or the connection is lost for good. A close that takes too
+    /// long ends it wherever it is: a server that does not read would hold it up for ever.
+    async fn run(mut self, socket: Socket, closing: watch::Receiver<bool>) {
+        let timeout = self.shared.options.close_timeout;
+        let is_cut = tokio::select! {
+            () = self.drive(socket) => false,
+            () = close_overdue(closing, timeout) => true,
+        };
+        self.shared.disconnected(true);
+        if is_cut {
+            self.tell_end();
+        }
+    }
+
+    async fn drive(&mut self, mut socket: Socket) {
+        self.end = Some(End::CUT);
         loop {
             let end = self.speak(&mut socket).await;
             let last = matches!(end, End::Ours) || !self.shared.options.reconnect;
             self.shared.disconnected(last);
-            self.part(&mut socket, &end).await;
-            let (code, reason) = match end {
-                End::Ours => (1000, String::new()),
-                End::Lost { code, reason } => (code, reason),
-            };
-            self.call("@disconnect", &json!({ "code": code, "reason": reason }));
+            self.part(&mut socket, end).await;
+            self.tell_end();
             if last {
                 return;
             }
-            let Some((next, attempt)) = self.reconnect().await else { break };
+            let Some((next, attempt)) = self.reconnect().await else { return };
             socket = next;
+            self.end = Some(End::CUT);
             if !self.send_queued(&mut socket).await {
                 continue;
             }
             self.call("@connection", &json!({}));
             self.call("@reconnect", &json!({ "attempt": attempt }));
         }
-        self.shared.state().ended = true;
+    }
+
+    fn tell_end(&mut self) {
+        let (code, reason) = match self.end.take() {
+            Some(End::Ours) => (1000, String::new()),
+            Some(End::Lost { code, reason }) => (code, reason),
+            None => return,
+        };
+        self.call("@disconnect", &json!({ "code": code, "reason": reason }));
     }
 
     fn call(&self, event: &str, data: &serde_json::Value) {
@@ -205,16 +240,19 @@ impl Driver {
         }
     }
 
-    /// Gets the last close frame out.
-    async fn part(&self, socket: &mut Socket, end: &End) {
-        let timeout = self.shared.options.connect_timeout;
-        let _ = match end {
-            End::Ours => tokio::time::timeout(timeout, say_goodbye(socket)).await,
-            // Reading on is what sends the answer to a close frame.
-            End::Lost { .. } => {
-                tokio::time::timeout(CLOSE_ANSWER_WAIT, async { drop(socket.next().await) }).await
+    /// Gets the last close frame out. A close of ours has happened when the server has answered it.
+    async fn part(&mut self, socket: &mut Socket, end: End) {
+        match end {
+            End::Ours => {
+                say_goodbye(socket).await;
+                self.end = Some(End::Ours);
             }
-        };
+            End::Lost { .. } => {
+                self.end = Some(end);
+                // Reading on is what sends the answer to a close frame.
+                let _ = tokio::time::timeout(CLOSE_ANSWER_WAIT, socket.next()).await;
+            }
+        }
     }
 
     /// Sends what was kept while the connection was away; false if it was lost again.
@@ -234,15 +272,17 @@ impl Driver {
         for attempt in 0..options.max_retries {
             let (delay, max) = (options.reconnect_delay, options.max_reconnect_delay);
             let wait = backoff::wait(attempt, delay, max, rand::random());
-            let uri = self.uri.clone();
+            let address = self.address.clone();
             let next = async {
                 tokio::time::sleep(wait).await;
-                open(&uri, options).await
+                address.open(options).await
             };
             tokio::select! {
                 opened = next => match opened {
                     Ok(socket) => return Some((socket, attempt + 1)),
-                    Err(error) => shared.report(&format!("try {} failed: {error}", attempt + 1)),
+                    Err(error) => {
+                        shared.report(&format!("try {} failed: {}", attempt + 1, with_causes(&error)));
+                    }
                 },
                 () = self.closed() => return None,
             }
@@ -255,6 +295,12 @@ impl Driver {
     async fn closed(&mut self) {
         while let Some(Command::Send(_)) = self.commands.recv().await {}
     }
+}
+
+/// Ready when the program has closed, or dropped its last client, and the time for that is over.
+async fn close_overdue(mut closing: watch::Receiver<bool>, timeout: Duration) {
+    let _ = closing.wait_for(|closing| *closing).await;
+    tokio::time::sleep(timeout).await;
 }
 
 /// Sends until the program closes or the connection is lost.

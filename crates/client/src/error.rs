@@ -8,12 +8,20 @@ use switchboard_event::PayloadError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// The address is not one: `ws://`, a host, perhaps a port and a path.
+    /// The address is not one: `ws://` or `wss://`, a host, perhaps a port and a path.
     #[error("`{0}` is not a WebSocket address")]
     Address(String),
-    /// The address asks for TLS. Nothing was sent: not to be secure would be worse than to fail.
-    #[error("`wss://` needs TLS, which this client does not have")]
+    /// The address asks for TLS, and the client was built without its feature `tls`. Nothing was
+    /// sent: not to be secure would be worse than to fail.
+    #[error("`wss://` needs TLS, which this client was built without")]
     Tls,
+    /// A root certificate given in the options cannot be read.
+    #[error("a root certificate cannot be read")]
+    RootCertificate(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The server's certificate is not to be believed: no root that we trust stands behind it, it is
+    /// for another host, it is out of date.
+    #[error("the server's certificate is not trusted")]
+    Certificate(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A header given in the options cannot be sent.
     #[error("the header `{0}` cannot be sent")]
     Header(String),

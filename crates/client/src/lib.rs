@@ -15,6 +15,8 @@
 //!
 //! A connection has one task, the driver; it ends when the last [`Client`] is dropped. Listeners
 //! are called by the driver in the order of the frames, so they must not wait.
+//!
+//! `wss://` addresses need the feature `tls`, which is on by default.
 
 mod backoff;
 mod client;
@@ -24,6 +26,7 @@ mod listeners;
 mod options;
 mod pending;
 mod reader;
+mod tls;
 
 pub use client::{Client, Namespace};
 pub use error::{ConnectError, EmitError, RequestError};

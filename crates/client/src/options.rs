@@ -11,8 +11,11 @@ pub struct Options {
     pub(crate) max_retries: u32,
     pub(crate) connect_timeout: Duration,
     pub(crate) request_timeout: Duration,
+    pub(crate) close_timeout: Duration,
     pub(crate) queue_bytes_max: usize,
     pub(crate) headers: Vec<(String, String)>,
+    #[cfg(feature = "tls")]
+    pub(crate) root_certificates: Vec<Vec<u8>>,
 }
 
 impl Default for Options {
@@ -24,8 +27,11 @@ impl Default for Options {
             max_retries: 10,
             connect_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(10),
+            close_timeout: Duration::from_secs(5),
             queue_bytes_max: 0,
             headers: Vec::new(),
+            #[cfg(feature = "tls")]
+            root_certificates: Vec::new(),
         }
     }
 }
@@ -68,6 +74,13 @@ impl Options {
         self
     }
 
+    /// How long a close may take: sending what was to be sent before, and the server's answer. Default
+    /// 5 s; then the connection is cut.
+    pub fn with_close_timeout(mut self, timeout: Duration) -> Self {
+        self.close_timeout = timeout;
+        self
+    }
+
     /// How many bytes of events are kept while the connection is away, to be sent when it is back.
     /// Default 0: an `emit` while away fails.
     pub fn with_queue_bytes_max(mut self, bytes: usize) -> Self {
@@ -78,6 +91,15 @@ impl Options {
     /// A header of the handshake, such as `authorization`; may be called many times.
     pub fn with_header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// A certificate to trust at a `wss://` address besides Mozilla's roots: that of a server which
+    /// signed its own, or of an authority of your own. One in DER, or any number in PEM; may be
+    /// called many times. A certificate that cannot be read fails the connect.
+    #[cfg(feature = "tls")]
+    pub fn with_root_certificate(mut self, certificate: impl Into<Vec<u8>>) -> Self {
+        self.root_certificates.push(certificate.into());
         self
     }
 }

@@ -9,6 +9,7 @@ use futures_util::stream::{Stream, StreamExt};
 use serde::Serialize;
 use switchboard_event::Payload;
 use switchboard_wire::emit::{self, Incoming};
+use switchboard_wire::with_causes;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_websockets::{CloseCode, Error, Message};
 
@@ -55,7 +56,7 @@ impl Reader {
                 }
                 Ok(_) => {}
                 Err(error) => {
-                    self.shared.report(&error.to_string());
+                    self.shared.report(&with_causes(&error));
                     break;
                 }
             }
@@ -77,7 +78,7 @@ impl Reader {
                 self.shared.report(&format!("the server sent an event that cannot be: {shown}"));
             }
             Ok(Incoming::Other) => {}
-            Err(error) => self.shared.report(&error.to_string()),
+            Err(error) => self.shared.report(&with_causes(&error)),
         }
     }
 

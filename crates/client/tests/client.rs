@@ -6,6 +6,7 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use switchboard::{App, Data, Payload, Reply, Request, serve};
 use switchboard_client::{Client, ConnectError, EmitError, Options, RequestError};
+use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio_websockets::{CloseCode, Message, ServerBuilder, WebSocketStream};
@@ -185,7 +186,9 @@ async fn frames_that_mean_nothing_are_reported_and_the_next_is_read() {
         let (mut errors, mut good) = (listen_to(&client, "@error"), listen_to(&client, "good"));
         client.emit("/ready", &()).await.unwrap();
         assert_eq!(next(&mut good).await, json!(1));
-        for _ in 0..4 {
+        let because = "frame is not a JSON object: EOF while parsing an object at line 1 column 1";
+        assert_eq!(next(&mut errors).await["error"], because);
+        for _ in 1..4 {
             assert!(next(&mut errors).await["error"].is_string());
         }
         assert!(errors.try_recv().is_err());
@@ -370,6 +373,7 @@ async fn a_peer_that_writes_all_before_it_reads_holds_nobody_up() {
     assert_eq!(next(&mut read).await, "all");
 }
 
+#[cfg(not(feature = "tls"))]
 #[tokio::test]
 async fn a_secure_address_is_refused_rather_than_spoken_in_the_clear() {
     let (_listener, url) = listen().await;
@@ -398,4 +402,64 @@ async fn close_waits_until_all_is_sent_and_the_server_has_answered() {
     for n in 0..100 {
         assert_eq!(next(&mut read).await, format!(r#"{{"event":"/n","data":{n}}}"#));
     }
+}
+
+/// A client of a server that has stopped reading, when nobody takes any more. From there on the
+/// clock runs as fast as nothing happens.
+async fn stuck_client() -> Client {
+    let url = scripted(async |peer| {
+        let _open = peer;
+        std::future::pending().await
+    })
+    .await;
+    let client = Client::connect(&url).await.unwrap();
+    tokio::time::pause();
+    let data = "x".repeat(64 * 1024);
+    while tokio::time::timeout(SOON, client.emit("/big", &data)).await.is_ok() {}
+    assert!(matches!(client.try_emit("/big", &data), Err(EmitError::Busy)));
+    client
+}
+
+#[tokio::test]
+async fn a_close_that_the_server_does_not_read_is_cut_in_time() {
+    let client = stuck_client().await;
+    let mut gone = listen_to(&client, "@disconnect");
+    let start = tokio::time::Instant::now();
+    tokio::time::timeout(SOON, client.close()).await.expect("the close is cut");
+    assert_eq!(start.elapsed().as_secs(), 5);
+    assert_eq!(gone.try_recv().unwrap(), json!({ "code": 1006, "reason": "" }));
+    assert!(matches!(client.emit("/n", &0).await, Err(EmitError::Disconnected)));
+}
+
+#[tokio::test]
+async fn a_client_that_is_dropped_over_a_server_that_does_not_read_is_cut_in_time() {
+    let client = stuck_client().await;
+    let mut gone = listen_to(&client, "@disconnect");
+    let start = tokio::time::Instant::now();
+    drop(client);
+    assert_eq!(next(&mut gone).await["code"], 1006);
+    assert_eq!(start.elapsed().as_secs(), 5);
+}
+
+#[tokio::test]
+async fn a_close_that_the_server_does_not_answer_is_cut_in_time() {
+    let (sender, mut read) = mpsc::channel(1);
+    let url = scripted(async move |peer| {
+        let mut stream = peer.into_inner();
+        let mut bytes = [0; 1024];
+        let len = stream.read(&mut bytes).await.unwrap();
+        // A close frame, masked, with 1000 or nothing in it.
+        sender.send(json!(bytes[0] == 0x88 && len <= 8)).await.unwrap();
+        std::future::pending().await
+    })
+    .await;
+    let options = Options::default().with_close_timeout(Duration::from_secs(3));
+    let client = Client::connect_with(&url, options).await.unwrap();
+    let mut gone = listen_to(&client, "@disconnect");
+    tokio::time::pause();
+    let start = tokio::time::Instant::now();
+    tokio::time::timeout(SOON, client.close()).await.expect("the close is cut");
+    assert_eq!(start.elapsed().as_secs(), 3);
+    assert_eq!(gone.try_recv().unwrap()["code"], 1006);
+    assert_eq!(next(&mut read).await, true);
 }

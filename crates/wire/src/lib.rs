@@ -12,4 +12,4 @@ mod error;
 mod text;
 
 pub use depth::DEPTH_MAX;
-pub use error::DecodeError;
+pub use error::{DecodeError, with_causes};

@@ -14,10 +14,12 @@ pub(super) struct Set {
 
 impl Set {
     pub(super) fn parse(flag: &str) -> Result<Self, ConfigError> {
-        let bad = || ConfigError::BadSet(flag.into());
+        // Not the value: it may be a secret.
+        let bad = || ConfigError::BadSet(flag.split('=').next().unwrap_or_default().into());
         let (key, value) = flag.split_once('=').ok_or_else(bad)?;
-        let plain =
-            |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        let plain = |part: &str| {
+            !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c))
+        };
         if !key.split('.').all(plain) {
             return Err(bad());
         }

@@ -16,6 +16,7 @@ use switchboard_event::{DeliveryClass, Dialect};
 use switchboard_hub::{Flushed, Outbox};
 use switchboard_wire::DecodeError;
 use switchboard_wire::emit::{self, Incoming};
+use switchboard_wire::with_causes;
 use switchboard_ws::close::{CloseCode, close_frame};
 use switchboard_ws::frame::{self, OpCode};
 use switchboard_ws::{Decoder, Item, ProtocolError};
@@ -245,8 +246,9 @@ impl Connection {
             Ok(None) => {}
             Err(error) => {
                 self.served.app.meters().bad_frames.increment(1);
+                let error = with_causes(&error);
                 tracing::debug!(socket = %self.socket.id(), %error, "a frame was ignored");
-                self.served.report(&self.socket, "", "bad_frame", &error.to_string());
+                self.served.report(&self.socket, "", "bad_frame", &error);
             }
         }
     }

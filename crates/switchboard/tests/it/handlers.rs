@@ -75,6 +75,21 @@ async fn errors_become_replies_and_their_causes_stay_here() {
 }
 
 #[tokio::test]
+async fn a_frame_that_is_no_event_is_reported_with_its_cause() {
+    let (reports, mut reported) = mpsc::channel(10);
+    let app = App::new().on("@error", move |Data(error): Data<Value>| {
+        let reports = reports.clone();
+        async move { reports.try_send(error).unwrap() }
+    });
+    let server = TestServer::start(app).await;
+    let mut peer = server.peer().await;
+    peer.send_text("{").await;
+    let because = "frame is not a JSON object: EOF while parsing an object at line 1 column 1";
+    let report = soon("a report", reported.recv()).await.unwrap();
+    assert_eq!(report, json!({ "event": "", "code": "bad_frame", "error": because }));
+}
+
+#[tokio::test]
 async fn a_panic_costs_one_event() {
     let (reports, mut reported) = mpsc::channel(10);
     let app = app()
