@@ -172,6 +172,10 @@ fn a_second_signal_ends_it_at_once() {
     std::io::Write::write_all(&mut deaf, handshake.as_bytes()).expect("a handshake");
     let mut byte = [0];
     let mut heard = Vec::new();
+    while !heard.ends_with(b"\r\n\r\n") {
+        deaf.read_exact(&mut byte).expect("an answer");
+        heard.push(byte[0]);
+    }
     server.signal("-INT");
     while !heard.ends_with(b"the server restarts") {
         deaf.read_exact(&mut byte).expect("a close frame");

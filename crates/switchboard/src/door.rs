@@ -73,6 +73,9 @@ pub struct Door {
     addresses: Arc<Addresses>,
 }
 
+/// What a socket is told when the server stops.
+pub(crate) const STOPPING: &str = "the server restarts";
+
 /// Why a handshake was refused.
 #[derive(Debug, thiserror::Error)]
 enum Closed {
@@ -227,7 +230,12 @@ impl Door {
         app.core().heartbeats[dialect.index()].watch(session.id);
         app.meters().connections.increment(1.0);
         app.meters().connected.increment(1);
-        Socket::new(app, session)
+        let socket = Socket::new(app, session);
+        // A stop that has begun meanwhile may not have seen it.
+        if app.is_stopping() {
+            socket.close_with(CloseCode::RESTART, STOPPING);
+        }
+        socket
     }
 
     /// Starts the task that reads what the socket sends.

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tower::Service;
 
 use crate::app::App;
-use crate::door::Door;
+use crate::door::{Door, STOPPING};
 use crate::koji;
 use crate::socket::Peer;
 
@@ -341,7 +341,7 @@ impl App {
         self.core().stopping.store(true, Ordering::Relaxed);
         let sessions = self.hub().index().all_sessions();
         let pause = stopping.window.checked_div(sessions.len() as u32).unwrap_or_default();
-        let frame = close_frame(CloseCode::RESTART, "the server restarts");
+        let frame = close_frame(CloseCode::RESTART, STOPPING);
         let mut pauses = Duration::ZERO;
         for session in sessions {
             Peer::of(&session).closed_by_us(CloseCode::RESTART);
