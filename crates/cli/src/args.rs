@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
@@ -27,8 +28,51 @@ pub(crate) enum Command {
     Emit(Emit),
     /// Print every event that a server sends, as a client.
     Tail(Tail),
+    /// Make or check a token, with the keys of the settings (`auth.…`).
+    #[command(subcommand)]
+    Token(Token),
     /// Load an emit or Socket.IO server, and say what that costs it.
     Bench(switchboard_bench::Options),
+}
+
+/// What to do with tokens.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Token {
+    /// Print a token signed with the first secret of `auth.jwt_secret`.
+    Make {
+        /// The user it names.
+        user: String,
+        /// When it ends: a number and s, m, h or d, such as 15m. It never does if this is left out.
+        #[arg(long, value_name = "TIME", value_parser = lifetime)]
+        expires_in: Option<Duration>,
+        /// One more claim, the value as JSON or as a text; may be given many times.
+        #[arg(long = "claim", value_name = "NAME=VALUE")]
+        claims: Vec<String>,
+        #[command(flatten)]
+        settings: Settings,
+    },
+    /// Say whom a token names, or why it is refused.
+    Check {
+        /// The token.
+        token: String,
+        #[command(flatten)]
+        settings: Settings,
+    },
+}
+
+/// Reads `90s`, `15m`, `12h` or `30d`.
+fn lifetime(text: &str) -> Result<Duration, String> {
+    let bad = || format!("`{text}` is not a number and s, m, h or d");
+    let unit = text.chars().last().ok_or_else(bad)?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 60 * 60,
+        'd' => 24 * 60 * 60,
+        _ => return Err(bad()),
+    };
+    let number: u64 = text[..text.len() - 1].parse().map_err(|_| bad())?;
+    Ok(Duration::from_secs(number.checked_mul(seconds).ok_or_else(bad)?))
 }
 
 /// What to send.

@@ -233,3 +233,28 @@ fn a_port_that_is_taken_and_a_server_that_is_not_there_are_said_plainly() {
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("cannot reach"));
 }
+
+#[test]
+fn tokens_are_made_and_checked_with_the_keys_of_the_settings() {
+    let secret = ["--set", "auth.jwt_secret=[\"new\", \"old\"]"];
+    let made =
+        run(&[&["token", "make", "7", "--expires-in", "1h", "--claim", "role=admin"][..], &secret].concat());
+    let token = String::from_utf8(made.stdout).expect("a token is text");
+    let checked = run(&[&["token", "check", token.trim()][..], &secret].concat());
+    let said: serde_json::Value = serde_json::from_slice(&checked.stdout).expect("one JSON object");
+    assert_eq!(said["user"], "7");
+    assert!(said["expires"].as_u64().is_some_and(|end| end > 1_700_000_000));
+    let refused = run(&["token", "check", token.trim(), "--set", "auth.jwt_secret=other"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("its signature is not of a key known here"));
+    for wrong in [
+        &["token", "make", "7"][..],
+        &["token", "make", "7", "--expires-in", "soon"],
+        &["token", "make", "7", "--claim", "x", "--set", "auth.jwt_secret=s"],
+        &["token", "check", token.trim()],
+    ] {
+        let output = run(wrong);
+        assert_eq!(output.status.code(), Some(2), "{wrong:?}");
+        assert!(!String::from_utf8_lossy(&output.stderr).contains("auth.jwt_secret=s"));
+    }
+}

@@ -5,6 +5,7 @@ mod check;
 mod emit;
 mod serve;
 mod tail;
+mod token;
 
 use switchboard_server::{Config, Mode};
 
@@ -19,6 +20,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         Command::Check(settings) => check::run(&load(&settings)?),
         Command::Emit(emit) => emit::run(&emit).await.map_err(Failure::Run),
         Command::Bench(options) => bench::run(&options).await.map_err(Failure::Run),
+        Command::Token(token) => token::run(token).await,
         Command::Tail(tail) => tail::run(&tail).await.map_err(Failure::Run),
     }
 }

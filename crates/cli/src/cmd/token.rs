@@ -1,0 +1,50 @@
+//! `switchboard token`: making tokens and checking them.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::anyhow;
+use serde_json::{Map, Value, json};
+use switchboard_server::Config;
+
+use super::load;
+use crate::args::Token;
+use crate::output::Failure;
+
+/// Prints the token, or what a token says.
+pub(crate) async fn run(token: Token) -> Result<(), Failure> {
+    match token {
+        Token::Make { user, expires_in, claims, settings } => {
+            let config = load(&settings)?;
+            let claims = read_claims(&claims)?;
+            let secret = config.auth.jwt_secret.iter().next().ok_or_else(no_keys)?;
+            let token = switchboard_auth::sign(secret.reveal(), &user, expires_in, claims);
+            println!("{}", token.map_err(|error| Failure::Run(error.into()))?);
+        }
+        Token::Check { token, settings } => check(&load(&settings)?, &token).await?,
+    }
+    Ok(())
+}
+
+async fn check(config: &Config, token: &str) -> Result<(), Failure> {
+    let verifier = config.auth.verifier().map_err(|error| Failure::Usage(error.into()))?;
+    let identity =
+        verifier.ok_or_else(no_keys)?.look_at(token).await.map_err(|error| Failure::Run(error.into()))?;
+    let seconds = |end: SystemTime| end.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    println!("{}", json!({ "user": identity.user, "expires": identity.expires.map(seconds) }));
+    Ok(())
+}
+
+fn no_keys() -> Failure {
+    Failure::Usage(anyhow!(
+        "there is no secret to do it with\n\nhint: set auth.jwt_secret, such as by SWITCHBOARD_AUTH__JWT_SECRET"
+    ))
+}
+
+fn read_claims(claims: &[String]) -> Result<Map<String, Value>, Failure> {
+    let read = |claim: &String| {
+        let (name, value) = claim.split_once('=')?;
+        Some((name.to_owned(), serde_json::from_str(value).unwrap_or_else(|_| value.into())))
+    };
+    let bad = |claim: &String| Failure::Usage(anyhow!("--claim {claim} is not of the form name=value"));
+    claims.iter().map(|claim| read(claim).ok_or_else(|| bad(claim))).collect()
+}
