@@ -11,7 +11,7 @@ mod payload;
 mod target;
 
 pub use event::{DeliveryClass, Dialect, Event};
-pub use id::SocketId;
+pub use id::{NodeId, SocketId};
 pub use name::{NAME_BYTES_MAX, Name, NameError, ProjectId, UserId};
 pub use parcel::Parcel;
 pub use payload::{Payload, PayloadError};

@@ -4,69 +4,124 @@
 //! node's publications holds at every other.
 
 use std::collections::HashSet;
+use std::future::{Future, ready};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, Weak};
 
-use switchboard_event::{Audience, DeliveryClass, Event, ProjectId, Target};
+use bytes::Bytes;
+use switchboard_event::{Audience, DeliveryClass, Event, Name, NodeId, ProjectId, Target};
 
-/// A send on its way between nodes.
+/// What one node has for those that care.
 #[derive(Debug, Clone)]
 pub struct Publication {
     /// The project it stays in.
     pub project: ProjectId,
-    /// Who hears it.
+    /// Whose nodes get it.
     pub audience: Audience,
-    /// What they hear.
-    pub event: Event,
-    /// What may happen to it on the way.
-    pub class: DeliveryClass,
+    /// What they get.
+    pub content: Content,
 }
 
-/// The bus holds as much as it may and did not take a publication.
+/// What a publication holds.
+#[derive(Debug, Clone)]
+pub enum Content {
+    /// An event for the sockets of the audience.
+    Event {
+        /// What they hear.
+        event: Event,
+        /// What may happen to it on the way.
+        class: DeliveryClass,
+    },
+    /// Something that nodes say to each other about the sockets of the audience. The bus and the hub
+    /// do not look into it.
+    Control(Bytes),
+    /// Who is on this shard, or what is known of them, is no longer what it was.
+    ShardChanged(Name),
+}
+
+/// Why other nodes did not get a publication.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the bus is full; other nodes did not get this event")]
-pub struct BusFull;
+#[non_exhaustive]
+pub enum Lost {
+    /// As much waits to be published as may.
+    #[error("the bus is full; other nodes did not get this")]
+    Full,
+    /// There is no connection to the other nodes.
+    #[error("the bus is away; other nodes did not get this")]
+    Away,
+}
 
 /// Where publications of other nodes arrive.
 pub trait Inbox: Send + Sync {
     /// Called in the order they were published; must not wait.
     fn receive(&self, publication: Publication);
+
+    /// Publications of others may have been lost until now.
+    fn missed(&self);
 }
+
+/// A moment that comes.
+pub type Moment<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
 /// Carries publications between nodes. Every implementation passes the same contract tests.
 pub trait Bus: Send + Sync + 'static {
+    /// This node's id, by which the ids of its sockets are found to be its own.
+    fn node(&self) -> NodeId;
+
     /// Called once, before anything else. The bus holds no node alive.
     fn start(&self, inbox: Weak<dyn Inbox>);
 
-    /// Sends to every other node that cares for a target of the audience. Queues and returns; a
-    /// full queue drops it and says so.
-    fn publish(&self, publication: &Publication) -> Result<(), BusFull>;
+    /// Sends to every other node that cares for a target of the audience, once. Queues and returns;
+    /// what it cannot queue it drops, and says so.
+    fn publish(&self, publication: &Publication) -> Result<(), Lost>;
 
-    /// From now on this node cares for a target. Must not wait.
+    /// From now on this node cares for a target; for [`Target::Everyone`], for its own sockets of
+    /// the project as well. Must not wait.
     fn subscribe(&self, project: &ProjectId, target: &Target);
 
     /// From now on it does not. Calls for one target come in the order things happened.
     fn unsubscribe(&self, project: &ProjectId, target: &Target);
+
+    /// When everything this node cares for now reaches it, from whatever node. Comes at once while
+    /// there is no connection: nothing can reach it.
+    fn settled(&self) -> Moment<'_> {
+        Box::pin(ready(()))
+    }
+
+    /// Whether there is a connection to the other nodes.
+    fn is_up(&self) -> bool {
+        true
+    }
 }
 
 /// Connects nodes of one process: one that is alone, or several, each with a bus of a
 /// [`LocalBus::connected`] set.
-#[derive(Default)]
 pub struct LocalBus {
+    node: NodeId,
     place: usize,
     members: Arc<Mutex<Vec<Member>>>,
 }
 
-#[derive(Default)]
 struct Member {
+    node: NodeId,
     inbox: Option<Weak<dyn Inbox>>,
     interests: HashSet<(ProjectId, Target)>,
+}
+
+impl Default for LocalBus {
+    fn default() -> Self {
+        LocalBus { node: NodeId::random(), place: 0, members: Arc::default() }
+    }
 }
 
 impl LocalBus {
     /// `count` buses, each for one node, that carry to one another.
     pub fn connected(count: usize) -> Vec<LocalBus> {
-        let members = Arc::new(Mutex::new((0..count).map(|_| Member::default()).collect()));
-        (0..count).map(|place| LocalBus { place, members: Arc::clone(&members) }).collect()
+        let nodes: Vec<NodeId> = (0..count).map(|_| NodeId::random()).collect();
+        let member = |&node: &NodeId| Member { node, inbox: None, interests: HashSet::new() };
+        let members = Arc::new(Mutex::new(nodes.iter().map(member).collect()));
+        let bus = |(place, node)| LocalBus { node, place, members: Arc::clone(&members) };
+        nodes.into_iter().enumerate().map(bus).collect()
     }
 
     /// A node alone carries nothing and keeps no account of its interests.
@@ -88,11 +143,15 @@ impl LocalBus {
 }
 
 impl Bus for LocalBus {
+    fn node(&self) -> NodeId {
+        self.node
+    }
+
     fn start(&self, inbox: Weak<dyn Inbox>) {
         self.with_member(|member| member.inbox = Some(inbox));
     }
 
-    fn publish(&self, publication: &Publication) -> Result<(), BusFull> {
+    fn publish(&self, publication: &Publication) -> Result<(), Lost> {
         // Delivered without the lock: receiving takes the locks of groups, and groups subscribe under
         // theirs.
         self.inboxes_for(publication).iter().for_each(|inbox| inbox.receive(publication.clone()));
@@ -115,8 +174,7 @@ impl Bus for LocalBus {
 impl Member {
     fn cares_for(&self, publication: &Publication) -> bool {
         publication.audience.to.iter().any(|target| match target {
-            // Which node has a socket is not known here; those without it ignore it.
-            Target::Socket(_) => true,
+            Target::Socket(id) => id.node() == self.node,
             _ => self.interests.contains(&(publication.project.clone(), target.clone())),
         })
     }

@@ -2,13 +2,13 @@
 
 use std::any::Any;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::Bytes;
 use hashbrown::HashSet;
-use switchboard_event::{Audience, DeliveryClass, Dialect, Event, Parcel, ProjectId, SocketId, Target};
+use switchboard_event::{Audience, DeliveryClass, Dialect, Event, Name, Parcel, ProjectId, SocketId, Target};
 
-use crate::bus::{Bus, BusFull, Inbox, Publication};
+use crate::bus::{Bus, Content, Inbox, Lost, Publication};
 use crate::group::{Change, Group};
 use crate::index::Index;
 use crate::outbox::{Appended, Transport};
@@ -89,9 +89,23 @@ pub struct Tally {
     pub dropped: AtomicU64,
     /// Sockets closed because their outbox was full.
     pub overflowed: AtomicU64,
-    /// Events other nodes did not get because the bus was full.
-    pub bus_full: AtomicU64,
+    /// Publications that other nodes did not get because the bus was full or away.
+    pub lost: AtomicU64,
 }
+
+/// What other nodes say to this one, besides events.
+#[derive(Debug)]
+pub enum Notice {
+    /// Something about the sockets of an audience.
+    Control(Publication),
+    /// Who is on a shard, or what is known of them, has changed.
+    ShardChanged(ProjectId, Name),
+    /// Anything may have been said in the meantime.
+    Missed,
+}
+
+/// Hears notices. Called in the order they came; must not wait.
+pub type Listener = Box<dyn Fn(Notice) + Send + Sync>;
 
 /// Every socket of one node, and who hears what.
 pub struct Hub {
@@ -100,13 +114,16 @@ pub struct Hub {
     bus: Arc<dyn Bus>,
     store: Arc<dyn Store>,
     tally: Tally,
+    listener: OnceLock<Listener>,
 }
 
 impl Hub {
     /// A hub on an index that its store may share.
     pub fn new(config: HubConfig, index: Arc<Index>, bus: Arc<dyn Bus>, store: Arc<dyn Store>) -> Arc<Self> {
-        let hub = Arc::new(Hub { config, index, bus, store, tally: Tally::default() });
+        let (tally, listener) = (Tally::default(), OnceLock::new());
+        let hub = Arc::new(Hub { config, index, bus, store, tally, listener });
         let inbox: Weak<dyn Inbox> = Arc::downgrade(&(hub.clone() as Arc<dyn Inbox>));
+        hub.store.start(&hub.index);
         hub.bus.start(inbox);
         hub
     }
@@ -119,6 +136,22 @@ impl Hub {
     /// What all nodes know.
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.store
+    }
+
+    /// What carries sends to other nodes.
+    pub fn bus(&self) -> &Arc<dyn Bus> {
+        &self.bus
+    }
+
+    /// Has notices of other nodes heard; the first who asks hears all. Until then they are dropped.
+    pub fn listen(&self, listener: Listener) {
+        let _ = self.listener.set(listener);
+    }
+
+    fn notice(&self, notice: Notice) {
+        if let Some(listener) = self.listener.get() {
+            listener(notice);
+        }
     }
 
     /// What has happened so far.
@@ -226,35 +259,28 @@ impl Hub {
         self.store.left(project, &group.target, id);
     }
 
-    /// Sends to the sockets of this node and, unless the scope forbids it, of all others. The
-    /// count is of this node; [`BusFull`] says that others did not get it, this node did.
-    pub fn send(
-        &self,
-        project: &ProjectId,
-        audience: &Audience,
-        parcel: &Parcel,
-        scope: Scope,
-    ) -> Result<Delivered, BusFull> {
+    /// Sends to the sockets of this node and, unless the scope forbids it, of all others. What was
+    /// done is of this node; others get it if the bus does not lose it, which is counted.
+    pub fn send(&self, project: &ProjectId, audience: &Audience, parcel: &Parcel, scope: Scope) -> Delivered {
         let delivered = self.deliver(project, audience, parcel);
-        if scope == Scope::AllNodes && !self.is_all_here(audience) {
-            let publication = Publication {
-                project: project.clone(),
-                audience: audience.clone(),
-                event: parcel.event.clone(),
-                class: parcel.class,
-            };
-            self.bus.publish(&publication).inspect_err(|_| {
-                self.tally.bus_full.fetch_add(1, Ordering::Relaxed);
-            })?;
+        if scope == Scope::AllNodes {
+            let content = Content::Event { event: parcel.event.clone(), class: parcel.class };
+            // What is lost is counted and shown there; who sends can do nothing about it.
+            let _ = self.publish(project, audience, content);
         }
-        Ok(delivered)
+        delivered
     }
 
-    /// Whether no other node can have a socket of the audience.
-    fn is_all_here(&self, audience: &Audience) -> bool {
-        audience.to.iter().all(|target| match target {
-            Target::Socket(id) => self.index.session(*id).is_some(),
-            _ => false,
+    /// Has other nodes hear something, if they can have a socket of the audience.
+    pub fn publish(&self, project: &ProjectId, audience: &Audience, content: Content) -> Result<(), Lost> {
+        let node = self.bus.node();
+        let is_here = |target: &Target| matches!(target, Target::Socket(id) if id.node() == node);
+        if audience.to.iter().all(is_here) {
+            return Ok(());
+        }
+        let publication = Publication { project: project.clone(), audience: audience.clone(), content };
+        self.bus.publish(&publication).inspect_err(|_| {
+            self.tally.lost.fetch_add(1, Ordering::Relaxed);
         })
     }
 
@@ -378,8 +404,20 @@ impl Hub {
 
 impl Inbox for Hub {
     fn receive(&self, publication: Publication) {
-        let Publication { project, audience, event, class } = publication;
-        self.deliver(&project, &audience, &Parcel::new(event, class));
+        let Publication { project, audience, content } = publication;
+        match content {
+            Content::Event { event, class } => {
+                self.deliver(&project, &audience, &Parcel::new(event, class));
+            }
+            content @ Content::Control(_) => {
+                self.notice(Notice::Control(Publication { project, audience, content }));
+            }
+            Content::ShardChanged(shard) => self.notice(Notice::ShardChanged(project, shard)),
+        }
+    }
+
+    fn missed(&self) {
+        self.notice(Notice::Missed);
     }
 }
 

@@ -163,6 +163,18 @@ impl Index {
         picked
     }
 
+    /// Calls `visit` for each socket of each target, a target at a time under its lock: whoever enters
+    /// or leaves it does so wholly before or wholly after.
+    pub fn for_each_member(&self, mut visit: impl FnMut(&ProjectId, &Target, SocketId)) {
+        for stripe in &self.groups {
+            let groups: Vec<Arc<Group>> =
+                stripe.lock().expect("no code that holds a stripe panics").iter().cloned().collect();
+            for group in groups {
+                group.for_each(|session| visit(&group.project.id, &group.target, session.id));
+            }
+        }
+    }
+
     /// Every session of the node; a snapshot.
     pub fn all_sessions(&self) -> Vec<Arc<Session>> {
         let mut all = Vec::new();

@@ -17,7 +17,7 @@ mod seats;
 mod session;
 
 pub use bus::{Bus, LocalBus};
-pub use hub::{Delivered, Encode, Hub, HubConfig, Newcomer, Schedule, Scope, Tally};
+pub use hub::{Delivered, Encode, Hub, HubConfig, Listener, Newcomer, Notice, Schedule, Scope, Tally};
 pub use index::{Index, Project};
 pub use outbox::{Flushed, Outbox, Transport};
 pub use seats::{SeatWish, Seated, Shard};

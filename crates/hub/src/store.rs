@@ -9,6 +9,7 @@ use std::future::{Future, ready};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use bytes::Bytes;
 use switchboard_event::{Name, ProjectId, SocketId, Target, UserId};
 
 use crate::Index;
@@ -57,6 +58,9 @@ impl<T: Ord + Clone> Page<T> {
 
 /// Holds the facts that nodes share. Every implementation passes the same contract tests.
 pub trait Store: Send + Sync + 'static {
+    /// Called once, before anything else, with what the node itself knows.
+    fn start(&self, _: &Arc<Index>) {}
+
     /// A socket came into a target; for [`Target::Everyone`] it connected. Queues and returns.
     fn entered(&self, project: &ProjectId, target: &Target, socket: SocketId);
 
@@ -90,6 +94,21 @@ pub trait Store: Send + Sync + 'static {
 
     /// The shards that somebody sits on, in no order.
     fn shards<'a>(&'a self, project: &'a ProjectId) -> Answer<'a, Vec<Shard>>;
+
+    /// Says what the other nodes may know of a socket that sits on a shard. Queues and returns. It is
+    /// forgotten with the seat. Nodes that care for the shard hear
+    /// [`ShardChanged`](crate::bus::Content::ShardChanged) after every change.
+    fn describe(&self, _project: &ProjectId, _shard: &Name, _socket: SocketId, _description: Bytes) {}
+
+    /// What the other nodes say of their sockets on a shard, in no order.
+    fn described<'a>(&'a self, _: &'a ProjectId, _shard: &'a Name) -> Answer<'a, Vec<(SocketId, Bytes)>> {
+        answer(Vec::new())
+    }
+
+    /// Whether it answers.
+    fn is_up(&self) -> bool {
+        true
+    }
 }
 
 /// The store of a node alone. Of who is where the hub's own index is the truth; only seats, which

@@ -38,7 +38,7 @@ pub(crate) fn install() -> Result<PrometheusHandle, BuildError> {
     describe_counter!("switchboard_deliveries_total", "Frames for receivers, by outcome");
     describe_counter!("switchboard_deliveries_bytes_total", Unit::Bytes, "Bytes put into outboxes");
     describe_gauge!("switchboard_outbox_bytes", Unit::Bytes, "Bytes that wait in outboxes");
-    describe_counter!("switchboard_bus_full_total", "Events other nodes missed because the bus was full");
+    describe_counter!("switchboard_bus_lost_total", "Publications that other nodes did not get");
     Ok(handle)
 }
 
@@ -53,7 +53,7 @@ pub(crate) fn sample(app: &App) {
     outcome("dropped", &tally.dropped);
     outcome("closed", &tally.overflowed);
     counter!("switchboard_deliveries_bytes_total").absolute(tally.queued_bytes.load(Ordering::Relaxed));
-    counter!("switchboard_bus_full_total").absolute(tally.bus_full.load(Ordering::Relaxed));
+    counter!("switchboard_bus_lost_total").absolute(tally.lost.load(Ordering::Relaxed));
     let waiting: usize =
         app.hub().index().all_sessions().iter().map(|session| session.outbox.queued_bytes()).sum();
     gauge!("switchboard_outbox_bytes").set(waiting as f64);

@@ -178,7 +178,7 @@ impl Door {
 
     fn connect(&self, wire: Wire, early: Bytes, info: Info, admission: Admission) {
         let newcomer = Newcomer {
-            id: SocketId::random(),
+            id: SocketId::on(self.app().hub().bus().node()),
             project: self.app().project_id().clone(),
             dialect: Dialect::Emit,
             transport: wire.transport(),
@@ -198,7 +198,7 @@ impl Door {
         admission: Admission,
         mut ticket: Box<Ticket>,
     ) {
-        let id = SocketId::random();
+        let id = SocketId::on(self.app().hub().bus().node());
         let seat = match koji::take_seat(self.app(), &ticket, id).await {
             Ok(seat) => seat,
             Err(no_place) => {

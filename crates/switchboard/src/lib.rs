@@ -68,10 +68,10 @@ pub use router::Router;
 pub use send::{EmitError, Send};
 pub use socket::{RequestError, Socket};
 pub use switchboard_event::{
-    Audience, AudienceError, IntoAudience, Name, NameError, Payload, PayloadError, ProjectId, SocketId,
-    Target, UserId,
+    Audience, AudienceError, IntoAudience, Name, NameError, NodeId, Payload, PayloadError, ProjectId,
+    SocketId, Target, UserId,
 };
-pub use switchboard_hub::bus::{BusFull, Inbox, Publication};
+pub use switchboard_hub::bus::{Content, Inbox, Lost, Publication};
 pub use switchboard_hub::store::{Answer, Page, StoreError};
 pub use switchboard_hub::{
     Bus, Hub, Index, JoinError, LocalBus, MemoryStore, Scope, SeatWish, Seated, Shard, Store,

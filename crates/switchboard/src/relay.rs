@@ -8,7 +8,6 @@ use crate::clock::now_ms;
 use crate::extract::FromRequest;
 use crate::reply::ReplyError;
 use crate::request::Request;
-use crate::send::EmitError;
 use crate::socket::Socket;
 
 /// An event that its client means for others: its shard, or the recipients it named.
@@ -17,13 +16,12 @@ use crate::socket::Socket;
 /// in other words.
 ///
 /// ```
-/// use switchboard::{App, Data, Koji, Relay, ReplyError};
+/// use switchboard::{App, Data, Koji, Relay};
 ///
-/// async fn say(relay: Relay, Data(line): Data<serde_json::Value>) -> Result<(), ReplyError> {
+/// async fn say(relay: Relay, Data(line): Data<serde_json::Value>) {
 ///     if line["body"].as_str().is_some_and(|body| body.len() <= 200) {
-///         relay.send()?;
+///         relay.send();
 ///     }
-///     Ok(())
 /// }
 /// let app = App::new().with_koji(Koji::new().on("chat_message_sent", say));
 /// ```
@@ -50,18 +48,18 @@ impl Relay {
     }
 
     /// Sends the event as it came. Returns how many sockets of this node have it queued.
-    pub fn send(self) -> Result<usize, EmitError> {
+    pub fn send(self) -> usize {
         let payload = self.payload.clone();
         self.send_instead(payload)
     }
 
     /// Sends the event with other data.
-    pub fn send_instead(self, payload: Payload) -> Result<usize, EmitError> {
+    pub fn send_instead(self, payload: Payload) -> usize {
         let Relay { socket, name, audience, .. } = self;
         let event = Event { name, data: payload, sender: Some(socket.id()), time_ms: now_ms() };
         let parcel = Parcel::new(event, DeliveryClass::Live);
         let app = socket.app();
-        Ok(app.hub().send(app.project_id(), &audience, &parcel, Scope::AllNodes)?.queued)
+        app.hub().send(app.project_id(), &audience, &parcel, Scope::AllNodes).queued
     }
 }
 

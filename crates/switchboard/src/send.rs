@@ -6,7 +6,6 @@ use switchboard_event::{
     PayloadError, SocketId, Target,
 };
 use switchboard_hub::Scope;
-use switchboard_hub::bus::BusFull;
 
 use crate::app::App;
 use crate::clock::now_ms;
@@ -31,9 +30,6 @@ pub enum EmitError {
     /// JSON cannot hold its data.
     #[error("the data cannot be JSON")]
     Data(#[from] PayloadError),
-    /// Sockets of this node have it, those of other nodes do not.
-    #[error(transparent)]
-    BusFull(#[from] BusFull),
     /// The socket has closed.
     #[error("the socket has closed")]
     Gone,
@@ -212,7 +208,7 @@ impl Send {
         }
         let event = Event { name: Name::new(event)?, data, sender: self.sender, time_ms: now_ms() };
         let parcel = Parcel::new(event, self.class);
-        let delivered = self.app.hub().send(self.app.project_id(), &audience, &parcel, self.scope)?;
+        let delivered = self.app.hub().send(self.app.project_id(), &audience, &parcel, self.scope);
         Ok(delivered.queued)
     }
 }

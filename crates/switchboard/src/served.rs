@@ -18,7 +18,7 @@ use crate::handler::{AnyHandler, ResponseFuture};
 use crate::identity::Identities;
 use crate::koji;
 use crate::relay::Relay;
-use crate::reply::{ReplyError, Response};
+use crate::reply::Response;
 use crate::request::Request;
 use crate::router::{Routes, unknown_event};
 use crate::socket::Socket;
@@ -199,9 +199,8 @@ impl Served {
 }
 
 /// What becomes of an event of a Koji client that no handler wants.
-async fn pass_on(relay: Relay) -> Result<(), ReplyError> {
-    relay.send()?;
-    Ok(())
+async fn pass_on(relay: Relay) {
+    relay.send();
 }
 
 fn log_hook(event: &'static str, outcome: Result<Response, Panic>) {

@@ -40,12 +40,11 @@ type Projects = dyn Fn(&ProjectId) -> Option<Arc<ProjectRules>> + Send + Sync;
 /// their shard, unless the door has a handler for it.
 ///
 /// ```
-/// use switchboard::{App, Koji, ProjectRules, Relay, ReplyError, Socket};
+/// use switchboard::{App, Koji, ProjectRules, Relay, Socket};
 ///
-/// async fn tapped(socket: Socket, relay: Relay) -> Result<(), ReplyError> {
+/// async fn tapped(socket: Socket, relay: Relay) {
 ///     println!("{} tapped on {:?}", socket.id(), socket.shard());
-///     relay.send()?;
-///     Ok(())
+///     relay.send();
 /// }
 ///
 /// let small = ProjectRules { capacity_max: 20, ..ProjectRules::default() };
