@@ -2,22 +2,30 @@
 //!
 //! A change is told at once after a quiet time, and otherwise with all others of the gathering time,
 //! so that a hundred who come together do not cost ten thousand lists. A list is encoded once and
-//! shared. A client that takes nothing misses lists, never the last one.
+//! shared. A client that takes nothing misses lists, never the last one. Clients of this node are
+//! known here; those of others are asked for when they have changed.
+
+mod changes;
+mod elsewhere;
+mod news;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use indexmap::{IndexMap, IndexSet};
-use switchboard_event::{DeliveryClass, Name, ProjectId, SocketId};
+use indexmap::IndexMap;
+use switchboard_event::{Name, ProjectId, SocketId};
 use switchboard_hub::Session;
-use switchboard_wire::koji::{self, CLIENTS_CHANGED, CLIENTS_CHANGES};
-use switchboard_ws::frame::{OpCode, encode_with};
+use switchboard_wire::koji;
 
-use crate::app::App;
+use super::described::{Described, in_order};
+use crate::app::{App, Core};
 use crate::clock::now;
 use crate::socket::Peer;
+
+use changes::Changes;
+use elsewhere::Elsewhere;
+use news::News;
 
 /// The lists of all shards with a client on this node.
 #[derive(Default)]
@@ -26,8 +34,11 @@ pub(crate) struct Rosters {
 }
 
 /// The list of one shard.
-#[derive(Default)]
 struct Roster {
+    project: ProjectId,
+    shard: Name,
+    /// How long changes are gathered.
+    gather: Duration,
     state: Mutex<State>,
     /// One telling at a time, so that lists arrive in their order.
     telling: Mutex<()>,
@@ -35,7 +46,9 @@ struct Roster {
 
 #[derive(Default)]
 struct State {
+    /// The clients of this node, in the order they came.
     members: IndexMap<SocketId, Member>,
+    elsewhere: Elsewhere,
     changes: Changes,
     /// Grows with every telling of changes.
     version: u64,
@@ -50,20 +63,6 @@ struct Member {
     behind: bool,
 }
 
-/// What happened since the last telling.
-#[derive(Default)]
-struct Changes {
-    joined: IndexSet<SocketId>,
-    updated: IndexSet<SocketId>,
-    left: Vec<SocketId>,
-}
-
-impl Changes {
-    fn is_empty(&self) -> bool {
-        self.joined.is_empty() && self.updated.is_empty() && self.left.is_empty()
-    }
-}
-
 impl Rosters {
     fn lock(&self) -> MutexGuard<'_, HashMap<(ProjectId, Name), Arc<Roster>>> {
         self.shards.lock().expect("no code that holds the rosters panics")
@@ -72,16 +71,17 @@ impl Rosters {
     pub(crate) fn joined(&self, app: &App, shard: &Name, session: &Arc<Session>) {
         let mut shards = self.lock();
         let key = (session.project.id.clone(), shard.clone());
-        let roster = shards.entry(key).or_default().clone();
+        let new = || Arc::new(Roster::new(app, session.project.id.clone(), shard.clone()));
+        let roster = shards.entry(key).or_insert_with(new).clone();
         let mut state = roster.lock();
         state.members.insert(session.id, Member { session: session.clone(), behind: true });
-        state.changes.joined.insert(session.id);
+        state.changes.join(session.id);
         roster.tell_soon(app, state);
     }
 
-    pub(crate) fn left(&self, app: &App, project: &ProjectId, shard: &Name, id: SocketId) {
+    pub(crate) fn left(&self, app: &App, shard: &Name, id: SocketId) {
         let mut shards = self.lock();
-        let key = (project.clone(), shard.clone());
+        let key = (app.project_id().clone(), shard.clone());
         let Some(roster) = shards.get(&key).cloned() else { return };
         let mut state = roster.lock();
         if state.members.shift_remove(&id).is_none() {
@@ -91,21 +91,13 @@ impl Rosters {
             shards.remove(&key);
             return;
         }
-        let changes = &mut state.changes;
-        changes.updated.swap_remove(&id);
-        if !changes.joined.swap_remove(&id) {
-            changes.left.push(id);
-        }
+        state.changes.leave(id);
         roster.tell_soon(app, state);
     }
 
     /// A client says something else of itself.
     pub(crate) fn updated(&self, app: &App, session: &Arc<Session>) {
-        self.change(app, session, |state| {
-            if !state.changes.joined.contains(&session.id) {
-                state.changes.updated.insert(session.id);
-            }
-        });
+        self.change(app, session, |state| state.changes.update(session.id));
     }
 
     /// A client wants the whole list.
@@ -128,19 +120,63 @@ impl Rosters {
         }
     }
 
-    /// Who is on a shard, in the order they came.
-    pub(crate) fn list(&self, project: &ProjectId, shard: &Name) -> Vec<koji::Client> {
+    /// Something has changed among the clients of other nodes.
+    pub(crate) fn changed_elsewhere(&self, app: &App, shard: &Name) {
+        let roster = self.lock().get(&(app.project_id().clone(), shard.clone())).cloned();
+        if let Some(roster) = roster {
+            roster.note_elsewhere(app, Elsewhere::changed);
+        }
+    }
+
+    /// Anything may have changed among the clients of other nodes.
+    pub(crate) fn missed(&self, core: &Arc<Core>) {
+        let rosters: Vec<Arc<Roster>> = self.lock().values().cloned().collect();
+        for roster in rosters {
+            roster.note_elsewhere(&App::of(core.clone(), roster.project.clone()), Elsewhere::missed);
+        }
+    }
+
+    /// The clients of this node on a shard, in the order they came.
+    pub(crate) fn list(&self, project: &ProjectId, shard: &Name) -> Vec<Described> {
         let roster = self.lock().get(&(project.clone(), shard.clone())).cloned();
-        roster.map(|roster| entries(roster.lock().members.values())).unwrap_or_default()
+        roster.map(|roster| roster.lock().here()).unwrap_or_default()
     }
 }
 
-fn entries<'a>(members: impl IntoIterator<Item = &'a Member>) -> Vec<koji::Client> {
-    let entry = |member: &Member| Some(Peer::of(&member.session).koji()?.entry(member.session.id));
-    members.into_iter().filter_map(entry).collect()
+impl Member {
+    fn described(&self) -> Described {
+        let client = Peer::of(&self.session).koji().expect("every member came through this door");
+        client.entry(self.session.id)
+    }
+}
+
+impl State {
+    fn here(&self) -> Vec<Described> {
+        self.members.values().map(Member::described).collect()
+    }
+
+    fn everyone(&self) -> Vec<koji::Client> {
+        in_order(self.here(), self.elsewhere.clients().cloned())
+    }
+
+    /// Those of some ids who are on the shard, wherever.
+    fn some<'a>(&self, ids: impl IntoIterator<Item = &'a SocketId>) -> Vec<koji::Client> {
+        let find = |id| {
+            let here = self.members.get(id).map(Member::described);
+            here.or_else(|| self.elsewhere.get(id).cloned()).map(|described| described.client)
+        };
+        ids.into_iter().filter_map(find).collect()
+    }
 }
 
 impl Roster {
+    fn new(app: &App, project: ProjectId, shard: Name) -> Self {
+        let gather = app.setup().koji.as_ref().map_or(Duration::ZERO, |koji| koji.gather);
+        let elsewhere = if app.shares_store() { Elsewhere::unknown() } else { Elsewhere::default() };
+        let state = Mutex::new(State { elsewhere, ..State::default() });
+        Roster { project, shard, gather, state, telling: Mutex::default() }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no code that holds a roster panics")
     }
@@ -150,44 +186,53 @@ impl Roster {
         if std::mem::replace(&mut state.due, true) {
             return;
         }
-        let gather = app.setup().koji.as_ref().map_or(Duration::ZERO, |koji| koji.gather);
         let since = state.told.map(|told| now().saturating_duration_since(told));
-        let wait = since.map_or(Duration::ZERO, |since| gather.saturating_sub(since));
+        let wait = since.map_or(Duration::ZERO, |since| self.gather.saturating_sub(since));
         let (roster, app) = (self.clone(), app.clone());
         app.clone().core().tasks.spawn(async move {
             if !wait.is_zero() {
                 tokio::time::sleep(wait).await;
             }
+            roster.look_elsewhere(&app).await;
             roster.tell(&app);
         });
     }
 
+    /// Notes that others are no longer known, and has them asked for.
+    fn note_elsewhere(self: &Arc<Self>, app: &App, note: fn(&mut Elsewhere) -> bool) {
+        let mut state = self.lock();
+        if note(&mut state.elsewhere) {
+            self.tell_soon(app, state);
+        }
+    }
+
     fn tell(self: &Arc<Self>, app: &App) {
         let _turn = self.telling.lock().expect("no code that tells panics");
-        let (news, missed) = self.take_news(app);
+        let (news, again) = self.take_news(app);
         news.send(app);
-        if missed {
+        if again {
             self.tell_soon(app, self.lock());
         }
     }
 
-    /// Takes what there is to tell and to whom; true if somebody has to wait because it takes
-    /// nothing now.
+    /// Takes what there is to tell and to whom; true if it has to be told again: somebody takes
+    /// nothing now, or something has changed on another node in the meantime.
     fn take_news(&self, app: &App) -> (News, bool) {
         let mut state = self.lock();
-        let State { members, changes, version, due, told } = &mut *state;
+        let State { members, elsewhere, changes, version, due, told } = &mut *state;
         (*due, *told) = (false, Some(now()));
         let changes = std::mem::take(changes);
         *version += u64::from(!changes.is_empty());
         let mut news = News { version: *version, ..News::default() };
-        let (room, mut missed) = (app.limits().outbox_bytes_max / 2, false);
+        let room = app.limits().outbox_bytes_max / 2;
+        let mut again = elsewhere.is_stale() && !members.is_empty();
         for member in members.values_mut() {
             let client = Peer::of(&member.session).koji().expect("every member came through this door");
             if changes.is_empty() && !member.behind {
                 continue;
             }
             if member.session.outbox.queued_bytes() > room {
-                (member.behind, missed) = (true, true);
+                (member.behind, again) = (true, true);
                 continue;
             }
             let to = match (client.changes, std::mem::take(&mut member.behind)) {
@@ -198,75 +243,12 @@ impl Roster {
             to.push(member.session.clone());
         }
         if !news.to_all.is_empty() || !news.to_new.is_empty() {
-            news.clients = entries(members.values());
+            news.clients = state.everyone();
         }
         if !news.to_watchers.is_empty() {
-            let some = |ids: IndexSet<SocketId>| entries(ids.iter().filter_map(|id| members.get(id)));
-            (news.joined, news.updated, news.left) =
-                (some(changes.joined), some(changes.updated), changes.left);
+            (news.joined, news.updated) = (state.some(&changes.joined), state.some(&changes.updated));
+            news.left = changes.left.into_iter().collect();
         }
-        (news, missed)
-    }
-}
-
-/// What is told to whom.
-#[derive(Default)]
-struct News {
-    version: u64,
-    clients: Vec<koji::Client>,
-    /// These get the list.
-    to_all: Vec<Arc<Session>>,
-    /// These get the list with its version, to go on from.
-    to_new: Vec<Arc<Session>>,
-    /// These get only what has changed.
-    to_watchers: Vec<Arc<Session>>,
-    joined: Vec<koji::Client>,
-    updated: Vec<koji::Client>,
-    left: Vec<SocketId>,
-}
-
-/// Room for one entry of a list: the id and what surrounds it, and a short user info.
-const ENTRY_BYTES: usize = 128;
-
-impl News {
-    fn send(&self, app: &App) {
-        let deliver = |sessions: &[Arc<Session>], encode: &dyn Fn() -> Bytes| {
-            if !sessions.is_empty() {
-                let told = app.hub().deliver_frame_to(sessions, &encode(), DeliveryClass::Live);
-                app.meters().lists.increment(told.queued as u64);
-            }
-        };
-        deliver(&self.to_all, &|| self.list_frame(|_| ()));
-        deliver(&self.to_new, &|| {
-            self.list_frame(|out| out.extend_from_slice(format!(",\"version\":{}", self.version).as_bytes()))
-        });
-        deliver(&self.to_watchers, &|| self.changes_frame());
-    }
-
-    fn list_frame(&self, more: impl FnOnce(&mut Vec<u8>)) -> Bytes {
-        encode_with(OpCode::Text, ENTRY_BYTES * (1 + self.clients.len()), |out| {
-            koji::write_platform(out, CLIENTS_CHANGED, |out| {
-                out.extend_from_slice(b"{\"connectedClients\":");
-                koji::write_clients(out, &self.clients);
-                more(out);
-                out.push(b'}');
-            });
-        })
-    }
-
-    fn changes_frame(&self) -> Bytes {
-        let len = ENTRY_BYTES * (1 + self.joined.len() + self.updated.len() + self.left.len());
-        encode_with(OpCode::Text, len, |out| {
-            koji::write_platform(out, CLIENTS_CHANGES, |out| {
-                out.extend_from_slice(format!("{{\"version\":{},\"joined\":", self.version).as_bytes());
-                koji::write_clients(out, &self.joined);
-                out.extend_from_slice(b",\"updated\":");
-                koji::write_clients(out, &self.updated);
-                out.extend_from_slice(b",\"left\":");
-                serde_json::to_writer(&mut *out, &self.left)
-                    .expect("ids are JSON and a Vec takes everything");
-                out.push(b'}');
-            });
-        })
+        (news, again)
     }
 }
