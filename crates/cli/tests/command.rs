@@ -1,6 +1,7 @@
 //! The command as its user meets it.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
@@ -65,14 +66,58 @@ impl Drop for Server {
     }
 }
 
-fn get(address: &str, path: &str) -> String {
-    use std::io::Write;
-    let mut stream = std::net::TcpStream::connect(address).expect("the server listens");
+fn connect(address: &str) -> TcpStream {
+    let stream = TcpStream::connect(address).expect("the server listens");
     stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a time-out");
+    stream
+}
+
+fn get(address: &str, path: &str) -> String {
+    let mut stream = connect(address);
     write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").expect("a request");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("an answer");
     answer
+}
+
+/// A WebSocket after its handshake, as bytes.
+fn upgraded(address: &str, path: &str) -> TcpStream {
+    let mut stream = connect(address);
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    .expect("a handshake");
+    read_to(&mut stream, b"\r\n\r\n");
+    stream
+}
+
+fn read_to(stream: &mut TcpStream, end: &[u8]) {
+    let (mut heard, mut byte) = (Vec::new(), [0]);
+    while !heard.ends_with(end) {
+        stream.read_exact(&mut byte).expect("there is more");
+        heard.push(byte[0]);
+    }
+}
+
+/// What a server says first to a Koji client that asks as an emit client does.
+fn first_words(server: &Server) -> serde_json::Value {
+    let mut stream = upgraded(&server.address, "/?projectId=p");
+    let join = br#"{"event":"/join","data":{"room":"r"},"ackId":1}"#;
+    // One text frame; a mask of zeros leaves it as it is.
+    let frame = [&[0x81, 0x80 | join.len() as u8, 0, 0, 0, 0], &join[..]].concat();
+    stream.write_all(&frame).expect("a frame");
+    let mut head = [0; 2];
+    stream.read_exact(&mut head).expect("a frame");
+    let mut length = u16::from(head[1]);
+    if length == 126 {
+        stream.read_exact(&mut head).expect("a longer length");
+        length = u16::from_be_bytes(head);
+    }
+    let mut text = vec![0; length.into()];
+    stream.read_exact(&mut text).expect("all of the frame");
+    serde_json::from_slice(&text).expect("it is JSON")
 }
 
 #[test]
@@ -84,6 +129,33 @@ fn without_a_command_the_demo_runs_and_says_what_is_open() {
     assert!(server.get("/livez").ends_with("ok\n"));
     assert!(server.get("/readyz").ends_with("ready\n"));
     assert!(server.get("/no-such-file").starts_with("HTTP/1.1 404"));
+}
+
+#[test]
+fn the_koji_door_is_open_without_code_until_it_is_closed() {
+    for mode in ["demo", "serve"] {
+        let server = Server::start(&[mode]);
+        let first = first_words(&server);
+        assert_eq!(first["eventName"], "@@KOJI_DISPATCH/CONNECTED", "{mode}: {first}");
+        assert_eq!(first["payload"]["shardName"], "shard-1");
+        assert!(server.get("/info/p").starts_with("HTTP/1.1 200"));
+        assert!(server.banner.contains("koji     ws://"), "{}", server.banner);
+
+        let server = Server::start(&[mode, "--set", "koji.enabled=false"]);
+        let first = first_words(&server);
+        assert_eq!(first["data"]["joined"], "r", "{mode}, without the door: {first}");
+        assert!(server.get("/info/p").starts_with("HTTP/1.1 404"));
+        assert!(!server.banner.contains("koji"), "{}", server.banner);
+    }
+}
+
+#[test]
+fn the_demo_shows_a_canvas() {
+    let server = Server::start(&["demo"]);
+    assert!(server.banner.contains("/canvas/"), "{}", server.banner);
+    assert!(server.get("/canvas/").contains("<title>Canvas"));
+    let answer = server.get("/canvas");
+    assert!(answer.starts_with("HTTP/1.1 308") && answer.contains("location: /canvas/"), "{answer}");
 }
 
 #[test]
@@ -137,19 +209,10 @@ fn a_signal_stops_it_with_status_0_and_readiness_goes_first() {
     let internal = server.banner[start..].split('/').next().expect("an address").to_owned();
     assert!(get(&internal, "/readyz").starts_with("HTTP/1.1 200"));
     // A peer that does not answer the close keeps the server stopping for a moment.
-    let mut deaf = std::net::TcpStream::connect(&server.address).expect("the server listens");
-    let handshake = "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-    std::io::Write::write_all(&mut deaf, handshake.as_bytes()).expect("a handshake");
-    let mut byte = [0];
-    deaf.read_exact(&mut byte).expect("an answer");
+    let mut deaf = upgraded(&server.address, "/");
     server.signal("-TERM");
     // The close frame has come: it is stopping.
-    let mut heard = Vec::new();
-    while !heard.ends_with(b"the server restarts") {
-        deaf.read_exact(&mut byte).expect("a close frame");
-        heard.push(byte[0]);
-    }
+    read_to(&mut deaf, b"the server restarts");
     assert!(get(&internal, "/readyz").starts_with("HTTP/1.1 503"));
     assert!(get(&internal, "/livez").starts_with("HTTP/1.1 200"));
     drop(deaf);
@@ -166,21 +229,9 @@ fn a_second_signal_ends_it_at_once() {
         "--set",
         "limits.close_timeout_ms=600000",
     ]);
-    let mut deaf = std::net::TcpStream::connect(&server.address).expect("the server listens");
-    let handshake = "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-    std::io::Write::write_all(&mut deaf, handshake.as_bytes()).expect("a handshake");
-    let mut byte = [0];
-    let mut heard = Vec::new();
-    while !heard.ends_with(b"\r\n\r\n") {
-        deaf.read_exact(&mut byte).expect("an answer");
-        heard.push(byte[0]);
-    }
+    let mut deaf = upgraded(&server.address, "/");
     server.signal("-INT");
-    while !heard.ends_with(b"the server restarts") {
-        deaf.read_exact(&mut byte).expect("a close frame");
-        heard.push(byte[0]);
-    }
+    read_to(&mut deaf, b"the server restarts");
     server.signal("-INT");
     assert_eq!(server.ended().0, Some(1));
 }

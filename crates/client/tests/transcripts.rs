@@ -76,6 +76,9 @@ async fn play(name: &str, text: &str) {
         match step {
             Step::Send(frame) => pair.says(at, read(frame)).await,
             Step::SendBinary(_) => panic!("{at}: this client sends text"),
+            Step::Open(_) | Step::Close(_) | Step::Refused(_) => {
+                panic!("{at}: this client is of another protocol")
+            }
             Step::Hear(frame) if frame["type"] == "ack" => pair.hears_reply(at, frame.clone()).await,
             Step::Hear(frame) => {
                 if let Some(answer) = answer_to(frame, who, &lines[number..]) {

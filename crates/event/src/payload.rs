@@ -43,6 +43,12 @@ impl Payload {
         Ok(Payload(Bytes::copy_from_slice(raw.get().as_bytes())))
     }
 
+    /// Checks that the bytes are one JSON value in UTF-8 and takes them, without a copy.
+    pub fn parse_bytes(bytes: Bytes) -> Result<Self, PayloadError> {
+        let raw: &RawValue = serde_json::from_slice(&bytes)?;
+        Ok(Payload::slice_of(&bytes, raw))
+    }
+
     /// The JSON as bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0

@@ -10,12 +10,14 @@ pub mod bus;
 pub mod outbox;
 pub mod store;
 
+mod backplane;
 mod group;
 mod hub;
 mod index;
 mod seats;
 mod session;
 
+pub use backplane::Backplane;
 pub use bus::{Bus, LocalBus};
 pub use hub::{Delivered, Encode, Hub, HubConfig, Listener, Newcomer, Notice, Schedule, Scope, Tally};
 pub use index::{Index, Project};

@@ -1,22 +1,53 @@
-//! The demo says what the transcripts say.
+//! The server says what the transcripts say.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use switchboard::App;
-use switchboard_server::Mode;
+use switchboard_server::{Config, Mode, run};
 use switchboard_testkit::{TestServer, transcript};
 
-#[tokio::test]
-async fn every_transcript_of_the_demo_plays() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../spec/transcripts/emit");
-    let server = TestServer::start(Mode::Demo.install(App::new())).await;
+fn folder(protocol: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../spec/transcripts").join(protocol)
+}
+
+async fn play_all(server: &str, protocol: &str) {
     let mut played = 0;
-    for file in fs::read_dir(folder).expect("the transcripts are there") {
+    for file in fs::read_dir(folder(protocol)).expect("the transcripts are there") {
         let path = file.expect("a readable folder").path();
+        if path.extension().is_none_or(|extension| extension != "txt") {
+            continue;
+        }
         let text = fs::read_to_string(&path).expect("a transcript is text");
-        transcript::play(&server, &path.display().to_string(), &text).await;
+        transcript::play(server, &path.display().to_string(), &text).await;
         played += 1;
     }
     assert!(played > 0);
+}
+
+#[tokio::test]
+async fn every_transcript_of_the_demo_plays() {
+    let server = TestServer::start(Mode::Demo.install(App::new())).await;
+    play_all(&server.url(""), "emit").await;
+}
+
+/// The server as the binary runs it, with the settings that the transcripts name.
+#[tokio::test]
+async fn every_transcript_of_koji_plays() {
+    let settings = folder("koji").join("settings.toml");
+    let config = Config::load(Some(&settings), &["listen=127.0.0.1:0".into()]).expect("good settings");
+    let (ready, address) = tokio::sync::oneshot::channel();
+    let serving =
+        run(&config, Mode::Serve, |banner| ready.send(address_in(banner)).expect("it is waited for"));
+    let playing = async { play_all(&address.await.expect("the server starts"), "koji").await };
+    tokio::select! {
+        ended = serving => panic!("the server ended: {ended:?}"),
+        () = playing => {}
+    }
+}
+
+/// `ws://127.0.0.1:3000` of the line that says where clients connect.
+fn address_in(banner: &str) -> String {
+    let address = banner.split_whitespace().find(|word| word.starts_with("ws://"));
+    address.expect("the banner has the address").trim_end_matches('/').to_owned()
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use serde::Serialize;
 use switchboard_event::{Dialect, IntoAudience, Name, ProjectId, SocketId, Target};
-use switchboard_hub::{Bus, Hub, HubConfig, Index, LocalBus, MemoryStore, Store};
+use switchboard_hub::{Backplane, Bus, Hub, HubConfig, Index, LocalBus, MemoryStore, Store};
 use switchboard_ws::close::{CloseCode, close_frame};
 use switchboard_ws::frame::OpCode;
 
@@ -374,6 +374,20 @@ impl App {
     pub fn with_bus(self, bus: Arc<dyn Bus>) -> Self {
         self.settings(|settings| settings.bus = Some(bus));
         self
+    }
+
+    /// Makes this node one of many: sets the bus and the store together.
+    ///
+    /// ```
+    /// use switchboard::{App, Backplane};
+    ///
+    /// // Such as `switchboard_redis::Redis::connect(Options::new("redis://…")).await?`.
+    /// fn app(redis: &impl Backplane) -> App {
+    ///     App::new().with_backplane(redis)
+    /// }
+    /// ```
+    pub fn with_backplane(self, backplane: &impl Backplane) -> Self {
+        self.with_bus(backplane.bus()).with_store(backplane.store())
     }
 
     /// Sets what knows of the sockets of all nodes. Default: this node's own memory.

@@ -78,5 +78,5 @@ pub use switchboard_event::{
 pub use switchboard_hub::bus::{Content, Inbox, Lost, Publication};
 pub use switchboard_hub::store::{Answer, Page, StoreError};
 pub use switchboard_hub::{
-    Bus, Hub, Index, JoinError, LocalBus, MemoryStore, Scope, SeatWish, Seated, Shard, Store,
+    Backplane, Bus, Hub, Index, JoinError, LocalBus, MemoryStore, Scope, SeatWish, Seated, Shard, Store,
 };

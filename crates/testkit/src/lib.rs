@@ -7,12 +7,14 @@ pub mod contract;
 pub mod koji;
 pub mod peer;
 pub mod raw;
+pub mod redis;
 pub mod server;
 pub mod transcript;
 
 pub use koji::KojiPeer;
 pub use peer::Peer;
 pub use raw::RawPeer;
+pub use redis::RedisServer;
 pub use server::TestServer;
 
 use std::future::Future;

@@ -3,9 +3,9 @@
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
-use tokio_websockets::{ClientBuilder, MaybeTlsStream, Message, WebSocketStream};
+use tokio_websockets::{ClientBuilder, CloseCode, MaybeTlsStream, Message, WebSocketStream};
 
-use crate::soon;
+use crate::{SOON, soon};
 
 /// One connection. Every wait is bounded; every frame is seen in its order.
 pub struct Peer {
@@ -43,6 +43,12 @@ impl Peer {
         self.socket.send(Message::binary(bytes.to_vec())).await.expect("the connection is open");
     }
 
+    /// Sends a close frame; the answer is read by who wants it.
+    pub async fn send_close(&mut self, code: u16) {
+        let code = CloseCode::try_from(code).expect("a code that may be sent");
+        self.socket.send(Message::close(Some(code), "")).await.expect("the connection is open");
+    }
+
     /// Sends a value as a text frame.
     pub async fn send(&mut self, frame: &Value) {
         self.send_text(frame.to_string()).await;
@@ -72,6 +78,41 @@ impl Peer {
         serde_json::from_str(message.as_text().expect("it is text")).expect("every frame is JSON")
     }
 
+    /// The next frame, or what came in its place.
+    pub async fn try_next(&mut self) -> Result<Value, String> {
+        let message = self.try_next_message().await?;
+        let text = message.as_text().filter(|_| message.is_text()).ok_or_else(|| format!("{message:?}"))?;
+        serde_json::from_str(text).map_err(|error| format!("{text}: {error}"))
+    }
+
+    /// The code of the close frame that comes next, or what came in its place.
+    pub async fn next_close(&mut self) -> Result<u16, String> {
+        let message = self.try_next_message().await?;
+        message.as_close().map(|(code, _)| code.into()).ok_or_else(|| format!("{message:?}"))
+    }
+
+    /// Shows in any protocol that nothing waits to be read: the answer to a WebSocket ping comes
+    /// next. The error is what came before it.
+    pub async fn silent(&mut self) -> Result<(), String> {
+        const MARK: &[u8] = b"nothing before this";
+        self.socket.send(Message::ping(MARK)).await.map_err(|error| error.to_string())?;
+        loop {
+            let message = soon("a pong", self.socket.next()).await.ok_or("nothing more")?;
+            let message = message.map_err(|error| error.to_string())?;
+            if message.is_pong() && &message.as_payload()[..] == MARK {
+                return Ok(());
+            }
+            if !message.is_ping() {
+                return Err(format!("{message:?}"));
+            }
+        }
+    }
+
+    async fn try_next_message(&mut self) -> Result<Message, String> {
+        let next = tokio::time::timeout(SOON, self.pass_over_pings()).await;
+        next.map_err(|_| format!("nothing within {SOON:?}"))?.ok_or_else(|| "the end".into())
+    }
+
     /// The next frame, an event: its name and data.
     pub async fn next_event(&mut self) -> (String, Value) {
         let mut frame = self.next().await;
@@ -79,10 +120,14 @@ impl Peer {
         (name, frame["data"].take())
     }
 
-    /// Pings are answered by the library, and are nobody else's matter.
     async fn next_message(&mut self) -> Option<Message> {
+        soon("a frame", self.pass_over_pings()).await
+    }
+
+    /// Pings are answered by the library, and are nobody else's matter.
+    async fn pass_over_pings(&mut self) -> Option<Message> {
         loop {
-            let message = soon("a frame", self.socket.next()).await?.ok()?;
+            let message = self.socket.next().await?.ok()?;
             if !message.is_ping() && !message.is_pong() {
                 return Some(message);
             }

@@ -6,10 +6,16 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::TestServer;
+use crate::Peer;
 
 /// Stands for any value in an expected frame.
 pub const ANY: &str = "<any>";
+
+/// Stands for a whole number of at least 0.
+const MS: &str = "<ms>";
+
+/// Stands for milliseconds since 1970, from 2001 to 2286.
+const TIME: &str = "<time>";
 
 /// One line of a transcript that is a frame.
 #[derive(Debug)]
@@ -29,10 +35,16 @@ pub enum Step<'a> {
     Send(&'a str),
     /// `A> [bin] …`: the client sends this as a binary message.
     SendBinary(&'a str),
+    /// `A> [open …]`: the client connects to this path and query.
+    Open(&'a str),
+    /// `A> [close …]`: the client sends a close frame with this code.
+    Close(u16),
     /// `A< …`: the next message the client receives.
     Hear(Value),
     /// `A< [close …]`: the next thing the client receives is a close frame with this code.
     Closed(u16),
+    /// `A< [refused …]`: the handshake was answered with this HTTP status.
+    Refused(u16),
 }
 
 /// Reads a transcript.
@@ -48,52 +60,142 @@ fn parse_line(at: String, line: &str) -> Line<'_> {
     let (who, rest) = line.split_at(1);
     let (direction, frame) =
         rest.split_once(' ').unwrap_or_else(|| panic!("{at}: not `A> frame` or `A< frame`"));
-    let step = match (direction, frame.strip_prefix("[bin] "), frame.strip_prefix("[close ")) {
-        (">", Some(binary), _) => Step::SendBinary(binary),
-        (">", None, _) => Step::Send(frame),
-        ("<", _, Some(code)) => {
-            let code = code.trim_end_matches(']').parse();
-            Step::Closed(code.unwrap_or_else(|error| panic!("{at}: {error}")))
-        }
+    let inside = |beginning| frame.strip_prefix(beginning).and_then(|rest: &str| rest.strip_suffix(']'));
+    let number = |text: &str| text.parse().unwrap_or_else(|error| panic!("{at}: {error}"));
+    let step = match (direction, inside("[open "), inside("[close "), inside("[refused ")) {
+        (">", Some(path), ..) => Step::Open(path),
+        (">", _, Some(code), _) => Step::Close(number(code)),
+        ("<", _, Some(code), _) => Step::Closed(number(code)),
+        ("<", _, _, Some(status)) => Step::Refused(number(status)),
+        (">", ..) => match frame.strip_prefix("[bin] ") {
+            Some(binary) => Step::SendBinary(binary),
+            None => Step::Send(frame),
+        },
         ("<", ..) => Step::Hear(serde_json::from_str(frame).unwrap_or_else(|error| panic!("{at}: {error}"))),
         _ => panic!("{at}: not `A> frame` or `A< frame`"),
     };
     Line { at, who, step }
 }
 
-/// Plays one transcript against a server that serves the demo.
+/// What became of a client's handshake: the error is how it was refused.
+type Opened = Result<Peer, String>;
+
+/// Plays one transcript against a server, such as `ws://127.0.0.1:3000`.
 ///
 /// # Panics
 /// At the first line that is not as it is written.
-pub async fn play(server: &TestServer, name: &str, text: &str) {
+pub async fn play(server: &str, name: &str, text: &str) {
     let mut peers = BTreeMap::new();
+    let mut names = Names::default();
     for Line { at, who, step } in parse(name, text) {
+        if let Step::Open(path) = step {
+            let before = peers.insert(who, open(server, &names.fill(path)).await);
+            assert!(before.is_none(), "{at}: it is connected already");
+            continue;
+        }
+        if let Step::Refused(status) = step {
+            let refused = peers.remove(who).and_then(Opened::err).unwrap_or_default();
+            assert!(refused.contains(&status.to_string()), "{at}\nrefused: {refused}");
+            continue;
+        }
         if !peers.contains_key(who) {
-            peers.insert(who, server.peer().await);
+            peers.insert(who, open(server, "/").await);
         }
         let peer = peers.get_mut(who).expect("it was put there");
+        let peer = peer.as_mut().unwrap_or_else(|error| panic!("{at}\nrefused: {error}"));
         match step {
-            Step::Send(frame) => peer.send_text(frame).await,
-            Step::SendBinary(bytes) => peer.send_binary(bytes.as_bytes()).await,
+            Step::Send(frame) => peer.send_text(names.fill(frame)).await,
+            Step::SendBinary(bytes) => peer.send_binary(names.fill(bytes).as_bytes()).await,
+            Step::Close(code) => peer.send_close(code).await,
             Step::Hear(expected) => {
-                let heard = peer.next().await;
-                assert!(matches(&expected, &heard), "{at}\nheard {heard}");
+                let heard = peer.try_next().await.unwrap_or_else(|other| panic!("{at}\nheard {other}"));
+                assert!(names.match_and_learn(&expected, &heard), "{at}\nheard {heard}");
             }
             Step::Closed(expected) => {
-                let (code, _) = peers.remove(who).expect("it is there").closed().await;
-                assert_eq!(code, expected, "{at}");
+                assert_eq!(peer.next_close().await, Ok(expected), "{at}");
+                peers.remove(who);
             }
+            Step::Open(_) | Step::Refused(_) => unreachable!("these were dealt with above"),
         }
     }
-    for peer in peers.values_mut() {
-        peer.quiet().await;
+    for (who, peer) in &mut peers {
+        let peer = peer.as_mut().unwrap_or_else(|error| panic!("{name}: {who} was refused: {error}"));
+        peer.silent().await.unwrap_or_else(|heard| panic!("{name}: {who} still hears {heard}"));
     }
+}
+
+async fn open(server: &str, path: &str) -> Opened {
+    Peer::try_connect(&format!("{server}{path}"), &[]).await
+}
+
+/// Texts that were heard, by the names that the transcript gives them.
+#[derive(Default)]
+struct Names(BTreeMap<String, String>);
+
+impl Names {
+    /// Puts what is known in place of `<name>`, and a hundred `x` in place of `<x*100>`.
+    fn fill(&self, line: &str) -> String {
+        let mut filled = String::with_capacity(line.len());
+        let mut rest = line;
+        while let Some(start) = rest.find('<') {
+            let (before, from) = rest.split_at(start);
+            filled.push_str(before);
+            let value = from.find('>').and_then(|end| Some((self.value(&from[1..end])?, end + 1)));
+            let (value, end) = value.unwrap_or_else(|| ("<".into(), 1));
+            filled.push_str(&value);
+            rest = &from[end..];
+        }
+        filled + rest
+    }
+
+    fn value(&self, between: &str) -> Option<String> {
+        let many = || {
+            let (what, times) = between.split_once('*')?;
+            Some(what.repeat(times.parse().ok()?))
+        };
+        self.0.get(between).cloned().or_else(many)
+    }
+
+    /// Whether a frame is as it was expected; if so, its `<new name>` are known from now on.
+    fn match_and_learn(&mut self, expected: &Value, heard: &Value) -> bool {
+        let expected = serde_json::from_str(&self.fill(&expected.to_string()));
+        let expected = expected.expect("a filled frame is JSON");
+        matches(&expected, heard) && self.learn(&expected, heard)
+    }
+
+    /// False if something that has to be new is not.
+    fn learn(&mut self, expected: &Value, heard: &Value) -> bool {
+        match (expected, heard) {
+            (Value::String(name), Value::String(text)) => match new_name(name) {
+                Some(_) if self.0.values().any(|known| known == text) => false,
+                Some(name) => self.0.insert(name.into(), text.clone()).is_none(),
+                None => true,
+            },
+            (Value::Object(expected), Value::Object(heard)) => {
+                expected.iter().all(|(key, value)| self.learn(value, &heard[key]))
+            }
+            (Value::Array(expected), Value::Array(heard)) => {
+                expected.iter().zip(heard).all(|(value, own)| self.learn(value, own))
+            }
+            _ => true,
+        }
+    }
+}
+
+/// `a` of `<new a>`.
+fn new_name(text: &str) -> Option<&str> {
+    text.strip_prefix("<new ")?.strip_suffix('>')
 }
 
 /// Whether a frame is as it was expected, with [`ANY`] for any value.
 pub fn matches(expected: &Value, heard: &Value) -> bool {
     match (expected, heard) {
         (Value::String(any), _) if any == ANY => true,
+        (Value::String(ms), Value::Number(number)) if ms == MS => number.is_u64(),
+        (Value::String(time), Value::Number(number)) if time == TIME => {
+            number.as_u64().is_some_and(|ms| (1_000_000_000_000..10_000_000_000_000).contains(&ms))
+        }
+        (Value::String(name), Value::String(text)) if new_name(name).is_some() => !text.is_empty(),
         (Value::Object(expected), Value::Object(heard)) => {
             expected.len() == heard.len()
                 && expected.iter().all(|(key, value)| heard.get(key).is_some_and(|own| matches(value, own)))
@@ -103,5 +205,53 @@ pub fn matches(expected: &Value, heard: &Value) -> bool {
                 && expected.iter().zip(heard).all(|(value, own)| matches(value, own))
         }
         _ => expected == heard,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_new_name_stands_for_what_was_heard() {
+        let mut names = Names::default();
+        assert!(
+            names
+                .match_and_learn(&json!({ "id": "<new a>", "n": ["<ms>"] }), &json!({ "id": "7", "n": [5] }))
+        );
+        assert_eq!(names.fill("<a>, <a> and <b>, <<a>"), "7, 7 and <b>, <7");
+        assert!(names.match_and_learn(&json!({ "<a>": "<any>" }), &json!({ "7": null })));
+        assert!(!names.match_and_learn(&json!({ "<a>": 1 }), &json!({ "8": 1 })));
+        assert!(!names.match_and_learn(&json!("<new b>"), &json!("7")), "it is not new");
+        assert!(!names.match_and_learn(&json!("<new b>"), &json!(8)), "it is no text");
+        assert!(names.match_and_learn(&json!(["<new b>", "<a>"]), &json!(["8", "7"])));
+    }
+
+    #[test]
+    fn a_long_text_is_written_short() {
+        assert_eq!(Names::default().fill("\"<x*3>\" <€*2> <x*y> <1*0>."), "\"xxx\" €€ <x*y> .");
+    }
+
+    #[test]
+    fn numbers_stand_for_their_kind_alone() {
+        for (pattern, good, bad) in [
+            (MS, json!([0, 7]), json!([-1, 0.5, "7", null])),
+            (TIME, json!([1_795_219_120_134_u64]), json!([1_795_219_120, 0, -1, "1795219120134"])),
+        ] {
+            let fits = |value: &Value| matches(&json!(pattern), value);
+            assert!(good.as_array().unwrap().iter().all(fits), "{pattern}");
+            assert!(!bad.as_array().unwrap().iter().any(fits), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn lines_say_who_does_what() {
+        let text = "# c\n\nA> [open /koji?x=[1]]\nA< [refused 400]\nB> [close 1000]\nB> [bin] x\nB> [close";
+        let steps: Vec<String> = parse("t", text).iter().map(|line| format!("{:?}", line.step)).collect();
+        let expected =
+            ["Open(\"/koji?x=[1]\")", "Refused(400)", "Close(1000)", "SendBinary(\"x\")", "Send(\"[close\")"];
+        assert_eq!(steps, expected);
     }
 }

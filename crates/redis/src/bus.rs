@@ -1,0 +1,182 @@
+//! Publications between nodes: a Redis channel per target, subscribed while a socket of this node is
+//! in it.
+
+mod hearing;
+mod outgoing;
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
+
+use bytes::Bytes;
+use metrics::{Counter, counter};
+use redis::{PushInfo, PushKind, Value};
+use switchboard_event::{NodeId, ProjectId, Target};
+use switchboard_hub::Bus;
+use switchboard_hub::bus::{Inbox, Lost, Moment, Publication};
+use tokio_util::sync::CancellationToken;
+
+use crate::envelope::{self, Stamp};
+use crate::link::Source;
+use crate::names::{Names, ProjectNames};
+use crate::options::Options;
+
+use hearing::Hearing;
+use outgoing::{Outbound, Outgoing};
+
+/// Carries publications through Redis. Made by [`Redis::connect`](crate::Redis::connect).
+pub struct RedisBus {
+    node: NodeId,
+    names: Names,
+    next: AtomicU64,
+    inbox: OnceLock<Weak<dyn Inbox>>,
+    hearing: Hearing,
+    outgoing: Outgoing,
+    copies: Mutex<VecDeque<Stamp>>,
+    received: Counter,
+    garbage: Counter,
+}
+
+/// Stamps that are remembered to know copies by. Copies for several channels arrive next to one
+/// another; in a cluster, those of other slots may come between.
+const COPIES_KNOWN: usize = 64;
+
+impl RedisBus {
+    pub(crate) fn start(
+        node: NodeId,
+        names: Names,
+        options: &Options,
+        source: Arc<Source>,
+        stop: &CancellationToken,
+    ) -> Arc<Self> {
+        let bus = Arc::new(RedisBus {
+            node,
+            names,
+            next: AtomicU64::new(1),
+            inbox: OnceLock::new(),
+            hearing: Hearing::new(options.linger),
+            outgoing: Outgoing::new(options.publish_bytes_max, source.publish_verb()),
+            copies: Mutex::default(),
+            received: counter!("switchboard_bus_received_total"),
+            garbage: counter!("switchboard_bus_garbage_total"),
+        });
+        let (hearing, sending) = (bus.clone(), bus.clone());
+        crate::spawn(stop, hearing.hear(source.clone()));
+        crate::spawn(stop, async move { sending.outgoing.send_all(&source).await });
+        bus
+    }
+
+    /// When it hears and can publish.
+    pub(crate) async fn up(&self) {
+        self.hearing.up().await;
+        self.outgoing.up().await;
+    }
+
+    fn inbox(&self) -> Option<Arc<dyn Inbox>> {
+        self.inbox.get()?.upgrade()
+    }
+
+    /// Takes what Redis says unasked.
+    fn pushed(&self, PushInfo { kind, data }: PushInfo) {
+        if let (PushKind::Message | PushKind::SMessage, Some(Value::BulkString(message))) =
+            (kind, data.into_iter().nth(1))
+        {
+            self.receive(message.into());
+        }
+    }
+
+    fn receive(&self, message: Bytes) {
+        let Some(stamp) = envelope::origin(&message) else {
+            return self.refuse("too short or of another version");
+        };
+        if stamp.node == self.node {
+            return;
+        }
+        self.received.increment(1);
+        match envelope::decode(message) {
+            Ok(publication) if publication.audience.to.len() > 1 && self.is_copy(stamp) => {}
+            Ok(publication) => {
+                if let Some(inbox) = self.inbox() {
+                    inbox.receive(publication);
+                }
+            }
+            Err(error) => self.refuse(&error.to_string()),
+        }
+    }
+
+    fn refuse(&self, reason: &str) {
+        self.garbage.increment(1);
+        tracing::debug!(reason, "a message on our channels is none of ours");
+    }
+
+    fn is_copy(&self, stamp: Stamp) -> bool {
+        let mut copies = self.copies.lock().expect("no code that holds the copies panics");
+        if copies.contains(&stamp) {
+            return true;
+        }
+        copies.push_back(stamp);
+        if copies.len() > COPIES_KNOWN {
+            copies.pop_front();
+        }
+        false
+    }
+
+    /// The channels of those who are on other nodes, each once.
+    fn channels(&self, names: &ProjectNames, publication: &Publication) -> Vec<String> {
+        let mut channels = Vec::with_capacity(publication.audience.to.len());
+        for target in &publication.audience.to {
+            if matches!(target, Target::Socket(id) if id.node() == self.node) {
+                continue;
+            }
+            let channel = names.channel(target);
+            if !channels.contains(&channel) {
+                channels.push(channel);
+            }
+        }
+        channels
+    }
+
+    /// The channels that stand for a target while a socket of this node is in it.
+    fn heard_for(&self, project: &ProjectId, target: &Target) -> impl Iterator<Item = String> {
+        let names = self.names.project(project);
+        let own = matches!(target, Target::Everyone).then(|| names.node_channel(self.node));
+        own.into_iter().chain([names.channel(target)])
+    }
+}
+
+impl Bus for RedisBus {
+    fn node(&self) -> NodeId {
+        self.node
+    }
+
+    fn start(&self, inbox: Weak<dyn Inbox>) {
+        let _ = self.inbox.set(inbox);
+    }
+
+    fn publish(&self, publication: &Publication) -> Result<(), Lost> {
+        let names = self.names.project(&publication.project);
+        let channels = self.channels(&names, publication);
+        if channels.is_empty() {
+            return Ok(());
+        }
+        let stamp = Stamp { node: self.node, number: self.next.fetch_add(1, Ordering::Relaxed) };
+        let message = envelope::encode(publication, stamp);
+        self.outgoing.push(Outbound { route: names.base().into(), channels, message })
+    }
+
+    fn subscribe(&self, project: &ProjectId, target: &Target) {
+        self.hearing.want(self.heard_for(project, target));
+    }
+
+    fn unsubscribe(&self, project: &ProjectId, target: &Target) {
+        self.hearing.unwant(self.heard_for(project, target));
+    }
+
+    fn settled(&self) -> Moment<'_> {
+        Box::pin(self.hearing.settled())
+    }
+
+    fn is_up(&self) -> bool {
+        self.hearing.is_up() && self.outgoing.is_up()
+    }
+}

@@ -1,0 +1,195 @@
+//! Which channels this node hears: those somebody wants, and for a while those somebody wanted.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use metrics::{Gauge, gauge};
+use redis::RedisResult;
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+use super::RedisBus;
+use crate::backoff::Backoff;
+use crate::link::{Connected, Link, Source};
+use crate::options::ANSWER_WITHIN;
+
+/// Most channels in one command.
+const CHANNELS_MAX: usize = 512;
+
+pub(super) struct Hearing {
+    linger: Duration,
+    wishes: Mutex<Wishes>,
+    changed: Notify,
+    state: watch::Sender<State>,
+    up: Gauge,
+    channels: Gauge,
+}
+
+#[derive(Default)]
+struct Wishes {
+    wanted: HashSet<String>,
+    /// Wanted, and perhaps not heard yet.
+    fresh: HashSet<String>,
+    /// Unwanted, and when that happened.
+    stale: VecDeque<(Instant, String)>,
+    /// How many wishes there were so far.
+    count: u64,
+}
+
+#[derive(Clone, Copy, Default)]
+struct State {
+    up: bool,
+    /// How many wishes are in force.
+    settled: u64,
+}
+
+impl Hearing {
+    pub(super) fn new(linger: Duration) -> Self {
+        Hearing {
+            linger,
+            wishes: Mutex::default(),
+            changed: Notify::new(),
+            state: watch::Sender::default(),
+            up: gauge!("switchboard_redis_up", "part" => "subscribe"),
+            channels: gauge!("switchboard_bus_channels"),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Wishes> {
+        self.wishes.lock().expect("no code that holds the wishes panics")
+    }
+
+    pub(super) fn want(&self, channels: impl Iterator<Item = String>) {
+        let mut wishes = self.lock();
+        for channel in channels {
+            wishes.fresh.insert(channel.clone());
+            wishes.wanted.insert(channel);
+            wishes.count += 1;
+        }
+        self.changed.notify_one();
+    }
+
+    pub(super) fn unwant(&self, channels: impl Iterator<Item = String>) {
+        let due = Instant::now() + self.linger;
+        let mut wishes = self.lock();
+        for channel in channels {
+            wishes.wanted.remove(&channel);
+            wishes.fresh.remove(&channel);
+            wishes.stale.push_back((due, channel));
+        }
+        self.changed.notify_one();
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        self.state.borrow().up
+    }
+
+    /// When it hears.
+    pub(super) async fn up(&self) {
+        // Fails only when the bus is gone.
+        let _ = self.state.subscribe().wait_for(|state| state.up).await;
+    }
+
+    pub(super) async fn settled(&self) {
+        let count = self.lock().count;
+        let mut state = self.state.subscribe();
+        // Fails only when the bus is gone, and with it everything that could be waited for.
+        let _ = state.wait_for(|state| !state.up || state.settled >= count).await;
+    }
+
+    /// Hears what is wanted through one connection, until it fails.
+    async fn hear_through(&self, connected: Connected, back: impl FnOnce()) -> RedisResult<()> {
+        let mut link = connected.link.clone();
+        let mut heard = HashSet::new();
+        {
+            let mut wishes = self.lock();
+            wishes.fresh = wishes.wanted.clone();
+            wishes.stale.clear();
+        }
+        self.apply(&mut link, &mut heard).await?;
+        self.up.set(1.0);
+        back();
+        loop {
+            let due = self.lock().stale.front().map(|(due, _)| *due);
+            let ping_at = Instant::now() + ANSWER_WITHIN;
+            tokio::select! {
+                error = connected.cut() => return Err(error),
+                () = self.changed.notified() => {}
+                () = tokio::time::sleep_until(due.unwrap_or(ping_at).min(ping_at)) => {
+                    if due.is_none_or(|due| due > Instant::now()) {
+                        link.ping().await?;
+                    }
+                }
+            }
+            self.apply(&mut link, &mut heard).await?;
+        }
+    }
+
+    /// Has the connection hear what is wanted and nothing that has long been unwanted.
+    async fn apply(&self, link: &mut Link, heard: &mut HashSet<String>) -> RedisResult<()> {
+        let (more, less, count) = self.take_changes(heard);
+        for some in more.chunks(CHANNELS_MAX) {
+            link.subscribe(some).await?;
+        }
+        for some in less.chunks(CHANNELS_MAX) {
+            link.unsubscribe(some).await?;
+        }
+        heard.extend(more);
+        for channel in &less {
+            heard.remove(channel);
+        }
+        self.channels.set(heard.len() as f64);
+        self.state.send_replace(State { up: true, settled: count });
+        Ok(())
+    }
+
+    fn take_changes(&self, heard: &HashSet<String>) -> (Vec<String>, Vec<String>, u64) {
+        let mut wishes = self.lock();
+        let Wishes { wanted, fresh, stale, count } = &mut *wishes;
+        let more = fresh.drain().filter(|channel| !heard.contains(channel)).collect();
+        let mut less = HashSet::new();
+        let now = Instant::now();
+        while let Some((_, channel)) = stale.pop_front_if(|(due, _)| *due <= now) {
+            if heard.contains(&channel) && !wanted.contains(&channel) {
+                less.insert(channel);
+            }
+        }
+        (more, less.into_iter().collect(), *count)
+    }
+}
+
+impl RedisBus {
+    /// Hears as long as somebody polls.
+    pub(super) async fn hear(self: Arc<Self>, source: Arc<Source>) {
+        let mut backoff = Backoff::default();
+        loop {
+            let bus = Arc::downgrade(&self);
+            let on_push = move |info| {
+                if let Some(bus) = bus.upgrade() {
+                    bus.pushed(info);
+                }
+            };
+            let error = match source.connect(Box::new(on_push)).await {
+                Ok(connected) => {
+                    let back = || {
+                        backoff = Backoff::default();
+                        // What others said meanwhile is gone.
+                        self.inbox().iter().for_each(|inbox| inbox.missed());
+                    };
+                    let error = self.hearing.hear_through(connected, back).await.err();
+                    error.map(|error| error.to_string()).unwrap_or_default()
+                }
+                Err(error) => error.to_string(),
+            };
+            let was = self.hearing.state.send_replace(State::default());
+            self.hearing.up.set(0.0);
+            if was.up {
+                tracing::warn!(error, "other nodes are not heard");
+            } else {
+                tracing::debug!(error, "no connection to hear other nodes through");
+            }
+            backoff.pause().await;
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! What waits to be published: one pipeline at a time, so that the order holds.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard};
+
+use bytes::Bytes;
+use metrics::{Counter, Gauge, counter, gauge};
+use redis::{RedisError, RedisResult, Value};
+use switchboard_hub::bus::Lost;
+use tokio::sync::{Notify, watch};
+
+use crate::backoff::Backoff;
+use crate::link::{Batch, Link, Source, ignore};
+use crate::options::ANSWER_WITHIN;
+
+/// Most publications in one pipeline.
+const BATCH_MAX: usize = 512;
+
+/// A message on its way to some channels.
+pub(super) struct Outbound {
+    pub(super) route: String,
+    pub(super) channels: Vec<String>,
+    pub(super) message: Bytes,
+}
+
+pub(super) struct Outgoing {
+    queue: Mutex<Queue>,
+    filled: Notify,
+    bytes_max: usize,
+    verb: &'static str,
+    published: Counter,
+    lost: Counter,
+    state: watch::Sender<bool>,
+    up: Gauge,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<Outbound>,
+    bytes: usize,
+    up: bool,
+}
+
+impl Outgoing {
+    pub(super) fn new(bytes_max: usize, verb: &'static str) -> Self {
+        Outgoing {
+            queue: Mutex::default(),
+            filled: Notify::new(),
+            bytes_max,
+            verb,
+            published: counter!("switchboard_bus_published_total"),
+            lost: counter!("switchboard_bus_cut_total"),
+            state: watch::Sender::new(false),
+            up: gauge!("switchboard_redis_up", "part" => "publish"),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().expect("no code that holds the queue panics")
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        *self.state.borrow()
+    }
+
+    /// When it can publish.
+    pub(super) async fn up(&self) {
+        // Fails only when the bus is gone.
+        let _ = self.state.subscribe().wait_for(|up| *up).await;
+    }
+
+    fn set_up(&self, up: bool) {
+        self.lock().up = up;
+        self.state.send_replace(up);
+        self.up.set(f64::from(u8::from(up)));
+    }
+
+    pub(super) fn push(&self, outbound: Outbound) -> Result<(), Lost> {
+        let mut queue = self.lock();
+        if !queue.up {
+            return Err(Lost::Away);
+        }
+        if queue.bytes + outbound.message.len() > self.bytes_max {
+            return Err(Lost::Full);
+        }
+        queue.bytes += outbound.message.len();
+        queue.waiting.push_back(outbound);
+        if queue.waiting.len() == 1 {
+            self.filled.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Publishes as long as somebody polls.
+    pub(super) async fn send_all(&self, source: &Source) {
+        let mut backoff = Backoff::default();
+        loop {
+            match source.connect(ignore()).await {
+                Ok(connected) => {
+                    backoff = Backoff::default();
+                    self.set_up(true);
+                    let error = tokio::select! {
+                        error = self.send_through(connected.link.clone()) => error,
+                        error = connected.cut() => error,
+                    };
+                    self.drop_waiting();
+                    tracing::warn!(%error, "publishing to other nodes has stopped");
+                }
+                Err(error) => tracing::debug!(%error, "no connection to publish through"),
+            }
+            backoff.pause().await;
+        }
+    }
+
+    /// What waits when the connection ends would arrive late and out of order.
+    fn drop_waiting(&self) {
+        let Queue { waiting, .. } = std::mem::take(&mut *self.lock());
+        self.lost.increment(waiting.len() as u64);
+        self.set_up(false);
+    }
+
+    /// Sends through one connection until it fails.
+    async fn send_through(&self, mut link: Link) -> RedisError {
+        loop {
+            let waiting = self.take();
+            let sent = if !waiting.is_empty() {
+                self.send(&link, waiting).await
+            } else if tokio::time::timeout(ANSWER_WITHIN, self.filled.notified()).await.is_err() {
+                link.ping().await
+            } else {
+                Ok(())
+            };
+            if let Err(error) = sent {
+                return error;
+            }
+        }
+    }
+
+    fn take(&self) -> Vec<Outbound> {
+        let mut queue = self.lock();
+        let count = queue.waiting.len().min(BATCH_MAX);
+        let taken: Vec<Outbound> = queue.waiting.drain(..count).collect();
+        queue.bytes -= taken.iter().map(|outbound| outbound.message.len()).sum::<usize>();
+        taken
+    }
+
+    async fn send(&self, link: &Link, waiting: Vec<Outbound>) -> RedisResult<()> {
+        let count = waiting.len() as u64;
+        let mut batch = Batch::default();
+        for Outbound { route, channels, message } in waiting {
+            // In a transaction the copies arrive next to one another, so receivers know them.
+            let several = channels.len() > 1;
+            if several {
+                batch.push(&route, redis::cmd("MULTI"));
+            }
+            for channel in channels {
+                let mut command = redis::cmd(self.verb);
+                command.arg(channel).arg(&*message);
+                batch.push(&route, command);
+            }
+            if several {
+                batch.push(&route, redis::cmd("EXEC"));
+            }
+        }
+        let answers = link.run(batch).await.inspect_err(|_| self.lost.increment(count))?;
+        let refused = answers.into_iter().find_map(|answer| match answer {
+            Value::ServerError(error) => Some(error),
+            _ => None,
+        });
+        match refused {
+            None => {
+                self.published.increment(count);
+                Ok(())
+            }
+            Some(error) => {
+                self.lost.increment(count);
+                Err(error.into())
+            }
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! A publication as the bytes of one Redis message: a short binary head around raw JSON.
+//!
+//! ```text
+//! version 1 │ kind │ node (4) │ number (8) │ project │ …
+//!   event   │ to │ except │ class │ sender (0 or 16) │ time in ms (8) │ name │ data: the rest
+//!   control │ to │ except │ the rest
+//!   shard changed │ the shard's name: the rest
+//! ```
+//!
+//! Numbers are big-endian, texts have their length in two bytes in front, and lists their count.
+
+use bytes::{Buf, Bytes};
+use switchboard_event::{Audience, DeliveryClass, Event, Name, NodeId, Payload, ProjectId, SocketId, Target};
+use switchboard_hub::bus::{Content, Publication};
+
+const VERSION: u8 = 1;
+
+const EVENT: u8 = 1;
+const CONTROL: u8 = 2;
+const SHARD_CHANGED: u8 = 3;
+
+const LIVE: u8 = 0;
+const VOLATILE: u8 = 1;
+
+/// Which publication of which node this is. A publication for several channels has one stamp.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    pub(crate) node: NodeId,
+    pub(crate) number: u64,
+}
+
+/// The bytes are no publication.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no publication: {0}")]
+pub(crate) struct NoPublication(&'static str);
+
+pub(crate) fn encode(publication: &Publication, stamp: Stamp) -> Bytes {
+    let Publication { project, audience, content } = publication;
+    match content {
+        Content::Event { event, class } => {
+            let mut out = head(EVENT, stamp, project, 96 + event.data.as_bytes().len());
+            put_audience(&mut out, audience);
+            out.push(match class {
+                DeliveryClass::Volatile => VOLATILE,
+                _ => LIVE,
+            });
+            match event.sender {
+                Some(sender) => {
+                    out.push(1);
+                    out.extend_from_slice(sender.as_bytes());
+                }
+                None => out.push(0),
+            }
+            out.extend_from_slice(&event.time_ms.to_be_bytes());
+            put_text(&mut out, &event.name);
+            out.extend_from_slice(event.data.as_bytes());
+            out.into()
+        }
+        Content::Control(bytes) => {
+            let mut out = head(CONTROL, stamp, project, 96 + bytes.len());
+            put_audience(&mut out, audience);
+            out.extend_from_slice(bytes);
+            out.into()
+        }
+        Content::ShardChanged(shard) => shard_changed(stamp.node, project, shard).into(),
+    }
+}
+
+/// That a shard of the project has changed; scripts put the shard's name behind an empty one.
+pub(crate) fn shard_changed(node: NodeId, project: &ProjectId, shard: &str) -> Vec<u8> {
+    let mut out = head(SHARD_CHANGED, Stamp { node, number: 0 }, project, shard.len());
+    out.extend_from_slice(shard.as_bytes());
+    out
+}
+
+/// Whose publication it is, without a look at the rest.
+pub(crate) fn origin(mut message: &[u8]) -> Option<Stamp> {
+    (message.len() >= 14 && message.get_u8() == VERSION).then(|| {
+        message.advance(1);
+        Stamp { node: NodeId(message.get_u32()), number: message.get_u64() }
+    })
+}
+
+pub(crate) fn decode(mut message: Bytes) -> Result<Publication, NoPublication> {
+    let truncated = NoPublication("truncated");
+    if message.try_get_u8().map_err(|_| truncated.clone())? != VERSION {
+        return Err(NoPublication("of another version"));
+    }
+    let kind = message.try_get_u8().map_err(|_| truncated)?;
+    take::<12>(&mut message)?;
+    let project = name(&take_text(&mut message)?)?;
+    if kind == SHARD_CHANGED {
+        let shard = name(&message)?;
+        let (audience, content) = (Target::shard(&shard).into(), Content::ShardChanged(shard));
+        return Ok(Publication { project, audience, content });
+    }
+    let audience = Audience { to: take_targets(&mut message)?, except: take_targets(&mut message)? };
+    let content = match kind {
+        EVENT => take_event(message)?,
+        CONTROL => Content::Control(message),
+        _ => return Err(NoPublication("of an unknown kind")),
+    };
+    Ok(Publication { project, audience, content })
+}
+
+fn head(kind: u8, stamp: Stamp, project: &ProjectId, more: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(16 + project.len() + more);
+    out.extend_from_slice(&[VERSION, kind]);
+    out.extend_from_slice(&stamp.node.0.to_be_bytes());
+    out.extend_from_slice(&stamp.number.to_be_bytes());
+    put_text(&mut out, project);
+    out
+}
+
+fn put_text(out: &mut Vec<u8>, text: &str) {
+    let len = u16::try_from(text.len()).expect("a name is short");
+    out.extend_from_slice(&len.to_be_bytes());
+    out.extend_from_slice(text.as_bytes());
+}
+
+fn put_audience(out: &mut Vec<u8>, audience: &Audience) {
+    for list in [&audience.to, &audience.except] {
+        let count = u32::try_from(list.len()).expect("nobody holds so many targets");
+        out.extend_from_slice(&count.to_be_bytes());
+        for target in list {
+            match target {
+                Target::Everyone => out.push(b'='),
+                Target::Socket(id) => {
+                    out.push(b'!');
+                    out.extend_from_slice(id.as_bytes());
+                }
+                Target::User(id) => {
+                    out.push(b'@');
+                    put_text(out, id);
+                }
+                Target::Room(name) | Target::Tag(name) => {
+                    let (sigil, rest) = name.split_at(1);
+                    out.push(sigil.as_bytes()[0]);
+                    put_text(out, rest);
+                }
+            }
+        }
+    }
+}
+
+fn take<const N: usize>(message: &mut Bytes) -> Result<[u8; N], NoPublication> {
+    let mut array = [0; N];
+    message.try_copy_to_slice(&mut array).map_err(|_| NoPublication("truncated"))?;
+    Ok(array)
+}
+
+fn take_text(message: &mut Bytes) -> Result<Bytes, NoPublication> {
+    let len = usize::from(u16::from_be_bytes(take(message)?));
+    if len > message.len() {
+        return Err(NoPublication("truncated"));
+    }
+    Ok(message.split_to(len))
+}
+
+fn text(bytes: &[u8]) -> Result<&str, NoPublication> {
+    std::str::from_utf8(bytes).map_err(|_| NoPublication("a name is not UTF-8"))
+}
+
+fn name(bytes: &[u8]) -> Result<Name, NoPublication> {
+    Name::new(text(bytes)?).map_err(|_| NoPublication("a name is empty or too long"))
+}
+
+fn take_targets(message: &mut Bytes) -> Result<Vec<Target>, NoPublication> {
+    let count = u32::from_be_bytes(take(message)?);
+    let mut targets = Vec::new();
+    for _ in 0..count {
+        targets.push(take_target(message)?);
+    }
+    Ok(targets)
+}
+
+fn take_target(message: &mut Bytes) -> Result<Target, NoPublication> {
+    let [kind] = take(message)?;
+    Ok(match kind {
+        b'=' => Target::Everyone,
+        b'!' => Target::Socket(SocketId::from_bytes(take(message)?)),
+        b'@' => Target::User(name(&take_text(message)?)?),
+        // A shard's room begins with two: only the first one is the sigil.
+        b'#' => Target::shard(&name(&take_text(message)?)?),
+        b'*' => Target::tag(&format!("*{}", text(&take_text(message)?)?))
+            .map_err(|_| NoPublication("a name is empty or too long"))?,
+        _ => return Err(NoPublication("a target of an unknown kind")),
+    })
+}
+
+fn take_event(mut message: Bytes) -> Result<Content, NoPublication> {
+    let class = match take(&mut message)? {
+        [LIVE] => DeliveryClass::Live,
+        [VOLATILE] => DeliveryClass::Volatile,
+        _ => return Err(NoPublication("an unknown class")),
+    };
+    let sender = match take(&mut message)? {
+        [0] => None,
+        [1] => Some(SocketId::from_bytes(take(&mut message)?)),
+        _ => return Err(NoPublication("an unknown sender")),
+    };
+    let time_ms = u64::from_be_bytes(take(&mut message)?);
+    let name = name(&take_text(&mut message)?)?;
+    let data = Payload::parse_bytes(message).map_err(|_| NoPublication("the data is not JSON"))?;
+    Ok(Content::Event { event: Event { name, data, sender, time_ms }, class })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const STAMP: Stamp = Stamp { node: NodeId(7), number: 1 << 40 };
+
+    fn long(sigil: char) -> String {
+        format!("{sigil}{}", "x".repeat(256))
+    }
+
+    fn event(audience: Audience) -> Publication {
+        let event = Event {
+            name: Name::new("said").unwrap(),
+            data: Payload::parse(r#"{"text":"hé"}"#).unwrap(),
+            sender: Some(SocketId::random()),
+            time_ms: 1_700_000_000_000,
+        };
+        let content = Content::Event { event, class: DeliveryClass::Volatile };
+        Publication { project: Name::new("a:b").unwrap(), audience, content }
+    }
+
+    #[test]
+    fn what_is_encoded_comes_back() {
+        let audience = Audience::everyone()
+            .and(Target::room(&long('#')).unwrap())
+            .and(Target::shard(&Name::new("#odd").unwrap()))
+            .and(Target::tag("**t").unwrap())
+            .and(Target::user("@7").unwrap())
+            .except(SocketId::random());
+        let control =
+            Publication { content: Content::Control(Bytes::from_static(b"\0x")), ..event(audience.clone()) };
+        let shard = Name::new("lobby").unwrap();
+        let changed = Publication {
+            project: Name::new("p").unwrap(),
+            audience: Target::shard(&shard).into(),
+            content: Content::ShardChanged(shard),
+        };
+        for publication in [event(audience), event(Audience::default()), control, changed] {
+            let bytes = encode(&publication, STAMP);
+            assert_eq!(origin(&bytes).unwrap().node, STAMP.node);
+            assert_eq!(format!("{:?}", decode(bytes).unwrap()), format!("{publication:?}"));
+        }
+    }
+
+    #[test]
+    fn a_truncated_or_changed_publication_is_refused_or_another() {
+        let bytes = encode(&event(Audience::everyone().except(SocketId::random())), STAMP);
+        for len in 0..bytes.len() {
+            assert!(decode(bytes.slice(..len)).is_err(), "{len}");
+        }
+        for place in 0..bytes.len() {
+            let mut changed = bytes.to_vec();
+            changed[place] ^= 0x81;
+            let _ = decode(changed.into());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_are_a_reason_to_panic(mut bytes: Vec<u8>, kind in 0u8..5) {
+            let _ = decode(bytes.clone().into());
+            let _ = origin(&bytes);
+            bytes.splice(0..0, [VERSION, kind]);
+            let _ = decode(bytes.into());
+        }
+    }
+}

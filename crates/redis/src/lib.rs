@@ -1,0 +1,121 @@
+//! Many Switchboard nodes as one, through Redis.
+//!
+//! Nodes that have the same Redis and the same prefix are one server: sends reach the sockets of all,
+//! and who is here is one truth. Needs Redis 7.0 or newer, or Valkey.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use switchboard_redis::{Options, Redis};
+//!
+//! let redis = Redis::connect(Options::new("redis://127.0.0.1:6379")).await?;
+//! # let app_with_backplane = |redis: &dyn switchboard_hub::Backplane| ();
+//! // let app = App::new().with_backplane(&redis);
+//! app_with_backplane(&redis);
+//! # Ok(()) }
+//! ```
+
+mod backoff;
+mod bus;
+mod envelope;
+mod link;
+mod names;
+mod options;
+mod store;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use redis::RedisError;
+use switchboard_event::NodeId;
+use switchboard_hub::{Backplane, Bus, Store};
+use tokio::time::timeout;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+pub use bus::RedisBus;
+pub use options::{Mode, Options};
+pub use store::RedisStore;
+
+use link::{Connected, Source, ignore};
+use names::Names;
+use options::ANSWER_WITHIN;
+use store::{Lease, Leases};
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// An address or another option cannot be used.
+    #[error("the address of Redis cannot be used")]
+    Options(#[source] RedisError),
+    /// Redis does not answer as it should.
+    #[error("Redis cannot be reached")]
+    Unreachable(#[source] RedisError),
+}
+
+/// This node's part of the nodes that share a Redis. Its tasks end when it is dropped.
+pub struct Redis {
+    bus: Arc<RedisBus>,
+    store: Arc<RedisStore>,
+    _stop: DropGuard,
+}
+
+impl Redis {
+    /// Connects and takes a lease. Fails if Redis cannot be reached, unless it is not
+    /// [required](Options::required). From then on lost connections are made again.
+    pub async fn connect(options: Options) -> Result<Self, ConnectError> {
+        let source = Arc::new(Source::new(&options).map_err(ConnectError::Options)?);
+        let names = Names::new(&options.prefix);
+        let leases = Leases::new(names.clone(), options.lease, source.publish_verb());
+        let (node, first) = match first_lease(&source, &leases).await {
+            Ok((node, connected, lease)) => (node, Some((connected, lease))),
+            Err(error) if options.required => return Err(ConnectError::Unreachable(error)),
+            Err(error) => {
+                tracing::warn!(%error, "Redis cannot be reached; this node works alone until it can");
+                (NodeId::random(), None)
+            }
+        };
+        let stop = CancellationToken::new();
+        let bus = RedisBus::start(node, names.clone(), &options, source.clone(), &stop);
+        if first.is_some() && timeout(2 * ANSWER_WITHIN, bus.up()).await.is_err() {
+            tracing::warn!("Redis answers, but other nodes are not heard yet");
+        }
+        let store = RedisStore::start(node, names, &options, source, first, &stop);
+        Ok(Redis { bus, store, _stop: stop.drop_guard() })
+    }
+
+    /// Writes what is left to write and gives the lease back, so that nobody waits for its end. Does
+    /// what it can within 2 s. The node must have no sockets any more.
+    pub async fn leave(&self) {
+        self.store.leave().await;
+    }
+}
+
+impl Backplane for Redis {
+    fn bus(&self) -> Arc<dyn Bus> {
+        self.bus.clone()
+    }
+
+    fn store(&self) -> Arc<dyn Store> {
+        self.store.clone()
+    }
+}
+
+async fn first_lease(source: &Source, leases: &Leases) -> Result<(NodeId, Connected, Lease), RedisError> {
+    let mut connected = source.connect(ignore()).await?;
+    leases.load(&mut connected.link).await?;
+    loop {
+        let node = NodeId::random();
+        // Nobody is 0: that is the origin of what no node said.
+        if node != NodeId(0)
+            && let Some(lease) = leases.claim(&mut connected.link, node).await?
+        {
+            return Ok((node, connected, lease));
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that starts tasks; all end with the token")]
+fn spawn(stop: &CancellationToken, task: impl Future<Output = ()> + Send + 'static) {
+    let stop = stop.clone();
+    tokio::spawn(async move { stop.run_until_cancelled(task).await });
+}

@@ -1,0 +1,238 @@
+//! A connection to Redis, whichever way it is run: one server, Sentinel, or a cluster.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+
+use futures_util::future::try_join_all;
+use redis::aio::{AsyncPushSender, ConnectionLike, MultiplexedConnection};
+use redis::cluster::ClusterClientBuilder;
+use redis::cluster_async::ClusterConnection;
+use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ErrorKind, IntoConnectionInfo, Pipeline, ProtocolVersion, PushInfo,
+    PushKind, RedisError, RedisResult, Value,
+};
+use tokio::sync::{Mutex, Notify};
+
+use crate::options::{ANSWER_WITHIN, Mode, Options};
+
+/// Where connections come from.
+pub(crate) enum Source {
+    One(Client),
+    Sentinel(Mutex<SentinelClient>),
+    Cluster(Vec<redis::ConnectionInfo>),
+}
+
+/// What is called for each thing that Redis says unasked.
+pub(crate) type OnPush = Box<dyn Fn(PushInfo) + Send + Sync>;
+
+/// A new connection.
+pub(crate) struct Connected {
+    pub(crate) link: Link,
+    gone: Arc<Notify>,
+}
+
+impl Connected {
+    /// The error it ends with, when it does.
+    pub(crate) async fn cut(&self) -> RedisError {
+        self.gone.notified().await;
+        io::Error::from(io::ErrorKind::ConnectionReset).into()
+    }
+}
+
+/// For connections that hear nothing.
+pub(crate) fn ignore() -> OnPush {
+    Box::new(|_| ())
+}
+
+/// One connection. Clones share it.
+#[derive(Clone)]
+pub(crate) enum Link {
+    One(MultiplexedConnection),
+    Cluster(ClusterConnection),
+}
+
+fn info(url: &str) -> RedisResult<redis::ConnectionInfo> {
+    let info = url.into_connection_info()?;
+    let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+    Ok(info.set_redis_settings(settings))
+}
+
+impl Source {
+    pub(crate) fn new(options: &Options) -> RedisResult<Self> {
+        let infos = options.urls.iter().map(|url| info(url)).collect::<RedisResult<Vec<_>>>()?;
+        let Some(first) = infos.first().cloned() else {
+            return Err(RedisError::from((ErrorKind::InvalidClientConfig, "no address is given")));
+        };
+        Ok(match &options.mode {
+            Mode::Single => Source::One(Client::open(first)?),
+            Mode::Cluster => Source::Cluster(infos),
+            Mode::Sentinel { master, password } => {
+                let addresses = infos.iter().map(|info| info.addr().clone());
+                let mut builder = SentinelClientBuilder::new(addresses, master, SentinelServerType::Master)?
+                    .set_client_to_redis_protocol(ProtocolVersion::RESP3)
+                    .set_client_to_redis_db(first.redis_settings().db());
+                if let Some(username) = first.redis_settings().username() {
+                    builder = builder.set_client_to_redis_username(username);
+                }
+                if let Some(password) = first.redis_settings().password() {
+                    builder = builder.set_client_to_redis_password(password);
+                }
+                if let redis::ConnectionAddr::TcpTls { .. } = first.addr() {
+                    builder = builder
+                        .set_client_to_redis_tls_mode(redis::TlsMode::Secure)
+                        .set_client_to_sentinel_tls_mode(redis::TlsMode::Secure);
+                }
+                if let Some(password) = password {
+                    builder = builder.set_client_to_sentinel_password(password);
+                }
+                Source::Sentinel(Mutex::new(builder.build()?))
+            }
+        })
+    }
+
+    /// A cluster carries publications within a slot.
+    pub(crate) fn publish_verb(&self) -> &'static str {
+        match self {
+            Source::Cluster(_) => "SPUBLISH",
+            Source::One(_) | Source::Sentinel(_) => "PUBLISH",
+        }
+    }
+
+    /// Connects, within twice [`ANSWER_WITHIN`].
+    pub(crate) async fn connect(&self, on_push: OnPush) -> RedisResult<Connected> {
+        let gone = Arc::new(Notify::new());
+        let notice = gone.clone();
+        let push = move |info: PushInfo| {
+            match info.kind {
+                PushKind::Disconnection => notice.notify_one(),
+                _ => on_push(info),
+            }
+            Ok::<(), ()>(())
+        };
+        let within = tokio::time::timeout(2 * ANSWER_WITHIN, self.connect_now(push)).await;
+        let link = within.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))?;
+        Ok(Connected { link, gone })
+    }
+
+    async fn connect_now(&self, push: impl AsyncPushSender) -> RedisResult<Link> {
+        let client = match self {
+            Source::One(client) => client.clone(),
+            Source::Sentinel(sentinel) => sentinel.lock().await.async_get_client().await?,
+            Source::Cluster(infos) => {
+                let builder = ClusterClientBuilder::new(infos.clone())
+                    .use_protocol(ProtocolVersion::RESP3)
+                    .connection_timeout(ANSWER_WITHIN)
+                    .response_timeout(ANSWER_WITHIN)
+                    .push_sender(push);
+                return Ok(Link::Cluster(builder.build()?.get_async_connection().await?));
+            }
+        };
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(ANSWER_WITHIN))
+            .set_response_timeout(Some(ANSWER_WITHIN))
+            .set_push_sender(push);
+        Ok(Link::One(client.get_multiplexed_async_connection_with_config(&config).await?))
+    }
+}
+
+/// Commands that go out together. Those of one route keep their order.
+#[derive(Default)]
+pub(crate) struct Batch {
+    commands: Vec<(String, Cmd)>,
+}
+
+impl Batch {
+    /// `route` begins all keys of the command: a project's, or the nodes'.
+    pub(crate) fn push(&mut self, route: &str, command: Cmd) {
+        self.commands.push((route.into(), command));
+    }
+}
+
+impl Link {
+    pub(crate) async fn command(&mut self, command: &Cmd) -> RedisResult<Value> {
+        match self {
+            Link::One(connection) => connection.req_packed_command(command).await,
+            Link::Cluster(connection) => connection.req_packed_command(command).await,
+        }
+    }
+
+    /// Runs a pipeline whose keys have one route; what the server refuses is among the answers.
+    async fn pipeline(&mut self, pipeline: &Pipeline) -> RedisResult<Vec<Value>> {
+        let count = pipeline.len();
+        match self {
+            Link::One(connection) => connection.req_packed_commands(pipeline, 0, count).await,
+            Link::Cluster(connection) => connection.req_packed_commands(pipeline, 0, count).await,
+        }
+    }
+
+    /// Runs a batch in as few round trips as there are slots. The answers are in the order of the
+    /// commands; what the server refuses is among them.
+    pub(crate) async fn run(&self, batch: Batch) -> RedisResult<Vec<Value>> {
+        if let Link::One(_) = self {
+            let mut pipeline = Pipeline::with_capacity(batch.commands.len());
+            for (_, command) in batch.commands {
+                pipeline.add_command(command);
+            }
+            return self.clone().pipeline(&pipeline).await;
+        }
+        let mut routes: HashMap<String, (Vec<usize>, Pipeline)> = HashMap::new();
+        let mut answers = vec![Value::Nil; batch.commands.len()];
+        for (place, (route, command)) in batch.commands.into_iter().enumerate() {
+            let (places, pipeline) = routes.entry(route).or_default();
+            places.push(place);
+            pipeline.add_command(command);
+        }
+        let parts = try_join_all(routes.into_values().map(async |(places, pipeline)| {
+            let values = self.clone().pipeline(&pipeline).await?;
+            RedisResult::Ok((places, values))
+        }));
+        for (places, values) in parts.await? {
+            places.into_iter().zip(values).for_each(|(place, value)| answers[place] = value);
+        }
+        Ok(answers)
+    }
+
+    /// Changes what the connection hears; the answer comes when it is in force. `channels` is not
+    /// empty.
+    pub(crate) async fn subscribe(&mut self, channels: &[String]) -> RedisResult<()> {
+        match self {
+            Link::One(connection) => connection.subscribe(channels).await,
+            Link::Cluster(connection) => try_join_all(
+                by_slot(channels)
+                    .into_iter()
+                    .map(async |channels| connection.clone().ssubscribe(channels).await),
+            )
+            .await
+            .map(drop),
+        }
+    }
+
+    pub(crate) async fn unsubscribe(&mut self, channels: &[String]) -> RedisResult<()> {
+        match self {
+            Link::One(connection) => connection.unsubscribe(channels).await,
+            Link::Cluster(connection) => try_join_all(
+                by_slot(channels)
+                    .into_iter()
+                    .map(async |channels| connection.clone().sunsubscribe(channels).await),
+            )
+            .await
+            .map(drop),
+        }
+    }
+
+    pub(crate) async fn ping(&mut self) -> RedisResult<()> {
+        self.command(&redis::cmd("PING")).await.map(drop)
+    }
+}
+
+/// Channels of one project are in one slot; a command may name those of one slot only.
+fn by_slot(channels: &[String]) -> Vec<Vec<&str>> {
+    let mut slots: HashMap<&str, Vec<&str>> = HashMap::new();
+    for channel in channels {
+        let slot = channel.split_inclusive('}').next().unwrap_or(channel);
+        slots.entry(slot).or_default().push(channel);
+    }
+    slots.into_values().collect()
+}

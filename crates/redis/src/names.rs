@@ -1,0 +1,166 @@
+//! Every key and channel in Redis, in one place.
+//!
+//! With the prefix `switchboard` and the project `default`:
+//!
+//! | name | type | holds |
+//! |---|---|---|
+//! | `switchboard:{*}:nodes` | sorted set | leases, by the end of each in ms by the clock of Redis |
+//! | `switchboard:{*}:projects:<lease>` | set | projects that the lease has written in |
+//! | `switchboard:{default}:in:<target>` | sorted set | the sockets of a target: 16 bytes each |
+//! | `switchboard:{default}:users` | sorted set | users with a socket |
+//! | `switchboard:{default}:lease:<lease>` | set | targets in which the lease has sockets; `$` if it has seats; `.` while it may write |
+//! | `switchboard:{default}:dead:<lease>` | string, as long as a lease | the lease is swept and may not write again |
+//! | `switchboard:{default}:seats` and `:seats:…` | see below | the seats of the shards |
+//! | `switchboard:{default}:shard:<shard>` | hash | socket to what other nodes may know of it |
+//! | `switchboard:{default}:to:<target>` | channel | publications for the target |
+//!
+//! A target is `=` for everyone, `#room`, `*tag`, `@user`, or `!node` for the sockets of one node; a
+//! lease is `<node>-<16 hexadecimal digits>`. Seats: `:seats` (sorted set), `:seats:taken`,
+//! `:seats:plan`, `:seats:meta` (hashes), `:seats:open`, `:seats:free` (sorted sets).
+//!
+//! In a project's name every byte but letters, digits, `-`, `.` and `_` is percent-encoded, so it ends
+//! where it ends, and all keys of one project are in one slot of a cluster. Rooms, tags, users and
+//! shards stand at the end of a name, unchanged: nothing can follow that they could forge.
+
+use std::fmt::Write;
+
+use switchboard_event::{Name, NodeId, ProjectId, SocketId, Target};
+
+/// Makes names with one prefix.
+#[derive(Debug, Clone)]
+pub(crate) struct Names {
+    prefix: String,
+}
+
+impl Names {
+    pub(crate) fn new(prefix: &str) -> Self {
+        Names { prefix: prefix.into() }
+    }
+
+    pub(crate) fn nodes(&self) -> String {
+        format!("{}:{{*}}:nodes", self.prefix)
+    }
+
+    pub(crate) fn projects(&self, lease: &str) -> String {
+        format!("{}:{{*}}:projects:{lease}", self.prefix)
+    }
+
+    pub(crate) fn project(&self, project: &ProjectId) -> ProjectNames {
+        let mut base = String::with_capacity(self.prefix.len() + project.len() + 3);
+        base.push_str(&self.prefix);
+        base.push_str(":{");
+        for byte in project.bytes() {
+            match byte {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' => base.push(byte.into()),
+                _ => write!(base, "%{byte:02X}").expect("a String takes everything"),
+            }
+        }
+        base.push('}');
+        ProjectNames { base }
+    }
+}
+
+/// The names of one project.
+#[derive(Debug, Clone)]
+pub(crate) struct ProjectNames {
+    base: String,
+}
+
+impl ProjectNames {
+    /// What all of them begin with.
+    pub(crate) fn base(&self) -> &str {
+        &self.base
+    }
+
+    pub(crate) fn channel(&self, target: &Target) -> String {
+        format!("{}:to:{}", self.base, target_text(target))
+    }
+
+    /// Where publications for single sockets of a node go.
+    pub(crate) fn node_channel(&self, node: NodeId) -> String {
+        format!("{}:to:!{node}", self.base)
+    }
+
+    pub(crate) fn members(&self, target: &Target) -> String {
+        format!("{}:in:{}", self.base, target_text(target))
+    }
+
+    pub(crate) fn users(&self) -> String {
+        format!("{}:users", self.base)
+    }
+
+    pub(crate) fn index(&self, lease: &str) -> String {
+        format!("{}:lease:{lease}", self.base)
+    }
+
+    pub(crate) fn tombstone(&self, lease: &str) -> String {
+        format!("{}:dead:{lease}", self.base)
+    }
+
+    /// In the order in which the scripts expect them.
+    pub(crate) fn seats(&self) -> [String; 6] {
+        ["", ":taken", ":plan", ":open", ":free", ":meta"].map(|part| format!("{}:seats{part}", self.base))
+    }
+
+    pub(crate) fn shard(&self, shard: &Name) -> String {
+        format!("{}:shard:{shard}", self.base)
+    }
+
+    /// What the channel of every shard begins with; the shard's name follows.
+    pub(crate) fn shard_channel_head(&self) -> String {
+        format!("{}:to:#", self.base)
+    }
+}
+
+/// A target as names hold it; no two are the same. A socket is found by its node.
+pub(crate) fn target_text(target: &Target) -> String {
+    match target {
+        Target::Everyone => "=".into(),
+        Target::Socket(id) => node_text(*id),
+        Target::User(id) => format!("@{id}"),
+        Target::Room(name) | Target::Tag(name) => name.to_string(),
+    }
+}
+
+fn node_text(id: SocketId) -> String {
+    format!("!{}", id.node())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn base(project: &str) -> String {
+        Names::new("switchboard").project(&Name::new(project).unwrap()).base
+    }
+
+    #[test]
+    fn no_project_reaches_into_another_or_out_of_its_slot() {
+        assert_eq!(base("default"), "switchboard:{default}");
+        assert_eq!(base("}"), "switchboard:{%7D}");
+        assert_eq!(base("a}:in:#b"), "switchboard:{a%7D%3Ain%3A%23b}");
+        assert_eq!(base("*"), "switchboard:{%2A}");
+        assert_eq!(base("%7D"), "switchboard:{%257D}");
+        assert_eq!(base("ü"), "switchboard:{%C3%BC}");
+    }
+
+    #[test]
+    fn targets_of_equal_names_have_channels_of_their_own() {
+        let names = Names::new("s").project(&Name::new("p").unwrap());
+        let targets = [
+            Target::Everyone,
+            Target::room("7").unwrap(),
+            Target::tag("7").unwrap(),
+            Target::user("7").unwrap(),
+            Target::user("=").unwrap(),
+            Target::user("#7").unwrap(),
+            Target::shard(&Name::new("#7").unwrap()),
+            Target::Socket(SocketId::on(NodeId(7))),
+        ];
+        let mut channels: Vec<String> = targets.iter().map(|target| names.channel(target)).collect();
+        assert_eq!(channels[7], names.node_channel(NodeId(7)));
+        channels.sort();
+        channels.dedup();
+        assert_eq!(channels.len(), targets.len());
+    }
+}

@@ -1,0 +1,87 @@
+//! What a node has to know of its Redis.
+
+use std::time::Duration;
+
+/// How long an answer of Redis is waited for before it counts as away: 2 s.
+pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+
+/// How Redis is run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Mode {
+    /// One server; the first address.
+    #[default]
+    Single,
+    /// Redis Cluster; the addresses are some of its nodes.
+    Cluster,
+    /// Sentinel; the addresses are the sentinels'. User, password, database and TLS of the first are
+    /// those of the servers that they name.
+    Sentinel {
+        /// The name of the master.
+        master: String,
+        /// The sentinels' own password.
+        password: Option<String>,
+    },
+}
+
+/// Which Redis, and how it is used.
+///
+/// ```
+/// use switchboard_redis::Options;
+///
+/// let options = Options { prefix: "shop".into(), ..Options::new("redis://127.0.0.1:6379") };
+/// ```
+#[derive(Clone)]
+pub struct Options {
+    /// Addresses: `redis://[user][:password@]host[:port][/database]`, or `rediss://…` for TLS. Several
+    /// for a cluster or Sentinel.
+    pub urls: Vec<String>,
+    /// How it is run; default one server.
+    pub mode: Mode,
+    /// What every key and channel begins with; default `switchboard`. Nodes with the same are one.
+    pub prefix: String,
+    /// After how long a node that says nothing is taken for dead; default 6 s, renewed three times as
+    /// often, at least 300 ms.
+    pub lease: Duration,
+    /// Whether [`Redis::connect`](crate::Redis::connect) fails if Redis cannot be reached; default
+    /// true. Otherwise the node begins alone and connects when it can.
+    pub required: bool,
+    /// Most bytes that wait to be published; default 16 MiB. What comes on top is lost to other nodes.
+    pub publish_bytes_max: usize,
+    /// Most changes of presence that wait to be written; default 131,072. Over it they are dropped and
+    /// everything is written anew.
+    pub changes_max: usize,
+    /// How long after its last local member a channel stays subscribed; default 2 s.
+    pub linger: Duration,
+}
+
+impl Options {
+    /// One server, everything else as by default.
+    pub fn new(url: &str) -> Self {
+        Options {
+            urls: vec![url.into()],
+            mode: Mode::Single,
+            prefix: "switchboard".into(),
+            lease: Duration::from_secs(6),
+            required: true,
+            publish_bytes_max: 16 * 1024 * 1024,
+            changes_max: 131_072,
+            linger: Duration::from_secs(2),
+        }
+    }
+
+    /// How often the lease is renewed.
+    pub(crate) fn renew_every(&self) -> Duration {
+        self.lease.max(Duration::from_millis(300)) / 3
+    }
+}
+
+/// Addresses may hold passwords.
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Options")
+            .field("prefix", &self.prefix)
+            .field("lease", &self.lease)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,305 @@
+//! What nodes share, in Redis: which sockets are in what, who sits on which shard.
+//!
+//! Every entry belongs to a lease, since a socket's id begins with its node's. A node that says
+//! nothing for the length of its lease is dead, and any other node takes out what it left.
+
+mod changes;
+mod keeper;
+mod lease;
+mod scripts;
+mod seats;
+mod writing;
+
+use std::sync::{Arc, OnceLock, Weak};
+
+use bytes::Bytes;
+use redis::{Cmd, FromRedisValue, RedisError, Value, cmd};
+use switchboard_event::{Name, NodeId, ProjectId, SocketId, Target, UserId};
+use switchboard_hub::store::{Answer, Page, StoreError};
+use switchboard_hub::{Index, SeatWish, Seated, Shard, Store};
+use tokio::sync::{oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::link::{Connected, Link, Source};
+use crate::names::Names;
+use crate::options::{ANSWER_WITHIN, Options};
+
+use changes::{Change, Changes};
+pub(crate) use lease::{Lease, Leases};
+use seats::Held;
+
+/// Keeps what nodes share in Redis. Made by [`Redis::connect`](crate::Redis::connect).
+pub struct RedisStore {
+    node: NodeId,
+    names: Names,
+    options: Options,
+    source: Arc<Source>,
+    publish_verb: &'static str,
+    index: OnceLock<Weak<Index>>,
+    changes: Changes,
+    held: Held,
+    state: watch::Sender<State>,
+    stop: CancellationToken,
+}
+
+/// How far the store is.
+#[derive(Clone, Default)]
+struct State {
+    /// The connection, while it can be asked.
+    link: Option<Link>,
+    /// The lease under which this node writes.
+    lease: String,
+    /// How many changes are written.
+    written: u64,
+    /// Whether what a dead node left may still be there.
+    sweeping: bool,
+}
+
+/// Most names in one answer of Redis.
+const PAGE_MAX: usize = 10_000;
+
+/// Why the store could not be asked.
+#[derive(Debug, thiserror::Error)]
+enum NoAnswer {
+    #[error("there is no connection to Redis")]
+    Away,
+    #[error("Redis took longer than {ANSWER_WITHIN:?}")]
+    Late,
+    #[error(transparent)]
+    Redis(#[from] RedisError),
+}
+
+impl From<NoAnswer> for StoreError {
+    fn from(error: NoAnswer) -> Self {
+        StoreError(Box::new(error))
+    }
+}
+
+impl RedisStore {
+    pub(crate) fn start(
+        node: NodeId,
+        names: Names,
+        options: &Options,
+        source: Arc<Source>,
+        first: Option<(Connected, Lease)>,
+        stop: &CancellationToken,
+    ) -> Arc<Self> {
+        let store = Arc::new(RedisStore {
+            node,
+            names,
+            publish_verb: source.publish_verb(),
+            options: options.clone(),
+            source,
+            index: OnceLock::new(),
+            changes: Changes::new(options.changes_max),
+            held: Held::default(),
+            // A first connection works: it has just been used.
+            state: watch::Sender::new(State {
+                link: first.as_ref().map(|(connected, _)| connected.link.clone()),
+                ..State::default()
+            }),
+            stop: stop.clone(),
+        });
+        crate::spawn(stop, keeper::keep(store.clone(), first));
+        store
+    }
+
+    /// The connection, once everything that this node did before is written and what dead nodes left
+    /// is gone.
+    async fn link(&self) -> Result<Link, NoAnswer> {
+        let asked = self.changes.count();
+        let mut state = self.state.subscribe();
+        let caught_up = |state: &State| state.link.is_none() || (state.written >= asked && !state.sweeping);
+        let state = tokio::time::timeout(ANSWER_WITHIN, state.wait_for(caught_up)).await;
+        let state = state.map_err(|_| NoAnswer::Late)?.map_err(|_| NoAnswer::Away)?;
+        state.link.clone().ok_or(NoAnswer::Away)
+    }
+
+    async fn ask<T: FromRedisValue>(&self, command: Cmd) -> Result<T, NoAnswer> {
+        ask(&mut self.link().await?, &command).await
+    }
+
+    /// The members of a sorted set of equal scores, in order, a part at a time.
+    async fn page<T: Clone>(
+        &self,
+        key: &str,
+        page: Page<T>,
+        bytes: impl Fn(&T) -> &[u8],
+        read: impl Fn(Vec<u8>) -> Option<T>,
+    ) -> Result<Vec<T>, NoAnswer> {
+        let mut link = self.link().await?;
+        let mut list: Vec<T> = Vec::new();
+        let mut after = page.after.as_ref().map(|after| [b"(", bytes(after)].concat());
+        while list.len() < page.limit {
+            let most = PAGE_MAX.min(page.limit - list.len());
+            let from = after.as_deref().unwrap_or(b"-");
+            let mut command = cmd("ZRANGE");
+            command.arg(key).arg(from).arg("+").arg("BYLEX").arg("LIMIT").arg(0).arg(most);
+            let part: Vec<Vec<u8>> = ask(&mut link, &command).await?;
+            let Some(last) = part.last() else { break };
+            let is_last = part.len() < most;
+            after = Some([b"(", &**last].concat());
+            list.extend(part.into_iter().filter_map(&read));
+            if is_last {
+                break;
+            }
+        }
+        Ok(list)
+    }
+
+    /// Gives the lease back; see [`Redis::leave`](crate::Redis::leave).
+    pub(crate) async fn leave(&self) {
+        let leases = Leases::new(self.names.clone(), self.options.lease, self.publish_verb);
+        let left = tokio::time::timeout(ANSWER_WITHIN, async {
+            let mut link = self.link().await?;
+            let lease = self.state.borrow().lease.clone();
+            // Or it would take another one.
+            self.stop.cancel();
+            Ok::<_, NoAnswer>(leases.sweep(&mut link, &lease).await?)
+        });
+        match left.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the lease was not given back; others end it"),
+            Err(_) => tracing::warn!("the lease was not given back in time; others end it"),
+        }
+    }
+
+    fn change(&self, project: &ProjectId, change: Change) {
+        self.changes.push(project, change);
+    }
+
+    async fn seat(&self, project: &ProjectId, wish: SeatWish) -> Result<Seated, NoAnswer> {
+        if self.state.borrow().link.is_none() {
+            return Err(NoAnswer::Away);
+        }
+        let (answer, seated) = oneshot::channel();
+        self.change(project, Change::TakeSeat(wish, Some(answer)));
+        let seated = tokio::time::timeout(2 * ANSWER_WITHIN, seated).await;
+        seated.map_err(|_| NoAnswer::Late)?.map_err(|_| NoAnswer::Away)
+    }
+}
+
+async fn ask<T: FromRedisValue>(link: &mut Link, command: &Cmd) -> Result<T, NoAnswer> {
+    let value = link.command(command).await?.extract_error()?;
+    Ok(T::from_redis_value(value).map_err(RedisError::from)?)
+}
+
+fn socket_id(bytes: Vec<u8>) -> Option<SocketId> {
+    Some(SocketId::from_bytes(bytes.try_into().ok()?))
+}
+
+fn name(bytes: Vec<u8>) -> Option<Name> {
+    Name::new(std::str::from_utf8(&bytes).ok()?).ok()
+}
+
+impl Store for RedisStore {
+    fn start(&self, index: &Arc<Index>) {
+        let _ = self.index.set(Arc::downgrade(index));
+    }
+
+    fn entered(&self, project: &ProjectId, target: &Target, socket: SocketId) {
+        self.change(project, Change::Enter(target.clone(), socket));
+    }
+
+    fn left(&self, project: &ProjectId, target: &Target, socket: SocketId) {
+        self.change(project, Change::Leave(target.clone(), socket));
+    }
+
+    fn count<'a>(&'a self, project: &'a ProjectId, target: &'a Target) -> Answer<'a, usize> {
+        let names = self.names.project(project);
+        Box::pin(async move {
+            if let Target::Socket(id) = target {
+                let mut command = cmd("ZSCORE");
+                command.arg(names.members(&Target::Everyone)).arg(id.as_bytes());
+                let score: Option<f64> = self.ask(command).await?;
+                return Ok(score.map_or(0, |_| 1));
+            }
+            let mut command = cmd("ZCARD");
+            command.arg(names.members(target));
+            Ok(self.ask(command).await?)
+        })
+    }
+
+    fn members<'a>(
+        &'a self,
+        project: &'a ProjectId,
+        target: &'a Target,
+        page: Page<SocketId>,
+    ) -> Answer<'a, Vec<SocketId>> {
+        Box::pin(async move {
+            if let Target::Socket(id) = target {
+                let is_there = self.count(project, target).await? > 0;
+                let wanted = is_there && page.limit > 0 && page.after.is_none_or(|after| after < *id);
+                return Ok(wanted.then_some(*id).into_iter().collect());
+            }
+            let key = self.names.project(project).members(target);
+            Ok(self.page(&key, page, |id| id.as_bytes(), socket_id).await?)
+        })
+    }
+
+    fn count_users<'a>(&'a self, project: &'a ProjectId) -> Answer<'a, usize> {
+        let mut command = cmd("ZCARD");
+        command.arg(self.names.project(project).users());
+        Box::pin(async move { Ok(self.ask(command).await?) })
+    }
+
+    fn users<'a>(&'a self, project: &'a ProjectId, page: Page<UserId>) -> Answer<'a, Vec<UserId>> {
+        let key = self.names.project(project).users();
+        Box::pin(async move { Ok(self.page(&key, page, |user| user.as_bytes(), name).await?) })
+    }
+
+    fn take_seat<'a>(&'a self, project: &'a ProjectId, wish: SeatWish) -> Answer<'a, Seated> {
+        Box::pin(async move { Ok(self.seat(project, wish).await?) })
+    }
+
+    fn leave_seat(&self, project: &ProjectId, shard: &Name, socket: SocketId) {
+        self.held.forget(socket);
+        self.change(project, Change::LeaveSeat(shard.clone(), socket));
+    }
+
+    fn shards<'a>(&'a self, project: &'a ProjectId) -> Answer<'a, Vec<Shard>> {
+        let [_, taken, ..] = self.names.project(project).seats();
+        let mut command = cmd("HGETALL");
+        command.arg(taken);
+        Box::pin(async move {
+            let taken: Vec<(Vec<u8>, usize)> = self.ask(command).await?;
+            let shard = |(bytes, seated)| Some(Shard { name: name(bytes)?, seated });
+            Ok(taken.into_iter().filter_map(shard).collect())
+        })
+    }
+
+    fn describe(&self, project: &ProjectId, shard: &Name, socket: SocketId, description: Bytes) {
+        if self.held.describe(socket, &description) {
+            self.change(project, Change::Describe(shard.clone(), socket, description));
+        }
+    }
+
+    fn described<'a>(
+        &'a self,
+        project: &'a ProjectId,
+        shard: &'a Name,
+    ) -> Answer<'a, Vec<(SocketId, Bytes)>> {
+        let mut command = cmd("HGETALL");
+        command.arg(self.names.project(project).shard(shard));
+        Box::pin(async move {
+            let all: Vec<(Vec<u8>, Vec<u8>)> = self.ask(command).await?;
+            let of_others = |(id, bytes): (Vec<u8>, Vec<u8>)| {
+                let id = socket_id(id).filter(|id| id.node() != self.node)?;
+                Some((id, bytes.into()))
+            };
+            Ok(all.into_iter().filter_map(of_others).collect())
+        })
+    }
+
+    fn is_up(&self) -> bool {
+        self.state.borrow().link.is_some()
+    }
+}
+
+/// What a script answered, as a number; none if it answered something else.
+fn number(value: &Value) -> Option<i64> {
+    match value {
+        Value::Int(number) => Some(*number),
+        _ => None,
+    }
+}

@@ -1,0 +1,325 @@
+//! Nodes that die, and a Redis that goes away.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use switchboard_event::{Name, NodeId, ProjectId, SocketId, Target};
+use switchboard_hub::store::Page;
+use switchboard_hub::{Backplane, Scope, SeatWish, Seated};
+use switchboard_redis::{ConnectError, Options, Redis};
+use switchboard_testkit::{RedisServer, soon};
+
+use crate::support::{RedisNode, connect, keys, node, options, query, settle, until};
+
+fn project() -> ProjectId {
+    Name::new("p").unwrap()
+}
+
+fn room() -> Target {
+    Target::room("lobby").unwrap()
+}
+
+fn seven() -> Target {
+    Target::user("7").unwrap()
+}
+
+/// A node with a socket in the room, of user 7, on a shard.
+async fn busy(server: &RedisServer) -> (RedisNode, switchboard_testkit::contract::Member) {
+    let node = connect(server).await;
+    let member = node.node.add("p");
+    node.node.join(&member, &room());
+    node.node.join(&member, &seven());
+    sit(&node, member.session.id).await;
+    (node, member)
+}
+
+async fn sit(node: &RedisNode, socket: SocketId) {
+    let wish = SeatWish { socket, shard: None, capacity: 4, overflow: false, project_max: None };
+    let store = node.redis.store();
+    let seated = store.take_seat(&project(), wish).await.unwrap();
+    let Seated::In(shard) = seated else { panic!("the project has no bound") };
+    store.describe(&project(), &shard, socket, Bytes::from_static(b"{}"));
+}
+
+/// Sockets, sockets in the room, sockets of user 7, users, seats; none while Redis does not answer.
+async fn answered(node: &RedisNode) -> Option<[usize; 5]> {
+    let (store, project) = (node.redis.store(), project());
+    let shards = store.shards(&project).await.ok()?;
+    Some([
+        store.count(&project, &Target::Everyone).await.ok()?,
+        store.count(&project, &room()).await.ok()?,
+        store.count(&project, &seven()).await.ok()?,
+        store.count_users(&project).await.ok()?,
+        shards.iter().map(|shard| shard.seated).sum(),
+    ])
+}
+
+async fn counts(node: &RedisNode) -> [usize; 5] {
+    answered(node).await.expect("Redis answers")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_dead_node_left_is_taken_out_by_the_others() {
+    let server = RedisServer::start().await;
+    let (one, _kept) = busy(&server).await;
+    let (other, _) = busy(&server).await;
+    let (dead, _lost) = busy(&server).await;
+    settle(&[&one, &dead]).await;
+    assert_eq!(counts(&one).await, [3, 3, 3, 1, 3]);
+
+    let (dead_node, dead_lease) = (dead.redis.bus().node(), dead.redis.store());
+    drop((dead, dead_lease));
+    until("the dead is taken out", async || counts(&one).await == [2, 2, 2, 1, 2]).await;
+    assert_eq!(counts(&other).await, [2, 2, 2, 1, 2]);
+    let mark = dead_node.to_string();
+    until("nothing of it remains", async || !keys(&server).await.iter().any(|key| key.contains(&mark))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_leaves_leaves_nothing() {
+    let server = RedisServer::start().await;
+    let (node, member) = busy(&server).await;
+    node.redis.leave().await;
+    drop((node, member));
+    until("its tombstones are gone", async || keys(&server).await.is_empty()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_remains_of_those_who_left() {
+    let server = RedisServer::start().await;
+    let (node, member) = busy(&server).await;
+    let store = node.redis.store();
+    store.leave_seat(&project(), &Name::new("shard-1").unwrap(), member.session.id);
+    node.node.hub.remove(&member.session);
+    assert_eq!(counts(&node).await, [0; 5]);
+    until("the project is forgotten", async || !keys(&server).await.iter().any(|key| key.contains("{p}")))
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_is_back_after_a_restart_that_lost_everything() {
+    let mut server = RedisServer::start().await;
+    let ((one, _a), (two, b)) = (busy(&server).await, busy(&server).await);
+    settle(&[&one, &two]).await;
+    server.kill();
+    until("the loss is noticed", async || !one.redis.bus().is_up() && !one.redis.store().is_up()).await;
+    let before = one.node.hub.tally().lost.load(std::sync::atomic::Ordering::Relaxed);
+    one.node.send("p", room(), "lost", Scope::AllNodes);
+    assert_eq!(one.node.hub.tally().lost.load(std::sync::atomic::Ordering::Relaxed), before + 1);
+    assert!(one.redis.store().count(&project(), &room()).await.is_err());
+
+    // What happens meanwhile is not forgotten.
+    let late = one.node.add("p");
+    one.node.join(&late, &room());
+    two.node.hub.leave(&b.session, &seven());
+    server.run_again().await;
+    for node in [&one, &two] {
+        until("it is back", async || node.redis.bus().is_up() && node.redis.store().is_up()).await;
+        until("all is written again", async || counts(node).await == [3, 3, 1, 1, 2]).await;
+    }
+    settle(&[&one, &two]).await;
+    one.node.send("p", room(), "heard", Scope::AllNodes);
+    until("sends arrive again", async || b.heard().ends_with("heard.")).await;
+    let shards = two.redis.store().shards(&project()).await.unwrap();
+    assert_eq!(shards.len(), 1, "the same shard as before: {shards:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_stood_still_beyond_its_lease_comes_back_whole() {
+    let server = RedisServer::start().await;
+    let ((one, _a), (two, _b)) = (busy(&server).await, busy(&server).await);
+    settle(&[&one, &two]).await;
+    // Its lease ends as if it had not renewed it, and others sweep it.
+    let lease = lease_of(&server, one.redis.bus().node()).await;
+    let _: i64 = query(&server, redis::cmd("ZADD").arg("switchboard:{*}:nodes").arg(1).arg(&lease)).await;
+    until("it has another lease", async || {
+        let now = lease_of(&server, one.redis.bus().node()).await;
+        now != lease && !now.is_empty()
+    })
+    .await;
+    until("both are whole", async || counts(&two).await == [2, 2, 2, 1, 2]).await;
+    assert_eq!(counts(&one).await, [2, 2, 2, 1, 2]);
+    let described = two.redis.store().described(&project(), &Name::new("shard-1").unwrap()).await.unwrap();
+    assert_eq!(described.len(), 1, "what is told of its client is back as well");
+}
+
+async fn lease_of(server: &RedisServer, node: NodeId) -> String {
+    let leases: Vec<String> =
+        query(server, redis::cmd("ZRANGE").arg("switchboard:{*}:nodes").arg(0).arg(-1)).await;
+    leases.into_iter().find(|lease| lease.starts_with(&node.to_string())).unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_stands_still_holds_nobody_up() {
+    let server = RedisServer::start().await;
+    let ((one, a), (two, b)) = (busy(&server).await, busy(&server).await);
+    settle(&[&one, &two]).await;
+    server.pause();
+    one.node.send("p", room(), "local", Scope::AllNodes);
+    assert_eq!(a.heard(), "local.", "delivery on this node does not wait");
+    let store = one.redis.store();
+    assert!(soon("a question fails", store.count(&project(), &room())).await.is_err());
+    until("it is noticed", async || !one.redis.bus().is_up()).await;
+    server.resume();
+    until("all is well again", async || {
+        one.redis.bus().is_up() && two.redis.bus().is_up() && one.redis.store().is_up()
+    })
+    .await;
+    settle(&[&one, &two]).await;
+    one.node.send("p", room(), "again", Scope::AllNodes);
+    until("sends arrive again", async || b.heard().ends_with("again.")).await;
+    assert!(b.heard().matches("local.").count() <= 1, "nothing arrives twice");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_redis_a_node_does_not_start_unless_it_may() {
+    let mut server = RedisServer::start().await;
+    server.kill();
+    let refused = Redis::connect(options(&server)).await;
+    assert!(matches!(refused, Err(ConnectError::Unreachable(_))));
+    let nonsense = Redis::connect(Options::new("http://nowhere")).await;
+    assert!(matches!(nonsense, Err(ConnectError::Options(_))));
+
+    let alone = node(Redis::connect(Options { required: false, ..options(&server) }).await.unwrap());
+    let member = alone.node.add("p");
+    alone.node.join(&member, &room());
+    alone.node.send("p", room(), "local", Scope::AllNodes);
+    assert_eq!(member.heard(), "local.");
+    server.run_again().await;
+    until("it joins the others", async || alone.redis.store().is_up()).await;
+    assert_eq!(alone.redis.store().count(&project(), &room()).await.unwrap(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_interrupted_sweep_is_finished_by_another_node() {
+    let server = RedisServer::start().await;
+    let (one, _a) = busy(&server).await;
+    let (dead, _lost) = busy(&server).await;
+    assert_eq!(counts(&dead).await, [2, 2, 2, 1, 2]);
+    let lease = lease_of(&server, dead.redis.bus().node()).await;
+    drop(dead);
+    // As one left it who died half-way: the room is swept, the rest is not.
+    let index = format!("switchboard:{{p}}:lease:{lease}");
+    let _: i64 = query(&server, redis::cmd("DEL").arg("switchboard:{p}:in:#lobby")).await;
+    let _: i64 = query(&server, redis::cmd("SREM").arg(&index).arg("#lobby")).await;
+    until("the rest is swept", async || {
+        let [sockets, _, of_seven, users, seats] = counts(&one).await;
+        [sockets, of_seven, users, seats] == [1, 1, 1, 1]
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_nodes_sweep_a_large_dead_node_together() {
+    const SOCKETS: usize = 3000;
+    let server = RedisServer::start().await;
+    let nodes = [connect(&server).await, connect(&server).await, connect(&server).await];
+    let dead = connect(&server).await;
+    let members: Vec<_> = (0..SOCKETS).map(|_| dead.node.add("p")).collect();
+    for (n, member) in members.iter().enumerate() {
+        dead.node.join(member, &Target::room(&format!("room-{}", n % 500)).unwrap());
+        dead.node.join(member, &Target::user(&format!("user-{n}")).unwrap());
+    }
+    let survivor = nodes[0].node.add("p");
+    nodes[0].node.join(&survivor, &Target::room("room-1").unwrap());
+    assert_eq!(dead.redis.store().count_users(&project()).await.unwrap(), SOCKETS);
+    drop((dead, members));
+    for node in &nodes {
+        let store = node.redis.store();
+        until("only the survivor is left", async || {
+            store.count(&project(), &Target::Everyone).await.unwrap() == 1
+                && store.count_users(&project()).await.unwrap() == 0
+        })
+        .await;
+        let members = store.members(&project(), &Target::room("room-1").unwrap(), Page::all()).await.unwrap();
+        assert_eq!(members, [survivor.session.id]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn garbage_on_our_names_is_ignored() {
+    let server = RedisServer::start().await;
+    let ((one, a), (two, _b)) = (busy(&server).await, busy(&server).await);
+    settle(&[&one, &two]).await;
+    let channel = "switchboard:{p}:to:#lobby";
+    for garbage in [&b""[..], b"{}", b"\x01", b"\x01\x01\0\0\0\x01\0\0\0\0\0\0\0\0\xff\xff", &[0xff; 70_000]]
+    {
+        let heard: i64 = query(&server, redis::cmd("PUBLISH").arg(channel).arg(garbage)).await;
+        assert_eq!(heard, 2);
+    }
+    let add = async |key: &str, score: i64, member: &[u8]| {
+        let _: i64 = query(&server, redis::cmd("ZADD").arg(key).arg(score).arg(member)).await;
+    };
+    add("switchboard:{*}:nodes", 1, b"no lease").await;
+    add("switchboard:{p}:in:#lobby", 0, b"short").await;
+    add("switchboard:{p}:users", 0, b"\xff\xfe").await;
+    let _: String = query(&server, redis::cmd("SET").arg("switchboard:{p}:in:#wrong").arg("a text")).await;
+    let store = two.redis.store();
+    let members = store.members(&project(), &room(), Page::all()).await.unwrap();
+    assert_eq!(members.len(), 2, "what is no id is nobody");
+    assert_eq!(store.users(&project(), Page::all()).await.unwrap(), [Name::new("7").unwrap()]);
+    assert!(store.count(&project(), &Target::room("wrong").unwrap()).await.is_err());
+    settle(&[&one, &two]).await;
+    two.node.send("p", room(), "heard", Scope::AllNodes);
+    until("sends arrive all the same", async || a.heard() == "heard.").await;
+    until("what is no lease is taken out", async || {
+        let score: Option<f64> =
+            query(&server, redis::cmd("ZSCORE").arg("switchboard:{*}:nodes").arg("no lease")).await;
+        score.is_none()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_hears_only_what_its_sockets_care_for() {
+    let server = RedisServer::start().await;
+    let ((one, _a), (two, b)) = (busy(&server).await, busy(&server).await);
+    let uninterested = connect(&server).await;
+    let idle = uninterested.node.add("other");
+    settle(&[&one, &two, &uninterested]).await;
+    let before = heard_by(&server).await;
+    for n in 0..50 {
+        one.node.send("p", room(), &format!("e{n}"), Scope::AllNodes);
+    }
+    one.node.send("p", Target::Socket(b.session.id), "direct", Scope::AllNodes);
+    until("all arrive", async || b.heard().ends_with("e49.direct.")).await;
+    assert_eq!(idle.heard(), "");
+    let after = heard_by(&server).await;
+    assert_eq!(before, after, "no channel was added");
+    let own = uninterested.redis.bus().node().to_string();
+    assert!(!after.iter().any(|channel| channel.contains("{p}") && channel.contains(&own)));
+
+    // A room nobody is in any more is unsubscribed, after a while.
+    two.node.hub.leave(&b.session, &room());
+    one.node.hub.clear(&project(), &room());
+    until("nobody hears the room", async || {
+        !heard_by(&server).await.contains(&"switchboard:{p}:to:#lobby".to_owned())
+    })
+    .await;
+}
+
+async fn heard_by(server: &RedisServer) -> Vec<String> {
+    let mut channels: Vec<String> = query(server, redis::cmd("PUBSUB").arg("CHANNELS")).await;
+    channels.sort();
+    channels
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_is_back_within_5_s_after_the_connections_were_cut() {
+    let server = RedisServer::start().await;
+    let ((one, _a), (two, b)) = (busy(&server).await, busy(&server).await);
+    settle(&[&one, &two]).await;
+    for kind in ["normal", "pubsub"] {
+        let _: i64 = query(&server, redis::cmd("CLIENT").arg("KILL").arg("TYPE").arg(kind)).await;
+    }
+    tokio::time::timeout(Duration::from_secs(5), async {
+        until("a node is cut", async || !one.redis.bus().is_up()).await;
+        until("both are back", async || one.redis.bus().is_up() && two.redis.bus().is_up()).await;
+        until("all is as before", async || answered(&one).await == Some([2, 2, 2, 1, 2])).await;
+    })
+    .await
+    .expect("everything is back within 5 s");
+    settle(&[&one, &two]).await;
+    one.node.send("p", room(), "heard", Scope::AllNodes);
+    until("sends arrive again", async || b.heard().ends_with("heard.")).await;
+}

@@ -1,0 +1,5 @@
+//! Nodes that share a real Redis, each test with a server of its own.
+
+mod contracts;
+mod faults;
+mod support;

@@ -1,0 +1,74 @@
+//! Nodes of a test, and waiting for what they say.
+
+use std::time::Duration;
+
+use switchboard_event::Target;
+use switchboard_hub::{Backplane, Scope};
+use switchboard_redis::{Options, Redis};
+use switchboard_testkit::contract::{Member, Node};
+use switchboard_testkit::{RedisServer, soon};
+
+/// The shortest lease there is, for tests of what happens after it.
+pub(crate) const LEASE: Duration = Duration::from_millis(900);
+
+/// A node and its connection to Redis.
+pub(crate) struct RedisNode {
+    pub(crate) redis: Redis,
+    pub(crate) node: Node,
+    probe: Member,
+}
+
+pub(crate) fn options(server: &RedisServer) -> Options {
+    Options { lease: LEASE, linger: Duration::from_millis(50), ..Options::new(&server.url()) }
+}
+
+pub(crate) async fn connect(server: &RedisServer) -> RedisNode {
+    node(Redis::connect(options(server)).await.expect("Redis answers"))
+}
+
+pub(crate) fn node(redis: Redis) -> RedisNode {
+    let store = redis.store();
+    let node = Node::new(redis.bus(), |_| store);
+    let probe = node.add("probe");
+    RedisNode { redis, node, probe }
+}
+
+/// Waits until everything that any of the nodes did so far has arrived at all others.
+pub(crate) async fn settle(nodes: &[&RedisNode]) {
+    for node in nodes {
+        node.node.hub.bus().settled().await;
+    }
+    for from in nodes {
+        let mark = format!("mark-{}", rand_mark());
+        from.node.send("probe", Target::Everyone, &mark, Scope::AllNodes);
+        for to in nodes {
+            until("a mark arrives", async || to.probe.heard().contains(&mark)).await;
+        }
+    }
+}
+
+fn rand_mark() -> String {
+    switchboard_event::SocketId::random().to_string()
+}
+
+/// Asks again and again until the answer is yes.
+pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    soon(what, async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await;
+}
+
+/// All keys that there are.
+pub(crate) async fn keys(server: &RedisServer) -> Vec<String> {
+    query(server, redis::cmd("KEYS").arg("*")).await
+}
+
+/// What Redis answers to a command.
+pub(crate) async fn query<T: redis::FromRedisValue>(server: &RedisServer, command: &redis::Cmd) -> T {
+    let client = redis::Client::open(server.url()).expect("an address");
+    let mut connection = client.get_multiplexed_async_connection().await.expect("Redis answers");
+    command.query_async(&mut connection).await.expect("it answers")
+}
