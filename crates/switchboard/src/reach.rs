@@ -73,8 +73,8 @@ impl From<NameError> for OrderError {
 
 impl App {
     /// Asks the client of a socket, on whatever node it is, and waits for its answer, at most the
-    /// request time-out of the app's limits (10 s). Fails at once when the socket goes; with
-    /// `Timeout` if its node has gone along.
+    /// request time-out of the app's limits (10 s). Fails at once when the socket goes, or if its node
+    /// dies when that is known: after its lease.
     ///
     /// ```no_run
     /// # async fn example(app: switchboard::App, id: switchboard::SocketId) -> Result<(), switchboard::RequestError> {

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
-use switchboard_event::{NodeId, Payload, SocketId};
+use switchboard_event::{Name, NodeId, Payload, ProjectId, SocketId, Target};
+use switchboard_hub::Bus;
 use switchboard_hub::bus::Lost;
-use tokio::sync::oneshot;
+use tokio::sync::{OnceCell, oneshot};
 
 use super::message::Refusal;
 
@@ -41,12 +42,33 @@ pub enum NodeError {
 pub(super) type Outcome = Result<Payload, Refusal>;
 
 /// Who waits for which answer.
-#[derive(Default)]
 pub(crate) struct Calls {
+    /// The project in which answers come. Nobody can guess it, so nobody's sockets come and go there,
+    /// and a node without any socket of its own is answered as well.
+    home: ProjectId,
+    /// Set when what is sent there is heard.
+    heard: OnceCell<()>,
     waiting: Mutex<HashMap<SocketId, oneshot::Sender<Outcome>>>,
 }
 
+impl Default for Calls {
+    fn default() -> Self {
+        let home = Name::new(&SocketId::random().to_string()).expect("an id is neither empty nor long");
+        Calls { home, heard: OnceCell::new(), waiting: Mutex::default() }
+    }
+}
+
 impl Calls {
+    /// Where answers come; waits until they would be heard.
+    pub(super) async fn home(&self, bus: &dyn Bus) -> &ProjectId {
+        let hear = async {
+            bus.subscribe(&self.home, &Target::Everyone);
+            bus.settled().await;
+        };
+        self.heard.get_or_init(|| hear).await;
+        &self.home
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<SocketId, oneshot::Sender<Outcome>>> {
         self.waiting.lock().expect("no code that holds the calls panics")
     }

@@ -10,15 +10,20 @@ use crate::socket::RequestError;
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Message<D> {
     /// Do this to the socket of the audience, and say what became of it.
-    Call {
-        /// Where the answer goes: an id of the asking node that no socket has.
-        answer_to: SocketId,
-        wish: Wish<D>,
-    },
+    Call { answer_to: ReturnAddress, wish: Wish<D> },
     /// What became of the call whose id the audience is.
     Answer(Result<D, Refusal>),
     /// Do this to all sockets of the audience.
     Order(Order),
+}
+
+/// Where an answer goes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct ReturnAddress {
+    /// A project that no socket is in.
+    pub(super) project: String,
+    /// An id of the asking node that no socket has.
+    pub(super) call: SocketId,
 }
 
 /// What one node asks another to do to a socket.

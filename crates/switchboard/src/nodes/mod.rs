@@ -2,12 +2,13 @@
 //!
 //! A call is about one socket and wants an answer. It is made under an id that looks like that of a
 //! socket of this node, so that the answer, sent to just that id, finds its way back as every event
-//! does. An order wants no answer and goes to all nodes that care for its audience. What cannot be
+//! does; in a project of the node's own, since a node hears nothing of one that it has no socket in. An order wants no answer and goes to all nodes that care for its audience. What cannot be
 //! understood is ignored: it came from a node of another version.
 
 mod calls;
 mod message;
 
+use std::future::pending;
 use std::sync::Weak;
 use std::time::Duration;
 
@@ -24,8 +25,11 @@ use crate::socket::Socket;
 pub(crate) use calls::Calls;
 pub use calls::NodeError;
 use calls::Outcome;
-use message::Message;
+use message::{Message, ReturnAddress};
 pub(crate) use message::{Order, Place, Refusal, Wish};
+
+/// How often the store is asked whether a socket is still there while its node does not answer.
+const DOUBT: Duration = Duration::from_secs(2);
 
 /// Hears what other nodes say for as long as the app lives.
 pub(crate) fn listener(core: Weak<Core>) -> Listener {
@@ -52,10 +56,31 @@ impl App {
         wish: Wish<&Payload>,
         within: Duration,
     ) -> Result<Outcome, NodeError> {
-        let node = self.hub().bus().node();
-        let call = self.core().calls.open(node, self.limits().calls_pending_max)?;
-        self.say(&Target::Socket(id).into(), &Message::Call { answer_to: call.id, wish })?;
-        call.outcome(within).await
+        let (bus, calls) = (self.hub().bus(), &self.core().calls);
+        let call = calls.open(bus.node(), self.limits().calls_pending_max)?;
+        let home = tokio::time::timeout(within, calls.home(&**bus)).await;
+        let project = home.map_err(|_| NodeError::Silent(within))?.to_string();
+        let answer_to = ReturnAddress { project, call: call.id };
+        self.say(&Target::Socket(id).into(), &Message::Call { answer_to, wish })?;
+        tokio::select! {
+            outcome = call.outcome(within) => outcome,
+            () = self.is_gone(id) => Ok(Err(Refusal::Gone)),
+        }
+    }
+
+    /// Comes when the store does not know a socket any more. Its node may be unable to say so: it is
+    /// gone itself, or hears nothing of the project since that was its last socket there.
+    async fn is_gone(&self, id: SocketId) {
+        if !self.shares_store() {
+            return pending().await;
+        }
+        let target = Target::Socket(id);
+        loop {
+            tokio::time::sleep(DOUBT).await;
+            if let Ok(0) = self.hub().store().count(self.project_id(), &target).await {
+                return;
+            }
+        }
     }
 
     /// Has all other nodes do something to their sockets of an audience.
@@ -83,10 +108,10 @@ impl App {
                     self.ask_for(answer_to, *id, &event, Payload::slice_of(said, data), timeout);
                 }
                 Wish::Join(place) => {
-                    self.change_for(answer_to, &place, |target| self.enter_here(*id, target));
+                    self.change_for(&answer_to, &place, |target| self.enter_here(*id, target));
                 }
                 Wish::Leave(place) => {
-                    self.change_for(answer_to, &place, |target| Ok(self.exit_here(*id, target)));
+                    self.change_for(&answer_to, &place, |target| Ok(self.exit_here(*id, target)));
                 }
             },
             (Message::Order(order), _) => {
@@ -97,20 +122,20 @@ impl App {
     }
 
     /// Asks a client of this node for another one.
-    fn ask_for(&self, answer_to: SocketId, id: SocketId, event: &str, data: Payload, timeout: Duration) {
+    fn ask_for(&self, answer_to: ReturnAddress, id: SocketId, event: &str, data: Payload, timeout: Duration) {
         let Ok(event) = Name::new(event) else { return };
-        let Some(socket) = self.socket(id) else { return self.answer(answer_to, Err(Refusal::Gone)) };
+        let Some(socket) = self.socket(id) else { return self.answer(&answer_to, Err(Refusal::Gone)) };
         let app = self.clone();
         self.core().tasks.spawn(async move {
             let answer = socket.ask(timeout, &event, &data).await;
-            app.answer(answer_to, answer.map_err(Refusal::from));
+            app.answer(&answer_to, answer.map_err(Refusal::from));
         });
     }
 
     /// Brings a socket of this node in, or takes it out, for another one.
     fn change_for(
         &self,
-        answer_to: SocketId,
+        answer_to: &ReturnAddress,
         place: &Place,
         change: impl FnOnce(&Target) -> Result<bool, JoinError>,
     ) {
@@ -120,8 +145,10 @@ impl App {
     }
 
     /// Who asked waits in vain if the answer is lost, but not for ever.
-    fn answer(&self, answer_to: SocketId, outcome: Outcome) {
-        if let Err(error) = self.say(&Target::Socket(answer_to).into(), &Message::Answer(outcome)) {
+    fn answer(&self, answer_to: &ReturnAddress, outcome: Outcome) {
+        let Ok(home) = Name::new(&answer_to.project) else { return };
+        let audience = Target::Socket(answer_to.call).into();
+        if let Err(error) = self.project(&home).say(&audience, &Message::Answer(outcome)) {
             tracing::debug!(%error, "an answer to another node was lost");
         }
     }

@@ -277,7 +277,10 @@ async fn on_a_node_alone_a_socket_that_is_not_here_is_gone() {
 async fn what_a_node_does_not_understand_is_ignored() {
     let (one, two) = two().await;
     let (mut far, id) = peer_of(&two).await;
-    let call = |wish: Value| json!({ "Call": { "answer_to": SocketId::random(), "wish": wish } }).to_string();
+    let call = |wish: Value| {
+        let answer_to = json!({ "project": "", "call": SocketId::random() });
+        json!({ "Call": { "answer_to": answer_to, "wish": wish } }).to_string()
+    };
     let long = "x".repeat(300);
     let said = [
         String::new(),
@@ -294,6 +297,7 @@ async fn what_a_node_does_not_understand_is_ignored() {
         call(json!({ "Join": { "User": long } })),
         call(json!({ "Join": { "Everyone": "" } })),
         call(json!({ "Leave": { "Tag": "" } })),
+        call(json!({ "Leave": { "Tag": "t" } })),
     ];
     let project = one.app.project_id();
     for text in said {
