@@ -4,11 +4,15 @@
 //! core can load a server of another. Cost is CPU time of the server's process, which is steadier
 //! than the clock on a machine that does other things too.
 
+mod clock;
+mod fairness;
 mod peer;
 mod process;
 mod protocol;
 mod report;
+mod room;
 mod scenario;
+mod text;
 mod walk;
 
 pub use protocol::Protocol;

@@ -1,4 +1,6 @@
-//! The two protocols the generator can speak.
+//! The protocols the generator can speak.
+
+use crate::walk::Part;
 
 /// What a server speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -18,7 +20,7 @@ impl Protocol {
         }
     }
 
-    /// What to send after the handshake, and how many frames the server says before it is ready.
+    /// What to send after the handshake, and how many messages the server says before it is ready.
     pub(crate) fn opening(self) -> (Option<&'static str>, usize) {
         match self {
             Protocol::Emit => (None, 0),
@@ -27,7 +29,7 @@ impl Protocol {
         }
     }
 
-    /// A request that is answered by one frame.
+    /// A request that is answered by one message.
     pub(crate) fn request(self, event: &str, data: &str) -> String {
         match self {
             Protocol::Emit => format!(r#"{{"event":"{event}","data":{data},"ackId":"1"}}"#),
@@ -43,9 +45,9 @@ impl Protocol {
         }
     }
 
-    /// Whether a frame asks whether we live.
-    pub(crate) fn is_ping(self, payload: &[u8]) -> bool {
-        self == Protocol::SocketIo && payload == b"2"
+    /// Whether a message asks whether we live.
+    pub(crate) fn is_ping(self, part: &Part<'_>) -> bool {
+        self == Protocol::SocketIo && part.len == 1 && part.bytes == b"2"
     }
 
     /// The answer to that.

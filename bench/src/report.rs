@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use anyhow::Result;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
@@ -65,4 +66,9 @@ impl fmt::Display for Report {
         }
         Ok(())
     }
+}
+
+/// Latencies from 1 µs to a minute, to three digits.
+pub(crate) fn histogram() -> Result<Histogram<u64>> {
+    Ok(Histogram::new_with_bounds(1, 60_000_000, 3)?)
 }
