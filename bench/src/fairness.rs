@@ -18,13 +18,13 @@ use crate::walk::Walk;
 impl Bench {
     /// The bystander is a thread of its own: it must not wait for the generator's other work.
     pub(crate) async fn fairness(&self) -> Result<Report> {
+        let request = self.options.protocol.request("/ping", "{}")?;
         let count = self.connections(10_000)?;
         let mut room = self.room(count).await?;
         let stop = Arc::new(AtomicBool::new(false));
         let bystander = {
             let (server, stop) = (self.options.server, stop.clone());
-            let request = masked(0x81, self.options.protocol.request("/ping", "{}").as_bytes());
-            std::thread::spawn(move || ask_until(server, &request, &stop))
+            std::thread::spawn(move || ask_until(server, &masked(0x81, request.as_bytes()), &stop))
         };
         let start = self.start()?;
         let messages = room.send_windows(1, self.duration(), || self.message()).await?;

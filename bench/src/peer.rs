@@ -55,14 +55,7 @@ impl Peer {
         number: usize,
     ) -> Result<Self> {
         let mut peer = Peer::dial(server, protocol, path, number).await?;
-        let (opening, messages) = protocol.opening();
-        if let Some(opening) = opening {
-            peer.send(opening).await?;
-        }
-        let mut heard = 0;
-        while heard < messages {
-            heard += peer.hear(|_| ()).await?.messages;
-        }
+        peer.ready(|_| ()).await?;
         Ok(peer)
     }
 
@@ -88,6 +81,19 @@ impl Peer {
         let early = read_answer(&mut stream).await?;
         let walk = Walk::default();
         Ok(Peer { stream, protocol, walk, early, control: Vec::new(), owed: Vec::new() })
+    }
+
+    /// Waits until the server is ready for it.
+    pub(crate) async fn ready(&mut self, mut show: impl FnMut(Part<'_>)) -> Result<()> {
+        let (opening, messages) = self.protocol.opening();
+        if let Some(opening) = opening {
+            self.send(opening).await?;
+        }
+        let mut heard = 0;
+        while heard < messages {
+            heard += self.hear(&mut show).await?.messages;
+        }
+        Ok(())
     }
 
     /// Sends a text.
@@ -155,10 +161,12 @@ impl Peer {
         Ok(())
     }
 
-    /// Comes into a room.
+    /// Comes into a room, unless the handshake has brought it there.
     pub(crate) async fn join(&mut self, room: &str) -> Result<()> {
-        let request = self.protocol.request("/join", &format!(r#"{{"room":"{room}"}}"#));
-        self.ask(&request).await
+        match self.protocol.join(room) {
+            Some(request) => self.ask(&request).await,
+            None => Ok(()),
+        }
     }
 
     /// Closes and waits until the server has closed too.

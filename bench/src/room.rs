@@ -9,15 +9,13 @@ use anyhow::{Context, Error, Result, bail};
 use hdrhistogram::Histogram;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::spawn_local;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{MissedTickBehavior, timeout};
 
 use crate::clock::{micros, now};
 use crate::peer::{Heard, Peer};
 use crate::report::{Latency, histogram};
 use crate::text::Text;
-
-/// How long deliveries may lag behind their sends before the run counts as failed.
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::wait::{PATIENCE, quiet, unless_broken};
 
 /// Everyone in it is read by a task of its own, the sender too.
 pub(crate) struct Room {
@@ -32,17 +30,21 @@ pub(crate) struct Ears(Rc<Inner>);
 
 struct Inner {
     messages: Cell<u64>,
+    bytes: Cell<u64>,
     /// One permit for each message that the probe, the last receiver, has heard.
     probe: Semaphore,
     /// How old messages were when the probe heard them.
     latency: RefCell<Histogram<u64>>,
+    /// What the probe has heard last.
+    last: RefCell<Text>,
 }
 
 impl Room {
     /// Begins to listen. The last receiver is the probe.
     pub(crate) fn new(sender: Peer, receivers: Vec<Peer>) -> Result<Self> {
         let latency = RefCell::new(histogram()?);
-        let inner = Inner { messages: Cell::default(), probe: Semaphore::new(0), latency };
+        let (messages, bytes, probe) = (Cell::default(), Cell::default(), Semaphore::new(0));
+        let inner = Inner { messages, bytes, probe, latency, last: RefCell::default() };
         let ears = Ears(Rc::new(inner));
         let (fault, broken) = mpsc::channel(1);
         let (texts, to_send) = mpsc::channel(1);
@@ -93,7 +95,7 @@ impl Room {
     ) -> Result<u64> {
         let Room { texts, broken, ears } = self;
         ears.0.probe.add_permits(window);
-        unless_broken(broken, async {
+        let sending = async {
             let (mut messages, since) = (0, now());
             while now() - since < duration {
                 ears.0.probe.acquire().await?.forget();
@@ -101,8 +103,9 @@ impl Room {
                 messages += 1;
             }
             Ok(messages)
-        })
-        .await
+        };
+        let done = timeout(duration + PATIENCE, unless_broken(broken, sending)).await;
+        done.context("a message that was sent is not delivered")?
     }
 
     /// Waits until `expected` messages were heard, each counted as often as it was.
@@ -114,10 +117,34 @@ impl Room {
             }
             Ok(())
         };
-        match tokio::time::timeout(PATIENCE, unless_broken(broken, all)).await {
+        match timeout(PATIENCE, unless_broken(broken, all)).await {
             Ok(outcome) => outcome,
             Err(_) => bail!("{} of {expected} deliveries are missing", expected - ears.0.messages.get()),
         }
+    }
+
+    /// Waits until nothing is heard any more, as when everybody knows who is there, and forgets what
+    /// was heard.
+    pub(crate) async fn settle(&mut self) -> Result<()> {
+        self.quiet().await?;
+        let Inner { messages, bytes, probe, latency, .. } = &*self.ears.0;
+        messages.set(0);
+        bytes.set(0);
+        probe.forget_permits(usize::MAX);
+        latency.borrow_mut().reset();
+        Ok(())
+    }
+
+    /// Waits until nothing is heard any more. Returns how many bytes of messages were.
+    pub(crate) async fn quiet(&mut self) -> Result<u64> {
+        let Room { broken, ears, .. } = self;
+        unless_broken(broken, quiet(|| ears.0.bytes.get())).await?;
+        Ok(ears.0.bytes.get())
+    }
+
+    /// Whether the last message that the probe heard has a text in it.
+    pub(crate) fn last_has(&self, text: &str) -> bool {
+        memchr::memmem::find(self.ears.0.last.borrow().bytes(), text.as_bytes()).is_some()
     }
 
     /// How long messages were under way.
@@ -126,21 +153,10 @@ impl Room {
     }
 }
 
-/// Works unless a connection breaks: then that is the error, and not what came of it.
-async fn unless_broken<T>(
-    broken: &mut mpsc::Receiver<Error>,
-    work: impl Future<Output = Result<T>>,
-) -> Result<T> {
-    tokio::select! {
-        biased;
-        Some(fault) = broken.recv() => Err(fault),
-        done = work => done,
-    }
-}
-
 impl Ears {
     fn count(&self, heard: Heard) {
         self.0.messages.set(self.0.messages.get() + heard.messages as u64);
+        self.0.bytes.set(self.0.bytes.get() + heard.bytes as u64);
     }
 
     async fn receive(&self, mut peer: Peer, is_probe: bool) -> Result<Infallible> {
@@ -153,10 +169,10 @@ impl Ears {
     }
 
     async fn probe(&self, mut peer: Peer) -> Result<Infallible> {
-        let mut text = Text::default();
         loop {
             let mut age = None;
-            let heard = peer.hear(|part| age = text.take(part).and_then(age_of).or(age)).await?;
+            let heard =
+                peer.hear(|part| age = self.0.last.borrow_mut().take(part).and_then(age_of).or(age)).await?;
             self.count(heard);
             self.0.probe.add_permits(heard.messages);
             if let Some(age) = age {

@@ -15,7 +15,7 @@ use crate::room::Room;
 use crate::{Options, Scenario};
 
 /// The room that is measured.
-const ROOM: &str = "bench";
+pub(crate) const ROOM: &str = "bench";
 
 /// How many connections are opened at the same time.
 const OPENING_MAX: usize = 100;
@@ -31,6 +31,8 @@ pub(crate) async fn run(options: &Options, server: Process) -> Result<Report> {
                 Scenario::Idle => bench.idle().await,
                 Scenario::Churn => bench.churn().await,
                 Scenario::Fairness => bench.fairness().await,
+                Scenario::Joins => bench.joins().await,
+                Scenario::Roster => bench.roster().await,
             }
         })
         .await
@@ -45,7 +47,7 @@ pub(crate) struct Bench {
 /// When something began, and how much the server had done by then.
 #[derive(Clone, Copy)]
 pub(crate) struct Start {
-    since: Instant,
+    pub(crate) since: Instant,
     cpu: Duration,
 }
 
@@ -60,45 +62,59 @@ impl Bench {
         Ok(count)
     }
 
+    /// Messages per second, and how many that makes.
+    pub(crate) fn rate(&self, default: f64) -> (f64, u64) {
+        let rate = self.options.rate.unwrap_or(default);
+        (rate, (self.options.seconds * rate) as u64)
+    }
+
     pub(crate) fn duration(&self) -> Duration {
         Duration::from_secs_f64(self.options.seconds)
     }
 
     async fn open(&self, count: usize) -> Result<Vec<Peer>> {
-        let gate = Arc::new(Semaphore::new(OPENING_MAX));
-        let mut opening = JoinSet::new();
-        for number in 0..count {
-            let (gate, server, protocol) = (gate.clone(), self.options.server, self.options.protocol);
-            opening.spawn_local(async move {
-                let _place = gate.acquire_owned().await?;
-                Peer::connect(server, protocol, protocol.path(), number).await
-            });
-        }
-        let mut peers = Vec::with_capacity(count);
-        while let Some(peer) = opening.join_next().await {
-            peers.push(peer??);
-        }
-        Ok(peers)
+        self.open_at(&self.options.protocol.path(None), count).await
     }
 
-    /// Opens receivers in the room and a sender.
-    pub(crate) async fn room(&self, receivers: usize) -> Result<Room> {
+    async fn open_at(&self, path: &str, count: usize) -> Result<Vec<Peer>> {
+        let (server, protocol) = (self.options.server, self.options.protocol);
+        all_at_once(count, |number| {
+            let path = path.to_owned();
+            async move { Peer::connect(server, protocol, &path, number).await }
+        })
+        .await
+    }
+
+    /// Brings `members` into the measured room: receivers, and a sender, which is one of the members
+    /// if it hears itself and one more if not.
+    pub(crate) async fn room(&self, members: usize) -> Result<Room> {
         self.other_rooms().await?;
         for peer in self.open(self.options.outside).await? {
             spawn_local(ignore_everything(peer));
         }
-        let mut peers = self.open(receivers).await?;
-        let mut sender = self.open(1).await?.pop().context("one was asked for")?;
+        self.room_at(&self.options.protocol.path(Some(ROOM)), members).await
+    }
+
+    /// The room of those who come by a path.
+    pub(crate) async fn room_at(&self, path: &str, members: usize) -> Result<Room> {
+        let receivers = members.saturating_sub(self.options.protocol.echoes().into());
+        ensure!(receivers > 0, "{members} in a room are too few");
+        let mut peers = self.open_at(path, receivers).await?;
+        let mut sender = self.open_at(path, 1).await?.pop().context("one was asked for")?;
         for peer in peers.iter_mut().chain([&mut sender]) {
             peer.join(ROOM).await?;
         }
-        Room::new(sender, peers)
+        let mut room = Room::new(sender, peers)?;
+        room.settle().await?;
+        Ok(room)
     }
 
     /// Rooms that have nothing to do with the measured one, 500 to a connection.
     async fn other_rooms(&self) -> Result<()> {
         const EACH: usize = 500;
         let rooms = self.options.rooms;
+        let may_join = self.options.protocol.join(ROOM).is_some();
+        ensure!(rooms == 0 || may_join, "a client of this protocol is in one room only");
         for (number, mut peer) in self.open(rooms.div_ceil(EACH)).await?.into_iter().enumerate() {
             for room in number * EACH..rooms.min((number + 1) * EACH) {
                 peer.join(&format!("other-{room}")).await?;
@@ -119,9 +135,9 @@ impl Bench {
     async fn fan_out(&self) -> Result<Report> {
         let count = self.connections(1000)?;
         let mut room = self.room(count).await?;
-        let messages = (self.options.seconds * self.options.rate) as u64;
+        let (rate, messages) = self.rate(30.0);
         let start = self.start()?;
-        room.send_at_rate(messages, self.options.rate, |_| self.message()).await?;
+        room.send_at_rate(messages, rate, |_| self.message()).await?;
         self.after_fan_out(room, start, messages * count as u64).await
     }
 
@@ -139,8 +155,8 @@ impl Bench {
     }
 
     async fn echo(&self) -> Result<Report> {
+        let request = self.options.protocol.request("/ping", "{}")?;
         let peers = self.open(self.connections(1000)?).await?;
-        let request = self.options.protocol.request("/ping", "{}");
         let start = self.start()?;
         let until = start.since + self.duration();
         let mut running = JoinSet::new();
@@ -195,10 +211,11 @@ impl Bench {
         let mut running = JoinSet::new();
         for _ in 0..self.options.window {
             let (server, protocol) = (self.options.server, self.options.protocol);
+            let path = protocol.path(None);
             running.spawn_local(async move {
                 let mut count = 0;
                 while now() < until {
-                    Peer::connect(server, protocol, protocol.path(), 0).await?.close().await?;
+                    Peer::connect(server, protocol, &path, 0).await?.close().await?;
                     count += 1;
                 }
                 anyhow::Ok(count)
@@ -221,6 +238,27 @@ impl Bench {
         let cpu_us = Some(used.as_secs_f64() * 1e6 / count as f64);
         Ok(Report { count, seconds: start.since.elapsed().as_secs_f64(), cpu_us, ..Report::default() })
     }
+}
+
+/// Makes `count` connections, as fast as it goes.
+pub(crate) async fn all_at_once<T: 'static, F: Future<Output = Result<T>> + 'static>(
+    count: usize,
+    connect: impl Fn(usize) -> F,
+) -> Result<Vec<T>> {
+    let gate = Arc::new(Semaphore::new(OPENING_MAX));
+    let mut opening = JoinSet::new();
+    for number in 0..count {
+        let (gate, connected) = (gate.clone(), connect(number));
+        opening.spawn_local(async move {
+            let _place = gate.acquire_owned().await?;
+            connected.await
+        });
+    }
+    let mut all = Vec::with_capacity(count);
+    while let Some(one) = opening.join_next().await {
+        all.push(one??);
+    }
+    Ok(all)
 }
 
 /// Reads what comes, so that nothing piles up, until the connection ends.

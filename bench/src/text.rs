@@ -15,4 +15,8 @@ impl Text {
         self.0.extend_from_slice(part.bytes);
         part.ends.then_some(&*self.0)
     }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
 }

@@ -1,0 +1,133 @@
+//! Many connect and stay, as fast as they can.
+//!
+//! Koji clients are put on shards meanwhile, and in the end it is checked that no shard has too many
+//! and that everyone knows who is there. What this costs says the same scenario over emit, where a
+//! connection is all there is.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+
+use anyhow::{Context, Error, Result, ensure};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use tokio::sync::mpsc;
+use tokio::task::spawn_local;
+
+use crate::Protocol;
+use crate::peer::Peer;
+use crate::protocol::SHARD_SEATS;
+use crate::report::Report;
+use crate::scenario::{Bench, all_at_once};
+use crate::text::Text;
+use crate::wait::{quiet, unless_broken};
+use crate::walk::Part;
+
+impl Bench {
+    pub(crate) async fn joins(&self) -> Result<Report> {
+        let count = self.connections(10_000)?;
+        let (server, protocol) = (self.options.server, self.options.protocol);
+        let (fault, mut broken) = mpsc::channel(1);
+        let heard = Rc::new(Cell::new(0));
+        let start = self.start()?;
+        let clients = all_at_once(count, |number| {
+            let (fault, heard) = (fault.clone(), heard.clone());
+            async move {
+                let peer = Peer::dial(server, protocol, &protocol.path(None), number).await?;
+                Client::join(peer, heard, fault).await
+            }
+        })
+        .await?;
+        let told = unless_broken(&mut broken, quiet(|| heard.get())).await?;
+        let report = self.report(count as u64, start)?;
+        if protocol == Protocol::Koji {
+            check(&clients)?;
+        }
+        Ok(Report { seconds: (told - start.since).as_secs_f64(), ..report })
+    }
+}
+
+/// What one client was told.
+#[derive(Default)]
+struct Client {
+    /// Where it is.
+    first: Option<Vec<u8>>,
+    /// Who else is there.
+    last: Text,
+}
+
+impl Client {
+    /// Listens for ever, and returns when the server is ready for it.
+    async fn join(
+        mut peer: Peer,
+        heard: Rc<Cell<u64>>,
+        fault: mpsc::Sender<Error>,
+    ) -> Result<Rc<RefCell<Self>>> {
+        let client = Rc::new(RefCell::new(Client::default()));
+        peer.ready(|part| client.borrow_mut().hear(part)).await?;
+        let listening = client.clone();
+        spawn_local(async move {
+            loop {
+                match peer.hear(|part| listening.borrow_mut().hear(part)).await {
+                    Ok(more) => heard.set(heard.get() + more.bytes as u64),
+                    Err(error) => break fault.try_send(error.context("a client is gone")),
+                }
+            }
+        });
+        Ok(client)
+    }
+
+    fn hear(&mut self, part: Part<'_>) {
+        if let (Some(message), None) = (self.last.take(part), &self.first) {
+            self.first = Some(message.to_vec());
+        }
+    }
+
+    fn place(&self) -> Result<Place> {
+        let first = self.first.as_ref().context("a client was told nothing")?;
+        Ok(serde_json::from_slice::<Message<_>>(first).context("a client was not told its shard")?.payload)
+    }
+
+    fn list(&self) -> Result<HashSet<String>> {
+        let list: Message<List> =
+            serde_json::from_slice(self.last.bytes()).context("a client's last message is no list")?;
+        Ok(list.payload.connected_clients.into_keys().collect())
+    }
+}
+
+#[derive(Deserialize)]
+struct Message<T> {
+    payload: T,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Place {
+    client_id: String,
+    shard_name: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct List {
+    connected_clients: HashMap<String, IgnoredAny>,
+}
+
+/// Whether the shards are as full as they may be, and every client knows exactly who is on its own.
+fn check(clients: &[Rc<RefCell<Client>>]) -> Result<()> {
+    let places: Vec<Place> = clients.iter().map(|client| client.borrow().place()).collect::<Result<_>>()?;
+    let mut shards = HashMap::<_, HashSet<String>>::new();
+    for place in &places {
+        shards.entry(&place.shard_name).or_default().insert(place.client_id.clone());
+    }
+    let fullest = shards.values().map(HashSet::len).max().unwrap_or(0);
+    ensure!(fullest <= SHARD_SEATS, "a shard has {fullest} clients, and {SHARD_SEATS} seats");
+    let fewest = clients.len().div_ceil(SHARD_SEATS);
+    ensure!(shards.len() == fewest, "{} shards, where {fewest} are enough", shards.len());
+    for (client, place) in clients.iter().zip(&places) {
+        let (list, shard) = (client.borrow().list()?, &shards[&place.shard_name]);
+        let (told, there) = (list.len(), shard.len());
+        ensure!(list == *shard, "a client's last list has {told} clients, its shard {there}");
+    }
+    Ok(())
+}
