@@ -131,3 +131,40 @@ fn check(clients: &[Rc<RefCell<Client>>]) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A client on a shard, told that so many are there, itself among them.
+    fn client(id: usize, shard: &str, told: std::ops::Range<usize>) -> Rc<RefCell<Client>> {
+        let list: Vec<_> = told.map(|id| format!(r#""c{id}":{{"userInfo":{{}},"lastPing":1}}"#)).collect();
+        let list = format!(r#"{{"payload":{{"connectedClients":{{{}}}}}}}"#, list.join(","));
+        let mut client = Client::default();
+        for message in [format!(r#"{{"payload":{{"clientId":"c{id}","shardName":"{shard}"}}}}"#), list] {
+            let (bytes, len) = (message.as_bytes(), message.len() as u64);
+            client.hear(Part { opcode: 1, len, begins: true, ends: true, bytes });
+        }
+        Rc::new(RefCell::new(client))
+    }
+
+    fn wrong(clients: impl Iterator<Item = Rc<RefCell<Client>>>) -> String {
+        check(&clients.collect::<Vec<_>>()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn shards_and_lists_that_are_wrong_are_found() {
+        let right = (0..100).map(|id| client(id, "a", 0..100)).chain([client(100, "b", 100..101)]);
+        check(&right.collect::<Vec<_>>()).unwrap();
+        assert_eq!(
+            wrong((0..101).map(|id| client(id, "a", 0..101))),
+            "a shard has 101 clients, and 100 seats"
+        );
+        let apart = [client(0, "a", 0..1), client(1, "b", 1..2)];
+        assert_eq!(wrong(apart.into_iter()), "2 shards, where 1 are enough");
+        let late = [client(0, "a", 0..2), client(1, "a", 1..2)];
+        assert_eq!(wrong(late.into_iter()), "a client's last list has 1 clients, its shard 2");
+        let other = [client(0, "a", 0..2), client(1, "a", 1..3)];
+        assert_eq!(wrong(other.into_iter()), "a client's last list has 2 clients, its shard 2");
+    }
+}
