@@ -9,8 +9,8 @@ use switchboard_wire::koji;
 /// A client and when it came.
 #[derive(Debug, Clone)]
 pub(crate) struct Described {
-    /// By the clock of its node, in milliseconds since 1970.
-    pub(crate) since_ms: u64,
+    /// By the clock of its node, in microseconds since 1970.
+    pub(crate) since_us: u64,
     pub(crate) client: koji::Client,
 }
 
@@ -26,7 +26,7 @@ struct Written<D> {
 impl Described {
     pub(crate) fn write(&self) -> Bytes {
         let koji::Client { user_info, last_ping_ms, .. } = &self.client;
-        let written = Written { user_info, last_ping: *last_ping_ms, since: self.since_ms };
+        let written = Written { user_info, last_ping: *last_ping_ms, since: self.since_us };
         serde_json::to_vec(&written).expect("numbers and payloads are JSON").into()
     }
 
@@ -37,7 +37,7 @@ impl Described {
         // Everyone's clients are promised an object.
         let user_info =
             user_info.get().starts_with('{').then(|| Payload::slice_of(description, user_info))?;
-        Some(Described { since_ms: since, client: koji::Client { id, user_info, last_ping_ms: last_ping } })
+        Some(Described { since_us: since, client: koji::Client { id, user_info, last_ping_ms: last_ping } })
     }
 }
 
@@ -51,7 +51,7 @@ pub(crate) fn in_order(
     here.extend(elsewhere);
     // Those of one node are in their order already.
     if here.len() > count {
-        here.sort_by_key(|described| (described.since_ms, described.client.id));
+        here.sort_by_key(|described| (described.since_us, described.client.id));
     }
     here.into_iter().map(|described| described.client).collect()
 }
@@ -60,16 +60,16 @@ pub(crate) fn in_order(
 mod tests {
     use super::*;
 
-    fn described(id: SocketId, since_ms: u64) -> Described {
+    fn described(id: SocketId, since_us: u64) -> Described {
         let user_info = Payload::parse("{\"name\": \"Ann\"}").unwrap();
-        Described { since_ms, client: koji::Client { id, user_info, last_ping_ms: 7 } }
+        Described { since_us, client: koji::Client { id, user_info, last_ping_ms: 7 } }
     }
 
     #[test]
     fn another_node_reads_what_one_wrote() {
         let id = SocketId::random();
         let read = Described::read(id, &described(id, 5).write()).unwrap();
-        assert_eq!((read.since_ms, read.client.id, read.client.last_ping_ms), (5, id, 7));
+        assert_eq!((read.since_us, read.client.id, read.client.last_ping_ms), (5, id, 7));
         assert_eq!(read.client.user_info.to::<serde_json::Value>().unwrap()["name"], "Ann");
         for other in ["", "{}", "[]", r#"{"userInfo":[],"lastPing":1,"since":1}"#] {
             assert!(Described::read(id, &Bytes::from(other)).is_none(), "{other}");

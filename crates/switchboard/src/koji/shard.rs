@@ -15,7 +15,7 @@ use super::described::{Described, in_order};
 use super::frames::Tokens;
 use super::{ProjectRules, Ticket};
 use crate::app::App;
-use crate::clock::now_ms;
+use crate::clock::{now_ms, now_us};
 use crate::presence::QueryError;
 use crate::socket::Socket;
 
@@ -25,7 +25,7 @@ pub(crate) struct Client {
     pub(crate) rules: Arc<ProjectRules>,
     /// It wants to be told what changes in the list, not the list.
     pub(crate) changes: bool,
-    since_ms: u64,
+    since_us: u64,
     about: Mutex<About>,
     heard_ms: AtomicU64,
     tokens: Mutex<Tokens>,
@@ -44,7 +44,7 @@ impl Client {
             shard: seat.shard.clone(),
             rules: ticket.rules.clone(),
             changes: ticket.changes,
-            since_ms: now_ms(),
+            since_us: now_us(),
             about: Mutex::new(About { info: Payload::EMPTY, there: false }),
             heard_ms: AtomicU64::new(now_ms()),
             tokens: Mutex::default(),
@@ -88,7 +88,7 @@ impl Client {
 
     fn described(&self, id: SocketId, about: &About) -> Described {
         let (user_info, last_ping_ms) = (about.info.clone(), self.heard_ms.load(Ordering::Relaxed));
-        Described { since_ms: self.since_ms, client: koji::Client { id, user_info, last_ping_ms } }
+        Described { since_us: self.since_us, client: koji::Client { id, user_info, last_ping_ms } }
     }
 }
 

@@ -169,7 +169,7 @@ mod tests {
 
     fn said(id: SocketId, info: &str, last_ping_ms: u64) -> (SocketId, Bytes) {
         let client = koji::Client { id, user_info: Payload::parse(info).unwrap(), last_ping_ms };
-        (id, Described { since_ms: 1, client }.write())
+        (id, Described { since_us: 1, client }.write())
     }
 
     #[test]
