@@ -117,7 +117,8 @@ impl Drop for Seat {
 /// A client's place on its shard; it leaves when this is dropped.
 pub(crate) struct Place {
     socket: Socket,
-    seat: Seat,
+    /// None only while it is being dropped.
+    seat: Option<Seat>,
 }
 
 impl Place {
@@ -126,9 +127,9 @@ impl Place {
         let app = socket.app();
         // It can have closed already; then it leaves the list as soon as it came.
         let _ = app.hub().join(socket.session(), &Target::shard(&seat.shard));
-        let place = Place { socket: socket.clone(), seat };
+        let place = Place { socket: socket.clone(), seat: Some(seat) };
         place.client().change(socket, |about| about.there = true);
-        app.core().rosters.joined(app, &place.seat.shard, socket.session());
+        app.core().rosters.joined(app, &place.client().shard, socket.session());
         place
     }
 
@@ -140,9 +141,10 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let app = self.socket.app();
-        // What is known of it is forgotten with its seat.
+        // What is known of it is forgotten with its seat, and who hears that it left finds the seat free.
         self.client().change(&self.socket, |about| about.there = false);
-        app.core().rosters.left(app, &self.seat.shard, self.socket.id());
+        drop(self.seat.take());
+        app.core().rosters.left(app, &self.client().shard, self.socket.id());
     }
 }
 

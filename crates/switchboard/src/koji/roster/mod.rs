@@ -25,7 +25,10 @@ use crate::socket::Peer;
 
 use changes::Changes;
 use elsewhere::Elsewhere;
-use news::News;
+use news::{News, takes};
+
+/// After how long those who took nothing are tried again.
+const RETRY: Duration = Duration::from_millis(100);
 
 /// The lists of all shards with a client on this node.
 #[derive(Default)]
@@ -84,7 +87,7 @@ impl Rosters {
         let key = (app.project_id().clone(), shard.clone());
         let Some(roster) = shards.get(&key).cloned() else { return };
         let mut state = roster.lock();
-        if state.members.shift_remove(&id).is_none() {
+        if state.members.swap_remove(&id).is_none() {
             return;
         }
         if state.members.is_empty() {
@@ -182,12 +185,17 @@ impl Roster {
     }
 
     /// Has the changes told when the gathering time is over, unless they will be.
-    fn tell_soon(self: &Arc<Self>, app: &App, mut state: MutexGuard<'_, State>) {
+    fn tell_soon(self: &Arc<Self>, app: &App, state: MutexGuard<'_, State>) {
+        self.tell_after(Duration::ZERO, app, state);
+    }
+
+    /// Has the shard told once the gathering time is over, and this one.
+    fn tell_after(self: &Arc<Self>, least: Duration, app: &App, mut state: MutexGuard<'_, State>) {
         if std::mem::replace(&mut state.due, true) {
             return;
         }
         let since = state.told.map(|told| now().saturating_duration_since(told));
-        let wait = since.map_or(Duration::ZERO, |since| self.gather.saturating_sub(since));
+        let wait = since.map_or(Duration::ZERO, |since| self.gather.max(least).saturating_sub(since));
         let (roster, app) = (self.clone(), app.clone());
         app.clone().core().tasks.spawn(async move {
             if !wait.is_zero() {
@@ -209,9 +217,15 @@ impl Roster {
     fn tell(self: &Arc<Self>, app: &App) {
         let _turn = self.telling.lock().expect("no code that tells panics");
         let (news, again) = self.take_news(app);
-        news.send(app);
-        if again {
-            self.tell_soon(app, self.lock());
+        let missed = news.send(app);
+        let mut state = self.lock();
+        for id in &missed {
+            if let Some(member) = state.members.get_mut(id) {
+                member.behind = true;
+            }
+        }
+        if again || !missed.is_empty() {
+            self.tell_after(RETRY, app, state);
         }
     }
 
@@ -224,14 +238,13 @@ impl Roster {
         let changes = std::mem::take(changes);
         *version += u64::from(!changes.is_empty());
         let mut news = News { version: *version, ..News::default() };
-        let room = app.limits().outbox_bytes_max / 2;
         let mut again = elsewhere.is_stale() && !members.is_empty();
         for member in members.values_mut() {
             let client = Peer::of(&member.session).koji().expect("every member came through this door");
             if changes.is_empty() && !member.behind {
                 continue;
             }
-            if member.session.outbox.queued_bytes() > room {
+            if !takes(&member.session, 0, app) {
                 (member.behind, again) = (true, true);
                 continue;
             }

@@ -30,18 +30,26 @@ pub(super) struct News {
 const ENTRY_BYTES: usize = 128;
 
 impl News {
-    pub(super) fn send(&self, app: &App) {
-        let deliver = |sessions: &[Arc<Session>], encode: &dyn Fn() -> Bytes| {
-            if !sessions.is_empty() {
-                let told = app.hub().deliver_frame_to(sessions, &encode(), DeliveryClass::Live);
-                app.meters().lists.increment(told.queued as u64);
+    /// Sends it, and returns who had no room for it.
+    pub(super) fn send(&self, app: &App) -> Vec<SocketId> {
+        let mut missed = Vec::new();
+        let mut deliver = |sessions: &[Arc<Session>], encode: &dyn Fn() -> Bytes| {
+            if sessions.is_empty() {
+                return;
             }
+            let frame = encode();
+            let (takers, others): (Vec<_>, Vec<_>) =
+                sessions.iter().partition(|session| takes(session, frame.len(), app));
+            let told = app.hub().deliver_frame_to(takers, &frame, DeliveryClass::Live);
+            app.meters().lists.increment(told.queued as u64);
+            missed.extend(others.iter().map(|session| session.id));
         };
         deliver(&self.to_all, &|| self.list_frame(|_| ()));
         deliver(&self.to_new, &|| {
             self.list_frame(|out| out.extend_from_slice(format!(",\"version\":{}", self.version).as_bytes()))
         });
         deliver(&self.to_watchers, &|| self.changes_frame());
+        missed
     }
 
     fn list_frame(&self, more: impl FnOnce(&mut Vec<u8>)) -> Bytes {
@@ -70,4 +78,11 @@ impl News {
             });
         })
     }
+}
+
+/// Whether a list of that length leaves an outbox half of its room for events. An empty one takes
+/// every list, or long ones would never arrive.
+pub(super) fn takes(session: &Session, len: usize, app: &App) -> bool {
+    let queued = session.outbox.queued_bytes();
+    queued == 0 || queued + len <= app.limits().outbox_bytes_max / 2
 }
