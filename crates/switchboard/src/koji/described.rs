@@ -47,12 +47,8 @@ pub(crate) fn in_order(
     mut here: Vec<Described>,
     elsewhere: impl IntoIterator<Item = Described>,
 ) -> Vec<koji::Client> {
-    let count = here.len();
     here.extend(elsewhere);
-    // Those of one node are in their order already.
-    if here.len() > count {
-        here.sort_by_key(|described| (described.since_us, described.client.id));
-    }
+    here.sort_by_key(|described| (described.since_us, described.client.id));
     here.into_iter().map(|described| described.client).collect()
 }
 
