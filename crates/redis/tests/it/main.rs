@@ -3,4 +3,5 @@
 mod bridge;
 mod contracts;
 mod faults;
+mod original;
 mod support;
