@@ -1,10 +1,23 @@
-// npm `socket.io`, WebSocket only. node socketio.mjs HOST:PORT
+// npm `socket.io`, WebSocket only. node socketio.mjs HOST:PORT [REDIS [sharded]]
 import { createServer } from "node:http";
+import { createAdapter, createShardedAdapter } from "@socket.io/redis-adapter";
+import { createClient } from "redis";
 import { Server } from "socket.io";
 
-const [host, port] = process.argv[2].split(":");
+const [address, redis, sharded] = process.argv.slice(2);
+const [host, port] = address.split(":");
 const http = createServer();
-const io = new Server(http, { transports: ["websocket"], serveClient: false });
+const io = new Server(http, { transports: ["websocket"], serveClient: false, adapter: await adapter() });
+
+async function adapter() {
+  if (!redis) return undefined;
+  const publisher = createClient({ url: `redis://${redis}` });
+  const subscriber = publisher.duplicate();
+  await Promise.all([publisher.connect(), subscriber.connect()]);
+  // Of the sharded one, rooms have channels of their own: a node hears only those of its sockets.
+  if (sharded) return createShardedAdapter(publisher, subscriber, { subscriptionMode: "dynamic" });
+  return createAdapter(publisher, subscriber);
+}
 
 io.on("connection", (socket) => {
   socket.on("/join", (data, ack) => {

@@ -23,7 +23,7 @@ impl Bench {
         let mut room = self.room(count).await?;
         let stop = Arc::new(AtomicBool::new(false));
         let bystander = {
-            let (server, stop) = (self.options.server, stop.clone());
+            let (server, stop) = (self.server(0), stop.clone());
             std::thread::spawn(move || ask_until(server, &masked(0x81, request.as_bytes()), &stop))
         };
         let start = self.start()?;

@@ -26,12 +26,12 @@ use crate::walk::Part;
 impl Bench {
     pub(crate) async fn joins(&self) -> Result<Report> {
         let count = self.connections(10_000)?;
-        let (server, protocol) = (self.options.server, self.options.protocol);
+        let protocol = self.options.protocol;
         let (fault, mut broken) = mpsc::channel(1);
         let heard = Rc::new(Cell::new(0));
         let start = self.start()?;
         let clients = all_at_once(count, |number| {
-            let (fault, heard) = (fault.clone(), heard.clone());
+            let (server, fault, heard) = (self.server(number), fault.clone(), heard.clone());
             async move {
                 let peer = Peer::dial(server, protocol, &protocol.path(None), number).await?;
                 Client::join(peer, heard, fault).await
@@ -39,11 +39,12 @@ impl Bench {
         })
         .await?;
         let told = unless_broken(&mut broken, quiet(|| heard.get())).await?;
+        let since = start.since;
         let report = self.report(count as u64, start)?;
         if protocol == Protocol::Koji {
             check(&clients)?;
         }
-        Ok(Report { seconds: (told - start.since).as_secs_f64(), ..report })
+        Ok(Report { seconds: (told - since).as_secs_f64(), ..report })
     }
 }
 

@@ -4,16 +4,21 @@
 //! core can load a server of another. Cost is CPU time of the server's process, which is steadier
 //! than the clock on a machine that does other things too.
 
+mod bare;
 mod clock;
+mod cost;
 mod fairness;
 mod joins;
 mod peer;
 mod process;
 mod protocol;
+mod redis;
 mod report;
 mod room;
+mod rooms;
 mod roster;
 mod scenario;
+mod steps;
 mod text;
 mod wait;
 mod walk;
@@ -27,13 +32,23 @@ pub struct Options {
     /// What is done to the server.
     #[arg(value_enum)]
     pub scenario: Scenario,
-    /// The server's address, such as 127.0.0.1:3000.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:3000")]
-    pub server: std::net::SocketAddr,
+    /// The server's address, such as 127.0.0.1:3000; if it is many nodes, those of all, with commas:
+    /// connections are spread evenly over them.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:3000", value_delimiter = ',')]
+    pub server: Vec<std::net::SocketAddr>,
+    /// One more node, which has one connection in no room. What it uses is told apart.
+    #[arg(long, value_name = "ADDRESS")]
+    pub other: Option<std::net::SocketAddr>,
+    /// The one who sends is at the other node.
+    #[arg(long, requires = "other")]
+    pub from_other: bool,
+    /// The Redis between the nodes, which nobody else uses. What it does is told too.
+    #[arg(long, value_name = "ADDRESS")]
+    pub redis: Option<std::net::SocketAddr>,
     /// What the server speaks.
     #[arg(long, value_enum, default_value_t = Protocol::Emit)]
     pub protocol: Protocol,
-    /// The server's process, if it is not the one that listens on the port.
+    /// The server's process, if it is one and not the one that listens on the port.
     #[arg(long)]
     pub pid: Option<u32>,
     /// Receivers or connections; each scenario has its own default.
@@ -54,6 +69,9 @@ pub struct Options {
     /// Connections outside the measured room meanwhile.
     #[arg(long, default_value_t = 0)]
     pub outside: usize,
+    /// `rooms`: all of a room are at one node.
+    #[arg(long)]
+    pub together: bool,
     /// Koji: clients are told what changes in the list of their shard, not the list.
     #[arg(long)]
     pub changes: bool,
@@ -84,13 +102,18 @@ pub enum Scenario {
     Joins,
     /// One of a Koji shard says something else of itself again and again.
     Roster,
+    /// Many small rooms, in each of which one sends in its turn.
+    Rooms,
+    /// One after another connects, joins a room, leaves it and closes: what Redis does for each.
+    Steps,
+    /// One publishes to Redis and one subscribes there, without a server.
+    Bare,
 }
 
 /// Runs a scenario.
 pub async fn run(options: &Options) -> anyhow::Result<Report> {
-    let pid = match options.pid {
-        Some(pid) => pid,
-        None => process::listening_on(options.server.port())?,
-    };
-    scenario::run(options, process::Process::new(pid)).await
+    match options.scenario {
+        Scenario::Bare => bare::run(options).await,
+        _ => scenario::run(options, cost::Meters::new(options)?).await,
+    }
 }

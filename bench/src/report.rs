@@ -1,5 +1,6 @@
 //! What a scenario found.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use anyhow::Result;
@@ -13,7 +14,7 @@ pub struct Report {
     pub count: u64,
     /// How long it took, in seconds.
     pub seconds: f64,
-    /// CPU time of the server for each, in microseconds.
+    /// CPU time of the server, if it is many nodes of all, for each, in microseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_us: Option<f64>,
     /// Memory of the server for each connection, in bytes.
@@ -22,9 +23,29 @@ pub struct Report {
     /// What all clients together received for each, in bytes of messages.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub received_bytes: Option<f64>,
+    /// CPU time of the other node, in microseconds a second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub other_cpu_us_per_s: Option<f64>,
+    /// What Redis did for each message that was sent, or for each thing counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redis: Option<RedisWork>,
+    /// What Redis did for each step.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub steps: BTreeMap<&'static str, RedisWork>,
     /// Latencies in microseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latency_us: Option<Latency>,
+}
+
+/// What a Redis did for one thing.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct RedisWork {
+    /// CPU time in microseconds.
+    pub cpu_us: f64,
+    /// How often it read from a connection: a pipeline is read at once.
+    pub reads: f64,
+    /// How often it ran each command; those of scripts are among them.
+    pub commands: BTreeMap<String, f64>,
 }
 
 /// Latencies in microseconds.
@@ -67,10 +88,29 @@ impl fmt::Display for Report {
         if let Some(bytes) = self.received_bytes {
             writeln!(f, "received   {bytes:.0} B each")?;
         }
+        if let Some(us) = self.other_cpu_us_per_s {
+            writeln!(f, "other node {us:.0} µs CPU a second")?;
+        }
+        if let Some(work) = &self.redis {
+            writeln!(f, "Redis      {work}")?;
+        }
+        for (step, work) in &self.steps {
+            writeln!(f, "{step:<10} {work}")?;
+        }
         if let Some(Latency { p50, p90, p99, p999, max }) = &self.latency_us {
             writeln!(f, "latency    p50 {p50} µs  p90 {p90}  p99 {p99}  p99.9 {p999}  max {max}")?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for RedisWork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.2} µs CPU, {:.2} reads", self.cpu_us, self.reads)?;
+        self.commands
+            .iter()
+            .filter(|(_, count)| **count >= 0.005)
+            .try_for_each(|(name, count)| write!(f, ", {count:.2} {name}"))
     }
 }
 

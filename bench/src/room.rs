@@ -1,4 +1,4 @@
-//! A room of receivers, and one who sends to them.
+//! Receivers, and those who send to them.
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
@@ -17,9 +17,10 @@ use crate::report::{Latency, histogram};
 use crate::text::Text;
 use crate::wait::{PATIENCE, quiet, unless_broken};
 
-/// Everyone in it is read by a task of its own, the sender too.
+/// Everyone in it is read by a task of its own, those who send too.
 pub(crate) struct Room {
-    texts: mpsc::Sender<String>,
+    /// To each one who sends.
+    texts: Vec<mpsc::Sender<String>>,
     ears: Ears,
     broken: mpsc::Receiver<Error>,
 }
@@ -41,13 +42,12 @@ struct Inner {
 
 impl Room {
     /// Begins to listen. The last receiver is the probe.
-    pub(crate) fn new(sender: Peer, receivers: Vec<Peer>) -> Result<Self> {
+    pub(crate) fn new(senders: Vec<Peer>, receivers: Vec<Peer>) -> Result<Self> {
         let latency = RefCell::new(histogram()?);
         let (messages, bytes, probe) = (Cell::default(), Cell::default(), Semaphore::new(0));
         let inner = Inner { messages, bytes, probe, latency, last: RefCell::default() };
         let ears = Ears(Rc::new(inner));
         let (fault, broken) = mpsc::channel(1);
-        let (texts, to_send) = mpsc::channel(1);
         let probe = receivers.len().saturating_sub(1);
         for (number, peer) in receivers.into_iter().enumerate() {
             let (ears, fault) = (ears.clone(), fault.clone());
@@ -57,15 +57,20 @@ impl Room {
                 let _ = fault.try_send(error.context("a receiver is gone"));
             });
         }
-        let speaking = ears.clone();
-        spawn_local(async move {
-            let Err(error) = speaking.receive_and_send(sender, to_send).await;
-            let _ = fault.try_send(error.context("the sender is gone"));
-        });
+        let mut texts = Vec::with_capacity(senders.len());
+        for peer in senders {
+            let (to_peer, to_send) = mpsc::channel(1);
+            texts.push(to_peer);
+            let (ears, fault) = (ears.clone(), fault.clone());
+            spawn_local(async move {
+                let Err(error) = ears.receive_and_send(peer, to_send).await;
+                let _ = fault.try_send(error.context("a sender is gone"));
+            });
+        }
         Ok(Room { texts, ears, broken })
     }
 
-    /// Sends so many texts, so many a second.
+    /// Sends so many texts, so many a second. Those who send take turns.
     pub(crate) async fn send_at_rate(
         &mut self,
         messages: u64,
@@ -79,7 +84,7 @@ impl Room {
         unless_broken(broken, async {
             for number in 0..messages {
                 ticks.tick().await;
-                texts.send(text(number)).await?;
+                texts[number as usize % texts.len()].send(text(number)).await?;
             }
             Ok(())
         })
@@ -99,7 +104,7 @@ impl Room {
             let (mut messages, since) = (0, now());
             while now() - since < duration {
                 ears.0.probe.acquire().await?.forget();
-                texts.send(text()).await?;
+                texts[messages as usize % texts.len()].send(text()).await?;
                 messages += 1;
             }
             Ok(messages)

@@ -1,15 +1,17 @@
 //! The scenarios.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinSet, LocalSet, spawn_local};
 
 use crate::clock::{micros, now};
+use crate::cost::{Meters, Start};
 use crate::peer::Peer;
-use crate::process::{Process, open_files_max};
+use crate::process::open_files_max;
 use crate::report::{Latency, Report, histogram};
 use crate::room::Room;
 use crate::{Options, Scenario};
@@ -20,8 +22,8 @@ pub(crate) const ROOM: &str = "bench";
 /// How many connections are opened at the same time.
 const OPENING_MAX: usize = 100;
 
-pub(crate) async fn run(options: &Options, server: Process) -> Result<Report> {
-    let bench = Bench { options: options.clone(), server };
+pub(crate) async fn run(options: &Options, meters: Meters) -> Result<Report> {
+    let bench = Bench { options: options.clone(), meters };
     LocalSet::new()
         .run_until(async {
             match options.scenario {
@@ -33,6 +35,9 @@ pub(crate) async fn run(options: &Options, server: Process) -> Result<Report> {
                 Scenario::Fairness => bench.fairness().await,
                 Scenario::Joins => bench.joins().await,
                 Scenario::Roster => bench.roster().await,
+                Scenario::Rooms => bench.rooms().await,
+                Scenario::Steps => bench.steps().await,
+                Scenario::Bare => unreachable!("it has no server"),
             }
         })
         .await
@@ -41,14 +46,7 @@ pub(crate) async fn run(options: &Options, server: Process) -> Result<Report> {
 /// A scenario's options, and the server it is for.
 pub(crate) struct Bench {
     pub(crate) options: Options,
-    pub(crate) server: Process,
-}
-
-/// When something began, and how much the server had done by then.
-#[derive(Clone, Copy)]
-pub(crate) struct Start {
-    pub(crate) since: Instant,
-    cpu: Duration,
+    pub(crate) meters: Meters,
 }
 
 impl Bench {
@@ -72,14 +70,24 @@ impl Bench {
         Duration::from_secs_f64(self.options.seconds)
     }
 
-    async fn open(&self, count: usize) -> Result<Vec<Peer>> {
-        self.open_at(&self.options.protocol.path(None), count).await
+    /// The server of the `number`th connection.
+    pub(crate) fn server(&self, number: usize) -> SocketAddr {
+        self.options.server[number % self.options.server.len()]
     }
 
-    async fn open_at(&self, path: &str, count: usize) -> Result<Vec<Peer>> {
-        let (server, protocol) = (self.options.server, self.options.protocol);
+    async fn open(&self, count: usize) -> Result<Vec<Peer>> {
+        self.open_at(&self.options.protocol.path(None), count, |number| self.server(number)).await
+    }
+
+    pub(crate) async fn open_at(
+        &self,
+        path: &str,
+        count: usize,
+        server: impl Fn(usize) -> SocketAddr,
+    ) -> Result<Vec<Peer>> {
+        let protocol = self.options.protocol;
         all_at_once(count, |number| {
-            let path = path.to_owned();
+            let (server, path) = (server(number), path.to_owned());
             async move { Peer::connect(server, protocol, &path, number).await }
         })
         .await
@@ -99,14 +107,26 @@ impl Bench {
     pub(crate) async fn room_at(&self, path: &str, members: usize) -> Result<Room> {
         let receivers = members.saturating_sub(self.options.protocol.echoes().into());
         ensure!(receivers > 0, "{members} in a room are too few");
-        let mut peers = self.open_at(path, receivers).await?;
-        let mut sender = self.open_at(path, 1).await?.pop().context("one was asked for")?;
+        let mut peers = self.open_at(path, receivers, |number| self.server(number)).await?;
+        let mut sender = self.sender(path).await?;
         for peer in peers.iter_mut().chain([&mut sender]) {
             peer.join(ROOM).await?;
         }
-        let mut room = Room::new(sender, peers)?;
+        let mut room = Room::new(vec![sender], peers)?;
         room.settle().await?;
         Ok(room)
+    }
+
+    /// The one who sends, and somebody who does nothing at another node.
+    async fn sender(&self, path: &str) -> Result<Peer> {
+        let home = self.server(0);
+        let other = self.options.other.unwrap_or(home);
+        let (home, other) = if self.options.from_other { (other, home) } else { (home, other) };
+        let sender = self.open_at(path, 1, |_| home).await?.pop().context("one was asked for")?;
+        for peer in self.open_at(&self.options.protocol.path(None), 1, |_| other).await? {
+            spawn_local(ignore_everything(peer));
+        }
+        Ok(sender)
     }
 
     /// Rooms that have nothing to do with the measured one, 500 to a connection.
@@ -124,9 +144,13 @@ impl Bench {
         Ok(())
     }
 
-    /// A message with the time in it, `bytes` of data long.
     pub(crate) fn message(&self) -> String {
-        let head = format!(r#"{{"room":"{ROOM}","t":{},"pad":""#, micros());
+        self.message_to(ROOM)
+    }
+
+    /// A message with the time in it, `bytes` of data long.
+    pub(crate) fn message_to(&self, room: &str) -> String {
+        let head = format!(r#"{{"room":"{room}","t":{},"pad":""#, micros());
         let pad = self.options.bytes.saturating_sub(head.len() + 2);
         let data = format!(r#"{head}{}"}}"#, "x".repeat(pad));
         self.options.protocol.event("/message", &data)
@@ -138,7 +162,7 @@ impl Bench {
         let (rate, messages) = self.rate(30.0);
         let start = self.start()?;
         room.send_at_rate(messages, rate, |_| self.message()).await?;
-        self.after_fan_out(room, start, messages * count as u64).await
+        self.after_fan_out(room, start, messages, count).await
     }
 
     async fn fan_out_closed(&self) -> Result<Report> {
@@ -146,12 +170,20 @@ impl Bench {
         let mut room = self.room(count).await?;
         let start = self.start()?;
         let messages = room.send_windows(self.options.window, self.duration(), || self.message()).await?;
-        self.after_fan_out(room, start, messages * count as u64).await
+        self.after_fan_out(room, start, messages, count).await
     }
 
-    async fn after_fan_out(&self, mut room: Room, start: Start, deliveries: u64) -> Result<Report> {
+    async fn after_fan_out(
+        &self,
+        mut room: Room,
+        start: Start,
+        messages: u64,
+        receivers: usize,
+    ) -> Result<Report> {
+        let deliveries = messages * receivers as u64;
         room.all_heard(deliveries).await?;
-        Ok(Report { latency_us: Some(room.latency()), ..self.report(deliveries, start)? })
+        let report = self.report_of_messages(messages, deliveries, start)?;
+        Ok(Report { latency_us: Some(room.latency()), ..report })
     }
 
     async fn echo(&self) -> Result<Report> {
@@ -184,12 +216,12 @@ impl Bench {
         let since = now();
         // The first connections make what every server makes once.
         let warm = self.open(100).await?;
-        let before = self.server.resident_bytes()?;
+        let before = self.meters.resident_bytes()?;
         let peers = self.open(count).await?;
-        let mut bytes = self.server.resident_bytes()?;
+        let mut bytes = self.meters.resident_bytes()?;
         loop {
             tokio::time::sleep(Duration::from_millis(500)).await;
-            let later = self.server.resident_bytes()?;
+            let later = self.meters.resident_bytes()?;
             if later.abs_diff(bytes) < 64 * 1024 {
                 break;
             }
@@ -210,7 +242,7 @@ impl Bench {
         let until = start.since + self.duration();
         let mut running = JoinSet::new();
         for _ in 0..self.options.window {
-            let (server, protocol) = (self.options.server, self.options.protocol);
+            let (server, protocol) = (self.server(0), self.options.protocol);
             let path = protocol.path(None);
             running.spawn_local(async move {
                 let mut count = 0;
@@ -226,17 +258,6 @@ impl Bench {
             count += one??;
         }
         self.report(count, start)
-    }
-
-    pub(crate) fn start(&self) -> Result<Start> {
-        Ok(Start { since: now(), cpu: self.server.cpu()? })
-    }
-
-    /// What `count` things have cost since the start.
-    pub(crate) fn report(&self, count: u64, start: Start) -> Result<Report> {
-        let used = self.server.cpu()? - start.cpu;
-        let cpu_us = Some(used.as_secs_f64() * 1e6 / count as f64);
-        Ok(Report { count, seconds: start.since.elapsed().as_secs_f64(), cpu_us, ..Report::default() })
     }
 }
 
@@ -262,6 +283,6 @@ pub(crate) async fn all_at_once<T: 'static, F: Future<Output = Result<T>> + 'sta
 }
 
 /// Reads what comes, so that nothing piles up, until the connection ends.
-async fn ignore_everything(mut peer: Peer) {
+pub(crate) async fn ignore_everything(mut peer: Peer) {
     while peer.hear(|_| ()).await.is_ok() {}
 }

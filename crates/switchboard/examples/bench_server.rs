@@ -1,11 +1,13 @@
 //! The smallest useful chat, which the benchmarks measure: all of it is the ordinary public API,
 //! with heartbeats and limits on.
 //!
-//! `cargo run --release --example bench_server -- 127.0.0.1:3000`
+//! `cargo run --release --example bench_server -- 127.0.0.1:3000`, and with `127.0.0.1:6379` behind it
+//! as one of the nodes that share that Redis.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 use switchboard::{App, Data, Koji, Payload, Reply, ReplyError, Socket, serve};
+use switchboard_redis::{Options, Redis};
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -36,11 +38,19 @@ async fn ping() -> Reply<Value> {
 }
 
 #[tokio::main]
-async fn main() -> std::io::Result<()> {
-    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:3000".into());
-    let app = App::new().on("/join", join).on("/leave", leave).on("/message", message).on("/ping", ping);
-    let app = app.with_koji(Koji::new());
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let address = arguments.next().unwrap_or_else(|| "127.0.0.1:3000".into());
+    let mut app = App::new().on("/join", join).on("/leave", leave).on("/message", message).on("/ping", ping);
+    app = app.with_koji(Koji::new());
+    let redis = match arguments.next() {
+        Some(redis) => Some(Redis::connect(Options::new(&format!("redis://{redis}"))).await?),
+        None => None,
+    };
+    if let Some(redis) = &redis {
+        app = app.with_backplane(redis);
+    }
     let listener = tokio::net::TcpListener::bind(&address).await?;
     println!("listening on ws://{}", listener.local_addr()?);
-    serve(listener, app).await
+    Ok(serve(listener, app).await?)
 }

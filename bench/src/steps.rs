@@ -1,0 +1,93 @@
+//! One after another connects, joins a room of its own, leaves it and closes: what each of that costs
+//! Redis.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::peer::Peer;
+use crate::redis::Counters;
+use crate::report::{RedisWork, Report};
+use crate::scenario::Bench;
+
+/// Between one and the next, so that no two share a pipeline.
+const APART: Duration = Duration::from_millis(5);
+
+/// Until a server has done what it does later, such as no longer to hear a room that nobody is in.
+const LATER: Duration = Duration::from_secs(3);
+
+impl Bench {
+    pub(crate) async fn steps(&self) -> Result<Report> {
+        let (count, protocol) = (self.connections(500)?, self.options.protocol);
+        // Somebody else is there all the time, so that nobody is the first or the last.
+        let _kept = Peer::connect(self.server(0), protocol, &protocol.path(None), 0).await?;
+        let start = self.start()?;
+        let steps = Steps { bench: self, count, idle: self.idle_work().await? };
+        let mut peers = Vec::with_capacity(count);
+        let mut report = Report::default();
+        let mut note = |name, work| report.steps.insert(name, work);
+        note(
+            "connect",
+            steps
+                .each(async |number| {
+                    peers.push(Peer::connect(self.server(0), protocol, &protocol.path(None), number).await?);
+                    Ok(())
+                })
+                .await?,
+        );
+        if protocol.join("").is_some() {
+            note("join", steps.each(async |number| peers[number].join(&room(number)).await).await?);
+            note(
+                "leave",
+                steps
+                    .each(async |number| {
+                        let leave =
+                            protocol.request("/leave", &format!(r#"{{"room":"{}"}}"#, room(number)))?;
+                        peers[number].ask(&leave).await
+                    })
+                    .await?,
+            );
+        }
+        note("close", steps.each(async |_| peers.pop().context("all are closed")?.close().await).await?);
+        let Report { steps, .. } = report;
+        Ok(Report { steps, ..self.report(count as u64, start)? })
+    }
+
+    /// What Redis does in a second in which nothing happens.
+    async fn idle_work(&self) -> Result<Counters> {
+        const SECONDS: u32 = 6;
+        tokio::time::sleep(LATER).await;
+        let before = self.redis_counters()?;
+        tokio::time::sleep(Duration::from_secs(SECONDS.into())).await;
+        let done = self.redis_counters()?.since(&before);
+        Ok(done.less(&done, 1.0 - 1.0 / f64::from(SECONDS)))
+    }
+
+    fn redis_counters(&self) -> Result<Counters> {
+        self.meters.redis()?.context("this scenario needs --redis")
+    }
+}
+
+fn room(number: usize) -> String {
+    format!("step-{number}")
+}
+
+struct Steps<'a> {
+    bench: &'a Bench,
+    count: usize,
+    idle: Counters,
+}
+
+impl Steps<'_> {
+    /// Does a step for one after another. Returns what Redis did for each.
+    async fn each(&self, mut step: impl AsyncFnMut(usize) -> Result<()>) -> Result<RedisWork> {
+        let (before, since) = (self.bench.redis_counters()?, crate::clock::now());
+        for number in 0..self.count {
+            step(number).await?;
+            tokio::time::sleep(APART).await;
+        }
+        tokio::time::sleep(LATER).await;
+        let done = self.bench.redis_counters()?.since(&before);
+        Ok(RedisWork::of(done.less(&self.idle, since.elapsed().as_secs_f64()), self.count as f64))
+    }
+}

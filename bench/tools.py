@@ -1,0 +1,121 @@
+"""What the runs have in common: what is built, started, loaded and printed."""
+import argparse, contextlib, json, os, resource, signal, socket, statistics, subprocess, sys, time
+
+BENCH = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(BENCH)
+PEERS = os.path.join(BENCH, "peers")
+RELEASE = os.path.join(os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target")), "release")
+
+OURS = [f"{RELEASE}/examples/bench_server"]
+SOCKET_IO = ["node", f"{PEERS}/socketio.mjs"]
+SOCKETIOXIDE = [f"{PEERS}/socketioxide/target/release/bench-peer-socketioxide"]
+
+
+def build(ours=True, node=True, socketioxide=True):
+    def step(*command, cwd=ROOT):
+        print("+", *command, file=sys.stderr)
+        subprocess.run(command, cwd=cwd, check=True, stdout=sys.stderr)
+
+    step("cargo", "build", "--release", "--quiet", "-p", "switchboard-cli", "-p", "switchboard-bench")
+    if ours:
+        step("cargo", "build", "--release", "--quiet", "-p", "switchboard", "-p", "switchboard-redis", "--examples")
+    if node:
+        step("npm", "ci", "--silent", "--no-fund", "--no-audit", cwd=PEERS)
+    if socketioxide:
+        step("cargo", "build", "--release", "--quiet", cwd=f"{PEERS}/socketioxide")
+
+
+def options(doc, names, scenarios):
+    """What a run is asked for. It may open as many files as it is allowed to."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", default=",".join(names))
+    parser.add_argument("--scenario", default=",".join(scenarios))
+    parser.add_argument("--quick", action="store_true", help="one short round, to see that everything runs")
+    parser.add_argument("--no-build", action="store_true")
+    return parser.parse_args()
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextlib.contextmanager
+def process(*command, **options):
+    """A process on the servers' core, which ends with the block."""
+    running = subprocess.Popen(["taskset", "-c", "0", *command], **options)
+    try:
+        yield running
+    finally:
+        running.send_signal(signal.SIGKILL)
+        running.wait()
+
+
+@contextlib.contextmanager
+def server(command, *arguments):
+    """A server's address, once it listens."""
+    address = f"127.0.0.1:{free_port()}"
+    with process(*command, address, *arguments, stdout=subprocess.PIPE, text=True) as running:
+        if not running.stdout.readline():
+            raise SystemExit(f"{command[-1]} does not start")
+        yield address
+
+
+@contextlib.contextmanager
+def redis():
+    """The address of a Redis that keeps nothing on disk, once it answers."""
+    port = free_port()
+    options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+    with process("redis-server", *options, stdout=subprocess.DEVNULL, cwd="/tmp") as running:
+        while True:
+            with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
+                break
+            if running.poll() is not None:
+                raise SystemExit("redis-server does not start")
+            time.sleep(0.01)
+        yield f"127.0.0.1:{port}"
+
+
+def load(name, *arguments):
+    """What the generator reports of one scenario; none if it failed."""
+    bench = ["taskset", "-c", "1", f"{RELEASE}/switchboard", "bench", *arguments, "--json"]
+    try:
+        done = subprocess.run(bench, capture_output=True, text=True, timeout=180)
+    except subprocess.TimeoutExpired:
+        return print(f"  {name}: no result within 180 s", file=sys.stderr)
+    if done.returncode:
+        return print(f"  {name}: {done.stderr.strip()}", file=sys.stderr)
+    return json.loads(done.stdout)
+
+
+def figure(report, key):
+    """A figure of a report by its path, such as `latency_us.p99`; none if it has none."""
+    for part in key.split("."):
+        report = (report or {}).get(part)
+    return report
+
+
+def print_figures(scenario, figures, names, reference, rounds):
+    """A table of each figure. A round has a report, or none, of each name."""
+    for key, unit in figures.items():
+        print_table(f"{scenario}: {unit}", names, reference, [
+            {name: figure(report, key) for name, report in reports.items() if figure(report, key) is not None}
+            for reports in rounds
+        ])
+
+
+def print_table(title, names, reference, rounds):
+    to = f"to {reference}" if reference else ""
+    print(f"\n### {title}\n\n| server | median | least to most | {to} |\n|---|---|---|---|")
+    for name in names:
+        values = [one[name] for one in rounds if name in one]
+        if not values:
+            print(f"| {name} | no result | | |")
+            continue
+        ratios = [one[name] / one[reference] for one in rounds if name in one and one.get(reference)]
+        ratio = f"{statistics.median(ratios):.2f}" if ratios else ""
+        print(f"| {name} | {statistics.median(values):.2f} | {min(values):.2f} to {max(values):.2f} | {ratio} |", flush=True)
