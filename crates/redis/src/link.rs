@@ -10,7 +10,7 @@ use redis::cluster::ClusterClientBuilder;
 use redis::cluster_async::ClusterConnection;
 use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, ErrorKind, IntoConnectionInfo,
+    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, ErrorKind, FromRedisValue, IntoConnectionInfo,
     Pipeline, ProtocolVersion, PushInfo, PushKind, RedisError, RedisResult, TlsCertificates, TlsMode, Value,
 };
 use tokio::sync::{Mutex, Notify};
@@ -266,9 +266,27 @@ impl Link {
         }
     }
 
+    /// Which processes Redis is: another one took over, or the same began again, if this changes.
+    pub(crate) async fn identity(&mut self) -> RedisResult<String> {
+        let answer = self.command(redis::cmd("INFO").arg("server")).await?.extract_error()?;
+        let infos = match answer {
+            // A cluster answers by address.
+            Value::Map(infos) => infos.into_iter().map(|(_, info)| info).collect(),
+            info => vec![info],
+        };
+        let infos = infos.into_iter().map(String::from_redis_value).collect::<Result<Vec<_>, _>>()?;
+        let mut ids: Vec<&str> = infos.iter().filter_map(|info| run_id(info)).collect();
+        ids.sort_unstable();
+        Ok(ids.concat())
+    }
+
     pub(crate) async fn ping(&mut self) -> RedisResult<()> {
         self.command(&redis::cmd("PING")).await.map(drop)
     }
+}
+
+fn run_id(info: &str) -> Option<&str> {
+    info.lines().find_map(|line| line.strip_prefix("run_id:"))
 }
 
 /// Channels of one project are in one slot; a command may name those of one slot only.
