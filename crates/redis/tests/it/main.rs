@@ -2,4 +2,5 @@
 
 mod contracts;
 mod faults;
+mod modes;
 mod support;
