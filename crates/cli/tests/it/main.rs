@@ -1,0 +1,5 @@
+//! The binary as its user meets it.
+
+mod command;
+mod nodes;
+mod support;
