@@ -109,8 +109,7 @@ fn a_signal_stops_it_with_status_0_and_readiness_goes_first() {
     let server =
         Server::start(&["demo", "--set", "internal.listen=127.0.0.1:0", "--set", "stop.window_ms=0"]);
     assert!(server.get("/readyz").starts_with("HTTP/1.1 404"), "health is on its own listener");
-    let start = server.banner.find("health   http://").expect("an address") + 16;
-    let internal = server.banner[start..].split('/').next().expect("an address").to_owned();
+    let internal = server.health.clone();
     assert!(get(&internal, "/readyz").starts_with("HTTP/1.1 200"));
     // A peer that does not answer the close keeps the server stopping for a moment.
     let mut deaf = upgraded(&server.address, "/");

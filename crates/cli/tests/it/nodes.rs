@@ -3,57 +3,15 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use futures_util::future::join_all;
-use serde_json::{Value, json};
+use serde_json::json;
 use switchboard_testkit::{Peer, RedisServer, SOON, Scratch, redis::free_port};
 use tokio::time::timeout;
 
-use crate::support::{SWITCHBOARD, Server, run};
+use crate::clients::{ask, counted, demo, hears, line, member, members, say, until};
+use crate::support::{SWITCHBOARD, run};
 
 /// The shortest lease there is, for tests of what happens after it.
 const SHORT: &str = "node.lease_ms=1000";
-
-fn demo(redis: &str, sets: &[&str]) -> Server {
-    let redis = format!("redis={redis}");
-    let sets = [&redis, "stop.window_ms=0"].into_iter().chain(sets.iter().copied());
-    Server::start(&[&["demo"], &*sets.flat_map(|set| ["--set", set]).collect::<Vec<_>>()].concat())
-}
-
-/// The reply to a request, among whatever else comes.
-async fn ask(peer: &mut Peer, event: &str, data: Value) -> Value {
-    peer.send(&json!({ "event": event, "data": data, "ackId": "asked" })).await;
-    loop {
-        let mut frame = peer.next().await;
-        if frame["type"] == "ack" {
-            return frame["data"].take();
-        }
-    }
-}
-
-/// Sockets of a node, all with the tag `member`.
-async fn members(server: &Server, count: usize) -> Vec<Peer> {
-    let member = async |_| {
-        let mut peer = Peer::connect(&server.url()).await;
-        ask(&mut peer, "/tag", json!({ "tag": "member" })).await;
-        peer
-    };
-    let mut members = Vec::new();
-    // So many at a time, or the handshakes time out.
-    for at in (0..count).step_by(100) {
-        members.extend(join_all((at..count.min(at + 100)).map(member)).await);
-    }
-    members
-}
-
-async fn member(server: &Server) -> Peer {
-    members(server, 1).await.remove(0)
-}
-
-/// Sockets of all nodes, and those with the tag.
-async fn counted(peer: &mut Peer) -> (Value, Value) {
-    let mut stats = ask(peer, "/stats", json!({ "tag": "member" })).await;
-    (stats["sockets"].take(), stats["tagCount"].take())
-}
 
 /// Asks again and again until so many are counted; how long that took.
 async fn until_counted(peer: &mut Peer, count: usize, within: Duration) -> Duration {
@@ -68,67 +26,20 @@ fn begin() -> Instant {
     Instant::now()
 }
 
-async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-    let asking = async {
-        while !is_so().await {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    timeout(SOON, asking).await.unwrap_or_else(|_| panic!("{what}: not within {SOON:?}"));
-}
-
-/// The next line that somebody says in the room.
-async fn line(peer: &mut Peer) -> String {
-    loop {
-        let (event, data) = peer.next_event().await;
-        if event == "message" {
-            return data["text"].as_str().expect("a text").into();
-        }
-    }
-}
-
-async fn say(peer: &mut Peer, text: &str) {
-    peer.emit("/message", json!({ "room": "lobby", "text": text })).await;
-}
-
-/// Shows that what one says the other hears, in order; until it is subscribed it may hear nothing.
-async fn hears(from: &mut Peer, to: &mut Peer, mark: &str) {
-    for peer in [&mut *from, &mut *to] {
-        ask(peer, "/join", json!({ "room": "lobby" })).await;
-    }
-    until("the first line is heard", async || {
-        say(from, "first").await;
-        timeout(Duration::from_millis(20), line(to)).await.is_ok()
-    })
-    .await;
-    let lines: Vec<String> = (0..50).map(|n| format!("{mark}{n}")).collect();
-    for line in &lines {
-        say(from, line).await;
-    }
-    let mut heard = Vec::new();
-    while heard.len() < lines.len() {
-        let line = timeout(SOON, line(to)).await.expect("every line is heard");
-        if line != "first" {
-            heard.push(line);
-        }
-    }
-    assert_eq!(heard, lines);
-}
-
 #[tokio::test]
 async fn clients_of_two_processes_hear_each_other_and_are_counted_together() {
     let redis = RedisServer::start().await;
     let (one, two) = (demo(&redis.url(), &[]), demo(&redis.url(), &[]));
     assert!(one.banner.contains(&format!("in {}", redis.url())), "{}", one.banner);
     assert!(one.get("/readyz").ends_with("ready\n"));
-    let (mut a, mut b) = (member(&one).await, member(&two).await);
+    let (mut a, mut b) = (member(&one.url()).await, member(&two.url()).await);
     hears(&mut a, &mut b, "a").await;
     hears(&mut b, &mut a, "b").await;
     assert_eq!(counted(&mut a).await, (json!(2), json!(2)));
     ask(&mut b, "/login", json!({ "userId": "bea" })).await;
     assert_eq!(ask(&mut a, "/online", json!({ "userId": "bea" })).await["online"], json!(true));
     let alone = demo(&redis.url(), &["redis.prefix=other"]);
-    let mut c = member(&alone).await;
+    let mut c = member(&alone.url()).await;
     assert_eq!(counted(&mut c).await, (json!(1), json!(1)), "another prefix is another server");
     let metrics = one.get("/metrics");
     for name in [
@@ -148,8 +59,8 @@ async fn clients_of_two_processes_hear_each_other_and_are_counted_together() {
 async fn a_killed_node_is_not_counted(sets: &[&str], sockets: usize) {
     let redis = RedisServer::start().await;
     let (one, two) = (demo(&redis.url(), sets), demo(&redis.url(), sets));
-    let mut a = member(&one).await;
-    let lost = members(&two, sockets).await;
+    let mut a = member(&one.url()).await;
+    let lost = members(&two.url(), sockets).await;
     until_counted(&mut a, 1 + sockets, SOON).await;
     two.signal("-KILL");
     let took = until_counted(&mut a, 1, Duration::from_secs(15)).await;
@@ -174,8 +85,8 @@ async fn what_a_killed_process_held_is_gone_within_15_s_by_default() {
 async fn a_process_that_stood_still_beyond_its_lease_is_counted_again_when_it_goes_on() {
     let redis = RedisServer::start().await;
     let (one, two) = (demo(&redis.url(), &[SHORT]), demo(&redis.url(), &[SHORT]));
-    let mut a = member(&one).await;
-    let mut others = members(&two, 20).await;
+    let mut a = member(&one.url()).await;
+    let mut others = members(&two.url(), 20).await;
     until_counted(&mut a, 21, SOON).await;
     two.signal("-STOP");
     until_counted(&mut a, 1, SOON).await;
@@ -188,8 +99,8 @@ async fn a_process_that_stood_still_beyond_its_lease_is_counted_again_when_it_go
 async fn processes_that_are_stopped_leave_nothing_in_redis() {
     let redis = RedisServer::start().await;
     let (one, two) = (demo(&redis.url(), &[SHORT]), demo(&redis.url(), &[SHORT]));
-    let mut peers = members(&one, 20).await;
-    peers.extend(members(&two, 20).await);
+    let mut peers = members(&one.url(), 20).await;
+    peers.extend(members(&two.url(), 20).await);
     let mut user = Peer::connect(&format!("{}/?userId=7", one.url())).await;
     assert_eq!(ask(&mut user, "/online", json!({ "userId": "7" })).await["online"], json!(true));
     one.signal("-TERM");
@@ -225,7 +136,7 @@ async fn without_redis_it_does_not_start_unless_it_may_and_then_is_degraded() {
     assert!(server.banner.contains("Redis is away"), "{}", server.banner);
     let degraded = server.get("/readyz");
     assert!(degraded.starts_with("HTTP/1.1 200") && degraded.ends_with("degraded\n"), "{degraded}");
-    let mut a = member(&server).await;
+    let mut a = member(&server.url()).await;
     ask(&mut a, "/join", json!({ "room": "lobby" })).await;
     say(&mut a, "alone").await;
     assert_eq!(line(&mut a).await, "alone", "what needs no other node goes on");
@@ -262,7 +173,7 @@ async fn a_password_opens_redis_and_is_never_shown() {
     assert!(!shown.contains("s3cret"), "{shown}");
 
     let server = demo(&url("s3cret"), &["log.filter=trace"]);
-    let mut a = member(&server).await;
+    let mut a = member(&server.url()).await;
     assert_eq!(counted(&mut a).await, (json!(1), json!(1)));
     drop(a);
     let (banner, metrics) = (server.banner.clone(), server.get("/metrics"));
@@ -294,6 +205,6 @@ async fn redis_is_spoken_to_over_tls_with_an_authority_of_its_own() {
 
     let trusted = format!("redis.ca_file={certificate}");
     let (one, two) = (demo(&url, &[&trusted]), demo(&url, &[&trusted]));
-    let (mut a, mut b) = (member(&one).await, member(&two).await);
+    let (mut a, mut b) = (member(&one.url()).await, member(&two.url()).await);
     hears(&mut a, &mut b, "secure").await;
 }

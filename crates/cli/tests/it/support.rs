@@ -16,6 +16,8 @@ pub(crate) struct Server {
     child: Child,
     /// Such as `127.0.0.1:4711`.
     pub(crate) address: String,
+    /// Where `/readyz` and `/metrics` are; the same unless the settings say otherwise.
+    pub(crate) health: String,
     pub(crate) banner: String,
 }
 
@@ -33,9 +35,12 @@ impl Server {
         while !banner.contains("health") {
             assert!(lines.read_line(&mut banner).expect("a banner") > 0, "it ended: {banner}");
         }
-        let start = banner.find("ws://").expect("an address") + 5;
-        let address = banner[start..].split('/').next().expect("an address").to_owned();
-        Server { child, address, banner }
+        let after = |mark: &str| {
+            let start = banner.find(mark).expect("an address") + mark.len();
+            banner[start..].split('/').next().expect("an address").to_owned()
+        };
+        let (address, health) = (after("ws://"), after("health   http://"));
+        Server { child, address, health, banner }
     }
 
     pub(crate) fn url(&self) -> String {
