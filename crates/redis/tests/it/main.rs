@@ -2,5 +2,6 @@
 
 mod contracts;
 mod faults;
+mod memory;
 mod modes;
 mod support;
