@@ -1,14 +1,21 @@
-//! Load scenarios against any emit or Socket.IO server, and what they cost it.
+//! Load scenarios against any emit, Socket.IO or Koji server, and what they cost it.
 //!
-//! The generator never parses what it receives: it counts frames by their headers, so that one
+//! While it measures, the generator parses nothing of what it receives: it counts frames by their headers, so that one
 //! core can load a server of another. Cost is CPU time of the server's process, which is steadier
 //! than the clock on a machine that does other things too.
 
+mod clock;
+mod fairness;
+mod joins;
 mod peer;
 mod process;
 mod protocol;
 mod report;
+mod room;
+mod roster;
 mod scenario;
+mod text;
+mod wait;
 mod walk;
 
 pub use protocol::Protocol;
@@ -32,9 +39,9 @@ pub struct Options {
     /// Receivers or connections; each scenario has its own default.
     #[arg(long)]
     pub connections: Option<usize>,
-    /// Messages per second.
-    #[arg(long, default_value_t = 30.0)]
-    pub rate: f64,
+    /// Messages, or changes, per second; each scenario has its own default.
+    #[arg(long)]
+    pub rate: Option<f64>,
     /// Messages under way at the same time.
     #[arg(long, default_value_t = 8)]
     pub window: usize,
@@ -47,6 +54,9 @@ pub struct Options {
     /// Connections outside the measured room meanwhile.
     #[arg(long, default_value_t = 0)]
     pub outside: usize,
+    /// Koji: clients are told what changes in the list of their shard, not the list.
+    #[arg(long)]
+    pub changes: bool,
     /// How long to measure.
     #[arg(long, default_value_t = 5.0)]
     pub seconds: f64,
@@ -70,6 +80,10 @@ pub enum Scenario {
     Churn,
     /// One asks while a fan-out goes on beside it.
     Fairness,
+    /// Many connect and stay; Koji clients are put on shards.
+    Joins,
+    /// One of a Koji shard says something else of itself again and again.
+    Roster,
 }
 
 /// Runs a scenario.

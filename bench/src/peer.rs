@@ -1,35 +1,71 @@
 //! One connection of the generator: handshake, masked frames out, counted frames in.
 
+use std::cell::RefCell;
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context as TaskContext, Poll, ready};
 
-use anyhow::{Context, Result, ensure};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use anyhow::{Context, Error, Result, anyhow, ensure};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::protocol::Protocol;
-use crate::walk::Walk;
+use crate::walk::{Part, Walk};
 
 /// Connections from one source address; a port range holds about 28,000.
 const PER_ADDRESS: usize = 20_000;
 
-/// A connection after its handshake.
-pub(crate) struct Peer {
-    pub(crate) stream: TcpStream,
-    pub(crate) protocol: Protocol,
-    walk: Walk,
+/// How much one read takes at the most.
+const READ_BYTES: usize = 64 * 1024;
+
+thread_local! {
+    /// Whatever connection of this thread reads, it reads into this.
+    static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
 }
 
-/// What one read brought.
+/// A connection after its handshake.
+pub(crate) struct Peer {
+    stream: TcpStream,
+    protocol: Protocol,
+    walk: Walk,
+    /// What came right behind the handshake and was not looked at.
+    early: Vec<u8>,
+    /// The payload of a control frame that has not come whole.
+    control: Vec<u8>,
+    /// Answers to pings.
+    owed: Vec<u8>,
+}
+
+/// What one read brought, control frames and pings left out.
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Heard {
-    /// Frames that ended.
-    pub(crate) frames: usize,
-    /// The beginning of the last frame that began.
-    pub(crate) last: Vec<u8>,
+    /// Messages that ended.
+    pub(crate) messages: usize,
+    /// Bytes of messages.
+    pub(crate) bytes: usize,
 }
 
 impl Peer {
-    /// Connects the `number`th connection and shakes hands.
-    pub(crate) async fn connect(server: SocketAddr, protocol: Protocol, number: usize) -> Result<Self> {
+    /// Connects the `number`th connection and waits until the server is ready for it.
+    pub(crate) async fn connect(
+        server: SocketAddr,
+        protocol: Protocol,
+        path: &str,
+        number: usize,
+    ) -> Result<Self> {
+        let mut peer = Peer::dial(server, protocol, path, number).await?;
+        peer.ready(|_| ()).await?;
+        Ok(peer)
+    }
+
+    /// Connects and shakes hands; what the server says then is still to be heard.
+    pub(crate) async fn dial(
+        server: SocketAddr,
+        protocol: Protocol,
+        path: &str,
+        number: usize,
+    ) -> Result<Self> {
         let socket = TcpSocket::new_v4()?;
         if number >= PER_ADDRESS && server.ip().is_loopback() {
             let last = 1 + (number / PER_ADDRESS) as u8;
@@ -37,23 +73,27 @@ impl Peer {
         }
         let mut stream = socket.connect(server).await.context("cannot connect")?;
         stream.set_nodelay(true)?;
-        let path = protocol.path();
         let request = format!(
             "GET {path} HTTP/1.1\r\nHost: {server}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         );
         stream.write_all(request.as_bytes()).await?;
-        let rest = read_answer(&mut stream).await?;
-        let mut peer = Peer { stream, protocol, walk: Walk::default() };
-        let mut heard = peer.walk.feed(&rest, |_| ());
-        let (opening, frames) = protocol.opening();
+        let early = read_answer(&mut stream).await?;
+        let walk = Walk::default();
+        Ok(Peer { stream, protocol, walk, early, control: Vec::new(), owed: Vec::new() })
+    }
+
+    /// Waits until the server is ready for it.
+    pub(crate) async fn ready(&mut self, mut show: impl FnMut(Part<'_>)) -> Result<()> {
+        let (opening, messages) = self.protocol.opening();
         if let Some(opening) = opening {
-            peer.send(opening).await?;
+            self.send(opening).await?;
         }
-        while heard < frames {
-            heard += peer.read(&mut [0; 4096]).await?;
+        let mut heard = 0;
+        while heard < messages {
+            heard += self.hear(&mut show).await?.messages;
         }
-        Ok(peer)
+        Ok(())
     }
 
     /// Sends a text.
@@ -61,40 +101,72 @@ impl Peer {
         Ok(self.stream.write_all(&masked(0x81, text.as_bytes())).await?)
     }
 
-    /// Reads once, and says how many frames ended.
-    pub(crate) async fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
-        Ok(self.hear(buffer).await?.frames)
+    /// Reads once and shows the parts of messages in it; answers pings. If the server has closed,
+    /// the error says with what words.
+    pub(crate) async fn hear(&mut self, mut show: impl FnMut(Part<'_>)) -> Result<Heard> {
+        let heard = poll_fn(|cx| self.poll_hear(cx, &mut show)).await?;
+        if !self.owed.is_empty() {
+            let owed = std::mem::take(&mut self.owed);
+            self.stream.write_all(&owed).await?;
+        }
+        Ok(heard)
     }
 
-    /// Reads once; answers a ping of the protocol, which is not counted.
-    pub(crate) async fn hear(&mut self, buffer: &mut [u8]) -> Result<Heard> {
-        let len = self.stream.read(buffer).await?;
-        ensure!(len > 0, "the server closed a connection");
-        let (mut last, mut pings) = (Vec::new(), 0);
-        let protocol = self.protocol;
-        let frames = self.walk.feed(&buffer[..len], |payload| {
-            pings += usize::from(protocol.is_ping(payload));
-            last.clear();
-            last.extend_from_slice(&payload[..payload.len().min(96)]);
-        });
-        if pings > 0 {
-            self.send(Protocol::PONG).await?;
+    fn poll_hear(
+        &mut self,
+        cx: &mut TaskContext<'_>,
+        show: &mut impl FnMut(Part<'_>),
+    ) -> Poll<Result<Heard>> {
+        if !self.early.is_empty() {
+            let early = std::mem::take(&mut self.early);
+            return Poll::Ready(self.look_at(&early, show));
         }
-        Ok(Heard { frames: frames - pings, last })
+        BUFFER.with_borrow_mut(|buffer| {
+            let mut read = ReadBuf::new(buffer);
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read))?;
+            Poll::Ready(self.look_at(read.filled(), show))
+        })
+    }
+
+    fn look_at(&mut self, piece: &[u8], show: &mut impl FnMut(Part<'_>)) -> Result<Heard> {
+        ensure!(!piece.is_empty(), "the server closed it without a word");
+        let Peer { walk, protocol, control, owed, .. } = self;
+        let (mut heard, mut closed) = (Heard::default(), None);
+        walk.feed(piece, |part| match part.opcode {
+            8.. => {
+                control.extend_from_slice(part.bytes);
+                if part.ends {
+                    let said = std::mem::take(control);
+                    match part.opcode {
+                        8 => closed = Some(farewell(&said)),
+                        9 => owed.extend(masked(0x8a, &said)),
+                        _ => {}
+                    }
+                }
+            }
+            _ if protocol.is_ping(&part) => owed.extend(masked(0x81, Protocol::PONG.as_bytes())),
+            _ => {
+                heard.messages += usize::from(part.ends);
+                heard.bytes += part.bytes.len();
+                show(part);
+            }
+        });
+        closed.map_or(Ok(heard), Err)
     }
 
     /// Sends a request and waits for one frame.
     pub(crate) async fn ask(&mut self, request: &str) -> Result<()> {
         self.send(request).await?;
-        let mut buffer = [0; 4096];
-        while self.read(&mut buffer).await? == 0 {}
+        while self.hear(|_| ()).await?.messages == 0 {}
         Ok(())
     }
 
-    /// Comes into a room.
+    /// Comes into a room, unless the handshake has brought it there.
     pub(crate) async fn join(&mut self, room: &str) -> Result<()> {
-        let request = self.protocol.request("/join", &format!(r#"{{"room":"{room}"}}"#));
-        self.ask(&request).await
+        match self.protocol.join(room) {
+            Some(request) => self.ask(&request).await,
+            None => Ok(()),
+        }
     }
 
     /// Closes and waits until the server has closed too.
@@ -102,6 +174,17 @@ impl Peer {
         self.stream.write_all(&masked(0x88, &1000_u16.to_be_bytes())).await?;
         while self.stream.read(&mut [0; 1024]).await? > 0 {}
         Ok(())
+    }
+}
+
+/// What the payload of the server's close frame says.
+fn farewell(said: &[u8]) -> Error {
+    match said.split_first_chunk() {
+        Some((code, reason)) => {
+            let (code, reason) = (u16::from_be_bytes(*code), String::from_utf8_lossy(reason));
+            anyhow!("the server closed it with code {code}: {reason}")
+        }
+        None => anyhow!("the server closed it without a code"),
     }
 }
 

@@ -1,4 +1,8 @@
-//! The two protocols the generator can speak.
+//! The protocols the generator can speak.
+
+use anyhow::{Result, bail};
+
+use crate::walk::Part;
 
 /// What a server speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -7,32 +11,54 @@ pub enum Protocol {
     Emit,
     /// Socket.IO over Engine.IO 4, WebSocket only.
     SocketIo,
+    /// Koji Dispatch: `{"eventName":…,"payload":…}`, relayed to a shard.
+    Koji,
 }
 
+/// Clients on one automatic shard.
+pub(crate) const SHARD_SEATS: usize = 100;
+
 impl Protocol {
-    /// The path of the handshake.
-    pub(crate) fn path(self) -> &'static str {
-        match self {
-            Protocol::Emit => "/",
-            Protocol::SocketIo => "/socket.io/?EIO=4&transport=websocket",
+    /// The path of the handshake. Koji's names the room, its shard; other protocols join it later.
+    pub(crate) fn path(self, room: Option<&str>) -> String {
+        match (self, room) {
+            (Protocol::Emit, _) => "/".into(),
+            (Protocol::SocketIo, _) => "/socket.io/?EIO=4&transport=websocket".into(),
+            (Protocol::Koji, None) => format!("/koji?projectId=bench&maxConnectionsPerShard={SHARD_SEATS}"),
+            (Protocol::Koji, Some(room)) => {
+                format!("/koji?projectId=bench&shardName={room}&maxConnectionsPerShard=10000")
+            }
         }
     }
 
-    /// What to send after the handshake, and how many frames the server says before it is ready.
+    /// What to ask to come into a room, unless the path has said it.
+    pub(crate) fn join(self, room: &str) -> Option<String> {
+        self.request("/join", &format!(r#"{{"room":"{room}"}}"#)).ok()
+    }
+
+    /// Whether the one who sends to a room hears it too.
+    pub(crate) fn echoes(self) -> bool {
+        self == Protocol::Koji
+    }
+
+    /// What to send after the handshake, and how many messages the server says before it is ready.
     pub(crate) fn opening(self) -> (Option<&'static str>, usize) {
         match self {
             Protocol::Emit => (None, 0),
+            // Lists follow, as many as the server likes.
+            Protocol::Koji => (None, 1),
             // The server opens with `0{…}`, and answers `40` with `40{…}`.
             Protocol::SocketIo => (Some("40"), 2),
         }
     }
 
-    /// A request that is answered by one frame.
-    pub(crate) fn request(self, event: &str, data: &str) -> String {
-        match self {
+    /// A request that is answered by one message.
+    pub(crate) fn request(self, event: &str, data: &str) -> Result<String> {
+        Ok(match self {
             Protocol::Emit => format!(r#"{{"event":"{event}","data":{data},"ackId":"1"}}"#),
             Protocol::SocketIo => format!(r#"421["{event}",{data}]"#),
-        }
+            Protocol::Koji => bail!("koji has no requests, which this scenario needs"),
+        })
     }
 
     /// An event that is answered by nothing.
@@ -40,12 +66,13 @@ impl Protocol {
         match self {
             Protocol::Emit => format!(r#"{{"event":"{event}","data":{data}}}"#),
             Protocol::SocketIo => format!(r#"42["{event}",{data}]"#),
+            Protocol::Koji => format!(r#"{{"eventName":"{event}","payload":{data}}}"#),
         }
     }
 
-    /// Whether a frame asks whether we live.
-    pub(crate) fn is_ping(self, payload: &[u8]) -> bool {
-        self == Protocol::SocketIo && payload == b"2"
+    /// Whether a message asks whether we live.
+    pub(crate) fn is_ping(self, part: &Part<'_>) -> bool {
+        self == Protocol::SocketIo && part.len == 1 && part.bytes == b"2"
     }
 
     /// The answer to that.

@@ -2,13 +2,14 @@
 
 use std::fmt;
 
+use anyhow::Result;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
 /// Figures of one run. What a scenario does not measure is absent.
 #[derive(Debug, Default, Serialize)]
 pub struct Report {
-    /// Deliveries, round trips or connections.
+    /// Deliveries, round trips, connections or changes.
     pub count: u64,
     /// How long it took, in seconds.
     pub seconds: f64,
@@ -18,6 +19,9 @@ pub struct Report {
     /// Memory of the server for each connection, in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes_each: Option<f64>,
+    /// What all clients together received for each, in bytes of messages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub received_bytes: Option<f64>,
     /// Latencies in microseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latency_us: Option<Latency>,
@@ -60,9 +64,17 @@ impl fmt::Display for Report {
         if let Some(bytes) = self.bytes_each {
             writeln!(f, "memory     {bytes:.0} B each")?;
         }
+        if let Some(bytes) = self.received_bytes {
+            writeln!(f, "received   {bytes:.0} B each")?;
+        }
         if let Some(Latency { p50, p90, p99, p999, max }) = &self.latency_us {
             writeln!(f, "latency    p50 {p50} µs  p90 {p90}  p99 {p99}  p99.9 {p999}  max {max}")?;
         }
         Ok(())
     }
+}
+
+/// Latencies from 1 µs to a minute, to three digits.
+pub(crate) fn histogram() -> Result<Histogram<u64>> {
+    Ok(Histogram::new_with_bounds(1, 60_000_000, 3)?)
 }

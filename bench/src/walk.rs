@@ -1,36 +1,43 @@
-//! Counts a server's frames by their headers.
+//! Finds a server's frames by their headers.
 
 /// Walks over a stream of frames that arrives in pieces.
 #[derive(Debug, Default)]
 pub(crate) struct Walk {
-    /// Bytes of the current payload that have not come.
+    opcode: u8,
+    /// The current payload: how long it is, and how much of it has not come.
+    len: u64,
     left: u64,
     /// A header that has not come whole: its bytes, and how many.
     header: [u8; 10],
     have: usize,
 }
 
+/// What of a frame's payload is in one piece.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Part<'a> {
+    pub(crate) opcode: u8,
+    /// Length of the whole payload.
+    pub(crate) len: u64,
+    pub(crate) begins: bool,
+    pub(crate) ends: bool,
+    pub(crate) bytes: &'a [u8],
+}
+
 impl Walk {
-    /// Takes a piece; calls `frame` for each frame that begins in it with what of its payload is in
-    /// this piece. Returns how many frames ended.
-    pub(crate) fn feed(&mut self, mut piece: &[u8], mut frame: impl FnMut(&[u8])) -> usize {
-        let mut ended = 0;
+    /// Takes a piece and shows the parts of frames in it, at least one of each frame.
+    pub(crate) fn feed(&mut self, mut piece: &[u8], mut show: impl FnMut(Part<'_>)) {
         loop {
-            if self.left > 0 {
-                let here = self.left.min(piece.len() as u64);
-                piece = &piece[here as usize..];
-                self.left -= here;
-                if self.left > 0 {
-                    return ended;
-                }
-                ended += 1;
+            let begins = self.left == 0;
+            if begins {
+                let Some(len) = self.next_header(&mut piece) else { return };
+                (self.len, self.left) = (len, len);
+            } else if piece.is_empty() {
+                return;
             }
-            let Some(len) = self.next_header(&mut piece) else { return ended };
-            frame(&piece[..piece.len().min(len as usize)]);
-            self.left = len;
-            if len == 0 {
-                ended += 1;
-            }
+            let (bytes, rest) = piece.split_at(self.left.min(piece.len() as u64) as usize);
+            piece = rest;
+            self.left -= bytes.len() as u64;
+            show(Part { opcode: self.opcode, len: self.len, begins, ends: self.left == 0, bytes });
         }
     }
 
@@ -45,6 +52,7 @@ impl Walk {
             };
             if self.have == need {
                 self.have = 0;
+                self.opcode = self.header[0] & 0x0f;
                 return Some(match need {
                     2 => (self.header[1] & 0x7f).into(),
                     4 => u16::from_be_bytes([self.header[2], self.header[3]]).into(),
@@ -64,9 +72,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn frames_are_counted_however_they_are_cut() {
+    fn frames_are_found_however_they_are_cut() {
+        let lens = [0_usize, 1, 125, 126, 300, 70_000, 0];
         let mut stream = Vec::new();
-        for len in [0_usize, 1, 125, 126, 300, 70_000] {
+        for len in lens {
             stream.push(0x81);
             match len {
                 0..=125 => stream.push(len as u8),
@@ -82,9 +91,18 @@ mod tests {
             stream.extend(std::iter::repeat_n(b'x', len));
         }
         for cut in [1, 2, 3, 7, 1000, usize::MAX] {
-            let mut walk = Walk::default();
-            let ended: usize = stream.chunks(cut).map(|piece| walk.feed(piece, |_| ())).sum();
-            assert_eq!(ended, 6, "in pieces of {cut}");
+            let (mut walk, mut found) = (Walk::default(), Vec::new());
+            for piece in stream.chunks(cut) {
+                walk.feed(piece, |part| {
+                    if part.begins {
+                        found.push((part.opcode, part.len as usize, 0, false));
+                    }
+                    let frame = found.last_mut().expect("the first part begins a frame");
+                    assert!(!frame.3, "a frame goes on after its end");
+                    (frame.2, frame.3) = (frame.2 + part.bytes.len(), part.ends);
+                });
+            }
+            assert_eq!(found, lens.map(|len| (1, len, len, true)), "in pieces of {cut}");
         }
     }
 }

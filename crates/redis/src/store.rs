@@ -18,6 +18,7 @@ use switchboard_event::{Name, NodeId, ProjectId, SocketId, Target, UserId};
 use switchboard_hub::store::{Answer, Page, StoreError};
 use switchboard_hub::{Index, SeatWish, Seated, Shard, Store};
 use tokio::sync::{oneshot, watch};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::link::{Connected, Link, Source};
@@ -104,15 +105,18 @@ impl RedisStore {
         store
     }
 
-    /// The connection, once everything that this node did before is written and what dead nodes left
-    /// is gone.
+    /// The connection, once everything that this node did before is written and, unless that takes
+    /// long, what dead nodes left is gone.
     async fn link(&self) -> Result<Link, NoAnswer> {
         let asked = self.changes.count();
         let mut state = self.state.subscribe();
-        let caught_up = |state: &State| state.link.is_none() || (state.written >= asked && !state.sweeping);
-        let state = tokio::time::timeout(ANSWER_WITHIN, state.wait_for(caught_up)).await;
-        let state = state.map_err(|_| NoAnswer::Late)?.map_err(|_| NoAnswer::Away)?;
-        state.link.clone().ok_or(NoAnswer::Away)
+        let written = state.wait_for(|state| state.link.is_none() || state.written >= asked);
+        let written = timeout(ANSWER_WITHIN, written).await.map_err(|_| NoAnswer::Late)?;
+        drop(written.map_err(|_| NoAnswer::Away)?);
+        let swept = timeout(ANSWER_WITHIN, state.wait_for(|state| state.link.is_none() || !state.sweeping));
+        // A very large node is still being swept: an answer that counts some of it is better than none.
+        drop(swept.await);
+        self.state.borrow().link.clone().ok_or(NoAnswer::Away)
     }
 
     async fn ask<T: FromRedisValue>(&self, command: Cmd) -> Result<T, NoAnswer> {
@@ -150,7 +154,7 @@ impl RedisStore {
     /// Gives the lease back; see [`Redis::leave`](crate::Redis::leave).
     pub(crate) async fn leave(&self) {
         let leases = Leases::new(self.names.clone(), self.options.lease, self.publish_verb);
-        let left = tokio::time::timeout(ANSWER_WITHIN, async {
+        let left = timeout(ANSWER_WITHIN, async {
             let mut link = self.link().await?;
             let lease = self.state.borrow().lease.clone();
             // Or it would take another one.
@@ -174,7 +178,7 @@ impl RedisStore {
         }
         let (answer, seated) = oneshot::channel();
         self.change(project, Change::TakeSeat(wish, Some(answer)));
-        let seated = tokio::time::timeout(2 * ANSWER_WITHIN, seated).await;
+        let seated = timeout(2 * ANSWER_WITHIN, seated).await;
         seated.map_err(|_| NoAnswer::Late)?.map_err(|_| NoAnswer::Away)
     }
 }

@@ -5,7 +5,7 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use switchboard::{App, Data, Payload, Reply, ReplyError, Socket, serve};
+use switchboard::{App, Data, Koji, Payload, Reply, ReplyError, Socket, serve};
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -39,6 +39,7 @@ async fn ping() -> Reply<Value> {
 async fn main() -> std::io::Result<()> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:3000".into());
     let app = App::new().on("/join", join).on("/leave", leave).on("/message", message).on("/ping", ping);
+    let app = app.with_koji(Koji::new());
     let listener = tokio::net::TcpListener::bind(&address).await?;
     println!("listening on ws://{}", listener.local_addr()?);
     serve(listener, app).await

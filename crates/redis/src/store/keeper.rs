@@ -1,6 +1,7 @@
 //! The one task that writes: it holds the lease, puts changes into Redis in their order, and begins
 //! anew when either is lost.
 
+use std::future::ready;
 use std::io;
 use std::sync::Arc;
 
@@ -181,14 +182,18 @@ impl Keeper {
 
     async fn go_on(&mut self, link: &mut Link) -> Stop {
         loop {
-            if let Err(stop) = self.write(link).await {
-                return stop;
-            }
+            let more = match self.write_some(link).await {
+                Ok(more) => more,
+                Err(stop) => return stop,
+            };
             tokio::select! {
-                () = self.store.changes.filled() => {}
+                biased;
+                // First, so that no flood of changes costs the lease.
                 _ = self.renewal.tick() => if let Err(stop) = self.renew(link).await {
                     return stop;
                 },
+                () = ready(()), if more => {}
+                () = self.store.changes.filled(), if !more => {}
             }
         }
     }
@@ -226,21 +231,17 @@ impl Keeper {
         crate::spawn(&self.store.stop, sweeping);
     }
 
-    /// Writes all that waits.
-    async fn write(&mut self, link: &mut Link) -> Result<(), Stop> {
-        loop {
-            if self.unsure.is_empty() {
-                self.unsure = self.store.changes.take(BATCH_MAX).ok_or(Stop::LeaseLost)?;
-            }
-            if !self.unsure.is_empty() {
-                self.write_unsure(link).await?;
-            }
-            let count = self.unsure.count;
-            self.store.state.send_if_modified(|state| std::mem::replace(&mut state.written, count) < count);
-            if self.store.changes.count() <= count {
-                return Ok(());
-            }
+    /// Writes a part of what waits. Returns whether there is more.
+    async fn write_some(&mut self, link: &mut Link) -> Result<bool, Stop> {
+        if self.unsure.is_empty() {
+            self.unsure = self.store.changes.take(BATCH_MAX).ok_or(Stop::LeaseLost)?;
         }
+        if !self.unsure.is_empty() {
+            self.write_unsure(link).await?;
+        }
+        let count = self.unsure.count;
+        self.store.state.send_if_modified(|state| std::mem::replace(&mut state.written, count) < count);
+        Ok(self.store.changes.count() > count)
     }
 
     /// Writes what was taken. Whatever fails is written again: every change may happen twice.

@@ -1,0 +1,71 @@
+//! One who asks beside a fan-out that never stops.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use hdrhistogram::Histogram;
+
+use crate::clock::now;
+use crate::peer::masked;
+use crate::report::{Latency, Report, histogram};
+use crate::scenario::Bench;
+use crate::walk::Walk;
+
+impl Bench {
+    /// The bystander is a thread of its own: it must not wait for the generator's other work.
+    pub(crate) async fn fairness(&self) -> Result<Report> {
+        let request = self.options.protocol.request("/ping", "{}")?;
+        let count = self.connections(10_000)?;
+        let mut room = self.room(count).await?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let bystander = {
+            let (server, stop) = (self.options.server, stop.clone());
+            std::thread::spawn(move || ask_until(server, &masked(0x81, request.as_bytes()), &stop))
+        };
+        let start = self.start()?;
+        let messages = room.send_windows(1, self.duration(), || self.message()).await?;
+        let deliveries = messages * count as u64;
+        room.all_heard(deliveries).await?;
+        stop.store(true, Ordering::Relaxed);
+        let latency = bystander.join().map_err(|_| anyhow::anyhow!("the bystander panicked"))??;
+        Ok(Report { latency_us: Some(Latency::of(&latency)), ..self.report(deliveries, start)? })
+    }
+}
+
+/// Asks again and again, with a pause that makes it a light load.
+fn ask_until(server: SocketAddr, request: &[u8], stop: &AtomicBool) -> Result<Histogram<u64>> {
+    // The generator's core is busy reading; without a higher priority the wait for it would count
+    // as the server's. Those who may not raise it measure both.
+    let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), -20);
+    let mut stream = TcpStream::connect(server)?;
+    stream.set_nodelay(true)?;
+    stream.write_all(
+        b"GET / HTTP/1.1\r\nHost: bench\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+    )?;
+    let mut buffer = [0; 4096];
+    let mut answer = Vec::new();
+    while memchr::memmem::find(&answer, b"\r\n\r\n").is_none() {
+        let len = stream.read(&mut buffer)?;
+        ensure!(len > 0, "the server closed during the handshake");
+        answer.extend_from_slice(&buffer[..len]);
+    }
+    let (mut walk, mut latency) = (Walk::default(), histogram()?);
+    while !stop.load(Ordering::Relaxed) {
+        let asked = now();
+        stream.write_all(request)?;
+        let mut answered = false;
+        while !answered {
+            let len = stream.read(&mut buffer)?;
+            ensure!(len > 0, "the server closed the bystander");
+            walk.feed(&buffer[..len], |part| answered |= part.ends);
+        }
+        latency.saturating_record(asked.elapsed().as_micros() as u64);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(latency)
+}

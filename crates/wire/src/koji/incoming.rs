@@ -1,0 +1,273 @@
+//! What clients say.
+
+use std::fmt;
+
+use bytes::Bytes;
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+use switchboard_event::{Name, Payload};
+
+use super::{PLATFORM, is_object};
+use crate::DecodeError;
+use crate::depth::is_shallow;
+use crate::text::Text;
+
+/// Longest message, in UTF-16 units: what the clients themselves refuse to send more than.
+pub const MESSAGE_UNITS_MAX: usize = 128_000;
+
+/// What a frame says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Incoming {
+    /// An event for others.
+    Event {
+        /// What happened.
+        name: Name,
+        /// The data; `{}` where there is none.
+        payload: Payload,
+        /// The ids it is for, of clients or users; `None` means the sender's shard.
+        recipients: Option<Vec<Name>>,
+    },
+    /// The client says what the others shall know of it: an object.
+    SetUserInfo(Payload),
+    /// The client shows a token.
+    Identify(String),
+    /// The client has missed a change and wants the whole list.
+    GetClients,
+}
+
+/// Reads one message, text or binary. Messages over `units_max` UTF-16 units are refused.
+pub fn decode(frame: &Bytes, units_max: usize) -> Result<Incoming, DecodeError> {
+    // No text has more UTF-16 units than bytes.
+    if frame.len() > units_max && utf16_units(frame) > units_max {
+        return Err(DecodeError::TooLong { max: units_max });
+    }
+    if !is_shallow(frame) {
+        return Err(DecodeError::TooDeep);
+    }
+    let Envelope { event_name, payload, recipients } = serde_json::from_slice(frame)?;
+    let payload =
+        payload.map(|raw| Payload::slice_of(frame, raw)).filter(|payload| *payload != Payload::NULL);
+    let wrong_name = DecodeError::WrongField { field: "eventName", expected: "a text of 1 to 256 bytes" };
+    let event_name = event_name.ok_or(DecodeError::MissingField("eventName"))?;
+    let Ok(Text(event_name)) = serde_json::from_str(event_name.get()) else { return Err(wrong_name) };
+    if let Some(action) = event_name.strip_prefix(PLATFORM) {
+        return platform(action, payload);
+    }
+    let name = Name::new(&event_name).map_err(|_| wrong_name)?;
+    let recipients = recipients.map(read_recipients).transpose()?.flatten();
+    Ok(Incoming::Event { name, payload: payload.unwrap_or(Payload::EMPTY), recipients })
+}
+
+/// What a client may ask of the platform. Everything else is the server's to say.
+fn platform(action: &str, payload: Option<Payload>) -> Result<Incoming, DecodeError> {
+    let payload = payload.unwrap_or(Payload::NULL);
+    let wrong = |expected| DecodeError::WrongField { field: "payload", expected };
+    match action {
+        "SET_USER_INFO" if is_object(&payload) => Ok(Incoming::SetUserInfo(payload)),
+        "SET_USER_INFO" => Err(wrong("an object")),
+        "IDENTIFY" => {
+            let token = is_object(&payload).then(|| payload.to::<Token>().ok()).flatten();
+            token.map(|token| Incoming::Identify(token.token)).ok_or_else(|| wrong("{\"token\":text}"))
+        }
+        "GET_CONNECTED_CLIENTS" => Ok(Incoming::GetClients),
+        _ => Err(DecodeError::Reserved(action.chars().take(64).collect())),
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct Token {
+    token: String,
+}
+
+/// A text is a list of one; what cannot be an id is nobody's.
+fn read_recipients(raw: &RawValue) -> Result<Option<Vec<Name>>, DecodeError> {
+    let wrong = DecodeError::WrongField { field: "recipients", expected: "a list of ids" };
+    let read: Result<Recipients, _> = match raw.get().as_bytes() {
+        b"null" => return Ok(None),
+        [b'[' | b'"', ..] => serde_json::from_str(raw.get()),
+        _ => return Err(wrong),
+    };
+    // A list that cannot be read has a text that is none, such as half a surrogate pair.
+    read.map(|ids| Some(ids.0)).map_err(|_| wrong)
+}
+
+fn utf16_units(text: &[u8]) -> usize {
+    // Every character has one byte that does not continue another; those of four bytes count twice.
+    text.iter().map(|byte| usize::from(byte & 0xc0 != 0x80) + usize::from(*byte >= 0xf0)).sum()
+}
+
+/// The members of a frame that mean something; of one that comes twice the last counts.
+#[derive(Default)]
+struct Envelope<'a> {
+    event_name: Option<&'a RawValue>,
+    payload: Option<&'a RawValue>,
+    recipients: Option<&'a RawValue>,
+}
+
+impl<'de> Deserialize<'de> for Envelope<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(EnvelopeVisitor)
+    }
+}
+
+struct EnvelopeVisitor;
+
+impl<'de> Visitor<'de> for EnvelopeVisitor {
+    type Value = Envelope<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Envelope<'de>, A::Error> {
+        let mut envelope = Envelope::default();
+        while let Some((Text(key), value)) = map.next_entry()? {
+            match &*key {
+                "eventName" => envelope.event_name = Some(value),
+                "payload" => envelope.payload = Some(value),
+                "recipients" => envelope.recipients = Some(value),
+                _ => {}
+            }
+        }
+        Ok(envelope)
+    }
+}
+
+/// The members of a list that can be ids, or a text that can.
+struct Recipients(Vec<Name>);
+
+impl<'de> Deserialize<'de> for Recipients {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(RecipientsVisitor)
+    }
+}
+
+struct RecipientsVisitor;
+
+impl<'de> Visitor<'de> for RecipientsVisitor {
+    type Value = Recipients;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of ids")
+    }
+
+    fn visit_str<E>(self, id: &str) -> Result<Recipients, E> {
+        Ok(Recipients(Name::new(id).into_iter().collect()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Recipients, A::Error> {
+        let mut ids = Vec::new();
+        while let Some(one) = list.next_element::<&RawValue>()? {
+            if let Ok(Text(id)) = serde_json::from_str(one.get()) {
+                ids.extend(Name::new(&id));
+            }
+        }
+        Ok(Recipients(ids))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn try_read(frame: &str) -> Result<Incoming, DecodeError> {
+        decode(&Bytes::copy_from_slice(frame.as_bytes()), MESSAGE_UNITS_MAX)
+    }
+
+    fn read(frame: &str) -> Incoming {
+        try_read(frame).unwrap_or_else(|error| panic!("{frame}: {error}"))
+    }
+
+    fn event(name: &str, payload: &str, recipients: Option<&[&str]>) -> Incoming {
+        Incoming::Event {
+            name: Name::new(name).unwrap(),
+            payload: Payload::parse(payload).unwrap(),
+            recipients: recipients.map(|ids| ids.iter().map(|id| Name::new(id).unwrap()).collect()),
+        }
+    }
+
+    #[test]
+    fn an_event_without_recipients_is_for_the_shard() {
+        assert_eq!(read(r#"{"eventName":"a","payload":{"x":1}}"#), event("a", r#"{"x":1}"#, None));
+        for none in [r#"{"eventName":"a"}"#, r#"{"eventName":"a","payload":null,"recipients":null}"#] {
+            assert_eq!(read(none), event("a", "{}", None));
+        }
+    }
+
+    #[test]
+    fn every_other_payload_stays_as_it_is() {
+        for payload in ["0", "\"\"", "false", "[1,null]", "1e400", "{ }"] {
+            let frame = format!(r#"{{"payload":{payload},"eventName":"a"}}"#);
+            assert_eq!(read(&frame), event("a", payload, None));
+        }
+    }
+
+    #[test]
+    fn recipients_are_a_list_of_texts_or_one_text() {
+        let to = |recipients: &str| try_read(&format!(r#"{{"eventName":"a","recipients":{recipients}}}"#));
+        assert_eq!(to(r#"["x","y","x"]"#).unwrap(), event("a", "{}", Some(&["x", "y", "x"])));
+        assert_eq!(to("\"x\"").unwrap(), event("a", "{}", Some(&["x"])));
+        assert_eq!(to("[]").unwrap(), event("a", "{}", Some(&[])));
+        assert_eq!(to(r#"[1,"x",null,["y"],{"z":1},"","\ud800"]"#).unwrap(), event("a", "{}", Some(&["x"])));
+        for wrong in ["5", "true", "{}", "{\"x\":1}"] {
+            assert!(matches!(to(wrong), Err(DecodeError::WrongField { field: "recipients", .. })), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_platforms_events_are_the_platforms() {
+        let info = r#"{"eventName":"@@KOJI_DISPATCH/SET_USER_INFO","payload":{"name":"Ann"}}"#;
+        assert_eq!(read(info), Incoming::SetUserInfo(Payload::parse(r#"{"name":"Ann"}"#).unwrap()));
+        let identify = r#"{"eventName":"@@KOJI_DISPATCH/IDENTIFY","payload":{"token":"t","x":1}}"#;
+        assert_eq!(read(identify), Incoming::Identify("t".into()));
+        for name in ["CONNECTED", "CONNECTED_CLIENTS_CHANGED", "", "set_user_info"] {
+            let frame = format!(r#"{{"eventName":"@@KOJI_DISPATCH/{name}","payload":{{}}}}"#);
+            assert!(matches!(try_read(&frame), Err(DecodeError::Reserved(_))), "{name}");
+        }
+        let escaped = r#"{"eventName":"\u0040@KOJI_DISPATCH/CONNECTED"}"#;
+        assert!(matches!(try_read(escaped), Err(DecodeError::Reserved(_))));
+        for payload in ["null", "[]", "\"x\"", "5"] {
+            for name in ["SET_USER_INFO", "IDENTIFY"] {
+                let frame = format!(r#"{{"eventName":"@@KOJI_DISPATCH/{name}","payload":{payload}}}"#);
+                assert!(matches!(try_read(&frame), Err(DecodeError::WrongField { .. })), "{frame}");
+            }
+        }
+        for payload in ["{}", r#"{"token":5}"#, r#"{"token":null}"#] {
+            let frame = format!(r#"{{"eventName":"@@KOJI_DISPATCH/IDENTIFY","payload":{payload}}}"#);
+            assert!(try_read(&frame).is_err(), "{frame}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_event_is_an_error() {
+        let long = format!(r#"{{"eventName":"{}"}}"#, "x".repeat(257));
+        let deep = format!(r#"{{"eventName":"a","payload":{}{}}}"#, "[".repeat(64), "]".repeat(64));
+        for bad in
+            ["", "{", "null", "[]", "5", "{}", r#"{"eventName":5}"#, r#"{"eventName":""}"#, &long, &deep]
+        {
+            assert!(try_read(bad).is_err(), "{bad}");
+        }
+        assert!(decode(&Bytes::from_static(b"{\"eventName\":\"\xff\"}"), 1000).is_err());
+    }
+
+    #[test]
+    fn length_is_counted_as_the_clients_count_it() {
+        for text in ["", "a", "é", "€", "😀", "a😀é€"] {
+            assert_eq!(utf16_units(text.as_bytes()), text.encode_utf16().count(), "{text}");
+        }
+        let frame = |units: usize| format!(r#"{{"eventName":"a","payload":"{}"}}"#, "€".repeat(units - 30));
+        assert!(try_read(&frame(MESSAGE_UNITS_MAX)).is_ok());
+        let over = try_read(&frame(MESSAGE_UNITS_MAX + 1));
+        assert!(matches!(over, Err(DecodeError::TooLong { max: MESSAGE_UNITS_MAX })));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(bytes in any::<Vec<u8>>(), text in "[\\[\\]{}\":,a-z0-9\\\\_]{0,60}") {
+            let _ = decode(&bytes.into(), 100);
+            let _ = decode(&text.into_bytes().into(), 100);
+        }
+    }
+}
