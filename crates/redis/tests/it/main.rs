@@ -3,6 +3,6 @@
 mod apps;
 mod contracts;
 mod faults;
-mod memory;
+mod measures;
 mod modes;
 mod support;
