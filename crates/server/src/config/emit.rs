@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 use switchboard::Name;
 use switchboard_redis::Bridge;
 
-use super::{ConfigError, Projects};
+use super::redis::RedisMode;
+use super::{ConfigError, Projects, Redis};
 
 /// Settings of emit.gg.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -27,7 +28,11 @@ impl Default for Emit {
 }
 
 impl Emit {
-    pub(super) fn check(&self) -> Result<(), ConfigError> {
+    pub(super) fn check(&self, redis: &Redis) -> Result<(), ConfigError> {
+        if self.bridge && (redis.url.is_empty() || redis.mode == RedisMode::Cluster) {
+            let wrong = "emit.bridge is on, and redis.url names no Redis that original nodes can use";
+            return Err(ConfigError::Value(wrong.into()));
+        }
         for (key, name) in [("bridge_prefix", &self.bridge_prefix), ("bridge_channel", &self.bridge_channel)]
         {
             if name.is_empty() {
@@ -38,7 +43,7 @@ impl Emit {
     }
 
     /// The bridge, for the options of Redis; `None` if it is off.
-    pub fn bridge(&self, projects: &Projects) -> Option<Bridge> {
+    pub(super) fn bridge(&self, projects: &Projects) -> Option<Bridge> {
         self.bridge.then(|| Bridge {
             prefix: self.bridge_prefix.clone(),
             channel: self.bridge_channel.clone(),

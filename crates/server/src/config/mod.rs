@@ -4,6 +4,8 @@ mod auth;
 mod emit;
 mod koji;
 mod projects;
+mod redis;
+mod secret;
 mod sections;
 mod set;
 
@@ -15,11 +17,15 @@ use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
 use serde::{Deserialize, Serialize};
 use switchboard::Limits;
+use switchboard_redis::Options;
 
-pub use auth::{Auth, Secret, Secrets};
+pub use auth::Auth;
 pub use emit::Emit;
 pub use koji::Koji;
 pub use projects::{ProjectSettings, Projects};
+use redis::WithShortForm;
+pub use redis::{Addresses, Node, Redis, RedisMode};
+pub use secret::{Secret, Secrets};
 pub use sections::{Door, Internal, Log, LogFormat, Stop};
 use set::Set;
 
@@ -46,6 +52,10 @@ pub struct Config {
     pub koji: Koji,
     /// The projects.
     pub projects: Projects,
+    /// What makes many nodes one.
+    pub redis: Redis,
+    /// This node among the others.
+    pub node: Node,
     /// The log.
     pub log: Log,
     /// How the server stops.
@@ -63,6 +73,8 @@ impl Default for Config {
             emit: Emit::default(),
             koji: Koji::default(),
             projects: Projects::default(),
+            redis: Redis::default(),
+            node: Node::default(),
             log: Log::default(),
             stop: Stop::default(),
         }
@@ -99,11 +111,14 @@ impl Config {
             if !path.is_file() {
                 return Err(ConfigError::NoFile(path.display().to_string()));
             }
-            figment = figment.merge(Toml::file_exact(path));
+            figment = figment.merge(WithShortForm(Toml::file_exact(path)));
         }
-        figment = figment.merge(Env::prefixed(ENV_PREFIX).split("__"));
+        // Before names are split, so that the short form can stand beside `SWITCHBOARD_REDIS__PREFIX`.
+        let env = Env::prefixed(ENV_PREFIX);
+        let env = env.map(|name| if name == "redis" { "redis__url".into() } else { name.into() });
+        figment = figment.merge(env.split("__"));
         for set in sets {
-            figment = figment.merge(Set::parse(set)?);
+            figment = figment.merge(WithShortForm(Set::parse(set)?));
         }
         let config: Config = figment.extract().map_err(|errors| {
             ConfigError::Settings(errors.into_iter().map(|error| describe(&error)).collect())
@@ -120,10 +135,17 @@ impl Config {
                 "limits.heartbeat_interval_ms is {ms}; the least is 1000\n\nhint: 0 switches heartbeats off"
             )));
         }
-        self.emit.check()?;
+        self.emit.check(&self.redis)?;
         self.koji.check()?;
         self.projects.check()?;
+        self.redis.check(&self.node)?;
         self.auth.verifier().map(drop)
+    }
+
+    /// What to connect to Redis with; `None` if the node is alone.
+    pub(crate) fn redis(&self) -> Result<Option<Options>, ConfigError> {
+        let bridge = self.emit.bridge(&self.projects);
+        Ok(self.redis.options(&self.node)?.map(|options| Options { bridge, ..options }))
     }
 
     /// The settings as a TOML file that would give the same, but for secrets, which are not shown.
@@ -219,10 +241,16 @@ mod tests {
     fn the_bridge_is_off_until_it_is_on_and_is_of_the_emit_clients_project() {
         let config = with(&[]).unwrap();
         assert_eq!(config.emit.bridge(&config.projects), None);
-        let config = with(&["emit.bridge=true", "emit.bridge_prefix=chat", "projects.default=p"]).unwrap();
+        let redis = "redis=redis://h";
+        let config =
+            with(&[redis, "emit.bridge=true", "emit.bridge_prefix=chat", "projects.default=p"]).unwrap();
         let bridge = config.emit.bridge(&config.projects).unwrap();
         assert_eq!((&*bridge.prefix, &*bridge.channel, &*bridge.project), ("chat", "emit.gg", "p"));
+        assert_eq!(config.redis().unwrap().unwrap().bridge, Some(bridge));
         assert!(with(&["emit.bridge_prefix="]).is_err());
+        for no_redis in [&["emit.bridge=true"][..], &["emit.bridge=true", redis, "redis.mode=cluster"]] {
+            assert!(with(no_redis).unwrap_err().to_string().contains("emit.bridge"));
+        }
     }
 
     #[test]
