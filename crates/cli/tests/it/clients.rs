@@ -63,38 +63,40 @@ pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     timeout(SOON, asking).await.unwrap_or_else(|_| panic!("{what}: not within {SOON:?}"));
 }
 
-/// The next line that somebody says in the room.
-pub(crate) async fn line(peer: &mut Peer) -> String {
+/// Says a line in a room.
+pub(crate) async fn say(peer: &mut Peer, room: &str, text: &str) {
+    peer.emit("/message", json!({ "room": room, "text": format!("{room}: {text}") })).await;
+}
+
+/// The next line that somebody says in a room.
+pub(crate) async fn line(peer: &mut Peer, room: &str) -> String {
     loop {
         let (event, data) = peer.next_event().await;
-        if event == "message" {
-            return data["text"].as_str().expect("a text").into();
+        let text = data["text"].as_str().and_then(|text| text.strip_prefix(room)?.strip_prefix(": "));
+        if let Some(text) = text.filter(|_| event == "message") {
+            return text.into();
         }
     }
 }
 
-/// Says a line in the room.
-pub(crate) async fn say(peer: &mut Peer, text: &str) {
-    peer.emit("/message", json!({ "room": "lobby", "text": text })).await;
-}
-
-/// Shows that what one says the other hears, in order; until it is subscribed it may hear nothing.
-pub(crate) async fn hears(from: &mut Peer, to: &mut Peer, mark: &str) {
+/// Shows that what one says in a room of their own the other hears, in order; until it is subscribed it
+/// may hear nothing.
+pub(crate) async fn hears(from: &mut Peer, to: &mut Peer, room: &str) {
     for peer in [&mut *from, &mut *to] {
-        ask(peer, "/join", json!({ "room": "lobby" })).await;
+        ask(peer, "/join", json!({ "room": room })).await;
     }
     until("the first line is heard", async || {
-        say(from, "first").await;
-        timeout(Duration::from_millis(20), line(to)).await.is_ok()
+        say(from, room, "first").await;
+        timeout(Duration::from_millis(20), line(to, room)).await.is_ok()
     })
     .await;
-    let lines: Vec<String> = (0..50).map(|n| format!("{mark}{n}")).collect();
+    let lines: Vec<String> = (0..50).map(|n| n.to_string()).collect();
     for line in &lines {
-        say(from, line).await;
+        say(from, room, line).await;
     }
     let mut heard = Vec::new();
     while heard.len() < lines.len() {
-        let line = timeout(SOON, line(to)).await.expect("every line is heard");
+        let line = timeout(SOON, line(to, room)).await.expect("every line is heard");
         if line != "first" {
             heard.push(line);
         }

@@ -35,9 +35,12 @@ async fn clients_of_two_processes_hear_each_other_and_are_counted_together() {
     let (mut a, mut b) = (member(&one.url()).await, member(&two.url()).await);
     hears(&mut a, &mut b, "a").await;
     hears(&mut b, &mut a, "b").await;
-    assert_eq!(counted(&mut a).await, (json!(2), json!(2)));
+    until_counted(&mut a, 2, SOON).await;
     ask(&mut b, "/login", json!({ "userId": "bea" })).await;
-    assert_eq!(ask(&mut a, "/online", json!({ "userId": "bea" })).await["online"], json!(true));
+    until("the user is online", async || {
+        ask(&mut a, "/online", json!({ "userId": "bea" })).await["online"] == json!(true)
+    })
+    .await;
     let alone = demo(&redis.url(), &["redis.prefix=other"]);
     let mut c = member(&alone.url()).await;
     assert_eq!(counted(&mut c).await, (json!(1), json!(1)), "another prefix is another server");
@@ -138,14 +141,17 @@ async fn without_redis_it_does_not_start_unless_it_may_and_then_is_degraded() {
     assert!(degraded.starts_with("HTTP/1.1 200") && degraded.ends_with("degraded\n"), "{degraded}");
     let mut a = member(&server.url()).await;
     ask(&mut a, "/join", json!({ "room": "lobby" })).await;
-    say(&mut a, "alone").await;
-    assert_eq!(line(&mut a).await, "alone", "what needs no other node goes on");
+    say(&mut a, "lobby", "alone").await;
+    assert_eq!(line(&mut a, "lobby").await, "alone", "what needs no other node goes on");
     redis.run_again().await;
     until("it is ready", async || server.get("/readyz").ends_with("ready\n")).await;
     assert_eq!(counted(&mut a).await, (json!(1), json!(1)));
     redis.kill();
     until("it is degraded", async || server.get("/readyz").ends_with("degraded\n")).await;
-    assert!(server.get("/metrics").contains("switchboard_redis_up{part=\"store\"} 0"));
+    until("the metrics say so", async || {
+        server.get("/metrics").contains("switchboard_redis_up{part=\"store\"} 0")
+    })
+    .await;
 }
 
 #[tokio::test]
