@@ -228,8 +228,7 @@ impl Hub {
 
     /// Takes all sockets out of a target, such as a user who goes offline. Returns how many.
     pub fn clear(&self, project: &ProjectId, target: &Target) -> usize {
-        let mut members = Vec::new();
-        self.visit(project, target, |session| members.push(session.clone()));
+        let members = self.members(project, &target.clone().into());
         members.iter().filter(|session| self.leave(session, target)).count()
     }
 
@@ -286,26 +285,17 @@ impl Hub {
 
     /// Sends to the sockets of this node.
     pub fn deliver(&self, project: &ProjectId, audience: &Audience, parcel: &Parcel) -> Delivered {
-        let excluded = self.excluded(project, audience);
         let mut fan_out =
             FanOut { hub: self, parcel, delivered: Delivered::default(), bytes: 0, dirty: Vec::new() };
-        if let [target] = &*audience.to {
-            self.visit(project, target, |session| {
-                if !excluded.contains(session.id) {
-                    fan_out.to(session);
-                }
-            });
-        } else {
-            let mut seen = HashSet::new();
-            for target in &audience.to {
-                self.visit(project, target, |session| {
-                    if !excluded.contains(session.id) && seen.insert(session.id) {
-                        fan_out.to(session);
-                    }
-                });
-            }
-        }
+        self.visit_audience(project, audience, |session| fan_out.to(session));
         fan_out.finish()
+    }
+
+    /// The sockets of an audience on this node, each once.
+    pub fn members(&self, project: &ProjectId, audience: &Audience) -> Vec<Arc<Session>> {
+        let mut members = Vec::new();
+        self.visit_audience(project, audience, |session| members.push(session.clone()));
+        members
     }
 
     /// Sends one frame to one socket, whatever its dialect. False if it is closing, or missed it.
@@ -371,6 +361,27 @@ impl Hub {
         add(&self.tally.queued_bytes, delivered.queued * frame_bytes);
         add(&self.tally.dropped, delivered.dropped);
         add(&self.tally.overflowed, delivered.overflowed);
+    }
+
+    /// Calls `visit` once for each socket of an audience on this node, under the lock of a target.
+    fn visit_audience(&self, project: &ProjectId, audience: &Audience, mut visit: impl FnMut(&Arc<Session>)) {
+        let excluded = self.excluded(project, audience);
+        if let [target] = &*audience.to {
+            self.visit(project, target, |session| {
+                if !excluded.contains(session.id) {
+                    visit(session);
+                }
+            });
+        } else {
+            let mut seen = HashSet::new();
+            for target in &audience.to {
+                self.visit(project, target, |session| {
+                    if !excluded.contains(session.id) && seen.insert(session.id) {
+                        visit(session);
+                    }
+                });
+            }
+        }
     }
 
     /// Calls `visit` for each socket of a target on this node, under the target's lock.

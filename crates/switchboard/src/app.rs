@@ -22,6 +22,7 @@ use crate::meters::Meters;
 use crate::middleware::Middleware;
 use crate::net::flusher::Flushers;
 use crate::net::heartbeat::Heartbeat;
+use crate::nodes::{self, Calls};
 use crate::plugin::Plugin;
 use crate::router::Router;
 use crate::send::{EmitError, Send};
@@ -86,6 +87,7 @@ pub(crate) struct Core {
     pub(crate) heartbeats: [Heartbeat; Dialect::COUNT],
     pub(crate) identities: Identities,
     pub(crate) rosters: Rosters,
+    pub(crate) calls: Calls,
     /// New connections are refused.
     pub(crate) stopping: AtomicBool,
 }
@@ -102,6 +104,10 @@ struct Running {
     limits: Limits,
     hub: Arc<Hub>,
     meters: Meters,
+    /// No bus was given.
+    alone: bool,
+    /// A store was given.
+    shares_store: bool,
 }
 
 impl Default for App {
@@ -130,6 +136,7 @@ impl App {
                 heartbeats: Default::default(),
                 identities: Identities::default(),
                 rosters: Rosters::default(),
+                calls: Calls::default(),
                 stopping: AtomicBool::new(false),
             }),
             project: Name::new("default").expect("the name is neither empty nor long"),
@@ -446,9 +453,13 @@ impl App {
                 outbox_bytes_max: limits.outbox_bytes_max,
                 memberships_max: limits.memberships_max,
             };
+            let (alone, shares_store) = (bus.is_none(), store.is_some());
             let bus = bus.unwrap_or_else(|| Arc::new(LocalBus::default()));
             let store = store.unwrap_or_else(|| Arc::new(MemoryStore::new(index.clone())));
-            Running { limits, hub: Hub::new(config, index, bus, store), meters: Meters::new() }
+            let hub = Hub::new(config, index, bus, store);
+            // Not only when it is served: an app may be there just to ask others.
+            hub.listen(nodes::listener(Arc::downgrade(&self.core)));
+            Running { limits, hub, meters: Meters::new(), alone, shares_store }
         })
     }
 
@@ -458,6 +469,21 @@ impl App {
 
     pub(crate) fn core(&self) -> &Core {
         &self.core
+    }
+
+    /// Seen from a project, and without what it was told before it was served: handlers and states.
+    pub(crate) fn of(core: Arc<Core>, project: ProjectId) -> App {
+        App { setup: Arc::default(), core, project }
+    }
+
+    /// Whether there can be no other node.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.running().alone
+    }
+
+    /// Whether other nodes can know what this one tells its store.
+    pub(crate) fn shares_store(&self) -> bool {
+        self.running().shares_store
     }
 
     pub(crate) fn meters(&self) -> &Meters {

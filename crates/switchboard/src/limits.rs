@@ -37,6 +37,9 @@ pub struct Limits {
     pub handlers_waiting_max: usize,
     /// Most requests to one socket that wait for an answer. Default 256; one more is refused.
     pub requests_pending_max: usize,
+    /// Most calls to other nodes that wait for an answer, such as requests to their sockets. Default
+    /// 4,096; one more is refused.
+    pub calls_pending_max: usize,
     /// Most connections of the app. Default none; one more is refused with 503.
     pub connections_max: Option<usize>,
     /// Most connections from one address. Default none, since many people may share one; one more
@@ -76,6 +79,7 @@ impl Default for Limits {
             memberships_max: 1000,
             handlers_waiting_max: 64,
             requests_pending_max: 256,
+            calls_pending_max: 4096,
             connections_max: None,
             connections_per_address_max: None,
             connects_per_s: Some(20_000),

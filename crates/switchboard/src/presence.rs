@@ -1,10 +1,10 @@
 //! Who is here: the app's questions about sockets, rooms, tags and users, over all nodes.
 
 use switchboard_event::{Name, NameError, SocketId, Target, UserId};
-use switchboard_hub::JoinError;
 use switchboard_hub::store::{Page, StoreError};
 
 use crate::app::App;
+use crate::reach::ReachError;
 
 /// Why a question has no answer.
 ///
@@ -133,8 +133,8 @@ impl App {
         Ok(self.hub().store().members(self.project_id(), &Target::Everyone, page).await?)
     }
 
-    /// Makes a socket of this node one of a user's. The user is online until the last of their
-    /// sockets is gone. False if it was.
+    /// Makes a socket, on whatever node it is, one of a user's. The user is online until the last of
+    /// their sockets is gone. False if it was.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
@@ -146,24 +146,8 @@ impl App {
     /// assert_eq!(socket.user().as_deref(), Some("ann"));
     /// # Ok(()) }
     /// ```
-    pub async fn set_user_online(&self, user: &str, id: SocketId) -> Result<bool, JoinError> {
-        self.enter(id, Target::user(user)?)
-    }
-
-    /// Takes a user's sockets of this node away from them; they stay connected. Returns how many.
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
-    /// # let (app, (_peer, stream)) = (switchboard::App::new(), tokio::io::duplex(1024));
-    /// # app.connect_stream(stream);
-    /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
-    /// socket.login("ann")?;
-    /// assert_eq!(app.set_user_offline("ann").await?, 1);
-    /// assert!(!app.is_user_online("ann").await?);
-    /// # Ok(()) }
-    /// ```
-    pub async fn set_user_offline(&self, user: &str) -> Result<usize, NameError> {
-        Ok(self.hub().clear(self.project_id(), &Target::user(user)?))
+    pub async fn set_user_online(&self, user: &str, id: SocketId) -> Result<bool, ReachError> {
+        self.enter(id, &Target::user(user)?).await
     }
 
     /// Whether a user has a socket.
@@ -271,7 +255,7 @@ impl App {
         Ok(self.hub().store().users(self.project_id(), page).await?)
     }
 
-    /// Gives a socket of this node a tag. False if it had it.
+    /// Gives a socket, on whatever node it is, a tag. False if it had it.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
@@ -283,11 +267,11 @@ impl App {
     /// assert_eq!(socket.tags(), ["*vip"]);
     /// # Ok(()) }
     /// ```
-    pub async fn sync_tag(&self, id: SocketId, tag: &str) -> Result<bool, JoinError> {
-        self.enter(id, Target::tag(tag)?)
+    pub async fn sync_tag(&self, id: SocketId, tag: &str) -> Result<bool, ReachError> {
+        self.enter(id, &Target::tag(tag)?).await
     }
 
-    /// Takes a tag from a socket of this node. False if it did not have it.
+    /// Takes a tag from a socket, on whatever node it is. False if it did not have it, or is gone.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
@@ -299,9 +283,8 @@ impl App {
     /// assert!(app.unsync_tag(id, "*vip").await?);
     /// # Ok(()) }
     /// ```
-    pub async fn unsync_tag(&self, id: SocketId, tag: &str) -> Result<bool, NameError> {
-        let target = Target::tag(tag)?;
-        Ok(self.socket(id).is_some_and(|socket| self.hub().leave(socket.session(), &target)))
+    pub async fn unsync_tag(&self, id: SocketId, tag: &str) -> Result<bool, ReachError> {
+        self.exit(id, &Target::tag(tag)?).await
     }
 
     /// Which sockets have a tag, in ascending order.
@@ -332,10 +315,5 @@ impl App {
     /// ```
     pub async fn tag_count(&self, tag: &str) -> Result<usize, QueryError> {
         self.count(Target::tag(tag)?).await
-    }
-
-    fn enter(&self, id: SocketId, target: Target) -> Result<bool, JoinError> {
-        let socket = self.socket(id).ok_or(JoinError::Gone)?;
-        self.hub().join(socket.session(), &target)
     }
 }

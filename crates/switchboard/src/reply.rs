@@ -8,6 +8,7 @@ use serde_json::json;
 use switchboard_event::{AudienceError, NameError, Payload};
 use switchboard_hub::JoinError;
 
+use crate::reach::{OrderError, ReachError};
 use crate::send::EmitError;
 
 /// What a handler or a middleware hands back: a reply, or none.
@@ -235,12 +236,15 @@ fn peers_fault(error: &(dyn Error + 'static)) -> Option<&'static str> {
     if error.is::<NameError>() || error.is::<AudienceError>() {
         return Some("bad_data");
     }
+    if let Some(ReachError::Join(inner)) = error.downcast_ref() {
+        return peers_fault(inner);
+    }
     match (error.downcast_ref(), error.downcast_ref()) {
         (Some(JoinError::Name(_)), _) | (_, Some(EmitError::Name(_) | EmitError::Audience(_))) => {
             Some("bad_data")
         }
         (Some(JoinError::TooMany { .. }), _) => Some("too_many"),
-        _ => None,
+        _ => matches!(error.downcast_ref(), Some(OrderError::Audience(_))).then_some("bad_data"),
     }
 }
 

@@ -20,6 +20,7 @@ use crate::app::App;
 use crate::clock::now_ms;
 use crate::codec;
 use crate::info::Info;
+use crate::nodes::NodeError;
 use crate::send::{EmitError, Send};
 use crate::{koji, mesa};
 
@@ -78,6 +79,9 @@ pub enum RequestError {
     /// It could not be sent.
     #[error(transparent)]
     Emit(#[from] EmitError),
+    /// The socket's node cannot be reached.
+    #[error(transparent)]
+    Node(#[from] NodeError),
     /// The answer has another shape.
     #[error("the reply does not have the expected shape")]
     Decode(#[source] PayloadError),
@@ -193,14 +197,23 @@ impl Socket {
     ) -> Result<R, RequestError> {
         let name = Name::new(event).map_err(EmitError::from)?;
         let data = Payload::of(data).map_err(EmitError::from)?;
+        self.ask(timeout, &name, &data).await?.to().map_err(RequestError::Decode)
+    }
+
+    /// Sends a request and waits for its answer, whatever that is.
+    pub(crate) async fn ask(
+        &self,
+        timeout: Duration,
+        name: &Name,
+        data: &Payload,
+    ) -> Result<Payload, RequestError> {
         let pending = Pending::open(self.peer(), self.app.limits().requests_pending_max)?;
-        let frame = codec::request(self.session.dialect, &name, &data, pending.id);
+        let frame = codec::request(self.session.dialect, name, data, pending.id);
         let frame = frame.ok_or(RequestError::CannotReply)?;
         if !self.app.hub().deliver_frame(&self.session, &frame, DeliveryClass::Live) {
             return Err(RequestError::Gone);
         }
-        let answer = pending.answer(timeout).await?;
-        answer.to().map_err(RequestError::Decode)
+        pending.answer(timeout).await
     }
 
     /// Begins a send to a room, a tag or any audience, without this socket.

@@ -1,5 +1,6 @@
 //! Nodes that share a real Redis, each test with a server of its own.
 
+mod apps;
 mod contracts;
 mod faults;
 mod support;

@@ -231,7 +231,7 @@ async fn exists(app: App, Data(data): Data<Value>) -> Outcome {
 }
 
 async fn stats(app: App, Data(data): Data<Value>) -> Outcome {
-    let local = app.hub().store().count(app.project_id(), &room_of(&data)?).await?;
+    let local = app.hub().members(app.project_id(), &room_of(&data)?.into()).len();
     let mut stats = json!({
         "localRoomSize": local,
         "sockets": app.total_sockets().await?,

@@ -1,6 +1,7 @@
 //! The Koji door: pages without a backend are put on a shard, see who is there, and emit to all of
 //! it or to some. What goes over the wire: `spec/koji.md`.
 
+mod described;
 mod frames;
 mod info;
 mod roster;

@@ -11,10 +11,11 @@ use switchboard_hub::{SeatWish, Seated, Shard, Store};
 use switchboard_wire::koji;
 use switchboard_ws::frame::{OpCode, encode_with};
 
+use super::described::{Described, in_order};
 use super::frames::Tokens;
 use super::{ProjectRules, Ticket};
 use crate::app::App;
-use crate::clock::now_ms;
+use crate::clock::{now_ms, now_us};
 use crate::presence::QueryError;
 use crate::socket::Socket;
 
@@ -24,9 +25,17 @@ pub(crate) struct Client {
     pub(crate) rules: Arc<ProjectRules>,
     /// It wants to be told what changes in the list, not the list.
     pub(crate) changes: bool,
-    info: Mutex<Payload>,
+    since_us: u64,
+    about: Mutex<About>,
     heard_ms: AtomicU64,
     tokens: Mutex<Tokens>,
+}
+
+/// What is told of a client, and whether it is.
+struct About {
+    info: Payload,
+    /// It is on its shard, so other nodes may know of it.
+    there: bool,
 }
 
 impl Client {
@@ -35,7 +44,8 @@ impl Client {
             shard: seat.shard.clone(),
             rules: ticket.rules.clone(),
             changes: ticket.changes,
-            info: Mutex::new(Payload::EMPTY),
+            since_us: now_us(),
+            about: Mutex::new(About { info: Payload::EMPTY, there: false }),
             heard_ms: AtomicU64::new(now_ms()),
             tokens: Mutex::default(),
         }
@@ -47,8 +57,24 @@ impl Client {
     }
 
     pub(crate) fn set_info(&self, socket: &Socket, info: Payload) {
-        *self.info.lock().expect("no code that holds an info panics") = info;
+        self.change(socket, |about| about.info = info);
         socket.app().core().rosters.updated(socket.app(), socket.session());
+    }
+
+    /// Changes what is told of it, and tells other nodes.
+    fn change(&self, socket: &Socket, change: impl FnOnce(&mut About)) {
+        let mut about = self.about();
+        change(&mut about);
+        if about.there && socket.app().shares_store() {
+            // Under the lock, so that what is said last is what is known, and nothing of who has left.
+            let description = self.described(socket.id(), &about).write();
+            let app = socket.app();
+            app.hub().store().describe(app.project_id(), &self.shard, socket.id(), description);
+        }
+    }
+
+    fn about(&self) -> MutexGuard<'_, About> {
+        self.about.lock().expect("no code that holds what is told of a client panics")
     }
 
     pub(crate) fn tokens(&self) -> MutexGuard<'_, Tokens> {
@@ -56,12 +82,13 @@ impl Client {
     }
 
     /// How it stands in a list.
-    pub(crate) fn entry(&self, id: SocketId) -> koji::Client {
-        koji::Client {
-            id,
-            user_info: self.info.lock().expect("no code that holds an info panics").clone(),
-            last_ping_ms: self.heard_ms.load(Ordering::Relaxed),
-        }
+    pub(crate) fn entry(&self, id: SocketId) -> Described {
+        self.described(id, &self.about())
+    }
+
+    fn described(&self, id: SocketId, about: &About) -> Described {
+        let (user_info, last_ping_ms) = (about.info.clone(), self.heard_ms.load(Ordering::Relaxed));
+        Described { since_us: self.since_us, client: koji::Client { id, user_info, last_ping_ms } }
     }
 }
 
@@ -89,8 +116,9 @@ impl Drop for Seat {
 
 /// A client's place on its shard; it leaves when this is dropped.
 pub(crate) struct Place {
-    app: App,
-    seat: Seat,
+    socket: Socket,
+    /// None only while it is being dropped.
+    seat: Option<Seat>,
 }
 
 impl Place {
@@ -99,15 +127,24 @@ impl Place {
         let app = socket.app();
         // It can have closed already; then it leaves the list as soon as it came.
         let _ = app.hub().join(socket.session(), &Target::shard(&seat.shard));
-        app.core().rosters.joined(app, &seat.shard, socket.session());
-        Place { app: app.clone(), seat }
+        let place = Place { socket: socket.clone(), seat: Some(seat) };
+        place.client().change(socket, |about| about.there = true);
+        app.core().rosters.joined(app, &place.client().shard, socket.session());
+        place
+    }
+
+    fn client(&self) -> &Client {
+        self.socket.peer().koji().expect("who has a seat came through this door")
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let Seat { project, shard, socket, .. } = &self.seat;
-        self.app.core().rosters.left(&self.app, project, shard, *socket);
+        let app = self.socket.app();
+        // What is known of it is forgotten with its seat, and who hears that it left finds the seat free.
+        self.client().change(&self.socket, |about| about.there = false);
+        drop(self.seat.take());
+        app.core().rosters.left(app, &self.client().shard, self.socket.id());
     }
 }
 
@@ -150,22 +187,48 @@ pub struct ShardClient {
 }
 
 impl App {
-    /// The shards of the project and how many clients are on each, largest first, then by name.
+    /// The shards of the project and how many clients of all nodes are on each, largest first, then by
+    /// name.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # let app = switchboard::App::new();
+    /// if let Some(largest) = app.shards().await?.first() {
+    ///     println!("{} with {} clients", largest.name, largest.seated);
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub async fn shards(&self) -> Result<Vec<Shard>, QueryError> {
         let mut shards = self.hub().store().shards(self.project_id()).await?;
         shards.sort_by(|a, b| b.seated.cmp(&a.seated).then_with(|| a.name.cmp(&b.name)));
         Ok(shards)
     }
 
-    /// The clients on a shard, in the order they came.
+    /// The clients on a shard, of all nodes, in the order they came. When one of another node was last
+    /// heard is as of when it came, or last said something of itself.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # let app = switchboard::App::new();
+    /// for client in app.shard_clients("lobby").await? {
+    ///     println!("{}: {:?}", client.client_id, client.user_info);
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub async fn shard_clients(&self, shard: &str) -> Result<Vec<ShardClient>, QueryError> {
-        let clients = self.core().rosters.list(self.project_id(), &Name::new(shard)?);
+        let shard = Name::new(shard)?;
+        let elsewhere = match self.shares_store() {
+            true => self.hub().store().described(self.project_id(), &shard).await?,
+            false => Vec::new(),
+        };
+        let here = self.core().rosters.list(self.project_id(), &shard);
+        let elsewhere = elsewhere.iter().filter_map(|(id, description)| Described::read(*id, description));
         let client = |koji::Client { id, user_info, last_ping_ms }| ShardClient {
             client_id: id,
             user_info,
             last_ping: last_ping_ms,
         };
-        Ok(clients.into_iter().map(client).collect())
+        Ok(in_order(here, elsewhere).into_iter().map(client).collect())
     }
 }
 
@@ -177,7 +240,7 @@ impl Socket {
 
     /// What a Koji client said of itself, an object; `None` for other sockets.
     pub fn user_info(&self) -> Option<Payload> {
-        self.peer().koji().map(|client| client.entry(self.id()).user_info)
+        self.peer().koji().map(|client| client.about().info.clone())
     }
 
     /// Says of a Koji client what the others of its shard shall know, in place of what was said

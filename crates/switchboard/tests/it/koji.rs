@@ -290,7 +290,7 @@ async fn a_reader_that_stops_reading_misses_lists_but_not_the_last_one() {
     };
     let mut round = 0;
     // Until the kernel's buffers are full and its outbox is as full as lists make it.
-    while queued().await < 128 * 1024 {
+    while queued().await + 17_000 <= 128 * 1024 {
         round += 1;
         let info = json!({ "round": round, "pad": "x".repeat(16_000) });
         busy.set_user_info(info).await;
@@ -655,4 +655,36 @@ async fn a_shard_is_the_room_of_its_name_for_the_app() {
     assert_eq!(ann.next_event().await.0, "for s");
     assert_eq!(hash.next_event().await.0, "for #s");
     assert_eq!(app.room_size("s").await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn lists_longer_than_half_an_outbox_close_nobody() {
+    let mut limits = Limits::default();
+    limits.outbox_bytes_max = 256 * 1024;
+    let at_once = App::new().with_koji(Koji::new().with_gather(Duration::ZERO));
+    let server = TestServer::start(at_once.with_limits(limits)).await;
+    let mut slow = Vec::new();
+    for _ in 0..14 {
+        let mut member = join(&server, "projectId=p&shardName=s").await;
+        member.set_user_info(json!({ "pad": "x".repeat(16_000) })).await;
+        slow.push(member);
+    }
+    let mut busy = join(&server, "projectId=p&shardName=s").await;
+    let id = busy.id.clone();
+    let behind = async || {
+        let index = server.app.hub().index();
+        let sessions = slow.iter().map(|member| index.session(member.id.parse().unwrap()));
+        let outboxes = sessions.map(|session| session.expect("it is not closed").outbox.queued_bytes());
+        outboxes.filter(|queued| *queued > 0).count()
+    };
+    let mut round = 0;
+    while behind().await < slow.len() {
+        round += 1;
+        busy.set_user_info(json!({ "round": round })).await;
+        busy.list_where(|list| list[&id]["userInfo"]["round"] == round).await;
+    }
+    busy.set_user_info(json!({ "round": "last" })).await;
+    for member in &mut slow {
+        member.list_where(|list| list[&id]["userInfo"]["round"] == "last").await;
+    }
 }

@@ -10,6 +10,7 @@ mod middleware;
 mod nodes;
 mod requests;
 mod rooms;
+mod rosters;
 mod stopping;
 
 use serde_json::{Value, json};

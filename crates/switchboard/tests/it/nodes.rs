@@ -1,26 +1,54 @@
 //! Two apps on one bus are one server.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use serde_json::json;
-use switchboard::{App, LocalBus};
-use switchboard_testkit::TestServer;
+use serde_json::{Value, json};
+use switchboard::{
+    App, Audience, Bus, Content, Identity, Inbox, JoinError, Koji, Limits, LocalBus, Lost, Name, NodeError,
+    NodeId, OrderError, ProjectId, Publication, ReachError, RequestError, SocketId, Target,
+};
+use switchboard_testkit::{KojiPeer, Peer, TestServer};
 
 use crate::app;
 
+/// Two nodes; `make` gives the app of each.
+async fn two_of(make: impl Fn() -> App) -> (TestServer, TestServer) {
+    let mut nodes = Vec::new();
+    for bus in LocalBus::connected(2) {
+        nodes.push(TestServer::start(make().with_bus(Arc::new(bus))).await);
+    }
+    let [one, two] = nodes.try_into().unwrap_or_else(|_| panic!("two were asked for"));
+    (one, two)
+}
+
+async fn two() -> (TestServer, TestServer) {
+    two_of(app).await
+}
+
+/// The first peer of a node, and its id.
+async fn peer_of(node: &TestServer) -> (Peer, SocketId) {
+    let mut peer = node.peer().await;
+    peer.quiet().await;
+    (peer, node.app.all_socket_ids().await.unwrap()[0])
+}
+
+/// Answers the next frame, which has to be a request.
+async fn answer(peer: &mut Peer, data: Value) -> Value {
+    let question = peer.next().await;
+    peer.send(&json!({ "type": "ack", "ackId": question["ackId"], "data": data })).await;
+    question
+}
+
 #[tokio::test]
 async fn sends_reach_the_sockets_of_other_nodes_once() {
-    let mut buses = LocalBus::connected(2).into_iter();
-    let mut start = async || {
-        let bus = Arc::new(buses.next().unwrap());
-        TestServer::start(app().with_bus(bus)).await
-    };
-    let (one, two) = (start().await, start().await);
+    let (one, two) = two().await;
     let (mut near, mut far) = (one.peer().await, two.peer().await);
     near.request("/join", json!("r")).await;
     far.request("/join", json!("r")).await;
     let far_id = two.app.all_socket_ids().await.unwrap()[0];
     two.app.set_user_online("7", far_id).await.unwrap();
+    two.app.settled().await;
 
     assert_eq!(near.request("/say", json!(["#r", "over"])).await, 0, "nobody else on this node");
     assert_eq!(far.next_event().await, ("said".into(), json!("over")));
@@ -36,4 +64,269 @@ async fn sends_reach_the_sockets_of_other_nodes_once() {
     assert_eq!(near.next_event().await.0, "all");
     far.quiet().await;
     near.quiet().await;
+}
+
+#[tokio::test]
+async fn a_client_of_another_node_is_asked_and_answers() {
+    let (one, two) = two().await;
+    let (mut near, near_id) = peer_of(&one).await;
+    let (mut far, far_id) = peer_of(&two).await;
+    for (peer, id) in [(&mut near, near_id), (&mut far, far_id)] {
+        let asking = one.app.request::<Value>(id, "/q", "größer \"als\" \u{1}");
+        let (said, question) = tokio::join!(asking, answer(peer, json!({ "n": 1e300 })));
+        assert_eq!(said.unwrap(), json!({ "n": 1e300 }));
+        assert_eq!((&question["event"], &question["data"]), (&json!("/q"), &json!("größer \"als\" \u{1}")));
+        peer.quiet().await;
+    }
+}
+
+#[tokio::test]
+async fn an_app_that_is_not_served_asks_the_clients_of_others() {
+    let [bus, other]: [LocalBus; 2] = LocalBus::connected(2).try_into().unwrap_or_else(|_| panic!("two"));
+    let server = TestServer::start(app().with_bus(Arc::new(bus))).await;
+    let asker = App::new().with_bus(Arc::new(other));
+    let (mut peer, id) = peer_of(&server).await;
+    let (said, _) = tokio::join!(asker.request::<u32>(id, "/q", &()), answer(&mut peer, json!(7)));
+    assert_eq!(said.unwrap(), 7);
+}
+
+#[tokio::test]
+async fn a_request_to_another_node_ends_as_one_to_this_node_does() {
+    let mut limits = Limits::default();
+    limits.requests_pending_max = 1;
+    let with_koji = || app().with_koji(Koji::new()).with_limits(limits.clone());
+    let (one, two) = two_of(with_koji).await;
+    let (mut far, id) = peer_of(&two).await;
+    let ask = |ms| one.app.request_within::<u32>(Duration::from_millis(ms), id, "/q", &());
+    let minute = 60_000;
+    let (wrong, _) = tokio::join!(ask(minute), answer(&mut far, json!("no number")));
+    assert!(matches!(wrong, Err(RequestError::Decode(_))), "{wrong:?}");
+    let (first, second) = tokio::join!(ask(minute), async {
+        let second = ask(minute).await;
+        far.next().await;
+        far.close().await;
+        second
+    });
+    assert!(matches!(second, Err(RequestError::TooMany { max: 1 })), "{second:?}");
+    assert!(matches!(first, Err(RequestError::Gone)), "{first:?}");
+    assert!(matches!(ask(minute).await, Err(RequestError::Gone)), "its node says at once that it is gone");
+
+    let project = one.app.project(&Name::new("p").unwrap());
+    let koji: SocketId = KojiPeer::join(&two, "projectId=p").await.id.parse().unwrap();
+    let asked = project.request::<u32>(koji, "/q", &()).await;
+    assert!(matches!(asked, Err(RequestError::CannotReply)), "{asked:?}");
+    assert!(
+        matches!(one.app.request::<u32>(koji, "/q", &()).await, Err(RequestError::Gone)),
+        "not its project"
+    );
+    let _silent = two.peer().await;
+    let silent = two.app.all_socket_ids().await.unwrap()[0];
+    let short = Duration::from_millis(20);
+    let asked = one.app.request_within::<u32>(short, silent, "/q", &()).await;
+    assert!(matches!(asked, Err(RequestError::Timeout(within)) if within == short), "{asked:?}");
+    let bad_name = one.app.request::<u32>(id, "", &()).await;
+    assert!(matches!(bad_name, Err(RequestError::Emit(_))), "{bad_name:?}");
+}
+
+#[tokio::test]
+async fn calls_without_an_answer_are_bounded() {
+    let mut limits = Limits::default();
+    limits.calls_pending_max = 1;
+    let (one, two) = two_of(|| app().with_limits(limits.clone())).await;
+    let (mut far, id) = peer_of(&two).await;
+    let (first, _) = tokio::join!(one.app.request::<u32>(id, "/q", &()), async {
+        let second = one.app.request::<u32>(id, "/q", &()).await;
+        assert!(matches!(second, Err(RequestError::Node(NodeError::TooMany { max: 1 }))), "{second:?}");
+        let tagged = one.app.sync_tag(id, "t").await;
+        assert!(matches!(tagged, Err(ReachError::Node(NodeError::TooMany { max: 1 }))), "{tagged:?}");
+        answer(&mut far, json!(1)).await
+    });
+    assert_eq!(first.unwrap(), 1);
+    assert!(one.app.sync_tag(id, "t").await.unwrap());
+}
+
+#[tokio::test]
+async fn users_and_tags_are_set_on_whatever_node_the_socket_is() {
+    let mut limits = Limits::default();
+    limits.memberships_max = 3;
+    let (one, two) = two_of(|| app().with_limits(limits.clone())).await;
+    let (mut far, id) = peer_of(&two).await;
+    for expected in [true, false] {
+        assert_eq!(one.app.set_user_online("7", id).await.unwrap(), expected);
+        assert_eq!(one.app.sync_tag(id, "vip").await.unwrap(), expected);
+    }
+    let socket = two.app.socket(id).unwrap();
+    assert_eq!(
+        (socket.user().unwrap(), socket.tags()),
+        (Name::new("7").unwrap(), vec![Name::new("*vip").unwrap()])
+    );
+    one.app.emit_to_user("7", "mail", &1).unwrap();
+    assert_eq!(far.next_event().await.0, "mail");
+    for expected in [true, false] {
+        assert_eq!(one.app.unsync_tag(id, "*vip").await.unwrap(), expected);
+    }
+    for tag in ["a", "b"] {
+        one.app.sync_tag(id, tag).await.unwrap();
+    }
+    let full = one.app.sync_tag(id, "c").await;
+    assert!(matches!(full, Err(ReachError::Join(JoinError::TooMany { max: 3 }))), "{full:?}");
+    assert!(matches!(one.app.sync_tag(id, "").await, Err(ReachError::Join(JoinError::Name(_)))));
+    let nobody = SocketId::on(two.app.hub().bus().node());
+    assert!(matches!(one.app.set_user_online("7", nobody).await, Err(ReachError::Join(JoinError::Gone))));
+    assert!(!one.app.unsync_tag(nobody, "a").await.unwrap());
+}
+
+#[tokio::test]
+async fn a_user_goes_offline_on_all_nodes_and_stays_connected() {
+    let (one, two) = two().await;
+    let ((mut near, near_id), (mut far, far_id)) = (peer_of(&one).await, peer_of(&two).await);
+    for id in [near_id, far_id] {
+        one.app.set_user_online("7", id).await.unwrap();
+    }
+    assert_eq!(one.app.set_user_offline("7").await.unwrap(), 1, "so many on this node");
+    one.app.emit_to_user("7", "mail", &1).unwrap();
+    near.quiet().await;
+    far.quiet().await;
+    assert_eq!(two.app.socket(far_id).unwrap().user(), None);
+}
+
+#[tokio::test]
+async fn an_audience_is_disconnected_on_all_nodes() {
+    let (one, two) = two().await;
+    let ((mut near, near_id), (mut far, far_id)) = (peer_of(&one).await, peer_of(&two).await);
+    let mut spared = two.peer().await;
+    for peer in [&mut near, &mut far, &mut spared] {
+        peer.request("/join", json!("r")).await;
+    }
+    let spared_id = *two.app.all_socket_ids().await.unwrap().iter().find(|id| **id != far_id).unwrap();
+    one.app.to("#r").emit("before", &1).unwrap();
+    let audience = Audience::from(Target::room("r").unwrap()).except(spared_id);
+    assert_eq!(one.app.disconnect(audience, 4001, "closing time").unwrap(), 1, "so many on this node");
+    for peer in [&mut near, &mut far] {
+        assert_eq!(peer.next_event().await.0, "before");
+        assert_eq!(peer.closed().await, (4001, "closing time".into()));
+    }
+    assert_eq!(spared.next_event().await.0, "before");
+    spared.quiet().await;
+    assert_eq!(one.app.disconnect(near_id, 4001, "").unwrap(), 0, "it is gone");
+    one.app.disconnect(spared_id, 4002, "you too").unwrap();
+    assert_eq!(spared.closed().await.0, 4002);
+}
+
+/// A bus that has lost its connection.
+struct Away(LocalBus);
+
+impl Bus for Away {
+    fn node(&self) -> NodeId {
+        self.0.node()
+    }
+
+    fn start(&self, inbox: std::sync::Weak<dyn Inbox>) {
+        self.0.start(inbox);
+    }
+
+    fn publish(&self, _: &Publication) -> Result<(), Lost> {
+        Err(Lost::Away)
+    }
+
+    fn subscribe(&self, project: &ProjectId, target: &Target) {
+        self.0.subscribe(project, target);
+    }
+
+    fn unsubscribe(&self, project: &ProjectId, target: &Target) {
+        self.0.unsubscribe(project, target);
+    }
+
+    fn is_up(&self) -> bool {
+        false
+    }
+}
+
+#[tokio::test]
+async fn without_the_others_a_node_does_its_own_part_and_says_what_it_could_not() {
+    let server = TestServer::start(app().with_bus(Arc::new(Away(LocalBus::default())))).await;
+    let app = &server.app;
+    let (mut peer, id) = peer_of(&server).await;
+    let elsewhere = SocketId::random();
+    assert!(app.set_user_online("7", id).await.unwrap());
+    assert!(matches!(
+        app.set_user_online("7", elsewhere).await,
+        Err(ReachError::Node(NodeError::Lost(Lost::Away)))
+    ));
+    assert!(matches!(
+        app.request::<u32>(elsewhere, "/q", &()).await,
+        Err(RequestError::Node(NodeError::Lost(Lost::Away)))
+    ));
+    assert!(matches!(app.set_user_offline("7").await, Err(OrderError::Lost(Lost::Away))));
+    assert!(!app.is_user_online("7").await.unwrap());
+    assert_eq!(app.disconnect(id, 4000, "").unwrap(), 1, "it is here, so no other node has to know");
+    assert_eq!(peer.closed().await.0, 4000);
+    app.settled().await;
+}
+
+#[tokio::test]
+async fn on_a_node_alone_a_socket_that_is_not_here_is_gone() {
+    let server = TestServer::start(app()).await;
+    let nobody = SocketId::random();
+    assert!(matches!(server.app.request::<u32>(nobody, "/q", &()).await, Err(RequestError::Gone)));
+    let online = server.app.set_user_online("7", nobody).await;
+    assert!(matches!(online, Err(ReachError::Join(JoinError::Gone))));
+}
+
+#[tokio::test]
+async fn what_a_node_does_not_understand_is_ignored() {
+    let (one, two) = two().await;
+    let (mut far, id) = peer_of(&two).await;
+    let call = |wish: Value| {
+        let answer_to = json!({ "project": "", "call": SocketId::random() });
+        json!({ "Call": { "answer_to": answer_to, "wish": wish } }).to_string()
+    };
+    let long = "x".repeat(300);
+    let said = [
+        String::new(),
+        "{}".into(),
+        "null".into(),
+        "\u{0}".into(),
+        "[".repeat(10_000),
+        json!({ "Answer": { "Ok": 1 } }).to_string(),
+        json!({ "Answer": { "Err": { "TooMany": { "max": -1 } } } }).to_string(),
+        json!({ "Order": "Dance" }).to_string(),
+        json!({ "Order": { "Close": { "code": 70_000, "reason": "" } } }).to_string(),
+        call(json!({ "Ask": { "event": long, "data": 1, "timeout_ms": 1 } })),
+        call(json!({ "Ask": { "event": "", "data": 1, "timeout_ms": 1 } })),
+        call(json!({ "Join": { "User": long } })),
+        call(json!({ "Join": { "Everyone": "" } })),
+        call(json!({ "Leave": { "Tag": "" } })),
+        call(json!({ "Leave": { "Tag": "t" } })),
+    ];
+    let project = one.app.project_id();
+    for text in said {
+        for audience in [Target::Everyone.into(), Target::Socket(id).into(), Audience::everyone().and(id)] {
+            let content = Content::Control(text.clone().into_bytes().into());
+            one.app.hub().publish(project, &audience, content).unwrap();
+        }
+    }
+    let bytes = Content::Control(vec![0xff, 0xfe].into());
+    one.app.hub().publish(project, &Target::Socket(id).into(), bytes).unwrap();
+    far.quiet().await;
+    assert!(one.app.sync_tag(id, "t").await.unwrap());
+}
+
+#[tokio::test]
+async fn recipients_of_a_koji_client_are_reached_on_other_nodes() {
+    let verifier = async |token: String| Name::new(&token).map(|user| Identity { user, expires: None });
+    let (one, two) = two_of(|| app().with_koji(Koji::new()).with_verifier(verifier)).await;
+    let mut ann = KojiPeer::join(&one, "projectId=p&shardName=s").await;
+    let mut bob = KojiPeer::join(&two, "projectId=p&shardName=s").await;
+    let mut carl = KojiPeer::join(&two, "projectId=p&shardName=other&authorization=carl").await;
+    ann.emit_to("some", json!([1]), json!([bob.id, "carl", carl.id])).await;
+    for peer in [&mut bob, &mut carl] {
+        assert_eq!(peer.next_event().await, ("some".into(), json!([1])));
+        peer.quiet().await;
+    }
+    bob.emit("all", json!([2])).await;
+    for peer in [&mut ann, &mut bob] {
+        assert_eq!(peer.next_event().await, ("all".into(), json!([2])));
+    }
+    carl.quiet().await;
 }
