@@ -153,7 +153,7 @@ impl Index {
 
     /// The targets of a project that `pick` takes something of. Walks every group of the node, a
     /// stripe at a time.
-    pub(crate) fn collect<T>(&self, project: &Project, pick: impl Fn(&Target) -> Option<T>) -> Vec<T> {
+    pub fn collect<T>(&self, project: &Project, pick: impl Fn(&Target) -> Option<T>) -> Vec<T> {
         let mut picked = Vec::new();
         for stripe in &self.groups {
             let stripe = stripe.lock().expect("no code that holds a stripe panics");

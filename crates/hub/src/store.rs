@@ -45,12 +45,13 @@ impl<T> Page<T> {
 }
 
 impl<T: Ord + Clone> Page<T> {
-    /// Cuts this page out of a list in any order.
-    fn of(&self, mut list: Vec<T>) -> Vec<T> {
+    /// Cuts this page out of a list in any order; what is in it twice counts once.
+    pub fn of(&self, mut list: Vec<T>) -> Vec<T> {
         if let Some(after) = &self.after {
             list.retain(|item| item > after);
         }
         list.sort_unstable();
+        list.dedup();
         list.truncate(self.limit);
         list
     }

@@ -16,6 +16,7 @@ use switchboard_hub::Bus;
 use switchboard_hub::bus::{Inbox, Lost, Moment, Publication};
 use tokio_util::sync::CancellationToken;
 
+use crate::bridge::Bridged;
 use crate::envelope::{self, Stamp};
 use crate::link::Source;
 use crate::names::{Names, ProjectNames};
@@ -28,6 +29,7 @@ use outgoing::{Outbound, Outgoing};
 pub struct RedisBus {
     node: NodeId,
     names: Names,
+    bridged: Option<Arc<Bridged>>,
     next: AtomicU64,
     inbox: OnceLock<Weak<dyn Inbox>>,
     hearing: Hearing,
@@ -46,12 +48,14 @@ impl RedisBus {
         node: NodeId,
         names: Names,
         options: &Options,
+        bridged: Option<Arc<Bridged>>,
         source: Arc<Source>,
         stop: &CancellationToken,
     ) -> Arc<Self> {
         let bus = Arc::new(RedisBus {
             node,
             names,
+            bridged,
             next: AtomicU64::new(1),
             inbox: OnceLock::new(),
             hearing: Hearing::new(options.linger),
@@ -60,6 +64,9 @@ impl RedisBus {
             received: counter!("switchboard_bus_received_total"),
             garbage: counter!("switchboard_bus_garbage_total"),
         });
+        if let Some(bridged) = &bus.bridged {
+            bus.hearing.want(bridged.channels());
+        }
         let (hearing, sending) = (bus.clone(), bus.clone());
         crate::spawn(stop, hearing.hear(source.clone()));
         crate::spawn(stop, async move { sending.outgoing.send_all(&source).await });
@@ -78,10 +85,33 @@ impl RedisBus {
 
     /// Takes what Redis says unasked.
     fn pushed(&self, PushInfo { kind, data }: PushInfo) {
-        if let (PushKind::Message | PushKind::SMessage, Some(Value::BulkString(message))) =
-            (kind, data.into_iter().nth(1))
+        let mut data = data.into_iter();
+        if let (PushKind::Message | PushKind::SMessage, Some(channel), Some(Value::BulkString(message))) =
+            (kind, data.next(), data.next())
         {
-            self.receive(message.into());
+            match (&self.bridged, channel) {
+                (Some(bridged), Value::BulkString(channel)) if bridged.hears(&channel) => {
+                    self.receive_from_original(bridged, &channel, message.into());
+                }
+                _ => self.receive(message.into()),
+            }
+        }
+    }
+
+    fn receive_from_original(&self, bridged: &Bridged, channel: &[u8], message: Bytes) {
+        match bridged.heard(channel, message) {
+            Ok(None) => {}
+            Ok(Some(publication)) => {
+                self.received.increment(1);
+                self.hand_in(publication);
+            }
+            Err(error) => self.refuse(&error.to_string()),
+        }
+    }
+
+    fn hand_in(&self, publication: Publication) {
+        if let Some(inbox) = self.inbox() {
+            inbox.receive(publication);
         }
     }
 
@@ -95,13 +125,16 @@ impl RedisBus {
         self.received.increment(1);
         match envelope::decode(message) {
             Ok(publication) if publication.audience.to.len() > 1 && self.is_copy(stamp) => {}
-            Ok(publication) => {
-                if let Some(inbox) = self.inbox() {
-                    inbox.receive(publication);
-                }
-            }
+            Ok(publication) => self.hand_in(publication),
             Err(error) => self.refuse(&error.to_string()),
         }
+    }
+
+    /// Nothing without a bridge.
+    fn tell_originals(&self, publication: &Publication) -> Result<(), Lost> {
+        let Some(bridged) = &self.bridged else { return Ok(()) };
+        let mut tellings = bridged.telling(publication).into_iter();
+        tellings.try_for_each(|telling| self.outgoing.push(Outbound::ToOriginals(telling)))
     }
 
     fn refuse(&self, reason: &str) {
@@ -161,7 +194,8 @@ impl Bus for RedisBus {
         }
         let stamp = Stamp { node: self.node, number: self.next.fetch_add(1, Ordering::Relaxed) };
         let message = envelope::encode(publication, stamp);
-        self.outgoing.push(Outbound { route: names.base().into(), channels, message })
+        self.outgoing.push(Outbound::Message { route: names.base().into(), channels, message })?;
+        self.tell_originals(publication)
     }
 
     fn subscribe(&self, project: &ProjectId, target: &Target) {

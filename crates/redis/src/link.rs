@@ -10,8 +10,8 @@ use redis::cluster::ClusterClientBuilder;
 use redis::cluster_async::ClusterConnection;
 use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ErrorKind, IntoConnectionInfo, Pipeline, ProtocolVersion, PushInfo,
-    PushKind, RedisError, RedisResult, Value,
+    AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, IntoConnectionInfo, Pipeline,
+    ProtocolVersion, PushInfo, PushKind, RedisError, RedisResult, Value,
 };
 use tokio::sync::{Mutex, Notify};
 
@@ -61,6 +61,10 @@ fn info(url: &str) -> RedisResult<redis::ConnectionInfo> {
 
 impl Source {
     pub(crate) fn new(options: &Options) -> RedisResult<Self> {
+        if options.bridge.is_some() && options.mode == Mode::Cluster {
+            let reason = "a cluster cannot be bridged to emit.gg nodes";
+            return Err(RedisError::from((ErrorKind::InvalidClientConfig, reason)));
+        }
         let infos = options.urls.iter().map(|url| info(url)).collect::<RedisResult<Vec<_>>>()?;
         let Some(first) = infos.first().cloned() else {
             return Err(RedisError::from((ErrorKind::InvalidClientConfig, "no address is given")));
@@ -156,6 +160,11 @@ impl Link {
             Link::One(connection) => connection.req_packed_command(command).await,
             Link::Cluster(connection) => connection.req_packed_command(command).await,
         }
+    }
+
+    /// What the server answers to one command, which may be that it refuses.
+    pub(crate) async fn ask<T: FromRedisValue>(&mut self, command: &Cmd) -> RedisResult<T> {
+        Ok(T::from_redis_value(self.command(command).await?.extract_error()?)?)
     }
 
     /// Runs a pipeline whose keys have one route; what the server refuses is among the answers.

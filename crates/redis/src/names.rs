@@ -10,6 +10,7 @@
 //! | `switchboard:{default}:users` | sorted set | users with a socket |
 //! | `switchboard:{default}:lease:<lease>` | set | targets in which the lease has sockets; `$` if it has seats; `.` while it may write |
 //! | `switchboard:{default}:dead:<lease>` | string, as long as a lease | the lease is swept and may not write again |
+//! | `switchboard:{default}:mirror:<lease>` | string | the prefix of the keys of emit.gg nodes that hold copies of the lease's entries |
 //! | `switchboard:{default}:seats` and `:seats:…` | see below | the seats of the shards |
 //! | `switchboard:{default}:shard:<shard>` | hash | socket to what other nodes may know of it |
 //! | `switchboard:{default}:to:<target>` | channel | publications for the target |
@@ -93,6 +94,10 @@ impl ProjectNames {
         format!("{}:lease:{lease}", self.base)
     }
 
+    pub(crate) fn mirror(&self, lease: &str) -> String {
+        format!("{}:mirror:{lease}", self.base)
+    }
+
     pub(crate) fn tombstone(&self, lease: &str) -> String {
         format!("{}:dead:{lease}", self.base)
     }
@@ -120,6 +125,17 @@ pub(crate) fn target_text(target: &Target) -> String {
         Target::User(id) => format!("@{id}"),
         Target::Room(name) | Target::Tag(name) => name.to_string(),
     }
+}
+
+/// Whose lease it is; none if it is no lease.
+pub(crate) fn node_of(lease: &[u8]) -> Option<NodeId> {
+    let hex = std::str::from_utf8(lease.get(..8)?).ok()?;
+    u32::from_str_radix(hex, 16).ok().map(NodeId)
+}
+
+/// A name as Redis holds it.
+pub(crate) fn name(bytes: Vec<u8>) -> Option<Name> {
+    Name::new(std::str::from_utf8(&bytes).ok()?).ok()
 }
 
 fn node_text(id: SocketId) -> String {

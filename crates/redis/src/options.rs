@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::bridge::Bridge;
+
 /// How long an answer of Redis is waited for before it counts as away: 2 s.
 pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
@@ -53,6 +55,8 @@ pub struct Options {
     pub changes_max: usize,
     /// How long after its last local member a channel stays subscribed; default 2 s.
     pub linger: Duration,
+    /// Original emit.gg nodes on the same Redis that hear this node and are heard; default none.
+    pub bridge: Option<Bridge>,
 }
 
 impl Options {
@@ -67,6 +71,7 @@ impl Options {
             publish_bytes_max: 16 * 1024 * 1024,
             changes_max: 131_072,
             linger: Duration::from_secs(2),
+            bridge: None,
         }
     }
 

@@ -10,6 +10,7 @@ mod scripts;
 mod seats;
 mod writing;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::Bytes;
@@ -21,8 +22,9 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::bridge::{self, Bridge, Bridged};
 use crate::link::{Connected, Link, Source};
-use crate::names::Names;
+use crate::names::{Names, name};
 use crate::options::{ANSWER_WITHIN, Options};
 
 use changes::{Change, Changes};
@@ -36,6 +38,7 @@ pub struct RedisStore {
     options: Options,
     source: Arc<Source>,
     publish_verb: &'static str,
+    bridged: Option<Arc<Bridged>>,
     index: OnceLock<Weak<Index>>,
     changes: Changes,
     held: Held,
@@ -81,6 +84,7 @@ impl RedisStore {
         node: NodeId,
         names: Names,
         options: &Options,
+        bridged: Option<Arc<Bridged>>,
         source: Arc<Source>,
         first: Option<(Connected, Lease)>,
         stop: &CancellationToken,
@@ -90,6 +94,7 @@ impl RedisStore {
             names,
             publish_verb: source.publish_verb(),
             options: options.clone(),
+            bridged,
             source,
             index: OnceLock::new(),
             changes: Changes::new(options.changes_max),
@@ -120,7 +125,7 @@ impl RedisStore {
     }
 
     async fn ask<T: FromRedisValue>(&self, command: Cmd) -> Result<T, NoAnswer> {
-        ask(&mut self.link().await?, &command).await
+        Ok(self.link().await?.ask(&command).await?)
     }
 
     /// The members of a sorted set of equal scores, in order, a part at a time.
@@ -139,7 +144,7 @@ impl RedisStore {
             let from = after.as_deref().unwrap_or(b"-");
             let mut command = cmd("ZRANGE");
             command.arg(key).arg(from).arg("+").arg("BYLEX").arg("LIMIT").arg(0).arg(most);
-            let part: Vec<Vec<u8>> = ask(&mut link, &command).await?;
+            let part: Vec<Vec<u8>> = link.ask(&command).await?;
             let Some(last) = part.last() else { break };
             let is_last = part.len() < most;
             after = Some([b"(", &**last].concat());
@@ -149,6 +154,23 @@ impl RedisStore {
             }
         }
         Ok(list)
+    }
+
+    /// The bridge, if it is this project's.
+    fn bridge(&self, project: &ProjectId) -> Option<&Bridge> {
+        self.options.bridge.as_ref().filter(|bridge| bridge.project == *project)
+    }
+
+    /// The sockets of original nodes in a target; none without a bridge.
+    async fn originals(&self, project: &ProjectId, target: &Target) -> Result<BTreeSet<SocketId>, NoAnswer> {
+        let Some(bridge) = self.bridge(project) else { return Ok(BTreeSet::new()) };
+        Ok(bridge::sockets(&mut self.link().await?, bridge, &self.names.project(project), target).await?)
+    }
+
+    /// The users that only original nodes know; none without a bridge.
+    async fn original_users(&self, project: &ProjectId) -> Result<BTreeSet<UserId>, NoAnswer> {
+        let Some(bridge) = self.bridge(project) else { return Ok(BTreeSet::new()) };
+        Ok(bridge::users(&mut self.link().await?, bridge, &self.names.project(project)).await?)
     }
 
     /// Gives the lease back; see [`Redis::leave`](crate::Redis::leave).
@@ -183,17 +205,17 @@ impl RedisStore {
     }
 }
 
-async fn ask<T: FromRedisValue>(link: &mut Link, command: &Cmd) -> Result<T, NoAnswer> {
-    let value = link.command(command).await?.extract_error()?;
-    Ok(T::from_redis_value(value).map_err(RedisError::from)?)
-}
-
 fn socket_id(bytes: Vec<u8>) -> Option<SocketId> {
     Some(SocketId::from_bytes(bytes.try_into().ok()?))
 }
 
-fn name(bytes: Vec<u8>) -> Option<Name> {
-    Name::new(std::str::from_utf8(&bytes).ok()?).ok()
+/// A page of two lists; the first is one already.
+fn merge<T: Ord + Clone>(mut list: Vec<T>, more: BTreeSet<T>, page: Page<T>) -> Vec<T> {
+    if !more.is_empty() {
+        list.extend(more);
+        list = page.of(list);
+    }
+    list
 }
 
 impl Store for RedisStore {
@@ -212,15 +234,17 @@ impl Store for RedisStore {
     fn count<'a>(&'a self, project: &'a ProjectId, target: &'a Target) -> Answer<'a, usize> {
         let names = self.names.project(project);
         Box::pin(async move {
+            let originals = self.originals(project, target).await?.len();
             if let Target::Socket(id) = target {
                 let mut command = cmd("ZSCORE");
                 command.arg(names.members(&Target::Everyone)).arg(id.as_bytes());
                 let score: Option<f64> = self.ask(command).await?;
-                return Ok(score.map_or(0, |_| 1));
+                return Ok(score.map_or(originals, |_| 1));
             }
             let mut command = cmd("ZCARD");
             command.arg(names.members(target));
-            Ok(self.ask(command).await?)
+            let ours: usize = self.ask(command).await?;
+            Ok(ours + originals)
         })
     }
 
@@ -236,20 +260,30 @@ impl Store for RedisStore {
                 let wanted = is_there && page.limit > 0 && page.after.is_none_or(|after| after < *id);
                 return Ok(wanted.then_some(*id).into_iter().collect());
             }
+            let originals = self.originals(project, target).await?;
             let key = self.names.project(project).members(target);
-            Ok(self.page(&key, page, |id| id.as_bytes(), socket_id).await?)
+            let ours = self.page(&key, page.clone(), |id| id.as_bytes(), socket_id).await?;
+            Ok(merge(ours, originals, page))
         })
     }
 
     fn count_users<'a>(&'a self, project: &'a ProjectId) -> Answer<'a, usize> {
         let mut command = cmd("ZCARD");
         command.arg(self.names.project(project).users());
-        Box::pin(async move { Ok(self.ask(command).await?) })
+        Box::pin(async move {
+            let originals = self.original_users(project).await?.len();
+            let ours: usize = self.ask(command).await?;
+            Ok(ours + originals)
+        })
     }
 
     fn users<'a>(&'a self, project: &'a ProjectId, page: Page<UserId>) -> Answer<'a, Vec<UserId>> {
         let key = self.names.project(project).users();
-        Box::pin(async move { Ok(self.page(&key, page, |user| user.as_bytes(), name).await?) })
+        Box::pin(async move {
+            let originals = self.original_users(project).await?;
+            let ours = self.page(&key, page.clone(), |user| user.as_bytes(), name).await?;
+            Ok(merge(ours, originals, page))
+        })
     }
 
     fn take_seat<'a>(&'a self, project: &'a ProjectId, wish: SeatWish) -> Answer<'a, Seated> {

@@ -10,17 +10,28 @@ use switchboard_hub::bus::Lost;
 use tokio::sync::{Notify, watch};
 
 use crate::backoff::Backoff;
+use crate::bridge::Telling;
 use crate::link::{Batch, Link, Source, ignore};
 use crate::options::ANSWER_WITHIN;
 
 /// Most publications in one pipeline.
 const BATCH_MAX: usize = 512;
 
-/// A message on its way to some channels.
-pub(super) struct Outbound {
-    pub(super) route: String,
-    pub(super) channels: Vec<String>,
-    pub(super) message: Bytes,
+/// What is on its way.
+pub(super) enum Outbound {
+    /// A message to some channels of ours.
+    Message { route: String, channels: Vec<String>, message: Bytes },
+    /// The same for original emit.gg nodes.
+    ToOriginals(Telling),
+}
+
+impl Outbound {
+    fn bytes(&self) -> usize {
+        match self {
+            Outbound::Message { message, .. } => message.len(),
+            Outbound::ToOriginals(telling) => telling.bytes,
+        }
+    }
 }
 
 pub(super) struct Outgoing {
@@ -80,10 +91,10 @@ impl Outgoing {
         if !queue.up {
             return Err(Lost::Away);
         }
-        if queue.bytes + outbound.message.len() > self.bytes_max {
+        if queue.bytes + outbound.bytes() > self.bytes_max {
             return Err(Lost::Full);
         }
-        queue.bytes += outbound.message.len();
+        queue.bytes += outbound.bytes();
         queue.waiting.push_back(outbound);
         if queue.waiting.len() == 1 {
             self.filled.notify_one();
@@ -140,14 +151,21 @@ impl Outgoing {
         let mut queue = self.lock();
         let count = queue.waiting.len().min(BATCH_MAX);
         let taken: Vec<Outbound> = queue.waiting.drain(..count).collect();
-        queue.bytes -= taken.iter().map(|outbound| outbound.message.len()).sum::<usize>();
+        queue.bytes -= taken.iter().map(Outbound::bytes).sum::<usize>();
         taken
     }
 
     async fn send(&self, link: &Link, waiting: Vec<Outbound>) -> RedisResult<()> {
         let count = waiting.len() as u64;
         let mut batch = Batch::default();
-        for Outbound { route, channels, message } in waiting {
+        for outbound in waiting {
+            let (route, channels, message) = match outbound {
+                Outbound::Message { route, channels, message } => (route, channels, message),
+                Outbound::ToOriginals(telling) => {
+                    batch.push("", telling.command);
+                    continue;
+                }
+            };
             // In a transaction the copies arrive next to one another, so receivers know them.
             let several = channels.len() > 1;
             if several {

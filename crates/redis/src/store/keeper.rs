@@ -16,6 +16,7 @@ use super::scripts::is_unknown;
 use super::seats::Seat;
 use super::writing::Writing;
 use crate::backoff::Backoff;
+use crate::bridge::Upkeep;
 use crate::link::{Connected, Link, ignore};
 
 /// Most changes in one pipeline.
@@ -51,6 +52,7 @@ struct Keeper {
     unsure: Taken,
     meters: Meters,
     renewal: Interval,
+    upkeep: Option<Upkeep>,
 }
 
 /// Keeps Redis true as long as somebody polls.
@@ -67,7 +69,8 @@ pub(super) async fn keep(store: Arc<RedisStore>, first: Option<(Connected, Lease
         up: gauge!("switchboard_redis_up", "part" => "store"),
         nodes: gauge!("switchboard_nodes"),
     };
-    Keeper { store, leases, lease, unsure: Taken::default(), meters, renewal }.run(connected).await
+    let upkeep = store.bridged.clone().map(Upkeep::new);
+    Keeper { store, leases, lease, unsure: Taken::default(), meters, renewal, upkeep }.run(connected).await
 }
 
 impl Keeper {
@@ -197,6 +200,10 @@ impl Keeper {
             return Err(Stop::LeaseLost);
         }
         self.meters.nodes.set(renewed.nodes as f64);
+        if let Some(upkeep) = &mut self.upkeep {
+            let index = self.store.index.get().and_then(|index| index.upgrade());
+            upkeep.tend(link, &self.store.names, index.as_deref()).await?;
+        }
         if !renewed.dead.is_empty() && !self.store.state.borrow().sweeping {
             self.sweep(link.clone(), renewed.dead);
         }
@@ -240,7 +247,8 @@ impl Keeper {
     async fn write_unsure(&mut self, link: &mut Link) -> Result<(), Stop> {
         let Keeper { store, leases, lease, unsure, meters, .. } = self;
         let lease = lease.as_mut().ok_or(Stop::LeaseLost)?;
-        if !leases.register(link, lease, unsure.projects_beside(&lease.projects)).await? {
+        let projects = unsure.projects_beside(&lease.projects);
+        if !leases.register(link, lease, projects, store.options.bridge.as_ref()).await? {
             return Err(Stop::LeaseLost);
         }
         let mut writing = Writing::new(store, leases, &lease.id);

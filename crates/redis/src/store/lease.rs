@@ -8,9 +8,10 @@ use switchboard_event::{Name, NodeId, ProjectId};
 
 use super::number;
 use super::scripts::{Scripts, call};
+use crate::bridge::Bridge;
 use crate::envelope;
 use crate::link::{Batch, Link};
-use crate::names::{Names, ProjectNames};
+use crate::names::{Names, ProjectNames, node_of};
 
 /// Most entries that one call takes out, so that it is short.
 const SWEEP_MAX: usize = 1000;
@@ -73,12 +74,13 @@ impl Leases {
         Ok(Renewed { is_ours, nodes, dead })
     }
 
-    /// Notes projects before anything is written in them. False if the lease is lost.
+    /// Notes projects before anything is written in them, and which of them is bridged. False if the lease is lost.
     pub(super) async fn register(
         &self,
         link: &mut Link,
         lease: &mut Lease,
         projects: HashSet<ProjectId>,
+        bridge: Option<&Bridge>,
     ) -> RedisResult<bool> {
         if projects.is_empty() {
             return Ok(true);
@@ -93,8 +95,10 @@ impl Leases {
         let mut batch = Batch::default();
         for project in &projects {
             let names = self.names.project(project);
-            let keys = [names.index(&lease.id), names.tombstone(&lease.id)];
-            batch.push(names.base(), call(&self.scripts.open, &keys, &[]));
+            let keys = [names.index(&lease.id), names.tombstone(&lease.id), names.mirror(&lease.id)];
+            let prefix =
+                bridge.filter(|bridge| bridge.project == *project).map(|bridge| bridge.prefix.as_bytes());
+            batch.push(names.base(), call(&self.scripts.open, &keys, prefix.as_slice()));
         }
         lease.projects.extend(projects);
         let answers = link.run(batch).await?;
@@ -118,7 +122,10 @@ impl Leases {
         command.arg(self.names.projects(&lease.id));
         for project in projects {
             let names = self.names.project(project);
-            batch.push(names.base(), call(&self.scripts.close, &[names.index(&lease.id)], &[]));
+            batch.push(
+                names.base(),
+                call(&self.scripts.close, &[names.index(&lease.id), names.mirror(&lease.id)], &[]),
+            );
             command.arg(&**project);
             lease.projects.remove(project);
         }
@@ -131,7 +138,7 @@ impl Leases {
     /// Takes out everything that a lease left, and the lease. Any number of nodes may do so at the
     /// same time, and begin again where one was interrupted.
     pub(super) async fn sweep(&self, link: &mut Link, lease: &str) -> RedisResult<()> {
-        let Some(node) = lease.get(..8).and_then(|hex| u32::from_str_radix(hex, 16).ok()).map(NodeId) else {
+        let Some(node) = node_of(lease.as_bytes()) else {
             return self.drop_unreadable(link, lease).await;
         };
         loop {
@@ -181,7 +188,7 @@ impl Leases {
     ) -> RedisResult<i64> {
         let names = self.names.project(project);
         let mut keys = seat_keys(&names, lease);
-        keys.extend([names.users(), names.tombstone(lease)]);
+        keys.extend([names.users(), names.tombstone(lease), names.mirror(lease)]);
         // The tombstone stands for as long as a lease: who was stopped for longer, between asking whether
         // it may write and doing so, sweeps for itself when it finds its lease lost.
         let (most, stands) = (SWEEP_MAX.to_string(), self.length_ms());

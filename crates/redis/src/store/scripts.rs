@@ -19,6 +19,8 @@ impl Script {
 /// All scripts of the store.
 pub(super) struct Scripts {
     pub(super) members: Script,
+    /// For a project that is bridged to emit.gg nodes.
+    pub(super) mirror: Script,
     pub(super) take_seat: Script,
     pub(super) leave_seat: Script,
     pub(super) restore_seat: Script,
@@ -33,8 +35,8 @@ pub(super) struct Scripts {
 }
 
 macro_rules! with_seats {
-    ($file:literal) => {
-        Script::of(concat!(include_str!("scripts/seats.lua"), include_str!($file)))
+    ($($file:literal),+) => {
+        Script::of(concat!(include_str!("scripts/seats.lua"), $(include_str!($file)),+))
     };
 }
 
@@ -42,11 +44,15 @@ impl Scripts {
     pub(super) fn new() -> Self {
         Scripts {
             members: Script::of(include_str!("scripts/members.lua")),
+            mirror: Script::of(concat!(
+                include_str!("../bridge/mirror.lua"),
+                include_str!("../bridge/members.lua")
+            )),
             take_seat: with_seats!("scripts/take_seat.lua"),
             leave_seat: with_seats!("scripts/leave_seat.lua"),
             restore_seat: with_seats!("scripts/restore_seat.lua"),
             describe: Script::of(include_str!("scripts/describe.lua")),
-            sweep: with_seats!("scripts/sweep.lua"),
+            sweep: with_seats!("../bridge/mirror.lua", "scripts/sweep.lua"),
             claim: Script::of(include_str!("scripts/claim.lua")),
             renew: Script::of(include_str!("scripts/renew.lua")),
             register: Script::of(include_str!("scripts/register.lua")),
@@ -60,6 +66,7 @@ impl Scripts {
     pub(super) async fn load(&self, link: &mut Link) -> RedisResult<()> {
         for script in [
             &self.members,
+            &self.mirror,
             &self.take_seat,
             &self.leave_seat,
             &self.restore_seat,

@@ -12,10 +12,11 @@ use super::keeper::Stop;
 use super::lease::{Leases, seat_keys};
 use super::scripts::call;
 use super::seats::Seat;
-use super::{RedisStore, name, number};
+use super::{RedisStore, number};
+use crate::bridge::Bridge;
 use crate::envelope;
 use crate::link::Batch;
-use crate::names::{ProjectNames, target_text};
+use crate::names::{ProjectNames, name, target_text};
 
 /// Most changes of members in one call, so that it is short.
 const CALL_MAX: usize = 128;
@@ -30,8 +31,9 @@ pub(super) struct Writing<'a> {
 }
 
 /// Members that enter and leave in one call.
-struct Members {
+struct Members<'a> {
     names: ProjectNames,
+    bridge: Option<&'a Bridge>,
     places: Vec<usize>,
     keys: Vec<String>,
     args: Vec<Vec<u8>>,
@@ -46,13 +48,13 @@ impl<'a> Writing<'a> {
     pub(super) fn batch(&mut self, taken: &Taken) -> Batch {
         self.spans.clear();
         let mut batch = Batch::default();
-        let mut members: HashMap<&ProjectId, Members> = HashMap::new();
+        let mut members: HashMap<&ProjectId, Members<'_>> = HashMap::new();
         for (place, (project, change)) in taken.changes.iter().enumerate() {
             let names = self.store.names.project(project);
             match change {
                 Change::Enter(target, socket) | Change::Leave(target, socket) => {
                     let sign: &[u8] = if matches!(change, Change::Enter(..)) { b"+" } else { b"-" };
-                    let some = members.entry(project).or_insert_with(|| self.members(names));
+                    let some = members.entry(project).or_insert_with(|| self.members(project, names));
                     some.add(place, sign, target, *socket);
                     if some.places.len() >= CALL_MAX
                         && let Some(some) = members.remove(project)
@@ -75,16 +77,22 @@ impl<'a> Writing<'a> {
         batch
     }
 
-    fn members(&self, names: ProjectNames) -> Members {
+    fn members(&self, project: &ProjectId, names: ProjectNames) -> Members<'a> {
         let keys = vec![names.index(self.lease), names.users()];
         let args = vec![self.store.node.0.to_be_bytes().to_vec()];
-        Members { names, places: Vec::new(), keys, args }
+        Members { names, bridge: self.store.bridge(project), places: Vec::new(), keys, args }
     }
 
-    fn push_members(&mut self, batch: &mut Batch, members: Members) {
-        let Members { names, places, keys, args } = members;
-        let args: Vec<&[u8]> = args.iter().map(|arg| &**arg).collect();
+    fn push_members(&mut self, batch: &mut Batch, members: Members<'_>) {
+        let Members { names, places, keys, args, bridge } = members;
+        let mut args: Vec<&[u8]> = args.iter().map(|arg| &**arg).collect();
         batch.push(names.base(), call(&self.leases.scripts.members, &keys, &args));
+        if let Some(bridge) = bridge {
+            let stand_ms = bridge.members_stand_ms();
+            args.extend([bridge.prefix.as_bytes(), stand_ms.as_bytes()]);
+            batch.push(names.base(), call(&self.leases.scripts.mirror, &keys, &args));
+            self.spans.push(places.clone());
+        }
         self.spans.push(places);
     }
 
@@ -196,7 +204,7 @@ fn is_lost(answer: &Value) -> bool {
     }
 }
 
-impl Members {
+impl Members<'_> {
     fn add(&mut self, place: usize, sign: &[u8], target: &Target, socket: SocketId) {
         self.places.push(place);
         self.keys.push(self.names.members(target));

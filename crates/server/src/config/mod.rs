@@ -1,6 +1,7 @@
 //! Settings: a TOML file, then the environment, then flags; each overrides the one before.
 
 mod auth;
+mod emit;
 mod koji;
 mod projects;
 mod sections;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use switchboard::Limits;
 
 pub use auth::{Auth, Secret, Secrets};
+pub use emit::Emit;
 pub use koji::Koji;
 pub use projects::{ProjectSettings, Projects};
 pub use sections::{Door, Internal, Log, LogFormat, Stop};
@@ -38,6 +40,8 @@ pub struct Config {
     pub limits: Limits,
     /// Which tokens are accepted.
     pub auth: Auth,
+    /// The bridge to original emit.gg nodes.
+    pub emit: Emit,
     /// The door for Koji clients.
     pub koji: Koji,
     /// The projects.
@@ -56,6 +60,7 @@ impl Default for Config {
             door: Door::default(),
             limits: Limits::default(),
             auth: Auth::default(),
+            emit: Emit::default(),
             koji: Koji::default(),
             projects: Projects::default(),
             log: Log::default(),
@@ -115,6 +120,7 @@ impl Config {
                 "limits.heartbeat_interval_ms is {ms}; the least is 1000\n\nhint: 0 switches heartbeats off"
             )));
         }
+        self.emit.check()?;
         self.koji.check()?;
         self.projects.check()?;
         self.auth.verifier().map(drop)
@@ -207,6 +213,16 @@ mod tests {
             assert!(error.contains(bad.split_once('=').unwrap().0), "{error}");
         }
         assert!(with(&[]).unwrap().auth.verifier().unwrap().is_none());
+    }
+
+    #[test]
+    fn the_bridge_is_off_until_it_is_on_and_is_of_the_emit_clients_project() {
+        let config = with(&[]).unwrap();
+        assert_eq!(config.emit.bridge(&config.projects), None);
+        let config = with(&["emit.bridge=true", "emit.bridge_prefix=chat", "projects.default=p"]).unwrap();
+        let bridge = config.emit.bridge(&config.projects).unwrap();
+        assert_eq!((&*bridge.prefix, &*bridge.channel, &*bridge.project), ("chat", "emit.gg", "p"));
+        assert!(with(&["emit.bridge_prefix="]).is_err());
     }
 
     #[test]

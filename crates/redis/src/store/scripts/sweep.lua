@@ -1,11 +1,12 @@
 -- Takes out a part of what a dead lease left in one project, so that no call is long. When all is out
 -- the lease can write here no more, nor begin to.
--- KEYS: those of seats.lua, users, tombstone.
+-- KEYS: those of seats.lua, users, tombstone, mirror.
 -- ARGV: node, the most to take out, how long the tombstone stands in ms, the project's key, PUBLISH or
 -- SPUBLISH, the beginning of a shard's channel, the beginning of the message.
 -- Returns what is left in the index.
 local node, most = ARGV[1], tonumber(ARGV[2])
 local from, to = '[' .. node, '[' .. node .. string.rep('\255', 12)
+local mirrored = redis.call('GET', KEYS[10])
 redis.call('SET', KEYS[9], '', 'PX', ARGV[3])
 
 local function sweep_seats()
@@ -24,7 +25,10 @@ end
 local function sweep_members(target)
   local key = ARGV[4] .. ':in:' .. target
   local sockets = redis.call('ZRANGE', key, from, to, 'BYLEX', 'LIMIT', 0, most)
-  if #sockets > 0 then redis.call('ZREM', key, unpack(sockets)) end
+  if #sockets > 0 then
+    redis.call('ZREM', key, unpack(sockets))
+    if mirrored then mirror_leave(mirrored, target, sockets, key) end
+  end
   local user = target:match('^@(.*)')
   if user and redis.call('EXISTS', key) == 0 then redis.call('ZREM', KEYS[8], user) end
   return #sockets
@@ -43,5 +47,5 @@ for _, target in ipairs(redis.call('SRANDMEMBER', index, 64)) do
     if most <= 0 then break end
   end
 end
-if redis.call('SCARD', index) == redis.call('SISMEMBER', index, '.') then redis.call('DEL', index) end
+if redis.call('SCARD', index) == redis.call('SISMEMBER', index, '.') then redis.call('DEL', index, KEYS[10]) end
 return redis.call('SCARD', index)

@@ -1,0 +1,68 @@
+-- What sockets of ours are in, written as original emit.gg nodes write it. Targets are as names hold
+-- them. The keys are not ours alone: whatever stands there, nothing here fails.
+
+local function id_text(id)
+  local hex = id:gsub('.', function(byte) return string.format('%02x', byte:byte()) end)
+  return table.concat({ hex:sub(1, 8), hex:sub(9, 12), hex:sub(13, 16), hex:sub(17, 20), hex:sub(21) }, '-')
+end
+
+local function mirror_key(prefix, target)
+  local sigil = target:sub(1, 1)
+  if sigil == '#' then return prefix .. ':room:' .. target end
+  if sigil == '*' then return prefix .. ':tag:' .. target end
+  if sigil == '@' then return prefix .. ':users' end
+  return prefix .. ':sockets'
+end
+
+-- The end of an entry: whose socket it is, and since when.
+local function since(id, what)
+  local time = redis.call('TIME')
+  local ms = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))
+  return '"server":"switchboard:' .. id:sub(1, 8) .. '","' .. what .. '":' .. ms .. '}'
+end
+
+local function mirror_user(key, user, id)
+  redis.pcall('HSET', key, user, '{"socketId":"' .. id .. '",' .. since(id, 'onlineAt'))
+end
+
+local function mirror_enter(prefix, target, socket, stand_ms)
+  local key, id = mirror_key(prefix, target), id_text(socket)
+  local user = target:match('^@(.*)')
+  if user then
+    mirror_user(key, user, id)
+  elseif target == '=' then
+    redis.pcall('HSET', key, id, '{' .. since(id, 'connectedAt'))
+  else
+    redis.pcall('SADD', key, id)
+    redis.pcall('PEXPIRE', key, stand_ms)
+  end
+end
+
+-- The user's entry names another socket, if it named one of these.
+local function user_left(key, user, ids, members)
+  local entry = redis.pcall('HGET', key, user)
+  if type(entry) ~= 'string' then return end
+  local is_json, known = pcall(cjson.decode, entry)
+  if not is_json or type(known) ~= 'table' then return end
+  for _, id in ipairs(ids) do
+    if known.socketId == id then
+      local other = redis.call('ZRANGE', members, 0, 0)[1]
+      if other then return mirror_user(key, user, id_text(other)) end
+      return redis.pcall('HDEL', key, user)
+    end
+  end
+end
+
+-- Called when the sockets are no longer in members, the target's own set.
+local function mirror_leave(prefix, target, sockets, members)
+  local key, ids = mirror_key(prefix, target), {}
+  for i, socket in ipairs(sockets) do ids[i] = id_text(socket) end
+  local user = target:match('^@(.*)')
+  if user then
+    user_left(key, user, ids, members)
+  elseif target == '=' then
+    redis.pcall('HDEL', key, unpack(ids))
+  else
+    redis.pcall('SREM', key, unpack(ids))
+  end
+end

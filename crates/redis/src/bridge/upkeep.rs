@@ -1,0 +1,69 @@
+//! What has to be done again and again: sets of members end by themselves, and nodes come and go.
+
+use std::sync::Arc;
+
+use redis::RedisResult;
+use switchboard_event::Target;
+use switchboard_hub::Index;
+use tokio::time::Instant;
+
+use super::Bridged;
+use crate::link::{Batch, Link};
+use crate::names::{Names, node_of};
+
+/// Most sets that are renewed in one pipeline.
+const BATCH_MAX: usize = 1024;
+
+/// How often sets are renewed while they stand.
+const RENEWALS: u32 = 24;
+
+pub(crate) struct Upkeep {
+    bridged: Arc<Bridged>,
+    due: Instant,
+}
+
+impl Upkeep {
+    pub(crate) fn new(bridged: Arc<Bridged>) -> Self {
+        Upkeep { bridged, due: Instant::now() }
+    }
+
+    /// Called with every renewal of the lease.
+    pub(crate) async fn tend(
+        &mut self,
+        link: &mut Link,
+        names: &Names,
+        index: Option<&Index>,
+    ) -> RedisResult<()> {
+        let leases: Vec<Vec<u8>> = link.ask(redis::cmd("ZRANGE").arg(names.nodes()).arg(0).arg(-1)).await?;
+        *self.bridged.ours() = leases.iter().filter_map(|lease| node_of(lease)).collect();
+        if let Some(index) = index
+            && self.due <= Instant::now()
+        {
+            self.renew(link, index).await?;
+            self.due = Instant::now() + self.bridged.bridge.members_stand / RENEWALS;
+        }
+        Ok(())
+    }
+
+    /// Puts off the end of the sets in which this node has sockets.
+    async fn renew(&self, link: &Link, index: &Index) -> RedisResult<()> {
+        let bridge = &self.bridged.bridge;
+        let Some(project) = index.project(&bridge.project) else { return Ok(()) };
+        let keys = index.collect(&project, |target| {
+            matches!(target, Target::Room(_) | Target::Tag(_)).then(|| bridge.key(target))
+        });
+        let stand_ms = bridge.members_stand_ms();
+        for keys in keys.chunks(BATCH_MAX) {
+            let mut batch = Batch::default();
+            for key in keys {
+                let mut command = redis::cmd("PEXPIRE");
+                command.arg(key).arg(&stand_ms);
+                batch.push(&bridge.prefix, command);
+            }
+            for answer in link.run(batch).await? {
+                answer.extract_error()?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,401 @@
+//! The bridge to original emit.gg nodes, whose part the test plays: what stands in Redis, and what is
+//! said on the channels.
+
+use std::time::Duration;
+
+use switchboard_event::{Audience, Name, ProjectId, SocketId, Target};
+use switchboard_hub::store::Page;
+use switchboard_hub::{Backplane, Scope};
+use switchboard_redis::{Bridge, ConnectError, Mode, Options, Redis};
+use switchboard_testkit::RedisServer;
+use switchboard_testkit::contract::Member;
+
+use crate::support::{RedisNode, keys, node, options, query, settle, until};
+
+fn bridged_options(server: &RedisServer) -> Options {
+    Options { bridge: Some(Bridge::default()), ..options(server) }
+}
+
+async fn connect(server: &RedisServer) -> RedisNode {
+    node(Redis::connect(bridged_options(server)).await.expect("Redis answers"))
+}
+
+fn project() -> ProjectId {
+    Name::new("default").unwrap()
+}
+
+fn room() -> Target {
+    Target::room("chat").unwrap()
+}
+
+fn vip() -> Target {
+    Target::tag("vip").unwrap()
+}
+
+fn seven() -> Target {
+    Target::user("7").unwrap()
+}
+
+async fn count(node: &RedisNode, target: &Target) -> usize {
+    node.redis.store().count(&project(), target).await.expect("Redis answers")
+}
+
+/// Runs a command given as its words.
+async fn run<T: redis::FromRedisValue>(server: &RedisServer, words: &[&str]) -> T {
+    let mut command = redis::cmd(words[0]);
+    words[1..].iter().for_each(|word| {
+        command.arg(word);
+    });
+    query(server, &command).await
+}
+
+async fn publish(server: &RedisServer, channel: &str, message: &str) -> usize {
+    run(server, &["PUBLISH", channel, message]).await
+}
+
+/// What is said on the two channels from now on.
+struct Ear {
+    heard: tokio::sync::mpsc::Receiver<(String, String)>,
+    _connection: redis::aio::MultiplexedConnection,
+}
+
+impl Ear {
+    async fn open(server: &RedisServer) -> Self {
+        let (say, heard) = tokio::sync::mpsc::channel(100);
+        let config = redis::AsyncConnectionConfig::new().set_push_sender(move |push: redis::PushInfo| {
+            if push.kind == redis::PushKind::Message {
+                let mut texts = push.data.into_iter().map(|value| redis::from_redis_value(value).unwrap());
+                say.try_send((texts.next().unwrap(), texts.next().unwrap())).unwrap();
+            }
+            Ok::<(), ()>(())
+        });
+        let client = redis::Client::open(format!("{}?protocol=resp3", server.url())).unwrap();
+        let mut connection = client.get_multiplexed_async_connection_with_config(&config).await.unwrap();
+        connection.subscribe(&["emit.gg", "emit.gg:direct"]).await.unwrap();
+        Ear { heard, _connection: connection }
+    }
+
+    /// The next message without its instance, and its channel.
+    async fn next(&mut self) -> String {
+        let (channel, message) = switchboard_testkit::soon("it is said", self.heard.recv()).await.unwrap();
+        let rest = message.strip_prefix(r#"{"_instance":"switchboard:"#).expect("it is of a node of ours");
+        format!("{channel} {}", &rest[rest.find(',').unwrap()..])
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn original_nodes_are_told_what_they_can_understand() {
+    let server = RedisServer::start().await;
+    let (one, two) = (connect(&server).await, connect(&server).await);
+    let (near, far) = (one.node.add("default"), two.node.add("default"));
+    two.node.join(&far, &seven());
+    settle(&[&one, &two]).await;
+    let theirs: SocketId = "6442ed88-9f5b-4c3e-8f5a-0123456789ab".parse().unwrap();
+    let entry = format!(r#"{{"socketId":"{theirs}","server":"vnztps84","onlineAt":1}}"#);
+    let _: i64 = run(&server, &["HSET", "emit.gg:users", "8", &entry, "9", "no entry"]).await;
+    until("all is written", async || count(&one, &Target::Everyone).await == 2).await;
+
+    let mut ear = Ear::open(&server).await;
+    one_knows_two(&one, &far, &mut ear).await;
+    let send = |audience: Audience, event: &str| one.node.send("default", audience, event, Scope::AllNodes);
+    send(Target::Everyone.into(), "all");
+    send(Audience::everyone().and(room()).except(near.session.id), "once");
+    send(Audience::from(room()).and(vip()).and(room()).except(vip()), "room");
+    send(Audience::from(vip()).except(Target::Everyone), "nobody");
+    one.node.send("default", Target::Everyone, "local", Scope::ThisNode);
+    one.node.send("other", Target::Everyone, "other", Scope::AllNodes);
+    send(Target::Socket(near.session.id).into(), "near");
+    send(Target::Socket(far.session.id).into(), "far");
+    send(Target::Socket(theirs).into(), "direct");
+    for user in ["7", "8", "9", "nobody"] {
+        send(Target::user(user).unwrap().into(), &format!("user{user}"));
+    }
+    send(vip().into(), "end");
+    assert_eq!(ear.next().await, r#"emit.gg ,"event":"all","data":{}}"#);
+    assert_eq!(ear.next().await, r#"emit.gg ,"event":"once","data":{}}"#);
+    assert_eq!(ear.next().await, r##"emit.gg ,"event":"room","data":{},"to":"#chat"}"##);
+    let direct = |event: &str| {
+        format!(r#"emit.gg:direct ,"targetSocketId":"{theirs}","event":"{event}","data":{{}}}}"#)
+    };
+    assert_eq!(ear.next().await, direct("direct"));
+    assert_eq!(ear.next().await, direct("user8"));
+    assert_eq!(ear.next().await, r#"emit.gg ,"event":"end","data":{},"to":"*vip"}"#);
+    settle(&[&one, &two]).await;
+    let heard = far.heard().replace("early.", "");
+    assert_eq!(heard, "all.once.far.user7.", "nothing arrives by both ways");
+    assert_eq!(near.heard(), "all.local.near.");
+}
+
+/// Waits until a node knows of another: before, sockets there are perhaps an original's.
+async fn one_knows_two(one: &RedisNode, far: &Member, ear: &mut Ear) {
+    until("it is known", async || {
+        one.node.send("default", Target::Socket(far.session.id), "early", Scope::AllNodes);
+        one.node.send("default", vip(), "mark", Scope::AllNodes);
+        let is_unknown = ear.next().await.contains("early");
+        if is_unknown {
+            assert!(ear.next().await.contains("mark"));
+        }
+        !is_unknown
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_original_nodes_say_reaches_the_sockets_of_every_node_once() {
+    let server = RedisServer::start().await;
+    let (one, two) = (connect(&server).await, connect(&server).await);
+    let (a, b, stranger) = (one.node.add("default"), two.node.add("default"), two.node.add("other"));
+    for (node, member) in [(&one, &a), (&two, &b), (&two, &stranger)] {
+        node.node.join(member, &room());
+    }
+    two.node.join(&b, &vip());
+    settle(&[&one, &two]).await;
+    let say = async |rest: &str| {
+        let message = format!(r#"{{"_instance":"vnztps84",{rest}}}"#);
+        assert_eq!(publish(&server, "emit.gg", &message).await, 2);
+    };
+    say(r#""event":"all","data":{}"#).await;
+    say(r##""event":"room","data":1,"to":"#chat""##).await;
+    say(r#""event":"vip","to":"*vip""#).await;
+    for garbage in ["", "{", "[]", r#"{"event":7}"#, r#"{"event":"e","to":"chat"}"#, "\u{0}\u{ffff}"] {
+        publish(&server, "emit.gg", garbage).await;
+        publish(&server, "emit.gg:direct", garbage).await;
+    }
+    let ours = r#"{"_instance":"switchboard:00000000","event":"ours","data":{}}"#;
+    publish(&server, "emit.gg", ours).await;
+    for id in [a.session.id, b.session.id, stranger.session.id, SocketId::random()] {
+        let message = format!(r#"{{"_instance":"vnztps84","targetSocketId":"{id}","event":"direct"}}"#);
+        publish(&server, "emit.gg:direct", &message).await;
+    }
+    until("the last arrives", async || b.heard().ends_with("direct.")).await;
+    until("the last arrives", async || a.heard().ends_with("direct.")).await;
+    settle(&[&one, &two]).await;
+    assert_eq!(a.heard(), "all.room.direct.");
+    assert_eq!(b.heard(), "all.room.vip.direct.");
+    assert_eq!(stranger.heard(), "", "the bridge is one project's");
+}
+
+/// What stands in the originals' keys.
+async fn copies(server: &RedisServer) -> [Vec<String>; 4] {
+    let mut copies = [
+        run::<Vec<String>>(server, &["HKEYS", "emit.gg:sockets"]).await,
+        run(server, &["SMEMBERS", "emit.gg:room:#chat"]).await,
+        run(server, &["SMEMBERS", "emit.gg:tag:*vip"]).await,
+        run(server, &["HKEYS", "emit.gg:users"]).await,
+    ];
+    copies.iter_mut().for_each(|list| list.sort());
+    copies
+}
+
+/// The socket and the server of user 7.
+async fn user_seven(server: &RedisServer) -> (String, String) {
+    let entry: String = run(server, &["HGET", "emit.gg:users", "7"]).await;
+    let entry: serde_json::Value = serde_json::from_str(&entry).unwrap();
+    assert!(entry["onlineAt"].as_u64().unwrap() > 1_600_000_000_000);
+    let text = |field: &str| entry[field].as_str().unwrap().to_owned();
+    (text("socketId"), text("server"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sockets_stand_in_the_originals_keys_for_as_long_as_they_are_there() {
+    let server = RedisServer::start().await;
+    let (one, two) = (connect(&server).await, connect(&server).await);
+    let (a, b, other) = (one.node.add("default"), two.node.add("default"), one.node.add("other"));
+    for target in [room(), vip(), seven()] {
+        one.node.join(&a, &target);
+    }
+    one.node.join(&other, &room());
+    assert_eq!(count(&one, &seven()).await, 1);
+    two.node.join(&b, &seven());
+    assert_eq!(count(&two, &seven()).await, 2);
+    let [id_a, id_b] = [&a, &b].map(|member| member.session.id.to_string());
+    let mut both = vec![id_a.clone(), id_b.clone()];
+    both.sort();
+    assert_eq!(copies(&server).await, [both, vec![id_a.clone()], vec![id_a.clone()], vec!["7".into()]]);
+    let entry: String = run(&server, &["HGET", "emit.gg:sockets", &id_a]).await;
+    let head = format!(r#"{{"server":"switchboard:{}","connectedAt":1"#, &id_a[..8]);
+    assert!(entry.starts_with(&head), "{entry}");
+    let ttl: i64 = run(&server, &["TTL", "emit.gg:room:#chat"]).await;
+    assert!((86_000..=86_400).contains(&ttl), "{ttl}");
+    assert_eq!(user_seven(&server).await.0, id_b, "the last login counts");
+
+    two.node.hub.leave(&b.session, &seven());
+    assert_eq!(count(&two, &seven()).await, 1);
+    let expected = (id_a.clone(), format!("switchboard:{}", &id_a[..8]));
+    assert_eq!(user_seven(&server).await, expected, "the entry names a socket that is there");
+    one.node.hub.remove(&a.session);
+    assert_eq!(count(&one, &Target::Everyone).await, 1);
+    assert_eq!(copies(&server).await, [vec![id_b], vec![], vec![], vec![]]);
+    two.node.hub.remove(&b.session);
+    assert_eq!(count(&two, &Target::Everyone).await, 0);
+    let left = keys(&server).await;
+    assert!(!left.iter().any(|key| key.starts_with("emit.gg")), "{left:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_dead_node_copied_is_taken_out_even_by_a_node_without_a_bridge() {
+    let server = RedisServer::start().await;
+    let (survivor, dead) = (connect(&server).await, connect(&server).await);
+    let (kept, lost) = (survivor.node.add("default"), dead.node.add("default"));
+    for target in [room(), vip(), seven()] {
+        survivor.node.join(&kept, &target);
+    }
+    assert_eq!(count(&survivor, &seven()).await, 1);
+    for target in [room(), vip(), seven(), Target::user("8").unwrap()] {
+        dead.node.join(&lost, &target);
+    }
+    assert_eq!(count(&dead, &seven()).await, 2);
+    let theirs = "6442ed88-9f5b-4c3e-8f5a-0123456789ab";
+    let _: i64 = run(&server, &["SADD", "emit.gg:room:#chat", theirs]).await;
+    drop(dead);
+    let kept_id = kept.session.id.to_string();
+    let mut in_room = vec![kept_id.clone(), theirs.into()];
+    in_room.sort();
+    let expected = [vec![kept_id.clone()], in_room, vec![kept_id.clone()], vec!["7".into()]];
+    until("the dead one's are out", async || copies(&server).await == expected).await;
+    assert_eq!(user_seven(&server).await.0, kept_id);
+
+    let plain = crate::support::connect(&server).await;
+    drop(survivor);
+    let expected = [vec![], vec![theirs.to_owned()], vec![], vec![]];
+    until("the last one's are out", async || copies(&server).await == expected).await;
+    until("nothing of ours is left", async || {
+        !keys(&server).await.iter().any(|key| key.contains(":mirror:") || key.contains("{default}"))
+    })
+    .await;
+    drop(plain);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_leaves_takes_its_copies_along() {
+    let server = RedisServer::start().await;
+    let node = connect(&server).await;
+    let member = node.node.add("default");
+    for target in [room(), vip(), seven()] {
+        node.node.join(&member, &target);
+    }
+    assert_eq!(count(&node, &room()).await, 1);
+    node.redis.leave().await;
+    assert_eq!(copies(&server).await, [const { Vec::<String>::new() }; 4]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn original_sockets_are_counted_and_listed_with_ours() {
+    let server = RedisServer::start().await;
+    let node = connect(&server).await;
+    let ours = node.node.add("default");
+    for target in [room(), vip(), seven()] {
+        node.node.join(&ours, &target);
+    }
+    let mut theirs: Vec<SocketId> = (0..2500).map(|_| SocketId::random()).collect();
+    let user = theirs[0];
+    for chunk in theirs.chunks(500) {
+        let (mut sockets, mut members) = (redis::cmd("HSET"), redis::cmd("SADD"));
+        sockets.arg("emit.gg:sockets");
+        members.arg("emit.gg:room:#chat");
+        for id in chunk {
+            sockets.arg(id.to_string()).arg("{}");
+            members.arg(id.to_string());
+        }
+        let _: (i64, i64) = (query(&server, &sockets).await, query(&server, &members).await);
+    }
+    let _: i64 = run(&server, &["SADD", "emit.gg:tag:*vip", "no id", &user.to_string()]).await;
+    let entry = |id: SocketId| format!(r#"{{"socketId":"{id}","server":"a"}}"#);
+    let users = ["HSET", "emit.gg:users", "8", &entry(user), "", "{}", "9", "no entry"];
+    let _: i64 = run(&server, &users).await;
+
+    assert_eq!(count(&node, &Target::Everyone).await, 2501);
+    assert_eq!(count(&node, &room()).await, 2501);
+    assert_eq!(count(&node, &vip()).await, 2, "what is no id is nobody");
+    for id in [user, ours.session.id] {
+        assert_eq!(count(&node, &Target::Socket(id)).await, 1);
+    }
+    assert_eq!(count(&node, &Target::Socket(SocketId::random())).await, 0);
+    let store = node.redis.store();
+    theirs.push(ours.session.id);
+    theirs.sort();
+    assert_eq!(store.members(&project(), &room(), Page::all()).await.unwrap(), theirs);
+    let page = Page { after: Some(theirs[9]), limit: 20 };
+    assert_eq!(store.members(&project(), &Target::Everyone, page).await.unwrap(), theirs[10..30]);
+    let names = ["7", "8", "9"].map(|user| Name::new(user).unwrap());
+    assert_eq!(store.count_users(&project()).await.unwrap(), 3);
+    assert_eq!(store.users(&project(), Page::all()).await.unwrap(), names);
+    let page = Page { after: Some(names[0].clone()), limit: 1 };
+    assert_eq!(store.users(&project(), page).await.unwrap(), names[1..2]);
+    for (name, online) in names.iter().zip([1, 1, 0]) {
+        assert_eq!(count(&node, &Target::user(name).unwrap()).await, online, "{name}");
+    }
+    let eight = Target::user("8").unwrap();
+    assert_eq!(store.members(&project(), &eight, Page::all()).await.unwrap(), [user]);
+    let other = Name::new("other").unwrap();
+    assert_eq!(store.count(&other, &Target::Everyone).await.unwrap(), 0, "the bridge is one project's");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_of_the_wrong_type_hold_up_nothing() {
+    let server = RedisServer::start().await;
+    for key in ["emit.gg:sockets", "emit.gg:room:#chat", "emit.gg:tag:*vip", "emit.gg:users"] {
+        let _: String = run(&server, &["SET", key, "a text"]).await;
+    }
+    let (one, two) = (connect(&server).await, connect(&server).await);
+    let (a, b) = (one.node.add("default"), two.node.add("default"));
+    for target in [room(), vip(), seven()] {
+        one.node.join(&a, &target);
+        two.node.join(&b, &target);
+    }
+    settle(&[&one, &two]).await;
+    one.node.send("default", seven(), "user", Scope::AllNodes);
+    one.node.send("default", room(), "room", Scope::AllNodes);
+    until("sends arrive", async || b.heard() == "user.room.").await;
+    assert!(one.redis.store().count(&project(), &room()).await.is_err());
+    one.node.hub.remove(&a.session);
+    drop(one);
+    for key in ["emit.gg:sockets", "emit.gg:room:#chat"] {
+        let _: i64 = run(&server, &["DEL", key]).await;
+    }
+    until("ours is right", async || count(&two, &room()).await == 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sets_stand_while_somebody_is_in_them() {
+    let server = RedisServer::start().await;
+    let bridge = Bridge { members_stand: Duration::from_secs(12), ..Bridge::default() };
+    let options = Options { bridge: Some(bridge), ..bridged_options(&server) };
+    let node = node(Redis::connect(options).await.unwrap());
+    let member = node.node.add("default");
+    node.node.join(&member, &room());
+    assert_eq!(count(&node, &room()).await, 1);
+    // As if most of the time had passed.
+    let _: i64 = run(&server, &["PEXPIRE", "emit.gg:room:#chat", "5000"]).await;
+    until("it is renewed", async || run::<i64>(&server, &["PTTL", "emit.gg:room:#chat"]).await > 5000).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn copies_are_back_after_a_restart_that_lost_everything() {
+    let mut server = RedisServer::start().await;
+    let node = connect(&server).await;
+    let member = node.node.add("default");
+    for target in [room(), vip(), seven()] {
+        node.node.join(&member, &target);
+    }
+    let before = {
+        assert_eq!(count(&node, &room()).await, 1);
+        copies(&server).await
+    };
+    server.kill();
+    until("the loss is noticed", async || !node.redis.store().is_up()).await;
+    server.run_again().await;
+    until("all is written again", async || copies(&server).await == before).await;
+    until("it hears again", async || {
+        node.redis.bus().is_up() && publish(&server, "emit.gg", r#"{"event":"e"}"#).await == 1
+    })
+    .await;
+    until("it heard", async || member.heard().starts_with("e.")).await;
+}
+
+#[tokio::test]
+async fn a_cluster_is_not_bridged() {
+    let bridge = Some(Bridge::default());
+    let options = Options { bridge, mode: Mode::Cluster, ..Options::new("redis://127.0.0.1:1") };
+    assert!(matches!(Redis::connect(options).await, Err(ConnectError::Options(_))));
+}
