@@ -18,7 +18,10 @@ pub(crate) fn exit(outcome: Result<(), Failure>) -> ExitCode {
         Err(Failure::Run(error)) => (error, 1),
     };
     eprintln!("error: {error}");
-    for cause in error.chain().skip(1) {
+    // Some errors say what their cause says.
+    let mut causes: Vec<String> = error.chain().skip(1).map(ToString::to_string).collect();
+    causes.dedup();
+    for cause in causes {
         eprintln!("  because: {cause}");
     }
     ExitCode::from(status)

@@ -22,6 +22,7 @@ mod link;
 mod names;
 mod options;
 mod store;
+mod tls;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -51,8 +52,14 @@ pub enum ConnectError {
     #[error("the address of Redis cannot be used")]
     Options(#[source] RedisError),
     /// Redis does not answer as it should.
-    #[error("Redis cannot be reached")]
-    Unreachable(#[source] RedisError),
+    #[error("cannot reach Redis at {addresses}")]
+    Unreachable {
+        /// The addresses asked for, without names and passwords.
+        addresses: String,
+        /// What came in place of an answer.
+        #[source]
+        cause: RedisError,
+    },
 }
 
 /// This node's part of the nodes that share a Redis. Its tasks end when it is dropped.
@@ -71,9 +78,12 @@ impl Redis {
         let leases = Leases::new(names.clone(), options.lease, source.publish_verb());
         let (node, first) = match first_lease(&source, &leases).await {
             Ok((node, connected, lease)) => (node, Some((connected, lease))),
-            Err(error) if options.required => return Err(ConnectError::Unreachable(error)),
+            Err(cause) if options.required => {
+                return Err(ConnectError::Unreachable { addresses: source.addresses().into(), cause });
+            }
             Err(error) => {
-                tracing::warn!(%error, "Redis cannot be reached; this node works alone until it can");
+                let redis = source.addresses();
+                tracing::warn!(redis, %error, "Redis cannot be reached; this node works alone until it can");
                 (NodeId::random(), None)
             }
         };

@@ -10,18 +10,24 @@ use redis::cluster::ClusterClientBuilder;
 use redis::cluster_async::ClusterConnection;
 use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, IntoConnectionInfo, Pipeline,
-    ProtocolVersion, PushInfo, PushKind, RedisError, RedisResult, Value,
+    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, ErrorKind, FromRedisValue, IntoConnectionInfo,
+    Pipeline, ProtocolVersion, PushInfo, PushKind, RedisError, RedisResult, TlsCertificates, TlsMode, Value,
 };
 use tokio::sync::{Mutex, Notify};
 
 use crate::options::{ANSWER_WITHIN, Mode, Options};
+use crate::tls;
 
 /// Where connections come from.
-pub(crate) enum Source {
-    One(Client),
-    Sentinel(Mutex<SentinelClient>),
-    Cluster(Vec<redis::ConnectionInfo>),
+pub(crate) struct Source {
+    way: Way,
+    addresses: String,
+}
+
+enum Way {
+    One(Box<Client>),
+    Sentinel(Box<Mutex<SentinelClient>>),
+    Cluster(Vec<ConnectionInfo>, Option<TlsCertificates>),
 }
 
 /// What is called for each thing that Redis says unasked.
@@ -53,7 +59,7 @@ pub(crate) enum Link {
     Cluster(ClusterConnection),
 }
 
-fn info(url: &str) -> RedisResult<redis::ConnectionInfo> {
+fn info(url: &str) -> RedisResult<ConnectionInfo> {
     let info = url.into_connection_info()?;
     let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
     Ok(info.set_redis_settings(settings))
@@ -69,38 +75,36 @@ impl Source {
         let Some(first) = infos.first().cloned() else {
             return Err(RedisError::from((ErrorKind::InvalidClientConfig, "no address is given")));
         };
-        Ok(match &options.mode {
-            Mode::Single => Source::One(Client::open(first)?),
-            Mode::Cluster => Source::Cluster(infos),
-            Mode::Sentinel { master, password } => {
-                let addresses = infos.iter().map(|info| info.addr().clone());
-                let mut builder = SentinelClientBuilder::new(addresses, master, SentinelServerType::Master)?
-                    .set_client_to_redis_protocol(ProtocolVersion::RESP3)
-                    .set_client_to_redis_db(first.redis_settings().db());
-                if let Some(username) = first.redis_settings().username() {
-                    builder = builder.set_client_to_redis_username(username);
-                }
-                if let Some(password) = first.redis_settings().password() {
-                    builder = builder.set_client_to_redis_password(password);
-                }
-                if let redis::ConnectionAddr::TcpTls { .. } = first.addr() {
-                    builder = builder
-                        .set_client_to_redis_tls_mode(redis::TlsMode::Secure)
-                        .set_client_to_sentinel_tls_mode(redis::TlsMode::Secure);
-                }
-                if let Some(password) = password {
-                    builder = builder.set_client_to_sentinel_password(password);
-                }
-                Source::Sentinel(Mutex::new(builder.build()?))
+        let addresses: Vec<String> = infos.iter().map(|info| info.addr().to_string()).collect();
+        let tls = tls::certificates(&first, options)?;
+        let way = match &options.mode {
+            Mode::Single => Way::One(Box::new(match tls {
+                Some(certificates) => Client::build_with_tls(first, certificates)?,
+                None => Client::open(first)?,
+            })),
+            Mode::Cluster => {
+                // Each connection needs a builder of its own; this one finds what cannot be used.
+                cluster(&infos, &tls).build()?;
+                Way::Cluster(infos, tls)
             }
-        })
+            Mode::Sentinel { master, password } => {
+                let client = sentinel(&infos, &first, master, password.as_deref(), tls)?;
+                Way::Sentinel(Box::new(Mutex::new(client)))
+            }
+        };
+        Ok(Source { way, addresses: addresses.join(", ") })
+    }
+
+    /// Where Redis is, as `host:port`, without names and passwords.
+    pub(crate) fn addresses(&self) -> &str {
+        &self.addresses
     }
 
     /// A cluster carries publications within a slot.
     pub(crate) fn publish_verb(&self) -> &'static str {
-        match self {
-            Source::Cluster(_) => "SPUBLISH",
-            Source::One(_) | Source::Sentinel(_) => "PUBLISH",
+        match self.way {
+            Way::Cluster(..) => "SPUBLISH",
+            Way::One(_) | Way::Sentinel(_) => "PUBLISH",
         }
     }
 
@@ -121,16 +125,12 @@ impl Source {
     }
 
     async fn connect_now(&self, push: impl AsyncPushSender) -> RedisResult<Link> {
-        let client = match self {
-            Source::One(client) => client.clone(),
-            Source::Sentinel(sentinel) => sentinel.lock().await.async_get_client().await?,
-            Source::Cluster(infos) => {
-                let builder = ClusterClientBuilder::new(infos.clone())
-                    .use_protocol(ProtocolVersion::RESP3)
-                    .connection_timeout(ANSWER_WITHIN)
-                    .response_timeout(ANSWER_WITHIN)
-                    .push_sender(push);
-                return Ok(Link::Cluster(builder.build()?.get_async_connection().await?));
+        let client = match &self.way {
+            Way::One(client) => (**client).clone(),
+            Way::Sentinel(sentinel) => sentinel.lock().await.async_get_client().await?,
+            Way::Cluster(infos, tls) => {
+                let client = cluster(infos, tls).push_sender(push).build()?;
+                return Ok(Link::Cluster(client.get_async_connection().await?));
             }
         };
         let config = AsyncConnectionConfig::new()
@@ -139,6 +139,50 @@ impl Source {
             .set_push_sender(push);
         Ok(Link::One(client.get_multiplexed_async_connection_with_config(&config).await?))
     }
+}
+
+fn cluster(infos: &[ConnectionInfo], tls: &Option<TlsCertificates>) -> ClusterClientBuilder {
+    let builder = ClusterClientBuilder::new(infos.to_vec())
+        .use_protocol(ProtocolVersion::RESP3)
+        .connection_timeout(ANSWER_WITHIN)
+        .response_timeout(ANSWER_WITHIN);
+    match tls {
+        Some(certificates) => builder.certs(certificates.clone()),
+        None => builder,
+    }
+}
+
+fn sentinel(
+    infos: &[ConnectionInfo],
+    first: &ConnectionInfo,
+    master: &str,
+    password: Option<&str>,
+    tls: Option<TlsCertificates>,
+) -> RedisResult<SentinelClient> {
+    let (addresses, redis) = (infos.iter().map(|info| info.addr().clone()), first.redis_settings());
+    let mut builder = SentinelClientBuilder::new(addresses, master, SentinelServerType::Master)?
+        .set_client_to_redis_protocol(ProtocolVersion::RESP3)
+        .set_client_to_redis_db(redis.db());
+    if let Some(username) = redis.username() {
+        builder = builder.set_client_to_redis_username(username);
+    }
+    if let Some(password) = redis.password() {
+        builder = builder.set_client_to_redis_password(password);
+    }
+    if tls::is_wanted(first) {
+        builder = builder
+            .set_client_to_redis_tls_mode(TlsMode::Secure)
+            .set_client_to_sentinel_tls_mode(TlsMode::Secure);
+    }
+    if let Some(certificates) = tls {
+        builder = builder
+            .set_client_to_redis_certificates(certificates.clone())
+            .set_client_to_sentinel_certificates(certificates);
+    }
+    if let Some(password) = password {
+        builder = builder.set_client_to_sentinel_password(password);
+    }
+    builder.build()
 }
 
 /// Commands that go out together. Those of one route keep their order.
@@ -231,9 +275,27 @@ impl Link {
         }
     }
 
+    /// Which processes Redis is: another one took over, or the same began again, if this changes.
+    pub(crate) async fn identity(&mut self) -> RedisResult<String> {
+        let answer = self.command(redis::cmd("INFO").arg("server")).await?.extract_error()?;
+        let infos = match answer {
+            // A cluster answers by address.
+            Value::Map(infos) => infos.into_iter().map(|(_, info)| info).collect(),
+            info => vec![info],
+        };
+        let infos = infos.into_iter().map(String::from_redis_value).collect::<Result<Vec<_>, _>>()?;
+        let mut ids: Vec<&str> = infos.iter().filter_map(|info| run_id(info)).collect();
+        ids.sort_unstable();
+        Ok(ids.concat())
+    }
+
     pub(crate) async fn ping(&mut self) -> RedisResult<()> {
         self.command(&redis::cmd("PING")).await.map(drop)
     }
+}
+
+fn run_id(info: &str) -> Option<&str> {
+    info.lines().find_map(|line| line.strip_prefix("run_id:"))
 }
 
 /// Channels of one project are in one slot; a command may name those of one slot only.

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use crate::ConnectError;
 use crate::bridge::Bridge;
+use crate::link::Source;
 
 /// How long an answer of Redis is waited for before it counts as away: 2 s.
 pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(2);
@@ -40,6 +42,9 @@ pub struct Options {
     pub urls: Vec<String>,
     /// How it is run; default one server.
     pub mode: Mode,
+    /// Certificates in PEM of the authorities that are believed in place of Mozilla's, for `rediss://`.
+    /// Default none.
+    pub root_certificates: Option<Vec<u8>>,
     /// What every key and channel begins with; default `switchboard`. Nodes with the same are one.
     pub prefix: String,
     /// After how long a node that says nothing is taken for dead; default 6 s, renewed three times as
@@ -65,6 +70,7 @@ impl Options {
         Options {
             urls: vec![url.into()],
             mode: Mode::Single,
+            root_certificates: None,
             prefix: "switchboard".into(),
             lease: Duration::from_secs(6),
             required: true,
@@ -73,6 +79,11 @@ impl Options {
             linger: Duration::from_secs(2),
             bridge: None,
         }
+    }
+
+    /// Says what of the addresses cannot be used, without asking anybody.
+    pub fn check(&self) -> Result<(), ConnectError> {
+        Source::new(self).map(drop).map_err(ConnectError::Options)
     }
 
     /// How often the lease is renewed.

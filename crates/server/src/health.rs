@@ -16,8 +16,8 @@ struct Health {
     prometheus: PrometheusHandle,
 }
 
-/// `/livez`: the process answers. `/readyz`: it wants new connections; 503 while it stops.
-/// `/metrics`: Prometheus text.
+/// `/livez`: the process answers. `/readyz`: it wants new connections, `degraded` without other nodes;
+/// 503 while it stops. `/metrics`: Prometheus text.
 pub(crate) fn routes(app: App, prometheus: PrometheusHandle) -> Router {
     Router::new()
         .route("/livez", get(async || "ok\n"))
@@ -27,9 +27,12 @@ pub(crate) fn routes(app: App, prometheus: PrometheusHandle) -> Router {
 }
 
 async fn ready(State(health): State<Health>) -> impl IntoResponse {
-    match health.app.is_stopping() {
-        false => (StatusCode::OK, "ready\n"),
-        true => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
+    let hub = health.app.hub();
+    match (health.app.is_stopping(), hub.bus().is_up() && hub.store().is_up()) {
+        (true, _) => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
+        (false, true) => (StatusCode::OK, "ready\n"),
+        // Without Redis all nodes say so at once: none of them would be left to connect to.
+        (false, false) => (StatusCode::OK, "degraded\n"),
     }
 }
 

@@ -38,8 +38,29 @@ pub(crate) fn install() -> Result<PrometheusHandle, BuildError> {
     describe_counter!("switchboard_deliveries_total", "Frames for receivers, by outcome");
     describe_counter!("switchboard_deliveries_bytes_total", Unit::Bytes, "Bytes put into outboxes");
     describe_gauge!("switchboard_outbox_bytes", Unit::Bytes, "Bytes that wait in outboxes");
-    describe_counter!("switchboard_bus_lost_total", "Publications that other nodes did not get");
+    describe_nodes();
     Ok(handle)
+}
+
+/// What there is to know of many nodes as one.
+fn describe_nodes() {
+    describe_gauge!("switchboard_nodes", "Nodes whose leases stand, with this one");
+    describe_gauge!("switchboard_redis_up", "1 while a connection to Redis works, by what it is for");
+    describe_counter!("switchboard_bus_published_total", "Publications that Redis took");
+    describe_counter!(
+        "switchboard_bus_lost_total",
+        "Publications that were not queued for other nodes: Redis is away, or too much waits"
+    );
+    describe_counter!("switchboard_bus_cut_total", "Publications in the queue when the connection ended");
+    describe_counter!("switchboard_bus_received_total", "Publications from other nodes");
+    describe_counter!("switchboard_bus_garbage_total", "Messages on our channels that are no publications");
+    describe_gauge!("switchboard_bus_channels", "Channels that this node hears");
+    describe_counter!("switchboard_store_changes_total", "Changes of presence and seats that were written");
+    describe_counter!(
+        "switchboard_leases_lost_total",
+        "Times that everything was written anew: the lease had ended, Redis was another, or too much waited"
+    );
+    describe_counter!("switchboard_leases_swept_total", "Leases of dead nodes that this one took out");
 }
 
 /// Takes over what the hub counts by itself.

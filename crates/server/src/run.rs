@@ -5,13 +5,14 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use metrics_exporter_prometheus::BuildError;
-use switchboard::{App, DoorSettings, Name, Stopping, serve};
+use metrics_exporter_prometheus::{BuildError, PrometheusHandle};
+use switchboard::{App, Backplane, DoorSettings, Name, NodeId, Stopping, serve};
+use switchboard_redis::{ConnectError, Redis};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::apps::Mode;
-use crate::config::{Auth, Config, ProjectSettings, Projects};
+use crate::config::{Auth, Config, ConfigError, ProjectSettings, Projects, Redis as RedisSettings};
 use crate::{assets, health, metrics};
 
 /// Connections that may wait to be accepted: after an outage all clients come back at once. The
@@ -34,6 +35,12 @@ pub enum RunError {
     /// A metrics recorder is installed already.
     #[error("cannot count")]
     Metrics(#[from] BuildError),
+    /// A file that a setting names is no longer as it was when the settings were checked.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// There is no connection to Redis, and there has to be one.
+    #[error(transparent)]
+    Redis(#[from] ConnectError),
     /// Signals cannot be received.
     #[error("cannot receive signals")]
     Signals(#[source] io::Error),
@@ -45,13 +52,36 @@ pub enum RunError {
 /// Runs until SIGTERM or SIGINT; a second signal ends the process at once. `ready` is called with
 /// what to print when clients can connect.
 pub async fn run(config: &Config, mode: Mode, ready: impl FnOnce(&str)) -> Result<(), RunError> {
+    // The connections to Redis count from their beginning.
     let prometheus = metrics::install()?;
+    let redis = match config.redis.options(&config.node)? {
+        Some(options) => Some(Redis::connect(options).await?),
+        None => None,
+    };
+    let ended = run_node(config, mode, prometheus, redis.as_ref(), ready).await;
+    if let Some(redis) = redis {
+        redis.leave().await;
+    }
+    ended
+}
+
+async fn run_node(
+    config: &Config,
+    mode: Mode,
+    prometheus: PrometheusHandle,
+    redis: Option<&Redis>,
+    ready: impl FnOnce(&str),
+) -> Result<(), RunError> {
     let listener = listen(config.listen)?;
     let internal = match config.internal.listen {
         Some(address) => Some(listen(address)?),
         None => None,
     };
-    let app = mode.install(app(config));
+    let app = match redis {
+        Some(redis) => app(config).with_backplane(redis),
+        None => app(config),
+    };
+    let app = mode.install(app);
     let health = health::routes(app.clone(), prometheus);
     let pages = match mode {
         Mode::Serve => axum::Router::new(),
@@ -62,6 +92,7 @@ pub async fn run(config: &Config, mode: Mode, ready: impl FnOnce(&str)) -> Resul
         address: listener.local_addr().map_err(RunError::Serve)?,
         koji: config.koji.enabled.then_some(&config.projects),
         tokens: &config.auth,
+        redis: redis.map(|redis| (redis.bus().node(), redis.bus().is_up(), &config.redis)),
         internal: internal.as_ref().and_then(|listener| listener.local_addr().ok()),
         origins: config.door.origins.as_deref(),
         limited: config.limits.enabled,
@@ -138,6 +169,8 @@ struct Banner<'a> {
     /// The projects that Koji clients can be of; none while that door is closed.
     koji: Option<&'a Projects>,
     tokens: &'a Auth,
+    /// The node's id, whether it is one with others now, and through which Redis.
+    redis: Option<(NodeId, bool, &'a RedisSettings)>,
     internal: Option<SocketAddr>,
     origins: Option<&'a [String]>,
     limited: bool,
@@ -145,7 +178,7 @@ struct Banner<'a> {
 
 impl std::fmt::Display for Banner<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Banner { mode, address, koji, tokens, internal, origins, limited } = self;
+        let Banner { mode, address, koji, tokens, redis, internal, origins, limited } = self;
         let name = match mode {
             Mode::Serve => "serve",
             Mode::Demo => "demo",
@@ -166,6 +199,11 @@ impl std::fmt::Display for Banner<'_> {
             let which = if projects.any { "any project".into() } else { listed(&projects.named) };
             writeln!(f, "  koji     ws://{address}/?projectId=…  open to {who}; {which}")?;
             writeln!(f, "  tokens   {}", accepted(tokens))?;
+        }
+        if let Some((node, is_up, settings)) = redis {
+            let (through, prefix) = (settings.url.shown().join(", "), &settings.prefix);
+            let now = if *is_up { "one with" } else { "Redis is away; alone until it is one with" };
+            writeln!(f, "  node     {node}, {now} all of prefix {prefix} in {through}")?;
         }
         let health = internal.unwrap_or(*address);
         writeln!(f, "  health   http://{health}/livez /readyz /metrics  open to everyone")?;

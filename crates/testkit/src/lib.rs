@@ -8,6 +8,8 @@ pub mod koji;
 pub mod peer;
 pub mod raw;
 pub mod redis;
+pub mod redis_modes;
+pub mod scratch;
 pub mod server;
 pub mod transcript;
 
@@ -15,6 +17,8 @@ pub use koji::KojiPeer;
 pub use peer::Peer;
 pub use raw::RawPeer;
 pub use redis::RedisServer;
+pub use redis_modes::{RedisCluster, RedisSentinels};
+pub use scratch::Scratch;
 pub use server::TestServer;
 
 use std::future::Future;

@@ -78,6 +78,15 @@ impl Peer {
         serde_json::from_str(message.as_text().expect("it is text")).expect("every frame is JSON")
     }
 
+    /// The next frame, or the code of the close frame in its place; 1006 if the connection was cut.
+    pub async fn next_or_close(&mut self) -> Result<Value, u16> {
+        let message = self.next_message().await.ok_or(1006_u16)?;
+        match message.as_close() {
+            Some((code, _)) => Err(code.into()),
+            None => Ok(serde_json::from_slice(message.as_payload()).expect("every frame is JSON")),
+        }
+    }
+
     /// The next frame, or what came in its place.
     pub async fn try_next(&mut self) -> Result<Value, String> {
         let message = self.try_next_message().await?;

@@ -4,15 +4,16 @@ use std::net::{SocketAddr, TcpListener as StdListener};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
-use crate::soon;
+use crate::{Scratch, soon};
 
 /// A `redis-server` that keeps nothing on disk. It ends with the test.
 pub struct RedisServer {
     port: u16,
-    options: Vec<String>,
+    arguments: Vec<String>,
+    password: Option<String>,
     process: Option<Child>,
 }
 
@@ -25,8 +26,24 @@ impl RedisServer {
     /// Starts one with options of its own, such as `["--requirepass", "secret"]`.
     pub async fn start_with(options: &[&str]) -> Self {
         let port = free_port();
-        let options = options.iter().map(|option| option.to_string()).collect();
-        let mut server = RedisServer { port, options, process: None };
+        let arguments =
+            ["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
+        let password = options.iter().position(|option| *option == "--requirepass").map(|at| options[at + 1]);
+        RedisServer::launch(port, password, &[&arguments[..], options].concat()).await
+    }
+
+    /// Starts a sentinel with settings of its own; its password is `password`.
+    pub(crate) async fn start_sentinel(scratch: &Scratch, password: &str, settings: &str) -> Self {
+        let port = free_port();
+        let file = scratch.file(&format!("sentinel-{port}.conf"));
+        let settings = format!("port {port}\nbind 127.0.0.1\nrequirepass {password}\n{settings}");
+        std::fs::write(&file, settings).expect("the directory is ours");
+        RedisServer::launch(port, Some(password), &[&file, "--sentinel"]).await
+    }
+
+    async fn launch(port: u16, password: Option<&str>, arguments: &[&str]) -> Self {
+        let arguments = arguments.iter().map(|argument| argument.to_string()).collect();
+        let mut server = RedisServer { port, arguments, password: password.map(Into::into), process: None };
         server.run_again().await;
         server
     }
@@ -36,12 +53,45 @@ impl RedisServer {
         self.port
     }
 
+    /// The id of its process.
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().expect("it runs").id()
+    }
+
     /// Its address without a password.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// Ends the process at once; what it held is lost.
+    /// What it answers to a command, as the text of one line: `:3`, `+OK`, `-ERR …`, or the length of
+    /// what follows.
+    pub async fn ask(&self, command: &str) -> String {
+        self.ask_all(command).await.0
+    }
+
+    /// What it answers to a command whose answer is a text.
+    pub async fn ask_text(&self, command: &str) -> String {
+        let (head, mut rest) = self.ask_all(command).await;
+        let bytes = head.strip_prefix('$').and_then(|length| length.parse().ok());
+        let mut text = vec![0; bytes.unwrap_or_else(|| panic!("`{command}` answers {head}"))];
+        rest.read_exact(&mut text).await.expect("all of the answer");
+        String::from_utf8(text).expect("it is a text")
+    }
+
+    async fn ask_all(&self, command: &str) -> (String, BufReader<TcpStream>) {
+        let stream = TcpStream::connect(("127.0.0.1", self.port)).await.expect("it listens");
+        let mut stream = BufReader::new(stream);
+        let password = self.password.iter().map(|password| format!("AUTH {password}"));
+        let mut line = String::new();
+        for command in password.chain([command.into()]) {
+            stream.write_all(format!("{command}\r\n").as_bytes()).await.expect("it reads");
+            line.clear();
+            soon("redis-server answers", stream.read_line(&mut line)).await.expect("it answers");
+        }
+        (line.trim_end().into(), stream)
+    }
+
+    /// Ends the process at once; what it held in memory is lost.
     pub fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
             // It may have ended by itself.
@@ -50,12 +100,10 @@ impl RedisServer {
         }
     }
 
-    /// Starts a process that was killed again, empty, on the same port.
+    /// Starts a process that was killed again, on the same port.
     pub async fn run_again(&mut self) {
-        let port = self.port.to_string();
         let mut command = Command::new("redis-server");
-        command.args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
-        command.args(&self.options).current_dir(std::env::temp_dir());
+        command.args(&self.arguments).current_dir(std::env::temp_dir());
         let process = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         self.process = Some(process.expect("`redis-server` is installed"));
         soon("redis-server answers", answers(self.port)).await;
@@ -72,7 +120,7 @@ impl RedisServer {
     }
 
     fn signal(&self, signal: &str) {
-        signal_process(self.process.as_ref().expect("it runs").id(), signal);
+        signal_process(self.pid(), signal);
     }
 }
 

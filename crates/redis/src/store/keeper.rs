@@ -26,7 +26,8 @@ const BATCH_MAX: usize = 1024;
 pub(super) enum Stop {
     /// The connection does not work.
     Redis(RedisError),
-    /// The lease has ended, or changes were dropped: everything has to be written anew.
+    /// The lease has ended, changes were dropped, or another Redis answers, which may lack what the one
+    /// before had taken: everything has to be written anew.
     LeaseLost,
 }
 
@@ -48,6 +49,8 @@ struct Keeper {
     store: Arc<RedisStore>,
     leases: Arc<Leases>,
     lease: Option<Lease>,
+    /// Which Redis the lease was begun in; empty while nobody has asked.
+    redis: String,
     /// Changes that were sent, perhaps, and not answered.
     unsure: Taken,
     meters: Meters,
@@ -70,7 +73,9 @@ pub(super) async fn keep(store: Arc<RedisStore>, first: Option<(Connected, Lease
         nodes: gauge!("switchboard_nodes"),
     };
     let upkeep = store.bridged.clone().map(Upkeep::new);
-    Keeper { store, leases, lease, unsure: Taken::default(), meters, renewal, upkeep }.run(connected).await
+    Keeper { store, leases, lease, redis: String::new(), unsure: Taken::default(), meters, renewal, upkeep }
+        .run(connected)
+        .await
 }
 
 impl Keeper {
@@ -127,11 +132,14 @@ impl Keeper {
     /// Takes up the lease that there is, or begins one and writes everything under it.
     async fn begin(&mut self, link: &mut Link) -> Result<(), Stop> {
         self.leases.load(link).await?;
+        let redis = link.identity().await?;
         if let Some(lease) = &self.lease {
-            return match self.leases.renew(link, &lease.id).await?.is_ours {
-                true => Ok(()),
-                false => Err(Stop::LeaseLost),
-            };
+            let is_same = self.redis.is_empty() || self.redis == redis;
+            if !is_same || !self.leases.renew(link, &lease.id).await?.is_ours {
+                return Err(Stop::LeaseLost);
+            }
+            self.redis = redis;
+            return Ok(());
         }
         let Some(lease) = self.leases.claim(link, self.store.node).await? else {
             // Most likely by this node itself, whose claim was cut off from its answer.
@@ -140,7 +148,7 @@ impl Keeper {
             }
             return Err(Stop::Redis(io::Error::other("the id of this node is taken").into()));
         };
-        self.lease = Some(lease);
+        (self.lease, self.redis) = (Some(lease), redis);
         self.write_anew();
         Ok(())
     }

@@ -4,5 +4,7 @@ mod apps;
 mod bridge;
 mod contracts;
 mod faults;
+mod measures;
+mod modes;
 mod original;
 mod support;

@@ -4,6 +4,8 @@ mod auth;
 mod emit;
 mod koji;
 mod projects;
+mod redis;
+mod secret;
 mod sections;
 mod set;
 
@@ -16,10 +18,13 @@ use figment::providers::{Env, Format, Serialized, Toml};
 use serde::{Deserialize, Serialize};
 use switchboard::Limits;
 
-pub use auth::{Auth, Secret, Secrets};
+pub use auth::Auth;
 pub use emit::Emit;
 pub use koji::Koji;
 pub use projects::{ProjectSettings, Projects};
+use redis::WithShortForm;
+pub use redis::{Addresses, Node, Redis, RedisMode};
+pub use secret::{Secret, Secrets};
 pub use sections::{Door, Internal, Log, LogFormat, Stop};
 use set::Set;
 
@@ -46,6 +51,10 @@ pub struct Config {
     pub koji: Koji,
     /// The projects.
     pub projects: Projects,
+    /// What makes many nodes one.
+    pub redis: Redis,
+    /// This node among the others.
+    pub node: Node,
     /// The log.
     pub log: Log,
     /// How the server stops.
@@ -63,6 +72,8 @@ impl Default for Config {
             emit: Emit::default(),
             koji: Koji::default(),
             projects: Projects::default(),
+            redis: Redis::default(),
+            node: Node::default(),
             log: Log::default(),
             stop: Stop::default(),
         }
@@ -99,11 +110,14 @@ impl Config {
             if !path.is_file() {
                 return Err(ConfigError::NoFile(path.display().to_string()));
             }
-            figment = figment.merge(Toml::file_exact(path));
+            figment = figment.merge(WithShortForm(Toml::file_exact(path)));
         }
-        figment = figment.merge(Env::prefixed(ENV_PREFIX).split("__"));
+        // Before names are split, so that the short form can stand beside `SWITCHBOARD_REDIS__PREFIX`.
+        let env = Env::prefixed(ENV_PREFIX);
+        let env = env.map(|name| if name == "redis" { "redis__url".into() } else { name.into() });
+        figment = figment.merge(env.split("__"));
         for set in sets {
-            figment = figment.merge(Set::parse(set)?);
+            figment = figment.merge(WithShortForm(Set::parse(set)?));
         }
         let config: Config = figment.extract().map_err(|errors| {
             ConfigError::Settings(errors.into_iter().map(|error| describe(&error)).collect())
@@ -123,6 +137,7 @@ impl Config {
         self.emit.check()?;
         self.koji.check()?;
         self.projects.check()?;
+        self.redis.check(&self.node)?;
         self.auth.verifier().map(drop)
     }
 

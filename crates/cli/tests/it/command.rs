@@ -1,105 +1,9 @@
-//! The command as its user meets it.
+//! The command line, alone.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
-use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
+use std::process::{Command, Stdio};
 
-const SWITCHBOARD: &str = env!("CARGO_BIN_EXE_switchboard");
-
-fn run(args: &[&str]) -> Output {
-    Command::new(SWITCHBOARD).args(args).output().expect("the binary runs")
-}
-
-/// A server on a free port; killed with the test if it is still there.
-struct Server {
-    child: Child,
-    /// Such as `127.0.0.1:4711`.
-    address: String,
-    banner: String,
-}
-
-impl Server {
-    fn start(args: &[&str]) -> Self {
-        let mut child = Command::new(SWITCHBOARD)
-            .args(args)
-            .args(["--listen", "127.0.0.1:0"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary runs");
-        let mut banner = String::new();
-        let mut lines = BufReader::new(child.stdout.take().expect("it is piped"));
-        while !banner.contains("health") {
-            assert!(lines.read_line(&mut banner).expect("a banner") > 0, "it ended: {banner}");
-        }
-        let start = banner.find("ws://").expect("an address") + 5;
-        let address = banner[start..].split('/').next().expect("an address").to_owned();
-        Server { child, address, banner }
-    }
-
-    fn url(&self) -> String {
-        format!("ws://{}", self.address)
-    }
-
-    fn get(&self, path: &str) -> String {
-        get(&self.address, path)
-    }
-
-    fn signal(&self, signal: &str) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args([signal, &pid]).status().expect("kill runs").success());
-    }
-
-    fn ended(mut self) -> (Option<i32>, String) {
-        let status = self.child.wait().expect("it ends");
-        let mut log = String::new();
-        self.child.stderr.take().expect("it is piped").read_to_string(&mut log).expect("a log is text");
-        (status.code(), log)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn connect(address: &str) -> TcpStream {
-    let stream = TcpStream::connect(address).expect("the server listens");
-    stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a time-out");
-    stream
-}
-
-fn get(address: &str, path: &str) -> String {
-    let mut stream = connect(address);
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").expect("a request");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("an answer");
-    answer
-}
-
-/// A WebSocket after its handshake, as bytes.
-fn upgraded(address: &str, path: &str) -> TcpStream {
-    let mut stream = connect(address);
-    write!(
-        stream,
-        "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    )
-    .expect("a handshake");
-    read_to(&mut stream, b"\r\n\r\n");
-    stream
-}
-
-fn read_to(stream: &mut TcpStream, end: &[u8]) {
-    let (mut heard, mut byte) = (Vec::new(), [0]);
-    while !heard.ends_with(end) {
-        stream.read_exact(&mut byte).expect("there is more");
-        heard.push(byte[0]);
-    }
-}
+use crate::support::{SWITCHBOARD, Server, get, read_to, run, upgraded};
 
 /// What a server says first to a Koji client that asks as an emit client does.
 fn first_words(server: &Server) -> serde_json::Value {
@@ -205,8 +109,7 @@ fn a_signal_stops_it_with_status_0_and_readiness_goes_first() {
     let server =
         Server::start(&["demo", "--set", "internal.listen=127.0.0.1:0", "--set", "stop.window_ms=0"]);
     assert!(server.get("/readyz").starts_with("HTTP/1.1 404"), "health is on its own listener");
-    let start = server.banner.find("health   http://").expect("an address") + 16;
-    let internal = server.banner[start..].split('/').next().expect("an address").to_owned();
+    let internal = server.health.clone();
     assert!(get(&internal, "/readyz").starts_with("HTTP/1.1 200"));
     // A peer that does not answer the close keeps the server stopping for a moment.
     let mut deaf = upgraded(&server.address, "/");

@@ -1,0 +1,107 @@
+//! The binary as a process of a test.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+pub(crate) const SWITCHBOARD: &str = env!("CARGO_BIN_EXE_switchboard");
+
+pub(crate) fn run(args: &[&str]) -> Output {
+    Command::new(SWITCHBOARD).args(args).output().expect("the binary runs")
+}
+
+/// A server on a free port; killed with the test if it is still there.
+pub(crate) struct Server {
+    child: Child,
+    /// Such as `127.0.0.1:4711`.
+    pub(crate) address: String,
+    /// Where `/readyz` and `/metrics` are; the same unless the settings say otherwise.
+    pub(crate) health: String,
+    pub(crate) banner: String,
+}
+
+impl Server {
+    pub(crate) fn start(args: &[&str]) -> Self {
+        let mut child = Command::new(SWITCHBOARD)
+            .args(args)
+            .args(["--listen", "127.0.0.1:0"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary runs");
+        let mut banner = String::new();
+        let mut lines = BufReader::new(child.stdout.take().expect("it is piped"));
+        while !banner.contains("health") {
+            assert!(lines.read_line(&mut banner).expect("a banner") > 0, "it ended: {banner}");
+        }
+        let after = |mark: &str| {
+            let start = banner.find(mark).expect("an address") + mark.len();
+            banner[start..].split('/').next().expect("an address").to_owned()
+        };
+        let (address, health) = (after("ws://"), after("health   http://"));
+        Server { child, address, health, banner }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("ws://{}", self.address)
+    }
+
+    pub(crate) fn get(&self, path: &str) -> String {
+        get(&self.address, path)
+    }
+
+    pub(crate) fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().expect("kill runs").success());
+    }
+
+    pub(crate) fn ended(mut self) -> (Option<i32>, String) {
+        let status = self.child.wait().expect("it ends");
+        let mut log = String::new();
+        self.child.stderr.take().expect("it is piped").read_to_string(&mut log).expect("a log is text");
+        (status.code(), log)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn connect(address: &str) -> TcpStream {
+    let stream = TcpStream::connect(address).expect("the server listens");
+    stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a time-out");
+    stream
+}
+
+pub(crate) fn get(address: &str, path: &str) -> String {
+    let mut stream = connect(address);
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").expect("a request");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    answer
+}
+
+/// A WebSocket after its handshake, as bytes.
+pub(crate) fn upgraded(address: &str, path: &str) -> TcpStream {
+    let mut stream = connect(address);
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    .expect("a handshake");
+    read_to(&mut stream, b"\r\n\r\n");
+    stream
+}
+
+pub(crate) fn read_to(stream: &mut TcpStream, end: &[u8]) {
+    let (mut heard, mut byte) = (Vec::new(), [0]);
+    while !heard.ends_with(end) {
+        stream.read_exact(&mut byte).expect("there is more");
+        heard.push(byte[0]);
+    }
+}

@@ -1,0 +1,81 @@
+//! What sockets cost in Redis. Prints the figures of docs/guides/scaling.md.
+
+use std::time::{Duration, Instant};
+
+use switchboard_event::{Name, Target};
+use switchboard_hub::Backplane;
+use switchboard_redis::{Options, Redis};
+use switchboard_testkit::RedisServer;
+use switchboard_testkit::contract::Member;
+
+use crate::support::{LEASE, RedisNode, connect, node, options, until};
+
+const SOCKETS: usize = 100_000;
+
+async fn used(server: &RedisServer) -> usize {
+    let info = server.ask_text("INFO memory").await;
+    let line = info.lines().find_map(|line| line.strip_prefix("used_memory:"));
+    line.and_then(|bytes| bytes.parse().ok()).expect("a number of bytes")
+}
+
+/// A node with sockets, each in what `targets` says of its number, all written and subscribed.
+async fn full(server: &RedisServer, lease: Duration, targets: impl Fn(usize) -> Vec<Target>) -> Full {
+    let calm = Options { lease, changes_max: usize::MAX, ..options(server) };
+    let node = node(Redis::connect(calm).await.unwrap());
+    let members: Vec<_> = (0..SOCKETS)
+        .map(|n| {
+            let member = node.node.add("p");
+            targets(n).iter().for_each(|target| node.node.join(&member, target));
+            member
+        })
+        .collect();
+    until("all is written", async || sockets(&node).await == Some(SOCKETS)).await;
+    node.redis.bus().settled().await;
+    Full { node, _members: members }
+}
+
+struct Full {
+    node: RedisNode,
+    _members: Vec<Member>,
+}
+
+async fn sockets(node: &RedisNode) -> Option<usize> {
+    node.redis.store().count(&Name::new("p").unwrap(), &Target::Everyone).await.ok()
+}
+
+async fn bytes_per_socket(what: &str, targets: impl Fn(usize) -> Vec<Target>) {
+    let server = RedisServer::start().await;
+    let before = used(&server).await;
+    let _full = full(&server, Duration::from_secs(60), targets).await;
+    let per_socket = (used(&server).await - before) as f64 / SOCKETS as f64;
+    println!("{what}: {per_socket:.0} bytes of Redis a socket");
+    assert!(per_socket < 1500.0);
+}
+
+fn room(n: usize) -> Target {
+    Target::room(&format!("room-{n}")).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement: 100,000 sockets, five times"]
+async fn what_a_socket_costs_in_redis() {
+    bytes_per_socket("no room", |_| vec![]).await;
+    bytes_per_socket("one room of 10", |n| vec![room(n / 10)]).await;
+    bytes_per_socket("one room of 1,000", |n| vec![room(n / 1000)]).await;
+    bytes_per_socket("one room for all", |_| vec![room(0)]).await;
+    let user = |n: usize| Target::user(&format!("user-{n}")).unwrap();
+    bytes_per_socket("one room of 10, and a user each", |n| vec![room(n / 10), user(n)]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement: 100,000 sockets"]
+async fn how_long_the_sockets_of_a_dead_node_are_counted() {
+    let server = RedisServer::start().await;
+    let survivor = connect(&server).await;
+    let Full { node, .. } = full(&server, LEASE, |n| vec![room(n / 10)]).await;
+    #[expect(clippy::disallowed_methods, reason = "it measures")]
+    let begun = Instant::now();
+    drop(node);
+    until("they are gone", async || sockets(&survivor).await == Some(0)).await;
+    println!("{SOCKETS} sockets were gone after {:?}, the lease being {LEASE:?}", begun.elapsed());
+}
