@@ -342,7 +342,7 @@ impl App {
     /// # Ok(()) }
     /// ```
     pub fn for_mesa_only(&self) -> Self {
-        self.clone().change(|setup| setup.mesa_only = true)
+        self.clone().change(|setup| (setup.mesa_only, setup.http) = (true, None))
     }
 
     /// Sets who decides whom a token names. Default none: every token is refused.
