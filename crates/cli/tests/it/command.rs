@@ -1,6 +1,7 @@
 //! The command line, alone.
 
 use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::process::{Command, Stdio};
 
 use crate::support::{SWITCHBOARD, Server, get, read_to, run, upgraded};
