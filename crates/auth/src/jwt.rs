@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation};
-use serde_json::{Map, Value};
-use switchboard::{IdentifyError, Identity, Name, NameError, Verdict, Verifier};
+use serde_json::{Map, Value, json};
+use switchboard::{IdentifyError, Identity, Name, NameError, Payload, Verdict, Verifier};
 
 use crate::jwks::{Jwks, JwksError, Pace};
 
@@ -231,14 +231,16 @@ impl Jwt {
     }
 
     fn identity(&self, claims: &Map<String, Value>) -> Result<Identity, TokenError> {
-        let user = self.user_claims.iter().find_map(|claim| user_of(claims.get(claim)?));
-        let user = Name::new(&user.ok_or(TokenError::NoUser)?)?;
+        let named = |name| claims.get(name).and_then(|claim| Some((user_of(claim)?, claim)));
+        let (user, claim) = self.user_claims.iter().find_map(named).ok_or(TokenError::NoUser)?;
+        let user = Name::new(&user)?;
+        let profile = Payload::of(&json!({ "id": claim })).ok();
         // A time that no clock will show is as good as none.
         let seconds = claims.get("exp").and_then(Value::as_f64).map(Duration::try_from_secs_f64);
         let expires = seconds.and_then(|end| UNIX_EPOCH.checked_add(end.ok()?.saturating_add(self.leeway)));
         match expires {
             Some(end) if end <= SystemTime::now() => Err(TokenError::Expired),
-            expires => Ok(Identity { user, expires }),
+            expires => Ok(Identity { user, expires, profile }),
         }
     }
 }

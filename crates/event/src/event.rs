@@ -10,14 +10,16 @@ pub enum Dialect {
     Emit,
     /// Koji Dispatch: `{"eventName":…,"payload":…,"latencyMs":…}`.
     Koji,
+    /// Mesa: `{"op":0,"d":…,"t":…}`.
+    Mesa,
 }
 
 impl Dialect {
     /// How many dialects there are; a [`Parcel`](crate::Parcel) keeps a frame for each.
-    pub const COUNT: usize = 2;
+    pub const COUNT: usize = 3;
 
     /// All of them, each at its [`index`](Self::index).
-    pub const ALL: [Dialect; Dialect::COUNT] = [Dialect::Emit, Dialect::Koji];
+    pub const ALL: [Dialect; Dialect::COUNT] = [Dialect::Emit, Dialect::Koji, Dialect::Mesa];
 
     /// A number below [`COUNT`](Self::COUNT), one for each dialect.
     pub fn index(self) -> usize {

@@ -10,6 +10,7 @@ use switchboard::{App, Backplane, DoorSettings, Name, NodeId, Stopping, serve};
 use switchboard_redis::{ConnectError, Redis};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
 use crate::apps::Mode;
 use crate::config::{Auth, Config, ConfigError, ProjectSettings, Projects, Redis as RedisSettings};
@@ -77,6 +78,10 @@ async fn run_node(
         Some(address) => Some(listen(address)?),
         None => None,
     };
+    let mesa = match config.mesa.enabled {
+        true => Some(listen(config.mesa.listen)?),
+        false => None,
+    };
     let app = match redis {
         Some(redis) => app(config).with_backplane(redis),
         None => app(config),
@@ -91,6 +96,7 @@ async fn run_node(
         mode,
         address: listener.local_addr().map_err(RunError::Serve)?,
         koji: config.koji.enabled.then_some(&config.projects),
+        mesa: mesa.as_ref().and_then(|listener| listener.local_addr().ok()),
         tokens: &config.auth,
         redis: redis.map(|redis| (redis.bus().node(), redis.bus().is_up(), &config.redis)),
         internal: internal.as_ref().and_then(|listener| listener.local_addr().ok()),
@@ -103,7 +109,23 @@ async fn run_node(
         .with_window(Duration::from_millis(config.stop.window_ms))
         .with_timeout(Duration::from_millis(config.stop.timeout_ms));
     ready(&banner.to_string());
-    let serving = serve(listener, app).with_graceful_shutdown(stop).with_stopping(stopping);
+    let stopped = CancellationToken::new();
+    let (stop_mesa, mesa_app) = (stopped.clone().cancelled_owned(), app.for_mesa_only());
+    let for_mesa = async {
+        match mesa {
+            Some(listener) => {
+                let serving = serve(listener, mesa_app).with_graceful_shutdown(stop_mesa);
+                serving.with_stopping(stopping.clone()).await
+            }
+            None => Ok(()),
+        }
+    };
+    let stop = async move {
+        stop.await;
+        stopped.cancel();
+    };
+    let for_all = serve(listener, app).with_graceful_shutdown(stop).with_stopping(stopping.clone());
+    let serving = async { tokio::try_join!(for_all.into_future(), for_mesa).map(drop) };
     match internal {
         None => serving.await,
         // Health answers until the very end, so that readiness is seen to go.
@@ -124,6 +146,9 @@ fn app(config: &Config) -> App {
     let mut app = App::new().with_limits(config.limits.clone()).with_door(door);
     if config.koji.enabled {
         app = app.with_koji(config.koji.door().with_projects(config.projects.rules()));
+    }
+    if config.mesa.enabled {
+        app = app.with_mesa(config.mesa.door(&config.projects));
     }
     if let Some(verifier) = config.auth.verifier().expect("the settings were checked") {
         app = app.with_verifier(verifier);
@@ -168,6 +193,8 @@ struct Banner<'a> {
     address: SocketAddr,
     /// The projects that Koji clients can be of; none while that door is closed.
     koji: Option<&'a Projects>,
+    /// Where Mesa clients connect; none while that door is closed.
+    mesa: Option<SocketAddr>,
     tokens: &'a Auth,
     /// The node's id, whether it is one with others now, and through which Redis.
     redis: Option<(NodeId, bool, &'a RedisSettings)>,
@@ -178,7 +205,7 @@ struct Banner<'a> {
 
 impl std::fmt::Display for Banner<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Banner { mode, address, koji, tokens, redis, internal, origins, limited } = self;
+        let Banner { mode, address, koji, mesa, tokens, redis, internal, origins, limited } = self;
         let name = match mode {
             Mode::Serve => "serve",
             Mode::Demo => "demo",
@@ -198,6 +225,11 @@ impl std::fmt::Display for Banner<'_> {
         if let Some(projects) = koji {
             let which = if projects.any { "any project".into() } else { listed(&projects.named) };
             writeln!(f, "  koji     ws://{address}/?projectId=…  open to {who}; {which}")?;
+        }
+        if let Some(own) = mesa {
+            writeln!(f, "  mesa     ws://{address}/mesa, ws://{own}/  open to {who}")?;
+        }
+        if koji.is_some() || mesa.is_some() {
             writeln!(f, "  tokens   {}", accepted(tokens))?;
         }
         if let Some((node, is_up, settings)) = redis {

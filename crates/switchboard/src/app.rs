@@ -17,6 +17,7 @@ use crate::handler::Handler;
 use crate::identity::{Identities, Verifier};
 use crate::koji::{Koji, Rosters};
 use crate::limits::Limits;
+use crate::mesa::Mesa;
 use crate::meters::Meters;
 use crate::middleware::Middleware;
 use crate::net::flusher::Flushers;
@@ -62,6 +63,9 @@ pub struct Setup {
     pub(crate) http: Option<axum::Router>,
     pub(crate) raw: Option<RawHandler>,
     pub(crate) koji: Option<Koji>,
+    pub(crate) mesa: Option<Mesa>,
+    /// Whatever comes is for the Mesa door.
+    pub(crate) mesa_only: bool,
     pub(crate) verifier: Option<Arc<dyn Verifier>>,
 }
 
@@ -312,6 +316,33 @@ impl App {
     /// Opens the door for Koji clients: pages without a backend, put on shards.
     pub fn with_koji(self, koji: Koji) -> Self {
         self.change(|setup| setup.koji = Some(koji))
+    }
+
+    /// Opens a door for [`Mesa`] clients, at `/mesa`.
+    ///
+    /// ```
+    /// use switchboard::{App, Mesa};
+    ///
+    /// let app = App::new().with_mesa(Mesa::new());
+    /// ```
+    pub fn with_mesa(self, mesa: Mesa) -> Self {
+        self.change(|setup| setup.mesa = Some(mesa))
+    }
+
+    /// The same app for a listener of which every connection is a Mesa client's, whatever its path.
+    ///
+    /// ```no_run
+    /// # async fn example() -> std::io::Result<()> {
+    /// use switchboard::{App, Mesa, serve};
+    /// use tokio::net::TcpListener;
+    ///
+    /// let app = App::new().with_mesa(Mesa::new());
+    /// let theirs = serve(TcpListener::bind("0.0.0.0:4000").await?, app.for_mesa_only());
+    /// tokio::try_join!(serve(TcpListener::bind("0.0.0.0:3000").await?, app), theirs)?;
+    /// # Ok(()) }
+    /// ```
+    pub fn for_mesa_only(&self) -> Self {
+        self.clone().change(|setup| (setup.mesa_only, setup.http) = (true, None))
     }
 
     /// Sets who decides whom a token names. Default none: every token is refused.

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use switchboard_event::{Dialect, Event, Payload};
-use switchboard_wire::{emit, koji};
+use switchboard_wire::{emit, koji, mesa};
 use switchboard_ws::frame::{OpCode, encode_with};
 
 use crate::clock::now_ms;
@@ -24,6 +24,9 @@ pub(crate) fn encode(dialect: Dialect, event: &Event) -> Bytes {
             let latency_ms = now_ms().saturating_sub(event.time_ms);
             encode_with(OpCode::Text, len + METADATA_BYTES, |out| koji::write_event(out, event, latency_ms))
         }
+        Dialect::Mesa => {
+            encode_with(OpCode::Text, len, |out| mesa::write_event(out, &event.name, &event.data))
+        }
     }
 }
 
@@ -35,7 +38,7 @@ pub(crate) fn request(dialect: Dialect, name: &str, data: &Payload, id: u32) -> 
             let write = |out: &mut Vec<u8>| emit::write_request(out, name, data, &id.to_string());
             Some(encode_with(OpCode::Text, len, write))
         }
-        Dialect::Koji => None,
+        Dialect::Koji | Dialect::Mesa => None,
     }
 }
 
@@ -44,6 +47,6 @@ pub(crate) fn reply(dialect: Dialect, ack: &Payload, data: &Payload) -> Option<B
     let len = ENVELOPE_BYTES + ack.as_bytes().len() + data.as_bytes().len();
     match dialect {
         Dialect::Emit => Some(encode_with(OpCode::Text, len, |out| emit::write_reply(out, ack, data))),
-        Dialect::Koji => None,
+        Dialect::Koji | Dialect::Mesa => None,
     }
 }

@@ -22,15 +22,16 @@ use switchboard_ws::close::{CloseCode, close_frame};
 use switchboard_ws::handshake::{self, HandshakeError};
 use tokio::net::TcpStream;
 
-use crate::app::App;
+use crate::app::{App, Setup};
 use crate::clock::now;
 use crate::info::Info;
 use crate::koji::{self, Client, Place, Ticket, TicketError};
+use crate::mesa::{self, Mesa};
 use crate::net::connection::Connection;
 use crate::net::throttle::{Addresses, Admission, Refused};
 use crate::net::transport::Wire;
 use crate::served::Served;
-use crate::socket::{Peer, Socket};
+use crate::socket::{Peer, Socket, Through};
 
 /// Who may come in.
 ///
@@ -106,6 +107,13 @@ impl Closed {
     }
 }
 
+/// What a handshake is for.
+enum Entrance {
+    Emit,
+    Koji(Box<Ticket>),
+    Mesa,
+}
+
 impl Door {
     pub(crate) fn new(app: &App) -> Self {
         Door { served: Served::start(app), addresses: Arc::default() }
@@ -135,7 +143,7 @@ impl Door {
         if self.app().core().stopping.load(Ordering::Relaxed) {
             return Err(Closed::Stopping);
         }
-        let ticket = self.ticket(request.uri())?;
+        let entrance = self.entrance(request.uri())?;
         let peer =
             request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_canonical());
         let trusted = |ip: &IpAddr| settings.trusted_proxies.iter().any(|net| net.contains(ip));
@@ -153,9 +161,12 @@ impl Door {
         self.app().core().tasks.spawn(async move {
             if let Ok(upgraded) = upgrade.await {
                 let (wire, early) = wire_of(upgraded);
-                match ticket {
-                    None => door.connect(wire, early, info, admission),
-                    Some(ticket) => door.connect_to_shard(wire, early, info, admission, ticket).await,
+                match entrance {
+                    Entrance::Emit => door.connect(wire, early, info, admission),
+                    Entrance::Koji(ticket) => {
+                        door.connect_to_shard(wire, early, info, admission, ticket).await;
+                    }
+                    Entrance::Mesa => door.connect_mesa(wire, early, info, admission),
                 }
             }
         });
@@ -168,12 +179,14 @@ impl Door {
         Ok(response)
     }
 
-    /// What a Koji client asks for; none for clients of the other door.
-    fn ticket(&self, uri: &http::Uri) -> Result<Option<Box<Ticket>>, TicketError> {
-        match &self.app().setup().koji {
-            Some(koji) if Ticket::is_asked_for(uri) => Ok(Some(Box::new(Ticket::of(uri, koji)?))),
-            _ => Ok(None),
-        }
+    /// What a handshake is for, by its address.
+    fn entrance(&self, uri: &http::Uri) -> Result<Entrance, TicketError> {
+        let Setup { koji, mesa, mesa_only, .. } = self.app().setup();
+        Ok(match (koji, mesa) {
+            (_, Some(_)) if *mesa_only || Mesa::is_asked_for(uri.path()) => Entrance::Mesa,
+            (Some(koji), _) if Ticket::is_asked_for(uri) => Entrance::Koji(Box::new(Ticket::of(uri, koji)?)),
+            _ => Entrance::Emit,
+        })
     }
 
     fn connect(&self, wire: Wire, early: Bytes, info: Info, admission: Admission) {
@@ -182,7 +195,7 @@ impl Door {
             project: self.app().project_id().clone(),
             dialect: Dialect::Emit,
             transport: wire.transport(),
-            peer: Box::new(Peer::new(info, None)),
+            peer: Box::new(Peer::new(info, Through::Emit)),
             greeting: None,
         };
         let socket = self.come_in(newcomer);
@@ -212,7 +225,7 @@ impl Door {
             project: ticket.project.clone(),
             dialect: Dialect::Koji,
             transport: wire.transport(),
-            peer: Box::new(Peer::new(info, Some(Box::new(Client::new(&ticket, &seat))))),
+            peer: Box::new(Peer::new(info, Through::Koji(Box::new(Client::new(&ticket, &seat))))),
             greeting: Some(seat.greeting()),
         });
         let place = Place::new(&socket, seat);
@@ -223,6 +236,21 @@ impl Door {
     }
 
     /// Makes a socket known.
+    /// Connects a Mesa client: it is told what to expect before anything else.
+    fn connect_mesa(&self, wire: Wire, early: Bytes, info: Info, admission: Admission) {
+        let settings = &self.app().setup().mesa.as_ref().expect("this door is open").settings;
+        let socket = self.come_in(Newcomer {
+            id: SocketId::on(self.app().hub().bus().node()),
+            project: settings.project.as_ref().unwrap_or(self.app().project_id()).clone(),
+            dialect: Dialect::Mesa,
+            transport: wire.transport(),
+            peer: Box::new(Peer::new(info, Through::Mesa(Box::default()))),
+            greeting: Some(mesa::greeting(settings)),
+        });
+        mesa::expect_login(&socket);
+        self.start(socket, wire, early, admission, None);
+    }
+
     fn come_in(&self, newcomer: Newcomer) -> Socket {
         let app = self.app();
         let dialect = newcomer.dialect;

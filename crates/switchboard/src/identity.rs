@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
-use switchboard_event::{SocketId, Target, UserId};
+use switchboard_event::{Payload, SocketId, Target, UserId};
 use switchboard_hub::{Hub, JoinError, Session};
 
 use crate::app::App;
@@ -21,12 +21,17 @@ pub struct Identity {
     pub user: UserId,
     /// When the token ends, and with it what it binds. `None` means never.
     pub expires: Option<SystemTime>,
+    /// What a Mesa client is shown of its user, an object; default `{"id":…}` with the id as text.
+    pub profile: Option<Payload>,
 }
 
 /// Why a token binds nobody.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum IdentifyError {
+    /// Nothing was shown that could be a token.
+    #[error("no token was shown")]
+    NoToken,
     /// The app was given no [`Verifier`].
     #[error("no token is accepted here: the app has no verifier")]
     NoVerifier,
@@ -51,7 +56,7 @@ pub type Verdict<'a> = Pin<Box<dyn Future<Output = Result<Identity, IdentifyErro
 ///
 /// // Trusts anybody: for examples only.
 /// let app = App::new().with_verifier(async |token: String| {
-///     Name::new(&token).map(|user| Identity { user, expires: None })
+///     Name::new(&token).map(|user| Identity { user, expires: None, profile: None })
 /// });
 /// ```
 pub trait Verifier: Send + Sync + 'static {
@@ -76,9 +81,17 @@ impl Socket {
     /// place of whose it was by a token before. When the token expires the socket belongs to nobody
     /// again; it stays connected. A refused token changes nothing.
     pub async fn identify(&self, token: &str) -> Result<UserId, IdentifyError> {
+        Ok(self.identify_whole(token).await?.user)
+    }
+
+    /// The same, with all that the verifier said.
+    pub(crate) async fn identify_whole(&self, token: &str) -> Result<Identity, IdentifyError> {
         let verifier = self.app().setup().verifier.clone().ok_or(IdentifyError::NoVerifier)?;
         let verdict = match verifier.verify(token).await {
-            Ok(identity) => self.app().core().identities.bind(self.app().hub(), self.session(), &identity),
+            Ok(identity) => {
+                let bound = self.app().core().identities.bind(self.app().hub(), self.session(), &identity);
+                bound.map(|()| identity)
+            }
             Err(error) => Err(error),
         };
         let outcome = if verdict.is_ok() { "accepted" } else { "refused" };
@@ -114,7 +127,7 @@ impl Identities {
     }
 
     /// Binds a socket, in place of what bound it before.
-    fn bind(&self, hub: &Hub, session: &Arc<Session>, identity: &Identity) -> Result<UserId, IdentifyError> {
+    fn bind(&self, hub: &Hub, session: &Arc<Session>, identity: &Identity) -> Result<(), IdentifyError> {
         let ends_ms = identity.expires.map(since_1970);
         if ends_ms.is_some_and(|end| end <= now_ms()) {
             return Err(IdentifyError::Expired);
@@ -130,8 +143,8 @@ impl Identities {
         if let Some(end) = ends_ms {
             state.ends.entry(end / 1000).or_default().push(session.id);
         }
-        state.bound.insert(session.id, Binding { user: user.clone(), ends_ms });
-        Ok(user)
+        state.bound.insert(session.id, Binding { user, ends_ms });
+        Ok(())
     }
 
     /// A socket has closed.

@@ -17,6 +17,8 @@ use crate::clock::now;
 use crate::handler::{AnyHandler, ResponseFuture};
 use crate::identity::Identities;
 use crate::koji;
+use crate::mesa::MesaSettings;
+use crate::net::heartbeat::{Ask, KeepAlive};
 use crate::relay::Relay;
 use crate::reply::Response;
 use crate::request::Request;
@@ -46,6 +48,10 @@ impl Served {
                 let router = setup.koji.as_ref().map(|koji| koji.router.clone()).unwrap_or_default();
                 router.freeze(setup, AnyHandler::new(pass_on))
             }
+            Dialect::Mesa => {
+                let router = setup.mesa.as_ref().map(|mesa| mesa.router.clone()).unwrap_or_default();
+                router.freeze(setup, AnyHandler::new(async || ()))
+            }
         };
         let routes = Dialect::ALL.map(|dialect| {
             router(dialect).unwrap_or_else(|wrong| panic!("the app cannot be served: {wrong}"))
@@ -54,21 +60,31 @@ impl Served {
         let core = app.core();
         if core.flushers.start(&core.tasks, app.meters().bytes_out.clone()) {
             for dialect in Dialect::ALL {
-                let (interval, misses_max) = served.keep_alive(dialect);
                 let heartbeat = core.heartbeats[dialect.index()].clone();
-                core.tasks.spawn_service(heartbeat.run(served.clone(), interval, misses_max));
+                core.tasks.spawn_service(heartbeat.run(served.clone(), served.keep_alive(dialect)));
             }
             core.tasks.spawn_service(Identities::run(app.clone()));
         }
         served
     }
 
-    /// How often a socket is pinged, and after how many pings without a sign of it it is cut.
-    fn keep_alive(&self, dialect: Dialect) -> (Duration, u8) {
-        let koji = self.app.setup().koji.as_ref();
+    fn keep_alive(&self, dialect: Dialect) -> KeepAlive {
+        let setup = self.app.setup();
+        let ping = |interval, misses_max| KeepAlive { interval, ask: Ask::Ping { misses_max } };
+        let of_limits = ping(self.app.limits().heartbeat_interval, 1);
         match dialect {
-            Dialect::Emit => (self.app.limits().heartbeat_interval, 1),
-            Dialect::Koji => (koji.map_or(Duration::ZERO, |koji| koji.ping_interval), koji::MISSES_MAX),
+            Dialect::Emit => of_limits,
+            Dialect::Koji => {
+                let interval = setup.koji.as_ref().map_or(Duration::ZERO, |koji| koji.ping_interval);
+                ping(interval, koji::MISSES_MAX)
+            }
+            Dialect::Mesa => match setup.mesa.as_ref().map(|mesa| &mesa.settings) {
+                Some(MesaSettings { heartbeat_interval: Some(interval), heartbeat_attempts_max, .. }) => {
+                    let attempts_max = *heartbeat_attempts_max;
+                    KeepAlive { interval: *interval, ask: Ask::Mesa { attempts_max } }
+                }
+                _ => of_limits,
+            },
         }
     }
 
@@ -76,9 +92,9 @@ impl Served {
         &self.routes[socket.session().dialect.index()]
     }
 
-    /// Whether events of Koji clients are relayed and no handler wants to see them.
-    pub(crate) fn relays_alone(&self) -> bool {
-        self.routes[Dialect::Koji.index()].is_empty()
+    /// Whether there is a handler or middleware for the clients of a dialect.
+    pub(crate) fn handles(&self, dialect: Dialect) -> bool {
+        !self.routes[dialect.index()].is_empty()
     }
 
     /// Starts what handles an event. If it does not wait it has finished when this returns.

@@ -20,9 +20,9 @@ use crate::app::App;
 use crate::clock::now_ms;
 use crate::codec;
 use crate::info::Info;
-use crate::koji::Client;
 use crate::nodes::NodeError;
 use crate::send::{EmitError, Send};
+use crate::{koji, mesa};
 
 /// One connected socket. Cheap to clone; holding one keeps nobody connected.
 ///
@@ -467,13 +467,20 @@ impl std::fmt::Debug for Socket {
     }
 }
 
+/// Which door a socket came through, and what that door keeps with it.
+pub(crate) enum Through {
+    Emit,
+    Koji(Box<koji::Client>),
+    Mesa(Box<mesa::Client>),
+}
+
 type Storage = HashMap<Box<str>, Arc<dyn Any + std::marker::Send + Sync>>;
 
 /// What the framework keeps with a session.
 pub(crate) struct Peer {
     pub(crate) info: Info,
     /// What the Koji door keeps, for sockets that came through it.
-    koji: Option<Box<Client>>,
+    through: Through,
     storage: Mutex<Option<Box<Storage>>>,
     pending: Mutex<Option<Box<Answers>>>,
     next_request: AtomicU32,
@@ -493,10 +500,10 @@ pub(crate) struct Peer {
 type Answers = HashMap<u32, oneshot::Sender<Payload>>;
 
 impl Peer {
-    pub(crate) fn new(info: Info, koji: Option<Box<Client>>) -> Self {
+    pub(crate) fn new(info: Info, through: Through) -> Self {
         Peer {
             info,
-            koji,
+            through,
             storage: Mutex::default(),
             pending: Mutex::default(),
             next_request: AtomicU32::new(1),
@@ -512,14 +519,25 @@ impl Peer {
         session.peer.downcast_ref().expect("every session of an app is made with a Peer")
     }
 
-    pub(crate) fn koji(&self) -> Option<&Client> {
-        self.koji.as_deref()
+    pub(crate) fn koji(&self) -> Option<&koji::Client> {
+        match &self.through {
+            Through::Koji(client) => Some(client),
+            Through::Emit | Through::Mesa(_) => None,
+        }
+    }
+
+    /// What the Mesa door keeps with it, if it came through that.
+    pub(crate) fn mesa(&self) -> Option<&mesa::Client> {
+        match &self.through {
+            Through::Mesa(client) => Some(client),
+            Through::Emit | Through::Koji(_) => None,
+        }
     }
 
     /// Something came from it.
     pub(crate) fn heard(&self) {
         self.heard.store(true, Ordering::Relaxed);
-        if let Some(client) = &self.koji {
+        if let Through::Koji(client) = &self.through {
             client.heard();
         }
     }

@@ -6,6 +6,7 @@
 
 pub mod emit;
 pub mod koji;
+pub mod mesa;
 
 mod depth;
 mod error;

@@ -1,7 +1,7 @@
 //! Texts in JSON: read without a copy where there is nothing to unescape, and written.
 
 use std::borrow::Cow;
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use serde::de::{Deserialize, Deserializer, Visitor};
 
@@ -34,4 +34,15 @@ impl<'de> Visitor<'de> for TextVisitor {
 
 pub(crate) fn write_text(out: &mut Vec<u8>, text: &str) {
     serde_json::to_writer(out, text).expect("a text is JSON and a Vec takes everything");
+}
+
+pub(crate) fn write_fmt(out: &mut Vec<u8>, arguments: fmt::Arguments<'_>) {
+    struct Utf8<'a>(&'a mut Vec<u8>);
+    impl fmt::Write for Utf8<'_> {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            self.0.extend_from_slice(text.as_bytes());
+            Ok(())
+        }
+    }
+    Utf8(out).write_fmt(arguments).expect("a Vec takes everything");
 }

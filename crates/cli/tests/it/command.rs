@@ -1,6 +1,7 @@
 //! The command line, alone.
 
 use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::process::{Command, Stdio};
 
 use crate::support::{SWITCHBOARD, Server, get, read_to, run, upgraded};
@@ -12,6 +13,11 @@ fn first_words(server: &Server) -> serde_json::Value {
     // One text frame; a mask of zeros leaves it as it is.
     let frame = [&[0x81, 0x80 | join.len() as u8, 0, 0, 0, 0], &join[..]].concat();
     stream.write_all(&frame).expect("a frame");
+    next_frame(&mut stream)
+}
+
+/// The next text frame, as JSON.
+fn next_frame(stream: &mut TcpStream) -> serde_json::Value {
     let mut head = [0; 2];
     stream.read_exact(&mut head).expect("a frame");
     let mut length = u16::from(head[1]);
@@ -50,6 +56,22 @@ fn the_koji_door_is_open_without_code_until_it_is_closed() {
         assert_eq!(first["data"]["joined"], "r", "{mode}, without the door: {first}");
         assert!(server.get("/info/p").starts_with("HTTP/1.1 404"));
         assert!(!server.banner.contains("koji"), "{}", server.banner);
+    }
+}
+
+#[test]
+fn the_mesa_door_opens_when_it_is_asked_for_and_has_a_port_of_its_own() {
+    let server = Server::start(&["serve"]);
+    assert!(!server.banner.contains("mesa"), "{}", server.banner);
+
+    let sets = ["mesa.enabled=true", "mesa.listen=127.0.0.1:0", "mesa.reconnect.enabled=true"];
+    let server = Server::start(&[&["serve"][..], &sets.map(|set| ["--set", set]).concat()].concat());
+    let (_, own) = server.banner.split_once("/mesa, ws://").expect("the banner names both");
+    let own = own.split('/').next().expect("an address");
+    for (address, path) in [(own, "/"), (own, "/any"), (&*server.address, "/mesa")] {
+        let hello = next_frame(&mut upgraded(address, path));
+        assert_eq!(hello["op"], 10, "{address}{path}: {hello}");
+        assert_eq!(hello["d"]["c_reconnect_interval"], 5000);
     }
 }
 

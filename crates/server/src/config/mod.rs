@@ -3,6 +3,7 @@
 mod auth;
 mod emit;
 mod koji;
+mod mesa;
 mod projects;
 mod redis;
 mod secret;
@@ -22,6 +23,7 @@ use switchboard_redis::Options;
 pub use auth::Auth;
 pub use emit::Emit;
 pub use koji::Koji;
+pub use mesa::{Mesa, MesaAuthentication, MesaHeartbeat, MesaReconnect};
 pub use projects::{ProjectSettings, Projects};
 use redis::WithShortForm;
 pub use redis::{Addresses, Node, Redis, RedisMode};
@@ -50,6 +52,8 @@ pub struct Config {
     pub emit: Emit,
     /// The door for Koji clients.
     pub koji: Koji,
+    /// The door for Mesa clients.
+    pub mesa: Mesa,
     /// The projects.
     pub projects: Projects,
     /// What makes many nodes one.
@@ -72,6 +76,7 @@ impl Default for Config {
             auth: Auth::default(),
             emit: Emit::default(),
             koji: Koji::default(),
+            mesa: Mesa::default(),
             projects: Projects::default(),
             redis: Redis::default(),
             node: Node::default(),
@@ -137,6 +142,7 @@ impl Config {
         }
         self.emit.check(&self.redis)?;
         self.koji.check()?;
+        self.mesa.check()?;
         self.projects.check()?;
         self.redis.check(&self.node)?;
         self.auth.verifier().map(drop)

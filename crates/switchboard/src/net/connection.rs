@@ -22,12 +22,12 @@ use switchboard_ws::frame::{self, OpCode};
 use switchboard_ws::{Decoder, Item, ProtocolError};
 
 use crate::clock::now;
-use crate::koji;
 use crate::net::throttle::Throttle;
 use crate::net::transport::Wire;
 use crate::request::Request;
 use crate::served::Served;
 use crate::socket::{Peer, Socket};
+use crate::{koji, mesa};
 
 /// How much one read takes at the most.
 const READ_BYTES: usize = 64 * 1024;
@@ -94,7 +94,7 @@ impl Connection {
     pub(crate) fn new(served: Arc<Served>, socket: Socket, wire: Wire, early: Bytes) -> Self {
         let limits = served.app.limits();
         let max = match socket.session().dialect {
-            Dialect::Emit => limits.message_bytes_max,
+            Dialect::Emit | Dialect::Mesa => limits.message_bytes_max,
             Dialect::Koji => limits.message_bytes_max.min(koji::FRAME_BYTES_MAX),
         };
         Connection {
@@ -146,7 +146,7 @@ impl Connection {
             self.start_held();
             with_lent(|lent| self.flush_now(cx, &mut lent.send));
         }
-        if self.holds_enough() {
+        if self.holds_enough() || self.must_wait() {
             return Poll::Pending;
         }
         with_lent(|lent| {
@@ -184,6 +184,11 @@ impl Connection {
         self.held_bytes >= self.served.app.limits().message_bytes_max
     }
 
+    /// Whether what the peer said last has to be over before the next is looked at.
+    fn must_wait(&self) -> bool {
+        self.peer().mesa().is_some_and(mesa::Client::is_logging_in)
+    }
+
     /// Starts events that had to wait for others.
     fn start_held(&mut self) {
         while !self.is_busy()
@@ -200,7 +205,11 @@ impl Connection {
     /// Handles the messages in `input`, as many as a turn allows, and keeps the rest.
     fn work_off(&mut self, mut input: &mut [u8]) {
         let mut handled = 0;
-        while handled < MESSAGES_PER_TURN && !self.holds_enough() && !self.outbox().is_closing() {
+        while handled < MESSAGES_PER_TURN
+            && !self.holds_enough()
+            && !self.must_wait()
+            && !self.outbox().is_closing()
+        {
             match self.decoder.next(&mut input) {
                 Ok(Some(item)) => self.item(item),
                 Ok(None) => return,
@@ -240,6 +249,7 @@ impl Connection {
         let event = match self.socket.session().dialect {
             Dialect::Emit => self.receive_emit(&frame),
             Dialect::Koji => koji::receive(&self.served, &self.socket, &frame),
+            Dialect::Mesa => mesa::receive(&self.served, &self.socket, &frame),
         };
         match event {
             Ok(Some(request)) => self.handle(request, started),

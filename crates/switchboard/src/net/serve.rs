@@ -237,7 +237,7 @@ async fn answer(
 /// What answers requests that are no WebSocket handshakes, if not the door itself.
 fn plain_http(app: &App, door: &Door) -> Option<axum::Router> {
     let own = app.setup().http.clone();
-    if app.setup().koji.is_none() {
+    if app.setup().koji.is_none() || app.setup().mesa_only {
         return own;
     }
     let rest = own.unwrap_or_else(|| axum::Router::new().fallback_service(door.clone()));

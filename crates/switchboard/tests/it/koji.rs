@@ -423,7 +423,7 @@ async fn a_flood_of_user_infos_ends_in_the_last_one() {
 }
 
 fn forever(user: Name) -> switchboard::Identity {
-    switchboard::Identity { user, expires: None }
+    switchboard::Identity { user, expires: None, profile: None }
 }
 
 #[tokio::test]
@@ -456,7 +456,7 @@ async fn a_token_binds_the_connection_to_its_user_and_a_bad_one_changes_nothing(
 async fn a_binding_ends_with_its_token_and_the_connection_stays() {
     let app = app().with_verifier(async |_: String| {
         let expires = Some(std::time::SystemTime::now() + Duration::from_millis(600));
-        Name::new("7").map(|user| switchboard::Identity { user, expires })
+        Name::new("7").map(|user| switchboard::Identity { user, expires, profile: None })
     });
     let server = TestServer::start(app).await;
     let mut ann = join(&server, "projectId=p&authorization=t").await;

@@ -5,6 +5,7 @@ mod embedding;
 mod handlers;
 mod koji;
 mod limits;
+mod mesa;
 mod middleware;
 mod nodes;
 mod requests;

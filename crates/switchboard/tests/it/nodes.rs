@@ -314,7 +314,8 @@ async fn what_a_node_does_not_understand_is_ignored() {
 
 #[tokio::test]
 async fn recipients_of_a_koji_client_are_reached_on_other_nodes() {
-    let verifier = async |token: String| Name::new(&token).map(|user| Identity { user, expires: None });
+    let verifier =
+        async |token: String| Name::new(&token).map(|user| Identity { user, expires: None, profile: None });
     let (one, two) = two_of(|| app().with_koji(Koji::new()).with_verifier(verifier)).await;
     let mut ann = KojiPeer::join(&one, "projectId=p&shardName=s").await;
     let mut bob = KojiPeer::join(&two, "projectId=p&shardName=s").await;

@@ -6,8 +6,8 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use switchboard_event::Event;
 
-use super::{is_object, write_fmt};
-use crate::text::{Text, write_text};
+use super::is_object;
+use crate::text::{Text, write_fmt, write_text};
 
 /// Writes the payload of an event, with the metadata if it is an object.
 pub(super) fn write_payload(out: &mut Vec<u8>, event: &Event) {

@@ -6,11 +6,9 @@
 mod incoming;
 mod metadata;
 
-use std::fmt::{self, Write as _};
-
 use switchboard_event::{Event, Name, Payload, SocketId};
 
-use crate::text::write_text;
+use crate::text::{write_fmt, write_text};
 
 pub use incoming::{Incoming, MESSAGE_UNITS_MAX, decode};
 
@@ -64,17 +62,6 @@ pub fn write_connected(out: &mut Vec<u8>, id: SocketId, shard: &Name) {
         write_text(out, shard);
         out.push(b'}');
     });
-}
-
-fn write_fmt(out: &mut Vec<u8>, arguments: fmt::Arguments<'_>) {
-    struct Utf8<'a>(&'a mut Vec<u8>);
-    impl fmt::Write for Utf8<'_> {
-        fn write_str(&mut self, text: &str) -> fmt::Result {
-            self.0.extend_from_slice(text.as_bytes());
-            Ok(())
-        }
-    }
-    Utf8(out).write_fmt(arguments).expect("a Vec takes everything");
 }
 
 /// One client of a list.

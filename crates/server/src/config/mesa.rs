@@ -1,0 +1,157 @@
+//! Settings of the door for Mesa clients.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use switchboard::{MesaSettings, Name};
+
+use super::{ConfigError, Projects};
+
+/// Settings of the door for Mesa clients.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Mesa {
+    /// Whether the door is open, at `/mesa` and where `listen` says. Default false.
+    pub enabled: bool,
+    /// Where Mesa clients connect, whatever the path. Default `127.0.0.1:4000`; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// The project of Mesa clients. Default none: that of emit clients, `projects.default`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// Whether clients are there.
+    pub heartbeat: MesaHeartbeat,
+    /// Whether clients come back.
+    pub reconnect: MesaReconnect,
+    /// Who clients are.
+    pub authentication: MesaAuthentication,
+}
+
+/// Settings of asking Mesa clients whether they are there.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MesaHeartbeat {
+    /// Whether they are asked. Default false: WebSocket pings find those who are gone.
+    pub enabled: bool,
+    /// How often. Default 10,000 ms.
+    pub interval_ms: u64,
+    /// How often in a row one may not answer before it is closed. Default 3.
+    pub max_attempts: u32,
+}
+
+/// Settings of telling Mesa clients to connect again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MesaReconnect {
+    /// Whether they are told to. Default false: they do not.
+    pub enabled: bool,
+    /// How long after a close. Default 5,000 ms.
+    pub interval_ms: u64,
+}
+
+/// Settings of the tokens of Mesa clients.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MesaAuthentication {
+    /// Whether a client has to show one. Default false.
+    pub required: bool,
+    /// How long it has for that. Default 10,000 ms.
+    pub timeout_ms: u64,
+    /// Whether it is shown its user object. Default true.
+    pub send_user_object: bool,
+    /// Whether it is closed when its token is refused. Default true.
+    pub disconnect_on_fail: bool,
+}
+
+impl Default for Mesa {
+    fn default() -> Self {
+        Mesa {
+            enabled: false,
+            listen: SocketAddr::from(([127, 0, 0, 1], 4000)),
+            namespace: None,
+            heartbeat: MesaHeartbeat::default(),
+            reconnect: MesaReconnect::default(),
+            authentication: MesaAuthentication::default(),
+        }
+    }
+}
+
+impl Default for MesaHeartbeat {
+    fn default() -> Self {
+        MesaHeartbeat { enabled: false, interval_ms: 10_000, max_attempts: 3 }
+    }
+}
+
+impl Default for MesaReconnect {
+    fn default() -> Self {
+        MesaReconnect { enabled: false, interval_ms: 5_000 }
+    }
+}
+
+impl Default for MesaAuthentication {
+    fn default() -> Self {
+        MesaAuthentication {
+            required: false,
+            timeout_ms: 10_000,
+            send_user_object: true,
+            disconnect_on_fail: true,
+        }
+    }
+}
+
+impl Mesa {
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        let wrong = |what: String| Err(ConfigError::Value(what));
+        if let Some(namespace) = &self.namespace
+            && let Err(error) = Name::new(namespace)
+        {
+            return wrong(format!("mesa.namespace: {error}"));
+        }
+        for (key, ms) in [
+            ("heartbeat.interval_ms", self.heartbeat.interval_ms),
+            ("reconnect.interval_ms", self.reconnect.interval_ms),
+            ("authentication.timeout_ms", self.authentication.timeout_ms),
+        ] {
+            if ms < 100 {
+                return wrong(format!("mesa.{key} is {ms}; the least is 100"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The door as these settings want it.
+    pub(crate) fn door(&self, projects: &Projects) -> switchboard::Mesa {
+        let project = self.namespace.as_ref().unwrap_or(&projects.default);
+        let when = |enabled: bool, ms: u64| enabled.then_some(Duration::from_millis(ms));
+        switchboard::Mesa::new().with_settings(MesaSettings {
+            project: Some(Name::new(project).expect("the settings were checked")),
+            heartbeat_interval: when(self.heartbeat.enabled, self.heartbeat.interval_ms),
+            heartbeat_attempts_max: self.heartbeat.max_attempts,
+            reconnect_interval: when(self.reconnect.enabled, self.reconnect.interval_ms),
+            authentication_timeout: Duration::from_millis(self.authentication.timeout_ms),
+            authentication_required: self.authentication.required,
+            sends_user_object: self.authentication.send_user_object,
+            closes_on_refusal: self.authentication.disconnect_on_fail,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Config;
+
+    #[test]
+    fn what_cannot_be_is_named() {
+        for (set, named) in [
+            ("mesa.namespace=", "mesa.namespace"),
+            ("mesa.heartbeat.interval_ms=0", "mesa.heartbeat.interval_ms is 0; the least is 100"),
+            ("mesa.reconnect.interval_ms=1", "mesa.reconnect.interval_ms"),
+            ("mesa.authentication.timeout_ms=0", "mesa.authentication.timeout_ms"),
+            ("mesa.listen=nowhere", "mesa.listen"),
+            ("mesa.heartbeat.interval=5", "interval"),
+        ] {
+            let error = Config::load(None, &[set.to_owned()]).unwrap_err().to_string();
+            assert!(error.contains(named), "{set}: {error}");
+        }
+    }
+}

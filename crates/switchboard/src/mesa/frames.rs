@@ -1,0 +1,38 @@
+//! What a client's frames do.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use switchboard_event::{DeliveryClass, Dialect};
+use switchboard_wire::DecodeError;
+use switchboard_wire::mesa::{self, Incoming, Message};
+use switchboard_ws::frame::{OpCode, encode_with};
+
+use super::login::log_in;
+use crate::request::Request;
+use crate::served::Served;
+use crate::socket::Socket;
+
+/// Does what a frame asks for, or returns the event for handlers to do it.
+pub(crate) fn receive(
+    served: &Arc<Served>,
+    socket: &Socket,
+    frame: &Bytes,
+) -> Result<Option<Request>, DecodeError> {
+    let client = socket.peer().mesa().expect("every socket of this door has a client");
+    match mesa::decode(frame)? {
+        Incoming::Message(Message { kind: Some(kind), data, .. }) if served.handles(Dialect::Mesa) => {
+            return Ok(Some(Request::new(socket.clone(), kind, data, None)));
+        }
+        // What no handler wants is for other processes.
+        Incoming::Message(_) | Incoming::Other => {}
+        Incoming::Authenticate { token, .. } => log_in(socket, token),
+        Incoming::Heartbeat => {
+            let frame = encode_with(OpCode::Text, 24, mesa::write_heartbeat_ack);
+            socket.app().hub().deliver_frame(socket.session(), &frame, DeliveryClass::Live);
+        }
+        Incoming::HeartbeatAck => client.answered.store(true, Ordering::Relaxed),
+    }
+    Ok(None)
+}

@@ -1,0 +1,80 @@
+//! Showing who the user is. While a token is looked at, nothing else of its client is.
+
+use std::future::Future;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Waker};
+
+use switchboard_event::{DeliveryClass, Payload};
+use switchboard_wire::mesa::write_authenticated;
+use switchboard_ws::CloseCode;
+use switchboard_ws::frame::{OpCode, encode_with};
+
+use super::MesaSettings;
+use crate::app::App;
+use crate::identity::{IdentifyError, Identity};
+use crate::socket::Socket;
+
+/// Looks at a token; at once, if the verifier needs not wait.
+pub(super) fn log_in(socket: &Socket, token: Option<String>) {
+    let client = socket.peer().mesa().expect("every socket of this door has a client");
+    client.logging_in.store(true, Ordering::Relaxed);
+    let mut work = Box::pin(look_at(socket.clone(), token));
+    if work.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
+        socket.app().core().tasks.spawn(work);
+    }
+}
+
+async fn look_at(socket: Socket, token: Option<String>) {
+    let verdict = match token {
+        Some(token) => socket.identify_whole(&token).await,
+        None => Err(IdentifyError::NoToken),
+    };
+    let client = socket.peer().mesa().expect("every socket of this door has a client");
+    match verdict {
+        Ok(identity) => {
+            client.known.store(true, Ordering::Relaxed);
+            show_user(&socket, &identity);
+        }
+        Err(error) => {
+            tracing::debug!(socket = %socket.id(), error = &error as &dyn std::error::Error, "a token binds nobody");
+            if settings(socket.app()).closes_on_refusal {
+                socket.close_with(CloseCode::POLICY, "the token was refused");
+            }
+        }
+    }
+    client.logging_in.store(false, Ordering::Relaxed);
+    socket.session().outbox.wake_owner();
+}
+
+fn show_user(socket: &Socket, identity: &Identity) {
+    let nothing = Payload::EMPTY;
+    let user = match (&identity.profile, settings(socket.app()).sends_user_object) {
+        (Some(profile), true) => profile.clone(),
+        (None, true) => Payload::of(&serde_json::json!({ "id": identity.user })).expect("a text is JSON"),
+        (_, false) => nothing,
+    };
+    let len = 32 + user.as_bytes().len();
+    let frame = encode_with(OpCode::Text, len, |out| write_authenticated(out, &user));
+    socket.app().hub().deliver_frame(socket.session(), &frame, DeliveryClass::Live);
+}
+
+/// Closes a socket that has shown no good token in time, if it must.
+pub(crate) fn expect_login(socket: &Socket) {
+    let MesaSettings { authentication_required, authentication_timeout, .. } = *settings(socket.app());
+    if !authentication_required {
+        return;
+    }
+    let (app, id) = (socket.app().clone(), socket.id());
+    socket.app().core().tasks.spawn_service(async move {
+        tokio::time::sleep(authentication_timeout).await;
+        if let Some(socket) = app.socket(id)
+            && socket.peer().mesa().is_some_and(|client| !client.known.load(Ordering::Relaxed))
+        {
+            socket.close_with(CloseCode::POLICY, "no token was shown in time");
+        }
+    });
+}
+
+fn settings(app: &App) -> &MesaSettings {
+    &app.setup().mesa.as_ref().expect("this door is open").settings
+}

@@ -1,0 +1,255 @@
+//! The Mesa door over real sockets: logging in, heartbeats, dispatching, bad input.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use switchboard::{App, Data, Identity, Mesa, MesaSettings, Name, Payload, Reply, Socket, Target, serve};
+use switchboard_testkit::{KojiPeer, Peer, TestServer, soon};
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+
+/// Takes `user:<id>` for a token of that user.
+async fn verify(token: String) -> Result<Identity, String> {
+    let user = token.strip_prefix("user:").ok_or("no such token")?;
+    let user = Name::new(user).map_err(|error| error.to_string())?;
+    Ok(Identity { user, expires: None, profile: None })
+}
+
+fn app_with(settings: MesaSettings) -> App {
+    App::new().with_mesa(Mesa::new().with_settings(settings)).with_verifier(verify)
+}
+
+async fn start(settings: MesaSettings) -> TestServer {
+    TestServer::start(app_with(settings)).await
+}
+
+/// A client that was said hello to.
+async fn connect(server: &TestServer) -> Peer {
+    let mut peer = Peer::connect(&server.url("/mesa")).await;
+    assert_eq!(peer.next().await["op"], 10);
+    peer
+}
+
+async fn log_in(peer: &mut Peer, user: &str) {
+    peer.send(&json!({ "op": 2, "d": { "token": format!("user:{user}"), "shouldSync": true } })).await;
+    assert_eq!(peer.next().await, json!({ "op": 22, "d": { "id": user } }));
+}
+
+#[tokio::test]
+async fn a_client_is_told_what_to_expect_and_rules_are_always_there() {
+    let server = start(MesaSettings::default()).await;
+    let mut peer = Peer::connect(&server.url("/mesa/any?x=1")).await;
+    let hello =
+        json!({ "op": 10, "d": { "c_authentication_timeout": 10_000, "rules": ["sends_user_object"] } });
+    assert_eq!(peer.next().await, hello);
+
+    let settings = MesaSettings {
+        heartbeat_interval: Some(Duration::from_secs(60)),
+        reconnect_interval: Some(Duration::from_millis(1500)),
+        sends_user_object: false,
+        ..MesaSettings::default()
+    };
+    let server = start(settings).await;
+    let mut peer = Peer::connect(&server.url("/mesa")).await;
+    let hello = json!({ "op": 10, "d": {
+        "c_heartbeat_interval": 60_000,
+        "c_reconnect_interval": 1500,
+        "c_authentication_timeout": 10_000,
+        "rules": [],
+    } });
+    assert_eq!(peer.next().await, hello);
+    peer.send(&json!({ "op": 2, "d": { "token": "user:7" } })).await;
+    assert_eq!(peer.next().await, json!({ "op": 22, "d": {} }));
+}
+
+#[tokio::test]
+async fn what_is_sent_to_a_user_arrives_at_all_its_sockets_and_at_nobody_else() {
+    let server = start(MesaSettings::default()).await;
+    let (mut phone, mut laptop) = (connect(&server).await, connect(&server).await);
+    let (mut other, mut unknown) = (connect(&server).await, connect(&server).await);
+    log_in(&mut phone, "7").await;
+    log_in(&mut laptop, "7").await;
+    log_in(&mut other, "8").await;
+    assert_eq!(server.app.emit_to_user("7", "NEWS", &json!({ "n": 1 })).unwrap(), 2);
+    for peer in [&mut phone, &mut laptop] {
+        assert_eq!(peer.next().await, json!({ "op": 0, "d": { "n": 1 }, "t": "NEWS" }));
+    }
+    server.app.broadcast("ALL", &json!({})).unwrap();
+    for peer in [&mut phone, &mut laptop, &mut other, &mut unknown] {
+        assert_eq!(peer.next().await, json!({ "op": 0, "d": {}, "t": "ALL" }));
+    }
+}
+
+#[tokio::test]
+async fn a_second_login_is_another_user() {
+    let server = start(MesaSettings::default()).await;
+    let mut peer = connect(&server).await;
+    log_in(&mut peer, "7").await;
+    log_in(&mut peer, "8").await;
+    assert_eq!(server.app.emit_to_user("7", "NEWS", &json!({})).unwrap(), 0);
+    assert_eq!(server.app.emit_to_user("8", "NEWS", &json!({})).unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_client_is_shown_its_user_as_the_verifier_has_it() {
+    let app = App::new().with_mesa(Mesa::new()).with_verifier(async |_: String| {
+        let profile = Payload::of(&json!({ "id": 7, "name": "Ann" })).ok();
+        Name::new("7").map(|user| Identity { user, expires: None, profile })
+    });
+    let server = TestServer::start(app).await;
+    let mut peer = connect(&server).await;
+    peer.send(&json!({ "op": 2, "d": { "token": "t" } })).await;
+    assert_eq!(peer.next().await, json!({ "op": 22, "d": { "id": 7, "name": "Ann" } }));
+}
+
+#[tokio::test]
+async fn a_refused_token_and_what_can_be_none_close_with_1008() {
+    let server = start(MesaSettings::default()).await;
+    let mut bystander = connect(&server).await;
+    for d in [json!({ "token": "nonsense" }), json!({}), json!(null), json!([]), json!({ "token": 5 })] {
+        let mut peer = connect(&server).await;
+        peer.send(&json!({ "op": 2, "d": d })).await;
+        assert_eq!(peer.closed().await.0, 1008, "{d}");
+    }
+    let mut peer = connect(&server).await;
+    peer.send(&json!({ "op": 2 })).await;
+    assert_eq!(peer.closed().await.0, 1008);
+    bystander.silent().await.expect("nothing comes");
+}
+
+#[tokio::test]
+async fn a_refusal_can_be_left_without_an_answer() {
+    let server = start(MesaSettings { closes_on_refusal: false, ..MesaSettings::default() }).await;
+    let mut peer = connect(&server).await;
+    peer.send(&json!({ "op": 2, "d": { "token": "nonsense" } })).await;
+    peer.silent().await.expect("nothing comes");
+    log_in(&mut peer, "7").await;
+}
+
+#[tokio::test]
+async fn who_shows_no_token_in_time_is_closed_if_one_is_required() {
+    let settings = MesaSettings {
+        authentication_required: true,
+        authentication_timeout: Duration::from_millis(200),
+        ..MesaSettings::default()
+    };
+    let server = start(settings).await;
+    let (mut known, mut unknown) = (connect(&server).await, connect(&server).await);
+    log_in(&mut known, "7").await;
+    assert_eq!(unknown.closed().await.0, 1008);
+    known.silent().await.expect("nothing comes");
+}
+
+#[tokio::test]
+async fn what_comes_behind_a_token_waits_until_it_was_looked_at() {
+    let (asked, answer) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (was_asked, may_answer) = (asked.clone(), answer.clone());
+    let verifier = move |token: String| {
+        let (asked, answer) = (asked.clone(), answer.clone());
+        async move {
+            asked.notify_one();
+            answer.notified().await;
+            verify(token).await
+        }
+    };
+    let mesa = Mesa::new().on("WHO", async |socket: Socket| {
+        let user = socket.user().map(|user| user.to_string());
+        socket.emit("YOU", &user)
+    });
+    let server = TestServer::start(App::new().with_mesa(mesa).with_verifier(verifier)).await;
+    let mut peer = connect(&server).await;
+    peer.send(&json!({ "op": 0, "t": "WHO" })).await;
+    peer.send(&json!({ "op": 2, "d": { "token": "user:7" } })).await;
+    peer.send(&json!({ "op": 0, "t": "WHO" })).await;
+    assert_eq!(peer.next().await, json!({ "op": 0, "d": null, "t": "YOU" }));
+    soon("the token is looked at", was_asked.notified()).await;
+    may_answer.notify_one();
+    assert_eq!(peer.next().await["op"], 22);
+    assert_eq!(peer.next().await, json!({ "op": 0, "d": "7", "t": "YOU" }));
+}
+
+#[tokio::test]
+async fn messages_go_to_the_handler_of_their_type() {
+    let mesa = Mesa::new()
+        .on("ADD", async |socket: Socket, Data((a, b)): Data<(i64, i64)>| socket.emit("SUM", &(a + b)));
+    let server = TestServer::start(App::new().with_mesa(mesa)).await;
+    let mut peer = connect(&server).await;
+    peer.send(&json!({ "op": 0, "t": "NOBODY", "d": {} })).await;
+    peer.send(&json!({ "op": 0, "d": {} })).await;
+    peer.send(&json!({ "op": 0, "t": "ADD", "d": [2, 3] })).await;
+    assert_eq!(peer.next().await, json!({ "op": 0, "d": 5, "t": "SUM" }));
+}
+
+#[tokio::test]
+async fn a_frame_that_means_nothing_costs_that_frame() {
+    let server = start(MesaSettings::default()).await;
+    let (mut peer, mut bystander) = (connect(&server).await, connect(&server).await);
+    for frame in ["{bad", "", "null", "[]", "{}", r#"{"op":"0"}"#, r#"{"op":5,"t":"DISCONNECT_CLIENT"}"#] {
+        peer.send_text(frame).await;
+    }
+    peer.send_binary(&[0xff, 0xfe]).await;
+    peer.send_binary(br#"{"op":1}"#).await;
+    assert_eq!(peer.next().await, json!({ "op": 11, "d": {} }), "a client may ask as well");
+    log_in(&mut peer, "7").await;
+    bystander.silent().await.expect("nothing comes");
+}
+
+#[tokio::test]
+async fn who_answers_heartbeats_stays_and_who_does_not_is_closed_without_a_code() {
+    let settings = MesaSettings {
+        heartbeat_interval: Some(Duration::from_millis(64)),
+        heartbeat_attempts_max: 2,
+        ..MesaSettings::default()
+    };
+    let server = start(settings).await;
+    let mut alive = connect(&server).await;
+    for _ in 0..4 {
+        assert_eq!(alive.next().await, json!({ "op": 1, "d": {} }));
+        alive.send(&json!({ "op": 11, "d": {} })).await;
+    }
+    let mut mute = connect(&server).await;
+    assert_eq!(mute.next().await, json!({ "op": 1, "d": {} }));
+    assert_eq!(mute.next().await, json!({ "op": 1, "d": { "tries": 1, "max": 2 } }));
+    assert_eq!(mute.next().await, json!({ "op": 1, "d": { "tries": 2, "max": 2 } }));
+    assert_eq!(mute.closed().await.0, 1005);
+}
+
+#[tokio::test]
+async fn a_listener_of_its_own_takes_every_path() {
+    let app = app_with(MesaSettings::default());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}/anything", listener.local_addr().unwrap());
+    let server = TestServer::start(app.clone()).await;
+    let theirs = serve(listener, app.for_mesa_only()).into_future();
+    let conversation = async {
+        let mut peer = Peer::connect(&url).await;
+        assert_eq!(peer.next().await["op"], 10);
+        log_in(&mut peer, "7").await;
+        server.app.emit_to_user("7", "NEWS", &json!({})).unwrap();
+        assert_eq!(peer.next().await["t"], "NEWS");
+    };
+    tokio::select! {
+        _ = theirs => panic!("nobody stopped it"),
+        () = conversation => {}
+    }
+}
+
+#[tokio::test]
+async fn one_message_reaches_a_user_in_every_dialect() {
+    let app = app_with(MesaSettings::default())
+        .with_koji(switchboard::Koji::new())
+        .on("/login", async |socket: Socket, Data(user): Data<String>| socket.login(&user).map(Reply));
+    let server = TestServer::start(app).await;
+    let mut mesa = connect(&server).await;
+    log_in(&mut mesa, "7").await;
+    let mut koji = KojiPeer::join(&server, "projectId=default&authorization=user%3A7").await;
+    let mut emit = server.peer().await;
+    emit.request("/login", json!("7")).await;
+    koji.next_list().await;
+    assert_eq!(server.app.to(Target::user("7").unwrap()).emit("hi", &json!({ "n": 1 })).unwrap(), 3);
+    assert_eq!(mesa.next().await, json!({ "op": 0, "d": { "n": 1 }, "t": "hi" }));
+    assert_eq!(emit.next_event().await, ("hi".into(), json!({ "n": 1 })));
+    let (name, payload): (String, Value) = koji.next_event().await;
+    assert_eq!((name.as_str(), &payload["n"]), ("hi", &json!(1)));
+}
