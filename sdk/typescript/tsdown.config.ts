@@ -1,0 +1,18 @@
+/** Builds each entry as ESM and CJS with types; what entries share is shared in the output too. */
+
+import { defineConfig } from "tsdown";
+
+export default defineConfig({
+  entry: {
+    client: "src/client/index.ts",
+    dispatch: "src/dispatch/index.ts",
+    react: "src/react/index.ts",
+  },
+  format: ["esm", "cjs"],
+  platform: "neutral",
+  target: "es2022",
+  dts: true,
+  clean: true,
+  // Frameworks that render on servers have to know which components run in the browser.
+  banner: ({ fileName }) => (fileName.startsWith("react.") && !/\.d\.[cm]?ts$/.test(fileName) ? '"use client";' : ""),
+});
