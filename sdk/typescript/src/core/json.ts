@@ -23,7 +23,8 @@ export function encode(value: Members): string {
 export function decode(frame: unknown): Members {
   let value: unknown;
   try {
-    value = JSON.parse(frame as string);
+    // What is no text would be made one.
+    value = typeof frame === "string" && JSON.parse(frame);
   } catch {
     // No object either.
   }

@@ -307,7 +307,11 @@ function identity(token: string): string {
 }
 
 async function shardsAt(url: string, signal: AbortSignal): Promise<ShardInfo[]> {
-  const response = await fetch(url, { signal });
-  if (!response.ok) throw new ConnectError(`HTTP ${response.status}`);
-  return (await response.json()) as ShardInfo[];
+  try {
+    const response = await fetch(url, { signal });
+    if (response.ok) return (await response.json()) as ShardInfo[];
+    throw response.status;
+  } catch (cause) {
+    throw new ConnectError("no info", { cause });
+  }
 }

@@ -9,7 +9,6 @@ import type { Connection } from "../core/connection.js";
 /** What the hooks need of a client; `EmitClient` and `Dispatch` have it. */
 export interface Client {
   readonly connection: Connection;
-  on(event: string, listener: (...values: never[]) => unknown): () => void;
 }
 
 export interface ProviderProps {

@@ -27,15 +27,15 @@ export function useEvent<Data = unknown>(
   event: string,
   listener: (data: Data, metadata: EventMetadata) => unknown,
 ): void {
-  const client = useClient();
+  const { listeners } = useClient().connection;
   const latest = useRef(listener);
   // Not while rendering, of which there may be some that never show.
   useEffect(() => {
     latest.current = listener;
   });
   useEffect(
-    () => client.on(event, (data: Data, metadata: EventMetadata) => latest.current(data, metadata)),
-    [client, event],
+    () => listeners.add(event, (data: Data, metadata: EventMetadata) => latest.current(data, metadata)),
+    [listeners, event],
   );
 }
 

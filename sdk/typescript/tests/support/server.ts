@@ -46,7 +46,7 @@ export async function startServer({
   const configs = config ? ["--config", config] : [];
   const args = [command, "--listen", `127.0.0.1:${port}`, ...configs, ...sets];
   const child = spawn(BINARY, args, { stdio: ["ignore", "pipe", "pipe"] });
-  const ended = once(child, "exit");
+  const ended = new Promise((resolve) => child.once("exit", resolve));
   const bound = await listeningPort(child);
   const stop = async (signal: NodeJS.Signals) => {
     if (child.exitCode !== null || child.signalCode !== null) return;
