@@ -13,6 +13,14 @@ export default defineConfig({
   target: "es2022",
   dts: true,
   clean: true,
+  // The default beside the names is meant; CJS projects take it as `.default`.
+  outputOptions: { exports: "named" },
   // Frameworks that render on servers have to know which components run in the browser.
-  banner: ({ fileName }) => (fileName.startsWith("react.") && !/\.d\.[cm]?ts$/.test(fileName) ? '"use client";' : ""),
+  plugins: [
+    {
+      name: "use-client",
+      renderChunk: (code: string, { fileName }: { fileName: string }) =>
+        /^react\.c?js$/.test(fileName) ? `"use client";\n${code}` : null,
+    },
+  ],
 });

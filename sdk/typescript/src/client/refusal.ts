@@ -7,6 +7,7 @@ import { isObject } from "../core/json.js";
 
 /** The server refused a request; the message is its own, and so is `serverCode`. Code `refused`. */
 export const RefusedError = /* @__PURE__ */ errorClass<{ serverCode: string }>("refused");
+export type RefusedError = InstanceType<typeof RefusedError>;
 
 /** A refusal has texts as `error` and `code`; everything else is a reply, also with one of them. */
 export function refusalOf(reply: unknown): Error | undefined {

@@ -66,7 +66,7 @@ export interface Dialect {
     readonly state: string;
     readonly error: string;
     readonly connected: string;
-    readonly reconnected?: string;
+    readonly reconnected: string;
     readonly disconnected: string;
   };
 }

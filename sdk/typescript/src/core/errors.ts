@@ -41,36 +41,48 @@ export function errorClass<About extends object = object>(code: string): ErrorCl
 
 /** An option cannot be used, such as an address that is none. Code `bad_option`. */
 export const OptionError = /* @__PURE__ */ errorClass("bad_option");
+export type OptionError = InstanceType<typeof OptionError>;
 
 /** No connection came to be, or no answer over HTTP. Code `connect_failed`. */
 export const ConnectError = /* @__PURE__ */ errorClass<Closed>("connect_failed");
+export type ConnectError = InstanceType<typeof ConnectError>;
 
 /** `getToken` failed. Code `token_failed`. */
 export const TokenError = /* @__PURE__ */ errorClass("token_failed");
+export type TokenError = InstanceType<typeof TokenError>;
 
 /** There is no connection, and nothing that would keep a message for one. Code `not_connected`. */
 export const NotConnectedError = /* @__PURE__ */ errorClass("not_connected");
+export type NotConnectedError = InstanceType<typeof NotConnectedError>;
 
 /** The connection went before the reply came; the server may have acted. Code `disconnected`. */
 export const DisconnectedError = /* @__PURE__ */ errorClass<Closed>("disconnected");
+export type DisconnectedError = InstanceType<typeof DisconnectedError>;
 
 /** What was waited for did not come in time. Code `timeout`. */
 export const TimeoutError = /* @__PURE__ */ errorClass("timeout");
+export type TimeoutError = InstanceType<typeof TimeoutError>;
 
 /** A signal of the caller's said stop; its reason is the cause. Code `aborted`. */
 export const AbortedError = /* @__PURE__ */ errorClass("aborted");
+export type AbortedError = InstanceType<typeof AbortedError>;
 
 /** The queue for the time without a connection is full; nothing was queued. Code `queue_full`. */
 export const QueueFullError = /* @__PURE__ */ errorClass("queue_full");
+export type QueueFullError = InstanceType<typeof QueueFullError>;
 
 /** The message is over the limit; nothing was sent. Code `too_large`. */
 export const TooLargeError = /* @__PURE__ */ errorClass("too_large");
+export type TooLargeError = InstanceType<typeof TooLargeError>;
 
 /** JSON cannot hold the data, or no event can have the name; nothing was sent. Code `bad_data`. */
 export const EncodeError = /* @__PURE__ */ errorClass("bad_data");
+export type EncodeError = InstanceType<typeof EncodeError>;
 
 /** A frame of the server was not understood, and is passed over. Code `bad_frame`. */
 export const ProtocolError = /* @__PURE__ */ errorClass<{ frame: unknown }>("bad_frame");
+export type ProtocolError = InstanceType<typeof ProtocolError>;
 
 /** A listener or handler of the program threw; the others were called. Code `listener_failed`. */
 export const ListenerError = /* @__PURE__ */ errorClass<{ event: string }>("listener_failed");
+export type ListenerError = InstanceType<typeof ListenerError>;

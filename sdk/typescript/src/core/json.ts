@@ -13,9 +13,8 @@ const NAME_BYTES_MAX = 256;
 export function encode(value: Members): string {
   try {
     return JSON.stringify(value, sendable);
-  } catch (error) {
-    if (error instanceof EncodeError) throw error;
-    throw new EncodeError("JSON cannot hold it", { cause: error });
+  } catch (cause) {
+    throw new EncodeError(`JSON cannot hold it: ${(cause as Error).message}`, { cause });
   }
 }
 
@@ -60,9 +59,9 @@ export function byteLength(text: string): number {
 }
 
 function sendable(name: string, value: unknown): unknown {
-  const isData = /^(boolean|string|undefined)$/.test(typeof value) || Number.isFinite(value);
-  const isStructure = typeof value === "object" && !(value instanceof Map || value instanceof Set);
-  if (isData || isStructure) return value;
-  const what = typeof value === "number" ? value : typeof value;
-  throw new EncodeError(`JSON cannot hold ${what}, which is at \`${name}\``);
+  const isOdd = /^(big|f|sy)/.test(typeof value) || value instanceof Map || value instanceof Set;
+  if (isOdd || (typeof value === "number" && !Number.isFinite(value))) {
+    throw new TypeError(`${name} is ${typeof value === "number" ? value : `a ${typeof value}`}`);
+  }
+  return value;
 }

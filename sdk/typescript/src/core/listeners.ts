@@ -21,7 +21,7 @@ interface Entry {
 
 export class Listeners {
   // Each list is replaced and never changed, so one that is being called stays as it was.
-  readonly #table = new Map<string | undefined, readonly Entry[]>();
+  readonly #table = new Map<string, readonly Entry[]>();
   readonly #errorEvent: string;
 
   constructor(errorEvent: string) {
@@ -41,7 +41,7 @@ export class Listeners {
   }
 
   /** Calls the listeners of an event, if it has a name. */
-  call(event: string | undefined, ...values: unknown[]): void {
+  call(event: string, ...values: unknown[]): void {
     for (const { listener } of this.#of(event)) {
       const failed = (error: unknown) => this.#failed(event, error);
       try {
@@ -59,13 +59,13 @@ export class Listeners {
   }
 
   /** A fault of the program shows even where nobody listens for errors, or that listener has it. */
-  #failed(event = "", error: unknown): void {
+  #failed(event: string, error: unknown): void {
     const failure = listenerError(event, error);
-    if (event === this.#errorEvent || !this.#of(this.#errorEvent).length) console.error(failure);
-    else this.report(failure);
+    if (event !== this.#errorEvent && this.#table.has(this.#errorEvent)) this.report(failure);
+    else console.error(failure);
   }
 
-  #of(event: string | undefined): readonly Entry[] {
+  #of(event: string): readonly Entry[] {
     return this.#table.get(event) ?? [];
   }
 

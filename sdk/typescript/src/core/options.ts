@@ -73,8 +73,8 @@ const DEFAULTS = {
 
 /** Later options count over earlier ones. */
 export function resolve(...options: readonly ConnectionOptions[]): Resolved {
-  const given = options.flatMap((each) => Object.entries(each));
-  return { ...DEFAULTS, ...Object.fromEntries(given.filter(([, value]) => value !== undefined)) };
+  const given = options.flatMap(Object.entries).filter(([, value]) => value !== undefined);
+  return { ...DEFAULTS, ...Object.fromEntries(given) };
 }
 
 /**
@@ -82,16 +82,14 @@ export function resolve(...options: readonly ConnectionOptions[]): Resolved {
  * is the page.
  */
 export function address(url: string | URL, base = globalThis.location?.href): URL {
-  let parsed: URL | undefined;
-  let cause: unknown;
   try {
-    parsed = new URL(url, base);
+    const parsed = new URL(url, base);
     parsed.protocol = parsed.protocol.replace("http", "ws");
     // A WebSocket refuses addresses that have one.
     parsed.hash = "";
-  } catch (error) {
-    cause = error;
+    if (parsed.protocol.startsWith("ws")) return parsed;
+  } catch {
+    // It is no address of any other kind either.
   }
-  if (parsed?.protocol.startsWith("ws")) return parsed;
-  throw new OptionError(`${url} is no WebSocket address`, { cause });
+  throw new OptionError(`${url} is no WebSocket address`);
 }

@@ -4,5 +4,21 @@
 
 export type { Connection, ConnectionState, OpenOptions, StateChange } from "./connection.js";
 export type { Wait } from "./deadline.js";
-export * from "./errors.js";
+export {
+  AbortedError,
+  ConnectError,
+  DisconnectedError,
+  EncodeError,
+  ListenerError,
+  NotConnectedError,
+  OptionError,
+  ProtocolError,
+  QueueFullError,
+  SwitchboardError,
+  TimeoutError,
+  TokenError,
+  TooLargeError,
+  type Closed,
+  type ErrorClass,
+} from "./errors.js";
 export type { ConnectionOptions, GetToken, TokenReason, WebSocketLike } from "./options.js";

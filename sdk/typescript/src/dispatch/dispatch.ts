@@ -66,6 +66,7 @@ export interface PlatformEvents {
   [DISPATCH_EVENT.CONNECTED_CLIENTS_CHANGED]: {
     readonly connectedClients: ConnectedClients;
   };
+  [DISPATCH_EVENT.RECONNECTED]: { readonly attempt: number };
   [DISPATCH_EVENT.DISCONNECTED]: StateChange;
   [DISPATCH_EVENT.STATE]: StateChange;
   [DISPATCH_EVENT.ERROR]: SwitchboardError;
@@ -84,7 +85,7 @@ export class Dispatch {
   #options: DispatchOptions;
   #info: ConnectionInfo | undefined;
   #token: string | undefined;
-  #userInfo: string | undefined;
+  #userInfo: Members | undefined;
   #refresh: ReturnType<typeof setTimeout> | undefined;
   /** Aborted when the connection has ended. */
   #ending: AbortController | undefined;
@@ -112,6 +113,7 @@ export class Dispatch {
           state: DISPATCH_EVENT.STATE,
           error: DISPATCH_EVENT.ERROR,
           connected: DISPATCH_EVENT.CONNECTED,
+          reconnected: DISPATCH_EVENT.RECONNECTED,
           disconnected: DISPATCH_EVENT.DISCONNECTED,
         },
       },
@@ -174,7 +176,7 @@ export class Dispatch {
     options?: EmitEventOptions,
   ): boolean {
     checkName(eventName, PLATFORM);
-    const text = encode({ eventName, payload, recipients });
+    const text = said(eventName, payload, recipients);
     if (text.length > MESSAGE_UNITS_MAX) throw tooLarge(text.length, MESSAGE_UNITS_MAX);
     return this.connection.send(text, options?.volatile);
   }
@@ -182,23 +184,21 @@ export class Dispatch {
   /** Says who we are, now and after every reconnect. */
   identify(authToken: string): void {
     this.#token = authToken;
-    this.connection.send(identity(authToken), true);
+    this.connection.send(said(DISPATCH_EVENT.IDENTIFY, { token: authToken }), true);
   }
 
   /** Says something of us to the shard, now and after every reconnect. */
   setUserInfo(userInfo: object): void {
     if (!isObject(userInfo)) throw new EncodeError("user info is an object");
     // Kept as it is now: it is said again later, whatever becomes of the object.
-    this.#userInfo = checkBytes(encode(userInfo), USER_INFO_BYTES_MAX);
-    this.connection.send(aboutUs(this.#userInfo), true);
+    this.#userInfo = JSON.parse(checkBytes(encode(userInfo), USER_INFO_BYTES_MAX)) as Members;
+    this.connection.send(said(DISPATCH_EVENT.SET_USER_INFO, this.#userInfo), true);
   }
 
   /** Which shards of the project there are, the largest first. */
   info({ signal, timeout = 10_000 }: Wait = {}): Promise<ShardInfo[]> {
     return within<ShardInfo[]>({ signal, timeout }, "info", (resolve, reject) => {
-      const abort = new AbortController();
-      shardsAt(infoUrl(this.#host, this.#projectId), abort.signal).then(resolve, reject);
-      return () => abort.abort();
+      shardsAt(infoUrl(this.#host, this.#projectId)).then(resolve, reject);
     });
   }
 
@@ -264,8 +264,11 @@ export class Dispatch {
   #introduction(): string[] {
     this.#ending = new AbortController();
     this.#scheduleRefresh(this.#ending.signal);
-    const frames = [this.#token && identity(this.#token), this.#userInfo && aboutUs(this.#userInfo)];
-    return frames.filter((frame) => !!frame) as string[];
+    const { IDENTIFY, SET_USER_INFO } = DISPATCH_EVENT;
+    return [
+      ...(this.#token ? [said(IDENTIFY, { token: this.#token })] : []),
+      ...(this.#userInfo ? [said(SET_USER_INFO, this.#userInfo)] : []),
+    ];
   }
 
   /** A token that ends makes us nobody, though the connection stays; so the next one comes before. */
@@ -298,17 +301,13 @@ export class Dispatch {
 /** Asks for the whole list, which also is a sign of life. */
 const ASK_FOR_CLIENTS = `{"eventName":"${GET_CLIENTS}"}`;
 
-function aboutUs(userInfo: string): string {
-  return `{"eventName":"${DISPATCH_EVENT.SET_USER_INFO}","payload":${userInfo}}`;
+function said(eventName: string, payload: unknown, recipients?: unknown): string {
+  return encode({ eventName, payload, recipients });
 }
 
-function identity(token: string): string {
-  return encode({ eventName: DISPATCH_EVENT.IDENTIFY, payload: { token } });
-}
-
-async function shardsAt(url: string, signal: AbortSignal): Promise<ShardInfo[]> {
+async function shardsAt(url: string): Promise<ShardInfo[]> {
   try {
-    const response = await fetch(url, { signal });
+    const response = await fetch(url);
     if (response.ok) return (await response.json()) as ShardInfo[];
     throw response.status;
   } catch (cause) {

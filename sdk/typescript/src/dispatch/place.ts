@@ -6,9 +6,9 @@ import { address } from "../core/options.js";
 
 /** `path` at the host, which is one with or without a port, or an address; default the page's. */
 export function place(host: string | undefined, path: string): URL {
-  const { origin = "", href = "wss://localhost" } = (globalThis.location ?? {}) as Partial<Location>;
-  const given = host ?? origin;
-  const base = address(given.includes("//") ? given : `//${given}`, href);
+  const page = globalThis.location as Location | undefined;
+  const given = host ?? page?.origin ?? "";
+  const base = address(given.includes("//") ? given : `//${given}`, page?.href ?? "wss://localhost");
   // Without a slash the last part of the path would be replaced.
   return new URL(path, base.href.replace(/\/*$/, "/"));
 }
