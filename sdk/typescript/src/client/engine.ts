@@ -56,13 +56,7 @@ export class Engine {
         },
         // A name that no application can handle, so that the server itself answers.
         probe: () => `{"event":"@alive","ackId":"@alive"}`,
-        names: {
-          state: "@state",
-          error: "@error",
-          connected: "@connection",
-          reconnected: "@reconnect",
-          disconnected: "@disconnect",
-        },
+        prefix: SYSTEM,
       },
       resolve({ reconnect: false, maxRetries: 10 }, options),
     );

@@ -61,14 +61,8 @@ export interface Dialect {
   lost(error: SwitchboardError): void;
   /** A message that makes the server say something. */
   probe(): string;
-  /** What listeners know the connection's own events by. */
-  readonly names: {
-    readonly state: string;
-    readonly error: string;
-    readonly connected: string;
-    readonly reconnected: string;
-    readonly disconnected: string;
-  };
+  /** Begins the names of the connection's own events, and of none that a server can send. */
+  readonly prefix: string;
 }
 
 /** Without a close frame: cut, silent, or never open. */
@@ -90,7 +84,8 @@ export class Connection {
   /** The try under way, from before its token until its socket is given up. */
   #attempt: AbortController | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
-  #stopWaking: (() => void) | undefined;
+  /** From `open` until it is closed. */
+  #active: AbortController | undefined;
   #failures = 0;
   /** Something was heard since the watchdog looked last. */
   #heard = false;
@@ -103,7 +98,7 @@ export class Connection {
   constructor(dialect: Dialect, options: Resolved) {
     this.#dialect = dialect;
     this.options = options;
-    this.listeners = new Listeners(dialect.names.error);
+    this.listeners = new Listeners(`${dialect.prefix}error`);
   }
 
   get state(): ConnectionState {
@@ -112,7 +107,7 @@ export class Connection {
 
   /** Calls `listener` at every step; what it returns ends that. */
   onChange(listener: (change: StateChange) => void): () => void {
-    return this.listeners.add(this.#dialect.names.state, listener);
+    return this.listeners.add(`${this.#dialect.prefix}state`, listener);
   }
 
   /** Resolves when connected; at once if it is. Rejects when it will not be, or not in time. */
@@ -140,7 +135,7 @@ export class Connection {
       socket.onclose = () => resolve();
       socket.close(1000);
     });
-    if (!this.#isOver()) this.#end(1000, "");
+    if (!this.#isOver()) this.#end({ code: 1000 });
     // Nobody has to wait for a close, so it must not reject.
     return closed.catch(() => {});
   }
@@ -176,7 +171,8 @@ export class Connection {
   #start(retry: boolean): void {
     this.#failures = 0;
     this.#persistent = retry;
-    this.#stopWaking = onWake(() => this.#wake());
+    this.#active = new AbortController();
+    onWake(() => this.#wake(), this.#active.signal);
     this.#step("connecting", {});
     if (this.#state === "connecting") void this.#try("connect");
   }
@@ -231,14 +227,14 @@ export class Connection {
     return socket;
   }
 
-  #lost(code: number, reason: string, error?: SwitchboardError): void {
+  #lost(code: number, reason: string, cause?: SwitchboardError): void {
     this.#release()?.close();
+    const about = { code, reason, error: cause ?? this.#refusal(code, reason) };
     const { reconnect, shouldReconnect, maxRetries, reconnectDelay, maxReconnectDelay } = this.options;
     const verdict = comeBack(code);
     const wanted = shouldReconnect?.(code, reason) ?? verdict !== "no";
     if (!(reconnect && this.#persistent && wanted && this.#failures < maxRetries)) {
-      const refused = () => new ConnectError(`cannot connect: ${reason || code}`, { closeCode: code, reason });
-      return this.#end(code, reason, error ?? refused());
+      return this.#end(about);
     }
     this.#slower = verdict === "slower";
     const delay = this.#slower
@@ -246,14 +242,20 @@ export class Connection {
       : backoff(this.#failures, reconnectDelay, maxReconnectDelay, Math.random());
     if (mayBeOnline()) this.#failures++;
     this.#timer = setTimeout(() => void this.#try("reconnect"), delay);
-    this.#step("reconnecting", { code, reason, delay, error });
+    this.#step("reconnecting", { ...about, delay });
   }
 
   /** No later connection will come, unless the program opens one. */
-  #end(code: number, reason: string, error?: SwitchboardError): void {
-    this.#stopWaking?.();
+  #end(about: Partial<StateChange>): void {
+    this.#active?.abort();
     this.#queue.drain();
-    this.#step("closed", { code, reason, error });
+    this.#step("closed", about);
+  }
+
+  /** A close is an error only where there was no connection yet. */
+  #refusal(closeCode: number, reason: string): SwitchboardError | undefined {
+    if (this.#state === "connected") return undefined;
+    return new ConnectError(`cannot connect: ${reason || closeCode}`, { closeCode, reason });
   }
 
   #step(state: ConnectionState, about: Partial<StateChange>, connected?: unknown): void {
@@ -264,21 +266,18 @@ export class Connection {
     const none = { code: 0, reason: "", delay: 0, error: undefined };
     const change: StateChange = { state, previous, attempt, willReconnect, ...none, ...about };
     const { code, reason, error } = change;
-    const { names } = this.#dialect;
     const gone = new DisconnectedError(`disconnected: ${reason || code}`, { closeCode: code, reason });
     if (state === "connected" || state === "closed") {
       for (const settle of this.#waiting) settle(state === "closed" ? (error ?? gone) : undefined);
     }
     if (state !== "connected") this.#dialect.lost(gone);
-    this.listeners.call(names.state, change);
+    const tell = (event: string, about: unknown) => this.listeners.call(this.#dialect.prefix + event, about);
+    tell("state", change);
     if (state === "connected") {
-      this.listeners.call(names.connected, connected);
-      if (previous === "reconnecting") this.listeners.call(names.reconnected, { attempt });
-    } else if (previous === "connected") {
-      this.listeners.call(names.disconnected, change);
-    } else if (error) {
-      this.listeners.report(error);
-    }
+      tell("connection", connected);
+      if (previous === "reconnecting") tell("reconnect", { attempt });
+    } else if (previous === "connected") tell("disconnect", change);
+    else if (error) tell("error", error);
   }
 
   /** Asks for a sign of life when nothing was heard for an interval, or at once. */

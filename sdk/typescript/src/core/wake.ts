@@ -7,17 +7,14 @@ const HIDDEN_OR_SHOWN = "visibilitychange";
 
 const EVENTS = ["online", "pageshow", HIDDEN_OR_SHOWN];
 
-/** Calls `wake` at each such moment, until the returned function is called. */
-export function onWake(wake: () => void): () => void {
+/** Calls `wake` at each such moment, until the signal is aborted. */
+export function onWake(wake: () => void, signal: AbortSignal): void {
+  const happened = ({ type }: Event) => {
+    if (type !== HIDDEN_OR_SHOWN || document.visibilityState === "visible") wake();
+  };
   // No page need be there.
   const page = globalThis as Partial<typeof globalThis>;
-  const happened = ({ type }: Event) => {
-    if (type !== HIDDEN_OR_SHOWN || page.document?.visibilityState === "visible") wake();
-  };
-  for (const event of EVENTS) page.addEventListener?.(event, happened);
-  return () => {
-    for (const event of EVENTS) page.removeEventListener?.(event, happened);
-  };
+  for (const event of EVENTS) page.addEventListener?.(event, happened, { signal });
 }
 
 /** False only where the browser is sure that there is no network. */

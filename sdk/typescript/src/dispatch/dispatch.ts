@@ -109,17 +109,14 @@ export class Dispatch {
         received: (frame) => this.#receive(decode(frame), frame),
         lost: () => this.#forget(),
         probe: () => ASK_FOR_CLIENTS,
-        names: {
-          state: DISPATCH_EVENT.STATE,
-          error: DISPATCH_EVENT.ERROR,
-          connected: DISPATCH_EVENT.CONNECTED,
-          reconnected: DISPATCH_EVENT.RECONNECTED,
-          disconnected: DISPATCH_EVENT.DISCONNECTED,
-        },
+        prefix: PLATFORM,
       },
       resolve(options),
     );
     this.#listeners = this.connection.listeners;
+    this.#listeners.add(`${PLATFORM}connection`, (info: ConnectionInfo) => {
+      this.#listeners.call(DISPATCH_EVENT.CONNECTED, info);
+    });
   }
 
   get state(): ConnectionState {

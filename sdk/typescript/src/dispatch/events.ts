@@ -12,10 +12,10 @@ export const DISPATCH_EVENT = {
   IDENTIFY: "@@KOJI_DISPATCH/IDENTIFY",
   SET_USER_INFO: "@@KOJI_DISPATCH/SET_USER_INFO",
 
-  RECONNECTED: "@@KOJI_DISPATCH/RECONNECTED",
-  DISCONNECTED: "@@KOJI_DISPATCH/DISCONNECTED",
-  STATE: "@@KOJI_DISPATCH/STATE",
-  ERROR: "@@KOJI_DISPATCH/ERROR",
+  RECONNECTED: "@@KOJI_DISPATCH/reconnect",
+  DISCONNECTED: "@@KOJI_DISPATCH/disconnect",
+  STATE: "@@KOJI_DISPATCH/state",
+  ERROR: "@@KOJI_DISPATCH/error",
 } as const;
 
 /** Sent by servers that were asked for changes in place of the list. */

@@ -76,8 +76,8 @@ describe("frames of every wrong shape", () => {
       ...[`${P}CONNECTED`, `${P}CONNECTED_CLIENTS_CHANGED`].flatMap((eventName) =>
         [null, 5, [], {}, { clientId: 5 }, { connectedClients: [] }].map((payload) => JSON.stringify({ eventName, payload })),
       ),
-      JSON.stringify({ eventName: `${P}ERROR`, payload: {} }),
-      JSON.stringify({ eventName: `${P}STATE`, payload: {} }),
+      JSON.stringify({ eventName: `${P}error`, payload: {} }),
+      JSON.stringify({ eventName: `${P}state`, payload: {} }),
     ];
     for (const frame of bad) peer.send(frame);
     for (const payload of [null, 5, {}, { version: 1 }, { version: 2, joined: 1, updated: {}, left: 5 }]) {
