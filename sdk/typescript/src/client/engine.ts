@@ -122,7 +122,7 @@ export class Engine {
     const schemas = this.#options.schemas?.asks?.[event];
     this.#answering++;
     try {
-      if (this.#answering > ANSWERS_MAX) throw new Error(`${ANSWERS_MAX} others are not done`);
+      if (this.#answering > ANSWERS_MAX) throw new Error("too many at once");
       const data = await handler(validated(event, question, schemas?.data) as never);
       const reply = this.#text({ type: "ack", ackId, data: validated(event, data, schemas?.reply) ?? null });
       // Ids are the connection's own: on the next one it would answer another question.

@@ -34,7 +34,7 @@ export function validated(event: string, data: unknown, schema: StandardSchemaV1
   if (!schema) return data;
   const result = schema["~standard"].validate(data);
   // Waiting would let later events overtake this one.
-  const { issues = [{ message: "its schema must not wait" }] } = result instanceof Promise ? {} : result;
+  const { issues = [{ message: "asynchronous" }] } = result instanceof Promise ? {} : result;
   if ("value" in result) return result.value;
   throw new ValidationError(`the data of ${event} is not valid: ${issues[0]?.message}`, { event, issues });
 }

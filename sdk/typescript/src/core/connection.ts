@@ -11,7 +11,7 @@
  */
 
 import { backoff } from "./backoff.js";
-import { comeBack } from "./closeCodes.js";
+import { comesBack, TOO_FAST } from "./closeCodes.js";
 import { after, timedOut, within, type Wait } from "./deadline.js";
 import {
   ConnectError,
@@ -231,12 +231,9 @@ export class Connection {
     this.#release()?.close();
     const about = { code, reason, error: cause ?? this.#refusal(code, reason) };
     const { reconnect, shouldReconnect, maxRetries, reconnectDelay, maxReconnectDelay } = this.options;
-    const verdict = comeBack(code);
-    const wanted = shouldReconnect?.(code, reason) ?? verdict !== "no";
-    if (!(reconnect && this.#persistent && wanted && this.#failures < maxRetries)) {
-      return this.#end(about);
-    }
-    this.#slower = verdict === "slower";
+    const wanted = shouldReconnect?.(code, reason) ?? comesBack(code);
+    if (!(reconnect && this.#persistent && wanted && this.#failures < maxRetries)) return this.#end(about);
+    this.#slower = code === TOO_FAST;
     const delay = this.#slower
       ? maxReconnectDelay * (0.5 + Math.random() / 2)
       : backoff(this.#failures, reconnectDelay, maxReconnectDelay, Math.random());
