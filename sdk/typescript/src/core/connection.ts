@@ -21,7 +21,7 @@ import {
   TokenError,
   type SwitchboardError,
 } from "./errors.js";
-import { Listeners } from "./listeners.js";
+import { listenerError, Listeners } from "./listeners.js";
 import type { Resolved, TokenReason, WebSocketLike } from "./options.js";
 import { Queue } from "./queue.js";
 import { mayBeOnline, onWake } from "./wake.js";
@@ -230,9 +230,9 @@ export class Connection {
   #lost(code: number, reason: string, cause?: SwitchboardError): void {
     this.#release()?.close();
     const about = { code, reason, error: cause ?? this.#refusal(code, reason) };
-    const { reconnect, shouldReconnect, maxRetries, reconnectDelay, maxReconnectDelay } = this.options;
-    const wanted = shouldReconnect?.(code, reason) ?? comesBack(code);
-    if (!(reconnect && this.#persistent && wanted && this.#failures < maxRetries)) return this.#end(about);
+    const { reconnect, maxRetries, reconnectDelay, maxReconnectDelay } = this.options;
+    const mayTry = reconnect && this.#persistent && this.#failures < maxRetries;
+    if (!mayTry || !this.#comesBack(code, reason)) return this.#end(about);
     this.#slower = code === TOO_FAST;
     const delay = this.#slower
       ? maxReconnectDelay * (0.5 + Math.random() / 2)
@@ -247,6 +247,15 @@ export class Connection {
     this.#active?.abort();
     this.#queue.drain();
     this.#step("closed", about);
+  }
+
+  #comesBack(code: number, reason: string): boolean {
+    try {
+      return this.options.shouldReconnect?.(code, reason) ?? comesBack(code);
+    } catch (error) {
+      this.listeners.report(listenerError("shouldReconnect", error));
+      return comesBack(code);
+    }
   }
 
   /** A close is an error only where there was no connection yet. */

@@ -162,6 +162,19 @@ describe("close codes", () => {
     await client.close();
   });
 
+  test("a program that throws when asked leaves it to the table", async () => {
+    const { client, errors, states, peer } = await emitPair({
+      shouldReconnect: () => {
+        throw new Error("no idea");
+      },
+    });
+    peer.socket.close(1012);
+    expect(await errors.next()).toMatchObject({ code: "listener_failed", event: "shouldReconnect" });
+    expect(await states.next()).toMatchObject({ willReconnect: true });
+    await server.sockets.next();
+    await client.close();
+  });
+
   test("the program may know better", async () => {
     const shouldReconnect = (code: number) => (code === 4001 ? true : code === 1012 ? false : undefined);
     const { client, states, peer } = await emitPair({ shouldReconnect });
