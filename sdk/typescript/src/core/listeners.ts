@@ -43,12 +43,11 @@ export class Listeners {
   /** Calls the listeners of an event, if it has a name. */
   call(event: string, ...values: unknown[]): void {
     for (const { listener } of this.#of(event)) {
-      const failed = (error: unknown) => this.#failed(event, error);
       try {
         const result = listener(...(values as never[]));
-        if (result instanceof Promise) result.catch(failed);
+        if (result instanceof Promise) result.catch((error: unknown) => this.#failed(event, error));
       } catch (error) {
-        failed(error);
+        this.#failed(event, error);
       }
     }
   }

@@ -2,6 +2,7 @@
  * The package as it is published, installed into projects that know nothing of its source.
  */
 
+import { build } from "esbuild";
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -119,4 +120,16 @@ test.each([
     }
   })();
   expect(said).toBe("");
+});
+
+test.each([
+  ["import './dist/client.js'; import './dist/dispatch.js'", 10],
+  ["export { DISPATCH_EVENT } from './dist/dispatch.js'", 700],
+  ["export { ConnectError } from './dist/client.js'", 700],
+])("costs only what is used: %s", async (contents, bytesMax) => {
+  const { outputFiles } = await build({
+    stdin: { contents, resolveDir: process.cwd() },
+    bundle: true, minify: true, format: "esm", write: false, logLevel: "silent",
+  });
+  expect(outputFiles[0]?.contents.length).toBeLessThan(bytesMax);
 });
