@@ -92,6 +92,8 @@ export class Connection {
   #probing = false;
   /** Whether a failure may be followed by another try. */
   #persistent = false;
+  /** There was a connection since `open`. */
+  #opened = false;
   /** The server asked for a long wait, which nothing cuts short. */
   #slower = false;
 
@@ -122,7 +124,7 @@ export class Connection {
       return () => {
         this.#waiting.delete(settle);
         // Who started it gave up, and nobody else waits: an unwanted connection must not appear.
-        if (this.#state === "connecting" && !this.#waiting.size) void this.close();
+        if (!this.#opened && !this.#waiting.size) void this.close();
       };
     });
   }
@@ -142,7 +144,7 @@ export class Connection {
 
   /** The connection may be used. `introduction` is sent first, and `about` is told to listeners. */
   ready(about: unknown, introduction: readonly string[] = []): void {
-    this.#persistent = true;
+    this.#persistent = this.#opened = true;
     for (const message of introduction) this.#socket?.send(message);
     this.#watch();
     this.#step("connected", {}, about);
@@ -171,6 +173,7 @@ export class Connection {
   #start(retry: boolean): void {
     this.#failures = 0;
     this.#persistent = retry;
+    this.#opened = false;
     this.#active = new AbortController();
     onWake(() => this.#wake(), this.#active.signal);
     this.#step("connecting", {});

@@ -136,6 +136,18 @@ describe("a connection in time", () => {
     expect(states.at(-1)).toMatchObject({ state: "reconnecting", error: { code: "timeout" } });
   });
 
+  test("that nobody waits for any more is given up, also between its tries", async () => {
+    const stop = new AbortController();
+    const late = new EmitClient("ws://stub", { WebSocket: StubSocket, reconnect: true });
+    const open = late.open({ retry: true, signal: stop.signal }).catch((error: { code: string }) => error.code);
+    await vi.advanceTimersByTimeAsync(0);
+    last()?.cut();
+    expect(late.state).toBe("reconnecting");
+    stop.abort();
+    expect(await open).toBe("aborted");
+    expect(late.state).toBe("closed");
+  });
+
   test("keeps what is sent while its socket closes", () => {
     const socket = last();
     if (socket) socket.readyState = 2;
