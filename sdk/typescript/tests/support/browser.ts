@@ -1,5 +1,5 @@
 /**
- * A real browser with a page that has the built package, as a bundler would put it there.
+ * A real browser with a page that has the clients, as a bundler would put them there.
  */
 
 import { build } from "esbuild";
