@@ -1,0 +1,97 @@
+/**
+ * The types of an application's events: what may be said, and what is answered.
+ *
+ * ```ts
+ * interface Chat {
+ *   emits: { "/message": { text: string } };
+ *   requests: { "/join": { data: { username: string }; reply: { joined: true } } };
+ *   events: { message: { username: string; text: string } };
+ *   asks: { "/ready?": { data: { round: number }; reply: boolean } };
+ * }
+ * ```
+ */
+
+import type { StandardSchemaV1 } from "./schema.js";
+
+/** Every member may be left out; what is left out cannot be used. */
+export interface Contract {
+  /** What the client sends without wanting a reply: event to data. */
+  readonly emits?: object;
+  /** What the client asks: event to `{ data, reply }`. */
+  readonly requests?: object;
+  /** What the server sends: event to data. */
+  readonly events?: object;
+  /** What the server asks: event to `{ data, reply }`. */
+  readonly asks?: object;
+}
+
+/** No contract: every name is good, and data has the type that the caller says. */
+export interface Untyped extends Contract {
+  readonly untyped: true;
+}
+
+/** Schemas that are looked at while the program runs; each must answer at once. */
+export interface Schemas {
+  readonly emits?: { readonly [event: string]: StandardSchemaV1 };
+  readonly requests?: { readonly [event: string]: Exchange };
+  readonly events?: { readonly [event: string]: StandardSchemaV1 };
+  readonly asks?: { readonly [event: string]: Exchange };
+}
+
+/** The schemas of a question and its answer. */
+export interface Exchange {
+  readonly data?: StandardSchemaV1;
+  readonly reply?: StandardSchemaV1;
+}
+
+/** The contract that schemas describe. */
+export type ContractOf<S extends Schemas> = {
+  emits: Outputs<S["emits"]>;
+  requests: Exchanges<S["requests"]>;
+  events: Outputs<S["events"]>;
+  asks: Exchanges<S["asks"]>;
+};
+
+type Output<S> = S extends StandardSchemaV1<unknown, infer Value> ? Value : unknown;
+type Outputs<T> = { [Name in keyof T]: Output<T[Name]> };
+type Exchanges<T> = {
+  [Name in keyof T]: {
+    data: T[Name] extends { data: infer D } ? Output<D> : undefined;
+    reply: T[Name] extends { reply: infer R } ? Output<R> : unknown;
+  };
+};
+
+type Part = "emits" | "requests" | "events" | "asks";
+
+/** The members of one part of a contract under a prefix, by their names without it. */
+type Under<C extends Contract, P extends Part, Prefix extends string> = {
+  [Name in keyof NonNullable<C[P]> as Name extends `${Prefix}${infer Rest}` ? Rest : never]: NonNullable<
+    C[P]
+  >[Name];
+};
+
+/** The contract as it is seen in a namespace. */
+export type ContractUnder<C extends Contract, Prefix extends string> = C extends Untyped
+  ? Untyped
+  : {
+      [P in Part]: Under<C, P, Prefix>;
+    };
+
+/** The names of one part; none without a contract, so that the untyped overloads are taken. */
+export type Names<C extends Contract, P extends Part> = C extends Untyped
+  ? never
+  : keyof NonNullable<C[P]> & string;
+
+/** Every name without a contract, none with one. */
+export type AnyName<C extends Contract> = C extends Untyped ? string : never;
+
+export type DataOf<C extends Contract, P extends Part, N> = Member<NonNullable<C[P]>, N>;
+export type QuestionOf<C extends Contract, P extends Part, N> = Member<DataOf<C, P, N>, "data">;
+export type ReplyOf<C extends Contract, P extends Part, N> = Member<DataOf<C, P, N>, "reply">;
+
+type Member<T, N> = N extends keyof T ? T[N] : undefined;
+
+/** What stands behind the event's name: data may be left out where nothing, or anything, will do. */
+export type Arguments<Data, Options> = undefined extends Data
+  ? [data?: Data, options?: Options]
+  : [data: Data, options?: Options];

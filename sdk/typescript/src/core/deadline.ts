@@ -1,0 +1,51 @@
+/**
+ * Promises that end: by their signal, by their time, or by what they wait for.
+ */
+
+import { AbortedError, TimeoutError, type SwitchboardError } from "./errors.js";
+
+/** How long a caller is willing to wait. */
+export interface Wait {
+  /** Ends the wait; the promise rejects with `AbortedError`. */
+  readonly signal?: AbortSignal | undefined;
+  /** Milliseconds; 0 is no limit. */
+  readonly timeout?: number | undefined;
+}
+
+/** The longest wait a timer of JavaScript can hold; what is longer would fire at once. */
+const TIMER_MAX = 2 ** 31 - 1;
+
+/** What is said when `what` did not come in time. */
+export function timedOut(what: string, timeout: number): SwitchboardError {
+  return new TimeoutError(`no ${what} within ${timeout} ms`);
+}
+
+/** A timer that 0, and what no timer can hold, never start. */
+export function after(ms: number, then: () => void): ReturnType<typeof setTimeout> | undefined {
+  return ms > 0 && ms <= TIMER_MAX ? setTimeout(then, ms) : undefined;
+}
+
+/**
+ * Waits for what `start` begins, no longer than `wait` says; `what` names it if it is late. What
+ * `start` returns is called when the wait is over, however it ended.
+ */
+export function within<T>(
+  { signal, timeout = 0 }: Wait,
+  what: string,
+  start: (resolve: (value: T) => void, reject: (error: unknown) => void) => (() => void) | void,
+): Promise<T> {
+  let end = () => {};
+  return new Promise<T>((resolve, reject) => {
+    const abort = () => reject(new AbortedError("aborted", { cause: signal?.reason }));
+    if (signal?.aborted) return abort();
+    const timer = after(timeout, () => reject(timedOut(what, timeout)));
+    signal?.addEventListener("abort", abort);
+    end = () => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", abort);
+      undo?.();
+    };
+    let undo: (() => void) | void;
+    undo = start(resolve, reject);
+  }).finally(() => end());
+}

@@ -1,0 +1,24 @@
+/**
+ * What every entry shows of the shared core: the state machine's words, the options, the errors.
+ */
+
+export type { Connection, ConnectionState, OpenOptions, StateChange } from "./connection.js";
+export type { Wait } from "./deadline.js";
+export {
+  AbortedError,
+  ConnectError,
+  DisconnectedError,
+  EncodeError,
+  ListenerError,
+  NotConnectedError,
+  OptionError,
+  ProtocolError,
+  QueueFullError,
+  SwitchboardError,
+  TimeoutError,
+  TokenError,
+  TooLargeError,
+  type Closed,
+  type ErrorClass,
+} from "./errors.js";
+export type { ConnectionOptions, GetToken, TokenReason, WebSocketLike } from "./options.js";

@@ -1,0 +1,58 @@
+/**
+ * The platform's events: names, shapes, and which of them go over the wire.
+ */
+
+/** What begins the platform's names; nobody else's events may have it. */
+export const PLATFORM = "@@KOJI_DISPATCH/";
+
+/** Events to listen for. Those of the second group are this side's own. */
+export const DISPATCH_EVENT = {
+  CONNECTED: "@@KOJI_DISPATCH/CONNECTED",
+  CONNECTED_CLIENTS_CHANGED: "@@KOJI_DISPATCH/CONNECTED_CLIENTS_CHANGED",
+  IDENTIFY: "@@KOJI_DISPATCH/IDENTIFY",
+  SET_USER_INFO: "@@KOJI_DISPATCH/SET_USER_INFO",
+
+  RECONNECTED: "@@KOJI_DISPATCH/reconnect",
+  DISCONNECTED: "@@KOJI_DISPATCH/disconnect",
+  STATE: "@@KOJI_DISPATCH/state",
+  ERROR: "@@KOJI_DISPATCH/error",
+} as const;
+
+/** Sent by servers that were asked for changes in place of the list. */
+export const CHANGES = "@@KOJI_DISPATCH/CONNECTED_CLIENTS_CHANGES";
+
+/** Asks for the list. */
+export const GET_CLIENTS = "@@KOJI_DISPATCH/GET_CONNECTED_CLIENTS";
+
+/** Who and where a client is. Another after every reconnect. */
+export interface ConnectionInfo {
+  readonly clientId: string;
+  readonly shardName: string;
+}
+
+export interface ShardInfo {
+  readonly shardName: string;
+  readonly numConnectedClients: number;
+}
+
+/** Somebody on the shard. */
+export interface ConnectedClient {
+  readonly clientId: string;
+  /** What they said last of themselves; `{}` before that. */
+  readonly userInfo: { readonly [name: string]: unknown };
+  /** When the server heard them last, in ms since 1970, as of the last message about them. */
+  readonly lastPing: number;
+}
+
+/** Everyone on the shard by id, as the server sends it. */
+export type ConnectedClients = { readonly [clientId: string]: Omit<ConnectedClient, "clientId"> };
+
+/** What the server says about an event. */
+export interface EventMetadata {
+  /** From when the server read the event to when it passed it on, in ms. */
+  readonly latencyMs: number;
+  /** Who sent it; the server's word, not theirs. Undefined where the application sent it. */
+  readonly clientId: string | undefined;
+  /** When the server read it, in ms since 1970; undefined where the payload is no object. */
+  readonly timestamp: number | undefined;
+}

@@ -1,0 +1,66 @@
+/**
+ * A hook for requests, whose replies are shown.
+ */
+
+import { useCallback, useEffect, useRef, useState } from "react";
+
+import type { Wait } from "../core/deadline.js";
+import { useClient, type Client } from "./provider.js";
+
+interface WithRequests extends Client {
+  request(event: string, data?: unknown, options?: Wait): Promise<unknown>;
+}
+
+export interface RequestState<Reply> {
+  /** The latest reply. */
+  readonly data: Reply | undefined;
+  /** Why the latest request has none. */
+  readonly error: unknown;
+  readonly pending: boolean;
+}
+
+const NOTHING = { data: undefined, error: undefined, pending: false };
+
+/**
+ * `send` sends the request, and gives up on the one before; the state follows the latest. What is
+ * under way when the component goes is aborted.
+ */
+export function useRequest<Reply = unknown, Data = unknown>(
+  event: string,
+  options?: Wait,
+): RequestState<Reply> & { readonly send: (data?: Data) => Promise<Reply> } {
+  const client = useClient<WithRequests>();
+  const [state, setState] = useState<RequestState<Reply>>(NOTHING);
+  const current = useRef<AbortController>(undefined);
+  const wait = useRef(options);
+  useEffect(() => {
+    wait.current = options;
+  });
+  useEffect(() => () => current.current?.abort(), [client, event]);
+  const send = useCallback(
+    async (data?: Data): Promise<Reply> => {
+      current.current?.abort();
+      const own = (current.current = new AbortController());
+      const outer = wait.current?.signal;
+      const abort = () => own.abort(outer?.reason);
+      if (outer?.aborted) abort();
+      outer?.addEventListener("abort", abort);
+      const show = (change: Partial<RequestState<Reply>>) => {
+        if (current.current === own) setState((before) => ({ ...before, ...change }));
+      };
+      show({ error: undefined, pending: true });
+      try {
+        const reply = (await client.request(event, data, { ...wait.current, signal: own.signal })) as Reply;
+        show({ data: reply, pending: false });
+        return reply;
+      } catch (error) {
+        show({ error, pending: false });
+        throw error;
+      } finally {
+        outer?.removeEventListener("abort", abort);
+      }
+    },
+    [client, event],
+  );
+  return { ...state, send };
+}

@@ -1,0 +1,150 @@
+/**
+ * The clients in a real browser: sleep, background, tabs, and a server that restarts.
+ */
+
+import type { Page } from "playwright-core";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+
+import type { EmitClient, StateChange } from "../../src/client/index.js";
+import type { Dispatch } from "../../src/dispatch/index.js";
+import { TestBrowser } from "../support/browser.js";
+import { Cable } from "../support/cable.js";
+import { freePort, startServer, type Server } from "../support/server.js";
+
+interface InPage {
+  sdk: { EmitClient: typeof EmitClient; Dispatch: typeof Dispatch };
+  client: EmitClient;
+  dispatch: Dispatch;
+  states: StateChange[];
+  heard: unknown[];
+}
+
+declare const window: Window & InPage;
+
+let browser: TestBrowser;
+let server: Server;
+let port: number;
+
+beforeAll(async () => {
+  port = await freePort();
+  [browser, server] = await Promise.all([TestBrowser.launch(), startServer({ port })]);
+});
+afterAll(async () => {
+  await browser.close();
+  await server.stop();
+});
+afterEach(() => expect(browser.complaints).toEqual([]));
+
+/** Connects an emit client that joins a room whenever it has a connection. */
+async function chat(page: Page, at: number, room: string): Promise<void> {
+  await page.evaluate(
+    async ([at, room]) => {
+      const options = { reconnect: true, maxReconnectDelay: 60_000, reconnectDelay: 60_000, watchdogTimeout: 500 };
+      const client = (window.client = new window.sdk.EmitClient(`ws://127.0.0.1:${at}`, options));
+      window.states = [];
+      window.heard = [];
+      client.on("@state", (change) => window.states.push(change));
+      client.on("message", ({ text }: { text: string }) => window.heard.push(text));
+      client.on("@connection", () => client.request("/join", { room, username: "Ann" }));
+      await client.open();
+      await client.request("/ping");
+    },
+    [at, room] as const,
+  );
+}
+
+const hears = (page: Page, text: string) => page.waitForFunction((text) => window.heard.includes(text), text);
+const isState = (page: Page, state: string) => page.waitForFunction((state) => window.client.state === state, state);
+
+test("a laptop that sleeps finds its dead socket when the network is back, and comes back at once", async () => {
+  const cable = await Cable.to(port);
+  const context = await browser.context();
+  const page = await browser.tab(context);
+  await chat(page, cable.port, "sleep");
+  await context.setOffline(true);
+  cable.silence();
+  await page.evaluate(() => window.client.emit("/message", { room: "sleep", text: "into the void" }));
+  expect(await page.evaluate(() => [navigator.onLine, window.client.state])).toEqual([false, "connected"]);
+
+  // Awake: the socket looks open, but nothing comes. Without the wake it would be silent for 25 s,
+  // and the next try up to a minute later.
+  cable.mend();
+  await context.setOffline(false);
+  await page.waitForFunction(() => window.states.some(({ reason }) => reason === "no sign of life"));
+  await page.evaluate(() => dispatchEvent(new Event("online")));
+  await isState(page, "connected");
+  await page.evaluate(() => window.client.emit("/message", { room: "sleep", text: "awake" }));
+  await hears(page, "awake");
+  await context.close();
+  await cable.close();
+});
+
+test("a laptop whose network is off waits, keeps what is sent, and sends it when it is on", async () => {
+  const cable = await Cable.to(port);
+  const context = await browser.context();
+  const page = await browser.tab(context);
+  await chat(page, cable.port, "off");
+  await context.setOffline(true);
+  cable.cut();
+  await isState(page, "reconnecting");
+  await page.evaluate(() => window.client.emit("/message", { room: "off", text: "kept" }));
+  expect(await page.evaluate(() => window.states.at(-1)?.attempt)).toBe(0);
+  await context.setOffline(false);
+  await isState(page, "connected");
+  await hears(page, "kept");
+  await context.close();
+  await cable.close();
+});
+
+test("a tab in the background that was frozen while its connection went comes back when it is shown", async () => {
+  const cable = await Cable.to(port);
+  const context = await browser.context();
+  const page = await browser.tab(context);
+  await chat(page, cable.port, "background");
+  const devtools = await context.newCDPSession(page);
+  await devtools.send("Page.setWebLifecycleState", { state: "frozen" });
+  cable.cut();
+  await devtools.send("Page.setWebLifecycleState", { state: "active" });
+  await isState(page, "reconnecting");
+  await page.evaluate(() => document.dispatchEvent(new Event("visibilitychange", { bubbles: true })));
+  await isState(page, "connected");
+  await page.evaluate(() => window.client.emit("/message", { room: "background", text: "back" }));
+  await hears(page, "back");
+  await context.close();
+  await cable.close();
+});
+
+test("two tabs hear each other again after the server restarts", async () => {
+  const context = await browser.context();
+  const tabs = [await browser.tab(context), await browser.tab(context)];
+  for (const [index, page] of tabs.entries()) {
+    await page.evaluate(
+      async ([at, name]) => {
+        const options = { reconnectDelay: 100, maxReconnectDelay: 500 };
+        const dispatch = new window.sdk.Dispatch({ projectId: "tabs", host: `127.0.0.1:${at}`, options });
+        window.dispatch = dispatch;
+        window.heard = [];
+        dispatch.setUserInfo({ name });
+        dispatch.on("said", ({ text }) => window.heard.push(text));
+        await dispatch.connect();
+      },
+      [port, `tab ${index}`] as const,
+    );
+  }
+  const bothThere = (page: Page) =>
+    page.waitForFunction(() => {
+      const names = window.dispatch.connectedClients.map(({ userInfo }) => userInfo["name"]);
+      return window.dispatch.state === "connected" && names.sort().join() === "tab 0,tab 1";
+    });
+  await Promise.all(tabs.map(bothThere));
+  await server.stop();
+  await Promise.all(tabs.map((page) => page.waitForFunction(() => window.dispatch.state === "reconnecting")));
+  server = await startServer({ port });
+  await Promise.all(tabs.map(bothThere));
+  await tabs[0]?.evaluate(() => window.dispatch.emitEvent("said", { text: "again" }));
+  for (const page of tabs) await hears(page, "again");
+  expect(await tabs[0]?.evaluate(() => window.dispatch.info())).toEqual([
+    { shardName: "shard-1", numConnectedClients: 2 },
+  ]);
+  await context.close();
+});

@@ -1,0 +1,239 @@
+/**
+ * The emit client against the real server: every call by its name, and what it promises.
+ */
+
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { WebSocket } from "ws";
+import { z } from "zod";
+
+import { EmitClient, RefusedError, type EmitOptions, type StateChange } from "../../src/client/index.js";
+import { codeOf, thrownCode } from "../support/codeOf.js";
+import { Inbox } from "../support/inbox.js";
+import { freePort, startServer, type Server } from "../support/server.js";
+
+interface Chat {
+  emits: { "/message": { room?: string; text: string } };
+  requests: {
+    "/join": { data: { room: string; username: string }; reply: { joined: string } };
+    "/ping": { data: undefined; reply: { pong: true; time: number } };
+    "/game/lobby/join": { data: undefined; reply: { ns: string } };
+    "/ask": { data: unknown; reply: { answer: unknown } };
+  };
+  events: { message: { username: string | null; text: string }; "user-joined": { username: string } };
+  asks: { "/client/ask": { data: { q: number }; reply: { yes: number } } };
+}
+
+const fast = { reconnect: true, reconnectDelay: 20, WebSocket } satisfies EmitOptions;
+
+let server: Server;
+const open: EmitClient<never>[] = [];
+
+beforeAll(async () => {
+  server = await startServer();
+});
+afterAll(() => server.stop());
+afterEach(() => Promise.all(open.splice(0).map((client) => client.close())));
+
+async function connected(options: EmitOptions = {}, url = server.url): Promise<EmitClient<Chat>> {
+  const client = await EmitClient.connect<Chat>(url, { WebSocket, ...options });
+  open.push(client as EmitClient<never>);
+  return client;
+}
+
+describe("a client", () => {
+  test("requests, and hears events in the order they were sent", async () => {
+    const [ann, ben] = [await connected(), await connected()];
+    const heard = new Inbox<string>();
+    expect(await ann.request("/join", { room: "order", username: "Ann" })).toEqual({ joined: "order" });
+    ann.on("user-joined", ({ username }) => heard.put(username));
+    ann.on("message", ({ text }) => heard.put(text));
+    await ben.request("/join", { room: "order", username: "Ben" });
+    for (const text of ["1", "2", "3"]) expect(ben.emit("/message", { room: "order", text })).toBe(true);
+    expect([await heard.next(), await heard.next(), await heard.next(), await heard.next()]).toEqual([
+      "Ben", "1", "2", "3",
+    ]);
+  });
+
+  test("takes listeners away by their undo, by function and by event", async () => {
+    const client = await connected();
+    const heard: string[] = [];
+    const listener = (name: string) => () => heard.push(name);
+    const stop = client.on("message", listener("a"));
+    const b = listener("b");
+    client.on("message", b);
+    client.on("message", listener("c"));
+    const say = async () => {
+      client.emit("/message", { room: "undo", text: "x" });
+      await client.request("/ping");
+      return heard.splice(0);
+    };
+    await client.request("/join", { room: "undo", username: "Ann" });
+    expect(await say()).toEqual(["a", "b", "c"]);
+    stop();
+    client.off("message", b);
+    expect(await say()).toEqual(["c"]);
+    client.off("message");
+    expect(await say()).toEqual([]);
+  });
+
+  test("answers the server's requests, also later, and not when its handler fails", async () => {
+    const client = await connected();
+    client.handle("/client/ask", async ({ q }) => ({ yes: q + 1 }));
+    expect(await client.request("/ask", { q: 1 })).toEqual({ answer: { yes: 2 } });
+    const errors = new Inbox<unknown>();
+    client.on("@error", errors.put);
+    client.handle("/client/ask", () => {
+      throw new Error("no");
+    });
+    void client.request("/ask", { q: 1 }).catch(() => {});
+    expect(await errors.next()).toMatchObject({ code: "listener_failed", event: "/client/ask" });
+    expect(client.connected).toBe(true);
+  });
+
+  test("has namespaces in namespaces", async () => {
+    const client = await connected();
+    const lobby = client.ns("/game").ns("/lobby");
+    expect(await lobby.request("/join")).toEqual({ ns: "/game/lobby", joined: true });
+  });
+
+  test("keeps values", async () => {
+    const client = await connected();
+    client.set("name", "Ann");
+    expect(client.get("name")).toBe("Ann");
+    expect(client.get("age")).toBeUndefined();
+  });
+
+  test("tells a refusal from a plain answer", async () => {
+    const client = await EmitClient.connect(server.url, { WebSocket });
+    open.push(client as EmitClient<never>);
+    expect(await client.request("/profile")).toEqual({ error: "Unauthorized" });
+    const refused = client.request("/announce", { to: "nowhere", data: 1 });
+    await expect(refused).rejects.toBeInstanceOf(RefusedError);
+    await expect(refused).rejects.toMatchObject({ code: "refused", serverCode: expect.any(String) });
+  });
+
+  test("has events of every name on @any", async () => {
+    const client = await connected();
+    const all = new Inbox<unknown>();
+    client.on("@any", all.put);
+    await client.request("/join", { room: "any", username: "Ann" });
+    client.emit("/message", { room: "any", text: "x" });
+    expect(await all.next()).toEqual({ event: "message", data: { username: "Ann", text: "x" } });
+  });
+
+  test("gives up on a request by its time, its signal and its connection", async () => {
+    const client = await EmitClient.connect(server.url, { WebSocket });
+    expect(await codeOf(client.request("/slow", { ms: 5000 }, { timeout: 20 }))).toBe("timeout");
+    const stop = new AbortController();
+    const aborted = client.request("/slow", { ms: 5000 }, { signal: stop.signal });
+    stop.abort("enough");
+    expect(await codeOf(aborted)).toBe("aborted");
+    expect(await codeOf(client.request("/slow", {}, { signal: stop.signal }))).toBe("aborted");
+    const cut = client.request("/slow", { ms: 5000 });
+    void client.close();
+    expect(await codeOf(cut)).toBe("disconnected");
+    expect(await codeOf(client.request("/ping"))).toBe("not_connected");
+    expect(thrownCode(() => client.emit("/message"))).toBe("not_connected");
+    expect(client.emit("/message", {}, { volatile: true })).toBe(false);
+  });
+
+  test("does not send what JSON cannot hold, names that are none, or too much", async () => {
+    const client = await EmitClient.connect(server.url, { WebSocket });
+    open.push(client as EmitClient<never>);
+    const circle: Record<string, unknown> = {};
+    circle["self"] = circle;
+    for (const data of [circle, 1n, () => 1, Symbol("s"), NaN, { deep: [Infinity] }, new Map(), { f() {} }]) {
+      expect(thrownCode(() => client.emit("/echo", data))).toBe("bad_data");
+    }
+    expect(await codeOf(client.request("/echo", 1n))).toBe("bad_data");
+    for (const name of ["", "@connection", "x".repeat(257), "é".repeat(129)]) {
+      expect(thrownCode(() => client.emit(name))).toBe("bad_data");
+    }
+    expect(thrownCode(() => client.emit("/echo", "x".repeat(1_048_576)))).toBe("too_large");
+    expect(thrownCode(() => client.emit("/echo", "é".repeat(524_288)))).toBe("too_large");
+    const largest = "x".repeat(1_048_576 - `{"event":"/echo","data":"","ackId":"99"}`.length);
+    expect(await client.request("/echo", largest)).toEqual({ data: largest });
+    expect(await client.request("/echo", new Date(0))).toEqual({ data: "1970-01-01T00:00:00.000Z" });
+  });
+
+  test("cannot connect to nothing, to no address, or where there is no emit", async () => {
+    const nobody = `ws://127.0.0.1:${await freePort()}`;
+    expect(await codeOf(EmitClient.connect(nobody, { WebSocket }))).toBe("connect_failed");
+    expect(await codeOf(EmitClient.connect("mailto:ann", { WebSocket }))).toBe("bad_option");
+    const refused = server.url + `/koji?projectId=${"x".repeat(257)}`;
+    expect(await codeOf(EmitClient.connect(refused, { WebSocket, reconnect: true }))).toBe("connect_failed");
+    const stop = new AbortController();
+    const aborted = EmitClient.connect(nobody, { WebSocket, signal: stop.signal });
+    stop.abort();
+    expect(await codeOf(aborted)).toBe("aborted");
+  });
+
+  test("comes back after the server restarts, joins first, and sends what waited", async () => {
+    const port = await freePort();
+    let own = await startServer({ port });
+    const client = await connected(fast, own.url);
+    const states = new Inbox<StateChange>();
+    const heard = new Inbox<string>();
+    client.on("@state", states.put);
+    client.on("message", ({ text }) => heard.put(text));
+    client.on("@reconnect", () => client.request("/join", { room: "again", username: "Ann" }));
+    const ping = client.request("/ping");
+    await ping;
+    await own.stop();
+    expect(await states.next()).toMatchObject({
+      previous: "connected", state: "reconnecting", code: 1012, willReconnect: true,
+    });
+    client.emit("/message", { room: "again", text: "queued" });
+    expect(client.emit("/message", { room: "again", text: "lost" }, { volatile: true })).toBe(false);
+    own = await startServer({ port });
+    expect(await heard.next()).toBe("queued");
+    await client.close();
+    await own.stop();
+    expect(await client.close()).toBeUndefined();
+    expect(client.state).toBe("closed");
+  });
+
+  test("stays away when it does not reconnect, and may be opened again", async () => {
+    const port = await freePort();
+    let own = await startServer({ port });
+    const client = await connected({}, own.url);
+    const gone = new Inbox<StateChange>();
+    client.on("@disconnect", gone.put);
+    await own.stop();
+    expect(await gone.next()).toMatchObject({ state: "closed", code: 1012, willReconnect: false });
+    own = await startServer({ port });
+    await client.open();
+    expect(await client.request("/ping")).toMatchObject({ pong: true });
+    await client.close();
+    await own.stop();
+  });
+});
+
+describe("schemas", () => {
+  const schemas = {
+    emits: { "/message": z.object({ room: z.string(), text: z.string().max(3) }) },
+    requests: {
+      "/echo": { data: z.number(), reply: z.object({ data: z.number().transform((n) => n * 2) }) },
+      "/whoami": { reply: z.object({ name: z.string() }) },
+    },
+    events: { message: z.object({ text: z.string().regex(/^[ab]$/) }) },
+  } as const;
+
+  test("say what goes out and what is handed on", async () => {
+    const client = await EmitClient.connect(server.url, { WebSocket, schemas });
+    open.push(client as unknown as EmitClient<never>);
+    const reply: { data: number } = await client.request("/echo", 21);
+    expect(reply).toEqual({ data: 42 });
+    expect(await codeOf(client.request("/echo", "x" as unknown as number))).toBe("invalid_data");
+    expect(await codeOf(client.request("/whoami"))).toBe("invalid_data");
+    expect(thrownCode(() => client.emit("/message", { room: "schemas", text: "long" }))).toBe("invalid_data");
+    const other = await connected();
+    const [heard, errors] = [new Inbox<string>(), new Inbox<unknown>()];
+    client.on("message", ({ text }) => heard.put(text));
+    client.on("@error", errors.put);
+    await (client as unknown as EmitClient).request("/join", { room: "schemas" });
+    for (const text of ["a", "x", "b"]) other.emit("/message", { room: "schemas", text });
+    expect([await heard.next(), await heard.next()]).toEqual(["a", "b"]);
+    expect(await errors.next()).toMatchObject({ code: "invalid_data", event: "message" });
+  });
+});

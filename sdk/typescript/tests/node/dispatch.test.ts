@@ -1,0 +1,196 @@
+/**
+ * Dispatch against the real server: both forms of Koji's API, by the names their pages use.
+ */
+
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { WebSocket } from "ws";
+
+import DefaultDispatch, {
+  Dispatch,
+  dispatch as theOne,
+  DISPATCH_EVENT,
+  type ConnectedClient,
+  type DispatchOptions,
+} from "../../src/dispatch/index.js";
+import { codeOf, thrownCode } from "../support/codeOf.js";
+import { Inbox } from "../support/inbox.js";
+import { freePort, startServer, TRANSCRIPTS, type Server } from "../support/server.js";
+
+/** HS256 with the secret of the transcripts' settings; `{"sub":"anna-8"}`, without an end. */
+const ANNA =
+  "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJhbm5hLTgifQ.nDdv0XdbWlXZcNwzRM5csITaGkap9iVp9QSTQF9uF1c";
+
+const fast = { WebSocket, reconnectDelay: 20, maxReconnectDelay: 200 };
+
+let server: Server;
+const all: Dispatch[] = [];
+
+beforeAll(async () => {
+  server = await startServer({ command: "serve", config: `${TRANSCRIPTS}/koji/settings.toml` });
+});
+afterAll(() => server.stop());
+afterEach(() => Promise.all(all.splice(0).map((each) => each.disconnect())));
+
+function made(projectId: string, options: DispatchOptions = {}, host = server.url): Dispatch {
+  const dispatch = new Dispatch({ projectId, host, options: { ...fast, ...options } });
+  all.push(dispatch);
+  return dispatch;
+}
+
+describe("new Dispatch", () => {
+  test("connects, relays to everyone with metadata, and to recipients alone", async () => {
+    const [ann, ben] = [made("relay"), made("relay")];
+    const connected = new Inbox<unknown>();
+    ann.on(DISPATCH_EVENT.CONNECTED, connected.put);
+    const me = await ann.connect();
+    expect(me).toEqual({ clientId: expect.any(String), shardName: "shard-1" });
+    expect(await connected.next()).toEqual(me);
+    const { clientId: benId } = await ben.connect();
+
+    const heard = new Inbox<unknown>();
+    for (const [name, dispatch] of [["ann", ann], ["ben", ben]] as const) {
+      dispatch.on("chat_message_sent", (payload, metadata) => heard.put([name, payload, metadata]));
+    }
+    ann.emitEvent("chat_message_sent", { author: "Ann", body: "hi" });
+    for (const _ of [ann, ben]) {
+      expect(await heard.next()).toEqual([
+        expect.any(String),
+        expect.objectContaining({ author: "Ann", body: "hi", __clientId: me.clientId }),
+        { latencyMs: expect.any(Number), clientId: me.clientId, timestamp: expect.any(Number) },
+      ]);
+    }
+    ann.emitEvent("chat_message_sent", { n: 1 }, [benId]);
+    ann.emitEvent("chat_message_sent", { n: 2 }, benId);
+    ann.emitEvent("chat_message_sent", { n: 3 });
+    const order: unknown[] = [];
+    for (let i = 0; i < 4; i++) order.push(await heard.next());
+    const n = (who: string) =>
+      (order as [string, { n: number }][]).filter(([name]) => name === who).map(([, payload]) => payload.n);
+    expect([n("ben"), n("ann")]).toEqual([[1, 2, 3], [3]]);
+  });
+
+  test("tells who is there, in both shapes, with their user info", async () => {
+    const [ann, ben] = [made("list"), made("list")];
+    const lists = new Inbox<readonly ConnectedClient[]>();
+    const objects = new Inbox<object>();
+    ann.onConnectedClientsChanged(lists.put);
+    ann.on(DISPATCH_EVENT.CONNECTED_CLIENTS_CHANGED, ({ connectedClients }) => objects.put(connectedClients));
+    const { clientId } = await ann.connect();
+    expect(await lists.next()).toEqual([{ clientId, userInfo: {}, lastPing: expect.any(Number) }]);
+    expect(await objects.next()).toEqual({ [clientId]: { userInfo: {}, lastPing: expect.any(Number) } });
+    ben.setUserInfo({ name: "Ben" });
+    const { clientId: benId } = await ben.connect();
+    const named = await lists.nextWhere((list) => list.some(({ userInfo }) => userInfo["name"] === "Ben"));
+    expect(named.map((each) => each.clientId)).toEqual([clientId, benId]);
+    expect(ann.connectedClients).toBe(named);
+    await ben.disconnect();
+    expect((await lists.nextWhere((list) => list.length === 1))[0]?.clientId).toBe(clientId);
+  });
+
+  test("reaches an identified user on another shard, by id", async () => {
+    const anna = made("identify", { shardName: "a", authorization: ANNA });
+    const ben = made("identify", { shardName: "b" });
+    const heard = new Inbox<unknown>();
+    anna.on("dm", heard.put);
+    await anna.connect();
+    await ben.connect();
+    ben.emitEvent("dm", [1], ["anna-8"]);
+    expect(await heard.next()).toEqual([1]);
+    const late = made("identify");
+    late.on("dm", heard.put);
+    await late.connect();
+    late.identify(ANNA);
+    late.emitEvent("dm", [2], "anna-8");
+    expect([await heard.next(), await heard.next()]).toEqual([[2], [2]]);
+  });
+
+  test("lists the shards, all of them", async () => {
+    const seats = { maxConnectionsPerShard: 2 };
+    const three = [made("info", seats), made("info", seats), made("info", seats)];
+    for (const each of three) await each.connect();
+    expect(await three[0]?.info()).toEqual([
+      { shardName: "shard-1", numConnectedClients: 2 },
+      { shardName: "shard-2", numConnectedClients: 1 },
+    ]);
+    expect(await made("info nobody is in").info()).toEqual([]);
+  });
+
+  test("refuses what the server would pass over", async () => {
+    const dispatch = made("limits");
+    await dispatch.connect();
+    expect(thrownCode(() => dispatch.emitEvent("x", "x".repeat(128_000)))).toBe("too_large");
+    expect(thrownCode(() => dispatch.setUserInfo({ x: "é".repeat(8_192) }))).toBe("too_large");
+    expect(thrownCode(() => dispatch.setUserInfo([] as unknown as object))).toBe("bad_data");
+    expect(thrownCode(() => dispatch.emitEvent("x", { f: () => 1 }))).toBe("bad_data");
+    expect(thrownCode(() => dispatch.emitEvent(DISPATCH_EVENT.CONNECTED))).toBe("bad_data");
+    const heard = new Inbox<string>();
+    dispatch.on<string>("x", heard.put);
+    const longest = "x".repeat(128_000 - `{"eventName":"x","payload":""}`.length);
+    dispatch.emitEvent("x", longest);
+    expect(await heard.next()).toBe(longest);
+  });
+
+  test("rejects where it cannot connect, and can be tried again", async () => {
+    const dispatch = made("reject", {}, `127.0.0.1:${await freePort()}`);
+    expect(await codeOf(dispatch.connect())).toBe("connect_failed");
+    dispatch.setHost(server.url);
+    expect(await dispatch.connect()).toMatchObject({ shardName: "shard-1" });
+    const full = [made("full"), made("full")];
+    await full[0]?.connect();
+    await expect(full[1]?.connect()).rejects.toMatchObject({ code: "connect_failed", closeCode: 1013 });
+    expect(await codeOf(new Dispatch({ projectId: "p", options: { WebSocket } }).connect())).toBe("bad_option");
+  });
+
+  test("is somebody new after a restart, says its user info again, and sends what waited", async () => {
+    const port = await freePort();
+    const config = `${TRANSCRIPTS}/koji/settings.toml`;
+    let own = await startServer({ port, command: "serve", config });
+    const dispatch = made("restart", {}, own.url);
+    dispatch.setUserInfo({ name: "Ann" });
+    const first = await dispatch.connect();
+    const gone = new Inbox<unknown>();
+    dispatch.on(DISPATCH_EVENT.DISCONNECTED, gone.put);
+    await own.kill();
+    expect(await gone.next()).toMatchObject({ state: "reconnecting", code: 1006 });
+    const heard = new Inbox<unknown>();
+    dispatch.on("x", ({ n }) => heard.put(n));
+    dispatch.emitEvent("x", { n: 1 });
+    own = await startServer({ port, command: "serve", config });
+    expect(await heard.next()).toBe(1);
+    expect(dispatch.connectionInfo?.clientId).not.toBe(first.clientId);
+    const lists = new Inbox<readonly ConnectedClient[]>();
+    dispatch.onConnectedClientsChanged(lists.put);
+    if (dispatch.connectedClients[0]?.userInfo["name"] !== "Ann") {
+      await lists.nextWhere(([one]) => one?.userInfo["name"] === "Ann");
+    }
+    await dispatch.disconnect();
+    await own.stop();
+  });
+});
+
+describe("the object", () => {
+  test("has every call of Koji's pages", async () => {
+    const Koji = { dispatch: theOne };
+    all.push(theOne);
+    Koji.dispatch.setHost(server.url);
+    Koji.dispatch.setProjectId("object");
+    const myInfo = await Koji.dispatch.connect({ ...fast, maxConnectionsPerShard: "25", authorization: ANNA });
+    expect(myInfo).toMatchObject({ shardName: "shard-1" });
+    Koji.dispatch.identify(ANNA);
+    const clients = new Inbox<readonly ConnectedClient[]>();
+    const unsubscribeClients = Koji.dispatch.onConnectedClientsChanged(clients.put);
+    Koji.dispatch.setUserInfo({ avatar: "a.png" });
+    await clients.nextWhere(([me]) => me?.userInfo["avatar"] === "a.png");
+    unsubscribeClients();
+    const heard = new Inbox<unknown>();
+    const unsubscribeEvent = Koji.dispatch.on("myEvent", heard.put);
+    Koji.dispatch.emitEvent("myEvent", { x: 1 });
+    expect(await heard.next()).toMatchObject({ x: 1 });
+    unsubscribeEvent();
+    expect(await Koji.dispatch.info()).toEqual([{ shardName: "shard-1", numConnectedClients: 1 }]);
+    await Koji.dispatch.disconnect();
+    expect(Koji.dispatch.state).toBe("closed");
+    expect(thrownCode(() => Koji.dispatch.emitEvent("x"))).toBe("not_connected");
+    expect(DefaultDispatch).toBe(Dispatch);
+  });
+});

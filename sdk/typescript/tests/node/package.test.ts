@@ -1,0 +1,135 @@
+/**
+ * The package as it is published, installed into projects that know nothing of its source.
+ */
+
+import { build } from "esbuild";
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+
+let folder: string;
+
+const run = (command: string, ...args: string[]) =>
+  execFileSync(command, args, { cwd: folder, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "switchboard-sdk-"));
+  execFileSync("npm", ["pack", "--ignore-scripts", "--silent", "--pack-destination", folder]);
+  const [packed = ""] = readdirSync(folder);
+  writeFileSync(join(folder, "package.json"), '{"private":true}');
+  run("npm", "install", "--silent", "--no-audit", "--no-fund", "--offline", "--legacy-peer-deps", `./${packed}`);
+  // What a project of React's has besides.
+  for (const name of ["react", "@types"]) symlinkSync(resolve("node_modules", name), join(folder, "node_modules", name));
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const USE = `
+  const client = new EmitClient("ws://localhost:1", { reconnect: true });
+  if (client.state !== "idle" || dispatch.state !== "idle") throw new Error("it did something by itself");
+  if (!(dispatch instanceof Dispatch) || Default !== Dispatch) throw new Error("the default is another one");
+  console.log(DISPATCH_EVENT.CONNECTED, typeof SwitchboardProvider, new ConnectError("x") instanceof SwitchboardError);
+`;
+
+const SAYS = "@@KOJI_DISPATCH/CONNECTED function true\n";
+
+test("works in an ESM project", () => {
+  const imports = `
+    import { ConnectError, EmitClient, SwitchboardError } from "switchboard-sdk/client";
+    import Default, { Dispatch, dispatch, DISPATCH_EVENT } from "switchboard-sdk/dispatch";
+    import { SwitchboardProvider } from "switchboard-sdk/react";
+  `;
+  writeFileSync(join(folder, "esm.mjs"), imports + USE);
+  expect(run("node", "esm.mjs")).toBe(SAYS);
+});
+
+test("works in a CJS project", () => {
+  const requires = `
+    const { ConnectError, EmitClient, SwitchboardError } = require("switchboard-sdk/client");
+    const { default: Default, Dispatch, dispatch, DISPATCH_EVENT } = require("switchboard-sdk/dispatch");
+    const { SwitchboardProvider } = require("switchboard-sdk/react");
+  `;
+  writeFileSync(join(folder, "cjs.cjs"), requires + USE);
+  expect(run("node", "cjs.cjs")).toBe(SAYS);
+});
+
+const TYPED = `
+  import { EmitClient, type ContractOf, type StateChange } from "switchboard-sdk/client";
+  import { Dispatch, DISPATCH_EVENT } from "switchboard-sdk/dispatch";
+  import { useEvent, useRequest } from "switchboard-sdk/react";
+
+  interface Chat {
+    emits: { "/message": { text: string }; "/bye": undefined };
+    requests: { "/join": { data: { username: string }; reply: { joined: true } }; "/game/move": { data: [number, number]; reply: null } };
+    events: { message: { username: string; text: string } };
+    asks: { "/ready?": { data: { round: number }; reply: boolean } };
+  }
+  export async function chat(): Promise<void> {
+    const client = await EmitClient.connect<Chat>("ws://localhost:3000", { reconnect: true });
+    const { joined }: { joined: true } = await client.request("/join", { username: "Ann" });
+    client.on("message", ({ username, text }) => void (username + text + joined));
+    client.on("@disconnect", ({ code, willReconnect }: StateChange) => void [code, willReconnect]);
+    client.handle("/ready?", async ({ round }) => round > 1);
+    client.emit("/message", { text: "hi" });
+    client.emit("/bye");
+    const nothing: null = await client.ns("/game").request("/move", [1, 2], { timeout: 5 });
+    // @ts-expect-error there is no such event
+    client.emit("/nosuch", {});
+    // @ts-expect-error the data has another shape
+    client.emit("/message", { txt: "hi" });
+    // @ts-expect-error the data is missing
+    client.emit("/message");
+    // @ts-expect-error the reply has another shape
+    const wrong: string = await client.request("/join", { username: "Ann" });
+    // @ts-expect-error the answer has another shape
+    client.handle("/ready?", () => "yes");
+    void [nothing, wrong];
+    const untyped = await EmitClient.connect("ws://localhost:3000");
+    const { heardBy } = await untyped.request<{ heardBy: number }>("/say", { text: "hi" });
+    untyped.on<{ text: string }>("said", ({ text }) => void (text + heardBy));
+    const dispatch = new Dispatch({ projectId: "p", options: { maxConnectionsPerShard: "25" } });
+    dispatch.on(DISPATCH_EVENT.CONNECTED, ({ clientId }) => void clientId.length);
+    dispatch.on("x", (payload: { n: number }, { latencyMs }) => void (payload.n + latencyMs));
+  }
+  export function Component(): null {
+    const { data, send } = useRequest<{ n: number }, string>("/n");
+    useEvent<string>("x", (text) => void text.length);
+    void [data?.n, send("x")];
+    return null;
+  }
+  export type C = ContractOf<Record<never, never>>;
+`;
+
+test.each([
+  ["nodenext", "nodenext", "mts"],
+  ["nodenext", "nodenext", "cts"],
+  ["esnext", "bundler", "ts"],
+])("has types in a project of module %s, resolution %s, as .%s", (module, moduleResolution, extension) => {
+  writeFileSync(join(folder, `use.${extension}`), TYPED);
+  const compilerOptions = {
+    module, moduleResolution, target: "es2022", lib: ["es2022", "dom"], types: ["react"],
+    strict: true, exactOptionalPropertyTypes: true, noEmit: true, skipLibCheck: false,
+  };
+  writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions, files: [`use.${extension}`] }));
+  const said = (() => {
+    try {
+      return run(resolve("node_modules/.bin/tsc"), "--project", folder);
+    } catch (error) {
+      return (error as { stdout: string }).stdout;
+    }
+  })();
+  expect(said).toBe("");
+});
+
+test.each([
+  ["import './dist/client.js'; import './dist/dispatch.js'", 10],
+  ["export { DISPATCH_EVENT } from './dist/dispatch.js'", 700],
+  ["export { ConnectError } from './dist/client.js'", 700],
+])("costs only what is used: %s", async (contents, bytesMax) => {
+  const { outputFiles } = await build({
+    stdin: { contents, resolveDir: process.cwd() },
+    bundle: true, minify: true, format: "esm", write: false, logLevel: "silent",
+  });
+  expect(outputFiles[0]?.contents.length).toBeLessThan(bytesMax);
+});

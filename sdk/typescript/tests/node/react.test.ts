@@ -1,0 +1,163 @@
+/**
+ * The hooks in StrictMode, in a page of jsdom and on a server, with a fake server behind them.
+ */
+
+// @vitest-environment jsdom
+
+import { act, createElement as h, StrictMode, useEffect, useState, type ReactNode } from "react";
+import { createRoot, type Root } from "react-dom/client";
+import { renderToString } from "react-dom/server";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { WebSocket } from "ws";
+
+import { EmitClient } from "../../src/client/index.js";
+import { Dispatch } from "../../src/dispatch/index.js";
+import {
+  SwitchboardProvider,
+  useClient,
+  useConnectedClients,
+  useConnectionState,
+  useEvent,
+  usePresence,
+  useRequest,
+} from "../../src/react/index.js";
+import { FakeServer } from "../support/fakeServer.js";
+
+Object.assign(globalThis, { IS_REACT_ACT_ENVIRONMENT: true });
+
+let server: FakeServer;
+let root: Root;
+let page: HTMLElement;
+
+beforeEach(async () => {
+  server = await FakeServer.start();
+  page = document.createElement("div");
+  root = createRoot(page);
+});
+afterEach(async () => {
+  await act(() => root.unmount());
+  await server.stop();
+});
+
+const options = { WebSocket, reconnect: true, reconnectDelay: 5 };
+const emitClient = () => new EmitClient(server.url, options);
+
+function State(): ReactNode {
+  return h("output", null, useConnectionState());
+}
+
+function show(client: Parameters<typeof SwitchboardProvider>[0]["client"], ...children: ReactNode[]) {
+  return act(() => root.render(h(StrictMode, null, h(SwitchboardProvider, { client }, ...children))));
+}
+
+/** Waits in React's own way until the page says what it should. */
+async function says(text: string): Promise<void> {
+  while (page.textContent !== text) await act(() => new Promise((resolve) => setImmediate(resolve)));
+}
+
+describe("a provider", () => {
+  test("connects once in StrictMode, and disconnects when it is gone", async () => {
+    await show(emitClient, h(State));
+    const peer = await server.sockets.next();
+    await says("connected");
+    await act(() => root.unmount());
+    expect(await peer.closed).toBe(1000);
+    expect(server.sockets.waiting).toEqual([]);
+    root = createRoot(page);
+  });
+
+  test("goes on where the first try fails", async () => {
+    const { port } = server;
+    await server.stop();
+    await show(new EmitClient(`ws://127.0.0.1:${port}`, options), h(State));
+    await says("reconnecting");
+    server = await FakeServer.start(port);
+    await says("connected");
+  });
+
+  test("renders on a server without connecting", () => {
+    const client = emitClient();
+    const tree = (inner: ReactNode, of: EmitClient | Dispatch = client) => h(SwitchboardProvider, { client: of }, inner);
+    expect(renderToString(tree(h(State)))).toBe("<output>idle</output>");
+    const People = () => h("i", null, usePresence().length);
+    expect(renderToString(tree(h(People), new Dispatch({ host: server.url })))).toBe("<i>0</i>");
+    expect(client.state).toBe("idle");
+    expect(() => renderToString(h(State))).toThrow("SwitchboardProvider");
+  });
+});
+
+describe("hooks", () => {
+  test("useEvent calls the listener of the latest render, once per event", async () => {
+    const calls: string[] = [];
+    function Listening(): ReactNode {
+      const [count, setCount] = useState(0);
+      useEvent<number>("x", (data) => {
+        calls.push(`${count}:${data}`);
+        setCount(count + data);
+      });
+      return h("b", null, count);
+    }
+    await show(emitClient, h(Listening));
+    const peer = await server.sockets.next();
+    await says("0");
+    peer.send({ event: "x", data: 2 });
+    await says("2");
+    peer.send({ event: "x", data: 3 });
+    await says("5");
+    expect(calls).toEqual(["0:2", "2:3"]);
+  });
+
+  test("useRequest shows its reply, its error, and gives up when the component goes", async () => {
+    let send: ((data?: unknown) => Promise<unknown>) | undefined;
+    function Asking(): ReactNode {
+      const request = useRequest<{ n: number }>("/n");
+      useEffect(() => {
+        send = request.send;
+      });
+      return h("b", null, request.pending ? "…" : (request.data?.n ?? (request.error as { code: string } | undefined)?.code));
+    }
+    await show(emitClient, h(State), h(Asking));
+    const peer = await server.sockets.next();
+    await says("connected");
+    const sent = (n: number) => {
+      let reply: Promise<unknown> | undefined;
+      act(() => void (reply = send?.(n).catch((error: { code: string }) => error.code)));
+      return reply;
+    };
+    const first = sent(1);
+    await says("connected…");
+    const second = sent(2);
+    expect(await first).toBe("aborted");
+    await peer.next();
+    const { ackId } = await peer.next();
+    peer.send({ type: "ack", ackId, data: { n: 7 } });
+    await says("connected7");
+    expect(await second).toEqual({ n: 7 });
+    const third = sent(3);
+    await act(() => root.render(null));
+    expect(await third).toBe("aborted");
+  });
+
+  test("useConnectedClients follows the list of the shard", async () => {
+    const dispatch = new Dispatch({ projectId: "p", host: server.url, options });
+    function People(): ReactNode {
+      return useConnectedClients().map(({ clientId }) => h("i", { key: clientId }, clientId));
+    }
+    function Who(): ReactNode {
+      return useClient<Dispatch>().state;
+    }
+    await show(dispatch, h(People), h(Who));
+    const peer = await server.sockets.next();
+    peer.greet();
+    const entry = { userInfo: {}, lastPing: 1 };
+    peer.send({
+      eventName: "@@KOJI_DISPATCH/CONNECTED_CLIENTS_CHANGED",
+      payload: { version: 1, connectedClients: { ann: entry } },
+    });
+    peer.send({
+      eventName: "@@KOJI_DISPATCH/CONNECTED_CLIENTS_CHANGES",
+      payload: { version: 2, joined: { ben: entry }, updated: {}, left: [] },
+    });
+    while (!page.textContent?.startsWith("annben")) await act(() => new Promise((resolve) => setImmediate(resolve)));
+  });
+});

@@ -1,0 +1,68 @@
+/**
+ * A real browser with a page that has the clients, as a bundler would put them there.
+ */
+
+import { build } from "esbuild";
+import { createServer, type Server } from "node:http";
+import { once } from "node:events";
+import type { AddressInfo } from "node:net";
+import { chromium, type Browser, type BrowserContext, type Page } from "playwright-core";
+
+const ARGS = [
+  "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+  "--disable-background-networking", "--disable-component-update", "--disable-sync",
+];
+
+/** What is on `window` in a page of these tests. */
+export const PAGE_SCRIPT = `
+  export { EmitClient } from "./src/client/index.ts";
+  export { Dispatch, DISPATCH_EVENT } from "./src/dispatch/index.ts";
+`;
+
+export class TestBrowser {
+  readonly #complaints: string[] = [];
+
+  private constructor(
+    readonly browser: Browser,
+    readonly server: Server,
+  ) {}
+
+  static async launch(): Promise<TestBrowser> {
+    const { outputFiles } = await build({
+      stdin: { contents: PAGE_SCRIPT, resolveDir: process.cwd(), loader: "ts" },
+      bundle: true, format: "iife", globalName: "sdk", minify: true, write: false,
+    });
+    const script = outputFiles[0]?.text ?? "";
+    const server = createServer((_, response) => {
+      response.setHeader("content-type", "text/html");
+      response.end(`<!doctype html><link rel="icon" href="data:,"><script>${script}</script>`);
+    });
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const executablePath = process.env["CHROMIUM"] ?? "/usr/bin/chromium";
+    return new TestBrowser(await chromium.launch({ executablePath, args: ARGS }), server);
+  }
+
+  /** Uncaught errors of all pages. */
+  get complaints(): readonly string[] {
+    return this.#complaints;
+  }
+
+  async context(): Promise<BrowserContext> {
+    const context = await this.browser.newContext();
+    context.on("weberror", (error) => this.#complaints.push(String(error.error())));
+    return context;
+  }
+
+  async tab(context: BrowserContext): Promise<Page> {
+    const page = await context.newPage();
+    await page.goto(`http://127.0.0.1:${(this.server.address() as AddressInfo).port}/`);
+    return page;
+  }
+
+  async close(): Promise<void> {
+    await this.browser.close();
+    this.server.close();
+    await once(this.server, "close");
+  }
+}

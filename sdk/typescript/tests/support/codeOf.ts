@@ -1,0 +1,18 @@
+/**
+ * What a promise rejects with, or a function throws: the `code` to compare.
+ */
+
+export async function codeOf(promise: Promise<unknown>): Promise<unknown> {
+  return promise.then(
+    (value) => `resolved: ${JSON.stringify(value)}`,
+    (error: unknown) => (error as { code?: unknown }).code ?? error,
+  );
+}
+
+export function thrownCode(call: () => unknown): unknown {
+  try {
+    return `returned: ${JSON.stringify(call())}`;
+  } catch (error) {
+    return (error as { code?: unknown }).code ?? error;
+  }
+}
