@@ -1,12 +1,12 @@
 //! The smallest useful chat, which the benchmarks measure: all of it is the ordinary public API,
-//! with heartbeats and limits on.
+//! with heartbeats and limits on. One sender may send as fast as it can.
 //!
 //! `cargo run --release --example bench_server -- 127.0.0.1:3000`, and with `127.0.0.1:6379` behind it
 //! as one of the nodes that share that Redis.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use switchboard::{App, Data, Koji, Payload, Reply, ReplyError, Socket, serve};
+use switchboard::{App, Data, Koji, Limits, Payload, Reply, ReplyError, Socket, serve};
 use switchboard_redis::{Options, Redis};
 
 #[global_allocator]
@@ -42,7 +42,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let address = arguments.next().unwrap_or_else(|| "127.0.0.1:3000".into());
     let mut app = App::new().on("/join", join).on("/leave", leave).on("/message", message).on("/ping", ping);
-    app = app.with_koji(Koji::new());
+    let mut limits = Limits::default();
+    limits.messages_per_s = Some(1_000_000);
+    app = app.with_koji(Koji::new()).with_limits(limits);
     let redis = match arguments.next() {
         Some(redis) => Some(Redis::connect(Options::new(&format!("redis://{redis}"))).await?),
         None => None,

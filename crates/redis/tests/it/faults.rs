@@ -292,6 +292,28 @@ async fn garbage_on_our_names_is_ignored() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_of_joins_holds_nobody_up() {
+    const ROUNDS: usize = 40_000;
+    let server = RedisServer::start().await;
+    let ((one, a), (two, b)) = (busy(&server).await, busy(&server).await);
+    settle(&[&one, &two]).await;
+    let flooded = Target::room("flooded").unwrap();
+    let restless = one.node.add("p");
+    for _ in 0..ROUNDS {
+        one.node.join(&restless, &flooded);
+        one.node.hub.leave(&restless.session, &flooded);
+    }
+    one.node.join(&restless, &flooded);
+    // Others are answered and heard meanwhile, and the flood is written to its end.
+    assert_eq!(two.redis.store().count(&project(), &room()).await.unwrap(), 2);
+    two.node.send("p", room(), "past", Scope::AllNodes);
+    until("sends arrive", async || a.heard().ends_with("past.") && b.heard().ends_with("past.")).await;
+    let answered = async || two.redis.store().count(&project(), &flooded).await.unwrap() == 1;
+    until("the flood is written", answered).await;
+    assert_eq!(one.redis.store().count(&project(), &flooded).await.unwrap(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_hears_only_what_its_sockets_care_for() {
     let server = RedisServer::start().await;
     let ((one, _a), (two, b)) = (busy(&server).await, busy(&server).await);
