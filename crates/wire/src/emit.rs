@@ -3,15 +3,13 @@
 //! The frames are the same in both directions, so a server and a client share this module. The
 //! protocol is written down in `spec/emit.md`.
 
-use std::fmt;
-
 use bytes::Bytes;
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use switchboard_event::{Name, Payload};
 
 use crate::DecodeError;
 use crate::depth::is_shallow;
+use crate::object::for_each_member;
 use crate::text::{Text, write_text};
 
 /// How much of a name that is none is shown in an answer, in characters.
@@ -53,7 +51,7 @@ pub fn decode(frame: &Bytes) -> Result<Incoming, DecodeError> {
     if !is_shallow(frame) {
         return Err(DecodeError::TooDeep);
     }
-    let Envelope { event, data, ack, kind } = serde_json::from_slice(frame)?;
+    let Envelope { event, data, ack, kind } = Envelope::read(frame)?;
     let slice = |raw: &RawValue| Payload::slice_of(frame, raw);
     let ack = ack.map(slice).filter(|ack| !ack.is_falsy());
     match kind.map(RawValue::get) {
@@ -117,8 +115,7 @@ fn write_data_and_end(out: &mut Vec<u8>, data: &Payload) {
     out.push(b'}');
 }
 
-/// The members of a frame that mean something. Of a member that comes twice the last counts, as
-/// in JavaScript; serde's derived readers would refuse it.
+/// The members of a frame that mean something; of one that comes twice the last counts.
 #[derive(Default)]
 struct Envelope<'a> {
     event: Option<&'a RawValue>,
@@ -127,33 +124,16 @@ struct Envelope<'a> {
     kind: Option<&'a RawValue>,
 }
 
-impl<'de> Deserialize<'de> for Envelope<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(EnvelopeVisitor)
-    }
-}
-
-struct EnvelopeVisitor;
-
-impl<'de> Visitor<'de> for EnvelopeVisitor {
-    type Value = Envelope<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Envelope<'de>, A::Error> {
+impl<'a> Envelope<'a> {
+    fn read(frame: &'a [u8]) -> Result<Self, serde_json::Error> {
         let mut envelope = Envelope::default();
-        while let Some(key) = map.next_key::<Text<'de>>()? {
-            let value = map.next_value()?;
-            match &*key.0 {
-                "event" => envelope.event = Some(value),
-                "data" => envelope.data = Some(value),
-                "ackId" => envelope.ack = Some(value),
-                "type" => envelope.kind = Some(value),
-                _ => {}
-            }
-        }
+        for_each_member(frame, |Text(key), value| match &*key {
+            "event" => envelope.event = Some(value),
+            "data" => envelope.data = Some(value),
+            "ackId" => envelope.ack = Some(value),
+            "type" => envelope.kind = Some(value),
+            _ => {}
+        })?;
         Ok(envelope)
     }
 }

@@ -10,6 +10,7 @@ pub mod mesa;
 
 mod depth;
 mod error;
+mod object;
 mod text;
 
 pub use depth::DEPTH_MAX;

@@ -2,15 +2,13 @@
 //!
 //! The protocol is written down in `spec/mesa.md`.
 
-use std::fmt;
-
 use bytes::Bytes;
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use switchboard_event::{Name, Payload};
 
 use crate::DecodeError;
 use crate::depth::is_shallow;
+use crate::object::for_each_member;
 use crate::text::{Text, write_fmt, write_text};
 
 /// The numbers that the protocol gives its operations.
@@ -67,7 +65,7 @@ pub fn decode(frame: &Bytes) -> Result<Incoming, DecodeError> {
     if !is_shallow(frame) {
         return Err(DecodeError::TooDeep);
     }
-    let envelope: Envelope<'_> = serde_json::from_slice(frame)?;
+    let envelope = Envelope::read(frame)?;
     Ok(match envelope.op()? {
         op::AUTHENTICATE => envelope.authenticate(),
         op::HEARTBEAT => Incoming::Heartbeat,
@@ -82,7 +80,7 @@ pub fn decode_message(json: &Bytes) -> Result<Message, DecodeError> {
     if !is_shallow(json) {
         return Err(DecodeError::TooDeep);
     }
-    let envelope: Envelope<'_> = serde_json::from_slice(json)?;
+    let envelope = Envelope::read(json)?;
     envelope.message(envelope.op()?, json)
 }
 
@@ -168,7 +166,18 @@ struct Envelope<'a> {
     kind: Option<&'a RawValue>,
 }
 
-impl Envelope<'_> {
+impl<'a> Envelope<'a> {
+    fn read(frame: &'a [u8]) -> Result<Self, serde_json::Error> {
+        let mut envelope = Envelope::default();
+        for_each_member(frame, |Text(key), value| match &*key {
+            "op" => envelope.op = Some(value),
+            "d" => envelope.data = Some(value),
+            "t" => envelope.kind = Some(value),
+            _ => {}
+        })?;
+        Ok(envelope)
+    }
+
     fn op(&self) -> Result<i64, DecodeError> {
         let wrong = || DecodeError::WrongField { field: "op", expected: "a whole number" };
         let op = self.op.ok_or(DecodeError::MissingField("op"))?;
@@ -179,11 +188,15 @@ impl Envelope<'_> {
     }
 
     fn authenticate(&self) -> Incoming {
-        let read = self.data.filter(|data| data.get().starts_with('{'));
-        let read: Credentials =
-            read.and_then(|data| serde_json::from_str(data.get()).ok()).unwrap_or_default();
-        let token = read.token.and_then(|token| serde_json::from_str(token.get()).ok());
-        let should_sync = read.should_sync.is_none_or(|wish| wish.get() != "false");
+        let (mut token, mut should_sync) = (None, true);
+        let data = self.data.map_or("", RawValue::get);
+        let shown = for_each_member(data.as_bytes(), |Text(key), value| match &*key {
+            "token" => token = serde_json::from_str(value.get()).ok(),
+            "shouldSync" => should_sync = value.get() != "false",
+            _ => {}
+        });
+        // What is no object shows nothing.
+        drop(shown);
         Incoming::Authenticate { token, should_sync }
     }
 
@@ -200,56 +213,6 @@ fn read_kind(kind: &RawValue) -> Result<Name, DecodeError> {
     let text: Option<Text<'_>> = serde_json::from_str(kind.get()).ok();
     let name = text.and_then(|text| Name::new(&text.0).ok());
     name.ok_or(DecodeError::WrongField { field: "t", expected: "a text of 1 to 256 bytes" })
-}
-
-/// What a client shows. Other members are the application's.
-#[derive(Default)]
-struct Credentials<'a> {
-    token: Option<&'a RawValue>,
-    should_sync: Option<&'a RawValue>,
-}
-
-impl<'de> Deserialize<'de> for Envelope<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut envelope = Envelope::default();
-        deserializer.deserialize_map(Members(|key: &str, value| match key {
-            "op" => envelope.op = Some(value),
-            "d" => envelope.data = Some(value),
-            "t" => envelope.kind = Some(value),
-            _ => {}
-        }))?;
-        Ok(envelope)
-    }
-}
-
-impl<'de> Deserialize<'de> for Credentials<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut credentials = Credentials::default();
-        deserializer.deserialize_map(Members(|key: &str, value| match key {
-            "token" => credentials.token = Some(value),
-            "shouldSync" => credentials.should_sync = Some(value),
-            _ => {}
-        }))?;
-        Ok(credentials)
-    }
-}
-
-/// Calls a function for each member of an object.
-struct Members<F>(F);
-
-impl<'de, F: FnMut(&str, &'de RawValue)> Visitor<'de> for Members<F> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
-        while let Some((Text(key), value)) = map.next_entry::<Text<'de>, &'de RawValue>()? {
-            (self.0)(&key, value);
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]

@@ -3,13 +3,14 @@
 use std::fmt;
 
 use bytes::Bytes;
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use switchboard_event::{Name, Payload};
 
 use super::{PLATFORM, is_object};
 use crate::DecodeError;
 use crate::depth::is_shallow;
+use crate::object::for_each_member;
 use crate::text::Text;
 
 /// Longest message, in UTF-16 units: what the clients themselves refuse to send more than.
@@ -44,7 +45,7 @@ pub fn decode(frame: &Bytes, units_max: usize) -> Result<Incoming, DecodeError> 
     if !is_shallow(frame) {
         return Err(DecodeError::TooDeep);
     }
-    let Envelope { event_name, payload, recipients } = serde_json::from_slice(frame)?;
+    let Envelope { event_name, payload, recipients } = Envelope::read(frame)?;
     let payload =
         payload.map(|raw| Payload::slice_of(frame, raw)).filter(|payload| *payload != Payload::NULL);
     let wrong_name = DecodeError::WrongField { field: "eventName", expected: "a text of 1 to 256 bytes" };
@@ -104,31 +105,15 @@ struct Envelope<'a> {
     recipients: Option<&'a RawValue>,
 }
 
-impl<'de> Deserialize<'de> for Envelope<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(EnvelopeVisitor)
-    }
-}
-
-struct EnvelopeVisitor;
-
-impl<'de> Visitor<'de> for EnvelopeVisitor {
-    type Value = Envelope<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Envelope<'de>, A::Error> {
+impl<'a> Envelope<'a> {
+    fn read(frame: &'a [u8]) -> Result<Self, serde_json::Error> {
         let mut envelope = Envelope::default();
-        while let Some((Text(key), value)) = map.next_entry()? {
-            match &*key {
-                "eventName" => envelope.event_name = Some(value),
-                "payload" => envelope.payload = Some(value),
-                "recipients" => envelope.recipients = Some(value),
-                _ => {}
-            }
-        }
+        for_each_member(frame, |Text(key), value| match &*key {
+            "eventName" => envelope.event_name = Some(value),
+            "payload" => envelope.payload = Some(value),
+            "recipients" => envelope.recipients = Some(value),
+            _ => {}
+        })?;
         Ok(envelope)
     }
 }

@@ -3,10 +3,10 @@
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
-use serde_json::value::RawValue;
 use switchboard_event::Event;
 
 use super::is_object;
+use crate::object::for_each_member;
 use crate::text::{Text, write_fmt, write_text};
 
 /// Writes the payload of an event, with the metadata if it is an object.
@@ -47,16 +47,19 @@ fn write_object(out: &mut Vec<u8>, event: &Event, keys: TopLevel) {
 
 /// Copies `{` and all members but the metadata that the sender has no right to.
 fn write_members_that_are_the_senders(out: &mut Vec<u8>, data: &[u8]) {
-    let Members(members) = serde_json::from_slice(data).expect("the data was read once already");
     out.push(b'{');
-    for (place, (key, value)) in members.iter().enumerate() {
-        if place > 0 {
-            out.push(b',');
+    let mut comma = false;
+    let copied = for_each_member(data, |Text(key), value| {
+        if !is_metadata(&key) {
+            if std::mem::replace(&mut comma, true) {
+                out.push(b',');
+            }
+            write_text(out, &key);
+            out.push(b':');
+            out.extend_from_slice(value.get().as_bytes());
         }
-        write_text(out, &key.0);
-        out.push(b':');
-        out.extend_from_slice(value.get().as_bytes());
-    }
+    });
+    copied.expect("the data was read once already");
 }
 
 fn is_metadata(key: &str) -> bool {
@@ -104,35 +107,6 @@ impl<'de> Visitor<'de> for TopLevelVisitor {
             keys.own += 1;
         }
         Ok(keys)
-    }
-}
-
-/// The members of an object that are not our metadata, in their order.
-struct Members<'a>(Vec<(Text<'a>, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(MembersVisitor)
-    }
-}
-
-struct MembersVisitor;
-
-impl<'de> Visitor<'de> for MembersVisitor {
-    type Value = Members<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
-        let mut members = Vec::new();
-        while let Some((key, value)) = map.next_entry::<Text<'de>, _>()? {
-            if !is_metadata(&key.0) {
-                members.push((key, value));
-            }
-        }
-        Ok(Members(members))
     }
 }
 
