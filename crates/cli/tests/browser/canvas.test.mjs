@@ -290,6 +290,8 @@ describe("the canvas page", { timeout: 300_000 }, () => {
     const [ada, bob] = [await open("Ada"), await open("Bob")];
     const adaId = await ada.clientId();
     const mallory = await sit();
+    // Of somebody who is not on the list yet, nothing is shown.
+    for (const { page } of [ada, bob]) await page.getByRole("heading", { name: "3 of 4" }).waitFor();
     for (const frame of garbageFrames()) mallory.socket.send(frame);
     for (const info of garbageInfos()) mallory.send(`${PLATFORM}SET_USER_INFO`, info);
     for (const payload of garbagePayloads()) {
