@@ -2,32 +2,26 @@
 
 use std::any::{Any, TypeId, type_name};
 use std::collections::HashMap;
-use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::Arc;
 
 use serde::Serialize;
-use switchboard_event::{Dialect, IntoAudience, Name, ProjectId, SocketId, Target};
-use switchboard_hub::{Backplane, Bus, Hub, HubConfig, Index, LocalBus, MemoryStore, Store};
-use switchboard_ws::close::{CloseCode, close_frame};
+use switchboard_event::{IntoAudience, Name, ProjectId, SocketId, Target};
+use switchboard_hub::{Backplane, Bus, Hub, Store};
 use switchboard_ws::frame::OpCode;
 
-use crate::codec;
+use crate::core::{Core, Running, Settings};
 use crate::door::DoorSettings;
 use crate::handler::Handler;
-use crate::identity::{Identities, Verifier};
-use crate::koji::{Koji, Rosters};
+use crate::identity::Verifier;
+use crate::koji::Koji;
 use crate::limits::Limits;
 use crate::mesa::Mesa;
 use crate::meters::Meters;
 use crate::middleware::Middleware;
-use crate::net::flusher::Flushers;
-use crate::net::heartbeat::Heartbeat;
-use crate::nodes::{self, Calls};
 use crate::plugin::Plugin;
 use crate::router::Router;
 use crate::send::{EmitError, Send};
 use crate::socket::Socket;
-use crate::tasks::Tasks;
 
 /// A real-time application: handlers by event name, and everyone who is connected.
 ///
@@ -78,38 +72,6 @@ impl Setup {
     }
 }
 
-/// What all clones of an app share.
-pub(crate) struct Core {
-    settings: Mutex<Settings>,
-    running: OnceLock<Running>,
-    pub(crate) tasks: Tasks,
-    pub(crate) flushers: Arc<Flushers>,
-    pub(crate) heartbeats: [Heartbeat; Dialect::COUNT],
-    pub(crate) identities: Identities,
-    pub(crate) rosters: Rosters,
-    pub(crate) calls: Calls,
-    /// New connections are refused.
-    pub(crate) stopping: AtomicBool,
-}
-
-#[derive(Clone)]
-struct Settings {
-    limits: Limits,
-    bus: Option<Arc<dyn Bus>>,
-    store: Option<Arc<dyn Store>>,
-}
-
-/// What exists from the first use on, when the settings can change no more.
-struct Running {
-    limits: Limits,
-    hub: Arc<Hub>,
-    meters: Meters,
-    /// No bus was given.
-    alone: bool,
-    /// A store was given.
-    shares_store: bool,
-}
-
 impl Default for App {
     fn default() -> Self {
         App::new()
@@ -128,17 +90,7 @@ impl App {
     pub fn new() -> Self {
         App {
             setup: Arc::default(),
-            core: Arc::new(Core {
-                settings: Mutex::new(Settings { limits: Limits::default(), bus: None, store: None }),
-                running: OnceLock::new(),
-                tasks: Tasks::default(),
-                flushers: Arc::default(),
-                heartbeats: Default::default(),
-                identities: Identities::default(),
-                rosters: Rosters::default(),
-                calls: Calls::default(),
-                stopping: AtomicBool::new(false),
-            }),
+            core: Arc::default(),
             project: Name::new("default").expect("the name is neither empty nor long"),
         }
     }
@@ -437,30 +389,11 @@ impl App {
     }
 
     fn settings(&self, change: impl FnOnce(&mut Settings)) {
-        assert!(self.core.running.get().is_none(), "an app that is in use cannot change its settings");
-        change(&mut self.core.settings.lock().expect("no code that holds the settings panics"));
+        self.core.change_settings(change);
     }
 
     fn running(&self) -> &Running {
-        self.core.running.get_or_init(|| {
-            let Settings { limits, bus, store } =
-                self.core.settings.lock().expect("no code that holds the settings panics").clone();
-            let index = Arc::new(Index::default());
-            let config = HubConfig {
-                encode: codec::encode,
-                schedule: self.core.flushers.clone(),
-                overflow_frame: close_frame(CloseCode::TRY_AGAIN_LATER, "too slow: the outbox is full"),
-                outbox_bytes_max: limits.outbox_bytes_max,
-                memberships_max: limits.memberships_max,
-            };
-            let (alone, shares_store) = (bus.is_none(), store.is_some());
-            let bus = bus.unwrap_or_else(|| Arc::new(LocalBus::default()));
-            let store = store.unwrap_or_else(|| Arc::new(MemoryStore::new(index.clone())));
-            let hub = Hub::new(config, index, bus, store);
-            // Not only when it is served: an app may be there just to ask others.
-            hub.listen(nodes::listener(Arc::downgrade(&self.core)));
-            Running { limits, hub, meters: Meters::new(), alone, shares_store }
-        })
+        Core::running(&self.core)
     }
 
     pub(crate) fn setup(&self) -> &Setup {

@@ -28,6 +28,7 @@
 mod app;
 mod clock;
 mod codec;
+mod core;
 mod door;
 mod extract;
 mod handler;

@@ -19,7 +19,8 @@ use switchboard_event::{Audience, Name, Payload, SocketId, Target};
 use switchboard_hub::bus::{Content, Lost, Publication};
 use switchboard_hub::{JoinError, Listener, Notice};
 
-use crate::app::{App, Core};
+use crate::app::App;
+use crate::core::Core;
 use crate::socket::Socket;
 
 pub(crate) use calls::Calls;

@@ -19,8 +19,9 @@ use switchboard_hub::Session;
 use switchboard_wire::koji;
 
 use super::described::{Described, in_order};
-use crate::app::{App, Core};
+use crate::app::App;
 use crate::clock::now;
+use crate::core::Core;
 use crate::socket::Peer;
 
 use changes::Changes;

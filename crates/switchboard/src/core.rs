@@ -1,0 +1,90 @@
+//! What all clones of an app share: its settings until it is in use, and from then on its hub.
+
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, OnceLock};
+
+use switchboard_event::Dialect;
+use switchboard_hub::{Bus, Hub, HubConfig, Index, LocalBus, MemoryStore, Store};
+use switchboard_ws::close::{CloseCode, close_frame};
+
+use crate::codec;
+use crate::identity::Identities;
+use crate::koji::Rosters;
+use crate::limits::Limits;
+use crate::meters::Meters;
+use crate::net::flusher::Flushers;
+use crate::net::heartbeat::Heartbeat;
+use crate::nodes::{self, Calls};
+use crate::tasks::Tasks;
+
+/// What all clones of an app share.
+#[derive(Default)]
+pub(crate) struct Core {
+    settings: Mutex<Settings>,
+    running: OnceLock<Running>,
+    pub(crate) tasks: Tasks,
+    pub(crate) flushers: Arc<Flushers>,
+    pub(crate) heartbeats: [Heartbeat; Dialect::COUNT],
+    pub(crate) identities: Identities,
+    pub(crate) rosters: Rosters,
+    pub(crate) calls: Calls,
+    /// New connections are refused.
+    pub(crate) stopping: AtomicBool,
+}
+
+/// What can be set until the app is in use.
+#[derive(Clone, Default)]
+pub(crate) struct Settings {
+    pub(crate) limits: Limits,
+    pub(crate) bus: Option<Arc<dyn Bus>>,
+    pub(crate) store: Option<Arc<dyn Store>>,
+}
+
+/// What exists from the first use on, when the settings can change no more.
+pub(crate) struct Running {
+    pub(crate) limits: Limits,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) meters: Meters,
+    /// No bus was given.
+    pub(crate) alone: bool,
+    /// A store was given.
+    pub(crate) shares_store: bool,
+}
+
+impl Core {
+    /// # Panics
+    /// If the app is in use.
+    pub(crate) fn change_settings(&self, change: impl FnOnce(&mut Settings)) {
+        assert!(self.running.get().is_none(), "an app that is in use cannot change its settings");
+        change(&mut self.settings.lock().expect("no code that holds the settings panics"));
+    }
+
+    /// Begins the use of the app, the first time.
+    pub(crate) fn running(core: &Arc<Core>) -> &Running {
+        core.running.get_or_init(|| {
+            let settings = core.settings.lock().expect("no code that holds the settings panics").clone();
+            let running = Running::new(settings, core.flushers.clone());
+            // Not only when it is served: an app may be there just to ask others.
+            running.hub.listen(nodes::listener(Arc::downgrade(core)));
+            running
+        })
+    }
+}
+
+impl Running {
+    fn new(Settings { limits, bus, store }: Settings, flushers: Arc<Flushers>) -> Self {
+        let index = Arc::new(Index::default());
+        let config = HubConfig {
+            encode: codec::encode,
+            schedule: flushers,
+            overflow_frame: close_frame(CloseCode::TRY_AGAIN_LATER, "too slow: the outbox is full"),
+            outbox_bytes_max: limits.outbox_bytes_max,
+            memberships_max: limits.memberships_max,
+        };
+        let (alone, shares_store) = (bus.is_none(), store.is_some());
+        let bus = bus.unwrap_or_else(|| Arc::new(LocalBus::default()));
+        let store = store.unwrap_or_else(|| Arc::new(MemoryStore::new(index.clone())));
+        let hub = Hub::new(config, index, bus, store);
+        Running { limits, hub, meters: Meters::new(), alone, shares_store }
+    }
+}
