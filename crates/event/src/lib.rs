@@ -3,16 +3,20 @@
 //! Plain data that every other crate speaks in. Nothing here waits, locks for long or knows a
 //! socket, so the codecs and the hub that build on it run anywhere, `wasm32` included.
 
+mod binary;
 mod event;
 mod id;
 mod name;
+mod number;
 mod parcel;
 mod payload;
 mod target;
 
+pub use binary::NoEvent;
 pub use event::{DeliveryClass, Dialect, Event};
 pub use id::{NodeId, SocketId};
 pub use name::{NAME_BYTES_MAX, Name, NameError, ProjectId, UserId};
+pub use number::MessageNumber;
 pub use parcel::Parcel;
 pub use payload::{Payload, PayloadError};
 pub use target::{Audience, AudienceError, IntoAudience, Target};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Bus, Store};
+use crate::{Bus, Inbox, Store};
 
 /// Carries sends between nodes and holds what they share.
 pub trait Backplane {
@@ -11,4 +11,9 @@ pub trait Backplane {
 
     /// Holds what nodes share.
     fn store(&self) -> Arc<dyn Store>;
+
+    /// Keeps messages for users; none if they are not to wait.
+    fn inbox(&self) -> Option<Arc<dyn Inbox>> {
+        None
+    }
 }

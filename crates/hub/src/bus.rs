@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, Weak};
 
 use bytes::Bytes;
-use switchboard_event::{Audience, DeliveryClass, Event, Name, NodeId, ProjectId, Target};
+use switchboard_event::{Audience, DeliveryClass, Event, MessageNumber, Name, NodeId, ProjectId, Target};
 
 /// What one node has for those that care.
 #[derive(Debug, Clone)]
@@ -32,6 +32,20 @@ pub enum Content {
         /// What may happen to it on the way.
         class: DeliveryClass,
     },
+    /// A message that waits for the users of the audience until one of their sockets surely has it.
+    Kept {
+        /// Which one.
+        number: MessageNumber,
+        /// What they hear.
+        event: Event,
+    },
+    /// Closes the sockets of the audience, each behind what is queued for it.
+    Close {
+        /// The close code.
+        code: u16,
+        /// The reason.
+        reason: Box<str>,
+    },
     /// Something that nodes say to each other about the sockets of the audience. The bus and the hub
     /// do not look into it.
     Control(Bytes),
@@ -52,7 +66,7 @@ pub enum Lost {
 }
 
 /// Where publications of other nodes arrive.
-pub trait Inbox: Send + Sync {
+pub trait Receiver: Send + Sync {
     /// Called in the order they were published; must not wait.
     fn receive(&self, publication: Publication);
 
@@ -69,7 +83,7 @@ pub trait Bus: Send + Sync + 'static {
     fn node(&self) -> NodeId;
 
     /// Called once, before anything else. The bus holds no node alive.
-    fn start(&self, inbox: Weak<dyn Inbox>);
+    fn start(&self, receiver: Weak<dyn Receiver>);
 
     /// Sends to every other node that cares for a target of the audience, once. Queues and returns;
     /// what it cannot queue it drops, and says so.
@@ -104,7 +118,7 @@ pub struct LocalBus {
 
 struct Member {
     node: NodeId,
-    inbox: Option<Weak<dyn Inbox>>,
+    receiver: Option<Weak<dyn Receiver>>,
     interests: HashSet<(ProjectId, Target)>,
 }
 
@@ -118,7 +132,7 @@ impl LocalBus {
     /// `count` buses, each for one node, that carry to one another.
     pub fn connected(count: usize) -> Vec<LocalBus> {
         let nodes: Vec<NodeId> = (0..count).map(|_| NodeId::random()).collect();
-        let member = |&node: &NodeId| Member { node, inbox: None, interests: HashSet::new() };
+        let member = |&node: &NodeId| Member { node, receiver: None, interests: HashSet::new() };
         let members = Arc::new(Mutex::new(nodes.iter().map(member).collect()));
         let bus = |(place, node)| LocalBus { node, place, members: Arc::clone(&members) };
         nodes.into_iter().enumerate().map(bus).collect()
@@ -134,11 +148,11 @@ impl LocalBus {
     }
 
     /// Where the other nodes that care take it.
-    fn inboxes_for(&self, publication: &Publication) -> Vec<Arc<dyn Inbox>> {
+    fn receivers_for(&self, publication: &Publication) -> Vec<Arc<dyn Receiver>> {
         let members = self.members.lock().expect("no code that holds the members panics");
         let others = members.iter().enumerate().filter(|(place, _)| *place != self.place);
         let caring = others.filter(|(_, member)| member.cares_for(publication));
-        caring.filter_map(|(_, member)| member.inbox.as_ref()?.upgrade()).collect()
+        caring.filter_map(|(_, member)| member.receiver.as_ref()?.upgrade()).collect()
     }
 }
 
@@ -147,14 +161,14 @@ impl Bus for LocalBus {
         self.node
     }
 
-    fn start(&self, inbox: Weak<dyn Inbox>) {
-        self.with_member(|member| member.inbox = Some(inbox));
+    fn start(&self, receiver: Weak<dyn Receiver>) {
+        self.with_member(|member| member.receiver = Some(receiver));
     }
 
     fn publish(&self, publication: &Publication) -> Result<(), Lost> {
         // Delivered without the lock: receiving takes the locks of groups, and groups subscribe under
         // theirs.
-        self.inboxes_for(publication).iter().for_each(|inbox| inbox.receive(publication.clone()));
+        self.receivers_for(publication).iter().for_each(|receiver| receiver.receive(publication.clone()));
         Ok(())
     }
 

@@ -6,9 +6,9 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::Bytes;
 use hashbrown::HashSet;
-use switchboard_event::{Audience, DeliveryClass, Dialect, Event, Name, Parcel, ProjectId, SocketId, Target};
+use switchboard_event::{Audience, DeliveryClass, Dialect, Event, Parcel, ProjectId, SocketId, Target};
 
-use crate::bus::{Bus, Content, Inbox, Lost, Publication};
+use crate::bus::{Bus, Content, Lost, Publication, Receiver};
 use crate::group::{Change, Group};
 use crate::index::Index;
 use crate::outbox::{Appended, Transport};
@@ -96,10 +96,8 @@ pub struct Tally {
 /// What other nodes say to this one, besides events.
 #[derive(Debug)]
 pub enum Notice {
-    /// Something about the sockets of an audience.
-    Control(Publication),
-    /// Who is on a shard, or what is known of them, has changed.
-    ShardChanged(ProjectId, Name),
+    /// Something about the sockets of an audience: whatever is no event.
+    Said(Publication),
     /// Anything may have been said in the meantime.
     Missed,
 }
@@ -122,9 +120,9 @@ impl Hub {
     pub fn new(config: HubConfig, index: Arc<Index>, bus: Arc<dyn Bus>, store: Arc<dyn Store>) -> Arc<Self> {
         let (tally, listener) = (Tally::default(), OnceLock::new());
         let hub = Arc::new(Hub { config, index, bus, store, tally, listener });
-        let inbox: Weak<dyn Inbox> = Arc::downgrade(&(hub.clone() as Arc<dyn Inbox>));
+        let receiver: Weak<dyn Receiver> = Arc::downgrade(&(hub.clone() as Arc<dyn Receiver>));
         hub.store.start(&hub.index);
-        hub.bus.start(inbox);
+        hub.bus.start(receiver);
         hub
     }
 
@@ -413,17 +411,13 @@ impl Hub {
     }
 }
 
-impl Inbox for Hub {
+impl Receiver for Hub {
     fn receive(&self, publication: Publication) {
-        let Publication { project, audience, content } = publication;
-        match content {
-            Content::Event { event, class } => {
+        match publication {
+            Publication { project, audience, content: Content::Event { event, class } } => {
                 self.deliver(&project, &audience, &Parcel::new(event, class));
             }
-            content @ Content::Control(_) => {
-                self.notice(Notice::Control(Publication { project, audience, content }));
-            }
-            Content::ShardChanged(shard) => self.notice(Notice::ShardChanged(project, shard)),
+            other => self.notice(Notice::Said(other)),
         }
     }
 

@@ -7,6 +7,7 @@
 //! [`Transport`], and whoever made the hub flushes the outboxes it is handed.
 
 pub mod bus;
+pub mod inbox;
 pub mod outbox;
 pub mod store;
 
@@ -20,6 +21,7 @@ mod session;
 pub use backplane::Backplane;
 pub use bus::{Bus, LocalBus};
 pub use hub::{Delivered, Encode, Hub, HubConfig, Listener, Newcomer, Notice, Schedule, Scope, Tally};
+pub use inbox::{Inbox, InboxLimits};
 pub use index::{Index, Project};
 pub use outbox::{Flushed, Outbox, Transport};
 pub use seats::{SeatWish, Seated, Shard};

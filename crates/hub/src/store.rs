@@ -13,6 +13,7 @@ use bytes::Bytes;
 use switchboard_event::{Name, ProjectId, SocketId, Target, UserId};
 
 use crate::Index;
+use crate::bus::Moment;
 use crate::seats::{SeatWish, Seated, Seats, Shard};
 
 /// An answer on its way.
@@ -104,6 +105,12 @@ pub trait Store: Send + Sync + 'static {
     /// What the other nodes say of their sockets on a shard, in no order.
     fn described<'a>(&'a self, _: &'a ProjectId, _shard: &'a Name) -> Answer<'a, Vec<(SocketId, Bytes)>> {
         answer(Vec::new())
+    }
+
+    /// When other nodes know everything that happened on this one by now. Comes at once while the
+    /// store is away.
+    fn settled(&self) -> Moment<'_> {
+        Box::pin(ready(()))
     }
 
     /// Whether it answers.

@@ -13,7 +13,7 @@ use metrics::{Counter, counter};
 use redis::{PushInfo, PushKind, Value};
 use switchboard_event::{NodeId, ProjectId, Target};
 use switchboard_hub::Bus;
-use switchboard_hub::bus::{Inbox, Lost, Moment, Publication};
+use switchboard_hub::bus::{Lost, Moment, Publication, Receiver};
 use tokio_util::sync::CancellationToken;
 
 use crate::bridge::Bridged;
@@ -31,7 +31,7 @@ pub struct RedisBus {
     names: Names,
     bridged: Option<Arc<Bridged>>,
     next: AtomicU64,
-    inbox: OnceLock<Weak<dyn Inbox>>,
+    receiver: OnceLock<Weak<dyn Receiver>>,
     hearing: Hearing,
     outgoing: Outgoing,
     copies: Mutex<VecDeque<Stamp>>,
@@ -57,7 +57,7 @@ impl RedisBus {
             names,
             bridged,
             next: AtomicU64::new(1),
-            inbox: OnceLock::new(),
+            receiver: OnceLock::new(),
             hearing: Hearing::new(options.linger),
             outgoing: Outgoing::new(options.publish_bytes_max, source.publish_verb()),
             copies: Mutex::default(),
@@ -79,8 +79,8 @@ impl RedisBus {
         self.outgoing.up().await;
     }
 
-    fn inbox(&self) -> Option<Arc<dyn Inbox>> {
-        self.inbox.get()?.upgrade()
+    fn receiver(&self) -> Option<Arc<dyn Receiver>> {
+        self.receiver.get()?.upgrade()
     }
 
     /// Takes what Redis says unasked.
@@ -110,8 +110,8 @@ impl RedisBus {
     }
 
     fn hand_in(&self, publication: Publication) {
-        if let Some(inbox) = self.inbox() {
-            inbox.receive(publication);
+        if let Some(receiver) = self.receiver() {
+            receiver.receive(publication);
         }
     }
 
@@ -182,8 +182,8 @@ impl Bus for RedisBus {
         self.node
     }
 
-    fn start(&self, inbox: Weak<dyn Inbox>) {
-        let _ = self.inbox.set(inbox);
+    fn start(&self, receiver: Weak<dyn Receiver>) {
+        let _ = self.receiver.set(receiver);
     }
 
     fn publish(&self, publication: &Publication) -> Result<(), Lost> {

@@ -2,15 +2,19 @@
 //!
 //! ```text
 //! version 1 │ kind │ node (4) │ number (8) │ project │ …
-//!   event   │ to │ except │ class │ sender (0 or 16) │ time in ms (8) │ name │ data: the rest
+//!   event   │ to │ except │ class │ the event: the rest
 //!   control │ to │ except │ the rest
+//!   kept    │ to │ except │ the event: the rest; the number is the message's
+//!   close   │ to │ except │ code (2) │ reason: the rest
 //!   shard changed │ the shard's name: the rest
 //! ```
 //!
 //! Numbers are big-endian, texts have their length in two bytes in front, and lists their count.
 
 use bytes::{Buf, Bytes};
-use switchboard_event::{Audience, DeliveryClass, Event, Name, NodeId, Payload, ProjectId, SocketId, Target};
+use switchboard_event::{
+    Audience, DeliveryClass, Event, MessageNumber, Name, NodeId, ProjectId, SocketId, Target,
+};
 use switchboard_hub::bus::{Content, Publication};
 
 const VERSION: u8 = 1;
@@ -18,6 +22,8 @@ const VERSION: u8 = 1;
 const EVENT: u8 = 1;
 const CONTROL: u8 = 2;
 const SHARD_CHANGED: u8 = 3;
+const CLOSE: u8 = 4;
+const KEPT: u8 = 5;
 
 const LIVE: u8 = 0;
 const VOLATILE: u8 = 1;
@@ -44,22 +50,27 @@ pub(crate) fn encode(publication: &Publication, stamp: Stamp) -> Bytes {
                 DeliveryClass::Volatile => VOLATILE,
                 _ => LIVE,
             });
-            match event.sender {
-                Some(sender) => {
-                    out.push(1);
-                    out.extend_from_slice(sender.as_bytes());
-                }
-                None => out.push(0),
-            }
-            out.extend_from_slice(&event.time_ms.to_be_bytes());
-            put_text(&mut out, &event.name);
-            out.extend_from_slice(event.data.as_bytes());
+            event.write(&mut out);
             out.into()
         }
         Content::Control(bytes) => {
             let mut out = head(CONTROL, stamp, project, 96 + bytes.len());
             put_audience(&mut out, audience);
             out.extend_from_slice(bytes);
+            out.into()
+        }
+        Content::Close { code, reason } => {
+            let mut out = head(CLOSE, stamp, project, 96 + reason.len());
+            put_audience(&mut out, audience);
+            out.extend_from_slice(&code.to_be_bytes());
+            out.extend_from_slice(reason.as_bytes());
+            out.into()
+        }
+        Content::Kept { number, event } => {
+            let stamp = Stamp { number: number.0, ..stamp };
+            let mut out = head(KEPT, stamp, project, 96 + event.data.as_bytes().len());
+            put_audience(&mut out, audience);
+            event.write(&mut out);
             out.into()
         }
         Content::ShardChanged(shard) => shard_changed(stamp.node, project, shard).into(),
@@ -87,7 +98,8 @@ pub(crate) fn decode(mut message: Bytes) -> Result<Publication, NoPublication> {
         return Err(NoPublication("of another version"));
     }
     let kind = message.try_get_u8().map_err(|_| truncated)?;
-    take::<12>(&mut message)?;
+    take::<4>(&mut message)?;
+    let number = u64::from_be_bytes(take(&mut message)?);
     let project = name(&take_text(&mut message)?)?;
     if kind == SHARD_CHANGED {
         let shard = name(&message)?;
@@ -98,6 +110,8 @@ pub(crate) fn decode(mut message: Bytes) -> Result<Publication, NoPublication> {
     let content = match kind {
         EVENT => take_event(message)?,
         CONTROL => Content::Control(message),
+        CLOSE => take_close(message)?,
+        KEPT => Content::Kept { number: MessageNumber(number), event: event(message)? },
         _ => return Err(NoPublication("of an unknown kind")),
     };
     Ok(Publication { project, audience, content })
@@ -194,20 +208,22 @@ fn take_event(mut message: Bytes) -> Result<Content, NoPublication> {
         [VOLATILE] => DeliveryClass::Volatile,
         _ => return Err(NoPublication("an unknown class")),
     };
-    let sender = match take(&mut message)? {
-        [0] => None,
-        [1] => Some(SocketId::from_bytes(take(&mut message)?)),
-        _ => return Err(NoPublication("an unknown sender")),
-    };
-    let time_ms = u64::from_be_bytes(take(&mut message)?);
-    let name = name(&take_text(&mut message)?)?;
-    let data = Payload::parse_bytes(message).map_err(|_| NoPublication("the data is not JSON"))?;
-    Ok(Content::Event { event: Event { name, data, sender, time_ms }, class })
+    Ok(Content::Event { event: event(message)?, class })
+}
+
+fn take_close(mut message: Bytes) -> Result<Content, NoPublication> {
+    let code = u16::from_be_bytes(take(&mut message)?);
+    Ok(Content::Close { code, reason: text(&message)?.into() })
+}
+
+fn event(message: Bytes) -> Result<Event, NoPublication> {
+    Event::read(message).map_err(|_| NoPublication("the event cannot be read"))
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use switchboard_event::Payload;
 
     use super::*;
 
@@ -217,7 +233,7 @@ mod tests {
         format!("{sigil}{}", "x".repeat(256))
     }
 
-    fn event(audience: Audience) -> Publication {
+    fn said(audience: Audience) -> Publication {
         let event = Event {
             name: Name::new("said").unwrap(),
             data: Payload::parse(r#"{"text":"hé"}"#).unwrap(),
@@ -237,14 +253,23 @@ mod tests {
             .and(Target::user("@7").unwrap())
             .except(SocketId::random());
         let control =
-            Publication { content: Content::Control(Bytes::from_static(b"\0x")), ..event(audience.clone()) };
+            Publication { content: Content::Control(Bytes::from_static(b"\0x")), ..said(audience.clone()) };
+        let close = Publication {
+            content: Content::Close { code: 4000, reason: "bye".into() },
+            ..said(audience.clone())
+        };
+        let Content::Event { event, .. } = said(audience.clone()).content else { unreachable!() };
+        let kept = Publication {
+            content: Content::Kept { number: MessageNumber(STAMP.number), event },
+            ..said(audience.clone())
+        };
         let shard = Name::new("lobby").unwrap();
         let changed = Publication {
             project: Name::new("p").unwrap(),
             audience: Target::shard(&shard).into(),
             content: Content::ShardChanged(shard),
         };
-        for publication in [event(audience), event(Audience::default()), control, changed] {
+        for publication in [said(audience), said(Audience::default()), control, changed, close, kept] {
             let bytes = encode(&publication, STAMP);
             assert_eq!(origin(&bytes).unwrap().node, STAMP.node);
             assert_eq!(format!("{:?}", decode(bytes).unwrap()), format!("{publication:?}"));
@@ -253,7 +278,7 @@ mod tests {
 
     #[test]
     fn a_truncated_or_changed_publication_is_refused_or_another() {
-        let bytes = encode(&event(Audience::everyone().except(SocketId::random())), STAMP);
+        let bytes = encode(&said(Audience::everyone().except(SocketId::random())), STAMP);
         for len in 0..bytes.len() {
             assert!(decode(bytes.slice(..len)).is_err(), "{len}");
         }
@@ -266,7 +291,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_are_a_reason_to_panic(mut bytes: Vec<u8>, kind in 0u8..5) {
+        fn no_bytes_are_a_reason_to_panic(mut bytes: Vec<u8>, kind in 0u8..7) {
             let _ = decode(bytes.clone().into());
             let _ = origin(&bytes);
             bytes.splice(0..0, [VERSION, kind]);

@@ -16,6 +16,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use bytes::Bytes;
 use redis::{Cmd, FromRedisValue, RedisError, Value, cmd};
 use switchboard_event::{Name, NodeId, ProjectId, SocketId, Target, UserId};
+use switchboard_hub::bus::Moment;
 use switchboard_hub::store::{Answer, Page, StoreError};
 use switchboard_hub::{Index, SeatWish, Seated, Shard, Store};
 use tokio::sync::{oneshot, watch};
@@ -108,6 +109,14 @@ impl RedisStore {
         });
         crate::spawn(stop, keeper::keep(store.clone(), first));
         store
+    }
+
+    /// When everything that this node did before is written, or nothing can be.
+    async fn written(&self) {
+        let asked = self.changes.count();
+        let mut state = self.state.subscribe();
+        // Fails only when the store is gone, and with it everything that could be waited for.
+        let _ = state.wait_for(|state| state.link.is_none() || state.written >= asked).await;
     }
 
     /// The connection, once everything that this node did before is written and, unless that takes
@@ -327,6 +336,10 @@ impl Store for RedisStore {
             };
             Ok(all.into_iter().filter_map(of_others).collect())
         })
+    }
+
+    fn settled(&self) -> Moment<'_> {
+        Box::pin(self.written())
     }
 
     fn is_up(&self) -> bool {

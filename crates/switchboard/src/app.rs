@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use switchboard_event::{IntoAudience, Name, ProjectId, SocketId, Target};
-use switchboard_hub::{Backplane, Bus, Hub, Store};
+use switchboard_hub::{Backplane, Bus, Hub, Inbox, Store};
 use switchboard_ws::frame::OpCode;
 
 use crate::core::{Core, Running, Settings};
@@ -359,7 +359,7 @@ impl App {
         self
     }
 
-    /// Makes this node one of many: sets the bus and the store together.
+    /// Makes this node one of many: sets the bus, the store and, if there is one, the inbox together.
     ///
     /// ```
     /// use switchboard::{App, Backplane};
@@ -370,7 +370,26 @@ impl App {
     /// }
     /// ```
     pub fn with_backplane(self, backplane: &impl Backplane) -> Self {
-        self.with_bus(backplane.bus()).with_store(backplane.store())
+        let app = self.with_bus(backplane.bus()).with_store(backplane.store());
+        match backplane.inbox() {
+            Some(inbox) => app.with_inbox(inbox),
+            None => app,
+        }
+    }
+
+    /// Sets what keeps messages for users who are away. Default: none, and no message waits.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use switchboard::{App, Inbox};
+    ///
+    /// fn app(inbox: Arc<dyn Inbox>) -> App {
+    ///     App::new().with_inbox(inbox)
+    /// }
+    /// ```
+    pub fn with_inbox(self, inbox: Arc<dyn Inbox>) -> Self {
+        self.settings(|settings| settings.inbox = Some(inbox));
+        self
     }
 
     /// Sets what knows of the sockets of all nodes. Default: this node's own memory.
@@ -386,6 +405,15 @@ impl App {
     pub fn with_store(self, store: Arc<dyn Store>) -> Self {
         self.settings(|settings| settings.store = Some(store));
         self
+    }
+
+    /// What keeps messages for users who are away, if anything does.
+    ///
+    /// ```
+    /// assert!(switchboard::App::new().inbox().is_none());
+    /// ```
+    pub fn inbox(&self) -> Option<&Arc<dyn Inbox>> {
+        Core::running(&self.core).inbox.as_ref()
     }
 
     fn settings(&self, change: impl FnOnce(&mut Settings)) {

@@ -25,7 +25,7 @@ pub(crate) fn encode(dialect: Dialect, event: &Event) -> Bytes {
             encode_with(OpCode::Text, len + METADATA_BYTES, |out| koji::write_event(out, event, latency_ms))
         }
         Dialect::Mesa => {
-            encode_with(OpCode::Text, len, |out| mesa::write_event(out, &event.name, &event.data))
+            encode_with(OpCode::Text, len, |out| mesa::write_event(out, &event.name, &event.data, None))
         }
     }
 }

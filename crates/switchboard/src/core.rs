@@ -1,10 +1,11 @@
 //! What all clones of an app share: its settings until it is in use, and from then on its hub.
 
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use switchboard_event::Dialect;
-use switchboard_hub::{Bus, Hub, HubConfig, Index, LocalBus, MemoryStore, Store};
+use switchboard_hub::bus::Receiver;
+use switchboard_hub::{Bus, Hub, HubConfig, Inbox, Index, LocalBus, MemoryStore, Store};
 use switchboard_ws::close::{CloseCode, close_frame};
 
 use crate::codec;
@@ -38,6 +39,7 @@ pub(crate) struct Settings {
     pub(crate) limits: Limits,
     pub(crate) bus: Option<Arc<dyn Bus>>,
     pub(crate) store: Option<Arc<dyn Store>>,
+    pub(crate) inbox: Option<Arc<dyn Inbox>>,
 }
 
 /// What exists from the first use on, when the settings can change no more.
@@ -49,6 +51,7 @@ pub(crate) struct Running {
     pub(crate) alone: bool,
     /// A store was given.
     pub(crate) shares_store: bool,
+    pub(crate) inbox: Option<Arc<dyn Inbox>>,
 }
 
 impl Core {
@@ -72,7 +75,7 @@ impl Core {
 }
 
 impl Running {
-    fn new(Settings { limits, bus, store }: Settings, flushers: Arc<Flushers>) -> Self {
+    fn new(Settings { limits, bus, store, inbox }: Settings, flushers: Arc<Flushers>) -> Self {
         let index = Arc::new(Index::default());
         let config = HubConfig {
             encode: codec::encode,
@@ -85,6 +88,10 @@ impl Running {
         let bus = bus.unwrap_or_else(|| Arc::new(LocalBus::default()));
         let store = store.unwrap_or_else(|| Arc::new(MemoryStore::new(index.clone())));
         let hub = Hub::new(config, index, bus, store);
-        Running { limits, hub, meters: Meters::new(), alone, shares_store }
+        if let Some(inbox) = &inbox {
+            let receiver: Weak<dyn Receiver> = Arc::downgrade(&(hub.clone() as Arc<dyn Receiver>));
+            inbox.start(receiver);
+        }
+        Running { limits, hub, meters: Meters::new(), alone, shares_store, inbox }
     }
 }

@@ -78,8 +78,10 @@ pub use switchboard_event::{
     Audience, AudienceError, IntoAudience, Name, NameError, NodeId, Payload, PayloadError, ProjectId,
     SocketId, Target, UserId,
 };
-pub use switchboard_hub::bus::{Content, Inbox, Lost, Publication};
+pub use switchboard_hub::bus::{Content, Lost, Publication, Receiver};
+pub use switchboard_hub::inbox::{Kept, Waiting};
 pub use switchboard_hub::store::{Answer, Page, StoreError};
 pub use switchboard_hub::{
-    Backplane, Bus, Hub, Index, JoinError, LocalBus, MemoryStore, Scope, SeatWish, Seated, Shard, Store,
+    Backplane, Bus, Hub, Inbox, InboxLimits, Index, JoinError, LocalBus, MemoryStore, Scope, SeatWish,
+    Seated, Shard, Store,
 };

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use switchboard_event::{Audience, AudienceError, IntoAudience, Name, NameError, Payload, SocketId, Target};
+use switchboard_event::{AudienceError, IntoAudience, Name, NameError, Payload, SocketId, Target};
 use switchboard_hub::JoinError;
-use switchboard_hub::bus::Lost;
+use switchboard_hub::bus::{Content, Lost};
 
 use crate::app::App;
 use crate::nodes::{NodeError, Order, Place, Refusal, Wish};
@@ -157,8 +157,11 @@ impl App {
         code: u16,
         reason: &str,
     ) -> Result<usize, OrderError> {
-        let order = Order::Close { code, reason: reason.to_owned() };
-        self.everywhere(&audience.into_audience()?, order)
+        let audience = audience.into_audience()?;
+        let closed = self.close_here(&audience, code, reason);
+        let content = Content::Close { code, reason: reason.into() };
+        self.hub().publish(self.project_id(), &audience, content)?;
+        Ok(closed)
     }
 
     /// Takes a user's sockets on all nodes away from them; they stay connected. Returns how many it
@@ -175,7 +178,10 @@ impl App {
     /// # Ok(()) }
     /// ```
     pub async fn set_user_offline(&self, user: &str) -> Result<usize, OrderError> {
-        self.everywhere(&Target::user(user)?.into(), Order::Clear)
+        let audience = Target::user(user)?.into();
+        let taken = self.obey(&audience, &Order::Clear);
+        self.order(&audience, Order::Clear)?;
+        Ok(taken)
     }
 
     /// Waits until everything that sockets of this node have come into by now is heard here from all
@@ -231,13 +237,6 @@ impl App {
             Err(Refusal::TooMany { max }) => Err(JoinError::TooMany { max }.into()),
             Err(_) => Err(JoinError::Gone.into()),
         }
-    }
-
-    /// Does something to the sockets of an audience, here and then on all other nodes.
-    fn everywhere(&self, audience: &Audience, order: Order) -> Result<usize, OrderError> {
-        let done = self.obey(audience, &order);
-        self.order(audience, order)?;
-        Ok(done)
     }
 
     /// Whether only another node can know the socket.

@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
-use switchboard_event::{Name, Payload};
+use switchboard_event::{Name, NameError, Payload};
 
 use crate::DecodeError;
 use crate::depth::is_shallow;
@@ -84,15 +84,32 @@ pub fn decode_message(json: &Bytes) -> Result<Message, DecodeError> {
     envelope.message(envelope.op()?, json)
 }
 
-/// Writes a message; `number` counts the redelivered ones of a login from 1.
-pub fn write_message(out: &mut Vec<u8>, message: &Message, number: Option<u64>) {
-    let Message { op, kind, data } = message;
-    write_parts(out, *op, kind.as_deref(), data, number);
+/// What the names of events begin with that Mesa says by another operation than 0, or without a type.
+const OP_HEAD: &str = "@op/";
+
+impl Message {
+    /// Its name as an event: the type; with another operation than 0, or without a type, `@op/7/TYPE`
+    /// or `@op/7`, which [`write_event`] takes apart again. Fails if that is too long.
+    pub fn name(&self) -> Result<Name, NameError> {
+        match (self.op, &self.kind) {
+            (op::DISPATCH, Some(kind)) if !kind.starts_with(OP_HEAD) => Ok(kind.clone()),
+            (op, Some(kind)) => Name::new(&format!("{OP_HEAD}{op}/{kind}")),
+            (op, None) => Name::new(&format!("{OP_HEAD}{op}")),
+        }
+    }
 }
 
-/// Writes what an application says.
-pub fn write_event(out: &mut Vec<u8>, name: &str, data: &Payload) {
-    write_parts(out, op::DISPATCH, Some(name), data, None);
+/// The operation and the type that a name stands for.
+fn parts_of(name: &str) -> (i64, Option<&str>) {
+    let Some(said) = name.strip_prefix(OP_HEAD) else { return (op::DISPATCH, Some(name)) };
+    let (number, kind) = said.split_once('/').map_or((said, None), |(number, kind)| (number, Some(kind)));
+    number.parse().map_or((op::DISPATCH, Some(name)), |number| (number, kind))
+}
+
+/// Writes an event; `number` counts the redelivered ones of a login from 1.
+pub fn write_event(out: &mut Vec<u8>, name: &str, data: &Payload, number: Option<u64>) {
+    let (op, kind) = parts_of(name);
+    write_parts(out, op, kind, data, number);
 }
 
 fn write_parts(out: &mut Vec<u8>, op: i64, kind: Option<&str>, data: &Payload, number: Option<u64>) {
@@ -304,11 +321,11 @@ mod tests {
     fn frames_are_as_the_clients_expect_them() {
         let data = Payload::parse(r#"{"a":1}"#).unwrap();
         assert_eq!(
-            written(|out| write_event(out, "X", &data)),
+            written(|out| write_event(out, "X", &data, None)),
             json!({ "op": 0, "d": { "a": 1 }, "t": "X" })
         );
-        let missed = message(0, None, "{}");
-        assert_eq!(written(|out| write_message(out, &missed, Some(3))), json!({ "op": 0, "d": {}, "s": 3 }));
+        let missed = written(|out| write_event(out, "X", &data, Some(3)));
+        assert_eq!(missed, json!({ "op": 0, "d": { "a": 1 }, "t": "X", "s": 3 }));
         assert_eq!(written(|out| write_heartbeat(out, None)), json!({ "op": 1, "d": {} }));
         let tries = written(|out| write_heartbeat(out, Some((2, 3))));
         assert_eq!(tries, json!({ "op": 1, "d": { "tries": 2, "max": 3 } }));
@@ -330,6 +347,25 @@ mod tests {
             "rules": ["store_messages", "sends_user_object"],
         } });
         assert_eq!(written(|out| write_hello(out, &hello)), full);
+    }
+
+    #[test]
+    fn an_operation_and_a_missing_type_survive_as_a_name() {
+        for (op, kind, name) in [
+            (0, Some("PING"), "PING"),
+            (0, None, "@op/0"),
+            (7, None, "@op/7"),
+            (-7, Some("a/b"), "@op/-7/a/b"),
+            (0, Some("@op/5"), "@op/0/@op/5"),
+        ] {
+            let said = message(op, kind, r#"{"n":1}"#);
+            assert_eq!(&*said.name().unwrap(), name);
+            let frame = written(|out| write_event(out, name, &said.data, None));
+            assert_eq!(decode(&frame.to_string().into_bytes().into()).unwrap(), Incoming::Message(said));
+        }
+        assert!(message(7, Some(&"x".repeat(256)), "{}").name().is_err());
+        let as_it_is = written(|out| write_event(out, "@op/x", &Payload::EMPTY, None));
+        assert_eq!(as_it_is, json!({ "op": 0, "d": {}, "t": "@op/x" }));
     }
 
     proptest! {

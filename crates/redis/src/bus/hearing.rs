@@ -175,7 +175,7 @@ impl RedisBus {
                     let back = || {
                         backoff = Backoff::default();
                         // What others said meanwhile is gone.
-                        self.inbox().iter().for_each(|inbox| inbox.missed());
+                        self.receiver().iter().for_each(|receiver| receiver.missed());
                     };
                     let error = self.hearing.hear_through(connected, back).await.err();
                     error.map(|error| error.to_string()).unwrap_or_default()

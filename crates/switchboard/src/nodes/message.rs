@@ -42,8 +42,6 @@ pub(crate) enum Wish<D> {
 pub(crate) enum Order {
     /// Take the sockets out of what the audience names.
     Clear,
-    /// Close them.
-    Close { code: u16, reason: String },
 }
 
 /// Why something was not done.

@@ -37,12 +37,8 @@ pub(crate) fn listener(core: Weak<Core>) -> Listener {
     Box::new(move |notice| {
         let Some(core) = core.upgrade() else { return };
         match notice {
-            Notice::Control(Publication { project, audience, content: Content::Control(said) }) => {
-                App::of(core, project).hear(&audience, &said);
-            }
-            Notice::Control(_) => {}
-            Notice::ShardChanged(project, shard) => {
-                core.rosters.changed_elsewhere(&App::of(core.clone(), project), &shard);
+            Notice::Said(Publication { project, audience, content }) => {
+                App::of(core, project).told(&audience, content);
             }
             Notice::Missed => core.rosters.missed(&core),
         }
@@ -92,6 +88,18 @@ impl App {
     fn say<D: Serialize>(&self, audience: &Audience, message: &Message<D>) -> Result<(), Lost> {
         let said = serde_json::to_vec(message).expect("texts, numbers and payloads are JSON");
         self.hub().publish(self.project_id(), audience, Content::Control(said.into()))
+    }
+
+    /// Takes what is no event from another node, or from a backend.
+    fn told(&self, audience: &Audience, content: Content) {
+        match content {
+            Content::Control(said) => self.hear(audience, &said),
+            Content::Close { code, reason } => {
+                self.close_here(audience, code, &reason);
+            }
+            Content::ShardChanged(shard) => self.core().rosters.changed_elsewhere(self, &shard),
+            Content::Kept { .. } | Content::Event { .. } => {}
+        }
     }
 
     fn hear(&self, audience: &Audience, said: &Bytes) {
@@ -156,16 +164,19 @@ impl App {
 
     /// Does to the sockets of this node what all nodes are to do. Returns how many it was done to.
     pub(crate) fn obey(&self, audience: &Audience, order: &Order) -> usize {
-        let hub = self.hub();
         match order {
-            Order::Clear => audience.to.iter().map(|target| hub.clear(self.project_id(), target)).sum(),
-            Order::Close { code, reason } => {
-                let mut members = hub.members(self.project_id(), audience);
-                members.retain(|session| !session.outbox.is_closing());
-                let count = members.len();
-                members.into_iter().for_each(|session| Socket::new(self, session).close(*code, reason));
-                count
+            Order::Clear => {
+                audience.to.iter().map(|target| self.hub().clear(self.project_id(), target)).sum()
             }
         }
+    }
+
+    /// Closes the sockets of an audience on this node. Returns how many that are.
+    pub(crate) fn close_here(&self, audience: &Audience, code: u16, reason: &str) -> usize {
+        let mut members = self.hub().members(self.project_id(), audience);
+        members.retain(|session| !session.outbox.is_closing());
+        let count = members.len();
+        members.into_iter().for_each(|session| Socket::new(self, session).close(code, reason));
+        count
     }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use switchboard::{
-    App, Audience, Bus, Content, Identity, Inbox, JoinError, Koji, Limits, LocalBus, Lost, Name, NodeError,
-    NodeId, OrderError, ProjectId, Publication, ReachError, RequestError, SocketId, Target,
+    App, Audience, Bus, Content, Identity, JoinError, Koji, Limits, LocalBus, Lost, Name, NodeError, NodeId,
+    OrderError, ProjectId, Publication, ReachError, Receiver, RequestError, SocketId, Target,
 };
 use switchboard_testkit::{KojiPeer, Peer, TestServer};
 
@@ -221,8 +221,8 @@ impl Bus for Away {
         self.0.node()
     }
 
-    fn start(&self, inbox: std::sync::Weak<dyn Inbox>) {
-        self.0.start(inbox);
+    fn start(&self, receiver: std::sync::Weak<dyn Receiver>) {
+        self.0.start(receiver);
     }
 
     fn publish(&self, _: &Publication) -> Result<(), Lost> {

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use switchboard::{
-    Answer, App, Bus, Content, Inbox, Index, Koji, LocalBus, MemoryStore, Name, Page, ProjectId, Publication,
-    SeatWish, Seated, Shard, SocketId, Store, StoreError, Target, UserId,
+    Answer, App, Bus, Content, Index, Koji, LocalBus, MemoryStore, Name, Page, ProjectId, Publication,
+    Receiver, SeatWish, Seated, Shard, SocketId, Store, StoreError, Target, UserId,
 };
 use switchboard_testkit::{KojiPeer, TestServer};
 
