@@ -7,9 +7,11 @@ use bytes::Bytes;
 use switchboard_event::{
     Audience, DeliveryClass, Dialect, Event, Name, Parcel, Payload, ProjectId, SocketId, Target,
 };
+use switchboard_hub::bus::Content;
 use switchboard_hub::store::Page;
 use switchboard_hub::{
-    Bus, Hub, HubConfig, Index, Newcomer, Schedule, Scope, SeatWish, Seated, Session, Store, Transport,
+    Bus, Hub, HubConfig, Index, Newcomer, Notice, Schedule, Scope, SeatWish, Seated, Session, Store,
+    Transport,
 };
 
 /// Flushes at once: a hub without tasks.
@@ -140,6 +142,27 @@ pub async fn bus<S: AsyncFn()>(one: &Node, two: &Node, settle: S) {
     one.send("a", room, "left", Scope::AllNodes);
     settle().await;
     assert!(!far.heard().contains("left"));
+    single_sockets(one, two, far.session.id, &settle).await;
+}
+
+/// What is for a socket is for its node, while that has any socket in the project.
+async fn single_sockets<S: AsyncFn()>(one: &Node, two: &Node, far: SocketId, settle: &S) {
+    let (say, heard) = std::sync::mpsc::channel();
+    two.hub.listen(Box::new(move |notice| {
+        if let Notice::Control(publication) = notice {
+            let _ = say.send(publication.project.to_string());
+        }
+    }));
+    for project in ["nobody's", "b", "a"] {
+        let content = Content::Control(Bytes::from_static(b"said"));
+        one.hub.publish(&name(project), &Target::Socket(far).into(), content).expect("it is up");
+    }
+    settle().await;
+    assert_eq!(
+        heard.try_iter().collect::<Vec<_>>(),
+        ["b", "a"],
+        "a project of the node, the socket's or not"
+    );
 }
 
 /// Shows that a store knows what hubs did. `settle` waits until it does.
