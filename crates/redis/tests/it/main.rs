@@ -4,6 +4,7 @@ mod apps;
 mod bridge;
 mod contracts;
 mod faults;
+mod inbox;
 mod measures;
 mod modes;
 mod original;
