@@ -3,6 +3,7 @@
 mod apps;
 mod bridge;
 mod contracts;
+mod crowds;
 mod faults;
 mod inbox;
 mod measures;
