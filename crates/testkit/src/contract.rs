@@ -151,7 +151,7 @@ pub async fn bus<S: AsyncFn()>(one: &Node, two: &Node, settle: S) {
 async fn single_sockets<S: AsyncFn()>(one: &Node, two: &Node, far: SocketId, settle: &S) {
     let (say, heard) = std::sync::mpsc::channel();
     two.hub.listen(Box::new(move |notice| {
-        if let Notice::Control(publication) = notice {
+        if let Notice::Said(publication) = notice {
             let _ = say.send(publication.project.to_string());
         }
     }));
