@@ -1,7 +1,9 @@
 //! Publications between nodes: a Redis channel per target, subscribed while a socket of this node is
 //! in it.
 
+mod crowd;
 mod hearing;
+mod outbound;
 mod outgoing;
 
 use std::collections::VecDeque;
@@ -13,17 +15,19 @@ use metrics::{Counter, counter};
 use redis::{PushInfo, PushKind, Value};
 use switchboard_event::{NodeId, ProjectId, Target};
 use switchboard_hub::Bus;
-use switchboard_hub::bus::{Lost, Moment, Publication, Receiver};
+use switchboard_hub::bus::{Content, Lost, Moment, Publication, Receiver};
 use tokio_util::sync::CancellationToken;
 
 use crate::bridge::Bridged;
 use crate::envelope::{self, Stamp};
 use crate::link::Source;
-use crate::names::{Names, ProjectNames};
+use crate::names::Names;
 use crate::options::Options;
 
+pub(crate) use crowd::TO_USERS;
 use hearing::Hearing;
-use outgoing::{Outbound, Outgoing};
+pub(crate) use outbound::Outbound;
+use outgoing::Outgoing;
 
 /// Carries publications through Redis. Made by [`Redis::connect`](crate::Redis::connect).
 pub struct RedisBus {
@@ -124,7 +128,7 @@ impl RedisBus {
         }
         self.received.increment(1);
         match envelope::decode(message) {
-            Ok(publication) if publication.audience.to.len() > 1 && self.is_copy(stamp) => {}
+            Ok(publication) if comes_as_copies(&publication) && self.is_copy(stamp) => {}
             Ok(publication) => self.hand_in(publication),
             Err(error) => self.refuse(&error.to_string()),
         }
@@ -154,27 +158,18 @@ impl RedisBus {
         false
     }
 
-    /// The channels of those who are on other nodes, each once.
-    fn channels(&self, names: &ProjectNames, publication: &Publication) -> Vec<String> {
-        let mut channels = Vec::with_capacity(publication.audience.to.len());
-        for target in &publication.audience.to {
-            if matches!(target, Target::Socket(id) if id.node() == self.node) {
-                continue;
-            }
-            let channel = names.channel(target);
-            if !channels.contains(&channel) {
-                channels.push(channel);
-            }
-        }
-        channels
-    }
-
     /// The channels that stand for a target while a socket of this node is in it.
     fn heard_for(&self, project: &ProjectId, target: &Target) -> impl Iterator<Item = String> {
         let names = self.names.project(project);
         let own = matches!(target, Target::Everyone).then(|| names.node_channel(self.node));
         own.into_iter().chain([names.channel(target)])
     }
+}
+
+/// What goes to several channels. What waits for users goes to each node once, by a number that another
+/// project may have as well.
+fn comes_as_copies(publication: &Publication) -> bool {
+    publication.audience.to.len() > 1 && !matches!(publication.content, Content::Kept { .. })
 }
 
 impl Bus for RedisBus {
@@ -188,13 +183,9 @@ impl Bus for RedisBus {
 
     fn publish(&self, publication: &Publication) -> Result<(), Lost> {
         let names = self.names.project(&publication.project);
-        let channels = self.channels(&names, publication);
-        if channels.is_empty() {
-            return Ok(());
-        }
         let stamp = Stamp { node: self.node, number: self.next.fetch_add(1, Ordering::Relaxed) };
-        let message = envelope::encode(publication, stamp);
-        self.outgoing.push(Outbound::Message { route: names.base().into(), channels, message })?;
+        let Some(outbound) = Outbound::of(&names, publication, stamp) else { return Ok(()) };
+        self.outgoing.push(outbound)?;
         self.tell_originals(publication)
     }
 

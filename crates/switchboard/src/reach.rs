@@ -199,6 +199,8 @@ impl App {
     /// ```
     pub async fn settled(&self) {
         self.hub().bus().settled().await;
+        // Large sends to users go where the store says they are.
+        self.hub().store().settled().await;
     }
 
     /// Brings a socket of any node into something. False if it was in.

@@ -3,36 +3,20 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard};
 
-use bytes::Bytes;
 use metrics::{Counter, Gauge, counter, gauge};
 use redis::{RedisError, RedisResult, Value};
 use switchboard_hub::bus::Lost;
 use tokio::sync::{Notify, watch};
 
+use super::crowd::TO_USERS;
+use super::outbound::Outbound;
 use crate::backoff::Backoff;
-use crate::bridge::Telling;
 use crate::link::{Batch, Link, Source, ignore};
 use crate::options::ANSWER_WITHIN;
+use crate::script;
 
 /// Most publications in one pipeline.
 const BATCH_MAX: usize = 512;
-
-/// What is on its way.
-pub(super) enum Outbound {
-    /// A message to some channels of ours.
-    Message { route: String, channels: Vec<String>, message: Bytes },
-    /// The same for original emit.gg nodes.
-    ToOriginals(Telling),
-}
-
-impl Outbound {
-    fn bytes(&self) -> usize {
-        match self {
-            Outbound::Message { message, .. } => message.len(),
-            Outbound::ToOriginals(telling) => telling.bytes,
-        }
-    }
-}
 
 pub(super) struct Outgoing {
     queue: Mutex<Queue>,
@@ -109,7 +93,6 @@ impl Outgoing {
             match source.connect(ignore()).await {
                 Ok(connected) => {
                     backoff = Backoff::default();
-                    self.set_up(true);
                     let error = tokio::select! {
                         error = self.send_through(connected.link.clone()) => error,
                         error = connected.cut() => error,
@@ -132,6 +115,11 @@ impl Outgoing {
 
     /// Sends through one connection until it fails.
     async fn send_through(&self, mut link: Link) -> RedisError {
+        // A Redis that forgets it ends the connection, and with the next one is told it again.
+        if let Err(error) = script::load(&mut link, &[&TO_USERS]).await {
+            return error;
+        }
+        self.set_up(true);
         loop {
             let waiting = self.take();
             let sent = if !waiting.is_empty() {
@@ -158,28 +146,7 @@ impl Outgoing {
     async fn send(&self, link: &Link, waiting: Vec<Outbound>) -> RedisResult<()> {
         let count = waiting.len() as u64;
         let mut batch = Batch::default();
-        for outbound in waiting {
-            let (route, channels, message) = match outbound {
-                Outbound::Message { route, channels, message } => (route, channels, message),
-                Outbound::ToOriginals(telling) => {
-                    batch.push("", telling.command);
-                    continue;
-                }
-            };
-            // In a transaction the copies arrive next to one another, so receivers know them.
-            let several = channels.len() > 1;
-            if several {
-                batch.push(&route, redis::cmd("MULTI"));
-            }
-            for channel in channels {
-                let mut command = redis::cmd(self.verb);
-                command.arg(channel).arg(&*message);
-                batch.push(&route, command);
-            }
-            if several {
-                batch.push(&route, redis::cmd("EXEC"));
-            }
-        }
+        waiting.iter().for_each(|outbound| outbound.put_into(&mut batch, self.verb));
         let answers = link.run(batch).await.inspect_err(|_| self.lost.increment(count))?;
         let refused = answers.into_iter().find_map(|answer| match answer {
             Value::ServerError(error) => Some(error),

@@ -3,7 +3,9 @@
 mod apps;
 mod bridge;
 mod contracts;
+mod crowds;
 mod faults;
+mod inbox;
 mod measures;
 mod modes;
 mod original;

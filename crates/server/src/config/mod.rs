@@ -157,7 +157,8 @@ impl Config {
     /// What to connect to Redis with; `None` if the node is alone.
     pub(crate) fn redis(&self) -> Result<Option<Options>, ConfigError> {
         let bridge = self.emit.bridge(&self.projects);
-        Ok(self.redis.options(&self.node)?.map(|options| Options { bridge, ..options }))
+        let inbox = self.mesa.sync.enabled.then(|| self.inbox.limits());
+        Ok(self.redis.options(&self.node)?.map(|options| Options { bridge, inbox, ..options }))
     }
 
     /// The settings as a TOML file that would give the same, but for secrets, which are not shown.
