@@ -86,7 +86,7 @@ export class Namespace<C extends Contract = Untyped> {
     ...rest: Arguments<QuestionOf<C, "requests", N>, Wait>
   ): Promise<ReplyOf<C, "requests", N>>;
   request<Reply = unknown>(event: AnyName<C>, data?: unknown, options?: Wait): Promise<Reply>;
-  request(event: string, data?: unknown, options: Wait = {}): Promise<unknown> {
+  request(event: string, data?: unknown, options?: Wait): Promise<unknown> {
     return this.#engine.request(this.#prefix + event, data, options);
   }
 
@@ -100,7 +100,8 @@ export class Namespace<C extends Contract = Untyped> {
 
   /** Takes away a listener, or all listeners of an event. */
   off(event: Names<C, "events"> | AnyName<C> | keyof SystemEvents, listener?: Listener): void {
-    this.#engine.connection.listeners.remove(this.#name(event), listener);
+    const { listeners } = this.#engine.connection;
+    listeners.keep(this.#name(event), (entry) => !!listener && entry.listener !== listener);
   }
 
   /**

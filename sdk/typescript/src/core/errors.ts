@@ -39,6 +39,11 @@ export function errorClass<About extends object = object>(code: string): ErrorCl
   } as unknown as ErrorClass<About>;
 }
 
+/** What is said of a close. */
+export function closed(Kind: ErrorClass<Closed>, closeCode: number, reason: string): SwitchboardError & Closed {
+  return new Kind(`closed: ${reason || closeCode}`, { closeCode, reason });
+}
+
 /** An option cannot be used, such as an address that is none. Code `bad_option`. */
 export const OptionError = /* @__PURE__ */ errorClass("bad_option");
 export type OptionError = InstanceType<typeof OptionError>;

@@ -71,19 +71,16 @@ const DEFAULTS = {
   queueBytesMax: 262_144,
 };
 
-/** Later options count over earlier ones. */
-export function resolve(...options: readonly ConnectionOptions[]): Resolved {
+/** Later options count over earlier ones. Those of the dialect come along. */
+export function resolve<T extends object>(...options: readonly T[]): Resolved & T {
   const given = options.flatMap(Object.entries).filter(([, value]) => value !== undefined);
-  return { ...DEFAULTS, ...Object.fromEntries(given) };
+  return { ...DEFAULTS, ...(Object.fromEntries(given) as T) };
 }
 
-/**
- * A WebSocket address from one with `ws`, `wss`, `http` or `https`, or one relative to `base`, which
- * is the page.
- */
-export function address(url: string | URL, base = globalThis.location?.href): URL {
+/** A WebSocket address from one with `ws`, `wss`, `http` or `https`, or one relative to the page. */
+export function address(url: string | URL): URL {
   try {
-    const parsed = new URL(url, base);
+    const parsed = new URL(url, globalThis.location?.href);
     parsed.protocol = parsed.protocol.replace("http", "ws");
     // A WebSocket refuses addresses that have one.
     parsed.hash = "";

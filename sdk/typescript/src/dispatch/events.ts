@@ -5,12 +5,17 @@
 /** What begins the platform's names; nobody else's events may have it. */
 export const PLATFORM = "@@KOJI_DISPATCH/";
 
+export const CONNECTED = "@@KOJI_DISPATCH/CONNECTED";
+export const CLIENTS_CHANGED = "@@KOJI_DISPATCH/CONNECTED_CLIENTS_CHANGED";
+export const IDENTIFY = "@@KOJI_DISPATCH/IDENTIFY";
+export const SET_USER_INFO = "@@KOJI_DISPATCH/SET_USER_INFO";
+
 /** Events to listen for. Those of the second group are this side's own. */
 export const DISPATCH_EVENT = {
-  CONNECTED: "@@KOJI_DISPATCH/CONNECTED",
-  CONNECTED_CLIENTS_CHANGED: "@@KOJI_DISPATCH/CONNECTED_CLIENTS_CHANGED",
-  IDENTIFY: "@@KOJI_DISPATCH/IDENTIFY",
-  SET_USER_INFO: "@@KOJI_DISPATCH/SET_USER_INFO",
+  CONNECTED,
+  CONNECTED_CLIENTS_CHANGED: CLIENTS_CHANGED,
+  IDENTIFY,
+  SET_USER_INFO,
 
   RECONNECTED: "@@KOJI_DISPATCH/reconnect",
   DISCONNECTED: "@@KOJI_DISPATCH/disconnect",
