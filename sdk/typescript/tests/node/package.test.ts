@@ -29,6 +29,8 @@ const USE = `
   const client = new EmitClient("ws://localhost:1", { reconnect: true });
   if (client.state !== "idle" || dispatch.state !== "idle") throw new Error("it did something by itself");
   if (!(dispatch instanceof Dispatch) || Default !== Dispatch) throw new Error("the default is another one");
+  if (new Client("ws://localhost:1", { autoConnect: false }).state !== "idle") throw new Error("so did this");
+  if (new Message(0, {}, "X").serialize() !== '{"op":0,"d":{},"t":"X"}') throw new Error("a message is another");
   console.log(DISPATCH_EVENT.CONNECTED, typeof SwitchboardProvider, new ConnectError("x") instanceof SwitchboardError);
 `;
 
@@ -38,6 +40,7 @@ test("works in an ESM project", () => {
   const imports = `
     import { ConnectError, EmitClient, SwitchboardError } from "switchboard-sdk/client";
     import Default, { Dispatch, dispatch, DISPATCH_EVENT } from "switchboard-sdk/dispatch";
+    import { Client, Message } from "switchboard-sdk/mesa";
     import { SwitchboardProvider } from "switchboard-sdk/react";
   `;
   writeFileSync(join(folder, "esm.mjs"), imports + USE);
@@ -48,6 +51,7 @@ test("works in a CJS project", () => {
   const requires = `
     const { ConnectError, EmitClient, SwitchboardError } = require("switchboard-sdk/client");
     const { default: Default, Dispatch, dispatch, DISPATCH_EVENT } = require("switchboard-sdk/dispatch");
+    const { Client, Message } = require("switchboard-sdk/mesa");
     const { SwitchboardProvider } = require("switchboard-sdk/react");
   `;
   writeFileSync(join(folder, "cjs.cjs"), requires + USE);
@@ -57,6 +61,7 @@ test("works in a CJS project", () => {
 const TYPED = `
   import { EmitClient, type ContractOf, type StateChange } from "switchboard-sdk/client";
   import { Dispatch, DISPATCH_EVENT } from "switchboard-sdk/dispatch";
+  import { Client, Message } from "switchboard-sdk/mesa";
   import { useEvent, useRequest } from "switchboard-sdk/react";
 
   interface Chat {
@@ -90,6 +95,10 @@ const TYPED = `
     untyped.on<{ text: string }>("said", ({ text }) => void (text + heardBy));
     const dispatch = new Dispatch({ projectId: "p", options: { maxConnectionsPerShard: "25" } });
     dispatch.on(DISPATCH_EVENT.CONNECTED, ({ clientId }) => void clientId.length);
+    const mesa = new Client("ws://localhost:4000", { autoConnect: false });
+    mesa.on("message", (message) => void (message.sequence ?? 0 + message.opcode));
+    const user: { id: string } = await mesa.authenticate<{ id: string }>({ token: "t" }, { shouldSync: false });
+    mesa.send(new Message(0, user, "X", { sync: false }));
     dispatch.on("x", (payload: { n: number }, { latencyMs }) => void (payload.n + latencyMs));
   }
   export function Component(): null {
@@ -123,7 +132,7 @@ test.each([
 });
 
 test.each([
-  ["import './dist/client.js'; import './dist/dispatch.js'", 10],
+  ["import './dist/client.js'; import './dist/dispatch.js'; import './dist/mesa.js'", 10],
   ["export { DISPATCH_EVENT } from './dist/dispatch.js'", 700],
   ["export { ConnectError } from './dist/client.js'", 700],
 ])("costs only what is used: %s", async (contents, bytesMax) => {
