@@ -3,27 +3,22 @@
  */
 
 import { build } from "esbuild";
-import { execFileSync } from "node:child_process";
-import { mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { symlinkSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 
-let folder: string;
+import { Packed } from "../support/packed.js";
 
-const run = (command: string, ...args: string[]) =>
-  execFileSync(command, args, { cwd: folder, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+let packed: Packed;
+
+const run = (command: string, ...args: string[]) => packed.run(command, ...args);
 
 beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), "switchboard-sdk-"));
-  execFileSync("npm", ["pack", "--ignore-scripts", "--silent", "--pack-destination", folder]);
-  const [packed = ""] = readdirSync(folder);
-  writeFileSync(join(folder, "package.json"), '{"private":true}');
-  run("npm", "install", "--silent", "--no-audit", "--no-fund", "--offline", "--legacy-peer-deps", `./${packed}`);
+  packed = Packed.install();
   // What a project of React's has besides.
-  for (const name of ["react", "@types"]) symlinkSync(resolve("node_modules", name), join(folder, "node_modules", name));
+  for (const name of ["react", "@types"]) symlinkSync(resolve("node_modules", name), join(packed.folder, "node_modules", name));
 });
-afterAll(() => rmSync(folder, { recursive: true }));
+afterAll(() => packed.remove());
 
 const USE = `
   const client = new EmitClient("ws://localhost:1", { reconnect: true });
@@ -43,7 +38,7 @@ test("works in an ESM project", () => {
     import { Client, Message } from "switchboard-sdk/mesa";
     import { SwitchboardProvider } from "switchboard-sdk/react";
   `;
-  writeFileSync(join(folder, "esm.mjs"), imports + USE);
+  packed.write("esm.mjs", imports + USE);
   expect(run("node", "esm.mjs")).toBe(SAYS);
 });
 
@@ -54,7 +49,7 @@ test("works in a CJS project", () => {
     const { Client, Message } = require("switchboard-sdk/mesa");
     const { SwitchboardProvider } = require("switchboard-sdk/react");
   `;
-  writeFileSync(join(folder, "cjs.cjs"), requires + USE);
+  packed.write("cjs.cjs", requires + USE);
   expect(run("node", "cjs.cjs")).toBe(SAYS);
 });
 
@@ -115,15 +110,15 @@ test.each([
   ["nodenext", "nodenext", "cts"],
   ["esnext", "bundler", "ts"],
 ])("has types in a project of module %s, resolution %s, as .%s", (module, moduleResolution, extension) => {
-  writeFileSync(join(folder, `use.${extension}`), TYPED);
+  packed.write(`use.${extension}`, TYPED);
   const compilerOptions = {
     module, moduleResolution, target: "es2022", lib: ["es2022", "dom"], types: ["react"],
     strict: true, exactOptionalPropertyTypes: true, noEmit: true, skipLibCheck: false,
   };
-  writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions, files: [`use.${extension}`] }));
+  packed.write("tsconfig.json", JSON.stringify({ compilerOptions, files: [`use.${extension}`] }));
   const said = (() => {
     try {
-      return run(resolve("node_modules/.bin/tsc"), "--project", folder);
+      return run(resolve("node_modules/.bin/tsc"), "--project", packed.folder);
     } catch (error) {
       return (error as { stdout: string }).stdout;
     }
