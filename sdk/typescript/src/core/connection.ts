@@ -29,14 +29,18 @@ import { createListeners, type Listeners } from "./listeners.js";
 import type { Resolved, TokenReason, WebSocketLike } from "./options.js";
 import { mayBeOnline, onWake } from "./wake.js";
 
+/** The states: never open, first try, open, between tries, and over until it is opened again. */
 export type ConnectionState = "idle" | "connecting" | "connected" | "reconnecting" | "closed";
 
 /** A step of the state machine. A try that failed is a step from `reconnecting` to itself. */
 export interface StateChange {
+  /** The step's end. */
   readonly state: ConnectionState;
+  /** Where it began. */
   readonly previous: ConnectionState;
   /** The close that led here; 1006 where there was no close frame, 0 where there was no close. */
   readonly code: number;
+  /** What the close frame says; what failed where there is none. */
   readonly reason: string;
   /** Whether it will come back by itself. */
   readonly willReconnect: boolean;
@@ -79,7 +83,9 @@ const OPEN = 1;
 export interface Connection<Options = object> {
   /** May be replaced; that counts from the next try on. */
   options: Resolved & Options;
+  /** Those of all events. */
   readonly listeners: Listeners;
+  /** The present state. */
   readonly state: ConnectionState;
   /** Aborted when the connection there is now, or the try, has ended. */
   readonly signal: AbortSignal | undefined;
@@ -125,12 +131,10 @@ export function connection<Options>(dialect: Dialect, options: Resolved & Option
   /** The server asked for a long wait, which nothing cuts short. */
   let slower: boolean | undefined;
 
-  /** Calls `listener` at every step; what it returns ends that. */
   function onChange(listener: (change: StateChange) => void): () => void {
     return listeners.add(`${dialect.prefix}state`, listener);
   }
 
-  /** Resolves when connected; at once if it is. Rejects when it will not be, or not in time. */
   function open(options?: OpenOptions): Promise<void> {
     return within<void>(0, options, "connection", (resolve, reject) => {
       if (state === "connected") return resolve();
@@ -147,7 +151,6 @@ export function connection<Options>(dialect: Dialect, options: Resolved & Option
     });
   }
 
-  /** Closes for good, with 1000. Resolves when the server has answered, or the time is up. */
   function close(options?: Wait): Promise<void> {
     const given = release();
     const answered = within<void>(self.options.closeTimeout, options, "close", (resolve) => {
@@ -160,7 +163,6 @@ export function connection<Options>(dialect: Dialect, options: Resolved & Option
     return answered.catch(() => {});
   }
 
-  /** The connection may be used. `introduction` is sent first; the event tells listeners `about` it. */
   function ready(event: string, about: unknown, introduction: readonly string[]): void {
     persistent = opened = true;
     for (const message of introduction) if (message) socket?.send(message);
@@ -170,10 +172,6 @@ export function connection<Options>(dialect: Dialect, options: Resolved & Option
     if (state === "connected") for (const message of drained()) send(message);
   }
 
-  /**
-   * Sends now, or keeps it for the next connection. False if it was volatile and there is none;
-   * throws if there will be none, or if too much is kept: what was kept before stays.
-   */
   function send(message: string, volatile?: boolean): boolean {
     const { queueBytesMax } = self.options;
     // A socket that is closing would take it and send it nowhere.
@@ -187,7 +185,6 @@ export function connection<Options>(dialect: Dialect, options: Resolved & Option
     return true;
   }
 
-  /** A token of the program's, if it gives any. Rejects with `TokenError` if it fails to. */
   async function token(reason: TokenReason, signal: AbortSignal): Promise<string | undefined> {
     try {
       return await self.options.getToken?.({ reason, signal });

@@ -16,15 +16,29 @@ export type GetToken = (context: {
 
 /** What this package needs of a WebSocket; that of browsers, Node 22, Deno, Bun and `ws` has it. */
 export interface WebSocketLike {
+  /** 1 while it can send. */
   readonly readyState: number;
+  /** Set by this package. */
   onopen: ((event: never) => void) | null;
+  /** Set by this package. */
   onmessage: ((event: never) => void) | null;
+  /** Set by this package. */
   onclose: ((event: never) => void) | null;
+  /** Set by this package. */
   onerror: ((event: never) => void) | null;
+  /** Sends a text message. */
   send(text: string): void;
+  /** Begins to close. */
   close(code?: number, reason?: string): void;
 }
 
+/** A class of WebSockets. */
+export interface WebSocketClass {
+  /** Connects. Throws if the address is none. */
+  new (url: string): WebSocketLike;
+}
+
+/** What every connection can be told. Times are in milliseconds. */
 export interface ConnectionOptions {
   /** Whether to connect again after a close whose code does not forbid it. */
   readonly reconnect?: boolean | undefined;
@@ -49,7 +63,7 @@ export interface ConnectionOptions {
   /** Decides in place of the table of close codes; `undefined` leaves it to the table. */
   readonly shouldReconnect?: ((code: number, reason: string) => boolean | undefined) | undefined;
   /** Default: the one of the platform. Node 20 has none: pass that of the package `ws`. */
-  readonly WebSocket?: (new (url: string) => WebSocketLike) | undefined;
+  readonly WebSocket?: WebSocketClass | undefined;
 }
 
 type Settings = {

@@ -42,13 +42,17 @@ export interface DispatchOptions extends ConnectionOptions, Identity {
   readonly maxConnectionsPerShard?: string | number | undefined;
 }
 
+/** Where a dispatch connects. */
 export interface DispatchConfig {
+  /** The project; without one that of all who name none. */
   readonly projectId?: string | undefined;
   /** Such as `chat.example:3000` or `wss://chat.example/path`. Default: the page's. */
   readonly host?: string | undefined;
+  /** Of the connection. */
   readonly options?: DispatchOptions | undefined;
 }
 
+/** How an event is sent. */
 export interface EmitEventOptions {
   /** Rather nothing than late: without a connection the event is dropped. Default false. */
   readonly volatile?: boolean | undefined;
@@ -56,19 +60,30 @@ export interface EmitEventOptions {
 
 /** What listeners of the platform's events, and of this side's own, are given. */
 export interface PlatformEvents {
+  /** The server has said who and where we are. */
   [DISPATCH_EVENT.CONNECTED]: ConnectionInfo;
+  /** Somebody came, went, or said something of themselves. */
   [DISPATCH_EVENT.CONNECTED_CLIENTS_CHANGED]: {
+    /** Everyone on the shard, by id. */
     readonly connectedClients: ConnectedClients;
   };
-  [DISPATCH_EVENT.RECONNECTED]: { readonly attempt: number };
+  /** A later connection is open. */
+  [DISPATCH_EVENT.RECONNECTED]: {
+    /** Tries it took. */
+    readonly attempt: number;
+  };
+  /** A connection that was open is gone. */
   [DISPATCH_EVENT.DISCONNECTED]: StateChange;
+  /** Every step of the state machine. */
   [DISPATCH_EVENT.STATE]: StateChange;
+  /** A bad frame, a failed try, a listener that threw: what nobody waits for. */
   [DISPATCH_EVENT.ERROR]: SwitchboardError;
 }
 
 /** All that was set, from whichever call. */
 type Settings = DispatchOptions & Omit<DispatchConfig, "options">;
 
+/** A client of a shard. */
 export class Dispatch {
   /** The state machine, for those who want to watch it. */
   readonly connection: Connection<Settings>;
@@ -91,6 +106,7 @@ export class Dispatch {
     this.#clients = new ClientList(this.connection);
   }
 
+  /** `idle`, `connecting`, `connected`, `reconnecting` or `closed`. */
   get state(): ConnectionState {
     return this.connection.state;
   }

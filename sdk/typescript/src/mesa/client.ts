@@ -46,6 +46,12 @@ export interface ConnectionKind {
   readonly isAutomaticReconnection: boolean;
 }
 
+/** What `disconnected` says besides the close. */
+export interface Disconnection {
+  /** Whether it will come back by itself. */
+  readonly willAttemptReconnect: boolean;
+}
+
 /** What listeners are called with. */
 export interface ClientEvents {
   /** Hello has come. */
@@ -55,7 +61,7 @@ export interface ClientEvents {
   /** A message, in the order they came; those that waited have a `sequence`. */
   message: [message: Message];
   /** A connection has gone; the code is 1006 where there was no close frame. */
-  disconnected: [code: number, reason: string, about: { readonly willAttemptReconnect: boolean }];
+  disconnected: [code: number, reason: string, about: Disconnection];
   /** A bad frame, a failed try, a refused token of the options, a listener that threw. */
   error: [error: SwitchboardError];
   /** Every step of the state machine. */

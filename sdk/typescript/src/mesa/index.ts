@@ -12,6 +12,7 @@ export {
   type ClientEvents,
   type ClientOptions,
   type ConnectionKind,
+  type Disconnection,
 } from "./client.js";
 export type { Identity } from "../core/refresh.js";
 export { Message, type MessageOptions } from "./message.js";
