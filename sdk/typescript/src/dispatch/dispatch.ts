@@ -5,7 +5,13 @@
  * info) is said again after each CONNECTED, before anything that waited is sent.
  */
 
-import { connection, type Connection, type ConnectionState, type OpenOptions, type StateChange } from "../core/connection.js";
+import {
+  connection,
+  type Connection,
+  type ConnectionState,
+  type OpenOptions,
+  type StateChange,
+} from "../core/connection.js";
 import { within, type Wait } from "../core/deadline.js";
 import { ConnectError, EncodeError, NotConnectedError, type SwitchboardError } from "../core/errors.js";
 import { byteLength, checkName, checkSize, encode, isObject, type Members } from "../core/json.js";

@@ -5,9 +5,21 @@
  * was there before, so a token that is known is shown again after each hello, before anything else.
  */
 
-import { connection, type Connection, type ConnectionState, type OpenOptions, type StateChange } from "../core/connection.js";
+import {
+  connection,
+  type Connection,
+  type ConnectionState,
+  type OpenOptions,
+  type StateChange,
+} from "../core/connection.js";
 import { within, type Wait } from "../core/deadline.js";
-import { errorClass, NotConnectedError, type Closed, type DisconnectedError, type SwitchboardError } from "../core/errors.js";
+import {
+  errorClass,
+  NotConnectedError,
+  type Closed,
+  type DisconnectedError,
+  type SwitchboardError,
+} from "../core/errors.js";
 import { byteLength, checkSize, type Members } from "../core/json.js";
 import { resolve, type ConnectionOptions } from "../core/options.js";
 import type { Identity } from "../core/refresh.js";
@@ -185,7 +197,8 @@ export class Client {
       listeners.call("authenticated", d);
     } else if (op !== 11) {
       if (typeof op !== "number" || (t && typeof t !== "string")) return false;
-      listeners.call("message", Object.assign(new Message(op, d ?? {}, t as string), { sequence: Number(s) || undefined }));
+      const sequence = typeof s === "number" && s ? s : undefined;
+      listeners.call("message", Object.assign(new Message(op, d ?? {}, t as string), { sequence }));
     }
   }
 

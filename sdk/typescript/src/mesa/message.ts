@@ -15,7 +15,7 @@ export interface MessageOptions {
 
 /** A message to send, or one that came. */
 export class Message<Data = unknown> {
-  /** The operation: 0 for a message of the application, or a number of its own above 22. */
+  /** The operation: 0 for a message of the application. */
   readonly opcode: number;
   /** Any JSON. Nothing is `{}` on the wire. */
   readonly data: Data;
@@ -26,7 +26,7 @@ export class Message<Data = unknown> {
   /** Of one that waited for its user: which it is of those that did, from 1. Undefined for others. */
   sequence: number | undefined;
 
-  /** Throws nothing: what cannot be sent is found when it is sent. */
+  /** What cannot be sent is found when it is sent. */
   constructor(opcode: number, data: Data, type?: string, options?: MessageOptions) {
     this.opcode = opcode;
     this.data = data;
