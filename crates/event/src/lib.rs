@@ -6,6 +6,7 @@
 mod binary;
 mod event;
 mod id;
+mod mesa;
 mod name;
 mod number;
 mod parcel;
@@ -15,6 +16,7 @@ mod target;
 pub use binary::NoEvent;
 pub use event::{DeliveryClass, Dialect, Event};
 pub use id::{NodeId, SocketId};
+pub use mesa::{mesa_name, mesa_parts};
 pub use name::{NAME_BYTES_MAX, Name, NameError, ProjectId, UserId};
 pub use number::MessageNumber;
 pub use parcel::Parcel;

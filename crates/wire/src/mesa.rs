@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
-use switchboard_event::{Name, NameError, Payload};
+use switchboard_event::{Name, NameError, Payload, mesa_name, mesa_parts};
 
 use crate::DecodeError;
 use crate::depth::is_shallow;
@@ -84,31 +84,16 @@ pub fn decode_message(json: &Bytes) -> Result<Message, DecodeError> {
     envelope.message(envelope.op()?, json)
 }
 
-/// What the names of events begin with that Mesa says by another operation than 0, or without a type.
-const OP_HEAD: &str = "@op/";
-
 impl Message {
-    /// Its name as an event: the type; with another operation than 0, or without a type, `@op/7/TYPE`
-    /// or `@op/7`, which [`write_event`] takes apart again. Fails if that is too long.
+    /// Its name as an event; see [`mesa_name`]. [`write_event`] takes it apart again.
     pub fn name(&self) -> Result<Name, NameError> {
-        match (self.op, &self.kind) {
-            (op::DISPATCH, Some(kind)) if !kind.starts_with(OP_HEAD) => Ok(kind.clone()),
-            (op, Some(kind)) => Name::new(&format!("{OP_HEAD}{op}/{kind}")),
-            (op, None) => Name::new(&format!("{OP_HEAD}{op}")),
-        }
+        mesa_name(self.op, self.kind.as_ref())
     }
-}
-
-/// The operation and the type that a name stands for.
-fn parts_of(name: &str) -> (i64, Option<&str>) {
-    let Some(said) = name.strip_prefix(OP_HEAD) else { return (op::DISPATCH, Some(name)) };
-    let (number, kind) = said.split_once('/').map_or((said, None), |(number, kind)| (number, Some(kind)));
-    number.parse().map_or((op::DISPATCH, Some(name)), |number| (number, kind))
 }
 
 /// Writes an event; `number` counts the redelivered ones of a login from 1.
 pub fn write_event(out: &mut Vec<u8>, name: &str, data: &Payload, number: Option<u64>) {
-    let (op, kind) = parts_of(name);
+    let (op, kind) = mesa_parts(name);
     write_parts(out, op, kind, data, number);
 }
 
