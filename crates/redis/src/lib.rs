@@ -33,12 +33,12 @@ use switchboard_hub::{Backplane, Bus, Store};
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-pub use bridge::Bridge;
+pub use bridge::{EmitBridge, MesaBridge};
 pub use bus::RedisBus;
 pub use options::{Mode, Options};
 pub use store::RedisStore;
 
-use bridge::Bridged;
+use bridge::Bridges;
 use link::{Connected, Source, ignore};
 use names::Names;
 use options::ANSWER_WITHIN;
@@ -88,12 +88,12 @@ impl Redis {
             }
         };
         let stop = CancellationToken::new();
-        let bridged = options.bridge.clone().map(|bridge| Arc::new(Bridged::new(bridge, node)));
-        let bus = RedisBus::start(node, names.clone(), &options, bridged.clone(), source.clone(), &stop);
+        let bridges = Arc::new(Bridges::new(&options, node));
+        let bus = RedisBus::start(node, names.clone(), &options, bridges.clone(), source.clone(), &stop);
         if first.is_some() && timeout(2 * ANSWER_WITHIN, bus.up()).await.is_err() {
             tracing::warn!("Redis answers, but other nodes are not heard yet");
         }
-        let store = RedisStore::start(node, names, &options, bridged, source, first, &stop);
+        let store = RedisStore::start(node, names, &options, bridges, source, first, &stop);
         Ok(Redis { bus, store, _stop: stop.drop_guard() })
     }
 

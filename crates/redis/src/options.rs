@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::ConnectError;
-use crate::bridge::Bridge;
+use crate::bridge::{EmitBridge, MesaBridge};
 use crate::link::Source;
 
 /// How long an answer of Redis is waited for before it counts as away: 2 s.
@@ -61,7 +61,9 @@ pub struct Options {
     /// How long after its last local member a channel stays subscribed; default 2 s.
     pub linger: Duration,
     /// Original emit.gg nodes on the same Redis that hear this node and are heard; default none.
-    pub bridge: Option<Bridge>,
+    pub emit: Option<EmitBridge>,
+    /// Original Mesa servers, Dispatchers and clients' users on the same Redis; default none.
+    pub mesa: Option<MesaBridge>,
 }
 
 impl Options {
@@ -77,7 +79,8 @@ impl Options {
             publish_bytes_max: 16 * 1024 * 1024,
             changes_max: 131_072,
             linger: Duration::from_secs(2),
-            bridge: None,
+            emit: None,
+            mesa: None,
         }
     }
 

@@ -10,10 +10,9 @@ use tokio::sync::oneshot;
 use super::changes::{Change, Taken};
 use super::keeper::Stop;
 use super::lease::{Leases, seat_keys};
-use super::scripts::call;
+use super::scripts::{Script, call};
 use super::seats::Seat;
 use super::{RedisStore, number};
-use crate::bridge::Bridge;
 use crate::envelope;
 use crate::link::Batch;
 use crate::names::{ProjectNames, name, target_text};
@@ -33,7 +32,7 @@ pub(super) struct Writing<'a> {
 /// Members that enter and leave in one call.
 struct Members<'a> {
     names: ProjectNames,
-    bridge: Option<&'a Bridge>,
+    script: &'a Script,
     places: Vec<usize>,
     keys: Vec<String>,
     args: Vec<Vec<u8>>,
@@ -78,21 +77,18 @@ impl<'a> Writing<'a> {
     }
 
     fn members(&self, project: &ProjectId, names: ProjectNames) -> Members<'a> {
-        let keys = vec![names.index(self.lease), names.users()];
-        let args = vec![self.store.node.0.to_be_bytes().to_vec()];
-        Members { names, bridge: self.store.bridge(project), places: Vec::new(), keys, args }
+        let scripts = &self.leases.scripts;
+        let script =
+            if self.store.bridges.copies(project) { &scripts.copied_members } else { &scripts.members };
+        let keys = vec![names.index(self.lease), names.users(), names.mirror(self.lease)];
+        let args = vec![self.store.node.0.to_be_bytes().to_vec(), names.base().into()];
+        Members { names, script, places: Vec::new(), keys, args }
     }
 
     fn push_members(&mut self, batch: &mut Batch, members: Members<'_>) {
-        let Members { names, places, keys, args, bridge } = members;
-        let mut args: Vec<&[u8]> = args.iter().map(|arg| &**arg).collect();
-        batch.push(names.base(), call(&self.leases.scripts.members, &keys, &args));
-        if let Some(bridge) = bridge {
-            let stand_ms = bridge.members_stand_ms();
-            args.extend([bridge.prefix.as_bytes(), stand_ms.as_bytes()]);
-            batch.push(names.base(), call(&self.leases.scripts.mirror, &keys, &args));
-            self.spans.push(places.clone());
-        }
+        let Members { names, script, places, keys, args } = members;
+        let args: Vec<&[u8]> = args.iter().map(|arg| &**arg).collect();
+        batch.push(names.base(), call(script, &keys, &args));
         self.spans.push(places);
     }
 

@@ -1,10 +1,11 @@
 //! Nodes that share a real Redis, each test with a server of its own.
 
 mod apps;
-mod bridge;
 mod contracts;
+mod emit_bridge;
+mod emit_original;
 mod faults;
 mod measures;
+mod mesa_bridge;
 mod modes;
-mod original;
 mod support;

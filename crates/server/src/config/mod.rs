@@ -150,8 +150,8 @@ impl Config {
 
     /// What to connect to Redis with; `None` if the node is alone.
     pub(crate) fn redis(&self) -> Result<Option<Options>, ConfigError> {
-        let bridge = self.emit.bridge(&self.projects);
-        Ok(self.redis.options(&self.node)?.map(|options| Options { bridge, ..options }))
+        let emit = self.emit.bridge(&self.projects);
+        Ok(self.redis.options(&self.node)?.map(|options| Options { emit, ..options }))
     }
 
     /// The settings as a TOML file that would give the same, but for secrets, which are not shown.
@@ -252,7 +252,7 @@ mod tests {
             with(&[redis, "emit.bridge=true", "emit.bridge_prefix=chat", "projects.default=p"]).unwrap();
         let bridge = config.emit.bridge(&config.projects).unwrap();
         assert_eq!((&*bridge.prefix, &*bridge.channel, &*bridge.project), ("chat", "emit.gg", "p"));
-        assert_eq!(config.redis().unwrap().unwrap().bridge, Some(bridge));
+        assert_eq!(config.redis().unwrap().unwrap().emit, Some(bridge));
         assert!(with(&["emit.bridge_prefix="]).is_err());
         for no_redis in [&["emit.bridge=true"][..], &["emit.bridge=true", redis, "redis.mode=cluster"]] {
             assert!(with(no_redis).unwrap_err().to_string().contains("emit.bridge"));

@@ -1,11 +1,11 @@
 //! Switchboard nodes beside an emit.gg node in Node.js, on one Redis. They need the npm packages of
-//! `tests/bridge`; `./test` installs them and runs these tests.
+//! `tests/emit`; `./test` installs them and runs these tests.
 
 use std::process::Stdio;
 
 use serde_json::{Value, json};
 use switchboard::{App, Reply, ReplyError, Socket, SocketId, Target};
-use switchboard_redis::{Bridge, Options, Redis};
+use switchboard_redis::{EmitBridge, Options, Redis};
 use switchboard_testkit::{Peer, RedisServer, TestServer, soon};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
@@ -23,7 +23,7 @@ struct Original {
 impl Original {
     fn start(server: &RedisServer) -> Self {
         let mut process = Command::new("node")
-            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bridge/drive.mjs"))
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/emit/drive.mjs"))
             .arg(server.port().to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -43,7 +43,7 @@ impl Original {
         let line = format!("{}\n", Value::from(call));
         self.input.write_all(line.as_bytes()).await.expect("it runs");
         let answer = soon("it answers", self.output.next_line()).await.expect("it runs");
-        let answer = answer.expect("it runs; are the packages of tests/bridge installed?");
+        let answer = answer.expect("it runs; are the packages of tests/emit installed?");
         let answer: Value = serde_json::from_str(&answer).expect("it answers in JSON");
         assert_eq!(answer[0], self.calls);
         answer[1].clone()
@@ -73,7 +73,7 @@ struct OurNode {
 
 impl OurNode {
     async fn start(server: &RedisServer) -> Self {
-        let options = Options { bridge: Some(Bridge::default()), ..options(server) };
+        let options = Options { emit: Some(EmitBridge::default()), ..options(server) };
         let redis = Redis::connect(options).await.expect("Redis answers");
         let app = App::new().on("/enter", enter).with_backplane(&redis);
         OurNode { server: TestServer::start(app).await, redis }
