@@ -2,10 +2,12 @@
 
 mod apps;
 mod contracts;
+mod driven;
 mod emit_bridge;
 mod emit_original;
 mod faults;
 mod measures;
 mod mesa_bridge;
+mod mesa_original;
 mod modes;
 mod support;
