@@ -67,11 +67,13 @@ pub trait Inbox: Send + Sync + 'static {
     fn start(&self, _receiver: Weak<dyn Receiver>) {}
 
     /// Keeps a message for some users, in one step for each, and has all nodes with a socket of
-    /// theirs hear it. A message that finds no room is heard all the same. Answers when it is as durable as it gets.
+    /// theirs hear it. A message that finds no room is heard all the same. Answers when it is as durable
+    /// as it gets; after an error it may be kept for some or all of them, and putting it again may keep it
+    /// twice. A long list of users may be kept in parts, each with a number; the last one is answered.
     fn put<'a>(&'a self, project: &'a ProjectId, users: &'a [UserId], event: &'a Event) -> Answer<'a, Kept>;
 
-    /// The oldest `most` messages of a user that come after another, in order. From then on the
-    /// socket has the inbox, until it gives it back, is gone, or nothing waits: another one that asks
+    /// The oldest `most` messages of a user that come after another, in order. What is put from now on
+    /// is heard live, if the socket is known to be the user's. From then on the socket has the inbox, until it gives it back, is gone, or nothing waits: another one that asks
     /// meanwhile gets nothing.
     fn open<'a>(
         &'a self,

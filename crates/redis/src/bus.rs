@@ -13,7 +13,7 @@ use metrics::{Counter, counter};
 use redis::{PushInfo, PushKind, Value};
 use switchboard_event::{NodeId, ProjectId, Target};
 use switchboard_hub::Bus;
-use switchboard_hub::bus::{Lost, Moment, Publication, Receiver};
+use switchboard_hub::bus::{Content, Lost, Moment, Publication, Receiver};
 use tokio_util::sync::CancellationToken;
 
 use crate::bridge::{Bridges, NoMessage};
@@ -126,7 +126,7 @@ impl RedisBus {
         }
         self.received.increment(1);
         match envelope::decode(message) {
-            Ok(publication) if publication.audience.to.len() > 1 && self.is_copy(stamp) => {}
+            Ok(publication) if comes_as_copies(&publication) && self.is_copy(stamp) => {}
             Ok(publication) => self.hand_in(publication),
             Err(error) => self.refuse(&error.to_string()),
         }
@@ -176,6 +176,12 @@ impl RedisBus {
         let own = matches!(target, Target::Everyone).then(|| names.node_channel(self.node));
         own.into_iter().chain([names.channel(target)])
     }
+}
+
+/// What goes to several channels. What waits for users goes to each node once, by a number that another
+/// project may have as well.
+fn comes_as_copies(publication: &Publication) -> bool {
+    publication.audience.to.len() > 1 && !matches!(publication.content, Content::Kept { .. })
 }
 
 impl Bus for RedisBus {

@@ -25,6 +25,9 @@ const SHARD_CHANGED: u8 = 3;
 const CLOSE: u8 = 4;
 const KEPT: u8 = 5;
 
+/// Version, kind and node are before it.
+const NUMBER_AT: usize = 6;
+
 const LIVE: u8 = 0;
 const VOLATILE: u8 = 1;
 
@@ -75,6 +78,15 @@ pub(crate) fn encode(publication: &Publication, stamp: Stamp) -> Bytes {
         }
         Content::ShardChanged(shard) => shard_changed(stamp.node, project, shard).into(),
     }
+}
+
+/// The parts of a message that waits around its number, up to the audience; no node's own, since
+/// whoever put it hears it as well.
+pub(crate) fn kept(project: &ProjectId) -> [Vec<u8>; 2] {
+    let mut head = head(KEPT, Stamp { node: NodeId(0), number: 0 }, project, 0);
+    let behind = head.split_off(NUMBER_AT + 8);
+    head.truncate(NUMBER_AT);
+    [head, behind]
 }
 
 /// That a shard of the project has changed; scripts put the shard's name behind an empty one.

@@ -18,9 +18,11 @@ mod backoff;
 mod bridge;
 mod bus;
 mod envelope;
+mod inbox;
 mod link;
 mod names;
 mod options;
+mod script;
 mod store;
 mod tls;
 
@@ -29,12 +31,13 @@ use std::sync::Arc;
 
 use redis::RedisError;
 use switchboard_event::NodeId;
-use switchboard_hub::{Backplane, Bus, Store};
+use switchboard_hub::{Backplane, Bus, Inbox, Store};
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use bridge::{EmitBridge, MesaBridge};
 pub use bus::RedisBus;
+pub use inbox::RedisInbox;
 pub use options::{Mode, Options};
 pub use store::RedisStore;
 
@@ -66,6 +69,7 @@ pub enum ConnectError {
 pub struct Redis {
     bus: Arc<RedisBus>,
     store: Arc<RedisStore>,
+    inbox: Option<Arc<RedisInbox>>,
     _stop: DropGuard,
 }
 
@@ -90,11 +94,20 @@ impl Redis {
         let stop = CancellationToken::new();
         let bridges = Arc::new(Bridges::new(&options, node));
         let bus = RedisBus::start(node, names.clone(), &options, bridges.clone(), source.clone(), &stop);
-        if first.is_some() && timeout(2 * ANSWER_WITHIN, bus.up()).await.is_err() {
+        let is_there = first.is_some();
+        if is_there && timeout(2 * ANSWER_WITHIN, bus.up()).await.is_err() {
             tracing::warn!("Redis answers, but other nodes are not heard yet");
         }
-        let store = RedisStore::start(node, names, &options, bridges, source, first, &stop);
-        Ok(Redis { bus, store, _stop: stop.drop_guard() })
+        let store = RedisStore::start(node, names.clone(), &options, bridges, source.clone(), first, &stop);
+        let presence = (bus.clone(), store.clone());
+        let inbox =
+            options.inbox.map(|limits| RedisInbox::start(names, &options, limits, source, presence, &stop));
+        if let Some(inbox) = inbox.as_ref().filter(|_| is_there)
+            && timeout(2 * ANSWER_WITHIN, inbox.up()).await.is_err()
+        {
+            tracing::warn!("Redis answers, but nothing can be kept for users yet");
+        }
+        Ok(Redis { bus, store, inbox, _stop: stop.drop_guard() })
     }
 
     /// Writes what is left to write and gives the lease back, so that nobody waits for its end. Does
@@ -111,6 +124,10 @@ impl Backplane for Redis {
 
     fn store(&self) -> Arc<dyn Store> {
         self.store.clone()
+    }
+
+    fn inbox(&self) -> Option<Arc<dyn Inbox>> {
+        self.inbox.clone().map(|inbox| inbox as Arc<dyn Inbox>)
     }
 }
 

@@ -15,6 +15,14 @@
 //! | `switchboard:{default}:seats` and `:seats:…` | see below | the seats of the shards |
 //! | `switchboard:{default}:shard:<shard>` | hash | socket to what other nodes may know of it |
 //! | `switchboard:{default}:to:<target>` | channel | publications for the target |
+//! | `switchboard:{*}:inboxes` | set | projects in which a message has waited |
+//! | `switchboard:{*}:inboxes:turn` | string, for a minute | a node has taken out what waited too long |
+//! | `switchboard:{default}:inbox:@<user>` | sorted set | what waits for a user: the number, 8 bytes, and the event |
+//! | `switchboard:{default}:inbox:totals` | hash | how many `messages` and `bytes` wait in the project |
+//! | `switchboard:{default}:inbox:bytes` | hash | user to bytes that wait |
+//! | `switchboard:{default}:inbox:oldest` | sorted set | users, by the ms of what has waited longest |
+//! | `switchboard:{default}:inbox:open` | hash | user to the socket that has the inbox |
+//! | `switchboard:{default}:inbox:last` | string, as long as a message waits | the last number |
 //!
 //! A target is `=` for everyone, `#room`, `*tag`, `@user`, or `!node` for the sockets of one node; a
 //! lease is `<node>-<16 hexadecimal digits>`. Seats: `:seats` (sorted set), `:seats:taken`,
@@ -45,6 +53,14 @@ impl Names {
 
     pub(crate) fn projects(&self, lease: &str) -> String {
         format!("{}:{{*}}:projects:{lease}", self.prefix)
+    }
+
+    pub(crate) fn inboxes(&self) -> String {
+        format!("{}:{{*}}:inboxes", self.prefix)
+    }
+
+    pub(crate) fn inboxes_turn(&self) -> String {
+        format!("{}:{{*}}:inboxes:turn", self.prefix)
     }
 
     pub(crate) fn project(&self, project: &ProjectId) -> ProjectNames {
@@ -106,6 +122,15 @@ impl ProjectNames {
     /// In the order in which the scripts expect them.
     pub(crate) fn seats(&self) -> [String; 6] {
         ["", ":taken", ":plan", ":open", ":free", ":meta"].map(|part| format!("{}:seats{part}", self.base))
+    }
+
+    /// In the order in which the scripts expect them.
+    pub(crate) fn inbox(&self) -> [String; 4] {
+        ["totals", "bytes", "oldest", "open"].map(|part| format!("{}:inbox:{part}", self.base))
+    }
+
+    pub(crate) fn inbox_last(&self) -> String {
+        format!("{}:inbox:last", self.base)
     }
 
     pub(crate) fn shard(&self, shard: &Name) -> String {

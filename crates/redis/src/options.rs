@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use switchboard_hub::InboxLimits;
+
 use crate::ConnectError;
 use crate::bridge::{EmitBridge, MesaBridge};
 use crate::link::Source;
@@ -56,7 +58,8 @@ pub struct Options {
     /// Most bytes that wait to be published; default 16 MiB. What comes on top is lost to other nodes.
     pub publish_bytes_max: usize,
     /// Most changes of presence that wait to be written; default 131,072. Over it they are dropped and
-    /// everything is written anew.
+    /// everything is written anew. Also the most messages whose arrival waits to be written; over it they
+    /// are delivered again.
     pub changes_max: usize,
     /// How long after its last local member a channel stays subscribed; default 2 s.
     pub linger: Duration,
@@ -64,6 +67,9 @@ pub struct Options {
     pub emit: Option<EmitBridge>,
     /// Original Mesa servers, Dispatchers and clients' users on the same Redis; default none.
     pub mesa: Option<MesaBridge>,
+    /// How much may wait for users, in every project; default none, and nothing waits. All nodes should
+    /// say the same: the bounds of the one that keeps a message hold.
+    pub inbox: Option<InboxLimits>,
 }
 
 impl Options {
@@ -81,6 +87,7 @@ impl Options {
             linger: Duration::from_secs(2),
             emit: None,
             mesa: None,
+            inbox: None,
         }
     }
 

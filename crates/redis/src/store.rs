@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::Bytes;
-use redis::{Cmd, FromRedisValue, RedisError, Value, cmd};
+use redis::{Cmd, FromRedisValue, RedisError, cmd};
 use switchboard_event::{Name, NodeId, ProjectId, SocketId, Target, UserId};
 use switchboard_hub::bus::Moment;
 use switchboard_hub::store::{Answer, Page, StoreError};
@@ -63,9 +63,9 @@ struct State {
 /// Most names in one answer of Redis.
 const PAGE_MAX: usize = 10_000;
 
-/// Why the store could not be asked.
+/// Why Redis could not be asked.
 #[derive(Debug, thiserror::Error)]
-enum NoAnswer {
+pub(crate) enum NoAnswer {
     #[error("there is no connection to Redis")]
     Away,
     #[error("Redis took longer than {ANSWER_WITHIN:?}")]
@@ -121,7 +121,7 @@ impl RedisStore {
 
     /// The connection, once everything that this node did before is written and, unless that takes
     /// long, what dead nodes left is gone.
-    async fn link(&self) -> Result<Link, NoAnswer> {
+    pub(crate) async fn link(&self) -> Result<Link, NoAnswer> {
         let asked = self.changes.count();
         let mut state = self.state.subscribe();
         let written = state.wait_for(|state| state.link.is_none() || state.written >= asked);
@@ -344,13 +344,5 @@ impl Store for RedisStore {
 
     fn is_up(&self) -> bool {
         self.state.borrow().link.is_some()
-    }
-}
-
-/// What a script answered, as a number; none if it answered something else.
-fn number(value: &Value) -> Option<i64> {
-    match value {
-        Value::Int(number) => Some(*number),
-        _ => None,
     }
 }

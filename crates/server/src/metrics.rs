@@ -61,6 +61,20 @@ fn describe_nodes() {
         "Times that everything was written anew: the lease had ended, Redis was another, or too much waited"
     );
     describe_counter!("switchboard_leases_swept_total", "Leases of dead nodes that this one took out");
+    describe_inboxes();
+}
+
+/// What there is to know of messages that wait for users.
+fn describe_inboxes() {
+    describe_counter!("switchboard_inbox_kept_total", "Messages put into inboxes, each for each user");
+    describe_counter!("switchboard_inbox_displaced_total", "Messages that gave way to later ones");
+    describe_counter!("switchboard_inbox_refused_total", "Messages that found no room in an inbox");
+    describe_counter!("switchboard_inbox_expired_total", "Messages that waited for too long");
+    describe_counter!("switchboard_inbox_confirmed_total", "Messages that arrived and wait no more");
+    describe_counter!(
+        "switchboard_inbox_receipts_cut_total",
+        "Receipts that are not written: too many waited; their messages are delivered again"
+    );
 }
 
 /// Takes over what the hub counts by itself.

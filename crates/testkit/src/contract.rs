@@ -1,4 +1,6 @@
-//! What every `Bus` and every `Store` has to do, shown on hubs that use them.
+//! What every `Bus`, `Store` and `Inbox` has to do, shown on hubs that use them.
+
+pub mod inbox;
 
 use std::io;
 use std::sync::{Arc, Mutex};

@@ -12,12 +12,12 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 use super::RedisStore;
 use super::changes::{Change, Taken};
 use super::lease::{Lease, Leases};
-use super::scripts::is_unknown;
 use super::seats::Seat;
 use super::writing::Writing;
 use crate::backoff::Backoff;
 use crate::bridge::Upkeep;
 use crate::link::{Connected, Link, ignore};
+use crate::script::is_unknown;
 
 /// Most changes in one pipeline.
 const BATCH_MAX: usize = 1024;

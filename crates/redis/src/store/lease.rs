@@ -6,12 +6,12 @@ use std::time::Duration;
 use redis::{FromRedisValue, RedisResult, Value};
 use switchboard_event::{Name, NodeId, ProjectId};
 
-use super::number;
-use super::scripts::{Scripts, call};
+use super::scripts::Scripts;
 use crate::bridge::Bridges;
 use crate::envelope;
 use crate::link::{Batch, Link};
 use crate::names::{Names, ProjectNames, node_of};
+use crate::script::{call, number};
 
 /// Most entries that one call takes out, so that it is short.
 const SWEEP_MAX: usize = 1000;

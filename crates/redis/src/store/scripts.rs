@@ -1,20 +1,9 @@
-//! The scripts that are one step in Redis, and how they are called.
+//! The scripts of the store.
 
-use redis::{Cmd, RedisResult, Value};
+use redis::RedisResult;
 
 use crate::link::Link;
-
-/// A script, and the name by which a server that has it is asked to run it.
-pub(super) struct Script {
-    text: &'static str,
-    hash: String,
-}
-
-impl Script {
-    fn of(text: &'static str) -> Self {
-        Script { text, hash: redis::Script::new(text).get_hash().into() }
-    }
-}
+use crate::script::{self, Script};
 
 /// All scripts of the store.
 pub(super) struct Scripts {
@@ -76,7 +65,7 @@ impl Scripts {
 
     /// Has every server know them.
     pub(super) async fn load(&self, link: &mut Link) -> RedisResult<()> {
-        for script in [
+        let all = [
             &self.members,
             &self.copied_members,
             &self.take_seat,
@@ -90,27 +79,7 @@ impl Scripts {
             &self.forget,
             &self.open,
             &self.close,
-        ] {
-            link.command(redis::cmd("SCRIPT").arg("LOAD").arg(script.text)).await?.extract_error()?;
-        }
-        Ok(())
+        ];
+        script::load(link, &all).await
     }
-}
-
-/// A call of a script. Bytes in `args` go as they are.
-pub(super) fn call(script: &Script, keys: &[String], args: &[&[u8]]) -> Cmd {
-    let mut command = redis::cmd("EVALSHA");
-    command.arg(&script.hash).arg(keys.len());
-    for key in keys {
-        command.arg(key);
-    }
-    for arg in args {
-        command.arg(*arg);
-    }
-    command
-}
-
-/// Whether the server does not know the script.
-pub(super) fn is_unknown(value: &Value) -> bool {
-    matches!(value, Value::ServerError(error) if error.code() == "NOSCRIPT")
 }

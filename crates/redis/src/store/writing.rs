@@ -7,15 +7,15 @@ use switchboard_event::{Name, ProjectId, SocketId, Target};
 use switchboard_hub::{SeatWish, Seated, Store};
 use tokio::sync::oneshot;
 
+use super::RedisStore;
 use super::changes::{Change, Taken};
 use super::keeper::Stop;
 use super::lease::{Leases, seat_keys};
-use super::scripts::{Script, call};
 use super::seats::Seat;
-use super::{RedisStore, number};
 use crate::envelope;
 use crate::link::Batch;
 use crate::names::{ProjectNames, name, target_text};
+use crate::script::{Script, call, number};
 
 /// Most changes of members in one call, so that it is short.
 const CALL_MAX: usize = 128;

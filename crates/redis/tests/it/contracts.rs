@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use switchboard_hub::{Backplane, Store};
+use switchboard_hub::{Backplane, Inbox, InboxLimits, Store};
 use switchboard_testkit::{RedisServer, contract};
 
-use crate::support::{connect, settle};
+use crate::support::{RedisNode, connect, connect_with_inbox, settle};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_nodes_are_one() {
@@ -33,4 +33,31 @@ async fn no_seat_is_given_twice_by_several_nodes() {
         }
     })
     .await;
+}
+
+async fn with_inbox(server: &RedisServer, limits: InboxLimits) -> (RedisNode, Arc<dyn Inbox>) {
+    let node = connect_with_inbox(server, limits).await;
+    let inbox = node.redis.inbox().expect("it is asked for");
+    (node, inbox)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_wait_for_users() {
+    let server = RedisServer::start().await;
+    let (node, inbox) = with_inbox(&server, InboxLimits::default()).await;
+    contract::inbox::messages(&node.node, &inbox).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_more_waits_than_may() {
+    let server = RedisServer::start().await;
+    let (node, inbox) = with_inbox(&server, contract::inbox::TIGHT).await;
+    contract::inbox::bounds(&node.node, &inbox).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_waits_longer_than_it_may() {
+    let server = RedisServer::start().await;
+    let (node, inbox) = with_inbox(&server, contract::inbox::BRIEF).await;
+    contract::inbox::age(&node.node, &inbox).await;
 }

@@ -6,6 +6,7 @@ mod driven;
 mod emit_bridge;
 mod emit_original;
 mod faults;
+mod inbox;
 mod measures;
 mod mesa_bridge;
 mod mesa_original;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use switchboard_event::{Name, ProjectId, Target};
 use switchboard_hub::store::Page;
-use switchboard_hub::{Backplane, Scope, Store};
+use switchboard_hub::{Backplane, InboxLimits, Scope, Store};
 use switchboard_redis::{Mode, Options, Redis};
 use switchboard_testkit::{RedisCluster, RedisSentinels, RedisServer, contract};
 
@@ -30,7 +30,7 @@ async fn connect(options: &Options) -> RedisNode {
     node(Redis::connect(options.clone()).await.expect("Redis answers"))
 }
 
-/// The contracts of the bus, the store and the seats, with nodes that `options` connect.
+/// The contracts of the bus, the store, the seats and what waits, with nodes that `options` connect.
 async fn keeps_the_contracts(options: &Options) {
     let (one, two, three) = (connect(options).await, connect(options).await, connect(options).await);
     contract::bus(&one.node, &two.node, async || settle(&[&one, &two]).await).await;
@@ -44,6 +44,9 @@ async fn keeps_the_contracts(options: &Options) {
         }
     })
     .await;
+    let inbox = Options { inbox: Some(InboxLimits::default()), prefix: "inbox".into(), ..options.clone() };
+    let node = connect(&inbox).await;
+    contract::inbox::messages(&node.node, &node.redis.inbox().expect("it is asked for")).await;
 }
 
 fn name(text: &str) -> ProjectId {

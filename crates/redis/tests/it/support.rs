@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use switchboard_event::Target;
-use switchboard_hub::{Backplane, Scope};
+use switchboard_hub::{Backplane, InboxLimits, Scope};
 use switchboard_redis::{Options, Redis};
 use switchboard_testkit::contract::{Member, Node};
 use switchboard_testkit::{RedisServer, soon};
@@ -25,6 +25,11 @@ pub(crate) fn options(server: &RedisServer) -> Options {
 
 pub(crate) async fn connect(server: &RedisServer) -> RedisNode {
     node(Redis::connect(options(server)).await.expect("Redis answers"))
+}
+
+pub(crate) async fn connect_with_inbox(server: &RedisServer, limits: InboxLimits) -> RedisNode {
+    let options = Options { inbox: Some(limits), ..options(server) };
+    node(Redis::connect(options).await.expect("Redis answers"))
 }
 
 pub(crate) fn node(redis: Redis) -> RedisNode {

@@ -1,0 +1,180 @@
+//! The task of the inboxes: it holds the connection, writes receipts in their order, and now and then
+//! takes out what has waited for too long.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics::{Counter, Gauge, counter, gauge};
+use redis::{FromRedisValue, RedisError, RedisResult, Value, cmd};
+use switchboard_event::{Name, ProjectId};
+
+use super::receipts::Taken;
+use super::{RedisInbox, inbox_call};
+use crate::backoff::Backoff;
+use crate::link::{Link, Source, ignore};
+use crate::options::ANSWER_WITHIN;
+use crate::script::{is_unknown, number};
+
+/// Most receipts in one pipeline.
+const BATCH_MAX: usize = 1024;
+
+/// Most messages that one call takes out, so that it is short.
+const EXPIRE_MAX: usize = 256;
+
+/// How often what has waited for too long is looked for; more often if nothing may wait for so long.
+const EXPIRE_EVERY: Duration = Duration::from_secs(60);
+
+struct Keeper {
+    inbox: Arc<RedisInbox>,
+    /// Receipts that were sent, perhaps, and not answered.
+    unsure: Taken,
+    confirmed: Counter,
+    up: Gauge,
+}
+
+/// Keeps a connection and writes, as long as somebody polls.
+pub(super) async fn keep(inbox: Arc<RedisInbox>, source: Arc<Source>) {
+    let (confirmed, up) =
+        (counter!("switchboard_inbox_confirmed_total"), gauge!("switchboard_redis_up", "part" => "inbox"));
+    let mut keeper = Keeper { inbox, unsure: Taken::default(), confirmed, up };
+    let mut backoff = Backoff::default();
+    loop {
+        let error = match source.connect(ignore()).await {
+            Ok(connected) => tokio::select! {
+                error = keeper.work(connected.link.clone(), &mut backoff) => error,
+                error = connected.cut() => error,
+            },
+            Err(error) => error,
+        };
+        if keeper.inbox.state.borrow().link.is_some() {
+            tracing::warn!(%error, "Redis is away; nothing is kept for users");
+        } else {
+            tracing::debug!(%error, "no connection to Redis for what waits for users");
+        }
+        keeper.up.set(0.0);
+        keeper.inbox.state.send_modify(|state| state.link = None);
+        backoff.pause().await;
+    }
+}
+
+impl Keeper {
+    /// Works through one connection until it fails.
+    async fn work(&mut self, mut link: Link, backoff: &mut Backoff) -> RedisError {
+        if let Err(error) = self.inbox.scripts.load(&mut link).await {
+            return error;
+        }
+        *backoff = Backoff::default();
+        self.inbox.putting.begin_anew();
+        self.up.set(1.0);
+        self.inbox.state.send_modify(|state| state.link = Some(link.clone()));
+        let (inbox, other) = (self.inbox.clone(), link.clone());
+        tokio::select! {
+            error = self.write_all(link) => error,
+            error = expire_all(&inbox, other) => error,
+        }
+    }
+
+    async fn write_all(&mut self, mut link: Link) -> RedisError {
+        loop {
+            let inbox = self.inbox.clone();
+            if self.unsure.receipts.is_empty() {
+                self.unsure = inbox.receipts.take(BATCH_MAX);
+            }
+            if self.unsure.receipts.is_empty() {
+                if tokio::time::timeout(ANSWER_WITHIN, inbox.receipts.filled()).await.is_err()
+                    && let Err(error) = link.ping().await
+                {
+                    return error;
+                }
+                continue;
+            }
+            if let Err(error) = self.write_unsure(&mut link).await {
+                return error;
+            }
+            self.unsure.receipts.clear();
+            inbox.state.send_modify(|state| state.written = self.unsure.count);
+        }
+    }
+
+    async fn write_unsure(&mut self, link: &mut Link) -> RedisResult<()> {
+        let RedisInbox { names, scripts, .. } = &*self.inbox;
+        let mut answers = link.run(self.unsure.batch(names, scripts)).await?;
+        if answers.iter().any(is_unknown) {
+            scripts.load(link).await?;
+            answers = link.run(self.unsure.batch(names, scripts)).await?;
+        }
+        for answer in answers {
+            match answer.extract_error().and_then(|answer| Ok(<(u64, u64)>::from_redis_value(answer)?)) {
+                Ok((confirmed, failed)) => {
+                    self.confirmed.increment(confirmed);
+                    if failed > 0 {
+                        tracing::error!(failed, "keys of inboxes hold something else; receipts are lost");
+                    }
+                }
+                Err(error) => tracing::error!(%error, "Redis refuses receipts; their messages wait on"),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Has one of all nodes take out what has waited for too long, again and again.
+async fn expire_all(inbox: &RedisInbox, mut link: Link) -> RedisError {
+    let age_max = Duration::from_millis(inbox.limits.age_max_ms);
+    let every = EXPIRE_EVERY.min(age_max / 2).max(Duration::from_millis(100));
+    loop {
+        if let Err(error) = expire_in_turn(inbox, &mut link, every).await {
+            return error;
+        }
+        tokio::time::sleep(every).await;
+    }
+}
+
+async fn expire_in_turn(inbox: &RedisInbox, link: &mut Link, every: Duration) -> RedisResult<()> {
+    let mut turn = cmd("SET");
+    turn.arg(inbox.names.inboxes_turn()).arg("").arg("NX").arg("PX").arg(every.as_millis().to_string());
+    if matches!(link.command(&turn).await?.extract_error()?, Value::Nil) {
+        return Ok(());
+    }
+    let mut cursor = "0".to_owned();
+    loop {
+        let mut scan = cmd("SSCAN");
+        scan.arg(inbox.names.inboxes()).arg(&cursor).arg("COUNT").arg(100);
+        let projects: Vec<Vec<u8>>;
+        (cursor, projects) = link.ask(&scan).await?;
+        for project in projects {
+            let project = std::str::from_utf8(&project).ok().and_then(|text| Name::new(text).ok());
+            if let Some(project) = project {
+                expire_in(inbox, link, &project).await?;
+            }
+        }
+        if cursor == "0" {
+            return Ok(());
+        }
+    }
+}
+
+async fn expire_in(inbox: &RedisInbox, link: &mut Link, project: &ProjectId) -> RedisResult<()> {
+    let (age, most) = (inbox.limits.age_max_ms.to_string(), EXPIRE_MAX.to_string());
+    let names = inbox.names.project(project);
+    let command = inbox_call(&inbox.scripts.expire, &names, &[], &[age.as_bytes(), most.as_bytes()]);
+    loop {
+        let answer = link.command(&command).await?;
+        if is_unknown(&answer) {
+            inbox.scripts.load(link).await?;
+            continue;
+        }
+        let answer = match answer.extract_error() {
+            Ok(answer) => Vec::<Value>::from_redis_value(answer)?,
+            Err(error) => {
+                tracing::error!(%project, %error, "what has waited for too long cannot be taken out");
+                return Ok(());
+            }
+        };
+        let [expired, more] = [0, 1].map(|at| answer.get(at).and_then(number).unwrap_or(0));
+        inbox.expired.increment(expired.try_into().unwrap_or(0));
+        if more == 0 {
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! A script is one step in Redis; how it is called.
+
+use redis::{Cmd, RedisError, RedisResult, Value};
+
+use crate::link::Link;
+
+/// A script, and the name by which a server that has it is asked to run it.
+pub(crate) struct Script {
+    text: &'static str,
+    hash: String,
+}
+
+impl Script {
+    pub(crate) fn of(text: &'static str) -> Self {
+        Script { text, hash: redis::Script::new(text).get_hash().into() }
+    }
+}
+
+/// Has every server know them.
+pub(crate) async fn load(link: &mut Link, scripts: &[&Script]) -> RedisResult<()> {
+    for script in scripts {
+        link.command(redis::cmd("SCRIPT").arg("LOAD").arg(script.text)).await?.extract_error()?;
+    }
+    Ok(())
+}
+
+/// A call of a script. Bytes in `args` go as they are.
+pub(crate) fn call(script: &Script, keys: &[String], args: &[&[u8]]) -> Cmd {
+    let mut command = redis::cmd("EVALSHA");
+    command.arg(&script.hash).arg(keys.len());
+    for key in keys {
+        command.arg(key);
+    }
+    for arg in args {
+        command.arg(*arg);
+    }
+    command
+}
+
+/// Whether the server does not know the script.
+pub(crate) fn is_unknown(value: &Value) -> bool {
+    matches!(value, Value::ServerError(error) if error.code() == "NOSCRIPT")
+}
+
+/// Whether it failed for that alone, and so has done nothing.
+pub(crate) fn was_unknown(error: &RedisError) -> bool {
+    error.code() == Some("NOSCRIPT")
+}
+
+/// What a script answered, as a number; none if it answered something else.
+pub(crate) fn number(value: &Value) -> Option<i64> {
+    match value {
+        Value::Int(number) => Some(*number),
+        _ => None,
+    }
+}

@@ -1,0 +1,246 @@
+//! Messages that wait, with several nodes, garbage in Redis, and a Redis that goes away.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use switchboard_event::{Event, MessageNumber, Name, Payload, ProjectId, SocketId, Target, UserId};
+use switchboard_hub::bus::Content;
+use switchboard_hub::{Backplane, Inbox, InboxLimits, Notice};
+use switchboard_redis::{Options, Redis};
+use switchboard_testkit::RedisServer;
+use switchboard_testkit::contract::Member;
+
+use crate::support::{RedisNode, connect_with_inbox, node, options, query, settle, until};
+
+fn name(text: &str) -> Name {
+    Name::new(text).unwrap()
+}
+
+fn project() -> ProjectId {
+    name("p")
+}
+
+fn users(ids: &[&str]) -> Vec<UserId> {
+    ids.iter().map(|id| name(id)).collect()
+}
+
+fn event(text: &str) -> Event {
+    Event { name: name(text), data: Payload::EMPTY, sender: None, time_ms: 0 }
+}
+
+/// A node, what waits, and what its sockets hear of it.
+struct Place {
+    node: RedisNode,
+    inbox: Arc<dyn Inbox>,
+    heard: Arc<Mutex<Vec<(MessageNumber, String)>>>,
+}
+
+impl Place {
+    async fn new(server: &RedisServer) -> Self {
+        Place::of(connect_with_inbox(server, InboxLimits::default()).await)
+    }
+
+    fn of(node: RedisNode) -> Self {
+        let (inbox, heard) = (node.redis.inbox().unwrap(), Arc::new(Mutex::new(Vec::new())));
+        let noted = heard.clone();
+        node.node.hub.listen(Box::new(move |notice| {
+            if let Notice::Said(publication) = notice
+                && let Content::Kept { number, event } = publication.content
+            {
+                let to: Vec<String> = publication.audience.to.iter().map(Target::to_string).collect();
+                noted.lock().unwrap().push((number, format!("{} for {}", event.name, to.join(", "))));
+            }
+        }));
+        Place { node, inbox, heard }
+    }
+
+    fn user(&self, id: &str) -> Member {
+        let member = self.node.node.add("p");
+        self.node.node.join(&member, &Target::user(id).unwrap());
+        member
+    }
+
+    async fn put(&self, ids: &[&str], text: &str) -> Option<MessageNumber> {
+        let kept = self.inbox.put(&project(), &users(ids), &event(text)).await.ok()?;
+        Some(kept.number)
+    }
+
+    async fn open(&self, user: &str, socket: SocketId) -> Option<Vec<String>> {
+        let waiting = self.inbox.open(&project(), &name(user), socket, None, 100).await.ok()?;
+        Some(waiting.iter().map(|message| message.event.name.to_string()).collect())
+    }
+
+    fn heard(&self) -> Vec<String> {
+        self.heard.lock().unwrap().iter().map(|(_, what)| what.clone()).collect()
+    }
+}
+
+fn texts(texts: &[&str]) -> Option<Vec<String>> {
+    Some(texts.iter().map(ToString::to_string).collect())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_node_hears_once_what_is_for_its_users_and_nothing_else() {
+    let server = RedisServer::start().await;
+    let (one, two, idle) = (Place::new(&server).await, Place::new(&server).await, Place::new(&server).await);
+    let (_a, _b, _c) = (one.user("7"), one.user("7"), one.user("8"));
+    let (_d, _e, _f) = (two.user("7"), two.user("9"), idle.user("10"));
+    settle(&[&one.node, &two.node, &idle.node]).await;
+    for place in [&one, &two, &idle] {
+        place.node.redis.store().settled().await;
+    }
+    let number = one.put(&["8", "7", "9", "nobody"], "said").await.unwrap();
+    for (place, heard) in [(&one, "said for user 8, user 7"), (&two, "said for user 7, user 9")] {
+        until("it is heard", async || !place.heard().is_empty()).await;
+        settle(&[&one.node, &two.node, &idle.node]).await;
+        assert_eq!(*place.heard.lock().unwrap(), [(number, heard.to_owned())]);
+    }
+    assert!(idle.heard().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_dead_node_had_opened_is_given_to_others() {
+    let server = RedisServer::start().await;
+    let (one, two) = (Place::new(&server).await, Place::new(&server).await);
+    let (phone, tablet) = (one.user("7"), two.user("7"));
+    one.put(&["7"], "a").await.unwrap();
+    assert_eq!(one.open("7", phone.session.id).await, texts(&["a"]));
+    assert_eq!(two.open("7", tablet.session.id).await, texts(&[]));
+    drop((one, phone));
+    let given = async || two.open("7", tablet.session.id).await == texts(&["a"]);
+    until("the dead is swept", given).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_redis_nothing_is_kept_and_afterwards_all_is_well() {
+    let mut server = RedisServer::start().await;
+    let small = Options { inbox: Some(InboxLimits::default()), changes_max: 8, ..options(&server) };
+    let place = Place::of(node(Redis::connect(small).await.unwrap()));
+    let seven = place.user("7");
+    place.put(&["7"], "lost").await.unwrap();
+    server.kill();
+    until("the loss is noticed", async || !place.inbox.is_up() && place.put(&["7"], "x").await.is_none())
+        .await;
+    assert!(place.open("7", seven.session.id).await.is_none());
+    assert!(place.inbox.clear(&project(), &name("7")).await.is_err());
+    // More than may wait to be written: they are dropped, and nobody waits for them.
+    for n in 0..100 {
+        place.inbox.confirm(&project(), &name("7"), vec![MessageNumber(n)]);
+    }
+    place.inbox.settled().await;
+    server.run_again().await;
+    until("it is back", async || place.inbox.is_up() && place.node.redis.store().is_up()).await;
+    until("it is kept again", async || place.put(&["7"], "kept").await.is_some()).await;
+    assert_eq!(place.open("7", seven.session.id).await, texts(&["kept"]));
+    place.inbox.settled().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_forgot_the_scripts_is_told_them_again() {
+    let server = RedisServer::start().await;
+    let place = Place::new(&server).await;
+    let seven = place.user("7");
+    let forget = async || assert_eq!(server.ask("SCRIPT FLUSH").await, "+OK");
+    forget().await;
+    let number = place.put(&["7"], "a").await.expect("it is kept");
+    forget().await;
+    // The lease may be taken up again meanwhile.
+    until("it is opened", async || place.open("7", seven.session.id).await == texts(&["a"])).await;
+    forget().await;
+    place.inbox.confirm(&project(), &name("7"), vec![number]);
+    place.inbox.settled().await;
+    until("nothing remains of it", async || {
+        let left: Vec<String> = query(&server, redis::cmd("KEYS").arg("*{p}:inbox*")).await;
+        left == ["switchboard:{p}:inbox:last"]
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn garbage_in_one_inbox_is_nobody_elses_trouble() {
+    let server = RedisServer::start().await;
+    let place = Place::new(&server).await;
+    let (bad, good) = (place.user("bad"), place.user("good"));
+    let set = async |key: &str| {
+        let _: String = query(&server, redis::cmd("SET").arg(key).arg("a text")).await;
+    };
+    set("switchboard:{p}:inbox:@bad").await;
+    let kept = place.inbox.put(&project(), &users(&["bad", "good"]), &event("a")).await.unwrap();
+    assert_eq!(kept.inboxes, 1, "only one inbox can be used");
+    assert!(place.open("bad", bad.session.id).await.is_none());
+    assert_eq!(place.open("good", good.session.id).await, texts(&["a"]));
+    place.inbox.confirm(&project(), &name("bad"), vec![kept.number]);
+    place.inbox.confirm(&project(), &name("good"), vec![kept.number]);
+    place.inbox.settled().await;
+    assert_eq!(place.open("good", good.session.id).await, texts(&[]), "receipts of others are written");
+    place.inbox.clear(&project(), &name("bad")).await.expect("whatever it is");
+    assert!(place.put(&["bad"], "b").await.is_some());
+    assert_eq!(place.open("bad", bad.session.id).await, texts(&["b"]));
+
+    // What is no message is skipped and dropped.
+    let inbox = "switchboard:{p}:inbox:@bad";
+    for garbage in [&b""[..], b"x", b"\0\0\0\0\0\0\0\x01\x01no event but long enough"] {
+        let _: i64 = query(&server, redis::cmd("ZADD").arg(inbox).arg(0).arg(garbage)).await;
+    }
+    assert_eq!(place.open("bad", bad.session.id).await, texts(&["b"]));
+    until("only the message is left", async || {
+        place.open("bad", bad.session.id).await;
+        query::<i64>(&server, redis::cmd("ZCARD").arg(inbox)).await == 1
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn garbage_in_the_accounts_of_a_project_stops_that_project_only() {
+    let server = RedisServer::start().await;
+    let place = Place::new(&server).await;
+    for part in ["totals", "bytes", "oldest", "last"] {
+        let key = format!("switchboard:{{p}}:inbox:{part}");
+        let _: i64 = query(&server, redis::cmd("DEL").arg(&key)).await;
+        let _: i64 = query(&server, redis::cmd("SADD").arg(&key).arg("garbage")).await;
+        assert!(place.put(&["7"], "a").await.is_none(), "{part}");
+        let waits: i64 = query(&server, redis::cmd("EXISTS").arg("switchboard:{p}:inbox:@7")).await;
+        assert_eq!(waits, 0, "{part}: who is told that it is not kept can put it again");
+        let kept = place.inbox.put(&name("other"), &users(&["7"]), &event("a")).await.unwrap();
+        assert_eq!(kept.inboxes, 1);
+        let _: i64 = query(&server, redis::cmd("DEL").arg(&key)).await;
+    }
+    assert!(place.put(&["7"], "a").await.is_some());
+}
+
+/// Every message reaches a user who comes and goes: waiting, or live.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn between_what_waits_and_what_is_heard_there_is_no_gap() {
+    const COUNT: usize = 300;
+    let server = RedisServer::start().await;
+    let (from, at) = (Place::new(&server).await, Place::new(&server).await);
+    let mut putting = tokio::task::JoinSet::new();
+    putting.spawn(async move {
+        for n in 0..COUNT {
+            from.put(&["7"], &format!("e{n}")).await.expect("it is kept");
+            tokio::time::sleep(Duration::from_micros(300)).await;
+        }
+        from
+    });
+    let mut arrived = std::collections::HashSet::new();
+    let mut rounds = 0;
+    while arrived.len() < COUNT {
+        let member = at.user("7");
+        let before = at.heard.lock().unwrap().len();
+        let waiting = at.inbox.open(&project(), &name("7"), member.session.id, None, 1000).await.unwrap();
+        let missed: Vec<MessageNumber> = waiting.iter().map(|message| message.number).collect();
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        let live: Vec<_> = at.heard.lock().unwrap()[before..].iter().map(|(number, _)| *number).collect();
+        let last = missed.last().copied().unwrap_or(MessageNumber(0));
+        at.inbox.confirm(&project(), &name("7"), [missed.clone(), live.clone()].concat());
+        arrived.extend(missed);
+        arrived.extend(live.into_iter().filter(|number| *number > last));
+        at.node.node.hub.remove(&member.session);
+        at.inbox.settled().await;
+        rounds += 1;
+        assert!(rounds < 1000, "{} of {COUNT} arrived", arrived.len());
+    }
+    putting.join_all().await;
+    let member = at.user("7");
+    assert_eq!(at.open("7", member.session.id).await, texts(&[]), "all are confirmed");
+}
