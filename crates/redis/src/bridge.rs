@@ -19,6 +19,7 @@ use switchboard_hub::bus::Publication;
 pub use emit::EmitBridge;
 pub(crate) use emit::{BridgedEmit, Upkeep, sockets, users};
 pub use mesa::MesaBridge;
+pub(crate) use mesa::undelivered;
 
 use crate::options::Options;
 use mesa::BridgedMesa;
@@ -66,18 +67,19 @@ pub(crate) enum NoMessage {
 pub(crate) struct Bridges {
     /// Originals of emit.gg are counted and listed as well.
     emit: Option<Arc<BridgedEmit>>,
+    /// Dispatchers of Mesa store messages as well.
+    mesa: Option<Arc<BridgedMesa>>,
     all: Vec<Arc<dyn Bridged>>,
 }
 
 impl Bridges {
     pub(crate) fn new(options: &Options, node: NodeId) -> Self {
         let emit = options.emit.clone().map(|bridge| Arc::new(BridgedEmit::new(bridge, node)));
+        let mesa = options.mesa.clone().map(|bridge| Arc::new(BridgedMesa::new(bridge, node)));
         let mut all: Vec<Arc<dyn Bridged>> = Vec::new();
-        all.extend(emit.clone().map(|bridged| bridged as Arc<dyn Bridged>));
-        all.extend(
-            options.mesa.clone().map(|bridge| Arc::new(BridgedMesa::new(bridge, node)) as Arc<dyn Bridged>),
-        );
-        Bridges { emit, all }
+        all.extend(emit.iter().map(|bridged| bridged.clone() as Arc<dyn Bridged>));
+        all.extend(mesa.iter().map(|bridged| bridged.clone() as Arc<dyn Bridged>));
+        Bridges { emit, mesa, all }
     }
 
     /// The one to emit.gg nodes.
@@ -85,12 +87,23 @@ impl Bridges {
         self.emit.as_ref()
     }
 
+    /// Whether there may be original Mesa Dispatchers.
+    pub(crate) fn has_dispatchers(&self) -> bool {
+        self.mesa.is_some()
+    }
+
+    /// The hash in which Dispatchers store messages for users of a project who are away.
+    pub(crate) fn undelivered(&self, project: &ProjectId) -> Option<String> {
+        let mesa = self.mesa.as_ref().filter(|mesa| mesa.project() == project)?;
+        Some(mesa.undelivered())
+    }
+
     fn of<'a>(&'a self, project: &'a ProjectId) -> impl Iterator<Item = &'a dyn Bridged> {
         self.all.iter().map(|bridged| &**bridged).filter(move |bridged| bridged.project() == project)
     }
 
-    /// Whether entries of the project are copied.
-    pub(crate) fn copies(&self, project: &ProjectId) -> bool {
+    /// Whether originals are in the project.
+    pub(crate) fn is_bridged(&self, project: &ProjectId) -> bool {
         self.of(project).next().is_some()
     }
 

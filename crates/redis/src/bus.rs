@@ -132,8 +132,13 @@ impl RedisBus {
         }
     }
 
+    /// What originals it is one with.
+    pub(crate) fn bridges(&self) -> &Arc<Bridges> {
+        &self.bridges
+    }
+
     /// Nothing without a bridge.
-    fn tell_originals(&self, publication: &Publication) -> Result<(), Lost> {
+    pub(crate) fn tell_originals(&self, publication: &Publication) -> Result<(), Lost> {
         let mut tellings = self.bridges.telling(publication);
         tellings.try_for_each(|telling| self.outgoing.push(Outbound::ToOriginals(telling)))
     }

@@ -169,7 +169,8 @@ impl Bridged for BridgedEmit {
     /// They know neither exceptions, unless a whole target is one, nor several targets: a socket of
     /// theirs that is in two of them hears it twice.
     fn telling(&self, publication: &Publication) -> Vec<Telling> {
-        let Publication { audience, content: Content::Event { event, .. }, .. } = publication else {
+        let Publication { audience, content, .. } = publication;
+        let (Content::Event { event, .. } | Content::Kept { event, .. }) = content else {
             return Vec::new();
         };
         if audience.except.contains(&Target::Everyone) {

@@ -13,6 +13,7 @@
 //! there itself begins with [`OURS`], a member that originals do not look at.
 
 mod messages;
+pub(crate) mod undelivered;
 
 use std::collections::HashSet;
 
@@ -74,6 +75,11 @@ impl BridgedMesa {
     pub(super) fn new(bridge: MesaBridge, node: NodeId) -> Self {
         let channels = [format!("ws{}", bridge.suffix())];
         BridgedMesa { bridge, channels, node }
+    }
+
+    /// The hash of messages for users who were away.
+    pub(super) fn undelivered(&self) -> String {
+        format!("undelivered_messages{}", self.bridge.suffix())
     }
 }
 

@@ -79,7 +79,7 @@ impl<'a> Writing<'a> {
     fn members(&self, project: &ProjectId, names: ProjectNames) -> Members<'a> {
         let scripts = &self.leases.scripts;
         let script =
-            if self.store.bridges.copies(project) { &scripts.copied_members } else { &scripts.members };
+            if self.store.bridges.is_bridged(project) { &scripts.copied_members } else { &scripts.members };
         let keys = vec![names.index(self.lease), names.users(), names.mirror(self.lease)];
         let args = vec![self.store.node.0.to_be_bytes().to_vec(), names.base().into()];
         Members { names, script, places: Vec::new(), keys, args }

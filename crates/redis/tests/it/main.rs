@@ -9,6 +9,7 @@ mod faults;
 mod inbox;
 mod measures;
 mod mesa_bridge;
+mod mesa_inbox;
 mod mesa_original;
 mod modes;
 mod support;

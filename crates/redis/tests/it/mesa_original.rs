@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use switchboard::{App, Data, Identity, Koji, Mesa, MesaSettings, Name, Reply, Socket, Target};
+use switchboard_hub::{Backplane, InboxLimits};
 use switchboard_redis::{MesaBridge, Options, Redis};
 use switchboard_testkit::{KojiPeer, Peer, RedisServer, TestServer};
 
@@ -31,7 +32,8 @@ impl OurNode {
 
     async fn start_with(server: &RedisServer, mesa: Mesa) -> Self {
         let bridge = MesaBridge { namespace: Some("api".into()), servers: true, ..MesaBridge::default() };
-        let options = Options { mesa: Some(bridge), ..options(server) };
+        let inbox = Some(InboxLimits::default());
+        let options = Options { mesa: Some(bridge), inbox, ..options(server) };
         let redis = Redis::connect(options).await.expect("Redis answers");
         let app = App::new()
             .on("/login", async |socket: Socket, Data(user): Data<String>| socket.login(&user).map(Reply))
@@ -205,13 +207,20 @@ async fn a_dispatcher_with_sync_publishes_to_those_who_are_here_and_stores_for_t
         stored.unwrap_or_default()
     };
     until("it is stored", async || stored("8").await == r#"[{"op":0,"d":{},"t":"BOTH"}]"#).await;
+    let _late = one.mesa("8").await;
+    let socket = one.app().user_socket_id("8").await.unwrap().expect("it is here");
+    let (inbox, project) = (one.redis.inbox().unwrap(), Name::new("default").unwrap());
+    let waiting = inbox.open(&project, &Name::new("8").unwrap(), socket, None, 10).await.unwrap();
+    assert_eq!(waiting.len(), 1);
+    assert_eq!(waiting[0].event.name, "BOTH");
+    assert_eq!(stored("8").await, "", "it is ours now");
     phone.close().await;
-    connected(&redis, &["7"], "1").await;
+    connected(&redis, &["7", "8"], "2").await;
     dispatch(&mut originals, "ONE").await;
     assert_eq!(laptop.next().await, said("ONE", json!({})), "one of two devices is enough");
     // As with a killed process.
     drop((two.redis, laptop));
-    connected(&redis, &[], "0").await;
+    connected(&redis, &["8"], "1").await;
     dispatch(&mut originals, "NONE").await;
     until("it is stored", async || stored("7").await.contains("NONE")).await;
 }
