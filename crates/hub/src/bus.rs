@@ -85,8 +85,9 @@ pub trait Bus: Send + Sync + 'static {
     /// Called once, before anything else. The bus holds no node alive.
     fn start(&self, receiver: Weak<dyn Receiver>);
 
-    /// Sends to every other node that cares for a target of the audience, once. Queues and returns;
-    /// what it cannot queue it drops, and says so.
+    /// Sends to every other node that cares for a target of the audience, once. For a socket that is its
+    /// node, while that cares for everyone of the project. Queues and returns; what it cannot queue it
+    /// drops, and says so.
     fn publish(&self, publication: &Publication) -> Result<(), Lost>;
 
     /// From now on this node cares for a target; for [`Target::Everyone`], for its own sockets of
@@ -188,8 +189,12 @@ impl Bus for LocalBus {
 impl Member {
     fn cares_for(&self, publication: &Publication) -> bool {
         publication.audience.to.iter().any(|target| match target {
-            Target::Socket(id) => id.node() == self.node,
-            _ => self.interests.contains(&(publication.project.clone(), target.clone())),
+            Target::Socket(id) => id.node() == self.node && self.wants(publication, &Target::Everyone),
+            _ => self.wants(publication, target),
         })
+    }
+
+    fn wants(&self, publication: &Publication, target: &Target) -> bool {
+        self.interests.contains(&(publication.project.clone(), target.clone()))
     }
 }

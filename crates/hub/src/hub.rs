@@ -6,12 +6,14 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::Bytes;
 use hashbrown::HashSet;
-use switchboard_event::{Audience, DeliveryClass, Dialect, Event, Parcel, ProjectId, SocketId, Target};
+use switchboard_event::{
+    Audience, DeliveryClass, Dialect, Event, MessageNumber, Parcel, ProjectId, SocketId, Target,
+};
 
 use crate::bus::{Bus, Content, Lost, Publication, Receiver};
 use crate::group::{Change, Group};
 use crate::index::Index;
-use crate::outbox::{Appended, Transport};
+use crate::outbox::{Appended, Order, Transport};
 use crate::session::{JoinError, Session};
 use crate::store::Store;
 
@@ -308,9 +310,42 @@ impl Hub {
         frame: &Bytes,
         class: DeliveryClass,
     ) -> Delivered {
+        self.deliver_in(Order::Next, sessions, frame, class)
+    }
+
+    /// Sends a frame before everything that is [parked](Self::park). False if the socket is closing.
+    pub fn deliver_now(&self, session: &Arc<Session>, frame: &Bytes) -> bool {
+        self.deliver_in(Order::Now, [session], frame, DeliveryClass::Live).queued == 1
+    }
+
+    /// Sends a message that waits for its user. False if the socket is closing.
+    pub fn deliver_kept(&self, session: &Arc<Session>, frame: &Bytes, number: MessageNumber) -> bool {
+        self.deliver_in(Order::Kept(number), [session], frame, DeliveryClass::Live).queued == 1
+    }
+
+    /// Holds back what a socket is to hear, but for what is [delivered now](Self::deliver_now); as
+    /// often as this is called [`unpark`](Self::unpark) has to be.
+    pub fn park(&self, session: &Arc<Session>) {
+        session.outbox.park();
+    }
+
+    /// Lets what was held back go, without the kept messages that `told` says it has been told.
+    pub fn unpark(&self, session: &Arc<Session>, told: impl Fn(MessageNumber) -> bool) {
+        if session.outbox.unpark(told) {
+            self.config.schedule.schedule(session.clone());
+        }
+    }
+
+    fn deliver_in<'a>(
+        &self,
+        order: Order,
+        sessions: impl IntoIterator<Item = &'a Arc<Session>>,
+        frame: &Bytes,
+        class: DeliveryClass,
+    ) -> Delivered {
         let mut delivered = Delivered::default();
         for session in sessions {
-            if self.append(session, frame, class, &mut delivered) {
+            if self.append(session, frame, class, order, &mut delivered) {
                 self.config.schedule.schedule(session.clone());
             }
         }
@@ -331,14 +366,16 @@ impl Hub {
         session: &Arc<Session>,
         frame: &Bytes,
         class: DeliveryClass,
+        order: Order,
         delivered: &mut Delivered,
     ) -> bool {
         let HubConfig { outbox_bytes_max, overflow_frame, .. } = &self.config;
-        match session.outbox.append(frame, class, *outbox_bytes_max, overflow_frame) {
+        match session.outbox.append(frame, class, order, *outbox_bytes_max, overflow_frame) {
             Appended::Queued(flush) => {
                 delivered.queued += 1;
                 return flush;
             }
+            Appended::Parked => delivered.queued += 1,
             Appended::Dropped => delivered.dropped += 1,
             Appended::Overflowed => {
                 delivered.overflowed += 1;
@@ -456,7 +493,7 @@ impl FanOut<'_> {
         let dialect = session.dialect;
         let frame = self.parcel.frame(dialect, |event| (self.hub.config.encode)(dialect, event));
         self.bytes = frame.len();
-        if self.hub.append(session, frame, self.parcel.class, &mut self.delivered) {
+        if self.hub.append(session, frame, self.parcel.class, Order::Next, &mut self.delivered) {
             self.dirty.push(session.clone());
         }
     }

@@ -8,7 +8,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
-use switchboard_event::DeliveryClass;
+use switchboard_event::{DeliveryClass, MessageNumber};
 
 /// Frames are copied together up to this many bytes for one send.
 const BATCH_BYTES: usize = 64 * 1024;
@@ -50,6 +50,28 @@ struct State {
     closing: bool,
     /// It closed because it was full.
     overflowed: bool,
+    /// While it is parked: what has to wait.
+    parked: Option<Box<Parked>>,
+}
+
+/// What waits behind something that is told first, such as the messages that a user has missed.
+#[derive(Default)]
+struct Parked {
+    frames: VecDeque<(Bytes, Option<MessageNumber>)>,
+    bytes: usize,
+    /// How many have parked it; the last one ends it.
+    times: u32,
+}
+
+/// How a frame goes out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Behind all that came before.
+    Next,
+    /// The same. It is a message that may be told first meanwhile; then this copy is dropped.
+    Kept(MessageNumber),
+    /// Before what is parked.
+    Now,
 }
 
 /// What became of a frame.
@@ -59,6 +81,8 @@ pub(crate) enum Appended {
     Queued(bool),
     /// It was volatile and there was no room.
     Dropped,
+    /// It waits until the outbox is no longer parked.
+    Parked,
     /// There was no room: the outbox has closed. The caller has it flushed.
     Overflowed,
     /// The socket is closing or gone.
@@ -90,6 +114,7 @@ impl Outbox {
                 blocked: false,
                 closing: false,
                 overflowed: false,
+                parked: None,
             }),
         }
     }
@@ -106,6 +131,7 @@ impl Outbox {
         &self,
         frame: &Bytes,
         class: DeliveryClass,
+        order: Order,
         bytes_max: usize,
         overflow: &Bytes,
     ) -> Appended {
@@ -113,7 +139,8 @@ impl Outbox {
         if state.closing || state.transport.is_none() {
             return Appended::Closed;
         }
-        if state.queued_bytes > 0 && state.queued_bytes + frame.len() > bytes_max {
+        let waiting = state.queued_bytes + state.parked.as_ref().map_or(0, |parked| parked.bytes);
+        if waiting > 0 && waiting + frame.len() > bytes_max {
             if class == DeliveryClass::Volatile {
                 return Appended::Dropped;
             }
@@ -121,8 +148,29 @@ impl Outbox {
             state.close(overflow.clone());
             return Appended::Overflowed;
         }
+        if let (Some(parked), Order::Next | Order::Kept(_)) = (&mut state.parked, order) {
+            let number = if let Order::Kept(number) = order { Some(number) } else { None };
+            parked.bytes += frame.len();
+            parked.frames.push_back((frame.clone(), number));
+            return Appended::Parked;
+        }
         state.push(frame.clone());
         Appended::Queued(state.schedule())
+    }
+
+    /// From now on, and until as many [`unpark`](Self::unpark), only what goes out at once goes out.
+    pub(crate) fn park(&self) {
+        self.lock().parked.get_or_insert_default().times += 1;
+    }
+
+    /// Drops what has been told meanwhile, and lets the rest go if nobody else has parked it. True asks
+    /// the caller to have it flushed.
+    pub(crate) fn unpark(&self, told: impl Fn(MessageNumber) -> bool) -> bool {
+        let mut state = self.lock();
+        let Some(parked) = &mut state.parked else { return false };
+        parked.frames.retain(|(_, number)| !number.is_some_and(&told));
+        parked.times -= 1;
+        parked.times == 0 && state.release()
     }
 
     /// Queues the last frame, whatever the bound. True asks the caller to have it flushed; false
@@ -235,6 +283,16 @@ impl Outbox {
 impl State {
     fn clear(&mut self) {
         (self.first, self.rest, self.queued_bytes, self.sent) = (None, None, 0, 0);
+        self.parked = None;
+    }
+
+    /// Lets what is parked go. True if nobody was going to flush.
+    fn release(&mut self) -> bool {
+        let Some(parked) = self.parked.take() else { return false };
+        for (frame, _) in parked.frames {
+            self.push(frame);
+        }
+        self.first.is_some() && self.schedule()
     }
 
     /// Takes in what became of a batch.
@@ -275,12 +333,13 @@ impl State {
     /// Queues the last frame and tells the owner, who may be waiting for a peer that takes nothing.
     /// True if nobody was going to flush.
     fn close(&mut self, frame: Bytes) -> bool {
+        let nobody = self.release();
         self.push(frame);
         self.closing = true;
         if let Some(transport) = &self.transport {
             transport.wake_owner();
         }
-        self.schedule()
+        self.schedule() || nobody
     }
 
     /// True if nobody was going to flush; from now on somebody is.
@@ -366,7 +425,7 @@ mod tests {
     const OVERFLOW: Bytes = Bytes::from_static(b"!");
 
     fn append(outbox: &Outbox, text: &'static str) -> Appended {
-        outbox.append(&Bytes::from_static(text.as_bytes()), DeliveryClass::Live, 8, &OVERFLOW)
+        outbox.append(&Bytes::from_static(text.as_bytes()), DeliveryClass::Live, Order::Next, 8, &OVERFLOW)
     }
 
     #[test]
@@ -395,7 +454,10 @@ mod tests {
         let outbox = Outbox::new(pipe.clone());
         append(&outbox, "12345678");
         let more = Bytes::from_static(b"9");
-        assert_eq!(outbox.append(&more, DeliveryClass::Volatile, 8, &OVERFLOW), Appended::Dropped);
+        assert_eq!(
+            outbox.append(&more, DeliveryClass::Volatile, Order::Next, 8, &OVERFLOW),
+            Appended::Dropped
+        );
         assert_eq!(append(&outbox, "9"), Appended::Overflowed);
         assert_eq!(append(&outbox, "x"), Appended::Closed);
         while outbox.flush(&mut Vec::new()).0 == Flushed::More {}
@@ -407,6 +469,40 @@ mod tests {
         let outbox = Outbox::new(Pipe::with_room(0));
         assert_eq!(append(&outbox, "far over the bound"), Appended::Queued(true));
         assert_eq!(append(&outbox, "x"), Appended::Overflowed);
+    }
+
+    fn append_in(outbox: &Outbox, order: Order, text: &'static str) -> Appended {
+        outbox.append(&Bytes::from_static(text.as_bytes()), DeliveryClass::Live, order, 8, &OVERFLOW)
+    }
+
+    #[test]
+    fn what_is_parked_waits_and_what_was_told_meanwhile_is_dropped() {
+        let pipe = Pipe::with_room(100);
+        let outbox = Outbox::new(pipe.clone());
+        outbox.park();
+        outbox.park();
+        assert_eq!(append_in(&outbox, Order::Next, "c"), Appended::Parked);
+        assert_eq!(append_in(&outbox, Order::Kept(MessageNumber(1)), "1"), Appended::Parked);
+        assert_eq!(append_in(&outbox, Order::Kept(MessageNumber(2)), "2"), Appended::Parked);
+        assert_eq!(append_in(&outbox, Order::Now, "a"), Appended::Queued(true));
+        assert!(!outbox.unpark(|number| number == MessageNumber(1)), "somebody else has parked it");
+        assert_eq!(append_in(&outbox, Order::Now, "b"), Appended::Queued(false));
+        outbox.unpark(|_| false);
+        assert_eq!(append_in(&outbox, Order::Next, "d"), Appended::Queued(false));
+        while outbox.flush(&mut Vec::new()).0 == Flushed::More {}
+        assert_eq!(pipe.taken(), b"abc2d");
+    }
+
+    #[test]
+    fn what_is_parked_counts_against_the_bound_and_goes_out_before_a_close() {
+        let pipe = Pipe::with_room(100);
+        let outbox = Outbox::new(pipe.clone());
+        outbox.park();
+        assert_eq!(append_in(&outbox, Order::Next, "12345678"), Appended::Parked);
+        assert_eq!(append_in(&outbox, Order::Now, "9"), Appended::Overflowed);
+        outbox.unpark(|_| false);
+        while outbox.flush(&mut Vec::new()).0 == Flushed::More {}
+        assert_eq!(pipe.taken(), b"12345678!");
     }
 
     #[test]

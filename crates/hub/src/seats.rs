@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use bytes::Bytes;
 use switchboard_event::{Name, SocketId};
 
 /// What a socket wants.
@@ -22,6 +23,11 @@ pub struct SeatWish {
     pub overflow: bool,
     /// Seats of all shards of the project together.
     pub project_max: Option<usize>,
+    /// What the other nodes may know of the socket from when it sits, as by
+    /// [`describe`](crate::Store::describe). With it, the socket counts as in
+    /// [`Target::Everyone`](switchboard_event::Target::Everyone) and in the shard's room from then on:
+    /// who asks brings it there as soon as it sits and describes it, or gives the seat back.
+    pub description: Option<Bytes>,
 }
 
 /// What became of a wish.
@@ -175,7 +181,8 @@ mod tests {
 
     fn wish(shard: Option<&str>, capacity: u32) -> SeatWish {
         let shard = shard.map(|name| Name::new(name).unwrap());
-        SeatWish { socket: SocketId::random(), shard, capacity, overflow: false, project_max: None }
+        let socket = SocketId::random();
+        SeatWish { socket, shard, capacity, overflow: false, project_max: None, description: None }
     }
 
     fn take(seats: &mut Seats, shard: Option<&str>, capacity: u32) -> String {

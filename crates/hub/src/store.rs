@@ -89,6 +89,9 @@ pub trait Store: Send + Sync + 'static {
     /// Gives a socket a seat on a shard: one step, so that however many ask at the same time, no
     /// automatic shard gets more than its seats. Every seat is paid back by one
     /// [`leave_seat`](Self::leave_seat).
+    ///
+    /// The same step may write where the socket will be and what is known of it, if the wish says so. What
+    /// then comes by [`entered`](Self::entered) and [`describe`](Self::describe) is no news.
     fn take_seat<'a>(&'a self, project: &'a ProjectId, wish: SeatWish) -> Answer<'a, Seated>;
 
     /// Takes a socket's seat back. Queues and returns.
@@ -99,7 +102,8 @@ pub trait Store: Send + Sync + 'static {
 
     /// Says what the other nodes may know of a socket that sits on a shard. Queues and returns. It is
     /// forgotten with the seat. Nodes that care for the shard hear
-    /// [`ShardChanged`](crate::bus::Content::ShardChanged) after every change.
+    /// [`ShardChanged`](crate::bus::Content::ShardChanged) after every change; to say the same again is
+    /// none.
     fn describe(&self, _project: &ProjectId, _shard: &Name, _socket: SocketId, _description: Bytes) {}
 
     /// What the other nodes say of their sockets on a shard, in no order.

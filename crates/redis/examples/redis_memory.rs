@@ -57,7 +57,8 @@ async fn seats(url: &str, count: usize) -> Done<f64> {
     let (store, project) = (redis.store(), Name::new("memory")?);
     for number in 0..count {
         let socket = SocketId::on(redis.bus().node());
-        let wish = SeatWish { socket, shard: None, capacity: 100, overflow: false, project_max: None };
+        let (shard, description) = (None, None);
+        let wish = SeatWish { socket, shard, capacity: 100, overflow: false, project_max: None, description };
         let Seated::In(shard) = store.take_seat(&project, wish).await? else {
             return Err("the project has no bound".into());
         };

@@ -1,6 +1,7 @@
 //! Publications between nodes: a Redis channel per target, subscribed while a socket of this node is
 //! in it.
 
+mod crowd;
 mod hearing;
 mod outgoing;
 
@@ -22,6 +23,7 @@ use crate::link::Source;
 use crate::names::{Names, ProjectNames};
 use crate::options::Options;
 
+pub(crate) use crowd::Crowd;
 use hearing::Hearing;
 use outgoing::{Outbound, Outgoing};
 
@@ -162,17 +164,8 @@ impl RedisBus {
 
     /// The channels of those who are on other nodes, each once.
     fn channels(&self, names: &ProjectNames, publication: &Publication) -> Vec<String> {
-        let mut channels = Vec::with_capacity(publication.audience.to.len());
-        for target in &publication.audience.to {
-            if matches!(target, Target::Socket(id) if id.node() == self.node) {
-                continue;
-            }
-            let channel = names.channel(target);
-            if !channels.contains(&channel) {
-                channels.push(channel);
-            }
-        }
-        channels
+        let here = |target: &&Target| matches!(target, Target::Socket(id) if id.node() == self.node);
+        names.channels(publication.audience.to.iter().filter(|target| !here(target)))
     }
 
     /// The channels that stand for a target while a socket of this node is in it.
@@ -200,13 +193,19 @@ impl Bus for RedisBus {
 
     fn publish(&self, publication: &Publication) -> Result<(), Lost> {
         let names = self.names.project(&publication.project);
+        let stamp = || Stamp { node: self.node, number: self.next.fetch_add(1, Ordering::Relaxed) };
+        let route = names.base().into();
+        if let Some(crowd) = Crowd::of(publication) {
+            let message = crowd.encode(&names, stamp());
+            self.outgoing.push(Outbound::Crowd { route, message })?;
+            return self.tell_originals(publication);
+        }
         let channels = self.channels(&names, publication);
         if channels.is_empty() {
             return Ok(());
         }
-        let stamp = Stamp { node: self.node, number: self.next.fetch_add(1, Ordering::Relaxed) };
-        let message = envelope::encode(publication, stamp);
-        self.outgoing.push(Outbound::Message { route: names.base().into(), channels, message })?;
+        let message = envelope::encode(publication, stamp());
+        self.outgoing.push(Outbound::Message { route, channels, message })?;
         self.tell_originals(publication)
     }
 

@@ -80,6 +80,15 @@ pub(crate) fn encode(publication: &Publication, stamp: Stamp) -> Bytes {
     }
 }
 
+/// The parts of a publication around the targets that it is for.
+pub(crate) fn around_targets(publication: &Publication, stamp: Stamp) -> [Bytes; 2] {
+    let audience = Audience { to: Vec::new(), except: publication.audience.except.clone() };
+    let mut head = encode(&Publication { audience, ..publication.clone() }, stamp);
+    let mut tail = head.split_off(NUMBER_AT + 8 + 2 + publication.project.len());
+    tail.advance(4);
+    [head, tail]
+}
+
 /// The parts of a message that waits around its number, up to the audience; no node's own, since
 /// whoever put it hears it as well.
 pub(crate) fn kept(project: &ProjectId) -> [Vec<u8>; 2] {

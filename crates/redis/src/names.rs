@@ -32,6 +32,7 @@
 //! where it ends, and all keys of one project are in one slot of a cluster. Rooms, tags, users and
 //! shards stand at the end of a name, unchanged: nothing can follow that they could forge.
 
+use std::collections::HashSet;
 use std::fmt::Write;
 
 use switchboard_event::{Name, NodeId, ProjectId, SocketId, Target};
@@ -92,6 +93,12 @@ impl ProjectNames {
 
     pub(crate) fn channel(&self, target: &Target) -> String {
         format!("{}:to:{}", self.base, target_text(target))
+    }
+
+    /// The channels of targets, each once.
+    pub(crate) fn channels<'a>(&self, targets: impl Iterator<Item = &'a Target>) -> Vec<String> {
+        let mut known = HashSet::new();
+        targets.map(|target| self.channel(target)).filter(|channel| known.insert(channel.clone())).collect()
     }
 
     /// Where publications for single sockets of a node go.

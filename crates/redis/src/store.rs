@@ -233,7 +233,9 @@ impl Store for RedisStore {
     }
 
     fn entered(&self, project: &ProjectId, target: &Target, socket: SocketId) {
-        self.change(project, Change::Enter(target.clone(), socket));
+        if !self.held.caught_up(socket, target) {
+            self.change(project, Change::Enter(target.clone(), socket));
+        }
     }
 
     fn left(&self, project: &ProjectId, target: &Target, socket: SocketId) {
@@ -300,7 +302,10 @@ impl Store for RedisStore {
     }
 
     fn leave_seat(&self, project: &ProjectId, shard: &Name, socket: SocketId) {
-        self.held.forget(socket);
+        // Before the seat, so that who hears of that finds it nowhere.
+        for target in self.held.forget(socket).into_iter().flat_map(|seat| seat.ahead) {
+            self.change(project, Change::Leave(target, socket));
+        }
         self.change(project, Change::LeaveSeat(shard.clone(), socket));
     }
 

@@ -28,7 +28,8 @@ pub(crate) fn routes(app: App, prometheus: PrometheusHandle) -> Router {
 
 async fn ready(State(health): State<Health>) -> impl IntoResponse {
     let hub = health.app.hub();
-    match (health.app.is_stopping(), hub.bus().is_up() && hub.store().is_up()) {
+    let inbox_is_up = health.app.inbox().is_none_or(|inbox| inbox.is_up());
+    match (health.app.is_stopping(), hub.bus().is_up() && hub.store().is_up() && inbox_is_up) {
         (true, _) => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
         (false, true) => (StatusCode::OK, "ready\n"),
         // Without Redis all nodes say so at once: none of them would be left to connect to.

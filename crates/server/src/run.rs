@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{BuildError, PrometheusHandle};
 use switchboard::{App, Backplane, DoorSettings, Name, NodeId, Stopping, serve};
+use switchboard_inbox::{DiskInbox, OpenError};
 use switchboard_redis::{ConnectError, Redis};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
@@ -42,6 +44,9 @@ pub enum RunError {
     /// There is no connection to Redis, and there has to be one.
     #[error(transparent)]
     Redis(#[from] ConnectError),
+    /// There is no place where messages could wait.
+    #[error(transparent)]
+    Inbox(#[from] OpenError),
     /// Signals cannot be received.
     #[error("cannot receive signals")]
     Signals(#[source] io::Error),
@@ -84,6 +89,9 @@ async fn run_node(
     };
     let app = match redis {
         Some(redis) => app(config).with_backplane(redis),
+        None if config.mesa.sync.enabled => {
+            app(config).with_inbox(Arc::new(DiskInbox::open(&config.inbox.path, config.inbox.limits())?))
+        }
         None => app(config),
     };
     let app = mode.install(app);
@@ -97,6 +105,10 @@ async fn run_node(
         address: listener.local_addr().map_err(RunError::Serve)?,
         koji: config.koji.enabled.then_some(&config.projects),
         mesa: mesa.as_ref().and_then(|listener| listener.local_addr().ok()),
+        inbox: config.mesa.sync.enabled.then(|| match redis {
+            Some(_) => "Redis".to_owned(),
+            None => config.inbox.path.display().to_string(),
+        }),
         tokens: &config.auth,
         redis: redis.map(|redis| (redis.bus().node(), redis.bus().is_up(), &config.redis)),
         internal: internal.as_ref().and_then(|listener| listener.local_addr().ok()),
@@ -195,6 +207,8 @@ struct Banner<'a> {
     koji: Option<&'a Projects>,
     /// Where Mesa clients connect; none while that door is closed.
     mesa: Option<SocketAddr>,
+    /// Where messages wait; none if they do not.
+    inbox: Option<String>,
     tokens: &'a Auth,
     /// The node's id, whether it is one with others now, and through which Redis.
     redis: Option<(NodeId, bool, &'a RedisSettings)>,
@@ -205,7 +219,7 @@ struct Banner<'a> {
 
 impl std::fmt::Display for Banner<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Banner { mode, address, koji, mesa, tokens, redis, internal, origins, limited } = self;
+        let Banner { mode, address, koji, mesa, inbox, tokens, redis, internal, origins, limited } = self;
         let name = match mode {
             Mode::Serve => "serve",
             Mode::Demo => "demo",
@@ -228,6 +242,9 @@ impl std::fmt::Display for Banner<'_> {
         }
         if let Some(own) = mesa {
             writeln!(f, "  mesa     ws://{address}/mesa, ws://{own}/  open to {who}")?;
+        }
+        if let Some(place) = inbox {
+            writeln!(f, "  inbox    messages wait for users in {place}")?;
         }
         if koji.is_some() || mesa.is_some() {
             writeln!(f, "  tokens   {}", accepted(tokens))?;

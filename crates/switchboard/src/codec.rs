@@ -30,6 +30,15 @@ pub(crate) fn encode(dialect: Dialect, event: &Event) -> Bytes {
     }
 }
 
+/// A message that a user has missed, for one who comes. Mesa's are numbered from 1.
+pub(crate) fn encode_missed(dialect: Dialect, event: &Event, number: u64) -> Bytes {
+    if dialect != Dialect::Mesa {
+        return encode(dialect, event);
+    }
+    let len = ENVELOPE_BYTES + event.name.len() + event.data.as_bytes().len();
+    encode_with(OpCode::Text, len, |out| mesa::write_event(out, &event.name, &event.data, Some(number)))
+}
+
 /// A request to a client; none where the dialect has no replies.
 pub(crate) fn request(dialect: Dialect, name: &str, data: &Payload, id: u32) -> Option<Bytes> {
     let len = ENVELOPE_BYTES + name.len() + data.as_bytes().len();

@@ -15,6 +15,7 @@ use crate::limits::Limits;
 use crate::meters::Meters;
 use crate::net::flusher::Flushers;
 use crate::net::heartbeat::Heartbeat;
+use crate::net::throttle::Refusals;
 use crate::nodes::{self, Calls};
 use crate::tasks::Tasks;
 
@@ -27,6 +28,7 @@ pub(crate) struct Core {
     pub(crate) flushers: Arc<Flushers>,
     pub(crate) heartbeats: [Heartbeat; Dialect::COUNT],
     pub(crate) identities: Identities,
+    pub(crate) refusals: Refusals,
     pub(crate) rosters: Rosters,
     pub(crate) calls: Calls,
     /// New connections are refused.

@@ -235,7 +235,6 @@ impl Door {
         self.start(socket, wire, early, admission, Some(place));
     }
 
-    /// Makes a socket known.
     /// Connects a Mesa client: it is told what to expect before anything else.
     fn connect_mesa(&self, wire: Wire, early: Bytes, info: Info, admission: Admission) {
         let settings = &self.app().setup().mesa.as_ref().expect("this door is open").settings;
@@ -251,6 +250,7 @@ impl Door {
         self.start(socket, wire, early, admission, None);
     }
 
+    /// Makes a socket known.
     fn come_in(&self, newcomer: Newcomer) -> Socket {
         let app = self.app();
         let dialect = newcomer.dialect;

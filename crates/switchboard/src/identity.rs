@@ -11,7 +11,8 @@ use switchboard_event::{Payload, SocketId, Target, UserId};
 use switchboard_hub::{Hub, JoinError, Session};
 
 use crate::app::App;
-use crate::clock::{now_ms, since_1970};
+use crate::clock::{now, now_ms, since_1970};
+use crate::inbox::Arrival;
 use crate::socket::Socket;
 
 /// Whom a token names.
@@ -38,6 +39,9 @@ pub enum IdentifyError {
     /// The verifier refused it.
     #[error("the token was refused")]
     Refused(#[source] Box<dyn Error + Send + Sync>),
+    /// Too many tokens of this address were refused; this one was not looked at.
+    #[error("too many tokens of this address were refused")]
+    TooMany,
     /// It has ended.
     #[error("the token has expired")]
     Expired,
@@ -81,19 +85,36 @@ impl Socket {
     /// place of whose it was by a token before. When the token expires the socket belongs to nobody
     /// again; it stays connected. A refused token changes nothing.
     pub async fn identify(&self, token: &str) -> Result<UserId, IdentifyError> {
-        Ok(self.identify_whole(token).await?.user)
+        let (identity, arrival) = self.identify_whole(token).await?;
+        if let Some(arrival) = arrival {
+            arrival.go_on(identity.user.clone());
+        }
+        Ok(identity.user)
     }
 
-    /// The same, with all that the verifier said.
-    pub(crate) async fn identify_whole(&self, token: &str) -> Result<Identity, IdentifyError> {
+    /// The same, with all that the verifier said; what has waited for the user is told through the
+    /// arrival, if messages ever wait.
+    pub(crate) async fn identify_whole(
+        &self,
+        token: &str,
+    ) -> Result<(Identity, Option<Arrival>), IdentifyError> {
         let verifier = self.app().setup().verifier.clone().ok_or(IdentifyError::NoVerifier)?;
+        let (refusals, limits, ip) = (&self.app().core().refusals, self.app().limits(), self.info().ip());
+        if !refusals.may_try(ip, limits, now()) {
+            self.app().meters().token("not looked at");
+            return Err(IdentifyError::TooMany);
+        }
         let verdict = match verifier.verify(token).await {
             Ok(identity) => {
+                let arrival = Arrival::begin(self);
                 let bound = self.app().core().identities.bind(self.app().hub(), self.session(), &identity);
-                bound.map(|()| identity)
+                bound.map(|()| (identity, arrival))
             }
             Err(error) => Err(error),
         };
+        if verdict.is_err() {
+            refusals.count(ip, limits, now());
+        }
         let outcome = if verdict.is_ok() { "accepted" } else { "refused" };
         self.app().meters().token(outcome);
         verdict

@@ -33,6 +33,7 @@ mod door;
 mod extract;
 mod handler;
 mod identity;
+mod inbox;
 mod info;
 mod koji;
 mod limits;
@@ -58,6 +59,7 @@ pub use door::{Door, DoorSettings};
 pub use extract::{ConnectionInfo, Data, FromRequest, State, User};
 pub use handler::Handler;
 pub use identity::{IdentifyError, Identity, Verdict, Verifier};
+pub use inbox::KeepError;
 pub use info::Info;
 pub use koji::{Koji, ProjectRules, ShardClient};
 pub use limits::Limits;
@@ -75,8 +77,8 @@ pub use router::Router;
 pub use send::{EmitError, Send};
 pub use socket::{RequestError, Socket};
 pub use switchboard_event::{
-    Audience, AudienceError, IntoAudience, Name, NameError, NodeId, Payload, PayloadError, ProjectId,
-    SocketId, Target, UserId,
+    Audience, AudienceError, Event, IntoAudience, MessageNumber, Name, NameError, NodeId, Payload,
+    PayloadError, ProjectId, SocketId, Target, UserId,
 };
 pub use switchboard_hub::bus::{Content, Lost, Publication, Receiver};
 pub use switchboard_hub::inbox::{Kept, Waiting};

@@ -48,6 +48,9 @@ pub struct Limits {
     /// New connections per second from one address, with a burst of twice as many. Default 20,000,
     /// since many people may share one address; more are refused with 429.
     pub connects_per_s: Option<u32>,
+    /// Refused tokens per minute from one address. Default 60; above it tokens are refused without a
+    /// look at them. Some clients show a bad one for ever.
+    pub refused_tokens_per_min: Option<u32>,
     /// Messages per second from one connection, with a burst of four times as many. Default 5,000;
     /// above it the connection closes with 1008.
     pub messages_per_s: Option<u32>,
@@ -83,6 +86,7 @@ impl Default for Limits {
             connections_max: None,
             connections_per_address_max: None,
             connects_per_s: Some(20_000),
+            refused_tokens_per_min: Some(60),
             messages_per_s: Some(5000),
             bytes_per_s: Some(16 * 1024 * 1024),
             handshake_timeout: Duration::from_secs(10),
@@ -113,6 +117,7 @@ impl Limits {
             self.connections_max = None;
             self.connections_per_address_max = None;
             self.connects_per_s = None;
+            self.refused_tokens_per_min = None;
             self.messages_per_s = None;
             self.bytes_per_s = None;
         }

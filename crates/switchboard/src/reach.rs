@@ -10,6 +10,7 @@ use switchboard_hub::JoinError;
 use switchboard_hub::bus::{Content, Lost};
 
 use crate::app::App;
+use crate::inbox;
 use crate::nodes::{NodeError, Order, Place, Refusal, Wish};
 use crate::send::EmitError;
 use crate::socket::RequestError;
@@ -198,6 +199,8 @@ impl App {
     /// ```
     pub async fn settled(&self) {
         self.hub().bus().settled().await;
+        // Large sends to users go where the store says they are.
+        self.hub().store().settled().await;
     }
 
     /// Brings a socket of any node into something. False if it was in.
@@ -218,7 +221,10 @@ impl App {
 
     pub(crate) fn enter_here(&self, id: SocketId, target: &Target) -> Result<bool, JoinError> {
         let socket = self.socket(id).ok_or(JoinError::Gone)?;
-        self.hub().join(socket.session(), target)
+        match target {
+            Target::User(user) => inbox::enter(&socket, user),
+            _ => self.hub().join(socket.session(), target),
+        }
     }
 
     pub(crate) fn exit_here(&self, id: SocketId, target: &Target) -> bool {

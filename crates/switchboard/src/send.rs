@@ -169,6 +169,11 @@ impl Send {
         self
     }
 
+    /// From where, to whom and by whom.
+    pub(crate) fn into_parts(self) -> (App, Result<Audience, AudienceError>, Option<SocketId>) {
+        (self.app, self.audience, self.sender)
+    }
+
     /// Sends. Returns how many sockets of this node have it queued.
     ///
     /// ```

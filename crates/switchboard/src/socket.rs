@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 use crate::app::App;
 use crate::clock::now_ms;
 use crate::codec;
+use crate::inbox::{self, Deliveries};
 use crate::info::Info;
 use crate::nodes::NodeError;
 use crate::send::{EmitError, Send};
@@ -324,7 +325,7 @@ impl Socket {
     /// # Ok(()) }
     /// ```
     pub fn login(&self, user: &str) -> Result<bool, JoinError> {
-        self.app.hub().join(&self.session, &Target::user(user)?)
+        inbox::enter(self, &Name::new(user)?)
     }
 
     /// The rooms it is in, each with its `#`.
@@ -483,6 +484,7 @@ pub(crate) struct Peer {
     through: Through,
     storage: Mutex<Option<Box<Storage>>>,
     pending: Mutex<Option<Box<Answers>>>,
+    deliveries: OnceLock<Box<Deliveries>>,
     next_request: AtomicU32,
     /// Something was heard since the last heartbeat.
     pub(crate) heard: AtomicBool,
@@ -506,6 +508,7 @@ impl Peer {
             through,
             storage: Mutex::default(),
             pending: Mutex::default(),
+            deliveries: OnceLock::new(),
             next_request: AtomicU32::new(1),
             heard: AtomicBool::new(true),
             missed: AtomicU8::new(0),
@@ -540,6 +543,16 @@ impl Peer {
         if let Through::Koji(client) = &self.through {
             client.heard();
         }
+    }
+
+    /// What it was sent of what waits for its users.
+    pub(crate) fn deliveries(&self) -> &Deliveries {
+        self.deliveries.get_or_init(Box::default)
+    }
+
+    /// The same, if it ever had a user whose messages wait.
+    pub(crate) fn deliveries_if_any(&self) -> Option<&Deliveries> {
+        self.deliveries.get().map(|deliveries| &**deliveries)
     }
 
     fn answers(&self) -> std::sync::MutexGuard<'_, Option<Box<Answers>>> {

@@ -9,9 +9,11 @@ use bytes::Bytes;
 use switchboard_event::{
     Audience, DeliveryClass, Dialect, Event, Name, Parcel, Payload, ProjectId, SocketId, Target,
 };
+use switchboard_hub::bus::Content;
 use switchboard_hub::store::Page;
 use switchboard_hub::{
-    Bus, Hub, HubConfig, Index, Newcomer, Schedule, Scope, SeatWish, Seated, Session, Store, Transport,
+    Bus, Hub, HubConfig, Index, Newcomer, Notice, Schedule, Scope, SeatWish, Seated, Session, Store,
+    Transport,
 };
 
 /// Flushes at once: a hub without tasks.
@@ -81,9 +83,14 @@ impl Node {
 
     /// A new socket.
     pub fn add(&self, project: &str) -> Member {
+        self.add_as(project, SocketId::on(self.hub.bus().node()))
+    }
+
+    /// The socket of that id.
+    pub fn add_as(&self, project: &str, id: SocketId) -> Member {
         let recorder = Arc::new(Recorder::default());
         let session = self.hub.add(Newcomer {
-            id: SocketId::on(self.hub.bus().node()),
+            id,
             project: name(project),
             dialect: Dialect::Emit,
             transport: recorder.clone(),
@@ -137,6 +144,27 @@ pub async fn bus<S: AsyncFn()>(one: &Node, two: &Node, settle: S) {
     one.send("a", room, "left", Scope::AllNodes);
     settle().await;
     assert!(!far.heard().contains("left"));
+    single_sockets(one, two, far.session.id, &settle).await;
+}
+
+/// What is for a socket is for its node, while that has any socket in the project.
+async fn single_sockets<S: AsyncFn()>(one: &Node, two: &Node, far: SocketId, settle: &S) {
+    let (say, heard) = std::sync::mpsc::channel();
+    two.hub.listen(Box::new(move |notice| {
+        if let Notice::Said(publication) = notice {
+            let _ = say.send(publication.project.to_string());
+        }
+    }));
+    for project in ["nobody's", "b", "a"] {
+        let content = Content::Control(Bytes::from_static(b"said"));
+        one.hub.publish(&name(project), &Target::Socket(far).into(), content).expect("it is up");
+    }
+    settle().await;
+    assert_eq!(
+        heard.try_iter().collect::<Vec<_>>(),
+        ["b", "a"],
+        "a project of the node, the socket's or not"
+    );
 }
 
 /// Shows that a store knows what hubs did. `settle` waits until it does.
@@ -194,6 +222,43 @@ pub async fn store<S: AsyncFn()>(node: &Node, settle: S) {
     }
     settle().await;
     assert_eq!((count(&a, &Target::Everyone).await, count(&b, &Target::Everyone).await), (0, 1));
+    arrivals(node, &settle).await;
+}
+
+/// Sockets that are told of with their seats are where they say once, and leave whole in any order.
+async fn arrivals<S: AsyncFn()>(node: &Node, settle: &S) {
+    let (store, project, shard) = (node.hub.store(), name("arrivals"), name("s"));
+    let room = Target::shard(&shard);
+    let counts = async || {
+        settle().await;
+        let seats = store.shards(&project).await.expect("it answers");
+        let count = async |target: &Target| store.count(&project, target).await.expect("it answers");
+        let seated: usize = seats.iter().map(|shard| shard.seated).sum();
+        (count(&Target::Everyone).await, count(&room).await, seated)
+    };
+    let ids = [0; 4].map(|_| SocketId::on(node.hub.bus().node()));
+    for id in ids {
+        let description = Some(Bytes::from_static(b"{}"));
+        let wish = SeatWish { description, ..wish(id, Some("s"), 9) };
+        assert_eq!(store.take_seat(&project, wish).await.expect("it answers"), Seated::In(shard.clone()));
+    }
+    let [first, second, third, never] = ids;
+    let members = [first, second, third].map(|id| node.add_as("arrivals", id));
+    members[..2].iter().for_each(|member| node.join(member, &room));
+    store.leave_seat(&project, &shard, never);
+    // It did not get so far as its room.
+    store.leave_seat(&project, &shard, third);
+    assert_eq!(counts().await, (3, 2, 2));
+    node.hub.remove(&members[0].session);
+    assert_eq!(counts().await, (2, 1, 2));
+    store.leave_seat(&project, &shard, first);
+    store.leave_seat(&project, &shard, second);
+    assert_eq!(counts().await, (2, 1, 0), "it may stay without a seat");
+    node.hub.leave(&members[1].session, &room);
+    node.join(&members[1], &room);
+    assert_eq!(counts().await, (2, 1, 0));
+    members[1..].iter().for_each(|member| node.hub.remove(&member.session));
+    assert_eq!(counts().await, (0, 0, 0));
 }
 
 /// Shows that however many ask at the same time, on however many nodes, no shard gets more than its
@@ -238,6 +303,11 @@ pub async fn seats<S: AsyncFn()>(stores: &[Arc<dyn Store>], settle: S) {
     named_seats(stores, &settle).await;
 }
 
+fn wish(socket: SocketId, shard: Option<&str>, capacity: u32) -> SeatWish {
+    let shard = shard.map(name);
+    SeatWish { socket, shard, capacity, overflow: false, project_max: None, description: None }
+}
+
 /// Takes seats and gives most of them back; returns those it kept.
 async fn come_and_go(
     store: &dyn Store,
@@ -248,7 +318,7 @@ async fn come_and_go(
     let mut seats = Vec::new();
     for round in 0..50 {
         let socket = SocketId::random();
-        let wish = SeatWish { socket, shard: None, capacity, overflow: false, project_max: None };
+        let wish = wish(socket, None, capacity);
         match store.take_seat(project, wish).await.expect("it answers") {
             Seated::In(shard) => seats.push((shard, socket)),
             Seated::Full => panic!("the project has no bound"),
@@ -271,7 +341,7 @@ async fn named_seats<S: AsyncFn()>(stores: &[Arc<dyn Store>], settle: &S) {
     let mut seats = Vec::new();
     let mut take = async |node: usize, shard: Option<&str>, project_max: Option<usize>| {
         let socket = SocketId::random();
-        let wish = SeatWish { socket, shard: shard.map(name), capacity: 2, overflow: false, project_max };
+        let wish = SeatWish { project_max, ..wish(socket, shard, 2) };
         match stores[node % stores.len()].take_seat(&project, wish).await.expect("it answers") {
             Seated::In(shard) => {
                 seats.push((shard.clone(), socket));

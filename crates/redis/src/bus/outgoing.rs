@@ -9,10 +9,12 @@ use redis::{RedisError, RedisResult, Value};
 use switchboard_hub::bus::Lost;
 use tokio::sync::{Notify, watch};
 
+use super::crowd::{Encoded, TO_USERS};
 use crate::backoff::Backoff;
 use crate::bridge::Telling;
 use crate::link::{Batch, Link, Source, ignore};
 use crate::options::ANSWER_WITHIN;
+use crate::script;
 
 /// Most publications in one pipeline.
 const BATCH_MAX: usize = 512;
@@ -21,6 +23,8 @@ const BATCH_MAX: usize = 512;
 pub(super) enum Outbound {
     /// A message to some channels of ours.
     Message { route: String, channels: Vec<String>, message: Bytes },
+    /// A message to the nodes of many users.
+    Crowd { route: String, message: Encoded },
     /// The same for original emit.gg nodes.
     ToOriginals(Telling),
 }
@@ -29,6 +33,7 @@ impl Outbound {
     fn bytes(&self) -> usize {
         match self {
             Outbound::Message { message, .. } => message.len(),
+            Outbound::Crowd { message, .. } => message.bytes(),
             Outbound::ToOriginals(telling) => telling.bytes,
         }
     }
@@ -109,7 +114,6 @@ impl Outgoing {
             match source.connect(ignore()).await {
                 Ok(connected) => {
                     backoff = Backoff::default();
-                    self.set_up(true);
                     let error = tokio::select! {
                         error = self.send_through(connected.link.clone()) => error,
                         error = connected.cut() => error,
@@ -132,6 +136,11 @@ impl Outgoing {
 
     /// Sends through one connection until it fails.
     async fn send_through(&self, mut link: Link) -> RedisError {
+        // A Redis that forgets it ends the connection, and with the next one is told it again.
+        if let Err(error) = script::load(&mut link, &[&TO_USERS]).await {
+            return error;
+        }
+        self.set_up(true);
         loop {
             let waiting = self.take();
             let sent = if !waiting.is_empty() {
@@ -161,6 +170,10 @@ impl Outgoing {
         for outbound in waiting {
             let (route, channels, message) = match outbound {
                 Outbound::Message { route, channels, message } => (route, channels, message),
+                Outbound::Crowd { route, message } => {
+                    batch.push(&route, message.command(self.verb));
+                    continue;
+                }
                 Outbound::ToOriginals(telling) => {
                     batch.push("", telling.command);
                     continue;

@@ -166,6 +166,8 @@ impl Keeper {
     /// Queues everything that the node knows: who is in what, and who sits where.
     fn write_anew(&mut self) {
         let store = &self.store;
+        // First, so that who comes meanwhile is in the index or among the changes.
+        store.held.fall_back();
         store.changes.clear();
         self.unsure.clear();
         if let Some(index) = store.index.get().and_then(|index| index.upgrade()) {
@@ -174,7 +176,7 @@ impl Keeper {
             });
         }
         store.held.for_each(|socket, seat| {
-            let Seat { project, shard, capacity, number, description } = seat;
+            let Seat { project, shard, capacity, number, description, .. } = seat;
             store.changes.push_again(project, Change::Restore(shard.clone(), socket, *capacity, *number));
             if let Some(description) = description {
                 let change = Change::Describe(shard.clone(), socket, description.clone());

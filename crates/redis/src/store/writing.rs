@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use bytes::Bytes;
 use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, Value};
 use switchboard_event::{Name, ProjectId, SocketId, Target};
 use switchboard_hub::{SeatWish, Seated, Store};
@@ -96,14 +97,7 @@ impl<'a> Writing<'a> {
         let scripts = &self.leases.scripts;
         let keys = seat_keys(names, self.lease);
         match change {
-            Change::TakeSeat(wish, _) => {
-                let SeatWish { socket, shard, capacity, overflow, project_max } = wish;
-                let shard = shard.as_ref().map_or("", |shard| shard);
-                let most = project_max.map(|most| most.to_string()).unwrap_or_default();
-                let (capacity, overflow) = (capacity.to_string(), if *overflow { "1" } else { "0" });
-                let args = [shard, &capacity, overflow, &most].map(str::as_bytes);
-                call(&scripts.take_seat, &keys, &[&[&socket.as_bytes()[..]], &args[..]].concat())
-            }
+            Change::TakeSeat(wish, _) => self.take_seat(names, project, wish),
             Change::Restore(shard, socket, capacity, number) => {
                 let (capacity, number) = (capacity.to_string(), number.to_string());
                 let args = [socket.as_bytes(), shard.as_bytes(), capacity.as_bytes(), number.as_bytes()];
@@ -127,6 +121,33 @@ impl<'a> Writing<'a> {
             }
             Change::Enter(..) | Change::Leave(..) => unreachable!("members have a call of their own"),
         }
+    }
+
+    fn take_seat(&self, names: &ProjectNames, project: &ProjectId, wish: &SeatWish) -> Cmd {
+        let SeatWish { socket, shard, capacity, overflow, project_max, .. } = wish;
+        let shard = shard.as_ref().map_or("", |shard| shard);
+        let most = project_max.map(|most| most.to_string()).unwrap_or_default();
+        let (capacity, overflow) = (capacity.to_string(), if *overflow { "1" } else { "0" });
+        let mut args: Vec<&[u8]> = vec![socket.as_bytes()];
+        args.extend([shard, &capacity, overflow, &most].map(str::as_bytes));
+        let (verb, channel) = (self.store.publish_verb, names.shard_channel_head());
+        let message = envelope::shard_changed(self.store.node, project, "");
+        if let Some(description) = self.said_on_arrival(project, wish) {
+            args.extend([
+                description,
+                names.base().as_bytes(),
+                verb.as_bytes(),
+                channel.as_bytes(),
+                &message,
+            ]);
+        }
+        call(&self.leases.scripts.take_seat, &seat_keys(names, self.lease), &args)
+    }
+
+    /// What is said of a socket that is in its targets from when it sits; none if it enters them later,
+    /// as in a bridged project, where that is copied.
+    fn said_on_arrival<'w>(&self, project: &ProjectId, wish: &'w SeatWish) -> Option<&'w Bytes> {
+        wish.description.as_ref().filter(|_| !self.store.bridges.is_bridged(project))
     }
 
     /// How other nodes are told of a change on a shard.
@@ -174,12 +195,15 @@ impl<'a> Writing<'a> {
         };
         let shard = Vec::<u8>::from_redis_value(shard)?;
         let Some(shard) = name(shard) else { return Err(unexpected("the shard has no name")) };
+        let description = self.said_on_arrival(project, wish).cloned();
+        let ahead = description.as_ref().map(|_| vec![Target::Everyone, Target::shard(&shard)]);
         let seat = Seat {
             project: project.clone(),
             shard: shard.clone(),
             capacity: u32::from_redis_value(capacity)?,
             number: u64::from_redis_value(number)?,
-            description: None,
+            description,
+            ahead: ahead.unwrap_or_default(),
         };
         self.store.held.note(wish.socket, seat);
         if waiting.send(Seated::In(shard.clone())).is_err() {

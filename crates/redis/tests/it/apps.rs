@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use switchboard::{App, JoinError, Koji, Name, ReachError, RequestError, SocketId, Target};
-use switchboard_redis::Redis;
+use switchboard_redis::{Options, Redis};
 use switchboard_testkit::{KojiPeer, Peer, RedisServer, TestServer};
 
 use crate::support::{options, until};
@@ -16,7 +16,11 @@ struct AppNode {
 }
 
 async fn start(redis: &RedisServer) -> AppNode {
-    let redis = Redis::connect(options(redis)).await.expect("Redis answers");
+    start_with(options(redis)).await
+}
+
+async fn start_with(options: Options) -> AppNode {
+    let redis = Redis::connect(options).await.expect("Redis answers");
     let app = App::new().with_koji(Koji::new()).with_backplane(&redis);
     AppNode { server: TestServer::start(app).await, redis }
 }
@@ -80,6 +84,36 @@ async fn a_list_is_of_the_clients_of_all_nodes_and_the_same_everywhere() {
     let gone = bob.id.clone();
     bob.peer.close().await;
     assert_eq!(ann.list_where(|list| list.get(&gone).is_none()).await.as_object().unwrap().len(), 2);
+}
+
+/// How often scripts were run so far.
+async fn scripts_run(redis: &RedisServer) -> u64 {
+    let info = redis.ask_text("INFO commandstats").await;
+    let calls = info.lines().find_map(|line| line.strip_prefix("cmdstat_evalsha:calls="));
+    calls.and_then(|line| line.split(',').next()?.parse().ok()).expect("a number of calls")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_koji_client_comes_by_one_script_and_goes_by_two() {
+    let redis = RedisServer::start().await;
+    // No renewal falls into the test.
+    let calm = || Options { lease: Duration::from_secs(60), ..options(&redis) };
+    let (one, two) = (start_with(calm()).await, start_with(calm()).await);
+    let (mut ann, mut bob) = (join(&one).await, join(&two).await);
+    ann.list_of(2).await;
+    bob.list_of(2).await;
+    let before = scripts_run(&redis).await;
+    let mut carl = join(&one).await;
+    // The other node has heard of it, and by its answer all that was done before is written.
+    bob.list_of(3).await;
+    carl.list_of(3).await;
+    assert_eq!(in_p(&one).shards().await.unwrap()[0].seated, 3);
+    let everyone = in_p(&one).all_socket_ids().await.unwrap().len();
+    assert_eq!((everyone, scripts_run(&redis).await - before), (3, 1));
+    carl.peer.close().await;
+    bob.list_of(2).await;
+    until("it is gone", async || in_p(&one).all_socket_ids().await.unwrap().len() == 2).await;
+    assert_eq!(scripts_run(&redis).await - before, 3);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

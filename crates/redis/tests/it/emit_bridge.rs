@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use switchboard_event::{Audience, Name, ProjectId, SocketId, Target};
 use switchboard_hub::store::Page;
-use switchboard_hub::{Backplane, Scope};
+use switchboard_hub::{Backplane, Scope, SeatWish};
 use switchboard_redis::{ConnectError, EmitBridge, Mode, Options, Redis};
 use switchboard_testkit::RedisServer;
 use switchboard_testkit::contract::Member;
@@ -318,6 +318,21 @@ async fn keys_of_the_wrong_type_hold_up_nothing() {
         let _: i64 = run(&server, &["DEL", key]).await;
     }
     until("ours is right", async || count(&two, &room()).await == 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_socket_that_comes_with_a_seat_is_copied_as_well() {
+    let server = RedisServer::start().await;
+    let node = connect(&server).await;
+    let socket = SocketId::on(node.redis.bus().node());
+    let (shard, description) = (Name::new("chat").ok(), Some("{}".into()));
+    let wish = SeatWish { socket, shard, capacity: 4, overflow: false, project_max: None, description };
+    node.redis.store().take_seat(&project(), wish).await.expect("Redis answers");
+    let member = node.node.add_as("default", socket);
+    node.node.join(&member, &room());
+    assert_eq!((count(&node, &Target::Everyone).await, count(&node, &room()).await), (1, 1));
+    let id = vec![socket.to_string()];
+    assert_eq!(copies(&server).await, [id.clone(), id, vec![], vec![]]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

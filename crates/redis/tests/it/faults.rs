@@ -34,11 +34,16 @@ async fn busy(server: &RedisServer) -> (RedisNode, switchboard_testkit::contract
 }
 
 async fn sit(node: &RedisNode, socket: SocketId) {
-    let wish = SeatWish { socket, shard: None, capacity: 4, overflow: false, project_max: None };
-    let store = node.redis.store();
-    let seated = store.take_seat(&project(), wish).await.unwrap();
-    let Seated::In(shard) = seated else { panic!("the project has no bound") };
-    store.describe(&project(), &shard, socket, Bytes::from_static(b"{}"));
+    let shard = take_seat(node, socket, None).await;
+    node.redis.store().describe(&project(), &shard, socket, Bytes::from_static(b"{}"));
+}
+
+async fn take_seat(node: &RedisNode, socket: SocketId, description: Option<Bytes>) -> Name {
+    let wish = SeatWish { socket, shard: None, capacity: 4, overflow: false, project_max: None, description };
+    match node.redis.store().take_seat(&project(), wish).await.unwrap() {
+        Seated::In(shard) => shard,
+        Seated::Full => panic!("the project has no bound"),
+    }
 }
 
 /// Sockets, sockets in the room, sockets of user 7, users, seats; none while Redis does not answer.
@@ -97,6 +102,41 @@ async fn nothing_remains_of_those_who_left() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_socket_between_its_seat_and_its_shard_dies_with_its_node() {
+    let server = RedisServer::start().await;
+    let (one, dead) = (connect(&server).await, connect(&server).await);
+    let shard = take_seat(&dead, SocketId::on(dead.redis.bus().node()), Some("{}".into())).await;
+    assert_eq!(counts(&one).await, [1, 0, 0, 0, 1]);
+    assert_eq!(one.redis.store().count(&project(), &Target::shard(&shard)).await.unwrap(), 1);
+    drop(dead);
+    until("it is taken out", async || counts(&one).await == [0; 5]).await;
+    until("nothing of it remains", async || !keys(&server).await.iter().any(|key| key.contains("{p}"))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_loss_between_a_seat_and_the_coming_of_its_socket_is_made_good() {
+    let server = RedisServer::start().await;
+    let node = connect(&server).await;
+    let ids = [0; 2].map(|_| SocketId::on(node.redis.bus().node()));
+    let shard = take_seat(&node, ids[0], Some("{}".into())).await;
+    take_seat(&node, ids[1], Some("{}".into())).await;
+    assert_eq!(counts(&node).await, [2, 0, 0, 0, 2]);
+    lose_lease(&server, &node).await;
+    until("the seats are back", async || counts(&node).await == [0, 0, 0, 0, 2]).await;
+    let member = node.node.add_as("p", ids[0]);
+    node.node.join(&member, &Target::shard(&shard));
+    assert_eq!(counts(&node).await, [1, 0, 0, 0, 2]);
+    for id in ids {
+        node.redis.store().leave_seat(&project(), &shard, id);
+    }
+    assert_eq!(node.redis.store().count(&project(), &Target::shard(&shard)).await.unwrap(), 1);
+    node.node.hub.remove(&member.session);
+    assert_eq!(counts(&node).await, [0; 5]);
+    until("nothing of them remains", async || !keys(&server).await.iter().any(|key| key.ends_with(&*shard)))
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everything_is_back_after_a_restart_that_lost_everything() {
     let mut server = RedisServer::start().await;
     let ((one, _a), (two, b)) = (busy(&server).await, busy(&server).await);
@@ -150,18 +190,22 @@ async fn a_node_that_stood_still_beyond_its_lease_comes_back_whole() {
     let server = RedisServer::start().await;
     let ((one, _a), (two, _b)) = (busy(&server).await, busy(&server).await);
     settle(&[&one, &two]).await;
-    // Its lease ends as if it had not renewed it, and others sweep it.
-    let lease = lease_of(&server, one.redis.bus().node()).await;
-    let _: i64 = query(&server, redis::cmd("ZADD").arg("switchboard:{*}:nodes").arg(1).arg(&lease)).await;
-    until("it has another lease", async || {
-        let now = lease_of(&server, one.redis.bus().node()).await;
-        now != lease && !now.is_empty()
-    })
-    .await;
+    lose_lease(&server, &one).await;
     until("both are whole", async || counts(&two).await == [2, 2, 2, 1, 2]).await;
     assert_eq!(counts(&one).await, [2, 2, 2, 1, 2]);
     let described = two.redis.store().described(&project(), &Name::new("shard-1").unwrap()).await.unwrap();
     assert_eq!(described.len(), 1, "what is told of its client is back as well");
+}
+
+/// Its lease ends as if it had not renewed it, and is swept.
+async fn lose_lease(server: &RedisServer, node: &RedisNode) {
+    let lease = lease_of(server, node.redis.bus().node()).await;
+    let _: i64 = query(server, redis::cmd("ZADD").arg("switchboard:{*}:nodes").arg(1).arg(&lease)).await;
+    until("it has another lease", async || {
+        let now = lease_of(server, node.redis.bus().node()).await;
+        now != lease && !now.is_empty()
+    })
+    .await;
 }
 
 async fn lease_of(server: &RedisServer, node: NodeId) -> String {

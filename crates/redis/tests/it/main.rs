@@ -2,6 +2,7 @@
 
 mod apps;
 mod contracts;
+mod crowds;
 mod driven;
 mod emit_bridge;
 mod emit_original;

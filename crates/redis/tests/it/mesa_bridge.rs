@@ -3,7 +3,7 @@
 
 use switchboard_event::{Audience, Name, NodeId, SocketId, Target};
 use switchboard_hub::bus::{Content, Publication};
-use switchboard_hub::{Backplane, Scope};
+use switchboard_hub::{Backplane, Scope, SeatWish};
 use switchboard_redis::{ConnectError, EmitBridge, MesaBridge, Mode, Options, Redis};
 use switchboard_testkit::RedisServer;
 use switchboard_testkit::contract::Member;
@@ -155,6 +155,22 @@ async fn a_user_is_connected_from_its_first_socket_on_any_node_to_its_last() {
     assert_eq!(written(&server, &nodes).await, these(&[], 0));
     let left = keys(&server).await;
     assert!(!left.iter().any(|key| key.contains("{p}")), "{left:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_socket_that_comes_with_a_seat_is_counted_as_well() {
+    let server = RedisServer::start().await;
+    let node = connect(&server).await;
+    let socket = SocketId::on(node.redis.bus().node());
+    let (shard, description) = (Name::new("chat").ok(), Some("{}".into()));
+    let wish = SeatWish { socket, shard, capacity: 4, overflow: false, project_max: None, description };
+    node.redis.store().take_seat(&mesa().project, wish).await.expect("Redis answers");
+    let member = node.node.add_as("p", socket);
+    node.node.join(&member, &user("7"));
+    assert_eq!(written(&server, &[&node]).await, these(&["7"], 1));
+    go(&node, &member);
+    node.redis.store().leave_seat(&mesa().project, &Name::new("chat").unwrap(), socket);
+    assert_eq!(written(&server, &[&node]).await, these(&[], 0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -19,12 +19,24 @@ pub struct Mesa {
     /// The project of Mesa clients. Default none: that of emit clients, `projects.default`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
+    /// Whether messages wait for users who are away.
+    pub sync: MesaSync,
     /// Whether clients are there.
     pub heartbeat: MesaHeartbeat,
     /// Whether clients come back.
     pub reconnect: MesaReconnect,
     /// Who clients are.
     pub authentication: MesaAuthentication,
+}
+
+/// Settings of messages that wait.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MesaSync {
+    /// Whether they do: in Redis, or without it where `inbox.path` says. Default false.
+    pub enabled: bool,
+    /// How long to wait between two of those that a Mesa client has missed. Default 0 ms.
+    pub redelivery_interval_ms: u64,
 }
 
 /// Settings of asking Mesa clients whether they are there.
@@ -69,6 +81,7 @@ impl Default for Mesa {
             enabled: false,
             listen: SocketAddr::from(([127, 0, 0, 1], 4000)),
             namespace: None,
+            sync: MesaSync::default(),
             heartbeat: MesaHeartbeat::default(),
             reconnect: MesaReconnect::default(),
             authentication: MesaAuthentication::default(),
@@ -130,6 +143,7 @@ impl Mesa {
             reconnect_interval: when(self.reconnect.enabled, self.reconnect.interval_ms),
             authentication_timeout: Duration::from_millis(self.authentication.timeout_ms),
             authentication_required: self.authentication.required,
+            redelivery_interval: Duration::from_millis(self.sync.redelivery_interval_ms),
             sends_user_object: self.authentication.send_user_object,
             closes_on_refusal: self.authentication.disconnect_on_fail,
         })

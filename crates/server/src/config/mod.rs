@@ -2,6 +2,7 @@
 
 mod auth;
 mod emit;
+mod inbox;
 mod koji;
 mod mesa;
 mod projects;
@@ -22,8 +23,9 @@ use switchboard_redis::Options;
 
 pub use auth::Auth;
 pub use emit::Emit;
+pub use inbox::Inbox;
 pub use koji::Koji;
-pub use mesa::{Mesa, MesaAuthentication, MesaHeartbeat, MesaReconnect};
+pub use mesa::{Mesa, MesaAuthentication, MesaHeartbeat, MesaReconnect, MesaSync};
 pub use projects::{ProjectSettings, Projects};
 use redis::WithShortForm;
 pub use redis::{Addresses, Node, Redis, RedisMode};
@@ -54,6 +56,8 @@ pub struct Config {
     pub koji: Koji,
     /// The door for Mesa clients.
     pub mesa: Mesa,
+    /// Where messages wait for users.
+    pub inbox: Inbox,
     /// The projects.
     pub projects: Projects,
     /// What makes many nodes one.
@@ -77,6 +81,7 @@ impl Default for Config {
             emit: Emit::default(),
             koji: Koji::default(),
             mesa: Mesa::default(),
+            inbox: Inbox::default(),
             projects: Projects::default(),
             redis: Redis::default(),
             node: Node::default(),
@@ -143,6 +148,7 @@ impl Config {
         self.emit.check(&self.redis)?;
         self.koji.check()?;
         self.mesa.check()?;
+        self.inbox.check()?;
         self.projects.check()?;
         self.redis.check(&self.node)?;
         self.auth.verifier().map(drop)

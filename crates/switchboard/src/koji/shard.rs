@@ -40,13 +40,14 @@ struct About {
 
 impl Client {
     pub(crate) fn new(ticket: &Ticket, seat: &Seat) -> Self {
+        let Described { since_us, client } = &seat.arrival;
         Client {
             shard: seat.shard.clone(),
             rules: ticket.rules.clone(),
             changes: ticket.changes,
-            since_us: now_us(),
-            about: Mutex::new(About { info: Payload::EMPTY, there: false }),
-            heard_ms: AtomicU64::new(now_ms()),
+            since_us: *since_us,
+            about: Mutex::new(About { info: client.user_info.clone(), there: false }),
+            heard_ms: AtomicU64::new(client.last_ping_ms),
             tokens: Mutex::default(),
         }
     }
@@ -97,20 +98,21 @@ pub(crate) struct Seat {
     store: Arc<dyn Store>,
     project: ProjectId,
     shard: Name,
-    socket: SocketId,
+    /// How its taker stood in a list when it asked.
+    arrival: Described,
 }
 
 impl Seat {
     /// What its taker is told first.
     pub(crate) fn greeting(&self) -> Bytes {
-        let Seat { shard, socket, .. } = self;
-        encode_with(OpCode::Text, 128 + shard.len(), |out| koji::write_connected(out, *socket, shard))
+        let (shard, socket) = (&self.shard, self.arrival.client.id);
+        encode_with(OpCode::Text, 128 + shard.len(), |out| koji::write_connected(out, socket, shard))
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.store.leave_seat(&self.project, &self.shard, self.socket);
+        self.store.leave_seat(&self.project, &self.shard, self.arrival.client.id);
     }
 }
 
@@ -159,16 +161,19 @@ pub(crate) enum NoPlace {
 
 /// Takes a seat for a socket that is about to be.
 pub(crate) async fn take_seat(app: &App, ticket: &Ticket, socket: SocketId) -> Result<Seat, NoPlace> {
+    let client = koji::Client { id: socket, user_info: Payload::EMPTY, last_ping_ms: now_ms() };
+    let arrival = Described { since_us: now_us(), client };
     let wish = SeatWish {
         socket,
         shard: ticket.shard.clone(),
         capacity: ticket.capacity,
         overflow: ticket.rules.named_overflow,
         project_max: ticket.rules.connections_max,
+        description: app.shares_store().then(|| arrival.write()),
     };
     let store = app.hub().store().clone();
     match store.take_seat(&ticket.project, wish).await? {
-        Seated::In(shard) => Ok(Seat { store, project: ticket.project.clone(), shard, socket }),
+        Seated::In(shard) => Ok(Seat { store, project: ticket.project.clone(), shard, arrival }),
         Seated::Full => Err(NoPlace::Full),
     }
 }

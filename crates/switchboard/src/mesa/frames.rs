@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use switchboard_event::{DeliveryClass, Dialect};
+use switchboard_event::Dialect;
 use switchboard_wire::DecodeError;
 use switchboard_wire::mesa::{self, Incoming, Message};
 use switchboard_ws::frame::{OpCode, encode_with};
@@ -27,10 +27,10 @@ pub(crate) fn receive(
         }
         // What no handler wants is for other processes.
         Incoming::Message(_) | Incoming::Other => {}
-        Incoming::Authenticate { token, .. } => log_in(socket, token),
+        Incoming::Authenticate { token, should_sync } => log_in(socket, token, should_sync),
         Incoming::Heartbeat => {
             let frame = encode_with(OpCode::Text, 24, mesa::write_heartbeat_ack);
-            socket.app().hub().deliver_frame(socket.session(), &frame, DeliveryClass::Live);
+            socket.app().hub().deliver_now(socket.session(), &frame);
         }
         Incoming::HeartbeatAck => client.answered.store(true, Ordering::Relaxed),
     }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use switchboard_event::DeliveryClass;
 use switchboard_hub::Session;
 use switchboard_wire::mesa::write_heartbeat;
 use switchboard_ws::CloseCode;
@@ -26,6 +25,6 @@ pub(crate) fn beat(app: &App, session: &Arc<Session>, attempts_max: u32) -> bool
     }
     let tries = (attempts > 0).then_some((attempts, attempts_max));
     let frame = encode_with(OpCode::Text, 48, |out| write_heartbeat(out, tries));
-    app.hub().deliver_frame(session, &frame, DeliveryClass::Live);
+    app.hub().deliver_now(session, &frame);
     true
 }

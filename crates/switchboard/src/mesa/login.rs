@@ -4,7 +4,8 @@ use std::future::Future;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Waker};
 
-use switchboard_event::{DeliveryClass, Payload};
+use bytes::Bytes;
+use switchboard_event::Payload;
 use switchboard_wire::mesa::write_authenticated;
 use switchboard_ws::CloseCode;
 use switchboard_ws::frame::{OpCode, encode_with};
@@ -12,28 +13,29 @@ use switchboard_ws::frame::{OpCode, encode_with};
 use super::MesaSettings;
 use crate::app::App;
 use crate::identity::{IdentifyError, Identity};
+use crate::inbox::{self, Arrival, Welcome};
 use crate::socket::Socket;
 
 /// Looks at a token; at once, if the verifier needs not wait.
-pub(super) fn log_in(socket: &Socket, token: Option<String>) {
+pub(super) fn log_in(socket: &Socket, token: Option<String>, should_sync: bool) {
     let client = socket.peer().mesa().expect("every socket of this door has a client");
     client.logging_in.store(true, Ordering::Relaxed);
-    let mut work = Box::pin(look_at(socket.clone(), token));
+    let mut work = Box::pin(look_at(socket.clone(), token, should_sync));
     if work.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
         socket.app().core().tasks.spawn(work);
     }
 }
 
-async fn look_at(socket: Socket, token: Option<String>) {
+async fn look_at(socket: Socket, token: Option<String>, should_sync: bool) {
     let verdict = match token {
         Some(token) => socket.identify_whole(&token).await,
         None => Err(IdentifyError::NoToken),
     };
     let client = socket.peer().mesa().expect("every socket of this door has a client");
     match verdict {
-        Ok(identity) => {
+        Ok((identity, arrival)) => {
             client.known.store(true, Ordering::Relaxed);
-            show_user(&socket, &identity);
+            welcome(&socket, identity, arrival, should_sync).await;
         }
         Err(error) => {
             tracing::debug!(socket = %socket.id(), error = &error as &dyn std::error::Error, "a token binds nobody");
@@ -46,16 +48,29 @@ async fn look_at(socket: Socket, token: Option<String>) {
     socket.session().outbox.wake_owner();
 }
 
-fn show_user(socket: &Socket, identity: &Identity) {
-    let nothing = Payload::EMPTY;
-    let user = match (&identity.profile, settings(socket.app()).sends_user_object) {
+/// Shows the user, and then what the user has missed. Who has seen that is heard by all nodes.
+async fn welcome(socket: &Socket, identity: Identity, arrival: Option<Arrival>, should_sync: bool) {
+    let settings = settings(socket.app());
+    inbox::settled(socket.app()).await;
+    let first = user_frame(&identity, settings.sends_user_object);
+    let Some(arrival) = arrival else {
+        socket.app().hub().deliver_now(socket.session(), &first);
+        return;
+    };
+    let welcome = Welcome { first: Some(first), pause: settings.redelivery_interval };
+    match should_sync {
+        true => arrival.tell(identity.user, welcome).await,
+        false => arrival.forget(identity.user, welcome).await,
+    }
+}
+
+fn user_frame(identity: &Identity, sends_user_object: bool) -> Bytes {
+    let user = match (&identity.profile, sends_user_object) {
         (Some(profile), true) => profile.clone(),
         (None, true) => Payload::of(&serde_json::json!({ "id": identity.user })).expect("a text is JSON"),
-        (_, false) => nothing,
+        (_, false) => Payload::EMPTY,
     };
-    let len = 32 + user.as_bytes().len();
-    let frame = encode_with(OpCode::Text, len, |out| write_authenticated(out, &user));
-    socket.app().hub().deliver_frame(socket.session(), &frame, DeliveryClass::Live);
+    encode_with(OpCode::Text, 32 + user.as_bytes().len(), |out| write_authenticated(out, &user))
 }
 
 /// Closes a socket that has shown no good token in time, if it must.

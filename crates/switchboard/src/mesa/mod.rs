@@ -62,6 +62,8 @@ pub struct MesaSettings {
     pub authentication_timeout: Duration,
     /// Whether a client without an accepted token is closed after that time; default false.
     pub authentication_required: bool,
+    /// How long to wait between two of the messages that a user has missed; default not at all.
+    pub redelivery_interval: Duration,
     /// Whether a client is shown its user object; default true.
     pub sends_user_object: bool,
     /// Whether a client is closed when its token is refused; default true.
@@ -77,6 +79,7 @@ impl Default for MesaSettings {
             reconnect_interval: None,
             authentication_timeout: Duration::from_secs(10),
             authentication_required: false,
+            redelivery_interval: Duration::ZERO,
             sends_user_object: true,
             closes_on_refusal: true,
         }

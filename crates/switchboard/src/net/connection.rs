@@ -12,7 +12,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::Bytes;
-use switchboard_event::{DeliveryClass, Dialect};
+use switchboard_event::Dialect;
 use switchboard_hub::{Flushed, Outbox};
 use switchboard_wire::DecodeError;
 use switchboard_wire::emit::{self, Incoming};
@@ -226,10 +226,10 @@ impl Connection {
             Item::Binary(payload) => (OpCode::Binary, payload),
             Item::Ping(payload) => {
                 let pong = frame::encode(OpCode::Pong, &payload);
-                self.served.app.hub().deliver_frame(self.socket.session(), &pong, DeliveryClass::Live);
+                self.served.app.hub().deliver_now(self.socket.session(), &pong);
                 return;
             }
-            Item::Pong(_) => return,
+            Item::Pong(payload) => return self.socket.ponged(&payload),
             Item::Close(said) => {
                 let (code, reason) =
                     said.map_or((CloseCode::NO_STATUS, String::new()), |(code, why)| (code, why));
@@ -400,6 +400,7 @@ impl Connection {
         let overflowed = self.outbox().has_overflowed().then_some(CloseCode::TRY_AGAIN_LATER);
         let ours = self.peer().close_code().or(overflowed);
         let code = self.ending.code.or(ours).unwrap_or(CloseCode::ABNORMAL);
+        self.socket.give_back();
         self.served.app.hub().remove(self.socket.session());
         self.served.app.core().identities.forget(self.socket.id());
         self.peer().hang_up();

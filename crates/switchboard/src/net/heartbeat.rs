@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use switchboard_event::{DeliveryClass, SocketId};
+use switchboard_event::SocketId;
 use switchboard_hub::Session;
 use switchboard_ws::CloseCode;
 
@@ -107,7 +107,7 @@ fn ping(served: &Arc<Served>, session: &Arc<Session>, misses_max: u8) -> bool {
         session.outbox.abort();
         return false;
     }
-    app.hub().deliver_frame(session, &PING, DeliveryClass::Live);
+    app.hub().deliver_now(session, &PING);
     served.ping_sent(session);
     true
 }

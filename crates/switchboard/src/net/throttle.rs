@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
 use crate::limits::Limits;
@@ -20,11 +20,16 @@ impl Bucket {
 
     /// Takes `amount`; false if there was not enough.
     fn take(&mut self, amount: f32, per_s: f32, burst: f32, now: Instant) -> bool {
+        self.tokens = self.refill(per_s, burst, now) - amount;
+        self.tokens >= 0.0
+    }
+
+    /// How much there is by now.
+    fn refill(&mut self, per_s: f32, burst: f32, now: Instant) -> f32 {
         let since = now.saturating_duration_since(self.refilled).as_secs_f32();
         self.tokens = (self.tokens + since * per_s).min(burst);
         self.refilled = now;
-        self.tokens -= amount;
-        self.tokens >= 0.0
+        self.tokens
     }
 
     fn is_full(&self, per_s: f32, burst: f32, now: Instant) -> bool {
@@ -160,6 +165,45 @@ impl Drop for Admission {
     }
 }
 
+/// From where tokens come that are refused.
+#[derive(Default)]
+pub(crate) struct Refusals {
+    table: Mutex<RefusalTable>,
+}
+
+#[derive(Default)]
+struct RefusalTable {
+    addresses: HashMap<IpAddr, Bucket>,
+    sweep_at: usize,
+}
+
+impl Refusals {
+    /// Whether a token of this address is looked at.
+    pub(crate) fn may_try(&self, ip: Option<IpAddr>, limits: &Limits, now: Instant) -> bool {
+        let (Some(ip), Some(per_min)) = (ip, limits.refused_tokens_per_min) else { return true };
+        let mut table = self.lock();
+        let bucket = table.addresses.get_mut(&ip);
+        bucket.is_none_or(|bucket| bucket.refill(per_min as f32 / 60.0, per_min as f32, now) >= 1.0)
+    }
+
+    /// Counts a token that was refused.
+    pub(crate) fn count(&self, ip: Option<IpAddr>, limits: &Limits, now: Instant) {
+        let (Some(ip), Some(per_min)) = (ip, limits.refused_tokens_per_min) else { return };
+        let (per_s, burst) = (per_min as f32 / 60.0, per_min as f32);
+        let mut table = self.lock();
+        if table.addresses.len() >= table.sweep_at {
+            table.addresses.retain(|_, bucket| !bucket.is_full(per_s, burst, now));
+            table.sweep_at = table.addresses.len() + SWEEP_EVERY;
+        }
+        let bucket = table.addresses.entry(ip).or_insert_with(|| Bucket::full(burst, now));
+        bucket.take(1.0, per_s, burst, now);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, RefusalTable> {
+        self.table.lock().expect("no code that holds the refusals panics")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -199,6 +243,20 @@ mod tests {
         assert_eq!(addresses.admit(three, &limits, start()).err(), Some(Refused::Full(2)));
         drop(first);
         assert!(addresses.admit(one, &limits, start()).is_ok());
+    }
+
+    #[test]
+    fn an_address_with_too_many_refused_tokens_has_to_wait() {
+        let limits = Limits { refused_tokens_per_min: Some(2), ..Limits::default() };
+        let (refusals, now) = (Refusals::default(), start());
+        let [one, other] = [1, 2].map(|last| Some(IpAddr::from([127, 0, 0, last])));
+        for _ in 0..2 {
+            assert!(refusals.may_try(one, &limits, now));
+            refusals.count(one, &limits, now);
+        }
+        assert!(!refusals.may_try(one, &limits, now));
+        assert!(refusals.may_try(other, &limits, now));
+        assert!(refusals.may_try(one, &limits, now + Duration::from_secs(30)));
     }
 
     #[test]

@@ -21,6 +21,7 @@ use switchboard_hub::{JoinError, Listener, Notice};
 
 use crate::app::App;
 use crate::core::Core;
+use crate::inbox;
 use crate::socket::Socket;
 
 pub(crate) use calls::Calls;
@@ -98,7 +99,8 @@ impl App {
                 self.close_here(audience, code, &reason);
             }
             Content::ShardChanged(shard) => self.core().rosters.changed_elsewhere(self, &shard),
-            Content::Kept { .. } | Content::Event { .. } => {}
+            Content::Kept { number, event } => inbox::hear(self, audience, number, event),
+            Content::Event { .. } => {}
         }
     }
 

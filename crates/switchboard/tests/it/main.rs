@@ -3,6 +3,7 @@
 mod bad_input;
 mod embedding;
 mod handlers;
+mod inbox;
 mod koji;
 mod limits;
 mod mesa;

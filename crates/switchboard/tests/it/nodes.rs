@@ -26,11 +26,13 @@ async fn two() -> (TestServer, TestServer) {
     two_of(app).await
 }
 
-/// The first peer of a node, and its id.
+/// A new peer of a node, and its id.
 async fn peer_of(node: &TestServer) -> (Peer, SocketId) {
+    let before = node.app.all_socket_ids().await.unwrap();
     let mut peer = node.peer().await;
     peer.quiet().await;
-    (peer, node.app.all_socket_ids().await.unwrap()[0])
+    let mut now = node.app.all_socket_ids().await.unwrap().into_iter();
+    (peer, now.find(|id| !before.contains(id)).expect("it is known by now"))
 }
 
 /// Answers the next frame, which has to be a request.
@@ -97,6 +99,8 @@ async fn a_request_to_another_node_ends_as_one_to_this_node_does() {
     let with_koji = || app().with_koji(Koji::new()).with_limits(limits.clone());
     let (one, two) = two_of(with_koji).await;
     let (mut far, id) = peer_of(&two).await;
+    // As long as it stays, its node hears what is for sockets of the project.
+    let (_silent, silent) = peer_of(&two).await;
     let ask = |ms| one.app.request_within::<u32>(Duration::from_millis(ms), id, "/q", &());
     let minute = 60_000;
     let (wrong, _) = tokio::join!(ask(minute), answer(&mut far, json!("no number")));
@@ -119,8 +123,6 @@ async fn a_request_to_another_node_ends_as_one_to_this_node_does() {
         matches!(one.app.request::<u32>(koji, "/q", &()).await, Err(RequestError::Gone)),
         "not its project"
     );
-    let _silent = two.peer().await;
-    let silent = two.app.all_socket_ids().await.unwrap()[0];
     let short = Duration::from_millis(20);
     let asked = one.app.request_within::<u32>(short, silent, "/q", &()).await;
     assert!(matches!(asked, Err(RequestError::Timeout(within)) if within == short), "{asked:?}");

@@ -16,12 +16,13 @@ local function enter(members, socket, target)
 end
 
 local function leave(members, socket, target)
-  if redis.call('ZREM', members, socket) == 0 then return end
+  local was_in = redis.call('ZREM', members, socket) == 1
   if redis.call('ZLEXCOUNT', members, from, to) == 0 then
     redis.call('SREM', KEYS[1], target)
     local user = target:match('^@(.*)')
     if user and redis.call('EXISTS', members) == 0 then redis.call('ZREM', KEYS[2], user) end
   end
+  if not was_in then return end
   for _, copy in ipairs(copies) do copy.leave(target, { socket }, members) end
 end
 

@@ -1,5 +1,7 @@
 -- KEYS: those of seats.lua.
--- ARGV: socket, shard or '', capacity, '1' if a full named shard overflows, project's most or ''.
+-- ARGV: socket, shard or '', capacity, '1' if a full named shard overflows, project's most or ''. If the
+-- socket is in its targets from when it sits: what is told of it, the project's key, PUBLISH or SPUBLISH,
+-- the beginning of a shard's channel, the beginning of the message.
 -- Returns {1, shard, capacity, number}, {0} if the project is full, {-1} if the lease is lost.
 local socket, wanted, capacity = ARGV[1], ARGV[2], tonumber(ARGV[3])
 
@@ -44,6 +46,15 @@ local function is_full(shard)
   return known and number_of(seated, shard) >= math.min(known.capacity, capacity)
 end
 
+local function come_in(shard)
+  for _, target in ipairs({ '=', '#' .. shard }) do
+    redis.call('ZADD', ARGV[7] .. ':in:' .. target, 0, socket)
+    redis.call('SADD', index, target)
+  end
+  redis.call('HSET', ARGV[7] .. ':shard:' .. shard, socket, ARGV[6])
+  redis.call(ARGV[8], ARGV[9] .. shard, ARGV[10] .. shard)
+end
+
 if redis.call('SISMEMBER', index, '.') == 0 then return { -1 } end
 local shard = seat_of(socket)
 if not shard then
@@ -52,5 +63,6 @@ if not shard then
   if shard == '' or (ARGV[4] == '1' and is_full(shard)) then shard = automatic() end
   sit_down(socket, shard, capacity)
 end
+if ARGV[6] then come_in(shard) end
 local known = plan_of(shard)
 return { 1, shard, known.capacity, known.number }

@@ -1,0 +1,237 @@
+//! Messages that wait for users, in a file of the node's own: for one node that has no Redis.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use switchboard_event::{Event, Name, Payload};
+//! use switchboard_hub::{Inbox, InboxLimits};
+//! use switchboard_inbox::DiskInbox;
+//!
+//! # let directory = switchboard_testkit::Scratch::new("inbox-example");
+//! # let path = directory.path().join("inbox.redb");
+//! let inbox = DiskInbox::open(path.as_ref(), InboxLimits::default())?;
+//! // An app takes it with `App::with_inbox(Arc::new(inbox))`.
+//! let (project, user) = (Name::new("default")?, Name::new("7")?);
+//! let event = Event { name: Name::new("INVITE")?, data: Payload::EMPTY, sender: None, time_ms: 0 };
+//! let kept = inbox.put(&project, &[user], &event).await?; // on the disk when this returns
+//! assert_eq!(kept.inboxes, 1);
+//! # Ok(()) }
+//! ```
+//!
+//! One thread writes. What comes while it waits for the disk is the next transaction, so a flood of
+//! messages costs as few writes as a trickle. Which messages there are, and how large, it knows by
+//! heart; it learns that from the file when it starts.
+
+mod accounts;
+mod disk;
+mod writer;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
+use std::thread::JoinHandle;
+
+use switchboard_event::{Event, MessageNumber, ProjectId, SocketId, UserId};
+use switchboard_hub::bus::{Moment, Receiver};
+use switchboard_hub::inbox::{Kept, Waiting};
+use switchboard_hub::store::{Answer, StoreError};
+use switchboard_hub::{Inbox, InboxLimits};
+use tokio::sync::{mpsc, oneshot};
+
+use disk::Disk;
+use writer::{Job, Writer};
+
+/// Most jobs that wait for the writer.
+const JOBS_MAX: usize = 16 * 1024;
+
+/// Why there is no inbox.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Another process has it.
+    #[error("the inbox {0} is in use by another process")]
+    InUse(PathBuf),
+    /// It is no inbox, is damaged, or may not be written.
+    #[error("the inbox {path} cannot be opened")]
+    Unusable {
+        /// Where it is.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        cause: redb::Error,
+    },
+}
+
+/// Why something was not done.
+#[derive(Debug, thiserror::Error)]
+enum NotDone {
+    #[error("the writer of the inbox has ended")]
+    Ended,
+    #[error("the inbox cannot be written")]
+    Disk(#[source] Arc<redb::Error>),
+    #[error("the inbox cannot be read")]
+    Read(#[source] redb::Error),
+}
+
+impl From<NotDone> for StoreError {
+    fn from(error: NotDone) -> Self {
+        StoreError(Box::new(error))
+    }
+}
+
+/// Keeps messages for users in a file.
+pub struct DiskInbox {
+    shared: Arc<Shared>,
+    jobs: Option<mpsc::Sender<Job>>,
+    writer: Option<JoinHandle<()>>,
+}
+
+/// What the writer and those who ask share.
+struct Shared {
+    disk: Disk,
+    receiver: OnceLock<Weak<dyn Receiver>>,
+    /// Which socket has opened whose inbox.
+    opened: Mutex<HashMap<(ProjectId, UserId), SocketId>>,
+    /// Jobs that are not done.
+    pending: AtomicUsize,
+    up: AtomicBool,
+}
+
+impl Shared {
+    fn opened(&self) -> MutexGuard<'_, HashMap<(ProjectId, UserId), SocketId>> {
+        self.opened.lock().expect("no code that holds the opened inboxes panics")
+    }
+}
+
+impl DiskInbox {
+    /// Opens the inbox in a file, or begins one.
+    pub fn open(path: &Path, limits: InboxLimits) -> Result<Self, OpenError> {
+        Ok(DiskInbox::on(Disk::open(path)?, limits))
+    }
+
+    /// An inbox that is lost with the process: for tests.
+    pub fn in_memory(limits: InboxLimits) -> Self {
+        DiskInbox::on(Disk::in_memory(), limits)
+    }
+
+    fn on(disk: Disk, limits: InboxLimits) -> Self {
+        let shared = Arc::new(Shared {
+            disk,
+            receiver: OnceLock::new(),
+            opened: Mutex::default(),
+            pending: AtomicUsize::new(0),
+            up: AtomicBool::new(true),
+        });
+        let (jobs, waiting) = mpsc::channel(JOBS_MAX);
+        let writer = Writer::new(shared.clone(), limits);
+        let writer =
+            std::thread::Builder::new().name("switchboard-inbox".into()).spawn(move || writer.run(waiting));
+        DiskInbox { shared, jobs: Some(jobs), writer: Some(writer.expect("the system can start a thread")) }
+    }
+
+    /// Hands a job over and waits for its end.
+    async fn have_done<T>(
+        &self,
+        job: impl FnOnce(oneshot::Sender<Result<T, NotDone>>) -> Job,
+    ) -> Result<T, NotDone> {
+        let (done, outcome) = oneshot::channel();
+        let jobs = self.jobs.as_ref().ok_or(NotDone::Ended)?;
+        self.shared.pending.fetch_add(1, Ordering::AcqRel);
+        if jobs.send(job(done)).await.is_err() {
+            self.shared.pending.fetch_sub(1, Ordering::AcqRel);
+        }
+        outcome.await.unwrap_or(Err(NotDone::Ended))
+    }
+
+    /// Queues a job that nobody waits for; drops it if too many wait.
+    fn hand_over(&self, job: Job) {
+        self.shared.pending.fetch_add(1, Ordering::AcqRel);
+        let Some(jobs) = &self.jobs else { return };
+        if jobs.try_send(job).is_err() {
+            self.shared.pending.fetch_sub(1, Ordering::AcqRel);
+            tracing::debug!("too much waits for the inbox; a message will be delivered again");
+        }
+    }
+
+    /// When everything that was handed over before is written.
+    async fn written(&self) -> Result<(), NotDone> {
+        match self.shared.pending.load(Ordering::Acquire) {
+            0 => Ok(()),
+            _ => self.have_done(Job::Settle).await,
+        }
+    }
+}
+
+impl Inbox for DiskInbox {
+    fn start(&self, receiver: Weak<dyn Receiver>) {
+        let _ = self.shared.receiver.set(receiver);
+    }
+
+    fn put<'a>(&'a self, project: &'a ProjectId, users: &'a [UserId], event: &'a Event) -> Answer<'a, Kept> {
+        let (project, users, event) = (project.clone(), users.to_vec(), event.clone());
+        Box::pin(async move { Ok(self.have_done(|done| Job::Put { project, users, event, done }).await?) })
+    }
+
+    fn open<'a>(
+        &'a self,
+        project: &'a ProjectId,
+        user: &'a UserId,
+        socket: SocketId,
+        after: Option<MessageNumber>,
+        most: usize,
+    ) -> Answer<'a, Vec<Waiting>> {
+        Box::pin(async move {
+            self.written().await?;
+            {
+                let mut opened = self.shared.opened();
+                let by = *opened.entry((project.clone(), user.clone())).or_insert(socket);
+                if by != socket {
+                    return Ok(Vec::new());
+                }
+            }
+            let page = self.shared.disk.page(project, user, after, most).map_err(NotDone::Read)?;
+            if page.is_empty() {
+                self.release(project, user, socket);
+            }
+            Ok(page)
+        })
+    }
+
+    fn confirm(&self, project: &ProjectId, user: &UserId, numbers: Vec<MessageNumber>) {
+        self.hand_over(Job::Confirm { project: project.clone(), user: user.clone(), numbers });
+    }
+
+    fn release(&self, project: &ProjectId, user: &UserId, socket: SocketId) {
+        let mut opened = self.shared.opened();
+        let key = (project.clone(), user.clone());
+        if opened.get(&key) == Some(&socket) {
+            opened.remove(&key);
+        }
+    }
+
+    fn clear<'a>(&'a self, project: &'a ProjectId, user: &'a UserId) -> Answer<'a, ()> {
+        let (project, user) = (project.clone(), user.clone());
+        Box::pin(async move { Ok(self.have_done(|done| Job::Clear { project, user, done }).await?) })
+    }
+
+    fn is_up(&self) -> bool {
+        self.shared.up.load(Ordering::Relaxed)
+    }
+
+    fn settled(&self) -> Moment<'_> {
+        Box::pin(async move {
+            // What cannot be written now has been refused and is no longer waited for.
+            let _ = self.written().await;
+        })
+    }
+}
+
+/// Writes what was handed over.
+impl Drop for DiskInbox {
+    fn drop(&mut self) {
+        drop(self.jobs.take());
+        if let Some(writer) = self.writer.take() {
+            let _ = writer.join();
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! The one thread that writes: what has come while it waited for the disk is one transaction.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use metrics::{Counter, Gauge, counter, gauge};
+use switchboard_event::{Audience, Event, MessageNumber, ProjectId, Target, UserId};
+use switchboard_hub::InboxLimits;
+use switchboard_hub::bus::{Content, Publication};
+use switchboard_hub::inbox::Kept;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::accounts::{Accounts, Room};
+use crate::disk::Pages;
+use crate::{NotDone, Shared};
+
+/// Most jobs in one transaction.
+const BATCH_MAX: usize = 4096;
+
+/// How often is looked for what has waited too long.
+const EXPIRE_EVERY_MS: u64 = 60_000;
+
+type Done<T> = oneshot::Sender<Result<T, NotDone>>;
+
+/// Something to write.
+pub(crate) enum Job {
+    Put {
+        project: ProjectId,
+        users: Vec<UserId>,
+        event: Event,
+        done: Done<Kept>,
+    },
+    Confirm {
+        project: ProjectId,
+        user: UserId,
+        numbers: Vec<MessageNumber>,
+    },
+    Clear {
+        project: ProjectId,
+        user: UserId,
+        done: Done<()>,
+    },
+    /// Nothing; it is done when all before it is.
+    Settle(Done<()>),
+}
+
+pub(crate) struct Writer {
+    shared: Arc<Shared>,
+    limits: InboxLimits,
+    accounts: Accounts,
+    /// The accounts say what the file holds.
+    sure: bool,
+    expired_ms: u64,
+    meters: Meters,
+}
+
+struct Meters {
+    kept: Counter,
+    displaced: Counter,
+    refused: Counter,
+    expired: Counter,
+    confirmed: Counter,
+    waiting: Gauge,
+}
+
+impl Writer {
+    pub(crate) fn new(shared: Arc<Shared>, limits: InboxLimits) -> Self {
+        let meters = Meters {
+            kept: counter!("switchboard_inbox_kept_total"),
+            displaced: counter!("switchboard_inbox_displaced_total"),
+            refused: counter!("switchboard_inbox_refused_total"),
+            expired: counter!("switchboard_inbox_expired_total"),
+            confirmed: counter!("switchboard_inbox_confirmed_total"),
+            waiting: gauge!("switchboard_inbox_waiting"),
+        };
+        Writer { shared, limits, accounts: Accounts::default(), sure: false, expired_ms: 0, meters }
+    }
+
+    /// Writes until nobody can hand over anything.
+    pub(crate) fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
+        let mut batch = Vec::new();
+        while jobs.blocking_recv_many(&mut batch, BATCH_MAX) > 0 {
+            let count = batch.len();
+            self.write(std::mem::take(&mut batch));
+            self.shared.pending.fetch_sub(count, Ordering::AcqRel);
+        }
+    }
+
+    fn write(&mut self, jobs: Vec<Job>) {
+        let shared = self.shared.clone();
+        let mut kept = Vec::with_capacity(jobs.len());
+        let written = self.learn().and_then(|()| {
+            shared.disk.write(|pages| {
+                self.expire(pages)?;
+                for job in &jobs {
+                    kept.push(self.work_off(job, pages)?);
+                }
+                Ok(())
+            })
+        });
+        let error = written.err().map(Arc::new);
+        self.sure = error.is_none();
+        shared.up.store(self.sure, Ordering::Relaxed);
+        self.meters.waiting.set(self.accounts.count() as f64);
+        match error {
+            None => jobs.into_iter().zip(kept).for_each(|(job, kept)| self.say(job, kept)),
+            Some(error) => {
+                tracing::error!(%error, "the inbox cannot be written");
+                jobs.into_iter().for_each(|job| job.refuse(&error));
+            }
+        }
+    }
+
+    /// Learns from the file what there is, unless that is known.
+    fn learn(&mut self) -> Result<(), redb::Error> {
+        if !self.sure {
+            self.accounts = Accounts::default();
+            let Writer { shared, accounts, .. } = self;
+            shared.disk.for_each(|project, user, number, len| accounts.find(project, user, number, len))?;
+        }
+        Ok(())
+    }
+
+    fn expire(&mut self, pages: &mut Pages<'_>) -> Result<(), redb::Error> {
+        let now = now_ms();
+        if now < self.expired_ms + EXPIRE_EVERY_MS.min(self.limits.age_max_ms) {
+            return Ok(());
+        }
+        self.expired_ms = now;
+        for (project, user, number) in self.accounts.expire(now.saturating_sub(self.limits.age_max_ms)) {
+            pages.remove(&project, &user, number)?;
+            self.meters.expired.increment(1);
+        }
+        Ok(())
+    }
+
+    /// Puts a job into the transaction. Returns what became of the message, if it is one.
+    fn work_off(&mut self, job: &Job, pages: &mut Pages<'_>) -> Result<Option<Kept>, redb::Error> {
+        match job {
+            Job::Put { project, users, event, .. } => {
+                return self.put(project, users, event, pages).map(Some);
+            }
+            Job::Confirm { project, user, numbers } => {
+                for number in numbers.iter().filter(|number| self.accounts.remove(project, user, **number)) {
+                    pages.remove(project, user, *number)?;
+                    self.meters.confirmed.increment(1);
+                }
+                self.close_if_empty(project, user);
+            }
+            Job::Clear { project, user, .. } => {
+                for number in self.accounts.clear(project, user) {
+                    pages.remove(project, user, number)?;
+                }
+                self.close_if_empty(project, user);
+            }
+            Job::Settle(_) => {}
+        }
+        Ok(None)
+    }
+
+    fn put(
+        &mut self,
+        project: &ProjectId,
+        users: &[UserId],
+        event: &Event,
+        pages: &mut Pages<'_>,
+    ) -> Result<Kept, redb::Error> {
+        let mut kept = Kept { number: self.accounts.next_number(now_ms()), inboxes: 0, displaced: 0 };
+        let mut message = Vec::new();
+        event.write(&mut message);
+        let len = u32::try_from(message.len()).unwrap_or(u32::MAX);
+        for user in users {
+            let Room::Yes(displaced) = self.accounts.put(&self.limits, project, user, kept.number, len)
+            else {
+                self.meters.refused.increment(1);
+                continue;
+            };
+            for number in &displaced {
+                pages.remove(project, user, *number)?;
+            }
+            pages.insert(project, user, kept.number, &message)?;
+            kept.inboxes += 1;
+            kept.displaced += displaced.len();
+        }
+        self.meters.kept.increment(kept.inboxes as u64);
+        self.meters.displaced.increment(kept.displaced as u64);
+        Ok(kept)
+    }
+
+    /// Nobody needs to have an inbox in which nothing waits.
+    fn close_if_empty(&self, project: &ProjectId, user: &UserId) {
+        if self.accounts.is_empty(project, user) {
+            self.shared.opened().remove(&(project.clone(), user.clone()));
+        }
+    }
+
+    /// Says that a job is on the disk. Who asked may have given up.
+    fn say(&self, job: Job, kept: Option<Kept>) {
+        match (job, kept) {
+            (Job::Put { project, users, event, done }, Some(kept)) => {
+                if let Some(receiver) = self.shared.receiver.get().and_then(|receiver| receiver.upgrade()) {
+                    let to = users.into_iter().map(Target::User).collect();
+                    let content = Content::Kept { number: kept.number, event };
+                    receiver.receive(Publication {
+                        project,
+                        audience: Audience { to, except: vec![] },
+                        content,
+                    });
+                }
+                let _ = done.send(Ok(kept));
+            }
+            (Job::Clear { done, .. } | Job::Settle(done), _) => {
+                let _ = done.send(Ok(()));
+            }
+            (Job::Put { .. } | Job::Confirm { .. }, _) => {}
+        }
+    }
+}
+
+impl Job {
+    fn refuse(self, error: &Arc<redb::Error>) {
+        let error = NotDone::Disk(error.clone());
+        match self {
+            Job::Put { done, .. } => drop(done.send(Err(error))),
+            Job::Clear { done, .. } | Job::Settle(done) => drop(done.send(Err(error))),
+            Job::Confirm { .. } => {}
+        }
+    }
+}
+
+fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64
+}

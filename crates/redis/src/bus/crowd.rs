@@ -1,0 +1,91 @@
+//! Sends to many users: to each node that has some of them once, in place of once to each user's channel.
+
+use std::sync::LazyLock;
+
+use bytes::Bytes;
+use redis::Cmd;
+use switchboard_event::Target;
+use switchboard_hub::bus::{Content, Publication};
+
+use crate::envelope::{self, Stamp};
+use crate::names::ProjectNames;
+use crate::script::{Script, call};
+
+/// With more users than this a node is found for each. Up to it every node may hear as many copies.
+const FEW: usize = 8;
+
+/// Finds the nodes and publishes, in one step.
+pub(crate) static TO_USERS: LazyLock<Script> =
+    LazyLock::new(|| Script::of(concat!(include_str!("../nodes.lua"), include_str!("to_users.lua"))));
+
+/// A publication for many users, perhaps with other targets.
+pub(crate) struct Crowd<'a> {
+    publication: &'a Publication,
+    users: Vec<&'a str>,
+    others: Vec<&'a Target>,
+}
+
+/// What the script is called with.
+pub(crate) struct Encoded {
+    base: String,
+    node: [u8; 4],
+    head: Bytes,
+    tail: Bytes,
+    channels: Vec<String>,
+    users: Vec<String>,
+}
+
+impl<'a> Crowd<'a> {
+    /// None if there are few users.
+    pub(crate) fn of(publication: &'a Publication) -> Option<Self> {
+        let to = &publication.audience.to;
+        // Other contents are not for users.
+        if to.len() <= FEW || matches!(publication.content, Content::ShardChanged(_)) {
+            return None;
+        }
+        let (users, others): (Vec<_>, Vec<_>) = to.iter().partition(|to| matches!(to, Target::User(_)));
+        let users: Vec<&str> = users.into_iter().filter_map(user).collect();
+        (users.len() > FEW).then_some(Crowd { publication, users, others })
+    }
+
+    pub(crate) fn encode(&self, names: &ProjectNames, stamp: Stamp) -> Encoded {
+        // A node that also hears another target's channel hears the same twice, and knows it by its stamp;
+        // then either has to name all targets.
+        let [head, tail] = match &*self.others {
+            [] => envelope::around_targets(self.publication, stamp),
+            _ => [envelope::encode(self.publication, stamp), Bytes::new()],
+        };
+        Encoded {
+            base: names.base().into(),
+            node: stamp.node.0.to_be_bytes(),
+            head,
+            tail,
+            channels: names.channels(self.others.iter().copied()),
+            users: self.users.iter().map(ToString::to_string).collect(),
+        }
+    }
+}
+
+fn user(target: &Target) -> Option<&str> {
+    match target {
+        Target::User(user) => Some(user),
+        _ => None,
+    }
+}
+
+impl Encoded {
+    /// How much it holds in the queue, about.
+    pub(crate) fn bytes(&self) -> usize {
+        let users: usize = self.users.iter().map(|user| user.len() + size_of::<String>()).sum();
+        self.head.len() + self.tail.len() + users
+    }
+
+    pub(crate) fn command(&self, verb: &str) -> Cmd {
+        let count = self.channels.len().to_string();
+        let mut args: Vec<&[u8]> =
+            vec![self.base.as_bytes(), verb.as_bytes(), &self.node, &self.head, &self.tail, count.as_bytes()];
+        args.extend(self.channels.iter().map(|channel| channel.as_bytes()));
+        args.extend(self.users.iter().map(|user| user.as_bytes()));
+        call(&TO_USERS, std::slice::from_ref(&self.base), &args)
+    }
+}

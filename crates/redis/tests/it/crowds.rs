@@ -1,0 +1,122 @@
+//! Sends to many users go to each node once.
+
+use std::time::Duration;
+
+use switchboard_event::{Audience, Target};
+use switchboard_hub::{Backplane, Scope};
+use switchboard_testkit::RedisServer;
+use switchboard_testkit::contract::Member;
+
+use crate::support::{RedisNode, connect, settle, until};
+
+const USERS: usize = 30;
+
+fn user(n: usize) -> Target {
+    Target::user(&format!("user-{n}")).unwrap()
+}
+
+fn room() -> Target {
+    Target::room("lobby").unwrap()
+}
+
+fn crowd() -> Audience {
+    Audience { to: (0..USERS).map(user).collect(), except: Vec::new() }
+}
+
+/// How many messages Redis was asked to publish so far.
+async fn published(server: &RedisServer) -> u64 {
+    let info = server.ask_text("INFO commandstats").await;
+    let calls = info.lines().find_map(|line| line.strip_prefix("cmdstat_publish:calls="));
+    calls.and_then(|rest| rest.split(',').next()?.parse().ok()).unwrap_or(0)
+}
+
+fn join(node: &RedisNode, targets: &[Target]) -> Member {
+    let member = node.node.add("p");
+    targets.iter().for_each(|target| node.node.join(&member, target));
+    member
+}
+
+/// Until all hear what is sent, and the store says who is where.
+async fn ready(nodes: &[&RedisNode]) {
+    settle(nodes).await;
+    for node in nodes {
+        node.redis.store().settled().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_send_to_many_users_is_published_once_for_each_of_their_nodes() {
+    let server = RedisServer::start().await;
+    let (one, two) = (connect(&server).await, connect(&server).await);
+    let (three, idle) = (connect(&server).await, connect(&server).await);
+    let own = join(&one, &[user(0)]);
+    let on_two: Vec<Member> = (1..20).map(|n| join(&two, &[user(n)])).collect();
+    let of_both = join(&two, &[user(20), user(21)]);
+    let on_three = join(&three, &[user(1)]);
+    let stranger = join(&three, &[Target::user("stranger").unwrap()]);
+    let other = join(&idle, &[room()]);
+    ready(&[&one, &two, &three, &idle]).await;
+
+    let before = published(&server).await;
+    one.node.send("p", crowd(), "said", Scope::AllNodes);
+    one.node.send("p", crowd().except(user(1)), "but", Scope::AllNodes);
+    for member in on_two[1..].iter().chain([&of_both, &own]) {
+        until("it is heard", async || member.heard().ends_with("but.")).await;
+        assert_eq!(member.heard(), "said.but.", "once, by who is two of them as well");
+    }
+    until("it is heard", async || on_three.heard() == "said.").await;
+    assert_eq!(published(&server).await - before, 4, "two nodes, two messages");
+    settle(&[&one, &two, &three, &idle]).await;
+    assert_eq!((on_two[0].heard(), on_three.heard()), ("said.".into(), "said.".into()));
+    assert_eq!((stranger.heard(), other.heard()), (String::new(), String::new()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_in_several_targets_of_a_large_send_hears_it_once() {
+    let server = RedisServer::start().await;
+    let (one, two, three) = (connect(&server).await, connect(&server).await, connect(&server).await);
+    let (both, user_only) = (join(&two, &[user(3), room()]), join(&two, &[user(4)]));
+    let (room_only, direct) = (join(&three, &[room()]), join(&three, &[]));
+    ready(&[&one, &two, &three]).await;
+    let audience = crowd().and(room()).and(direct.session.id);
+    one.node.send("p", audience, "said", Scope::AllNodes);
+    for member in [&both, &user_only, &room_only, &direct] {
+        until("it is heard", async || !member.heard().is_empty()).await;
+    }
+    settle(&[&one, &two, &three]).await;
+    for member in [&both, &user_only, &room_only, &direct] {
+        assert_eq!(member.heard(), "said.");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_and_small_sends_arrive_in_their_order() {
+    let server = RedisServer::start().await;
+    let (one, two) = (connect(&server).await, connect(&server).await);
+    let member = join(&two, &[user(3), room()]);
+    ready(&[&one, &two]).await;
+    let mut expected = String::new();
+    for n in 0..30 {
+        one.node.send("p", crowd(), &format!("c{n}"), Scope::AllNodes);
+        one.node.send("p", room(), &format!("r{n}"), Scope::AllNodes);
+        one.node.send("p", user(3), &format!("u{n}"), Scope::AllNodes);
+        expected += &format!("c{n}.r{n}.u{n}.");
+    }
+    until("all are heard", async || member.heard().len() >= expected.len()).await;
+    assert_eq!(member.heard(), expected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_forgot_the_script_is_told_it_again() {
+    let server = RedisServer::start().await;
+    let (one, two) = (connect(&server).await, connect(&server).await);
+    let member = join(&two, &[user(3)]);
+    ready(&[&one, &two]).await;
+    assert_eq!(server.ask("SCRIPT FLUSH").await, "+OK");
+    until("it is heard again", async || {
+        one.node.send("p", crowd(), "said", Scope::AllNodes);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        !member.heard().is_empty()
+    })
+    .await;
+}

@@ -1,0 +1,165 @@
+//! What a socket was sent of what waits for its user, until it surely has it.
+//!
+//! Behind the messages goes a ping. Frames arrive in their order, so its answer says that they have
+//! arrived. One ping is on its way at a time: what is sent meanwhile goes with the next.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use bytes::Bytes;
+use switchboard_event::{MessageNumber, UserId};
+use switchboard_hub::{Hub, Session};
+use switchboard_ws::frame::{OpCode, encode};
+use tokio::sync::Notify;
+
+/// What our pings say in front of their number.
+const PING_HEAD: &[u8; 4] = b"kept";
+
+/// Most messages that wait for the answer of one socket. What is sent beyond stays in the store and is
+/// told again to who comes next.
+const SENT_MAX: usize = 10_000;
+
+/// What one socket was sent.
+#[derive(Default)]
+pub(crate) struct Deliveries {
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    /// Sent, and not known to have arrived, in order.
+    sent: VecDeque<(UserId, MessageNumber)>,
+    /// Parked in the outbox.
+    held: Vec<(UserId, MessageNumber)>,
+    /// How many are behind something that is told first.
+    parked: usize,
+    /// The ping on its way, and how many of `sent` are in front of it.
+    asked: Option<(u64, usize)>,
+    pings: u64,
+    /// The last message that was heard: it may come once for each of the socket's users.
+    last: Option<MessageNumber>,
+    gone: bool,
+}
+
+/// A message of a user.
+type Told = (UserId, MessageNumber);
+
+impl Deliveries {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no code that holds the deliveries panics")
+    }
+
+    /// Sends a message that has just been kept.
+    pub(super) fn hear(
+        &self,
+        hub: &Hub,
+        session: &Arc<Session>,
+        user: &UserId,
+        number: MessageNumber,
+        frame: &Bytes,
+    ) {
+        let mut state = self.lock();
+        let is_new = state.last.replace(number) != Some(number);
+        if is_new && !hub.deliver_kept(session, frame, number) {
+            return;
+        }
+        if state.parked > 0 {
+            state.held.push((user.clone(), number));
+        } else {
+            state.note((user.clone(), number));
+            state.ask(hub, session);
+        }
+    }
+
+    /// Sends a message that has waited, before what is parked.
+    pub(super) fn tell(&self, hub: &Hub, session: &Arc<Session>, told: Told, frame: &Bytes) -> bool {
+        let mut state = self.lock();
+        if !hub.deliver_now(session, frame) {
+            return false;
+        }
+        state.note(told);
+        state.ask(hub, session);
+        true
+    }
+
+    /// Whether it has been sent and is not known to have arrived.
+    pub(super) fn knows(&self, number: MessageNumber) -> bool {
+        let state = self.lock();
+        state.sent.iter().chain(&state.held).any(|(_, known)| *known == number)
+    }
+
+    pub(super) fn park(&self, hub: &Hub, session: &Arc<Session>) {
+        let mut state = self.lock();
+        state.parked += 1;
+        hub.park(session);
+    }
+
+    /// Lets go what is parked, without what has been told.
+    pub(super) fn unpark(&self, hub: &Hub, session: &Arc<Session>, told: impl Fn(MessageNumber) -> bool) {
+        let mut state = self.lock();
+        state.parked -= 1;
+        state.held.retain(|(_, number)| !told(*number));
+        hub.unpark(session, told);
+        if state.parked == 0 {
+            std::mem::take(&mut state.held).into_iter().for_each(|told| state.note(told));
+            state.ask(hub, session);
+        }
+    }
+
+    /// What has arrived, now that a ping is answered; nothing if it is none of ours.
+    pub(super) fn answered(&self, hub: &Hub, session: &Arc<Session>, payload: &[u8]) -> Vec<Told> {
+        let number = payload.strip_prefix(PING_HEAD).and_then(|number| number.try_into().ok());
+        let number = number.map(u64::from_be_bytes);
+        let mut state = self.lock();
+        let Some((_, count)) = state.asked.filter(|(asked, _)| Some(*asked) == number) else {
+            return Vec::new();
+        };
+        state.asked = None;
+        let arrived = state.sent.drain(..count).collect();
+        state.ask(hub, session);
+        self.changed.notify_waiters();
+        arrived
+    }
+
+    /// Waits until all that was sent has arrived. False if the socket is gone.
+    pub(super) async fn all_arrived(&self) -> bool {
+        loop {
+            let changed = self.changed.notified();
+            {
+                let state = self.lock();
+                if state.sent.is_empty() || state.gone {
+                    return !state.gone;
+                }
+            }
+            changed.await;
+        }
+    }
+
+    /// The socket is gone: nobody waits any longer.
+    pub(super) fn hang_up(&self) {
+        self.lock().gone = true;
+        self.changed.notify_waiters();
+    }
+}
+
+impl State {
+    fn note(&mut self, told: Told) {
+        if self.sent.len() < SENT_MAX {
+            self.sent.push_back(told);
+        }
+    }
+
+    /// Sends a ping behind what was sent, unless one is on its way.
+    fn ask(&mut self, hub: &Hub, session: &Arc<Session>) {
+        if self.asked.is_some() || self.sent.is_empty() {
+            return;
+        }
+        self.pings += 1;
+        let mut payload = PING_HEAD.to_vec();
+        payload.extend_from_slice(&self.pings.to_be_bytes());
+        if hub.deliver_now(session, &encode(OpCode::Ping, &payload)) {
+            self.asked = Some((self.pings, self.sent.len()));
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! Messages that wait for users: heard at once by those who are here, told to those who come, and
+//! over when a socket surely has them.
+
+mod arrival;
+mod deliveries;
+mod keep;
+
+use switchboard_event::{Audience, DeliveryClass, Event, MessageNumber, Parcel, Target, UserId};
+use switchboard_hub::JoinError;
+
+use crate::app::App;
+use crate::codec;
+use crate::socket::{Peer, Socket};
+
+pub(crate) use arrival::{Arrival, Welcome};
+pub(crate) use deliveries::Deliveries;
+pub use keep::KeepError;
+
+/// Has the sockets of this node hear a message that waits for their users.
+pub(crate) fn hear(app: &App, audience: &Audience, number: MessageNumber, event: Event) {
+    let parcel = Parcel::new(event, DeliveryClass::Live);
+    for target in &audience.to {
+        let Target::User(user) = target else { continue };
+        for session in app.hub().members(app.project_id(), &target.clone().into()) {
+            let frame = parcel.frame(session.dialect, |event| codec::encode(session.dialect, event));
+            Peer::of(&session).deliveries().hear(app.hub(), &session, user, number, frame);
+        }
+    }
+}
+
+/// Makes a socket one of a user's and has it told what waits for the user. False if it was one.
+pub(crate) fn enter(socket: &Socket, user: &UserId) -> Result<bool, JoinError> {
+    let arrival = Arrival::begin(socket);
+    let is_new = socket.app().hub().join(socket.session(), &Target::User(user.clone()))?;
+    if let Some(arrival) = arrival.filter(|_| is_new) {
+        arrival.go_on(user.clone());
+    }
+    Ok(is_new)
+}
+
+/// Waits until what is sent to a socket of this node reaches it, from whatever node.
+pub(crate) async fn settled(app: &App) {
+    app.hub().bus().settled().await;
+    app.hub().store().settled().await;
+}
