@@ -58,6 +58,11 @@ impl Default for MesaBridge {
 }
 
 impl MesaBridge {
+    /// The channel on which Dispatchers speak.
+    pub fn channel(&self) -> String {
+        format!("ws{}", self.suffix())
+    }
+
     /// What stands behind every name.
     fn suffix(&self) -> String {
         self.namespace.as_ref().map(|namespace| format!("_{namespace}")).unwrap_or_default()
@@ -73,7 +78,7 @@ pub(super) struct BridgedMesa {
 
 impl BridgedMesa {
     pub(super) fn new(bridge: MesaBridge, node: NodeId) -> Self {
-        let channels = [format!("ws{}", bridge.suffix())];
+        let channels = [bridge.channel()];
         BridgedMesa { bridge, channels, node }
     }
 

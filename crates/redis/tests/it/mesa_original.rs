@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use switchboard::{App, Data, Identity, Koji, Mesa, MesaSettings, Name, Reply, Socket, Target};
-use switchboard_hub::{Backplane, InboxLimits};
+use switchboard_hub::InboxLimits;
 use switchboard_redis::{MesaBridge, Options, Redis};
 use switchboard_testkit::{KojiPeer, Peer, RedisServer, TestServer};
 
@@ -207,13 +207,13 @@ async fn a_dispatcher_with_sync_publishes_to_those_who_are_here_and_stores_for_t
         stored.unwrap_or_default()
     };
     until("it is stored", async || stored("8").await == r#"[{"op":0,"d":{},"t":"BOTH"}]"#).await;
-    let _late = one.mesa("8").await;
-    let socket = one.app().user_socket_id("8").await.unwrap().expect("it is here");
-    let (inbox, project) = (one.redis.inbox().unwrap(), Name::new("default").unwrap());
-    let waiting = inbox.open(&project, &Name::new("8").unwrap(), socket, None, 10).await.unwrap();
-    assert_eq!(waiting.len(), 1);
-    assert_eq!(waiting[0].event.name, "BOTH");
-    assert_eq!(stored("8").await, "", "it is ours now");
+    let late = originals.client(&one.server.url("/mesa"), "8").await;
+    originals.seen(&late, json!(["connected", [0, "BOTH", {}, 1]])).await;
+    assert_eq!(stored("8").await, "", "it is taken out");
+    // As by a Dispatcher that had looked before the login.
+    let message = r#"[{"op":0,"d":{"n":1},"t":"LATE","o":{"sync":true}}]"#;
+    let _: i64 = run(&redis, &["HSET", "undelivered_messages_api", "8", message]).await;
+    originals.seen(&late, json!(["connected", [0, "BOTH", {}, 1], [0, "LATE", { "n": 1 }, 2]])).await;
     phone.close().await;
     connected(&redis, &["7", "8"], "2").await;
     dispatch(&mut originals, "ONE").await;
@@ -223,6 +223,12 @@ async fn a_dispatcher_with_sync_publishes_to_those_who_are_here_and_stores_for_t
     connected(&redis, &["8"], "1").await;
     dispatch(&mut originals, "NONE").await;
     until("it is stored", async || stored("7").await.contains("NONE")).await;
+    let unwilling = originals.call("connect", json!([one.server.url("/mesa")])).await;
+    let args = json!([unwilling, { "token": "user:7" }, { "shouldSync": false }]);
+    assert_eq!(originals.call("authenticate", args).await, json!({ "id": "7" }));
+    until("it is dropped", async || stored("7").await.is_empty()).await;
+    originals.call("dispatch", json!([dispatcher, said("LIVE", json!({})), ["7"]])).await;
+    originals.seen(&unwilling, json!(["connected", [0, "LIVE", {}, null]])).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

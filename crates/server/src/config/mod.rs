@@ -147,7 +147,7 @@ impl Config {
         }
         self.emit.check(&self.redis)?;
         self.koji.check()?;
-        self.mesa.check()?;
+        self.mesa.check(&self.redis)?;
         self.inbox.check()?;
         self.projects.check()?;
         self.redis.check(&self.node)?;
@@ -156,8 +156,9 @@ impl Config {
 
     /// What to connect to Redis with; `None` if the node is alone.
     pub(crate) fn redis(&self) -> Result<Option<Options>, ConfigError> {
-        let emit = self.emit.bridge(&self.projects);
-        Ok(self.redis.options(&self.node)?.map(|options| Options { emit, ..options }))
+        let (emit, mesa) = (self.emit.bridge(&self.projects), self.mesa.bridge(&self.projects, &self.redis));
+        let inbox = self.mesa.sync.enabled.then(|| self.inbox.limits());
+        Ok(self.redis.options(&self.node)?.map(|options| Options { emit, mesa, inbox, ..options }))
     }
 
     /// The settings as a TOML file that would give the same, but for secrets, which are not shown.
