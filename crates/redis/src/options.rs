@@ -65,7 +65,7 @@ pub struct Options {
     pub linger: Duration,
     /// Original emit.gg nodes on the same Redis that hear this node and are heard; default none.
     pub emit: Option<EmitBridge>,
-    /// Original Mesa servers, Dispatchers and clients' users on the same Redis; default none.
+    /// Original Mesa Dispatchers and servers on the same Redis that are heard; default none.
     pub mesa: Option<MesaBridge>,
     /// How much may wait for users, in every project; default none, and nothing waits. All nodes should
     /// say the same: the bounds of the one that keeps a message hold.
