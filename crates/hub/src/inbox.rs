@@ -73,8 +73,8 @@ pub trait Inbox: Send + Sync + 'static {
     fn put<'a>(&'a self, project: &'a ProjectId, users: &'a [UserId], event: &'a Event) -> Answer<'a, Kept>;
 
     /// The oldest `most` messages of a user that come after another, in order. What is put from now on
-    /// is heard live, if the socket is known to be the user's. From then on the socket has the inbox, until it gives it back, is gone, or nothing waits: another one that asks
-    /// meanwhile gets nothing.
+    /// is heard live, if the socket is known to be the user's. From then on the socket has the inbox,
+    /// until it gives it back, is gone, or nothing waits: another one that asks meanwhile gets nothing.
     fn open<'a>(
         &'a self,
         project: &'a ProjectId,

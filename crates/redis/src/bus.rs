@@ -3,6 +3,7 @@
 
 mod crowd;
 mod hearing;
+mod outbound;
 mod outgoing;
 
 use std::collections::VecDeque;
@@ -20,12 +21,13 @@ use tokio_util::sync::CancellationToken;
 use crate::bridge::{Bridges, NoMessage};
 use crate::envelope::{self, Stamp};
 use crate::link::Source;
-use crate::names::{Names, ProjectNames};
+use crate::names::Names;
 use crate::options::Options;
 
-pub(crate) use crowd::Crowd;
+pub(crate) use crowd::TO_USERS;
 use hearing::Hearing;
-use outgoing::{Outbound, Outgoing};
+pub(crate) use outbound::Outbound;
+use outgoing::Outgoing;
 
 /// Carries publications through Redis. Made by [`Redis::connect`](crate::Redis::connect).
 pub struct RedisBus {
@@ -162,12 +164,6 @@ impl RedisBus {
         false
     }
 
-    /// The channels of those who are on other nodes, each once.
-    fn channels(&self, names: &ProjectNames, publication: &Publication) -> Vec<String> {
-        let here = |target: &&Target| matches!(target, Target::Socket(id) if id.node() == self.node);
-        names.channels(publication.audience.to.iter().filter(|target| !here(target)))
-    }
-
     /// The channels that stand for a target while a socket of this node is in it.
     fn heard_for(&self, project: &ProjectId, target: &Target) -> impl Iterator<Item = String> {
         let names = self.names.project(project);
@@ -193,19 +189,9 @@ impl Bus for RedisBus {
 
     fn publish(&self, publication: &Publication) -> Result<(), Lost> {
         let names = self.names.project(&publication.project);
-        let stamp = || Stamp { node: self.node, number: self.next.fetch_add(1, Ordering::Relaxed) };
-        let route = names.base().into();
-        if let Some(crowd) = Crowd::of(publication) {
-            let message = crowd.encode(&names, stamp());
-            self.outgoing.push(Outbound::Crowd { route, message })?;
-            return self.tell_originals(publication);
-        }
-        let channels = self.channels(&names, publication);
-        if channels.is_empty() {
-            return Ok(());
-        }
-        let message = envelope::encode(publication, stamp());
-        self.outgoing.push(Outbound::Message { route, channels, message })?;
+        let stamp = Stamp { node: self.node, number: self.next.fetch_add(1, Ordering::Relaxed) };
+        let Some(outbound) = Outbound::of(&names, publication, stamp) else { return Ok(()) };
+        self.outgoing.push(outbound)?;
         self.tell_originals(publication)
     }
 

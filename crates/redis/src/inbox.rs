@@ -34,7 +34,7 @@ use crate::{RedisBus, RedisStore};
 
 pub(crate) use putting::Putting;
 use receipts::{Receipt, Receipts};
-use scripts::Scripts;
+pub(crate) use scripts::Scripts;
 
 /// Keeps messages for users in Redis. Made by [`Redis::connect`](crate::Redis::connect) if the
 /// [options](Options::inbox) say so.

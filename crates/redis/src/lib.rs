@@ -14,6 +14,7 @@
 //! # Ok(()) }
 //! ```
 
+mod backend;
 mod backoff;
 mod bridge;
 mod bus;
@@ -35,6 +36,7 @@ use switchboard_hub::{Backplane, Bus, Inbox, Store};
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+pub use backend::{Backend, ForOriginals};
 pub use bridge::{EmitBridge, MesaBridge};
 pub use bus::RedisBus;
 pub use inbox::RedisInbox;

@@ -19,7 +19,7 @@ pub(crate) static TO_USERS: LazyLock<Script> =
     LazyLock::new(|| Script::of(concat!(include_str!("../nodes.lua"), include_str!("to_users.lua"))));
 
 /// A publication for many users, perhaps with other targets.
-pub(crate) struct Crowd<'a> {
+pub(super) struct Crowd<'a> {
     publication: &'a Publication,
     users: Vec<&'a str>,
     others: Vec<&'a Target>,
@@ -37,7 +37,7 @@ pub(crate) struct Encoded {
 
 impl<'a> Crowd<'a> {
     /// None if there are few users.
-    pub(crate) fn of(publication: &'a Publication) -> Option<Self> {
+    pub(super) fn of(publication: &'a Publication) -> Option<Self> {
         let to = &publication.audience.to;
         // Other contents are not for users.
         if to.len() <= FEW || matches!(publication.content, Content::ShardChanged(_)) {
@@ -48,7 +48,7 @@ impl<'a> Crowd<'a> {
         (users.len() > FEW).then_some(Crowd { publication, users, others })
     }
 
-    pub(crate) fn encode(&self, names: &ProjectNames, stamp: Stamp) -> Encoded {
+    pub(super) fn encode(&self, names: &ProjectNames, stamp: Stamp) -> Encoded {
         // A node that also hears another target's channel hears the same twice, and knows it by its stamp;
         // then either has to name all targets.
         let [head, tail] = match &*self.others {
@@ -75,12 +75,12 @@ fn user(target: &Target) -> Option<&str> {
 
 impl Encoded {
     /// How much it holds in the queue, about.
-    pub(crate) fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         let users: usize = self.users.iter().map(|user| user.len() + size_of::<String>()).sum();
         self.head.len() + self.tail.len() + users
     }
 
-    pub(crate) fn command(&self, verb: &str) -> Cmd {
+    pub(super) fn command(&self, verb: &str) -> Cmd {
         let count = self.channels.len().to_string();
         let mut args: Vec<&[u8]> =
             vec![self.base.as_bytes(), verb.as_bytes(), &self.node, &self.head, &self.tail, count.as_bytes()];

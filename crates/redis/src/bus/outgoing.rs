@@ -3,41 +3,20 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard};
 
-use bytes::Bytes;
 use metrics::{Counter, Gauge, counter, gauge};
 use redis::{RedisError, RedisResult, Value};
 use switchboard_hub::bus::Lost;
 use tokio::sync::{Notify, watch};
 
-use super::crowd::{Encoded, TO_USERS};
+use super::crowd::TO_USERS;
+use super::outbound::Outbound;
 use crate::backoff::Backoff;
-use crate::bridge::Telling;
 use crate::link::{Batch, Link, Source, ignore};
 use crate::options::ANSWER_WITHIN;
 use crate::script;
 
 /// Most publications in one pipeline.
 const BATCH_MAX: usize = 512;
-
-/// What is on its way.
-pub(super) enum Outbound {
-    /// A message to some channels of ours.
-    Message { route: String, channels: Vec<String>, message: Bytes },
-    /// A message to the nodes of many users.
-    Crowd { route: String, message: Encoded },
-    /// The same for original emit.gg nodes.
-    ToOriginals(Telling),
-}
-
-impl Outbound {
-    fn bytes(&self) -> usize {
-        match self {
-            Outbound::Message { message, .. } => message.len(),
-            Outbound::Crowd { message, .. } => message.bytes(),
-            Outbound::ToOriginals(telling) => telling.bytes,
-        }
-    }
-}
 
 pub(super) struct Outgoing {
     queue: Mutex<Queue>,
@@ -167,32 +146,7 @@ impl Outgoing {
     async fn send(&self, link: &Link, waiting: Vec<Outbound>) -> RedisResult<()> {
         let count = waiting.len() as u64;
         let mut batch = Batch::default();
-        for outbound in waiting {
-            let (route, channels, message) = match outbound {
-                Outbound::Message { route, channels, message } => (route, channels, message),
-                Outbound::Crowd { route, message } => {
-                    batch.push(&route, message.command(self.verb));
-                    continue;
-                }
-                Outbound::ToOriginals(telling) => {
-                    batch.push("", telling.command);
-                    continue;
-                }
-            };
-            // In a transaction the copies arrive next to one another, so receivers know them.
-            let several = channels.len() > 1;
-            if several {
-                batch.push(&route, redis::cmd("MULTI"));
-            }
-            for channel in channels {
-                let mut command = redis::cmd(self.verb);
-                command.arg(channel).arg(&*message);
-                batch.push(&route, command);
-            }
-            if several {
-                batch.push(&route, redis::cmd("EXEC"));
-            }
-        }
+        waiting.iter().for_each(|outbound| outbound.put_into(&mut batch, self.verb));
         let answers = link.run(batch).await.inspect_err(|_| self.lost.increment(count))?;
         let refused = answers.into_iter().find_map(|answer| match answer {
             Value::ServerError(error) => Some(error),

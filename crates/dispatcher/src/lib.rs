@@ -1,0 +1,30 @@
+//! Sends to users, rooms, tags and everyone from any process: a web backend, a job, a script.
+//!
+//! The nodes of Switchboard and the dispatcher share a Redis; neither knows the other's address. What is
+//! dispatched reaches the sockets of every dialect on every node.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use serde_json::json;
+//! use switchboard_dispatcher::{Dispatcher, Message};
+//!
+//! let dispatcher = Dispatcher::connect("redis://127.0.0.1:6379").await?;
+//! let status = Message::new(0, &json!({ "status": "online" }), "STATUS_UPDATE")?;
+//! dispatcher.dispatch(&status, &["0", "1"]).await?;
+//! # Ok(()) }
+//! ```
+//!
+//! It is no node: it holds no lease, hears nothing, and leaves nothing behind.
+
+mod dispatcher;
+mod error;
+mod message;
+mod options;
+
+pub use dispatcher::{Dispatched, Dispatcher};
+pub use error::{ConnectError, DispatchError, MessageError};
+pub use message::Message;
+pub use options::DispatcherOptions;
+pub use switchboard_event::{Audience, IntoAudience, Name, SocketId, Target};
+pub use switchboard_hub::InboxLimits;
+pub use switchboard_redis::{Mode, Options as RedisOptions};

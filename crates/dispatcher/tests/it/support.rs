@@ -1,0 +1,95 @@
+//! Nodes, and sockets of every dialect.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use switchboard::{App, Data, Identity, Koji, Mesa, Name, Reply, ReplyError, Socket};
+use switchboard_dispatcher::{Dispatcher, DispatcherOptions, Message, RedisOptions};
+use switchboard_hub::InboxLimits;
+use switchboard_redis::{Options, Redis};
+use switchboard_testkit::{KojiPeer, Peer, RedisServer, TestServer};
+
+/// A node as it is run: it dies when it is dropped.
+pub(crate) struct Node {
+    pub(crate) server: TestServer,
+    _redis: Redis,
+}
+
+/// Tokens are ids of users.
+async fn verify(token: String) -> Result<Identity, String> {
+    let user = Name::new(&token).map_err(|error| error.to_string())?;
+    Ok(Identity { user, expires: None, profile: None })
+}
+
+async fn log_in(socket: Socket, Data(user): Data<String>) -> Result<Reply<bool>, ReplyError> {
+    Ok(Reply(socket.login(&user)?))
+}
+
+async fn join(socket: Socket, Data(room): Data<String>) -> Result<Reply<bool>, ReplyError> {
+    Ok(Reply(socket.join(&room)?))
+}
+
+impl Node {
+    pub(crate) async fn start(server: &RedisServer) -> Self {
+        let options = Options {
+            lease: Duration::from_millis(900),
+            inbox: Some(InboxLimits::default()),
+            ..Options::new(&server.url())
+        };
+        let redis = Redis::connect(options).await.expect("Redis answers");
+        let app = App::new().with_backplane(&redis).with_koji(Koji::new()).with_mesa(Mesa::new());
+        let app = app.with_verifier(verify).on("/login", log_in).on("/join", join);
+        Node { server: TestServer::start(app).await, _redis: redis }
+    }
+
+    /// Until what is dispatched reaches its sockets.
+    pub(crate) async fn settled(&self) {
+        self.server.app.settled().await;
+    }
+
+    pub(crate) async fn emit(&self, user: &str) -> Peer {
+        let mut peer = self.server.peer().await;
+        peer.request("/login", json!(user)).await;
+        peer
+    }
+
+    pub(crate) async fn mesa(&self, user: &str) -> Peer {
+        let mut peer = Peer::connect(&self.server.url("/mesa")).await;
+        assert_eq!(peer.next().await["op"], 10);
+        peer.send(&json!({ "op": 2, "d": { "token": user } })).await;
+        assert_eq!(peer.next().await, json!({ "op": 22, "d": { "id": user } }));
+        peer
+    }
+
+    pub(crate) async fn koji(&self, user: &str) -> KojiPeer {
+        let mut peer = KojiPeer::join(&self.server, "projectId=default").await;
+        peer.identify(user).await;
+        peer
+    }
+}
+
+pub(crate) async fn two_nodes() -> (RedisServer, Node, Node) {
+    let redis = RedisServer::start().await;
+    let (one, two) = (Node::start(&redis).await, Node::start(&redis).await);
+    (redis, one, two)
+}
+
+pub(crate) async fn dispatcher(server: &RedisServer) -> Dispatcher {
+    Dispatcher::connect(&server.url()).await.expect("Redis answers")
+}
+
+pub(crate) async fn with_sync(server: &RedisServer) -> Dispatcher {
+    let inbox = Some(InboxLimits { messages_max: 3, ..InboxLimits::default() });
+    let redis = RedisOptions { inbox, ..RedisOptions::new(&server.url()) };
+    let options = DispatcherOptions { sync: true, redis, ..DispatcherOptions::new("") };
+    Dispatcher::with_options(options).await.expect("Redis answers")
+}
+
+pub(crate) fn message(n: usize) -> Message {
+    Message::new(0, &json!({ "n": n }), "SAID").expect("a short type")
+}
+
+/// The frame of a message, to a Mesa client.
+pub(crate) fn said(n: usize) -> Value {
+    json!({ "op": 0, "d": { "n": n }, "t": "SAID" })
+}
