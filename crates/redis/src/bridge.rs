@@ -63,7 +63,6 @@ pub(crate) enum NoMessage {
 }
 
 /// All bridges of this node.
-#[derive(Default)]
 pub(crate) struct Bridges {
     /// Originals of emit.gg are counted and listed as well.
     emit: Option<Arc<BridgedEmit>>,
