@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use redis::{RedisError, cmd};
-use switchboard_event::{ProjectId, UserId};
+use switchboard_event::{Event, ProjectId, UserId};
 
 use super::{RedisInbox, inbox_call};
 use crate::bridge::undelivered;
@@ -56,7 +56,7 @@ impl RedisInbox {
     ) -> Result<bool, NoAnswer> {
         self.putting.note(&mut self.link()?, project).await?;
         let (events, unreadable) = undelivered::read(read);
-        let written = |event: &switchboard_event::Event| {
+        let written = |event: &Event| {
             let mut out = Vec::new();
             event.write(&mut out);
             out
