@@ -1,190 +1,146 @@
-//! The bridge to original emit.gg nodes: one project of ours and they hear one another.
+//! Bridges to original servers on the same Redis: one project of ours and they hear one another.
 //!
-//! With the prefix and the channel `emit.gg`:
-//!
-//! | name | type | holds |
-//! |---|---|---|
-//! | `emit.gg` | channel | `{"_instance","event","data","to"}`; without `to` for everyone |
-//! | `emit.gg:direct` | channel | `{"_instance","targetSocketId","event","data"}` |
-//! | `emit.gg:sockets` | hash | socket id → `{"server","connectedAt"}` |
-//! | `emit.gg:room:#name`, `emit.gg:tag:*name` | set | socket ids; they end a day after the last join |
-//! | `emit.gg:users` | hash | user id → `{"socketId","server","onlineAt"}` |
-//!
-//! Ours stands in Redis beside it as ever: what is written here is a copy, under the same lease, and
-//! what is read here is only what is not of ours. Messages of Switchboard nodes are for original nodes
-//! alone; one of ours is known by its instance, which begins with [`INSTANCE_HEAD`].
+//! Ours stands in Redis beside theirs as ever: what is written in their keys is a copy, in the same step
+//! and under the same lease, and what Switchboard nodes say on their channels is for originals alone. A
+//! further kind of originals is a folder here, and a line in [`Bridges::new`], in `copies.lua` and where that
+//! is put together with the scripts.
 
-mod census;
-mod messages;
-mod upkeep;
+mod emit;
+mod mesa;
 
-use std::collections::HashSet;
-use std::sync::{Mutex, MutexGuard};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use redis::Cmd;
-use switchboard_event::{Event, Name, NodeId, ProjectId, Target, UserId};
-use switchboard_hub::bus::{Content, Publication};
+use switchboard_event::{NameError, NodeId, ProjectId};
+use switchboard_hub::bus::Publication;
 
-pub(crate) use census::{sockets, users};
-pub(crate) use messages::NoMessage;
-pub(crate) use upkeep::Upkeep;
+pub use emit::EmitBridge;
+pub(crate) use emit::{BridgedEmit, Upkeep, sockets, users};
+pub use mesa::MesaBridge;
+pub(crate) use mesa::undelivered;
 
-use messages::{Addressee, Instance};
+use crate::options::Options;
+use mesa::BridgedMesa;
 
-/// What the instances of Switchboard nodes begin with; `mirror.lua` writes it as well. An original's
-/// is at most eight letters and digits.
-pub(crate) const INSTANCE_HEAD: &str = "switchboard:";
+/// This node's end of the bridge to originals of one kind.
+trait Bridged: Send + Sync {
+    /// The project that is bridged.
+    fn project(&self) -> &ProjectId;
 
-/// Which original emit.gg nodes this node is bridged to, on the same Redis: one server or Sentinel,
-/// not a cluster.
-///
-/// ```
-/// use switchboard_redis::{Bridge, Options};
-///
-/// let options = Options { bridge: Some(Bridge::default()), ..Options::new("redis://127.0.0.1:6379") };
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Bridge {
-    /// The `prefix` of the originals' Redis adapter; default `emit.gg`.
-    pub prefix: String,
-    /// The `channel` of the originals' Redis adapter; default `emit.gg`.
-    pub channel: String,
-    /// The project that is bridged; default `default`. The others are nothing to original nodes.
-    pub project: ProjectId,
-    /// How long the sets of rooms and tags stand without a node that renews them; default 24 h, as in
-    /// the original. Renewed 24 times as often.
-    pub members_stand: Duration,
+    /// The kind and the place of the copies, as `copies.lua` knows them.
+    fn note(&self) -> (&'static str, String);
+
+    /// The channels on which originals speak.
+    fn channels(&self) -> &[String];
+
+    /// What an original said on one of these, for the sockets of this node; none if a Switchboard node
+    /// said it.
+    fn heard(&self, channel: &str, message: &Bytes) -> Result<Option<Publication>, NoMessage>;
+
+    /// What to tell originals of a publication in the project.
+    fn telling(&self, publication: &Publication) -> Vec<Telling>;
 }
 
-impl Default for Bridge {
-    fn default() -> Self {
-        Bridge {
-            prefix: "emit.gg".into(),
-            channel: "emit.gg".into(),
-            project: Name::new("default").expect("the name is neither empty nor long"),
-            members_stand: Duration::from_secs(24 * 60 * 60),
-        }
-    }
-}
-
-impl Bridge {
-    /// The hash or the set that holds the sockets of a target; for a user, the hash of all users.
-    pub(crate) fn key(&self, target: &Target) -> String {
-        let prefix = &self.prefix;
-        match target {
-            Target::Everyone | Target::Socket(_) => format!("{prefix}:sockets"),
-            Target::User(_) => self.users(),
-            Target::Room(name) => format!("{prefix}:room:{name}"),
-            Target::Tag(name) => format!("{prefix}:tag:{name}"),
-        }
-    }
-
-    fn users(&self) -> String {
-        format!("{}:users", self.prefix)
-    }
-
-    /// How long sets stand, as Redis takes it.
-    pub(crate) fn members_stand_ms(&self) -> String {
-        self.members_stand.as_millis().max(1).to_string()
-    }
-}
-
-/// This node's end of the bridge.
-pub(crate) struct Bridged {
-    pub(crate) bridge: Bridge,
-    direct: String,
-    instance: Instance,
-    node: NodeId,
-    /// Switchboard nodes with a lease, this one among them, as of the last renewal.
-    ours: Mutex<HashSet<NodeId>>,
-}
-
-const TO_USER: &str = include_str!("bridge/to_user.lua");
-
-/// A command that tells original nodes something.
+/// A command that tells originals something.
 pub(crate) struct Telling {
     pub(crate) command: Cmd,
     /// How much it holds in the queue, about.
     pub(crate) bytes: usize,
 }
 
-impl Bridged {
-    pub(crate) fn new(bridge: Bridge, node: NodeId) -> Self {
-        let direct = format!("{}:direct", bridge.channel);
-        Bridged { bridge, direct, instance: Instance::of(node), node, ours: Mutex::default() }
+/// The bytes are nothing that an original says.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum NoMessage {
+    #[error("no message of an original")]
+    Shape(#[from] serde_json::Error),
+    #[error("a name in a message of an original cannot be used")]
+    Name(#[from] NameError),
+    #[error("in a message of an original, {0}")]
+    Wrong(&'static str),
+}
+
+/// All bridges of this node.
+pub(crate) struct Bridges {
+    /// Originals of emit.gg are counted and listed as well.
+    emit: Option<Arc<BridgedEmit>>,
+    /// Dispatchers of Mesa store messages as well.
+    mesa: Option<Arc<BridgedMesa>>,
+    all: Vec<Arc<dyn Bridged>>,
+}
+
+impl Bridges {
+    pub(crate) fn new(options: &Options, node: NodeId) -> Self {
+        let emit = options.emit.clone().map(|bridge| Arc::new(BridgedEmit::new(bridge, node)));
+        let mesa = options.mesa.clone().map(|bridge| Arc::new(BridgedMesa::new(bridge, node)));
+        let mut all: Vec<Arc<dyn Bridged>> = Vec::new();
+        all.extend(emit.iter().map(|bridged| bridged.clone() as Arc<dyn Bridged>));
+        all.extend(mesa.iter().map(|bridged| bridged.clone() as Arc<dyn Bridged>));
+        Bridges { emit, mesa, all }
     }
 
-    fn ours(&self) -> MutexGuard<'_, HashSet<NodeId>> {
-        self.ours.lock().expect("no code that holds the nodes panics")
+    /// The one to emit.gg nodes.
+    pub(crate) fn emit(&self) -> Option<&Arc<BridgedEmit>> {
+        self.emit.as_ref()
     }
 
-    /// The channels on which original nodes speak.
+    /// Whether there may be original Mesa Dispatchers.
+    pub(crate) fn has_dispatchers(&self) -> bool {
+        self.mesa.is_some()
+    }
+
+    /// The hash in which Dispatchers store messages for users of a project who are away.
+    pub(crate) fn undelivered(&self, project: &ProjectId) -> Option<String> {
+        let mesa = self.mesa.as_ref().filter(|mesa| mesa.project() == project)?;
+        Some(mesa.undelivered())
+    }
+
+    fn of<'a>(&'a self, project: &'a ProjectId) -> impl Iterator<Item = &'a dyn Bridged> {
+        self.all.iter().map(|bridged| &**bridged).filter(move |bridged| bridged.project() == project)
+    }
+
+    /// Whether originals are in the project.
+    pub(crate) fn is_bridged(&self, project: &ProjectId) -> bool {
+        self.of(project).next().is_some()
+    }
+
+    /// The kinds and places of the copies of a project, in turn.
+    pub(crate) fn notes(&self, project: &ProjectId) -> Vec<String> {
+        self.of(project).map(Bridged::note).flat_map(|(kind, place)| [kind.to_owned(), place]).collect()
+    }
+
+    /// The channels on which originals speak.
     pub(crate) fn channels(&self) -> impl Iterator<Item = String> {
-        [&self.bridge.channel, &self.direct].map(String::clone).into_iter()
+        self.all.iter().flat_map(|bridged| bridged.channels()).cloned()
     }
 
-    /// Whether original nodes speak on this channel.
-    pub(crate) fn hears(&self, channel: &[u8]) -> bool {
-        channel == self.bridge.channel.as_bytes() || channel == self.direct.as_bytes()
+    /// What an original said, for the sockets of this node; none if a Switchboard node said it. `None` if
+    /// originals do not speak on that channel.
+    pub(crate) fn heard(
+        &self,
+        channel: &[u8],
+        message: &Bytes,
+    ) -> Option<Result<Option<Publication>, NoMessage>> {
+        self.all.iter().find_map(|bridged| {
+            let channel = bridged.channels().iter().find(|name| name.as_bytes() == channel)?;
+            Some(bridged.heard(channel, message))
+        })
     }
 
-    /// What an original node said, for the sockets of this node; none if a Switchboard node said it.
-    pub(crate) fn heard(&self, channel: &[u8], message: Bytes) -> Result<Option<Publication>, NoMessage> {
-        if messages::is_ours(&message) {
-            return Ok(None);
-        }
-        let heard = if channel == self.direct.as_bytes() {
-            messages::decode_direct(&message)?
-        } else {
-            messages::decode(&message)?
-        };
-        let project = self.bridge.project.clone();
-        Ok(heard.map(|(target, content)| Publication { project, audience: target.into(), content }))
+    /// What to tell originals of a publication.
+    pub(crate) fn telling<'a>(&'a self, publication: &'a Publication) -> impl Iterator<Item = Telling> {
+        self.of(&publication.project).flat_map(|bridged| bridged.telling(publication))
     }
+}
 
-    /// What to tell original nodes of a publication. They know neither exceptions, unless a whole
-    /// target is one, nor several targets: a socket of theirs that is in two of them hears it twice.
-    pub(crate) fn telling(&self, publication: &Publication) -> Vec<Telling> {
-        let Publication { project, audience, content } = publication;
-        let (Content::Event { event, .. }, true) = (content, *project == self.bridge.project) else {
-            return Vec::new();
-        };
-        if audience.except.contains(&Target::Everyone) {
-            return Vec::new();
-        }
-        let everyone = [Target::Everyone];
-        let to: &[Target] = if audience.to.contains(&Target::Everyone) { &everyone } else { &audience.to };
-        let mut done: HashSet<&Target> = audience.except.iter().collect();
-        to.iter()
-            .filter(|target| done.insert(*target))
-            .filter_map(|target| self.tell(event, target))
-            .collect()
-    }
+fn put_text(out: &mut Vec<u8>, text: &str) {
+    serde_json::to_writer(out, text).expect("a text is JSON, and a Vec takes everything");
+}
 
-    fn tell(&self, event: &Event, target: &Target) -> Option<Telling> {
-        let (channel, addressee) = match target {
-            Target::Everyone => (&self.bridge.channel, Addressee::Everyone),
-            Target::Room(name) | Target::Tag(name) => (&self.bridge.channel, Addressee::Members(name)),
-            // Who is on none of our nodes is perhaps on one of theirs. Who came since the last renewal
-            // is taken for one of theirs, and nobody there has that id.
-            Target::Socket(id) if id.node() == self.node || self.ours().contains(&id.node()) => return None,
-            Target::Socket(id) => (&self.direct, Addressee::Socket(*id)),
-            Target::User(user) => return Some(self.tell_user(event, user)),
-        };
-        let message = messages::encode(&self.instance, &addressee, event);
-        let mut command = redis::cmd("PUBLISH");
-        command.arg(channel).arg(&message);
-        Some(Telling { command, bytes: message.len() })
-    }
-
-    /// Redis finds the one socket of the user that an original node knows of, if it is of theirs.
-    fn tell_user(&self, event: &Event, user: &UserId) -> Telling {
-        let [head, tail] = messages::around_socket(&self.instance, event);
-        let mut command = redis::cmd("EVAL");
-        command.arg(TO_USER).arg(1).arg(self.bridge.users());
-        command.arg(&**user).arg(INSTANCE_HEAD).arg(&self.direct).arg(&head).arg(&tail);
-        Telling { command, bytes: TO_USER.len() + head.len() + tail.len() }
-    }
+/// Originals do not say when something happened.
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

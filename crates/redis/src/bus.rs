@@ -18,7 +18,7 @@ use switchboard_hub::Bus;
 use switchboard_hub::bus::{Content, Lost, Moment, Publication, Receiver};
 use tokio_util::sync::CancellationToken;
 
-use crate::bridge::Bridged;
+use crate::bridge::{Bridges, NoMessage};
 use crate::envelope::{self, Stamp};
 use crate::link::Source;
 use crate::names::Names;
@@ -33,7 +33,7 @@ use outgoing::Outgoing;
 pub struct RedisBus {
     node: NodeId,
     names: Names,
-    bridged: Option<Arc<Bridged>>,
+    bridges: Arc<Bridges>,
     next: AtomicU64,
     receiver: OnceLock<Weak<dyn Receiver>>,
     hearing: Hearing,
@@ -52,14 +52,14 @@ impl RedisBus {
         node: NodeId,
         names: Names,
         options: &Options,
-        bridged: Option<Arc<Bridged>>,
+        bridges: Arc<Bridges>,
         source: Arc<Source>,
         stop: &CancellationToken,
     ) -> Arc<Self> {
         let bus = Arc::new(RedisBus {
             node,
             names,
-            bridged,
+            bridges,
             next: AtomicU64::new(1),
             receiver: OnceLock::new(),
             hearing: Hearing::new(options.linger),
@@ -68,9 +68,7 @@ impl RedisBus {
             received: counter!("switchboard_bus_received_total"),
             garbage: counter!("switchboard_bus_garbage_total"),
         });
-        if let Some(bridged) = &bus.bridged {
-            bus.hearing.want(bridged.channels());
-        }
+        bus.hearing.want(bus.bridges.channels());
         let (hearing, sending) = (bus.clone(), bus.clone());
         crate::spawn(stop, hearing.hear(source.clone()));
         crate::spawn(stop, async move { sending.outgoing.send_all(&source).await });
@@ -90,20 +88,24 @@ impl RedisBus {
     /// Takes what Redis says unasked.
     fn pushed(&self, PushInfo { kind, data }: PushInfo) {
         let mut data = data.into_iter();
-        if let (PushKind::Message | PushKind::SMessage, Some(channel), Some(Value::BulkString(message))) =
+        let (PushKind::Message | PushKind::SMessage, Some(channel), Some(Value::BulkString(message))) =
             (kind, data.next(), data.next())
-        {
-            match (&self.bridged, channel) {
-                (Some(bridged), Value::BulkString(channel)) if bridged.hears(&channel) => {
-                    self.receive_from_original(bridged, &channel, message.into());
-                }
-                _ => self.receive(message.into()),
-            }
+        else {
+            return;
+        };
+        let message = Bytes::from(message);
+        let heard = match &channel {
+            Value::BulkString(channel) => self.bridges.heard(channel, &message),
+            _ => None,
+        };
+        match heard {
+            Some(heard) => self.receive_from_original(heard),
+            None => self.receive(message),
         }
     }
 
-    fn receive_from_original(&self, bridged: &Bridged, channel: &[u8], message: Bytes) {
-        match bridged.heard(channel, message) {
+    fn receive_from_original(&self, heard: Result<Option<Publication>, NoMessage>) {
+        match heard {
             Ok(None) => {}
             Ok(Some(publication)) => {
                 self.received.increment(1);
@@ -134,10 +136,14 @@ impl RedisBus {
         }
     }
 
+    /// What originals it is one with.
+    pub(crate) fn bridges(&self) -> &Arc<Bridges> {
+        &self.bridges
+    }
+
     /// Nothing without a bridge.
-    fn tell_originals(&self, publication: &Publication) -> Result<(), Lost> {
-        let Some(bridged) = &self.bridged else { return Ok(()) };
-        let mut tellings = bridged.telling(publication).into_iter();
+    pub(crate) fn tell_originals(&self, publication: &Publication) -> Result<(), Lost> {
+        let mut tellings = self.bridges.telling(publication);
         tellings.try_for_each(|telling| self.outgoing.push(Outbound::ToOriginals(telling)))
     }
 

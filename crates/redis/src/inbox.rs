@@ -4,6 +4,7 @@
 //! clock of Redis. What is put arrives at each node that has a socket of its users by the bus, at the
 //! node that put it as well.
 
+mod adopting;
 mod keeper;
 mod putting;
 mod receipts;
@@ -14,8 +15,8 @@ use std::sync::Arc;
 use bytes::{Buf, Bytes};
 use metrics::{Counter, counter};
 use redis::{Cmd, FromRedisValue, Value};
-use switchboard_event::{Event, MessageNumber, ProjectId, SocketId, Target, UserId};
-use switchboard_hub::bus::Moment;
+use switchboard_event::{Audience, Event, MessageNumber, ProjectId, SocketId, Target, UserId};
+use switchboard_hub::bus::{Content, Moment, Publication};
 use switchboard_hub::inbox::{Kept, Waiting};
 use switchboard_hub::store::Answer;
 use switchboard_hub::{Bus, Inbox, InboxLimits};
@@ -23,6 +24,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::bridge::Bridges;
 use crate::link::{Link, Source};
 use crate::names::{Names, ProjectNames};
 use crate::options::{ANSWER_WITHIN, Options};
@@ -39,6 +41,7 @@ pub(crate) use scripts::Scripts;
 pub struct RedisInbox {
     names: Names,
     limits: InboxLimits,
+    bridges: Arc<Bridges>,
     scripts: Arc<Scripts>,
     putting: Putting,
     receipts: Receipts,
@@ -46,6 +49,7 @@ pub struct RedisInbox {
     store: Arc<RedisStore>,
     state: watch::Sender<State>,
     expired: Counter,
+    adopted: Counter,
 }
 
 #[derive(Clone, Default)]
@@ -71,11 +75,13 @@ impl RedisInbox {
             receipts: Receipts::new(options.changes_max),
             names,
             limits,
+            bridges: bus.bridges().clone(),
             scripts,
             bus,
             store,
             state: watch::Sender::default(),
             expired: counter!("switchboard_inbox_expired_total"),
+            adopted: counter!("switchboard_inbox_adopted_total"),
         });
         crate::spawn(stop, keeper::keep(inbox.clone(), source));
         inbox
@@ -115,6 +121,7 @@ impl RedisInbox {
         most: usize,
     ) -> Result<Vec<Waiting>, NoAnswer> {
         self.is_present().await?;
+        self.adopt(project, user).await?;
         let names = self.names.project(project);
         let everyone = names.members(&Target::Everyone);
         // What stands behind a number begins with 0 or 1.
@@ -140,6 +147,20 @@ impl RedisInbox {
             self.confirm(project, user, unreadable);
         }
         Ok(waiting)
+    }
+
+    /// The script tells Switchboard nodes alone.
+    fn tell_originals(&self, project: &ProjectId, users: &[UserId], number: MessageNumber, event: &Event) {
+        if !self.bridges.is_bridged(project) {
+            return;
+        }
+        let audience =
+            Audience { to: users.iter().cloned().map(Target::User).collect(), ..Audience::default() };
+        let content = Content::Kept { number, event: event.clone() };
+        let publication = Publication { project: project.clone(), audience, content };
+        if let Err(error) = self.bus.tell_originals(&publication) {
+            tracing::debug!(%error, "original servers were not told of a message");
+        }
     }
 
     async fn ask(&self, command: &Cmd) -> Result<Value, NoAnswer> {
@@ -174,7 +195,11 @@ fn read(mut message: Bytes) -> Result<Waiting, MessageNumber> {
 
 impl Inbox for RedisInbox {
     fn put<'a>(&'a self, project: &'a ProjectId, users: &'a [UserId], event: &'a Event) -> Answer<'a, Kept> {
-        Box::pin(async move { Ok(self.putting.put(&mut self.link()?, project, users, event).await?) })
+        Box::pin(async move {
+            let kept = self.putting.put(&mut self.link()?, project, users, event).await?;
+            self.tell_originals(project, users, kept.number, event);
+            Ok(kept)
+        })
     }
 
     fn open<'a>(
@@ -201,7 +226,14 @@ impl Inbox for RedisInbox {
 
     fn clear<'a>(&'a self, project: &'a ProjectId, user: &'a UserId) -> Answer<'a, ()> {
         let command = inbox_call(&self.scripts.clear, &self.names.project(project), &[], &[user.as_bytes()]);
-        Box::pin(async move { Ok(self.ask(&command).await.map(drop)?) })
+        Box::pin(async move {
+            self.drop_stored(project, user).await?;
+            Ok(self.ask(&command).await.map(drop)?)
+        })
+    }
+
+    fn has_latecomers(&self) -> bool {
+        self.bridges.has_dispatchers()
     }
 
     fn is_up(&self) -> bool {

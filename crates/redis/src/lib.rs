@@ -37,13 +37,13 @@ use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use backend::{Backend, ForOriginals};
-pub use bridge::Bridge;
+pub use bridge::{EmitBridge, MesaBridge};
 pub use bus::RedisBus;
 pub use inbox::RedisInbox;
 pub use options::{Mode, Options};
 pub use store::RedisStore;
 
-use bridge::Bridged;
+use bridge::Bridges;
 use link::{Connected, Source, ignore};
 use names::Names;
 use options::ANSWER_WITHIN;
@@ -94,13 +94,13 @@ impl Redis {
             }
         };
         let stop = CancellationToken::new();
-        let bridged = options.bridge.clone().map(|bridge| Arc::new(Bridged::new(bridge, node)));
-        let bus = RedisBus::start(node, names.clone(), &options, bridged.clone(), source.clone(), &stop);
+        let bridges = Arc::new(Bridges::new(&options, node));
+        let bus = RedisBus::start(node, names.clone(), &options, bridges.clone(), source.clone(), &stop);
         let is_there = first.is_some();
         if is_there && timeout(2 * ANSWER_WITHIN, bus.up()).await.is_err() {
             tracing::warn!("Redis answers, but other nodes are not heard yet");
         }
-        let store = RedisStore::start(node, names.clone(), &options, bridged, source.clone(), first, &stop);
+        let store = RedisStore::start(node, names.clone(), &options, bridges, source.clone(), first, &stop);
         let presence = (bus.clone(), store.clone());
         let inbox =
             options.inbox.map(|limits| RedisInbox::start(names, &options, limits, source, presence, &stop));

@@ -67,8 +67,9 @@ fn info(url: &str) -> RedisResult<ConnectionInfo> {
 
 impl Source {
     pub(crate) fn new(options: &Options) -> RedisResult<Self> {
-        if options.bridge.is_some() && options.mode == Mode::Cluster {
-            let reason = "a cluster cannot be bridged to emit.gg nodes";
+        let is_bridged = options.emit.is_some() || options.mesa.is_some();
+        if is_bridged && options.mode == Mode::Cluster {
+            let reason = "a cluster cannot be bridged to original servers";
             return Err(RedisError::from((ErrorKind::InvalidClientConfig, reason)));
         }
         let infos = options.urls.iter().map(|url| info(url)).collect::<RedisResult<Vec<_>>>()?;

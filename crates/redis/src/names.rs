@@ -10,7 +10,8 @@
 //! | `switchboard:{default}:users` | sorted set | users with a socket |
 //! | `switchboard:{default}:lease:<lease>` | set | targets in which the lease has sockets; `$` if it has seats; `.` while it may write |
 //! | `switchboard:{default}:dead:<lease>` | string, as long as a lease | the lease is swept and may not write again |
-//! | `switchboard:{default}:mirror:<lease>` | string | the prefix of the keys of emit.gg nodes that hold copies of the lease's entries |
+//! | `switchboard:{default}:mirror:<lease>` | hash | kind of originals to where they have copies of the lease's entries |
+//! | `switchboard:{default}:connected` | hash | user to sockets that stand in the keys of original Mesa servers |
 //! | `switchboard:{default}:seats` and `:seats:…` | see below | the seats of the shards |
 //! | `switchboard:{default}:shard:<shard>` | hash | socket to what other nodes may know of it |
 //! | `switchboard:{default}:to:<target>` | channel | publications for the target |

@@ -5,7 +5,7 @@ use std::time::Duration;
 use switchboard_hub::InboxLimits;
 
 use crate::ConnectError;
-use crate::bridge::Bridge;
+use crate::bridge::{EmitBridge, MesaBridge};
 use crate::link::Source;
 
 /// How long an answer of Redis is waited for before it counts as away: 2 s.
@@ -64,7 +64,9 @@ pub struct Options {
     /// How long after its last local member a channel stays subscribed; default 2 s.
     pub linger: Duration,
     /// Original emit.gg nodes on the same Redis that hear this node and are heard; default none.
-    pub bridge: Option<Bridge>,
+    pub emit: Option<EmitBridge>,
+    /// Original Mesa Dispatchers and servers on the same Redis that are heard; default none.
+    pub mesa: Option<MesaBridge>,
     /// How much may wait for users, in every project; default none, and nothing waits. All nodes should
     /// say the same: the bounds of the one that keeps a message hold.
     pub inbox: Option<InboxLimits>,
@@ -83,7 +85,8 @@ impl Options {
             publish_bytes_max: 16 * 1024 * 1024,
             changes_max: 131_072,
             linger: Duration::from_secs(2),
-            bridge: None,
+            emit: None,
+            mesa: None,
             inbox: None,
         }
     }

@@ -23,7 +23,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::bridge::{self, Bridge, Bridged};
+use crate::bridge::{self, Bridges, EmitBridge};
 use crate::link::{Connected, Link, Source};
 use crate::names::{Names, name};
 use crate::options::{ANSWER_WITHIN, Options};
@@ -39,7 +39,7 @@ pub struct RedisStore {
     options: Options,
     source: Arc<Source>,
     publish_verb: &'static str,
-    bridged: Option<Arc<Bridged>>,
+    bridges: Arc<Bridges>,
     index: OnceLock<Weak<Index>>,
     changes: Changes,
     held: Held,
@@ -85,7 +85,7 @@ impl RedisStore {
         node: NodeId,
         names: Names,
         options: &Options,
-        bridged: Option<Arc<Bridged>>,
+        bridges: Arc<Bridges>,
         source: Arc<Source>,
         first: Option<(Connected, Lease)>,
         stop: &CancellationToken,
@@ -95,7 +95,7 @@ impl RedisStore {
             names,
             publish_verb: source.publish_verb(),
             options: options.clone(),
-            bridged,
+            bridges,
             source,
             index: OnceLock::new(),
             changes: Changes::new(options.changes_max),
@@ -165,9 +165,9 @@ impl RedisStore {
         Ok(list)
     }
 
-    /// The bridge, if it is this project's.
-    fn bridge(&self, project: &ProjectId) -> Option<&Bridge> {
-        self.options.bridge.as_ref().filter(|bridge| bridge.project == *project)
+    /// The bridge to emit.gg nodes, if it is this project's.
+    fn bridge(&self, project: &ProjectId) -> Option<&EmitBridge> {
+        self.bridges.emit().map(|bridged| &bridged.bridge).filter(|bridge| bridge.project == *project)
     }
 
     /// The sockets of original nodes in a target; none without a bridge.

@@ -67,6 +67,10 @@ fn describe_nodes() {
 /// What there is to know of messages that wait for users.
 fn describe_inboxes() {
     describe_counter!("switchboard_inbox_kept_total", "Messages put into inboxes, each for each user");
+    describe_counter!(
+        "switchboard_inbox_adopted_total",
+        "Messages that original Mesa Dispatchers had stored and that wait here now"
+    );
     describe_counter!("switchboard_inbox_displaced_total", "Messages that gave way to later ones");
     describe_counter!("switchboard_inbox_refused_total", "Messages that found no room in an inbox");
     describe_counter!("switchboard_inbox_expired_total", "Messages that waited for too long");

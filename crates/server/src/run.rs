@@ -9,7 +9,7 @@ use std::time::Duration;
 use metrics_exporter_prometheus::{BuildError, PrometheusHandle};
 use switchboard::{App, Backplane, DoorSettings, Name, NodeId, Stopping, serve};
 use switchboard_inbox::{DiskInbox, OpenError};
-use switchboard_redis::{ConnectError, Redis};
+use switchboard_redis::{ConnectError, MesaBridge, Redis};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -61,7 +61,14 @@ pub async fn run(config: &Config, mode: Mode, ready: impl FnOnce(&str)) -> Resul
     // The connections to Redis count from their beginning.
     let prometheus = metrics::install()?;
     let redis = match config.redis()? {
-        Some(options) => Some(Redis::connect(options).await?),
+        Some(options) => {
+            if config.mesa.enabled && options.mesa.is_none() {
+                tracing::warn!(
+                    "Redis is a cluster, which original Mesa Dispatchers cannot share: they are not heard"
+                );
+            }
+            Some(Redis::connect(options).await?)
+        }
         None => None,
     };
     let ended = run_node(config, mode, prometheus, redis.as_ref(), ready).await;
@@ -105,6 +112,7 @@ async fn run_node(
         address: listener.local_addr().map_err(RunError::Serve)?,
         koji: config.koji.enabled.then_some(&config.projects),
         mesa: mesa.as_ref().and_then(|listener| listener.local_addr().ok()),
+        dispatchers: redis.and(config.mesa.bridge(&config.projects, &config.redis)),
         inbox: config.mesa.sync.enabled.then(|| match redis {
             Some(_) => "Redis".to_owned(),
             None => config.inbox.path.display().to_string(),
@@ -207,6 +215,8 @@ struct Banner<'a> {
     koji: Option<&'a Projects>,
     /// Where Mesa clients connect; none while that door is closed.
     mesa: Option<SocketAddr>,
+    /// Which originals are heard.
+    dispatchers: Option<MesaBridge>,
     /// Where messages wait; none if they do not.
     inbox: Option<String>,
     tokens: &'a Auth,
@@ -219,7 +229,19 @@ struct Banner<'a> {
 
 impl std::fmt::Display for Banner<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Banner { mode, address, koji, mesa, inbox, tokens, redis, internal, origins, limited } = self;
+        let Banner {
+            mode,
+            address,
+            koji,
+            mesa,
+            dispatchers,
+            inbox,
+            tokens,
+            redis,
+            internal,
+            origins,
+            limited,
+        } = self;
         let name = match mode {
             Mode::Serve => "serve",
             Mode::Demo => "demo",
@@ -245,7 +267,9 @@ impl std::fmt::Display for Banner<'_> {
             writeln!(f, "  koji     ws://{address}/?projectId=…  open to {who}; {which}")?;
         }
         if let Some(own) = mesa {
-            writeln!(f, "  mesa     ws://{address}/mesa, ws://{own}/  open to {who}")?;
+            let heard = dispatchers.as_ref().map(|bridge| format!("; Dispatchers by {}", bridge.channel()));
+            let heard = heard.unwrap_or_default();
+            writeln!(f, "  mesa     ws://{address}/mesa, ws://{own}/  open to {who}{heard}")?;
         }
         if let Some(place) = inbox {
             writeln!(f, "  inbox    messages wait for users in {place}")?;

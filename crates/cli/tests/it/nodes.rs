@@ -85,6 +85,25 @@ async fn what_a_killed_process_held_is_gone_within_15_s_by_default() {
 }
 
 #[tokio::test]
+async fn original_mesa_dispatchers_see_who_is_here_and_not_who_was_on_a_killed_process() {
+    let redis = RedisServer::start().await;
+    let sets = ["mesa.enabled=true", "mesa.listen=127.0.0.1:0", SHORT];
+    let (one, two) = (demo(&redis.url(), &sets), demo(&redis.url(), &sets));
+    assert!(one.banner.contains("; Dispatchers by ws\n"), "{}", one.banner);
+    let (mut a, mut b) = (member(&one.url()).await, member(&two.url()).await);
+    ask(&mut a, "/login", json!({ "userId": "ann" })).await;
+    ask(&mut b, "/login", json!({ "userId": "bea" })).await;
+    let is_connected =
+        async |user: &str| redis.ask(&format!("SISMEMBER connected_clients {user}")).await == ":1";
+    until("both are there", async || is_connected("ann").await && is_connected("bea").await).await;
+    assert_eq!(redis.ask("INCRBY connected_clients_count 0").await, ":2");
+    two.signal("-KILL");
+    until("one is gone", async || !is_connected("bea").await).await;
+    until("so is its connection", async || redis.ask("INCRBY connected_clients_count 0").await == ":1").await;
+    assert!(is_connected("ann").await);
+}
+
+#[tokio::test]
 async fn a_process_that_stood_still_beyond_its_lease_is_counted_again_when_it_goes_on() {
     let redis = RedisServer::start().await;
     let (one, two) = (demo(&redis.url(), &[SHORT]), demo(&redis.url(), &[SHORT]));

@@ -104,7 +104,7 @@ impl Putting {
     }
 
     /// Puts down that the project has inboxes, before it has any.
-    async fn note(&self, link: &mut Link, project: &ProjectId) -> Result<(), NoAnswer> {
+    pub(super) async fn note(&self, link: &mut Link, project: &ProjectId) -> Result<(), NoAnswer> {
         if self.noted.lock().expect("no code that holds the projects panics").contains(project) {
             return Ok(());
         }

@@ -12,6 +12,8 @@ pub(crate) struct Scripts {
     pub(super) receipts: Script,
     pub(super) clear: Script,
     pub(super) expire: Script,
+    /// For a project that is bridged to original Mesa Dispatchers.
+    pub(super) adopt: Script,
 }
 
 macro_rules! with_inbox {
@@ -28,12 +30,13 @@ impl Scripts {
             receipts: with_inbox!("scripts/receipts.lua"),
             clear: with_inbox!("scripts/clear.lua"),
             expire: with_inbox!("scripts/expire.lua"),
+            adopt: with_inbox!("../bridge/mesa/adopt.lua"),
         }
     }
 
     /// Has every server know them.
     pub(crate) async fn load(&self, link: &mut Link) -> RedisResult<()> {
-        let all = [&self.put, &self.open, &self.receipts, &self.clear, &self.expire];
+        let all = [&self.put, &self.open, &self.receipts, &self.clear, &self.expire, &self.adopt];
         script::load(link, &all).await
     }
 }

@@ -72,7 +72,7 @@ pub(super) async fn keep(store: Arc<RedisStore>, first: Option<(Connected, Lease
         up: gauge!("switchboard_redis_up", "part" => "store"),
         nodes: gauge!("switchboard_nodes"),
     };
-    let upkeep = store.bridged.clone().map(Upkeep::new);
+    let upkeep = store.bridges.emit().cloned().map(Upkeep::new);
     Keeper { store, leases, lease, redis: String::new(), unsure: Taken::default(), meters, renewal, upkeep }
         .run(connected)
         .await
@@ -258,7 +258,7 @@ impl Keeper {
         let Keeper { store, leases, lease, unsure, meters, .. } = self;
         let lease = lease.as_mut().ok_or(Stop::LeaseLost)?;
         let projects = unsure.projects_beside(&lease.projects);
-        if !leases.register(link, lease, projects, store.options.bridge.as_ref()).await? {
+        if !leases.register(link, lease, projects, &store.bridges).await? {
             return Err(Stop::LeaseLost);
         }
         let mut writing = Writing::new(store, leases, &lease.id);

@@ -7,7 +7,7 @@ use redis::{FromRedisValue, RedisResult, Value};
 use switchboard_event::{Name, NodeId, ProjectId};
 
 use super::scripts::Scripts;
-use crate::bridge::Bridge;
+use crate::bridge::Bridges;
 use crate::envelope;
 use crate::link::{Batch, Link};
 use crate::names::{Names, ProjectNames, node_of};
@@ -74,13 +74,14 @@ impl Leases {
         Ok(Renewed { is_ours, nodes, dead })
     }
 
-    /// Notes projects before anything is written in them, and which of them is bridged. False if the lease is lost.
+    /// Notes projects before anything is written in them, and where originals will have copies of it. False
+    /// if the lease is lost.
     pub(super) async fn register(
         &self,
         link: &mut Link,
         lease: &mut Lease,
         projects: HashSet<ProjectId>,
-        bridge: Option<&Bridge>,
+        bridges: &Bridges,
     ) -> RedisResult<bool> {
         if projects.is_empty() {
             return Ok(true);
@@ -96,9 +97,9 @@ impl Leases {
         for project in &projects {
             let names = self.names.project(project);
             let keys = [names.index(&lease.id), names.tombstone(&lease.id), names.mirror(&lease.id)];
-            let prefix =
-                bridge.filter(|bridge| bridge.project == *project).map(|bridge| bridge.prefix.as_bytes());
-            batch.push(names.base(), call(&self.scripts.open, &keys, prefix.as_slice()));
+            let notes = bridges.notes(project);
+            let notes: Vec<&[u8]> = notes.iter().map(String::as_bytes).collect();
+            batch.push(names.base(), call(&self.scripts.open, &keys, &notes));
         }
         lease.projects.extend(projects);
         let answers = link.run(batch).await?;

@@ -8,8 +8,8 @@ use crate::script::{self, Script};
 /// All scripts of the store.
 pub(super) struct Scripts {
     pub(super) members: Script,
-    /// For a project that is bridged to emit.gg nodes.
-    pub(super) mirror: Script,
+    /// The same where originals have copies.
+    pub(super) copied_members: Script,
     pub(super) take_seat: Script,
     pub(super) leave_seat: Script,
     pub(super) restore_seat: Script,
@@ -29,19 +29,31 @@ macro_rules! with_seats {
     };
 }
 
+/// For each kind of originals what writes their copies.
+macro_rules! with_copies {
+    ($file:literal) => {
+        concat!(
+            include_str!("../bridge/emit/mirror.lua"),
+            include_str!("../bridge/mesa/connected.lua"),
+            include_str!("../bridge/copies.lua"),
+            include_str!($file)
+        )
+    };
+}
+
 impl Scripts {
     pub(super) fn new() -> Self {
         Scripts {
-            members: Script::of(include_str!("scripts/members.lua")),
-            mirror: Script::of(concat!(
-                include_str!("../bridge/mirror.lua"),
-                include_str!("../bridge/members.lua")
+            members: Script::of(concat!(
+                include_str!("scripts/no_copies.lua"),
+                include_str!("scripts/members.lua")
             )),
+            copied_members: Script::of(with_copies!("scripts/members.lua")),
             take_seat: with_seats!("scripts/take_seat.lua"),
             leave_seat: with_seats!("scripts/leave_seat.lua"),
             restore_seat: with_seats!("scripts/restore_seat.lua"),
             describe: Script::of(include_str!("scripts/describe.lua")),
-            sweep: with_seats!("../bridge/mirror.lua", "scripts/sweep.lua"),
+            sweep: Script::of(concat!(include_str!("scripts/seats.lua"), with_copies!("scripts/sweep.lua"))),
             claim: Script::of(include_str!("scripts/claim.lua")),
             renew: Script::of(include_str!("scripts/renew.lua")),
             register: Script::of(include_str!("scripts/register.lua")),
@@ -55,7 +67,7 @@ impl Scripts {
     pub(super) async fn load(&self, link: &mut Link) -> RedisResult<()> {
         let all = [
             &self.members,
-            &self.mirror,
+            &self.copied_members,
             &self.take_seat,
             &self.leave_seat,
             &self.restore_seat,

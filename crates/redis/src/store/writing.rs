@@ -13,11 +13,10 @@ use super::changes::{Change, Taken};
 use super::keeper::Stop;
 use super::lease::{Leases, seat_keys};
 use super::seats::Seat;
-use crate::bridge::Bridge;
 use crate::envelope;
 use crate::link::Batch;
 use crate::names::{ProjectNames, name, target_text};
-use crate::script::{call, number};
+use crate::script::{Script, call, number};
 
 /// Most changes of members in one call, so that it is short.
 const CALL_MAX: usize = 128;
@@ -34,7 +33,7 @@ pub(super) struct Writing<'a> {
 /// Members that enter and leave in one call.
 struct Members<'a> {
     names: ProjectNames,
-    bridge: Option<&'a Bridge>,
+    script: &'a Script,
     places: Vec<usize>,
     keys: Vec<String>,
     args: Vec<Vec<u8>>,
@@ -79,21 +78,18 @@ impl<'a> Writing<'a> {
     }
 
     fn members(&self, project: &ProjectId, names: ProjectNames) -> Members<'a> {
-        let keys = vec![names.index(self.lease), names.users()];
-        let args = vec![self.store.node.0.to_be_bytes().to_vec()];
-        Members { names, bridge: self.store.bridge(project), places: Vec::new(), keys, args }
+        let scripts = &self.leases.scripts;
+        let script =
+            if self.store.bridges.is_bridged(project) { &scripts.copied_members } else { &scripts.members };
+        let keys = vec![names.index(self.lease), names.users(), names.mirror(self.lease)];
+        let args = vec![self.store.node.0.to_be_bytes().to_vec(), names.base().into()];
+        Members { names, script, places: Vec::new(), keys, args }
     }
 
     fn push_members(&mut self, batch: &mut Batch, members: Members<'_>) {
-        let Members { names, places, keys, args, bridge } = members;
-        let mut args: Vec<&[u8]> = args.iter().map(|arg| &**arg).collect();
-        batch.push(names.base(), call(&self.leases.scripts.members, &keys, &args));
-        if let Some(bridge) = bridge {
-            let stand_ms = bridge.members_stand_ms();
-            args.extend([bridge.prefix.as_bytes(), stand_ms.as_bytes()]);
-            batch.push(names.base(), call(&self.leases.scripts.mirror, &keys, &args));
-            self.spans.push(places.clone());
-        }
+        let Members { names, script, places, keys, args } = members;
+        let args: Vec<&[u8]> = args.iter().map(|arg| &**arg).collect();
+        batch.push(names.base(), call(script, &keys, &args));
         self.spans.push(places);
     }
 
@@ -151,7 +147,7 @@ impl<'a> Writing<'a> {
     /// What is said of a socket that is in its targets from when it sits; none if it enters them later,
     /// as in a bridged project, where that is copied.
     fn said_on_arrival<'w>(&self, project: &ProjectId, wish: &'w SeatWish) -> Option<&'w Bytes> {
-        wish.description.as_ref().filter(|_| self.store.bridge(project).is_none())
+        wish.description.as_ref().filter(|_| !self.store.bridges.is_bridged(project))
     }
 
     /// How other nodes are told of a change on a shard.

@@ -1,12 +1,16 @@
 //! Nodes that share a real Redis, each test with a server of its own.
 
 mod apps;
-mod bridge;
 mod contracts;
 mod crowds;
+mod driven;
+mod emit_bridge;
+mod emit_original;
 mod faults;
 mod inbox;
 mod measures;
+mod mesa_bridge;
+mod mesa_inbox;
+mod mesa_original;
 mod modes;
-mod original;
 mod support;

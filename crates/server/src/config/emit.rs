@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use switchboard::Name;
-use switchboard_redis::Bridge;
+use switchboard_redis::EmitBridge;
 
 use super::redis::RedisMode;
 use super::{ConfigError, Projects, Redis};
@@ -22,7 +22,7 @@ pub struct Emit {
 
 impl Default for Emit {
     fn default() -> Self {
-        let Bridge { prefix, channel, .. } = Bridge::default();
+        let EmitBridge { prefix, channel, .. } = EmitBridge::default();
         Emit { bridge: false, bridge_prefix: prefix, bridge_channel: channel }
     }
 }
@@ -43,12 +43,12 @@ impl Emit {
     }
 
     /// The bridge, for the options of Redis; `None` if it is off.
-    pub(super) fn bridge(&self, projects: &Projects) -> Option<Bridge> {
-        self.bridge.then(|| Bridge {
+    pub(super) fn bridge(&self, projects: &Projects) -> Option<EmitBridge> {
+        self.bridge.then(|| EmitBridge {
             prefix: self.bridge_prefix.clone(),
             channel: self.bridge_channel.clone(),
             project: Name::new(&projects.default).expect("the settings were checked"),
-            ..Bridge::default()
+            ..EmitBridge::default()
         })
     }
 }

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use switchboard::{MesaSettings, Name};
+use switchboard_redis::MesaBridge;
 
-use super::{ConfigError, Projects};
+use super::redis::RedisMode;
+use super::{ConfigError, Projects, Redis};
 
 /// Settings of the door for Mesa clients.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -19,6 +21,9 @@ pub struct Mesa {
     /// The project of Mesa clients. Default none: that of emit clients, `projects.default`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
+    /// Whether original Mesa servers may be on the same Redis, so that they are told what is sent here.
+    /// Default false: their Dispatchers are heard anyway.
+    pub original_servers: bool,
     /// Whether messages wait for users who are away.
     pub sync: MesaSync,
     /// Whether clients are there.
@@ -81,6 +86,7 @@ impl Default for Mesa {
             enabled: false,
             listen: SocketAddr::from(([127, 0, 0, 1], 4000)),
             namespace: None,
+            original_servers: false,
             sync: MesaSync::default(),
             heartbeat: MesaHeartbeat::default(),
             reconnect: MesaReconnect::default(),
@@ -113,8 +119,15 @@ impl Default for MesaAuthentication {
 }
 
 impl Mesa {
-    pub(super) fn check(&self) -> Result<(), ConfigError> {
+    pub(super) fn check(&self, redis: &Redis) -> Result<(), ConfigError> {
         let wrong = |what: String| Err(ConfigError::Value(what));
+        if self.original_servers
+            && (!self.enabled || redis.url.is_empty() || redis.mode == RedisMode::Cluster)
+        {
+            let what = "mesa.original_servers is on, and the Mesa door is shut or redis.url names no Redis that \
+                        original servers can use";
+            return wrong(what.into());
+        }
         if let Some(namespace) = &self.namespace
             && let Err(error) = Name::new(namespace)
         {
@@ -132,12 +145,24 @@ impl Mesa {
         Ok(())
     }
 
+    /// The bridge to originals, for the options of Redis; `None` if the door is shut or Redis is a cluster.
+    pub(crate) fn bridge(&self, projects: &Projects, redis: &Redis) -> Option<MesaBridge> {
+        (self.enabled && redis.mode != RedisMode::Cluster).then(|| MesaBridge {
+            namespace: self.namespace.clone(),
+            project: self.project(projects),
+            servers: self.original_servers,
+        })
+    }
+
+    fn project(&self, projects: &Projects) -> Name {
+        Name::new(self.namespace.as_ref().unwrap_or(&projects.default)).expect("the settings were checked")
+    }
+
     /// The door as these settings want it.
     pub(crate) fn door(&self, projects: &Projects) -> switchboard::Mesa {
-        let project = self.namespace.as_ref().unwrap_or(&projects.default);
         let when = |enabled: bool, ms: u64| enabled.then_some(Duration::from_millis(ms));
         switchboard::Mesa::new().with_settings(MesaSettings {
-            project: Some(Name::new(project).expect("the settings were checked")),
+            project: Some(self.project(projects)),
             heartbeat_interval: when(self.heartbeat.enabled, self.heartbeat.interval_ms),
             heartbeat_attempts_max: self.heartbeat.max_attempts,
             reconnect_interval: when(self.reconnect.enabled, self.reconnect.interval_ms),
@@ -166,6 +191,34 @@ mod tests {
         ] {
             let error = Config::load(None, &[set.to_owned()]).unwrap_err().to_string();
             assert!(error.contains(named), "{set}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_bridge_is_on_with_the_door_but_for_a_cluster() {
+        let with = |sets: &[&str]| {
+            let sets: Vec<String> = sets.iter().map(|set| set.to_string()).collect();
+            Config::load(None, &sets)
+        };
+        let redis = "redis=redis://h";
+        assert_eq!(with(&[redis]).unwrap().redis().unwrap().unwrap().mesa, None, "the door is shut");
+        let config = with(&[redis, "mesa.enabled=true", "projects.default=p"]).unwrap();
+        let bridge = config.redis().unwrap().unwrap().mesa.unwrap();
+        assert_eq!((bridge.namespace, &*bridge.project, bridge.servers), (None, "p", false));
+        let originals = "mesa.original_servers=true";
+        let config = with(&[redis, "mesa.enabled=true", "mesa.namespace=api", originals]).unwrap();
+        let bridge = config.redis().unwrap().unwrap().mesa.unwrap();
+        assert_eq!(
+            (bridge.namespace.as_deref(), &*bridge.project, bridge.servers),
+            (Some("api"), "api", true)
+        );
+        let cluster = "redis.mode=cluster";
+        let config = with(&[redis, cluster, "mesa.enabled=true"]).unwrap();
+        assert_eq!(config.redis().unwrap().unwrap().mesa, None);
+        for wrong in
+            [&[originals][..], &[originals, redis], &[originals, redis, cluster, "mesa.enabled=true"]]
+        {
+            assert!(with(wrong).unwrap_err().to_string().contains("mesa.original_servers"), "{wrong:?}");
         }
     }
 }

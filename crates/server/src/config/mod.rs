@@ -147,7 +147,7 @@ impl Config {
         }
         self.emit.check(&self.redis)?;
         self.koji.check()?;
-        self.mesa.check()?;
+        self.mesa.check(&self.redis)?;
         self.inbox.check()?;
         self.projects.check()?;
         self.redis.check(&self.node)?;
@@ -156,9 +156,9 @@ impl Config {
 
     /// What to connect to Redis with; `None` if the node is alone.
     pub(crate) fn redis(&self) -> Result<Option<Options>, ConfigError> {
-        let bridge = self.emit.bridge(&self.projects);
+        let (emit, mesa) = (self.emit.bridge(&self.projects), self.mesa.bridge(&self.projects, &self.redis));
         let inbox = self.mesa.sync.enabled.then(|| self.inbox.limits());
-        Ok(self.redis.options(&self.node)?.map(|options| Options { bridge, inbox, ..options }))
+        Ok(self.redis.options(&self.node)?.map(|options| Options { emit, mesa, inbox, ..options }))
     }
 
     /// The settings as a TOML file that would give the same, but for secrets, which are not shown.
@@ -259,7 +259,7 @@ mod tests {
             with(&[redis, "emit.bridge=true", "emit.bridge_prefix=chat", "projects.default=p"]).unwrap();
         let bridge = config.emit.bridge(&config.projects).unwrap();
         assert_eq!((&*bridge.prefix, &*bridge.channel, &*bridge.project), ("chat", "emit.gg", "p"));
-        assert_eq!(config.redis().unwrap().unwrap().bridge, Some(bridge));
+        assert_eq!(config.redis().unwrap().unwrap().emit, Some(bridge));
         assert!(with(&["emit.bridge_prefix="]).is_err());
         for no_redis in [&["emit.bridge=true"][..], &["emit.bridge=true", redis, "redis.mode=cluster"]] {
             assert!(with(no_redis).unwrap_err().to_string().contains("emit.bridge"));

@@ -108,7 +108,7 @@ impl Redis {
         })
     }
 
-    /// What to connect with, but for the bridge; `None` if the node is alone.
+    /// What to connect with, but for bridges and inboxes; `None` if the node is alone.
     pub(super) fn options(&self, node: &Node) -> Result<Option<Options>, ConfigError> {
         let urls: Vec<String> = self.url.0.iter().map(|url| url.reveal().into()).collect();
         let Some(first) = urls.first() else { return Ok(None) };

@@ -28,6 +28,23 @@ local function now_ms()
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
+-- The next number and its ms. Last_key holds the last one, for as long as a message waits.
+local function next_number(last_key, waits_ms)
+  local ms, turn = now_ms(), 0
+  local last = redis.call('GET', last_key)
+  if last then
+    local last_ms, last_turn = parts_of(last)
+    if last_ms >= ms then
+      ms, turn = last_ms, last_turn + 1
+      if turn == 1048576 then ms, turn = last_ms + 1, 0 end
+    end
+  end
+  local number = number_of(ms, turn)
+  -- When the last message is gone the clock alone is enough.
+  redis.call('SET', last_key, number, 'PX', waits_ms)
+  return number, ms
+end
+
 -- Name and data of a message: what is in front of them has 11 bytes, 16 more if there is a sender.
 local function size_of(message)
   return math.max(#message - SHORTEST - (message:byte(9) == 1 and 16 or 0), 0)

@@ -9,28 +9,12 @@ local messages_max, bytes_max = tonumber(ARGV[6]), tonumber(ARGV[7])
 local project_messages_max, project_bytes_max = tonumber(ARGV[8]), tonumber(ARGV[9])
 local waits_ms = ARGV[10]
 
-local function next_number()
-  local ms, turn = now_ms(), 0
-  local last = redis.call('GET', KEYS[5])
-  if last then
-    local last_ms, last_turn = parts_of(last)
-    if last_ms >= ms then
-      ms, turn = last_ms, last_turn + 1
-      if turn == 1048576 then ms, turn = last_ms + 1, 0 end
-    end
-  end
-  local number = number_of(ms, turn)
-  -- When the last message is gone the clock alone is enough.
-  redis.call('SET', KEYS[5], number, 'PX', waits_ms)
-  return number, ms
-end
-
 local messages = tonumber(redis.call('HGET', totals, 'messages') or 0)
 local bytes = tonumber(redis.call('HGET', totals, 'bytes') or 0)
 -- Fails before anything is kept if they are of another type.
 redis.call('HLEN', bytes_of)
 redis.call('ZCARD', oldest)
-local number, ms = next_number()
+local number, ms = next_number(KEYS[5], waits_ms)
 local message = number .. event
 local size = size_of(message)
 local answer = { number, 0, 0, 0, 0 }

@@ -1,23 +1,34 @@
--- Sockets of one node enter and leave targets of one project, in the order they did.
--- KEYS: index, users, then the members of a target for each change.
--- ARGV: node, then '+' or '-', socket and target for each change.
+-- Sockets of one node enter and leave targets of one project, in the order they did. Copies of that are
+-- written by what copies_of() finds.
+-- KEYS: index, users, mirror, then the members of a target for each change.
+-- ARGV: node, the project's key, then '+' or '-', socket and target for each change.
 -- Returns what is left in the index, -1 if the lease is lost.
 if redis.call('SISMEMBER', KEYS[1], '.') == 0 then return -1 end
 local from, to = '[' .. ARGV[1], '[' .. ARGV[1] .. string.rep('\255', 12)
-for i = 3, #KEYS do
-  local at = (i - 3) * 3 + 2
-  local socket, target = ARGV[at + 1], ARGV[at + 2]
+local copies = copies_of(KEYS[3], ARGV[2])
+
+local function enter(members, socket, target)
+  local is_new = redis.call('ZADD', members, 0, socket) == 1
+  redis.call('SADD', KEYS[1], target)
   local user = target:match('^@(.*)')
-  if ARGV[at] == '+' then
-    redis.call('ZADD', KEYS[i], 0, socket)
-    redis.call('SADD', KEYS[1], target)
-    if user then redis.call('ZADD', KEYS[2], 0, user) end
-  else
-    redis.call('ZREM', KEYS[i], socket)
-    if redis.call('ZLEXCOUNT', KEYS[i], from, to) == 0 then
-      redis.call('SREM', KEYS[1], target)
-      if user and redis.call('EXISTS', KEYS[i]) == 0 then redis.call('ZREM', KEYS[2], user) end
-    end
+  if user then redis.call('ZADD', KEYS[2], 0, user) end
+  for _, copy in ipairs(copies) do copy.enter(target, socket, is_new) end
+end
+
+local function leave(members, socket, target)
+  local was_in = redis.call('ZREM', members, socket) == 1
+  if redis.call('ZLEXCOUNT', members, from, to) == 0 then
+    redis.call('SREM', KEYS[1], target)
+    local user = target:match('^@(.*)')
+    if user and redis.call('EXISTS', members) == 0 then redis.call('ZREM', KEYS[2], user) end
   end
+  if not was_in then return end
+  for _, copy in ipairs(copies) do copy.leave(target, { socket }, members) end
+end
+
+for i = 4, #KEYS do
+  local at = (i - 4) * 3 + 3
+  local change = ARGV[at] == '+' and enter or leave
+  change(KEYS[i], ARGV[at + 1], ARGV[at + 2])
 end
 return redis.call('SCARD', KEYS[1])

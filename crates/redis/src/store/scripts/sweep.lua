@@ -6,7 +6,7 @@
 -- Returns what is left in the index.
 local node, most = ARGV[1], tonumber(ARGV[2])
 local from, to = '[' .. node, '[' .. node .. string.rep('\255', 12)
-local mirrored = redis.call('GET', KEYS[10])
+local copies = copies_of(KEYS[10], ARGV[4])
 redis.call('SET', KEYS[9], '', 'PX', ARGV[3])
 
 local function sweep_seats()
@@ -27,7 +27,7 @@ local function sweep_members(target)
   local sockets = redis.call('ZRANGE', key, from, to, 'BYLEX', 'LIMIT', 0, most)
   if #sockets > 0 then
     redis.call('ZREM', key, unpack(sockets))
-    if mirrored then mirror_leave(mirrored, target, sockets, key) end
+    for _, copy in ipairs(copies) do copy.leave(target, sockets, key) end
   end
   local user = target:match('^@(.*)')
   if user and redis.call('EXISTS', key) == 0 then redis.call('ZREM', KEYS[8], user) end

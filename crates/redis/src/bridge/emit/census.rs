@@ -11,7 +11,7 @@ use redis::{RedisResult, Value, cmd};
 use serde::Deserialize;
 use switchboard_event::{SocketId, Target, UserId};
 
-use super::Bridge;
+use super::EmitBridge;
 use crate::link::Link;
 use crate::names::{ProjectNames, name};
 
@@ -28,7 +28,7 @@ struct UserEntry<'a> {
 /// The sockets of original nodes in a target.
 pub(crate) async fn sockets(
     link: &mut Link,
-    bridge: &Bridge,
+    bridge: &EmitBridge,
     names: &ProjectNames,
     target: &Target,
 ) -> RedisResult<BTreeSet<SocketId>> {
@@ -62,7 +62,7 @@ pub(crate) async fn sockets(
 /// The users that original nodes know, and none of ours.
 pub(crate) async fn users(
     link: &mut Link,
-    bridge: &Bridge,
+    bridge: &EmitBridge,
     names: &ProjectNames,
 ) -> RedisResult<BTreeSet<UserId>> {
     let users = scan(link, "HSCAN", &bridge.users()).await?.into_iter().filter_map(name).collect();

@@ -1,27 +1,15 @@
 //! What nodes say on the channels of original emit.gg nodes. Data goes as the bytes it came in.
 
 use std::borrow::Cow;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
-use switchboard_event::{DeliveryClass, Event, Name, NameError, NodeId, Payload, SocketId, Target};
+use switchboard_event::{DeliveryClass, Event, Name, NodeId, Payload, SocketId, Target};
 use switchboard_hub::bus::Content;
 
 use super::INSTANCE_HEAD;
-
-/// The bytes are nothing that an original node says.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub(crate) enum NoMessage {
-    #[error("no message of an original node")]
-    Shape(#[from] serde_json::Error),
-    #[error("a name in a message of an original node cannot be used")]
-    Name(#[from] NameError),
-    #[error("the target is neither a `#room` nor a `*tag`")]
-    Target,
-}
+use crate::bridge::{NoMessage, now_ms, put_text};
 
 /// By what a node knows its own messages.
 pub(super) struct Instance(String);
@@ -81,10 +69,6 @@ fn happened(event: &Event) -> Vec<u8> {
     out
 }
 
-fn put_text(out: &mut Vec<u8>, text: &str) {
-    serde_json::to_writer(out, text).expect("a text is JSON, and a Vec takes everything");
-}
-
 /// The members that both kinds of messages have, and those of each.
 #[derive(Deserialize)]
 struct Message<'a> {
@@ -114,7 +98,7 @@ pub(super) fn decode(bytes: &Bytes) -> Result<Heard, NoMessage> {
         Some(room) if room.starts_with('#') => Ok(Some(Target::room(room)?)),
         Some(tag) if tag.starts_with('*') => Ok(Some(Target::tag(tag)?)),
         // The original sends it to everybody; a typo must not.
-        Some(_) => Err(NoMessage::Target),
+        Some(_) => Err(NoMessage::Wrong("the target is neither a `#room` nor a `*tag`")),
     })
 }
 
@@ -142,12 +126,6 @@ fn read(
         time_ms: now_ms(),
     };
     Ok(target.map(|target| (target, Content::Event { event, class: DeliveryClass::Live })))
-}
-
-/// Original nodes do not say when it happened.
-fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use switchboard_event::Target;
 use switchboard_hub::Index;
 use tokio::time::Instant;
 
-use super::Bridged;
+use super::BridgedEmit;
 use crate::link::{Batch, Link};
 use crate::names::{Names, node_of};
 
@@ -18,12 +18,12 @@ const BATCH_MAX: usize = 1024;
 const RENEWALS: u32 = 24;
 
 pub(crate) struct Upkeep {
-    bridged: Arc<Bridged>,
+    bridged: Arc<BridgedEmit>,
     due: Instant,
 }
 
 impl Upkeep {
-    pub(crate) fn new(bridged: Arc<Bridged>) -> Self {
+    pub(crate) fn new(bridged: Arc<BridgedEmit>) -> Self {
         Upkeep { bridged, due: Instant::now() }
     }
 

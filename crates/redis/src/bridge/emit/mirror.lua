@@ -66,3 +66,12 @@ local function mirror_leave(prefix, target, sockets, members)
     redis.pcall('SREM', key, unpack(ids))
   end
 end
+
+-- What copies.lua calls. Place: how long sets stand in ms, and the originals' prefix.
+local function emit_copies(place)
+  local stand_ms, prefix = place:match('^(%d+) (.*)$')
+  return {
+    enter = function(target, socket) mirror_enter(prefix, target, socket, stand_ms) end,
+    leave = function(target, sockets, members) mirror_leave(prefix, target, sockets, members) end,
+  }
+end

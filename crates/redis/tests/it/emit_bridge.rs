@@ -6,14 +6,14 @@ use std::time::Duration;
 use switchboard_event::{Audience, Name, ProjectId, SocketId, Target};
 use switchboard_hub::store::Page;
 use switchboard_hub::{Backplane, Scope, SeatWish};
-use switchboard_redis::{Bridge, ConnectError, Mode, Options, Redis};
+use switchboard_redis::{ConnectError, EmitBridge, Mode, Options, Redis};
 use switchboard_testkit::RedisServer;
 use switchboard_testkit::contract::Member;
 
-use crate::support::{RedisNode, keys, node, options, query, settle, until};
+use crate::support::{Ear, RedisNode, keys, node, options, publish, query, run, settle, until};
 
 fn bridged_options(server: &RedisServer) -> Options {
-    Options { bridge: Some(Bridge::default()), ..options(server) }
+    Options { emit: Some(EmitBridge::default()), ..options(server) }
 }
 
 async fn connect(server: &RedisServer) -> RedisNode {
@@ -40,47 +40,11 @@ async fn count(node: &RedisNode, target: &Target) -> usize {
     node.redis.store().count(&project(), target).await.expect("Redis answers")
 }
 
-/// Runs a command given as its words.
-async fn run<T: redis::FromRedisValue>(server: &RedisServer, words: &[&str]) -> T {
-    let mut command = redis::cmd(words[0]);
-    words[1..].iter().for_each(|word| {
-        command.arg(word);
-    });
-    query(server, &command).await
-}
-
-async fn publish(server: &RedisServer, channel: &str, message: &str) -> usize {
-    run(server, &["PUBLISH", channel, message]).await
-}
-
-/// What is said on the two channels from now on.
-struct Ear {
-    heard: tokio::sync::mpsc::Receiver<(String, String)>,
-    _connection: redis::aio::MultiplexedConnection,
-}
-
-impl Ear {
-    async fn open(server: &RedisServer) -> Self {
-        let (say, heard) = tokio::sync::mpsc::channel(100);
-        let config = redis::AsyncConnectionConfig::new().set_push_sender(move |push: redis::PushInfo| {
-            if push.kind == redis::PushKind::Message {
-                let mut texts = push.data.into_iter().map(|value| redis::from_redis_value(value).unwrap());
-                say.try_send((texts.next().unwrap(), texts.next().unwrap())).unwrap();
-            }
-            Ok::<(), ()>(())
-        });
-        let client = redis::Client::open(format!("{}?protocol=resp3", server.url())).unwrap();
-        let mut connection = client.get_multiplexed_async_connection_with_config(&config).await.unwrap();
-        connection.subscribe(&["emit.gg", "emit.gg:direct"]).await.unwrap();
-        Ear { heard, _connection: connection }
-    }
-
-    /// The next message without its instance, and its channel.
-    async fn next(&mut self) -> String {
-        let (channel, message) = switchboard_testkit::soon("it is said", self.heard.recv()).await.unwrap();
-        let rest = message.strip_prefix(r#"{"_instance":"switchboard:"#).expect("it is of a node of ours");
-        format!("{channel} {}", &rest[rest.find(',').unwrap()..])
-    }
+/// The next message of a node of ours without its instance, and its channel.
+async fn next(ear: &mut Ear) -> String {
+    let (channel, message) = ear.next().await;
+    let rest = message.strip_prefix(r#"{"_instance":"switchboard:"#).expect("it is of a node of ours");
+    format!("{channel} {}", &rest[rest.find(',').unwrap()..])
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -95,7 +59,7 @@ async fn original_nodes_are_told_what_they_can_understand() {
     let _: i64 = run(&server, &["HSET", "emit.gg:users", "8", &entry, "9", "no entry"]).await;
     until("all is written", async || count(&one, &Target::Everyone).await == 2).await;
 
-    let mut ear = Ear::open(&server).await;
+    let mut ear = Ear::open(&server, &["emit.gg", "emit.gg:direct"]).await;
     one_knows_two(&one, &far, &mut ear).await;
     let send = |audience: Audience, event: &str| one.node.send("default", audience, event, Scope::AllNodes);
     send(Target::Everyone.into(), "all");
@@ -111,15 +75,15 @@ async fn original_nodes_are_told_what_they_can_understand() {
         send(Target::user(user).unwrap().into(), &format!("user{user}"));
     }
     send(vip().into(), "end");
-    assert_eq!(ear.next().await, r#"emit.gg ,"event":"all","data":{}}"#);
-    assert_eq!(ear.next().await, r#"emit.gg ,"event":"once","data":{}}"#);
-    assert_eq!(ear.next().await, r##"emit.gg ,"event":"room","data":{},"to":"#chat"}"##);
+    assert_eq!(next(&mut ear).await, r#"emit.gg ,"event":"all","data":{}}"#);
+    assert_eq!(next(&mut ear).await, r#"emit.gg ,"event":"once","data":{}}"#);
+    assert_eq!(next(&mut ear).await, r##"emit.gg ,"event":"room","data":{},"to":"#chat"}"##);
     let direct = |event: &str| {
         format!(r#"emit.gg:direct ,"targetSocketId":"{theirs}","event":"{event}","data":{{}}}}"#)
     };
-    assert_eq!(ear.next().await, direct("direct"));
-    assert_eq!(ear.next().await, direct("user8"));
-    assert_eq!(ear.next().await, r#"emit.gg ,"event":"end","data":{},"to":"*vip"}"#);
+    assert_eq!(next(&mut ear).await, direct("direct"));
+    assert_eq!(next(&mut ear).await, direct("user8"));
+    assert_eq!(next(&mut ear).await, r#"emit.gg ,"event":"end","data":{},"to":"*vip"}"#);
     settle(&[&one, &two]).await;
     let heard = far.heard().replace("early.", "");
     assert_eq!(heard, "all.once.far.user7.", "nothing arrives by both ways");
@@ -131,9 +95,9 @@ async fn one_knows_two(one: &RedisNode, far: &Member, ear: &mut Ear) {
     until("it is known", async || {
         one.node.send("default", Target::Socket(far.session.id), "early", Scope::AllNodes);
         one.node.send("default", vip(), "mark", Scope::AllNodes);
-        let is_unknown = ear.next().await.contains("early");
+        let is_unknown = next(ear).await.contains("early");
         if is_unknown {
-            assert!(ear.next().await.contains("mark"));
+            assert!(next(ear).await.contains("mark"));
         }
         !is_unknown
     })
@@ -374,8 +338,8 @@ async fn a_socket_that_comes_with_a_seat_is_copied_as_well() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sets_stand_while_somebody_is_in_them() {
     let server = RedisServer::start().await;
-    let bridge = Bridge { members_stand: Duration::from_secs(12), ..Bridge::default() };
-    let options = Options { bridge: Some(bridge), ..bridged_options(&server) };
+    let bridge = EmitBridge { members_stand: Duration::from_secs(12), ..EmitBridge::default() };
+    let options = Options { emit: Some(bridge), ..bridged_options(&server) };
     let node = node(Redis::connect(options).await.unwrap());
     let member = node.node.add("default");
     node.node.join(&member, &room());
@@ -410,7 +374,7 @@ async fn copies_are_back_after_a_restart_that_lost_everything() {
 
 #[tokio::test]
 async fn a_cluster_is_not_bridged() {
-    let bridge = Some(Bridge::default());
-    let options = Options { bridge, mode: Mode::Cluster, ..Options::new("redis://127.0.0.1:1") };
+    let emit = Some(EmitBridge::default());
+    let options = Options { emit, mode: Mode::Cluster, ..Options::new("redis://127.0.0.1:1") };
     assert!(matches!(Redis::connect(options).await, Err(ConnectError::Options(_))));
 }

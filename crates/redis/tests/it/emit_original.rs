@@ -1,52 +1,25 @@
 //! Switchboard nodes beside an emit.gg node in Node.js, on one Redis. They need the npm packages of
-//! `tests/bridge`; `./test` installs them and runs these tests.
-
-use std::process::Stdio;
+//! `tests/emit`; `./test` installs them and runs these tests.
 
 use serde_json::{Value, json};
 use switchboard::{App, Reply, ReplyError, Socket, SocketId, Target};
-use switchboard_redis::{Bridge, Options, Redis};
-use switchboard_testkit::{Peer, RedisServer, TestServer, soon};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use switchboard_redis::{EmitBridge, Options, Redis};
+use switchboard_testkit::{Peer, RedisServer, TestServer};
 
+use crate::driven::Driven;
 use crate::support::{options, until};
 
 /// An emit.gg node; it ends with the test.
-struct Original {
-    _process: Child,
-    input: ChildStdin,
-    output: Lines<BufReader<ChildStdout>>,
-    calls: u64,
-}
+struct Original(Driven);
 
 impl Original {
     fn start(server: &RedisServer) -> Self {
-        let mut process = Command::new("node")
-            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bridge/drive.mjs"))
-            .arg(server.port().to_string())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("`node` is installed");
-        let input = process.stdin.take().expect("it is piped");
-        let output = BufReader::new(process.stdout.take().expect("it is piped")).lines();
-        Original { _process: process, input, output, calls: 0 }
+        Original(Driven::start("emit", server))
     }
 
     /// Calls something of the node, with the arguments in a list.
     async fn call(&mut self, what: &str, args: Value) -> Value {
-        self.calls += 1;
-        let mut call = vec![json!(self.calls), json!(what)];
-        call.extend(args.as_array().expect("arguments are a list").iter().cloned());
-        let line = format!("{}\n", Value::from(call));
-        self.input.write_all(line.as_bytes()).await.expect("it runs");
-        let answer = soon("it answers", self.output.next_line()).await.expect("it runs");
-        let answer = answer.expect("it runs; are the packages of tests/bridge installed?");
-        let answer: Value = serde_json::from_str(&answer).expect("it answers in JSON");
-        assert_eq!(answer[0], self.calls);
-        answer[1].clone()
+        self.0.call(what, args).await
     }
 
     async fn connect(&mut self) -> String {
@@ -73,7 +46,7 @@ struct OurNode {
 
 impl OurNode {
     async fn start(server: &RedisServer) -> Self {
-        let options = Options { bridge: Some(Bridge::default()), ..options(server) };
+        let options = Options { emit: Some(EmitBridge::default()), ..options(server) };
         let redis = Redis::connect(options).await.expect("Redis answers");
         let app = App::new().on("/enter", enter).with_backplane(&redis);
         OurNode { server: TestServer::start(app).await, redis }

@@ -1,0 +1,33 @@
+-- Who is here, written as original Mesa servers write it: a set of users and a number of connections.
+-- Originals write there, too, so how many sockets of ours each user has stands in a hash of our own. The
+-- keys are not ours alone: whatever stands there, nothing here fails.
+-- Place: what the names end with. Base: what our own begin with.
+local function mesa_copies(suffix, base)
+  local online, connections, counts = 'connected_clients' .. suffix, 'connected_clients_count' .. suffix, base .. ':connected'
+
+  local function count_connections(by)
+    local now = redis.pcall('INCRBY', connections, by)
+    -- Somebody took away what was counted before.
+    if type(now) == 'number' and now < 0 then redis.pcall('SET', connections, 0) end
+  end
+
+  local function count_sockets(user, by)
+    if redis.call('HINCRBY', counts, user, by) > 0 then
+      if by > 0 then redis.pcall('SADD', online, user) end
+    else
+      redis.call('HDEL', counts, user)
+      redis.pcall('SREM', online, user)
+    end
+  end
+
+  local function count(target, by)
+    if target == '=' then return count_connections(by) end
+    local user = target:match('^@(.*)')
+    if user then count_sockets(user, by) end
+  end
+
+  return {
+    enter = function(target, _, is_new) if is_new then count(target, 1) end end,
+    leave = function(target, sockets) count(target, -#sockets) end,
+  }
+end

@@ -1,0 +1,253 @@
+//! What original Mesa servers and Dispatchers say on their channel. Data goes as the bytes it came in.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::Number;
+use serde_json::value::RawValue;
+use switchboard_event::{
+    Audience, DeliveryClass, Event, Name, NodeId, Payload, Target, mesa_name, mesa_parts,
+};
+use switchboard_hub::bus::Content;
+
+use super::OURS;
+use crate::bridge::{NoMessage, now_ms, put_text};
+
+/// The recipient that is everyone.
+pub(super) const EVERYONE: &str = "*";
+
+/// The operation of what servers do and clients never hear.
+const INTERNAL: i64 = 5;
+
+/// The one thing of that kind: the recipients are closed with [`NORMAL`].
+const DISCONNECT: &str = "DISCONNECT_CLIENT";
+
+/// The close code of an ordinary end.
+const NORMAL: u16 = 1000;
+
+/// Whether a Switchboard node said it, found without reading all of it.
+pub(super) fn is_ours(message: &[u8]) -> bool {
+    let member = message.strip_prefix(b"{\"").and_then(|rest| rest.strip_prefix(OURS.as_bytes()));
+    member.is_some_and(|rest| rest.starts_with(b"\":"))
+}
+
+/// An event for some users, or for everyone.
+pub(super) fn encode(node: NodeId, event: &Event, recipients: &[&str]) -> Vec<u8> {
+    let (op, kind) = mesa_parts(&event.name);
+    wrap(node, op, &event.data, kind, recipients)
+}
+
+/// That these are to be closed.
+pub(super) fn encode_close(node: NodeId, recipients: &[&str]) -> Vec<u8> {
+    wrap(node, INTERNAL, &Payload::EMPTY, Some(DISCONNECT), recipients)
+}
+
+fn wrap(node: NodeId, op: i64, data: &Payload, kind: Option<&str>, recipients: &[&str]) -> Vec<u8> {
+    let head = format!("{{\"{OURS}\":\"{node}\",\"message\":{{\"op\":{op},\"d\":");
+    let mut out = Vec::with_capacity(head.len() + data.as_bytes().len() + 64);
+    out.extend_from_slice(head.as_bytes());
+    out.extend_from_slice(data.as_bytes());
+    if let Some(kind) = kind {
+        out.extend_from_slice(b",\"t\":");
+        put_text(&mut out, kind);
+    }
+    out.extend_from_slice(b"},\"recipients\":");
+    serde_json::to_writer(&mut out, recipients).expect("texts are JSON, and a Vec takes everything");
+    out.push(b'}');
+    out
+}
+
+#[derive(Deserialize)]
+struct Said<'a> {
+    #[serde(borrow, rename = "switchboard")]
+    ours: Option<&'a RawValue>,
+    #[serde(borrow)]
+    message: Message<'a>,
+    #[serde(borrow)]
+    recipients: Vec<&'a RawValue>,
+}
+
+/// A message as it is said and stored; its options are for Dispatchers.
+#[derive(Deserialize)]
+pub(super) struct Message<'a> {
+    op: f64,
+    #[serde(borrow, rename = "d")]
+    data: Option<&'a RawValue>,
+    #[serde(borrow, rename = "t")]
+    kind: Option<Cow<'a, str>>,
+}
+
+impl Message<'_> {
+    /// The operation; 2.0 is 2.
+    fn op(&self) -> Result<i64, NoMessage> {
+        let is_whole = self.op.fract() == 0.0 && self.op.abs() < i64::MAX as f64;
+        is_whole.then_some(self.op as i64).ok_or(NoMessage::Wrong("the operation is no whole number"))
+    }
+
+    /// The event that it is, `None` if it is no message for clients. It lies in the buffer.
+    pub(super) fn event(&self, buffer: &Bytes) -> Result<Option<Event>, NoMessage> {
+        let op = self.op()?;
+        if op == INTERNAL {
+            return Ok(None);
+        }
+        let kind = self.kind.as_deref().map(Name::new).transpose()?;
+        let name = mesa_name(op, kind.as_ref())?;
+        let data = self.data.map_or(Payload::EMPTY, |data| Payload::slice_of(buffer, data));
+        Ok(Some(Event { name, data, sender: None, time_ms: now_ms() }))
+    }
+
+    fn content(&self, buffer: &Bytes) -> Result<Option<Content>, NoMessage> {
+        if let Some(event) = self.event(buffer)? {
+            return Ok(Some(Content::Event { event, class: DeliveryClass::Live }));
+        }
+        let is_close = self.kind.as_deref() == Some(DISCONNECT);
+        Ok(is_close.then(|| Content::Close { code: NORMAL, reason: "".into() }))
+    }
+}
+
+/// Something for the sockets of some users, or for all; none if it is ours, for nobody, or nothing.
+pub(super) fn decode(bytes: &Bytes) -> Result<Option<(Audience, Content)>, NoMessage> {
+    let Said { ours, message, recipients } = serde_json::from_slice(bytes)?;
+    if ours.is_some() {
+        return Ok(None);
+    }
+    let content = message.content(bytes)?;
+    let audience = audience(&recipients);
+    Ok(content.filter(|_| !audience.to.is_empty()).map(|content| (audience, content)))
+}
+
+/// What is no id is nobody, and takes nothing from the others.
+fn audience(recipients: &[&RawValue]) -> Audience {
+    let mut users: Vec<Name> = Vec::with_capacity(recipients.len());
+    for id in recipients.iter().filter_map(|raw| id(raw.get())) {
+        if id == EVERYONE {
+            return Audience::everyone();
+        }
+        users.extend(Name::new(&id));
+    }
+    users.sort_unstable();
+    users.dedup();
+    Audience { to: users.into_iter().map(Target::User).collect(), except: Vec::new() }
+}
+
+/// Ids are compared as text; a number is what JavaScript makes of it.
+fn id(json: &str) -> Option<Cow<'_, str>> {
+    if json.starts_with('"') {
+        return serde_json::from_str::<Text<'_>>(json).ok().map(|Text(text)| text);
+    }
+    let number: Number = serde_json::from_str(json).ok()?;
+    let whole = number.as_f64().filter(|number| number.fract() == 0.0 && number.abs() < 1e15);
+    Some(whole.map_or_else(|| number.to_string(), |number| format!("{number:.0}")).into())
+}
+
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn heard(said: &str) -> Result<Option<(Audience, Content)>, NoMessage> {
+        decode(&Bytes::copy_from_slice(said.as_bytes()))
+    }
+
+    fn shown(said: &str) -> String {
+        let Some((audience, content)) = heard(said).unwrap() else { return "nothing".into() };
+        let to: Vec<String> = audience.to.iter().map(Target::to_string).collect();
+        let what = match content {
+            Content::Event { event, .. } => format!("{} {:?}", event.name, event.data),
+            Content::Close { code, .. } => format!("close {code}"),
+            other => panic!("{other:?}"),
+        };
+        format!("{}: {what}", to.join(", "))
+    }
+
+    #[test]
+    fn what_originals_say_is_understood() {
+        for (said, understood) in [
+            (
+                r#"{"message":{"op":0,"d":{"x": 1e400},"t":"E","o":{"sync":true}},"recipients":["2","1","2"]}"#,
+                "user 1, user 2: E {\"x\": 1e400}",
+            ),
+            (r#"{"recipients":["1","*"],"message":{"t":"E","op":0.0}}"#, "everyone: E {}"),
+            (
+                r#"{"message":{"op":7,"d":[],"t":null},"recipients":[7,8.0,-1]}"#,
+                "user -1, user 7, user 8: @op/7 []",
+            ),
+            (
+                r#"{"message":{"op":0,"d":"\u0061","t":"\u0045"},"recipients":["",null,[],"\u00e9"]}"#,
+                "user é: E \"\\u0061\"",
+            ),
+            (
+                r#"{"message":{"op":5,"d":{},"t":"DISCONNECT_CLIENT"},"recipients":["1"]}"#,
+                "user 1: close 1000",
+            ),
+            (r#"{"message":{"op":5,"t":"DISCONNECT_CLIENT"},"recipients":["*"]}"#, "everyone: close 1000"),
+            (r#"{"message":{"op":5,"t":"RESTART"},"recipients":["*"]}"#, "nothing"),
+            (r#"{"message":{"op":5},"recipients":["*"]}"#, "nothing"),
+            (r#"{"message":{"op":0,"t":"E"},"recipients":[]}"#, "nothing"),
+        ] {
+            assert_eq!(shown(said), understood, "{said}");
+        }
+    }
+
+    #[test]
+    fn what_we_say_is_what_originals_say_and_nothing_to_us() {
+        let (name, data) = (Name::new("@op/7/A\"").unwrap(), Payload::parse("{\"t\": 1e400}").unwrap());
+        let event = Event { name, data, sender: None, time_ms: 7 };
+        let said = String::from_utf8(encode(NodeId(7), &event, &["1", "\""])).unwrap();
+        let rest = r#""message":{"op":7,"d":{"t": 1e400},"t":"A\""},"recipients":["1","\""]}"#;
+        assert_eq!(said, format!(r#"{{"switchboard":"00000007",{rest}"#));
+        assert!(is_ours(said.as_bytes()));
+        assert!(heard(&said).unwrap().is_none());
+        assert_eq!(shown(&format!("{{{rest}")), "user \", user 1: @op/7/A\" {\"t\": 1e400}");
+        let turned = format!(r#"{{ "switch\u0062oard" : 7, {rest}"#);
+        assert!(!is_ours(turned.as_bytes()));
+        assert!(heard(&turned).unwrap().is_none());
+        let close = String::from_utf8(encode_close(NodeId(7), &["*"])).unwrap();
+        let expected = r#""message":{"op":5,"d":{},"t":"DISCONNECT_CLIENT"},"recipients":["*"]}"#;
+        assert_eq!(close, format!(r#"{{"switchboard":"00000007",{expected}"#));
+    }
+
+    #[test]
+    fn what_no_original_says_is_refused() {
+        let long = format!(r#"{{"message":{{"op":0,"t":"{}"}},"recipients":["*"]}}"#, "x".repeat(257));
+        for said in [
+            "",
+            "{bad",
+            "null",
+            "[]",
+            "{}",
+            "7",
+            r#"{"message":{"op":0,"t":"E"}}"#,
+            r#"{"message":{"op":0,"t":"E"},"recipients":"*"}"#,
+            r#"{"message":{"op":0,"t":"E"},"recipients":null}"#,
+            r#"{"message":{"op":0,"t":"E"},"recipients":{"0":"*"}}"#,
+            r#"{"message":null,"recipients":["*"]}"#,
+            r#"{"message":[0],"recipients":["*"]}"#,
+            r#"{"message":{"d":{},"t":"E"},"recipients":["*"]}"#,
+            r#"{"message":{"op":"0","t":"E"},"recipients":["*"]}"#,
+            r#"{"message":{"op":0.5,"t":"E"},"recipients":["*"]}"#,
+            r#"{"message":{"op":1e300,"t":"E"},"recipients":["*"]}"#,
+            r#"{"message":{"op":0,"t":7},"recipients":["*"]}"#,
+            r#"{"message":{"op":0,"t":""},"recipients":["*"]}"#,
+            r#"{"message":{"op":0,"d":},"recipients":["*"]}"#,
+            &long,
+        ] {
+            assert!(heard(said).is_err(), "{said}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_are_a_reason_to_panic(bytes: Vec<u8>, id in "[\\[\\]{}\":,.a-z0-9\\\\-]{0,20}") {
+            let _ = is_ours(&bytes);
+            let _ = decode(&bytes.into());
+            let said = format!(r#"{{"message":{{"op":0}},"recipients":[{id}]}}"#);
+            let _ = decode(&said.into_bytes().into());
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Messages that original Mesa Dispatchers stored for users who were away, and ours that wait.
+
+use switchboard_event::{Event, MessageNumber, Name, Payload, Target};
+use switchboard_hub::inbox::Waiting;
+use switchboard_hub::{Backplane, InboxLimits};
+use switchboard_redis::{MesaBridge, Options, Redis};
+use switchboard_testkit::RedisServer;
+use switchboard_testkit::contract::Member;
+
+use crate::support::{Ear, RedisNode, node, options, run};
+
+const STORED: &str = "undelivered_messages_api";
+
+fn name(text: &str) -> Name {
+    Name::new(text).unwrap()
+}
+
+async fn connect(server: &RedisServer) -> RedisNode {
+    let mesa = MesaBridge { namespace: Some("api".into()), project: name("p"), servers: true };
+    let inbox = Some(InboxLimits { messages_max: 2, ..InboxLimits::default() });
+    node(Redis::connect(Options { mesa: Some(mesa), inbox, ..options(server) }).await.unwrap())
+}
+
+fn come(node: &RedisNode, user: &str) -> Member {
+    let member = node.node.add("p");
+    node.node.join(&member, &Target::user(user).unwrap());
+    member
+}
+
+async fn waiting(
+    node: &RedisNode,
+    user: &str,
+    member: &Member,
+    after: Option<MessageNumber>,
+) -> Vec<Waiting> {
+    let (inbox, project, user) = (node.redis.inbox().unwrap(), name("p"), name(user));
+    inbox.open(&project, &user, member.session.id, after, 1000).await.unwrap()
+}
+
+fn texts(waiting: &[Waiting]) -> Vec<String> {
+    waiting.iter().map(|message| format!("{} {:?}", message.event.name, message.event.data)).collect()
+}
+
+async fn put(node: &RedisNode, user: &str, text: &str) {
+    let event = Event { name: name(text), data: Payload::EMPTY, sender: None, time_ms: 0 };
+    node.redis.inbox().unwrap().put(&name("p"), &[name(user)], &event).await.unwrap();
+}
+
+async fn store(server: &RedisServer, user: &str, messages: &str) {
+    let _: i64 = run(server, &["HSET", STORED, user, messages]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_dispatcher_stored_waits_with_ours_and_whatever_its_number() {
+    let server = RedisServer::start().await;
+    let node = connect(&server).await;
+    let member = come(&node, "7");
+    put(&node, "7", "OURS").await;
+    let stored = r#"[{"op":0,"d":{"n": 1e400},"t":"A"},{"op":0,"d":{},"t":"B"},null,{"op":7,"d":[]}]"#;
+    store(&server, "7", stored).await;
+    store(&server, "8", "[]").await;
+    let all = waiting(&node, "7", &member, None).await;
+    assert_eq!(texts(&all), ["OURS {}", "A {\"n\": 1e400}", "B {}", "@op/7 []"]);
+    assert_eq!(run::<Vec<String>>(&server, &["HKEYS", STORED]).await, ["8"], "it is taken out");
+    store(&server, "7", r#"[{"op":0,"t":"LATE"}]"#).await;
+    let late = waiting(&node, "7", &member, Some(all[3].number)).await;
+    assert_eq!(texts(&late), ["LATE {}"]);
+    let numbers = all.iter().chain(&late).map(|message| message.number).collect();
+    let inbox = node.redis.inbox().unwrap();
+    inbox.confirm(&name("p"), &name("7"), numbers);
+    assert_eq!(texts(&waiting(&node, "7", &member, None).await), [""; 0]);
+    assert!(inbox.has_latecomers());
+    let left: Vec<String> = run(&server, &["KEYS", "switchboard:{p}:inbox*"]).await;
+    assert_eq!(left, ["switchboard:{p}:inbox:last"], "nothing is accounted for any more");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn garbage_is_dropped_and_costs_nothing_else() {
+    let server = RedisServer::start().await;
+    let node = connect(&server).await;
+    let member = come(&node, "7");
+    put(&node, "7", "OURS").await;
+    for garbage in ["", "{bad", "null", "7", "{}", "[null]", "[[]]", "[{}", "\u{0}"] {
+        store(&server, "7", garbage).await;
+        assert_eq!(texts(&waiting(&node, "7", &member, None).await), ["OURS {}"], "{garbage}");
+        assert_eq!(run::<i64>(&server, &["EXISTS", STORED]).await, 0, "{garbage}");
+    }
+    let _: String = run(&server, &["SET", STORED, "a text"]).await;
+    assert_eq!(texts(&waiting(&node, "7", &member, None).await), ["OURS {}"]);
+    let inbox = node.redis.inbox().unwrap();
+    inbox.clear(&name("p"), &name("7")).await.unwrap();
+    assert_eq!(run::<String>(&server, &["GET", STORED]).await, "a text", "it is somebody else's");
+    assert_eq!(texts(&waiting(&node, "7", &member, None).await), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_wants_nothing_gets_nothing_and_other_projects_have_nothing_to_do_with_it() {
+    let server = RedisServer::start().await;
+    let node = connect(&server).await;
+    let member = come(&node, "7");
+    store(&server, "7", r#"[{"op":0,"t":"A"}]"#).await;
+    let inbox = node.redis.inbox().unwrap();
+    let elsewhere = inbox.open(&name("q"), &name("7"), member.session.id, None, 10).await.unwrap();
+    assert_eq!(texts(&elsewhere), [""; 0]);
+    inbox.clear(&name("q"), &name("7")).await.unwrap();
+    assert_eq!(run::<i64>(&server, &["HLEN", STORED]).await, 1);
+    inbox.clear(&name("p"), &name("7")).await.unwrap();
+    assert_eq!(run::<i64>(&server, &["HLEN", STORED]).await, 0);
+    assert_eq!(texts(&waiting(&node, "7", &member, None).await), [""; 0]);
+}
+
+/// Appends a message as a Dispatcher does, but in one step.
+const APPEND: &str = "local stored = redis.call('HGET', KEYS[1], ARGV[1]) \
+    local rest = stored and stored:sub(1, -2) .. ',' or '[' \
+    redis.call('HSET', KEYS[1], ARGV[1], rest .. ARGV[2] .. ']')";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_stored_while_two_devices_look_arrives_once_and_in_order() {
+    const COUNT: usize = 300;
+    let server = RedisServer::start().await;
+    let nodes = [connect(&server).await, connect(&server).await];
+    let devices = [come(&nodes[0], "7"), come(&nodes[1], "7")];
+    let storing = async {
+        for n in 0..COUNT {
+            let message = format!(r#"{{"op":0,"t":"{n}"}}"#);
+            let _: Option<i64> = run(&server, &["EVAL", APPEND, "1", STORED, "7", &message]).await;
+        }
+    };
+    let (mut heard, mut turns) = (Vec::new(), 0);
+    let looking = async {
+        while heard.len() < COUNT {
+            let both = tokio::join!(
+                waiting(&nodes[0], "7", &devices[0], None),
+                waiting(&nodes[1], "7", &devices[1], None)
+            );
+            for (node, list) in nodes.iter().zip([both.0, both.1]) {
+                let numbers = list.iter().map(|message| message.number).collect();
+                heard.extend(list.into_iter().map(|message| message.event.name.to_string()));
+                let inbox = node.redis.inbox().unwrap();
+                inbox.confirm(&name("p"), &name("7"), numbers);
+                inbox.settled().await;
+            }
+            turns += 1;
+        }
+    };
+    tokio::join!(storing, switchboard_testkit::soon("all arrives", looking));
+    assert_eq!(heard, (0..COUNT).map(|n| n.to_string()).collect::<Vec<_>>());
+    assert!(turns > 2, "they looked while it was stored");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn original_servers_hear_what_is_kept_for_users() {
+    let server = RedisServer::start().await;
+    let node = connect(&server).await;
+    let mut ear = Ear::open(&server, &["ws_api"]).await;
+    put(&node, "7", "KEPT").await;
+    let (_, said) = ear.next().await;
+    let rest = r#""message":{"op":0,"d":{},"t":"KEPT"},"recipients":["7"]}"#;
+    assert!(said.starts_with(r#"{"switchboard":""#) && said.ends_with(rest), "{said}");
+}
