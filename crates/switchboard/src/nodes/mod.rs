@@ -97,6 +97,7 @@ impl App {
             Content::Close { code, reason } => {
                 self.close_here(audience, code, &reason);
             }
+            Content::Answer(data) => self.resolve(audience, Ok(data)),
             Content::ShardChanged(shard) => self.core().rosters.changed_elsewhere(self, &shard),
             Content::Kept { .. } | Content::Event { .. } => {}
         }
@@ -108,9 +109,7 @@ impl App {
             Err(error) => return tracing::debug!(%error, "another node said something unknown"),
         };
         match (message, &*audience.to) {
-            (Message::Answer(outcome), [Target::Socket(call)]) => {
-                self.core().calls.resolve(*call, outcome.map(|data| Payload::slice_of(said, data)));
-            }
+            (Message::Refused(refusal), _) => self.resolve(audience, Err(refusal)),
             (Message::Call { answer_to, wish }, [Target::Socket(id)]) => match wish {
                 Wish::Ask { event, data, timeout_ms } => {
                     let timeout = Duration::from_millis(timeout_ms);
@@ -127,6 +126,12 @@ impl App {
                 self.obey(audience, &order);
             }
             _ => tracing::debug!("another node said something to nobody in particular"),
+        }
+    }
+
+    fn resolve(&self, audience: &Audience, outcome: Outcome) {
+        if let [Target::Socket(call)] = *audience.to {
+            self.core().calls.resolve(call, outcome);
         }
     }
 
@@ -157,7 +162,11 @@ impl App {
     fn answer(&self, answer_to: &ReturnAddress, outcome: Outcome) {
         let Ok(home) = Name::new(&answer_to.project) else { return };
         let audience = Target::Socket(answer_to.call).into();
-        if let Err(error) = self.project(&home).say(&audience, &Message::Answer(outcome)) {
+        let said = match outcome {
+            Ok(data) => self.hub().publish(&home, &audience, Content::Answer(data)),
+            Err(refusal) => self.project(&home).say(&audience, &Message::<Payload>::Refused(refusal)),
+        };
+        if let Err(error) = said {
             tracing::debug!(%error, "an answer to another node was lost");
         }
     }
