@@ -231,8 +231,8 @@ fn event(message: Bytes) -> Result<Event, NoPublication> {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
     use super::*;
+    use proptest::prelude::*;
 
     const STAMP: Stamp = Stamp { node: NodeId(7), number: 1 << 40 };
 
@@ -278,7 +278,8 @@ mod tests {
             audience: Target::shard(&shard).into(),
             content: Content::ShardChanged(shard),
         };
-        for publication in [said(audience), said(Audience::default()), control, changed, close, kept, answer] {
+        for publication in [said(audience), said(Audience::default()), control, changed, close, kept, answer]
+        {
             let bytes = encode(&publication, STAMP);
             assert_eq!(origin(&bytes).unwrap().node, STAMP.node);
             assert_eq!(format!("{:?}", decode(bytes).unwrap()), format!("{publication:?}"));

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::Serialize;
-use switchboard_event::{IntoAudience, Name, ProjectId, SocketId, Target};
-use switchboard_hub::{Backplane, Bus, Hub, Inbox, Store};
+use switchboard_event::{Dialect, IntoAudience, Name, ProjectId, SocketId, Target};
+use switchboard_hub::{Backplane, Bus, Hub, Inbox, Portal, Store};
 use switchboard_ws::frame::OpCode;
 
 use crate::core::{Core, Running, Settings};
@@ -359,7 +359,8 @@ impl App {
         self
     }
 
-    /// Makes this node one of many: sets the bus, the store and, if there is one, the inbox together.
+    /// Makes this node one of many: sets the bus, the store and, if they are there, the inbox and the
+    /// portal together.
     ///
     /// ```
     /// use switchboard::{App, Backplane};
@@ -370,11 +371,46 @@ impl App {
     /// }
     /// ```
     pub fn with_backplane(self, backplane: &impl Backplane) -> Self {
-        let app = self.with_bus(backplane.bus()).with_store(backplane.store());
-        match backplane.inbox() {
-            Some(inbox) => app.with_inbox(inbox),
-            None => app,
+        let mut app = self.with_bus(backplane.bus()).with_store(backplane.store());
+        if let Some(inbox) = backplane.inbox() {
+            app = app.with_inbox(inbox);
         }
+        if let Some(portal) = backplane.portal() {
+            app = app.with_portal(portal);
+        }
+        app
+    }
+
+    /// Sets who brings to other processes what clients do: that they come, show who they are and go, and
+    /// every event of emit and Mesa clients that nothing here handles. Default: nobody.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use switchboard::{App, Portal};
+    ///
+    /// fn app(portal: Arc<dyn Portal>) -> App {
+    ///     App::new().with_portal(portal)
+    /// }
+    /// ```
+    pub fn with_portal(self, portal: Arc<dyn Portal>) -> Self {
+        self.settings(|settings| settings.portal = Some(portal));
+        self
+    }
+
+    /// Sets whose clients are reported to the [portal](Self::with_portal). Default: those of all doors.
+    ///
+    /// ```
+    /// use switchboard::{App, Dialect};
+    ///
+    /// let app = App::new().with_reports_of(&[Dialect::Mesa]);
+    /// ```
+    pub fn with_reports_of(self, doors: &[Dialect]) -> Self {
+        self.settings(|settings| settings.reported = Some(doors.into()));
+        self
+    }
+
+    pub(crate) fn portal_and_doors(&self) -> Option<&(Arc<dyn Portal>, [bool; Dialect::COUNT])> {
+        self.running().portal.as_ref()
     }
 
     /// Sets what keeps messages for users who are away. Default: none, and no message waits.

@@ -8,10 +8,11 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
 use switchboard_event::{Payload, SocketId, Target, UserId};
-use switchboard_hub::{Hub, JoinError, Session};
+use switchboard_hub::{Deed, Hub, JoinError, Session};
 
 use crate::app::App;
 use crate::clock::{now_ms, since_1970};
+use crate::portal;
 use crate::socket::Socket;
 
 /// Whom a token names.
@@ -90,7 +91,7 @@ impl Socket {
         let verdict = match verifier.verify(token).await {
             Ok(identity) => {
                 let bound = self.app().core().identities.bind(self.app().hub(), self.session(), &identity);
-                bound.map(|()| identity)
+                bound.map(|()| identity).inspect(|_| portal::report(self, Deed::Authentication))
             }
             Err(error) => Err(error),
         };

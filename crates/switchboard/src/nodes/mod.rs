@@ -8,7 +8,7 @@
 mod calls;
 mod message;
 
-use std::future::pending;
+use std::future::{Future, pending};
 use std::sync::Weak;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use switchboard_event::{Audience, Name, Payload, SocketId, Target};
 use switchboard_hub::bus::{Content, Lost, Publication};
+use switchboard_hub::portal::AnswerTo;
 use switchboard_hub::{JoinError, Listener, Notice};
 
 use crate::app::App;
@@ -63,6 +64,23 @@ impl App {
             outcome = call.outcome(within) => outcome,
             () = self.is_gone(id) => Ok(Err(Refusal::Gone)),
         }
+    }
+
+    /// Begins a call that somebody who is no node answers: where to, and what, or none if that does not
+    /// come within the time of a request.
+    pub(crate) fn call_outside(
+        &self,
+    ) -> Result<(AnswerTo, impl Future<Output = Option<Payload>> + Send + '_), NodeError> {
+        let calls = &self.core().calls;
+        let call = calls.open(self.hub().bus().node(), self.limits().calls_pending_max)?;
+        let answer_to = AnswerTo { project: calls.address().clone(), call: call.id };
+        let outcome = call.outcome(self.limits().request_timeout);
+        Ok((answer_to, async { outcome.await.ok()?.ok() }))
+    }
+
+    /// Has answers from outside be heard.
+    pub(crate) async fn hear_answers(&self) {
+        self.core().calls.home(&**self.hub().bus()).await;
     }
 
     /// Comes when the store does not know a socket any more. Its node may be unable to say so: it is
