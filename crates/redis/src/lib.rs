@@ -21,22 +21,26 @@ mod envelope;
 mod link;
 mod names;
 mod options;
+mod portal;
 mod store;
 mod tls;
+mod work;
 
 use std::future::Future;
 use std::sync::Arc;
 
 use redis::RedisError;
 use switchboard_event::NodeId;
-use switchboard_hub::{Backplane, Bus, Store};
+use switchboard_hub::{Backplane, Bus, Portal, Store};
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use bridge::Bridge;
 pub use bus::RedisBus;
 pub use options::{Mode, Options};
+pub use portal::{OriginalPortals, RedisPortal, Reports};
 pub use store::RedisStore;
+pub use work::{Claim, Desk, Entry, EntryId, Place, Post, Reader, WorkError};
 
 use bridge::Bridged;
 use link::{Connected, Source, ignore};
@@ -66,6 +70,7 @@ pub enum ConnectError {
 pub struct Redis {
     bus: Arc<RedisBus>,
     store: Arc<RedisStore>,
+    portal: Option<Arc<RedisPortal>>,
     _stop: DropGuard,
 }
 
@@ -93,8 +98,17 @@ impl Redis {
         if first.is_some() && timeout(2 * ANSWER_WITHIN, bus.up()).await.is_err() {
             tracing::warn!("Redis answers, but other nodes are not heard yet");
         }
+        let portal = options
+            .reports
+            .clone()
+            .map(|reports| RedisPortal::start(node, names.clone(), reports, source.clone(), &stop));
+        if let (Some(portal), Some(_)) = (&portal, &first)
+            && timeout(2 * ANSWER_WITHIN, portal.up()).await.is_err()
+        {
+            tracing::warn!("Redis answers, but it is not known yet who takes reports of clients");
+        }
         let store = RedisStore::start(node, names, &options, bridged, source, first, &stop);
-        Ok(Redis { bus, store, _stop: stop.drop_guard() })
+        Ok(Redis { bus, store, portal, _stop: stop.drop_guard() })
     }
 
     /// Writes what is left to write and gives the lease back, so that nobody waits for its end. Does
@@ -111,6 +125,10 @@ impl Backplane for Redis {
 
     fn store(&self) -> Arc<dyn Store> {
         self.store.clone()
+    }
+
+    fn portal(&self) -> Option<Arc<dyn Portal>> {
+        self.portal.clone().map(|portal| portal as _)
     }
 }
 

@@ -13,6 +13,7 @@
 //! | `switchboard:{default}:mirror:<lease>` | string | the prefix of the keys of emit.gg nodes that hold copies of the lease's entries |
 //! | `switchboard:{default}:seats` and `:seats:…` | see below | the seats of the shards |
 //! | `switchboard:{default}:shard:<shard>` | hash | socket to what other nodes may know of it |
+//! | `switchboard:{default}:work` and `:work:…` | see `portal/groups.rs` | reports that wait for worker groups |
 //! | `switchboard:{default}:to:<target>` | channel | publications for the target |
 //!
 //! A target is `=` for everyone, `#room`, `*tag`, `@user`, or `!node` for the sockets of one node; a
@@ -109,6 +110,36 @@ impl ProjectNames {
 
     pub(crate) fn shard(&self, shard: &Name) -> String {
         format!("{}:shard:{shard}", self.base)
+    }
+
+    pub(crate) fn work_groups(&self) -> String {
+        format!("{}:work:groups", self.base)
+    }
+
+    pub(crate) fn work_partitions(&self) -> String {
+        format!("{}:work:partitions", self.base)
+    }
+
+    pub(crate) fn work_channel(&self) -> String {
+        format!("{}:work", self.base)
+    }
+
+    /// Holds the number of a node's last report.
+    pub(crate) fn work_sent(&self, node: NodeId) -> String {
+        format!("{}:work:sent:{node}", self.base)
+    }
+
+    pub(crate) fn workers(&self, group: &Name) -> String {
+        format!("{}:work:workers:{group}", self.base)
+    }
+
+    pub(crate) fn owners(&self, group: &Name) -> String {
+        format!("{}:work:owners:{group}", self.base)
+    }
+
+    /// Reports of one partition that wait for a group.
+    pub(crate) fn work(&self, partition: u16, group: &Name) -> String {
+        format!("{}:work:{partition}:{group}", self.base)
     }
 
     /// What the channel of every shard begins with; the shard's name follows.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::ConnectError;
 use crate::bridge::Bridge;
 use crate::link::Source;
+use crate::portal::Reports;
 
 /// How long an answer of Redis is waited for before it counts as away: 2 s.
 pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(2);
@@ -62,6 +63,8 @@ pub struct Options {
     pub linger: Duration,
     /// Original emit.gg nodes on the same Redis that hear this node and are heard; default none.
     pub bridge: Option<Bridge>,
+    /// Whose clients are reported to other processes; default nobody's.
+    pub reports: Option<Reports>,
 }
 
 impl Options {
@@ -78,6 +81,7 @@ impl Options {
             changes_max: 131_072,
             linger: Duration::from_secs(2),
             bridge: None,
+            reports: None,
         }
     }
 

@@ -30,6 +30,7 @@ use crate::options::{ANSWER_WITHIN, Options};
 
 use changes::{Change, Changes};
 pub(crate) use lease::{Lease, Leases};
+pub(crate) use scripts::{Script, call};
 use seats::Held;
 
 /// Keeps what nodes share in Redis. Made by [`Redis::connect`](crate::Redis::connect).

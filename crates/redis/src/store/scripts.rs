@@ -5,14 +5,21 @@ use redis::{Cmd, RedisResult, Value};
 use crate::link::Link;
 
 /// A script, and the name by which a server that has it is asked to run it.
-pub(super) struct Script {
+pub(crate) struct Script {
     text: &'static str,
     hash: String,
 }
 
 impl Script {
-    fn of(text: &'static str) -> Self {
+    pub(crate) fn of(text: &'static str) -> Self {
         Script { text, hash: redis::Script::new(text).get_hash().into() }
+    }
+
+    /// Has a server know it.
+    pub(crate) fn load(&self) -> Cmd {
+        let mut command = redis::cmd("SCRIPT");
+        command.arg("LOAD").arg(self.text);
+        command
     }
 }
 
@@ -79,14 +86,14 @@ impl Scripts {
             &self.open,
             &self.close,
         ] {
-            link.command(redis::cmd("SCRIPT").arg("LOAD").arg(script.text)).await?.extract_error()?;
+            link.command(&script.load()).await?.extract_error()?;
         }
         Ok(())
     }
 }
 
 /// A call of a script. Bytes in `args` go as they are.
-pub(super) fn call(script: &Script, keys: &[String], args: &[&[u8]]) -> Cmd {
+pub(crate) fn call(script: &Script, keys: &[String], args: &[&[u8]]) -> Cmd {
     let mut command = redis::cmd("EVALSHA");
     command.arg(&script.hash).arg(keys.len());
     for key in keys {
