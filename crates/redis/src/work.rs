@@ -18,9 +18,6 @@ use crate::options::{ANSWER_WITHIN, Options};
 use crate::portal::{WorkerScripts, record};
 use crate::store::call;
 
-/// How long a read waits for something to come. Short, since new partitions are read from the next on.
-const WAIT: Duration = Duration::from_millis(200);
-
 /// How many partitions there are where no node has said.
 const PARTITIONS: &str = "16";
 
@@ -251,12 +248,21 @@ impl Desk {
 }
 
 impl Reader {
-    /// What stands in some partitions behind an entry, at most so many of each; waits a moment where
-    /// there is nothing.
-    pub async fn read(&mut self, after: &[(u16, EntryId)], most: usize) -> Result<Vec<Entry>, WorkError> {
+    /// What stands in some partitions behind an entry, at most so many of each. Where there is nothing
+    /// it waits, at most so long, and that less than 2 s; what is called meanwhile waits behind it.
+    pub async fn read(
+        &mut self,
+        after: &[(u16, EntryId)],
+        most: usize,
+        wait: Option<Duration>,
+    ) -> Result<Vec<Entry>, WorkError> {
         let Post { of_project: names, place, .. } = &*self.post;
         let mut command = redis::cmd("XREAD");
-        command.arg("COUNT").arg(most).arg("BLOCK").arg(WAIT.as_millis() as u64).arg("STREAMS");
+        command.arg("COUNT").arg(most);
+        if let Some(wait) = wait {
+            command.arg("BLOCK").arg(wait.as_millis().max(1) as u64);
+        }
+        command.arg("STREAMS");
         let keys: Vec<String> =
             after.iter().map(|(partition, _)| names.work(*partition, &place.group)).collect();
         keys.iter().for_each(|key| {
