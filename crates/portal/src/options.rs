@@ -29,7 +29,7 @@ pub struct PortalOptions {
     /// After how long a worker that says nothing is taken for dead and its clients are another's; default
     /// 6 s, at least 300 ms. Renewed three times as often.
     pub lease: Duration,
-    /// How long reports are kept for a group without any worker; default 24 h. Then the group is
+    /// How long reports are kept for a group without any worker; default 24 h, at least a lease. Then the group is
     /// forgotten, with what waits for it.
     pub group_stands: Duration,
     /// How long [`leave`](crate::Portal::leave) waits for what is being handled; default 10 s.
@@ -51,12 +51,13 @@ impl PortalOptions {
     }
 
     pub(crate) fn place(&self) -> Place {
+        let lease = self.lease.max(Duration::from_millis(300));
         Place {
             project: self.project.clone(),
             group: self.group.clone(),
             worker: format!("{}-{:016x}", self.name, rand::random::<u64>()),
-            lease: self.lease.max(Duration::from_millis(300)),
-            stands: self.group_stands,
+            lease,
+            stands: self.group_stands.max(lease),
         }
     }
 }

@@ -409,6 +409,15 @@ impl App {
         self
     }
 
+    /// Who gets reports of clients, if anybody does.
+    ///
+    /// ```
+    /// assert!(switchboard::App::new().portal().is_none());
+    /// ```
+    pub fn portal(&self) -> Option<&Arc<dyn Portal>> {
+        self.portal_and_doors().map(|(portal, _)| portal)
+    }
+
     pub(crate) fn portal_and_doors(&self) -> Option<&(Arc<dyn Portal>, [bool; Dialect::COUNT])> {
         self.running().portal.as_ref()
     }
