@@ -22,7 +22,7 @@ const BATCH_BYTES: usize = 1024 * 1024;
 /// How often it looks who is there, if nobody says that something has changed.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// How soon a pool that nobody listened for is looked at again.
+/// How soon a set of portals is looked at again of whom nobody listens.
 const DOUBT: Duration = Duration::from_secs(1);
 
 /// Who is there: project, group, portal.
@@ -161,8 +161,15 @@ impl Reporting {
         }
         if let Some(theirs) = &self.portal.reports.originals {
             if self.pool_due.is_some_and(|due| due <= now) {
-                self.pool_due = None;
-                self.pool.add_all(link.ask(cmd("SMEMBERS").arg(theirs.pool())).await?);
+                let ids: Vec<Vec<u8>> = link.ask(cmd("SMEMBERS").arg(theirs.pool())).await?;
+                let (_, listeners): (String, u64) =
+                    link.ask(cmd("PUBSUB").arg("NUMSUB").arg(theirs.channel())).await?;
+                // Those who were killed stay in the set.
+                let all_dead = listeners == 0 && !ids.is_empty();
+                self.pool_due = all_dead.then(|| now + DOUBT);
+                if !all_dead {
+                    self.pool.add_all(ids);
+                }
             }
             self.portal.takers().originals = self.pool.ids().to_vec();
         }

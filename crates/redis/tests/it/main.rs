@@ -7,4 +7,5 @@ mod faults;
 mod measures;
 mod modes;
 mod original;
+mod original_portals;
 mod support;
