@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use metrics_exporter_prometheus::{BuildError, PrometheusHandle};
 use switchboard::{App, Backplane, DoorSettings, Name, NodeId, Stopping, serve};
-use switchboard_redis::{ConnectError, Redis};
+use switchboard_redis::{ConnectError, OriginalPortals, Redis, Reports};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -83,7 +83,7 @@ async fn run_node(
         false => None,
     };
     let app = match redis {
-        Some(redis) => app(config).with_backplane(redis),
+        Some(redis) => app(config).with_backplane(redis).with_reports_of(&config.reported()),
         None => app(config),
     };
     let app = mode.install(app);
@@ -99,6 +99,7 @@ async fn run_node(
         mesa: mesa.as_ref().and_then(|listener| listener.local_addr().ok()),
         tokens: &config.auth,
         redis: redis.map(|redis| (redis.bus().node(), redis.bus().is_up(), &config.redis)),
+        reports: config.reports(),
         internal: internal.as_ref().and_then(|listener| listener.local_addr().ok()),
         origins: config.door.origins.as_deref(),
         limited: config.limits.enabled,
@@ -198,6 +199,8 @@ struct Banner<'a> {
     tokens: &'a Auth,
     /// The node's id, whether it is one with others now, and through which Redis.
     redis: Option<(NodeId, bool, &'a RedisSettings)>,
+    /// Of which projects clients are reported.
+    reports: Option<Reports>,
     internal: Option<SocketAddr>,
     origins: Option<&'a [String]>,
     limited: bool,
@@ -205,7 +208,7 @@ struct Banner<'a> {
 
 impl std::fmt::Display for Banner<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Banner { mode, address, koji, mesa, tokens, redis, internal, origins, limited } = self;
+        let Banner { mode, address, koji, mesa, tokens, redis, reports, internal, origins, limited } = self;
         let name = match mode {
             Mode::Serve => "serve",
             Mode::Demo => "demo",
@@ -237,6 +240,9 @@ impl std::fmt::Display for Banner<'_> {
             let now = if *is_up { "one with" } else { "Redis is away; alone until it is one with" };
             writeln!(f, "  node     {node}, {now} all of prefix {prefix} in {through}")?;
         }
+        if let Some(reports) = reports {
+            writeln!(f, "  reports  {}", reported(reports))?;
+        }
         let health = internal.unwrap_or(*address);
         writeln!(f, "  health   http://{health}/livez /readyz /metrics  open to everyone")?;
         if !limited {
@@ -255,6 +261,18 @@ fn listed(projects: &BTreeMap<String, ProjectSettings>) -> String {
         1..=5 => format!("projects {}", projects.keys().map(String::as_str).collect::<Vec<_>>().join(", ")),
         many => format!("{many} projects"),
     }
+}
+
+fn reported(reports: &Reports) -> String {
+    let projects: Vec<&str> = reports.projects.iter().map(Name::as_str).collect();
+    let originals = match &reports.originals {
+        Some(OriginalPortals { namespace: Some(namespace), .. }) => {
+            format!(", and to original Portals of the namespace {namespace}")
+        }
+        Some(_) => ", and to original Portals without a namespace".into(),
+        None => String::new(),
+    };
+    format!("what clients of {} do goes to workers{originals}", projects.join(", "))
 }
 
 fn accepted(tokens: &Auth) -> String {

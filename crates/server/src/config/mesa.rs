@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use switchboard::{MesaSettings, Name};
 
-use super::{ConfigError, Projects};
+use super::{ConfigError, MesaPortal, Projects};
 
 /// Settings of the door for Mesa clients.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,6 +25,9 @@ pub struct Mesa {
     pub reconnect: MesaReconnect,
     /// Who clients are.
     pub authentication: MesaAuthentication,
+    /// Whether clients are reported to workers and to original Portals, with the messages that nothing
+    /// here handles.
+    pub portal: MesaPortal,
 }
 
 /// Settings of asking Mesa clients whether they are there.
@@ -72,6 +75,7 @@ impl Default for Mesa {
             heartbeat: MesaHeartbeat::default(),
             reconnect: MesaReconnect::default(),
             authentication: MesaAuthentication::default(),
+            portal: MesaPortal::default(),
         }
     }
 }

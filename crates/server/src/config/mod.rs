@@ -4,6 +4,7 @@ mod auth;
 mod emit;
 mod koji;
 mod mesa;
+mod portal;
 mod projects;
 mod redis;
 mod secret;
@@ -24,6 +25,7 @@ pub use auth::Auth;
 pub use emit::Emit;
 pub use koji::Koji;
 pub use mesa::{Mesa, MesaAuthentication, MesaHeartbeat, MesaReconnect};
+pub use portal::{DoorPortal, MesaPortal, Portal};
 pub use projects::{ProjectSettings, Projects};
 use redis::WithShortForm;
 pub use redis::{Addresses, Node, Redis, RedisMode};
@@ -54,6 +56,8 @@ pub struct Config {
     pub koji: Koji,
     /// The door for Mesa clients.
     pub mesa: Mesa,
+    /// Reports of clients, for workers.
+    pub portal: Portal,
     /// The projects.
     pub projects: Projects,
     /// What makes many nodes one.
@@ -77,6 +81,7 @@ impl Default for Config {
             emit: Emit::default(),
             koji: Koji::default(),
             mesa: Mesa::default(),
+            portal: Portal::default(),
             projects: Projects::default(),
             redis: Redis::default(),
             node: Node::default(),
@@ -145,13 +150,15 @@ impl Config {
         self.mesa.check()?;
         self.projects.check()?;
         self.redis.check(&self.node)?;
+        self.portal.check(self)?;
         self.auth.verifier().map(drop)
     }
 
     /// What to connect to Redis with; `None` if the node is alone.
     pub(crate) fn redis(&self) -> Result<Option<Options>, ConfigError> {
         let bridge = self.emit.bridge(&self.projects);
-        Ok(self.redis.options(&self.node)?.map(|options| Options { bridge, ..options }))
+        let reports = self.reports();
+        Ok(self.redis.options(&self.node)?.map(|options| Options { bridge, reports, ..options }))
     }
 
     /// The settings as a TOML file that would give the same, but for secrets, which are not shown.
