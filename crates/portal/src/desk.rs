@@ -315,3 +315,133 @@ impl Desk {
         self.known.retain(|spot| !spots.contains(spot));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use switchboard_event::{Dialect, Name, NodeId};
+    use switchboard_hub::Deed;
+
+    use super::*;
+
+    fn entry(partition: u16, number: u64, socket: SocketId) -> Entry {
+        let project = Name::new("p").unwrap();
+        let report = Report {
+            project,
+            socket,
+            dialect: Dialect::Emit,
+            user: None,
+            time_ms: 0,
+            deed: Deed::Connection,
+        };
+        let id = ReportId { node: NodeId(1), number };
+        Entry { partition, id: EntryId { ms: number, number: 0 }, report: Some((id, report)) }
+    }
+
+    fn claim(share: usize, owned: &[(u16, bool)]) -> Claim {
+        Claim { now_ms: 10, share, owned: owned.to_vec() }
+    }
+
+    /// A desk with some partitions, and a time before the end of its lease.
+    fn desk(owned: &[(u16, bool)]) -> (Desk, Instant) {
+        let (mut desk, now) = (Desk::default(), Instant::now());
+        desk.claim(&claim(owned.len(), owned), &[], now + PAUSE * 10);
+        (desk, now)
+    }
+
+    fn read(desk: &mut Desk, entries: Vec<Entry>) {
+        let (wanted, _) = desk.wanted();
+        desk.add(&wanted, entries);
+    }
+
+    fn numbers(desk: &mut Desk, now: Instant) -> Vec<u64> {
+        std::iter::from_fn(|| desk.take(now)).map(|task| task.id.number).collect()
+    }
+
+    #[test]
+    fn of_a_client_one_is_handed_out_and_what_is_done_brings_the_next() {
+        let (mut desk, now) = desk(&[(0, false)]);
+        let (ann, bob) = (SocketId::random(), SocketId::random());
+        read(&mut desk, vec![entry(0, 1, ann), entry(0, 2, ann), entry(0, 3, bob)]);
+        let first = desk.take(now).unwrap();
+        assert_eq!(numbers(&mut desk, now), [3]);
+        desk.finish(&first);
+        assert_eq!(desk.done(), [first.spot]);
+        assert_eq!(numbers(&mut desk, now), [2]);
+        // As after a time without connection, before Redis has taken it out.
+        desk.read_all_again();
+        read(&mut desk, vec![entry(0, 1, ann), entry(0, 2, ann), entry(0, 3, bob), entry(0, 4, bob)]);
+        assert_eq!(numbers(&mut desk, now), [] as [u64; 0], "bob's third is at work");
+        desk.taken_out(&[first.spot]);
+        assert_eq!(desk.done(), []);
+    }
+
+    #[test]
+    fn a_lost_partition_is_forgotten_and_what_was_at_work_is_not_taken_out() {
+        let (mut desk, now) = desk(&[(0, false), (1, false)]);
+        let (ann, bob) = (SocketId::random(), SocketId::random());
+        read(&mut desk, vec![entry(0, 1, ann), entry(0, 2, ann), entry(1, 3, bob)]);
+        let tasks = [desk.take(now).unwrap(), desk.take(now).unwrap()];
+        desk.claim(&claim(1, &[(1, false)]), &[], now + PAUSE);
+        tasks.iter().for_each(|task| desk.finish(task));
+        assert_eq!(desk.done(), [tasks[1].spot]);
+        assert_eq!(numbers(&mut desk, now), [] as [u64; 0]);
+        assert!(!desk.is_at_work());
+    }
+
+    #[test]
+    fn a_partition_that_comes_back_brings_nothing_that_is_still_at_work() {
+        let (mut desk, now) = desk(&[(0, false)]);
+        let ann = SocketId::random();
+        let entries = || vec![entry(0, 1, ann), entry(0, 2, ann)];
+        read(&mut desk, entries());
+        let (stale, _) = desk.wanted();
+        let first = desk.take(now).unwrap();
+        desk.claim(&claim(0, &[]), &[], now + PAUSE);
+        desk.claim(&claim(1, &[(0, true)]), &[], now + PAUSE);
+        desk.add(&stale, entries());
+        assert!(desk.take(now).is_none());
+        read(&mut desk, entries());
+        assert!(desk.take(now).is_none(), "ann's first is at work");
+        desk.finish(&first);
+        let second = desk.take(now).unwrap();
+        assert_eq!((second.id.number, second.may_repeat), (2, true));
+        assert_eq!(desk.done(), [first.spot]);
+    }
+
+    #[test]
+    fn what_is_too_many_leaves_when_nothing_of_it_is_at_work() {
+        let (mut desk, now) = desk(&[(0, false), (1, false)]);
+        read(&mut desk, vec![entry(0, 1, SocketId::random()), entry(1, 2, SocketId::random())]);
+        let task = desk.take(now).unwrap();
+        desk.claim(&claim(0, &[(0, false), (1, false)]), &[], now + PAUSE);
+        assert_eq!(desk.to_give_up(), [1 - task.spot.0]);
+        assert!(desk.take(now).is_none() && desk.wanted().0.is_empty());
+        desk.finish(&task);
+        assert_eq!(desk.to_give_up().len(), 1, "it is not taken out yet");
+        desk.taken_out(&[task.spot]);
+        assert_eq!(desk.to_give_up().len(), 2);
+        desk.claim(&claim(1, &[(0, false)]), &[1], now + PAUSE);
+        assert_eq!(desk.wanted().0.len(), 1, "what need not leave is read again");
+    }
+
+    #[test]
+    fn nothing_is_handed_out_behind_the_end_of_the_lease() {
+        let (mut desk, now) = desk(&[(0, false)]);
+        read(&mut desk, vec![entry(0, 1, SocketId::random())]);
+        assert!(desk.take(now + PAUSE * 10).is_none());
+        assert!(desk.wanted().0.is_empty());
+    }
+
+    #[test]
+    fn what_is_given_back_waits_and_is_not_left_as_if_untouched() {
+        let (mut desk, now) = desk(&[(0, false)]);
+        let ann = SocketId::random();
+        read(&mut desk, vec![entry(0, 1, ann), entry(0, 2, ann)]);
+        let first = desk.take(now).unwrap();
+        desk.give_back(first, now);
+        assert!(desk.take(now).is_none());
+        assert_eq!(desk.clean(), [] as [u16; 0]);
+        let again = desk.take(desk.next_pause_ends().unwrap()).unwrap();
+        assert_eq!((again.id.number, again.may_repeat), (1, true));
+    }
+}

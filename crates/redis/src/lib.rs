@@ -112,8 +112,12 @@ impl Redis {
     }
 
     /// Writes what is left to write and gives the lease back, so that nobody waits for its end. Does
-    /// what it can within 2 s. The node must have no sockets any more.
+    /// what it can within 2 s, and with reports of clients within 2 s more. The node must have no sockets any more.
     pub async fn leave(&self) {
+        if let Some(portal) = &self.portal {
+            // The ends of its sockets, above all. What waits longer than this is lost with the node.
+            let _ = timeout(ANSWER_WITHIN, portal.settled()).await;
+        }
         self.store.leave().await;
     }
 }

@@ -67,6 +67,8 @@ pub struct RedisPortal {
     heard: Mutex<Heard>,
     on_change: OnceLock<OnChange>,
     up: watch::Sender<bool>,
+    /// The number of the last report that was handed in.
+    handed_in: watch::Sender<u64>,
     meters: Meters,
 }
 
@@ -138,6 +140,7 @@ impl RedisPortal {
             heard: Mutex::default(),
             on_change: OnceLock::new(),
             up: watch::Sender::new(false),
+            handed_in: watch::Sender::new(0),
             meters: Meters {
                 reported: counter!("switchboard_reports_total"),
                 full: lost("queue"),
@@ -154,6 +157,19 @@ impl RedisPortal {
     pub(crate) async fn up(&self) {
         // Fails only when the portal is gone.
         let _ = self.up.subscribe().wait_for(|up| *up).await;
+    }
+
+    /// When everything that was reported before is handed in, or cannot be.
+    pub(crate) async fn settled(&self) {
+        let last = self.queue().last;
+        let handed_in = async {
+            // Fails only when the portal is gone.
+            let _ = self.handed_in.subscribe().wait_for(|number| *number >= last).await;
+        };
+        let away = async {
+            let _ = self.up.subscribe().wait_for(|up| !*up).await;
+        };
+        tokio::select! { () = handed_in => {}, () = away => {} }
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {

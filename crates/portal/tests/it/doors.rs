@@ -78,6 +78,26 @@ async fn an_emit_client_that_asks_is_answered_by_a_worker() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_stops_reports_the_ends_of_its_clients_first() {
+    let redis = RedisServer::start().await;
+    let worker = join(&redis, "all").await;
+    let node = Node::start(&redis).await;
+    let peers = [node.peer().await, node.peer().await, node.peer().await];
+    for _ in &peers {
+        assert_eq!(next(&worker).await, did("connection"));
+    }
+    let closing = peers.map(|mut peer| async move { peer.closed().await.0 });
+    let (codes, ()) =
+        tokio::join!(futures_util::future::join_all(closing), soon("it stops", node.server.stopped()));
+    assert_eq!(codes, [1012; 3]);
+    soon("it leaves", node.redis.leave()).await;
+    drop(node.redis);
+    for _ in 0..3 {
+        assert_eq!(next(&worker).await, did(json!({ "disconnection": 1012 })));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_anybody_who_takes_reports_everything_is_as_without() {
     let redis = RedisServer::start().await;
     let node = Node::start(&redis).await;

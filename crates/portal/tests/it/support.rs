@@ -22,7 +22,7 @@ pub(crate) fn reports() -> Reports {
 /// A node whose clients are reported.
 pub(crate) struct Node {
     pub(crate) server: TestServer,
-    _redis: Redis,
+    pub(crate) redis: Redis,
 }
 
 impl Node {
@@ -42,7 +42,7 @@ impl Node {
         };
         let app = app.with_mesa(Mesa::new().on("HANDLED", async || ())).with_verifier(verifier);
         let app = app.with_backplane(&redis);
-        Node { server: TestServer::start(app).await, _redis: redis }
+        Node { server: TestServer::start(app).await, redis }
     }
 
     pub(crate) fn app(&self) -> &App {

@@ -243,7 +243,9 @@ impl Reporting {
             }
         }
         portal.meters.reported.increment(self.unsure.len() as u64);
-        self.unsure = Vec::new();
+        if let Some(last) = std::mem::take(&mut self.unsure).last() {
+            portal.handed_in.send_replace(last.id.number);
+        }
         Ok(())
     }
 
