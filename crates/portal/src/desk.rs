@@ -10,7 +10,7 @@ use std::time::Duration;
 use switchboard_event::SocketId;
 use switchboard_hub::Report;
 use switchboard_hub::portal::ReportId;
-use switchboard_redis::{Claim, Entry, EntryId};
+use switchboard_redis::work::{Claim, Entry, EntryId};
 use tokio::time::Instant;
 
 /// Most reports of one partition that a worker holds. A client that sends faster than it is served holds

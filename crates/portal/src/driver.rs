@@ -7,7 +7,8 @@ use std::time::Duration;
 use metrics::{Counter, counter};
 use switchboard_event::Payload;
 use switchboard_hub::portal::AnswerTo;
-use switchboard_redis::{self as redis, ConnectError, Post, Reader, WorkError};
+use switchboard_redis::ConnectError;
+use switchboard_redis::work::{self, Post, Reader, WorkError};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -48,7 +49,7 @@ pub(crate) struct Shared {
 }
 
 /// A connection to Redis, and one to read with.
-pub(crate) type Line = (redis::Desk, Reader);
+pub(crate) type Line = (work::Desk, Reader);
 
 impl Shared {
     pub(crate) fn new(post: Arc<Post>, leave_within: Duration) -> Arc<Self> {
@@ -160,7 +161,7 @@ impl Shared {
         }
     }
 
-    async fn manage(&self, line: &redis::Desk) -> Result<(), WorkError> {
+    async fn manage(&self, line: &work::Desk) -> Result<(), WorkError> {
         let mut renew_at = Instant::now();
         while !self.leaving.is_cancelled() {
             self.write(line).await?;
@@ -178,7 +179,7 @@ impl Shared {
         self.leave(line).await
     }
 
-    async fn share(&self, line: &redis::Desk) -> Result<(), WorkError> {
+    async fn share(&self, line: &work::Desk) -> Result<(), WorkError> {
         let given_up = self.desk().to_give_up();
         let asked = Instant::now();
         let claim = line.share(&given_up).await?;
@@ -188,7 +189,7 @@ impl Shared {
     }
 
     /// Answers go first: somebody waits for them.
-    async fn write(&self, line: &redis::Desk) -> Result<(), WorkError> {
+    async fn write(&self, line: &work::Desk) -> Result<(), WorkError> {
         let answers =
             std::mem::take(&mut *self.answers.lock().expect("no code that holds the answers panics"));
         if !answers.is_empty() {
@@ -203,7 +204,7 @@ impl Shared {
     }
 
     /// Waits for what is at work, and goes. The lease is renewed until then.
-    async fn leave(&self, line: &redis::Desk) -> Result<(), WorkError> {
+    async fn leave(&self, line: &work::Desk) -> Result<(), WorkError> {
         let over = timeout(self.leave_within, async {
             let mut renew_at = Instant::now();
             while self.desk().is_at_work() {

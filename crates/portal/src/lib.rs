@@ -45,7 +45,7 @@ pub use switchboard_redis::{ConnectError, Mode, Options as RedisOptions};
 pub use work::{AnswerError, Work};
 
 use driver::Shared;
-use switchboard_redis::Post;
+use switchboard_redis::work::Post;
 use work::Held;
 
 /// One worker of a group. Clones are the same worker; when the last is dropped it is gone, and others get

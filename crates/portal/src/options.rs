@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use switchboard_event::{Name, ProjectId};
-use switchboard_redis::Place;
+use switchboard_redis::work::Place;
 
 /// Which group a worker is of, and how it works.
 ///

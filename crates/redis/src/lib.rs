@@ -24,7 +24,7 @@ mod options;
 mod portal;
 mod store;
 mod tls;
-mod work;
+pub mod work;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -40,7 +40,6 @@ pub use bus::RedisBus;
 pub use options::{Mode, Options};
 pub use portal::{OriginalPortals, RedisPortal, Reports};
 pub use store::RedisStore;
-pub use work::{Claim, Desk, Entry, EntryId, Place, Post, Reader, WorkError};
 
 use bridge::Bridged;
 use link::{Connected, Source, ignore};

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::Serialize;
-use switchboard_event::{Dialect, IntoAudience, Name, ProjectId, SocketId, Target};
-use switchboard_hub::{Backplane, Bus, Hub, Inbox, Portal, Store};
+use switchboard_event::{IntoAudience, Name, ProjectId, SocketId, Target};
+use switchboard_hub::{Backplane, Bus, Hub, Inbox, Store};
 use switchboard_ws::frame::OpCode;
 
 use crate::core::{Core, Running, Settings};
@@ -381,47 +381,6 @@ impl App {
         app
     }
 
-    /// Sets who brings to other processes what clients do: that they come, show who they are and go, and
-    /// every event of emit and Mesa clients that nothing here handles. Default: nobody.
-    ///
-    /// ```
-    /// use std::sync::Arc;
-    /// use switchboard::{App, Portal};
-    ///
-    /// fn app(portal: Arc<dyn Portal>) -> App {
-    ///     App::new().with_portal(portal)
-    /// }
-    /// ```
-    pub fn with_portal(self, portal: Arc<dyn Portal>) -> Self {
-        self.settings(|settings| settings.portal = Some(portal));
-        self
-    }
-
-    /// Sets whose clients are reported to the [portal](Self::with_portal). Default: those of all doors.
-    ///
-    /// ```
-    /// use switchboard::{App, Dialect};
-    ///
-    /// let app = App::new().with_reports_of(&[Dialect::Mesa]);
-    /// ```
-    pub fn with_reports_of(self, doors: &[Dialect]) -> Self {
-        self.settings(|settings| settings.reported = Some(doors.into()));
-        self
-    }
-
-    /// Who gets reports of clients, if anybody does.
-    ///
-    /// ```
-    /// assert!(switchboard::App::new().portal().is_none());
-    /// ```
-    pub fn portal(&self) -> Option<&Arc<dyn Portal>> {
-        self.portal_and_doors().map(|(portal, _)| portal)
-    }
-
-    pub(crate) fn portal_and_doors(&self) -> Option<&(Arc<dyn Portal>, [bool; Dialect::COUNT])> {
-        self.running().portal.as_ref()
-    }
-
     /// Sets what keeps messages for users who are away. Default: none, and no message waits.
     ///
     /// ```
@@ -461,11 +420,11 @@ impl App {
         Core::running(&self.core).inbox.as_ref()
     }
 
-    fn settings(&self, change: impl FnOnce(&mut Settings)) {
+    pub(crate) fn settings(&self, change: impl FnOnce(&mut Settings)) {
         self.core.change_settings(change);
     }
 
-    fn running(&self) -> &Running {
+    pub(crate) fn running(&self) -> &Running {
         Core::running(&self.core)
     }
 

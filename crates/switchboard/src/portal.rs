@@ -81,6 +81,48 @@ fn said(request: &Request, answer_to: Option<AnswerTo>) -> Deed {
 }
 
 impl App {
+    /// Sets who brings to other processes what clients do: that they come, show who they are and go, and
+    /// every event of emit and Mesa clients that nothing here handles. Default: nobody.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use switchboard::{App, Portal};
+    ///
+    /// fn app(portal: Arc<dyn Portal>) -> App {
+    ///     App::new().with_portal(portal)
+    /// }
+    /// ```
+    pub fn with_portal(self, portal: Arc<dyn Portal>) -> Self {
+        self.settings(|settings| settings.portal = Some(portal));
+        self
+    }
+
+    /// Sets whose clients are reported to the [portal](Self::with_portal). Default: those of all doors.
+    ///
+    /// ```
+    /// use switchboard::{App, Dialect};
+    ///
+    /// let app = App::new().with_reports_of(&[Dialect::Mesa]);
+    /// ```
+    pub fn with_reports_of(self, doors: &[Dialect]) -> Self {
+        self.settings(|settings| settings.reported = Some(doors.into()));
+        self
+    }
+
+    /// Who gets reports of clients, if anybody does.
+    ///
+    /// ```
+    /// assert!(switchboard::App::new().portal().is_none());
+    /// ```
+    pub fn portal(&self) -> Option<&Arc<dyn Portal>> {
+        self.portal_and_doors().map(|(portal, _)| portal)
+    }
+
+    /// Who gets reports, and by dialect of whose clients.
+    fn portal_and_doors(&self) -> Option<&(Arc<dyn Portal>, [bool; Dialect::COUNT])> {
+        self.running().portal.as_ref()
+    }
+
     /// Who gets reports of the clients of a door.
     fn portal_for(&self, dialect: Dialect) -> Option<&Arc<dyn Portal>> {
         let (portal, reported) = self.portal_and_doors()?;
