@@ -39,6 +39,8 @@ struct Reporting {
     unsure: Vec<Numbered>,
     /// Whom the app knows of.
     told: Present,
+    /// Somebody may have come or gone whom the app does not know of.
+    news: bool,
     /// It was said that partitions are not as set.
     warned: bool,
 }
@@ -54,6 +56,7 @@ pub(super) async fn run(portal: Arc<RedisPortal>, source: Arc<Source>) {
         look_at: Instant::now(),
         unsure: Vec::new(),
         told: BTreeSet::new(),
+        news: true,
         warned: false,
     };
     let mut backoff = Backoff::default();
@@ -153,6 +156,7 @@ impl Reporting {
             self.look_at = now + LOOK_EVERY;
             self.look_at_groups(link).await?;
         }
+        self.news |= !changes.is_empty();
         for message in changes {
             if let Err(error) = self.pool.hear(&message) {
                 self.portal.meters.garbage.increment(1);
@@ -169,14 +173,18 @@ impl Reporting {
                 self.pool_due = all_dead.then(|| now + DOUBT);
                 if !all_dead {
                     self.pool.add_all(ids);
+                    self.news = true;
                 }
             }
-            self.portal.takers().originals = self.pool.ids().to_vec();
+            if self.news {
+                self.portal.takers().originals = self.pool.ids().to_vec();
+            }
         }
         Ok(())
     }
 
     async fn look_at_groups(&mut self, link: &mut Link) -> RedisResult<()> {
+        self.news = true;
         let RedisPortal { names, publish_verb: verb, reports, .. } = &*self.portal;
         for project in &reports.projects {
             let (partitions, groups) =
@@ -193,6 +201,9 @@ impl Reporting {
     /// Tells the app who has come and gone since it was told.
     fn tell(&mut self) {
         let Some(on_change) = self.portal.on_change.get() else { return };
+        if !std::mem::take(&mut self.news) {
+            return;
+        }
         let now = self.portal.present();
         let change = |(project, group, portal): &(ProjectId, Option<Name>, String), joined| PortalChange {
             project: project.clone(),
@@ -253,6 +264,7 @@ impl Reporting {
     fn nobody_listened(&mut self) {
         self.portal.meters.unheard.increment(1);
         self.pool.clear();
+        self.news = true;
         self.pool_due.get_or_insert(Instant::now() + DOUBT);
     }
 }
