@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Bus, Inbox, Store};
+use crate::{Bus, Inbox, Portal, Store};
 
 /// Carries sends between nodes and holds what they share.
 pub trait Backplane {
@@ -14,6 +14,11 @@ pub trait Backplane {
 
     /// Keeps messages for users; none if they are not to wait.
     fn inbox(&self) -> Option<Arc<dyn Inbox>> {
+        None
+    }
+
+    /// Reports to other processes what clients do; none if it is nobody's matter.
+    fn portal(&self) -> Option<Arc<dyn Portal>> {
         None
     }
 }

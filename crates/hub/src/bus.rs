@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, Weak};
 
 use bytes::Bytes;
 use switchboard_event::{
-    Audience, DeliveryClass, Event, MessageNumber, Name, NodeId, ProjectId, SocketId, Target,
+    Audience, DeliveryClass, Event, MessageNumber, Name, NodeId, Payload, ProjectId, SocketId, Target,
 };
 
 /// What one node has for those that care.
@@ -51,6 +51,8 @@ pub enum Content {
     /// Something that nodes say to each other about the sockets of the audience. The bus and the hub
     /// do not look into it.
     Control(Bytes),
+    /// What was asked for by the call whose id the audience is.
+    Answer(Payload),
     /// Who is on this shard, or what is known of them, is no longer what it was.
     ShardChanged(Name),
 }

@@ -1,6 +1,7 @@
 //! The hub: sockets come, join, hear and go.
 
 use std::any::Any;
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -171,6 +172,22 @@ impl Hub {
         self.index.insert(&session);
         self.enter(&session, &Target::Everyone);
         session
+    }
+
+    /// A session that stands for nobody, to tell with it what no socket did: it is in nothing, and what
+    /// is sent to it goes nowhere.
+    pub fn nobody(
+        &self,
+        project: &ProjectId,
+        dialect: Dialect,
+        peer: Box<dyn Any + Send + Sync>,
+    ) -> Arc<Session> {
+        let project = self.index.enter_project(project);
+        self.index.leave_project(&project);
+        let id = SocketId::on(self.bus.node());
+        let session = Session::new(id, project, dialect, Arc::new(Nowhere), peer);
+        session.outbox.detach();
+        Arc::new(session)
     }
 
     /// Forgets a socket: it leaves everything it was in. Does nothing the second time.
@@ -465,6 +482,17 @@ impl Receiver for Hub {
     fn has(&self, socket: SocketId) -> bool {
         self.index.session(socket).is_some()
     }
+}
+
+/// Where nothing can be sent.
+struct Nowhere;
+
+impl Transport for Nowhere {
+    fn send(&self, _: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::NotConnected.into())
+    }
+
+    fn wake_owner(&self) {}
 }
 
 enum Excluded {

@@ -9,6 +9,7 @@
 pub mod bus;
 pub mod inbox;
 pub mod outbox;
+pub mod portal;
 pub mod store;
 
 mod backplane;
@@ -24,6 +25,7 @@ pub use hub::{Delivered, Encode, Hub, HubConfig, Listener, Newcomer, Notice, Sch
 pub use inbox::{Inbox, InboxLimits};
 pub use index::{Index, Project};
 pub use outbox::{Flushed, Outbox, Transport};
+pub use portal::{Deed, Portal, Report, Said};
 pub use seats::{SeatWish, Seated, Shard};
 pub use session::{JoinError, Session};
 pub use store::{MemoryStore, Store};

@@ -4,6 +4,7 @@
 //! version 1 │ kind │ node (4) │ number (8) │ project │ …
 //!   event   │ to │ except │ class │ the event: the rest
 //!   control │ to │ except │ the rest
+//!   answer  │ to │ except │ the data: the rest
 //!   kept    │ to │ except │ the event: the rest; the number is the message's
 //!   close   │ to │ except │ code (2) │ reason: the rest
 //!   shard changed │ the shard's name: the rest
@@ -13,7 +14,7 @@
 
 use bytes::{Buf, Bytes};
 use switchboard_event::{
-    Audience, DeliveryClass, Event, MessageNumber, Name, NodeId, ProjectId, SocketId, Target,
+    Audience, DeliveryClass, Event, MessageNumber, Name, NodeId, Payload, ProjectId, SocketId, Target,
 };
 use switchboard_hub::bus::{Content, Publication};
 
@@ -24,6 +25,7 @@ const CONTROL: u8 = 2;
 const SHARD_CHANGED: u8 = 3;
 const CLOSE: u8 = 4;
 const KEPT: u8 = 5;
+const ANSWER: u8 = 6;
 
 /// Version, kind and node are before it.
 const NUMBER_AT: usize = 6;
@@ -60,6 +62,12 @@ pub(crate) fn encode(publication: &Publication, stamp: Stamp) -> Bytes {
             let mut out = head(CONTROL, stamp, project, 96 + bytes.len());
             put_audience(&mut out, audience);
             out.extend_from_slice(bytes);
+            out.into()
+        }
+        Content::Answer(data) => {
+            let mut out = head(ANSWER, stamp, project, 96 + data.as_bytes().len());
+            put_audience(&mut out, audience);
+            out.extend_from_slice(data.as_bytes());
             out.into()
         }
         Content::Close { code, reason } => {
@@ -132,6 +140,7 @@ pub(crate) fn decode(mut message: Bytes) -> Result<Publication, NoPublication> {
         EVENT => take_event(message)?,
         CONTROL => Content::Control(message),
         CLOSE => take_close(message)?,
+        ANSWER => Content::Answer(Payload::parse_bytes(message).map_err(|_| NoPublication("no JSON"))?),
         KEPT => Content::Kept { number: MessageNumber(number), event: event(message)? },
         _ => return Err(NoPublication("of an unknown kind")),
     };
@@ -243,10 +252,8 @@ fn event(message: Bytes) -> Result<Event, NoPublication> {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-    use switchboard_event::Payload;
-
     use super::*;
+    use proptest::prelude::*;
 
     const STAMP: Stamp = Stamp { node: NodeId(7), number: 1 << 40 };
 
@@ -284,13 +291,16 @@ mod tests {
             content: Content::Kept { number: MessageNumber(STAMP.number), event },
             ..said(audience.clone())
         };
+        let answer = Content::Answer(Payload::parse("[1e400]").unwrap());
+        let answer = Publication { content: answer, ..said(audience.clone()) };
         let shard = Name::new("lobby").unwrap();
         let changed = Publication {
             project: Name::new("p").unwrap(),
             audience: Target::shard(&shard).into(),
             content: Content::ShardChanged(shard),
         };
-        for publication in [said(audience), said(Audience::default()), control, changed, close, kept] {
+        for publication in [said(audience), said(Audience::default()), control, changed, close, kept, answer]
+        {
             let bytes = encode(&publication, STAMP);
             assert_eq!(origin(&bytes).unwrap().node, STAMP.node);
             assert_eq!(format!("{:?}", decode(bytes).unwrap()), format!("{publication:?}"));
@@ -312,7 +322,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_are_a_reason_to_panic(mut bytes: Vec<u8>, kind in 0u8..7) {
+        fn no_bytes_are_a_reason_to_panic(mut bytes: Vec<u8>, kind in 0u8..8) {
             let _ = decode(bytes.clone().into());
             let _ = origin(&bytes);
             bytes.splice(0..0, [VERSION, kind]);

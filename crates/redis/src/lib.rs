@@ -23,16 +23,18 @@ mod inbox;
 mod link;
 mod names;
 mod options;
+mod portal;
 mod script;
 mod store;
 mod tls;
+pub mod work;
 
 use std::future::Future;
 use std::sync::Arc;
 
 use redis::RedisError;
 use switchboard_event::NodeId;
-use switchboard_hub::{Backplane, Bus, Inbox, Store};
+use switchboard_hub::{Backplane, Bus, Inbox, Portal, Store};
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -41,6 +43,7 @@ pub use bridge::{EmitBridge, MesaBridge};
 pub use bus::RedisBus;
 pub use inbox::RedisInbox;
 pub use options::{Mode, Options};
+pub use portal::{OriginalPortals, RedisPortal, Reports};
 pub use store::RedisStore;
 
 use bridge::Bridges;
@@ -72,6 +75,7 @@ pub struct Redis {
     bus: Arc<RedisBus>,
     store: Arc<RedisStore>,
     inbox: Option<Arc<RedisInbox>>,
+    portal: Option<Arc<RedisPortal>>,
     _stop: DropGuard,
 }
 
@@ -102,19 +106,31 @@ impl Redis {
         }
         let store = RedisStore::start(node, names.clone(), &options, bridges, source.clone(), first, &stop);
         let presence = (bus.clone(), store.clone());
-        let inbox =
-            options.inbox.map(|limits| RedisInbox::start(names, &options, limits, source, presence, &stop));
+        let inbox = options.inbox.map(|limits| {
+            RedisInbox::start(names.clone(), &options, limits, source.clone(), presence, &stop)
+        });
         if let Some(inbox) = inbox.as_ref().filter(|_| is_there)
             && timeout(2 * ANSWER_WITHIN, inbox.up()).await.is_err()
         {
             tracing::warn!("Redis answers, but nothing can be kept for users yet");
         }
-        Ok(Redis { bus, store, inbox, _stop: stop.drop_guard() })
+        let portal =
+            options.reports.clone().map(|reports| RedisPortal::start(node, names, reports, source, &stop));
+        if let Some(portal) = portal.as_ref().filter(|_| is_there)
+            && timeout(2 * ANSWER_WITHIN, portal.up()).await.is_err()
+        {
+            tracing::warn!("Redis answers, but it is not known yet who takes reports of clients");
+        }
+        Ok(Redis { bus, store, inbox, portal, _stop: stop.drop_guard() })
     }
 
     /// Writes what is left to write and gives the lease back, so that nobody waits for its end. Does
-    /// what it can within 2 s. The node must have no sockets any more.
+    /// what it can within 2 s, and with reports of clients within 2 s more. The node must have no sockets any more.
     pub async fn leave(&self) {
+        if let Some(portal) = &self.portal {
+            // The ends of its sockets, above all. What waits longer than this is lost with the node.
+            let _ = timeout(ANSWER_WITHIN, portal.settled()).await;
+        }
         self.store.leave().await;
     }
 }
@@ -130,6 +146,10 @@ impl Backplane for Redis {
 
     fn inbox(&self) -> Option<Arc<dyn Inbox>> {
         self.inbox.clone().map(|inbox| inbox as Arc<dyn Inbox>)
+    }
+
+    fn portal(&self) -> Option<Arc<dyn Portal>> {
+        self.portal.clone().map(|portal| portal as _)
     }
 }
 

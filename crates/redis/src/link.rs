@@ -72,6 +72,11 @@ impl Source {
             let reason = "a cluster cannot be bridged to original servers";
             return Err(RedisError::from((ErrorKind::InvalidClientConfig, reason)));
         }
+        let originals = options.reports.as_ref().and_then(|reports| reports.originals.as_ref());
+        if originals.is_some() && options.mode == Mode::Cluster {
+            let reason = "original Mesa Portals are not reached through a cluster";
+            return Err(RedisError::from((ErrorKind::InvalidClientConfig, reason)));
+        }
         let infos = options.urls.iter().map(|url| info(url)).collect::<RedisResult<Vec<_>>>()?;
         let Some(first) = infos.first().cloned() else {
             return Err(RedisError::from((ErrorKind::InvalidClientConfig, "no address is given")));
@@ -196,6 +201,10 @@ impl Batch {
     /// `route` begins all keys of the command: a project's, or the nodes'.
     pub(crate) fn push(&mut self, route: &str, command: Cmd) {
         self.commands.push((route.into(), command));
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.commands.is_empty()
     }
 }
 

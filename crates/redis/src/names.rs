@@ -14,6 +14,7 @@
 //! | `switchboard:{default}:connected` | hash | user to sockets that stand in the keys of original Mesa servers |
 //! | `switchboard:{default}:seats` and `:seats:…` | see below | the seats of the shards |
 //! | `switchboard:{default}:shard:<shard>` | hash | socket to what other nodes may know of it |
+//! | `switchboard:{default}:work` and `:work:…` | see `portal/groups.rs` | reports that wait for worker groups |
 //! | `switchboard:{default}:to:<target>` | channel | publications for the target |
 //! | `switchboard:{*}:inboxes` | set | projects in which a message has waited |
 //! | `switchboard:{*}:inboxes:turn` | string, for a minute | a node has taken out what waited too long |
@@ -142,6 +143,36 @@ impl ProjectNames {
 
     pub(crate) fn shard(&self, shard: &Name) -> String {
         format!("{}:shard:{shard}", self.base)
+    }
+
+    pub(crate) fn work_groups(&self) -> String {
+        format!("{}:work:groups", self.base)
+    }
+
+    pub(crate) fn work_partitions(&self) -> String {
+        format!("{}:work:partitions", self.base)
+    }
+
+    pub(crate) fn work_channel(&self) -> String {
+        format!("{}:work", self.base)
+    }
+
+    /// Holds the number of a node's last report.
+    pub(crate) fn work_sent(&self, node: NodeId) -> String {
+        format!("{}:work:sent:{node}", self.base)
+    }
+
+    pub(crate) fn workers(&self, group: &Name) -> String {
+        format!("{}:work:workers:{group}", self.base)
+    }
+
+    pub(crate) fn owners(&self, group: &Name) -> String {
+        format!("{}:work:owners:{group}", self.base)
+    }
+
+    /// Reports of one partition that wait for a group.
+    pub(crate) fn work(&self, partition: u16, group: &Name) -> String {
+        format!("{}:work:{partition}:{group}", self.base)
     }
 
     /// What the channel of every shard begins with; the shard's name follows.

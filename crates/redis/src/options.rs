@@ -7,6 +7,7 @@ use switchboard_hub::InboxLimits;
 use crate::ConnectError;
 use crate::bridge::{EmitBridge, MesaBridge};
 use crate::link::Source;
+use crate::portal::Reports;
 
 /// How long an answer of Redis is waited for before it counts as away: 2 s.
 pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(2);
@@ -70,6 +71,8 @@ pub struct Options {
     /// How much may wait for users, in every project; default none, and nothing waits. All nodes should
     /// say the same: the bounds of the one that keeps a message hold.
     pub inbox: Option<InboxLimits>,
+    /// Whose clients are reported to other processes; default nobody's.
+    pub reports: Option<Reports>,
 }
 
 impl Options {
@@ -88,6 +91,7 @@ impl Options {
             emit: None,
             mesa: None,
             inbox: None,
+            reports: None,
         }
     }
 

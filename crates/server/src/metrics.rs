@@ -60,6 +60,12 @@ fn describe_nodes() {
         "switchboard_leases_lost_total",
         "Times that everything was written anew: the lease had ended, Redis was another, or too much waited"
     );
+    describe_counter!("switchboard_reports_total", "Reports of clients that were handed in for others");
+    describe_counter!(
+        "switchboard_reports_lost_total",
+        "Reports that nobody gets, by reason: this node's queue was full, a group's backlog was, or the \
+         original Portal that had its turn did not listen"
+    );
     describe_counter!("switchboard_leases_swept_total", "Leases of dead nodes that this one took out");
     describe_inboxes();
 }

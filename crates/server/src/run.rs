@@ -9,7 +9,7 @@ use std::time::Duration;
 use metrics_exporter_prometheus::{BuildError, PrometheusHandle};
 use switchboard::{App, Backplane, DoorSettings, Name, NodeId, Stopping, serve};
 use switchboard_inbox::{DiskInbox, OpenError};
-use switchboard_redis::{ConnectError, MesaBridge, Redis};
+use switchboard_redis::{ConnectError, MesaBridge, OriginalPortals, Redis, Reports};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -95,7 +95,7 @@ async fn run_node(
         false => None,
     };
     let app = match redis {
-        Some(redis) => app(config).with_backplane(redis),
+        Some(redis) => app(config).with_backplane(redis).with_reports_of(&config.reported()),
         None if config.mesa.sync.enabled => {
             app(config).with_inbox(Arc::new(DiskInbox::open(&config.inbox.path, config.inbox.limits())?))
         }
@@ -119,6 +119,7 @@ async fn run_node(
         }),
         tokens: &config.auth,
         redis: redis.map(|redis| (redis.bus().node(), redis.bus().is_up(), &config.redis)),
+        reports: config.reports(),
         internal: internal.as_ref().and_then(|listener| listener.local_addr().ok()),
         origins: config.door.origins.as_deref(),
         limited: config.limits.enabled,
@@ -222,6 +223,8 @@ struct Banner<'a> {
     tokens: &'a Auth,
     /// The node's id, whether it is one with others now, and through which Redis.
     redis: Option<(NodeId, bool, &'a RedisSettings)>,
+    /// Of which projects clients are reported.
+    reports: Option<Reports>,
     internal: Option<SocketAddr>,
     origins: Option<&'a [String]>,
     limited: bool,
@@ -238,6 +241,7 @@ impl std::fmt::Display for Banner<'_> {
             inbox,
             tokens,
             redis,
+            reports,
             internal,
             origins,
             limited,
@@ -282,6 +286,9 @@ impl std::fmt::Display for Banner<'_> {
             let now = if *is_up { "one with" } else { "Redis is away; alone until it is one with" };
             writeln!(f, "  node     {node}, {now} all of prefix {prefix} in {through}")?;
         }
+        if let Some(reports) = reports {
+            writeln!(f, "  reports  {}", reported(reports))?;
+        }
         let health = internal.unwrap_or(*address);
         writeln!(f, "  health   http://{health}/livez /readyz /metrics  open to everyone")?;
         if !limited {
@@ -300,6 +307,18 @@ fn listed(projects: &BTreeMap<String, ProjectSettings>) -> String {
         1..=5 => format!("projects {}", projects.keys().map(String::as_str).collect::<Vec<_>>().join(", ")),
         many => format!("{many} projects"),
     }
+}
+
+fn reported(reports: &Reports) -> String {
+    let projects: Vec<&str> = reports.projects.iter().map(Name::as_str).collect();
+    let originals = match &reports.originals {
+        Some(OriginalPortals { namespace: Some(namespace), .. }) => {
+            format!(", and to original Portals of the namespace {namespace}")
+        }
+        Some(_) => ", and to original Portals without a namespace".into(),
+        None => String::new(),
+    };
+    format!("what clients of {} do goes to workers{originals}", projects.join(", "))
 }
 
 fn accepted(tokens: &Auth) -> String {

@@ -359,7 +359,8 @@ impl App {
         self
     }
 
-    /// Makes this node one of many: sets the bus, the store and, if there is one, the inbox together.
+    /// Makes this node one of many: sets the bus, the store and, if they are there, the inbox and the
+    /// portal together.
     ///
     /// ```
     /// use switchboard::{App, Backplane};
@@ -370,11 +371,14 @@ impl App {
     /// }
     /// ```
     pub fn with_backplane(self, backplane: &impl Backplane) -> Self {
-        let app = self.with_bus(backplane.bus()).with_store(backplane.store());
-        match backplane.inbox() {
-            Some(inbox) => app.with_inbox(inbox),
-            None => app,
+        let mut app = self.with_bus(backplane.bus()).with_store(backplane.store());
+        if let Some(inbox) = backplane.inbox() {
+            app = app.with_inbox(inbox);
         }
+        if let Some(portal) = backplane.portal() {
+            app = app.with_portal(portal);
+        }
+        app
     }
 
     /// Sets what keeps messages for users who are away. Default: none, and no message waits.
@@ -416,11 +420,11 @@ impl App {
         Core::running(&self.core).inbox.as_ref()
     }
 
-    fn settings(&self, change: impl FnOnce(&mut Settings)) {
+    pub(crate) fn settings(&self, change: impl FnOnce(&mut Settings)) {
         self.core.change_settings(change);
     }
 
-    fn running(&self) -> &Running {
+    pub(crate) fn running(&self) -> &Running {
         Core::running(&self.core)
     }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use switchboard_event::Dialect;
 use switchboard_hub::bus::Receiver;
-use switchboard_hub::{Bus, Hub, HubConfig, Inbox, Index, LocalBus, MemoryStore, Store};
+use switchboard_hub::{Bus, Hub, HubConfig, Inbox, Index, LocalBus, MemoryStore, Portal, Store};
 use switchboard_ws::close::{CloseCode, close_frame};
 
 use crate::codec;
@@ -42,6 +42,9 @@ pub(crate) struct Settings {
     pub(crate) bus: Option<Arc<dyn Bus>>,
     pub(crate) store: Option<Arc<dyn Store>>,
     pub(crate) inbox: Option<Arc<dyn Inbox>>,
+    pub(crate) portal: Option<Arc<dyn Portal>>,
+    /// Of whose clients reports are made; none for all.
+    pub(crate) reported: Option<Vec<Dialect>>,
 }
 
 /// What exists from the first use on, when the settings can change no more.
@@ -54,6 +57,8 @@ pub(crate) struct Running {
     /// A store was given.
     pub(crate) shares_store: bool,
     pub(crate) inbox: Option<Arc<dyn Inbox>>,
+    /// Who gets reports, and by dialect of whose clients.
+    pub(crate) portal: Option<(Arc<dyn Portal>, [bool; Dialect::COUNT])>,
 }
 
 impl Core {
@@ -77,7 +82,8 @@ impl Core {
 }
 
 impl Running {
-    fn new(Settings { limits, bus, store, inbox }: Settings, flushers: Arc<Flushers>) -> Self {
+    fn new(settings: Settings, flushers: Arc<Flushers>) -> Self {
+        let Settings { limits, bus, store, inbox, portal, reported } = settings;
         let index = Arc::new(Index::default());
         let config = HubConfig {
             encode: codec::encode,
@@ -94,6 +100,8 @@ impl Running {
             let receiver: Weak<dyn Receiver> = Arc::downgrade(&(hub.clone() as Arc<dyn Receiver>));
             inbox.start(receiver);
         }
-        Running { limits, hub, meters: Meters::new(), alone, shares_store, inbox }
+        let is_reported = |dialect| reported.as_ref().is_none_or(|doors| doors.contains(&dialect));
+        let portal = portal.map(|portal| (portal, Dialect::ALL.map(is_reported)));
+        Running { limits, hub, meters: Meters::new(), alone, shares_store, inbox, portal }
     }
 }

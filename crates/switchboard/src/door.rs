@@ -17,7 +17,7 @@ use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use ipnet::IpNet;
 use switchboard_event::{Dialect, SocketId};
-use switchboard_hub::Newcomer;
+use switchboard_hub::{Deed, Newcomer};
 use switchboard_ws::close::{CloseCode, close_frame};
 use switchboard_ws::handshake::{self, HandshakeError};
 use tokio::net::TcpStream;
@@ -30,6 +30,7 @@ use crate::mesa::{self, Mesa};
 use crate::net::connection::Connection;
 use crate::net::throttle::{Addresses, Admission, Refused};
 use crate::net::transport::Wire;
+use crate::portal;
 use crate::served::Served;
 use crate::socket::{Peer, Socket, Through};
 
@@ -263,6 +264,7 @@ impl Door {
         if app.is_stopping() {
             socket.close_with(CloseCode::RESTART, STOPPING);
         }
+        portal::report(&socket, Deed::Connection);
         socket
     }
 

@@ -8,11 +8,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
 use switchboard_event::{Payload, SocketId, Target, UserId};
-use switchboard_hub::{Hub, JoinError, Session};
+use switchboard_hub::{Deed, Hub, JoinError, Session};
 
 use crate::app::App;
 use crate::clock::{now, now_ms, since_1970};
 use crate::inbox::Arrival;
+use crate::portal;
 use crate::socket::Socket;
 
 /// Whom a token names.
@@ -108,7 +109,7 @@ impl Socket {
             Ok(identity) => {
                 let arrival = Arrival::begin(self);
                 let bound = self.app().core().identities.bind(self.app().hub(), self.session(), &identity);
-                bound.map(|()| (identity, arrival))
+                bound.inspect(|()| portal::report(self, Deed::Authentication)).map(|()| (identity, arrival))
             }
             Err(error) => Err(error),
         };

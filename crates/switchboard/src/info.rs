@@ -70,6 +70,11 @@ impl Info {
         Info { ip, secure, path_len: path.len() as u16, uri_len: uri_len as u16, text: text.into() }
     }
 
+    /// What is known of no connection.
+    pub(crate) fn of_nobody() -> Self {
+        Info::new(&http::Uri::from_static("/"), &HeaderMap::new(), None, false)
+    }
+
     /// The path without the query.
     ///
     /// ```no_run

@@ -43,6 +43,7 @@ mod middleware;
 mod net;
 mod nodes;
 mod plugin;
+mod portal;
 mod presence;
 mod reach;
 mod relay;
@@ -77,13 +78,14 @@ pub use router::Router;
 pub use send::{EmitError, Send};
 pub use socket::{RequestError, Socket};
 pub use switchboard_event::{
-    Audience, AudienceError, Event, IntoAudience, MessageNumber, Name, NameError, NodeId, Payload,
+    Audience, AudienceError, Dialect, Event, IntoAudience, MessageNumber, Name, NameError, NodeId, Payload,
     PayloadError, ProjectId, SocketId, Target, UserId,
 };
 pub use switchboard_hub::bus::{Content, Lost, Publication, Receiver};
 pub use switchboard_hub::inbox::{Kept, Waiting};
+pub use switchboard_hub::portal::{AnswerTo, OnChange, PortalChange, ReportId};
 pub use switchboard_hub::store::{Answer, Page, StoreError};
 pub use switchboard_hub::{
-    Backplane, Bus, Hub, Inbox, InboxLimits, Index, JoinError, LocalBus, MemoryStore, Scope, SeatWish,
-    Seated, Shard, Store,
+    Backplane, Bus, Deed, Hub, Inbox, InboxLimits, Index, JoinError, LocalBus, MemoryStore, Portal, Report,
+    Said, Scope, SeatWish, Seated, Shard, Store,
 };

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use switchboard_event::{IntoAudience, Name, NameError, Payload, PayloadError, SocketId};
 use switchboard_hub::JoinError;
+use switchboard_wire::mesa::Message;
 
 use crate::app::App;
 use crate::info::Info;
@@ -41,17 +42,34 @@ struct Inner {
     data: Payload,
     ack: Option<Payload>,
     relay: Option<Relay>,
+    /// The operation of a Mesa client; 0 for all others.
+    op: i64,
+    /// Whether a Mesa client said it without a type; then its name says so.
+    untyped: bool,
 }
 
 impl Request {
     pub(crate) fn new(socket: Socket, event: Name, data: Payload, ack: Option<Payload>) -> Self {
-        Request(Arc::new(Inner { socket, event, data, ack, relay: None }))
+        Request(Arc::new(Inner { socket, event, data, ack, relay: None, op: 0, untyped: false }))
+    }
+
+    /// A message of a Mesa client goes by its type; none if it can have no name.
+    pub(crate) fn of_mesa(socket: Socket, message: Message) -> Option<Self> {
+        let untyped = message.kind.is_none();
+        let event = message.kind.clone().or_else(|| message.name().ok())?;
+        let Message { op, data, .. } = message;
+        Some(Request(Arc::new(Inner { socket, event, data, ack: None, relay: None, op, untyped })))
     }
 
     /// An event that its client means for others.
     pub(crate) fn to_relay(relay: Relay) -> Self {
         let (socket, event, data) = relay.parts();
-        Request(Arc::new(Inner { socket, event, data, ack: None, relay: Some(relay) }))
+        Request(Arc::new(Inner { socket, event, data, ack: None, relay: Some(relay), op: 0, untyped: false }))
+    }
+
+    /// The operation and the type, as a client said them.
+    pub(crate) fn said(&self) -> (i64, Option<Name>) {
+        (self.0.op, (!self.0.untyped).then(|| self.0.event.clone()))
     }
 
     pub(crate) fn relay(&self) -> Option<Relay> {

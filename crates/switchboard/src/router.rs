@@ -47,6 +47,8 @@ pub(crate) struct Hooks {
     pub(crate) error: Vec<AnyHandler>,
     pub(crate) any: Vec<AnyHandler>,
     pub(crate) ping: Vec<AnyHandler>,
+    pub(crate) portal_join: Vec<AnyHandler>,
+    pub(crate) portal_leave: Vec<AnyHandler>,
 }
 
 impl Router {
@@ -62,7 +64,7 @@ impl Router {
     }
 
     /// Handles an event, or one of the system events `@connection`, `@disconnect`, `@error`,
-    /// `@any` and `@ping`, which may have many handlers.
+    /// `@any`, `@ping`, `@portal-join` and `@portal-leave`, which may have many handlers.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -200,8 +202,11 @@ impl Hooks {
             "@error" => &mut self.error,
             "@any" => &mut self.any,
             "@ping" => &mut self.ping,
+            "@portal-join" => &mut self.portal_join,
+            "@portal-leave" => &mut self.portal_leave,
             _ => panic!(
-                "`{event}` is not a system event; these are @connection, @disconnect, @error, @any, @ping"
+                "`{event}` is not a system event; these are @connection, @disconnect, @error, @any, @ping, \
+                 @portal-join, @portal-leave"
             ),
         }
     }
@@ -212,11 +217,15 @@ impl Hooks {
         self.error.extend(other.error);
         self.any.extend(other.any);
         self.ping.extend(other.ping);
+        self.portal_join.extend(other.portal_join);
+        self.portal_leave.extend(other.portal_leave);
     }
 
     fn check(&self, setup: &Setup) -> Result<(), String> {
         let all = [&self.connection, &self.disconnect, &self.error, &self.any, &self.ping];
+        let of_portals = [&self.portal_join, &self.portal_leave];
         all.into_iter()
+            .chain(of_portals)
             .flatten()
             .try_for_each(|hook| hook.check(setup))
             .map_err(|missing| format!("a hook {missing}"))

@@ -19,10 +19,11 @@ use crate::identity::Identities;
 use crate::koji;
 use crate::mesa::MesaSettings;
 use crate::net::heartbeat::{Ask, KeepAlive};
+use crate::portal;
 use crate::relay::Relay;
 use crate::reply::Response;
 use crate::request::Request;
-use crate::router::{Routes, unknown_event};
+use crate::router::{Hooks, Routes};
 use crate::socket::Socket;
 
 /// An app and its frozen routes.
@@ -43,14 +44,14 @@ impl Served {
     pub(crate) fn start(app: &App) -> Arc<Self> {
         let setup = app.setup();
         let router = |dialect| match dialect {
-            Dialect::Emit => setup.router.freeze(setup, AnyHandler::new(unknown_event)),
+            Dialect::Emit => setup.router.freeze(setup, AnyHandler::new(portal::hand_over)),
             Dialect::Koji => {
                 let router = setup.koji.as_ref().map(|koji| koji.router.clone()).unwrap_or_default();
                 router.freeze(setup, AnyHandler::new(pass_on))
             }
             Dialect::Mesa => {
                 let router = setup.mesa.as_ref().map(|mesa| mesa.router.clone()).unwrap_or_default();
-                router.freeze(setup, AnyHandler::new(async || ()))
+                router.freeze(setup, AnyHandler::new(portal::pass_out))
             }
         };
         let routes = Dialect::ALL.map(|dialect| {
@@ -64,6 +65,7 @@ impl Served {
                 core.tasks.spawn_service(heartbeat.run(served.clone(), served.keep_alive(dialect)));
             }
             core.tasks.spawn_service(Identities::run(app.clone()));
+            served.start_portal();
         }
         served
     }
@@ -183,9 +185,13 @@ impl Served {
         }
     }
 
+    pub(crate) fn hooks_of(&self, dialect: Dialect) -> &Hooks {
+        &self.routes[dialect.index()].hooks
+    }
+
     /// Starts hooks in their order. A hook that fails is logged and reported to nobody, or an error
     /// hook would call itself.
-    fn call_hooks(
+    pub(crate) fn call_hooks(
         self: &Arc<Self>,
         hooks: &[AnyHandler],
         socket: &Socket,

@@ -233,3 +233,18 @@ async fn redis_is_spoken_to_over_tls_with_an_authority_of_its_own() {
     let (mut a, mut b) = (member(&one.url()).await, member(&two.url()).await);
     hears(&mut a, &mut b, "secure").await;
 }
+
+#[tokio::test]
+async fn a_door_whose_clients_are_reported_says_so_and_needs_redis() {
+    let sets = ["emit.portal.enabled=true", "mesa.enabled=true", "mesa.listen=127.0.0.1:0"];
+    let redis = RedisServer::start().await;
+    let server = demo(&redis.url(), &[&sets[..], &["mesa.portal.enabled=true"]].concat());
+    let reports =
+        "reports  what clients of default do goes to workers, and to original Portals without a namespace";
+    assert!(server.banner.contains(reports), "{}", server.banner);
+    assert!(server.get("/metrics").contains("# HELP switchboard_reports_total "));
+    let refused = run(&["check", "--set", sets[0]]);
+    assert_eq!(refused.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(said.contains("emit.portal.enabled is on, and redis.url is not set"), "{said}");
+}

@@ -13,4 +13,5 @@ mod mesa_bridge;
 mod mesa_inbox;
 mod mesa_original;
 mod modes;
+mod original_portals;
 mod support;

@@ -1,11 +1,11 @@
-//! Settings of emit.gg: the bridge to original nodes.
+//! Settings of emit.gg: the bridge to original nodes, and whether clients are reported.
 
 use serde::{Deserialize, Serialize};
 use switchboard::Name;
 use switchboard_redis::EmitBridge;
 
 use super::redis::RedisMode;
-use super::{ConfigError, Projects, Redis};
+use super::{ConfigError, DoorPortal, Projects, Redis};
 
 /// Settings of emit.gg.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -18,12 +18,14 @@ pub struct Emit {
     pub bridge_prefix: String,
     /// Where the originals speak: `channel` of their Redis adapter. Default `emit.gg`.
     pub bridge_channel: String,
+    /// Whether clients are reported to workers, with the events that nothing here handles.
+    pub portal: DoorPortal,
 }
 
 impl Default for Emit {
     fn default() -> Self {
         let EmitBridge { prefix, channel, .. } = EmitBridge::default();
-        Emit { bridge: false, bridge_prefix: prefix, bridge_channel: channel }
+        Emit { bridge: false, bridge_prefix: prefix, bridge_channel: channel, portal: DoorPortal::default() }
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::ConfigError;
+use super::{ConfigError, DoorPortal};
 
 /// Settings of the door for Koji clients.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,11 +20,19 @@ pub struct Koji {
     /// How often a client is pinged; one that two pings bring no sign of is cut. Default 25,000 ms;
     /// 0 means never.
     pub ping_interval_ms: u64,
+    /// Whether it is reported to workers that clients of `projects.named` come, show who they are and go.
+    pub portal: DoorPortal,
 }
 
 impl Default for Koji {
     fn default() -> Self {
-        Koji { enabled: true, undefined_project: true, gather_ms: 100, ping_interval_ms: 25_000 }
+        Koji {
+            enabled: true,
+            undefined_project: true,
+            gather_ms: 100,
+            ping_interval_ms: 25_000,
+            portal: DoorPortal::default(),
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use switchboard::{MesaSettings, Name};
 use switchboard_redis::MesaBridge;
 
 use super::redis::RedisMode;
-use super::{ConfigError, Projects, Redis};
+use super::{ConfigError, MesaPortal, Projects, Redis};
 
 /// Settings of the door for Mesa clients.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,6 +32,9 @@ pub struct Mesa {
     pub reconnect: MesaReconnect,
     /// Who clients are.
     pub authentication: MesaAuthentication,
+    /// Whether clients are reported to workers and to original Portals, with the messages that nothing
+    /// here handles.
+    pub portal: MesaPortal,
 }
 
 /// Settings of messages that wait.
@@ -91,6 +94,7 @@ impl Default for Mesa {
             heartbeat: MesaHeartbeat::default(),
             reconnect: MesaReconnect::default(),
             authentication: MesaAuthentication::default(),
+            portal: MesaPortal::default(),
         }
     }
 }

@@ -5,6 +5,7 @@ mod emit;
 mod inbox;
 mod koji;
 mod mesa;
+mod portal;
 mod projects;
 mod redis;
 mod secret;
@@ -26,6 +27,7 @@ pub use emit::Emit;
 pub use inbox::Inbox;
 pub use koji::Koji;
 pub use mesa::{Mesa, MesaAuthentication, MesaHeartbeat, MesaReconnect, MesaSync};
+pub use portal::{DoorPortal, MesaPortal, Portal};
 pub use projects::{ProjectSettings, Projects};
 use redis::WithShortForm;
 pub use redis::{Addresses, Node, Redis, RedisMode};
@@ -58,6 +60,8 @@ pub struct Config {
     pub mesa: Mesa,
     /// Where messages wait for users.
     pub inbox: Inbox,
+    /// Reports of clients, for workers.
+    pub portal: Portal,
     /// The projects.
     pub projects: Projects,
     /// What makes many nodes one.
@@ -82,6 +86,7 @@ impl Default for Config {
             koji: Koji::default(),
             mesa: Mesa::default(),
             inbox: Inbox::default(),
+            portal: Portal::default(),
             projects: Projects::default(),
             redis: Redis::default(),
             node: Node::default(),
@@ -151,14 +156,16 @@ impl Config {
         self.inbox.check()?;
         self.projects.check()?;
         self.redis.check(&self.node)?;
+        self.portal.check(self)?;
         self.auth.verifier().map(drop)
     }
 
     /// What to connect to Redis with; `None` if the node is alone.
     pub(crate) fn redis(&self) -> Result<Option<Options>, ConfigError> {
         let (emit, mesa) = (self.emit.bridge(&self.projects), self.mesa.bridge(&self.projects, &self.redis));
-        let inbox = self.mesa.sync.enabled.then(|| self.inbox.limits());
-        Ok(self.redis.options(&self.node)?.map(|options| Options { emit, mesa, inbox, ..options }))
+        let (inbox, reports) = (self.mesa.sync.enabled.then(|| self.inbox.limits()), self.reports());
+        let options = self.redis.options(&self.node)?;
+        Ok(options.map(|options| Options { emit, mesa, inbox, reports, ..options }))
     }
 
     /// The settings as a TOML file that would give the same, but for secrets, which are not shown.

@@ -5,11 +5,13 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use switchboard_event::Dialect;
+use switchboard_hub::{Deed, Said};
 use switchboard_wire::DecodeError;
 use switchboard_wire::mesa::{self, Incoming, Message};
 use switchboard_ws::frame::{OpCode, encode_with};
 
 use super::login::log_in;
+use crate::portal;
 use crate::request::Request;
 use crate::served::Served;
 use crate::socket::Socket;
@@ -22,11 +24,14 @@ pub(crate) fn receive(
 ) -> Result<Option<Request>, DecodeError> {
     let client = socket.peer().mesa().expect("every socket of this door has a client");
     match mesa::decode(frame)? {
-        Incoming::Message(Message { kind: Some(kind), data, .. }) if served.handles(Dialect::Mesa) => {
-            return Ok(Some(Request::new(socket.clone(), kind, data, None)));
+        Incoming::Message(message) if served.handles(Dialect::Mesa) => {
+            return Ok(Request::of_mesa(socket.clone(), message));
         }
         // What no handler wants is for other processes.
-        Incoming::Message(_) | Incoming::Other => {}
+        Incoming::Message(Message { op, kind, data }) => {
+            portal::report(socket, Deed::Message(Said { op, kind, data, answer_to: None }));
+        }
+        Incoming::Other => {}
         Incoming::Authenticate { token, should_sync } => log_in(socket, token, should_sync),
         Incoming::Heartbeat => {
             let frame = encode_with(OpCode::Text, 24, mesa::write_heartbeat_ack);

@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use switchboard_event::Dialect;
-use switchboard_hub::{Flushed, Outbox};
+use switchboard_hub::{Deed, Flushed, Outbox};
 use switchboard_wire::DecodeError;
 use switchboard_wire::emit::{self, Incoming};
 use switchboard_wire::with_causes;
@@ -24,6 +24,7 @@ use switchboard_ws::{Decoder, Item, ProtocolError};
 use crate::clock::now;
 use crate::net::throttle::Throttle;
 use crate::net::transport::Wire;
+use crate::portal::Reporting;
 use crate::request::Request;
 use crate::served::Served;
 use crate::socket::{Peer, Socket};
@@ -401,10 +402,13 @@ impl Connection {
         let ours = self.peer().close_code().or(overflowed);
         let code = self.ending.code.or(ours).unwrap_or(CloseCode::ABNORMAL);
         self.socket.give_back();
+        // Afterwards nobody knows whose it was.
+        let reporting = Reporting::of(&self.socket, Deed::Disconnection { code: code.0 });
         self.served.app.hub().remove(self.socket.session());
         self.served.app.core().identities.forget(self.socket.id());
         self.peer().hang_up();
         self.served.app.meters().closed(code.0);
+        reporting.into_iter().for_each(Reporting::make);
         self.served.disconnected(&self.socket, code.0, &self.ending.reason);
     }
 }

@@ -69,6 +69,11 @@ impl Calls {
         &self.home
     }
 
+    /// The same, without waiting.
+    pub(super) fn address(&self) -> &ProjectId {
+        &self.home
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<SocketId, oneshot::Sender<Outcome>>> {
         self.waiting.lock().expect("no code that holds the calls panics")
     }

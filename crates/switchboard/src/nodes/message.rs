@@ -11,8 +11,9 @@ use crate::socket::RequestError;
 pub(super) enum Message<D> {
     /// Do this to the socket of the audience, and say what became of it.
     Call { answer_to: ReturnAddress, wish: Wish<D> },
-    /// What became of the call whose id the audience is.
-    Answer(Result<D, Refusal>),
+    /// Why nothing became of the call whose id the audience is; what did become of one comes as
+    /// [`Content::Answer`](switchboard_hub::bus::Content::Answer).
+    Refused(Refusal),
     /// Do this to all sockets of the audience.
     Order(Order),
 }

@@ -8,7 +8,7 @@
 mod calls;
 mod message;
 
-use std::future::pending;
+use std::future::{Future, pending};
 use std::sync::Weak;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use switchboard_event::{Audience, Name, Payload, SocketId, Target};
 use switchboard_hub::bus::{Content, Lost, Publication};
+use switchboard_hub::portal::AnswerTo;
 use switchboard_hub::{JoinError, Listener, Notice};
 
 use crate::app::App;
@@ -66,6 +67,23 @@ impl App {
         }
     }
 
+    /// Begins a call that somebody who is no node answers: where to, and what, or none if that does not
+    /// come within the time of a request.
+    pub(crate) fn call_outside(
+        &self,
+    ) -> Result<(AnswerTo, impl Future<Output = Option<Payload>> + Send + '_), NodeError> {
+        let calls = &self.core().calls;
+        let call = calls.open(self.hub().bus().node(), self.limits().calls_pending_max)?;
+        let answer_to = AnswerTo { project: calls.address().clone(), call: call.id };
+        let outcome = call.outcome(self.limits().request_timeout);
+        Ok((answer_to, async { outcome.await.ok()?.ok() }))
+    }
+
+    /// Has answers from outside be heard.
+    pub(crate) async fn hear_answers(&self) {
+        self.core().calls.home(&**self.hub().bus()).await;
+    }
+
     /// Comes when the store does not know a socket any more. Its node may be unable to say so: it is
     /// gone itself, or hears nothing of the project since that was its last socket there.
     async fn is_gone(&self, id: SocketId) {
@@ -98,6 +116,7 @@ impl App {
             Content::Close { code, reason } => {
                 self.close_here(audience, code, &reason);
             }
+            Content::Answer(data) => self.resolve(audience, Ok(data)),
             Content::ShardChanged(shard) => self.core().rosters.changed_elsewhere(self, &shard),
             Content::Kept { number, event } => inbox::hear(self, audience, number, event),
             Content::Event { .. } => {}
@@ -110,9 +129,7 @@ impl App {
             Err(error) => return tracing::debug!(%error, "another node said something unknown"),
         };
         match (message, &*audience.to) {
-            (Message::Answer(outcome), [Target::Socket(call)]) => {
-                self.core().calls.resolve(*call, outcome.map(|data| Payload::slice_of(said, data)));
-            }
+            (Message::Refused(refusal), _) => self.resolve(audience, Err(refusal)),
             (Message::Call { answer_to, wish }, [Target::Socket(id)]) => match wish {
                 Wish::Ask { event, data, timeout_ms } => {
                     let timeout = Duration::from_millis(timeout_ms);
@@ -129,6 +146,12 @@ impl App {
                 self.obey(audience, &order);
             }
             _ => tracing::debug!("another node said something to nobody in particular"),
+        }
+    }
+
+    fn resolve(&self, audience: &Audience, outcome: Outcome) {
+        if let [Target::Socket(call)] = *audience.to {
+            self.core().calls.resolve(call, outcome);
         }
     }
 
@@ -159,7 +182,11 @@ impl App {
     fn answer(&self, answer_to: &ReturnAddress, outcome: Outcome) {
         let Ok(home) = Name::new(&answer_to.project) else { return };
         let audience = Target::Socket(answer_to.call).into();
-        if let Err(error) = self.project(&home).say(&audience, &Message::Answer(outcome)) {
+        let said = match outcome {
+            Ok(data) => self.hub().publish(&home, &audience, Content::Answer(data)),
+            Err(refusal) => self.project(&home).say(&audience, &Message::<Payload>::Refused(refusal)),
+        };
+        if let Err(error) = said {
             tracing::debug!(%error, "an answer to another node was lost");
         }
     }

@@ -291,7 +291,7 @@ async fn what_a_node_does_not_understand_is_ignored() {
         "\u{0}".into(),
         "[".repeat(10_000),
         json!({ "Answer": { "Ok": 1 } }).to_string(),
-        json!({ "Answer": { "Err": { "TooMany": { "max": -1 } } } }).to_string(),
+        json!({ "Refused": { "TooMany": { "max": -1 } } }).to_string(),
         json!({ "Order": "Dance" }).to_string(),
         json!({ "Order": { "Close": { "code": 70_000, "reason": "" } } }).to_string(),
         call(json!({ "Ask": { "event": long, "data": 1, "timeout_ms": 1 } })),

@@ -1,0 +1,38 @@
+//! A worker that writes what clients do to its output, a line of JSON each, and answers those who ask with
+//! how many lines that were: `cargo run --example journal -- redis://127.0.0.1:6379 GROUP [NAME [LEASE_MS]]`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use serde_json::json;
+use switchboard_portal::{Portal, PortalOptions, Work};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut args = std::env::args().skip(1);
+    let url = args.next().ok_or("the address of Redis is missing")?;
+    let group = args.next().ok_or("the group is missing")?;
+    let mut options = PortalOptions::of_group(group.as_str().try_into()?);
+    if let Some(name) = args.next() {
+        options.name = name;
+    }
+    if let Some(ms) = args.next() {
+        options.lease = Duration::from_millis(ms.parse()?);
+    }
+    let portal = Portal::connect(&url, options).await?;
+    println!("{}", json!({ "id": portal.id() }));
+    let lines = Arc::new(AtomicU64::new(0));
+    let write = async |work: Work, lines: Arc<AtomicU64>| {
+        let data: serde_json::Value = work.data().unwrap_or_default();
+        let (socket, may_repeat) = (work.report().socket, work.may_repeat());
+        println!(
+            "{}",
+            json!({ "socket": socket, "name": work.name(), "data": data, "mayRepeat": may_repeat })
+        );
+        // Fails where nobody asked.
+        let _ = work.reply(&(lines.fetch_add(1, Ordering::Relaxed) + 1));
+    };
+    portal.run(move |work| write(work, lines.clone())).await;
+    Ok(())
+}

@@ -1,0 +1,205 @@
+//! What is reported of clients of each door, and what they get back.
+
+use serde_json::json;
+use switchboard::{App, Dialect, Koji, Next, ReplyError, Request, Response};
+use switchboard_testkit::{KojiPeer, Peer, RedisServer, soon};
+
+use crate::support::{Node, did, join, message, next, next_work, told, waiting};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_mesa_client_does_is_reported_in_its_order() {
+    let redis = RedisServer::start().await;
+    let worker = join(&redis, "all").await;
+    let node = Node::start(&redis).await;
+    let mut peer = node.mesa().await;
+    for frame in [
+        json!({ "op": 0, "d": { "n": 1 }, "t": "PING" }),
+        json!({ "op": 0, "d": {}, "t": "HANDLED" }),
+        json!({ "op": 1 }),
+        json!({ "op": 5, "t": "DISCONNECT_CLIENT" }),
+        json!({ "op": 11 }),
+        json!({ "op": 2, "d": { "token": "7" } }),
+        json!({ "op": -7, "t": "ODD" }),
+        json!({ "op": 0, "d": [1] }),
+    ] {
+        peer.send(&frame).await;
+    }
+    assert_eq!(peer.next().await, json!({ "op": 11, "d": {} }));
+    assert_eq!(peer.next().await["op"], 22);
+    peer.send_close(4000).await;
+    let of_seven = |deed| json!({ "user": "7", "deed": deed });
+    for expected in [
+        did("connection"),
+        message("PING", json!({ "n": 1 })),
+        of_seven(json!("authentication")),
+        of_seven(json!({ "op": -7, "kind": "ODD", "data": {}, "asks": false })),
+        of_seven(json!({ "op": 0, "kind": null, "data": [1], "asks": false })),
+        of_seven(json!({ "disconnection": 4000 })),
+    ] {
+        assert_eq!(next(&worker).await, expected);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_emit_client_that_asks_is_answered_by_a_worker() {
+    let redis = RedisServer::start().await;
+    let worker = join(&redis, "all").await;
+    let app = App::new().on("/handled", async || switchboard::Reply("here"));
+    let node = Node::start_with(&redis, crate::support::reports(), app).await;
+    let mut peer = node.peer().await;
+    assert_eq!(next(&worker).await, did("connection"));
+    let answering = async {
+        let work = next_work(&worker).await;
+        assert_eq!(told(work.report())["deed"]["asks"], true);
+        assert_eq!(work.data::<u64>().unwrap(), 20);
+        work.reply(&json!({ "sum": 41 })).unwrap();
+        assert!(work.reply(&1).is_err(), "one answer is enough");
+        work.ack();
+        let work = next_work(&worker).await;
+        work.reply_error("full", "no seat is free").unwrap();
+        work.ack();
+    };
+    let asking = async {
+        assert_eq!(peer.request("/sum", json!(20)).await, json!({ "sum": 41 }));
+        assert_eq!(
+            peer.request("/sit", json!({})).await,
+            json!({ "error": "no seat is free", "code": "full" })
+        );
+        assert_eq!(peer.request("/handled", json!({})).await, "here");
+    };
+    tokio::join!(answering, asking);
+    peer.emit("/said", json!([1])).await;
+    let work = next_work(&worker).await;
+    assert_eq!(told(work.report()), message("/said", json!([1])));
+    assert!(work.reply(&1).is_err(), "nobody asked");
+    work.ack();
+    peer.close().await;
+    assert_eq!(next(&worker).await, did(json!({ "disconnection": 1000 })));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_stops_reports_the_ends_of_its_clients_first() {
+    let redis = RedisServer::start().await;
+    let worker = join(&redis, "all").await;
+    let node = Node::start(&redis).await;
+    let peers = [node.peer().await, node.peer().await, node.peer().await];
+    for _ in &peers {
+        assert_eq!(next(&worker).await, did("connection"));
+    }
+    let closing = peers.map(|mut peer| async move { peer.closed().await.0 });
+    let (codes, ()) =
+        tokio::join!(futures_util::future::join_all(closing), soon("it stops", node.server.stopped()));
+    assert_eq!(codes, [1012; 3]);
+    soon("it leaves", node.redis.leave()).await;
+    drop(node.redis);
+    for _ in 0..3 {
+        assert_eq!(next(&worker).await, did(json!({ "disconnection": 1012 })));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_anybody_who_takes_reports_everything_is_as_without() {
+    let redis = RedisServer::start().await;
+    let node = Node::start(&redis).await;
+    let (mut emit, mut mesa) = (node.peer().await, node.mesa().await);
+    emit.emit("/said", json!(1)).await;
+    emit.quiet().await;
+    mesa.send(&json!({ "op": 0, "t": "PING" })).await;
+    mesa.silent().await.unwrap();
+    assert_eq!(redis.ask("EXISTS switchboard:{default}:work:groups").await, ":0");
+    // From now on there is.
+    let worker = join(&redis, "all").await;
+    node.knows_a_worker().await;
+    mesa.send(&json!({ "op": 0, "t": "PONG" })).await;
+    assert_eq!(next(&worker).await, message("PONG", json!({})));
+    // The group stands without a worker, and nobody can answer.
+    worker.leave().await;
+    let project = crate::support::name("default");
+    let portal = node.app().portal().unwrap().clone();
+    crate::support::until("the node knows", async || !portal.takes(&project, true)).await;
+    emit.quiet().await;
+    emit.emit("/later", json!(1)).await;
+    emit.quiet().await;
+    crate::support::until("it waits for a worker", async || waiting(&redis, "all").await == 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_in_vain_is_told() {
+    let redis = RedisServer::start().await;
+    let worker = join(&redis, "all").await;
+    let mut limits = switchboard::Limits::default();
+    limits.request_timeout = std::time::Duration::from_millis(50);
+    let app = App::new().with_limits(limits);
+    let node = Node::start_with(&redis, crate::support::reports(), app).await;
+    let mut peer = node.peer().await;
+    assert_eq!(peer.request("/sum", json!(20)).await["code"], "timeout");
+    assert_eq!(next(&worker).await, did("connection"));
+    let late = next_work(&worker).await;
+    late.reply(&1).unwrap();
+    late.ack();
+    let asking = peer.request("/sum", json!(21));
+    let answering = async {
+        let work = next_work(&worker).await;
+        work.reply(&2).unwrap();
+        work.ack();
+    };
+    assert_eq!(tokio::join!(asking, answering).0, 2, "the late answer was nobody's");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn middleware_decides_what_goes_out() {
+    async fn only_numbers(request: Request, next: Next) -> Response {
+        match request.data::<u64>() {
+            Ok(_) => next.run(request).await,
+            Err(_) => switchboard::IntoResponse::into_response(ReplyError::unauthorized()),
+        }
+    }
+    let redis = RedisServer::start().await;
+    let worker = join(&redis, "all").await;
+    let app = App::new().middleware(only_numbers);
+    let node = Node::start_with(&redis, crate::support::reports(), app).await;
+    let mut peer = node.peer().await;
+    peer.emit("/said", json!("no number")).await;
+    peer.emit("/said", json!(7)).await;
+    assert_eq!(next(&worker).await, did("connection"));
+    assert_eq!(next(&worker).await, message("/said", json!(7)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_koji_clients_it_is_reported_that_they_come_and_go() {
+    let redis = RedisServer::start().await;
+    let worker = join(&redis, "all").await;
+    let app = App::new().with_koji(Koji::new());
+    let node = Node::start_with(&redis, crate::support::reports(), app).await;
+    let place = "projectId=default&shardName=s";
+    let mut ann = KojiPeer::join(&node.server, &format!("{place}&authorization=ann")).await;
+    let mut bob = KojiPeer::join(&node.server, place).await;
+    ann.emit("tap", json!([1])).await;
+    assert_eq!(bob.next_event().await, ("tap".into(), json!([1])));
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        seen.push(next(&worker).await.to_string());
+    }
+    seen.sort();
+    let mut expected =
+        [did("connection"), did("connection"), json!({ "user": "ann", "deed": "authentication" })]
+            .map(|told| told.to_string());
+    expected.sort();
+    assert_eq!(seen, expected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_clients_of_the_doors_that_are_named_are_reported() {
+    let redis = RedisServer::start().await;
+    let worker = join(&redis, "all").await;
+    let app = App::new().with_reports_of(&[Dialect::Mesa]);
+    let node = Node::start_with(&redis, crate::support::reports(), app).await;
+    let mut emit = node.peer().await;
+    emit.quiet().await;
+    let _mesa: Peer = node.mesa().await;
+    let work = next_work(&worker).await;
+    assert_eq!(work.report().dialect, Dialect::Mesa);
+    work.ack();
+    soon("it leaves", worker.leave()).await;
+    assert_eq!(waiting(&redis, "all").await, 0);
+}

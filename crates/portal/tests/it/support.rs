@@ -1,0 +1,142 @@
+//! Nodes and workers of a test.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use switchboard::{App, Deed, Identity, Mesa, Name, Report};
+use switchboard_portal::{Portal, PortalOptions, Work};
+use switchboard_redis::{Options, Redis, Reports};
+use switchboard_testkit::{Peer, RedisServer, TestServer, soon};
+
+/// The shortest lease there is, for tests of what happens after it.
+pub(crate) const LEASE: Duration = Duration::from_millis(900);
+
+pub(crate) fn name(text: &str) -> Name {
+    Name::new(text).expect("a short name")
+}
+
+pub(crate) fn reports() -> Reports {
+    Reports::of(&name("default"))
+}
+
+/// A node whose clients are reported.
+pub(crate) struct Node {
+    pub(crate) server: TestServer,
+    pub(crate) redis: Redis,
+}
+
+impl Node {
+    pub(crate) async fn start(redis: &RedisServer) -> Self {
+        Node::start_with(redis, reports(), App::new()).await
+    }
+
+    pub(crate) async fn start_with(redis: &RedisServer, reports: Reports, app: App) -> Self {
+        let options = Options { reports: Some(reports), lease: LEASE, ..Options::new(&redis.url()) };
+        Node::connect(options, app).await
+    }
+
+    pub(crate) async fn connect(options: Options, app: App) -> Self {
+        let redis = Redis::connect(options).await.expect("Redis answers");
+        let verifier = async |token: String| {
+            Name::new(&token).map(|user| Identity { user, expires: None, profile: None })
+        };
+        let app = app.with_mesa(Mesa::new().on("HANDLED", async || ())).with_verifier(verifier);
+        let app = app.with_backplane(&redis);
+        Node { server: TestServer::start(app).await, redis }
+    }
+
+    pub(crate) fn app(&self) -> &App {
+        &self.server.app
+    }
+
+    /// An emit client.
+    pub(crate) async fn peer(&self) -> Peer {
+        self.server.peer().await
+    }
+
+    /// A Mesa client that has been greeted.
+    pub(crate) async fn mesa(&self) -> Peer {
+        let mut peer = Peer::connect(&self.server.url("/mesa")).await;
+        assert_eq!(peer.next().await["op"], 10);
+        peer
+    }
+
+    /// Waits until the node knows of a worker, so that clients that ask are not refused.
+    pub(crate) async fn knows_a_worker(&self) {
+        let project = name("default");
+        let portal = self.app().portal().expect("it has one").clone();
+        until("the node knows of a worker", async || portal.takes(&project, true)).await;
+    }
+}
+
+pub(crate) fn options(group: &str) -> PortalOptions {
+    PortalOptions { lease: LEASE, ..PortalOptions::of_group(name(group)) }
+}
+
+/// A worker in this process.
+pub(crate) async fn join(redis: &RedisServer, group: &str) -> Portal {
+    Portal::connect(&redis.url(), options(group)).await.expect("Redis answers")
+}
+
+/// The next report, which is over with that.
+pub(crate) async fn next(portal: &Portal) -> Value {
+    let work = next_work(portal).await;
+    let told = told(work.report());
+    work.ack();
+    told
+}
+
+pub(crate) async fn next_work(portal: &Portal) -> Work {
+    soon("a report", portal.next()).await.expect("the worker stays")
+}
+
+/// A report as tests compare it: without ids and times.
+pub(crate) fn told(report: &Report) -> Value {
+    let deed = match &report.deed {
+        Deed::Connection => json!("connection"),
+        Deed::Authentication => json!("authentication"),
+        Deed::Disconnection { code } => json!({ "disconnection": code }),
+        Deed::Message(said) => {
+            let asks = said.answer_to.is_some();
+            json!({ "op": said.op, "kind": said.kind, "data": said.data, "asks": asks })
+        }
+    };
+    json!({ "user": report.user, "deed": deed })
+}
+
+/// A message of nobody in particular that asks for nothing.
+pub(crate) fn message(kind: &str, data: Value) -> Value {
+    json!({ "user": null, "deed": { "op": 0, "kind": kind, "data": data, "asks": false } })
+}
+
+/// Something that is no message.
+pub(crate) fn did(deed: impl Into<Value>) -> Value {
+    json!({ "user": null, "deed": deed.into() })
+}
+
+/// Asks again and again until the answer is yes.
+pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    soon(what, async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await;
+}
+
+/// What Redis answers to a command.
+pub(crate) async fn query<T: redis::FromRedisValue>(server: &RedisServer, command: &redis::Cmd) -> T {
+    let client = redis::Client::open(server.url()).expect("an address");
+    let mut connection = client.get_multiplexed_async_connection().await.expect("Redis answers");
+    command.query_async(&mut connection).await.expect("it answers")
+}
+
+/// How many reports wait for a group.
+pub(crate) async fn waiting(server: &RedisServer, group: &str) -> u64 {
+    let mut sum = 0;
+    for partition in 0..16 {
+        let key = format!("switchboard:{{default}}:work:{partition}:{group}");
+        sum += query::<u64>(server, redis::cmd("XLEN").arg(key)).await;
+    }
+    sum
+}

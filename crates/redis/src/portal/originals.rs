@@ -1,0 +1,254 @@
+//! Original Mesa Portals: who they are, whose turn it is, and what they are told.
+//!
+//! With the namespace `api`; without one no `_api`:
+//!
+//! | name | type | holds |
+//! |---|---|---|
+//! | `portal_api` | channel | reports, each with the id of the portal that it is for |
+//! | `available_portals_pool_api` | set | the ids of portals; one that was killed stays |
+//! | `available_portals_pool_api` | channel | `{"id":"…","ready":true}` or `false` |
+//!
+//! A portal drops what is for another one, unless it wants everything.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+use switchboard_event::{Payload, ProjectId};
+use switchboard_hub::{Deed, Report, Said};
+
+/// Most portals that a pool knows; more are not chosen.
+const PORTALS_MAX: usize = 4096;
+
+/// Portals that went are not put back by a list that was made before they took themselves out.
+const GONE_KNOWN: usize = 256;
+
+/// Original Mesa Portals that get the reports of one project, one of them each report; on the same Redis:
+/// one server or Sentinel, not a cluster.
+///
+/// ```
+/// use switchboard_event::Name;
+/// use switchboard_redis::{OriginalPortals, Options, Reports};
+///
+/// let project = Name::new("default").expect("a short name");
+/// let originals = OriginalPortals { namespace: Some("api".into()), ..OriginalPortals::of(&project) };
+/// let reports = Reports { originals: Some(originals), ..Reports::of(&project) };
+/// let options = Options { reports: Some(reports), ..Options::new("redis://127.0.0.1:6379") };
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OriginalPortals {
+    /// The project.
+    pub project: ProjectId,
+    /// The portals' `namespace`; default none.
+    pub namespace: Option<String>,
+    /// Whether they take turns; otherwise one is drawn. Default true.
+    pub distribute_load: bool,
+}
+
+impl OriginalPortals {
+    /// Those without a namespace.
+    pub fn of(project: &ProjectId) -> Self {
+        OriginalPortals { project: project.clone(), namespace: None, distribute_load: true }
+    }
+
+    fn name(&self, what: &str) -> String {
+        match &self.namespace {
+            Some(namespace) => format!("{what}_{namespace}"),
+            None => what.into(),
+        }
+    }
+
+    /// Where reports go.
+    pub(super) fn channel(&self) -> String {
+        self.name("portal")
+    }
+
+    /// The set, and the channel that says how it changes.
+    pub(super) fn pool(&self) -> String {
+        self.name("available_portals_pool")
+    }
+}
+
+/// Who is there, as far as they said.
+pub(super) struct Pool {
+    ids: Vec<String>,
+    gone: VecDeque<String>,
+    turn: usize,
+    takes_turns: bool,
+}
+
+#[derive(Deserialize)]
+struct Readiness<'a> {
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+    ready: bool,
+}
+
+impl Pool {
+    pub(super) fn new(takes_turns: bool) -> Self {
+        Pool { ids: Vec::new(), gone: VecDeque::new(), turn: 0, takes_turns }
+    }
+
+    pub(super) fn ids(&self) -> &[String] {
+        &self.ids
+    }
+
+    /// Takes what a portal says of itself. Who was not known cannot leave.
+    pub(super) fn hear(&mut self, message: &[u8]) -> Result<(), serde_json::Error> {
+        let Readiness { id, ready } = serde_json::from_slice(message)?;
+        if ready {
+            self.gone.retain(|gone| *gone != id);
+            self.add(id.into_owned());
+        } else {
+            self.ids.retain(|known| *known != id);
+            self.gone.push_back(id.into_owned());
+            if self.gone.len() > GONE_KNOWN {
+                self.gone.pop_front();
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds those of the set. Who has just said that it is ready may not be in it yet, and who has just
+    /// left may be in it still.
+    pub(super) fn add_all(&mut self, ids: Vec<Vec<u8>>) {
+        for id in ids {
+            if let Ok(id) = String::from_utf8(id)
+                && !self.gone.contains(&id)
+            {
+                self.add(id);
+            }
+        }
+    }
+
+    fn add(&mut self, id: String) {
+        if id.len() <= 256 && self.ids.len() < PORTALS_MAX && !self.ids.contains(&id) {
+            self.ids.push(id);
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.ids.clear();
+    }
+
+    /// Who gets the next report: the second of them first, as with the original; none if nobody is there.
+    pub(super) fn next(&mut self) -> Option<&str> {
+        if self.ids.is_empty() {
+            return None;
+        }
+        self.turn = match self.takes_turns {
+            true => (self.turn + 1) % self.ids.len(),
+            false => rand::random_range(0..self.ids.len()),
+        };
+        Some(&self.ids[self.turn])
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Telling<'a> {
+    r#type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<Message<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_id: Option<&'a str>,
+    portal_id: &'a str,
+}
+
+#[derive(Serialize)]
+struct Message<'a> {
+    op: i64,
+    d: &'a Payload,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    t: Option<&'a str>,
+}
+
+/// A report in the originals' words.
+pub(super) fn telling(report: &Report, portal: &str) -> Vec<u8> {
+    let (kind, message) = match &report.deed {
+        Deed::Connection => ("connection", None),
+        Deed::Authentication => ("authentication", None),
+        Deed::Disconnection { .. } => ("disconnection", None),
+        Deed::Message(Said { op, kind, data, .. }) => {
+            ("message", Some(Message { op: *op, d: data, t: kind.as_deref() }))
+        }
+    };
+    let telling = Telling { r#type: kind, message, client_id: report.user.as_deref(), portal_id: portal };
+    serde_json::to_vec(&telling).expect("texts, numbers and payloads are JSON")
+}
+
+#[cfg(test)]
+mod tests {
+    use switchboard_event::{Dialect, Name, SocketId};
+
+    use super::*;
+
+    fn ready(id: &str, ready: bool) -> Vec<u8> {
+        format!(r#"{{"id":"{id}","ready":{ready}}}"#).into()
+    }
+
+    fn pool(ids: &[&str]) -> Pool {
+        let mut pool = Pool::new(true);
+        ids.iter().for_each(|id| pool.hear(&ready(id, true)).unwrap());
+        pool
+    }
+
+    #[test]
+    fn turns_begin_with_the_second() {
+        let mut pool = pool(&["a", "b", "c"]);
+        let turns: Vec<String> = (0..4).map(|_| pool.next().unwrap().to_owned()).collect();
+        assert_eq!(turns, ["b", "c", "a", "b"]);
+        assert_eq!(Pool::new(true).next(), None);
+    }
+
+    #[test]
+    fn without_turns_everybody_is_drawn_at_some_time() {
+        let mut pool = Pool { takes_turns: false, ..pool(&["a", "b"]) };
+        let mut drawn = |id: &str| (0..1000).any(|_| pool.next() == Some(id));
+        assert!(drawn("a") && drawn("b"));
+    }
+
+    #[test]
+    fn it_is_a_set_and_strangers_cannot_leave_it() {
+        let mut pool = pool(&["a", "b", "a"]);
+        pool.hear(&ready("stranger", false)).unwrap();
+        pool.add_all(vec![b"b".to_vec(), b"c".to_vec(), vec![0xff]]);
+        assert_eq!(pool.ids(), ["a", "b", "c"]);
+        pool.hear(&ready("a", false)).unwrap();
+        pool.add_all(vec![b"a".to_vec()]);
+        assert_eq!(pool.ids(), ["b", "c"], "who left is not put back by an older list");
+        pool.hear(&ready("a", true)).unwrap();
+        assert_eq!(pool.ids(), ["b", "c", "a"]);
+        for garbage in ["", "{}", "null", r#"{"id":7,"ready":true}"#, r#"{"id":"x"}"#] {
+            assert!(pool.hear(garbage.as_bytes()).is_err(), "{garbage}");
+        }
+    }
+
+    #[test]
+    fn tellings_look_as_the_originals_do() {
+        let told = |user: Option<&str>, deed| {
+            let name = |text| Name::new(text).unwrap();
+            let (project, user, socket) = (name("p"), user.map(name), SocketId::random());
+            let report = Report { project, socket, dialect: Dialect::Mesa, user, time_ms: 7, deed };
+            String::from_utf8(telling(&report, "P")).unwrap()
+        };
+        let said = |kind: Option<&str>| {
+            let kind = kind.map(|kind| Name::new(kind).unwrap());
+            Deed::Message(Said { op: 0, kind, data: Payload::EMPTY, answer_to: None })
+        };
+        assert_eq!(told(None, Deed::Connection), r#"{"type":"connection","portalId":"P"}"#);
+        assert_eq!(
+            told(Some("1"), Deed::Authentication),
+            r#"{"type":"authentication","clientId":"1","portalId":"P"}"#
+        );
+        assert_eq!(
+            told(Some("1"), said(Some("PING"))),
+            r#"{"type":"message","message":{"op":0,"d":{},"t":"PING"},"clientId":"1","portalId":"P"}"#
+        );
+        assert_eq!(told(None, said(None)), r#"{"type":"message","message":{"op":0,"d":{}},"portalId":"P"}"#);
+        assert_eq!(
+            told(Some("1"), Deed::Disconnection { code: 1000 }),
+            r#"{"type":"disconnection","clientId":"1","portalId":"P"}"#
+        );
+    }
+}

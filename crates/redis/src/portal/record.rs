@@ -1,0 +1,219 @@
+//! A report as it stands in a stream: JSON, so that every language can read it.
+//!
+//! ```text
+//! {"id":"0123abcd-17","socket":"…","dialect":"mesa","user":"7","time":1763700000000,
+//!  "type":"message","op":0,"name":"PING","data":{},"answer":{"project":"…","call":"…"}}
+//! ```
+//!
+//! `type` is `connection`, `authentication`, `message` or `disconnection`, which has a `code`. `user`,
+//! `name` and `answer` may be missing. The project is the stream's.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use switchboard_event::{Dialect, Name, NameError, NodeId, Payload, ProjectId, SocketId};
+use switchboard_hub::portal::{AnswerTo, ReportId};
+use switchboard_hub::{Deed, Report, Said};
+
+/// The bytes are no report.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NoReport {
+    #[error("no report")]
+    Shape(#[from] serde_json::Error),
+    #[error("a name in a report cannot be used")]
+    Name(#[from] NameError),
+    #[error("a report lacks its {0}")]
+    Lacks(&'static str),
+}
+
+/// `D` is how data is held: whole to be written, borrowed to be read.
+#[derive(Serialize, Deserialize)]
+struct Record<'a, D> {
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+    socket: SocketId,
+    dialect: Spoken,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    user: Option<Cow<'a, str>>,
+    time: u64,
+    r#type: Kind,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    op: Option<i64>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    name: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<D>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    answer: Option<Address<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<u16>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Address<'a> {
+    #[serde(borrow)]
+    project: Cow<'a, str>,
+    call: SocketId,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Spoken {
+    Emit,
+    Koji,
+    Mesa,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    Connection,
+    Authentication,
+    Message,
+    Disconnection,
+}
+
+pub(super) fn encode(id: ReportId, report: &Report) -> Vec<u8> {
+    let mut record: Record<'_, &Payload> = Record {
+        id: id.to_string().into(),
+        socket: report.socket,
+        dialect: match report.dialect {
+            Dialect::Emit => Spoken::Emit,
+            Dialect::Koji => Spoken::Koji,
+            Dialect::Mesa => Spoken::Mesa,
+        },
+        user: report.user.as_deref().map(Into::into),
+        time: report.time_ms,
+        r#type: Kind::Connection,
+        op: None,
+        name: None,
+        data: None,
+        answer: None,
+        code: None,
+    };
+    match &report.deed {
+        Deed::Connection => {}
+        Deed::Authentication => record.r#type = Kind::Authentication,
+        Deed::Disconnection { code } => (record.r#type, record.code) = (Kind::Disconnection, Some(*code)),
+        Deed::Message(Said { op, kind, data, answer_to }) => {
+            record.r#type = Kind::Message;
+            (record.op, record.data) = (Some(*op), Some(data));
+            record.name = kind.as_deref().map(Into::into);
+            let address =
+                |to: &'_ AnswerTo| Address { project: to.project.to_string().into(), call: to.call };
+            record.answer = answer_to.as_ref().map(address);
+        }
+    }
+    serde_json::to_vec(&record).expect("texts, numbers and payloads are JSON")
+}
+
+pub(crate) fn decode(project: &ProjectId, bytes: &Bytes) -> Result<(ReportId, Report), NoReport> {
+    let record: Record<'_, &RawValue> = serde_json::from_slice(bytes)?;
+    let id = report_id(&record.id).ok_or(NoReport::Lacks("id"))?;
+    let name = |text: Option<Cow<'_, str>>| text.map(|text| Name::new(&text)).transpose();
+    let deed = match record.r#type {
+        Kind::Connection => Deed::Connection,
+        Kind::Authentication => Deed::Authentication,
+        Kind::Disconnection => Deed::Disconnection { code: record.code.ok_or(NoReport::Lacks("code"))? },
+        Kind::Message => {
+            let data = record.data.ok_or(NoReport::Lacks("data"))?;
+            let address = |to: Address<'_>| {
+                Ok::<_, NameError>(AnswerTo { project: Name::new(&to.project)?, call: to.call })
+            };
+            Deed::Message(Said {
+                op: record.op.unwrap_or(0),
+                kind: name(record.name)?,
+                data: Payload::slice_of(bytes, data),
+                answer_to: record.answer.map(address).transpose()?,
+            })
+        }
+    };
+    let dialect = match record.dialect {
+        Spoken::Emit => Dialect::Emit,
+        Spoken::Koji => Dialect::Koji,
+        Spoken::Mesa => Dialect::Mesa,
+    };
+    let (project, user) = (project.clone(), name(record.user)?);
+    Ok((id, Report { project, socket: record.socket, dialect, user, time_ms: record.time, deed }))
+}
+
+fn report_id(text: &str) -> Option<ReportId> {
+    let (node, number) = text.split_once('-')?;
+    let node = NodeId(u32::from_str_radix(node, 16).ok()?);
+    Some(ReportId { node, number: number.parse().ok()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const ID: ReportId = ReportId { node: NodeId(0x0123_abcd), number: 1 << 40 };
+
+    fn report(deed: Deed) -> Report {
+        Report {
+            project: Name::new("p").unwrap(),
+            socket: SocketId::random(),
+            dialect: Dialect::Mesa,
+            user: Some(Name::new("\"7\"").unwrap()),
+            time_ms: 7,
+            deed,
+        }
+    }
+
+    fn said(kind: Option<&str>, answer_to: Option<AnswerTo>) -> Deed {
+        let kind = kind.map(|kind| Name::new(kind).unwrap());
+        Deed::Message(Said { op: -3, kind, data: Payload::parse(r#"{"a": 1e400}"#).unwrap(), answer_to })
+    }
+
+    #[test]
+    fn a_report_comes_over_as_it_was() {
+        let answer_to = AnswerTo { project: Name::new("h\n").unwrap(), call: SocketId::random() };
+        for deed in [
+            Deed::Connection,
+            Deed::Authentication,
+            Deed::Disconnection { code: 1006 },
+            said(None, None),
+            said(Some("a\"b"), Some(answer_to)),
+        ] {
+            let before = report(deed);
+            let bytes = encode(ID, &before).into();
+            let (id, after) = decode(&before.project, &bytes).unwrap();
+            assert_eq!((id, format!("{after:?}")), (ID, format!("{before:?}")));
+            let nobodys = Report { user: None, ..before };
+            assert!(decode(&nobodys.project, &encode(ID, &nobodys).into()).unwrap().1.user.is_none());
+        }
+    }
+
+    #[test]
+    fn what_is_no_report_is_refused() {
+        let project = Name::new("p").unwrap();
+        let whole = String::from_utf8(encode(ID, &report(said(Some("x"), None)))).unwrap();
+        let without = |part: &str, other: &str| {
+            assert!(whole.contains(part), "{whole} {part}");
+            whole.replace(part, other)
+        };
+        for bad in [
+            String::new(),
+            "null".into(),
+            "{}".into(),
+            without("0123abcd-", ""),
+            without("\"mesa\"", "\"morse\""),
+            without("message", "disconnection"),
+            without("\"data\":{\"a\": 1e400}", "\"more\":1"),
+            without("\"name\":\"x\"", "\"name\":\"\""),
+        ] {
+            assert!(decode(&project, &bad.clone().into()).is_err(), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_are_a_reason_to_panic(bytes: Vec<u8>) {
+            let _ = decode(&Name::new("p").unwrap(), &bytes.into());
+        }
+    }
+}
