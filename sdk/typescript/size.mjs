@@ -10,6 +10,7 @@ import { minify } from "terser";
 const ENTRIES = {
   client: "export { EmitClient } from './dist/client.js'",
   dispatch: "export { Dispatch, DISPATCH_EVENT } from './dist/dispatch.js'",
+  mesa: "export { Client, Message } from './dist/mesa.js'",
   react: "export * from './dist/react.js'",
 };
 

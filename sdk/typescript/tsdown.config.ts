@@ -6,6 +6,7 @@ export default defineConfig({
   entry: {
     client: "src/client/index.ts",
     dispatch: "src/dispatch/index.ts",
+    mesa: "src/mesa/index.ts",
     react: "src/react/index.ts",
   },
   format: ["esm", "cjs"],

@@ -1,13 +1,26 @@
-/** Tests in Node, against the real server. Those in a browser are run by the same command. */
+/** Tests against the real server, in Node and a browser, and those of the hooks on React 18 as well as 19. */
 
+import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
+
+const react18 = fileURLToPath(new URL("tests/react18/node_modules/", import.meta.url));
+
+const test = {
+  testTimeout: 30_000,
+  hookTimeout: 60_000,
+  // Some start servers and browsers; more at once would only wait for each other.
+  maxWorkers: 2,
+};
 
 export default defineConfig({
   test: {
-    include: ["tests/**/*.test.ts"],
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
-    // Some start servers and browsers; more at once would only wait for each other.
-    maxWorkers: 2,
+    ...test,
+    projects: [
+      { test: { ...test, name: "all", include: ["tests/**/*.test.ts"], exclude: ["**/node_modules/**"] } },
+      {
+        test: { ...test, name: "React 18", include: ["tests/node/react.test.ts"], env: { REACT: "18" } },
+        resolve: { alias: [{ find: /^(react|react-dom)(?=\/|$)/, replacement: `${react18}$1` }] },
+      },
+    ],
   },
 });

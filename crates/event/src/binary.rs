@@ -33,6 +33,12 @@ impl Event {
         out.extend_from_slice(self.data.as_bytes());
     }
 
+    /// How many bytes the name and the data have, of an event that [`write`](Self::write) wrote.
+    pub fn size_of(written: &[u8]) -> u32 {
+        let head = if written.first() == Some(&1) { 27 } else { 11 };
+        written.len().saturating_sub(head).try_into().unwrap_or(u32::MAX)
+    }
+
     /// Reads what [`write`](Self::write) wrote, to the end of the bytes; the data is not copied.
     pub fn read(mut bytes: Bytes) -> Result<Self, NoEvent> {
         let sender = match take(&mut bytes)? {
@@ -76,6 +82,7 @@ mod tests {
         let event = Event { name: Name::new("said").unwrap(), data, sender: None, time_ms: 1 << 41 };
         for event in [Event { sender: Some(SocketId::random()), ..event.clone() }, event] {
             let bytes = written(&event);
+            assert_eq!(Event::size_of(&bytes), 4 + 14);
             assert_eq!(format!("{:?}", Event::read(bytes.clone()).unwrap()), format!("{event:?}"));
             for len in 0..bytes.len() {
                 assert!(Event::read(bytes.slice(..len)).is_err(), "{len}");

@@ -9,7 +9,9 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, Weak};
 
 use bytes::Bytes;
-use switchboard_event::{Audience, DeliveryClass, Event, MessageNumber, Name, NodeId, ProjectId, Target};
+use switchboard_event::{
+    Audience, DeliveryClass, Event, MessageNumber, Name, NodeId, ProjectId, SocketId, Target,
+};
 
 /// What one node has for those that care.
 #[derive(Debug, Clone)]
@@ -72,6 +74,9 @@ pub trait Receiver: Send + Sync {
 
     /// Publications of others may have been lost until now.
     fn missed(&self);
+
+    /// Whether a socket is on this node.
+    fn has(&self, socket: SocketId) -> bool;
 }
 
 /// A moment that comes.

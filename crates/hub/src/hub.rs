@@ -461,6 +461,10 @@ impl Receiver for Hub {
     fn missed(&self) {
         self.notice(Notice::Missed);
     }
+
+    fn has(&self, socket: SocketId) -> bool {
+        self.index.session(socket).is_some()
+    }
 }
 
 enum Excluded {

@@ -60,16 +60,17 @@ impl Accounts {
         number: MessageNumber,
         len: u32,
     ) -> Room {
-        let account = self.projects.entry(project.clone()).or_default();
-        let (messages, bytes) = (account.messages + 1, account.bytes + u64::from(len));
-        let too_large = u64::from(len) > limits.bytes_max || limits.messages_max == 0;
-        if too_large || messages > limits.project_messages_max || bytes > limits.project_bytes_max {
+        if u64::from(len) > limits.bytes_max || limits.messages_max == 0 {
             return Room::No;
         }
-        let mut displaced = Vec::new();
-        while account.users.get(user).is_some_and(|mail| mail.is_full(limits, len)) {
-            displaced.extend(account.remove_oldest(user));
+        let account = self.projects.entry(project.clone()).or_default();
+        let (count, freed) = account.users.get(user).map_or((0, 0), |mail| mail.in_the_way(limits, len));
+        let messages = account.messages - count + 1;
+        let bytes = account.bytes - freed + u64::from(len);
+        if messages > limits.project_messages_max || bytes > limits.project_bytes_max {
+            return Room::No;
         }
+        let displaced = (0..count).filter_map(|_| account.remove_oldest(user)).collect();
         account.add(user, number, len);
         Room::Yes(displaced)
     }
@@ -129,9 +130,21 @@ impl Accounts {
 }
 
 impl Mail {
-    fn is_full(&self, limits: &InboxLimits, len: u32) -> bool {
-        let count = self.messages.len() as u64;
-        count > 0 && (count + 1 > limits.messages_max || self.bytes + u64::from(len) > limits.bytes_max)
+    /// How many of the oldest have to give way for one more, and how large these are.
+    fn in_the_way(&self, limits: &InboxLimits, len: u32) -> (u64, u64) {
+        let (mut count, mut freed) = (0, 0);
+        let left = self.messages.len() as u64;
+        let fits = |count, freed| {
+            left - count < limits.messages_max && self.bytes - freed + u64::from(len) <= limits.bytes_max
+        };
+        let mut oldest = self.messages.iter();
+        while !fits(count, freed)
+            && let Some((_, len)) = oldest.next()
+        {
+            count += 1;
+            freed += u64::from(*len);
+        }
+        (count, freed)
     }
 }
 

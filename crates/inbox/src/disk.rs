@@ -61,7 +61,7 @@ impl Disk {
             let (key, value) = entry?;
             let (project, user, number) = key.value();
             if let (Ok(project), Ok(user)) = (Name::new(project), Name::new(user)) {
-                visit(&project, &user, MessageNumber(number), value.value().len() as u32);
+                visit(&project, &user, MessageNumber(number), Event::size_of(value.value()));
             }
         }
         Ok(())

@@ -101,6 +101,23 @@ impl Shared {
     fn opened(&self) -> MutexGuard<'_, HashMap<(ProjectId, UserId), SocketId>> {
         self.opened.lock().expect("no code that holds the opened inboxes panics")
     }
+
+    fn receiver(&self) -> Option<Arc<dyn Receiver>> {
+        self.receiver.get()?.upgrade()
+    }
+
+    /// Gives an inbox to a socket. False if another one has it that is still there.
+    fn take(&self, project: &ProjectId, user: &UserId, socket: SocketId) -> bool {
+        let receiver = self.receiver();
+        let is_here = |other: SocketId| receiver.as_ref().is_some_and(|receiver| receiver.has(other));
+        let mut opened = self.opened();
+        let by = opened.entry((project.clone(), user.clone())).or_insert(socket);
+        if *by != socket && is_here(*by) {
+            return false;
+        }
+        *by = socket;
+        true
+    }
 }
 
 impl DiskInbox {
@@ -168,7 +185,9 @@ impl Inbox for DiskInbox {
     }
 
     fn put<'a>(&'a self, project: &'a ProjectId, users: &'a [UserId], event: &'a Event) -> Answer<'a, Kept> {
-        let (project, users, event) = (project.clone(), users.to_vec(), event.clone());
+        let (project, mut users, event) = (project.clone(), users.to_vec(), event.clone());
+        users.sort_unstable();
+        users.dedup();
         Box::pin(async move { Ok(self.have_done(|done| Job::Put { project, users, event, done }).await?) })
     }
 
@@ -182,12 +201,8 @@ impl Inbox for DiskInbox {
     ) -> Answer<'a, Vec<Waiting>> {
         Box::pin(async move {
             self.written().await?;
-            {
-                let mut opened = self.shared.opened();
-                let by = *opened.entry((project.clone(), user.clone())).or_insert(socket);
-                if by != socket {
-                    return Ok(Vec::new());
-                }
+            if !self.shared.take(project, user, socket) {
+                return Ok(Vec::new());
             }
             let page = self.shared.disk.page(project, user, after, most).map_err(NotDone::Read)?;
             if page.is_empty() {

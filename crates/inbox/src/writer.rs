@@ -169,7 +169,7 @@ impl Writer {
         let mut kept = Kept { number: self.accounts.next_number(now_ms()), inboxes: 0, displaced: 0 };
         let mut message = Vec::new();
         event.write(&mut message);
-        let len = u32::try_from(message.len()).unwrap_or(u32::MAX);
+        let len = Event::size_of(&message);
         for user in users {
             let Room::Yes(displaced) = self.accounts.put(&self.limits, project, user, kept.number, len)
             else {
@@ -199,7 +199,7 @@ impl Writer {
     fn say(&self, job: Job, kept: Option<Kept>) {
         match (job, kept) {
             (Job::Put { project, users, event, done }, Some(kept)) => {
-                if let Some(receiver) = self.shared.receiver.get().and_then(|receiver| receiver.upgrade()) {
+                if let Some(receiver) = self.shared.receiver() {
                     let to = users.into_iter().map(Target::User).collect();
                     let content = Content::Kept { number: kept.number, event };
                     receiver.receive(Publication {

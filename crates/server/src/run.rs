@@ -245,6 +245,10 @@ impl std::fmt::Display for Banner<'_> {
             if koji.is_some() {
                 writeln!(f, "  canvas   http://{address}/canvas/  (open it in five)")?;
             }
+            match assets::EXAMPLES_MISSING {
+                None => writeln!(f, "  examples http://{address}/examples/")?,
+                Some(reason) => writeln!(f, "  examples not in this build: {reason}")?,
+            }
         }
         let who = match origins {
             Some(origins) => format!("pages of {}; programs from anywhere", origins.join(", ")),

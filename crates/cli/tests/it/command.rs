@@ -85,6 +85,21 @@ fn the_demo_shows_a_canvas() {
 }
 
 #[test]
+fn the_demo_serves_its_examples_or_says_why_it_has_none() {
+    let server = Server::start(&["demo"]);
+    let page = server.get("/examples/");
+    assert!(page.starts_with("HTTP/1.1 200"), "{page}");
+    match server.banner.split_once("examples not in this build: ") {
+        Some((_, reason)) => assert!(page.contains(reason.lines().next().expect("a reason")), "{page}"),
+        None => {
+            assert!(server.banner.contains("/examples/"), "{}", server.banner);
+            assert!(page.contains("href=\"chat/\""), "{page}");
+            assert!(server.get("/examples/chat/main.js").contains("text/javascript"));
+        }
+    }
+}
+
+#[test]
 fn an_event_goes_from_one_terminal_to_another() {
     let server = Server::start(&["serve"]);
     let mut tail = Command::new(SWITCHBOARD)

@@ -168,7 +168,7 @@ async fn who_does_not_want_what_was_missed_drops_it() {
 async fn every_socket_of_the_user_hears_it_once_through_whatever_door() {
     let server = start().await;
     let mut mesa = log_in(&server, "7").await;
-    let mut koji = KojiPeer::join(&server, "projectId=default&token=7").await;
+    let mut koji = KojiPeer::join(&server, "projectId=default&authorization=7").await;
     let mut emit = server.peer().await;
     assert_eq!(emit.request("/login", json!("7")).await, true);
     server.app.broadcast("hello", &json!({})).unwrap();

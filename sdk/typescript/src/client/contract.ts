@@ -27,28 +27,39 @@ export interface Contract {
 
 /** No contract: every name is good, and data has the type that the caller says. */
 export interface Untyped extends Contract {
+  /** What tells it from a contract. */
   readonly untyped: true;
 }
 
 /** Schemas that are looked at while the program runs; each must answer at once. */
 export interface Schemas {
+  /** Of what the client sends. */
   readonly emits?: { readonly [event: string]: StandardSchemaV1 };
+  /** Of what the client asks. */
   readonly requests?: { readonly [event: string]: Exchange };
+  /** Of what the server sends. */
   readonly events?: { readonly [event: string]: StandardSchemaV1 };
+  /** Of what the server asks. */
   readonly asks?: { readonly [event: string]: Exchange };
 }
 
 /** The schemas of a question and its answer. */
 export interface Exchange {
+  /** Of the question; without it any will do. */
   readonly data?: StandardSchemaV1;
+  /** Of the answer; without it any will do. */
   readonly reply?: StandardSchemaV1;
 }
 
 /** The contract that schemas describe. */
 export type ContractOf<S extends Schemas> = {
+  /** What the client may send. */
   emits: Outputs<S["emits"]>;
+  /** What the client may ask. */
   requests: Exchanges<S["requests"]>;
+  /** What the server may send. */
   events: Outputs<S["events"]>;
+  /** What the server may ask. */
   asks: Exchanges<S["asks"]>;
 };
 

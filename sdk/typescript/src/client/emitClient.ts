@@ -34,6 +34,7 @@ export interface EmitOptions extends ConnectionOptions {
   readonly schemas?: Schemas | undefined;
 }
 
+/** How an event is sent. */
 export interface EmitCall {
   /** Rather nothing than late: without a connection the event is dropped. Default false. */
   readonly volatile?: boolean | undefined;
@@ -44,13 +45,23 @@ export interface SystemEvents {
   /** A connection is open. The first one is before `connect` resolves. */
   "@connection": Record<string, never>;
   /** A later connection is open: the server has forgotten rooms and names; join again. */
-  "@reconnect": { readonly attempt: number };
+  "@reconnect": {
+    /** Tries it took. */
+    readonly attempt: number;
+  };
+  /** A connection that was open is gone. */
   "@disconnect": StateChange;
   /** Every step of the state machine. */
   "@state": StateChange;
+  /** A bad frame, a failed try, a listener that threw: what nobody waits for. */
   "@error": SwitchboardError;
   /** Before the listeners of every event. */
-  "@any": { readonly event: string; readonly data: unknown };
+  "@any": {
+    /** Its name. */
+    readonly event: string;
+    /** What came with it, before any schema. */
+    readonly data: unknown;
+  };
 }
 
 /** Events under a prefix. */
@@ -86,7 +97,7 @@ export class Namespace<C extends Contract = Untyped> {
     ...rest: Arguments<QuestionOf<C, "requests", N>, Wait>
   ): Promise<ReplyOf<C, "requests", N>>;
   request<Reply = unknown>(event: AnyName<C>, data?: unknown, options?: Wait): Promise<Reply>;
-  request(event: string, data?: unknown, options: Wait = {}): Promise<unknown> {
+  request(event: string, data?: unknown, options?: Wait): Promise<unknown> {
     return this.#engine.request(this.#prefix + event, data, options);
   }
 
@@ -100,7 +111,8 @@ export class Namespace<C extends Contract = Untyped> {
 
   /** Takes away a listener, or all listeners of an event. */
   off(event: Names<C, "events"> | AnyName<C> | keyof SystemEvents, listener?: Listener): void {
-    this.#engine.connection.listeners.remove(this.#name(event), listener);
+    const { listeners } = this.#engine.connection;
+    listeners.keep(this.#name(event), (entry) => !!listener && entry.listener !== listener);
   }
 
   /**
@@ -165,10 +177,12 @@ export class EmitClient<C extends Contract = Untyped> extends Namespace<C> {
     return client;
   }
 
+  /** `idle`, `connecting`, `connected`, `reconnecting` or `closed`. */
   get state(): ConnectionState {
     return this.connection.state;
   }
 
+  /** Whether `state` is `connected`. */
   get connected(): boolean {
     return this.state === "connected";
   }
@@ -188,6 +202,7 @@ export class EmitClient<C extends Contract = Untyped> extends Namespace<C> {
     this.#values.set(key, value);
   }
 
+  /** The value that was set, or undefined. */
   get<Value = unknown>(key: unknown): Value | undefined {
     return this.#values.get(key) as Value | undefined;
   }

@@ -2,14 +2,10 @@
  * The emit protocol on one connection: requests that wait, listeners, and answers to the server.
  */
 
-import { Connection } from "../core/connection.js";
+import { connection, type Connection } from "../core/connection.js";
 import { within, type Wait } from "../core/deadline.js";
-import {
-  NotConnectedError,
-  ProtocolError,
-  SwitchboardError,
-} from "../core/errors.js";
-import { checkBytes, checkName, decode, encode, type Members } from "../core/json.js";
+import { NotConnectedError, SwitchboardError } from "../core/errors.js";
+import { byteLength, checkName, checkSize, encode, type Members } from "../core/json.js";
 import { listenerError } from "../core/listeners.js";
 import { address, resolve } from "../core/options.js";
 import type { EmitOptions } from "./emitClient.js";
@@ -42,20 +38,20 @@ export class Engine {
   constructor(url: string | URL, options: EmitOptions) {
     this.#options = options;
     const where = address(url);
-    this.connection = new Connection(
+    this.connection = connection(
       {
         url: (token) => {
           if (token !== undefined) where.searchParams.set(options.tokenParameter ?? "token", token);
           return where.href;
         },
-        opened: () => this.connection.ready({}),
-        received: (frame) => this.#receive(decode(frame), frame),
+        opened: () => this.connection.ready("@connection", {}, []),
+        received: (message) => this.#receive(message),
         lost: (error) => {
           this.#epoch++;
           for (const { reject } of this.#pending.values()) reject(error);
         },
         // A name that no application can handle, so that the server itself answers.
-        probe: () => `{"event":"@alive","ackId":"@alive"}`,
+        probe: `{"event":"@alive","ackId":"@alive"}`,
         prefix: SYSTEM,
       },
       resolve({ reconnect: false, maxRetries: 10 }, options),
@@ -67,13 +63,12 @@ export class Engine {
     return this.connection.send(this.#frame(event, valid), volatile);
   }
 
-  request(event: string, data: unknown, { signal, timeout }: Wait): Promise<unknown> {
-    const wait = { signal, timeout: timeout ?? this.#options.requestTimeout ?? 10_000 };
-    return within<unknown>(wait, `reply to ${event}`, (resolve, reject) => {
+  request(event: string, data: unknown, wait: Wait | undefined): Promise<unknown> {
+    return within<unknown>(this.#options.requestTimeout ?? 10_000, wait, `reply to ${event}`, (resolve, reject) => {
       const schemas = this.#options.schemas?.requests?.[event];
       const id = `${++this.#lastId}`;
       const frame = this.#frame(event, validated(event, data, schemas?.data), id);
-      if (!this.connection.send(frame, true)) throw new NotConnectedError("not connected");
+      if (!this.connection.send(frame, true)) throw new NotConnectedError("no connection");
       const settle = (reply: unknown) => {
         const refusal = refusalOf(reply);
         if (refusal) throw refusal;
@@ -90,16 +85,18 @@ export class Engine {
   }
 
   #text(frame: Members): string {
-    return checkBytes(encode(frame), this.#options.messageBytesMax ?? 1_048_576);
+    const text = encode(frame);
+    const { messageBytesMax = 1_048_576 } = this.#options;
+    // No text has more bytes than three times its units, so most need no counting.
+    if (text.length * 3 > messageBytesMax) checkSize(byteLength(text), messageBytesMax);
+    return text;
   }
 
-  #receive({ type, event, data, ackId }: Members, frame: unknown): void {
+  #receive({ type, event, data, ackId }: Members): boolean | void {
     if (type === "ack") return this.#settle(ackId, data);
     // What later versions may add is passed over.
     if (type) return;
-    if (typeof event !== "string" || !event || event.startsWith(SYSTEM)) {
-      throw new ProtocolError("the frame has no event", { frame });
-    }
+    if (typeof event !== "string" || !event || event.startsWith(SYSTEM)) return false;
     const { listeners } = this.connection;
     listeners.call("@any", { event, data });
     const handler = ackId ? this.handlers.get(event) : undefined;

@@ -6,7 +6,10 @@ import { errorClass } from "../core/errors.js";
 import { isObject } from "../core/json.js";
 
 /** The server refused a request; the message is its own, and so is `serverCode`. Code `refused`. */
-export const RefusedError = /* @__PURE__ */ errorClass<{ serverCode: string }>("refused");
+export const RefusedError = /* @__PURE__ */ errorClass<{
+  /** The server's own word. */
+  serverCode: string;
+}>("refused");
 export type RefusedError = InstanceType<typeof RefusedError>;
 
 /** A refusal has texts as `error` and `code`; everything else is a reply, also with one of them. */

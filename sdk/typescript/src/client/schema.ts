@@ -6,11 +6,23 @@ import { errorClass } from "../core/errors.js";
 
 /** The part of Standard Schema, version 1, that is used here. */
 export interface StandardSchemaV1<Input = unknown, Output = Input> {
+  /** All that the standard defines. */
   readonly "~standard": {
+    /** Of the standard. */
     readonly version: 1;
+    /** The library. */
     readonly vendor: string;
+    /** What the value is, or what is wrong with it; a promise counts as wrong. */
     readonly validate: (value: unknown) => Result<Output> | Promise<Result<Output>>;
-    readonly types?: { readonly input: Input; readonly output: Output } | undefined;
+    /** Not there while the program runs. */
+    readonly types?:
+      | {
+          /** What may be given. */
+          readonly input: Input;
+          /** What comes of it. */
+          readonly output: Output;
+        }
+      | undefined;
   };
 }
 
@@ -20,12 +32,27 @@ type Result<Output> =
 
 /** What is wrong, and where. */
 export interface Issue {
+  /** For people. */
   readonly message: string;
-  readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;
+  /** Where in the data: names from the outside in. */
+  readonly path?:
+    | readonly (
+        | PropertyKey
+        | {
+            /** The name. */
+            readonly key: PropertyKey;
+          }
+      )[]
+    | undefined;
 }
 
 /** Data that its schema does not allow; it was not sent, or not handed on. Code `invalid_data`. */
-export const ValidationError = /* @__PURE__ */ errorClass<{ event: string; issues: readonly Issue[] }>(
+export const ValidationError = /* @__PURE__ */ errorClass<{
+  /** Whose data it is. */
+  event: string;
+  /** What is wrong; at least one. */
+  issues: readonly Issue[];
+}>(
   "invalid_data",
 );
 

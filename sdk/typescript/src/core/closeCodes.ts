@@ -5,13 +5,16 @@
 /** Come back, but only after one of the longest waits. */
 export const TOO_FAST = 1008;
 
-/** All is said; a fault that would come again (protocol, data, extension, not UTF-8). */
-const FOR_GOOD = [1000, 1002, 1003, 1007, 1010];
+/**
+ * 1000, all is said; 1002, 1003, 1007 and 1010, faults that would come again (protocol, data, not
+ * UTF-8, extension); from 3000 on the application's own: it sent the client away.
+ */
+const FOR_GOOD = /^(10(0[0237]|10)|[3-9])/;
 
 /**
  * The server's table of close codes, for one who wants to stay connected. 1001 and 1005 come from
- * proxies that restart. Codes from 3000 on are the application's own: it sent the client away.
+ * proxies that restart.
  */
 export function comesBack(code: number): boolean {
-  return code < 3000 && !FOR_GOOD.includes(code);
+  return !FOR_GOOD.test(`${code}`);
 }

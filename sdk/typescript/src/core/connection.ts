@@ -14,26 +14,33 @@ import { backoff } from "./backoff.js";
 import { comesBack, TOO_FAST } from "./closeCodes.js";
 import { after, timedOut, within, type Wait } from "./deadline.js";
 import {
+  closed,
   ConnectError,
   DisconnectedError,
   NotConnectedError,
   OptionError,
+  ProtocolError,
+  QueueFullError,
+  SwitchboardError,
   TokenError,
-  type SwitchboardError,
 } from "./errors.js";
-import { listenerError, Listeners } from "./listeners.js";
+import { byteLength, checkSize, isObject, type Members } from "./json.js";
+import { createListeners, type Listeners } from "./listeners.js";
 import type { Resolved, TokenReason, WebSocketLike } from "./options.js";
-import { Queue } from "./queue.js";
 import { mayBeOnline, onWake } from "./wake.js";
 
+/** The states: never open, first try, open, between tries, and over until it is opened again. */
 export type ConnectionState = "idle" | "connecting" | "connected" | "reconnecting" | "closed";
 
 /** A step of the state machine. A try that failed is a step from `reconnecting` to itself. */
 export interface StateChange {
+  /** The step's end. */
   readonly state: ConnectionState;
+  /** Where it began. */
   readonly previous: ConnectionState;
   /** The close that led here; 1006 where there was no close frame, 0 where there was no close. */
   readonly code: number;
+  /** What the close frame says; what failed where there is none. */
   readonly reason: string;
   /** Whether it will come back by itself. */
   readonly willReconnect: boolean;
@@ -54,13 +61,14 @@ export interface OpenOptions extends Wait {
 export interface Dialect {
   /** Where to connect. */
   url(token: string | undefined): string;
-  /** The socket is open; the dialect calls `ready` when it may be used. */
-  opened(): void;
-  received(frame: unknown): void;
+  /** The socket is open. The dialect calls `ready` when it may be used: here, or at some message. */
+  opened?(): void;
+  /** A message of the server. False, or whatever is thrown, if it means nothing. */
+  received(message: Members): boolean | void;
   /** The connection is gone; called before anybody is told. */
-  lost(error: SwitchboardError): void;
+  lost(error: DisconnectedError): void;
   /** A message that makes the server say something. */
-  probe(): string;
+  readonly probe: string;
   /** Begins the names of the connection's own events, and of none that a server can send. */
   readonly prefix: string;
 }
@@ -71,147 +79,165 @@ const CUT = 1006;
 /** The `readyState` of a WebSocket that can send. */
 const OPEN = 1;
 
-export class Connection {
+/** What a dialect, and whoever wants to watch it, has of a connection. */
+export interface Connection<Options = object> {
   /** May be replaced; that counts from the next try on. */
-  options: Resolved;
+  options: Resolved & Options;
+  /** Those of all events. */
   readonly listeners: Listeners;
-  readonly #dialect: Dialect;
-  readonly #queue = new Queue();
-  readonly #waiting = new Set<(error?: Error) => void>();
-
-  #state: ConnectionState = "idle";
-  #socket: WebSocketLike | undefined;
-  /** The try under way, from before its token until its socket is given up. */
-  #attempt: AbortController | undefined;
-  #timer: ReturnType<typeof setTimeout> | undefined;
-  /** From `open` until it is closed. */
-  #active: AbortController | undefined;
-  #failures = 0;
-  /** Something was heard since the watchdog looked last. */
-  #heard = false;
-  #probing = false;
-  /** Whether a failure may be followed by another try. */
-  #persistent = false;
-  /** There was a connection since `open`. */
-  #opened = false;
-  /** The server asked for a long wait, which nothing cuts short. */
-  #slower = false;
-
-  constructor(dialect: Dialect, options: Resolved) {
-    this.#dialect = dialect;
-    this.options = options;
-    this.listeners = new Listeners(`${dialect.prefix}error`);
-  }
-
-  get state(): ConnectionState {
-    return this.#state;
-  }
-
+  /** The present state. */
+  readonly state: ConnectionState;
+  /** Aborted when the connection there is now, or the try, has ended. */
+  readonly signal: AbortSignal | undefined;
   /** Calls `listener` at every step; what it returns ends that. */
-  onChange(listener: (change: StateChange) => void): () => void {
-    return this.listeners.add(`${this.#dialect.prefix}state`, listener);
+  onChange(listener: (change: StateChange) => void): () => void;
+  /** Resolves when connected; at once if it is. Rejects when it will not be, or not in time. */
+  open(options?: OpenOptions): Promise<void>;
+  /** Closes for good, with 1000. Resolves when the server has answered, or the time is up. */
+  close(options?: Wait): Promise<void>;
+  /** The connection may be used. `introduction` is sent first; the event tells listeners `about` it. */
+  ready(event: string, about: unknown, introduction: readonly string[]): void;
+  /**
+   * Sends now, or keeps it for the next connection. False if it was volatile and there is none;
+   * throws if there will be none, or if too much is kept: what was kept before stays.
+   */
+  send(message: string, volatile?: boolean): boolean;
+  /** A token of the program's, if it gives any. Rejects with `TokenError` if it fails to. */
+  token(reason: TokenReason, signal: AbortSignal): Promise<string | undefined>;
+}
+
+/** A connection that is not open yet. What it keeps is in variables, which cost a page less than members. */
+export function connection<Options>(dialect: Dialect, options: Resolved & Options): Connection<Options> {
+  /** Messages that wait for a connection, in order. */
+  const queue: string[] = [];
+  const waiting = new Set<(error?: Error) => void>();
+  const listeners = createListeners(`${dialect.prefix}error`);
+  let queuedBytes = 0;
+  let state: ConnectionState = "idle";
+  let socket: WebSocketLike | undefined;
+  /** The try under way, from before its token until its socket is given up. */
+  let attempt: AbortController | undefined;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  /** From `open` until it is closed. */
+  let active: AbortController | undefined;
+  let failures: number;
+  /** Something was heard since the watchdog looked last. */
+  let heard: boolean | undefined;
+  let probing: boolean | undefined;
+  /** Whether a failure may be followed by another try. */
+  let persistent: boolean | undefined;
+  /** There was a connection since `open`. */
+  let opened: boolean | undefined;
+  /** The server asked for a long wait, which nothing cuts short. */
+  let slower: boolean | undefined;
+
+  function onChange(listener: (change: StateChange) => void): () => void {
+    return listeners.add(`${dialect.prefix}state`, listener);
   }
 
-  /** Resolves when connected; at once if it is. Rejects when it will not be, or not in time. */
-  open({ retry = false, ...wait }: OpenOptions = {}): Promise<void> {
-    return within<void>(wait, "connection", (resolve, reject) => {
-      if (this.#state === "connected") return resolve();
+  function open(options?: OpenOptions): Promise<void> {
+    return within<void>(0, options, "connection", (resolve, reject) => {
+      if (state === "connected") return resolve();
       const settle = (error?: Error) => (error ? reject(error) : resolve());
-      this.#waiting.add(settle);
-      if (this.#isOver()) this.#start(retry);
+      waiting.add(settle);
       // Who asks now does not want to sit out a long wait.
-      else this.#wake();
+      if (active) wake();
+      else start(options?.retry);
       return () => {
-        this.#waiting.delete(settle);
+        waiting.delete(settle);
         // Who started it gave up, and nobody else waits: an unwanted connection must not appear.
-        if (!this.#opened && !this.#waiting.size) void this.close();
+        if (!opened && !waiting.size) void close();
       };
     });
   }
 
-  /** Closes for good, with 1000. Resolves when the server has answered, or the time is up. */
-  close({ signal, timeout = this.options.closeTimeout }: Wait = {}): Promise<void> {
-    const socket = this.#release();
-    const closed = within<void>({ signal, timeout }, "close", (resolve) => {
-      if (!socket) return resolve();
-      socket.onclose = () => resolve();
-      socket.close(1000);
+  function close(options?: Wait): Promise<void> {
+    const given = release();
+    const answered = within<void>(self.options.closeTimeout, options, "close", (resolve) => {
+      if (!given) return resolve();
+      given.onclose = () => resolve();
+      given.close(1000);
     });
-    if (!this.#isOver()) this.#end({ code: 1000 });
+    if (active) step("closed", { code: 1000 });
     // Nobody has to wait for a close, so it must not reject.
-    return closed.catch(() => {});
+    return answered.catch(() => {});
   }
 
-  /** The connection may be used. `introduction` is sent first, and `about` is told to listeners. */
-  ready(about: unknown, introduction: readonly string[] = []): void {
-    this.#persistent = this.#opened = true;
-    for (const message of introduction) this.#socket?.send(message);
-    this.#watch();
-    this.#step("connected", {}, about);
+  function ready(event: string, about: unknown, introduction: readonly string[]): void {
+    persistent = opened = true;
+    for (const message of introduction) if (message) socket?.send(message);
+    watch();
+    step("connected", {}, () => listeners.call(event, about));
     // Behind what the listeners sent, so that they can join again before the rest is sent.
-    if (this.#state === "connected") for (const message of this.#queue.drain()) this.send(message);
+    if (state === "connected") for (const message of drained()) send(message);
   }
 
-  /**
-   * Sends now, or keeps it for the next connection. False if it was volatile and there is none;
-   * throws if there will be none, or if too much is kept.
-   */
-  send(message: string, volatile = false): boolean {
-    const { queueBytesMax } = this.options;
+  function send(message: string, volatile?: boolean): boolean {
+    const { queueBytesMax } = self.options;
     // A socket that is closing would take it and send it nowhere.
-    if (this.#state === "connected" && this.#socket?.readyState === OPEN) this.#socket.send(message);
+    if (state === "connected" && socket?.readyState === OPEN) socket.send(message);
     else if (volatile) return false;
-    else if (this.#state === "closed" || !queueBytesMax) throw new NotConnectedError("not connected");
-    else this.#queue.push(message, queueBytesMax);
+    else if (state === "closed" || !queueBytesMax) throw new NotConnectedError("no connection");
+    else {
+      queuedBytes = checkSize(queuedBytes + byteLength(message), queueBytesMax, QueueFullError);
+      queue.push(message);
+    }
     return true;
   }
 
-  #isOver(): boolean {
-    return this.#state === "idle" || this.#state === "closed";
-  }
-
-  #start(retry: boolean): void {
-    this.#failures = 0;
-    this.#persistent = retry;
-    this.#opened = false;
-    this.#active = new AbortController();
-    onWake(() => this.#wake(), this.#active.signal);
-    this.#step("connecting", {});
-    if (this.#state === "connecting") void this.#try("connect");
-  }
-
-  async #try(reason: TokenReason): Promise<void> {
-    const { connectTimeout, getToken, WebSocket = globalThis.WebSocket } = this.options;
-    const { signal } = (this.#attempt = new AbortController());
-    const failed = (error: SwitchboardError) => signal.aborted || this.#lost(CUT, error.message, error);
-    this.#timer = after(connectTimeout, () => failed(timedOut("connection", connectTimeout)));
-    let token: string | undefined;
+  async function token(reason: TokenReason, signal: AbortSignal): Promise<string | undefined> {
     try {
-      token = await getToken?.({ reason, signal });
-    } catch (error) {
-      return void failed(new TokenError("getToken failed", { cause: error }));
+      return await self.options.getToken?.({ reason, signal });
+    } catch (cause) {
+      throw new TokenError("getToken failed", { cause });
     }
-    if (signal.aborted) return;
+  }
+
+  /** Takes out what waited. */
+  function drained(): string[] {
+    queuedBytes = 0;
+    return queue.splice(0);
+  }
+
+  function start(retry: boolean | undefined): void {
+    failures = 0;
+    persistent = retry;
+    opened = false;
+    active = new AbortController();
+    onWake(wake, active.signal);
+    step("connecting", {});
+    if (state === "connecting") void attemptOnce("connect");
+  }
+
+  async function attemptOnce(reason: TokenReason): Promise<void> {
+    const { connectTimeout, WebSocket = globalThis.WebSocket } = self.options;
+    const { signal } = (attempt = new AbortController());
+    const failed = (error: SwitchboardError) => signal.aborted || lost(CUT, error.message, error);
+    timer = after(connectTimeout, () => failed(timedOut("connection", connectTimeout)));
     try {
-      this.#listen(new WebSocket(this.#dialect.url(token)));
-    } catch (error) {
+      const given = await token(reason, signal);
+      if (!signal.aborted) listen(new WebSocket(dialect.url(given)));
+    } catch (cause) {
       // Node 20 has no WebSocket, and browsers refuse some addresses.
-      failed(new OptionError("no WebSocket", { cause: error }));
+      failed(cause instanceof SwitchboardError ? cause : new OptionError("no WebSocket", { cause }));
     }
   }
 
-  #listen(socket: WebSocketLike): void {
-    this.#socket = socket;
-    socket.onopen = () => this.#dialect.opened();
-    socket.onclose = ({ code, reason }: { code: number; reason: string }) => this.#lost(code, reason);
+  function listen(opening: WebSocketLike): void {
+    socket = opening;
+    socket.onopen = dialect.opened ?? null;
+    socket.onclose = ({ code, reason }: { code: number; reason: string }) => lost(code, reason);
     socket.onmessage = ({ data }: { data: unknown }) => {
-      this.#heard = true;
+      heard = true;
       // Only this proves that a server is well: one that accepts and closes is a failure.
-      this.#failures = 0;
+      failures = 0;
       try {
-        this.#dialect.received(data);
-      } catch (error) {
-        this.listeners.report(error as SwitchboardError);
+        // What is no text would be made one.
+        const message: unknown = typeof data === "string" && JSON.parse(data);
+        if (!isObject(message) || dialect.received(message) === false) throw undefined;
+      } catch (cause) {
+        const isKnown = cause instanceof SwitchboardError;
+        listeners.report(isKnown ? cause : new ProtocolError("bad frame", { frame: data, cause }));
       }
     };
     // A close follows. Without a listener `ws` would throw the error into the void.
@@ -219,94 +245,96 @@ export class Connection {
   }
 
   /** Forgets the socket and all that runs for it; gives it back to be closed. */
-  #release(): WebSocketLike | undefined {
-    const socket = this.#socket;
-    if (socket) socket.onopen = socket.onmessage = socket.onclose = null;
-    this.#socket = undefined;
-    this.#attempt?.abort();
-    this.#attempt = undefined;
-    clearTimeout(this.#timer);
-    this.#probing = false;
-    return socket;
+  function release(): WebSocketLike | undefined {
+    const given = socket;
+    if (given) given.onopen = given.onmessage = given.onclose = null;
+    socket = undefined;
+    attempt?.abort();
+    attempt = undefined;
+    clearTimeout(timer);
+    probing = false;
+    return given;
   }
 
-  #lost(code: number, reason: string, cause?: SwitchboardError): void {
-    this.#release()?.close();
-    const about = { code, reason, error: cause ?? this.#refusal(code, reason) };
-    const { reconnect, maxRetries, reconnectDelay, maxReconnectDelay } = this.options;
-    const mayTry = reconnect && this.#persistent && this.#failures < maxRetries;
-    if (!mayTry || !this.#comesBack(code, reason)) return this.#end(about);
-    this.#slower = code === TOO_FAST;
-    const delay = this.#slower
-      ? maxReconnectDelay * (0.5 + Math.random() / 2)
-      : backoff(this.#failures, reconnectDelay, maxReconnectDelay, Math.random());
-    if (mayBeOnline()) this.#failures++;
-    this.#timer = setTimeout(() => void this.#try("reconnect"), delay);
-    this.#step("reconnecting", { ...about, delay });
+  function lost(code: number, reason: string, cause?: SwitchboardError): void {
+    release()?.close();
+    const { reconnect, maxRetries, reconnectDelay, maxReconnectDelay, shouldReconnect } = self.options;
+    // A close is an error only where there was no connection yet.
+    const error = cause ?? (state === "connected" ? undefined : closed(ConnectError, code, reason));
+    const mayTry = reconnect && persistent && failures < maxRetries;
+    const wish = mayTry && shouldReconnect && listeners.run("shouldReconnect", shouldReconnect, [code, reason]);
+    if (!(wish ?? (mayTry && comesBack(code)))) return step("closed", { code, reason, error });
+    slower = code === TOO_FAST;
+    const random = Math.random();
+    const delay = slower
+      ? maxReconnectDelay * (0.5 + random / 2)
+      : backoff(failures, reconnectDelay, maxReconnectDelay, random);
+    if (mayBeOnline()) failures++;
+    timer = setTimeout(() => void attemptOnce("reconnect"), delay);
+    step("reconnecting", { code, reason, error, delay });
   }
 
-  /** No later connection will come, unless the program opens one. */
-  #end(about: Partial<StateChange>): void {
-    this.#active?.abort();
-    this.#queue.drain();
-    this.#step("closed", about);
-  }
-
-  #comesBack(code: number, reason: string): boolean {
-    try {
-      return this.options.shouldReconnect?.(code, reason) ?? comesBack(code);
-    } catch (error) {
-      this.listeners.report(listenerError("shouldReconnect", error));
-      return comesBack(code);
-    }
-  }
-
-  /** A close is an error only where there was no connection yet. */
-  #refusal(closeCode: number, reason: string): SwitchboardError | undefined {
-    if (this.#state === "connected") return undefined;
-    return new ConnectError(`cannot connect: ${reason || closeCode}`, { closeCode, reason });
-  }
-
-  #step(state: ConnectionState, about: Partial<StateChange>, connected?: unknown): void {
-    const previous = this.#state;
-    this.#state = state;
-    const attempt = this.#failures;
+  function step(next: ConnectionState, about: Partial<StateChange>, tellConnected?: () => void): void {
+    const previous = state;
+    state = next;
     const willReconnect = state === "reconnecting";
     const none = { code: 0, reason: "", delay: 0, error: undefined };
-    const change: StateChange = { state, previous, attempt, willReconnect, ...none, ...about };
+    const change: StateChange = { state, previous, attempt: failures, willReconnect, ...none, ...about };
     const { code, reason, error } = change;
-    const gone = new DisconnectedError(`disconnected: ${reason || code}`, { closeCode: code, reason });
-    if (state === "connected" || state === "closed") {
-      for (const settle of this.#waiting) settle(state === "closed" ? (error ?? gone) : undefined);
+    const gone = closed(DisconnectedError, code, reason);
+    const failure = state === "closed" ? (error ?? gone) : undefined;
+    if (tellConnected || failure) for (const settle of waiting) settle(failure);
+    if (failure) {
+      // No later connection will come, unless the program opens one.
+      active?.abort();
+      active = undefined;
+      drained();
     }
-    if (state !== "connected") this.#dialect.lost(gone);
-    const tell = (event: string, about: unknown) => this.listeners.call(this.#dialect.prefix + event, about);
+    if (!tellConnected) dialect.lost(gone);
+    const tell = (event: string, about: unknown) => listeners.call(dialect.prefix + event, about);
     tell("state", change);
-    if (state === "connected") {
-      tell("connection", connected);
-      if (previous === "reconnecting") tell("reconnect", { attempt });
-    } else if (previous === "connected") tell("disconnect", change);
+    tellConnected?.();
+    if (tellConnected && previous === "reconnecting") tell("reconnect", { attempt: failures });
+    else if (previous === "connected") tell("disconnect", change);
     else if (error) tell("error", error);
   }
 
   /** Asks for a sign of life when nothing was heard for an interval, or at once. */
-  #watch(probing = false): void {
-    const { watchdogInterval, watchdogTimeout } = this.options;
-    clearTimeout(this.#timer);
-    this.#probing = probing;
-    this.#heard = false;
-    if (probing) this.#socket?.send(this.#dialect.probe());
-    this.#timer = after(probing ? watchdogTimeout : watchdogInterval, () => {
-      if (this.#heard || !probing) this.#watch(!this.#heard);
-      else this.#lost(CUT, "no sign of life");
+  function watch(asking?: boolean): void {
+    const { watchdogInterval, watchdogTimeout } = self.options;
+    clearTimeout(timer);
+    probing = asking;
+    heard = false;
+    if (asking) socket?.send(dialect.probe);
+    timer = after(asking ? watchdogTimeout : watchdogInterval, () => {
+      if (heard || !asking) watch(!heard);
+      else lost(CUT, "no sign of life");
     });
   }
 
   /** The world has moved on: a wait is over, and a connection may be a dead one. */
-  #wake(): void {
-    if (this.#state === "connected" && !this.#probing) this.#watch(true);
-    if (this.#state !== "reconnecting" || this.#attempt || this.#slower) return;
-    clearTimeout(this.#timer);
-    void this.#try("reconnect");
+  function wake(): void {
+    if (state === "connected" && !probing) watch(true);
+    if (state !== "reconnecting" || attempt || slower) return;
+    clearTimeout(timer);
+    void attemptOnce("reconnect");
   }
+
+  const self: Connection<Options> = {
+    options,
+    listeners,
+    get state() {
+      return state;
+    },
+    get signal() {
+      return attempt?.signal;
+    },
+    onChange,
+    open,
+    close,
+    ready,
+    send,
+    token,
+  };
+  return self;
 }

@@ -12,8 +12,8 @@ export interface Wait {
   readonly timeout?: number | undefined;
 }
 
-/** The longest wait a timer of JavaScript can hold; what is longer would fire at once. */
-const TIMER_MAX = 2 ** 31 - 1;
+/** A timer of JavaScript holds no such wait, nor a longer one: it would fire at once. */
+const TIMER_MAX = 2 ** 31;
 
 /** What is said when `what` did not come in time. */
 export function timedOut(what: string, timeout: number): SwitchboardError {
@@ -22,15 +22,16 @@ export function timedOut(what: string, timeout: number): SwitchboardError {
 
 /** A timer that 0, and what no timer can hold, never start. */
 export function after(ms: number, then: () => void): ReturnType<typeof setTimeout> | undefined {
-  return ms > 0 && ms <= TIMER_MAX ? setTimeout(then, ms) : undefined;
+  if (ms > 0 && ms < TIMER_MAX) return setTimeout(then, ms);
 }
 
 /**
- * Waits for what `start` begins, no longer than `wait` says; `what` names it if it is late. What
- * `start` returns is called when the wait is over, however it ended.
+ * Waits for what `start` begins, no longer than `wait` says, or by default `ms`; `what` names it if it
+ * is late. What `start` returns is called when the wait is over, however it ended.
  */
 export function within<T>(
-  { signal, timeout = 0 }: Wait,
+  ms: number,
+  { signal, timeout = ms }: Wait = {},
   what: string,
   start: (resolve: (value: T) => void, reject: (error: unknown) => void) => (() => void) | void,
 ): Promise<T> {

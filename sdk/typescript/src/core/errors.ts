@@ -21,12 +21,15 @@ export class SwitchboardError extends Error {
 /** A class of errors; `About` are the members that they have besides. */
 export interface ErrorClass<About extends object = object> {
   new (message: string, about?: Partial<About> & { readonly cause?: unknown }): SwitchboardError & Readonly<About>;
+  /** What `instanceof` looks for. */
   readonly prototype: SwitchboardError & Readonly<About>;
 }
 
 /** A close; the code is 1006 where there was no close frame, as when the server refused. */
 export interface Closed {
+  /** The close code. */
   readonly closeCode: number;
+  /** The close frame's, or what failed; may be empty. */
   readonly reason: string;
 }
 
@@ -37,6 +40,11 @@ export function errorClass<About extends object = object>(code: string): ErrorCl
       super(code, message, about);
     }
   } as unknown as ErrorClass<About>;
+}
+
+/** What is said of a close. */
+export function closed(Kind: ErrorClass<Closed>, closeCode: number, reason: string): SwitchboardError & Closed {
+  return new Kind(`closed: ${reason || closeCode}`, { closeCode, reason });
 }
 
 /** An option cannot be used, such as an address that is none. Code `bad_option`. */
@@ -80,9 +88,15 @@ export const EncodeError = /* @__PURE__ */ errorClass("bad_data");
 export type EncodeError = InstanceType<typeof EncodeError>;
 
 /** A frame of the server was not understood, and is passed over. Code `bad_frame`. */
-export const ProtocolError = /* @__PURE__ */ errorClass<{ frame: unknown }>("bad_frame");
+export const ProtocolError = /* @__PURE__ */ errorClass<{
+  /** As it came. */
+  frame: unknown;
+}>("bad_frame");
 export type ProtocolError = InstanceType<typeof ProtocolError>;
 
 /** A listener or handler of the program threw; the others were called. Code `listener_failed`. */
-export const ListenerError = /* @__PURE__ */ errorClass<{ event: string }>("listener_failed");
+export const ListenerError = /* @__PURE__ */ errorClass<{
+  /** Which event's, or the name of the option. */
+  event: string;
+}>("listener_failed");
 export type ListenerError = InstanceType<typeof ListenerError>;

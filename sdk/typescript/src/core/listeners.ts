@@ -12,65 +12,64 @@ export type Listener = (...values: never[]) => unknown;
 
 /** What it is reported as when a function of the program fails. */
 export function listenerError(event: string, cause: unknown): SwitchboardError {
-  return new ListenerError(`a listener of ${event} failed`, { event, cause });
+  return new ListenerError(`listener of ${event} failed`, { event, cause });
 }
 
 interface Entry {
   readonly listener: Listener;
 }
 
-export class Listeners {
-  // Each list is replaced and never changed, so one that is being called stays as it was.
-  readonly #table = new Map<string, readonly Entry[]>();
-  readonly #errorEvent: string;
-
-  constructor(errorEvent: string) {
-    this.#errorEvent = errorEvent;
-  }
-
+export interface Listeners {
   /** Adds a listener; what it returns takes away this one, and can be called again. */
-  add(event: string, listener: Listener): () => void {
+  add(event: string, listener: Listener): () => void;
+  /** Takes away those listeners of an event that are not wanted. */
+  keep(event: string, wanted: (entry: Entry) => boolean): void;
+  /** Calls the listeners of an event. */
+  call(event: string, ...values: unknown[]): void;
+  /** What a function of the program returns; undefined, and reported, if it throws. */
+  run(event: string, listener: Listener, values: readonly unknown[]): unknown;
+  /** Tells of what went wrong that nobody waits for. */
+  report(error: SwitchboardError): void;
+}
+
+export function createListeners(errorEvent: string): Listeners {
+  // Each list is replaced and never changed, so one that is being called stays as it was.
+  const table = new Map<string, readonly Entry[]>();
+  const of = (event: string) => table.get(event) ?? [];
+
+  function add(event: string, listener: Listener): () => void {
     const entry = { listener };
-    this.#table.set(event, [...this.#of(event), entry]);
-    return () => this.#keep(event, (other) => other !== entry);
+    table.set(event, [...of(event), entry]);
+    return () => keep(event, (other) => other !== entry);
   }
 
-  /** Takes away one listener of an event, or all. */
-  remove(event: string, listener?: Listener): void {
-    this.#keep(event, (entry) => !!listener && entry.listener !== listener);
+  function keep(event: string, wanted: (entry: Entry) => boolean): void {
+    const left = of(event).filter(wanted);
+    if (left.length) table.set(event, left);
+    else table.delete(event);
   }
 
-  /** Calls the listeners of an event, if it has a name. */
-  call(event: string, ...values: unknown[]): void {
-    for (const { listener } of this.#of(event)) {
-      try {
-        const result = listener(...(values as never[]));
-        if (result instanceof Promise) result.catch((error: unknown) => this.#failed(event, error));
-      } catch (error) {
-        this.#failed(event, error);
-      }
+  function call(event: string, ...values: unknown[]): void {
+    for (const { listener } of of(event)) run(event, listener, values);
+  }
+
+  function run(event: string, listener: Listener, values: readonly unknown[]): unknown {
+    // A fault of the program shows even where nobody listens for errors, or that listener has it.
+    const failed = (cause: unknown) => {
+      const error = listenerError(event, cause);
+      if (event !== errorEvent && table.has(errorEvent)) report(error);
+      else console.error(error);
+    };
+    try {
+      const result = listener(...(values as never[]));
+      if (result instanceof Promise) result.catch(failed);
+      return result;
+    } catch (error) {
+      failed(error);
     }
   }
 
-  /** Tells of what went wrong that nobody waits for. */
-  report(error: SwitchboardError): void {
-    this.call(this.#errorEvent, error);
-  }
+  const report = (error: SwitchboardError) => call(errorEvent, error);
 
-  /** A fault of the program shows even where nobody listens for errors, or that listener has it. */
-  #failed(event: string, error: unknown): void {
-    const failure = listenerError(event, error);
-    if (event !== this.#errorEvent && this.#table.has(this.#errorEvent)) this.report(failure);
-    else console.error(failure);
-  }
-
-  #of(event: string): readonly Entry[] {
-    return this.#table.get(event) ?? [];
-  }
-
-  #keep(event: string, wanted: (entry: Entry) => boolean): void {
-    const left = this.#of(event).filter(wanted);
-    if (left.length) this.#table.set(event, left);
-    else this.#table.delete(event);
-  }
+  return { add, keep, call, run, report };
 }

@@ -16,15 +16,29 @@ export type GetToken = (context: {
 
 /** What this package needs of a WebSocket; that of browsers, Node 22, Deno, Bun and `ws` has it. */
 export interface WebSocketLike {
+  /** 1 while it can send. */
   readonly readyState: number;
+  /** Set by this package. */
   onopen: ((event: never) => void) | null;
+  /** Set by this package. */
   onmessage: ((event: never) => void) | null;
+  /** Set by this package. */
   onclose: ((event: never) => void) | null;
+  /** Set by this package. */
   onerror: ((event: never) => void) | null;
+  /** Sends a text message. */
   send(text: string): void;
+  /** Begins to close. */
   close(code?: number, reason?: string): void;
 }
 
+/** A class of WebSockets. */
+export interface WebSocketClass {
+  /** Connects. Throws if the address is none. */
+  new (url: string): WebSocketLike;
+}
+
+/** What every connection can be told. Times are in milliseconds. */
 export interface ConnectionOptions {
   /** Whether to connect again after a close whose code does not forbid it. */
   readonly reconnect?: boolean | undefined;
@@ -49,7 +63,7 @@ export interface ConnectionOptions {
   /** Decides in place of the table of close codes; `undefined` leaves it to the table. */
   readonly shouldReconnect?: ((code: number, reason: string) => boolean | undefined) | undefined;
   /** Default: the one of the platform. Node 20 has none: pass that of the package `ws`. */
-  readonly WebSocket?: (new (url: string) => WebSocketLike) | undefined;
+  readonly WebSocket?: WebSocketClass | undefined;
 }
 
 type Settings = {
@@ -71,19 +85,16 @@ const DEFAULTS = {
   queueBytesMax: 262_144,
 };
 
-/** Later options count over earlier ones. */
-export function resolve(...options: readonly ConnectionOptions[]): Resolved {
+/** Later options count over earlier ones. Those of the dialect come along. */
+export function resolve<T extends object>(...options: readonly T[]): Resolved & T {
   const given = options.flatMap(Object.entries).filter(([, value]) => value !== undefined);
-  return { ...DEFAULTS, ...Object.fromEntries(given) };
+  return { ...DEFAULTS, ...(Object.fromEntries(given) as T) };
 }
 
-/**
- * A WebSocket address from one with `ws`, `wss`, `http` or `https`, or one relative to `base`, which
- * is the page.
- */
-export function address(url: string | URL, base = globalThis.location?.href): URL {
+/** A WebSocket address from one with `ws`, `wss`, `http` or `https`, or one relative to the page. */
+export function address(url: string | URL): URL {
   try {
-    const parsed = new URL(url, base);
+    const parsed = new URL(url, globalThis.location?.href);
     parsed.protocol = parsed.protocol.replace("http", "ws");
     // A WebSocket refuses addresses that have one.
     parsed.hash = "";

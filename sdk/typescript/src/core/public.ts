@@ -21,4 +21,4 @@ export {
   type Closed,
   type ErrorClass,
 } from "./errors.js";
-export type { ConnectionOptions, GetToken, TokenReason, WebSocketLike } from "./options.js";
+export type { ConnectionOptions, GetToken, TokenReason, WebSocketClass, WebSocketLike } from "./options.js";

@@ -3,18 +3,11 @@
  * looked at again, the page was shown from the browser's cache.
  */
 
-const HIDDEN_OR_SHOWN = "visibilitychange";
-
-const EVENTS = ["online", "pageshow", HIDDEN_OR_SHOWN];
-
-/** Calls `wake` at each such moment, until the signal is aborted. */
+/** Calls `wake` at each such moment, and when the tab is hidden, until the signal is aborted. */
 export function onWake(wake: () => void, signal: AbortSignal): void {
-  const happened = ({ type }: Event) => {
-    if (type !== HIDDEN_OR_SHOWN || document.visibilityState === "visible") wake();
-  };
   // No page need be there.
   const page = globalThis as Partial<typeof globalThis>;
-  for (const event of EVENTS) page.addEventListener?.(event, happened, { signal });
+  for (const event of ["online", "pageshow", "visibilitychange"]) page.addEventListener?.(event, wake, { signal });
 }
 
 /** False only where the browser is sure that there is no network. */

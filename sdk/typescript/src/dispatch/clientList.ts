@@ -5,47 +5,50 @@
  * changes do not count until the next whole list.
  */
 
+import type { Connection } from "../core/connection.js";
 import { isObject, type Members } from "../core/json.js";
-import type { ConnectedClient, ConnectedClients } from "./events.js";
+import { CLIENTS_CHANGED, GET_CLIENTS, type ConnectedClient, type ConnectedClients } from "./events.js";
+
+/** Asks for the whole list, which also is a sign of life. */
+export const ASK_FOR_CLIENTS = `{"eventName":"${GET_CLIENTS}"}`;
+
+/** While the list is on its way, in place of its version. */
+const ASKED = "asked";
 
 export class ClientList {
   /** As the server sends it; replaced and never changed. */
   byId: ConnectedClients = {};
-  #version: unknown;
-  #array: readonly ConnectedClient[] = [];
-
   /** The same array until somebody comes, goes or changes. */
-  get array(): readonly ConnectedClient[] {
-    return this.#array;
-  }
+  array: readonly ConnectedClient[] = [];
+  /** A number, or else no change counts: undefined where the server tells none, or `ASKED`. */
+  version: unknown;
+  readonly #connection: Connection;
 
-  /** Whether this is the list that is here: both say their version. */
-  has({ version }: Members): boolean {
-    return typeof version === "number" && version === this.#version;
-  }
-
-  /** Changes do not count until the next whole list. */
-  outdate(): void {
-    this.#version = undefined;
+  constructor(connection: Connection) {
+    this.#connection = connection;
   }
 
   /** Takes a whole list; false if it is none. */
-  replace({ connectedClients, version }: Members): boolean {
-    return isObject(connectedClients) && this.#set(connectedClients, version);
-  }
-
-  /** Takes changes; false if others before them were missed, or if they are none. */
-  change({ version, joined, updated, left }: Members): boolean {
-    if (version !== (this.#version as number) + 1 || !isObject(joined) || !isObject(updated)) return false;
-    const clients = { ...this.byId, ...joined, ...updated };
-    for (const id of left as readonly string[]) delete clients[id];
-    return this.#set(clients, version);
-  }
-
-  #set(clients: Members, version: unknown): true {
+  replace(clients: unknown, version?: unknown): boolean {
+    if (!isObject(clients)) return false;
+    // The answer to a probe is no news.
+    if (version !== undefined && version === this.version) return true;
     this.byId = clients as ConnectedClients;
-    this.#version = version;
-    this.#array = Object.entries(this.byId).map(([clientId, entry]) => ({ clientId, ...entry }));
+    this.version = version;
+    this.array = Object.entries(this.byId).map(([clientId, entry]) => ({ clientId, ...entry }));
+    this.#connection.listeners.call(CLIENTS_CHANGED, { connectedClients: clients });
     return true;
+  }
+
+  /** Takes changes. Throws if they are none. */
+  change({ version, joined, updated, left }: Members): void {
+    if (version === (this.version as number) + 1) {
+      const clients: { [id: string]: unknown } = { ...this.byId, ...(joined as object), ...(updated as object) };
+      for (const id of left as string[]) delete clients[id];
+      this.replace(clients, version);
+    } else {
+      if (this.version !== ASKED) this.#connection.send(ASK_FOR_CLIENTS, true);
+      this.version = ASKED;
+    }
   }
 }

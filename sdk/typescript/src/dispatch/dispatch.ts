@@ -5,33 +5,35 @@
  * info) is said again after each CONNECTED, before anything that waited is sent.
  */
 
-import { Connection, type ConnectionState, type OpenOptions, type StateChange } from "../core/connection.js";
-import { after, within, type Wait } from "../core/deadline.js";
 import {
-  ConnectError,
-  EncodeError,
-  NotConnectedError,
-  ProtocolError,
-  TokenError,
-  type SwitchboardError,
-} from "../core/errors.js";
-import { checkBytes, checkName, decode, encode, isObject, tooLarge, type Members } from "../core/json.js";
-import type { Listener, Listeners } from "../core/listeners.js";
+  connection,
+  type Connection,
+  type ConnectionState,
+  type OpenOptions,
+  type StateChange,
+} from "../core/connection.js";
+import { within, type Wait } from "../core/deadline.js";
+import { ConnectError, EncodeError, NotConnectedError, type SwitchboardError } from "../core/errors.js";
+import { byteLength, checkName, checkSize, encode, isObject, type Members } from "../core/json.js";
+import type { Listener } from "../core/listeners.js";
 import { resolve, type ConnectionOptions } from "../core/options.js";
-import { ClientList } from "./clientList.js";
+import { keepFresh, type Identity } from "../core/refresh.js";
+import { ASK_FOR_CLIENTS, ClientList } from "./clientList.js";
 import {
   CHANGES,
+  CLIENTS_CHANGED,
+  CONNECTED,
   DISPATCH_EVENT,
-  GET_CLIENTS,
+  IDENTIFY,
   PLATFORM,
+  SET_USER_INFO,
   type ConnectedClient,
   type ConnectedClients,
   type ConnectionInfo,
   type EventMetadata,
   type ShardInfo,
 } from "./events.js";
-import { infoUrl, socketUrl } from "./place.js";
-import { refreshIn } from "./tokenEnd.js";
+import { place } from "./place.js";
 
 /** The longest message, in UTF-16 units; the server passes over longer ones without a word. */
 const MESSAGE_UNITS_MAX = 128_000;
@@ -39,22 +41,24 @@ const MESSAGE_UNITS_MAX = 128_000;
 const USER_INFO_BYTES_MAX = 16_384;
 
 /** Options of a connection. `reconnect` is true by default here, and `maxRetries` without end. */
-export interface DispatchOptions extends ConnectionOptions {
+export interface DispatchOptions extends ConnectionOptions, Identity {
   /** The shard to be on; default one with a free seat. */
   readonly shardName?: string | undefined;
   /** Seats of a shard that is made for us. The server's default is 100. */
   readonly maxConnectionsPerShard?: string | number | undefined;
-  /** A token that says who we are; `identify` does the same later. */
-  readonly authorization?: string | undefined;
 }
 
+/** Where a dispatch connects. */
 export interface DispatchConfig {
+  /** The project; without one that of all who name none. */
   readonly projectId?: string | undefined;
   /** Such as `chat.example:3000` or `wss://chat.example/path`. Default: the page's. */
   readonly host?: string | undefined;
+  /** Of the connection. */
   readonly options?: DispatchOptions | undefined;
 }
 
+/** How an event is sent. */
 export interface EmitEventOptions {
   /** Rather nothing than late: without a connection the event is dropped. Default false. */
   readonly volatile?: boolean | undefined;
@@ -62,63 +66,53 @@ export interface EmitEventOptions {
 
 /** What listeners of the platform's events, and of this side's own, are given. */
 export interface PlatformEvents {
+  /** The server has said who and where we are. */
   [DISPATCH_EVENT.CONNECTED]: ConnectionInfo;
+  /** Somebody came, went, or said something of themselves. */
   [DISPATCH_EVENT.CONNECTED_CLIENTS_CHANGED]: {
+    /** Everyone on the shard, by id. */
     readonly connectedClients: ConnectedClients;
   };
-  [DISPATCH_EVENT.RECONNECTED]: { readonly attempt: number };
+  /** A later connection is open. */
+  [DISPATCH_EVENT.RECONNECTED]: {
+    /** Tries it took. */
+    readonly attempt: number;
+  };
+  /** A connection that was open is gone. */
   [DISPATCH_EVENT.DISCONNECTED]: StateChange;
+  /** Every step of the state machine. */
   [DISPATCH_EVENT.STATE]: StateChange;
+  /** A bad frame, a failed try, a listener that threw: what nobody waits for. */
   [DISPATCH_EVENT.ERROR]: SwitchboardError;
 }
 
-/** For the array; a name that no event can have. */
-const CLIENTS = "";
+/** All that was set, from whichever call. */
+type Settings = DispatchOptions & Omit<DispatchConfig, "options">;
 
+/** A client of a shard. */
 export class Dispatch {
   /** The state machine, for those who want to watch it. */
-  readonly connection: Connection;
-  readonly #listeners: Listeners;
-  readonly #clients = new ClientList();
-  #projectId: string | undefined;
-  #host: string | undefined;
-  #options: DispatchOptions;
+  readonly connection: Connection<Settings>;
+  readonly #clients: ClientList;
   #info: ConnectionInfo | undefined;
-  #token: string | undefined;
-  #userInfo: Members | undefined;
-  #refresh: ReturnType<typeof setTimeout> | undefined;
-  /** Aborted when the connection has ended. */
-  #ending: AbortController | undefined;
-  #asked = false;
+  /** Who we are, as it is said, in this order. */
+  readonly #introduction = { [IDENTIFY]: "", [SET_USER_INFO]: "" };
 
-  constructor({ projectId, host, options = {} }: DispatchConfig = {}) {
-    this.#projectId = projectId;
-    this.#host = host;
-    this.#options = options;
-    this.#token = options.authorization;
-    this.connection = new Connection(
+  constructor({ options = {}, ...where }: DispatchConfig = {}) {
+    this.connection = connection(
       {
-        url: (token) => {
-          this.#token = token ?? this.#token;
-          const { shardName, maxConnectionsPerShard } = this.#options;
-          const seat = { shardName, maxConnectionsPerShard, connectedClients: "changes" };
-          return socketUrl(this.#host, { projectId: this.#projectId, ...seat });
-        },
-        // The server speaks first.
-        opened: () => {},
-        received: (frame) => this.#receive(decode(frame), frame),
-        lost: () => this.#forget(),
-        probe: () => ASK_FOR_CLIENTS,
+        url: this.#url,
+        received: this.#receive,
+        lost: this.#forget,
+        probe: ASK_FOR_CLIENTS,
         prefix: PLATFORM,
       },
-      resolve(options),
+      resolve<Settings>(options, where),
     );
-    this.#listeners = this.connection.listeners;
-    this.#listeners.add(`${PLATFORM}connection`, (info: ConnectionInfo) => {
-      this.#listeners.call(DISPATCH_EVENT.CONNECTED, info);
-    });
+    this.#clients = new ClientList(this.connection);
   }
 
+  /** `idle`, `connecting`, `connected`, `reconnecting` or `closed`. */
   get state(): ConnectionState {
     return this.connection.state;
   }
@@ -135,22 +129,20 @@ export class Dispatch {
 
   /** For the next `connect` and `info`. */
   setProjectId(projectId: string): void {
-    this.#projectId = projectId;
+    this.#set({ projectId });
   }
 
   /** For the next `connect` and `info`. */
   setHost(host: string): void {
-    this.#host = host;
+    this.#set({ host });
   }
 
   /** Resolves when the server has said who we are, and rejects when it cannot be reached. */
-  async connect({ signal, timeout, retry, ...options }: DispatchOptions & OpenOptions = {}): Promise<ConnectionInfo> {
-    this.#options = { ...this.#options, ...options };
-    this.#token = options.authorization ?? this.#token;
-    this.connection.options = resolve(this.#options);
-    await this.connection.open({ signal, timeout, retry });
+  async connect(options: DispatchOptions & OpenOptions = {}): Promise<ConnectionInfo> {
+    this.#set(options);
+    await this.connection.open(options);
     // It may be gone again, by a listener that was told before us.
-    if (!this.#info) throw new NotConnectedError("not connected");
+    if (!this.#info) throw new NotConnectedError("no connection");
     return this.#info;
   }
 
@@ -174,28 +166,34 @@ export class Dispatch {
   ): boolean {
     checkName(eventName, PLATFORM);
     const text = said(eventName, payload, recipients);
-    if (text.length > MESSAGE_UNITS_MAX) throw tooLarge(text.length, MESSAGE_UNITS_MAX);
+    checkSize(text.length, MESSAGE_UNITS_MAX);
     return this.connection.send(text, options?.volatile);
   }
 
   /** Says who we are, now and after every reconnect. */
   identify(authToken: string): void {
-    this.#token = authToken;
-    this.connection.send(said(DISPATCH_EVENT.IDENTIFY, { token: authToken }), true);
+    this.#set({ authorization: authToken });
+    this.#introduce(IDENTIFY, { token: authToken });
   }
 
   /** Says something of us to the shard, now and after every reconnect. */
   setUserInfo(userInfo: object): void {
-    if (!isObject(userInfo)) throw new EncodeError("user info is an object");
-    // Kept as it is now: it is said again later, whatever becomes of the object.
-    this.#userInfo = JSON.parse(checkBytes(encode(userInfo), USER_INFO_BYTES_MAX)) as Members;
-    this.connection.send(said(DISPATCH_EVENT.SET_USER_INFO, this.#userInfo), true);
+    if (!isObject(userInfo)) throw new EncodeError("no object");
+    checkSize(byteLength(encode(userInfo)), USER_INFO_BYTES_MAX);
+    this.#introduce(SET_USER_INFO, userInfo);
   }
 
   /** Which shards of the project there are, the largest first. */
-  info({ signal, timeout = 10_000 }: Wait = {}): Promise<ShardInfo[]> {
-    return within<ShardInfo[]>({ signal, timeout }, "info", (resolve, reject) => {
-      shardsAt(infoUrl(this.#host, this.#projectId)).then(resolve, reject);
+  info(options?: Wait): Promise<ShardInfo[]> {
+    return within<ShardInfo[]>(10_000, options, "info", (resolve, reject) => {
+      const { host, projectId } = this.connection.options;
+      // No project is one too, by the name that this gives it.
+      fetch(place(host, `info/${encodeURIComponent(projectId as string)}`).replace("ws", "http"))
+        .then((response) => {
+          if (response.ok) return response.json();
+          throw response.status;
+        })
+        .then(resolve, (cause: unknown) => reject(new ConnectError("no info", { cause })));
     });
   }
 
@@ -211,103 +209,57 @@ export class Dispatch {
     callback: (payload: Payload, metadata: EventMetadata) => unknown,
   ): () => void;
   on(eventName: string, callback: Listener): () => void {
-    return this.#listeners.add(eventName, callback);
+    return this.connection.listeners.add(eventName, callback);
   }
 
   /** Calls `callback` with everyone on the shard, whenever that changes. Returns its own undo. */
   onConnectedClientsChanged(callback: (connectedClients: readonly ConnectedClient[]) => unknown): () => void {
-    return this.on(CLIENTS, callback);
+    return this.on(CLIENTS_CHANGED, () => callback(this.connectedClients));
   }
 
-  #receive({ eventName, payload, latencyMs }: Members, frame: unknown): void {
-    const members = isObject(payload) ? payload : {};
-    if (typeof eventName === "string" && eventName && !eventName.startsWith(PLATFORM)) {
-      const { __clientId: clientId, __timestamp: timestamp } = members;
-      this.#listeners.call(eventName, payload, { latencyMs, clientId, timestamp });
-    } else if (eventName === DISPATCH_EVENT.CONNECTED && typeof members.clientId === "string") {
-      this.#info = members as unknown as ConnectionInfo;
-      this.connection.ready(this.#info, this.#introduction());
-    } else if (eventName === CHANGES) {
-      this.#change(members);
-    } else if (eventName !== DISPATCH_EVENT.CONNECTED_CLIENTS_CHANGED || !this.#replace(members)) {
-      throw new ProtocolError("the frame is no event", { frame });
+  #set(settings: Settings): void {
+    this.connection.options = resolve(this.connection.options, settings);
+  }
+
+  /** Said now and, as it is now, after every CONNECTED. */
+  #introduce(eventName: typeof IDENTIFY | typeof SET_USER_INFO, payload: object): void {
+    this.connection.send((this.#introduction[eventName] = said(eventName, payload)), true);
+  }
+
+  readonly #url = (token = this.connection.options.authorization): string => {
+    if (token) this.identify(token);
+    const { options } = this.connection;
+    let path = "koji?connectedClients=changes";
+    for (const name of ["projectId", "shardName", "maxConnectionsPerShard"] as const) {
+      if (options[name]) path += `&${name}=${encodeURIComponent(options[name])}`;
     }
-  }
+    return place(options.host, path);
+  };
 
-  #change(changes: Members): void {
-    if (this.#clients.change(changes)) return this.#tellClients();
-    // Some were missed. The list may have been asked for already.
-    this.#clients.outdate();
-    if (!this.#asked) this.connection.send(ASK_FOR_CLIENTS, true);
-    this.#asked = true;
-  }
-
-  /** False if it is no list. */
-  #replace(list: Members): boolean {
-    this.#asked = false;
-    // The answer to a probe is no news.
-    if (this.#clients.has(list)) return true;
-    const isList = this.#clients.replace(list);
-    if (isList) this.#tellClients();
-    return isList;
-  }
-
-  #tellClients(): void {
-    this.#listeners.call(DISPATCH_EVENT.CONNECTED_CLIENTS_CHANGED, { connectedClients: this.#clients.byId });
-    this.#listeners.call(CLIENTS, this.#clients.array);
-  }
-
-  /** Who we are goes first, before anything that listeners send. */
-  #introduction(): string[] {
-    this.#ending = new AbortController();
-    this.#scheduleRefresh(this.#ending.signal);
-    const { IDENTIFY, SET_USER_INFO } = DISPATCH_EVENT;
-    return [
-      ...(this.#token ? [said(IDENTIFY, { token: this.#token })] : []),
-      ...(this.#userInfo ? [said(SET_USER_INFO, this.#userInfo)] : []),
-    ];
-  }
-
-  /** A token that ends makes us nobody, though the connection stays; so the next one comes before. */
-  #scheduleRefresh(signal: AbortSignal): void {
-    const { getToken } = this.connection.options;
-    if (!getToken || !this.#token) return;
-    this.#refresh = after(refreshIn(this.#token, Date.now()), async () => {
-      try {
-        const token = await getToken({ reason: "expiring", signal });
-        if (signal.aborted) return;
-        this.identify(token);
-      } catch (error) {
-        this.#listeners.report(new TokenError("getToken failed", { cause: error }));
-      }
-      if (!signal.aborted) this.#scheduleRefresh(signal);
-    });
-  }
+  readonly #receive = ({ eventName, payload, latencyMs }: Members): boolean | void => {
+    if (!eventName) return false;
+    // Nothing is in what is no object. What is no name throws.
+    const members = Object(payload) as Members;
+    const { __clientId, __timestamp, clientId, connectedClients, version } = members;
+    if (!(eventName as string).startsWith(PLATFORM)) {
+      this.connection.listeners.call(eventName as string, payload, { latencyMs, clientId: __clientId, timestamp: __timestamp });
+    } else if (eventName === CHANGES) this.#clients.change(members);
+    else if (eventName === CONNECTED && typeof clientId === "string") {
+      this.#info = members as unknown as ConnectionInfo;
+      if (this.connection.options.getToken) keepFresh(this.connection, (token) => this.identify(token));
+      // Who we are goes first, before anything that listeners send.
+      this.connection.ready(CONNECTED, members, Object.values(this.#introduction));
+    } else return eventName === CLIENTS_CHANGED && this.#clients.replace(connectedClients, version);
+  };
 
   /** What held for the last connection. Of a shard we are not coming back to nobody is left. */
-  #forget(): void {
+  readonly #forget = (): void => {
     this.#info = undefined;
-    this.#asked = false;
-    this.#clients.outdate();
-    clearTimeout(this.#refresh);
-    this.#ending?.abort();
-    if (this.connection.state === "closed" && this.#clients.array.length) this.#replace({ connectedClients: {} });
-  }
+    this.#clients.version = undefined;
+    if (this.connection.state === "closed" && this.#clients.array.length) this.#clients.replace({});
+  };
 }
-
-/** Asks for the whole list, which also is a sign of life. */
-const ASK_FOR_CLIENTS = `{"eventName":"${GET_CLIENTS}"}`;
 
 function said(eventName: string, payload: unknown, recipients?: unknown): string {
   return encode({ eventName, payload, recipients });
-}
-
-async function shardsAt(url: string): Promise<ShardInfo[]> {
-  try {
-    const response = await fetch(url);
-    if (response.ok) return (await response.json()) as ShardInfo[];
-    throw response.status;
-  } catch (cause) {
-    throw new ConnectError("no info", { cause });
-  }
 }

@@ -8,12 +8,15 @@ import type { Connection } from "../core/connection.js";
 
 /** What the hooks need of a client; `EmitClient` and `Dispatch` have it. */
 export interface Client {
+  /** Its state machine. */
   readonly connection: Connection;
 }
 
+/** What a provider is given. */
 export interface ProviderProps {
   /** A client, or a function that makes one; it is called once for the provider's life. */
   readonly client: Client | (() => Client);
+  /** What may use the hooks. */
   readonly children?: ReactNode;
 }
 

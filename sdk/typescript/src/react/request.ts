@@ -11,11 +11,13 @@ interface WithRequests extends Client {
   request(event: string, data?: unknown, options?: Wait): Promise<unknown>;
 }
 
+/** What is known of the latest request. */
 export interface RequestState<Reply> {
   /** The latest reply. */
   readonly data: Reply | undefined;
   /** Why the latest request has none. */
   readonly error: unknown;
+  /** Whether it waits for its reply. */
   readonly pending: boolean;
 }
 
@@ -28,7 +30,10 @@ const NOTHING = { data: undefined, error: undefined, pending: false };
 export function useRequest<Reply = unknown, Data = unknown>(
   event: string,
   options?: Wait,
-): RequestState<Reply> & { readonly send: (data?: Data) => Promise<Reply> } {
+): RequestState<Reply> & {
+  /** Sends the request; rejects as `request` of the client does. */
+  readonly send: (data?: Data) => Promise<Reply>;
+} {
   const client = useClient<WithRequests>();
   const [state, setState] = useState<RequestState<Reply>>(NOTHING);
   const current = useRef<AbortController>(undefined);

@@ -2,18 +2,21 @@
  * The clients in a real browser: sleep, background, tabs, and a server that restarts.
  */
 
+import { execFileSync } from "node:child_process";
 import type { Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 
 import type { EmitClient, StateChange } from "../../src/client/index.js";
 import type { Dispatch } from "../../src/dispatch/index.js";
+import type { Client } from "../../src/mesa/index.js";
 import { TestBrowser } from "../support/browser.js";
 import { Cable } from "../support/cable.js";
-import { freePort, startServer, type Server } from "../support/server.js";
+import { BINARY, freePort, startServer, type Server } from "../support/server.js";
 
 interface InPage {
-  sdk: { EmitClient: typeof EmitClient; Dispatch: typeof Dispatch };
+  sdk: { EmitClient: typeof EmitClient; Dispatch: typeof Dispatch; Client: typeof Client };
   client: EmitClient;
+  mesa: Client;
   dispatch: Dispatch;
   states: StateChange[];
   heard: unknown[];
@@ -147,4 +150,33 @@ test("two tabs hear each other again after the server restarts", async () => {
     { shardName: "shard-1", numConnectedClients: 2 },
   ]);
   await context.close();
+});
+
+test("a Mesa client in a tab comes back after a restart and shows its token again", async () => {
+  const secret = "a secret of the tests, long enough for HS256";
+  const settings = ["mesa.enabled=true", "mesa.reconnect.enabled=true", "mesa.reconnect.interval_ms=100", `auth.jwt_secret=${secret}`];
+  const args = ["token", "make", "--set", `auth.jwt_secret=${secret}`, "7"];
+  const token = execFileSync(BINARY, args, { encoding: "utf8" }).trim();
+  const own = await freePort();
+  const start = async () => startServer({ port: own, settings: [...settings, `mesa.listen=127.0.0.1:${await freePort()}`] });
+  let mesa = await start();
+  const context = await browser.context();
+  const page = await browser.tab(context);
+  await page.evaluate(
+    ([at, token]) => {
+      const client = (window.mesa = new window.sdk.Client(`ws://127.0.0.1:${at}/mesa`, { authorization: token }));
+      window.heard = [];
+      client.on("authenticated", (user) => window.heard.push(user));
+    },
+    [own, token] as const,
+  );
+  const logins = (count: number) => page.waitForFunction((count) => window.heard.length === count, count);
+  await logins(1);
+  await mesa.kill();
+  await page.waitForFunction(() => window.mesa.state === "reconnecting");
+  mesa = await start();
+  await logins(2);
+  expect(await page.evaluate(() => window.heard)).toEqual([{ id: "7" }, { id: "7" }]);
+  await context.close();
+  await mesa.stop();
 });

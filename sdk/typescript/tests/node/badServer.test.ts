@@ -339,7 +339,7 @@ describe("a dispatch", () => {
     dispatch.on(DISPATCH_EVENT.CONNECTED, () => dispatch.emitEvent("hello"));
     void dispatch.connect({ maxConnectionsPerShard: "25" });
     const peer = await server.sockets.next();
-    expect(peer.url).toBe("/koji?projectId=p+q&shardName=s%2F1&maxConnectionsPerShard=25&connectedClients=changes");
+    expect(peer.url).toBe("/koji?connectedClients=changes&projectId=p%20q&shardName=s%2F1&maxConnectionsPerShard=25");
     peer.greet();
     const said = async (from: typeof peer, count: number) => {
       const names = [];

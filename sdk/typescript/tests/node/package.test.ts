@@ -3,32 +3,29 @@
  */
 
 import { build } from "esbuild";
-import { execFileSync } from "node:child_process";
-import { mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { symlinkSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 
-let folder: string;
+import { Packed } from "../support/packed.js";
 
-const run = (command: string, ...args: string[]) =>
-  execFileSync(command, args, { cwd: folder, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+let packed: Packed;
+
+const run = (command: string, ...args: string[]) => packed.run(command, ...args);
 
 beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), "switchboard-sdk-"));
-  execFileSync("npm", ["pack", "--ignore-scripts", "--silent", "--pack-destination", folder]);
-  const [packed = ""] = readdirSync(folder);
-  writeFileSync(join(folder, "package.json"), '{"private":true}');
-  run("npm", "install", "--silent", "--no-audit", "--no-fund", "--offline", "--legacy-peer-deps", `./${packed}`);
+  packed = Packed.install();
   // What a project of React's has besides.
-  for (const name of ["react", "@types"]) symlinkSync(resolve("node_modules", name), join(folder, "node_modules", name));
+  for (const name of ["react", "@types"]) symlinkSync(resolve("node_modules", name), join(packed.folder, "node_modules", name));
 });
-afterAll(() => rmSync(folder, { recursive: true }));
+afterAll(() => packed.remove());
 
 const USE = `
   const client = new EmitClient("ws://localhost:1", { reconnect: true });
   if (client.state !== "idle" || dispatch.state !== "idle") throw new Error("it did something by itself");
   if (!(dispatch instanceof Dispatch) || Default !== Dispatch) throw new Error("the default is another one");
+  if (new Client("ws://localhost:1", { autoConnect: false }).state !== "idle") throw new Error("so did this");
+  if (new Message(0, {}, "X").serialize() !== '{"op":0,"d":{},"t":"X"}') throw new Error("a message is another");
   console.log(DISPATCH_EVENT.CONNECTED, typeof SwitchboardProvider, new ConnectError("x") instanceof SwitchboardError);
 `;
 
@@ -38,9 +35,10 @@ test("works in an ESM project", () => {
   const imports = `
     import { ConnectError, EmitClient, SwitchboardError } from "switchboard-sdk/client";
     import Default, { Dispatch, dispatch, DISPATCH_EVENT } from "switchboard-sdk/dispatch";
+    import { Client, Message } from "switchboard-sdk/mesa";
     import { SwitchboardProvider } from "switchboard-sdk/react";
   `;
-  writeFileSync(join(folder, "esm.mjs"), imports + USE);
+  packed.write("esm.mjs", imports + USE);
   expect(run("node", "esm.mjs")).toBe(SAYS);
 });
 
@@ -48,15 +46,17 @@ test("works in a CJS project", () => {
   const requires = `
     const { ConnectError, EmitClient, SwitchboardError } = require("switchboard-sdk/client");
     const { default: Default, Dispatch, dispatch, DISPATCH_EVENT } = require("switchboard-sdk/dispatch");
+    const { Client, Message } = require("switchboard-sdk/mesa");
     const { SwitchboardProvider } = require("switchboard-sdk/react");
   `;
-  writeFileSync(join(folder, "cjs.cjs"), requires + USE);
+  packed.write("cjs.cjs", requires + USE);
   expect(run("node", "cjs.cjs")).toBe(SAYS);
 });
 
 const TYPED = `
   import { EmitClient, type ContractOf, type StateChange } from "switchboard-sdk/client";
   import { Dispatch, DISPATCH_EVENT } from "switchboard-sdk/dispatch";
+  import { Client, Message } from "switchboard-sdk/mesa";
   import { useEvent, useRequest } from "switchboard-sdk/react";
 
   interface Chat {
@@ -90,6 +90,10 @@ const TYPED = `
     untyped.on<{ text: string }>("said", ({ text }) => void (text + heardBy));
     const dispatch = new Dispatch({ projectId: "p", options: { maxConnectionsPerShard: "25" } });
     dispatch.on(DISPATCH_EVENT.CONNECTED, ({ clientId }) => void clientId.length);
+    const mesa = new Client("ws://localhost:4000", { autoConnect: false });
+    mesa.on("message", (message) => void (message.sequence ?? 0 + message.opcode));
+    const user: { id: string } = await mesa.authenticate<{ id: string }>({ token: "t" }, { shouldSync: false });
+    mesa.send(new Message(0, user, "X", { sync: false }));
     dispatch.on("x", (payload: { n: number }, { latencyMs }) => void (payload.n + latencyMs));
   }
   export function Component(): null {
@@ -106,15 +110,15 @@ test.each([
   ["nodenext", "nodenext", "cts"],
   ["esnext", "bundler", "ts"],
 ])("has types in a project of module %s, resolution %s, as .%s", (module, moduleResolution, extension) => {
-  writeFileSync(join(folder, `use.${extension}`), TYPED);
+  packed.write(`use.${extension}`, TYPED);
   const compilerOptions = {
     module, moduleResolution, target: "es2022", lib: ["es2022", "dom"], types: ["react"],
     strict: true, exactOptionalPropertyTypes: true, noEmit: true, skipLibCheck: false,
   };
-  writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions, files: [`use.${extension}`] }));
+  packed.write("tsconfig.json", JSON.stringify({ compilerOptions, files: [`use.${extension}`] }));
   const said = (() => {
     try {
-      return run(resolve("node_modules/.bin/tsc"), "--project", folder);
+      return run(resolve("node_modules/.bin/tsc"), "--project", packed.folder);
     } catch (error) {
       return (error as { stdout: string }).stdout;
     }
@@ -123,7 +127,7 @@ test.each([
 });
 
 test.each([
-  ["import './dist/client.js'; import './dist/dispatch.js'", 10],
+  ["import './dist/client.js'; import './dist/dispatch.js'; import './dist/mesa.js'", 10],
   ["export { DISPATCH_EVENT } from './dist/dispatch.js'", 700],
   ["export { ConnectError } from './dist/client.js'", 700],
 ])("costs only what is used: %s", async (contents, bytesMax) => {

@@ -1,10 +1,11 @@
 /**
- * The hooks in StrictMode, in a page of jsdom and on a server, with a fake server behind them.
+ * The hooks in StrictMode, in a page of jsdom and on a server, with a fake server behind them. Run with
+ * each version of React that is supported.
  */
 
 // @vitest-environment jsdom
 
-import { act, createElement as h, StrictMode, useEffect, useState, type ReactNode } from "react";
+import { act, createElement as h, StrictMode, useEffect, useState, version, type ReactNode } from "react";
 import { createRoot, type Root } from "react-dom/client";
 import { renderToString } from "react-dom/server";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -54,6 +55,10 @@ function show(client: Parameters<typeof SwitchboardProvider>[0]["client"], ...ch
 async function says(text: string): Promise<void> {
   while (page.textContent !== text) await act(() => new Promise((resolve) => setImmediate(resolve)));
 }
+
+test("this is the version of React that was asked for", () => {
+  expect(version.split(".")[0]).toBe(process.env["REACT"] ?? "19");
+});
 
 describe("a provider", () => {
   test("connects once in StrictMode, and disconnects when it is gone", async () => {

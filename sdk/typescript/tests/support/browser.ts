@@ -17,6 +17,7 @@ const ARGS = [
 export const PAGE_SCRIPT = `
   export { EmitClient } from "./src/client/index.ts";
   export { Dispatch, DISPATCH_EVENT } from "./src/dispatch/index.ts";
+  export { Client, Message } from "./src/mesa/index.ts";
 `;
 
 export class TestBrowser {

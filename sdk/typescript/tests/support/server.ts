@@ -17,7 +17,7 @@ const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), "../../../..");
 export const TRANSCRIPTS = resolve(ROOT, "spec/transcripts");
 
 /** `TEST_BINARY`, or what `cargo build` leaves. */
-const BINARY = process.env["TEST_BINARY"] ?? resolve(ROOT, "target/debug/switchboard");
+export const BINARY = process.env["TEST_BINARY"] ?? resolve(ROOT, "target/debug/switchboard");
 
 export interface Server {
   readonly port: number;

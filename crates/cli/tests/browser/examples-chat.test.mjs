@@ -1,0 +1,68 @@
+// The chat among the example pages: lines, typing, rooms, and who is there.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { describeExample, person } from "./examples.mjs";
+
+describeExample("chat/", (open) => {
+  async function enter(name) {
+    const page = await open(name);
+    await person(page, name).getByText("you", { exact: true }).waitFor();
+    return page;
+  }
+
+  const say = (page, text) => page.getByLabel("Message", { exact: true }).fill(text)
+    .then(() => page.getByRole("button", { name: "Send" }).click());
+  const line = (page, text) => page.getByRole("log").getByText(text, { exact: true });
+  const inRoom = (page, room) => page.locator(`html[data-room="${room}"]`).waitFor({ state: "attached" });
+
+  test("a tab sees the other one type, and then its line", async () => {
+    const [ada, bob] = [await enter("Ada"), await enter("Bob")];
+    await ada.getByLabel("Message", { exact: true }).pressSequentially("Hel");
+    await bob.getByText("Ada is typing").waitFor();
+    assert.equal(await ada.getByText("is typing").count(), 0, "nobody sees their own typing");
+
+    await say(ada, "<b>Hello</b>");
+    await line(bob, "<b>Hello</b>").waitFor();
+    await line(ada, "<b>Hello</b>").waitFor();
+    assert.equal(await bob.getByText("is typing").count(), 0, "a line ends it");
+
+    await bob.getByLabel("Message", { exact: true }).pressSequentially("Hm");
+    await ada.getByText("Bob is typing").waitFor();
+    await ada.getByText("Bob is typing").waitFor({ state: "detached" });
+  });
+
+  test("who is here follows arrivals, names and closed tabs", async () => {
+    const ada = await enter("Ada");
+    const bob = await enter("Bob");
+    await person(ada, "Bob").first().waitFor();
+    await line(ada, "Bob came in").waitFor();
+
+    await bob.getByLabel("Your name").fill("Robert");
+    await bob.getByLabel("Your name").press("Enter");
+    await line(ada, "Bob is now Robert").waitFor();
+    await person(bob, "Robert").getByText("you", { exact: true }).waitFor();
+
+    await bob.close();
+    await line(ada, "Robert left").waitFor();
+    const people = ada.getByRole("list", { name: "Here now" }).getByRole("listitem");
+    assert.deepEqual(await people.locator("bdi").allTextContents(), ["Ada"]);
+  });
+
+  test("a line stays in its room", async () => {
+    const [ada, bob] = [await enter("Ada"), await enter("Bob")];
+    await bob.getByRole("button", { name: "#music" }).click();
+    await inRoom(bob, "music");
+    await line(ada, "Bob left").waitFor();
+    await say(ada, "only for the lobby");
+    await line(ada, "only for the lobby").waitFor();
+
+    await ada.getByLabel("Another room").fill("music");
+    await ada.getByLabel("Another room").press("Enter");
+    await inRoom(ada, "music");
+    await say(ada, "and this for all who listen");
+    await line(bob, "and this for all who listen").waitFor();
+    assert.equal(await line(bob, "only for the lobby").count(), 0);
+  });
+});

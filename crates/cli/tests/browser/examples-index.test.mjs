@@ -1,0 +1,29 @@
+// The index of the example pages: every link leads somewhere, with and without scripts.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { describeExample } from "./examples.mjs";
+
+describeExample("", (open) => {
+  test("every link leads to a page or to a source that can be read", async () => {
+    const page = await open("Ada", { javaScriptEnabled: false });
+    const links = await page.getByRole("link").evaluateAll((links) => links.map(({ href }) => href));
+    assert.ok(links.length >= 10, `${links}`);
+    for (const link of links) {
+      const answer = await page.request.get(link);
+      assert.equal(answer.status(), 200, link);
+      const kind = link.endsWith(".txt") ? "text/plain; charset=utf-8" : "text/html; charset=utf-8";
+      assert.equal(answer.headers()["content-type"], kind, link);
+    }
+  });
+
+  test("it says how many are in an example, and a card leads there", async () => {
+    const page = await open("Ada");
+    assert.equal(await page.getByText("here now").count(), 0);
+    const other = await open("Bob");
+    await other.getByRole("link", { name: "Catch the star" }).click();
+    await other.getByText("1 of 8").waitFor();
+    await page.getByRole("listitem").filter({ hasText: "Catch the star" }).getByText("1 here now").waitFor();
+  });
+});

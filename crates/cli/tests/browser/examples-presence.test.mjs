@@ -1,0 +1,68 @@
+// The React app among the example pages: avatars of who is here, and messages for one of them.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { describeExample } from "./examples.mjs";
+
+describeExample("presence/", (open) => {
+  async function comeIn(name) {
+    const page = await open(name);
+    await page.getByRole("button", { name: "Come in" }).click();
+    await here(page, name).getByText("you").waitFor();
+    return page;
+  }
+
+  const here = (page, name) => page.getByRole("list", { name: "Who is here" }).getByRole("listitem").filter({ hasText: name });
+  const write = async (page, name, text) => {
+    await here(page, name).getByRole("button").click();
+    await page.getByLabel("Message", { exact: true }).fill(text);
+    await page.getByRole("button", { name: "Send" }).click();
+    await page.getByRole("log").getByText(text, { exact: true }).waitFor();
+  };
+  const messages = (page) => page.getByRole("log").getByRole("listitem").allTextContents();
+
+  test("a direct message is read by its addressee and by nobody else", async () => {
+    const [ada, bob, cid] = [await comeIn("Ada"), await comeIn("Bob"), await comeIn("Cid")];
+    await here(ada, "Bob").waitFor();
+    await here(ada, "Cid").waitFor();
+    await here(cid, "Ada").waitFor();
+
+    await write(ada, "Bob", "for Bob alone");
+    await here(bob, "Ada").getByLabel("1 unread").click();
+    assert.deepEqual(await messages(bob), ["for Bob alone"]);
+    await write(bob, "Ada", "read you");
+    await ada.getByRole("log").getByText("read you").waitFor();
+
+    // What would have come to Cid too would be there before this.
+    await write(ada, "Cid", "for Cid");
+    await here(cid, "Ada").getByLabel("1 unread").click();
+    assert.deepEqual(await messages(cid), ["for Cid"]);
+    assert.equal(await here(cid, "Bob").getByLabel(/unread/).count(), 0);
+  });
+
+  test("a user with two tabs is one avatar, and both tabs get the message", async () => {
+    const [ada, bob, again] = [await comeIn("Ada"), await comeIn("Bob"), await comeIn("Bob")];
+    await here(ada, "Bob").getByText("2 tabs").waitFor();
+    assert.equal(await here(ada, "Bob").count(), 1);
+    await write(ada, "Bob", "to all of you");
+    for (const tab of [bob, again]) await here(tab, "Ada").getByLabel("1 unread").waitFor();
+
+    await again.close();
+    await here(ada, "2 tabs").waitFor({ state: "detached" });
+    await here(ada, "Bob").waitFor();
+    await bob.close();
+    await here(ada, "Bob").getByText("away").waitFor();
+  });
+
+  test("who leaves is gone from the list, and a reload keeps the user", async () => {
+    const [ada, bob] = [await comeIn("Ada"), await comeIn("Bob")];
+    await here(ada, "Bob").waitFor();
+    await bob.reload();
+    await here(bob, "Bob").getByText("you").waitFor();
+    await here(bob, "Ada").waitFor();
+    await here(ada, "Bob").waitFor();
+    await bob.close();
+    await here(ada, "Bob").waitFor({ state: "detached" });
+  });
+});

@@ -1,0 +1,57 @@
+// What the tests of the example pages share: a server and a browser, and windows that must stay clean.
+
+import assert from "node:assert/strict";
+import { after, afterEach, before, beforeEach, describe } from "node:test";
+
+import { launch, watchedContext } from "./browser.mjs";
+import { startServer } from "./server.mjs";
+
+/**
+ * Describes the page at `/examples/<path>`. `tests` is called with a function that opens it in a window
+ * of its own under a name, and one that gives the server's address.
+ *
+ * Each test has a server of its own, so that it meets nobody of the one before.
+ */
+export function describeExample(path, tests) {
+  describe(`the example page ${path || "index"}`, { timeout: 120_000 }, () => {
+    let server, browser, windows;
+
+    before(async () => {
+      browser = await launch();
+    });
+
+    after(() => browser?.close());
+
+    beforeEach(async () => {
+      windows = [];
+      server = await startServer();
+    });
+
+    afterEach(async () => {
+      for (const { context } of windows) await context.close();
+      await server.stop();
+      assert.deepEqual(windows.flatMap(({ complaints }) => complaints), [], "the console stayed clean");
+      const { host } = new URL(server.url);
+      const elsewhere = windows.flatMap(({ requests }) => requests).filter((url) => new URL(url).host !== host);
+      assert.deepEqual(elsewhere, [], "no request left the host");
+    });
+
+    async function open(name, options) {
+      // The browser paints tabs in the background rarely, so each has a window.
+      const watched = await watchedContext(browser, options);
+      windows.push(watched);
+      const page = await watched.context.newPage();
+      await page.addInitScript((name) => sessionStorage.getItem("name") ?? sessionStorage.setItem("name", name), name);
+      const answer = await page.goto(`${server.url}examples/${path}`);
+      assert.equal(answer.status(), 200, await answer.text());
+      return page;
+    }
+
+    tests(open, () => server.url);
+  });
+}
+
+/** The person's row in the list of who is here. */
+export function person(page, name) {
+  return page.getByRole("listitem").filter({ hasText: name });
+}

@@ -1,0 +1,226 @@
+// A React app: the avatars of who is here, and direct messages to any of them.
+//
+// A user may have several tabs and is one avatar all the same; a direct message reaches each of them.
+// The server's part is /login, /join, /who and /dm in crates/server/src/apps/demo.rs.
+
+import { StrictMode, useEffect, useState, type FormEvent } from "react";
+import { createRoot } from "react-dom/client";
+import { EmitClient } from "switchboard-sdk/client";
+import { SwitchboardProvider, useConnectionState, useEvent, useRequest } from "switchboard-sdk/react";
+
+import { byId, hueOf, initials, myName, STATES } from "../shared/page.js";
+
+const ROOM = "example-presence";
+
+/** A user, and in how many tabs. */
+interface User {
+  name: string;
+  tabs: number;
+}
+
+interface Message {
+  from: string;
+  text: string;
+}
+
+/** Direct messages, and how many of them are unread, by the name of the other user. */
+type Threads = Record<string, { messages: Message[]; unread: number }>;
+
+function App() {
+  const [me, setMe] = useState(sessionStorage.getItem("user") ?? "");
+  const come = (name: string) => {
+    sessionStorage.setItem("user", name);
+    setMe(name);
+  };
+  return (
+    <>
+      <TopBar />
+      {me ? <Office me={me} /> : <Login onLogin={come} />}
+    </>
+  );
+}
+
+function Login({ onLogin }: { onLogin: (name: string) => void }) {
+  const [name, setName] = useState(myName);
+  const submit = (event: FormEvent) => {
+    event.preventDefault();
+    if (name.trim()) onLogin(name.trim());
+  };
+  return (
+    <form className="login card" onSubmit={submit}>
+      <Avatar name={name} size="large" />
+      <h2>Who are you?</h2>
+      <p className="hint">This demo believes everybody. An app of yours would check a token.</p>
+      <input className="field" aria-label="Your name" maxLength={24} value={name} onChange={(event) => setName(event.target.value)} />
+      <button className="button">Come in</button>
+    </form>
+  );
+}
+
+function Office({ me }: { me: string }) {
+  const users = useUsers(me);
+  const [threads, setThreads] = useState<Threads>({});
+  const [open, setOpen] = useState<string>();
+
+  const add = (other: string, message: Message) =>
+    setThreads((threads) => {
+      const { messages, unread } = threads[other] ?? { messages: [], unread: 0 };
+      return { ...threads, [other]: { messages: [...messages, message], unread: other === open ? 0 : unread + 1 } };
+    });
+  useEvent<Message>("dm", (message) => add(message.from, message));
+
+  const choose = (other: string) => {
+    setOpen(other);
+    setThreads((threads) => {
+      const thread = threads[other];
+      return thread ? { ...threads, [other]: { ...thread, unread: 0 } } : threads;
+    });
+  };
+
+  // Who left after writing to us is still listed, without the green dot.
+  const others = users.filter(({ name }) => name !== me);
+  const away = Object.keys(threads).filter((name) => !others.some((user) => user.name === name));
+  return (
+    <main className="office">
+      <section className="people" aria-labelledby="people-title">
+        <h2 id="people-title">Here now</h2>
+        <Stack users={users} />
+        <ul aria-label="Who is here">
+          <Row user={{ name: me, tabs: users.find(({ name }) => name === me)?.tabs ?? 1 }} note="you" />
+          {others.map((user) => (
+            <Row key={user.name} user={user} unread={threads[user.name]?.unread ?? 0} isOpen={open === user.name} onOpen={choose} />
+          ))}
+          {away.map((name) => (
+            <Row key={name} user={{ name, tabs: 0 }} unread={threads[name]?.unread ?? 0} isOpen={open === name} onOpen={choose} />
+          ))}
+        </ul>
+        {others.length === 0 && <p className="hint">Nobody else yet. Open this page in another tab, under another name.</p>}
+      </section>
+      {open === undefined ? (
+        <section className="thread card is-empty">
+          <p className="hint">Choose somebody to write to. Nobody else will read it.</p>
+        </section>
+      ) : (
+        <Thread key={open} other={open} messages={threads[open]?.messages ?? []} onSent={(text) => add(open, { from: me, text })} />
+      )}
+    </main>
+  );
+}
+
+/** Everyone here by name. Says who we are at each new connection, and asks again when it changes. */
+function useUsers(me: string): User[] {
+  const state = useConnectionState();
+  const login = useRequest("/login").send;
+  const join = useRequest("/join").send;
+  const { send: who, data } = useRequest<{ members: { username: string }[] }>("/who");
+  // Events of one connection are handled in order; what goes wrong is asked again on the next one.
+  const ask = () => who({ room: ROOM }).catch(() => {});
+  useEffect(() => {
+    if (state !== "connected") return;
+    login({ userId: me }).catch(() => {});
+    join({ room: ROOM, username: me }).catch(() => {});
+    void ask();
+  }, [state, me]);
+  useEvent("user-joined", ask);
+  useEvent("user-left", ask);
+
+  const tabs = new Map<string, number>();
+  for (const { username } of data?.members ?? []) tabs.set(username, (tabs.get(username) ?? 0) + 1);
+  return [...tabs].map(([name, tabs]) => ({ name, tabs })).sort((a, b) => a.name.localeCompare(b.name));
+}
+
+function Thread({ other, messages, onSent }: { other: string; messages: Message[]; onSent: (text: string) => void }) {
+  const [text, setText] = useState("");
+  const { send, error } = useRequest("/dm");
+  const submit = async (event: FormEvent) => {
+    event.preventDefault();
+    if (!text.trim()) return;
+    try {
+      await send({ to: other, text });
+      onSent(text);
+      setText("");
+    } catch {
+      // It stays in the field, and `error` says so.
+    }
+  };
+  return (
+    <section className="thread card" aria-label={`Messages with ${other}`}>
+      <header>
+        <Avatar name={other} />
+        <h2><bdi>{other}</bdi></h2>
+      </header>
+      <ol role="log" aria-label="Direct messages" tabIndex={0}>
+        {messages.map(({ from, text }, index) => (
+          <li key={index} className={from === other ? "" : "is-mine"}>{text}</li>
+        ))}
+      </ol>
+      <form onSubmit={submit}>
+        <input className="field" aria-label="Message" placeholder={`To ${other}`} maxLength={2000} autoComplete="off" value={text} onChange={(event) => setText(event.target.value)} autoFocus />
+        <button className="button">Send</button>
+        {error !== undefined && <p className="hint" role="alert">Not sent; try again.</p>}
+      </form>
+    </section>
+  );
+}
+
+function TopBar() {
+  const state = useConnectionState();
+  useEffect(() => {
+    document.documentElement.dataset["connection"] = state;
+  }, [state]);
+  return (
+    <header className="top">
+      <a className="home" href="../" title="All examples"><img src="/favicon.svg" alt="All examples" /></a>
+      <h1>Who is here</h1>
+      <span className="state" role="status">{STATES[state]}</span>
+      <nav><a href="main.tsx.txt">Source</a></nav>
+    </header>
+  );
+}
+
+/** All avatars in a row, one over the other. */
+function Stack({ users }: { users: User[] }) {
+  return (
+    <div className="stack" aria-hidden="true">
+      {users.slice(0, 7).map(({ name }) => <Avatar key={name} name={name} />)}
+      {users.length > 7 && <span className="more">+{users.length - 7}</span>}
+    </div>
+  );
+}
+
+interface RowProps {
+  user: User;
+  note?: string;
+  unread?: number;
+  isOpen?: boolean;
+  onOpen?: (name: string) => void;
+}
+
+function Row({ user: { name, tabs }, note, unread = 0, isOpen = false, onOpen }: RowProps) {
+  const words = (
+    <>
+      <span className={`presence ${tabs ? "is-here" : ""}`}><Avatar name={name} /></span>
+      <bdi>{name}</bdi>
+      <span className="you">{note}{tabs > 1 && ` ${tabs} tabs`}{tabs === 0 && "away"}</span>
+      {unread > 0 && <span className="unread" aria-label={`${unread} unread`}>{unread}</span>}
+    </>
+  );
+  return (
+    <li>
+      {onOpen ? <button className="person" aria-current={isOpen} onClick={() => onOpen(name)}>{words}</button> : <div className="person">{words}</div>}
+    </li>
+  );
+}
+
+function Avatar({ name, size = "" }: { name: string; size?: string }) {
+  return <span className={`badge ${size}`} style={{ "--hue": hueOf(name) } as React.CSSProperties} aria-hidden="true">{initials(name)}</span>;
+}
+
+const client = new EmitClient("/", { reconnect: true, maxRetries: Infinity });
+createRoot(byId("app")).render(
+  <StrictMode>
+    <SwitchboardProvider client={client}>
+      <App />
+    </SwitchboardProvider>
+  </StrictMode>,
+);

@@ -1,0 +1,310 @@
+/**
+ * The client of Mesa against the real server, and against one that misbehaves.
+ */
+
+import { execFileSync } from "node:child_process";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { WebSocket } from "ws";
+
+import { Dispatch } from "../../src/dispatch/index.js";
+import { Client, Message, type ClientOptions, type StateChange } from "../../src/mesa/index.js";
+import { codeOf, thrownCode } from "../support/codeOf.js";
+import { FakeServer, type FakePeer } from "../support/fakeServer.js";
+import { Inbox } from "../support/inbox.js";
+import { BINARY, freePort, startServer, type Server } from "../support/server.js";
+
+const SECRET = "a secret of the tests, long enough for HS256";
+const SETTINGS = [
+  "mesa.enabled=true", "mesa.namespace=both", `auth.jwt_secret=${SECRET}`,
+  "mesa.heartbeat.enabled=true", "mesa.heartbeat.interval_ms=100",
+  "mesa.reconnect.enabled=true", "mesa.reconnect.interval_ms=100",
+];
+const all: Client[] = [];
+
+function tokenOf(user: string): string {
+  const args = ["token", "make", "--set", `auth.jwt_secret=${SECRET}`, user];
+  return execFileSync(BINARY, args, { encoding: "utf8" }).trim();
+}
+
+function made(url: string, options: ClientOptions = {}): Client {
+  const client = new Client(url, { WebSocket, ...options });
+  all.push(client);
+  return client;
+}
+
+afterEach(() => Promise.all(all.splice(0).map((client) => client.disconnect())));
+
+describe("with the real server", () => {
+  let server: Server;
+  let port: number;
+
+  const start = (listen: number) => startServer({ port, settings: [...SETTINGS, `mesa.listen=127.0.0.1:${listen}`] });
+
+  let mesaPort: number;
+  beforeAll(async () => {
+    port = await freePort();
+    mesaPort = await freePort();
+    server = await start(mesaPort);
+  });
+  afterAll(() => server.stop());
+
+  test("connects by itself, authenticates, and is told its user", async () => {
+    const client = made(`${server.url}/mesa`);
+    const kinds = new Inbox<unknown>();
+    const users = new Inbox<unknown>();
+    client.on("connected", kinds.put);
+    client.on("authenticated", users.put);
+    expect(await client.authenticate({ token: tokenOf("7") })).toEqual({ id: "7" });
+    expect(client.authenticated).toBe(true);
+    expect(await kinds.next()).toEqual({
+      isInitialConnection: true, isInitialSessionConnection: true, isAutomaticReconnection: false,
+    });
+    expect(await client.authenticate({ token: tokenOf("8") }, { shouldSync: false })).toEqual({ id: "8" });
+    expect([await users.next(), await users.next()]).toEqual([{ id: "7" }, { id: "8" }]);
+    await client.disconnect();
+    expect([client.state, client.authenticated]).toEqual(["closed", false]);
+    expect(await codeOf(client.authenticate({}))).toBe("not_connected");
+    expect(thrownCode(() => client.send(0, {}))).toBe("not_connected");
+  });
+
+  test("hears what a page sends to its user", async () => {
+    const client = made(`${server.url}/mesa`);
+    const messages = new Inbox<Message>();
+    client.on("message", messages.put);
+    await client.authenticate({ token: tokenOf("anna-8") });
+    const page = new Dispatch({ projectId: "both", host: server.url, options: { WebSocket } });
+    await page.connect();
+    page.emitEvent("NEW_MESSAGE", { content: "hi" }, ["anna-8"]);
+    const message = await messages.next();
+    expect(message).toBeInstanceOf(Message);
+    expect(message).toMatchObject({ opcode: 0, type: "NEW_MESSAGE", data: { content: "hi" }, isRedelivered: false });
+    await page.disconnect();
+  });
+
+  test("answers heartbeats, so it lives longer than one that does not", async () => {
+    const client = made(`ws://127.0.0.1:${mesaPort}`);
+    await client.connect();
+    const mute = new WebSocket(`ws://127.0.0.1:${mesaPort}`);
+    // It is closed after four beats that were not answered.
+    await new Promise((resolve) => mute.once("close", resolve));
+    expect(client.state).toBe("connected");
+  });
+
+  test("a token that is refused rejects with `refused`, and is not tried again", async () => {
+    const client = made(`${server.url}/mesa`);
+    await client.connect();
+    const states = new Inbox<StateChange>();
+    client.on("state", states.put);
+    await expect(client.authenticate({ token: "no token" })).rejects.toMatchObject({
+      code: "refused", closeCode: 1008, reason: "the token was refused",
+    });
+    expect(await states.next()).toMatchObject({ state: "closed", code: 1008, willReconnect: false });
+    const other = made(`${server.url}/mesa`, { authorization: "no token" });
+    const errors = new Inbox<unknown>();
+    other.on("error", errors.put);
+    expect(await errors.next()).toMatchObject({ code: "refused" });
+    expect(other.state).toBe("closed");
+  });
+
+  test("comes back when the server says so, shows another token, and sends what waited", async () => {
+    const tokens = { connect: tokenOf("7"), reconnect: tokenOf("8"), expiring: "" };
+    const client = made(`${server.url}/mesa`, { getToken: ({ reason }) => tokens[reason] });
+    const users = new Inbox<unknown>();
+    const kinds = new Inbox<unknown>();
+    const gone = new Inbox<unknown[]>();
+    client.on("authenticated", users.put);
+    expect(await users.next()).toEqual({ id: "7" });
+    client.on("connected", kinds.put);
+    client.on("disconnected", (...values) => gone.put(values));
+    await server.kill();
+    expect(await gone.next()).toEqual([1006, "", { willAttemptReconnect: true }]);
+    client.send(new Message(0, { n: 1 }, "KEPT"));
+    server = await start(mesaPort);
+    expect(await kinds.next()).toEqual({
+      isInitialConnection: false, isInitialSessionConnection: false, isAutomaticReconnection: true,
+    });
+    expect(await users.next()).toEqual({ id: "8" });
+  });
+
+  test("rejects where nobody listens, and when its signal says so", async () => {
+    const client = made(`ws://127.0.0.1:${await freePort()}`, { autoConnect: false });
+    expect(client.state).toBe("idle");
+    expect(await codeOf(client.connect())).toBe("connect_failed");
+    expect(await codeOf(client.connect({ signal: AbortSignal.abort() }))).toBe("aborted");
+    expect(await codeOf(made("no address", { autoConnect: false }).connect())).toBe("bad_option");
+  });
+});
+
+describe("with a server that misbehaves", () => {
+  let server: FakeServer;
+  beforeEach(async () => {
+    server = await FakeServer.start();
+  });
+  afterEach(() => server.stop());
+
+  const fast = { reconnectDelay: 5, maxReconnectDelay: 20 };
+  const hello = (d: object = {}) => ({ op: 10, d: { rules: [], ...d } });
+
+  async function pair(options: ClientOptions = {}, d: object = {}) {
+    const client = made(server.url, { ...fast, ...options });
+    const errors = new Inbox<{ code: string }>();
+    const states = new Inbox<StateChange>();
+    const messages = new Inbox<Message>();
+    client.on("error", errors.put);
+    client.on("message", messages.put);
+    const peer = await server.sockets.next();
+    peer.send(hello(d));
+    await client.connect();
+    client.on("state", states.put);
+    return { client, errors, states, messages, peer };
+  }
+
+  test("frames of every wrong shape are reported, and the client goes on", async () => {
+    const { client, errors, messages, peer } = await pair();
+    const bad = [
+      "", "no JSON", "{", "null", "[]", "5", '"x"', "true", "{}", '{"op":"0"}', '{"op":null}', '{"op":{}}',
+      '{"op":0,"t":5}', '{"op":0,"t":{}}',
+    ];
+    for (const frame of bad) peer.send(frame);
+    peer.socket.send(Buffer.from('{"op":0,"d":{}}'));
+    // No news: a second hello, answers nobody waits for, hello's and user's of any shape.
+    for (const frame of ['{"op":10}', '{"op":10,"d":5}', '{"op":10,"d":{"c_reconnect_interval":"x","rules":7}}']) peer.send(frame);
+    for (const frame of ['{"op":11}', '{"op":22}', '{"op":22,"d":[]}']) peer.send(frame);
+    peer.send({ op: 0 });
+    expect(await messages.next()).toMatchObject({ opcode: 0, data: {}, type: undefined, isRedelivered: false });
+    expect(errors.waiting.map(({ code }) => code)).toEqual([...bad, "binary"].map(() => "bad_frame"));
+    expect(client.state).toBe("connected");
+  });
+
+  test("messages that waited have a sequence, whatever is sent as one", async () => {
+    const { messages, peer } = await pair();
+    for (const s of [1, 2, undefined, 0, "x", null, {}]) peer.send({ op: 0, d: { s }, t: "X", s });
+    const heard: unknown[] = [];
+    for (let i = 0; i < 7; i++) {
+      const { sequence, isRedelivered } = await messages.next();
+      heard.push(isRedelivered ? sequence : "live");
+    }
+    expect(heard).toEqual([1, 2, "live", "live", "live", "live", "live"]);
+  });
+
+  test("heartbeats are answered, and silence is asked about", async () => {
+    const { client, states, peer } = await pair({ watchdogInterval: 30, watchdogTimeout: 30 });
+    peer.send({ op: 1, d: {} });
+    expect([await peer.next(), await peer.next()]).toEqual([{ op: 11, d: {} }, { op: 1, d: {} }]);
+    expect(await states.next()).toMatchObject({ code: 1006, reason: "no sign of life" });
+    await client.disconnect();
+  });
+
+  test("logins are answered in their order, and in no other way", async () => {
+    const { client, peer } = await pair();
+    const [first, second] = [client.authenticate({ token: "a" }), client.authenticate({ token: "b" }, { shouldSync: false })];
+    expect(await peer.next()).toEqual({ op: 2, d: { token: "a", shouldSync: true } });
+    expect(await peer.next()).toEqual({ op: 2, d: { token: "b", shouldSync: false } });
+    peer.send({ op: 22, d: { id: 1 } });
+    peer.send({ op: 22, d: { id: 2 } });
+    expect([await first, await second]).toEqual([{ id: 1 }, { id: 2 }]);
+    expect(await codeOf(client.authenticate({}, { timeout: 20 }))).toBe("timeout");
+    const stop = new AbortController();
+    const third = codeOf(client.authenticate({}, { signal: stop.signal }));
+    stop.abort();
+    expect(await third).toBe("aborted");
+    const fourth = codeOf(client.authenticate({}));
+    peer.socket.close(1012);
+    expect(await fourth).toBe("disconnected");
+    expect(await codeOf(client.authenticate({ f: () => 1 }))).toBe("not_connected");
+  });
+
+  test("only a server that announces an interval is come back to, then also after 1000", async () => {
+    const quiet = await pair();
+    quiet.peer.socket.close(1012);
+    expect(await quiet.states.next()).toMatchObject({ state: "closed", willReconnect: false });
+    for (const [code, willReconnect] of [[1000, true], [1012, true], [1002, false], [4001, false]] as const) {
+      const { states, peer } = await pair({}, { c_reconnect_interval: 5 });
+      peer.socket.close(code);
+      expect(await states.next()).toMatchObject({ code, willReconnect });
+      if (willReconnect) await server.sockets.next();
+    }
+    const { client, peer } = await pair({}, { c_reconnect_interval: 5 });
+    await client.disconnect();
+    expect(await peer.closed).toBe(1000);
+    expect(client.state).toBe("closed");
+  });
+
+  test("the interval is kept on average, with bounds", async () => {
+    const delays = async (interval: unknown) => {
+      const { client, states, peer } = await pair({ reconnectDelay: undefined }, { c_reconnect_interval: interval });
+      expect(client.connection.options.reconnectDelay).toBe(interval === 4000 ? 8000 : interval === 1e300 ? 2e300 : 500);
+      peer.socket.close(1012);
+      const { delay } = await states.next();
+      expect(delay).toBeLessThanOrEqual(20);
+      await client.disconnect();
+    };
+    for (const interval of [4000, 1, 1e300]) await delays(interval);
+  });
+
+  test("what a program says of reconnecting counts over hello", async () => {
+    const never = await pair({ reconnect: false }, { c_reconnect_interval: 5 });
+    never.peer.socket.close(1012);
+    expect(await never.states.next()).toMatchObject({ willReconnect: false });
+    const always = await pair({ reconnect: true, shouldReconnect: (code) => (code === 4001 ? true : undefined) });
+    always.peer.socket.close(4001);
+    expect(await always.states.next()).toMatchObject({ willReconnect: true });
+  });
+
+  test("a refused token of the program's is not shown again; another is", async () => {
+    const tokens = ["bad", "bad", "good"];
+    const client = made(server.url, { ...fast, getToken: () => tokens.shift() ?? "good" });
+    const errors = new Inbox<{ code: string }>();
+    client.on("error", errors.put);
+    const shown = async (peer: FakePeer) => {
+      peer.send(hello({ c_reconnect_interval: 5 }));
+      return (await peer.next<{ d: { token: string } }>()).d.token;
+    };
+    const peer = await server.sockets.next();
+    expect(await shown(peer)).toBe("bad");
+    peer.socket.close(1008, "the token was refused");
+    expect([await errors.next(), await errors.next()]).toMatchObject([{ code: "refused" }, { code: "refused" }]);
+    expect(await shown(await server.sockets.next())).toBe("good");
+    expect(tokens).toEqual([]);
+  });
+
+  test("who sent too much is told to wait, and comes back", async () => {
+    const { client, states, peer } = await pair({}, { c_reconnect_interval: 5 });
+    const login = client.authenticate({ token: "a" });
+    await peer.next();
+    peer.send({ op: 22, d: {} });
+    await login;
+    peer.socket.close(1008, "too many messages");
+    const { willReconnect, delay } = await states.next();
+    expect([willReconnect, delay >= 10]).toEqual([true, true]);
+  });
+
+  test("what is sent before hello waits behind the token, within its bounds", async () => {
+    const client = made(server.url, { ...fast, authorization: "t", queueBytesMax: 90 });
+    client.send(new Message(0, { n: 1 }, "A"));
+    client.send(0, { n: 2 }, "B");
+    expect(thrownCode(() => client.send(0, { x: "x".repeat(40) }))).toBe("queue_full");
+    client.on("connected", () => client.send(new Message(7, undefined, undefined, { sync: false })));
+    const peer = await server.sockets.next();
+    peer.send(hello());
+    const sent = [await peer.next(), await peer.next(), await peer.next(), await peer.next()];
+    expect(sent).toEqual([
+      { op: 2, d: { token: "t", shouldSync: true } },
+      { op: 7, d: {}, o: { sync: false } },
+      { op: 0, d: { n: 1 }, t: "A" },
+      { op: 0, d: { n: 2 }, t: "B" },
+    ]);
+  });
+
+  test("what no server would take is refused", async () => {
+    const { client } = await pair();
+    expect(thrownCode(() => client.send(0, { f: () => 1 }))).toBe("bad_data");
+    expect(thrownCode(() => client.send(0, "x".repeat(1_048_576)))).toBe("too_large");
+    expect(thrownCode(() => client.send(0, {}, "é".repeat(129)))).toBe("too_large");
+  });
+
+  test("one that never says hello fails the connect", async () => {
+    const client = made(server.url, { autoConnect: false, connectTimeout: 30 });
+    expect(await codeOf(client.connect())).toBe("timeout");
+  });
+});

@@ -1,0 +1,61 @@
+/**
+ * The package as it is published, in Deno and in Bun, against the real server. Both bring a WebSocket.
+ */
+
+import { resolve } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+
+import { Packed } from "../support/packed.js";
+import { freePort, startServer, type Server } from "../support/server.js";
+
+let packed: Packed;
+let server: Server;
+
+beforeAll(async () => {
+  packed = Packed.install();
+  const settings = ["mesa.enabled=true", `mesa.listen=127.0.0.1:${await freePort()}`];
+  server = await startServer({ settings });
+  packed.write("program.mjs", program(server.url));
+});
+afterAll(async () => {
+  await server.stop();
+  packed.remove();
+});
+
+function program(url: string): string {
+  return `
+    import { EmitClient } from "switchboard-sdk/client";
+    import { Dispatch } from "switchboard-sdk/dispatch";
+    import { Client } from "switchboard-sdk/mesa";
+
+    const runtime = globalThis.Deno ? "Deno" : globalThis.Bun ? "Bun" : "another";
+    const client = await EmitClient.connect("${url}");
+    console.log(runtime, (await client.request("/ping")).pong);
+    console.log((await client.request("/nosuch").catch(({ code }) => code)).error);
+
+    const dispatch = new Dispatch({ projectId: runtime, host: "${url}" });
+    const heard = new Promise((resolve) => dispatch.on("said", resolve));
+    const { shardName } = await dispatch.connect();
+    dispatch.emitEvent("said", { text: "hi" });
+    console.log((await heard).text, (await dispatch.info())[0].shardName === shardName);
+
+    const mesa = new Client("${url}/mesa", { autoConnect: false });
+    await mesa.connect();
+    console.log(await mesa.authenticate({ token: "none" }).catch(({ code, closeCode }) => [code, closeCode].join()));
+    await Promise.all([client.close(), dispatch.disconnect(), mesa.disconnect()]);
+    console.log(client.state, dispatch.state, mesa.state);
+  `;
+}
+
+test.each([
+  ["Deno", "deno", ["run", "--no-prompt", "--allow-net", "--node-modules-dir=manual", "program.mjs"]],
+  ["Bun", "bun", ["run", "program.mjs"]],
+])("all entries work in %s, and the program ends by itself", (name, command, args) => {
+  expect(packed.run(resolve("node_modules/.bin", command), ...args).trim().split("\n")).toEqual([
+    `${name} true`,
+    "No handler for: /nosuch",
+    "hi true",
+    "refused,1008",
+    "closed closed closed",
+  ]);
+});
