@@ -190,7 +190,7 @@ async fn what_waits_is_kept_or_it_is_said_that_it_is_not() {
 fn dispatch(args: &[&str], key: Option<&str>) -> Output {
     let mut command = Command::new(SWITCHBOARD);
     command.arg("dispatch").args(args).env_remove("DISPATCH_KEY");
-    key.iter().for_each(|key| drop(command.env("DISPATCH_KEY", key)));
+    command.envs(key.map(|key| ("DISPATCH_KEY", key)));
     command.output().expect("the binary runs")
 }
 
