@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use super::Shared;
 use super::keys::Key;
 use super::problem::Problem;
-use super::repeats::{Called, KEY_BYTES_MAX};
+use super::repeats::{Begun, Called, KEY_BYTES_MAX};
 
 /// A message, and for whom it is.
 #[derive(Deserialize, ToSchema)]
@@ -133,8 +133,8 @@ fn called(key: Key, headers: &HeaderMap) -> Result<Option<Called>, Problem> {
 /// The answer, and whether it was given before.
 async fn perform(shared: &Shared, called: Option<Called>, body: &[u8]) -> Result<(String, bool), Problem> {
     let first = match called.map(|called| shared.repeats.begin(called, body)).transpose()? {
-        Some(Err(answer)) => return Ok((answer, true)),
-        Some(Ok(first)) => Some(first),
+        Some(Begun::Again(answer)) => return Ok((answer, true)),
+        Some(Begun::First(first)) => Some(first),
         None => None,
     };
     let done = send(shared, read(body)?).await?;

@@ -43,6 +43,14 @@ struct Request {
     answer: Option<String>,
 }
 
+/// What a request is.
+pub(super) enum Begun<'a> {
+    /// To be done.
+    First(First<'a>),
+    /// Done before, with this answer.
+    Again(String),
+}
+
 /// A request that is done for the first time. Dropped unanswered, it is forgotten.
 pub(super) struct First<'a> {
     repeats: &'a Repeats,
@@ -55,17 +63,17 @@ impl Repeats {
     }
 
     /// Begins a request, or answers as it was answered.
-    pub(super) fn begin(&self, called: Called, body: &[u8]) -> Result<Result<First<'_>, String>, Problem> {
+    pub(super) fn begin(&self, called: Called, body: &[u8]) -> Result<Begun<'_>, Problem> {
         let body = self.hasher.hash_one(body);
         let mut requests = self.lock();
         requests.forget_old(Instant::now());
         match requests.known.get(&called) {
             Some(known) if known.body != body => Err(Problem::another_body()),
-            Some(Request { answer: Some(answer), .. }) => Ok(Err(answer.clone())),
+            Some(Request { answer: Some(answer), .. }) => Ok(Begun::Again(answer.clone())),
             Some(_) => Err(Problem::under_way()),
             None => {
                 requests.known.insert(called.clone(), Request { body, answer: None });
-                Ok(Ok(First { repeats: self, called: Some(called) }))
+                Ok(Begun::First(First { repeats: self, called: Some(called) }))
             }
         }
     }
@@ -124,29 +132,42 @@ mod tests {
         Keys::new(&config.api).admit(&headers).unwrap()
     }
 
+    fn first(begun: Result<Begun<'_>, Problem>) -> First<'_> {
+        match begun.unwrap() {
+            Begun::First(first) => first,
+            Begun::Again(_) => panic!("it is remembered"),
+        }
+    }
+
+    fn again(begun: Result<Begun<'_>, Problem>) -> String {
+        match begun.unwrap() {
+            Begun::First(_) => panic!("it is not remembered"),
+            Begun::Again(answer) => answer,
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn what_is_done_is_remembered_for_a_while_and_what_is_not_is_free_again() {
         let (repeats, key) = (Repeats::default(), key());
         let begin = |name: &str, body: &[u8]| repeats.begin((key, name.into()), body);
-        let first = begin("a", b"1").unwrap().ok().expect("it is the first");
+        let under_way = first(begin("a", b"1"));
         assert!(begin("a", b"1").is_err(), "it is under way");
-        drop(first);
-        begin("a", b"1").unwrap().ok().expect("it was not done").answer("done");
-        assert_eq!(begin("a", b"1").unwrap().err().as_deref(), Some("done"));
+        drop(under_way);
+        first(begin("a", b"1")).answer("done");
+        assert_eq!(again(begin("a", b"1")), "done");
         assert!(begin("a", b"2").is_err(), "another body");
         tokio::time::advance(FOR).await;
-        assert!(begin("a", b"2").unwrap().is_ok(), "it is forgotten");
+        first(begin("a", b"2"));
     }
 
     #[tokio::test]
     async fn the_oldest_are_forgotten_when_there_are_many() {
         let (repeats, key) = (Repeats::default(), key());
         for n in 0..REMEMBERED + 10 {
-            repeats.begin((key, n.to_string()), b"1").unwrap().ok().expect("it is new").answer("done");
+            first(repeats.begin((key, n.to_string()), b"1")).answer("done");
         }
         assert_eq!(repeats.lock().known.len(), REMEMBERED);
-        assert!(repeats.begin((key, "0".into()), b"1").unwrap().is_ok(), "the first is forgotten");
-        let last = (key, (REMEMBERED + 9).to_string());
-        assert!(repeats.begin(last, b"1").unwrap().is_err(), "the last is not");
+        first(repeats.begin((key, "0".into()), b"1"));
+        again(repeats.begin((key, (REMEMBERED + 9).to_string()), b"1"));
     }
 }
