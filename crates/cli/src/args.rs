@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args as ClapArgs, Parser, Subcommand};
+use clap::{ArgGroup, Args as ClapArgs, Parser, Subcommand};
+use switchboard_dispatcher::SocketId;
 
 /// A real-time messaging server.
 #[derive(Debug, Parser)]
@@ -28,6 +29,8 @@ pub(crate) enum Command {
     Emit(Emit),
     /// Print every event that a server sends, as a client.
     Tail(Tail),
+    /// Send one event to users, rooms, tags or everyone, as a backend.
+    Dispatch(Dispatch),
     /// Make or check a token, with the keys of the settings (`auth.…`).
     #[command(subcommand)]
     Token(Token),
@@ -88,6 +91,61 @@ pub(crate) struct Emit {
     /// Wait for the reply and print it.
     #[arg(long)]
     pub(crate) request: bool,
+}
+
+/// What to send, to whom, and by which way.
+#[derive(Debug, ClapArgs)]
+#[command(group(ArgGroup::new("way").required(true).args(["redis", "url"])))]
+#[command(group(ArgGroup::new("to").required(true).multiple(true).args(["to_users", "to_places", "to_sockets", "everyone"])))]
+pub(crate) struct Dispatch {
+    /// The event's name: Mesa's type.
+    #[arg(value_name = "TYPE")]
+    pub(crate) kind: String,
+    /// Its data as JSON; what is no JSON is sent as a text.
+    #[arg(default_value = "{}")]
+    pub(crate) data: String,
+    /// Through the Redis that the nodes share, such as redis://127.0.0.1:6379.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) redis: Option<String>,
+    /// Through the HTTP API of a node, such as http://127.0.0.1:4001.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) url: Option<String>,
+    /// The key for the HTTP API [default: what DISPATCH_KEY says, which other users cannot see].
+    #[arg(long, conflicts_with = "redis")]
+    pub(crate) key: Option<String>,
+    /// The prefix of the nodes' keys.
+    #[arg(long, default_value = "switchboard", conflicts_with = "url")]
+    pub(crate) prefix: String,
+    /// Speak as an original Mesa Dispatcher does, to original servers and nodes that are bridged to them.
+    #[arg(long, conflicts_with = "url")]
+    pub(crate) originals: bool,
+    /// The project, which is Mesa's namespace.
+    #[arg(long, value_name = "PROJECT")]
+    pub(crate) namespace: Option<String>,
+    /// To a user; may be given many times, as all of these.
+    #[arg(long = "to-user", value_name = "ID")]
+    pub(crate) to_users: Vec<String>,
+    /// To a #room or a *tag.
+    #[arg(long = "to", value_name = "ROOM|TAG")]
+    pub(crate) to_places: Vec<String>,
+    /// To a socket.
+    #[arg(long = "to-socket", value_name = "ID")]
+    pub(crate) to_sockets: Vec<SocketId>,
+    /// To everyone.
+    #[arg(long)]
+    pub(crate) everyone: bool,
+    /// Not to a user.
+    #[arg(long = "except-user", value_name = "ID")]
+    pub(crate) except_users: Vec<String>,
+    /// Not to a #room or a *tag.
+    #[arg(long = "except", value_name = "ROOM|TAG")]
+    pub(crate) except_places: Vec<String>,
+    /// Not to a socket.
+    #[arg(long = "except-socket", value_name = "ID")]
+    pub(crate) except_sockets: Vec<SocketId>,
+    /// Have it wait for each user until it has arrived, and print in how many inboxes it does.
+    #[arg(long)]
+    pub(crate) sync: bool,
 }
 
 /// What to watch.

@@ -5,6 +5,7 @@
 pub mod config;
 pub mod run;
 
+mod api;
 mod apps;
 mod assets;
 mod health;

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::apps::Mode;
 use crate::config::{Auth, Config, ConfigError, ProjectSettings, Projects, Redis as RedisSettings};
-use crate::{assets, health, metrics};
+use crate::{api, assets, health, metrics};
 
 /// Connections that may wait to be accepted: after an outage all clients come back at once. The
 /// system may allow fewer (`net.core.somaxconn`).
@@ -94,6 +94,10 @@ async fn run_node(
         true => Some(listen(config.mesa.listen)?),
         false => None,
     };
+    let api = match config.api.is_on() {
+        true => Some(listen(config.api.listen)?),
+        false => None,
+    };
     let app = match redis {
         Some(redis) => app(config).with_backplane(redis).with_reports_of(&config.reported()),
         None if config.mesa.sync.enabled => {
@@ -103,6 +107,7 @@ async fn run_node(
     };
     let app = mode.install(app);
     let health = health::routes(app.clone(), prometheus);
+    let api_routes = api::routes(app.clone(), &config.api);
     let pages = match mode {
         Mode::Serve => axum::Router::new(),
         Mode::Demo => assets::demo(),
@@ -117,6 +122,7 @@ async fn run_node(
             Some(_) => "Redis".to_owned(),
             None => config.inbox.path.display().to_string(),
         }),
+        api: api.as_ref().and_then(|listener| listener.local_addr().ok()),
         tokens: &config.auth,
         redis: redis.map(|redis| (redis.bus().node(), redis.bus().is_up(), &config.redis)),
         reports: config.reports(),
@@ -147,15 +153,21 @@ async fn run_node(
     };
     let for_all = serve(listener, app).with_graceful_shutdown(stop).with_stopping(stopping.clone());
     let serving = async { tokio::try_join!(for_all.into_future(), for_mesa).map(drop) };
-    match internal {
-        None => serving.await,
-        // Health answers until the very end, so that readiness is seen to go.
-        Some(listener) => tokio::select! {
-            ended = async { axum::serve(listener, health).await } => ended,
-            ended = serving => ended,
-        },
+    // Health and the API answer until the very end, so that readiness is seen to go.
+    tokio::select! {
+        ended = beside(internal, health) => ended,
+        ended = beside(api, api_routes) => ended,
+        ended = serving => ended,
     }
     .map_err(RunError::Serve)
+}
+
+/// Serves routes on a listener of their own, if there is one, as long as somebody polls.
+async fn beside(listener: Option<TcpListener>, routes: axum::Router) -> io::Result<()> {
+    match listener {
+        Some(listener) => axum::serve(listener, routes).await,
+        None => std::future::pending().await,
+    }
 }
 
 fn app(config: &Config) -> App {
@@ -220,6 +232,8 @@ struct Banner<'a> {
     dispatchers: Option<MesaBridge>,
     /// Where messages wait; none if they do not.
     inbox: Option<String>,
+    /// Where backends ask; none if they cannot.
+    api: Option<SocketAddr>,
     tokens: &'a Auth,
     /// The node's id, whether it is one with others now, and through which Redis.
     redis: Option<(NodeId, bool, &'a RedisSettings)>,
@@ -239,6 +253,7 @@ impl std::fmt::Display for Banner<'_> {
             mesa,
             dispatchers,
             inbox,
+            api,
             tokens,
             redis,
             reports,
@@ -277,6 +292,9 @@ impl std::fmt::Display for Banner<'_> {
         }
         if let Some(place) = inbox {
             writeln!(f, "  inbox    messages wait for users in {place}")?;
+        }
+        if let Some(api) = api {
+            writeln!(f, "  api      http://{api}/api/v1/dispatch  open to who has a key of api.keys")?;
         }
         if koji.is_some() || mesa.is_some() {
             writeln!(f, "  tokens   {}", accepted(tokens))?;

@@ -2,6 +2,7 @@
 
 mod bench;
 mod check;
+mod dispatch;
 mod emit;
 mod serve;
 mod tail;
@@ -19,6 +20,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         Command::Demo(settings) => serve::run(&load(&settings)?, Mode::Demo).await,
         Command::Check(settings) => check::run(&load(&settings)?),
         Command::Emit(emit) => emit::run(&emit).await.map_err(Failure::Run),
+        Command::Dispatch(dispatch) => dispatch::run(&dispatch).await,
         Command::Bench(options) => bench::run(&options).await.map_err(Failure::Run),
         Command::Token(token) => token::run(token).await,
         Command::Tail(tail) => tail::run(&tail).await.map_err(Failure::Run),

@@ -1,5 +1,6 @@
 //! The binary as its user meets it.
 
+mod api;
 mod clients;
 mod command;
 mod nodes;

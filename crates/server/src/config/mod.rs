@@ -1,5 +1,6 @@
 //! Settings: a TOML file, then the environment, then flags; each overrides the one before.
 
+mod api;
 mod auth;
 mod emit;
 mod inbox;
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use switchboard::Limits;
 use switchboard_redis::Options;
 
+pub use api::Api;
 pub use auth::Auth;
 pub use emit::Emit;
 pub use inbox::Inbox;
@@ -50,6 +52,8 @@ pub struct Config {
     pub door: Door,
     /// Every bound.
     pub limits: Limits,
+    /// The HTTP API for backends.
+    pub api: Api,
     /// Which tokens are accepted.
     pub auth: Auth,
     /// The bridge to original emit.gg nodes.
@@ -81,6 +85,7 @@ impl Default for Config {
             internal: Internal::default(),
             door: Door::default(),
             limits: Limits::default(),
+            api: Api::default(),
             auth: Auth::default(),
             emit: Emit::default(),
             koji: Koji::default(),
@@ -150,6 +155,7 @@ impl Config {
                 "limits.heartbeat_interval_ms is {ms}; the least is 1000\n\nhint: 0 switches heartbeats off"
             )));
         }
+        self.api.check()?;
         self.emit.check(&self.redis)?;
         self.koji.check()?;
         self.mesa.check(&self.redis)?;

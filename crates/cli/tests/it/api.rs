@@ -1,0 +1,274 @@
+//! The HTTP API, and `switchboard dispatch` by it and through Redis.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use switchboard_testkit::{Peer, RedisServer, Scratch};
+
+use crate::clients::{ask, until};
+use crate::support::{SWITCHBOARD, Server, get};
+
+const KEY: &str = "0123456789abcdef-key";
+
+/// A demo with the API, and where that is.
+fn api(sets: &[&str]) -> (Server, String) {
+    let key = format!("api.keys={KEY}");
+    let all = [&key, "api.listen=127.0.0.1:0", "stop.window_ms=0"].into_iter().chain(sets.iter().copied());
+    let server =
+        Server::start(&[&["demo"], &*all.flat_map(|set| ["--set", set]).collect::<Vec<_>>()].concat());
+    let after = server.banner.split("  api      http://").nth(1).expect("the banner names it");
+    let address = after.split('/').next().expect("an address").to_owned();
+    (server, address)
+}
+
+/// What is answered: the status, the head and the body.
+struct Answer {
+    status: u16,
+    head: String,
+    body: Value,
+}
+
+fn post(address: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+    let mut stream = TcpStream::connect(address).expect("it listens");
+    stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a time-out");
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let length = body.len();
+    let head = format!(
+        "POST /api/v1/dispatch HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}Content-Length: {length}\r\n\r\n"
+    );
+    // It may answer, and close, before it has read all of the body.
+    let _ = stream.write_all(format!("{head}{body}").as_bytes());
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    let answer = String::from_utf8(answer).expect("it is text");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("an answer has a head");
+    Answer {
+        status: head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status"),
+        head: head.to_lowercase(),
+        body: serde_json::from_str(body).unwrap_or_default(),
+    }
+}
+
+fn with_key(address: &str, body: &Value) -> Answer {
+    post(address, &[("Authorization", &format!("Bearer {KEY}"))], &body.to_string())
+}
+
+fn called(address: &str, name: &str, body: &Value) -> Answer {
+    let key = format!("Bearer {KEY}");
+    post(address, &[("Authorization", &key), ("Idempotency-Key", name)], &body.to_string())
+}
+
+fn to_seven(n: usize) -> Value {
+    json!({ "type": "SAID", "data": n, "to": { "users": ["7"] } })
+}
+
+/// A socket of user 7.
+async fn seven(server: &Server) -> Peer {
+    let mut peer = Peer::connect(&server.url()).await;
+    ask(&mut peer, "/login", json!({ "userId": "7" })).await;
+    peer
+}
+
+/// What it hears of this type, whatever else comes.
+async fn said(peer: &mut Peer) -> Value {
+    loop {
+        let (event, data) = peer.next_event().await;
+        if event == "SAID" {
+            return data;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_backend_sends_to_whom_it_names_and_to_nobody_else() {
+    let (server, address) = api(&[]);
+    let (mut seven, mut guest) = (seven(&server).await, Peer::connect(&server.url()).await);
+    ask(&mut guest, "/join", json!({ "room": "lobby" })).await;
+    let answer = with_key(&address, &to_seven(1));
+    assert_eq!((answer.status, answer.body), (200, json!({ "sockets_here": 1 })));
+    let but_seven = json!({ "type": "SAID", "to": { "everyone": true }, "except": { "users": ["7"] } });
+    assert_eq!(with_key(&address, &but_seven).body, json!({ "sockets_here": 1 }));
+    let both = json!({ "type": "SAID", "data": [1.50], "to": { "rooms": ["#lobby", "lobby"], "users": ["7"], "tags": ["x"] } });
+    assert_eq!(with_key(&address, &both).body, json!({ "sockets_here": 2 }));
+    let elsewhere = json!({ "type": "SAID", "to": { "everyone": true }, "project": "other" });
+    assert_eq!(with_key(&address, &elsewhere).body, json!({ "sockets_here": 0 }));
+    assert_eq!((said(&mut seven).await, said(&mut seven).await), (json!(1), json!([1.5])));
+    assert_eq!((said(&mut guest).await, said(&mut guest).await), (json!({}), json!([1.5])));
+
+    // Where clients connect are pages, and nothing to post to.
+    assert_eq!(with_key(&server.address, &to_seven(1)).status, 405);
+    let served = get(&address, "/api/v1/openapi.json");
+    let spec = include_str!("../../../../spec/openapi.json");
+    assert!(served.ends_with(spec), "it describes itself to everyone");
+}
+
+#[tokio::test]
+async fn a_request_that_is_not_done_is_told_why() {
+    let (_server, address) = api(&["api.body_bytes_max=1000"]);
+    for headers in [&[][..], &[("Authorization", "Bearer 0123456789abcdef")], &[("Authorization", KEY)]] {
+        let answer = post(&address, headers, &to_seven(1).to_string());
+        assert_eq!((answer.status, &answer.body["code"]), (401, &json!("unauthorized")));
+        assert!(answer.head.contains("www-authenticate: bearer"), "{}", answer.head);
+    }
+    let long = "x".repeat(257);
+    for (body, error) in [
+        (json!({}), "missing field `type`"),
+        (json!({ "type": "A" }), "missing field `to`"),
+        (json!({ "type": "A", "to": {} }), "to: nobody is named"),
+        (json!({ "type": "", "to": { "everyone": true } }), "type: a name cannot be empty"),
+        (json!({ "type": "A", "to": { "users": ["1", 7] } }), "to.users[1]: invalid type"),
+        (json!({ "type": "A", "to": { "users": [long] } }), "to.users[0]: name is 257 bytes"),
+        (json!({ "type": "A", "to": { "sockets": ["x"] } }), "to.sockets[0]: "),
+        (json!({ "type": "A", "to": { "user": ["1"] } }), "to.user: unknown field `user`"),
+        (json!({ "type": "A", "to": { "everyone": true }, "project": "" }), "project: "),
+        (
+            json!({ "type": "A", "to": { "users": ["1"] }, "sync": true }),
+            "sync: no message waits on this server",
+        ),
+    ] {
+        let answer = with_key(&address, &body);
+        let said = answer.body["error"].as_str().unwrap_or_default();
+        assert_eq!(answer.status, 400, "{body}: {said}");
+        assert!(said.starts_with(error), "{body}: {said}");
+    }
+    let key = format!("Bearer {KEY}");
+    for body in ["", "{", "null", "{\"type\":\"A\",\"to\":{\"everyone\":true}} 2"] {
+        assert_eq!(post(&address, &[("Authorization", &key)], body).status, 400, "{body}");
+    }
+    let large = json!({ "type": "A", "data": "x".repeat(1000), "to": { "everyone": true } });
+    assert_eq!(with_key(&address, &large).status, 413);
+    assert_eq!(called(&address, &"x".repeat(257), &to_seven(1)).status, 400);
+}
+
+#[tokio::test]
+async fn a_request_that_comes_again_is_done_once() {
+    let (server, address) = api(&[]);
+    let mut seven = seven(&server).await;
+    let first = called(&address, "a", &to_seven(1));
+    let again = called(&address, "a", &to_seven(1));
+    assert_eq!((first.status, again.status), (200, 200));
+    assert_eq!(first.body, again.body);
+    assert!(
+        !first.head.contains("idempotency-replayed") && again.head.contains("idempotency-replayed: true")
+    );
+    assert_eq!(called(&address, "a", &to_seven(2)).status, 422);
+    assert_eq!(called(&address, "b", &json!({})).status, 400);
+    assert_eq!(called(&address, "b", &to_seven(3)).status, 200, "what was not done is not remembered");
+    assert_eq!((said(&mut seven).await, said(&mut seven).await), (json!(1), json!(3)));
+}
+
+#[tokio::test]
+async fn no_more_requests_come_through_than_may() {
+    let (_server, address) = api(&["api.requests_per_second=2"]);
+    let answers: Vec<Answer> = (0..6).map(|n| with_key(&address, &to_seven(n))).collect();
+    let refused: Vec<&Answer> = answers.iter().filter(|answer| answer.status == 429).collect();
+    assert!(!refused.is_empty() && answers[0].status == 200 && answers[1].status == 200);
+    assert!(refused[0].head.contains("retry-after: 1"), "{}", refused[0].head);
+    until("some may come again", async || with_key(&address, &to_seven(7)).status == 200).await;
+}
+
+#[tokio::test]
+async fn what_waits_is_kept_or_it_is_said_that_it_is_not() {
+    let mut redis = RedisServer::start().await;
+    let through = format!("redis={}", redis.url());
+    let (_server, address) =
+        api(&[&through, "mesa.enabled=true", "mesa.listen=127.0.0.1:0", "mesa.sync.enabled=true"]);
+    let mut sync =
+        json!({ "type": "SAID", "to": { "users": ["7", "8"] }, "except": { "users": ["8"] }, "sync": true });
+    let answer = with_key(&address, &sync);
+    assert_eq!((answer.status, answer.body), (200, json!({ "inboxes": 1, "displaced": 0 })));
+    redis.kill();
+    until("it is not kept", async || with_key(&address, &sync).status == 503).await;
+    sync["to"]["rooms"] = json!(["lobby"]);
+    let answer = with_key(&address, &sync);
+    assert_eq!(answer.status, 400, "{}", answer.body);
+}
+
+fn dispatch(args: &[&str], key: Option<&str>) -> Output {
+    let mut command = Command::new(SWITCHBOARD);
+    command.arg("dispatch").args(args).env_remove("DISPATCH_KEY");
+    command.envs(key.map(|key| ("DISPATCH_KEY", key)));
+    command.output().expect("the binary runs")
+}
+
+fn printed(output: &Output) -> (Option<i32>, String) {
+    let text = [&output.stdout[..], &output.stderr].concat();
+    (output.status.code(), String::from_utf8(text).expect("it is text"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shell_sends_by_http() {
+    let scratch = Scratch::new();
+    let path = format!("inbox.path={}", scratch.file("inbox.redb"));
+    let (server, address) =
+        api(&[&path, "mesa.enabled=true", "mesa.listen=127.0.0.1:0", "mesa.sync.enabled=true"]);
+    let url = format!("http://{address}");
+    let mut seven = seven(&server).await;
+    let sent = dispatch(&["--url", &url, "--key", KEY, "--to-user", "7", "SAID", "[1]"], None);
+    assert_eq!(printed(&sent), (Some(0), String::new()));
+    let sent = dispatch(&["--url", &url, "--to", "#nobody", "--everyone", "SAID", "a text"], Some(KEY));
+    assert_eq!(printed(&sent), (Some(0), String::new()));
+    assert_eq!((said(&mut seven).await, said(&mut seven).await), (json!([1]), json!("a text")));
+    let kept = dispatch(&["--url", &url, "--to-user", "8", "--to-user", "9", "--sync", "SAID"], Some(KEY));
+    assert_eq!(printed(&kept), (Some(0), "waits in 2 inboxes\n".into()));
+
+    for (args, key, status, says) in [
+        (&["--to-user", "7"][..], None, 2, "DISPATCH_KEY is needed"),
+        (&["--to-user", "7"], Some("wrong"), 1, "answers 401: a known key is needed"),
+        (&["--to", "lobby"], Some(KEY), 2, "`lobby` is neither a `#room` nor a `*tag`"),
+        (&["--to", "#lobby", "--sync"], Some(KEY), 2, "answers 400: sync: "),
+        (&["--everyone", "--originals"], Some(KEY), 2, "--redis"),
+        (&[], Some(KEY), 2, "--to-user"),
+    ] {
+        let (code, text) = printed(&dispatch(&[&["--url", &url, "SAID"], args].concat(), key));
+        assert!(code == Some(status) && text.contains(says), "{args:?}: {code:?} {text}");
+    }
+    let nowhere = dispatch(&["--url", "http://127.0.0.1:1", "--everyone", "SAID"], Some(KEY));
+    assert!(
+        printed(&nowhere).1.starts_with("error: cannot reach http://127.0.0.1:1"),
+        "{:?}",
+        printed(&nowhere)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shell_sends_through_redis() {
+    let redis = RedisServer::start().await;
+    let url = redis.url();
+    let through = format!("redis={url}");
+    let (server, _) = api(&[&through]);
+    let mut seven = seven(&server).await;
+    // Until the node has written who is there, nobody can be.
+    until("the user is known", async || {
+        ask(&mut seven, "/online", json!({ "userId": "7" })).await["online"] == json!(true)
+    })
+    .await;
+    let sent = dispatch(&["--redis", &url, "--to-user", "7", "SAID", "{\"n\":1}"], None);
+    assert_eq!(printed(&sent), (Some(0), String::new()));
+    let sent = dispatch(&["--redis", &url, "--everyone", "--except-user", "7", "SAID"], None);
+    assert_eq!(printed(&sent), (Some(0), String::new()));
+    let kept = dispatch(&["--redis", &url, "--to-user", "7", "--sync", "LATER", "2"], None);
+    assert_eq!(printed(&kept), (Some(0), "waits in 1 inbox\n".into()));
+    let sent = dispatch(&["--redis", &url, "--to-user", "7", "SAID", "no json"], None);
+    assert_eq!(printed(&sent), (Some(0), String::new()));
+    assert_eq!(said(&mut seven).await["n"], 1);
+    assert_eq!(said(&mut seven).await, json!("no json"));
+
+    for (args, status, says) in [
+        (&["--redis", &url, "--to", "#lobby", "--sync", "SAID"][..], 2, "a message can wait for users only"),
+        (&["--redis", "http://x", "--everyone", "SAID"], 2, "the address of Redis cannot be used"),
+        (&["--redis", "redis://127.0.0.1:1", "--everyone", "SAID"], 1, "cannot reach Redis at 127.0.0.1:1"),
+        (
+            &["--redis", &url, "--originals", "--to", "#lobby", "SAID"],
+            1,
+            "original servers cannot send to #lobby",
+        ),
+        (&["--everyone", "SAID"], 2, "--redis"),
+    ] {
+        let (code, text) = printed(&dispatch(args, None));
+        assert!(code == Some(status) && text.contains(says), "{args:?}: {code:?} {text}");
+    }
+}

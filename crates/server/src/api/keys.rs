@@ -1,0 +1,97 @@
+//! Who may ask, and how often.
+
+use std::sync::Mutex;
+
+use http::{HeaderMap, header};
+use subtle::ConstantTimeEq;
+use tokio::time::Instant;
+
+use super::problem::Problem;
+use crate::config::{Api, Secret};
+
+/// Which key a request came with: its place among the keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Key(usize);
+
+pub(super) struct Keys {
+    known: Vec<(Secret, Mutex<Bucket>)>,
+    per_second: f64,
+}
+
+/// Requests that may still come at once, as of a moment.
+struct Bucket {
+    left: f64,
+    at: Instant,
+}
+
+impl Keys {
+    pub(super) fn new(settings: &Api) -> Self {
+        let per_second = f64::from(settings.requests_per_second);
+        let bucket = || Mutex::new(Bucket { left: per_second, at: Instant::now() });
+        Keys { known: settings.keys.iter().map(|key| (key.clone(), bucket())).collect(), per_second }
+    }
+
+    pub(super) fn admit(&self, headers: &HeaderMap) -> Result<Key, Problem> {
+        let key = headers.get(header::AUTHORIZATION).and_then(|value| bearer(value.as_bytes()));
+        let key = self.find(key.ok_or_else(Problem::no_key)?).ok_or_else(Problem::no_key)?;
+        let mut bucket = self.known[key.0].1.lock().expect("no code that holds a bucket panics");
+        match self.per_second == 0.0 || bucket.take(self.per_second, Instant::now()) {
+            true => Ok(key),
+            false => Err(Problem::too_many()),
+        }
+    }
+
+    /// Takes as long for every key that is as long.
+    fn find(&self, shown: &[u8]) -> Option<Key> {
+        let mut found = None;
+        for (place, (known, _)) in self.known.iter().enumerate() {
+            if bool::from(known.reveal().as_bytes().ct_eq(shown)) {
+                found = Some(Key(place));
+            }
+        }
+        found
+    }
+}
+
+fn bearer(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, key) = value.split_at_checked(7)?;
+    scheme.eq_ignore_ascii_case(b"bearer ").then_some(key.trim_ascii())
+}
+
+impl Bucket {
+    fn take(&mut self, per_second: f64, now: Instant) -> bool {
+        let more = now.saturating_duration_since(self.at).as_secs_f64() * per_second;
+        (self.left, self.at) = ((self.left + more).min(per_second), now);
+        let may = self.left >= 1.0;
+        if may {
+            self.left -= 1.0;
+        }
+        may
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn as_many_as_may_come_in_a_second_may_come_at_once() {
+        let begin = Instant::now();
+        let mut bucket = Bucket { left: 3.0, at: begin };
+        let mut taken = |ms: u64| bucket.take(3.0, begin + Duration::from_millis(ms));
+        assert_eq!([0, 0, 0, 0].map(&mut taken), [true, true, true, false]);
+        assert_eq!([300, 340, 350].map(&mut taken), [false, true, false]);
+        assert_eq!([9000, 9000, 9000, 9000].map(&mut taken), [true, true, true, false]);
+    }
+
+    #[test]
+    fn a_key_follows_its_scheme() {
+        assert_eq!(bearer(b"Bearer abc"), Some(&b"abc"[..]));
+        assert_eq!(bearer(b"bearer  abc "), Some(&b"abc"[..]));
+        for other in [&b""[..], b"Bearer", b"Basic abc", b"abc"] {
+            assert_eq!(bearer(other), None);
+        }
+    }
+}

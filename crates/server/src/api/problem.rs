@@ -1,0 +1,76 @@
+//! What a request is told that was not done.
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// Why a request was not done.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(super) struct Problem {
+    #[serde(skip)]
+    status: StatusCode,
+    /// One word to switch on.
+    #[schema(value_type = String, example = "invalid")]
+    code: &'static str,
+    /// What is wrong, for people.
+    #[schema(example = "to.users[0]: invalid type: integer `7`, expected a string")]
+    error: String,
+}
+
+impl Problem {
+    fn new(status: StatusCode, code: &'static str, error: impl Into<String>) -> Self {
+        Problem { status, code, error: error.into() }
+    }
+
+    pub(super) fn invalid(error: impl Into<String>) -> Self {
+        Problem::new(StatusCode::BAD_REQUEST, "invalid", error)
+    }
+
+    pub(super) fn no_key() -> Self {
+        let error = "a known key is needed: Authorization: Bearer <key>";
+        Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", error)
+    }
+
+    pub(super) fn too_large() -> Self {
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "the body is larger than api.body_bytes_max")
+    }
+
+    pub(super) fn too_many() -> Self {
+        let error = "more requests with this key than api.requests_per_second";
+        Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many", error)
+    }
+
+    pub(super) fn under_way() -> Self {
+        let error = "a request with this Idempotency-Key is under way";
+        Problem::new(StatusCode::CONFLICT, "under_way", error)
+    }
+
+    pub(super) fn another_body() -> Self {
+        let error = "this Idempotency-Key was used with another body";
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "another_body", error)
+    }
+
+    pub(super) fn not_kept() -> Self {
+        let error = "it cannot be said that the message is kept; it may be";
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_kept", error)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let body = serde_json::to_string(&self).expect("texts are JSON");
+        let mut response = (self.status, [(header::CONTENT_TYPE, "application/json")], body).into_response();
+        let headers = response.headers_mut();
+        match self.status {
+            StatusCode::UNAUTHORIZED => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::CONFLICT | StatusCode::SERVICE_UNAVAILABLE => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            _ => {}
+        }
+        response
+    }
+}
