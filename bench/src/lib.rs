@@ -1,4 +1,4 @@
-//! Load scenarios against any emit, Socket.IO or Koji server, and what they cost it.
+//! Load scenarios against any emit, Socket.IO, Koji or Mesa server, and what they cost it.
 //!
 //! While it measures, the generator parses nothing of what it receives: it counts frames by their headers, so that one
 //! core can load a server of another. Cost is CPU time of the server's process, which is steadier

@@ -13,6 +13,8 @@ pub enum Protocol {
     SocketIo,
     /// Koji Dispatch: `{"eventName":…,"payload":…}`, relayed to a shard.
     Koji,
+    /// Mesa: `{"op":0,"d":…,"t":…}`, dispatched to a user.
+    Mesa,
 }
 
 /// Clients on one automatic shard.
@@ -24,6 +26,7 @@ impl Protocol {
         match (self, room) {
             (Protocol::Emit, _) => "/".into(),
             (Protocol::SocketIo, _) => "/socket.io/?EIO=4&transport=websocket".into(),
+            (Protocol::Mesa, _) => "/mesa".into(),
             (Protocol::Koji, None) => format!("/koji?projectId=bench&maxConnectionsPerShard={SHARD_SEATS}"),
             (Protocol::Koji, Some(room)) => {
                 format!("/koji?projectId=bench&shardName={room}&maxConnectionsPerShard=10000")
@@ -31,9 +34,18 @@ impl Protocol {
         }
     }
 
-    /// What to ask to come into a room, unless the path has said it.
+    /// What to ask to come into a room, unless the path has said it. Mesa has no rooms, so all of one
+    /// log in as the same user.
     pub(crate) fn join(self, room: &str) -> Option<String> {
-        self.request("/join", &format!(r#"{{"room":"{room}"}}"#)).ok()
+        match self {
+            Protocol::Mesa => Some(format!(r#"{{"op":2,"d":{{"token":"{room}"}}}}"#)),
+            _ => self.request("/join", &format!(r#"{{"room":"{room}"}}"#)).ok(),
+        }
+    }
+
+    /// Whether a connection may be in many rooms, and leave them.
+    pub(crate) fn has_rooms(self) -> bool {
+        matches!(self, Protocol::Emit | Protocol::SocketIo)
     }
 
     /// Whether the one who sends to a room hears it too.
@@ -45,6 +57,8 @@ impl Protocol {
     pub(crate) fn opening(self) -> (Option<&'static str>, usize) {
         match self {
             Protocol::Emit => (None, 0),
+            // The server says hello.
+            Protocol::Mesa => (None, 1),
             // Lists follow, as many as the server likes.
             Protocol::Koji => (None, 1),
             // The server opens with `0{…}`, and answers `40` with `40{…}`.
@@ -57,7 +71,9 @@ impl Protocol {
         Ok(match self {
             Protocol::Emit => format!(r#"{{"event":"{event}","data":{data},"ackId":"1"}}"#),
             Protocol::SocketIo => format!(r#"421["{event}",{data}]"#),
-            Protocol::Koji => bail!("koji has no requests, which this scenario needs"),
+            Protocol::Koji | Protocol::Mesa => {
+                bail!("this protocol has no requests, which this scenario needs")
+            }
         })
     }
 
@@ -67,6 +83,7 @@ impl Protocol {
             Protocol::Emit => format!(r#"{{"event":"{event}","data":{data}}}"#),
             Protocol::SocketIo => format!(r#"42["{event}",{data}]"#),
             Protocol::Koji => format!(r#"{{"eventName":"{event}","payload":{data}}}"#),
+            Protocol::Mesa => format!(r#"{{"op":0,"d":{data},"t":"{event}"}}"#),
         }
     }
 

@@ -133,8 +133,8 @@ impl Bench {
     async fn other_rooms(&self) -> Result<()> {
         const EACH: usize = 500;
         let rooms = self.options.rooms;
-        let may_join = self.options.protocol.join(ROOM).is_some();
-        ensure!(rooms == 0 || may_join, "a client of this protocol is in one room only");
+        let has_rooms = self.options.protocol.has_rooms();
+        ensure!(rooms == 0 || has_rooms, "a client of this protocol is in one room only");
         for (number, mut peer) in self.open(rooms.div_ceil(EACH)).await?.into_iter().enumerate() {
             for room in number * EACH..rooms.min((number + 1) * EACH) {
                 peer.join(&format!("other-{room}")).await?;

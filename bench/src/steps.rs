@@ -35,7 +35,7 @@ impl Bench {
                 })
                 .await?,
         );
-        if protocol.join("").is_some() {
+        if protocol.has_rooms() {
             note("join", steps.each(async |number| peers[number].join(&room(number)).await).await?);
             note(
                 "leave",

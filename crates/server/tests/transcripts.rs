@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use switchboard::App;
 use switchboard_server::{Config, Mode, run};
-use switchboard_testkit::{TestServer, transcript};
+use switchboard_testkit::{Scratch, TestServer, transcript};
 
 fn folder(protocol: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../spec/transcripts").join(protocol)
@@ -31,15 +31,35 @@ async fn every_transcript_of_the_demo_plays() {
     play_all(&server.url(""), "emit").await;
 }
 
-/// The server as the binary runs it, with the settings that the transcripts name.
 #[tokio::test]
 async fn every_transcript_of_koji_plays() {
-    let settings = folder("koji").join("settings.toml");
-    let config = Config::load(Some(&settings), &["listen=127.0.0.1:0".into()]).expect("good settings");
+    play_with_settings(Mode::Serve, "koji").await;
+}
+
+#[tokio::test]
+async fn every_transcript_of_mesa_plays() {
+    play_with_settings(Mode::Demo, "mesa").await;
+}
+
+#[tokio::test]
+async fn every_transcript_of_mesa_with_heartbeats_plays() {
+    play_with_settings(Mode::Demo, "mesa-heartbeats").await;
+}
+
+#[tokio::test]
+async fn every_transcript_of_mesa_where_a_token_is_required_plays() {
+    play_with_settings(Mode::Demo, "mesa-required").await;
+}
+
+/// Plays a folder to the server as the binary runs it, with the settings in that folder.
+async fn play_with_settings(mode: Mode, protocol: &str) {
+    let scratch = Scratch::new();
+    let inbox = format!("inbox.path={}", scratch.file("inbox.redb"));
+    let settings = folder(protocol).join("settings.toml");
+    let config = Config::load(Some(&settings), &["listen=127.0.0.1:0".into(), inbox]).expect("good settings");
     let (ready, address) = tokio::sync::oneshot::channel();
-    let serving =
-        run(&config, Mode::Serve, |banner| ready.send(address_in(banner)).expect("it is waited for"));
-    let playing = async { play_all(&address.await.expect("the server starts"), "koji").await };
+    let serving = run(&config, mode, |banner| ready.send(address_in(banner)).expect("it is waited for"));
+    let playing = async { play_all(&address.await.expect("the server starts"), protocol).await };
     tokio::select! {
         ended = serving => panic!("the server ended: {ended:?}"),
         () = playing => {}

@@ -6,7 +6,9 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use switchboard::{App, Data, Koji, Limits, Payload, Reply, ReplyError, Socket, serve};
+use switchboard::{
+    App, Data, Identity, Koji, Limits, Mesa, Name, Payload, Reply, ReplyError, Socket, Target, serve,
+};
 use switchboard_redis::{Options, Redis};
 
 #[global_allocator]
@@ -33,6 +35,17 @@ async fn message(socket: Socket, Data(to): Data<InRoom>, data: Payload) -> Resul
     Ok(())
 }
 
+/// The same for Mesa clients, whose room is all who are logged in as one user.
+async fn dispatch(socket: Socket, Data(to): Data<InRoom>, data: Payload) -> Result<(), ReplyError> {
+    socket.to(Target::user(&to.room)?).emit_payload("message", data)?;
+    Ok(())
+}
+
+/// The token is the user's id.
+async fn verify(token: String) -> Result<Identity, switchboard::NameError> {
+    Ok(Identity { user: Name::new(&token)?, expires: None, profile: None })
+}
+
 async fn ping() -> Reply<Value> {
     Reply(json!({ "pong": true }))
 }
@@ -44,7 +57,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut app = App::new().on("/join", join).on("/leave", leave).on("/message", message).on("/ping", ping);
     let mut limits = Limits::default();
     limits.messages_per_s = Some(1_000_000);
-    app = app.with_koji(Koji::new()).with_limits(limits);
+    app = app.with_koji(Koji::new()).with_mesa(Mesa::new().on("/message", dispatch)).with_verifier(verify);
+    app = app.with_limits(limits);
     let redis = match arguments.next() {
         Some(redis) => Some(Redis::connect(Options::new(&format!("redis://{redis}"))).await?),
         None => None,

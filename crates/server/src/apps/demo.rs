@@ -183,6 +183,7 @@ fn presence() -> Router {
         .on("/login", login)
         .on("/profile", signed_in.then(profile))
         .on("/dm", direct_message)
+        .on("/letter", letter)
         .on("/online", online)
         .on("/exists", exists)
         .on("/stats", stats)
@@ -214,6 +215,13 @@ async fn profile(switchboard::User(user): switchboard::User) -> Reply<Value> {
 async fn direct_message(request: Request, Data(data): Data<Value>) -> Outcome {
     let line = json!({ "from": request.socket().user(), "text": data["text"] });
     request.app().emit_to_user(text(&data, "to")?, "dm", &line)?;
+    Ok(ok())
+}
+
+/// The same for a user who may be away, and hears it then at the next login.
+async fn letter(request: Request, Data(data): Data<Value>) -> Outcome {
+    let line = json!({ "from": request.socket().user(), "text": data["text"] });
+    request.app().to(Target::user(text(&data, "to")?)?).keep("letter", &line).await?;
     Ok(ok())
 }
 
