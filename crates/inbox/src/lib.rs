@@ -6,8 +6,8 @@
 //! use switchboard_hub::{Inbox, InboxLimits};
 //! use switchboard_inbox::DiskInbox;
 //!
-//! # let directory = switchboard_testkit::Scratch::new("inbox-example");
-//! # let path = directory.path().join("inbox.redb");
+//! # let directory = switchboard_testkit::Scratch::new();
+//! # let path = directory.file("inbox.redb");
 //! let inbox = DiskInbox::open(path.as_ref(), InboxLimits::default())?;
 //! // An app takes it with `App::with_inbox(Arc::new(inbox))`.
 //! let (project, user) = (Name::new("default")?, Name::new("7")?);
