@@ -31,6 +31,15 @@ pub struct Waiting {
     pub event: Event,
 }
 
+/// An inbox that was asked for.
+#[derive(Debug, Clone, Default)]
+pub struct Opened {
+    /// What waits, in order.
+    pub messages: Vec<Waiting>,
+    /// The socket that has the inbox, if that is another one; then there are no messages.
+    pub held_by: Option<SocketId>,
+}
+
 /// How much may wait. What is at a bound is counted by the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InboxLimits {
@@ -82,7 +91,7 @@ pub trait Inbox: Send + Sync + 'static {
         socket: SocketId,
         after: Option<MessageNumber>,
         most: usize,
-    ) -> Answer<'a, Vec<Waiting>>;
+    ) -> Answer<'a, Opened>;
 
     /// A socket of the user surely has these: they wait no more. Queues and returns; what is not
     /// written is delivered again.

@@ -185,7 +185,7 @@ async fn redeliver(args: &Args, inbox: &Arc<dyn Inbox>) -> Result<()> {
         let (inbox, project, each) = (inbox.clone(), project.clone(), args.each);
         let user = Name::new(&format!("user-{user}"))?;
         under_way.spawn(async move {
-            let waiting = inbox.open(&project, &user, SocketId::random(), None, 100).await?;
+            let waiting = inbox.open(&project, &user, SocketId::random(), None, 100).await?.messages;
             anyhow::ensure!(waiting.len() == each, "{} of {each} wait", waiting.len());
             let numbers: Vec<MessageNumber> = waiting.iter().map(|waiting| waiting.number).collect();
             inbox.confirm(&project, &user, numbers);

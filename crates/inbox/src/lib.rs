@@ -33,7 +33,7 @@ use std::thread::JoinHandle;
 
 use switchboard_event::{Event, MessageNumber, ProjectId, SocketId, UserId};
 use switchboard_hub::bus::{Moment, Receiver};
-use switchboard_hub::inbox::{Kept, Waiting};
+use switchboard_hub::inbox::{Kept, Opened};
 use switchboard_hub::store::{Answer, StoreError};
 use switchboard_hub::{Inbox, InboxLimits};
 use tokio::sync::{mpsc, oneshot};
@@ -106,17 +106,17 @@ impl Shared {
         self.receiver.get()?.upgrade()
     }
 
-    /// Gives an inbox to a socket. False if another one has it that is still there.
-    fn take(&self, project: &ProjectId, user: &UserId, socket: SocketId) -> bool {
+    /// Gives an inbox to a socket, unless another one has it that is still there: then that one.
+    fn take(&self, project: &ProjectId, user: &UserId, socket: SocketId) -> Option<SocketId> {
         let receiver = self.receiver();
         let is_here = |other: SocketId| receiver.as_ref().is_some_and(|receiver| receiver.has(other));
         let mut opened = self.opened();
         let by = opened.entry((project.clone(), user.clone())).or_insert(socket);
         if *by != socket && is_here(*by) {
-            return false;
+            return Some(*by);
         }
         *by = socket;
-        true
+        None
     }
 }
 
@@ -198,17 +198,17 @@ impl Inbox for DiskInbox {
         socket: SocketId,
         after: Option<MessageNumber>,
         most: usize,
-    ) -> Answer<'a, Vec<Waiting>> {
+    ) -> Answer<'a, Opened> {
         Box::pin(async move {
             self.written().await?;
-            if !self.shared.take(project, user, socket) {
-                return Ok(Vec::new());
+            if let Some(other) = self.shared.take(project, user, socket) {
+                return Ok(Opened { held_by: Some(other), ..Opened::default() });
             }
             let page = self.shared.disk.page(project, user, after, most).map_err(NotDone::Read)?;
             if page.is_empty() {
                 self.release(project, user, socket);
             }
-            Ok(page)
+            Ok(Opened { messages: page, held_by: None })
         })
     }
 

@@ -17,7 +17,7 @@ use metrics::{Counter, counter};
 use redis::{Cmd, FromRedisValue, Value};
 use switchboard_event::{Audience, Event, MessageNumber, ProjectId, SocketId, Target, UserId};
 use switchboard_hub::bus::{Content, Moment, Publication};
-use switchboard_hub::inbox::{Kept, Waiting};
+use switchboard_hub::inbox::{Kept, Opened, Waiting};
 use switchboard_hub::store::Answer;
 use switchboard_hub::{Bus, Inbox, InboxLimits};
 use tokio::sync::watch;
@@ -119,7 +119,7 @@ impl RedisInbox {
         socket: SocketId,
         after: Option<MessageNumber>,
         most: usize,
-    ) -> Result<Vec<Waiting>, NoAnswer> {
+    ) -> Result<Opened, NoAnswer> {
         self.is_present().await?;
         self.adopt(project, user).await?;
         let names = self.names.project(project);
@@ -134,6 +134,7 @@ impl RedisInbox {
             .into_iter();
         let expired = messages.next().as_ref().and_then(number);
         self.expired.increment(expired.and_then(|expired| expired.try_into().ok()).unwrap_or(0));
+        let held_by = messages.next().and_then(|holder| socket_of(&holder));
         let (mut waiting, mut unreadable) = (Vec::new(), Vec::new());
         for message in messages {
             let Value::BulkString(message) = message else { continue };
@@ -146,7 +147,7 @@ impl RedisInbox {
             tracing::error!(%project, %user, count = unreadable.len(), "what waits cannot be read; it is dropped");
             self.confirm(project, user, unreadable);
         }
-        Ok(waiting)
+        Ok(Opened { messages: waiting, held_by })
     }
 
     /// The script tells Switchboard nodes alone.
@@ -166,6 +167,12 @@ impl RedisInbox {
     async fn ask(&self, command: &Cmd) -> Result<Value, NoAnswer> {
         ask_script(&mut self.link()?, &self.scripts, command).await
     }
+}
+
+/// The socket that has an inbox; none if it is nobody's, or of who asks.
+fn socket_of(holder: &Value) -> Option<SocketId> {
+    let Value::BulkString(holder) = holder else { return None };
+    Some(SocketId::from_bytes(holder.as_slice().try_into().ok()?))
 }
 
 /// Calls a script, and has Redis know it if it does not.
@@ -209,7 +216,7 @@ impl Inbox for RedisInbox {
         socket: SocketId,
         after: Option<MessageNumber>,
         most: usize,
-    ) -> Answer<'a, Vec<Waiting>> {
+    ) -> Answer<'a, Opened> {
         Box::pin(async move { Ok(self.opened(project, user, socket, after, most).await?) })
     }
 

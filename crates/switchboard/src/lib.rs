@@ -82,7 +82,7 @@ pub use switchboard_event::{
     PayloadError, ProjectId, SocketId, Target, UserId,
 };
 pub use switchboard_hub::bus::{Content, Lost, Publication, Receiver};
-pub use switchboard_hub::inbox::{Kept, Waiting};
+pub use switchboard_hub::inbox::{Kept, Opened, Waiting};
 pub use switchboard_hub::portal::{AnswerTo, OnChange, PortalChange, ReportId};
 pub use switchboard_hub::store::{Answer, Page, StoreError};
 pub use switchboard_hub::{

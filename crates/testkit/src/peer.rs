@@ -54,6 +54,12 @@ impl Peer {
         self.send_text(frame.to_string()).await;
     }
 
+    /// Sends a value as a text frame, if the connection is still open.
+    pub async fn try_send(&mut self, frame: &Value) -> Result<(), String> {
+        let sent = self.socket.send(Message::text(frame.to_string())).await;
+        sent.map_err(|error| error.to_string())
+    }
+
     /// Sends an event that wants no reply.
     pub async fn emit(&mut self, event: &str, data: Value) {
         self.send(&json!({ "event": event, "data": data })).await;

@@ -11,7 +11,7 @@ use switchboard_testkit::{Peer, RedisServer, Scratch};
 use crate::clients::{ask, until};
 use crate::support::{SWITCHBOARD, Server, get};
 
-const KEY: &str = "0123456789abcdef-key";
+pub(crate) const KEY: &str = "0123456789abcdef-key";
 
 /// A demo with the API, and where that is.
 fn api(sets: &[&str]) -> (Server, String) {
@@ -25,14 +25,15 @@ fn api(sets: &[&str]) -> (Server, String) {
 }
 
 /// What is answered: the status, the head and the body.
-struct Answer {
-    status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     head: String,
-    body: Value,
+    pub(crate) body: Value,
 }
 
-fn post(address: &str, headers: &[(&str, &str)], body: &str) -> Answer {
-    let mut stream = TcpStream::connect(address).expect("it listens");
+/// Asks; `None` if nobody answers.
+pub(crate) fn post(address: &str, headers: &[(&str, &str)], body: &str) -> Option<Answer> {
+    let mut stream = TcpStream::connect(address).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a time-out");
     let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let length = body.len();
@@ -44,21 +45,22 @@ fn post(address: &str, headers: &[(&str, &str)], body: &str) -> Answer {
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
     let answer = String::from_utf8(answer).expect("it is text");
-    let (head, body) = answer.split_once("\r\n\r\n").expect("an answer has a head");
-    Answer {
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    Some(Answer {
         status: head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status"),
         head: head.to_lowercase(),
         body: serde_json::from_str(body).unwrap_or_default(),
-    }
+    })
 }
 
 fn with_key(address: &str, body: &Value) -> Answer {
-    post(address, &[("Authorization", &format!("Bearer {KEY}"))], &body.to_string())
+    post(address, &[("Authorization", &format!("Bearer {KEY}"))], &body.to_string()).expect("an answer")
 }
 
 fn called(address: &str, name: &str, body: &Value) -> Answer {
     let key = format!("Bearer {KEY}");
     post(address, &[("Authorization", &key), ("Idempotency-Key", name)], &body.to_string())
+        .expect("an answer")
 }
 
 fn to_seven(n: usize) -> Value {
@@ -109,7 +111,7 @@ async fn a_backend_sends_to_whom_it_names_and_to_nobody_else() {
 async fn a_request_that_is_not_done_is_told_why() {
     let (_server, address) = api(&["api.body_bytes_max=1000"]);
     for headers in [&[][..], &[("Authorization", "Bearer 0123456789abcdef")], &[("Authorization", KEY)]] {
-        let answer = post(&address, headers, &to_seven(1).to_string());
+        let answer = post(&address, headers, &to_seven(1).to_string()).expect("an answer");
         assert_eq!((answer.status, &answer.body["code"]), (401, &json!("unauthorized")));
         assert!(answer.head.contains("www-authenticate: bearer"), "{}", answer.head);
     }
@@ -136,7 +138,11 @@ async fn a_request_that_is_not_done_is_told_why() {
     }
     let key = format!("Bearer {KEY}");
     for body in ["", "{", "null", "{\"type\":\"A\",\"to\":{\"everyone\":true}} 2"] {
-        assert_eq!(post(&address, &[("Authorization", &key)], body).status, 400, "{body}");
+        assert_eq!(
+            post(&address, &[("Authorization", &key)], body).expect("an answer").status,
+            400,
+            "{body}"
+        );
     }
     let large = json!({ "type": "A", "data": "x".repeat(1000), "to": { "everyone": true } });
     assert_eq!(with_key(&address, &large).status, 413);

@@ -3,6 +3,7 @@
 mod api;
 mod clients;
 mod command;
+mod inbox_faults;
 mod nodes;
 mod proxies;
 mod support;

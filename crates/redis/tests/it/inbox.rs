@@ -66,7 +66,7 @@ impl Place {
     }
 
     async fn open(&self, user: &str, socket: SocketId) -> Option<Vec<String>> {
-        let waiting = self.inbox.open(&project(), &name(user), socket, None, 100).await.ok()?;
+        let waiting = self.inbox.open(&project(), &name(user), socket, None, 100).await.ok()?.messages;
         Some(waiting.iter().map(|message| message.event.name.to_string()).collect())
     }
 
@@ -227,7 +227,8 @@ async fn between_what_waits_and_what_is_heard_there_is_no_gap() {
     while arrived.len() < COUNT {
         let member = at.user("7");
         let before = at.heard.lock().unwrap().len();
-        let waiting = at.inbox.open(&project(), &name("7"), member.session.id, None, 1000).await.unwrap();
+        let waiting =
+            at.inbox.open(&project(), &name("7"), member.session.id, None, 1000).await.unwrap().messages;
         let missed: Vec<MessageNumber> = waiting.iter().map(|message| message.number).collect();
         tokio::time::sleep(Duration::from_millis(5)).await;
         let live: Vec<_> = at.heard.lock().unwrap()[before..].iter().map(|(number, _)| *number).collect();

@@ -34,7 +34,7 @@ async fn waiting(
     after: Option<MessageNumber>,
 ) -> Vec<Waiting> {
     let (inbox, project, user) = (node.redis.inbox().unwrap(), name("p"), name(user));
-    inbox.open(&project, &user, member.session.id, after, 1000).await.unwrap()
+    inbox.open(&project, &user, member.session.id, after, 1000).await.unwrap().messages
 }
 
 fn texts(waiting: &[Waiting]) -> Vec<String> {
@@ -100,7 +100,7 @@ async fn who_wants_nothing_gets_nothing_and_other_projects_have_nothing_to_do_wi
     let member = come(&node, "7");
     store(&server, "7", r#"[{"op":0,"t":"A"}]"#).await;
     let inbox = node.redis.inbox().unwrap();
-    let elsewhere = inbox.open(&name("q"), &name("7"), member.session.id, None, 10).await.unwrap();
+    let elsewhere = inbox.open(&name("q"), &name("7"), member.session.id, None, 10).await.unwrap().messages;
     assert_eq!(texts(&elsewhere), [""; 0]);
     inbox.clear(&name("q"), &name("7")).await.unwrap();
     assert_eq!(run::<i64>(&server, &["HLEN", STORED]).await, 1);

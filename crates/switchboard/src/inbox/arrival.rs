@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use switchboard_event::{MessageNumber, UserId};
-use switchboard_hub::inbox::Waiting;
+use switchboard_hub::inbox::{Opened, Waiting};
 use switchboard_hub::{Hub, Inbox};
 
 use super::{Deliveries, settled};
@@ -22,6 +22,12 @@ const PAGE: usize = 100;
 
 /// How long a peer may take to get a page. Then the rest waits for who comes next.
 const ARRIVES_WITHIN: Duration = Duration::from_secs(30);
+
+/// How long a socket that has the inbox may take to answer for it, before the next one takes over.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
+
+/// How often is looked meanwhile.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// When to look again for what backends put in late.
 const LATE_LOOKS: [Duration; 3] = [Duration::from_millis(500); 3];
@@ -103,14 +109,28 @@ impl Arrival {
 
     async fn open(&self, user: &UserId, after: Option<MessageNumber>) -> Vec<Waiting> {
         let (project, socket) = (self.app().project_id(), self.socket.id());
-        match self.inbox.open(project, user, socket, after, PAGE).await {
-            Ok(page) => page,
-            Err(error) => {
-                let error = switchboard_wire::with_causes(&error);
-                tracing::warn!(error, "what waits for a user could not be read; it waits on");
-                Vec::new()
+        let mut waited = Duration::ZERO;
+        while !self.socket.is_closed() {
+            match self.inbox.open(project, user, socket, after, PAGE).await {
+                Ok(Opened { held_by: None, messages }) => return messages,
+                // It is being told at this moment, or cannot be reached any more: a phone that has changed
+                // its network leaves its last socket without a word.
+                Ok(Opened { held_by: Some(other), .. }) if waited >= ANSWERS_WITHIN => {
+                    self.inbox.release(project, user, other);
+                    self.inbox.settled().await;
+                }
+                Ok(_) => {
+                    tokio::time::sleep(LOOK_AGAIN).await;
+                    waited += LOOK_AGAIN;
+                }
+                Err(error) => {
+                    let error = switchboard_wire::with_causes(&error);
+                    tracing::warn!(error, "what waits for a user could not be read; it waits on");
+                    break;
+                }
             }
         }
+        Vec::new()
     }
 
     /// False if the socket takes no more.
@@ -172,7 +192,7 @@ impl LateLook {
             }
             self.inbox.settled().await;
             match self.inbox.open(&project, &user, self.socket.id(), None, PAGE).await {
-                Ok(page) => self.tell(&user, page),
+                Ok(opened) => self.tell(&user, opened.messages),
                 Err(error) => tracing::debug!(%error, "what waits for a user could not be read; it waits on"),
             }
         }
@@ -181,7 +201,7 @@ impl LateLook {
     fn tell(&mut self, user: &UserId, page: Vec<Waiting>) {
         let (session, deliveries) = (self.socket.session(), self.socket.peer().deliveries());
         for Waiting { number, event } in page {
-            if !deliveries.knows(number) {
+            if !deliveries.knows(number) && !deliveries.holds(number) {
                 self.count += 1;
                 let frame = codec::encode_missed(session.dialect, &event, self.count);
                 deliveries.tell(self.socket.app().hub(), session, (user.clone(), number), &frame);

@@ -85,8 +85,12 @@ impl Deliveries {
 
     /// Whether it has been sent and is not known to have arrived.
     pub(super) fn knows(&self, number: MessageNumber) -> bool {
-        let state = self.lock();
-        state.sent.iter().chain(&state.held).any(|(_, known)| *known == number)
+        self.lock().sent.iter().any(|(_, known)| *known == number)
+    }
+
+    /// Whether it is parked.
+    pub(super) fn holds(&self, number: MessageNumber) -> bool {
+        self.lock().held.iter().any(|(_, held)| *held == number)
     }
 
     pub(super) fn park(&self, hub: &Hub, session: &Arc<Session>) {

@@ -63,9 +63,9 @@ async fn emptied(server: &TestServer, user: &str) {
     let (user, nobody) = (Name::new(user).unwrap(), SocketId::random());
     soon("the inbox is empty", async {
         loop {
-            let waiting = inbox.open(&project, &user, nobody, None, 100).await.unwrap();
+            let opened = inbox.open(&project, &user, nobody, None, 100).await.unwrap();
             inbox.release(&project, &user, nobody);
-            if waiting.is_empty() {
+            if opened.held_by.is_none() && opened.messages.is_empty() {
                 return;
             }
             tokio::task::yield_now().await;
@@ -124,24 +124,39 @@ async fn what_a_connection_did_not_confirm_is_told_to_the_next() {
     // A live one that is not confirmed either.
     keep(&server, "7", 2).await;
     until(&mut mute, "\"d\":2").await;
-    let mut second = connect(&server).await;
-    second.send(&login("7", true)).await;
-    assert_eq!(second.next().await["op"], 22);
-    second.silent().await.expect("the first one has the inbox");
     drop(mute);
-    // Its end is known when it is no longer one of the user's.
-    soon("the first is gone", async {
-        while server.app.hub().members(server.app.project_id(), &Target::user("7").unwrap().into()).len() > 1
-        {
+    let mut next = log_in(&server, "7").await;
+    assert_eq!(next.next().await, missed(1, 1));
+    assert_eq!(next.next().await, missed(2, 2));
+    next.silent().await.unwrap();
+    emptied(&server, "7").await;
+}
+
+#[tokio::test]
+async fn who_comes_waits_for_one_that_is_being_told_and_takes_over_from_one_that_does_not_answer() {
+    let server = start().await;
+    keep(&server, "7", 1).await;
+    let mut mute = RawPeer::connect(server.address).await;
+    mute.send(HANDSHAKE.replace("GET / ", "GET /mesa ").as_bytes()).await;
+    mute.read_head().await;
+    mute.send(&frame(0x81, login("7", true).to_string().as_bytes())).await;
+    until(&mut mute, "\"s\":1").await;
+    let mut next = connect(&server).await;
+    next.send(&login("7", true)).await;
+    let sevens = Target::user("7").unwrap().into();
+    soon("the next is one of the user's", async {
+        while server.app.hub().members(server.app.project_id(), &sevens).len() < 2 {
             tokio::task::yield_now().await;
         }
     })
     .await;
-    let mut third = log_in(&server, "7").await;
-    assert_eq!(third.next().await, missed(1, 1));
-    assert_eq!(third.next().await, missed(2, 2));
-    third.silent().await.unwrap();
+    keep(&server, "7", 2).await;
+    assert_eq!(next.next().await["op"], 22);
+    assert_eq!(next.next().await, missed(1, 1));
+    assert_eq!(next.next().await, missed(2, 2));
+    next.silent().await.unwrap();
     emptied(&server, "7").await;
+    until(&mut mute, "\"d\":2").await;
 }
 
 async fn until(peer: &mut RawPeer, text: &str) {
@@ -231,7 +246,7 @@ async fn what_waits_survives_the_process() {
     assert!(again.unwrap().contains("in use by another process"));
     drop(first);
     let second = DiskInbox::open(path.as_ref(), InboxLimits::default()).unwrap();
-    let waiting = second.open(&project, &user, SocketId::random(), None, 10).await.unwrap();
+    let waiting = second.open(&project, &user, SocketId::random(), None, 10).await.unwrap().messages;
     assert_eq!(waiting.len(), 1);
     assert_eq!(waiting[0].number, number);
     assert!(second.put(&project, &[user], &event).await.unwrap().number > number);

@@ -56,7 +56,7 @@ impl Place<'_> {
         after: Option<MessageNumber>,
         most: usize,
     ) -> Vec<Waiting> {
-        self.inbox.open(&self.project, &name(user), socket, after, most).await.expect("it answers")
+        self.inbox.open(&self.project, &name(user), socket, after, most).await.expect("it answers").messages
     }
 
     /// The names of what waits; nothing if another socket has the inbox.
@@ -161,6 +161,8 @@ async fn one_socket_at_a_time(node: &Node, place: &Place<'_>) {
     assert_eq!(place.open("9", one).await, ["a"]);
     assert_eq!(place.open("9", one).await, ["a"], "who has it may look again");
     assert!(place.open("9", other).await.is_empty(), "another socket has it");
+    let opened = place.inbox.open(&place.project, &name("9"), other, None, 1).await.expect("it answers");
+    assert_eq!(opened.held_by, Some(one));
     place.put(&["9"], "b").await;
     assert!(place.open("9", other).await.is_empty());
 
