@@ -7,7 +7,7 @@ import { cp, readdir, rm } from "node:fs/promises";
 import { build } from "esbuild";
 
 const OUT = "dist/examples";
-const PAGES = ["index", "chat", "multiplayer", "match", "presence"];
+const PAGES = ["index", "chat", "multiplayer", "match", "presence", "notify"];
 
 await rm("dist", { recursive: true, force: true });
 for (const page of PAGES) {

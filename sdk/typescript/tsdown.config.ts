@@ -8,10 +8,13 @@ export default defineConfig({
     dispatch: "src/dispatch/index.ts",
     mesa: "src/mesa/index.ts",
     react: "src/react/index.ts",
+    server: "src/server/index.ts",
   },
   format: ["esm", "cjs"],
   platform: "neutral",
   target: "es2022",
+  // Of Node alone, for `server`.
+  deps: { neverBundle: ["node:crypto"] },
   dts: true,
   clean: true,
   // The default beside the names is meant; CJS projects take it as `.default`.

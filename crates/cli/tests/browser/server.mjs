@@ -19,11 +19,11 @@ export async function serverUnderTest() {
   return startServer();
 }
 
-/** Starts the binary named by `TEST_BINARY`; `url` ends in a slash. */
-export async function startServer(port = 0) {
+/** Starts the binary named by `TEST_BINARY`, with more arguments if there are any; `url` ends in a slash. */
+export async function startServer(port = 0, args = []) {
   const { TEST_BINARY } = process.env;
   if (!TEST_BINARY) throw new Error("TEST_BINARY is not set: the switchboard binary to test");
-  const child = spawn(TEST_BINARY, ["demo", "--listen", `127.0.0.1:${port}`], {
+  const child = spawn(TEST_BINARY, ["demo", "--listen", `127.0.0.1:${port}`, ...args], {
     stdio: ["ignore", "pipe", "pipe"],
   });
   const ended = once(child, "exit");

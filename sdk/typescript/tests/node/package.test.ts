@@ -26,6 +26,10 @@ const USE = `
   if (!(dispatch instanceof Dispatch) || Default !== Dispatch) throw new Error("the default is another one");
   if (new Client("ws://localhost:1", { autoConnect: false }).state !== "idle") throw new Error("so did this");
   if (new Message(0, {}, "X").serialize() !== '{"op":0,"d":{},"t":"X"}') throw new Error("a message is another");
+  if (signToken({ id: "7" }, "secret").split(".").length !== 3) throw new Error("a token is another");
+  // Not installed here.
+  const missing = await new Dispatcher("redis://localhost:1").dispatch(new Message(0, {}, "X"), ["7"]).catch(({ code }) => code);
+  if (missing !== "missing_dependency") throw new Error("it is " + missing);
   console.log(DISPATCH_EVENT.CONNECTED, typeof SwitchboardProvider, new ConnectError("x") instanceof SwitchboardError);
 `;
 
@@ -37,6 +41,7 @@ test("works in an ESM project", () => {
     import Default, { Dispatch, dispatch, DISPATCH_EVENT } from "switchboard-sdk/dispatch";
     import { Client, Message } from "switchboard-sdk/mesa";
     import { SwitchboardProvider } from "switchboard-sdk/react";
+    import { Dispatcher, signToken } from "switchboard-sdk/server";
   `;
   packed.write("esm.mjs", imports + USE);
   expect(run("node", "esm.mjs")).toBe(SAYS);
@@ -48,8 +53,9 @@ test("works in a CJS project", () => {
     const { default: Default, Dispatch, dispatch, DISPATCH_EVENT } = require("switchboard-sdk/dispatch");
     const { Client, Message } = require("switchboard-sdk/mesa");
     const { SwitchboardProvider } = require("switchboard-sdk/react");
+    const { Dispatcher, signToken } = require("switchboard-sdk/server");
   `;
-  packed.write("cjs.cjs", requires + USE);
+  packed.write("cjs.cjs", `${requires} (async () => {${USE}})();`);
   expect(run("node", "cjs.cjs")).toBe(SAYS);
 });
 
@@ -58,6 +64,7 @@ const TYPED = `
   import { Dispatch, DISPATCH_EVENT } from "switchboard-sdk/dispatch";
   import { Client, Message } from "switchboard-sdk/mesa";
   import { useEvent, useRequest } from "switchboard-sdk/react";
+  import { Dispatcher, DispatchEvent, Portal, type Dispatched } from "switchboard-sdk/server";
 
   interface Chat {
     emits: { "/message": { text: string }; "/bye": undefined };
@@ -94,6 +101,14 @@ const TYPED = `
     mesa.on("message", (message) => void (message.sequence ?? 0 + message.opcode));
     const user: { id: string } = await mesa.authenticate<{ id: string }>({ token: "t" }, { shouldSync: false });
     mesa.send(new Message(0, user, "X", { sync: false }));
+    const dispatcher = new Dispatcher({ host: "localhost" }, { namespace: "api", sync: { enabled: true } });
+    const { inboxes }: Dispatched = await dispatcher.dispatch(new Message(0, {}, "X"), ["1"], ["2"], { timeout: 5 });
+    await dispatcher.dispatch(new DispatchEvent("DISCONNECT_CLIENT"), { users: ["1"], rooms: inboxes ? ["a"] : [] });
+    // @ts-expect-error there is no such action
+    new DispatchEvent("DANCE");
+    const portal = new Portal("redis://localhost", { reportAllEvents: true });
+    portal.on("message", ({ type, data }, clientId) => void [type?.length, data, clientId?.length]);
+    portal.onAuthentication = (clientId) => void clientId.length;
     dispatch.on("x", (payload: { n: number }, { latencyMs }) => void (payload.n + latencyMs));
   }
   export function Component(): null {

@@ -1,0 +1,153 @@
+// The notifications among the example pages, with the backend that sends them: examples/notify-backend, for which
+// `npm run sdk` has been run there.
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { after, afterEach, before, beforeEach, describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
+
+import { launch, watchedContext } from "./browser.mjs";
+import { freePort, startServer } from "./server.mjs";
+
+const BACKEND = fileURLToPath(new URL("../../../../examples/notify-backend/", import.meta.url));
+
+describe("the example page notify", { timeout: 120_000 }, () => {
+  let browser, server, backend, folder, windows;
+
+  before(async () => {
+    browser = await launch();
+  });
+  after(() => browser?.close());
+
+  beforeEach(async () => {
+    windows = [];
+    folder = await mkdtemp(join(tmpdir(), "notify-"));
+    const api = `127.0.0.1:${await freePort()}`;
+    // As the page says, but for the ports and the file.
+    const mesa = `127.0.0.1:${await freePort()}`;
+    const sets = [`mesa.listen=${mesa}`, `api.listen=${api}`, `inbox.path=${join(folder, "inbox.redb")}`];
+    const args = ["--config", join(BACKEND, "demo.toml"), ...sets.flatMap((set) => ["--set", set])];
+    server = await startServer(0, args);
+    backend = await Backend.start({ API: `http://${api}`, PAGE: `${server.url}examples/notify/` });
+  });
+  afterEach(async () => {
+    for (const { context } of windows) await context.close();
+    await backend.stop();
+    await server.stop();
+    await rm(folder, { recursive: true });
+    assert.deepEqual(windows.flatMap(({ complaints }) => complaints), [], "the console stayed clean");
+  });
+
+  async function open(url) {
+    const watched = await watchedContext(browser);
+    windows.push(watched);
+    const page = await watched.context.newPage();
+    await page.goto(url);
+    return page;
+  }
+
+  async function logIn(user) {
+    const page = await open(backend.links.get(user));
+    await page.locator(`html[data-connection="connected"]`).waitFor();
+    await page.locator("#user").getByText(user, { exact: true }).waitFor();
+    return page;
+  }
+
+  const texts = (page) => page.getByRole("log").locator("p").allTextContents();
+  const shows = (page, text) => page.getByRole("log").getByText(text, { exact: true }).waitFor();
+
+  test("the backend's words show in all tabs of a user and in no other's, and count until they are read", async () => {
+    const [ann, second, bob] = [await logIn("ann"), await logIn("ann"), await logIn("bob")];
+    assert.equal(new URL(ann.url()).hash, "", "the token does not stay in the address");
+    await backend.type("ann Your parcel is here", "ann has it");
+    await backend.type("ann <b>And a letter</b>", "ann has it");
+    await backend.type("* We close at six", "sent to all");
+    for (const page of [ann, second]) {
+      await shows(page, "We close at six");
+      assert.deepEqual(await texts(page), ["We close at six", "<b>And a letter</b>", "Your parcel is here"]);
+      await page.getByLabel("3 unread").waitFor();
+      assert.equal(await page.getByText("while you were away").count(), 0);
+    }
+    await shows(bob, "We close at six");
+    assert.deepEqual(await texts(bob), ["We close at six"]);
+
+    assert.match(await ann.title(), /^\(3\) /);
+    await ann.getByRole("button", { name: "Mark all as read" }).click();
+    assert.equal(await ann.getByLabel("3 unread").count(), 0);
+    await ann.reload();
+    await shows(ann, "Your parcel is here");
+    assert.match(await ann.title(), /^Notifications/);
+  });
+
+  test("what was said while a user was away is there at the next login, and says so", async () => {
+    await backend.type("bob You have been away", "bob has it");
+    await backend.type("bob For long", "bob has it");
+    const bob = await logIn("bob");
+    await shows(bob, "For long");
+    assert.equal(await bob.getByText("while you were away").count(), 2);
+    await backend.type("bob Welcome back", "bob has it");
+    await shows(bob, "Welcome back");
+    assert.deepEqual(await texts(bob), ["Welcome back", "For long", "You have been away"]);
+    assert.equal(await bob.getByText("while you were away").count(), 2);
+  });
+
+  test("without a token it says how to begin, and a wrong one is refused", async () => {
+    const page = await open(`${server.url}examples/notify/`);
+    await page.getByText("switchboard demo --config examples/notify-backend/demo.toml").waitFor();
+    await page.getByLabel("Token").fill("no token");
+    await page.getByRole("button", { name: "Log in" }).click();
+    await page.getByRole("alert").getByText("does not take this token").waitFor();
+    const [, token] = backend.links.get("ann").split("#");
+    await page.getByLabel("Token").fill(token);
+    await page.getByRole("button", { name: "Log in" }).click();
+    await page.getByRole("heading", { name: "All is quiet" }).waitFor();
+    await page.getByRole("button", { name: "Log out" }).click();
+    await page.getByLabel("Token").waitFor();
+  });
+});
+
+/** The program itself, and what it prints. */
+class Backend {
+  /** Where each user comes in. */
+  links = new Map();
+  #child;
+  #lines;
+
+  static async start(settings) {
+    const backend = new Backend();
+    const env = { ...process.env, ...settings };
+    const options = { cwd: BACKEND, env, stdio: ["pipe", "pipe", "inherit"] };
+    backend.#child = spawn(process.execPath, ["backend.mjs"], options);
+    backend.#lines = createInterface({ input: backend.#child.stdout })[Symbol.asyncIterator]();
+    for (let line; !(line = await backend.#next()).startsWith("Type"); ) {
+      const [, user, link] = /^(\w+) is here: (\S+)$/.exec(line);
+      backend.links.set(user, link);
+    }
+    return backend;
+  }
+
+  /** Types a line and waits until the backend says what came of it. */
+  async type(line, answer) {
+    this.#child.stdin.write(`${line}\n`);
+    const said = await this.#next();
+    assert.ok(said.startsWith(answer), said);
+  }
+
+  async stop() {
+    if (this.#child.exitCode !== null) return;
+    const exit = once(this.#child, "exit");
+    this.#child.stdin.end();
+    assert.deepEqual(await exit, [0, null]);
+  }
+
+  async #next() {
+    const { value, done } = await this.#lines.next();
+    if (done) throw new Error("the backend has ended; is the SDK installed there? npm run sdk");
+    return value;
+  }
+}

@@ -1,0 +1,106 @@
+// Notifications of one user, sent by a backend: examples/notify-backend/backend.mjs.
+//
+// The token says whose they are. What the backend said while no tab was open waits at the server.
+
+import { Client } from "switchboard-sdk/mesa";
+
+import { badge, byId, make, showState } from "../shared/page.js";
+
+/** What is kept of a notification, as long as the tab. */
+interface Notification {
+  text: string;
+  at: number;
+  hasWaited: boolean;
+  isRead: boolean;
+}
+
+const KEPT_MAX = 100;
+const TOKEN = "notify-token";
+
+let user = "";
+let notifications: Notification[] = [];
+
+// The link has the token behind its #, which no server sees; nor does it stay in the address.
+const linked = decodeURIComponent(location.hash.slice(1));
+if (linked) sessionStorage.setItem(TOKEN, linked);
+history.replaceState(null, "", location.pathname);
+window.addEventListener("hashchange", () => location.reload());
+
+const token = sessionStorage.getItem(TOKEN);
+if (token) open(token);
+else logIn();
+
+function open(token: string): void {
+  const client = new Client("/mesa", { authorization: token, reconnect: true });
+  showState(client.connection);
+  client.on("authenticated", (about) => {
+    user = String((about as { id: unknown }).id);
+    notifications = kept();
+    byId("notifications").replaceChildren(...notifications.map(row));
+    byId("user").replaceChildren(badge(user), make("bdi", "", user));
+    byId("example").textContent = `${user} Your parcel is here`;
+    for (const id of ["inbox", "bell", "logout"]) byId(id).hidden = false;
+    show();
+  });
+  client.on("message", ({ type, data, isRedelivered }) => {
+    if (type !== "NOTIFICATION") return;
+    const { text, at } = data as { text: unknown; at: unknown };
+    const notification = { text: `${text}`, at: Number(at), hasWaited: isRedelivered, isRead: false };
+    notifications = [notification, ...notifications].slice(0, KEPT_MAX);
+    byId("notifications").prepend(row(notification));
+    show();
+  });
+  client.on("error", ({ code }) => {
+    if (code !== "refused") return;
+    sessionStorage.removeItem(TOKEN);
+    logIn("The server does not take this token. The backend prints new ones when it starts.");
+  });
+}
+
+function logIn(refused = ""): void {
+  for (const id of ["inbox", "bell", "logout"]) byId(id).hidden = true;
+  byId("start").hidden = false;
+  byId("refused").textContent = refused;
+}
+
+/** What this tab had before it was loaded again. */
+function kept(): Notification[] {
+  return JSON.parse(sessionStorage.getItem(`notify-${user}`) ?? "[]") as Notification[];
+}
+
+function show(): void {
+  sessionStorage.setItem(`notify-${user}`, JSON.stringify(notifications));
+  const unread = notifications.filter(({ isRead }) => !isRead).length;
+  document.title = `${unread ? `(${unread}) ` : ""}Notifications · Switchboard`;
+  byId("count").hidden = !unread;
+  byId("count").textContent = String(unread);
+  byId("count").ariaLabel = `${unread} unread`;
+  byId<HTMLButtonElement>("read").disabled = !unread;
+  byId("empty").hidden = notifications.length > 0;
+  const list = byId("notifications");
+  while (list.children.length > notifications.length) list.lastElementChild?.remove();
+  notifications.forEach(({ isRead }, place) => list.children[place]?.classList.toggle("is-unread", !isRead));
+}
+
+function row({ text, at, hasWaited }: Notification): HTMLElement {
+  const time = make("time", "", new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }));
+  const item = make("li", "notification", make("p", "", text), time);
+  if (hasWaited) item.append(make("span", "waited", "while you were away"));
+  return item;
+}
+
+byId("read").addEventListener("click", () => {
+  for (const notification of notifications) notification.isRead = true;
+  show();
+});
+
+byId("logout").addEventListener("click", () => {
+  sessionStorage.clear();
+  location.reload();
+});
+
+byId("login").addEventListener("submit", (event) => {
+  event.preventDefault();
+  sessionStorage.setItem(TOKEN, byId<HTMLInputElement>("token").value.trim());
+  location.reload();
+});

@@ -1,0 +1,99 @@
+/**
+ * Mesa's Dispatcher: sends to users from any process, through Redis or by a server's HTTP API.
+ */
+
+import { randomUUID } from "node:crypto";
+
+import type { Wait } from "../core/deadline.js";
+import { NotConnectedError, OptionError } from "../core/errors.js";
+import type { Message } from "../mesa/message.js";
+import { audienceOf, isEmpty, type Recipients } from "./audience.js";
+import { DispatchEvent } from "./event.js";
+import { HttpRoute } from "./http.js";
+import type { RedisAddress } from "./redis.js";
+import { RedisRoute } from "./redisRoute.js";
+import type { Dispatched, Route } from "./route.js";
+
+/** Whether messages wait. */
+export interface SyncOptions {
+  /** For users, until it has arrived. */
+  readonly enabled: boolean;
+}
+
+/** How a Dispatcher works. */
+export interface DispatcherOptions {
+  /** The namespace of the servers, which is the project; default none, which is the servers' own. */
+  readonly namespace?: string | undefined;
+  /** Whether messages wait for users who are away. Default not; of itself a message may say that it does not. */
+  readonly sync?: SyncOptions | undefined;
+  /** By HTTP: one of the server's `api.keys`. */
+  readonly key?: string | undefined;
+  /** How often it is tried again by HTTP, with the same idempotency key. Default 5. */
+  readonly maxRetries?: number | undefined;
+  /**
+   * How long a dispatch may take, in milliseconds; 0: no limit. By HTTP in all, default 30,000; through Redis until
+   * there is a connection, and from then until the answer, default 5,000 each.
+   */
+  readonly timeout?: number | undefined;
+}
+
+/** How one thing is dispatched. */
+export interface DispatchOptions extends Wait {
+  /** By HTTP: its name for ten minutes, so that a program that starts again does nothing twice. Default a new one. */
+  readonly idempotencyKey?: string | undefined;
+}
+
+/** Sends from a process that is no server of sockets. To be made once and shared. */
+export class Dispatcher {
+  readonly #route: Route;
+  readonly #options: DispatcherOptions;
+  readonly #running = new Set<Promise<unknown>>();
+  #isClosed = false;
+
+  /**
+   * By the address of the servers' Redis (`redis:`, `rediss:`) or options of ioredis; or by that of a server's API
+   * (`http:`, `https:`), with a `key`. Throws `OptionError` if these cannot be used. Connects at once, and again
+   * whenever the connection is lost.
+   */
+  constructor(address: RedisAddress, options: DispatcherOptions = {}) {
+    if (options.namespace === "") throw new OptionError("the namespace is empty");
+    this.#options = options;
+    const isHttp = /^https?:/i.test(`${address}`);
+    this.#route = isHttp ? new HttpRoute(`${address}`, options) : new RedisRoute(address, options);
+  }
+
+  /**
+   * Sends a message to users by their ids, to everyone with `["*"]`, or to an audience, and not to those who are
+   * excluded; or has their sockets closed. Resolves when Redis has it, or the server has done it; nobody is a
+   * good audience. Calls through Redis arrive in their order, those by HTTP do if each is awaited.
+   *
+   * Rejects with `NotConnectedError` and `UnsupportedError` if nothing was sent; with `RedisError`, `ApiError`,
+   * `ConnectError`, `TimeoutError`, `AbortedError`; with `EncodeError` and `TooLargeError` for what no message
+   * can be, and `MissingDependencyError` without ioredis.
+   */
+  async dispatch(
+    content: Message | DispatchEvent,
+    recipients: Recipients = ["*"],
+    excluding: Recipients = [],
+    options: DispatchOptions = {},
+  ): Promise<Dispatched> {
+    if (this.#isClosed) throw new NotConnectedError("the Dispatcher is closed");
+    const [to, except] = [audienceOf(recipients), audienceOf(excluding)];
+    if (isEmpty(to)) return {};
+    const { sync, timeout } = this.#options;
+    const isWanted = content instanceof DispatchEvent ? false : (content.options?.sync ?? true);
+    const waits = Boolean(sync?.enabled) && isWanted;
+    const { idempotencyKey = randomUUID(), signal } = options;
+    const wait = { signal, timeout: options.timeout ?? timeout };
+    const sent = this.#route.send({ content, to, except, waits, idempotencyKey }, wait);
+    this.#running.add(sent);
+    return sent.finally(() => this.#running.delete(sent));
+  }
+
+  /** Ends behind what was dispatched. Never rejects. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await Promise.allSettled(this.#running);
+    await this.#route.close();
+  }
+}

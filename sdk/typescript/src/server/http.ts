@@ -1,0 +1,154 @@
+/**
+ * Dispatching by a server's HTTP API. What fails and may go well later is tried again with the same idempotency key,
+ * so that nothing is done twice.
+ */
+
+import { backoff } from "../core/backoff.js";
+import { after, within, type Wait } from "../core/deadline.js";
+import { AbortedError, ConnectError, OptionError, TimeoutError } from "../core/errors.js";
+import { encode, isObject } from "../core/json.js";
+import type { Message } from "../mesa/message.js";
+import { usersOf } from "./audience.js";
+import type { DispatcherOptions } from "./dispatcher.js";
+import { ApiError, UnsupportedError } from "./errors.js";
+import { DispatchEvent } from "./event.js";
+import type { Dispatched, Parcel, Route } from "./route.js";
+
+/** How long all tries may take. */
+const TIMEOUT_MS = 30_000;
+/** How long one try may take. */
+const TRY_MS = 5000;
+const RETRIES_MAX = 5;
+/** The first wait is below this; the next ones double. */
+const RETRY_DELAY_MS = 200;
+const RETRY_DELAY_MAX_MS = 5000;
+
+/** After these the same request may go well: it is under way, there were too many, or somebody is away. */
+const PASSING = [409, 429, 502, 503, 504];
+
+/** What begins names that stand for other operations than 0. */
+const OPERATION = "@op/";
+
+export class HttpRoute implements Route {
+  readonly #url: URL;
+  readonly #key: string;
+  readonly #project: string | undefined;
+  readonly #retries: number;
+
+  constructor(address: string, { key, namespace, maxRetries = RETRIES_MAX }: DispatcherOptions) {
+    if (!key) throw new OptionError("the API of a server is asked with a key, one of its api.keys");
+    if (!URL.canParse(address)) throw new OptionError(`${address} is no address`);
+    const base = new URL(address);
+    if (!base.pathname.endsWith("/")) base.pathname += "/";
+    this.#url = new URL("api/v1/dispatch", base);
+    this.#key = key;
+    this.#project = namespace;
+    this.#retries = maxRetries;
+  }
+
+  send(parcel: Parcel, wait: Wait): Promise<Dispatched> {
+    const body = this.#bodyOf(parcel);
+    if (body === undefined) return Promise.resolve({});
+    return within<Dispatched>(TIMEOUT_MS, wait, "answer of the API", (resolve, reject) => {
+      const over = new AbortController();
+      this.#tryUntilDone(body, parcel.idempotencyKey, over.signal).then(resolve, reject);
+      return () => over.abort();
+    });
+  }
+
+  async close(): Promise<void> {}
+
+  /** None if it is for nobody. */
+  #bodyOf({ content, to, except, waits }: Parcel): string | undefined {
+    if (content instanceof DispatchEvent) {
+      throw new UnsupportedError("the API disconnects nobody; dispatch through Redis");
+    }
+    const users = usersOf(to, except);
+    if (users?.length === 0) return undefined;
+    return encode({
+      type: nameOf(content),
+      data: content.data ?? {},
+      to: users ? { users } : to,
+      except: users ? undefined : except,
+      sync: waits && users !== undefined,
+      project: this.#project,
+    });
+  }
+
+  async #tryUntilDone(body: string, name: string, over: AbortSignal): Promise<Dispatched> {
+    for (let tries = 0; ; tries++) {
+      try {
+        return await this.#tryOnce(body, name, over);
+      } catch (error) {
+        const pause = pauseAfter(error);
+        if (pause === undefined || tries >= this.#retries || over.aborted) throw error;
+        // Spread, so that all who were refused do not return in step.
+        await sleep(pause + backoff(tries, RETRY_DELAY_MS, RETRY_DELAY_MAX_MS, Math.random()), over);
+      }
+    }
+  }
+
+  async #tryOnce(body: string, name: string, over: AbortSignal): Promise<Dispatched> {
+    const headers = {
+      authorization: `Bearer ${this.#key}`,
+      "content-type": "application/json",
+      "idempotency-key": name,
+    };
+    const { response, said } = await within<Answer>(TRY_MS, { signal: over }, "answer", (resolve, reject) => {
+      const abort = new AbortController();
+      const asked = fetch(this.#url, { method: "POST", headers, body, redirect: "error", signal: abort.signal });
+      asked.then(read).then(resolve, reject);
+      return () => abort.abort();
+    }).catch((cause: unknown) => {
+      if (cause instanceof TimeoutError || cause instanceof AbortedError) throw cause;
+      throw new ConnectError(`no answer from ${this.#url.host}`, { cause, closeCode: 1006, reason: "" });
+    });
+    if (!response.ok || !isObject(said)) throw refusal(response, said);
+    const { inboxes, displaced, sockets_here: socketsHere } = said as Readonly<Record<string, number>>;
+    return { inboxes, displaced, socketsHere };
+  }
+}
+
+interface Answer {
+  readonly response: Response;
+  /** Undefined if it is no JSON. */
+  readonly said: unknown;
+}
+
+async function read(response: Response): Promise<Answer> {
+  const text = await response.text();
+  try {
+    return { response, said: JSON.parse(text) };
+  } catch {
+    return { response, said: undefined };
+  }
+}
+
+function refusal({ status, headers }: Response, said: unknown): ApiError {
+  const { code, error } = isObject(said) ? said : {};
+  const retryAfterMs = Number(headers.get("retry-after")) * 1000 || 0;
+  const text = typeof error === "string" ? error : `the answer was ${status}`;
+  return new ApiError(typeof code === "string" ? code : "unexpected", text, status, retryAfterMs);
+}
+
+/** How long to wait at least before the next try; undefined if that would fail as well. */
+function pauseAfter(error: unknown): number | undefined {
+  if (error instanceof ApiError) return PASSING.includes(error.status) ? error.retryAfterMs : undefined;
+  return error instanceof ConnectError || error instanceof TimeoutError ? 0 : undefined;
+}
+
+/** The name of the event that a message is. */
+function nameOf({ opcode, type }: Message): string {
+  if (opcode === 0 && type && !type.startsWith(OPERATION)) return type;
+  return `${OPERATION}${opcode}${type ? `/${type}` : ""}`;
+}
+
+function sleep(ms: number, over: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = after(ms, resolve);
+    over.addEventListener("abort", () => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}

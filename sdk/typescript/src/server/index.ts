@@ -1,0 +1,31 @@
+/**
+ * For backends on Node: sends to users from any process, hears what Mesa clients do, and makes tokens. By the
+ * names of Cryb Mesa's Dispatcher and Portal.
+ *
+ * @packageDocumentation
+ */
+
+export type { Wait } from "../core/deadline.js";
+export {
+  AbortedError,
+  ConnectError,
+  EncodeError,
+  ListenerError,
+  NotConnectedError,
+  OptionError,
+  ProtocolError,
+  SwitchboardError,
+  TimeoutError,
+  TooLargeError,
+  type Closed,
+  type ErrorClass,
+} from "../core/errors.js";
+export { Message, type MessageOptions } from "../mesa/message.js";
+export type { Audience, Recipients } from "./audience.js";
+export { Dispatcher, type DispatcherOptions, type DispatchOptions, type SyncOptions } from "./dispatcher.js";
+export { ApiError, MissingDependencyError, RedisError, UnsupportedError } from "./errors.js";
+export { DispatchEvent, type DispatchAction } from "./event.js";
+export { Portal, type PortalEvents, type PortalOptions } from "./portal.js";
+export type { RedisAddress, RedisSettings } from "./redis.js";
+export type { Dispatched } from "./route.js";
+export { signToken, type Claims, type TokenOptions } from "./token.js";

@@ -1,0 +1,330 @@
+/**
+ * The Dispatcher for backends: through Redis beside the original of npm, and by the HTTP API; with the real server.
+ */
+
+import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { createServer, type RequestListener } from "node:http";
+import type { AddressInfo } from "node:net";
+import { resolve } from "node:path";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+
+import {
+  ApiError, Dispatcher, DispatchEvent, Message, signToken, type DispatcherOptions,
+} from "../../src/server/index.js";
+import { TELL } from "../../src/server/redisRoute.js";
+import { codeOf, thrownCode } from "../support/codeOf.js";
+import { disconnect, login, original as mesa, SECRET, startMesa, type User } from "../support/mesa.js";
+import { startRedis, type RedisServer } from "../support/redis.js";
+import { BINARY, freePort, TRANSCRIPTS, type Server } from "../support/server.js";
+
+const KEY = "0123456789abcdef0123456789abcdef";
+const NOTE = new Message(0, { status: "online" }, "STATUS_UPDATE");
+
+let redis: RedisServer;
+let server: Server;
+let api: string;
+const dispatchers: Dispatcher[] = [];
+const users: User[] = [];
+
+beforeAll(async () => {
+  redis = await startRedis();
+  ({ server, api } = await startApi(redis, ["mesa.sync.enabled=true"]));
+});
+afterAll(async () => {
+  await server?.stop();
+  await redis?.stop();
+});
+afterEach(async () => {
+  await Promise.all(users.splice(0).map(({ client }) => client.disconnect()));
+  await Promise.all(dispatchers.splice(0).map((dispatcher) => dispatcher.close()));
+});
+
+/** A node with an API, and where that is. */
+async function startApi(on: RedisServer, settings: readonly string[] = []): Promise<{ server: Server; api: string }> {
+  const listen = `127.0.0.1:${await freePort()}`;
+  const server = await startMesa(on, [`api.listen=${listen}`, `api.keys=${KEY}`, ...settings]);
+  return { server, api: `http://${listen}` };
+}
+
+function made(address: string, options: DispatcherOptions = {}): Dispatcher {
+  const dispatcher = new Dispatcher(address, { namespace: "api", ...options });
+  dispatchers.push(dispatcher);
+  return dispatcher;
+}
+
+async function user(id: string): Promise<User> {
+  const user = await login(`${server.url}/mesa`, id);
+  users.push(user);
+  return user;
+}
+
+const texts = (...messages: Message[]) => messages.map(({ type, data, sequence }) => [type, data, sequence]);
+const said = (n: number) => new Message(0, { n }, "SAID");
+
+describe.each([
+  ["Redis", () => made(redis.url), () => made(redis.url, { sync: { enabled: true } })],
+  ["HTTP", () => made(api, { key: KEY }), () => made(api, { key: KEY, sync: { enabled: true } })],
+])("by %s", (way, plain, syncing) => {
+  test("users hear what is for them, in order, and those who are excluded do not", async () => {
+    const dispatcher = plain();
+    const [ann, bob, ben] = [await user("ann"), await user("bob"), await user("bob")];
+    await dispatcher.dispatch(NOTE, ["ann", "bob"]);
+    await dispatcher.dispatch(said(1), ["ann", "bob"], ["ann"]);
+    await dispatcher.dispatch(said(2), ["ann", "bob"]);
+    expect(texts(await ann.messages.next(), await ann.messages.next())).toEqual([
+      ["STATUS_UPDATE", { status: "online" }, undefined], ["SAID", { n: 2 }, undefined],
+    ]);
+    for (const { messages } of [bob, ben]) {
+      expect(texts(await messages.next(), await messages.next(), await messages.next()).map(([, data]) => data))
+        .toEqual([{ status: "online" }, { n: 1 }, { n: 2 }]);
+    }
+  });
+
+  test("everyone hears what is for `*`, and what is for nobody is well", async () => {
+    const dispatcher = plain();
+    const [ann, bob] = [await user("ann"), await user("bob")];
+    expect(await dispatcher.dispatch(NOTE, [])).toEqual({});
+    expect(await dispatcher.dispatch(NOTE, ["ann"], ["ann"])).toEqual({});
+    await dispatcher.dispatch(said(1), ["*"]);
+    await dispatcher.dispatch(said(2));
+    for (const { messages } of [ann, bob]) {
+      expect(texts(await messages.next(), await messages.next()).map(([, data]) => data)).toEqual([{ n: 1 }, { n: 2 }]);
+    }
+  });
+
+  test("other operations than 0 and messages without a type arrive as they are", async () => {
+    const dispatcher = plain();
+    const ann = await user("ann");
+    await dispatcher.dispatch(new Message(7, [1], "ODD"), ["ann"]);
+    await dispatcher.dispatch(new Message(0, { bare: true }), ["ann"]);
+    expect(await ann.messages.next()).toMatchObject({ opcode: 7, data: [1], type: "ODD" });
+    expect(await ann.messages.next()).toMatchObject({ opcode: 0, data: { bare: true }, type: undefined });
+  });
+
+  test("with `sync` who is away hears it at the next login, all of it, marked and in order", async () => {
+    const dispatcher = syncing();
+    const away = `away-${way}`;
+    const many = await Promise.all([1, 2, 3].map((n) => dispatcher.dispatch(said(n), [away])));
+    expect(many.map(({ inboxes }) => inboxes)).toEqual([1, 1, 1]);
+    await dispatcher.dispatch(new Message(0, {}, "NOW_OR_NEVER", { sync: false }), [away]);
+    const back = await user(away);
+    const heard = texts(await back.messages.next(), await back.messages.next(), await back.messages.next());
+    expect(heard.map(([type, , sequence]) => [type, sequence])).toEqual([["SAID", 1], ["SAID", 2], ["SAID", 3]]);
+    // By HTTP, requests at once may overtake each other.
+    expect(heard.map(([, data]) => (data as { n: number }).n).sort()).toEqual([1, 2, 3]);
+    await dispatcher.dispatch(said(4), [away]);
+    expect(texts(await back.messages.next())).toEqual([["SAID", { n: 4 }, undefined]]);
+  });
+
+  test("what cannot be a message is refused with a code", async () => {
+    const dispatcher = plain();
+    expect(await codeOf(dispatcher.dispatch(new Message(0, 1n, "X"), ["ann"]))).toBe("bad_data");
+    const late = dispatcher.dispatch(NOTE, ["ann"], [], { signal: AbortSignal.abort() });
+    expect(await codeOf(late)).toBe("aborted");
+    await dispatcher.close();
+    expect(await codeOf(dispatcher.dispatch(NOTE, ["ann"]))).toBe("not_connected");
+  });
+});
+
+describe("through Redis", () => {
+  test("the sockets of a user are closed with 1000", async () => {
+    const [ann, bob] = [await user("ann"), await user("bob")];
+    await made(redis.url).dispatch(new DispatchEvent("DISCONNECT_CLIENT"), ["ann"]);
+    expect(await ann.closed).toBe(1000);
+    expect(bob.client.state).toBe("connected");
+  });
+
+  test("says on the wire what the original says", async () => {
+    const original = new mesa.Dispatcher(redis.url, { namespace: "wire" });
+    const ours = made(redis.url, { namespace: "wire" });
+    const hearing = redis.client.duplicate();
+    const heard: string[] = [];
+    hearing.on("message", (_: string, text: string) => heard.push(text));
+    await hearing.subscribe("ws_wire");
+    const calls: [Message, string[]?, string[]?][] = [
+      [NOTE, ["0", "1"]], [NOTE, ["0", "1"], ["1"]], [NOTE, ["*"]], [NOTE],
+      [new Message(0, {}, "X", { sync: false }), ["a\"b"]],
+    ];
+    for (const [{ opcode, data, type, options }, ...to] of calls) {
+      original.dispatch(new mesa.Message(opcode, data as object, type, options as never), ...to);
+      await expect.poll(() => heard.length % 2).toBe(1);
+      await ours.dispatch(new Message(opcode, data, type, options), ...to);
+      await expect.poll(() => heard.length % 2).toBe(0);
+      const [theirs, own] = heard.slice(-2).map((text) => JSON.parse(text) as unknown);
+      expect(own).toEqual(theirs);
+    }
+    original.dispatch(new mesa.DispatchEvent("DISCONNECT_CLIENT"), ["1"]);
+    await expect.poll(() => heard.length % 2).toBe(1);
+    await ours.dispatch(new DispatchEvent("DISCONNECT_CLIENT"), ["1"]);
+    await expect.poll(() => heard.length % 2).toBe(0);
+    expect(JSON.parse(heard.at(-1) ?? "")).toEqual(JSON.parse(heard.at(-2) ?? ""));
+    disconnect(original);
+    hearing.disconnect();
+  });
+
+  test("appends to what an original has stored, and keeps what an original appends to", async () => {
+    await redis.client.hset("undelivered_messages_api", "both", '[{"op":0,"d":{"n":0},"t":"SAID"}]');
+    await made(redis.url, { sync: { enabled: true } }).dispatch(said(1), ["both"]);
+    expect(await redis.client.hget("undelivered_messages_api", "both"))
+      .toBe('[{"op":0,"d":{"n":0},"t":"SAID"},{"op":0,"d":{"n":1},"t":"SAID"}]');
+    const back = await user("both");
+    const heard = texts(await back.messages.next(), await back.messages.next());
+    expect(heard).toEqual([["SAID", { n: 0 }, 1], ["SAID", { n: 1 }, 2]]);
+  });
+
+  test("does so by the script of the Rust dispatcher", () => {
+    const script = resolve(TRANSCRIPTS, "../../crates/redis/src/backend/originals.lua");
+    expect(TELL).toBe(readFileSync(script, "utf8"));
+  });
+
+  test("what originals have no word for is refused, and nothing is sent", async () => {
+    const dispatcher = made(redis.url);
+    const dispatched = (...to: Parameters<Dispatcher["dispatch"]>) => codeOf(dispatcher.dispatch(...to));
+    expect(await dispatched(NOTE, ["*"], ["ann"])).toBe("unsupported");
+    expect(await dispatched(NOTE, { rooms: ["lobby"] })).toBe("unsupported");
+    expect(await dispatched(NOTE, ["ann"], { tags: ["staff"] })).toBe("unsupported");
+    expect(await dispatched(NOTE, { users: ["ann"] })).toBe("resolved: {}");
+  });
+
+  test("rejects while Redis is away, and works when it is back", async () => {
+    let own = await startRedis();
+    const dispatcher = made(own.url, { timeout: 200, sync: { enabled: true } });
+    await dispatcher.dispatch(NOTE, ["ann"], [], { timeout: 10_000 });
+    await own.stop();
+    await expect.poll(() => codeOf(dispatcher.dispatch(NOTE, ["ann"]))).toBe("not_connected");
+    const waiting = dispatcher.dispatch(said(1), ["ann"], [], { timeout: 20_000 });
+    own = await startRedis(own.port);
+    expect(await waiting).toEqual({ inboxes: 1 });
+    expect(await own.client.hget("undelivered_messages_api", "ann")).toBe('[{"op":0,"d":{"n":1},"t":"SAID"}]');
+    await own.stop();
+  });
+
+  test("says what Redis refuses", async () => {
+    await redis.client.set("connected_clients_wrong", "no set");
+    const dispatcher = made(redis.url, { namespace: "wrong", sync: { enabled: true } });
+    await expect(dispatcher.dispatch(NOTE, ["ann"])).rejects.toMatchObject({
+      code: "redis_failed", message: expect.stringContaining("WRONGTYPE") as string,
+    });
+  });
+});
+
+describe("by HTTP", () => {
+  test("reaches rooms, everyone except some, and other projects", async () => {
+    const [ann, bob] = [await user("ann"), await user("bob")];
+    const dispatcher = made(api, { key: KEY });
+    await dispatcher.dispatch(said(1), ["*"], ["ann"]);
+    await dispatcher.dispatch(said(2), { everyone: true }, { users: ["bob"] });
+    const toSets = await dispatcher.dispatch(said(3), { rooms: ["lobby"], tags: ["staff"] });
+    expect(toSets).toEqual({ socketsHere: 0 });
+    expect(texts(await bob.messages.next())).toEqual([["SAID", { n: 1 }, undefined]]);
+    expect(texts(await ann.messages.next())).toEqual([["SAID", { n: 2 }, undefined]]);
+    const elsewhere = await made(api, { key: KEY, namespace: "elsewhere" }).dispatch(said(4), ["ann"]);
+    expect(elsewhere).toEqual({ socketsHere: 0 });
+  });
+
+  test("one idempotency key does one thing, whoever says it", async () => {
+    const ann = await user("ann");
+    for (const dispatcher of [made(api, { key: KEY }), made(api, { key: KEY })]) {
+      const sent = await dispatcher.dispatch(said(1), ["ann"], [], { idempotencyKey: "order-7" });
+      expect(sent).toEqual({ socketsHere: 1 });
+    }
+    const other = made(api, { key: KEY }).dispatch(said(2), ["ann"], [], { idempotencyKey: "order-7" });
+    await expect(other).rejects.toMatchObject({ code: "another_body", status: 422 });
+    await made(api, { key: KEY }).dispatch(said(3), ["ann"]);
+    const heard = texts(await ann.messages.next(), await ann.messages.next());
+    expect(heard.map(([, data]) => data)).toEqual([{ n: 1 }, { n: 3 }]);
+  });
+
+  test("what the API refuses is an error with its code", async () => {
+    const refused = made(api, { key: "another key, and as long as it" }).dispatch(NOTE, ["ann"]);
+    await expect(refused).rejects.toBeInstanceOf(ApiError);
+    await expect(refused).rejects.toMatchObject({ code: "unauthorized", status: 401 });
+    const invalid = made(api, { key: KEY }).dispatch(NOTE, { sockets: ["no socket"] });
+    const message = expect.stringContaining("sockets") as string;
+    await expect(invalid).rejects.toMatchObject({ code: "invalid", status: 400, message });
+    const huge = made(api, { key: KEY }).dispatch(new Message(0, "x".repeat(3_000_000), "HUGE"), ["ann"]);
+    await expect(huge).rejects.toMatchObject({ code: "too_large", status: 413 });
+    const closing = made(api, { key: KEY }).dispatch(new DispatchEvent("DISCONNECT_CLIENT"), ["ann"]);
+    expect(await codeOf(closing)).toBe("unsupported");
+  });
+
+  test("too many requests are spread over time, each done once", async () => {
+    const ann = await user("ann");
+    const { server: slow, api: url } = await startApi(redis, ["api.requests_per_second=2"]);
+    const impatient = made(url, { key: KEY, maxRetries: 0 });
+    const outcomes = await Promise.all([1, 2, 3, 4, 5].map(() => codeOf(impatient.dispatch(said(0), ["nobody"]))));
+    expect(outcomes).toContain("too_many");
+    const dispatcher = made(url, { key: KEY, maxRetries: 10 });
+    await Promise.all([1, 2, 3, 4].map((n) => dispatcher.dispatch(said(n), ["ann"])));
+    const heard: unknown[] = [];
+    while (heard.length < 4) heard.push((await ann.messages.next()).data);
+    expect(heard).toEqual(expect.arrayContaining([1, 2, 3, 4].map((n) => ({ n }))));
+    await made(api, { key: KEY }).dispatch(said(5), ["ann"]);
+    expect(texts(await ann.messages.next())).toEqual([["SAID", { n: 5 }, undefined]]);
+    await slow.stop();
+  });
+
+  test("a server that cannot keep it is asked again with the same key", async () => {
+    const own = await startRedis();
+    const { server: node, api: url } = await startApi(own, ["mesa.sync.enabled=true"]);
+    await own.stop();
+    const options = { key: KEY, sync: { enabled: true } };
+    const refused = made(url, { ...options, maxRetries: 0 }).dispatch(NOTE, ["ann"]);
+    await expect(refused).rejects.toMatchObject({ code: "not_kept", status: 503 });
+    const waiting = made(url, { ...options, maxRetries: 20 }).dispatch(NOTE, ["ann"]);
+    const back = await startRedis(own.port);
+    expect(await waiting).toMatchObject({ inboxes: 1 });
+    await node.stop();
+    await back.stop();
+  });
+
+  test("lost answers, proxies without a server and silence are tried again; in the end it says what it was", async () => {
+    const keys: unknown[] = [];
+    const answers: RequestListener[] = [
+      (request) => request.socket.destroy(),
+      (_, response) => response.writeHead(502).end("bad gateway"),
+      (_, response) => response.end(JSON.stringify({ inboxes: 1, displaced: 0 })),
+      (_, response) => response.writeHead(503).end("no JSON"),
+    ];
+    const fake = createServer((request, response) => {
+      keys.push(request.headers["idempotency-key"]);
+      (answers.shift() ?? (() => {}))(request, response);
+    });
+    await new Promise<void>((listening) => fake.listen(0, "127.0.0.1", listening));
+    const url = `http://127.0.0.1:${(fake.address() as AddressInfo).port}/below/`;
+    expect(await made(url, { key: KEY }).dispatch(NOTE, ["ann"])).toEqual({ inboxes: 1, displaced: 0 });
+    expect(new Set(keys).size).toBe(1);
+    const impatient = made(url, { key: KEY, maxRetries: 0, timeout: 300 });
+    await expect(impatient.dispatch(NOTE, ["ann"])).rejects.toMatchObject({ code: "unexpected", status: 503 });
+    expect(await codeOf(impatient.dispatch(NOTE, ["ann"]))).toBe("timeout");
+    fake.closeAllConnections();
+    await new Promise((closed) => fake.close(closed));
+    expect(await codeOf(made(url, { key: KEY, maxRetries: 1 }).dispatch(NOTE, ["ann"]))).toBe("connect_failed");
+  });
+});
+
+test("addresses that are none, and an API without a key, are refused", () => {
+  for (const address of ["ftp://x", "localhost:6379", "http://x"]) {
+    expect(thrownCode(() => new Dispatcher(address)), address).toBe("bad_option");
+  }
+  expect(thrownCode(() => new Dispatcher("redis://x", { namespace: "" }))).toBe("bad_option");
+});
+
+test("tokens are those of `switchboard token`", () => {
+  const check = (token: string) => {
+    const args = ["token", "check", "--set", `auth.jwt_secret=${SECRET}`, token];
+    return JSON.parse(execFileSync(BINARY, args, { encoding: "utf8" })) as unknown;
+  };
+  const soon = Math.floor(Date.now() / 1000) + 900;
+  for (const expiresIn of ["15m", 900]) {
+    expect(check(signToken({ id: "ann", role: "ä" }, SECRET, { expiresIn }))).toMatchObject({
+      user: "ann", expires: expect.closeTo(soon, -1) as number,
+    });
+  }
+  expect(check(signToken({ id: 7 }, SECRET))).toEqual({ user: "7", expires: null });
+  for (const expiresIn of ["15", "soon", -1, NaN]) {
+    expect(thrownCode(() => signToken({ id: "ann" }, SECRET, { expiresIn }))).toBe("bad_option");
+  }
+  expect(thrownCode(() => signToken({ id: "ann" }, ""))).toBe("bad_option");
+});
