@@ -9,6 +9,7 @@ use switchboard_hub::{Bus, Hub, HubConfig, Inbox, Index, LocalBus, MemoryStore, 
 use switchboard_ws::close::{CloseCode, close_frame};
 
 use crate::codec;
+use crate::hooks::Hooked;
 use crate::identity::Identities;
 use crate::koji::Rosters;
 use crate::limits::Limits;
@@ -31,6 +32,8 @@ pub(crate) struct Core {
     pub(crate) refusals: Refusals,
     pub(crate) rosters: Rosters,
     pub(crate) calls: Calls,
+    /// Set when the app is served.
+    pub(crate) hooked: OnceLock<Hooked>,
     /// New connections are refused.
     pub(crate) stopping: AtomicBool,
 }
