@@ -1,6 +1,6 @@
 //! What all clones of an app share: its settings until it is in use, and from then on its hub.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use switchboard_event::Dialect;
@@ -32,6 +32,8 @@ pub(crate) struct Core {
     pub(crate) refusals: Refusals,
     pub(crate) rosters: Rosters,
     pub(crate) calls: Calls,
+    /// How often other nodes were not heard for a while.
+    pub(crate) times_missed: AtomicU64,
     /// Set when the app is served.
     pub(crate) hooked: OnceLock<Hooked>,
     /// New connections are refused.

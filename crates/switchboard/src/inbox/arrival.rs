@@ -77,19 +77,31 @@ impl Arrival {
 
     /// Tells what waits. What the socket does not get waits on.
     pub(crate) async fn tell(mut self, user: UserId, welcome: Welcome) {
-        let mut page = self.open(&user, None).await;
-        self.greet(&user, &welcome);
-        while let Some(last) = page.last().map(|waiting| waiting.number) {
-            let is_last = page.len() < PAGE;
-            if !self.tell_page(&user, page, welcome.pause).await || is_last {
-                break;
-            }
-            page = self.open(&user, Some(last)).await;
-        }
-        self.socket.tell_redelivered(&user, self.count);
+        self.tell_waiting(&user, &welcome).await;
         if self.inbox.has_latecomers() {
             self.look_for_latecomers(user);
         }
+    }
+
+    /// The same for a socket that has been one of the user's for some time, and may have missed what it
+    /// was to hear live.
+    pub(super) async fn tell_again(mut self, user: UserId) {
+        // By the time the answer is here it may have arrived, and not be known any more.
+        self.told.extend(self.deliveries().on_their_way());
+        self.tell_waiting(&user, &Welcome::default()).await;
+    }
+
+    async fn tell_waiting(&mut self, user: &UserId, welcome: &Welcome) {
+        let mut page = self.open(user, None).await;
+        self.greet(user, welcome);
+        while let Some(last) = page.last().map(|waiting| waiting.number) {
+            let is_last = page.len() < PAGE;
+            if !self.tell_page(user, page, welcome.pause).await || is_last {
+                break;
+            }
+            page = self.open(user, Some(last)).await;
+        }
+        self.socket.tell_redelivered(user, self.count);
     }
 
     /// Drops what waits.
