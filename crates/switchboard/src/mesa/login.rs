@@ -90,6 +90,6 @@ pub(crate) fn expect_login(socket: &Socket) {
     });
 }
 
-fn settings(app: &App) -> &MesaSettings {
+pub(super) fn settings(app: &App) -> &MesaSettings {
     &app.setup().mesa.as_ref().expect("this door is open").settings
 }
