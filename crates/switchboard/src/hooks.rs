@@ -144,12 +144,17 @@ impl App {
     }
 
     /// Looks who of some users is nowhere, and calls the `@undeliverable` hooks for each; if there are
-    /// any, since that is a question for each user.
+    /// any, since that is a question for each user who is not here.
     pub(crate) fn tell_undeliverable(&self, event: Event, users: Vec<UserId>) {
         let Some(served) = self.hooked(SystemEvent::Undeliverable) else { return };
         let (app, Event { name, data, .. }) = (self.clone(), event);
         self.core().tasks.spawn(async move {
             for user in &users {
+                // The store may learn of those who are here later than we do.
+                let here = Target::User(user.clone()).into();
+                if !app.hub().members(app.project_id(), &here).is_empty() {
+                    continue;
+                }
                 match app.is_user_online(user).await {
                     Ok(true) => {}
                     Ok(false) => {
