@@ -51,6 +51,11 @@ async fn every_transcript_of_mesa_where_a_token_is_required_plays() {
     play_with_settings(Mode::Demo, "mesa-required").await;
 }
 
+#[tokio::test]
+async fn every_transcript_of_mesa_where_clients_tell_their_version_plays() {
+    play_with_settings(Mode::Demo, "mesa-versions").await;
+}
+
 /// Plays a folder to the server as the binary runs it, with the settings in that folder.
 async fn play_with_settings(mode: Mode, protocol: &str) {
     let scratch = Scratch::new();

@@ -1,6 +1,6 @@
 //! What all clones of an app share: its settings until it is in use, and from then on its hub.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use switchboard_event::Dialect;
@@ -9,6 +9,7 @@ use switchboard_hub::{Bus, Hub, HubConfig, Inbox, Index, LocalBus, MemoryStore, 
 use switchboard_ws::close::{CloseCode, close_frame};
 
 use crate::codec;
+use crate::hooks::Hooked;
 use crate::identity::Identities;
 use crate::koji::Rosters;
 use crate::limits::Limits;
@@ -31,6 +32,10 @@ pub(crate) struct Core {
     pub(crate) refusals: Refusals,
     pub(crate) rosters: Rosters,
     pub(crate) calls: Calls,
+    /// How often other nodes were not heard for a while.
+    pub(crate) times_missed: AtomicU64,
+    /// Set when the app is served.
+    pub(crate) hooked: OnceLock<Hooked>,
     /// New connections are refused.
     pub(crate) stopping: AtomicBool,
 }

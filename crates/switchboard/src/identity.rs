@@ -7,11 +7,13 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
+use serde_json::json;
 use switchboard_event::{Payload, SocketId, Target, UserId};
 use switchboard_hub::{Deed, Hub, JoinError, Session};
 
 use crate::app::App;
 use crate::clock::{now, now_ms, since_1970};
+use crate::hooks::SystemEvent;
 use crate::inbox::Arrival;
 use crate::portal;
 use crate::socket::Socket;
@@ -87,13 +89,19 @@ impl Socket {
     /// again; it stays connected. A refused token changes nothing.
     pub async fn identify(&self, token: &str) -> Result<UserId, IdentifyError> {
         let (identity, arrival) = self.identify_whole(token).await?;
+        self.tell_authenticated(&identity.user);
         if let Some(arrival) = arrival {
             arrival.go_on(identity.user.clone());
         }
         Ok(identity.user)
     }
 
-    /// The same, with all that the verifier said; what has waited for the user is told through the
+    /// Calls the `@authenticated` hooks.
+    pub(crate) fn tell_authenticated(&self, user: &UserId) {
+        self.tell(SystemEvent::Authenticated, &json!({ "user": user }));
+    }
+
+    /// The same as [`identify`](Self::identify), with all that the verifier said; what has waited for the user is told through the
     /// arrival, if messages ever wait.
     pub(crate) async fn identify_whole(
         &self,

@@ -32,6 +32,7 @@ mod core;
 mod door;
 mod extract;
 mod handler;
+mod hooks;
 mod identity;
 mod inbox;
 mod info;

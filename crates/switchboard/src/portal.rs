@@ -9,12 +9,12 @@ use switchboard_hub::{Deed, Portal, Report, Said};
 
 use crate::app::App;
 use crate::clock::now_ms;
-use crate::info::Info;
+use crate::hooks::SystemEvent;
 use crate::reply::{IntoResponse, ReplyError, Response};
 use crate::request::Request;
 use crate::router::unknown_event;
 use crate::served::Served;
-use crate::socket::{Peer, Socket, Through};
+use crate::socket::Socket;
 
 /// A report that is about to be made.
 pub(crate) struct Reporting {
@@ -144,19 +144,10 @@ impl Served {
         self.app.core().tasks.spawn_service(async move { app.hear_answers().await });
     }
 
-    fn portal_changed(self: &Arc<Self>, change: &PortalChange) {
+    fn portal_changed(&self, change: &PortalChange) {
         let PortalChange { project, portal, group, joined } = change;
         let data = json!({ "portal": portal, "group": group, "project": project });
-        // Hooks have a socket, and this one is nobody's.
-        let peer = Peer::new(Info::of_nobody(), Through::Emit);
-        let session = self.app.hub().nobody(project, Dialect::Emit, Box::new(peer));
-        let nobody = Socket::new(&self.app, session);
-        for dialect in Dialect::ALL {
-            let hooks = self.hooks_of(dialect);
-            match joined {
-                true => self.call_hooks(&hooks.portal_join, &nobody, "@portal-join", &data),
-                false => self.call_hooks(&hooks.portal_leave, &nobody, "@portal-leave", &data),
-            }
-        }
+        let event = if *joined { SystemEvent::PortalJoin } else { SystemEvent::PortalLeave };
+        self.tell(event, project, &data);
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::app::Setup;
 use crate::handler::{AnyHandler, Handler, ResponseFuture};
+use crate::hooks::{Hooks, SystemEvent, system_event_names};
 use crate::middleware::{Middleware, Next};
 use crate::reply::Response;
 use crate::request::Request;
@@ -39,18 +40,6 @@ struct Route {
     handler: AnyHandler,
 }
 
-/// Handlers of system events: any number for each, called in the order they were added.
-#[derive(Clone, Default)]
-pub(crate) struct Hooks {
-    pub(crate) connection: Vec<AnyHandler>,
-    pub(crate) disconnect: Vec<AnyHandler>,
-    pub(crate) error: Vec<AnyHandler>,
-    pub(crate) any: Vec<AnyHandler>,
-    pub(crate) ping: Vec<AnyHandler>,
-    pub(crate) portal_join: Vec<AnyHandler>,
-    pub(crate) portal_leave: Vec<AnyHandler>,
-}
-
 impl Router {
     /// A router that handles nothing yet.
     ///
@@ -63,8 +52,8 @@ impl Router {
         Router::default()
     }
 
-    /// Handles an event, or one of the system events `@connection`, `@disconnect`, `@error`,
-    /// `@any`, `@ping`, `@portal-join` and `@portal-leave`, which may have many handlers.
+    /// Handles an event, or one of the system events, which may have many handlers:
+    #[doc = concat!(system_event_names!(), ".")]
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -100,7 +89,7 @@ impl Router {
     pub fn on<Args: 'static>(mut self, event: &str, handler: impl Handler<Args>) -> Self {
         let handler = AnyHandler::new(handler);
         if event.starts_with('@') {
-            self.hooks.of(event).push(handler);
+            self.hooks.add(event, handler);
         } else {
             self.routes.push(Route { event: event.into(), middleware: Vec::new(), handler });
         }
@@ -172,8 +161,8 @@ impl Router {
     /// The routes as they are looked up, with `fallback` for events of other names. Says what is
     /// wrong with them.
     pub(crate) fn freeze(&self, setup: &Setup, fallback: AnyHandler) -> Result<Routes, String> {
-        let any: Option<Arc<dyn Middleware>> =
-            (!self.hooks.any.is_empty()).then(|| Arc::new(Any(self.hooks.any.clone())) as _);
+        let any = self.hooks.of(SystemEvent::Any);
+        let any: Option<Arc<dyn Middleware>> = (!any.is_empty()).then(|| Arc::new(Any(any.to_vec())) as _);
         let around = |inner: &[Arc<dyn Middleware>]| -> Arc<[Arc<dyn Middleware>]> {
             self.middleware.iter().chain(&any).chain(inner).cloned().collect()
         };
@@ -191,44 +180,6 @@ impl Router {
         self.hooks.check(setup)?;
         let fallback = Chain { middleware: around(&[]), handler: fallback };
         Ok(Routes { table, fallback, hooks: self.hooks.clone() })
-    }
-}
-
-impl Hooks {
-    fn of(&mut self, event: &str) -> &mut Vec<AnyHandler> {
-        match event {
-            "@connection" => &mut self.connection,
-            "@disconnect" => &mut self.disconnect,
-            "@error" => &mut self.error,
-            "@any" => &mut self.any,
-            "@ping" => &mut self.ping,
-            "@portal-join" => &mut self.portal_join,
-            "@portal-leave" => &mut self.portal_leave,
-            _ => panic!(
-                "`{event}` is not a system event; these are @connection, @disconnect, @error, @any, @ping, \
-                 @portal-join, @portal-leave"
-            ),
-        }
-    }
-
-    fn extend(&mut self, other: Hooks) {
-        self.connection.extend(other.connection);
-        self.disconnect.extend(other.disconnect);
-        self.error.extend(other.error);
-        self.any.extend(other.any);
-        self.ping.extend(other.ping);
-        self.portal_join.extend(other.portal_join);
-        self.portal_leave.extend(other.portal_leave);
-    }
-
-    fn check(&self, setup: &Setup) -> Result<(), String> {
-        let all = [&self.connection, &self.disconnect, &self.error, &self.any, &self.ping];
-        let of_portals = [&self.portal_join, &self.portal_leave];
-        all.into_iter()
-            .chain(of_portals)
-            .flatten()
-            .try_for_each(|hook| hook.check(setup))
-            .map_err(|missing| format!("a hook {missing}"))
     }
 }
 

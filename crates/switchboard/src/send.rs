@@ -214,6 +214,7 @@ impl Send {
         let event = Event { name: Name::new(event)?, data, sender: self.sender, time_ms: now_ms() };
         let parcel = Parcel::new(event, self.class);
         let delivered = self.app.hub().send(self.app.project_id(), &audience, &parcel, self.scope);
+        self.app.tell_sent(&parcel.event, &audience.to, &audience.except, false);
         Ok(delivered.queued)
     }
 }

@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use serde_json::json;
-use switchboard_event::{Dialect, Name, Payload};
+use switchboard_event::{Dialect, Payload};
 use switchboard_hub::Session;
 
 use crate::app::App;
 use crate::clock::now;
 use crate::handler::{AnyHandler, ResponseFuture};
+use crate::hooks::{Hooked, Hooks, SystemEvent};
 use crate::identity::Identities;
 use crate::koji;
 use crate::mesa::MesaSettings;
@@ -23,7 +24,7 @@ use crate::portal;
 use crate::relay::Relay;
 use crate::reply::Response;
 use crate::request::Request;
-use crate::router::{Hooks, Routes};
+use crate::router::Routes;
 use crate::socket::Socket;
 
 /// An app and its frozen routes.
@@ -34,7 +35,7 @@ pub(crate) struct Served {
 }
 
 /// What a handler that panicked left behind.
-type Panic = Box<dyn Any + Send>;
+pub(crate) type Panic = Box<dyn Any + Send>;
 
 impl Served {
     /// Freezes the routes of an app and starts what every app needs.
@@ -60,6 +61,8 @@ impl Served {
         let served = Arc::new(Served { app: app.clone(), routes });
         let core = app.core();
         if core.flushers.start(&core.tasks, app.meters().bytes_out.clone()) {
+            // Of several that serve an app it is this one that lasts.
+            let _ = core.hooked.set(Hooked::new(&served));
             for dialect in Dialect::ALL {
                 let heartbeat = core.heartbeats[dialect.index()].clone();
                 core.tasks.spawn_service(heartbeat.run(served.clone(), served.keep_alive(dialect)));
@@ -160,63 +163,28 @@ impl Served {
     }
 
     /// Calls the `@error` hooks.
-    pub(crate) fn report(self: &Arc<Self>, socket: &Socket, event: &str, code: &str, error: &str) {
-        let hooks = &self.routes(socket).hooks.error;
-        if !hooks.is_empty() {
-            let data = json!({ "event": event, "code": code, "error": error });
-            self.call_hooks(hooks, socket, "@error", &data);
-        }
+    pub(crate) fn report(&self, socket: &Socket, event: &str, code: &str, error: &str) {
+        let data = json!({ "event": event, "code": code, "error": error });
+        self.call_hooks(SystemEvent::Error, socket, &data);
     }
 
-    pub(crate) fn connected(self: &Arc<Self>, socket: &Socket) {
-        self.call_hooks(&self.routes(socket).hooks.connection, socket, "@connection", &json!({}));
+    pub(crate) fn connected(&self, socket: &Socket) {
+        self.call_hooks(SystemEvent::Connection, socket, &json!({}));
     }
 
-    pub(crate) fn disconnected(self: &Arc<Self>, socket: &Socket, code: u16, reason: &str) {
-        let data = json!({ "code": code, "reason": reason });
-        self.call_hooks(&self.routes(socket).hooks.disconnect, socket, "@disconnect", &data);
+    pub(crate) fn disconnected(&self, socket: &Socket, code: u16, reason: &str) {
+        self.call_hooks(SystemEvent::Disconnect, socket, &json!({ "code": code, "reason": reason }));
     }
 
-    pub(crate) fn ping_sent(self: &Arc<Self>, session: &Arc<Session>) {
-        let hooks = &self.routes[session.dialect.index()].hooks.ping;
-        if !hooks.is_empty() {
+    pub(crate) fn ping_sent(&self, session: &Arc<Session>) {
+        if !self.hooks_of(session.dialect).of(SystemEvent::Ping).is_empty() {
             let socket = Socket::new(&self.app, session.clone());
-            self.call_hooks(hooks, &socket, "@ping", &json!({}));
+            self.call_hooks(SystemEvent::Ping, &socket, &json!({}));
         }
     }
 
     pub(crate) fn hooks_of(&self, dialect: Dialect) -> &Hooks {
         &self.routes[dialect.index()].hooks
-    }
-
-    /// Starts hooks in their order. A hook that fails is logged and reported to nobody, or an error
-    /// hook would call itself.
-    pub(crate) fn call_hooks(
-        self: &Arc<Self>,
-        hooks: &[AnyHandler],
-        socket: &Socket,
-        event: &'static str,
-        data: &serde_json::Value,
-    ) {
-        if hooks.is_empty() {
-            return;
-        }
-        let data = Payload::of(data).expect("a JSON value is JSON");
-        let name = Name::new(event).expect("system events have short names");
-        let request = Request::new(socket.clone(), name, data, None);
-        for hook in hooks {
-            let start = catch_unwind(AssertUnwindSafe(|| hook.call(request.clone())));
-            let Ok(mut future) = start else {
-                log_hook(event, start.map(|_| Response::none()));
-                continue;
-            };
-            match poll_once(&mut future) {
-                Some(outcome) => log_hook(event, outcome),
-                None => self.app.core().tasks.spawn(async move {
-                    log_hook(event, AssertUnwindSafe(future).catch_unwind().await);
-                }),
-            }
-        }
     }
 }
 
@@ -225,16 +193,8 @@ async fn pass_on(relay: Relay) {
     relay.send();
 }
 
-fn log_hook(event: &'static str, outcome: Result<Response, Panic>) {
-    match outcome {
-        Ok(Response { error: Some(error), .. }) => tracing::error!(event, %error, "a hook failed"),
-        Ok(_) => {}
-        Err(panic) => tracing::error!(event, message = panic_message(&*panic), "a hook panicked"),
-    }
-}
-
 /// Polls a future that need not be woken: whoever polls it next registers their own waker.
-fn poll_once(future: &mut ResponseFuture) -> Option<Result<Response, Panic>> {
+pub(crate) fn poll_once(future: &mut ResponseFuture) -> Option<Result<Response, Panic>> {
     let polled =
         catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut Context::from_waker(Waker::noop()))));
     match polled {
@@ -244,7 +204,7 @@ fn poll_once(future: &mut ResponseFuture) -> Option<Result<Response, Panic>> {
     }
 }
 
-fn panic_message(panic: &(dyn Any + Send)) -> String {
+pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| text.to_string());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into())
 }

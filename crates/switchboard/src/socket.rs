@@ -160,10 +160,11 @@ impl Socket {
         let event =
             Event { name: Name::new(event)?, data: Payload::of(data)?, sender: None, time_ms: now_ms() };
         let frame = codec::encode(self.session.dialect, &event);
-        match self.app.hub().deliver_frame(&self.session, &frame, DeliveryClass::Live) {
-            true => Ok(()),
-            false => Err(EmitError::Gone),
+        if !self.app.hub().deliver_frame(&self.session, &frame, DeliveryClass::Live) {
+            return Err(EmitError::Gone);
         }
+        self.app.tell_sent(&event, &[self.id().into()], &[], false);
+        Ok(())
     }
 
     /// Sends an event to this socket and waits for its answer, at most the request time-out of the

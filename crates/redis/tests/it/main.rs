@@ -12,6 +12,7 @@ mod measures;
 mod mesa_bridge;
 mod mesa_inbox;
 mod mesa_original;
+mod missed;
 mod modes;
 mod original_portals;
 mod support;

@@ -24,6 +24,12 @@ pub struct Mesa {
     /// Whether original Mesa servers may be on the same Redis, so that they are told what is sent here.
     /// Default false: their Dispatchers are heard anyway.
     pub original_servers: bool,
+    /// The version that clients have to be of, such as "1.5.8": one that says another is closed. Default
+    /// none: clients are not asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enforce_equal_versions: Option<String>,
+    /// Whether clients are told to store messages. Default false.
+    pub store_messages: bool,
     /// Whether messages wait for users who are away.
     pub sync: MesaSync,
     /// Whether clients are there.
@@ -90,6 +96,8 @@ impl Default for Mesa {
             listen: SocketAddr::from(([127, 0, 0, 1], 4000)),
             namespace: None,
             original_servers: false,
+            enforce_equal_versions: None,
+            store_messages: false,
             sync: MesaSync::default(),
             heartbeat: MesaHeartbeat::default(),
             reconnect: MesaReconnect::default(),
@@ -137,6 +145,9 @@ impl Mesa {
         {
             return wrong(format!("mesa.namespace: {error}"));
         }
+        if self.enforce_equal_versions.as_deref() == Some("") {
+            return wrong("mesa.enforce_equal_versions is empty; leave it out to take every version".into());
+        }
         for (key, ms) in [
             ("heartbeat.interval_ms", self.heartbeat.interval_ms),
             ("reconnect.interval_ms", self.reconnect.interval_ms),
@@ -173,6 +184,8 @@ impl Mesa {
             authentication_timeout: Duration::from_millis(self.authentication.timeout_ms),
             authentication_required: self.authentication.required,
             redelivery_interval: Duration::from_millis(self.sync.redelivery_interval_ms),
+            enforces_version: self.enforce_equal_versions.clone(),
+            stores_messages: self.store_messages,
             sends_user_object: self.authentication.send_user_object,
             closes_on_refusal: self.authentication.disconnect_on_fail,
         })
@@ -187,6 +200,8 @@ mod tests {
     fn what_cannot_be_is_named() {
         for (set, named) in [
             ("mesa.namespace=", "mesa.namespace"),
+            ("mesa.enforce_equal_versions=", "mesa.enforce_equal_versions is empty"),
+            ("mesa.store_messages=often", "store_messages"),
             ("mesa.heartbeat.interval_ms=0", "mesa.heartbeat.interval_ms is 0; the least is 100"),
             ("mesa.reconnect.interval_ms=1", "mesa.reconnect.interval_ms"),
             ("mesa.authentication.timeout_ms=0", "mesa.authentication.timeout_ms"),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde_json::json;
 use switchboard_event::{MessageNumber, UserId};
 use switchboard_hub::inbox::{Opened, Waiting};
 use switchboard_hub::{Hub, Inbox};
@@ -15,6 +16,7 @@ use switchboard_hub::{Hub, Inbox};
 use super::{Deliveries, settled};
 use crate::app::App;
 use crate::codec;
+use crate::hooks::SystemEvent;
 use crate::socket::Socket;
 
 /// Most messages that are asked for at once.
@@ -81,20 +83,31 @@ impl Arrival {
 
     /// Tells what waits. What the socket does not get waits on.
     pub(crate) async fn tell(mut self, user: UserId, welcome: Welcome) {
-        let mut page = self.open(&user, None).await;
-        if let Some(first) = &welcome.first {
-            self.hub().deliver_now(self.socket.session(), first);
-        }
-        while let Some(last) = page.last().map(|waiting| waiting.number) {
-            let is_last = page.len() < PAGE;
-            if !self.tell_page(&user, page, welcome.pause).await || is_last {
-                break;
-            }
-            page = self.open(&user, Some(last)).await;
-        }
+        self.tell_waiting(&user, &welcome).await;
         if self.inbox.has_latecomers() {
             self.look_for_latecomers(user);
         }
+    }
+
+    /// The same for a socket that has been one of the user's for some time, and may have missed what it
+    /// was to hear live.
+    pub(super) async fn tell_again(mut self, user: UserId) {
+        // By the time the answer is here it may have arrived, and not be known any more.
+        self.told.extend(self.deliveries().on_their_way());
+        self.tell_waiting(&user, &Welcome::default()).await;
+    }
+
+    async fn tell_waiting(&mut self, user: &UserId, welcome: &Welcome) {
+        let mut page = self.open(user, None).await;
+        self.greet(user, welcome);
+        while let Some(last) = page.last().map(|waiting| waiting.number) {
+            let is_last = page.len() < PAGE;
+            if !self.tell_page(user, page, welcome.pause).await || is_last {
+                break;
+            }
+            page = self.open(user, Some(last)).await;
+        }
+        self.socket.tell_redelivered(user, self.count);
     }
 
     /// Drops what waits.
@@ -102,8 +115,14 @@ impl Arrival {
         if let Err(error) = self.inbox.clear(self.app().project_id(), &user).await {
             tracing::warn!(%error, "what waits for a user could not be dropped");
         }
+        self.greet(&user, &welcome);
+    }
+
+    /// Says what goes before everything: it is the answer to a token.
+    fn greet(&self, user: &UserId, welcome: &Welcome) {
         if let Some(first) = &welcome.first {
             self.hub().deliver_now(self.socket.session(), first);
+            self.socket.tell_authenticated(user);
         }
     }
 
@@ -200,6 +219,7 @@ impl LateLook {
 
     fn tell(&mut self, user: &UserId, page: Vec<Waiting>) {
         let (session, deliveries) = (self.socket.session(), self.socket.peer().deliveries());
+        let before = self.count;
         for Waiting { number, event } in page {
             if !deliveries.knows(number) && !deliveries.holds(number) {
                 self.count += 1;
@@ -207,10 +227,18 @@ impl LateLook {
                 deliveries.tell(self.socket.app().hub(), session, (user.clone(), number), &frame);
             }
         }
+        self.socket.tell_redelivered(user, self.count - before);
     }
 }
 
 impl Socket {
+    /// Calls the `@redelivered` hooks, if there was anything.
+    fn tell_redelivered(&self, user: &UserId, count: u64) {
+        if count > 0 {
+            self.tell(SystemEvent::Redelivered, &json!({ "user": user, "count": count }));
+        }
+    }
+
     /// The peer has answered a ping.
     pub(crate) fn ponged(&self, payload: &[u8]) {
         let (Some(inbox), Some(deliveries)) = (self.app().inbox(), self.peer().deliveries_if_any()) else {

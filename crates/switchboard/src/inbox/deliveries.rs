@@ -93,6 +93,11 @@ impl Deliveries {
         self.lock().held.iter().any(|(_, held)| *held == number)
     }
 
+    /// What has been sent and is not known to have arrived.
+    pub(super) fn on_their_way(&self) -> Vec<MessageNumber> {
+        self.lock().sent.iter().map(|(_, number)| *number).collect()
+    }
+
     pub(super) fn park(&self, hub: &Hub, session: &Arc<Session>) {
         let mut state = self.lock();
         state.parked += 1;

@@ -65,20 +65,23 @@ impl Send {
         let (app, audience, sender) = self.into_parts();
         let inbox = app.inbox().ok_or(KeepError::NoInbox)?;
         let audience = audience?;
-        let except = users_of(audience.except)?;
-        let mut users = users_of(audience.to)?;
+        let except = users_of(&audience.except)?;
+        let mut users = users_of(&audience.to)?;
         users.retain(|user| !except.contains(user));
         users.sort_unstable();
         users.dedup();
         let event = Event { name: Name::new(event)?, data, sender, time_ms: now_ms() };
-        Ok(inbox.put(app.project_id(), &users, &event).await?)
+        let kept = inbox.put(app.project_id(), &users, &event).await?;
+        app.tell_sent(&event, &audience.to, &audience.except, true);
+        app.tell_undeliverable(event, users);
+        Ok(kept)
     }
 }
 
-fn users_of(targets: Vec<Target>) -> Result<Vec<UserId>, KeepError> {
-    let user = |target| match target {
-        Target::User(user) => Ok(user),
-        other => Err(KeepError::NotAUser(other)),
+fn users_of(targets: &[Target]) -> Result<Vec<UserId>, KeepError> {
+    let user = |target: &Target| match target {
+        Target::User(user) => Ok(user.clone()),
+        other => Err(KeepError::NotAUser(other.clone())),
     };
-    targets.into_iter().map(user).collect()
+    targets.iter().map(user).collect()
 }

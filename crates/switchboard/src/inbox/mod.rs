@@ -4,6 +4,7 @@
 mod arrival;
 mod deliveries;
 mod keep;
+mod reopening;
 
 use switchboard_event::{Audience, DeliveryClass, Event, MessageNumber, Parcel, Target, UserId};
 use switchboard_hub::JoinError;
@@ -15,6 +16,7 @@ use crate::socket::{Peer, Socket};
 pub(crate) use arrival::{Arrival, Welcome};
 pub(crate) use deliveries::Deliveries;
 pub use keep::KeepError;
+pub(crate) use reopening::missed;
 
 /// Has the sockets of this node hear a message that waits for their users.
 pub(crate) fn hear(app: &App, audience: &Audience, number: MessageNumber, event: Event) {

@@ -40,11 +40,16 @@ impl Default for Client {
 
 /// The frame that a client gets before anything else.
 pub(crate) fn greeting(settings: &MesaSettings) -> Bytes {
+    let rules = [
+        ("enforce_equal_versions", settings.enforces_version.is_some()),
+        ("store_messages", settings.stores_messages),
+        ("sends_user_object", settings.sends_user_object),
+    ];
     let hello = Hello {
         heartbeat_ms: settings.heartbeat_interval.map(|interval| interval.as_millis() as u64),
         reconnect_ms: settings.reconnect_interval.map(|interval| interval.as_millis() as u64),
         authentication_ms: settings.authentication_timeout.as_millis() as u64,
-        rules: settings.sends_user_object.then_some("sends_user_object").into_iter().collect(),
+        rules: rules.into_iter().filter(|(_, holds)| *holds).map(|(rule, _)| rule).collect(),
     };
     encode_with(OpCode::Text, 160, |out| write_hello(out, &hello))
 }

@@ -55,7 +55,7 @@ async fn welcome(socket: &Socket, identity: Identity, arrival: Option<Arrival>, 
     let first = user_frame(&identity, settings.sends_user_object);
     let Some(arrival) = arrival else {
         socket.app().hub().deliver_now(socket.session(), &first);
-        return;
+        return socket.tell_authenticated(&identity.user);
     };
     let welcome = Welcome { first: Some(first), pause: settings.redelivery_interval };
     match should_sync {
@@ -90,6 +90,6 @@ pub(crate) fn expect_login(socket: &Socket) {
     });
 }
 
-fn settings(app: &App) -> &MesaSettings {
+pub(super) fn settings(app: &App) -> &MesaSettings {
     &app.setup().mesa.as_ref().expect("this door is open").settings
 }

@@ -64,6 +64,11 @@ pub struct MesaSettings {
     pub authentication_required: bool,
     /// How long to wait between two of the messages that a user has missed; default not at all.
     pub redelivery_interval: Duration,
+    /// The version that clients have to be of, such as `1.5.8`: hello asks them which they are, and one that
+    /// says another is closed with 1002. Default none.
+    pub enforces_version: Option<String>,
+    /// Whether clients are told to store messages; default false.
+    pub stores_messages: bool,
     /// Whether a client is shown its user object; default true.
     pub sends_user_object: bool,
     /// Whether a client is closed when its token is refused; default true.
@@ -80,6 +85,8 @@ impl Default for MesaSettings {
             authentication_timeout: Duration::from_secs(10),
             authentication_required: false,
             redelivery_interval: Duration::ZERO,
+            enforces_version: None,
+            stores_messages: false,
             sends_user_object: true,
             closes_on_refusal: true,
         }

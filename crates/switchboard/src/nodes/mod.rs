@@ -42,7 +42,10 @@ pub(crate) fn listener(core: Weak<Core>) -> Listener {
             Notice::Said(Publication { project, audience, content }) => {
                 App::of(core, project).told(&audience, content);
             }
-            Notice::Missed => core.rosters.missed(&core),
+            Notice::Missed => {
+                core.rosters.missed(&core);
+                inbox::missed(&core);
+            }
         }
     })
 }

@@ -3,6 +3,7 @@
 mod bad_input;
 mod embedding;
 mod handlers;
+mod hooks;
 mod inbox;
 mod koji;
 mod limits;

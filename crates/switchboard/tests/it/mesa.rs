@@ -64,6 +64,48 @@ async fn a_client_is_told_what_to_expect_and_rules_are_always_there() {
 }
 
 #[tokio::test]
+async fn a_client_of_another_version_is_closed_where_it_is_asked_for_it() {
+    let (say, mut said) = tokio::sync::mpsc::channel(10);
+    let settings = MesaSettings {
+        enforces_version: Some("1.5.8".into()),
+        stores_messages: true,
+        ..MesaSettings::default()
+    };
+    let mesa = Mesa::new().with_settings(settings).on("@any", move |data: Data<Value>| {
+        let said = say.try_send(data.0);
+        async { said.unwrap() }
+    });
+    let server = TestServer::start(App::new().with_mesa(mesa)).await;
+    let mut peer = Peer::connect(&server.url("/mesa")).await;
+    let rules = json!(["enforce_equal_versions", "store_messages", "sends_user_object"]);
+    assert_eq!(peer.next().await["d"]["rules"], rules);
+    peer.send(&json!({ "op": 0, "d": { "v": "1.5.8" }, "t": "CLIENT_VERSION" })).await;
+    // Another operation, and another type.
+    peer.send(&json!({ "op": 7, "d": { "v": "1" }, "t": "CLIENT_VERSION" })).await;
+    peer.send(&json!({ "op": 0, "d": { "v": "2" }, "t": "OTHER" })).await;
+    for v in ["1", "2"] {
+        assert_eq!(soon("a handler", said.recv()).await, Some(json!({ "v": v })));
+    }
+    peer.silent().await.unwrap();
+    for d in [json!({ "v": "1.5.7" }), json!({}), json!({ "v": 1.5 }), json!(null), json!("1.5.8")] {
+        let mut peer = connect(&server).await;
+        peer.send(&json!({ "op": 0, "d": d, "t": "CLIENT_VERSION" })).await;
+        assert_eq!(peer.closed().await.0, 1002, "{d}");
+    }
+    assert!(said.try_recv().is_err(), "no handler is told of versions");
+}
+
+#[tokio::test]
+async fn where_no_version_is_asked_for_it_is_a_message_like_any_other() {
+    let version = async |socket: Socket, Data(data): Data<Value>| socket.emit("ECHO", &data).unwrap();
+    let mesa = Mesa::new().on("CLIENT_VERSION", version);
+    let server = TestServer::start(App::new().with_mesa(mesa)).await;
+    let mut peer = connect(&server).await;
+    peer.send(&json!({ "op": 0, "d": { "v": "0" }, "t": "CLIENT_VERSION" })).await;
+    assert_eq!(peer.next().await, json!({ "op": 0, "d": { "v": "0" }, "t": "ECHO" }));
+}
+
+#[tokio::test]
 async fn what_is_sent_to_a_user_arrives_at_all_its_sockets_and_at_nobody_else() {
     let server = start(MesaSettings::default()).await;
     let (mut phone, mut laptop) = (connect(&server).await, connect(&server).await);
