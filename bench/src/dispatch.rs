@@ -14,6 +14,9 @@ use crate::report::Report;
 use crate::room::Room;
 use crate::scenario::{Bench, ROOM, all_at_once};
 
+/// How many users there are if nothing else is asked for.
+const USERS: usize = 1000;
+
 /// How many messages nobody counts: what a server or a dispatcher makes once, it has made by then.
 const WARM_UP: u64 = 50;
 
@@ -92,6 +95,3 @@ impl Bench {
         Ok(process)
     }
 }
-
-/// How many users there are if nothing else is asked for.
-const USERS: usize = 1000;

@@ -80,7 +80,7 @@ pub struct Options {
     /// sends each to all connections.
     #[arg(long, value_name = "COMMAND")]
     pub dispatcher: Option<String>,
-    /// `dispatch`: a file of tokens, one a line, with which connections log in. Theirs is the number.
+    /// `dispatch`: a file of tokens, one a line, with which connections log in. Each is another user's.
     #[arg(long, value_name = "FILE")]
     pub tokens: Option<std::path::PathBuf>,
     /// `dispatch`: one keeps a window of messages under way, in place of so many a second.
