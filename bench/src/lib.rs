@@ -7,6 +7,7 @@
 mod bare;
 mod clock;
 mod cost;
+mod dispatch;
 mod fairness;
 mod joins;
 mod peer;
@@ -75,6 +76,16 @@ pub struct Options {
     /// Koji: clients are told what changes in the list of their shard, not the list.
     #[arg(long)]
     pub changes: bool,
+    /// `dispatch`: what sends, a command and its arguments. It is given the data of one message a line, and
+    /// sends each to all connections.
+    #[arg(long, value_name = "COMMAND")]
+    pub dispatcher: Option<String>,
+    /// `dispatch`: a file of tokens, one a line, with which connections log in. Each is another user's.
+    #[arg(long, value_name = "FILE")]
+    pub tokens: Option<std::path::PathBuf>,
+    /// `dispatch`: one keeps a window of messages under way, in place of so many a second.
+    #[arg(long)]
+    pub closed: bool,
     /// How long to measure.
     #[arg(long, default_value_t = 5.0)]
     pub seconds: f64,
@@ -106,6 +117,8 @@ pub enum Scenario {
     Rooms,
     /// One after another connects, joins a room, leaves it and closes: what Redis does for each.
     Steps,
+    /// A process that is no server sends to many users, each of whom has one connection.
+    Dispatch,
     /// One publishes to Redis and one subscribes there, without a server.
     Bare,
 }

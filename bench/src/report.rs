@@ -17,6 +17,9 @@ pub struct Report {
     /// CPU time of the server, if it is many nodes of all, for each, in microseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_us: Option<f64>,
+    /// CPU time of everything that had a part, for each, in microseconds.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub parts_cpu_us: BTreeMap<&'static str, f64>,
     /// Memory of the server for each connection, in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes_each: Option<f64>,
@@ -81,6 +84,9 @@ impl fmt::Display for Report {
         )?;
         if let Some(us) = self.cpu_us {
             writeln!(f, "server CPU {us:.2} µs each")?;
+        }
+        for (part, us) in &self.parts_cpu_us {
+            writeln!(f, "{part:<10} {us:.2} µs CPU each")?;
         }
         if let Some(bytes) = self.bytes_each {
             writeln!(f, "memory     {bytes:.0} B each")?;

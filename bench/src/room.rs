@@ -5,8 +5,10 @@ use std::convert::Infallible;
 use std::rc::Rc;
 use std::time::Duration;
 
-use anyhow::{Context, Error, Result, bail};
+use anyhow::{Context, Error, Result, bail, ensure};
 use hdrhistogram::Histogram;
+use tokio::io::AsyncWriteExt;
+use tokio::process::ChildStdin;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::spawn_local;
 use tokio::time::{MissedTickBehavior, timeout};
@@ -70,6 +72,20 @@ impl Room {
         Ok(Room { texts, ears, broken })
     }
 
+    /// One more who sends: texts are lines that another process is told.
+    pub(crate) fn send_by(&mut self, mut process: ChildStdin) {
+        let (to_process, mut to_send) = mpsc::channel::<String>(1);
+        self.texts.push(to_process);
+        spawn_local(async move {
+            while let Some(text) = to_send.recv().await {
+                // Whoever sends the next text learns that nobody takes it.
+                if process.write_all(format!("{text}\n").as_bytes()).await.is_err() {
+                    break;
+                }
+            }
+        });
+    }
+
     /// Sends so many texts, so many a second. Those who send take turns.
     pub(crate) async fn send_at_rate(
         &mut self,
@@ -126,6 +142,13 @@ impl Room {
             Ok(outcome) => outcome,
             Err(_) => bail!("{} of {expected} deliveries are missing", expected - ears.0.messages.get()),
         }
+    }
+
+    /// Fails if more was heard.
+    pub(crate) fn all_heard_exactly(&self, expected: u64) -> Result<()> {
+        let heard = self.ears.0.messages.get();
+        ensure!(heard == expected, "{heard} deliveries were heard, and {expected} sent");
+        Ok(())
     }
 
     /// Waits until nothing is heard any more, as when everybody knows who is there, and forgets what

@@ -37,6 +37,7 @@ pub(crate) async fn run(options: &Options, meters: Meters) -> Result<Report> {
                 Scenario::Roster => bench.roster().await,
                 Scenario::Rooms => bench.rooms().await,
                 Scenario::Steps => bench.steps().await,
+                Scenario::Dispatch => bench.dispatch().await,
                 Scenario::Bare => unreachable!("it has no server"),
             }
         })
@@ -148,12 +149,15 @@ impl Bench {
         self.message_to(ROOM)
     }
 
-    /// A message with the time in it, `bytes` of data long.
     pub(crate) fn message_to(&self, room: &str) -> String {
+        self.options.protocol.event("/message", &self.data(room))
+    }
+
+    /// The data of a message: the time is in it, and it is `bytes` long.
+    pub(crate) fn data(&self, room: &str) -> String {
         let head = format!(r#"{{"room":"{room}","t":{},"pad":""#, micros());
         let pad = self.options.bytes.saturating_sub(head.len() + 2);
-        let data = format!(r#"{head}{}"}}"#, "x".repeat(pad));
-        self.options.protocol.event("/message", &data)
+        format!(r#"{head}{}"}}"#, "x".repeat(pad))
     }
 
     async fn fan_out(&self) -> Result<Report> {

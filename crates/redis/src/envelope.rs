@@ -162,6 +162,18 @@ fn put_text(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(text.as_bytes());
 }
 
+/// Users as an audience has them, without their count.
+pub(crate) fn users(users: &[&str]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(users.iter().map(|user| 3 + user.len()).sum());
+    users.iter().for_each(|user| put_user(&mut out, user));
+    out
+}
+
+fn put_user(out: &mut Vec<u8>, user: &str) {
+    out.push(b'@');
+    put_text(out, user);
+}
+
 fn put_audience(out: &mut Vec<u8>, audience: &Audience) {
     for list in [&audience.to, &audience.except] {
         let count = u32::try_from(list.len()).expect("nobody holds so many targets");
@@ -173,10 +185,7 @@ fn put_audience(out: &mut Vec<u8>, audience: &Audience) {
                     out.push(b'!');
                     out.extend_from_slice(id.as_bytes());
                 }
-                Target::User(id) => {
-                    out.push(b'@');
-                    put_text(out, id);
-                }
+                Target::User(id) => put_user(out, id),
                 Target::Room(name) | Target::Tag(name) => {
                     let (sigil, rest) = name.split_at(1);
                     out.push(sigil.as_bytes()[0]);

@@ -1,4 +1,5 @@
 //! Sends to many users: to each node that has some of them once, in place of once to each user's channel.
+//! With so many that most nodes have some, to all nodes at once.
 
 use std::sync::LazyLock;
 
@@ -32,7 +33,9 @@ pub(crate) struct Encoded {
     head: Bytes,
     tail: Bytes,
     channels: Vec<String>,
-    users: Vec<String>,
+    users: usize,
+    /// As an audience has them.
+    targets: Vec<u8>,
 }
 
 impl<'a> Crowd<'a> {
@@ -61,7 +64,8 @@ impl<'a> Crowd<'a> {
             head,
             tail,
             channels: names.channels(self.others.iter().copied()),
-            users: self.users.iter().map(ToString::to_string).collect(),
+            users: self.users.len(),
+            targets: envelope::users(&self.users),
         }
     }
 }
@@ -76,16 +80,14 @@ fn user(target: &Target) -> Option<&str> {
 impl Encoded {
     /// How much it holds in the queue, about.
     pub(super) fn bytes(&self) -> usize {
-        let users: usize = self.users.iter().map(|user| user.len() + size_of::<String>()).sum();
-        self.head.len() + self.tail.len() + users
+        self.head.len() + self.tail.len() + self.targets.len()
     }
 
     pub(super) fn command(&self, verb: &str) -> Cmd {
-        let count = self.channels.len().to_string();
+        let (base, users) = (self.base.as_bytes(), self.users.to_string());
         let mut args: Vec<&[u8]> =
-            vec![self.base.as_bytes(), verb.as_bytes(), &self.node, &self.head, &self.tail, count.as_bytes()];
+            vec![base, verb.as_bytes(), &self.node, &self.head, &self.tail, users.as_bytes(), &self.targets];
         args.extend(self.channels.iter().map(|channel| channel.as_bytes()));
-        args.extend(self.users.iter().map(|user| user.as_bytes()));
         call(&TO_USERS, std::slice::from_ref(&self.base), &args)
     }
 }

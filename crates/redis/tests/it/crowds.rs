@@ -72,6 +72,29 @@ async fn a_send_to_many_users_is_published_once_for_each_of_their_nodes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_send_to_so_many_that_every_node_has_some_is_published_once_for_all() {
+    let server = RedisServer::start().await;
+    let (one, two) = (connect(&server).await, connect(&server).await);
+    let (own, other) = (join(&one, &[user(0)]), join(&two, &[user(1)]));
+    let of_both = join(&two, &[user(2), room()]);
+    let stranger = join(&two, &[Target::user("stranger").unwrap()]);
+    ready(&[&one, &two]).await;
+    let everyone_of = |users: usize| Audience { to: (0..users).map(user).collect(), except: Vec::new() };
+
+    let before = published(&server).await;
+    one.node.send("p", everyone_of(32), "said", Scope::AllNodes);
+    one.node.send("p", everyone_of(32).and(room()), "too", Scope::AllNodes);
+    one.node.send("p", everyone_of(32).except(user(1)), "but", Scope::AllNodes);
+    for member in [&own, &of_both] {
+        until("it is heard", async || member.heard().ends_with("but.")).await;
+    }
+    assert_eq!(published(&server).await - before, 4, "three messages for all, and one for the room");
+    settle(&[&one, &two]).await;
+    assert_eq!((own.heard(), of_both.heard()), ("said.too.but.".into(), "said.too.but.".into()));
+    assert_eq!((other.heard(), stranger.heard()), ("said.too.".into(), String::new()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_is_in_several_targets_of_a_large_send_hears_it_once() {
     let server = RedisServer::start().await;
     let (one, two, three) = (connect(&server).await, connect(&server).await, connect(&server).await);

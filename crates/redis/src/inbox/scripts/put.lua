@@ -9,8 +9,8 @@ local messages_max, bytes_max = tonumber(ARGV[6]), tonumber(ARGV[7])
 local project_messages_max, project_bytes_max = tonumber(ARGV[8]), tonumber(ARGV[9])
 local waits_ms = ARGV[10]
 
-local messages = tonumber(redis.call('HGET', totals, 'messages') or 0)
-local bytes = tonumber(redis.call('HGET', totals, 'bytes') or 0)
+local held = redis.call('HMGET', totals, 'messages', 'bytes')
+local messages, bytes = tonumber(held[1] or 0), tonumber(held[2] or 0)
 -- Fails before anything is kept if they are of another type.
 redis.call('HLEN', bytes_of)
 redis.call('ZCARD', oldest)
@@ -21,6 +21,7 @@ local answer = { number, 0, 0, 0, 0 }
 
 -- The oldest messages of a user that give way, and their size.
 local function too_many(user, inbox, waiting)
+  if waiting == 0 then return {}, 0 end
   local held = tonumber(redis.call('HGET', bytes_of, user) or 0)
   local old, freed = {}, 0
   while waiting - #old >= messages_max or held - freed + size > bytes_max do
@@ -48,8 +49,6 @@ local function put(user)
     redis.call('ZADD', oldest, ms, user)
   end
   redis.call('HINCRBY', bytes_of, user, size)
-  redis.call('HINCRBY', totals, 'messages', 1)
-  redis.call('HINCRBY', totals, 'bytes', size)
   messages, bytes = messages + 1 - #old, bytes + size - freed
   answer[2], answer[3] = answer[2] + 1, answer[3] + #old
 end
@@ -58,6 +57,10 @@ for at = 11, #ARGV do
   local user = ARGV[at]
   note_nodes(base, user)
   if not pcall(put, user) then answer[5] = answer[5] + 1 end
+end
+if answer[2] > 0 then
+  redis.call('HINCRBY', totals, 'messages', answer[2])
+  redis.call('HINCRBY', totals, 'bytes', answer[2] * size)
 end
 publish_to_nodes(verb, base, head .. number .. project, string.rep('\0', 4) .. event)
 return answer
