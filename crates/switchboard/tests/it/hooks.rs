@@ -107,7 +107,8 @@ async fn who_is_told_what_was_missed_is_told_of_and_others_are_not() {
     let _nothing = log_in(&server, "6").await;
     let _two = log_in(&server, "7").await;
     told.expect("@redelivered", json!({ "user": "7", "count": 2 })).await;
-    server.peer().await.emit("/login", json!({})).await;
+    let mut eight = server.peer().await;
+    eight.emit("/login", json!({})).await;
     told.expect("@redelivered", json!({ "user": "8", "count": 1 })).await;
     told.nothing_more();
 }
