@@ -201,7 +201,7 @@ async fn redeliver(inbox: &Arc<dyn Inbox>, users: Vec<UserId>, socket: impl Fn()
         room(&mut under_way, WINDOW).await?;
         let (inbox, project, socket) = (inbox.clone(), project.clone(), socket());
         under_way.spawn(async move {
-            let waiting = inbox.open(&project, &user, socket, None, 100).await?;
+            let waiting = inbox.open(&project, &user, socket, None, 100).await?.messages;
             if waiting.len() != EACH {
                 return Err(format!("{} of {EACH} wait", waiting.len()).into());
             }
