@@ -6,11 +6,15 @@
  * on the wire and, where it has a meaning for the program, at the client.
  */
 
-import { readdirSync, readFileSync } from "node:fs";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { once } from "node:events";
+import { mkdtempSync, readdirSync, readFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 
 import { EmitClient } from "../../src/client/index.js";
 import { Dispatch, DISPATCH_EVENT } from "../../src/dispatch/index.js";
+import { Client, Message } from "../../src/mesa/index.js";
 import { codeOf } from "../support/codeOf.js";
 import { Inbox } from "../support/inbox.js";
 import { startServer, TRANSCRIPTS, type Server } from "../support/server.js";
@@ -156,15 +160,62 @@ class KojiPlayer implements Player {
   }
 }
 
+class MesaPlayer implements Player {
+  readonly tap = new Tap();
+  readonly #messages = new Inbox<Message>();
+  /** What calls of `authenticate` that are not answered became, in their order. */
+  readonly #logins: Promise<unknown>[] = [];
+  #client: Client | undefined;
+
+  constructor(readonly url: string) {}
+
+  async open(path: string): Promise<void> {
+    this.tap.socket = undefined;
+    const WebSocket = this.tap.classFor(this.url + path);
+    this.#client = new Client(this.url, { WebSocket, reconnect: false, watchdogInterval: 0 });
+    this.#client.on("message", this.#messages.put);
+    this.#logins.length = 0;
+    // Not until hello: a transcript may say something before that.
+    const socket = await vi.waitUntil(() => this.tap.socket);
+    if (socket.readyState === 0) await once(socket, "open");
+  }
+
+  say({ op, d, t, ...rest }: Frame): boolean {
+    if (this.#client?.state !== "connected" || Object.keys(rest).length || !isObject(d)) return false;
+    const { token, shouldSync, ...more } = d;
+    if (op === 0 && typeof t === "string" && t && t.length < 256 && JSON.stringify(d).length < 1_000_000) {
+      this.#client.send(new Message(0, d, t));
+    } else if (op === 2 && typeof token === "string" && typeof shouldSync === "boolean" && !Object.keys(more).length) {
+      this.#logins.push(codeOf(this.#client.authenticate({ token }, { shouldSync })));
+    } else return false;
+    return true;
+  }
+
+  onWire(text: string): string {
+    return text;
+  }
+
+  async check({ op, d, t, s }: Frame): Promise<void> {
+    if (op === 22 && this.#logins.length) expect(await this.#logins.shift()).toBe(`resolved: ${JSON.stringify(d)}`);
+    if (op !== 0) return;
+    const { opcode, data, type, sequence } = await this.#messages.next();
+    expect({ op: opcode, d: data, t: type, s: sequence }).toEqual({ op, d, t, s });
+  }
+
+  async close(): Promise<void> {
+    await this.#client?.disconnect();
+  }
+}
+
 /** Plays one file from top to bottom; returns how many lines were said by calls. */
-async function play(name: string, make: () => Player): Promise<number> {
+async function play(name: string, make: (path: string) => Player): Promise<number> {
   const texts = new Texts();
   const players = new Map<string, Player>();
   const steps = stepsOf(readFileSync(`${TRANSCRIPTS}/${name}`, "utf8"));
   let saidByCalls = 0;
   for (const step of steps) {
     const { client, sends, verb, text, line } = step;
-    const player = players.get(client) ?? make();
+    const player = players.get(client) ?? make(verb === "open" ? text : "/");
     const isNew = !players.has(client) || (verb === "open" && player.tap.socket?.readyState !== 1);
     players.set(client, player);
     if (verb === "open") await player.open(texts.filled(text));
@@ -195,7 +246,9 @@ function expected(texts: Texts): (step: Step) => Frame[] {
 async function send(player: Player, { verb, text }: Step, texts: Texts): Promise<boolean> {
   const { tap } = player;
   if (verb === "close") {
-    await player.close();
+    // No call says any other code.
+    if (["", "1000"].includes(text)) await player.close();
+    else tap.socket?.close(Number(text));
     return true;
   }
   const filled = texts.filled(text);
@@ -244,6 +297,17 @@ describe.each([
     start: () => startServer({ command: "serve", config: `${TRANSCRIPTS}/koji/settings.toml` }),
     make: (url: string): Player => new KojiPlayer(url),
   },
+  {
+    folder: "mesa",
+    start: () => {
+      const inbox = join(mkdtempSync(join(tmpdir(), "switchboard-")), "inbox.redb");
+      return startServer({ config: `${TRANSCRIPTS}/mesa/settings.toml`, settings: [`inbox.path=${inbox}`] });
+    },
+    // Others who are in these are emit clients.
+    make: (url: string, path: string): Player => {
+      return /^\/mesa(\/|\?|$)/.test(path) ? new MesaPlayer(url) : new EmitPlayer(url);
+    },
+  },
 ])("the transcripts of $folder", ({ folder, start, make }) => {
   let server: Server;
   beforeAll(async () => {
@@ -253,7 +317,7 @@ describe.each([
 
   let saidByCalls = 0;
   test.each(files(folder))("%s", async (name) => {
-    saidByCalls += await play(`${folder}/${name}`, () => make(server.url));
+    saidByCalls += await play(`${folder}/${name}`, (path) => make(server.url, path));
   });
 
   test("were said by calls where there is one", () => expect(saidByCalls).toBeGreaterThan(40));
