@@ -83,7 +83,7 @@ pub trait Inbox: Send + Sync + 'static {
 
     /// The oldest `most` messages of a user that come after another, in order. What is put from now on
     /// is heard live, if the socket is known to be the user's. From then on the socket has the inbox,
-    /// until it gives it back, is gone, or nothing waits: another one that asks meanwhile gets nothing.
+    /// until it gives it back, is gone, or nothing waits: another one that asks meanwhile is told who has it.
     fn open<'a>(
         &'a self,
         project: &'a ProjectId,
