@@ -291,24 +291,28 @@ function isObject(value: unknown): value is Frame {
 const files = (folder: string) => readdirSync(`${TRANSCRIPTS}/${folder}`).filter((name) => name.endsWith(".txt"));
 
 describe.each([
-  { folder: "emit", start: () => startServer(), make: (url: string): Player => new EmitPlayer(url) },
+  { folder: "emit", start: () => startServer(), make: (url: string): Player => new EmitPlayer(url), leastCalls: undefined },
   {
     folder: "koji",
     start: () => startServer({ command: "serve", config: `${TRANSCRIPTS}/koji/settings.toml` }),
     make: (url: string): Player => new KojiPlayer(url),
+    leastCalls: undefined,
   },
-  {
-    folder: "mesa",
+  // Not mesa-heartbeats: in that the client leaves heartbeats without an answer, which this one never does.
+  ...["mesa", "mesa-required", "mesa-versions"].map((folder) => ({
+    folder,
     start: () => {
       const inbox = join(mkdtempSync(join(tmpdir(), "switchboard-")), "inbox.redb");
-      return startServer({ config: `${TRANSCRIPTS}/mesa/settings.toml`, settings: [`inbox.path=${inbox}`] });
+      return startServer({ config: `${TRANSCRIPTS}/${folder}/settings.toml`, settings: [`inbox.path=${inbox}`] });
     },
     // Others who are in these are emit clients.
     make: (url: string, path: string): Player => {
       return /^\/mesa(\/|\?|$)/.test(path) ? new MesaPlayer(url) : new EmitPlayer(url);
     },
-  },
-])("the transcripts of $folder", ({ folder, start, make }) => {
+    // The others are short.
+    leastCalls: folder === "mesa" ? undefined : 2,
+  })),
+])("the transcripts of $folder", ({ folder, start, make, leastCalls = 41 }) => {
   let server: Server;
   beforeAll(async () => {
     server = await start();
@@ -320,5 +324,7 @@ describe.each([
     saidByCalls += await play(`${folder}/${name}`, (path) => make(server.url, path));
   });
 
-  test("were said by calls where there is one", () => expect(saidByCalls).toBeGreaterThan(40));
+  test("were said by calls where there is one", () => {
+    expect(saidByCalls).toBeGreaterThanOrEqual(leastCalls);
+  });
 });
