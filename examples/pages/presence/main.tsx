@@ -18,6 +18,11 @@ interface User {
   tabs: number;
 }
 
+/** A tab. */
+interface Member {
+  username: string;
+}
+
 interface Message {
   from: string;
   text: string;
@@ -59,6 +64,7 @@ function Login({ onLogin }: { onLogin: (name: string) => void }) {
 
 function Office({ me }: { me: string }) {
   const users = useUsers(me);
+  const isConnected = useConnectionState() === "connected";
   const [threads, setThreads] = useState<Threads>({});
   const [open, setOpen] = useState<string>();
 
@@ -94,7 +100,7 @@ function Office({ me }: { me: string }) {
             <Row key={name} user={{ name, tabs: 0 }} unread={threads[name]?.unread ?? 0} isOpen={open === name} onOpen={choose} />
           ))}
         </ul>
-        {others.length === 0 && <p className="hint">Nobody else yet. Open this page in another tab, under another name.</p>}
+        {isConnected && others.length === 0 && <p className="hint">Nobody else yet. Open this page in another tab, under another name.</p>}
       </section>
       {open === undefined ? (
         <section className="thread card is-empty">
@@ -107,16 +113,21 @@ function Office({ me }: { me: string }) {
   );
 }
 
-/** Everyone here by name. Says who we are at each new connection, and asks again when it changes. */
+/**
+ * Everyone here by name; nobody while there is no connection. Says who we are at each new one, and
+ * asks again when it changes.
+ */
 function useUsers(me: string): User[] {
   const state = useConnectionState();
   const login = useRequest("/login").send;
   const join = useRequest("/join").send;
-  const { send: who, data } = useRequest<{ members: { username: string }[] }>("/who");
+  const who = useRequest<{ members: Member[] }>("/who").send;
+  const [members, setMembers] = useState<Member[]>([]);
   // Events of one connection are handled in order; what goes wrong is asked again on the next one.
-  const ask = () => who({ room: ROOM }).catch(() => {});
+  const ask = () => who({ room: ROOM }).then(({ members }) => setMembers(members), () => {});
   useEffect(() => {
-    if (state !== "connected") return;
+    // Who was here before may not be when we are back.
+    if (state !== "connected") return setMembers([]);
     login({ userId: me }).catch(() => {});
     join({ room: ROOM, username: me }).catch(() => {});
     void ask();
@@ -125,13 +136,15 @@ function useUsers(me: string): User[] {
   useEvent("user-left", ask);
 
   const tabs = new Map<string, number>();
-  for (const { username } of data?.members ?? []) tabs.set(username, (tabs.get(username) ?? 0) + 1);
+  for (const { username } of members) tabs.set(username, (tabs.get(username) ?? 0) + 1);
   return [...tabs].map(([name, tabs]) => ({ name, tabs })).sort((a, b) => a.name.localeCompare(b.name));
 }
 
 function Thread({ other, messages, onSent }: { other: string; messages: Message[]; onSent: (text: string) => void }) {
   const [text, setText] = useState("");
   const { send, error } = useRequest("/dm");
+  // A request does not wait for a connection.
+  const isConnected = useConnectionState() === "connected";
   const submit = async (event: FormEvent) => {
     event.preventDefault();
     if (!text.trim()) return;
@@ -156,7 +169,7 @@ function Thread({ other, messages, onSent }: { other: string; messages: Message[
       </ol>
       <form onSubmit={submit}>
         <input className="field" aria-label="Message" placeholder={`To ${other}`} maxLength={2000} autoComplete="off" value={text} onChange={(event) => setText(event.target.value)} autoFocus />
-        <button className="button">Send</button>
+        <button className="button" disabled={!isConnected}>Send</button>
         {error !== undefined && <p className="hint" role="alert">Not sent; try again.</p>}
       </form>
     </section>

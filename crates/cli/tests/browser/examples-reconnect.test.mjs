@@ -28,13 +28,17 @@ test("after the server is started again the example pages are as they were", { t
     await user.getByRole("button", { name: "Ada" }).click();
 
     await server.stop();
-    for (const page of [ada, bob, ...players, user]) {
-      await page.locator(`html[data-connection="reconnecting"]`).waitFor({ state: "attached" });
-    }
+    const all = async (state) => {
+      for (const page of [ada, bob, ...players, user]) {
+        await page.locator(`html[data-connection="${state}"]`).waitFor({ state: "attached" });
+      }
+    };
+    await all("reconnecting");
     // What is said meanwhile is kept, and goes behind what says who we are.
     await ada.getByLabel("Message", { exact: true }).fill("said while you were away");
     await ada.getByRole("button", { name: "Send" }).click();
     server = await startServer(port);
+    await all("connected");
 
     await ada.getByRole("log").getByText("said while you were away").waitFor();
     for (const page of [ada, bob]) await page.getByRole("heading", { name: "Here now 2" }).waitFor();
