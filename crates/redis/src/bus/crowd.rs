@@ -1,5 +1,5 @@
 //! Sends to many users: to each node that has some of them once, in place of once to each user's channel.
-//! With so many that most nodes have some, to all nodes at once.
+//! With so many that all nodes have some, to all nodes at once.
 
 use std::sync::LazyLock;
 

@@ -20,14 +20,29 @@ fn room() -> Target {
 }
 
 fn crowd() -> Audience {
-    Audience { to: (0..USERS).map(user).collect(), except: Vec::new() }
+    crowd_of(USERS)
 }
 
-/// How many messages Redis was asked to publish so far.
+fn crowd_of(users: usize) -> Audience {
+    Audience { to: (0..users).map(user).collect(), except: Vec::new() }
+}
+
+/// How many messages a Redis was asked to publish so far.
 async fn published(server: &RedisServer) -> u64 {
     let info = server.ask_text("INFO commandstats").await;
-    let calls = info.lines().find_map(|line| line.strip_prefix("cmdstat_publish:calls="));
-    calls.and_then(|rest| rest.split(',').next()?.parse().ok()).unwrap_or(0)
+    let calls = |command: &str| {
+        let line = info.lines().find_map(|line| line.strip_prefix(command)?.strip_prefix(":calls="))?;
+        line.split(',').next()?.parse::<u64>().ok()
+    };
+    ["cmdstat_publish", "cmdstat_spublish"].into_iter().filter_map(calls).sum()
+}
+
+async fn published_by(servers: &[RedisServer]) -> u64 {
+    let mut all = 0;
+    for server in servers {
+        all += published(server).await;
+    }
+    all
 }
 
 fn join(node: &RedisNode, targets: &[Target]) -> Member {
@@ -79,12 +94,11 @@ async fn a_send_to_so_many_that_every_node_has_some_is_published_once_for_all() 
     let of_both = join(&two, &[user(2), room()]);
     let stranger = join(&two, &[Target::user("stranger").unwrap()]);
     ready(&[&one, &two]).await;
-    let everyone_of = |users: usize| Audience { to: (0..users).map(user).collect(), except: Vec::new() };
 
     let before = published(&server).await;
-    one.node.send("p", everyone_of(32), "said", Scope::AllNodes);
-    one.node.send("p", everyone_of(32).and(room()), "too", Scope::AllNodes);
-    one.node.send("p", everyone_of(32).except(user(1)), "but", Scope::AllNodes);
+    one.node.send("p", crowd_of(32), "said", Scope::AllNodes);
+    one.node.send("p", crowd_of(32).and(room()), "too", Scope::AllNodes);
+    one.node.send("p", crowd_of(32).except(user(1)), "but", Scope::AllNodes);
     for member in [&own, &of_both] {
         until("it is heard", async || member.heard().ends_with("but.")).await;
     }
@@ -92,6 +106,43 @@ async fn a_send_to_so_many_that_every_node_has_some_is_published_once_for_all() 
     settle(&[&one, &two]).await;
     assert_eq!((own.heard(), of_both.heard()), ("said.too.but.".into(), "said.too.but.".into()));
     assert_eq!((other.heard(), stranger.heard()), ("said.too.".into(), String::new()));
+}
+
+/// The first and the second node have users; the third one has some only at the end.
+pub(crate) async fn no_node_hears_of_a_crowd_that_it_has_none_of(
+    [one, two, three]: [&RedisNode; 3],
+    servers: &[RedisServer],
+) {
+    let own = join(one, &[user(0)]);
+    let on_two = [join(two, &[user(1)]), join(two, &[user(47)])];
+    let stranger = join(three, &[Target::user("stranger").unwrap()]);
+    ready(&[one, two, three]).await;
+
+    let before = published_by(servers).await;
+    one.node.send("p", crowd_of(48), "said", Scope::AllNodes);
+    for member in on_two.iter().chain([&own]) {
+        until("it is heard", async || member.heard() == "said.").await;
+    }
+    assert_eq!(published_by(servers).await - before, 1, "to the one other node that has some");
+
+    let late = join(three, &[user(46)]);
+    ready(&[one, two, three]).await;
+    let before = published_by(servers).await;
+    one.node.send("p", crowd_of(48), "again", Scope::AllNodes);
+    for member in on_two.iter().chain([&own, &late]) {
+        until("it is heard", async || member.heard().ends_with("again.")).await;
+    }
+    assert_eq!(published_by(servers).await - before, 1, "to all nodes, since all have some");
+    settle(&[one, two, three]).await;
+    assert_eq!((late.heard(), stranger.heard()), ("again.".into(), String::new()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_node_hears_what_is_for_many_users_and_none_of_its_own() {
+    let servers = [RedisServer::start().await];
+    let [one, two, three] =
+        [connect(&servers[0]).await, connect(&servers[0]).await, connect(&servers[0]).await];
+    no_node_hears_of_a_crowd_that_it_has_none_of([&one, &two, &three], &servers).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -10,6 +10,7 @@ use switchboard_hub::{Backplane, InboxLimits, Scope, Store};
 use switchboard_redis::{Mode, Options, Redis};
 use switchboard_testkit::{RedisCluster, RedisSentinels, RedisServer, contract};
 
+use crate::crowds::no_node_hears_of_a_crowd_that_it_has_none_of;
 use crate::support::{LEASE, RedisNode, node, settle, until};
 
 /// Longer than an election: what is tested is not the end of the lease.
@@ -106,6 +107,15 @@ async fn is_back(nodes: &[&RedisNode]) {
 async fn a_cluster_keeps_the_contracts() {
     let cluster = RedisCluster::start().await;
     keeps_the_contracts(&in_cluster(&cluster, LEASE)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "heavy: four servers"]
+async fn no_node_of_a_cluster_hears_what_is_for_many_users_and_none_of_its_own() {
+    let cluster = RedisCluster::start().await;
+    let options = in_cluster(&cluster, LEASE);
+    let (one, two, three) = (connect(&options).await, connect(&options).await, connect(&options).await);
+    no_node_hears_of_a_crowd_that_it_has_none_of([&one, &two, &three], &cluster.servers).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

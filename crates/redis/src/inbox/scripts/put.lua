@@ -53,14 +53,16 @@ local function put(user)
   answer[2], answer[3] = answer[2] + 1, answer[3] + #old
 end
 
+local users = {}
 for at = 11, #ARGV do
   local user = ARGV[at]
-  note_nodes(base, user)
+  users[#users + 1] = '@' .. struct.pack('>I2', #user) .. user
   if not pcall(put, user) then answer[5] = answer[5] + 1 end
 end
 if answer[2] > 0 then
   redis.call('HINCRBY', totals, 'messages', answer[2])
   redis.call('HINCRBY', totals, 'bytes', answer[2] * size)
 end
-publish_to_nodes(verb, base, head .. number .. project, string.rep('\0', 4) .. event)
+local except = string.rep('\0', 4)
+publish_to_users(verb, base, #users, table.concat(users), head .. number .. project, except .. event)
 return answer
