@@ -22,7 +22,7 @@ use switchboard_ws::close::{CloseCode, close_frame};
 use switchboard_ws::handshake::{self, HandshakeError};
 use tokio::net::TcpStream;
 
-use crate::app::{App, Setup};
+use crate::app::App;
 use crate::clock::now;
 use crate::info::Info;
 use crate::koji::{self, Client, Place, Ticket, TicketError};
@@ -30,9 +30,11 @@ use crate::mesa::{self, Mesa};
 use crate::net::connection::Connection;
 use crate::net::throttle::{Addresses, Admission, Refused};
 use crate::net::transport::Wire;
+use crate::peer::{Peer, Through};
 use crate::portal;
 use crate::served::Served;
-use crate::socket::{Peer, Socket, Through};
+use crate::setup::Setup;
+use crate::socket::Socket;
 
 /// Who may come in.
 ///

@@ -5,10 +5,11 @@ use std::ops::Deref;
 use serde::de::DeserializeOwned;
 use switchboard_event::{Name, Payload};
 
-use crate::app::{App, Setup};
+use crate::app::App;
 use crate::info::Info;
 use crate::reply::ReplyError;
 use crate::request::Request;
+use crate::setup::Setup;
 use crate::socket::Socket;
 
 /// Something a handler can take as an argument. Implement it for what your handlers often need.

@@ -4,10 +4,10 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use crate::app::Setup;
 use crate::extract::FromRequest;
 use crate::reply::{IntoResponse, Response};
 use crate::request::Request;
+use crate::setup::Setup;
 
 /// A response on its way.
 pub(crate) type ResponseFuture = Pin<Box<dyn Future<Output = Response> + Send>>;

@@ -7,13 +7,15 @@ use futures_util::FutureExt;
 use serde::Serialize;
 use switchboard_event::{Dialect, Event, Name, Payload, ProjectId, Target, UserId};
 
-use crate::app::{App, Setup};
+use crate::app::App;
 use crate::handler::{AnyHandler, ResponseFuture};
 use crate::info::Info;
+use crate::peer::{Peer, Through};
 use crate::reply::Response;
 use crate::request::Request;
 use crate::served::{Panic, Served, panic_message, poll_once};
-use crate::socket::{Peer, Socket, Through};
+use crate::setup::Setup;
+use crate::socket::Socket;
 
 /// Writes down the system events, each with its name, and the list of the names as a literal.
 macro_rules! system_events {

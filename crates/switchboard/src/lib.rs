@@ -43,6 +43,7 @@ mod meters;
 mod middleware;
 mod net;
 mod nodes;
+mod peer;
 mod plugin;
 mod portal;
 mod presence;
@@ -53,10 +54,11 @@ mod request;
 mod router;
 mod send;
 mod served;
+mod setup;
 mod socket;
 mod tasks;
 
-pub use app::{App, Setup};
+pub use app::App;
 pub use door::{Door, DoorSettings};
 pub use extract::{ConnectionInfo, Data, FromRequest, State, User};
 pub use handler::Handler;
@@ -69,6 +71,7 @@ pub use mesa::{Mesa, MesaSettings};
 pub use middleware::{Both, Guarded, Middleware, Next};
 pub use net::serve::{Serve, Stopping, serve};
 pub use nodes::NodeError;
+pub use peer::RequestError;
 pub use plugin::{BoxPlugin, Plugin};
 pub use presence::QueryError;
 pub use reach::{OrderError, ReachError};
@@ -77,7 +80,8 @@ pub use reply::{IntoResponse, Reply, ReplyError, Response};
 pub use request::Request;
 pub use router::Router;
 pub use send::{EmitError, Send};
-pub use socket::{RequestError, Socket};
+pub use setup::Setup;
+pub use socket::Socket;
 pub use switchboard_event::{
     Audience, AudienceError, Dialect, Event, IntoAudience, MessageNumber, Name, NameError, NodeId, Payload,
     PayloadError, ProjectId, SocketId, Target, UserId,

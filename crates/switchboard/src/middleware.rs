@@ -4,10 +4,10 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use crate::app::Setup;
 use crate::handler::{AnyHandler, Handler, ResponseFuture};
 use crate::reply::IntoResponse;
 use crate::request::Request;
+use crate::setup::Setup;
 
 /// An async function that sees an event before its handler.
 ///

@@ -12,8 +12,8 @@ use switchboard_hub::bus::{Content, Lost};
 use crate::app::App;
 use crate::inbox;
 use crate::nodes::{NodeError, Order, Place, Refusal, Wish};
+use crate::peer::RequestError;
 use crate::send::EmitError;
-use crate::socket::RequestError;
 
 /// How long another node may take to bring a socket in or out: it does so at once, so this is for
 /// the way there and back.

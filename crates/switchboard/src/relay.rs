@@ -3,11 +3,11 @@
 use switchboard_event::{Audience, DeliveryClass, Event, Name, Parcel, Payload};
 use switchboard_hub::Scope;
 
-use crate::app::Setup;
 use crate::clock::now_ms;
 use crate::extract::FromRequest;
 use crate::reply::ReplyError;
 use crate::request::Request;
+use crate::setup::Setup;
 use crate::socket::Socket;
 
 /// An event that its client means for others: its shard, or the recipients it named.

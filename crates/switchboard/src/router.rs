@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::app::Setup;
 use crate::handler::{AnyHandler, Handler, ResponseFuture};
 use crate::hooks::{Hooks, SystemEvent, system_event_names};
 use crate::middleware::{Middleware, Next};
 use crate::reply::Response;
 use crate::request::Request;
+use crate::setup::Setup;
 
 /// Handlers by event name, with the middleware around them.
 ///

@@ -11,7 +11,8 @@ use switchboard_hub::JoinError;
 
 use crate::app::App;
 use crate::codec;
-use crate::socket::{Peer, Socket};
+use crate::peer::Peer;
+use crate::socket::Socket;
 
 pub(crate) use arrival::{Arrival, Welcome};
 pub(crate) use deliveries::Deliveries;

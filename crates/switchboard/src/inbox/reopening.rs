@@ -9,7 +9,8 @@ use switchboard_hub::Session;
 use super::Arrival;
 use crate::app::App;
 use crate::core::Core;
-use crate::socket::{Peer, Socket};
+use crate::peer::Peer;
+use crate::socket::Socket;
 
 /// How many sockets are told at a time.
 const AT_ONCE: usize = 32;

@@ -9,7 +9,8 @@ use switchboard_ws::CloseCode;
 use switchboard_ws::frame::{OpCode, encode_with};
 
 use crate::app::App;
-use crate::socket::{Peer, Socket};
+use crate::peer::Peer;
+use crate::socket::Socket;
 
 /// Asks once, or closes who has not answered too often. False if it is closed now.
 pub(crate) fn beat(app: &App, session: &Arc<Session>, attempts_max: u32) -> bool {

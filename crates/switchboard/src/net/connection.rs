@@ -24,10 +24,11 @@ use switchboard_ws::{Decoder, Item, ProtocolError};
 use crate::clock::now;
 use crate::net::throttle::Throttle;
 use crate::net::transport::Wire;
+use crate::peer::Peer;
 use crate::portal::Reporting;
 use crate::request::Request;
 use crate::served::Served;
-use crate::socket::{Peer, Socket};
+use crate::socket::Socket;
 use crate::{koji, mesa};
 
 /// How much one read takes at the most.

@@ -11,8 +11,8 @@ use switchboard_ws::CloseCode;
 
 use crate::app::App;
 use crate::mesa;
+use crate::peer::Peer;
 use crate::served::Served;
-use crate::socket::Peer;
 
 /// A WebSocket ping without a payload.
 const PING: Bytes = Bytes::from_static(&[0x89, 0]);

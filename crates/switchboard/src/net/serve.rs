@@ -22,7 +22,7 @@ use tower::Service;
 use crate::app::App;
 use crate::door::{Door, STOPPING};
 use crate::koji;
-use crate::socket::Peer;
+use crate::peer::Peer;
 
 /// Serves an app: WebSockets on every path, and the app's plain HTTP router, if it has one.
 ///

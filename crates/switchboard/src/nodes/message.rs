@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use switchboard_event::{NameError, SocketId, Target};
 use switchboard_hub::JoinError;
 
-use crate::socket::RequestError;
+use crate::peer::RequestError;
 
 /// One thing said. `D` is how data is held: whole to be written, borrowed to be read.
 #[derive(Debug, Serialize, Deserialize)]

@@ -22,7 +22,7 @@ use super::described::{Described, in_order};
 use crate::app::App;
 use crate::clock::now;
 use crate::core::Core;
-use crate::socket::Peer;
+use crate::peer::Peer;
 
 use changes::Changes;
 use elsewhere::Elsewhere;
