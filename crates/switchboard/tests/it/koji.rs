@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use switchboard::{
-    App, Data, Koji, Limits, Name, Next, ProjectRules, Relay, Reply, Request, Response, Socket, Target,
+    App, Data, Koji, Name, Next, ProjectRules, Relay, Reply, Request, Response, Socket, Target,
 };
 use switchboard_testkit::{KojiPeer, Peer, RawPeer, TestServer, raw, soon};
 
@@ -12,7 +12,7 @@ fn app() -> App {
     App::new().with_koji(Koji::new())
 }
 
-async fn start() -> TestServer {
+pub(crate) async fn start() -> TestServer {
     TestServer::start(app()).await
 }
 
@@ -20,12 +20,12 @@ async fn with_rules(rules: ProjectRules) -> TestServer {
     TestServer::start(App::new().with_koji(Koji::new().with_rules(rules))).await
 }
 
-async fn join(server: &TestServer, query: &str) -> KojiPeer {
+pub(crate) async fn join(server: &TestServer, query: &str) -> KojiPeer {
     KojiPeer::join(server, query).await
 }
 
 /// Two clients of the shard `s` of the project `p` who know of each other.
-async fn two(server: &TestServer) -> (KojiPeer, KojiPeer) {
+pub(crate) async fn two(server: &TestServer) -> (KojiPeer, KojiPeer) {
     let mut one = join(server, "projectId=p&shardName=s").await;
     let mut two = join(server, "projectId=p&shardName=s").await;
     one.list_of(2).await;
@@ -201,108 +201,6 @@ async fn recipients_get_it_on_whatever_shard_and_nobody_else() {
 }
 
 #[tokio::test]
-async fn user_info_is_replaced_whole_and_told_to_the_shard() {
-    let server = start().await;
-    let (mut ann, mut bob) = two(&server).await;
-    ann.set_user_info(json!({ "name": "Ann", "age": 7 })).await;
-    let id = ann.id.clone();
-    bob.list_where(|list| list[&id]["userInfo"] == json!({ "name": "Ann", "age": 7 })).await;
-    ann.set_user_info(json!({ "name": "Anna" })).await;
-    bob.list_where(|list| list[&id]["userInfo"] == json!({ "name": "Anna" })).await;
-    for ignored in [json!(null), json!("x"), json!([1]), json!(5), json!({ "x": "y".repeat(16 * 1024) })] {
-        ann.set_user_info(ignored).await;
-    }
-    ann.quiet().await;
-    let third = join(&server, "projectId=p&shardName=s").await;
-    let list = bob.list_of(3).await;
-    assert_eq!(list[&id]["userInfo"], json!({ "name": "Anna" }));
-    assert_eq!(list[&third.id]["userInfo"], json!({}));
-    ann.peer.close().await;
-    assert_eq!(bob.list_of(2).await.get(&id), None);
-}
-
-#[tokio::test]
-async fn many_who_come_together_do_not_cost_a_list_each() {
-    let server = start().await;
-    let mut first = join(&server, "projectId=p&shardName=s").await;
-    let mut others = Vec::new();
-    for _ in 0..100 {
-        others.push(join(&server, "projectId=p&shardName=s").await);
-    }
-    let mut lists = 1;
-    while first.next_list().await.as_object().unwrap().len() < 101 {
-        lists += 1;
-    }
-    // Joining one after the other takes them a few gathering times; each brings one list.
-    assert!(lists < 50, "{lists} lists for 100 joins");
-    for other in &mut others {
-        other.list_of(101).await;
-    }
-}
-
-#[tokio::test]
-async fn who_asked_for_changes_gets_them_with_a_version_and_the_list_when_it_asks_again() {
-    let server = start().await;
-    let mut watcher = join(&server, "projectId=p&shardName=s&connectedClients=changes").await;
-    let first = watcher.next().await;
-    assert_eq!(first["eventName"], "@@KOJI_DISPATCH/CONNECTED_CLIENTS_CHANGED");
-    let mut version = first["payload"]["version"].as_u64().unwrap();
-    assert_eq!(first["payload"]["connectedClients"].as_object().unwrap().len(), 1);
-
-    let mut next = async |watcher: &mut KojiPeer| {
-        let frame = watcher.next().await;
-        assert_eq!(frame["eventName"], "@@KOJI_DISPATCH/CONNECTED_CLIENTS_CHANGES", "{frame}");
-        version += 1;
-        assert_eq!(frame["payload"]["version"], version, "no version is left out");
-        frame["payload"].clone()
-    };
-    let mut ann = join(&server, "projectId=p&shardName=s").await;
-    let changes = next(&mut watcher).await;
-    assert_eq!((&changes["joined"][&ann.id]["userInfo"], &changes["left"]), (&json!({}), &json!([])));
-    ann.list_of(2).await;
-    ann.set_user_info(json!({ "name": "Ann" })).await;
-    let changes = next(&mut watcher).await;
-    assert_eq!(changes["updated"][&ann.id]["userInfo"], json!({ "name": "Ann" }));
-    assert_eq!((&changes["joined"], &changes["left"]), (&json!({}), &json!([])));
-    let id = ann.id.clone();
-    ann.peer.close().await;
-    assert_eq!(next(&mut watcher).await["left"], json!([id]));
-
-    watcher.emit("@@KOJI_DISPATCH/GET_CONNECTED_CLIENTS", Value::Null).await;
-    let whole = watcher.next().await;
-    assert_eq!(whole["eventName"], "@@KOJI_DISPATCH/CONNECTED_CLIENTS_CHANGED");
-    assert_eq!(whole["payload"]["connectedClients"].as_object().unwrap().len(), 1);
-    assert!(whole["payload"]["version"].is_u64());
-}
-
-#[tokio::test]
-async fn a_reader_that_stops_reading_misses_lists_but_not_the_last_one() {
-    let mut limits = Limits::default();
-    limits.outbox_bytes_max = 256 * 1024;
-    let at_once = App::new().with_koji(Koji::new().with_gather(Duration::ZERO));
-    let server = TestServer::start(at_once.with_limits(limits)).await;
-    let mut slow = join(&server, "projectId=p&shardName=s").await;
-    let mut busy = join(&server, "projectId=p&shardName=s").await;
-    let id = busy.id.clone();
-    let queued = async || {
-        let session = server.app.hub().index().session(slow.id.parse().unwrap());
-        session.expect("it is not closed").outbox.queued_bytes()
-    };
-    let mut round = 0;
-    // Until the kernel's buffers are full and its outbox is as full as lists make it.
-    while queued().await + 17_000 <= 128 * 1024 {
-        round += 1;
-        let info = json!({ "round": round, "pad": "x".repeat(16_000) });
-        busy.set_user_info(info).await;
-        busy.list_where(|list| list[&id]["userInfo"]["round"] == round).await;
-    }
-    let last = json!({ "round": "last" });
-    busy.set_user_info(last.clone()).await;
-    busy.list_where(|list| list[&id]["userInfo"] == last).await;
-    slow.list_where(|list| list[&id]["userInfo"] == last).await;
-}
-
-#[tokio::test]
 async fn info_is_for_pages_of_any_origin_and_sorted_by_size() {
     let server = start().await;
     let (head, body) = get(&server, "/info/nobody-there").await;
@@ -405,21 +303,6 @@ async fn a_frame_over_512_kib_closes_with_1009() {
     drop(ann);
     bob.list_of(1).await;
     bob.quiet().await;
-}
-
-#[tokio::test]
-async fn a_flood_of_user_infos_ends_in_the_last_one() {
-    let server = start().await;
-    let (mut ann, mut bob) = two(&server).await;
-    for n in 0..2000 {
-        ann.set_user_info(json!({ "n": n })).await;
-    }
-    let id = ann.id.clone();
-    let mut lists = 0;
-    while bob.next_list().await[&id]["userInfo"]["n"] != 1999 {
-        lists += 1;
-    }
-    assert!(lists < 500, "{lists} lists for 2000 changes");
 }
 
 fn forever(user: Name) -> switchboard::Identity {
@@ -655,36 +538,4 @@ async fn a_shard_is_the_room_of_its_name_for_the_app() {
     assert_eq!(ann.next_event().await.0, "for s");
     assert_eq!(hash.next_event().await.0, "for #s");
     assert_eq!(app.room_size("s").await.unwrap(), 2);
-}
-
-#[tokio::test]
-async fn lists_longer_than_half_an_outbox_close_nobody() {
-    let mut limits = Limits::default();
-    limits.outbox_bytes_max = 256 * 1024;
-    let at_once = App::new().with_koji(Koji::new().with_gather(Duration::ZERO));
-    let server = TestServer::start(at_once.with_limits(limits)).await;
-    let mut slow = Vec::new();
-    for _ in 0..14 {
-        let mut member = join(&server, "projectId=p&shardName=s").await;
-        member.set_user_info(json!({ "pad": "x".repeat(16_000) })).await;
-        slow.push(member);
-    }
-    let mut busy = join(&server, "projectId=p&shardName=s").await;
-    let id = busy.id.clone();
-    let behind = async || {
-        let index = server.app.hub().index();
-        let sessions = slow.iter().map(|member| index.session(member.id.parse().unwrap()));
-        let outboxes = sessions.map(|session| session.expect("it is not closed").outbox.queued_bytes());
-        outboxes.filter(|queued| *queued > 0).count()
-    };
-    let mut round = 0;
-    while behind().await < slow.len() {
-        round += 1;
-        busy.set_user_info(json!({ "round": round })).await;
-        busy.list_where(|list| list[&id]["userInfo"]["round"] == round).await;
-    }
-    busy.set_user_info(json!({ "round": "last" })).await;
-    for member in &mut slow {
-        member.list_where(|list| list[&id]["userInfo"]["round"] == "last").await;
-    }
 }

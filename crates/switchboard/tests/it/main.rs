@@ -6,6 +6,7 @@ mod handlers;
 mod hooks;
 mod inbox;
 mod koji;
+mod koji_lists;
 mod limits;
 mod mesa;
 mod middleware;
