@@ -193,6 +193,20 @@ async fn what_waits_is_kept_or_it_is_said_that_it_is_not() {
     assert_eq!(answer.status, 400, "{}", answer.body);
 }
 
+#[tokio::test]
+async fn who_sends_while_redis_is_away_is_told_that_other_nodes_do_not_hear_it() {
+    let mut redis = RedisServer::start().await;
+    let through = format!("redis={}", redis.url());
+    let (server, address) = api(&[&through]);
+    let mut seven = seven(&server).await;
+    assert_eq!(with_key(&address, &to_seven(1)).body, json!({ "sockets_here": 1 }));
+    redis.kill();
+    until("it is noticed", async || with_key(&address, &to_seven(2)).body["degraded"] == true).await;
+    assert_eq!(with_key(&address, &to_seven(3)).body, json!({ "sockets_here": 1, "degraded": true }));
+    assert_eq!(said(&mut seven).await, json!(1));
+    while said(&mut seven).await != 3 {}
+}
+
 fn dispatch(args: &[&str], key: Option<&str>) -> Output {
     let mut command = Command::new(SWITCHBOARD);
     command.arg("dispatch").args(args).env_remove("DISPATCH_KEY");

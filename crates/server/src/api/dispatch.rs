@@ -62,12 +62,16 @@ pub(super) struct Targets {
 }
 
 /// What became of a message.
-#[derive(Serialize, ToSchema)]
+#[derive(Default, Serialize, ToSchema)]
 pub(super) struct Dispatched {
     /// Without `sync`: how many sockets of this node hear it. Those of others are not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     sockets_here: Option<usize>,
+    /// Without `sync`: true if other nodes could not be told, since Redis is away; otherwise left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    degraded: Option<bool>,
     /// With `sync`: in how many inboxes it waits.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -174,13 +178,14 @@ async fn send(shared: &Shared, dispatch: Dispatch) -> Result<Dispatched, Problem
     let send = app.to(audience.into_audience().expect("it is one"));
     if !sync {
         let here = send.emit_payload(&kind, data).map_err(|error| Problem::invalid(error.to_string()))?;
-        return Ok(Dispatched { sockets_here: Some(here), inboxes: None, displaced: None });
+        let degraded = (!app.hub().bus().is_up()).then_some(true);
+        return Ok(Dispatched { sockets_here: Some(here), degraded, ..Dispatched::default() });
     }
     match send.keep_payload(&kind, data).await {
         Ok(kept) => Ok(Dispatched {
-            sockets_here: None,
             inboxes: Some(kept.inboxes),
             displaced: Some(kept.displaced),
+            ..Dispatched::default()
         }),
         Err(KeepError::Store(error)) => {
             tracing::warn!(%error, "a message is not known to be kept");

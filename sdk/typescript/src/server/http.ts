@@ -104,8 +104,8 @@ export class HttpRoute implements Route {
       throw new ConnectError(`no answer from ${this.#url.host}`, { cause, closeCode: 1006, reason: "" });
     });
     if (!response.ok || !isObject(said)) throw refusal(response, said);
-    const { inboxes, displaced, sockets_here: socketsHere } = said as Readonly<Record<string, number>>;
-    return { inboxes, displaced, socketsHere };
+    const { sockets_here, inboxes, displaced, degraded } = said as Dispatched & { readonly sockets_here?: number };
+    return { inboxes, displaced, socketsHere: sockets_here, degraded };
   }
 }
 

@@ -15,6 +15,8 @@ export interface Dispatched {
   readonly displaced?: number | undefined;
   /** By HTTP, if it does not wait: how many sockets of the node that was asked hear it. */
   readonly socketsHere?: number | undefined;
+  /** By HTTP, if it does not wait: true if other nodes could not be told, since Redis is away. */
+  readonly degraded?: boolean | undefined;
 }
 
 /** Something to dispatch. */
