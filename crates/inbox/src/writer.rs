@@ -128,9 +128,9 @@ impl Writer {
             return Ok(());
         }
         self.expired_ms = now;
-        for (project, user, number) in self.accounts.expire(now.saturating_sub(self.limits.age_max_ms)) {
-            pages.remove(&project, &user, number)?;
-            self.meters.expired.increment(1);
+        for (project, user, numbers) in self.accounts.expire(now.saturating_sub(self.limits.age_max_ms)) {
+            pages.remove(&project, &user, &numbers)?;
+            self.meters.expired.increment(numbers.len() as u64);
         }
         Ok(())
     }
@@ -142,16 +142,13 @@ impl Writer {
                 return self.put(project, users, event, pages).map(Some);
             }
             Job::Confirm { project, user, numbers } => {
-                for number in numbers.iter().filter(|number| self.accounts.remove(project, user, **number)) {
-                    pages.remove(project, user, *number)?;
-                    self.meters.confirmed.increment(1);
-                }
+                let removed = self.accounts.remove(project, user, numbers);
+                pages.remove(project, user, &removed)?;
+                self.meters.confirmed.increment(removed.len() as u64);
                 self.close_if_empty(project, user);
             }
             Job::Clear { project, user, .. } => {
-                for number in self.accounts.clear(project, user) {
-                    pages.remove(project, user, number)?;
-                }
+                pages.remove(project, user, &self.accounts.clear(project, user))?;
                 self.close_if_empty(project, user);
             }
             Job::Settle(_) => {}
@@ -176,9 +173,7 @@ impl Writer {
                 self.meters.refused.increment(1);
                 continue;
             };
-            for number in &displaced {
-                pages.remove(project, user, *number)?;
-            }
+            pages.remove(project, user, &displaced)?;
             pages.insert(project, user, kept.number, &message)?;
             kept.inboxes += 1;
             kept.displaced += displaced.len();
