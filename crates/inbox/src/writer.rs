@@ -5,14 +5,14 @@ use std::sync::atomic::Ordering;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use metrics::{Counter, Gauge, counter, gauge};
-use switchboard_event::{Audience, Event, MessageNumber, ProjectId, Target, UserId};
+use switchboard_event::{Event, MessageNumber, ProjectId, UserId};
 use switchboard_hub::InboxLimits;
-use switchboard_hub::bus::{Content, Publication};
 use switchboard_hub::inbox::Kept;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::accounts::{Accounts, Room};
-use crate::disk::Pages;
+use crate::answers::{Answers, Written};
+use crate::disk::{Disk, Pages};
 use crate::{NotDone, Shared};
 
 /// Most jobs in one transaction.
@@ -46,7 +46,9 @@ pub(crate) enum Job {
 }
 
 pub(crate) struct Writer {
+    disk: Arc<Disk>,
     shared: Arc<Shared>,
+    answers: Answers,
     limits: InboxLimits,
     accounts: Accounts,
     /// The accounts say what the file holds.
@@ -65,7 +67,7 @@ struct Meters {
 }
 
 impl Writer {
-    pub(crate) fn new(shared: Arc<Shared>, limits: InboxLimits) -> Self {
+    pub(crate) fn new(disk: Arc<Disk>, shared: Arc<Shared>, answers: Answers, limits: InboxLimits) -> Self {
         let meters = Meters {
             kept: counter!("switchboard_inbox_kept_total"),
             displaced: counter!("switchboard_inbox_displaced_total"),
@@ -74,24 +76,25 @@ impl Writer {
             confirmed: counter!("switchboard_inbox_confirmed_total"),
             waiting: gauge!("switchboard_inbox_waiting"),
         };
-        Writer { shared, limits, accounts: Accounts::default(), sure: false, expired_ms: 0, meters }
+        let accounts = Accounts::default();
+        Writer { disk, shared, answers, limits, accounts, sure: false, expired_ms: 0, meters }
     }
 
     /// Writes until nobody can hand over anything.
-    pub(crate) fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
-        let mut batch = Vec::new();
-        while jobs.blocking_recv_many(&mut batch, BATCH_MAX) > 0 {
-            let count = batch.len();
-            self.write(std::mem::take(&mut batch));
-            self.shared.pending.fetch_sub(count, Ordering::AcqRel);
+    pub(crate) fn run(mut self, mut waiting: mpsc::Receiver<Job>) {
+        let mut jobs = Vec::new();
+        while waiting.blocking_recv_many(&mut jobs, BATCH_MAX) > 0 {
+            let written = self.write(std::mem::take(&mut jobs));
+            // Fails only if the runtime has ended, and with it those who asked.
+            let _ = self.answers.send(written);
         }
     }
 
-    fn write(&mut self, jobs: Vec<Job>) {
-        let shared = self.shared.clone();
+    fn write(&mut self, jobs: Vec<Job>) -> Written {
+        let disk = self.disk.clone();
         let mut kept = Vec::with_capacity(jobs.len());
         let written = self.learn().and_then(|()| {
-            shared.disk.write(|pages| {
+            disk.write(|pages| {
                 self.expire(pages)?;
                 for job in &jobs {
                     kept.push(self.work_off(job, pages)?);
@@ -99,25 +102,21 @@ impl Writer {
                 Ok(())
             })
         });
-        let error = written.err().map(Arc::new);
-        self.sure = error.is_none();
-        shared.up.store(self.sure, Ordering::Relaxed);
+        self.sure = written.is_ok();
+        self.shared.up.store(self.sure, Ordering::Relaxed);
         self.meters.waiting.set(self.accounts.count() as f64);
-        match error {
-            None => jobs.into_iter().zip(kept).for_each(|(job, kept)| self.say(job, kept)),
-            Some(error) => {
-                tracing::error!(%error, "the inbox cannot be written");
-                jobs.into_iter().for_each(|job| job.refuse(&error));
-            }
+        if let Err(error) = &written {
+            tracing::error!(%error, "the inbox cannot be written");
         }
+        Written { jobs, outcome: written.map(|()| kept).map_err(Arc::new) }
     }
 
     /// Learns from the file what there is, unless that is known.
     fn learn(&mut self) -> Result<(), redb::Error> {
         if !self.sure {
             self.accounts = Accounts::default();
-            let Writer { shared, accounts, .. } = self;
-            shared.disk.for_each(|project, user, number, len| accounts.find(project, user, number, len))?;
+            let Writer { disk, accounts, .. } = self;
+            disk.for_each(|project, user, number, len| accounts.find(project, user, number, len))?;
         }
         Ok(())
     }
@@ -187,39 +186,6 @@ impl Writer {
     fn close_if_empty(&self, project: &ProjectId, user: &UserId) {
         if self.accounts.is_empty(project, user) {
             self.shared.opened().remove(&(project.clone(), user.clone()));
-        }
-    }
-
-    /// Says that a job is on the disk. Who asked may have given up.
-    fn say(&self, job: Job, kept: Option<Kept>) {
-        match (job, kept) {
-            (Job::Put { project, users, event, done }, Some(kept)) => {
-                if let Some(receiver) = self.shared.receiver() {
-                    let to = users.into_iter().map(Target::User).collect();
-                    let content = Content::Kept { number: kept.number, event };
-                    receiver.receive(Publication {
-                        project,
-                        audience: Audience { to, except: vec![] },
-                        content,
-                    });
-                }
-                let _ = done.send(Ok(kept));
-            }
-            (Job::Clear { done, .. } | Job::Settle(done), _) => {
-                let _ = done.send(Ok(()));
-            }
-            (Job::Put { .. } | Job::Confirm { .. }, _) => {}
-        }
-    }
-}
-
-impl Job {
-    fn refuse(self, error: &Arc<redb::Error>) {
-        let error = NotDone::Disk(error.clone());
-        match self {
-            Job::Put { done, .. } => drop(done.send(Err(error))),
-            Job::Clear { done, .. } | Job::Settle(done) => drop(done.send(Err(error))),
-            Job::Confirm { .. } => {}
         }
     }
 }
