@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use metrics::{Counter, Gauge, counter, gauge};
 use switchboard_event::{Event, MessageNumber, ProjectId, UserId};
@@ -17,6 +17,9 @@ use crate::{NotDone, Shared};
 
 /// Most jobs in one transaction.
 const BATCH_MAX: usize = 4096;
+
+/// How long is waited for more, if the last transaction had more jobs than this one so far.
+const GATHER: Duration = Duration::from_micros(100);
 
 /// How often is looked for what has waited too long.
 const EXPIRE_EVERY_MS: u64 = 60_000;
@@ -82,8 +85,10 @@ impl Writer {
 
     /// Writes until nobody can hand over anything.
     pub(crate) fn run(mut self, mut waiting: mpsc::Receiver<Job>) {
-        let mut jobs = Vec::new();
+        let (mut jobs, mut last) = (Vec::new(), 0);
         while waiting.blocking_recv_many(&mut jobs, BATCH_MAX) > 0 {
+            gather(&mut waiting, &mut jobs, last);
+            last = jobs.len();
             let written = self.write(std::mem::take(&mut jobs));
             // Fails only if the runtime has ended, and with it those who asked.
             let _ = self.answers.send(written);
@@ -187,6 +192,17 @@ impl Writer {
         if self.accounts.is_empty(project, user) {
             self.shared.opened().remove(&(project.clone(), user.clone()));
         }
+    }
+}
+
+/// Waits for those who were answered a moment ago and have more: as long as more comes, or until there is
+/// as much as the last time. Without it they would miss this transaction, and each would wait for two.
+fn gather(waiting: &mut mpsc::Receiver<Job>, jobs: &mut Vec<Job>, last: usize) {
+    let mut had = 0;
+    while had < jobs.len() && jobs.len() < last {
+        had = jobs.len();
+        std::thread::sleep(GATHER);
+        jobs.extend(std::iter::from_fn(|| waiting.try_recv().ok()).take(BATCH_MAX - had));
     }
 }
 
