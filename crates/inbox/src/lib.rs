@@ -17,9 +17,9 @@
 //! # Ok(()) }
 //! ```
 //!
-//! One thread writes. What comes while it waits for the disk is the next transaction, so a flood of
-//! messages costs as few writes as a trickle; a task says what is written. Which messages there are, and how large, it knows by
-//! heart; it learns that from the file when it starts.
+//! One thread writes, and one task says what is written. What comes while the thread waits for the disk
+//! is the next transaction, so a flood of messages costs as few writes as a trickle. Which messages there
+//! are, and how large, it knows by heart; it learns that from the file when it starts.
 
 mod accounts;
 mod answers;
