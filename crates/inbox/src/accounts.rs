@@ -64,56 +64,63 @@ impl Accounts {
             return Room::No;
         }
         let account = self.projects.entry(project.clone()).or_default();
-        let (count, freed) = account.users.get(user).map_or((0, 0), |mail| mail.in_the_way(limits, len));
-        let messages = account.messages - count + 1;
+        let mail = account.users.entry(user.clone()).or_default();
+        let (count, freed) = mail.in_the_way(limits, len);
+        let messages = account.messages - count as u64 + 1;
         let bytes = account.bytes - freed + u64::from(len);
         if messages > limits.project_messages_max || bytes > limits.project_bytes_max {
+            account.leave_if_empty(user);
             return Room::No;
         }
-        let displaced = (0..count).filter_map(|_| account.remove_oldest(user)).collect();
-        account.add(user, number, len);
+        let displaced = mail.messages.drain(..count).map(|(number, _)| number).collect();
+        mail.messages.push_back((number, len));
+        mail.bytes = mail.bytes - freed + u64::from(len);
+        (account.messages, account.bytes) = (messages, bytes);
         Room::Yes(displaced)
     }
 
-    /// Forgets a message. False if it is not there.
-    pub(crate) fn remove(&mut self, project: &ProjectId, user: &UserId, number: MessageNumber) -> bool {
-        let Some(account) = self.projects.get_mut(project) else { return false };
-        let Some(mail) = account.users.get_mut(user) else { return false };
-        let Ok(place) = mail.messages.binary_search_by_key(&number, |(number, _)| *number) else {
-            return false;
-        };
-        let (_, len) = mail.messages.remove(place).expect("it was just found there");
-        mail.bytes -= u64::from(len);
-        account.took(user, len);
-        true
+    /// Forgets messages, and says in order which of them were there.
+    pub(crate) fn remove(
+        &mut self,
+        project: &ProjectId,
+        user: &UserId,
+        numbers: &[MessageNumber],
+    ) -> Vec<MessageNumber> {
+        let Some(account) = self.projects.get_mut(project) else { return Vec::new() };
+        let Some(mail) = account.users.get_mut(user) else { return Vec::new() };
+        let bytes = mail.bytes;
+        let mut removed: Vec<_> = numbers.iter().copied().filter(|number| mail.remove(*number)).collect();
+        removed.sort_unstable();
+        account.messages -= removed.len() as u64;
+        account.bytes -= bytes - mail.bytes;
+        account.leave_if_empty(user);
+        removed
     }
 
-    /// Forgets all of a user, and says what there was.
+    /// Forgets all of a user, and says in order what there was.
     pub(crate) fn clear(&mut self, project: &ProjectId, user: &UserId) -> Vec<MessageNumber> {
-        let mut cleared = Vec::new();
-        if let Some(account) = self.projects.get_mut(project) {
-            while let Some(number) = account.remove_oldest(user) {
-                cleared.push(number);
-            }
-        }
-        cleared
+        let Some(account) = self.projects.get_mut(project) else { return Vec::new() };
+        let Some(mail) = account.users.remove(user) else { return Vec::new() };
+        account.messages -= mail.messages.len() as u64;
+        account.bytes -= mail.bytes;
+        mail.messages.into_iter().map(|(number, _)| number).collect()
     }
 
-    /// Forgets what is older than a time, and says what that was.
-    pub(crate) fn expire(&mut self, before_ms: u64) -> Vec<(ProjectId, UserId, MessageNumber)> {
+    /// Forgets what is older than a time, and says in order whose that was.
+    pub(crate) fn expire(&mut self, before_ms: u64) -> Vec<(ProjectId, UserId, Vec<MessageNumber>)> {
         let end = MessageNumber(before_ms << NUMBERS_PER_MS);
         let mut expired = Vec::new();
-        for (project, account) in &mut self.projects {
-            let is_old = |mail: &Mail| mail.messages.front().is_some_and(|(number, _)| *number < end);
-            let users: Vec<UserId> =
-                account.users.iter().filter(|(_, mail)| is_old(mail)).map(|(user, _)| user.clone()).collect();
-            for user in users {
-                while account.users.get(&user).is_some_and(is_old) {
-                    expired.extend(
-                        account.remove_oldest(&user).map(|number| (project.clone(), user.clone(), number)),
-                    );
+        for (project, account) in &self.projects {
+            for (user, mail) in &account.users {
+                let old = mail.messages.iter().map(|(number, _)| *number).take_while(|number| *number < end);
+                let old: Vec<MessageNumber> = old.collect();
+                if !old.is_empty() {
+                    expired.push((project.clone(), user.clone(), old));
                 }
             }
+        }
+        for (project, user, old) in &expired {
+            self.remove(project, user, old);
         }
         expired
     }
@@ -131,11 +138,11 @@ impl Accounts {
 
 impl Mail {
     /// How many of the oldest have to give way for one more, and how large these are.
-    fn in_the_way(&self, limits: &InboxLimits, len: u32) -> (u64, u64) {
+    fn in_the_way(&self, limits: &InboxLimits, len: u32) -> (usize, u64) {
         let (mut count, mut freed) = (0, 0);
-        let left = self.messages.len() as u64;
         let fits = |count, freed| {
-            left - count < limits.messages_max && self.bytes - freed + u64::from(len) <= limits.bytes_max
+            ((self.messages.len() - count) as u64) < limits.messages_max
+                && self.bytes - freed + u64::from(len) <= limits.bytes_max
         };
         let mut oldest = self.messages.iter();
         while !fits(count, freed)
@@ -145,6 +152,16 @@ impl Mail {
             freed += u64::from(*len);
         }
         (count, freed)
+    }
+
+    /// Forgets a message. False if it is not there.
+    fn remove(&mut self, number: MessageNumber) -> bool {
+        let Ok(place) = self.messages.binary_search_by_key(&number, |(number, _)| *number) else {
+            return false;
+        };
+        let (_, len) = self.messages.remove(place).expect("it was just found there");
+        self.bytes -= u64::from(len);
+        true
     }
 }
 
@@ -157,18 +174,8 @@ impl Account {
         mail.messages.push_back((number, len));
     }
 
-    fn remove_oldest(&mut self, user: &UserId) -> Option<MessageNumber> {
-        let mail = self.users.get_mut(user)?;
-        let (number, len) = mail.messages.pop_front()?;
-        mail.bytes -= u64::from(len);
-        self.took(user, len);
-        Some(number)
-    }
-
-    /// Counts what has been taken out of an inbox.
-    fn took(&mut self, user: &UserId, len: u32) {
-        self.messages -= 1;
-        self.bytes -= u64::from(len);
+    /// Has no place for a user for whom nothing waits.
+    fn leave_if_empty(&mut self, user: &UserId) {
         if self.users.get(user).is_some_and(|mail| mail.messages.is_empty()) {
             self.users.remove(user);
         }
@@ -210,8 +217,9 @@ mod tests {
         assert_eq!(put(&mut accounts, "8", 7, 1), Room::Yes(vec![]));
         assert_eq!(put(&mut accounts, "9", 8, 1), Room::Yes(vec![]));
         assert_eq!(put(&mut accounts, "9", 9, 1), Room::No, "the project is full");
-        assert!(accounts.remove(&name("p"), &name("8"), MessageNumber(7)));
-        assert!(!accounts.remove(&name("p"), &name("8"), MessageNumber(7)));
+        let seven = [MessageNumber(7)];
+        assert_eq!(accounts.remove(&name("p"), &name("8"), &seven), seven);
+        assert_eq!(accounts.remove(&name("p"), &name("8"), &seven), []);
         assert_eq!(put(&mut accounts, "9", 10, 1), Room::Yes(vec![]));
     }
 
@@ -225,8 +233,7 @@ mod tests {
         for number in [old, more, new] {
             put(&mut accounts, "7", number.0, 1);
         }
-        let expired: Vec<_> = accounts.expire(2000).into_iter().map(|(_, _, number)| number).collect();
-        assert_eq!(expired, [old, more]);
+        assert_eq!(accounts.expire(2000), [(name("p"), name("7"), vec![old, more])]);
         assert_eq!(accounts.clear(&name("p"), &name("7")), [new]);
         assert!(accounts.is_empty(&name("p"), &name("7")));
         assert_eq!(accounts.count(), 0);

@@ -104,13 +104,22 @@ impl Pages<'_> {
         Ok(())
     }
 
+    /// Removes messages of a user, given in order.
     pub(crate) fn remove(
         &mut self,
         project: &ProjectId,
         user: &UserId,
-        number: MessageNumber,
+        numbers: &[MessageNumber],
     ) -> Result<(), redb::Error> {
-        self.0.remove((&**project, &**user, number.0))?;
+        let key = |number: &MessageNumber| (&**project, &**user, number.0);
+        match numbers {
+            [] => {}
+            [number] => drop(self.0.remove(key(number))?),
+            // They are neighbours, mostly: one walk through them costs less than a search for each.
+            [first, .., last] => self.0.retain_in(key(first)..=key(last), |(_, _, number), _| {
+                numbers.binary_search(&MessageNumber(number)).is_err()
+            })?,
+        }
         Ok(())
     }
 }

@@ -17,15 +17,17 @@
 //! # Ok(()) }
 //! ```
 //!
-//! One thread writes. What comes while it waits for the disk is the next transaction, so a flood of
-//! messages costs as few writes as a trickle. Which messages there are, and how large, it knows by
-//! heart; it learns that from the file when it starts.
+//! One thread writes, and one task says what is written. What comes while the thread waits for the disk
+//! is the next transaction, so a flood of messages costs as few writes as a trickle. Which messages there
+//! are, and how large, it knows by heart; it learns that from the file when it starts.
 
 mod accounts;
+mod answers;
 mod disk;
 mod writer;
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
@@ -65,7 +67,7 @@ pub enum OpenError {
 /// Why something was not done.
 #[derive(Debug, thiserror::Error)]
 enum NotDone {
-    #[error("the writer of the inbox has ended")]
+    #[error("the inbox has ended, or the runtime it was opened in")]
     Ended,
     #[error("the inbox cannot be written")]
     Disk(#[source] Arc<redb::Error>),
@@ -81,17 +83,20 @@ impl From<NotDone> for StoreError {
 
 /// Keeps messages for users in a file.
 pub struct DiskInbox {
+    disk: Arc<Disk>,
     shared: Arc<Shared>,
     jobs: Option<mpsc::Sender<Job>>,
     writer: Option<JoinHandle<()>>,
 }
 
-/// What the writer and those who ask share.
+/// What the writer, who answers and those who ask share.
+#[derive(Default)]
 struct Shared {
-    disk: Disk,
     receiver: OnceLock<Weak<dyn Receiver>>,
     /// Which socket has opened whose inbox.
     opened: Mutex<HashMap<(ProjectId, UserId), SocketId>>,
+    /// How many confirms of a user are not written.
+    confirming: Mutex<HashMap<(ProjectId, UserId), usize>>,
     /// Jobs that are not done.
     pending: AtomicUsize,
     up: AtomicBool,
@@ -100,6 +105,20 @@ struct Shared {
 impl Shared {
     fn opened(&self) -> MutexGuard<'_, HashMap<(ProjectId, UserId), SocketId>> {
         self.opened.lock().expect("no code that holds the opened inboxes panics")
+    }
+
+    fn confirming(&self) -> MutexGuard<'_, HashMap<(ProjectId, UserId), usize>> {
+        self.confirming.lock().expect("no code that holds the confirms panics")
+    }
+
+    /// A confirm is written, or is no longer waited for.
+    fn confirmed(&self, project: ProjectId, user: UserId) {
+        if let Entry::Occupied(mut count) = self.confirming().entry((project, user)) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
     }
 
     fn receiver(&self) -> Option<Arc<dyn Receiver>> {
@@ -122,28 +141,28 @@ impl Shared {
 
 impl DiskInbox {
     /// Opens the inbox in a file, or begins one.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a Tokio runtime: a task of it answers.
     pub fn open(path: &Path, limits: InboxLimits) -> Result<Self, OpenError> {
         Ok(DiskInbox::on(Disk::open(path)?, limits))
     }
 
-    /// An inbox that is lost with the process: for tests.
+    /// An inbox that is lost with the process: for tests. In a Tokio runtime as well.
     pub fn in_memory(limits: InboxLimits) -> Self {
         DiskInbox::on(Disk::in_memory(), limits)
     }
 
     fn on(disk: Disk, limits: InboxLimits) -> Self {
-        let shared = Arc::new(Shared {
-            disk,
-            receiver: OnceLock::new(),
-            opened: Mutex::default(),
-            pending: AtomicUsize::new(0),
-            up: AtomicBool::new(true),
-        });
+        let (disk, shared) = (Arc::new(disk), Arc::<Shared>::default());
+        shared.up.store(true, Ordering::Relaxed);
         let (jobs, waiting) = mpsc::channel(JOBS_MAX);
-        let writer = Writer::new(shared.clone(), limits);
+        let writer = Writer::new(disk.clone(), shared.clone(), answers::start(shared.clone()), limits);
         let writer =
             std::thread::Builder::new().name("switchboard-inbox".into()).spawn(move || writer.run(waiting));
-        DiskInbox { shared, jobs: Some(jobs), writer: Some(writer.expect("the system can start a thread")) }
+        let writer = Some(writer.expect("the system can start a thread"));
+        DiskInbox { disk, shared, jobs: Some(jobs), writer }
     }
 
     /// Hands a job over and waits for its end.
@@ -158,16 +177,6 @@ impl DiskInbox {
             self.shared.pending.fetch_sub(1, Ordering::AcqRel);
         }
         outcome.await.unwrap_or(Err(NotDone::Ended))
-    }
-
-    /// Queues a job that nobody waits for; drops it if too many wait.
-    fn hand_over(&self, job: Job) {
-        self.shared.pending.fetch_add(1, Ordering::AcqRel);
-        let Some(jobs) = &self.jobs else { return };
-        if jobs.try_send(job).is_err() {
-            self.shared.pending.fetch_sub(1, Ordering::AcqRel);
-            tracing::debug!("too much waits for the inbox; a message will be delivered again");
-        }
     }
 
     /// When everything that was handed over before is written.
@@ -200,11 +209,13 @@ impl Inbox for DiskInbox {
         most: usize,
     ) -> Answer<'a, Opened> {
         Box::pin(async move {
-            self.written().await?;
+            if self.shared.confirming().contains_key(&(project.clone(), user.clone())) {
+                self.written().await?;
+            }
             if let Some(other) = self.shared.take(project, user, socket) {
                 return Ok(Opened { held_by: Some(other), ..Opened::default() });
             }
-            let page = self.shared.disk.page(project, user, after, most).map_err(NotDone::Read)?;
+            let page = self.disk.page(project, user, after, most).map_err(NotDone::Read)?;
             if page.is_empty() {
                 self.release(project, user, socket);
             }
@@ -213,7 +224,15 @@ impl Inbox for DiskInbox {
     }
 
     fn confirm(&self, project: &ProjectId, user: &UserId, numbers: Vec<MessageNumber>) {
-        self.hand_over(Job::Confirm { project: project.clone(), user: user.clone(), numbers });
+        let Some(jobs) = &self.jobs else { return };
+        let (project, user) = (project.clone(), user.clone());
+        *self.shared.confirming().entry((project.clone(), user.clone())).or_default() += 1;
+        self.shared.pending.fetch_add(1, Ordering::AcqRel);
+        if jobs.try_send(Job::Confirm { project: project.clone(), user: user.clone(), numbers }).is_err() {
+            self.shared.pending.fetch_sub(1, Ordering::AcqRel);
+            self.shared.confirmed(project, user);
+            tracing::debug!("too much waits for the inbox; messages will be delivered again");
+        }
     }
 
     fn release(&self, project: &ProjectId, user: &UserId, socket: SocketId) {

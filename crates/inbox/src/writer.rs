@@ -2,21 +2,24 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use metrics::{Counter, Gauge, counter, gauge};
-use switchboard_event::{Audience, Event, MessageNumber, ProjectId, Target, UserId};
+use switchboard_event::{Event, MessageNumber, ProjectId, UserId};
 use switchboard_hub::InboxLimits;
-use switchboard_hub::bus::{Content, Publication};
 use switchboard_hub::inbox::Kept;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::accounts::{Accounts, Room};
-use crate::disk::Pages;
+use crate::answers::{Answers, Written};
+use crate::disk::{Disk, Pages};
 use crate::{NotDone, Shared};
 
 /// Most jobs in one transaction.
 const BATCH_MAX: usize = 4096;
+
+/// How long is waited for more, if the last transaction had more jobs than this one so far.
+const GATHER: Duration = Duration::from_micros(100);
 
 /// How often is looked for what has waited too long.
 const EXPIRE_EVERY_MS: u64 = 60_000;
@@ -46,7 +49,9 @@ pub(crate) enum Job {
 }
 
 pub(crate) struct Writer {
+    disk: Arc<Disk>,
     shared: Arc<Shared>,
+    answers: Answers,
     limits: InboxLimits,
     accounts: Accounts,
     /// The accounts say what the file holds.
@@ -65,7 +70,7 @@ struct Meters {
 }
 
 impl Writer {
-    pub(crate) fn new(shared: Arc<Shared>, limits: InboxLimits) -> Self {
+    pub(crate) fn new(disk: Arc<Disk>, shared: Arc<Shared>, answers: Answers, limits: InboxLimits) -> Self {
         let meters = Meters {
             kept: counter!("switchboard_inbox_kept_total"),
             displaced: counter!("switchboard_inbox_displaced_total"),
@@ -74,24 +79,27 @@ impl Writer {
             confirmed: counter!("switchboard_inbox_confirmed_total"),
             waiting: gauge!("switchboard_inbox_waiting"),
         };
-        Writer { shared, limits, accounts: Accounts::default(), sure: false, expired_ms: 0, meters }
+        let accounts = Accounts::default();
+        Writer { disk, shared, answers, limits, accounts, sure: false, expired_ms: 0, meters }
     }
 
     /// Writes until nobody can hand over anything.
-    pub(crate) fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
-        let mut batch = Vec::new();
-        while jobs.blocking_recv_many(&mut batch, BATCH_MAX) > 0 {
-            let count = batch.len();
-            self.write(std::mem::take(&mut batch));
-            self.shared.pending.fetch_sub(count, Ordering::AcqRel);
+    pub(crate) fn run(mut self, mut waiting: mpsc::Receiver<Job>) {
+        let (mut jobs, mut last) = (Vec::new(), 0);
+        while waiting.blocking_recv_many(&mut jobs, BATCH_MAX) > 0 {
+            gather(&mut waiting, &mut jobs, last);
+            last = jobs.len();
+            let written = self.write(std::mem::take(&mut jobs));
+            // Fails only if the runtime has ended, and with it those who asked.
+            let _ = self.answers.send(written);
         }
     }
 
-    fn write(&mut self, jobs: Vec<Job>) {
-        let shared = self.shared.clone();
+    fn write(&mut self, jobs: Vec<Job>) -> Written {
+        let disk = self.disk.clone();
         let mut kept = Vec::with_capacity(jobs.len());
         let written = self.learn().and_then(|()| {
-            shared.disk.write(|pages| {
+            disk.write(|pages| {
                 self.expire(pages)?;
                 for job in &jobs {
                     kept.push(self.work_off(job, pages)?);
@@ -99,25 +107,21 @@ impl Writer {
                 Ok(())
             })
         });
-        let error = written.err().map(Arc::new);
-        self.sure = error.is_none();
-        shared.up.store(self.sure, Ordering::Relaxed);
+        self.sure = written.is_ok();
+        self.shared.up.store(self.sure, Ordering::Relaxed);
         self.meters.waiting.set(self.accounts.count() as f64);
-        match error {
-            None => jobs.into_iter().zip(kept).for_each(|(job, kept)| self.say(job, kept)),
-            Some(error) => {
-                tracing::error!(%error, "the inbox cannot be written");
-                jobs.into_iter().for_each(|job| job.refuse(&error));
-            }
+        if let Err(error) = &written {
+            tracing::error!(%error, "the inbox cannot be written");
         }
+        Written { jobs, outcome: written.map(|()| kept).map_err(Arc::new) }
     }
 
     /// Learns from the file what there is, unless that is known.
     fn learn(&mut self) -> Result<(), redb::Error> {
         if !self.sure {
             self.accounts = Accounts::default();
-            let Writer { shared, accounts, .. } = self;
-            shared.disk.for_each(|project, user, number, len| accounts.find(project, user, number, len))?;
+            let Writer { disk, accounts, .. } = self;
+            disk.for_each(|project, user, number, len| accounts.find(project, user, number, len))?;
         }
         Ok(())
     }
@@ -128,9 +132,9 @@ impl Writer {
             return Ok(());
         }
         self.expired_ms = now;
-        for (project, user, number) in self.accounts.expire(now.saturating_sub(self.limits.age_max_ms)) {
-            pages.remove(&project, &user, number)?;
-            self.meters.expired.increment(1);
+        for (project, user, numbers) in self.accounts.expire(now.saturating_sub(self.limits.age_max_ms)) {
+            pages.remove(&project, &user, &numbers)?;
+            self.meters.expired.increment(numbers.len() as u64);
         }
         Ok(())
     }
@@ -142,16 +146,13 @@ impl Writer {
                 return self.put(project, users, event, pages).map(Some);
             }
             Job::Confirm { project, user, numbers } => {
-                for number in numbers.iter().filter(|number| self.accounts.remove(project, user, **number)) {
-                    pages.remove(project, user, *number)?;
-                    self.meters.confirmed.increment(1);
-                }
+                let removed = self.accounts.remove(project, user, numbers);
+                pages.remove(project, user, &removed)?;
+                self.meters.confirmed.increment(removed.len() as u64);
                 self.close_if_empty(project, user);
             }
             Job::Clear { project, user, .. } => {
-                for number in self.accounts.clear(project, user) {
-                    pages.remove(project, user, number)?;
-                }
+                pages.remove(project, user, &self.accounts.clear(project, user))?;
                 self.close_if_empty(project, user);
             }
             Job::Settle(_) => {}
@@ -176,9 +177,7 @@ impl Writer {
                 self.meters.refused.increment(1);
                 continue;
             };
-            for number in &displaced {
-                pages.remove(project, user, *number)?;
-            }
+            pages.remove(project, user, &displaced)?;
             pages.insert(project, user, kept.number, &message)?;
             kept.inboxes += 1;
             kept.displaced += displaced.len();
@@ -194,38 +193,16 @@ impl Writer {
             self.shared.opened().remove(&(project.clone(), user.clone()));
         }
     }
-
-    /// Says that a job is on the disk. Who asked may have given up.
-    fn say(&self, job: Job, kept: Option<Kept>) {
-        match (job, kept) {
-            (Job::Put { project, users, event, done }, Some(kept)) => {
-                if let Some(receiver) = self.shared.receiver() {
-                    let to = users.into_iter().map(Target::User).collect();
-                    let content = Content::Kept { number: kept.number, event };
-                    receiver.receive(Publication {
-                        project,
-                        audience: Audience { to, except: vec![] },
-                        content,
-                    });
-                }
-                let _ = done.send(Ok(kept));
-            }
-            (Job::Clear { done, .. } | Job::Settle(done), _) => {
-                let _ = done.send(Ok(()));
-            }
-            (Job::Put { .. } | Job::Confirm { .. }, _) => {}
-        }
-    }
 }
 
-impl Job {
-    fn refuse(self, error: &Arc<redb::Error>) {
-        let error = NotDone::Disk(error.clone());
-        match self {
-            Job::Put { done, .. } => drop(done.send(Err(error))),
-            Job::Clear { done, .. } | Job::Settle(done) => drop(done.send(Err(error))),
-            Job::Confirm { .. } => {}
-        }
+/// Waits for those who were answered a moment ago and have more: as long as more comes, or until there is
+/// as much as the last time. Without it they would miss this transaction, and each would wait for two.
+fn gather(waiting: &mut mpsc::Receiver<Job>, jobs: &mut Vec<Job>, last: usize) {
+    let mut had = 0;
+    while had < jobs.len() && jobs.len() < last {
+        had = jobs.len();
+        std::thread::sleep(GATHER);
+        jobs.extend(std::iter::from_fn(|| waiting.try_recv().ok()).take(BATCH_MAX - had));
     }
 }
 

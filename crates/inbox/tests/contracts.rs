@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use switchboard_event::{Event, Name, Payload, SocketId};
 use switchboard_hub::{Inbox, InboxLimits, LocalBus, MemoryStore};
 use switchboard_inbox::DiskInbox;
 use switchboard_testkit::Scratch;
@@ -31,4 +32,31 @@ async fn no_more_waits_than_may() {
 async fn nothing_waits_longer_than_it_may() {
     let scratch = Scratch::new();
     contract::inbox::age(&node(), &inbox(&scratch, contract::inbox::BRIEF)).await;
+}
+
+fn message() -> Event {
+    Event { name: Name::new("N").unwrap(), data: Payload::EMPTY, sender: None, time_ms: 0 }
+}
+
+#[tokio::test]
+async fn who_opens_is_not_told_what_was_confirmed_a_moment_ago() {
+    let (project, user) = (Name::new("p").unwrap(), Name::new("7").unwrap());
+    let inbox = DiskInbox::in_memory(InboxLimits::default());
+    let (phone, tablet) = (SocketId::random(), SocketId::random());
+    for _ in 0..20 {
+        let kept = inbox.put(&project, std::slice::from_ref(&user), &message()).await.unwrap();
+        let waiting = inbox.open(&project, &user, phone, None, 10).await.unwrap().messages;
+        assert_eq!(waiting.iter().map(|message| message.number).collect::<Vec<_>>(), [kept.number]);
+        inbox.confirm(&project, &user, vec![kept.number]);
+        assert!(inbox.open(&project, &user, tablet, None, 10).await.unwrap().messages.is_empty());
+    }
+}
+
+#[test]
+fn who_asks_after_the_runtime_has_ended_is_told_so() {
+    let (project, users) = (Name::new("p").unwrap(), [Name::new("7").unwrap()]);
+    let runtime = || tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let inbox = runtime().block_on(async { DiskInbox::in_memory(InboxLimits::default()) });
+    let error = runtime().block_on(inbox.put(&project, &users, &message())).unwrap_err();
+    assert!(error.0.to_string().contains("the runtime it was opened in"), "{}", error.0);
 }

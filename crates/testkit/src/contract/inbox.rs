@@ -149,6 +149,8 @@ async fn waiting_in_order(node: &Node, place: &Place<'_>) {
     assert!(place.open("7", phone).await.is_empty());
     let other = member_of(node, "first", "8").session.id;
     assert_eq!(place.open("8", other).await, ["a", "b", "c"], "each user's inbox is its own");
+    place.confirm("8", &[numbers[2], numbers[0]]).await;
+    assert_eq!(place.open("8", other).await, ["b"], "what is between waits on");
     place.clear("8").await;
     assert!(place.open("8", other).await.is_empty());
     place.clear("nobody").await;
