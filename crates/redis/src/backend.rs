@@ -123,8 +123,8 @@ impl Backend {
         users: &[UserId],
         event: &Event,
     ) -> Result<Kept, StoreError> {
-        let mut link = self.shared.link().await?;
-        Ok(self.shared.putting.put(&mut link, project, users, event).await?)
+        self.shared.link().await?;
+        Ok(self.shared.putting.put(project, users, event).await?)
     }
 
     /// Speaks to original Mesa servers, and to nodes that are bridged to them, as an original
@@ -198,6 +198,7 @@ impl Shared {
                     let error = tokio::select! {
                         error = connected.cut() => error,
                         error = watch_over(connected.link.clone()) => error,
+                        never = self.putting.run(&connected.link) => match never {},
                     };
                     self.link.send_replace(None);
                     tracing::warn!(%error, "Redis is away");

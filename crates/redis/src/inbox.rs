@@ -6,18 +6,19 @@
 
 mod adopting;
 mod keeper;
+mod opening;
+mod piles;
 mod putting;
 mod receipts;
 mod scripts;
 
 use std::sync::Arc;
 
-use bytes::{Buf, Bytes};
 use metrics::{Counter, counter};
-use redis::{Cmd, FromRedisValue, Value};
+use redis::{Cmd, Value};
 use switchboard_event::{Audience, Event, MessageNumber, ProjectId, SocketId, Target, UserId};
 use switchboard_hub::bus::{Content, Moment, Publication};
-use switchboard_hub::inbox::{Kept, Opened, Waiting};
+use switchboard_hub::inbox::{Kept, Opened};
 use switchboard_hub::store::Answer;
 use switchboard_hub::{Bus, Inbox, InboxLimits};
 use tokio::sync::watch;
@@ -28,10 +29,11 @@ use crate::bridge::Bridges;
 use crate::link::{Link, Source};
 use crate::names::{Names, ProjectNames};
 use crate::options::{ANSWER_WITHIN, Options};
-use crate::script::{Script, call, number, was_unknown};
+use crate::script::{Script, call, was_unknown};
 use crate::store::NoAnswer;
 use crate::{RedisBus, RedisStore};
 
+use opening::Opening;
 pub(crate) use putting::Putting;
 use receipts::{Receipt, Receipts};
 pub(crate) use scripts::Scripts;
@@ -112,44 +114,6 @@ impl RedisInbox {
         timeout(ANSWER_WITHIN, ready).await.map(drop).map_err(|_| NoAnswer::Late)
     }
 
-    async fn opened(
-        &self,
-        project: &ProjectId,
-        user: &UserId,
-        socket: SocketId,
-        after: Option<MessageNumber>,
-        most: usize,
-    ) -> Result<Opened, NoAnswer> {
-        self.is_present().await?;
-        self.adopt(project, user).await?;
-        let names = self.names.project(project);
-        let everyone = names.members(&Target::Everyone);
-        // What stands behind a number begins with 0 or 1.
-        let from = after.map_or(b"-".to_vec(), |after| [b"(", &after.0.to_be_bytes()[..], b"\xff"].concat());
-        let (most, age) = (most.to_string(), self.limits.age_max_ms.to_string());
-        let args = [user.as_bytes(), socket.as_bytes(), &from, most.as_bytes(), age.as_bytes()];
-        let command = inbox_call(&self.scripts.open, &names, &[everyone], &args);
-        let mut messages = Vec::<Value>::from_redis_value(self.ask(&command).await?)
-            .map_err(redis::RedisError::from)?
-            .into_iter();
-        let expired = messages.next().as_ref().and_then(number);
-        self.expired.increment(expired.and_then(|expired| expired.try_into().ok()).unwrap_or(0));
-        let held_by = messages.next().and_then(|holder| socket_of(&holder));
-        let (mut waiting, mut unreadable) = (Vec::new(), Vec::new());
-        for message in messages {
-            let Value::BulkString(message) = message else { continue };
-            match read(message.into()) {
-                Ok(message) => waiting.push(message),
-                Err(number) => unreadable.push(number),
-            }
-        }
-        if !unreadable.is_empty() {
-            tracing::error!(%project, %user, count = unreadable.len(), "what waits cannot be read; it is dropped");
-            self.confirm(project, user, unreadable);
-        }
-        Ok(Opened { messages: waiting, held_by })
-    }
-
     /// The script tells Switchboard nodes alone.
     fn tell_originals(&self, project: &ProjectId, users: &[UserId], number: MessageNumber, event: &Event) {
         if !self.bridges.is_bridged(project) {
@@ -167,12 +131,6 @@ impl RedisInbox {
     async fn ask(&self, command: &Cmd) -> Result<Value, NoAnswer> {
         ask_script(&mut self.link()?, &self.scripts, command).await
     }
-}
-
-/// The socket that has an inbox; none if it is nobody's, or of who asks.
-fn socket_of(holder: &Value) -> Option<SocketId> {
-    let Value::BulkString(holder) = holder else { return None };
-    Some(SocketId::from_bytes(holder.as_slice().try_into().ok()?))
 }
 
 /// Calls a script, and has Redis know it if it does not.
@@ -193,17 +151,10 @@ fn inbox_call(script: &Script, names: &ProjectNames, more_keys: &[String], args:
     call(script, &keys, &[&[names.base().as_bytes()], args].concat())
 }
 
-/// A message as it stands in Redis, or the number of what is none.
-fn read(mut message: Bytes) -> Result<Waiting, MessageNumber> {
-    let number = MessageNumber(message.try_get_u64().unwrap_or(0));
-    let event = Event::read(message).map_err(|_| number)?;
-    Ok(Waiting { number, event })
-}
-
 impl Inbox for RedisInbox {
     fn put<'a>(&'a self, project: &'a ProjectId, users: &'a [UserId], event: &'a Event) -> Answer<'a, Kept> {
         Box::pin(async move {
-            let kept = self.putting.put(&mut self.link()?, project, users, event).await?;
+            let kept = self.putting.put(project, users, event).await?;
             self.tell_originals(project, users, kept.number, event);
             Ok(kept)
         })
@@ -217,7 +168,7 @@ impl Inbox for RedisInbox {
         after: Option<MessageNumber>,
         most: usize,
     ) -> Answer<'a, Opened> {
-        Box::pin(async move { Ok(self.opened(project, user, socket, after, most).await?) })
+        Box::pin(async move { Ok(self.opened(&Opening { project, user, socket, after, most }).await?) })
     }
 
     fn confirm(&self, project: &ProjectId, user: &UserId, numbers: Vec<MessageNumber>) {

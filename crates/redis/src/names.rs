@@ -19,9 +19,9 @@
 //! | `switchboard:{*}:inboxes` | set | projects in which a message has waited |
 //! | `switchboard:{*}:inboxes:turn` | string, for a minute | a node has taken out what waited too long |
 //! | `switchboard:{default}:inbox:@<user>` | sorted set | what waits for a user: the number, 8 bytes, and the event |
-//! | `switchboard:{default}:inbox:totals` | hash | how many `messages` and `bytes` wait in the project |
-//! | `switchboard:{default}:inbox:bytes` | hash | user to bytes that wait |
-//! | `switchboard:{default}:inbox:oldest` | sorted set | users, by the ms of what has waited longest |
+//! | `switchboard:{default}:inbox:totals` | hash | how many `messages` and `bytes` wait in the project, and no fewer than the `largest` has |
+//! | `switchboard:{default}:inbox:bytes` | hash | user to bytes that wait, if that may be much |
+//! | `switchboard:{default}:inbox:oldest` | sorted set | users, by the ms of what has waited longest, or earlier |
 //! | `switchboard:{default}:inbox:open` | hash | user to the socket that has the inbox |
 //! | `switchboard:{default}:inbox:last` | string, as long as a message waits | the last number |
 //!
@@ -36,7 +36,7 @@
 use std::collections::HashSet;
 use std::fmt::Write;
 
-use switchboard_event::{Name, NodeId, ProjectId, SocketId, Target};
+use switchboard_event::{Name, NodeId, ProjectId, SocketId, Target, UserId};
 
 /// Makes names with one prefix.
 #[derive(Debug, Clone)]
@@ -135,6 +135,10 @@ impl ProjectNames {
     /// In the order in which the scripts expect them.
     pub(crate) fn inbox(&self) -> [String; 4] {
         ["totals", "bytes", "oldest", "open"].map(|part| format!("{}:inbox:{part}", self.base))
+    }
+
+    pub(crate) fn inbox_of(&self, user: &UserId) -> String {
+        format!("{}:inbox:@{user}", self.base)
     }
 
     pub(crate) fn inbox_last(&self) -> String {

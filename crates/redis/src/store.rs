@@ -64,7 +64,7 @@ struct State {
 const PAGE_MAX: usize = 10_000;
 
 /// Why Redis could not be asked.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum NoAnswer {
     #[error("there is no connection to Redis")]
     Away,

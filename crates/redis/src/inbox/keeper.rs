@@ -69,8 +69,9 @@ impl Keeper {
         self.inbox.state.send_modify(|state| state.link = Some(link.clone()));
         let (inbox, other) = (self.inbox.clone(), link.clone());
         tokio::select! {
+            never = inbox.putting.run(&other) => match never {},
             error = self.write_all(link) => error,
-            error = expire_all(&inbox, other) => error,
+            error = expire_all(&inbox, other.clone()) => error,
         }
     }
 

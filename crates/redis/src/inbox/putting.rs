@@ -1,14 +1,18 @@
-//! Keeping a message and publishing it, in one step.
+//! Keeping messages and publishing them, each call in one step.
 
 use std::collections::HashSet;
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use metrics::{Counter, counter};
-use redis::{FromRedisValue, RedisError, cmd};
+use redis::{Cmd, FromRedisValue, RedisError, RedisResult, Value, cmd};
 use switchboard_event::{Event, MessageNumber, ProjectId, UserId};
 use switchboard_hub::InboxLimits;
 use switchboard_hub::inbox::Kept;
 
+use super::piles::{CALL_USERS_MAX, Call, Piles, Put};
 use super::scripts::Scripts;
 use super::{ask_script, inbox_call};
 use crate::envelope;
@@ -16,15 +20,13 @@ use crate::link::Link;
 use crate::names::Names;
 use crate::store::NoAnswer;
 
-/// Most users in one call, so that it is short.
-const CALL_MAX: usize = 1000;
-
 /// Puts messages into inboxes. Needs no lease, so that who is no node can.
 pub(crate) struct Putting {
     names: Names,
     limits: InboxLimits,
     verb: &'static str,
     scripts: Arc<Scripts>,
+    piles: Piles,
     /// Projects that are noted as having inboxes.
     noted: Mutex<HashSet<ProjectId>>,
     kept: Counter,
@@ -39,6 +41,7 @@ impl Putting {
             limits,
             verb,
             scripts,
+            piles: Piles::default(),
             noted: Mutex::default(),
             kept: counter!("switchboard_inbox_kept_total"),
             displaced: counter!("switchboard_inbox_displaced_total"),
@@ -46,26 +49,43 @@ impl Putting {
         }
     }
 
-    /// To be called with every new connection: another Redis may know nothing.
+    /// To be called with every new connection, before it is said to be there: another Redis may know nothing.
     pub(crate) fn begin_anew(&self) {
         self.noted.lock().expect("no code that holds the projects panics").clear();
+        self.piles.open();
+    }
+
+    /// Calls Redis for what is put, as long as somebody polls; then nothing can be put.
+    pub(crate) async fn run(&self, link: &Link) -> Infallible {
+        let _closed_after = Running(&self.piles);
+        let mut calls = FuturesUnordered::new();
+        loop {
+            while let Some(call) = self.piles.next_call() {
+                calls.push(self.call(link.clone(), call));
+            }
+            tokio::select! {
+                () = self.piles.filled() => {}
+                Some(project) = calls.next() => self.piles.is_done(&project),
+            }
+        }
     }
 
     /// Puts a message into the inboxes of users. After an error it may be in some or all of them: who
-    /// puts it again may have it there twice.
+    /// puts it again may have it there twice. Fails at once if there is no connection.
     pub(crate) async fn put(
         &self,
-        link: &mut Link,
         project: &ProjectId,
         users: &[UserId],
         event: &Event,
     ) -> Result<Kept, NoAnswer> {
-        self.note(link, project).await?;
+        if users.len() <= 1 {
+            return self.piles.put(project, users.to_vec(), event).await;
+        }
         let mut known = HashSet::with_capacity(users.len());
         let users: Vec<&UserId> = users.iter().filter(|user| known.insert(*user)).collect();
         let mut all = Kept { number: MessageNumber(0), inboxes: 0, displaced: 0 };
-        for users in users.chunks(CALL_MAX) {
-            let part = self.put_some(link, project, users, event).await?;
+        for users in users.chunks(CALL_USERS_MAX) {
+            let part = self.piles.put(project, users.iter().copied().cloned().collect(), event).await?;
             all.number = part.number;
             all.inboxes += part.inboxes;
             all.displaced += part.displaced;
@@ -73,34 +93,51 @@ impl Putting {
         Ok(all)
     }
 
-    async fn put_some(
-        &self,
-        link: &mut Link,
-        project: &ProjectId,
-        users: &[&UserId],
-        event: &Event,
-    ) -> Result<Kept, NoAnswer> {
-        let names = self.names.project(project);
-        let [head, behind] = envelope::kept(project);
-        let mut bytes = Vec::new();
-        event.write(&mut bytes);
-        let InboxLimits { messages_max, bytes_max, age_max_ms, project_messages_max, project_bytes_max } =
-            self.limits;
-        let limits = [messages_max, bytes_max, project_messages_max, project_bytes_max, age_max_ms.max(1)]
-            .map(|limit| limit.to_string());
-        let mut args: Vec<&[u8]> = vec![self.verb.as_bytes(), &head, &behind, &bytes];
-        args.extend(limits.iter().map(|limit| limit.as_bytes()));
-        args.extend(users.iter().map(|user| user.as_bytes()));
-        let command = inbox_call(&self.scripts.put, &names, &[names.inbox_last()], &args);
-        let answer = ask_script(link, &self.scripts, &command).await?;
-        let (number, [inboxes, displaced, refused, failed]) = read_answer(answer)?;
-        self.kept.increment(inboxes as u64);
-        self.displaced.increment(displaced as u64);
-        self.refused.increment((refused + failed) as u64);
+    /// Calls Redis once, and answers who waits for it. Returns whose call it was.
+    async fn call(&self, mut link: Link, call: Call) -> ProjectId {
+        let Call { project, puts } = call;
+        match self.ask(&mut link, &project, &puts).await {
+            Ok(all) => puts.into_iter().zip(all).for_each(|(put, kept)| put.tell(Ok(kept))),
+            Err(error) => puts.into_iter().for_each(|put| put.tell(Err(error.clone()))),
+        }
+        project
+    }
+
+    async fn ask(&self, link: &mut Link, project: &ProjectId, puts: &[Put]) -> Result<Vec<Kept>, NoAnswer> {
+        self.note(link, project).await?;
+        let answer = ask_script(link, &self.scripts, &self.command(project, puts)).await?;
+        let Answer { kept, refused, failed } = Answer::read(answer, puts)?;
+        self.kept.increment(kept.iter().map(|kept| kept.inboxes as u64).sum());
+        self.displaced.increment(kept.iter().map(|kept| kept.displaced as u64).sum());
+        self.refused.increment(refused + failed);
         if failed > 0 {
             tracing::error!(%project, failed, "keys of inboxes hold something else; nothing is kept for their users");
         }
-        Ok(Kept { number, inboxes, displaced })
+        Ok(kept)
+    }
+
+    fn command(&self, project: &ProjectId, puts: &[Put]) -> Cmd {
+        let names = self.names.project(project);
+        let [head, behind] = envelope::kept(project);
+        let InboxLimits { messages_max, bytes_max, age_max_ms, project_messages_max, project_bytes_max } =
+            self.limits;
+        let limits = [age_max_ms.max(1), messages_max, bytes_max, project_messages_max, project_bytes_max]
+            .map(|limit| limit.to_string());
+        let mut args: Vec<&[u8]> = vec![self.verb.as_bytes(), &head, &behind];
+        args.extend(limits.iter().map(|limit| limit.as_bytes()));
+        let keys = [names.inbox_last(), names.users()];
+        let mut command = inbox_call(&self.scripts.put, &names, &keys, &args);
+        let mut written = Vec::new();
+        for put in puts {
+            written.clear();
+            put.event.write(&mut written);
+            command.arg(&written);
+            for user in &put.users {
+                command.arg(user.as_bytes());
+            }
+            command.arg(b"");
+        }
+        command
     }
 
     /// Puts down that the project has inboxes, before it has any.
@@ -114,9 +151,50 @@ impl Putting {
     }
 }
 
-fn read_answer(answer: redis::Value) -> Result<(MessageNumber, [usize; 4]), RedisError> {
-    let (number, inboxes, displaced, refused, failed): (Vec<u8>, usize, usize, usize, usize) =
-        FromRedisValue::from_redis_value(answer)?;
-    let number = number.try_into().map(u64::from_be_bytes).unwrap_or_default();
-    Ok((MessageNumber(number), [inboxes, displaced, refused, failed]))
+/// Nothing can be put any more when it is dropped.
+struct Running<'a>(&'a Piles);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+impl Put {
+    fn tell(self, answer: Result<Kept, NoAnswer>) {
+        // Whoever asked may have gone.
+        let _ = self.answer.send(answer);
+    }
+}
+
+/// What became of the messages of one call.
+struct Answer {
+    kept: Vec<Kept>,
+    refused: u64,
+    failed: u64,
+}
+
+impl Answer {
+    /// Numbers of a call follow each other; only of a message that is not simply kept more is said.
+    fn read(answer: Value, puts: &[Put]) -> RedisResult<Self> {
+        let mut parts = Vec::<Value>::from_redis_value(answer)?.into_iter();
+        let first = Vec::<u8>::from_redis_value(parts.next().unwrap_or(Value::Nil))?;
+        let first = first.try_into().map(u64::from_be_bytes).unwrap_or_default();
+        let simply = |(put, number): (&Put, u64)| Kept {
+            number: MessageNumber(number),
+            inboxes: put.users.len(),
+            displaced: 0,
+        };
+        let mut all = Answer { kept: puts.iter().zip(first..).map(simply).collect(), refused: 0, failed: 0 };
+        let counts =
+            parts.map(usize::from_redis_value).collect::<Result<Vec<_>, _>>().map_err(RedisError::from)?;
+        for counts in counts.chunks_exact(5) {
+            if let Some(kept) = all.kept.get_mut(counts[0]) {
+                (kept.inboxes, kept.displaced) = (counts[1], counts[2]);
+            }
+            all.refused += counts[3] as u64;
+            all.failed += counts[4] as u64;
+        }
+        Ok(all)
+    }
 }

@@ -117,9 +117,9 @@ impl Taken {
 }
 
 impl Receipt {
-    fn args(&self) -> impl Iterator<Item = Vec<u8>> {
+    fn args(&self) -> [Vec<u8>; 3] {
         let released = self.released.map(|socket| socket.as_bytes().to_vec()).unwrap_or_default();
-        let head = [self.user.as_bytes().to_vec(), released, self.numbers.len().to_string().into()];
-        head.into_iter().chain(self.numbers.iter().map(|number| number.0.to_be_bytes().to_vec()))
+        let numbers = self.numbers.iter().flat_map(|number| number.0.to_be_bytes()).collect();
+        [self.user.as_bytes().to_vec(), released, numbers]
     }
 }

@@ -180,12 +180,12 @@ async fn garbage_in_one_inbox_is_nobody_elses_trouble() {
     // What is no message is skipped and dropped.
     let inbox = "switchboard:{p}:inbox:@bad";
     for garbage in [&b""[..], b"x", b"\0\0\0\0\0\0\0\x01\x01no event but long enough"] {
-        let _: i64 = query(&server, redis::cmd("ZADD").arg(inbox).arg(0).arg(garbage)).await;
+        let _: i64 = query(&server, redis::cmd("LPUSH").arg(inbox).arg(garbage)).await;
     }
     assert_eq!(place.open("bad", bad.session.id).await, texts(&["b"]));
     until("only the message is left", async || {
         place.open("bad", bad.session.id).await;
-        query::<i64>(&server, redis::cmd("ZCARD").arg(inbox)).await == 1
+        query::<i64>(&server, redis::cmd("LLEN").arg(inbox)).await == 1
     })
     .await;
 }
@@ -206,6 +206,156 @@ async fn garbage_in_the_accounts_of_a_project_stops_that_project_only() {
         let _: i64 = query(&server, redis::cmd("DEL").arg(&key)).await;
     }
     assert!(place.put(&["7"], "a").await.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_put_at_once_goes_together_and_each_caller_has_an_answer_of_its_own() {
+    const COUNT: usize = 500;
+    let server = RedisServer::start().await;
+    let place = Place::new(&server).await;
+    let here = place.user("here");
+    settle(&[&place.node]).await;
+    place.node.redis.store().settled().await;
+    let bad = "switchboard:{p}:inbox:@bad";
+    let _: String = query(&server, redis::cmd("SET").arg(bad).arg("a text")).await;
+    let _: String = query(&server, redis::cmd("CONFIG").arg("RESETSTAT")).await;
+    let texts: Vec<Event> = (0..COUNT).map(|n| event(&format!("e{n}"))).collect();
+    let to: Vec<Vec<UserId>> = (0..COUNT)
+        .map(|n| match n {
+            7 => users(&["bad"]),
+            8 => users(&["bad", "8"]),
+            n if n % 10 == 0 => users(&["here", &n.to_string()]),
+            n => users(&[&n.to_string()]),
+        })
+        .collect();
+    let project = project();
+    let puts = texts.iter().zip(&to).map(|(event, to)| place.inbox.put(&project, to, event));
+    let kept: Vec<_> = futures_util::future::join_all(puts).await.into_iter().map(Result::unwrap).collect();
+    for (n, kept) in kept.iter().enumerate() {
+        let inboxes = if n == 7 {
+            0
+        } else if n % 10 == 0 {
+            2
+        } else {
+            1
+        };
+        assert_eq!((kept.inboxes, kept.displaced), (inboxes, 0), "{n}");
+    }
+    assert!(kept.is_sorted_by(|a, b| a.number < b.number), "in the order in which they were put");
+    let stats: String = query(&server, redis::cmd("INFO").arg("commandstats")).await;
+    let calls = stats.split("cmdstat_evalsha:calls=").nth(1).unwrap().split(',').next().unwrap();
+    let calls: usize = calls.parse().unwrap();
+    assert!(calls < COUNT / 10, "{calls} calls for {COUNT} messages");
+    until("who is here has heard all", async || place.heard().len() == COUNT / 10).await;
+    let heard: Vec<String> = (0..COUNT).step_by(10).map(|n| format!("e{n} for user here")).collect();
+    assert_eq!(place.heard(), heard);
+    let waiting = place.open("here", here.session.id).await.unwrap();
+    assert_eq!(waiting, (0..COUNT).step_by(10).map(|n| format!("e{n}")).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_puts_while_redis_goes_away_is_told_so() {
+    let mut server = RedisServer::start().await;
+    let place = Place::new(&server).await;
+    place.put(&["7"], "first").await.unwrap();
+    let (inbox, project, to) = (place.inbox.clone(), project(), users(&["7"]));
+    let event = event("late");
+    // Redis answers nobody, so that some wait for their answer and others for their call.
+    let _: String = query(&server, redis::cmd("CLIENT").arg("PAUSE").arg(60_000).arg("ALL")).await;
+    let puts = futures_util::future::join_all((0..1000).map(|_| inbox.put(&project, &to, &event)));
+    let ended = async {
+        let (answers, ()) = tokio::join!(puts, async {
+            tokio::task::yield_now().await;
+            server.kill();
+        });
+        assert!(answers.iter().all(Result::is_err));
+    };
+    switchboard_testkit::soon("everybody is told", ended).await;
+}
+
+/// What stands in Redis is what is accounted for, whatever was done in whatever order.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_accounts_are_those_of_what_waits() {
+    // Few bytes, of which all is accounted for, up to so many that an account begins when much waits, or never.
+    for (messages_max, bytes_max) in [(20, 100), (20, 230), (100, 700), (60, 10_000)] {
+        accounts_hold(messages_max, bytes_max).await;
+    }
+}
+
+async fn accounts_hold(messages_max: u64, bytes_max: usize) {
+    let server = RedisServer::start().await;
+    let limits = InboxLimits { messages_max, bytes_max: bytes_max as u64, ..InboxLimits::default() };
+    let place = Place::of(connect_with_inbox(&server, limits).await);
+    let mut numbers = Vec::new();
+    for n in 0..120_usize {
+        let to: &[&str] = if n % 3 == 0 { &["a", "b", "c"] } else { &["a"] };
+        numbers.push(place.put(to, &"e".repeat(1 + n * 7 % 23)).await.unwrap());
+        // Some of the latest, of the oldest, of those in the middle, and of those that gave way.
+        if n % 5 == 4 {
+            let some = [n, n - 2, n.saturating_sub(7), n / 2].map(|n| numbers[n]);
+            place.inbox.confirm(&project(), &name(["a", "b", "c", "nobody"][n % 4]), some.into());
+        }
+        if n % 16 == 15 {
+            place.inbox.settled().await;
+            assert_accounted(&server, bytes_max).await;
+        }
+    }
+    place.inbox.clear(&project(), &name("b")).await.unwrap();
+    assert_accounted(&server, bytes_max).await;
+    for user in ["a", "c"] {
+        place.inbox.confirm(&project(), &name(user), numbers.clone());
+    }
+    place.inbox.settled().await;
+    let left: Vec<String> = query(&server, redis::cmd("KEYS").arg("*{p}:inbox*")).await;
+    assert_eq!(left, ["switchboard:{p}:inbox:last"]);
+}
+
+async fn assert_accounted(server: &RedisServer, bytes_max: usize) {
+    let (mut messages, mut bytes) = (0, 0);
+    for user in ["a", "b", "c"] {
+        let inbox = format!("switchboard:{{p}}:inbox:@{user}");
+        let waiting: Vec<Vec<u8>> = query(server, redis::cmd("LRANGE").arg(inbox).arg(0).arg(-1)).await;
+        assert!(waiting.is_sorted_by(|a, b| a[..8] < b[..8]), "{user}: in order");
+        let its_bytes: usize = waiting.iter().map(|message| message.len() - 19).sum();
+        let held: Option<usize> =
+            query(server, redis::cmd("HGET").arg("switchboard:{p}:inbox:bytes").arg(user)).await;
+        assert_eq!(held.unwrap_or(its_bytes), its_bytes, "{user}");
+        assert!(its_bytes <= bytes_max, "{user}: {its_bytes} bytes");
+        assert!(held.is_none() || !waiting.is_empty(), "{user}: nothing remains of an inbox that is empty");
+        messages += waiting.len();
+        bytes += its_bytes;
+    }
+    let mut totals = redis::cmd("HMGET");
+    totals.arg("switchboard:{p}:inbox:totals").arg("messages").arg("bytes");
+    assert_eq!(query::<(usize, usize)>(server, &totals).await, (messages, bytes));
+    let old: usize = query(server, redis::cmd("ZCARD").arg("switchboard:{p}:inbox:oldest")).await;
+    assert!(old > 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_arrives_out_of_order_is_taken_out_of_a_long_inbox() {
+    const COUNT: usize = 300;
+    let server = RedisServer::start().await;
+    let place = Place::new(&server).await;
+    let seven = place.user("7");
+    let mut numbers = Vec::new();
+    for n in 0..COUNT {
+        numbers.push(place.put(&["7"], &format!("e{n}")).await.unwrap());
+    }
+    let odd: Vec<MessageNumber> = numbers.iter().copied().skip(1).step_by(2).rev().collect();
+    for some in odd.chunks(40) {
+        place.inbox.confirm(&project(), &name("7"), some.into());
+    }
+    place.inbox.settled().await;
+    let even = |from: usize, to: usize| (from..to).step_by(2).map(|n| format!("e{n}")).collect::<Vec<_>>();
+    assert_eq!(place.open("7", seven.session.id).await.unwrap(), even(0, 200), "a hundred of them");
+    for (after, first) in [(numbers[198], 200), (numbers[199], 200), (numbers[201], 202), (numbers[298], 300)]
+    {
+        let opened = place.inbox.open(&project(), &name("7"), seven.session.id, Some(after), 1000).await;
+        let texts: Vec<String> =
+            opened.unwrap().messages.iter().map(|message| message.event.name.to_string()).collect();
+        assert_eq!(texts, even(first, COUNT), "after {after:?}");
+    }
 }
 
 /// Every message reaches a user who comes and goes: waiting, or live.

@@ -5,12 +5,23 @@
 -- Returns 1 if it was.
 local user = ARGV[2]
 if redis.pcall('HGET', KEYS[6], user) ~= ARGV[3] then return 0 end
-local inbox, bytes = inbox_of(user), 0
-for at = 5, #ARGV do
-  local message = next_number(KEYS[5], ARGV[4]) .. ARGV[at]
-  redis.call('ZADD', inbox, 0, message)
-  bytes = bytes + size_of(message)
+local inbox, bytes, waiting = inbox_of(user), 0, 0
+local largest = tonumber(redis.call('HGET', totals, 'largest') or 0) or 0
+if #ARGV > 4 then
+  local ms, turn = new_numbers(KEYS[5], ARGV[4], #ARGV - 4)
+  for at = 5, #ARGV do
+    local message = number_of(ms, turn + at - 5) .. ARGV[at]
+    waiting = redis.call('RPUSH', inbox, message)
+    bytes, largest = bytes + size_of(message), math.max(largest, size_of(message))
+  end
+  if waiting == #ARGV - 4 then
+    redis.call('HDEL', bytes_of, user)
+    redis.call('ZADD', oldest, ms, user)
+  end
+  if redis.call('HEXISTS', bytes_of, user) == 1 then redis.call('HINCRBY', bytes_of, user, bytes) end
+  redis.call('HSET', totals, 'largest', largest)
+  redis.call('HINCRBY', totals, 'messages', #ARGV - 4)
+  redis.call('HINCRBY', totals, 'bytes', bytes)
 end
-if #ARGV > 4 then account(user, inbox, #ARGV - 4, bytes) end
 redis.call('HDEL', KEYS[6], user)
 return 1

@@ -1,26 +1,34 @@
 -- What waits for users, in one project. A message is its number, 8 bytes, and its event as event/src/binary.rs
--- writes it; those of a user stand in a sorted set of equal scores, so their order is that of the numbers.
--- KEYS: how many messages and bytes wait in the project; bytes by user; users by the ms of their oldest; the
--- socket that has a user's inbox. ARGV: what names of the project begin with, and more.
+-- writes it; those of a user stand in a list, in the order of their numbers.
+-- KEYS: how many messages and bytes wait in the project, and no fewer bytes than the largest has; bytes by user,
+-- of those alone for whom much may wait; users by the ms of their oldest, or earlier; the socket that has a user's
+-- inbox. ARGV: what names of the project begin with, and more.
+-- Lua hashes every byte of each string that it is given or makes, which costs as much as all else that is done
+-- with a message: so messages are looked at no more often than must be.
 local base = ARGV[1]
 local totals, bytes_of, oldest, opened = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 
 -- Number and event have no fewer bytes.
 local SHORTEST = 19
 
+local inbox_head = base .. ':inbox:@'
+
 local function inbox_of(user)
-  return base .. ':inbox:@' .. user
+  return inbox_head .. user
 end
 
--- A number is the ms in which it was given, and 20 bits that count within it.
+-- A number is the ms in which it was given, and 20 bits that count within it: with its ms.
+local TURNS = 1048576
+
 local function number_of(ms, turn)
-  return struct.pack('>I4I4', math.floor(ms / 4096), (ms % 4096) * 1048576 + turn)
+  if turn >= TURNS then ms, turn = ms + 1, turn - TURNS end
+  return struct.pack('>I4I4', math.floor(ms / 4096), (ms % 4096) * TURNS + turn), ms
 end
 
 local function parts_of(number)
   if #number < 8 then return 0, 0 end
   local high, low = struct.unpack('>I4I4', number)
-  return high * 4096 + math.floor(low / 1048576), low % 1048576
+  return high * 4096 + math.floor(low / TURNS), low % TURNS
 end
 
 local function now_ms()
@@ -28,21 +36,28 @@ local function now_ms()
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
--- The next number and its ms. Last_key holds the last one, for as long as a message waits.
-local function next_number(last_key, waits_ms)
+local function is_before(number, other)
+  local ms, turn = parts_of(number)
+  local other_ms, other_turn = parts_of(other)
+  return ms < other_ms or ms == other_ms and turn < other_turn
+end
+
+-- The ms and turn of the first of `count` new numbers, no more than there are turns; the others follow it.
+-- Last_key holds the last one given, for as long as a message waits.
+local function new_numbers(last_key, waits_ms, count)
   local ms, turn = now_ms(), 0
   local last = redis.call('GET', last_key)
   if last then
     local last_ms, last_turn = parts_of(last)
     if last_ms >= ms then
       ms, turn = last_ms, last_turn + 1
-      if turn == 1048576 then ms, turn = last_ms + 1, 0 end
+      if turn == TURNS then ms, turn = last_ms + 1, 0 end
     end
   end
-  local number = number_of(ms, turn)
   -- When the last message is gone the clock alone is enough.
-  redis.call('SET', last_key, number, 'PX', waits_ms)
-  return number, ms
+  local new_last = number_of(ms, turn + count - 1)
+  redis.call('SET', last_key, new_last, 'PX', waits_ms)
+  return ms, turn
 end
 
 -- Name and data of a message: what is in front of them has 11 bytes, 16 more if there is a sender.
@@ -50,38 +65,62 @@ local function size_of(message)
   return math.max(#message - SHORTEST - (message:byte(9) == 1 and 16 or 0), 0)
 end
 
--- Puts down that a user's inbox has changed by so much.
-local function account(user, inbox, messages, bytes)
-  local first = redis.call('ZRANGE', inbox, 0, 0)[1]
-  if first then
-    redis.call('HINCRBY', bytes_of, user, bytes)
-    redis.call('ZADD', oldest, parts_of(first), user)
-  else
-    redis.call('HDEL', bytes_of, user)
-    redis.call('ZREM', oldest, user)
-    redis.call('HDEL', opened, user)
+local function size_of_all(messages)
+  local bytes = 0
+  for _, message in ipairs(messages) do bytes = bytes + size_of(message) end
+  return bytes
+end
+
+-- What was taken out in this call, until `put_down`.
+local messages_out, bytes_out, emptied = 0, 0, {}
+
+local function took(user, messages, bytes, is_empty)
+  messages_out, bytes_out = messages_out + messages, bytes_out + bytes
+  if is_empty then
+    emptied[#emptied + 1] = user
+  elseif bytes > 0 and redis.call('HEXISTS', bytes_of, user) == 1 then
+    redis.call('HINCRBY', bytes_of, user, 0 - bytes)
+  end
+end
+
+-- Puts down what was taken out, once for all users. For no more than a few thousand of them.
+local function put_down()
+  if #emptied > 0 then
+    redis.call('HDEL', bytes_of, unpack(emptied))
+    redis.call('ZREM', oldest, unpack(emptied))
+    redis.call('HDEL', opened, unpack(emptied))
     -- Whatever somebody else took away from under the totals: nothing waits any more.
     if redis.call('EXISTS', oldest) == 0 then return redis.call('DEL', totals) end
   end
-  redis.call('HINCRBY', totals, 'messages', messages)
-  redis.call('HINCRBY', totals, 'bytes', bytes)
-end
-
-local function take_out(user, inbox, messages)
-  local count, bytes = 0, 0
-  for _, message in ipairs(messages) do
-    if redis.call('ZREM', inbox, message) == 1 then
-      count, bytes = count + 1, bytes + size_of(message)
-    end
+  if messages_out > 0 then
+    redis.call('HINCRBY', totals, 'messages', 0 - messages_out)
+    redis.call('HINCRBY', totals, 'bytes', 0 - bytes_out)
   end
-  account(user, inbox, 0 - count, 0 - bytes)
-  return count
 end
 
--- Up to `most` messages that have waited for longer than they may. What is too short to be one has, too.
-local function outdated(inbox, age_max_ms, most)
-  local first = redis.call('ZRANGE', inbox, 0, 0)[1]
-  if first and #first < SHORTEST then return { first } end
-  local before = math.max(now_ms() - age_max_ms, 0)
-  return redis.call('ZRANGE', inbox, '-', '(' .. number_of(before, 0), 'BYLEX', 'LIMIT', 0, most)
+-- Takes out the first messages of an inbox, which are those given.
+local function take_front(user, inbox, messages, is_all)
+  if is_all then
+    redis.call('DEL', inbox)
+  elseif #messages > 0 then
+    redis.call('LTRIM', inbox, #messages, -1)
+  end
+  took(user, #messages, size_of_all(messages), is_all)
+end
+
+-- Takes out a message that may stand anywhere. Says whether it was there.
+local function take_out(user, inbox, message)
+  if redis.call('LREM', inbox, 1, message) == 0 then return false end
+  took(user, 1, size_of(message), redis.call('EXISTS', inbox) == 0)
+  return true
+end
+
+-- The place of the first message that has this number or a later one.
+local function place_of(inbox, number)
+  local from, to = 0, redis.call('LLEN', inbox)
+  while from < to do
+    local middle = math.floor((from + to) / 2)
+    if is_before(redis.call('LINDEX', inbox, middle), number) then from = middle + 1 else to = middle end
+  end
+  return from
 end

@@ -1,25 +1,41 @@
 -- Takes out what arrived, and lets go of what sockets had opened.
 -- KEYS: those of inbox.lua. ARGV: that of inbox.lua, then for each receipt its user, the socket that lets go or
--- nothing, how many numbers there are, and the numbers.
+-- nothing, and the numbers one after the other.
 -- Returns {how many messages were taken out, how many receipts could not be written}.
-local confirmed, failed = 0, 0
+local failed = 0
 
-local function receipt(user, socket, first, last)
-  if socket ~= '' and redis.call('HGET', opened, user) == socket then redis.call('HDEL', opened, user) end
-  if first > last then return end
-  local inbox, messages = inbox_of(user), {}
-  for at = first, last do
-    local number = ARGV[at]
-    -- Behind the number stands 0 or 1.
-    messages[#messages + 1] = redis.call('ZRANGE', inbox, '[' .. number, '(' .. number .. '\255', 'BYLEX')[1]
+-- What arrived is mostly what has waited longest: one look at as many messages as there are numbers, and one
+-- command that takes them out.
+local function arrived(user, numbers)
+  local inbox, count, wanted = inbox_of(user), #numbers / 8, {}
+  for at = 1, #numbers, 8 do wanted[numbers:sub(at, at + 7)] = true end
+  local messages = redis.call('LRANGE', inbox, 0, count)
+  local front = {}
+  for _, message in ipairs(messages) do
+    local number = message:sub(1, 8)
+    if not wanted[number] then break end
+    front[#front + 1] = message
+    wanted[number] = nil
   end
-  if #messages > 0 then confirmed = confirmed + take_out(user, inbox, messages) end
+  local left = messages[#front + 1]
+  take_front(user, inbox, front, not left)
+  if not left then return end
+  for number in pairs(wanted) do
+    -- What is before the first one arrived earlier.
+    if is_before(left, number) then
+      local message = redis.call('LINDEX', inbox, place_of(inbox, number))
+      if message and message:sub(1, 8) == number then take_out(user, inbox, message) end
+    end
+  end
 end
 
-local at = 2
-while at <= #ARGV do
-  local count = tonumber(ARGV[at + 2])
-  if not pcall(receipt, ARGV[at], ARGV[at + 1], at + 3, at + 2 + count) then failed = failed + 1 end
-  at = at + 3 + count
+for at = 2, #ARGV, 3 do
+  local user, numbers = ARGV[at], ARGV[at + 2]
+  if numbers ~= '' and not pcall(arrived, user, numbers) then failed = failed + 1 end
 end
-return { confirmed, failed }
+put_down()
+for at = 2, #ARGV, 3 do
+  local user, socket = ARGV[at], ARGV[at + 1]
+  if socket ~= '' and redis.pcall('HGET', opened, user) == socket then redis.call('HDEL', opened, user) end
+end
+return { messages_out, failed }
