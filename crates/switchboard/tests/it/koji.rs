@@ -621,6 +621,20 @@ async fn a_client_without_a_sign_of_life_is_cut_and_leaves_the_list() {
     assert_eq!(raw.close_code().await, 1006);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_has_closed_leaves_a_free_seat_behind() {
+    let server = start().await;
+    for _ in 0..500 {
+        let mut raw = RawPeer::connect(server.address).await;
+        raw.send(raw::HANDSHAKE.replace("GET / ", "GET /?projectId=p&shardName=s ").as_bytes()).await;
+        raw.read_head().await;
+        raw.send(&raw::frame(0x88, &1000u16.to_be_bytes())).await;
+        raw.read_to_end().await;
+        // Browsers, too, wait for the end of the stream before a page may connect again.
+        assert!(server.app.project(&Name::new("p").unwrap()).shards().await.unwrap().is_empty());
+    }
+}
+
 #[tokio::test]
 async fn a_stop_closes_with_the_code_that_brings_clients_back() {
     let mut server = start().await;
