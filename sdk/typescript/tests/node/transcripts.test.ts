@@ -176,7 +176,7 @@ class MesaPlayer implements Player {
     this.#client.on("message", this.#messages.put);
     this.#logins.length = 0;
     // Not until hello: a transcript may say something before that.
-    const socket = await vi.waitUntil(() => this.tap.socket);
+    const socket = await vi.waitUntil(() => this.tap.socket, { timeout: 15_000 });
     if (socket.readyState === 0) await once(socket, "open");
   }
 
@@ -299,7 +299,7 @@ describe.each([
     leastCalls: undefined,
   },
   // Not mesa-heartbeats: in that the client leaves heartbeats without an answer, which this one never does.
-  ...["mesa", "mesa-required", "mesa-versions"].map((folder) => ({
+  ...["mesa", "mesa-nobody", "mesa-required", "mesa-versions"].map((folder) => ({
     folder,
     start: () => {
       const inbox = join(mkdtempSync(join(tmpdir(), "switchboard-")), "inbox.redb");
