@@ -6,8 +6,10 @@ import { defineConfig } from "vitest/config";
 const react18 = fileURLToPath(new URL("tests/react18/node_modules/", import.meta.url));
 
 const test = {
-  testTimeout: 30_000,
-  hookTimeout: 60_000,
+  // What a test waits for has limits of its own; this is for the whole of it, with `npm install` and `tsc` in some.
+  testTimeout: 120_000,
+  hookTimeout: 120_000,
+  expect: { poll: { timeout: 15_000 } },
   // Some start servers and browsers; more at once would only wait for each other.
   maxWorkers: 2,
 };

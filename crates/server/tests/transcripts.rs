@@ -47,6 +47,11 @@ async fn every_transcript_of_mesa_with_heartbeats_plays() {
 }
 
 #[tokio::test]
+async fn every_transcript_of_mesa_without_users_plays() {
+    play_with_settings(Mode::Demo, "mesa-nobody").await;
+}
+
+#[tokio::test]
 async fn every_transcript_of_mesa_where_a_token_is_required_plays() {
     play_with_settings(Mode::Demo, "mesa-required").await;
 }

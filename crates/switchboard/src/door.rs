@@ -279,6 +279,7 @@ impl Door {
             let outcome = AssertUnwindSafe(connection.run()).catch_unwind().await;
             connection.end();
             drop((place, admission));
+            Box::pin(connection.end_stream()).await;
             if let Err(panic) = outcome {
                 resume_unwind(panic);
             }

@@ -1,5 +1,7 @@
 //! A Redis server of the test's own, on a free port, that can be stopped, paused and lost.
 
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -137,9 +139,13 @@ pub fn signal_process(pid: u32, signal: &str) {
 }
 
 /// A port that nobody listens on now.
+///
+/// It is below those that the system gives out by itself: one of these may be anybody's before it is
+/// listened on, or while a server that had it is away.
 pub fn free_port() -> u16 {
-    let listener = StdListener::bind("127.0.0.1:0").expect("there is a free port");
-    listener.local_addr().expect("a bound listener has an address").port()
+    let random = || RandomState::new().build_hasher().finish();
+    let mut ports = std::iter::repeat_with(|| 20_000 + (random() % 12_000) as u16);
+    ports.find(|port| StdListener::bind(("127.0.0.1", *port)).is_ok()).expect("the ports have no end")
 }
 
 /// Waits until a server on the port speaks the protocol of Redis, even if only to refuse.

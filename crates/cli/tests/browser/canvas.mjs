@@ -64,6 +64,11 @@ export class CanvasTab {
     return this.cursors.filter({ hasText: name });
   }
 
+  /** Waits for a note that says this. It stands for seconds only, so wait while what it tells of is done. */
+  async note(text) {
+    await this.notes.getByText(text).waitFor();
+  }
+
   async rename(name) {
     const field = this.page.getByLabel("Your name");
     await field.fill(name);

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { describeExample, person } from "./examples.mjs";
+import { LIMITS } from "./server.mjs";
 
 describeExample("chat/", (open) => {
   async function enter(name) {
@@ -15,12 +16,16 @@ describeExample("chat/", (open) => {
   const say = (page, text) => page.getByLabel("Message", { exact: true }).fill(text)
     .then(() => page.getByRole("button", { name: "Send" }).click());
   const line = (page, text) => page.getByRole("log").getByText(text, { exact: true });
+  /** Types without sending, and waits until the other sees it: the sign stands for three seconds from the first key. */
+  const type = (page, text, other, sign) => Promise.all([
+    other.getByText(sign).waitFor(),
+    page.getByLabel("Message", { exact: true }).pressSequentially(text),
+  ]);
   const inRoom = (page, room) => page.locator(`html[data-room="${room}"]`).waitFor({ state: "attached" });
 
-  test("a tab sees the other one type, and then its line", async () => {
+  test("a tab sees the other one type, and then its line", LIMITS, async () => {
     const [ada, bob] = [await enter("Ada"), await enter("Bob")];
-    await ada.getByLabel("Message", { exact: true }).pressSequentially("Hel");
-    await bob.getByText("Ada is typing").waitFor();
+    await type(ada, "Hel", bob, "Ada is typing");
     assert.equal(await ada.getByText("is typing").count(), 0, "nobody sees their own typing");
 
     await say(ada, "<b>Hello</b>");
@@ -28,12 +33,11 @@ describeExample("chat/", (open) => {
     await line(ada, "<b>Hello</b>").waitFor();
     assert.equal(await bob.getByText("is typing").count(), 0, "a line ends it");
 
-    await bob.getByLabel("Message", { exact: true }).pressSequentially("Hm");
-    await ada.getByText("Bob is typing").waitFor();
+    await type(bob, "Hm", ada, "Bob is typing");
     await ada.getByText("Bob is typing").waitFor({ state: "detached" });
   });
 
-  test("who is here follows arrivals, names and closed tabs", async () => {
+  test("who is here follows arrivals, names and closed tabs", LIMITS, async () => {
     const ada = await enter("Ada");
     const bob = await enter("Bob");
     await person(ada, "Bob").first().waitFor();
@@ -50,7 +54,7 @@ describeExample("chat/", (open) => {
     assert.deepEqual(await people.locator("bdi").allTextContents(), ["Ada"]);
   });
 
-  test("a line stays in its room", async () => {
+  test("a line stays in its room", LIMITS, async () => {
     const [ada, bob] = [await enter("Ada"), await enter("Bob")];
     await bob.getByRole("button", { name: "#music" }).click();
     await inRoom(bob, "music");

@@ -4,9 +4,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { describeExample } from "./examples.mjs";
+import { LIMITS } from "./server.mjs";
 
 describeExample("", (open) => {
-  test("every link leads to a page or to a source that can be read", async () => {
+  test("every link leads to a page or to a source that can be read", LIMITS, async () => {
     const page = await open("Ada", { javaScriptEnabled: false });
     const links = await page.getByRole("link").evaluateAll((links) => links.map(({ href }) => href));
     assert.ok(links.length >= 10, `${links}`);
@@ -18,7 +19,7 @@ describeExample("", (open) => {
     }
   });
 
-  test("it says how many are in an example, and a card leads there", async () => {
+  test("it says how many are in an example, and a card leads there", LIMITS, async () => {
     const page = await open("Ada");
     assert.equal(await page.getByText("here now").count(), 0);
     const other = await open("Bob");

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { describeExample } from "./examples.mjs";
+import { LIMITS } from "./server.mjs";
 
 describeExample("match/", (open) => {
   async function find(name) {
@@ -24,7 +25,7 @@ describeExample("match/", (open) => {
     for (const each of [page, other]) await each.getByRole("button", { name: `Cell ${cell}, ${sign}` }).waitFor();
   }
 
-  test("two are a match, the third waits, and the fourth joins the third", async () => {
+  test("two are a match, the third waits, and the fourth joins the third", LIMITS, async () => {
     const ada = await find("Ada");
     await waits(ada);
     const bob = await find("Bob");
@@ -42,7 +43,7 @@ describeExample("match/", (open) => {
     await plays(ada, "Bob");
   });
 
-  test("a round is played to its end, and the other begins the next", async () => {
+  test("a round is played to its end, and the other begins the next", LIMITS, async () => {
     const ada = await find("Ada");
     await waits(ada);
     const bob = await find("Bob");
@@ -65,7 +66,7 @@ describeExample("match/", (open) => {
     await mark(bob, ada, 9, "O");
   });
 
-  test("who is left finds another opponent", async () => {
+  test("who is left finds another opponent", LIMITS, async () => {
     const ada = await find("Ada");
     await waits(ada);
     const bob = await find("Bob");

@@ -7,6 +7,7 @@ import { test } from "node:test";
 import { WebSocket } from "ws";
 
 import { describeExample } from "./examples.mjs";
+import { LIMITS } from "./server.mjs";
 
 describeExample("multiplayer/", (open, url) => {
   const scores = (page) => page.getByRole("list").getByRole("listitem");
@@ -44,7 +45,7 @@ describeExample("multiplayer/", (open, url) => {
 
   const starIs = (page, number) => page.locator(`#star[data-number="${number}"]`).waitFor();
 
-  test("players see one another walk by pointer and by keys, and hear hello", async () => {
+  test("players see one another walk by pointer and by keys, and hear hello", LIMITS, async () => {
     const [ada, bob] = [await enter("Ada"), await enter("Bob")];
     await walk(ada, "Ada", { x: 0.1, y: 0.9 });
     await stands(bob, "Ada", { x: 0.1, y: 0.9 });
@@ -52,8 +53,8 @@ describeExample("multiplayer/", (open, url) => {
     await bob.keyboard.down("ArrowRight");
     await stands(ada, "Bob", { x: 0.97, y: await y(bob, "Bob") });
     await bob.keyboard.up("ArrowRight");
-    await bob.keyboard.press("Space");
-    await player(ada, "Bob").getByText("Hello!").waitFor();
+    // It stands for less than two seconds.
+    await Promise.all([player(ada, "Bob").getByText("Hello!").waitFor(), bob.keyboard.press("Space")]);
 
     await bob.close();
     await player(ada, "Bob").waitFor({ state: "detached" });
@@ -62,7 +63,7 @@ describeExample("multiplayer/", (open, url) => {
 
   const y = (page, name) => player(page, name).evaluate(({ style }) => parseFloat(style.top) / 100);
 
-  test("the first at the star has the point, and who comes later finds all as it is", async () => {
+  test("the first at the star has the point, and who comes later finds all as it is", LIMITS, async () => {
     const [ada, bob] = [await enter("Ada"), await enter("Bob")];
     const first = await star(ada);
     assert.deepEqual(await star(bob), first, "both see it in one place");
@@ -79,7 +80,7 @@ describeExample("multiplayer/", (open, url) => {
     await starIs(cid, first.number + 1);
   });
 
-  test("the ninth has a field of their own", async () => {
+  test("the ninth has a field of their own", LIMITS, async () => {
     const peers = [];
     for (let i = 0; i < 8; i += 1) {
       const peer = new WebSocket(`${url().replace("http", "ws")}koji?projectId=example-star&maxConnectionsPerShard=8`);

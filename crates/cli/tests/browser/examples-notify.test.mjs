@@ -12,11 +12,11 @@ import { after, afterEach, before, beforeEach, describe, test } from "node:test"
 import { fileURLToPath } from "node:url";
 
 import { launch, watchedContext } from "./browser.mjs";
-import { freePort, startServer } from "./server.mjs";
+import { LIMITS, freePort, startServer } from "./server.mjs";
 
 const BACKEND = fileURLToPath(new URL("../../../../examples/notify-backend/", import.meta.url));
 
-describe("the example page notify", { timeout: 120_000 }, () => {
+describe("the example page notify", () => {
   let browser, server, backend, folder, windows;
 
   before(async () => {
@@ -29,8 +29,7 @@ describe("the example page notify", { timeout: 120_000 }, () => {
     folder = await mkdtemp(join(tmpdir(), "notify-"));
     const api = `127.0.0.1:${await freePort()}`;
     // As the page says, but for the ports and the file.
-    const mesa = `127.0.0.1:${await freePort()}`;
-    const sets = [`mesa.listen=${mesa}`, `api.listen=${api}`, `inbox.path=${join(folder, "inbox.redb")}`];
+    const sets = ["mesa.listen=127.0.0.1:0", `api.listen=${api}`, `inbox.path=${join(folder, "inbox.redb")}`];
     const args = ["--config", join(BACKEND, "demo.toml"), ...sets.flatMap((set) => ["--set", set])];
     server = await startServer(0, args);
     backend = await Backend.start({ API: `http://${api}`, PAGE: `${server.url}examples/notify/` });
@@ -61,7 +60,7 @@ describe("the example page notify", { timeout: 120_000 }, () => {
   const texts = (page) => page.getByRole("log").locator("p").allTextContents();
   const shows = (page, text) => page.getByRole("log").getByText(text, { exact: true }).waitFor();
 
-  test("the backend's words show in all tabs of a user and in no other's, and count until they are read", async () => {
+  test("the backend's words show in all tabs of a user and in no other's, and count until they are read", LIMITS, async () => {
     const [ann, second, bob] = [await logIn("ann"), await logIn("ann"), await logIn("bob")];
     assert.equal(new URL(ann.url()).hash, "", "the token does not stay in the address");
     await backend.type("ann Your parcel is here", "ann has it");
@@ -84,7 +83,7 @@ describe("the example page notify", { timeout: 120_000 }, () => {
     assert.match(await ann.title(), /^Notifications/);
   });
 
-  test("what was said while a user was away is there at the next login, and says so", async () => {
+  test("what was said while a user was away is there at the next login, and says so", LIMITS, async () => {
     await backend.type("bob You have been away", "bob has it");
     await backend.type("bob For long", "bob has it");
     const bob = await logIn("bob");
@@ -96,7 +95,7 @@ describe("the example page notify", { timeout: 120_000 }, () => {
     assert.equal(await bob.getByText("while you were away").count(), 2);
   });
 
-  test("without a token it says how to begin, and a wrong one is refused", async () => {
+  test("without a token it says how to begin, and a wrong one is refused", LIMITS, async () => {
     const page = await open(`${server.url}examples/notify/`);
     await page.getByText("switchboard demo --config examples/notify-backend/demo.toml").waitFor();
     await page.getByLabel("Token").fill("no token");

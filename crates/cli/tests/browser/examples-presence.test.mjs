@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { describeExample } from "./examples.mjs";
+import { LIMITS } from "./server.mjs";
 
 describeExample("presence/", (open) => {
   async function comeIn(name) {
@@ -22,7 +23,7 @@ describeExample("presence/", (open) => {
   };
   const messages = (page) => page.getByRole("log").getByRole("listitem").allTextContents();
 
-  test("a direct message is read by its addressee and by nobody else", async () => {
+  test("a direct message is read by its addressee and by nobody else", LIMITS, async () => {
     const [ada, bob, cid] = [await comeIn("Ada"), await comeIn("Bob"), await comeIn("Cid")];
     await here(ada, "Bob").waitFor();
     await here(ada, "Cid").waitFor();
@@ -41,7 +42,7 @@ describeExample("presence/", (open) => {
     assert.equal(await here(cid, "Bob").getByLabel(/unread/).count(), 0);
   });
 
-  test("a user with two tabs is one avatar, and both tabs get the message", async () => {
+  test("a user with two tabs is one avatar, and both tabs get the message", LIMITS, async () => {
     const [ada, bob, again] = [await comeIn("Ada"), await comeIn("Bob"), await comeIn("Bob")];
     await here(ada, "Bob").getByText("2 tabs").waitFor();
     assert.equal(await here(ada, "Bob").count(), 1);
@@ -55,7 +56,7 @@ describeExample("presence/", (open) => {
     await here(ada, "Bob").getByText("away").waitFor();
   });
 
-  test("who leaves is gone from the list, and a reload keeps the user", async () => {
+  test("who leaves is gone from the list, and a reload keeps the user", LIMITS, async () => {
     const [ada, bob] = [await comeIn("Ada"), await comeIn("Bob")];
     await here(ada, "Bob").waitFor();
     await bob.reload();

@@ -3,9 +3,9 @@
 import { test } from "node:test";
 
 import { launch, watchedContext } from "./browser.mjs";
-import { freePort, startServer } from "./server.mjs";
+import { LIMITS, freePort, startServer } from "./server.mjs";
 
-test("after the server is started again the example pages are as they were", { timeout: 120_000 }, async () => {
+test("after the server is started again the example pages are as they were", LIMITS, async () => {
   const port = await freePort();
   let server = await startServer(port);
   const browser = await launch();

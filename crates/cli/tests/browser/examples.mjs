@@ -13,7 +13,7 @@ import { startServer } from "./server.mjs";
  * Each test has a server of its own, so that it meets nobody of the one before.
  */
 export function describeExample(path, tests) {
-  describe(`the example page ${path || "index"}`, { timeout: 120_000 }, () => {
+  describe(`the example page ${path || "index"}`, () => {
     let server, browser, windows;
 
     before(async () => {

@@ -4,11 +4,9 @@ import assert from "node:assert/strict";
 import { after, test } from "node:test";
 
 import { launch, openTab, watchedContext } from "./browser.mjs";
-import { freePort, startServer } from "./server.mjs";
+import { LIMITS, freePort, startServer } from "./server.mjs";
 
-test("after the server is stopped and started on the same port both tabs talk again", {
-  timeout: 120_000,
-}, async () => {
+test("after the server is stopped and started on the same port both tabs talk again", LIMITS, async () => {
   const port = await freePort();
   let server = await startServer(port);
   after(() => server.stop());

@@ -4,6 +4,12 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createServer } from "node:net";
 
+/**
+ * For each test. A limit of a `describe` is one for all its tests together, so on a slow machine it ends the last
+ * of them, though none is slow.
+ */
+export const LIMITS = { timeout: 180_000 };
+
 /** How long the binary may take to print its banner, or to end when told to. */
 const START_TIMEOUT_MS = 20_000;
 const STOP_TIMEOUT_MS = 20_000;
@@ -27,17 +33,29 @@ export async function startServer(port = 0, args = []) {
     stdio: ["ignore", "pipe", "pipe"],
   });
   const ended = once(child, "exit");
+  // A test that ends early must leave no server behind.
+  const kill = () => child.kill("SIGKILL");
+  process.once("exit", kill);
+  child.once("exit", () => process.off("exit", kill));
   return { url: await bannerUrl(child), stop: () => stop(child, ended) };
 }
 
-/** A port nobody listens on at this moment, for a server that must come back on the same one. */
+/**
+ * A port nobody listens on at this moment, for a server that must come back on the same one.
+ *
+ * It is below those that the system gives out by itself: one of these may be anybody's by then. Browsers
+ * refuse some that are lower still.
+ */
 export async function freePort() {
-  const probe = createServer().listen(0, "127.0.0.1");
-  await once(probe, "listening");
-  const { port } = probe.address();
-  probe.close();
-  await once(probe, "close");
-  return port;
+  for (;;) {
+    const port = 20_000 + Math.floor(Math.random() * 12_000);
+    const probe = createServer().listen(port, "127.0.0.1");
+    const isFree = await once(probe, "listening").then(() => true, () => false);
+    if (!isFree) continue;
+    probe.close();
+    await once(probe, "close");
+    return port;
+  }
 }
 
 function bannerUrl(child) {

@@ -9,7 +9,7 @@ import { afterEach, beforeEach, describe, test } from "node:test";
 import Sockette from "sockette";
 import { WebSocket } from "ws";
 
-import { freePort, startServer } from "./server.mjs";
+import { LIMITS, freePort, startServer } from "./server.mjs";
 
 // Sockette takes the browser's own.
 globalThis.WebSocket = WebSocket;
@@ -19,7 +19,7 @@ const PAUSE_MS = 50;
 
 const PATH = "koji?projectId=sockette&maxConnectionsPerShard=4";
 
-describe("a Sockette client", { timeout: 120_000 }, () => {
+describe("a Sockette client", () => {
   let port, server, clients, cable;
 
   beforeEach(async () => {
@@ -40,7 +40,7 @@ describe("a Sockette client", { timeout: 120_000 }, () => {
     return client;
   }
 
-  test("comes back after the server was stopped and started again", async () => {
+  test("comes back after the server was stopped and started again", LIMITS, async () => {
     const client = connected();
     const first = await client.next("connected");
     await server.stop();
@@ -51,7 +51,7 @@ describe("a Sockette client", { timeout: 120_000 }, () => {
     assert.equal(second.shardName, "shard-1");
   });
 
-  test("comes back after a cut, as somebody new", async () => {
+  test("comes back after a cut, as somebody new", LIMITS, async () => {
     cable = await Cable.to(port);
     const client = connected(cable.url);
     const first = await client.next("connected");
@@ -62,7 +62,7 @@ describe("a Sockette client", { timeout: 120_000 }, () => {
     await seats(server.url, 1);
   });
 
-  test("that closed with 1000 stays away, while one that was cut comes back", async () => {
+  test("that closed with 1000 stays away, while one that was cut comes back", LIMITS, async () => {
     cable = await Cable.to(port);
     const [leaver, other] = [connected(), connected(cable.url)];
     await leaver.next("connected");

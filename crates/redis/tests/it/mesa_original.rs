@@ -279,8 +279,8 @@ async fn an_original_server_and_ours_are_one_to_their_users() {
 async fn an_original_client_lives_on_our_server() {
     let redis = RedisServer::start().await;
     let settings = MesaSettings {
-        heartbeat_interval: Some(Duration::from_millis(100)),
-        heartbeat_attempts_max: 1,
+        heartbeat_interval: Some(Duration::from_millis(400)),
+        heartbeat_attempts_max: 2,
         reconnect_interval: Some(Duration::from_millis(150)),
         ..MesaSettings::default()
     };
@@ -290,7 +290,7 @@ async fn an_original_client_lives_on_our_server() {
     let client = originals.call("connect", json!([node.server.url("/mesa")])).await;
     until("hello is read", async || {
         let rules = originals.call("rules", json!([client])).await;
-        rules == json!([["sends_user_object"], 100, 150])
+        rules == json!([["sends_user_object"], 400, 150])
     })
     .await;
     let token = |user: &str| json!([client, { "token": format!("user:{user}") }]);
@@ -301,7 +301,7 @@ async fn an_original_client_lives_on_our_server() {
     let pong = json!([0, "PONG", { "n": 1 }, null]);
     originals.seen(&client, json!(["connected", pong])).await;
     until("it answers heartbeats", async || {
-        originals.call("beats", json!([client])).await.as_u64().is_some_and(|beats| beats >= 10)
+        originals.call("beats", json!([client])).await.as_u64().is_some_and(|beats| beats >= 4)
     })
     .await;
     originals.seen(&client, json!(["connected", pong])).await;

@@ -78,6 +78,8 @@ struct Ending {
     peer_closed: bool,
     /// What the peer sends cannot be understood any more.
     garbled: bool,
+    /// The close frames went through in time.
+    in_order: bool,
     /// What the `@disconnect` hooks are told.
     code: Option<CloseCode>,
     reason: String,
@@ -348,9 +350,9 @@ impl Connection {
             if !self.ending.peer_closed {
                 poll_fn(|cx| self.poll_peer_closes(cx)).await;
             }
-            self.wire.shutdown().await;
         });
-        if said.await.is_err() {
+        self.ending.in_order = said.await.is_ok();
+        if !self.ending.in_order {
             tracing::debug!(socket = %self.socket.id(), "cut: the peer did not answer the close frame");
         }
     }
@@ -394,6 +396,15 @@ impl Connection {
                     return false;
                 }
             }
+        }
+    }
+
+    /// Ends the stream of a connection that was closed in order. Last, when all is forgotten: who
+    /// waits for this before it comes again, as browsers do, finds its seat free.
+    pub(crate) async fn end_stream(&mut self) {
+        if self.ending.in_order {
+            let timeout = self.served.app.limits().close_timeout;
+            let _ = tokio::time::timeout(timeout, self.wire.shutdown()).await;
         }
     }
 

@@ -223,7 +223,7 @@ async fn a_silent_peer_is_cut_and_one_that_answers_pings_stays() {
     let (pings, mut pinged) = mpsc::channel(100);
     let (ends, mut ended) = mpsc::channel(1);
     let app = app()
-        .with_limits(limits(|limits| limits.heartbeat_interval = Duration::from_millis(320)))
+        .with_limits(limits(|limits| limits.heartbeat_interval = Duration::from_secs(1)))
         .on("@ping", move |request: Request| {
             let pings = pings.clone();
             async move {

@@ -23,7 +23,8 @@ interface Chat {
   asks: { "/client/ask": { data: { q: number }; reply: { yes: number } } };
 }
 
-const fast = { reconnect: true, reconnectDelay: 20, WebSocket } satisfies EmitOptions;
+/** It tries as long as the server takes to start again. */
+const fast = { reconnect: true, reconnectDelay: 20, maxReconnectDelay: 200, maxRetries: Infinity, WebSocket } satisfies EmitOptions;
 
 let server: Server;
 const open: EmitClient<never>[] = [];

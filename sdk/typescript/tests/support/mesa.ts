@@ -9,7 +9,7 @@ import { Client, type Message } from "../../src/mesa/index.js";
 import { signToken } from "../../src/server/index.js";
 import { Inbox } from "./inbox.js";
 import type { RedisServer } from "./redis.js";
-import { freePort, startServer, type Server } from "./server.js";
+import { startServer, type Server } from "./server.js";
 
 /** Cryb Mesa as it is on npm. */
 export const original = createRequire(import.meta.url)("@cryb/mesa") as typeof import("@cryb/mesa");
@@ -18,7 +18,7 @@ export const SECRET = "a secret of the tests, long enough for HS256";
 
 /** A node that shares a Redis, with its Mesa door open for the namespace `api`. */
 export async function startMesa(redis: RedisServer, settings: readonly string[] = []): Promise<Server> {
-  const mesa = ["mesa.enabled=true", `mesa.listen=127.0.0.1:${await freePort()}`, "mesa.namespace=api"];
+  const mesa = ["mesa.enabled=true", "mesa.listen=127.0.0.1:0", "mesa.namespace=api"];
   return startServer({ settings: [...mesa, `auth.jwt_secret=${SECRET}`, `redis.url=${redis.url}`, ...settings] });
 }
 

@@ -4,7 +4,7 @@
 
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { createServer, type AddressInfo } from "node:net";
+import { createServer } from "node:net";
 import { dirname, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -47,6 +47,10 @@ export async function startServer({
   const args = [command, "--listen", `127.0.0.1:${port}`, ...configs, ...sets];
   const child = spawn(BINARY, args, { stdio: ["ignore", "pipe", "pipe"] });
   const ended = new Promise((resolve) => child.once("exit", resolve));
+  // A test that ends early must leave no server behind.
+  const kill = () => child.kill("SIGKILL");
+  process.once("exit", kill);
+  child.once("exit", () => process.off("exit", kill));
   const bound = await listeningPort(child);
   const stop = async (signal: NodeJS.Signals) => {
     if (child.exitCode !== null || child.signalCode !== null) return;
@@ -59,14 +63,22 @@ export async function startServer({
   return { port: bound, host, url: `ws://${host}`, stop: () => stop("SIGTERM"), kill: () => stop("SIGKILL") };
 }
 
-/** A port nobody listens on at this moment, for a server that must come back on the same one. */
+/**
+ * A port nobody listens on at this moment, for a server that must come back on the same one.
+ *
+ * It is below those that the system gives out by itself: one of these may be anybody's by then. Browsers
+ * refuse some that are lower still.
+ */
 export async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, "127.0.0.1");
-  await once(probe, "listening");
-  const { port } = probe.address() as AddressInfo;
-  probe.close();
-  await once(probe, "close");
-  return port;
+  for (;;) {
+    const port = 20_000 + Math.floor(Math.random() * 12_000);
+    const probe = createServer().listen(port, "127.0.0.1");
+    const isFree = await once(probe, "listening").then(() => true, () => false);
+    if (!isFree) continue;
+    probe.close();
+    await once(probe, "close");
+    return port;
+  }
 }
 
 function listeningPort(child: ChildProcess): Promise<number> {

@@ -13,6 +13,9 @@ export class Tap {
   readonly sent = new Inbox<string>();
   socket: WebSocket | undefined;
 
+  /** `withheld` is what a client says by itself where the test wants to say it; it does not go out. */
+  constructor(readonly withheld?: string) {}
+
   /** The class for the client's options; it connects to `url`, whatever the client asks for. */
   classFor(url: string): new (asked: string) => WebSocket {
     const tap = this;
@@ -31,6 +34,7 @@ export class Tap {
       }
 
       override send(text: string): void {
+        if (text === tap.withheld) return;
         tap.sent.put(text);
         super.send(text);
       }

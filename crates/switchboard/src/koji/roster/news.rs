@@ -44,11 +44,12 @@ impl News {
             app.meters().lists.increment(told.queued as u64);
             missed.extend(others.iter().map(|session| session.id));
         };
+        // Who is new last: it may speak as soon as it knows of the others, and they pass over who they do not know.
+        deliver(&self.to_watchers, &|| self.changes_frame());
         deliver(&self.to_all, &|| self.list_frame(|_| ()));
         deliver(&self.to_new, &|| {
             self.list_frame(|out| out.extend_from_slice(format!(",\"version\":{}", self.version).as_bytes()))
         });
-        deliver(&self.to_watchers, &|| self.changes_frame());
         missed
     }
 
