@@ -73,6 +73,8 @@ impl OriginalPortals {
 pub(super) struct Pool {
     ids: Vec<String>,
     gone: VecDeque<String>,
+    /// Those of whom none listened: killed, or not listening yet.
+    suspects: Vec<String>,
     turn: usize,
     takes_turns: bool,
 }
@@ -86,7 +88,7 @@ struct Readiness<'a> {
 
 impl Pool {
     pub(super) fn new(takes_turns: bool) -> Self {
-        Pool { ids: Vec::new(), gone: VecDeque::new(), turn: 0, takes_turns }
+        Pool { ids: Vec::new(), gone: VecDeque::new(), suspects: Vec::new(), turn: 0, takes_turns }
     }
 
     pub(super) fn ids(&self) -> &[String] {
@@ -98,9 +100,11 @@ impl Pool {
         let Readiness { id, ready } = serde_json::from_slice(message)?;
         if ready {
             self.gone.retain(|gone| *gone != id);
+            self.suspects.retain(|suspect| *suspect != id);
             self.add(id.into_owned());
         } else {
             self.ids.retain(|known| *known != id);
+            self.suspects.retain(|suspect| *suspect != id);
             self.gone.push_back(id.into_owned());
             if self.gone.len() > GONE_KNOWN {
                 self.gone.pop_front();
@@ -109,15 +113,35 @@ impl Pool {
         Ok(())
     }
 
-    /// Adds those of the set. Who has just said that it is ready may not be in it yet, and who has just
-    /// left may be in it still.
+    /// Adds those of the set, but not who is suspected. Who has just said that it is ready may not be in it
+    /// yet, and who has just left may be in it still.
     pub(super) fn add_all(&mut self, ids: Vec<Vec<u8>>) {
         for id in ids {
             if let Ok(id) = String::from_utf8(id)
                 && !self.gone.contains(&id)
+                && !self.suspects.contains(&id)
             {
                 self.add(id);
             }
+        }
+    }
+
+    /// Nobody listens: those of the set are suspected like all who were known.
+    pub(super) fn suspect_all(&mut self, ids: Vec<Vec<u8>>) {
+        self.add_all(ids);
+        self.suspects.append(&mut self.ids);
+        self.suspects.truncate(PORTALS_MAX);
+    }
+
+    /// How many are suspected.
+    pub(super) fn suspects(&self) -> usize {
+        self.suspects.len()
+    }
+
+    /// Nobody is suspected any more.
+    pub(super) fn trust_all(&mut self) {
+        for id in std::mem::take(&mut self.suspects) {
+            self.add(id);
         }
     }
 
@@ -127,8 +151,10 @@ impl Pool {
         }
     }
 
+    /// For when it may have been missed who came and went.
     pub(super) fn clear(&mut self) {
         self.ids.clear();
+        self.suspects.clear();
     }
 
     /// Who gets the next report: the second of them first, as with the original; none if nobody is there.
@@ -222,6 +248,20 @@ mod tests {
         for garbage in ["", "{}", "null", r#"{"id":7,"ready":true}"#, r#"{"id":"x"}"#] {
             assert!(pool.hear(garbage.as_bytes()).is_err(), "{garbage}");
         }
+    }
+
+    #[test]
+    fn who_is_suspected_gets_nothing_until_it_says_that_it_is_ready_or_is_trusted_again() {
+        let mut pool = pool(&["a", "b"]);
+        pool.suspect_all(vec![b"c".to_vec()]);
+        assert_eq!((pool.ids().len(), pool.next()), (0, None));
+        pool.hear(&ready("b", true)).unwrap();
+        pool.add_all(vec![b"a".to_vec(), b"b".to_vec(), b"c".to_vec(), b"d".to_vec()]);
+        assert_eq!(pool.ids(), ["b", "d"]);
+        pool.hear(&ready("c", false)).unwrap();
+        assert_eq!(pool.suspects(), 1);
+        pool.trust_all();
+        assert_eq!((pool.ids(), pool.suspects()), (&["b", "d", "a"].map(String::from)[..], 0));
     }
 
     #[test]

@@ -34,6 +34,8 @@ struct Reporting {
     pool: Pool,
     /// When the set of original portals is read, if it is to be.
     pool_due: Option<Instant>,
+    /// When it was read last, more listened than are known.
+    strangers_listen: bool,
     look_at: Instant,
     /// Handed in, perhaps, and not answered.
     unsure: Vec<Numbered>,
@@ -53,6 +55,7 @@ pub(super) async fn run(portal: Arc<RedisPortal>, source: Arc<Source>) {
         scripts: Scripts::new(),
         pool: Pool::new(takes_turns),
         pool_due: None,
+        strangers_listen: false,
         look_at: Instant::now(),
         unsure: Vec::new(),
         told: BTreeSet::new(),
@@ -123,6 +126,7 @@ impl Reporting {
         let of_originals = portal.reports.originals.iter().map(|theirs| theirs.pool());
         link.subscribe(&of_groups.chain(of_originals).collect::<Vec<_>>()).await?;
         (self.look_at, self.pool_due) = (Instant::now(), Some(Instant::now()));
+        self.pool.clear();
         if !self.unsure.is_empty() {
             self.hand_in(link, false).await?;
         }
@@ -166,21 +170,35 @@ impl Reporting {
         if let Some(theirs) = &self.portal.reports.originals {
             if self.pool_due.is_some_and(|due| due <= now) {
                 let ids: Vec<Vec<u8>> = link.ask(cmd("SMEMBERS").arg(theirs.pool())).await?;
-                let (_, listeners): (String, u64) =
+                let (_, listeners): (String, usize) =
                     link.ask(cmd("PUBSUB").arg("NUMSUB").arg(theirs.channel())).await?;
-                // Those who were killed stay in the set.
-                let all_dead = listeners == 0 && !ids.is_empty();
-                self.pool_due = all_dead.then(|| now + DOUBT);
-                if !all_dead {
-                    self.pool.add_all(ids);
-                    self.news = true;
-                }
+                self.compare(ids, listeners);
+                self.news = true;
             }
             if self.news {
                 self.portal.takers().originals = self.pool.ids().to_vec();
             }
         }
         Ok(())
+    }
+
+    /// Compares the set with how many listen: those who were killed stay in the set. Who is suspected gets
+    /// reports again when it says that it is ready, when so many listen that none is dead, or when twice
+    /// somebody listens who is not known.
+    fn compare(&mut self, ids: Vec<Vec<u8>>, listeners: usize) {
+        let had_strangers = std::mem::take(&mut self.strangers_listen);
+        if listeners == 0 {
+            self.pool.suspect_all(ids);
+        } else {
+            self.pool.add_all(ids);
+            let (known, suspected) = (self.pool.ids().len(), self.pool.suspects());
+            self.strangers_listen = listeners > known;
+            if self.strangers_listen && (had_strangers || listeners >= known + suspected) {
+                self.pool.trust_all();
+            }
+        }
+        let in_doubt = self.pool.suspects() > 0 && (listeners == 0 || self.strangers_listen);
+        self.pool_due = in_doubt.then(|| Instant::now() + DOUBT);
     }
 
     async fn look_at_groups(&mut self, link: &mut Link) -> RedisResult<()> {
@@ -263,7 +281,7 @@ impl Reporting {
     /// All that the pool holds are dead, or have not begun to listen.
     fn nobody_listened(&mut self) {
         self.portal.meters.unheard.increment(1);
-        self.pool.clear();
+        self.pool.suspect_all(Vec::new());
         self.news = true;
         self.pool_due.get_or_insert(Instant::now() + DOUBT);
     }
