@@ -5,6 +5,7 @@
 //! node that put it as well.
 
 mod adopting;
+mod handed_out;
 mod keeper;
 mod opening;
 mod piles;
@@ -33,6 +34,7 @@ use crate::script::{Script, call, was_unknown};
 use crate::store::NoAnswer;
 use crate::{RedisBus, RedisStore};
 
+use handed_out::HandedOut;
 use opening::Opening;
 pub(crate) use putting::Putting;
 use receipts::{Receipt, Receipts};
@@ -46,6 +48,7 @@ pub struct RedisInbox {
     bridges: Arc<Bridges>,
     scripts: Arc<Scripts>,
     putting: Putting,
+    handed_out: HandedOut,
     receipts: Receipts,
     bus: Arc<RedisBus>,
     store: Arc<RedisStore>,
@@ -74,6 +77,7 @@ impl RedisInbox {
         let scripts = Arc::new(Scripts::new());
         let inbox = Arc::new(RedisInbox {
             putting: Putting::new(names.clone(), limits, source.publish_verb(), scripts.clone()),
+            handed_out: HandedOut::default(),
             receipts: Receipts::new(options.changes_max),
             names,
             limits,
@@ -173,12 +177,15 @@ impl Inbox for RedisInbox {
 
     fn confirm(&self, project: &ProjectId, user: &UserId, numbers: Vec<MessageNumber>) {
         if !numbers.is_empty() {
-            self.receipts.push(project, Receipt { user: user.clone(), numbers, released: None });
+            let bytes = self.handed_out.arrived(project, user, &numbers);
+            self.receipts.push(project, Receipt { user: user.clone(), numbers, bytes, released: None });
         }
     }
 
     fn release(&self, project: &ProjectId, user: &UserId, socket: SocketId) {
-        let receipt = Receipt { user: user.clone(), numbers: Vec::new(), released: Some(socket) };
+        self.handed_out.forget(project, user);
+        let receipt =
+            Receipt { user: user.clone(), numbers: Vec::new(), bytes: None, released: Some(socket) };
         self.receipts.push(project, receipt);
     }
 

@@ -17,6 +17,9 @@ const EXPIRE_MAX: &[u8] = b"1000";
 /// How often it is looked anew because something had waited for too long.
 const TRIES: usize = 10;
 
+/// How many bytes of a message are its number.
+const NUMBER: usize = 8;
+
 /// What a socket asks for.
 pub(super) struct Opening<'a> {
     pub(super) project: &'a ProjectId,
@@ -49,14 +52,20 @@ impl RedisInbox {
             found = self.look(&names, opening).await?;
         }
         let (mut waiting, mut unreadable) = (Vec::with_capacity(found.messages.len()), Vec::new());
+        let mut sizes = Vec::with_capacity(found.messages.len());
         for message in found.messages {
             match read(message.clone()) {
-                Some(message) => waiting.push(message),
+                Some(read) => {
+                    sizes.push((read.number, Event::size_of(&message[NUMBER..])));
+                    waiting.push(read);
+                }
                 None => unreadable.push(message),
             }
         }
         if !unreadable.is_empty() {
             self.drop_unreadable(&names, opening, &unreadable).await?;
+        } else if found.held_by.is_none() {
+            self.handed_out.note(opening.project, opening.user, opening.after, sizes.into_iter());
         }
         Ok(Opened { messages: waiting, held_by: found.held_by })
     }

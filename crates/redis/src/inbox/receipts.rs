@@ -20,6 +20,8 @@ pub(super) struct Receipt {
     pub(super) user: UserId,
     /// These arrived.
     pub(super) numbers: Vec<MessageNumber>,
+    /// How many bytes they have, if they stood next to one another in the inbox.
+    pub(super) bytes: Option<u64>,
     /// This one gives the inbox back.
     pub(super) released: Option<SocketId>,
 }
@@ -117,9 +119,10 @@ impl Taken {
 }
 
 impl Receipt {
-    fn args(&self) -> [Vec<u8>; 3] {
+    fn args(&self) -> [Vec<u8>; 4] {
         let released = self.released.map(|socket| socket.as_bytes().to_vec()).unwrap_or_default();
         let numbers = self.numbers.iter().flat_map(|number| number.0.to_be_bytes()).collect();
-        [self.user.as_bytes().to_vec(), released, numbers]
+        let bytes = self.bytes.map(|bytes| bytes.to_string().into_bytes()).unwrap_or_default();
+        [self.user.as_bytes().to_vec(), released, numbers, bytes]
     }
 }

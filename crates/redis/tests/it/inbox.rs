@@ -310,6 +310,39 @@ async fn accounts_hold(messages_max: u64, bytes_max: usize) {
     assert_eq!(left, ["switchboard:{p}:inbox:last"]);
 }
 
+/// What a node handed out it knows the size of; but others take messages out as well.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_handed_out_is_accounted_for_once_whoever_took_some_of_it_out_before() {
+    let server = RedisServer::start().await;
+    let (one, two) = (Place::new(&server).await, Place::new(&server).await);
+    for taken_elsewhere in [&[][..], &[0], &[3], &[9], &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]] {
+        for arrived_in in [10, 4, 1] {
+            let seven = one.user("a");
+            for n in 0..10 {
+                one.put(&["a"], &"e".repeat(1 + n)).await.unwrap();
+            }
+            let waiting = one.inbox.open(&project(), &name("a"), seven.session.id, None, 100).await.unwrap();
+            let numbers: Vec<MessageNumber> = waiting.messages.iter().map(|message| message.number).collect();
+            let later = one.put(&["a", "b"], "later").await.unwrap();
+            let elsewhere = taken_elsewhere.iter().map(|place: &usize| numbers[*place]).collect();
+            two.inbox.confirm(&project(), &name("a"), elsewhere);
+            two.inbox.settled().await;
+            for arrived in numbers.chunks(arrived_in) {
+                one.inbox.confirm(&project(), &name("a"), arrived.into());
+                one.inbox.settled().await;
+                assert_accounted(&server, 1000).await;
+            }
+            assert_eq!(one.open("a", seven.session.id).await.unwrap(), ["later"], "{taken_elsewhere:?}");
+            for user in ["a", "b"] {
+                one.inbox.confirm(&project(), &name(user), vec![later]);
+            }
+            one.inbox.settled().await;
+            let left: Vec<String> = query(&server, redis::cmd("KEYS").arg("*{p}:inbox*")).await;
+            assert_eq!(left, ["switchboard:{p}:inbox:last"]);
+        }
+    }
+}
+
 async fn assert_accounted(server: &RedisServer, bytes_max: usize) {
     let (mut messages, mut bytes) = (0, 0);
     for user in ["a", "b", "c"] {

@@ -20,7 +20,7 @@ local function expire(user, room)
     end
   end
   if left then redis.call('ZADD', oldest, (parts_of(left)), user) end
-  take_front(user, inbox, old, not left)
+  take_front(user, inbox, #old, size_of_all(old), not left)
   return #old
 end
 

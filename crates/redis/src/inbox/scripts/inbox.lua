@@ -98,14 +98,14 @@ local function put_down()
   end
 end
 
--- Takes out the first messages of an inbox, which are those given.
-local function take_front(user, inbox, messages, is_all)
+-- Takes out the first messages of an inbox, which have so many bytes.
+local function take_front(user, inbox, count, bytes, is_all)
   if is_all then
     redis.call('DEL', inbox)
-  elseif #messages > 0 then
-    redis.call('LTRIM', inbox, #messages, -1)
+  elseif count > 0 then
+    redis.call('LTRIM', inbox, count, -1)
   end
-  took(user, #messages, size_of_all(messages), is_all)
+  took(user, count, bytes, is_all)
 end
 
 -- Takes out a message that may stand anywhere. Says whether it was there.
