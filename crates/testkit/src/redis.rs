@@ -11,12 +11,14 @@ use tokio::net::TcpStream;
 
 use crate::{Scratch, soon};
 
-/// A `redis-server` that keeps nothing on disk. It ends with the test.
+/// A `redis-server`, or what `REDIS_SERVER` names, such as `valkey-server`, that begins with nothing. It ends
+/// with the test.
 pub struct RedisServer {
     port: u16,
     arguments: Vec<String>,
     password: Option<String>,
     process: Option<Child>,
+    directory: Scratch,
 }
 
 impl RedisServer {
@@ -45,7 +47,8 @@ impl RedisServer {
 
     async fn launch(port: u16, password: Option<&str>, arguments: &[&str]) -> Self {
         let arguments = arguments.iter().map(|argument| argument.to_string()).collect();
-        let mut server = RedisServer { port, arguments, password: password.map(Into::into), process: None };
+        let (password, directory) = (password.map(Into::into), Scratch::new());
+        let mut server = RedisServer { port, arguments, password, process: None, directory };
         server.run_again().await;
         server
     }
@@ -104,8 +107,10 @@ impl RedisServer {
 
     /// Starts a process that was killed again, on the same port.
     pub async fn run_again(&mut self) {
-        let mut command = Command::new("redis-server");
-        command.args(&self.arguments).current_dir(std::env::temp_dir());
+        let program = std::env::var("REDIS_SERVER").unwrap_or("redis-server".into());
+        let mut command = Command::new(program);
+        // A replica writes what it is told to a file, and whoever starts beside that file begins with it.
+        command.args(&self.arguments).current_dir(self.directory.file(""));
         let process = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         self.process = Some(process.expect("`redis-server` is installed"));
         soon("redis-server answers", answers(self.port)).await;
