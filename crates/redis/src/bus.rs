@@ -88,19 +88,17 @@ impl RedisBus {
     /// Takes what Redis says unasked.
     fn pushed(&self, PushInfo { kind, data }: PushInfo) {
         let mut data = data.into_iter();
-        let (PushKind::Message | PushKind::SMessage, Some(channel), Some(Value::BulkString(message))) =
-            (kind, data.next(), data.next())
-        else {
-            return;
-        };
-        let message = Bytes::from(message);
-        let heard = match &channel {
-            Value::BulkString(channel) => self.bridges.heard(channel, &message),
-            _ => None,
-        };
-        match heard {
-            Some(heard) => self.receive_from_original(heard),
-            None => self.receive(message),
+        let Some(Value::BulkString(channel)) = data.next() else { return };
+        match (kind, data.next()) {
+            (PushKind::Message | PushKind::SMessage, Some(Value::BulkString(message))) => {
+                let message = Bytes::from(message);
+                match self.bridges.heard(&channel, &message) {
+                    Some(heard) => self.receive_from_original(heard),
+                    None => self.receive(message),
+                }
+            }
+            (PushKind::Unsubscribe | PushKind::SUnsubscribe, _) => self.hearing.left(&channel),
+            _ => {}
         }
     }
 

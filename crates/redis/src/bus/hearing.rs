@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use metrics::{Gauge, gauge};
-use redis::RedisResult;
+use redis::{ErrorKind, RedisError, RedisResult};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
@@ -33,6 +33,10 @@ struct Wishes {
     fresh: HashSet<String>,
     /// Unwanted, and when that happened.
     stale: VecDeque<(Instant, String)>,
+    /// Redis was asked to tell them no more, and has not said that it does not.
+    leaving: HashSet<String>,
+    /// Redis has stopped to tell what is wanted.
+    is_cut: bool,
     /// How many wishes there were so far.
     count: u64,
 }
@@ -81,6 +85,17 @@ impl Hearing {
         self.changed.notify_one();
     }
 
+    /// Redis tells a channel no more. It says so unasked when another server gets its slot, in some versions
+    /// also to those who hear a replica that becomes the master.
+    pub(super) fn left(&self, channel: &[u8]) {
+        let Ok(channel) = std::str::from_utf8(channel) else { return };
+        let mut wishes = self.lock();
+        if !wishes.leaving.remove(channel) && wishes.wanted.contains(channel) {
+            wishes.is_cut = true;
+            self.changed.notify_one();
+        }
+    }
+
     pub(super) fn is_up(&self) -> bool {
         self.state.borrow().up
     }
@@ -106,6 +121,8 @@ impl Hearing {
             let mut wishes = self.lock();
             wishes.fresh = wishes.wanted.clone();
             wishes.stale.clear();
+            wishes.leaving.clear();
+            wishes.is_cut = false;
         }
         self.apply(&mut link, &mut heard).await?;
         self.up.set(1.0);
@@ -121,6 +138,9 @@ impl Hearing {
                         link.ping().await?;
                     }
                 }
+            }
+            if self.lock().is_cut {
+                return Err(RedisError::from((ErrorKind::Io, "Redis has stopped to tell what is wanted")));
             }
             self.apply(&mut link, &mut heard).await?;
         }
@@ -146,7 +166,7 @@ impl Hearing {
 
     fn take_changes(&self, heard: &HashSet<String>) -> (Vec<String>, Vec<String>, u64) {
         let mut wishes = self.lock();
-        let Wishes { wanted, fresh, stale, count } = &mut *wishes;
+        let Wishes { wanted, fresh, stale, leaving, count, .. } = &mut *wishes;
         let more = fresh.drain().filter(|channel| !heard.contains(channel)).collect();
         let mut less = HashSet::new();
         let now = Instant::now();
@@ -155,6 +175,7 @@ impl Hearing {
                 less.insert(channel);
             }
         }
+        leaving.extend(less.iter().cloned());
         (more, less.into_iter().collect(), *count)
     }
 }
