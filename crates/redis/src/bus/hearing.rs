@@ -90,7 +90,10 @@ impl Hearing {
     pub(super) fn left(&self, channel: &[u8]) {
         let Ok(channel) = std::str::from_utf8(channel) else { return };
         let mut wishes = self.lock();
-        if !wishes.leaving.remove(channel) && wishes.wanted.contains(channel) {
+        let is_asked_for = wishes.leaving.remove(channel);
+        // What lingers may be wanted again, and would be taken for heard.
+        let lingers = || wishes.stale.iter().any(|(_, stale)| stale == channel);
+        if !is_asked_for && (wishes.wanted.contains(channel) || lingers()) {
             wishes.is_cut = true;
             self.changed.notify_one();
         }
@@ -212,5 +215,51 @@ impl RedisBus {
             }
             backoff.pause().await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHANNEL: &str = "s:{p}:to:#lobby";
+
+    fn channel() -> std::iter::Once<String> {
+        std::iter::once(CHANNEL.into())
+    }
+
+    /// Wants the channel, and has it heard.
+    fn hearing(linger: Duration) -> (Hearing, HashSet<String>) {
+        let hearing = Hearing::new(linger);
+        hearing.want(channel());
+        let (more, less, _) = hearing.take_changes(&HashSet::new());
+        assert_eq!((&more[..], less.len()), (&[CHANNEL.to_owned()][..], 0));
+        (hearing, more.into_iter().collect())
+    }
+
+    fn is_cut_by(hearing: &Hearing, channel: &[u8]) -> bool {
+        hearing.left(channel);
+        std::mem::take(&mut hearing.lock().is_cut)
+    }
+
+    #[test]
+    fn a_server_that_tells_no_more_what_may_be_wanted_is_as_good_as_gone() {
+        let (hearing, _) = hearing(Duration::from_secs(3600));
+        assert!(is_cut_by(&hearing, CHANNEL.as_bytes()));
+        hearing.unwant(channel());
+        assert!(is_cut_by(&hearing, CHANNEL.as_bytes()), "while it lingers");
+        assert!(!is_cut_by(&hearing, b"s:{p}:to:#other"));
+        assert!(!is_cut_by(&hearing, b"\xff"));
+    }
+
+    #[test]
+    fn a_server_that_does_what_it_was_asked_for_is_not() {
+        let (hearing, heard) = hearing(Duration::ZERO);
+        hearing.unwant(channel());
+        let (more, less, _) = hearing.take_changes(&heard);
+        assert_eq!((more.len(), &less[..]), (0, &[CHANNEL.to_owned()][..]));
+        hearing.want(channel());
+        assert!(!is_cut_by(&hearing, CHANNEL.as_bytes()), "though it is wanted again by then");
+        assert!(is_cut_by(&hearing, CHANNEL.as_bytes()), "a second time nobody asked");
     }
 }
