@@ -2,11 +2,11 @@
 //!
 //! ```text
 //! version 1 │ kind │ node (4) │ number (8) │ project │ …
-//!   event   │ to │ except │ class │ the event: the rest
-//!   control │ to │ except │ the rest
-//!   answer  │ to │ except │ the data: the rest
-//!   kept    │ to │ except │ the event: the rest; the number is the message's
-//!   close   │ to │ except │ code (2) │ reason: the rest
+//!   event   │ except │ to │ class │ the event: the rest
+//!   control │ except │ to │ the rest
+//!   answer  │ except │ to │ the data: the rest
+//!   kept    │ except │ to │ the event: the rest; the number is the message's
+//!   close   │ except │ to │ code (2) │ reason: the rest
 //!   shard changed │ the shard's name: the rest
 //! ```
 //!
@@ -92,15 +92,18 @@ pub(crate) fn encode(publication: &Publication, stamp: Stamp) -> Bytes {
 pub(crate) fn around_targets(publication: &Publication, stamp: Stamp) -> [Bytes; 2] {
     let audience = Audience { to: Vec::new(), except: publication.audience.except.clone() };
     let mut head = encode(&Publication { audience, ..publication.clone() }, stamp);
-    let mut tail = head.split_off(NUMBER_AT + 8 + 2 + publication.project.len());
+    let mut except = Vec::new();
+    put_targets(&mut except, &publication.audience.except);
+    let mut tail = head.split_off(NUMBER_AT + 8 + 2 + publication.project.len() + except.len());
     tail.advance(4);
     [head, tail]
 }
 
-/// The parts of a message that waits around its number, up to the audience; no node's own, since
-/// whoever put it hears it as well.
+/// The parts of a message that waits around its number, up to the targets that it is for; no node's own,
+/// since whoever put it hears it as well.
 pub(crate) fn kept(project: &ProjectId) -> [Vec<u8>; 2] {
-    let mut head = head(KEPT, Stamp { node: NodeId(0), number: 0 }, project, 0);
+    let mut head = head(KEPT, Stamp { node: NodeId(0), number: 0 }, project, 4);
+    put_targets(&mut head, &[]);
     let behind = head.split_off(NUMBER_AT + 8);
     head.truncate(NUMBER_AT);
     [head, behind]
@@ -135,7 +138,8 @@ pub(crate) fn decode(mut message: Bytes) -> Result<Publication, NoPublication> {
         let (audience, content) = (Target::shard(&shard).into(), Content::ShardChanged(shard));
         return Ok(Publication { project, audience, content });
     }
-    let audience = Audience { to: take_targets(&mut message)?, except: take_targets(&mut message)? };
+    let (except, to) = (take_targets(&mut message)?, take_targets(&mut message)?);
+    let audience = Audience { to, except };
     let content = match kind {
         EVENT => take_event(message)?,
         CONTROL => Content::Control(message),
@@ -175,22 +179,25 @@ fn put_user(out: &mut Vec<u8>, user: &str) {
 }
 
 fn put_audience(out: &mut Vec<u8>, audience: &Audience) {
-    for list in [&audience.to, &audience.except] {
-        let count = u32::try_from(list.len()).expect("nobody holds so many targets");
-        out.extend_from_slice(&count.to_be_bytes());
-        for target in list {
-            match target {
-                Target::Everyone => out.push(b'='),
-                Target::Socket(id) => {
-                    out.push(b'!');
-                    out.extend_from_slice(id.as_bytes());
-                }
-                Target::User(id) => put_user(out, id),
-                Target::Room(name) | Target::Tag(name) => {
-                    let (sigil, rest) = name.split_at(1);
-                    out.push(sigil.as_bytes()[0]);
-                    put_text(out, rest);
-                }
+    put_targets(out, &audience.except);
+    put_targets(out, &audience.to);
+}
+
+fn put_targets(out: &mut Vec<u8>, targets: &[Target]) {
+    let count = u32::try_from(targets.len()).expect("nobody holds so many targets");
+    out.extend_from_slice(&count.to_be_bytes());
+    for target in targets {
+        match target {
+            Target::Everyone => out.push(b'='),
+            Target::Socket(id) => {
+                out.push(b'!');
+                out.extend_from_slice(id.as_bytes());
+            }
+            Target::User(id) => put_user(out, id),
+            Target::Room(name) | Target::Tag(name) => {
+                let (sigil, rest) = name.split_at(1);
+                out.push(sigil.as_bytes()[0]);
+                put_text(out, rest);
             }
         }
     }
@@ -314,6 +321,15 @@ mod tests {
             assert_eq!(origin(&bytes).unwrap().node, STAMP.node);
             assert_eq!(format!("{:?}", decode(bytes).unwrap()), format!("{publication:?}"));
         }
+    }
+
+    #[test]
+    fn around_the_targets_of_some_is_the_same_publication() {
+        let some = Audience::from(Target::user("7").unwrap()).and(Target::user("8").unwrap());
+        let publication = said(some.except(SocketId::random()));
+        let [head, tail] = around_targets(&publication, STAMP);
+        let together = [&head, &2u32.to_be_bytes()[..], &users(&["7", "8"]), &tail].concat();
+        assert_eq!(together, encode(&publication, STAMP));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! node that put it as well.
 
 mod adopting;
+mod elements;
 mod handed_out;
 mod keeper;
 mod opening;
@@ -35,7 +36,7 @@ use crate::store::NoAnswer;
 use crate::{RedisBus, RedisStore};
 
 use handed_out::HandedOut;
-use opening::Opening;
+use opening::{Opening, Openings};
 pub(crate) use putting::Putting;
 use receipts::{Receipt, Receipts};
 pub(crate) use scripts::Scripts;
@@ -48,6 +49,7 @@ pub struct RedisInbox {
     bridges: Arc<Bridges>,
     scripts: Arc<Scripts>,
     putting: Putting,
+    openings: Openings,
     handed_out: HandedOut,
     receipts: Receipts,
     bus: Arc<RedisBus>,
@@ -77,6 +79,7 @@ impl RedisInbox {
         let scripts = Arc::new(Scripts::new());
         let inbox = Arc::new(RedisInbox {
             putting: Putting::new(names.clone(), limits, source.publish_verb(), scripts.clone()),
+            openings: Openings::new(names.clone(), scripts.clone()),
             handed_out: HandedOut::default(),
             receipts: Receipts::new(options.changes_max),
             names,
@@ -172,7 +175,9 @@ impl Inbox for RedisInbox {
         after: Option<MessageNumber>,
         most: usize,
     ) -> Answer<'a, Opened> {
-        Box::pin(async move { Ok(self.opened(&Opening { project, user, socket, after, most }).await?) })
+        // Twice as many elements are asked for.
+        let opening = Opening { user: user.clone(), socket, after, most: most.min(i32::MAX as usize) };
+        Box::pin(async move { Ok(self.opened(project, &opening).await?) })
     }
 
     fn confirm(&self, project: &ProjectId, user: &UserId, numbers: Vec<MessageNumber>) {

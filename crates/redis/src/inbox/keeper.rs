@@ -65,11 +65,13 @@ impl Keeper {
         }
         *backoff = Backoff::default();
         self.inbox.putting.begin_anew();
+        self.inbox.openings.begin_anew();
         self.up.set(1.0);
         self.inbox.state.send_modify(|state| state.link = Some(link.clone()));
         let (inbox, other) = (self.inbox.clone(), link.clone());
         tokio::select! {
             never = inbox.putting.run(&other) => match never {},
+            never = inbox.openings.run(&other) => match never {},
             error = self.write_all(link) => error,
             error = expire_all(&inbox, other.clone()) => error,
         }

@@ -1,13 +1,20 @@
 //! Giving a socket what waits for its user.
 
-use bytes::{Buf, Bytes};
-use redis::{Cmd, FromRedisValue, RedisError, RedisResult, Value, cmd};
-use switchboard_event::{Event, MessageNumber, ProjectId, SocketId, Target, UserId};
-use switchboard_hub::inbox::{Opened, Waiting};
+use std::convert::Infallible;
+use std::iter;
+use std::sync::Arc;
 
+use bytes::Bytes;
+use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, Value, cmd};
+use switchboard_event::{MessageNumber, ProjectId, SocketId, Target, UserId};
+use switchboard_hub::inbox::Opened;
+
+use super::elements::{Messages, first_put_ms};
+use super::piles::{Call, Part, Piles};
+use super::scripts::Scripts;
 use super::{RedisInbox, inbox_call};
-use crate::link::Batch;
-use crate::names::ProjectNames;
+use crate::link::{Batch, Link};
+use crate::names::{Names, ProjectNames};
 use crate::script::{is_unknown, number};
 use crate::store::NoAnswer;
 
@@ -17,154 +24,200 @@ const EXPIRE_MAX: &[u8] = b"1000";
 /// How often it is looked anew because something had waited for too long.
 const TRIES: usize = 10;
 
-/// How many bytes of a message are its number.
-const NUMBER: usize = 8;
+/// What an inbox may be expected to have, in bytes. So the answer to a call is not too long.
+const INBOX_BYTES: usize = 4096;
 
 /// What a socket asks for.
-pub(super) struct Opening<'a> {
-    pub(super) project: &'a ProjectId,
-    pub(super) user: &'a UserId,
+#[derive(Clone)]
+pub(super) struct Opening {
+    pub(super) user: UserId,
     pub(super) socket: SocketId,
     pub(super) after: Option<MessageNumber>,
     pub(super) most: usize,
 }
 
 /// What Redis has for it.
-#[derive(Default)]
-struct Found {
+pub(super) struct Found {
     now_ms: u64,
     held_by: Option<SocketId>,
-    messages: Vec<Bytes>,
+    elements: Vec<Bytes>,
+}
+
+/// Asks Redis what waits for sockets.
+pub(super) struct Openings {
+    names: Names,
+    scripts: Arc<Scripts>,
+    piles: Piles<Opening>,
+}
+
+impl Openings {
+    pub(super) fn new(names: Names, scripts: Arc<Scripts>) -> Self {
+        Openings { names, scripts, piles: Piles::default() }
+    }
+
+    /// To be called with every new connection, before it is said to be there.
+    pub(super) fn begin_anew(&self) {
+        self.piles.open();
+    }
+
+    /// Calls Redis for what is asked, as long as somebody polls; then nothing can be asked.
+    pub(super) async fn run(&self, link: &Link) -> Infallible {
+        self.piles.run(|call| self.call(link.clone(), call)).await
+    }
+
+    /// Takes the inbox for the socket, and reads. If another one has it, nothing is read.
+    async fn look(&self, project: &ProjectId, opening: &Opening) -> Result<Found, NoAnswer> {
+        Ok(self.piles.ask(project, opening.clone()).await??)
+    }
+
+    async fn call(&self, mut link: Link, call: Call<Opening>) {
+        let found = self.ask(&mut link, &call).await;
+        call.tell(found);
+    }
+
+    async fn ask(&self, link: &mut Link, call: &Call<Opening>) -> Result<Vec<RedisResult<Found>>, NoAnswer> {
+        let mut answers = link.run(self.batch(call)).await?;
+        if answers.first().is_some_and(is_unknown) {
+            self.scripts.load(link).await?;
+            answers = link.run(self.batch(call)).await?;
+        }
+        Ok(Found::read_all(&call.parts, answers)?)
+    }
+
+    /// The call of the script, and behind it what it leaves to be read. It may say that another socket has that;
+    /// then what is read is not looked at. What is put between the two is read and heard.
+    fn batch(&self, call: &Call<Opening>) -> Batch {
+        let names = self.names.project(&call.project);
+        let mut command = inbox_call(&self.scripts.open, &names, &[names.members(&Target::Everyone)], &[]);
+        let mut batch = Batch::default();
+        for Opening { user, socket, after, most } in &call.parts {
+            let after = after.map(|after| after.0.to_be_bytes());
+            command.arg(user.as_bytes()).arg(socket.as_bytes());
+            command.arg(after.as_ref().map_or(b"".as_slice(), |after| after)).arg(most);
+        }
+        batch.push(names.base(), command);
+        for opening in call.parts.iter().filter(|opening| opening.reads_front()) {
+            batch.push(names.base(), front(&names, opening));
+        }
+        batch
+    }
+}
+
+impl Part for Opening {
+    type Answer = RedisResult<Found>;
+
+    fn users(&self) -> usize {
+        1
+    }
+
+    fn bytes(&self) -> usize {
+        INBOX_BYTES
+    }
+}
+
+impl Opening {
+    /// Whether it reads what has waited longest.
+    fn reads_front(&self) -> bool {
+        self.after.is_none() && self.most > 0
+    }
 }
 
 impl RedisInbox {
-    pub(super) async fn opened(&self, opening: &Opening<'_>) -> Result<Opened, NoAnswer> {
+    pub(super) async fn opened(&self, project: &ProjectId, opening: &Opening) -> Result<Opened, NoAnswer> {
         self.is_present().await?;
-        self.adopt(opening.project, opening.user).await?;
-        let names = self.names.project(opening.project);
-        let mut found = self.look(&names, opening).await?;
+        self.adopt(project, &opening.user).await?;
+        let mut found = self.openings.look(project, opening).await?;
         for _ in 0..TRIES {
-            let oldest = found.messages.first().filter(|_| opening.after.is_none());
-            if !oldest.is_some_and(|oldest| self.is_outdated(oldest, found.now_ms)) {
+            if opening.after.is_some() || !self.is_outdated(&found) {
                 break;
             }
-            self.expire(&names, opening.user).await?;
-            found = self.look(&names, opening).await?;
+            self.expire(project, &opening.user).await?;
+            found = self.openings.look(project, opening).await?;
         }
-        let (mut waiting, mut unreadable) = (Vec::with_capacity(found.messages.len()), Vec::new());
-        let mut sizes = Vec::with_capacity(found.messages.len());
-        for message in found.messages {
-            match read(message.clone()) {
-                Some(read) => {
-                    sizes.push((read.number, Event::size_of(&message[NUMBER..])));
-                    waiting.push(read);
-                }
-                None => unreadable.push(message),
-            }
-        }
-        if !unreadable.is_empty() {
-            self.drop_unreadable(&names, opening, &unreadable).await?;
+        let Messages { waiting, sizes, garbage } = Messages::read(found.elements, opening.most);
+        if !garbage.is_empty() {
+            self.drop_garbage(project, &opening.user, &garbage).await?;
         } else if found.held_by.is_none() {
-            self.handed_out.note(opening.project, opening.user, opening.after, sizes.into_iter());
+            let sizes = waiting.iter().map(|waiting| waiting.number).zip(sizes);
+            self.handed_out.note(project, &opening.user, opening.after, sizes);
         }
         Ok(Opened { messages: waiting, held_by: found.held_by })
     }
 
-    /// Takes the inbox for the socket, and reads. The script may say that another one has it; then what is read is
-    /// not looked at. What is put between the two is read and heard.
-    async fn look(&self, names: &ProjectNames, opening: &Opening<'_>) -> Result<Found, NoAnswer> {
-        let mut answers = self.run(names, opening).await?;
-        if answers.iter().any(is_unknown) {
-            self.scripts.load(&mut self.link()?).await?;
-            answers = self.run(names, opening).await?;
-        }
-        Ok(Found::read(answers)?)
+    fn is_outdated(&self, found: &Found) -> bool {
+        first_put_ms(&found.elements).is_some_and(|put_ms| put_ms + self.limits.age_max_ms < found.now_ms)
     }
 
-    async fn run(&self, names: &ProjectNames, opening: &Opening<'_>) -> Result<Vec<Value>, NoAnswer> {
-        let Opening { user, socket, after, most, .. } = opening;
-        let after = after.map(|after| after.0.to_be_bytes());
-        let most = (*most).min(i32::MAX as usize);
-        let everyone = names.members(&Target::Everyone);
-        let args = [
-            user.as_bytes(),
-            socket.as_bytes(),
-            after.as_ref().map_or(b"", |after| &after[..]),
-            &most.to_string().into_bytes(),
-        ];
-        let mut batch = Batch::default();
-        batch.push(names.base(), inbox_call(&self.scripts.open, names, &[everyone], &args));
-        if after.is_none() && most > 0 {
-            batch.push(names.base(), front(names, user, most));
-        }
-        Ok(self.link()?.run(batch).await?)
-    }
-
-    fn is_outdated(&self, message: &Bytes, now_ms: u64) -> bool {
-        number_of(message).is_some_and(|number| (number.0 >> 20) + self.limits.age_max_ms < now_ms)
-    }
-
-    async fn expire(&self, names: &ProjectNames, user: &UserId) -> Result<(), NoAnswer> {
+    async fn expire(&self, project: &ProjectId, user: &UserId) -> Result<(), NoAnswer> {
         let age = self.limits.age_max_ms.to_string();
         let args = [age.as_bytes(), EXPIRE_MAX, user.as_bytes()];
-        let answer = self.ask(&inbox_call(&self.scripts.expire, names, &[], &args)).await?;
+        let names = self.names.project(project);
+        let answer = self.ask(&inbox_call(&self.scripts.expire, &names, &[], &args)).await?;
         let answer = Vec::<Value>::from_redis_value(answer).map_err(RedisError::from)?;
         let expired = answer.first().and_then(number);
         self.expired.increment(expired.and_then(|expired| expired.try_into().ok()).unwrap_or(0));
         Ok(())
     }
 
-    async fn drop_unreadable(
+    async fn drop_garbage(
         &self,
-        names: &ProjectNames,
-        opening: &Opening<'_>,
-        unreadable: &[Bytes],
+        project: &ProjectId,
+        user: &UserId,
+        garbage: &[Bytes],
     ) -> Result<(), NoAnswer> {
-        let Opening { project, user, .. } = opening;
-        tracing::error!(%project, %user, count = unreadable.len(), "what waits cannot be read; it is dropped");
-        let mut args = vec![user.as_bytes()];
-        args.extend(unreadable.iter().map(|message| &**message));
-        self.ask(&inbox_call(&self.scripts.drop, names, &[], &args)).await.map(drop)
+        tracing::error!(%project, %user, count = garbage.len(), "what waits cannot be read; it is dropped");
+        let args: Vec<&[u8]> =
+            iter::once(user.as_bytes()).chain(garbage.iter().map(|part| &**part)).collect();
+        let names = self.names.project(project);
+        self.ask(&inbox_call(&self.scripts.drop, &names, &[], &args)).await.map(drop)
     }
 }
 
 /// Reads what has waited longest.
-fn front(names: &ProjectNames, user: &UserId, most: usize) -> Cmd {
+fn front(names: &ProjectNames, opening: &Opening) -> Cmd {
     let mut command = cmd("LRANGE");
-    command.arg(names.inbox_of(user)).arg(0).arg(most - 1);
+    command.arg(names.inbox_of(&opening.user)).arg(0).arg(2 * opening.most - 1);
     command
 }
 
 impl Found {
-    fn read(answers: Vec<Value>) -> RedisResult<Self> {
-        let list = |answer: Value| RedisResult::Ok(Vec::<Value>::from_redis_value(answer.extract_error()?)?);
-        let mut answers = answers.into_iter().map(list);
-        let mut said = answers.next().transpose()?.unwrap_or_default().into_iter();
+    /// The answers of one call, for those who asked.
+    fn read_all(openings: &[Opening], answers: Vec<Value>) -> RedisResult<Vec<RedisResult<Self>>> {
+        let mut answers = answers.into_iter();
+        let said = answers.next().unwrap_or(Value::Nil).extract_error()?;
+        let mut said = Vec::<Value>::from_redis_value(said)?.into_iter();
         let now_ms = said.next().as_ref().and_then(number).unwrap_or(0).try_into().unwrap_or(0);
-        if let Some(held_by) = said.next().and_then(|holder| socket_of(&holder)) {
-            return Ok(Found { now_ms, held_by: Some(held_by), messages: Vec::new() });
-        }
-        let read = answers.next().transpose()?.unwrap_or_default();
-        let messages = said.chain(read).filter_map(|message| match message {
-            Value::BulkString(message) => Some(message.into()),
+        let read = |opening: &Opening| {
+            let front = if opening.reads_front() { answers.next() } else { None };
+            Self::read(now_ms, said.next().unwrap_or(Value::Nil), front)
+        };
+        Ok(openings.iter().map(read).collect())
+    }
+
+    /// Reads what the script said for a socket, and what stands at the front of the inbox if that was asked for.
+    fn read(now_ms: u64, said: Value, front: Option<Value>) -> RedisResult<Self> {
+        let elements = match said {
+            Value::BulkString(holder) if !holder.is_empty() => {
+                return Ok(Found { now_ms, held_by: socket_of(&holder), elements: Vec::new() });
+            }
+            Value::Nil => {
+                return Err(RedisError::from((
+                    ErrorKind::UnexpectedReturnType,
+                    "an inbox holds something else",
+                )));
+            }
+            Value::Array(elements) => elements,
+            _ => Vec::from_redis_value(front.unwrap_or(Value::Nil).extract_error()?)?,
+        };
+        let bytes = |element| match element {
+            Value::BulkString(bytes) => Some(bytes.into()),
             _ => None,
-        });
-        Ok(Found { now_ms, held_by: None, messages: messages.collect() })
+        };
+        Ok(Found { now_ms, held_by: None, elements: elements.into_iter().filter_map(bytes).collect() })
     }
 }
 
-/// The socket that has an inbox; none if it is nobody's, or of who asks.
-fn socket_of(holder: &Value) -> Option<SocketId> {
-    let Value::BulkString(holder) = holder else { return None };
-    Some(SocketId::from_bytes(holder.as_slice().try_into().ok()?))
-}
-
-fn number_of(message: &Bytes) -> Option<MessageNumber> {
-    message.clone().try_get_u64().ok().map(MessageNumber)
-}
-
-/// A message as it stands in Redis; none if it cannot be read.
-fn read(mut message: Bytes) -> Option<Waiting> {
-    let number = MessageNumber(message.try_get_u64().ok()?);
-    Some(Waiting { number, event: Event::read(message).ok()? })
+/// The socket that has an inbox.
+fn socket_of(holder: &[u8]) -> Option<SocketId> {
+    Some(SocketId::from_bytes(holder.try_into().ok()?))
 }

@@ -1,145 +1,169 @@
-//! Messages that wait for the next call: a pile for each project, since a call is for one.
+//! What waits for the next call: a pile for each project, since a call is for one.
 //!
-//! A message goes at once unless as many calls of its project are under way as may be; then it goes with all
-//! that came meanwhile. So a call costs more the more there is to do, and a message less.
+//! It goes at once unless as many calls of its project are under way as may be; then it goes with all that
+//! came meanwhile. So a call costs more the more there is to do, and each part of it less.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::convert::Infallible;
+use std::sync::{Mutex, MutexGuard};
 
-use switchboard_event::{Event, ProjectId, UserId};
-use switchboard_hub::inbox::Kept;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use switchboard_event::ProjectId;
+use tokio::sync::{Notify, oneshot};
 
 use crate::store::NoAnswer;
 
-/// Most calls of a project that are under way at the same time: while Redis does one, the next is on its way.
+/// Most calls of a project that are under way at the same time: while Redis does one, the next is made.
 const CALLS_MAX: usize = 2;
+
+/// Most parts of one call: it is short, and what comes all at once makes more than one, which overlap.
+const CALL_PARTS_MAX: usize = 256;
 
 /// Most users in one call, so that it is short. Lua cannot hand a few thousand to a command.
 pub(super) const CALL_USERS_MAX: usize = 1000;
 
-/// Most messages in one call, and bytes of events; a larger one goes alone.
-const CALL_PUTS_MAX: usize = 512;
+/// Most bytes in one call; a larger part goes alone.
 const CALL_BYTES_MAX: usize = 256 * 1024;
 
-/// How much may wait or be under way in KiB, all projects together: 16 MiB. Who comes on top waits for room.
-const ROOM_KIB: u32 = 16 * 1024;
+/// What can go with others in one call.
+pub(super) trait Part {
+    /// What becomes of it.
+    type Answer;
 
-/// What a message takes besides its event and for each user, about.
-const PUT_BYTES: usize = 256;
-const USER_BYTES: usize = 32;
+    /// No more than [`CALL_USERS_MAX`].
+    fn users(&self) -> usize;
 
-/// A message for no more than [`CALL_USERS_MAX`] users, each once.
-pub(super) struct Put {
-    pub(super) users: Vec<UserId>,
-    pub(super) event: Event,
-    pub(super) answer: oneshot::Sender<Result<Kept, NoAnswer>>,
-    _room: OwnedSemaphorePermit,
+    fn bytes(&self) -> usize;
 }
 
 /// What goes in one call.
-pub(super) struct Call {
+pub(super) struct Call<P: Part> {
     pub(super) project: ProjectId,
-    pub(super) puts: Vec<Put>,
+    pub(super) parts: Vec<P>,
+    answers: Vec<Answer<P>>,
 }
 
-pub(super) struct Piles {
-    open: Mutex<Open>,
+type Answer<P> = oneshot::Sender<Result<<P as Part>::Answer, NoAnswer>>;
+
+pub(super) struct Piles<P: Part> {
+    open: Mutex<Open<P>>,
     filled: Notify,
-    room: Arc<Semaphore>,
 }
 
 /// The piles, while there is a connection.
-#[derive(Default)]
-struct Open {
+struct Open<P: Part> {
     is_open: bool,
     /// Those of which something waits or is under way.
-    piles: HashMap<ProjectId, Pile>,
+    piles: HashMap<ProjectId, Pile<P>>,
     /// Those of which another call may go.
     ready: VecDeque<ProjectId>,
 }
 
-#[derive(Default)]
-struct Pile {
-    waiting: VecDeque<Put>,
+struct Pile<P: Part> {
+    waiting: VecDeque<(P, Answer<P>)>,
     calls: usize,
     is_ready: bool,
 }
 
-impl Default for Piles {
+impl<P: Part> Default for Piles<P> {
     fn default() -> Self {
-        Piles {
-            open: Mutex::default(),
-            filled: Notify::new(),
-            room: Arc::new(Semaphore::new(ROOM_KIB as usize)),
+        Piles { open: Mutex::default(), filled: Notify::new() }
+    }
+}
+
+impl<P: Part> Default for Open<P> {
+    fn default() -> Self {
+        Open { is_open: false, piles: HashMap::new(), ready: VecDeque::new() }
+    }
+}
+
+impl<P: Part> Call<P> {
+    /// Has each who asked know the answer to its part, in their order.
+    pub(super) fn tell(self, answers: Result<Vec<P::Answer>, NoAnswer>) {
+        // Whoever asked may have gone.
+        match answers {
+            Ok(answers) => {
+                self.answers.into_iter().zip(answers).for_each(|(to, answer)| drop(to.send(Ok(answer))))
+            }
+            Err(error) => self.answers.into_iter().for_each(|to| drop(to.send(Err(error.clone())))),
         }
     }
 }
 
-impl Piles {
-    fn lock(&self) -> MutexGuard<'_, Open> {
+impl<P: Part> Piles<P> {
+    fn lock(&self) -> MutexGuard<'_, Open<P>> {
         self.open.lock().expect("no code that holds the piles panics")
     }
 
-    /// Adds a message, when there is room, and waits for its answer. Whether it is kept when nobody waits any
-    /// more nobody can say.
-    pub(super) async fn put(
-        &self,
-        project: &ProjectId,
-        users: Vec<UserId>,
-        event: &Event,
-    ) -> Result<Kept, NoAnswer> {
-        let bytes = PUT_BYTES + USER_BYTES * users.len() + event.data.as_bytes().len();
-        let kib = u32::try_from(bytes.div_ceil(1024)).map_or(ROOM_KIB, |kib| kib.min(ROOM_KIB));
-        // Without a pause if there is room: what is put first is kept first.
-        let room = match self.room.clone().try_acquire_many_owned(kib) {
-            Ok(room) => room,
-            Err(_) => self.room.clone().acquire_many_owned(kib).await.map_err(|_| NoAnswer::Away)?,
-        };
+    /// Adds a part, and waits for its answer. Whether it is done when nobody waits any more nobody can say.
+    pub(super) async fn ask(&self, project: &ProjectId, part: P) -> Result<P::Answer, NoAnswer> {
         let (answer, answered) = oneshot::channel();
-        let put = Put { users, event: event.clone(), answer, _room: room };
-        if self.lock().push(project, put)? {
+        if self.lock().push(project, part, answer)? {
             self.filled.notify_one();
         }
         answered.await.unwrap_or(Err(NoAnswer::Away))
     }
 
-    /// From here on messages are taken.
+    /// From here on parts are taken.
     pub(super) fn open(&self) {
         *self.lock() = Open { is_open: true, ..Open::default() };
     }
 
-    /// Takes no more, and whoever waits is told that there is no connection.
-    pub(super) fn close(&self) {
+    /// Makes calls as long as somebody polls. Then no part is taken any more, and whoever waits is told that there
+    /// is no connection.
+    pub(super) async fn run<F: Future<Output = ()>>(&self, make: impl Fn(Call<P>) -> F) -> Infallible {
+        let _closed_after = Running(self);
+        let mut calls = FuturesUnordered::new();
+        loop {
+            while let Some(call) = self.next_call() {
+                let project = call.project.clone();
+                let made = make(call);
+                calls.push(async {
+                    made.await;
+                    project
+                });
+            }
+            tokio::select! {
+                () = self.filled.notified() => {}
+                Some(project) = calls.next() => self.is_done(&project),
+            }
+        }
+    }
+
+    fn close(&self) {
         *self.lock() = Open::default();
     }
 
     /// The next call, if one may go.
-    pub(super) fn next_call(&self) -> Option<Call> {
+    fn next_call(&self) -> Option<Call<P>> {
         self.lock().next_call()
     }
 
-    /// To be said when a call is answered.
-    pub(super) fn is_done(&self, project: &ProjectId) {
+    fn is_done(&self, project: &ProjectId) {
         self.lock().is_done(project);
-    }
-
-    /// When there may be a call that may go.
-    pub(super) async fn filled(&self) {
-        self.filled.notified().await;
     }
 }
 
-impl Open {
+/// No part is taken any more when it is dropped.
+struct Running<'a, P: Part>(&'a Piles<P>);
+
+impl<P: Part> Drop for Running<'_, P> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+impl<P: Part> Open<P> {
     /// Whether a call may go that could not before.
-    fn push(&mut self, project: &ProjectId, put: Put) -> Result<bool, NoAnswer> {
+    fn push(&mut self, project: &ProjectId, part: P, answer: Answer<P>) -> Result<bool, NoAnswer> {
         if !self.is_open {
             return Err(NoAnswer::Away);
         }
         match self.piles.get_mut(project) {
-            Some(pile) => pile.waiting.push_back(put),
+            Some(pile) => pile.waiting.push_back((part, answer)),
             None => {
-                let pile = Pile { waiting: VecDeque::from([put]), ..Pile::default() };
+                let pile = Pile { waiting: VecDeque::from([(part, answer)]), calls: 0, is_ready: false };
                 self.piles.insert(project.clone(), pile);
             }
         }
@@ -156,14 +180,14 @@ impl Open {
         true
     }
 
-    fn next_call(&mut self) -> Option<Call> {
+    fn next_call(&mut self) -> Option<Call<P>> {
         let project = self.ready.pop_front()?;
         let pile = self.piles.get_mut(&project)?;
         pile.is_ready = false;
         pile.calls += 1;
-        let puts = pile.take();
+        let (parts, answers) = pile.take().unzip();
         self.note_ready(&project);
-        Some(Call { project, puts })
+        Some(Call { project, parts, answers })
     }
 
     fn is_done(&mut self, project: &ProjectId) {
@@ -177,69 +201,76 @@ impl Open {
     }
 }
 
-impl Pile {
+impl<P: Part> Pile<P> {
     /// As many as go in one call, in their order.
-    fn take(&mut self) -> Vec<Put> {
-        let (mut puts, mut users, mut bytes) = (0, 0, 0);
-        for put in self.waiting.iter().take(CALL_PUTS_MAX) {
-            users += put.users.len();
-            bytes += put.event.data.as_bytes().len();
-            if puts > 0 && (users > CALL_USERS_MAX || bytes > CALL_BYTES_MAX) {
+    fn take(&mut self) -> impl Iterator<Item = (P, Answer<P>)> {
+        let (mut parts, mut users, mut bytes) = (0, 0, 0);
+        for (part, _) in self.waiting.iter().take(CALL_PARTS_MAX) {
+            users += part.users();
+            bytes += part.bytes();
+            if parts > 0 && (users > CALL_USERS_MAX || bytes > CALL_BYTES_MAX) {
                 break;
             }
-            puts += 1;
+            parts += 1;
         }
-        self.waiting.drain(..puts).collect()
+        self.waiting.drain(..parts)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::future::Future;
-    use std::pin::pin;
+    use std::pin::{Pin, pin};
     use std::task::{Context, Poll, Waker};
 
-    use switchboard_event::{MessageNumber, Name, Payload};
+    use switchboard_event::Name;
 
     use super::*;
+
+    /// Has so many users and bytes; the answer is its size.
+    struct Sized(usize, usize);
+
+    impl Part for Sized {
+        type Answer = usize;
+
+        fn users(&self) -> usize {
+            self.0
+        }
+
+        fn bytes(&self) -> usize {
+            self.1
+        }
+    }
+
+    const SMALL: Sized = Sized(1, 10);
 
     fn name(text: &str) -> Name {
         Name::new(text).expect("it is short")
     }
 
-    fn event(bytes: usize) -> Event {
-        let data = Payload::parse(&format!("\"{}\"", "x".repeat(bytes))).expect("a text is JSON");
-        Event { name: name("n"), data, sender: None, time_ms: 0 }
-    }
-
-    fn users(count: usize) -> Vec<UserId> {
-        (0..count).map(|user| name(&user.to_string())).collect()
-    }
-
-    fn poll<T>(future: std::pin::Pin<&mut impl Future<Output = T>>) -> Poll<T> {
+    fn poll<T>(future: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
         future.poll(&mut Context::from_waker(Waker::noop()))
     }
 
-    /// How many messages are in each of the next calls.
-    fn calls(piles: &Piles) -> Vec<usize> {
-        std::iter::from_fn(|| piles.next_call()).map(|call| call.puts.len()).collect()
+    /// How many parts are in each of the next calls.
+    fn calls(piles: &Piles<Sized>) -> Vec<usize> {
+        std::iter::from_fn(|| piles.next_call()).map(|call| call.parts.len()).collect()
     }
 
     #[test]
-    fn a_message_goes_at_once_and_what_comes_during_two_calls_goes_together() {
-        let (piles, event) = (Piles::default(), event(10));
+    fn a_part_goes_at_once_and_what_comes_during_two_calls_goes_together() {
+        let piles = Piles::default();
         piles.open();
         let (project, other) = (name("p"), name("q"));
-        let mut puts: Vec<_> = (0..12).map(|_| Box::pin(piles.put(&project, users(1), &event))).collect();
-        for put in &mut puts[..2] {
-            assert!(poll(put.as_mut()).is_pending());
+        let mut asked: Vec<_> = (0..12).map(|_| Box::pin(piles.ask(&project, SMALL))).collect();
+        for asked in &mut asked[..2] {
+            assert!(poll(asked.as_mut()).is_pending());
             assert_eq!(calls(&piles), [1]);
         }
-        for put in &mut puts[2..] {
-            assert!(poll(put.as_mut()).is_pending());
+        for asked in &mut asked[2..] {
+            assert!(poll(asked.as_mut()).is_pending());
             assert_eq!(calls(&piles), [0; 0]);
         }
-        let mut elsewhere = pin!(piles.put(&other, users(1), &event));
+        let mut elsewhere = pin!(piles.ask(&other, SMALL));
         assert!(poll(elsewhere.as_mut()).is_pending());
         assert_eq!(calls(&piles), [1], "another project has calls of its own");
         piles.is_done(&project);
@@ -255,48 +286,40 @@ mod tests {
         let piles = Piles::default();
         piles.open();
         let project = name("p");
-        let small = event(10);
-        let large = event(CALL_BYTES_MAX * 3 / 4);
-        let mut puts: Vec<_> = Vec::new();
-        for (count, event) in
-            [(1, &small), (1, &small), (1, &large), (1, &large), (600, &small), (400, &small), (1, &small)]
-        {
-            let mut put = Box::pin(piles.put(&project, users(count), event));
-            assert!(poll(put.as_mut()).is_pending());
-            puts.push(put);
+        let large = CALL_BYTES_MAX * 3 / 4;
+        let sizes = [(1, 10), (1, 10), (1, large), (1, large), (600, 10), (400, 10), (1, 10)];
+        let many = std::iter::repeat_n((1, 10), CALL_PARTS_MAX + 1);
+        let mut asked: Vec<_> = Vec::new();
+        for (users, bytes) in sizes.into_iter().chain(many) {
+            let mut part = Box::pin(piles.ask(&project, Sized(users, bytes)));
+            assert!(poll(part.as_mut()).is_pending());
+            asked.push(part);
         }
         let mut sizes = Vec::new();
         while let Some(call) = piles.next_call() {
-            sizes.push(call.puts.len());
+            sizes.push(call.parts.len());
             piles.is_done(&project);
         }
-        assert_eq!(sizes, [3, 2, 2], "by bytes and by users");
+        assert_eq!(sizes, [3, 2, CALL_PARTS_MAX, 3], "by bytes, by users and by their number");
     }
 
     #[test]
-    fn who_comes_on_top_waits_for_room_and_nobody_waits_without_a_connection() {
-        let (piles, project, event) = (Piles::default(), name("p"), event(1024 * 1024));
-        assert!(matches!(
-            poll(pin!(piles.put(&project, users(1), &event))),
-            Poll::Ready(Err(NoAnswer::Away))
-        ));
+    fn each_has_its_own_answer_and_nobody_waits_without_a_connection() {
+        let (piles, project) = (Piles::default(), name("p"));
+        assert!(matches!(poll(pin!(piles.ask(&project, SMALL))), Poll::Ready(Err(NoAnswer::Away))));
         piles.open();
-        let mut puts: Vec<_> = (0..20).map(|_| Box::pin(piles.put(&project, users(1), &event))).collect();
-        for put in &mut puts {
-            assert!(poll(put.as_mut()).is_pending());
+        let mut asked: Vec<_> = (0..4).map(|n| Box::pin(piles.ask(&project, Sized(n, n)))).collect();
+        for asked in &mut asked[..3] {
+            assert!(poll(asked.as_mut()).is_pending());
         }
         let call = piles.next_call().expect("something waits");
-        let fitted = call.puts.len() + piles.lock().piles[&project].waiting.len();
-        assert_eq!(fitted, 15, "as many as there is room for");
-        for put in call.puts {
-            let _ = put.answer.send(Ok(Kept { number: MessageNumber(1), inboxes: 1, displaced: 0 }));
+        let answers = call.parts.iter().map(|part| part.0).collect();
+        call.tell(Ok(answers));
+        for (n, asked) in asked[..3].iter_mut().enumerate() {
+            assert!(matches!(poll(asked.as_mut()), Poll::Ready(Ok(answer)) if answer == n));
         }
-        assert!(matches!(poll(puts[0].as_mut()), Poll::Ready(Ok(_))));
-        assert!(poll(puts[15].as_mut()).is_pending());
-        assert_eq!(piles.lock().piles[&project].waiting.len(), 15, "there was room again");
+        assert!(poll(asked[3].as_mut()).is_pending());
         piles.close();
-        for mut put in puts.drain(1..) {
-            assert!(matches!(poll(put.as_mut()), Poll::Ready(Err(NoAnswer::Away))));
-        }
+        assert!(matches!(poll(asked[3].as_mut()), Poll::Ready(Err(NoAnswer::Away))));
     }
 }

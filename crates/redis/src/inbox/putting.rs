@@ -4,15 +4,14 @@ use std::collections::HashSet;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 use metrics::{Counter, counter};
 use redis::{Cmd, FromRedisValue, RedisError, RedisResult, Value, cmd};
 use switchboard_event::{Event, MessageNumber, ProjectId, UserId};
 use switchboard_hub::InboxLimits;
 use switchboard_hub::inbox::Kept;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::piles::{CALL_USERS_MAX, Call, Piles, Put};
+use super::piles::{CALL_USERS_MAX, Call, Part, Piles};
 use super::scripts::Scripts;
 use super::{ask_script, inbox_call};
 use crate::envelope;
@@ -20,13 +19,28 @@ use crate::link::Link;
 use crate::names::Names;
 use crate::store::NoAnswer;
 
+/// How much may wait or be under way in KiB, all projects together: 16 MiB. Who comes on top waits for room.
+const ROOM_KIB: u32 = 16 * 1024;
+
+/// What a message takes besides its event and for each user, about.
+const PUT_BYTES: usize = 256;
+const USER_BYTES: usize = 32;
+
+/// A message for some users, each once.
+struct Put {
+    users: Vec<UserId>,
+    event: Event,
+    _room: OwnedSemaphorePermit,
+}
+
 /// Puts messages into inboxes. Needs no lease, so that who is no node can.
 pub(crate) struct Putting {
     names: Names,
     limits: InboxLimits,
     verb: &'static str,
     scripts: Arc<Scripts>,
-    piles: Piles,
+    piles: Piles<Put>,
+    room: Arc<Semaphore>,
     /// Projects that are noted as having inboxes.
     noted: Mutex<HashSet<ProjectId>>,
     kept: Counter,
@@ -42,6 +56,7 @@ impl Putting {
             verb,
             scripts,
             piles: Piles::default(),
+            room: Arc::new(Semaphore::new(ROOM_KIB as usize)),
             noted: Mutex::default(),
             kept: counter!("switchboard_inbox_kept_total"),
             displaced: counter!("switchboard_inbox_displaced_total"),
@@ -57,17 +72,7 @@ impl Putting {
 
     /// Calls Redis for what is put, as long as somebody polls; then nothing can be put.
     pub(crate) async fn run(&self, link: &Link) -> Infallible {
-        let _closed_after = Running(&self.piles);
-        let mut calls = FuturesUnordered::new();
-        loop {
-            while let Some(call) = self.piles.next_call() {
-                calls.push(self.call(link.clone(), call));
-            }
-            tokio::select! {
-                () = self.piles.filled() => {}
-                Some(project) = calls.next() => self.piles.is_done(&project),
-            }
-        }
+        self.piles.run(|call| self.call(link.clone(), call)).await
     }
 
     /// Puts a message into the inboxes of users. After an error it may be in some or all of them: who
@@ -79,13 +84,13 @@ impl Putting {
         event: &Event,
     ) -> Result<Kept, NoAnswer> {
         if users.len() <= 1 {
-            return self.piles.put(project, users.to_vec(), event).await;
+            return self.put_part(project, users.to_vec(), event).await;
         }
         let mut known = HashSet::with_capacity(users.len());
         let users: Vec<&UserId> = users.iter().filter(|user| known.insert(*user)).collect();
         let mut all = Kept { number: MessageNumber(0), inboxes: 0, displaced: 0 };
         for users in users.chunks(CALL_USERS_MAX) {
-            let part = self.piles.put(project, users.iter().copied().cloned().collect(), event).await?;
+            let part = self.put_part(project, users.iter().copied().cloned().collect(), event).await?;
             all.number = part.number;
             all.inboxes += part.inboxes;
             all.displaced += part.displaced;
@@ -93,14 +98,26 @@ impl Putting {
         Ok(all)
     }
 
-    /// Calls Redis once, and answers who waits for it. Returns whose call it was.
-    async fn call(&self, mut link: Link, call: Call) -> ProjectId {
-        let Call { project, puts } = call;
-        match self.ask(&mut link, &project, &puts).await {
-            Ok(all) => puts.into_iter().zip(all).for_each(|(put, kept)| put.tell(Ok(kept))),
-            Err(error) => puts.into_iter().for_each(|put| put.tell(Err(error.clone()))),
-        }
-        project
+    /// Waits for room first.
+    async fn put_part(
+        &self,
+        project: &ProjectId,
+        users: Vec<UserId>,
+        event: &Event,
+    ) -> Result<Kept, NoAnswer> {
+        let bytes = PUT_BYTES + USER_BYTES * users.len() + event.data.as_bytes().len();
+        let kib = u32::try_from(bytes.div_ceil(1024)).map_or(ROOM_KIB, |kib| kib.min(ROOM_KIB));
+        // Without a pause if there is room: what is put first is kept first.
+        let room = match self.room.clone().try_acquire_many_owned(kib) {
+            Ok(room) => room,
+            Err(_) => self.room.clone().acquire_many_owned(kib).await.map_err(|_| NoAnswer::Away)?,
+        };
+        self.piles.ask(project, Put { users, event: event.clone(), _room: room }).await
+    }
+
+    async fn call(&self, mut link: Link, call: Call<Put>) {
+        let kept = self.ask(&mut link, &call.project, &call.parts).await;
+        call.tell(kept);
     }
 
     async fn ask(&self, link: &mut Link, project: &ProjectId, puts: &[Put]) -> Result<Vec<Kept>, NoAnswer> {
@@ -123,8 +140,11 @@ impl Putting {
             self.limits;
         let limits = [age_max_ms.max(1), messages_max, bytes_max, project_messages_max, project_bytes_max]
             .map(|limit| limit.to_string());
+        // CALL_USERS_MAX fits into two bytes.
+        let counts: Vec<u8> = puts.iter().flat_map(|put| (put.users.len() as u16).to_be_bytes()).collect();
         let mut args: Vec<&[u8]> = vec![self.verb.as_bytes(), &head, &behind];
         args.extend(limits.iter().map(|limit| limit.as_bytes()));
+        args.push(&counts);
         let keys = [names.inbox_last(), names.users()];
         let mut command = inbox_call(&self.scripts.put, &names, &keys, &args);
         let mut written = Vec::new();
@@ -132,10 +152,9 @@ impl Putting {
             written.clear();
             put.event.write(&mut written);
             command.arg(&written);
-            for user in &put.users {
-                command.arg(user.as_bytes());
-            }
-            command.arg(b"");
+        }
+        for user in puts.iter().flat_map(|put| &put.users) {
+            command.arg(user.as_bytes());
         }
         command
     }
@@ -151,19 +170,15 @@ impl Putting {
     }
 }
 
-/// Nothing can be put any more when it is dropped.
-struct Running<'a>(&'a Piles);
+impl Part for Put {
+    type Answer = Kept;
 
-impl Drop for Running<'_> {
-    fn drop(&mut self) {
-        self.0.close();
+    fn users(&self) -> usize {
+        self.users.len()
     }
-}
 
-impl Put {
-    fn tell(self, answer: Result<Kept, NoAnswer>) {
-        // Whoever asked may have gone.
-        let _ = self.answer.send(answer);
+    fn bytes(&self) -> usize {
+        self.event.data.as_bytes().len()
     }
 }
 

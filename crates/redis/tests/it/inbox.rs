@@ -179,13 +179,16 @@ async fn garbage_in_one_inbox_is_nobody_elses_trouble() {
 
     // What is no message is skipped and dropped.
     let inbox = "switchboard:{p}:inbox:@bad";
-    for garbage in [&b""[..], b"x", b"\0\0\0\0\0\0\0\x01\x01no event but long enough"] {
-        let _: i64 = query(&server, redis::cmd("LPUSH").arg(inbox).arg(garbage)).await;
+    for garbage in [&b""[..], b"x", b"a number", b"\0\0\0\0\0\0\0\x01\x01no event but long enough"] {
+        for push in ["LPUSH", "RPUSH"] {
+            let _: i64 = query(&server, redis::cmd(push).arg(inbox).arg(garbage)).await;
+        }
     }
-    assert_eq!(place.open("bad", bad.session.id).await, texts(&["b"]));
-    until("only the message is left", async || {
+    assert!(place.put(&["bad"], "c").await.is_some());
+    assert_eq!(place.open("bad", bad.session.id).await, texts(&["b", "c"]));
+    until("only the messages are left, a number and an event each", async || {
         place.open("bad", bad.session.id).await;
-        query::<i64>(&server, redis::cmd("LLEN").arg(inbox)).await == 1
+        query::<i64>(&server, redis::cmd("LLEN").arg(inbox)).await == 4
     })
     .await;
 }
@@ -348,8 +351,9 @@ async fn assert_accounted(server: &RedisServer, bytes_max: usize) {
     for user in ["a", "b", "c"] {
         let inbox = format!("switchboard:{{p}}:inbox:@{user}");
         let waiting: Vec<Vec<u8>> = query(server, redis::cmd("LRANGE").arg(inbox).arg(0).arg(-1)).await;
-        assert!(waiting.is_sorted_by(|a, b| a[..8] < b[..8]), "{user}: in order");
-        let its_bytes: usize = waiting.iter().map(|message| message.len() - 19).sum();
+        let waiting: Vec<_> = waiting.chunks_exact(2).map(|message| (&message[0], &message[1])).collect();
+        assert!(waiting.is_sorted_by(|a, b| a.0 < b.0), "{user}: in order");
+        let its_bytes: usize = waiting.iter().map(|(_, event)| event.len() - 11).sum();
         let held: Option<usize> =
             query(server, redis::cmd("HGET").arg("switchboard:{p}:inbox:bytes").arg(user)).await;
         assert_eq!(held.unwrap_or(its_bytes), its_bytes, "{user}");

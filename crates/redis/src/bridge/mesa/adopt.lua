@@ -10,9 +10,8 @@ local largest = tonumber(redis.call('HGET', totals, 'largest') or 0) or 0
 if #ARGV > 4 then
   local ms, turn = new_numbers(KEYS[5], ARGV[4], #ARGV - 4)
   for at = 5, #ARGV do
-    local message = number_of(ms, turn + at - 5) .. ARGV[at]
-    waiting = redis.call('RPUSH', inbox, message)
-    bytes, largest = bytes + size_of(message), math.max(largest, size_of(message))
+    waiting = redis.call('RPUSH', inbox, number_of(ms, turn + at - 5), ARGV[at]) / 2
+    bytes, largest = bytes + size_of(ARGV[at]), math.max(largest, size_of(ARGV[at]))
   end
   if waiting == #ARGV - 4 then
     redis.call('HDEL', bytes_of, user)

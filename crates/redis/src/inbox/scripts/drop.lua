@@ -1,9 +1,7 @@
--- Takes out of a user's inbox what nobody can read. KEYS: those of inbox.lua. ARGV: that of inbox.lua, user, what
--- stands there….
--- Returns how much was there.
-local dropped = 0
-for at = 3, #ARGV do
-  if take_out(ARGV[2], inbox_of(ARGV[2]), ARGV[at]) then dropped = dropped + 1 end
-end
+-- Takes out of a user's inbox what nobody can read, which is not accounted for. KEYS: those of inbox.lua.
+-- ARGV: that of inbox.lua, user, what stands there….
+local user, inbox = ARGV[2], inbox_of(ARGV[2])
+for at = 3, #ARGV do redis.call('LREM', inbox, 1, ARGV[at]) end
+if redis.call('EXISTS', inbox) == 0 then took(user, 0, 0, true) end
 put_down()
-return dropped
+return 1

@@ -5,23 +5,27 @@
 local AT_ONCE = 64
 local before, most = now_ms() - ARGV[2], tonumber(ARGV[3])
 
-local function is_outdated(message)
-  return #message < SHORTEST or parts_of(message) < before
+local function is_outdated(number)
+  return #number == NUMBER_BYTES and parts_of(number) < before
 end
 
 local function expire(user, room)
-  local inbox, old = inbox_of(user), {}
+  local inbox = inbox_of(user)
   local left = redis.call('LINDEX', inbox, 0)
-  if left and is_outdated(left) then
-    for _, message in ipairs(redis.call('LRANGE', inbox, 0, room)) do
-      left = message
-      if #old == room or not is_outdated(message) then break end
-      old[#old + 1], left = message, false
-    end
+  -- No part of a message.
+  while left and #left ~= NUMBER_BYTES do
+    redis.call('LPOP', inbox)
+    left = redis.call('LINDEX', inbox, 0)
   end
+  local messages, count = left and is_outdated(left) and front_of(inbox, room + 1) or { left }, 0
+  while left and count < room and is_outdated(left) do
+    count = count + 1
+    left = messages[2 * count + 1]
+  end
+  for at = #messages, 2 * count + 1, -1 do messages[at] = nil end
   if left then redis.call('ZADD', oldest, (parts_of(left)), user) end
-  take_front(user, inbox, #old, size_of_all(old), not left)
-  return #old
+  take_front(user, inbox, count, size_of_all(messages), not left)
+  return count
 end
 
 local users = { ARGV[4] }

@@ -8,11 +8,10 @@ local failed = 0
 -- Messages are only ever added at the end. So if the first and the last of those that stood together are as far
 -- apart as they were, between them are the others, and none need be looked at.
 local function arrived_together(user, numbers, bytes)
-  local inbox, count = inbox_of(user), #numbers / 8
-  local first = redis.call('LINDEX', inbox, 0)
-  local last = count > 1 and redis.call('LINDEX', inbox, count - 1) or first
-  if not last or first:sub(1, 8) ~= numbers:sub(1, 8) or last:sub(1, 8) ~= numbers:sub(-8) then return false end
-  take_front(user, inbox, count, bytes, redis.call('LLEN', inbox) == count)
+  local inbox, count = inbox_of(user), #numbers / NUMBER_BYTES
+  if redis.call('LINDEX', inbox, 0) ~= numbers:sub(1, NUMBER_BYTES) then return false end
+  if redis.call('LINDEX', inbox, 2 * count - 2) ~= numbers:sub(-NUMBER_BYTES) then return false end
+  take_front(user, inbox, count, bytes, redis.call('LLEN', inbox) == 2 * count)
   return true
 end
 
@@ -20,25 +19,20 @@ end
 -- command that takes them out.
 local function arrived(user, numbers, bytes)
   if bytes and arrived_together(user, numbers, bytes) then return end
-  local inbox, count, wanted = inbox_of(user), #numbers / 8, {}
-  for at = 1, #numbers, 8 do wanted[numbers:sub(at, at + 7)] = true end
-  local messages = redis.call('LRANGE', inbox, 0, count)
-  local front = {}
-  for _, message in ipairs(messages) do
-    local number = message:sub(1, 8)
-    if not wanted[number] then break end
-    front[#front + 1] = message
-    wanted[number] = nil
+  local inbox, count, wanted = inbox_of(user), #numbers / NUMBER_BYTES, {}
+  for at = 1, #numbers, NUMBER_BYTES do wanted[numbers:sub(at, at + NUMBER_BYTES - 1)] = true end
+  local messages, arrived = front_of(inbox, count + 1), 0
+  while wanted[messages[2 * arrived + 1]] do
+    wanted[messages[2 * arrived + 1]] = nil
+    arrived = arrived + 1
   end
-  local left = messages[#front + 1]
-  take_front(user, inbox, #front, size_of_all(front), not left)
+  local left = messages[2 * arrived + 1]
+  for at = #messages, 2 * arrived + 1, -1 do messages[at] = nil end
+  take_front(user, inbox, arrived, size_of_all(messages), not left)
   if not left then return end
   for number in pairs(wanted) do
     -- What is before the first one arrived earlier.
-    if is_before(left, number) then
-      local message = redis.call('LINDEX', inbox, place_of(inbox, number))
-      if message and message:sub(1, 8) == number then take_out(user, inbox, message) end
-    end
+    if is_before(left, number) then take_out(user, inbox, number) end
   end
 end
 
