@@ -1,6 +1,7 @@
 //! What every `Bus`, `Store` and `Inbox` has to do, shown on hubs that use them.
 
 pub mod inbox;
+pub mod inbox_model;
 
 use std::io;
 use std::sync::{Arc, Mutex};

@@ -56,6 +56,15 @@ async fn no_more_waits_than_may() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_is_what_was_put_and_has_not_arrived_whatever_was_done() {
+    for seed in 1..=4 {
+        let server = RedisServer::start().await;
+        let (node, inbox) = with_inbox(&server, contract::inbox_model::SNUG).await;
+        contract::inbox_model::at_random(&node.node, &inbox, seed).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_waits_longer_than_it_may() {
     let server = RedisServer::start().await;
     let (node, inbox) = with_inbox(&server, contract::inbox::BRIEF).await;

@@ -90,12 +90,12 @@ fn message(event: &str, bytes: usize) -> Event {
     Event { name: name(event), data, sender: None, time_ms: 7 }
 }
 
-fn begin(node: &Node, inbox: &Arc<dyn Inbox>) {
+pub(super) fn begin(node: &Node, inbox: &Arc<dyn Inbox>) {
     let receiver: Arc<dyn Receiver> = node.hub.clone();
     inbox.start(Arc::downgrade(&receiver));
 }
 
-fn member_of(node: &Node, project: &str, user: &str) -> Member {
+pub(super) fn member_of(node: &Node, project: &str, user: &str) -> Member {
     let member = node.add(project);
     node.join(&member, &Target::user(user).expect("a short name"));
     member

@@ -6,6 +6,7 @@
 -- Returns {the ms it is, for each socket who has it, or the messages, or '', or nothing if the key holds something
 -- else}.
 local function read_on(inbox, after, most)
+  if most == '0' then return {} end
   local from = place_of(inbox, after)
   if redis.call('LINDEX', inbox, 2 * from) == after then from = from + 1 end
   return redis.call('LRANGE', inbox, 2 * from, 2 * (from + most) - 1)

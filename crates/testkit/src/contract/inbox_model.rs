@@ -1,0 +1,192 @@
+//! Whatever is asked of an inbox in whatever order, it does what this simple one does.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+use rand::{RngExt, SeedableRng};
+use switchboard_event::{Event, MessageNumber, Payload, ProjectId, SocketId, UserId};
+use switchboard_hub::inbox::{Kept, Opened};
+use switchboard_hub::{Inbox, InboxLimits};
+
+use super::{Node, name};
+
+/// What the inbox of [`at_random`] has to be made with: every bound is met often.
+pub const SNUG: InboxLimits = InboxLimits {
+    messages_max: 40,
+    bytes_max: 2400,
+    age_max_ms: 3_600_000,
+    project_messages_max: 90,
+    project_bytes_max: 6000,
+};
+
+const STEPS: usize = 600;
+
+const USERS: [&str; 4] = ["a", "b", "c", "d"];
+
+/// A message that waits: its number, its event's name, and its size.
+type Message = (MessageNumber, String, usize);
+
+#[derive(Default)]
+struct Model {
+    inboxes: BTreeMap<&'static str, VecDeque<Message>>,
+    numbers: Vec<MessageNumber>,
+}
+
+/// An inbox, the model, and the steps that both are to take.
+struct Run<'a> {
+    inbox: &'a dyn Inbox,
+    project: ProjectId,
+    sockets: BTreeMap<&'static str, SocketId>,
+    model: Model,
+    random: StdRng,
+    history: Vec<String>,
+}
+
+impl Model {
+    fn waiting(&self) -> impl Iterator<Item = &Message> {
+        self.inboxes.values().flatten()
+    }
+
+    /// Whether a message of that size finds room in the project when so many of a user's have given way.
+    fn has_room(&self, gave_way: &[Message], size: usize) -> bool {
+        let bytes: usize = self.waiting().map(|message| message.2).sum();
+        let freed: usize = gave_way.iter().map(|message| message.2).sum();
+        ((self.waiting().count() - gave_way.len()) as u64) < SNUG.project_messages_max
+            && (bytes - freed + size) as u64 <= SNUG.project_bytes_max
+    }
+
+    /// The oldest of a user that give way to a message of that size.
+    fn too_many(&self, user: &str, size: usize) -> Vec<Message> {
+        let mut left: VecDeque<Message> = self.inboxes.get(user).cloned().unwrap_or_default();
+        let mut gave_way = Vec::new();
+        let fits = |left: &VecDeque<Message>| {
+            let bytes: usize = left.iter().map(|message| message.2).sum();
+            (left.len() as u64) < SNUG.messages_max && (bytes + size) as u64 <= SNUG.bytes_max
+        };
+        while !fits(&left) {
+            gave_way.extend(left.pop_front());
+        }
+        gave_way
+    }
+
+    /// In how many inboxes the message is, and how many others gave way.
+    fn put(&mut self, users: &[&'static str], message: &Message) -> (usize, usize) {
+        let (mut inboxes, mut displaced) = (0, 0);
+        for user in users {
+            if message.2 as u64 > SNUG.bytes_max {
+                continue;
+            }
+            let gave_way = self.too_many(user, message.2);
+            if self.has_room(&gave_way, message.2) {
+                let inbox = self.inboxes.entry(user).or_default();
+                inbox.drain(..gave_way.len());
+                inbox.push_back(message.clone());
+                inboxes += 1;
+                displaced += gave_way.len();
+            }
+        }
+        (inboxes, displaced)
+    }
+
+    fn open(&self, user: &str, after: Option<MessageNumber>, most: usize) -> Vec<Message> {
+        let inbox = self.inboxes.get(user).into_iter().flatten();
+        inbox.filter(|message| after.is_none_or(|after| message.0 > after)).take(most).cloned().collect()
+    }
+}
+
+impl Run<'_> {
+    async fn step(&mut self) {
+        let user = *USERS.choose(&mut self.random).expect("there are some");
+        match self.random.random_range(0..20) {
+            0..12 => self.put().await,
+            12..16 => self.confirm(user).await,
+            16..19 => self.open(user).await,
+            _ => {
+                self.history.push(format!("clear {user}"));
+                self.inbox.clear(&self.project, &name(user)).await.expect("it answers");
+                self.model.inboxes.remove(user);
+            }
+        }
+        for user in USERS {
+            self.check(user, None, usize::MAX >> 1).await;
+        }
+    }
+
+    async fn put(&mut self) {
+        let count = self.random.random_range(1..=3);
+        let mut users: Vec<&str> = USERS.sample(&mut self.random, count).copied().collect();
+        // Of several, whose room is looked for first is not said.
+        users.sort_unstable();
+        // Mostly small ones; now and then one that fits nowhere.
+        let most = if self.random.random_ratio(1, 20) { SNUG.bytes_max as usize + 100 } else { 150 };
+        let (event, data) = (format!("e{}", self.history.len()), self.random.random_range(2..most));
+        self.history.push(format!("put {data} bytes for {users:?}"));
+        let ids: Vec<UserId> = users.iter().map(|user| name(user)).collect();
+        let payload = Payload::parse(&format!("\"{}\"", "x".repeat(data - 2))).expect("a text is JSON");
+        let said = Event { name: name(&event), data: payload, sender: None, time_ms: 0 };
+        let Kept { number, inboxes, displaced } =
+            self.inbox.put(&self.project, &ids, &said).await.expect("it answers");
+        let size = event.len() + data;
+        let expected = self.model.put(&users, &(number, event, size));
+        assert_eq!((inboxes, displaced), expected, "{:#?}", self.history);
+        self.model.numbers.push(number);
+    }
+
+    async fn confirm(&mut self, user: &'static str) {
+        let inbox = self.model.inboxes.entry(user).or_default();
+        let mut numbers: Vec<MessageNumber> = inbox.iter().map(|message| message.0).collect();
+        match self.random.random_range(0..4) {
+            // All, the first ones as they stand, or some anywhere, in any order, and some that do not wait.
+            0 => {}
+            1 | 2 => numbers.truncate(self.random.random_range(0..=numbers.len())),
+            _ => {
+                let some = self.random.random_range(0..5);
+                numbers = numbers.sample(&mut self.random, some).copied().collect();
+                numbers.extend(self.model.numbers.sample(&mut self.random, 2).copied());
+            }
+        }
+        self.history.push(format!("confirm {numbers:?} of {user}"));
+        inbox.retain(|message| !numbers.contains(&message.0));
+        self.inbox.confirm(&self.project, &name(user), numbers);
+        self.inbox.settled().await;
+    }
+
+    async fn open(&mut self, user: &'static str) {
+        let after = self.model.numbers.choose(&mut self.random).copied();
+        let most = self.random.random_range(0..50);
+        self.history.push(format!("open {user} after {after:?}, {most}"));
+        self.check(user, after, most).await;
+    }
+
+    async fn check(&mut self, user: &str, after: Option<MessageNumber>, most: usize) {
+        let socket = self.sockets[user];
+        let opened = self.inbox.open(&self.project, &name(user), socket, after, most).await;
+        let Opened { messages, held_by } = opened.expect("it answers");
+        assert_eq!(held_by, None);
+        let found: Vec<_> =
+            messages.into_iter().map(|message| (message.number, message.event.name.to_string())).collect();
+        let expected = self.model.open(user, after, most).into_iter();
+        let expected: Vec<_> = expected.map(|(number, event, _)| (number, event)).collect();
+        assert_eq!(found, expected, "{user}: {:#?}", self.history);
+    }
+}
+
+/// Shows that an inbox that is made with [`SNUG`] does what the model does, in steps that are the same for the
+/// same seed.
+pub async fn at_random(node: &Node, inbox: &Arc<dyn Inbox>, seed: u64) {
+    super::inbox::begin(node, inbox);
+    let sockets = USERS.map(|user| (user, super::inbox::member_of(node, "random", user)));
+    let mut run = Run {
+        inbox: &**inbox,
+        project: name("random"),
+        sockets: sockets.iter().map(|(user, member)| (*user, member.session.id)).collect(),
+        model: Model::default(),
+        random: StdRng::seed_from_u64(seed),
+        history: vec![format!("seed {seed}")],
+    };
+    for _ in 0..STEPS {
+        run.step().await;
+    }
+}
