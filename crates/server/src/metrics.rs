@@ -81,6 +81,7 @@ fn describe_inboxes() {
     describe_counter!("switchboard_inbox_refused_total", "Messages that found no room in an inbox");
     describe_counter!("switchboard_inbox_expired_total", "Messages that waited for too long");
     describe_counter!("switchboard_inbox_confirmed_total", "Messages that arrived and wait no more");
+    describe_gauge!("switchboard_inbox_waiting", "Messages that wait for users in this node's file");
     describe_counter!(
         "switchboard_inbox_receipts_cut_total",
         "Receipts that are not written: too many waited; their messages are delivered again"
