@@ -62,8 +62,14 @@ pub enum OrderError {
     #[error(transparent)]
     Audience(#[from] AudienceError),
     /// It was done on this node, and other nodes were not told.
-    #[error(transparent)]
-    Lost(#[from] Lost),
+    #[error("it was done to {here} sockets of this node alone")]
+    Lost {
+        /// To how many sockets of this node.
+        here: usize,
+        /// Why others were not told.
+        #[source]
+        cause: Lost,
+    },
 }
 
 impl From<NameError> for OrderError {
@@ -161,8 +167,8 @@ impl App {
         let audience = audience.into_audience()?;
         let closed = self.close_here(&audience, code, reason);
         let content = Content::Close { code, reason: reason.into() };
-        self.hub().publish(self.project_id(), &audience, content)?;
-        Ok(closed)
+        let told = self.hub().publish(self.project_id(), &audience, content);
+        told.map(|()| closed).map_err(|cause| OrderError::Lost { here: closed, cause })
     }
 
     /// Takes a user's sockets on all nodes away from them; they stay connected. Returns how many it
@@ -181,8 +187,8 @@ impl App {
     pub async fn set_user_offline(&self, user: &str) -> Result<usize, OrderError> {
         let audience = Target::user(user)?.into();
         let taken = self.obey(&audience, &Order::Clear);
-        self.order(&audience, Order::Clear)?;
-        Ok(taken)
+        let told = self.order(&audience, Order::Clear);
+        told.map(|()| taken).map_err(|cause| OrderError::Lost { here: taken, cause })
     }
 
     /// Waits until everything that sockets of this node have come into by now is heard here from all

@@ -259,7 +259,7 @@ async fn without_the_others_a_node_does_its_own_part_and_says_what_it_could_not(
         app.request::<u32>(elsewhere, "/q", &()).await,
         Err(RequestError::Node(NodeError::Lost(Lost::Away)))
     ));
-    assert!(matches!(app.set_user_offline("7").await, Err(OrderError::Lost(Lost::Away))));
+    assert!(matches!(app.set_user_offline("7").await, Err(OrderError::Lost { here: 1, cause: Lost::Away })));
     assert!(!app.is_user_online("7").await.unwrap());
     assert_eq!(app.disconnect(id, 4000, "").unwrap(), 1, "it is here, so no other node has to know");
     assert_eq!(peer.closed().await.0, 4000);
