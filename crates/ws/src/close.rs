@@ -39,11 +39,22 @@ impl CloseCode {
     /// Too much for now: come back later.
     pub const TRY_AGAIN_LATER: CloseCode = CloseCode(1013);
 
+    /// The code of a frame that somebody asks for.
+    pub fn to_send(code: u16) -> Result<Self, CodeError> {
+        let code = CloseCode(code);
+        if code.may_be_sent() { Ok(code) } else { Err(CodeError(code)) }
+    }
+
     /// Whether a close frame may carry it.
     pub fn may_be_sent(self) -> bool {
         matches!(self.0, 1000..=1003 | 1007..=1014 | 3000..=4999)
     }
 }
+
+/// Why a close frame cannot be made as it is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0} cannot be sent; 1000 to 1003, 1007 to 1014 and 3000 to 4999 can")]
+pub struct CodeError(pub CloseCode);
 
 impl fmt::Debug for CloseCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -84,9 +95,10 @@ mod tests {
     fn codes_that_are_only_for_logs_are_not_sent() {
         for code in [0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000] {
             assert_eq!(&close_frame(CloseCode(code), "why")[..], b"\x88\x00", "{code}");
+            assert_eq!(CloseCode::to_send(code), Err(CodeError(CloseCode(code))));
         }
         for code in [1000, 1003, 1007, 1014, 3000, 4999] {
-            assert!(CloseCode(code).may_be_sent(), "{code}");
+            assert_eq!(CloseCode::to_send(code), Ok(CloseCode(code)));
         }
     }
 }
