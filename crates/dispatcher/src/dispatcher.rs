@@ -129,11 +129,34 @@ impl Dispatcher {
     /// `["*"]`. What Mesa calls `DISCONNECT_CLIENT`.
     #[doc(alias = "DispatchEvent")]
     pub async fn disconnect(&self, users: &[impl AsRef<str>]) -> Result<(), DispatchError> {
-        let audience = audience_of(users, &[] as &[&str])?;
-        if self.originals {
-            return self.tell_originals(DISCONNECT, &for_originals(&audience)?, false).await.map(drop);
+        self.close_sockets(audience_of(users, &[] as &[&str])?, NORMAL, "").await
+    }
+
+    /// Closes the sockets of any audience, each behind what is queued for it. A code that no server may
+    /// send closes without one, and a reason is cut after 123 bytes. Original servers close users and
+    /// everyone, with 1000 and no reason.
+    ///
+    /// ```no_run
+    /// # async fn example(dispatcher: switchboard_dispatcher::Dispatcher) -> Result<(), Box<dyn std::error::Error>> {
+    /// dispatcher.close_sockets(["#lobby", "*guest"], 4003, "members only").await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn close_sockets(
+        &self,
+        audience: impl IntoAudience,
+        code: u16,
+        reason: &str,
+    ) -> Result<(), DispatchError> {
+        let audience = audience.into_audience()?;
+        if !self.originals {
+            return self.publish(audience, Content::Close { code, reason: reason.into() }).await;
         }
-        self.publish(audience, Content::Close { code: NORMAL, reason: "".into() }).await
+        match (code, reason) {
+            (NORMAL, "") => {
+                self.tell_originals(DISCONNECT, &for_originals(&audience)?, false).await.map(drop)
+            }
+            _ => Err(DispatchError::OriginalsClose),
+        }
     }
 
     /// Whether there is a connection to Redis now.

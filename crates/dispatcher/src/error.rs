@@ -40,6 +40,9 @@ pub enum DispatchError {
     /// Original servers know users and everyone, and no exceptions from everyone.
     #[error("original servers cannot send to {0}")]
     Originals(Target),
+    /// Original servers are told to close, and not how.
+    #[error("original servers close with 1000 and no reason")]
+    OriginalsClose,
 }
 
 impl From<NameError> for DispatchError {

@@ -128,6 +128,25 @@ async fn a_user_is_disconnected_on_every_node_behind_what_was_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn any_audience_is_closed_with_the_code_and_the_reason_that_are_asked_for() {
+    let (redis, one, two) = two_nodes().await;
+    let (mut a, mut b, mut spared) = (one.emit("a").await, two.emit("b").await, two.emit("c").await);
+    for peer in [&mut a, &mut b, &mut spared] {
+        peer.request("/join", json!("lobby")).await;
+    }
+    one.settled().await;
+    two.settled().await;
+    let dispatcher = dispatcher(&redis).await;
+    let but_one = Audience::from(Target::room("lobby").unwrap()).except(Target::user("c").unwrap());
+    dispatcher.close_sockets(but_one, 4003, "members only").await.unwrap();
+    for mut peer in [a, b] {
+        assert_eq!(peer.closed().await, (4003, "members only".into()));
+    }
+    dispatcher.send(&message(1), "#lobby").await.unwrap();
+    emit_hears(&mut spared, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_namespace_is_a_project_that_hears_nothing_of_others() {
     let (redis, one, _two) = two_nodes().await;
     let mut seven = one.mesa("7").await;

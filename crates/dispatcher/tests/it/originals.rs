@@ -69,6 +69,8 @@ async fn originals_are_told_as_by_an_original() {
     let close = json!({ "op": 5, "d": {}, "t": "DISCONNECT_CLIENT" });
     assert_eq!(original.hears().await, json!({ "message": close, "recipients": ["1"] }));
 
+    let refused = dispatcher.close_sockets(Target::user("1").unwrap(), 4003, "").await;
+    assert!(matches!(refused, Err(DispatchError::OriginalsClose)), "{refused:?}");
     for audience in [
         Audience::everyone().except(Target::user("1").unwrap()),
         Target::room("lobby").unwrap().into(),
