@@ -10,6 +10,7 @@ pub mod bus;
 pub mod inbox;
 pub mod outbox;
 pub mod portal;
+pub mod repeats;
 pub mod store;
 
 mod backplane;
@@ -26,6 +27,7 @@ pub use inbox::{Inbox, InboxLimits};
 pub use index::{Index, Project};
 pub use outbox::{Flushed, Outbox, Transport};
 pub use portal::{Deed, Portal, Report, Said};
+pub use repeats::Repeats;
 pub use seats::{SeatWish, Seated, Shard};
 pub use session::{JoinError, Session};
 pub use store::{MemoryStore, Store};

@@ -22,7 +22,7 @@ use crate::inbox::{Putting, Scripts};
 use crate::link::{Batch, Connected, Link, Source, ignore};
 use crate::names::Names;
 use crate::options::{ANSWER_WITHIN, Options};
-use crate::script::{self, Script, call, is_unknown};
+use crate::script::{self, Script, is_unknown};
 use crate::store::NoAnswer;
 
 /// Speaks to the nodes that share a Redis without being one.
@@ -140,14 +140,9 @@ impl Backend {
         let channel = named("ws");
         let mut args = vec![channel.as_bytes(), said.message.as_bytes(), waits];
         args.extend(said.users.iter().map(|user| user.as_bytes()));
-        let command = call(&self.shared.to_originals, &keys, &args);
         let mut link = self.shared.link().await?;
-        let mut answer = link.command(&command).await.map_err(NoAnswer::from)?;
-        if is_unknown(&answer) {
-            self.shared.load(&mut link).await.map_err(NoAnswer::from)?;
-            answer = link.command(&command).await.map_err(NoAnswer::from)?;
-        }
-        let answer = answer.extract_error().map_err(NoAnswer::from)?;
+        let answer = script::run(&mut link, &self.shared.to_originals, &keys, &args).await;
+        let answer = answer.map_err(NoAnswer::from)?;
         Ok(usize::from_redis_value(answer).map_err(RedisError::from).map_err(NoAnswer::from)?)
     }
 

@@ -24,6 +24,7 @@ mod link;
 mod names;
 mod options;
 mod portal;
+mod repeats;
 mod script;
 mod store;
 mod tls;
@@ -34,7 +35,7 @@ use std::sync::Arc;
 
 use redis::RedisError;
 use switchboard_event::NodeId;
-use switchboard_hub::{Backplane, Bus, Inbox, Portal, Store};
+use switchboard_hub::{Backplane, Bus, Inbox, Portal, Repeats, Store};
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -50,6 +51,7 @@ use bridge::Bridges;
 use link::{Connected, Source, ignore};
 use names::Names;
 use options::ANSWER_WITHIN;
+use repeats::RedisRepeats;
 use store::{Lease, Leases};
 
 /// Why there is no connection.
@@ -76,6 +78,7 @@ pub struct Redis {
     store: Arc<RedisStore>,
     inbox: Option<Arc<RedisInbox>>,
     portal: Option<Arc<RedisPortal>>,
+    repeats: Arc<RedisRepeats>,
     _stop: DropGuard,
 }
 
@@ -114,14 +117,22 @@ impl Redis {
         {
             tracing::warn!("Redis answers, but nothing can be kept for users yet");
         }
-        let portal =
-            options.reports.clone().map(|reports| RedisPortal::start(node, names, reports, source, &stop));
+        let portal = options
+            .reports
+            .clone()
+            .map(|reports| RedisPortal::start(node, names.clone(), reports, source, &stop));
         if let Some(portal) = portal.as_ref().filter(|_| is_there)
             && timeout(2 * ANSWER_WITHIN, portal.up()).await.is_err()
         {
             tracing::warn!("Redis answers, but it is not known yet who takes reports of clients");
         }
-        Ok(Redis { bus, store, inbox, portal, _stop: stop.drop_guard() })
+        let repeats = Arc::new(RedisRepeats::new(names, store.clone()));
+        Ok(Redis { bus, store, inbox, portal, repeats, _stop: stop.drop_guard() })
+    }
+
+    /// Remembers requests for all nodes. It has no connection of its own: it asks by the store's.
+    pub fn repeats(&self) -> Arc<dyn Repeats> {
+        self.repeats.clone()
     }
 
     /// Writes what is left to write and gives the lease back, so that nobody waits for its end. Does

@@ -18,6 +18,7 @@
 //! | `switchboard:{default}:to:<target>` | channel | publications for the target |
 //! | `switchboard:{*}:inboxes` | set | projects in which a message has waited |
 //! | `switchboard:{*}:inboxes:turn` | string, for a minute | a node has taken out what waited too long |
+//! | `switchboard:request:<digest>` | string, for ten minutes | what a backend's request asked for, and who does it or its answer; see `repeats.rs` |
 //! | `switchboard:{default}:inbox:@<user>` | sorted set | what waits for a user: the number, 8 bytes, and the event |
 //! | `switchboard:{default}:inbox:totals` | hash | how many `messages` and `bytes` wait in the project, and no fewer than the `largest` has |
 //! | `switchboard:{default}:inbox:bytes` | hash | user to bytes that wait, if that may be much |
@@ -37,6 +38,7 @@ use std::collections::HashSet;
 use std::fmt::Write;
 
 use switchboard_event::{Name, NodeId, ProjectId, SocketId, Target, UserId};
+use switchboard_hub::repeats::Digest;
 
 /// Makes names with one prefix.
 #[derive(Debug, Clone)]
@@ -63,6 +65,13 @@ impl Names {
 
     pub(crate) fn inboxes_turn(&self) -> String {
         format!("{}:{{*}}:inboxes:turn", self.prefix)
+    }
+
+    /// In a slot of its own: requests are nobody's neighbours.
+    pub(crate) fn request(&self, name: &Digest) -> String {
+        let mut text = format!("{}:request:", self.prefix);
+        name.iter().for_each(|byte| write!(text, "{byte:02x}").expect("a String takes everything"));
+        text
     }
 
     pub(crate) fn project(&self, project: &ProjectId) -> ProjectNames {

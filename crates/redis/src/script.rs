@@ -37,6 +37,23 @@ pub(crate) fn call(script: &Script, keys: &[String], args: &[&[u8]]) -> Cmd {
     command
 }
 
+/// Runs one script, and has Redis know it if it does not.
+pub(crate) async fn run(
+    link: &mut Link,
+    script: &Script,
+    keys: &[String],
+    args: &[&[u8]],
+) -> RedisResult<Value> {
+    let command = call(script, keys, args);
+    match link.ask(&command).await {
+        Err(error) if was_unknown(&error) => {
+            load(link, &[script]).await?;
+            link.ask(&command).await
+        }
+        answer => answer,
+    }
+}
+
 /// Whether the server does not know the script.
 pub(crate) fn is_unknown(value: &Value) -> bool {
     matches!(value, Value::ServerError(error) if error.code() == "NOSCRIPT")

@@ -130,6 +130,11 @@ impl RedisStore {
         let swept = timeout(ANSWER_WITHIN, state.wait_for(|state| state.link.is_none() || !state.sweeping));
         // A very large node is still being swept: an answer that counts some of it is better than none.
         drop(swept.await);
+        self.link_now()
+    }
+
+    /// The connection, for what has nothing to do with who is where.
+    pub(crate) fn link_now(&self) -> Result<Link, NoAnswer> {
         self.state.borrow().link.clone().ok_or(NoAnswer::Away)
     }
 

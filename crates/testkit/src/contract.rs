@@ -1,7 +1,8 @@
-//! What every `Bus`, `Store` and `Inbox` has to do, shown on hubs that use them.
+//! What every `Bus`, `Store`, `Inbox` and `Repeats` has to do, shown on hubs that use them.
 
 pub mod inbox;
 pub mod inbox_model;
+pub mod repeats;
 
 use std::io;
 use std::sync::{Arc, Mutex};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use switchboard_hub::{Backplane, Inbox, InboxLimits, Store};
 use switchboard_testkit::{RedisServer, contract};
 
-use crate::support::{RedisNode, connect, connect_with_inbox, settle};
+use crate::support::{RedisNode, connect, connect_with_inbox, let_requests_age, settle};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_nodes_are_one() {
@@ -33,6 +33,13 @@ async fn no_seat_is_given_twice_by_several_nodes() {
         }
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_is_done_once_by_all_nodes() {
+    let server = RedisServer::start().await;
+    let [one, two] = [connect(&server).await, connect(&server).await].map(|node| node.redis.repeats());
+    contract::repeats::requests(&*one, &*two, async |by| let_requests_age(&[&server], by).await).await;
 }
 
 async fn with_inbox(server: &RedisServer, limits: InboxLimits) -> (RedisNode, Arc<dyn Inbox>) {

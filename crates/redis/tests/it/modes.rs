@@ -11,7 +11,7 @@ use switchboard_redis::{Mode, Options, Redis};
 use switchboard_testkit::{RedisCluster, RedisSentinels, RedisServer, contract};
 
 use crate::crowds::no_node_hears_of_a_crowd_that_it_has_none_of;
-use crate::support::{LEASE, RedisNode, node, settle, until};
+use crate::support::{LEASE, RedisNode, let_requests_age, node, settle, until};
 
 /// Longer than an election: what is tested is not the end of the lease.
 const LONG: Duration = Duration::from_secs(60);
@@ -31,8 +31,9 @@ async fn connect(options: &Options) -> RedisNode {
     node(Redis::connect(options.clone()).await.expect("Redis answers"))
 }
 
-/// The contracts of the bus, the store, the seats and what waits, with nodes that `options` connect.
-async fn keeps_the_contracts(options: &Options) {
+/// The contracts of the bus, the store, the seats, what waits and what comes twice, with nodes that `options`
+/// connect to `servers`.
+async fn keeps_the_contracts(options: &Options, servers: &[&RedisServer]) {
     let (one, two, three) = (connect(options).await, connect(options).await, connect(options).await);
     contract::bus(&one.node, &two.node, async || settle(&[&one, &two]).await).await;
     contract::store(&connect(&Options { prefix: "store".into(), ..options.clone() }).await.node, async || ())
@@ -48,6 +49,8 @@ async fn keeps_the_contracts(options: &Options) {
     let inbox = Options { inbox: Some(InboxLimits::default()), prefix: "inbox".into(), ..options.clone() };
     let node = connect(&inbox).await;
     contract::inbox::messages(&node.node, &node.redis.inbox().expect("it is asked for")).await;
+    let [one, two] = [one, two].map(|node| node.redis.repeats());
+    contract::repeats::requests(&*one, &*two, async |by| let_requests_age(servers, by).await).await;
 }
 
 fn name(text: &str) -> ProjectId {
@@ -106,7 +109,8 @@ async fn is_back(nodes: &[&RedisNode]) {
 #[ignore = "heavy: four servers"]
 async fn a_cluster_keeps_the_contracts() {
     let cluster = RedisCluster::start().await;
-    keeps_the_contracts(&in_cluster(&cluster, LEASE)).await;
+    let servers: Vec<&RedisServer> = cluster.servers.iter().collect();
+    keeps_the_contracts(&in_cluster(&cluster, LEASE), &servers).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -178,7 +182,7 @@ async fn a_cluster_that_loses_a_master_goes_on_with_its_replica() {
 #[ignore = "heavy: five servers"]
 async fn a_master_that_sentinels_name_keeps_the_contracts() {
     let set = RedisSentinels::start("secret").await;
-    keeps_the_contracts(&by_sentinel(&set, LEASE)).await;
+    keeps_the_contracts(&by_sentinel(&set, LEASE), &[&set.master]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

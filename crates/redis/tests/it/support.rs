@@ -72,6 +72,16 @@ pub(crate) async fn keys(server: &RedisServer) -> Vec<String> {
     query(server, redis::cmd("KEYS").arg("*")).await
 }
 
+/// Has the requests that backends made be older by so much; what has no time left is gone.
+pub(crate) async fn let_requests_age(servers: &[&RedisServer], by: Duration) {
+    let script = "for _, key in ipairs(redis.call('KEYS', '*:request:*')) do \
+                  redis.call('PEXPIRE', key, redis.call('PTTL', key) - ARGV[1]) end";
+    for server in servers {
+        // A replica refuses, and follows its master.
+        server.ask(&format!("EVAL \"{script}\" 0 {}", by.as_millis())).await;
+    }
+}
+
 /// What Redis answers to a command.
 pub(crate) async fn query<T: redis::FromRedisValue>(server: &RedisServer, command: &redis::Cmd) -> T {
     let client = redis::Client::open(server.url()).expect("an address");

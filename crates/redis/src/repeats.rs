@@ -1,0 +1,88 @@
+//! Requests that may come twice, and to any node, in Redis.
+//!
+//! A request is one key. It holds the digest of what was asked for, and behind it `?` and the number of the
+//! claim, or `=` and the answer. Neither what was asked for nor the key it was asked with can be read there.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use redis::{RedisResult, Value, cmd};
+use switchboard_hub::Repeats;
+use switchboard_hub::repeats::{ANSWERED_FOR, Asked, Begun, CLAIMED_FOR, Claim};
+use switchboard_hub::store::Answer;
+use tokio::time::timeout;
+
+use crate::RedisStore;
+use crate::names::Names;
+use crate::options::ANSWER_WITHIN;
+use crate::script::{self, Script};
+use crate::store::NoAnswer;
+
+const CLAIMED: &[u8] = b"?";
+const ANSWERED: &[u8] = b"=";
+
+/// Remembers requests in Redis, by the store's connection.
+pub(crate) struct RedisRepeats {
+    names: Names,
+    store: Arc<RedisStore>,
+    end: Script,
+}
+
+impl RedisRepeats {
+    pub(crate) fn new(names: Names, store: Arc<RedisStore>) -> Self {
+        RedisRepeats { names, store, end: Script::of(include_str!("repeats/end.lua")) }
+    }
+
+    async fn claim(&self, asked: &Asked) -> Result<Begun, NoAnswer> {
+        let mut link = self.store.link_now()?;
+        let claim = Claim { asked: *asked, number: rand::random() };
+        let mut command = cmd("SET");
+        command.arg(self.names.request(&asked.name)).arg(claimed(&claim)).arg("NX").arg("GET");
+        command.arg("PX").arg(CLAIMED_FOR.as_millis().to_string());
+        let known: Option<Vec<u8>> = soon(link.ask(&command)).await?;
+        Ok(known.map_or(Begun::First(claim), |known| read(asked, known.into())))
+    }
+
+    async fn end(&self, claim: &Claim, args: &[&[u8]]) -> Result<(), NoAnswer> {
+        let mut link = self.store.link_now()?;
+        let (keys, claimed) = ([self.names.request(&claim.asked.name)], claimed(claim));
+        let args = [&[&*claimed], args].concat();
+        soon(script::run(&mut link, &self.end, &keys, &args)).await.map(|_: Value| ())
+    }
+}
+
+impl Repeats for RedisRepeats {
+    fn begin<'a>(&'a self, asked: &'a Asked) -> Answer<'a, Begun> {
+        Box::pin(async move { Ok(self.claim(asked).await?) })
+    }
+
+    fn finish<'a>(&'a self, claim: &'a Claim, answer: &'a Bytes) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let answered = [&claim.asked.content, ANSWERED, answer].concat();
+            let answered_for = ANSWERED_FOR.as_millis().to_string();
+            Ok(self.end(claim, &[&answered, answered_for.as_bytes()]).await?)
+        })
+    }
+
+    fn release<'a>(&'a self, claim: &'a Claim) -> Answer<'a, ()> {
+        Box::pin(async move { Ok(self.end(claim, &[]).await?) })
+    }
+}
+
+fn claimed(claim: &Claim) -> Vec<u8> {
+    [&claim.asked.content, CLAIMED, &claim.number.to_be_bytes()].concat()
+}
+
+/// What was there in place of a claim. What nobody here wrote is something else.
+fn read(asked: &Asked, known: Bytes) -> Begun {
+    match known.strip_prefix(&asked.content).and_then(|rest| rest.split_at_checked(1)) {
+        Some((CLAIMED, _)) => Begun::UnderWay,
+        Some((ANSWERED, answer)) => Begun::Done(known.slice_ref(answer)),
+        _ => Begun::Another,
+    }
+}
+
+/// In a cluster one command may be tried several times.
+async fn soon<T>(answer: impl Future<Output = RedisResult<T>>) -> Result<T, NoAnswer> {
+    Ok(timeout(ANSWER_WITHIN, answer).await.map_err(|_| NoAnswer::Late)??)
+}
