@@ -107,7 +107,7 @@ async fn run_node(
     };
     let app = mode.install(app);
     let health = health::routes(app.clone(), prometheus);
-    let api_routes = api::routes(app.clone(), &config.api);
+    let api_routes = api::routes(app.clone(), redis.map(Redis::repeats), &config.api);
     let pages = match mode {
         Mode::Serve => axum::Router::new(),
         Mode::Demo => assets::demo(),
@@ -294,7 +294,7 @@ impl std::fmt::Display for Banner<'_> {
             writeln!(f, "  inbox    messages wait for users in {place}")?;
         }
         if let Some(api) = api {
-            writeln!(f, "  api      http://{api}/api/v1/dispatch  open to who has a key of api.keys")?;
+            writeln!(f, "  api      http://{api}/api/v1/  open to who has a key of api.keys")?;
         }
         if koji.is_some() || mesa.is_some() {
             writeln!(f, "  tokens   {}", accepted(tokens))?;

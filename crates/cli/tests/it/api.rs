@@ -1,87 +1,14 @@
 //! The HTTP API, and `switchboard dispatch` by it and through Redis.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::process::{Command, Output};
-use std::time::Duration;
-
 use serde_json::{Value, json};
 use switchboard_testkit::{Peer, RedisServer, Scratch};
 
+use crate::backend::{Answer, KEY, api, call, called, post, said, seven, shell, to_seven};
 use crate::clients::{ask, until};
-use crate::support::{SWITCHBOARD, Server, get};
+use crate::support::get;
 
-pub(crate) const KEY: &str = "0123456789abcdef-key";
-
-/// A demo with the API, and where that is.
-fn api(sets: &[&str]) -> (Server, String) {
-    let key = format!("api.keys={KEY}");
-    let all = [&key, "api.listen=127.0.0.1:0", "stop.window_ms=0"].into_iter().chain(sets.iter().copied());
-    let server =
-        Server::start(&[&["demo"], &*all.flat_map(|set| ["--set", set]).collect::<Vec<_>>()].concat());
-    let after = server.banner.split("  api      http://").nth(1).expect("the banner names it");
-    let address = after.split('/').next().expect("an address").to_owned();
-    (server, address)
-}
-
-/// What is answered: the status, the head and the body.
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    head: String,
-    pub(crate) body: Value,
-}
-
-/// Asks; `None` if nobody answers.
-pub(crate) fn post(address: &str, headers: &[(&str, &str)], body: &str) -> Option<Answer> {
-    let mut stream = TcpStream::connect(address).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a time-out");
-    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    let length = body.len();
-    let head = format!(
-        "POST /api/v1/dispatch HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}Content-Length: {length}\r\n\r\n"
-    );
-    // It may answer, and close, before it has read all of the body.
-    let _ = stream.write_all(format!("{head}{body}").as_bytes());
-    let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer);
-    let answer = String::from_utf8(answer).expect("it is text");
-    let (head, body) = answer.split_once("\r\n\r\n")?;
-    Some(Answer {
-        status: head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status"),
-        head: head.to_lowercase(),
-        body: serde_json::from_str(body).unwrap_or_default(),
-    })
-}
-
-fn with_key(address: &str, body: &Value) -> Answer {
-    post(address, &[("Authorization", &format!("Bearer {KEY}"))], &body.to_string()).expect("an answer")
-}
-
-fn called(address: &str, name: &str, body: &Value) -> Answer {
-    let key = format!("Bearer {KEY}");
-    post(address, &[("Authorization", &key), ("Idempotency-Key", name)], &body.to_string())
-        .expect("an answer")
-}
-
-fn to_seven(n: usize) -> Value {
-    json!({ "type": "SAID", "data": n, "to": { "users": ["7"] } })
-}
-
-/// A socket of user 7.
-async fn seven(server: &Server) -> Peer {
-    let mut peer = Peer::connect(&server.url()).await;
-    ask(&mut peer, "/login", json!({ "userId": "7" })).await;
-    peer
-}
-
-/// What it hears of this type, whatever else comes.
-async fn said(peer: &mut Peer) -> Value {
-    loop {
-        let (event, data) = peer.next_event().await;
-        if event == "SAID" {
-            return data;
-        }
-    }
+fn dispatch(address: &str, body: &Value) -> Answer {
+    call(address, "dispatch", body)
 }
 
 #[tokio::test]
@@ -89,19 +16,19 @@ async fn a_backend_sends_to_whom_it_names_and_to_nobody_else() {
     let (server, address) = api(&[]);
     let (mut seven, mut guest) = (seven(&server).await, Peer::connect(&server.url()).await);
     ask(&mut guest, "/join", json!({ "room": "lobby" })).await;
-    let answer = with_key(&address, &to_seven(1));
+    let answer = dispatch(&address, &to_seven(1));
     assert_eq!((answer.status, answer.body), (200, json!({ "sockets_here": 1 })));
     let but_seven = json!({ "type": "SAID", "to": { "everyone": true }, "except": { "users": ["7"] } });
-    assert_eq!(with_key(&address, &but_seven).body, json!({ "sockets_here": 1 }));
+    assert_eq!(dispatch(&address, &but_seven).body, json!({ "sockets_here": 1 }));
     let both = json!({ "type": "SAID", "data": [1.50], "to": { "rooms": ["#lobby", "lobby"], "users": ["7"], "tags": ["x"] } });
-    assert_eq!(with_key(&address, &both).body, json!({ "sockets_here": 2 }));
+    assert_eq!(dispatch(&address, &both).body, json!({ "sockets_here": 2 }));
     let elsewhere = json!({ "type": "SAID", "to": { "everyone": true }, "project": "other" });
-    assert_eq!(with_key(&address, &elsewhere).body, json!({ "sockets_here": 0 }));
+    assert_eq!(dispatch(&address, &elsewhere).body, json!({ "sockets_here": 0 }));
     assert_eq!((said(&mut seven).await, said(&mut seven).await), (json!(1), json!([1.5])));
     assert_eq!((said(&mut guest).await, said(&mut guest).await), (json!({}), json!([1.5])));
 
     // Where clients connect are pages, and nothing to post to.
-    assert_eq!(with_key(&server.address, &to_seven(1)).status, 405);
+    assert_eq!(dispatch(&server.address, &to_seven(1)).status, 405);
     let served = get(&address, "/api/v1/openapi.json");
     let spec = include_str!("../../../../spec/openapi.json");
     assert!(served.ends_with(spec), "it describes itself to everyone");
@@ -111,7 +38,7 @@ async fn a_backend_sends_to_whom_it_names_and_to_nobody_else() {
 async fn a_request_that_is_not_done_is_told_why() {
     let (_server, address) = api(&["api.body_bytes_max=1000"]);
     for headers in [&[][..], &[("Authorization", "Bearer 0123456789abcdef")], &[("Authorization", KEY)]] {
-        let answer = post(&address, headers, &to_seven(1).to_string()).expect("an answer");
+        let answer = post(&address, "dispatch", headers, &to_seven(1).to_string()).expect("an answer");
         assert_eq!((answer.status, &answer.body["code"]), (401, &json!("unauthorized")));
         assert!(answer.head.contains("www-authenticate: bearer"), "{}", answer.head);
     }
@@ -131,7 +58,7 @@ async fn a_request_that_is_not_done_is_told_why() {
             "sync: no message waits on this server",
         ),
     ] {
-        let answer = with_key(&address, &body);
+        let answer = dispatch(&address, &body);
         let said = answer.body["error"].as_str().unwrap_or_default();
         assert_eq!(answer.status, 400, "{body}: {said}");
         assert!(said.starts_with(error), "{body}: {said}");
@@ -139,41 +66,48 @@ async fn a_request_that_is_not_done_is_told_why() {
     let key = format!("Bearer {KEY}");
     for body in ["", "{", "null", "{\"type\":\"A\",\"to\":{\"everyone\":true}} 2"] {
         assert_eq!(
-            post(&address, &[("Authorization", &key)], body).expect("an answer").status,
+            post(&address, "dispatch", &[("Authorization", &key)], body).expect("an answer").status,
             400,
             "{body}"
         );
     }
     let large = json!({ "type": "A", "data": "x".repeat(1000), "to": { "everyone": true } });
-    assert_eq!(with_key(&address, &large).status, 413);
-    assert_eq!(called(&address, &"x".repeat(257), &to_seven(1)).status, 400);
+    assert_eq!(dispatch(&address, &large).status, 413);
+    assert_eq!(called(&address, "dispatch", &"x".repeat(257), &to_seven(1)).status, 400);
 }
 
 #[tokio::test]
 async fn a_request_that_comes_again_is_done_once() {
     let (server, address) = api(&[]);
     let mut seven = seven(&server).await;
-    let first = called(&address, "a", &to_seven(1));
-    let again = called(&address, "a", &to_seven(1));
+    let first = called(&address, "dispatch", "a", &to_seven(1));
+    let again = called(&address, "dispatch", "a", &to_seven(1));
     assert_eq!((first.status, again.status), (200, 200));
     assert_eq!(first.body, again.body);
+    for answer in [&first, &again] {
+        assert!(answer.head.contains("content-type: application/json"), "{}", answer.head);
+    }
     assert!(
         !first.head.contains("idempotency-replayed") && again.head.contains("idempotency-replayed: true")
     );
-    assert_eq!(called(&address, "a", &to_seven(2)).status, 422);
-    assert_eq!(called(&address, "b", &json!({})).status, 400);
-    assert_eq!(called(&address, "b", &to_seven(3)).status, 200, "what was not done is not remembered");
+    assert_eq!(called(&address, "dispatch", "a", &to_seven(2)).status, 422);
+    assert_eq!(called(&address, "dispatch", "b", &json!({})).status, 400);
+    assert_eq!(
+        called(&address, "dispatch", "b", &to_seven(3)).status,
+        200,
+        "what was not done is not remembered"
+    );
     assert_eq!((said(&mut seven).await, said(&mut seven).await), (json!(1), json!(3)));
 }
 
 #[tokio::test]
 async fn no_more_requests_come_through_than_may() {
     let (_server, address) = api(&["api.requests_per_second=2"]);
-    let answers: Vec<Answer> = (0..6).map(|n| with_key(&address, &to_seven(n))).collect();
+    let answers: Vec<Answer> = (0..6).map(|n| dispatch(&address, &to_seven(n))).collect();
     let refused: Vec<&Answer> = answers.iter().filter(|answer| answer.status == 429).collect();
     assert!(!refused.is_empty() && answers[0].status == 200 && answers[1].status == 200);
     assert!(refused[0].head.contains("retry-after: 1"), "{}", refused[0].head);
-    until("some may come again", async || with_key(&address, &to_seven(7)).status == 200).await;
+    until("some may come again", async || dispatch(&address, &to_seven(7)).status == 200).await;
 }
 
 #[tokio::test]
@@ -184,12 +118,12 @@ async fn what_waits_is_kept_or_it_is_said_that_it_is_not() {
         api(&[&through, "mesa.enabled=true", "mesa.listen=127.0.0.1:0", "mesa.sync.enabled=true"]);
     let mut sync =
         json!({ "type": "SAID", "to": { "users": ["7", "8"] }, "except": { "users": ["8"] }, "sync": true });
-    let answer = with_key(&address, &sync);
+    let answer = dispatch(&address, &sync);
     assert_eq!((answer.status, answer.body), (200, json!({ "inboxes": 1, "displaced": 0 })));
     redis.kill();
-    until("it is not kept", async || with_key(&address, &sync).status == 503).await;
+    until("it is not kept", async || dispatch(&address, &sync).status == 503).await;
     sync["to"]["rooms"] = json!(["lobby"]);
-    let answer = with_key(&address, &sync);
+    let answer = dispatch(&address, &sync);
     assert_eq!(answer.status, 400, "{}", answer.body);
 }
 
@@ -199,24 +133,12 @@ async fn who_sends_while_redis_is_away_is_told_that_other_nodes_do_not_hear_it()
     let through = format!("redis={}", redis.url());
     let (server, address) = api(&[&through]);
     let mut seven = seven(&server).await;
-    assert_eq!(with_key(&address, &to_seven(1)).body, json!({ "sockets_here": 1 }));
+    assert_eq!(dispatch(&address, &to_seven(1)).body, json!({ "sockets_here": 1 }));
     redis.kill();
-    until("it is noticed", async || with_key(&address, &to_seven(2)).body["degraded"] == true).await;
-    assert_eq!(with_key(&address, &to_seven(3)).body, json!({ "sockets_here": 1, "degraded": true }));
+    until("it is noticed", async || dispatch(&address, &to_seven(2)).body["degraded"] == true).await;
+    assert_eq!(dispatch(&address, &to_seven(3)).body, json!({ "sockets_here": 1, "degraded": true }));
     assert_eq!(said(&mut seven).await, json!(1));
     while said(&mut seven).await != 3 {}
-}
-
-fn dispatch(args: &[&str], key: Option<&str>) -> Output {
-    let mut command = Command::new(SWITCHBOARD);
-    command.arg("dispatch").args(args).env_remove("DISPATCH_KEY");
-    command.envs(key.map(|key| ("DISPATCH_KEY", key)));
-    command.output().expect("the binary runs")
-}
-
-fn printed(output: &Output) -> (Option<i32>, String) {
-    let text = [&output.stdout[..], &output.stderr].concat();
-    (output.status.code(), String::from_utf8(text).expect("it is text"))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -227,13 +149,15 @@ async fn a_shell_sends_by_http() {
         api(&[&path, "mesa.enabled=true", "mesa.listen=127.0.0.1:0", "mesa.sync.enabled=true"]);
     let url = format!("http://{address}");
     let mut seven = seven(&server).await;
-    let sent = dispatch(&["--url", &url, "--key", KEY, "--to-user", "7", "SAID", "[1]"], None);
-    assert_eq!(printed(&sent), (Some(0), String::new()));
-    let sent = dispatch(&["--url", &url, "--to", "#nobody", "--everyone", "SAID", "a text"], Some(KEY));
-    assert_eq!(printed(&sent), (Some(0), String::new()));
+    let sent = shell("dispatch", &["--url", &url, "--key", KEY, "--to-user", "7", "SAID", "[1]"], None);
+    assert_eq!(sent, (Some(0), String::new()));
+    let sent =
+        shell("dispatch", &["--url", &url, "--to", "#nobody", "--everyone", "SAID", "a text"], Some(KEY));
+    assert_eq!(sent, (Some(0), String::new()));
     assert_eq!((said(&mut seven).await, said(&mut seven).await), (json!([1]), json!("a text")));
-    let kept = dispatch(&["--url", &url, "--to-user", "8", "--to-user", "9", "--sync", "SAID"], Some(KEY));
-    assert_eq!(printed(&kept), (Some(0), "waits in 2 inboxes\n".into()));
+    let kept =
+        shell("dispatch", &["--url", &url, "--to-user", "8", "--to-user", "9", "--sync", "SAID"], Some(KEY));
+    assert_eq!(kept, (Some(0), "waits in 2 inboxes\n".into()));
 
     for (args, key, status, says) in [
         (&["--to-user", "7"][..], None, 2, "DISPATCH_KEY is needed"),
@@ -243,15 +167,11 @@ async fn a_shell_sends_by_http() {
         (&["--everyone", "--originals"], Some(KEY), 2, "--redis"),
         (&[], Some(KEY), 2, "--to-user"),
     ] {
-        let (code, text) = printed(&dispatch(&[&["--url", &url, "SAID"], args].concat(), key));
+        let (code, text) = shell("dispatch", &[&["--url", &url, "SAID"], args].concat(), key);
         assert!(code == Some(status) && text.contains(says), "{args:?}: {code:?} {text}");
     }
-    let nowhere = dispatch(&["--url", "http://127.0.0.1:1", "--everyone", "SAID"], Some(KEY));
-    assert!(
-        printed(&nowhere).1.starts_with("error: cannot reach http://127.0.0.1:1"),
-        "{:?}",
-        printed(&nowhere)
-    );
+    let nowhere = shell("dispatch", &["--url", "http://127.0.0.1:1", "--everyone", "SAID"], Some(KEY));
+    assert!(nowhere.1.starts_with("error: cannot reach http://127.0.0.1:1"), "{:?}", nowhere);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -266,14 +186,14 @@ async fn a_shell_sends_through_redis() {
         ask(&mut seven, "/online", json!({ "userId": "7" })).await["online"] == json!(true)
     })
     .await;
-    let sent = dispatch(&["--redis", &url, "--to-user", "7", "SAID", "{\"n\":1}"], None);
-    assert_eq!(printed(&sent), (Some(0), String::new()));
-    let sent = dispatch(&["--redis", &url, "--everyone", "--except-user", "7", "SAID"], None);
-    assert_eq!(printed(&sent), (Some(0), String::new()));
-    let kept = dispatch(&["--redis", &url, "--to-user", "7", "--sync", "LATER", "2"], None);
-    assert_eq!(printed(&kept), (Some(0), "waits in 1 inbox\n".into()));
-    let sent = dispatch(&["--redis", &url, "--to-user", "7", "SAID", "no json"], None);
-    assert_eq!(printed(&sent), (Some(0), String::new()));
+    let sent = shell("dispatch", &["--redis", &url, "--to-user", "7", "SAID", "{\"n\":1}"], None);
+    assert_eq!(sent, (Some(0), String::new()));
+    let sent = shell("dispatch", &["--redis", &url, "--everyone", "--except-user", "7", "SAID"], None);
+    assert_eq!(sent, (Some(0), String::new()));
+    let kept = shell("dispatch", &["--redis", &url, "--to-user", "7", "--sync", "LATER", "2"], None);
+    assert_eq!(kept, (Some(0), "waits in 1 inbox\n".into()));
+    let sent = shell("dispatch", &["--redis", &url, "--to-user", "7", "SAID", "no json"], None);
+    assert_eq!(sent, (Some(0), String::new()));
     assert_eq!(said(&mut seven).await["n"], 1);
     assert_eq!(said(&mut seven).await, json!("no json"));
 
@@ -288,7 +208,7 @@ async fn a_shell_sends_through_redis() {
         ),
         (&["--everyone", "SAID"], 2, "--redis"),
     ] {
-        let (code, text) = printed(&dispatch(args, None));
+        let (code, text) = shell("dispatch", args, None);
         assert!(code == Some(status) && text.contains(says), "{args:?}: {code:?} {text}");
     }
 }

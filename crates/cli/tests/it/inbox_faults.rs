@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use switchboard_dispatcher::{Dispatcher, DispatcherOptions, Message};
 use switchboard_testkit::{Peer, RedisServer, Scratch, soon};
 
-use crate::api::{KEY, post};
+use crate::backend::{KEY, post};
 use crate::support::{Server, run};
 
 const SECRET: &str = "a secret of this test alone, and long enough";
@@ -101,7 +101,7 @@ impl Sender {
                 let Some(api) = servers.address(0, |one| one.api.clone()) else { return false };
                 let body = json!({ "type": "N", "data": number, "to": { "users": [user] }, "sync": true });
                 let asked = tokio::task::spawn_blocking(move || {
-                    post(&api, &[("Authorization", &format!("Bearer {KEY}"))], &body.to_string())
+                    post(&api, "dispatch", &[("Authorization", &format!("Bearer {KEY}"))], &body.to_string())
                 });
                 asked.await.unwrap().is_some_and(|answer| answer.status == 200 && answer.body["inboxes"] == 1)
             }

@@ -4,18 +4,26 @@ use std::sync::Mutex;
 
 use http::{HeaderMap, header};
 use subtle::ConstantTimeEq;
+use switchboard_hub::repeats::Digest;
 use tokio::time::Instant;
 
 use super::problem::Problem;
+use super::repeats::digest;
 use crate::config::{Api, Secret};
 
-/// Which key a request came with: its place among the keys.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Key(usize);
+/// Which key a request came with, the same at all nodes.
+#[derive(Clone, Copy)]
+pub(super) struct Key(pub(super) Digest);
 
 pub(super) struct Keys {
-    known: Vec<(Secret, Mutex<Bucket>)>,
+    known: Vec<Known>,
     per_second: f64,
+}
+
+struct Known {
+    secret: Secret,
+    key: Key,
+    bucket: Mutex<Bucket>,
 }
 
 /// Requests that may still come at once, as of a moment.
@@ -27,26 +35,30 @@ struct Bucket {
 impl Keys {
     pub(super) fn new(settings: &Api) -> Self {
         let per_second = f64::from(settings.requests_per_second);
-        let bucket = || Mutex::new(Bucket { left: per_second, at: Instant::now() });
-        Keys { known: settings.keys.iter().map(|key| (key.clone(), bucket())).collect(), per_second }
+        let known = settings.keys.iter().map(|secret| Known {
+            secret: secret.clone(),
+            key: Key(digest([secret.reveal().as_bytes()])),
+            bucket: Mutex::new(Bucket { left: per_second, at: Instant::now() }),
+        });
+        Keys { known: known.collect(), per_second }
     }
 
     pub(super) fn admit(&self, headers: &HeaderMap) -> Result<Key, Problem> {
-        let key = headers.get(header::AUTHORIZATION).and_then(|value| bearer(value.as_bytes()));
-        let key = self.find(key.ok_or_else(Problem::no_key)?).ok_or_else(Problem::no_key)?;
-        let mut bucket = self.known[key.0].1.lock().expect("no code that holds a bucket panics");
+        let shown = headers.get(header::AUTHORIZATION).and_then(|value| bearer(value.as_bytes()));
+        let known = self.find(shown.ok_or_else(Problem::no_key)?).ok_or_else(Problem::no_key)?;
+        let mut bucket = known.bucket.lock().expect("no code that holds a bucket panics");
         match self.per_second == 0.0 || bucket.take(self.per_second, Instant::now()) {
-            true => Ok(key),
+            true => Ok(known.key),
             false => Err(Problem::too_many()),
         }
     }
 
     /// Takes as long for every key that is as long.
-    fn find(&self, shown: &[u8]) -> Option<Key> {
+    fn find(&self, shown: &[u8]) -> Option<&Known> {
         let mut found = None;
-        for (place, (known, _)) in self.known.iter().enumerate() {
-            if bool::from(known.reveal().as_bytes().ct_eq(shown)) {
-                found = Some(Key(place));
+        for known in &self.known {
+            if bool::from(known.secret.reveal().as_bytes().ct_eq(shown)) {
+                found = Some(known);
             }
         }
         found

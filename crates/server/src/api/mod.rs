@@ -5,8 +5,11 @@
 
 mod dispatch;
 mod keys;
+mod memory;
 mod problem;
 mod repeats;
+mod request;
+mod targets;
 
 use std::sync::Arc;
 
@@ -17,24 +20,26 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use http::header;
 use switchboard::App;
+use switchboard_hub::Repeats;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
 use crate::config::Api;
 use keys::{Key, Keys};
 use problem::Problem;
-use repeats::Repeats;
+use repeats::Memories;
 
 /// What requests are answered from.
 struct Shared {
     app: App,
     keys: Keys,
-    repeats: Repeats,
+    memories: Memories,
 }
 
-/// All routes, each below `/api/v1`.
-pub(crate) fn routes(app: App, settings: &Api) -> Router {
-    let shared = Arc::new(Shared { app, keys: Keys::new(settings), repeats: Repeats::default() });
+/// All routes, each below `/api/v1`. `for_all_nodes` remembers requests for all of them, if there are others.
+pub(crate) fn routes(app: App, for_all_nodes: Option<Arc<dyn Repeats>>, settings: &Api) -> Router {
+    let memories = Memories::new(for_all_nodes);
+    let shared = Arc::new(Shared { app, keys: Keys::new(settings), memories });
     Router::new()
         .route("/api/v1/dispatch", post(dispatch::dispatch))
         .layer(DefaultBodyLimit::max(settings.body_bytes_max))
@@ -68,6 +73,7 @@ fn openapi() -> String {
 #[openapi(
     info(title = "Switchboard", description = "Sends to sockets from any backend.", license(name = "MIT OR Apache-2.0")),
     paths(dispatch::dispatch),
+    components(schemas(Problem)),
     modifiers(&Bearer),
 )]
 struct Description;

@@ -1,9 +1,12 @@
 //! What a request is told that was not done.
 
+use std::collections::BTreeMap;
+
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::openapi::{self, ContentBuilder, Ref, RefOr, ResponseBuilder};
+use utoipa::{IntoResponses, ToSchema};
 
 /// Why a request was not done.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -47,13 +50,43 @@ impl Problem {
     }
 
     pub(super) fn another_body() -> Self {
-        let error = "this Idempotency-Key was used with another body";
+        let error = "this Idempotency-Key was used with another body, or at another endpoint";
         Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "another_body", error)
+    }
+
+    pub(super) fn unknown() -> Self {
+        let error = "it cannot be said whether it was done";
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unknown", error)
     }
 
     pub(super) fn not_kept() -> Self {
         let error = "it cannot be said that the message is kept; it may be";
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_kept", error)
+    }
+}
+
+/// What every request may be told.
+impl IntoResponses for Problem {
+    fn responses() -> BTreeMap<String, RefOr<openapi::Response>> {
+        let problem = || ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+        let told = |(status, why): (StatusCode, &str)| {
+            let response = ResponseBuilder::new().description(why).content("application/json", problem());
+            (status.as_str().to_owned(), response.build().into())
+        };
+        [
+            (StatusCode::BAD_REQUEST, "The request cannot be understood; it says which field"),
+            (StatusCode::UNAUTHORIZED, "No known key"),
+            (StatusCode::CONFLICT, "The same request is under way, at this node or another"),
+            (StatusCode::PAYLOAD_TOO_LARGE, "The body is too large"),
+            (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "The Idempotency-Key was used with another body, or at another endpoint",
+            ),
+            (StatusCode::TOO_MANY_REQUESTS, "Too many requests with this key"),
+            (StatusCode::SERVICE_UNAVAILABLE, "It is not known to be done, or to be kept"),
+        ]
+        .map(told)
+        .into()
     }
 }
 

@@ -1,0 +1,65 @@
+//! Whom a request is about.
+
+use serde::Deserialize;
+use switchboard::{App, Audience, Name, SocketId, Target};
+use utoipa::ToSchema;
+
+use super::problem::Problem;
+
+/// Sets of sockets, added up.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Targets {
+    /// All sockets of these users.
+    users: Vec<String>,
+    /// All sockets in these rooms, with or without `#`.
+    rooms: Vec<String>,
+    /// All sockets with these tags, with or without `*`.
+    tags: Vec<String>,
+    /// These sockets.
+    #[schema(value_type = Vec<String>)]
+    sockets: Vec<SocketId>,
+    /// Every socket of the project.
+    everyone: bool,
+}
+
+impl Targets {
+    /// All of these but some.
+    pub(super) fn except(self, except: Targets) -> Result<Audience, Problem> {
+        let audience = Audience { to: self.list("to")?, except: except.list("except")? };
+        match audience.to.is_empty() {
+            true => Err(Problem::invalid("to: nobody is named")),
+            false => Ok(audience),
+        }
+    }
+
+    fn list(self, field: &str) -> Result<Vec<Target>, Problem> {
+        let mut list: Vec<Target> = self.sockets.into_iter().map(Target::Socket).collect();
+        list.extend(self.everyone.then_some(Target::Everyone));
+        for (part, texts, make) in [
+            ("users", self.users, Target::user as fn(&str) -> _),
+            ("rooms", self.rooms, Target::room),
+            ("tags", self.tags, Target::tag),
+        ] {
+            for (place, text) in texts.iter().enumerate() {
+                let target = make(text);
+                list.push(
+                    target.map_err(|error| Problem::invalid(format!("{field}.{part}[{place}]: {error}")))?,
+                );
+            }
+        }
+        Ok(list)
+    }
+}
+
+/// The app in the project that is named, or as it is.
+pub(super) fn in_project(app: App, project: Option<&str>) -> Result<App, Problem> {
+    match project {
+        Some(project) => Ok(app.project(&name("project", project)?)),
+        None => Ok(app),
+    }
+}
+
+pub(super) fn name(field: &str, text: &str) -> Result<Name, Problem> {
+    Name::new(text).map_err(|error| Problem::invalid(format!("{field}: {error}")))
+}
