@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args as ClapArgs, Parser, Subcommand};
 use switchboard_dispatcher::SocketId;
+use switchboard_ws::CloseCode;
+use switchboard_ws::close::REASON_BYTES_MAX;
 
 /// A real-time messaging server.
 #[derive(Debug, Parser)]
@@ -31,6 +33,8 @@ pub(crate) enum Command {
     Tail(Tail),
     /// Send one event to users, rooms, tags or everyone, as a backend.
     Dispatch(Dispatch),
+    /// Close the sockets of users, rooms, tags or everyone, as a backend.
+    Disconnect(Disconnect),
     /// Make or check a token, with the keys of the settings (`auth.…`).
     #[command(subcommand)]
     Token(Token),
@@ -93,10 +97,8 @@ pub(crate) struct Emit {
     pub(crate) request: bool,
 }
 
-/// What to send, to whom, and by which way.
+/// What to send.
 #[derive(Debug, ClapArgs)]
-#[command(group(ArgGroup::new("way").required(true).args(["redis", "url"])))]
-#[command(group(ArgGroup::new("to").required(true).multiple(true).args(["to_users", "to_places", "to_sockets", "everyone"])))]
 pub(crate) struct Dispatch {
     /// The event's name: Mesa's type.
     #[arg(value_name = "TYPE")]
@@ -104,6 +106,46 @@ pub(crate) struct Dispatch {
     /// Its data as JSON; what is no JSON is sent as a text.
     #[arg(default_value = "{}")]
     pub(crate) data: String,
+    #[command(flatten)]
+    pub(crate) way: Way,
+    #[command(flatten)]
+    pub(crate) whom: Whom,
+    /// Have it wait for each user until it has arrived, and print in how many inboxes it does.
+    #[arg(long)]
+    pub(crate) sync: bool,
+}
+
+/// What the sockets are told that are closed.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Disconnect {
+    #[command(flatten)]
+    pub(crate) way: Way,
+    #[command(flatten)]
+    pub(crate) whom: Whom,
+    /// The close code; 3000 to 4999 are the application's own.
+    #[arg(long, default_value = "1000", value_parser = close_code)]
+    pub(crate) code: CloseCode,
+    /// The reason, at most 123 bytes.
+    #[arg(long, default_value = "", value_parser = close_reason)]
+    pub(crate) reason: String,
+}
+
+fn close_code(text: &str) -> Result<CloseCode, String> {
+    let code = text.parse().map_err(|_| format!("`{text}` is no close code"))?;
+    CloseCode::to_send(code).map_err(|error| error.to_string())
+}
+
+fn close_reason(text: &str) -> Result<String, String> {
+    match text.len() {
+        ..=REASON_BYTES_MAX => Ok(text.into()),
+        bytes => Err(format!("it has {bytes} bytes, over the {REASON_BYTES_MAX} there may be")),
+    }
+}
+
+/// By which way a backend speaks to the nodes.
+#[derive(Debug, ClapArgs)]
+#[command(group(ArgGroup::new("way").required(true).args(["redis", "url"])))]
+pub(crate) struct Way {
     /// Through the Redis that the nodes share, such as redis://127.0.0.1:6379.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) redis: Option<String>,
@@ -122,30 +164,33 @@ pub(crate) struct Dispatch {
     /// The project, which is Mesa's namespace.
     #[arg(long, value_name = "PROJECT")]
     pub(crate) namespace: Option<String>,
-    /// To a user; may be given many times, as all of these.
+}
+
+/// Whom it is about.
+#[derive(Debug, ClapArgs)]
+#[command(group(ArgGroup::new("to").required(true).multiple(true).args(["to_users", "to_places", "to_sockets", "everyone"])))]
+pub(crate) struct Whom {
+    /// A user; may be given many times, as all of these.
     #[arg(long = "to-user", value_name = "ID")]
     pub(crate) to_users: Vec<String>,
-    /// To a #room or a *tag.
+    /// A #room or a *tag.
     #[arg(long = "to", value_name = "ROOM|TAG")]
     pub(crate) to_places: Vec<String>,
-    /// To a socket.
+    /// A socket.
     #[arg(long = "to-socket", value_name = "ID")]
     pub(crate) to_sockets: Vec<SocketId>,
-    /// To everyone.
+    /// Everyone.
     #[arg(long)]
     pub(crate) everyone: bool,
-    /// Not to a user.
+    /// But not a user.
     #[arg(long = "except-user", value_name = "ID")]
     pub(crate) except_users: Vec<String>,
-    /// Not to a #room or a *tag.
+    /// But not a #room or a *tag.
     #[arg(long = "except", value_name = "ROOM|TAG")]
     pub(crate) except_places: Vec<String>,
-    /// Not to a socket.
+    /// But not a socket.
     #[arg(long = "except-socket", value_name = "ID")]
     pub(crate) except_sockets: Vec<SocketId>,
-    /// Have it wait for each user until it has arrived, and print in how many inboxes it does.
-    #[arg(long)]
-    pub(crate) sync: bool,
 }
 
 /// What to watch.

@@ -4,6 +4,7 @@ mod api;
 mod backend;
 mod clients;
 mod command;
+mod disconnect;
 mod inbox_faults;
 mod nodes;
 mod proxies;

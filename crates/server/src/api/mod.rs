@@ -3,6 +3,7 @@
 //! Every request but the one for its description has a key. What it does it does by the same methods of
 //! [`App`] that handlers have.
 
+mod disconnect;
 mod dispatch;
 mod keys;
 mod memory;
@@ -42,6 +43,7 @@ pub(crate) fn routes(app: App, for_all_nodes: Option<Arc<dyn Repeats>>, settings
     let shared = Arc::new(Shared { app, keys: Keys::new(settings), memories });
     Router::new()
         .route("/api/v1/dispatch", post(dispatch::dispatch))
+        .route("/api/v1/disconnect", post(disconnect::disconnect))
         .layer(DefaultBodyLimit::max(settings.body_bytes_max))
         .layer(from_fn_with_state(shared.clone(), admit))
         .route(
@@ -71,8 +73,8 @@ fn openapi() -> String {
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "Switchboard", description = "Sends to sockets from any backend.", license(name = "MIT OR Apache-2.0")),
-    paths(dispatch::dispatch),
+    info(title = "Switchboard", description = "Sends to sockets, and closes them, from any backend.", license(name = "MIT OR Apache-2.0")),
+    paths(dispatch::dispatch, disconnect::disconnect),
     components(schemas(Problem)),
     modifiers(&Bearer),
 )]

@@ -1,0 +1,80 @@
+//! `POST /api/v1/disconnect`: closes the sockets of an audience, on all nodes.
+
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+use switchboard::{App, OrderError};
+use switchboard_ws::CloseCode;
+use switchboard_ws::close::REASON_BYTES_MAX;
+use utoipa::ToSchema;
+
+use super::problem::Problem;
+use super::request::Incoming;
+use super::targets::{Targets, in_project};
+
+/// Whose sockets are closed, and what they are told.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Disconnect {
+    /// Whose sockets are closed, each behind what is queued for it.
+    to: Targets,
+    /// Whose of those are not.
+    #[serde(default)]
+    except: Targets,
+    /// The close code: 1000 to 1003, 1007 to 1014, or one of the application's own, which are 3000 to 4999.
+    #[serde(default = "normal")]
+    #[schema(default = 1000, minimum = 1000, maximum = 4999)]
+    code: u16,
+    /// The reason, at most 123 bytes.
+    #[serde(default)]
+    #[schema(example = "banned", max_length = 123)]
+    reason: String,
+    /// The project, which is Mesa's namespace; the server's own if it is left out.
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 256)]
+    project: Option<String>,
+}
+
+fn normal() -> u16 {
+    CloseCode::NORMAL.0
+}
+
+/// What became of the sockets.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Disconnected {
+    /// How many sockets of this node are closed. Those of others are not known.
+    sockets_here: usize,
+    /// True if other nodes could not be told, since Redis is away; otherwise left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    degraded: Option<bool>,
+}
+
+/// Closes the sockets of users, rooms, tags, sockets or everyone.
+#[utoipa::path(
+    post,
+    path = "/api/v1/disconnect",
+    security(("key" = [])),
+    params(Incoming),
+    request_body = Disconnect,
+    responses((status = 200, description = "They are closed", body = Disconnected), Problem)
+)]
+pub(super) async fn disconnect(incoming: Incoming) -> Result<Response, Problem> {
+    incoming.answer("disconnect", close).await
+}
+
+async fn close(app: App, disconnect: Disconnect) -> Result<Disconnected, Problem> {
+    let Disconnect { to, except, code, reason, project } = disconnect;
+    let app = in_project(app, project.as_deref())?;
+    let code = CloseCode::to_send(code).map_err(|error| Problem::invalid(format!("code: {error}")))?;
+    if reason.len() > REASON_BYTES_MAX {
+        let found = reason.len();
+        return Err(Problem::invalid(format!(
+            "reason: {found} bytes, over the {REASON_BYTES_MAX} there may be"
+        )));
+    }
+    match app.disconnect(to.except(except)?, code.0, &reason) {
+        Ok(sockets_here) => Ok(Disconnected { sockets_here, degraded: None }),
+        Err(OrderError::Lost { here, .. }) => Ok(Disconnected { sockets_here: here, degraded: Some(true) }),
+        Err(error) => Err(Problem::invalid(error.to_string())),
+    }
+}
