@@ -12,7 +12,7 @@ import { DispatchEvent } from "./event.js";
 import { HttpRoute } from "./http.js";
 import type { RedisAddress } from "./redis.js";
 import { RedisRoute } from "./redisRoute.js";
-import type { Dispatched, Route } from "./route.js";
+import type { Addressed, Dispatched, Route } from "./route.js";
 
 /** Whether messages wait. */
 export interface SyncOptions {
@@ -42,6 +42,17 @@ export interface DispatchOptions extends Wait {
   /** By HTTP: its name for ten minutes, so that a program that starts again does nothing twice. Default a new one. */
   readonly idempotencyKey?: string | undefined;
 }
+
+/** How sockets are closed. */
+export interface DisconnectOptions extends DispatchOptions {
+  /** By HTTP: the close code, which is 1000, or 3000 to 4999 for what the application means. Default 1000. */
+  readonly code?: number | undefined;
+  /** By HTTP: the reason, at most 123 bytes. Default none. */
+  readonly reason?: string | undefined;
+}
+
+/** What a route does to somebody. */
+type Act = (whom: Addressed, wait: Wait) => Promise<Dispatched>;
 
 /** Sends from a process that is no server of sockets. To be made once and shared. */
 export class Dispatcher {
@@ -77,17 +88,39 @@ export class Dispatcher {
     excluding: Recipients = [],
     options: DispatchOptions = {},
   ): Promise<Dispatched> {
+    if (content instanceof DispatchEvent) return this.disconnect(recipients, excluding, options);
+    const waits = Boolean(this.#options.sync?.enabled) && (content.options?.sync ?? true);
+    const act: Act = (whom, wait) => this.#route.send({ ...whom, content, waits }, wait);
+    return this.#run(act, recipients, excluding, options);
+  }
+
+  /**
+   * Closes the sockets of users, of everyone with `["*"]`, or of an audience, and not of those who are excluded, each
+   * behind what is queued for it. Resolves and rejects as `dispatch` does; through Redis they are closed with 1000.
+   */
+  async disconnect(
+    recipients: Recipients,
+    excluding: Recipients = [],
+    options: DisconnectOptions = {},
+  ): Promise<Dispatched> {
+    const { code, reason } = options;
+    const act: Act = (whom, wait) => this.#route.disconnect({ ...whom, code, reason }, wait);
+    return this.#run(act, recipients, excluding, options);
+  }
+
+  /** Has the route do something to somebody, unless it is for nobody. */
+  async #run(
+    act: Act,
+    recipients: Recipients,
+    excluding: Recipients,
+    { idempotencyKey = randomUUID(), signal, timeout = this.#options.timeout }: DispatchOptions,
+  ): Promise<Dispatched> {
     if (this.#isClosed) throw new NotConnectedError("the Dispatcher is closed");
     const [to, except] = [audienceOf(recipients), audienceOf(excluding)];
     if (isEmpty(to)) return {};
-    const { sync, timeout } = this.#options;
-    const isWanted = content instanceof DispatchEvent ? false : (content.options?.sync ?? true);
-    const waits = Boolean(sync?.enabled) && isWanted;
-    const { idempotencyKey = randomUUID(), signal } = options;
-    const wait = { signal, timeout: options.timeout ?? timeout };
-    const sent = this.#route.send({ content, to, except, waits, idempotencyKey }, wait);
-    this.#running.add(sent);
-    return sent.finally(() => this.#running.delete(sent));
+    const done = act({ to, except, idempotencyKey }, { signal, timeout });
+    this.#running.add(done);
+    return done.finally(() => this.#running.delete(done));
   }
 
   /** Ends behind what was dispatched. Never rejects. */

@@ -18,7 +18,7 @@ export type RedisError = InstanceType<typeof RedisError>;
 
 /**
  * The HTTP API did not do it. The code is the API's own word: `invalid`, `unauthorized`, `under_way`,
- * `too_large`, `another_body`, `too_many`, `not_kept`; `unexpected` if it said none.
+ * `too_large`, `another_body`, `too_many`, `not_kept`, `unknown`; `unexpected` if it said none.
  */
 export class ApiError extends SwitchboardError {
   /** The status of the answer. */

@@ -10,9 +10,8 @@ import { encode, isObject } from "../core/json.js";
 import type { Message } from "../mesa/message.js";
 import { usersOf } from "./audience.js";
 import type { DispatcherOptions } from "./dispatcher.js";
-import { ApiError, UnsupportedError } from "./errors.js";
-import { DispatchEvent } from "./event.js";
-import type { Dispatched, Parcel, Route } from "./route.js";
+import { ApiError } from "./errors.js";
+import type { Addressed, Closing, Dispatched, Parcel, Route } from "./route.js";
 
 /** How long all tries may take. */
 const TIMEOUT_MS = 30_000;
@@ -30,7 +29,7 @@ const PASSING = [409, 429, 502, 503, 504];
 const OPERATION = "@op/";
 
 export class HttpRoute implements Route {
-  readonly #url: URL;
+  readonly #api: URL;
   readonly #key: string;
   readonly #project: string | undefined;
   readonly #retries: number;
@@ -40,45 +39,44 @@ export class HttpRoute implements Route {
     if (!URL.canParse(address)) throw new OptionError(`${address} is no address`);
     const base = new URL(address);
     if (!base.pathname.endsWith("/")) base.pathname += "/";
-    this.#url = new URL("api/v1/dispatch", base);
+    this.#api = new URL("api/v1/", base);
     this.#key = key;
     this.#project = namespace;
     this.#retries = maxRetries;
   }
 
   send(parcel: Parcel, wait: Wait): Promise<Dispatched> {
-    const body = this.#bodyOf(parcel);
-    if (body === undefined) return Promise.resolve({});
-    return within<Dispatched>(TIMEOUT_MS, wait, "answer of the API", (resolve, reject) => {
-      const over = new AbortController();
-      this.#tryUntilDone(body, parcel.idempotencyKey, over.signal).then(resolve, reject);
-      return () => over.abort();
-    });
+    const { content, waits } = parcel;
+    const onlyUsers = usersOf(parcel.to, parcel.except) !== undefined;
+    const message = { type: nameOf(content), data: content.data ?? {}, sync: waits && onlyUsers };
+    return this.#ask("dispatch", parcel, message, wait);
+  }
+
+  disconnect(closing: Closing, wait: Wait): Promise<Dispatched> {
+    return this.#ask("disconnect", closing, { code: closing.code, reason: closing.reason }, wait);
   }
 
   async close(): Promise<void> {}
 
-  /** None if it is for nobody. */
-  #bodyOf({ content, to, except, waits }: Parcel): string | undefined {
-    if (content instanceof DispatchEvent) {
-      throw new UnsupportedError("the API disconnects nobody; dispatch through Redis");
-    }
+  /** Has an endpoint do something to somebody. */
+  async #ask(endpoint: string, whom: Addressed, what: object, wait: Wait): Promise<Dispatched> {
+    const { to, except, idempotencyKey } = whom;
     const users = usersOf(to, except);
-    if (users?.length === 0) return undefined;
-    return encode({
-      type: nameOf(content),
-      data: content.data ?? {},
-      to: users ? { users } : to,
-      except: users ? undefined : except,
-      sync: waits && users !== undefined,
-      project: this.#project,
+    if (users?.length === 0) return {};
+    const named = users ? { to: { users } } : { to, except };
+    const body = encode({ ...what, ...named, project: this.#project });
+    const request = { url: new URL(endpoint, this.#api), body, name: idempotencyKey };
+    return within<Dispatched>(TIMEOUT_MS, wait, "answer of the API", (resolve, reject) => {
+      const over = new AbortController();
+      this.#tryUntilDone(request, over.signal).then(resolve, reject);
+      return () => over.abort();
     });
   }
 
-  async #tryUntilDone(body: string, name: string, over: AbortSignal): Promise<Dispatched> {
+  async #tryUntilDone(request: ApiRequest, over: AbortSignal): Promise<Dispatched> {
     for (let tries = 0; ; tries++) {
       try {
-        return await this.#tryOnce(body, name, over);
+        return await this.#tryOnce(request, over);
       } catch (error) {
         const pause = pauseAfter(error);
         if (pause === undefined || tries >= this.#retries || over.aborted) throw error;
@@ -88,7 +86,7 @@ export class HttpRoute implements Route {
     }
   }
 
-  async #tryOnce(body: string, name: string, over: AbortSignal): Promise<Dispatched> {
+  async #tryOnce({ url, body, name }: ApiRequest, over: AbortSignal): Promise<Dispatched> {
     const headers = {
       authorization: `Bearer ${this.#key}`,
       "content-type": "application/json",
@@ -96,17 +94,24 @@ export class HttpRoute implements Route {
     };
     const { response, said } = await within<Answer>(TRY_MS, { signal: over }, "answer", (resolve, reject) => {
       const abort = new AbortController();
-      const asked = fetch(this.#url, { method: "POST", headers, body, redirect: "error", signal: abort.signal });
+      const asked = fetch(url, { method: "POST", headers, body, redirect: "error", signal: abort.signal });
       asked.then(read).then(resolve, reject);
       return () => abort.abort();
     }).catch((cause: unknown) => {
       if (cause instanceof TimeoutError || cause instanceof AbortedError) throw cause;
-      throw new ConnectError(`no answer from ${this.#url.host}`, { cause, closeCode: 1006, reason: "" });
+      throw new ConnectError(`no answer from ${url.host}`, { cause, closeCode: 1006, reason: "" });
     });
     if (!response.ok || !isObject(said)) throw refusal(response, said);
     const { sockets_here, inboxes, displaced, degraded } = said as Dispatched & { readonly sockets_here?: number };
     return { inboxes, displaced, socketsHere: sockets_here, degraded };
   }
+}
+
+interface ApiRequest {
+  readonly url: URL;
+  readonly body: string;
+  /** Its idempotency key. */
+  readonly name: string;
 }
 
 interface Answer {

@@ -22,7 +22,13 @@ export {
 } from "../core/errors.js";
 export { Message, type MessageOptions } from "../mesa/message.js";
 export type { Audience, Recipients } from "./audience.js";
-export { Dispatcher, type DispatcherOptions, type DispatchOptions, type SyncOptions } from "./dispatcher.js";
+export {
+  Dispatcher,
+  type DisconnectOptions,
+  type DispatcherOptions,
+  type DispatchOptions,
+  type SyncOptions,
+} from "./dispatcher.js";
 export { ApiError, MissingDependencyError, RedisError, UnsupportedError } from "./errors.js";
 export { DispatchEvent, type DispatchAction } from "./event.js";
 export { Portal, type PortalEvents, type PortalOptions } from "./portal.js";

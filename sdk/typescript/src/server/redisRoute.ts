@@ -6,8 +6,12 @@
 import type { Wait } from "../core/deadline.js";
 import { originalRecipients } from "./audience.js";
 import type { DispatcherOptions } from "./dispatcher.js";
+import { UnsupportedError } from "./errors.js";
+import { DispatchEvent } from "./event.js";
 import { Link, named, type RedisAddress } from "./redis.js";
-import type { Dispatched, Parcel, Route } from "./route.js";
+import type { Closing, Dispatched, Parcel, Route } from "./route.js";
+
+const NORMAL = 1000;
 
 /**
  * As the Rust dispatcher has it, in `crates/redis/src/backend/originals.lua`: who is there is told, for the others
@@ -62,18 +66,29 @@ export class RedisRoute implements Route {
     const message = content.serialize();
     if (recipients.length === 0) return {};
     // Who is everyone is nobody that could be away.
-    if (!waits || to.everyone) {
-      const text = `{"message":${message},"recipients":${JSON.stringify(recipients)}}`;
-      await this.#link.ask((client) => client.publish(this.#channel, text), wait);
-      return {};
-    }
+    if (!waits || to.everyone) return this.#publish(message, recipients, wait);
     // Whole, and not by its hash: a script that has to be loaded first would change the order.
     const args = [this.#channel, message, "1", ...recipients];
     const inboxes = await this.#link.ask((client) => client.eval(TELL, 2, ...this.#keys, ...args), wait);
     return { inboxes: Number(inboxes) };
   }
 
+  async disconnect({ to, except, code = NORMAL, reason = "" }: Closing, wait: Wait): Promise<Dispatched> {
+    if (code !== NORMAL || reason) {
+      throw new UnsupportedError("through Redis sockets are closed with 1000 and no reason; disconnect by HTTP");
+    }
+    const recipients = originalRecipients(to, except);
+    if (recipients.length === 0) return {};
+    return this.#publish(new DispatchEvent("DISCONNECT_CLIENT").serialize(), recipients, wait);
+  }
+
   close(): Promise<void> {
     return this.#link.close();
+  }
+
+  async #publish(message: string, recipients: readonly string[], wait: Wait): Promise<Dispatched> {
+    const text = `{"message":${message},"recipients":${JSON.stringify(recipients)}}`;
+    await this.#link.ask((client) => client.publish(this.#channel, text), wait);
+    return {};
   }
 }

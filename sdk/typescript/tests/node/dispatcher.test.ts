@@ -117,6 +117,20 @@ describe.each([
     expect(texts(await back.messages.next())).toEqual([["SAID", { n: 4 }, undefined]]);
   });
 
+  test("sockets are closed with 1000, those of who is excluded are not, and nobody may be meant", async () => {
+    const dispatcher = plain();
+    const [ann, bob, eve] = [await user("ann"), await user("bob"), await user("eve")];
+    expect(await dispatcher.disconnect([])).toEqual({});
+    expect(await dispatcher.disconnect(["eve"], ["eve"])).toEqual({});
+    await dispatcher.disconnect(["ann", "eve"], ["eve"]);
+    await dispatcher.dispatch(new DispatchEvent("DISCONNECT_CLIENT"), ["bob"]);
+    expect([await ann.closed, await bob.closed]).toEqual([1000, 1000]);
+    await dispatcher.dispatch(said(1), ["eve"]);
+    expect(texts(await eve.messages.next())).toEqual([["SAID", { n: 1 }, undefined]]);
+    await dispatcher.close();
+    expect(await codeOf(dispatcher.disconnect(["eve"]))).toBe("not_connected");
+  });
+
   test("what cannot be a message is refused with a code", async () => {
     const dispatcher = plain();
     expect(await codeOf(dispatcher.dispatch(new Message(0, 1n, "X"), ["ann"]))).toBe("bad_data");
@@ -128,13 +142,6 @@ describe.each([
 });
 
 describe("through Redis", () => {
-  test("the sockets of a user are closed with 1000", async () => {
-    const [ann, bob] = [await user("ann"), await user("bob")];
-    await made(redis.url).dispatch(new DispatchEvent("DISCONNECT_CLIENT"), ["ann"]);
-    expect(await ann.closed).toBe(1000);
-    expect(bob.client.state).toBe("connected");
-  });
-
   test("says on the wire what the original says", async () => {
     const original = new mesa.Dispatcher(redis.url, { namespace: "wire" });
     const ours = made(redis.url, { namespace: "wire" });
@@ -185,6 +192,10 @@ describe("through Redis", () => {
     expect(await dispatched(NOTE, { rooms: ["lobby"] })).toBe("unsupported");
     expect(await dispatched(NOTE, ["ann"], { tags: ["staff"] })).toBe("unsupported");
     expect(await dispatched(NOTE, { users: ["ann"] })).toBe("resolved: {}");
+    expect(await codeOf(dispatcher.disconnect({ rooms: ["lobby"] }))).toBe("unsupported");
+    expect(await codeOf(dispatcher.disconnect(["ann"], [], { code: 4003 }))).toBe("unsupported");
+    expect(await codeOf(dispatcher.disconnect(["ann"], [], { reason: "banned" }))).toBe("unsupported");
+    expect(await codeOf(dispatcher.disconnect(["ann"], [], { code: 1000, reason: "" }))).toBe("resolved: {}");
   });
 
   test("rejects while Redis is away, and works when it is back", async () => {
@@ -223,6 +234,22 @@ describe("by HTTP", () => {
     expect(elsewhere).toEqual({ socketsHere: 0 });
   });
 
+  test("closes with the code and the reason that are asked for, and says how many", async () => {
+    const [ann, bob] = [await user("ann"), await user("bob")];
+    const reasons: string[] = [];
+    ann.client.on("disconnected", (_, reason) => reasons.push(reason));
+    const dispatcher = made(api, { key: KEY });
+    const closing = { code: 4003, reason: "banned", idempotencyKey: "ban-ann" };
+    expect(await dispatcher.disconnect({ everyone: true }, { users: ["bob"] }, closing)).toEqual({ socketsHere: 1 });
+    expect([await ann.closed, reasons]).toEqual([4003, ["banned"]]);
+    const again = await user("ann");
+    expect(await dispatcher.disconnect({ everyone: true }, { users: ["bob"] }, closing)).toEqual({ socketsHere: 1 });
+    await dispatcher.dispatch(said(1), ["ann", "bob"]);
+    for (const { messages } of [again, bob]) {
+      expect(texts(await messages.next())).toEqual([["SAID", { n: 1 }, undefined]]);
+    }
+  });
+
   test("one idempotency key does one thing, whoever says it", async () => {
     const ann = await user("ann");
     for (const dispatcher of [made(api, { key: KEY }), made(api, { key: KEY })]) {
@@ -245,8 +272,8 @@ describe("by HTTP", () => {
     await expect(invalid).rejects.toMatchObject({ code: "invalid", status: 400, message });
     const huge = made(api, { key: KEY }).dispatch(new Message(0, "x".repeat(3_000_000), "HUGE"), ["ann"]);
     await expect(huge).rejects.toMatchObject({ code: "too_large", status: 413 });
-    const closing = made(api, { key: KEY }).dispatch(new DispatchEvent("DISCONNECT_CLIENT"), ["ann"]);
-    expect(await codeOf(closing)).toBe("unsupported");
+    const unsendable = made(api, { key: KEY }).disconnect(["ann"], [], { code: 1006 });
+    await expect(unsendable).rejects.toMatchObject({ code: "invalid", status: 400 });
   });
 
   test("too many requests are spread over time, each done once", async () => {
