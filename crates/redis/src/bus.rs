@@ -77,11 +77,16 @@ impl RedisBus {
 
     /// When it hears and can publish.
     pub(crate) async fn up(&self) {
-        self.hearing.up().await;
+        self.hears().await;
         self.outgoing.up().await;
     }
 
-    fn receiver(&self) -> Option<Arc<dyn Receiver>> {
+    /// When it hears.
+    pub(crate) async fn hears(&self) {
+        self.hearing.up().await;
+    }
+
+    pub(crate) fn receiver(&self) -> Option<Arc<dyn Receiver>> {
         self.receiver.get()?.upgrade()
     }
 

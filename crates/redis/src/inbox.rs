@@ -22,7 +22,7 @@ use switchboard_event::{Audience, Event, MessageNumber, ProjectId, SocketId, Tar
 use switchboard_hub::bus::{Content, Moment, Publication};
 use switchboard_hub::inbox::{Kept, Opened};
 use switchboard_hub::store::Answer;
-use switchboard_hub::{Bus, Inbox, InboxLimits};
+use switchboard_hub::{Bus, Inbox, InboxLimits, Store};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -207,7 +207,7 @@ impl Inbox for RedisInbox {
     }
 
     fn is_up(&self) -> bool {
-        self.state.borrow().link.is_some()
+        self.state.borrow().link.is_some() && self.store.is_up()
     }
 
     fn settled(&self) -> Moment<'_> {

@@ -24,6 +24,7 @@ mod link;
 mod names;
 mod options;
 mod portal;
+mod recovery;
 mod repeats;
 mod script;
 mod store;
@@ -51,6 +52,7 @@ use bridge::Bridges;
 use link::{Connected, Source, ignore};
 use names::Names;
 use options::ANSWER_WITHIN;
+use recovery::Parts;
 use repeats::RedisRepeats;
 use store::{Lease, Leases};
 
@@ -117,6 +119,8 @@ impl Redis {
         {
             tracing::warn!("Redis answers, but nothing can be kept for users yet");
         }
+        let parts = Parts { bus: bus.clone(), store: store.clone(), inbox: inbox.clone() };
+        spawn(&stop, parts.look_after(source.comebacks()));
         let portal = options
             .reports
             .clone()
@@ -136,12 +140,21 @@ impl Redis {
     }
 
     /// Writes what is left to write and gives the lease back, so that nobody waits for its end. Does
-    /// what it can within 2 s, and with reports of clients within 2 s more. The node must have no sockets any more.
+    /// what it can within 2 s, and with reports of clients or messages that wait within 2 s more. The node must have no sockets any more.
     pub async fn leave(&self) {
-        if let Some(portal) = &self.portal {
-            // The ends of its sockets, above all. What waits longer than this is lost with the node.
-            let _ = timeout(ANSWER_WITHIN, portal.settled()).await;
-        }
+        // The ends of its sockets, above all. What waits longer than this is lost with the node.
+        let reported = async {
+            if let Some(portal) = &self.portal {
+                portal.settled().await;
+            }
+        };
+        // Or what has arrived is delivered again.
+        let confirmed = async {
+            if let Some(inbox) = &self.inbox {
+                inbox.settled().await;
+            }
+        };
+        let _ = timeout(ANSWER_WITHIN, async { tokio::join!(reported, confirmed) }).await;
         self.store.leave().await;
     }
 }

@@ -13,7 +13,7 @@ use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionInfo, ErrorKind, FromRedisValue, IntoConnectionInfo,
     Pipeline, ProtocolVersion, PushInfo, PushKind, RedisError, RedisResult, TlsCertificates, TlsMode, Value,
 };
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::{Mutex, Notify, watch};
 
 use crate::options::{ANSWER_WITHIN, Mode, Options};
 use crate::tls;
@@ -22,6 +22,8 @@ use crate::tls;
 pub(crate) struct Source {
     way: Way,
     addresses: String,
+    /// How often a part of the node has come back to Redis, or come for the first time.
+    comebacks: watch::Sender<u64>,
 }
 
 enum Way {
@@ -98,12 +100,22 @@ impl Source {
                 Way::Sentinel(Box::new(Mutex::new(client)))
             }
         };
-        Ok(Source { way, addresses: addresses.join(", ") })
+        Ok(Source { way, addresses: addresses.join(", "), comebacks: watch::Sender::default() })
     }
 
     /// Where Redis is, as `host:port`, without names and passwords.
     pub(crate) fn addresses(&self) -> &str {
         &self.addresses
+    }
+
+    /// To be said when what a connection is for works again, after whatever loss.
+    pub(crate) fn came_back(&self) {
+        self.comebacks.send_modify(|count| *count += 1);
+    }
+
+    /// Changes with each comeback.
+    pub(crate) fn comebacks(&self) -> watch::Receiver<u64> {
+        self.comebacks.subscribe()
     }
 
     /// A cluster carries publications within a slot.
@@ -151,7 +163,8 @@ fn cluster(infos: &[ConnectionInfo], tls: &Option<TlsCertificates>) -> ClusterCl
     let builder = ClusterClientBuilder::new(infos.to_vec())
         .use_protocol(ProtocolVersion::RESP3)
         .connection_timeout(ANSWER_WITHIN)
-        .response_timeout(ANSWER_WITHIN);
+        // Later than ours: what it finds late itself it says again, and the server may do it twice.
+        .response_timeout(2 * ANSWER_WITHIN);
     match tls {
         Some(certificates) => builder.certs(certificates.clone()),
         None => builder,
@@ -212,7 +225,7 @@ impl Link {
     pub(crate) async fn command(&mut self, command: &Cmd) -> RedisResult<Value> {
         match self {
             Link::One(connection) => connection.req_packed_command(command).await,
-            Link::Cluster(connection) => connection.req_packed_command(command).await,
+            Link::Cluster(connection) => within(connection.req_packed_command(command)).await,
         }
     }
 
@@ -226,7 +239,7 @@ impl Link {
         let count = pipeline.len();
         match self {
             Link::One(connection) => connection.req_packed_commands(pipeline, 0, count).await,
-            Link::Cluster(connection) => connection.req_packed_commands(pipeline, 0, count).await,
+            Link::Cluster(connection) => within(connection.req_packed_commands(pipeline, 0, count)).await,
         }
     }
 
@@ -302,6 +315,12 @@ impl Link {
     pub(crate) async fn ping(&mut self) -> RedisResult<()> {
         self.command(&redis::cmd("PING")).await.map(drop)
     }
+}
+
+/// A cluster's connection tries again by itself; not for longer than anybody waits.
+async fn within<T>(answer: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
+    let late = |_| Err(io::Error::from(io::ErrorKind::TimedOut).into());
+    tokio::time::timeout(ANSWER_WITHIN, answer).await.unwrap_or_else(late)
 }
 
 fn run_id(info: &str) -> Option<&str> {

@@ -19,7 +19,7 @@
 //! | `switchboard:{*}:inboxes` | set | projects in which a message has waited |
 //! | `switchboard:{*}:inboxes:turn` | string, for a minute | a node has taken out what waited too long |
 //! | `switchboard:request:<digest>` | string, for ten minutes | what a backend's request asked for, and who does it or its answer; see `repeats.rs` |
-//! | `switchboard:{default}:inbox:@<user>` | sorted set | what waits for a user: the number, 8 bytes, and the event |
+//! | `switchboard:{default}:inbox:@<user>` | list | what waits for a user: number, 8 bytes, and event by turns |
 //! | `switchboard:{default}:inbox:totals` | hash | how many `messages` and `bytes` wait in the project, and no fewer than the `largest` has |
 //! | `switchboard:{default}:inbox:bytes` | hash | user to bytes that wait, if that may be much |
 //! | `switchboard:{default}:inbox:oldest` | sorted set | users, by the ms of what has waited longest, or earlier |

@@ -6,15 +6,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use redis::{RedisResult, Value, cmd};
+use redis::cmd;
 use switchboard_hub::Repeats;
 use switchboard_hub::repeats::{ANSWERED_FOR, Asked, Begun, CLAIMED_FOR, Claim};
 use switchboard_hub::store::Answer;
-use tokio::time::timeout;
 
 use crate::RedisStore;
 use crate::names::Names;
-use crate::options::ANSWER_WITHIN;
 use crate::script::{self, Script};
 use crate::store::NoAnswer;
 
@@ -39,7 +37,7 @@ impl RedisRepeats {
         let mut command = cmd("SET");
         command.arg(self.names.request(&asked.name)).arg(claimed(&claim)).arg("NX").arg("GET");
         command.arg("PX").arg(CLAIMED_FOR.as_millis().to_string());
-        let known: Option<Vec<u8>> = soon(link.ask(&command)).await?;
+        let known: Option<Vec<u8>> = link.ask(&command).await?;
         Ok(known.map_or(Begun::First(claim), |known| read(asked, known.into())))
     }
 
@@ -47,7 +45,7 @@ impl RedisRepeats {
         let mut link = self.store.link_now()?;
         let (keys, claimed) = ([self.names.request(&claim.asked.name)], claimed(claim));
         let args = [&[&*claimed], args].concat();
-        soon(script::run(&mut link, &self.end, &keys, &args)).await.map(|_: Value| ())
+        Ok(script::run(&mut link, &self.end, &keys, &args).await.map(drop)?)
     }
 }
 
@@ -80,9 +78,4 @@ fn read(asked: &Asked, known: Bytes) -> Begun {
         Some((ANSWERED, answer)) => Begun::Done(known.slice_ref(answer)),
         _ => Begun::Another,
     }
-}
-
-/// In a cluster one command may be tried several times.
-async fn soon<T>(answer: impl Future<Output = RedisResult<T>>) -> Result<T, NoAnswer> {
-    Ok(timeout(ANSWER_WITHIN, answer).await.map_err(|_| NoAnswer::Late)??)
 }

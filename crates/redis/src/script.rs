@@ -1,25 +1,34 @@
 //! A script is one step in Redis; how it is called.
 
+use std::borrow::Cow;
+
 use redis::{Cmd, RedisError, RedisResult, Value};
 
 use crate::link::Link;
 
 /// A script, and the name by which a server that has it is asked to run it.
 pub(crate) struct Script {
-    text: &'static str,
+    text: Cow<'static, str>,
     hash: String,
 }
 
 impl Script {
-    pub(crate) fn of(text: &'static str) -> Self {
-        Script { text, hash: redis::Script::new(text).get_hash().into() }
+    pub(crate) fn of(text: impl Into<Cow<'static, str>>) -> Self {
+        let text = text.into();
+        Script { hash: redis::Script::new(&text).get_hash().into(), text }
+    }
+
+    /// One that a server runs though its memory is full: who could not write down who is here, or take out what
+    /// waits, would have it stay full.
+    pub(crate) fn even_if_full(text: &str) -> Self {
+        Script::of(format!("#!lua flags=allow-oom\n{text}"))
     }
 }
 
 /// Has every server know them.
 pub(crate) async fn load(link: &mut Link, scripts: &[&Script]) -> RedisResult<()> {
     for script in scripts {
-        link.command(redis::cmd("SCRIPT").arg("LOAD").arg(script.text)).await?.extract_error()?;
+        link.command(redis::cmd("SCRIPT").arg("LOAD").arg(&*script.text)).await?.extract_error()?;
     }
     Ok(())
 }
@@ -62,6 +71,11 @@ pub(crate) fn is_unknown(value: &Value) -> bool {
 /// Whether it failed for that alone, and so has done nothing.
 pub(crate) fn was_unknown(error: &RedisError) -> bool {
     error.code() == Some("NOSCRIPT")
+}
+
+/// Whether it refused since a key holds something else.
+pub(crate) fn is_wrong_type(error: &RedisError) -> bool {
+    error.code() == Some("WRONGTYPE")
 }
 
 /// What a script answered, as a number; none if it answered something else.

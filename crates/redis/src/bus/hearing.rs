@@ -199,7 +199,7 @@ impl RedisBus {
                     let back = || {
                         backoff = Backoff::default();
                         // What others said meanwhile is gone.
-                        self.receiver().iter().for_each(|receiver| receiver.missed());
+                        source.came_back();
                     };
                     let error = self.hearing.hear_through(connected, back).await.err();
                     error.map(|error| error.to_string()).unwrap_or_default()

@@ -1,12 +1,12 @@
 //! Messages that original Mesa Dispatchers stored for a user become ours.
 
 use bytes::Bytes;
-use redis::{RedisError, cmd};
+use redis::cmd;
 use switchboard_event::{Event, ProjectId, UserId};
 
 use super::{RedisInbox, inbox_call};
 use crate::bridge::undelivered;
-use crate::script::number;
+use crate::script::{is_wrong_type, number};
 use crate::store::NoAnswer;
 
 /// How often what was read may have changed before it is left for the next time.
@@ -77,8 +77,4 @@ impl RedisInbox {
         }
         Ok(is_moved)
     }
-}
-
-fn is_wrong_type(error: &RedisError) -> bool {
-    error.code() == Some("WRONGTYPE")
 }

@@ -1,19 +1,20 @@
 //! The task of the inboxes: it holds the connection, writes receipts in their order, and now and then
 //! takes out what has waited for too long.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::{Counter, Gauge, counter, gauge};
-use redis::{FromRedisValue, RedisError, RedisResult, Value, cmd};
+use redis::{FromRedisValue, RedisError, RedisResult, cmd};
 use switchboard_event::{Name, ProjectId};
 
+use super::RedisInbox;
 use super::receipts::Taken;
-use super::{RedisInbox, inbox_call};
 use crate::backoff::Backoff;
 use crate::link::{Link, Source, ignore};
 use crate::options::ANSWER_WITHIN;
-use crate::script::{is_unknown, number};
+use crate::script::{self, is_unknown, number};
 
 /// Most receipts in one pipeline.
 const BATCH_MAX: usize = 1024;
@@ -41,7 +42,7 @@ pub(super) async fn keep(inbox: Arc<RedisInbox>, source: Arc<Source>) {
     loop {
         let error = match source.connect(ignore()).await {
             Ok(connected) => tokio::select! {
-                error = keeper.work(connected.link.clone(), &mut backoff) => error,
+                error = keeper.work(&source, connected.link.clone(), &mut backoff) => error,
                 error = connected.cut() => error,
             },
             Err(error) => error,
@@ -59,7 +60,7 @@ pub(super) async fn keep(inbox: Arc<RedisInbox>, source: Arc<Source>) {
 
 impl Keeper {
     /// Works through one connection until it fails.
-    async fn work(&mut self, mut link: Link, backoff: &mut Backoff) -> RedisError {
+    async fn work(&mut self, source: &Source, mut link: Link, backoff: &mut Backoff) -> RedisError {
         if let Err(error) = self.inbox.scripts.load(&mut link).await {
             return error;
         }
@@ -68,12 +69,13 @@ impl Keeper {
         self.inbox.openings.begin_anew();
         self.up.set(1.0);
         self.inbox.state.send_modify(|state| state.link = Some(link.clone()));
+        source.came_back();
         let (inbox, other) = (self.inbox.clone(), link.clone());
         tokio::select! {
             never = inbox.putting.run(&other) => match never {},
             never = inbox.openings.run(&other) => match never {},
             error = self.write_all(link) => error,
-            error = expire_all(&inbox, other.clone()) => error,
+            never = expire_all(&inbox, other.clone()) => match never {},
         }
     }
 
@@ -121,22 +123,23 @@ impl Keeper {
     }
 }
 
-/// Has one of all nodes take out what has waited for too long, again and again.
-async fn expire_all(inbox: &RedisInbox, mut link: Link) -> RedisError {
+/// Has one of all nodes take out what has waited for too long, again and again. What fails is for the next turn:
+/// whether the connection still works others find out.
+async fn expire_all(inbox: &RedisInbox, mut link: Link) -> Infallible {
     let age_max = Duration::from_millis(inbox.limits.age_max_ms);
     let every = EXPIRE_EVERY.min(age_max / 2).max(Duration::from_millis(100));
     loop {
         if let Err(error) = expire_in_turn(inbox, &mut link, every).await {
-            return error;
+            tracing::warn!(%error, "what has waited for too long cannot be looked for");
         }
         tokio::time::sleep(every).await;
     }
 }
 
 async fn expire_in_turn(inbox: &RedisInbox, link: &mut Link, every: Duration) -> RedisResult<()> {
-    let mut turn = cmd("SET");
-    turn.arg(inbox.names.inboxes_turn()).arg("").arg("NX").arg("PX").arg(every.as_millis().to_string());
-    if matches!(link.command(&turn).await?.extract_error()?, Value::Nil) {
+    let (turn, ms) = (inbox.names.inboxes_turn(), every.as_millis().to_string());
+    let begins = script::run(link, &inbox.scripts.turn, &[turn], &[ms.as_bytes()]).await?;
+    if number(&begins) != Some(1) {
         return Ok(());
     }
     let mut cursor = "0".to_owned();
@@ -147,8 +150,10 @@ async fn expire_in_turn(inbox: &RedisInbox, link: &mut Link, every: Duration) ->
         (cursor, projects) = link.ask(&scan).await?;
         for project in projects {
             let project = std::str::from_utf8(&project).ok().and_then(|text| Name::new(text).ok());
-            if let Some(project) = project {
-                expire_in(inbox, link, &project).await?;
+            if let Some(project) = project
+                && let Err(error) = expire_in(inbox, link, &project).await
+            {
+                tracing::error!(%project, %error, "what has waited for too long cannot be taken out");
             }
         }
         if cursor == "0" {
@@ -160,22 +165,11 @@ async fn expire_in_turn(inbox: &RedisInbox, link: &mut Link, every: Duration) ->
 async fn expire_in(inbox: &RedisInbox, link: &mut Link, project: &ProjectId) -> RedisResult<()> {
     let (age, most) = (inbox.limits.age_max_ms.to_string(), EXPIRE_MAX.to_string());
     let names = inbox.names.project(project);
-    let command = inbox_call(&inbox.scripts.expire, &names, &[], &[age.as_bytes(), most.as_bytes()]);
+    let args = [names.base().as_bytes(), age.as_bytes(), most.as_bytes()];
     loop {
-        let answer = link.command(&command).await?;
-        if is_unknown(&answer) {
-            inbox.scripts.load(link).await?;
-            continue;
-        }
-        let answer = match answer.extract_error() {
-            Ok(answer) => Vec::<Value>::from_redis_value(answer)?,
-            Err(error) => {
-                tracing::error!(%project, %error, "what has waited for too long cannot be taken out");
-                return Ok(());
-            }
-        };
-        let [expired, more] = [0, 1].map(|at| answer.get(at).and_then(number).unwrap_or(0));
-        inbox.expired.increment(expired.try_into().unwrap_or(0));
+        let answer = script::run(link, &inbox.scripts.expire, &names.inbox(), &args).await?;
+        let (expired, more) = <(u64, u64)>::from_redis_value(answer)?;
+        inbox.expired.increment(expired);
         if more == 0 {
             return Ok(());
         }

@@ -25,7 +25,7 @@ const EXPIRE_MAX: &[u8] = b"1000";
 const TRIES: usize = 10;
 
 /// What an inbox may be expected to have, in bytes. So the answer to a call is not too long.
-const INBOX_BYTES: usize = 4096;
+const INBOX_BYTES: usize = 16 * 1024;
 
 /// What a socket asks for.
 #[derive(Clone)]

@@ -23,8 +23,9 @@ const CALL_PARTS_MAX: usize = 256;
 /// Most users in one call, so that it is short. Lua cannot hand a few thousand to a command.
 pub(super) const CALL_USERS_MAX: usize = 1000;
 
-/// Most bytes in one call; a larger part goes alone.
-const CALL_BYTES_MAX: usize = 256 * 1024;
+/// Most bytes that one call writes, in all inboxes together, or is expected to read: what Redis does in a few ms. A
+/// larger part goes alone.
+pub(super) const CALL_BYTES_MAX: usize = 1024 * 1024;
 
 /// What can go with others in one call.
 pub(super) trait Part {
@@ -34,6 +35,7 @@ pub(super) trait Part {
     /// No more than [`CALL_USERS_MAX`].
     fn users(&self) -> usize;
 
+    /// How much it has a call write or read.
     fn bytes(&self) -> usize;
 }
 

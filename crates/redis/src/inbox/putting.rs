@@ -11,7 +11,7 @@ use switchboard_hub::InboxLimits;
 use switchboard_hub::inbox::Kept;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::piles::{CALL_USERS_MAX, Call, Part, Piles};
+use super::piles::{CALL_BYTES_MAX, CALL_USERS_MAX, Call, Part, Piles};
 use super::scripts::Scripts;
 use super::{ask_script, inbox_call};
 use crate::envelope;
@@ -89,7 +89,8 @@ impl Putting {
         let mut known = HashSet::with_capacity(users.len());
         let users: Vec<&UserId> = users.iter().filter(|user| known.insert(*user)).collect();
         let mut all = Kept { number: MessageNumber(0), inboxes: 0, displaced: 0 };
-        for users in users.chunks(CALL_USERS_MAX) {
+        let users_max = CALL_BYTES_MAX / event.data.as_bytes().len().max(1);
+        for users in users.chunks(users_max.clamp(1, CALL_USERS_MAX)) {
             let part = self.put_part(project, users.iter().copied().cloned().collect(), event).await?;
             all.number = part.number;
             all.inboxes += part.inboxes;
@@ -178,7 +179,7 @@ impl Part for Put {
     }
 
     fn bytes(&self) -> usize {
-        self.event.data.as_bytes().len()
+        self.event.data.as_bytes().len() * self.users.len()
     }
 }
 

@@ -13,32 +13,34 @@ pub(crate) struct Scripts {
     pub(super) drop: Script,
     pub(super) clear: Script,
     pub(super) expire: Script,
+    pub(super) turn: Script,
     /// For a project that is bridged to original Mesa Dispatchers.
     pub(super) adopt: Script,
 }
 
 macro_rules! with_inbox {
     ($($file:literal),+) => {
-        Script::of(concat!(include_str!("scripts/inbox.lua"), $(include_str!($file)),+))
+        concat!(include_str!("scripts/inbox.lua"), $(include_str!($file)),+)
     };
 }
 
 impl Scripts {
     pub(crate) fn new() -> Self {
         Scripts {
-            put: with_inbox!("../nodes.lua", "scripts/put.lua"),
-            open: with_inbox!("scripts/open.lua"),
-            receipts: with_inbox!("scripts/receipts.lua"),
-            drop: with_inbox!("scripts/drop.lua"),
-            clear: with_inbox!("scripts/clear.lua"),
-            expire: with_inbox!("scripts/expire.lua"),
-            adopt: with_inbox!("../bridge/mesa/adopt.lua"),
+            put: Script::of(with_inbox!("../nodes.lua", "scripts/put.lua")),
+            open: Script::even_if_full(with_inbox!("scripts/open.lua")),
+            receipts: Script::even_if_full(with_inbox!("scripts/receipts.lua")),
+            drop: Script::even_if_full(with_inbox!("scripts/drop.lua")),
+            clear: Script::even_if_full(with_inbox!("scripts/clear.lua")),
+            expire: Script::even_if_full(with_inbox!("scripts/expire.lua")),
+            turn: Script::even_if_full(include_str!("scripts/turn.lua")),
+            adopt: Script::even_if_full(with_inbox!("../bridge/mesa/adopt.lua")),
         }
     }
 
     /// Has every server know them.
     pub(crate) async fn load(&self, link: &mut Link) -> RedisResult<()> {
-        let all = [&self.put, &self.open, &self.receipts, &self.drop, &self.clear, &self.expire, &self.adopt];
-        script::load(link, &all).await
+        let Scripts { put, open, receipts, drop, clear, expire, turn, adopt } = self;
+        script::load(link, &[put, open, receipts, drop, clear, expire, turn, adopt]).await
     }
 }

@@ -115,6 +115,7 @@ impl Keeper {
                     self.store
                         .state
                         .send_modify(|state| (state.link, state.lease) = (Some(link.clone()), lease));
+                    self.store.source.came_back();
                     self.go_on(&mut link).await
                 }
                 Err(stop) => stop,

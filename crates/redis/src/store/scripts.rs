@@ -5,7 +5,8 @@ use redis::RedisResult;
 use crate::link::Link;
 use crate::script::{self, Script};
 
-/// All scripts of the store.
+/// All scripts of the store. They run though Redis is full: what they write is small, and without it nobody would
+/// know who is here.
 pub(super) struct Scripts {
     pub(super) members: Script,
     /// The same where originals have copies.
@@ -25,7 +26,7 @@ pub(super) struct Scripts {
 
 macro_rules! with_seats {
     ($($file:literal),+) => {
-        Script::of(concat!(include_str!("scripts/seats.lua"), $(include_str!($file)),+))
+        Script::even_if_full(concat!(include_str!("scripts/seats.lua"), $(include_str!($file)),+))
     };
 }
 
@@ -44,22 +45,25 @@ macro_rules! with_copies {
 impl Scripts {
     pub(super) fn new() -> Self {
         Scripts {
-            members: Script::of(concat!(
+            members: Script::even_if_full(concat!(
                 include_str!("scripts/no_copies.lua"),
                 include_str!("scripts/members.lua")
             )),
-            copied_members: Script::of(with_copies!("scripts/members.lua")),
+            copied_members: Script::even_if_full(with_copies!("scripts/members.lua")),
             take_seat: with_seats!("scripts/take_seat.lua"),
             leave_seat: with_seats!("scripts/leave_seat.lua"),
             restore_seat: with_seats!("scripts/restore_seat.lua"),
-            describe: Script::of(include_str!("scripts/describe.lua")),
-            sweep: Script::of(concat!(include_str!("scripts/seats.lua"), with_copies!("scripts/sweep.lua"))),
-            claim: Script::of(include_str!("scripts/claim.lua")),
-            renew: Script::of(include_str!("scripts/renew.lua")),
-            register: Script::of(include_str!("scripts/register.lua")),
-            forget: Script::of(include_str!("scripts/forget.lua")),
-            open: Script::of(include_str!("scripts/open.lua")),
-            close: Script::of(include_str!("scripts/close.lua")),
+            describe: Script::even_if_full(include_str!("scripts/describe.lua")),
+            sweep: Script::even_if_full(concat!(
+                include_str!("scripts/seats.lua"),
+                with_copies!("scripts/sweep.lua")
+            )),
+            claim: Script::even_if_full(include_str!("scripts/claim.lua")),
+            renew: Script::even_if_full(include_str!("scripts/renew.lua")),
+            register: Script::even_if_full(include_str!("scripts/register.lua")),
+            forget: Script::even_if_full(include_str!("scripts/forget.lua")),
+            open: Script::even_if_full(include_str!("scripts/open.lua")),
+            close: Script::even_if_full(include_str!("scripts/close.lua")),
         }
     }
 

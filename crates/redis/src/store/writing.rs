@@ -16,7 +16,7 @@ use super::seats::Seat;
 use crate::envelope;
 use crate::link::Batch;
 use crate::names::{ProjectNames, name, target_text};
-use crate::script::{Script, call, number};
+use crate::script::{Script, call, is_wrong_type, number};
 
 /// Most changes of members in one call, so that it is short.
 const CALL_MAX: usize = 128;
@@ -158,15 +158,23 @@ impl<'a> Writing<'a> {
     }
 
     /// Tells who waits for a seat, and returns the projects in which nothing is left. Fails if any
-    /// call was refused.
+    /// call was refused, unless a key holds something else: that will not change, and is nobody else's trouble.
     pub(super) fn settle(&self, taken: &mut Taken, answers: Vec<Value>) -> Result<Vec<ProjectId>, Stop> {
-        let answers = answers.into_iter().map(Value::extract_error).collect::<RedisResult<Vec<_>>>()?;
-        if answers.iter().any(is_lost) {
+        let answers = answers.into_iter().map(taken_or_dropped).collect::<RedisResult<Vec<_>>>()?;
+        if answers.iter().flatten().any(is_lost) {
             return Err(Stop::LeaseLost);
         }
         let mut last: HashMap<ProjectId, bool> = HashMap::new();
         for (places, answer) in self.spans.iter().zip(answers) {
             let (project, change) = &mut taken.changes[places[0]];
+            let Some(answer) = answer else {
+                tracing::error!(%project, changes = places.len(), "a key holds something else; changes are dropped");
+                continue;
+            };
+            if let (Change::Enter(..) | Change::Leave(..), Value::Array(parts)) = (&*change, &answer) {
+                let refused = parts.get(1).and_then(number);
+                tracing::error!(%project, refused, "keys of targets hold something else; changes are dropped");
+            }
             // One is the mark that the lease may write.
             let is_empty = matches!(change, Change::Enter(..) | Change::Leave(..) | Change::LeaveSeat(..))
                 && number(&answer) == Some(1);
@@ -215,6 +223,14 @@ impl<'a> Writing<'a> {
 
 fn unexpected(what: &'static str) -> RedisError {
     RedisError::from((ErrorKind::UnexpectedReturnType, what))
+}
+
+/// None if a key holds something else.
+fn taken_or_dropped(answer: Value) -> RedisResult<Option<Value>> {
+    match answer.extract_error() {
+        Err(error) if is_wrong_type(&error) => Ok(None),
+        answer => answer.map(Some),
+    }
 }
 
 fn is_lost(answer: &Value) -> bool {

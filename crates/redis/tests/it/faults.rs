@@ -413,3 +413,25 @@ async fn everything_is_back_within_5_s_after_the_connections_were_cut() {
     one.node.send("p", room(), "heard", Scope::AllNodes);
     until("sends arrive again", async || b.heard().ends_with("heard.")).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_of_another_type_costs_no_other_target_anything() {
+    let server = RedisServer::start().await;
+    let node = connect(&server).await;
+    let _: String = query(&server, redis::cmd("SET").arg("switchboard:{p}:in:#bad").arg("a text")).await;
+    let (one, other) = (node.node.add("p"), node.node.add("p"));
+    let [bad, good] = ["bad", "good"].map(|name| Target::room(name).unwrap());
+    for member in [&one, &other] {
+        node.node.join(member, &bad);
+        node.node.join(member, &good);
+    }
+    let count = async |target| node.redis.store().count(&project(), target).await;
+    assert_eq!(count(&good).await.unwrap(), 2);
+    assert!(count(&bad).await.is_err());
+    node.node.hub.remove(&one.session);
+    assert_eq!(count(&good).await.unwrap(), 1);
+    let _: i64 = query(&server, redis::cmd("DEL").arg("switchboard:{p}:in:#bad")).await;
+    node.node.hub.remove(&other.session);
+    assert_eq!(count(&good).await.unwrap(), 0);
+    until("nothing remains", async || !keys(&server).await.iter().any(|key| key.contains("{p}"))).await;
+}

@@ -432,3 +432,84 @@ async fn between_what_waits_and_what_is_heard_there_is_no_gap() {
     let member = at.user("7");
     assert_eq!(at.open("7", member.session.id).await, texts(&[]), "all are confirmed");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_in_a_full_redis_can_be_read_and_taken_out() {
+    let server = RedisServer::start().await;
+    let place = Place::new(&server).await;
+    let seven = place.user("a");
+    let mut numbers = Vec::new();
+    for n in 0..5 {
+        numbers.push(place.put(&["a", "b"], &format!("e{n}")).await.unwrap());
+    }
+    let lease_ends = async || {
+        let mut leases = redis::cmd("ZRANGE");
+        leases.arg("switchboard:{*}:nodes").arg(0).arg(-1).arg("WITHSCORES");
+        query::<Vec<(String, f64)>>(&server, &leases).await[0].1
+    };
+    let limit = async |bytes: &str| {
+        let _: String = query(&server, redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg(bytes)).await;
+    };
+    limit("1").await;
+    assert!(place.put(&["a"], "more").await.is_none(), "it is said that it is not kept");
+    assert_eq!(place.open("a", seven.session.id).await, texts(&["e0", "e1", "e2", "e3", "e4"]));
+    place.inbox.confirm(&project(), &name("a"), vec![numbers[2], numbers[4]]);
+    place.inbox.settled().await;
+    assert_accounted(&server, 1000).await;
+    assert_eq!(place.open("a", seven.session.id).await, texts(&["e0", "e1", "e3"]));
+    place.inbox.clear(&project(), &name("b")).await.unwrap();
+    let ends = lease_ends().await;
+    until("the lease goes on", async || lease_ends().await > ends).await;
+    let eight = place.user("c");
+    until("who comes is known", async || {
+        place
+            .node
+            .redis
+            .store()
+            .count(&project(), &Target::user("c").unwrap())
+            .await
+            .is_ok_and(|count| count == 1)
+    })
+    .await;
+    assert!(place.inbox.is_up());
+    limit("0").await;
+    assert!(place.put(&["a", "c"], "more").await.is_some());
+    assert_eq!(place.open("c", eight.session.id).await, texts(&["more"]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_has_waited_too_long_goes_though_redis_is_full() {
+    let server = RedisServer::start().await;
+    let limits = InboxLimits { age_max_ms: 300, ..InboxLimits::default() };
+    let place = Place::of(connect_with_inbox(&server, limits).await);
+    place.put(&["a", "b"], "old").await.unwrap();
+    let _: String = query(&server, redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg("1")).await;
+    until("nothing remains", async || {
+        let left: Vec<String> = query(&server, redis::cmd("KEYS").arg("*{p}:inbox*")).await;
+        left.is_empty()
+    })
+    .await;
+    assert!(place.inbox.is_up(), "and its connection stays");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_message_for_many_is_put_in_parts_that_are_short() {
+    const USERS: usize = 100;
+    let server = RedisServer::start().await;
+    let limits = InboxLimits { project_bytes_max: 1 << 30, ..InboxLimits::default() };
+    let place = Place::of(connect_with_inbox(&server, limits).await);
+    let ids: Vec<String> = (0..USERS).map(|n| n.to_string()).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let data = Payload::of(&"x".repeat(100_000)).unwrap();
+    let large = Event { data, ..event("large") };
+    let kept = place.inbox.put(&project(), &users(&ids), &large).await.unwrap();
+    assert_eq!((kept.inboxes, kept.displaced), (USERS, 0));
+    let stats: String = query(&server, redis::cmd("INFO").arg("commandstats")).await;
+    let calls = |command: &str| {
+        let line = stats.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{command}:calls=")));
+        line.map_or(0, |line| line.split(',').next().unwrap().parse::<usize>().unwrap())
+    };
+    assert_eq!(calls("rpush"), USERS);
+    let most = (1024 * 1024_usize).div_ceil(100_000);
+    assert!(calls("evalsha") >= USERS / most, "{stats}");
+}

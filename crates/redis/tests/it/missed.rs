@@ -1,7 +1,8 @@
 //! A node that does not hear the others for a while, and messages for users who are on it.
 
 use serde_json::{Value, json};
-use switchboard::{App, Backplane, Identity, InboxLimits, Mesa, Name, Target};
+use switchboard::{App, Backplane, Identity, InboxLimits, Mesa, Name, Payload, Target};
+use switchboard_event::Event;
 use switchboard_redis::{Options, Redis};
 use switchboard_testkit::raw::{HANDSHAKE, frame};
 use switchboard_testkit::{Peer, RawPeer, RedisServer, TestServer, soon};
@@ -50,6 +51,13 @@ impl Place {
         peer.send(&login(user)).await;
         assert_eq!(peer.next().await["op"], 22);
         peer
+    }
+
+    /// Whether the node hears what is sent to a user.
+    async fn hears(&self, user: &str) -> bool {
+        let channel = format!("switchboard:{{default}}:to:@{user}");
+        let heard: (String, usize) = run(&self.redis, &["PUBSUB", "NUMSUB", &channel]).await;
+        heard.1 == 1
     }
 
     async fn nothing_waits(&self) -> bool {
@@ -119,4 +127,65 @@ async fn hear(peer: &mut RawPeer, heard: &mut String, text: &str) {
         let byte = soon(text, peer.stream.read_u8()).await.expect("the connection is open");
         heard.push(byte.into());
     }
+}
+
+/// Another node, under a name of its own in Redis, so that its connections can be told from those of the first.
+async fn another(redis: &RedisServer) -> Redis {
+    let _: String = run(redis, &["ACL", "SETUSER", "other", "on", ">other", "~*", "&*", "+@all"]).await;
+    let url = redis.url().replacen("://", "://other:other@", 1);
+    let with_inbox = Options { urls: vec![url], inbox: Some(InboxLimits::default()), ..options(redis) };
+    Redis::connect(with_inbox).await.expect("Redis answers")
+}
+
+async fn keep_at(other: &Redis, user: &str, n: u32) {
+    let (project, user) = (Name::new("default").unwrap(), Name::new(user).unwrap());
+    let data = Payload::of(&n).unwrap();
+    let event = Event { name: Name::new("N").unwrap(), data, sender: None, time_ms: 0 };
+    let kept = other.inbox().unwrap().put(&project, &[user], &event).await.unwrap();
+    assert_eq!(kept.inboxes, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_missed_is_looked_for_when_all_is_back_whatever_comes_back_first() {
+    let place = Place::new().await;
+    let other = another(&place.redis).await;
+    let mut peer = place.log_in("7").await;
+    let inbox = place.node.inbox().unwrap();
+    // The first node can do nothing that takes a script, so it is heard first and asked nothing.
+    let _: String = run(&place.redis, &["ACL", "SETUSER", "default", "-script", "-subscribe"]).await;
+    let _: i64 = run(&place.redis, &["CLIENT", "KILL", "USER", "default"]).await;
+    until("all is lost", async || !inbox.is_up() && !place.hears("7").await).await;
+    keep_at(&other, "7", 1).await;
+    let _: String = run(&place.redis, &["ACL", "SETUSER", "default", "+subscribe"]).await;
+    until("it hears", async || place.hears("7").await).await;
+    assert!(!inbox.is_up());
+    peer.silent().await.expect("nobody told it");
+    let _: String = run(&place.redis, &["ACL", "SETUSER", "default", "+script"]).await;
+    assert_eq!(peer.next().await, json!({ "op": 0, "d": 1, "t": "N", "s": 1 }));
+    // By that it answers the ping behind it.
+    peer.silent().await.unwrap();
+    until("nothing waits", async || place.nothing_waits().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_kept_while_nobody_knew_of_a_user_is_told_when_it_is_known_again() {
+    let place = Place::new().await;
+    let other = another(&place.redis).await;
+    let mut peer = place.log_in("7").await;
+    let lease: Vec<String> = run(&place.redis, &["ZRANGE", "switchboard:{*}:nodes", "0", "-1"]).await;
+    let node = place.node.bus().node().to_string();
+    let lease = lease.into_iter().find(|lease| lease.starts_with(&node)).unwrap();
+    // As if it had stood still for so long that its lease ended, while it goes on to hear.
+    let _: String = run(&place.redis, &["ACL", "SETUSER", "default", "-script"]).await;
+    let _: i64 = run(&place.redis, &["CLIENT", "KILL", "USER", "default", "TYPE", "normal"]).await;
+    let _: i64 = run(&place.redis, &["ZADD", "switchboard:{*}:nodes", "1", &lease]).await;
+    until("it is swept", async || {
+        other.store().count_users(&Name::new("default").unwrap()).await.unwrap() == 0
+    })
+    .await;
+    assert!(place.hears("7").await);
+    keep_at(&other, "7", 1).await;
+    peer.silent().await.expect("nobody told it");
+    let _: String = run(&place.redis, &["ACL", "SETUSER", "default", "+script"]).await;
+    assert_eq!(peer.next().await, json!({ "op": 0, "d": 1, "t": "N", "s": 1 }));
 }

@@ -12,9 +12,14 @@ end
 local function expire(user, room)
   local inbox = inbox_of(user)
   local left = redis.call('LINDEX', inbox, 0)
-  -- No part of a message.
-  while left and #left ~= NUMBER_BYTES do
-    redis.call('LPOP', inbox)
+  if left and #left ~= NUMBER_BYTES then
+    -- What is no part of a message, up to the first that is.
+    local strays = 0
+    for _, element in ipairs(front_of(inbox, room)) do
+      if #element == NUMBER_BYTES then break end
+      strays = strays + 1
+    end
+    redis.call('LTRIM', inbox, strays, -1)
     left = redis.call('LINDEX', inbox, 0)
   end
   local messages, count = left and is_outdated(left) and front_of(inbox, room + 1) or { left }, 0
@@ -23,8 +28,8 @@ local function expire(user, room)
     left = messages[2 * count + 1]
   end
   for at = #messages, 2 * count + 1, -1 do messages[at] = nil end
-  if left then redis.call('ZADD', oldest, (parts_of(left)), user) end
   take_front(user, inbox, count, size_of_all(messages), not left)
+  if left then redis.call('ZADD', oldest, (parts_of(left)), user) end
   return count
 end
 
@@ -34,11 +39,13 @@ if #users == 0 then
 end
 local expired = 0
 for _, user in ipairs(users) do
-  local is_list, count = pcall(expire, user, most - expired)
-  if is_list then
+  local is_done, count = pcall(expire, user, most - expired)
+  if is_done then
     expired = expired + count
-  else
+  elseif tostring(count.err or count):find('WRONGTYPE') then
     redis.call('ZREM', oldest, user)
+  else
+    error(count)
   end
   if expired >= most then break end
 end

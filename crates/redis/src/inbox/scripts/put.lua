@@ -8,9 +8,9 @@
 -- that is not simply in the inboxes of all its users: its place from 0, in how many inboxes it is, how many
 -- messages gave way, how many inboxes had no room, how many cannot be used.
 
--- An inbox has its bytes accounted for from when it has more messages than this, or might have an eighth of the
--- bytes that it may have: so the one look at all that waits is short, and most inboxes need no account.
-local UNCOUNTED_MAX = 32
+-- An inbox has its bytes accounted for from when it has more messages than this, or might have more bytes, or an
+-- eighth of those that it may have: so the one look at all that waits is short, and most inboxes need no account.
+local UNCOUNTED_MAX, UNCOUNTED_BYTES_MAX = 32, 16384
 
 local verb, head, project, waits_ms = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local messages_max, bytes_max = tonumber(ARGV[6]), tonumber(ARGV[7])
@@ -43,7 +43,8 @@ local begun, recounted, is_kept_for_some, answer = {}, {}, false, { number_of(ms
 
 -- With so many elements an inbox is within its bounds and needs no account.
 local function simple_length()
-  return 2 * math.min(UNCOUNTED_MAX, messages_max, math.floor(bytes_max / 8 / math.max(largest, 1)))
+  local uncounted_bytes = math.min(UNCOUNTED_BYTES_MAX, bytes_max / 8)
+  return 2 * math.min(UNCOUNTED_MAX, messages_max, math.floor(uncounted_bytes / math.max(largest, 1)))
 end
 local simple_max = simple_length()
 
@@ -147,8 +148,9 @@ local function put(place, first, last)
 end
 
 local function put_down_kept()
-  if not is_kept_for_some then return end
-  redis.call('HSET', totals, 'messages', messages, 'bytes', bytes, 'largest', largest)
+  if is_kept_for_some then
+    redis.call('HSET', totals, 'messages', messages, 'bytes', bytes, 'largest', largest)
+  end
   local since = {}
   for place, user in ipairs(begun) do
     since[2 * place - 1], since[2 * place] = ms, user

@@ -2,7 +2,7 @@
 -- written by what copies_of() finds.
 -- KEYS: index, users, mirror, then the members of a target for each change.
 -- ARGV: node, the project's key, then '+' or '-', socket and target for each change.
--- Returns what is left in the index, -1 if the lease is lost.
+-- Returns what is left in the index, -1 if the lease is lost; behind it how many changes were refused, if any.
 if redis.call('SISMEMBER', KEYS[1], '.') == 0 then return -1 end
 local from, to = '[' .. ARGV[1], '[' .. ARGV[1] .. string.rep('\255', 12)
 local copies = copies_of(KEYS[3], ARGV[2])
@@ -26,9 +26,16 @@ local function leave(members, socket, target)
   for _, copy in ipairs(copies) do copy.leave(target, { socket }, members) end
 end
 
+local refused = 0
 for i = 4, #KEYS do
   local at = (i - 4) * 3 + 3
   local change = ARGV[at] == '+' and enter or leave
-  change(KEYS[i], ARGV[at + 1], ARGV[at + 2])
+  local is_done, why = pcall(change, KEYS[i], ARGV[at + 1], ARGV[at + 2])
+  if not is_done then
+    -- A target whose key holds something else, which is found before anything is written, costs no other target.
+    if not tostring(why.err or why):find('WRONGTYPE') then error(why) end
+    refused = refused + 1
+  end
 end
-return redis.call('SCARD', KEYS[1])
+local left = redis.call('SCARD', KEYS[1])
+return refused > 0 and { left, refused } or left
