@@ -110,6 +110,9 @@ pub(crate) struct Dispatch {
     pub(crate) way: Way,
     #[command(flatten)]
     pub(crate) whom: Whom,
+    /// Mesa's operation; applications have 0.
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
+    pub(crate) op: i64,
     /// Have it wait for each user until it has arrived, and print in how many inboxes it does.
     #[arg(long)]
     pub(crate) sync: bool,

@@ -13,7 +13,7 @@ pub struct Message {
     pub(crate) data: Payload,
     pub(crate) sync: bool,
     op: i64,
-    kind: Name,
+    kind: Option<Name>,
 }
 
 impl Message {
@@ -27,17 +27,29 @@ impl Message {
     /// # Ok::<(), switchboard_dispatcher::MessageError>(())
     /// ```
     pub fn new<T: Serialize + ?Sized>(op: i64, data: &T, kind: &str) -> Result<Self, MessageError> {
-        Message::with_payload(op, Payload::of(data)?, kind)
+        Message::with_payload(op, Payload::of(data)?, Some(Name::new(kind)?))
+    }
+
+    /// A message without a type. To sockets of other dialects it is an event that is called `@op/0`, or by another
+    /// operation.
+    ///
+    /// ```
+    /// use switchboard_dispatcher::Message;
+    ///
+    /// let message = Message::untyped(0, &[1, 2])?;
+    /// # Ok::<(), switchboard_dispatcher::MessageError>(())
+    /// ```
+    pub fn untyped<T: Serialize + ?Sized>(op: i64, data: &T) -> Result<Self, MessageError> {
+        Message::with_payload(op, Payload::of(data)?, None)
     }
 
     /// The same with JSON as it is.
     pub fn parse(op: i64, json: &str, kind: &str) -> Result<Self, MessageError> {
-        Message::with_payload(op, Payload::parse(json)?, kind)
+        Message::with_payload(op, Payload::parse(json)?, Some(Name::new(kind)?))
     }
 
-    fn with_payload(op: i64, data: Payload, kind: &str) -> Result<Self, MessageError> {
-        let kind = Name::new(kind)?;
-        Ok(Message { name: mesa_name(op, Some(&kind))?, data, sync: true, op, kind })
+    fn with_payload(op: i64, data: Payload, kind: Option<Name>) -> Result<Self, MessageError> {
+        Ok(Message { name: mesa_name(op, kind.as_ref())?, data, sync: true, op, kind })
     }
 
     /// Does not wait for anybody, whatever the dispatcher's options say.
@@ -51,7 +63,8 @@ impl Message {
         struct Original<'a> {
             op: i64,
             d: &'a Payload,
-            t: &'a str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            t: Option<&'a str>,
             #[serde(skip_serializing_if = "Option::is_none")]
             o: Option<Wishes>,
         }
@@ -60,7 +73,7 @@ impl Message {
             sync: bool,
         }
         let o = (!self.sync).then_some(Wishes { sync: false });
-        let original = Original { op: self.op, d: &self.data, t: &self.kind, o };
+        let original = Original { op: self.op, d: &self.data, t: self.kind.as_deref(), o };
         serde_json::to_string(&original).expect("numbers, texts and payloads are JSON")
     }
 }
@@ -82,6 +95,9 @@ mod tests {
         let message = Message::parse(7, "1e400", "SAID").unwrap().without_sync();
         assert_eq!(&*message.name, "@op/7/SAID");
         assert_eq!(message.to_json(), r#"{"op":7,"d":1e400,"t":"SAID","o":{"sync":false}}"#);
+        let message = Message::untyped(0, &[1]).unwrap();
+        assert_eq!(&*message.name, "@op/0");
+        assert_eq!(message.to_json(), r#"{"op":0,"d":[1]}"#);
     }
 
     #[test]

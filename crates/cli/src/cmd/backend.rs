@@ -75,6 +75,9 @@ impl Way {
 fn targets(users: &[String], places: &[String], sockets: &[SocketId]) -> anyhow::Result<Vec<Target>> {
     let mut targets: Vec<Target> = sockets.iter().copied().map(Target::Socket).collect();
     for user in users {
+        if user == "*" {
+            bail!("`*` is no user; there is --everyone");
+        }
         targets.push(Target::user(user)?);
     }
     for place in places {

@@ -38,14 +38,14 @@ async fn through_redis(dispatch: &Dispatch) -> Result<Option<u64>, Failure> {
 }
 
 fn message(dispatch: &Dispatch) -> anyhow::Result<Message> {
-    let parsed = Message::parse(0, &dispatch.data, &dispatch.kind);
-    Ok(parsed.or_else(|_| Message::new(0, &dispatch.data, &dispatch.kind))?)
+    let Dispatch { op, data, kind, .. } = dispatch;
+    Ok(Message::parse(*op, data, kind).or_else(|_| Message::new(*op, data, kind))?)
 }
 
 fn body(dispatch: &Dispatch) -> anyhow::Result<String> {
     let data: Box<RawValue> =
         serde_json::from_str(&dispatch.data).or_else(|_| to_raw_value(&dispatch.data))?;
-    let rest = json!({ "type": dispatch.kind, "sync": dispatch.sync });
+    let rest = json!({ "type": dispatch.kind, "op": dispatch.op, "sync": dispatch.sync });
     let rest = dispatch.way.body(&dispatch.whom, rest)?;
     // As it is: numbers that no f64 holds, too.
     Ok(format!("{{\"data\":{data},{}", &rest[1..]))

@@ -35,6 +35,31 @@ async fn a_backend_sends_to_whom_it_names_and_to_nobody_else() {
 }
 
 #[tokio::test]
+async fn a_message_may_have_another_operation_or_no_type() {
+    let (server, address) = api(&["mesa.enabled=true", "mesa.listen=127.0.0.1:0"]);
+    let mut emit = Peer::connect(&server.url()).await;
+    ask(&mut emit, "/join", json!({ "room": "lobby" })).await;
+    let mut mesa = Peer::connect(&format!("{}/mesa", server.url())).await;
+    assert_eq!(mesa.next().await["op"], 10);
+    let everyone = json!({ "everyone": true });
+    for (message, heard, name) in [
+        (json!({ "op": 7, "type": "ODD", "data": 1 }), json!({ "op": 7, "d": 1, "t": "ODD" }), "@op/7/ODD"),
+        (json!({ "op": 0, "data": 2 }), json!({ "op": 0, "d": 2 }), "@op/0"),
+        (json!({ "op": 0, "type": "SAID" }), json!({ "op": 0, "d": {}, "t": "SAID" }), "SAID"),
+    ] {
+        let mut body = message.clone();
+        body["to"] = everyone.clone();
+        assert_eq!(dispatch(&address, &body).status, 200, "{body}");
+        assert_eq!(mesa.next().await, heard);
+        until("it is heard", async || emit.next().await["event"] == name).await;
+    }
+    let url = format!("http://{address}");
+    let (code, _) = shell("dispatch", &["--url", &url, "--op", "-7", "--everyone", "ODD", "3"], Some(KEY));
+    assert_eq!(code, Some(0));
+    assert_eq!(mesa.next().await, json!({ "op": -7, "d": 3, "t": "ODD" }));
+}
+
+#[tokio::test]
 async fn a_request_that_is_not_done_is_told_why() {
     let (_server, address) = api(&["api.body_bytes_max=1000"]);
     for headers in [&[][..], &[("Authorization", "Bearer 0123456789abcdef")], &[("Authorization", KEY)]] {
@@ -44,7 +69,13 @@ async fn a_request_that_is_not_done_is_told_why() {
     }
     let long = "x".repeat(257);
     for (body, error) in [
-        (json!({}), "missing field `type`"),
+        (json!({}), "missing field `to`"),
+        (json!({ "to": { "everyone": true } }), "type: it is missing"),
+        (json!({ "type": "A", "op": "7", "to": { "everyone": true } }), "op: invalid type"),
+        (
+            json!({ "type": "A", "to": { "users": ["1", "*"] } }),
+            "to.users[1]: for everyone there is `everyone`",
+        ),
         (json!({ "type": "A" }), "missing field `to`"),
         (json!({ "type": "A", "to": {} }), "to: nobody is named"),
         (json!({ "type": "", "to": { "everyone": true } }), "type: a name cannot be empty"),

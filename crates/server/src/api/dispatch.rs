@@ -4,6 +4,7 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use switchboard::{App, KeepError, Payload};
+use switchboard_event::mesa_name;
 use utoipa::ToSchema;
 
 use super::problem::Problem;
@@ -14,10 +15,16 @@ use super::targets::{Targets, in_project, name};
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Dispatch {
-    /// The event's name: Mesa's type.
-    #[serde(rename = "type")]
-    #[schema(example = "STATUS_UPDATE", min_length = 1, max_length = 256)]
-    kind: String,
+    /// The event's name: Mesa's type. May be left out where `op` is given: then Mesa clients get a message without
+    /// one.
+    #[serde(rename = "type", default)]
+    #[schema(value_type = String, example = "STATUS_UPDATE", min_length = 1, max_length = 256)]
+    kind: Option<String>,
+    /// Mesa's operation; 0 if it is left out. To clients of other protocols the event of another one, or of one
+    /// without a type, is called `@op/7/TYPE` or `@op/7`.
+    #[serde(default)]
+    #[schema(value_type = i64, default = 0, nullable = false)]
+    op: Option<i64>,
     /// Any JSON; an empty object if it is left out.
     #[serde(default)]
     #[schema(value_type = Option<Object>, example = json!({ "status": "online" }))]
@@ -71,11 +78,16 @@ pub(super) async fn dispatch(incoming: Incoming) -> Result<Response, Problem> {
 }
 
 async fn send(app: App, dispatch: Dispatch) -> Result<Dispatched, Problem> {
-    let Dispatch { kind, data, to, except, sync, project } = dispatch;
+    let Dispatch { kind, op, data, to, except, sync, project } = dispatch;
     let app = in_project(app, project.as_deref())?;
     let data = data.map_or(Ok(Payload::EMPTY), |data| Payload::parse(data.get()));
     let data = data.map_err(|error| Problem::invalid(format!("data: {error}")))?;
-    name("type", &kind)?;
+    if kind.is_none() && op.is_none() {
+        return Err(Problem::invalid("type: it is missing, and `op` as well"));
+    }
+    let kind = kind.map(|kind| name("type", &kind)).transpose()?;
+    let kind = mesa_name(op.unwrap_or(0), kind.as_ref());
+    let kind = kind.map_err(|error| Problem::invalid(format!("type: with its `op`: {error}")))?;
     let send = app.to(to.except(except)?);
     if !sync {
         let here = send.emit_payload(&kind, data).map_err(|error| Problem::invalid(error.to_string()))?;

@@ -1,5 +1,7 @@
 //! Whom a request is about.
 
+use std::fmt::Display;
+
 use serde::Deserialize;
 use switchboard::{App, Audience, Name, SocketId, Target};
 use utoipa::ToSchema;
@@ -42,10 +44,13 @@ impl Targets {
             ("tags", self.tags, Target::tag),
         ] {
             for (place, text) in texts.iter().enumerate() {
-                let target = make(text);
-                list.push(
-                    target.map_err(|error| Problem::invalid(format!("{field}.{part}[{place}]: {error}")))?,
-                );
+                let invalid =
+                    |what: &dyn Display| Problem::invalid(format!("{field}.{part}[{place}]: {what}"));
+                if part == "users" && text == "*" {
+                    // So Mesa's Dispatchers call everyone; here it would be a user that nobody can be.
+                    return Err(invalid(&"for everyone there is `everyone`"));
+                }
+                list.push(make(text).map_err(|error| invalid(&error))?);
             }
         }
         Ok(list)

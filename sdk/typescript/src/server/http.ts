@@ -7,7 +7,6 @@ import { backoff } from "../core/backoff.js";
 import { after, within, type Wait } from "../core/deadline.js";
 import { AbortedError, ConnectError, OptionError, TimeoutError } from "../core/errors.js";
 import { encode, isObject } from "../core/json.js";
-import type { Message } from "../mesa/message.js";
 import { usersOf } from "./audience.js";
 import type { DispatcherOptions } from "./dispatcher.js";
 import { ApiError } from "./errors.js";
@@ -24,9 +23,6 @@ const RETRY_DELAY_MAX_MS = 5000;
 
 /** After these the same request may go well: it is under way, there were too many, or somebody is away. */
 const PASSING = [409, 429, 502, 503, 504];
-
-/** What begins names that stand for other operations than 0. */
-const OPERATION = "@op/";
 
 export class HttpRoute implements Route {
   readonly #api: URL;
@@ -48,7 +44,8 @@ export class HttpRoute implements Route {
   send(parcel: Parcel, wait: Wait): Promise<Dispatched> {
     const { content, waits } = parcel;
     const onlyUsers = usersOf(parcel.to, parcel.except) !== undefined;
-    const message = { type: nameOf(content), data: content.data ?? {}, sync: waits && onlyUsers };
+    const { opcode: op, type, data } = content;
+    const message = { op, type: type || undefined, data: data ?? {}, sync: waits && onlyUsers };
     return this.#ask("dispatch", parcel, message, wait);
   }
 
@@ -140,12 +137,6 @@ function refusal({ status, headers }: Response, said: unknown): ApiError {
 function pauseAfter(error: unknown): number | undefined {
   if (error instanceof ApiError) return PASSING.includes(error.status) ? error.retryAfterMs : undefined;
   return error instanceof ConnectError || error instanceof TimeoutError ? 0 : undefined;
-}
-
-/** The name of the event that a message is. */
-function nameOf({ opcode, type }: Message): string {
-  if (opcode === 0 && type && !type.startsWith(OPERATION)) return type;
-  return `${OPERATION}${opcode}${type ? `/${type}` : ""}`;
 }
 
 function sleep(ms: number, over: AbortSignal): Promise<void> {
