@@ -24,8 +24,10 @@ pub struct DispatcherOptions {
     /// Speaks as an original Dispatcher does, for original Mesa servers and nodes that are bridged to
     /// them; default false, and unbridged nodes are spoken to. Not in a cluster.
     pub originals: bool,
-    /// Which Redis, with which prefix. What waits is bounded by its `inbox`, or by the defaults; most of
-    /// the rest is for nodes.
+    /// Which Redis, with which prefix. How much may wait the nodes say; 2 s after they say something else it holds
+    /// here, and until one has said it [the defaults](crate::InboxLimits::default) do. Bounds in `inbox` hold in
+    /// place of theirs for what is dispatched here: the oldest of a user gives way to it as soon as more than that
+    /// wait, whoever put them there. Most of the rest is for nodes.
     pub redis: Options,
 }
 

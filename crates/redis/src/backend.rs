@@ -18,7 +18,7 @@ use crate::ConnectError;
 use crate::backoff::Backoff;
 use crate::bus::{Outbound, TO_USERS};
 use crate::envelope::Stamp;
-use crate::inbox::{Putting, Scripts};
+use crate::inbox::{Heeded, Putting, Scripts};
 use crate::link::{Batch, Connected, Link, Source, ignore};
 use crate::names::Names;
 use crate::options::{ANSWER_WITHIN, Options};
@@ -46,6 +46,8 @@ pub struct Backend {
 
 struct Shared {
     putting: Putting,
+    /// What the nodes say of how much may wait; none if the options say it.
+    heeded: Option<Heeded>,
     scripts: Arc<Scripts>,
     to_originals: Script,
     link: watch::Sender<Option<Link>>,
@@ -66,13 +68,14 @@ pub struct ForOriginals<'a> {
 
 impl Backend {
     /// Connects. Fails if Redis cannot be reached, unless it is not [required](Options::required). What
-    /// waits is bounded by [`Options::inbox`], or by the defaults.
+    /// it keeps is bounded as the nodes say, unless [`Options::inbox`] says otherwise.
     pub async fn connect(options: Options) -> Result<Self, ConnectError> {
         let source = Arc::new(Source::new(&options).map_err(ConnectError::Options)?);
         let (names, verb) = (Names::new(&options.prefix), source.publish_verb());
         let (scripts, limits) = (Arc::new(Scripts::new()), options.inbox.unwrap_or_default());
         let shared = Arc::new(Shared {
             putting: Putting::new(names.clone(), limits, verb, scripts.clone()),
+            heeded: options.inbox.is_none().then(|| Heeded::new(&names)),
             scripts,
             to_originals: Script::of(include_str!("backend/originals.lua")),
             link: watch::Sender::new(None),
@@ -167,9 +170,21 @@ impl Shared {
     async fn begin(&self, source: &Source) -> RedisResult<Connected> {
         let mut connected = source.connect(ignore()).await?;
         self.load(&mut connected.link).await?;
+        self.heed(&mut connected.link).await?;
         self.putting.begin_anew();
         self.link.send_replace(Some(connected.link.clone()));
         Ok(connected)
+    }
+
+    /// Keeps to what the nodes say. Where that cannot be known, to what was known of it: to keep to less would drop
+    /// what waits.
+    async fn heed(&self, link: &mut Link) -> RedisResult<()> {
+        if let Some(heeded) = &self.heeded
+            && let Some(limits) = heeded.read(link).await?
+        {
+            self.putting.keep_to(limits);
+        }
+        Ok(())
     }
 
     /// The connection; a lost one is waited for for a while.
@@ -192,7 +207,7 @@ impl Shared {
                     backoff = Backoff::default();
                     let error = tokio::select! {
                         error = connected.cut() => error,
-                        error = watch_over(connected.link.clone()) => error,
+                        error = self.watch_over(connected.link.clone()) => error,
                         never = self.putting.run(&connected.link) => match never {},
                     };
                     self.link.send_replace(None);
@@ -203,14 +218,17 @@ impl Shared {
             backoff.pause().await;
         }
     }
-}
 
-/// Comes back when the connection does not answer.
-async fn watch_over(mut link: Link) -> RedisError {
-    loop {
-        sleep(ANSWER_WITHIN).await;
-        if let Err(error) = link.ping().await {
-            return error;
+    /// Heeds the nodes. Comes back when the connection does not answer.
+    async fn watch_over(&self, mut link: Link) -> RedisError {
+        loop {
+            sleep(ANSWER_WITHIN).await;
+            if let Err(error) = link.ping().await {
+                return error;
+            }
+            if let Err(error) = self.heed(&mut link).await {
+                return error;
+            }
         }
     }
 }

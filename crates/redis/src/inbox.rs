@@ -8,6 +8,7 @@ mod adopting;
 mod elements;
 mod handed_out;
 mod keeper;
+mod limits;
 mod opening;
 mod piles;
 mod putting;
@@ -36,6 +37,8 @@ use crate::store::NoAnswer;
 use crate::{RedisBus, RedisStore};
 
 use handed_out::HandedOut;
+pub(crate) use limits::Heeded;
+use limits::Said;
 use opening::{Opening, Openings};
 pub(crate) use putting::Putting;
 use receipts::{Receipt, Receipts};
@@ -46,6 +49,7 @@ pub(crate) use scripts::Scripts;
 pub struct RedisInbox {
     names: Names,
     limits: InboxLimits,
+    said: Said,
     bridges: Arc<Bridges>,
     scripts: Arc<Scripts>,
     putting: Putting,
@@ -82,6 +86,7 @@ impl RedisInbox {
             openings: Openings::new(names.clone(), scripts.clone()),
             handed_out: HandedOut::default(),
             receipts: Receipts::new(options.changes_max),
+            said: Said::new(&names, limits),
             names,
             limits,
             bridges: bus.bridges().clone(),

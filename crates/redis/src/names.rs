@@ -19,6 +19,7 @@
 //! | `switchboard:{*}:inboxes` | set | projects in which a message has waited |
 //! | `switchboard:{*}:inboxes:turn` | string, for a minute | a node has taken out what waited too long |
 //! | `switchboard:request:<digest>` | string, for ten minutes | what a backend's request asked for, and who does it or its answer; see `repeats.rs` |
+//! | `switchboard:{*}:inboxes:limits` | hash | how much may wait, as the node says that began last, and when it did |
 //! | `switchboard:{default}:inbox:@<user>` | list | what waits for a user: number, 8 bytes, and event by turns |
 //! | `switchboard:{default}:inbox:totals` | hash | how many `messages` and `bytes` wait in the project, and no fewer than the `largest` has |
 //! | `switchboard:{default}:inbox:bytes` | hash | user to bytes that wait, if that may be much |
@@ -72,6 +73,10 @@ impl Names {
         let mut text = format!("{}:request:", self.prefix);
         name.iter().for_each(|byte| write!(text, "{byte:02x}").expect("a String takes everything"));
         text
+    }
+
+    pub(crate) fn inboxes_limits(&self) -> String {
+        format!("{}:{{*}}:inboxes:limits", self.prefix)
     }
 
     pub(crate) fn project(&self, project: &ProjectId) -> ProjectNames {
@@ -235,6 +240,16 @@ mod tests {
         assert_eq!(base("*"), "switchboard:{%2A}");
         assert_eq!(base("%7D"), "switchboard:{%257D}");
         assert_eq!(base("ü"), "switchboard:{%C3%BC}");
+    }
+
+    #[test]
+    fn what_is_of_no_project_is_in_one_slot_that_no_project_reaches() {
+        let names = Names::new("s");
+        let all = [names.nodes(), names.projects("l"), names.inboxes(), names.inboxes_turn()];
+        for name in all.into_iter().chain([names.inboxes_limits()]) {
+            assert!(name.starts_with("s:{*}:"), "{name}");
+        }
+        assert_eq!(names.inboxes_limits(), "s:{*}:inboxes:limits");
     }
 
     #[test]

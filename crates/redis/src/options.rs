@@ -68,8 +68,10 @@ pub struct Options {
     pub emit: Option<EmitBridge>,
     /// Original Mesa Dispatchers and servers on the same Redis that are heard; default none.
     pub mesa: Option<MesaBridge>,
-    /// How much may wait for users, in every project; default none, and nothing waits. All nodes should
-    /// say the same: the bounds of the one that keeps a message hold.
+    /// How much may wait for users, in every project. For a node the default is none, and nothing waits. All
+    /// nodes should say the same: for what a node keeps its own bounds hold. A [`Backend`](crate::Backend) does as
+    /// the node says that began last, which is the default; bounds that are given to it hold in their place for
+    /// what it keeps, and may so drop what a node would have let wait.
     pub inbox: Option<InboxLimits>,
     /// Whose clients are reported to other processes; default nobody's.
     pub reports: Option<Reports>,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use switchboard::{App, Data, Identity, Koji, Mesa, Name, Reply, ReplyError, Socket};
-use switchboard_dispatcher::{Dispatcher, DispatcherOptions, Message, RedisOptions};
+use switchboard_dispatcher::{Dispatcher, DispatcherOptions, Message};
 use switchboard_hub::InboxLimits;
 use switchboard_redis::{Options, Redis};
 use switchboard_testkit::{KojiPeer, Peer, RedisServer, TestServer};
@@ -31,11 +31,12 @@ async fn join(socket: Socket, Data(room): Data<String>) -> Result<Reply<bool>, R
 
 impl Node {
     pub(crate) async fn start(server: &RedisServer) -> Self {
-        let options = Options {
-            lease: Duration::from_millis(900),
-            inbox: Some(InboxLimits::default()),
-            ..Options::new(&server.url())
-        };
+        Node::with_limits(server, InboxLimits::default()).await
+    }
+
+    pub(crate) async fn with_limits(server: &RedisServer, limits: InboxLimits) -> Self {
+        let options =
+            Options { lease: Duration::from_millis(900), inbox: Some(limits), ..Options::new(&server.url()) };
         let redis = Redis::connect(options).await.expect("Redis answers");
         let app = App::new().with_backplane(&redis).with_koji(Koji::new()).with_mesa(Mesa::new());
         let app = app.with_verifier(verify).on("/login", log_in).on("/join", join);
@@ -69,8 +70,12 @@ impl Node {
 }
 
 pub(crate) async fn two_nodes() -> (RedisServer, Node, Node) {
+    two_nodes_with_limits(InboxLimits::default()).await
+}
+
+pub(crate) async fn two_nodes_with_limits(limits: InboxLimits) -> (RedisServer, Node, Node) {
     let redis = RedisServer::start().await;
-    let (one, two) = (Node::start(&redis).await, Node::start(&redis).await);
+    let (one, two) = (Node::with_limits(&redis, limits).await, Node::with_limits(&redis, limits).await);
     (redis, one, two)
 }
 
@@ -79,9 +84,7 @@ pub(crate) async fn dispatcher(server: &RedisServer) -> Dispatcher {
 }
 
 pub(crate) async fn with_sync(server: &RedisServer) -> Dispatcher {
-    let inbox = Some(InboxLimits { messages_max: 3, ..InboxLimits::default() });
-    let redis = RedisOptions { inbox, ..RedisOptions::new(&server.url()) };
-    let options = DispatcherOptions { sync: true, redis, ..DispatcherOptions::new("") };
+    let options = DispatcherOptions { sync: true, ..DispatcherOptions::new(&server.url()) };
     Dispatcher::with_options(options).await.expect("Redis answers")
 }
 

@@ -1,10 +1,10 @@
 //! To those who will come.
 
 use serde_json::{Value, json};
-use switchboard_dispatcher::{Message, Target};
+use switchboard_dispatcher::{InboxLimits, Message, Target};
 use switchboard_testkit::Peer;
 
-use crate::support::{Node, message, said, two_nodes, with_sync};
+use crate::support::{Node, message, said, two_nodes, two_nodes_with_limits, with_sync};
 
 fn missed(n: usize, number: usize) -> Value {
     json!({ "op": 0, "d": { "n": n }, "t": "SAID", "s": number })
@@ -12,7 +12,8 @@ fn missed(n: usize, number: usize) -> Value {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_dispatched_waits_for_who_is_away_and_is_heard_by_who_is_there() {
-    let (redis, one, two) = two_nodes().await;
+    let limits = InboxLimits { messages_max: 3, ..InboxLimits::default() };
+    let (redis, one, two) = two_nodes_with_limits(limits).await;
     let mut here = one.mesa("1").await;
     one.settled().await;
     let dispatcher = with_sync(&redis).await;
@@ -25,7 +26,7 @@ async fn what_is_dispatched_waits_for_who_is_away_and_is_heard_by_who_is_there()
     }
     let mut comes = two.mesa("2").await;
     for (n, number) in [(3, 1), (4, 2), (5, 3)] {
-        assert_eq!(comes.next().await, missed(n, number), "the latest of as many as may wait");
+        assert_eq!(comes.next().await, missed(n, number), "the latest of as many as may wait by the nodes");
     }
     two.settled().await;
     dispatcher.dispatch(&message(6), &["2"]).await.unwrap();

@@ -1,5 +1,5 @@
 //! The task of the inboxes: it holds the connection, writes receipts in their order, and now and then
-//! takes out what has waited for too long.
+//! takes out what has waited for too long and says how much may.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -64,6 +64,7 @@ impl Keeper {
         if let Err(error) = self.inbox.scripts.load(&mut link).await {
             return error;
         }
+        say_limits(&self.inbox, &mut link).await;
         *backoff = Backoff::default();
         self.inbox.putting.begin_anew();
         self.inbox.openings.begin_anew();
@@ -75,7 +76,7 @@ impl Keeper {
             never = inbox.putting.run(&other) => match never {},
             never = inbox.openings.run(&other) => match never {},
             error = self.write_all(link) => error,
-            never = expire_all(&inbox, other.clone()) => match never {},
+            never = tend_all(&inbox, other.clone()) => match never {},
         }
     }
 
@@ -123,9 +124,9 @@ impl Keeper {
     }
 }
 
-/// Has one of all nodes take out what has waited for too long, again and again. What fails is for the next turn:
-/// whether the connection still works others find out.
-async fn expire_all(inbox: &RedisInbox, mut link: Link) -> Infallible {
+/// Has one of all nodes take out what has waited for too long, again and again, and says how much may wait. What
+/// fails is for the next turn: whether the connection still works others find out.
+async fn tend_all(inbox: &RedisInbox, mut link: Link) -> Infallible {
     let age_max = Duration::from_millis(inbox.limits.age_max_ms);
     let every = EXPIRE_EVERY.min(age_max / 2).max(Duration::from_millis(100));
     loop {
@@ -133,6 +134,13 @@ async fn expire_all(inbox: &RedisInbox, mut link: Link) -> Infallible {
             tracing::warn!(%error, "what has waited for too long cannot be looked for");
         }
         tokio::time::sleep(every).await;
+        say_limits(inbox, &mut link).await;
+    }
+}
+
+async fn say_limits(inbox: &RedisInbox, link: &mut Link) {
+    if let Err(error) = inbox.said.say(link, &inbox.scripts).await {
+        tracing::warn!(%error, "backends cannot be told how much may wait");
     }
 }
 

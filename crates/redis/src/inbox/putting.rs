@@ -36,7 +36,7 @@ struct Put {
 /// Puts messages into inboxes. Needs no lease, so that who is no node can.
 pub(crate) struct Putting {
     names: Names,
-    limits: InboxLimits,
+    limits: Mutex<InboxLimits>,
     verb: &'static str,
     scripts: Arc<Scripts>,
     piles: Piles<Put>,
@@ -52,7 +52,7 @@ impl Putting {
     pub(crate) fn new(names: Names, limits: InboxLimits, verb: &'static str, scripts: Arc<Scripts>) -> Self {
         Putting {
             names,
-            limits,
+            limits: Mutex::new(limits),
             verb,
             scripts,
             piles: Piles::default(),
@@ -68,6 +68,11 @@ impl Putting {
     pub(crate) fn begin_anew(&self) {
         self.noted.lock().expect("no code that holds the projects panics").clear();
         self.piles.open();
+    }
+
+    /// What is put from now on is bounded by these.
+    pub(crate) fn keep_to(&self, limits: InboxLimits) {
+        *self.limits.lock().expect("no code that holds the limits panics") = limits;
     }
 
     /// Calls Redis for what is put, as long as somebody polls; then nothing can be put.
@@ -138,7 +143,7 @@ impl Putting {
         let names = self.names.project(project);
         let [head, behind] = envelope::kept(project);
         let InboxLimits { messages_max, bytes_max, age_max_ms, project_messages_max, project_bytes_max } =
-            self.limits;
+            *self.limits.lock().expect("no code that holds the limits panics");
         let limits = [age_max_ms.max(1), messages_max, bytes_max, project_messages_max, project_bytes_max]
             .map(|limit| limit.to_string());
         // CALL_USERS_MAX fits into two bytes.

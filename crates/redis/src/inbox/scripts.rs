@@ -14,6 +14,7 @@ pub(crate) struct Scripts {
     pub(super) clear: Script,
     pub(super) expire: Script,
     pub(super) turn: Script,
+    pub(super) limits: Script,
     /// For a project that is bridged to original Mesa Dispatchers.
     pub(super) adopt: Script,
 }
@@ -34,13 +35,14 @@ impl Scripts {
             clear: Script::even_if_full(with_inbox!("scripts/clear.lua")),
             expire: Script::even_if_full(with_inbox!("scripts/expire.lua")),
             turn: Script::even_if_full(include_str!("scripts/turn.lua")),
+            limits: Script::even_if_full(include_str!("scripts/limits.lua")),
             adopt: Script::even_if_full(with_inbox!("../bridge/mesa/adopt.lua")),
         }
     }
 
     /// Has every server know them.
     pub(crate) async fn load(&self, link: &mut Link) -> RedisResult<()> {
-        let Scripts { put, open, receipts, drop, clear, expire, turn, adopt } = self;
-        script::load(link, &[put, open, receipts, drop, clear, expire, turn, adopt]).await
+        let Scripts { put, open, receipts, drop, clear, expire, turn, limits, adopt } = self;
+        script::load(link, &[put, open, receipts, drop, clear, expire, turn, limits, adopt]).await
     }
 }

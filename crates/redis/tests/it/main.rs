@@ -8,6 +8,7 @@ mod emit_bridge;
 mod emit_original;
 mod faults;
 mod inbox;
+mod inbox_limits;
 mod measures;
 mod mesa_bridge;
 mod mesa_inbox;

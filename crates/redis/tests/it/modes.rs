@@ -4,10 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use switchboard_event::{Name, ProjectId, Target};
+use switchboard_event::{Event, Name, Payload, ProjectId, Target};
 use switchboard_hub::store::Page;
 use switchboard_hub::{Backplane, InboxLimits, Scope, Store};
-use switchboard_redis::{Mode, Options, Redis};
+use switchboard_redis::{Backend, Mode, Options, Redis};
 use switchboard_testkit::{RedisCluster, RedisSentinels, RedisServer, contract};
 
 use crate::crowds::no_node_hears_of_a_crowd_that_it_has_none_of;
@@ -51,6 +51,20 @@ async fn keeps_the_contracts(options: &Options, servers: &[&RedisServer]) {
     contract::inbox::messages(&node.node, &node.redis.inbox().expect("it is asked for")).await;
     let [one, two] = [one, two].map(|node| node.redis.repeats());
     contract::repeats::requests(&*one, &*two, async |by| let_requests_age(servers, by).await).await;
+    who_is_no_node_keeps_as_much_as_the_nodes_do(options).await;
+}
+
+async fn who_is_no_node_keeps_as_much_as_the_nodes_do(options: &Options) {
+    let limits = InboxLimits { messages_max: 3, ..InboxLimits::default() };
+    let _node = connect(&Options { inbox: Some(limits), ..options.clone() }).await;
+    let backend = Backend::connect(options.clone()).await.expect("Redis answers");
+    let event = Event { name: name("said"), data: Payload::EMPTY, sender: None, time_ms: 0 };
+    for project in PROJECTS {
+        for n in 1..=4 {
+            let kept = backend.keep(&name(project), &[name("7")], &event).await.expect("it is kept");
+            assert_eq!(kept.displaced, usize::from(n > 3), "{n} in {project}");
+        }
+    }
 }
 
 fn name(text: &str) -> ProjectId {
