@@ -29,8 +29,8 @@ trait Bridged: Send + Sync {
     /// The project that is bridged.
     fn project(&self) -> &ProjectId;
 
-    /// The kind and the place of the copies, as `copies.lua` knows them.
-    fn note(&self) -> (&'static str, String);
+    /// The kind and the place of the copies, as `copies.lua` knows them; none if there are no copies.
+    fn note(&self) -> Option<(&'static str, String)>;
 
     /// The channels on which originals speak.
     fn channels(&self) -> &[String];
@@ -106,9 +106,17 @@ impl Bridges {
         self.of(project).next().is_some()
     }
 
+    /// Whether originals have copies of what is in the project.
+    pub(crate) fn has_copies(&self, project: &ProjectId) -> bool {
+        self.of(project).any(|bridged| bridged.note().is_some())
+    }
+
     /// The kinds and places of the copies of a project, in turn.
     pub(crate) fn notes(&self, project: &ProjectId) -> Vec<String> {
-        self.of(project).map(Bridged::note).flat_map(|(kind, place)| [kind.to_owned(), place]).collect()
+        self.of(project)
+            .filter_map(Bridged::note)
+            .flat_map(|(kind, place)| [kind.to_owned(), place])
+            .collect()
     }
 
     /// The channels on which originals speak.

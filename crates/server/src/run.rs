@@ -116,7 +116,7 @@ async fn run_node(
         mode,
         address: listener.local_addr().map_err(RunError::Serve)?,
         koji: config.koji.enabled.then_some(&config.projects),
-        mesa: mesa.as_ref().and_then(|listener| listener.local_addr().ok()),
+        mesa: mesa.as_ref().and_then(|own| Some((&*config.mesa.path, own.local_addr().ok()?))),
         dispatchers: redis.and(config.mesa.bridge(&config.projects, &config.redis)),
         inbox: config.mesa.sync.enabled.then(|| match redis {
             Some(_) => "Redis".to_owned(),
@@ -226,8 +226,8 @@ struct Banner<'a> {
     address: SocketAddr,
     /// The projects that Koji clients can be of; none while that door is closed.
     koji: Option<&'a Projects>,
-    /// Where Mesa clients connect; none while that door is closed.
-    mesa: Option<SocketAddr>,
+    /// Where Mesa clients connect, among others and alone; none while that door is closed.
+    mesa: Option<(&'a str, SocketAddr)>,
     /// Which originals are heard.
     dispatchers: Option<MesaBridge>,
     /// Where messages wait; none if they do not.
@@ -285,10 +285,10 @@ impl std::fmt::Display for Banner<'_> {
             let which = if projects.any { "any project".into() } else { listed(&projects.named) };
             writeln!(f, "  koji     ws://{address}/?projectId=…  open to {who}; {which}")?;
         }
-        if let Some(own) = mesa {
+        if let Some((path, own)) = mesa {
             let heard = dispatchers.as_ref().map(|bridge| format!("; Dispatchers by {}", bridge.channel()));
             let heard = heard.unwrap_or_default();
-            writeln!(f, "  mesa     ws://{address}/mesa, ws://{own}/  open to {who}{heard}")?;
+            writeln!(f, "  mesa     ws://{address}{path}, ws://{own}/  open to {who}{heard}")?;
         }
         if let Some(place) = inbox {
             writeln!(f, "  inbox    messages wait for users in {place}")?;

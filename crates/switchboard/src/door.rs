@@ -26,7 +26,7 @@ use crate::app::App;
 use crate::clock::now;
 use crate::info::Info;
 use crate::koji::{self, Client, Place, Ticket, TicketError};
-use crate::mesa::{self, Mesa};
+use crate::mesa;
 use crate::net::connection::Connection;
 use crate::net::throttle::{Addresses, Admission, Refused};
 use crate::net::transport::Wire;
@@ -186,7 +186,7 @@ impl Door {
     fn entrance(&self, uri: &http::Uri) -> Result<Entrance, TicketError> {
         let Setup { koji, mesa, mesa_only, .. } = self.app().setup();
         Ok(match (koji, mesa) {
-            (_, Some(_)) if *mesa_only || Mesa::is_asked_for(uri.path()) => Entrance::Mesa,
+            (_, Some(mesa)) if *mesa_only || mesa.is_asked_for(uri.path()) => Entrance::Mesa,
             (Some(koji), _) if Ticket::is_asked_for(uri) => Entrance::Koji(Box::new(Ticket::of(uri, koji)?)),
             _ => Entrance::Emit,
         })

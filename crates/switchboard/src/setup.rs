@@ -220,7 +220,7 @@ impl App {
         self.change(|setup| setup.koji = Some(koji))
     }
 
-    /// Opens a door for [`Mesa`] clients, at `/mesa`.
+    /// Opens a door for [`Mesa`] clients, at `/mesa` unless its settings say otherwise.
     ///
     /// ```
     /// use switchboard::{App, Mesa};

@@ -8,7 +8,11 @@ use crate::support::{SWITCHBOARD, Server, get, read_to, run, upgraded};
 
 /// What a server says first to a Koji client that asks as an emit client does.
 fn first_words(server: &Server) -> serde_json::Value {
-    let mut stream = upgraded(&server.address, "/?projectId=p");
+    first_words_at(server, "/?projectId=p")
+}
+
+fn first_words_at(server: &Server, path: &str) -> serde_json::Value {
+    let mut stream = upgraded(&server.address, path);
     let join = br#"{"event":"/join","data":{"room":"r"},"ackId":1}"#;
     // One text frame; a mask of zeros leaves it as it is.
     let frame = [&[0x81, 0x80 | join.len() as u8, 0, 0, 0, 0], &join[..]].concat();
@@ -73,6 +77,16 @@ fn the_mesa_door_opens_when_it_is_asked_for_and_has_a_port_of_its_own() {
         assert_eq!(hello["op"], 10, "{address}{path}: {hello}");
         assert_eq!(hello["d"]["c_reconnect_interval"], 5000);
     }
+}
+
+#[test]
+fn the_mesa_door_is_where_its_path_says() {
+    let sets = ["mesa.enabled=true", "mesa.listen=127.0.0.1:0", "mesa.path=/gateway"];
+    let server = Server::start(&[&["serve"][..], &sets.map(|set| ["--set", set]).concat()].concat());
+    assert!(server.banner.contains(&format!("ws://{}/gateway, ws://", server.address)), "{}", server.banner);
+    assert_eq!(next_frame(&mut upgraded(&server.address, "/gateway"))["op"], 10);
+    assert_eq!(first_words(&server)["eventName"], "@@KOJI_DISPATCH/CONNECTED", "Koji's is where it was");
+    assert_eq!(first_words_at(&server, "/mesa")["data"]["joined"], "r", "elsewhere is emit's");
 }
 
 #[test]

@@ -145,8 +145,8 @@ impl Bridged for BridgedEmit {
         &self.bridge.project
     }
 
-    fn note(&self) -> (&'static str, String) {
-        ("emit", format!("{} {}", self.bridge.members_stand_ms(), self.bridge.prefix))
+    fn note(&self) -> Option<(&'static str, String)> {
+        Some(("emit", format!("{} {}", self.bridge.members_stand_ms(), self.bridge.prefix)))
     }
 
     fn channels(&self) -> &[String] {

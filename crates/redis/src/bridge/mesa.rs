@@ -45,6 +45,9 @@ pub struct MesaBridge {
     /// Whether original servers may be there and are told what is sent to users and to everyone; default
     /// false, since it costs a second publication each. Dispatchers need no telling.
     pub servers: bool,
+    /// Whether it is written where originals look which users have a socket, and how many sockets there are;
+    /// default true. Without it Dispatchers that have messages wait take everyone for away.
+    pub stores_connected: bool,
 }
 
 impl Default for MesaBridge {
@@ -53,6 +56,7 @@ impl Default for MesaBridge {
             namespace: None,
             project: Name::new("default").expect("the name is neither empty nor long"),
             servers: false,
+            stores_connected: true,
         }
     }
 }
@@ -93,8 +97,8 @@ impl Bridged for BridgedMesa {
         &self.bridge.project
     }
 
-    fn note(&self) -> (&'static str, String) {
-        ("mesa", self.bridge.suffix())
+    fn note(&self) -> Option<(&'static str, String)> {
+        self.bridge.stores_connected.then(|| ("mesa", self.bridge.suffix()))
     }
 
     fn channels(&self) -> &[String] {

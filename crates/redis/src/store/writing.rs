@@ -80,7 +80,7 @@ impl<'a> Writing<'a> {
     fn members(&self, project: &ProjectId, names: ProjectNames) -> Members<'a> {
         let scripts = &self.leases.scripts;
         let script =
-            if self.store.bridges.is_bridged(project) { &scripts.copied_members } else { &scripts.members };
+            if self.store.bridges.has_copies(project) { &scripts.copied_members } else { &scripts.members };
         let keys = vec![names.index(self.lease), names.users(), names.mirror(self.lease)];
         let args = vec![self.store.node.0.to_be_bytes().to_vec(), names.base().into()];
         Members { names, script, places: Vec::new(), keys, args }
@@ -145,9 +145,9 @@ impl<'a> Writing<'a> {
     }
 
     /// What is said of a socket that is in its targets from when it sits; none if it enters them later,
-    /// as in a bridged project, where that is copied.
+    /// as in a project of which originals have copies.
     fn said_on_arrival<'w>(&self, project: &ProjectId, wish: &'w SeatWish) -> Option<&'w Bytes> {
-        wish.description.as_ref().filter(|_| !self.store.bridges.is_bridged(project))
+        wish.description.as_ref().filter(|_| !self.store.bridges.has_copies(project))
     }
 
     /// How other nodes are told of a change on a shard.

@@ -11,7 +11,8 @@ use switchboard_testkit::contract::Member;
 use crate::support::{Ear, RedisNode, keys, node, options, publish, run, settle, until};
 
 fn mesa() -> MesaBridge {
-    MesaBridge { namespace: Some("api".into()), project: Name::new("p").unwrap(), servers: false }
+    let project = Name::new("p").unwrap();
+    MesaBridge { namespace: Some("api".into()), project, ..MesaBridge::default() }
 }
 
 async fn connect_as(server: &RedisServer, mesa: MesaBridge) -> RedisNode {
@@ -295,6 +296,26 @@ async fn both_kinds_of_originals_can_be_there_in_one_project() {
     drop(both);
     until("its share is out", async || standing(&server).await == these(&[], 0)).await;
     until("and its copies", async || !keys(&server).await.iter().any(|key| key.starts_with("emit.gg"))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_connected_is_not_stored_where_that_is_off_and_dispatchers_are_heard() {
+    let server = RedisServer::start().await;
+    let silent = connect_as(&server, MesaBridge { stores_connected: false, servers: true, ..mesa() }).await;
+    let member = come(&silent, "7");
+    assert_eq!(written(&server, &[&silent]).await, these(&[], 0));
+    assert!(keys(&server).await.iter().all(|key| key.starts_with("switchboard:")), "nothing of theirs");
+    assert_eq!(silent.redis.store().count_users(&mesa().project).await.unwrap(), 1, "nodes know it");
+
+    let other = connect(&server).await;
+    let stored = come(&other, "8");
+    settle(&[&silent, &other]).await;
+    say(&server, "dispatched", r#"["7"]"#).await;
+    until("it is heard", async || member.heard() == "dispatched.").await;
+    go(&silent, &member);
+    assert_eq!(written(&server, &[&silent, &other]).await, these(&["8"], 1), "what another node stored");
+    go(&other, &stored);
+    assert_eq!(written(&server, &[&silent, &other]).await, these(&[], 0));
 }
 
 #[tokio::test]

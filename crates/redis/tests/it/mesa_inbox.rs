@@ -16,7 +16,12 @@ fn name(text: &str) -> Name {
 }
 
 async fn connect(server: &RedisServer) -> RedisNode {
-    let mesa = MesaBridge { namespace: Some("api".into()), project: name("p"), servers: true };
+    let mesa = MesaBridge {
+        namespace: Some("api".into()),
+        project: name("p"),
+        servers: true,
+        ..MesaBridge::default()
+    };
     let inbox = Some(InboxLimits { messages_max: 2, ..InboxLimits::default() });
     node(Redis::connect(Options { mesa: Some(mesa), inbox, ..options(server) }).await.unwrap())
 }

@@ -8,14 +8,16 @@ use switchboard::{MesaSettings, Name};
 use switchboard_redis::MesaBridge;
 
 use super::redis::RedisMode;
-use super::{ConfigError, MesaPortal, Projects, Redis};
+use super::{ConfigError, Koji, MesaPortal, Projects, Redis};
 
 /// Settings of the door for Mesa clients.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Mesa {
-    /// Whether the door is open, at `/mesa` and where `listen` says. Default false.
+    /// Whether the door is open, at `path` and where `listen` says. Default false.
     pub enabled: bool,
+    /// The path at which Mesa clients connect, and below it, where all clients do. Default `/mesa`.
+    pub path: String,
     /// Where Mesa clients connect, whatever the path. Default `127.0.0.1:4000`; port 0 takes a free one.
     pub listen: SocketAddr,
     /// The project of Mesa clients. Default none: that of emit clients, `projects.default`.
@@ -87,12 +89,16 @@ pub struct MesaAuthentication {
     pub send_user_object: bool,
     /// Whether it is closed when its token is refused. Default true.
     pub disconnect_on_fail: bool,
+    /// Whether it is written for originals in Redis which users are connected, and how many clients.
+    /// Default true; Dispatchers of theirs that have messages wait look there.
+    pub store_connected_users: bool,
 }
 
 impl Default for Mesa {
     fn default() -> Self {
         Mesa {
             enabled: false,
+            path: MesaSettings::default().path,
             listen: SocketAddr::from(([127, 0, 0, 1], 4000)),
             namespace: None,
             original_servers: false,
@@ -126,12 +132,14 @@ impl Default for MesaAuthentication {
             timeout_ms: 10_000,
             send_user_object: true,
             disconnect_on_fail: true,
+            store_connected_users: true,
         }
     }
 }
 
 impl Mesa {
-    pub(super) fn check(&self, redis: &Redis) -> Result<(), ConfigError> {
+    pub(super) fn check(&self, redis: &Redis, koji: &Koji) -> Result<(), ConfigError> {
+        self.check_path(koji)?;
         let wrong = |what: String| Err(ConfigError::Value(what));
         if self.original_servers
             && (!self.enabled || redis.url.is_empty() || redis.mode == RedisMode::Cluster)
@@ -148,6 +156,11 @@ impl Mesa {
         if self.enforce_equal_versions.as_deref() == Some("") {
             return wrong("mesa.enforce_equal_versions is empty; leave it out to take every version".into());
         }
+        if self.sync.enabled && !self.authentication.store_connected_users {
+            let what = "mesa.sync.enabled is on, and mesa.authentication.store_connected_users is off\n\n\
+                        hint: Dispatchers that have messages wait take everyone for away who is not stored";
+            return wrong(what.into());
+        }
         for (key, ms) in [
             ("heartbeat.interval_ms", self.heartbeat.interval_ms),
             ("reconnect.interval_ms", self.reconnect.interval_ms),
@@ -160,12 +173,34 @@ impl Mesa {
         Ok(())
     }
 
+    /// The path can be asked for, and is no other door's.
+    fn check_path(&self, koji: &Koji) -> Result<(), ConfigError> {
+        let path = &self.path;
+        let reason = if !path.starts_with('/') {
+            "it does not begin with /".into()
+        } else if path == "/" {
+            "no other door would be open\n\nhint: where mesa.listen says, every path is Mesa's".into()
+        } else if path.ends_with('/') {
+            "leave out the / at its end: what is below is Mesa's as well".into()
+        } else if path == "/koji" && koji.enabled {
+            "Koji clients connect there".into()
+        } else {
+            match path.parse::<http::uri::PathAndQuery>() {
+                Ok(parsed) if parsed.path() == path => return Ok(()),
+                Ok(_) => "it has more than a path".into(),
+                Err(error) => error.to_string(),
+            }
+        };
+        Err(ConfigError::Value(format!("mesa.path is {path}: {reason}")))
+    }
+
     /// The bridge to originals, for the options of Redis; `None` if the door is shut or Redis is a cluster.
     pub(crate) fn bridge(&self, projects: &Projects, redis: &Redis) -> Option<MesaBridge> {
         (self.enabled && redis.mode != RedisMode::Cluster).then(|| MesaBridge {
             namespace: self.namespace.clone(),
             project: self.project(projects),
             servers: self.original_servers,
+            stores_connected: self.authentication.store_connected_users,
         })
     }
 
@@ -175,8 +210,13 @@ impl Mesa {
 
     /// The door as these settings want it.
     pub(crate) fn door(&self, projects: &Projects) -> switchboard::Mesa {
+        switchboard::Mesa::new().with_settings(self.settings(projects))
+    }
+
+    fn settings(&self, projects: &Projects) -> MesaSettings {
         let when = |enabled: bool, ms: u64| enabled.then_some(Duration::from_millis(ms));
-        switchboard::Mesa::new().with_settings(MesaSettings {
+        MesaSettings {
+            path: self.path.clone(),
             project: Some(self.project(projects)),
             heartbeat_interval: when(self.heartbeat.enabled, self.heartbeat.interval_ms),
             heartbeat_attempts_max: self.heartbeat.max_attempts,
@@ -188,13 +228,14 @@ impl Mesa {
             stores_messages: self.store_messages,
             sends_user_object: self.authentication.send_user_object,
             closes_on_refusal: self.authentication.disconnect_on_fail,
-        })
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::Config;
+    use super::*;
 
     #[test]
     fn what_cannot_be_is_named() {
@@ -207,18 +248,80 @@ mod tests {
             ("mesa.authentication.timeout_ms=0", "mesa.authentication.timeout_ms"),
             ("mesa.listen=nowhere", "mesa.listen"),
             ("mesa.heartbeat.interval=5", "interval"),
+            ("mesa.path=", "mesa.path is : it does not begin with /"),
+            ("mesa.path=gateway", "mesa.path is gateway: it does not begin with /"),
+            ("mesa.path=/", "mesa.path is /: no other door would be open"),
+            ("mesa.path=/ws/", "leave out the / at its end"),
+            ("mesa.path=/ws?version=1", "it has more than a path"),
+            ("mesa.path=/ws#there", "it has more than a path"),
+            ("mesa.path=/a gateway", "mesa.path is /a gateway: invalid uri character"),
+            ("mesa.path=/koji", "mesa.path is /koji: Koji clients connect there"),
         ] {
             let error = Config::load(None, &[set.to_owned()]).unwrap_err().to_string();
             assert!(error.contains(named), "{set}: {error}");
         }
     }
 
+    fn with(sets: &[&str]) -> Result<Config, ConfigError> {
+        let sets: Vec<String> = sets.iter().map(|set| set.to_string()).collect();
+        Config::load(None, &sets)
+    }
+
+    #[test]
+    fn a_path_of_its_own_is_the_doors() {
+        let config = with(&["mesa.path=/v1/gateway"]).unwrap();
+        assert_eq!(config.mesa.settings(&config.projects).path, "/v1/gateway");
+        assert!(with(&["mesa.path=/koji", "koji.enabled=false"]).is_ok(), "nobody else's");
+    }
+
+    #[test]
+    fn every_default_of_the_original_is_applied() {
+        let config = with(&[]).unwrap();
+        let Mesa { enabled, listen, namespace, sync, portal, authentication, .. } = &config.mesa;
+        assert_eq!((*enabled, listen.port(), namespace.as_deref()), (false, 4000, None));
+        assert!(!sync.enabled && !portal.enabled && portal.distribute_load);
+        assert!(authentication.store_connected_users);
+        let quiet = config.mesa.settings(&config.projects);
+        assert_eq!((quiet.heartbeat_interval, quiet.reconnect_interval), (None, None));
+        assert_eq!((quiet.enforces_version, quiet.stores_messages), (None, false));
+
+        let config = with(&["mesa.heartbeat.enabled=true", "mesa.reconnect.enabled=true"]).unwrap();
+        let MesaSettings {
+            heartbeat_interval,
+            heartbeat_attempts_max,
+            reconnect_interval,
+            authentication_timeout,
+            authentication_required,
+            redelivery_interval,
+            sends_user_object,
+            closes_on_refusal,
+            ..
+        } = config.mesa.settings(&config.projects);
+        let ms = |duration: Duration| duration.as_millis();
+        assert_eq!((heartbeat_interval.map(ms), heartbeat_attempts_max), (Some(10_000), 3));
+        assert_eq!((reconnect_interval.map(ms), ms(redelivery_interval)), (Some(5_000), 0));
+        assert_eq!((ms(authentication_timeout), authentication_required), (10_000, false));
+        assert!(sends_user_object && closes_on_refusal);
+    }
+
+    #[test]
+    fn who_is_connected_is_stored_unless_that_is_off_and_nothing_waits() {
+        let (redis, off) = ("redis=redis://h", "mesa.authentication.store_connected_users=false");
+        for (sets, stores) in
+            [(&[redis, "mesa.enabled=true"][..], true), (&[redis, "mesa.enabled=true", off], false)]
+        {
+            let bridge = with(sets).unwrap().redis().unwrap().unwrap().mesa.unwrap();
+            assert_eq!(bridge.stores_connected, stores);
+        }
+        let error = with(&[off, "mesa.sync.enabled=true"]).unwrap_err().to_string();
+        for named in ["mesa.sync.enabled is on", "mesa.authentication.store_connected_users is off", "hint: "]
+        {
+            assert!(error.contains(named), "{error}");
+        }
+    }
+
     #[test]
     fn the_bridge_is_on_with_the_door_but_for_a_cluster() {
-        let with = |sets: &[&str]| {
-            let sets: Vec<String> = sets.iter().map(|set| set.to_string()).collect();
-            Config::load(None, &sets)
-        };
         let redis = "redis=redis://h";
         assert_eq!(with(&[redis]).unwrap().redis().unwrap().unwrap().mesa, None, "the door is shut");
         let config = with(&[redis, "mesa.enabled=true", "projects.default=p"]).unwrap();

@@ -158,7 +158,7 @@ impl Config {
         self.api.check()?;
         self.emit.check(&self.redis)?;
         self.koji.check()?;
-        self.mesa.check(&self.redis)?;
+        self.mesa.check(&self.redis, &self.koji)?;
         self.inbox.check()?;
         self.projects.check()?;
         self.redis.check(&self.node)?;

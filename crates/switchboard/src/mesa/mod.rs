@@ -21,7 +21,7 @@ pub(crate) use login::expect_login;
 
 /// A door for Mesa clients.
 ///
-/// They connect to `/mesa`, or to any path of a listener that is [theirs
+/// They connect to [its path](MesaSettings::path), or to any path of a listener that is [theirs
 /// alone](crate::App::for_mesa_only). Messages go to the handler of their type, `t`.
 ///
 /// ```
@@ -49,6 +49,8 @@ pub struct Mesa {
 /// ```
 #[derive(Debug, Clone)]
 pub struct MesaSettings {
+    /// The path at which clients connect, and below it; default `/mesa`. With `/` no other door is open.
+    pub path: String,
     /// The project of its clients; default the app's own.
     pub project: Option<ProjectId>,
     /// How often a client is asked whether it is there; default never. Without it, WebSocket pings find
@@ -78,6 +80,7 @@ pub struct MesaSettings {
 impl Default for MesaSettings {
     fn default() -> Self {
         MesaSettings {
+            path: "/mesa".into(),
             project: None,
             heartbeat_interval: None,
             heartbeat_attempts_max: 3,
@@ -147,7 +150,32 @@ impl Mesa {
     }
 
     /// Whether a handshake to this path is for this door.
-    pub(crate) fn is_asked_for(path: &str) -> bool {
-        path == "/mesa" || path.starts_with("/mesa/")
+    pub(crate) fn is_asked_for(&self, path: &str) -> bool {
+        let below = path.strip_prefix(self.settings.path.trim_end_matches('/'));
+        below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_door_is_at_its_path_and_below_it() {
+        let is_asked_for = |door: &str, path: &str| {
+            let settings = MesaSettings { path: door.into(), ..MesaSettings::default() };
+            Mesa::new().with_settings(settings).is_asked_for(path)
+        };
+        for path in ["/mesa", "/mesa/", "/mesa/any"] {
+            assert!(Mesa::new().is_asked_for(path), "{path}");
+        }
+        for (door, path) in
+            [("/gate/way", "/gate/way"), ("/gate/way/", "/gate/way/x"), ("/", "/"), ("/", "/any")]
+        {
+            assert!(is_asked_for(door, path), "{path} of {door}");
+        }
+        for (door, path) in [("/mesa", "/"), ("/mesa", "/mesas"), ("/mesa", "/a/mesa"), ("/gate", "/mesa")] {
+            assert!(!is_asked_for(door, path), "{path} of {door}");
+        }
     }
 }
