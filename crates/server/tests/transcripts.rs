@@ -42,6 +42,11 @@ async fn every_transcript_of_mesa_plays() {
 }
 
 #[tokio::test]
+async fn every_transcript_of_mesa_by_default_plays() {
+    play_with_settings(Mode::Demo, "mesa-defaults").await;
+}
+
+#[tokio::test]
 async fn every_transcript_of_mesa_with_heartbeats_plays() {
     play_with_settings(Mode::Demo, "mesa-heartbeats").await;
 }
