@@ -64,7 +64,7 @@ impl Keeper {
         if let Err(error) = self.inbox.scripts.load(&mut link).await {
             return error;
         }
-        say_limits(&self.inbox, &mut link).await;
+        self.inbox.said.say(&mut link, &self.inbox.scripts).await;
         *backoff = Backoff::default();
         self.inbox.putting.begin_anew();
         self.inbox.openings.begin_anew();
@@ -134,13 +134,7 @@ async fn tend_all(inbox: &RedisInbox, mut link: Link) -> Infallible {
             tracing::warn!(%error, "what has waited for too long cannot be looked for");
         }
         tokio::time::sleep(every).await;
-        say_limits(inbox, &mut link).await;
-    }
-}
-
-async fn say_limits(inbox: &RedisInbox, link: &mut Link) {
-    if let Err(error) = inbox.said.say(link, &inbox.scripts).await {
-        tracing::warn!(%error, "backends cannot be told how much may wait");
+        inbox.said.say(&mut link, &inbox.scripts).await;
     }
 }
 

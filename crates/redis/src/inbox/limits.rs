@@ -4,16 +4,17 @@
 //! there when somebody took it away. The node that began last has the word. So when one node after the other
 //! is started again with new limits, these hold from the first one on.
 
+use std::iter;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use redis::{Cmd, RedisResult, cmd};
+use redis::{RedisResult, cmd};
 use switchboard_hub::InboxLimits;
 
 use super::scripts::Scripts;
 use crate::link::Link;
 use crate::names::Names;
-use crate::script::{call, is_unknown, number};
+use crate::script::{self, number};
 
 /// The names of the bounds in Redis, in the order of [`values`].
 const BOUNDS: [&str; 5] =
@@ -42,33 +43,22 @@ impl Said {
         Said { key: names.inboxes_limits(), limits, began_ms: OnceLock::new() }
     }
 
-    /// Says it. Fails if the connection does; a refusal is no reason to keep nothing.
-    pub(super) async fn say(&self, link: &mut Link, scripts: &Scripts) -> RedisResult<()> {
-        let mut answer = link.command(&self.command(scripts)).await?;
-        if is_unknown(&answer) {
-            scripts.load(link).await?;
-            answer = link.command(&self.command(scripts)).await?;
-        }
-        match answer.extract_error() {
+    /// Says it. What fails is said again later, and no reason to keep nothing.
+    pub(super) async fn say(&self, link: &mut Link, scripts: &Scripts) {
+        let began_ms = self.began_ms.get().map(i64::to_string).unwrap_or_default();
+        let bounds = BOUNDS.into_iter().zip(values(self.limits));
+        let bounds: Vec<_> =
+            bounds.flat_map(|(bound, value)| [bound.to_owned(), value.to_string()]).collect();
+        let args: Vec<&[u8]> =
+            iter::once(&began_ms).chain(&bounds).map(|argument| argument.as_bytes()).collect();
+        match script::run(link, &scripts.limits, std::slice::from_ref(&self.key), &args).await {
             Ok(began_ms) => {
                 if let Some(began_ms) = number(&began_ms) {
                     self.began_ms.get_or_init(|| began_ms);
                 }
             }
-            Err(error) => {
-                tracing::warn!(%error, "Redis refuses to note how much may wait; others do not know")
-            }
+            Err(error) => tracing::warn!(%error, "backends cannot be told how much may wait"),
         }
-        Ok(())
-    }
-
-    fn command(&self, scripts: &Scripts) -> Cmd {
-        let began_ms = self.began_ms.get().map(i64::to_string).unwrap_or_default();
-        let mut command = call(&scripts.limits, std::slice::from_ref(&self.key), &[began_ms.as_bytes()]);
-        for (bound, value) in BOUNDS.into_iter().zip(values(self.limits)) {
-            command.arg(bound).arg(value);
-        }
-        command
     }
 }
 
