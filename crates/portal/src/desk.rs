@@ -2,7 +2,8 @@
 //! their order. No I/O, and time comes in.
 //!
 //! Of one client at most one report is handed out at a time. What is handed out stays known until Redis has
-//! taken it out, so that reading a partition again brings nothing twice.
+//! taken it out, also while it waits because it was given back, so that reading a partition again brings
+//! nothing twice.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
@@ -40,10 +41,10 @@ pub(crate) struct Desk {
     ready: VecDeque<SocketId>,
     /// Clients whose last report was given back, and until when they wait.
     paused: VecDeque<(Instant, SocketId)>,
-    /// Handed out, or done and still in Redis.
+    /// Handed out, given back, or done and still in Redis.
     known: HashSet<Spot>,
     done: Vec<Spot>,
-    /// Given back: begun, and not handled.
+    /// Given back: begun, not handled, and waiting to be handed out again.
     begun: HashSet<Spot>,
     /// Until when the partitions are surely this worker's.
     lease_ends: Option<Instant>,
@@ -149,12 +150,15 @@ impl Desk {
         self.known.iter().filter(|spot| spot.0 == number && !done.contains(spot)).count()
     }
 
-    /// Forgets what waits in a partition and reads it from its beginning.
+    /// Forgets what waits in a partition and reads it from its beginning. What was given back waits on: it is
+    /// known, and must be over before a partition that is not read any more can be given up.
     fn read_again(&mut self, number: u16) {
         self.drop_waiting(number);
         self.taken += 1;
+        let waiting = self.begun.iter().filter(|spot| spot.0 == number).count();
         if let Some(partition) = self.partitions.get_mut(&number) {
-            (partition.cursor, partition.tenure, partition.waiting) = (EntryId::default(), self.taken, 0);
+            (partition.cursor, partition.tenure, partition.waiting) =
+                (EntryId::default(), self.taken, waiting);
         }
     }
 
@@ -164,9 +168,10 @@ impl Desk {
         numbers.into_iter().for_each(|number| self.read_again(number));
     }
 
+    /// Drops what waits in a partition and nobody has begun.
     fn drop_waiting(&mut self, number: u16) {
         self.clients.retain(|_, client| {
-            client.waiting.retain(|task| task.spot.0 != number);
+            client.waiting.retain(|task| task.spot.0 != number || self.begun.contains(&task.spot));
             client.busy || !client.waiting.is_empty()
         });
         self.ready.retain(|socket| self.clients.contains_key(socket));
@@ -174,11 +179,12 @@ impl Desk {
 
     /// It is another's. What is at work goes on, and is not taken out.
     fn lose(&mut self, number: u16) {
+        let is_of = |spot: &Spot| spot.0 == number;
+        let mut lost: HashSet<Spot> = self.begun.extract_if(is_of).collect();
+        lost.extend(self.done.extract_if(.., |spot| is_of(spot)));
+        self.known.retain(|spot| !lost.contains(spot));
         self.drop_waiting(number);
         self.partitions.remove(&number);
-        let lost: HashSet<Spot> = self.done.extract_if(.., |spot| spot.0 == number).collect();
-        self.known.retain(|spot| !lost.contains(spot));
-        self.begun.retain(|spot| spot.0 != number);
     }
 
     /// Loses everything if the lease has ended.
@@ -220,7 +226,7 @@ impl Desk {
                 continue;
             };
             partition.waiting += 1;
-            let may_repeat = entry.ms <= partition.repeats_until_ms || self.begun.contains(&spot);
+            let may_repeat = entry.ms <= partition.repeats_until_ms;
             let socket = report.socket;
             let client = self.clients.entry(socket).or_default();
             client.waiting.push_back(Task { spot, id, report, may_repeat });
@@ -241,6 +247,7 @@ impl Desk {
         let task = client.waiting.pop_front()?;
         client.busy = true;
         self.known.insert(task.spot);
+        self.begun.remove(&task.spot);
         if let Some(partition) = self.partitions.get_mut(&task.spot.0) {
             partition.waiting -= 1;
             partition.at_work += 1;
@@ -256,7 +263,6 @@ impl Desk {
     /// A report was handled.
     pub(crate) fn finish(&mut self, task: &Task) {
         self.end(task);
-        self.begun.remove(&task.spot);
         match self.partitions.contains_key(&task.spot.0) {
             true => self.done.push(task.spot),
             false => {
@@ -269,14 +275,18 @@ impl Desk {
     /// A report was not handled: it is the next of its client again.
     pub(crate) fn give_back(&mut self, mut task: Task, now: Instant) {
         self.end(&task);
-        self.known.remove(&task.spot);
         let socket = task.report.socket;
-        if let Some(partition) = self.partitions.get_mut(&task.spot.0) {
-            partition.waiting += 1;
-            task.may_repeat = true;
-            self.begun.insert(task.spot);
-            let client = self.clients.entry(socket).or_default();
-            client.waiting.push_front(task);
+        match self.partitions.get_mut(&task.spot.0) {
+            Some(partition) => {
+                partition.waiting += 1;
+                task.may_repeat = true;
+                self.begun.insert(task.spot);
+                let client = self.clients.entry(socket).or_default();
+                client.waiting.push_front(task);
+            }
+            None => {
+                self.known.remove(&task.spot);
+            }
         }
         self.paused.push_back((now + PAUSE, socket));
     }
@@ -300,7 +310,7 @@ impl Desk {
 
     /// Whether something was handed out and is not over.
     pub(crate) fn is_at_work(&self) -> bool {
-        self.known.len() > self.done.len()
+        self.known.len() > self.done.len() + self.begun.len()
     }
 
     /// What is to be taken out of Redis.
@@ -443,5 +453,79 @@ mod tests {
         assert_eq!(desk.clean(), [] as [u16; 0]);
         let again = desk.take(desk.next_pause_ends().unwrap()).unwrap();
         assert_eq!((again.id.number, again.may_repeat), (1, true));
+    }
+
+    #[test]
+    fn what_is_given_back_and_read_again_is_handed_out_once() {
+        let (mut desk, now) = desk(&[(0, false)]);
+        let (ann, bob) = (SocketId::random(), SocketId::random());
+        let entries = || vec![entry(0, 1, ann), entry(0, 2, ann), entry(0, 3, bob)];
+        read(&mut desk, entries());
+        let first = desk.take(now).unwrap();
+        desk.read_all_again();
+        desk.give_back(first, now);
+        assert!(!desk.is_at_work(), "nobody waits for what was given back");
+        read(&mut desk, entries());
+        assert_eq!(numbers(&mut desk, now), [3]);
+        let again = desk.take(now + PAUSE).unwrap();
+        assert_eq!((again.id.number, again.may_repeat), (1, true));
+        desk.finish(&again);
+        assert_eq!(numbers(&mut desk, now + PAUSE), [2]);
+        assert_eq!(desk.done(), [again.spot]);
+        assert!(desk.is_at_work(), "ann's second and bob's are");
+    }
+
+    #[test]
+    fn what_waits_since_it_was_given_back_stays_the_next_of_its_client_whatever_is_read() {
+        let (mut desk, now) = desk(&[(0, false)]);
+        let ann = SocketId::random();
+        let entries = || vec![entry(0, 1, ann), entry(0, 2, ann)];
+        read(&mut desk, entries());
+        let first = desk.take(now).unwrap();
+        desk.give_back(first, now);
+        for _ in 0..2 {
+            desk.read_all_again();
+            read(&mut desk, entries());
+        }
+        for number in [1, 2] {
+            let task = desk.take(now + PAUSE).unwrap();
+            assert_eq!((task.id.number, task.may_repeat), (number, number == 1));
+            desk.finish(&task);
+        }
+        assert!(desk.take(now + PAUSE).is_none() && !desk.is_at_work());
+    }
+
+    #[test]
+    fn a_partition_leaves_though_reports_of_it_were_given_back() {
+        let (mut desk, now) = desk(&[(0, false)]);
+        let (ann, bob) = (SocketId::random(), SocketId::random());
+        read(&mut desk, vec![entry(0, 1, ann), entry(0, 2, ann), entry(0, 3, bob)]);
+        let (first, other) = (desk.take(now).unwrap(), desk.take(now).unwrap());
+        desk.give_back(first, now);
+        desk.claim(&claim(0, &[(0, false)]), &[], now + PAUSE * 10);
+        desk.give_back(other, now);
+        desk.read_all_again();
+        assert_eq!(desk.to_give_up(), [] as [u16; 0], "the next owner would not know that it was begun");
+        let begun = [desk.take(now + PAUSE).unwrap(), desk.take(now + PAUSE).unwrap()];
+        assert_eq!(begun.each_ref().map(|task| task.id.number), [1, 3]);
+        begun.iter().for_each(|task| desk.finish(task));
+        assert!(desk.take(now + PAUSE).is_none(), "ann's second is for the next owner");
+        desk.taken_out(&begun.map(|task| task.spot));
+        assert_eq!(desk.to_give_up(), [0]);
+    }
+
+    #[test]
+    fn what_was_given_back_is_forgotten_with_its_partition() {
+        let (mut desk, now) = desk(&[(0, false)]);
+        let ann = SocketId::random();
+        read(&mut desk, vec![entry(0, 1, ann), entry(0, 2, ann)]);
+        let first = desk.take(now).unwrap();
+        desk.give_back(first, now);
+        desk.claim(&claim(0, &[]), &[], now + PAUSE * 10);
+        assert!(desk.take(now + PAUSE).is_none() && !desk.is_at_work());
+        desk.claim(&claim(1, &[(0, true)]), &[], now + PAUSE * 10);
+        assert_eq!(desk.clean(), [0]);
+        read(&mut desk, vec![entry(0, 1, ann)]);
+        assert_eq!(numbers(&mut desk, now + PAUSE), [1], "nobody has handled it meanwhile");
     }
 }
