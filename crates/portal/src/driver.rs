@@ -73,6 +73,10 @@ impl Shared {
         self.desk.lock().expect("no code that holds the desk panics")
     }
 
+    fn answers(&self) -> MutexGuard<'_, VecDeque<(AnswerTo, Payload)>> {
+        self.answers.lock().expect("no code that holds the answers panics")
+    }
+
     /// Hands out the next report; none once the worker leaves.
     pub(crate) async fn next(&self) -> Option<Task> {
         loop {
@@ -112,7 +116,7 @@ impl Shared {
     }
 
     pub(crate) fn answer(&self, to: AnswerTo, data: Payload) {
-        let mut answers = self.answers.lock().expect("no code that holds the answers panics");
+        let mut answers = self.answers();
         if answers.len() >= ANSWERS_MAX {
             answers.pop_front();
             self.lost_answers.increment(1);
@@ -190,10 +194,11 @@ impl Shared {
 
     /// Answers go first: somebody waits for them.
     async fn write(&self, line: &work::Desk) -> Result<(), WorkError> {
-        let answers =
-            std::mem::take(&mut *self.answers.lock().expect("no code that holds the answers panics"));
+        let answers = std::mem::take(&mut *self.answers());
         if !answers.is_empty() {
+            let unsure = Unsure { count: answers.len(), lost: &self.lost_answers };
             line.answer(answers.into()).await?;
+            unsure.have_gone();
         }
         let done: Vec<Spot> = self.desk().done().to_vec();
         if !done.is_empty() {
@@ -255,5 +260,33 @@ impl Shared {
             }
             self.work.notify_waiters();
         }
+    }
+}
+
+impl Drop for Shared {
+    /// Nobody sends the answers that are left.
+    fn drop(&mut self) {
+        let left = self.answers().len();
+        self.lost_answers.increment(left as u64);
+    }
+}
+
+/// Answers on their way to Redis. They are lost if this is dropped before they have gone, be it that the
+/// connection ends or that nobody waits any longer: which of them arrived is not known, and who asked may
+/// have given up by the time there is another connection.
+struct Unsure<'a> {
+    count: usize,
+    lost: &'a Counter,
+}
+
+impl Unsure<'_> {
+    fn have_gone(mut self) {
+        self.count = 0;
+    }
+}
+
+impl Drop for Unsure<'_> {
+    fn drop(&mut self) {
+        self.lost.increment(self.count as u64);
     }
 }

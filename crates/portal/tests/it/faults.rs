@@ -4,13 +4,17 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use switchboard::SocketId;
+use switchboard_portal::{Portal, PortalOptions, Work};
 use switchboard_testkit::redis::signal_process;
 use switchboard_testkit::{Peer, RedisServer, SOON};
 
-use crate::support::{LEASE, Node, did, join, message, next, next_work, query, until, waiting};
+use crate::support::{
+    Counts, LEASE, Node, did, join, message, next, next_work, options, query, until, waiting,
+};
 
 /// A worker that is a process of its own, the example `journal`; it ends with the test.
 struct Process {
@@ -197,7 +201,7 @@ async fn who_lost_a_client_does_not_take_its_reports_out() {
     assert_eq!(waiting(&redis, "all").await, 1);
 }
 
-async fn soon_left(worker: &switchboard_portal::Portal) {
+async fn soon_left(worker: &Portal) {
     switchboard_testkit::soon("it leaves", worker.leave()).await;
 }
 
@@ -215,7 +219,7 @@ async fn redis_stands_still_and_goes_on_and_every_report_is_handled_once() {
         peer.emit("/said", json!(number)).await;
     }
     // Longer than answers are waited for: connections are given up, perhaps with something in them.
-    tokio::time::sleep(std::time::Duration::from_millis(2500)).await;
+    tokio::time::sleep(Duration::from_millis(2500)).await;
     redis.resume();
     for number in 1..100 {
         assert_eq!(next(&worker).await, message("/said", json!(number)));
@@ -238,11 +242,55 @@ async fn redis_comes_back_empty_and_work_goes_on() {
     let id = SocketId::random();
     until("a report arrives", async || {
         peer.emit("/said", json!(id)).await;
-        let got = tokio::time::timeout(std::time::Duration::from_millis(100), worker.next()).await;
+        let got = tokio::time::timeout(Duration::from_millis(100), worker.next()).await;
         let Ok(Some(work)) = got else { return false };
         assert_eq!(work.name(), "/said");
         work.ack();
         true
     })
     .await;
+}
+
+/// Has a client ask, and takes its question.
+async fn asked(worker: &Portal, peer: &mut Peer, ack_id: &str) -> Work {
+    peer.send(&json!({ "event": "/sum", "data": 20, "ackId": ack_id })).await;
+    next_work(worker).await
+}
+
+// On one thread, that of the recorder.
+#[tokio::test]
+async fn answers_that_cannot_be_sent_are_counted() {
+    let counts = Counts::default();
+    let _recorder = metrics::set_default_local_recorder(&counts);
+    let lost = || counts.of("switchboard_work_answers_lost_total");
+    let redis = RedisServer::start().await;
+    let options = PortalOptions {
+        // So that nothing but the answer is under way when Redis stands still.
+        lease: Duration::from_secs(60),
+        leave_within: Duration::ZERO,
+        ..options("all")
+    };
+    let worker = Portal::connect(&redis.url(), options).await.expect("Redis answers");
+    let node = Node::start(&redis).await;
+    node.knows_a_worker().await;
+    let (mut peer, mut other) = (node.peer().await, node.peer().await);
+    assert_eq!([next(&worker).await, next(&worker).await], [did("connection"), did("connection")]);
+
+    let work = asked(&worker, &mut peer, "a1").await;
+    work.reply(&40).unwrap();
+    work.ack();
+    assert_eq!(peer.next().await["data"], 40);
+    assert_eq!(lost(), 0, "what arrived is not lost");
+
+    let late = asked(&worker, &mut other, "a1").await;
+    let work = asked(&worker, &mut peer, "a2").await;
+    redis.pause();
+    work.reply(&41).unwrap();
+    until("Redis does not answer in time", async || lost() == 1).await;
+    redis.resume();
+
+    soon_left(&worker).await;
+    late.reply(&42).unwrap();
+    drop((worker, work, late));
+    until("nobody is left to send the last", async || lost() == 2).await;
 }

@@ -1,7 +1,11 @@
 //! Nodes and workers of a test.
 
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use serde_json::{Value, json};
 use switchboard::{App, Deed, Identity, Mesa, Name, Report};
 use switchboard_portal::{Portal, PortalOptions, Work};
@@ -139,4 +143,39 @@ pub(crate) async fn waiting(server: &RedisServer, group: &str) -> u64 {
         sum += query::<u64>(server, redis::cmd("XLEN").arg(key)).await;
     }
     sum
+}
+
+/// What was counted by those who began where this is the recorder, by name.
+#[derive(Default)]
+pub(crate) struct Counts(Mutex<HashMap<String, Arc<AtomicU64>>>);
+
+impl Counts {
+    pub(crate) fn of(&self, name: &str) -> u64 {
+        self.counter(name).load(Ordering::Relaxed)
+    }
+
+    fn counter(&self, name: &str) -> Arc<AtomicU64> {
+        let mut counters = self.0.lock().expect("no test panics here");
+        counters.entry(name.into()).or_default().clone()
+    }
+}
+
+impl Recorder for Counts {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+        Counter::from_arc(self.counter(key.name()))
+    }
+
+    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+        Gauge::noop()
+    }
+
+    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::noop()
+    }
 }
