@@ -121,6 +121,13 @@ impl Shared {
         }
     }
 
+    /// Puts a job in its place. It is pending from now on; who only waits for a place has handed over nothing,
+    /// and may give up.
+    fn hand_over(&self, place: mpsc::Permit<'_, Job>, job: Job) {
+        self.pending.fetch_add(1, Ordering::AcqRel);
+        place.send(job);
+    }
+
     fn receiver(&self) -> Option<Arc<dyn Receiver>> {
         self.receiver.get()?.upgrade()
     }
@@ -172,11 +179,14 @@ impl DiskInbox {
     ) -> Result<T, NotDone> {
         let (done, outcome) = oneshot::channel();
         let jobs = self.jobs.as_ref().ok_or(NotDone::Ended)?;
-        self.shared.pending.fetch_add(1, Ordering::AcqRel);
-        if jobs.send(job(done)).await.is_err() {
-            self.shared.pending.fetch_sub(1, Ordering::AcqRel);
-        }
+        let place = jobs.reserve().await.map_err(|_| NotDone::Ended)?;
+        self.shared.hand_over(place, job(done));
         outcome.await.unwrap_or(Err(NotDone::Ended))
+    }
+
+    /// A place for a job, if there is one now.
+    fn place(&self) -> Option<mpsc::Permit<'_, Job>> {
+        self.jobs.as_ref()?.try_reserve().ok()
     }
 
     /// When everything that was handed over before is written.
@@ -224,15 +234,13 @@ impl Inbox for DiskInbox {
     }
 
     fn confirm(&self, project: &ProjectId, user: &UserId, numbers: Vec<MessageNumber>) {
-        let Some(jobs) = &self.jobs else { return };
+        let Some(place) = self.place() else {
+            tracing::debug!("the inbox takes no more now; messages will be delivered again");
+            return;
+        };
         let (project, user) = (project.clone(), user.clone());
         *self.shared.confirming().entry((project.clone(), user.clone())).or_default() += 1;
-        self.shared.pending.fetch_add(1, Ordering::AcqRel);
-        if jobs.try_send(Job::Confirm { project: project.clone(), user: user.clone(), numbers }).is_err() {
-            self.shared.pending.fetch_sub(1, Ordering::AcqRel);
-            self.shared.confirmed(project, user);
-            tracing::debug!("too much waits for the inbox; messages will be delivered again");
-        }
+        self.shared.hand_over(place, Job::Confirm { project, user, numbers });
     }
 
     fn release(&self, project: &ProjectId, user: &UserId, socket: SocketId) {
@@ -267,5 +275,44 @@ impl Drop for DiskInbox {
         if let Some(writer) = self.writer.take() {
             let _ = writer.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
+    use switchboard_event::Name;
+
+    use super::*;
+
+    fn name(text: &str) -> Name {
+        Name::new(text).unwrap()
+    }
+
+    /// An inbox of which nobody takes jobs but the test; there is room for one.
+    fn without_writer(disk: Disk) -> (DiskInbox, mpsc::Receiver<Job>) {
+        let (jobs, waiting) = mpsc::channel(1);
+        let (disk, shared) = (Arc::new(disk), Arc::default());
+        (DiskInbox { disk, shared, jobs: Some(jobs), writer: None }, waiting)
+    }
+
+    #[test]
+    fn who_gives_up_while_there_is_no_place_is_waited_for_by_nobody() {
+        let (inbox, mut waiting) = without_writer(Disk::in_memory());
+        let (project, user) = (name("p"), name("7"));
+        let mut context = Context::from_waker(Waker::noop());
+        let mut first = pin!(inbox.clear(&project, &user));
+        assert!(first.as_mut().poll(&mut context).is_pending());
+        {
+            let mut second = pin!(inbox.clear(&project, &user));
+            assert!(second.as_mut().poll(&mut context).is_pending());
+        }
+        inbox.confirm(&project, &user, vec![MessageNumber(1)]);
+        assert!(inbox.shared.confirming().is_empty(), "there was no place for it");
+        assert_eq!(inbox.shared.pending.load(Ordering::Relaxed), 1);
+        waiting.try_recv().unwrap();
+        assert!(waiting.try_recv().is_err());
     }
 }
