@@ -5,8 +5,13 @@ use std::collections::{HashMap, VecDeque};
 use switchboard_event::{MessageNumber, ProjectId, UserId};
 use switchboard_hub::InboxLimits;
 
-/// What a number holds besides the time: this many messages in one millisecond.
-const NUMBERS_PER_MS: u32 = 20;
+/// What a number holds besides the time: this many bits, for messages in one millisecond.
+const NUMBER_BITS: u32 = 20;
+
+/// The least number of a message that was put at a time.
+pub(crate) fn first_number_at(ms: u64) -> MessageNumber {
+    MessageNumber(ms << NUMBER_BITS)
+}
 
 /// All projects.
 #[derive(Default)]
@@ -47,7 +52,7 @@ impl Accounts {
 
     /// The number of the next message: greater than all before, and it tells the time.
     pub(crate) fn next_number(&mut self, now_ms: u64) -> MessageNumber {
-        self.last = (self.last + 1).max(now_ms << NUMBERS_PER_MS);
+        self.last = (self.last + 1).max(first_number_at(now_ms).0);
         MessageNumber(self.last)
     }
 
@@ -106,9 +111,16 @@ impl Accounts {
         mail.messages.into_iter().map(|(number, _)| number).collect()
     }
 
+    /// Whether anything is older than a time.
+    pub(crate) fn has_older(&self, before_ms: u64) -> bool {
+        let end = first_number_at(before_ms);
+        let mails = self.projects.values().flat_map(|account| account.users.values());
+        mails.filter_map(|mail| mail.messages.front()).any(|(number, _)| *number < end)
+    }
+
     /// Forgets what is older than a time, and says in order whose that was.
     pub(crate) fn expire(&mut self, before_ms: u64) -> Vec<(ProjectId, UserId, Vec<MessageNumber>)> {
-        let end = MessageNumber(before_ms << NUMBERS_PER_MS);
+        let end = first_number_at(before_ms);
         let mut expired = Vec::new();
         for (project, account) in &self.projects {
             for (user, mail) in &account.users {
@@ -233,7 +245,9 @@ mod tests {
         for number in [old, more, new] {
             put(&mut accounts, "7", number.0, 1);
         }
+        assert!(!accounts.has_older(1000) && accounts.has_older(1001));
         assert_eq!(accounts.expire(2000), [(name("p"), name("7"), vec![old, more])]);
+        assert!(!accounts.has_older(2000));
         assert_eq!(accounts.clear(&name("p"), &name("7")), [new]);
         assert!(accounts.is_empty(&name("p"), &name("7")));
         assert_eq!(accounts.count(), 0);

@@ -70,7 +70,7 @@ impl Shared {
                 let _ = done.send(Ok(()));
             }
             (Job::Confirm { project, user, .. }, _) => self.confirmed(project, user),
-            (Job::Put { .. }, None) => {}
+            (Job::Drop { .. }, _) | (Job::Put { .. }, None) => {}
         }
     }
 
@@ -80,6 +80,7 @@ impl Shared {
             Job::Put { done, .. } => drop(done.send(Err(error))),
             Job::Clear { done, .. } | Job::Settle(done) => drop(done.send(Err(error))),
             Job::Confirm { project, user, .. } => self.confirmed(project, user),
+            Job::Drop { .. } => {}
         }
     }
 }

@@ -19,6 +19,14 @@ const MESSAGES: TableDefinition<'_, Key, &'static [u8]> = TableDefinition::new("
 /// Where messages stand.
 pub(crate) struct Disk(Database);
 
+/// A part of what waits for a user, in order.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) messages: Vec<Waiting>,
+    /// The numbers of what stands between them and is no event.
+    pub(crate) unreadable: Vec<MessageNumber>,
+}
+
 /// A transaction that is being put together.
 pub(crate) struct Pages<'t>(Table<'t, Key, &'static [u8]>);
 
@@ -67,28 +75,29 @@ impl Disk {
         Ok(())
     }
 
-    /// The oldest messages of a user after another one.
+    /// The oldest `most` messages of a user from a number on. What cannot be read hides none.
     pub(crate) fn page(
         &self,
         project: &ProjectId,
         user: &UserId,
-        after: Option<MessageNumber>,
+        from: MessageNumber,
         most: usize,
-    ) -> Result<Vec<Waiting>, redb::Error> {
+    ) -> Result<Found, redb::Error> {
         let table = self.0.begin_read()?.open_table(MESSAGES)?;
-        let from = after.map_or(0, |after| after.0.saturating_add(1));
-        let range = table
-            .range::<(&str, &str, u64)>((&**project, &**user, from)..=(&**project, &**user, u64::MAX))?;
-        let mut page = Vec::new();
-        for entry in range.take(most) {
+        let mut range = table
+            .range::<(&str, &str, u64)>((&**project, &**user, from.0)..=(&**project, &**user, u64::MAX))?;
+        let mut found = Found::default();
+        while found.messages.len() < most
+            && let Some(entry) = range.next()
+        {
             let (key, value) = entry?;
             let number = MessageNumber(key.value().2);
             match Event::read(Bytes::copy_from_slice(value.value())) {
-                Ok(event) => page.push(Waiting { number, event }),
-                Err(error) => tracing::warn!(%error, %number, "a message that waits cannot be read"),
+                Ok(event) => found.messages.push(Waiting { number, event }),
+                Err(_) => found.unreadable.push(number),
             }
         }
-        Ok(page)
+        Ok(found)
     }
 }
 

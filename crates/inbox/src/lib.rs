@@ -35,13 +35,14 @@ use std::thread::JoinHandle;
 
 use switchboard_event::{Event, MessageNumber, ProjectId, SocketId, UserId};
 use switchboard_hub::bus::{Moment, Receiver};
-use switchboard_hub::inbox::{Kept, Opened};
+use switchboard_hub::inbox::{Kept, Opened, Waiting};
 use switchboard_hub::store::{Answer, StoreError};
 use switchboard_hub::{Inbox, InboxLimits};
 use tokio::sync::{mpsc, oneshot};
 
-use disk::Disk;
-use writer::{Job, Writer};
+use accounts::first_number_at;
+use disk::{Disk, Found};
+use writer::{Job, Writer, now_ms};
 
 /// Most jobs that wait for the writer.
 const JOBS_MAX: usize = 16 * 1024;
@@ -87,6 +88,7 @@ pub struct DiskInbox {
     shared: Arc<Shared>,
     jobs: Option<mpsc::Sender<Job>>,
     writer: Option<JoinHandle<()>>,
+    age_max_ms: u64,
 }
 
 /// What the writer, who answers and those who ask share.
@@ -169,7 +171,7 @@ impl DiskInbox {
         let writer =
             std::thread::Builder::new().name("switchboard-inbox".into()).spawn(move || writer.run(waiting));
         let writer = Some(writer.expect("the system can start a thread"));
-        DiskInbox { disk, shared, jobs: Some(jobs), writer }
+        DiskInbox { disk, shared, jobs: Some(jobs), writer, age_max_ms: limits.age_max_ms }
     }
 
     /// Hands a job over and waits for its end.
@@ -187,6 +189,30 @@ impl DiskInbox {
     /// A place for a job, if there is one now.
     fn place(&self) -> Option<mpsc::Permit<'_, Job>> {
         self.jobs.as_ref()?.try_reserve().ok()
+    }
+
+    /// The oldest messages of a user after another one that have not waited too long, whether those that have
+    /// are taken out yet or not. What cannot be read is dropped.
+    fn page(
+        &self,
+        project: &ProjectId,
+        user: &UserId,
+        after: Option<MessageNumber>,
+        most: usize,
+    ) -> Result<Vec<Waiting>, NotDone> {
+        let oldest = first_number_at(now_ms().saturating_sub(self.age_max_ms));
+        let from = after.map_or(oldest, |after| oldest.max(MessageNumber(after.0.saturating_add(1))));
+        let Found { messages, unreadable } =
+            self.disk.page(project, user, from, most).map_err(NotDone::Read)?;
+        if !unreadable.is_empty() {
+            tracing::error!(%project, %user, count = unreadable.len(), "what waits cannot be read; it is dropped");
+            // Without a place it waits for who opens the inbox next.
+            if let Some(place) = self.place() {
+                let (project, user) = (project.clone(), user.clone());
+                self.shared.hand_over(place, Job::Drop { project, user, numbers: unreadable });
+            }
+        }
+        Ok(messages)
     }
 
     /// When everything that was handed over before is written.
@@ -225,11 +251,11 @@ impl Inbox for DiskInbox {
             if let Some(other) = self.shared.take(project, user, socket) {
                 return Ok(Opened { held_by: Some(other), ..Opened::default() });
             }
-            let page = self.disk.page(project, user, after, most).map_err(NotDone::Read)?;
-            if page.is_empty() {
+            let messages = self.page(project, user, after, most)?;
+            if messages.is_empty() {
                 self.release(project, user, socket);
             }
-            Ok(Opened { messages: page, held_by: None })
+            Ok(Opened { messages, held_by: None })
         })
     }
 
@@ -283,7 +309,8 @@ mod tests {
     use std::pin::pin;
     use std::task::{Context, Waker};
 
-    use switchboard_event::Name;
+    use switchboard_event::{Name, Payload};
+    use switchboard_testkit::soon;
 
     use super::*;
 
@@ -291,11 +318,18 @@ mod tests {
         Name::new(text).unwrap()
     }
 
+    fn written(event: &str) -> Vec<u8> {
+        let event = Event { name: name(event), data: Payload::EMPTY, sender: None, time_ms: 0 };
+        let mut bytes = Vec::new();
+        event.write(&mut bytes);
+        bytes
+    }
+
     /// An inbox of which nobody takes jobs but the test; there is room for one.
     fn without_writer(disk: Disk) -> (DiskInbox, mpsc::Receiver<Job>) {
         let (jobs, waiting) = mpsc::channel(1);
         let (disk, shared) = (Arc::new(disk), Arc::default());
-        (DiskInbox { disk, shared, jobs: Some(jobs), writer: None }, waiting)
+        (DiskInbox { disk, shared, jobs: Some(jobs), writer: None, age_max_ms: 60_000 }, waiting)
     }
 
     #[test]
@@ -314,5 +348,74 @@ mod tests {
         assert_eq!(inbox.shared.pending.load(Ordering::Relaxed), 1);
         waiting.try_recv().unwrap();
         assert!(waiting.try_recv().is_err());
+    }
+
+    #[tokio::test]
+    async fn what_has_waited_too_long_is_not_handed_out_though_it_is_still_there() {
+        let disk = Disk::in_memory();
+        let (project, user, socket) = (name("p"), name("7"), SocketId::random());
+        let put_ms = [now_ms() - 70_000, now_ms() - 61_000, now_ms() - 10_000, now_ms()];
+        let [oldest, old, young, new] = put_ms.map(first_number_at);
+        let put = |pages: &mut disk::Pages<'_>| {
+            [oldest, old, young, new]
+                .into_iter()
+                .try_for_each(|number| pages.insert(&project, &user, number, &written("N")))
+        };
+        disk.write(put).unwrap();
+        let (inbox, _waiting) = without_writer(disk);
+        for (after, expected) in [
+            (None, &[young, new][..]),
+            (Some(oldest), &[young, new]),
+            (Some(young), &[new]),
+            (Some(new), &[]),
+        ] {
+            let opened = inbox.open(&project, &user, socket, after, 10).await.unwrap();
+            assert!(opened.messages.iter().map(|message| &message.number).eq(expected), "{after:?}");
+        }
+        let opened = inbox.open(&project, &user, socket, None, 1).await.unwrap();
+        assert_eq!(opened.messages[0].number, young, "it takes nobody's place");
+    }
+
+    #[tokio::test]
+    async fn what_is_too_old_leaves_the_file_though_nothing_comes() {
+        let inbox = DiskInbox::in_memory(InboxLimits { age_max_ms: 1, ..InboxLimits::default() });
+        let event = Event::read(written("N").into()).unwrap();
+        for _ in 0..2 {
+            inbox.put(&name("p"), &[name("7")], &event).await.unwrap();
+            soon("it is gone", async {
+                let is_there = || {
+                    let mut is_there = false;
+                    inbox.disk.for_each(|_, _, _, _| is_there = true).unwrap();
+                    is_there
+                };
+                while is_there() {
+                    tokio::task::yield_now().await;
+                }
+            })
+            .await;
+        }
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_read_hides_nothing_and_is_dropped() {
+        let disk = Disk::in_memory();
+        let (project, user, socket) = (name("p"), name("7"), SocketId::random());
+        let numbers: [MessageNumber; 7] =
+            std::array::from_fn(|at| MessageNumber(first_number_at(now_ms()).0 + at as u64));
+        let event = written("N");
+        let values: [&[u8]; 7] = [b"", b"no event", &event[..5], &event, &[9; 40], &event, &event];
+        let put = |pages: &mut disk::Pages<'_>| {
+            let mut all = numbers.iter().zip(values);
+            all.try_for_each(|(number, value)| pages.insert(&project, &user, *number, value))
+        };
+        disk.write(put).unwrap();
+        let inbox = DiskInbox::on(disk, InboxLimits::default());
+        let opened = inbox.open(&project, &user, socket, None, 2).await.unwrap();
+        let got: Vec<MessageNumber> = opened.messages.iter().map(|message| message.number).collect();
+        assert_eq!(got, [numbers[3], numbers[5]], "as many as were asked for");
+        inbox.settled().await;
+        let mut left = Vec::new();
+        inbox.disk.for_each(|_, _, number, _| left.push(number)).unwrap();
+        assert_eq!(left, [numbers[3], numbers[5], numbers[6]]);
     }
 }

@@ -1,8 +1,11 @@
-//! The one thread that writes: what has come while it waited for the disk is one transaction.
+//! The one thread that writes: what has come while it waited for the disk is one transaction. Now and then it
+//! takes out what has waited too long, whether anything comes or not.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use metrics::{Counter, Gauge, counter, gauge};
 use switchboard_event::{Event, MessageNumber, ProjectId, UserId};
@@ -21,8 +24,8 @@ const BATCH_MAX: usize = 4096;
 /// How long is waited for more, if the last transaction had more jobs than this one so far.
 const GATHER: Duration = Duration::from_micros(100);
 
-/// How often is looked for what has waited too long.
-const EXPIRE_EVERY_MS: u64 = 60_000;
+/// How often is looked for what has waited too long; more often if nothing may wait for so long.
+const EXPIRE_EVERY: Duration = Duration::from_secs(60);
 
 type Done<T> = oneshot::Sender<Result<T, NotDone>>;
 
@@ -44,6 +47,12 @@ pub(crate) enum Job {
         user: UserId,
         done: Done<()>,
     },
+    /// These cannot be read.
+    Drop {
+        project: ProjectId,
+        user: UserId,
+        numbers: Vec<MessageNumber>,
+    },
     /// Nothing; it is done when all before it is.
     Settle(Done<()>),
 }
@@ -56,8 +65,18 @@ pub(crate) struct Writer {
     accounts: Accounts,
     /// The accounts say what the file holds.
     sure: bool,
-    expired_ms: u64,
+    expire_at: Instant,
+    expire_every: Duration,
     meters: Meters,
+}
+
+/// The time, by two clocks.
+#[derive(Clone, Copy)]
+struct Now {
+    /// Since 1970, as messages are told apart by. It may be set, ahead and back.
+    ms: u64,
+    /// It only goes on.
+    at: Instant,
 }
 
 struct Meters {
@@ -80,29 +99,47 @@ impl Writer {
             waiting: gauge!("switchboard_inbox_waiting"),
         };
         let accounts = Accounts::default();
-        Writer { disk, shared, answers, limits, accounts, sure: false, expired_ms: 0, meters }
+        let expire_every = EXPIRE_EVERY.min(Duration::from_millis(limits.age_max_ms) / 2);
+        let (expire_at, expire_every) = (Now::read().at, expire_every.max(Duration::from_millis(100)));
+        Writer { disk, shared, answers, limits, accounts, sure: false, expire_at, expire_every, meters }
     }
 
     /// Writes until nobody can hand over anything.
     pub(crate) fn run(mut self, mut waiting: mpsc::Receiver<Job>) {
         let (mut jobs, mut last) = (Vec::new(), 0);
-        while waiting.blocking_recv_many(&mut jobs, BATCH_MAX) > 0 {
-            gather(&mut waiting, &mut jobs, last);
-            last = jobs.len();
-            let written = self.write(std::mem::take(&mut jobs));
-            // Fails only if the runtime has ended, and with it those who asked.
-            let _ = self.answers.send(written);
+        let woken = Waker::from(Arc::new(Unpark(thread::current())));
+        loop {
+            match receive(&mut waiting, &mut jobs, &woken, self.expire_at) {
+                Poll::Ready(0) => break,
+                Poll::Ready(_) => {
+                    gather(&mut waiting, &mut jobs, last);
+                    last = jobs.len();
+                    let written = self.write(std::mem::take(&mut jobs), Now::read());
+                    // Fails only if the runtime has ended, and with it those who asked.
+                    let _ = self.answers.send(written);
+                }
+                Poll::Pending => self.look_round(Now::read()),
+            }
         }
     }
 
-    fn write(&mut self, jobs: Vec<Job>) -> Written {
+    /// Nothing has come by the time to look for what has waited too long. The disk is left alone if nothing has,
+    /// unless it is not known what there is: at the start, or since the disk could not be written.
+    fn look_round(&mut self, now: Now) {
+        if !self.sure || self.accounts.has_older(self.expired_before(now)) {
+            self.write(Vec::new(), now);
+        }
+        self.expire_at = now.at + self.expire_every;
+    }
+
+    fn write(&mut self, jobs: Vec<Job>, now: Now) -> Written {
         let disk = self.disk.clone();
         let mut kept = Vec::with_capacity(jobs.len());
         let written = self.learn().and_then(|()| {
             disk.write(|pages| {
-                self.expire(pages)?;
+                self.expire(pages, now)?;
                 for job in &jobs {
-                    kept.push(self.work_off(job, pages)?);
+                    kept.push(self.work_off(job, pages, now)?);
                 }
                 Ok(())
             })
@@ -126,30 +163,37 @@ impl Writer {
         Ok(())
     }
 
-    fn expire(&mut self, pages: &mut Pages<'_>) -> Result<(), redb::Error> {
-        let now = now_ms();
-        if now < self.expired_ms + EXPIRE_EVERY_MS.min(self.limits.age_max_ms) {
+    fn expire(&mut self, pages: &mut Pages<'_>, now: Now) -> Result<(), redb::Error> {
+        if now.at < self.expire_at {
             return Ok(());
         }
-        self.expired_ms = now;
-        for (project, user, numbers) in self.accounts.expire(now.saturating_sub(self.limits.age_max_ms)) {
+        self.expire_at = now.at + self.expire_every;
+        for (project, user, numbers) in self.accounts.expire(self.expired_before(now)) {
             pages.remove(&project, &user, &numbers)?;
             self.meters.expired.increment(numbers.len() as u64);
+            self.close_if_empty(&project, &user);
         }
         Ok(())
     }
 
+    /// What was put before has waited too long.
+    fn expired_before(&self, now: Now) -> u64 {
+        now.ms.saturating_sub(self.limits.age_max_ms)
+    }
+
     /// Puts a job into the transaction. Returns what became of the message, if it is one.
-    fn work_off(&mut self, job: &Job, pages: &mut Pages<'_>) -> Result<Option<Kept>, redb::Error> {
+    fn work_off(&mut self, job: &Job, pages: &mut Pages<'_>, now: Now) -> Result<Option<Kept>, redb::Error> {
         match job {
             Job::Put { project, users, event, .. } => {
-                return self.put(project, users, event, pages).map(Some);
+                let number = self.accounts.next_number(now.ms);
+                return self.put(project, users, event, number, pages).map(Some);
             }
             Job::Confirm { project, user, numbers } => {
-                let removed = self.accounts.remove(project, user, numbers);
-                pages.remove(project, user, &removed)?;
-                self.meters.confirmed.increment(removed.len() as u64);
-                self.close_if_empty(project, user);
+                let removed = self.remove(project, user, numbers, pages)?;
+                self.meters.confirmed.increment(removed as u64);
+            }
+            Job::Drop { project, user, numbers } => {
+                self.remove(project, user, numbers, pages)?;
             }
             Job::Clear { project, user, .. } => {
                 pages.remove(project, user, &self.accounts.clear(project, user))?;
@@ -165,9 +209,10 @@ impl Writer {
         project: &ProjectId,
         users: &[UserId],
         event: &Event,
+        number: MessageNumber,
         pages: &mut Pages<'_>,
     ) -> Result<Kept, redb::Error> {
-        let mut kept = Kept { number: self.accounts.next_number(now_ms()), inboxes: 0, displaced: 0 };
+        let mut kept = Kept { number, inboxes: 0, displaced: 0 };
         let mut message = Vec::new();
         event.write(&mut message);
         let len = Event::size_of(&message);
@@ -187,11 +232,68 @@ impl Writer {
         Ok(kept)
     }
 
+    /// Removes messages. Returns how many of them were there.
+    fn remove(
+        &mut self,
+        project: &ProjectId,
+        user: &UserId,
+        numbers: &[MessageNumber],
+        pages: &mut Pages<'_>,
+    ) -> Result<usize, redb::Error> {
+        let removed = self.accounts.remove(project, user, numbers);
+        pages.remove(project, user, &removed)?;
+        self.close_if_empty(project, user);
+        Ok(removed.len())
+    }
+
     /// Nobody needs to have an inbox in which nothing waits.
     fn close_if_empty(&self, project: &ProjectId, user: &UserId) {
         if self.accounts.is_empty(project, user) {
             self.shared.opened().remove(&(project.clone(), user.clone()));
         }
+    }
+}
+
+impl Now {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the clock of the writer's thread; what it calls is told the time"
+    )]
+    fn read() -> Self {
+        Now { ms: now_ms(), at: Instant::now() }
+    }
+}
+
+/// Wakes a thread that waits in `receive`.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Waits for jobs, until a time. Ready without any when nobody can hand over more.
+fn receive(
+    waiting: &mut mpsc::Receiver<Job>,
+    jobs: &mut Vec<Job>,
+    woken: &Waker,
+    until: Instant,
+) -> Poll<usize> {
+    loop {
+        let received = waiting.poll_recv_many(&mut Context::from_waker(woken), jobs, BATCH_MAX);
+        if received.is_ready() {
+            return received;
+        }
+        let left = until.saturating_duration_since(Now::read().at);
+        if left.is_zero() {
+            return Poll::Pending;
+        }
+        thread::park_timeout(left);
     }
 }
 
@@ -206,6 +308,72 @@ fn gather(waiting: &mut mpsc::Receiver<Job>, jobs: &mut Vec<Job>, last: usize) {
     }
 }
 
-fn now_ms() -> u64 {
+/// The time in ms since 1970.
+pub(crate) fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use switchboard_event::{Name, Payload};
+
+    use super::*;
+    use crate::answers;
+
+    const AGE_MS: u64 = 10_000;
+
+    fn writer() -> Writer {
+        let (disk, shared) = (Arc::new(Disk::in_memory()), Arc::<Shared>::default());
+        let limits = InboxLimits { age_max_ms: AGE_MS, ..InboxLimits::default() };
+        Writer::new(disk, shared.clone(), answers::start(shared), limits)
+    }
+
+    impl Writer {
+        fn put_at(&mut self, now: Now) {
+            let (project, users) = (Name::new("p").unwrap(), vec![Name::new("7").unwrap()]);
+            let name = Name::new("N").unwrap();
+            let event = Event { name, data: Payload::EMPTY, sender: None, time_ms: 0 };
+            let done = oneshot::channel().0;
+            self.write(vec![Job::Put { project, users, event, done }], now).outcome.unwrap();
+        }
+
+        /// How many messages are in the file.
+        fn on_disk(&self) -> usize {
+            let mut count = 0;
+            self.disk.for_each(|_, _, _, _| count += 1).unwrap();
+            count
+        }
+    }
+
+    /// Some time later by a clock that goes on, and by one that has been set.
+    fn later(start: Now, ms: u64, set_ahead_ms: u64) -> Now {
+        Now { ms: start.ms + ms + set_ahead_ms, at: start.at + Duration::from_millis(ms) }
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_was_ahead_for_a_moment_lets_nothing_wait_longer() {
+        let (mut writer, start) = (writer(), Now::read());
+        writer.put_at(start);
+        writer.look_round(later(start, 6_000, 3_600_000));
+        assert_eq!(writer.on_disk(), 0, "an hour ahead it is old");
+        writer.put_at(later(start, 7_000, 0));
+        writer.look_round(later(start, 16_000, 0));
+        assert_eq!(writer.on_disk(), 1);
+        writer.look_round(later(start, 22_000, 0));
+        assert_eq!(writer.on_disk(), 0);
+    }
+
+    #[tokio::test]
+    async fn it_is_looked_for_what_is_old_at_the_start_and_when_the_disk_failed() {
+        let (mut writer, start) = (writer(), Now::read());
+        writer.put_at(start);
+        writer.accounts = Accounts::default();
+        writer.sure = false;
+        writer.look_round(later(start, AGE_MS, 0));
+        assert_eq!((writer.on_disk(), writer.accounts.count()), (1, 1), "it is learnt, and not too old");
+        writer.sure = false;
+        writer.look_round(later(start, 3 * AGE_MS, 0));
+        assert_eq!(writer.on_disk(), 0);
+        assert!(writer.shared.up.load(Ordering::Relaxed));
+    }
 }

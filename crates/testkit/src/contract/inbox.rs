@@ -304,10 +304,21 @@ pub async fn bounds(node: &Node, inbox: &Arc<dyn Inbox>) {
 /// Shows that nothing waits for too long in an inbox that is made with [`BRIEF`].
 pub async fn age(node: &Node, inbox: &Arc<dyn Inbox>) {
     begin(node, inbox);
+    let idle = Place { inbox, project: name("idle") };
+    let socket = node.add("idle").session.id;
+    idle.put(&["a"], "old").await;
+    assert_eq!(idle.look("a", socket).await, ["old"]);
+    soon("it waits no more, though nothing else is done", async {
+        while !idle.look("a", socket).await.is_empty() {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+
     let place = Place { inbox, project: name("brief") };
-    let socket = node.add("brief").session.id;
+    let (phone, tablet) = (member_of(node, "brief", "b"), member_of(node, "brief", "b"));
     place.put(&["a", "b"], "old").await;
-    assert_eq!(place.look("a", socket).await, ["old"]);
+    assert_eq!(place.open("b", phone.session.id).await, ["old"]);
     assert_eq!(place.put(&["c"], "c").await.inboxes, 0, "the project is full");
     soon("what nobody asked for makes room", async {
         while place.put(&["c"], "c").await.inboxes == 0 {
@@ -315,9 +326,11 @@ pub async fn age(node: &Node, inbox: &Arc<dyn Inbox>) {
         }
     })
     .await;
-    soon("it waits no more", async {
-        while !place.look("a", socket).await.is_empty() {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    assert!(place.look("a", node.add("brief").session.id).await.is_empty());
+    soon("who had the inbox has nothing", async {
+        // Again, since it may wait no longer itself.
+        while place.open("b", tablet.session.id).await.is_empty() {
+            place.put(&["b"], "new").await;
         }
     })
     .await;
