@@ -418,4 +418,31 @@ mod tests {
         inbox.disk.for_each(|_, _, number, _| left.push(number)).unwrap();
         assert_eq!(left, [numbers[3], numbers[5], numbers[6]]);
     }
+
+    #[tokio::test]
+    async fn when_the_writer_panics_nothing_is_kept_and_it_says_so() {
+        let inbox = DiskInbox::in_memory(InboxLimits::default());
+        let (project, user) = (name("p"), name("7"));
+        inbox.clear(&project, &user).await.unwrap();
+        assert!(inbox.is_up());
+        let shared = inbox.shared.clone();
+        let poison = std::thread::spawn(move || {
+            let _opened = shared.opened();
+            panic!("so that the next one who looks does");
+        });
+        assert!(poison.join().is_err());
+        inbox.confirm(&project, &user, vec![MessageNumber(1)]);
+        soon("it is known", async {
+            while inbox.is_up() {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        let event = Event::read(written("N").into()).unwrap();
+        for _ in 0..2 {
+            let error = inbox.put(&project, std::slice::from_ref(&user), &event).await.unwrap_err();
+            assert!(error.0.to_string().contains("the inbox has ended"), "{}", error.0);
+        }
+        inbox.settled().await;
+    }
 }

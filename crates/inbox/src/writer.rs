@@ -145,7 +145,7 @@ impl Writer {
             })
         });
         self.sure = written.is_ok();
-        self.shared.up.store(self.sure, Ordering::Relaxed);
+        self.shared.up.store(self.sure && !self.answers.is_closed(), Ordering::Relaxed);
         self.meters.waiting.set(self.accounts.count() as f64);
         if let Err(error) = &written {
             tracing::error!(%error, "the inbox cannot be written");
@@ -250,6 +250,18 @@ impl Writer {
     fn close_if_empty(&self, project: &ProjectId, user: &UserId) {
         if self.accounts.is_empty(project, user) {
             self.shared.opened().remove(&(project.clone(), user.clone()));
+        }
+    }
+}
+
+/// Whoever asks from now on is told that there is no writer.
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.shared.up.store(false, Ordering::Relaxed);
+        if thread::panicking() {
+            tracing::error!(
+                "the thread that writes the inbox panicked; until the process starts anew nothing is kept"
+            );
         }
     }
 }

@@ -67,4 +67,5 @@ fn who_asks_after_the_runtime_has_ended_is_told_so() {
     let inbox = runtime().block_on(async { DiskInbox::in_memory(InboxLimits::default()) });
     let error = runtime().block_on(inbox.put(&project, &users, &message())).unwrap_err();
     assert!(error.0.to_string().contains("the runtime it was opened in"), "{}", error.0);
+    assert!(!inbox.is_up());
 }
