@@ -38,6 +38,9 @@ pub struct Opened {
     pub messages: Vec<Waiting>,
     /// The socket that has the inbox, if that is another one; then there are no messages.
     pub held_by: Option<SocketId>,
+    /// Then, if what waits was asked for from its beginning: the number of the oldest. It changes when that
+    /// socket has confirmed something.
+    pub oldest: Option<MessageNumber>,
 }
 
 /// How much may wait. What is at a bound is counted by the store.

@@ -249,13 +249,15 @@ impl Inbox for DiskInbox {
                 self.written().await?;
             }
             if let Some(other) = self.shared.take(project, user, socket) {
-                return Ok(Opened { held_by: Some(other), ..Opened::default() });
+                let oldest = self.page(project, user, None, 1)?.first().map(|waiting| waiting.number);
+                return Ok(Opened { held_by: Some(other), oldest, ..Opened::default() });
             }
             let messages = self.page(project, user, after, most)?;
-            if messages.is_empty() {
+            // Where nothing waits behind others, those may still be on their way.
+            if messages.is_empty() && after.is_none() {
                 self.release(project, user, socket);
             }
-            Ok(Opened { messages, held_by: None })
+            Ok(Opened { messages, ..Opened::default() })
         })
     }
 

@@ -9,12 +9,12 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::json;
 use switchboard_event::{Payload, SocketId, Target, UserId};
-use switchboard_hub::{Deed, Hub, JoinError, Session};
+use switchboard_hub::{Deed, JoinError, Session};
 
 use crate::app::App;
 use crate::clock::{now, now_ms, since_1970};
 use crate::hooks::SystemEvent;
-use crate::inbox::Arrival;
+use crate::inbox::{self, Arrival, Redelivery};
 use crate::portal;
 use crate::socket::Socket;
 
@@ -88,10 +88,10 @@ impl Socket {
     /// place of whose it was by a token before. When the token expires the socket belongs to nobody
     /// again; it stays connected. A refused token changes nothing.
     pub async fn identify(&self, token: &str) -> Result<UserId, IdentifyError> {
-        let (identity, arrival) = self.identify_whole(token).await?;
+        let (identity, redelivery) = self.identify_whole(token).await?;
         self.tell_authenticated(&identity.user);
-        if let Some(arrival) = arrival {
-            arrival.go_on(identity.user.clone());
+        if let Some(redelivery) = redelivery {
+            redelivery.go_on();
         }
         Ok(identity.user)
     }
@@ -101,32 +101,33 @@ impl Socket {
         self.tell(SystemEvent::Authenticated, &json!({ "user": user }));
     }
 
-    /// The same as [`identify`](Self::identify), with all that the verifier said; what has waited for the user is told through the
-    /// arrival, if messages ever wait.
+    /// The same as [`identify`](Self::identify), with all that the verifier said; what has waited for the
+    /// user is told through the redelivery, if messages ever wait.
     pub(crate) async fn identify_whole(
         &self,
         token: &str,
-    ) -> Result<(Identity, Option<Arrival>), IdentifyError> {
+    ) -> Result<(Identity, Option<Redelivery>), IdentifyError> {
         let verifier = self.app().setup().verifier.clone().ok_or(IdentifyError::NoVerifier)?;
         let (refusals, limits, ip) = (&self.app().core().refusals, self.app().limits(), self.info().ip());
         if !refusals.may_try(ip, limits, now()) {
             self.app().meters().token("not looked at");
             return Err(IdentifyError::TooMany);
         }
-        let verdict = match verifier.verify(token).await {
-            Ok(identity) => {
-                let arrival = Arrival::begin(self);
-                let bound = self.app().core().identities.bind(self.app().hub(), self.session(), &identity);
-                bound.inspect(|()| portal::report(self, Deed::Authentication)).map(|()| (identity, arrival))
-            }
-            Err(error) => Err(error),
-        };
+        let verdict = verifier.verify(token).await.and_then(|identity| self.be_bound(identity));
         if verdict.is_err() {
             refusals.count(ip, limits, now());
         }
         let outcome = if verdict.is_ok() { "accepted" } else { "refused" };
         self.app().meters().token(outcome);
         verdict
+    }
+
+    fn be_bound(&self, identity: Identity) -> Result<(Identity, Option<Redelivery>), IdentifyError> {
+        let arrival = Arrival::begin(self);
+        self.app().core().identities.bind(self.app(), self.session(), &identity)?;
+        portal::report(self, Deed::Authentication);
+        let redelivery = arrival.map(|arrival| arrival.of(identity.user.clone()));
+        Ok((identity, redelivery))
     }
 }
 
@@ -157,7 +158,7 @@ impl Identities {
     }
 
     /// Binds a socket, in place of what bound it before.
-    fn bind(&self, hub: &Hub, session: &Arc<Session>, identity: &Identity) -> Result<(), IdentifyError> {
+    fn bind(&self, app: &App, session: &Arc<Session>, identity: &Identity) -> Result<(), IdentifyError> {
         let ends_ms = identity.expires.map(since_1970);
         if ends_ms.is_some_and(|end| end <= now_ms()) {
             return Err(IdentifyError::Expired);
@@ -166,9 +167,9 @@ impl Identities {
         let mut state = self.lock();
         let before = state.bound.get(&session.id).map(|binding| binding.user.clone());
         let user = identity.user.clone();
-        hub.join(session, &Target::User(user.clone()))?;
+        app.hub().join(session, &Target::User(user.clone()))?;
         if let Some(before) = before.filter(|before| *before != user) {
-            hub.leave(session, &Target::User(before));
+            inbox::leave(app, session, &before);
         }
         if let Some(end) = ends_ms {
             state.ends.entry(end / 1000).or_default().push(session.id);
@@ -188,20 +189,20 @@ impl Identities {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            app.core().identities.end_those_over(app.hub(), now_ms());
+            app.core().identities.end_those_over(&app, now_ms());
         }
     }
 
-    fn end_those_over(&self, hub: &Hub, now_ms: u64) {
+    fn end_those_over(&self, app: &App, now_ms: u64) {
         let mut state = self.lock();
         let later = state.ends.split_off(&(now_ms / 1000));
         for id in std::mem::replace(&mut state.ends, later).into_values().flatten() {
             let is_over = |binding: &Binding| binding.ends_ms.is_some_and(|end| end <= now_ms);
             if state.bound.get(&id).is_some_and(is_over)
                 && let Some(Binding { user, .. }) = state.bound.remove(&id)
-                && let Some(session) = hub.index().session(id)
+                && let Some(session) = app.hub().index().session(id)
             {
-                hub.leave(&session, &Target::User(user));
+                inbox::leave(app, &session, &user);
             }
         }
     }

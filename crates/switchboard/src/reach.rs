@@ -234,7 +234,10 @@ impl App {
     }
 
     pub(crate) fn exit_here(&self, id: SocketId, target: &Target) -> bool {
-        self.socket(id).is_some_and(|socket| self.hub().leave(socket.session(), target))
+        self.socket(id).is_some_and(|socket| match target {
+            Target::User(user) => inbox::leave(self, socket.session(), user),
+            _ => self.hub().leave(socket.session(), target),
+        })
     }
 
     async fn change_elsewhere<'a>(

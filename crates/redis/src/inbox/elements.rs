@@ -51,9 +51,14 @@ fn number_of(element: &Bytes) -> Option<MessageNumber> {
     Some(MessageNumber(u64::from_be_bytes(bytes)))
 }
 
+/// The number of the first of the messages; none if a number is not the first.
+pub(super) fn first_number(elements: &[Bytes]) -> Option<MessageNumber> {
+    number_of(elements.first()?)
+}
+
 /// When the first of the messages was put, in ms of the clock of Redis; none if a number is not the first.
 pub(super) fn first_put_ms(elements: &[Bytes]) -> Option<u64> {
-    number_of(elements.first()?).map(|number| number.0 >> 20)
+    first_number(elements).map(|number| number.0 >> 20)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, Value, cmd}
 use switchboard_event::{MessageNumber, ProjectId, SocketId, Target, UserId};
 use switchboard_hub::inbox::Opened;
 
-use super::elements::{Messages, first_put_ms};
+use super::elements::{Messages, first_number, first_put_ms};
 use super::piles::{Call, Part, Piles};
 use super::scripts::Scripts;
 use super::{RedisInbox, inbox_call};
@@ -40,6 +40,7 @@ pub(super) struct Opening {
 pub(super) struct Found {
     now_ms: u64,
     held_by: Option<SocketId>,
+    /// What stands there; if another one has the inbox, only whose number is the first is of interest.
     elements: Vec<Bytes>,
 }
 
@@ -85,7 +86,7 @@ impl Openings {
     }
 
     /// The call of the script, and behind it what it leaves to be read. It may say that another socket has that;
-    /// then what is read is not looked at. What is put between the two is read and heard.
+    /// then of what is read only the first number is looked at. What is put between the two is read and heard.
     fn batch(&self, call: &Call<Opening>) -> Batch {
         let names = self.names.project(&call.project);
         let mut command = inbox_call(&self.scripts.open, &names, &[names.members(&Target::Everyone)], &[]);
@@ -134,14 +135,18 @@ impl RedisInbox {
             self.expire(project, &opening.user).await?;
             found = self.openings.look(project, opening).await?;
         }
+        if found.held_by.is_some() {
+            let oldest = first_number(&found.elements);
+            return Ok(Opened { held_by: found.held_by, oldest, ..Opened::default() });
+        }
         let Messages { waiting, sizes, garbage } = Messages::read(found.elements, opening.most);
         if !garbage.is_empty() {
             self.drop_garbage(project, &opening.user, &garbage).await?;
-        } else if found.held_by.is_none() {
+        } else {
             let sizes = waiting.iter().map(|waiting| waiting.number).zip(sizes);
             self.handed_out.note(project, &opening.user, opening.after, sizes);
         }
-        Ok(Opened { messages: waiting, held_by: found.held_by })
+        Ok(Opened { messages: waiting, ..Opened::default() })
     }
 
     fn is_outdated(&self, found: &Found) -> bool {
@@ -196,10 +201,8 @@ impl Found {
 
     /// Reads what the script said for a socket, and what stands at the front of the inbox if that was asked for.
     fn read(now_ms: u64, said: Value, front: Option<Value>) -> RedisResult<Self> {
+        let mut held_by = None;
         let elements = match said {
-            Value::BulkString(holder) if !holder.is_empty() => {
-                return Ok(Found { now_ms, held_by: socket_of(&holder), elements: Vec::new() });
-            }
             Value::Nil => {
                 return Err(RedisError::from((
                     ErrorKind::UnexpectedReturnType,
@@ -207,17 +210,22 @@ impl Found {
                 )));
             }
             Value::Array(elements) => elements,
-            _ => Vec::from_redis_value(front.unwrap_or(Value::Nil).extract_error()?)?,
+            said => {
+                if let Value::BulkString(holder) = said {
+                    held_by = socket_of(&holder);
+                }
+                Vec::from_redis_value(front.unwrap_or(Value::Nil).extract_error()?)?
+            }
         };
         let bytes = |element| match element {
             Value::BulkString(bytes) => Some(bytes.into()),
             _ => None,
         };
-        Ok(Found { now_ms, held_by: None, elements: elements.into_iter().filter_map(bytes).collect() })
+        Ok(Found { now_ms, held_by, elements: elements.into_iter().filter_map(bytes).collect() })
     }
 }
 
-/// The socket that has an inbox.
+/// The socket that has an inbox, if one is named.
 fn socket_of(holder: &[u8]) -> Option<SocketId> {
     Some(SocketId::from_bytes(holder.try_into().ok()?))
 }

@@ -17,3 +17,4 @@ mod missed;
 mod modes;
 mod original_portals;
 mod support;
+mod two_devices;

@@ -7,49 +7,21 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use serde_json::json;
-use switchboard_event::{MessageNumber, UserId};
+use switchboard_event::{Dialect, MessageNumber, UserId};
+use switchboard_hub::Inbox;
 use switchboard_hub::inbox::{Opened, Waiting};
-use switchboard_hub::{Hub, Inbox};
 
-use super::{Deliveries, settled};
+use super::holder::{Holder, LOOK_AGAIN};
+use super::telling::Telling;
+use super::{PAGE, late, settled};
 use crate::app::App;
-use crate::codec;
-use crate::hooks::SystemEvent;
 use crate::socket::Socket;
 
-/// Most messages that are asked for at once.
-const PAGE: usize = 100;
-
-/// How long a peer may take to get a page. Then the rest waits for who comes next.
-const ARRIVES_WITHIN: Duration = Duration::from_secs(30);
-
-/// How long a socket that has the inbox may take to answer for it, before the next one takes over.
-const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
-
-/// How often is looked meanwhile.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
-
-/// When to look again for what backends put in late.
-const LATE_LOOKS: [Duration; 3] = [Duration::from_millis(500); 3];
-
-/// A socket that is about to be told what its user has missed. Its outbox is parked until this is
-/// dropped.
+/// A socket that may come to a user. Its outbox is parked until this is dropped.
 pub(crate) struct Arrival {
     socket: Socket,
     inbox: Arc<dyn Inbox>,
     told: HashSet<MessageNumber>,
-    count: u64,
-}
-
-/// How a socket is received.
-#[derive(Default)]
-pub(crate) struct Welcome {
-    /// A frame that goes before everything.
-    pub(crate) first: Option<Bytes>,
-    /// The pause between two messages.
-    pub(crate) pause: Duration,
 }
 
 impl Arrival {
@@ -57,132 +29,19 @@ impl Arrival {
     pub(crate) fn begin(socket: &Socket) -> Option<Self> {
         let inbox = socket.app().inbox()?.clone();
         socket.peer().deliveries().park(socket.app().hub(), socket.session());
-        Some(Arrival { socket: socket.clone(), inbox, told: HashSet::new(), count: 0 })
+        Some(Arrival { socket: socket.clone(), inbox, told: HashSet::new() })
     }
 
-    /// The same as [`tell`](Self::tell), beside what goes on.
-    pub(crate) fn go_on(self, user: UserId) {
-        let app = self.app().clone();
-        app.core().tasks.spawn_service(async move {
-            settled(self.app()).await;
-            self.tell(user, Welcome::default()).await;
-        });
-    }
-
-    fn app(&self) -> &App {
-        self.socket.app()
-    }
-
-    fn hub(&self) -> &Hub {
-        self.socket.app().hub()
-    }
-
-    fn deliveries(&self) -> &Deliveries {
-        self.socket.peer().deliveries()
-    }
-
-    /// Tells what waits. What the socket does not get waits on.
-    pub(crate) async fn tell(mut self, user: UserId, welcome: Welcome) {
-        self.tell_waiting(&user, &welcome).await;
-        if self.inbox.has_latecomers() {
-            self.look_for_latecomers(user);
-        }
-    }
-
-    /// The same for a socket that has been one of the user's for some time, and may have missed what it
-    /// was to hear live.
-    pub(super) async fn tell_again(mut self, user: UserId) {
-        // By the time the answer is here it may have arrived, and not be known any more.
-        self.told.extend(self.deliveries().on_their_way());
-        self.tell_waiting(&user, &Welcome::default()).await;
-    }
-
-    async fn tell_waiting(&mut self, user: &UserId, welcome: &Welcome) {
-        let mut page = self.open(user, None).await;
-        self.greet(user, welcome);
-        while let Some(last) = page.last().map(|waiting| waiting.number) {
-            let is_last = page.len() < PAGE;
-            if !self.tell_page(user, page, welcome.pause).await || is_last {
-                break;
-            }
-            page = self.open(user, Some(last)).await;
-        }
-        self.socket.tell_redelivered(user, self.count);
-    }
-
-    /// Drops what waits.
-    pub(crate) async fn forget(self, user: UserId, welcome: Welcome) {
-        if let Err(error) = self.inbox.clear(self.app().project_id(), &user).await {
-            tracing::warn!(%error, "what waits for a user could not be dropped");
-        }
-        self.greet(&user, &welcome);
-    }
-
-    /// Says what goes before everything: it is the answer to a token.
-    fn greet(&self, user: &UserId, welcome: &Welcome) {
-        if let Some(first) = &welcome.first {
-            self.hub().deliver_now(self.socket.session(), first);
-            self.socket.tell_authenticated(user);
-        }
-    }
-
-    async fn open(&self, user: &UserId, after: Option<MessageNumber>) -> Vec<Waiting> {
-        let (project, socket) = (self.app().project_id(), self.socket.id());
-        let mut waited = Duration::ZERO;
-        while !self.socket.is_closed() {
-            match self.inbox.open(project, user, socket, after, PAGE).await {
-                Ok(Opened { held_by: None, messages }) => return messages,
-                // It is being told at this moment, or cannot be reached any more: a phone that has changed
-                // its network leaves its last socket without a word.
-                Ok(Opened { held_by: Some(other), .. }) if waited >= ANSWERS_WITHIN => {
-                    self.inbox.release(project, user, other);
-                    self.inbox.settled().await;
-                }
-                Ok(_) => {
-                    tokio::time::sleep(LOOK_AGAIN).await;
-                    waited += LOOK_AGAIN;
-                }
-                Err(error) => {
-                    let error = switchboard_wire::with_causes(&error);
-                    tracing::warn!(error, "what waits for a user could not be read; it waits on");
-                    break;
-                }
-            }
-        }
-        Vec::new()
-    }
-
-    /// False if the socket takes no more.
-    async fn tell_page(&mut self, user: &UserId, page: Vec<Waiting>, pause: Duration) -> bool {
-        let bytes_max = self.app().limits().outbox_bytes_max / 2;
-        for Waiting { number, event } in page {
-            if self.deliveries().knows(number) || !self.told.insert(number) {
-                continue;
-            }
-            if self.count > 0 && !pause.is_zero() {
-                tokio::time::sleep(pause).await;
-            }
-            self.count += 1;
-            let session = self.socket.session();
-            let frame = codec::encode_missed(session.dialect, &event, self.count);
-            if session.outbox.queued_bytes() + frame.len() > bytes_max && !self.all_arrived().await {
-                return false;
-            }
-            if !self.deliveries().tell(self.hub(), session, (user.clone(), number), &frame) {
-                return false;
-            }
-        }
-        true
-    }
-
-    async fn all_arrived(&self) -> bool {
-        tokio::time::timeout(ARRIVES_WITHIN, self.deliveries().all_arrived()).await.unwrap_or(false)
-    }
-
-    /// Looks again shortly after, since who puts messages in may have looked before the user came.
-    fn look_for_latecomers(self, user: UserId) {
-        let late = LateLook { socket: self.socket.clone(), inbox: self.inbox.clone(), count: self.count };
-        self.app().core().tasks.spawn_service(late.look(user));
+    /// It has come to this user. If it was being told what waits for the same, that goes no further.
+    pub(crate) fn of(mut self, user: UserId) -> Redelivery {
+        let telling = Telling::begin(&self.socket, self.inbox.clone(), user);
+        // By the time the inbox is read it may have arrived, and not be known any more.
+        self.told.extend(telling.deliveries().on_their_way());
+        let pause = match self.socket.session().dialect {
+            Dialect::Mesa => redelivery_interval(self.socket.app()),
+            Dialect::Emit | Dialect::Koji => Duration::ZERO,
+        };
+        Redelivery { arrival: self, telling, pause, front: None }
     }
 }
 
@@ -194,51 +53,153 @@ impl Drop for Arrival {
     }
 }
 
-/// A socket that has been told, and may be told of more.
-struct LateLook {
-    socket: Socket,
-    inbox: Arc<dyn Inbox>,
-    count: u64,
+/// A socket that has come, and is about to be told.
+pub(crate) struct Redelivery {
+    arrival: Arrival,
+    telling: Telling,
+    /// How long to wait between two messages.
+    pause: Duration,
+    /// The first page, if it was looked at.
+    front: Option<Vec<Waiting>>,
 }
 
-impl LateLook {
-    async fn look(mut self, user: UserId) {
-        let project = self.socket.app().project_id().clone();
-        for pause in LATE_LOOKS {
-            tokio::time::sleep(pause).await;
-            if self.socket.is_closed() {
-                return;
-            }
-            self.inbox.settled().await;
-            match self.inbox.open(&project, &user, self.socket.id(), None, PAGE).await {
-                Ok(opened) => self.tell(&user, opened.messages),
-                Err(error) => tracing::debug!(%error, "what waits for a user could not be read; it waits on"),
-            }
+impl Redelivery {
+    fn app(&self) -> &App {
+        self.telling.app()
+    }
+
+    /// Looks at what waits. What is kept from then on is live, unless another socket has the inbox.
+    pub(crate) async fn look(&mut self) {
+        if let Ok(Opened { held_by: None, messages, .. }) = self.telling.open(None, PAGE).await {
+            self.front = Some(messages);
         }
     }
 
-    fn tell(&mut self, user: &UserId, page: Vec<Waiting>) {
-        let (session, deliveries) = (self.socket.session(), self.socket.peer().deliveries());
-        let before = self.count;
-        for Waiting { number, event } in page {
-            if !deliveries.knows(number) && !deliveries.holds(number) {
-                self.count += 1;
-                let frame = codec::encode_missed(session.dialect, &event, self.count);
-                deliveries.tell(self.socket.app().hub(), session, (user.clone(), number), &frame);
+    /// Drops what waits.
+    pub(crate) async fn forget(&self) {
+        let cleared = self.telling.inbox().clear(self.app().project_id(), &self.telling.user).await;
+        if let Err(error) = cleared {
+            tracing::warn!(%error, "what waits for a user could not be dropped");
+        }
+    }
+
+    /// Tells what waits, beside what goes on. What the socket does not get waits on.
+    pub(crate) fn go_on(mut self) {
+        let nothing_waits = self.front.as_ref().is_some_and(Vec::is_empty);
+        if nothing_waits && !self.telling.inbox().has_latecomers() {
+            return;
+        }
+        let tasks = self.app().core().tasks.clone();
+        tasks.spawn_service(async move {
+            if self.front.is_none() {
+                settled(self.app()).await;
+            }
+            self.tell().await;
+            let Redelivery { arrival, telling, .. } = self;
+            drop(arrival);
+            stay(telling).await;
+        });
+    }
+
+    /// The same for a socket that has been one of the user's for some time, and may have missed what it
+    /// was to hear live. Without pauses, since others wait for their turn; returns when it is told.
+    pub(super) async fn tell_again(mut self) {
+        self.pause = Duration::ZERO;
+        self.tell().await;
+        let (tasks, mut telling) = (self.app().core().tasks.clone(), self.telling);
+        tasks.spawn_service(async move {
+            telling.over().run_until_cancelled(telling.give_back()).await;
+        });
+    }
+
+    async fn tell(&mut self) {
+        let over = self.telling.over();
+        over.run_until_cancelled(self.tell_pages()).await;
+        self.telling.tell_hooks(0);
+    }
+
+    async fn tell_pages(&mut self) {
+        let mut page = match self.front.take() {
+            Some(front) => front,
+            None => self.open(None).await,
+        };
+        while let Some(last) = page.last().map(|waiting| waiting.number) {
+            let is_last = page.len() < PAGE;
+            if !self.tell_page(page).await || is_last {
+                break;
+            }
+            page = self.open(Some(last)).await;
+        }
+    }
+
+    /// The next page, once no other socket has the inbox.
+    async fn open(&mut self, after: Option<MessageNumber>) -> Vec<Waiting> {
+        let mut holder: Option<Holder> = None;
+        while !self.telling.socket.is_closed() {
+            // While another one has it, only whether that one answers is of interest.
+            let (from, most) = if holder.is_some() { (None, 1) } else { (after, PAGE) };
+            match self.telling.open(from, most).await {
+                Ok(Opened { held_by: Some(other), oldest, .. }) => {
+                    let seen = holder.get_or_insert_default();
+                    if seen.is_mute(other, oldest, redelivery_interval(self.app())) {
+                        self.telling.take_from(other).await;
+                    } else {
+                        tokio::time::sleep(LOOK_AGAIN).await;
+                    }
+                }
+                Ok(_) if holder.is_some() => holder = None,
+                Ok(opened) => return opened.messages,
+                Err(error) => {
+                    let error = switchboard_wire::with_causes(&error);
+                    tracing::warn!(error, "what waits for a user could not be read; it waits on");
+                    break;
+                }
             }
         }
-        self.socket.tell_redelivered(user, self.count - before);
+        Vec::new()
     }
+
+    /// False if the socket takes no more.
+    async fn tell_page(&mut self, page: Vec<Waiting>) -> bool {
+        let bytes_max = self.app().limits().outbox_bytes_max / 2;
+        for Waiting { number, event } in page {
+            if self.arrival.told.contains(&number) || self.telling.deliveries().knows(number) {
+                continue;
+            }
+            if self.telling.count > 0 && !self.pause.is_zero() {
+                tokio::time::sleep(self.pause).await;
+            }
+            let frame = self.telling.frame(&event);
+            let queued = self.telling.socket.session().outbox.queued_bytes();
+            if queued + frame.len() > bytes_max && !self.telling.arrived().await {
+                return false;
+            }
+            if !self.telling.tell(number, &frame) {
+                return false;
+            }
+            self.arrival.told.insert(number);
+        }
+        true
+    }
+}
+
+/// What remains to be done for a socket that was told.
+async fn stay(mut telling: Telling) {
+    let rest = async |telling: &mut Telling| {
+        telling.give_back().await;
+        if telling.inbox().has_latecomers() {
+            late::look_again(telling).await;
+        }
+    };
+    telling.over().run_until_cancelled(rest(&mut telling)).await;
+}
+
+/// The pause that sockets of the Mesa door get between two messages.
+fn redelivery_interval(app: &App) -> Duration {
+    app.setup().mesa.as_ref().map_or(Duration::ZERO, |mesa| mesa.settings.redelivery_interval)
 }
 
 impl Socket {
-    /// Calls the `@redelivered` hooks, if there was anything.
-    fn tell_redelivered(&self, user: &UserId, count: u64) {
-        if count > 0 {
-            self.tell(SystemEvent::Redelivered, &json!({ "user": user, "count": count }));
-        }
-    }
-
     /// The peer has answered a ping.
     pub(crate) fn ponged(&self, payload: &[u8]) {
         let (Some(inbox), Some(deliveries)) = (self.app().inbox(), self.peer().deliveries_if_any()) else {
@@ -253,6 +214,7 @@ impl Socket {
             }
             inbox.confirm(self.app().project_id(), &user, numbers);
         }
+        deliveries.wake();
     }
 
     /// The socket has closed: what it has not got is for others.

@@ -11,6 +11,7 @@ use switchboard_event::{MessageNumber, UserId};
 use switchboard_hub::{Hub, Session};
 use switchboard_ws::frame::{OpCode, encode};
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 /// What our pings say in front of their number.
 const PING_HEAD: &[u8; 4] = b"kept";
@@ -37,6 +38,8 @@ struct State {
     /// The ping on its way, and how many of `sent` are in front of it.
     asked: Option<(u64, usize)>,
     pings: u64,
+    /// For each user who is being told what waited: cancelled when that is over.
+    tellings: Vec<(UserId, CancellationToken)>,
     /// The last message that was heard: it may come once for each of the socket's users.
     last: Option<MessageNumber>,
     gone: bool,
@@ -72,10 +75,44 @@ impl Deliveries {
         }
     }
 
-    /// Sends a message that has waited, before what is parked.
-    pub(super) fn tell(&self, hub: &Hub, session: &Arc<Session>, told: Told, frame: &Bytes) -> bool {
+    /// Begins to tell what waits for a user; whoever was at it stops.
+    pub(super) fn begin(&self, user: &UserId) -> CancellationToken {
         let mut state = self.lock();
-        if !hub.deliver_now(session, frame) {
+        state.stop(user);
+        let over = CancellationToken::new();
+        if state.gone {
+            over.cancel();
+        } else {
+            state.tellings.push((user.clone(), over.clone()));
+        }
+        over
+    }
+
+    /// Tells no more what waits for a user.
+    pub(super) fn stop(&self, user: &UserId) {
+        self.lock().stop(user);
+    }
+
+    /// Whoever began with `over` has told everything.
+    pub(super) fn end(&self, user: &UserId, over: &CancellationToken) {
+        let mut state = self.lock();
+        // If it is cancelled another one may have begun.
+        if !over.is_cancelled() {
+            state.stop(user);
+        }
+    }
+
+    /// Sends a message that has waited, before what is parked, if that is not `over`.
+    pub(super) fn tell(
+        &self,
+        hub: &Hub,
+        session: &Arc<Session>,
+        told: Told,
+        frame: &Bytes,
+        over: &CancellationToken,
+    ) -> bool {
+        let mut state = self.lock();
+        if over.is_cancelled() || !hub.deliver_now(session, frame) {
             return false;
         }
         state.note(told);
@@ -127,32 +164,44 @@ impl Deliveries {
         state.asked = None;
         let arrived = state.sent.drain(..count).collect();
         state.ask(hub, session);
-        self.changed.notify_waiters();
         arrived
     }
 
-    /// Waits until all that was sent has arrived. False if the socket is gone.
-    pub(super) async fn all_arrived(&self) -> bool {
+    /// Waits until all that has been sent by now has arrived. False if the socket is gone.
+    pub(super) async fn arrived(&self) -> bool {
+        let last = self.lock().sent.back().map(|(_, number)| *number);
         loop {
             let changed = self.changed.notified();
-            {
-                let state = self.lock();
-                if state.sent.is_empty() || state.gone {
-                    return !state.gone;
-                }
+            if self.lock().gone {
+                return false;
+            }
+            if !last.is_some_and(|last| self.knows(last)) {
+                return true;
             }
             changed.await;
         }
     }
 
+    /// Wakes who waits for something to arrive.
+    pub(super) fn wake(&self) {
+        self.changed.notify_waiters();
+    }
+
     /// The socket is gone: nobody waits any longer.
     pub(super) fn hang_up(&self) {
-        self.lock().gone = true;
-        self.changed.notify_waiters();
+        let mut state = self.lock();
+        state.gone = true;
+        state.tellings.drain(..).for_each(|(_, over)| over.cancel());
+        drop(state);
+        self.wake();
     }
 }
 
 impl State {
+    fn stop(&mut self, user: &UserId) {
+        self.tellings.extract_if(.., |(told, _)| told == user).for_each(|(_, over)| over.cancel());
+    }
+
     fn note(&mut self, told: Told) {
         if self.sent.len() < SENT_MAX {
             self.sent.push_back(told);

@@ -42,7 +42,7 @@ async fn open_again(core: &Arc<Core>, session: Arc<Session>) {
     let socket = Socket::new(&app, session);
     for user in socket.session().users() {
         if let Some(arrival) = Arrival::begin(&socket) {
-            arrival.tell_again(user).await;
+            arrival.of(user).tell_again().await;
         }
     }
 }

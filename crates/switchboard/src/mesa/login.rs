@@ -1,4 +1,5 @@
-//! Showing who the user is. While a token is looked at, nothing else of its client is.
+//! Showing who the user is. While a token is looked at, nothing else of its client is; it is read on as
+//! soon as the answer is queued, and told what it has missed beside that.
 
 use std::future::Future;
 use std::sync::atomic::Ordering;
@@ -13,7 +14,7 @@ use switchboard_ws::frame::{OpCode, encode_with};
 use super::MesaSettings;
 use crate::app::App;
 use crate::identity::{IdentifyError, Identity};
-use crate::inbox::{self, Arrival, Welcome};
+use crate::inbox::{self, Redelivery};
 use crate::socket::Socket;
 
 /// Looks at a token; at once, if the verifier needs not wait.
@@ -33,9 +34,9 @@ async fn look_at(socket: Socket, token: Option<String>, should_sync: bool) {
     };
     let client = socket.peer().mesa().expect("every socket of this door has a client");
     match verdict {
-        Ok((identity, arrival)) => {
+        Ok((identity, redelivery)) => {
             client.known.store(true, Ordering::Relaxed);
-            welcome(&socket, identity, arrival, should_sync).await;
+            welcome(&socket, identity, redelivery, should_sync).await;
         }
         Err(error) => {
             tracing::debug!(socket = %socket.id(), error = &error as &dyn std::error::Error, "a token binds nobody");
@@ -48,19 +49,19 @@ async fn look_at(socket: Socket, token: Option<String>, should_sync: bool) {
     socket.session().outbox.wake_owner();
 }
 
-/// Shows the user, and then what the user has missed. Who has seen that is heard by all nodes.
-async fn welcome(socket: &Socket, identity: Identity, arrival: Option<Arrival>, should_sync: bool) {
-    let settings = settings(socket.app());
+/// Shows the user, and has told what the user has missed. Who has seen the answer is heard by all nodes.
+async fn welcome(socket: &Socket, identity: Identity, mut redelivery: Option<Redelivery>, should_sync: bool) {
     inbox::settled(socket.app()).await;
-    let first = user_frame(&identity, settings.sends_user_object);
-    let Some(arrival) = arrival else {
-        socket.app().hub().deliver_now(socket.session(), &first);
-        return socket.tell_authenticated(&identity.user);
-    };
-    let welcome = Welcome { first: Some(first), pause: settings.redelivery_interval };
-    match should_sync {
-        true => arrival.tell(identity.user, welcome).await,
-        false => arrival.forget(identity.user, welcome).await,
+    match &mut redelivery {
+        Some(redelivery) if should_sync => redelivery.look().await,
+        Some(redelivery) => redelivery.forget().await,
+        None => {}
+    }
+    let frame = user_frame(&identity, settings(socket.app()).sends_user_object);
+    socket.app().hub().deliver_now(socket.session(), &frame);
+    socket.tell_authenticated(&identity.user);
+    if let Some(redelivery) = redelivery.filter(|_| should_sync) {
+        redelivery.go_on();
     }
 }
 

@@ -163,7 +163,7 @@ impl Run<'_> {
     async fn check(&mut self, user: &str, after: Option<MessageNumber>, most: usize) {
         let socket = self.sockets[user];
         let opened = self.inbox.open(&self.project, &name(user), socket, after, most).await;
-        let Opened { messages, held_by } = opened.expect("it answers");
+        let Opened { messages, held_by, .. } = opened.expect("it answers");
         assert_eq!(held_by, None);
         let found: Vec<_> =
             messages.into_iter().map(|message| (message.number, message.event.name.to_string())).collect();

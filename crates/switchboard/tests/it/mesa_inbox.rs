@@ -1,0 +1,359 @@
+//! Mesa clients that are told what waited, and what they say meanwhile.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use switchboard::{
+    App, Identity, InboxLimits, Mesa, MesaSettings, MessageNumber, Name, Opened, SocketId, Target,
+};
+use switchboard_inbox::DiskInbox;
+use switchboard_testkit::raw::{HANDSHAKE, frame};
+use switchboard_testkit::{Peer, RawPeer, TestServer, soon};
+use tokio::io::AsyncReadExt;
+
+/// Longer than any test waits.
+const AGES: Duration = Duration::from_secs(60);
+
+async fn verify(token: String) -> Result<Identity, String> {
+    let user = Name::new(&token).map_err(|error| error.to_string())?;
+    Ok(Identity { user, expires: None, profile: None })
+}
+
+fn inbox() -> Arc<DiskInbox> {
+    Arc::new(DiskInbox::in_memory(InboxLimits::default()))
+}
+
+fn paused(redelivery_interval: Duration) -> MesaSettings {
+    MesaSettings { redelivery_interval, ..MesaSettings::default() }
+}
+
+async fn start(settings: MesaSettings) -> TestServer {
+    start_with(inbox(), settings).await
+}
+
+async fn start_with(inbox: Arc<DiskInbox>, settings: MesaSettings) -> TestServer {
+    let mesa = Mesa::new().with_settings(settings);
+    TestServer::start(App::new().with_inbox(inbox).with_mesa(mesa).with_verifier(verify)).await
+}
+
+async fn connect(server: &TestServer) -> Peer {
+    let mut peer = Peer::connect(&server.url("/mesa")).await;
+    assert_eq!(peer.next().await["op"], 10);
+    peer
+}
+
+async fn log_in(peer: &mut Peer, user: &str) {
+    peer.send(&login(user, true)).await;
+    assert_eq!(peer.next().await, json!({ "op": 22, "d": { "id": user } }));
+}
+
+async fn come(server: &TestServer, user: &str) -> Peer {
+    let mut peer = connect(server).await;
+    log_in(&mut peer, user).await;
+    peer
+}
+
+fn login(user: &str, should_sync: bool) -> Value {
+    json!({ "op": 2, "d": { "token": user, "shouldSync": should_sync } })
+}
+
+async fn keep(server: &TestServer, user: &str, data: impl serde::Serialize) {
+    let kept = server.app.to(Target::user(user).unwrap()).keep("N", &data).await.unwrap();
+    assert_eq!(kept.inboxes, 1);
+}
+
+fn missed(n: usize, number: usize) -> Value {
+    json!({ "op": 0, "d": n, "t": "N", "s": number })
+}
+
+fn live(n: usize) -> Value {
+    json!({ "op": 0, "d": n, "t": "N" })
+}
+
+/// What a socket finds that is nobody's.
+async fn look(server: &TestServer, user: &str) -> Opened {
+    let (inbox, project) = (server.app.inbox().unwrap().clone(), server.app.project_id().clone());
+    let (user, nobody) = (Name::new(user).unwrap(), SocketId::random());
+    let opened = inbox.open(&project, &user, nobody, None, 100).await.unwrap();
+    inbox.release(&project, &user, nobody);
+    opened
+}
+
+async fn when(server: &TestServer, user: &str, what: &str, holds: impl Fn(&Opened) -> bool) {
+    soon(what, async {
+        while !holds(&look(server, user).await) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+async fn emptied(server: &TestServer, user: &str) {
+    when(server, user, "the inbox is empty", |opened| opened.held_by.is_none() && opened.messages.is_empty())
+        .await;
+}
+
+/// The oldest message that waits for a user whose inbox a socket has.
+async fn oldest(server: &TestServer, user: &str) -> Option<MessageNumber> {
+    look(server, user).await.oldest
+}
+
+/// A client that answers nothing by itself.
+async fn raw(server: &TestServer, user: &str) -> RawPeer {
+    let mut peer = RawPeer::connect(server.address).await;
+    peer.send(HANDSHAKE.replace("GET / ", "GET /mesa ").as_bytes()).await;
+    peer.read_head().await;
+    peer.send(&frame(0x81, login(user, true).to_string().as_bytes())).await;
+    peer
+}
+
+async fn until(peer: &mut RawPeer, text: &str) {
+    let mut bytes = Vec::new();
+    while !String::from_utf8_lossy(&bytes).contains(text) {
+        bytes.push(soon(text, peer.stream.read_u8()).await.expect("the connection is open"));
+    }
+}
+
+#[tokio::test]
+async fn what_is_more_than_an_outbox_takes_is_told_in_one_login() {
+    let server = start(MesaSettings::default()).await;
+    let large = "x".repeat(300 * 1024);
+    for n in 1..=3 {
+        keep(&server, "7", (n, &large)).await;
+    }
+    let mut peer = come(&server, "7").await;
+    for n in 1..=3 {
+        let told = peer.next().await;
+        assert_eq!((&told["s"], &told["d"][0]), (&json!(n), &json!(n)));
+    }
+    peer.silent().await.unwrap();
+    emptied(&server, "7").await;
+}
+
+#[tokio::test]
+async fn a_client_that_answers_its_heartbeats_stays_however_long_it_is_told() {
+    let settings = MesaSettings {
+        heartbeat_interval: Some(Duration::from_millis(100)),
+        heartbeat_attempts_max: 2,
+        ..paused(Duration::from_millis(20))
+    };
+    let server = start(settings).await;
+    for n in 1..=60 {
+        keep(&server, "7", n).await;
+    }
+    let mut peer = come(&server, "7").await;
+    let (mut told, mut beats) = (Vec::new(), 0);
+    let living = async {
+        loop {
+            match peer.next().await {
+                beat if beat["op"] == 1 => {
+                    beats += 1;
+                    peer.send(&json!({ "op": 11, "d": {} })).await;
+                }
+                message => told.push(message),
+            }
+        }
+    };
+    tokio::select! {
+        () = emptied(&server, "7") => {}
+        () = living => {}
+    }
+    assert_eq!(told, (1..=60).map(|n| missed(n, n)).collect::<Vec<_>>());
+    assert!(beats > 4, "it was asked {beats} times, and would have been closed at the fourth");
+}
+
+#[tokio::test]
+async fn a_client_is_answered_while_it_is_told() {
+    let server = start(paused(AGES)).await;
+    keep(&server, "7", 1).await;
+    keep(&server, "7", 2).await;
+    let mut peer = come(&server, "7").await;
+    assert_eq!(peer.next().await, missed(1, 1));
+    peer.send(&json!({ "op": 1 })).await;
+    assert_eq!(peer.next().await, json!({ "op": 11, "d": {} }));
+    server.app.emit_to_user("7", "N", &3).unwrap();
+    peer.silent().await.expect("what is live waits for the rest");
+    peer.send_close(1000).await;
+    assert_eq!(peer.closed().await.0, 1000, "and its close is heard");
+}
+
+#[tokio::test]
+async fn a_client_that_closes_while_it_is_told_gets_the_rest_at_its_next_login() {
+    let inbox = inbox();
+    let slow = start_with(inbox.clone(), paused(AGES)).await;
+    for n in 1..=4 {
+        keep(&slow, "7", n).await;
+    }
+    let mut peer = come(&slow, "7").await;
+    let first = oldest(&slow, "7").await;
+    assert_eq!(peer.next().await, missed(1, 1));
+    peer.silent().await.unwrap();
+    when(&slow, "7", "the first has arrived", |opened| opened.oldest != first).await;
+    peer.send_close(1000).await;
+    peer.closed().await;
+    let swift = start_with(inbox, MesaSettings::default()).await;
+    let mut again = come(&swift, "7").await;
+    for (number, n) in (2..=4).enumerate() {
+        assert_eq!(again.next().await, missed(n, number + 1));
+    }
+    again.silent().await.unwrap();
+    emptied(&swift, "7").await;
+}
+
+#[tokio::test]
+async fn a_second_login_while_it_is_told_goes_on_with_the_rest() {
+    let server = start(paused(AGES)).await;
+    for n in 1..=3 {
+        keep(&server, "7", n).await;
+    }
+    let mut peer = come(&server, "7").await;
+    assert_eq!(peer.next().await, missed(1, 1));
+    server.app.emit_to_user("7", "N", &4).unwrap();
+    for n in 2..=3 {
+        log_in(&mut peer, "7").await;
+        assert_eq!(peer.next().await, missed(n, 1));
+    }
+    assert_eq!(peer.next().await, live(4), "all is told");
+    peer.silent().await.unwrap();
+    emptied(&server, "7").await;
+}
+
+/// Sends a login and reads up to its op 22: the messages before that, which are numbered on from `told`.
+async fn log_in_again(peer: &mut Peer, user: &str, mut told: usize) -> usize {
+    peer.send(&login(user, true)).await;
+    loop {
+        let frame = peer.next().await;
+        if frame["op"] == 22 {
+            return told;
+        }
+        told += 1;
+        assert_eq!(frame, missed(told, told));
+    }
+}
+
+#[tokio::test]
+async fn two_logins_in_a_row_tell_each_message_once_and_in_order() {
+    let server = start(paused(Duration::from_millis(10))).await;
+    for n in 1..=30 {
+        keep(&server, "7", n).await;
+    }
+    let mut peer = come(&server, "7").await;
+    assert_eq!(peer.next().await, missed(1, 1));
+    let before = log_in_again(&mut peer, "7", 1).await;
+    assert!(before < 30, "it was not all told by then");
+    for n in before + 1..=30 {
+        assert_eq!(peer.next().await, missed(n, n - before));
+    }
+    peer.silent().await.unwrap();
+    emptied(&server, "7").await;
+}
+
+#[tokio::test]
+async fn nothing_of_the_user_before_is_told_behind_the_answer_to_the_next_token() {
+    let server = start(paused(Duration::from_millis(10))).await;
+    for n in 1..=30 {
+        keep(&server, "7", n).await;
+        keep(&server, "8", n + 100).await;
+    }
+    let mut peer = come(&server, "7").await;
+    assert_eq!(peer.next().await, missed(1, 1));
+    let before = log_in_again(&mut peer, "8", 1).await;
+    assert!(before < 30, "it was not all told by then");
+    for n in 1..=30 {
+        assert_eq!(peer.next().await, missed(n + 100, n));
+    }
+    peer.silent().await.unwrap();
+    let mut other = come(&server, "7").await;
+    for n in before + 1..=30 {
+        assert_eq!(other.next().await, missed(n, n - before));
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_becomes_another_user_is_told_that_ones_and_leaves_the_rest_to_others() {
+    let server = start(paused(AGES)).await;
+    for n in 1..=2 {
+        keep(&server, "7", n).await;
+        keep(&server, "8", n + 10).await;
+    }
+    let mut peer = come(&server, "7").await;
+    let first = oldest(&server, "7").await;
+    assert_eq!(peer.next().await, missed(1, 1));
+    peer.silent().await.unwrap();
+    when(&server, "7", "the first has arrived", |opened| opened.oldest != first).await;
+    log_in(&mut peer, "8").await;
+    assert_eq!(peer.next().await, missed(11, 1));
+    peer.silent().await.expect("the next comes after the pause");
+    let mut other = come(&server, "7").await;
+    assert_eq!(other.next().await, missed(2, 1), "nobody has the inbox any more");
+    peer.silent().await.unwrap();
+}
+
+#[tokio::test]
+async fn who_drops_the_rest_while_it_is_told_hears_what_is_live() {
+    let server = start(paused(AGES)).await;
+    for n in 1..=2 {
+        keep(&server, "7", n).await;
+    }
+    let mut peer = come(&server, "7").await;
+    assert_eq!(peer.next().await, missed(1, 1));
+    peer.send(&login("7", false)).await;
+    assert_eq!(peer.next().await["op"], 22);
+    keep(&server, "7", 3).await;
+    assert_eq!(peer.next().await, live(3));
+    peer.silent().await.unwrap();
+    emptied(&server, "7").await;
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_what_is_being_told() {
+    let mut server = start(paused(AGES)).await;
+    for n in 1..=2 {
+        keep(&server, "7", n).await;
+    }
+    let mut peer = come(&server, "7").await;
+    assert_eq!(peer.next().await, missed(1, 1));
+    server.begin_stop();
+    assert_eq!(peer.closed().await.0, 1012);
+    drop(peer);
+    let before = tokio::time::Instant::now();
+    server.stopped().await;
+    assert!(before.elapsed() < Duration::from_secs(5), "shorter than what is left behind at a stop");
+}
+
+#[tokio::test]
+async fn a_second_device_leaves_the_inbox_to_the_first_as_long_as_that_answers() {
+    // Longer in all than a mute one would have.
+    let server = start(paused(Duration::from_millis(50))).await;
+    for n in 1..=60 {
+        keep(&server, "7", n).await;
+    }
+    let mut first = come(&server, "7").await;
+    assert_eq!(first.next().await, missed(1, 1));
+    let mut second = come(&server, "7").await;
+    for n in 2..=60 {
+        assert_eq!(first.next().await, missed(n, n));
+    }
+    first.silent().await.unwrap();
+    keep(&server, "7", 61).await;
+    assert_eq!(first.next().await, live(61));
+    let told = second.next().await;
+    assert_eq!(told["d"], 61, "all others were the first one's");
+}
+
+#[tokio::test]
+async fn who_has_been_told_gives_the_inbox_back_though_more_is_said() {
+    let server = start(paused(AGES)).await;
+    keep(&server, "7", 1).await;
+    let mut first = raw(&server, "7").await;
+    until(&mut first, "\"s\":1").await;
+    server.app.emit_to_user("7", "N", &2).unwrap();
+    until(&mut first, "\"d\":2").await;
+    // Told, and live: on its way, and never answered for.
+    keep(&server, "7", 3).await;
+    until(&mut first, "\"d\":3").await;
+    first.send(&frame(0x8a, b"kept\0\0\0\0\0\0\0\x01")).await;
+    let mut second = come(&server, "7").await;
+    assert_eq!(second.next().await, missed(3, 1));
+}
