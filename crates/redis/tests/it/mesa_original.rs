@@ -233,6 +233,36 @@ async fn a_dispatcher_with_sync_publishes_to_those_who_are_here_and_stores_for_t
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs npm packages; ./test installs them"]
+async fn what_an_original_client_has_got_is_told_to_nobody_again() {
+    let redis = RedisServer::start().await;
+    // Told for longer than it takes to find a client dead that does not answer.
+    let settings = MesaSettings {
+        heartbeat_interval: Some(Duration::from_millis(100)),
+        heartbeat_attempts_max: 1,
+        redelivery_interval: Duration::from_millis(25),
+        ..MesaSettings::default()
+    };
+    let node = OurNode::start_with(&redis, Mesa::new().with_settings(settings)).await;
+    let seven = Target::user("7").unwrap();
+    for n in 1..=40 {
+        assert_eq!(node.app().to(seven.clone()).keep("N", &n).await.unwrap().inboxes, 1);
+    }
+    let mut originals = Originals::start(&redis);
+    let first = originals.client(&node.server.url("/mesa"), "7").await;
+    let told = (1..=40).map(|n| json!([0, "N", n, n]));
+    originals.seen(&first, [json!("connected")].into_iter().chain(told).collect()).await;
+    until("nothing waits", async || {
+        let keys: Vec<String> = run(&redis, &["KEYS", "switchboard:{default}:inbox*"]).await;
+        keys == ["switchboard:{default}:inbox:last"]
+    })
+    .await;
+    let second = originals.client(&node.server.url("/mesa"), "7").await;
+    node.app().to(seven).keep("N", &41).await.unwrap();
+    originals.seen(&second, json!(["connected", [0, "N", 41, null]])).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs npm packages; ./test installs them"]
 async fn an_original_server_and_ours_are_one_to_their_users() {
     let redis = RedisServer::start().await;
     let (one, two) = (OurNode::start(&redis).await, OurNode::start(&redis).await);

@@ -9,6 +9,7 @@ mod koji;
 mod koji_lists;
 mod limits;
 mod mesa;
+mod mesa_endings;
 mod mesa_inbox;
 mod middleware;
 mod nodes;
