@@ -88,7 +88,7 @@ impl Socket {
     /// place of whose it was by a token before. When the token expires the socket belongs to nobody
     /// again; it stays connected. A refused token changes nothing.
     pub async fn identify(&self, token: &str) -> Result<UserId, IdentifyError> {
-        let (identity, redelivery) = self.identify_whole(token).await?;
+        let (identity, redelivery) = self.identify_whole(Some(token)).await?;
         self.tell_authenticated(&identity.user);
         if let Some(redelivery) = redelivery {
             redelivery.go_on();
@@ -102,10 +102,10 @@ impl Socket {
     }
 
     /// The same as [`identify`](Self::identify), with all that the verifier said; what has waited for the
-    /// user is told through the redelivery, if messages ever wait.
+    /// user is told through the redelivery, if messages ever wait. No token at all is refused as a bad one is.
     pub(crate) async fn identify_whole(
         &self,
-        token: &str,
+        token: Option<&str>,
     ) -> Result<(Identity, Option<Redelivery>), IdentifyError> {
         let verifier = self.app().setup().verifier.clone().ok_or(IdentifyError::NoVerifier)?;
         let (refusals, limits, ip) = (&self.app().core().refusals, self.app().limits(), self.info().ip());
@@ -113,7 +113,11 @@ impl Socket {
             self.app().meters().token("not looked at");
             return Err(IdentifyError::TooMany);
         }
-        let verdict = verifier.verify(token).await.and_then(|identity| self.be_bound(identity));
+        let verdict = match token {
+            Some(token) => verifier.verify(token).await,
+            None => Err(IdentifyError::NoToken),
+        };
+        let verdict = verdict.and_then(|identity| self.be_bound(identity));
         if verdict.is_err() {
             refusals.count(ip, limits, now());
         }

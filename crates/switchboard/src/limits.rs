@@ -48,8 +48,8 @@ pub struct Limits {
     /// New connections per second from one address, with a burst of twice as many. Default 20,000,
     /// since many people may share one address; more are refused with 429.
     pub connects_per_s: Option<u32>,
-    /// Refused tokens per minute from one address. Default 60; above it tokens are refused without a
-    /// look at them. Some clients show a bad one for ever.
+    /// Refused tokens per minute from one address, and Mesa logins without one. Default 60; above it tokens
+    /// are refused without a look at them. Some clients show a bad one for ever.
     pub refused_tokens_per_min: Option<u32>,
     /// Messages per second from one connection, with a burst of four times as many. Default 5,000;
     /// above it the connection closes with 1008.

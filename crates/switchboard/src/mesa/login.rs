@@ -13,7 +13,7 @@ use switchboard_ws::frame::{OpCode, encode_with};
 
 use super::MesaSettings;
 use crate::app::App;
-use crate::identity::{IdentifyError, Identity};
+use crate::identity::Identity;
 use crate::inbox::{self, Redelivery};
 use crate::socket::Socket;
 
@@ -28,10 +28,7 @@ pub(super) fn log_in(socket: &Socket, token: Option<String>, should_sync: bool) 
 }
 
 async fn look_at(socket: Socket, token: Option<String>, should_sync: bool) {
-    let verdict = match token {
-        Some(token) => socket.identify_whole(&token).await,
-        None => Err(IdentifyError::NoToken),
-    };
+    let verdict = socket.identify_whole(token.as_deref()).await;
     let client = socket.peer().mesa().expect("every socket of this door has a client");
     match verdict {
         Ok((identity, redelivery)) => {

@@ -1,9 +1,11 @@
-//! How connections of Mesa clients end: dead peers, broken frames, full and stopping servers.
+//! How connections of Mesa clients end: dead peers, broken frames, refused tokens, full and stopping servers.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use switchboard::{App, Data, Limits, Mesa, MesaSettings, Request, serve};
+use switchboard::{App, Data, Identity, Limits, Mesa, MesaSettings, Name, Request, serve};
 use switchboard_testkit::raw::{HANDSHAKE, frame};
 use switchboard_testkit::{Peer, RawPeer, TestServer, soon};
 use tokio::io::AsyncWriteExt;
@@ -28,6 +30,44 @@ async fn raw(server: &TestServer) -> RawPeer {
     peer.send(HANDSHAKE.replace("GET / ", "GET /mesa ").as_bytes()).await;
     assert!(peer.read_head().await.starts_with("HTTP/1.1 101"));
     peer
+}
+
+fn login(token: &str) -> Value {
+    json!({ "op": 2, "d": { "token": token } })
+}
+
+/// Takes every token but `bad` for its user's name, and counts how many it looks at.
+fn app_that_counts(looks: &Arc<AtomicUsize>) -> App {
+    let looks = looks.clone();
+    App::new().with_verifier(move |token: String| {
+        looks.fetch_add(1, Ordering::Relaxed);
+        async move {
+            let user = Name::new(&token).map_err(|error| error.to_string())?;
+            let identity = Identity { user, expires: None, profile: None };
+            if token == "bad" { Err("no such token".to_owned()) } else { Ok(identity) }
+        }
+    })
+}
+
+#[tokio::test]
+async fn no_token_counts_as_a_refused_one_and_after_too_many_none_is_looked_at() {
+    for shown in [json!({}), json!(null), json!({ "token": 5 }), json!({ "token": "bad" })] {
+        let looks = Arc::new(AtomicUsize::new(0));
+        let app = app_that_counts(&looks).with_mesa(Mesa::new());
+        let server =
+            TestServer::start(app.with_limits(limits(|limits| limits.refused_tokens_per_min = Some(2))))
+                .await;
+        for _ in 0..2 {
+            let mut peer = connect(&server).await;
+            peer.send(&json!({ "op": 2, "d": shown })).await;
+            assert_eq!(peer.closed().await.0, 1008, "{shown}");
+        }
+        let looks_before = looks.load(Ordering::Relaxed);
+        let mut good = connect(&server).await;
+        good.send(&login("7")).await;
+        assert_eq!(good.closed().await.0, 1008, "after {shown}");
+        assert_eq!(looks.load(Ordering::Relaxed), looks_before, "{shown}");
+    }
 }
 
 #[tokio::test]
