@@ -20,6 +20,10 @@ const PING_HEAD: &[u8; 4] = b"kept";
 /// told again to who comes next.
 const SENT_MAX: usize = 10_000;
 
+/// How many of those that were told last are known, until they are heard as well: an inbox and a bus answer by
+/// different ways, and what was put just before the inbox was read may be heard a little later.
+const TOLD_KNOWN: usize = super::PAGE;
+
 /// What one socket was sent.
 #[derive(Default)]
 pub(crate) struct Deliveries {
@@ -42,6 +46,8 @@ struct State {
     tellings: Vec<(UserId, CancellationToken)>,
     /// The last message that was heard: it may come once for each of the socket's users.
     last: Option<MessageNumber>,
+    /// The last ones that were told as having waited.
+    told: VecDeque<MessageNumber>,
     gone: bool,
 }
 
@@ -63,7 +69,7 @@ impl Deliveries {
         frame: &Bytes,
     ) {
         let mut state = self.lock();
-        let is_new = state.last.replace(number) != Some(number);
+        let is_new = state.last.replace(number) != Some(number) && !state.told.contains(&number);
         if is_new && !hub.deliver_kept(session, frame, number) {
             return;
         }
@@ -115,6 +121,10 @@ impl Deliveries {
         if over.is_cancelled() || !hub.deliver_now(session, frame) {
             return false;
         }
+        if state.told.len() == TOLD_KNOWN {
+            state.told.pop_front();
+        }
+        state.told.push_back(told.1);
         state.note(told);
         state.ask(hub, session);
         true

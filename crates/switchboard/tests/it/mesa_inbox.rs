@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use switchboard::{
-    App, Identity, InboxLimits, Mesa, MesaSettings, MessageNumber, Name, Opened, SocketId, Target,
+    App, Content, Identity, InboxLimits, Mesa, MesaSettings, MessageNumber, Name, Opened, Publication,
+    Receiver, SocketId, Target,
 };
 use switchboard_inbox::DiskInbox;
 use switchboard_testkit::raw::{HANDSHAKE, frame};
@@ -356,4 +357,27 @@ async fn who_has_been_told_gives_the_inbox_back_though_more_is_said() {
     first.send(&frame(0x8a, b"kept\0\0\0\0\0\0\0\x01")).await;
     let mut second = come(&server, "7").await;
     assert_eq!(second.next().await, missed(3, 1));
+}
+
+#[tokio::test]
+async fn what_was_told_as_having_waited_and_is_heard_late_is_not_told_again() {
+    let server = start(MesaSettings::default()).await;
+    for n in 1..=2 {
+        keep(&server, "7", n).await;
+    }
+    let waiting = look(&server, "7").await.messages;
+    let mut peer = come(&server, "7").await;
+    for n in 1..=2 {
+        assert_eq!(peer.next().await, missed(n, n));
+    }
+    // By that it answers the ping behind them.
+    peer.silent().await.unwrap();
+    for waiting in waiting {
+        let content = Content::Kept { number: waiting.number, event: waiting.event };
+        let audience = Target::user("7").unwrap().into();
+        let project = server.app.project_id().clone();
+        server.app.hub().receive(Publication { project, audience, content });
+    }
+    keep(&server, "7", 3).await;
+    assert_eq!(peer.next().await, live(3));
 }
