@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::error::Error;
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
+use futures_util::FutureExt;
 use serde_json::json;
 use switchboard_event::{Payload, SocketId, Target, UserId};
 use switchboard_hub::{Deed, JoinError, Session};
@@ -16,6 +18,7 @@ use crate::clock::{now, now_ms, since_1970};
 use crate::hooks::SystemEvent;
 use crate::inbox::{self, Arrival, Redelivery};
 use crate::portal;
+use crate::served::panic_message;
 use crate::socket::Socket;
 
 /// Whom a token names.
@@ -67,7 +70,7 @@ pub type Verdict<'a> = Pin<Box<dyn Future<Output = Result<Identity, IdentifyErro
 /// });
 /// ```
 pub trait Verifier: Send + Sync + 'static {
-    /// Looks at one token. May wait, such as for keys that have to be fetched.
+    /// Looks at one token. May wait, such as for keys that have to be fetched. One that panics has refused it.
     fn verify<'a>(&'a self, token: &'a str) -> Verdict<'a>;
 }
 
@@ -114,7 +117,7 @@ impl Socket {
             return Err(IdentifyError::TooMany);
         }
         let verdict = match token {
-            Some(token) => verifier.verify(token).await,
+            Some(token) => verify(&*verifier, token).await,
             None => Err(IdentifyError::NoToken),
         };
         let verdict = verdict.and_then(|identity| self.be_bound(identity));
@@ -133,6 +136,15 @@ impl Socket {
         let redelivery = arrival.map(|arrival| arrival.of(identity.user.clone()));
         Ok((identity, redelivery))
     }
+}
+
+/// A verifier that panics has accepted nothing, and whoever waits for it must not wait for ever.
+async fn verify(verifier: &dyn Verifier, token: &str) -> Result<Identity, IdentifyError> {
+    let verdict = AssertUnwindSafe(async { verifier.verify(token).await }).catch_unwind().await;
+    verdict.unwrap_or_else(|panic| {
+        tracing::error!(panic = panic_message(&*panic), "a verifier panicked");
+        Err(IdentifyError::Refused("the verifier panicked".into()))
+    })
 }
 
 /// What tokens have bound, and when that ends.

@@ -161,6 +161,21 @@ async fn a_refused_token_and_what_can_be_none_close_with_1008() {
 }
 
 #[tokio::test]
+async fn a_verifier_that_panics_has_refused_the_token_and_no_other() {
+    let verifier = async |token: String| {
+        tokio::task::yield_now().await;
+        assert_ne!(token, "boom");
+        verify(token).await
+    };
+    let server = TestServer::start(App::new().with_mesa(Mesa::new()).with_verifier(verifier)).await;
+    let mut peer = connect(&server).await;
+    peer.send(&json!({ "op": 2, "d": { "token": "boom" } })).await;
+    assert_eq!(peer.closed().await.0, 1008);
+    let mut other = connect(&server).await;
+    log_in(&mut other, "7").await;
+}
+
+#[tokio::test]
 async fn a_refusal_can_be_left_without_an_answer() {
     let server = start(MesaSettings { closes_on_refusal: false, ..MesaSettings::default() }).await;
     let mut peer = connect(&server).await;
