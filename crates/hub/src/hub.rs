@@ -335,6 +335,11 @@ impl Hub {
         self.deliver_in(Order::Now, [session], frame, DeliveryClass::Live).queued == 1
     }
 
+    /// The same for a frame of a few bytes of which there is one at a time: no bound holds for it.
+    pub fn deliver_beside(&self, session: &Arc<Session>, frame: &Bytes) -> bool {
+        self.deliver_in(Order::Beside, [session], frame, DeliveryClass::Live).queued == 1
+    }
+
     /// Sends a message that waits for its user. False if the socket is closing.
     pub fn deliver_kept(&self, session: &Arc<Session>, frame: &Bytes, number: MessageNumber) -> bool {
         self.deliver_in(Order::Kept(number), [session], frame, DeliveryClass::Live).queued == 1

@@ -63,6 +63,9 @@ struct Parked {
     times: u32,
 }
 
+/// With no more than this part of its bound an outbox has next to nothing: 4 KiB of 1 MiB.
+const NEXT_TO_NOTHING: usize = 256;
+
 /// How a frame goes out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Order {
@@ -72,6 +75,8 @@ pub(crate) enum Order {
     Kept(MessageNumber),
     /// Before what is parked.
     Now,
+    /// The same, and beside the bound: it has a few bytes, and there is one at a time.
+    Beside,
 }
 
 /// What became of a frame.
@@ -123,7 +128,7 @@ impl Outbox {
         self.state.lock().expect("no code that holds an outbox panics")
     }
 
-    /// Queues a frame. A single frame is taken whatever its size when nothing else is queued; else
+    /// Queues a frame. A single frame is taken whatever its size when next to nothing is queued; else
     /// `bytes_max` holds, and what happens at it is the class's matter: volatile frames are
     /// dropped, a live one closes the socket with `overflow`, which goes out behind all that was
     /// queued before.
@@ -140,7 +145,8 @@ impl Outbox {
             return Appended::Closed;
         }
         let waiting = state.queued_bytes + state.parked.as_ref().map_or(0, |parked| parked.bytes);
-        if waiting > 0 && waiting + frame.len() > bytes_max {
+        let is_bounded = order != Order::Beside && waiting > bytes_max / NEXT_TO_NOTHING;
+        if is_bounded && waiting + frame.len() > bytes_max {
             if class == DeliveryClass::Volatile {
                 return Appended::Dropped;
             }
@@ -473,6 +479,25 @@ mod tests {
 
     fn append_in(outbox: &Outbox, order: Order, text: &'static str) -> Appended {
         outbox.append(&Bytes::from_static(text.as_bytes()), DeliveryClass::Live, order, 8, &OVERFLOW)
+    }
+
+    #[test]
+    fn a_frame_over_the_bound_is_taken_behind_next_to_nothing_and_a_receipt_behind_that() {
+        let append = |outbox: &Outbox, order, bytes: usize| {
+            outbox.append(&vec![b'x'; bytes].into(), DeliveryClass::Live, order, 1024, &OVERFLOW)
+        };
+        let outbox = Outbox::new(Pipe::with_room(0));
+        assert_eq!(append(&outbox, Order::Next, 4), Appended::Queued(true));
+        assert_eq!(append(&outbox, Order::Now, 2000), Appended::Queued(false));
+        assert_eq!(append(&outbox, Order::Beside, 14), Appended::Queued(false));
+        assert_eq!(append(&outbox, Order::Now, 14), Appended::Overflowed);
+        let outbox = Outbox::new(Pipe::with_room(0));
+        assert_eq!(append(&outbox, Order::Next, 5), Appended::Queued(true));
+        assert_eq!(
+            append(&outbox, Order::Next, 1020),
+            Appended::Overflowed,
+            "5 of 1,024 bytes are something"
+        );
     }
 
     #[test]

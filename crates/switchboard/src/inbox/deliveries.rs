@@ -226,7 +226,8 @@ impl State {
         self.pings += 1;
         let mut payload = PING_HEAD.to_vec();
         payload.extend_from_slice(&self.pings.to_be_bytes());
-        if hub.deliver_now(session, &encode(OpCode::Ping, &payload)) {
+        // Whatever is queued in front of it: without an answer the same would be told at each login.
+        if hub.deliver_beside(session, &encode(OpCode::Ping, &payload)) {
             self.asked = Some((self.pings, self.sent.len()));
         }
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use switchboard::{
-    App, Content, Identity, InboxLimits, Mesa, MesaSettings, MessageNumber, Name, Opened, Publication,
-    Receiver, SocketId, Target,
+    App, Content, Identity, InboxLimits, Limits, Mesa, MesaSettings, MessageNumber, Name, Opened,
+    Publication, Receiver, SocketId, Target,
 };
 use switchboard_inbox::DiskInbox;
 use switchboard_testkit::raw::{HANDSHAKE, frame};
@@ -380,4 +380,28 @@ async fn what_was_told_as_having_waited_and_is_heard_late_is_not_told_again() {
     }
     keep(&server, "7", 3).await;
     assert_eq!(peer.next().await, live(3));
+}
+
+#[tokio::test]
+async fn a_message_larger_than_an_outbox_arrives_and_waits_no_more() {
+    let inbox = Arc::new(DiskInbox::in_memory(InboxLimits { bytes_max: 1 << 20, ..InboxLimits::default() }));
+    let mut limits = Limits::default();
+    limits.outbox_bytes_max = 64 * 1024;
+    let app = App::new().with_inbox(inbox).with_mesa(Mesa::new()).with_verifier(verify).with_limits(limits);
+    let server = TestServer::start(app).await;
+    let large = &*"x".repeat(100_000);
+    for data in [large, "small", large] {
+        keep(&server, "7", data).await;
+    }
+    let mut peer = come(&server, "7").await;
+    for (s, data) in [large, "small", large].into_iter().enumerate() {
+        assert_eq!(peer.next().await, json!({ "op": 0, "d": data, "t": "N", "s": s + 1 }));
+    }
+    peer.silent().await.expect("it stays connected");
+    soon("nothing waits", async {
+        while !look(&server, "7").await.messages.is_empty() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
 }
