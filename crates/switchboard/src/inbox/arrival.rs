@@ -41,7 +41,7 @@ impl Arrival {
             Dialect::Mesa => redelivery_interval(self.socket.app()),
             Dialect::Emit | Dialect::Koji => Duration::ZERO,
         };
-        Redelivery { arrival: self, telling, pause, front: None }
+        Redelivery { arrival: self, telling, pause, front: None, is_unsure: false }
     }
 }
 
@@ -61,6 +61,8 @@ pub(crate) struct Redelivery {
     pause: Duration,
     /// The first page, if it was looked at.
     front: Option<Vec<Waiting>>,
+    /// It could not be read: there may be more.
+    is_unsure: bool,
 }
 
 impl Redelivery {
@@ -95,9 +97,9 @@ impl Redelivery {
                 settled(self.app()).await;
             }
             self.tell().await;
-            let Redelivery { arrival, telling, .. } = self;
+            let Redelivery { arrival, telling, is_unsure, .. } = self;
             drop(arrival);
-            stay(telling).await;
+            stay(telling, is_unsure).await;
         });
     }
 
@@ -152,6 +154,7 @@ impl Redelivery {
                 Err(error) => {
                     let error = switchboard_wire::with_causes(&error);
                     tracing::warn!(error, "what waits for a user could not be read; it waits on");
+                    self.is_unsure = true;
                     break;
                 }
             }
@@ -183,11 +186,12 @@ impl Redelivery {
     }
 }
 
-/// What remains to be done for a socket that was told.
-async fn stay(mut telling: Telling) {
+/// What remains to be done for a socket that was told. What could not be read is looked at again shortly after, when
+/// live messages no longer wait for it.
+async fn stay(mut telling: Telling, is_unsure: bool) {
     let rest = async |telling: &mut Telling| {
         telling.give_back().await;
-        if telling.inbox().has_latecomers() {
+        if is_unsure || telling.inbox().has_latecomers() {
             late::look_again(telling).await;
         }
     };

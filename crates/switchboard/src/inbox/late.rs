@@ -1,4 +1,4 @@
-//! What backends put in late: they looked for the user before the socket came.
+//! What backends put in late: they looked for the user before the socket came. And what could not be read then.
 
 use std::time::Duration;
 

@@ -1,12 +1,13 @@
 //! Mesa clients that are told what waited, and what they say meanwhile.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use switchboard::{
-    App, Content, Identity, InboxLimits, Limits, Mesa, MesaSettings, MessageNumber, Name, Opened,
-    Publication, Receiver, SocketId, Target,
+    Answer, App, Content, Event, Identity, Inbox, InboxLimits, Kept, Limits, Mesa, MesaSettings,
+    MessageNumber, Name, Opened, ProjectId, Publication, Receiver, SocketId, StoreError, Target, UserId,
 };
 use switchboard_inbox::DiskInbox;
 use switchboard_testkit::raw::{HANDSHAKE, frame};
@@ -404,4 +405,60 @@ async fn a_message_larger_than_an_outbox_arrives_and_waits_no_more() {
         }
     })
     .await;
+}
+
+/// An inbox that does not answer the first who open it.
+struct Refusing {
+    inbox: Arc<DiskInbox>,
+    refusals: AtomicUsize,
+}
+
+impl Inbox for Refusing {
+    fn start(&self, receiver: Weak<dyn Receiver>) {
+        self.inbox.start(receiver);
+    }
+
+    fn put<'a>(&'a self, project: &'a ProjectId, users: &'a [UserId], event: &'a Event) -> Answer<'a, Kept> {
+        self.inbox.put(project, users, event)
+    }
+
+    fn open<'a>(
+        &'a self,
+        project: &'a ProjectId,
+        user: &'a UserId,
+        socket: SocketId,
+        after: Option<MessageNumber>,
+        most: usize,
+    ) -> Answer<'a, Opened> {
+        let refuses = |left: usize| left.checked_sub(1);
+        if self.refusals.fetch_update(Ordering::Relaxed, Ordering::Relaxed, refuses).is_ok() {
+            return Box::pin(async { Err(StoreError("it is late".into())) });
+        }
+        self.inbox.open(project, user, socket, after, most)
+    }
+
+    fn confirm(&self, project: &ProjectId, user: &UserId, numbers: Vec<MessageNumber>) {
+        self.inbox.confirm(project, user, numbers);
+    }
+
+    fn release(&self, project: &ProjectId, user: &UserId, socket: SocketId) {
+        self.inbox.release(project, user, socket);
+    }
+
+    fn clear<'a>(&'a self, project: &'a ProjectId, user: &'a UserId) -> Answer<'a, ()> {
+        self.inbox.clear(project, user)
+    }
+}
+
+#[tokio::test]
+async fn what_could_not_be_read_at_a_login_is_told_shortly_after() {
+    let refusing = Arc::new(Refusing { inbox: inbox(), refusals: AtomicUsize::new(0) });
+    let app = App::new().with_inbox(refusing.clone()).with_mesa(Mesa::new()).with_verifier(verify);
+    let server = TestServer::start(app).await;
+    keep(&server, "7", 1).await;
+    // When it is looked at, when it is to be told, and once more.
+    refusing.refusals.store(3, Ordering::Relaxed);
+    let mut peer = come(&server, "7").await;
+    assert_eq!(peer.next().await, missed(1, 1));
+    assert_eq!(refusing.refusals.load(Ordering::Relaxed), 0);
 }
