@@ -2,20 +2,15 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use switchboard::{
-    App, Data, Event, Identity, Inbox, InboxLimits, KeepError, Koji, Mesa, Name, Payload, Reply, ReplyError,
-    Socket, SocketId, Target,
+    App, Data, Event, Inbox, InboxLimits, KeepError, Koji, Mesa, Name, Payload, Reply, ReplyError, Socket,
+    SocketId, Target,
 };
 use switchboard_inbox::DiskInbox;
-use switchboard_testkit::raw::{HANDSHAKE, frame};
-use switchboard_testkit::{KojiPeer, Peer, RawPeer, Scratch, TestServer, soon};
-use tokio::io::AsyncReadExt;
+use switchboard_testkit::{KojiPeer, Scratch, TestServer, soon};
 
-async fn verify(token: String) -> Result<Identity, String> {
-    let user = Name::new(&token).map_err(|error| error.to_string())?;
-    Ok(Identity { user, expires: None, profile: None })
-}
+use crate::waiting::{come, connect, emptied, keep, live, login, missed, raw, until, verify};
 
 async fn start() -> TestServer {
     let app = App::new().with_inbox(Arc::new(DiskInbox::in_memory(InboxLimits::default())));
@@ -27,60 +22,13 @@ async fn enter(socket: Socket, Data(user): Data<String>) -> Result<Reply<bool>, 
     Ok(Reply(socket.login(&user)?))
 }
 
-async fn connect(server: &TestServer) -> Peer {
-    let mut peer = Peer::connect(&server.url("/mesa")).await;
-    assert_eq!(peer.next().await["op"], 10);
-    peer
-}
-
-async fn log_in(server: &TestServer, user: &str) -> Peer {
-    let mut peer = connect(server).await;
-    peer.send(&login(user, true)).await;
-    assert_eq!(peer.next().await["op"], 22);
-    peer
-}
-
-fn login(user: &str, should_sync: bool) -> Value {
-    json!({ "op": 2, "d": { "token": user, "shouldSync": should_sync } })
-}
-
-async fn keep(server: &TestServer, user: &str, n: usize) {
-    let kept = server.app.to(Target::user(user).unwrap()).keep("N", &n).await.unwrap();
-    assert_eq!(kept.inboxes, 1);
-}
-
-fn missed(n: usize, number: usize) -> Value {
-    json!({ "op": 0, "d": n, "t": "N", "s": number })
-}
-
-fn live(n: usize) -> Value {
-    json!({ "op": 0, "d": n, "t": "N" })
-}
-
-/// Nothing waits for the user any more, once what has arrived is known.
-async fn emptied(server: &TestServer, user: &str) {
-    let (inbox, project) = (server.app.inbox().unwrap().clone(), server.app.project_id().clone());
-    let (user, nobody) = (Name::new(user).unwrap(), SocketId::random());
-    soon("the inbox is empty", async {
-        loop {
-            let opened = inbox.open(&project, &user, nobody, None, 100).await.unwrap();
-            inbox.release(&project, &user, nobody);
-            if opened.held_by.is_none() && opened.messages.is_empty() {
-                return;
-            }
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
-}
-
 #[tokio::test]
 async fn who_comes_is_told_in_order_what_was_missed_and_only_once() {
     let server = start().await;
     for n in 1..=3 {
         keep(&server, "7", n).await;
     }
-    let mut peer = log_in(&server, "7").await;
+    let mut peer = come(&server, "7").await;
     for n in 1..=3 {
         assert_eq!(peer.next().await, missed(n, n));
     }
@@ -88,7 +36,7 @@ async fn who_comes_is_told_in_order_what_was_missed_and_only_once() {
     assert_eq!(peer.next().await, live(4));
     peer.silent().await.unwrap();
     emptied(&server, "7").await;
-    let mut again = log_in(&server, "7").await;
+    let mut again = come(&server, "7").await;
     again.silent().await.unwrap();
 }
 
@@ -116,16 +64,13 @@ async fn more_than_a_page_is_told_in_order_and_before_what_is_live() {
 async fn what_a_connection_did_not_confirm_is_told_to_the_next() {
     let server = start().await;
     keep(&server, "7", 1).await;
-    let mut mute = RawPeer::connect(server.address).await;
-    mute.send(HANDSHAKE.replace("GET / ", "GET /mesa ").as_bytes()).await;
-    mute.read_head().await;
-    mute.send(&frame(0x81, login("7", true).to_string().as_bytes())).await;
+    let mut mute = raw(&server, "7").await;
     until(&mut mute, "\"s\":1").await;
     // A live one that is not confirmed either.
     keep(&server, "7", 2).await;
     until(&mut mute, "\"d\":2").await;
     drop(mute);
-    let mut next = log_in(&server, "7").await;
+    let mut next = come(&server, "7").await;
     assert_eq!(next.next().await, missed(1, 1));
     assert_eq!(next.next().await, missed(2, 2));
     next.silent().await.unwrap();
@@ -136,10 +81,7 @@ async fn what_a_connection_did_not_confirm_is_told_to_the_next() {
 async fn who_comes_waits_for_one_that_is_being_told_and_takes_over_from_one_that_does_not_answer() {
     let server = start().await;
     keep(&server, "7", 1).await;
-    let mut mute = RawPeer::connect(server.address).await;
-    mute.send(HANDSHAKE.replace("GET / ", "GET /mesa ").as_bytes()).await;
-    mute.read_head().await;
-    mute.send(&frame(0x81, login("7", true).to_string().as_bytes())).await;
+    let mut mute = raw(&server, "7").await;
     until(&mut mute, "\"s\":1").await;
     let mut next = connect(&server).await;
     next.send(&login("7", true)).await;
@@ -159,13 +101,6 @@ async fn who_comes_waits_for_one_that_is_being_told_and_takes_over_from_one_that
     until(&mut mute, "\"d\":2").await;
 }
 
-async fn until(peer: &mut RawPeer, text: &str) {
-    let mut bytes = Vec::new();
-    while !String::from_utf8_lossy(&bytes).contains(text) {
-        bytes.push(soon(text, peer.stream.read_u8()).await.expect("the connection is open"));
-    }
-}
-
 #[tokio::test]
 async fn who_does_not_want_what_was_missed_drops_it() {
     let server = start().await;
@@ -182,7 +117,7 @@ async fn who_does_not_want_what_was_missed_drops_it() {
 #[tokio::test]
 async fn every_socket_of_the_user_hears_it_once_through_whatever_door() {
     let server = start().await;
-    let mut mesa = log_in(&server, "7").await;
+    let mut mesa = come(&server, "7").await;
     let mut koji = KojiPeer::join(&server, "projectId=default&authorization=7").await;
     let mut emit = server.peer().await;
     assert_eq!(emit.request("/login", json!("7")).await, true);
@@ -228,7 +163,7 @@ async fn only_users_can_be_waited_for_and_only_where_there_is_an_inbox() {
     let except = server.app.to([Target::user("7").unwrap(), Target::user("8").unwrap()]);
     let kept = except.except(Target::user("8").unwrap()).keep("N", &1).await.unwrap();
     assert_eq!(kept.inboxes, 1);
-    log_in(&server, "8").await.silent().await.unwrap();
+    come(&server, "8").await.silent().await.unwrap();
     let nowhere = App::new().to(Target::user("7").unwrap()).keep("N", &1).await;
     assert!(matches!(nowhere, Err(KeepError::NoInbox)));
 }

@@ -17,6 +17,7 @@ mod requests;
 mod rooms;
 mod rosters;
 mod stopping;
+mod waiting;
 
 use serde_json::{Value, json};
 use switchboard::{App, Data, Reply, ReplyError, Socket};

@@ -4,23 +4,19 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use switchboard::{
-    Answer, App, Content, Event, Identity, Inbox, InboxLimits, Kept, Limits, Mesa, MesaSettings,
-    MessageNumber, Name, Opened, ProjectId, Publication, Receiver, SocketId, StoreError, Target, UserId,
+    Answer, App, Content, Event, Inbox, InboxLimits, Kept, Limits, Mesa, MesaSettings, MessageNumber, Opened,
+    ProjectId, Publication, Receiver, SocketId, StoreError, Target, UserId,
 };
 use switchboard_inbox::DiskInbox;
-use switchboard_testkit::raw::{HANDSHAKE, frame};
-use switchboard_testkit::{Peer, RawPeer, TestServer, soon};
-use tokio::io::AsyncReadExt;
+use switchboard_testkit::raw::frame;
+use switchboard_testkit::{Peer, TestServer, soon};
+
+use crate::waiting::{come, emptied, keep, live, log_in, login, look, missed, raw, until, verify, when};
 
 /// Longer than any test waits.
 const AGES: Duration = Duration::from_secs(60);
-
-async fn verify(token: String) -> Result<Identity, String> {
-    let user = Name::new(&token).map_err(|error| error.to_string())?;
-    Ok(Identity { user, expires: None, profile: None })
-}
 
 fn inbox() -> Arc<DiskInbox> {
     Arc::new(DiskInbox::in_memory(InboxLimits::default()))
@@ -39,82 +35,9 @@ async fn start_with(inbox: Arc<DiskInbox>, settings: MesaSettings) -> TestServer
     TestServer::start(App::new().with_inbox(inbox).with_mesa(mesa).with_verifier(verify)).await
 }
 
-async fn connect(server: &TestServer) -> Peer {
-    let mut peer = Peer::connect(&server.url("/mesa")).await;
-    assert_eq!(peer.next().await["op"], 10);
-    peer
-}
-
-async fn log_in(peer: &mut Peer, user: &str) {
-    peer.send(&login(user, true)).await;
-    assert_eq!(peer.next().await, json!({ "op": 22, "d": { "id": user } }));
-}
-
-async fn come(server: &TestServer, user: &str) -> Peer {
-    let mut peer = connect(server).await;
-    log_in(&mut peer, user).await;
-    peer
-}
-
-fn login(user: &str, should_sync: bool) -> Value {
-    json!({ "op": 2, "d": { "token": user, "shouldSync": should_sync } })
-}
-
-async fn keep(server: &TestServer, user: &str, data: impl serde::Serialize) {
-    let kept = server.app.to(Target::user(user).unwrap()).keep("N", &data).await.unwrap();
-    assert_eq!(kept.inboxes, 1);
-}
-
-fn missed(n: usize, number: usize) -> Value {
-    json!({ "op": 0, "d": n, "t": "N", "s": number })
-}
-
-fn live(n: usize) -> Value {
-    json!({ "op": 0, "d": n, "t": "N" })
-}
-
-/// What a socket finds that is nobody's.
-async fn look(server: &TestServer, user: &str) -> Opened {
-    let (inbox, project) = (server.app.inbox().unwrap().clone(), server.app.project_id().clone());
-    let (user, nobody) = (Name::new(user).unwrap(), SocketId::random());
-    let opened = inbox.open(&project, &user, nobody, None, 100).await.unwrap();
-    inbox.release(&project, &user, nobody);
-    opened
-}
-
-async fn when(server: &TestServer, user: &str, what: &str, holds: impl Fn(&Opened) -> bool) {
-    soon(what, async {
-        while !holds(&look(server, user).await) {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
-}
-
-async fn emptied(server: &TestServer, user: &str) {
-    when(server, user, "the inbox is empty", |opened| opened.held_by.is_none() && opened.messages.is_empty())
-        .await;
-}
-
 /// The oldest message that waits for a user whose inbox a socket has.
 async fn oldest(server: &TestServer, user: &str) -> Option<MessageNumber> {
     look(server, user).await.oldest
-}
-
-/// A client that answers nothing by itself.
-async fn raw(server: &TestServer, user: &str) -> RawPeer {
-    let mut peer = RawPeer::connect(server.address).await;
-    peer.send(HANDSHAKE.replace("GET / ", "GET /mesa ").as_bytes()).await;
-    peer.read_head().await;
-    peer.send(&frame(0x81, login(user, true).to_string().as_bytes())).await;
-    peer
-}
-
-async fn until(peer: &mut RawPeer, text: &str) {
-    let mut bytes = Vec::new();
-    while !String::from_utf8_lossy(&bytes).contains(text) {
-        bytes.push(soon(text, peer.stream.read_u8()).await.expect("the connection is open"));
-    }
 }
 
 #[tokio::test]
