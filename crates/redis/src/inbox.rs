@@ -163,6 +163,11 @@ fn inbox_call(script: &Script, names: &ProjectNames, more_keys: &[String], args:
     call(script, &keys, &[&[names.base().as_bytes()], args].concat())
 }
 
+/// How long the last number stands, in ms: no longer than Redis can add to its clock.
+fn waits_ms(age_max_ms: u64) -> u64 {
+    age_max_ms.clamp(1, 1 << 52)
+}
+
 impl Inbox for RedisInbox {
     fn put<'a>(&'a self, project: &'a ProjectId, users: &'a [UserId], event: &'a Event) -> Answer<'a, Kept> {
         Box::pin(async move {

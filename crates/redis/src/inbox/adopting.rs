@@ -4,7 +4,7 @@ use bytes::Bytes;
 use redis::cmd;
 use switchboard_event::{Event, ProjectId, UserId};
 
-use super::{RedisInbox, inbox_call};
+use super::{RedisInbox, inbox_call, waits_ms};
 use crate::bridge::undelivered;
 use crate::script::{is_wrong_type, number};
 use crate::store::NoAnswer;
@@ -63,7 +63,7 @@ impl RedisInbox {
         };
         let events: Vec<Vec<u8>> = events.iter().map(written).collect();
         let names = self.names.project(project);
-        let waits = self.limits.age_max_ms.max(1).to_string();
+        let waits = waits_ms(self.limits.age_max_ms).to_string();
         let mut args = vec![user.as_bytes(), read, waits.as_bytes()];
         args.extend(events.iter().map(|event| &**event));
         let keys = [names.inbox_last(), stored.to_owned()];

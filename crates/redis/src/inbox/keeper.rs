@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use metrics::{Counter, Gauge, counter, gauge};
 use redis::{FromRedisValue, RedisError, RedisResult, cmd};
-use switchboard_event::{Name, ProjectId};
+use switchboard_event::{Name, ProjectId, UserId};
 
 use super::RedisInbox;
 use super::receipts::Taken;
@@ -20,7 +20,7 @@ use crate::script::{self, is_unknown, number};
 const BATCH_MAX: usize = 1024;
 
 /// Most messages that one call takes out, so that it is short.
-const EXPIRE_MAX: usize = 256;
+const EXPIRE_MAX: usize = 512;
 
 /// How often what has waited for too long is looked for; more often if nothing may wait for so long.
 const EXPIRE_EVERY: Duration = Duration::from_secs(60);
@@ -152,10 +152,8 @@ async fn expire_in_turn(inbox: &RedisInbox, link: &mut Link, every: Duration) ->
         (cursor, projects) = link.ask(&scan).await?;
         for project in projects {
             let project = std::str::from_utf8(&project).ok().and_then(|text| Name::new(text).ok());
-            if let Some(project) = project
-                && let Err(error) = expire_in(inbox, link, &project).await
-            {
-                tracing::error!(%project, %error, "what has waited for too long cannot be taken out");
+            if let Some(project) = project {
+                expire_in(inbox, link, &project).await;
             }
         }
         if cursor == "0" {
@@ -164,16 +162,33 @@ async fn expire_in_turn(inbox: &RedisInbox, link: &mut Link, every: Duration) ->
     }
 }
 
-async fn expire_in(inbox: &RedisInbox, link: &mut Link, project: &ProjectId) -> RedisResult<()> {
-    let (age, most) = (inbox.limits.age_max_ms.to_string(), EXPIRE_MAX.to_string());
-    let names = inbox.names.project(project);
-    let args = [names.base().as_bytes(), age.as_bytes(), most.as_bytes()];
+async fn expire_in(inbox: &RedisInbox, link: &mut Link, project: &ProjectId) {
     loop {
-        let answer = script::run(link, &inbox.scripts.expire, &names.inbox(), &args).await?;
-        let (expired, more) = <(u64, u64)>::from_redis_value(answer)?;
-        inbox.expired.increment(expired);
-        if more == 0 {
-            return Ok(());
+        match inbox.expire(link, project, None).await {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => {
+                return tracing::error!(%project, %error, "what has waited for too long cannot be taken out");
+            }
         }
+    }
+}
+
+impl RedisInbox {
+    /// Takes out some of what has waited for too long, of one user or of all. Returns whether there may be more.
+    pub(super) async fn expire(
+        &self,
+        link: &mut Link,
+        project: &ProjectId,
+        user: Option<&UserId>,
+    ) -> RedisResult<bool> {
+        let (age, most) = (self.limits.age_max_ms.to_string(), EXPIRE_MAX.to_string());
+        let names = self.names.project(project);
+        let mut args = vec![names.base().as_bytes(), age.as_bytes(), most.as_bytes()];
+        args.extend(user.map(|user| user.as_bytes()));
+        let answer = script::run(link, &self.scripts.expire, &names.inbox(), &args).await?;
+        let (expired, more) = <(u64, u64)>::from_redis_value(answer)?;
+        self.expired.increment(expired);
+        Ok(more > 0)
     }
 }

@@ -18,11 +18,8 @@ use crate::names::{Names, ProjectNames};
 use crate::script::{is_unknown, number};
 use crate::store::NoAnswer;
 
-/// Most messages that one call takes out since they have waited for too long, so that it is short.
-const EXPIRE_MAX: &[u8] = b"1000";
-
 /// How often it is looked anew because something had waited for too long.
-const TRIES: usize = 10;
+const TRIES: usize = 20;
 
 /// What an inbox may be expected to have, in bytes. So the answer to a call is not too long.
 const INBOX_BYTES: usize = 16 * 1024;
@@ -132,7 +129,7 @@ impl RedisInbox {
             if opening.after.is_some() || !self.is_outdated(&found) {
                 break;
             }
-            self.expire(project, &opening.user).await?;
+            self.expire(&mut self.link()?, project, Some(&opening.user)).await?;
             found = self.openings.look(project, opening).await?;
         }
         if found.held_by.is_some() {
@@ -150,18 +147,8 @@ impl RedisInbox {
     }
 
     fn is_outdated(&self, found: &Found) -> bool {
-        first_put_ms(&found.elements).is_some_and(|put_ms| put_ms + self.limits.age_max_ms < found.now_ms)
-    }
-
-    async fn expire(&self, project: &ProjectId, user: &UserId) -> Result<(), NoAnswer> {
-        let age = self.limits.age_max_ms.to_string();
-        let args = [age.as_bytes(), EXPIRE_MAX, user.as_bytes()];
-        let names = self.names.project(project);
-        let answer = self.ask(&inbox_call(&self.scripts.expire, &names, &[], &args)).await?;
-        let answer = Vec::<Value>::from_redis_value(answer).map_err(RedisError::from)?;
-        let expired = answer.first().and_then(number);
-        self.expired.increment(expired.and_then(|expired| expired.try_into().ok()).unwrap_or(0));
-        Ok(())
+        first_put_ms(&found.elements)
+            .is_some_and(|put_ms| put_ms.saturating_add(self.limits.age_max_ms) < found.now_ms)
     }
 
     async fn drop_garbage(

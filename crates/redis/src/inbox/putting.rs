@@ -13,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::piles::{CALL_BYTES_MAX, CALL_USERS_MAX, Call, Part, Piles};
 use super::scripts::Scripts;
-use super::{ask_script, inbox_call};
+use super::{ask_script, inbox_call, waits_ms};
 use crate::envelope;
 use crate::link::Link;
 use crate::names::Names;
@@ -144,7 +144,7 @@ impl Putting {
         let [head, behind] = envelope::kept(project);
         let InboxLimits { messages_max, bytes_max, age_max_ms, project_messages_max, project_bytes_max } =
             *self.limits.lock().expect("no code that holds the limits panics");
-        let limits = [age_max_ms.max(1), messages_max, bytes_max, project_messages_max, project_bytes_max]
+        let limits = [waits_ms(age_max_ms), messages_max, bytes_max, project_messages_max, project_bytes_max]
             .map(|limit| limit.to_string());
         // CALL_USERS_MAX fits into two bytes.
         let counts: Vec<u8> = puts.iter().flat_map(|put| (put.users.len() as u16).to_be_bytes()).collect();

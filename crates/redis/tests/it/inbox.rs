@@ -513,3 +513,13 @@ async fn a_large_message_for_many_is_put_in_parts_that_are_short() {
     let most = (1024 * 1024_usize).div_ceil(100_000);
     assert!(calls("evalsha") >= USERS / most, "{stats}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_may_wait_for_ever() {
+    let server = RedisServer::start().await;
+    let limits = InboxLimits { age_max_ms: u64::MAX, ..InboxLimits::default() };
+    let place = Place::of(connect_with_inbox(&server, limits).await);
+    let seven = place.user("7");
+    assert!(place.put(&["7"], "a").await.is_some());
+    assert_eq!(place.open("7", seven.session.id).await, texts(&["a"]));
+}
