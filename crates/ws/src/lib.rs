@@ -9,7 +9,9 @@ pub mod frame;
 pub mod handshake;
 
 mod decode;
+mod error;
 mod utf8;
 
 pub use close::CloseCode;
-pub use decode::{Decoder, Item, Limits, Payload, ProtocolError};
+pub use decode::{Decoder, Item, Limits, Payload};
+pub use error::ProtocolError;
