@@ -139,8 +139,9 @@ impl Redis {
         self.repeats.clone()
     }
 
-    /// Writes what is left to write and gives the lease back, so that nobody waits for its end. Does
-    /// what it can within 2 s, and with reports of clients or messages that wait within 2 s more. The node must have no sockets any more.
+    /// Writes what is left to write and gives the lease back, so that nobody waits for its end. Does what it can
+    /// within 2 s, and with reports of clients or messages that wait within 2 s more. The node must have no
+    /// sockets any more.
     pub async fn leave(&self) {
         // The ends of its sockets, above all. What waits longer than this is lost with the node.
         let reported = async {
