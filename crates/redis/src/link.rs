@@ -163,8 +163,8 @@ fn cluster(infos: &[ConnectionInfo], tls: &Option<TlsCertificates>) -> ClusterCl
     let builder = ClusterClientBuilder::new(infos.to_vec())
         .use_protocol(ProtocolVersion::RESP3)
         .connection_timeout(ANSWER_WITHIN)
-        // Later than ours: what it finds late itself it says again, and the server may do it twice.
-        .response_timeout(2 * ANSWER_WITHIN);
+        // Also of all tries together.
+        .response_timeout(ANSWER_WITHIN);
     match tls {
         Some(certificates) => builder.certs(certificates.clone()),
         None => builder,
@@ -225,7 +225,7 @@ impl Link {
     pub(crate) async fn command(&mut self, command: &Cmd) -> RedisResult<Value> {
         match self {
             Link::One(connection) => connection.req_packed_command(command).await,
-            Link::Cluster(connection) => within(connection.req_packed_command(command)).await,
+            Link::Cluster(connection) => connection.req_packed_command(command).await,
         }
     }
 
@@ -239,7 +239,7 @@ impl Link {
         let count = pipeline.len();
         match self {
             Link::One(connection) => connection.req_packed_commands(pipeline, 0, count).await,
-            Link::Cluster(connection) => within(connection.req_packed_commands(pipeline, 0, count)).await,
+            Link::Cluster(connection) => connection.req_packed_commands(pipeline, 0, count).await,
         }
     }
 
@@ -315,12 +315,6 @@ impl Link {
     pub(crate) async fn ping(&mut self) -> RedisResult<()> {
         self.command(&redis::cmd("PING")).await.map(drop)
     }
-}
-
-/// A cluster's connection tries again by itself; not for longer than anybody waits.
-async fn within<T>(answer: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
-    let late = |_| Err(io::Error::from(io::ErrorKind::TimedOut).into());
-    tokio::time::timeout(ANSWER_WITHIN, answer).await.unwrap_or_else(late)
 }
 
 fn run_id(info: &str) -> Option<&str> {

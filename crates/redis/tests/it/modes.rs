@@ -152,6 +152,32 @@ async fn nodes_in_a_cluster_hear_each_other_and_leave_nothing() {
     until("nothing remains", async || is_empty(&cluster.servers).await).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "heavy: four servers"]
+async fn what_a_cluster_does_late_is_an_error_and_not_done_again() {
+    let cluster = RedisCluster::start().await;
+    let backend = Backend::connect(in_cluster(&cluster, LEASE)).await.expect("Redis answers");
+    let event = Event { name: name("said"), data: Payload::EMPTY, sender: None, time_ms: 0 };
+    let (project, user) = (name("a"), [name("7")]);
+    backend.keep(&project, &user, &event).await.expect("it is kept");
+    for server in &cluster.servers {
+        assert_eq!(server.ask("CLIENT PAUSE 3000").await, "+OK");
+    }
+    assert!(backend.keep(&project, &user, &event).await.is_err(), "who waits gives up first");
+    for server in &cluster.servers {
+        assert_eq!(server.ask("PING").await, "+PONG", "when the pause is over");
+    }
+    until("it is kept", async || backend.keep(&project, &user, &event).await.is_ok()).await;
+    let mut elements = 0;
+    for server in &cluster.servers {
+        // Others say who has it.
+        let answer = server.ask("LLEN switchboard:{a}:inbox:@7").await;
+        elements += answer.strip_prefix(':').map_or(0, |count| count.parse().expect("a number"));
+    }
+    // Of what was late nobody knows whether it was done; but not how often it was tried meanwhile.
+    assert!([4, 6].contains(&elements), "{elements} are two or three messages");
+}
+
 async fn is_empty(servers: &[RedisServer]) -> bool {
     for server in servers {
         if server.ask("DBSIZE").await != ":0" {

@@ -3,8 +3,8 @@
 -- ARGV: that of inbox.lua, then for each socket its user, itself, and if it has read a part already, the number
 -- behind which to go on and the most messages. Who has not reads them behind this, past Lua, for a fraction of the
 -- price.
--- Returns {the ms it is, for each socket who has it, or the messages, or '', or nothing if the key holds something
--- else}.
+-- Returns {the ms it is, for each socket who has it, or '', or what it goes on with, or nothing if that cannot be
+-- read}.
 local function read_on(inbox, after, most)
   if most == '0' then return {} end
   local from = place_of(inbox, after)
