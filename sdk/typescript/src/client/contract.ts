@@ -6,7 +6,7 @@
  *   emits: { "/message": { text: string } };
  *   requests: { "/join": { data: { username: string }; reply: { joined: true } } };
  *   events: { message: { username: string; text: string } };
- *   asks: { "/ready?": { data: { round: number }; reply: boolean } };
+ *   serverRequests: { "/ready?": { data: { round: number }; reply: boolean } };
  * }
  * ```
  */
@@ -17,16 +17,16 @@ import type { StandardSchemaV1 } from "./schema.js";
 export interface Contract {
   /** What the client sends without wanting a reply: event to data. */
   readonly emits?: object;
-  /** What the client asks: event to `{ data, reply }`. */
+  /** What the client serverRequests: event to `{ data, reply }`. */
   readonly requests?: object;
   /** What the server sends: event to data. */
   readonly events?: object;
-  /** What the server asks: event to `{ data, reply }`. */
-  readonly asks?: object;
+  /** What the server serverRequests: event to `{ data, reply }`. */
+  readonly serverRequests?: object;
 }
 
 /** No contract: every name is good, and data has the type that the caller says. */
-export interface Untyped extends Contract {
+export interface UntypedContract extends Contract {
   /** What tells it from a contract. */
   readonly untyped: true;
 }
@@ -35,16 +35,16 @@ export interface Untyped extends Contract {
 export interface Schemas {
   /** Of what the client sends. */
   readonly emits?: { readonly [event: string]: StandardSchemaV1 };
-  /** Of what the client asks. */
-  readonly requests?: { readonly [event: string]: Exchange };
+  /** Of what the client serverRequests. */
+  readonly requests?: { readonly [event: string]: RequestSchemas };
   /** Of what the server sends. */
   readonly events?: { readonly [event: string]: StandardSchemaV1 };
-  /** Of what the server asks. */
-  readonly asks?: { readonly [event: string]: Exchange };
+  /** Of what the server serverRequests. */
+  readonly serverRequests?: { readonly [event: string]: RequestSchemas };
 }
 
 /** The schemas of a question and its answer. */
-export interface Exchange {
+export interface RequestSchemas {
   /** Of the question; without it any will do. */
   readonly data?: StandardSchemaV1;
   /** Of the answer; without it any will do. */
@@ -56,23 +56,23 @@ export type ContractOf<S extends Schemas> = {
   /** What the client may send. */
   emits: Outputs<S["emits"]>;
   /** What the client may ask. */
-  requests: Exchanges<S["requests"]>;
+  requests: RequestTypes<S["requests"]>;
   /** What the server may send. */
   events: Outputs<S["events"]>;
   /** What the server may ask. */
-  asks: Exchanges<S["asks"]>;
+  serverRequests: RequestTypes<S["serverRequests"]>;
 };
 
 type Output<S> = S extends StandardSchemaV1<unknown, infer Value> ? Value : unknown;
 type Outputs<T> = { [Name in keyof T]: Output<T[Name]> };
-type Exchanges<T> = {
+type RequestTypes<T> = {
   [Name in keyof T]: {
     data: T[Name] extends { data: infer D } ? Output<D> : undefined;
     reply: T[Name] extends { reply: infer R } ? Output<R> : unknown;
   };
 };
 
-type Part = "emits" | "requests" | "events" | "asks";
+type Part = "emits" | "requests" | "events" | "serverRequests";
 
 /** The members of one part of a contract under a prefix, by their names without it. */
 type Under<C extends Contract, P extends Part, Prefix extends string> = {
@@ -82,22 +82,22 @@ type Under<C extends Contract, P extends Part, Prefix extends string> = {
 };
 
 /** The contract as it is seen in a namespace. */
-export type ContractUnder<C extends Contract, Prefix extends string> = C extends Untyped
-  ? Untyped
+export type ContractUnder<C extends Contract, Prefix extends string> = C extends UntypedContract
+  ? UntypedContract
   : {
       [P in Part]: Under<C, P, Prefix>;
     };
 
 /** The names of one part; none without a contract, so that the untyped overloads are taken. */
-export type Names<C extends Contract, P extends Part> = C extends Untyped
+export type Names<C extends Contract, P extends Part> = C extends UntypedContract
   ? never
   : keyof NonNullable<C[P]> & string;
 
 /** Every name without a contract, none with one. */
-export type AnyName<C extends Contract> = C extends Untyped ? string : never;
+export type AnyName<C extends Contract> = C extends UntypedContract ? string : never;
 
 export type DataOf<C extends Contract, P extends Part, N> = Member<NonNullable<C[P]>, N>;
-export type QuestionOf<C extends Contract, P extends Part, N> = Member<DataOf<C, P, N>, "data">;
+export type RequestDataOf<C extends Contract, P extends Part, N> = Member<DataOf<C, P, N>, "data">;
 export type ReplyOf<C extends Contract, P extends Part, N> = Member<DataOf<C, P, N>, "reply">;
 
 type Member<T, N> = N extends keyof T ? T[N] : undefined;

@@ -3,10 +3,9 @@
  */
 
 import type { Connection, ConnectionState, OpenOptions, StateChange } from "../core/connection.js";
-import type { Wait } from "../core/deadline.js";
+import type { CallOptions } from "../core/timeout.js";
 import type { SwitchboardError } from "../core/errors.js";
 import type { Listener } from "../core/listeners.js";
-import type { ConnectionOptions } from "../core/options.js";
 import type {
   AnyName,
   Arguments,
@@ -15,27 +14,16 @@ import type {
   ContractUnder,
   DataOf,
   Names,
-  QuestionOf,
+  RequestDataOf,
   ReplyOf,
   Schemas,
-  Untyped,
+  UntypedContract,
 } from "./contract.js";
-import { Engine, type Handler } from "./engine.js";
-
-/** Options of a client. `reconnect` is false by default here, and `maxRetries` 10. */
-export interface EmitOptions extends ConnectionOptions {
-  /** How long a request waits for its reply, in ms. Default 10,000; 0 is no limit. */
-  readonly requestTimeout?: number | undefined;
-  /** The longest message, in bytes; the server closes on longer ones. Default 1,048,576. */
-  readonly messageBytesMax?: number | undefined;
-  /** The name in the query under which the token of `getToken` is sent. Default `token`. */
-  readonly tokenParameter?: string | undefined;
-  /** Checks data of both directions while the program runs. */
-  readonly schemas?: Schemas | undefined;
-}
+import { EmitProtocol, type Handler } from "./emitProtocol.js";
+import type { EmitClientOptions } from "./options.js";
 
 /** How an event is sent. */
-export interface EmitCall {
+export interface EmitOptions {
   /** Rather nothing than late: without a connection the event is dropped. Default false. */
   readonly volatile?: boolean | undefined;
 }
@@ -65,13 +53,13 @@ export interface SystemEvents {
 }
 
 /** Events under a prefix. */
-export class Namespace<C extends Contract = Untyped> {
-  readonly #engine: Engine;
+export class Namespace<C extends Contract = UntypedContract> {
+  readonly #protocol: EmitProtocol;
   readonly #prefix: string;
 
   /** @internal */
-  constructor(engine: Engine, prefix: string) {
-    this.#engine = engine;
+  constructor(protocol: EmitProtocol, prefix: string) {
+    this.#protocol = protocol;
     this.#prefix = prefix;
   }
 
@@ -81,10 +69,10 @@ export class Namespace<C extends Contract = Untyped> {
    * Throws if it cannot be sent: `NotConnectedError`, `QueueFullError`, `TooLargeError`,
    * `EncodeError`, `ValidationError`.
    */
-  emit<N extends Names<C, "emits">>(event: N, ...rest: Arguments<DataOf<C, "emits", N>, EmitCall>): boolean;
-  emit(event: AnyName<C>, data?: unknown, options?: EmitCall): boolean;
-  emit(event: string, data?: unknown, options?: EmitCall): boolean {
-    return this.#engine.emit(this.#prefix + event, data, options?.volatile);
+  emit<N extends Names<C, "emits">>(event: N, ...rest: Arguments<DataOf<C, "emits", N>, EmitOptions>): boolean;
+  emit(event: AnyName<C>, data?: unknown, options?: EmitOptions): boolean;
+  emit(event: string, data?: unknown, options?: EmitOptions): boolean {
+    return this.#protocol.emit(this.#prefix + event, data, options?.volatile);
   }
 
   /**
@@ -94,11 +82,11 @@ export class Namespace<C extends Contract = Untyped> {
    */
   request<N extends Names<C, "requests">>(
     event: N,
-    ...rest: Arguments<QuestionOf<C, "requests", N>, Wait>
+    ...rest: Arguments<RequestDataOf<C, "requests", N>, CallOptions>
   ): Promise<ReplyOf<C, "requests", N>>;
-  request<Reply = unknown>(event: AnyName<C>, data?: unknown, options?: Wait): Promise<Reply>;
-  request(event: string, data?: unknown, options?: Wait): Promise<unknown> {
-    return this.#engine.request(this.#prefix + event, data, options);
+  request<Reply = unknown>(event: AnyName<C>, data?: unknown, options?: CallOptions): Promise<Reply>;
+  request(event: string, data?: unknown, options?: CallOptions): Promise<unknown> {
+    return this.#protocol.request(this.#prefix + event, data, options);
   }
 
   /** Calls `listener` for every event of that name. Returns its own undo. */
@@ -106,12 +94,12 @@ export class Namespace<C extends Contract = Untyped> {
   on<N extends Names<C, "events">>(event: N, listener: (data: DataOf<C, "events", N>) => unknown): () => void;
   on<Data = unknown>(event: AnyName<C>, listener: (data: Data) => unknown): () => void;
   on(event: string, listener: Listener): () => void {
-    return this.#engine.connection.listeners.add(this.#name(event), listener);
+    return this.#protocol.connection.listeners.add(this.#name(event), listener);
   }
 
   /** Takes away a listener, or all listeners of an event. */
   off(event: Names<C, "events"> | AnyName<C> | keyof SystemEvents, listener?: Listener): void {
-    const { listeners } = this.#engine.connection;
+    const { listeners } = this.#protocol.connection;
     listeners.keep(this.#name(event), (entry) => !!listener && entry.listener !== listener);
   }
 
@@ -119,15 +107,15 @@ export class Namespace<C extends Contract = Untyped> {
    * Answers the server's requests of that name, in place of who did before. A handler that throws
    * gives no answer, and the server runs into its time-out. Returns its own undo.
    */
-  handle<N extends Names<C, "asks">>(
+  handle<N extends Names<C, "serverRequests">>(
     event: N,
     handler: (
-      data: QuestionOf<C, "asks", N>,
-    ) => ReplyOf<C, "asks", N> | Promise<ReplyOf<C, "asks", N>>,
+      data: RequestDataOf<C, "serverRequests", N>,
+    ) => ReplyOf<C, "serverRequests", N> | Promise<ReplyOf<C, "serverRequests", N>>,
   ): () => void;
   handle<Data = unknown>(event: AnyName<C>, handler: (data: Data) => unknown): () => void;
   handle(event: string, handler: Handler): () => void {
-    const { handlers } = this.#engine;
+    const { handlers } = this.#protocol;
     const name = this.#name(event);
     handlers.set(name, handler);
     return () => {
@@ -137,7 +125,7 @@ export class Namespace<C extends Contract = Untyped> {
 
   /** A namespace in this one. */
   ns<Prefix extends string>(prefix: Prefix): Namespace<ContractUnder<C, Prefix>> {
-    return new Namespace(this.#engine, this.#prefix + prefix);
+    return new Namespace(this.#protocol, this.#prefix + prefix);
   }
 
   /** System events are the client's, in every namespace. */
@@ -147,30 +135,30 @@ export class Namespace<C extends Contract = Untyped> {
 }
 
 /** A connection to a server that speaks emit. */
-export class EmitClient<C extends Contract = Untyped> extends Namespace<C> {
+export class EmitClient<C extends Contract = UntypedContract> extends Namespace<C> {
   /** The state machine, for those who want to watch it. */
   readonly connection: Connection;
   readonly #values = new Map<unknown, unknown>();
 
   /** A client that is not connected yet; `open` does that. */
-  constructor(url: string | URL, options: EmitOptions = {}) {
-    const engine = new Engine(url, options);
-    super(engine, "");
-    this.connection = engine.connection;
+  constructor(url: string | URL, options: EmitClientOptions = {}) {
+    const protocol = new EmitProtocol(url, options);
+    super(protocol, "");
+    this.connection = protocol.connection;
   }
 
   /** Connects. Rejects if the first connection does not open; only later ones are tried again. */
   static connect<const S extends Schemas>(
     url: string | URL,
-    options: EmitOptions & OpenOptions & { readonly schemas: S },
+    options: EmitClientOptions & OpenOptions & { readonly schemas: S },
   ): Promise<EmitClient<ContractOf<S>>>;
-  static connect<C extends Contract = Untyped>(
+  static connect<C extends Contract = UntypedContract>(
     url: string | URL,
-    options?: EmitOptions & OpenOptions,
+    options?: EmitClientOptions & OpenOptions,
   ): Promise<EmitClient<C>>;
   static async connect<C extends Contract>(
     url: string | URL,
-    options?: EmitOptions & OpenOptions,
+    options?: EmitClientOptions & OpenOptions,
   ): Promise<EmitClient<C>> {
     const client = new EmitClient<C>(url, options);
     await client.open(options);
@@ -193,7 +181,7 @@ export class EmitClient<C extends Contract = Untyped> extends Namespace<C> {
   }
 
   /** Disconnects for good, behind what was sent. Never rejects; `open` connects again. */
-  close(options?: Wait): Promise<void> {
+  close(options?: CallOptions): Promise<void> {
     return this.connection.close(options);
   }
 
@@ -209,5 +197,5 @@ export class EmitClient<C extends Contract = Untyped> extends Namespace<C> {
 }
 
 /** {@link EmitClient.connect} as a function. */
-export const connect: typeof EmitClient.connect = (url: string | URL, options?: EmitOptions & OpenOptions) =>
+export const connect: typeof EmitClient.connect = (url: string | URL, options?: EmitClientOptions & OpenOptions) =>
   EmitClient.connect<never>(url, options);

@@ -4,15 +4,15 @@
  * @packageDocumentation
  */
 
-export * from "../core/public.js";
-export type { Contract, ContractOf, Exchange, Schemas, Untyped } from "./contract.js";
+export * from "../core/exports.js";
+export type { Contract, ContractOf, RequestSchemas, Schemas, UntypedContract } from "./contract.js";
 export {
   connect,
   EmitClient,
   Namespace,
-  type EmitCall,
   type EmitOptions,
   type SystemEvents,
 } from "./emitClient.js";
-export { RefusedError } from "./refusal.js";
+export type { EmitClientOptions } from "./options.js";
+export { RefusedError } from "./refusedError.js";
 export { ValidationError, type Issue, type StandardSchemaV1 } from "./schema.js";

@@ -3,7 +3,7 @@
  */
 
 /** Come back, but only after one of the longest waits. */
-export const TOO_FAST = 1008;
+export const POLICY_VIOLATION = 1008;
 
 /**
  * 1000, all is said; 1002, 1003, 1007 and 1010, faults that would come again (protocol, data, not
@@ -15,6 +15,6 @@ const FOR_GOOD = /^(10(0[0237]|10)|[3-9])/;
  * The server's table of close codes, for one who wants to stay connected. 1001 and 1005 come from
  * proxies that restart.
  */
-export function comesBack(code: number): boolean {
+export function allowsReconnect(code: number): boolean {
   return !FOR_GOOD.test(`${code}`);
 }

@@ -6,13 +6,13 @@
  *                     └──────────── cannot, may not, or close ────────┴──────────▶ closed ─ open ─▶ …
  * ```
  *
- * What the frames mean is the dialect's matter. Of a socket that was given up nothing is heard any
+ * What the frames mean is the protocol's matter. Of a socket that was given up nothing is heard any
  * more, so at most one counts at any moment.
  */
 
 import { backoff } from "./backoff.js";
-import { comesBack, TOO_FAST } from "./closeCodes.js";
-import { after, timedOut, within, type Wait } from "./deadline.js";
+import { allowsReconnect, POLICY_VIOLATION } from "./closeCodes.js";
+import { after, timeoutError, within, type CallOptions } from "./timeout.js";
 import {
   closed,
   ConnectError,
@@ -24,9 +24,9 @@ import {
   SwitchboardError,
   TokenError,
 } from "./errors.js";
-import { byteLength, checkSize, isObject, type Members } from "./json.js";
+import { byteLength, checkSize, isObject, type JsonObject } from "./json.js";
 import { createListeners, type Listeners } from "./listeners.js";
-import type { Resolved, TokenReason, WebSocketLike } from "./options.js";
+import type { ResolvedOptions, TokenReason, WebSocketLike } from "./options.js";
 import { mayBeOnline, onWake } from "./wake.js";
 
 /** The states: never open, first try, open, between tries, and over until it is opened again. */
@@ -52,19 +52,19 @@ export interface StateChange {
   readonly error: SwitchboardError | undefined;
 }
 
-export interface OpenOptions extends Wait {
+export interface OpenOptions extends CallOptions {
   /** Goes on trying where the first try fails, as it would later. Default false: it rejects. */
   readonly retry?: boolean | undefined;
 }
 
 /** What a protocol makes of a connection. */
-export interface Dialect {
+export interface Protocol {
   /** Where to connect. */
   url(token: string | undefined): string;
-  /** The socket is open. The dialect calls `ready` when it may be used: here, or at some message. */
+  /** The socket is open. The protocol calls `ready` when it may be used: here, or at some message. */
   opened?(): void;
   /** A message of the server. False, or whatever is thrown, if it means nothing. */
-  received(message: Members): boolean | void;
+  received(message: JsonObject): boolean | void;
   /** The connection is gone; called before anybody is told. */
   lost(error: DisconnectedError): void;
   /** A message that makes the server say something. */
@@ -79,10 +79,10 @@ const CUT = 1006;
 /** The `readyState` of a WebSocket that can send. */
 const OPEN = 1;
 
-/** What a dialect, and whoever wants to watch it, has of a connection. */
+/** What a protocol, and whoever wants to watch it, has of a connection. */
 export interface Connection<Options = object> {
   /** May be replaced; that counts from the next try on. */
-  options: Resolved & Options;
+  options: ResolvedOptions & Options;
   /** Those of all events. */
   readonly listeners: Listeners;
   /** The present state. */
@@ -94,7 +94,7 @@ export interface Connection<Options = object> {
   /** Resolves when connected; at once if it is. Rejects when it will not be, or not in time. */
   open(options?: OpenOptions): Promise<void>;
   /** Closes for good, with 1000. Resolves when the server has answered, or the time is up. */
-  close(options?: Wait): Promise<void>;
+  close(options?: CallOptions): Promise<void>;
   /** The connection may be used. `introduction` is sent first; the event tells listeners `about` it. */
   ready(event: string, about: unknown, introduction: readonly string[]): void;
   /**
@@ -107,11 +107,11 @@ export interface Connection<Options = object> {
 }
 
 /** A connection that is not open yet. What it keeps is in variables, which cost a page less than members. */
-export function connection<Options>(dialect: Dialect, options: Resolved & Options): Connection<Options> {
+export function connection<Options>(protocol: Protocol, options: ResolvedOptions & Options): Connection<Options> {
   /** Messages that wait for a connection, in order. */
   const queue: string[] = [];
   const waiting = new Set<(error?: Error) => void>();
-  const listeners = createListeners(`${dialect.prefix}error`);
+  const listeners = createListeners(`${protocol.prefix}error`);
   let queuedBytes = 0;
   let state: ConnectionState = "idle";
   let socket: WebSocketLike | undefined;
@@ -132,7 +132,7 @@ export function connection<Options>(dialect: Dialect, options: Resolved & Option
   let slower: boolean | undefined;
 
   function onChange(listener: (change: StateChange) => void): () => void {
-    return listeners.add(`${dialect.prefix}state`, listener);
+    return listeners.add(`${protocol.prefix}state`, listener);
   }
 
   function open(options?: OpenOptions): Promise<void> {
@@ -140,7 +140,7 @@ export function connection<Options>(dialect: Dialect, options: Resolved & Option
       if (state === "connected") return resolve();
       const settle = (error?: Error) => (error ? reject(error) : resolve());
       waiting.add(settle);
-      // Who asks now does not want to sit out a long wait.
+      // Who serverRequests now does not want to sit out a long wait.
       if (active) wake();
       else start(options?.retry);
       return () => {
@@ -151,7 +151,7 @@ export function connection<Options>(dialect: Dialect, options: Resolved & Option
     });
   }
 
-  function close(options?: Wait): Promise<void> {
+  function close(options?: CallOptions): Promise<void> {
     const given = release();
     const answered = within<void>(self.options.closeTimeout, options, "close", (resolve) => {
       if (!given) return resolve();
@@ -213,10 +213,10 @@ export function connection<Options>(dialect: Dialect, options: Resolved & Option
     const { connectTimeout, WebSocket = globalThis.WebSocket } = self.options;
     const { signal } = (attempt = new AbortController());
     const failed = (error: SwitchboardError) => signal.aborted || lost(CUT, error.message, error);
-    timer = after(connectTimeout, () => failed(timedOut("connection", connectTimeout)));
+    timer = after(connectTimeout, () => failed(timeoutError("connection", connectTimeout)));
     try {
       const given = await token(reason, signal);
-      if (!signal.aborted) listen(new WebSocket(dialect.url(given)));
+      if (!signal.aborted) listen(new WebSocket(protocol.url(given)));
     } catch (cause) {
       // Node 20 has no WebSocket, and browsers refuse some addresses.
       failed(cause instanceof SwitchboardError ? cause : new OptionError("no WebSocket", { cause }));
@@ -225,7 +225,7 @@ export function connection<Options>(dialect: Dialect, options: Resolved & Option
 
   function listen(opening: WebSocketLike): void {
     socket = opening;
-    socket.onopen = dialect.opened ?? null;
+    socket.onopen = protocol.opened ?? null;
     socket.onclose = ({ code, reason }: { code: number; reason: string }) => lost(code, reason);
     socket.onmessage = ({ data }: { data: unknown }) => {
       heard = true;
@@ -234,7 +234,7 @@ export function connection<Options>(dialect: Dialect, options: Resolved & Option
       try {
         // What is no text would be made one.
         const message: unknown = typeof data === "string" && JSON.parse(data);
-        if (!isObject(message) || dialect.received(message) === false) throw undefined;
+        if (!isObject(message) || protocol.received(message) === false) throw undefined;
       } catch (cause) {
         const isKnown = cause instanceof SwitchboardError;
         listeners.report(isKnown ? cause : new ProtocolError("bad frame", { frame: data, cause }));
@@ -263,8 +263,8 @@ export function connection<Options>(dialect: Dialect, options: Resolved & Option
     const error = cause ?? (state === "connected" ? undefined : closed(ConnectError, code, reason));
     const mayTry = reconnect && persistent && failures < maxRetries;
     const wish = mayTry && shouldReconnect && listeners.run("shouldReconnect", shouldReconnect, [code, reason]);
-    if (!(wish ?? (mayTry && comesBack(code)))) return step("closed", { code, reason, error });
-    slower = code === TOO_FAST;
+    if (!(wish ?? (mayTry && allowsReconnect(code)))) return step("closed", { code, reason, error });
+    slower = code === POLICY_VIOLATION;
     const random = Math.random();
     const delay = slower
       ? maxReconnectDelay * (0.5 + random / 2)
@@ -290,8 +290,8 @@ export function connection<Options>(dialect: Dialect, options: Resolved & Option
       active = undefined;
       drained();
     }
-    if (!tellConnected) dialect.lost(gone);
-    const tell = (event: string, about: unknown) => listeners.call(dialect.prefix + event, about);
+    if (!tellConnected) protocol.lost(gone);
+    const tell = (event: string, about: unknown) => listeners.call(protocol.prefix + event, about);
     tell("state", change);
     tellConnected?.();
     if (tellConnected && previous === "reconnecting") tell("reconnect", { attempt: failures });
@@ -305,7 +305,7 @@ export function connection<Options>(dialect: Dialect, options: Resolved & Option
     clearTimeout(timer);
     probing = asking;
     heard = false;
-    if (asking) socket?.send(dialect.probe);
+    if (asking) socket?.send(protocol.probe);
     timer = after(asking ? watchdogTimeout : watchdogInterval, () => {
       if (heard || !asking) watch(!heard);
       else lost(CUT, "no sign of life");

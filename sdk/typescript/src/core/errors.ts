@@ -26,7 +26,7 @@ export interface ErrorClass<About extends object = object> {
 }
 
 /** A close; the code is 1006 where there was no close frame, as when the server refused. */
-export interface Closed {
+export interface CloseInfo {
   /** The close code. */
   readonly closeCode: number;
   /** The close frame's, or what failed; may be empty. */
@@ -43,7 +43,7 @@ export function errorClass<About extends object = object>(code: string): ErrorCl
 }
 
 /** What is said of a close. */
-export function closed(Kind: ErrorClass<Closed>, closeCode: number, reason: string): SwitchboardError & Closed {
+export function closed(Kind: ErrorClass<CloseInfo>, closeCode: number, reason: string): SwitchboardError & CloseInfo {
   return new Kind(`closed: ${reason || closeCode}`, { closeCode, reason });
 }
 
@@ -52,7 +52,7 @@ export const OptionError = /* @__PURE__ */ errorClass("bad_option");
 export type OptionError = InstanceType<typeof OptionError>;
 
 /** No connection came to be, or no answer over HTTP. Code `connect_failed`. */
-export const ConnectError = /* @__PURE__ */ errorClass<Closed>("connect_failed");
+export const ConnectError = /* @__PURE__ */ errorClass<CloseInfo>("connect_failed");
 export type ConnectError = InstanceType<typeof ConnectError>;
 
 /** `getToken` failed. Code `token_failed`. */
@@ -64,7 +64,7 @@ export const NotConnectedError = /* @__PURE__ */ errorClass("not_connected");
 export type NotConnectedError = InstanceType<typeof NotConnectedError>;
 
 /** The connection went before the reply came; the server may have acted. Code `disconnected`. */
-export const DisconnectedError = /* @__PURE__ */ errorClass<Closed>("disconnected");
+export const DisconnectedError = /* @__PURE__ */ errorClass<CloseInfo>("disconnected");
 export type DisconnectedError = InstanceType<typeof DisconnectedError>;
 
 /** What was waited for did not come in time. Code `timeout`. */

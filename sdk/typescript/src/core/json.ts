@@ -5,12 +5,12 @@
 import { EncodeError, TooLargeError, type ErrorClass } from "./errors.js";
 
 /** An object of JSON whose members nobody has looked at yet. */
-export type Members = { readonly [name: string]: unknown };
+export type JsonObject = { readonly [name: string]: unknown };
 
 const NAME_BYTES_MAX = 256;
 
 /** The value as text. Throws `EncodeError` where JSON would fail, or silently say something else. */
-export function encode(value: Members): string {
+export function encode(value: JsonObject): string {
   try {
     return JSON.stringify(value, sendable);
   } catch (cause) {
@@ -18,12 +18,12 @@ export function encode(value: Members): string {
   }
 }
 
-export function isObject(value: unknown): value is Members {
+export function isObject(value: unknown): value is JsonObject {
   return Object(value) === value && !Array.isArray(value);
 }
 
 /** Throws if no event that is sent can have the name; `reserved` begins names that are not sent. */
-export function checkName(name: string, reserved: string): void {
+export function checkEventName(name: string, reserved: string): void {
   if (!name || byteLength(name) > NAME_BYTES_MAX || name.startsWith(reserved)) {
     throw new EncodeError(`bad name: ${name}`);
   }

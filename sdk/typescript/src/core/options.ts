@@ -71,7 +71,7 @@ type Settings = {
 };
 
 /** The options with their defaults in place; an `undefined` counts as left out. */
-export type Resolved = Omit<Settings, "getToken" | "shouldReconnect" | "WebSocket"> & ConnectionOptions;
+export type ResolvedOptions = Omit<Settings, "getToken" | "shouldReconnect" | "WebSocket"> & ConnectionOptions;
 
 const DEFAULTS = {
   reconnect: true,
@@ -86,7 +86,7 @@ const DEFAULTS = {
 };
 
 /** Later options count over earlier ones. Those of the dialect come along. */
-export function resolve<T extends object>(...options: readonly T[]): Resolved & T {
+export function resolve<T extends object>(...options: readonly T[]): ResolvedOptions & T {
   const given = options.flatMap(Object.entries).filter(([, value]) => value !== undefined);
   return { ...DEFAULTS, ...(Object.fromEntries(given) as T) };
 }

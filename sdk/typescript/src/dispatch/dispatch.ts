@@ -12,13 +12,13 @@ import {
   type OpenOptions,
   type StateChange,
 } from "../core/connection.js";
-import { within, type Wait } from "../core/deadline.js";
+import { within, type CallOptions } from "../core/timeout.js";
 import { ConnectError, EncodeError, NotConnectedError, type SwitchboardError } from "../core/errors.js";
-import { byteLength, checkName, checkSize, encode, isObject, type Members } from "../core/json.js";
+import { byteLength, checkEventName, checkSize, encode, isObject, type JsonObject } from "../core/json.js";
 import type { Listener } from "../core/listeners.js";
 import { resolve, type ConnectionOptions } from "../core/options.js";
-import { keepFresh, type Identity } from "../core/refresh.js";
-import { ASK_FOR_CLIENTS, ClientList } from "./clientList.js";
+import { scheduleTokenRefresh, type AuthorizationOptions } from "../core/tokenRefresh.js";
+import { MEMBER_LIST_REQUEST, MemberList } from "./memberList.js";
 import {
   CHANGES,
   CLIENTS_CHANGED,
@@ -33,7 +33,7 @@ import {
   type EventMetadata,
   type ShardInfo,
 } from "./events.js";
-import { place } from "./place.js";
+import { place } from "./url.js";
 
 /** The longest message, in UTF-16 units; the server passes over longer ones without a word. */
 const MESSAGE_UNITS_MAX = 128_000;
@@ -41,7 +41,7 @@ const MESSAGE_UNITS_MAX = 128_000;
 const USER_INFO_BYTES_MAX = 16_384;
 
 /** Options of a connection. `reconnect` is true by default here, and `maxRetries` without end. */
-export interface DispatchOptions extends ConnectionOptions, Identity {
+export interface DispatchOptions extends ConnectionOptions, AuthorizationOptions {
   /** The shard to be on; default one with a free seat. */
   readonly shardName?: string | undefined;
   /** Seats of a shard that is made for us. The server's default is 100. */
@@ -93,7 +93,7 @@ type Settings = DispatchOptions & Omit<DispatchConfig, "options">;
 export class Dispatch {
   /** The state machine, for those who want to watch it. */
   readonly connection: Connection<Settings>;
-  readonly #clients: ClientList;
+  readonly #clients: MemberList;
   #info: ConnectionInfo | undefined;
   /** Who we are, as it is said, in this order. */
   readonly #introduction = { [IDENTIFY]: "", [SET_USER_INFO]: "" };
@@ -104,12 +104,12 @@ export class Dispatch {
         url: this.#url,
         received: this.#receive,
         lost: this.#forget,
-        probe: ASK_FOR_CLIENTS,
+        probe: MEMBER_LIST_REQUEST,
         prefix: PLATFORM,
       },
       resolve<Settings>(options, where),
     );
-    this.#clients = new ClientList(this.connection);
+    this.#clients = new MemberList(this.connection);
   }
 
   /** `idle`, `connecting`, `connected`, `reconnecting` or `closed`. */
@@ -147,7 +147,7 @@ export class Dispatch {
   }
 
   /** Leaves for good; `connect` comes back. Never rejects. */
-  disconnect(options?: Wait): Promise<void> {
+  disconnect(options?: CallOptions): Promise<void> {
     return this.connection.close(options);
   }
 
@@ -164,7 +164,7 @@ export class Dispatch {
     recipients?: string | readonly string[],
     options?: EmitEventOptions,
   ): boolean {
-    checkName(eventName, PLATFORM);
+    checkEventName(eventName, PLATFORM);
     const text = said(eventName, payload, recipients);
     checkSize(text.length, MESSAGE_UNITS_MAX);
     return this.connection.send(text, options?.volatile);
@@ -184,7 +184,7 @@ export class Dispatch {
   }
 
   /** Which shards of the project there are, the largest first. */
-  info(options?: Wait): Promise<ShardInfo[]> {
+  info(options?: CallOptions): Promise<ShardInfo[]> {
     return within<ShardInfo[]>(10_000, options, "info", (resolve, reject) => {
       const { host, projectId } = this.connection.options;
       // No project is one too, by the name that this gives it.
@@ -236,17 +236,17 @@ export class Dispatch {
     return place(options.host, path);
   };
 
-  readonly #receive = ({ eventName, payload, latencyMs }: Members): boolean | void => {
+  readonly #receive = ({ eventName, payload, latencyMs }: JsonObject): boolean | void => {
     if (!eventName) return false;
     // Nothing is in what is no object. What is no name throws.
-    const members = Object(payload) as Members;
+    const members = Object(payload) as JsonObject;
     const { __clientId, __timestamp, clientId, connectedClients, version } = members;
     if (!(eventName as string).startsWith(PLATFORM)) {
       this.connection.listeners.call(eventName as string, payload, { latencyMs, clientId: __clientId, timestamp: __timestamp });
     } else if (eventName === CHANGES) this.#clients.change(members);
     else if (eventName === CONNECTED && typeof clientId === "string") {
       this.#info = members as unknown as ConnectionInfo;
-      if (this.connection.options.getToken) keepFresh(this.connection, (token) => this.identify(token));
+      if (this.connection.options.getToken) scheduleTokenRefresh(this.connection, (token) => this.identify(token));
       // Who we are goes first, before anything that listeners send.
       this.connection.ready(CONNECTED, members, Object.values(this.#introduction));
     } else return eventName === CLIENTS_CHANGED && this.#clients.replace(connectedClients, version);

@@ -6,7 +6,7 @@
 
 import { Dispatch } from "./dispatch.js";
 
-export * from "../core/public.js";
+export * from "../core/exports.js";
 export {
   Dispatch,
   type DispatchConfig,

@@ -12,21 +12,21 @@ import {
   type OpenOptions,
   type StateChange,
 } from "../core/connection.js";
-import { within, type Wait } from "../core/deadline.js";
+import { within, type CallOptions } from "../core/timeout.js";
 import {
   errorClass,
   NotConnectedError,
-  type Closed,
+  type CloseInfo,
   type DisconnectedError,
   type SwitchboardError,
 } from "../core/errors.js";
-import { byteLength, checkSize, type Members } from "../core/json.js";
+import { byteLength, checkSize, type JsonObject } from "../core/json.js";
 import { resolve, type ConnectionOptions } from "../core/options.js";
-import type { Identity } from "../core/refresh.js";
+import type { AuthorizationOptions } from "../core/tokenRefresh.js";
 import { Message } from "./message.js";
 
 /** The server closed on a token, or for want of one, with 1008. Code `refused`. */
-export const AuthenticationError = /* @__PURE__ */ errorClass<Closed>("refused");
+export const AuthenticationError = /* @__PURE__ */ errorClass<CloseInfo>("refused");
 export type AuthenticationError = InstanceType<typeof AuthenticationError>;
 
 /**
@@ -35,7 +35,7 @@ export type AuthenticationError = InstanceType<typeof AuthenticationError>;
  * `maxRetries` is without end. `getToken` and `authorization` are for a client that authenticates
  * itself at each connection.
  */
-export interface ClientOptions extends ConnectionOptions, Identity {
+export interface ClientOptions extends ConnectionOptions, AuthorizationOptions {
   /** Connects at once. Default true; what goes wrong is told by `error`. */
   readonly autoConnect?: boolean | undefined;
   /** Whether a client that authenticates itself hears what waited. Default true. */
@@ -43,7 +43,7 @@ export interface ClientOptions extends ConnectionOptions, Identity {
 }
 
 /** How `authenticate` is done. */
-export interface AuthenticateOptions extends Wait {
+export interface AuthenticateOptions extends CallOptions {
   /** Whether to hear what waited while the user was away; otherwise it is thrown away. Default true. */
   readonly shouldSync?: boolean | undefined;
 }
@@ -84,7 +84,7 @@ export interface ClientEvents {
 const MESSAGE_BYTES_MAX = 1_048_576;
 
 /** A call of `authenticate` that waits. */
-interface Login {
+interface PendingLogin {
   readonly text: string;
   readonly resolve: (user: never) => void;
   readonly reject: (error: unknown) => void;
@@ -97,7 +97,7 @@ export class Client {
   /** Whether the server has accepted a token on the connection there is now. */
   authenticated = false;
   /** In the order they are answered. */
-  readonly #logins = new Set<Login>();
+  readonly #logins = new Set<PendingLogin>();
   #token: string | undefined;
   #refusedToken: string | undefined;
   #wasConnected = false;
@@ -106,7 +106,7 @@ export class Client {
   constructor(url: string | URL, given: ClientOptions = {}) {
     const options: ClientOptions = {
       ...given,
-      shouldReconnect: (code, reason) => given.shouldReconnect?.(code, reason) ?? this.#comesBack(code),
+      shouldReconnect: (code, reason) => given.shouldReconnect?.(code, reason) ?? this.#allowsReconnect(code),
     };
     this.connection = connection<ClientOptions>(
       {
@@ -137,13 +137,13 @@ export class Client {
 
   /** Resolves at hello; rejects if the first connection fails, unless `retry` is set. */
   connect(options?: OpenOptions): Promise<void> {
-    // Who asks may know that the token is good now.
+    // Who serverRequests may know that the token is good now.
     this.#refusedToken = undefined;
     return this.connection.open(options);
   }
 
   /** Leaves for good, behind what was sent; `connect` comes back. Never rejects. */
-  disconnect(options?: Wait): Promise<void> {
+  disconnect(options?: CallOptions): Promise<void> {
     return this.connection.close(options);
   }
 
@@ -185,10 +185,10 @@ export class Client {
     return this.connection.listeners.add(event, listener);
   }
 
-  #receive({ op, d, t, s }: Members, options: ClientOptions): boolean | void {
+  #receive({ op, d, t, s }: JsonObject, options: ClientOptions): boolean | void {
     const { listeners } = this.connection;
     if (op === 1) this.connection.send(`{"op":11,"d":{}}`, true);
-    else if (op === 10) this.#hello(Object(d) as Members, options);
+    else if (op === 10) this.#hello(Object(d) as JsonObject, options);
     else if (op === 22) {
       this.authenticated = true;
       const [login] = this.#logins;
@@ -202,7 +202,7 @@ export class Client {
     }
   }
 
-  #hello({ c_reconnect_interval: interval }: Members, options: ClientOptions): void {
+  #hello({ c_reconnect_interval: interval }: JsonObject, options: ClientOptions): void {
     const { listeners, options: current, state } = this.connection;
     // Evenly spread below twice the interval, so that it is what the server asked for on average.
     const reconnectDelay = Math.max(500, 2 * (interval as number)) || 500;
@@ -237,7 +237,7 @@ export class Client {
   }
 
   /** The server that announces an interval wants us back also after 1000; with a refused token it does not. */
-  #comesBack(code: number): boolean | undefined {
+  #allowsReconnect(code: number): boolean | undefined {
     return this.#isRefusal(code) && !this.connection.options.getToken ? false : code === 1000 || undefined;
   }
 }

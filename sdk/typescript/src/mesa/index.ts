@@ -4,7 +4,7 @@
  * @packageDocumentation
  */
 
-export * from "../core/public.js";
+export * from "../core/exports.js";
 export {
   AuthenticationError,
   Client,
@@ -14,5 +14,5 @@ export {
   type ConnectionKind,
   type Disconnection,
 } from "./client.js";
-export type { Identity } from "../core/refresh.js";
+export type { AuthorizationOptions } from "../core/tokenRefresh.js";
 export { Message, type MessageOptions } from "./message.js";

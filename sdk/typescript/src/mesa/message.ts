@@ -21,7 +21,7 @@ export class Message<Data = unknown> {
   readonly data: Data;
   /** What the data is; at most 256 bytes in UTF-8. */
   readonly type: string | undefined;
-  /** What the message asks of those that carry it; sent as `o`. */
+  /** What the message serverRequests of those that carry it; sent as `o`. */
   readonly options: MessageOptions | undefined;
   /** Of one that waited for its user: which it is of those that did, from 1. Undefined for others. */
   sequence: number | undefined;

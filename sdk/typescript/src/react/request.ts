@@ -4,11 +4,11 @@
 
 import { useCallback, useEffect, useRef, useState } from "react";
 
-import type { Wait } from "../core/deadline.js";
+import type { CallOptions } from "../core/timeout.js";
 import { useClient, type Client } from "./provider.js";
 
-interface WithRequests extends Client {
-  request(event: string, data?: unknown, options?: Wait): Promise<unknown>;
+interface RequestClient extends Client {
+  request(event: string, data?: unknown, options?: CallOptions): Promise<unknown>;
 }
 
 /** What is known of the latest request. */
@@ -29,12 +29,12 @@ const NOTHING = { data: undefined, error: undefined, pending: false };
  */
 export function useRequest<Reply = unknown, Data = unknown>(
   event: string,
-  options?: Wait,
+  options?: CallOptions,
 ): RequestState<Reply> & {
   /** Sends the request; rejects as `request` of the client does. */
   readonly send: (data?: Data) => Promise<Reply>;
 } {
-  const client = useClient<WithRequests>();
+  const client = useClient<RequestClient>();
   const [state, setState] = useState<RequestState<Reply>>(NOTHING);
   const current = useRef<AbortController>(undefined);
   const wait = useRef(options);

@@ -8,7 +8,7 @@ import type { ConnectionState } from "../core/connection.js";
 import type { ConnectedClient, EventMetadata } from "../dispatch/events.js";
 import { useClient, type Client } from "./provider.js";
 
-interface WithClients extends Client {
+interface ShardClient extends Client {
   readonly connectedClients: readonly ConnectedClient[];
   onConnectedClientsChanged(callback: () => void): () => void;
 }
@@ -41,7 +41,7 @@ export function useEvent<Data = unknown>(
 
 /** Everyone on the shard of a `Dispatch`; nobody on a server. */
 export function useConnectedClients(): readonly ConnectedClient[] {
-  const client = useClient<WithClients>();
+  const client = useClient<ShardClient>();
   const subscribe = useCallback(
     (changed: () => void) => client.onConnectedClientsChanged(changed),
     [client],

@@ -22,13 +22,13 @@ export interface Audience {
 export type Recipients = readonly string[] | Audience;
 
 /** An audience in which nothing is left out. */
-export type WholeAudience = { readonly [Part in keyof Audience]-?: NonNullable<Audience[Part]> };
+export type ResolvedAudience = { readonly [Part in keyof Audience]-?: NonNullable<Audience[Part]> };
 
 /** The id that stands for everyone. */
 const EVERYONE = "*";
 
 /** Everything that was left out is empty; beside everyone nobody else matters. */
-export function audienceOf(recipients: Recipients): WholeAudience {
+export function audienceOf(recipients: Recipients): ResolvedAudience {
   if (isList(recipients)) return audienceOf({ users: recipients, everyone: recipients.includes(EVERYONE) });
   const { users = [], rooms = [], tags = [], sockets = [], everyone } = recipients;
   if (everyone) return { users: [], rooms: [], tags: [], sockets: [], everyone: true };
@@ -37,12 +37,12 @@ export function audienceOf(recipients: Recipients): WholeAudience {
 }
 
 /** Whether nobody can be in it. */
-export function isEmpty(audience: WholeAudience): boolean {
+export function isEmpty(audience: ResolvedAudience): boolean {
   return !audience.everyone && !namesSets(audience) && audience.users.length === 0;
 }
 
 /** The users that are in one audience of users and not in the other, each once; undefined if one names others. */
-export function usersOf(to: WholeAudience, except: WholeAudience): string[] | undefined {
+export function usersOf(to: ResolvedAudience, except: ResolvedAudience): string[] | undefined {
   if ([to, except].some((audience) => audience.everyone || namesSets(audience))) return undefined;
   const left = new Set(to.users);
   for (const user of except.users) left.delete(user);
@@ -50,7 +50,7 @@ export function usersOf(to: WholeAudience, except: WholeAudience): string[] | un
 }
 
 /** As the original protocol names them. Throws `UnsupportedError` for what it has no word for. */
-export function originalRecipients(to: WholeAudience, except: WholeAudience): readonly string[] {
+export function legacyRecipients(to: ResolvedAudience, except: ResolvedAudience): readonly string[] {
   if (to.everyone && isEmpty(except)) return [EVERYONE];
   const users = usersOf(to, except);
   if (users) return users;
@@ -58,7 +58,7 @@ export function originalRecipients(to: WholeAudience, except: WholeAudience): re
   throw new UnsupportedError(`${what} cannot be named through Redis; dispatch by HTTP`);
 }
 
-function namesSets({ rooms, tags, sockets }: WholeAudience): boolean {
+function namesSets({ rooms, tags, sockets }: ResolvedAudience): boolean {
   return rooms.length + tags.length + sockets.length > 0;
 }
 

@@ -4,41 +4,19 @@
 
 import { randomUUID } from "node:crypto";
 
-import type { Wait } from "../core/deadline.js";
+import type { CallOptions } from "../core/timeout.js";
 import { NotConnectedError, OptionError } from "../core/errors.js";
 import type { Message } from "../mesa/message.js";
 import { audienceOf, isEmpty, type Recipients } from "./audience.js";
-import { DispatchEvent } from "./event.js";
-import { HttpRoute } from "./http.js";
-import type { RedisAddress } from "./redis.js";
-import { RedisRoute } from "./redisRoute.js";
-import type { Addressed, Dispatched, Route } from "./route.js";
-
-/** Whether messages wait. */
-export interface SyncOptions {
-  /** For users, until it has arrived. */
-  readonly enabled: boolean;
-}
-
-/** How a Dispatcher works. */
-export interface DispatcherOptions {
-  /** The namespace of the servers, which is the project; default none, which is the servers' own. */
-  readonly namespace?: string | undefined;
-  /** Whether messages wait for users who are away. Default not; of itself a message may say that it does not. */
-  readonly sync?: SyncOptions | undefined;
-  /** By HTTP: one of the server's `api.keys`. */
-  readonly key?: string | undefined;
-  /** How often it is tried again by HTTP, with the same idempotency key. Default 5. */
-  readonly maxRetries?: number | undefined;
-  /**
-   * How long a dispatch may take, in milliseconds; 0: no limit. By HTTP in all, default 30,000; through Redis until
-   * there is a connection, and from then until the answer, default 5,000 each.
-   */
-  readonly timeout?: number | undefined;
-}
+import { DispatchEvent } from "./dispatchEvent.js";
+import { HttpTransport } from "./httpTransport.js";
+import type { DispatcherOptions } from "./options.js";
+import type { RedisAddress } from "./redisConnection.js";
+import { RedisTransport } from "./redisTransport.js";
+import type { AddressedRequest, DispatchResult, Transport } from "./transport.js";
 
 /** How one thing is dispatched. */
-export interface DispatchOptions extends Wait {
+export interface DispatchOptions extends CallOptions {
   /** By HTTP: its name for ten minutes, so that a program that starts again does nothing twice. Default a new one. */
   readonly idempotencyKey?: string | undefined;
 }
@@ -52,11 +30,11 @@ export interface DisconnectOptions extends DispatchOptions {
 }
 
 /** What a route does to somebody. */
-type Act = (whom: Addressed, wait: Wait) => Promise<Dispatched>;
+type Act = (whom: AddressedRequest, wait: CallOptions) => Promise<DispatchResult>;
 
 /** Sends from a process that is no server of sockets. To be made once and shared. */
 export class Dispatcher {
-  readonly #route: Route;
+  readonly #transport: Transport;
   readonly #options: DispatcherOptions;
   readonly #running = new Set<Promise<unknown>>();
   #isClosed = false;
@@ -70,7 +48,7 @@ export class Dispatcher {
     if (options.namespace === "") throw new OptionError("the namespace is empty");
     this.#options = options;
     const isHttp = /^https?:/i.test(`${address}`);
-    this.#route = isHttp ? new HttpRoute(`${address}`, options) : new RedisRoute(address, options);
+    this.#transport = isHttp ? new HttpTransport(`${address}`, options) : new RedisTransport(address, options);
   }
 
   /**
@@ -87,10 +65,10 @@ export class Dispatcher {
     recipients: Recipients = ["*"],
     excluding: Recipients = [],
     options: DispatchOptions = {},
-  ): Promise<Dispatched> {
+  ): Promise<DispatchResult> {
     if (content instanceof DispatchEvent) return this.disconnect(recipients, excluding, options);
     const waits = Boolean(this.#options.sync?.enabled) && (content.options?.sync ?? true);
-    const act: Act = (whom, wait) => this.#route.send({ ...whom, content, waits }, wait);
+    const act: Act = (whom, wait) => this.#transport.send({ ...whom, content, waits }, wait);
     return this.#run(act, recipients, excluding, options);
   }
 
@@ -102,9 +80,9 @@ export class Dispatcher {
     recipients: Recipients,
     excluding: Recipients = [],
     options: DisconnectOptions = {},
-  ): Promise<Dispatched> {
+  ): Promise<DispatchResult> {
     const { code, reason } = options;
-    const act: Act = (whom, wait) => this.#route.disconnect({ ...whom, code, reason }, wait);
+    const act: Act = (whom, wait) => this.#transport.disconnect({ ...whom, code, reason }, wait);
     return this.#run(act, recipients, excluding, options);
   }
 
@@ -114,7 +92,7 @@ export class Dispatcher {
     recipients: Recipients,
     excluding: Recipients,
     { idempotencyKey = randomUUID(), signal, timeout = this.#options.timeout }: DispatchOptions,
-  ): Promise<Dispatched> {
+  ): Promise<DispatchResult> {
     if (this.#isClosed) throw new NotConnectedError("the Dispatcher is closed");
     const [to, except] = [audienceOf(recipients), audienceOf(excluding)];
     if (isEmpty(to)) return {};
@@ -127,6 +105,6 @@ export class Dispatcher {
   async close(): Promise<void> {
     this.#isClosed = true;
     await Promise.allSettled(this.#running);
-    await this.#route.close();
+    await this.#transport.close();
   }
 }

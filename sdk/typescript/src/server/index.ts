@@ -5,7 +5,7 @@
  * @packageDocumentation
  */
 
-export type { Wait } from "../core/deadline.js";
+export type { CallOptions } from "../core/timeout.js";
 export {
   AbortedError,
   ConnectError,
@@ -17,7 +17,7 @@ export {
   SwitchboardError,
   TimeoutError,
   TooLargeError,
-  type Closed,
+  type CloseInfo,
   type ErrorClass,
 } from "../core/errors.js";
 export { Message, type MessageOptions } from "../mesa/message.js";
@@ -25,13 +25,12 @@ export type { Audience, Recipients } from "./audience.js";
 export {
   Dispatcher,
   type DisconnectOptions,
-  type DispatcherOptions,
   type DispatchOptions,
-  type SyncOptions,
 } from "./dispatcher.js";
 export { ApiError, MissingDependencyError, RedisError, UnsupportedError } from "./errors.js";
-export { DispatchEvent, type DispatchAction } from "./event.js";
+export { DispatchEvent, type DispatchAction } from "./dispatchEvent.js";
+export type { DispatcherOptions, SyncOptions } from "./options.js";
 export { Portal, type PortalEvents, type PortalOptions } from "./portal.js";
-export type { RedisAddress, RedisSettings } from "./redis.js";
-export type { Dispatched } from "./route.js";
+export type { RedisAddress, RedisOptions } from "./redisConnection.js";
+export type { DispatchResult } from "./transport.js";
 export { signToken, type Claims, type TokenOptions } from "./token.js";

@@ -7,10 +7,10 @@
 import { randomUUID } from "node:crypto";
 
 import { NotConnectedError, ProtocolError, type SwitchboardError } from "../core/errors.js";
-import { isObject, type Members } from "../core/json.js";
+import { isObject, type JsonObject } from "../core/json.js";
 import { createListeners } from "../core/listeners.js";
 import { Message, type MessageOptions } from "../mesa/message.js";
-import { Link, named, type RedisAddress } from "./redis.js";
+import { RedisConnection, namespaced, type RedisAddress } from "./redisConnection.js";
 
 /** How a Portal works. */
 export interface PortalOptions {
@@ -62,8 +62,8 @@ export class Portal {
 
   readonly #options: PortalOptions;
   readonly #listeners = createListeners("error");
-  readonly #hearing: Link;
-  readonly #speaking: Link;
+  readonly #hearing: RedisConnection;
+  readonly #speaking: RedisConnection;
   readonly #pool: string;
   #settle: { resolve: () => void; reject: (error: unknown) => void } = { resolve: () => {}, reject: () => {} };
   #leaving: Promise<void> | undefined;
@@ -71,10 +71,10 @@ export class Portal {
   /** By the address of the servers' Redis, or options of ioredis. Throws `OptionError` if the address is none. */
   constructor(address: RedisAddress, options: PortalOptions = {}) {
     this.#options = options;
-    this.#pool = named("available_portals_pool", options.namespace);
+    this.#pool = namespaced("available_portals_pool", options.namespace);
     this.ready = new Promise((resolve, reject) => (this.#settle = { resolve, reject }));
-    this.#speaking = new Link(address, () => this.#join());
-    this.#hearing = new Link(address, () => this.#join());
+    this.#speaking = new RedisConnection(address, () => this.#join());
+    this.#hearing = new RedisConnection(address, () => this.#join());
     this.#listen().catch(this.#settle.reject);
     if (options.leaveOnSignals) for (const signal of SIGNALS) process.once(signal, this.#leaveOn);
   }
@@ -97,7 +97,7 @@ export class Portal {
   /** Hears first, so that no report is lost. At every connection: Redis may have forgotten us. */
   async #join(): Promise<void> {
     try {
-      await this.#hearing.ask((client) => client.subscribe(named("portal", this.#options.namespace)));
+      await this.#hearing.ask((client) => client.subscribe(namespaced("portal", this.#options.namespace)));
       // What is asked of one connection is done in order, so nothing joins behind a leave.
       if (this.#leaving) return;
       await this.#announce(JOIN, true);
@@ -153,7 +153,7 @@ export class Portal {
   }
 }
 
-function parsed(text: string): Members | undefined {
+function parsed(text: string): JsonObject | undefined {
   try {
     const value: unknown = JSON.parse(text);
     return isObject(value) ? value : undefined;
@@ -162,7 +162,7 @@ function parsed(text: string): Members | undefined {
   }
 }
 
-function messageOf({ op, d, t, o, s }: Members): Message {
+function messageOf({ op, d, t, o, s }: JsonObject): Message {
   const type = typeof t === "string" ? t : undefined;
   const message = new Message(Number(op ?? 0), d ?? {}, type, isObject(o) ? (o as MessageOptions) : undefined);
   if (typeof s === "number") message.sequence = s;

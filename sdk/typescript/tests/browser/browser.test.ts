@@ -10,7 +10,7 @@ import type { EmitClient, StateChange } from "../../src/client/index.js";
 import type { Dispatch } from "../../src/dispatch/index.js";
 import type { Client } from "../../src/mesa/index.js";
 import { TestBrowser } from "../support/browser.js";
-import { Cable } from "../support/cable.js";
+import { TcpProxy } from "../support/tcpProxy.js";
 import { BINARY, freePort, startServer, type Server } from "../support/server.js";
 
 interface InPage {
@@ -62,18 +62,18 @@ const isLost = (page: Page) => page.waitForFunction(() => window.states.some(({ 
 const isState = (page: Page, state: string) => page.waitForFunction((state) => window.client.state === state, state);
 
 test("a laptop that sleeps finds its dead socket when the network is back, and comes back at once", async () => {
-  const cable = await Cable.to(port);
+  const proxy = await TcpProxy.to(port);
   const context = await browser.context();
   const page = await browser.tab(context);
-  await chat(page, cable.port, "sleep");
+  await chat(page, proxy.port, "sleep");
   await context.setOffline(true);
-  cable.silence();
+  proxy.silence();
   await page.evaluate(() => window.client.emit("/message", { room: "sleep", text: "into the void" }));
   expect(await page.evaluate(() => [navigator.onLine, window.client.state])).toEqual([false, "connected"]);
 
   // Awake: the socket looks open, but nothing comes. Without the wake it would be silent for 25 s,
   // and the next try up to a minute later.
-  cable.mend();
+  proxy.mend();
   await context.setOffline(false);
   await page.waitForFunction(() => window.states.some(({ reason }) => reason === "no sign of life"));
   await page.evaluate(() => dispatchEvent(new Event("online")));
@@ -81,16 +81,16 @@ test("a laptop that sleeps finds its dead socket when the network is back, and c
   await page.evaluate(() => window.client.emit("/message", { room: "sleep", text: "awake" }));
   await hears(page, "awake");
   await context.close();
-  await cable.close();
+  await proxy.close();
 });
 
 test("a laptop whose network is off waits, keeps what is sent, and sends it when it is on", async () => {
-  const cable = await Cable.to(port);
+  const proxy = await TcpProxy.to(port);
   const context = await browser.context();
   const page = await browser.tab(context);
-  await chat(page, cable.port, "off");
+  await chat(page, proxy.port, "off");
   await context.setOffline(true);
-  cable.cut();
+  proxy.cut();
   await isLost(page);
   await page.evaluate(() => window.client.emit("/message", { room: "off", text: "kept" }));
   expect(await page.evaluate(() => window.states.at(-1)?.attempt)).toBe(0);
@@ -98,17 +98,17 @@ test("a laptop whose network is off waits, keeps what is sent, and sends it when
   await isState(page, "connected");
   await hears(page, "kept");
   await context.close();
-  await cable.close();
+  await proxy.close();
 });
 
 test("a tab in the background that was frozen while its connection went comes back when it is shown", async () => {
-  const cable = await Cable.to(port);
+  const proxy = await TcpProxy.to(port);
   const context = await browser.context();
   const page = await browser.tab(context);
-  await chat(page, cable.port, "background");
+  await chat(page, proxy.port, "background");
   const devtools = await context.newCDPSession(page);
   await devtools.send("Page.setWebLifecycleState", { state: "frozen" });
-  cable.cut();
+  proxy.cut();
   await devtools.send("Page.setWebLifecycleState", { state: "active" });
   await isLost(page);
   await page.evaluate(() => document.dispatchEvent(new Event("visibilitychange", { bubbles: true })));
@@ -116,7 +116,7 @@ test("a tab in the background that was frozen while its connection went comes ba
   await page.evaluate(() => window.client.emit("/message", { room: "background", text: "back" }));
   await hears(page, "back");
   await context.close();
-  await cable.close();
+  await proxy.close();
 });
 
 test("two tabs hear each other again after the server restarts", async () => {

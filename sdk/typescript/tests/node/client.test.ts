@@ -6,9 +6,9 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { WebSocket } from "ws";
 import { z } from "zod";
 
-import { EmitClient, RefusedError, type EmitOptions, type StateChange } from "../../src/client/index.js";
-import { codeOf, thrownCode } from "../support/codeOf.js";
-import { Inbox } from "../support/inbox.js";
+import { EmitClient, RefusedError, type EmitClientOptions, type StateChange } from "../../src/client/index.js";
+import { rejectionCode, thrownCode } from "../support/errorCode.js";
+import { ReceiveQueue } from "../support/receiveQueue.js";
 import { freePort, startServer, type Server } from "../support/server.js";
 
 interface Chat {
@@ -20,11 +20,11 @@ interface Chat {
     "/ask": { data: unknown; reply: { answer: unknown } };
   };
   events: { message: { username: string | null; text: string }; "user-joined": { username: string } };
-  asks: { "/client/ask": { data: { q: number }; reply: { yes: number } } };
+  serverRequests: { "/client/ask": { data: { q: number }; reply: { yes: number } } };
 }
 
 /** It tries as long as the server takes to start again. */
-const fast = { reconnect: true, reconnectDelay: 20, maxReconnectDelay: 200, maxRetries: Infinity, WebSocket } satisfies EmitOptions;
+const fast = { reconnect: true, reconnectDelay: 20, maxReconnectDelay: 200, maxRetries: Infinity, WebSocket } satisfies EmitClientOptions;
 
 let server: Server;
 const open: EmitClient<never>[] = [];
@@ -35,7 +35,7 @@ beforeAll(async () => {
 afterAll(() => server.stop());
 afterEach(() => Promise.all(open.splice(0).map((client) => client.close())));
 
-async function connected(options: EmitOptions = {}, url = server.url): Promise<EmitClient<Chat>> {
+async function connected(options: EmitClientOptions = {}, url = server.url): Promise<EmitClient<Chat>> {
   const client = await EmitClient.connect<Chat>(url, { WebSocket, ...options });
   open.push(client as EmitClient<never>);
   return client;
@@ -44,7 +44,7 @@ async function connected(options: EmitOptions = {}, url = server.url): Promise<E
 describe("a client", () => {
   test("requests, and hears events in the order they were sent", async () => {
     const [ann, ben] = [await connected(), await connected()];
-    const heard = new Inbox<string>();
+    const heard = new ReceiveQueue<string>();
     expect(await ann.request("/join", { room: "order", username: "Ann" })).toEqual({ joined: "order" });
     ann.on("user-joined", ({ username }) => heard.put(username));
     ann.on("message", ({ text }) => heard.put(text));
@@ -81,7 +81,7 @@ describe("a client", () => {
     const client = await connected();
     client.handle("/client/ask", async ({ q }) => ({ yes: q + 1 }));
     expect(await client.request("/ask", { q: 1 })).toEqual({ answer: { yes: 2 } });
-    const errors = new Inbox<unknown>();
+    const errors = new ReceiveQueue<unknown>();
     client.on("@error", errors.put);
     client.handle("/client/ask", () => {
       throw new Error("no");
@@ -115,7 +115,7 @@ describe("a client", () => {
 
   test("has events of every name on @any", async () => {
     const client = await connected();
-    const all = new Inbox<unknown>();
+    const all = new ReceiveQueue<unknown>();
     client.on("@any", all.put);
     await client.request("/join", { room: "any", username: "Ann" });
     client.emit("/message", { room: "any", text: "x" });
@@ -124,16 +124,16 @@ describe("a client", () => {
 
   test("gives up on a request by its time, its signal and its connection", async () => {
     const client = await EmitClient.connect(server.url, { WebSocket });
-    expect(await codeOf(client.request("/slow", { ms: 5000 }, { timeout: 20 }))).toBe("timeout");
+    expect(await rejectionCode(client.request("/slow", { ms: 5000 }, { timeout: 20 }))).toBe("timeout");
     const stop = new AbortController();
     const aborted = client.request("/slow", { ms: 5000 }, { signal: stop.signal });
     stop.abort("enough");
-    expect(await codeOf(aborted)).toBe("aborted");
-    expect(await codeOf(client.request("/slow", {}, { signal: stop.signal }))).toBe("aborted");
+    expect(await rejectionCode(aborted)).toBe("aborted");
+    expect(await rejectionCode(client.request("/slow", {}, { signal: stop.signal }))).toBe("aborted");
     const cut = client.request("/slow", { ms: 5000 });
     void client.close();
-    expect(await codeOf(cut)).toBe("disconnected");
-    expect(await codeOf(client.request("/ping"))).toBe("not_connected");
+    expect(await rejectionCode(cut)).toBe("disconnected");
+    expect(await rejectionCode(client.request("/ping"))).toBe("not_connected");
     expect(thrownCode(() => client.emit("/message"))).toBe("not_connected");
     expect(client.emit("/message", {}, { volatile: true })).toBe(false);
   });
@@ -146,7 +146,7 @@ describe("a client", () => {
     for (const data of [circle, 1n, () => 1, Symbol("s"), NaN, { deep: [Infinity] }, new Map(), { f() {} }]) {
       expect(thrownCode(() => client.emit("/echo", data))).toBe("bad_data");
     }
-    expect(await codeOf(client.request("/echo", 1n))).toBe("bad_data");
+    expect(await rejectionCode(client.request("/echo", 1n))).toBe("bad_data");
     for (const name of ["", "@connection", "x".repeat(257), "é".repeat(129)]) {
       expect(thrownCode(() => client.emit(name))).toBe("bad_data");
     }
@@ -159,22 +159,22 @@ describe("a client", () => {
 
   test("cannot connect to nothing, to no address, or where there is no emit", async () => {
     const nobody = `ws://127.0.0.1:${await freePort()}`;
-    expect(await codeOf(EmitClient.connect(nobody, { WebSocket }))).toBe("connect_failed");
-    expect(await codeOf(EmitClient.connect("mailto:ann", { WebSocket }))).toBe("bad_option");
+    expect(await rejectionCode(EmitClient.connect(nobody, { WebSocket }))).toBe("connect_failed");
+    expect(await rejectionCode(EmitClient.connect("mailto:ann", { WebSocket }))).toBe("bad_option");
     const refused = server.url + `/koji?projectId=${"x".repeat(257)}`;
-    expect(await codeOf(EmitClient.connect(refused, { WebSocket, reconnect: true }))).toBe("connect_failed");
+    expect(await rejectionCode(EmitClient.connect(refused, { WebSocket, reconnect: true }))).toBe("connect_failed");
     const stop = new AbortController();
     const aborted = EmitClient.connect(nobody, { WebSocket, signal: stop.signal });
     stop.abort();
-    expect(await codeOf(aborted)).toBe("aborted");
+    expect(await rejectionCode(aborted)).toBe("aborted");
   });
 
   test("comes back after the server restarts, joins first, and sends what waited", async () => {
     const port = await freePort();
     let own = await startServer({ port });
     const client = await connected(fast, own.url);
-    const states = new Inbox<StateChange>();
-    const heard = new Inbox<string>();
+    const states = new ReceiveQueue<StateChange>();
+    const heard = new ReceiveQueue<string>();
     client.on("@state", states.put);
     client.on("message", ({ text }) => heard.put(text));
     client.on("@reconnect", () => client.request("/join", { room: "again", username: "Ann" }));
@@ -198,7 +198,7 @@ describe("a client", () => {
     const port = await freePort();
     let own = await startServer({ port });
     const client = await connected({}, own.url);
-    const gone = new Inbox<StateChange>();
+    const gone = new ReceiveQueue<StateChange>();
     client.on("@disconnect", gone.put);
     await own.stop();
     expect(await gone.next()).toMatchObject({ state: "closed", code: 1012, willReconnect: false });
@@ -225,11 +225,11 @@ describe("schemas", () => {
     open.push(client as unknown as EmitClient<never>);
     const reply: { data: number } = await client.request("/echo", 21);
     expect(reply).toEqual({ data: 42 });
-    expect(await codeOf(client.request("/echo", "x" as unknown as number))).toBe("invalid_data");
-    expect(await codeOf(client.request("/whoami"))).toBe("invalid_data");
+    expect(await rejectionCode(client.request("/echo", "x" as unknown as number))).toBe("invalid_data");
+    expect(await rejectionCode(client.request("/whoami"))).toBe("invalid_data");
     expect(thrownCode(() => client.emit("/message", { room: "schemas", text: "long" }))).toBe("invalid_data");
     const other = await connected();
-    const [heard, errors] = [new Inbox<string>(), new Inbox<unknown>()];
+    const [heard, errors] = [new ReceiveQueue<string>(), new ReceiveQueue<unknown>()];
     client.on("message", ({ text }) => heard.put(text));
     client.on("@error", errors.put);
     await (client as unknown as EmitClient).request("/join", { room: "schemas" });

@@ -8,7 +8,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 
 import { EmitClient, type StateChange, type WebSocketLike } from "../../src/client/index.js";
 import { backoff } from "../../src/core/backoff.js";
-import { comesBack } from "../../src/core/closeCodes.js";
+import { allowsReconnect } from "../../src/core/closeCodes.js";
 
 describe("back-off", () => {
   test("doubles its ceiling up to the most, and is spread below it", () => {
@@ -19,7 +19,7 @@ describe("back-off", () => {
   });
 
   test("has a verdict for each code of the table", () => {
-    const verdicts = [1000, 1001, 1002, 1005, 1006, 1007, 1008, 1009, 1012, 1013, 3000, 4999].map(comesBack);
+    const verdicts = [1000, 1001, 1002, 1005, 1006, 1007, 1008, 1009, 1012, 1013, 3000, 4999].map(allowsReconnect);
     expect(verdicts).toEqual([false, true, false, true, true, false, true, true, true, true, false, false]);
   });
 });
@@ -109,7 +109,7 @@ describe("a connection in time", () => {
     expect(client.connected).toBe(true);
   });
 
-  test("asks after 25 s of silence, and counts as lost 5 s later", async () => {
+  test("serverRequests after 25 s of silence, and counts as lost 5 s later", async () => {
     await vi.advanceTimersByTimeAsync(24_999);
     expect(last()?.sent).toEqual([]);
     await vi.advanceTimersByTimeAsync(1);
@@ -119,7 +119,7 @@ describe("a connection in time", () => {
     expect(last()?.closed).toBe(true);
   });
 
-  test("asks at once when the page is shown again, and only once", async () => {
+  test("serverRequests at once when the page is shown again, and only once", async () => {
     for (const event of ["online", "pageshow", "online"]) page.dispatchEvent(new Event(event));
     expect(last()?.sent).toHaveLength(1);
     last()?.onmessage?.({ data: '{"type":"ack","ackId":"@alive"}' } as never);

@@ -12,8 +12,8 @@ import DefaultDispatch, {
   type ConnectedClient,
   type DispatchOptions,
 } from "../../src/dispatch/index.js";
-import { codeOf, thrownCode } from "../support/codeOf.js";
-import { Inbox } from "../support/inbox.js";
+import { rejectionCode, thrownCode } from "../support/errorCode.js";
+import { ReceiveQueue } from "../support/receiveQueue.js";
 import { freePort, startServer, TRANSCRIPTS, type Server } from "../support/server.js";
 
 /** HS256 with the secret of the transcripts' settings; `{"sub":"anna-8"}`, without an end. */
@@ -40,14 +40,14 @@ function made(projectId: string, options: DispatchOptions = {}, host = server.ur
 describe("new Dispatch", () => {
   test("connects, relays to everyone with metadata, and to recipients alone", async () => {
     const [ann, ben] = [made("relay"), made("relay")];
-    const connected = new Inbox<unknown>();
+    const connected = new ReceiveQueue<unknown>();
     ann.on(DISPATCH_EVENT.CONNECTED, connected.put);
     const me = await ann.connect();
     expect(me).toEqual({ clientId: expect.any(String), shardName: "shard-1" });
     expect(await connected.next()).toEqual(me);
     const { clientId: benId } = await ben.connect();
 
-    const heard = new Inbox<unknown>();
+    const heard = new ReceiveQueue<unknown>();
     for (const [name, dispatch] of [["ann", ann], ["ben", ben]] as const) {
       dispatch.on("chat_message_sent", (payload, metadata) => heard.put([name, payload, metadata]));
     }
@@ -71,8 +71,8 @@ describe("new Dispatch", () => {
 
   test("tells who is there, in both shapes, with their user info", async () => {
     const [ann, ben] = [made("list"), made("list")];
-    const lists = new Inbox<readonly ConnectedClient[]>();
-    const objects = new Inbox<object>();
+    const lists = new ReceiveQueue<readonly ConnectedClient[]>();
+    const objects = new ReceiveQueue<object>();
     ann.onConnectedClientsChanged(lists.put);
     ann.on(DISPATCH_EVENT.CONNECTED_CLIENTS_CHANGED, ({ connectedClients }) => objects.put(connectedClients));
     const { clientId } = await ann.connect();
@@ -90,7 +90,7 @@ describe("new Dispatch", () => {
   test("reaches an identified user on another shard, by id", async () => {
     const anna = made("identify", { shardName: "a", authorization: ANNA });
     const ben = made("identify", { shardName: "b" });
-    const heard = new Inbox<unknown>();
+    const heard = new ReceiveQueue<unknown>();
     anna.on("dm", heard.put);
     await anna.connect();
     // What she says herself is behind her token, so the server knows her when this is back.
@@ -126,7 +126,7 @@ describe("new Dispatch", () => {
     expect(thrownCode(() => dispatch.setUserInfo([] as unknown as object))).toBe("bad_data");
     expect(thrownCode(() => dispatch.emitEvent("x", { f: () => 1 }))).toBe("bad_data");
     expect(thrownCode(() => dispatch.emitEvent(DISPATCH_EVENT.CONNECTED))).toBe("bad_data");
-    const heard = new Inbox<string>();
+    const heard = new ReceiveQueue<string>();
     dispatch.on<string>("x", heard.put);
     const longest = "x".repeat(128_000 - `{"eventName":"x","payload":""}`.length);
     dispatch.emitEvent("x", longest);
@@ -135,13 +135,13 @@ describe("new Dispatch", () => {
 
   test("rejects where it cannot connect, and can be tried again", async () => {
     const dispatch = made("reject", {}, `127.0.0.1:${await freePort()}`);
-    expect(await codeOf(dispatch.connect())).toBe("connect_failed");
+    expect(await rejectionCode(dispatch.connect())).toBe("connect_failed");
     dispatch.setHost(server.url);
     expect(await dispatch.connect()).toMatchObject({ shardName: "shard-1" });
     const full = [made("full"), made("full")];
     await full[0]?.connect();
     await expect(full[1]?.connect()).rejects.toMatchObject({ code: "connect_failed", closeCode: 1013 });
-    expect(await codeOf(new Dispatch({ projectId: "p", options: { WebSocket } }).connect())).toBe("bad_option");
+    expect(await rejectionCode(new Dispatch({ projectId: "p", options: { WebSocket } }).connect())).toBe("bad_option");
   });
 
   test("is somebody new after a restart, says its user info again, and sends what waited", async () => {
@@ -151,17 +151,17 @@ describe("new Dispatch", () => {
     const dispatch = made("restart", {}, own.url);
     dispatch.setUserInfo({ name: "Ann" });
     const first = await dispatch.connect();
-    const gone = new Inbox<unknown>();
+    const gone = new ReceiveQueue<unknown>();
     dispatch.on(DISPATCH_EVENT.DISCONNECTED, gone.put);
     await own.kill();
     expect(await gone.next()).toMatchObject({ state: "reconnecting", code: 1006 });
-    const heard = new Inbox<unknown>();
+    const heard = new ReceiveQueue<unknown>();
     dispatch.on("x", ({ n }) => heard.put(n));
     dispatch.emitEvent("x", { n: 1 });
     own = await startServer({ port, command: "serve", config });
     expect(await heard.next()).toBe(1);
     expect(dispatch.connectionInfo?.clientId).not.toBe(first.clientId);
-    const lists = new Inbox<readonly ConnectedClient[]>();
+    const lists = new ReceiveQueue<readonly ConnectedClient[]>();
     dispatch.onConnectedClientsChanged(lists.put);
     if (dispatch.connectedClients[0]?.userInfo["name"] !== "Ann") {
       await lists.nextWhere(([one]) => one?.userInfo["name"] === "Ann");
@@ -180,12 +180,12 @@ describe("the object", () => {
     const myInfo = await Koji.dispatch.connect({ ...fast, maxConnectionsPerShard: "25", authorization: ANNA });
     expect(myInfo).toMatchObject({ shardName: "shard-1" });
     Koji.dispatch.identify(ANNA);
-    const clients = new Inbox<readonly ConnectedClient[]>();
+    const clients = new ReceiveQueue<readonly ConnectedClient[]>();
     const unsubscribeClients = Koji.dispatch.onConnectedClientsChanged(clients.put);
     Koji.dispatch.setUserInfo({ avatar: "a.png" });
     await clients.nextWhere(([me]) => me?.userInfo["avatar"] === "a.png");
     unsubscribeClients();
-    const heard = new Inbox<unknown>();
+    const heard = new ReceiveQueue<unknown>();
     const unsubscribeEvent = Koji.dispatch.on("myEvent", heard.put);
     Koji.dispatch.emitEvent("myEvent", { x: 1 });
     expect(await heard.next()).toMatchObject({ x: 1 });

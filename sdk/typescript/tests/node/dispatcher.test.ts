@@ -12,8 +12,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import {
   ApiError, Dispatcher, DispatchEvent, Message, signToken, type DispatcherOptions,
 } from "../../src/server/index.js";
-import { TELL } from "../../src/server/redisRoute.js";
-import { codeOf, thrownCode } from "../support/codeOf.js";
+import { DELIVER_OR_STORE } from "../../src/server/redisTransport.js";
+import { rejectionCode, thrownCode } from "../support/errorCode.js";
 import { disconnect, login, original as mesa, SECRET, startMesa, type User } from "../support/mesa.js";
 import { startRedis, type RedisServer } from "../support/redis.js";
 import { BINARY, freePort, TRANSCRIPTS, type Server } from "../support/server.js";
@@ -128,16 +128,16 @@ describe.each([
     await dispatcher.dispatch(said(1), ["eve"]);
     expect(texts(await eve.messages.next())).toEqual([["SAID", { n: 1 }, undefined]]);
     await dispatcher.close();
-    expect(await codeOf(dispatcher.disconnect(["eve"]))).toBe("not_connected");
+    expect(await rejectionCode(dispatcher.disconnect(["eve"]))).toBe("not_connected");
   });
 
   test("what cannot be a message is refused with a code", async () => {
     const dispatcher = plain();
-    expect(await codeOf(dispatcher.dispatch(new Message(0, 1n, "X"), ["ann"]))).toBe("bad_data");
+    expect(await rejectionCode(dispatcher.dispatch(new Message(0, 1n, "X"), ["ann"]))).toBe("bad_data");
     const late = dispatcher.dispatch(NOTE, ["ann"], [], { signal: AbortSignal.abort() });
-    expect(await codeOf(late)).toBe("aborted");
+    expect(await rejectionCode(late)).toBe("aborted");
     await dispatcher.close();
-    expect(await codeOf(dispatcher.dispatch(NOTE, ["ann"]))).toBe("not_connected");
+    expect(await rejectionCode(dispatcher.dispatch(NOTE, ["ann"]))).toBe("not_connected");
   });
 });
 
@@ -182,20 +182,20 @@ describe("through Redis", () => {
 
   test("does so by the script of the Rust dispatcher", () => {
     const script = resolve(TRANSCRIPTS, "../../crates/redis/src/backend/originals.lua");
-    expect(TELL).toBe(readFileSync(script, "utf8"));
+    expect(DELIVER_OR_STORE).toBe(readFileSync(script, "utf8"));
   });
 
   test("what originals have no word for is refused, and nothing is sent", async () => {
     const dispatcher = made(redis.url);
-    const dispatched = (...to: Parameters<Dispatcher["dispatch"]>) => codeOf(dispatcher.dispatch(...to));
+    const dispatched = (...to: Parameters<Dispatcher["dispatch"]>) => rejectionCode(dispatcher.dispatch(...to));
     expect(await dispatched(NOTE, ["*"], ["ann"])).toBe("unsupported");
     expect(await dispatched(NOTE, { rooms: ["lobby"] })).toBe("unsupported");
     expect(await dispatched(NOTE, ["ann"], { tags: ["staff"] })).toBe("unsupported");
     expect(await dispatched(NOTE, { users: ["ann"] })).toBe("resolved: {}");
-    expect(await codeOf(dispatcher.disconnect({ rooms: ["lobby"] }))).toBe("unsupported");
-    expect(await codeOf(dispatcher.disconnect(["ann"], [], { code: 4003 }))).toBe("unsupported");
-    expect(await codeOf(dispatcher.disconnect(["ann"], [], { reason: "banned" }))).toBe("unsupported");
-    expect(await codeOf(dispatcher.disconnect(["ann"], [], { code: 1000, reason: "" }))).toBe("resolved: {}");
+    expect(await rejectionCode(dispatcher.disconnect({ rooms: ["lobby"] }))).toBe("unsupported");
+    expect(await rejectionCode(dispatcher.disconnect(["ann"], [], { code: 4003 }))).toBe("unsupported");
+    expect(await rejectionCode(dispatcher.disconnect(["ann"], [], { reason: "banned" }))).toBe("unsupported");
+    expect(await rejectionCode(dispatcher.disconnect(["ann"], [], { code: 1000, reason: "" }))).toBe("resolved: {}");
   });
 
   test("rejects while Redis is away, and works when it is back", async () => {
@@ -203,7 +203,7 @@ describe("through Redis", () => {
     const dispatcher = made(own.url, { timeout: 200, sync: { enabled: true } });
     await dispatcher.dispatch(NOTE, ["ann"], [], { timeout: 10_000 });
     await own.stop();
-    await expect.poll(() => codeOf(dispatcher.dispatch(NOTE, ["ann"]))).toBe("not_connected");
+    await expect.poll(() => rejectionCode(dispatcher.dispatch(NOTE, ["ann"]))).toBe("not_connected");
     const waiting = dispatcher.dispatch(said(1), ["ann"], [], { timeout: 20_000 });
     own = await startRedis(own.port);
     expect(await waiting).toEqual({ inboxes: 1 });
@@ -280,7 +280,7 @@ describe("by HTTP", () => {
     const ann = await user("ann");
     const { server: slow, api: url } = await startApi(redis, ["api.requests_per_second=2"]);
     const impatient = made(url, { key: KEY, maxRetries: 0 });
-    const outcomes = await Promise.all(Array.from({ length: 20 }, () => codeOf(impatient.dispatch(said(0), ["nobody"]))));
+    const outcomes = await Promise.all(Array.from({ length: 20 }, () => rejectionCode(impatient.dispatch(said(0), ["nobody"]))));
     expect(outcomes).toContain("too_many");
     const dispatcher = made(url, { key: KEY, maxRetries: 10 });
     await Promise.all([1, 2, 3, 4].map((n) => dispatcher.dispatch(said(n), ["ann"])));
@@ -324,10 +324,10 @@ describe("by HTTP", () => {
     expect(new Set(keys).size).toBe(1);
     const impatient = made(url, { key: KEY, maxRetries: 0 });
     await expect(impatient.dispatch(NOTE, ["ann"])).rejects.toMatchObject({ code: "unexpected", status: 503 });
-    expect(await codeOf(impatient.dispatch(NOTE, ["ann"], [], { timeout: 300 }))).toBe("timeout");
+    expect(await rejectionCode(impatient.dispatch(NOTE, ["ann"], [], { timeout: 300 }))).toBe("timeout");
     fake.closeAllConnections();
     await new Promise((closed) => fake.close(closed));
-    expect(await codeOf(made(url, { key: KEY, maxRetries: 1 }).dispatch(NOTE, ["ann"]))).toBe("connect_failed");
+    expect(await rejectionCode(made(url, { key: KEY, maxRetries: 1 }).dispatch(NOTE, ["ann"]))).toBe("connect_failed");
   });
 });
 

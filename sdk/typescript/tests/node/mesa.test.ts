@@ -8,9 +8,9 @@ import { WebSocket } from "ws";
 
 import { Dispatch } from "../../src/dispatch/index.js";
 import { Client, Message, type ClientOptions, type StateChange } from "../../src/mesa/index.js";
-import { codeOf, thrownCode } from "../support/codeOf.js";
+import { rejectionCode, thrownCode } from "../support/errorCode.js";
 import { FakeServer, type FakePeer } from "../support/fakeServer.js";
-import { Inbox } from "../support/inbox.js";
+import { ReceiveQueue } from "../support/receiveQueue.js";
 import { BINARY, freePort, startServer, type Server } from "../support/server.js";
 
 const SECRET = "a secret of the tests, long enough for HS256";
@@ -49,8 +49,8 @@ describe("with the real server", () => {
 
   test("connects by itself, authenticates, and is told its user", async () => {
     const client = made(`${server.url}/mesa`);
-    const kinds = new Inbox<unknown>();
-    const users = new Inbox<unknown>();
+    const kinds = new ReceiveQueue<unknown>();
+    const users = new ReceiveQueue<unknown>();
     client.on("connected", kinds.put);
     client.on("authenticated", users.put);
     expect(await client.authenticate({ token: tokenOf("7") })).toEqual({ id: "7" });
@@ -62,13 +62,13 @@ describe("with the real server", () => {
     expect([await users.next(), await users.next()]).toEqual([{ id: "7" }, { id: "8" }]);
     await client.disconnect();
     expect([client.state, client.authenticated]).toEqual(["closed", false]);
-    expect(await codeOf(client.authenticate({}))).toBe("not_connected");
+    expect(await rejectionCode(client.authenticate({}))).toBe("not_connected");
     expect(thrownCode(() => client.send(0, {}))).toBe("not_connected");
   });
 
   test("hears what a page sends to its user", async () => {
     const client = made(`${server.url}/mesa`);
-    const messages = new Inbox<Message>();
+    const messages = new ReceiveQueue<Message>();
     client.on("message", messages.put);
     await client.authenticate({ token: tokenOf("anna-8") });
     const page = new Dispatch({ projectId: "both", host: server.url, options: { WebSocket } });
@@ -96,14 +96,14 @@ describe("with the real server", () => {
   test("a token that is refused rejects with `refused`, and is not tried again", async () => {
     const client = made(`${server.url}/mesa`);
     await client.connect();
-    const states = new Inbox<StateChange>();
+    const states = new ReceiveQueue<StateChange>();
     client.on("state", states.put);
     await expect(client.authenticate({ token: "no token" })).rejects.toMatchObject({
       code: "refused", closeCode: 1008, reason: "the token was refused",
     });
     expect(await states.next()).toMatchObject({ state: "closed", code: 1008, willReconnect: false });
     const other = made(`${server.url}/mesa`, { authorization: "no token" });
-    const errors = new Inbox<unknown>();
+    const errors = new ReceiveQueue<unknown>();
     other.on("error", errors.put);
     expect(await errors.next()).toMatchObject({ code: "refused" });
     expect(other.state).toBe("closed");
@@ -112,9 +112,9 @@ describe("with the real server", () => {
   test("comes back when the server says so, shows another token, and sends what waited", async () => {
     const tokens = { connect: tokenOf("7"), reconnect: tokenOf("8"), expiring: "" };
     const client = made(`${server.url}/mesa`, { maxReconnectDelay: 500, getToken: ({ reason }) => tokens[reason] });
-    const users = new Inbox<unknown>();
-    const kinds = new Inbox<unknown>();
-    const gone = new Inbox<unknown[]>();
+    const users = new ReceiveQueue<unknown>();
+    const kinds = new ReceiveQueue<unknown>();
+    const gone = new ReceiveQueue<unknown[]>();
     client.on("authenticated", users.put);
     expect(await users.next()).toEqual({ id: "7" });
     client.on("connected", kinds.put);
@@ -132,9 +132,9 @@ describe("with the real server", () => {
   test("rejects where nobody listens, and when its signal says so", async () => {
     const client = made(`ws://127.0.0.1:${await freePort()}`, { autoConnect: false });
     expect(client.state).toBe("idle");
-    expect(await codeOf(client.connect())).toBe("connect_failed");
-    expect(await codeOf(client.connect({ signal: AbortSignal.abort() }))).toBe("aborted");
-    expect(await codeOf(made("no address", { autoConnect: false }).connect())).toBe("bad_option");
+    expect(await rejectionCode(client.connect())).toBe("connect_failed");
+    expect(await rejectionCode(client.connect({ signal: AbortSignal.abort() }))).toBe("aborted");
+    expect(await rejectionCode(made("no address", { autoConnect: false }).connect())).toBe("bad_option");
   });
 });
 
@@ -150,9 +150,9 @@ describe("with a server that misbehaves", () => {
 
   async function pair(options: ClientOptions = {}, d: object = {}) {
     const client = made(server.url, { ...fast, ...options });
-    const errors = new Inbox<{ code: string }>();
-    const states = new Inbox<StateChange>();
-    const messages = new Inbox<Message>();
+    const errors = new ReceiveQueue<{ code: string }>();
+    const states = new ReceiveQueue<StateChange>();
+    const messages = new ReceiveQueue<Message>();
     client.on("error", errors.put);
     client.on("message", messages.put);
     const peer = await server.sockets.next();
@@ -199,7 +199,7 @@ describe("with a server that misbehaves", () => {
   test("silence is asked about, and then counts as lost", async () => {
     // The silence may begin before `pair` is done.
     const client = made(server.url, { ...fast, watchdogInterval: 30, watchdogTimeout: 30 });
-    const states = new Inbox<StateChange>();
+    const states = new ReceiveQueue<StateChange>();
     client.on("state", states.put);
     const peer = await server.sockets.next();
     peer.send(hello());
@@ -215,15 +215,15 @@ describe("with a server that misbehaves", () => {
     peer.send({ op: 22, d: { id: 1 } });
     peer.send({ op: 22, d: { id: 2 } });
     expect([await first, await second]).toEqual([{ id: 1 }, { id: 2 }]);
-    expect(await codeOf(client.authenticate({}, { timeout: 20 }))).toBe("timeout");
+    expect(await rejectionCode(client.authenticate({}, { timeout: 20 }))).toBe("timeout");
     const stop = new AbortController();
-    const third = codeOf(client.authenticate({}, { signal: stop.signal }));
+    const third = rejectionCode(client.authenticate({}, { signal: stop.signal }));
     stop.abort();
     expect(await third).toBe("aborted");
-    const fourth = codeOf(client.authenticate({}));
+    const fourth = rejectionCode(client.authenticate({}));
     peer.socket.close(1012);
     expect(await fourth).toBe("disconnected");
-    expect(await codeOf(client.authenticate({ f: () => 1 }))).toBe("not_connected");
+    expect(await rejectionCode(client.authenticate({ f: () => 1 }))).toBe("not_connected");
   });
 
   test("only a server that announces an interval is come back to, then also after 1000", async () => {
@@ -266,7 +266,7 @@ describe("with a server that misbehaves", () => {
   test("a refused token of the program's is not shown again; another is", async () => {
     const tokens = ["bad", "bad", "good"];
     const client = made(server.url, { ...fast, getToken: () => tokens.shift() ?? "good" });
-    const errors = new Inbox<{ code: string }>();
+    const errors = new ReceiveQueue<{ code: string }>();
     client.on("error", errors.put);
     const shown = async (peer: FakePeer) => {
       peer.send(hello({ c_reconnect_interval: 5 }));
@@ -317,6 +317,6 @@ describe("with a server that misbehaves", () => {
 
   test("one that never says hello fails the connect", async () => {
     const client = made(server.url, { autoConnect: false, connectTimeout: 30 });
-    expect(await codeOf(client.connect())).toBe("timeout");
+    expect(await rejectionCode(client.connect())).toBe("timeout");
   });
 });

@@ -7,14 +7,14 @@ import { symlinkSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 
-import { Packed } from "../support/packed.js";
+import { PackedPackage } from "../support/packedPackage.js";
 
-let packed: Packed;
+let packed: PackedPackage;
 
 const run = (command: string, ...args: string[]) => packed.run(command, ...args);
 
 beforeAll(() => {
-  packed = Packed.install();
+  packed = PackedPackage.install();
   // What a project of React's has besides.
   for (const name of ["react", "@types"]) symlinkSync(resolve("node_modules", name), join(packed.folder, "node_modules", name));
 });
@@ -64,13 +64,13 @@ const TYPED = `
   import { Dispatch, DISPATCH_EVENT } from "switchboard-sdk/dispatch";
   import { Client, Message } from "switchboard-sdk/mesa";
   import { useEvent, useRequest } from "switchboard-sdk/react";
-  import { Dispatcher, DispatchEvent, Portal, type Dispatched } from "switchboard-sdk/server";
+  import { Dispatcher, DispatchEvent, Portal, type DispatchResult } from "switchboard-sdk/server";
 
   interface Chat {
     emits: { "/message": { text: string }; "/bye": undefined };
     requests: { "/join": { data: { username: string }; reply: { joined: true } }; "/game/move": { data: [number, number]; reply: null } };
     events: { message: { username: string; text: string } };
-    asks: { "/ready?": { data: { round: number }; reply: boolean } };
+    serverRequests: { "/ready?": { data: { round: number }; reply: boolean } };
   }
   export async function chat(): Promise<void> {
     const client = await EmitClient.connect<Chat>("ws://localhost:3000", { reconnect: true });
@@ -102,7 +102,7 @@ const TYPED = `
     const user: { id: string } = await mesa.authenticate<{ id: string }>({ token: "t" }, { shouldSync: false });
     mesa.send(new Message(0, user, "X", { sync: false }));
     const dispatcher = new Dispatcher({ host: "localhost" }, { namespace: "api", sync: { enabled: true } });
-    const { inboxes }: Dispatched = await dispatcher.dispatch(new Message(0, {}, "X"), ["1"], ["2"], { timeout: 5 });
+    const { inboxes }: DispatchResult = await dispatcher.dispatch(new Message(0, {}, "X"), ["1"], ["2"], { timeout: 5 });
     await dispatcher.dispatch(new DispatchEvent("DISCONNECT_CLIENT"), { users: ["1"], rooms: inboxes ? ["a"] : [] });
     // @ts-expect-error there is no such action
     new DispatchEvent("DANCE");

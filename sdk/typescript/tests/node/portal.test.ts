@@ -13,10 +13,10 @@ import { WebSocket } from "ws";
 
 import { Client, Message } from "../../src/mesa/index.js";
 import { Dispatcher, Portal, signToken, type PortalOptions } from "../../src/server/index.js";
-import { thrownCode } from "../support/codeOf.js";
-import { Inbox } from "../support/inbox.js";
+import { thrownCode } from "../support/errorCode.js";
+import { ReceiveQueue } from "../support/receiveQueue.js";
 import { disconnect, original as mesa, SECRET, startMesa } from "../support/mesa.js";
-import { Packed } from "../support/packed.js";
+import { PackedPackage } from "../support/packedPackage.js";
 import { startRedis, type RedisServer } from "../support/redis.js";
 
 type Happening = readonly unknown[];
@@ -31,10 +31,10 @@ beforeAll(async () => {
 afterAll(() => redis?.stop());
 afterEach(() => Promise.all(portals.splice(0).map((portal) => portal.close())));
 
-function made(options: PortalOptions = {}): { portal: Portal; happened: Inbox<Happening> } {
+function made(options: PortalOptions = {}): { portal: Portal; happened: ReceiveQueue<Happening> } {
   const portal = new Portal(redis.url, { namespace: "api", ...options });
   portals.push(portal);
-  const happened = new Inbox<Happening>();
+  const happened = new ReceiveQueue<Happening>();
   portal.on("connection", () => happened.put(["connection"]));
   portal.on("authentication", (id) => happened.put(["authentication", id]));
   portal.on("message", ({ opcode, type, data }, id) => happened.put(["message", opcode, type, data, id]));
@@ -85,7 +85,7 @@ describe.each([["the real server", real], ["an original server", original]])("wi
   }
 
   /** A client whose coming was the last that was reported. */
-  async function connected({ happened }: { happened: Inbox<Happening> }): Promise<Client> {
+  async function connected({ happened }: { happened: ReceiveQueue<Happening> }): Promise<Client> {
     // A server that has not heard of the portal yet reports nothing, so another client speaks until it is heard.
     const scout = await online();
     scouts.push(scout);
@@ -105,7 +105,7 @@ describe.each([["the real server", real], ["an original server", original]])("wi
     const { portal, happened } = heard;
     await portal.ready;
     const client = await connected(heard);
-    const inStyle = new Inbox<unknown>();
+    const inStyle = new ReceiveQueue<unknown>();
     portal.onAuthentication = (id) => inStyle.put(id);
     portal.onMessage = (message, id) => inStyle.put([message, id]);
     portal.onDisconnection = (id) => inStyle.put(id);
@@ -135,7 +135,7 @@ describe.each([["the real server", real], ["an original server", original]])("wi
     const [ann, bob] = [await connected(heard), await online()];
     heard.portal.onMessage = ({ data }, author) =>
       dispatcher.dispatch(new Message(0, { data, author }, "NEW_MESSAGE"), ["ann", "bob"], [author ?? ""]);
-    const messages = new Inbox<Message>();
+    const messages = new ReceiveQueue<Message>();
     bob.on("message", messages.put);
     await ann.authenticate({ token: signToken({ id: "ann" }, SECRET) });
     await bob.authenticate({ token: signToken({ id: "bob" }, SECRET) });
@@ -173,7 +173,7 @@ test("shares the work with an original Portal, and hears what that does if it is
 
 test("announces itself and its leaving, once each, and again when Redis has forgotten it", async () => {
   let own = await startRedis();
-  const announced = new Inbox<unknown>();
+  const announced = new ReceiveQueue<unknown>();
   const watch = async () => {
     const hearing = own.client.duplicate();
     hearing.on("message", (_: string, text: string) => announced.put(JSON.parse(text)));
@@ -202,7 +202,7 @@ test("announces itself and its leaving, once each, and again when Redis has forg
 
 test("reports that are none, and handlers that throw, are told and end nothing", async () => {
   const { portal, happened } = made();
-  const errors = new Inbox<unknown>();
+  const errors = new ReceiveQueue<unknown>();
   portal.on("error", errors.put);
   await portal.ready;
   portal.onConnection = () => {
@@ -223,7 +223,7 @@ test("reports that are none, and handlers that throw, are told and end nothing",
 });
 
 test("leaves at a signal if it was asked to, and the signal has its way", async () => {
-  const packed = Packed.install();
+  const packed = PackedPackage.install();
   symlinkSync(resolve("node_modules/ioredis"), join(packed.folder, "node_modules/ioredis"));
   packed.write("portal.mjs", `
     import { Portal } from "switchboard-sdk/server";

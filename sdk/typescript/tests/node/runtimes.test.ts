@@ -5,14 +5,14 @@
 import { resolve } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 
-import { Packed } from "../support/packed.js";
+import { PackedPackage } from "../support/packedPackage.js";
 import { startServer, type Server } from "../support/server.js";
 
-let packed: Packed;
+let packed: PackedPackage;
 let server: Server;
 
 beforeAll(async () => {
-  packed = Packed.install();
+  packed = PackedPackage.install();
   const settings = ["mesa.enabled=true", "mesa.listen=127.0.0.1:0"];
   server = await startServer({ settings });
   packed.write("program.mjs", program(server.url));

@@ -15,17 +15,17 @@ import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { EmitClient } from "../../src/client/index.js";
 import { Dispatch, DISPATCH_EVENT } from "../../src/dispatch/index.js";
 import { Client, Message } from "../../src/mesa/index.js";
-import { codeOf } from "../support/codeOf.js";
-import { Inbox } from "../support/inbox.js";
+import { rejectionCode } from "../support/errorCode.js";
+import { ReceiveQueue } from "../support/receiveQueue.js";
 import { startServer, TRANSCRIPTS, type Server } from "../support/server.js";
-import { Tap } from "../support/tap.js";
+import { RecordingSocket } from "../support/recordingSocket.js";
 import { stepsOf, Texts, type Step } from "../support/transcript.js";
 
 type Frame = Record<string, unknown>;
 
 /** A client in a transcript. */
 interface Player {
-  readonly tap: Tap;
+  readonly tap: RecordingSocket;
   open(path: string): Promise<void>;
   /** Sends by a call of the client what one can say; false if none can. */
   say(frame: Frame): boolean;
@@ -37,8 +37,8 @@ interface Player {
 }
 
 class EmitPlayer implements Player {
-  readonly tap = new Tap();
-  readonly #events = new Inbox<unknown>();
+  readonly tap = new RecordingSocket();
+  readonly #events = new ReceiveQueue<unknown>();
   readonly #replies = new Map<string, Promise<unknown>>();
   readonly #answers = new Map<string, (reply: unknown) => void>();
   readonly #ids: [ours: string, theirs: string][] = [];
@@ -85,7 +85,7 @@ class EmitPlayer implements Player {
     }
   }
 
-  /** The server asks: the answer is given by a later line. */
+  /** The server serverRequests: the answer is given by a later line. */
   expectQuestion(event: string, ackId: string): void {
     this.#client?.handle(event, () => new Promise<unknown>((resolve) => this.#answers.set(ackId, resolve)));
   }
@@ -96,8 +96,8 @@ class EmitPlayer implements Player {
 }
 
 class KojiPlayer implements Player {
-  readonly tap = new Tap();
-  readonly #events = new Inbox<unknown>();
+  readonly tap = new RecordingSocket();
+  readonly #events = new ReceiveQueue<unknown>();
   readonly #listening = new Set<string>();
   #dispatch: Dispatch | undefined;
 
@@ -108,7 +108,7 @@ class KojiPlayer implements Player {
     const options = { WebSocket, reconnect: false, watchdogInterval: 0 };
     this.#dispatch = new Dispatch({ projectId: "of the transcript", host: this.url, options });
     this.#listening.clear();
-    const connected = await codeOf(this.#dispatch.connect());
+    const connected = await rejectionCode(this.#dispatch.connect());
     // A refusal is what the next line says.
     if (connected === "connect_failed") this.#dispatch = undefined;
   }
@@ -162,8 +162,8 @@ class KojiPlayer implements Player {
 
 class MesaPlayer implements Player {
   // The client answers every heartbeat at once; the transcripts leave some without an answer.
-  readonly tap = new Tap('{"op":11,"d":{}}');
-  readonly #messages = new Inbox<Message>();
+  readonly tap = new RecordingSocket('{"op":11,"d":{}}');
+  readonly #messages = new ReceiveQueue<Message>();
   /** What calls of `authenticate` that are not answered became, in their order. */
   readonly #logins: Promise<unknown>[] = [];
   #client: Client | undefined;
@@ -187,7 +187,7 @@ class MesaPlayer implements Player {
     if (op === 0 && typeof t === "string" && t && t.length < 256 && JSON.stringify(d).length < 1_000_000) {
       this.#client.send(new Message(0, d, t));
     } else if (op === 2 && typeof token === "string" && typeof shouldSync === "boolean" && !Object.keys(more).length) {
-      this.#logins.push(codeOf(this.#client.authenticate({ token }, { shouldSync })));
+      this.#logins.push(rejectionCode(this.#client.authenticate({ token }, { shouldSync })));
     } else return false;
     return true;
   }

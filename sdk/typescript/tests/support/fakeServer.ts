@@ -7,12 +7,12 @@ import type { AddressInfo } from "node:net";
 
 import { WebSocketServer, type WebSocket } from "ws";
 
-import { Inbox } from "./inbox.js";
+import { ReceiveQueue } from "./receiveQueue.js";
 
 export class FakeServer {
   readonly #server: WebSocketServer;
   /** Sockets as they connect. */
-  readonly sockets = new Inbox<FakePeer>();
+  readonly sockets = new ReceiveQueue<FakePeer>();
 
   private constructor(server: WebSocketServer) {
     this.#server = server;
@@ -43,7 +43,7 @@ export class FakeServer {
 /** One client as the fake server sees it. */
 export class FakePeer {
   /** What the client sent, in order. */
-  readonly frames = new Inbox<string>();
+  readonly frames = new ReceiveQueue<string>();
   readonly closed: Promise<number>;
 
   constructor(

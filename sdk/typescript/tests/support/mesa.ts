@@ -7,7 +7,7 @@ import { WebSocket } from "ws";
 
 import { Client, type Message } from "../../src/mesa/index.js";
 import { signToken } from "../../src/server/index.js";
-import { Inbox } from "./inbox.js";
+import { ReceiveQueue } from "./receiveQueue.js";
 import type { RedisServer } from "./redis.js";
 import { startServer, type Server } from "./server.js";
 
@@ -29,14 +29,14 @@ export function disconnect(something: object): void {
 
 export interface User {
   readonly client: Client;
-  readonly messages: Inbox<Message>;
+  readonly messages: ReceiveQueue<Message>;
   readonly closed: Promise<number>;
 }
 
 /** A user whose client is connected and has logged in. */
 export async function login(url: string, id: string): Promise<User> {
   const client = new Client(url, { WebSocket, reconnect: false });
-  const messages = new Inbox<Message>();
+  const messages = new ReceiveQueue<Message>();
   client.on("message", messages.put);
   const closed = new Promise<number>((resolve) => client.on("disconnected", (code) => resolve(code)));
   await client.authenticate({ token: signToken({ id }, SECRET, { expiresIn: "1h" }) });

@@ -3,14 +3,14 @@
  */
 
 import type { Connection } from "./connection.js";
-import { after } from "./deadline.js";
+import { after } from "./timeout.js";
 import type { SwitchboardError } from "./errors.js";
 
 /** How long to wait where the token's own end is no help: it is over, by this clock. */
 const AGAIN_MS = 30_000;
 
 /** Who the program is, for protocols that say so in a message. */
-export interface Identity {
+export interface AuthorizationOptions {
   /** A token that says who we are. */
   readonly authorization?: string | undefined;
 }
@@ -19,7 +19,7 @@ export interface Identity {
  * Asks for the next token before the present one ends, until its connection has ended, and has it
  * used. Does nothing for tokens that do not say when they end.
  */
-export function keepFresh(connection: Connection<Identity>, use: (token: string) => void): void {
+export function scheduleTokenRefresh(connection: Connection<AuthorizationOptions>, use: (token: string) => void): void {
   const signal = connection.signal as AbortSignal;
   const timer = after(refreshIn(connection.options.authorization), async () => {
     try {
@@ -27,7 +27,7 @@ export function keepFresh(connection: Connection<Identity>, use: (token: string)
     } catch (error) {
       connection.listeners.report(error as SwitchboardError);
     }
-    if (!signal.aborted) keepFresh(connection, use);
+    if (!signal.aborted) scheduleTokenRefresh(connection, use);
   });
   signal.addEventListener("abort", () => clearTimeout(timer));
 }

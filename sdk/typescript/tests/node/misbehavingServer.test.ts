@@ -5,11 +5,11 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { WebSocket } from "ws";
 
-import { EmitClient, type EmitOptions, type StateChange } from "../../src/client/index.js";
+import { EmitClient, type EmitClientOptions, type StateChange } from "../../src/client/index.js";
 import { Dispatch, DISPATCH_EVENT, type DispatchOptions } from "../../src/dispatch/index.js";
-import { codeOf } from "../support/codeOf.js";
+import { rejectionCode } from "../support/errorCode.js";
 import { FakeServer } from "../support/fakeServer.js";
-import { Inbox } from "../support/inbox.js";
+import { ReceiveQueue } from "../support/receiveQueue.js";
 import { freePort } from "../support/server.js";
 
 const fast = { WebSocket, reconnect: true, reconnectDelay: 5, maxReconnectDelay: 20 };
@@ -20,10 +20,10 @@ beforeEach(async () => {
 });
 afterEach(() => server.stop());
 
-async function emitPair(options: EmitOptions = {}) {
+async function emitPair(options: EmitClientOptions = {}) {
   const client = await EmitClient.connect(server.url, { ...fast, ...options });
-  const errors = new Inbox<{ code: string }>();
-  const states = new Inbox<StateChange>();
+  const errors = new ReceiveQueue<{ code: string }>();
+  const states = new ReceiveQueue<StateChange>();
   client.on("@error", errors.put);
   client.on("@state", states.put);
   return { client, errors, states, peer: await server.sockets.next() };
@@ -31,8 +31,8 @@ async function emitPair(options: EmitOptions = {}) {
 
 async function koji(options: DispatchOptions = {}) {
   const dispatch = new Dispatch({ projectId: "p", host: server.url, options: { ...fast, ...options } });
-  const errors = new Inbox<{ code: string }>();
-  const states = new Inbox<StateChange>();
+  const errors = new ReceiveQueue<{ code: string }>();
+  const states = new ReceiveQueue<StateChange>();
   dispatch.on(DISPATCH_EVENT.ERROR, errors.put);
   dispatch.on(DISPATCH_EVENT.STATE, states.put);
   const connected = dispatch.connect();
@@ -49,7 +49,7 @@ const NO_JSON_OBJECT = ["", "no JSON", "{", "null", "[]", "5", '"x"', "true"];
 describe("frames of every wrong shape", () => {
   test("are reported by an emit client, which goes on", async () => {
     const { client, errors, peer } = await emitPair();
-    const heard = new Inbox<unknown>();
+    const heard = new ReceiveQueue<unknown>();
     client.on("ok", heard.put);
     const bad = [
       ...NO_JSON_OBJECT, "{}", '{"event":5}', '{"event":null}', '{"event":""}', '{"data":1}',
@@ -68,7 +68,7 @@ describe("frames of every wrong shape", () => {
 
   test("are reported by a dispatch, which goes on", async () => {
     const { dispatch, errors, peer } = await koji();
-    const heard = new Inbox<unknown>();
+    const heard = new ReceiveQueue<unknown>();
     dispatch.on("ok", (payload, metadata) => heard.put([payload, metadata]));
     const P = "@@KOJI_DISPATCH/";
     const bad = [
@@ -95,7 +95,7 @@ describe("frames of every wrong shape", () => {
 
   test("and listeners that throw leave the others alone", async () => {
     const { client, errors, peer } = await emitPair();
-    const heard = new Inbox<unknown>();
+    const heard = new ReceiveQueue<unknown>();
     client.on("x", () => {
       throw new Error("first");
     });
@@ -116,7 +116,7 @@ describe("frames of every wrong shape", () => {
     client.on("@error", () => {
       throw new Error("worse");
     });
-    const heard = new Inbox<unknown>();
+    const heard = new ReceiveQueue<unknown>();
     client.on("ok", heard.put);
     peer.send("no JSON");
     peer.send({ event: "ok", data: 1 });
@@ -206,8 +206,8 @@ describe("a server that", () => {
 
   test("never says CONNECTED fails the connect", async () => {
     const dispatch = new Dispatch({ projectId: "p", host: server.url });
-    expect(await codeOf(dispatch.connect({ ...fast, connectTimeout: 30 }))).toBe("timeout");
-    expect(await codeOf(dispatch.connect({ connectTimeout: 0, timeout: 30 }))).toBe("timeout");
+    expect(await rejectionCode(dispatch.connect({ ...fast, connectTimeout: 30 }))).toBe("timeout");
+    expect(await rejectionCode(dispatch.connect({ connectTimeout: 0, timeout: 30 }))).toBe("timeout");
     expect(dispatch.state).toBe("closed");
   });
 
@@ -233,7 +233,7 @@ describe("a server that", () => {
     await client.close();
   });
 
-  test("asks too much at once is answered 256 times", async () => {
+  test("serverRequests too much at once is answered 256 times", async () => {
     const { client, errors, peer } = await emitPair();
     let finish = () => {};
     const finished = new Promise<void>((resolve) => (finish = resolve));
@@ -299,7 +299,7 @@ describe("tokens", () => {
 
   test("that cannot be had fail the first connect, and later are asked for again", async () => {
     const getToken = () => Promise.reject(new Error("no"));
-    expect(await codeOf(EmitClient.connect(server.url, { ...fast, getToken }))).toBe("token_failed");
+    expect(await rejectionCode(EmitClient.connect(server.url, { ...fast, getToken }))).toBe("token_failed");
     let fails = false;
     const { client, errors, peer } = await emitPair({
       getToken: () => {
@@ -356,9 +356,9 @@ describe("a dispatch", () => {
     await dispatch.disconnect();
   });
 
-  test("keeps its list by changes, and asks for it when it missed one", async () => {
+  test("keeps its list by changes, and serverRequests for it when it missed one", async () => {
     const { dispatch, peer } = await koji();
-    const lists = new Inbox<string>();
+    const lists = new ReceiveQueue<string>();
     dispatch.onConnectedClientsChanged((clients) => lists.put(clients.map(({ clientId }) => clientId).join()));
     const entry = { userInfo: {}, lastPing: 1 };
     const list = (ids: string[], version?: number) => ({
@@ -392,10 +392,10 @@ describe("a dispatch", () => {
 
   test("gives info errors a name", async () => {
     const dispatch = new Dispatch({ projectId: "p", host: `http://127.0.0.1:${await freePort()}` });
-    expect(await codeOf(dispatch.info())).toBe("connect_failed");
+    expect(await rejectionCode(dispatch.info())).toBe("connect_failed");
     // The fake server answers HTTP with 426.
     dispatch.setHost(server.url);
-    expect(await codeOf(dispatch.info())).toBe("connect_failed");
-    expect(await codeOf(dispatch.info({ signal: AbortSignal.abort() }))).toBe("aborted");
+    expect(await rejectionCode(dispatch.info())).toBe("connect_failed");
+    expect(await rejectionCode(dispatch.info({ signal: AbortSignal.abort() }))).toBe("aborted");
   });
 });

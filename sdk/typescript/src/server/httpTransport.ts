@@ -4,13 +4,13 @@
  */
 
 import { backoff } from "../core/backoff.js";
-import { after, within, type Wait } from "../core/deadline.js";
+import { after, within, type CallOptions } from "../core/timeout.js";
 import { AbortedError, ConnectError, OptionError, TimeoutError } from "../core/errors.js";
 import { encode, isObject } from "../core/json.js";
 import { usersOf } from "./audience.js";
-import type { DispatcherOptions } from "./dispatcher.js";
+import type { DispatcherOptions } from "./options.js";
 import { ApiError } from "./errors.js";
-import type { Addressed, Closing, Dispatched, Parcel, Route } from "./route.js";
+import type { AddressedRequest, DisconnectRequest, DispatchResult, DispatchRequest, Transport } from "./transport.js";
 
 /** How long all tries may take. */
 const TIMEOUT_MS = 30_000;
@@ -24,7 +24,7 @@ const RETRY_DELAY_MAX_MS = 5000;
 /** After these the same request may go well: it is under way, there were too many, or somebody is away. */
 const PASSING = [409, 429, 502, 503, 504];
 
-export class HttpRoute implements Route {
+export class HttpTransport implements Transport {
   readonly #api: URL;
   readonly #key: string;
   readonly #project: string | undefined;
@@ -41,7 +41,7 @@ export class HttpRoute implements Route {
     this.#retries = maxRetries;
   }
 
-  send(parcel: Parcel, wait: Wait): Promise<Dispatched> {
+  send(parcel: DispatchRequest, wait: CallOptions): Promise<DispatchResult> {
     const { content, waits } = parcel;
     const onlyUsers = usersOf(parcel.to, parcel.except) !== undefined;
     const { opcode: op, type, data } = content;
@@ -49,28 +49,28 @@ export class HttpRoute implements Route {
     return this.#ask("dispatch", parcel, message, wait);
   }
 
-  disconnect(closing: Closing, wait: Wait): Promise<Dispatched> {
+  disconnect(closing: DisconnectRequest, wait: CallOptions): Promise<DispatchResult> {
     return this.#ask("disconnect", closing, { code: closing.code, reason: closing.reason }, wait);
   }
 
   async close(): Promise<void> {}
 
   /** Has an endpoint do something to somebody. */
-  async #ask(endpoint: string, whom: Addressed, what: object, wait: Wait): Promise<Dispatched> {
+  async #ask(endpoint: string, whom: AddressedRequest, what: object, wait: CallOptions): Promise<DispatchResult> {
     const { to, except, idempotencyKey } = whom;
     const users = usersOf(to, except);
     if (users?.length === 0) return {};
     const named = users ? { to: { users } } : { to, except };
     const body = encode({ ...what, ...named, project: this.#project });
     const request = { url: new URL(endpoint, this.#api), body, name: idempotencyKey };
-    return within<Dispatched>(TIMEOUT_MS, wait, "answer of the API", (resolve, reject) => {
+    return within<DispatchResult>(TIMEOUT_MS, wait, "answer of the API", (resolve, reject) => {
       const over = new AbortController();
       this.#tryUntilDone(request, over.signal).then(resolve, reject);
       return () => over.abort();
     });
   }
 
-  async #tryUntilDone(request: ApiRequest, over: AbortSignal): Promise<Dispatched> {
+  async #tryUntilDone(request: ApiRequest, over: AbortSignal): Promise<DispatchResult> {
     for (let tries = 0; ; tries++) {
       try {
         return await this.#tryOnce(request, over);
@@ -83,7 +83,7 @@ export class HttpRoute implements Route {
     }
   }
 
-  async #tryOnce({ url, body, name }: ApiRequest, over: AbortSignal): Promise<Dispatched> {
+  async #tryOnce({ url, body, name }: ApiRequest, over: AbortSignal): Promise<DispatchResult> {
     const headers = {
       authorization: `Bearer ${this.#key}`,
       "content-type": "application/json",
@@ -99,7 +99,7 @@ export class HttpRoute implements Route {
       throw new ConnectError(`no answer from ${url.host}`, { cause, closeCode: 1006, reason: "" });
     });
     if (!response.ok || !isObject(said)) throw refusal(response, said);
-    const { sockets_here, inboxes, displaced, degraded } = said as Dispatched & { readonly sockets_here?: number };
+    const { sockets_here, inboxes, displaced, degraded } = said as DispatchResult & { readonly sockets_here?: number };
     return { inboxes, displaced, socketsHere: sockets_here, degraded };
   }
 }

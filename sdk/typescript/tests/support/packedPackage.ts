@@ -7,11 +7,11 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-export class Packed {
+export class PackedPackage {
   private constructor(readonly folder: string) {}
 
-  static install(): Packed {
-    const packed = new Packed(mkdtempSync(join(tmpdir(), "switchboard-sdk-")));
+  static install(): PackedPackage {
+    const packed = new PackedPackage(mkdtempSync(join(tmpdir(), "switchboard-sdk-")));
     const { folder } = packed;
     execFileSync("npm", ["pack", "--ignore-scripts", "--silent", "--pack-destination", folder]);
     const [archive = ""] = readdirSync(folder);

@@ -7,21 +7,21 @@
 
 import type { Redis } from "ioredis";
 
-import { within, type Wait } from "../core/deadline.js";
+import { within, type CallOptions } from "../core/timeout.js";
 import { NotConnectedError, OptionError, SwitchboardError, TimeoutError } from "../core/errors.js";
 import { MissingDependencyError, RedisError } from "./errors.js";
 
 /** Options of ioredis, such as `host`, `password`, `tls` and `sentinels`. */
-export interface RedisSettings {
+export interface RedisOptions {
   /** Any of its options. */
   readonly [option: string]: unknown;
 }
 
 /** `redis://localhost:6379`, or options of ioredis. */
-export type RedisAddress = string | URL | RedisSettings;
+export type RedisAddress = string | URL | RedisOptions;
 
 /** A name of the original Mesa's, in a namespace if there is one. */
-export function named(name: string, namespace: string | undefined): string {
+export function namespaced(name: string, namespace: string | undefined): string {
   return namespace === undefined ? name : `${name}_${namespace}`;
 }
 
@@ -31,7 +31,7 @@ const TIMEOUT_MS = 5000;
 /** Set over those of the caller: see above. */
 const OPTIONS = { enableOfflineQueue: false, autoResendUnfulfilledCommands: false, maxRetriesPerRequest: 0 };
 
-export class Link {
+export class RedisConnection {
   /** The client, connected or not; rejects without ioredis. */
   readonly client: Promise<Redis>;
   /** The client, as long as it is connected; otherwise when it is. */
@@ -49,12 +49,12 @@ export class Link {
       isUrl ? new Client(`${address}`, OPTIONS) : new Client({ ...(address as object), ...OPTIONS }),
     );
     this.#ready = this.client.then((client) => this.#follow(client, connected));
-    // Who asks for something is told.
+    // Who serverRequests for something is told.
     this.#ready.catch(() => {});
   }
 
   /** What Redis answers to a command; commands are sent in the order of the calls. */
-  async ask<T>(command: (client: Redis) => Promise<T>, wait?: Wait): Promise<T> {
+  async ask<T>(command: (client: Redis) => Promise<T>, wait?: CallOptions): Promise<T> {
     try {
       const client = await this.#connected(wait);
       return await within<T>(TIMEOUT_MS, wait, "answer of Redis", (resolve, reject) => {
@@ -74,7 +74,7 @@ export class Link {
     client?.disconnect();
   }
 
-  async #connected(wait?: Wait): Promise<Redis> {
+  async #connected(wait?: CallOptions): Promise<Redis> {
     try {
       return await within<Redis>(TIMEOUT_MS, wait, "connection to Redis", (resolve, reject) => {
         this.#ready.then(resolve, reject);

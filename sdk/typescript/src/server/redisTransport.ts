@@ -3,13 +3,13 @@
  * Mesa door is open.
  */
 
-import type { Wait } from "../core/deadline.js";
-import { originalRecipients } from "./audience.js";
-import type { DispatcherOptions } from "./dispatcher.js";
+import type { CallOptions } from "../core/timeout.js";
+import { legacyRecipients } from "./audience.js";
+import type { DispatcherOptions } from "./options.js";
 import { UnsupportedError } from "./errors.js";
-import { DispatchEvent } from "./event.js";
-import { Link, named, type RedisAddress } from "./redis.js";
-import type { Closing, Dispatched, Parcel, Route } from "./route.js";
+import { DispatchEvent } from "./dispatchEvent.js";
+import { RedisConnection, namespaced, type RedisAddress } from "./redisConnection.js";
+import type { DisconnectRequest, DispatchResult, DispatchRequest, Transport } from "./transport.js";
 
 const NORMAL = 1000;
 
@@ -17,7 +17,7 @@ const NORMAL = 1000;
  * As the Rust dispatcher has it, in `crates/redis/src/backend/originals.lua`: who is there is told, for the others
  * it is stored, and nobody comes or goes between.
  */
-export const TELL = `-- Says something as an original Mesa Dispatcher does, but in one step: to users who are there on the channel, and
+export const DELIVER_OR_STORE = `-- Says something as an original Mesa Dispatcher does, but in one step: to users who are there on the channel, and
 -- into the list of what was missed for those who are not.
 -- KEYS: who is connected, what was missed. ARGV: channel, message, 1 if it waits, users….
 -- Returns for how many it waits.
@@ -50,34 +50,34 @@ end
 return missed
 `;
 
-export class RedisRoute implements Route {
-  readonly #link: Link;
+export class RedisTransport implements Transport {
+  readonly #link: RedisConnection;
   readonly #channel: string;
   readonly #keys: readonly [string, string];
 
   constructor(address: RedisAddress, { namespace }: DispatcherOptions) {
-    this.#link = new Link(address);
-    this.#channel = named("ws", namespace);
-    this.#keys = [named("connected_clients", namespace), named("undelivered_messages", namespace)];
+    this.#link = new RedisConnection(address);
+    this.#channel = namespaced("ws", namespace);
+    this.#keys = [namespaced("connected_clients", namespace), namespaced("undelivered_messages", namespace)];
   }
 
-  async send({ content, to, except, waits }: Parcel, wait: Wait): Promise<Dispatched> {
-    const recipients = originalRecipients(to, except);
+  async send({ content, to, except, waits }: DispatchRequest, wait: CallOptions): Promise<DispatchResult> {
+    const recipients = legacyRecipients(to, except);
     const message = content.serialize();
     if (recipients.length === 0) return {};
     // Who is everyone is nobody that could be away.
     if (!waits || to.everyone) return this.#publish(message, recipients, wait);
     // Whole, and not by its hash: a script that has to be loaded first would change the order.
     const args = [this.#channel, message, "1", ...recipients];
-    const inboxes = await this.#link.ask((client) => client.eval(TELL, 2, ...this.#keys, ...args), wait);
+    const inboxes = await this.#link.ask((client) => client.eval(DELIVER_OR_STORE, 2, ...this.#keys, ...args), wait);
     return { inboxes: Number(inboxes) };
   }
 
-  async disconnect({ to, except, code = NORMAL, reason = "" }: Closing, wait: Wait): Promise<Dispatched> {
+  async disconnect({ to, except, code = NORMAL, reason = "" }: DisconnectRequest, wait: CallOptions): Promise<DispatchResult> {
     if (code !== NORMAL || reason) {
       throw new UnsupportedError("through Redis sockets are closed with 1000 and no reason; disconnect by HTTP");
     }
-    const recipients = originalRecipients(to, except);
+    const recipients = legacyRecipients(to, except);
     if (recipients.length === 0) return {};
     return this.#publish(new DispatchEvent("DISCONNECT_CLIENT").serialize(), recipients, wait);
   }
@@ -86,7 +86,7 @@ export class RedisRoute implements Route {
     return this.#link.close();
   }
 
-  async #publish(message: string, recipients: readonly string[], wait: Wait): Promise<Dispatched> {
+  async #publish(message: string, recipients: readonly string[], wait: CallOptions): Promise<DispatchResult> {
     const text = `{"message":${message},"recipients":${JSON.stringify(recipients)}}`;
     await this.#link.ask((client) => client.publish(this.#channel, text), wait);
     return {};

@@ -6,16 +6,16 @@
  */
 
 import type { Connection } from "../core/connection.js";
-import { isObject, type Members } from "../core/json.js";
+import { isObject, type JsonObject } from "../core/json.js";
 import { CLIENTS_CHANGED, GET_CLIENTS, type ConnectedClient, type ConnectedClients } from "./events.js";
 
 /** Asks for the whole list, which also is a sign of life. */
-export const ASK_FOR_CLIENTS = `{"eventName":"${GET_CLIENTS}"}`;
+export const MEMBER_LIST_REQUEST = `{"eventName":"${GET_CLIENTS}"}`;
 
 /** While the list is on its way, in place of its version. */
 const ASKED = "asked";
 
-export class ClientList {
+export class MemberList {
   /** As the server sends it; replaced and never changed. */
   byId: ConnectedClients = {};
   /** The same array until somebody comes, goes or changes. */
@@ -41,13 +41,13 @@ export class ClientList {
   }
 
   /** Takes changes. Throws if they are none. */
-  change({ version, joined, updated, left }: Members): void {
+  change({ version, joined, updated, left }: JsonObject): void {
     if (version === (this.version as number) + 1) {
       const clients: { [id: string]: unknown } = { ...this.byId, ...(joined as object), ...(updated as object) };
       for (const id of left as string[]) delete clients[id];
       this.replace(clients, version);
     } else {
-      if (this.version !== ASKED) this.#connection.send(ASK_FOR_CLIENTS, true);
+      if (this.version !== ASKED) this.#connection.send(MEMBER_LIST_REQUEST, true);
       this.version = ASKED;
     }
   }

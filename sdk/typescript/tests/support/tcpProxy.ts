@@ -5,7 +5,7 @@
 import { once } from "node:events";
 import { connect, createServer, type AddressInfo, type Server, type Socket } from "node:net";
 
-export class Cable {
+export class TcpProxy {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   #silent = false;
@@ -14,9 +14,9 @@ export class Cable {
     this.#server = server;
   }
 
-  static async to(port: number): Promise<Cable> {
+  static async to(port: number): Promise<TcpProxy> {
     const server = createServer();
-    const cable = new Cable(server);
+    const cable = new TcpProxy(server);
     server.on("connection", (near) => cable.#join(near, connect(port, "127.0.0.1")));
     server.listen(0, "127.0.0.1");
     await once(server, "listening");

@@ -4,19 +4,19 @@
 
 import { WebSocket } from "ws";
 
-import { Inbox } from "./inbox.js";
+import { ReceiveQueue } from "./receiveQueue.js";
 
-export class Tap {
+export class RecordingSocket {
   /** Messages as they came; a close as `[close 1000]`, a refusal as `[refused 400]`. */
-  readonly received = new Inbox<string>();
+  readonly received = new ReceiveQueue<string>();
   /** Messages as they went. */
-  readonly sent = new Inbox<string>();
+  readonly sent = new ReceiveQueue<string>();
   socket: WebSocket | undefined;
 
   /** `withheld` is what a client says by itself where the test wants to say it; it does not go out. */
   constructor(readonly withheld?: string) {}
 
-  /** The class for the client's options; it connects to `url`, whatever the client asks for. */
+  /** The class for the client's options; it connects to `url`, whatever the client serverRequests for. */
   classFor(url: string): new (asked: string) => WebSocket {
     const tap = this;
     return class extends WebSocket {

@@ -3,13 +3,13 @@
  */
 
 import { connection, type Connection } from "../core/connection.js";
-import { within, type Wait } from "../core/deadline.js";
+import { within, type CallOptions } from "../core/timeout.js";
 import { NotConnectedError, SwitchboardError } from "../core/errors.js";
-import { byteLength, checkName, checkSize, encode, type Members } from "../core/json.js";
+import { byteLength, checkEventName, checkSize, encode, type JsonObject } from "../core/json.js";
 import { listenerError } from "../core/listeners.js";
 import { address, resolve } from "../core/options.js";
-import type { EmitOptions } from "./emitClient.js";
-import { refusalOf } from "./refusal.js";
+import type { EmitClientOptions } from "./options.js";
+import { refusedErrorFrom } from "./refusedError.js";
 import { validated } from "./schema.js";
 
 /** Requests of the server that are worked on at once; one more gets no answer. */
@@ -25,17 +25,17 @@ interface Pending {
   readonly reject: (error: unknown) => void;
 }
 
-export class Engine {
+export class EmitProtocol {
   readonly connection: Connection;
   readonly handlers = new Map<string, Handler>();
-  readonly #options: EmitOptions;
+  readonly #options: EmitClientOptions;
   readonly #pending = new Map<unknown, Pending>();
   #lastId = 0;
   #answering = 0;
   /** Counts connections. */
   #epoch = 0;
 
-  constructor(url: string | URL, options: EmitOptions) {
+  constructor(url: string | URL, options: EmitClientOptions) {
     this.#options = options;
     const where = address(url);
     this.connection = connection(
@@ -63,14 +63,14 @@ export class Engine {
     return this.connection.send(this.#frame(event, valid), volatile);
   }
 
-  request(event: string, data: unknown, wait: Wait | undefined): Promise<unknown> {
+  request(event: string, data: unknown, wait: CallOptions | undefined): Promise<unknown> {
     return within<unknown>(this.#options.requestTimeout ?? 10_000, wait, `reply to ${event}`, (resolve, reject) => {
       const schemas = this.#options.schemas?.requests?.[event];
       const id = `${++this.#lastId}`;
       const frame = this.#frame(event, validated(event, data, schemas?.data), id);
       if (!this.connection.send(frame, true)) throw new NotConnectedError("no connection");
       const settle = (reply: unknown) => {
-        const refusal = refusalOf(reply);
+        const refusal = refusedErrorFrom(reply);
         if (refusal) throw refusal;
         resolve(validated(event, reply, schemas?.reply));
       };
@@ -80,11 +80,11 @@ export class Engine {
   }
 
   #frame(event: string, data: unknown, ackId?: string): string {
-    checkName(event, SYSTEM);
+    checkEventName(event, SYSTEM);
     return this.#text({ event, data, ackId });
   }
 
-  #text(frame: Members): string {
+  #text(frame: JsonObject): string {
     const text = encode(frame);
     const { messageBytesMax = 1_048_576 } = this.#options;
     // No text has more bytes than three times its units, so most need no counting.
@@ -92,7 +92,7 @@ export class Engine {
     return text;
   }
 
-  #receive({ type, event, data, ackId }: Members): boolean | void {
+  #receive({ type, event, data, ackId }: JsonObject): boolean | void {
     if (type === "ack") return this.#settle(ackId, data);
     // What later versions may add is passed over.
     if (type) return;
@@ -116,7 +116,7 @@ export class Engine {
   /** A handler that fails gives no answer: the server learns of it by its own time-out. */
   async #answer(event: string, question: unknown, ackId: unknown, handler: Handler): Promise<void> {
     const epoch = this.#epoch;
-    const schemas = this.#options.schemas?.asks?.[event];
+    const schemas = this.#options.schemas?.serverRequests?.[event];
     this.#answering++;
     try {
       if (this.#answering > ANSWERS_MAX) throw new Error("too many at once");

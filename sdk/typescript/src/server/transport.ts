@@ -2,12 +2,12 @@
  * The way that what is dispatched takes: Redis, or a server's HTTP API.
  */
 
-import type { Wait } from "../core/deadline.js";
+import type { CallOptions } from "../core/timeout.js";
 import type { Message } from "../mesa/message.js";
-import type { WholeAudience } from "./audience.js";
+import type { ResolvedAudience } from "./audience.js";
 
 /** What became of it. */
-export interface Dispatched {
+export interface DispatchResult {
   /** If it was to wait: for how many users it does. Through Redis these are those who are away. */
   readonly inboxes?: number | undefined;
   /** By HTTP, if it waits: how many older messages gave way to it. */
@@ -19,29 +19,29 @@ export interface Dispatched {
 }
 
 /** For whom something is. */
-export interface Addressed {
-  readonly to: WholeAudience;
-  readonly except: WholeAudience;
+export interface AddressedRequest {
+  readonly to: ResolvedAudience;
+  readonly except: ResolvedAudience;
   /** What names it, so that nothing is done twice. */
   readonly idempotencyKey: string;
 }
 
 /** Something to dispatch. */
-export interface Parcel extends Addressed {
+export interface DispatchRequest extends AddressedRequest {
   readonly content: Message;
   /** Whether it waits for users until it has arrived. */
   readonly waits: boolean;
 }
 
 /** Sockets to close. */
-export interface Closing extends Addressed {
+export interface DisconnectRequest extends AddressedRequest {
   /** The close code; undefined is 1000. */
   readonly code: number | undefined;
   readonly reason: string | undefined;
 }
 
-export interface Route {
-  send(parcel: Parcel, wait: Wait): Promise<Dispatched>;
-  disconnect(closing: Closing, wait: Wait): Promise<Dispatched>;
+export interface Transport {
+  send(parcel: DispatchRequest, wait: CallOptions): Promise<DispatchResult>;
+  disconnect(closing: DisconnectRequest, wait: CallOptions): Promise<DispatchResult>;
   close(): Promise<void>;
 }

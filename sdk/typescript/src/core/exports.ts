@@ -3,7 +3,7 @@
  */
 
 export type { Connection, ConnectionState, OpenOptions, StateChange } from "./connection.js";
-export type { Wait } from "./deadline.js";
+export type { CallOptions } from "./timeout.js";
 export {
   AbortedError,
   ConnectError,
@@ -18,7 +18,7 @@ export {
   TimeoutError,
   TokenError,
   TooLargeError,
-  type Closed,
+  type CloseInfo,
   type ErrorClass,
 } from "./errors.js";
 export type { ConnectionOptions, GetToken, TokenReason, WebSocketClass, WebSocketLike } from "./options.js";

@@ -5,7 +5,7 @@
 /** How long a test waits for what must come; nothing waits that long where all is well. */
 const PATIENCE_MS = 15_000;
 
-export class Inbox<T> {
+export class ReceiveQueue<T> {
   readonly #items: T[] = [];
   #waiting: ((item: T) => void) | undefined;
 

@@ -13,7 +13,7 @@ export const RefusedError = /* @__PURE__ */ errorClass<{
 export type RefusedError = InstanceType<typeof RefusedError>;
 
 /** A refusal has texts as `error` and `code`; everything else is a reply, also with one of them. */
-export function refusalOf(reply: unknown): Error | undefined {
+export function refusedErrorFrom(reply: unknown): Error | undefined {
   const { error, code } = isObject(reply) ? reply : {};
   if (typeof error === "string" && typeof code === "string") {
     return new RefusedError(error, { serverCode: code });

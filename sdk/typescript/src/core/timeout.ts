@@ -5,7 +5,7 @@
 import { AbortedError, TimeoutError, type SwitchboardError } from "./errors.js";
 
 /** How long a caller is willing to wait. */
-export interface Wait {
+export interface CallOptions {
   /** Ends the wait; the promise rejects with `AbortedError`. */
   readonly signal?: AbortSignal | undefined;
   /** Milliseconds; 0 is no limit. */
@@ -16,7 +16,7 @@ export interface Wait {
 const TIMER_MAX = 2 ** 31;
 
 /** What is said when `what` did not come in time. */
-export function timedOut(what: string, timeout: number): SwitchboardError {
+export function timeoutError(what: string, timeout: number): SwitchboardError {
   return new TimeoutError(`no ${what} within ${timeout} ms`);
 }
 
@@ -31,7 +31,7 @@ export function after(ms: number, then: () => void): ReturnType<typeof setTimeou
  */
 export function within<T>(
   ms: number,
-  { signal, timeout = ms }: Wait = {},
+  { signal, timeout = ms }: CallOptions = {},
   what: string,
   start: (resolve: (value: T) => void, reject: (error: unknown) => void) => (() => void) | void,
 ): Promise<T> {
@@ -39,7 +39,7 @@ export function within<T>(
   return new Promise<T>((resolve, reject) => {
     const abort = () => reject(new AbortedError("aborted", { cause: signal?.reason }));
     if (signal?.aborted) return abort();
-    const timer = after(timeout, () => reject(timedOut(what, timeout)));
+    const timer = after(timeout, () => reject(timeoutError(what, timeout)));
     signal?.addEventListener("abort", abort);
     end = () => {
       clearTimeout(timer);

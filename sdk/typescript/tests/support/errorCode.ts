@@ -2,7 +2,7 @@
  * What a promise rejects with, or a function throws: the `code` to compare.
  */
 
-export async function codeOf(promise: Promise<unknown>): Promise<unknown> {
+export async function rejectionCode(promise: Promise<unknown>): Promise<unknown> {
   return promise.then(
     (value) => `resolved: ${JSON.stringify(value)}`,
     (error: unknown) => (error as { code?: unknown }).code ?? error,
