@@ -1,5 +1,5 @@
 //! A worker's place in a group, through Redis: its lease and its partitions, the reports in them, and the
-//! way back for answers. What is done with the reports is the matter of `switchboard-portal`.
+//! way back for answers. What is done with the reports is the matter of `switchboard-worker`.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use metrics_exporter_prometheus::{BuildError, PrometheusHandle};
 use switchboard::{App, Backplane, DoorSettings, Name, NodeId, Stopping, serve};
-use switchboard_inbox::{DiskInbox, OpenError};
+use switchboard_disk::{DiskInbox, OpenError};
 use switchboard_redis::{ConnectError, MesaBridge, OriginalPortals, Redis, Reports};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};

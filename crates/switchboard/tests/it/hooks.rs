@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use switchboard::{
     App, Data, Identity, InboxLimits, Koji, LocalBus, Mesa, Name, Reply, Request, Socket, Target,
 };
-use switchboard_inbox::DiskInbox;
+use switchboard_disk::DiskInbox;
 use switchboard_testkit::{KojiPeer, Peer, TestServer, soon};
 use tokio::sync::mpsc;
 

@@ -7,7 +7,7 @@ use switchboard::{
     App, Data, Event, Inbox, InboxLimits, KeepError, Koji, Mesa, Name, Payload, Reply, ReplyError, Socket,
     SocketId, Target,
 };
-use switchboard_inbox::DiskInbox;
+use switchboard_disk::DiskInbox;
 use switchboard_testkit::{KojiPeer, Scratch, TestServer, soon};
 
 use crate::waiting::{come, connect, emptied, keep, live, login, missed, raw, until, verify};

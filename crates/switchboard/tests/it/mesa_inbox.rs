@@ -9,7 +9,7 @@ use switchboard::{
     Answer, App, Content, Event, Inbox, InboxLimits, Kept, Limits, Mesa, MesaSettings, MessageNumber, Opened,
     ProjectId, Publication, Receiver, SocketId, StoreError, Target, UserId,
 };
-use switchboard_inbox::DiskInbox;
+use switchboard_disk::DiskInbox;
 use switchboard_testkit::raw::frame;
 use switchboard_testkit::{Peer, TestServer, soon};
 

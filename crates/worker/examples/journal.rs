@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
-use switchboard_portal::{Portal, PortalOptions, Work};
+use switchboard_worker::{Portal, PortalOptions, Work};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {

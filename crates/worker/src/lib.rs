@@ -2,7 +2,7 @@
 //! each client, shared out among the workers of a group, at least once.
 //!
 //! ```no_run
-//! use switchboard_portal::{Portal, PortalOptions, Work};
+//! use switchboard_worker::{Portal, PortalOptions, Work};
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let portal = Portal::connect("redis://127.0.0.1:6379", PortalOptions::of_group("chat".try_into()?)).await?;
@@ -84,7 +84,7 @@ impl Portal {
     /// The next report whose client has none at work; none once the worker [leaves](Self::leave).
     ///
     /// ```no_run
-    /// # async fn example(portal: switchboard_portal::Portal) {
+    /// # async fn example(portal: switchboard_worker::Portal) {
     /// while let Some(work) = portal.next().await {
     ///     println!("{:?}", work.report());
     ///     work.ack();

@@ -8,9 +8,9 @@ use std::time::Duration;
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use serde_json::{Value, json};
 use switchboard::{App, Deed, Identity, Mesa, Name, Report};
-use switchboard_portal::{Portal, PortalOptions, Work};
 use switchboard_redis::{Options, Redis, Reports};
 use switchboard_testkit::{Peer, RedisServer, TestServer, soon};
+use switchboard_worker::{Portal, PortalOptions, Work};
 
 /// The shortest lease there is, for tests of what happens after it.
 pub(crate) const LEASE: Duration = Duration::from_millis(900);

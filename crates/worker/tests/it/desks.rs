@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::json;
-use switchboard_portal::{Portal, PortalOptions, Work};
 use switchboard_testkit::{RedisServer, soon};
+use switchboard_worker::{Portal, PortalOptions, Work};
 use tokio::sync::Notify;
 
 use crate::support::{Node, did, join, message, next, next_work, options, query, until, waiting};

@@ -8,9 +8,9 @@ use switchboard_redis::work::Place;
 /// Which group a worker is of, and how it works.
 ///
 /// ```
-/// use switchboard_portal::PortalOptions;
+/// use switchboard_worker::PortalOptions;
 ///
-/// # fn main() -> Result<(), switchboard_portal::NameError> {
+/// # fn main() -> Result<(), switchboard_worker::NameError> {
 /// let chat = PortalOptions::of_group("chat".try_into()?);
 /// let options = PortalOptions { project: "shop".try_into()?, concurrency: 16, ..chat };
 /// # Ok(()) }

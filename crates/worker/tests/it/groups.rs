@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 use switchboard::{App, Data, Socket};
-use switchboard_portal::{Portal, Work};
 use switchboard_redis::{Options, Reports};
 use switchboard_testkit::{Peer, RedisCluster, RedisServer, soon};
+use switchboard_worker::{Portal, Work};
 
 use crate::support::{
     LEASE, Node, did, join, message, next, next_work, options, query, reports, until, waiting,
@@ -210,7 +210,7 @@ async fn partitions_are_what_the_node_says_that_comes_to_no_group() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cluster_carries_reports_and_answers() {
     let cluster = RedisCluster::start().await;
-    let redis = switchboard_portal::RedisOptions {
+    let redis = switchboard_worker::RedisOptions {
         urls: cluster.servers.iter().map(RedisServer::url).collect(),
         mode: switchboard_redis::Mode::Cluster,
         ..Options::new("redis://unused")

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use switchboard::SocketId;
-use switchboard_portal::{Portal, PortalOptions, Work};
 use switchboard_testkit::redis::signal_process;
 use switchboard_testkit::{Peer, RedisServer, SOON};
+use switchboard_worker::{Portal, PortalOptions, Work};
 
 use crate::support::{
     Counts, LEASE, Node, did, join, message, next, next_work, options, query, until, waiting,

@@ -4,7 +4,7 @@
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! use switchboard_event::{Event, Name, Payload};
 //! use switchboard_hub::{Inbox, InboxLimits};
-//! use switchboard_inbox::DiskInbox;
+//! use switchboard_disk::DiskInbox;
 //!
 //! # let directory = switchboard_testkit::Scratch::new();
 //! # let path = directory.file("inbox.redb");
@@ -169,7 +169,7 @@ impl DiskInbox {
         let (jobs, waiting) = mpsc::channel(JOBS_MAX);
         let writer = Writer::new(disk.clone(), shared.clone(), answers::start(shared.clone()), limits);
         let writer =
-            std::thread::Builder::new().name("switchboard-inbox".into()).spawn(move || writer.run(waiting));
+            std::thread::Builder::new().name("switchboard-disk".into()).spawn(move || writer.run(waiting));
         let writer = Some(writer.expect("the system can start a thread"));
         DiskInbox { disk, shared, jobs: Some(jobs), writer, age_max_ms: limits.age_max_ms }
     }

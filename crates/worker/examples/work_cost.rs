@@ -7,8 +7,8 @@ use std::time::Duration;
 use redis::{AsyncCommands, Pipeline, Value, cmd, pipe};
 use switchboard_event::{Dialect, Name, Payload, SocketId};
 use switchboard_hub::{Backplane, Deed, Report, Said};
-use switchboard_portal::{Portal, PortalOptions};
 use switchboard_redis::{Options, Redis, Reports};
+use switchboard_worker::{Portal, PortalOptions};
 use tokio::time::Instant;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
