@@ -6,33 +6,33 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
-use switchboard_worker::{Portal, PortalOptions, Work};
+use switchboard_worker::{Job, Worker, WorkerOptions};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
     let url = args.next().ok_or("the address of Redis is missing")?;
     let group = args.next().ok_or("the group is missing")?;
-    let mut options = PortalOptions::of_group(group.as_str().try_into()?);
+    let mut options = WorkerOptions::new(group.as_str().try_into()?);
     if let Some(name) = args.next() {
         options.name = name;
     }
     if let Some(ms) = args.next() {
         options.lease = Duration::from_millis(ms.parse()?);
     }
-    let portal = Portal::connect(&url, options).await?;
-    println!("{}", json!({ "id": portal.id() }));
+    let worker = Worker::connect(&url, options).await?;
+    println!("{}", json!({ "id": worker.id() }));
     let lines = Arc::new(AtomicU64::new(0));
-    let write = async |work: Work, lines: Arc<AtomicU64>| {
-        let data: serde_json::Value = work.data().unwrap_or_default();
-        let (socket, may_repeat) = (work.report().socket, work.may_repeat());
+    let write = async |job: Job, lines: Arc<AtomicU64>| {
+        let data: serde_json::Value = job.data().unwrap_or_default();
+        let (socket, redelivered) = (job.report().socket, job.redelivered());
         println!(
             "{}",
-            json!({ "socket": socket, "name": work.name(), "data": data, "mayRepeat": may_repeat })
+            json!({ "socket": socket, "name": job.name(), "data": data, "redelivered": redelivered })
         );
         // Fails where nobody asked.
-        let _ = work.reply(&(lines.fetch_add(1, Ordering::Relaxed) + 1));
+        let _ = job.reply(&(lines.fetch_add(1, Ordering::Relaxed) + 1));
     };
-    portal.run(move |work| write(work, lines.clone())).await;
+    worker.run(move |job| write(job, lines.clone())).await;
     Ok(())
 }

@@ -30,7 +30,7 @@ pub(crate) struct Task {
     pub(crate) spot: Spot,
     pub(crate) id: ReportId,
     pub(crate) report: Report,
-    pub(crate) may_repeat: bool,
+    pub(crate) redelivered: bool,
 }
 
 #[derive(Default)]
@@ -226,10 +226,10 @@ impl Desk {
                 continue;
             };
             partition.waiting += 1;
-            let may_repeat = entry.ms <= partition.repeats_until_ms;
+            let redelivered = entry.ms <= partition.repeats_until_ms;
             let socket = report.socket;
             let client = self.clients.entry(socket).or_default();
-            client.waiting.push_back(Task { spot, id, report, may_repeat });
+            client.waiting.push_back(Task { spot, id, report, redelivered });
             if !client.busy && client.waiting.len() == 1 {
                 self.ready.push_back(socket);
             }
@@ -279,7 +279,7 @@ impl Desk {
         match self.partitions.get_mut(&task.spot.0) {
             Some(partition) => {
                 partition.waiting += 1;
-                task.may_repeat = true;
+                task.redelivered = true;
                 self.begun.insert(task.spot);
                 let client = self.clients.entry(socket).or_default();
                 client.waiting.push_front(task);
@@ -414,7 +414,7 @@ mod tests {
         assert!(desk.take(now).is_none(), "ann's first is at work");
         desk.finish(&first);
         let second = desk.take(now).unwrap();
-        assert_eq!((second.id.number, second.may_repeat), (2, true));
+        assert_eq!((second.id.number, second.redelivered), (2, true));
         assert_eq!(desk.done(), [first.spot]);
     }
 
@@ -452,7 +452,7 @@ mod tests {
         assert!(desk.take(now).is_none());
         assert_eq!(desk.clean(), [] as [u16; 0]);
         let again = desk.take(desk.next_pause_ends().unwrap()).unwrap();
-        assert_eq!((again.id.number, again.may_repeat), (1, true));
+        assert_eq!((again.id.number, again.redelivered), (1, true));
     }
 
     #[test]
@@ -468,7 +468,7 @@ mod tests {
         read(&mut desk, entries());
         assert_eq!(numbers(&mut desk, now), [3]);
         let again = desk.take(now + PAUSE).unwrap();
-        assert_eq!((again.id.number, again.may_repeat), (1, true));
+        assert_eq!((again.id.number, again.redelivered), (1, true));
         desk.finish(&again);
         assert_eq!(numbers(&mut desk, now + PAUSE), [2]);
         assert_eq!(desk.done(), [again.spot]);
@@ -489,7 +489,7 @@ mod tests {
         }
         for number in [1, 2] {
             let task = desk.take(now + PAUSE).unwrap();
-            assert_eq!((task.id.number, task.may_repeat), (number, number == 1));
+            assert_eq!((task.id.number, task.redelivered), (number, number == 1));
             desk.finish(&task);
         }
         assert!(desk.take(now + PAUSE).is_none() && !desk.is_at_work());

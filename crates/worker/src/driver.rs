@@ -43,7 +43,7 @@ pub(crate) struct Shared {
     pub(crate) leaving: CancellationToken,
     /// The task has ended.
     pub(crate) left: CancellationToken,
-    leave_within: Duration,
+    leave_timeout: Duration,
     handed_out: Counter,
     lost_answers: Counter,
 }
@@ -52,7 +52,7 @@ pub(crate) struct Shared {
 pub(crate) type Line = (work::Desk, Reader);
 
 impl Shared {
-    pub(crate) fn new(post: Arc<Post>, leave_within: Duration) -> Arc<Self> {
+    pub(crate) fn new(post: Arc<Post>, leave_timeout: Duration) -> Arc<Self> {
         Arc::new(Shared {
             post,
             desk: Mutex::default(),
@@ -63,7 +63,7 @@ impl Shared {
             work: Notify::new(),
             leaving: CancellationToken::new(),
             left: CancellationToken::new(),
-            leave_within,
+            leave_timeout,
             handed_out: counter!("switchboard_work_total"),
             lost_answers: counter!("switchboard_work_answers_lost_total"),
         })
@@ -210,7 +210,7 @@ impl Shared {
 
     /// Waits for what is at work, and goes. The lease is renewed until then.
     async fn leave(&self, line: &work::Desk) -> Result<(), WorkError> {
-        let over = timeout(self.leave_within, async {
+        let over = timeout(self.leave_timeout, async {
             let mut renew_at = Instant::now();
             while self.desk().is_at_work() {
                 self.write(line).await?;

@@ -8,22 +8,22 @@ use switchboard_redis::work::Place;
 /// Which group a worker is of, and how it works.
 ///
 /// ```
-/// use switchboard_worker::PortalOptions;
+/// use switchboard_worker::WorkerOptions;
 ///
 /// # fn main() -> Result<(), switchboard_worker::NameError> {
-/// let chat = PortalOptions::of_group("chat".try_into()?);
-/// let options = PortalOptions { project: "shop".try_into()?, concurrency: 16, ..chat };
+/// let chat = WorkerOptions::new("chat".try_into()?);
+/// let options = WorkerOptions { project: "shop".try_into()?, concurrency: 16, ..chat };
 /// # Ok(()) }
 /// ```
 #[derive(Debug, Clone)]
-pub struct PortalOptions {
+pub struct WorkerOptions {
     /// The project whose clients are reported; default `default`.
     pub project: ProjectId,
     /// The group. Each group gets every report, and each of its workers a share of the clients.
     pub group: Name,
     /// What the worker's id begins with; default `worker`. The rest is random.
     pub name: String,
-    /// Most reports that [`run`](crate::Portal::run) has handled at the same time, each another client's;
+    /// Most reports that [`run`](crate::Worker::run) has handled at the same time, each another client's;
     /// default 256.
     pub concurrency: usize,
     /// After how long a worker that says nothing is taken for dead and its clients are another's; default
@@ -31,22 +31,22 @@ pub struct PortalOptions {
     pub lease: Duration,
     /// How long reports are kept for a group without any worker; default 24 h, at least a lease. Then the group is
     /// forgotten, with what waits for it.
-    pub group_stands: Duration,
-    /// How long [`leave`](crate::Portal::leave) waits for what is being handled; default 10 s.
-    pub leave_within: Duration,
+    pub group_retention: Duration,
+    /// How long [`leave`](crate::Worker::leave) waits for what is being handled; default 10 s.
+    pub leave_timeout: Duration,
 }
 
-impl PortalOptions {
+impl WorkerOptions {
     /// A worker of a group, everything else as by default.
-    pub fn of_group(group: Name) -> Self {
-        PortalOptions {
+    pub fn new(group: Name) -> Self {
+        WorkerOptions {
             project: Name::new("default").expect("the name is neither empty nor long"),
             group,
             name: "worker".into(),
             concurrency: 256,
             lease: Duration::from_secs(6),
-            group_stands: Duration::from_secs(24 * 60 * 60),
-            leave_within: Duration::from_secs(10),
+            group_retention: Duration::from_secs(24 * 60 * 60),
+            leave_timeout: Duration::from_secs(10),
         }
     }
 
@@ -57,7 +57,7 @@ impl PortalOptions {
             group: self.group.clone(),
             worker: format!("{}-{:016x}", self.name, rand::random::<u64>()),
             lease,
-            stands: self.group_stands.max(lease),
+            stands: self.group_retention.max(lease),
         }
     }
 }

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use serde_json::json;
 use switchboard_testkit::{RedisServer, soon};
-use switchboard_worker::{Portal, PortalOptions, Work};
+use switchboard_worker::{Job, Worker, WorkerOptions};
 use tokio::sync::Notify;
 
-use crate::support::{Node, did, join, message, next, next_work, options, query, until, waiting};
+use crate::support::{Node, did, join, message, next, next_job, options, query, until, waiting};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_waits_for_itself_and_nobody_for_another() {
@@ -22,7 +22,7 @@ async fn a_client_waits_for_itself_and_nobody_for_another() {
     for number in 1..=30 {
         ann.emit("/ann", json!(number)).await;
     }
-    let first = next_work(&worker).await;
+    let first = next_job(&worker).await;
     assert_eq!(first.name(), "/ann");
     for number in 1..=50 {
         bob.emit("/bob", json!(number)).await;
@@ -43,10 +43,10 @@ async fn handlers_run_side_by_side_and_a_panic_costs_one_report() {
     let both = Arc::new(tokio::sync::Barrier::new(2));
     let (seen, done) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Notify::new()));
     let (handles, by) = (worker.clone(), (both, seen.clone(), done.clone()));
-    let handler = move |work: Work| {
+    let handler = move |job: Job| {
         let (both, seen, done) = by.clone();
         async move {
-            match work.name() {
+            match job.name() {
                 "/meet" => {
                     both.wait().await;
                 }
@@ -54,7 +54,7 @@ async fn handlers_run_side_by_side_and_a_panic_costs_one_report() {
                 "/last" => done.notify_one(),
                 _ => {}
             }
-            seen.lock().unwrap().push(work.name().to_owned());
+            seen.lock().unwrap().push(job.name().to_owned());
         }
     };
     let running = async { handles.run(handler).await };
@@ -82,15 +82,15 @@ async fn what_is_dropped_comes_again_and_says_so() {
     peer.emit("/one", json!(1)).await;
     peer.emit("/two", json!(2)).await;
     assert_eq!(next(&worker).await, did("connection"));
-    let dropped = next_work(&worker).await;
-    assert!(!dropped.may_repeat());
+    let dropped = next_job(&worker).await;
+    assert!(!dropped.redelivered());
     let id = dropped.id();
     drop(dropped);
-    let again = next_work(&worker).await;
-    assert_eq!((again.name(), again.id(), again.may_repeat()), ("/one", id, true));
+    let again = next_job(&worker).await;
+    assert_eq!((again.name(), again.id(), again.redelivered()), ("/one", id, true));
     again.ack();
-    let two = next_work(&worker).await;
-    assert_eq!((two.name(), two.may_repeat()), ("/two", false));
+    let two = next_job(&worker).await;
+    assert_eq!((two.name(), two.redelivered()), ("/two", false));
     assert!(two.id() > id, "numbers of a node grow");
 }
 
@@ -103,7 +103,7 @@ async fn who_leaves_finishes_what_it_began_and_repeats_nothing() {
         peer.emit("/said", json!(number)).await;
     }
     assert_eq!(next(&first).await, did("connection"));
-    let begun = next_work(&first).await;
+    let begun = next_job(&first).await;
     let second = join(&redis, "all").await;
     let leaving = async { soon("it leaves", first.leave()).await };
     let finishing = async {
@@ -112,9 +112,9 @@ async fn who_leaves_finishes_what_it_began_and_repeats_nothing() {
     };
     tokio::join!(leaving, finishing);
     for number in 2..=3 {
-        let work = next_work(&second).await;
-        assert_eq!((work.data::<u64>().unwrap(), work.may_repeat()), (number, false));
-        work.ack();
+        let job = next_job(&second).await;
+        assert_eq!((job.data::<u64>().unwrap(), job.redelivered()), (number, false));
+        job.ack();
     }
 }
 
@@ -144,8 +144,8 @@ async fn what_is_no_report_is_taken_out_and_holds_nobody_up() {
 async fn a_group_that_nobody_works_for_is_forgotten() {
     let redis = RedisServer::start().await;
     let stands = Duration::from_millis(200);
-    let brief = PortalOptions { group_stands: stands, ..options("brief") };
-    let worker = Portal::connect(&redis.url(), brief).await.unwrap();
+    let brief = WorkerOptions { group_retention: stands, ..options("brief") };
+    let worker = Worker::connect(&redis.url(), brief).await.unwrap();
     let node = Node::start(&redis).await;
     let _peer = node.peer().await;
     until("it waits", async || waiting(&redis, "brief").await == 1).await;

@@ -4,7 +4,7 @@ use serde_json::json;
 use switchboard::{App, Dialect, Koji, Next, ReplyError, Request, Response};
 use switchboard_testkit::{KojiPeer, Peer, RedisServer, soon};
 
-use crate::support::{Node, did, join, message, next, next_work, told, waiting};
+use crate::support::{Node, did, join, message, next, next_job, told, waiting};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_mesa_client_does_is_reported_in_its_order() {
@@ -49,15 +49,15 @@ async fn an_emit_client_that_asks_is_answered_by_a_worker() {
     let mut peer = node.peer().await;
     assert_eq!(next(&worker).await, did("connection"));
     let answering = async {
-        let work = next_work(&worker).await;
-        assert_eq!(told(work.report())["deed"]["asks"], true);
-        assert_eq!(work.data::<u64>().unwrap(), 20);
-        work.reply(&json!({ "sum": 41 })).unwrap();
-        assert!(work.reply(&1).is_err(), "one answer is enough");
-        work.ack();
-        let work = next_work(&worker).await;
-        work.reply_error("full", "no seat is free").unwrap();
-        work.ack();
+        let job = next_job(&worker).await;
+        assert_eq!(told(job.report())["deed"]["asks"], true);
+        assert_eq!(job.data::<u64>().unwrap(), 20);
+        job.reply(&json!({ "sum": 41 })).unwrap();
+        assert!(job.reply(&1).is_err(), "one answer is enough");
+        job.ack();
+        let job = next_job(&worker).await;
+        job.reply_error("full", "no seat is free").unwrap();
+        job.ack();
     };
     let asking = async {
         assert_eq!(peer.request("/sum", json!(20)).await, json!({ "sum": 41 }));
@@ -69,10 +69,10 @@ async fn an_emit_client_that_asks_is_answered_by_a_worker() {
     };
     tokio::join!(answering, asking);
     peer.emit("/said", json!([1])).await;
-    let work = next_work(&worker).await;
-    assert_eq!(told(work.report()), message("/said", json!([1])));
-    assert!(work.reply(&1).is_err(), "nobody asked");
-    work.ack();
+    let job = next_job(&worker).await;
+    assert_eq!(told(job.report()), message("/said", json!([1])));
+    assert!(job.reply(&1).is_err(), "nobody asked");
+    job.ack();
     peer.close().await;
     assert_eq!(next(&worker).await, did(json!({ "disconnection": 1000 })));
 }
@@ -135,14 +135,14 @@ async fn who_waits_in_vain_is_told() {
     let mut peer = node.peer().await;
     assert_eq!(peer.request("/sum", json!(20)).await["code"], "timeout");
     assert_eq!(next(&worker).await, did("connection"));
-    let late = next_work(&worker).await;
+    let late = next_job(&worker).await;
     late.reply(&1).unwrap();
     late.ack();
     let asking = peer.request("/sum", json!(21));
     let answering = async {
-        let work = next_work(&worker).await;
-        work.reply(&2).unwrap();
-        work.ack();
+        let job = next_job(&worker).await;
+        job.reply(&2).unwrap();
+        job.ack();
     };
     assert_eq!(tokio::join!(asking, answering).0, 2, "the late answer was nobody's");
 }
@@ -198,9 +198,9 @@ async fn only_clients_of_the_doors_that_are_named_are_reported() {
     let mut emit = node.peer().await;
     emit.quiet().await;
     let _mesa: Peer = node.mesa().await;
-    let work = next_work(&worker).await;
-    assert_eq!(work.report().dialect, Dialect::Mesa);
-    work.ack();
+    let job = next_job(&worker).await;
+    assert_eq!(job.report().dialect, Dialect::Mesa);
+    job.ack();
     soon("it leaves", worker.leave()).await;
     assert_eq!(waiting(&redis, "all").await, 0);
 }

@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 use switchboard::SocketId;
 use switchboard_testkit::redis::signal_process;
 use switchboard_testkit::{Peer, RedisServer, SOON};
-use switchboard_worker::{Portal, PortalOptions, Work};
+use switchboard_worker::{Job, Worker, WorkerOptions};
 
 use crate::support::{
-    Counts, LEASE, Node, did, join, message, next, next_work, options, query, until, waiting,
+    Counts, LEASE, Node, did, join, message, next, next_job, options, query, until, waiting,
 };
 
 /// A worker that is a process of its own, the example `journal`; it ends with the test.
@@ -87,14 +87,14 @@ fn journal() -> PathBuf {
 fn check_order(lines: &[Value], clients: usize, count: u64) {
     let mut heard: BTreeMap<&str, Vec<(u64, bool)>> = BTreeMap::new();
     for line in lines.iter().filter(|line| line["name"] == "/said") {
-        let entry = (line["data"].as_u64().unwrap(), line["mayRepeat"] == true);
+        let entry = (line["data"].as_u64().unwrap(), line["redelivered"] == true);
         heard.entry(line["socket"].as_str().unwrap()).or_default().push(entry);
     }
     assert_eq!(heard.len(), clients);
     for numbers in heard.values() {
         let mut next = 1;
-        for (number, may_repeat) in numbers {
-            assert!(*number == next || (*number < next && *may_repeat), "{numbers:?}");
+        for (number, redelivered) in numbers {
+            assert!(*number == next || (*number < next && *redelivered), "{numbers:?}");
             next = next.max(number + 1);
         }
         assert_eq!(next, count + 1);
@@ -162,7 +162,7 @@ async fn a_worker_that_stood_still_beyond_its_lease_finds_its_clients_gone_and_c
     say(&mut peers, 101..151).await;
     until("all is handled", async || waiting(&redis, "all").await == 0).await;
     let (still, other) = (still.end(), other.end());
-    let begun = |line: &&Value| line["mayRepeat"] == true;
+    let begun = |line: &&Value| line["redelivered"] == true;
     assert!(!still.iter().any(|line| begun(&line)), "what it gets after its return is new");
     let mut handled: BTreeMap<(String, u64), usize> = BTreeMap::new();
     for line in still.iter().chain(&other).filter(|line| line["name"] == "/said") {
@@ -184,7 +184,7 @@ async fn who_lost_a_client_does_not_take_its_reports_out() {
     let worker = join(&redis, "all").await;
     let node = Node::start(&redis).await;
     let _peer = node.peer().await;
-    let begun = next_work(&worker).await;
+    let begun = next_job(&worker).await;
     // Somebody else has everything now, and holds on to it.
     let now: Vec<u64> = query(&redis, &redis::cmd("TIME")).await;
     let mut command = redis::cmd("ZADD");
@@ -201,7 +201,7 @@ async fn who_lost_a_client_does_not_take_its_reports_out() {
     assert_eq!(waiting(&redis, "all").await, 1);
 }
 
-async fn soon_left(worker: &Portal) {
+async fn soon_left(worker: &Worker) {
     switchboard_testkit::soon("it leaves", worker.leave()).await;
 }
 
@@ -243,18 +243,18 @@ async fn redis_comes_back_empty_and_work_goes_on() {
     until("a report arrives", async || {
         peer.emit("/said", json!(id)).await;
         let got = tokio::time::timeout(Duration::from_millis(100), worker.next()).await;
-        let Ok(Some(work)) = got else { return false };
-        assert_eq!(work.name(), "/said");
-        work.ack();
+        let Ok(Some(job)) = got else { return false };
+        assert_eq!(job.name(), "/said");
+        job.ack();
         true
     })
     .await;
 }
 
 /// Has a client ask, and takes its question.
-async fn asked(worker: &Portal, peer: &mut Peer, ack_id: &str) -> Work {
+async fn asked(worker: &Worker, peer: &mut Peer, ack_id: &str) -> Job {
     peer.send(&json!({ "event": "/sum", "data": 20, "ackId": ack_id })).await;
-    next_work(worker).await
+    next_job(worker).await
 }
 
 // On one thread, that of the recorder.
@@ -264,33 +264,33 @@ async fn answers_that_cannot_be_sent_are_counted() {
     let _recorder = metrics::set_default_local_recorder(&counts);
     let lost = || counts.of("switchboard_work_answers_lost_total");
     let redis = RedisServer::start().await;
-    let options = PortalOptions {
+    let options = WorkerOptions {
         // So that nothing but the answer is under way when Redis stands still.
         lease: Duration::from_secs(60),
-        leave_within: Duration::ZERO,
+        leave_timeout: Duration::ZERO,
         ..options("all")
     };
-    let worker = Portal::connect(&redis.url(), options).await.expect("Redis answers");
+    let worker = Worker::connect(&redis.url(), options).await.expect("Redis answers");
     let node = Node::start(&redis).await;
     node.knows_a_worker().await;
     let (mut peer, mut other) = (node.peer().await, node.peer().await);
     assert_eq!([next(&worker).await, next(&worker).await], [did("connection"), did("connection")]);
 
-    let work = asked(&worker, &mut peer, "a1").await;
-    work.reply(&40).unwrap();
-    work.ack();
+    let job = asked(&worker, &mut peer, "a1").await;
+    job.reply(&40).unwrap();
+    job.ack();
     assert_eq!(peer.next().await["data"], 40);
     assert_eq!(lost(), 0, "what arrived is not lost");
 
     let late = asked(&worker, &mut other, "a1").await;
-    let work = asked(&worker, &mut peer, "a2").await;
+    let job = asked(&worker, &mut peer, "a2").await;
     redis.pause();
-    work.reply(&41).unwrap();
+    job.reply(&41).unwrap();
     until("Redis does not answer in time", async || lost() == 1).await;
     redis.resume();
 
     soon_left(&worker).await;
     late.reply(&42).unwrap();
-    drop((worker, work, late));
+    drop((worker, job, late));
     until("nobody is left to send the last", async || lost() == 2).await;
 }

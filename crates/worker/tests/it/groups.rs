@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use switchboard::{App, Data, Socket};
 use switchboard_redis::{Options, Reports};
 use switchboard_testkit::{Peer, RedisCluster, RedisServer, soon};
-use switchboard_worker::{Portal, Work};
+use switchboard_worker::{Job, Worker};
 
 use crate::support::{
-    LEASE, Node, did, join, message, next, next_work, options, query, reports, until, waiting,
+    LEASE, Node, did, join, message, next, next_job, options, query, reports, until, waiting,
 };
 
 /// Which partitions each worker of a group has.
@@ -64,16 +64,16 @@ async fn workers_that_come_get_their_share_and_those_who_leave_give_it_up() {
 }
 
 /// Collects what a worker gets, by client.
-fn collect(worker: &Portal, into: &Collected) -> tokio::task::JoinHandle<()> {
+fn collect(worker: &Worker, into: &Collected) -> tokio::task::JoinHandle<()> {
     let (worker, into) = (worker.clone(), into.clone());
     #[expect(clippy::disallowed_methods, reason = "a test's own task")]
     tokio::spawn(async move {
-        while let Some(work) = worker.next().await {
-            if let Ok(Value::Number(number)) = work.data() {
-                let socket = work.report().socket.to_string();
+        while let Some(job) = worker.next().await {
+            if let Ok(Value::Number(number)) = job.data() {
+                let socket = job.report().socket.to_string();
                 into.lock().unwrap().entry(socket).or_default().push(number.as_u64().unwrap());
             }
-            work.ack();
+            job.ack();
         }
     })
 }
@@ -139,7 +139,7 @@ async fn hooks_hear_of_workers_that_join_and_leave() {
     let node = Node::connect(options, app).await;
     let mut peer = node.peer().await;
     node.knows_a_worker().await;
-    let who = |worker: &Portal, group| json!({ "portal": worker.id(), "group": group, "project": "default" });
+    let who = |worker: &Worker, group| json!({ "portal": worker.id(), "group": group, "project": "default" });
     let worker = join(&redis, "late").await;
     let mut told = Vec::new();
     while told.last() != Some(&("joined".into(), who(&worker, "late"))) {
@@ -161,7 +161,7 @@ async fn the_oldest_gives_way_in_a_full_partition() {
     let worker = join(&redis, "all").await;
     let node = Node::start_with(&redis, Reports { backlog_max: 10, ..reports() }, App::new()).await;
     let mut peer = node.peer().await;
-    let connection = next_work(&worker).await;
+    let connection = next_job(&worker).await;
     for number in 1..=200 {
         peer.emit("/said", json!(number)).await;
     }
@@ -174,11 +174,11 @@ async fn the_oldest_gives_way_in_a_full_partition() {
     connection.ack();
     let mut numbers: Vec<u64> = Vec::new();
     while numbers.last() != Some(&200) {
-        let work = next_work(&worker).await;
-        if work.name() == "/said" {
-            numbers.push(work.data().unwrap());
+        let job = next_job(&worker).await;
+        if job.name() == "/said" {
+            numbers.push(job.data().unwrap());
         }
-        work.ack();
+        job.ack();
     }
     assert!(numbers.is_sorted() && numbers.len() < 200, "{numbers:?}");
     until("all are taken out", async || waiting(&redis, "all").await == 0).await;
@@ -215,15 +215,15 @@ async fn a_cluster_carries_reports_and_answers() {
         mode: switchboard_redis::Mode::Cluster,
         ..Options::new("redis://unused")
     };
-    let worker = Portal::connect_with(&redis, options("all")).await.unwrap();
+    let worker = Worker::connect_with(&redis, options("all")).await.unwrap();
     let node = Node::connect(Options { reports: Some(reports()), ..redis }, App::new()).await;
     node.knows_a_worker().await;
     let mut peer: Peer = node.peer().await;
     assert_eq!(next(&worker).await, did("connection"));
     let answering = async {
-        let work: Work = next_work(&worker).await;
-        work.reply(&42).unwrap();
-        work.ack();
+        let job: Job = next_job(&worker).await;
+        job.reply(&42).unwrap();
+        job.ack();
     };
     assert_eq!(tokio::join!(peer.request("/ask", json!({})), answering).0, 42);
     soon("it leaves", worker.leave()).await;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use switchboard::{App, Deed, Identity, Mesa, Name, Report};
 use switchboard_redis::{Options, Redis, Reports};
 use switchboard_testkit::{Peer, RedisServer, TestServer, soon};
-use switchboard_worker::{Portal, PortalOptions, Work};
+use switchboard_worker::{Job, Worker, WorkerOptions};
 
 /// The shortest lease there is, for tests of what happens after it.
 pub(crate) const LEASE: Duration = Duration::from_millis(900);
@@ -73,25 +73,25 @@ impl Node {
     }
 }
 
-pub(crate) fn options(group: &str) -> PortalOptions {
-    PortalOptions { lease: LEASE, ..PortalOptions::of_group(name(group)) }
+pub(crate) fn options(group: &str) -> WorkerOptions {
+    WorkerOptions { lease: LEASE, ..WorkerOptions::new(name(group)) }
 }
 
 /// A worker in this process.
-pub(crate) async fn join(redis: &RedisServer, group: &str) -> Portal {
-    Portal::connect(&redis.url(), options(group)).await.expect("Redis answers")
+pub(crate) async fn join(redis: &RedisServer, group: &str) -> Worker {
+    Worker::connect(&redis.url(), options(group)).await.expect("Redis answers")
 }
 
 /// The next report, which is over with that.
-pub(crate) async fn next(portal: &Portal) -> Value {
-    let work = next_work(portal).await;
-    let told = told(work.report());
-    work.ack();
+pub(crate) async fn next(worker: &Worker) -> Value {
+    let job = next_job(worker).await;
+    let told = told(job.report());
+    job.ack();
     told
 }
 
-pub(crate) async fn next_work(portal: &Portal) -> Work {
-    soon("a report", portal.next()).await.expect("the worker stays")
+pub(crate) async fn next_job(worker: &Worker) -> Job {
+    soon("a report", worker.next()).await.expect("the worker stays")
 }
 
 /// A report as tests compare it: without ids and times.

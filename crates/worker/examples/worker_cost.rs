@@ -1,6 +1,6 @@
 //! What a report costs on its way through worker groups, beside bare XADD, XREADGROUP and XACK with XDEL of
 //! the same bytes in pipelines of 512, on a Redis that nobody else uses:
-//! `cargo run --release --example work_cost -- redis://127.0.0.1:6379 [REPORTS]`.
+//! `cargo run --release --example worker_cost -- redis://127.0.0.1:6379 [REPORTS]`.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use redis::{AsyncCommands, Pipeline, Value, cmd, pipe};
 use switchboard_event::{Dialect, Name, Payload, SocketId};
 use switchboard_hub::{Backplane, Deed, Report, Said};
 use switchboard_redis::{Options, Redis, Reports};
-use switchboard_worker::{Portal, PortalOptions};
+use switchboard_worker::{Worker, WorkerOptions};
 use tokio::time::Instant;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
@@ -57,7 +57,7 @@ async fn through_a_group(url: &str, count: usize) -> Outcome<()> {
     let options = Options { reports: Some(Reports::of(&project)), ..Options::new(url) };
     let redis = Redis::connect(options).await?;
     let node = redis.portal().ok_or("reports are on")?;
-    let worker = Portal::connect(url, PortalOptions::of_group(Name::new("cost")?)).await?;
+    let worker = Worker::connect(url, WorkerOptions::new(Name::new("cost")?)).await?;
     while !node.takes(&project, true) {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }

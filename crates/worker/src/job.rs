@@ -15,7 +15,7 @@ use crate::driver::Shared;
 
 /// A report to work on. Nothing else of its client is handed out until it is over: acknowledged, or
 /// dropped, which gives it back. What was given back is handed out again after a second.
-pub struct Work(pub(crate) Arc<Held>);
+pub struct Job(pub(crate) Arc<Held>);
 
 /// A report that was handed out.
 pub(crate) struct Held {
@@ -28,22 +28,22 @@ pub(crate) struct Held {
 /// Why a client gets no answer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum AnswerError {
+pub enum JobReplyError {
     /// It did not ask: it is no message, or one that wants no reply.
     #[error("the client waits for no answer")]
-    NotAsked,
+    NotRequested,
     /// It was answered already.
     #[error("the client was answered already")]
-    Answered,
+    AlreadyReplied,
     /// JSON cannot hold the answer.
     #[error(transparent)]
     Payload(#[from] PayloadError),
 }
 
-impl Work {
+impl Job {
     pub(crate) fn new(shared: &Arc<Shared>, task: Task) -> Self {
         let (over, answered) = (AtomicBool::new(false), AtomicBool::new(false));
-        Work(Arc::new(Held { shared: shared.clone(), task, over, answered }))
+        Job(Arc::new(Held { shared: shared.clone(), task, over, answered }))
     }
 
     /// What the client did.
@@ -76,8 +76,8 @@ impl Work {
     }
 
     /// Whether somebody may have worked on it before and died, or given it back. Otherwise nobody has.
-    pub fn may_repeat(&self) -> bool {
-        self.0.task.may_repeat
+    pub fn redelivered(&self) -> bool {
+        self.0.task.redelivered
     }
 
     /// It is done: it waits no more, and the next of its client is handed out. Written soon; if this
@@ -88,12 +88,12 @@ impl Work {
 
     /// Answers a client that waits, with the node between: once, and within the time of a request
     /// (10 s), else nobody hears it.
-    pub fn reply<T: Serialize + ?Sized>(&self, data: &T) -> Result<(), AnswerError> {
+    pub fn reply<T: Serialize + ?Sized>(&self, data: &T) -> Result<(), JobReplyError> {
         self.0.answer(Payload::of(data)?)
     }
 
     /// Answers with a refusal: `{"error":message,"code":code}`.
-    pub fn reply_error(&self, code: &str, message: &str) -> Result<(), AnswerError> {
+    pub fn reply_error(&self, code: &str, message: &str) -> Result<(), JobReplyError> {
         self.reply(&json!({ "error": message, "code": code }))
     }
 }
@@ -117,10 +117,10 @@ impl Held {
         }
     }
 
-    fn answer(&self, data: Payload) -> Result<(), AnswerError> {
-        let to = self.answer_to().ok_or(AnswerError::NotAsked)?;
+    fn answer(&self, data: Payload) -> Result<(), JobReplyError> {
+        let to = self.answer_to().ok_or(JobReplyError::NotRequested)?;
         if self.answered.swap(true, Ordering::Relaxed) {
-            return Err(AnswerError::Answered);
+            return Err(JobReplyError::AlreadyReplied);
         }
         self.shared.answer(to.clone(), data);
         Ok(())
@@ -135,7 +135,7 @@ impl Drop for Held {
     }
 }
 
-impl std::fmt::Debug for Work {
+impl std::fmt::Debug for Job {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "work {} on {:?}", self.id(), self.report())
     }
