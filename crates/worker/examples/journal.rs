@@ -1,5 +1,5 @@
-//! A worker that writes what clients do to its output, a line of JSON each, and answers those who ask with
-//! how many lines that were: `cargo run --example journal -- redis://127.0.0.1:6379 GROUP [NAME [LEASE_MS]]`.
+//! A worker that prints each report as a line of JSON and replies to requests with the number of lines so far:
+//! `cargo run --example journal -- redis://127.0.0.1:6379 GROUP [NAME [LEASE_MS]]`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -30,7 +30,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             "{}",
             json!({ "socket": socket, "name": job.name(), "data": data, "redelivered": redelivered })
         );
-        // Fails where nobody asked.
+        // Fails if the client requested no reply.
         let _ = job.reply(&(lines.fetch_add(1, Ordering::Relaxed) + 1));
     };
     worker.run(move |job| write(job, lines.clone())).await;

@@ -1,5 +1,5 @@
-//! What a report costs on its way through worker groups, beside bare XADD, XREADGROUP and XACK with XDEL of
-//! the same bytes in pipelines of 512, on a Redis that nobody else uses:
+//! Measures the cost of a report through a worker group, compared with plain XADD, XREADGROUP and XACK with XDEL
+//! of as many bytes in pipelines of 512. Needs a Redis server without other load:
 //! `cargo run --release --example worker_cost -- redis://127.0.0.1:6379 [REPORTS]`.
 
 use std::time::Duration;
@@ -13,11 +13,11 @@ use tokio::time::Instant;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
-/// Clients that the reports are of, in turns.
+/// Clients that send the reports, in turn.
 const CLIENTS: usize = 1000;
 
-/// Reports under way at a time.
-const UNDER_WAY: usize = 4096;
+/// Reports in flight at a time.
+const IN_FLIGHT_MAX: usize = 4096;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Outcome<()> {
@@ -25,9 +25,9 @@ async fn main() -> Outcome<()> {
     let url = args.next().ok_or("the address of Redis is missing")?;
     let count: usize = args.next().map_or(Ok(100_000), |count| count.parse())?;
     for round in 1..=3 {
-        for (what, is_ours) in [("worker group", true), ("bare streams", false)] {
+        for (name, is_group) in [("worker group", true), ("plain streams", false)] {
             let (redis, process, begun) = (redis_cpu(&url).await?, process_cpu()?, Instant::now());
-            if is_ours {
+            if is_group {
                 through_a_group(&url, count).await?
             } else {
                 through_streams(&url, count).await?
@@ -35,7 +35,7 @@ async fn main() -> Outcome<()> {
             let each = |cpu: f64| cpu * 1e6 / count as f64;
             let took = begun.elapsed().as_secs_f64();
             println!(
-                "{round} {what}: {:.0}/s, CPU of Redis {:.1} µs, of this process {:.1} µs for each",
+                "{round} {name}: {:.0}/s, CPU of Redis {:.1} µs, of this process {:.1} µs per report",
                 count as f64 / took,
                 each(redis_cpu(&url).await? - redis),
                 each(process_cpu()? - process),
@@ -47,8 +47,8 @@ async fn main() -> Outcome<()> {
 
 fn report(project: &Name, socket: SocketId) -> Report {
     let data = Payload::of(&"x".repeat(100)).expect("a text is JSON");
-    let said = Said { op: 0, kind: Name::new("/said").ok(), data, answer_to: None };
-    let (project, deed) = (project.clone(), Deed::Message(said));
+    let message = Said { op: 0, kind: Name::new("/said").ok(), data, answer_to: None };
+    let (project, deed) = (project.clone(), Deed::Message(message));
     Report { project, socket, dialect: Dialect::Emit, user: None, time_ms: 0, deed }
 }
 
@@ -64,7 +64,7 @@ async fn through_a_group(url: &str, count: usize) -> Outcome<()> {
     let sockets: Vec<SocketId> = (0..CLIENTS).map(|_| SocketId::random()).collect();
     let mut made = 0;
     for done in 0..count {
-        while made < count && made - done < UNDER_WAY {
+        while made < count && made - done < IN_FLIGHT_MAX {
             node.report(report(&project, sockets[made % CLIENTS]));
             made += 1;
         }
@@ -81,7 +81,7 @@ async fn through_streams(url: &str, count: usize) -> Outcome<()> {
     let _: () = connection.del("bare").await?;
     let create = pipe().cmd("XGROUP").arg(&["CREATE", "bare", "group", "0", "MKSTREAM"]).to_owned();
     let _: Value = create.query_async(&mut connection).await?;
-    // As long as a report of ours is.
+    // The length of an encoded report.
     let bytes = "x".repeat(250);
     for begun in (0..count).step_by(512) {
         let some = 512.min(count - begun);
@@ -105,11 +105,11 @@ async fn through_streams(url: &str, count: usize) -> Outcome<()> {
 async fn redis_cpu(url: &str) -> Outcome<f64> {
     let mut connection = redis::Client::open(url)?.get_multiplexed_async_connection().await?;
     let info: String = cmd("INFO").arg("cpu").query_async(&mut connection).await?;
-    let part = |key: &str| info.lines().find_map(|line| line.strip_prefix(key)?.trim().parse::<f64>().ok());
-    Ok(part("used_cpu_sys:").unwrap_or(0.0) + part("used_cpu_user:").unwrap_or(0.0))
+    let field = |key: &str| info.lines().find_map(|line| line.strip_prefix(key)?.trim().parse::<f64>().ok());
+    Ok(field("used_cpu_sys:").unwrap_or(0.0) + field("used_cpu_user:").unwrap_or(0.0))
 }
 
-/// In seconds, of all threads.
+/// CPU time of all threads of this process, in seconds.
 fn process_cpu() -> Outcome<f64> {
     let stat = std::fs::read_to_string("/proc/self/stat")?;
     let after = stat.rsplit(')').next().ok_or("no fields")?;

@@ -1,4 +1,4 @@
-//! One report in the hands of who works on it.
+//! One report in the hands of the application.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,133 +10,134 @@ use switchboard_event::{Payload, PayloadError};
 use switchboard_hub::portal::{AnswerTo, ReportId};
 use switchboard_hub::{Deed, Report, Said};
 
-use crate::desk::Task;
-use crate::driver::Shared;
+use crate::delivery::Delivery;
+use crate::shared::Shared;
 
-/// A report to work on. Nothing else of its client is handed out until it is over: acknowledged, or
-/// dropped, which gives it back. What was given back is handed out again after a second.
-pub struct Job(pub(crate) Arc<Held>);
+/// A report to handle. The next report of the same client is handed out once this job has ended: when it is
+/// acknowledged, or when it is dropped. A job that is dropped unacknowledged is handed out again after 1 s.
+pub struct Job(pub(crate) Arc<OpenJob>);
 
-/// A report that was handed out.
-pub(crate) struct Held {
+/// The state of a job until it ends.
+pub(crate) struct OpenJob {
     shared: Arc<Shared>,
-    task: Task,
-    over: AtomicBool,
-    answered: AtomicBool,
+    delivery: Delivery,
+    acknowledged: AtomicBool,
+    replied: AtomicBool,
 }
 
-/// Why a client gets no answer.
+/// Why no reply was sent.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum JobReplyError {
-    /// It did not ask: it is no message, or one that wants no reply.
-    #[error("the client waits for no answer")]
+    /// The report is not a message, or a message without a request for a reply.
+    #[error("the client requested no reply")]
     NotRequested,
-    /// It was answered already.
-    #[error("the client was answered already")]
+    /// The job has been replied to before.
+    #[error("a reply was sent before")]
     AlreadyReplied,
-    /// JSON cannot hold the answer.
+    /// The reply cannot be represented as JSON.
     #[error(transparent)]
     Payload(#[from] PayloadError),
 }
 
 impl Job {
-    pub(crate) fn new(shared: &Arc<Shared>, task: Task) -> Self {
-        let (over, answered) = (AtomicBool::new(false), AtomicBool::new(false));
-        Job(Arc::new(Held { shared: shared.clone(), task, over, answered }))
+    pub(crate) fn new(shared: &Arc<Shared>, delivery: Delivery) -> Self {
+        let (acknowledged, replied) = (AtomicBool::new(false), AtomicBool::new(false));
+        Job(Arc::new(OpenJob { shared: shared.clone(), delivery, acknowledged, replied }))
     }
 
-    /// What the client did.
+    /// The client's action, with its sender and time.
     pub fn report(&self) -> &Report {
-        &self.0.task.report
+        &self.0.delivery.report
     }
 
-    /// What the client said, if that is what it did.
-    pub fn said(&self) -> Option<&Said> {
+    /// The client's message, if the report is one.
+    pub fn message(&self) -> Option<&Said> {
         match &self.report().deed {
-            Deed::Message(said) => Some(said),
+            Deed::Message(message) => Some(message),
             _ => None,
         }
     }
 
-    /// The event's name or the message's type; empty if there is none.
+    /// The name of the event or the type of the Mesa message; empty if there is none.
     pub fn name(&self) -> &str {
-        self.said().and_then(|said| said.kind.as_deref()).unwrap_or_default()
+        self.message().and_then(|message| message.kind.as_deref()).unwrap_or_default()
     }
 
-    /// What the client said, in the shape of `T`; of what is no message, `null`.
+    /// The message's data as `T`. A report that is not a message has the data `null`.
     pub fn data<T: DeserializeOwned>(&self) -> Result<T, PayloadError> {
-        self.said().map_or(&Payload::NULL, |said| &said.data).to()
+        self.message().map_or(&Payload::NULL, |message| &message.data).to()
     }
 
-    /// Which report it is: the same however often it is handed out, to whomever. Numbers of one node
-    /// grow.
+    /// The report's id, the same for every delivery of it. The ids of one node increase.
     pub fn id(&self) -> ReportId {
-        self.0.task.id
+        self.0.delivery.id
     }
 
-    /// Whether somebody may have worked on it before and died, or given it back. Otherwise nobody has.
+    /// Whether the report may have been handed out before, to a worker that died or dropped it. False
+    /// guarantees that no worker has handled it.
     pub fn redelivered(&self) -> bool {
-        self.0.task.redelivered
+        self.0.delivery.redelivered
     }
 
-    /// It is done: it waits no more, and the next of its client is handed out. Written soon; if this
-    /// process ends before, or has lost the client to another worker, it is handed out again.
+    /// Acknowledges the report, which removes it and hands out the client's next one. The removal is
+    /// written asynchronously: if the process ends first, or the client's partition has moved to another
+    /// worker, the report is delivered again.
     pub fn ack(self) {
         self.0.ack();
     }
 
-    /// Answers a client that waits, with the node between: once, and within the time of a request
-    /// (10 s), else nobody hears it.
+    /// Replies to a client that requested it. One reply per job; the node drops a reply that arrives after
+    /// the request's time-out (10 s).
     pub fn reply<T: Serialize + ?Sized>(&self, data: &T) -> Result<(), JobReplyError> {
-        self.0.answer(Payload::of(data)?)
+        self.0.reply(Payload::of(data)?)
     }
 
-    /// Answers with a refusal: `{"error":message,"code":code}`.
+    /// Replies with an error: `{"error":message,"code":code}`.
     pub fn reply_error(&self, code: &str, message: &str) -> Result<(), JobReplyError> {
         self.reply(&json!({ "error": message, "code": code }))
     }
 }
 
-impl Held {
-    /// Does nothing the second time.
+impl OpenJob {
+    /// Acknowledges the report; repeated calls have no effect.
     pub(crate) fn ack(&self) {
-        if !self.over.swap(true, Ordering::Relaxed) {
-            self.shared.finish(&self.task);
+        if !self.acknowledged.swap(true, Ordering::Relaxed) {
+            self.shared.acknowledge(&self.delivery);
         }
     }
 
-    pub(crate) fn task(&self) -> &Task {
-        &self.task
+    pub(crate) fn id(&self) -> ReportId {
+        self.delivery.id
     }
 
-    fn answer_to(&self) -> Option<&AnswerTo> {
-        match &self.task.report.deed {
-            Deed::Message(said) => said.answer_to.as_ref(),
+    fn reply_address(&self) -> Option<&AnswerTo> {
+        match &self.delivery.report.deed {
+            Deed::Message(message) => message.answer_to.as_ref(),
             _ => None,
         }
     }
 
-    fn answer(&self, data: Payload) -> Result<(), JobReplyError> {
-        let to = self.answer_to().ok_or(JobReplyError::NotRequested)?;
-        if self.answered.swap(true, Ordering::Relaxed) {
+    fn reply(&self, data: Payload) -> Result<(), JobReplyError> {
+        let to = self.reply_address().ok_or(JobReplyError::NotRequested)?;
+        if self.replied.swap(true, Ordering::Relaxed) {
             return Err(JobReplyError::AlreadyReplied);
         }
-        self.shared.answer(to.clone(), data);
+        self.shared.reply(to.clone(), data);
         Ok(())
     }
 }
 
-impl Drop for Held {
+impl Drop for OpenJob {
     fn drop(&mut self) {
-        if !*self.over.get_mut() {
-            self.shared.give_back(self.task.clone());
+        if !*self.acknowledged.get_mut() {
+            self.shared.give_back(self.delivery.clone());
         }
     }
 }
 
 impl std::fmt::Debug for Job {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "work {} on {:?}", self.id(), self.report())
+        write!(f, "job {} of {:?}", self.id(), self.report())
     }
 }

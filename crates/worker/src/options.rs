@@ -1,11 +1,11 @@
-//! What a worker has to know of itself.
+//! The options of a worker.
 
 use std::time::Duration;
 
 use switchboard_event::{Name, ProjectId};
 use switchboard_redis::work::Place;
 
-/// Which group a worker is of, and how it works.
+/// The options of a [`Worker`](crate::Worker), each with its default.
 ///
 /// ```
 /// use switchboard_worker::WorkerOptions;
@@ -19,25 +19,25 @@ use switchboard_redis::work::Place;
 pub struct WorkerOptions {
     /// The project whose clients are reported; default `default`.
     pub project: ProjectId,
-    /// The group. Each group gets every report, and each of its workers a share of the clients.
+    /// The group. Every group receives every report; its workers share the clients.
     pub group: Name,
-    /// What the worker's id begins with; default `worker`. The rest is random.
+    /// Prefix of the worker's id; default `worker`. The rest of the id is random.
     pub name: String,
-    /// Most reports that [`run`](crate::Worker::run) has handled at the same time, each another client's;
-    /// default 256.
+    /// Most handlers that [`run`](crate::Worker::run) runs concurrently, each for a different client; default
+    /// 256.
     pub concurrency: usize,
-    /// After how long a worker that says nothing is taken for dead and its clients are another's; default
-    /// 6 s, at least 300 ms. Renewed three times as often.
+    /// How long a claim on clients is valid after its last renewal; default 6 s, at least 300 ms. It is renewed
+    /// every third of this time. When it expires, the clients move to other workers.
     pub lease: Duration,
-    /// How long reports are kept for a group without any worker; default 24 h, at least a lease. Then the group is
-    /// forgotten, with what waits for it.
+    /// How long reports are stored for a group without workers; default 24 h, at least one lease. Then the group
+    /// is deleted together with its reports.
     pub group_retention: Duration,
-    /// How long [`leave`](crate::Worker::leave) waits for what is being handled; default 10 s.
+    /// How long [`leave`](crate::Worker::leave) waits for reports in progress; default 10 s.
     pub leave_timeout: Duration,
 }
 
 impl WorkerOptions {
-    /// A worker of a group, everything else as by default.
+    /// The default options for a worker of `group`.
     pub fn new(group: Name) -> Self {
         WorkerOptions {
             project: Name::new("default").expect("the name is neither empty nor long"),

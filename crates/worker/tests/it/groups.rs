@@ -1,4 +1,4 @@
-//! Groups and workers that come and go.
+//! Worker groups, and workers that join and leave.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
@@ -10,10 +10,10 @@ use switchboard_testkit::{Peer, RedisCluster, RedisServer, soon};
 use switchboard_worker::{Job, Worker};
 
 use crate::support::{
-    LEASE, Node, did, join, message, next, next_job, options, query, reports, until, waiting,
+    LEASE, Node, action, join, message, next_job, next_report, options, query, reports, stored, until,
 };
 
-/// Which partitions each worker of a group has.
+/// How many partitions each worker of a group owns.
 async fn owners(redis: &RedisServer, group: &str) -> BTreeMap<String, usize> {
     let key = format!("switchboard:{{default}}:work:owners:{group}");
     let owners: HashMap<String, String> = query(redis, redis::cmd("HGETALL").arg(key)).await;
@@ -25,7 +25,7 @@ async fn owners(redis: &RedisServer, group: &str) -> BTreeMap<String, usize> {
 }
 
 async fn until_owned(redis: &RedisServer, group: &str, expected: &[usize]) {
-    until("the partitions are shared out", async || {
+    until("the partitions are distributed", async || {
         let mut counts: Vec<usize> = owners(redis, group).await.into_values().collect();
         counts.sort_unstable();
         counts == expected
@@ -34,20 +34,20 @@ async fn until_owned(redis: &RedisServer, group: &str, expected: &[usize]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_group_gets_everything() {
+async fn every_group_receives_every_report() {
     let redis = RedisServer::start().await;
     let (one, two) = (join(&redis, "one").await, join(&redis, "two: groß").await);
     let node = Node::start(&redis).await;
     let mut peer = node.peer().await;
     peer.emit("/said", json!(1)).await;
     for worker in [&one, &two] {
-        assert_eq!(next(worker).await, did("connection"));
-        assert_eq!(next(worker).await, message("/said", json!(1)));
+        assert_eq!(next_report(worker).await, action("connection"));
+        assert_eq!(next_report(worker).await, message("/said", json!(1)));
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn workers_that_come_get_their_share_and_those_who_leave_give_it_up() {
+async fn partitions_are_redistributed_when_workers_join_and_leave() {
     let redis = RedisServer::start().await;
     let first = join(&redis, "all").await;
     until_owned(&redis, "all", &[16]).await;
@@ -55,15 +55,15 @@ async fn workers_that_come_get_their_share_and_those_who_leave_give_it_up() {
     until_owned(&redis, "all", &[8, 8]).await;
     let third = join(&redis, "all").await;
     until_owned(&redis, "all", &[5, 5, 6]).await;
-    soon("it leaves", first.leave()).await;
+    soon("the worker leaves", first.leave()).await;
     until_owned(&redis, "all", &[8, 8]).await;
-    // Gone without a word: within the lease.
+    // A worker that does not leave is replaced when its lease ends.
     drop(second);
     until_owned(&redis, "all", &[16]).await;
     assert_eq!(owners(&redis, "all").await.into_keys().collect::<Vec<_>>(), [third.id()]);
 }
 
-/// Collects what a worker gets, by client.
+/// Collects the numbers that a worker receives, by client.
 fn collect(worker: &Worker, into: &Collected) -> tokio::task::JoinHandle<()> {
     let (worker, into) = (worker.clone(), into.clone());
     #[expect(clippy::disallowed_methods, reason = "a test's own task")]
@@ -81,7 +81,7 @@ fn collect(worker: &Worker, into: &Collected) -> tokio::task::JoinHandle<()> {
 type Collected = Arc<Mutex<BTreeMap<String, Vec<u64>>>>;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn order_holds_and_nothing_is_lost_or_doubled_while_workers_come_and_go() {
+async fn order_is_kept_and_no_report_is_lost_or_repeated_while_workers_join_and_leave() {
     let redis = RedisServer::start().await;
     let nodes = [Node::start(&redis).await, Node::start(&redis).await];
     let collected = Collected::default();
@@ -101,20 +101,20 @@ async fn order_holds_and_nothing_is_lost_or_doubled_while_workers_come_and_go() 
                 tasks.push(collect(&worker, &collected));
                 workers.push(worker);
             }
-            60 | 70 => soon("it leaves", workers.remove(0).leave()).await,
+            60 | 70 => soon("the worker leaves", workers.remove(0).leave()).await,
             _ => {}
         }
         for peer in &mut peers {
             peer.emit("/said", json!(number)).await;
         }
     }
-    until("all is there", async || {
+    until("every report has arrived", async || {
         let collected = collected.lock().unwrap();
         collected.values().map(Vec::len).sum::<usize>() >= 2000
     })
     .await;
     for worker in workers {
-        soon("it leaves", worker.leave()).await;
+        soon("the worker leaves", worker.leave()).await;
     }
     let collected = collected.lock().unwrap();
     assert_eq!(collected.len(), 20);
@@ -124,39 +124,44 @@ async fn order_holds_and_nothing_is_lost_or_doubled_while_workers_come_and_go() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn hooks_hear_of_workers_that_join_and_leave() {
-    async fn changed(socket: Socket, Data(who): Data<Value>, what: &'static str) {
-        socket.broadcast(what, &who).unwrap();
+async fn hooks_are_called_when_workers_join_and_leave() {
+    async fn announce(socket: Socket, Data(worker): Data<Value>, event: &'static str) {
+        socket.broadcast(event, &worker).unwrap();
     }
     let redis = RedisServer::start().await;
     let early = join(&redis, "early").await;
     let app = App::new()
-        .on("@portal-join", async |socket: Socket, who: Data<Value>| changed(socket, who, "joined").await)
-        .on("@portal-leave", async |socket: Socket, who: Data<Value>| changed(socket, who, "left").await)
+        .on("@portal-join", async |socket: Socket, worker: Data<Value>| {
+            announce(socket, worker, "joined").await
+        })
+        .on("@portal-leave", async |socket: Socket, worker: Data<Value>| {
+            announce(socket, worker, "left").await
+        })
         .on("/here", async || ());
     let mut options = Options { lease: LEASE, ..Options::new(&redis.url()) };
     options.reports = Some(reports());
     let node = Node::connect(options, app).await;
     let mut peer = node.peer().await;
     node.knows_a_worker().await;
-    let who = |worker: &Worker, group| json!({ "portal": worker.id(), "group": group, "project": "default" });
+    let identity =
+        |worker: &Worker, group| json!({ "portal": worker.id(), "group": group, "project": "default" });
     let worker = join(&redis, "late").await;
-    let mut told = Vec::new();
-    while told.last() != Some(&("joined".into(), who(&worker, "late"))) {
-        told.push(peer.next_event().await);
-        // Of those who were there first it may have been told before the client came.
-        assert!([&worker, &early].iter().any(|one| told.last().unwrap().1["portal"] == one.id()));
+    let mut announced = Vec::new();
+    while announced.last() != Some(&("joined".into(), identity(&worker, "late"))) {
+        announced.push(peer.next_event().await);
+        // The worker that joined first may have been announced before the client connected.
+        assert!([&worker, &early].iter().any(|one| announced.last().unwrap().1["portal"] == one.id()));
     }
-    soon("it leaves", worker.leave()).await;
-    assert_eq!(peer.next_event().await, ("left".into(), who(&worker, "late")));
+    soon("the worker leaves", worker.leave()).await;
+    assert_eq!(peer.next_event().await, ("left".into(), identity(&worker, "late")));
     drop(early.clone());
-    let id = who(&early, "early");
+    let expected = identity(&early, "early");
     drop(early);
-    assert_eq!(peer.next_event().await, ("left".into(), id), "also of those who die");
+    assert_eq!(peer.next_event().await, ("left".into(), expected), "a worker that does not leave");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_oldest_gives_way_in_a_full_partition() {
+async fn a_full_partition_drops_its_oldest_reports() {
     let redis = RedisServer::start().await;
     let worker = join(&redis, "all").await;
     let node = Node::start_with(&redis, Reports { backlog_max: 10, ..reports() }, App::new()).await;
@@ -165,9 +170,9 @@ async fn the_oldest_gives_way_in_a_full_partition() {
     for number in 1..=200 {
         peer.emit("/said", json!(number)).await;
     }
-    // Of these the worker has read some by then, which are its own.
+    // The worker has read some of them by then; these are not dropped.
     let key = format!("switchboard:{{default}}:work:sent:{}", node.app().hub().bus().node());
-    until("all are handed in", async || {
+    until("the node has stored every report", async || {
         query::<Option<u64>>(&redis, redis::cmd("GET").arg(&key)).await == Some(201)
     })
     .await;
@@ -181,23 +186,23 @@ async fn the_oldest_gives_way_in_a_full_partition() {
         job.ack();
     }
     assert!(numbers.is_sorted() && numbers.len() < 200, "{numbers:?}");
-    until("all are taken out", async || waiting(&redis, "all").await == 0).await;
+    until("every report is removed from Redis", async || stored(&redis, "all").await == 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_keeps_as_much_as_it_may_and_no_more() {
+async fn a_report_beyond_the_byte_limit_of_a_node_is_dropped() {
     let redis = RedisServer::start().await;
     let worker = join(&redis, "all").await;
     let node = Node::start_with(&redis, Reports { bytes_max: 2000, ..reports() }, App::new()).await;
     let mut peer = node.peer().await;
-    assert_eq!(next(&worker).await, did("connection"));
+    assert_eq!(next_report(&worker).await, action("connection"));
     peer.emit("/large", json!("x".repeat(3000))).await;
     peer.emit("/small", json!(1)).await;
-    assert_eq!(next(&worker).await, message("/small", json!(1)));
+    assert_eq!(next_report(&worker).await, message("/small", json!(1)));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn partitions_are_what_the_node_says_that_comes_to_no_group() {
+async fn the_partition_count_is_set_by_the_first_node() {
     let redis = RedisServer::start().await;
     let _node = Node::start_with(&redis, Reports { partitions: 4, ..reports() }, App::new()).await;
     let _worker = join(&redis, "all").await;
@@ -208,7 +213,7 @@ async fn partitions_are_what_the_node_says_that_comes_to_no_group() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cluster_carries_reports_and_answers() {
+async fn reports_and_replies_work_with_a_redis_cluster() {
     let cluster = RedisCluster::start().await;
     let redis = switchboard_worker::RedisOptions {
         urls: cluster.servers.iter().map(RedisServer::url).collect(),
@@ -219,12 +224,12 @@ async fn a_cluster_carries_reports_and_answers() {
     let node = Node::connect(Options { reports: Some(reports()), ..redis }, App::new()).await;
     node.knows_a_worker().await;
     let mut peer: Peer = node.peer().await;
-    assert_eq!(next(&worker).await, did("connection"));
-    let answering = async {
+    assert_eq!(next_report(&worker).await, action("connection"));
+    let replying = async {
         let job: Job = next_job(&worker).await;
         job.reply(&42).unwrap();
         job.ack();
     };
-    assert_eq!(tokio::join!(peer.request("/ask", json!({})), answering).0, 42);
-    soon("it leaves", worker.leave()).await;
+    assert_eq!(tokio::join!(peer.request("/ask", json!({})), replying).0, 42);
+    soon("the worker leaves", worker.leave()).await;
 }

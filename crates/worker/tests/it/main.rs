@@ -1,7 +1,7 @@
-//! Workers, nodes and clients that share a real Redis, each test with a server of its own.
+//! Workers, nodes and clients that share a real Redis server, started per test.
 
-mod desks;
-mod doors;
+mod delivery;
 mod faults;
 mod groups;
+mod protocols;
 mod support;

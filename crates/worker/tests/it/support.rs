@@ -12,7 +12,7 @@ use switchboard_redis::{Options, Redis, Reports};
 use switchboard_testkit::{Peer, RedisServer, TestServer, soon};
 use switchboard_worker::{Job, Worker, WorkerOptions};
 
-/// The shortest lease there is, for tests of what happens after it.
+/// A short lease, for tests of its expiry.
 pub(crate) const LEASE: Duration = Duration::from_millis(900);
 
 pub(crate) fn name(text: &str) -> Name {
@@ -23,7 +23,7 @@ pub(crate) fn reports() -> Reports {
     Reports::of(&name("default"))
 }
 
-/// A node whose clients are reported.
+/// A node that reports its clients.
 pub(crate) struct Node {
     pub(crate) server: TestServer,
     pub(crate) redis: Redis,
@@ -53,22 +53,22 @@ impl Node {
         &self.server.app
     }
 
-    /// An emit client.
+    /// Connects an emit client.
     pub(crate) async fn peer(&self) -> Peer {
         self.server.peer().await
     }
 
-    /// A Mesa client that has been greeted.
+    /// Connects a Mesa client and waits for its hello.
     pub(crate) async fn mesa(&self) -> Peer {
         let mut peer = Peer::connect(&self.server.url("/mesa")).await;
         assert_eq!(peer.next().await["op"], 10);
         peer
     }
 
-    /// Waits until the node knows of a worker, so that clients that ask are not refused.
+    /// Waits until the node knows of a worker, so that requests are not refused.
     pub(crate) async fn knows_a_worker(&self) {
         let project = name("default");
-        let portal = self.app().portal().expect("it has one").clone();
+        let portal = self.app().portal().expect("reports are on").clone();
         until("the node knows of a worker", async || portal.takes(&project, true)).await;
     }
 }
@@ -77,25 +77,25 @@ pub(crate) fn options(group: &str) -> WorkerOptions {
     WorkerOptions { lease: LEASE, ..WorkerOptions::new(name(group)) }
 }
 
-/// A worker in this process.
+/// Starts a worker in this process.
 pub(crate) async fn join(redis: &RedisServer, group: &str) -> Worker {
     Worker::connect(&redis.url(), options(group)).await.expect("Redis answers")
 }
 
-/// The next report, which is over with that.
-pub(crate) async fn next(worker: &Worker) -> Value {
+/// Acknowledges the next report and returns its summary.
+pub(crate) async fn next_report(worker: &Worker) -> Value {
     let job = next_job(worker).await;
-    let told = told(job.report());
+    let summary = summary(job.report());
     job.ack();
-    told
+    summary
 }
 
 pub(crate) async fn next_job(worker: &Worker) -> Job {
     soon("a report", worker.next()).await.expect("the worker stays")
 }
 
-/// A report as tests compare it: without ids and times.
-pub(crate) fn told(report: &Report) -> Value {
+/// A report without ids and times, for comparisons.
+pub(crate) fn summary(report: &Report) -> Value {
     let deed = match &report.deed {
         Deed::Connection => json!("connection"),
         Deed::Authentication => json!("authentication"),
@@ -108,17 +108,17 @@ pub(crate) fn told(report: &Report) -> Value {
     json!({ "user": report.user, "deed": deed })
 }
 
-/// A message of nobody in particular that asks for nothing.
+/// The summary of a message of an unauthenticated client that requests no reply.
 pub(crate) fn message(kind: &str, data: Value) -> Value {
     json!({ "user": null, "deed": { "op": 0, "kind": kind, "data": data, "asks": false } })
 }
 
-/// Something that is no message.
-pub(crate) fn did(deed: impl Into<Value>) -> Value {
+/// The summary of an action of an unauthenticated client that is not a message.
+pub(crate) fn action(deed: impl Into<Value>) -> Value {
     json!({ "user": null, "deed": deed.into() })
 }
 
-/// Asks again and again until the answer is yes.
+/// Polls until `is_so` returns true.
 pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     soon(what, async {
         while !is_so().await {
@@ -128,15 +128,15 @@ pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     .await;
 }
 
-/// What Redis answers to a command.
+/// Sends a command to Redis and returns its response.
 pub(crate) async fn query<T: redis::FromRedisValue>(server: &RedisServer, command: &redis::Cmd) -> T {
-    let client = redis::Client::open(server.url()).expect("an address");
+    let client = redis::Client::open(server.url()).expect("the address is valid");
     let mut connection = client.get_multiplexed_async_connection().await.expect("Redis answers");
-    command.query_async(&mut connection).await.expect("it answers")
+    command.query_async(&mut connection).await.expect("the command succeeds")
 }
 
-/// How many reports wait for a group.
-pub(crate) async fn waiting(server: &RedisServer, group: &str) -> u64 {
+/// How many reports are stored for a group.
+pub(crate) async fn stored(server: &RedisServer, group: &str) -> u64 {
     let mut sum = 0;
     for partition in 0..16 {
         let key = format!("switchboard:{{default}}:work:{partition}:{group}");
@@ -145,7 +145,7 @@ pub(crate) async fn waiting(server: &RedisServer, group: &str) -> u64 {
     sum
 }
 
-/// What was counted by those who began where this is the recorder, by name.
+/// The values of counters, by name. Counters are recorded here if they were created while this was the recorder.
 #[derive(Default)]
 pub(crate) struct Counts(Mutex<HashMap<String, Arc<AtomicU64>>>);
 
