@@ -90,6 +90,7 @@ impl Default for Jwt {
 impl Jwt {
     /// A verifier without keys: it refuses everything.
     pub fn new() -> Self {
+        crate::install_crypto_provider();
         Jwt {
             keys: Vec::new(),
             jwks: Vec::new(),

@@ -12,10 +12,12 @@
 //! What is refused does not depend on what the token says of itself: a key is only ever used with
 //! the algorithm it is for, and `none` with none.
 
+mod crypto;
 mod jwks;
 mod jwt;
 mod sign;
 
+pub use crypto::install_crypto_provider;
 pub use jwks::{JwksError, Pace};
 pub use jwt::{Jwt, KeyError, TokenError};
 pub use sign::{SignError, sign};

@@ -30,6 +30,7 @@ pub fn sign(
     if let Some(lifetime) = lifetime {
         claims.insert("exp".into(), now.saturating_add(lifetime).as_secs().into());
     }
+    crate::install_crypto_provider();
     let key = EncodingKey::from_secret(secret.as_bytes());
     Ok(jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key)?)
 }

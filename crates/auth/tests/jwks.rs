@@ -54,6 +54,7 @@ struct Signer {
 
 impl Signer {
     fn p256(id: &'static str) -> Self {
+        switchboard_auth::install_crypto_provider();
         let pem = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap().serialize_pem();
         Signer { key: EncodingKey::from_ec_pem(pem.as_bytes()).unwrap(), algorithm: Algorithm::ES256, id }
     }

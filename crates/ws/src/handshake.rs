@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
-use sha1::{Digest, Sha1};
+use sha1_smol::Sha1;
 
 /// Appended to the client's key before hashing (RFC 6455, section 1.3).
 const KEY_SUFFIX: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -63,8 +63,9 @@ pub fn accept(headers: &HeaderMap, method: &Method, version: Version) -> Result<
     if STANDARD.decode(key).map_or(0, |nonce| nonce.len()) != 16 {
         return Err(HandshakeError::Key);
     }
-    let digest = Sha1::new().chain_update(key).chain_update(KEY_SUFFIX).finalize();
-    Ok(HeaderValue::try_from(STANDARD.encode(digest)).expect("Base64 is a valid header"))
+    let mut digest = Sha1::from(key);
+    digest.update(KEY_SUFFIX.as_bytes());
+    Ok(HeaderValue::try_from(STANDARD.encode(digest.digest().bytes())).expect("Base64 is a valid header"))
 }
 
 /// Whether a header's comma-separated list holds a token, in any case.

@@ -100,6 +100,7 @@ fn named(users: &[String], places: &[String], sockets: &[SocketId]) -> anyhow::R
 }
 
 async fn post(url: &str, endpoint: &str, key: &str, body: String) -> anyhow::Result<(u16, Value)> {
+    switchboard_auth::install_crypto_provider();
     let client = reqwest::Client::builder().timeout(ANSWER_WITHIN).build()?;
     let address = format!("{}/api/v1/{endpoint}", url.trim_end_matches('/'));
     let request = client.post(address).bearer_auth(key).body(body);

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use sha2::{Digest as _, Sha256};
+use ring::digest::{Context, SHA256};
 use switchboard_hub::repeats::{Asked, Begun, Claim, Digest, Repeats};
 
 use super::memory::MemoryRepeats;
@@ -73,11 +73,11 @@ impl First<'_> {
 
 /// The same at every node and after every start, and another one for other parts.
 pub(super) fn digest<const N: usize>(parts: [&[u8]; N]) -> Digest {
-    let mut hasher = Sha256::new();
+    let mut hasher = Context::new(&SHA256);
     for part in parts {
         // So that no part can end where it likes.
-        hasher.update((part.len() as u64).to_be_bytes());
+        hasher.update(&(part.len() as u64).to_be_bytes());
         hasher.update(part);
     }
-    hasher.finalize().into()
+    hasher.finish().as_ref().try_into().expect("SHA-256 has 32 bytes")
 }

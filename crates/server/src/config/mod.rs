@@ -12,13 +12,14 @@ mod redis;
 mod secret;
 mod sections;
 mod set;
+mod toml_format;
 
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use figment::Figment;
-use figment::providers::{Env, Format, Serialized, Toml};
+use figment::providers::{Env, Format, Serialized};
 use serde::{Deserialize, Serialize};
 use switchboard::Limits;
 use switchboard_redis::Options;
@@ -36,6 +37,7 @@ pub use redis::{Addresses, Node, Redis, RedisMode};
 pub use secret::{Secret, Secrets};
 pub use sections::{Door, Internal, Log, LogFormat, Stop};
 use set::Set;
+use toml_format::Toml;
 
 /// Environment variables begin with this; `__` stands for the dot: `SWITCHBOARD_LIMITS__ENABLED`.
 const ENV_PREFIX: &str = "SWITCHBOARD_";

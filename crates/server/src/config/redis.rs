@@ -232,9 +232,11 @@ mod tests {
         assert_eq!(with(&["redis=redis://h:1", "redis.prefix=p"]).unwrap(), long);
         let file: Config =
             figment::Figment::from(figment::providers::Serialized::defaults(Config::default()))
-                .merge(WithShortForm(<figment::providers::Toml as figment::providers::Format>::string(
-                    "redis = \"redis://h:1\"",
-                )))
+                .merge(WithShortForm(
+                    <super::super::toml_format::Toml as figment::providers::Format>::string(
+                        "redis = \"redis://h:1\"",
+                    ),
+                ))
                 .extract()
                 .unwrap();
         assert_eq!(file.redis, Redis { prefix: "switchboard".into(), ..long });

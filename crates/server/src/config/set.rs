@@ -1,9 +1,10 @@
 //! Settings from the command line: `--set section.key=value`.
 
-use figment::providers::{Format, Toml};
+use figment::providers::Format;
 use figment::{Metadata, Profile, Provider};
 
 use super::ConfigError;
+use super::toml_format::Toml;
 
 /// One `--set section.key=value`.
 pub(super) struct Set {
