@@ -1,10 +1,10 @@
 //! Publications between nodes: a Redis channel per target, subscribed while a socket of this node is
 //! in it.
 
-mod crowd;
-mod hearing;
+mod many_users;
 mod outbound;
-mod outgoing;
+mod publish_queue;
+mod subscriber;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,16 +18,16 @@ use switchboard_hub::Bus;
 use switchboard_hub::bus::{Content, Lost, Moment, Publication, Receiver};
 use tokio_util::sync::CancellationToken;
 
-use crate::bridge::{Bridges, NoMessage};
+use crate::connection::Source;
 use crate::envelope::{self, Stamp};
-use crate::link::Source;
+use crate::legacy::{Bridges, NoMessage};
 use crate::names::Names;
 use crate::options::Options;
 
-pub(crate) use crowd::TO_USERS;
-use hearing::Hearing;
+pub(crate) use many_users::TO_USERS;
 pub(crate) use outbound::Outbound;
-use outgoing::Outgoing;
+use publish_queue::Outgoing;
+use subscriber::Hearing;
 
 /// Carries publications through Redis. Made by [`Redis::connect`](crate::Redis::connect).
 pub struct RedisBus {

@@ -5,15 +5,15 @@
 //! node that put it as well.
 
 mod adopting;
+mod appender;
+mod batch_queue;
 mod elements;
 mod handed_out;
-mod keeper;
 mod limits;
 mod opening;
-mod piles;
-mod putting;
 mod receipts;
 mod scripts;
+mod writer;
 
 use std::sync::Arc;
 
@@ -28,19 +28,19 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::bridge::Bridges;
-use crate::link::{Link, Source};
+use crate::connection::script::{Script, call, was_unknown};
+use crate::connection::{Link, Source};
+use crate::legacy::Bridges;
 use crate::names::{Names, ProjectNames};
 use crate::options::{ANSWER_WITHIN, Options};
-use crate::script::{Script, call, was_unknown};
 use crate::store::NoAnswer;
 use crate::{RedisBus, RedisStore};
 
+pub(crate) use appender::Putting;
 use handed_out::HandedOut;
 pub(crate) use limits::Heeded;
 use limits::Said;
 use opening::{Opening, Openings};
-pub(crate) use putting::Putting;
 use receipts::{Receipt, Receipts};
 pub(crate) use scripts::Scripts;
 
@@ -97,7 +97,7 @@ impl RedisInbox {
             expired: counter!("switchboard_inbox_expired_total"),
             adopted: counter!("switchboard_inbox_adopted_total"),
         });
-        crate::spawn(stop, keeper::keep(inbox.clone(), source));
+        crate::spawn(stop, writer::keep(inbox.clone(), source));
         inbox
     }
 

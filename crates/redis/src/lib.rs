@@ -14,22 +14,18 @@
 //! # Ok(()) }
 //! ```
 
-mod backend;
-mod backoff;
-mod bridge;
 mod bus;
+mod connection;
 mod envelope;
+mod idempotency;
 mod inbox;
-mod link;
+mod legacy;
 mod names;
 mod options;
-mod portal;
+mod publisher;
 mod recovery;
-mod repeats;
-mod script;
+mod reports;
 mod store;
-mod tls;
-pub mod work;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -40,20 +36,20 @@ use switchboard_hub::{Backplane, Bus, Inbox, Portal, Repeats, Store};
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-pub use backend::{Backend, ForOriginals};
-pub use bridge::{EmitBridge, MesaBridge};
 pub use bus::RedisBus;
 pub use inbox::RedisInbox;
+pub use legacy::{EmitBridge, MesaBridge};
 pub use options::{Mode, Options};
-pub use portal::{OriginalPortals, RedisPortal, Reports};
+pub use publisher::{Backend, ForOriginals};
+pub use reports::{OriginalPortals, RedisPortal, Reports, worker as work};
 pub use store::RedisStore;
 
-use bridge::Bridges;
-use link::{Connected, Source, ignore};
+use connection::{Connected, Source, ignore};
+use idempotency::RedisRepeats;
+use legacy::Bridges;
 use names::Names;
 use options::ANSWER_WITHIN;
 use recovery::Parts;
-use repeats::RedisRepeats;
 use store::{Lease, Leases};
 
 /// Why there is no connection.

@@ -14,11 +14,11 @@
 //! | `switchboard:{default}:connected` | hash | user to sockets that stand in the keys of original Mesa servers |
 //! | `switchboard:{default}:seats` and `:seats:…` | see below | the seats of the shards |
 //! | `switchboard:{default}:shard:<shard>` | hash | socket to what other nodes may know of it |
-//! | `switchboard:{default}:work` and `:work:…` | see `portal/groups.rs` | reports that wait for worker groups |
+//! | `switchboard:{default}:work` and `:work:…` | see `reports/groups.rs` | reports that wait for worker groups |
 //! | `switchboard:{default}:to:<target>` | channel | publications for the target |
 //! | `switchboard:{*}:inboxes` | set | projects in which a message has waited |
 //! | `switchboard:{*}:inboxes:turn` | string, for a minute | a node has taken out what waited too long |
-//! | `switchboard:request:<digest>` | string, for ten minutes | what a backend's request asked for, and who does it or its answer; see `repeats.rs` |
+//! | `switchboard:request:<digest>` | string, for ten minutes | what a backend's request asked for, and who does it or its answer; see `idempotency.rs` |
 //! | `switchboard:{*}:inboxes:limits` | hash | how much may wait, as the node says that began last, and when it did |
 //! | `switchboard:{default}:inbox:@<user>` | list | what waits for a user: number, 8 bytes, and event by turns |
 //! | `switchboard:{default}:inbox:totals` | hash | how many `messages` and `bytes` wait in the project, and no fewer than the `largest` has |

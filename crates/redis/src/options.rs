@@ -5,9 +5,9 @@ use std::time::Duration;
 use switchboard_hub::InboxLimits;
 
 use crate::ConnectError;
-use crate::bridge::{EmitBridge, MesaBridge};
-use crate::link::Source;
-use crate::portal::Reports;
+use crate::connection::Source;
+use crate::legacy::{EmitBridge, MesaBridge};
+use crate::reports::Reports;
 
 /// How long an answer of Redis is waited for before it counts as away: 2 s.
 pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(2);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::backoff::Backoff;
+use crate::connection::backoff::Backoff;
 use crate::store::NoAnswer;
 use crate::{RedisBus, RedisInbox, RedisStore};
 

@@ -3,12 +3,12 @@
 //! Every entry belongs to a lease, since a socket's id begins with its node's. A node that says
 //! nothing for the length of its lease is dead, and any other node takes out what it left.
 
+mod calls;
 mod changes;
-mod keeper;
 mod lease;
 mod scripts;
 mod seats;
-mod writing;
+mod writer;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock, Weak};
@@ -23,8 +23,8 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::bridge::{self, Bridges, EmitBridge};
-use crate::link::{Connected, Link, Source};
+use crate::connection::{Connected, Link, Source};
+use crate::legacy::{self, Bridges, EmitBridge};
 use crate::names::{Names, name};
 use crate::options::{ANSWER_WITHIN, Options};
 
@@ -107,7 +107,7 @@ impl RedisStore {
             }),
             stop: stop.clone(),
         });
-        crate::spawn(stop, keeper::keep(store.clone(), first));
+        crate::spawn(stop, writer::keep(store.clone(), first));
         store
     }
 
@@ -178,13 +178,13 @@ impl RedisStore {
     /// The sockets of original nodes in a target; none without a bridge.
     async fn originals(&self, project: &ProjectId, target: &Target) -> Result<BTreeSet<SocketId>, NoAnswer> {
         let Some(bridge) = self.bridge(project) else { return Ok(BTreeSet::new()) };
-        Ok(bridge::sockets(&mut self.link().await?, bridge, &self.names.project(project), target).await?)
+        Ok(legacy::sockets(&mut self.link().await?, bridge, &self.names.project(project), target).await?)
     }
 
     /// The users that only original nodes know; none without a bridge.
     async fn original_users(&self, project: &ProjectId) -> Result<BTreeSet<UserId>, NoAnswer> {
         let Some(bridge) = self.bridge(project) else { return Ok(BTreeSet::new()) };
-        Ok(bridge::users(&mut self.link().await?, bridge, &self.names.project(project)).await?)
+        Ok(legacy::users(&mut self.link().await?, bridge, &self.names.project(project)).await?)
     }
 
     /// Gives the lease back; see [`Redis::leave`](crate::Redis::leave).

@@ -4,10 +4,10 @@ use bytes::Bytes;
 use switchboard_event::Target;
 use switchboard_hub::bus::Publication;
 
-use super::crowd::{Crowd, Encoded};
-use crate::bridge::Telling;
+use super::many_users::{Crowd, Encoded};
+use crate::connection::Batch;
 use crate::envelope::{self, Stamp};
-use crate::link::Batch;
+use crate::legacy::Telling;
 use crate::names::ProjectNames;
 
 /// What is on its way.

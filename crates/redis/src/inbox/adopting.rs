@@ -5,8 +5,8 @@ use redis::cmd;
 use switchboard_event::{Event, ProjectId, UserId};
 
 use super::{RedisInbox, inbox_call, waits_ms};
-use crate::bridge::undelivered;
-use crate::script::{is_wrong_type, number};
+use crate::connection::script::{is_wrong_type, number};
+use crate::legacy::undelivered;
 use crate::store::NoAnswer;
 
 /// How often what was read may have changed before it is left for the next time.

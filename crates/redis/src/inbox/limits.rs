@@ -12,9 +12,9 @@ use redis::{RedisResult, cmd};
 use switchboard_hub::InboxLimits;
 
 use super::scripts::Scripts;
-use crate::link::Link;
+use crate::connection::Link;
+use crate::connection::script::{self, number};
 use crate::names::Names;
-use crate::script::{self, number};
 
 /// The names of the bounds in Redis, in the order of [`values`].
 const BOUNDS: [&str; 5] =

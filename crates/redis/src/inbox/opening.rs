@@ -9,13 +9,13 @@ use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, Value, cmd}
 use switchboard_event::{MessageNumber, ProjectId, SocketId, Target, UserId};
 use switchboard_hub::inbox::Opened;
 
+use super::batch_queue::{Call, Part, Piles};
 use super::elements::{Messages, first_number, first_put_ms};
-use super::piles::{Call, Part, Piles};
 use super::scripts::Scripts;
 use super::{RedisInbox, inbox_call};
-use crate::link::{Batch, Link};
+use crate::connection::script::{is_unknown, number};
+use crate::connection::{Batch, Link};
 use crate::names::{Names, ProjectNames};
-use crate::script::{is_unknown, number};
 use crate::store::NoAnswer;
 
 /// How often it is looked anew because something had waited for too long.

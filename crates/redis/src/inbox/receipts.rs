@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use super::inbox_call;
 use super::scripts::Scripts;
-use crate::link::Batch;
+use crate::connection::Batch;
 use crate::names::Names;
 
 /// Most receipts in one call, so that it is short.

@@ -2,8 +2,8 @@
 
 use redis::RedisResult;
 
-use crate::link::Link;
-use crate::script::{self, Script};
+use crate::connection::Link;
+use crate::connection::script::{self, Script};
 
 /// All scripts of the inboxes.
 pub(crate) struct Scripts {
@@ -28,7 +28,7 @@ macro_rules! with_inbox {
 impl Scripts {
     pub(crate) fn new() -> Self {
         Scripts {
-            put: Script::of(with_inbox!("../nodes.lua", "scripts/put.lua")),
+            put: Script::of(with_inbox!("../bus/nodes_of_users.lua", "scripts/put.lua")),
             open: Script::even_if_full(with_inbox!("scripts/open.lua")),
             receipts: Script::even_if_full(with_inbox!("scripts/receipts.lua")),
             drop: Script::even_if_full(with_inbox!("scripts/drop.lua")),
@@ -36,7 +36,7 @@ impl Scripts {
             expire: Script::even_if_full(with_inbox!("scripts/expire.lua")),
             turn: Script::even_if_full(include_str!("scripts/turn.lua")),
             limits: Script::even_if_full(include_str!("scripts/limits.lua")),
-            adopt: Script::even_if_full(with_inbox!("../bridge/mesa/adopt.lua")),
+            adopt: Script::even_if_full(with_inbox!("../legacy/mesa/adopt.lua")),
         }
     }
 

@@ -7,11 +7,11 @@ use redis::{FromRedisValue, RedisResult, Value};
 use switchboard_event::{Name, NodeId, ProjectId};
 
 use super::scripts::Scripts;
-use crate::bridge::Bridges;
+use crate::connection::script::{call, number};
+use crate::connection::{Batch, Link};
 use crate::envelope;
-use crate::link::{Batch, Link};
+use crate::legacy::Bridges;
 use crate::names::{Names, ProjectNames, node_of};
-use crate::script::{call, number};
 
 /// Most entries that one call takes out, so that it is short.
 const SWEEP_MAX: usize = 1000;

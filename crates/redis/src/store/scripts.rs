@@ -2,8 +2,8 @@
 
 use redis::RedisResult;
 
-use crate::link::Link;
-use crate::script::{self, Script};
+use crate::connection::Link;
+use crate::connection::script::{self, Script};
 
 /// All scripts of the store. They run though Redis is full: what they write is small, and without it nobody would
 /// know who is here.
@@ -34,9 +34,9 @@ macro_rules! with_seats {
 macro_rules! with_copies {
     ($file:literal) => {
         concat!(
-            include_str!("../bridge/emit/mirror.lua"),
-            include_str!("../bridge/mesa/connected.lua"),
-            include_str!("../bridge/copies.lua"),
+            include_str!("../legacy/emit/mirror.lua"),
+            include_str!("../legacy/mesa/connected.lua"),
+            include_str!("../legacy/copies.lua"),
             include_str!($file)
         )
     };

@@ -8,12 +8,12 @@ use redis::{RedisError, RedisResult, Value};
 use switchboard_hub::bus::Lost;
 use tokio::sync::{Notify, watch};
 
-use super::crowd::TO_USERS;
+use super::many_users::TO_USERS;
 use super::outbound::Outbound;
-use crate::backoff::Backoff;
-use crate::link::{Batch, Link, Source, ignore};
+use crate::connection::backoff::Backoff;
+use crate::connection::script;
+use crate::connection::{Batch, Link, Source, ignore};
 use crate::options::ANSWER_WITHIN;
-use crate::script;
 
 /// Most publications in one pipeline.
 const BATCH_MAX: usize = 512;

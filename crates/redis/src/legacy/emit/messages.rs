@@ -9,7 +9,7 @@ use switchboard_event::{DeliveryClass, Event, Name, NodeId, Payload, SocketId, T
 use switchboard_hub::bus::Content;
 
 use super::INSTANCE_HEAD;
-use crate::bridge::{NoMessage, now_ms, put_text};
+use crate::legacy::{NoMessage, now_ms, put_text};
 
 /// By what a node knows its own messages.
 pub(super) struct Instance(String);

@@ -8,7 +8,7 @@ use switchboard_hub::Index;
 use tokio::time::Instant;
 
 use super::BridgedEmit;
-use crate::link::{Batch, Link};
+use crate::connection::{Batch, Link};
 use crate::names::{Names, node_of};
 
 /// Most sets that are renewed in one pipeline.

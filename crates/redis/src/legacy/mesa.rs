@@ -13,6 +13,7 @@
 //! there itself begins with [`OURS`], a member that originals do not look at.
 
 mod messages;
+pub(crate) mod portals;
 pub(crate) mod undelivered;
 
 use std::collections::HashSet;

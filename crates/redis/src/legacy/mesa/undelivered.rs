@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use switchboard_event::Event;
 
 use super::messages::Message;
-use crate::bridge::NoMessage;
+use crate::legacy::NoMessage;
 
 /// The messages that can be read, in their order, and how many others there are; of what is no array
 /// nothing can be.

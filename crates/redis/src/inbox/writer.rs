@@ -11,10 +11,10 @@ use switchboard_event::{Name, ProjectId, UserId};
 
 use super::RedisInbox;
 use super::receipts::Taken;
-use crate::backoff::Backoff;
-use crate::link::{Link, Source, ignore};
+use crate::connection::backoff::Backoff;
+use crate::connection::script::{self, is_unknown, number};
+use crate::connection::{Link, Source, ignore};
 use crate::options::ANSWER_WITHIN;
-use crate::script::{self, is_unknown, number};
 
 /// Most receipts in one pipeline.
 const BATCH_MAX: usize = 1024;

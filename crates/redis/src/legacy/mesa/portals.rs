@@ -59,18 +59,18 @@ impl OriginalPortals {
     }
 
     /// Where reports go.
-    pub(super) fn channel(&self) -> String {
+    pub(crate) fn channel(&self) -> String {
         self.name("portal")
     }
 
     /// The set, and the channel that says how it changes.
-    pub(super) fn pool(&self) -> String {
+    pub(crate) fn pool(&self) -> String {
         self.name("available_portals_pool")
     }
 }
 
 /// Who is there, as far as they said.
-pub(super) struct Pool {
+pub(crate) struct Pool {
     ids: Vec<String>,
     gone: VecDeque<String>,
     /// Those of whom none listened: killed, or not listening yet.
@@ -87,16 +87,16 @@ struct Readiness<'a> {
 }
 
 impl Pool {
-    pub(super) fn new(takes_turns: bool) -> Self {
+    pub(crate) fn new(takes_turns: bool) -> Self {
         Pool { ids: Vec::new(), gone: VecDeque::new(), suspects: Vec::new(), turn: 0, takes_turns }
     }
 
-    pub(super) fn ids(&self) -> &[String] {
+    pub(crate) fn ids(&self) -> &[String] {
         &self.ids
     }
 
     /// Takes what a portal says of itself. Who was not known cannot leave.
-    pub(super) fn hear(&mut self, message: &[u8]) -> Result<(), serde_json::Error> {
+    pub(crate) fn hear(&mut self, message: &[u8]) -> Result<(), serde_json::Error> {
         let Readiness { id, ready } = serde_json::from_slice(message)?;
         if ready {
             self.gone.retain(|gone| *gone != id);
@@ -115,7 +115,7 @@ impl Pool {
 
     /// Adds those of the set, but not who is suspected. Who has just said that it is ready may not be in it
     /// yet, and who has just left may be in it still.
-    pub(super) fn add_all(&mut self, ids: Vec<Vec<u8>>) {
+    pub(crate) fn add_all(&mut self, ids: Vec<Vec<u8>>) {
         for id in ids {
             if let Ok(id) = String::from_utf8(id)
                 && !self.gone.contains(&id)
@@ -127,19 +127,19 @@ impl Pool {
     }
 
     /// Nobody listens: those of the set are suspected like all who were known.
-    pub(super) fn suspect_all(&mut self, ids: Vec<Vec<u8>>) {
+    pub(crate) fn suspect_all(&mut self, ids: Vec<Vec<u8>>) {
         self.add_all(ids);
         self.suspects.append(&mut self.ids);
         self.suspects.truncate(PORTALS_MAX);
     }
 
     /// How many are suspected.
-    pub(super) fn suspects(&self) -> usize {
+    pub(crate) fn suspects(&self) -> usize {
         self.suspects.len()
     }
 
     /// Nobody is suspected any more.
-    pub(super) fn trust_all(&mut self) {
+    pub(crate) fn trust_all(&mut self) {
         for id in std::mem::take(&mut self.suspects) {
             self.add(id);
         }
@@ -152,13 +152,13 @@ impl Pool {
     }
 
     /// For when it may have been missed who came and went.
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.ids.clear();
         self.suspects.clear();
     }
 
     /// Who gets the next report: the second of them first, as with the original; none if nobody is there.
-    pub(super) fn next(&mut self) -> Option<&str> {
+    pub(crate) fn next(&mut self) -> Option<&str> {
         if self.ids.is_empty() {
             return None;
         }
@@ -190,7 +190,7 @@ struct Message<'a> {
 }
 
 /// A report in the originals' words.
-pub(super) fn telling(report: &Report, portal: &str) -> Vec<u8> {
+pub(crate) fn telling(report: &Report, portal: &str) -> Vec<u8> {
     let (kind, message) = match &report.deed {
         Deed::Connection => ("connection", None),
         Deed::Authentication => ("authentication", None),

@@ -12,7 +12,7 @@ use switchboard_event::{
 use switchboard_hub::bus::Content;
 
 use super::OURS;
-use crate::bridge::{NoMessage, now_ms, put_text};
+use crate::legacy::{NoMessage, now_ms, put_text};
 
 /// The recipient that is everyone.
 pub(super) const EVERYONE: &str = "*";

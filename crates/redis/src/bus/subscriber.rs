@@ -10,8 +10,8 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::RedisBus;
-use crate::backoff::Backoff;
-use crate::link::{Connected, Link, Source};
+use crate::connection::backoff::Backoff;
+use crate::connection::{Connected, Link, Source};
 use crate::options::ANSWER_WITHIN;
 
 /// Most channels in one command.

@@ -20,9 +20,9 @@ use switchboard_event::ProjectId;
 
 use super::record;
 use super::{Numbered, Reports};
-use crate::link::Link;
+use crate::connection::Link;
+use crate::connection::script::{self, Script, call};
 use crate::names::{Names, ProjectNames};
-use crate::script::{self, Script, call};
 
 /// How long Redis remembers the last number of a node that says nothing: longer than one tries to hand
 /// the same in again.

@@ -15,14 +15,14 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::ConnectError;
-use crate::backoff::Backoff;
 use crate::bus::{Outbound, TO_USERS};
+use crate::connection::backoff::Backoff;
+use crate::connection::script::{self, Script, is_unknown};
+use crate::connection::{Batch, Connected, Link, Source, ignore};
 use crate::envelope::Stamp;
 use crate::inbox::{Heeded, Putting, Scripts};
-use crate::link::{Batch, Connected, Link, Source, ignore};
 use crate::names::Names;
 use crate::options::{ANSWER_WITHIN, Options};
-use crate::script::{self, Script, is_unknown};
 use crate::store::NoAnswer;
 
 /// Speaks to the nodes that share a Redis without being one.
@@ -77,7 +77,7 @@ impl Backend {
             putting: Putting::new(names.clone(), limits, verb, scripts.clone()),
             heeded: options.inbox.is_none().then(|| Heeded::new(&names)),
             scripts,
-            to_originals: Script::of(include_str!("backend/originals.lua")),
+            to_originals: Script::of(include_str!("legacy/mesa/dispatch.lua")),
             link: watch::Sender::new(None),
         });
         let first = match shared.begin(&source).await {

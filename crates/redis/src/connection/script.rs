@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use redis::{Cmd, RedisError, RedisResult, Value};
 
-use crate::link::Link;
+use super::redis_connection::Link;
 
 /// A script, and the name by which a server that has it is asked to run it.
 pub(crate) struct Script {

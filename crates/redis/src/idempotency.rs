@@ -12,8 +12,8 @@ use switchboard_hub::repeats::{ANSWERED_FOR, Asked, Begun, CLAIMED_FOR, Claim};
 use switchboard_hub::store::Answer;
 
 use crate::RedisStore;
+use crate::connection::script::{self, Script};
 use crate::names::Names;
-use crate::script::{self, Script};
 use crate::store::NoAnswer;
 
 const CLAIMED: &[u8] = b"?";
@@ -28,7 +28,7 @@ pub(crate) struct RedisRepeats {
 
 impl RedisRepeats {
     pub(crate) fn new(names: Names, store: Arc<RedisStore>) -> Self {
-        RedisRepeats { names, store, end: Script::of(include_str!("repeats/end.lua")) }
+        RedisRepeats { names, store, end: Script::of(include_str!("idempotency/end.lua")) }
     }
 
     async fn claim(&self, asked: &Asked) -> Result<Begun, NoAnswer> {

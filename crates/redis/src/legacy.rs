@@ -19,7 +19,8 @@ use switchboard_hub::bus::Publication;
 pub use emit::EmitBridge;
 pub(crate) use emit::{BridgedEmit, Upkeep, sockets, users};
 pub use mesa::MesaBridge;
-pub(crate) use mesa::undelivered;
+pub use mesa::portals::OriginalPortals;
+pub(crate) use mesa::{portals, undelivered};
 
 use crate::options::Options;
 use mesa::BridgedMesa;

@@ -5,9 +5,9 @@
 //! node. To original portals it is published at most once.
 
 mod groups;
-mod originals;
 pub(crate) mod record;
-mod reporting;
+mod sender;
+pub mod worker;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
@@ -19,11 +19,11 @@ use switchboard_hub::{Deed, Portal, Report};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::link::Source;
+use crate::connection::Source;
 use crate::names::Names;
 
+pub use crate::legacy::OriginalPortals;
 pub(crate) use groups::WorkerScripts;
-pub use originals::OriginalPortals;
 
 /// Which clients are reported, and to whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -149,7 +149,7 @@ impl RedisPortal {
                 garbage: counter!("switchboard_bus_garbage_total"),
             },
         });
-        crate::spawn(stop, reporting::run(portal.clone(), source));
+        crate::spawn(stop, sender::run(portal.clone(), source));
         portal
     }
 

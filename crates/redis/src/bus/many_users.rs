@@ -8,16 +8,17 @@ use redis::Cmd;
 use switchboard_event::Target;
 use switchboard_hub::bus::{Content, Publication};
 
+use crate::connection::script::{Script, call};
 use crate::envelope::{self, Stamp};
 use crate::names::ProjectNames;
-use crate::script::{Script, call};
 
 /// With more users than this a node is found for each. Up to it every node may hear as many copies.
 const FEW: usize = 8;
 
 /// Finds the nodes and publishes, in one step.
-pub(crate) static TO_USERS: LazyLock<Script> =
-    LazyLock::new(|| Script::of(concat!(include_str!("../nodes.lua"), include_str!("to_users.lua"))));
+pub(crate) static TO_USERS: LazyLock<Script> = LazyLock::new(|| {
+    Script::of(concat!(include_str!("nodes_of_users.lua"), include_str!("publish_to_users.lua")))
+});
 
 /// A publication for many users, perhaps with other targets.
 pub(super) struct Crowd<'a> {

@@ -10,13 +10,13 @@ use tokio::sync::oneshot;
 
 use super::RedisStore;
 use super::changes::{Change, Taken};
-use super::keeper::Stop;
 use super::lease::{Leases, seat_keys};
 use super::seats::Seat;
+use super::writer::Stop;
+use crate::connection::Batch;
+use crate::connection::script::{Script, call, is_wrong_type, number};
 use crate::envelope;
-use crate::link::Batch;
 use crate::names::{ProjectNames, name, target_text};
-use crate::script::{Script, call, is_wrong_type, number};
 
 /// Most changes of members in one call, so that it is short.
 const CALL_MAX: usize = 128;

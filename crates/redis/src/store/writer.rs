@@ -10,14 +10,14 @@ use redis::{RedisError, RedisResult};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::RedisStore;
+use super::calls::Writing;
 use super::changes::{Change, Taken};
 use super::lease::{Lease, Leases};
 use super::seats::Seat;
-use super::writing::Writing;
-use crate::backoff::Backoff;
-use crate::bridge::Upkeep;
-use crate::link::{Connected, Link, ignore};
-use crate::script::is_unknown;
+use crate::connection::backoff::Backoff;
+use crate::connection::script::is_unknown;
+use crate::connection::{Connected, Link, ignore};
+use crate::legacy::Upkeep;
 
 /// Most changes in one pipeline.
 const BATCH_MAX: usize = 1024;

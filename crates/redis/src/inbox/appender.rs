@@ -11,11 +11,11 @@ use switchboard_hub::InboxLimits;
 use switchboard_hub::inbox::Kept;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::piles::{CALL_BYTES_MAX, CALL_USERS_MAX, Call, Part, Piles};
+use super::batch_queue::{CALL_BYTES_MAX, CALL_USERS_MAX, Call, Part, Piles};
 use super::scripts::Scripts;
 use super::{ask_script, inbox_call, waits_ms};
+use crate::connection::Link;
 use crate::envelope;
-use crate::link::Link;
 use crate::names::Names;
 use crate::store::NoAnswer;
 

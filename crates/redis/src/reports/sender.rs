@@ -10,10 +10,10 @@ use switchboard_hub::portal::PortalChange;
 use tokio::time::{Instant, sleep_until};
 
 use super::groups::Scripts;
-use super::originals::{self, Pool};
 use super::{Numbered, POOL_CHANGES_MAX, RedisPortal};
-use crate::backoff::Backoff;
-use crate::link::{Batch, Connected, Link, Source};
+use crate::connection::backoff::Backoff;
+use crate::connection::{Batch, Connected, Link, Source};
+use crate::legacy::portals::{self as originals, Pool};
 
 /// Most reports, and about how many bytes of them, that are handed in at a time.
 const BATCH_MAX: usize = 512;

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use switchboard_event::{SocketId, Target, UserId};
 
 use super::EmitBridge;
-use crate::link::Link;
+use crate::connection::Link;
 use crate::names::{ProjectNames, name};
 
 /// About how many entries Redis reads at a time.

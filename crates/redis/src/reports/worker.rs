@@ -10,13 +10,13 @@ use switchboard_event::{Name, NodeId, Payload, ProjectId};
 use switchboard_hub::Report;
 use switchboard_hub::portal::{AnswerTo, ReportId};
 
+use super::{WorkerScripts, record};
 use crate::ConnectError;
+use crate::connection::script::call;
+use crate::connection::{Batch, Connected, Link, Source, ignore};
 use crate::envelope::{self, Stamp};
-use crate::link::{Batch, Connected, Link, Source, ignore};
 use crate::names::{Names, ProjectNames};
 use crate::options::{ANSWER_WITHIN, Options};
-use crate::portal::{WorkerScripts, record};
-use crate::script::call;
 
 /// How many partitions there are where no node has said.
 const PARTITIONS: &str = "16";

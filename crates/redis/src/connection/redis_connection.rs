@@ -15,8 +15,8 @@ use redis::{
 };
 use tokio::sync::{Mutex, Notify, watch};
 
+use super::tls;
 use crate::options::{ANSWER_WITHIN, Mode, Options};
-use crate::tls;
 
 /// Where connections come from.
 pub(crate) struct Source {
