@@ -21,15 +21,15 @@ use switchboard_ws::close::{CloseCode, close_frame};
 use switchboard_ws::frame::{self, OpCode};
 use switchboard_ws::{Decoder, Item, ProtocolError};
 
-use crate::clock::now;
+use crate::api::socket::Socket;
 use crate::net::throttle::Throttle;
 use crate::net::transport::Wire;
-use crate::peer::Peer;
-use crate::portal::Reporting;
-use crate::request::Request;
-use crate::served::Served;
-use crate::socket::Socket;
-use crate::{koji, mesa};
+use crate::node::clock::now;
+use crate::node::conn::Peer;
+use crate::node::reports::Reporting;
+use crate::protocols::{koji, mesa};
+use crate::routing::request::Request;
+use crate::routing::server::Served;
 
 /// How much one read takes at the most.
 const READ_BYTES: usize = 64 * 1024;

@@ -13,7 +13,7 @@ use metrics::Counter;
 use switchboard_hub::{Flushed, Schedule, Session};
 use tokio::sync::Notify;
 
-use crate::tasks::Tasks;
+use crate::node::tasks::Tasks;
 
 /// Sends between two yields: at 6 µs each a slice holds others up for under 1 ms.
 const SLICE: usize = 128;

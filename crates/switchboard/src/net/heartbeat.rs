@@ -9,10 +9,10 @@ use switchboard_event::SocketId;
 use switchboard_hub::Session;
 use switchboard_ws::CloseCode;
 
-use crate::app::App;
-use crate::mesa;
-use crate::peer::Peer;
-use crate::served::Served;
+use crate::api::app::App;
+use crate::node::conn::Peer;
+use crate::protocols::mesa;
+use crate::routing::server::Served;
 
 /// A WebSocket ping without a payload.
 const PING: Bytes = Bytes::from_static(&[0x89, 0]);

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
-use crate::limits::Limits;
+use crate::node::limits::Limits;
 
 /// A bucket of tokens that refills at a rate. Full at first.
 pub(crate) struct Bucket {

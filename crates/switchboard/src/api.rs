@@ -1,0 +1,7 @@
+//! The handles that applications use.
+
+pub(crate) mod app;
+pub(crate) mod emitter;
+pub(crate) mod presence;
+pub(crate) mod remote;
+pub(crate) mod socket;

@@ -1,0 +1,285 @@
+//! The app: what is served, and what handlers and the rest of a program send with.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use switchboard_event::{IntoAudience, Name, ProjectId, SocketId, Target};
+use switchboard_hub::{Hub, Inbox};
+
+use crate::api::emitter::{EmitError, Send};
+use crate::api::socket::Socket;
+use crate::builder::Setup;
+use crate::node::core::{Core, Running, Settings};
+use crate::node::limits::Limits;
+use crate::node::meters::Meters;
+
+/// A real-time application: handlers by event name, and everyone who is connected.
+///
+/// Build it, [`serve`](crate::serve) it, and keep a clone to send with: clones are cheap and share
+/// their sockets.
+///
+/// ```no_run
+/// use switchboard::{App, Data, Reply, Socket, serve};
+///
+/// async fn say(socket: Socket, Data(text): Data<String>) -> Result<Reply<usize>, switchboard::ReplyError> {
+///     Ok(Reply(socket.to("#lobby").emit("said", &text)?))
+/// }
+///
+/// # async fn example() -> std::io::Result<()> {
+/// let app = App::new().on("/say", say);
+/// let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+/// serve(listener, app).await
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct App {
+    setup: Arc<Setup>,
+    core: Arc<Core>,
+    project: ProjectId,
+}
+
+impl Default for App {
+    fn default() -> Self {
+        App::new()
+    }
+}
+
+impl App {
+    /// An app without handlers, for the project `default`.
+    ///
+    /// ```
+    /// use switchboard::{App, Reply};
+    ///
+    /// let app = App::new().on("/ping", async || Reply("pong"));
+    /// assert_eq!(*app.project_id(), "default");
+    /// ```
+    pub fn new() -> Self {
+        App {
+            setup: Arc::default(),
+            core: Arc::default(),
+            project: Name::new("default").expect("the name is neither empty nor long"),
+        }
+    }
+
+    /// What keeps messages for users who are away, if anything does.
+    ///
+    /// ```
+    /// assert!(switchboard::App::new().inbox().is_none());
+    /// ```
+    pub fn inbox(&self) -> Option<&Arc<dyn Inbox>> {
+        Core::running(&self.core).inbox.as_ref()
+    }
+
+    pub(crate) fn settings(&self, change: impl FnOnce(&mut Settings)) {
+        self.core.change_settings(change);
+    }
+
+    pub(crate) fn running(&self) -> &Running {
+        Core::running(&self.core)
+    }
+
+    pub(crate) fn setup(&self) -> &Setup {
+        &self.setup
+    }
+
+    pub(crate) fn setup_mut(&mut self) -> &mut Setup {
+        Arc::make_mut(&mut self.setup)
+    }
+
+    pub(crate) fn core(&self) -> &Core {
+        &self.core
+    }
+
+    /// Seen from a project, and without what it was told before it was served: handlers and states.
+    pub(crate) fn of(core: Arc<Core>, project: ProjectId) -> App {
+        App { setup: Arc::default(), core, project }
+    }
+
+    /// Whether there can be no other node.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.running().alone
+    }
+
+    /// Whether other nodes can know what this one tells its store.
+    pub(crate) fn shares_store(&self) -> bool {
+        self.running().shares_store
+    }
+
+    pub(crate) fn meters(&self) -> &Meters {
+        &self.running().meters
+    }
+
+    /// The bounds in force.
+    ///
+    /// ```
+    /// # use switchboard::App;
+    /// assert_eq!(App::new().limits().memberships_max, 1000);
+    /// ```
+    pub fn limits(&self) -> &Limits {
+        &self.running().limits
+    }
+
+    /// Who is here: the core that everything above is made of.
+    ///
+    /// ```
+    /// # use std::sync::atomic::Ordering;
+    /// # let app = switchboard::App::new();
+    /// let missed = app.hub().tally().dropped.load(Ordering::Relaxed);
+    /// println!("slow receivers missed {missed} volatile events");
+    /// ```
+    pub fn hub(&self) -> &Arc<Hub> {
+        &self.running().hub
+    }
+
+    /// The value given with [`with_state`](Self::with_state).
+    ///
+    /// ```
+    /// # use switchboard::App;
+    /// let app = App::new().with_state("the lobby");
+    /// assert_eq!(app.state(), Some("the lobby"));
+    /// assert_eq!(app.state::<u64>(), None);
+    /// ```
+    pub fn state<T: Clone + 'static>(&self) -> Option<T> {
+        self.setup.state()
+    }
+
+    /// Whether the app is stopping: new connections are refused.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # let app = switchboard::App::new();
+    /// assert!(!app.is_stopping());
+    /// app.close().await;
+    /// assert!(app.is_stopping()); // a readiness route can say so
+    /// # Ok(()) }
+    /// ```
+    pub fn is_stopping(&self) -> bool {
+        self.core.stopping.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// The same app, seen from a project: sends and questions stay in it.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), switchboard::ReplyError> {
+    /// use switchboard::{App, ProjectId};
+    ///
+    /// let app = App::new();
+    /// let shop = app.project(&ProjectId::new("shop")?);
+    /// shop.broadcast("news", "only sockets of the shop hear it")?;
+    /// # assert_eq!(*shop.project_id(), "shop");
+    /// # Ok(()) }
+    /// ```
+    pub fn project(&self, project: &ProjectId) -> App {
+        App { setup: self.setup.clone(), core: self.core.clone(), project: project.clone() }
+    }
+
+    /// The project that sends and questions are about.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # let (app, (_peer, stream)) = (switchboard::App::new(), tokio::io::duplex(1024));
+    /// # app.connect_stream(stream);
+    /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
+    /// assert_eq!(*app.project_id(), "default");
+    /// assert_eq!(socket.app().project_id(), app.project_id());
+    /// # Ok(()) }
+    /// ```
+    pub fn project_id(&self) -> &ProjectId {
+        &self.project
+    }
+
+    /// Sends to everyone. Returns how many sockets of this node have it queued.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # let (app, (_peer, stream)) = (switchboard::App::new(), tokio::io::duplex(1024));
+    /// # app.connect_stream(stream);
+    /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
+    /// let heard_by = app.broadcast("news", "the server restarts at noon")?;
+    /// assert_eq!(heard_by, 1);
+    /// # Ok(()) }
+    /// ```
+    pub fn broadcast<T: Serialize + ?Sized>(&self, event: &str, data: &T) -> Result<usize, EmitError> {
+        self.to(Target::Everyone).emit(event, data)
+    }
+
+    /// Begins a send to a room, a tag or any audience.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # let (app, streams) = (switchboard::App::new(), [0; 2].map(|_| tokio::io::duplex(1024)));
+    /// # let _peers = streams.map(|(peer, stream)| { app.connect_stream(stream); peer });
+    /// # let ids = app.all_socket_ids().await?;
+    /// # let [ann, bob] = [0, 1].map(|n| app.socket(ids[n]).unwrap());
+    /// ann.join("#lobby")?;
+    /// bob.tag("*admin")?;
+    /// assert_eq!(app.to("#lobby").emit("news", "the game begins")?, 1);
+    /// assert_eq!(app.to(["#lobby", "*admin"]).emit("news", "the game is over")?, 2);
+    /// # Ok(()) }
+    /// ```
+    pub fn to(&self, audience: impl IntoAudience) -> Send {
+        Send::new(self.clone(), audience, None)
+    }
+
+    /// Sends to one socket, wherever it is; nothing happens if there is none. Returns 1 if it is
+    /// on this node.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # let (app, (_peer, stream)) = (switchboard::App::new(), tokio::io::duplex(1024));
+    /// # app.connect_stream(stream);
+    /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
+    /// # use serde_json::json;
+    /// # let id = socket.id();
+    /// app.emit_to(id, "invited", &json!({ "room": "#lobby" }))?;
+    /// # Ok(()) }
+    /// ```
+    pub fn emit_to<T: Serialize + ?Sized>(
+        &self,
+        id: SocketId,
+        event: &str,
+        data: &T,
+    ) -> Result<usize, EmitError> {
+        self.to(id).emit(event, data)
+    }
+
+    /// Sends to all sockets of a user. Returns how many of this node have it queued.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # let (app, (_peer, stream)) = (switchboard::App::new(), tokio::io::duplex(1024));
+    /// # app.connect_stream(stream);
+    /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
+    /// # use serde_json::json;
+    /// socket.login("ann")?;
+    /// assert_eq!(app.emit_to_user("ann", "mail", &json!({ "unread": 3 }))?, 1);
+    /// # Ok(()) }
+    /// ```
+    pub fn emit_to_user<T: Serialize + ?Sized>(
+        &self,
+        user: &str,
+        event: &str,
+        data: &T,
+    ) -> Result<usize, EmitError> {
+        self.to(Target::user(user)?).emit(event, data)
+    }
+
+    /// The socket with that id, if it is on this node and in this project.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # let (app, (_peer, stream)) = (switchboard::App::new(), tokio::io::duplex(1024));
+    /// # app.connect_stream(stream);
+    /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
+    /// # let id = socket.id();
+    /// if let Some(socket) = app.socket(id) {
+    ///     socket.close(4001, "signed in elsewhere");
+    /// }
+    /// # assert!(socket.is_closed());
+    /// # Ok(()) }
+    /// ```
+    pub fn socket(&self, id: SocketId) -> Option<Socket> {
+        let session = self.hub().index().session(id)?;
+        (session.project.id == self.project).then(|| Socket::new(self, session))
+    }
+}

@@ -1,0 +1,319 @@
+//! Who is here: the app's questions about sockets, rooms, tags and users, over all nodes.
+
+use switchboard_event::{Name, NameError, SocketId, Target, UserId};
+use switchboard_hub::store::{Page, StoreError};
+
+use crate::api::app::App;
+use crate::api::remote::ReachError;
+
+/// Why a question has no answer.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+/// # use switchboard::{App, QueryError};
+/// # let app = App::new();
+/// assert!(matches!(app.room_size("").await, Err(QueryError::Name(_))));
+/// # Ok(()) }
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum QueryError {
+    /// The name asked about is empty or too long.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// The shared store did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Questions go to the store, so an answer is about all nodes.
+impl App {
+    async fn count(&self, target: Target) -> Result<usize, QueryError> {
+        Ok(self.hub().store().count(self.project_id(), &target).await?)
+    }
+
+    async fn members(&self, target: Target) -> Result<Vec<SocketId>, QueryError> {
+        Ok(self.hub().store().members(self.project_id(), &target, Page::all()).await?)
+    }
+
+    /// How many sockets are in a room.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # let (app, (_peer, stream)) = (switchboard::App::new(), tokio::io::duplex(1024));
+    /// # app.connect_stream(stream);
+    /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
+    /// socket.join("#lobby")?;
+    /// assert_eq!(app.room_size("#lobby").await?, 1);
+    /// assert_eq!(app.room_size("#nowhere").await?, 0);
+    /// # Ok(()) }
+    /// ```
+    pub async fn room_size(&self, room: &str) -> Result<usize, QueryError> {
+        self.count(Target::room(room)?).await
+    }
+
+    /// Which sockets are in a room, in ascending order.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # let (app, (_peer, stream)) = (switchboard::App::new(), tokio::io::duplex(1024));
+    /// # app.connect_stream(stream);
+    /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
+    /// socket.join("#lobby")?;
+    /// assert_eq!(app.room_members("#lobby").await?, [socket.id()]);
+    /// # Ok(()) }
+    /// ```
+    pub async fn room_members(&self, room: &str) -> Result<Vec<SocketId>, QueryError> {
+        self.members(Target::room(room)?).await
+    }
+
+    /// How many sockets are connected.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # let (app, (_peer, stream)) = (switchboard::App::new(), tokio::io::duplex(1024));
+    /// # app.connect_stream(stream);
+    /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
+    /// assert_eq!(app.total_sockets().await?, 1);
+    /// # Ok(()) }
+    /// ```
+    pub async fn total_sockets(&self) -> Result<usize, QueryError> {
+        self.count(Target::Everyone).await
+    }
+
+    /// Whether a socket is connected.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # let (app, (_peer, stream)) = (switchboard::App::new(), tokio::io::duplex(1024));
+    /// # app.connect_stream(stream);
+    /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
+    /// # use switchboard::SocketId;
+    /// assert!(app.socket_exists(socket.id()).await?);
+    /// assert!(!app.socket_exists(SocketId::random()).await?);
+    /// # Ok(()) }
+    /// ```
+    pub async fn socket_exists(&self, id: SocketId) -> Result<bool, QueryError> {
+        Ok(self.count(Target::Socket(id)).await? > 0)
+    }
+
+    /// The ids of all sockets. With many, ask for [pages](Self::socket_ids).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # let (app, (_peer, stream)) = (switchboard::App::new(), tokio::io::duplex(1024));
+    /// # app.connect_stream(stream);
+    /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
+    /// for id in app.all_socket_ids().await? {
+    ///     app.emit_to(id, "your-id", &id)?;
+    /// }
+    /// # assert_eq!(app.all_socket_ids().await?, [socket.id()]);
+    /// # Ok(()) }
+    /// ```
+    pub async fn all_socket_ids(&self) -> Result<Vec<SocketId>, QueryError> {
+        self.members(Target::Everyone).await
+    }
+
+    /// A page of the ids of all sockets, in ascending order.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # let (app, (_peer, stream)) = (switchboard::App::new(), tokio::io::duplex(1024));
+    /// # app.connect_stream(stream);
+    /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
+    /// # use switchboard::Page;
+    /// let mut page = app.socket_ids(Page::first(100)).await?;
+    /// while let Some(last) = page.last().copied() {
+    ///     println!("{} sockets", page.len());
+    ///     page = app.socket_ids(Page { after: Some(last), limit: 100 }).await?;
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub async fn socket_ids(&self, page: Page<SocketId>) -> Result<Vec<SocketId>, QueryError> {
+        Ok(self.hub().store().members(self.project_id(), &Target::Everyone, page).await?)
+    }
+
+    /// Makes a socket, on whatever node it is, one of a user's. The user is online until the last of
+    /// their sockets is gone. False if it was.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # let (app, (_peer, stream)) = (switchboard::App::new(), tokio::io::duplex(1024));
+    /// # app.connect_stream(stream);
+    /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
+    /// # let id = socket.id();
+    /// assert!(app.set_user_online("ann", id).await?);
+    /// assert_eq!(socket.user().as_deref(), Some("ann"));
+    /// # Ok(()) }
+    /// ```
+    pub async fn set_user_online(&self, user: &str, id: SocketId) -> Result<bool, ReachError> {
+        self.enter(id, &Target::user(user)?).await
+    }
+
+    /// Whether a user has a socket.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # let (app, (_peer, stream)) = (switchboard::App::new(), tokio::io::duplex(1024));
+    /// # app.connect_stream(stream);
+    /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
+    /// socket.login("ann")?;
+    /// assert!(app.is_user_online("ann").await?);
+    /// assert!(!app.is_user_online("bob").await?);
+    /// # Ok(()) }
+    /// ```
+    pub async fn is_user_online(&self, user: &str) -> Result<bool, QueryError> {
+        Ok(self.count(Target::user(user)?).await? > 0)
+    }
+
+    /// One of a user's sockets.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # let (app, (_peer, stream)) = (switchboard::App::new(), tokio::io::duplex(1024));
+    /// # app.connect_stream(stream);
+    /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
+    /// socket.login("ann")?;
+    /// if let Some(id) = app.user_socket_id("ann").await? {
+    ///     app.emit_to(id, "mail", "for one of your windows")?;
+    /// }
+    /// # assert_eq!(app.user_socket_id("ann").await?, Some(socket.id()));
+    /// # Ok(()) }
+    /// ```
+    pub async fn user_socket_id(&self, user: &str) -> Result<Option<SocketId>, QueryError> {
+        let target = Target::user(user)?;
+        let first = self.hub().store().members(self.project_id(), &target, Page::first(1)).await?;
+        Ok(first.into_iter().next())
+    }
+
+    /// All of a user's sockets.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # let (app, (_peer, stream)) = (switchboard::App::new(), tokio::io::duplex(1024));
+    /// # app.connect_stream(stream);
+    /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
+    /// socket.login("ann")?;
+    /// assert_eq!(app.user_socket_ids("ann").await?, [socket.id()]);
+    /// # Ok(()) }
+    /// ```
+    pub async fn user_socket_ids(&self, user: &str) -> Result<Vec<SocketId>, QueryError> {
+        self.members(Target::user(user)?).await
+    }
+
+    /// How many users have a socket.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # let (app, streams) = (switchboard::App::new(), [0; 2].map(|_| tokio::io::duplex(1024)));
+    /// # let _peers = streams.map(|(peer, stream)| { app.connect_stream(stream); peer });
+    /// # let ids = app.all_socket_ids().await?;
+    /// # let [ann, bob] = [0, 1].map(|n| app.socket(ids[n]).unwrap());
+    /// ann.login("ann")?;
+    /// bob.login("bob")?;
+    /// assert_eq!(app.online_user_count().await?, 2);
+    /// # Ok(()) }
+    /// ```
+    pub async fn online_user_count(&self) -> Result<usize, QueryError> {
+        Ok(self.hub().store().count_users(self.project_id()).await?)
+    }
+
+    /// Which users have a socket, in ascending order.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # let (app, streams) = (switchboard::App::new(), [0; 2].map(|_| tokio::io::duplex(1024)));
+    /// # let _peers = streams.map(|(peer, stream)| { app.connect_stream(stream); peer });
+    /// # let ids = app.all_socket_ids().await?;
+    /// # let [ann, bob] = [0, 1].map(|n| app.socket(ids[n]).unwrap());
+    /// ann.login("ann")?;
+    /// bob.login("bob")?;
+    /// assert_eq!(app.online_users().await?, ["ann", "bob"]);
+    /// # Ok(()) }
+    /// ```
+    pub async fn online_users(&self) -> Result<Vec<UserId>, QueryError> {
+        self.online_users_page(Page::all()).await
+    }
+
+    /// A page of the users who have a socket.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # let (app, streams) = (switchboard::App::new(), [0; 2].map(|_| tokio::io::duplex(1024)));
+    /// # let _peers = streams.map(|(peer, stream)| { app.connect_stream(stream); peer });
+    /// # let ids = app.all_socket_ids().await?;
+    /// # let [ann, bob] = [0, 1].map(|n| app.socket(ids[n]).unwrap());
+    /// # use switchboard::{Page, UserId};
+    /// ann.login("ann")?;
+    /// bob.login("bob")?;
+    /// assert_eq!(app.online_users_page(Page::first(1)).await?, ["ann"]);
+    /// let rest = Page { after: Some(UserId::new("ann")?), limit: 100 };
+    /// assert_eq!(app.online_users_page(rest).await?, ["bob"]);
+    /// # Ok(()) }
+    /// ```
+    pub async fn online_users_page(&self, page: Page<Name>) -> Result<Vec<UserId>, QueryError> {
+        Ok(self.hub().store().users(self.project_id(), page).await?)
+    }
+
+    /// Gives a socket, on whatever node it is, a tag. False if it had it.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # let (app, (_peer, stream)) = (switchboard::App::new(), tokio::io::duplex(1024));
+    /// # app.connect_stream(stream);
+    /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
+    /// # let id = socket.id();
+    /// app.sync_tag(id, "*vip").await?;
+    /// assert_eq!(socket.tags(), ["*vip"]);
+    /// # Ok(()) }
+    /// ```
+    pub async fn sync_tag(&self, id: SocketId, tag: &str) -> Result<bool, ReachError> {
+        self.enter(id, &Target::tag(tag)?).await
+    }
+
+    /// Takes a tag from a socket, on whatever node it is. False if it did not have it, or is gone.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # let (app, (_peer, stream)) = (switchboard::App::new(), tokio::io::duplex(1024));
+    /// # app.connect_stream(stream);
+    /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
+    /// # let id = socket.id();
+    /// app.sync_tag(id, "*vip").await?;
+    /// assert!(app.unsync_tag(id, "*vip").await?);
+    /// # Ok(()) }
+    /// ```
+    pub async fn unsync_tag(&self, id: SocketId, tag: &str) -> Result<bool, ReachError> {
+        self.exit(id, &Target::tag(tag)?).await
+    }
+
+    /// Which sockets have a tag, in ascending order.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # let (app, (_peer, stream)) = (switchboard::App::new(), tokio::io::duplex(1024));
+    /// # app.connect_stream(stream);
+    /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
+    /// socket.tag("*admin")?;
+    /// assert_eq!(app.tagged_sockets("*admin").await?, [socket.id()]);
+    /// # Ok(()) }
+    /// ```
+    pub async fn tagged_sockets(&self, tag: &str) -> Result<Vec<SocketId>, QueryError> {
+        self.members(Target::tag(tag)?).await
+    }
+
+    /// How many sockets have a tag.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # let (app, (_peer, stream)) = (switchboard::App::new(), tokio::io::duplex(1024));
+    /// # app.connect_stream(stream);
+    /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
+    /// socket.tag("*admin")?;
+    /// assert_eq!(app.tag_count("*admin").await?, 1);
+    /// # Ok(()) }
+    /// ```
+    pub async fn tag_count(&self, tag: &str) -> Result<usize, QueryError> {
+        self.count(Target::tag(tag)?).await
+    }
+}

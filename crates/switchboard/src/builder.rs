@@ -1,0 +1,363 @@
+//! Building an app: everything it is told before it is served.
+
+use std::any::{Any, TypeId, type_name};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use switchboard_hub::{Backplane, Bus, Inbox, Store};
+use switchboard_ws::frame::OpCode;
+
+use crate::api::app::App;
+use crate::api::socket::Socket;
+use crate::net::upgrade::DoorSettings;
+use crate::node::identity::Verifier;
+use crate::node::limits::Limits;
+use crate::protocols::koji::Koji;
+use crate::protocols::mesa::Mesa;
+use crate::routing::handler::Handler;
+use crate::routing::middleware::Middleware;
+use crate::routing::plugin::Plugin;
+use crate::routing::router::Router;
+
+/// What an app is told before it is served.
+#[derive(Clone, Default)]
+pub struct Setup {
+    pub(crate) router: Router,
+    states: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
+    pub(crate) door: DoorSettings,
+    pub(crate) http: Option<axum::Router>,
+    pub(crate) raw: Option<RawHandler>,
+    pub(crate) koji: Option<Koji>,
+    pub(crate) mesa: Option<Mesa>,
+    /// Whatever comes is for the Mesa door.
+    pub(crate) mesa_only: bool,
+    pub(crate) verifier: Option<Arc<dyn Verifier>>,
+}
+
+/// Takes whole messages as they came, instead of a dialect.
+type RawHandler = fn(&Socket, OpCode, &[u8]);
+
+impl Setup {
+    pub(crate) fn state<T: Clone + 'static>(&self) -> Option<T> {
+        self.states.get(&TypeId::of::<T>())?.downcast_ref::<T>().cloned()
+    }
+}
+
+/// Each takes the app and gives it back.
+impl App {
+    fn change(mut self, change: impl FnOnce(&mut Setup)) -> Self {
+        change(self.setup_mut());
+        self
+    }
+
+    fn route(self, add: impl FnOnce(Router) -> Router) -> Self {
+        self.change(|setup| setup.router = add(std::mem::take(&mut setup.router)))
+    }
+
+    /// Handles an event, or a system event; see [`Router::on`].
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use switchboard::{App, Data, Reply, ReplyError, Socket};
+    ///
+    /// async fn say(socket: Socket, Data(text): Data<String>) -> Result<Reply<usize>, ReplyError> {
+    ///     Ok(Reply(socket.to("#lobby").emit("said", &text)?))
+    /// }
+    /// let app = App::new()
+    ///     .on("@connection", async |socket: Socket| println!("{} came", socket.id()))
+    ///     .on("/say", say);
+    /// # let server = switchboard_testkit::TestServer::start(app).await;
+    /// # let mut peer = server.peer().await;
+    /// # assert_eq!(peer.request("/say", serde_json::json!("hi")).await, 0);
+    /// # }
+    /// ```
+    pub fn on<Args: 'static>(self, event: &str, handler: impl Handler<Args>) -> Self {
+        self.route(|router| router.on(event, handler))
+    }
+
+    /// Puts a middleware around every handler; see [`Router::middleware`].
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// # use switchboard::User;
+    /// use switchboard::{App, IntoResponse, Middleware, Next, Reply, ReplyError, Request, Response};
+    ///
+    /// # async fn log(request: Request, next: Next) -> Response { next.run(request).await }
+    /// # async fn whoami(User(name): User) -> Reply<String> { Reply(name.to_string()) }
+    /// async fn signed_in(request: Request, next: Next) -> Response {
+    ///     match request.socket().user() {
+    ///         Some(_) => next.run(request).await,
+    ///         None => ReplyError::unauthorized().into_response(),
+    ///     }
+    /// }
+    /// let app = App::new().middleware(log).middleware(signed_in).on("/whoami", whoami);
+    /// let same = App::new().middleware(log.and(signed_in)).on("/whoami", whoami);
+    /// # let server = switchboard_testkit::TestServer::start(app).await;
+    /// # let mut peer = server.peer().await;
+    /// # assert_eq!(peer.request("/whoami", serde_json::json!({})).await["code"], "unauthorized");
+    /// # }
+    /// ```
+    pub fn middleware(self, middleware: impl Middleware) -> Self {
+        self.route(|router| router.middleware(middleware))
+    }
+
+    /// Takes over a router under a prefix; see [`Router::nest`].
+    ///
+    /// ```
+    /// use switchboard::{App, Router};
+    ///
+    /// # async fn step() {}
+    /// let game = Router::new().on("/move", step);
+    /// let app = App::new().nest("/game", game); // handles /game/move
+    /// ```
+    pub fn nest(self, prefix: &str, router: Router) -> Self {
+        self.route(|own| own.nest(prefix, router))
+    }
+
+    /// Takes over a router as it is; see [`Router::merge`].
+    ///
+    /// ```
+    /// use switchboard::{App, Router};
+    ///
+    /// # async fn join() {}
+    /// # async fn step() {}
+    /// let chat = Router::new().on("/join", join);
+    /// let game = Router::new().on("/move", step);
+    /// let app = App::new().merge(chat).merge(game); // handles /join and /move
+    /// ```
+    pub fn merge(self, router: Router) -> Self {
+        self.route(|own| own.merge(router))
+    }
+
+    /// Builds a namespace in place; see [`Router::ns`].
+    ///
+    /// ```
+    /// # use switchboard::App;
+    /// # async fn say() {}
+    /// # async fn join() {}
+    /// let app = App::new().ns("/chat", |chat| {
+    ///     chat.on("/say", say).ns("/room", |room| room.on("/join", join))
+    /// }); // handles /chat/say and /chat/room/join
+    /// ```
+    pub fn ns(self, prefix: &str, build: impl FnOnce(Router) -> Router) -> Self {
+        self.route(|router| router.ns(prefix, build))
+    }
+
+    /// Adds a plugin, or several: a tuple of two or three, or a `Vec`.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use switchboard::{App, Reply, Socket};
+    ///
+    /// fn ping(app: App) -> App {
+    ///     app.on("/ping", async || Reply("pong"))
+    /// }
+    /// fn greeter(app: App) -> App {
+    ///     app.on("@connection", async |socket: Socket| println!("{} came", socket.id()))
+    /// }
+    /// let app = App::new().plugin(ping);
+    /// let app = App::new().plugin((ping, greeter)); // several at once
+    /// # let server = switchboard_testkit::TestServer::start(app).await;
+    /// # let mut peer = server.peer().await;
+    /// # assert_eq!(peer.request("/ping", serde_json::json!({})).await, "pong");
+    /// # }
+    /// ```
+    pub fn plugin(self, plugin: impl Plugin) -> Self {
+        plugin.install(self)
+    }
+
+    /// Gives handlers a value to take with [`State`](crate::State); one of each type.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use switchboard::{App, Reply, State};
+    ///
+    /// #[derive(Clone)]
+    /// struct Rules {
+    ///     seats: usize,
+    /// }
+    /// async fn seats(State(rules): State<Rules>) -> Reply<usize> {
+    ///     Reply(rules.seats)
+    /// }
+    /// let app = App::new().with_state(Rules { seats: 4 }).on("/seats", seats);
+    /// # let server = switchboard_testkit::TestServer::start(app).await;
+    /// # let mut peer = server.peer().await;
+    /// # assert_eq!(peer.request("/seats", serde_json::json!({})).await, 4);
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    /// If the app has one of this type already.
+    pub fn with_state<T: Clone + Send + Sync + 'static>(self, state: T) -> Self {
+        self.change(|setup| {
+            let before = setup.states.insert(TypeId::of::<T>(), Arc::new(state));
+            assert!(before.is_none(), "the app was given two states of type {}", type_name::<T>());
+        })
+    }
+
+    /// Answers plain HTTP on the same port: what is no WebSocket handshake goes to this router,
+    /// with whatever tower layers it has.
+    ///
+    /// ```
+    /// use axum::{Router, routing::get};
+    /// use switchboard::App;
+    ///
+    /// let pages = Router::new().route("/health", get(async || "well"));
+    /// let app = App::new().with_http(pages);
+    /// ```
+    pub fn with_http(self, router: axum::Router) -> Self {
+        self.change(|setup| setup.http = Some(router))
+    }
+
+    /// Takes every message as it comes, instead of a dialect: for conformance suites.
+    #[doc(hidden)]
+    pub fn with_raw_messages(self, raw: fn(&Socket, OpCode, &[u8])) -> Self {
+        self.change(|setup| setup.raw = Some(raw))
+    }
+
+    /// Opens the door for Koji clients: pages without a backend, put on shards.
+    pub fn with_koji(self, koji: Koji) -> Self {
+        self.change(|setup| setup.koji = Some(koji))
+    }
+
+    /// Opens a door for [`Mesa`] clients, at `/mesa` unless its settings say otherwise.
+    ///
+    /// ```
+    /// use switchboard::{App, Mesa};
+    ///
+    /// let app = App::new().with_mesa(Mesa::new());
+    /// ```
+    pub fn with_mesa(self, mesa: Mesa) -> Self {
+        self.change(|setup| setup.mesa = Some(mesa))
+    }
+
+    /// The same app for a listener of which every connection is a Mesa client's, whatever its path.
+    ///
+    /// ```no_run
+    /// # async fn example() -> std::io::Result<()> {
+    /// use switchboard::{App, Mesa, serve};
+    /// use tokio::net::TcpListener;
+    ///
+    /// let app = App::new().with_mesa(Mesa::new());
+    /// let theirs = serve(TcpListener::bind("0.0.0.0:4000").await?, app.for_mesa_only());
+    /// tokio::try_join!(serve(TcpListener::bind("0.0.0.0:3000").await?, app), theirs)?;
+    /// # Ok(()) }
+    /// ```
+    pub fn for_mesa_only(&self) -> Self {
+        self.clone().change(|setup| (setup.mesa_only, setup.http) = (true, None))
+    }
+
+    /// Sets who decides whom a token names. Default none: every token is refused.
+    pub fn with_verifier(self, verifier: impl Verifier) -> Self {
+        self.change(|setup| setup.verifier = Some(Arc::new(verifier)))
+    }
+
+    /// Who may open a WebSocket: origins, and proxies that are believed.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// use switchboard::{App, DoorSettings};
+    ///
+    /// let origins = Some(vec!["https://chat.example".to_owned()]);
+    /// let app = App::new().with_door(DoorSettings { origins, ..DoorSettings::default() });
+    /// # let server = switchboard_testkit::TestServer::start(app).await;
+    /// # let origin = [("origin", "https://other.example")];
+    /// # assert!(switchboard_testkit::Peer::try_connect(&server.url("/"), &origin).await.is_err());
+    /// # Ok(()) }
+    /// ```
+    pub fn with_door(self, door: DoorSettings) -> Self {
+        self.change(|setup| setup.door = door)
+    }
+
+    /// Sets the bounds.
+    ///
+    /// ```
+    /// use switchboard::{App, Limits};
+    ///
+    /// let mut limits = Limits::default();
+    /// limits.messages_per_s = Some(50);
+    /// let app = App::new().with_limits(limits);
+    /// # assert_eq!(app.limits().messages_per_s, Some(50));
+    /// ```
+    ///
+    /// # Panics
+    /// If the app is in use already; so do [`with_bus`](Self::with_bus) and
+    /// [`with_store`](Self::with_store).
+    pub fn with_limits(self, limits: Limits) -> Self {
+        self.settings(|settings| settings.limits = limits.in_force());
+        self
+    }
+
+    /// Sets what carries sends to other nodes. Default: nothing, the app is alone.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// use std::sync::Arc;
+    /// use switchboard::{App, LocalBus};
+    ///
+    /// let buses = LocalBus::connected(2);
+    /// let nodes: Vec<App> =
+    ///     buses.into_iter().map(|bus| App::new().with_bus(Arc::new(bus))).collect();
+    /// # let (_peer, stream) = tokio::io::duplex(1024);
+    /// # nodes[1].connect_stream(stream);
+    /// nodes[0].broadcast("news", "sockets of both nodes hear it")?;
+    /// # assert_eq!(nodes[1].hub().tally().queued.load(std::sync::atomic::Ordering::Relaxed), 1);
+    /// # Ok(()) }
+    /// ```
+    pub fn with_bus(self, bus: Arc<dyn Bus>) -> Self {
+        self.settings(|settings| settings.bus = Some(bus));
+        self
+    }
+
+    /// Makes this node one of many: sets the bus, the store and, if they are there, the inbox and the
+    /// portal together.
+    ///
+    /// ```
+    /// use switchboard::{App, Backplane};
+    ///
+    /// // Such as `switchboard_redis::Redis::connect(Options::new("redis://…")).await?`.
+    /// fn app(redis: &impl Backplane) -> App {
+    ///     App::new().with_backplane(redis)
+    /// }
+    /// ```
+    pub fn with_backplane(self, backplane: &impl Backplane) -> Self {
+        let mut app = self.with_bus(backplane.bus()).with_store(backplane.store());
+        if let Some(inbox) = backplane.inbox() {
+            app = app.with_inbox(inbox);
+        }
+        if let Some(portal) = backplane.portal() {
+            app = app.with_portal(portal);
+        }
+        app
+    }
+
+    /// Sets what keeps messages for users who are away. Default: none, and no message waits.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use switchboard::{App, Inbox};
+    ///
+    /// fn app(inbox: Arc<dyn Inbox>) -> App {
+    ///     App::new().with_inbox(inbox)
+    /// }
+    /// ```
+    pub fn with_inbox(self, inbox: Arc<dyn Inbox>) -> Self {
+        self.settings(|settings| settings.inbox = Some(inbox));
+        self
+    }
+
+    /// Sets what knows of the sockets of all nodes. Default: this node's own memory.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use switchboard::{App, Store};
+    ///
+    /// fn app(shared: Arc<dyn Store>) -> App {
+    ///     App::new().with_store(shared)
+    /// }
+    /// ```
+    pub fn with_store(self, store: Arc<dyn Store>) -> Self {
+        self.settings(|settings| settings.store = Some(store));
+        self
+    }
+}

@@ -1,0 +1,153 @@
+//! Reporting to other processes what clients do, and handing them what nothing here handles.
+
+use std::sync::Arc;
+
+use serde_json::json;
+use switchboard_event::Dialect;
+use switchboard_hub::portal::{AnswerTo, PortalChange};
+use switchboard_hub::{Deed, Portal, Report, Said};
+
+use crate::api::app::App;
+use crate::api::socket::Socket;
+use crate::node::clock::now_ms;
+use crate::routing::hooks::SystemEvent;
+use crate::routing::reply::{IntoResponse, ReplyError, Response};
+use crate::routing::request::Request;
+use crate::routing::router::unknown_event;
+use crate::routing::server::Served;
+
+/// A report that is about to be made.
+pub(crate) struct Reporting {
+    portal: Arc<dyn Portal>,
+    report: Report,
+}
+
+impl Reporting {
+    /// None if nobody is to know of the clients of that door.
+    pub(crate) fn of(socket: &Socket, deed: Deed) -> Option<Self> {
+        let dialect = socket.session().dialect;
+        let portal = socket.app().portal_for(dialect)?.clone();
+        let (project, user) = (socket.app().project_id().clone(), socket.user());
+        let report = Report { project, socket: socket.id(), dialect, user, time_ms: now_ms(), deed };
+        Some(Reporting { portal, report })
+    }
+
+    pub(crate) fn make(self) {
+        self.portal.report(self.report);
+    }
+}
+
+/// Reports what a client did, if anybody is to know.
+pub(crate) fn report(socket: &Socket, deed: Deed) {
+    if let Some(reporting) = Reporting::of(socket, deed) {
+        reporting.make();
+    }
+}
+
+/// What becomes of an event of an emit client that no handler wants. It has been reported when this
+/// is polled for the first time, so that the order holds.
+pub(crate) async fn hand_over(request: Request) -> Response {
+    let socket = request.socket();
+    let taken = socket
+        .app()
+        .portal_for(Dialect::Emit)
+        .is_some_and(|portal| portal.takes(socket.app().project_id(), request.wants_reply()));
+    if !taken {
+        return unknown_event(request).await;
+    }
+    if !request.wants_reply() {
+        report(socket, said(&request, None));
+        return Response::none();
+    }
+    let (answer_to, answer) = match socket.app().call_outside() {
+        Ok(call) => call,
+        Err(too_many) => return ReplyError::new("busy", too_many.to_string()).into_response(),
+    };
+    report(socket, said(&request, Some(answer_to)));
+    match answer.await {
+        Some(data) => data.into_response(),
+        None => ReplyError::new("timeout", "nobody answered in time").into_response(),
+    }
+}
+
+/// What becomes of a message of a Mesa client that no handler wants.
+pub(crate) async fn pass_out(request: Request) {
+    report(request.socket(), said(&request, None));
+}
+
+fn said(request: &Request, answer_to: Option<AnswerTo>) -> Deed {
+    let (op, kind) = request.said();
+    Deed::Message(Said { op, kind, data: request.payload().clone(), answer_to })
+}
+
+impl App {
+    /// Sets who brings to other processes what clients do: that they come, show who they are and go, and
+    /// every event of emit and Mesa clients that nothing here handles. Default: nobody.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use switchboard::{App, Portal};
+    ///
+    /// fn app(portal: Arc<dyn Portal>) -> App {
+    ///     App::new().with_portal(portal)
+    /// }
+    /// ```
+    pub fn with_portal(self, portal: Arc<dyn Portal>) -> Self {
+        self.settings(|settings| settings.portal = Some(portal));
+        self
+    }
+
+    /// Sets whose clients are reported to the [portal](Self::with_portal). Default: those of all doors.
+    ///
+    /// ```
+    /// use switchboard::{App, Dialect};
+    ///
+    /// let app = App::new().with_reports_of(&[Dialect::Mesa]);
+    /// ```
+    pub fn with_reports_of(self, doors: &[Dialect]) -> Self {
+        self.settings(|settings| settings.reported = Some(doors.into()));
+        self
+    }
+
+    /// Who gets reports of clients, if anybody does.
+    ///
+    /// ```
+    /// assert!(switchboard::App::new().portal().is_none());
+    /// ```
+    pub fn portal(&self) -> Option<&Arc<dyn Portal>> {
+        self.portal_and_doors().map(|(portal, _)| portal)
+    }
+
+    /// Who gets reports, and by dialect of whose clients.
+    fn portal_and_doors(&self) -> Option<&(Arc<dyn Portal>, [bool; Dialect::COUNT])> {
+        self.running().portal.as_ref()
+    }
+
+    /// Who gets reports of the clients of a door.
+    fn portal_for(&self, dialect: Dialect) -> Option<&Arc<dyn Portal>> {
+        let (portal, reported) = self.portal_and_doors()?;
+        reported[dialect.index()].then_some(portal)
+    }
+}
+
+impl Served {
+    /// Has the hooks hear of portals, and answers of portals be heard.
+    pub(crate) fn start_portal(self: &Arc<Self>) {
+        let Some((portal, _)) = self.app.portal_and_doors() else { return };
+        let served = Arc::downgrade(self);
+        portal.start(Box::new(move |change| {
+            if let Some(served) = served.upgrade() {
+                served.portal_changed(&change);
+            }
+        }));
+        let app = self.app.clone();
+        self.app.core().tasks.spawn_service(async move { app.hear_answers().await });
+    }
+
+    fn portal_changed(&self, change: &PortalChange) {
+        let PortalChange { project, portal, group, joined } = change;
+        let data = json!({ "portal": portal, "group": group, "project": project });
+        let event = if *joined { SystemEvent::PortalJoin } else { SystemEvent::PortalLeave };
+        self.tell(event, project, &data);
+    }
+}

@@ -1,0 +1,5 @@
+//! The wire protocols.
+
+pub(crate) mod encode;
+pub(crate) mod koji;
+pub(crate) mod mesa;

@@ -1,0 +1,11 @@
+//! From an event's name to its handler.
+
+pub(crate) mod extract;
+pub(crate) mod handler;
+pub(crate) mod hooks;
+pub(crate) mod middleware;
+pub(crate) mod plugin;
+pub(crate) mod reply;
+pub(crate) mod request;
+pub(crate) mod router;
+pub(crate) mod server;

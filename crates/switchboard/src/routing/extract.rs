@@ -1,0 +1,241 @@
+//! What a handler's arguments can be.
+
+use std::ops::Deref;
+
+use serde::de::DeserializeOwned;
+use switchboard_event::{Name, Payload};
+
+use crate::api::app::App;
+use crate::api::socket::Socket;
+use crate::builder::Setup;
+use crate::node::info::Info;
+use crate::routing::reply::ReplyError;
+use crate::routing::request::Request;
+
+/// Something a handler can take as an argument. Implement it for what your handlers often need.
+///
+/// ```
+/// use switchboard::{FromRequest, ReplyError, Request};
+///
+/// struct Username(String);
+///
+/// impl FromRequest for Username {
+///     fn from_request(request: &Request) -> Result<Self, ReplyError> {
+///         request.get("username").map(Username).ok_or_else(ReplyError::unauthorized)
+///     }
+/// }
+/// ```
+pub trait FromRequest: Sized {
+    /// Takes it from the request; the error becomes the reply and the handler is not called.
+    fn from_request(request: &Request) -> Result<Self, ReplyError>;
+
+    /// What the app lacks for this to work, said before the first event.
+    ///
+    /// ```
+    /// use switchboard::{FromRequest, ReplyError, Request, Setup, State};
+    ///
+    /// # #[derive(Clone)] struct Rules { seats: usize }
+    /// struct Seats(usize);
+    ///
+    /// impl FromRequest for Seats {
+    ///     fn from_request(request: &Request) -> Result<Self, ReplyError> {
+    ///         State::<Rules>::from_request(request).map(|State(rules)| Seats(rules.seats))
+    ///     }
+    ///     fn check(setup: &Setup) -> Result<(), String> {
+    ///         State::<Rules>::check(setup)
+    ///     }
+    /// }
+    /// ```
+    fn check(_: &Setup) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+/// The data in the shape of `T`. Another shape is refused with the code `bad_data` and where it
+/// differs.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// use serde::Deserialize;
+/// use switchboard::{App, Data, Reply};
+///
+/// #[derive(Deserialize)]
+/// struct Step {
+///     x: i32,
+///     y: i32,
+/// }
+/// async fn step(Data(Step { x, y }): Data<Step>) -> Reply<String> {
+///     Reply(format!("moved to {x}, {y}"))
+/// }
+/// # let app = App::new().on("/step", step);
+/// # let server = switchboard_testkit::TestServer::start(app).await;
+/// # let mut peer = server.peer().await;
+/// # assert_eq!(peer.request("/step", serde_json::json!({ "x": 3, "y": 4 })).await, "moved to 3, 4");
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Data<T>(pub T);
+
+/// A value given to the app with [`App::with_state`].
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// use switchboard::{App, Reply, State};
+///
+/// async fn motto(State(motto): State<&'static str>) -> Reply<&'static str> {
+///     Reply(motto)
+/// }
+/// let app = App::new().with_state("be kind").on("/motto", motto);
+/// # let server = switchboard_testkit::TestServer::start(app).await;
+/// # let mut peer = server.peer().await;
+/// # assert_eq!(peer.request("/motto", serde_json::json!({})).await, "be kind");
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct State<T>(pub T);
+
+/// The user the socket belongs to; `unauthorized` for those without.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// use switchboard::{App, Reply, User};
+///
+/// async fn whoami(User(id): User) -> Reply<String> {
+///     Reply(format!("you are {id}"))
+/// }
+/// let app = App::new()
+///     .on("/whoami", whoami)
+///     .on("/login", async |socket: switchboard::Socket| Reply(socket.login("ann").is_ok()));
+/// # let server = switchboard_testkit::TestServer::start(app).await;
+/// # let mut peer = server.peer().await;
+/// # assert_eq!(peer.request("/whoami", serde_json::json!({})).await["code"], "unauthorized");
+/// # assert_eq!(peer.request("/login", serde_json::json!({})).await, true);
+/// # assert_eq!(peer.request("/whoami", serde_json::json!({})).await, "you are ann");
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct User(pub Name);
+
+/// What is known of the connection; derefs to [`Info`].
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// use switchboard::{App, ConnectionInfo, Reply};
+///
+/// async fn whence(info: ConnectionInfo) -> Reply<String> {
+///     Reply(format!("from {:?} to {}", info.ip(), info.path()))
+/// }
+/// # let app = App::new().on("/whence", whence);
+/// # let server = switchboard_testkit::TestServer::start(app).await;
+/// # let mut peer = server.peer().await;
+/// # assert_eq!(peer.request("/whence", serde_json::json!({})).await, "from Some(127.0.0.1) to /");
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct ConnectionInfo(Socket);
+
+impl FromRequest for Request {
+    fn from_request(request: &Request) -> Result<Self, ReplyError> {
+        Ok(request.clone())
+    }
+}
+
+impl FromRequest for Socket {
+    fn from_request(request: &Request) -> Result<Self, ReplyError> {
+        Ok(request.socket().clone())
+    }
+}
+
+impl FromRequest for App {
+    fn from_request(request: &Request) -> Result<Self, ReplyError> {
+        Ok(request.app().clone())
+    }
+}
+
+/// The data as the JSON it came in.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// use switchboard::{App, Payload};
+///
+/// async fn echo(data: Payload) -> Payload {
+///     data
+/// }
+/// # let app = App::new().on("/echo", echo);
+/// # let server = switchboard_testkit::TestServer::start(app).await;
+/// # let mut peer = server.peer().await;
+/// # assert_eq!(peer.request("/echo", serde_json::json!([1, "two"])).await, serde_json::json!([1, "two"]));
+/// # }
+/// ```
+impl FromRequest for Payload {
+    fn from_request(request: &Request) -> Result<Self, ReplyError> {
+        Ok(request.payload().clone())
+    }
+}
+
+impl<T: DeserializeOwned> FromRequest for Data<T> {
+    fn from_request(request: &Request) -> Result<Self, ReplyError> {
+        request.data().map(Data).map_err(|error| ReplyError::bad_data(error.to_string()))
+    }
+}
+
+impl<T: Clone + Send + Sync + 'static> FromRequest for State<T> {
+    fn from_request(request: &Request) -> Result<Self, ReplyError> {
+        request.app().state().map(State).ok_or_else(|| ReplyError::new("internal", "internal error"))
+    }
+
+    fn check(setup: &Setup) -> Result<(), String> {
+        match setup.state::<T>() {
+            Some(_) => Ok(()),
+            None => Err(format!("takes State<{}>, which the app was not given", std::any::type_name::<T>())),
+        }
+    }
+}
+
+impl FromRequest for User {
+    fn from_request(request: &Request) -> Result<Self, ReplyError> {
+        request.socket().user().map(User).ok_or_else(ReplyError::unauthorized)
+    }
+}
+
+/// `None` where the argument alone would be refused.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// use switchboard::{App, Reply, User};
+///
+/// async fn greet(user: Option<User>) -> Reply<String> {
+///     Reply(match user {
+///         Some(User(id)) => format!("welcome back, {id}"),
+///         None => "welcome, guest".to_owned(),
+///     })
+/// }
+/// # let app = App::new().on("/greet", greet);
+/// # let server = switchboard_testkit::TestServer::start(app).await;
+/// # let mut peer = server.peer().await;
+/// # assert_eq!(peer.request("/greet", serde_json::json!({})).await, "welcome, guest");
+/// # }
+/// ```
+impl<T: FromRequest> FromRequest for Option<T> {
+    fn from_request(request: &Request) -> Result<Self, ReplyError> {
+        Ok(T::from_request(request).ok())
+    }
+
+    fn check(setup: &Setup) -> Result<(), String> {
+        T::check(setup)
+    }
+}
+
+impl FromRequest for ConnectionInfo {
+    fn from_request(request: &Request) -> Result<Self, ReplyError> {
+        Ok(ConnectionInfo(request.socket().clone()))
+    }
+}
+
+impl Deref for ConnectionInfo {
+    type Target = Info;
+
+    fn deref(&self) -> &Info {
+        self.0.info()
+    }
+}

@@ -1,0 +1,185 @@
+//! Middleware: async functions around handlers, which may stop, reply, or go on.
+
+use std::future::Future;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use crate::builder::Setup;
+use crate::routing::handler::{AnyHandler, Handler, ResponseFuture};
+use crate::routing::reply::IntoResponse;
+use crate::routing::request::Request;
+
+/// An async function that sees an event before its handler.
+///
+/// Every `async fn(Request, Next) -> impl IntoResponse` is one. Go on with [`Next::run`] and return
+/// what it returns, or return something else instead: that ends the request.
+///
+/// ```
+/// use switchboard::{IntoResponse, Next, ReplyError, Request, Response};
+///
+/// async fn signed_in(request: Request, next: Next) -> Response {
+///     match request.get::<String>("user") {
+///         Some(_) => next.run(request).await,
+///         None => ReplyError::unauthorized().into_response(),
+///     }
+/// }
+/// ```
+pub trait Middleware: Send + Sync + 'static {
+    /// Handles one event, or lets `next` do it.
+    ///
+    /// ```
+    /// use std::pin::Pin;
+    /// use switchboard::{IntoResponse, Middleware, Next, ReplyError, Request, Response};
+    ///
+    /// struct Only(&'static str);
+    ///
+    /// impl Middleware for Only {
+    ///     fn handle(&self, request: Request, next: Next) -> Pin<Box<dyn Future<Output = Response> + Send>> {
+    ///         match request.socket().tags().iter().any(|tag| *tag == self.0) {
+    ///             true => next.run(request),
+    ///             false => Box::pin(async { ReplyError::unauthorized().into_response() }),
+    ///         }
+    ///     }
+    /// }
+    /// # async fn ban() {}
+    /// let app = switchboard::App::new().on("/ban", Only("*admin").then(ban));
+    /// ```
+    fn handle(&self, request: Request, next: Next) -> ResponseFuture;
+
+    /// This one first, then `inner`.
+    ///
+    /// ```
+    /// # use switchboard::{App, Middleware, Next, Request, Response};
+    /// # async fn log(request: Request, next: Next) -> Response { next.run(request).await }
+    /// # async fn signed_in(request: Request, next: Next) -> Response { next.run(request).await }
+    /// let app = App::new().middleware(log.and(signed_in)); // `log` sees what `signed_in` refuses
+    /// ```
+    fn and<M: Middleware>(self, inner: M) -> Both<Self, M>
+    where
+        Self: Sized,
+    {
+        Both(Arc::new(self), Arc::new(inner))
+    }
+
+    /// A handler that only sees what this middleware lets through.
+    ///
+    /// ```
+    /// # use switchboard::{App, Middleware, Next, Request, Response};
+    /// # async fn signed_in(request: Request, next: Next) -> Response { next.run(request).await }
+    /// # async fn admin_only(request: Request, next: Next) -> Response { next.run(request).await }
+    /// # async fn profile() {}
+    /// let app = App::new()
+    ///     .on("/profile", signed_in.then(profile))
+    ///     .on("/admin", signed_in.and(admin_only).then(profile));
+    /// ```
+    fn then<H: Handler<Args>, Args: 'static>(self, handler: H) -> Guarded<Self, Args>
+    where
+        Self: Sized,
+    {
+        Guarded { middleware: Arc::new(self), handler: AnyHandler::new(handler), args: PhantomData }
+    }
+}
+
+impl<F, Fut> Middleware for F
+where
+    F: Fn(Request, Next) -> Fut + Send + Sync + 'static,
+    Fut: Future + Send + 'static,
+    Fut::Output: IntoResponse,
+{
+    fn handle(&self, request: Request, next: Next) -> ResponseFuture {
+        let future = self(request, next);
+        Box::pin(async move { future.await.into_response() })
+    }
+}
+
+/// The rest of the way to the handler.
+///
+/// ```
+/// # use switchboard::{Next, Request, Response};
+/// async fn counted(request: Request, next: Next) -> Response {
+///     request.set("seen", request.get::<u32>("seen").unwrap_or(0) + 1);
+///     next.run(request).await
+/// }
+/// ```
+pub struct Next {
+    rest: Rest,
+}
+
+enum Rest {
+    Chain { chain: Arc<[Arc<dyn Middleware>]>, place: usize, handler: AnyHandler },
+    One { middleware: Arc<dyn Middleware>, then: Box<Next> },
+}
+
+impl Next {
+    pub(crate) fn new(chain: Arc<[Arc<dyn Middleware>]>, handler: AnyHandler) -> Self {
+        Next { rest: Rest::Chain { chain, place: 0, handler } }
+    }
+
+    /// Goes on: the next middleware, or at last the handler.
+    ///
+    /// ```
+    /// # use switchboard::{Next, Request, Response};
+    /// async fn log(request: Request, next: Next) -> Response {
+    ///     let event = request.event().to_owned();
+    ///     let response = next.run(request).await;
+    ///     println!("{event} is done");
+    ///     response
+    /// }
+    /// ```
+    pub fn run(self, request: Request) -> ResponseFuture {
+        match self.rest {
+            Rest::Chain { chain, place, handler } => match chain.get(place).cloned() {
+                Some(middleware) => {
+                    let rest = Rest::Chain { chain, place: place + 1, handler };
+                    middleware.handle(request, Next { rest })
+                }
+                None => handler.call(request),
+            },
+            Rest::One { middleware, then } => middleware.handle(request, *then),
+        }
+    }
+}
+
+/// Two middleware, one after the other; made by [`Middleware::and`].
+///
+/// ```
+/// # use switchboard::{App, Middleware, Next, Request, Response};
+/// # async fn log(request: Request, next: Next) -> Response { next.run(request).await }
+/// # async fn signed_in(request: Request, next: Next) -> Response { next.run(request).await }
+/// # async fn profile() {}
+/// let both = log.and(signed_in);
+/// let app = App::new().on("/profile", both.then(profile));
+/// ```
+pub struct Both<A, B>(Arc<A>, Arc<B>);
+
+impl<A: Middleware, B: Middleware> Middleware for Both<A, B> {
+    fn handle(&self, request: Request, next: Next) -> ResponseFuture {
+        let rest = Rest::One { middleware: self.1.clone(), then: Box::new(next) };
+        self.0.handle(request, Next { rest })
+    }
+}
+
+/// A handler behind a middleware; made by [`Middleware::then`].
+///
+/// ```
+/// # use switchboard::{App, Middleware, Next, Request, Response};
+/// # async fn signed_in(request: Request, next: Next) -> Response { next.run(request).await }
+/// # async fn profile() {}
+/// let guarded = signed_in.then(profile);
+/// let app = App::new().on("/profile", guarded);
+/// ```
+pub struct Guarded<M, Args> {
+    middleware: Arc<M>,
+    handler: AnyHandler,
+    args: PhantomData<fn(Args)>,
+}
+
+impl<M: Middleware, Args: 'static> Handler<(M, Args)> for Guarded<M, Args> {
+    fn call(&self, request: Request) -> ResponseFuture {
+        self.middleware.handle(request, Next::new(Arc::new([]), self.handler.clone()))
+    }
+
+    fn check(&self, setup: &Setup) -> Result<(), String> {
+        self.handler.check(setup)
+    }
+}

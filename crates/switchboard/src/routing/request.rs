@@ -1,0 +1,323 @@
+//! One event on its way through middleware to its handler.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use switchboard_event::{IntoAudience, Name, NameError, Payload, PayloadError, SocketId};
+use switchboard_hub::JoinError;
+use switchboard_wire::mesa::Message;
+
+use crate::api::app::App;
+use crate::api::emitter::{EmitError, Send};
+use crate::api::socket::Socket;
+use crate::node::info::Info;
+use crate::protocols::koji::relay::Relay;
+
+/// The event being handled, with everything a handler may want to do about it.
+///
+/// Handlers that only need data and a reply take extractors instead; this is for those who like
+/// one object, and for middleware and hooks. Cheap to clone.
+///
+/// ```
+/// use serde_json::json;
+/// use switchboard::{App, ReplyError, Request};
+///
+/// async fn join(request: Request) -> Result<(), ReplyError> {
+///     request.set("username", request.data::<serde_json::Value>()?["username"].clone());
+///     request.join("#chat")?;
+///     request.to("#chat").emit("user-joined", &json!({ "id": request.id() }))?;
+///     request.reply(&json!({ "joined": true }))?;
+///     Ok(())
+/// }
+/// let app = App::new().on("/join", join);
+/// ```
+#[derive(Clone)]
+pub struct Request(Arc<Inner>);
+
+struct Inner {
+    socket: Socket,
+    event: Name,
+    data: Payload,
+    ack: Option<Payload>,
+    relay: Option<Relay>,
+    /// The operation of a Mesa client; 0 for all others.
+    op: i64,
+    /// Whether a Mesa client said it without a type; then its name says so.
+    untyped: bool,
+}
+
+impl Request {
+    pub(crate) fn new(socket: Socket, event: Name, data: Payload, ack: Option<Payload>) -> Self {
+        Request(Arc::new(Inner { socket, event, data, ack, relay: None, op: 0, untyped: false }))
+    }
+
+    /// A message of a Mesa client goes by its type; none if it can have no name.
+    pub(crate) fn of_mesa(socket: Socket, message: Message) -> Option<Self> {
+        let untyped = message.kind.is_none();
+        let event = message.kind.clone().or_else(|| message.name().ok())?;
+        let Message { op, data, .. } = message;
+        Some(Request(Arc::new(Inner { socket, event, data, ack: None, relay: None, op, untyped })))
+    }
+
+    /// An event that its client means for others.
+    pub(crate) fn to_relay(relay: Relay) -> Self {
+        let (socket, event, data) = relay.parts();
+        Request(Arc::new(Inner { socket, event, data, ack: None, relay: Some(relay), op: 0, untyped: false }))
+    }
+
+    /// The operation and the type, as a client said them.
+    pub(crate) fn said(&self) -> (i64, Option<Name>) {
+        (self.0.op, (!self.0.untyped).then(|| self.0.event.clone()))
+    }
+
+    pub(crate) fn relay(&self) -> Option<Relay> {
+        self.0.relay.clone()
+    }
+
+    /// The event's name, such as `/message`.
+    ///
+    /// ```no_run
+    /// # fn example(request: switchboard::Request) -> Result<(), switchboard::ReplyError> {
+    /// assert_eq!(request.event(), "/say");
+    /// # Ok(()) }
+    /// ```
+    pub fn event(&self) -> &str {
+        &self.0.event
+    }
+
+    /// The data in the shape of `T`. What JavaScript takes for false came as `{}`.
+    ///
+    /// ```
+    /// # async fn example(request: switchboard::Request) -> Result<(), switchboard::ReplyError> {
+    /// #[derive(serde::Deserialize)]
+    /// struct Line {
+    ///     text: String,
+    /// }
+    /// let line: Line = request.data()?;
+    /// # assert_eq!(line.text, "hi");
+    /// # request.reply(&"done")?; Ok(()) }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// # let app = switchboard::App::new().on("/say", example);
+    /// # let server = switchboard_testkit::TestServer::start(app).await;
+    /// # assert_eq!(server.peer().await.request("/say", serde_json::json!({ "text": "hi" })).await, "done");
+    /// # }
+    /// ```
+    pub fn data<T: DeserializeOwned>(&self) -> Result<T, PayloadError> {
+        self.0.data.to()
+    }
+
+    /// The data as the JSON it came in.
+    ///
+    /// ```no_run
+    /// # fn example(request: switchboard::Request) -> Result<(), switchboard::ReplyError> {
+    /// // On to the others as it came, without parsing it.
+    /// request.to("#lobby").emit_payload("said", request.payload().clone())?;
+    /// # Ok(()) }
+    /// ```
+    pub fn payload(&self) -> &Payload {
+        &self.0.data
+    }
+
+    /// Whether the peer asked for a reply.
+    ///
+    /// ```no_run
+    /// # fn example(request: switchboard::Request) -> Result<(), switchboard::ReplyError> {
+    /// # let report = || "done";
+    /// if request.wants_reply() {
+    ///     request.reply(&report())?; // worked out only for who asked
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn wants_reply(&self) -> bool {
+        self.0.ack.is_some()
+    }
+
+    /// The id of the socket the event came from.
+    ///
+    /// ```no_run
+    /// # fn example(request: switchboard::Request) -> Result<(), switchboard::ReplyError> {
+    /// request.broadcast("came", &request.id())?;
+    /// # Ok(()) }
+    /// ```
+    pub fn id(&self) -> SocketId {
+        self.0.socket.id()
+    }
+
+    /// The socket the event came from.
+    ///
+    /// ```no_run
+    /// # fn example(request: switchboard::Request) -> Result<(), switchboard::ReplyError> {
+    /// let user = request.socket().user();
+    /// assert!(!request.socket().is_closed());
+    /// # Ok(()) }
+    /// ```
+    pub fn socket(&self) -> &Socket {
+        &self.0.socket
+    }
+
+    /// The app, seen from the socket's project.
+    ///
+    /// ```no_run
+    /// # fn example(request: switchboard::Request) -> Result<(), switchboard::ReplyError> {
+    /// request.app().to("*admin").emit("report", request.payload())?;
+    /// # Ok(()) }
+    /// ```
+    pub fn app(&self) -> &App {
+        self.0.socket.app()
+    }
+
+    /// What is known of the connection: path, query, headers, address.
+    ///
+    /// ```no_run
+    /// # fn example(request: switchboard::Request) -> Result<(), switchboard::ReplyError> {
+    /// let room = request.info().query("room").unwrap_or("lobby".into());
+    /// request.join(&room)?;
+    /// # Ok(()) }
+    /// ```
+    pub fn info(&self) -> &Info {
+        self.0.socket.info()
+    }
+
+    /// Sends a reply, before or instead of the one the handler returns; clients use the first.
+    /// Nothing is sent if none was asked for.
+    ///
+    /// ```
+    /// # async fn example(request: switchboard::Request) -> Result<(), switchboard::ReplyError> {
+    /// # use serde_json::json;
+    /// request.reply(&json!({ "joined": true }))?;
+    /// request.broadcast("came", &request.id())?; // after the reply
+    /// # Ok(()) }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// # let app = switchboard::App::new().on("/say", example);
+    /// # let server = switchboard_testkit::TestServer::start(app).await;
+    /// # let mut peer = server.peer().await;
+    /// # assert_eq!(peer.request("/say", serde_json::json!("hi")).await["joined"], true);
+    /// # }
+    /// ```
+    pub fn reply<T: Serialize + ?Sized>(&self, data: &T) -> Result<(), EmitError> {
+        let payload = Payload::of(data)?;
+        self.reply_payload(&payload);
+        Ok(())
+    }
+
+    pub(crate) fn reply_payload(&self, payload: &Payload) {
+        if let Some(ack) = &self.0.ack {
+            self.0.socket.send_reply(ack, payload);
+        }
+    }
+
+    /// Sends an event to the socket it came from.
+    ///
+    /// ```
+    /// # async fn example(request: switchboard::Request) -> Result<(), switchboard::ReplyError> {
+    /// request.emit("welcome", "to the lobby")?;
+    /// # Ok(()) }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// # let app = switchboard::App::new().on("/say", example);
+    /// # let server = switchboard_testkit::TestServer::start(app).await;
+    /// # let mut peer = server.peer().await;
+    /// # peer.emit("/say", serde_json::json!("hi")).await;
+    /// # assert_eq!(peer.next_event().await.0, "welcome");
+    /// # }
+    /// ```
+    pub fn emit<T: Serialize + ?Sized>(&self, event: &str, data: &T) -> Result<(), EmitError> {
+        self.0.socket.emit(event, data)
+    }
+
+    /// Sends to everyone but the socket it came from. Returns how many sockets of this node have
+    /// it queued.
+    ///
+    /// ```no_run
+    /// # fn example(request: switchboard::Request) -> Result<(), switchboard::ReplyError> {
+    /// let heard_by = request.broadcast("said", request.payload())?;
+    /// # Ok(()) }
+    /// ```
+    pub fn broadcast<T: Serialize + ?Sized>(&self, event: &str, data: &T) -> Result<usize, EmitError> {
+        self.0.socket.broadcast(event, data)
+    }
+
+    /// Begins a send to a room, a tag or any audience, without the socket it came from.
+    ///
+    /// ```no_run
+    /// # fn example(request: switchboard::Request) -> Result<(), switchboard::ReplyError> {
+    /// let text: String = request.data()?;
+    /// request.to("#lobby").except("*muted").emit("said", &text)?;
+    /// # Ok(()) }
+    /// ```
+    pub fn to(&self, audience: impl IntoAudience) -> Send {
+        self.0.socket.to(audience)
+    }
+
+    /// Comes into a room; see [`Socket::join`].
+    ///
+    /// ```no_run
+    /// # fn example(request: switchboard::Request) -> Result<(), switchboard::ReplyError> {
+    /// if request.join("#lobby")? {
+    ///     request.to("#lobby").emit("came", &request.id())?;
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn join(&self, room: &str) -> Result<bool, JoinError> {
+        self.0.socket.join(room)
+    }
+
+    /// Leaves a room; see [`Socket::leave`].
+    ///
+    /// ```no_run
+    /// # fn example(request: switchboard::Request) -> Result<(), switchboard::ReplyError> {
+    /// if request.leave("#lobby")? {
+    ///     request.to("#lobby").emit("left", &request.id())?;
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn leave(&self, room: &str) -> Result<bool, NameError> {
+        self.0.socket.leave(room)
+    }
+
+    /// Gets a tag; see [`Socket::tag`].
+    ///
+    /// ```no_run
+    /// # fn example(request: switchboard::Request) -> Result<(), switchboard::ReplyError> {
+    /// request.tag("*admin")?;
+    /// # Ok(()) }
+    /// ```
+    pub fn tag(&self, tag: &str) -> Result<bool, JoinError> {
+        self.0.socket.tag(tag)
+    }
+
+    /// Loses a tag; see [`Socket::untag`].
+    ///
+    /// ```no_run
+    /// # fn example(request: switchboard::Request) -> Result<(), switchboard::ReplyError> {
+    /// request.untag("*admin")?;
+    /// # Ok(()) }
+    /// ```
+    pub fn untag(&self, tag: &str) -> Result<bool, NameError> {
+        self.0.socket.untag(tag)
+    }
+
+    /// Keeps a value with the socket; see [`Socket::set`].
+    ///
+    /// ```no_run
+    /// # fn example(request: switchboard::Request) -> Result<(), switchboard::ReplyError> {
+    /// request.set("username", request.data::<String>()?);
+    /// # Ok(()) }
+    /// ```
+    pub fn set<T: Any + std::marker::Send + Sync>(&self, key: &str, value: T) {
+        self.0.socket.set(key, value);
+    }
+
+    /// A value kept with the socket; see [`Socket::get`].
+    ///
+    /// ```no_run
+    /// # fn example(request: switchboard::Request) -> Result<(), switchboard::ReplyError> {
+    /// # use switchboard::ReplyError;
+    /// let username: String = request.get("username").ok_or_else(ReplyError::unauthorized)?;
+    /// # Ok(()) }
+    /// ```
+    pub fn get<T: Any + Clone>(&self, key: &str) -> Option<T> {
+        self.0.socket.get(key)
+    }
+}
