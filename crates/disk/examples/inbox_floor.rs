@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use clap::Parser;
 use redb::{Database, ReadableDatabase, TableDefinition};
+use switchboard_backplane::{Inbox, InboxLimits};
 use switchboard_disk::DiskInbox;
 use switchboard_event::{Event, MessageNumber, Name, Payload, SocketId};
-use switchboard_hub::{Inbox, InboxLimits};
 use tokio::task::JoinSet;
 
 /// Measures an inbox and the store under it, in turns.

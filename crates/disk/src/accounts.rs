@@ -2,8 +2,8 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use switchboard_backplane::InboxLimits;
 use switchboard_event::{MessageNumber, ProjectId, UserId};
-use switchboard_hub::InboxLimits;
 
 /// What a number holds besides the time: this many bits, for messages in one millisecond.
 const NUMBER_BITS: u32 = 20;

@@ -7,9 +7,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use switchboard_backplane::{Content, Kept, Publication};
 use switchboard_event::{Audience, Target};
-use switchboard_hub::bus::{Content, Publication};
-use switchboard_hub::inbox::Kept;
 use tokio::sync::mpsc;
 
 use crate::writer::Job;

@@ -7,8 +7,8 @@ use redb::backends::InMemoryBackend;
 use redb::{
     Database, DatabaseError, ReadableDatabase, ReadableTable, Table, TableDefinition, WriteTransaction,
 };
+use switchboard_backplane::Waiting;
 use switchboard_event::{Event, MessageNumber, Name, ProjectId, UserId};
-use switchboard_hub::inbox::Waiting;
 
 use crate::OpenError;
 

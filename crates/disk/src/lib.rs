@@ -3,7 +3,7 @@
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! use switchboard_event::{Event, Name, Payload};
-//! use switchboard_hub::{Inbox, InboxLimits};
+//! use switchboard_backplane::{Inbox, InboxLimits};
 //! use switchboard_disk::DiskInbox;
 //!
 //! # let directory = switchboard_testkit::Scratch::new();
@@ -33,11 +33,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 use std::thread::JoinHandle;
 
+use switchboard_backplane::{
+    Answer, Inbox, InboxLimits, Kept, Moment, Opened, Receiver, StoreError, Waiting,
+};
 use switchboard_event::{Event, MessageNumber, ProjectId, SocketId, UserId};
-use switchboard_hub::bus::{Moment, Receiver};
-use switchboard_hub::inbox::{Kept, Opened, Waiting};
-use switchboard_hub::store::{Answer, StoreError};
-use switchboard_hub::{Inbox, InboxLimits};
 use tokio::sync::{mpsc, oneshot};
 
 use accounts::first_number_at;

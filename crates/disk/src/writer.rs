@@ -8,9 +8,8 @@ use std::thread::{self, Thread};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use metrics::{Counter, Gauge, counter, gauge};
+use switchboard_backplane::{InboxLimits, Kept};
 use switchboard_event::{Event, MessageNumber, ProjectId, UserId};
-use switchboard_hub::InboxLimits;
-use switchboard_hub::inbox::Kept;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::accounts::{Accounts, Room};

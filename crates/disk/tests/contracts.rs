@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use switchboard_backplane::{Inbox, InboxLimits, LocalBus, MemoryStore};
 use switchboard_disk::DiskInbox;
 use switchboard_event::{Event, Name, Payload, SocketId};
-use switchboard_hub::{Inbox, InboxLimits, LocalBus, MemoryStore};
 use switchboard_testkit::Scratch;
 use switchboard_testkit::contract::{self, Node};
 

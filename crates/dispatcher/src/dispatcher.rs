@@ -3,10 +3,10 @@
 use std::collections::HashSet;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use switchboard_backplane::{Content, Publication};
 use switchboard_event::{
     Audience, DeliveryClass, Event, IntoAudience, Name, NameError, ProjectId, Target, UserId,
 };
-use switchboard_hub::bus::{Content, Publication};
 use switchboard_redis::{Backend, ForOriginals};
 
 use crate::message::DISCONNECT;

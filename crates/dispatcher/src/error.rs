@@ -1,7 +1,7 @@
 //! Why something was not dispatched.
 
+use switchboard_backplane::StoreError;
 use switchboard_event::{AudienceError, NameError, PayloadError, Target};
-use switchboard_hub::store::StoreError;
 
 /// Why there is no dispatcher.
 #[derive(Debug, thiserror::Error)]

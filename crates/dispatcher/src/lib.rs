@@ -25,6 +25,6 @@ pub use dispatcher::{Dispatched, Dispatcher};
 pub use error::{ConnectError, DispatchError, MessageError};
 pub use message::Message;
 pub use options::DispatcherOptions;
+pub use switchboard_backplane::InboxLimits;
 pub use switchboard_event::{Audience, IntoAudience, Name, SocketId, Target};
-pub use switchboard_hub::InboxLimits;
 pub use switchboard_redis::{Mode, Options as RedisOptions};

@@ -7,16 +7,15 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::Bytes;
 use hashbrown::HashSet;
+use switchboard_backplane::{Bus, Content, LocalMembers, Lost, Publication, Receiver, Store};
 use switchboard_event::{
     Audience, DeliveryClass, Dialect, Event, MessageNumber, Parcel, ProjectId, SocketId, Target,
 };
 
-use crate::bus::{Bus, Content, Lost, Publication, Receiver};
 use crate::group::{Change, Group};
 use crate::index::Index;
 use crate::outbox::{Appended, Order, Transport};
 use crate::session::{JoinError, Session};
-use crate::store::Store;
 
 /// Turns an event into a complete WebSocket frame of a dialect.
 pub type Encode = fn(Dialect, &Event) -> Bytes;
@@ -124,7 +123,8 @@ impl Hub {
         let (tally, listener) = (Tally::default(), OnceLock::new());
         let hub = Arc::new(Hub { config, index, bus, store, tally, listener });
         let receiver: Weak<dyn Receiver> = Arc::downgrade(&(hub.clone() as Arc<dyn Receiver>));
-        hub.store.start(&hub.index);
+        let members: Weak<dyn LocalMembers> = Arc::downgrade(&(hub.index.clone() as Arc<dyn LocalMembers>));
+        hub.store.start(members);
         hub.bus.start(receiver);
         hub
     }

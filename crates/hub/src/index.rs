@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
+use switchboard_backplane::LocalMembers;
 use switchboard_event::{ProjectId, SocketId, Target};
 
 use crate::Session;
@@ -151,30 +152,6 @@ impl Index {
         }
     }
 
-    /// The targets of a project that `pick` takes something of. Walks every group of the node, a
-    /// stripe at a time.
-    pub fn collect<T>(&self, project: &Project, pick: impl Fn(&Target) -> Option<T>) -> Vec<T> {
-        let mut picked = Vec::new();
-        for stripe in &self.groups {
-            let stripe = stripe.lock().expect("no code that holds a stripe panics");
-            let ours = stripe.iter().filter(|group| group.project.serial == project.serial);
-            picked.extend(ours.filter_map(|group| pick(&group.target)));
-        }
-        picked
-    }
-
-    /// Calls `visit` for each socket of each target, a target at a time under its lock: whoever enters
-    /// or leaves it does so wholly before or wholly after.
-    pub fn for_each_member(&self, mut visit: impl FnMut(&ProjectId, &Target, SocketId)) {
-        for stripe in &self.groups {
-            let groups: Vec<Arc<Group>> =
-                stripe.lock().expect("no code that holds a stripe panics").iter().cloned().collect();
-            for group in groups {
-                group.for_each(|session| visit(&group.project.id, &group.target, session.id));
-            }
-        }
-    }
-
     /// Every session of the node; a snapshot.
     pub fn all_sessions(&self) -> Vec<Arc<Session>> {
         let mut all = Vec::new();
@@ -193,6 +170,52 @@ impl Index {
     /// Whether the node has no session.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+impl LocalMembers for Index {
+    fn count(&self, project: &ProjectId, target: &Target) -> usize {
+        if let Target::Socket(_) = target {
+            return self.members(project, target).len();
+        }
+        let known = self.project(project);
+        known.and_then(|project| self.group(&project, target)).map_or(0, |group| group.len())
+    }
+
+    fn members(&self, project: &ProjectId, target: &Target) -> Vec<SocketId> {
+        let Some(project) = self.project(project) else { return Vec::new() };
+        if let Target::Socket(id) = target {
+            let session = self.session(*id).filter(|session| session.project.id == project.id);
+            return session.map(|session| session.id).into_iter().collect();
+        }
+        let mut ids = Vec::new();
+        if let Some(group) = self.group(&project, target) {
+            group.for_each(|session| ids.push(session.id));
+        }
+        ids
+    }
+
+    fn count_users(&self, project: &ProjectId) -> usize {
+        self.project(project).map_or(0, |project| project.users())
+    }
+
+    fn for_each_target(&self, project: &ProjectId, visit: &mut dyn FnMut(&Target)) {
+        let Some(project) = self.project(project) else { return };
+        for stripe in &self.groups {
+            let stripe = stripe.lock().expect("no code that holds a stripe panics");
+            let ours = stripe.iter().filter(|group| group.project.serial == project.serial);
+            ours.for_each(|group| visit(&group.target));
+        }
+    }
+
+    fn for_each_member(&self, visit: &mut dyn FnMut(&ProjectId, &Target, SocketId)) {
+        for stripe in &self.groups {
+            let groups: Vec<Arc<Group>> =
+                stripe.lock().expect("no code that holds a stripe panics").iter().cloned().collect();
+            for group in groups {
+                group.for_each(|session| visit(&group.project.id, &group.target, session.id));
+            }
+        }
     }
 }
 

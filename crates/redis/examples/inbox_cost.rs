@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
 use redis::{cmd, pipe};
+use switchboard_backplane::{Backplane, Inbox, InboxLimits};
 use switchboard_event::{Event, Name, Payload, SocketId, UserId};
-use switchboard_hub::{Backplane, Inbox, InboxLimits};
 use switchboard_redis::{Options, Redis};
 use tokio::task::JoinSet;
 

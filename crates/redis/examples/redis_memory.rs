@@ -5,8 +5,8 @@
 use std::error::Error;
 
 use bytes::Bytes;
+use switchboard_backplane::{Backplane, SeatWish, Seated, Store};
 use switchboard_event::{Name, ProjectId, SocketId, Target};
-use switchboard_hub::{Backplane, SeatWish, Seated, Store};
 use switchboard_redis::{Options, Redis};
 use switchboard_testkit::contract::Node;
 

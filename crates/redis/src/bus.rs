@@ -13,9 +13,8 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 use bytes::Bytes;
 use metrics::{Counter, counter};
 use redis::{PushInfo, PushKind, Value};
+use switchboard_backplane::{Bus, Content, Lost, Moment, Publication, Receiver};
 use switchboard_event::{NodeId, ProjectId, Target};
-use switchboard_hub::Bus;
-use switchboard_hub::bus::{Content, Lost, Moment, Publication, Receiver};
 use tokio_util::sync::CancellationToken;
 
 use crate::connection::Source;

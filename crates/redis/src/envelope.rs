@@ -13,10 +13,10 @@
 //! Numbers are big-endian, texts have their length in two bytes in front, and lists their count.
 
 use bytes::{Buf, Bytes};
+use switchboard_backplane::{Content, Publication};
 use switchboard_event::{
     Audience, DeliveryClass, Event, MessageNumber, Name, NodeId, Payload, ProjectId, SocketId, Target,
 };
-use switchboard_hub::bus::{Content, Publication};
 
 const VERSION: u8 = 1;
 

@@ -7,9 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use redis::cmd;
-use switchboard_hub::Repeats;
-use switchboard_hub::repeats::{ANSWERED_FOR, Asked, Begun, CLAIMED_FOR, Claim};
-use switchboard_hub::store::Answer;
+use switchboard_backplane::{ANSWERED_FOR, Answer, Asked, Begun, CLAIMED_FOR, Claim, Repeats};
 
 use crate::RedisStore;
 use crate::connection::script::{self, Script};

@@ -19,11 +19,10 @@ use std::sync::Arc;
 
 use metrics::{Counter, counter};
 use redis::{Cmd, Value};
+use switchboard_backplane::{
+    Answer, Bus, Content, Inbox, InboxLimits, Kept, Moment, Opened, Publication, Store,
+};
 use switchboard_event::{Audience, Event, MessageNumber, ProjectId, SocketId, Target, UserId};
-use switchboard_hub::bus::{Content, Moment, Publication};
-use switchboard_hub::inbox::{Kept, Opened};
-use switchboard_hub::store::Answer;
-use switchboard_hub::{Bus, Inbox, InboxLimits, Store};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;

@@ -13,8 +13,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use redis::Cmd;
+use switchboard_backplane::Publication;
 use switchboard_event::{NameError, NodeId, ProjectId};
-use switchboard_hub::bus::Publication;
 
 pub use emit::EmitBridge;
 pub(crate) use emit::{BridgedEmit, Upkeep, sockets, users};

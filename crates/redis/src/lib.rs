@@ -8,7 +8,7 @@
 //! use switchboard_redis::{Options, Redis};
 //!
 //! let redis = Redis::connect(Options::new("redis://127.0.0.1:6379")).await?;
-//! # let app_with_backplane = |redis: &dyn switchboard_hub::Backplane| ();
+//! # let app_with_backplane = |redis: &dyn switchboard_backplane::Backplane| ();
 //! // let app = App::new().with_backplane(&redis);
 //! app_with_backplane(&redis);
 //! # Ok(()) }
@@ -31,8 +31,8 @@ use std::future::Future;
 use std::sync::Arc;
 
 use redis::RedisError;
+use switchboard_backplane::{Backplane, Bus, Inbox, Portal, Repeats, Store};
 use switchboard_event::NodeId;
-use switchboard_hub::{Backplane, Bus, Inbox, Portal, Repeats, Store};
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 

@@ -38,8 +38,8 @@
 use std::collections::HashSet;
 use std::fmt::Write;
 
+use switchboard_backplane::Digest;
 use switchboard_event::{Name, NodeId, ProjectId, SocketId, Target, UserId};
-use switchboard_hub::repeats::Digest;
 
 /// Makes names with one prefix.
 #[derive(Debug, Clone)]

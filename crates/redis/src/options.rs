@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use switchboard_hub::InboxLimits;
+use switchboard_backplane::InboxLimits;
 
 use crate::ConnectError;
 use crate::connection::Source;

@@ -6,10 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use redis::{FromRedisValue, RedisError, RedisResult, Value};
+use switchboard_backplane::{Kept, Publication, StoreError};
 use switchboard_event::{Event, NodeId, ProjectId, UserId};
-use switchboard_hub::bus::Publication;
-use switchboard_hub::inbox::Kept;
-use switchboard_hub::store::StoreError;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -28,7 +26,7 @@ use crate::store::NoAnswer;
 /// Speaks to the nodes that share a Redis without being one.
 ///
 /// ```no_run
-/// # async fn example(publication: switchboard_hub::bus::Publication) -> Result<(), Box<dyn std::error::Error>> {
+/// # async fn example(publication: switchboard_backplane::Publication) -> Result<(), Box<dyn std::error::Error>> {
 /// use switchboard_redis::{Backend, Options};
 ///
 /// let backend = Backend::connect(Options::new("redis://127.0.0.1:6379")).await?;
@@ -119,7 +117,7 @@ impl Backend {
     }
 
     /// Keeps a message for users and has all nodes with sockets of theirs hear it, as
-    /// [`Inbox::put`](switchboard_hub::Inbox::put) does.
+    /// [`Inbox::put`](switchboard_backplane::Inbox::put) does.
     pub async fn keep(
         &self,
         project: &ProjectId,

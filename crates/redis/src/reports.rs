@@ -13,9 +13,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use metrics::{Counter, counter};
+use switchboard_backplane::{Deed, OnChange, Portal, Report, ReportId};
 use switchboard_event::{NodeId, ProjectId};
-use switchboard_hub::portal::{OnChange, ReportId};
-use switchboard_hub::{Deed, Portal, Report};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 

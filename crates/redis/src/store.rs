@@ -15,10 +15,8 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::Bytes;
 use redis::{Cmd, FromRedisValue, RedisError, cmd};
+use switchboard_backplane::{Answer, LocalMembers, Moment, Page, SeatWish, Seated, Shard, Store, StoreError};
 use switchboard_event::{Name, NodeId, ProjectId, SocketId, Target, UserId};
-use switchboard_hub::bus::Moment;
-use switchboard_hub::store::{Answer, Page, StoreError};
-use switchboard_hub::{Index, SeatWish, Seated, Shard, Store};
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -40,7 +38,7 @@ pub struct RedisStore {
     source: Arc<Source>,
     publish_verb: &'static str,
     bridges: Arc<Bridges>,
-    index: OnceLock<Weak<Index>>,
+    local: OnceLock<Weak<dyn LocalMembers>>,
     changes: Changes,
     held: Held,
     state: watch::Sender<State>,
@@ -97,7 +95,7 @@ impl RedisStore {
             options: options.clone(),
             bridges,
             source,
-            index: OnceLock::new(),
+            local: OnceLock::new(),
             changes: Changes::new(options.changes_max),
             held: Held::default(),
             // A first connection works: it has just been used.
@@ -233,8 +231,8 @@ fn merge<T: Ord + Clone>(mut list: Vec<T>, more: BTreeSet<T>, page: Page<T>) -> 
 }
 
 impl Store for RedisStore {
-    fn start(&self, index: &Arc<Index>) {
-        let _ = self.index.set(Arc::downgrade(index));
+    fn start(&self, members: Weak<dyn LocalMembers>) {
+        let _ = self.local.set(members);
     }
 
     fn entered(&self, project: &ProjectId, target: &Target, socket: SocketId) {

@@ -4,7 +4,7 @@ use std::any::{Any, TypeId, type_name};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use switchboard_hub::{Backplane, Bus, Inbox, Store};
+use switchboard_backplane::{Backplane, Bus, Inbox, Store};
 use switchboard_ws::frame::OpCode;
 
 use crate::api::app::App;

@@ -56,15 +56,13 @@ pub use routing::plugin::{BoxPlugin, Plugin};
 pub use routing::reply::{IntoResponse, Reply, ReplyError, Response};
 pub use routing::request::Request;
 pub use routing::router::Router;
+pub use switchboard_backplane::{
+    Answer, AnswerTo, Backplane, Bus, Content, Deed, Inbox, InboxLimits, Kept, LocalBus, Lost, MemoryStore,
+    OnChange, Opened, Page, Portal, PortalChange, Publication, Receiver, Report, ReportId, Said, SeatWish,
+    Seated, Shard, Store, StoreError, Waiting,
+};
 pub use switchboard_event::{
     Audience, AudienceError, Dialect, Event, IntoAudience, MessageNumber, Name, NameError, NodeId, Payload,
     PayloadError, ProjectId, SocketId, Target, UserId,
 };
-pub use switchboard_hub::bus::{Content, Lost, Publication, Receiver};
-pub use switchboard_hub::inbox::{Kept, Opened, Waiting};
-pub use switchboard_hub::portal::{AnswerTo, OnChange, PortalChange, ReportId};
-pub use switchboard_hub::store::{Answer, Page, StoreError};
-pub use switchboard_hub::{
-    Backplane, Bus, Deed, Hub, Inbox, InboxLimits, Index, JoinError, LocalBus, MemoryStore, Portal, Report,
-    Said, Scope, SeatWish, Seated, Shard, Store,
-};
+pub use switchboard_hub::{Hub, Index, JoinError, Scope};

@@ -8,15 +8,11 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use switchboard_backplane::{Bus, Content, Page, SeatWish, Seated, Store};
 use switchboard_event::{
     Audience, DeliveryClass, Dialect, Event, Name, Parcel, Payload, ProjectId, SocketId, Target,
 };
-use switchboard_hub::bus::Content;
-use switchboard_hub::store::Page;
-use switchboard_hub::{
-    Bus, Hub, HubConfig, Index, Newcomer, Notice, Schedule, Scope, SeatWish, Seated, Session, Store,
-    Transport,
-};
+use switchboard_hub::{Hub, HubConfig, Index, Newcomer, Notice, Schedule, Scope, Session, Transport};
 
 /// Flushes at once: a hub without tasks.
 struct AtOnce;

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use switchboard_hub::{Index, LocalBus, MemoryStore, Store};
+use switchboard_backplane::{LocalBus, MemoryStore, Store};
+use switchboard_hub::Index;
 use switchboard_testkit::contract::{self, Node};
 
 fn node(bus: LocalBus) -> Node {

@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use redis::{AsyncCommands, Pipeline, Value, cmd, pipe};
+use switchboard_backplane::{Backplane, Deed, Report, Said};
 use switchboard_event::{Dialect, Name, Payload, SocketId};
-use switchboard_hub::{Backplane, Deed, Report, Said};
 use switchboard_redis::{Options, Redis, Reports};
 use switchboard_worker::{Worker, WorkerOptions};
 use tokio::time::Instant;

@@ -274,9 +274,8 @@ impl Assignment {
 
 #[cfg(test)]
 mod tests {
+    use switchboard_backplane::{Deed, Report, ReportId};
     use switchboard_event::{Dialect, Name, NodeId, SocketId};
-    use switchboard_hub::portal::ReportId;
-    use switchboard_hub::{Deed, Report};
 
     use super::*;
 

@@ -2,8 +2,7 @@
 
 use std::collections::HashSet;
 
-use switchboard_hub::Report;
-use switchboard_hub::portal::ReportId;
+use switchboard_backplane::{Report, ReportId};
 use switchboard_redis::work::EntryId;
 
 /// An entry's partition and its id in the stream of that partition.

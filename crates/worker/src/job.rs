@@ -6,9 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
+use switchboard_backplane::{AnswerTo, Deed, Report, ReportId, Said};
 use switchboard_event::{Payload, PayloadError};
-use switchboard_hub::portal::{AnswerTo, ReportId};
-use switchboard_hub::{Deed, Report, Said};
 
 use crate::delivery::Delivery;
 use crate::shared::Shared;

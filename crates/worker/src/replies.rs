@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard};
 
 use metrics::{Counter, counter};
+use switchboard_backplane::AnswerTo;
 use switchboard_event::Payload;
-use switchboard_hub::portal::AnswerTo;
 
 /// Most replies that wait to be sent. Beyond it the oldest is dropped, whose client has waited the longest.
 const REPLIES_MAX: usize = 4096;

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use metrics::{Counter, counter};
+use switchboard_backplane::AnswerTo;
 use switchboard_event::Payload;
-use switchboard_hub::portal::AnswerTo;
 use switchboard_redis::work::Post;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};

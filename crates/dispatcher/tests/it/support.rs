@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use switchboard::{App, Data, Identity, Koji, Mesa, Name, Reply, ReplyError, Socket};
+use switchboard_backplane::InboxLimits;
 use switchboard_dispatcher::{Dispatcher, DispatcherOptions, Message};
-use switchboard_hub::InboxLimits;
 use switchboard_redis::{Options, Redis};
 use switchboard_testkit::{KojiPeer, Peer, RedisServer, TestServer};
 

@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 
 use bytes::Bytes;
 use redis::Cmd;
+use switchboard_backplane::{Content, Publication};
 use switchboard_event::Target;
-use switchboard_hub::bus::{Content, Publication};
 
 use crate::connection::script::{Script, call};
 use crate::envelope::{self, Stamp};

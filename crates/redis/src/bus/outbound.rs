@@ -1,8 +1,8 @@
 //! A publication on its way: to which channels, or through which script.
 
 use bytes::Bytes;
+use switchboard_backplane::Publication;
 use switchboard_event::Target;
-use switchboard_hub::bus::Publication;
 
 use super::many_users::{Crowd, Encoded};
 use crate::connection::Batch;

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use metrics::{Counter, Gauge, counter, gauge};
 use redis::{RedisError, RedisResult, Value};
-use switchboard_hub::bus::Lost;
+use switchboard_backplane::Lost;
 use tokio::sync::{Notify, watch};
 
 use super::many_users::TO_USERS;

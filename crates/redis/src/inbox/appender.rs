@@ -6,9 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use metrics::{Counter, counter};
 use redis::{Cmd, FromRedisValue, RedisError, RedisResult, Value, cmd};
+use switchboard_backplane::{InboxLimits, Kept};
 use switchboard_event::{Event, MessageNumber, ProjectId, UserId};
-use switchboard_hub::InboxLimits;
-use switchboard_hub::inbox::Kept;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::batch_queue::{CALL_BYTES_MAX, CALL_USERS_MAX, Call, Part, Piles};

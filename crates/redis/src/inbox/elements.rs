@@ -2,8 +2,8 @@
 //! is as short.
 
 use bytes::Bytes;
+use switchboard_backplane::Waiting;
 use switchboard_event::{Event, MessageNumber};
-use switchboard_hub::inbox::Waiting;
 
 /// Elements of a list, read.
 #[derive(Default)]

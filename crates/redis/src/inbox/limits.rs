@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use redis::{RedisResult, cmd};
-use switchboard_hub::InboxLimits;
+use switchboard_backplane::InboxLimits;
 
 use super::scripts::Scripts;
 use crate::connection::Link;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, Value, cmd};
+use switchboard_backplane::Opened;
 use switchboard_event::{MessageNumber, ProjectId, SocketId, Target, UserId};
-use switchboard_hub::inbox::Opened;
 
 use super::batch_queue::{Call, Part, Piles};
 use super::elements::{Messages, first_number, first_put_ms};

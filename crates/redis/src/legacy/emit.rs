@@ -23,8 +23,8 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
+use switchboard_backplane::{Content, Publication};
 use switchboard_event::{Event, Name, NodeId, ProjectId, Target, UserId};
-use switchboard_hub::bus::{Content, Publication};
 
 pub(crate) use census::{sockets, users};
 pub(crate) use upkeep::Upkeep;

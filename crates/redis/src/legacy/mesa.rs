@@ -20,8 +20,8 @@ use std::collections::HashSet;
 
 use bytes::Bytes;
 use redis::cmd;
+use switchboard_backplane::{Content, Publication};
 use switchboard_event::{Audience, Name, NodeId, ProjectId, Target};
-use switchboard_hub::bus::{Content, Publication};
 
 use super::{Bridged, NoMessage, Telling};
 

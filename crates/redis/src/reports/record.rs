@@ -13,9 +13,8 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use switchboard_backplane::{AnswerTo, Deed, Report, ReportId, Said};
 use switchboard_event::{Dialect, Name, NameError, NodeId, Payload, ProjectId, SocketId};
-use switchboard_hub::portal::{AnswerTo, ReportId};
-use switchboard_hub::{Deed, Report, Said};
 
 /// The bytes are no report.
 #[derive(Debug, thiserror::Error)]

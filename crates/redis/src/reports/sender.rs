@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::{PushInfo, PushKind, RedisError, RedisResult, Value, cmd};
+use switchboard_backplane::PortalChange;
 use switchboard_event::{Name, ProjectId};
-use switchboard_hub::portal::PortalChange;
 use tokio::time::{Instant, sleep_until};
 
 use super::groups::Scripts;

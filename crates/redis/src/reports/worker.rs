@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use redis::{FromRedisValue, PushInfo, PushKind, RedisError, Value};
+use switchboard_backplane::{AnswerTo, Report, ReportId};
 use switchboard_event::{Name, NodeId, Payload, ProjectId};
-use switchboard_hub::Report;
-use switchboard_hub::portal::{AnswerTo, ReportId};
 
 use super::{WorkerScripts, record};
 use crate::ConnectError;

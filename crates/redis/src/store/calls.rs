@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, Value};
+use switchboard_backplane::{SeatWish, Seated, Store};
 use switchboard_event::{Name, ProjectId, SocketId, Target};
-use switchboard_hub::{SeatWish, Seated, Store};
 use tokio::sync::oneshot;
 
 use super::RedisStore;

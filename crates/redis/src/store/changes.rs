@@ -4,8 +4,8 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard};
 
 use bytes::Bytes;
+use switchboard_backplane::{SeatWish, Seated};
 use switchboard_event::{Name, ProjectId, SocketId, Target};
-use switchboard_hub::{SeatWish, Seated};
 use tokio::sync::{Notify, oneshot};
 
 /// One thing that happened.

@@ -171,8 +171,8 @@ impl Keeper {
         store.held.fall_back();
         store.changes.clear();
         self.unsure.clear();
-        if let Some(index) = store.index.get().and_then(|index| index.upgrade()) {
-            index.for_each_member(|project, target, socket| {
+        if let Some(local) = store.local.get().and_then(|local| local.upgrade()) {
+            local.for_each_member(&mut |project, target, socket| {
                 store.changes.push_again(project, Change::Enter(target.clone(), socket));
             });
         }
@@ -212,8 +212,8 @@ impl Keeper {
         }
         self.meters.nodes.set(renewed.nodes as f64);
         if let Some(upkeep) = &mut self.upkeep {
-            let index = self.store.index.get().and_then(|index| index.upgrade());
-            upkeep.tend(link, &self.store.names, index.as_deref()).await?;
+            let local = self.store.local.get().and_then(|local| local.upgrade());
+            upkeep.tend(link, &self.store.names, local.as_deref()).await?;
         }
         if !renewed.dead.is_empty() && !self.store.state.borrow().sweeping {
             self.sweep(link.clone(), renewed.dead);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use switchboard_hub::{Backplane, Inbox, InboxLimits, Store};
+use switchboard_backplane::{Backplane, Inbox, InboxLimits, Store};
 use switchboard_testkit::{RedisServer, contract};
 
 use crate::support::{RedisNode, connect, connect_with_inbox, let_requests_age, settle};

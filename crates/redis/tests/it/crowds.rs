@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use switchboard_backplane::Backplane;
 use switchboard_event::{Audience, Target};
-use switchboard_hub::{Backplane, Scope};
+use switchboard_hub::Scope;
 use switchboard_testkit::RedisServer;
 use switchboard_testkit::contract::Member;
 

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
+use switchboard_backplane::{Backplane, Page, SeatWish};
 use switchboard_event::{Audience, Name, ProjectId, SocketId, Target};
-use switchboard_hub::store::Page;
-use switchboard_hub::{Backplane, Scope, SeatWish};
+use switchboard_hub::Scope;
 use switchboard_redis::{ConnectError, EmitBridge, Mode, Options, Redis};
 use switchboard_testkit::RedisServer;
 use switchboard_testkit::contract::Member;

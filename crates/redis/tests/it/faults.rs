@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use switchboard_backplane::{Backplane, Page, SeatWish, Seated};
 use switchboard_event::{Name, NodeId, ProjectId, SocketId, Target};
-use switchboard_hub::store::Page;
-use switchboard_hub::{Backplane, Scope, SeatWish, Seated};
+use switchboard_hub::Scope;
 use switchboard_redis::{ConnectError, Options, Redis};
 use switchboard_testkit::{RedisServer, Scratch, soon};
 

@@ -3,9 +3,9 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use switchboard_backplane::{Backplane, Content, Inbox, InboxLimits};
 use switchboard_event::{Event, MessageNumber, Name, Payload, ProjectId, SocketId, Target, UserId};
-use switchboard_hub::bus::Content;
-use switchboard_hub::{Backplane, Inbox, InboxLimits, Notice};
+use switchboard_hub::Notice;
 use switchboard_redis::{Options, Redis};
 use switchboard_testkit::RedisServer;
 use switchboard_testkit::contract::Member;

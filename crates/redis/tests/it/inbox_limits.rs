@@ -1,8 +1,8 @@
 //! How much may wait: what nodes say of it, and who keeps to that.
 
 use futures_util::future::join_all;
+use switchboard_backplane::{Backplane, InboxLimits};
 use switchboard_event::{Event, Name, Payload, ProjectId, UserId};
-use switchboard_hub::{Backplane, InboxLimits};
 use switchboard_redis::{Backend, Options};
 use switchboard_testkit::RedisServer;
 

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use switchboard_backplane::Backplane;
 use switchboard_event::{Name, Target};
-use switchboard_hub::Backplane;
 use switchboard_redis::{Options, Redis};
 use switchboard_testkit::RedisServer;
 use switchboard_testkit::contract::Member;

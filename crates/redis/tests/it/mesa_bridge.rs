@@ -1,9 +1,9 @@
 //! The bridge to original Mesa servers and Dispatchers, whose part the test plays: what stands in Redis,
 //! and what is said on the channel.
 
+use switchboard_backplane::{Backplane, Content, Publication, SeatWish};
 use switchboard_event::{Audience, Name, NodeId, SocketId, Target};
-use switchboard_hub::bus::{Content, Publication};
-use switchboard_hub::{Backplane, Scope, SeatWish};
+use switchboard_hub::Scope;
 use switchboard_redis::{ConnectError, EmitBridge, MesaBridge, Mode, Options, Redis};
 use switchboard_testkit::RedisServer;
 use switchboard_testkit::contract::Member;

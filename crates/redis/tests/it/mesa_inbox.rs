@@ -1,8 +1,7 @@
 //! Messages that original Mesa Dispatchers stored for users who were away, and ours that wait.
 
+use switchboard_backplane::{Backplane, InboxLimits, Waiting};
 use switchboard_event::{Event, MessageNumber, Name, Payload, Target};
-use switchboard_hub::inbox::Waiting;
-use switchboard_hub::{Backplane, InboxLimits};
 use switchboard_redis::{MesaBridge, Options, Redis};
 use switchboard_testkit::RedisServer;
 use switchboard_testkit::contract::Member;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use switchboard::{App, Data, Identity, Koji, Mesa, MesaSettings, Name, Reply, Socket, Target};
-use switchboard_hub::InboxLimits;
+use switchboard_backplane::InboxLimits;
 use switchboard_redis::{MesaBridge, Options, Redis};
 use switchboard_testkit::{KojiPeer, Peer, RedisServer, TestServer};
 

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use switchboard_backplane::{Backplane, InboxLimits, Page, Store};
 use switchboard_event::{Event, Name, Payload, ProjectId, Target};
-use switchboard_hub::store::Page;
-use switchboard_hub::{Backplane, InboxLimits, Scope, Store};
+use switchboard_hub::Scope;
 use switchboard_redis::{Backend, Mode, Options, Redis};
 use switchboard_testkit::{RedisCluster, RedisSentinels, RedisServer, contract};
 

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use switchboard_backplane::{Backplane, InboxLimits};
 use switchboard_event::Target;
-use switchboard_hub::{Backplane, InboxLimits, Scope};
+use switchboard_hub::Scope;
 use switchboard_redis::{Options, Redis};
 use switchboard_testkit::contract::{Member, Node};
 use switchboard_testkit::{RedisServer, soon};

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use http::{HeaderMap, header};
 use subtle::ConstantTimeEq;
-use switchboard_hub::repeats::Digest;
+use switchboard_backplane::Digest;
 use tokio::time::Instant;
 
 use super::problem::Problem;

@@ -7,8 +7,7 @@ use std::future::ready;
 use std::sync::{Mutex, MutexGuard};
 
 use axum::body::Bytes;
-use switchboard_hub::repeats::{ANSWERED_FOR, Asked, Begun, CLAIMED_FOR, Claim, Digest, Repeats};
-use switchboard_hub::store::Answer;
+use switchboard_backplane::{ANSWERED_FOR, Answer, Asked, Begun, CLAIMED_FOR, Claim, Digest, Repeats};
 use tokio::time::Instant;
 
 /// Most requests that are remembered.

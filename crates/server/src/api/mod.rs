@@ -21,7 +21,7 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use http::header;
 use switchboard::App;
-use switchboard_hub::Repeats;
+use switchboard_backplane::Repeats;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 

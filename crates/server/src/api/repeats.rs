@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use axum::body::Bytes;
 use ring::digest::{Context, SHA256};
-use switchboard_hub::repeats::{Asked, Begun, Claim, Digest, Repeats};
+use switchboard_backplane::{Asked, Begun, Claim, Digest, Repeats};
 
 use super::memory::MemoryRepeats;
 use super::problem::Problem;

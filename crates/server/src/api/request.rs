@@ -9,7 +9,7 @@ use http::{HeaderMap, StatusCode, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use switchboard::App;
-use switchboard_hub::repeats::{Asked, Digest};
+use switchboard_backplane::{Asked, Digest};
 use utoipa::IntoParams;
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::{Object, Type};

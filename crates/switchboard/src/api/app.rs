@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use serde::Serialize;
+use switchboard_backplane::Inbox;
 use switchboard_event::{IntoAudience, Name, ProjectId, SocketId, Target};
-use switchboard_hub::{Hub, Inbox};
+use switchboard_hub::Hub;
 
 use crate::api::emitter::{EmitError, Send};
 use crate::api::socket::Socket;

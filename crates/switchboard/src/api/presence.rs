@@ -1,7 +1,7 @@
 //! Who is here: the app's questions about sockets, rooms, tags and users, over all nodes.
 
+use switchboard_backplane::{Page, StoreError};
 use switchboard_event::{Name, NameError, SocketId, Target, UserId};
-use switchboard_hub::store::{Page, StoreError};
 
 use crate::api::app::App;
 use crate::api::remote::ReachError;

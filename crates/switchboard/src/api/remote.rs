@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use switchboard_backplane::{Content, Lost};
 use switchboard_event::{AudienceError, IntoAudience, Name, NameError, Payload, SocketId, Target};
 use switchboard_hub::JoinError;
-use switchboard_hub::bus::{Content, Lost};
 
 use crate::api::app::App;
 use crate::api::emitter::EmitError;

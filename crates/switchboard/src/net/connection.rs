@@ -12,8 +12,9 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::Bytes;
+use switchboard_backplane::Deed;
 use switchboard_event::Dialect;
-use switchboard_hub::{Deed, Flushed, Outbox};
+use switchboard_hub::{Flushed, Outbox};
 use switchboard_wire::DecodeError;
 use switchboard_wire::emit::{self, Incoming};
 use switchboard_wire::with_causes;

@@ -4,9 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
+use switchboard_backplane::{Bus, Lost};
 use switchboard_event::{Name, NodeId, Payload, ProjectId, SocketId, Target};
-use switchboard_hub::Bus;
-use switchboard_hub::bus::Lost;
 use tokio::sync::{OnceCell, oneshot};
 
 use super::message::Refusal;

@@ -3,9 +3,9 @@
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
+use switchboard_backplane::{Bus, Inbox, LocalBus, MemoryStore, Portal, Receiver, Store};
 use switchboard_event::Dialect;
-use switchboard_hub::bus::Receiver;
-use switchboard_hub::{Bus, Hub, HubConfig, Inbox, Index, LocalBus, MemoryStore, Portal, Store};
+use switchboard_hub::{Hub, HubConfig, Index};
 use switchboard_ws::close::{CloseCode, close_frame};
 
 use crate::net::flusher::Flushers;

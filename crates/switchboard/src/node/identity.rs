@@ -10,8 +10,9 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::FutureExt;
 use serde_json::json;
+use switchboard_backplane::Deed;
 use switchboard_event::{Payload, SocketId, Target, UserId};
-use switchboard_hub::{Deed, JoinError, Session};
+use switchboard_hub::{JoinError, Session};
 
 use crate::api::app::App;
 use crate::api::socket::Socket;

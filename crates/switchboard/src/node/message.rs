@@ -12,7 +12,7 @@ pub(super) enum Message<D> {
     /// Do this to the socket of the audience, and say what became of it.
     Call { answer_to: ReturnAddress, wish: Wish<D> },
     /// Why nothing became of the call whose id the audience is; what did become of one comes as
-    /// [`Content::Answer`](switchboard_hub::bus::Content::Answer).
+    /// [`Content::Answer`](switchboard_backplane::Content::Answer).
     Refused(Refusal),
     /// Do this to all sockets of the audience.
     Order(Order),

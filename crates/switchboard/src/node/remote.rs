@@ -12,9 +12,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use switchboard_backplane::{AnswerTo, Content, Lost, Publication};
 use switchboard_event::{Audience, Name, Payload, SocketId, Target};
-use switchboard_hub::bus::{Content, Lost, Publication};
-use switchboard_hub::portal::AnswerTo;
 use switchboard_hub::{JoinError, Listener, Notice};
 
 use crate::api::app::App;

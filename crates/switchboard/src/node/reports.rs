@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use serde_json::json;
+use switchboard_backplane::{AnswerTo, Deed, Portal, PortalChange, Report, Said};
 use switchboard_event::Dialect;
-use switchboard_hub::portal::{AnswerTo, PortalChange};
-use switchboard_hub::{Deed, Portal, Report, Said};
 
 use crate::api::app::App;
 use crate::api::socket::Socket;

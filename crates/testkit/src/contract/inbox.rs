@@ -3,10 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
+use switchboard_backplane::{Content, Inbox, InboxLimits, Kept, Publication, Receiver, Waiting};
 use switchboard_event::{Event, MessageNumber, Name, Payload, ProjectId, SocketId, Target, UserId};
-use switchboard_hub::bus::{Content, Publication, Receiver};
-use switchboard_hub::inbox::{Kept, Waiting};
-use switchboard_hub::{Inbox, InboxLimits, Notice};
+use switchboard_hub::Notice;
 use tokio::task::JoinSet;
 
 use super::{Member, Node, name};

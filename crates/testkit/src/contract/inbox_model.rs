@@ -6,9 +6,8 @@ use std::sync::Arc;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
+use switchboard_backplane::{Inbox, InboxLimits, Kept, Opened};
 use switchboard_event::{Event, MessageNumber, Payload, ProjectId, SocketId, UserId};
-use switchboard_hub::inbox::{Kept, Opened};
-use switchboard_hub::{Inbox, InboxLimits};
 
 use super::{Node, name};
 

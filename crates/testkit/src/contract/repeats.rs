@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use switchboard_hub::Repeats;
-use switchboard_hub::repeats::{ANSWERED_FOR, Asked, Begun, CLAIMED_FOR, Claim};
+use switchboard_backplane::{ANSWERED_FOR, Asked, Begun, CLAIMED_FOR, Claim, Repeats};
 
 /// What is left of a time shortly before its end. Longer than a question takes.
 const REST: Duration = Duration::from_secs(5);

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
+use switchboard_backplane::Content;
 use switchboard_event::{DeliveryClass, Event, Name, NodeId, Payload, SocketId, Target};
-use switchboard_hub::bus::Content;
 
 use super::INSTANCE_HEAD;
 use crate::legacy::{NoMessage, now_ms, put_text};

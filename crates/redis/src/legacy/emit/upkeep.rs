@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use redis::RedisResult;
+use switchboard_backplane::LocalMembers;
 use switchboard_event::Target;
-use switchboard_hub::Index;
 use tokio::time::Instant;
 
 use super::BridgedEmit;
@@ -32,25 +32,27 @@ impl Upkeep {
         &mut self,
         link: &mut Link,
         names: &Names,
-        index: Option<&Index>,
+        local: Option<&dyn LocalMembers>,
     ) -> RedisResult<()> {
         let leases: Vec<Vec<u8>> = link.ask(redis::cmd("ZRANGE").arg(names.nodes()).arg(0).arg(-1)).await?;
         *self.bridged.ours() = leases.iter().filter_map(|lease| node_of(lease)).collect();
-        if let Some(index) = index
+        if let Some(local) = local
             && self.due <= Instant::now()
         {
-            self.renew(link, index).await?;
+            self.renew(link, local).await?;
             self.due = Instant::now() + self.bridged.bridge.members_stand / RENEWALS;
         }
         Ok(())
     }
 
     /// Puts off the end of the sets in which this node has sockets.
-    async fn renew(&self, link: &Link, index: &Index) -> RedisResult<()> {
+    async fn renew(&self, link: &Link, local: &dyn LocalMembers) -> RedisResult<()> {
         let bridge = &self.bridged.bridge;
-        let Some(project) = index.project(&bridge.project) else { return Ok(()) };
-        let keys = index.collect(&project, |target| {
-            matches!(target, Target::Room(_) | Target::Tag(_)).then(|| bridge.key(target))
+        let mut keys = Vec::new();
+        local.for_each_target(&bridge.project, &mut |target| {
+            if matches!(target, Target::Room(_) | Target::Tag(_)) {
+                keys.push(bridge.key(target));
+            }
         });
         let stand_ms = bridge.members_stand_ms();
         for keys in keys.chunks(BATCH_MAX) {

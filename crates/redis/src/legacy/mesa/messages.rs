@@ -6,10 +6,10 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Number;
 use serde_json::value::RawValue;
+use switchboard_backplane::Content;
 use switchboard_event::{
     Audience, DeliveryClass, Event, Name, NodeId, Payload, Target, mesa_name, mesa_parts,
 };
-use switchboard_hub::bus::Content;
 
 use super::OURS;
 use crate::legacy::{NoMessage, now_ms, put_text};

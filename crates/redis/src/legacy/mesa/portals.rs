@@ -14,8 +14,8 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
+use switchboard_backplane::{Deed, Report, Said};
 use switchboard_event::{Payload, ProjectId};
-use switchboard_hub::{Deed, Report, Said};
 
 /// Most portals that a pool knows; more are not chosen.
 const PORTALS_MAX: usize = 4096;

@@ -7,9 +7,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use switchboard_backplane::{Inbox, Opened, Waiting};
 use switchboard_event::{Dialect, MessageNumber, UserId};
-use switchboard_hub::Inbox;
-use switchboard_hub::inbox::{Opened, Waiting};
 
 use super::holder::{Holder, LOOK_AGAIN};
 use super::telling::Telling;

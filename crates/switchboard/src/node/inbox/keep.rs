@@ -1,9 +1,8 @@
 //! Sending messages that wait.
 
 use serde::Serialize;
+use switchboard_backplane::{Kept, StoreError};
 use switchboard_event::{AudienceError, Event, Name, NameError, Payload, PayloadError, Target, UserId};
-use switchboard_hub::inbox::Kept;
-use switchboard_hub::store::StoreError;
 
 use crate::api::emitter::Send;
 use crate::node::clock::now_ms;

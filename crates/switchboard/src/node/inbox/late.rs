@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use switchboard_hub::inbox::Waiting;
+use switchboard_backplane::Waiting;
 
 use super::PAGE;
 use super::telling::Telling;

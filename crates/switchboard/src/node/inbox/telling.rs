@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::json;
+use switchboard_backplane::{Inbox, Opened, StoreError};
 use switchboard_event::{Event, MessageNumber, SocketId, UserId};
-use switchboard_hub::inbox::Opened;
-use switchboard_hub::store::StoreError;
-use switchboard_hub::{Hub, Inbox};
+use switchboard_hub::Hub;
 use tokio_util::sync::CancellationToken;
 
 use super::Deliveries;

@@ -5,9 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
 use serde::Serialize;
+use switchboard_backplane::{SeatWish, Seated, Shard, Store, StoreError};
 use switchboard_event::{Name, Payload, PayloadError, ProjectId, SocketId, Target};
-use switchboard_hub::store::StoreError;
-use switchboard_hub::{SeatWish, Seated, Shard, Store};
 use switchboard_wire::koji;
 use switchboard_ws::frame::{OpCode, encode_with};
 

@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use serde::Deserialize;
+use switchboard_backplane::{Deed, Said};
 use switchboard_event::Dialect;
-use switchboard_hub::{Deed, Said};
 use switchboard_wire::DecodeError;
 use switchboard_wire::mesa::{self, Incoming, Message, op};
 use switchboard_ws::CloseCode;

@@ -8,8 +8,8 @@ use std::sync::Weak;
 
 use switchboard_event::{Event, MessageNumber, ProjectId, SocketId, UserId};
 
-use crate::bus::{Moment, Receiver};
-use crate::store::Answer;
+use crate::bus::Receiver;
+use crate::future::{Answer, Moment};
 
 /// What became of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,7 +74,7 @@ impl Default for InboxLimits {
 /// Keeps messages for users. Every implementation passes the same contract tests.
 pub trait Inbox: Send + Sync + 'static {
     /// Called once, before anything else. Messages are handed to `receiver` as
-    /// [`Content::Kept`](crate::bus::Content::Kept), in the order of their numbers, when they are
+    /// [`Content::Kept`](crate::Content::Kept), in the order of their numbers, when they are
     /// kept; unless the node's bus brings them anyway.
     fn start(&self, _receiver: Weak<dyn Receiver>) {}
 

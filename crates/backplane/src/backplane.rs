@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::{Bus, Inbox, Portal, Store};
+use crate::bus::Bus;
+use crate::inbox::Inbox;
+use crate::report_sink::Portal;
+use crate::store::Store;
 
 /// Carries sends between nodes and holds what they share.
 pub trait Backplane {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::store::Answer;
+use crate::future::Answer;
 
 /// How long a claim holds if nobody ends it. Longer than anything takes that is claimed.
 pub const CLAIMED_FOR: Duration = Duration::from_secs(30);

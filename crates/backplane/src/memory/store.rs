@@ -1,0 +1,87 @@
+//! Presence and seats of a node that runs alone.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use switchboard_event::{Name, ProjectId, SocketId, Target, UserId};
+
+use super::seats::Seats;
+use crate::future::{Answer, answer};
+use crate::local_members::LocalMembers;
+use crate::seats::{SeatWish, Seated, Shard};
+use crate::store::{Page, Store};
+
+/// The store of a node alone. Of who is where the hub's own index is the truth; only seats, which
+/// are given before there is a session, are kept here.
+pub struct MemoryStore {
+    local: Arc<dyn LocalMembers>,
+    seats: Mutex<HashMap<ProjectId, Seats>>,
+}
+
+impl MemoryStore {
+    /// A store that answers from the members that a hub knows.
+    pub fn new(local: Arc<dyn LocalMembers>) -> Self {
+        MemoryStore { local, seats: Mutex::default() }
+    }
+
+    fn seats(&self) -> MutexGuard<'_, HashMap<ProjectId, Seats>> {
+        self.seats.lock().expect("no code that holds the seats panics")
+    }
+}
+
+impl Store for MemoryStore {
+    fn entered(&self, _: &ProjectId, _: &Target, _: SocketId) {}
+
+    fn left(&self, _: &ProjectId, _: &Target, _: SocketId) {}
+
+    fn count<'a>(&'a self, project: &'a ProjectId, target: &'a Target) -> Answer<'a, usize> {
+        answer(self.local.count(project, target))
+    }
+
+    fn members<'a>(
+        &'a self,
+        project: &'a ProjectId,
+        target: &'a Target,
+        page: Page<SocketId>,
+    ) -> Answer<'a, Vec<SocketId>> {
+        answer(page.of(self.local.members(project, target)))
+    }
+
+    fn count_users<'a>(&'a self, project: &'a ProjectId) -> Answer<'a, usize> {
+        answer(self.local.count_users(project))
+    }
+
+    fn users<'a>(&'a self, project: &'a ProjectId, page: Page<UserId>) -> Answer<'a, Vec<UserId>> {
+        let mut users = Vec::new();
+        self.local.for_each_target(project, &mut |target| {
+            if let Target::User(id) = target {
+                users.push(id.clone());
+            }
+        });
+        answer(page.of(users))
+    }
+
+    fn take_seat<'a>(&'a self, project: &'a ProjectId, wish: SeatWish) -> Answer<'a, Seated> {
+        let mut projects = self.seats();
+        let seats = projects.entry(project.clone()).or_default();
+        let seated = seats.take(&wish);
+        if seats.is_empty() {
+            projects.remove(project);
+        }
+        answer(seated)
+    }
+
+    fn leave_seat(&self, project: &ProjectId, shard: &Name, _: SocketId) {
+        let mut projects = self.seats();
+        if let Some(seats) = projects.get_mut(project) {
+            seats.leave(shard);
+            if seats.is_empty() {
+                projects.remove(project);
+            }
+        }
+    }
+
+    fn shards<'a>(&'a self, project: &'a ProjectId) -> Answer<'a, Vec<Shard>> {
+        answer(self.seats().get(project).map(Seats::list).unwrap_or_default())
+    }
+}
