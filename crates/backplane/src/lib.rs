@@ -24,5 +24,5 @@ pub use inbox::{Inbox, InboxLimits, Kept, Opened, Waiting};
 pub use local_members::LocalMembers;
 pub use memory::{LocalBus, MemoryStore};
 pub use report_sink::{AnswerTo, Deed, OnChange, Portal, PortalChange, Report, ReportId, Said};
-pub use seats::{SeatWish, Seated, Shard};
+pub use seats::{SeatRequest, Seated, Shard};
 pub use store::{Page, Store};

@@ -3,7 +3,7 @@
 //! A process that takes reports is a portal. Those of a group share the work: each report is for one
 //! of them, and all of one client for the same as long as it lives.
 
-use switchboard_event::{Dialect, Name, NodeId, Payload, ProjectId, SocketId, Target, UserId};
+use switchboard_event::{Name, NodeId, Payload, ProjectId, Protocol, SocketId, Target, UserId};
 
 use crate::bus::{Content, Publication};
 
@@ -15,7 +15,7 @@ pub struct Report {
     /// Which client.
     pub socket: SocketId,
     /// What it speaks.
-    pub dialect: Dialect,
+    pub protocol: Protocol,
     /// Whose it is, if that is known.
     pub user: Option<UserId>,
     /// When it happened, in milliseconds since 1970 by the node's clock.

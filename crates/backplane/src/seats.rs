@@ -5,7 +5,7 @@ use switchboard_event::{Name, SocketId};
 
 /// What a socket wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SeatWish {
+pub struct SeatRequest {
     /// Who wants a seat.
     pub socket: SocketId,
     /// The shard it asks for by name; `None` means any automatic one.

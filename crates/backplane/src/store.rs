@@ -11,7 +11,7 @@ use switchboard_event::{Name, ProjectId, SocketId, Target, UserId};
 
 use crate::future::{Answer, Moment, answer};
 use crate::local_members::LocalMembers;
-use crate::seats::{SeatWish, Seated, Shard};
+use crate::seats::{SeatRequest, Seated, Shard};
 
 /// A part of a long list, in ascending order.
 #[derive(Debug, Clone)]
@@ -81,7 +81,7 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// The same step may write where the socket will be and what is known of it, if the wish says so. What
     /// then comes by [`entered`](Self::entered) and [`describe`](Self::describe) is no news.
-    fn take_seat<'a>(&'a self, project: &'a ProjectId, wish: SeatWish) -> Answer<'a, Seated>;
+    fn take_seat<'a>(&'a self, project: &'a ProjectId, wish: SeatRequest) -> Answer<'a, Seated>;
 
     /// Takes a socket's seat back. Queues and returns.
     fn leave_seat(&self, project: &ProjectId, shard: &Name, socket: SocketId);

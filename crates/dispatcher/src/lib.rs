@@ -1,7 +1,7 @@
 //! Sends to users, rooms, tags and everyone from any process: a web backend, a job, a script.
 //!
 //! The nodes of Switchboard and the dispatcher share a Redis; neither knows the other's address. What is
-//! dispatched reaches the sockets of every dialect on every node.
+//! dispatched reaches the sockets of every protocol on every node.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {

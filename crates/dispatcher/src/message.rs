@@ -5,7 +5,7 @@ use switchboard_event::{Name, Payload, mesa_name};
 
 use crate::MessageError;
 
-/// A message: Mesa's operation, data and type. To sockets of other dialects it is an event whose name
+/// A message: Mesa's operation, data and type. To sockets of other protocols it is an event whose name
 /// is the type.
 #[derive(Debug, Clone)]
 pub struct Message {
@@ -30,7 +30,7 @@ impl Message {
         Message::with_payload(op, Payload::of(data)?, Some(Name::new(kind)?))
     }
 
-    /// A message without a type. To sockets of other dialects it is an event that is called `@op/0`, or by another
+    /// A message without a type. To sockets of other protocols it is an event that is called `@op/0`, or by another
     /// operation.
     ///
     /// ```

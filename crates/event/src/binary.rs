@@ -13,7 +13,7 @@ use crate::{Event, Name, Payload, SocketId};
 /// The bytes are no event.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no event: {0}")]
-pub struct NoEvent(&'static str);
+pub struct EventDecodeError(&'static str);
 
 impl Event {
     /// Appends the event to `out`.
@@ -40,28 +40,28 @@ impl Event {
     }
 
     /// Reads what [`write`](Self::write) wrote, to the end of the bytes; the data is not copied.
-    pub fn read(mut bytes: Bytes) -> Result<Self, NoEvent> {
+    pub fn read(mut bytes: Bytes) -> Result<Self, EventDecodeError> {
         let sender = match take(&mut bytes)? {
             [0] => None,
             [1] => Some(SocketId::from_bytes(take(&mut bytes)?)),
-            _ => return Err(NoEvent("an unknown sender")),
+            _ => return Err(EventDecodeError("an unknown sender")),
         };
         let time_ms = u64::from_be_bytes(take(&mut bytes)?);
         let len = usize::from(u16::from_be_bytes(take(&mut bytes)?));
         if len > bytes.len() {
-            return Err(NoEvent("truncated"));
+            return Err(EventDecodeError("truncated"));
         }
         let name = bytes.split_to(len);
-        let name = std::str::from_utf8(&name).map_err(|_| NoEvent("the name is not UTF-8"))?;
-        let name = Name::new(name).map_err(|_| NoEvent("the name is empty or too long"))?;
-        let data = Payload::parse_bytes(bytes).map_err(|_| NoEvent("the data is not JSON"))?;
+        let name = std::str::from_utf8(&name).map_err(|_| EventDecodeError("the name is not UTF-8"))?;
+        let name = Name::new(name).map_err(|_| EventDecodeError("the name is empty or too long"))?;
+        let data = Payload::parse_bytes(bytes).map_err(|_| EventDecodeError("the data is not JSON"))?;
         Ok(Event { name, data, sender, time_ms })
     }
 }
 
-fn take<const N: usize>(bytes: &mut Bytes) -> Result<[u8; N], NoEvent> {
+fn take<const N: usize>(bytes: &mut Bytes) -> Result<[u8; N], EventDecodeError> {
     if bytes.len() < N {
-        return Err(NoEvent("truncated"));
+        return Err(EventDecodeError("truncated"));
     }
     Ok(bytes.split_to(N)[..].try_into().expect("it has just that many bytes"))
 }

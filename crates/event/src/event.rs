@@ -2,10 +2,10 @@
 
 use crate::{Name, Payload, SocketId};
 
-/// The wire protocols a connection can speak. A dialect translates frames to events and back; it
+/// The wire protocols a connection can speak. A protocol translates frames to events and back; it
 /// decides nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Dialect {
+pub enum Protocol {
     /// emit.gg: `{"event":…,"data":…}`.
     Emit,
     /// Koji Dispatch: `{"eventName":…,"payload":…,"latencyMs":…}`.
@@ -14,14 +14,14 @@ pub enum Dialect {
     Mesa,
 }
 
-impl Dialect {
-    /// How many dialects there are; a [`Parcel`](crate::Parcel) keeps a frame for each.
+impl Protocol {
+    /// How many protocols there are; a [`Parcel`](crate::Parcel) keeps a frame for each.
     pub const COUNT: usize = 3;
 
     /// All of them, each at its [`index`](Self::index).
-    pub const ALL: [Dialect; Dialect::COUNT] = [Dialect::Emit, Dialect::Koji, Dialect::Mesa];
+    pub const ALL: [Protocol; Protocol::COUNT] = [Protocol::Emit, Protocol::Koji, Protocol::Mesa];
 
-    /// A number below [`COUNT`](Self::COUNT), one for each dialect.
+    /// A number below [`COUNT`](Self::COUNT), one for each protocol.
     pub fn index(self) -> usize {
         self as usize
     }

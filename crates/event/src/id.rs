@@ -88,13 +88,13 @@ impl fmt::Debug for SocketId {
 /// The text is not a socket id, so no socket can have it.
 #[derive(Debug, thiserror::Error)]
 #[error("not a socket id: 36 characters, hexadecimal with hyphens, are expected")]
-pub struct NotASocketId;
+pub struct SocketIdError;
 
 impl FromStr for SocketId {
-    type Err = NotASocketId;
+    type Err = SocketIdError;
 
-    fn from_str(text: &str) -> Result<Self, NotASocketId> {
-        Uuid::parse_str(text).map(SocketId).map_err(|_| NotASocketId)
+    fn from_str(text: &str) -> Result<Self, SocketIdError> {
+        Uuid::parse_str(text).map(SocketId).map_err(|_| SocketIdError)
     }
 }
 

@@ -13,8 +13,8 @@ mod parcel;
 mod payload;
 mod target;
 
-pub use binary::NoEvent;
-pub use event::{DeliveryClass, Dialect, Event};
+pub use binary::EventDecodeError;
+pub use event::{DeliveryClass, Event, Protocol};
 pub use id::{NodeId, SocketId};
 pub use mesa::{mesa_name, mesa_parts};
 pub use name::{NAME_BYTES_MAX, Name, NameError, ProjectId, UserId};

@@ -1,12 +1,12 @@
-//! An event on its way to many: encoded once for each dialect that has a receiver.
+//! An event on its way to many: encoded once for each protocol that has a receiver.
 
 use std::sync::OnceLock;
 
 use bytes::Bytes;
 
-use crate::{DeliveryClass, Dialect, Event};
+use crate::{DeliveryClass, Event, Protocol};
 
-/// An event and its frames: one complete WebSocket frame per dialect, made by the first receiver
+/// An event and its frames: one complete WebSocket frame per protocol, made by the first receiver
 /// that needs it and shared by all others.
 #[derive(Debug)]
 pub struct Parcel {
@@ -14,7 +14,7 @@ pub struct Parcel {
     pub event: Event,
     /// What may happen to it on the way.
     pub class: DeliveryClass,
-    frames: [OnceLock<Bytes>; Dialect::COUNT],
+    frames: [OnceLock<Bytes>; Protocol::COUNT],
 }
 
 impl Parcel {
@@ -23,8 +23,8 @@ impl Parcel {
         Parcel { event, class, frames: Default::default() }
     }
 
-    /// The frame for a dialect; `encode` is called at most once for each.
-    pub fn frame(&self, dialect: Dialect, encode: impl FnOnce(&Event) -> Bytes) -> &Bytes {
-        self.frames[dialect.index()].get_or_init(|| encode(&self.event))
+    /// The frame for a protocol; `encode` is called at most once for each.
+    pub fn frame(&self, protocol: Protocol, encode: impl FnOnce(&Event) -> Bytes) -> &Bytes {
+        self.frames[protocol.index()].get_or_init(|| encode(&self.event))
     }
 }

@@ -9,16 +9,16 @@ use bytes::Bytes;
 use hashbrown::HashSet;
 use switchboard_backplane::{Bus, Content, LocalMembers, Lost, Publication, Receiver, Store};
 use switchboard_event::{
-    Audience, DeliveryClass, Dialect, Event, MessageNumber, Parcel, ProjectId, SocketId, Target,
+    Audience, DeliveryClass, Event, MessageNumber, Parcel, ProjectId, Protocol, SocketId, Target,
 };
 
-use crate::group::{Change, Group};
 use crate::index::Index;
+use crate::member_set::{Change, MemberSet};
 use crate::outbox::{Appended, Order, Transport};
 use crate::session::{JoinError, Session};
 
-/// Turns an event into a complete WebSocket frame of a dialect.
-pub type Encode = fn(Dialect, &Event) -> Bytes;
+/// Turns an event into a complete WebSocket frame of a protocol.
+pub type Encode = fn(Protocol, &Event) -> Bytes;
 
 /// Has outboxes flushed, soon and each once.
 pub trait Schedule: Send + Sync + 'static {
@@ -54,13 +54,13 @@ pub enum Scope {
 }
 
 /// A socket that is about to be known.
-pub struct Newcomer {
+pub struct NewSession {
     /// New for every connection.
     pub id: SocketId,
     /// The project it belongs to.
     pub project: ProjectId,
     /// What it speaks.
-    pub dialect: Dialect,
+    pub protocol: Protocol,
     /// The way out to it.
     pub transport: Arc<dyn Transport>,
     /// What the maker of the session keeps with it.
@@ -82,7 +82,7 @@ pub struct Delivered {
 
 /// What has happened since the hub was made.
 #[derive(Debug, Default)]
-pub struct Tally {
+pub struct HubStats {
     /// Frames put into outboxes.
     pub queued: AtomicU64,
     /// Bytes put into outboxes.
@@ -97,15 +97,15 @@ pub struct Tally {
 
 /// What other nodes say to this one, besides events.
 #[derive(Debug)]
-pub enum Notice {
+pub enum HubEvent {
     /// Something about the sockets of an audience: whatever is no event.
-    Said(Publication),
+    Publication(Publication),
     /// Anything may have been said in the meantime.
     Missed,
 }
 
 /// Hears notices. Called in the order they came; must not wait.
-pub type Listener = Box<dyn Fn(Notice) + Send + Sync>;
+pub type Listener = Box<dyn Fn(HubEvent) + Send + Sync>;
 
 /// Every socket of one node, and who hears what.
 pub struct Hub {
@@ -113,15 +113,15 @@ pub struct Hub {
     index: Arc<Index>,
     bus: Arc<dyn Bus>,
     store: Arc<dyn Store>,
-    tally: Tally,
+    stats: HubStats,
     listener: OnceLock<Listener>,
 }
 
 impl Hub {
     /// A hub on an index that its store may share.
     pub fn new(config: HubConfig, index: Arc<Index>, bus: Arc<dyn Bus>, store: Arc<dyn Store>) -> Arc<Self> {
-        let (tally, listener) = (Tally::default(), OnceLock::new());
-        let hub = Arc::new(Hub { config, index, bus, store, tally, listener });
+        let (stats, listener) = (HubStats::default(), OnceLock::new());
+        let hub = Arc::new(Hub { config, index, bus, store, stats, listener });
         let receiver: Weak<dyn Receiver> = Arc::downgrade(&(hub.clone() as Arc<dyn Receiver>));
         let members: Weak<dyn LocalMembers> = Arc::downgrade(&(hub.index.clone() as Arc<dyn LocalMembers>));
         hub.store.start(members);
@@ -149,22 +149,22 @@ impl Hub {
         let _ = self.listener.set(listener);
     }
 
-    fn notice(&self, notice: Notice) {
+    fn notice(&self, notice: HubEvent) {
         if let Some(listener) = self.listener.get() {
             listener(notice);
         }
     }
 
     /// What has happened so far.
-    pub fn tally(&self) -> &Tally {
-        &self.tally
+    pub fn stats(&self) -> &HubStats {
+        &self.stats
     }
 
     /// Makes a socket known; from now on it hears what everyone hears.
-    pub fn add(&self, newcomer: Newcomer) -> Arc<Session> {
-        let Newcomer { id, project, dialect, transport, peer, greeting } = newcomer;
+    pub fn add(&self, new_session: NewSession) -> Arc<Session> {
+        let NewSession { id, project, protocol, transport, peer, greeting } = new_session;
         let project = self.index.enter_project(&project);
-        let session = Arc::new(Session::new(id, project, dialect, transport, peer));
+        let session = Arc::new(Session::new(id, project, protocol, transport, peer));
         if let Some(frame) = greeting {
             self.deliver_frame(&session, &frame, DeliveryClass::Live);
         }
@@ -176,16 +176,16 @@ impl Hub {
 
     /// A session that stands for nobody, to tell with it what no socket did: it is in nothing, and what
     /// is sent to it goes nowhere.
-    pub fn nobody(
+    pub fn placeholder_session(
         &self,
         project: &ProjectId,
-        dialect: Dialect,
+        protocol: Protocol,
         peer: Box<dyn Any + Send + Sync>,
     ) -> Arc<Session> {
         let project = self.index.enter_project(project);
         self.index.leave_project(&project);
         let id = SocketId::on(self.bus.node());
-        let session = Session::new(id, project, dialect, Arc::new(Nowhere), peer);
+        let session = Session::new(id, project, protocol, Arc::new(Nowhere), peer);
         session.outbox.detach();
         Arc::new(session)
     }
@@ -249,10 +249,10 @@ impl Hub {
         members.iter().filter(|session| self.leave(session, target)).count()
     }
 
-    fn enter(&self, session: &Arc<Session>, target: &Target) -> Arc<Group> {
+    fn enter(&self, session: &Arc<Session>, target: &Target) -> Arc<MemberSet> {
         let project = &session.project;
         loop {
-            let group = self.index.group_or_new(project, target);
+            let group = self.index.member_set_or_new(project, target);
             let first = || self.bus.subscribe(&project.id, target);
             match group.insert(session, first) {
                 // Whoever emptied it is about to take it out of the index; do so for them.
@@ -265,7 +265,7 @@ impl Hub {
         }
     }
 
-    fn exit(&self, id: SocketId, group: &Arc<Group>) {
+    fn exit(&self, id: SocketId, group: &Arc<MemberSet>) {
         let project = &group.project.id;
         match group.remove(id, || self.bus.unsubscribe(project, &group.target)) {
             Change::None | Change::Dead => return,
@@ -296,7 +296,7 @@ impl Hub {
         }
         let publication = Publication { project: project.clone(), audience: audience.clone(), content };
         self.bus.publish(&publication).inspect_err(|_| {
-            self.tally.lost.fetch_add(1, Ordering::Relaxed);
+            self.stats.lost.fetch_add(1, Ordering::Relaxed);
         })
     }
 
@@ -315,12 +315,12 @@ impl Hub {
         members
     }
 
-    /// Sends one frame to one socket, whatever its dialect. False if it is closing, or missed it.
+    /// Sends one frame to one socket, whatever its protocol. False if it is closing, or missed it.
     pub fn deliver_frame(&self, session: &Arc<Session>, frame: &Bytes, class: DeliveryClass) -> bool {
         self.deliver_frame_to([session], frame, class).queued == 1
     }
 
-    /// Sends one frame to some sockets, whatever their dialects.
+    /// Sends one frame to some sockets, whatever their protocols.
     pub fn deliver_frame_to<'a>(
         &self,
         sessions: impl IntoIterator<Item = &'a Arc<Session>>,
@@ -330,30 +330,30 @@ impl Hub {
         self.deliver_in(Order::Next, sessions, frame, class)
     }
 
-    /// Sends a frame before everything that is [parked](Self::park). False if the socket is closing.
-    pub fn deliver_now(&self, session: &Arc<Session>, frame: &Bytes) -> bool {
+    /// Sends a frame before everything that is [paused](Self::pause). False if the socket is closing.
+    pub fn deliver_ahead(&self, session: &Arc<Session>, frame: &Bytes) -> bool {
         self.deliver_in(Order::Now, [session], frame, DeliveryClass::Live).queued == 1
     }
 
     /// The same for a frame of a few bytes of which there is one at a time: no bound holds for it.
-    pub fn deliver_beside(&self, session: &Arc<Session>, frame: &Bytes) -> bool {
+    pub fn deliver_unbounded(&self, session: &Arc<Session>, frame: &Bytes) -> bool {
         self.deliver_in(Order::Beside, [session], frame, DeliveryClass::Live).queued == 1
     }
 
     /// Sends a message that waits for its user. False if the socket is closing.
-    pub fn deliver_kept(&self, session: &Arc<Session>, frame: &Bytes, number: MessageNumber) -> bool {
+    pub fn deliver_stored(&self, session: &Arc<Session>, frame: &Bytes, number: MessageNumber) -> bool {
         self.deliver_in(Order::Kept(number), [session], frame, DeliveryClass::Live).queued == 1
     }
 
-    /// Holds back what a socket is to hear, but for what is [delivered now](Self::deliver_now); as
-    /// often as this is called [`unpark`](Self::unpark) has to be.
-    pub fn park(&self, session: &Arc<Session>) {
-        session.outbox.park();
+    /// Holds back what a socket is to hear, but for what is [delivered now](Self::deliver_ahead); as
+    /// often as this is called [`resume`](Self::resume) has to be.
+    pub fn pause(&self, session: &Arc<Session>) {
+        session.outbox.pause();
     }
 
     /// Lets what was held back go, without the kept messages that `told` says it has been told.
-    pub fn unpark(&self, session: &Arc<Session>, told: impl Fn(MessageNumber) -> bool) {
-        if session.outbox.unpark(told) {
+    pub fn resume(&self, session: &Arc<Session>, told: impl Fn(MessageNumber) -> bool) {
+        if session.outbox.resume(told) {
             self.config.schedule.schedule(session.clone());
         }
     }
@@ -397,7 +397,7 @@ impl Hub {
                 delivered.queued += 1;
                 return flush;
             }
-            Appended::Parked => delivered.queued += 1,
+            Appended::Paused => delivered.queued += 1,
             Appended::Dropped => delivered.dropped += 1,
             Appended::Overflowed => {
                 delivered.overflowed += 1;
@@ -414,10 +414,10 @@ impl Hub {
                 counter.fetch_add(by as u64, Ordering::Relaxed);
             }
         };
-        add(&self.tally.queued, delivered.queued);
-        add(&self.tally.queued_bytes, delivered.queued * frame_bytes);
-        add(&self.tally.dropped, delivered.dropped);
-        add(&self.tally.overflowed, delivered.overflowed);
+        add(&self.stats.queued, delivered.queued);
+        add(&self.stats.queued_bytes, delivered.queued * frame_bytes);
+        add(&self.stats.dropped, delivered.dropped);
+        add(&self.stats.overflowed, delivered.overflowed);
     }
 
     /// Calls `visit` once for each socket of an audience on this node, under the lock of a target.
@@ -476,12 +476,12 @@ impl Receiver for Hub {
             Publication { project, audience, content: Content::Event { event, class } } => {
                 self.deliver(&project, &audience, &Parcel::new(event, class));
             }
-            other => self.notice(Notice::Said(other)),
+            other => self.notice(HubEvent::Publication(other)),
         }
     }
 
     fn missed(&self) {
-        self.notice(Notice::Missed);
+        self.notice(HubEvent::Missed);
     }
 
     fn has(&self, socket: SocketId) -> bool {
@@ -527,8 +527,8 @@ struct FanOut<'a> {
 
 impl FanOut<'_> {
     fn to(&mut self, session: &Arc<Session>) {
-        let dialect = session.dialect;
-        let frame = self.parcel.frame(dialect, |event| (self.hub.config.encode)(dialect, event));
+        let protocol = session.protocol;
+        let frame = self.parcel.frame(protocol, |event| (self.hub.config.encode)(protocol, event));
         self.bytes = frame.len();
         if self.hub.append(session, frame, self.parcel.class, Order::Next, &mut self.delivered) {
             self.dirty.push(session.clone());

@@ -9,7 +9,7 @@ use switchboard_backplane::LocalMembers;
 use switchboard_event::{ProjectId, SocketId, Target};
 
 use crate::Session;
-use crate::group::Group;
+use crate::member_set::MemberSet;
 
 const STRIPES: usize = 64;
 
@@ -38,7 +38,7 @@ impl Project {
 /// All sessions, groups and projects of one node.
 pub struct Index {
     sessions: [Mutex<HashMap<SocketId, Arc<Session>, DefaultHashBuilder>>; STRIPES],
-    groups: [Mutex<HashTable<Arc<Group>>>; STRIPES],
+    groups: [Mutex<HashTable<Arc<MemberSet>>>; STRIPES],
     projects: RwLock<HashMap<ProjectId, Arc<Project>, DefaultHashBuilder>>,
     next_serial: AtomicU64,
     /// Names come from outside, so their hashes must not be guessable.
@@ -67,7 +67,7 @@ impl Index {
         self.hasher.hash_one((project.serial, target))
     }
 
-    fn groups(&self, hash: u64) -> MutexGuard<'_, HashTable<Arc<Group>>> {
+    fn groups(&self, hash: u64) -> MutexGuard<'_, HashTable<Arc<MemberSet>>> {
         // The table uses the low bits itself.
         let stripe = (hash >> 48) as usize % STRIPES;
         self.groups[stripe].lock().expect("no code that holds a stripe panics")
@@ -126,25 +126,25 @@ impl Index {
     }
 
     /// The set of sockets that a target names, if it has a member here. A socket is no set.
-    pub(crate) fn group(&self, project: &Project, target: &Target) -> Option<Arc<Group>> {
+    pub(crate) fn group(&self, project: &Project, target: &Target) -> Option<Arc<MemberSet>> {
         let hash = self.hash(project, target);
         self.groups(hash).find(hash, |group| is(group, project, target)).cloned()
     }
 
-    pub(crate) fn group_or_new(&self, project: &Arc<Project>, target: &Target) -> Arc<Group> {
+    pub(crate) fn member_set_or_new(&self, project: &Arc<Project>, target: &Target) -> Arc<MemberSet> {
         let hash = self.hash(project, target);
         self.groups(hash)
             .entry(hash, |group| is(group, project, target), |group| self.hash(&group.project, &group.target))
             .or_insert_with(|| {
                 project.count_user(target, 1);
-                Arc::new(Group::new(project.clone(), target.clone()))
+                Arc::new(MemberSet::new(project.clone(), target.clone()))
             })
             .get()
             .clone()
     }
 
     /// Takes out a dead group.
-    pub(crate) fn forget(&self, dead: &Arc<Group>) {
+    pub(crate) fn forget(&self, dead: &Arc<MemberSet>) {
         let hash = self.hash(&dead.project, &dead.target);
         if let Ok(entry) = self.groups(hash).find_entry(hash, |group| Arc::ptr_eq(group, dead)) {
             entry.remove();
@@ -210,7 +210,7 @@ impl LocalMembers for Index {
 
     fn for_each_member(&self, visit: &mut dyn FnMut(&ProjectId, &Target, SocketId)) {
         for stripe in &self.groups {
-            let groups: Vec<Arc<Group>> =
+            let groups: Vec<Arc<MemberSet>> =
                 stripe.lock().expect("no code that holds a stripe panics").iter().cloned().collect();
             for group in groups {
                 group.for_each(|session| visit(&group.project.id, &group.target, session.id));
@@ -227,6 +227,6 @@ impl Project {
     }
 }
 
-fn is(group: &Group, project: &Project, target: &Target) -> bool {
+fn is(group: &MemberSet, project: &Project, target: &Target) -> bool {
     group.project.serial == project.serial && group.target == *target
 }

@@ -6,13 +6,13 @@
 //! [`Outbox`]. There is no task, no clock and no socket here: bytes leave through a
 //! [`Transport`], and whoever made the hub flushes the outboxes it is handed.
 
-mod group;
 mod hub;
 mod index;
+mod member_set;
 pub mod outbox;
 mod session;
 
-pub use hub::{Delivered, Encode, Hub, HubConfig, Listener, Newcomer, Notice, Schedule, Scope, Tally};
+pub use hub::{Delivered, Encode, Hub, HubConfig, HubEvent, HubStats, Listener, NewSession, Schedule, Scope};
 pub use index::{Index, Project};
 pub use outbox::{Flushed, Outbox, Transport};
 pub use session::{JoinError, Session};

@@ -50,16 +50,16 @@ struct State {
     closing: bool,
     /// It closed because it was full.
     overflowed: bool,
-    /// While it is parked: what has to wait.
-    parked: Option<Box<Parked>>,
+    /// While it is paused: what has to wait.
+    paused: Option<Box<Paused>>,
 }
 
 /// What waits behind something that is told first, such as the messages that a user has missed.
 #[derive(Default)]
-struct Parked {
+struct Paused {
     frames: VecDeque<(Bytes, Option<MessageNumber>)>,
     bytes: usize,
-    /// How many have parked it; the last one ends it.
+    /// How many have paused it; the last one ends it.
     times: u32,
 }
 
@@ -73,7 +73,7 @@ pub(crate) enum Order {
     Next,
     /// The same. It is a message that may be told first meanwhile; then this copy is dropped.
     Kept(MessageNumber),
-    /// Before what is parked.
+    /// Before what is paused.
     Now,
     /// The same, and beside the bound: it has a few bytes, and there is one at a time.
     Beside,
@@ -86,8 +86,8 @@ pub(crate) enum Appended {
     Queued(bool),
     /// It was volatile and there was no room.
     Dropped,
-    /// It waits until the outbox is no longer parked.
-    Parked,
+    /// It waits until the outbox is no longer paused.
+    Paused,
     /// There was no room: the outbox has closed. The caller has it flushed.
     Overflowed,
     /// The socket is closing or gone.
@@ -119,7 +119,7 @@ impl Outbox {
                 blocked: false,
                 closing: false,
                 overflowed: false,
-                parked: None,
+                paused: None,
             }),
         }
     }
@@ -144,7 +144,7 @@ impl Outbox {
         if state.closing || state.transport.is_none() {
             return Appended::Closed;
         }
-        let waiting = state.queued_bytes + state.parked.as_ref().map_or(0, |parked| parked.bytes);
+        let waiting = state.queued_bytes + state.paused.as_ref().map_or(0, |paused| paused.bytes);
         let is_bounded = order != Order::Beside && waiting > bytes_max / NEXT_TO_NOTHING;
         if is_bounded && waiting + frame.len() > bytes_max {
             if class == DeliveryClass::Volatile {
@@ -154,29 +154,29 @@ impl Outbox {
             state.close(overflow.clone());
             return Appended::Overflowed;
         }
-        if let (Some(parked), Order::Next | Order::Kept(_)) = (&mut state.parked, order) {
+        if let (Some(paused), Order::Next | Order::Kept(_)) = (&mut state.paused, order) {
             let number = if let Order::Kept(number) = order { Some(number) } else { None };
-            parked.bytes += frame.len();
-            parked.frames.push_back((frame.clone(), number));
-            return Appended::Parked;
+            paused.bytes += frame.len();
+            paused.frames.push_back((frame.clone(), number));
+            return Appended::Paused;
         }
         state.push(frame.clone());
         Appended::Queued(state.schedule())
     }
 
-    /// From now on, and until as many [`unpark`](Self::unpark), only what goes out at once goes out.
-    pub(crate) fn park(&self) {
-        self.lock().parked.get_or_insert_default().times += 1;
+    /// From now on, and until as many [`resume`](Self::resume), only what goes out at once goes out.
+    pub(crate) fn pause(&self) {
+        self.lock().paused.get_or_insert_default().times += 1;
     }
 
-    /// Drops what has been told meanwhile, and lets the rest go if nobody else has parked it. True asks
+    /// Drops what has been told meanwhile, and lets the rest go if nobody else has paused it. True asks
     /// the caller to have it flushed.
-    pub(crate) fn unpark(&self, told: impl Fn(MessageNumber) -> bool) -> bool {
+    pub(crate) fn resume(&self, told: impl Fn(MessageNumber) -> bool) -> bool {
         let mut state = self.lock();
-        let Some(parked) = &mut state.parked else { return false };
-        parked.frames.retain(|(_, number)| !number.is_some_and(&told));
-        parked.times -= 1;
-        parked.times == 0 && state.release()
+        let Some(paused) = &mut state.paused else { return false };
+        paused.frames.retain(|(_, number)| !number.is_some_and(&told));
+        paused.times -= 1;
+        paused.times == 0 && state.release()
     }
 
     /// Queues the last frame, whatever the bound. True asks the caller to have it flushed; false
@@ -289,13 +289,13 @@ impl Outbox {
 impl State {
     fn clear(&mut self) {
         (self.first, self.rest, self.queued_bytes, self.sent) = (None, None, 0, 0);
-        self.parked = None;
+        self.paused = None;
     }
 
-    /// Lets what is parked go. True if nobody was going to flush.
+    /// Lets what is paused go. True if nobody was going to flush.
     fn release(&mut self) -> bool {
-        let Some(parked) = self.parked.take() else { return false };
-        for (frame, _) in parked.frames {
+        let Some(paused) = self.paused.take() else { return false };
+        for (frame, _) in paused.frames {
             self.push(frame);
         }
         self.first.is_some() && self.schedule()
@@ -504,15 +504,15 @@ mod tests {
     fn what_is_parked_waits_and_what_was_told_meanwhile_is_dropped() {
         let pipe = Pipe::with_room(100);
         let outbox = Outbox::new(pipe.clone());
-        outbox.park();
-        outbox.park();
-        assert_eq!(append_in(&outbox, Order::Next, "c"), Appended::Parked);
-        assert_eq!(append_in(&outbox, Order::Kept(MessageNumber(1)), "1"), Appended::Parked);
-        assert_eq!(append_in(&outbox, Order::Kept(MessageNumber(2)), "2"), Appended::Parked);
+        outbox.pause();
+        outbox.pause();
+        assert_eq!(append_in(&outbox, Order::Next, "c"), Appended::Paused);
+        assert_eq!(append_in(&outbox, Order::Kept(MessageNumber(1)), "1"), Appended::Paused);
+        assert_eq!(append_in(&outbox, Order::Kept(MessageNumber(2)), "2"), Appended::Paused);
         assert_eq!(append_in(&outbox, Order::Now, "a"), Appended::Queued(true));
-        assert!(!outbox.unpark(|number| number == MessageNumber(1)), "somebody else has parked it");
+        assert!(!outbox.resume(|number| number == MessageNumber(1)), "somebody else has paused it");
         assert_eq!(append_in(&outbox, Order::Now, "b"), Appended::Queued(false));
-        outbox.unpark(|_| false);
+        outbox.resume(|_| false);
         assert_eq!(append_in(&outbox, Order::Next, "d"), Appended::Queued(false));
         while outbox.flush(&mut Vec::new()).0 == Flushed::More {}
         assert_eq!(pipe.taken(), b"abc2d");
@@ -522,10 +522,10 @@ mod tests {
     fn what_is_parked_counts_against_the_bound_and_goes_out_before_a_close() {
         let pipe = Pipe::with_room(100);
         let outbox = Outbox::new(pipe.clone());
-        outbox.park();
-        assert_eq!(append_in(&outbox, Order::Next, "12345678"), Appended::Parked);
+        outbox.pause();
+        assert_eq!(append_in(&outbox, Order::Next, "12345678"), Appended::Paused);
         assert_eq!(append_in(&outbox, Order::Now, "9"), Appended::Overflowed);
-        outbox.unpark(|_| false);
+        outbox.resume(|_| false);
         while outbox.flush(&mut Vec::new()).0 == Flushed::More {}
         assert_eq!(pipe.taken(), b"12345678!");
     }

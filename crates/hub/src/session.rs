@@ -5,9 +5,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use smallvec::SmallVec;
-use switchboard_event::{Dialect, Name, NameError, SocketId, Target};
+use switchboard_event::{Name, NameError, Protocol, SocketId, Target};
 
-use crate::group::Group;
+use crate::member_set::MemberSet;
 use crate::{Outbox, Project, Transport};
 
 /// The hub's record of one socket. Holding one keeps nobody connected.
@@ -17,7 +17,7 @@ pub struct Session {
     /// The project it belongs to; nothing reaches it from another.
     pub project: Arc<Project>,
     /// What it speaks.
-    pub dialect: Dialect,
+    pub protocol: Protocol,
     /// What waits to be sent to it.
     pub outbox: Outbox,
     /// What the maker of the session keeps with it.
@@ -30,7 +30,7 @@ pub struct Session {
 pub(crate) struct Membership {
     /// False before the hub knows the session and after it has forgotten it.
     pub(crate) open: bool,
-    pub(crate) groups: SmallVec<[Arc<Group>; 1]>,
+    pub(crate) groups: SmallVec<[Arc<MemberSet>; 1]>,
 }
 
 /// Why a socket did not come into a room, a tag or a user.
@@ -56,11 +56,11 @@ impl Session {
     pub(crate) fn new(
         id: SocketId,
         project: Arc<Project>,
-        dialect: Dialect,
+        protocol: Protocol,
         transport: Arc<dyn Transport>,
         peer: Box<dyn Any + Send + Sync>,
     ) -> Self {
-        Session { id, project, dialect, outbox: Outbox::new(transport), peer, membership: Mutex::default() }
+        Session { id, project, protocol, outbox: Outbox::new(transport), peer, membership: Mutex::default() }
     }
 
     /// Everything it is in, in the order it came in.

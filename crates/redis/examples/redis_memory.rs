@@ -5,7 +5,7 @@
 use std::error::Error;
 
 use bytes::Bytes;
-use switchboard_backplane::{Backplane, SeatWish, Seated, Store};
+use switchboard_backplane::{Backplane, SeatRequest, Seated, Store};
 use switchboard_event::{Name, ProjectId, SocketId, Target};
 use switchboard_redis::{Options, Redis};
 use switchboard_testkit::contract::Node;
@@ -58,7 +58,8 @@ async fn seats(url: &str, count: usize) -> Done<f64> {
     for number in 0..count {
         let socket = SocketId::on(redis.bus().node());
         let (shard, description) = (None, None);
-        let wish = SeatWish { socket, shard, capacity: 100, overflow: false, project_max: None, description };
+        let wish =
+            SeatRequest { socket, shard, capacity: 100, overflow: false, project_max: None, description };
         let Seated::In(shard) = store.take_seat(&project, wish).await? else {
             return Err("the project has no bound".into());
         };

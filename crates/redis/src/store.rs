@@ -15,7 +15,9 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::Bytes;
 use redis::{Cmd, FromRedisValue, RedisError, cmd};
-use switchboard_backplane::{Answer, LocalMembers, Moment, Page, SeatWish, Seated, Shard, Store, StoreError};
+use switchboard_backplane::{
+    Answer, LocalMembers, Moment, Page, SeatRequest, Seated, Shard, Store, StoreError,
+};
 use switchboard_event::{Name, NodeId, ProjectId, SocketId, Target, UserId};
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
@@ -206,7 +208,7 @@ impl RedisStore {
         self.changes.push(project, change);
     }
 
-    async fn seat(&self, project: &ProjectId, wish: SeatWish) -> Result<Seated, NoAnswer> {
+    async fn seat(&self, project: &ProjectId, wish: SeatRequest) -> Result<Seated, NoAnswer> {
         if self.state.borrow().link.is_none() {
             return Err(NoAnswer::Away);
         }
@@ -300,7 +302,7 @@ impl Store for RedisStore {
         })
     }
 
-    fn take_seat<'a>(&'a self, project: &'a ProjectId, wish: SeatWish) -> Answer<'a, Seated> {
+    fn take_seat<'a>(&'a self, project: &'a ProjectId, wish: SeatRequest) -> Answer<'a, Seated> {
         Box::pin(async move { Ok(self.seat(project, wish).await?) })
     }
 

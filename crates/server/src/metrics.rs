@@ -90,16 +90,16 @@ fn describe_inboxes() {
 
 /// Takes over what the hub counts by itself.
 pub(crate) fn sample(app: &App) {
-    let tally = app.hub().tally();
+    let stats = app.hub().stats();
     let outcome = |outcome: &'static str, count: &std::sync::atomic::AtomicU64| {
         counter!("switchboard_deliveries_total", "outcome" => outcome)
             .absolute(count.load(Ordering::Relaxed));
     };
-    outcome("queued", &tally.queued);
-    outcome("dropped", &tally.dropped);
-    outcome("closed", &tally.overflowed);
-    counter!("switchboard_deliveries_bytes_total").absolute(tally.queued_bytes.load(Ordering::Relaxed));
-    counter!("switchboard_bus_lost_total").absolute(tally.lost.load(Ordering::Relaxed));
+    outcome("queued", &stats.queued);
+    outcome("dropped", &stats.dropped);
+    outcome("closed", &stats.overflowed);
+    counter!("switchboard_deliveries_bytes_total").absolute(stats.queued_bytes.load(Ordering::Relaxed));
+    counter!("switchboard_bus_lost_total").absolute(stats.lost.load(Ordering::Relaxed));
     let waiting: usize =
         app.hub().index().all_sessions().iter().map(|session| session.outbox.queued_bytes()).sum();
     gauge!("switchboard_outbox_bytes").set(waiting as f64);

@@ -34,7 +34,7 @@ pub struct Setup {
     pub(crate) verifier: Option<Arc<dyn Verifier>>,
 }
 
-/// Takes whole messages as they came, instead of a dialect.
+/// Takes whole messages as they came, instead of a protocol.
 type RawHandler = fn(&Socket, OpCode, &[u8]);
 
 impl Setup {
@@ -209,7 +209,7 @@ impl App {
         self.change(|setup| setup.http = Some(router))
     }
 
-    /// Takes every message as it comes, instead of a dialect: for conformance suites.
+    /// Takes every message as it comes, instead of a protocol: for conformance suites.
     #[doc(hidden)]
     pub fn with_raw_messages(self, raw: fn(&Socket, OpCode, &[u8])) -> Self {
         self.change(|setup| setup.raw = Some(raw))
@@ -301,7 +301,7 @@ impl App {
     /// # let (_peer, stream) = tokio::io::duplex(1024);
     /// # nodes[1].connect_stream(stream);
     /// nodes[0].broadcast("news", "sockets of both nodes hear it")?;
-    /// # assert_eq!(nodes[1].hub().tally().queued.load(std::sync::atomic::Ordering::Relaxed), 1);
+    /// # assert_eq!(nodes[1].hub().stats().queued.load(std::sync::atomic::Ordering::Relaxed), 1);
     /// # Ok(()) }
     /// ```
     pub fn with_bus(self, bus: Arc<dyn Bus>) -> Self {

@@ -58,11 +58,11 @@ pub use routing::request::Request;
 pub use routing::router::Router;
 pub use switchboard_backplane::{
     Answer, AnswerTo, Backplane, Bus, Content, Deed, Inbox, InboxLimits, Kept, LocalBus, Lost, MemoryStore,
-    OnChange, Opened, Page, Portal, PortalChange, Publication, Receiver, Report, ReportId, Said, SeatWish,
+    OnChange, Opened, Page, Portal, PortalChange, Publication, Receiver, Report, ReportId, Said, SeatRequest,
     Seated, Shard, Store, StoreError, Waiting,
 };
 pub use switchboard_event::{
-    Audience, AudienceError, Dialect, Event, IntoAudience, MessageNumber, Name, NameError, NodeId, Payload,
-    PayloadError, ProjectId, SocketId, Target, UserId,
+    Audience, AudienceError, Event, IntoAudience, MessageNumber, Name, NameError, NodeId, Payload,
+    PayloadError, ProjectId, Protocol, SocketId, Target, UserId,
 };
 pub use switchboard_hub::{Hub, Index, JoinError, Scope};

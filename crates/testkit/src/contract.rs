@@ -8,11 +8,11 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use switchboard_backplane::{Bus, Content, Page, SeatWish, Seated, Store};
+use switchboard_backplane::{Bus, Content, Page, SeatRequest, Seated, Store};
 use switchboard_event::{
-    Audience, DeliveryClass, Dialect, Event, Name, Parcel, Payload, ProjectId, SocketId, Target,
+    Audience, DeliveryClass, Event, Name, Parcel, Payload, ProjectId, Protocol, SocketId, Target,
 };
-use switchboard_hub::{Hub, HubConfig, Index, Newcomer, Notice, Schedule, Scope, Session, Transport};
+use switchboard_hub::{Hub, HubConfig, HubEvent, Index, NewSession, Schedule, Scope, Session, Transport};
 
 /// Flushes at once: a hub without tasks.
 struct AtOnce;
@@ -70,7 +70,7 @@ impl Node {
     pub fn new(bus: Arc<dyn Bus>, store: impl FnOnce(Arc<Index>) -> Arc<dyn Store>) -> Self {
         let index = Arc::new(Index::default());
         let config = HubConfig {
-            encode: |_: Dialect, event: &Event| Bytes::from(format!("{}.", event.name)),
+            encode: |_: Protocol, event: &Event| Bytes::from(format!("{}.", event.name)),
             schedule: Arc::new(AtOnce),
             overflow_frame: Bytes::from_static(b"overflow"),
             outbox_bytes_max: 1024,
@@ -87,10 +87,10 @@ impl Node {
     /// The socket of that id.
     pub fn add_as(&self, project: &str, id: SocketId) -> Member {
         let recorder = Arc::new(Recorder::default());
-        let session = self.hub.add(Newcomer {
+        let session = self.hub.add(NewSession {
             id,
             project: name(project),
-            dialect: Dialect::Emit,
+            protocol: Protocol::Emit,
             transport: recorder.clone(),
             peer: Box::new(()),
             greeting: None,
@@ -149,7 +149,7 @@ pub async fn bus<S: AsyncFn()>(one: &Node, two: &Node, settle: S) {
 async fn single_sockets<S: AsyncFn()>(one: &Node, two: &Node, far: SocketId, settle: &S) {
     let (say, heard) = std::sync::mpsc::channel();
     two.hub.listen(Box::new(move |notice| {
-        if let Notice::Said(publication) = notice {
+        if let HubEvent::Publication(publication) = notice {
             let _ = say.send(publication.project.to_string());
         }
     }));
@@ -236,7 +236,7 @@ async fn arrivals<S: AsyncFn()>(node: &Node, settle: &S) {
     let ids = [0; 4].map(|_| SocketId::on(node.hub.bus().node()));
     for id in ids {
         let description = Some(Bytes::from_static(b"{}"));
-        let wish = SeatWish { description, ..wish(id, Some("s"), 9) };
+        let wish = SeatRequest { description, ..wish(id, Some("s"), 9) };
         assert_eq!(store.take_seat(&project, wish).await.expect("it answers"), Seated::In(shard.clone()));
     }
     let [first, second, third, never] = ids;
@@ -300,9 +300,9 @@ pub async fn seats<S: AsyncFn()>(stores: &[Arc<dyn Store>], settle: S) {
     named_seats(stores, &settle).await;
 }
 
-fn wish(socket: SocketId, shard: Option<&str>, capacity: u32) -> SeatWish {
+fn wish(socket: SocketId, shard: Option<&str>, capacity: u32) -> SeatRequest {
     let shard = shard.map(name);
-    SeatWish { socket, shard, capacity, overflow: false, project_max: None, description: None }
+    SeatRequest { socket, shard, capacity, overflow: false, project_max: None, description: None }
 }
 
 /// Takes seats and gives most of them back; returns those it kept.
@@ -338,7 +338,7 @@ async fn named_seats<S: AsyncFn()>(stores: &[Arc<dyn Store>], settle: &S) {
     let mut seats = Vec::new();
     let mut take = async |node: usize, shard: Option<&str>, project_max: Option<usize>| {
         let socket = SocketId::random();
-        let wish = SeatWish { project_max, ..wish(socket, shard, 2) };
+        let wish = SeatRequest { project_max, ..wish(socket, shard, 2) };
         match stores[node % stores.len()].take_seat(&project, wish).await.expect("it answers") {
             Seated::In(shard) => {
                 seats.push((shard.clone(), socket));

@@ -22,7 +22,7 @@ pub enum DecodeError {
         /// What it has to be.
         expected: &'static str,
     },
-    /// It is longer than any client of the dialect may send.
+    /// It is longer than any client of the protocol may send.
     #[error("message is over {max} UTF-16 units")]
     TooLong {
         /// The bound.

@@ -1,4 +1,4 @@
-//! Text frames to events and back: pure functions, one module per dialect.
+//! Text frames to events and back: pure functions, one module per protocol.
 //!
 //! A decoder never trusts a frame: whatever a peer sends becomes an event, something that is
 //! ignored, or a [`DecodeError`] that costs this frame and nothing else. Data is not parsed but

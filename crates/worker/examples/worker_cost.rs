@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use redis::{AsyncCommands, Pipeline, Value, cmd, pipe};
 use switchboard_backplane::{Backplane, Deed, Report, Said};
-use switchboard_event::{Dialect, Name, Payload, SocketId};
+use switchboard_event::{Name, Payload, Protocol, SocketId};
 use switchboard_redis::{Options, Redis, Reports};
 use switchboard_worker::{Worker, WorkerOptions};
 use tokio::time::Instant;
@@ -49,7 +49,7 @@ fn report(project: &Name, socket: SocketId) -> Report {
     let data = Payload::of(&"x".repeat(100)).expect("a text is JSON");
     let message = Said { op: 0, kind: Name::new("/said").ok(), data, answer_to: None };
     let (project, deed) = (project.clone(), Deed::Message(message));
-    Report { project, socket, dialect: Dialect::Emit, user: None, time_ms: 0, deed }
+    Report { project, socket, protocol: Protocol::Emit, user: None, time_ms: 0, deed }
 }
 
 async fn through_a_group(url: &str, count: usize) -> Outcome<()> {

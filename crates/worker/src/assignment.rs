@@ -275,7 +275,7 @@ impl Assignment {
 #[cfg(test)]
 mod tests {
     use switchboard_backplane::{Deed, Report, ReportId};
-    use switchboard_event::{Dialect, Name, NodeId, SocketId};
+    use switchboard_event::{Name, NodeId, Protocol, SocketId};
 
     use super::*;
 
@@ -284,7 +284,7 @@ mod tests {
         let report = Report {
             project,
             socket,
-            dialect: Dialect::Emit,
+            protocol: Protocol::Emit,
             user: None,
             time_ms: 0,
             deed: Deed::Connection,

@@ -39,6 +39,6 @@ mod worker;
 pub use job::{Job, JobReplyError};
 pub use options::WorkerOptions;
 pub use switchboard_backplane::{Deed, Report, ReportId, Said};
-pub use switchboard_event::{Dialect, Name, NameError, Payload, PayloadError, ProjectId, SocketId};
+pub use switchboard_event::{Name, NameError, Payload, PayloadError, ProjectId, Protocol, SocketId};
 pub use switchboard_redis::{ConnectError, Mode, Options as RedisOptions};
 pub use worker::Worker;

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use switchboard_event::Name;
 
-use crate::seats::{SeatWish, Seated, Shard};
+use crate::seats::{SeatRequest, Seated, Shard};
 
 /// The shards of one project.
 #[derive(Debug, Default)]
@@ -39,7 +39,7 @@ struct Automatic {
 
 impl Seats {
     /// Gives a seat, if there is one.
-    pub(crate) fn take(&mut self, wish: &SeatWish) -> Seated {
+    pub(crate) fn take(&mut self, wish: &SeatRequest) -> Seated {
         if wish.project_max.is_some_and(|max| self.seated >= max) {
             return Seated::Full;
         }
@@ -143,10 +143,10 @@ mod tests {
 
     use super::*;
 
-    fn wish(shard: Option<&str>, capacity: u32) -> SeatWish {
+    fn wish(shard: Option<&str>, capacity: u32) -> SeatRequest {
         let shard = shard.map(|name| Name::new(name).unwrap());
         let socket = SocketId::random();
-        SeatWish { socket, shard, capacity, overflow: false, project_max: None, description: None }
+        SeatRequest { socket, shard, capacity, overflow: false, project_max: None, description: None }
     }
 
     fn take(seats: &mut Seats, shard: Option<&str>, capacity: u32) -> String {
@@ -226,7 +226,7 @@ mod tests {
     #[test]
     fn a_full_named_shard_can_overflow() {
         let mut seats = Seats::default();
-        let mut place = || seats.take(&SeatWish { overflow: true, ..wish(Some("lobby"), 2) });
+        let mut place = || seats.take(&SeatRequest { overflow: true, ..wish(Some("lobby"), 2) });
         let placed: Vec<_> = (0..3).map(|_| place()).collect();
         let names = ["lobby", "lobby", "shard-1"].map(|name| Seated::In(Name::new(name).unwrap()));
         assert_eq!(placed, names);
@@ -235,7 +235,7 @@ mod tests {
     #[test]
     fn a_full_project_takes_nobody_in() {
         let mut seats = Seats::default();
-        let mut place = || seats.take(&SeatWish { project_max: Some(2), ..wish(None, 1) });
+        let mut place = || seats.take(&SeatRequest { project_max: Some(2), ..wish(None, 1) });
         assert!(matches!((place(), place(), place()), (Seated::In(_), Seated::In(_), Seated::Full)));
         leave(&mut seats, "shard-1");
         assert_eq!(take(&mut seats, None, 1), "shard-1");

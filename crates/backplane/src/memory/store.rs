@@ -8,7 +8,7 @@ use switchboard_event::{Name, ProjectId, SocketId, Target, UserId};
 use super::seats::Seats;
 use crate::future::{Answer, answer};
 use crate::local_members::LocalMembers;
-use crate::seats::{SeatWish, Seated, Shard};
+use crate::seats::{SeatRequest, Seated, Shard};
 use crate::store::{Page, Store};
 
 /// The store of a node alone. Of who is where the hub's own index is the truth; only seats, which
@@ -61,7 +61,7 @@ impl Store for MemoryStore {
         answer(page.of(users))
     }
 
-    fn take_seat<'a>(&'a self, project: &'a ProjectId, wish: SeatWish) -> Answer<'a, Seated> {
+    fn take_seat<'a>(&'a self, project: &'a ProjectId, wish: SeatRequest) -> Answer<'a, Seated> {
         let mut projects = self.seats();
         let seats = projects.entry(project.clone()).or_default();
         let seated = seats.take(&wish);

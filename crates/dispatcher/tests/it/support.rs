@@ -1,4 +1,4 @@
-//! Nodes, and sockets of every dialect.
+//! Nodes, and sockets of every protocol.
 
 use std::time::Duration;
 

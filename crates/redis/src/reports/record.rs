@@ -14,7 +14,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use switchboard_backplane::{AnswerTo, Deed, Report, ReportId, Said};
-use switchboard_event::{Dialect, Name, NameError, NodeId, Payload, ProjectId, SocketId};
+use switchboard_event::{Name, NameError, NodeId, Payload, ProjectId, Protocol, SocketId};
 
 /// The bytes are no report.
 #[derive(Debug, thiserror::Error)]
@@ -33,7 +33,8 @@ struct Record<'a, D> {
     #[serde(borrow)]
     id: Cow<'a, str>,
     socket: SocketId,
-    dialect: Spoken,
+    #[serde(rename = "dialect")]
+    protocol: Spoken,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     user: Option<Cow<'a, str>>,
     time: u64,
@@ -78,10 +79,10 @@ pub(super) fn encode(id: ReportId, report: &Report) -> Vec<u8> {
     let mut record: Record<'_, &Payload> = Record {
         id: id.to_string().into(),
         socket: report.socket,
-        dialect: match report.dialect {
-            Dialect::Emit => Spoken::Emit,
-            Dialect::Koji => Spoken::Koji,
-            Dialect::Mesa => Spoken::Mesa,
+        protocol: match report.protocol {
+            Protocol::Emit => Spoken::Emit,
+            Protocol::Koji => Spoken::Koji,
+            Protocol::Mesa => Spoken::Mesa,
         },
         user: report.user.as_deref().map(Into::into),
         time: report.time_ms,
@@ -129,13 +130,13 @@ pub(crate) fn decode(project: &ProjectId, bytes: &Bytes) -> Result<(ReportId, Re
             })
         }
     };
-    let dialect = match record.dialect {
-        Spoken::Emit => Dialect::Emit,
-        Spoken::Koji => Dialect::Koji,
-        Spoken::Mesa => Dialect::Mesa,
+    let protocol = match record.protocol {
+        Spoken::Emit => Protocol::Emit,
+        Spoken::Koji => Protocol::Koji,
+        Spoken::Mesa => Protocol::Mesa,
     };
     let (project, user) = (project.clone(), name(record.user)?);
-    Ok((id, Report { project, socket: record.socket, dialect, user, time_ms: record.time, deed }))
+    Ok((id, Report { project, socket: record.socket, protocol, user, time_ms: record.time, deed }))
 }
 
 fn report_id(text: &str) -> Option<ReportId> {
@@ -156,7 +157,7 @@ mod tests {
         Report {
             project: Name::new("p").unwrap(),
             socket: SocketId::random(),
-            dialect: Dialect::Mesa,
+            protocol: Protocol::Mesa,
             user: Some(Name::new("\"7\"").unwrap()),
             time_ms: 7,
             deed,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, Value};
-use switchboard_backplane::{SeatWish, Seated, Store};
+use switchboard_backplane::{SeatRequest, Seated, Store};
 use switchboard_event::{Name, ProjectId, SocketId, Target};
 use tokio::sync::oneshot;
 
@@ -123,8 +123,8 @@ impl<'a> Writing<'a> {
         }
     }
 
-    fn take_seat(&self, names: &ProjectNames, project: &ProjectId, wish: &SeatWish) -> Cmd {
-        let SeatWish { socket, shard, capacity, overflow, project_max, .. } = wish;
+    fn take_seat(&self, names: &ProjectNames, project: &ProjectId, wish: &SeatRequest) -> Cmd {
+        let SeatRequest { socket, shard, capacity, overflow, project_max, .. } = wish;
         let shard = shard.as_ref().map_or("", |shard| shard);
         let most = project_max.map(|most| most.to_string()).unwrap_or_default();
         let (capacity, overflow) = (capacity.to_string(), if *overflow { "1" } else { "0" });
@@ -146,7 +146,7 @@ impl<'a> Writing<'a> {
 
     /// What is said of a socket that is in its targets from when it sits; none if it enters them later,
     /// as in a project of which originals have copies.
-    fn said_on_arrival<'w>(&self, project: &ProjectId, wish: &'w SeatWish) -> Option<&'w Bytes> {
+    fn said_on_arrival<'w>(&self, project: &ProjectId, wish: &'w SeatRequest) -> Option<&'w Bytes> {
         wish.description.as_ref().filter(|_| !self.store.bridges.has_copies(project))
     }
 
@@ -191,7 +191,7 @@ impl<'a> Writing<'a> {
     fn hand_out(
         &self,
         project: &ProjectId,
-        wish: &SeatWish,
+        wish: &SeatRequest,
         waiting: oneshot::Sender<Seated>,
         answer: Value,
     ) -> RedisResult<()> {

@@ -4,7 +4,7 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard};
 
 use bytes::Bytes;
-use switchboard_backplane::{SeatWish, Seated};
+use switchboard_backplane::{SeatRequest, Seated};
 use switchboard_event::{Name, ProjectId, SocketId, Target};
 use tokio::sync::{Notify, oneshot};
 
@@ -13,7 +13,7 @@ pub(super) enum Change {
     Enter(Target, SocketId),
     Leave(Target, SocketId),
     /// Who waits for the answer is told once.
-    TakeSeat(SeatWish, Option<oneshot::Sender<Seated>>),
+    TakeSeat(SeatRequest, Option<oneshot::Sender<Seated>>),
     LeaveSeat(Name, SocketId),
     Describe(Name, SocketId, Bytes),
     /// A seat that was given before Redis lost it: its shard, the shard's capacity and number.

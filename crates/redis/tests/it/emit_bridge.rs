@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use switchboard_backplane::{Backplane, Page, SeatWish};
+use switchboard_backplane::{Backplane, Page, SeatRequest};
 use switchboard_event::{Audience, Name, ProjectId, SocketId, Target};
 use switchboard_hub::Scope;
 use switchboard_redis::{ConnectError, EmitBridge, Mode, Options, Redis};
@@ -326,7 +326,7 @@ async fn a_socket_that_comes_with_a_seat_is_copied_as_well() {
     let node = connect(&server).await;
     let socket = SocketId::on(node.redis.bus().node());
     let (shard, description) = (Name::new("chat").ok(), Some("{}".into()));
-    let wish = SeatWish { socket, shard, capacity: 4, overflow: false, project_max: None, description };
+    let wish = SeatRequest { socket, shard, capacity: 4, overflow: false, project_max: None, description };
     node.redis.store().take_seat(&project(), wish).await.expect("Redis answers");
     let member = node.node.add_as("default", socket);
     node.node.join(&member, &room());

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use switchboard_backplane::{Backplane, Page, SeatWish, Seated};
+use switchboard_backplane::{Backplane, Page, SeatRequest, Seated};
 use switchboard_event::{Name, NodeId, ProjectId, SocketId, Target};
 use switchboard_hub::Scope;
 use switchboard_redis::{ConnectError, Options, Redis};
@@ -39,7 +39,8 @@ async fn sit(node: &RedisNode, socket: SocketId) {
 }
 
 async fn take_seat(node: &RedisNode, socket: SocketId, description: Option<Bytes>) -> Name {
-    let wish = SeatWish { socket, shard: None, capacity: 4, overflow: false, project_max: None, description };
+    let wish =
+        SeatRequest { socket, shard: None, capacity: 4, overflow: false, project_max: None, description };
     match node.redis.store().take_seat(&project(), wish).await.unwrap() {
         Seated::In(shard) => shard,
         Seated::Full => panic!("the project has no bound"),
@@ -143,9 +144,9 @@ async fn everything_is_back_after_a_restart_that_lost_everything() {
     settle(&[&one, &two]).await;
     server.kill();
     until("the loss is noticed", async || !one.redis.bus().is_up() && !one.redis.store().is_up()).await;
-    let before = one.node.hub.tally().lost.load(std::sync::atomic::Ordering::Relaxed);
+    let before = one.node.hub.stats().lost.load(std::sync::atomic::Ordering::Relaxed);
     one.node.send("p", room(), "lost", Scope::AllNodes);
-    assert_eq!(one.node.hub.tally().lost.load(std::sync::atomic::Ordering::Relaxed), before + 1);
+    assert_eq!(one.node.hub.stats().lost.load(std::sync::atomic::Ordering::Relaxed), before + 1);
     assert!(one.redis.store().count(&project(), &room()).await.is_err());
 
     // What happens meanwhile is not forgotten.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use switchboard_backplane::{Backplane, Content, Inbox, InboxLimits};
 use switchboard_event::{Event, MessageNumber, Name, Payload, ProjectId, SocketId, Target, UserId};
-use switchboard_hub::Notice;
+use switchboard_hub::HubEvent;
 use switchboard_redis::{Options, Redis};
 use switchboard_testkit::RedisServer;
 use switchboard_testkit::contract::Member;
@@ -44,7 +44,7 @@ impl Place {
         let (inbox, heard) = (node.redis.inbox().unwrap(), Arc::new(Mutex::new(Vec::new())));
         let noted = heard.clone();
         node.node.hub.listen(Box::new(move |notice| {
-            if let Notice::Said(publication) = notice
+            if let HubEvent::Publication(publication) = notice
                 && let Content::Kept { number, event } = publication.content
             {
                 let to: Vec<String> = publication.audience.to.iter().map(Target::to_string).collect();

@@ -1,7 +1,7 @@
 //! The bridge to original Mesa servers and Dispatchers, whose part the test plays: what stands in Redis,
 //! and what is said on the channel.
 
-use switchboard_backplane::{Backplane, Content, Publication, SeatWish};
+use switchboard_backplane::{Backplane, Content, Publication, SeatRequest};
 use switchboard_event::{Audience, Name, NodeId, SocketId, Target};
 use switchboard_hub::Scope;
 use switchboard_redis::{ConnectError, EmitBridge, MesaBridge, Mode, Options, Redis};
@@ -164,7 +164,7 @@ async fn a_socket_that_comes_with_a_seat_is_counted_as_well() {
     let node = connect(&server).await;
     let socket = SocketId::on(node.redis.bus().node());
     let (shard, description) = (Name::new("chat").ok(), Some("{}".into()));
-    let wish = SeatWish { socket, shard, capacity: 4, overflow: false, project_max: None, description };
+    let wish = SeatRequest { socket, shard, capacity: 4, overflow: false, project_max: None, description };
     node.redis.store().take_seat(&mesa().project, wish).await.expect("Redis answers");
     let member = node.node.add_as("p", socket);
     node.node.join(&member, &user("7"));

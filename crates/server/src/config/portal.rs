@@ -1,7 +1,7 @@
 //! Settings of reports to other processes: of which clients, and how much may wait.
 
 use serde::{Deserialize, Serialize};
-use switchboard::{Dialect, Name};
+use switchboard::{Name, Protocol};
 use switchboard_redis::{OriginalPortals, Reports};
 
 use super::redis::RedisMode;
@@ -81,11 +81,11 @@ impl Portal {
 
 impl Config {
     /// The doors whose clients are reported.
-    pub(crate) fn reported(&self) -> Vec<Dialect> {
+    pub(crate) fn reported(&self) -> Vec<Protocol> {
         let doors = [
-            (Dialect::Emit, self.emit.portal.enabled),
-            (Dialect::Koji, self.koji.enabled && self.koji.portal.enabled),
-            (Dialect::Mesa, self.mesa.enabled && self.mesa.portal.enabled),
+            (Protocol::Emit, self.emit.portal.enabled),
+            (Protocol::Koji, self.koji.enabled && self.koji.portal.enabled),
+            (Protocol::Mesa, self.mesa.enabled && self.mesa.portal.enabled),
         ];
         doors.into_iter().filter(|(_, is_on)| *is_on).map(|(door, _)| door).collect()
     }
@@ -99,9 +99,9 @@ impl Config {
         let mut projects: Vec<Name> = Vec::new();
         for door in &doors {
             match door {
-                Dialect::Emit => projects.push(default.clone()),
-                Dialect::Koji => projects.extend(self.projects.named.keys().map(|key| name(key))),
-                Dialect::Mesa => projects.push(of_mesa.clone()),
+                Protocol::Emit => projects.push(default.clone()),
+                Protocol::Koji => projects.extend(self.projects.named.keys().map(|key| name(key))),
+                Protocol::Mesa => projects.push(of_mesa.clone()),
             }
         }
         projects.sort();
@@ -110,7 +110,7 @@ impl Config {
             return None;
         }
         // They do not live in a cluster.
-        let originals = doors.contains(&Dialect::Mesa) && self.redis.mode != RedisMode::Cluster;
+        let originals = doors.contains(&Protocol::Mesa) && self.redis.mode != RedisMode::Cluster;
         let originals = originals.then(|| OriginalPortals {
             namespace: self.mesa.namespace.clone(),
             distribute_load: self.mesa.portal.distribute_load,
@@ -139,7 +139,7 @@ mod tests {
             with(&[&MESA[..], &["mesa.namespace=api", "mesa.portal.distribute_load=false"]].concat());
         let config = config.unwrap();
         let reports = config.reports().unwrap();
-        assert_eq!((config.reported(), &*reports.projects[0]), (vec![Dialect::Mesa], "api"));
+        assert_eq!((config.reported(), &*reports.projects[0]), (vec![Protocol::Mesa], "api"));
         let originals = reports.originals.clone().unwrap();
         assert_eq!((originals.namespace.as_deref(), originals.distribute_load), (Some("api"), false));
         assert_eq!(config.redis().unwrap().unwrap().reports, Some(reports));

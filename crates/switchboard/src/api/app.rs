@@ -125,7 +125,7 @@ impl App {
     /// ```
     /// # use std::sync::atomic::Ordering;
     /// # let app = switchboard::App::new();
-    /// let missed = app.hub().tally().dropped.load(Ordering::Relaxed);
+    /// let missed = app.hub().stats().dropped.load(Ordering::Relaxed);
     /// println!("slow receivers missed {missed} volatile events");
     /// ```
     pub fn hub(&self) -> &Arc<Hub> {

@@ -114,7 +114,7 @@ impl Socket {
     pub fn emit<T: Serialize + ?Sized>(&self, event: &str, data: &T) -> Result<(), EmitError> {
         let event =
             Event { name: Name::new(event)?, data: Payload::of(data)?, sender: None, time_ms: now_ms() };
-        let frame = codec::encode(self.session.dialect, &event);
+        let frame = codec::encode(self.session.protocol, &event);
         if !self.app.hub().deliver_frame(&self.session, &frame, DeliveryClass::Live) {
             return Err(EmitError::Gone);
         }
@@ -165,7 +165,7 @@ impl Socket {
         data: &Payload,
     ) -> Result<Payload, RequestError> {
         let pending = Pending::open(self.peer(), self.app.limits().requests_pending_max)?;
-        let frame = codec::request(self.session.dialect, name, data, pending.id());
+        let frame = codec::request(self.session.protocol, name, data, pending.id());
         let frame = frame.ok_or(RequestError::CannotReply)?;
         if !self.app.hub().deliver_frame(&self.session, &frame, DeliveryClass::Live) {
             return Err(RequestError::Gone);
@@ -410,7 +410,7 @@ impl Socket {
     }
 
     pub(crate) fn send_reply(&self, ack: &Payload, data: &Payload) {
-        if let Some(frame) = codec::reply(self.session.dialect, ack, data) {
+        if let Some(frame) = codec::reply(self.session.protocol, ack, data) {
             self.app.hub().deliver_frame(&self.session, &frame, DeliveryClass::Live);
         }
     }

@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use switchboard_backplane::Deed;
-use switchboard_event::Dialect;
+use switchboard_event::Protocol;
 use switchboard_hub::{Flushed, Outbox};
 use switchboard_wire::DecodeError;
 use switchboard_wire::emit::{self, Incoming};
@@ -98,9 +98,9 @@ enum Turn {
 impl Connection {
     pub(crate) fn new(served: Arc<Served>, socket: Socket, wire: Wire, early: Bytes) -> Self {
         let limits = served.app.limits();
-        let max = match socket.session().dialect {
-            Dialect::Emit | Dialect::Mesa => limits.message_bytes_max,
-            Dialect::Koji => limits.message_bytes_max.min(koji::FRAME_BYTES_MAX),
+        let max = match socket.session().protocol {
+            Protocol::Emit | Protocol::Mesa => limits.message_bytes_max,
+            Protocol::Koji => limits.message_bytes_max.min(koji::FRAME_BYTES_MAX),
         };
         Connection {
             decoder: Decoder::new(switchboard_ws::Limits { frame_bytes_max: max, message_bytes_max: max }),
@@ -231,7 +231,7 @@ impl Connection {
             Item::Binary(payload) => (OpCode::Binary, payload),
             Item::Ping(payload) => {
                 let pong = frame::encode(OpCode::Pong, &payload);
-                self.served.app.hub().deliver_now(self.socket.session(), &pong);
+                self.served.app.hub().deliver_ahead(self.socket.session(), &pong);
                 return;
             }
             Item::Pong(payload) => return self.socket.ponged(&payload),
@@ -251,10 +251,10 @@ impl Connection {
             return raw(&self.socket, opcode, &payload);
         }
         let frame = payload.into_bytes();
-        let event = match self.socket.session().dialect {
-            Dialect::Emit => self.receive_emit(&frame),
-            Dialect::Koji => koji::receive(&self.served, &self.socket, &frame),
-            Dialect::Mesa => mesa::receive(&self.served, &self.socket, &frame),
+        let event = match self.socket.session().protocol {
+            Protocol::Emit => self.receive_emit(&frame),
+            Protocol::Koji => koji::receive(&self.served, &self.socket, &frame),
+            Protocol::Mesa => mesa::receive(&self.served, &self.socket, &frame),
         };
         match event {
             Ok(Some(request)) => self.handle(request, started),

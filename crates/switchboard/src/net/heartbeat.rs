@@ -20,7 +20,7 @@ const PING: Bytes = Bytes::from_static(&[0x89, 0]);
 /// Slots of the wheel: each tick serves one, so pings of many sockets spread over the interval.
 const SLOTS: usize = 32;
 
-/// How the sockets of a dialect are kept alive.
+/// How the sockets of a protocol are kept alive.
 #[derive(Clone, Copy)]
 pub(crate) struct KeepAlive {
     /// How often each is asked; zero is never.
@@ -107,7 +107,7 @@ fn ping(served: &Arc<Served>, session: &Arc<Session>, misses_max: u8) -> bool {
         session.outbox.abort();
         return false;
     }
-    app.hub().deliver_now(session, &PING);
+    app.hub().deliver_ahead(session, &PING);
     served.ping_sent(session);
     true
 }

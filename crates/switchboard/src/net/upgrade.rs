@@ -17,8 +17,8 @@ use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use ipnet::IpNet;
 use switchboard_backplane::Deed;
-use switchboard_event::{Dialect, SocketId};
-use switchboard_hub::Newcomer;
+use switchboard_event::{Protocol, SocketId};
+use switchboard_hub::NewSession;
 use switchboard_ws::close::{CloseCode, close_frame};
 use switchboard_ws::handshake::{self, HandshakeError};
 use tokio::net::TcpStream;
@@ -194,15 +194,15 @@ impl Door {
     }
 
     fn connect(&self, wire: Wire, early: Bytes, info: Info, admission: Admission) {
-        let newcomer = Newcomer {
+        let new_session = NewSession {
             id: SocketId::on(self.app().hub().bus().node()),
             project: self.app().project_id().clone(),
-            dialect: Dialect::Emit,
+            protocol: Protocol::Emit,
             transport: wire.transport(),
             peer: Box::new(Peer::new(info, Through::Emit)),
             greeting: None,
         };
-        let socket = self.come_in(newcomer);
+        let socket = self.come_in(new_session);
         self.start(socket, wire, early, admission, None);
     }
 
@@ -224,10 +224,10 @@ impl Door {
                 return wire.refuse(&frame, self.app().limits().close_timeout).await;
             }
         };
-        let socket = self.come_in(Newcomer {
+        let socket = self.come_in(NewSession {
             id,
             project: ticket.project.clone(),
-            dialect: Dialect::Koji,
+            protocol: Protocol::Koji,
             transport: wire.transport(),
             peer: Box::new(Peer::new(info, Through::Koji(Box::new(Client::new(&ticket, &seat))))),
             greeting: Some(seat.greeting()),
@@ -242,10 +242,10 @@ impl Door {
     /// Connects a Mesa client: it is told what to expect before anything else.
     fn connect_mesa(&self, wire: Wire, early: Bytes, info: Info, admission: Admission) {
         let settings = &self.app().setup().mesa.as_ref().expect("this door is open").settings;
-        let socket = self.come_in(Newcomer {
+        let socket = self.come_in(NewSession {
             id: SocketId::on(self.app().hub().bus().node()),
             project: settings.project.as_ref().unwrap_or(self.app().project_id()).clone(),
-            dialect: Dialect::Mesa,
+            protocol: Protocol::Mesa,
             transport: wire.transport(),
             peer: Box::new(Peer::new(info, Through::Mesa(Box::default()))),
             greeting: Some(mesa::greeting(settings)),
@@ -255,11 +255,11 @@ impl Door {
     }
 
     /// Makes a socket known.
-    fn come_in(&self, newcomer: Newcomer) -> Socket {
+    fn come_in(&self, new_session: NewSession) -> Socket {
         let app = self.app();
-        let dialect = newcomer.dialect;
-        let session = app.hub().add(newcomer);
-        app.core().heartbeats[dialect.index()].watch(session.id);
+        let protocol = new_session.protocol;
+        let session = app.hub().add(new_session);
+        app.core().heartbeats[protocol.index()].watch(session.id);
         app.meters().connections.increment(1.0);
         app.meters().connected.increment(1);
         let socket = Socket::new(app, session);

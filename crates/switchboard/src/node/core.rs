@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use switchboard_backplane::{Bus, Inbox, LocalBus, MemoryStore, Portal, Receiver, Store};
-use switchboard_event::Dialect;
+use switchboard_event::Protocol;
 use switchboard_hub::{Hub, HubConfig, Index};
 use switchboard_ws::close::{CloseCode, close_frame};
 
@@ -27,7 +27,7 @@ pub(crate) struct Core {
     running: OnceLock<Running>,
     pub(crate) tasks: Tasks,
     pub(crate) flushers: Arc<Flushers>,
-    pub(crate) heartbeats: [Heartbeat; Dialect::COUNT],
+    pub(crate) heartbeats: [Heartbeat; Protocol::COUNT],
     pub(crate) identities: Identities,
     pub(crate) refusals: Refusals,
     pub(crate) rosters: Rosters,
@@ -49,7 +49,7 @@ pub(crate) struct Settings {
     pub(crate) inbox: Option<Arc<dyn Inbox>>,
     pub(crate) portal: Option<Arc<dyn Portal>>,
     /// Of whose clients reports are made; none for all.
-    pub(crate) reported: Option<Vec<Dialect>>,
+    pub(crate) reported: Option<Vec<Protocol>>,
 }
 
 /// What exists from the first use on, when the settings can change no more.
@@ -62,8 +62,8 @@ pub(crate) struct Running {
     /// A store was given.
     pub(crate) shares_store: bool,
     pub(crate) inbox: Option<Arc<dyn Inbox>>,
-    /// Who gets reports, and by dialect of whose clients.
-    pub(crate) portal: Option<(Arc<dyn Portal>, [bool; Dialect::COUNT])>,
+    /// Who gets reports, and by protocol of whose clients.
+    pub(crate) portal: Option<(Arc<dyn Portal>, [bool; Protocol::COUNT])>,
 }
 
 impl Core {
@@ -105,8 +105,8 @@ impl Running {
             let receiver: Weak<dyn Receiver> = Arc::downgrade(&(hub.clone() as Arc<dyn Receiver>));
             inbox.start(receiver);
         }
-        let is_reported = |dialect| reported.as_ref().is_none_or(|doors| doors.contains(&dialect));
-        let portal = portal.map(|portal| (portal, Dialect::ALL.map(is_reported)));
+        let is_reported = |protocol| reported.as_ref().is_none_or(|doors| doors.contains(&protocol));
+        let portal = portal.map(|portal| (portal, Protocol::ALL.map(is_reported)));
         Running { limits, hub, meters: Meters::new(), alone, shares_store, inbox, portal }
     }
 }

@@ -33,7 +33,7 @@ pub(crate) fn hear(app: &App, audience: &Audience, number: MessageNumber, event:
     for target in &audience.to {
         let Target::User(user) = target else { continue };
         for session in app.hub().members(app.project_id(), &target.clone().into()) {
-            let frame = parcel.frame(session.dialect, |event| codec::encode(session.dialect, event));
+            let frame = parcel.frame(session.protocol, |event| codec::encode(session.protocol, event));
             Peer::of(&session).deliveries().hear(app.hub(), &session, user, number, frame);
         }
     }

@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use switchboard_backplane::{AnswerTo, Content, Lost, Publication};
 use switchboard_event::{Audience, Name, Payload, SocketId, Target};
-use switchboard_hub::{JoinError, Listener, Notice};
+use switchboard_hub::{HubEvent, JoinError, Listener};
 
 use crate::api::app::App;
 use crate::api::socket::Socket;
@@ -35,10 +35,10 @@ pub(crate) fn listener(core: Weak<Core>) -> Listener {
     Box::new(move |notice| {
         let Some(core) = core.upgrade() else { return };
         match notice {
-            Notice::Said(Publication { project, audience, content }) => {
+            HubEvent::Publication(Publication { project, audience, content }) => {
                 App::of(core, project).told(&audience, content);
             }
-            Notice::Missed => {
+            HubEvent::Missed => {
                 core.rosters.missed(&core);
                 inbox::missed(&core);
             }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 use switchboard_backplane::{AnswerTo, Deed, Portal, PortalChange, Report, Said};
-use switchboard_event::Dialect;
+use switchboard_event::Protocol;
 
 use crate::api::app::App;
 use crate::api::socket::Socket;
@@ -24,10 +24,10 @@ pub(crate) struct Reporting {
 impl Reporting {
     /// None if nobody is to know of the clients of that door.
     pub(crate) fn of(socket: &Socket, deed: Deed) -> Option<Self> {
-        let dialect = socket.session().dialect;
-        let portal = socket.app().portal_for(dialect)?.clone();
+        let protocol = socket.session().protocol;
+        let portal = socket.app().portal_for(protocol)?.clone();
         let (project, user) = (socket.app().project_id().clone(), socket.user());
-        let report = Report { project, socket: socket.id(), dialect, user, time_ms: now_ms(), deed };
+        let report = Report { project, socket: socket.id(), protocol, user, time_ms: now_ms(), deed };
         Some(Reporting { portal, report })
     }
 
@@ -49,7 +49,7 @@ pub(crate) async fn hand_over(request: Request) -> Response {
     let socket = request.socket();
     let taken = socket
         .app()
-        .portal_for(Dialect::Emit)
+        .portal_for(Protocol::Emit)
         .is_some_and(|portal| portal.takes(socket.app().project_id(), request.wants_reply()));
     if !taken {
         return unknown_event(request).await;
@@ -99,11 +99,11 @@ impl App {
     /// Sets whose clients are reported to the [portal](Self::with_portal). Default: those of all doors.
     ///
     /// ```
-    /// use switchboard::{App, Dialect};
+    /// use switchboard::{App, Protocol};
     ///
-    /// let app = App::new().with_reports_of(&[Dialect::Mesa]);
+    /// let app = App::new().with_reports_of(&[Protocol::Mesa]);
     /// ```
-    pub fn with_reports_of(self, doors: &[Dialect]) -> Self {
+    pub fn with_reports_of(self, doors: &[Protocol]) -> Self {
         self.settings(|settings| settings.reported = Some(doors.into()));
         self
     }
@@ -117,15 +117,15 @@ impl App {
         self.portal_and_doors().map(|(portal, _)| portal)
     }
 
-    /// Who gets reports, and by dialect of whose clients.
-    fn portal_and_doors(&self) -> Option<&(Arc<dyn Portal>, [bool; Dialect::COUNT])> {
+    /// Who gets reports, and by protocol of whose clients.
+    fn portal_and_doors(&self) -> Option<&(Arc<dyn Portal>, [bool; Protocol::COUNT])> {
         self.running().portal.as_ref()
     }
 
     /// Who gets reports of the clients of a door.
-    fn portal_for(&self, dialect: Dialect) -> Option<&Arc<dyn Portal>> {
+    fn portal_for(&self, protocol: Protocol) -> Option<&Arc<dyn Portal>> {
         let (portal, reported) = self.portal_and_doors()?;
-        reported[dialect.index()].then_some(portal)
+        reported[protocol.index()].then_some(portal)
     }
 }
 

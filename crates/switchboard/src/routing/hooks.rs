@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 
 use futures_util::FutureExt;
 use serde::Serialize;
-use switchboard_event::{Dialect, Event, Name, Payload, ProjectId, Target, UserId};
+use switchboard_event::{Event, Name, Payload, ProjectId, Protocol, Target, UserId};
 
 use crate::api::app::App;
 use crate::api::socket::Socket;
@@ -114,7 +114,7 @@ impl Hooked {
         let mut has = [false; SystemEvent::COUNT];
         for event in SystemEvent::ALL {
             has[*event as usize] =
-                Dialect::ALL.iter().any(|dialect| !served.hooks_of(*dialect).of(*event).is_empty());
+                Protocol::ALL.iter().any(|protocol| !served.hooks_of(*protocol).of(*event).is_empty());
         }
         Hooked { served: Arc::downgrade(served), has }
     }
@@ -204,16 +204,16 @@ impl Served {
     /// nobody's.
     pub(crate) fn tell<T: Serialize>(&self, event: SystemEvent, project: &ProjectId, data: &T) {
         let peer = Peer::new(Info::of_nobody(), Through::Emit);
-        let session = self.app.hub().nobody(project, Dialect::Emit, Box::new(peer));
+        let session = self.app.hub().placeholder_session(project, Protocol::Emit, Box::new(peer));
         let nobody = Socket::new(&self.app, session);
-        for dialect in Dialect::ALL {
-            self.call(self.hooks_of(dialect).of(event), event, &nobody, data);
+        for protocol in Protocol::ALL {
+            self.call(self.hooks_of(protocol).of(event), event, &nobody, data);
         }
     }
 
     /// Calls the hooks of a socket's door.
     pub(crate) fn call_hooks<T: Serialize>(&self, event: SystemEvent, socket: &Socket, data: &T) {
-        self.call(self.hooks_of(socket.session().dialect).of(event), event, socket, data);
+        self.call(self.hooks_of(socket.session().protocol).of(event), event, socket, data);
     }
 
     /// Starts hooks in their order. A hook that fails is logged and reported to nobody, or an error

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use serde_json::json;
-use switchboard_event::{Dialect, Payload};
+use switchboard_event::{Payload, Protocol};
 use switchboard_hub::Session;
 
 use crate::api::app::App;
@@ -30,8 +30,8 @@ use crate::routing::router::Routes;
 /// An app and its frozen routes.
 pub(crate) struct Served {
     pub(crate) app: App,
-    /// By dialect: each door has its own handlers.
-    routes: [Routes; Dialect::COUNT],
+    /// By protocol: each door has its own handlers.
+    routes: [Routes; Protocol::COUNT],
 }
 
 /// What a handler that panicked left behind.
@@ -44,28 +44,28 @@ impl Served {
     /// With what is wrong with the routes: a handler too many, a state that is missing.
     pub(crate) fn start(app: &App) -> Arc<Self> {
         let setup = app.setup();
-        let router = |dialect| match dialect {
-            Dialect::Emit => setup.router.freeze(setup, AnyHandler::new(reports::hand_over)),
-            Dialect::Koji => {
+        let router = |protocol| match protocol {
+            Protocol::Emit => setup.router.freeze(setup, AnyHandler::new(reports::hand_over)),
+            Protocol::Koji => {
                 let router = setup.koji.as_ref().map(|koji| koji.router.clone()).unwrap_or_default();
                 router.freeze(setup, AnyHandler::new(pass_on))
             }
-            Dialect::Mesa => {
+            Protocol::Mesa => {
                 let router = setup.mesa.as_ref().map(|mesa| mesa.router.clone()).unwrap_or_default();
                 router.freeze(setup, AnyHandler::new(reports::pass_out))
             }
         };
-        let routes = Dialect::ALL.map(|dialect| {
-            router(dialect).unwrap_or_else(|wrong| panic!("the app cannot be served: {wrong}"))
+        let routes = Protocol::ALL.map(|protocol| {
+            router(protocol).unwrap_or_else(|wrong| panic!("the app cannot be served: {wrong}"))
         });
         let served = Arc::new(Served { app: app.clone(), routes });
         let core = app.core();
         if core.flushers.start(&core.tasks, app.meters().bytes_out.clone()) {
             // Of several that serve an app it is this one that lasts.
             let _ = core.hooked.set(Hooked::new(&served));
-            for dialect in Dialect::ALL {
-                let heartbeat = core.heartbeats[dialect.index()].clone();
-                core.tasks.spawn_service(heartbeat.run(served.clone(), served.keep_alive(dialect)));
+            for protocol in Protocol::ALL {
+                let heartbeat = core.heartbeats[protocol.index()].clone();
+                core.tasks.spawn_service(heartbeat.run(served.clone(), served.keep_alive(protocol)));
             }
             core.tasks.spawn_service(Identities::run(app.clone()));
             served.start_portal();
@@ -73,17 +73,17 @@ impl Served {
         served
     }
 
-    fn keep_alive(&self, dialect: Dialect) -> KeepAlive {
+    fn keep_alive(&self, protocol: Protocol) -> KeepAlive {
         let setup = self.app.setup();
         let ping = |interval, misses_max| KeepAlive { interval, ask: Ask::Ping { misses_max } };
         let of_limits = ping(self.app.limits().heartbeat_interval, 1);
-        match dialect {
-            Dialect::Emit => of_limits,
-            Dialect::Koji => {
+        match protocol {
+            Protocol::Emit => of_limits,
+            Protocol::Koji => {
                 let interval = setup.koji.as_ref().map_or(Duration::ZERO, |koji| koji.ping_interval);
                 ping(interval, koji::MISSES_MAX)
             }
-            Dialect::Mesa => match setup.mesa.as_ref().map(|mesa| &mesa.settings) {
+            Protocol::Mesa => match setup.mesa.as_ref().map(|mesa| &mesa.settings) {
                 Some(MesaSettings { heartbeat_interval: Some(interval), heartbeat_attempts_max, .. }) => {
                     let attempts_max = *heartbeat_attempts_max;
                     KeepAlive { interval: *interval, ask: Ask::Mesa { attempts_max } }
@@ -94,12 +94,12 @@ impl Served {
     }
 
     fn routes(&self, socket: &Socket) -> &Routes {
-        &self.routes[socket.session().dialect.index()]
+        &self.routes[socket.session().protocol.index()]
     }
 
-    /// Whether there is a handler or middleware for the clients of a dialect.
-    pub(crate) fn handles(&self, dialect: Dialect) -> bool {
-        !self.routes[dialect.index()].is_empty()
+    /// Whether there is a handler or middleware for the clients of a protocol.
+    pub(crate) fn handles(&self, protocol: Protocol) -> bool {
+        !self.routes[protocol.index()].is_empty()
     }
 
     /// Starts what handles an event. If it does not wait it has finished when this returns.
@@ -177,14 +177,14 @@ impl Served {
     }
 
     pub(crate) fn ping_sent(&self, session: &Arc<Session>) {
-        if !self.hooks_of(session.dialect).of(SystemEvent::Ping).is_empty() {
+        if !self.hooks_of(session.protocol).of(SystemEvent::Ping).is_empty() {
             let socket = Socket::new(&self.app, session.clone());
             self.call_hooks(SystemEvent::Ping, &socket, &json!({}));
         }
     }
 
-    pub(crate) fn hooks_of(&self, dialect: Dialect) -> &Hooks {
-        &self.routes[dialect.index()].hooks
+    pub(crate) fn hooks_of(&self, protocol: Protocol) -> &Hooks {
+        &self.routes[protocol.index()].hooks
     }
 }
 

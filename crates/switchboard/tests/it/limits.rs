@@ -164,8 +164,8 @@ async fn a_reader_that_does_not_read_is_closed_and_nobody_waits_for_it() {
     assert_eq!(code, 1013);
     assert_eq!(sender.request("/say", json!(["#r", 1])).await, 1);
     assert_eq!(good.next_event().await.1, 1);
-    let tally = server.app.hub().tally();
-    assert_eq!(tally.overflowed.load(Ordering::Relaxed), 1);
+    let stats = server.app.hub().stats();
+    assert_eq!(stats.overflowed.load(Ordering::Relaxed), 1);
 }
 
 /// A peer in room `r` that reads only when it is told to.
@@ -207,7 +207,7 @@ async fn volatile_events_are_dropped_for_a_slow_reader_who_stays() {
     while server.app.to("#r").volatile().emit("blob", &blob).unwrap() == 1 {
         tokio::task::yield_now().await;
     }
-    assert!(server.app.hub().tally().dropped.load(Ordering::Relaxed) > 0);
+    assert!(server.app.hub().stats().dropped.load(Ordering::Relaxed) > 0);
     // It reads again: what comes from now on arrives.
     let mut bytes = Vec::new();
     while server.app.to("#r").volatile().emit("small", &1).unwrap() == 0 {

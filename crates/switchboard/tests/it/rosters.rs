@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use switchboard::{
     Answer, App, Bus, Content, Index, Koji, LocalBus, MemoryStore, Name, Page, ProjectId, Publication,
-    Receiver, SeatWish, Seated, Shard, SocketId, Store, StoreError, Target, UserId,
+    Receiver, SeatRequest, Seated, Shard, SocketId, Store, StoreError, Target, UserId,
 };
 use switchboard_testkit::{KojiPeer, TestServer};
 
@@ -69,7 +69,7 @@ impl Store for SharedStore {
         self.facts.seats.users(project, page)
     }
 
-    fn take_seat<'a>(&'a self, project: &'a ProjectId, wish: SeatWish) -> Answer<'a, Seated> {
+    fn take_seat<'a>(&'a self, project: &'a ProjectId, wish: SeatRequest) -> Answer<'a, Seated> {
         self.facts.seats.take_seat(project, wish)
     }
 

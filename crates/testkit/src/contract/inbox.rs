@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use switchboard_backplane::{Content, Inbox, InboxLimits, Kept, Publication, Receiver, Waiting};
 use switchboard_event::{Event, MessageNumber, Name, Payload, ProjectId, SocketId, Target, UserId};
-use switchboard_hub::Notice;
+use switchboard_hub::HubEvent;
 use tokio::task::JoinSet;
 
 use super::{Member, Node, name};
@@ -107,8 +107,11 @@ pub async fn messages(node: &Node, inbox: &Arc<dyn Inbox>) {
     let heard = Arc::new(Mutex::new(Vec::new()));
     let noted = heard.clone();
     node.hub.listen(Box::new(move |notice| {
-        if let Notice::Said(Publication { project, audience, content: Content::Kept { number, event } }) =
-            notice
+        if let HubEvent::Publication(Publication {
+            project,
+            audience,
+            content: Content::Kept { number, event },
+        }) = notice
         {
             let users: Vec<String> = audience.to.iter().map(Target::to_string).collect();
             let is_first = project == "first";

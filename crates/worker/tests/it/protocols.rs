@@ -1,7 +1,7 @@
 //! The reports of clients of each protocol, and the replies to them.
 
 use serde_json::json;
-use switchboard::{App, Dialect, Koji, Next, ReplyError, Request, Response};
+use switchboard::{App, Koji, Next, Protocol, ReplyError, Request, Response};
 use switchboard_testkit::{KojiPeer, Peer, RedisServer, soon};
 
 use crate::support::{Node, action, join, message, next_job, next_report, stored, summary};
@@ -195,13 +195,13 @@ async fn of_koji_clients_only_connects_and_authentications_are_reported() {
 async fn only_clients_of_the_selected_protocols_are_reported() {
     let redis = RedisServer::start().await;
     let worker = join(&redis, "all").await;
-    let app = App::new().with_reports_of(&[Dialect::Mesa]);
+    let app = App::new().with_reports_of(&[Protocol::Mesa]);
     let node = Node::start_with(&redis, crate::support::reports(), app).await;
     let mut emit = node.peer().await;
     emit.quiet().await;
     let _mesa: Peer = node.mesa().await;
     let job = next_job(&worker).await;
-    assert_eq!(job.report().dialect, Dialect::Mesa);
+    assert_eq!(job.report().protocol, Protocol::Mesa);
     job.ack();
     soon("the worker leaves", worker.leave()).await;
     assert_eq!(stored(&redis, "all").await, 0);

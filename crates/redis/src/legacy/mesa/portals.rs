@@ -205,7 +205,7 @@ pub(crate) fn telling(report: &Report, portal: &str) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use switchboard_event::{Dialect, Name, SocketId};
+    use switchboard_event::{Name, Protocol, SocketId};
 
     use super::*;
 
@@ -269,7 +269,7 @@ mod tests {
         let told = |user: Option<&str>, deed| {
             let name = |text| Name::new(text).unwrap();
             let (project, user, socket) = (name("p"), user.map(name), SocketId::random());
-            let report = Report { project, socket, dialect: Dialect::Mesa, user, time_ms: 7, deed };
+            let report = Report { project, socket, protocol: Protocol::Mesa, user, time_ms: 7, deed };
             String::from_utf8(telling(&report, "P")).unwrap()
         };
         let said = |kind: Option<&str>| {

@@ -1,14 +1,14 @@
 //! A socket comes to its user: what the user has missed is told first, in its order.
 //!
-//! The outbox is parked meanwhile. What is told in both ways, since it was kept after the socket had
-//! come and before the inbox was opened, is dropped from what is parked.
+//! The outbox is paused meanwhile. What is told in both ways, since it was kept after the socket had
+//! come and before the inbox was opened, is dropped from what is paused.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use switchboard_backplane::{Inbox, Opened, Waiting};
-use switchboard_event::{Dialect, MessageNumber, UserId};
+use switchboard_event::{MessageNumber, Protocol, UserId};
 
 use super::holder::{Holder, LOOK_AGAIN};
 use super::telling::Telling;
@@ -16,7 +16,7 @@ use super::{PAGE, late, settled};
 use crate::api::app::App;
 use crate::api::socket::Socket;
 
-/// A socket that may come to a user. Its outbox is parked until this is dropped.
+/// A socket that may come to a user. Its outbox is paused until this is dropped.
 pub(crate) struct Arrival {
     socket: Socket,
     inbox: Arc<dyn Inbox>,
@@ -27,7 +27,7 @@ impl Arrival {
     /// Parks the outbox; none if no message ever waits.
     pub(crate) fn begin(socket: &Socket) -> Option<Self> {
         let inbox = socket.app().inbox()?.clone();
-        socket.peer().deliveries().park(socket.app().hub(), socket.session());
+        socket.peer().deliveries().pause(socket.app().hub(), socket.session());
         Some(Arrival { socket: socket.clone(), inbox, told: HashSet::new() })
     }
 
@@ -36,9 +36,9 @@ impl Arrival {
         let telling = Telling::begin(&self.socket, self.inbox.clone(), user);
         // By the time the inbox is read it may have arrived, and not be known any more.
         self.told.extend(telling.deliveries().on_their_way());
-        let pause = match self.socket.session().dialect {
-            Dialect::Mesa => redelivery_interval(self.socket.app()),
-            Dialect::Emit | Dialect::Koji => Duration::ZERO,
+        let pause = match self.socket.session().protocol {
+            Protocol::Mesa => redelivery_interval(self.socket.app()),
+            Protocol::Emit | Protocol::Koji => Duration::ZERO,
         };
         Redelivery { arrival: self, telling, pause, front: None, is_unsure: false }
     }
@@ -48,7 +48,7 @@ impl Drop for Arrival {
     fn drop(&mut self) {
         let Arrival { socket, told, .. } = self;
         let is_told = |number| told.contains(&number);
-        socket.peer().deliveries().unpark(socket.app().hub(), socket.session(), is_told);
+        socket.peer().deliveries().resume(socket.app().hub(), socket.session(), is_told);
     }
 }
 

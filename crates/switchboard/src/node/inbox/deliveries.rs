@@ -35,10 +35,10 @@ pub(crate) struct Deliveries {
 struct State {
     /// Sent, and not known to have arrived, in order.
     sent: VecDeque<(UserId, MessageNumber)>,
-    /// Parked in the outbox.
+    /// Paused in the outbox.
     held: Vec<(UserId, MessageNumber)>,
     /// How many are behind something that is told first.
-    parked: usize,
+    paused: usize,
     /// The ping on its way, and how many of `sent` are in front of it.
     asked: Option<(u64, usize)>,
     pings: u64,
@@ -70,10 +70,10 @@ impl Deliveries {
     ) {
         let mut state = self.lock();
         let is_new = state.last.replace(number) != Some(number) && !state.told.contains(&number);
-        if is_new && !hub.deliver_kept(session, frame, number) {
+        if is_new && !hub.deliver_stored(session, frame, number) {
             return;
         }
-        if state.parked > 0 {
+        if state.paused > 0 {
             state.held.push((user.clone(), number));
         } else {
             state.note((user.clone(), number));
@@ -108,7 +108,7 @@ impl Deliveries {
         }
     }
 
-    /// Sends a message that has waited, before what is parked, if that is not `over`.
+    /// Sends a message that has waited, before what is paused, if that is not `over`.
     pub(super) fn tell(
         &self,
         hub: &Hub,
@@ -118,7 +118,7 @@ impl Deliveries {
         over: &CancellationToken,
     ) -> bool {
         let mut state = self.lock();
-        if over.is_cancelled() || !hub.deliver_now(session, frame) {
+        if over.is_cancelled() || !hub.deliver_ahead(session, frame) {
             return false;
         }
         if state.told.len() == TOLD_KNOWN {
@@ -135,7 +135,7 @@ impl Deliveries {
         self.lock().sent.iter().any(|(_, known)| *known == number)
     }
 
-    /// Whether it is parked.
+    /// Whether it is paused.
     pub(super) fn holds(&self, number: MessageNumber) -> bool {
         self.lock().held.iter().any(|(_, held)| *held == number)
     }
@@ -145,19 +145,19 @@ impl Deliveries {
         self.lock().sent.iter().map(|(_, number)| *number).collect()
     }
 
-    pub(super) fn park(&self, hub: &Hub, session: &Arc<Session>) {
+    pub(super) fn pause(&self, hub: &Hub, session: &Arc<Session>) {
         let mut state = self.lock();
-        state.parked += 1;
-        hub.park(session);
+        state.paused += 1;
+        hub.pause(session);
     }
 
-    /// Lets go what is parked, without what has been told.
-    pub(super) fn unpark(&self, hub: &Hub, session: &Arc<Session>, told: impl Fn(MessageNumber) -> bool) {
+    /// Lets go what is paused, without what has been told.
+    pub(super) fn resume(&self, hub: &Hub, session: &Arc<Session>, told: impl Fn(MessageNumber) -> bool) {
         let mut state = self.lock();
-        state.parked -= 1;
+        state.paused -= 1;
         state.held.retain(|(_, number)| !told(*number));
-        hub.unpark(session, told);
-        if state.parked == 0 {
+        hub.resume(session, told);
+        if state.paused == 0 {
             std::mem::take(&mut state.held).into_iter().for_each(|told| state.note(told));
             state.ask(hub, session);
         }
@@ -227,7 +227,7 @@ impl State {
         let mut payload = PING_HEAD.to_vec();
         payload.extend_from_slice(&self.pings.to_be_bytes());
         // Whatever is queued in front of it: without an answer the same would be told at each login.
-        if hub.deliver_beside(session, &encode(OpCode::Ping, &payload)) {
+        if hub.deliver_unbounded(session, &encode(OpCode::Ping, &payload)) {
             self.asked = Some((self.pings, self.sent.len()));
         }
     }

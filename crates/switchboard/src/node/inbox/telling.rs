@@ -79,7 +79,7 @@ impl Telling {
 
     /// The frame of the next message.
     pub(super) fn frame(&self, event: &Event) -> Bytes {
-        codec::encode_missed(self.socket.session().dialect, event, self.count + 1)
+        codec::encode_missed(self.socket.session().protocol, event, self.count + 1)
     }
 
     /// Tells the next message. False if the telling is over, or the socket takes no more.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use bytes::Bytes;
-use switchboard_event::{Audience, Dialect, Name, Payload, Target};
+use switchboard_event::{Audience, Name, Payload, Protocol, Target};
 use switchboard_wire::DecodeError;
 use switchboard_wire::koji::{self, Incoming};
 
@@ -61,7 +61,7 @@ fn event(
         Some(ids) => audience_of(&ids),
     };
     let relay = Relay::new(socket.clone(), name, payload, audience);
-    if !served.handles(Dialect::Koji) {
+    if !served.handles(Protocol::Koji) {
         // A full bus is counted by the hub; who is on this node has it.
         relay.send();
         return None;

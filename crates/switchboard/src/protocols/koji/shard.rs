@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
 use serde::Serialize;
-use switchboard_backplane::{SeatWish, Seated, Shard, Store, StoreError};
+use switchboard_backplane::{SeatRequest, Seated, Shard, Store, StoreError};
 use switchboard_event::{Name, Payload, PayloadError, ProjectId, SocketId, Target};
 use switchboard_wire::koji;
 use switchboard_ws::frame::{OpCode, encode_with};
@@ -162,7 +162,7 @@ pub(crate) enum NoPlace {
 pub(crate) async fn take_seat(app: &App, ticket: &Ticket, socket: SocketId) -> Result<Seat, NoPlace> {
     let client = koji::Client { id: socket, user_info: Payload::EMPTY, last_ping_ms: now_ms() };
     let arrival = Described { since_us: now_us(), client };
-    let wish = SeatWish {
+    let wish = SeatRequest {
         socket,
         shard: ticket.shard.clone(),
         capacity: ticket.capacity,

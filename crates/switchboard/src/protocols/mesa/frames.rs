@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use serde::Deserialize;
 use switchboard_backplane::{Deed, Said};
-use switchboard_event::Dialect;
+use switchboard_event::Protocol;
 use switchboard_wire::DecodeError;
 use switchboard_wire::mesa::{self, Incoming, Message, op};
 use switchboard_ws::CloseCode;
@@ -27,7 +27,7 @@ pub(crate) fn receive(
     let client = socket.peer().mesa().expect("every socket of this door has a client");
     match mesa::decode(frame)? {
         Incoming::Message(message) if tells_version(socket, &message) => {}
-        Incoming::Message(message) if served.handles(Dialect::Mesa) => {
+        Incoming::Message(message) if served.handles(Protocol::Mesa) => {
             return Ok(Request::of_mesa(socket.clone(), message));
         }
         // What no handler wants is for other processes.
@@ -38,7 +38,7 @@ pub(crate) fn receive(
         Incoming::Authenticate { token, should_sync } => log_in(socket, token, should_sync),
         Incoming::Heartbeat => {
             let frame = encode_with(OpCode::Text, 24, mesa::write_heartbeat_ack);
-            socket.app().hub().deliver_now(socket.session(), &frame);
+            socket.app().hub().deliver_ahead(socket.session(), &frame);
         }
         Incoming::HeartbeatAck => client.answered.store(true, Ordering::Relaxed),
     }

@@ -26,6 +26,6 @@ pub(crate) fn beat(app: &App, session: &Arc<Session>, attempts_max: u32) -> bool
     }
     let tries = (attempts > 0).then_some((attempts, attempts_max));
     let frame = encode_with(OpCode::Text, 48, |out| write_heartbeat(out, tries));
-    app.hub().deliver_now(session, &frame);
+    app.hub().deliver_ahead(session, &frame);
     true
 }

@@ -55,7 +55,7 @@ async fn welcome(socket: &Socket, identity: Identity, mut redelivery: Option<Red
         None => {}
     }
     let frame = user_frame(&identity, settings(socket.app()).sends_user_object);
-    socket.app().hub().deliver_now(socket.session(), &frame);
+    socket.app().hub().deliver_ahead(socket.session(), &frame);
     socket.tell_authenticated(&identity.user);
     if let Some(redelivery) = redelivery.filter(|_| should_sync) {
         redelivery.go_on();

@@ -14,7 +14,7 @@ use crate::{Project, Session};
 
 type Members = IndexMap<SocketId, Arc<Session>, DefaultHashBuilder>;
 
-pub(crate) struct Group {
+pub(crate) struct MemberSet {
     pub(crate) project: Arc<Project>,
     pub(crate) target: Target,
     state: Mutex<State>,
@@ -39,9 +39,9 @@ pub(crate) enum Change {
     Dead,
 }
 
-impl Group {
+impl MemberSet {
     pub(crate) fn new(project: Arc<Project>, target: Target) -> Self {
-        Group { project, target, state: Mutex::default() }
+        MemberSet { project, target, state: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
