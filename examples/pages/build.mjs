@@ -1,13 +1,23 @@
 // Bundles each page into dist/: index/ becomes /examples/, every other folder /examples/<its name>/.
 //
-// A page's sources stand beside it as text, so that its visitors can read them.
+// The SDK is bundled from its sources, so it need not be built first. A page's sources are copied beside it as text,
+// so that its visitors can read them.
 
 import { cp, readdir, rm } from "node:fs/promises";
+import { resolve } from "node:path";
 
 import { build } from "esbuild";
 
 const OUT = "dist/examples";
 const PAGES = ["index", "chat", "multiplayer", "match", "presence", "notify"];
+
+const SDK = resolve("../../sdk/typescript/src");
+const SDK_ENTRIES = ["client", "dispatch", "mesa", "react"];
+const alias = {
+  ...Object.fromEntries(SDK_ENTRIES.map((name) => [`switchboard-sdk/${name}`, `${SDK}/${name}/index.ts`])),
+  // The SDK's hooks and the pages must share one copy of React.
+  react: resolve("node_modules/react"),
+};
 
 await rm("dist", { recursive: true, force: true });
 for (const page of PAGES) {
@@ -17,6 +27,7 @@ for (const page of PAGES) {
     entryPoints: files.filter((file) => /^(main\.tsx?|style\.css)$/.test(file)).map((file) => `${page}/${file}`),
     outdir: out,
     bundle: true,
+    alias,
     minify: true,
     format: "esm",
     target: "es2022",

@@ -1,27 +1,11 @@
-//! The pages of the demo, embedded in the binary: the plain ones, and the examples where they could be built.
-
-use std::borrow::Cow;
+//! Serves the demo and example pages, which `switchboard-pages` embeds.
 
 use axum::body::Body;
 use axum::extract::Path;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{Router, get};
 use http::{StatusCode, header};
-
-#[derive(rust_embed::RustEmbed)]
-#[folder = "assets/demo"]
-struct Plain;
-
-/// The example pages, as `build.rs` made them.
-mod examples {
-    include!(concat!(env!("OUT_DIR"), "/pages.rs"));
-}
-
-/// Why there are no example pages, if there are none.
-pub(crate) const EXAMPLES_MISSING: Option<&str> = examples::MISSING;
-
-/// Stands where the examples would be, with the reason in place of `{reason}`.
-const INSTEAD_OF_EXAMPLES: &str = include_str!("../assets/no-examples.html");
+use switchboard_pages::{content_type, find};
 
 /// Pages may load what comes from here and nothing else.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
@@ -31,17 +15,6 @@ pub(crate) fn demo() -> Router {
     Router::new()
         .route("/", get(async || file("index.html")))
         .route("/{*path}", get(async |Path(path): Path<String>| file(&path)))
-}
-
-fn find(path: &str) -> Option<Cow<'static, [u8]>> {
-    if let ("examples/index.html", Some(reason)) = (path, EXAMPLES_MISSING) {
-        let page = INSTEAD_OF_EXAMPLES.replace("{reason}", &reason.replace('<', "&lt;"));
-        return Some(page.into_bytes().into());
-    }
-    if let Some(file) = Plain::get(path) {
-        return Some(file.data);
-    }
-    examples::PAGES.iter().find(|(name, _)| *name == path).map(|(_, content)| Cow::Borrowed(*content))
 }
 
 fn file(path: &str) -> Response {
@@ -56,11 +29,7 @@ fn file(path: &str) -> Response {
         .header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")
         .header(header::CACHE_CONTROL, "no-cache");
     match find(path) {
-        Some(content) => {
-            let kind = mime_guess::from_path(path).first_or_octet_stream();
-            let charset = if kind.type_() == "text" { "; charset=utf-8" } else { "" };
-            response.header(header::CONTENT_TYPE, format!("{kind}{charset}")).body(Body::from(content))
-        }
+        Some(content) => response.header(header::CONTENT_TYPE, content_type(path)).body(Body::from(content)),
         None => response.status(StatusCode::NOT_FOUND).body(Body::from("not found\n")),
     }
     .expect("the headers are valid")

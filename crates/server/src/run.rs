@@ -271,7 +271,7 @@ impl std::fmt::Display for Banner<'_> {
             if koji.is_some() {
                 writeln!(f, "  canvas   http://{address}/canvas/  (open it in five)")?;
             }
-            match assets::EXAMPLES_MISSING {
+            match switchboard_pages::EXAMPLES_MISSING {
                 None => writeln!(f, "  examples http://{address}/examples/")?,
                 Some(reason) => writeln!(f, "  examples not in this build: {reason}")?,
             }

@@ -1,0 +1,53 @@
+//! The demo and example pages as files in the binary.
+//!
+//! The demo (`/` and `/canvas/`) is plain JavaScript and always present. The examples (`/examples/`) are bundled by
+//! npm in the build script; if that is not possible, a page with the reason takes their place.
+
+use std::borrow::Cow;
+
+include!(concat!(env!("OUT_DIR"), "/files.rs"));
+
+const NO_EXAMPLES: &str = include_str!("../no-examples.html");
+
+/// Why the example pages are missing, as a sentence without its full stop; `None` if they are present.
+pub const EXAMPLES_MISSING: Option<&str> = MISSING;
+
+/// The content of a file, such as `canvas/main.js`.
+pub fn find(path: &str) -> Option<Cow<'static, [u8]>> {
+    if let ("examples/index.html", Some(reason)) = (path, MISSING) {
+        return Some(NO_EXAMPLES.replace("{reason}", &reason.replace('<', "&lt;")).into_bytes().into());
+    }
+    FILES.iter().find(|(name, _)| *name == path).map(|(_, content)| Cow::Borrowed(*content))
+}
+
+/// The `Content-Type` of a file, by the end of its name.
+pub fn content_type(path: &str) -> &'static str {
+    match path.rsplit_once('.').map_or("", |(_, end)| end) {
+        "html" => "text/html; charset=utf-8",
+        "css" => "text/css; charset=utf-8",
+        "js" => "text/javascript; charset=utf-8",
+        "txt" => "text/plain; charset=utf-8",
+        "svg" => "image/svg+xml",
+        _ => "application/octet-stream",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_embedded_file_has_a_content_type() {
+        for (path, _) in FILES {
+            assert_ne!(content_type(path), "application/octet-stream", "{path}");
+        }
+    }
+
+    #[test]
+    fn the_demo_and_a_page_for_the_examples_are_present() {
+        for path in ["index.html", "canvas/index.html", "examples/index.html"] {
+            assert!(find(path).is_some(), "{path}");
+        }
+        assert!(find("nothing.html").is_none());
+    }
+}
