@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::bus::Bus;
 use crate::inbox::Inbox;
-use crate::report_sink::Portal;
+use crate::report_sink::ReportSink;
 use crate::store::Store;
 
 /// Carries sends between nodes and holds what they share.
@@ -21,7 +21,7 @@ pub trait Backplane {
     }
 
     /// Reports to other processes what clients do; none if it is nobody's matter.
-    fn portal(&self) -> Option<Arc<dyn Portal>> {
+    fn report_sink(&self) -> Option<Arc<dyn ReportSink>> {
         None
     }
 }

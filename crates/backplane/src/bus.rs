@@ -11,7 +11,7 @@ use switchboard_event::{
     Audience, DeliveryClass, Event, MessageNumber, Name, NodeId, Payload, ProjectId, SocketId, Target,
 };
 
-use crate::future::Moment;
+use crate::future::BoxFuture;
 
 /// What one node has for those that care.
 #[derive(Debug, Clone)]
@@ -35,7 +35,7 @@ pub enum Content {
         class: DeliveryClass,
     },
     /// A message that waits for the users of the audience until one of their sockets surely has it.
-    Kept {
+    Stored {
         /// Which one.
         number: MessageNumber,
         /// What they hear.
@@ -60,13 +60,13 @@ pub enum Content {
 /// Why other nodes did not get a publication.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Lost {
+pub enum PublishError {
     /// As much waits to be published as may.
     #[error("the bus is full; other nodes did not get this")]
     Full,
     /// There is no connection to the other nodes.
     #[error("the bus is away; other nodes did not get this")]
-    Away,
+    Disconnected,
 }
 
 /// Where publications of other nodes arrive.
@@ -92,7 +92,7 @@ pub trait Bus: Send + Sync + 'static {
     /// Sends to every other node that cares for a target of the audience, once. For a socket that is its
     /// node, while that cares for everyone of the project. Queues and returns; what it cannot queue it
     /// drops, and says so.
-    fn publish(&self, publication: &Publication) -> Result<(), Lost>;
+    fn publish(&self, publication: &Publication) -> Result<(), PublishError>;
 
     /// From now on this node cares for a target; for [`Target::Everyone`], for its own sockets of
     /// the project as well. Must not wait.
@@ -103,7 +103,7 @@ pub trait Bus: Send + Sync + 'static {
 
     /// When everything this node cares for now reaches it, from whatever node. Comes at once while
     /// there is no connection: nothing can reach it.
-    fn settled(&self) -> Moment<'_> {
+    fn settled(&self) -> BoxFuture<'_, ()> {
         Box::pin(ready(()))
     }
 

@@ -4,11 +4,11 @@ use std::error::Error;
 use std::future::{Future, ready};
 use std::pin::Pin;
 
-/// A boxed future that signals an event.
-pub type Moment<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+/// A boxed future, so that traits with async methods stay usable as `dyn`.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// A boxed future for the reply of a shared service.
-pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+pub type StoreFuture<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 
 /// A shared service could not be reached, or refused.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +16,6 @@ pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Se
 pub struct StoreError(#[source] pub Box<dyn Error + Send + Sync>);
 
 /// A reply that is known already.
-pub(crate) fn answer<'a, T: Send + 'a>(value: T) -> Answer<'a, T> {
+pub(crate) fn answer<'a, T: Send + 'a>(value: T) -> StoreFuture<'a, T> {
     Box::pin(ready(Ok(value)))
 }

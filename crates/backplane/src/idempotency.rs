@@ -7,20 +7,20 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::future::Answer;
+use crate::future::StoreFuture;
 
 /// How long a claim holds if nobody ends it. Longer than anything takes that is claimed.
-pub const CLAIMED_FOR: Duration = Duration::from_secs(30);
+pub const CLAIM_LIFETIME: Duration = Duration::from_secs(30);
 
 /// How long an answer is given again.
-pub const ANSWERED_FOR: Duration = Duration::from_secs(600);
+pub const RESPONSE_LIFETIME: Duration = Duration::from_secs(600);
 
 /// Stands for something that nobody shall read out of it.
 pub type Digest = [u8; 32];
 
 /// A request: what its sender calls it, and what it asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Asked {
+pub struct RequestKey {
     /// Of who asks and what they call it.
     pub name: Digest,
     /// Of all that has to be the same when it comes again.
@@ -31,33 +31,33 @@ pub struct Asked {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Claim {
     /// Which request.
-    pub asked: Asked,
+    pub key: RequestKey,
     /// Tells it from other claims of the same.
     pub number: u64,
 }
 
 /// What has become of a request so far.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Begun {
+pub enum ClaimOutcome {
     /// Nothing: whoever asked for the claim does it now.
-    First(Claim),
+    Claimed(Claim),
     /// Somebody else is doing it.
-    UnderWay,
+    InProgress,
     /// Under its name something else was asked for.
-    Another,
+    Conflict,
     /// It was answered so.
-    Done(Bytes),
+    Completed(Bytes),
 }
 
 /// Remembers requests. Every implementation passes the same contract tests.
-pub trait Repeats: Send + Sync + 'static {
+pub trait IdempotencyStore: Send + Sync + 'static {
     /// Claims a request unless it is known: one step, so that one of all who ask gets the claim.
-    fn begin<'a>(&'a self, asked: &'a Asked) -> Answer<'a, Begun>;
+    fn claim<'a>(&'a self, asked: &'a RequestKey) -> StoreFuture<'a, ClaimOutcome>;
 
-    /// Ends a claim with the answer, which is given again for [`ANSWERED_FOR`]. A claim that has ended by
+    /// Ends a claim with the answer, which is given again for [`RESPONSE_LIFETIME`]. A claim that has ended by
     /// itself changes nothing.
-    fn finish<'a>(&'a self, claim: &'a Claim, answer: &'a Bytes) -> Answer<'a, ()>;
+    fn complete<'a>(&'a self, claim: &'a Claim, answer: &'a Bytes) -> StoreFuture<'a, ()>;
 
     /// Ends a claim as if it had never been: what was not done may be tried again.
-    fn release<'a>(&'a self, claim: &'a Claim) -> Answer<'a, ()>;
+    fn release<'a>(&'a self, claim: &'a Claim) -> StoreFuture<'a, ()>;
 }

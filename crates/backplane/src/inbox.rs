@@ -9,22 +9,22 @@ use std::sync::Weak;
 use switchboard_event::{Event, MessageNumber, ProjectId, SocketId, UserId};
 
 use crate::bus::Receiver;
-use crate::future::{Answer, Moment};
+use crate::future::{BoxFuture, StoreFuture};
 
 /// What became of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Kept {
+pub struct Stored {
     /// Its number.
     pub number: MessageNumber,
     /// In how many inboxes it is. In the others there is no room: the project is full.
     pub inboxes: usize,
     /// How many older messages gave way: an inbox that is full keeps its latest.
-    pub displaced: usize,
+    pub evicted: usize,
 }
 
 /// A message that waits.
 #[derive(Debug, Clone)]
-pub struct Waiting {
+pub struct StoredMessage {
     /// Its number.
     pub number: MessageNumber,
     /// What its user is to hear.
@@ -33,9 +33,9 @@ pub struct Waiting {
 
 /// An inbox that was asked for.
 #[derive(Debug, Clone, Default)]
-pub struct Opened {
+pub struct InboxPage {
     /// What waits, in order.
-    pub messages: Vec<Waiting>,
+    pub messages: Vec<StoredMessage>,
     /// The socket that has the inbox, if that is another one; then there are no messages.
     pub held_by: Option<SocketId>,
     /// Then, if what waits was asked for from its beginning: the number of the oldest. It changes when that
@@ -74,7 +74,7 @@ impl Default for InboxLimits {
 /// Keeps messages for users. Every implementation passes the same contract tests.
 pub trait Inbox: Send + Sync + 'static {
     /// Called once, before anything else. Messages are handed to `receiver` as
-    /// [`Content::Kept`](crate::Content::Kept), in the order of their numbers, when they are
+    /// [`Content::Stored`](crate::Content::Stored), in the order of their numbers, when they are
     /// kept; unless the node's bus brings them anyway.
     fn start(&self, _receiver: Weak<dyn Receiver>) {}
 
@@ -82,7 +82,12 @@ pub trait Inbox: Send + Sync + 'static {
     /// theirs hear it. A message that finds no room is heard all the same. Answers when it is as durable
     /// as it gets; after an error it may be kept for some or all of them, and putting it again may keep it
     /// twice. A long list of users may be kept in parts, each with a number; the last one is answered.
-    fn put<'a>(&'a self, project: &'a ProjectId, users: &'a [UserId], event: &'a Event) -> Answer<'a, Kept>;
+    fn put<'a>(
+        &'a self,
+        project: &'a ProjectId,
+        users: &'a [UserId],
+        event: &'a Event,
+    ) -> StoreFuture<'a, Stored>;
 
     /// The oldest `most` messages of a user that come after another, in order. What is put from now on
     /// is heard live, if the socket is known to be the user's. From then on the socket has the inbox,
@@ -94,21 +99,21 @@ pub trait Inbox: Send + Sync + 'static {
         socket: SocketId,
         after: Option<MessageNumber>,
         most: usize,
-    ) -> Answer<'a, Opened>;
+    ) -> StoreFuture<'a, InboxPage>;
 
     /// A socket of the user surely has these: they wait no more. Queues and returns; what is not
     /// written is delivered again.
-    fn confirm(&self, project: &ProjectId, user: &UserId, numbers: Vec<MessageNumber>);
+    fn acknowledge(&self, project: &ProjectId, user: &UserId, numbers: Vec<MessageNumber>);
 
     /// Gives back what the socket has opened. Queues and returns.
     fn release(&self, project: &ProjectId, user: &UserId, socket: SocketId);
 
     /// Drops all that waits for a user.
-    fn clear<'a>(&'a self, project: &'a ProjectId, user: &'a UserId) -> Answer<'a, ()>;
+    fn clear<'a>(&'a self, project: &'a ProjectId, user: &'a UserId) -> StoreFuture<'a, ()>;
 
     /// Whether messages for a user who has come may still be on their way from backends that looked
     /// before and put them in later; so that it is worth to look again shortly after.
-    fn has_latecomers(&self) -> bool {
+    fn has_late_writers(&self) -> bool {
         false
     }
 
@@ -118,7 +123,7 @@ pub trait Inbox: Send + Sync + 'static {
     }
 
     /// When everything that was queued before is written. Comes at once while it cannot be.
-    fn settled(&self) -> Moment<'_> {
+    fn settled(&self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))
     }
 }

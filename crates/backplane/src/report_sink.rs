@@ -21,20 +21,20 @@ pub struct Report {
     /// When it happened, in milliseconds since 1970 by the node's clock.
     pub time_ms: u64,
     /// What it did.
-    pub deed: Deed,
+    pub action: ClientAction,
 }
 
 /// What a client can do.
 #[derive(Debug, Clone)]
-pub enum Deed {
+pub enum ClientAction {
     /// It came.
-    Connection,
+    Connected,
     /// It showed whose it is.
-    Authentication,
+    Authenticated,
     /// It said something that nothing on its node handles.
-    Message(Said),
+    Message(ClientMessage),
     /// It went.
-    Disconnection {
+    Disconnected {
         /// The close code; 1006 if it was cut.
         code: u16,
     },
@@ -42,7 +42,7 @@ pub enum Deed {
 
 /// What a client said.
 #[derive(Debug, Clone)]
-pub struct Said {
+pub struct ClientMessage {
     /// The operation of a Mesa client; 0 for all others.
     pub op: i64,
     /// The event's name, or the type.
@@ -50,20 +50,20 @@ pub struct Said {
     /// The data.
     pub data: Payload,
     /// Where the answer goes, if the client waits for one.
-    pub answer_to: Option<AnswerTo>,
+    pub reply_to: Option<ReplyAddress>,
 }
 
 /// Where a node waits for the answer to a call: in a project that no socket is in, under an id of its
 /// own that no socket has. So an answer finds its way as every event does.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AnswerTo {
+pub struct ReplyAddress {
     /// The project.
     pub project: ProjectId,
     /// The id.
     pub call: SocketId,
 }
 
-impl AnswerTo {
+impl ReplyAddress {
     /// What brings an answer there.
     pub fn publication(&self, data: Payload) -> Publication {
         Publication {
@@ -92,11 +92,11 @@ impl std::fmt::Display for ReportId {
 
 /// A portal came or went.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PortalChange {
+pub struct ReportSinkChange {
     /// Of which project.
     pub project: ProjectId,
     /// Its id.
-    pub portal: String,
+    pub worker: String,
     /// Its group; none for those of an original Mesa server.
     pub group: Option<Name>,
     /// Whether it came; otherwise it went, by itself or because it is dead.
@@ -104,15 +104,15 @@ pub struct PortalChange {
 }
 
 /// Hears of portals that come and go. Must not wait.
-pub type OnChange = Box<dyn Fn(PortalChange) + Send + Sync>;
+pub type ReportSinkListener = Box<dyn Fn(ReportSinkChange) + Send + Sync>;
 
 /// Brings reports to other processes.
-pub trait Portal: Send + Sync + 'static {
+pub trait ReportSink: Send + Sync + 'static {
     /// Called once, before anything else.
-    fn start(&self, _on_change: OnChange) {}
+    fn start(&self, _on_change: ReportSinkListener) {}
 
     /// Whether there is anybody who takes reports of the project; with `answers`, who can answer one.
-    fn takes(&self, project: &ProjectId, answers: bool) -> bool;
+    fn accepts(&self, project: &ProjectId, answers: bool) -> bool;
 
     /// Queues a report and returns; drops it where nobody takes it. Reports of one client arrive in the
     /// order in which they were made. One that finds no room is lost, and counted.

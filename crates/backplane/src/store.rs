@@ -9,7 +9,7 @@ use std::sync::Weak;
 use bytes::Bytes;
 use switchboard_event::{Name, ProjectId, SocketId, Target, UserId};
 
-use crate::future::{Answer, Moment, answer};
+use crate::future::{BoxFuture, StoreFuture, answer};
 use crate::local_members::LocalMembers;
 use crate::seats::{SeatRequest, Seated, Shard};
 
@@ -59,7 +59,7 @@ pub trait Store: Send + Sync + 'static {
     fn left(&self, project: &ProjectId, target: &Target, socket: SocketId);
 
     /// How many sockets are in a target, over all nodes. For [`Target::Socket`], 1 if it exists.
-    fn count<'a>(&'a self, project: &'a ProjectId, target: &'a Target) -> Answer<'a, usize>;
+    fn count<'a>(&'a self, project: &'a ProjectId, target: &'a Target) -> StoreFuture<'a, usize>;
 
     /// Which sockets are in a target, over all nodes.
     fn members<'a>(
@@ -67,13 +67,13 @@ pub trait Store: Send + Sync + 'static {
         project: &'a ProjectId,
         target: &'a Target,
         page: Page<SocketId>,
-    ) -> Answer<'a, Vec<SocketId>>;
+    ) -> StoreFuture<'a, Vec<SocketId>>;
 
     /// How many users have a socket.
-    fn count_users<'a>(&'a self, project: &'a ProjectId) -> Answer<'a, usize>;
+    fn count_users<'a>(&'a self, project: &'a ProjectId) -> StoreFuture<'a, usize>;
 
     /// Which users have a socket.
-    fn users<'a>(&'a self, project: &'a ProjectId, page: Page<UserId>) -> Answer<'a, Vec<UserId>>;
+    fn users<'a>(&'a self, project: &'a ProjectId, page: Page<UserId>) -> StoreFuture<'a, Vec<UserId>>;
 
     /// Gives a socket a seat on a shard: one step, so that however many ask at the same time, no
     /// automatic shard gets more than its seats. Every seat is paid back by one
@@ -81,13 +81,13 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// The same step may write where the socket will be and what is known of it, if the wish says so. What
     /// then comes by [`entered`](Self::entered) and [`describe`](Self::describe) is no news.
-    fn take_seat<'a>(&'a self, project: &'a ProjectId, wish: SeatRequest) -> Answer<'a, Seated>;
+    fn take_seat<'a>(&'a self, project: &'a ProjectId, wish: SeatRequest) -> StoreFuture<'a, Seated>;
 
     /// Takes a socket's seat back. Queues and returns.
     fn leave_seat(&self, project: &ProjectId, shard: &Name, socket: SocketId);
 
     /// The shards that somebody sits on, in no order.
-    fn shards<'a>(&'a self, project: &'a ProjectId) -> Answer<'a, Vec<Shard>>;
+    fn shards<'a>(&'a self, project: &'a ProjectId) -> StoreFuture<'a, Vec<Shard>>;
 
     /// Says what the other nodes may know of a socket that sits on a shard. Queues and returns. It is
     /// forgotten with the seat. Nodes that care for the shard hear
@@ -96,13 +96,17 @@ pub trait Store: Send + Sync + 'static {
     fn describe(&self, _project: &ProjectId, _shard: &Name, _socket: SocketId, _description: Bytes) {}
 
     /// What the other nodes say of their sockets on a shard, in no order.
-    fn described<'a>(&'a self, _: &'a ProjectId, _shard: &'a Name) -> Answer<'a, Vec<(SocketId, Bytes)>> {
+    fn descriptions<'a>(
+        &'a self,
+        _: &'a ProjectId,
+        _shard: &'a Name,
+    ) -> StoreFuture<'a, Vec<(SocketId, Bytes)>> {
         answer(Vec::new())
     }
 
     /// When other nodes know everything that happened on this one by now. Comes at once while the
     /// store is away.
-    fn settled(&self) -> Moment<'_> {
+    fn settled(&self) -> BoxFuture<'_, ()> {
         Box::pin(ready(()))
     }
 

@@ -188,7 +188,7 @@ async fn redeliver(args: &Args, inbox: &Arc<dyn Inbox>) -> Result<()> {
             let waiting = inbox.open(&project, &user, SocketId::random(), None, 100).await?.messages;
             anyhow::ensure!(waiting.len() == each, "{} of {each} wait", waiting.len());
             let numbers: Vec<MessageNumber> = waiting.iter().map(|waiting| waiting.number).collect();
-            inbox.confirm(&project, &user, numbers);
+            inbox.acknowledge(&project, &user, numbers);
             Ok(())
         });
     }

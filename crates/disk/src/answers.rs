@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use switchboard_backplane::{Content, Kept, Publication};
+use switchboard_backplane::{Content, Publication, Stored};
 use switchboard_event::{Audience, Target};
 use tokio::sync::mpsc;
 
@@ -18,7 +18,7 @@ use crate::{NotDone, Shared};
 pub(crate) struct Written {
     pub(crate) jobs: Vec<Job>,
     /// For each job what became of its message, if it is one; or why nothing was written.
-    pub(crate) outcome: Result<Vec<Option<Kept>>, Arc<redb::Error>>,
+    pub(crate) outcome: Result<Vec<Option<Stored>>, Arc<redb::Error>>,
 }
 
 /// Where the writer leaves what it has written.
@@ -51,12 +51,12 @@ pub(crate) fn start(shared: Arc<Shared>) -> Answers {
 
 impl Shared {
     /// Says that a job is on the disk. Who asked may have given up.
-    fn say(&self, job: Job, kept: Option<Kept>) {
+    fn say(&self, job: Job, kept: Option<Stored>) {
         match (job, kept) {
             (Job::Put { project, users, event, done }, Some(kept)) => {
                 if let Some(receiver) = self.receiver() {
                     let to = users.into_iter().map(Target::User).collect();
-                    let content = Content::Kept { number: kept.number, event };
+                    let content = Content::Stored { number: kept.number, event };
                     receiver.receive(Publication {
                         project,
                         audience: Audience { to, except: vec![] },

@@ -7,7 +7,7 @@ use redb::backends::InMemoryBackend;
 use redb::{
     Database, DatabaseError, ReadableDatabase, ReadableTable, Table, TableDefinition, WriteTransaction,
 };
-use switchboard_backplane::Waiting;
+use switchboard_backplane::StoredMessage;
 use switchboard_event::{Event, MessageNumber, Name, ProjectId, UserId};
 
 use crate::OpenError;
@@ -22,7 +22,7 @@ pub(crate) struct Disk(Database);
 /// A part of what waits for a user, in order.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
-    pub(crate) messages: Vec<Waiting>,
+    pub(crate) messages: Vec<StoredMessage>,
     /// The numbers of what stands between them and is no event.
     pub(crate) unreadable: Vec<MessageNumber>,
 }
@@ -93,7 +93,7 @@ impl Disk {
             let (key, value) = entry?;
             let number = MessageNumber(key.value().2);
             match Event::read(Bytes::copy_from_slice(value.value())) {
-                Ok(event) => found.messages.push(Waiting { number, event }),
+                Ok(event) => found.messages.push(StoredMessage { number, event }),
                 Err(_) => found.unreadable.push(number),
             }
         }

@@ -34,7 +34,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 use std::thread::JoinHandle;
 
 use switchboard_backplane::{
-    Answer, Inbox, InboxLimits, Kept, Moment, Opened, Receiver, StoreError, Waiting,
+    BoxFuture, Inbox, InboxLimits, InboxPage, Receiver, StoreError, StoreFuture, Stored, StoredMessage,
 };
 use switchboard_event::{Event, MessageNumber, ProjectId, SocketId, UserId};
 use tokio::sync::{mpsc, oneshot};
@@ -198,7 +198,7 @@ impl DiskInbox {
         user: &UserId,
         after: Option<MessageNumber>,
         most: usize,
-    ) -> Result<Vec<Waiting>, NotDone> {
+    ) -> Result<Vec<StoredMessage>, NotDone> {
         let oldest = first_number_at(now_ms().saturating_sub(self.age_max_ms));
         let from = after.map_or(oldest, |after| oldest.max(MessageNumber(after.0.saturating_add(1))));
         let Found { messages, unreadable } =
@@ -228,7 +228,12 @@ impl Inbox for DiskInbox {
         let _ = self.shared.receiver.set(receiver);
     }
 
-    fn put<'a>(&'a self, project: &'a ProjectId, users: &'a [UserId], event: &'a Event) -> Answer<'a, Kept> {
+    fn put<'a>(
+        &'a self,
+        project: &'a ProjectId,
+        users: &'a [UserId],
+        event: &'a Event,
+    ) -> StoreFuture<'a, Stored> {
         let (project, mut users, event) = (project.clone(), users.to_vec(), event.clone());
         users.sort_unstable();
         users.dedup();
@@ -242,25 +247,25 @@ impl Inbox for DiskInbox {
         socket: SocketId,
         after: Option<MessageNumber>,
         most: usize,
-    ) -> Answer<'a, Opened> {
+    ) -> StoreFuture<'a, InboxPage> {
         Box::pin(async move {
             if self.shared.confirming().contains_key(&(project.clone(), user.clone())) {
                 self.written().await?;
             }
             if let Some(other) = self.shared.take(project, user, socket) {
                 let oldest = self.page(project, user, None, 1)?.first().map(|waiting| waiting.number);
-                return Ok(Opened { held_by: Some(other), oldest, ..Opened::default() });
+                return Ok(InboxPage { held_by: Some(other), oldest, ..InboxPage::default() });
             }
             let messages = self.page(project, user, after, most)?;
             // Where nothing waits behind others, those may still be on their way.
             if messages.is_empty() && after.is_none() {
                 self.release(project, user, socket);
             }
-            Ok(Opened { messages, ..Opened::default() })
+            Ok(InboxPage { messages, ..InboxPage::default() })
         })
     }
 
-    fn confirm(&self, project: &ProjectId, user: &UserId, numbers: Vec<MessageNumber>) {
+    fn acknowledge(&self, project: &ProjectId, user: &UserId, numbers: Vec<MessageNumber>) {
         let Some(place) = self.place() else {
             tracing::debug!("the inbox takes no more now; messages will be delivered again");
             return;
@@ -278,7 +283,7 @@ impl Inbox for DiskInbox {
         }
     }
 
-    fn clear<'a>(&'a self, project: &'a ProjectId, user: &'a UserId) -> Answer<'a, ()> {
+    fn clear<'a>(&'a self, project: &'a ProjectId, user: &'a UserId) -> StoreFuture<'a, ()> {
         let (project, user) = (project.clone(), user.clone());
         Box::pin(async move { Ok(self.have_done(|done| Job::Clear { project, user, done }).await?) })
     }
@@ -287,7 +292,7 @@ impl Inbox for DiskInbox {
         self.shared.up.load(Ordering::Relaxed)
     }
 
-    fn settled(&self) -> Moment<'_> {
+    fn settled(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             // What cannot be written now has been refused and is no longer waited for.
             let _ = self.written().await;
@@ -344,7 +349,7 @@ mod tests {
             let mut second = pin!(inbox.clear(&project, &user));
             assert!(second.as_mut().poll(&mut context).is_pending());
         }
-        inbox.confirm(&project, &user, vec![MessageNumber(1)]);
+        inbox.acknowledge(&project, &user, vec![MessageNumber(1)]);
         assert!(inbox.shared.confirming().is_empty(), "there was no place for it");
         assert_eq!(inbox.shared.pending.load(Ordering::Relaxed), 1);
         waiting.try_recv().unwrap();
@@ -432,7 +437,7 @@ mod tests {
             panic!("so that the next one who looks does");
         });
         assert!(poison.join().is_err());
-        inbox.confirm(&project, &user, vec![MessageNumber(1)]);
+        inbox.acknowledge(&project, &user, vec![MessageNumber(1)]);
         soon("it is known", async {
             while inbox.is_up() {
                 tokio::task::yield_now().await;

@@ -8,7 +8,7 @@ use std::thread::{self, Thread};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use metrics::{Counter, Gauge, counter, gauge};
-use switchboard_backplane::{InboxLimits, Kept};
+use switchboard_backplane::{InboxLimits, Stored};
 use switchboard_event::{Event, MessageNumber, ProjectId, UserId};
 use tokio::sync::{mpsc, oneshot};
 
@@ -34,7 +34,7 @@ pub(crate) enum Job {
         project: ProjectId,
         users: Vec<UserId>,
         event: Event,
-        done: Done<Kept>,
+        done: Done<Stored>,
     },
     Confirm {
         project: ProjectId,
@@ -181,7 +181,12 @@ impl Writer {
     }
 
     /// Puts a job into the transaction. Returns what became of the message, if it is one.
-    fn work_off(&mut self, job: &Job, pages: &mut Pages<'_>, now: Now) -> Result<Option<Kept>, redb::Error> {
+    fn work_off(
+        &mut self,
+        job: &Job,
+        pages: &mut Pages<'_>,
+        now: Now,
+    ) -> Result<Option<Stored>, redb::Error> {
         match job {
             Job::Put { project, users, event, .. } => {
                 let number = self.accounts.next_number(now.ms);
@@ -210,8 +215,8 @@ impl Writer {
         event: &Event,
         number: MessageNumber,
         pages: &mut Pages<'_>,
-    ) -> Result<Kept, redb::Error> {
-        let mut kept = Kept { number, inboxes: 0, displaced: 0 };
+    ) -> Result<Stored, redb::Error> {
+        let mut kept = Stored { number, inboxes: 0, evicted: 0 };
         let mut message = Vec::new();
         event.write(&mut message);
         let len = Event::size_of(&message);
@@ -224,10 +229,10 @@ impl Writer {
             pages.remove(project, user, &displaced)?;
             pages.insert(project, user, kept.number, &message)?;
             kept.inboxes += 1;
-            kept.displaced += displaced.len();
+            kept.evicted += displaced.len();
         }
         self.meters.kept.increment(kept.inboxes as u64);
-        self.meters.displaced.increment(kept.displaced as u64);
+        self.meters.displaced.increment(kept.evicted as u64);
         Ok(kept)
     }
 

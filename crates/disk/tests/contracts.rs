@@ -55,7 +55,7 @@ async fn who_opens_is_not_told_what_was_confirmed_a_moment_ago() {
         let kept = inbox.put(&project, std::slice::from_ref(&user), &message()).await.unwrap();
         let waiting = inbox.open(&project, &user, phone, None, 10).await.unwrap().messages;
         assert_eq!(waiting.iter().map(|message| message.number).collect::<Vec<_>>(), [kept.number]);
-        inbox.confirm(&project, &user, vec![kept.number]);
+        inbox.acknowledge(&project, &user, vec![kept.number]);
         assert!(inbox.open(&project, &user, tablet, None, 10).await.unwrap().messages.is_empty());
     }
 }

@@ -119,7 +119,7 @@ impl Dispatcher {
             Event { name: message.name.clone(), data: message.data.clone(), sender: None, time_ms: now_ms() };
         if waits && let Some(users) = users_of(&audience) {
             let kept = self.backend.keep(&self.project, &users, &event).await?;
-            return Ok(Dispatched { inboxes: Some(kept.inboxes), displaced: kept.displaced });
+            return Ok(Dispatched { inboxes: Some(kept.inboxes), displaced: kept.evicted });
         }
         self.publish(audience, Content::Event { event, class: DeliveryClass::Live }).await?;
         Ok(Dispatched::default())

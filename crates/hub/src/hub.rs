@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::Bytes;
 use hashbrown::HashSet;
-use switchboard_backplane::{Bus, Content, LocalMembers, Lost, Publication, Receiver, Store};
+use switchboard_backplane::{Bus, Content, LocalMembers, Publication, PublishError, Receiver, Store};
 use switchboard_event::{
     Audience, DeliveryClass, Event, MessageNumber, Parcel, ProjectId, Protocol, SocketId, Target,
 };
@@ -288,7 +288,12 @@ impl Hub {
     }
 
     /// Has other nodes hear something, if they can have a socket of the audience.
-    pub fn publish(&self, project: &ProjectId, audience: &Audience, content: Content) -> Result<(), Lost> {
+    pub fn publish(
+        &self,
+        project: &ProjectId,
+        audience: &Audience,
+        content: Content,
+    ) -> Result<(), PublishError> {
         let node = self.bus.node();
         let is_here = |target: &Target| matches!(target, Target::Socket(id) if id.node() == node);
         if audience.to.iter().all(is_here) {
@@ -342,7 +347,7 @@ impl Hub {
 
     /// Sends a message that waits for its user. False if the socket is closing.
     pub fn deliver_stored(&self, session: &Arc<Session>, frame: &Bytes, number: MessageNumber) -> bool {
-        self.deliver_in(Order::Kept(number), [session], frame, DeliveryClass::Live).queued == 1
+        self.deliver_in(Order::Stored(number), [session], frame, DeliveryClass::Live).queued == 1
     }
 
     /// Holds back what a socket is to hear, but for what is [delivered now](Self::deliver_ahead); as

@@ -72,7 +72,7 @@ pub(crate) enum Order {
     /// Behind all that came before.
     Next,
     /// The same. It is a message that may be told first meanwhile; then this copy is dropped.
-    Kept(MessageNumber),
+    Stored(MessageNumber),
     /// Before what is paused.
     Now,
     /// The same, and beside the bound: it has a few bytes, and there is one at a time.
@@ -154,8 +154,8 @@ impl Outbox {
             state.close(overflow.clone());
             return Appended::Overflowed;
         }
-        if let (Some(paused), Order::Next | Order::Kept(_)) = (&mut state.paused, order) {
-            let number = if let Order::Kept(number) = order { Some(number) } else { None };
+        if let (Some(paused), Order::Next | Order::Stored(_)) = (&mut state.paused, order) {
+            let number = if let Order::Stored(number) = order { Some(number) } else { None };
             paused.bytes += frame.len();
             paused.frames.push_back((frame.clone(), number));
             return Appended::Paused;
@@ -507,8 +507,8 @@ mod tests {
         outbox.pause();
         outbox.pause();
         assert_eq!(append_in(&outbox, Order::Next, "c"), Appended::Paused);
-        assert_eq!(append_in(&outbox, Order::Kept(MessageNumber(1)), "1"), Appended::Paused);
-        assert_eq!(append_in(&outbox, Order::Kept(MessageNumber(2)), "2"), Appended::Paused);
+        assert_eq!(append_in(&outbox, Order::Stored(MessageNumber(1)), "1"), Appended::Paused);
+        assert_eq!(append_in(&outbox, Order::Stored(MessageNumber(2)), "2"), Appended::Paused);
         assert_eq!(append_in(&outbox, Order::Now, "a"), Appended::Queued(true));
         assert!(!outbox.resume(|number| number == MessageNumber(1)), "somebody else has paused it");
         assert_eq!(append_in(&outbox, Order::Now, "b"), Appended::Queued(false));

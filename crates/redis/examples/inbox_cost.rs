@@ -205,7 +205,7 @@ async fn redeliver(inbox: &Arc<dyn Inbox>, users: Vec<UserId>, socket: impl Fn()
             if waiting.len() != EACH {
                 return Err(format!("{} of {EACH} wait", waiting.len()).into());
             }
-            inbox.confirm(&project, &user, waiting.iter().map(|waiting| waiting.number).collect());
+            inbox.acknowledge(&project, &user, waiting.iter().map(|waiting| waiting.number).collect());
             Ok(())
         });
     }

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 use bytes::Bytes;
 use metrics::{Counter, counter};
 use redis::{PushInfo, PushKind, Value};
-use switchboard_backplane::{Bus, Content, Lost, Moment, Publication, Receiver};
+use switchboard_backplane::{BoxFuture, Bus, Content, Publication, PublishError, Receiver};
 use switchboard_event::{NodeId, ProjectId, Target};
 use tokio_util::sync::CancellationToken;
 
@@ -144,7 +144,7 @@ impl RedisBus {
     }
 
     /// Nothing without a bridge.
-    pub(crate) fn tell_originals(&self, publication: &Publication) -> Result<(), Lost> {
+    pub(crate) fn tell_originals(&self, publication: &Publication) -> Result<(), PublishError> {
         let mut tellings = self.bridges.telling(publication);
         tellings.try_for_each(|telling| self.outgoing.push(Outbound::ToOriginals(telling)))
     }
@@ -177,7 +177,7 @@ impl RedisBus {
 /// What goes to several channels. What waits for users goes to each node once, by a number that another
 /// project may have as well.
 fn comes_as_copies(publication: &Publication) -> bool {
-    publication.audience.to.len() > 1 && !matches!(publication.content, Content::Kept { .. })
+    publication.audience.to.len() > 1 && !matches!(publication.content, Content::Stored { .. })
 }
 
 impl Bus for RedisBus {
@@ -189,7 +189,7 @@ impl Bus for RedisBus {
         let _ = self.receiver.set(receiver);
     }
 
-    fn publish(&self, publication: &Publication) -> Result<(), Lost> {
+    fn publish(&self, publication: &Publication) -> Result<(), PublishError> {
         let names = self.names.project(&publication.project);
         let stamp = Stamp { node: self.node, number: self.next.fetch_add(1, Ordering::Relaxed) };
         let Some(outbound) = Outbound::of(&names, publication, stamp) else { return Ok(()) };
@@ -205,7 +205,7 @@ impl Bus for RedisBus {
         self.hearing.unwant(self.heard_for(project, target));
     }
 
-    fn settled(&self) -> Moment<'_> {
+    fn settled(&self) -> BoxFuture<'_, ()> {
         Box::pin(self.hearing.settled())
     }
 

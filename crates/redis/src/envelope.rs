@@ -77,7 +77,7 @@ pub(crate) fn encode(publication: &Publication, stamp: Stamp) -> Bytes {
             out.extend_from_slice(reason.as_bytes());
             out.into()
         }
-        Content::Kept { number, event } => {
+        Content::Stored { number, event } => {
             let stamp = Stamp { number: number.0, ..stamp };
             let mut out = head(KEPT, stamp, project, 96 + event.data.as_bytes().len());
             put_audience(&mut out, audience);
@@ -145,7 +145,7 @@ pub(crate) fn decode(mut message: Bytes) -> Result<Publication, NoPublication> {
         CONTROL => Content::Control(message),
         CLOSE => take_close(message)?,
         ANSWER => Content::Answer(Payload::parse_bytes(message).map_err(|_| NoPublication("no JSON"))?),
-        KEPT => Content::Kept { number: MessageNumber(number), event: event(message)? },
+        KEPT => Content::Stored { number: MessageNumber(number), event: event(message)? },
         _ => return Err(NoPublication("of an unknown kind")),
     };
     Ok(Publication { project, audience, content })
@@ -304,7 +304,7 @@ mod tests {
         };
         let Content::Event { event, .. } = said(audience.clone()).content else { unreachable!() };
         let kept = Publication {
-            content: Content::Kept { number: MessageNumber(STAMP.number), event },
+            content: Content::Stored { number: MessageNumber(STAMP.number), event },
             ..said(audience.clone())
         };
         let answer = Content::Answer(Payload::parse("[1e400]").unwrap());

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use redis::cmd;
-use switchboard_backplane::{ANSWERED_FOR, Answer, Asked, Begun, CLAIMED_FOR, Claim, Repeats};
+use switchboard_backplane::{
+    CLAIM_LIFETIME, Claim, ClaimOutcome, IdempotencyStore, RESPONSE_LIFETIME, RequestKey, StoreFuture,
+};
 
 use crate::RedisStore;
 use crate::connection::script::{self, Script};
@@ -29,51 +31,51 @@ impl RedisRepeats {
         RedisRepeats { names, store, end: Script::of(include_str!("idempotency/end.lua")) }
     }
 
-    async fn claim(&self, asked: &Asked) -> Result<Begun, NoAnswer> {
+    async fn try_claim(&self, asked: &RequestKey) -> Result<ClaimOutcome, NoAnswer> {
         let mut link = self.store.link_now()?;
-        let claim = Claim { asked: *asked, number: rand::random() };
+        let claim = Claim { key: *asked, number: rand::random() };
         let mut command = cmd("SET");
         command.arg(self.names.request(&asked.name)).arg(claimed(&claim)).arg("NX").arg("GET");
-        command.arg("PX").arg(CLAIMED_FOR.as_millis().to_string());
+        command.arg("PX").arg(CLAIM_LIFETIME.as_millis().to_string());
         let known: Option<Vec<u8>> = link.ask(&command).await?;
-        Ok(known.map_or(Begun::First(claim), |known| read(asked, known.into())))
+        Ok(known.map_or(ClaimOutcome::Claimed(claim), |known| read(asked, known.into())))
     }
 
     async fn end(&self, claim: &Claim, args: &[&[u8]]) -> Result<(), NoAnswer> {
         let mut link = self.store.link_now()?;
-        let (keys, claimed) = ([self.names.request(&claim.asked.name)], claimed(claim));
+        let (keys, claimed) = ([self.names.request(&claim.key.name)], claimed(claim));
         let args = [&[&*claimed], args].concat();
         Ok(script::run(&mut link, &self.end, &keys, &args).await.map(drop)?)
     }
 }
 
-impl Repeats for RedisRepeats {
-    fn begin<'a>(&'a self, asked: &'a Asked) -> Answer<'a, Begun> {
-        Box::pin(async move { Ok(self.claim(asked).await?) })
+impl IdempotencyStore for RedisRepeats {
+    fn claim<'a>(&'a self, asked: &'a RequestKey) -> StoreFuture<'a, ClaimOutcome> {
+        Box::pin(async move { Ok(self.try_claim(asked).await?) })
     }
 
-    fn finish<'a>(&'a self, claim: &'a Claim, answer: &'a Bytes) -> Answer<'a, ()> {
+    fn complete<'a>(&'a self, claim: &'a Claim, answer: &'a Bytes) -> StoreFuture<'a, ()> {
         Box::pin(async move {
-            let answered = [&claim.asked.content, ANSWERED, answer].concat();
-            let answered_for = ANSWERED_FOR.as_millis().to_string();
+            let answered = [&claim.key.content, ANSWERED, answer].concat();
+            let answered_for = RESPONSE_LIFETIME.as_millis().to_string();
             Ok(self.end(claim, &[&answered, answered_for.as_bytes()]).await?)
         })
     }
 
-    fn release<'a>(&'a self, claim: &'a Claim) -> Answer<'a, ()> {
+    fn release<'a>(&'a self, claim: &'a Claim) -> StoreFuture<'a, ()> {
         Box::pin(async move { Ok(self.end(claim, &[]).await?) })
     }
 }
 
 fn claimed(claim: &Claim) -> Vec<u8> {
-    [&claim.asked.content, CLAIMED, &claim.number.to_be_bytes()].concat()
+    [&claim.key.content, CLAIMED, &claim.number.to_be_bytes()].concat()
 }
 
 /// What was there in place of a claim. What nobody here wrote is something else.
-fn read(asked: &Asked, known: Bytes) -> Begun {
+fn read(asked: &RequestKey, known: Bytes) -> ClaimOutcome {
     match known.strip_prefix(&asked.content).and_then(|rest| rest.split_at_checked(1)) {
-        Some((CLAIMED, _)) => Begun::UnderWay,
-        Some((ANSWERED, answer)) => Begun::Done(known.slice_ref(answer)),
-        _ => Begun::Another,
+        Some((CLAIMED, _)) => ClaimOutcome::InProgress,
+        Some((ANSWERED, answer)) => ClaimOutcome::Completed(known.slice_ref(answer)),
+        _ => ClaimOutcome::Conflict,
     }
 }

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use metrics::{Counter, counter};
 use redis::{Cmd, Value};
 use switchboard_backplane::{
-    Answer, Bus, Content, Inbox, InboxLimits, Kept, Moment, Opened, Publication, Store,
+    BoxFuture, Bus, Content, Inbox, InboxLimits, InboxPage, Publication, Store, StoreFuture, Stored,
 };
 use switchboard_event::{Audience, Event, MessageNumber, ProjectId, SocketId, Target, UserId};
 use tokio::sync::watch;
@@ -132,7 +132,7 @@ impl RedisInbox {
         }
         let audience =
             Audience { to: users.iter().cloned().map(Target::User).collect(), ..Audience::default() };
-        let content = Content::Kept { number, event: event.clone() };
+        let content = Content::Stored { number, event: event.clone() };
         let publication = Publication { project: project.clone(), audience, content };
         if let Err(error) = self.bus.tell_originals(&publication) {
             tracing::debug!(%error, "original servers were not told of a message");
@@ -168,7 +168,12 @@ fn waits_ms(age_max_ms: u64) -> u64 {
 }
 
 impl Inbox for RedisInbox {
-    fn put<'a>(&'a self, project: &'a ProjectId, users: &'a [UserId], event: &'a Event) -> Answer<'a, Kept> {
+    fn put<'a>(
+        &'a self,
+        project: &'a ProjectId,
+        users: &'a [UserId],
+        event: &'a Event,
+    ) -> StoreFuture<'a, Stored> {
         Box::pin(async move {
             let kept = self.putting.put(project, users, event).await?;
             self.tell_originals(project, users, kept.number, event);
@@ -183,13 +188,13 @@ impl Inbox for RedisInbox {
         socket: SocketId,
         after: Option<MessageNumber>,
         most: usize,
-    ) -> Answer<'a, Opened> {
+    ) -> StoreFuture<'a, InboxPage> {
         // Twice as many elements are asked for.
         let opening = Opening { user: user.clone(), socket, after, most: most.min(i32::MAX as usize) };
         Box::pin(async move { Ok(self.opened(project, &opening).await?) })
     }
 
-    fn confirm(&self, project: &ProjectId, user: &UserId, numbers: Vec<MessageNumber>) {
+    fn acknowledge(&self, project: &ProjectId, user: &UserId, numbers: Vec<MessageNumber>) {
         if !numbers.is_empty() {
             let bytes = self.handed_out.arrived(project, user, &numbers);
             self.receipts.push(project, Receipt { user: user.clone(), numbers, bytes, released: None });
@@ -203,7 +208,7 @@ impl Inbox for RedisInbox {
         self.receipts.push(project, receipt);
     }
 
-    fn clear<'a>(&'a self, project: &'a ProjectId, user: &'a UserId) -> Answer<'a, ()> {
+    fn clear<'a>(&'a self, project: &'a ProjectId, user: &'a UserId) -> StoreFuture<'a, ()> {
         let command = inbox_call(&self.scripts.clear, &self.names.project(project), &[], &[user.as_bytes()]);
         Box::pin(async move {
             self.drop_stored(project, user).await?;
@@ -211,7 +216,7 @@ impl Inbox for RedisInbox {
         })
     }
 
-    fn has_latecomers(&self) -> bool {
+    fn has_late_writers(&self) -> bool {
         self.bridges.has_dispatchers()
     }
 
@@ -219,7 +224,7 @@ impl Inbox for RedisInbox {
         self.state.borrow().link.is_some() && self.store.is_up()
     }
 
-    fn settled(&self) -> Moment<'_> {
+    fn settled(&self) -> BoxFuture<'_, ()> {
         Box::pin(self.written())
     }
 }

@@ -31,7 +31,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use redis::RedisError;
-use switchboard_backplane::{Backplane, Bus, Inbox, Portal, Repeats, Store};
+use switchboard_backplane::{Backplane, Bus, IdempotencyStore, Inbox, ReportSink, Store};
 use switchboard_event::NodeId;
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -131,7 +131,7 @@ impl Redis {
     }
 
     /// Remembers requests for all nodes. It has no connection of its own: it asks by the store's.
-    pub fn repeats(&self) -> Arc<dyn Repeats> {
+    pub fn repeats(&self) -> Arc<dyn IdempotencyStore> {
         self.repeats.clone()
     }
 
@@ -169,7 +169,7 @@ impl Backplane for Redis {
         self.inbox.clone().map(|inbox| inbox as Arc<dyn Inbox>)
     }
 
-    fn portal(&self) -> Option<Arc<dyn Portal>> {
+    fn report_sink(&self) -> Option<Arc<dyn ReportSink>> {
         self.portal.clone().map(|portal| portal as _)
     }
 }

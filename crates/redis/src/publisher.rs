@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use redis::{FromRedisValue, RedisError, RedisResult, Value};
-use switchboard_backplane::{Kept, Publication, StoreError};
+use switchboard_backplane::{Publication, StoreError, Stored};
 use switchboard_event::{Event, NodeId, ProjectId, UserId};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
@@ -123,7 +123,7 @@ impl Backend {
         project: &ProjectId,
         users: &[UserId],
         event: &Event,
-    ) -> Result<Kept, StoreError> {
+    ) -> Result<Stored, StoreError> {
         self.shared.link().await?;
         Ok(self.shared.putting.put(project, users, event).await?)
     }

@@ -13,7 +13,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use metrics::{Counter, counter};
-use switchboard_backplane::{Deed, OnChange, Portal, Report, ReportId};
+use switchboard_backplane::{ClientAction, Report, ReportId, ReportSink, ReportSinkListener};
 use switchboard_event::{NodeId, ProjectId};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -64,7 +64,7 @@ pub struct RedisPortal {
     stirred: Notify,
     takers: Mutex<Takers>,
     heard: Mutex<Heard>,
-    on_change: OnceLock<OnChange>,
+    on_change: OnceLock<ReportSinkListener>,
     up: watch::Sender<bool>,
     /// The number of the last report that was handed in.
     handed_in: watch::Sender<u64>,
@@ -112,8 +112,8 @@ const POOL_CHANGES_MAX: usize = 4096;
 impl Numbered {
     /// How much it holds in the queue, about.
     fn bytes(&self) -> usize {
-        match &self.report.deed {
-            Deed::Message(said) => 256 + said.data.as_bytes().len(),
+        match &self.report.action {
+            ClientAction::Message(said) => 256 + said.data.as_bytes().len(),
             _ => 256,
         }
     }
@@ -194,14 +194,14 @@ impl Takers {
     }
 }
 
-impl Portal for RedisPortal {
-    fn start(&self, on_change: OnChange) {
+impl ReportSink for RedisPortal {
+    fn start(&self, on_change: ReportSinkListener) {
         let _ = self.on_change.set(on_change);
         // Of those who are there already.
         self.stirred.notify_one();
     }
 
-    fn takes(&self, project: &ProjectId, answers: bool) -> bool {
+    fn accepts(&self, project: &ProjectId, answers: bool) -> bool {
         let takers = self.takers();
         match answers {
             true => takers.has_worker(project),
@@ -213,7 +213,7 @@ impl Portal for RedisPortal {
     }
 
     fn report(&self, report: Report) {
-        if !self.takes(&report.project, false) {
+        if !self.accepts(&report.project, false) {
             return;
         }
         let mut queue = self.queue();

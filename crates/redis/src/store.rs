@@ -16,7 +16,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use bytes::Bytes;
 use redis::{Cmd, FromRedisValue, RedisError, cmd};
 use switchboard_backplane::{
-    Answer, LocalMembers, Moment, Page, SeatRequest, Seated, Shard, Store, StoreError,
+    BoxFuture, LocalMembers, Page, SeatRequest, Seated, Shard, Store, StoreError, StoreFuture,
 };
 use switchboard_event::{Name, NodeId, ProjectId, SocketId, Target, UserId};
 use tokio::sync::{oneshot, watch};
@@ -247,7 +247,7 @@ impl Store for RedisStore {
         self.change(project, Change::Leave(target.clone(), socket));
     }
 
-    fn count<'a>(&'a self, project: &'a ProjectId, target: &'a Target) -> Answer<'a, usize> {
+    fn count<'a>(&'a self, project: &'a ProjectId, target: &'a Target) -> StoreFuture<'a, usize> {
         let names = self.names.project(project);
         Box::pin(async move {
             let originals = self.originals(project, target).await?.len();
@@ -269,7 +269,7 @@ impl Store for RedisStore {
         project: &'a ProjectId,
         target: &'a Target,
         page: Page<SocketId>,
-    ) -> Answer<'a, Vec<SocketId>> {
+    ) -> StoreFuture<'a, Vec<SocketId>> {
         Box::pin(async move {
             if let Target::Socket(id) = target {
                 let is_there = self.count(project, target).await? > 0;
@@ -283,7 +283,7 @@ impl Store for RedisStore {
         })
     }
 
-    fn count_users<'a>(&'a self, project: &'a ProjectId) -> Answer<'a, usize> {
+    fn count_users<'a>(&'a self, project: &'a ProjectId) -> StoreFuture<'a, usize> {
         let mut command = cmd("ZCARD");
         command.arg(self.names.project(project).users());
         Box::pin(async move {
@@ -293,7 +293,7 @@ impl Store for RedisStore {
         })
     }
 
-    fn users<'a>(&'a self, project: &'a ProjectId, page: Page<UserId>) -> Answer<'a, Vec<UserId>> {
+    fn users<'a>(&'a self, project: &'a ProjectId, page: Page<UserId>) -> StoreFuture<'a, Vec<UserId>> {
         let key = self.names.project(project).users();
         Box::pin(async move {
             let originals = self.original_users(project).await?;
@@ -302,7 +302,7 @@ impl Store for RedisStore {
         })
     }
 
-    fn take_seat<'a>(&'a self, project: &'a ProjectId, wish: SeatRequest) -> Answer<'a, Seated> {
+    fn take_seat<'a>(&'a self, project: &'a ProjectId, wish: SeatRequest) -> StoreFuture<'a, Seated> {
         Box::pin(async move { Ok(self.seat(project, wish).await?) })
     }
 
@@ -314,7 +314,7 @@ impl Store for RedisStore {
         self.change(project, Change::LeaveSeat(shard.clone(), socket));
     }
 
-    fn shards<'a>(&'a self, project: &'a ProjectId) -> Answer<'a, Vec<Shard>> {
+    fn shards<'a>(&'a self, project: &'a ProjectId) -> StoreFuture<'a, Vec<Shard>> {
         let [_, taken, ..] = self.names.project(project).seats();
         let mut command = cmd("HGETALL");
         command.arg(taken);
@@ -331,11 +331,11 @@ impl Store for RedisStore {
         }
     }
 
-    fn described<'a>(
+    fn descriptions<'a>(
         &'a self,
         project: &'a ProjectId,
         shard: &'a Name,
-    ) -> Answer<'a, Vec<(SocketId, Bytes)>> {
+    ) -> StoreFuture<'a, Vec<(SocketId, Bytes)>> {
         let mut command = cmd("HGETALL");
         command.arg(self.names.project(project).shard(shard));
         Box::pin(async move {
@@ -348,7 +348,7 @@ impl Store for RedisStore {
         })
     }
 
-    fn settled(&self) -> Moment<'_> {
+    fn settled(&self) -> BoxFuture<'_, ()> {
         Box::pin(self.written())
     }
 

@@ -325,7 +325,7 @@ impl App {
         if let Some(inbox) = backplane.inbox() {
             app = app.with_inbox(inbox);
         }
-        if let Some(portal) = backplane.portal() {
+        if let Some(portal) = backplane.report_sink() {
             app = app.with_portal(portal);
         }
         app

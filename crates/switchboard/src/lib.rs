@@ -57,9 +57,10 @@ pub use routing::reply::{IntoResponse, Reply, ReplyError, Response};
 pub use routing::request::Request;
 pub use routing::router::Router;
 pub use switchboard_backplane::{
-    Answer, AnswerTo, Backplane, Bus, Content, Deed, Inbox, InboxLimits, Kept, LocalBus, Lost, MemoryStore,
-    OnChange, Opened, Page, Portal, PortalChange, Publication, Receiver, Report, ReportId, Said, SeatRequest,
-    Seated, Shard, Store, StoreError, Waiting,
+    Backplane, Bus, ClientAction, ClientMessage, Content, Inbox, InboxLimits, InboxPage, LocalBus,
+    MemoryStore, Page, Publication, PublishError, Receiver, ReplyAddress, Report, ReportId, ReportSink,
+    ReportSinkChange, ReportSinkListener, SeatRequest, Seated, Shard, Store, StoreError, StoreFuture, Stored,
+    StoredMessage,
 };
 pub use switchboard_event::{
     Audience, AudienceError, Event, IntoAudience, MessageNumber, Name, NameError, NodeId, Payload,

@@ -78,7 +78,7 @@ fn parse_line(at: String, line: &str) -> Line<'_> {
 }
 
 /// What became of a client's handshake: the error is how it was refused.
-type Opened = Result<Peer, String>;
+type InboxPage = Result<Peer, String>;
 
 /// Plays one transcript against a server, such as `ws://127.0.0.1:3000`.
 ///
@@ -94,7 +94,7 @@ pub async fn play(server: &str, name: &str, text: &str) {
             continue;
         }
         if let Step::Refused(status) = step {
-            let refused = peers.remove(who).and_then(Opened::err).unwrap_or_default();
+            let refused = peers.remove(who).and_then(InboxPage::err).unwrap_or_default();
             assert!(refused.contains(&status.to_string()), "{at}\nrefused: {refused}");
             continue;
         }
@@ -124,7 +124,7 @@ pub async fn play(server: &str, name: &str, text: &str) {
     }
 }
 
-async fn open(server: &str, path: &str) -> Opened {
+async fn open(server: &str, path: &str) -> InboxPage {
     Peer::try_connect(&format!("{server}{path}"), &[]).await
 }
 

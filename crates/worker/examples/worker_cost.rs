@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use redis::{AsyncCommands, Pipeline, Value, cmd, pipe};
-use switchboard_backplane::{Backplane, Deed, Report, Said};
+use switchboard_backplane::{Backplane, ClientAction, ClientMessage, Report};
 use switchboard_event::{Name, Payload, Protocol, SocketId};
 use switchboard_redis::{Options, Redis, Reports};
 use switchboard_worker::{Worker, WorkerOptions};
@@ -47,18 +47,18 @@ async fn main() -> Outcome<()> {
 
 fn report(project: &Name, socket: SocketId) -> Report {
     let data = Payload::of(&"x".repeat(100)).expect("a text is JSON");
-    let message = Said { op: 0, kind: Name::new("/said").ok(), data, answer_to: None };
-    let (project, deed) = (project.clone(), Deed::Message(message));
-    Report { project, socket, protocol: Protocol::Emit, user: None, time_ms: 0, deed }
+    let message = ClientMessage { op: 0, kind: Name::new("/said").ok(), data, reply_to: None };
+    let (project, action) = (project.clone(), ClientAction::Message(message));
+    Report { project, socket, protocol: Protocol::Emit, user: None, time_ms: 0, action }
 }
 
 async fn through_a_group(url: &str, count: usize) -> Outcome<()> {
     let project = Name::new("default")?;
     let options = Options { reports: Some(Reports::of(&project)), ..Options::new(url) };
     let redis = Redis::connect(options).await?;
-    let node = redis.portal().ok_or("reports are on")?;
+    let node = redis.report_sink().ok_or("reports are on")?;
     let worker = Worker::connect(url, WorkerOptions::new(Name::new("cost")?)).await?;
-    while !node.takes(&project, true) {
+    while !node.accepts(&project, true) {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     let sockets: Vec<SocketId> = (0..CLIENTS).map(|_| SocketId::random()).collect();

@@ -274,7 +274,7 @@ impl Assignment {
 
 #[cfg(test)]
 mod tests {
-    use switchboard_backplane::{Deed, Report, ReportId};
+    use switchboard_backplane::{ClientAction, Report, ReportId};
     use switchboard_event::{Name, NodeId, Protocol, SocketId};
 
     use super::*;
@@ -287,7 +287,7 @@ mod tests {
             protocol: Protocol::Emit,
             user: None,
             time_ms: 0,
-            deed: Deed::Connection,
+            action: ClientAction::Connected,
         };
         let id = ReportId { node: NodeId(1), number };
         Entry { partition, id: EntryId { ms: number, number: 0 }, report: Some((id, report)) }

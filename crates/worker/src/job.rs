@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
-use switchboard_backplane::{AnswerTo, Deed, Report, ReportId, Said};
+use switchboard_backplane::{ClientAction, ClientMessage, ReplyAddress, Report, ReportId};
 use switchboard_event::{Payload, PayloadError};
 
 use crate::delivery::Delivery;
@@ -51,9 +51,9 @@ impl Job {
     }
 
     /// The client's message, if the report is one.
-    pub fn message(&self) -> Option<&Said> {
-        match &self.report().deed {
-            Deed::Message(message) => Some(message),
+    pub fn message(&self) -> Option<&ClientMessage> {
+        match &self.report().action {
+            ClientAction::Message(message) => Some(message),
             _ => None,
         }
     }
@@ -110,9 +110,9 @@ impl OpenJob {
         self.delivery.id
     }
 
-    fn reply_address(&self) -> Option<&AnswerTo> {
-        match &self.delivery.report.deed {
-            Deed::Message(message) => message.answer_to.as_ref(),
+    fn reply_address(&self) -> Option<&ReplyAddress> {
+        match &self.delivery.report.action {
+            ClientAction::Message(message) => message.reply_to.as_ref(),
             _ => None,
         }
     }

@@ -13,7 +13,7 @@
 //!             Ok(numbers) => drop(job.reply(&numbers.iter().sum::<f64>())),
 //!             Err(error) => drop(job.reply_error("bad_data", &error.to_string())),
 //!         },
-//!         _ => println!("{:?} did {:?}", job.report().user, job.report().deed),
+//!         _ => println!("{:?} did {:?}", job.report().user, job.report().action),
 //!     })
 //!     .await;
 //! # Ok(()) }
@@ -38,7 +38,7 @@ mod worker;
 
 pub use job::{Job, JobReplyError};
 pub use options::WorkerOptions;
-pub use switchboard_backplane::{Deed, Report, ReportId, Said};
+pub use switchboard_backplane::{ClientAction, ClientMessage, Report, ReportId};
 pub use switchboard_event::{Name, NameError, Payload, PayloadError, ProjectId, Protocol, SocketId};
 pub use switchboard_redis::{ConnectError, Mode, Options as RedisOptions};
 pub use worker::Worker;

@@ -4,13 +4,13 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard};
 
 use metrics::{Counter, counter};
-use switchboard_backplane::AnswerTo;
+use switchboard_backplane::ReplyAddress;
 use switchboard_event::Payload;
 
 /// Most replies that wait to be sent. Beyond it the oldest is dropped, whose client has waited the longest.
 const REPLIES_MAX: usize = 4096;
 
-type Reply = (AnswerTo, Payload);
+type Reply = (ReplyAddress, Payload);
 
 /// The replies that wait to be sent. Those left when the queue is dropped count as lost.
 pub(crate) struct ReplyQueue {
@@ -27,7 +27,7 @@ impl ReplyQueue {
         self.queue.lock().expect("no code that holds the replies panics")
     }
 
-    pub(crate) fn push(&self, to: AnswerTo, data: Payload) {
+    pub(crate) fn push(&self, to: ReplyAddress, data: Payload) {
         let mut queue = self.queue();
         if queue.len() >= REPLIES_MAX {
             queue.pop_front();

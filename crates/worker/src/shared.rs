@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use metrics::{Counter, counter};
-use switchboard_backplane::AnswerTo;
+use switchboard_backplane::ReplyAddress;
 use switchboard_event::Payload;
 use switchboard_redis::work::Post;
 use tokio::sync::Notify;
@@ -94,7 +94,7 @@ impl Shared {
         self.ready.notify_waiters();
     }
 
-    pub(crate) fn reply(&self, to: AnswerTo, data: Payload) {
+    pub(crate) fn reply(&self, to: ReplyAddress, data: Payload) {
         self.replies.push(to, data);
         self.to_write.notify_one();
     }

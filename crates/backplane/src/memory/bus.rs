@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, Weak};
 
 use switchboard_event::{NodeId, ProjectId, Target};
 
-use crate::bus::{Bus, Lost, Publication, Receiver};
+use crate::bus::{Bus, Publication, PublishError, Receiver};
 
 /// Connects nodes of one process: one that is alone, or several, each with a bus of a
 /// [`LocalBus::connected`] set.
@@ -64,7 +64,7 @@ impl Bus for LocalBus {
         self.with_member(|member| member.receiver = Some(receiver));
     }
 
-    fn publish(&self, publication: &Publication) -> Result<(), Lost> {
+    fn publish(&self, publication: &Publication) -> Result<(), PublishError> {
         // Delivered without the lock: receiving takes the locks of groups, and groups subscribe under
         // theirs.
         self.receivers_for(publication).iter().for_each(|receiver| receiver.receive(publication.clone()));

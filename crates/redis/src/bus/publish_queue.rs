@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use metrics::{Counter, Gauge, counter, gauge};
 use redis::{RedisError, RedisResult, Value};
-use switchboard_backplane::Lost;
+use switchboard_backplane::PublishError;
 use tokio::sync::{Notify, watch};
 
 use super::many_users::TO_USERS;
@@ -70,13 +70,13 @@ impl Outgoing {
         self.up.set(f64::from(u8::from(up)));
     }
 
-    pub(super) fn push(&self, outbound: Outbound) -> Result<(), Lost> {
+    pub(super) fn push(&self, outbound: Outbound) -> Result<(), PublishError> {
         let mut queue = self.lock();
         if !queue.up {
-            return Err(Lost::Away);
+            return Err(PublishError::Disconnected);
         }
         if queue.bytes + outbound.bytes() > self.bytes_max {
-            return Err(Lost::Full);
+            return Err(PublishError::Full);
         }
         queue.bytes += outbound.bytes();
         queue.waiting.push_back(outbound);

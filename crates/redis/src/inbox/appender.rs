@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use metrics::{Counter, counter};
 use redis::{Cmd, FromRedisValue, RedisError, RedisResult, Value, cmd};
-use switchboard_backplane::{InboxLimits, Kept};
+use switchboard_backplane::{InboxLimits, Stored};
 use switchboard_event::{Event, MessageNumber, ProjectId, UserId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -86,19 +86,19 @@ impl Putting {
         project: &ProjectId,
         users: &[UserId],
         event: &Event,
-    ) -> Result<Kept, NoAnswer> {
+    ) -> Result<Stored, NoAnswer> {
         if users.len() <= 1 {
             return self.put_part(project, users.to_vec(), event).await;
         }
         let mut known = HashSet::with_capacity(users.len());
         let users: Vec<&UserId> = users.iter().filter(|user| known.insert(*user)).collect();
-        let mut all = Kept { number: MessageNumber(0), inboxes: 0, displaced: 0 };
+        let mut all = Stored { number: MessageNumber(0), inboxes: 0, evicted: 0 };
         let users_max = CALL_BYTES_MAX / event.data.as_bytes().len().max(1);
         for users in users.chunks(users_max.clamp(1, CALL_USERS_MAX)) {
             let part = self.put_part(project, users.iter().copied().cloned().collect(), event).await?;
             all.number = part.number;
             all.inboxes += part.inboxes;
-            all.displaced += part.displaced;
+            all.evicted += part.evicted;
         }
         Ok(all)
     }
@@ -109,7 +109,7 @@ impl Putting {
         project: &ProjectId,
         users: Vec<UserId>,
         event: &Event,
-    ) -> Result<Kept, NoAnswer> {
+    ) -> Result<Stored, NoAnswer> {
         let bytes = PUT_BYTES + USER_BYTES * users.len() + event.data.as_bytes().len();
         let kib = u32::try_from(bytes.div_ceil(1024)).map_or(ROOM_KIB, |kib| kib.min(ROOM_KIB));
         // Without a pause if there is room: what is put first is kept first.
@@ -125,12 +125,12 @@ impl Putting {
         call.tell(kept);
     }
 
-    async fn ask(&self, link: &mut Link, project: &ProjectId, puts: &[Put]) -> Result<Vec<Kept>, NoAnswer> {
+    async fn ask(&self, link: &mut Link, project: &ProjectId, puts: &[Put]) -> Result<Vec<Stored>, NoAnswer> {
         self.note(link, project).await?;
         let answer = ask_script(link, &self.scripts, &self.command(project, puts)).await?;
         let Answer { kept, refused, failed } = Answer::read(answer, puts)?;
         self.kept.increment(kept.iter().map(|kept| kept.inboxes as u64).sum());
-        self.displaced.increment(kept.iter().map(|kept| kept.displaced as u64).sum());
+        self.displaced.increment(kept.iter().map(|kept| kept.evicted as u64).sum());
         self.refused.increment(refused + failed);
         if failed > 0 {
             tracing::error!(%project, failed, "keys of inboxes hold something else; nothing is kept for their users");
@@ -176,7 +176,7 @@ impl Putting {
 }
 
 impl Part for Put {
-    type Answer = Kept;
+    type Answer = Stored;
 
     fn users(&self) -> usize {
         self.users.len()
@@ -189,7 +189,7 @@ impl Part for Put {
 
 /// What became of the messages of one call.
 struct Answer {
-    kept: Vec<Kept>,
+    kept: Vec<Stored>,
     refused: u64,
     failed: u64,
 }
@@ -200,17 +200,17 @@ impl Answer {
         let mut parts = Vec::<Value>::from_redis_value(answer)?.into_iter();
         let first = Vec::<u8>::from_redis_value(parts.next().unwrap_or(Value::Nil))?;
         let first = first.try_into().map(u64::from_be_bytes).unwrap_or_default();
-        let simply = |(put, number): (&Put, u64)| Kept {
+        let simply = |(put, number): (&Put, u64)| Stored {
             number: MessageNumber(number),
             inboxes: put.users.len(),
-            displaced: 0,
+            evicted: 0,
         };
         let mut all = Answer { kept: puts.iter().zip(first..).map(simply).collect(), refused: 0, failed: 0 };
         let counts =
             parts.map(usize::from_redis_value).collect::<Result<Vec<_>, _>>().map_err(RedisError::from)?;
         for counts in counts.chunks_exact(5) {
             if let Some(kept) = all.kept.get_mut(counts[0]) {
-                (kept.inboxes, kept.displaced) = (counts[1], counts[2]);
+                (kept.inboxes, kept.evicted) = (counts[1], counts[2]);
             }
             all.refused += counts[3] as u64;
             all.failed += counts[4] as u64;

@@ -2,13 +2,13 @@
 //! is as short.
 
 use bytes::Bytes;
-use switchboard_backplane::Waiting;
+use switchboard_backplane::StoredMessage;
 use switchboard_event::{Event, MessageNumber};
 
 /// Elements of a list, read.
 #[derive(Default)]
 pub(super) struct Messages {
-    pub(super) waiting: Vec<Waiting>,
+    pub(super) waiting: Vec<StoredMessage>,
     /// The bytes of each, as they are accounted for.
     pub(super) sizes: Vec<u32>,
     /// Elements that are no part of a message, or of one that cannot be read.
@@ -28,7 +28,7 @@ impl Messages {
             };
             match elements.next_if(|next| number_of(next).is_none()) {
                 Some(written) => match Event::read(written.clone()) {
-                    Ok(event) => messages.add(Waiting { number, event }, &written),
+                    Ok(event) => messages.add(StoredMessage { number, event }, &written),
                     Err(_) => messages.garbage.extend([element, written]),
                 },
                 // Its event may be the first that was not asked for.
@@ -39,7 +39,7 @@ impl Messages {
         messages
     }
 
-    fn add(&mut self, waiting: Waiting, written: &[u8]) {
+    fn add(&mut self, waiting: StoredMessage, written: &[u8]) {
         self.waiting.push(waiting);
         self.sizes.push(Event::size_of(written));
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, Value, cmd};
-use switchboard_backplane::Opened;
+use switchboard_backplane::InboxPage;
 use switchboard_event::{MessageNumber, ProjectId, SocketId, Target, UserId};
 
 use super::batch_queue::{Call, Part, Piles};
@@ -121,7 +121,7 @@ impl Opening {
 }
 
 impl RedisInbox {
-    pub(super) async fn opened(&self, project: &ProjectId, opening: &Opening) -> Result<Opened, NoAnswer> {
+    pub(super) async fn opened(&self, project: &ProjectId, opening: &Opening) -> Result<InboxPage, NoAnswer> {
         self.is_present().await?;
         self.adopt(project, &opening.user).await?;
         let mut found = self.openings.look(project, opening).await?;
@@ -134,7 +134,7 @@ impl RedisInbox {
         }
         if found.held_by.is_some() {
             let oldest = first_number(&found.elements);
-            return Ok(Opened { held_by: found.held_by, oldest, ..Opened::default() });
+            return Ok(InboxPage { held_by: found.held_by, oldest, ..InboxPage::default() });
         }
         let Messages { waiting, sizes, garbage } = Messages::read(found.elements, opening.most);
         if !garbage.is_empty() {
@@ -143,7 +143,7 @@ impl RedisInbox {
             let sizes = waiting.iter().map(|waiting| waiting.number).zip(sizes);
             self.handed_out.note(project, &opening.user, opening.after, sizes);
         }
-        Ok(Opened { messages: waiting, ..Opened::default() })
+        Ok(InboxPage { messages: waiting, ..InboxPage::default() })
     }
 
     fn is_outdated(&self, found: &Found) -> bool {

@@ -170,7 +170,7 @@ impl Bridged for BridgedEmit {
     /// theirs that is in two of them hears it twice.
     fn telling(&self, publication: &Publication) -> Vec<Telling> {
         let Publication { audience, content, .. } = publication;
-        let (Content::Event { event, .. } | Content::Kept { event, .. }) = content else {
+        let (Content::Event { event, .. } | Content::Stored { event, .. }) = content else {
             return Vec::new();
         };
         if audience.except.contains(&Target::Everyone) {

@@ -129,7 +129,7 @@ impl Bridged for BridgedMesa {
             return Vec::new();
         }
         let message = match content {
-            Content::Event { event, .. } | Content::Kept { event, .. } => {
+            Content::Event { event, .. } | Content::Stored { event, .. } => {
                 messages::encode(self.node, event, &recipients)
             }
             Content::Close { .. } => messages::encode_close(self.node, &recipients),

@@ -13,7 +13,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use switchboard_backplane::{AnswerTo, Deed, Report, ReportId, Said};
+use switchboard_backplane::{ClientAction, ClientMessage, ReplyAddress, Report, ReportId};
 use switchboard_event::{Name, NameError, NodeId, Payload, ProjectId, Protocol, SocketId};
 
 /// The bytes are no report.
@@ -93,17 +93,19 @@ pub(super) fn encode(id: ReportId, report: &Report) -> Vec<u8> {
         answer: None,
         code: None,
     };
-    match &report.deed {
-        Deed::Connection => {}
-        Deed::Authentication => record.r#type = Kind::Authentication,
-        Deed::Disconnection { code } => (record.r#type, record.code) = (Kind::Disconnection, Some(*code)),
-        Deed::Message(Said { op, kind, data, answer_to }) => {
+    match &report.action {
+        ClientAction::Connected => {}
+        ClientAction::Authenticated => record.r#type = Kind::Authentication,
+        ClientAction::Disconnected { code } => {
+            (record.r#type, record.code) = (Kind::Disconnection, Some(*code))
+        }
+        ClientAction::Message(ClientMessage { op, kind, data, reply_to }) => {
             record.r#type = Kind::Message;
             (record.op, record.data) = (Some(*op), Some(data));
             record.name = kind.as_deref().map(Into::into);
             let address =
-                |to: &'_ AnswerTo| Address { project: to.project.to_string().into(), call: to.call };
-            record.answer = answer_to.as_ref().map(address);
+                |to: &'_ ReplyAddress| Address { project: to.project.to_string().into(), call: to.call };
+            record.answer = reply_to.as_ref().map(address);
         }
     }
     serde_json::to_vec(&record).expect("texts, numbers and payloads are JSON")
@@ -113,20 +115,22 @@ pub(crate) fn decode(project: &ProjectId, bytes: &Bytes) -> Result<(ReportId, Re
     let record: Record<'_, &RawValue> = serde_json::from_slice(bytes)?;
     let id = report_id(&record.id).ok_or(NoReport::Lacks("id"))?;
     let name = |text: Option<Cow<'_, str>>| text.map(|text| Name::new(&text)).transpose();
-    let deed = match record.r#type {
-        Kind::Connection => Deed::Connection,
-        Kind::Authentication => Deed::Authentication,
-        Kind::Disconnection => Deed::Disconnection { code: record.code.ok_or(NoReport::Lacks("code"))? },
+    let action = match record.r#type {
+        Kind::Connection => ClientAction::Connected,
+        Kind::Authentication => ClientAction::Authenticated,
+        Kind::Disconnection => {
+            ClientAction::Disconnected { code: record.code.ok_or(NoReport::Lacks("code"))? }
+        }
         Kind::Message => {
             let data = record.data.ok_or(NoReport::Lacks("data"))?;
             let address = |to: Address<'_>| {
-                Ok::<_, NameError>(AnswerTo { project: Name::new(&to.project)?, call: to.call })
+                Ok::<_, NameError>(ReplyAddress { project: Name::new(&to.project)?, call: to.call })
             };
-            Deed::Message(Said {
+            ClientAction::Message(ClientMessage {
                 op: record.op.unwrap_or(0),
                 kind: name(record.name)?,
                 data: Payload::slice_of(bytes, data),
-                answer_to: record.answer.map(address).transpose()?,
+                reply_to: record.answer.map(address).transpose()?,
             })
         }
     };
@@ -136,7 +140,7 @@ pub(crate) fn decode(project: &ProjectId, bytes: &Bytes) -> Result<(ReportId, Re
         Spoken::Mesa => Protocol::Mesa,
     };
     let (project, user) = (project.clone(), name(record.user)?);
-    Ok((id, Report { project, socket: record.socket, protocol, user, time_ms: record.time, deed }))
+    Ok((id, Report { project, socket: record.socket, protocol, user, time_ms: record.time, action }))
 }
 
 fn report_id(text: &str) -> Option<ReportId> {
@@ -153,33 +157,38 @@ mod tests {
 
     const ID: ReportId = ReportId { node: NodeId(0x0123_abcd), number: 1 << 40 };
 
-    fn report(deed: Deed) -> Report {
+    fn report(action: ClientAction) -> Report {
         Report {
             project: Name::new("p").unwrap(),
             socket: SocketId::random(),
             protocol: Protocol::Mesa,
             user: Some(Name::new("\"7\"").unwrap()),
             time_ms: 7,
-            deed,
+            action,
         }
     }
 
-    fn said(kind: Option<&str>, answer_to: Option<AnswerTo>) -> Deed {
+    fn said(kind: Option<&str>, reply_to: Option<ReplyAddress>) -> ClientAction {
         let kind = kind.map(|kind| Name::new(kind).unwrap());
-        Deed::Message(Said { op: -3, kind, data: Payload::parse(r#"{"a": 1e400}"#).unwrap(), answer_to })
+        ClientAction::Message(ClientMessage {
+            op: -3,
+            kind,
+            data: Payload::parse(r#"{"a": 1e400}"#).unwrap(),
+            reply_to,
+        })
     }
 
     #[test]
     fn a_report_comes_over_as_it_was() {
-        let answer_to = AnswerTo { project: Name::new("h\n").unwrap(), call: SocketId::random() };
-        for deed in [
-            Deed::Connection,
-            Deed::Authentication,
-            Deed::Disconnection { code: 1006 },
+        let reply_to = ReplyAddress { project: Name::new("h\n").unwrap(), call: SocketId::random() };
+        for action in [
+            ClientAction::Connected,
+            ClientAction::Authenticated,
+            ClientAction::Disconnected { code: 1006 },
             said(None, None),
-            said(Some("a\"b"), Some(answer_to)),
+            said(Some("a\"b"), Some(reply_to)),
         ] {
-            let before = report(deed);
+            let before = report(action);
             let bytes = encode(ID, &before).into();
             let (id, after) = decode(&before.project, &bytes).unwrap();
             assert_eq!((id, format!("{after:?}")), (ID, format!("{before:?}")));

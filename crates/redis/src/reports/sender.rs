@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::{PushInfo, PushKind, RedisError, RedisResult, Value, cmd};
-use switchboard_backplane::PortalChange;
+use switchboard_backplane::ReportSinkChange;
 use switchboard_event::{Name, ProjectId};
 use tokio::time::{Instant, sleep_until};
 
@@ -223,12 +223,13 @@ impl Reporting {
             return;
         }
         let now = self.portal.present();
-        let change = |(project, group, portal): &(ProjectId, Option<Name>, String), joined| PortalChange {
-            project: project.clone(),
-            portal: portal.clone(),
-            group: group.clone(),
-            joined,
-        };
+        let change =
+            |(project, group, worker): &(ProjectId, Option<Name>, String), joined| ReportSinkChange {
+                project: project.clone(),
+                worker: worker.clone(),
+                group: group.clone(),
+                joined,
+            };
         self.told.difference(&now).for_each(|one| on_change(change(one, false)));
         now.difference(&self.told).for_each(|one| on_change(change(one, true)));
         self.told = now;

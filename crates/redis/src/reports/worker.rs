@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use redis::{FromRedisValue, PushInfo, PushKind, RedisError, Value};
-use switchboard_backplane::{AnswerTo, Report, ReportId};
+use switchboard_backplane::{ReplyAddress, Report, ReportId};
 use switchboard_event::{Name, NodeId, Payload, ProjectId};
 
 use super::{WorkerScripts, record};
@@ -211,7 +211,7 @@ impl Desk {
     }
 
     /// Sends answers to the nodes that wait for them.
-    pub async fn answer(&self, answers: Vec<(AnswerTo, Payload)>) -> Result<(), WorkError> {
+    pub async fn answer(&self, answers: Vec<(ReplyAddress, Payload)>) -> Result<(), WorkError> {
         let mut batch = Batch::default();
         for (to, data) in answers {
             let names = self.post.names.project(&to.project);

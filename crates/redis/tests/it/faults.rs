@@ -194,7 +194,7 @@ async fn a_node_that_stood_still_beyond_its_lease_comes_back_whole() {
     lose_lease(&server, &one).await;
     until("both are whole", async || counts(&two).await == [2, 2, 2, 1, 2]).await;
     assert_eq!(counts(&one).await, [2, 2, 2, 1, 2]);
-    let described = two.redis.store().described(&project(), &Name::new("shard-1").unwrap()).await.unwrap();
+    let described = two.redis.store().descriptions(&project(), &Name::new("shard-1").unwrap()).await.unwrap();
     assert_eq!(described.len(), 1, "what is told of its client is back as well");
 }
 

@@ -45,7 +45,7 @@ impl Place {
         let noted = heard.clone();
         node.node.hub.listen(Box::new(move |notice| {
             if let HubEvent::Publication(publication) = notice
-                && let Content::Kept { number, event } = publication.content
+                && let Content::Stored { number, event } = publication.content
             {
                 let to: Vec<String> = publication.audience.to.iter().map(Target::to_string).collect();
                 noted.lock().unwrap().push((number, format!("{} for {}", event.name, to.join(", "))));
@@ -125,7 +125,7 @@ async fn without_redis_nothing_is_kept_and_afterwards_all_is_well() {
     assert!(place.inbox.clear(&project(), &name("7")).await.is_err());
     // More than may wait to be written: they are dropped, and nobody waits for them.
     for n in 0..100 {
-        place.inbox.confirm(&project(), &name("7"), vec![MessageNumber(n)]);
+        place.inbox.acknowledge(&project(), &name("7"), vec![MessageNumber(n)]);
     }
     place.inbox.settled().await;
     server.run_again().await;
@@ -147,7 +147,7 @@ async fn a_redis_that_forgot_the_scripts_is_told_them_again() {
     // The lease may be taken up again meanwhile.
     until("it is opened", async || place.open("7", seven.session.id).await == texts(&["a"])).await;
     forget().await;
-    place.inbox.confirm(&project(), &name("7"), vec![number]);
+    place.inbox.acknowledge(&project(), &name("7"), vec![number]);
     place.inbox.settled().await;
     until("nothing remains of it", async || {
         let left: Vec<String> = query(&server, redis::cmd("KEYS").arg("*{p}:inbox*")).await;
@@ -169,8 +169,8 @@ async fn garbage_in_one_inbox_is_nobody_elses_trouble() {
     assert_eq!(kept.inboxes, 1, "only one inbox can be used");
     assert!(place.open("bad", bad.session.id).await.is_none());
     assert_eq!(place.open("good", good.session.id).await, texts(&["a"]));
-    place.inbox.confirm(&project(), &name("bad"), vec![kept.number]);
-    place.inbox.confirm(&project(), &name("good"), vec![kept.number]);
+    place.inbox.acknowledge(&project(), &name("bad"), vec![kept.number]);
+    place.inbox.acknowledge(&project(), &name("good"), vec![kept.number]);
     place.inbox.settled().await;
     assert_eq!(place.open("good", good.session.id).await, texts(&[]), "receipts of others are written");
     place.inbox.clear(&project(), &name("bad")).await.expect("whatever it is");
@@ -242,7 +242,7 @@ async fn what_is_put_at_once_goes_together_and_each_caller_has_an_answer_of_its_
         } else {
             1
         };
-        assert_eq!((kept.inboxes, kept.displaced), (inboxes, 0), "{n}");
+        assert_eq!((kept.inboxes, kept.evicted), (inboxes, 0), "{n}");
     }
     assert!(kept.is_sorted_by(|a, b| a.number < b.number), "in the order in which they were put");
     let stats: String = query(&server, redis::cmd("INFO").arg("commandstats")).await;
@@ -296,7 +296,7 @@ async fn accounts_hold(messages_max: u64, bytes_max: usize) {
         // Some of the latest, of the oldest, of those in the middle, and of those that gave way.
         if n % 5 == 4 {
             let some = [n, n - 2, n.saturating_sub(7), n / 2].map(|n| numbers[n]);
-            place.inbox.confirm(&project(), &name(["a", "b", "c", "nobody"][n % 4]), some.into());
+            place.inbox.acknowledge(&project(), &name(["a", "b", "c", "nobody"][n % 4]), some.into());
         }
         if n % 16 == 15 {
             place.inbox.settled().await;
@@ -306,7 +306,7 @@ async fn accounts_hold(messages_max: u64, bytes_max: usize) {
     place.inbox.clear(&project(), &name("b")).await.unwrap();
     assert_accounted(&server, bytes_max).await;
     for user in ["a", "c"] {
-        place.inbox.confirm(&project(), &name(user), numbers.clone());
+        place.inbox.acknowledge(&project(), &name(user), numbers.clone());
     }
     place.inbox.settled().await;
     let left: Vec<String> = query(&server, redis::cmd("KEYS").arg("*{p}:inbox*")).await;
@@ -328,16 +328,16 @@ async fn what_was_handed_out_is_accounted_for_once_whoever_took_some_of_it_out_b
             let numbers: Vec<MessageNumber> = waiting.messages.iter().map(|message| message.number).collect();
             let later = one.put(&["a", "b"], "later").await.unwrap();
             let elsewhere = taken_elsewhere.iter().map(|place: &usize| numbers[*place]).collect();
-            two.inbox.confirm(&project(), &name("a"), elsewhere);
+            two.inbox.acknowledge(&project(), &name("a"), elsewhere);
             two.inbox.settled().await;
             for arrived in numbers.chunks(arrived_in) {
-                one.inbox.confirm(&project(), &name("a"), arrived.into());
+                one.inbox.acknowledge(&project(), &name("a"), arrived.into());
                 one.inbox.settled().await;
                 assert_accounted(&server, 1000).await;
             }
             assert_eq!(one.open("a", seven.session.id).await.unwrap(), ["later"], "{taken_elsewhere:?}");
             for user in ["a", "b"] {
-                one.inbox.confirm(&project(), &name(user), vec![later]);
+                one.inbox.acknowledge(&project(), &name(user), vec![later]);
             }
             one.inbox.settled().await;
             let left: Vec<String> = query(&server, redis::cmd("KEYS").arg("*{p}:inbox*")).await;
@@ -381,7 +381,7 @@ async fn what_arrives_out_of_order_is_taken_out_of_a_long_inbox() {
     }
     let odd: Vec<MessageNumber> = numbers.iter().copied().skip(1).step_by(2).rev().collect();
     for some in odd.chunks(40) {
-        place.inbox.confirm(&project(), &name("7"), some.into());
+        place.inbox.acknowledge(&project(), &name("7"), some.into());
     }
     place.inbox.settled().await;
     let even = |from: usize, to: usize| (from..to).step_by(2).map(|n| format!("e{n}")).collect::<Vec<_>>();
@@ -420,7 +420,7 @@ async fn between_what_waits_and_what_is_heard_there_is_no_gap() {
         tokio::time::sleep(Duration::from_millis(5)).await;
         let live: Vec<_> = at.heard.lock().unwrap()[before..].iter().map(|(number, _)| *number).collect();
         let last = missed.last().copied().unwrap_or(MessageNumber(0));
-        at.inbox.confirm(&project(), &name("7"), [missed.clone(), live.clone()].concat());
+        at.inbox.acknowledge(&project(), &name("7"), [missed.clone(), live.clone()].concat());
         arrived.extend(missed);
         arrived.extend(live.into_iter().filter(|number| *number > last));
         at.node.node.hub.remove(&member.session);
@@ -453,7 +453,7 @@ async fn what_waits_in_a_full_redis_can_be_read_and_taken_out() {
     limit("1").await;
     assert!(place.put(&["a"], "more").await.is_none(), "it is said that it is not kept");
     assert_eq!(place.open("a", seven.session.id).await, texts(&["e0", "e1", "e2", "e3", "e4"]));
-    place.inbox.confirm(&project(), &name("a"), vec![numbers[2], numbers[4]]);
+    place.inbox.acknowledge(&project(), &name("a"), vec![numbers[2], numbers[4]]);
     place.inbox.settled().await;
     assert_accounted(&server, 1000).await;
     assert_eq!(place.open("a", seven.session.id).await, texts(&["e0", "e1", "e3"]));
@@ -503,7 +503,7 @@ async fn a_large_message_for_many_is_put_in_parts_that_are_short() {
     let data = Payload::of(&"x".repeat(100_000)).unwrap();
     let large = Event { data, ..event("large") };
     let kept = place.inbox.put(&project(), &users(&ids), &large).await.unwrap();
-    assert_eq!((kept.inboxes, kept.displaced), (USERS, 0));
+    assert_eq!((kept.inboxes, kept.evicted), (USERS, 0));
     let stats: String = query(&server, redis::cmd("INFO").arg("commandstats")).await;
     let calls = |command: &str| {
         let line = stats.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{command}:calls=")));

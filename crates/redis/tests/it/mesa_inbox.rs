@@ -1,6 +1,6 @@
 //! Messages that original Mesa Dispatchers stored for users who were away, and ours that wait.
 
-use switchboard_backplane::{Backplane, InboxLimits, Waiting};
+use switchboard_backplane::{Backplane, InboxLimits, StoredMessage};
 use switchboard_event::{Event, MessageNumber, Name, Payload, Target};
 use switchboard_redis::{MesaBridge, Options, Redis};
 use switchboard_testkit::RedisServer;
@@ -36,12 +36,12 @@ async fn waiting(
     user: &str,
     member: &Member,
     after: Option<MessageNumber>,
-) -> Vec<Waiting> {
+) -> Vec<StoredMessage> {
     let (inbox, project, user) = (node.redis.inbox().unwrap(), name("p"), name(user));
     inbox.open(&project, &user, member.session.id, after, 1000).await.unwrap().messages
 }
 
-fn texts(waiting: &[Waiting]) -> Vec<String> {
+fn texts(waiting: &[StoredMessage]) -> Vec<String> {
     waiting.iter().map(|message| format!("{} {:?}", message.event.name, message.event.data)).collect()
 }
 
@@ -71,9 +71,9 @@ async fn what_a_dispatcher_stored_waits_with_ours_and_whatever_its_number() {
     assert_eq!(texts(&late), ["LATE {}"]);
     let numbers = all.iter().chain(&late).map(|message| message.number).collect();
     let inbox = node.redis.inbox().unwrap();
-    inbox.confirm(&name("p"), &name("7"), numbers);
+    inbox.acknowledge(&name("p"), &name("7"), numbers);
     assert_eq!(texts(&waiting(&node, "7", &member, None).await), [""; 0]);
-    assert!(inbox.has_latecomers());
+    assert!(inbox.has_late_writers());
     let left: Vec<String> = run(&server, &["KEYS", "switchboard:{p}:inbox*"]).await;
     assert_eq!(left, ["switchboard:{p}:inbox:last"], "nothing is accounted for any more");
 }
@@ -141,7 +141,7 @@ async fn what_is_stored_while_two_devices_look_arrives_once_and_in_order() {
                 let numbers = list.iter().map(|message| message.number).collect();
                 heard.extend(list.into_iter().map(|message| message.event.name.to_string()));
                 let inbox = node.redis.inbox().unwrap();
-                inbox.confirm(&name("p"), &name("7"), numbers);
+                inbox.acknowledge(&name("p"), &name("7"), numbers);
                 inbox.settled().await;
             }
             turns += 1;

@@ -62,7 +62,7 @@ async fn who_is_no_node_keeps_as_much_as_the_nodes_do(options: &Options) {
     for project in PROJECTS {
         for n in 1..=4 {
             let kept = backend.keep(&name(project), &[name("7")], &event).await.expect("it is kept");
-            assert_eq!(kept.displaced, usize::from(n > 3), "{n} in {project}");
+            assert_eq!(kept.evicted, usize::from(n > 3), "{n} in {project}");
         }
     }
 }

@@ -97,7 +97,7 @@ async fn send(app: App, dispatch: Dispatch) -> Result<Dispatched, Problem> {
     match send.keep_payload(&kind, data).await {
         Ok(kept) => Ok(Dispatched {
             inboxes: Some(kept.inboxes),
-            displaced: Some(kept.displaced),
+            displaced: Some(kept.evicted),
             ..Dispatched::default()
         }),
         Err(KeepError::Store(error)) => {

@@ -7,7 +7,9 @@ use std::future::ready;
 use std::sync::{Mutex, MutexGuard};
 
 use axum::body::Bytes;
-use switchboard_backplane::{ANSWERED_FOR, Answer, Asked, Begun, CLAIMED_FOR, Claim, Digest, Repeats};
+use switchboard_backplane::{
+    CLAIM_LIFETIME, Claim, ClaimOutcome, Digest, IdempotencyStore, RESPONSE_LIFETIME, RequestKey, StoreFuture,
+};
 use tokio::time::Instant;
 
 /// Most requests that are remembered.
@@ -38,69 +40,69 @@ impl MemoryRepeats {
     }
 }
 
-impl Repeats for MemoryRepeats {
-    fn begin<'a>(&'a self, asked: &'a Asked) -> Answer<'a, Begun> {
+impl IdempotencyStore for MemoryRepeats {
+    fn claim<'a>(&'a self, asked: &'a RequestKey) -> StoreFuture<'a, ClaimOutcome> {
         Box::pin(ready(Ok(self.lock().begin(asked, Instant::now()))))
     }
 
-    fn finish<'a>(&'a self, claim: &'a Claim, answer: &'a Bytes) -> Answer<'a, ()> {
+    fn complete<'a>(&'a self, claim: &'a Claim, answer: &'a Bytes) -> StoreFuture<'a, ()> {
         self.lock().finish(claim, answer, Instant::now());
         Box::pin(ready(Ok(())))
     }
 
-    fn release<'a>(&'a self, claim: &'a Claim) -> Answer<'a, ()> {
+    fn release<'a>(&'a self, claim: &'a Claim) -> StoreFuture<'a, ()> {
         self.lock().release(claim);
         Box::pin(ready(Ok(())))
     }
 }
 
 impl Requests {
-    fn begin(&mut self, asked: &Asked, now: Instant) -> Begun {
+    fn begin(&mut self, asked: &RequestKey, now: Instant) -> ClaimOutcome {
         self.forget_old(now);
         match self.known.get(&asked.name) {
-            Some(known) if known.claim.asked != *asked => Begun::Another,
-            Some(Request { answer: Some(answer), .. }) => Begun::Done(answer.clone()),
-            Some(_) => Begun::UnderWay,
+            Some(known) if known.claim.key != *asked => ClaimOutcome::Conflict,
+            Some(Request { answer: Some(answer), .. }) => ClaimOutcome::Completed(answer.clone()),
+            Some(_) => ClaimOutcome::InProgress,
             None => {
                 self.next += 1;
-                let claim = Claim { asked: *asked, number: self.next };
+                let claim = Claim { key: *asked, number: self.next };
                 self.known.insert(asked.name, Request { claim, answer: None });
                 self.claimed.push_back((now, claim));
-                Begun::First(claim)
+                ClaimOutcome::Claimed(claim)
             }
         }
     }
 
     fn finish(&mut self, claim: &Claim, answer: &Bytes, now: Instant) {
         if self.holds(claim) {
-            self.known.insert(claim.asked.name, Request { claim: *claim, answer: Some(answer.clone()) });
+            self.known.insert(claim.key.name, Request { claim: *claim, answer: Some(answer.clone()) });
             self.done.push_back((now, *claim));
         }
     }
 
     fn release(&mut self, claim: &Claim) {
         if self.holds(claim) {
-            self.known.remove(&claim.asked.name);
+            self.known.remove(&claim.key.name);
         }
     }
 
     /// Whether the claim has not ended.
     fn holds(&self, claim: &Claim) -> bool {
-        let known = self.known.get(&claim.asked.name);
+        let known = self.known.get(&claim.key.name);
         known.is_some_and(|known| known.claim == *claim && known.answer.is_none())
     }
 
     fn forget_old(&mut self, now: Instant) {
         let is_over = |since: Instant, lasts| now.saturating_duration_since(since) >= lasts;
-        while let Some((_, claim)) = self.claimed.pop_front_if(|(since, _)| is_over(*since, CLAIMED_FOR)) {
+        while let Some((_, claim)) = self.claimed.pop_front_if(|(since, _)| is_over(*since, CLAIM_LIFETIME)) {
             self.release(&claim);
         }
         let mut over = self.done.len().saturating_sub(REMEMBERED - 1);
         while let Some((_, claim)) =
-            self.done.pop_front_if(|(since, _)| over > 0 || is_over(*since, ANSWERED_FOR))
+            self.done.pop_front_if(|(since, _)| over > 0 || is_over(*since, RESPONSE_LIFETIME))
         {
             over = over.saturating_sub(1);
-            self.known.remove(&claim.asked.name);
+            self.known.remove(&claim.key.name);
         }
     }
 }
@@ -117,29 +119,29 @@ mod tests {
         contract::repeats::requests(&repeats, &repeats, tokio::time::advance).await;
     }
 
-    fn begin(repeats: &MemoryRepeats, n: usize) -> Begun {
+    fn begin(repeats: &MemoryRepeats, n: usize) -> ClaimOutcome {
         let mut name = Digest::default();
         name[..size_of::<usize>()].copy_from_slice(&n.to_ne_bytes());
-        repeats.lock().begin(&Asked { name, content: Digest::default() }, Instant::now())
+        repeats.lock().begin(&RequestKey { name, content: Digest::default() }, Instant::now())
     }
 
     #[tokio::test]
     async fn the_oldest_are_forgotten_when_there_are_many() {
         let repeats = MemoryRepeats::default();
         for n in 0..REMEMBERED + 10 {
-            let Begun::First(claim) = begin(&repeats, n) else { panic!("it is remembered") };
+            let ClaimOutcome::Claimed(claim) = begin(&repeats, n) else { panic!("it is remembered") };
             repeats.lock().finish(&claim, &Bytes::new(), Instant::now());
         }
         assert_eq!(repeats.lock().known.len(), REMEMBERED);
-        assert!(matches!(begin(&repeats, 0), Begun::First(_)));
-        assert!(matches!(begin(&repeats, REMEMBERED + 9), Begun::Done(_)));
+        assert!(matches!(begin(&repeats, 0), ClaimOutcome::Claimed(_)));
+        assert!(matches!(begin(&repeats, REMEMBERED + 9), ClaimOutcome::Completed(_)));
     }
 
     #[tokio::test(start_paused = true)]
     async fn nothing_is_left_of_claims_that_nobody_ended() {
         let repeats = MemoryRepeats::default();
         (0..5).for_each(|n| drop(begin(&repeats, n)));
-        tokio::time::advance(CLAIMED_FOR).await;
+        tokio::time::advance(CLAIM_LIFETIME).await;
         begin(&repeats, 9);
         let requests = repeats.lock();
         assert_eq!((requests.known.len(), requests.claimed.len()), (1, 1));

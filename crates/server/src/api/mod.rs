@@ -21,7 +21,7 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use http::header;
 use switchboard::App;
-use switchboard_backplane::Repeats;
+use switchboard_backplane::IdempotencyStore;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
@@ -38,7 +38,7 @@ struct Shared {
 }
 
 /// All routes, each below `/api/v1`. `for_all_nodes` remembers requests for all of them, if there are others.
-pub(crate) fn routes(app: App, for_all_nodes: Option<Arc<dyn Repeats>>, settings: &Api) -> Router {
+pub(crate) fn routes(app: App, for_all_nodes: Option<Arc<dyn IdempotencyStore>>, settings: &Api) -> Router {
     let memories = Memories::new(for_all_nodes);
     let shared = Arc::new(Shared { app, keys: Keys::new(settings), memories });
     Router::new()

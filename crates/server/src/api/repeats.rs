@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use axum::body::Bytes;
 use ring::digest::{Context, SHA256};
-use switchboard_backplane::{Asked, Begun, Claim, Digest, Repeats};
+use switchboard_backplane::{Claim, ClaimOutcome, Digest, IdempotencyStore, RequestKey};
 
 use super::memory::MemoryRepeats;
 use super::problem::Problem;
 
 /// All that remember requests, the nearest first.
-pub(super) struct Memories(Vec<Arc<dyn Repeats>>);
+pub(super) struct Memories(Vec<Arc<dyn IdempotencyStore>>);
 
 /// What a request is.
 pub(super) enum Coming<'a> {
@@ -26,26 +26,26 @@ pub(super) enum Coming<'a> {
 /// A request that is done for the first time, and has to be ended. If its task fails, its claims end by
 /// themselves.
 #[derive(Default)]
-pub(super) struct First<'a>(Vec<(&'a dyn Repeats, Claim)>);
+pub(super) struct First<'a>(Vec<(&'a dyn IdempotencyStore, Claim)>);
 
 impl Memories {
     /// The node's own, and what all nodes share if there are others.
-    pub(super) fn new(shared: Option<Arc<dyn Repeats>>) -> Self {
-        let here: Arc<dyn Repeats> = Arc::new(MemoryRepeats::default());
+    pub(super) fn new(shared: Option<Arc<dyn IdempotencyStore>>) -> Self {
+        let here: Arc<dyn IdempotencyStore> = Arc::new(MemoryRepeats::default());
         Memories([here].into_iter().chain(shared).collect())
     }
 
     /// Begins a request, or answers as it was answered.
-    pub(super) async fn begin(&self, asked: &Asked) -> Result<Coming<'_>, Problem> {
+    pub(super) async fn begin(&self, asked: &RequestKey) -> Result<Coming<'_>, Problem> {
         let mut first = First::default();
         for memory in &self.0 {
-            match memory.begin(asked).await {
-                Ok(Begun::First(claim)) => first.0.push((&**memory, claim)),
+            match memory.claim(asked).await {
+                Ok(ClaimOutcome::Claimed(claim)) => first.0.push((&**memory, claim)),
                 Ok(known) => {
                     first.end(None).await;
                     return match known {
-                        Begun::Done(answer) => Ok(Coming::Again(answer)),
-                        Begun::Another => Err(Problem::another_body()),
+                        ClaimOutcome::Completed(answer) => Ok(Coming::Again(answer)),
+                        ClaimOutcome::Conflict => Err(Problem::another_body()),
                         _ => Err(Problem::under_way()),
                     };
                 }
@@ -61,7 +61,7 @@ impl First<'_> {
     pub(super) async fn end(self, answer: Option<&Bytes>) {
         for (memory, claim) in self.0 {
             let ended = match answer {
-                Some(answer) => memory.finish(&claim, answer).await,
+                Some(answer) => memory.complete(&claim, answer).await,
                 None => memory.release(&claim).await,
             };
             if let Err(error) = ended {

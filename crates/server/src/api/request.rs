@@ -9,7 +9,7 @@ use http::{HeaderMap, StatusCode, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use switchboard::App;
-use switchboard_backplane::{Asked, Digest};
+use switchboard_backplane::{Digest, RequestKey};
 use utoipa::IntoParams;
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::{Object, Type};
@@ -90,7 +90,7 @@ impl Incoming {
         let Incoming { shared, name, body } = self;
         let first = match name {
             Some(name) => {
-                let asked = Asked { name, content: digest([endpoint.as_bytes(), &body]) };
+                let asked = RequestKey { name, content: digest([endpoint.as_bytes(), &body]) };
                 match shared.memories.begin(&asked).await? {
                     Coming::Again(answer) => return Ok((answer, true)),
                     Coming::First(first) => Some(first),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use switchboard_backplane::{Content, Lost};
+use switchboard_backplane::{Content, PublishError};
 use switchboard_event::{AudienceError, IntoAudience, Name, NameError, Payload, SocketId, Target};
 use switchboard_hub::JoinError;
 
@@ -68,7 +68,7 @@ pub enum OrderError {
         here: usize,
         /// Why others were not told.
         #[source]
-        cause: Lost,
+        cause: PublishError,
     },
 }
 

@@ -12,7 +12,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::Bytes;
-use switchboard_backplane::Deed;
+use switchboard_backplane::ClientAction;
 use switchboard_event::Protocol;
 use switchboard_hub::{Flushed, Outbox};
 use switchboard_wire::DecodeError;
@@ -416,7 +416,7 @@ impl Connection {
         let code = self.ending.code.or(ours).unwrap_or(CloseCode::ABNORMAL);
         self.socket.give_back();
         // Afterwards nobody knows whose it was.
-        let reporting = Reporting::of(&self.socket, Deed::Disconnection { code: code.0 });
+        let reporting = Reporting::of(&self.socket, ClientAction::Disconnected { code: code.0 });
         self.served.app.hub().remove(self.socket.session());
         self.served.app.core().identities.forget(self.socket.id());
         self.peer().hang_up();

@@ -16,7 +16,7 @@ use http::{HeaderMap, Request, Response, StatusCode, header};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use ipnet::IpNet;
-use switchboard_backplane::Deed;
+use switchboard_backplane::ClientAction;
 use switchboard_event::{Protocol, SocketId};
 use switchboard_hub::NewSession;
 use switchboard_ws::close::{CloseCode, close_frame};
@@ -267,7 +267,7 @@ impl Door {
         if app.is_stopping() {
             socket.close_with(CloseCode::RESTART, STOPPING);
         }
-        reports::report(&socket, Deed::Connection);
+        reports::report(&socket, ClientAction::Connected);
         socket
     }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
-use switchboard_backplane::{Bus, Lost};
+use switchboard_backplane::{Bus, PublishError};
 use switchboard_event::{Name, NodeId, Payload, ProjectId, SocketId, Target};
 use tokio::sync::{OnceCell, oneshot};
 
@@ -25,7 +25,7 @@ use super::message::Refusal;
 pub enum NodeError {
     /// It was not told.
     #[error(transparent)]
-    Lost(#[from] Lost),
+    Lost(#[from] PublishError),
     /// It did not say what became of it: it is gone, or its answer was lost.
     #[error("the node of the socket did not answer within {0:?}")]
     Silent(Duration),

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
-use switchboard_backplane::{Bus, Inbox, LocalBus, MemoryStore, Portal, Receiver, Store};
+use switchboard_backplane::{Bus, Inbox, LocalBus, MemoryStore, Receiver, ReportSink, Store};
 use switchboard_event::Protocol;
 use switchboard_hub::{Hub, HubConfig, Index};
 use switchboard_ws::close::{CloseCode, close_frame};
@@ -47,7 +47,7 @@ pub(crate) struct Settings {
     pub(crate) bus: Option<Arc<dyn Bus>>,
     pub(crate) store: Option<Arc<dyn Store>>,
     pub(crate) inbox: Option<Arc<dyn Inbox>>,
-    pub(crate) portal: Option<Arc<dyn Portal>>,
+    pub(crate) portal: Option<Arc<dyn ReportSink>>,
     /// Of whose clients reports are made; none for all.
     pub(crate) reported: Option<Vec<Protocol>>,
 }
@@ -63,7 +63,7 @@ pub(crate) struct Running {
     pub(crate) shares_store: bool,
     pub(crate) inbox: Option<Arc<dyn Inbox>>,
     /// Who gets reports, and by protocol of whose clients.
-    pub(crate) portal: Option<(Arc<dyn Portal>, [bool; Protocol::COUNT])>,
+    pub(crate) portal: Option<(Arc<dyn ReportSink>, [bool; Protocol::COUNT])>,
 }
 
 impl Core {

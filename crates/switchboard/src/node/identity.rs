@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::FutureExt;
 use serde_json::json;
-use switchboard_backplane::Deed;
+use switchboard_backplane::ClientAction;
 use switchboard_event::{Payload, SocketId, Target, UserId};
 use switchboard_hub::{JoinError, Session};
 
@@ -133,7 +133,7 @@ impl Socket {
     fn be_bound(&self, identity: Identity) -> Result<(Identity, Option<Redelivery>), IdentifyError> {
         let arrival = Arrival::begin(self);
         self.app().core().identities.bind(self.app(), self.session(), &identity)?;
-        reports::report(self, Deed::Authentication);
+        reports::report(self, ClientAction::Authenticated);
         let redelivery = arrival.map(|arrival| arrival.of(identity.user.clone()));
         Ok((identity, redelivery))
     }

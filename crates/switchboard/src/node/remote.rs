@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use switchboard_backplane::{AnswerTo, Content, Lost, Publication};
+use switchboard_backplane::{Content, Publication, PublishError, ReplyAddress};
 use switchboard_event::{Audience, Name, Payload, SocketId, Target};
 use switchboard_hub::{HubEvent, JoinError, Listener};
 
@@ -70,10 +70,10 @@ impl App {
     /// come within the time of a request.
     pub(crate) fn call_outside(
         &self,
-    ) -> Result<(AnswerTo, impl Future<Output = Option<Payload>> + Send + '_), NodeError> {
+    ) -> Result<(ReplyAddress, impl Future<Output = Option<Payload>> + Send + '_), NodeError> {
         let calls = &self.core().calls;
         let call = calls.open(self.hub().bus().node(), self.limits().calls_pending_max)?;
-        let answer_to = AnswerTo { project: calls.address().clone(), call: call.id };
+        let answer_to = ReplyAddress { project: calls.address().clone(), call: call.id };
         let outcome = call.outcome(self.limits().request_timeout);
         Ok((answer_to, async { outcome.await.ok()?.ok() }))
     }
@@ -99,11 +99,11 @@ impl App {
     }
 
     /// Has all other nodes do something to their sockets of an audience.
-    pub(crate) fn order(&self, audience: &Audience, order: Order) -> Result<(), Lost> {
+    pub(crate) fn order(&self, audience: &Audience, order: Order) -> Result<(), PublishError> {
         self.say(audience, &Message::<Payload>::Order(order))
     }
 
-    fn say<D: Serialize>(&self, audience: &Audience, message: &Message<D>) -> Result<(), Lost> {
+    fn say<D: Serialize>(&self, audience: &Audience, message: &Message<D>) -> Result<(), PublishError> {
         let said = serde_json::to_vec(message).expect("texts, numbers and payloads are JSON");
         self.hub().publish(self.project_id(), audience, Content::Control(said.into()))
     }
@@ -117,7 +117,7 @@ impl App {
             }
             Content::Answer(data) => self.resolve(audience, Ok(data)),
             Content::ShardChanged(shard) => self.core().rosters.changed_elsewhere(self, &shard),
-            Content::Kept { number, event } => inbox::hear(self, audience, number, event),
+            Content::Stored { number, event } => inbox::hear(self, audience, number, event),
             Content::Event { .. } => {}
         }
     }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use serde_json::json;
-use switchboard_backplane::{AnswerTo, Deed, Portal, PortalChange, Report, Said};
+use switchboard_backplane::{
+    ClientAction, ClientMessage, ReplyAddress, Report, ReportSink, ReportSinkChange,
+};
 use switchboard_event::Protocol;
 
 use crate::api::app::App;
@@ -17,17 +19,17 @@ use crate::routing::server::Served;
 
 /// A report that is about to be made.
 pub(crate) struct Reporting {
-    portal: Arc<dyn Portal>,
+    portal: Arc<dyn ReportSink>,
     report: Report,
 }
 
 impl Reporting {
     /// None if nobody is to know of the clients of that door.
-    pub(crate) fn of(socket: &Socket, deed: Deed) -> Option<Self> {
+    pub(crate) fn of(socket: &Socket, action: ClientAction) -> Option<Self> {
         let protocol = socket.session().protocol;
         let portal = socket.app().portal_for(protocol)?.clone();
         let (project, user) = (socket.app().project_id().clone(), socket.user());
-        let report = Report { project, socket: socket.id(), protocol, user, time_ms: now_ms(), deed };
+        let report = Report { project, socket: socket.id(), protocol, user, time_ms: now_ms(), action };
         Some(Reporting { portal, report })
     }
 
@@ -37,8 +39,8 @@ impl Reporting {
 }
 
 /// Reports what a client did, if anybody is to know.
-pub(crate) fn report(socket: &Socket, deed: Deed) {
-    if let Some(reporting) = Reporting::of(socket, deed) {
+pub(crate) fn report(socket: &Socket, action: ClientAction) {
+    if let Some(reporting) = Reporting::of(socket, action) {
         reporting.make();
     }
 }
@@ -50,7 +52,7 @@ pub(crate) async fn hand_over(request: Request) -> Response {
     let taken = socket
         .app()
         .portal_for(Protocol::Emit)
-        .is_some_and(|portal| portal.takes(socket.app().project_id(), request.wants_reply()));
+        .is_some_and(|portal| portal.accepts(socket.app().project_id(), request.wants_reply()));
     if !taken {
         return unknown_event(request).await;
     }
@@ -58,11 +60,11 @@ pub(crate) async fn hand_over(request: Request) -> Response {
         report(socket, said(&request, None));
         return Response::none();
     }
-    let (answer_to, answer) = match socket.app().call_outside() {
+    let (reply_to, answer) = match socket.app().call_outside() {
         Ok(call) => call,
         Err(too_many) => return ReplyError::new("busy", too_many.to_string()).into_response(),
     };
-    report(socket, said(&request, Some(answer_to)));
+    report(socket, said(&request, Some(reply_to)));
     match answer.await {
         Some(data) => data.into_response(),
         None => ReplyError::new("timeout", "nobody answered in time").into_response(),
@@ -74,9 +76,9 @@ pub(crate) async fn pass_out(request: Request) {
     report(request.socket(), said(&request, None));
 }
 
-fn said(request: &Request, answer_to: Option<AnswerTo>) -> Deed {
+fn said(request: &Request, reply_to: Option<ReplyAddress>) -> ClientAction {
     let (op, kind) = request.said();
-    Deed::Message(Said { op, kind, data: request.payload().clone(), answer_to })
+    ClientAction::Message(ClientMessage { op, kind, data: request.payload().clone(), reply_to })
 }
 
 impl App {
@@ -85,13 +87,13 @@ impl App {
     ///
     /// ```
     /// use std::sync::Arc;
-    /// use switchboard::{App, Portal};
+    /// use switchboard::{App, ReportSink};
     ///
-    /// fn app(portal: Arc<dyn Portal>) -> App {
+    /// fn app(portal: Arc<dyn ReportSink>) -> App {
     ///     App::new().with_portal(portal)
     /// }
     /// ```
-    pub fn with_portal(self, portal: Arc<dyn Portal>) -> Self {
+    pub fn with_portal(self, portal: Arc<dyn ReportSink>) -> Self {
         self.settings(|settings| settings.portal = Some(portal));
         self
     }
@@ -113,17 +115,17 @@ impl App {
     /// ```
     /// assert!(switchboard::App::new().portal().is_none());
     /// ```
-    pub fn portal(&self) -> Option<&Arc<dyn Portal>> {
+    pub fn portal(&self) -> Option<&Arc<dyn ReportSink>> {
         self.portal_and_doors().map(|(portal, _)| portal)
     }
 
     /// Who gets reports, and by protocol of whose clients.
-    fn portal_and_doors(&self) -> Option<&(Arc<dyn Portal>, [bool; Protocol::COUNT])> {
+    fn portal_and_doors(&self) -> Option<&(Arc<dyn ReportSink>, [bool; Protocol::COUNT])> {
         self.running().portal.as_ref()
     }
 
     /// Who gets reports of the clients of a door.
-    fn portal_for(&self, protocol: Protocol) -> Option<&Arc<dyn Portal>> {
+    fn portal_for(&self, protocol: Protocol) -> Option<&Arc<dyn ReportSink>> {
         let (portal, reported) = self.portal_and_doors()?;
         reported[protocol.index()].then_some(portal)
     }
@@ -143,9 +145,9 @@ impl Served {
         self.app.core().tasks.spawn_service(async move { app.hear_answers().await });
     }
 
-    fn portal_changed(&self, change: &PortalChange) {
-        let PortalChange { project, portal, group, joined } = change;
-        let data = json!({ "portal": portal, "group": group, "project": project });
+    fn portal_changed(&self, change: &ReportSinkChange) {
+        let ReportSinkChange { project, worker, group, joined } = change;
+        let data = json!({ "portal": worker, "group": group, "project": project });
         let event = if *joined { SystemEvent::PortalJoin } else { SystemEvent::PortalLeave };
         self.tell(event, project, &data);
     }

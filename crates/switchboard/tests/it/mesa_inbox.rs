@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde_json::json;
 use switchboard::{
-    Answer, App, Content, Event, Inbox, InboxLimits, Kept, Limits, Mesa, MesaSettings, MessageNumber, Opened,
-    ProjectId, Publication, Receiver, SocketId, StoreError, Target, UserId,
+    App, Content, Event, Inbox, InboxLimits, InboxPage, Limits, Mesa, MesaSettings, MessageNumber, ProjectId,
+    Publication, Receiver, SocketId, StoreError, StoreFuture, Stored, Target, UserId,
 };
 use switchboard_disk::DiskInbox;
 use switchboard_testkit::raw::frame;
@@ -297,7 +297,7 @@ async fn what_was_told_as_having_waited_and_is_heard_late_is_not_told_again() {
     // By that it answers the ping behind them.
     peer.silent().await.unwrap();
     for waiting in waiting {
-        let content = Content::Kept { number: waiting.number, event: waiting.event };
+        let content = Content::Stored { number: waiting.number, event: waiting.event };
         let audience = Target::user("7").unwrap().into();
         let project = server.app.project_id().clone();
         server.app.hub().receive(Publication { project, audience, content });
@@ -341,7 +341,12 @@ impl Inbox for Refusing {
         self.inbox.start(receiver);
     }
 
-    fn put<'a>(&'a self, project: &'a ProjectId, users: &'a [UserId], event: &'a Event) -> Answer<'a, Kept> {
+    fn put<'a>(
+        &'a self,
+        project: &'a ProjectId,
+        users: &'a [UserId],
+        event: &'a Event,
+    ) -> StoreFuture<'a, Stored> {
         self.inbox.put(project, users, event)
     }
 
@@ -352,7 +357,7 @@ impl Inbox for Refusing {
         socket: SocketId,
         after: Option<MessageNumber>,
         most: usize,
-    ) -> Answer<'a, Opened> {
+    ) -> StoreFuture<'a, InboxPage> {
         let refuses = |left: usize| left.checked_sub(1);
         if self.refusals.fetch_update(Ordering::Relaxed, Ordering::Relaxed, refuses).is_ok() {
             return Box::pin(async { Err(StoreError("it is late".into())) });
@@ -360,15 +365,15 @@ impl Inbox for Refusing {
         self.inbox.open(project, user, socket, after, most)
     }
 
-    fn confirm(&self, project: &ProjectId, user: &UserId, numbers: Vec<MessageNumber>) {
-        self.inbox.confirm(project, user, numbers);
+    fn acknowledge(&self, project: &ProjectId, user: &UserId, numbers: Vec<MessageNumber>) {
+        self.inbox.acknowledge(project, user, numbers);
     }
 
     fn release(&self, project: &ProjectId, user: &UserId, socket: SocketId) {
         self.inbox.release(project, user, socket);
     }
 
-    fn clear<'a>(&'a self, project: &'a ProjectId, user: &'a UserId) -> Answer<'a, ()> {
+    fn clear<'a>(&'a self, project: &'a ProjectId, user: &'a UserId) -> StoreFuture<'a, ()> {
         self.inbox.clear(project, user)
     }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use switchboard::{
-    App, Audience, Bus, Content, Identity, JoinError, Koji, Limits, LocalBus, Lost, Name, NodeError, NodeId,
-    OrderError, ProjectId, Publication, ReachError, Receiver, RequestError, SocketId, Target,
+    App, Audience, Bus, Content, Identity, JoinError, Koji, Limits, LocalBus, Name, NodeError, NodeId,
+    OrderError, ProjectId, Publication, PublishError, ReachError, Receiver, RequestError, SocketId, Target,
 };
 use switchboard_testkit::{KojiPeer, Peer, TestServer};
 
@@ -227,8 +227,8 @@ impl Bus for Away {
         self.0.start(receiver);
     }
 
-    fn publish(&self, _: &Publication) -> Result<(), Lost> {
-        Err(Lost::Away)
+    fn publish(&self, _: &Publication) -> Result<(), PublishError> {
+        Err(PublishError::Disconnected)
     }
 
     fn subscribe(&self, project: &ProjectId, target: &Target) {
@@ -253,13 +253,16 @@ async fn without_the_others_a_node_does_its_own_part_and_says_what_it_could_not(
     assert!(app.set_user_online("7", id).await.unwrap());
     assert!(matches!(
         app.set_user_online("7", elsewhere).await,
-        Err(ReachError::Node(NodeError::Lost(Lost::Away)))
+        Err(ReachError::Node(NodeError::Lost(PublishError::Disconnected)))
     ));
     assert!(matches!(
         app.request::<u32>(elsewhere, "/q", &()).await,
-        Err(RequestError::Node(NodeError::Lost(Lost::Away)))
+        Err(RequestError::Node(NodeError::Lost(PublishError::Disconnected)))
     ));
-    assert!(matches!(app.set_user_offline("7").await, Err(OrderError::Lost { here: 1, cause: Lost::Away })));
+    assert!(matches!(
+        app.set_user_offline("7").await,
+        Err(OrderError::Lost { here: 1, cause: PublishError::Disconnected })
+    ));
     assert!(!app.is_user_online("7").await.unwrap());
     assert_eq!(app.disconnect(id, 4000, "").unwrap(), 1, "it is here, so no other node has to know");
     assert_eq!(peer.closed().await.0, 4000);

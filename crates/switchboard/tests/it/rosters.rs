@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use switchboard::{
-    Answer, App, Bus, Content, Index, Koji, LocalBus, MemoryStore, Name, Page, ProjectId, Publication,
-    Receiver, SeatRequest, Seated, Shard, SocketId, Store, StoreError, Target, UserId,
+    App, Bus, Content, Index, Koji, LocalBus, MemoryStore, Name, Page, ProjectId, Publication, Receiver,
+    SeatRequest, Seated, Shard, SocketId, Store, StoreError, StoreFuture, Target, UserId,
 };
 use switchboard_testkit::{KojiPeer, TestServer};
 
@@ -48,7 +48,7 @@ impl Store for SharedStore {
 
     fn left(&self, _: &ProjectId, _: &Target, _: SocketId) {}
 
-    fn count<'a>(&'a self, project: &'a ProjectId, target: &'a Target) -> Answer<'a, usize> {
+    fn count<'a>(&'a self, project: &'a ProjectId, target: &'a Target) -> StoreFuture<'a, usize> {
         self.facts.seats.count(project, target)
     }
 
@@ -57,19 +57,19 @@ impl Store for SharedStore {
         project: &'a ProjectId,
         target: &'a Target,
         page: Page<SocketId>,
-    ) -> Answer<'a, Vec<SocketId>> {
+    ) -> StoreFuture<'a, Vec<SocketId>> {
         self.facts.seats.members(project, target, page)
     }
 
-    fn count_users<'a>(&'a self, project: &'a ProjectId) -> Answer<'a, usize> {
+    fn count_users<'a>(&'a self, project: &'a ProjectId) -> StoreFuture<'a, usize> {
         self.facts.seats.count_users(project)
     }
 
-    fn users<'a>(&'a self, project: &'a ProjectId, page: Page<UserId>) -> Answer<'a, Vec<UserId>> {
+    fn users<'a>(&'a self, project: &'a ProjectId, page: Page<UserId>) -> StoreFuture<'a, Vec<UserId>> {
         self.facts.seats.users(project, page)
     }
 
-    fn take_seat<'a>(&'a self, project: &'a ProjectId, wish: SeatRequest) -> Answer<'a, Seated> {
+    fn take_seat<'a>(&'a self, project: &'a ProjectId, wish: SeatRequest) -> StoreFuture<'a, Seated> {
         self.facts.seats.take_seat(project, wish)
     }
 
@@ -80,7 +80,7 @@ impl Store for SharedStore {
         });
     }
 
-    fn shards<'a>(&'a self, project: &'a ProjectId) -> Answer<'a, Vec<Shard>> {
+    fn shards<'a>(&'a self, project: &'a ProjectId) -> StoreFuture<'a, Vec<Shard>> {
         self.facts.seats.shards(project)
     }
 
@@ -90,11 +90,11 @@ impl Store for SharedStore {
         });
     }
 
-    fn described<'a>(
+    fn descriptions<'a>(
         &'a self,
         project: &'a ProjectId,
         shard: &'a Name,
-    ) -> Answer<'a, Vec<(SocketId, Bytes)>> {
+    ) -> StoreFuture<'a, Vec<(SocketId, Bytes)>> {
         self.facts.asked.fetch_add(1, Ordering::Relaxed);
         if self.facts.down.load(Ordering::Relaxed) {
             return Box::pin(async { Err(StoreError("it is down".into())) });

@@ -1,7 +1,7 @@
 //! Clients of the Mesa door for whom messages wait.
 
 use serde_json::{Value, json};
-use switchboard::{Identity, Name, Opened, SocketId, Target};
+use switchboard::{Identity, InboxPage, Name, SocketId, Target};
 use switchboard_testkit::raw::{HANDSHAKE, frame};
 use switchboard_testkit::{Peer, RawPeer, TestServer, soon};
 use tokio::io::AsyncReadExt;
@@ -46,7 +46,7 @@ pub(crate) fn live(n: usize) -> Value {
 }
 
 /// What a socket finds that is nobody's.
-pub(crate) async fn look(server: &TestServer, user: &str) -> Opened {
+pub(crate) async fn look(server: &TestServer, user: &str) -> InboxPage {
     let (inbox, project) = (server.app.inbox().unwrap().clone(), server.app.project_id().clone());
     let (user, nobody) = (Name::new(user).unwrap(), SocketId::random());
     let opened = inbox.open(&project, &user, nobody, None, 100).await.unwrap();
@@ -54,7 +54,7 @@ pub(crate) async fn look(server: &TestServer, user: &str) -> Opened {
     opened
 }
 
-pub(crate) async fn when(server: &TestServer, user: &str, what: &str, holds: impl Fn(&Opened) -> bool) {
+pub(crate) async fn when(server: &TestServer, user: &str, what: &str, holds: impl Fn(&InboxPage) -> bool) {
     soon(what, async {
         while !holds(&look(server, user).await) {
             tokio::task::yield_now().await;

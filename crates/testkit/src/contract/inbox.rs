@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
-use switchboard_backplane::{Content, Inbox, InboxLimits, Kept, Publication, Receiver, Waiting};
+use switchboard_backplane::{Content, Inbox, InboxLimits, Publication, Receiver, Stored, StoredMessage};
 use switchboard_event::{Event, MessageNumber, Name, Payload, ProjectId, SocketId, Target, UserId};
 use switchboard_hub::HubEvent;
 use tokio::task::JoinSet;
@@ -38,12 +38,12 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
-    async fn put(&self, users: &[&str], event: &str) -> Kept {
+    async fn put(&self, users: &[&str], event: &str) -> Stored {
         self.put_data(users, event, 2).await
     }
 
     /// Puts an event whose data has so many bytes.
-    async fn put_data(&self, users: &[&str], event: &str, bytes: usize) -> Kept {
+    async fn put_data(&self, users: &[&str], event: &str, bytes: usize) -> Stored {
         let users: Vec<UserId> = users.iter().map(|user| name(user)).collect();
         self.inbox.put(&self.project, &users, &message(event, bytes)).await.expect("it is kept")
     }
@@ -54,7 +54,7 @@ impl Place<'_> {
         socket: SocketId,
         after: Option<MessageNumber>,
         most: usize,
-    ) -> Vec<Waiting> {
+    ) -> Vec<StoredMessage> {
         self.inbox.open(&self.project, &name(user), socket, after, most).await.expect("it answers").messages
     }
 
@@ -70,8 +70,8 @@ impl Place<'_> {
         waiting
     }
 
-    async fn confirm(&self, user: &str, numbers: &[MessageNumber]) {
-        self.inbox.confirm(&self.project, &name(user), numbers.into());
+    async fn acknowledge(&self, user: &str, numbers: &[MessageNumber]) {
+        self.inbox.acknowledge(&self.project, &name(user), numbers.into());
         self.inbox.settled().await;
     }
 
@@ -80,7 +80,7 @@ impl Place<'_> {
     }
 }
 
-fn names(waiting: Vec<Waiting>) -> Vec<Name> {
+fn names(waiting: Vec<StoredMessage>) -> Vec<Name> {
     waiting.into_iter().map(|message| message.event.name).collect()
 }
 
@@ -110,7 +110,7 @@ pub async fn messages(node: &Node, inbox: &Arc<dyn Inbox>) {
         if let HubEvent::Publication(Publication {
             project,
             audience,
-            content: Content::Kept { number, event },
+            content: Content::Stored { number, event },
         }) = notice
         {
             let users: Vec<String> = audience.to.iter().map(Target::to_string).collect();
@@ -132,7 +132,7 @@ async fn waiting_in_order(node: &Node, place: &Place<'_>) {
     let mut numbers = Vec::new();
     for event in ["a", "b", "c"] {
         let kept = place.put(&["7", "8", "7"], event).await;
-        assert_eq!((kept.inboxes, kept.displaced), (2, 0), "once for each user");
+        assert_eq!((kept.inboxes, kept.evicted), (2, 0), "once for each user");
         numbers.push(kept.number);
     }
     assert!(numbers.is_sorted_by(|a, b| a < b), "numbers rise: {numbers:?}");
@@ -145,13 +145,13 @@ async fn waiting_in_order(node: &Node, place: &Place<'_>) {
     let after = place.open_some("7", phone, Some(numbers[1]), 2).await;
     assert_eq!(names(after), ["c"], "only what comes after");
 
-    place.confirm("7", &[numbers[1], MessageNumber(1)]).await;
+    place.acknowledge("7", &[numbers[1], MessageNumber(1)]).await;
     assert_eq!(place.open("7", phone).await, ["a", "c"], "what was confirmed waits no more");
-    place.confirm("7", &[numbers[1], numbers[0], numbers[2]]).await;
+    place.acknowledge("7", &[numbers[1], numbers[0], numbers[2]]).await;
     assert!(place.open("7", phone).await.is_empty());
     let other = member_of(node, "first", "8").session.id;
     assert_eq!(place.open("8", other).await, ["a", "b", "c"], "each user's inbox is its own");
-    place.confirm("8", &[numbers[2], numbers[0]]).await;
+    place.acknowledge("8", &[numbers[2], numbers[0]]).await;
     assert_eq!(place.open("8", other).await, ["b"], "what is between waits on");
     place.clear("8").await;
     assert!(place.open("8", other).await.is_empty());
@@ -171,7 +171,7 @@ async fn one_socket_at_a_time(node: &Node, place: &Place<'_>) {
     assert!(place.open("9", other).await.is_empty());
     assert!(place.open_some("9", one, Some(second.number), 10).await.is_empty(), "it has read all");
     assert!(place.open("9", other).await.is_empty(), "which arrived or did not");
-    place.confirm("9", &[kept.number]).await;
+    place.acknowledge("9", &[kept.number]).await;
     let opened = place.inbox.open(&place.project, &name("9"), other, None, 1).await.expect("it answers");
     assert_eq!((opened.held_by, opened.oldest), (Some(one), Some(second.number)), "who has it answers");
 
@@ -184,7 +184,7 @@ async fn one_socket_at_a_time(node: &Node, place: &Place<'_>) {
     node.hub.remove(&tablet.session);
     assert_eq!(place.open("9", one).await, ["b"], "who had it is gone");
 
-    place.confirm("9", &[second.number]).await;
+    place.acknowledge("9", &[second.number]).await;
     place.put(&["9"], "c").await;
     let laptop = member_of(node, "first", "9");
     assert_eq!(place.open("9", laptop.session.id).await, ["c"], "nothing waited any more");
@@ -239,7 +239,7 @@ async fn many_at_once(node: &Node, inbox: &Arc<dyn Inbox>) {
             waiting.extend(more.iter().map(|message| message.number));
         }
         assert!(waiting.iter().copied().eq(all.iter().copied()), "nothing is lost, and all in order");
-        place.confirm(user, &waiting).await;
+        place.acknowledge(user, &waiting).await;
         assert!(place.open(user, socket).await.is_empty());
     }
 }
@@ -249,7 +249,7 @@ type Heard = Mutex<Vec<(bool, MessageNumber, Name, Vec<String>)>>;
 async fn live_in_order(node: &Node, place: &Place<'_>, heard: &Heard) {
     const COUNT: usize = 50;
     let (seven, _other) = (member_of(node, "first", "live"), member_of(node, "first", "too"));
-    // Asked for by its socket, so that it is known to be here.
+    // RequestKey for by its socket, so that it is known to be here.
     place.look("live", seven.session.id).await;
     for n in 0..COUNT {
         place.put(&["live", "too", "away"], &format!("e{n}")).await;
@@ -275,26 +275,26 @@ pub async fn bounds(node: &Node, inbox: &Arc<dyn Inbox>) {
     begin(node, inbox);
     let place = Place { inbox, project: name("tight") };
     let socket = node.add("tight").session.id;
-    let mut displaced = 0;
+    let mut evicted = 0;
     for event in ["a1", "a2", "a3", "a4", "a5"] {
-        displaced += place.put(&["a"], event).await.displaced;
+        evicted += place.put(&["a"], event).await.evicted;
     }
-    assert_eq!(displaced, 2);
+    assert_eq!(evicted, 2);
     assert_eq!(place.look("a", socket).await, ["a3", "a4", "a5"], "the latest of a user");
 
     place.put_data(&["b"], "b1", 58).await;
     let kept = place.put_data(&["b"], "b2", 58).await;
-    assert_eq!((kept.inboxes, kept.displaced), (1, 1));
+    assert_eq!((kept.inboxes, kept.evicted), (1, 1));
     let kept = place.put_data(&["b"], "b3", 99).await;
-    assert_eq!((kept.inboxes, kept.displaced), (0, 0), "a message that is too large alone displaces none");
+    assert_eq!((kept.inboxes, kept.evicted), (0, 0), "a message that is too large alone displaces none");
     assert_eq!(place.look("b", socket).await, ["b2"], "as many bytes as may wait for a user");
 
     assert_eq!(place.put(&["c"], "c1").await.inboxes, 1);
     assert_eq!(place.put(&["d"], "d1").await.inboxes, 0, "the project is full");
     let kept = place.put(&["d", "a"], "a6").await;
-    assert_eq!((kept.inboxes, kept.displaced), (1, 1), "a user's own oldest make room");
+    assert_eq!((kept.inboxes, kept.evicted), (1, 1), "a user's own oldest make room");
     assert!(place.look("d", socket).await.is_empty());
-    place.confirm("a", &[kept.number]).await;
+    place.acknowledge("a", &[kept.number]).await;
     assert_eq!(place.put(&["d"], "d2").await.inboxes, 1, "there is room again");
 
     for user in ["a", "b", "c", "d"] {

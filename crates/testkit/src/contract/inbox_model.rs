@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
-use switchboard_backplane::{Inbox, InboxLimits, Kept, Opened};
+use switchboard_backplane::{Inbox, InboxLimits, InboxPage, Stored};
 use switchboard_event::{Event, MessageNumber, Payload, ProjectId, SocketId, UserId};
 
 use super::{Node, name};
@@ -72,7 +72,7 @@ impl Model {
 
     /// In how many inboxes the message is, and how many others gave way.
     fn put(&mut self, users: &[&'static str], message: &Message) -> (usize, usize) {
-        let (mut inboxes, mut displaced) = (0, 0);
+        let (mut inboxes, mut evicted) = (0, 0);
         for user in users {
             if message.2 as u64 > SNUG.bytes_max {
                 continue;
@@ -83,10 +83,10 @@ impl Model {
                 inbox.drain(..gave_way.len());
                 inbox.push_back(message.clone());
                 inboxes += 1;
-                displaced += gave_way.len();
+                evicted += gave_way.len();
             }
         }
-        (inboxes, displaced)
+        (inboxes, evicted)
     }
 
     fn open(&self, user: &str, after: Option<MessageNumber>, most: usize) -> Vec<Message> {
@@ -100,7 +100,7 @@ impl Run<'_> {
         let user = *USERS.choose(&mut self.random).expect("there are some");
         match self.random.random_range(0..20) {
             0..12 => self.put().await,
-            12..16 => self.confirm(user).await,
+            12..16 => self.acknowledge(user).await,
             16..19 => self.open(user).await,
             _ => {
                 self.history.push(format!("clear {user}"));
@@ -125,15 +125,15 @@ impl Run<'_> {
         let ids: Vec<UserId> = users.iter().map(|user| name(user)).collect();
         let payload = Payload::parse(&format!("\"{}\"", "x".repeat(data - 2))).expect("a text is JSON");
         let said = Event { name: name(&event), data: payload, sender: None, time_ms: 0 };
-        let Kept { number, inboxes, displaced } =
+        let Stored { number, inboxes, evicted } =
             self.inbox.put(&self.project, &ids, &said).await.expect("it answers");
         let size = event.len() + data;
         let expected = self.model.put(&users, &(number, event, size));
-        assert_eq!((inboxes, displaced), expected, "{:#?}", self.history);
+        assert_eq!((inboxes, evicted), expected, "{:#?}", self.history);
         self.model.numbers.push(number);
     }
 
-    async fn confirm(&mut self, user: &'static str) {
+    async fn acknowledge(&mut self, user: &'static str) {
         let inbox = self.model.inboxes.entry(user).or_default();
         let mut numbers: Vec<MessageNumber> = inbox.iter().map(|message| message.0).collect();
         match self.random.random_range(0..4) {
@@ -148,7 +148,7 @@ impl Run<'_> {
         }
         self.history.push(format!("confirm {numbers:?} of {user}"));
         inbox.retain(|message| !numbers.contains(&message.0));
-        self.inbox.confirm(&self.project, &name(user), numbers);
+        self.inbox.acknowledge(&self.project, &name(user), numbers);
         self.inbox.settled().await;
     }
 
@@ -162,7 +162,7 @@ impl Run<'_> {
     async fn check(&mut self, user: &str, after: Option<MessageNumber>, most: usize) {
         let socket = self.sockets[user];
         let opened = self.inbox.open(&self.project, &name(user), socket, after, most).await;
-        let Opened { messages, held_by, .. } = opened.expect("it answers");
+        let InboxPage { messages, held_by, .. } = opened.expect("it answers");
         assert_eq!(held_by, None);
         let found: Vec<_> =
             messages.into_iter().map(|message| (message.number, message.event.name.to_string())).collect();

@@ -116,8 +116,10 @@ async fn without_a_worker_group_messages_are_ignored_as_without_reports() {
     worker.leave().await;
     let project = crate::support::name("default");
     let portal = node.app().portal().unwrap().clone();
-    crate::support::until("the node knows that no worker can reply", async || !portal.takes(&project, true))
-        .await;
+    crate::support::until("the node knows that no worker can reply", async || {
+        !portal.accepts(&project, true)
+    })
+    .await;
     emit.quiet().await;
     emit.emit("/later", json!(1)).await;
     emit.quiet().await;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use serde_json::{Value, json};
-use switchboard::{App, Deed, Identity, Mesa, Name, Report};
+use switchboard::{App, ClientAction, Identity, Mesa, Name, Report};
 use switchboard_redis::{Options, Redis, Reports};
 use switchboard_testkit::{Peer, RedisServer, TestServer, soon};
 use switchboard_worker::{Job, Worker, WorkerOptions};
@@ -69,7 +69,7 @@ impl Node {
     pub(crate) async fn knows_a_worker(&self) {
         let project = name("default");
         let portal = self.app().portal().expect("reports are on").clone();
-        until("the node knows of a worker", async || portal.takes(&project, true)).await;
+        until("the node knows of a worker", async || portal.accepts(&project, true)).await;
     }
 }
 
@@ -96,16 +96,16 @@ pub(crate) async fn next_job(worker: &Worker) -> Job {
 
 /// A report without ids and times, for comparisons.
 pub(crate) fn summary(report: &Report) -> Value {
-    let deed = match &report.deed {
-        Deed::Connection => json!("connection"),
-        Deed::Authentication => json!("authentication"),
-        Deed::Disconnection { code } => json!({ "disconnection": code }),
-        Deed::Message(said) => {
-            let asks = said.answer_to.is_some();
+    let action = match &report.action {
+        ClientAction::Connected => json!("connection"),
+        ClientAction::Authenticated => json!("authentication"),
+        ClientAction::Disconnected { code } => json!({ "disconnection": code }),
+        ClientAction::Message(said) => {
+            let asks = said.reply_to.is_some();
             json!({ "op": said.op, "kind": said.kind, "data": said.data, "asks": asks })
         }
     };
-    json!({ "user": report.user, "deed": deed })
+    json!({ "user": report.user, "deed": action })
 }
 
 /// The summary of a message of an unauthenticated client that requests no reply.
@@ -114,8 +114,8 @@ pub(crate) fn message(kind: &str, data: Value) -> Value {
 }
 
 /// The summary of an action of an unauthenticated client that is not a message.
-pub(crate) fn action(deed: impl Into<Value>) -> Value {
-    json!({ "user": null, "deed": deed.into() })
+pub(crate) fn action(action: impl Into<Value>) -> Value {
+    json!({ "user": null, "deed": action.into() })
 }
 
 /// Polls until `is_so` returns true.

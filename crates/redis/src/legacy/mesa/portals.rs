@@ -14,7 +14,7 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
-use switchboard_backplane::{Deed, Report, Said};
+use switchboard_backplane::{ClientAction, ClientMessage, Report};
 use switchboard_event::{Payload, ProjectId};
 
 /// Most portals that a pool knows; more are not chosen.
@@ -191,11 +191,11 @@ struct Message<'a> {
 
 /// A report in the originals' words.
 pub(crate) fn telling(report: &Report, portal: &str) -> Vec<u8> {
-    let (kind, message) = match &report.deed {
-        Deed::Connection => ("connection", None),
-        Deed::Authentication => ("authentication", None),
-        Deed::Disconnection { .. } => ("disconnection", None),
-        Deed::Message(Said { op, kind, data, .. }) => {
+    let (kind, message) = match &report.action {
+        ClientAction::Connected => ("connection", None),
+        ClientAction::Authenticated => ("authentication", None),
+        ClientAction::Disconnected { .. } => ("disconnection", None),
+        ClientAction::Message(ClientMessage { op, kind, data, .. }) => {
             ("message", Some(Message { op: *op, d: data, t: kind.as_deref() }))
         }
     };
@@ -266,19 +266,19 @@ mod tests {
 
     #[test]
     fn tellings_look_as_the_originals_do() {
-        let told = |user: Option<&str>, deed| {
+        let told = |user: Option<&str>, action| {
             let name = |text| Name::new(text).unwrap();
             let (project, user, socket) = (name("p"), user.map(name), SocketId::random());
-            let report = Report { project, socket, protocol: Protocol::Mesa, user, time_ms: 7, deed };
+            let report = Report { project, socket, protocol: Protocol::Mesa, user, time_ms: 7, action };
             String::from_utf8(telling(&report, "P")).unwrap()
         };
         let said = |kind: Option<&str>| {
             let kind = kind.map(|kind| Name::new(kind).unwrap());
-            Deed::Message(Said { op: 0, kind, data: Payload::EMPTY, answer_to: None })
+            ClientAction::Message(ClientMessage { op: 0, kind, data: Payload::EMPTY, reply_to: None })
         };
-        assert_eq!(told(None, Deed::Connection), r#"{"type":"connection","portalId":"P"}"#);
+        assert_eq!(told(None, ClientAction::Connected), r#"{"type":"connection","portalId":"P"}"#);
         assert_eq!(
-            told(Some("1"), Deed::Authentication),
+            told(Some("1"), ClientAction::Authenticated),
             r#"{"type":"authentication","clientId":"1","portalId":"P"}"#
         );
         assert_eq!(
@@ -287,7 +287,7 @@ mod tests {
         );
         assert_eq!(told(None, said(None)), r#"{"type":"message","message":{"op":0,"d":{}},"portalId":"P"}"#);
         assert_eq!(
-            told(Some("1"), Deed::Disconnection { code: 1000 }),
+            told(Some("1"), ClientAction::Disconnected { code: 1000 }),
             r#"{"type":"disconnection","clientId":"1","portalId":"P"}"#
         );
     }

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use switchboard_backplane::{Inbox, Opened, Waiting};
+use switchboard_backplane::{Inbox, InboxPage, StoredMessage};
 use switchboard_event::{MessageNumber, Protocol, UserId};
 
 use super::holder::{Holder, LOOK_AGAIN};
@@ -59,7 +59,7 @@ pub(crate) struct Redelivery {
     /// How long to wait between two messages.
     pause: Duration,
     /// The first page, if it was looked at.
-    front: Option<Vec<Waiting>>,
+    front: Option<Vec<StoredMessage>>,
     /// It could not be read: there may be more.
     is_unsure: bool,
 }
@@ -71,7 +71,7 @@ impl Redelivery {
 
     /// Looks at what waits. What is kept from then on is live, unless another socket has the inbox.
     pub(crate) async fn look(&mut self) {
-        if let Ok(Opened { held_by: None, messages, .. }) = self.telling.open(None, PAGE).await {
+        if let Ok(InboxPage { held_by: None, messages, .. }) = self.telling.open(None, PAGE).await {
             self.front = Some(messages);
         }
     }
@@ -87,7 +87,7 @@ impl Redelivery {
     /// Tells what waits, beside what goes on. What the socket does not get waits on.
     pub(crate) fn go_on(mut self) {
         let nothing_waits = self.front.as_ref().is_some_and(Vec::is_empty);
-        if nothing_waits && !self.telling.inbox().has_latecomers() {
+        if nothing_waits && !self.telling.inbox().has_late_writers() {
             return;
         }
         let tasks = self.app().core().tasks.clone();
@@ -134,13 +134,13 @@ impl Redelivery {
     }
 
     /// The next page, once no other socket has the inbox.
-    async fn open(&mut self, after: Option<MessageNumber>) -> Vec<Waiting> {
+    async fn open(&mut self, after: Option<MessageNumber>) -> Vec<StoredMessage> {
         let mut holder: Option<Holder> = None;
         while !self.telling.socket.is_closed() {
             // While another one has it, only whether that one answers is of interest.
             let (from, most) = if holder.is_some() { (None, 1) } else { (after, PAGE) };
             match self.telling.open(from, most).await {
-                Ok(Opened { held_by: Some(other), oldest, .. }) => {
+                Ok(InboxPage { held_by: Some(other), oldest, .. }) => {
                     let seen = holder.get_or_insert_default();
                     if seen.is_mute(other, oldest, redelivery_interval(self.app())) {
                         self.telling.take_from(other).await;
@@ -162,9 +162,9 @@ impl Redelivery {
     }
 
     /// False if the socket takes no more.
-    async fn tell_page(&mut self, page: Vec<Waiting>) -> bool {
+    async fn tell_page(&mut self, page: Vec<StoredMessage>) -> bool {
         let bytes_max = self.app().limits().outbox_bytes_max / 2;
-        for Waiting { number, event } in page {
+        for StoredMessage { number, event } in page {
             if self.arrival.told.contains(&number) || self.telling.deliveries().knows(number) {
                 continue;
             }
@@ -190,7 +190,7 @@ impl Redelivery {
 async fn stay(mut telling: Telling, is_unsure: bool) {
     let rest = async |telling: &mut Telling| {
         telling.give_back().await;
-        if is_unsure || telling.inbox().has_latecomers() {
+        if is_unsure || telling.inbox().has_late_writers() {
             late::look_again(telling).await;
         }
     };
@@ -215,7 +215,7 @@ impl Socket {
             while let Some((_, number)) = arrived.next_if(|(other, _)| *other == user) {
                 numbers.push(number);
             }
-            inbox.confirm(self.app().project_id(), &user, numbers);
+            inbox.acknowledge(self.app().project_id(), &user, numbers);
         }
         deliveries.wake();
     }

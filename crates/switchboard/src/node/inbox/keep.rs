@@ -1,7 +1,7 @@
 //! Sending messages that wait.
 
 use serde::Serialize;
-use switchboard_backplane::{Kept, StoreError};
+use switchboard_backplane::{StoreError, Stored};
 use switchboard_event::{AudienceError, Event, Name, NameError, Payload, PayloadError, Target, UserId};
 
 use crate::api::emitter::Send;
@@ -54,13 +54,13 @@ impl Send {
     /// assert_eq!(kept.inboxes, 2);
     /// # Ok(()) }
     /// ```
-    pub async fn keep<T: Serialize + ?Sized>(self, event: &str, data: &T) -> Result<Kept, KeepError> {
+    pub async fn keep<T: Serialize + ?Sized>(self, event: &str, data: &T) -> Result<Stored, KeepError> {
         let payload = Payload::of(data)?;
         self.keep_payload(event, payload).await
     }
 
     /// The same with JSON as it is.
-    pub async fn keep_payload(self, event: &str, data: Payload) -> Result<Kept, KeepError> {
+    pub async fn keep_payload(self, event: &str, data: Payload) -> Result<Stored, KeepError> {
         let (app, audience, sender) = self.into_parts();
         let inbox = app.inbox().ok_or(KeepError::NoInbox)?;
         let audience = audience?;

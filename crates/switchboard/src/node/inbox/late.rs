@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use switchboard_backplane::Waiting;
+use switchboard_backplane::StoredMessage;
 
 use super::PAGE;
 use super::telling::Telling;
@@ -25,9 +25,9 @@ pub(super) async fn look_again(telling: &mut Telling) {
     }
 }
 
-fn tell(telling: &mut Telling, page: Vec<Waiting>) {
+fn tell(telling: &mut Telling, page: Vec<StoredMessage>) {
     let before = telling.count;
-    for Waiting { number, event } in page {
+    for StoredMessage { number, event } in page {
         let deliveries = telling.deliveries();
         if !deliveries.knows(number) && !deliveries.holds(number) {
             let frame = telling.frame(&event);

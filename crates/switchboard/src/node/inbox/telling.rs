@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::json;
-use switchboard_backplane::{Inbox, Opened, StoreError};
+use switchboard_backplane::{Inbox, InboxPage, StoreError};
 use switchboard_event::{Event, MessageNumber, SocketId, UserId};
 use switchboard_hub::Hub;
 use tokio_util::sync::CancellationToken;
@@ -64,7 +64,7 @@ impl Telling {
         &mut self,
         after: Option<MessageNumber>,
         most: usize,
-    ) -> Result<Opened, StoreError> {
+    ) -> Result<InboxPage, StoreError> {
         let (project, id) = (self.app().project_id(), self.socket.id());
         let opened = self.inbox.open(project, &self.user, id, after, most).await;
         self.has_inbox |= opened.as_ref().is_ok_and(|opened| !opened.messages.is_empty());

@@ -222,7 +222,7 @@ impl App {
     pub async fn shard_clients(&self, shard: &str) -> Result<Vec<ShardClient>, QueryError> {
         let shard = Name::new(shard)?;
         let elsewhere = match self.shares_store() {
-            true => self.hub().store().described(self.project_id(), &shard).await?,
+            true => self.hub().store().descriptions(self.project_id(), &shard).await?,
             false => Vec::new(),
         };
         let here = self.core().rosters.list(self.project_id(), &shard);

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use serde::Deserialize;
-use switchboard_backplane::{Deed, Said};
+use switchboard_backplane::{ClientAction, ClientMessage};
 use switchboard_event::Protocol;
 use switchboard_wire::DecodeError;
 use switchboard_wire::mesa::{self, Incoming, Message, op};
@@ -32,7 +32,7 @@ pub(crate) fn receive(
         }
         // What no handler wants is for other processes.
         Incoming::Message(Message { op, kind, data }) => {
-            reports::report(socket, Deed::Message(Said { op, kind, data, answer_to: None }));
+            reports::report(socket, ClientAction::Message(ClientMessage { op, kind, data, reply_to: None }));
         }
         Incoming::Other => {}
         Incoming::Authenticate { token, should_sync } => log_in(socket, token, should_sync),

@@ -129,7 +129,7 @@ impl Roster {
             if !settled {
                 bus.settled().await;
             }
-            store.described(&self.project, &self.shard).await
+            store.descriptions(&self.project, &self.shard).await
         };
         let failure: Option<Box<dyn std::error::Error>> = match tokio::time::timeout(PATIENCE, asking).await {
             Ok(Ok(said)) => {
