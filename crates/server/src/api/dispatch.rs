@@ -105,7 +105,7 @@ async fn send(app: App, dispatch: Dispatch) -> Result<Dispatched, Problem> {
             Err(Problem::not_kept())
         }
         Err(EmitError::NoInbox) => {
-            let hint = "no message waits on this server; mesa.sync.enabled=true has them wait";
+            let hint = "no message waits on this server; inbox.enabled=true has them wait";
             Err(Problem::invalid(format!("sync: {hint}")))
         }
         Err(error) => Err(Problem::invalid(format!("sync: {error}"))),

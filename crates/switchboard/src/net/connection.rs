@@ -166,7 +166,7 @@ impl Connection {
 
     /// Whether as many handlers wait as may.
     fn is_busy(&self) -> bool {
-        self.conn().handlers.load(Ordering::Relaxed) as usize >= self.node().limits().handlers_waiting_max
+        self.conn().handlers.load(Ordering::Relaxed) as usize >= self.node().limits().handlers_in_flight_max
     }
 
     /// Whether no more may be held. Then nothing is read until a handler is done.

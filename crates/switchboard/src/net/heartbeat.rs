@@ -90,7 +90,7 @@ fn beat(server: &Server, id: SocketId, probe: Probe) -> bool {
 fn ping(server: &Server, session: &Arc<Session>, misses_max: u8) -> bool {
     let (node, conn) = (server.app.node(), Conn::of(session));
     // A connection that is not read, since its handlers wait, may be alive.
-    let is_unread = conn.handlers.load(Ordering::Relaxed) as usize >= node.limits().handlers_waiting_max;
+    let is_unread = conn.handlers.load(Ordering::Relaxed) as usize >= node.limits().handlers_in_flight_max;
     if conn.heard.swap(false, Ordering::Relaxed) || is_unread {
         conn.missed.store(0, Ordering::Relaxed);
     } else if conn.missed.fetch_add(1, Ordering::Relaxed) + 1 >= misses_max {

@@ -33,7 +33,7 @@ pub(crate) async fn call(
     within: Duration,
 ) -> Result<Outcome, NodeError> {
     let (bus, calls) = (node.hub().bus(), &node.calls);
-    let waiting = calls.open(bus.node(), node.limits().calls_pending_max)?;
+    let waiting = calls.open(bus.node(), node.limits().remote_calls_pending_max)?;
     let home = tokio::time::timeout(within, calls.home(&**bus)).await;
     let home = home.map_err(|_| NodeError::Silent(within))?.to_string();
     let answer_to = ReturnAddress { project: home, call: waiting.id };
@@ -74,7 +74,7 @@ pub(crate) fn open_answer(
     node: &Node,
 ) -> Result<(ReplyAddress, impl Future<Output = Option<Payload>> + Send + '_), NodeError> {
     let calls = &node.calls;
-    let waiting = calls.open(node.hub().bus().node(), node.limits().calls_pending_max)?;
+    let waiting = calls.open(node.hub().bus().node(), node.limits().remote_calls_pending_max)?;
     let answer_to = ReplyAddress { project: calls.address().clone(), call: waiting.id };
     let outcome = waiting.outcome(node.limits().request_timeout);
     Ok((answer_to, async { outcome.await.ok()?.ok() }))

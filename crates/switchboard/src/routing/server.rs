@@ -75,7 +75,7 @@ impl Server {
             let outcome = wait(future).await;
             server.settle(&request, outcome, started);
             let in_flight = request.socket().conn().handlers.fetch_sub(1, Ordering::Relaxed);
-            if in_flight as usize >= server.app.limits().handlers_waiting_max {
+            if in_flight as usize >= server.app.limits().handlers_in_flight_max {
                 request.socket().session().outbox.wake_owner();
             }
         });
