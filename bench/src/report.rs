@@ -9,61 +9,61 @@ use serde::Serialize;
 
 /// Figures of one run. What a scenario does not measure is absent.
 #[derive(Debug, Default, Serialize)]
-pub(crate) struct Report {
+pub struct Report {
     /// Deliveries, round trips, connections or changes.
-    pub(crate) count: u64,
+    pub count: u64,
     /// How long it took, in seconds.
-    pub(crate) seconds: f64,
+    pub seconds: f64,
     /// CPU time of the server, if it is many nodes of all, for each, in microseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) cpu_us: Option<f64>,
+    pub cpu_us: Option<f64>,
     /// CPU time of everything that had a part, for each, in microseconds.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub(crate) parts_cpu_us: BTreeMap<&'static str, f64>,
+    pub parts_cpu_us: BTreeMap<&'static str, f64>,
     /// Memory of the server for each connection, in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) bytes_each: Option<f64>,
+    pub bytes_each: Option<f64>,
     /// What all clients together received for each, in bytes of messages.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) received_bytes: Option<f64>,
+    pub received_bytes: Option<f64>,
     /// CPU time of the other node, in microseconds a second.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) other_cpu_us_per_s: Option<f64>,
+    pub other_cpu_us_per_s: Option<f64>,
     /// What Redis did for each message that was sent, or for each thing counted.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) redis: Option<RedisWork>,
+    pub redis: Option<RedisWork>,
     /// What Redis did for each step.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub(crate) steps: BTreeMap<&'static str, RedisWork>,
+    pub steps: BTreeMap<&'static str, RedisWork>,
     /// Latencies in microseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) latency_us: Option<Latency>,
+    pub latency_us: Option<Latency>,
 }
 
 /// What a Redis did for one thing.
 #[derive(Debug, Clone, Default, Serialize)]
-pub(crate) struct RedisWork {
+pub struct RedisWork {
     /// CPU time in microseconds.
-    pub(crate) cpu_us: f64,
+    pub cpu_us: f64,
     /// How often it read from a connection: a pipeline is read at once.
-    pub(crate) reads: f64,
+    pub reads: f64,
     /// How often it ran each command; those of scripts are among them.
-    pub(crate) commands: BTreeMap<String, f64>,
+    pub commands: BTreeMap<String, f64>,
 }
 
 /// Latencies in microseconds.
 #[derive(Debug, Serialize)]
-pub(crate) struct Latency {
+pub struct Latency {
     /// Half are below.
-    pub(crate) p50: u64,
+    pub p50: u64,
     /// Nine in ten are below.
-    pub(crate) p90: u64,
+    pub p90: u64,
     /// 99 of 100 are below.
-    pub(crate) p99: u64,
+    pub p99: u64,
     /// 999 of 1,000 are below.
-    pub(crate) p999: u64,
+    pub p999: u64,
     /// The longest.
-    pub(crate) max: u64,
+    pub max: u64,
 }
 
 impl Latency {

@@ -1,5 +1,5 @@
 /**
- * What a page pays for each entry: bundled with all it needs but React, and minified, into `.size/`.
+ * Bundles and minifies each entry, without React, into `.size/`, to measure its download size.
  * The limits are in package.json.
  */
 

@@ -1,4 +1,4 @@
-/** Builds each entry as ESM and CJS with types; what entries share is shared in the output too. */
+/** Builds each entry as ESM and CJS with types; entries share their common code. */
 
 import { defineConfig } from "tsdown";
 
@@ -13,13 +13,13 @@ export default defineConfig({
   format: ["esm", "cjs"],
   platform: "neutral",
   target: "es2022",
-  // Of Node alone, for `server`.
+  // Node only, for `server`.
   deps: { neverBundle: ["node:crypto"] },
   dts: true,
   clean: true,
-  // The default beside the names is meant; CJS projects take it as `.default`.
+  // Default and named exports are intended; CJS projects read the default as `.default`.
   outputOptions: { exports: "named" },
-  // Frameworks that render on servers have to know which components run in the browser.
+  // Frameworks with server rendering need this mark on components that run in the browser.
   plugins: [
     {
       name: "use-client",

@@ -1,4 +1,4 @@
-/** Tests against the real server, in Node and a browser, and those of the hooks on React 18 as well as 19. */
+/** Tests against the real server, in Node and a browser; the hooks run with React 18 as well as 19. */
 
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
@@ -6,11 +6,11 @@ import { defineConfig } from "vitest/config";
 const react18 = fileURLToPath(new URL("tests/react18/node_modules/", import.meta.url));
 
 const test = {
-  // What a test waits for has limits of its own; this is for the whole of it, with `npm install` and `tsc` in some.
+  // Each wait has its own limit; this one is for a whole test, and some run `npm install` and `tsc`.
   testTimeout: 120_000,
   hookTimeout: 120_000,
   expect: { poll: { timeout: 15_000 } },
-  // Some start servers and browsers; more at once would only wait for each other.
+  // Some start servers and browsers; more workers would only compete for the CPU.
   maxWorkers: 2,
 };
 

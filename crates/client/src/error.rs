@@ -1,34 +1,35 @@
-//! The errors of a client, one enum per operation.
+//! What can go wrong, an enum for each thing one can ask for.
 
 use std::time::Duration;
 
 use switchboard_event::PayloadError;
 
-/// Why a connection was not opened.
+/// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// The address is invalid. Expected is `ws://` or `wss://`, a host, and optionally a port and a path.
+    /// The address is not one: `ws://` or `wss://`, a host, perhaps a port and a path.
     #[error("`{0}` is not a WebSocket address")]
     Address(String),
-    /// The address needs TLS, but the crate was built without its feature `tls`. Nothing was sent.
-    #[error("`wss://` needs the feature `tls`, which is disabled in this build")]
+    /// The address asks for TLS, and the client was built without its feature `tls`. Nothing was
+    /// sent: not to be secure would be worse than to fail.
+    #[error("`wss://` needs TLS, which this client was built without")]
     Tls,
-    /// A root certificate of the options is invalid.
-    #[error("root certificate is invalid")]
+    /// A root certificate given in the options cannot be read.
+    #[error("a root certificate cannot be read")]
     RootCertificate(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The server's certificate is not trusted: it is not signed by a trusted root, belongs to another host, or
-    /// has expired.
-    #[error("server certificate is not trusted")]
+    /// The server's certificate is not to be believed: no root that we trust stands behind it, it is
+    /// for another host, it is out of date.
+    #[error("the server's certificate is not trusted")]
     Certificate(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// A header of the options has an invalid name or value.
-    #[error("header `{0}` is invalid")]
+    /// A header given in the options cannot be sent.
+    #[error("the header `{0}` cannot be sent")]
     Header(String),
-    /// The connection was not open within the connect time-out.
+    /// The server did not answer in time.
     #[error("no connection within {0:?}")]
     Timeout(Duration),
-    /// The server could not be reached or refused the connection.
-    #[error("connection failed")]
+    /// The server refused, or cannot be reached.
+    #[error("cannot connect")]
     Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
@@ -36,42 +37,42 @@ pub enum ConnectError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EmitError {
-    /// The data cannot be represented as JSON.
-    #[error("data cannot be represented as JSON")]
+    /// JSON cannot hold the data.
+    #[error("the data cannot be JSON")]
     Data(#[from] PayloadError),
-    /// There is no connection, and the offline queue is off.
+    /// There is no connection, and no queue was asked for.
     #[error("not connected")]
     Disconnected,
-    /// The offline queue is full.
-    #[error("offline queue exceeds {0} bytes")]
+    /// The queue for the time without a connection is full.
+    #[error("the queue holds its {0} bytes, which is the most")]
     QueueFull(usize),
-    /// Too many frames wait to be sent. [`emit`](crate::Client::emit) waits in this case.
-    #[error("too many frames wait to be sent")]
+    /// The connection is busy; [`emit`](crate::Client::emit) waits, this call does not.
+    #[error("the connection is busy")]
     Busy,
 }
 
-/// Why a request failed.
+/// Why a request has no reply.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RequestError {
-    /// The request could not be sent.
+    /// It could not be sent.
     #[error(transparent)]
     Emit(#[from] EmitError),
     /// The server did not reply in time.
     #[error("no reply within {0:?}")]
     Timeout(Duration),
-    /// The connection was lost before the reply arrived. The server may have handled the request.
-    #[error("connection lost before the reply arrived")]
+    /// The connection was lost before the reply came; the server may or may not have acted.
+    #[error("the connection was lost before the reply came")]
     Disconnected,
-    /// The server replied with an error.
+    /// The server refused.
     #[error("refused: {message}")]
     Refused {
-        /// A stable identifier, such as `bad_data`.
+        /// A stable word to switch on, such as `bad_data`.
         code: String,
-        /// A description for humans.
+        /// For people.
         message: String,
     },
-    /// The reply does not match the expected type.
-    #[error("reply does not match the expected type")]
+    /// The reply has another shape.
+    #[error("the reply does not have the expected shape")]
     Decode(#[source] PayloadError),
 }

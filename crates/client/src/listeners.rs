@@ -1,4 +1,4 @@
-//! The listeners and request handlers of a client, by event.
+//! Who wants to know of which event.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -10,11 +10,12 @@ use switchboard_event::{Payload, PayloadError};
 
 type Listener = Arc<dyn Fn(Payload) + Send + Sync>;
 
-/// Resolves to the reply to a request of the server, or to `None` for no reply.
-pub(crate) type ReplyFuture = Pin<Box<dyn Future<Output = Option<Result<Payload, PayloadError>>> + Send>>;
+/// An answer to a request of the server, on its way.
+pub(crate) type AnswerFuture = Pin<Box<dyn Future<Output = Option<Result<Payload, PayloadError>>> + Send>>;
 
-pub(crate) type Handler = Arc<dyn Fn(Payload) -> ReplyFuture + Send + Sync>;
+type Answerer = Arc<dyn Fn(Payload) -> AnswerFuture + Send + Sync>;
 
+/// All listeners of a client.
 #[derive(Default)]
 pub(crate) struct Listeners {
     table: Mutex<Table>,
@@ -23,11 +24,11 @@ pub(crate) struct Listeners {
 #[derive(Default)]
 struct Table {
     listeners: HashMap<String, Vec<(u64, Listener)>>,
-    handlers: HashMap<String, Handler>,
+    answerers: HashMap<String, Answerer>,
     next_id: u64,
 }
 
-/// A registered listener. Dropping the subscription does not remove the listener.
+/// Undoes an `on`. Dropping it does not.
 #[derive(Debug, Clone)]
 pub struct Subscription {
     listeners: Weak<Listeners>,
@@ -42,7 +43,7 @@ impl std::fmt::Debug for Listeners {
 }
 
 impl Subscription {
-    /// Removes the listener.
+    /// The listener is not called any more.
     pub fn off(self) {
         if let Some(listeners) = self.listeners.upgrade() {
             listeners.remove(&self.event, Some(self.id));
@@ -63,7 +64,7 @@ impl Listeners {
         Subscription { listeners: Arc::downgrade(self), event: event.into(), id }
     }
 
-    /// Removes one listener of an event, or all if `id` is `None`.
+    /// Takes out one listener of an event, or all.
     pub(crate) fn remove(&self, event: &str, id: Option<u64>) {
         let mut table = self.table();
         if let Some(listeners) = table.listeners.get_mut(event) {
@@ -74,26 +75,25 @@ impl Listeners {
         }
     }
 
-    /// Sets the handler for the server's requests of an event, replacing a previous one.
-    pub(crate) fn set_handler(&self, event: &str, handler: Handler) {
-        self.table().handlers.insert(event.into(), handler);
+    pub(crate) fn answer_with(&self, event: &str, answerer: Answerer) {
+        self.table().answerers.insert(event.into(), answerer);
     }
 
-    pub(crate) fn handler(&self, event: &str) -> Option<Handler> {
-        self.table().handlers.get(event).cloned()
+    pub(crate) fn answerer(&self, event: &str) -> Option<Answerer> {
+        self.table().answerers.get(event).cloned()
     }
 
     pub(crate) fn has(&self, event: &str) -> bool {
         self.table().listeners.contains_key(event)
     }
 
-    /// Calls all listeners of an event, in the order they were added. A panic is reported to `@error` and does
-    /// not keep the others from being called.
+    /// Calls all listeners of an event, in the order they were added. One that panics is reported
+    /// to `@error`, and the others are called all the same.
     pub(crate) fn call(&self, event: &str, data: &Payload) {
         let listeners = self.table().listeners.get(event).cloned().unwrap_or_default();
         for (_, listener) in listeners {
             if catch_unwind(AssertUnwindSafe(|| listener(data.clone()))).is_err() {
-                tracing::error!(event, "listener panicked; the event counts as delivered");
+                tracing::error!(event, "a listener panicked");
                 if event != "@error" {
                     self.call("@error", &error_data(&format!("a listener of {event} panicked")));
                 }

@@ -1,29 +1,29 @@
-//! The errors of a dispatcher, one enum per operation.
+//! Why something was not dispatched.
 
 use switchboard_backplane::StoreError;
 use switchboard_event::{AudienceError, NameError, PayloadError, Target};
 
-/// Why a dispatcher could not be created.
+/// Why there is no dispatcher.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
     /// The namespace is empty or too long.
-    #[error("namespace is invalid")]
+    #[error("the namespace cannot be used")]
     Namespace(#[source] NameError),
-    /// A Redis address is invalid or cannot be reached.
+    /// An address cannot be used, or nobody answers there.
     #[error(transparent)]
     Redis(#[from] switchboard_redis::ConnectError),
 }
 
-/// Why a message could not be created.
+/// Why there is no message.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MessageError {
-    /// The type is empty or too long.
-    #[error("message type is invalid")]
+    /// Its type is empty or too long.
+    #[error("the type of a message cannot be used")]
     Type(#[from] NameError),
-    /// The data cannot be represented as JSON.
-    #[error("message data cannot be represented as JSON")]
+    /// JSON cannot hold its data.
+    #[error("the data of a message cannot be JSON")]
     Data(#[from] PayloadError),
 }
 
@@ -31,18 +31,18 @@ pub enum MessageError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DispatchError {
-    /// The audience is empty or invalid.
-    #[error("audience is invalid")]
+    /// It does not say for whom.
+    #[error("the audience cannot be used")]
     Audience(#[from] AudienceError),
-    /// Redis did not respond, or responded with an error. The message may have been sent or stored.
-    #[error("Redis did not accept the message")]
+    /// Redis does not answer, or refuses. Whether it was sent or kept is not known.
+    #[error("Redis did not take the message")]
     Redis(#[from] StoreError),
-    /// Legacy servers support users and everyone as targets, and no exceptions from everyone.
-    #[error("legacy servers cannot send to {0}")]
-    LegacyTarget(Target),
-    /// Legacy servers do not support other close codes and reasons.
-    #[error("legacy servers close with code 1000 and no reason")]
-    LegacyClose,
+    /// Original servers know users and everyone, and no exceptions from everyone.
+    #[error("original servers cannot send to {0}")]
+    Originals(Target),
+    /// Original servers are told to close, and not how.
+    #[error("original servers close with 1000 and no reason")]
+    OriginalsClose,
 }
 
 impl From<NameError> for DispatchError {

@@ -1,9 +1,9 @@
 /**
- * How many messages a second a client takes in on one core, beside other clients.
+ * The number of messages that a client receives per second on one core, compared with other clients.
  *
- * A process of its own sends the same data to each, in the frames of that client's protocol; what is
- * counted is the CPU time of this process, so it does not matter how fast the sender is. All use the
- * WebSocket of the package `ws`. `reconnecting-websocket` has no events: it parses and counts.
+ * A second process sends the same data to each client, in the frames of its protocol. The result is based on
+ * the CPU time of this process, so the speed of the sender does not matter. All clients use the WebSocket of
+ * the package `ws`. `reconnecting-websocket` has no events: it parses and counts.
  *
  * `npm run build`, then `npm ci` here and `node receive.mjs [messages]`.
  */
@@ -22,7 +22,7 @@ const MESSAGES = Number(process.argv[2] ?? 200_000);
 const ROUNDS = 5;
 const DATA = { username: "Ann", text: "x".repeat(64), at: [1, 2, 3] };
 
-/** The server's side of each protocol: what it says first, what it answers, and a message. */
+/** The server's side of each protocol: its greeting, its answer to the first message, and an event. */
 const PROTOCOLS = {
   emit: { message: JSON.stringify({ event: "message", data: DATA }) },
   koji: {
@@ -40,7 +40,7 @@ const PROTOCOLS = {
   },
 };
 
-/** Each connects and calls `count` per message; returns how to close. */
+/** Each connects, calls `count` for every message, and returns a function that closes it. */
 const CLIENTS = {
   "switchboard-sdk/client": async (url, count) => {
     const client = await EmitClient.connect(`${url}/emit`, { WebSocket });
@@ -98,11 +98,11 @@ async function compare() {
   const sender = fork(new URL(import.meta.url).pathname);
   const [port] = await once(sender, "message");
   const rates = Object.fromEntries(Object.keys(CLIENTS).map((name) => [name, []]));
-  // In turns, so that what else the machine does falls on all.
+  // Alternating rounds spread other load on the machine over all clients.
   for (let round = 0; round <= ROUNDS; round++) {
     for (const [name, connect] of Object.entries(CLIENTS)) {
-      const rate = await measured(sender, `ws://127.0.0.1:${port}`, connect);
-      // The first is for the compiler.
+      const rate = await measure(sender, `ws://127.0.0.1:${port}`, connect);
+      // The first round warms up the JIT compiler.
       if (round) rates[name].push(rate);
     }
   }
@@ -117,7 +117,7 @@ async function compare() {
 }
 
 /** Messages per second of this process's CPU time. */
-async function measured(sender, url, connect) {
+async function measure(sender, url, connect) {
   let left = MESSAGES;
   let done;
   const finished = new Promise((resolve) => (done = resolve));

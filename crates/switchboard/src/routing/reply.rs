@@ -8,7 +8,8 @@ use serde_json::json;
 use switchboard_event::{AudienceError, NameError, Payload};
 use switchboard_hub::JoinError;
 
-use crate::node::errors::{EmitError, OrderError, ReachError};
+use crate::api::emitter::EmitError;
+use crate::api::remote::{OrderError, ReachError};
 
 /// What a handler or a middleware hands back: a reply, or none.
 ///

@@ -1,5 +1,5 @@
 /**
- * The types of an application's events: what may be said, and what is answered.
+ * The types of an application's events and requests.
  *
  * ```ts
  * interface Chat {
@@ -13,53 +13,53 @@
 
 import type { StandardSchemaV1 } from "./schema.js";
 
-/** Every member may be left out; what is left out cannot be used. */
+/** The names and types of all events. Every part is optional; the methods of an absent part accept no name. */
 export interface Contract {
-  /** What the client sends without wanting a reply: event to data. */
+  /** Events that the client sends: event to data. */
   readonly emits?: object;
-  /** What the client serverRequests: event to `{ data, reply }`. */
+  /** Requests of the client: event to `{ data, reply }`. */
   readonly requests?: object;
-  /** What the server sends: event to data. */
+  /** Events that the server sends: event to data. */
   readonly events?: object;
-  /** What the server serverRequests: event to `{ data, reply }`. */
+  /** Requests of the server: event to `{ data, reply }`. */
   readonly serverRequests?: object;
 }
 
-/** No contract: every name is good, and data has the type that the caller says. */
+/** No contract: every name is accepted, and the caller chooses the type of the data. */
 export interface UntypedContract extends Contract {
-  /** What tells it from a contract. */
+  /** Distinguishes it from a contract. */
   readonly untyped: true;
 }
 
-/** Schemas that are looked at while the program runs; each must answer at once. */
+/** Schemas for validation at run time; each must be synchronous. */
 export interface Schemas {
-  /** Of what the client sends. */
+  /** For events that the client sends. */
   readonly emits?: { readonly [event: string]: StandardSchemaV1 };
-  /** Of what the client serverRequests. */
+  /** For requests of the client. */
   readonly requests?: { readonly [event: string]: RequestSchemas };
-  /** Of what the server sends. */
+  /** For events that the server sends. */
   readonly events?: { readonly [event: string]: StandardSchemaV1 };
-  /** Of what the server serverRequests. */
+  /** For requests of the server. */
   readonly serverRequests?: { readonly [event: string]: RequestSchemas };
 }
 
-/** The schemas of a question and its answer. */
+/** The schemas of a request and its reply. */
 export interface RequestSchemas {
-  /** Of the question; without it any will do. */
+  /** Of the request; without it any data is accepted. */
   readonly data?: StandardSchemaV1;
-  /** Of the answer; without it any will do. */
+  /** Of the reply; without it any data is accepted. */
   readonly reply?: StandardSchemaV1;
 }
 
-/** The contract that schemas describe. */
+/** The contract that the schemas describe. */
 export type ContractOf<S extends Schemas> = {
-  /** What the client may send. */
+  /** Events that the client may send. */
   emits: Outputs<S["emits"]>;
-  /** What the client may ask. */
+  /** Requests that the client may send. */
   requests: RequestTypes<S["requests"]>;
-  /** What the server may send. */
+  /** Events that the server may send. */
   events: Outputs<S["events"]>;
-  /** What the server may ask. */
+  /** Requests that the server may send. */
   serverRequests: RequestTypes<S["serverRequests"]>;
 };
 
@@ -74,26 +74,26 @@ type RequestTypes<T> = {
 
 type Part = "emits" | "requests" | "events" | "serverRequests";
 
-/** The members of one part of a contract under a prefix, by their names without it. */
+/** The members of one part of a contract whose names have the prefix, without it. */
 type Under<C extends Contract, P extends Part, Prefix extends string> = {
   [Name in keyof NonNullable<C[P]> as Name extends `${Prefix}${infer Rest}` ? Rest : never]: NonNullable<
     C[P]
   >[Name];
 };
 
-/** The contract as it is seen in a namespace. */
+/** The contract as seen from a namespace. */
 export type ContractUnder<C extends Contract, Prefix extends string> = C extends UntypedContract
   ? UntypedContract
   : {
       [P in Part]: Under<C, P, Prefix>;
     };
 
-/** The names of one part; none without a contract, so that the untyped overloads are taken. */
+/** The names of one part. Without a contract there are none, so that the untyped overloads apply. */
 export type Names<C extends Contract, P extends Part> = C extends UntypedContract
   ? never
   : keyof NonNullable<C[P]> & string;
 
-/** Every name without a contract, none with one. */
+/** Any string without a contract; no name with one. */
 export type AnyName<C extends Contract> = C extends UntypedContract ? string : never;
 
 export type DataOf<C extends Contract, P extends Part, N> = Member<NonNullable<C[P]>, N>;
@@ -102,7 +102,7 @@ export type ReplyOf<C extends Contract, P extends Part, N> = Member<DataOf<C, P,
 
 type Member<T, N> = N extends keyof T ? T[N] : undefined;
 
-/** What stands behind the event's name: data may be left out where nothing, or anything, will do. */
+/** The arguments after the event name; data is optional if its type includes `undefined`. */
 export type Arguments<Data, Options> = undefined extends Data
   ? [data?: Data, options?: Options]
   : [data: Data, options?: Options];

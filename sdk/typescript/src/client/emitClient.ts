@@ -1,5 +1,5 @@
 /**
- * What a program holds: a client, and its namespaces, with the types of the application's contract.
+ * The public API: a client and its namespaces, with the types of the application's contract.
  */
 
 import type { Connection, ConnectionState, OpenOptions, StateChange } from "../core/connection.js";
@@ -22,37 +22,37 @@ import type {
 import { EmitProtocol, type Handler } from "./emitProtocol.js";
 import type { EmitClientOptions } from "./options.js";
 
-/** How an event is sent. */
+/** Options of `emit`. */
 export interface EmitOptions {
-  /** Rather nothing than late: without a connection the event is dropped. Default false. */
+  /** Drops the event while disconnected instead of queueing it. Default false. */
   readonly volatile?: boolean | undefined;
 }
 
-/** What happens on this side; none of it is ever a message. */
+/** Events that the client raises itself; none is sent or received. */
 export interface SystemEvents {
-  /** A connection is open. The first one is before `connect` resolves. */
+  /** The client has connected. For the first connection, listeners run before `connect` resolves. */
   "@connection": Record<string, never>;
-  /** A later connection is open: the server has forgotten rooms and names; join again. */
+  /** The client has reconnected. The server keeps no rooms or names of the old connection; join again. */
   "@reconnect": {
-    /** Tries it took. */
+    /** The number of attempts. */
     readonly attempt: number;
   };
-  /** A connection that was open is gone. */
+  /** The connection has closed. */
   "@disconnect": StateChange;
-  /** Every step of the state machine. */
+  /** A state transition. */
   "@state": StateChange;
-  /** A bad frame, a failed try, a listener that threw: what nobody waits for. */
+  /** A bad frame, a failed attempt or a failed listener: an error that no promise carries. */
   "@error": SwitchboardError;
-  /** Before the listeners of every event. */
+  /** An event from the server; raised before the event's own listeners. */
   "@any": {
-    /** Its name. */
+    /** The name of the event. */
     readonly event: string;
-    /** What came with it, before any schema. */
+    /** Its data, before validation. */
     readonly data: unknown;
   };
 }
 
-/** Events under a prefix. */
+/** The events whose names begin with a prefix. */
 export class Namespace<C extends Contract = UntypedContract> {
   readonly #protocol: EmitProtocol;
   readonly #prefix: string;
@@ -64,10 +64,9 @@ export class Namespace<C extends Contract = UntypedContract> {
   }
 
   /**
-   * Sends an event, now or when there is a connection again. False if it was volatile and dropped.
+   * Sends an event, or queues it while disconnected. Returns false if it is volatile and was dropped.
    *
-   * Throws if it cannot be sent: `NotConnectedError`, `QueueFullError`, `TooLargeError`,
-   * `EncodeError`, `ValidationError`.
+   * Throws `NotConnectedError`, `QueueFullError`, `TooLargeError`, `BadDataError` or `InvalidDataError`.
    */
   emit<N extends Names<C, "emits">>(event: N, ...rest: Arguments<DataOf<C, "emits", N>, EmitOptions>): boolean;
   emit(event: AnyName<C>, data?: unknown, options?: EmitOptions): boolean;
@@ -76,9 +75,9 @@ export class Namespace<C extends Contract = UntypedContract> {
   }
 
   /**
-   * Sends an event and waits for the reply. Rejects with `NotConnectedError` at once where there is
-   * no connection, `DisconnectedError` when it goes, `TimeoutError`, `RefusedError`,
-   * `AbortedError`, and with what `emit` throws.
+   * Sends a request and waits for the reply. Rejects with `NotConnectedError` at once if there is no
+   * connection, with `DisconnectedError` if it closes before the reply, with `TimeoutError`,
+   * `RefusedError`, `AbortedError`, and with the errors of `emit`.
    */
   request<N extends Names<C, "requests">>(
     event: N,
@@ -89,7 +88,7 @@ export class Namespace<C extends Contract = UntypedContract> {
     return this.#protocol.request(this.#prefix + event, data, options);
   }
 
-  /** Calls `listener` for every event of that name. Returns its own undo. */
+  /** Calls `listener` for every event of that name; returns a function that removes it. */
   on<N extends keyof SystemEvents>(event: N, listener: (data: SystemEvents[N]) => unknown): () => void;
   on<N extends Names<C, "events">>(event: N, listener: (data: DataOf<C, "events", N>) => unknown): () => void;
   on<Data = unknown>(event: AnyName<C>, listener: (data: Data) => unknown): () => void;
@@ -97,15 +96,15 @@ export class Namespace<C extends Contract = UntypedContract> {
     return this.#protocol.connection.listeners.add(this.#name(event), listener);
   }
 
-  /** Takes away a listener, or all listeners of an event. */
+  /** Removes a listener, or all listeners of an event. */
   off(event: Names<C, "events"> | AnyName<C> | keyof SystemEvents, listener?: Listener): void {
     const { listeners } = this.#protocol.connection;
-    listeners.keep(this.#name(event), (entry) => !!listener && entry.listener !== listener);
+    listeners.retain(this.#name(event), ([added]) => !!listener && added !== listener);
   }
 
   /**
-   * Answers the server's requests of that name, in place of who did before. A handler that throws
-   * gives no answer, and the server runs into its time-out. Returns its own undo.
+   * Answers the server's requests of that name; replaces an earlier handler. If the handler throws, no
+   * reply is sent and the server's request times out. Returns a function that removes the handler.
    */
   handle<N extends Names<C, "serverRequests">>(
     event: N,
@@ -123,31 +122,31 @@ export class Namespace<C extends Contract = UntypedContract> {
     };
   }
 
-  /** A namespace in this one. */
+  /** Returns a namespace within this one. */
   ns<Prefix extends string>(prefix: Prefix): Namespace<ContractUnder<C, Prefix>> {
     return new Namespace(this.#protocol, this.#prefix + prefix);
   }
 
-  /** System events are the client's, in every namespace. */
+  /** The client's own events have no prefix, in every namespace. */
   #name(event: string): string {
     return event.startsWith("@") ? event : this.#prefix + event;
   }
 }
 
-/** A connection to a server that speaks emit. */
+/** A connection to a server that speaks the emit protocol. */
 export class EmitClient<C extends Contract = UntypedContract> extends Namespace<C> {
-  /** The state machine, for those who want to watch it. */
+  /** The connection, for observing its state. */
   readonly connection: Connection;
   readonly #values = new Map<unknown, unknown>();
 
-  /** A client that is not connected yet; `open` does that. */
+  /** Creates a client without connecting it; `open` connects. */
   constructor(url: string | URL, options: EmitClientOptions = {}) {
     const protocol = new EmitProtocol(url, options);
     super(protocol, "");
     this.connection = protocol.connection;
   }
 
-  /** Connects. Rejects if the first connection does not open; only later ones are tried again. */
+  /** Creates a client and connects it. Rejects if the first attempt fails, unless `retry` is set. */
   static connect<const S extends Schemas>(
     url: string | URL,
     options: EmitClientOptions & OpenOptions & { readonly schemas: S },
@@ -175,22 +174,22 @@ export class EmitClient<C extends Contract = UntypedContract> extends Namespace<
     return this.state === "connected";
   }
 
-  /** Connects, or waits for the connection under way. */
+  /** Connects, or waits for the attempt under way. */
   open(options?: OpenOptions): Promise<void> {
     return this.connection.open(options);
   }
 
-  /** Disconnects for good, behind what was sent. Never rejects; `open` connects again. */
+  /** Disconnects without reconnecting, after sent messages. Never rejects; `open` connects again. */
   close(options?: CallOptions): Promise<void> {
     return this.connection.close(options);
   }
 
-  /** Keeps a value with this client, on this side. */
+  /** Stores a value in this client; nothing is sent. */
   set(key: unknown, value: unknown): void {
     this.#values.set(key, value);
   }
 
-  /** The value that was set, or undefined. */
+  /** Returns the stored value, or undefined. */
   get<Value = unknown>(key: unknown): Value | undefined {
     return this.#values.get(key) as Value | undefined;
   }

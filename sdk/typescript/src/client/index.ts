@@ -1,5 +1,5 @@
 /**
- * A client for servers that speak emit: events, requests in both directions, reconnects.
+ * A client for servers that speak the emit protocol: events, requests in both directions, reconnects.
  *
  * @packageDocumentation
  */
@@ -15,4 +15,4 @@ export {
 } from "./emitClient.js";
 export type { EmitClientOptions } from "./options.js";
 export { RefusedError } from "./refusedError.js";
-export { ValidationError, type Issue, type StandardSchemaV1 } from "./schema.js";
+export { InvalidDataError, type Issue, type StandardSchemaV1 } from "./schema.js";

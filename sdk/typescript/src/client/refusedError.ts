@@ -1,18 +1,18 @@
 /**
- * What a server answers that does not want to.
+ * Error replies of the server.
  */
 
 import { errorClass } from "../core/errors.js";
 import { isObject } from "../core/json.js";
 
-/** The server refused a request; the message is its own, and so is `serverCode`. Code `refused`. */
+/** The server refused a request. The message is the server's, and so is `serverCode`. Code `refused`. */
 export const RefusedError = /* @__PURE__ */ errorClass<{
-  /** The server's own word. */
+  /** The code in the server's reply. */
   serverCode: string;
 }>("refused");
 export type RefusedError = InstanceType<typeof RefusedError>;
 
-/** A refusal has texts as `error` and `code`; everything else is a reply, also with one of them. */
+/** Returns the error if the reply has both `error` and `code` as strings; any other reply is a result. */
 export function refusedErrorFrom(reply: unknown): Error | undefined {
   const { error, code } = isObject(reply) ? reply : {};
   if (typeof error === "string" && typeof code === "string") {

@@ -1,25 +1,25 @@
 /**
- * Checking data by a schema of any library that speaks Standard Schema (https://standardschema.dev).
+ * Validation of data by any library that implements Standard Schema (https://standardschema.dev).
  */
 
 import { errorClass } from "../core/errors.js";
 
-/** The part of Standard Schema, version 1, that is used here. */
+/** The part of Standard Schema, version 1, that this package uses. */
 export interface StandardSchemaV1<Input = unknown, Output = Input> {
-  /** All that the standard defines. */
+  /** The members that the standard defines. */
   readonly "~standard": {
-    /** Of the standard. */
+    /** The version of the standard. */
     readonly version: 1;
-    /** The library. */
+    /** The name of the library. */
     readonly vendor: string;
-    /** What the value is, or what is wrong with it; a promise counts as wrong. */
+    /** Validates a value. A promise counts as a failure, because validation must be synchronous. */
     readonly validate: (value: unknown) => Result<Output> | Promise<Result<Output>>;
-    /** Not there while the program runs. */
+    /** Types only; absent at run time. */
     readonly types?:
       | {
-          /** What may be given. */
+          /** The type that the schema accepts. */
           readonly input: Input;
-          /** What comes of it. */
+          /** The type that the schema returns. */
           readonly output: Output;
         }
       | undefined;
@@ -30,11 +30,11 @@ type Result<Output> =
   | { readonly value: Output; readonly issues?: undefined }
   | { readonly issues: readonly Issue[] };
 
-/** What is wrong, and where. */
+/** One problem in the data. */
 export interface Issue {
-  /** For people. */
+  /** A description for people. */
   readonly message: string;
-  /** Where in the data: names from the outside in. */
+  /** The place in the data: names from the outermost in. */
   readonly path?:
     | readonly (
         | PropertyKey
@@ -46,22 +46,20 @@ export interface Issue {
     | undefined;
 }
 
-/** Data that its schema does not allow; it was not sent, or not handed on. Code `invalid_data`. */
-export const ValidationError = /* @__PURE__ */ errorClass<{
-  /** Whose data it is. */
+/** The data does not match its schema; it was not sent, or not delivered to listeners. Code `invalid_data`. */
+export const InvalidDataError = /* @__PURE__ */ errorClass<{
+  /** The event of the data. */
   event: string;
-  /** What is wrong; at least one. */
+  /** The problems; at least one. */
   issues: readonly Issue[];
-}>(
-  "invalid_data",
-);
+}>("invalid_data");
 
-/** The data as the schema makes it; unchanged without one. Throws `ValidationError`. */
+/** Returns the output of the schema, or the data unchanged if there is none. Throws `InvalidDataError`. */
 export function validated(event: string, data: unknown, schema: StandardSchemaV1 | undefined): unknown {
   if (!schema) return data;
   const result = schema["~standard"].validate(data);
-  // Waiting would let later events overtake this one.
-  const { issues = [{ message: "asynchronous" }] } = result instanceof Promise ? {} : result;
+  // Awaiting a promise would let later events overtake this one.
+  const { issues = [{ message: "the schema is asynchronous" }] } = result instanceof Promise ? {} : result;
   if ("value" in result) return result.value;
-  throw new ValidationError(`the data of ${event} is not valid: ${issues[0]?.message}`, { event, issues });
+  throw new InvalidDataError(`invalid data of ${event}: ${issues[0]?.message}`, { event, issues });
 }

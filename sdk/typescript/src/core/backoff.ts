@@ -1,11 +1,11 @@
 /**
- * How long to wait before connecting again.
+ * Reconnect delays: exponential back-off with full jitter.
  */
 
 /**
- * The wait in milliseconds before try `attempt`, counted from 0: evenly spread between nothing and
- * the doubled delay (full jitter), so that the clients of a server that restarts do not return in
- * step. `random` is between 0 and 1.
+ * Returns the delay in milliseconds before attempt `attempt`, counted from 0. The ceiling doubles from
+ * `delay` up to `max`; `random`, between 0 and 1, picks a point below it, so that the clients of a
+ * restarted server do not reconnect in step.
  */
 export function backoff(attempt: number, delay: number, max: number, random: number): number {
   return Math.min(max, delay * 2 ** attempt) * random;

@@ -1,20 +1,16 @@
 /**
- * What a close code says about coming back.
+ * The close codes after which a client reconnects.
  */
 
-/** Come back, but only after one of the longest waits. */
+/** Reconnect, but only after one of the longest delays: the client sent too much. */
 export const POLICY_VIOLATION = 1008;
 
 /**
- * 1000, all is said; 1002, 1003, 1007 and 1010, faults that would come again (protocol, data, not
- * UTF-8, extension); from 3000 on the application's own: it sent the client away.
- */
-const FOR_GOOD = /^(10(0[0237]|10)|[3-9])/;
-
-/**
- * The server's table of close codes, for one who wants to stay connected. 1001 and 1005 come from
- * proxies that restart.
+ * Whether a client may reconnect after this close code. Restarting proxies close with 1001 and 1005.
+ *
+ * No reconnect: 1000 is a normal close; 1002, 1003, 1007 and 1010 are faults that would repeat (protocol,
+ * data type, UTF-8, extension); codes from 3000 on belong to the application, which closed on purpose.
  */
 export function allowsReconnect(code: number): boolean {
-  return !FOR_GOOD.test(`${code}`);
+  return !/^(10(0[0237]|10)|[3-9])/.test(`${code}`);
 }

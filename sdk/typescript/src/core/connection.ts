@@ -1,183 +1,182 @@
 /**
- * One connection to a server, kept open: the only place that holds a socket, a timer or a state.
+ * One connection that reconnects: the only module that holds a socket, a timer or a connection state.
  *
  * ```text
  * idle ─ open ─▶ connecting ─ ready ─▶ connected ─ lost ─▶ reconnecting ─ ready ─▶ connected
- *                     └──────────── cannot, may not, or close ────────┴──────────▶ closed ─ open ─▶ …
+ *                     └───────── failed for good, or close ──────────┴──────────▶ closed ─ open ─▶ …
  * ```
  *
- * What the frames mean is the protocol's matter. Of a socket that was given up nothing is heard any
- * more, so at most one counts at any moment.
+ * A `Protocol` interprets the frames. A released socket has no handlers, so at most one socket is in use.
  */
 
 import { backoff } from "./backoff.js";
 import { allowsReconnect, POLICY_VIOLATION } from "./closeCodes.js";
-import { after, timeoutError, within, type CallOptions } from "./timeout.js";
 import {
-  closed,
-  ConnectError,
+  BadFrameError,
+  BadOptionError,
+  closeError,
+  ConnectFailedError,
   DisconnectedError,
   NotConnectedError,
-  OptionError,
-  ProtocolError,
   QueueFullError,
   SwitchboardError,
-  TokenError,
+  TokenFailedError,
 } from "./errors.js";
 import { byteLength, checkSize, isObject, type JsonObject } from "./json.js";
 import { createListeners, type Listeners } from "./listeners.js";
 import type { ResolvedOptions, TokenReason, WebSocketLike } from "./options.js";
+import { startTimer, timeoutError, withTimeout, type CallOptions } from "./timeout.js";
 import { mayBeOnline, onWake } from "./wake.js";
 
-/** The states: never open, first try, open, between tries, and over until it is opened again. */
+/** The states of a connection. `closed` is final until `open` is called again. */
 export type ConnectionState = "idle" | "connecting" | "connected" | "reconnecting" | "closed";
 
-/** A step of the state machine. A try that failed is a step from `reconnecting` to itself. */
+/** A transition of the state machine. A failed reconnect attempt goes from `reconnecting` to itself. */
 export interface StateChange {
-  /** The step's end. */
+  /** The new state. */
   readonly state: ConnectionState;
-  /** Where it began. */
+  /** The old state. */
   readonly previous: ConnectionState;
-  /** The close that led here; 1006 where there was no close frame, 0 where there was no close. */
+  /** The close code; 1006 if no close frame arrived, 0 if the transition is not a close. */
   readonly code: number;
-  /** What the close frame says; what failed where there is none. */
+  /** The reason of the close frame, or a description of the failure. */
   readonly reason: string;
-  /** Whether it will come back by itself. */
+  /** Whether the client will reconnect by itself. */
   readonly willReconnect: boolean;
-  /** Tries since there was a connection that worked. */
+  /** Failed attempts since the last message from the server. */
   readonly attempt: number;
-  /** Until the next try, in ms. */
+  /** Milliseconds until the next attempt. */
   readonly delay: number;
-  /** What failed, where it was not simply a close. */
-  readonly error: SwitchboardError | undefined;
+  /** The failure; undefined after the close of an open connection. */
+  readonly error?: SwitchboardError | undefined;
 }
 
 export interface OpenOptions extends CallOptions {
-  /** Goes on trying where the first try fails, as it would later. Default false: it rejects. */
+  /** Keeps trying if the first attempt fails. Default false: the promise rejects. */
   readonly retry?: boolean | undefined;
 }
 
-/** What a protocol makes of a connection. */
+/** The part of a connection that depends on the wire protocol. */
 export interface Protocol {
-  /** Where to connect. */
+  /** Returns the address to connect to. */
   url(token: string | undefined): string;
-  /** The socket is open. The protocol calls `ready` when it may be used: here, or at some message. */
+  /** The socket is open. The protocol calls `ready` here or when a later message completes its handshake. */
   opened?(): void;
-  /** A message of the server. False, or whatever is thrown, if it means nothing. */
+  /** Handles a message. Returns false, or throws, if the protocol does not allow it. */
   received(message: JsonObject): boolean | void;
-  /** The connection is gone; called before anybody is told. */
+  /** The connection closed or changed state; called before any listener. */
   lost(error: DisconnectedError): void;
-  /** A message that makes the server say something. */
+  /** A message that the server answers. */
   readonly probe: string;
-  /** Begins the names of the connection's own events, and of none that a server can send. */
+  /** The prefix of the client's own events. No event from a server may have it. */
   readonly prefix: string;
 }
 
-/** Without a close frame: cut, silent, or never open. */
-const CUT = 1006;
+/** The close code if no close frame arrived: disconnected, silent or never open. */
+const NO_CLOSE_FRAME = 1006;
 
 /** The `readyState` of a WebSocket that can send. */
 const OPEN = 1;
 
-/** What a protocol, and whoever wants to watch it, has of a connection. */
+/** A connection, as protocols and observers of its state use it. */
 export interface Connection<Options = object> {
-  /** May be replaced; that counts from the next try on. */
+  /** May be replaced; takes effect at the next attempt. */
   options: ResolvedOptions & Options;
-  /** Those of all events. */
+  /** The listeners of all events. */
   readonly listeners: Listeners;
-  /** The present state. */
+  /** The current state. */
   readonly state: ConnectionState;
-  /** Aborted when the connection there is now, or the try, has ended. */
+  /** Aborted when the current connection, or the attempt under way, ends. */
   readonly signal: AbortSignal | undefined;
-  /** Calls `listener` at every step; what it returns ends that. */
+  /** Calls `listener` at every transition; returns a function that removes it. */
   onChange(listener: (change: StateChange) => void): () => void;
-  /** Resolves when connected; at once if it is. Rejects when it will not be, or not in time. */
+  /** Resolves once connected. Rejects if the connection fails or the time runs out. */
   open(options?: OpenOptions): Promise<void>;
-  /** Closes for good, with 1000. Resolves when the server has answered, or the time is up. */
+  /** Closes with code 1000 and does not reconnect. Resolves when the server has answered, or after `closeTimeout`. */
   close(options?: CallOptions): Promise<void>;
-  /** The connection may be used. `introduction` is sent first; the event tells listeners `about` it. */
-  ready(event: string, about: unknown, introduction: readonly string[]): void;
+  /** The handshake is complete. Sends `handshake` first, then calls the listeners of `event` with `data`. */
+  ready(event: string, data: unknown, handshake: readonly string[]): void;
   /**
-   * Sends now, or keeps it for the next connection. False if it was volatile and there is none;
-   * throws if there will be none, or if too much is kept: what was kept before stays.
+   * Sends a message, or queues it while disconnected. Returns false if it is volatile and there is no
+   * connection. Throws if the connection is closed or the queue is full; queued messages stay.
    */
   send(message: string, volatile?: boolean): boolean;
-  /** A token of the program's, if it gives any. Rejects with `TokenError` if it fails to. */
-  token(reason: TokenReason, signal: AbortSignal): Promise<string | undefined>;
+  /** Calls `getToken`, if there is one, during an attempt or a connection. Rejects with `TokenFailedError` if it fails. */
+  token(reason: TokenReason): Promise<string | undefined>;
 }
 
-/** A connection that is not open yet. What it keeps is in variables, which cost a page less than members. */
+/** Creates an idle connection. State is kept in local variables, which minify better than properties. */
 export function connection<Options>(protocol: Protocol, options: ResolvedOptions & Options): Connection<Options> {
-  /** Messages that wait for a connection, in order. */
+  /** Messages sent while disconnected, in order. */
   const queue: string[] = [];
-  const waiting = new Set<(error?: Error) => void>();
+  const pendingOpens = new Set<(error?: Error) => void>();
   const listeners = createListeners(`${protocol.prefix}error`);
   let queuedBytes = 0;
   let state: ConnectionState = "idle";
   let socket: WebSocketLike | undefined;
-  /** The try under way, from before its token until its socket is given up. */
+  /** The current attempt or connection, from the call of `getToken` until its socket is released. */
   let attempt: AbortController | undefined;
   let timer: ReturnType<typeof setTimeout> | undefined;
-  /** From `open` until it is closed. */
+  /** Exists from `open` until the state is `closed`. */
   let active: AbortController | undefined;
   let failures: number;
-  /** Something was heard since the watchdog looked last. */
-  let heard: boolean | undefined;
-  let probing: boolean | undefined;
-  /** Whether a failure may be followed by another try. */
-  let persistent: boolean | undefined;
-  /** There was a connection since `open`. */
-  let opened: boolean | undefined;
-  /** The server asked for a long wait, which nothing cuts short. */
-  let slower: boolean | undefined;
+  /** A message arrived since the watchdog last checked. */
+  let isAlive: boolean | undefined;
+  let isProbing: boolean | undefined;
+  /** Whether a failed attempt is followed by another. */
+  let retries: boolean | undefined;
+  /** Whether a connection succeeded since `open`. */
+  let wasConnected: boolean | undefined;
+  /** The server closed with 1008; wake events do not shorten this delay. */
+  let isThrottled: boolean | undefined;
 
   function onChange(listener: (change: StateChange) => void): () => void {
     return listeners.add(`${protocol.prefix}state`, listener);
   }
 
   function open(options?: OpenOptions): Promise<void> {
-    return within<void>(0, options, "connection", (resolve, reject) => {
+    return withTimeout<void>(0, options, "connection", (resolve, reject) => {
       if (state === "connected") return resolve();
       const settle = (error?: Error) => (error ? reject(error) : resolve());
-      waiting.add(settle);
-      // Who serverRequests now does not want to sit out a long wait.
+      pendingOpens.add(settle);
+      // An explicit call does not wait for the reconnect delay.
       if (active) wake();
       else start(options?.retry);
       return () => {
-        waiting.delete(settle);
-        // Who started it gave up, and nobody else waits: an unwanted connection must not appear.
-        if (!opened && !waiting.size) void close();
+        pendingOpens.delete(settle);
+        // The last caller gave up: close, so that no unwanted connection opens later.
+        if (!wasConnected && !pendingOpens.size) void close();
       };
     });
   }
 
   function close(options?: CallOptions): Promise<void> {
-    const given = release();
-    const answered = within<void>(self.options.closeTimeout, options, "close", (resolve) => {
-      if (!given) return resolve();
-      given.onclose = () => resolve();
-      given.close(1000);
+    const closing = release();
+    const answered = withTimeout<void>(self.options.closeTimeout, options, "close", (resolve) => {
+      if (!closing) return resolve();
+      closing.onclose = () => resolve();
+      closing.close(1000);
     });
     if (active) step("closed", { code: 1000 });
-    // Nobody has to wait for a close, so it must not reject.
+    // Callers need not await the close, so it never rejects.
     return answered.catch(() => {});
   }
 
-  function ready(event: string, about: unknown, introduction: readonly string[]): void {
-    persistent = opened = true;
-    for (const message of introduction) if (message) socket?.send(message);
+  function ready(event: string, data: unknown, handshake: readonly string[]): void {
+    retries = wasConnected = true;
+    for (const message of handshake) if (message) socket?.send(message);
     watch();
-    step("connected", {}, () => listeners.call(event, about));
-    // Behind what the listeners sent, so that they can join again before the rest is sent.
-    if (state === "connected") for (const message of drained()) send(message);
+    step("connected", undefined, () => listeners.call(event, data));
+    // Sent after the messages of the listeners, which may have to join rooms first.
+    if (state === "connected") for (const message of takeQueue()) send(message);
   }
 
   function send(message: string, volatile?: boolean): boolean {
     const { queueBytesMax } = self.options;
-    // A socket that is closing would take it and send it nowhere.
+    // A closing socket would accept the message and drop it.
     if (state === "connected" && socket?.readyState === OPEN) socket.send(message);
     else if (volatile) return false;
-    else if (state === "closed" || !queueBytesMax) throw new NotConnectedError("no connection");
+    else if (state === "closed" || !queueBytesMax) throw new NotConnectedError("not connected");
     else {
       queuedBytes = checkSize(queuedBytes + byteLength(message), queueBytesMax, QueueFullError);
       queue.push(message);
@@ -185,137 +184,138 @@ export function connection<Options>(protocol: Protocol, options: ResolvedOptions
     return true;
   }
 
-  async function token(reason: TokenReason, signal: AbortSignal): Promise<string | undefined> {
+  async function token(reason: TokenReason): Promise<string | undefined> {
     try {
-      return await self.options.getToken?.({ reason, signal });
+      return await self.options.getToken?.({ reason, signal: attempt!.signal });
     } catch (cause) {
-      throw new TokenError("getToken failed", { cause });
+      throw new TokenFailedError("getToken failed", { cause });
     }
   }
 
-  /** Takes out what waited. */
-  function drained(): string[] {
+  /** Empties the offline queue and returns its messages in order. */
+  function takeQueue(): string[] {
     queuedBytes = 0;
     return queue.splice(0);
   }
 
   function start(retry: boolean | undefined): void {
     failures = 0;
-    persistent = retry;
-    opened = false;
+    retries = retry;
+    wasConnected = false;
     active = new AbortController();
-    onWake(wake, active.signal);
-    step("connecting", {});
+    onWake(wake, active);
+    step("connecting");
     if (state === "connecting") void attemptOnce("connect");
   }
 
   async function attemptOnce(reason: TokenReason): Promise<void> {
     const { connectTimeout, WebSocket = globalThis.WebSocket } = self.options;
     const { signal } = (attempt = new AbortController());
-    const failed = (error: SwitchboardError) => signal.aborted || lost(CUT, error.message, error);
-    timer = after(connectTimeout, () => failed(timeoutError("connection", connectTimeout)));
+    const failed = (error: SwitchboardError) => signal.aborted || lost(NO_CLOSE_FRAME, error.message, error);
+    timer = startTimer(connectTimeout, () => failed(timeoutError("connection", connectTimeout)));
     try {
-      const given = await token(reason, signal);
+      const given = await token(reason);
       if (!signal.aborted) listen(new WebSocket(protocol.url(given)));
     } catch (cause) {
       // Node 20 has no WebSocket, and browsers refuse some addresses.
-      failed(cause instanceof SwitchboardError ? cause : new OptionError("no WebSocket", { cause }));
+      failed(cause instanceof SwitchboardError ? cause : new BadOptionError("no WebSocket", { cause }));
     }
   }
 
   function listen(opening: WebSocketLike): void {
     socket = opening;
-    socket.onopen = protocol.opened ?? null;
+    socket.onopen = protocol.opened as WebSocketLike["onopen"];
     socket.onclose = ({ code, reason }: { code: number; reason: string }) => lost(code, reason);
     socket.onmessage = ({ data }: { data: unknown }) => {
-      heard = true;
-      // Only this proves that a server is well: one that accepts and closes is a failure.
+      isAlive = true;
+      // Only a message proves that the server works; accepting a connection and closing it is a failure.
       failures = 0;
       try {
-        // What is no text would be made one.
+        // JSON.parse would convert binary data to a string.
         const message: unknown = typeof data === "string" && JSON.parse(data);
         if (!isObject(message) || protocol.received(message) === false) throw undefined;
       } catch (cause) {
         const isKnown = cause instanceof SwitchboardError;
-        listeners.report(isKnown ? cause : new ProtocolError("bad frame", { frame: data, cause }));
+        listeners.report(isKnown ? cause : new BadFrameError("bad frame", { frame: data, cause }));
       }
     };
-    // A close follows. Without a listener `ws` would throw the error into the void.
+    // A close event follows. Without a handler, `ws` would throw the error as uncaught.
     socket.onerror = () => {};
   }
 
-  /** Forgets the socket and all that runs for it; gives it back to be closed. */
+  /** Detaches the socket, its attempt and its timer; returns the socket to be closed. */
   function release(): WebSocketLike | undefined {
-    const given = socket;
-    if (given) given.onopen = given.onmessage = given.onclose = null;
+    const released = socket;
+    if (released) released.onopen = released.onmessage = released.onclose = null;
     socket = undefined;
     attempt?.abort();
     attempt = undefined;
     clearTimeout(timer);
-    probing = false;
-    return given;
+    isProbing = false;
+    return released;
   }
 
   function lost(code: number, reason: string, cause?: SwitchboardError): void {
     release()?.close();
     const { reconnect, maxRetries, reconnectDelay, maxReconnectDelay, shouldReconnect } = self.options;
-    // A close is an error only where there was no connection yet.
-    const error = cause ?? (state === "connected" ? undefined : closed(ConnectError, code, reason));
-    const mayTry = reconnect && persistent && failures < maxRetries;
-    const wish = mayTry && shouldReconnect && listeners.run("shouldReconnect", shouldReconnect, [code, reason]);
-    if (!(wish ?? (mayTry && allowsReconnect(code)))) return step("closed", { code, reason, error });
-    slower = code === POLICY_VIOLATION;
+    // The close of an open connection is not an error.
+    const error = cause ?? (state === "connected" ? undefined : closeError(ConnectFailedError, code, reason));
+    const mayRetry = reconnect && retries && failures < maxRetries;
+    const decision = () => shouldReconnect && listeners.run("shouldReconnect", shouldReconnect, [code, reason]);
+    if (!mayRetry || !(decision() ?? allowsReconnect(code))) return step("closed", { code, reason, error });
+    isThrottled = code === POLICY_VIOLATION;
     const random = Math.random();
-    const delay = slower
+    const delay = isThrottled
       ? maxReconnectDelay * (0.5 + random / 2)
       : backoff(failures, reconnectDelay, maxReconnectDelay, random);
     if (mayBeOnline()) failures++;
-    timer = setTimeout(() => void attemptOnce("reconnect"), delay);
+    timer = setTimeout(attemptOnce, delay, "reconnect");
     step("reconnecting", { code, reason, error, delay });
   }
 
-  function step(next: ConnectionState, about: Partial<StateChange>, tellConnected?: () => void): void {
+  /** Makes a transition. `callConnected`, given exactly for `connected`, calls the protocol's own listeners. */
+  function step(next: ConnectionState, details?: Partial<StateChange>, callConnected?: () => void): void {
     const previous = state;
     state = next;
     const willReconnect = state === "reconnecting";
-    const none = { code: 0, reason: "", delay: 0, error: undefined };
-    const change: StateChange = { state, previous, attempt: failures, willReconnect, ...none, ...about };
+    const none = { code: 0, reason: "", delay: 0 };
+    const change: StateChange = { state, previous, attempt: failures, willReconnect, ...none, ...details };
     const { code, reason, error } = change;
-    const gone = closed(DisconnectedError, code, reason);
-    const failure = state === "closed" ? (error ?? gone) : undefined;
-    if (tellConnected || failure) for (const settle of waiting) settle(failure);
+    const disconnected = closeError(DisconnectedError, code, reason);
+    const failure = state === "closed" ? (error ?? disconnected) : undefined;
+    if (callConnected || failure) for (const settle of pendingOpens) settle(failure);
     if (failure) {
-      // No later connection will come, unless the program opens one.
+      // Only `open` can connect again, so queued messages have no future.
       active?.abort();
       active = undefined;
-      drained();
+      takeQueue();
     }
-    if (!tellConnected) protocol.lost(gone);
-    const tell = (event: string, about: unknown) => listeners.call(protocol.prefix + event, about);
-    tell("state", change);
-    tellConnected?.();
-    if (tellConnected && previous === "reconnecting") tell("reconnect", { attempt: failures });
-    else if (previous === "connected") tell("disconnect", change);
-    else if (error) tell("error", error);
+    if (!callConnected) protocol.lost(disconnected);
+    const notify = (event: string, data: unknown) => listeners.call(protocol.prefix + event, data);
+    notify("state", change);
+    callConnected?.();
+    if (callConnected && previous === "reconnecting") notify("reconnect", { attempt: failures });
+    else if (previous === "connected") notify("disconnect", change);
+    else if (error) notify("error", error);
   }
 
-  /** Asks for a sign of life when nothing was heard for an interval, or at once. */
-  function watch(asking?: boolean): void {
+  /** Runs the watchdog: after `watchdogInterval` of silence, or at once if `probe` is set, it probes the server. */
+  function watch(probe?: boolean): void {
     const { watchdogInterval, watchdogTimeout } = self.options;
     clearTimeout(timer);
-    probing = asking;
-    heard = false;
-    if (asking) socket?.send(protocol.probe);
-    timer = after(asking ? watchdogTimeout : watchdogInterval, () => {
-      if (heard || !asking) watch(!heard);
-      else lost(CUT, "no sign of life");
+    isProbing = probe;
+    isAlive = false;
+    if (probe) socket?.send(protocol.probe);
+    timer = startTimer(probe ? watchdogTimeout : watchdogInterval, () => {
+      if (isAlive || !probe) watch(!isAlive);
+      else lost(NO_CLOSE_FRAME, "no answer");
     });
   }
 
-  /** The world has moved on: a wait is over, and a connection may be a dead one. */
+  /** Ends a reconnect delay, and probes an open connection. */
   function wake(): void {
-    if (state === "connected" && !probing) watch(true);
-    if (state !== "reconnecting" || attempt || slower) return;
+    if (state === "connected" && !isProbing) watch(true);
+    if (state !== "reconnecting" || attempt || isThrottled) return;
     clearTimeout(timer);
     void attemptOnce("reconnect");
   }

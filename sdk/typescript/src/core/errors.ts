@@ -1,102 +1,103 @@
 /**
- * Everything this package throws, rejects or reports: a class for each, with a `code` that stays.
+ * The errors that this package throws, rejects with or reports.
  *
- * The message is for people; what caused it is `cause`. The classes are made by one function, for a
- * page pays for each byte.
+ * Each kind is a class with a stable `code`, and its `name` is the code in Pascal case: `queue_full` is
+ * `QueueFullError`. The underlying error is `cause`. One function makes the classes, which keeps bundles small.
  */
 
-/** What all errors of this package are. */
+/** The base class of all errors of this package. */
 export class SwitchboardError extends Error {
-  /** A stable word to switch on. */
-  readonly code: string;
+  /** Identifies the kind of error; never changes. */
+  declare readonly code: string;
 
-  /** `about` are members of the error, `cause` among them. */
-  constructor(code: string, message: string, about?: object) {
+  /** `properties` become properties of the error. */
+  constructor(message: string, properties: { readonly name: string; readonly code: string; readonly cause?: unknown }) {
     super(message);
-    this.code = this.name = code;
-    Object.assign(this, about);
+    Object.assign(this, properties);
   }
 }
 
-/** A class of errors; `About` are the members that they have besides. */
-export interface ErrorClass<About extends object = object> {
-  new (message: string, about?: Partial<About> & { readonly cause?: unknown }): SwitchboardError & Readonly<About>;
-  /** What `instanceof` looks for. */
-  readonly prototype: SwitchboardError & Readonly<About>;
+/** A class of errors with the properties `Properties`. */
+export interface ErrorClass<Properties extends object = object> {
+  new (message: string, properties?: Partial<Properties> & { readonly cause?: unknown }): SwitchboardError &
+    Readonly<Properties>;
+  /** Makes `instanceof` narrow the type. */
+  readonly prototype: SwitchboardError & Readonly<Properties>;
 }
 
-/** A close; the code is 1006 where there was no close frame, as when the server refused. */
+/** How a connection closed. */
 export interface CloseInfo {
-  /** The close code. */
+  /** The close code; 1006 if no close frame arrived, for example because the server rejected the upgrade. */
   readonly closeCode: number;
-  /** The close frame's, or what failed; may be empty. */
+  /** The reason of the close frame, or a description of the failure; may be empty. */
   readonly reason: string;
 }
 
-/** The class of the errors with this code. */
-export function errorClass<About extends object = object>(code: string): ErrorClass<About> {
+/** Makes the class of the errors with this code. */
+export function errorClass<Properties extends object = object>(code: string): ErrorClass<Properties> {
+  const name = code.replace(/(^|_)./g, (start) => (start.at(-1) as string).toUpperCase()) + "Error";
   return class extends SwitchboardError {
-    constructor(message: string, about?: object) {
-      super(code, message, about);
+    constructor(message: string, properties?: object) {
+      super(message, { name, code, ...properties });
     }
-  } as unknown as ErrorClass<About>;
+  } as unknown as ErrorClass<Properties>;
 }
 
-/** What is said of a close. */
-export function closed(Kind: ErrorClass<CloseInfo>, closeCode: number, reason: string): SwitchboardError & CloseInfo {
+/** Makes the error for a closed connection. */
+export function closeError(Kind: ErrorClass<CloseInfo>, closeCode: number, reason: string): SwitchboardError & CloseInfo {
   return new Kind(`closed: ${reason || closeCode}`, { closeCode, reason });
 }
 
-/** An option cannot be used, such as an address that is none. Code `bad_option`. */
-export const OptionError = /* @__PURE__ */ errorClass("bad_option");
-export type OptionError = InstanceType<typeof OptionError>;
+/** An option is invalid, for example an address. Correct it and call again. Code `bad_option`. */
+export const BadOptionError = /* @__PURE__ */ errorClass("bad_option");
+export type BadOptionError = InstanceType<typeof BadOptionError>;
 
-/** No connection came to be, or no answer over HTTP. Code `connect_failed`. */
-export const ConnectError = /* @__PURE__ */ errorClass<CloseInfo>("connect_failed");
-export type ConnectError = InstanceType<typeof ConnectError>;
+/** The connection could not be opened, or the HTTP API did not answer. Check the address, try later. Code `connect_failed`. */
+export const ConnectFailedError = /* @__PURE__ */ errorClass<CloseInfo>("connect_failed");
+export type ConnectFailedError = InstanceType<typeof ConnectFailedError>;
 
-/** `getToken` failed. Code `token_failed`. */
-export const TokenError = /* @__PURE__ */ errorClass("token_failed");
-export type TokenError = InstanceType<typeof TokenError>;
+/** `getToken` threw or rejected; see `cause`. Code `token_failed`. */
+export const TokenFailedError = /* @__PURE__ */ errorClass("token_failed");
+export type TokenFailedError = InstanceType<typeof TokenFailedError>;
 
-/** There is no connection, and nothing that would keep a message for one. Code `not_connected`. */
+/** There is no connection, and the message was not queued. Connect first. Code `not_connected`. */
 export const NotConnectedError = /* @__PURE__ */ errorClass("not_connected");
 export type NotConnectedError = InstanceType<typeof NotConnectedError>;
 
-/** The connection went before the reply came; the server may have acted. Code `disconnected`. */
+/** The connection closed before the reply arrived. The server may have handled the request. Code `disconnected`. */
 export const DisconnectedError = /* @__PURE__ */ errorClass<CloseInfo>("disconnected");
 export type DisconnectedError = InstanceType<typeof DisconnectedError>;
 
-/** What was waited for did not come in time. Code `timeout`. */
+/** The result did not arrive in time. Raise `timeout` or try again. Code `timeout`. */
 export const TimeoutError = /* @__PURE__ */ errorClass("timeout");
 export type TimeoutError = InstanceType<typeof TimeoutError>;
 
-/** A signal of the caller's said stop; its reason is the cause. Code `aborted`. */
+/** The caller's signal aborted the call; its reason is `cause`. Code `aborted`. */
 export const AbortedError = /* @__PURE__ */ errorClass("aborted");
 export type AbortedError = InstanceType<typeof AbortedError>;
 
-/** The queue for the time without a connection is full; nothing was queued. Code `queue_full`. */
+/** The offline queue is full; the message was not queued. Send it after the reconnect, or raise `queueBytesMax`. Code `queue_full`. */
 export const QueueFullError = /* @__PURE__ */ errorClass("queue_full");
 export type QueueFullError = InstanceType<typeof QueueFullError>;
 
-/** The message is over the limit; nothing was sent. Code `too_large`. */
+/** The message exceeds the size limit and was not sent. Split it. Code `too_large`. */
 export const TooLargeError = /* @__PURE__ */ errorClass("too_large");
 export type TooLargeError = InstanceType<typeof TooLargeError>;
 
-/** JSON cannot hold the data, or no event can have the name; nothing was sent. Code `bad_data`. */
-export const EncodeError = /* @__PURE__ */ errorClass("bad_data");
-export type EncodeError = InstanceType<typeof EncodeError>;
+/** JSON cannot represent the data, or the event name is invalid; nothing was sent. Code `bad_data`. */
+export const BadDataError = /* @__PURE__ */ errorClass("bad_data");
+export type BadDataError = InstanceType<typeof BadDataError>;
 
-/** A frame of the server was not understood, and is passed over. Code `bad_frame`. */
-export const ProtocolError = /* @__PURE__ */ errorClass<{
-  /** As it came. */
+/** The server sent a frame that the protocol does not allow; it was ignored. Code `bad_frame`. */
+export const BadFrameError = /* @__PURE__ */ errorClass<{
+  /** The frame as received. */
   frame: unknown;
 }>("bad_frame");
-export type ProtocolError = InstanceType<typeof ProtocolError>;
+export type BadFrameError = InstanceType<typeof BadFrameError>;
 
-/** A listener or handler of the program threw; the others were called. Code `listener_failed`. */
-export const ListenerError = /* @__PURE__ */ errorClass<{
-  /** Which event's, or the name of the option. */
+/** A listener or handler of the application threw; the other listeners were called. Code `listener_failed`. */
+export const ListenerFailedError = /* @__PURE__ */ errorClass<{
+  /** The event, or the name of the option. */
   event: string;
 }>("listener_failed");
-export type ListenerError = InstanceType<typeof ListenerError>;
+export type ListenerFailedError = InstanceType<typeof ListenerFailedError>;

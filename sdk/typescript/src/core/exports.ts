@@ -1,22 +1,22 @@
 /**
- * What every entry shows of the shared core: the state machine's words, the options, the errors.
+ * The part of the core that every entry exports: connection states, options and errors.
  */
 
 export type { Connection, ConnectionState, OpenOptions, StateChange } from "./connection.js";
 export type { CallOptions } from "./timeout.js";
 export {
   AbortedError,
-  ConnectError,
+  ConnectFailedError,
   DisconnectedError,
-  EncodeError,
-  ListenerError,
+  BadDataError,
+  ListenerFailedError,
   NotConnectedError,
-  OptionError,
-  ProtocolError,
+  BadOptionError,
+  BadFrameError,
   QueueFullError,
   SwitchboardError,
   TimeoutError,
-  TokenError,
+  TokenFailedError,
   TooLargeError,
   type CloseInfo,
   type ErrorClass,

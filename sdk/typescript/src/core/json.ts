@@ -1,20 +1,20 @@
 /**
- * JSON in and out, with clear errors for what it cannot hold.
+ * JSON encoding, with errors for values that JSON would drop or change.
  */
 
-import { EncodeError, TooLargeError, type ErrorClass } from "./errors.js";
+import { BadDataError, TooLargeError, type ErrorClass } from "./errors.js";
 
-/** An object of JSON whose members nobody has looked at yet. */
+/** A JSON object with unchecked members. */
 export type JsonObject = { readonly [name: string]: unknown };
 
 const NAME_BYTES_MAX = 256;
 
-/** The value as text. Throws `EncodeError` where JSON would fail, or silently say something else. */
+/** Encodes the value. Throws `BadDataError` if JSON cannot represent it or would silently change it. */
 export function encode(value: JsonObject): string {
   try {
-    return JSON.stringify(value, sendable);
+    return JSON.stringify(value, rejectUnencodable);
   } catch (cause) {
-    throw new EncodeError(`no JSON: ${(cause as Error).message}`, { cause });
+    throw new BadDataError(`no JSON: ${(cause as Error).message}`, { cause });
   }
 }
 
@@ -22,26 +22,30 @@ export function isObject(value: unknown): value is JsonObject {
   return Object(value) === value && !Array.isArray(value);
 }
 
-/** Throws if no event that is sent can have the name; `reserved` begins names that are not sent. */
+/** Throws `BadDataError` if the name is empty, too long or begins with the `reserved` prefix. */
 export function checkEventName(name: string, reserved: string): void {
   if (!name || byteLength(name) > NAME_BYTES_MAX || name.startsWith(reserved)) {
-    throw new EncodeError(`bad name: ${name}`);
+    throw new BadDataError(`bad name: ${name}`);
   }
 }
 
-/** Gives the size back; throws if it is over `limit`. */
-export function checkSize(size: number, limit: number, TooMuch: ErrorClass = TooLargeError): number {
-  if (size > limit) throw new TooMuch(`${size} is over ${limit}`);
+/** Returns the size; throws a `Kind` if it exceeds `limit`. */
+export function checkSize(size: number, limit: number, Kind: ErrorClass = TooLargeError): number {
+  if (size > limit) throw new Kind(`${size} is over ${limit}`);
   return size;
 }
 
+/** The length of the text in UTF-8. */
 export function byteLength(text: string): number {
   return new TextEncoder().encode(text).length;
 }
 
-/** JSON would leave out the first two, make the next `{}`, and the last `null`. It refuses a bigint itself. */
-function sendable(name: string, value: unknown): unknown {
-  const isOdd = /^(f|sy)/.test(typeof value) || value instanceof Map || value instanceof Set;
-  if (isOdd || (typeof value === "number" && !isFinite(value))) throw new TypeError(name);
+/**
+ * A replacer for `JSON.stringify`, which would omit functions and symbols, encode a Map or Set as `{}` and
+ * NaN or Infinity as `null`. It rejects bigints itself.
+ */
+function rejectUnencodable(name: string, value: unknown): unknown {
+  const isUnencodable = /^(f|sy)/.test(typeof value) || value instanceof Map || value instanceof Set;
+  if (isUnencodable || (typeof value === "number" && !isFinite(value))) throw new TypeError(name);
   return value;
 }

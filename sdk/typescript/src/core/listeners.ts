@@ -1,60 +1,59 @@
 /**
- * Who wants to know of which event, errors among them.
+ * The event listeners of one client.
  *
- * Listeners are called in the order they were added. One that throws, or whose promise rejects, is
- * reported, and the others are called all the same.
+ * Listeners are called in the order in which they were added. A listener that throws, or whose promise
+ * rejects, is reported as an error; the others are still called.
  */
 
-import { ListenerError, type SwitchboardError } from "./errors.js";
+import { ListenerFailedError, type SwitchboardError } from "./errors.js";
 
-/** A function of the program; what it takes is for the typed faces of this package to say. */
+/** A function of the application. The public methods of each client give it precise parameters. */
 export type Listener = (...values: never[]) => unknown;
 
-/** What it is reported as when a function of the program fails. */
+/** The error for a listener or handler that failed. */
 export function listenerError(event: string, cause: unknown): SwitchboardError {
-  return new ListenerError(`listener of ${event} failed`, { event, cause });
+  return new ListenerFailedError(`listener of ${event} failed`, { event, cause });
 }
 
-interface Entry {
-  readonly listener: Listener;
-}
+/** An array, so that adding one function twice makes two entries. */
+type Entry = readonly [Listener];
 
 export interface Listeners {
-  /** Adds a listener; what it returns takes away this one, and can be called again. */
+  /** Adds a listener; returns a function that removes it. */
   add(event: string, listener: Listener): () => void;
-  /** Takes away those listeners of an event that are not wanted. */
-  keep(event: string, wanted: (entry: Entry) => boolean): void;
+  /** Removes the listeners of an event that do not match. */
+  retain(event: string, matches: (entry: Entry) => boolean): void;
   /** Calls the listeners of an event. */
   call(event: string, ...values: unknown[]): void;
-  /** What a function of the program returns; undefined, and reported, if it throws. */
+  /** Calls one function of the application. Returns undefined, and reports the error, if it throws. */
   run(event: string, listener: Listener, values: readonly unknown[]): unknown;
-  /** Tells of what went wrong that nobody waits for. */
+  /** Sends an error that no promise carries to the listeners of the error event. */
   report(error: SwitchboardError): void;
 }
 
 export function createListeners(errorEvent: string): Listeners {
-  // Each list is replaced and never changed, so one that is being called stays as it was.
+  // A list is replaced and never changed, so adding or removing does not affect a call under way.
   const table = new Map<string, readonly Entry[]>();
   const of = (event: string) => table.get(event) ?? [];
 
   function add(event: string, listener: Listener): () => void {
-    const entry = { listener };
+    const entry: Entry = [listener];
     table.set(event, [...of(event), entry]);
-    return () => keep(event, (other) => other !== entry);
+    return () => retain(event, (other) => other !== entry);
   }
 
-  function keep(event: string, wanted: (entry: Entry) => boolean): void {
-    const left = of(event).filter(wanted);
-    if (left.length) table.set(event, left);
+  function retain(event: string, matches: (entry: Entry) => boolean): void {
+    const remaining = of(event).filter(matches);
+    if (remaining.length) table.set(event, remaining);
     else table.delete(event);
   }
 
   function call(event: string, ...values: unknown[]): void {
-    for (const { listener } of of(event)) run(event, listener, values);
+    for (const [listener] of of(event)) run(event, listener, values);
   }
 
   function run(event: string, listener: Listener, values: readonly unknown[]): unknown {
-    // A fault of the program shows even where nobody listens for errors, or that listener has it.
+    // Without an error listener, or if that listener fails, the console shows the bug.
     const failed = (cause: unknown) => {
       const error = listenerError(event, cause);
       if (event !== errorEvent && table.has(errorEvent)) report(error);
@@ -71,5 +70,5 @@ export function createListeners(errorEvent: string): Listeners {
 
   const report = (error: SwitchboardError) => call(errorEvent, error);
 
-  return { add, keep, call, run, report };
+  return { add, retain, call, run, report };
 }

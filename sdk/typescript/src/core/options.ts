@@ -1,20 +1,20 @@
 /**
- * The options every connection has, each with its unit and default.
+ * The options that every connection has, with units and defaults.
  */
 
-import { OptionError } from "./errors.js";
+import { BadOptionError } from "./errors.js";
 
-/** Why a token is asked for: a first connection, a later one, or the last token is about to end. */
+/** Why `getToken` is called: for the first connection, a reconnect, or a token that is about to expire. */
 export type TokenReason = "connect" | "reconnect" | "expiring";
 
-/** Gives a token; what it throws fails that try to connect. */
+/** Returns a token. If it throws or rejects, that connection attempt fails with `TokenFailedError`. */
 export type GetToken = (context: {
   readonly reason: TokenReason;
-  /** Aborted when nobody waits for the token any more. */
+  /** Aborted when the token is no longer needed. */
   readonly signal: AbortSignal;
 }) => string | Promise<string>;
 
-/** What this package needs of a WebSocket; that of browsers, Node 22, Deno, Bun and `ws` has it. */
+/** The part of the WebSocket API that this package uses. Browsers, Node 22, Deno, Bun and `ws` implement it. */
 export interface WebSocketLike {
   /** 1 while it can send. */
   readonly readyState: number;
@@ -28,41 +28,41 @@ export interface WebSocketLike {
   onerror: ((event: never) => void) | null;
   /** Sends a text message. */
   send(text: string): void;
-  /** Begins to close. */
+  /** Starts the closing handshake. */
   close(code?: number, reason?: string): void;
 }
 
-/** A class of WebSockets. */
+/** A WebSocket class. */
 export interface WebSocketClass {
-  /** Connects. Throws if the address is none. */
+  /** Connects. Throws if the address is invalid. */
   new (url: string): WebSocketLike;
 }
 
-/** What every connection can be told. Times are in milliseconds. */
+/** The options of every client. Times are in milliseconds. */
 export interface ConnectionOptions {
-  /** Whether to connect again after a close whose code does not forbid it. */
+  /** Whether to reconnect after a close whose code allows it. */
   readonly reconnect?: boolean | undefined;
-  /** The longest wait before the first try, in ms; it doubles with each. Default 500. */
+  /** The longest delay before the first reconnect attempt, in ms; it doubles with each attempt. Default 500. */
   readonly reconnectDelay?: number | undefined;
-  /** The longest wait before any try, in ms. Default 20,000. */
+  /** The longest delay before any attempt, in ms. Default 20,000. */
   readonly maxReconnectDelay?: number | undefined;
-  /** Tries in a row before it gives up; those made while the browser is offline do not count. */
+  /** Failed attempts in a row before the client closes; attempts while the browser is offline do not count. */
   readonly maxRetries?: number | undefined;
-  /** How long a try may take, in ms. Default 10,000; 0 is no limit. */
+  /** The time limit of one attempt, in ms. Default 10,000; 0 is no limit. */
   readonly connectTimeout?: number | undefined;
-  /** How long a close waits for the server's answer, in ms. Default 5,000. */
+  /** How long `close` waits for the server's close frame, in ms. Default 5,000. */
   readonly closeTimeout?: number | undefined;
-  /** Silence after which the server is asked for a sign of life, in ms. Default 25,000; 0 is never. */
+  /** Silence after which the client probes the server, in ms. Default 25,000; 0 is never. */
   readonly watchdogInterval?: number | undefined;
-  /** How long that sign may take, in ms; then the connection counts as lost. Default 5,000. */
+  /** How long the answer to a probe may take, in ms; then the connection counts as lost. Default 5,000. */
   readonly watchdogTimeout?: number | undefined;
-  /** Bytes that are kept while there is no connection. Default 262,144; 0 keeps nothing. */
+  /** The size of the queue for messages sent while disconnected, in bytes. Default 262,144; 0 disables it. */
   readonly queueBytesMax?: number | undefined;
-  /** Asked before every try to connect. */
+  /** Called before every connection attempt. */
   readonly getToken?: GetToken | undefined;
-  /** Decides in place of the table of close codes; `undefined` leaves it to the table. */
+  /** Decides whether to reconnect; `undefined` leaves it to the table of close codes. */
   readonly shouldReconnect?: ((code: number, reason: string) => boolean | undefined) | undefined;
-  /** Default: the one of the platform. Node 20 has none: pass that of the package `ws`. */
+  /** The WebSocket class. Default: the global one. Node 20 has none; pass `WebSocket` of the package `ws`. */
   readonly WebSocket?: WebSocketClass | undefined;
 }
 
@@ -70,7 +70,7 @@ type Settings = {
   readonly [Name in keyof ConnectionOptions]-?: Exclude<ConnectionOptions[Name], undefined>;
 };
 
-/** The options with their defaults in place; an `undefined` counts as left out. */
+/** The options with their defaults filled in. */
 export type ResolvedOptions = Omit<Settings, "getToken" | "shouldReconnect" | "WebSocket"> & ConnectionOptions;
 
 const DEFAULTS = {
@@ -85,22 +85,22 @@ const DEFAULTS = {
   queueBytesMax: 262_144,
 };
 
-/** Later options count over earlier ones. Those of the dialect come along. */
-export function resolve<T extends object>(...options: readonly T[]): ResolvedOptions & T {
+/** Merges options over the defaults; later ones override earlier ones, and `undefined` counts as absent. */
+export function resolveOptions<T extends object>(...options: readonly T[]): ResolvedOptions & T {
   const given = options.flatMap(Object.entries).filter(([, value]) => value !== undefined);
   return { ...DEFAULTS, ...(Object.fromEntries(given) as T) };
 }
 
-/** A WebSocket address from one with `ws`, `wss`, `http` or `https`, or one relative to the page. */
-export function address(url: string | URL): URL {
+/** Turns an address with `ws`, `wss`, `http` or `https`, or one relative to the page, into a WebSocket URL. */
+export function webSocketUrl(url: string | URL): URL {
   try {
     const parsed = new URL(url, globalThis.location?.href);
     parsed.protocol = parsed.protocol.replace("http", "ws");
-    // A WebSocket refuses addresses that have one.
+    // The WebSocket constructor rejects a fragment.
     parsed.hash = "";
     if (parsed.protocol.startsWith("ws")) return parsed;
   } catch {
-    // It is no address of any other kind either.
+    // Reported below.
   }
-  throw new OptionError(`${url} is no WebSocket address`);
+  throw new BadOptionError(`${url} is not a WebSocket address; use ws:// or wss://`);
 }

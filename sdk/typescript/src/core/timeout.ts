@@ -1,52 +1,52 @@
 /**
- * Promises that end: by their signal, by their time, or by what they wait for.
+ * Promises with a deadline: they end by their result, an abort signal or a timeout.
  */
 
 import { AbortedError, TimeoutError, type SwitchboardError } from "./errors.js";
 
-/** How long a caller is willing to wait. */
+/** Limits of one call. */
 export interface CallOptions {
-  /** Ends the wait; the promise rejects with `AbortedError`. */
+  /** Aborts the call; its promise rejects with `AbortedError`. */
   readonly signal?: AbortSignal | undefined;
-  /** Milliseconds; 0 is no limit. */
+  /** Milliseconds until the promise rejects with `TimeoutError`; 0 is no limit. */
   readonly timeout?: number | undefined;
 }
 
-/** A timer of JavaScript holds no such wait, nor a longer one: it would fire at once. */
+/** `setTimeout` fires at once for delays from here on. */
 const TIMER_MAX = 2 ** 31;
 
-/** What is said when `what` did not come in time. */
-export function timeoutError(what: string, timeout: number): SwitchboardError {
-  return new TimeoutError(`no ${what} within ${timeout} ms`);
+/** The error for a `subject` that did not arrive within `timeout` milliseconds. */
+export function timeoutError(subject: string, timeout: number): SwitchboardError {
+  return new TimeoutError(`no ${subject} within ${timeout} ms`);
 }
 
-/** A timer that 0, and what no timer can hold, never start. */
-export function after(ms: number, then: () => void): ReturnType<typeof setTimeout> | undefined {
-  if (ms > 0 && ms < TIMER_MAX) return setTimeout(then, ms);
+/** Starts a timer; starts none for 0, NaN and delays that `setTimeout` cannot hold. */
+export function startTimer(ms: number, callback: () => void): ReturnType<typeof setTimeout> | undefined {
+  if (ms > 0 && ms < TIMER_MAX) return setTimeout(callback, ms);
 }
 
 /**
- * Waits for what `start` begins, no longer than `wait` says, or by default `ms`; `what` names it if it
- * is late. What `start` returns is called when the wait is over, however it ended.
+ * Runs `start` and waits for its result, at most `timeout` milliseconds, by default `ms`. `subject` names
+ * the result in the `TimeoutError`. The function that `start` returns cleans up once the promise settles.
  */
-export function within<T>(
+export function withTimeout<T>(
   ms: number,
   { signal, timeout = ms }: CallOptions = {},
-  what: string,
+  subject: string,
   start: (resolve: (value: T) => void, reject: (error: unknown) => void) => (() => void) | void,
 ): Promise<T> {
-  let end = () => {};
+  const settled = new AbortController();
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let cleanUp: (() => void) | void;
   return new Promise<T>((resolve, reject) => {
-    const abort = () => reject(new AbortedError("aborted", { cause: signal?.reason }));
+    const abort = () => reject(new AbortedError("aborted", { cause: signal!.reason }));
     if (signal?.aborted) return abort();
-    const timer = after(timeout, () => reject(timeoutError(what, timeout)));
-    signal?.addEventListener("abort", abort);
-    end = () => {
-      clearTimeout(timer);
-      signal?.removeEventListener("abort", abort);
-      undo?.();
-    };
-    let undo: (() => void) | void;
-    undo = start(resolve, reject);
-  }).finally(() => end());
+    timer = startTimer(timeout, () => reject(timeoutError(subject, timeout)));
+    signal?.addEventListener("abort", abort, settled);
+    cleanUp = start(resolve, reject);
+  }).finally(() => {
+    clearTimeout(timer);
+    settled.abort();
+    cleanUp?.();
+  });
 }

@@ -1,29 +1,29 @@
 /**
- * Tokens that end while their connection lives: the next one is asked for before.
+ * Token refresh: a token that expires while its connection is open is replaced in time.
  */
 
 import type { Connection } from "./connection.js";
-import { after } from "./timeout.js";
 import type { SwitchboardError } from "./errors.js";
+import { startTimer } from "./timeout.js";
 
-/** How long to wait where the token's own end is no help: it is over, by this clock. */
-const AGAIN_MS = 30_000;
+/** The delay before the next refresh if the token, by this machine's clock, has already expired. */
+const EXPIRED_RETRY_MS = 30_000;
 
-/** Who the program is, for protocols that say so in a message. */
+/** How a client authenticates on protocols that carry the token in a message. */
 export interface AuthorizationOptions {
-  /** A token that says who we are. */
+  /** The token. */
   readonly authorization?: string | undefined;
 }
 
 /**
- * Asks for the next token before the present one ends, until its connection has ended, and has it
- * used. Does nothing for tokens that do not say when they end.
+ * Calls `getToken` before the current token expires, and passes the new token to `use`. Repeats until the
+ * connection closes. Does nothing if the token has no expiry.
  */
 export function scheduleTokenRefresh(connection: Connection<AuthorizationOptions>, use: (token: string) => void): void {
   const signal = connection.signal as AbortSignal;
-  const timer = after(refreshIn(connection.options.authorization), async () => {
+  const timer = startTimer(refreshDelay(connection.options.authorization), async () => {
     try {
-      use((await connection.token("expiring", signal)) as string);
+      use((await connection.token("expiring")) as string);
     } catch (error) {
       connection.listeners.report(error as SwitchboardError);
     }
@@ -33,15 +33,15 @@ export function scheduleTokenRefresh(connection: Connection<AuthorizationOptions
 }
 
 /**
- * Milliseconds until a JSON Web Token should be replaced: four fifths of what it still has, so that
- * the next one is there in time. No number if it does not end, or is no such token.
+ * Milliseconds until a JSON Web Token should be replaced: four fifths of its remaining lifetime. NaN if
+ * the token does not expire or is not a JSON Web Token.
  */
-function refreshIn(token: string | undefined): number {
+function refreshDelay(token: string | undefined): number {
   try {
     const claims = (token as string).split(".")[1] as string;
     const { exp } = JSON.parse(atob(claims.replace(/-/g, "+").replace(/_/g, "/"))) as { exp: number };
-    const left = exp * 1000 - Date.now();
-    return Math.max(left * 0.8, left > 0 ? 1000 : AGAIN_MS);
+    const remaining = exp * 1000 - Date.now();
+    return Math.max(remaining * 0.8, remaining > 0 ? 1000 : EXPIRED_RETRY_MS);
   } catch {
     return NaN;
   }

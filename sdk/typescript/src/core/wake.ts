@@ -1,16 +1,15 @@
 /**
- * Moments at which a page may find that the world has moved on: the network is back, the tab is
- * looked at again, the page was shown from the browser's cache.
+ * Browser events after which a connection may be dead or a reconnect may succeed: the network is back,
+ * the tab becomes visible, the page returns from the back/forward cache.
  */
 
-/** Calls `wake` at each such moment, and when the tab is hidden, until the signal is aborted. */
-export function onWake(wake: () => void, signal: AbortSignal): void {
-  // No page need be there.
-  const page = globalThis as Partial<typeof globalThis>;
-  for (const event of ["online", "pageshow", "visibilitychange"]) page.addEventListener?.(event, wake, { signal });
+/** Calls `wake` on each such event, and when the tab is hidden, until the controller aborts. */
+export function onWake(wake: () => void, until: AbortController): void {
+  // Outside browsers there may be no `addEventListener`.
+  for (const event of ["online", "pageshow", "visibilitychange"]) globalThis.addEventListener?.(event, wake, until);
 }
 
-/** False only where the browser is sure that there is no network. */
+/** Returns false only if the browser reports that it is offline. */
 export function mayBeOnline(): boolean {
   return (globalThis.navigator as Partial<Navigator> | undefined)?.onLine !== false;
 }

@@ -1,8 +1,8 @@
 /**
- * Koji's Dispatch: events among the clients of a shard, and who is on it.
+ * Koji's Dispatch: events between the members of a shard, and their list.
  *
- * The server knows nothing of a connection that was there before, so who we are (the token, the user
- * info) is said again after each CONNECTED, before anything that waited is sent.
+ * A server keeps no state of an earlier connection. After each CONNECTED the client therefore sends its
+ * identity (token and user info) again, before any queued message.
  */
 
 import {
@@ -12,16 +12,15 @@ import {
   type OpenOptions,
   type StateChange,
 } from "../core/connection.js";
-import { within, type CallOptions } from "../core/timeout.js";
-import { ConnectError, EncodeError, NotConnectedError, type SwitchboardError } from "../core/errors.js";
+import { BadDataError, ConnectFailedError, NotConnectedError, type SwitchboardError } from "../core/errors.js";
 import { byteLength, checkEventName, checkSize, encode, isObject, type JsonObject } from "../core/json.js";
 import type { Listener } from "../core/listeners.js";
-import { resolve, type ConnectionOptions } from "../core/options.js";
+import { resolveOptions, type ConnectionOptions } from "../core/options.js";
+import { withTimeout, type CallOptions } from "../core/timeout.js";
 import { scheduleTokenRefresh, type AuthorizationOptions } from "../core/tokenRefresh.js";
-import { MEMBER_LIST_REQUEST, MemberList } from "./memberList.js";
 import {
-  CHANGES,
   CLIENTS_CHANGED,
+  CLIENTS_CHANGES,
   CONNECTED,
   DISPATCH_EVENT,
   IDENTIFY,
@@ -33,83 +32,97 @@ import {
   type EventMetadata,
   type ShardInfo,
 } from "./events.js";
-import { place } from "./url.js";
+import { MEMBER_LIST_REQUEST, MemberList } from "./memberList.js";
+import { kojiUrl } from "./url.js";
 
-/** The longest message, in UTF-16 units; the server passes over longer ones without a word. */
+/** The longest message, in UTF-16 units; the server silently ignores longer ones. */
 const MESSAGE_UNITS_MAX = 128_000;
 
 const USER_INFO_BYTES_MAX = 16_384;
 
-/** Options of a connection. `reconnect` is true by default here, and `maxRetries` without end. */
+/** Options of a connection. `reconnect` defaults to true, `maxRetries` to no limit. */
 export interface DispatchOptions extends ConnectionOptions, AuthorizationOptions {
-  /** The shard to be on; default one with a free seat. */
+  /** The shard to join. Default: one with a free seat, assigned by the server. */
   readonly shardName?: string | undefined;
-  /** Seats of a shard that is made for us. The server's default is 100. */
+  /** The capacity of a shard that the server creates for this client. Default: the server's, 100 seats. */
   readonly maxConnectionsPerShard?: string | number | undefined;
 }
 
-/** Where a dispatch connects. */
+/** Where a `Dispatch` connects. */
 export interface DispatchConfig {
-  /** The project; without one that of all who name none. */
+  /** The project. Default: the one shared by all clients that name none. */
   readonly projectId?: string | undefined;
-  /** Such as `chat.example:3000` or `wss://chat.example/path`. Default: the page's. */
+  /** For example `chat.example:3000` or `wss://chat.example/path`. Default: the host of the page. */
   readonly host?: string | undefined;
-  /** Of the connection. */
+  /** Options of the connection. */
   readonly options?: DispatchOptions | undefined;
 }
 
-/** How an event is sent. */
+/** Options of `emitEvent`. */
 export interface EmitEventOptions {
-  /** Rather nothing than late: without a connection the event is dropped. Default false. */
+  /** Drops the event while disconnected instead of queueing it. Default false. */
   readonly volatile?: boolean | undefined;
 }
 
-/** What listeners of the platform's events, and of this side's own, are given. */
+/** The payloads of platform events and of this package's own events. */
 export interface PlatformEvents {
-  /** The server has said who and where we are. */
+  /** The server has assigned a client id and a shard. */
   [DISPATCH_EVENT.CONNECTED]: ConnectionInfo;
-  /** Somebody came, went, or said something of themselves. */
+  /** A member joined, left or changed its user info. */
   [DISPATCH_EVENT.CONNECTED_CLIENTS_CHANGED]: {
-    /** Everyone on the shard, by id. */
+    /** All members of the shard, by client id. */
     readonly connectedClients: ConnectedClients;
   };
-  /** A later connection is open. */
+  /** The client has reconnected. */
   [DISPATCH_EVENT.RECONNECTED]: {
-    /** Tries it took. */
+    /** The number of attempts. */
     readonly attempt: number;
   };
-  /** A connection that was open is gone. */
+  /** The connection has closed. */
   [DISPATCH_EVENT.DISCONNECTED]: StateChange;
-  /** Every step of the state machine. */
+  /** A state transition. */
   [DISPATCH_EVENT.STATE]: StateChange;
-  /** A bad frame, a failed try, a listener that threw: what nobody waits for. */
+  /** A bad frame, a failed attempt or a failed listener: an error that no promise carries. */
   [DISPATCH_EVENT.ERROR]: SwitchboardError;
 }
 
-/** All that was set, from whichever call. */
+/** The options of the constructor and of all later calls, merged. */
 type Settings = DispatchOptions & Omit<DispatchConfig, "options">;
 
-/** A client of a shard. */
+/** A client of a Koji shard. */
 export class Dispatch {
-  /** The state machine, for those who want to watch it. */
+  /** The connection, for observing its state. */
   readonly connection: Connection<Settings>;
-  readonly #clients: MemberList;
+  readonly #members: MemberList;
   #info: ConnectionInfo | undefined;
-  /** Who we are, as it is said, in this order. */
-  readonly #introduction = { [IDENTIFY]: "", [SET_USER_INFO]: "" };
+  /** The messages that identify this client, in the order in which they are sent. */
+  readonly #identity = { [IDENTIFY]: "", [SET_USER_INFO]: "" };
 
   constructor({ options = {}, ...where }: DispatchConfig = {}) {
     this.connection = connection(
       {
-        url: this.#url,
-        received: this.#receive,
-        lost: this.#forget,
+        url: (token = this.connection.options.authorization) => {
+          if (token) this.identify(token);
+          const { options } = this.connection;
+          let path = "koji?connectedClients=changes";
+          for (const name of ["projectId", "shardName", "maxConnectionsPerShard"] as const) {
+            if (options[name]) path += `&${name}=${encodeURIComponent(options[name])}`;
+          }
+          return kojiUrl(options.host, path);
+        },
+        received: (message) => this.#receive(message),
+        lost: () => {
+          this.#info = undefined;
+          this.#members.version = undefined;
+          // The list stays while the client reconnects.
+          if (this.state === "closed" && this.connectedClients.length) this.#members.replace({});
+        },
         probe: MEMBER_LIST_REQUEST,
         prefix: PLATFORM,
       },
-      resolve<Settings>(options, where),
+      resolveOptions<Settings>(options, where),
     );
-    this.#clients = new MemberList(this.connection);
+    this.#members = new MemberList(this.connection);
   }
 
   /** `idle`, `connecting`, `connected`, `reconnecting` or `closed`. */
@@ -117,46 +130,46 @@ export class Dispatch {
     return this.connection.state;
   }
 
-  /** Who and where we are; undefined while not connected. */
+  /** The client id and shard; undefined while disconnected. */
   get connectionInfo(): ConnectionInfo | undefined {
     return this.#info;
   }
 
-  /** Everyone on the shard, as last heard. The same array until that changes. */
+  /** The members of the shard, this client included. The same array until the list changes. */
   get connectedClients(): readonly ConnectedClient[] {
-    return this.#clients.array;
+    return this.#members.array;
   }
 
-  /** For the next `connect` and `info`. */
+  /** Sets the project for the next `connect` and `info`. */
   setProjectId(projectId: string): void {
     this.#set({ projectId });
   }
 
-  /** For the next `connect` and `info`. */
+  /** Sets the host for the next `connect` and `info`. */
   setHost(host: string): void {
     this.#set({ host });
   }
 
-  /** Resolves when the server has said who we are, and rejects when it cannot be reached. */
+  /** Resolves once the server has assigned a client id; rejects if the first attempt fails, unless `retry` is set. */
   async connect(options: DispatchOptions & OpenOptions = {}): Promise<ConnectionInfo> {
     this.#set(options);
     await this.connection.open(options);
-    // It may be gone again, by a listener that was told before us.
-    if (!this.#info) throw new NotConnectedError("no connection");
+    // A listener may have disconnected in the meantime.
+    if (!this.#info) throw new NotConnectedError("not connected");
     return this.#info;
   }
 
-  /** Leaves for good; `connect` comes back. Never rejects. */
+  /** Disconnects without reconnecting; `connect` connects again. Never rejects. */
   disconnect(options?: CallOptions): Promise<void> {
     return this.connection.close(options);
   }
 
   /**
-   * Sends an event to everyone on the shard, ourselves too, or to the clients and users with these
-   * ids. Waits in a bounded queue while there is no connection. False if it was volatile and dropped.
+   * Sends an event to all members of the shard, this client included, or to the clients and users with the
+   * given ids. While disconnected the event waits in a bounded queue; returns false if it is volatile and
+   * was dropped.
    *
-   * Throws if it cannot be sent: `NotConnectedError`, `QueueFullError`, `TooLargeError`,
-   * `EncodeError`.
+   * Throws `NotConnectedError`, `QueueFullError`, `TooLargeError` or `BadDataError`.
    */
   emitEvent(
     eventName: string,
@@ -165,43 +178,42 @@ export class Dispatch {
     options?: EmitEventOptions,
   ): boolean {
     checkEventName(eventName, PLATFORM);
-    const text = said(eventName, payload, recipients);
+    const text = encodeEvent(eventName, payload, recipients);
     checkSize(text.length, MESSAGE_UNITS_MAX);
     return this.connection.send(text, options?.volatile);
   }
 
-  /** Says who we are, now and after every reconnect. */
+  /** Sends the token, now and after every reconnect. */
   identify(authToken: string): void {
     this.#set({ authorization: authToken });
-    this.#introduce(IDENTIFY, { token: authToken });
+    this.#sendIdentity(IDENTIFY, { token: authToken });
   }
 
-  /** Says something of us to the shard, now and after every reconnect. */
+  /** Publishes this client's user info to the shard, now and after every reconnect. */
   setUserInfo(userInfo: object): void {
-    if (!isObject(userInfo)) throw new EncodeError("no object");
+    if (!isObject(userInfo)) throw new BadDataError("not an object");
     checkSize(byteLength(encode(userInfo)), USER_INFO_BYTES_MAX);
-    this.#introduce(SET_USER_INFO, userInfo);
+    this.#sendIdentity(SET_USER_INFO, userInfo);
   }
 
-  /** Which shards of the project there are, the largest first. */
+  /** Lists the shards of the project, the largest first. */
   info(options?: CallOptions): Promise<ShardInfo[]> {
-    return within<ShardInfo[]>(10_000, options, "info", (resolve, reject) => {
+    return withTimeout<ShardInfo[]>(10_000, options, "info", (resolve, reject) => {
       const { host, projectId } = this.connection.options;
-      // No project is one too, by the name that this gives it.
-      fetch(place(host, `info/${encodeURIComponent(projectId as string)}`).replace("ws", "http"))
+      // Without a project this encodes `undefined`, the name of the shared project.
+      fetch(kojiUrl(host, `info/${encodeURIComponent(projectId as string)}`).replace("ws", "http"))
         .then((response) => {
           if (response.ok) return response.json();
           throw response.status;
         })
-        .then(resolve, (cause: unknown) => reject(new ConnectError("no info", { cause })));
+        .then(resolve, (cause: unknown) => reject(new ConnectFailedError("no info", { cause })));
     });
   }
 
   /**
-   * Calls `callback` for every event of that name. Returns its own undo.
+   * Calls `callback` for every event of that name; returns a function that removes it.
    *
-   * A payload that is an object has the server's `__clientId` and `__timestamp` in it; the metadata
-   * has them too.
+   * The server adds `__clientId` and `__timestamp` to payloads that are objects; the metadata has them too.
    */
   on<N extends keyof PlatformEvents>(event: N, callback: (payload: PlatformEvents[N]) => unknown): () => void;
   on<Payload = { readonly [name: string]: unknown }>(
@@ -212,54 +224,38 @@ export class Dispatch {
     return this.connection.listeners.add(eventName, callback);
   }
 
-  /** Calls `callback` with everyone on the shard, whenever that changes. Returns its own undo. */
+  /** Calls `callback` with the member list whenever it changes; returns a function that removes it. */
   onConnectedClientsChanged(callback: (connectedClients: readonly ConnectedClient[]) => unknown): () => void {
     return this.on(CLIENTS_CHANGED, () => callback(this.connectedClients));
   }
 
   #set(settings: Settings): void {
-    this.connection.options = resolve(this.connection.options, settings);
+    this.connection.options = resolveOptions(this.connection.options, settings);
   }
 
-  /** Said now and, as it is now, after every CONNECTED. */
-  #introduce(eventName: typeof IDENTIFY | typeof SET_USER_INFO, payload: object): void {
-    this.connection.send((this.#introduction[eventName] = said(eventName, payload)), true);
+  /** Sends the message now and stores it for the next CONNECTED. */
+  #sendIdentity(eventName: typeof IDENTIFY | typeof SET_USER_INFO, payload: object): void {
+    this.connection.send((this.#identity[eventName] = encodeEvent(eventName, payload)), true);
   }
 
-  readonly #url = (token = this.connection.options.authorization): string => {
-    if (token) this.identify(token);
-    const { options } = this.connection;
-    let path = "koji?connectedClients=changes";
-    for (const name of ["projectId", "shardName", "maxConnectionsPerShard"] as const) {
-      if (options[name]) path += `&${name}=${encodeURIComponent(options[name])}`;
-    }
-    return place(options.host, path);
-  };
-
-  readonly #receive = ({ eventName, payload, latencyMs }: JsonObject): boolean | void => {
+  #receive({ eventName, payload, latencyMs }: JsonObject): boolean | void {
     if (!eventName) return false;
-    // Nothing is in what is no object. What is no name throws.
+    // A payload that is not an object has none of these members. A name that is not a string throws below.
     const members = Object(payload) as JsonObject;
     const { __clientId, __timestamp, clientId, connectedClients, version } = members;
     if (!(eventName as string).startsWith(PLATFORM)) {
-      this.connection.listeners.call(eventName as string, payload, { latencyMs, clientId: __clientId, timestamp: __timestamp });
-    } else if (eventName === CHANGES) this.#clients.change(members);
+      const metadata = { latencyMs, clientId: __clientId, timestamp: __timestamp };
+      this.connection.listeners.call(eventName as string, payload, metadata);
+    } else if (eventName === CLIENTS_CHANGES) this.#members.change(members);
     else if (eventName === CONNECTED && typeof clientId === "string") {
       this.#info = members as unknown as ConnectionInfo;
       if (this.connection.options.getToken) scheduleTokenRefresh(this.connection, (token) => this.identify(token));
-      // Who we are goes first, before anything that listeners send.
-      this.connection.ready(CONNECTED, members, Object.values(this.#introduction));
-    } else return eventName === CLIENTS_CHANGED && this.#clients.replace(connectedClients, version);
-  };
-
-  /** What held for the last connection. Of a shard we are not coming back to nobody is left. */
-  readonly #forget = (): void => {
-    this.#info = undefined;
-    this.#clients.version = undefined;
-    if (this.connection.state === "closed" && this.#clients.array.length) this.#clients.replace({});
-  };
+      // The identity is sent before any event that listeners emit.
+      this.connection.ready(CONNECTED, members, Object.values(this.#identity));
+    } else return eventName === CLIENTS_CHANGED && this.#members.replace(connectedClients, version);
+  }
 }
 
-function said(eventName: string, payload: unknown, recipients?: unknown): string {
+function encodeEvent(eventName: string, payload: unknown, recipients?: unknown): string {
   return encode({ eventName, payload, recipients });
 }

@@ -1,8 +1,8 @@
 /**
- * The platform's events: names, shapes, and which of them go over the wire.
+ * The platform events of Koji: names and payloads.
  */
 
-/** What begins the platform's names; nobody else's events may have it. */
+/** The prefix of platform events. Events of applications must not have it. */
 export const PLATFORM = "@@KOJI_DISPATCH/";
 
 export const CONNECTED = "@@KOJI_DISPATCH/CONNECTED";
@@ -10,68 +10,68 @@ export const CLIENTS_CHANGED = "@@KOJI_DISPATCH/CONNECTED_CLIENTS_CHANGED";
 export const IDENTIFY = "@@KOJI_DISPATCH/IDENTIFY";
 export const SET_USER_INFO = "@@KOJI_DISPATCH/SET_USER_INFO";
 
-/** Events to listen for. Those of the second group are this side's own. */
+/** The platform events. The first group is the original's; the second is raised by this package and never sent. */
 export const DISPATCH_EVENT = {
-  /** The server has said who and where we are. */
+  /** The server has assigned a client id and a shard. */
   CONNECTED,
-  /** Who is on the shard has changed. */
+  /** The member list of the shard has changed. */
   CONNECTED_CLIENTS_CHANGED: CLIENTS_CHANGED,
-  /** Sent by `identify`; never heard. */
+  /** Sent by `identify`; never received. */
   IDENTIFY,
-  /** Sent by `setUserInfo`; never heard. */
+  /** Sent by `setUserInfo`; never received. */
   SET_USER_INFO,
 
-  /** A later connection is open. */
+  /** The client has reconnected. */
   RECONNECTED: "@@KOJI_DISPATCH/reconnect",
-  /** A connection that was open is gone. */
+  /** The connection has closed. */
   DISCONNECTED: "@@KOJI_DISPATCH/disconnect",
-  /** Every step of the state machine. */
+  /** A state transition. */
   STATE: "@@KOJI_DISPATCH/state",
-  /** What nobody waits for has failed. */
+  /** An error that no promise carries. */
   ERROR: "@@KOJI_DISPATCH/error",
 } as const;
 
-/** Sent by servers that were asked for changes in place of the list. */
-export const CHANGES = "@@KOJI_DISPATCH/CONNECTED_CLIENTS_CHANGES";
+/** Sent by servers in place of the full list, on connections that request changes. */
+export const CLIENTS_CHANGES = "@@KOJI_DISPATCH/CONNECTED_CLIENTS_CHANGES";
 
-/** Asks for the list. */
+/** Requests the full list. */
 export const GET_CLIENTS = "@@KOJI_DISPATCH/GET_CONNECTED_CLIENTS";
 
-/** Who and where a client is. Another after every reconnect. */
+/** The identity of a connection. A reconnect assigns a new one. */
 export interface ConnectionInfo {
-  /** Ours, given by the server. */
+  /** The id of this client, assigned by the server. */
   readonly clientId: string;
-  /** Where we are. */
+  /** The shard of this client. */
   readonly shardName: string;
 }
 
 /** A shard of the project. */
 export interface ShardInfo {
-  /** Its name. */
+  /** The name of the shard. */
   readonly shardName: string;
-  /** How many are on it, as of the question. */
+  /** The number of members at the time of the request. */
   readonly numConnectedClients: number;
 }
 
-/** Somebody on the shard. */
+/** A member of the shard. */
 export interface ConnectedClient {
-  /** Theirs, given by the server. */
+  /** The id of the client, assigned by the server. */
   readonly clientId: string;
-  /** What they said last of themselves; `{}` before that. */
+  /** The client's latest user info; `{}` before it sets any. */
   readonly userInfo: { readonly [name: string]: unknown };
-  /** When the server heard them last, in ms since 1970, as of the last message about them. */
+  /** When the server last received a message from the client, in ms since 1970, as of this entry's last update. */
   readonly lastPing: number;
 }
 
-/** Everyone on the shard by id, as the server sends it. */
+/** The members of the shard by client id, as the server sends them. */
 export type ConnectedClients = { readonly [clientId: string]: Omit<ConnectedClient, "clientId"> };
 
-/** What the server says about an event. */
+/** Metadata that the server adds to an event. */
 export interface EventMetadata {
-  /** From when the server read the event to when it passed it on, in ms. */
+  /** Milliseconds between receiving and forwarding the event at the server. */
   readonly latencyMs: number;
-  /** Who sent it; the server's word, not theirs. Undefined where the application sent it. */
+  /** The sender, as the server knows it; undefined if the server application sent the event. */
   readonly clientId: string | undefined;
-  /** When the server read it, in ms since 1970; undefined where the payload is no object. */
+  /** When the server received the event, in ms since 1970; undefined if the payload is not an object. */
   readonly timestamp: number | undefined;
 }

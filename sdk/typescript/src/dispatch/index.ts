@@ -1,5 +1,5 @@
 /**
- * Koji Dispatch: realtime among the visitors of a page that has no server of its own.
+ * Koji Dispatch: real-time events between the visitors of a page, without a backend.
  *
  * @packageDocumentation
  */
@@ -25,5 +25,5 @@ export {
 
 export default Dispatch;
 
-/** The one of the page, for programs that have only one. */
+/** A shared instance for pages that need only one. */
 export const dispatch: Dispatch = /* @__PURE__ */ new Dispatch();

@@ -1,26 +1,26 @@
 /**
- * Who is on the shard, from whole lists and from changes.
+ * The member list of a shard, built from full lists and changes.
  *
- * Each change is the next version of the list; one that is not means that some were missed, and
- * changes do not count until the next whole list.
+ * Each change carries the next version of the list. A gap in the versions means that a change was lost;
+ * further changes are then ignored until the full list that is requested arrives.
  */
 
 import type { Connection } from "../core/connection.js";
 import { isObject, type JsonObject } from "../core/json.js";
 import { CLIENTS_CHANGED, GET_CLIENTS, type ConnectedClient, type ConnectedClients } from "./events.js";
 
-/** Asks for the whole list, which also is a sign of life. */
+/** Requests the full list. The connection also uses it as its probe. */
 export const MEMBER_LIST_REQUEST = `{"eventName":"${GET_CLIENTS}"}`;
 
-/** While the list is on its way, in place of its version. */
-const ASKED = "asked";
+/** Stands for the version while the full list is awaited; no version of a server equals it. */
+const REQUESTED = {};
 
 export class MemberList {
-  /** As the server sends it; replaced and never changed. */
-  byId: ConnectedClients = {};
-  /** The same array until somebody comes, goes or changes. */
+  /** The list by client id, as the server sends it; replaced, never changed in place. */
+  byId: ConnectedClients | undefined;
+  /** The same array until the list changes. */
   array: readonly ConnectedClient[] = [];
-  /** A number, or else no change counts: undefined where the server tells none, or `ASKED`. */
+  /** A number; undefined if the server sends no versions, or `REQUESTED`. */
   version: unknown;
   readonly #connection: Connection;
 
@@ -28,10 +28,10 @@ export class MemberList {
     this.#connection = connection;
   }
 
-  /** Takes a whole list; false if it is none. */
+  /** Takes a full list. Returns false if `clients` is not a list. */
   replace(clients: unknown, version?: unknown): boolean {
     if (!isObject(clients)) return false;
-    // The answer to a probe is no news.
+    // The answer to a probe repeats the current version.
     if (version !== undefined && version === this.version) return true;
     this.byId = clients as ConnectedClients;
     this.version = version;
@@ -40,15 +40,15 @@ export class MemberList {
     return true;
   }
 
-  /** Takes changes. Throws if they are none. */
+  /** Applies a change. Throws if its members have the wrong type. */
   change({ version, joined, updated, left }: JsonObject): void {
     if (version === (this.version as number) + 1) {
       const clients: { [id: string]: unknown } = { ...this.byId, ...(joined as object), ...(updated as object) };
       for (const id of left as string[]) delete clients[id];
       this.replace(clients, version);
     } else {
-      if (this.version !== ASKED) this.#connection.send(MEMBER_LIST_REQUEST, true);
-      this.version = ASKED;
+      if (this.version !== REQUESTED) this.#connection.send(MEMBER_LIST_REQUEST, true);
+      this.version = REQUESTED;
     }
   }
 }

@@ -1,12 +1,12 @@
 /**
- * Where a project is reached: the addresses of its socket and of its list of shards.
+ * The addresses of Koji endpoints.
  */
 
 /**
- * `path` at the host, which is one with or without a port, or an address; default the page's. Where
- * there is none either, no address: no host can be named `?`.
+ * Returns the WebSocket address of `path` on a host, which is a host name with an optional port, or an
+ * address. Default: the host of the page. Without a page the result is invalid, because `?` is not a host.
  */
-export function place(host: string | undefined, path: string): string {
+export function kojiUrl(host: string | undefined, path: string): string {
   const page = globalThis.location as Location | undefined;
   return (host || page?.host || "?")
     .replace(/^(?!.*\/\/)/, `${page?.protocol ?? "wss:"}//`)

@@ -1,8 +1,8 @@
 /**
- * Mesa's Client: messages of a server to a user, and back.
+ * Mesa's Client: messages between a server and one user.
  *
- * The server speaks first, with hello; before that there is no connection. It knows nothing of one that
- * was there before, so a token that is known is shown again after each hello, before anything else.
+ * The server sends hello first; the connection counts as open from then on. A server keeps no state of an
+ * earlier connection, so a token from the options is sent after each hello, before any queued message.
  */
 
 import {
@@ -12,121 +12,132 @@ import {
   type OpenOptions,
   type StateChange,
 } from "../core/connection.js";
-import { within, type CallOptions } from "../core/timeout.js";
 import {
   errorClass,
   NotConnectedError,
   type CloseInfo,
-  type DisconnectedError,
   type SwitchboardError,
 } from "../core/errors.js";
 import { byteLength, checkSize, type JsonObject } from "../core/json.js";
-import { resolve, type ConnectionOptions } from "../core/options.js";
+import { resolveOptions, type ConnectionOptions } from "../core/options.js";
+import { withTimeout, type CallOptions } from "../core/timeout.js";
 import type { AuthorizationOptions } from "../core/tokenRefresh.js";
 import { Message } from "./message.js";
 
-/** The server closed on a token, or for want of one, with 1008. Code `refused`. */
-export const AuthenticationError = /* @__PURE__ */ errorClass<CloseInfo>("refused");
-export type AuthenticationError = InstanceType<typeof AuthenticationError>;
+/** The server closed with 1008 because a token is invalid or missing. Get a new token. Code `authentication_failed`. */
+export const AuthenticationFailedError = /* @__PURE__ */ errorClass<CloseInfo>("authentication_failed");
+export type AuthenticationFailedError = InstanceType<typeof AuthenticationFailedError>;
 
 /**
- * Options of a client. `reconnect` and `reconnectDelay` are the server's to say unless they are given:
- * it comes back if hello has an interval, and then waits so long on average before its first try.
- * `maxRetries` is without end. `getToken` and `authorization` are for a client that authenticates
- * itself at each connection.
+ * Options of a client. `maxRetries` defaults to no limit. `reconnect` and `reconnectDelay` default to the
+ * server's hello: with a reconnect interval the client reconnects, after that interval on average. With
+ * `getToken` or `authorization` the client authenticates itself on each connection.
  */
 export interface ClientOptions extends ConnectionOptions, AuthorizationOptions {
-  /** Connects at once. Default true; what goes wrong is told by `error`. */
+  /** Connects in the constructor. Default true; failures raise `error`. */
   readonly autoConnect?: boolean | undefined;
-  /** Whether a client that authenticates itself hears what waited. Default true. */
+  /** Whether a client that authenticates itself receives its stored messages. Default true. */
   readonly shouldSync?: boolean | undefined;
 }
 
-/** How `authenticate` is done. */
+/** Options of `authenticate`. */
 export interface AuthenticateOptions extends CallOptions {
-  /** Whether to hear what waited while the user was away; otherwise it is thrown away. Default true. */
+  /** Whether to receive the messages stored while the user was offline; false discards them. Default true. */
   readonly shouldSync?: boolean | undefined;
 }
 
-/** Which connection of the client's it is. */
+/** How a connection came about. */
 export interface ConnectionKind {
-  /** The first of all. */
+  /** It is the first connection of this client. */
   readonly isInitialConnection: boolean;
-  /** The first since the client was made, or was disconnected by its program. */
+  /** It is the first since the client was created, or since the application disconnected it. */
   readonly isInitialSessionConnection: boolean;
-  /** It came by itself after one that was lost. */
+  /** The client reconnected by itself after a lost connection. */
   readonly isAutomaticReconnection: boolean;
 }
 
-/** What `disconnected` says besides the close. */
+/** Details of `disconnected`. */
 export interface Disconnection {
-  /** Whether it will come back by itself. */
+  /** Whether the client will reconnect by itself. */
   readonly willAttemptReconnect: boolean;
 }
 
-/** What listeners are called with. */
+/** The events of a client and the arguments of their listeners. */
 export interface ClientEvents {
-  /** Hello has come. */
+  /** The server has sent hello. */
   connected: [kind: ConnectionKind];
-  /** The server has accepted a token, and says this of its user; `{}` where it says nothing. */
+  /** The server has accepted a token and sent this user; `{}` if it sends none. */
   authenticated: [user: unknown];
-  /** A message, in the order they came; those that waited have a `sequence`. */
+  /** A message, in the order of arrival; redelivered messages have a `sequence`. */
   message: [message: Message];
-  /** A connection has gone; the code is 1006 where there was no close frame. */
-  disconnected: [code: number, reason: string, about: Disconnection];
-  /** A bad frame, a failed try, a refused token of the options, a listener that threw. */
+  /** A connection has closed; the code is 1006 if no close frame arrived. */
+  disconnected: [code: number, reason: string, details: Disconnection];
+  /** A bad frame, a failed attempt, a rejected token of the options or a failed listener. */
   error: [error: SwitchboardError];
-  /** Every step of the state machine. */
+  /** A state transition. */
   state: [change: StateChange];
 }
 
-/** The longest message; the server closes on longer ones, unless it is set otherwise there. */
+/** The longest message; by default the server closes the connection on longer ones. */
 const MESSAGE_BYTES_MAX = 1_048_576;
 
-/** A call of `authenticate` that waits. */
+/** A call of `authenticate` that has no answer yet. */
 interface PendingLogin {
   readonly text: string;
   readonly resolve: (user: never) => void;
   readonly reject: (error: unknown) => void;
 }
 
-/** A connection to a server that speaks Mesa. */
+/** A connection to a server that speaks the Mesa protocol. */
 export class Client {
-  /** The state machine, for those who want to watch it. */
+  /** The connection, for observing its state. */
   readonly connection: Connection<ClientOptions>;
-  /** Whether the server has accepted a token on the connection there is now. */
+  /** Whether the server has accepted a token on the current connection. */
   authenticated = false;
-  /** In the order they are answered. */
+  /** In the order in which the server answers them. */
   readonly #logins = new Set<PendingLogin>();
   #token: string | undefined;
-  #refusedToken: string | undefined;
+  #rejectedToken: string | undefined;
   #wasConnected = false;
 
-  /** `connect` rejects with `OptionError` if the address is none. */
+  /** An invalid address makes `connect` reject with `BadOptionError`. */
   constructor(url: string | URL, given: ClientOptions = {}) {
     const options: ClientOptions = {
       ...given,
-      shouldReconnect: (code, reason) => given.shouldReconnect?.(code, reason) ?? this.#allowsReconnect(code),
+      shouldReconnect: (code, reason) => {
+        const decision = given.shouldReconnect?.(code, reason);
+        if (decision !== undefined) return decision;
+        // A server that announces an interval expects a reconnect even after 1000, but not with a rejected token.
+        return this.#isRejection(code) && !given.getToken ? false : code === 1000 || undefined;
+      },
     };
     this.connection = connection<ClientOptions>(
       {
         url: (token = options.authorization) => {
           this.#token = token;
-          if (token && token === this.#refusedToken) throw new AuthenticationError("this token was refused");
+          if (token && token === this.#rejectedToken) throw new AuthenticationFailedError("token rejected");
           return `${url}`;
         },
         received: (message) => this.#receive(message, options),
-        lost: (error) => this.#lost(error),
+        lost: (error) => {
+          const { closeCode, reason } = error;
+          const isRejection = this.#isRejection(closeCode);
+          if (isRejection) this.#rejectedToken = this.#token;
+          const rejection = isRejection && new AuthenticationFailedError(`token rejected: ${reason}`, { closeCode, reason });
+          for (const { reject } of this.#logins) reject(rejection || error);
+          this.authenticated = false;
+        },
         probe: `{"op":1,"d":{}}`,
         prefix: "",
       },
-      resolve(options),
+      resolveOptions(options),
     );
-    this.connection.onChange(({ previous, code, reason, willReconnect }) => {
-      const about = { willAttemptReconnect: willReconnect };
-      if (previous === "connected") this.connection.listeners.call("disconnected", code, reason, about);
+    const { listeners, onChange } = this.connection;
+    onChange(({ previous, code, reason, willReconnect }) => {
+      const details = { willAttemptReconnect: willReconnect };
+      if (previous === "connected") listeners.call("disconnected", code, reason, details);
     });
-    // Whoever listens for errors is told why it failed.
+    // The `error` event carries the failure.
     if (options.autoConnect ?? true) this.connect({ retry: options.reconnect }).catch(() => {});
   }
 
@@ -135,30 +146,29 @@ export class Client {
     return this.connection.state;
   }
 
-  /** Resolves at hello; rejects if the first connection fails, unless `retry` is set. */
+  /** Resolves at the server's hello; rejects if the first attempt fails, unless `retry` is set. */
   connect(options?: OpenOptions): Promise<void> {
-    // Who serverRequests may know that the token is good now.
-    this.#refusedToken = undefined;
+    // An explicit call tries a rejected token again.
+    this.#rejectedToken = undefined;
     return this.connection.open(options);
   }
 
-  /** Leaves for good, behind what was sent; `connect` comes back. Never rejects. */
+  /** Disconnects without reconnecting, after sent messages; `connect` connects again. Never rejects. */
   disconnect(options?: CallOptions): Promise<void> {
     return this.connection.close(options);
   }
 
   /**
-   * Shows the server who we are, as soon as there is a connection; `data` holds the `token`. Resolves
-   * with what the server says of the user. Waits 10 s unless `timeout` says otherwise. It is not said
-   * again after a reconnect: do that at `connected`, or use `authorization` or `getToken`.
+   * Authenticates as soon as there is a connection; `data` holds the `token`. Resolves with the user that
+   * the server sends. Default timeout 10 s. It is not repeated after a reconnect: call it at `connected`,
+   * or use `authorization` or `getToken`.
    *
-   * Rejects with `AuthenticationError` if the server closes on it, with `DisconnectedError`,
-   * `NotConnectedError`, `AbortedError`, `EncodeError`, and with `TimeoutError` where a server refuses
-   * without a word.
+   * Rejects with `AuthenticationFailedError` if the server rejects the token, with `DisconnectedError`,
+   * `NotConnectedError`, `AbortedError`, `BadDataError`, and with `TimeoutError` if it does not answer.
    */
   authenticate<User = unknown>(data: object, options?: AuthenticateOptions): Promise<User> {
-    return within<User>(10_000, options, "answer", (resolve, reject) => {
-      if (this.state === "idle" || this.state === "closed") throw new NotConnectedError("no connection");
+    return withTimeout<User>(10_000, options, "answer", (resolve, reject) => {
+      if (this.state === "idle" || this.state === "closed") throw new NotConnectedError("not connected");
       const text = new Message(2, { ...data, shouldSync: options?.shouldSync ?? true }).serialize();
       const login = { text, resolve, reject };
       this.#logins.add(login);
@@ -168,8 +178,8 @@ export class Client {
   }
 
   /**
-   * Sends a message, or keeps it for the next connection. Throws `NotConnectedError`,
-   * `QueueFullError`, `TooLargeError`, `EncodeError`.
+   * Sends a message, or queues it while disconnected. Throws `NotConnectedError`, `QueueFullError`,
+   * `TooLargeError` or `BadDataError`.
    */
   send(message: Message): void;
   /** Sends `new Message(opcode, data, type)`. */
@@ -180,7 +190,7 @@ export class Client {
     this.connection.send(text);
   }
 
-  /** Calls `listener` for every event of that name. Returns its own undo. */
+  /** Calls `listener` for every event of that name; returns a function that removes it. */
   on<E extends keyof ClientEvents>(event: E, listener: (...values: ClientEvents[E]) => unknown): () => void {
     return this.connection.listeners.add(event, listener);
   }
@@ -192,7 +202,7 @@ export class Client {
     else if (op === 22) {
       this.authenticated = true;
       const [login] = this.#logins;
-      if (login) this.#logins.delete(login);
+      this.#logins.delete(login as PendingLogin);
       login?.resolve(d as never);
       listeners.call("authenticated", d);
     } else if (op !== 11) {
@@ -204,16 +214,15 @@ export class Client {
 
   #hello({ c_reconnect_interval: interval }: JsonObject, options: ClientOptions): void {
     const { listeners, options: current, state } = this.connection;
-    // Evenly spread below twice the interval, so that it is what the server asked for on average.
+    // Jitter spreads the delay below this ceiling, so its average is the server's interval.
     const reconnectDelay = Math.max(500, 2 * (interval as number)) || 500;
-    const asked = { reconnect: (interval as number) > 0, reconnectDelay };
-    this.connection.options = resolve<ClientOptions>(current, asked, options);
-    // Once is enough.
+    const reconnect = (interval as number) > 0;
+    this.connection.options = resolveOptions<ClientOptions>(current, { reconnect, reconnectDelay }, options);
+    // A repeated hello changes only the options.
     if (state === "connected") return;
     const isAutomaticReconnection = state === "reconnecting";
     const isInitialConnection = !this.#wasConnected;
     this.#wasConnected = true;
-    // Nobody waits for this one; who listens for errors hears of it.
     if (this.#token) this.authenticate({ token: this.#token }, options).catch(listeners.report);
     this.connection.ready(
       "connected",
@@ -222,22 +231,8 @@ export class Client {
     );
   }
 
-  #lost(error: DisconnectedError): void {
-    const { closeCode, reason } = error;
-    const isRefusal = this.#isRefusal(closeCode);
-    if (isRefusal) this.#refusedToken = this.#token;
-    const failure = isRefusal ? new AuthenticationError(`refused: ${reason}`, { closeCode, reason }) : error;
-    for (const { reject } of this.#logins) reject(failure);
-    this.authenticated = false;
-  }
-
-  /** 1008 also comes for too many messages, but not to one who waits for an answer, or has none. */
-  #isRefusal(code: number): boolean {
+  /** A close with 1008 rejects a login if one is pending or none has succeeded; otherwise it limits the rate. */
+  #isRejection(code: number): boolean {
     return code === 1008 && (!this.authenticated || !!this.#logins.size);
-  }
-
-  /** The server that announces an interval wants us back also after 1000; with a refused token it does not. */
-  #allowsReconnect(code: number): boolean | undefined {
-    return this.#isRefusal(code) && !this.connection.options.getToken ? false : code === 1000 || undefined;
   }
 }

@@ -1,12 +1,12 @@
 /**
- * Cryb Mesa: messages between a server and its users, by its own client's calls.
+ * Cryb Mesa: messages between a server and its users. The API follows the client of `@cryb/mesa`.
  *
  * @packageDocumentation
  */
 
 export * from "../core/exports.js";
 export {
-  AuthenticationError,
+  AuthenticationFailedError,
   Client,
   type AuthenticateOptions,
   type ClientEvents,

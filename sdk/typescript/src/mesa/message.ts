@@ -1,32 +1,32 @@
 /**
- * A message of Mesa: an operation, data, and a type that says what the data is.
+ * A Mesa message: an operation code, data and a type.
  */
 
 import { byteLength, checkSize, encode } from "../core/json.js";
 
-/** The longest type, in bytes; the server passes over messages with longer ones. */
+/** The longest type, in bytes; the server ignores messages with longer ones. */
 const TYPE_BYTES_MAX = 256;
 
-/** What a message may ask of those that carry it. */
+/** Delivery options of a message. */
 export interface MessageOptions {
-  /** Whether it waits for users who are away. Default true. */
+  /** Whether the message is stored for offline users. Default true. */
   readonly sync?: boolean | undefined;
 }
 
-/** A message to send, or one that came. */
+/** A message, to be sent or as received. */
 export class Message<Data = unknown> {
-  /** The operation: 0 for a message of the application. */
+  /** The operation code: 0 for a message of the application. */
   readonly opcode: number;
-  /** Any JSON. Nothing is `{}` on the wire. */
+  /** Any JSON value. `undefined` and `null` are sent as `{}`. */
   readonly data: Data;
-  /** What the data is; at most 256 bytes in UTF-8. */
+  /** The type of the data; at most 256 bytes in UTF-8. */
   readonly type: string | undefined;
-  /** What the message serverRequests of those that carry it; sent as `o`. */
+  /** Delivery options, sent as `o`. */
   readonly options: MessageOptions | undefined;
-  /** Of one that waited for its user: which it is of those that did, from 1. Undefined for others. */
+  /** The position of a redelivered message in the user's inbox, from 1; undefined for other messages. */
   sequence: number | undefined;
 
-  /** What cannot be sent is found when it is sent. */
+  /** Accepts anything; `serialize` checks it. */
   constructor(opcode: number, data: Data, type?: string, options?: MessageOptions) {
     this.opcode = opcode;
     this.data = data;
@@ -34,14 +34,14 @@ export class Message<Data = unknown> {
     this.options = options;
   }
 
-  /** Whether it waited while its user was away. */
+  /** Whether the message was stored while its user was offline. */
   get isRedelivered(): boolean {
     return this.sequence !== undefined;
   }
 
   /**
-   * The message as it goes over the wire. Throws `EncodeError` where JSON cannot hold the data, and
-   * `TooLargeError` if the type is too long.
+   * Encodes the message. Throws `BadDataError` if JSON cannot represent the data, and `TooLargeError` if
+   * the type is too long.
    */
   serialize(): string {
     checkSize(byteLength(this.type ?? ""), TYPE_BYTES_MAX);

@@ -1,8 +1,8 @@
 /**
- * Hooks for a client of `/client` or `/dispatch`.
+ * React hooks for a client of `/client` or `/dispatch`.
  *
- * Nothing happens while a component renders: a client connects when its provider is mounted, so a
- * server can render the same components.
+ * Rendering has no side effects: a client connects when its provider is mounted, so the same components
+ * can be rendered on a server.
  *
  * @packageDocumentation
  */

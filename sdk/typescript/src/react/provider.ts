@@ -1,60 +1,56 @@
 /**
- * The client of a tree of components: connected while its provider is mounted.
+ * The provider: makes a client available to a tree of components, and connects it while mounted.
  */
 
 import { createContext, createElement, useContext, useEffect, useState, type ReactNode } from "react";
 
 import type { Connection } from "../core/connection.js";
 
-/** What the hooks need of a client; `EmitClient` and `Dispatch` have it. */
+/** The part of a client that the hooks use; `EmitClient` and `Dispatch` have it. */
 export interface Client {
-  /** Its state machine. */
+  /** The connection of the client. */
   readonly connection: Connection;
 }
 
-/** What a provider is given. */
+/** The props of a provider. */
 export interface ProviderProps {
-  /** A client, or a function that makes one; it is called once for the provider's life. */
+  /** A client, or a function that creates one; it is called once per provider. */
   readonly client: Client | (() => Client);
-  /** What may use the hooks. */
+  /** The components that may use the hooks. */
   readonly children?: ReactNode;
 }
 
 const Context = createContext<Client | undefined>(undefined);
 
-/** How many providers hold a connection. */
-const holders = new WeakMap<Connection, number>();
+/** The number of mounted providers per connection. */
+const mounted = new WeakMap<Connection, number>();
 
 /**
- * Connects when mounted, and disconnects when the last provider of that client is gone. Where the
- * first try fails it goes on as after a later loss, if the client reconnects.
+ * Connects the client when mounted, and disconnects it when its last provider unmounts. If the first
+ * attempt fails, a client that reconnects keeps trying.
  */
 export function SwitchboardProvider({ client, children }: ProviderProps): ReactNode {
-  const [made] = useState(client);
-  const current = typeof client === "function" ? made : client;
-  useEffect(() => hold(current.connection), [current]);
+  const [created] = useState(client);
+  const current = typeof client === "function" ? created : client;
+  useEffect(() => mount(current.connection), [current]);
   return createElement(Context.Provider, { value: current }, children);
 }
 
-/** The client of the nearest provider. */
+/** Returns the client of the nearest provider. Throws if there is none. */
 export function useClient<C extends Client = Client>(): C {
   const client = useContext(Context);
-  if (!client) throw new Error("there is no SwitchboardProvider above this component");
+  if (!client) throw new Error("useClient needs a SwitchboardProvider above this component");
   return client as C;
 }
 
-function hold(connection: Connection): () => void {
-  const count = (by: number) => {
-    const held = (holders.get(connection) ?? 0) + by;
-    holders.set(connection, held);
-    return held;
-  };
+function mount(connection: Connection): () => void {
+  const count = (by: number) => mounted.set(connection, (mounted.get(connection) ?? 0) + by);
   count(1);
-  // Why it failed is told to whoever watches the state.
+  // The state and error events carry the failure.
   connection.open({ retry: true }).catch(() => {});
   return () => {
     count(-1);
-    // StrictMode unmounts and mounts again in one go; what is mounted by then stays connected.
-    setTimeout(() => holders.get(connection) || void connection.close());
+    // StrictMode unmounts and remounts synchronously; a provider that is mounted again by then keeps the connection.
+    setTimeout(() => mounted.get(connection) || void connection.close());
   };
 }

@@ -1,5 +1,5 @@
 /**
- * A hook for requests, whose replies are shown.
+ * A hook that sends requests and holds the state of the latest one.
  */
 
 import { useCallback, useEffect, useRef, useState } from "react";
@@ -11,21 +11,21 @@ interface RequestClient extends Client {
   request(event: string, data?: unknown, options?: CallOptions): Promise<unknown>;
 }
 
-/** What is known of the latest request. */
+/** The state of the latest request. */
 export interface RequestState<Reply> {
   /** The latest reply. */
   readonly data: Reply | undefined;
-  /** Why the latest request has none. */
+  /** The error of the latest request, if it failed. */
   readonly error: unknown;
-  /** Whether it waits for its reply. */
+  /** Whether the latest request awaits its reply. */
   readonly pending: boolean;
 }
 
-const NOTHING = { data: undefined, error: undefined, pending: false };
+const IDLE = { data: undefined, error: undefined, pending: false };
 
 /**
- * `send` sends the request, and gives up on the one before; the state follows the latest. What is
- * under way when the component goes is aborted.
+ * `send` sends the request and aborts the previous one; the state follows the latest. Unmounting aborts
+ * a pending request.
  */
 export function useRequest<Reply = unknown, Data = unknown>(
   event: string,
@@ -35,31 +35,31 @@ export function useRequest<Reply = unknown, Data = unknown>(
   readonly send: (data?: Data) => Promise<Reply>;
 } {
   const client = useClient<RequestClient>();
-  const [state, setState] = useState<RequestState<Reply>>(NOTHING);
+  const [state, setState] = useState<RequestState<Reply>>(IDLE);
   const current = useRef<AbortController>(undefined);
-  const wait = useRef(options);
+  const latestOptions = useRef(options);
   useEffect(() => {
-    wait.current = options;
+    latestOptions.current = options;
   });
   useEffect(() => () => current.current?.abort(), [client, event]);
   const send = useCallback(
     async (data?: Data): Promise<Reply> => {
       current.current?.abort();
-      const own = (current.current = new AbortController());
-      const outer = wait.current?.signal;
-      const abort = () => own.abort(outer?.reason);
+      const controller = (current.current = new AbortController());
+      const outer = latestOptions.current?.signal;
+      const abort = () => controller.abort(outer?.reason);
       if (outer?.aborted) abort();
       outer?.addEventListener("abort", abort);
-      const show = (change: Partial<RequestState<Reply>>) => {
-        if (current.current === own) setState((before) => ({ ...before, ...change }));
+      const update = (change: Partial<RequestState<Reply>>) => {
+        if (current.current === controller) setState((before) => ({ ...before, ...change }));
       };
-      show({ error: undefined, pending: true });
+      update({ error: undefined, pending: true });
       try {
-        const reply = (await client.request(event, data, { ...wait.current, signal: own.signal })) as Reply;
-        show({ data: reply, pending: false });
+        const reply = (await client.request(event, data, { ...latestOptions.current, signal: controller.signal })) as Reply;
+        update({ data: reply, pending: false });
         return reply;
       } catch (error) {
-        show({ error, pending: false });
+        update({ error, pending: false });
         throw error;
       } finally {
         outer?.removeEventListener("abort", abort);

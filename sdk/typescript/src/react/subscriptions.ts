@@ -1,5 +1,5 @@
 /**
- * Hooks that follow what a client hears.
+ * Hooks that subscribe to the events and state of a client.
  */
 
 import { useCallback, useEffect, useRef, useSyncExternalStore } from "react";
@@ -13,23 +13,23 @@ interface ShardClient extends Client {
   onConnectedClientsChanged(callback: () => void): () => void;
 }
 
-const NOBODY: readonly ConnectedClient[] = [];
+const NO_CLIENTS: readonly ConnectedClient[] = [];
 
-/** The state of the connection; `idle` on a server. */
+/** Returns the state of the connection; `idle` when rendered on a server. */
 export function useConnectionState(): ConnectionState {
   const { connection } = useClient();
   const subscribe = useCallback((changed: () => void) => connection.onChange(changed), [connection]);
   return useSyncExternalStore(subscribe, () => connection.state, () => "idle" as const);
 }
 
-/** Calls the listener of the latest render for every event of that name, while mounted. */
+/** Calls the listener of the latest render for every event of that name while mounted. */
 export function useEvent<Data = unknown>(
   event: string,
   listener: (data: Data, metadata: EventMetadata) => unknown,
 ): void {
   const { listeners } = useClient().connection;
   const latest = useRef(listener);
-  // Not while rendering, of which there may be some that never show.
+  // Not during rendering: React may discard a render.
   useEffect(() => {
     latest.current = listener;
   });
@@ -39,15 +39,15 @@ export function useEvent<Data = unknown>(
   );
 }
 
-/** Everyone on the shard of a `Dispatch`; nobody on a server. */
+/** Returns the member list of a `Dispatch`; empty when rendered on a server. */
 export function useConnectedClients(): readonly ConnectedClient[] {
   const client = useClient<ShardClient>();
   const subscribe = useCallback(
     (changed: () => void) => client.onConnectedClientsChanged(changed),
     [client],
   );
-  return useSyncExternalStore(subscribe, () => client.connectedClients, () => NOBODY);
+  return useSyncExternalStore(subscribe, () => client.connectedClients, () => NO_CLIENTS);
 }
 
-/** {@link useConnectedClients} by its other name. */
+/** An alias of {@link useConnectedClients}. */
 export const usePresence: typeof useConnectedClients = useConnectedClients;

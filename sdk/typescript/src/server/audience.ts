@@ -1,16 +1,16 @@
 /**
- * Who hears something: a list of users as Mesa has it, or any of the sets a server knows, added up.
+ * Audiences: the recipients of a message, as user ids or as any union of the sets that a server knows.
  */
 
 import { UnsupportedError } from "./errors.js";
 
-/** Sets of sockets, added up. */
+/** A union of sets of sockets. */
 export interface Audience {
   /** All sockets of these users. */
   readonly users?: readonly string[] | undefined;
-  /** All sockets in these rooms, with or without `#`. */
+  /** All sockets in these rooms; the leading `#` is optional. */
   readonly rooms?: readonly string[] | undefined;
-  /** All sockets with these tags, with or without `*`. */
+  /** All sockets with these tags; the leading `*` is optional. */
   readonly tags?: readonly string[] | undefined;
   /** These sockets. */
   readonly sockets?: readonly string[] | undefined;
@@ -18,47 +18,47 @@ export interface Audience {
   readonly everyone?: boolean | undefined;
 }
 
-/** Users by their ids, `["*"]` for everyone, or an audience. */
+/** User ids, `["*"]` for everyone, or an audience. */
 export type Recipients = readonly string[] | Audience;
 
-/** An audience in which nothing is left out. */
+/** An audience with every part present. */
 export type ResolvedAudience = { readonly [Part in keyof Audience]-?: NonNullable<Audience[Part]> };
 
-/** The id that stands for everyone. */
+/** The user id that addresses everyone. */
 const EVERYONE = "*";
 
-/** Everything that was left out is empty; beside everyone nobody else matters. */
+/** Fills in absent parts with empty ones. `everyone` includes all other parts, so they are dropped. */
 export function audienceOf(recipients: Recipients): ResolvedAudience {
   if (isList(recipients)) return audienceOf({ users: recipients, everyone: recipients.includes(EVERYONE) });
   const { users = [], rooms = [], tags = [], sockets = [], everyone } = recipients;
   if (everyone) return { users: [], rooms: [], tags: [], sockets: [], everyone: true };
-  // Programs have numbers for ids; on the wire they are texts.
+  // Applications may use numbers as ids; on the wire they are strings.
   return { users: users.map(String), rooms, tags, sockets, everyone: false };
 }
 
-/** Whether nobody can be in it. */
+/** Whether the audience addresses no socket. */
 export function isEmpty(audience: ResolvedAudience): boolean {
-  return !audience.everyone && !namesSets(audience) && audience.users.length === 0;
+  return !audience.everyone && !hasOtherSets(audience) && audience.users.length === 0;
 }
 
-/** The users that are in one audience of users and not in the other, each once; undefined if one names others. */
+/** Returns the users of `to` that are not in `except`, each once; undefined if either has parts other than users. */
 export function usersOf(to: ResolvedAudience, except: ResolvedAudience): string[] | undefined {
-  if ([to, except].some((audience) => audience.everyone || namesSets(audience))) return undefined;
-  const left = new Set(to.users);
-  for (const user of except.users) left.delete(user);
-  return [...left];
+  if ([to, except].some((audience) => audience.everyone || hasOtherSets(audience))) return undefined;
+  const users = new Set(to.users);
+  for (const user of except.users) users.delete(user);
+  return [...users];
 }
 
-/** As the original protocol names them. Throws `UnsupportedError` for what it has no word for. */
+/** Returns the recipient list of the original protocol. Throws `UnsupportedError` if it cannot express the audience. */
 export function legacyRecipients(to: ResolvedAudience, except: ResolvedAudience): readonly string[] {
   if (to.everyone && isEmpty(except)) return [EVERYONE];
   const users = usersOf(to, except);
   if (users) return users;
-  const what = to.everyone ? "everyone except some" : "rooms, tags or sockets";
-  throw new UnsupportedError(`${what} cannot be named through Redis; dispatch by HTTP`);
+  const unsupported = to.everyone ? "everyone except some" : "rooms, tags or sockets";
+  throw new UnsupportedError(`cannot address ${unsupported} through Redis; pass the address of the HTTP API instead`);
 }
 
-function namesSets({ rooms, tags, sockets }: ResolvedAudience): boolean {
+function hasOtherSets({ rooms, tags, sockets }: ResolvedAudience): boolean {
   return rooms.length + tags.length + sockets.length > 0;
 }
 

@@ -1,21 +1,21 @@
 /**
- * What a Dispatcher has servers do, besides telling users something.
+ * Actions that a Dispatcher requests from servers.
  */
 
-/** What can be done: `DISCONNECT_CLIENT` closes all sockets of users with 1000. */
+/** `DISCONNECT_CLIENT` closes all sockets of the users with code 1000. */
 export type DispatchAction = "DISCONNECT_CLIENT";
 
-/** Something that servers do to users. */
+/** An action on users; pass it to `dispatch` with the users it applies to. */
 export class DispatchEvent {
-  /** What they do. */
+  /** The action. */
   readonly action: DispatchAction;
 
-  /** To be given to `dispatch` with the users it is about. */
+  /** Creates the event without sending it. */
   constructor(action: DispatchAction) {
     this.action = action;
   }
 
-  /** The event as it goes through Redis. */
+  /** Encodes the event for Redis. */
   serialize(): string {
     return JSON.stringify({ op: 5, d: {}, t: this.action });
   }

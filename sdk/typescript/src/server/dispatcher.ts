@@ -1,11 +1,11 @@
 /**
- * Mesa's Dispatcher: sends to users from any process, through Redis or by a server's HTTP API.
+ * Mesa's Dispatcher: sends messages to users from any process, through Redis or over a server's HTTP API.
  */
 
 import { randomUUID } from "node:crypto";
 
+import { BadOptionError, NotConnectedError } from "../core/errors.js";
 import type { CallOptions } from "../core/timeout.js";
-import { NotConnectedError, OptionError } from "../core/errors.js";
 import type { Message } from "../mesa/message.js";
 import { audienceOf, isEmpty, type Recipients } from "./audience.js";
 import { DispatchEvent } from "./dispatchEvent.js";
@@ -15,24 +15,27 @@ import type { RedisAddress } from "./redisConnection.js";
 import { RedisTransport } from "./redisTransport.js";
 import type { AddressedRequest, DispatchResult, Transport } from "./transport.js";
 
-/** How one thing is dispatched. */
+/** Options of one dispatch. */
 export interface DispatchOptions extends CallOptions {
-  /** By HTTP: its name for ten minutes, so that a program that starts again does nothing twice. Default a new one. */
+  /**
+   * HTTP: identifies the dispatch for ten minutes, so that a restarted program can repeat it without a second
+   * effect. Default: a random one.
+   */
   readonly idempotencyKey?: string | undefined;
 }
 
-/** How sockets are closed. */
+/** Options of one disconnect. */
 export interface DisconnectOptions extends DispatchOptions {
-  /** By HTTP: the close code, which is 1000, or 3000 to 4999 for what the application means. Default 1000. */
+  /** HTTP: the close code, 1000 or an application code from 3000 to 4999. Default 1000. */
   readonly code?: number | undefined;
-  /** By HTTP: the reason, at most 123 bytes. Default none. */
+  /** HTTP: the reason, at most 123 bytes. Default none. */
   readonly reason?: string | undefined;
 }
 
-/** What a route does to somebody. */
-type Act = (whom: AddressedRequest, wait: CallOptions) => Promise<DispatchResult>;
+/** Carries out a request on the transport. */
+type Action = (request: AddressedRequest, options: CallOptions) => Promise<DispatchResult>;
 
-/** Sends from a process that is no server of sockets. To be made once and shared. */
+/** Sends messages from a process that holds no client connections. Create one and share it. */
 export class Dispatcher {
   readonly #transport: Transport;
   readonly #options: DispatcherOptions;
@@ -40,25 +43,25 @@ export class Dispatcher {
   #isClosed = false;
 
   /**
-   * By the address of the servers' Redis (`redis:`, `rediss:`) or options of ioredis; or by that of a server's API
-   * (`http:`, `https:`), with a `key`. Throws `OptionError` if these cannot be used. Connects at once, and again
-   * whenever the connection is lost.
+   * Takes the address of the servers' Redis (`redis:`, `rediss:`) or ioredis options; or the address of a server's
+   * API (`http:`, `https:`) with a `key`. Throws `BadOptionError` if these are invalid. A Redis transport connects
+   * at once, and reconnects whenever the connection is lost.
    */
   constructor(address: RedisAddress, options: DispatcherOptions = {}) {
-    if (options.namespace === "") throw new OptionError("the namespace is empty");
+    if (options.namespace === "") throw new BadOptionError("the namespace is empty; omit it for the servers' own");
     this.#options = options;
     const isHttp = /^https?:/i.test(`${address}`);
     this.#transport = isHttp ? new HttpTransport(`${address}`, options) : new RedisTransport(address, options);
   }
 
   /**
-   * Sends a message to users by their ids, to everyone with `["*"]`, or to an audience, and not to those who are
-   * excluded; or has their sockets closed. Resolves when Redis has it, or the server has done it; nobody is a
-   * good audience. Calls through Redis arrive in their order, those by HTTP do if each is awaited.
+   * Sends a message to users by id, to everyone with `["*"]`, or to an audience, except the excluded ones; or closes
+   * their sockets if `content` is a `DispatchEvent`. Resolves when Redis has accepted the message or the server has
+   * handled it. An empty audience is valid. Calls through Redis keep their order; over HTTP, await each call.
    *
-   * Rejects with `NotConnectedError` and `UnsupportedError` if nothing was sent; with `RedisError`, `ApiError`,
-   * `ConnectError`, `TimeoutError`, `AbortedError`; with `EncodeError` and `TooLargeError` for what no message
-   * can be, and `MissingDependencyError` without ioredis.
+   * Rejects with `NotConnectedError` or `UnsupportedError` if nothing was sent; with `RedisFailedError`, `ApiError`,
+   * `ConnectFailedError`, `TimeoutError` or `AbortedError`; with `BadDataError` or `TooLargeError` for an invalid
+   * message; and with `MissingDependencyError` if ioredis is not installed.
    */
   async dispatch(
     content: Message | DispatchEvent,
@@ -67,14 +70,14 @@ export class Dispatcher {
     options: DispatchOptions = {},
   ): Promise<DispatchResult> {
     if (content instanceof DispatchEvent) return this.disconnect(recipients, excluding, options);
-    const waits = Boolean(this.#options.sync?.enabled) && (content.options?.sync ?? true);
-    const act: Act = (whom, wait) => this.#transport.send({ ...whom, content, waits }, wait);
-    return this.#run(act, recipients, excluding, options);
+    const store = Boolean(this.#options.sync?.enabled) && (content.options?.sync ?? true);
+    const send: Action = (request, limits) => this.#transport.send({ ...request, content, store }, limits);
+    return this.#run(send, recipients, excluding, options);
   }
 
   /**
-   * Closes the sockets of users, of everyone with `["*"]`, or of an audience, and not of those who are excluded, each
-   * behind what is queued for it. Resolves and rejects as `dispatch` does; through Redis they are closed with 1000.
+   * Closes the sockets of users, of everyone with `["*"]`, or of an audience, except the excluded ones. Queued
+   * messages are sent first. Resolves and rejects as `dispatch` does; through Redis the close code is always 1000.
    */
   async disconnect(
     recipients: Recipients,
@@ -82,26 +85,26 @@ export class Dispatcher {
     options: DisconnectOptions = {},
   ): Promise<DispatchResult> {
     const { code, reason } = options;
-    const act: Act = (whom, wait) => this.#transport.disconnect({ ...whom, code, reason }, wait);
-    return this.#run(act, recipients, excluding, options);
+    const close: Action = (request, limits) => this.#transport.disconnect({ ...request, code, reason }, limits);
+    return this.#run(close, recipients, excluding, options);
   }
 
-  /** Has the route do something to somebody, unless it is for nobody. */
+  /** Runs the action unless the audience is empty. */
   async #run(
-    act: Act,
+    action: Action,
     recipients: Recipients,
     excluding: Recipients,
     { idempotencyKey = randomUUID(), signal, timeout = this.#options.timeout }: DispatchOptions,
   ): Promise<DispatchResult> {
-    if (this.#isClosed) throw new NotConnectedError("the Dispatcher is closed");
+    if (this.#isClosed) throw new NotConnectedError("the Dispatcher is closed; create another");
     const [to, except] = [audienceOf(recipients), audienceOf(excluding)];
     if (isEmpty(to)) return {};
-    const done = act({ to, except, idempotencyKey }, { signal, timeout });
-    this.#running.add(done);
-    return done.finally(() => this.#running.delete(done));
+    const result = action({ to, except, idempotencyKey }, { signal, timeout });
+    this.#running.add(result);
+    return result.finally(() => this.#running.delete(result));
   }
 
-  /** Ends behind what was dispatched. Never rejects. */
+  /** Closes the connection once all dispatches under way have ended. Never rejects. */
   async close(): Promise<void> {
     this.#isClosed = true;
     await Promise.allSettled(this.#running);

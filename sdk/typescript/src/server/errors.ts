@@ -1,34 +1,34 @@
 /**
- * What goes wrong with a backend's messages, besides what goes wrong anywhere.
+ * The errors of `/server`, in addition to those of the core.
  */
 
 import { errorClass, SwitchboardError } from "../core/errors.js";
 
-/** A package that this way of sending needs is not installed. Code `missing_dependency`. */
+/** An optional package is not installed; the message names it. Code `missing_dependency`. */
 export const MissingDependencyError = /* @__PURE__ */ errorClass("missing_dependency");
 export type MissingDependencyError = InstanceType<typeof MissingDependencyError>;
 
-/** This way of sending cannot say it; nothing was sent. Code `unsupported`. */
+/** The transport cannot express the call; nothing was sent. Use the HTTP API. Code `unsupported`. */
 export const UnsupportedError = /* @__PURE__ */ errorClass("unsupported");
 export type UnsupportedError = InstanceType<typeof UnsupportedError>;
 
-/** Redis refused, or went away before it answered: then it may have been sent. Code `redis_failed`. */
-export const RedisError = /* @__PURE__ */ errorClass("redis_failed");
-export type RedisError = InstanceType<typeof RedisError>;
+/** Redis returned an error, or the connection closed before its reply; the message may have been sent. Code `redis_failed`. */
+export const RedisFailedError = /* @__PURE__ */ errorClass("redis_failed");
+export type RedisFailedError = InstanceType<typeof RedisFailedError>;
 
 /**
- * The HTTP API did not do it. The code is the API's own word: `invalid`, `unauthorized`, `under_way`,
- * `too_large`, `another_body`, `too_many`, `not_kept`, `unknown`; `unexpected` if it said none.
+ * The HTTP API refused the request. The code is the API's: `invalid`, `unauthorized`, `under_way`, `too_large`,
+ * `another_body`, `too_many`, `not_kept`, `unknown`; `unexpected` if the response has none.
  */
 export class ApiError extends SwitchboardError {
-  /** The status of the answer. */
+  /** The HTTP status of the response. */
   readonly status: number;
-  /** How long the server wants to be left alone, in milliseconds. */
+  /** Milliseconds to wait before a retry, as the server requests. */
   readonly retryAfterMs: number;
 
-  /** By the answer's code, what it said, its status, and how long to wait. */
+  /** Takes the code, message, status and delay of the response. */
   constructor(code: string, message: string, status: number, retryAfterMs: number) {
-    super(code, message);
+    super(message, { name: "ApiError", code });
     this.status = status;
     this.retryAfterMs = retryAfterMs;
   }

@@ -1,28 +1,28 @@
 /**
- * Dispatching by a server's HTTP API. What fails and may go well later is tried again with the same idempotency key,
- * so that nothing is done twice.
+ * Dispatches over a server's HTTP API. A transient failure is retried with the same idempotency key, so that the
+ * request takes effect once.
  */
 
 import { backoff } from "../core/backoff.js";
-import { after, within, type CallOptions } from "../core/timeout.js";
-import { AbortedError, ConnectError, OptionError, TimeoutError } from "../core/errors.js";
+import { AbortedError, BadOptionError, ConnectFailedError, TimeoutError } from "../core/errors.js";
 import { encode, isObject } from "../core/json.js";
+import { startTimer, withTimeout, type CallOptions } from "../core/timeout.js";
 import { usersOf } from "./audience.js";
-import type { DispatcherOptions } from "./options.js";
 import { ApiError } from "./errors.js";
-import type { AddressedRequest, DisconnectRequest, DispatchResult, DispatchRequest, Transport } from "./transport.js";
+import type { DispatcherOptions } from "./options.js";
+import type { AddressedRequest, DisconnectRequest, DispatchRequest, DispatchResult, Transport } from "./transport.js";
 
-/** How long all tries may take. */
+/** The time limit of all attempts together. */
 const TIMEOUT_MS = 30_000;
-/** How long one try may take. */
-const TRY_MS = 5000;
+/** The time limit of one attempt. */
+const ATTEMPT_TIMEOUT_MS = 5000;
 const RETRIES_MAX = 5;
-/** The first wait is below this; the next ones double. */
+/** The ceiling of the first retry delay; it doubles with each attempt. */
 const RETRY_DELAY_MS = 200;
 const RETRY_DELAY_MAX_MS = 5000;
 
-/** After these the same request may go well: it is under way, there were too many, or somebody is away. */
-const PASSING = [409, 429, 502, 503, 504];
+/** Transient: the request is already under way, the rate limit is reached, or a server behind the address is down. */
+const TRANSIENT_STATUSES = [409, 429, 502, 503, 504];
 
 export class HttpTransport implements Transport {
   readonly #api: URL;
@@ -31,8 +31,8 @@ export class HttpTransport implements Transport {
   readonly #retries: number;
 
   constructor(address: string, { key, namespace, maxRetries = RETRIES_MAX }: DispatcherOptions) {
-    if (!key) throw new OptionError("the API of a server is asked with a key, one of its api.keys");
-    if (!URL.canParse(address)) throw new OptionError(`${address} is no address`);
+    if (!key) throw new BadOptionError("the HTTP API needs a key; pass one of the server's api.keys as `key`");
+    if (!URL.canParse(address)) throw new BadOptionError(`${address} is not a valid address`);
     const base = new URL(address);
     if (!base.pathname.endsWith("/")) base.pathname += "/";
     this.#api = new URL("api/v1/", base);
@@ -41,108 +41,107 @@ export class HttpTransport implements Transport {
     this.#retries = maxRetries;
   }
 
-  send(parcel: DispatchRequest, wait: CallOptions): Promise<DispatchResult> {
-    const { content, waits } = parcel;
-    const onlyUsers = usersOf(parcel.to, parcel.except) !== undefined;
+  send(request: DispatchRequest, options: CallOptions): Promise<DispatchResult> {
+    const { content, store } = request;
+    const onlyUsers = usersOf(request.to, request.except) !== undefined;
     const { opcode: op, type, data } = content;
-    const message = { op, type: type || undefined, data: data ?? {}, sync: waits && onlyUsers };
-    return this.#ask("dispatch", parcel, message, wait);
+    const message = { op, type: type || undefined, data: data ?? {}, sync: store && onlyUsers };
+    return this.#call("dispatch", request, message, options);
   }
 
-  disconnect(closing: DisconnectRequest, wait: CallOptions): Promise<DispatchResult> {
-    return this.#ask("disconnect", closing, { code: closing.code, reason: closing.reason }, wait);
+  disconnect(request: DisconnectRequest, options: CallOptions): Promise<DispatchResult> {
+    return this.#call("disconnect", request, { code: request.code, reason: request.reason }, options);
   }
 
   async close(): Promise<void> {}
 
-  /** Has an endpoint do something to somebody. */
-  async #ask(endpoint: string, whom: AddressedRequest, what: object, wait: CallOptions): Promise<DispatchResult> {
-    const { to, except, idempotencyKey } = whom;
+  /** Calls an endpoint, with retries. */
+  async #call(endpoint: string, request: AddressedRequest, content: object, options: CallOptions): Promise<DispatchResult> {
+    const { to, except, idempotencyKey } = request;
     const users = usersOf(to, except);
     if (users?.length === 0) return {};
-    const named = users ? { to: { users } } : { to, except };
-    const body = encode({ ...what, ...named, project: this.#project });
-    const request = { url: new URL(endpoint, this.#api), body, name: idempotencyKey };
-    return within<DispatchResult>(TIMEOUT_MS, wait, "answer of the API", (resolve, reject) => {
-      const over = new AbortController();
-      this.#tryUntilDone(request, over.signal).then(resolve, reject);
-      return () => over.abort();
+    const audience = users ? { to: { users } } : { to, except };
+    const body = encode({ ...content, ...audience, project: this.#project });
+    const call = { url: new URL(endpoint, this.#api), body, idempotencyKey };
+    return withTimeout<DispatchResult>(TIMEOUT_MS, options, "answer of the API", (resolve, reject) => {
+      const settled = new AbortController();
+      this.#callWithRetries(call, settled.signal).then(resolve, reject);
+      return () => settled.abort();
     });
   }
 
-  async #tryUntilDone(request: ApiRequest, over: AbortSignal): Promise<DispatchResult> {
-    for (let tries = 0; ; tries++) {
+  async #callWithRetries(call: ApiCall, signal: AbortSignal): Promise<DispatchResult> {
+    for (let retries = 0; ; retries++) {
       try {
-        return await this.#tryOnce(request, over);
+        return await this.#callOnce(call, signal);
       } catch (error) {
-        const pause = pauseAfter(error);
-        if (pause === undefined || tries >= this.#retries || over.aborted) throw error;
-        // Spread, so that all who were refused do not return in step.
-        await sleep(pause + backoff(tries, RETRY_DELAY_MS, RETRY_DELAY_MAX_MS, Math.random()), over);
+        const delay = retryDelay(error);
+        if (delay === undefined || retries >= this.#retries || signal.aborted) throw error;
+        // Jitter keeps clients that failed together from retrying in step.
+        await sleep(delay + backoff(retries, RETRY_DELAY_MS, RETRY_DELAY_MAX_MS, Math.random()), signal);
       }
     }
   }
 
-  async #tryOnce({ url, body, name }: ApiRequest, over: AbortSignal): Promise<DispatchResult> {
+  async #callOnce({ url, body, idempotencyKey }: ApiCall, signal: AbortSignal): Promise<DispatchResult> {
     const headers = {
       authorization: `Bearer ${this.#key}`,
       "content-type": "application/json",
-      "idempotency-key": name,
+      "idempotency-key": idempotencyKey,
     };
-    const { response, said } = await within<Answer>(TRY_MS, { signal: over }, "answer", (resolve, reject) => {
+    const { response, content } = await withTimeout<Answer>(ATTEMPT_TIMEOUT_MS, { signal }, "answer", (resolve, reject) => {
       const abort = new AbortController();
-      const asked = fetch(url, { method: "POST", headers, body, redirect: "error", signal: abort.signal });
-      asked.then(read).then(resolve, reject);
+      const fetched = fetch(url, { method: "POST", headers, body, redirect: "error", signal: abort.signal });
+      fetched.then(readAnswer).then(resolve, reject);
       return () => abort.abort();
     }).catch((cause: unknown) => {
       if (cause instanceof TimeoutError || cause instanceof AbortedError) throw cause;
-      throw new ConnectError(`no answer from ${url.host}`, { cause, closeCode: 1006, reason: "" });
+      throw new ConnectFailedError(`no answer from ${url.host}; check that its API listens there`, { cause, closeCode: 1006, reason: "" });
     });
-    if (!response.ok || !isObject(said)) throw refusal(response, said);
-    const { sockets_here, inboxes, displaced, degraded } = said as DispatchResult & { readonly sockets_here?: number };
+    if (!response.ok || !isObject(content)) throw apiError(response, content);
+    const { sockets_here, inboxes, displaced, degraded } = content as DispatchResult & { readonly sockets_here?: number };
     return { inboxes, displaced, socketsHere: sockets_here, degraded };
   }
 }
 
-interface ApiRequest {
+interface ApiCall {
   readonly url: URL;
   readonly body: string;
-  /** Its idempotency key. */
-  readonly name: string;
+  readonly idempotencyKey: string;
 }
 
 interface Answer {
   readonly response: Response;
-  /** Undefined if it is no JSON. */
-  readonly said: unknown;
+  /** The parsed body; undefined if it is not JSON. */
+  readonly content: unknown;
 }
 
-async function read(response: Response): Promise<Answer> {
+async function readAnswer(response: Response): Promise<Answer> {
   const text = await response.text();
   try {
-    return { response, said: JSON.parse(text) };
+    return { response, content: JSON.parse(text) };
   } catch {
-    return { response, said: undefined };
+    return { response, content: undefined };
   }
 }
 
-function refusal({ status, headers }: Response, said: unknown): ApiError {
-  const { code, error } = isObject(said) ? said : {};
+function apiError({ status, headers }: Response, content: unknown): ApiError {
+  const { code, error } = isObject(content) ? content : {};
   const retryAfterMs = Number(headers.get("retry-after")) * 1000 || 0;
-  const text = typeof error === "string" ? error : `the answer was ${status}`;
-  return new ApiError(typeof code === "string" ? code : "unexpected", text, status, retryAfterMs);
+  const message = typeof error === "string" ? error : `unexpected response with status ${status}`;
+  return new ApiError(typeof code === "string" ? code : "unexpected", message, status, retryAfterMs);
 }
 
-/** How long to wait at least before the next try; undefined if that would fail as well. */
-function pauseAfter(error: unknown): number | undefined {
-  if (error instanceof ApiError) return PASSING.includes(error.status) ? error.retryAfterMs : undefined;
-  return error instanceof ConnectError || error instanceof TimeoutError ? 0 : undefined;
+/** Returns the minimum delay before a retry in ms; undefined if a retry would fail as well. */
+function retryDelay(error: unknown): number | undefined {
+  if (error instanceof ApiError) return TRANSIENT_STATUSES.includes(error.status) ? error.retryAfterMs : undefined;
+  return error instanceof ConnectFailedError || error instanceof TimeoutError ? 0 : undefined;
 }
 
-function sleep(ms: number, over: AbortSignal): Promise<void> {
+function sleep(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
-    const timer = after(ms, resolve);
-    over.addEventListener("abort", () => {
+    const timer = startTimer(ms, resolve);
+    signal.addEventListener("abort", () => {
       clearTimeout(timer);
       resolve();
     });

@@ -1,6 +1,6 @@
 /**
- * For backends on Node: sends to users from any process, hears what Mesa clients do, and makes tokens. By the
- * names of Cryb Mesa's Dispatcher and Portal.
+ * For backends on Node: dispatches messages to users, receives reports of client actions, and signs tokens. The API
+ * follows the Dispatcher and Portal of `@cryb/mesa`.
  *
  * @packageDocumentation
  */
@@ -8,12 +8,12 @@
 export type { CallOptions } from "../core/timeout.js";
 export {
   AbortedError,
-  ConnectError,
-  EncodeError,
-  ListenerError,
+  ConnectFailedError,
+  BadDataError,
+  ListenerFailedError,
   NotConnectedError,
-  OptionError,
-  ProtocolError,
+  BadOptionError,
+  BadFrameError,
   SwitchboardError,
   TimeoutError,
   TooLargeError,
@@ -27,7 +27,7 @@ export {
   type DisconnectOptions,
   type DispatchOptions,
 } from "./dispatcher.js";
-export { ApiError, MissingDependencyError, RedisError, UnsupportedError } from "./errors.js";
+export { ApiError, MissingDependencyError, RedisFailedError, UnsupportedError } from "./errors.js";
 export { DispatchEvent, type DispatchAction } from "./dispatchEvent.js";
 export type { DispatcherOptions, SyncOptions } from "./options.js";
 export { Portal, type PortalEvents, type PortalOptions } from "./portal.js";

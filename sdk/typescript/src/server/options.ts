@@ -1,26 +1,26 @@
 /**
- * The options of a `Dispatcher`.
+ * The options of `Dispatcher`.
  */
 
-/** Whether messages wait. */
+/** Whether messages are stored for offline users. */
 export interface SyncOptions {
-  /** For users, until it has arrived. */
+  /** Stores each message until its user has received it. */
   readonly enabled: boolean;
 }
 
-/** How a Dispatcher works. */
+/** Options of a `Dispatcher`. */
 export interface DispatcherOptions {
-  /** The namespace of the servers, which is the project; default none, which is the servers' own. */
+  /** The namespace, which is the project on the servers. Default: the servers' own. */
   readonly namespace?: string | undefined;
-  /** Whether messages wait for users who are away. Default not; of itself a message may say that it does not. */
+  /** Whether messages are stored for offline users. Default false; a message can opt out with its own `sync`. */
   readonly sync?: SyncOptions | undefined;
-  /** By HTTP: one of the server's `api.keys`. */
+  /** HTTP: one of the server's `api.keys`. */
   readonly key?: string | undefined;
-  /** How often it is tried again by HTTP, with the same idempotency key. Default 5. */
+  /** HTTP: how often a failed request is retried, with the same idempotency key. Default 5. */
   readonly maxRetries?: number | undefined;
   /**
-   * How long a dispatch may take, in milliseconds; 0: no limit. By HTTP in all, default 30,000; through Redis until
-   * there is a connection, and from then until the answer, default 5,000 each.
+   * The time limit of a dispatch, in milliseconds; 0 is no limit. HTTP: for all attempts together, default 30,000.
+   * Redis: for the connection and for the reply, default 5,000 each.
    */
   readonly timeout?: number | undefined;
 }

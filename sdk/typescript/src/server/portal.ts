@@ -1,55 +1,55 @@
 /**
- * Mesa's Portal: hears, through Redis, what the clients of servers do.
+ * Mesa's Portal: receives, through Redis, reports of client actions.
  *
- * Servers report each happening to one of the Portals that have announced themselves, so Portals divide the work.
+ * Servers send each report to one of the Portals in a shared pool, so Portals divide the work.
  */
 
 import { randomUUID } from "node:crypto";
 
-import { NotConnectedError, ProtocolError, type SwitchboardError } from "../core/errors.js";
+import { NotConnectedError, BadFrameError, type SwitchboardError } from "../core/errors.js";
 import { isObject, type JsonObject } from "../core/json.js";
 import { createListeners } from "../core/listeners.js";
 import { Message, type MessageOptions } from "../mesa/message.js";
 import { RedisConnection, namespaced, type RedisAddress } from "./redisConnection.js";
 
-/** How a Portal works. */
+/** Options of a `Portal`. */
 export interface PortalOptions {
-  /** The namespace of the servers; default none. */
+  /** The namespace of the servers. Default none. */
   readonly namespace?: string | undefined;
-  /** Hears what is for other Portals too. Default false. */
+  /** Also receives the reports for other Portals. Default false. */
   readonly reportAllEvents?: boolean | undefined;
-  /** Says in the console what it does. Default false. */
+  /** Logs to the console. Default false. */
   readonly verbose?: boolean | undefined;
-  /** Leaves at SIGTERM and SIGINT, and then lets the signal have its way. Default false: call `close`. */
+  /** Leaves the pool on SIGTERM and SIGINT, then lets the signal end the process. Default false: call `close`. */
   readonly leaveOnSignals?: boolean | undefined;
 }
 
-/** What listeners are called with. */
+/** The events of a Portal and the arguments of their listeners. */
 export interface PortalEvents {
   /** A client connected. */
   connection: [];
-  /** A client has shown who it is. */
+  /** A client authenticated as this user. */
   authentication: [clientId: string];
-  /** A client sent a message; there is no id before it has shown who it is. */
+  /** A client sent a message; the id is undefined before it authenticates. */
   message: [message: Message, clientId: string | undefined];
-  /** A client has gone. */
+  /** A client disconnected. */
   disconnection: [clientId: string | undefined];
-  /** A report that is none, a listener that threw, a Redis that does not take the announcement. */
+  /** A malformed report, a failed listener, or a failure to join the pool. */
   error: [error: SwitchboardError];
 }
 
 const SIGNALS = ["SIGTERM", "SIGINT"] as const;
 
-/** Only who is new is announced: original servers count a Portal as often as they hear of it. */
+/** Announces a Portal only if it is new: original servers count each announcement as another Portal. */
 const JOIN = `if redis.call('SADD', KEYS[1], ARGV[1]) == 1 then redis.call('PUBLISH', KEYS[1], ARGV[2]) end`;
-/** Only who was there is said to have gone: original servers would drop another. */
+/** Announces the departure only of a member: otherwise original servers would drop another Portal. */
 const LEAVE = `if redis.call('SREM', KEYS[1], ARGV[1]) == 1 then redis.call('PUBLISH', KEYS[1], ARGV[2]) end`;
 
-/** Hears what clients do. Its work is divided among all Portals of a namespace. */
+/** Receives reports of client actions. The Portals of a namespace divide the reports among themselves. */
 export class Portal {
-  /** What servers know it by. */
+  /** Identifies this Portal to the servers. */
   readonly id = randomUUID();
-  /** Resolves when servers have been told of it. Rejects without ioredis. */
+  /** Resolves once this Portal is in the pool. Rejects if ioredis is not installed. */
   readonly ready: Promise<void>;
   /** Called for `connection`, after listeners. */
   onConnection: (() => unknown) | undefined;
@@ -62,49 +62,49 @@ export class Portal {
 
   readonly #options: PortalOptions;
   readonly #listeners = createListeners("error");
-  readonly #hearing: RedisConnection;
-  readonly #speaking: RedisConnection;
+  readonly #subscriber: RedisConnection;
+  readonly #publisher: RedisConnection;
   readonly #pool: string;
   #settle: { resolve: () => void; reject: (error: unknown) => void } = { resolve: () => {}, reject: () => {} };
   #leaving: Promise<void> | undefined;
 
-  /** By the address of the servers' Redis, or options of ioredis. Throws `OptionError` if the address is none. */
+  /** Takes the address of the servers' Redis, or ioredis options. Throws `BadOptionError` if the address is invalid. */
   constructor(address: RedisAddress, options: PortalOptions = {}) {
     this.#options = options;
     this.#pool = namespaced("available_portals_pool", options.namespace);
     this.ready = new Promise((resolve, reject) => (this.#settle = { resolve, reject }));
-    this.#speaking = new RedisConnection(address, () => this.#join());
-    this.#hearing = new RedisConnection(address, () => this.#join());
+    this.#publisher = new RedisConnection(address, () => this.#join());
+    this.#subscriber = new RedisConnection(address, () => this.#join());
     this.#listen().catch(this.#settle.reject);
     if (options.leaveOnSignals) for (const signal of SIGNALS) process.once(signal, this.#leaveOn);
   }
 
-  /** Calls `listener` for every event of that name. Returns its own undo. */
+  /** Calls `listener` for every event of that name; returns a function that removes it. */
   on<E extends keyof PortalEvents>(event: E, listener: (...values: PortalEvents[E]) => unknown): () => void {
     return this.#listeners.add(event, listener);
   }
 
-  /** Has servers know that it is gone, and ends. Never rejects. */
+  /** Leaves the pool and closes the connections. Never rejects. */
   close(): Promise<void> {
     return (this.#leaving ??= this.#leave());
   }
 
   async #listen(): Promise<void> {
-    const client = await this.#hearing.client;
+    const client = await this.#subscriber.client;
     client.on("message", (_: string, text: string) => this.#receive(text));
   }
 
-  /** Hears first, so that no report is lost. At every connection: Redis may have forgotten us. */
+  /** Subscribes first, so that no report is lost, then joins the pool. Repeated at every connect, because a restarted Redis has lost both. */
   async #join(): Promise<void> {
     try {
-      await this.#hearing.ask((client) => client.subscribe(namespaced("portal", this.#options.namespace)));
-      // What is asked of one connection is done in order, so nothing joins behind a leave.
+      await this.#subscriber.run((client) => client.subscribe(namespaced("portal", this.#options.namespace)));
+      // Commands of one connection run in order, so a join cannot follow a leave.
       if (this.#leaving) return;
       await this.#announce(JOIN, true);
       this.#log("ready");
       this.#settle.resolve();
     } catch (error) {
-      // A lost connection comes back, and then this is done again.
+      // After a lost connection, the reconnect joins again.
       if (!this.#leaving) this.#listeners.report(error as SwitchboardError);
     }
   }
@@ -112,27 +112,27 @@ export class Portal {
   async #leave(): Promise<void> {
     for (const signal of SIGNALS) process.off(signal, this.#leaveOn);
     this.ready.catch(() => {});
-    this.#settle.reject(new NotConnectedError("the Portal is closed"));
+    this.#settle.reject(new NotConnectedError("the Portal is closed; create another"));
     await this.#announce(LEAVE, false).catch(() => {});
-    await Promise.all([this.#speaking.close(), this.#hearing.close()]);
-    this.#log("gone");
+    await Promise.all([this.#publisher.close(), this.#subscriber.close()]);
+    this.#log("closed");
   }
 
   #announce(script: string, ready: boolean): Promise<unknown> {
-    const said = JSON.stringify({ id: this.id, ready });
-    return this.#speaking.ask((client) => client.eval(script, 1, this.#pool, this.id, said));
+    const announcement = JSON.stringify({ id: this.id, ready });
+    return this.#publisher.run((client) => client.eval(script, 1, this.#pool, this.id, announcement));
   }
 
   readonly #leaveOn = (signal: NodeJS.Signals): void => {
     void this.close().then(() => {
-      // Where nobody else listens it would have ended the process.
+      // Without another listener the signal would have ended the process.
       if (process.listenerCount(signal) === 0) process.kill(process.pid, signal);
     });
   };
 
   #receive(text: string): void {
     const report = parsed(text);
-    if (!report) return this.#listeners.report(new ProtocolError("a report is no object", { frame: text }));
+    if (!report) return this.#listeners.report(new BadFrameError("the report is not an object", { frame: text }));
     const { type, portalId, clientId, message } = report;
     if (portalId !== this.id && !this.#options.reportAllEvents) return;
     const user = clientId === undefined || clientId === null ? undefined : String(clientId);
@@ -140,7 +140,7 @@ export class Portal {
     else if (type === "authentication" && user !== undefined) this.#call(type, this.onAuthentication, user);
     else if (type === "disconnection") this.#call(type, this.onDisconnection, user);
     else if (type === "message" && isObject(message)) this.#call(type, this.onMessage, messageOf(message), user);
-    else this.#listeners.report(new ProtocolError("a report is not understood", { frame: text }));
+    else this.#listeners.report(new BadFrameError("unknown report", { frame: text }));
   }
 
   #call<V extends unknown[]>(event: string, handler: ((...values: V) => unknown) | undefined, ...values: V): void {
@@ -148,8 +148,8 @@ export class Portal {
     if (handler) this.#listeners.run(event, handler, values);
   }
 
-  #log(what: string): void {
-    if (this.#options.verbose) console.log(`[portal ${this.id}] ${what}`);
+  #log(event: string): void {
+    if (this.#options.verbose) console.log(`[portal ${this.id}] ${event}`);
   }
 }
 

@@ -1,72 +1,72 @@
 /**
- * A connection to Redis by ioredis, which is loaded when one is asked for.
+ * A Redis connection on ioredis, which is loaded on first use.
  *
- * What is asked while there is no connection waits for one; what was asked of one that is lost is not
- * asked again, since Redis may have done it.
+ * A command that is issued while disconnected waits for the connection. A command whose connection is lost before
+ * the reply fails and is not resent, because Redis may have executed it.
  */
 
 import type { Redis } from "ioredis";
 
-import { within, type CallOptions } from "../core/timeout.js";
-import { NotConnectedError, OptionError, SwitchboardError, TimeoutError } from "../core/errors.js";
-import { MissingDependencyError, RedisError } from "./errors.js";
+import { BadOptionError, NotConnectedError, SwitchboardError, TimeoutError } from "../core/errors.js";
+import { withTimeout, type CallOptions } from "../core/timeout.js";
+import { MissingDependencyError, RedisFailedError } from "./errors.js";
 
 /** Options of ioredis, such as `host`, `password`, `tls` and `sentinels`. */
 export interface RedisOptions {
-  /** Any of its options. */
+  /** Any option of ioredis. */
   readonly [option: string]: unknown;
 }
 
-/** `redis://localhost:6379`, or options of ioredis. */
+/** An address such as `redis://localhost:6379`, or ioredis options. */
 export type RedisAddress = string | URL | RedisOptions;
 
-/** A name of the original Mesa's, in a namespace if there is one. */
+/** Returns a Redis key or channel name of the original Mesa, with the namespace as its suffix. */
 export function namespaced(name: string, namespace: string | undefined): string {
   return namespace === undefined ? name : `${name}_${namespace}`;
 }
 
-/** How long Redis may be away, or take to answer. */
+/** The time limit for a connection, and for a reply. */
 const TIMEOUT_MS = 5000;
 
-/** Set over those of the caller: see above. */
+/** Override the caller's options; together they disable resending (see the module documentation). */
 const OPTIONS = { enableOfflineQueue: false, autoResendUnfulfilledCommands: false, maxRetriesPerRequest: 0 };
 
 export class RedisConnection {
-  /** The client, connected or not; rejects without ioredis. */
+  /** The client, connected or not; rejects if ioredis is not installed. */
   readonly client: Promise<Redis>;
-  /** The client, as long as it is connected; otherwise when it is. */
+  /** Resolves while connected; replaced by a pending promise when the connection closes. */
   #ready: Promise<Redis>;
   #isClosed = false;
   #lastError: Error | undefined;
 
-  /** `connected` is called each time there is a connection. Throws `OptionError` if the address is none. */
-  constructor(address: RedisAddress, connected: (client: Redis) => void = () => {}) {
+  /** Calls `onConnect` at every connect. Throws `BadOptionError` if the address is invalid. */
+  constructor(address: RedisAddress, onConnect: (client: Redis) => void = () => {}) {
     const isUrl = typeof address === "string" || address instanceof URL;
     if (isUrl && !/^rediss?:\/\//i.test(`${address}`)) {
-      throw new OptionError(`${address} is no address of Redis, nor of an API`);
+      throw new BadOptionError(`${address} is not a valid address; use redis://, rediss://, http:// or https://`);
     }
     this.client = load().then((Client) =>
       isUrl ? new Client(`${address}`, OPTIONS) : new Client({ ...(address as object), ...OPTIONS }),
     );
-    this.#ready = this.client.then((client) => this.#follow(client, connected));
-    // Who serverRequests for something is told.
+    this.#ready = this.client.then((client) => this.#follow(client, onConnect));
+    // Each command reports the failure.
     this.#ready.catch(() => {});
   }
 
-  /** What Redis answers to a command; commands are sent in the order of the calls. */
-  async ask<T>(command: (client: Redis) => Promise<T>, wait?: CallOptions): Promise<T> {
+  /** Runs a command and returns its reply. Commands are sent in the order of the calls. */
+  async run<T>(command: (client: Redis) => Promise<T>, options?: CallOptions): Promise<T> {
     try {
-      const client = await this.#connected(wait);
-      return await within<T>(TIMEOUT_MS, wait, "answer of Redis", (resolve, reject) => {
+      const client = await this.#connected(options);
+      return await withTimeout<T>(TIMEOUT_MS, options, "reply of Redis", (resolve, reject) => {
         command(client).then(resolve, reject);
       });
     } catch (cause) {
       if (cause instanceof SwitchboardError) throw cause;
-      throw new RedisError(`Redis: ${(cause as Error).message}`, { cause });
+      throw new RedisFailedError(`Redis: ${(cause as Error).message}`, { cause });
     }
   }
 
-  /** Ends behind what was asked. Never rejects. */
+  /** Closes the connection after the commands already sent. Never rejects. */
   async close(): Promise<void> {
     this.#isClosed = true;
     const client = await this.client.catch(() => undefined);
@@ -74,9 +74,9 @@ export class RedisConnection {
     client?.disconnect();
   }
 
-  async #connected(wait?: CallOptions): Promise<Redis> {
+  async #connected(options?: CallOptions): Promise<Redis> {
     try {
-      return await within<Redis>(TIMEOUT_MS, wait, "connection to Redis", (resolve, reject) => {
+      return await withTimeout<Redis>(TIMEOUT_MS, options, "connection to Redis", (resolve, reject) => {
         this.#ready.then(resolve, reject);
       });
     } catch (error) {
@@ -85,15 +85,15 @@ export class RedisConnection {
     }
   }
 
-  #follow(client: Redis, connected: (client: Redis) => void): Promise<Redis> {
+  #follow(client: Redis, onConnect: (client: Redis) => void): Promise<Redis> {
     client.on("error", (error) => (this.#lastError = error));
-    const next = () => new Promise<Redis>((resolve) => client.once("ready", () => resolve(client)));
+    const nextReady = () => new Promise<Redis>((resolve) => client.once("ready", () => resolve(client)));
     client.on("ready", () => {
-      // Before anybody who waits for the connection.
-      if (!this.#isClosed) connected(client);
-      client.once("close", () => (this.#ready = next()));
+      // Called before any command that waits for the connection.
+      if (!this.#isClosed) onConnect(client);
+      client.once("close", () => (this.#ready = nextReady()));
     });
-    return next();
+    return nextReady();
   }
 }
 
@@ -101,6 +101,6 @@ async function load(): Promise<typeof Redis> {
   try {
     return (await import("ioredis")).Redis;
   } catch (cause) {
-    throw new MissingDependencyError("Redis is spoken to by the package ioredis: npm install ioredis", { cause });
+    throw new MissingDependencyError("the package ioredis is not installed: npm install ioredis", { cause });
   }
 }

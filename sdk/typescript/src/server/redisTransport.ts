@@ -1,29 +1,27 @@
 /**
- * Dispatching through Redis, by the original Mesa's names: original servers hear it, and nodes of Switchboard whose
- * Mesa door is open.
+ * Dispatches through Redis, in the format of the original Mesa. Original servers receive the messages, and so do
+ * Switchboard nodes that have the Mesa protocol enabled.
  */
 
 import type { CallOptions } from "../core/timeout.js";
 import { legacyRecipients } from "./audience.js";
-import type { DispatcherOptions } from "./options.js";
-import { UnsupportedError } from "./errors.js";
 import { DispatchEvent } from "./dispatchEvent.js";
-import { RedisConnection, namespaced, type RedisAddress } from "./redisConnection.js";
-import type { DisconnectRequest, DispatchResult, DispatchRequest, Transport } from "./transport.js";
+import { UnsupportedError } from "./errors.js";
+import type { DispatcherOptions } from "./options.js";
+import { namespaced, RedisConnection, type RedisAddress } from "./redisConnection.js";
+import type { DisconnectRequest, DispatchRequest, DispatchResult, Transport } from "./transport.js";
 
-const NORMAL = 1000;
+const NORMAL_CLOSURE = 1000;
 
 /**
- * As the Rust dispatcher has it, in `crates/redis/src/backend/originals.lua`: who is there is told, for the others
- * it is stored, and nobody comes or goes between.
+ * Publishes to online users and stores for offline ones. One script does both, so no user logs in or out between.
+ * The same code as the Rust dispatcher's, `crates/redis/src/legacy/mesa/dispatch.lua`.
+ *
+ * KEYS: the set of connected users, the hash of stored messages. ARGV: channel, message, 1 to store, user ids.
+ * Returns the number of users for which the message was stored.
  */
-export const DELIVER_OR_STORE = `-- Says something as an original Mesa Dispatcher does, but in one step: to users who are there on the channel, and
--- into the list of what was missed for those who are not.
--- KEYS: who is connected, what was missed. ARGV: channel, message, 1 if it waits, users….
--- Returns for how many it waits.
-local online, missed = {}, 0
+export const DELIVER_OR_STORE = `local online, missed = {}, 0
 
--- The list is extended as it stands: to decode it would change its numbers.
 local function keep(user)
   local list = redis.call('HGET', KEYS[2], user)
   local rest = list and list:match('^%s*%[(.*)%]%s*$')
@@ -51,44 +49,45 @@ return missed
 `;
 
 export class RedisTransport implements Transport {
-  readonly #link: RedisConnection;
+  readonly #redis: RedisConnection;
   readonly #channel: string;
   readonly #keys: readonly [string, string];
 
   constructor(address: RedisAddress, { namespace }: DispatcherOptions) {
-    this.#link = new RedisConnection(address);
+    this.#redis = new RedisConnection(address);
     this.#channel = namespaced("ws", namespace);
     this.#keys = [namespaced("connected_clients", namespace), namespaced("undelivered_messages", namespace)];
   }
 
-  async send({ content, to, except, waits }: DispatchRequest, wait: CallOptions): Promise<DispatchResult> {
+  async send({ content, to, except, store }: DispatchRequest, options: CallOptions): Promise<DispatchResult> {
     const recipients = legacyRecipients(to, except);
     const message = content.serialize();
     if (recipients.length === 0) return {};
-    // Who is everyone is nobody that could be away.
-    if (!waits || to.everyone) return this.#publish(message, recipients, wait);
-    // Whole, and not by its hash: a script that has to be loaded first would change the order.
+    // `*` addresses everyone who is online, so nothing is stored for it.
+    if (!store || to.everyone) return this.#publish(message, recipients, options);
+    // EVAL, not EVALSHA: loading a missing script first would let later commands overtake this one.
     const args = [this.#channel, message, "1", ...recipients];
-    const inboxes = await this.#link.ask((client) => client.eval(DELIVER_OR_STORE, 2, ...this.#keys, ...args), wait);
+    const inboxes = await this.#redis.run((client) => client.eval(DELIVER_OR_STORE, 2, ...this.#keys, ...args), options);
     return { inboxes: Number(inboxes) };
   }
 
-  async disconnect({ to, except, code = NORMAL, reason = "" }: DisconnectRequest, wait: CallOptions): Promise<DispatchResult> {
-    if (code !== NORMAL || reason) {
-      throw new UnsupportedError("through Redis sockets are closed with 1000 and no reason; disconnect by HTTP");
+  async disconnect(request: DisconnectRequest, options: CallOptions): Promise<DispatchResult> {
+    const { to, except, code = NORMAL_CLOSURE, reason = "" } = request;
+    if (code !== NORMAL_CLOSURE || reason) {
+      throw new UnsupportedError("through Redis sockets close with 1000 and no reason; pass the address of the HTTP API instead");
     }
     const recipients = legacyRecipients(to, except);
     if (recipients.length === 0) return {};
-    return this.#publish(new DispatchEvent("DISCONNECT_CLIENT").serialize(), recipients, wait);
+    return this.#publish(new DispatchEvent("DISCONNECT_CLIENT").serialize(), recipients, options);
   }
 
   close(): Promise<void> {
-    return this.#link.close();
+    return this.#redis.close();
   }
 
-  async #publish(message: string, recipients: readonly string[], wait: CallOptions): Promise<DispatchResult> {
+  async #publish(message: string, recipients: readonly string[], options: CallOptions): Promise<DispatchResult> {
     const text = `{"message":${message},"recipients":${JSON.stringify(recipients)}}`;
-    await this.#link.ask((client) => client.publish(this.#channel, text), wait);
+    await this.#redis.run((client) => client.publish(this.#channel, text), options);
     return {};
   }
 }

@@ -1,36 +1,36 @@
 /**
- * The way that what is dispatched takes: Redis, or a server's HTTP API.
+ * A transport carries dispatches to the servers: through Redis or over a server's HTTP API.
  */
 
 import type { CallOptions } from "../core/timeout.js";
 import type { Message } from "../mesa/message.js";
 import type { ResolvedAudience } from "./audience.js";
 
-/** What became of it. */
+/** The result of a dispatch. */
 export interface DispatchResult {
-  /** If it was to wait: for how many users it does. Through Redis these are those who are away. */
+  /** With `sync`: the number of users for which the message was stored. Through Redis these are the offline ones. */
   readonly inboxes?: number | undefined;
-  /** By HTTP, if it waits: how many older messages gave way to it. */
+  /** HTTP with `sync`: the number of older messages that full inboxes evicted. */
   readonly displaced?: number | undefined;
-  /** By HTTP, if it does not wait: how many sockets of the node that was asked hear it, or are closed. */
+  /** HTTP without `sync`: the number of sockets on the addressed node that receive the message or are closed. */
   readonly socketsHere?: number | undefined;
-  /** By HTTP, if it does not wait: true if other nodes could not be told, since Redis is away. */
+  /** HTTP without `sync`: true if Redis was down, so that other nodes did not receive the message. */
   readonly degraded?: boolean | undefined;
 }
 
-/** For whom something is. */
+/** The recipients of a request and its identity. */
 export interface AddressedRequest {
   readonly to: ResolvedAudience;
   readonly except: ResolvedAudience;
-  /** What names it, so that nothing is done twice. */
+  /** Identifies the request, so that a retry has no second effect. */
   readonly idempotencyKey: string;
 }
 
-/** Something to dispatch. */
+/** A message to dispatch. */
 export interface DispatchRequest extends AddressedRequest {
   readonly content: Message;
-  /** Whether it waits for users until it has arrived. */
-  readonly waits: boolean;
+  /** Whether the message is stored until each user has received it. */
+  readonly store: boolean;
 }
 
 /** Sockets to close. */
@@ -41,7 +41,7 @@ export interface DisconnectRequest extends AddressedRequest {
 }
 
 export interface Transport {
-  send(parcel: DispatchRequest, wait: CallOptions): Promise<DispatchResult>;
-  disconnect(closing: DisconnectRequest, wait: CallOptions): Promise<DispatchResult>;
+  send(request: DispatchRequest, options: CallOptions): Promise<DispatchResult>;
+  disconnect(request: DisconnectRequest, options: CallOptions): Promise<DispatchResult>;
   close(): Promise<void>;
 }

@@ -1,5 +1,5 @@
 /**
- * The emit client against the real server: every call by its name, and what it promises.
+ * The emit client against the real server: every public method and its guarantees.
  */
 
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
@@ -23,7 +23,7 @@ interface Chat {
   serverRequests: { "/client/ask": { data: { q: number }; reply: { yes: number } } };
 }
 
-/** It tries as long as the server takes to start again. */
+/** Reconnects fast enough for a server restart within a test. */
 const fast = { reconnect: true, reconnectDelay: 20, maxReconnectDelay: 200, maxRetries: Infinity, WebSocket } satisfies EmitClientOptions;
 
 let server: Server;
@@ -42,7 +42,7 @@ async function connected(options: EmitClientOptions = {}, url = server.url): Pro
 }
 
 describe("a client", () => {
-  test("requests, and hears events in the order they were sent", async () => {
+  test("gets replies, and receives events in the order in which they were sent", async () => {
     const [ann, ben] = [await connected(), await connected()];
     const heard = new ReceiveQueue<string>();
     expect(await ann.request("/join", { room: "order", username: "Ann" })).toEqual({ joined: "order" });
@@ -55,7 +55,7 @@ describe("a client", () => {
     ]);
   });
 
-  test("takes listeners away by their undo, by function and by event", async () => {
+  test("removes listeners by the returned function, by listener and by event", async () => {
     const client = await connected();
     const heard: string[] = [];
     const listener = (name: string) => () => heard.push(name);
@@ -77,7 +77,7 @@ describe("a client", () => {
     expect(await say()).toEqual([]);
   });
 
-  test("answers the server's requests, also later, and not when its handler fails", async () => {
+  test("replies to server requests, also asynchronously, and does not if the handler fails", async () => {
     const client = await connected();
     client.handle("/client/ask", async ({ q }) => ({ yes: q + 1 }));
     expect(await client.request("/ask", { q: 1 })).toEqual({ answer: { yes: 2 } });
@@ -91,20 +91,20 @@ describe("a client", () => {
     expect(client.connected).toBe(true);
   });
 
-  test("has namespaces in namespaces", async () => {
+  test("nests namespaces", async () => {
     const client = await connected();
     const lobby = client.ns("/game").ns("/lobby");
     expect(await lobby.request("/join")).toEqual({ ns: "/game/lobby", joined: true });
   });
 
-  test("keeps values", async () => {
+  test("stores values", async () => {
     const client = await connected();
     client.set("name", "Ann");
     expect(client.get("name")).toBe("Ann");
     expect(client.get("age")).toBeUndefined();
   });
 
-  test("tells a refusal from a plain answer", async () => {
+  test("distinguishes an error reply from a result", async () => {
     const client = await EmitClient.connect(server.url, { WebSocket });
     open.push(client as EmitClient<never>);
     expect(await client.request("/profile")).toEqual({ error: "Unauthorized" });
@@ -113,7 +113,7 @@ describe("a client", () => {
     await expect(refused).rejects.toMatchObject({ code: "refused", serverCode: expect.any(String) });
   });
 
-  test("has events of every name on @any", async () => {
+  test("raises @any for events of every name", async () => {
     const client = await connected();
     const all = new ReceiveQueue<unknown>();
     client.on("@any", all.put);
@@ -122,7 +122,7 @@ describe("a client", () => {
     expect(await all.next()).toEqual({ event: "message", data: { username: "Ann", text: "x" } });
   });
 
-  test("gives up on a request by its time, its signal and its connection", async () => {
+  test("ends a request at its timeout, its signal and the close of its connection", async () => {
     const client = await EmitClient.connect(server.url, { WebSocket });
     expect(await rejectionCode(client.request("/slow", { ms: 5000 }, { timeout: 20 }))).toBe("timeout");
     const stop = new AbortController();
@@ -138,7 +138,7 @@ describe("a client", () => {
     expect(client.emit("/message", {}, { volatile: true })).toBe(false);
   });
 
-  test("does not send what JSON cannot hold, names that are none, or too much", async () => {
+  test("rejects data that JSON cannot represent, invalid names and oversized messages", async () => {
     const client = await EmitClient.connect(server.url, { WebSocket });
     open.push(client as EmitClient<never>);
     const circle: Record<string, unknown> = {};
@@ -157,7 +157,7 @@ describe("a client", () => {
     expect(await client.request("/echo", new Date(0))).toEqual({ data: "1970-01-01T00:00:00.000Z" });
   });
 
-  test("cannot connect to nothing, to no address, or where there is no emit", async () => {
+  test("rejects connect to a closed port, an invalid address and an endpoint of another protocol", async () => {
     const nobody = `ws://127.0.0.1:${await freePort()}`;
     expect(await rejectionCode(EmitClient.connect(nobody, { WebSocket }))).toBe("connect_failed");
     expect(await rejectionCode(EmitClient.connect("mailto:ann", { WebSocket }))).toBe("bad_option");
@@ -169,7 +169,7 @@ describe("a client", () => {
     expect(await rejectionCode(aborted)).toBe("aborted");
   });
 
-  test("comes back after the server restarts, joins first, and sends what waited", async () => {
+  test("reconnects after a server restart, and sends queued messages after its listeners' joins", async () => {
     const port = await freePort();
     let own = await startServer({ port });
     const client = await connected(fast, own.url);
@@ -194,7 +194,7 @@ describe("a client", () => {
     expect(client.state).toBe("closed");
   });
 
-  test("stays away when it does not reconnect, and may be opened again", async () => {
+  test("stays closed without `reconnect`, and can be opened again", async () => {
     const port = await freePort();
     let own = await startServer({ port });
     const client = await connected({}, own.url);
@@ -220,7 +220,7 @@ describe("schemas", () => {
     events: { message: z.object({ text: z.string().regex(/^[ab]$/) }) },
   } as const;
 
-  test("say what goes out and what is handed on", async () => {
+  test("validate sent data, replies and received events", async () => {
     const client = await EmitClient.connect(server.url, { WebSocket, schemas });
     open.push(client as unknown as EmitClient<never>);
     const reply: { data: number } = await client.request("/echo", 21);

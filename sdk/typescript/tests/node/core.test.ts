@@ -1,5 +1,5 @@
 /**
- * The parts of the core that need no server: waits, back-off, close codes, the types of the source.
+ * The parts of the core that need no server: timers, back-off, close codes; and the types in the sources.
  */
 
 import { readdirSync, readFileSync } from "node:fs";
@@ -11,20 +11,20 @@ import { backoff } from "../../src/core/backoff.js";
 import { allowsReconnect } from "../../src/core/closeCodes.js";
 
 describe("back-off", () => {
-  test("doubles its ceiling up to the most, and is spread below it", () => {
+  test("doubles its ceiling up to the maximum, with jitter below it", () => {
     const ceilings = [0, 1, 2, 3, 4, 5, 6].map((attempt) => backoff(attempt, 500, 20_000, 1));
     expect(ceilings).toEqual([500, 1000, 2000, 4000, 8000, 16_000, 20_000]);
     expect(backoff(3, 500, 20_000, 0.25)).toBe(1000);
     expect(backoff(5000, 500, 20_000, 0)).toBe(0);
   });
 
-  test("has a verdict for each code of the table", () => {
+  test("follows the table of close codes", () => {
     const verdicts = [1000, 1001, 1002, 1005, 1006, 1007, 1008, 1009, 1012, 1013, 3000, 4999].map(allowsReconnect);
     expect(verdicts).toEqual([false, true, false, true, true, false, true, true, true, true, false, false]);
   });
 });
 
-/** A socket that does what the test says. */
+/** A socket that the test controls. */
 class StubSocket implements WebSocketLike {
   static all: StubSocket[] = [];
   readyState = 0;
@@ -52,7 +52,7 @@ class StubSocket implements WebSocketLike {
   }
 }
 
-describe("a connection in time", () => {
+describe("the timers of a connection", () => {
   const page = new EventTarget();
   const states: StateChange[] = [];
   let client: EmitClient;
@@ -80,7 +80,7 @@ describe("a connection in time", () => {
 
   const last = () => StubSocket.all.at(-1);
 
-  test("tries after 0.5, 1, 2, … s, ten times, and then is closed", async () => {
+  test("attempts to reconnect after 0.5, 1, 2, … s, ten times, and then close it", async () => {
     last()?.cut();
     const waits: number[] = [];
     while (client.state === "reconnecting") {
@@ -92,7 +92,7 @@ describe("a connection in time", () => {
     expect(states.at(-1)).toMatchObject({ state: "closed", willReconnect: false, attempt: 10 });
   });
 
-  test("does not count tries while the browser is offline, and wakes when it is back", async () => {
+  test("do not count attempts while the browser is offline, and end when it is online", async () => {
     vi.stubGlobal("navigator", { onLine: false });
     last()?.cut();
     for (let i = 0; i < 20; i++) {
@@ -109,17 +109,17 @@ describe("a connection in time", () => {
     expect(client.connected).toBe(true);
   });
 
-  test("serverRequests after 25 s of silence, and counts as lost 5 s later", async () => {
+  test("probe after 25 s of silence, and treat the connection as lost 5 s later", async () => {
     await vi.advanceTimersByTimeAsync(24_999);
     expect(last()?.sent).toEqual([]);
     await vi.advanceTimersByTimeAsync(1);
     expect(last()?.sent).toHaveLength(1);
     await vi.advanceTimersByTimeAsync(5000);
-    expect(states.at(-1)).toMatchObject({ state: "reconnecting", reason: "no sign of life" });
+    expect(states.at(-1)).toMatchObject({ state: "reconnecting", reason: "no answer" });
     expect(last()?.closed).toBe(true);
   });
 
-  test("serverRequests at once when the page is shown again, and only once", async () => {
+  test("probe at once, and only once, when the page is shown again", async () => {
     for (const event of ["online", "pageshow", "online"]) page.dispatchEvent(new Event(event));
     expect(last()?.sent).toHaveLength(1);
     last()?.onmessage?.({ data: '{"type":"ack","ackId":"@alive"}' } as never);
@@ -127,7 +127,7 @@ describe("a connection in time", () => {
     expect(client.connected).toBe(true);
   });
 
-  test("that hangs is given up after 10 s", async () => {
+  test("end an attempt that hangs after 10 s", async () => {
     last()?.cut();
     await vi.advanceTimersByTimeAsync(500);
     const hanging = last();
@@ -136,7 +136,7 @@ describe("a connection in time", () => {
     expect(states.at(-1)).toMatchObject({ state: "reconnecting", error: { code: "timeout" } });
   });
 
-  test("that nobody waits for any more is given up, also between its tries", async () => {
+  test("end with the last pending open, also between attempts", async () => {
     const stop = new AbortController();
     const late = new EmitClient("ws://stub", { WebSocket: StubSocket, reconnect: true });
     const open = late.open({ retry: true, signal: stop.signal }).catch((error: { code: string }) => error.code);
@@ -148,7 +148,7 @@ describe("a connection in time", () => {
     expect(late.state).toBe("closed");
   });
 
-  test("keeps what is sent while its socket closes", () => {
+  test("do not matter to messages sent while the socket closes: they are queued", () => {
     const socket = last();
     if (socket) socket.readyState = 2;
     expect(client.emit("/x")).toBe(true);
@@ -156,7 +156,7 @@ describe("a connection in time", () => {
     expect(socket?.sent).toEqual([]);
   });
 
-  test("hears nothing of the page any more when it is closed", () => {
+  test("ignore page events once the connection is closed", () => {
     void client.close({ timeout: 1 });
     page.dispatchEvent(new Event("online"));
     expect(StubSocket.all).toHaveLength(1);

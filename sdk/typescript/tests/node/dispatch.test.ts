@@ -1,5 +1,5 @@
 /**
- * Dispatch against the real server: both forms of Koji's API, by the names their pages use.
+ * Dispatch against the real server: both forms of Koji's API, with the names that pages of the original use.
  */
 
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
@@ -7,7 +7,7 @@ import { WebSocket } from "ws";
 
 import DefaultDispatch, {
   Dispatch,
-  dispatch as theOne,
+  dispatch as shared,
   DISPATCH_EVENT,
   type ConnectedClient,
   type DispatchOptions,
@@ -16,7 +16,7 @@ import { rejectionCode, thrownCode } from "../support/errorCode.js";
 import { ReceiveQueue } from "../support/receiveQueue.js";
 import { freePort, startServer, TRANSCRIPTS, type Server } from "../support/server.js";
 
-/** HS256 with the secret of the transcripts' settings; `{"sub":"anna-8"}`, without an end. */
+/** HS256 with the secret of the transcripts' settings; `{"sub":"anna-8"}`, without expiry. */
 const ANNA =
   "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJhbm5hLTgifQ.nDdv0XdbWlXZcNwzRM5csITaGkap9iVp9QSTQF9uF1c";
 
@@ -38,7 +38,7 @@ function made(projectId: string, options: DispatchOptions = {}, host = server.ur
 }
 
 describe("new Dispatch", () => {
-  test("connects, relays to everyone with metadata, and to recipients alone", async () => {
+  test("connects, sends to all members with metadata, and to given recipients only", async () => {
     const [ann, ben] = [made("relay"), made("relay")];
     const connected = new ReceiveQueue<unknown>();
     ann.on(DISPATCH_EVENT.CONNECTED, connected.put);
@@ -64,12 +64,12 @@ describe("new Dispatch", () => {
     ann.emitEvent("chat_message_sent", { n: 3 });
     const order: unknown[] = [];
     for (let i = 0; i < 4; i++) order.push(await heard.next());
-    const n = (who: string) =>
-      (order as [string, { n: number }][]).filter(([name]) => name === who).map(([, payload]) => payload.n);
-    expect([n("ben"), n("ann")]).toEqual([[1, 2, 3], [3]]);
+    const numbersOf = (receiver: string) =>
+      (order as [string, { n: number }][]).filter(([name]) => name === receiver).map(([, payload]) => payload.n);
+    expect([numbersOf("ben"), numbersOf("ann")]).toEqual([[1, 2, 3], [3]]);
   });
 
-  test("tells who is there, in both shapes, with their user info", async () => {
+  test("delivers the member list in both formats, with user info", async () => {
     const [ann, ben] = [made("list"), made("list")];
     const lists = new ReceiveQueue<readonly ConnectedClient[]>();
     const objects = new ReceiveQueue<object>();
@@ -93,7 +93,7 @@ describe("new Dispatch", () => {
     const heard = new ReceiveQueue<unknown>();
     anna.on("dm", heard.put);
     await anna.connect();
-    // What she says herself is behind her token, so the server knows her when this is back.
+    // Her own message follows her token, so its arrival shows that the server has authenticated her.
     anna.emitEvent("dm", [0], "anna-8");
     expect(await heard.next()).toEqual([0]);
     await ben.connect();
@@ -107,7 +107,7 @@ describe("new Dispatch", () => {
     expect([await heard.next(), await heard.next()]).toEqual([[2], [2]]);
   });
 
-  test("lists the shards, all of them", async () => {
+  test("lists all shards of the project", async () => {
     const seats = { maxConnectionsPerShard: 2 };
     const three = [made("info", seats), made("info", seats), made("info", seats)];
     for (const each of three) await each.connect();
@@ -118,7 +118,7 @@ describe("new Dispatch", () => {
     expect(await made("info nobody is in").info()).toEqual([]);
   });
 
-  test("refuses what the server would pass over", async () => {
+  test("rejects messages that the server would silently ignore", async () => {
     const dispatch = made("limits");
     await dispatch.connect();
     expect(thrownCode(() => dispatch.emitEvent("x", "x".repeat(128_000)))).toBe("too_large");
@@ -133,7 +133,7 @@ describe("new Dispatch", () => {
     expect(await heard.next()).toBe(longest);
   });
 
-  test("rejects where it cannot connect, and can be tried again", async () => {
+  test("rejects if it cannot connect, and can connect later", async () => {
     const dispatch = made("reject", {}, `127.0.0.1:${await freePort()}`);
     expect(await rejectionCode(dispatch.connect())).toBe("connect_failed");
     dispatch.setHost(server.url);
@@ -144,7 +144,7 @@ describe("new Dispatch", () => {
     expect(await rejectionCode(new Dispatch({ projectId: "p", options: { WebSocket } }).connect())).toBe("bad_option");
   });
 
-  test("is somebody new after a restart, says its user info again, and sends what waited", async () => {
+  test("gets a new id after a restart, sends its user info again, and then queued events", async () => {
     const port = await freePort();
     const config = `${TRANSCRIPTS}/koji/settings.toml`;
     let own = await startServer({ port, command: "serve", config });
@@ -171,10 +171,10 @@ describe("new Dispatch", () => {
   });
 });
 
-describe("the object", () => {
-  test("has every call of Koji's pages", async () => {
-    const Koji = { dispatch: theOne };
-    all.push(theOne);
+describe("the shared instance", () => {
+  test("has every method that pages of Koji call", async () => {
+    const Koji = { dispatch: shared };
+    all.push(shared);
     Koji.dispatch.setHost(server.url);
     Koji.dispatch.setProjectId("object");
     const myInfo = await Koji.dispatch.connect({ ...fast, maxConnectionsPerShard: "25", authorization: ANNA });

@@ -1,5 +1,5 @@
 /**
- * The Dispatcher for backends: through Redis beside the original of npm, and by the HTTP API; with the real server.
+ * The Dispatcher against the real server: through Redis, beside the original package of npm, and over the HTTP API.
  */
 
 import { execFileSync } from "node:child_process";
@@ -14,7 +14,7 @@ import {
 } from "../../src/server/index.js";
 import { DELIVER_OR_STORE } from "../../src/server/redisTransport.js";
 import { rejectionCode, thrownCode } from "../support/errorCode.js";
-import { disconnect, login, original as mesa, SECRET, startMesa, type User } from "../support/mesa.js";
+import { closeRedisConnections, login, original as mesa, SECRET, startMesa, type User } from "../support/mesa.js";
 import { startRedis, type RedisServer } from "../support/redis.js";
 import { BINARY, freePort, TRANSCRIPTS, type Server } from "../support/server.js";
 
@@ -40,7 +40,7 @@ afterEach(async () => {
   await Promise.all(dispatchers.splice(0).map((dispatcher) => dispatcher.close()));
 });
 
-/** A node with an API, and where that is. */
+/** Starts a node with an HTTP API; returns the API's address too. */
 async function startApi(on: RedisServer, settings: readonly string[] = []): Promise<{ server: Server; api: string }> {
   const listen = `127.0.0.1:${await freePort()}`;
   const server = await startMesa(on, [`api.listen=${listen}`, `api.keys=${KEY}`, ...settings]);
@@ -65,8 +65,8 @@ const said = (n: number) => new Message(0, { n }, "SAID");
 describe.each([
   ["Redis", () => made(redis.url), () => made(redis.url, { sync: { enabled: true } })],
   ["HTTP", () => made(api, { key: KEY }), () => made(api, { key: KEY, sync: { enabled: true } })],
-])("by %s", (way, plain, syncing) => {
-  test("users hear what is for them, in order, and those who are excluded do not", async () => {
+])("over %s", (way, plain, syncing) => {
+  test("users receive their messages in order, and excluded users do not", async () => {
     const dispatcher = plain();
     const [ann, bob, ben] = [await user("ann"), await user("bob"), await user("bob")];
     await dispatcher.dispatch(NOTE, ["ann", "bob"]);
@@ -81,7 +81,7 @@ describe.each([
     }
   });
 
-  test("everyone hears what is for `*`, and what is for nobody is well", async () => {
+  test("`*` reaches everyone, and an empty audience is no error", async () => {
     const dispatcher = plain();
     const [ann, bob] = [await user("ann"), await user("bob")];
     expect(await dispatcher.dispatch(NOTE, [])).toEqual({});
@@ -93,7 +93,7 @@ describe.each([
     }
   });
 
-  test("other operations than 0 and messages without a type arrive as they are", async () => {
+  test("other operation codes than 0 and messages without a type arrive unchanged", async () => {
     const dispatcher = plain();
     const ann = await user("ann");
     await dispatcher.dispatch(new Message(7, [1], "ODD"), ["ann"]);
@@ -102,7 +102,7 @@ describe.each([
     expect(await ann.messages.next()).toMatchObject({ opcode: 0, data: { bare: true }, type: undefined });
   });
 
-  test("with `sync` who is away hears it at the next login, all of it, marked and in order", async () => {
+  test("with `sync` an offline user receives all messages at the next login, in order and marked as redelivered", async () => {
     const dispatcher = syncing();
     const away = `away-${way}`;
     const many = await Promise.all([1, 2, 3].map((n) => dispatcher.dispatch(said(n), [away])));
@@ -111,13 +111,13 @@ describe.each([
     const back = await user(away);
     const heard = texts(await back.messages.next(), await back.messages.next(), await back.messages.next());
     expect(heard.map(([type, , sequence]) => [type, sequence])).toEqual([["SAID", 1], ["SAID", 2], ["SAID", 3]]);
-    // By HTTP, requests at once may overtake each other.
+    // Concurrent HTTP requests may overtake each other.
     expect(heard.map(([, data]) => (data as { n: number }).n).sort()).toEqual([1, 2, 3]);
     await dispatcher.dispatch(said(4), [away]);
     expect(texts(await back.messages.next())).toEqual([["SAID", { n: 4 }, undefined]]);
   });
 
-  test("sockets are closed with 1000, those of who is excluded are not, and nobody may be meant", async () => {
+  test("disconnect closes with 1000, spares excluded users, and accepts an empty audience", async () => {
     const dispatcher = plain();
     const [ann, bob, eve] = [await user("ann"), await user("bob"), await user("eve")];
     expect(await dispatcher.disconnect([])).toEqual({});
@@ -131,7 +131,7 @@ describe.each([
     expect(await rejectionCode(dispatcher.disconnect(["eve"]))).toBe("not_connected");
   });
 
-  test("what cannot be a message is refused with a code", async () => {
+  test("an invalid message is rejected with a code", async () => {
     const dispatcher = plain();
     expect(await rejectionCode(dispatcher.dispatch(new Message(0, 1n, "X"), ["ann"]))).toBe("bad_data");
     const late = dispatcher.dispatch(NOTE, ["ann"], [], { signal: AbortSignal.abort() });
@@ -142,7 +142,7 @@ describe.each([
 });
 
 describe("through Redis", () => {
-  test("says on the wire what the original says", async () => {
+  test("publishes the same bytes as the original", async () => {
     const original = new mesa.Dispatcher(redis.url, { namespace: "wire" });
     const ours = made(redis.url, { namespace: "wire" });
     const hearing = redis.client.duplicate();
@@ -166,11 +166,11 @@ describe("through Redis", () => {
     await ours.dispatch(new DispatchEvent("DISCONNECT_CLIENT"), ["1"]);
     await expect.poll(() => heard.length % 2).toBe(0);
     expect(JSON.parse(heard.at(-1) ?? "")).toEqual(JSON.parse(heard.at(-2) ?? ""));
-    disconnect(original);
+    closeRedisConnections(original);
     hearing.disconnect();
   });
 
-  test("appends to what an original has stored, and keeps what an original appends to", async () => {
+  test("appends to messages stored by an original, which can append to its messages", async () => {
     await redis.client.hset("undelivered_messages_api", "both", '[{"op":0,"d":{"n":0},"t":"SAID"}]');
     await made(redis.url, { sync: { enabled: true } }).dispatch(said(1), ["both"]);
     expect(await redis.client.hget("undelivered_messages_api", "both"))
@@ -180,12 +180,12 @@ describe("through Redis", () => {
     expect(heard).toEqual([["SAID", { n: 0 }, 1], ["SAID", { n: 1 }, 2]]);
   });
 
-  test("does so by the script of the Rust dispatcher", () => {
-    const script = resolve(TRANSCRIPTS, "../../crates/redis/src/backend/originals.lua");
-    expect(DELIVER_OR_STORE).toBe(readFileSync(script, "utf8"));
+  test("the script is the Rust dispatcher's, apart from comments", () => {
+    const script = readFileSync(resolve(TRANSCRIPTS, "../../crates/redis/src/legacy/mesa/dispatch.lua"), "utf8");
+    expect(DELIVER_OR_STORE).toBe(script.replace(/^[ \t]*--.*\n/gm, ""));
   });
 
-  test("what originals have no word for is refused, and nothing is sent", async () => {
+  test("an audience that originals cannot express is rejected, and nothing is sent", async () => {
     const dispatcher = made(redis.url);
     const dispatched = (...to: Parameters<Dispatcher["dispatch"]>) => rejectionCode(dispatcher.dispatch(...to));
     expect(await dispatched(NOTE, ["*"], ["ann"])).toBe("unsupported");
@@ -198,7 +198,7 @@ describe("through Redis", () => {
     expect(await rejectionCode(dispatcher.disconnect(["ann"], [], { code: 1000, reason: "" }))).toBe("resolved: {}");
   });
 
-  test("rejects while Redis is away, and works when it is back", async () => {
+  test("rejects while Redis is down, and works once it is back", async () => {
     let own = await startRedis();
     const dispatcher = made(own.url, { timeout: 200, sync: { enabled: true } });
     await dispatcher.dispatch(NOTE, ["ann"], [], { timeout: 10_000 });
@@ -211,7 +211,7 @@ describe("through Redis", () => {
     await own.stop();
   });
 
-  test("says what Redis refuses", async () => {
+  test("reports the error that Redis returns", async () => {
     await redis.client.set("connected_clients_wrong", "no set");
     const dispatcher = made(redis.url, { namespace: "wrong", sync: { enabled: true } });
     await expect(dispatcher.dispatch(NOTE, ["ann"])).rejects.toMatchObject({
@@ -220,7 +220,7 @@ describe("through Redis", () => {
   });
 });
 
-describe("by HTTP", () => {
+describe("over HTTP", () => {
   test("reaches rooms, everyone except some, and other projects", async () => {
     const [ann, bob] = [await user("ann"), await user("bob")];
     const dispatcher = made(api, { key: KEY });
@@ -234,7 +234,7 @@ describe("by HTTP", () => {
     expect(elsewhere).toEqual({ socketsHere: 0 });
   });
 
-  test("closes with the code and the reason that are asked for, and says how many", async () => {
+  test("disconnect closes with the given code and reason, and returns the number of sockets", async () => {
     const [ann, bob] = [await user("ann"), await user("bob")];
     const reasons: string[] = [];
     ann.client.on("disconnected", (_, reason) => reasons.push(reason));
@@ -250,7 +250,7 @@ describe("by HTTP", () => {
     }
   });
 
-  test("one idempotency key does one thing, whoever says it", async () => {
+  test("a repeated idempotency key has no second effect, also from another Dispatcher", async () => {
     const ann = await user("ann");
     for (const dispatcher of [made(api, { key: KEY }), made(api, { key: KEY })]) {
       const sent = await dispatcher.dispatch(said(1), ["ann"], [], { idempotencyKey: "order-7" });
@@ -263,7 +263,7 @@ describe("by HTTP", () => {
     expect(heard.map(([, data]) => data)).toEqual([{ n: 1 }, { n: 3 }]);
   });
 
-  test("what the API refuses is an error with its code", async () => {
+  test("an error of the API carries the API's code", async () => {
     const refused = made(api, { key: "another key, and as long as it" }).dispatch(NOTE, ["ann"]);
     await expect(refused).rejects.toBeInstanceOf(ApiError);
     await expect(refused).rejects.toMatchObject({ code: "unauthorized", status: 401 });
@@ -276,7 +276,7 @@ describe("by HTTP", () => {
     await expect(unsendable).rejects.toMatchObject({ code: "invalid", status: 400 });
   });
 
-  test("too many requests are spread over time, each done once", async () => {
+  test("rate-limited requests are retried later, and each takes effect once", async () => {
     const ann = await user("ann");
     const { server: slow, api: url } = await startApi(redis, ["api.requests_per_second=2"]);
     const impatient = made(url, { key: KEY, maxRetries: 0 });
@@ -292,7 +292,7 @@ describe("by HTTP", () => {
     await slow.stop();
   });
 
-  test("a server that cannot keep it is asked again with the same key", async () => {
+  test("a message that the server could not store is retried with the same key", async () => {
     const own = await startRedis();
     const { server: node, api: url } = await startApi(own, ["mesa.sync.enabled=true"]);
     await own.stop();
@@ -306,7 +306,7 @@ describe("by HTTP", () => {
     await back.stop();
   });
 
-  test("lost answers, proxies without a server and silence are tried again; in the end it says what it was", async () => {
+  test("lost answers, proxy errors and silence are retried; then the last error is reported", async () => {
     const keys: unknown[] = [];
     const answers: RequestListener[] = [
       (request) => request.socket.destroy(),
@@ -331,14 +331,14 @@ describe("by HTTP", () => {
   });
 });
 
-test("addresses that are none, and an API without a key, are refused", () => {
+test("an invalid address, and an API without a key, are rejected", () => {
   for (const address of ["ftp://x", "localhost:6379", "http://x"]) {
     expect(thrownCode(() => new Dispatcher(address)), address).toBe("bad_option");
   }
   expect(thrownCode(() => new Dispatcher("redis://x", { namespace: "" }))).toBe("bad_option");
 });
 
-test("tokens are those of `switchboard token`", () => {
+test("a token equals that of `switchboard token make`", () => {
   const check = (token: string) => {
     const args = ["token", "check", "--set", `auth.jwt_secret=${SECRET}`, token];
     return JSON.parse(execFileSync(BINARY, args, { encoding: "utf8" })) as unknown;

@@ -1,5 +1,5 @@
 /**
- * The client of Mesa against the real server, and against one that misbehaves.
+ * The Mesa client against the real server, and against one that violates the protocol.
  */
 
 import { execFileSync } from "node:child_process";
@@ -47,7 +47,7 @@ describe("with the real server", () => {
   });
   afterAll(() => server.stop());
 
-  test("connects by itself, authenticates, and is told its user", async () => {
+  test("connects by itself, authenticates, and receives its user", async () => {
     const client = made(`${server.url}/mesa`);
     const kinds = new ReceiveQueue<unknown>();
     const users = new ReceiveQueue<unknown>();
@@ -66,7 +66,7 @@ describe("with the real server", () => {
     expect(thrownCode(() => client.send(0, {}))).toBe("not_connected");
   });
 
-  test("hears what a page sends to its user", async () => {
+  test("receives an event that a Koji page sends to its user", async () => {
     const client = made(`${server.url}/mesa`);
     const messages = new ReceiveQueue<Message>();
     client.on("message", messages.put);
@@ -80,8 +80,8 @@ describe("with the real server", () => {
     await page.disconnect();
   });
 
-  test("answers heartbeats, so it lives longer than one that does not", async () => {
-    // Of its own: where others are busy, they could answer too late. Four beats without an answer are its end.
+  test("answers heartbeats, so it outlives a client that does not", async () => {
+    // A server of its own, because busy tests could answer too late. Four heartbeats without an answer end a connection.
     const beats = ["mesa.heartbeat.enabled=true", "mesa.heartbeat.interval_ms=500", "mesa.listen=127.0.0.1:0"];
     const own = await startServer({ settings: [...SETTINGS, ...beats] });
     const client = made(`${own.url}/mesa`);
@@ -93,23 +93,23 @@ describe("with the real server", () => {
     await own.stop();
   });
 
-  test("a token that is refused rejects with `refused`, and is not tried again", async () => {
+  test("a rejected token fails with `authentication_failed`, and is not sent again", async () => {
     const client = made(`${server.url}/mesa`);
     await client.connect();
     const states = new ReceiveQueue<StateChange>();
     client.on("state", states.put);
     await expect(client.authenticate({ token: "no token" })).rejects.toMatchObject({
-      code: "refused", closeCode: 1008, reason: "the token was refused",
+      code: "authentication_failed", closeCode: 1008, reason: "the token was refused",
     });
     expect(await states.next()).toMatchObject({ state: "closed", code: 1008, willReconnect: false });
     const other = made(`${server.url}/mesa`, { authorization: "no token" });
     const errors = new ReceiveQueue<unknown>();
     other.on("error", errors.put);
-    expect(await errors.next()).toMatchObject({ code: "refused" });
+    expect(await errors.next()).toMatchObject({ code: "authentication_failed" });
     expect(other.state).toBe("closed");
   });
 
-  test("comes back when the server says so, shows another token, and sends what waited", async () => {
+  test("reconnects if the server announces it, sends a new token, and then queued messages", async () => {
     const tokens = { connect: tokenOf("7"), reconnect: tokenOf("8"), expiring: "" };
     const client = made(`${server.url}/mesa`, { maxReconnectDelay: 500, getToken: ({ reason }) => tokens[reason] });
     const users = new ReceiveQueue<unknown>();
@@ -129,7 +129,7 @@ describe("with the real server", () => {
     expect(await users.next()).toEqual({ id: "8" });
   });
 
-  test("rejects where nobody listens, and when its signal says so", async () => {
+  test("rejects at a closed port, and when its signal aborts", async () => {
     const client = made(`ws://127.0.0.1:${await freePort()}`, { autoConnect: false });
     expect(client.state).toBe("idle");
     expect(await rejectionCode(client.connect())).toBe("connect_failed");
@@ -138,7 +138,7 @@ describe("with the real server", () => {
   });
 });
 
-describe("with a server that misbehaves", () => {
+describe("with a server that violates the protocol", () => {
   let server: FakeServer;
   beforeEach(async () => {
     server = await FakeServer.start();
@@ -162,7 +162,7 @@ describe("with a server that misbehaves", () => {
     return { client, errors, states, messages, peer };
   }
 
-  test("frames of every wrong shape are reported, and the client goes on", async () => {
+  test("malformed frames of every kind are reported, and the connection stays open", async () => {
     const { client, errors, messages, peer } = await pair();
     const bad = [
       "", "no JSON", "{", "null", "[]", "5", '"x"', "true", "{}", '{"op":"0"}', '{"op":null}', '{"op":{}}',
@@ -170,7 +170,7 @@ describe("with a server that misbehaves", () => {
     ];
     for (const frame of bad) peer.send(frame);
     peer.socket.send(Buffer.from('{"op":0,"d":{}}'));
-    // No news: a second hello, answers nobody waits for, hello's and user's of any shape.
+    // Accepted without effect: a second hello, unexpected answers, hellos and users with any data.
     for (const frame of ['{"op":10}', '{"op":10,"d":5}', '{"op":10,"d":{"c_reconnect_interval":"x","rules":7}}']) peer.send(frame);
     for (const frame of ['{"op":11}', '{"op":22}', '{"op":22,"d":[]}']) peer.send(frame);
     peer.send({ op: 0 });
@@ -179,7 +179,7 @@ describe("with a server that misbehaves", () => {
     expect(client.state).toBe("connected");
   });
 
-  test("messages that waited have a sequence, whatever is sent as one", async () => {
+  test("only a positive number marks a message as redelivered", async () => {
     const { messages, peer } = await pair();
     for (const s of [1, 2, undefined, 0, "x", null, {}]) peer.send({ op: 0, d: { s }, t: "X", s });
     const heard: unknown[] = [];
@@ -196,18 +196,18 @@ describe("with a server that misbehaves", () => {
     expect(await peer.next()).toEqual({ op: 11, d: {} });
   });
 
-  test("silence is asked about, and then counts as lost", async () => {
-    // The silence may begin before `pair` is done.
+  test("a silent server is probed, and then the connection counts as lost", async () => {
+    // `pair` could return after the probe.
     const client = made(server.url, { ...fast, watchdogInterval: 30, watchdogTimeout: 30 });
     const states = new ReceiveQueue<StateChange>();
     client.on("state", states.put);
     const peer = await server.sockets.next();
     peer.send(hello());
     expect(await peer.next()).toEqual({ op: 1, d: {} });
-    expect(await states.nextWhere(({ code }) => code === 1006)).toMatchObject({ reason: "no sign of life" });
+    expect(await states.nextWhere(({ code }) => code === 1006)).toMatchObject({ reason: "no answer" });
   });
 
-  test("logins are answered in their order, and in no other way", async () => {
+  test("logins resolve in their order, and end at timeout, abort and disconnect", async () => {
     const { client, peer } = await pair();
     const [first, second] = [client.authenticate({ token: "a" }), client.authenticate({ token: "b" }, { shouldSync: false })];
     expect(await peer.next()).toEqual({ op: 2, d: { token: "a", shouldSync: true } });
@@ -226,7 +226,7 @@ describe("with a server that misbehaves", () => {
     expect(await rejectionCode(client.authenticate({ f: () => 1 }))).toBe("not_connected");
   });
 
-  test("only a server that announces an interval is come back to, then also after 1000", async () => {
+  test("the client reconnects only if hello has an interval, and then also after 1000", async () => {
     const quiet = await pair();
     quiet.peer.socket.close(1012);
     expect(await quiet.states.next()).toMatchObject({ state: "closed", willReconnect: false });
@@ -242,7 +242,7 @@ describe("with a server that misbehaves", () => {
     expect(client.state).toBe("closed");
   });
 
-  test("the interval is kept on average, with bounds", async () => {
+  test("the average reconnect delay is the interval of hello, within bounds", async () => {
     const delays = async (interval: unknown) => {
       const { client, states, peer } = await pair({ reconnectDelay: undefined }, { c_reconnect_interval: interval });
       expect(client.connection.options.reconnectDelay).toBe(interval === 4000 ? 8000 : interval === 1e300 ? 2e300 : 500);
@@ -254,7 +254,7 @@ describe("with a server that misbehaves", () => {
     for (const interval of [4000, 1, 1e300]) await delays(interval);
   });
 
-  test("what a program says of reconnecting counts over hello", async () => {
+  test("the client's reconnect options override hello", async () => {
     const never = await pair({ reconnect: false }, { c_reconnect_interval: 5 });
     never.peer.socket.close(1012);
     expect(await never.states.next()).toMatchObject({ willReconnect: false });
@@ -263,7 +263,7 @@ describe("with a server that misbehaves", () => {
     expect(await always.states.next()).toMatchObject({ willReconnect: true });
   });
 
-  test("a refused token of the program's is not shown again; another is", async () => {
+  test("a rejected token of `getToken` is not sent again; a new one is", async () => {
     const tokens = ["bad", "bad", "good"];
     const client = made(server.url, { ...fast, getToken: () => tokens.shift() ?? "good" });
     const errors = new ReceiveQueue<{ code: string }>();
@@ -275,12 +275,12 @@ describe("with a server that misbehaves", () => {
     const peer = await server.sockets.next();
     expect(await shown(peer)).toBe("bad");
     peer.socket.close(1008, "the token was refused");
-    expect([await errors.next(), await errors.next()]).toMatchObject([{ code: "refused" }, { code: "refused" }]);
+    expect([await errors.next(), await errors.next()]).toMatchObject([{ code: "authentication_failed" }, { code: "authentication_failed" }]);
     expect(await shown(await server.sockets.next())).toBe("good");
     expect(tokens).toEqual([]);
   });
 
-  test("who sent too much is told to wait, and comes back", async () => {
+  test("a client closed for its message rate reconnects after a long delay", async () => {
     const { client, states, peer } = await pair({}, { c_reconnect_interval: 5 });
     const login = client.authenticate({ token: "a" });
     await peer.next();
@@ -291,7 +291,7 @@ describe("with a server that misbehaves", () => {
     expect([willReconnect, delay >= 10]).toEqual([true, true]);
   });
 
-  test("what is sent before hello waits behind the token, within its bounds", async () => {
+  test("messages sent before hello follow the token, within the bounds of the queue", async () => {
     const client = made(server.url, { ...fast, authorization: "t", queueBytesMax: 90 });
     client.send(new Message(0, { n: 1 }, "A"));
     client.send(0, { n: 2 }, "B");
@@ -308,14 +308,14 @@ describe("with a server that misbehaves", () => {
     ]);
   });
 
-  test("what no server would take is refused", async () => {
+  test("messages that a server would not accept are rejected", async () => {
     const { client } = await pair();
     expect(thrownCode(() => client.send(0, { f: () => 1 }))).toBe("bad_data");
     expect(thrownCode(() => client.send(0, "x".repeat(1_048_576)))).toBe("too_large");
     expect(thrownCode(() => client.send(0, {}, "é".repeat(129)))).toBe("too_large");
   });
 
-  test("one that never says hello fails the connect", async () => {
+  test("connect rejects if hello does not arrive", async () => {
     const client = made(server.url, { autoConnect: false, connectTimeout: 30 });
     expect(await rejectionCode(client.connect())).toBe("timeout");
   });

@@ -1,5 +1,5 @@
 /**
- * Servers that misbehave: both clients stay up, say what was wrong, and obey close codes.
+ * Servers that violate the protocol: both clients stay connected, report the error, and follow close codes.
  */
 
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
@@ -37,7 +37,7 @@ async function koji(options: DispatchOptions = {}) {
   dispatch.on(DISPATCH_EVENT.STATE, states.put);
   const connected = dispatch.connect();
   const peer = await server.sockets.next();
-  peer.greet();
+  peer.sendConnected();
   await connected;
   await states.next();
   await states.next();
@@ -46,8 +46,8 @@ async function koji(options: DispatchOptions = {}) {
 
 const NO_JSON_OBJECT = ["", "no JSON", "{", "null", "[]", "5", '"x"', "true"];
 
-describe("frames of every wrong shape", () => {
-  test("are reported by an emit client, which goes on", async () => {
+describe("malformed frames", () => {
+  test("are reported by an emit client, which stays connected", async () => {
     const { client, errors, peer } = await emitPair();
     const heard = new ReceiveQueue<unknown>();
     client.on("ok", heard.put);
@@ -57,7 +57,7 @@ describe("frames of every wrong shape", () => {
     ];
     for (const frame of bad) peer.send(frame);
     peer.socket.send(Buffer.from('{"event":"ok"}'));
-    // Passed over without a word: replies nobody waits for, and types of a later version.
+    // Ignored: unexpected replies, and types of a later version.
     for (const frame of ['{"type":"ack"}', '{"type":"ack","ackId":{}}', '{"type":"x","event":"ok"}']) peer.send(frame);
     peer.send({ event: "ok", data: 1, more: 2, type: "" });
     expect(await heard.next()).toBe(1);
@@ -66,7 +66,7 @@ describe("frames of every wrong shape", () => {
     await client.close();
   });
 
-  test("are reported by a dispatch, which goes on", async () => {
+  test("are reported by a dispatch, which stays connected", async () => {
     const { dispatch, errors, peer } = await koji();
     const heard = new ReceiveQueue<unknown>();
     dispatch.on("ok", (payload, metadata) => heard.put([payload, metadata]));
@@ -87,13 +87,13 @@ describe("frames of every wrong shape", () => {
     expect(await heard.next()).toEqual([7, expect.anything()]);
     expect(errors.waiting.map(({ code }) => code)).toEqual(bad.map(() => "bad_frame"));
     expect(dispatch.connectedClients).toEqual([]);
-    // Changes that make no sense are as good as missed ones: the list is asked for, once.
+    // A malformed change counts as a lost one: the full list is requested, once.
     expect(await peer.next()).toEqual({ eventName: `${P}GET_CONNECTED_CLIENTS` });
     expect(peer.frames.waiting).toEqual([]);
     await dispatch.disconnect();
   });
 
-  test("and listeners that throw leave the others alone", async () => {
+  test("do not matter here: a listener that throws does not stop the others", async () => {
     const { client, errors, peer } = await emitPair();
     const heard = new ReceiveQueue<unknown>();
     client.on("x", () => {
@@ -110,7 +110,7 @@ describe("frames of every wrong shape", () => {
     await client.close();
   });
 
-  test("an error listener that throws ends nowhere but in the console", async () => {
+  test("do not matter here: an error listener that throws is reported on the console only", async () => {
     const logged = vi.spyOn(console, "error").mockImplementation(() => {});
     const { client, peer } = await emitPair();
     client.on("@error", () => {
@@ -132,7 +132,7 @@ describe("close codes", () => {
   const away = [1000, 1002, 1003, 1007, 3000, 4001, 4999];
 
   test.each([...again.map((code) => [code, true] as const), ...away.map((code) => [code, false] as const)])(
-    "%i is obeyed: come back is %s",
+    "%i: reconnect is %s",
     async (code, willReconnect) => {
       const { client, states, peer } = await emitPair();
       peer.socket.close(code, "why");
@@ -143,7 +143,7 @@ describe("close codes", () => {
     },
   );
 
-  test("a close without a code, and a cut, are come back from", async () => {
+  test("the client reconnects after a close without a code and after a cut connection", async () => {
     const { client, states, peer } = await emitPair();
     peer.socket.close();
     expect(await states.next()).toMatchObject({ code: 1005, willReconnect: true });
@@ -153,7 +153,7 @@ describe("close codes", () => {
     await client.close();
   });
 
-  test("1008 is come back from after a long wait, which nothing cuts short", async () => {
+  test("after 1008 the client reconnects after a long delay", async () => {
     const { client, states, peer } = await emitPair({ maxReconnectDelay: 60_000 });
     peer.socket.close(1008, "slower");
     const { willReconnect, delay } = await states.next();
@@ -162,7 +162,7 @@ describe("close codes", () => {
     await client.close();
   });
 
-  test("a program that throws when asked leaves it to the table", async () => {
+  test("if `shouldReconnect` throws, the table of close codes decides", async () => {
     const { client, errors, states, peer } = await emitPair({
       shouldReconnect: () => {
         throw new Error("no idea");
@@ -175,7 +175,7 @@ describe("close codes", () => {
     await client.close();
   });
 
-  test("the program may know better", async () => {
+  test("`shouldReconnect` overrides the table of close codes", async () => {
     const shouldReconnect = (code: number) => (code === 4001 ? true : code === 1012 ? false : undefined);
     const { client, states, peer } = await emitPair({ shouldReconnect });
     peer.socket.close(4001);
@@ -187,14 +187,14 @@ describe("close codes", () => {
 });
 
 describe("a server that", () => {
-  test("accepts and stays silent is found dead by the watchdog, and tried again", async () => {
+  test("is silent is detected by the watchdog, and the client reconnects", async () => {
     const { client, states, peer } = await emitPair({ watchdogInterval: 20, watchdogTimeout: 20 });
     expect(await peer.next()).toEqual({ event: "@alive", ackId: "@alive" });
-    expect(await states.next()).toMatchObject({ code: 1006, reason: "no sign of life", willReconnect: true });
+    expect(await states.next()).toMatchObject({ code: 1006, reason: "no answer", willReconnect: true });
     await client.close();
   });
 
-  test("answers the watchdog is left alone", async () => {
+  test("answers the watchdog's probes keeps its connection", async () => {
     const { client, states, peer } = await emitPair({ watchdogInterval: 20, watchdogTimeout: 1500 });
     for (let beat = 0; beat < 2; beat++) {
       const { ackId } = await peer.next();
@@ -204,14 +204,14 @@ describe("a server that", () => {
     await client.close();
   });
 
-  test("never says CONNECTED fails the connect", async () => {
+  test("never sends CONNECTED makes connect reject", async () => {
     const dispatch = new Dispatch({ projectId: "p", host: server.url });
     expect(await rejectionCode(dispatch.connect({ ...fast, connectTimeout: 30 }))).toBe("timeout");
     expect(await rejectionCode(dispatch.connect({ connectTimeout: 0, timeout: 30 }))).toBe("timeout");
     expect(dispatch.state).toBe("closed");
   });
 
-  test("has no seat says so by a close before CONNECTED", async () => {
+  test("has no free seat closes before CONNECTED, and connect rejects with its reason", async () => {
     const dispatch = new Dispatch({ projectId: "p", host: server.url, options: fast });
     const connected = dispatch.connect();
     (await server.sockets.next()).socket.close(1013, "the project is full");
@@ -220,7 +220,7 @@ describe("a server that", () => {
     });
   });
 
-  test("floods does not keep replies from their requests", async () => {
+  test("floods the client with events does not delay replies past their timeout", async () => {
     const { client, peer } = await emitPair();
     let count = 0;
     client.on("flood", () => count++);
@@ -233,7 +233,7 @@ describe("a server that", () => {
     await client.close();
   });
 
-  test("serverRequests too much at once is answered 256 times", async () => {
+  test("sends 257 requests at once gets 256 replies", async () => {
     const { client, errors, peer } = await emitPair();
     let finish = () => {};
     const finished = new Promise<void>((resolve) => (finish = resolve));
@@ -245,7 +245,7 @@ describe("a server that", () => {
     await client.close();
   });
 
-  test("asked before it was lost is not answered on the next connection", async () => {
+  test("sent a request before the connection was lost gets no reply on the next one", async () => {
     const { client, peer } = await emitPair();
     let finish = () => {};
     client.handle("/q", () => new Promise<void>((resolve) => (finish = resolve)));
@@ -261,7 +261,7 @@ describe("a server that", () => {
     await client.close();
   });
 
-  test("is away fills the queue up to its bound, and gets it in order", async () => {
+  test("is down lets the queue fill up to its bound, and then receives it in order", async () => {
     const { client, peer, states } = await emitPair({ queueBytesMax: 60 });
     peer.socket.close(1012);
     await states.next();
@@ -273,7 +273,7 @@ describe("a server that", () => {
     await client.close();
   });
 
-  test("never comes back is given up after the tries that are allowed", async () => {
+  test("does not return makes the client close after `maxRetries` attempts", async () => {
     const { client, states, peer } = await emitPair({ maxRetries: 3 });
     const port = server.port;
     await server.stop();
@@ -286,7 +286,7 @@ describe("a server that", () => {
 });
 
 describe("tokens", () => {
-  test("are asked for before every connection of an emit client", async () => {
+  test("are requested from `getToken` before every connection of an emit client", async () => {
     const reasons: string[] = [];
     const getToken = ({ reason }: { reason: string }) => `t ${reasons.push(reason)}`;
     const { client, peer } = await emitPair({ getToken });
@@ -297,7 +297,7 @@ describe("tokens", () => {
     await client.close();
   });
 
-  test("that cannot be had fail the first connect, and later are asked for again", async () => {
+  test("that `getToken` fails to return fail the first connect, and are requested again on a reconnect", async () => {
     const getToken = () => Promise.reject(new Error("no"));
     expect(await rejectionCode(EmitClient.connect(server.url, { ...fast, getToken }))).toBe("token_failed");
     let fails = false;
@@ -314,7 +314,7 @@ describe("tokens", () => {
     await client.close();
   });
 
-  test("that expire are replaced before, by IDENTIFY", async () => {
+  test("are replaced with IDENTIFY before they expire", async () => {
     const now = Math.floor(Date.now() / 1000);
     const jwt = (exp: number) => `e30.${Buffer.from(JSON.stringify({ exp, sub: "ann>?" })).toString("base64url")}.x`;
     const tokens = [jwt(now + 1), jwt(now + 3600)];
@@ -331,7 +331,7 @@ describe("tokens", () => {
 });
 
 describe("a dispatch", () => {
-  test("says who it is first after every CONNECTED, then what waited", async () => {
+  test("sends its identity first after every CONNECTED, and queued events last", async () => {
     const dispatch = new Dispatch({ projectId: "p q", host: server.url, options: { ...fast, shardName: "s/1" } });
     dispatch.emitEvent("early", { n: 1 });
     dispatch.setUserInfo({ name: "Ann" });
@@ -340,23 +340,23 @@ describe("a dispatch", () => {
     void dispatch.connect({ maxConnectionsPerShard: "25" });
     const peer = await server.sockets.next();
     expect(peer.url).toBe("/koji?connectedClients=changes&projectId=p%20q&shardName=s%2F1&maxConnectionsPerShard=25");
-    peer.greet();
-    const said = async (from: typeof peer, count: number) => {
+    peer.sendConnected();
+    const received = async (from: typeof peer, count: number) => {
       const names = [];
       for (let i = 0; i < count; i++) names.push((await from.next())["eventName"]);
       return names;
     };
     const { IDENTIFY, SET_USER_INFO } = DISPATCH_EVENT;
-    expect(await said(peer, 4)).toEqual([IDENTIFY, SET_USER_INFO, "hello", "early"]);
+    expect(await received(peer, 4)).toEqual([IDENTIFY, SET_USER_INFO, "hello", "early"]);
     peer.socket.terminate();
     const next = await server.sockets.next();
-    next.greet("other");
-    expect(await said(next, 3)).toEqual([IDENTIFY, SET_USER_INFO, "hello"]);
+    next.sendConnected("other");
+    expect(await received(next, 3)).toEqual([IDENTIFY, SET_USER_INFO, "hello"]);
     expect(dispatch.connectionInfo).toEqual({ clientId: "other", shardName: "shard-1" });
     await dispatch.disconnect();
   });
 
-  test("keeps its list by changes, and serverRequests for it when it missed one", async () => {
+  test("applies changes to its member list, and requests the full list after a gap", async () => {
     const { dispatch, peer } = await koji();
     const lists = new ReceiveQueue<string>();
     dispatch.onConnectedClientsChanged((clients) => lists.put(clients.map(({ clientId }) => clientId).join()));
@@ -373,7 +373,7 @@ describe("a dispatch", () => {
     peer.send(change(5, ["b"], []));
     peer.send(change(6, ["c"], ["a"]));
     expect([await lists.next(), await lists.next(), await lists.next()]).toEqual(["a", "a,b", "b,c"]);
-    // 7 is missed. Until the list comes changes do not count, and it is asked for once.
+    // Version 7 is missing. Changes are ignored until the full list arrives, which is requested once.
     peer.send(change(8, ["e"], []));
     peer.send(change(9, ["f"], []));
     expect(await peer.next()).toEqual({ eventName: "@@KOJI_DISPATCH/GET_CONNECTED_CLIENTS" });
@@ -382,7 +382,7 @@ describe("a dispatch", () => {
     peer.send(change(10, [], ["f"]));
     expect([await lists.next(), await lists.next()]).toEqual(["b,c,d,e,f", "b,c,d,e"]);
     expect(peer.frames.waiting).toEqual([]);
-    // A server without changes sends lists.
+    // A server that does not support changes sends full lists.
     peer.send(list(["x"]));
     peer.send(list(["x", "y"]));
     expect([await lists.next(), await lists.next()]).toEqual(["x", "x,y"]);
@@ -390,7 +390,7 @@ describe("a dispatch", () => {
     expect(await lists.next()).toBe("");
   });
 
-  test("gives info errors a name", async () => {
+  test("rejects info with connect_failed if the server does not answer it", async () => {
     const dispatch = new Dispatch({ projectId: "p", host: `http://127.0.0.1:${await freePort()}` });
     expect(await rejectionCode(dispatch.info())).toBe("connect_failed");
     // The fake server answers HTTP with 426.

@@ -1,5 +1,5 @@
 /**
- * The package as it is published, installed into projects that know nothing of its source.
+ * The package as published, installed into projects without access to its sources.
  */
 
 import { build } from "esbuild";
@@ -15,48 +15,48 @@ const run = (command: string, ...args: string[]) => packed.run(command, ...args)
 
 beforeAll(() => {
   packed = PackedPackage.install();
-  // What a project of React's has besides.
+  // A React project has these as well.
   for (const name of ["react", "@types"]) symlinkSync(resolve("node_modules", name), join(packed.folder, "node_modules", name));
 });
 afterAll(() => packed.remove());
 
 const USE = `
   const client = new EmitClient("ws://localhost:1", { reconnect: true });
-  if (client.state !== "idle" || dispatch.state !== "idle") throw new Error("it did something by itself");
-  if (!(dispatch instanceof Dispatch) || Default !== Dispatch) throw new Error("the default is another one");
-  if (new Client("ws://localhost:1", { autoConnect: false }).state !== "idle") throw new Error("so did this");
-  if (new Message(0, {}, "X").serialize() !== '{"op":0,"d":{},"t":"X"}') throw new Error("a message is another");
-  if (signToken({ id: "7" }, "secret").split(".").length !== 3) throw new Error("a token is another");
-  // Not installed here.
+  if (client.state !== "idle" || dispatch.state !== "idle") throw new Error("a client connected by itself");
+  if (!(dispatch instanceof Dispatch) || Default !== Dispatch) throw new Error("the default export is not Dispatch");
+  if (new Client("ws://localhost:1", { autoConnect: false }).state !== "idle") throw new Error("the Mesa client connected by itself");
+  if (new Message(0, {}, "X").serialize() !== '{"op":0,"d":{},"t":"X"}') throw new Error("a message has another encoding");
+  if (signToken({ id: "7" }, "secret").split(".").length !== 3) throw new Error("a token has another format");
+  // ioredis is not installed here.
   const missing = await new Dispatcher("redis://localhost:1").dispatch(new Message(0, {}, "X"), ["7"]).catch(({ code }) => code);
-  if (missing !== "missing_dependency") throw new Error("it is " + missing);
-  console.log(DISPATCH_EVENT.CONNECTED, typeof SwitchboardProvider, new ConnectError("x") instanceof SwitchboardError);
+  if (missing !== "missing_dependency") throw new Error("the code is " + missing);
+  console.log(DISPATCH_EVENT.CONNECTED, typeof SwitchboardProvider, new ConnectFailedError("x") instanceof SwitchboardError);
 `;
 
-const SAYS = "@@KOJI_DISPATCH/CONNECTED function true\n";
+const OUTPUT = "@@KOJI_DISPATCH/CONNECTED function true\n";
 
 test("works in an ESM project", () => {
   const imports = `
-    import { ConnectError, EmitClient, SwitchboardError } from "switchboard-sdk/client";
+    import { ConnectFailedError, EmitClient, SwitchboardError } from "switchboard-sdk/client";
     import Default, { Dispatch, dispatch, DISPATCH_EVENT } from "switchboard-sdk/dispatch";
     import { Client, Message } from "switchboard-sdk/mesa";
     import { SwitchboardProvider } from "switchboard-sdk/react";
     import { Dispatcher, signToken } from "switchboard-sdk/server";
   `;
   packed.write("esm.mjs", imports + USE);
-  expect(run("node", "esm.mjs")).toBe(SAYS);
+  expect(run("node", "esm.mjs")).toBe(OUTPUT);
 });
 
 test("works in a CJS project", () => {
   const requires = `
-    const { ConnectError, EmitClient, SwitchboardError } = require("switchboard-sdk/client");
+    const { ConnectFailedError, EmitClient, SwitchboardError } = require("switchboard-sdk/client");
     const { default: Default, Dispatch, dispatch, DISPATCH_EVENT } = require("switchboard-sdk/dispatch");
     const { Client, Message } = require("switchboard-sdk/mesa");
     const { SwitchboardProvider } = require("switchboard-sdk/react");
     const { Dispatcher, signToken } = require("switchboard-sdk/server");
   `;
   packed.write("cjs.cjs", `${requires} (async () => {${USE}})();`);
-  expect(run("node", "cjs.cjs")).toBe(SAYS);
+  expect(run("node", "cjs.cjs")).toBe(OUTPUT);
 });
 
 const TYPED = `
@@ -131,21 +131,21 @@ test.each([
     strict: true, exactOptionalPropertyTypes: true, noEmit: true, skipLibCheck: false,
   };
   packed.write("tsconfig.json", JSON.stringify({ compilerOptions, files: [`use.${extension}`] }));
-  const said = (() => {
+  const output = (() => {
     try {
       return run(resolve("node_modules/.bin/tsc"), "--project", packed.folder);
     } catch (error) {
       return (error as { stdout: string }).stdout;
     }
   })();
-  expect(said).toBe("");
+  expect(output).toBe("");
 });
 
 test.each([
   ["import './dist/client.js'; import './dist/dispatch.js'; import './dist/mesa.js'", 10],
   ["export { DISPATCH_EVENT } from './dist/dispatch.js'", 700],
-  ["export { ConnectError } from './dist/client.js'", 700],
-])("costs only what is used: %s", async (contents, bytesMax) => {
+  ["export { ConnectFailedError } from './dist/client.js'", 700],
+])("bundles only the imported code: %s", async (contents, bytesMax) => {
   const { outputFiles } = await build({
     stdin: { contents, resolveDir: process.cwd() },
     bundle: true, minify: true, format: "esm", write: false, logLevel: "silent",

@@ -1,5 +1,5 @@
 /**
- * The Portal for backends: with the real server, with an original one, and beside an original Portal.
+ * The Portal with the real server, with an original server, and beside an original Portal.
  */
 
 import { spawn } from "node:child_process";
@@ -15,11 +15,11 @@ import { Client, Message } from "../../src/mesa/index.js";
 import { Dispatcher, Portal, signToken, type PortalOptions } from "../../src/server/index.js";
 import { thrownCode } from "../support/errorCode.js";
 import { ReceiveQueue } from "../support/receiveQueue.js";
-import { disconnect, original as mesa, SECRET, startMesa } from "../support/mesa.js";
+import { closeRedisConnections, original as mesa, SECRET, startMesa } from "../support/mesa.js";
 import { PackedPackage } from "../support/packedPackage.js";
 import { startRedis, type RedisServer } from "../support/redis.js";
 
-type Happening = readonly unknown[];
+type Report = readonly unknown[];
 
 let redis: RedisServer;
 const portals: Portal[] = [];
@@ -31,18 +31,18 @@ beforeAll(async () => {
 afterAll(() => redis?.stop());
 afterEach(() => Promise.all(portals.splice(0).map((portal) => portal.close())));
 
-function made(options: PortalOptions = {}): { portal: Portal; happened: ReceiveQueue<Happening> } {
+function made(options: PortalOptions = {}): { portal: Portal; reports: ReceiveQueue<Report> } {
   const portal = new Portal(redis.url, { namespace: "api", ...options });
   portals.push(portal);
-  const happened = new ReceiveQueue<Happening>();
-  portal.on("connection", () => happened.put(["connection"]));
-  portal.on("authentication", (id) => happened.put(["authentication", id]));
-  portal.on("message", ({ opcode, type, data }, id) => happened.put(["message", opcode, type, data, id]));
-  portal.on("disconnection", (id) => happened.put(["disconnection", id]));
-  return { portal, happened };
+  const reports = new ReceiveQueue<Report>();
+  portal.on("connection", () => reports.put(["connection"]));
+  portal.on("authentication", (id) => reports.put(["authentication", id]));
+  portal.on("message", ({ opcode, type, data }, id) => reports.put(["message", opcode, type, data, id]));
+  portal.on("disconnection", (id) => reports.put(["disconnection", id]));
+  return { portal, reports };
 }
 
-/** A server that takes tokens of the tests; where it listens, and its end. */
+/** Starts a server that accepts the tokens of these tests. */
 async function real(): Promise<{ url: string; stop: () => Promise<void> }> {
   const { url, stop } = await startMesa(redis, ["mesa.portal.enabled=true"]);
   return { url: `${url}/mesa`, stop };
@@ -62,7 +62,7 @@ async function original(): Promise<{ url: string; stop: () => Promise<void> }> {
   const stop = async () => {
     http.closeAllConnections();
     http.close();
-    disconnect(server);
+    closeRedisConnections(server);
   };
   return { url: `ws://127.0.0.1:${(http.address() as AddressInfo).port}`, stop };
 }
@@ -72,9 +72,9 @@ describe.each([["the real server", real], ["an original server", original]])("wi
   beforeEach(async () => {
     server = await start();
   });
-  const scouts: Client[] = [];
+  const probes: Client[] = [];
   afterEach(async () => {
-    await Promise.all(scouts.splice(0).map((scout) => scout.disconnect()));
+    await Promise.all(probes.splice(0).map((probe) => probe.disconnect()));
     await server.stop();
   });
 
@@ -84,31 +84,31 @@ describe.each([["the real server", real], ["an original server", original]])("wi
     return client;
   }
 
-  /** A client whose coming was the last that was reported. */
-  async function connected({ happened }: { happened: ReceiveQueue<Happening> }): Promise<Client> {
-    // A server that has not heard of the portal yet reports nothing, so another client speaks until it is heard.
-    const scout = await online();
-    scouts.push(scout);
+  /** Connects a client; its connection is the latest report. */
+  async function connected({ reports }: { reports: ReceiveQueue<Report> }): Promise<Client> {
+    // A server reports only once it knows the portal, so another client sends until a report arrives.
+    const probe = await online();
+    probes.push(probe);
     await expect.poll(() => {
-      scout.send(0, {}, "HELLO");
-      return happened.waiting.length;
+      probe.send(0, {}, "HELLO");
+      return reports.waiting.length;
     }).toBeGreaterThan(0);
-    scout.send(0, {}, "LAST");
-    await happened.nextWhere(([what, , type]) => what === "message" && type === "LAST");
+    probe.send(0, {}, "LAST");
+    await reports.nextWhere(([kind, , type]) => kind === "message" && type === "LAST");
     const client = await online();
-    expect(await happened.next()).toEqual(["connection"]);
+    expect(await reports.next()).toEqual(["connection"]);
     return client;
   }
 
-  test("hears what a client does, in order, in both styles", async () => {
+  test("receives the actions of a client in order, with both kinds of listener", async () => {
     const heard = made();
-    const { portal, happened } = heard;
+    const { portal, reports } = heard;
     await portal.ready;
     const client = await connected(heard);
-    const inStyle = new ReceiveQueue<unknown>();
-    portal.onAuthentication = (id) => inStyle.put(id);
-    portal.onMessage = (message, id) => inStyle.put([message, id]);
-    portal.onDisconnection = (id) => inStyle.put(id);
+    const fromHandlers = new ReceiveQueue<unknown>();
+    portal.onAuthentication = (id) => fromHandlers.put(id);
+    portal.onMessage = (message, id) => fromHandlers.put([message, id]);
+    portal.onDisconnection = (id) => fromHandlers.put(id);
     client.send(0, { early: true }, "BEFORE");
     await client.authenticate({ token: signToken({ id: "ann" }, SECRET) });
     client.send(0, { content: "hi" }, "NEW_MESSAGE");
@@ -120,15 +120,15 @@ describe.each([["the real server", real], ["an original server", original]])("wi
       ["message", 0, "NEW_MESSAGE", { content: "hi" }, "ann"],
       ["message", 7, "ODD", {}, "ann"],
       ["disconnection", "ann"],
-    ]) expect(await happened.next()).toEqual(wanted);
-    expect(await inStyle.next()).toEqual([expect.any(Message), undefined]);
-    expect(await inStyle.next()).toBe("ann");
-    expect(await inStyle.next()).toEqual([expect.objectContaining({ type: "NEW_MESSAGE" }), "ann"]);
-    expect(await inStyle.next()).toEqual([expect.any(Message), "ann"]);
-    expect(await inStyle.next()).toBe("ann");
+    ]) expect(await reports.next()).toEqual(wanted);
+    expect(await fromHandlers.next()).toEqual([expect.any(Message), undefined]);
+    expect(await fromHandlers.next()).toBe("ann");
+    expect(await fromHandlers.next()).toEqual([expect.objectContaining({ type: "NEW_MESSAGE" }), "ann"]);
+    expect(await fromHandlers.next()).toEqual([expect.any(Message), "ann"]);
+    expect(await fromHandlers.next()).toBe("ann");
   });
 
-  test("answers as the pattern of a chat has it", async () => {
+  test("and a Dispatcher form a chat backend", async () => {
     const heard = made();
     const dispatcher = new Dispatcher(redis.url, { namespace: "api" });
     await heard.portal.ready;
@@ -146,7 +146,7 @@ describe.each([["the real server", real], ["an original server", original]])("wi
   });
 });
 
-test("shares the work with an original Portal, and hears what that does if it is asked to", async () => {
+test("shares reports with an original Portal, and receives all with `reportAllEvents`", async () => {
   const server = await real();
   const originalPortal = new mesa.Portal(redis.url, { namespace: "api" });
   const theirs: unknown[] = [];
@@ -155,23 +155,23 @@ test("shares the work with an original Portal, and hears what that does if it is
   await Promise.all([sharing.portal.ready, all.portal.ready]);
   await expect.poll(() => redis.client.scard(POOL)).toBe(3);
   const clients: Client[] = [];
-  // Reports take turns over those that the server has heard of.
+  // Reports rotate over the portals that the server knows.
   await expect.poll(async () => {
     const client = new Client(server.url, { WebSocket, reconnect: false });
     clients.push(client);
     await client.connect();
-    return theirs.length && sharing.happened.waiting.length;
+    return theirs.length && sharing.reports.waiting.length;
   }).toBeTruthy();
-  const shared = () => theirs.length + sharing.happened.waiting.length;
-  await expect.poll(() => all.happened.waiting.length - shared()).toBeGreaterThanOrEqual(0);
-  expect(sharing.happened.waiting.length).toBeLessThan(clients.length);
+  const shared = () => theirs.length + sharing.reports.waiting.length;
+  await expect.poll(() => all.reports.waiting.length - shared()).toBeGreaterThanOrEqual(0);
+  expect(sharing.reports.waiting.length).toBeLessThan(clients.length);
   await Promise.all(clients.map((client) => client.disconnect()));
   await redis.client.srem(POOL, originalPortal.id);
-  disconnect(originalPortal);
+  closeRedisConnections(originalPortal);
   await server.stop();
 });
 
-test("announces itself and its leaving, once each, and again when Redis has forgotten it", async () => {
+test("joins and leaves the pool with one announcement each, and joins again after Redis lost its data", async () => {
   let own = await startRedis();
   const announced = new ReceiveQueue<unknown>();
   const watch = async () => {
@@ -200,8 +200,8 @@ test("announces itself and its leaving, once each, and again when Redis has forg
   await own.stop();
 });
 
-test("reports that are none, and handlers that throw, are told and end nothing", async () => {
-  const { portal, happened } = made();
+test("malformed reports and handlers that throw raise `error`, and the portal stays open", async () => {
+  const { portal, reports } = made();
   const errors = new ReceiveQueue<unknown>();
   portal.on("error", errors.put);
   await portal.ready;
@@ -218,11 +218,11 @@ test("reports that are none, and handlers that throw, are told and end nothing",
   await redis.client.publish("portal_api", JSON.stringify({ type: "connection", portalId: "another" }));
   const seven = { type: "authentication", portalId: portal.id, clientId: 7 };
   await redis.client.publish("portal_api", JSON.stringify(seven));
-  expect([await happened.next(), await happened.next()]).toEqual([["connection"], ["authentication", "7"]]);
+  expect([await reports.next(), await reports.next()]).toEqual([["connection"], ["authentication", "7"]]);
   expect(thrownCode(() => new Portal("http://x"))).toBe("bad_option");
 });
 
-test("leaves at a signal if it was asked to, and the signal has its way", async () => {
+test("with `leaveOnSignals` it leaves at a signal, which then ends the process", async () => {
   const packed = PackedPackage.install();
   symlinkSync(resolve("node_modules/ioredis"), join(packed.folder, "node_modules/ioredis"));
   packed.write("portal.mjs", `

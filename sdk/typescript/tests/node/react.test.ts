@@ -1,6 +1,6 @@
 /**
- * The hooks in StrictMode, in a page of jsdom and on a server, with a fake server behind them. Run with
- * each version of React that is supported.
+ * The hooks in StrictMode, in jsdom and in server rendering, with a fake server. Runs once per supported
+ * version of React.
  */
 
 // @vitest-environment jsdom
@@ -51,17 +51,17 @@ function show(client: Parameters<typeof SwitchboardProvider>[0]["client"], ...ch
   return act(() => root.render(h(StrictMode, null, h(SwitchboardProvider, { client }, ...children))));
 }
 
-/** Waits in React's own way until the page says what it should. */
+/** Waits, inside `act`, until the page has the expected text. */
 async function says(text: string): Promise<void> {
   while (page.textContent !== text) await act(() => new Promise((resolve) => setImmediate(resolve)));
 }
 
-test("this is the version of React that was asked for", () => {
+test("the version of React is the requested one", () => {
   expect(version.split(".")[0]).toBe(process.env["REACT"] ?? "19");
 });
 
 describe("a provider", () => {
-  test("connects once in StrictMode, and disconnects when it is gone", async () => {
+  test("connects once in StrictMode, and disconnects when it unmounts", async () => {
     await show(emitClient, h(State));
     const peer = await server.sockets.next();
     await says("connected");
@@ -71,7 +71,7 @@ describe("a provider", () => {
     root = createRoot(page);
   });
 
-  test("goes on where the first try fails", async () => {
+  test("keeps trying if the first attempt fails", async () => {
     const { port } = server;
     await server.stop();
     await show(new EmitClient(`ws://127.0.0.1:${port}`, options), h(State));
@@ -80,7 +80,7 @@ describe("a provider", () => {
     await says("connected");
   });
 
-  test("renders on a server without connecting", () => {
+  test("does not connect when rendered on a server", () => {
     const client = emitClient();
     const tree = (inner: ReactNode, of: EmitClient | Dispatch = client) => h(SwitchboardProvider, { client: of }, inner);
     expect(renderToString(tree(h(State)))).toBe("<output>idle</output>");
@@ -112,7 +112,7 @@ describe("hooks", () => {
     expect(calls).toEqual(["0:2", "2:3"]);
   });
 
-  test("useRequest shows its reply, its error, and gives up when the component goes", async () => {
+  test("useRequest returns the reply or the error, and aborts when the component unmounts", async () => {
     let send: ((data?: unknown) => Promise<unknown>) | undefined;
     function Asking(): ReactNode {
       const request = useRequest<{ n: number }>("/n");
@@ -143,7 +143,7 @@ describe("hooks", () => {
     expect(await third).toBe("aborted");
   });
 
-  test("useConnectedClients follows the list of the shard", async () => {
+  test("useConnectedClients returns the current member list of the shard", async () => {
     const dispatch = new Dispatch({ projectId: "p", host: server.url, options });
     function People(): ReactNode {
       return useConnectedClients().map(({ clientId }) => h("i", { key: clientId }, clientId));
@@ -153,7 +153,7 @@ describe("hooks", () => {
     }
     await show(dispatch, h(People), h(Who));
     const peer = await server.sockets.next();
-    peer.greet();
+    peer.sendConnected();
     const entry = { userInfo: {}, lastPing: 1 };
     peer.send({
       eventName: "@@KOJI_DISPATCH/CONNECTED_CLIENTS_CHANGED",

@@ -1,5 +1,5 @@
 /**
- * The package as it is published, in Deno and in Bun, against the real server. Both bring a WebSocket.
+ * The package as published, in Deno and Bun, against the real server. Both have a global WebSocket.
  */
 
 import { resolve } from "node:path";
@@ -50,12 +50,12 @@ function program(url: string): string {
 test.each([
   ["Deno", "deno", ["run", "--no-prompt", "--allow-net", "--node-modules-dir=manual", "program.mjs"]],
   ["Bun", "bun", ["run", "program.mjs"]],
-])("all entries work in %s, and the program ends by itself", (name, command, args) => {
+])("all entries work in %s, and the program exits by itself", (name, command, args) => {
   expect(packed.run(resolve("node_modules/.bin", command), ...args).trim().split("\n")).toEqual([
     `${name} true`,
     "No handler for: /nosuch",
     "hi true",
-    "refused,1008",
+    "authentication_failed,1008",
     "closed closed closed",
   ]);
 });

@@ -1,9 +1,9 @@
 /**
  * The transcripts of the protocols, played by these clients against the real server.
  *
- * What a client can say by its calls it says so, and what went over the wire is compared with the
- * line; lines that no call can make, such as broken frames, go to its socket. What comes is compared
- * on the wire and, where it has a meaning for the program, at the client.
+ * A line that a public method can produce is sent by that method, and the bytes on the wire are compared
+ * with the line. Other lines, such as malformed frames, are written to the socket. Received frames are
+ * compared on the wire and, if the client exposes them, at the client.
  */
 
 import { once } from "node:events";
@@ -19,25 +19,25 @@ import { rejectionCode } from "../support/errorCode.js";
 import { ReceiveQueue } from "../support/receiveQueue.js";
 import { startServer, TRANSCRIPTS, type Server } from "../support/server.js";
 import { RecordingSocket } from "../support/recordingSocket.js";
-import { stepsOf, Texts, type Step } from "../support/transcript.js";
+import { stepsOf, Placeholders, type Step } from "../support/transcript.js";
 
 type Frame = Record<string, unknown>;
 
-/** A client in a transcript. */
+/** A client of a transcript. */
 interface Player {
-  readonly tap: RecordingSocket;
+  readonly recorder: RecordingSocket;
   open(path: string): Promise<void>;
-  /** Sends by a call of the client what one can say; false if none can. */
-  say(frame: Frame): boolean;
-  /** Looks at what the client made of a frame that was received. */
+  /** Sends the frame with a public method; returns false if no method can produce it. */
+  sendWithMethod(frame: Frame): boolean;
+  /** Compares the client's result for a received frame. */
   check(frame: Frame): Promise<void>;
-  /** The frame with the ids of the transcript, if it is one that begins like `kind`. */
+  /** Returns the frame with the ids of the transcript if it begins with `kind`. */
   onWire(text: string, kind: string): string;
   close(): Promise<void>;
 }
 
 class EmitPlayer implements Player {
-  readonly tap = new RecordingSocket();
+  readonly recorder = new RecordingSocket();
   readonly #events = new ReceiveQueue<unknown>();
   readonly #replies = new Map<string, Promise<unknown>>();
   readonly #answers = new Map<string, (reply: unknown) => void>();
@@ -47,11 +47,11 @@ class EmitPlayer implements Player {
   constructor(readonly url: string) {}
 
   async open(path: string): Promise<void> {
-    this.#client = await EmitClient.connect(this.url, { WebSocket: this.tap.classFor(this.url + path) });
+    this.#client = await EmitClient.connect(this.url, { WebSocket: this.recorder.classFor(this.url + path) });
     this.#client.on("@any", this.#events.put);
   }
 
-  say({ event, data, ackId, type, ...rest }: Frame): boolean {
+  sendWithMethod({ event, data, ackId, type, ...rest }: Frame): boolean {
     if (type === "ack" && typeof ackId === "string" && this.#answers.has(ackId)) {
       this.#answers.get(ackId)?.(data);
       return true;
@@ -60,7 +60,7 @@ class EmitPlayer implements Player {
     if (!event || event.startsWith("@") || event.length > 256) return false;
     if (ackId === undefined) this.#client?.emit(event, data);
     else if (typeof ackId === "string" && ackId) {
-      const { sent } = this.tap;
+      const { sent } = this.recorder;
       const reply = this.#client?.request(event, data) ?? Promise.reject(new Error("no client"));
       const frame = JSON.parse(sent.waiting.at(-1) ?? "{}") as Frame;
       this.#ids.push([JSON.stringify(frame["ackId"]), JSON.stringify(ackId)]);
@@ -70,7 +70,7 @@ class EmitPlayer implements Player {
   }
 
   onWire(text: string, kind: string): string {
-    // The server's own requests have ids of their own.
+    // Requests of the server keep their ids.
     if (!text.startsWith(kind)) return text;
     return this.#ids.reduce((line, [ours, theirs]) => line.replace(`"ackId":${ours}`, `"ackId":${theirs}`), text);
   }
@@ -85,7 +85,7 @@ class EmitPlayer implements Player {
     }
   }
 
-  /** The server serverRequests: the answer is given by a later line. */
+  /** Registers a handler for a server request; a later line of the transcript supplies the reply. */
   expectQuestion(event: string, ackId: string): void {
     this.#client?.handle(event, () => new Promise<unknown>((resolve) => this.#answers.set(ackId, resolve)));
   }
@@ -96,7 +96,7 @@ class EmitPlayer implements Player {
 }
 
 class KojiPlayer implements Player {
-  readonly tap = new RecordingSocket();
+  readonly recorder = new RecordingSocket();
   readonly #events = new ReceiveQueue<unknown>();
   readonly #listening = new Set<string>();
   #dispatch: Dispatch | undefined;
@@ -104,16 +104,16 @@ class KojiPlayer implements Player {
   constructor(readonly url: string) {}
 
   async open(path: string): Promise<void> {
-    const WebSocket = this.tap.classFor(this.url + path);
+    const WebSocket = this.recorder.classFor(this.url + path);
     const options = { WebSocket, reconnect: false, watchdogInterval: 0 };
     this.#dispatch = new Dispatch({ projectId: "of the transcript", host: this.url, options });
     this.#listening.clear();
     const connected = await rejectionCode(this.#dispatch.connect());
-    // A refusal is what the next line says.
+    // The next line may expect a refused upgrade.
     if (connected === "connect_failed") this.#dispatch = undefined;
   }
 
-  say({ eventName, payload, recipients, ...rest }: Frame): boolean {
+  sendWithMethod({ eventName, payload, recipients, ...rest }: Frame): boolean {
     if (!this.#dispatch || Object.keys(rest).length || typeof eventName !== "string") return false;
     if (eventName.startsWith("@@KOJI_DISPATCH/") && recipients !== undefined) return false;
     if (eventName === DISPATCH_EVENT.SET_USER_INFO && isObject(payload) && JSON.stringify(payload).length < 16_000) {
@@ -133,7 +133,7 @@ class KojiPlayer implements Player {
     return text;
   }
 
-  /** Called before the frame can come. */
+  /** Called before the frame can arrive. */
   listenFor(eventName: string): void {
     if (this.#listening.has(eventName) || eventName.startsWith("@@KOJI_DISPATCH/")) return;
     this.#listening.add(eventName);
@@ -143,9 +143,9 @@ class KojiPlayer implements Player {
   async check({ eventName, payload, latencyMs }: Frame): Promise<void> {
     const members = isObject(payload) ? payload : {};
     if (eventName === DISPATCH_EVENT.CONNECTED) expect(this.#dispatch?.connectionInfo).toEqual(payload);
-    else if (eventName === DISPATCH_EVENT.CONNECTED_CLIENTS_CHANGED && !this.tap.received.waiting.length) {
+    else if (eventName === DISPATCH_EVENT.CONNECTED_CLIENTS_CHANGED && !this.recorder.received.waiting.length) {
       const list = members["connectedClients"] as Record<string, object>;
-      // That of a list which is no news may be older.
+      // The client ignores a list with the current version, so its time may be older.
       const lastPing = expect.any(Number) as number;
       const expected = Object.entries(list).map(([clientId, entry]) => ({ clientId, ...entry, lastPing }));
       expect(this.#dispatch?.connectedClients).toEqual(expected);
@@ -161,27 +161,27 @@ class KojiPlayer implements Player {
 }
 
 class MesaPlayer implements Player {
-  // The client answers every heartbeat at once; the transcripts leave some without an answer.
-  readonly tap = new RecordingSocket('{"op":11,"d":{}}');
+  // The client answers every heartbeat at once; some transcripts leave them unanswered.
+  readonly recorder = new RecordingSocket('{"op":11,"d":{}}');
   readonly #messages = new ReceiveQueue<Message>();
-  /** What calls of `authenticate` that are not answered became, in their order. */
+  /** The results of pending `authenticate` calls, in order. */
   readonly #logins: Promise<unknown>[] = [];
   #client: Client | undefined;
 
   constructor(readonly url: string) {}
 
   async open(path: string): Promise<void> {
-    this.tap.socket = undefined;
-    const WebSocket = this.tap.classFor(this.url + path);
+    this.recorder.socket = undefined;
+    const WebSocket = this.recorder.classFor(this.url + path);
     this.#client = new Client(this.url, { WebSocket, reconnect: false, watchdogInterval: 0 });
     this.#client.on("message", this.#messages.put);
     this.#logins.length = 0;
-    // Not until hello: a transcript may say something before that.
-    const socket = await vi.waitUntil(() => this.tap.socket, { timeout: 15_000 });
+    // Do not wait for hello: a transcript may send messages before it.
+    const socket = await vi.waitUntil(() => this.recorder.socket, { timeout: 15_000 });
     if (socket.readyState === 0) await once(socket, "open");
   }
 
-  say({ op, d, t, ...rest }: Frame): boolean {
+  sendWithMethod({ op, d, t, ...rest }: Frame): boolean {
     if (this.#client?.state !== "connected" || Object.keys(rest).length || !isObject(d)) return false;
     const { token, shouldSync, ...more } = d;
     if (op === 0 && typeof t === "string" && t && t.length < 256 && JSON.stringify(d).length < 1_000_000) {
@@ -208,75 +208,75 @@ class MesaPlayer implements Player {
   }
 }
 
-/** Plays one file from top to bottom; returns how many lines were said by calls. */
+/** Plays one file from top to bottom; returns the number of lines that public methods sent. */
 async function play(name: string, make: (path: string) => Player): Promise<number> {
-  const texts = new Texts();
+  const placeholders = new Placeholders();
   const players = new Map<string, Player>();
   const steps = stepsOf(readFileSync(`${TRANSCRIPTS}/${name}`, "utf8"));
-  let saidByCalls = 0;
+  let sentByMethods = 0;
   for (const step of steps) {
     const { client, sends, verb, text, line } = step;
     const player = players.get(client) ?? make(verb === "open" ? text : "/");
-    const isNew = !players.has(client) || (verb === "open" && player.tap.socket?.readyState !== 1);
+    const isNew = !players.has(client) || (verb === "open" && player.recorder.socket?.readyState !== 1);
     players.set(client, player);
-    if (verb === "open") await player.open(texts.filled(text));
+    if (verb === "open") await player.open(placeholders.resolve(text));
     else if (isNew) await player.open("/");
     if (verb === "open") continue;
     const own = steps.filter((each) => each.client === client);
-    if (player instanceof KojiPlayer) for (const { eventName } of own.flatMap(expected(texts))) player.listenFor(String(eventName));
+    if (player instanceof KojiPlayer) for (const { eventName } of own.flatMap(expected(placeholders))) player.listenFor(String(eventName));
     if (player instanceof EmitPlayer) {
-      for (const { event, ackId } of own.flatMap(expected(texts))) {
+      for (const { event, ackId } of own.flatMap(expected(placeholders))) {
         if (typeof event === "string" && typeof ackId === "string") player.expectQuestion(event, ackId);
       }
     }
-    if (sends) saidByCalls += Number(await send(player, step, texts));
-    else await receive(player, step, texts, `${name}:${line}`);
+    if (sends) sentByMethods += Number(await send(player, step, placeholders));
+    else await receive(player, step, placeholders, `${name}:${line}`);
   }
-  for (const [client, { tap }] of players) {
-    expect(await tap.isQuiet(), `${name}: ${client} has nothing left to read, but ${tap.received.waiting}`).toBe(true);
+  for (const [client, { recorder }] of players) {
+    expect(await recorder.isQuiet(), `${name}: ${client} has nothing left to read, but ${recorder.received.waiting}`).toBe(true);
   }
   await Promise.all([...players.values()].map((player) => player.close()));
-  return saidByCalls;
+  return sentByMethods;
 }
 
-/** What a line says will come, if that is a frame. */
-function expected(texts: Texts): (step: Step) => Frame[] {
-  return ({ sends, verb, text }) => (sends || verb ? [] : [JSON.parse(texts.filled(text)) as Frame]);
+/** The frame that a line expects, if it expects one. */
+function expected(placeholders: Placeholders): (step: Step) => Frame[] {
+  return ({ sends, verb, text }) => (sends || verb ? [] : [JSON.parse(placeholders.resolve(text)) as Frame]);
 }
 
-async function send(player: Player, { verb, text }: Step, texts: Texts): Promise<boolean> {
-  const { tap } = player;
+async function send(player: Player, { verb, text }: Step, placeholders: Placeholders): Promise<boolean> {
+  const { recorder } = player;
   if (verb === "close") {
-    // No call says any other code.
+    // No method closes with another code.
     if (["", "1000"].includes(text)) await player.close();
-    else tap.socket?.close(Number(text));
+    else recorder.socket?.close(Number(text));
     return true;
   }
-  const filled = texts.filled(text);
+  const resolved = placeholders.resolve(text);
   if (verb === undefined) {
-    const frame = sayable(filled);
-    const before = tap.sent.waiting.length;
-    if (frame && player.say(frame)) {
-      // An answer is sent when its promise is settled.
-      while (tap.sent.waiting.length === before) await Promise.resolve();
-      expect(JSON.parse(player.onWire(tap.sent.waiting.at(-1) ?? "", `{"event"`))).toEqual(frame);
+    const frame = canonicalFrame(resolved);
+    const before = recorder.sent.waiting.length;
+    if (frame && player.sendWithMethod(frame)) {
+      // A reply is sent in a later microtask.
+      while (recorder.sent.waiting.length === before) await Promise.resolve();
+      expect(JSON.parse(player.onWire(recorder.sent.waiting.at(-1) ?? "", `{"event"`))).toEqual(frame);
       return true;
     }
   }
-  tap.sendRaw(verb === "bin" ? Buffer.from(filled) : filled);
+  recorder.sendRaw(verb === "bin" ? Buffer.from(resolved) : resolved);
   return false;
 }
 
-async function receive(player: Player, { verb, text }: Step, texts: Texts, where: string): Promise<void> {
-  const received = await player.tap.received.next();
+async function receive(player: Player, { verb, text }: Step, placeholders: Placeholders, where: string): Promise<void> {
+  const received = await player.recorder.received.next();
   if (verb) return expect(received, where).toBe(`[${verb} ${text}]`);
   const translated = player.onWire(received, `{"type":"ack"`);
-  texts.match(text, translated, where);
+  placeholders.match(text, translated, where);
   await player.check(JSON.parse(translated) as Frame);
 }
 
-/** The frame, if a client's own JSON would be the same: not with other numbers, members twice, … */
-function sayable(text: string): Frame | undefined {
+/** Returns the frame if re-encoding its JSON gives the same text; false for unusual numbers, duplicate members, … */
+function canonicalFrame(text: string): Frame | undefined {
   try {
     const frame = JSON.parse(text) as unknown;
     return isObject(frame) && JSON.stringify(frame) === text ? frame : undefined;
@@ -292,12 +292,12 @@ function isObject(value: unknown): value is Frame {
 const files = (folder: string) => readdirSync(`${TRANSCRIPTS}/${folder}`).filter((name) => name.endsWith(".txt"));
 
 describe.each([
-  { folder: "emit", start: () => startServer(), make: (url: string): Player => new EmitPlayer(url), leastCalls: undefined },
+  { folder: "emit", start: () => startServer(), make: (url: string): Player => new EmitPlayer(url), minSentByMethods: undefined },
   {
     folder: "koji",
     start: () => startServer({ command: "serve", config: `${TRANSCRIPTS}/koji/settings.toml` }),
     make: (url: string): Player => new KojiPlayer(url),
-    leastCalls: undefined,
+    minSentByMethods: undefined,
   },
   ...["mesa", "mesa-defaults", "mesa-heartbeats", "mesa-nobody", "mesa-required", "mesa-versions"].map((folder) => ({
     folder,
@@ -305,26 +305,26 @@ describe.each([
       const inbox = join(mkdtempSync(join(tmpdir(), "switchboard-")), "inbox.redb");
       return startServer({ config: `${TRANSCRIPTS}/${folder}/settings.toml`, settings: [`inbox.path=${inbox}`] });
     },
-    // Others who are in these are emit clients.
+    // Other clients in these transcripts are emit clients.
     make: (url: string, path: string): Player => {
       return /^\/mesa(\/|\?|$)/.test(path) ? new MesaPlayer(url) : new EmitPlayer(url);
     },
-    // The others are short, and no call of a client answers heartbeats or sends them.
-    leastCalls: folder === "mesa" ? undefined : ["mesa-defaults", "mesa-heartbeats"].includes(folder) ? 0 : 2,
+    // The others are short, and heartbeats have no public method.
+    minSentByMethods: folder === "mesa" ? undefined : ["mesa-defaults", "mesa-heartbeats"].includes(folder) ? 0 : 2,
   })),
-])("the transcripts of $folder", ({ folder, start, make, leastCalls = 41 }) => {
+])("the transcripts of $folder", ({ folder, start, make, minSentByMethods = 41 }) => {
   let server: Server;
   beforeAll(async () => {
     server = await start();
   });
   afterAll(() => server.stop());
 
-  let saidByCalls = 0;
+  let sentByMethods = 0;
   test.each(files(folder))("%s", async (name) => {
-    saidByCalls += await play(`${folder}/${name}`, (path) => make(server.url, path));
+    sentByMethods += await play(`${folder}/${name}`, (path) => make(server.url, path));
   });
 
-  test("were said by calls where there is one", () => {
-    expect(saidByCalls).toBeGreaterThanOrEqual(leastCalls);
+  test("used public methods for enough lines", () => {
+    expect(sentByMethods).toBeGreaterThanOrEqual(minSentByMethods);
   });
 });

@@ -1,5 +1,5 @@
 /**
- * A real browser with a page that has the clients, as a bundler would put them there.
+ * A real browser with a page that contains the bundled clients.
  */
 
 import { build } from "esbuild";
@@ -13,7 +13,7 @@ const ARGS = [
   "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ];
 
-/** What is on `window` in a page of these tests. */
+/** The contents of `window.sdk` in a page of these tests. */
 export const PAGE_SCRIPT = `
   export { EmitClient } from "./src/client/index.ts";
   export { Dispatch, DISPATCH_EVENT } from "./src/dispatch/index.ts";
@@ -21,7 +21,7 @@ export const PAGE_SCRIPT = `
 `;
 
 export class TestBrowser {
-  readonly #complaints: string[] = [];
+  readonly #uncaughtErrors: string[] = [];
 
   private constructor(
     readonly browser: Browser,
@@ -45,13 +45,13 @@ export class TestBrowser {
   }
 
   /** Uncaught errors of all pages. */
-  get complaints(): readonly string[] {
-    return this.#complaints;
+  get uncaughtErrors(): readonly string[] {
+    return this.#uncaughtErrors;
   }
 
   async context(): Promise<BrowserContext> {
     const context = await this.browser.newContext();
-    context.on("weberror", (error) => this.#complaints.push(String(error.error())));
+    context.on("weberror", (error) => this.#uncaughtErrors.push(String(error.error())));
     return context;
   }
 

@@ -1,5 +1,5 @@
 /**
- * What a promise rejects with, or a function throws: the `code` to compare.
+ * The `code` of the error that a promise rejects with or a function throws.
  */
 
 export async function rejectionCode(promise: Promise<unknown>): Promise<unknown> {

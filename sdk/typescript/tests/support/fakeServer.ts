@@ -1,5 +1,5 @@
 /**
- * A WebSocket server that does what the real one never would: for bad frames, silence and closes.
+ * A WebSocket server under the control of the test, for malformed frames, silence and closes.
  */
 
 import { once } from "node:events";
@@ -11,7 +11,7 @@ import { ReceiveQueue } from "./receiveQueue.js";
 
 export class FakeServer {
   readonly #server: WebSocketServer;
-  /** Sockets as they connect. */
+  /** Connections, in order. */
   readonly sockets = new ReceiveQueue<FakePeer>();
 
   private constructor(server: WebSocketServer) {
@@ -40,15 +40,15 @@ export class FakeServer {
   }
 }
 
-/** One client as the fake server sees it. */
+/** The server side of one connection. */
 export class FakePeer {
-  /** What the client sent, in order. */
+  /** The frames from the client, in order. */
   readonly frames = new ReceiveQueue<string>();
   readonly closed: Promise<number>;
 
   constructor(
     readonly socket: WebSocket,
-    /** Path and query. */
+    /** The path and query of the request. */
     readonly url: string,
   ) {
     socket.on("message", (data) => this.frames.put(String(data)));
@@ -59,13 +59,13 @@ export class FakePeer {
     this.socket.send(typeof frame === "string" ? frame : JSON.stringify(frame));
   }
 
-  /** The next frame as JSON. */
+  /** Receives the next frame and parses it as JSON. */
   async next<T = Record<string, unknown>>(): Promise<T> {
     return JSON.parse(await this.frames.next()) as T;
   }
 
-  /** As Koji's server greets. */
-  greet(clientId = "me", shardName = "shard-1"): void {
+  /** Sends CONNECTED, the first message of a Koji server. */
+  sendConnected(clientId = "me", shardName = "shard-1"): void {
     this.send({ eventName: "@@KOJI_DISPATCH/CONNECTED", payload: { clientId, shardName }, latencyMs: 0 });
   }
 }

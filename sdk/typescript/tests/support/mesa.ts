@@ -1,5 +1,5 @@
 /**
- * Servers with a Mesa door, their users, and the original package.
+ * Servers with the Mesa protocol, their users, and the original package.
  */
 
 import { createRequire } from "node:module";
@@ -11,20 +11,20 @@ import { ReceiveQueue } from "./receiveQueue.js";
 import type { RedisServer } from "./redis.js";
 import { startServer, type Server } from "./server.js";
 
-/** Cryb Mesa as it is on npm. */
+/** The original Cryb Mesa of npm. */
 export const original = createRequire(import.meta.url)("@cryb/mesa") as typeof import("@cryb/mesa");
 
 export const SECRET = "a secret of the tests, long enough for HS256";
 
-/** A node that shares a Redis, with its Mesa door open for the namespace `api`. */
+/** Starts a node on this Redis with the Mesa protocol enabled for the namespace `api`. */
 export async function startMesa(redis: RedisServer, settings: readonly string[] = []): Promise<Server> {
   const mesa = ["mesa.enabled=true", "mesa.listen=127.0.0.1:0", "mesa.namespace=api"];
   return startServer({ settings: [...mesa, `auth.jwt_secret=${SECRET}`, `redis.url=${redis.url}`, ...settings] });
 }
 
-/** The connections to Redis of something of the original's, which has no end of its own. */
-export function disconnect(something: object): void {
-  for (const member of Object.values(something) as ({ disconnect?: () => void } | null)[]) member?.disconnect?.();
+/** Closes the Redis connections of an object of the original, which has no method for it. */
+export function closeRedisConnections(original: object): void {
+  for (const member of Object.values(original) as ({ disconnect?: () => void } | null)[]) member?.disconnect?.();
 }
 
 export interface User {
@@ -33,7 +33,7 @@ export interface User {
   readonly closed: Promise<number>;
 }
 
-/** A user whose client is connected and has logged in. */
+/** A user with an authenticated client. */
 export async function login(url: string, id: string): Promise<User> {
   const client = new Client(url, { WebSocket, reconnect: false });
   const messages = new ReceiveQueue<Message>();

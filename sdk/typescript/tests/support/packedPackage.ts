@@ -1,5 +1,5 @@
 /**
- * The package as it is published, installed into a folder that knows nothing of its source.
+ * The package as published, installed into an empty project.
  */
 
 import { execFileSync } from "node:child_process";
@@ -25,7 +25,7 @@ export class PackedPackage {
     writeFileSync(join(this.folder, name), text);
   }
 
-  /** What a command prints. Throws if it fails. */
+  /** Runs a command and returns its output. Throws if it fails. */
   run(command: string, ...args: string[]): string {
     return execFileSync(command, args, { cwd: this.folder, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
   }

@@ -1,9 +1,9 @@
 /**
- * Things in the order they come, for a test that waits for the next.
+ * A queue of received items, for tests that wait for the next one.
  */
 
-/** How long a test waits for what must come; nothing waits that long where all is well. */
-const PATIENCE_MS = 15_000;
+/** The time limit for the next item; reached only if the test fails. */
+const TIMEOUT_MS = 15_000;
 
 export class ReceiveQueue<T> {
   readonly #items: T[] = [];
@@ -16,13 +16,13 @@ export class ReceiveQueue<T> {
     else this.#items.push(item);
   };
 
-  /** The next item, now or when it comes. */
+  /** Returns the next item, once it arrives. */
   next(): Promise<T> {
     const item = this.#items.shift();
     if (item !== undefined) return Promise.resolve(item);
-    const { stack } = new Error("nothing came");
+    const { stack } = new Error("no item arrived");
     return new Promise((resolve, reject) => {
-      const timer = realSetTimeout(() => reject(new Error(stack)), PATIENCE_MS);
+      const timer = realSetTimeout(() => reject(new Error(stack)), TIMEOUT_MS);
       this.#waiting = (next) => {
         clearTimeout(timer);
         resolve(next);
@@ -30,19 +30,19 @@ export class ReceiveQueue<T> {
     });
   }
 
-  /** The next item that is wanted; what comes before it is passed over. */
-  async nextWhere(wanted: (item: T) => boolean): Promise<T> {
+  /** Returns the next item that matches; skips the items before it. */
+  async nextWhere(matches: (item: T) => boolean): Promise<T> {
     for (;;) {
       const item = await this.next();
-      if (wanted(item)) return item;
+      if (matches(item)) return item;
     }
   }
 
-  /** What is here now. */
+  /** The items that have arrived and not been taken. */
   get waiting(): readonly T[] {
     return this.#items;
   }
 }
 
-// Tests may replace the timers.
+// Tests may install fake timers.
 const realSetTimeout = setTimeout;

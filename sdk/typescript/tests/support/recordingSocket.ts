@@ -1,5 +1,5 @@
 /**
- * A WebSocket that shows what goes over the wire, for a client that does not know of it.
+ * A WebSocket that records the traffic of a client.
  */
 
 import { WebSocket } from "ws";
@@ -7,26 +7,26 @@ import { WebSocket } from "ws";
 import { ReceiveQueue } from "./receiveQueue.js";
 
 export class RecordingSocket {
-  /** Messages as they came; a close as `[close 1000]`, a refusal as `[refused 400]`. */
+  /** Received messages; a close as `[close 1000]`, a refused upgrade as `[refused 400]`. */
   readonly received = new ReceiveQueue<string>();
-  /** Messages as they went. */
+  /** Sent messages. */
   readonly sent = new ReceiveQueue<string>();
   socket: WebSocket | undefined;
 
-  /** `withheld` is what a client says by itself where the test wants to say it; it does not go out. */
+  /** Drops the message `withheld`, which the client sends by itself and the test sends explicitly. */
   constructor(readonly withheld?: string) {}
 
-  /** The class for the client's options; it connects to `url`, whatever the client serverRequests for. */
-  classFor(url: string): new (asked: string) => WebSocket {
-    const tap = this;
+  /** Returns the class for the client's options; it connects to `url` whatever address the client passes. */
+  classFor(url: string): new (address: string) => WebSocket {
+    const recorder = this;
     return class extends WebSocket {
-      constructor(_asked: string) {
+      constructor(_address: string) {
         super(url);
-        tap.socket = this;
-        this.on("message", (data) => tap.received.put(String(data)));
-        this.on("close", (code) => code !== 1006 && tap.received.put(`[close ${code}]`));
+        recorder.socket = this;
+        this.on("message", (data) => recorder.received.put(String(data)));
+        this.on("close", (code) => code !== 1006 && recorder.received.put(`[close ${code}]`));
         this.on("unexpected-response", (request, { statusCode }) => {
-          tap.received.put(`[refused ${statusCode}]`);
+          recorder.received.put(`[refused ${statusCode}]`);
           request.destroy();
           this.emit("error", new Error("refused"));
           this.emit("close", 1006, Buffer.alloc(0));
@@ -34,19 +34,19 @@ export class RecordingSocket {
       }
 
       override send(text: string): void {
-        if (text === tap.withheld) return;
-        tap.sent.put(text);
+        if (text === recorder.withheld) return;
+        recorder.sent.put(text);
         super.send(text);
       }
     };
   }
 
-  /** Sends what no call of the client would. */
+  /** Sends a frame that no method of the client can produce. */
   sendRaw(data: string | Buffer): void {
     if (this.socket) Reflect.apply(WebSocket.prototype.send, this.socket, [data]);
   }
 
-  /** Nothing more has come: the answer to a ping is next. */
+  /** Whether no further message has arrived: sends a ping and waits for its pong. */
   async isQuiet(): Promise<boolean> {
     const { socket } = this;
     if (socket?.readyState !== WebSocket.OPEN) return true;

@@ -1,5 +1,5 @@
 /**
- * A Redis of the test's own, on a free port: Debian's redis-server, which `./test` installs.
+ * A Redis server for one test, on a free port: Debian's redis-server, which `./test` installs.
  */
 
 import { spawn } from "node:child_process";
@@ -15,7 +15,7 @@ const START_TIMEOUT_MS = 20_000;
 export interface RedisServer {
   readonly port: number;
   readonly url: string;
-  /** For what a test looks up or stores itself. */
+  /** A client for the test's own commands. */
   readonly client: Redis;
   stop(): Promise<void>;
 }
@@ -25,13 +25,13 @@ export async function startRedis(port?: number): Promise<RedisServer> {
   const args = ["--port", `${port}`, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
   const child = spawn("redis-server", args, { stdio: "ignore" });
   const failed = new Promise<never>((_, reject) => {
-    child.once("error", (cause) => reject(new Error("Debian's package redis-server is needed", { cause })));
+    child.once("error", (cause) => reject(new Error("cannot start redis-server; install Debian's package redis-server", { cause })));
     child.once("exit", (code) => reject(new Error(`redis-server ended with ${code}`)));
   });
   failed.catch(() => {});
-  await Promise.race([answers(port), failed]);
+  await Promise.race([untilListening(port), failed]);
   const client = new Redis(port, "127.0.0.1");
-  // It is ended before its server, or with it.
+  // The server may stop before the client does.
   client.on("error", () => {});
   const stop = async () => {
     client.disconnect();
@@ -42,12 +42,12 @@ export async function startRedis(port?: number): Promise<RedisServer> {
   return { port, url: `redis://127.0.0.1:${port}`, client, stop };
 }
 
-async function answers(port: number): Promise<void> {
+async function untilListening(port: number): Promise<void> {
   for (const end = Date.now() + START_TIMEOUT_MS; Date.now() < end; ) {
     const socket = connect(port, "127.0.0.1");
-    const isThere = await once(socket, "connect").then(() => true, () => false);
+    const isListening = await once(socket, "connect").then(() => true, () => false);
     socket.destroy();
-    if (isThere) return;
+    if (isListening) return;
   }
-  throw new Error("redis-server does not listen");
+  throw new Error("redis-server does not accept connections");
 }

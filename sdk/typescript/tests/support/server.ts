@@ -8,7 +8,7 @@ import { createServer } from "node:net";
 import { dirname, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
-/** How long the binary may take to print where it listens, or to end when told to. */
+/** Time limits for printing the address after the start, and for exiting after a signal. */
 const START_TIMEOUT_MS = 20_000;
 const STOP_TIMEOUT_MS = 20_000;
 
@@ -16,7 +16,7 @@ const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), "../../../..");
 
 export const TRANSCRIPTS = resolve(ROOT, "spec/transcripts");
 
-/** `TEST_BINARY`, or what `cargo build` leaves. */
+/** `TEST_BINARY`, by default the debug build. */
 export const BINARY = process.env["TEST_BINARY"] ?? resolve(ROOT, "target/debug/switchboard");
 
 export interface Server {
@@ -26,7 +26,7 @@ export interface Server {
   /** `ws://127.0.0.1:port` */
   readonly url: string;
   stop(): Promise<void>;
-  /** Ends it as a crash would. */
+  /** Kills it, as a crash would. */
   kill(): Promise<void>;
 }
 
@@ -47,7 +47,7 @@ export async function startServer({
   const args = [command, "--listen", `127.0.0.1:${port}`, ...configs, ...sets];
   const child = spawn(BINARY, args, { stdio: ["ignore", "pipe", "pipe"] });
   const ended = new Promise((resolve) => child.once("exit", resolve));
-  // A test that ends early must leave no server behind.
+  // A test that fails early must not leave the server running.
   const kill = () => child.kill("SIGKILL");
   process.once("exit", kill);
   child.once("exit", () => process.off("exit", kill));
@@ -64,10 +64,10 @@ export async function startServer({
 }
 
 /**
- * A port nobody listens on at this moment, for a server that must come back on the same one.
+ * Returns a port that is free at this moment, for a server that restarts on the same port.
  *
- * It is below those that the system gives out by itself: one of these may be anybody's by then. Browsers
- * refuse some that are lower still.
+ * It is below the ephemeral range, whose ports the system may assign in the meantime, and above the low
+ * ports that browsers block.
  */
 export async function freePort(): Promise<number> {
   for (;;) {
@@ -84,17 +84,17 @@ export async function freePort(): Promise<number> {
 function listeningPort(child: ChildProcess): Promise<number> {
   return new Promise((resolve, reject) => {
     let output = "";
-    const fail = (why: string) => {
+    const fail = (reason: string) => {
       child.kill("SIGKILL");
-      reject(new Error(`${BINARY}: ${why}; it printed:\n${output}`));
+      reject(new Error(`${BINARY}: ${reason}; its output:\n${output}`));
     };
-    const timer = setTimeout(() => fail("it did not say where it listens"), START_TIMEOUT_MS);
+    const timer = setTimeout(() => fail("it did not print its address"), START_TIMEOUT_MS);
     const read = (chunk: Buffer) => {
       output += chunk.toString();
       const port = /127\.0\.0\.1:(\d+)(?=\D)/.exec(output)?.[1];
       if (!port) return;
       clearTimeout(timer);
-      // Reading goes on: a full pipe would stop a server that logs.
+      // Keep reading: a full pipe would block a server that logs.
       for (const stream of [child.stdout, child.stderr]) stream?.off("data", read).resume();
       resolve(Number(port));
     };
@@ -103,7 +103,7 @@ function listeningPort(child: ChildProcess): Promise<number> {
     child.on("error", (error) => fail(error.message));
     child.on("exit", (code) => {
       clearTimeout(timer);
-      fail(`it ended with ${code}`);
+      fail(`it exited with ${code}`);
     });
   });
 }

@@ -1,5 +1,5 @@
 /**
- * A TCP proxy in front of a server: a network that can fall silent or be cut.
+ * A TCP proxy in front of a server that can drop all traffic or cut connections.
  */
 
 import { once } from "node:events";
@@ -8,7 +8,7 @@ import { connect, createServer, type AddressInfo, type Server, type Socket } fro
 export class TcpProxy {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
-  #silent = false;
+  #isStopped = false;
 
   private constructor(server: Server) {
     this.#server = server;
@@ -27,18 +27,18 @@ export class TcpProxy {
     return (this.#server.address() as AddressInfo).port;
   }
 
-  /** From now on nothing passes on the connections there are, and neither side hears of it. */
-  silence(): void {
-    this.#silent = true;
+  /** Stops forwarding on the existing connections, without closing them. */
+  stopForwarding(): void {
+    this.#isStopped = true;
     for (const socket of this.#sockets) socket.pause();
   }
 
-  /** New connections pass again; the old ones stay dead. */
-  mend(): void {
-    this.#silent = false;
+  /** Forwards new connections again; the old ones stay stopped. */
+  resumeForwarding(): void {
+    this.#isStopped = false;
   }
 
-  /** Ends all connections without a word. */
+  /** Destroys all connections without a close frame. */
   cut(): void {
     for (const socket of this.#sockets) socket.destroy();
   }
@@ -58,7 +58,7 @@ export class TcpProxy {
         to.destroy();
       });
       from.pipe(to);
-      if (this.#silent) from.pause().unpipe();
+      if (this.#isStopped) from.pause().unpipe();
     }
   }
 }

@@ -1,5 +1,5 @@
 /**
- * Reads a transcript of spec/transcripts, and knows the texts in it that stand for values.
+ * Parses a transcript of spec/transcripts and resolves its placeholders.
  */
 
 import { expect } from "vitest";
@@ -25,35 +25,35 @@ export function stepsOf(transcript: string): Step[] {
   });
 }
 
-/** The texts that a transcript has given names. */
-export class Texts {
+/** The placeholders of a transcript and their values. */
+export class Placeholders {
   readonly #known = new Map<string, string>();
 
-  /** The line with everything put in place that stands for something. */
-  filled(text: string): string {
+  /** Replaces the placeholders of a line by their values. */
+  resolve(text: string): string {
     return text
       .replace(/<([^<>*]*)\*(\d+)>/g, (_, part: string, count: string) => part.repeat(Number(count)))
       .replace(/<([^<> ]+)>/g, (whole, name: string) => this.#known.get(name) ?? whole);
   }
 
-  /** Fails unless the frame is what the line says. */
+  /** Fails unless the frame matches the line. */
   match(expected: string, received: string, where: string): void {
-    this.#compare(JSON.parse(this.filled(expected)), JSON.parse(received), where);
+    this.#compare(JSON.parse(this.resolve(expected)), JSON.parse(received), where);
   }
 
   #compare(expected: unknown, received: unknown, where: string): void {
-    if (typeof expected === "string" && this.#isStandIn(expected, received, where)) return;
+    if (typeof expected === "string" && this.#matchesPlaceholder(expected, received, where)) return;
     if (typeof expected !== "object" || expected === null) {
       return expect(received, where).toEqual(expected);
     }
-    expect(typeof received === "object" && received !== null, `${where} is a structure`).toBe(true);
+    expect(typeof received === "object" && received !== null, `${where} is an object or array`).toBe(true);
     expect(Object.keys(received as object).sort(), where).toEqual(Object.keys(expected).sort());
     for (const [name, value] of Object.entries(expected)) {
       this.#compare(value, (received as Record<string, unknown>)[name], `${where}.${name}`);
     }
   }
 
-  #isStandIn(expected: string, received: unknown, where: string): boolean {
+  #matchesPlaceholder(expected: string, received: unknown, where: string): boolean {
     const name = /^<new (.+)>$/.exec(expected)?.[1];
     if (name) {
       expect(received, where).toEqual(expect.any(String));

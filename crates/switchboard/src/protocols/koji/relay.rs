@@ -1,12 +1,11 @@
-//! Relaying a client's events to its shard, or to the recipients that it named.
+//! Passing on what a client without a server sends to others.
 
 use switchboard_event::{Audience, DeliveryClass, Event, Name, Parcel, Payload};
 use switchboard_hub::Scope;
 
-use crate::api::setup::Setup;
 use crate::api::socket::Socket;
+use crate::builder::Setup;
 use crate::node::clock::now_ms;
-use crate::protocols::koji::options::Koji;
 use crate::routing::extract::FromRequest;
 use crate::routing::reply::ReplyError;
 use crate::routing::request::Request;
@@ -35,51 +34,43 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// The recipients that the client named.
+    pub(crate) fn new(socket: Socket, name: Name, payload: Payload, audience: Audience) -> Self {
+        Relay { socket, name, payload, audience }
+    }
+
+    pub(crate) fn parts(&self) -> (Socket, Name, Payload) {
+        (self.socket.clone(), self.name.clone(), self.payload.clone())
+    }
+
+    /// Whom the client means.
     pub fn audience(&self) -> &Audience {
         &self.audience
     }
 
-    /// Sends the event unchanged. Returns the number of sockets of this node that have it queued.
+    /// Sends the event as it came. Returns how many sockets of this node have it queued.
     pub fn send(self) -> usize {
-        relay(&self.socket, self.name, self.payload, &self.audience)
+        let payload = self.payload.clone();
+        self.send_instead(payload)
     }
 
     /// Sends the event with other data.
     pub fn send_instead(self, payload: Payload) -> usize {
-        relay(&self.socket, self.name, payload, &self.audience)
+        let Relay { socket, name, audience, .. } = self;
+        let event = Event { name, data: payload, sender: Some(socket.id()), time_ms: now_ms() };
+        let parcel = Parcel::new(event, DeliveryClass::Live);
+        let app = socket.app();
+        app.hub().send(app.project_id(), &audience, &parcel, Scope::AllNodes).queued
     }
 }
 
-/// Sends an event of a client to others. If the bus is full, the hub counts it and sockets of this node
-/// still get the event.
-pub(crate) fn relay(socket: &Socket, name: Name, data: Payload, audience: &Audience) -> usize {
-    let event = Event { name, data, sender: Some(socket.id()), time_ms: now_ms() };
-    let parcel = Parcel::new(event, DeliveryClass::Live);
-    socket.node().hub().send(&socket.session().project.id, audience, &parcel, Scope::AllNodes).queued
-}
-
-/// Relays an event that has no handler.
-pub(crate) async fn relay_unhandled(relay: Relay) {
-    relay.send();
-}
-
-/// Refused for events of other protocols.
+/// Refused for events that do not come from a client without a server.
 impl FromRequest for Relay {
     fn from_request(request: &Request) -> Result<Self, ReplyError> {
-        let audience = request
-            .audience()
-            .ok_or_else(|| ReplyError::bad_data("the event names nobody to relay it to"))?;
-        Ok(Relay {
-            socket: request.socket().clone(),
-            name: request.name().clone(),
-            payload: request.payload().clone(),
-            audience: audience.clone(),
-        })
+        request.relay().ok_or_else(|| ReplyError::bad_data("the event names nobody to relay it to"))
     }
 
     fn check(setup: &Setup) -> Result<(), String> {
-        match setup.part::<Koji>() {
+        match &setup.koji {
             Some(_) => Ok(()),
             None => Err("takes Relay, but the app has no Koji door".into()),
         }
