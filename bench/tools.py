@@ -1,12 +1,12 @@
-"""What the runs have in common: what is built, started, loaded and printed."""
+"""Shared by the runs: builds and starts servers, loads them, prints tables."""
 import argparse, contextlib, json, os, resource, signal, socket, statistics, subprocess, sys, time
 
 BENCH = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(BENCH)
 PEERS = os.path.join(BENCH, "peers")
-RELEASE = os.path.join(os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target")), "release")
+BUILD = os.path.join(os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target")), "dist")
 
-OURS = [f"{RELEASE}/examples/bench_server"]
+OURS = [f"{BUILD}/bench_server"]
 SOCKET_IO = ["node", f"{PEERS}/socketio.mjs"]
 SOCKETIOXIDE = [f"{PEERS}/socketioxide/target/release/bench-peer-socketioxide"]
 
@@ -16,9 +16,9 @@ def build(ours=True, node=True, socketioxide=True):
         print("+", *command, file=sys.stderr)
         subprocess.run(command, cwd=cwd, check=True, stdout=sys.stderr)
 
-    step("cargo", "build", "--release", "--quiet", "-p", "switchboard-cli", "-p", "switchboard-bench")
+    step("cargo", "build", "--profile", "dist", "--quiet", "-p", "switchboard-bench", "--bins")
     if ours:
-        step("cargo", "build", "--release", "--quiet", "-p", "switchboard", "-p", "switchboard-redis", "--examples")
+        step("cargo", "build", "--profile", "dist", "--quiet", "-p", "switchboard-redis", "--examples")
     if node:
         step("npm", "ci", "--silent", "--no-fund", "--no-audit", cwd=PEERS)
     if socketioxide:
@@ -26,7 +26,7 @@ def build(ours=True, node=True, socketioxide=True):
 
 
 def options(doc, names, scenarios):
-    """What a run is asked for. It may open as many files as it is allowed to."""
+    """Reads the command line. Raises the limit of open files to its maximum."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -46,7 +46,7 @@ def free_port():
 
 @contextlib.contextmanager
 def process(*command, **options):
-    """A process on the servers' core, which ends with the block."""
+    """A process on the servers' core, killed at the end of the block."""
     running = subprocess.Popen(["taskset", "-c", "0", *command], **options)
     try:
         yield running
@@ -57,7 +57,7 @@ def process(*command, **options):
 
 @contextlib.contextmanager
 def server(command, *arguments):
-    """A server's address, once it listens."""
+    """Yields a server's address as soon as it listens."""
     address = f"127.0.0.1:{free_port()}"
     with process(*command, address, *arguments, stdout=subprocess.PIPE, text=True) as running:
         if not running.stdout.readline():
@@ -67,7 +67,7 @@ def server(command, *arguments):
 
 @contextlib.contextmanager
 def redis():
-    """The address of a Redis that keeps nothing on disk, once it answers."""
+    """Yields the address of a Redis without persistence as soon as it accepts connections."""
     port = free_port()
     options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
     with process("redis-server", *options, stdout=subprocess.DEVNULL, cwd="/tmp") as running:
@@ -81,8 +81,8 @@ def redis():
 
 
 def load(name, *arguments):
-    """What the generator reports of one scenario; none if it failed."""
-    bench = ["taskset", "-c", "1", f"{RELEASE}/switchboard", "bench", *arguments, "--json"]
+    """The generator's report of one scenario, or None if it failed."""
+    bench = ["taskset", "-c", "1", f"{BUILD}/switchboard-bench", *arguments, "--json"]
     try:
         done = subprocess.run(bench, capture_output=True, text=True, timeout=180)
     except subprocess.TimeoutExpired:
@@ -93,14 +93,14 @@ def load(name, *arguments):
 
 
 def figure(report, key):
-    """A figure of a report by its path, such as `latency_us.p99`; none if it has none."""
+    """A figure of a report by its path, such as `latency_us.p99`, or None."""
     for part in key.split("."):
         report = (report or {}).get(part)
     return report
 
 
 def print_figures(scenario, figures, names, reference, rounds):
-    """A table of each figure. A round has a report, or none, of each name."""
+    """Prints a table of each figure. A round maps each name to its report or None."""
     for key, unit in figures.items():
         print_table(f"{scenario}: {unit}", names, reference, [
             {name: figure(report, key) for name, report in reports.items() if figure(report, key) is not None}

@@ -5,8 +5,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::Options;
 use crate::clock::now;
+use crate::options::Options;
 use crate::report::{Latency, Report, histogram};
 
 pub(crate) async fn run(options: &Options) -> Result<Report> {

@@ -1,24 +1,23 @@
-//! What the server, and the Redis behind it, have used since a moment.
+//! CPU time and memory of the server, and the work of the Redis behind it, since a start.
 
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::Options;
 use crate::clock::now;
+use crate::options::Options;
 use crate::process::{Process, listening_on};
 use crate::redis::{Counters, Redis};
 use crate::report::{RedisWork, Report};
-use crate::scenario::Bench;
 
-/// Everything that is measured from outside.
+/// The processes that are measured.
 pub(crate) struct Meters {
     servers: Vec<Process>,
     other: Option<Process>,
     redis: Option<Redis>,
 }
 
-/// When something began, and how much was used by then.
+/// The counters at the start of a measurement.
 pub(crate) struct Start {
     pub(crate) since: Instant,
     cpu: Duration,
@@ -41,7 +40,7 @@ impl Meters {
         self.servers.iter().map(Process::cpu).sum()
     }
 
-    /// Memory that all servers hold.
+    /// Resident memory of all servers together.
     pub(crate) fn resident_bytes(&self) -> Result<u64> {
         self.servers.iter().map(Process::resident_bytes).sum()
     }
@@ -50,34 +49,25 @@ impl Meters {
         self.other.as_ref().map_or(Ok(Duration::ZERO), Process::cpu)
     }
 
-    /// What Redis has done so far; none if there is none.
+    /// The counters of Redis so far; `None` without a Redis.
     pub(crate) fn redis(&self) -> Result<Option<Counters>> {
         self.redis.as_ref().map(Redis::counters).transpose()
     }
-}
 
-impl Bench {
     pub(crate) fn start(&self) -> Result<Start> {
-        let Bench { meters, .. } = self;
-        Ok(Start { since: now(), cpu: meters.cpu()?, other: meters.other_cpu()?, redis: meters.redis()? })
+        Ok(Start { since: now(), cpu: self.cpu()?, other: self.other_cpu()?, redis: self.redis()? })
     }
 
-    /// What `count` things have cost since the start.
-    pub(crate) fn report(&self, count: u64, start: Start) -> Result<Report> {
-        self.report_of_messages(count, count, start)
-    }
-
-    /// What `count` deliveries of some messages have cost since the start.
-    pub(crate) fn report_of_messages(&self, messages: u64, count: u64, start: Start) -> Result<Report> {
-        let Bench { meters, .. } = self;
-        let (seconds, used) = (start.since.elapsed().as_secs_f64(), meters.cpu()? - start.cpu);
-        let used_by_other = (meters.other_cpu()? - start.other).as_secs_f64() * 1e6 / seconds;
-        let redis = start.redis.zip(meters.redis()?);
+    /// The cost since the start. `count` is the number of deliveries or of other units, `messages` of messages sent.
+    pub(crate) fn report(&self, messages: u64, count: u64, start: Start) -> Result<Report> {
+        let (seconds, used) = (start.since.elapsed().as_secs_f64(), self.cpu()? - start.cpu);
+        let used_by_other = (self.other_cpu()? - start.other).as_secs_f64() * 1e6 / seconds;
+        let redis = start.redis.zip(self.redis()?);
         Ok(Report {
             count,
             seconds,
             cpu_us: Some(used.as_secs_f64() * 1e6 / count as f64),
-            other_cpu_us_per_s: meters.other.is_some().then_some(used_by_other),
+            other_cpu_us_per_s: self.other.is_some().then_some(used_by_other),
             redis: redis.map(|(before, after)| RedisWork::of(after.since(&before), messages as f64)),
             ..Report::default()
         })

@@ -14,8 +14,8 @@ use serde::de::IgnoredAny;
 use tokio::sync::mpsc;
 use tokio::task::spawn_local;
 
-use crate::Protocol;
 use crate::peer::Peer;
+use crate::protocol::Protocol;
 use crate::protocol::SHARD_SEATS;
 use crate::report::Report;
 use crate::scenario::{Bench, all_at_once};

@@ -6,7 +6,7 @@ use crate::walk::Part;
 
 /// What a server speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Protocol {
+pub(crate) enum Protocol {
     /// emit: `{"event":…,"data":…,"ackId":…}`.
     Emit,
     /// Socket.IO over Engine.IO 4, WebSocket only.

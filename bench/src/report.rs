@@ -9,61 +9,61 @@ use serde::Serialize;
 
 /// Figures of one run. What a scenario does not measure is absent.
 #[derive(Debug, Default, Serialize)]
-pub struct Report {
+pub(crate) struct Report {
     /// Deliveries, round trips, connections or changes.
-    pub count: u64,
+    pub(crate) count: u64,
     /// How long it took, in seconds.
-    pub seconds: f64,
+    pub(crate) seconds: f64,
     /// CPU time of the server, if it is many nodes of all, for each, in microseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub cpu_us: Option<f64>,
+    pub(crate) cpu_us: Option<f64>,
     /// CPU time of everything that had a part, for each, in microseconds.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub parts_cpu_us: BTreeMap<&'static str, f64>,
+    pub(crate) parts_cpu_us: BTreeMap<&'static str, f64>,
     /// Memory of the server for each connection, in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub bytes_each: Option<f64>,
+    pub(crate) bytes_each: Option<f64>,
     /// What all clients together received for each, in bytes of messages.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub received_bytes: Option<f64>,
+    pub(crate) received_bytes: Option<f64>,
     /// CPU time of the other node, in microseconds a second.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub other_cpu_us_per_s: Option<f64>,
+    pub(crate) other_cpu_us_per_s: Option<f64>,
     /// What Redis did for each message that was sent, or for each thing counted.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub redis: Option<RedisWork>,
+    pub(crate) redis: Option<RedisWork>,
     /// What Redis did for each step.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub steps: BTreeMap<&'static str, RedisWork>,
+    pub(crate) steps: BTreeMap<&'static str, RedisWork>,
     /// Latencies in microseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub latency_us: Option<Latency>,
+    pub(crate) latency_us: Option<Latency>,
 }
 
 /// What a Redis did for one thing.
 #[derive(Debug, Clone, Default, Serialize)]
-pub struct RedisWork {
+pub(crate) struct RedisWork {
     /// CPU time in microseconds.
-    pub cpu_us: f64,
+    pub(crate) cpu_us: f64,
     /// How often it read from a connection: a pipeline is read at once.
-    pub reads: f64,
+    pub(crate) reads: f64,
     /// How often it ran each command; those of scripts are among them.
-    pub commands: BTreeMap<String, f64>,
+    pub(crate) commands: BTreeMap<String, f64>,
 }
 
 /// Latencies in microseconds.
 #[derive(Debug, Serialize)]
-pub struct Latency {
+pub(crate) struct Latency {
     /// Half are below.
-    pub p50: u64,
+    pub(crate) p50: u64,
     /// Nine in ten are below.
-    pub p90: u64,
+    pub(crate) p90: u64,
     /// 99 of 100 are below.
-    pub p99: u64,
+    pub(crate) p99: u64,
     /// 999 of 1,000 are below.
-    pub p999: u64,
+    pub(crate) p999: u64,
     /// The longest.
-    pub max: u64,
+    pub(crate) max: u64,
 }
 
 impl Latency {

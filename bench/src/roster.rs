@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 
-use crate::Protocol;
+use crate::protocol::Protocol;
 use crate::report::Report;
 use crate::scenario::{Bench, ROOM};
 

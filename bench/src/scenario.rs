@@ -10,11 +10,11 @@ use tokio::task::{JoinSet, LocalSet, spawn_local};
 
 use crate::clock::{micros, now};
 use crate::cost::{Meters, Start};
+use crate::options::{Options, Scenario};
 use crate::peer::Peer;
 use crate::process::open_files_max;
 use crate::report::{Latency, Report, histogram};
 use crate::room::Room;
-use crate::{Options, Scenario};
 
 /// The room that is measured.
 pub(crate) const ROOM: &str = "bench";
@@ -51,6 +51,20 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
+    pub(crate) fn start(&self) -> Result<Start> {
+        self.meters.start()
+    }
+
+    /// The cost of `count` units of work since the start.
+    pub(crate) fn report(&self, count: u64, start: Start) -> Result<Report> {
+        self.meters.report(count, count, start)
+    }
+
+    /// The cost of `count` deliveries of `messages` messages since the start.
+    pub(crate) fn report_of_messages(&self, messages: u64, count: u64, start: Start) -> Result<Report> {
+        self.meters.report(messages, count, start)
+    }
+
     pub(crate) fn connections(&self, default: usize) -> Result<usize> {
         let count = self.options.connections.unwrap_or(default);
         let files = open_files_max();

@@ -1,76 +1,21 @@
-//! Looking at a token: which key, which algorithm, which user.
+//! Verification of tokens: the choice of keys, the claims, the user.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jsonwebtoken::errors::ErrorKind;
-use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation};
+use jsonwebtoken::{Header, Validation};
 use serde_json::{Map, Value, json};
-use switchboard::{IdentifyError, Identity, Name, NameError, Payload, Verdict, Verifier};
+use switchboard::{IdentifyError, Identity, Name, Payload, Verdict, Verifier};
 
-use crate::jwks::{Jwks, JwksError, Pace};
-
-/// Why a token names nobody.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum TokenError {
-    /// It has not the shape of a token, or its claims have not theirs.
-    #[error("not a JSON Web Token")]
-    Malformed,
-    /// Its algorithm is `none`, unknown, or one that no key here is for.
-    #[error("its algorithm is not accepted here")]
-    Algorithm,
-    /// No key here has signed it.
-    #[error("its signature is not of a key known here")]
-    Signature,
-    /// Its time is over (`exp`).
-    #[error("it has expired")]
-    Expired,
-    /// Its time has not come (`nbf`).
-    #[error("it is not valid yet")]
-    NotYet,
-    /// It is of another issuer, or for another audience.
-    #[error("it is of another issuer or for another audience")]
-    NotForUs,
-    /// None of the claims that can name a user does.
-    #[error("it names no user")]
-    NoUser,
-    /// The user's id is too long.
-    #[error("the user's id cannot be used")]
-    User(#[from] NameError),
-    /// The keys could not be fetched, and there are none from before.
-    #[error("the keys are not there")]
-    NoKeys(#[source] Arc<JwksError>),
-}
-
-/// Why a key cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum KeyError {
-    /// It is no PEM of an RSA, P-256 or Ed25519 public key.
-    #[error("not the PEM of an RSA, P-256 or Ed25519 public key")]
-    Pem,
-    /// The address of the key set is none.
-    #[error("`{0}` is no http or https address")]
-    Address(String),
-    /// The client that would fetch keys cannot be made.
-    #[error("keys cannot be fetched")]
-    Client(#[source] JwksError),
-}
-
-/// A key and the one algorithm it is for.
-#[derive(Clone)]
-pub(crate) struct Key {
-    pub(crate) algorithm: Algorithm,
-    pub(crate) id: Option<String>,
-    pub(crate) key: DecodingKey,
-}
+use crate::error::{KeyError, TokenError};
+use crate::jwks::{Jwks, JwksRefresh};
+use crate::key::Key;
 
 /// Verifies JSON Web Tokens.
 ///
-/// Accepted are HS256 by a secret, and RS256, ES256 and EdDSA by a public key or a key set. `exp` and
-/// `nbf` are honoured where they are. The user is what the first of the user claims names, a text or
-/// a number.
+/// Accepts HS256 with a secret, and RS256, ES256 and EdDSA with a public key or a key set. `exp` and `nbf`
+/// are checked if present. The user id is the first user claim that is a non-empty text or a number.
 #[derive(Clone)]
 pub struct Jwt {
     keys: Vec<Key>,
@@ -88,9 +33,9 @@ impl Default for Jwt {
 }
 
 impl Jwt {
-    /// A verifier without keys: it refuses everything.
+    /// A verifier without keys. It refuses every token.
     pub fn new() -> Self {
-        crate::install_crypto_provider();
+        crate::crypto::install_crypto_provider();
         Jwt {
             keys: Vec::new(),
             jwks: Vec::new(),
@@ -101,104 +46,96 @@ impl Jwt {
         }
     }
 
-    /// Accepts HS256 tokens signed with this secret. With several, any will do: add the new one,
-    /// sign with it, and take the old one away when its last token has expired.
+    /// Accepts HS256 tokens signed with this secret. May be called several times. To rotate a secret, add the
+    /// new one, sign with it, and remove the old one when its last token has expired.
     pub fn with_secret(mut self, secret: &str) -> Self {
-        let key = DecodingKey::from_secret(secret.as_bytes());
-        self.keys.push(Key { algorithm: Algorithm::HS256, id: None, key });
+        self.keys.push(Key::from_secret(secret));
         self
     }
 
-    /// Accepts tokens of a public key in PEM: RS256 of RSA, ES256 of P-256, EdDSA of Ed25519.
+    /// Accepts tokens of a public key in PEM: RS256 with RSA, ES256 with P-256, EdDSA with Ed25519.
     pub fn with_public_key(mut self, pem: &str) -> Result<Self, KeyError> {
-        let pem = pem.as_bytes();
-        let rsa = DecodingKey::from_rsa_pem(pem).map(|key| (Algorithm::RS256, key));
-        let p256 = || DecodingKey::from_ec_pem(pem).map(|key| (Algorithm::ES256, key));
-        let ed25519 = || DecodingKey::from_ed_pem(pem).map(|key| (Algorithm::EdDSA, key));
-        let read = rsa.or_else(|_| p256()).or_else(|_| ed25519());
-        let (algorithm, key) = read.map_err(|_| KeyError::Pem)?;
-        self.keys.push(Key { algorithm, id: None, key });
+        self.keys.push(Key::from_pem(pem)?);
         Ok(self)
     }
 
-    /// Accepts tokens of the keys that an address lists (RFC 7517). They are fetched when they are
-    /// first needed, again after ten minutes, and when a token names a key that is not among them,
-    /// at most every ten seconds. When that fails, the last good keys stay.
-    pub fn with_jwks(self, address: &str) -> Result<Self, KeyError> {
-        self.with_jwks_paced(address, Pace::default())
+    /// Accepts tokens of the keys in a key set (RFC 7517). The set is fetched on first use, after ten minutes,
+    /// and when a token names an unknown key, at most every ten seconds. If a fetch fails, the last good keys
+    /// stay in use.
+    pub fn with_jwks(self, url: &str) -> Result<Self, KeyError> {
+        self.with_jwks_refresh(url, JwksRefresh::default())
     }
 
-    /// [`with_jwks`](Self::with_jwks) with a pace of its own.
-    pub fn with_jwks_paced(mut self, address: &str, pace: Pace) -> Result<Self, KeyError> {
-        self.jwks.push(Arc::new(Jwks::new(address, pace)?));
+    /// [`with_jwks`](Self::with_jwks) with other fetch intervals.
+    pub fn with_jwks_refresh(mut self, url: &str, refresh: JwksRefresh) -> Result<Self, KeyError> {
+        self.jwks.push(Arc::new(Jwks::new(url, refresh)?));
         Ok(self)
     }
 
-    /// Sets which claims can name the user, the first that does counts. Default `id`, `sub`,
-    /// `userId`.
+    /// Sets the claims that may hold the user id, in order of preference. Default `id`, `sub`, `userId`.
     pub fn with_user_claims(mut self, claims: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.user_claims = claims.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Accepts only tokens of this issuer (`iss`). Default: of any.
+    /// Accepts only tokens of this issuer (`iss`). Default: any issuer.
     pub fn with_issuer(mut self, issuer: &str) -> Self {
         self.issuer = Some(issuer.into());
         self
     }
 
-    /// Accepts only tokens for this audience (`aud`). Default: for any.
+    /// Accepts only tokens for this audience (`aud`). Default: any audience.
     pub fn with_audience(mut self, audience: &str) -> Self {
         self.audience = Some(audience.into());
         self
     }
 
-    /// How far clocks may differ. Default 0 s.
+    /// Sets the tolerance for clock differences. Default 0 s.
     pub fn with_leeway(mut self, leeway: Duration) -> Self {
         self.leeway = leeway;
         self
     }
 
-    /// Looks at a token.
-    pub async fn look_at(&self, token: &str) -> Result<Identity, TokenError> {
-        let header = jsonwebtoken::decode_header(token).map_err(|error| malformed(&error))?;
-        let mut verdict = Err(TokenError::Algorithm);
+    /// Verifies a token and returns its user.
+    pub async fn identify(&self, token: &str) -> Result<Identity, TokenError> {
+        let header = jsonwebtoken::decode_header(token).map_err(|error| header_error(&error))?;
+        let mut outcome = Err(TokenError::Algorithm);
         for key in self.keys.iter().filter(|key| key.algorithm == header.alg) {
-            verdict = self.claims(token, key);
-            if !matches!(verdict, Err(TokenError::Signature)) {
+            outcome = self.claims(token, key);
+            if !matches!(outcome, Err(TokenError::Signature)) {
                 break;
             }
         }
-        if matches!(verdict, Err(TokenError::Algorithm | TokenError::Signature)) {
+        if matches!(outcome, Err(TokenError::Algorithm | TokenError::Signature)) {
             for set in &self.jwks {
-                verdict = self.claims_by(set, token, &header).await;
-                if !matches!(verdict, Err(TokenError::Signature | TokenError::NoKeys(_))) {
+                outcome = self.claims_by_set(set, token, &header).await;
+                if !matches!(outcome, Err(TokenError::Signature | TokenError::KeysUnavailable(_))) {
                     break;
                 }
             }
         }
-        self.identity(&verdict?)
+        self.identity(&outcome?)
     }
 
-    async fn claims_by(
+    async fn claims_by_set(
         &self,
         set: &Jwks,
         token: &str,
         header: &Header,
     ) -> Result<Map<String, Value>, TokenError> {
-        if !Jwks::ALGORITHMS.contains(&header.alg) {
+        if !Key::JWK_ALGORITHMS.contains(&header.alg) {
             return Err(TokenError::Algorithm);
         }
-        let keys = set.keys_for(header.kid.as_deref()).await.map_err(TokenError::NoKeys)?;
-        let named = |key: &&Key| header.kid.is_none() || key.id.is_none() || key.id == header.kid;
-        let mut verdict = Err(TokenError::Signature);
-        for key in keys.iter().filter(|key| key.algorithm == header.alg).filter(named) {
-            verdict = self.claims(token, key);
-            if !matches!(verdict, Err(TokenError::Signature)) {
+        let keys = set.keys_for(header.kid.as_deref()).await.map_err(TokenError::KeysUnavailable)?;
+        let may_match = |key: &&Key| header.kid.is_none() || key.id.is_none() || key.id == header.kid;
+        let mut outcome = Err(TokenError::Signature);
+        for key in keys.iter().filter(|key| key.algorithm == header.alg).filter(may_match) {
+            outcome = self.claims(token, key);
+            if !matches!(outcome, Err(TokenError::Signature)) {
                 break;
             }
         }
-        verdict
+        outcome
     }
 
     fn claims(&self, token: &str, key: &Key) -> Result<Map<String, Value>, TokenError> {
@@ -221,10 +158,10 @@ impl Jwt {
             Err(error) => Err(match error.kind() {
                 ErrorKind::InvalidSignature => TokenError::Signature,
                 ErrorKind::ExpiredSignature => TokenError::Expired,
-                ErrorKind::ImmatureSignature => TokenError::NotYet,
+                ErrorKind::ImmatureSignature => TokenError::NotYetValid,
                 ErrorKind::InvalidIssuer
                 | ErrorKind::InvalidAudience
-                | ErrorKind::MissingRequiredClaim(_) => TokenError::NotForUs,
+                | ErrorKind::MissingRequiredClaim(_) => TokenError::IssuerOrAudience,
                 ErrorKind::InvalidAlgorithm | ErrorKind::UnsupportedAlgorithm => TokenError::Algorithm,
                 _ => TokenError::Malformed,
             }),
@@ -232,11 +169,11 @@ impl Jwt {
     }
 
     fn identity(&self, claims: &Map<String, Value>) -> Result<Identity, TokenError> {
-        let named = |name| claims.get(name).and_then(|claim| Some((user_of(claim)?, claim)));
-        let (user, claim) = self.user_claims.iter().find_map(named).ok_or(TokenError::NoUser)?;
+        let user_claim = |name| claims.get(name).and_then(|claim| Some((user_id(claim)?, claim)));
+        let (user, claim) = self.user_claims.iter().find_map(user_claim).ok_or(TokenError::NoUser)?;
         let user = Name::new(&user)?;
         let profile = Payload::of(&json!({ "id": claim })).ok();
-        // A time that no clock will show is as good as none.
+        // A time beyond the range of the clock means no expiry.
         let seconds = claims.get("exp").and_then(Value::as_f64).map(Duration::try_from_secs_f64);
         let expires = seconds.and_then(|end| UNIX_EPOCH.checked_add(end.ok()?.saturating_add(self.leeway)));
         match expires {
@@ -246,8 +183,8 @@ impl Jwt {
     }
 }
 
-/// A header that cannot be read; an algorithm that is unknown cannot either.
-fn malformed(error: &jsonwebtoken::errors::Error) -> TokenError {
+/// The error for an unreadable header. An unknown algorithm makes the header unreadable, too.
+fn header_error(error: &jsonwebtoken::errors::Error) -> TokenError {
     match error.kind() {
         ErrorKind::Json(error) if error.is_data() && error.to_string().contains("unknown variant") => {
             TokenError::Algorithm
@@ -256,12 +193,12 @@ fn malformed(error: &jsonwebtoken::errors::Error) -> TokenError {
     }
 }
 
-/// A text, or a number as decimal text.
-fn user_of(claim: &Value) -> Option<String> {
+/// A non-empty text, or a number in decimal notation.
+fn user_id(claim: &Value) -> Option<String> {
     match claim {
         Value::String(text) if !text.is_empty() => Some(text.clone()),
         Value::Number(number) => Some(match number.as_f64() {
-            // As JavaScript writes it: 7 and 7.0 are the same user.
+            // As in JavaScript, where 7 and 7.0 are the same number.
             Some(whole) if whole.fract() == 0.0 && whole.abs() < 9e15 => format!("{whole:.0}"),
             _ => number.to_string(),
         }),
@@ -271,8 +208,8 @@ fn user_of(claim: &Value) -> Option<String> {
 
 impl Verifier for Jwt {
     fn verify<'a>(&'a self, token: &'a str) -> Verdict<'a> {
-        Box::pin(
-            async move { self.look_at(token).await.map_err(|error| IdentifyError::Refused(Box::new(error))) },
-        )
+        Box::pin(async move {
+            self.identify(token).await.map_err(|error| IdentifyError::Refused(Box::new(error)))
+        })
     }
 }

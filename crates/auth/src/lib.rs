@@ -1,4 +1,4 @@
-//! Who a token names: JSON Web Tokens by shared secrets, public keys, or the address of a key set.
+//! Authentication with JSON Web Tokens: by shared secrets, public keys, or a key set.
 //!
 //! [`Jwt`] is a [`Verifier`](switchboard::Verifier) for [`App::with_verifier`](switchboard::App::with_verifier):
 //!
@@ -9,15 +9,18 @@
 //! let app = App::new().with_verifier(Jwt::new().with_secret("a long random secret"));
 //! ```
 //!
-//! What is refused does not depend on what the token says of itself: a key is only ever used with
-//! the algorithm it is for, and `none` with none.
+//! Each key is only used with its own algorithm, whatever algorithm a token claims, and `none` is never
+//! accepted.
 
 mod crypto;
+mod error;
 mod jwks;
 mod jwt;
+mod key;
 mod sign;
 
 pub use crypto::install_crypto_provider;
-pub use jwks::{JwksError, Pace};
-pub use jwt::{Jwt, KeyError, TokenError};
+pub use error::{JwksError, KeyError, TokenError};
+pub use jwks::JwksRefresh;
+pub use jwt::Jwt;
 pub use sign::{SignError, sign};

@@ -1,17 +1,17 @@
-//! Making tokens, for tests and for backends that have no library of their own.
+//! Signing tokens, for tests and for backends without a JSON Web Token library.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Map, Value};
 
-/// Why there is no token.
+/// Why a token could not be signed.
 #[derive(Debug, thiserror::Error)]
-#[error("the token cannot be signed")]
+#[error("token could not be signed")]
 pub struct SignError(#[from] jsonwebtoken::errors::Error);
 
-/// Signs a token with a secret (HS256): `id` is the user, `exp` the end if there is one, `claims`
-/// whatever else it shall say.
+/// Signs a token with a secret (HS256). It holds the user in `id`, the expiry in `exp` if a lifetime is given,
+/// and the additional `claims`.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -30,7 +30,7 @@ pub fn sign(
     if let Some(lifetime) = lifetime {
         claims.insert("exp".into(), now.saturating_add(lifetime).as_secs().into());
     }
-    crate::install_crypto_provider();
+    crate::crypto::install_crypto_provider();
     let key = EncodingKey::from_secret(secret.as_bytes());
     Ok(jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key)?)
 }

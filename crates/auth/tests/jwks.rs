@@ -1,4 +1,4 @@
-//! Keys by address, against a server that counts, changes and fails.
+//! Key sets, fetched from a server that counts requests, rotates keys and fails.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -12,37 +12,37 @@ use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ED25519};
 use serde_json::{Value, json};
-use switchboard_auth::{Jwt, Pace, TokenError};
+use switchboard_auth::{JwksRefresh, Jwt, TokenError};
 use tokio::net::TcpListener;
 
-/// A server whose answer can be changed.
+/// A server with a configurable response.
 #[derive(Clone, Default)]
-struct Keys {
-    answer: Arc<Mutex<(u16, String)>>,
-    asked: Arc<AtomicUsize>,
+struct KeyServer {
+    response: Arc<Mutex<(u16, String)>>,
+    requests: Arc<AtomicUsize>,
 }
 
-impl Keys {
-    fn are(&self, status: u16, body: impl Into<String>) {
-        *self.answer.lock().unwrap() = (status, body.into());
+impl KeyServer {
+    fn respond(&self, status: u16, body: impl Into<String>) {
+        *self.response.lock().unwrap() = (status, body.into());
     }
 
-    fn asked(&self) -> usize {
-        self.asked.load(Ordering::Relaxed)
+    fn requests(&self) -> usize {
+        self.requests.load(Ordering::Relaxed)
     }
 
     #[expect(clippy::disallowed_methods, reason = "a test's own task")]
     async fn start(&self) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = format!("http://{}/keys", listener.local_addr().unwrap());
-        let answer = get(async |State(keys): State<Keys>| {
-            keys.asked.fetch_add(1, Ordering::Relaxed);
-            let (status, body) = keys.answer.lock().unwrap().clone();
+        let url = format!("http://{}/keys", listener.local_addr().unwrap());
+        let handler = get(async |State(server): State<KeyServer>| {
+            server.requests.fetch_add(1, Ordering::Relaxed);
+            let (status, body) = server.response.lock().unwrap().clone();
             (StatusCode::from_u16(status).unwrap(), body)
         });
-        let routes = axum::Router::new().route("/keys", answer).with_state(self.clone());
+        let routes = axum::Router::new().route("/keys", handler).with_state(self.clone());
         tokio::spawn(async move { axum::serve(listener, routes).await });
-        address
+        url
     }
 }
 
@@ -75,95 +75,99 @@ fn set(keys: &[Value]) -> String {
     json!({ "keys": keys }).to_string()
 }
 
-/// No try waits for another.
-const AT_ONCE: Pace = Pace { fresh: Duration::from_secs(600), pause: Duration::ZERO };
+/// No minimum interval between fetches.
+const IMMEDIATE: JwksRefresh =
+    JwksRefresh { max_age: Duration::from_secs(600), min_interval: Duration::ZERO };
 
 #[tokio::test]
-async fn many_tokens_at_once_fetch_the_keys_once() {
-    let (keys, signer) = (Keys::default(), Signer::p256("a"));
-    keys.are(200, set(&[signer.jwk()]));
-    let jwt = Jwt::new().with_jwks(&keys.start().await).unwrap();
+async fn concurrent_verifications_fetch_the_key_set_once() {
+    let (server, signer) = (KeyServer::default(), Signer::p256("a"));
+    server.respond(200, set(&[signer.jwk()]));
+    let jwt = Jwt::new().with_jwks(&server.start().await).unwrap();
     let token = signer.token("7", Some("a"));
-    let verdicts = join_all((0..50).map(|_| jwt.look_at(&token))).await;
-    assert!(verdicts.into_iter().all(|verdict| verdict.unwrap().user == "7"));
-    assert_eq!(keys.asked(), 1);
-    assert!(jwt.look_at(&signer.token("8", None)).await.is_ok(), "without the key's id any key may fit");
+    let outcomes = join_all((0..50).map(|_| jwt.identify(&token))).await;
+    assert!(outcomes.into_iter().all(|outcome| outcome.unwrap().user == "7"));
+    assert_eq!(server.requests(), 1);
+    assert!(
+        jwt.identify(&signer.token("8", None)).await.is_ok(),
+        "a token without a key id may match any key"
+    );
 }
 
 #[tokio::test]
-async fn a_new_key_is_fetched_when_a_token_names_it_but_not_as_often_as_tokens_ask() {
-    let (keys, old, new) = (Keys::default(), Signer::p256("old"), Signer::p256("new"));
-    keys.are(200, set(&[old.jwk()]));
-    let address = keys.start().await;
-    let quick = Jwt::new().with_jwks_paced(&address, AT_ONCE).unwrap();
-    let slow = Jwt::new().with_jwks(&address).unwrap();
+async fn an_unknown_key_id_fetches_the_key_set_at_most_once_per_interval() {
+    let (server, old, new) = (KeyServer::default(), Signer::p256("old"), Signer::p256("new"));
+    server.respond(200, set(&[old.jwk()]));
+    let url = server.start().await;
+    let quick = Jwt::new().with_jwks_refresh(&url, IMMEDIATE).unwrap();
+    let slow = Jwt::new().with_jwks(&url).unwrap();
     for jwt in [&quick, &slow] {
-        assert!(jwt.look_at(&old.token("7", Some("old"))).await.is_ok());
+        assert!(jwt.identify(&old.token("7", Some("old"))).await.is_ok());
     }
-    keys.are(200, set(&[old.jwk(), new.jwk()]));
-    assert_eq!(quick.look_at(&new.token("8", Some("new"))).await.unwrap().user, "8");
-    let asked = keys.asked();
+    server.respond(200, set(&[old.jwk(), new.jwk()]));
+    assert_eq!(quick.identify(&new.token("8", Some("new"))).await.unwrap().user, "8");
+    let requests = server.requests();
     for _ in 0..20 {
-        let verdict = slow.look_at(&new.token("8", Some("new"))).await;
-        assert!(matches!(verdict, Err(TokenError::Signature)));
+        let outcome = slow.identify(&new.token("8", Some("new"))).await;
+        assert!(matches!(outcome, Err(TokenError::Signature)));
     }
-    assert_eq!(keys.asked(), asked, "it has asked within the pause");
+    assert_eq!(server.requests(), requests, "no fetch within the minimum interval");
 }
 
 #[tokio::test]
-async fn the_last_good_keys_stay_when_fetching_fails() {
-    let (keys, signer) = (Keys::default(), Signer::p256("a"));
-    keys.are(200, set(&[signer.jwk()]));
-    let stale = Pace { fresh: Duration::ZERO, pause: Duration::ZERO };
-    let jwt = Jwt::new().with_jwks_paced(&keys.start().await, stale).unwrap();
+async fn the_last_good_keys_stay_in_use_when_a_fetch_fails() {
+    let (server, signer) = (KeyServer::default(), Signer::p256("a"));
+    server.respond(200, set(&[signer.jwk()]));
+    let always = JwksRefresh { max_age: Duration::ZERO, min_interval: Duration::ZERO };
+    let jwt = Jwt::new().with_jwks_refresh(&server.start().await, always).unwrap();
     let token = signer.token("7", Some("a"));
-    assert!(jwt.look_at(&token).await.is_ok());
+    assert!(jwt.identify(&token).await.is_ok());
     let huge = "x".repeat(2 * 1024 * 1024);
     for (status, body) in [(500, ""), (200, "no JSON"), (200, "{}"), (404, "{\"keys\":[]}"), (200, &huge)] {
-        keys.are(status, body);
-        assert!(jwt.look_at(&token).await.is_ok(), "{status} {:.20}", body);
+        server.respond(status, body);
+        assert!(jwt.identify(&token).await.is_ok(), "{status} {:.20}", body);
     }
-    keys.are(200, set(&[]));
-    assert!(jwt.look_at(&token).await.is_err(), "a key that was taken out counts no more");
+    server.respond(200, set(&[]));
+    assert!(jwt.identify(&token).await.is_err(), "a removed key is not accepted");
 }
 
 #[tokio::test]
-async fn without_any_keys_nothing_is_accepted_and_it_is_tried_again() {
-    let (keys, signer) = (Keys::default(), Signer::p256("a"));
-    keys.are(503, "");
-    let jwt = Jwt::new().with_jwks_paced(&keys.start().await, AT_ONCE).unwrap();
+async fn without_keys_every_token_is_refused_until_a_fetch_succeeds() {
+    let (server, signer) = (KeyServer::default(), Signer::p256("a"));
+    server.respond(503, "");
+    let jwt = Jwt::new().with_jwks_refresh(&server.start().await, IMMEDIATE).unwrap();
     let token = signer.token("7", Some("a"));
-    assert!(matches!(jwt.look_at(&token).await, Err(TokenError::NoKeys(_))));
-    keys.are(200, set(&[signer.jwk()]));
-    assert!(jwt.look_at(&token).await.is_ok());
+    assert!(matches!(jwt.identify(&token).await, Err(TokenError::KeysUnavailable(_))));
+    server.respond(200, set(&[signer.jwk()]));
+    assert!(jwt.identify(&token).await.is_ok());
 }
 
 #[tokio::test]
-async fn keys_that_cannot_be_used_here_are_passed_over() {
-    let (keys, signer) = (Keys::default(), Signer::p256("a"));
+async fn unsupported_keys_of_a_set_are_skipped() {
+    let (server, signer) = (KeyServer::default(), Signer::p256("a"));
     let mut for_encryption = Signer::p256("b").jwk();
     for_encryption["use"] = json!("enc");
     let secret = json!({ "kty": "oct", "k": "c2VjcmV0", "alg": "HS256", "kid": "s" });
-    let strange = json!({ "kty": "???", "kid": "x" });
-    keys.are(200, set(&[secret, strange, json!(5), for_encryption, signer.jwk()]));
-    let jwt = Jwt::new().with_jwks(&keys.start().await).unwrap();
-    assert!(jwt.look_at(&signer.token("7", Some("a"))).await.is_ok());
-    // A public list must not make a shared secret of a key.
+    let unknown = json!({ "kty": "???", "kid": "x" });
+    server.respond(200, set(&[secret, unknown, json!(5), for_encryption, signer.jwk()]));
+    let jwt = Jwt::new().with_jwks(&server.start().await).unwrap();
+    assert!(jwt.identify(&signer.token("7", Some("a"))).await.is_ok());
+    // A public key set must not provide a shared secret.
     let header = Header { kid: Some("s".into()), ..Header::new(Algorithm::HS256) };
     let forged =
         jsonwebtoken::encode(&header, &json!({ "id": "7" }), &EncodingKey::from_secret(b"secret")).unwrap();
-    assert!(matches!(jwt.look_at(&forged).await, Err(TokenError::Algorithm)));
+    assert!(matches!(jwt.identify(&forged).await, Err(TokenError::Algorithm)));
     let ed = KeyPair::generate_for(&PKCS_ED25519).unwrap().serialize_pem();
     let ed = Signer {
         key: EncodingKey::from_ed_pem(ed.as_bytes()).unwrap(),
         algorithm: Algorithm::EdDSA,
         id: "a",
     };
-    assert!(matches!(jwt.look_at(&ed.token("7", Some("a"))).await, Err(TokenError::Signature)));
+    assert!(matches!(jwt.identify(&ed.token("7", Some("a"))).await, Err(TokenError::Signature)));
 }
 
 #[test]
-fn an_address_has_to_be_one() {
+fn an_invalid_url_is_refused() {
     for bad in ["", "keys", "ftp://host/keys", "file:///etc/passwd"] {
         assert!(Jwt::new().with_jwks(bad).is_err(), "{bad}");
     }

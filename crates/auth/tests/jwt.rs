@@ -1,4 +1,4 @@
-//! Tokens of every kind, good and bad.
+//! Verification of valid and invalid tokens.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -23,7 +23,7 @@ fn by_secret(claims: &Value) -> String {
 }
 
 async fn user(jwt: &Jwt, token: &str) -> Result<String, TokenError> {
-    jwt.look_at(token).await.map(|identity| identity.user.to_string())
+    jwt.identify(token).await.map(|identity| identity.user.to_string())
 }
 
 fn jwt() -> Jwt {
@@ -31,7 +31,7 @@ fn jwt() -> Jwt {
 }
 
 #[tokio::test]
-async fn the_user_is_what_the_first_claim_names() {
+async fn the_first_usable_claim_is_the_user() {
     for (claims, expected) in [
         (json!({ "id": "7" }), "7"),
         (json!({ "sub": "7", "userId": "8" }), "7"),
@@ -44,8 +44,8 @@ async fn the_user_is_what_the_first_claim_names() {
     ] {
         assert_eq!(user(&jwt(), &by_secret(&claims)).await.unwrap(), expected, "{claims}");
     }
-    for nobody in [json!({}), json!({ "id": "" }), json!({ "id": null, "name": "x" })] {
-        assert!(matches!(user(&jwt(), &by_secret(&nobody)).await, Err(TokenError::NoUser)), "{nobody}");
+    for no_user in [json!({}), json!({ "id": "" }), json!({ "id": null, "name": "x" })] {
+        assert!(matches!(user(&jwt(), &by_secret(&no_user)).await, Err(TokenError::NoUser)), "{no_user}");
     }
     let long = json!({ "id": "x".repeat(257) });
     assert!(matches!(user(&jwt(), &by_secret(&long)).await, Err(TokenError::User(_))));
@@ -54,27 +54,27 @@ async fn the_user_is_what_the_first_claim_names() {
 }
 
 #[tokio::test]
-async fn times_are_honoured_where_they_are() {
+async fn expiry_and_start_times_are_checked_if_present() {
     let at = |claim: &str, time: Value| by_secret(&json!({ "id": "7", claim: time }));
-    let end = jwt().look_at(&at("exp", json!(now() + 60))).await.unwrap().expires.unwrap();
+    let end = jwt().identify(&at("exp", json!(now() + 60))).await.unwrap().expires.unwrap();
     assert_eq!(end, UNIX_EPOCH + Duration::from_secs(now() + 60));
     assert!(matches!(user(&jwt(), &at("exp", json!(now() - 1))).await, Err(TokenError::Expired)));
     assert!(matches!(user(&jwt(), &at("exp", json!(now()))).await, Err(TokenError::Expired)));
-    assert!(matches!(user(&jwt(), &at("nbf", json!(now() + 60))).await, Err(TokenError::NotYet)));
+    assert!(matches!(user(&jwt(), &at("nbf", json!(now() + 60))).await, Err(TokenError::NotYetValid)));
     assert!(user(&jwt(), &at("nbf", json!(now() - 1))).await.is_ok());
-    for nonsense in [json!("tomorrow"), json!(-1), json!({}), json!([1])] {
+    for invalid in [json!("tomorrow"), json!(-1), json!({}), json!([1])] {
         for claim in ["exp", "nbf"] {
-            assert!(matches!(user(&jwt(), &at(claim, nonsense.clone())).await, Err(TokenError::Malformed)));
+            assert!(matches!(user(&jwt(), &at(claim, invalid.clone())).await, Err(TokenError::Malformed)));
         }
     }
-    let never = jwt().look_at(&at("exp", json!(1e19))).await.unwrap();
+    let never = jwt().identify(&at("exp", json!(1e19))).await.unwrap();
     assert_eq!(never.expires, None);
     let lenient = jwt().with_leeway(Duration::from_secs(10));
     assert!(user(&lenient, &at("exp", json!(now() - 1))).await.is_ok());
 }
 
 #[tokio::test]
-async fn secrets_can_be_rotated() {
+async fn a_token_of_any_configured_secret_is_accepted() {
     let old = sign(SECRET, "7", None, Map::new()).unwrap();
     let new = sign("the next one", "8", Some(Duration::from_secs(9)), Map::new()).unwrap();
     let both = Jwt::new().with_secret("the next one").with_secret(SECRET);
@@ -87,7 +87,7 @@ async fn secrets_can_be_rotated() {
 }
 
 #[tokio::test]
-async fn what_is_no_good_token_is_refused() {
+async fn invalid_tokens_and_unaccepted_algorithms_are_refused() {
     let good = by_secret(&json!({ "id": "7" }));
     let part = |n: usize| good.split('.').nth(n).unwrap();
     // {"alg":"none"} and {"alg":"HS255"}, with the good claims.
@@ -116,13 +116,13 @@ async fn what_is_no_good_token_is_refused() {
 }
 
 #[tokio::test]
-async fn issuer_and_audience_are_asked_for_where_they_are_set() {
+async fn issuer_and_audience_are_required_if_configured() {
     let strict = jwt().with_issuer("us").with_audience("game");
     let with = |iss: &str, aud: Value| by_secret(&json!({ "id": "7", "iss": iss, "aud": aud }));
     assert!(user(&strict, &with("us", json!("game"))).await.is_ok());
     assert!(user(&strict, &with("us", json!(["other", "game"]))).await.is_ok());
     for token in [with("them", json!("game")), with("us", json!("other")), by_secret(&json!({ "id": "7" }))] {
-        assert!(matches!(user(&strict, &token).await, Err(TokenError::NotForUs)));
+        assert!(matches!(user(&strict, &token).await, Err(TokenError::IssuerOrAudience)));
     }
     assert!(user(&jwt(), &with("them", json!("other"))).await.is_ok());
 }
@@ -137,7 +137,7 @@ fn rsa_pair() -> KeyPair {
 }
 
 #[tokio::test]
-async fn public_keys_verify_their_own_algorithm_and_no_other() {
+async fn a_public_key_verifies_only_its_own_algorithm() {
     let (rsa, p256, ed) = (rsa_pair(), pair(&PKCS_ECDSA_P256_SHA256), pair(&PKCS_ED25519));
     let claims = json!({ "id": "7" });
     let tokens = [
@@ -145,22 +145,22 @@ async fn public_keys_verify_their_own_algorithm_and_no_other() {
         token(Algorithm::ES256, &EncodingKey::from_ec_pem(p256.serialize_pem().as_bytes()).unwrap(), &claims),
         token(Algorithm::EdDSA, &EncodingKey::from_ed_pem(ed.serialize_pem().as_bytes()).unwrap(), &claims),
     ];
-    for (place, key) in [&rsa, &p256, &ed].into_iter().enumerate() {
+    for (index, key) in [&rsa, &p256, &ed].into_iter().enumerate() {
         let jwt = Jwt::new().with_public_key(&key.public_key_pem()).unwrap();
         for (other, token) in tokens.iter().enumerate() {
             match user(&jwt, token).await {
-                Ok(user) => assert!(other == place && user == "7"),
-                Err(TokenError::Algorithm) => assert_ne!(other, place),
+                Ok(user) => assert!(other == index && user == "7"),
+                Err(TokenError::Algorithm) => assert_ne!(other, index),
                 Err(error) => panic!("{error}"),
             }
         }
-        // The public key as if it were a shared secret.
+        // The public key used as a shared secret.
         let confused = EncodingKey::from_secret(key.public_key_pem().as_bytes());
         let confused = token(Algorithm::HS256, &confused, &claims);
         assert!(matches!(user(&jwt, &confused).await, Err(TokenError::Algorithm)));
     }
-    let strange = Jwt::new().with_public_key(&pair(&PKCS_ED25519).public_key_pem()).unwrap();
-    assert!(matches!(user(&strange, &tokens[2]).await, Err(TokenError::Signature)));
+    let unrelated = Jwt::new().with_public_key(&pair(&PKCS_ED25519).public_key_pem()).unwrap();
+    assert!(matches!(user(&unrelated, &tokens[2]).await, Err(TokenError::Signature)));
     for bad in ["", "-----BEGIN PUBLIC KEY-----", "secret"] {
         assert!(Jwt::new().with_public_key(bad).is_err());
     }

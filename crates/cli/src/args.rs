@@ -38,8 +38,6 @@ pub(crate) enum Command {
     /// Make or check a token, with the keys of the settings (`auth.…`).
     #[command(subcommand)]
     Token(Token),
-    /// Load an emit or Socket.IO server, and say what that costs it.
-    Bench(switchboard_bench::Options),
 }
 
 /// What to do with tokens.

@@ -1,10 +1,10 @@
-//! How long to wait before connecting again.
+//! The delay before a reconnect.
 
 use std::time::Duration;
 
-/// A wait before try `attempt`, counted from 0: evenly spread between nothing and the doubled delay
-/// (full jitter), so that the clients of a server that restarts do not return in step. `random` is
-/// between 0 and 1.
+/// The delay before try `attempt`, counted from 0: uniformly distributed between zero and `delay` · 2^`attempt`, at
+/// most `max` (full jitter). Clients of a restarted server therefore do not reconnect in step. `random` is between
+/// 0 and 1.
 pub(crate) fn wait(attempt: u32, delay: Duration, max: Duration, random: f64) -> Duration {
     let ceiling = delay.saturating_mul(2_u32.saturating_pow(attempt)).min(max);
     ceiling.mul_f64(random.clamp(0.0, 1.0))
@@ -15,7 +15,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_ceiling_doubles_up_to_the_most_and_jitter_spreads_below_it() {
+    fn the_longest_delay_doubles_up_to_its_maximum_and_jitter_shortens_it() {
         let (delay, max) = (Duration::from_secs(1), Duration::from_secs(30));
         let ceilings: Vec<u64> = (0..7).map(|attempt| wait(attempt, delay, max, 1.0).as_secs()).collect();
         assert_eq!(ceilings, [1, 2, 4, 8, 16, 30, 30]);

@@ -1,4 +1,4 @@
-//! The client: what a program holds, as many clones as it likes.
+//! The public handle of a client.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -7,21 +7,20 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use switchboard_event::Payload;
-use switchboard_wire::emit;
 use tokio::sync::{mpsc, watch};
 
-use crate::driver::{self, Command, Shared};
 use crate::error::{ConnectError, EmitError, RequestError};
-use crate::listeners::Subscription;
+use crate::listeners::{ReplyFuture, Subscription};
 use crate::options::Options;
+use crate::shared::{Command, Shared};
+use crate::{driver, encode};
 
-/// A connection to a server. Cheap to clone; it closes when the last clone is dropped, in the way of
-/// [`close`](Self::close).
+/// A connection to a server. Clones share it; dropping the last one closes it as [`close`](Self::close) does.
 #[derive(Clone)]
 pub struct Client {
     shared: Arc<Shared>,
     commands: mpsc::Sender<Command>,
-    /// Tells the driver, past everything that waits to be sent, that the close time-out runs.
+    /// Starts the close time-out at once, ahead of the frames that wait to be sent.
     closing: watch::Sender<bool>,
 }
 
@@ -31,33 +30,33 @@ impl Client {
         Client::connect_with(address, Options::default()).await
     }
 
-    /// Connects. Fails if the first connection does not open; only later ones are tried again.
+    /// Connects. Fails if the first connection does not open; retries apply to later connections only.
     pub async fn connect_with(address: &str, options: Options) -> Result<Self, ConnectError> {
         let closing = watch::Sender::new(false);
         let (shared, commands) = driver::start(address, options, closing.subscribe()).await?;
         Ok(Client { shared, commands, closing })
     }
 
-    /// Sends an event, and waits while the connection is busy. Without a connection it goes into
-    /// the queue, if the options ask for one.
+    /// Sends an event. Waits while too many frames wait to be sent. Without a connection the event is queued, if
+    /// the options enable the offline queue.
     pub async fn emit<T: Serialize + ?Sized>(&self, event: &str, data: &T) -> Result<(), EmitError> {
-        let text = text_of(event, data)?;
-        let Some(text) = self.shared.queue_if_away(text)? else { return Ok(()) };
+        let text = encode::event(event, data)?;
+        let Some(text) = self.shared.queue_if_disconnected(text)? else { return Ok(()) };
         self.commands.send(Command::Send(text)).await.map_err(|_| EmitError::Disconnected)
     }
 
-    /// Sends an event now or not at all: for listeners, which must not wait.
+    /// Sends an event without waiting, for use in listeners. Fails with [`EmitError::Busy`] instead.
     pub fn try_emit<T: Serialize + ?Sized>(&self, event: &str, data: &T) -> Result<(), EmitError> {
-        let text = text_of(event, data)?;
-        let Some(text) = self.shared.queue_if_away(text)? else { return Ok(()) };
+        let text = encode::event(event, data)?;
+        let Some(text) = self.shared.queue_if_disconnected(text)? else { return Ok(()) };
         self.commands.try_send(Command::Send(text)).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => EmitError::Busy,
             mpsc::error::TrySendError::Closed(_) => EmitError::Disconnected,
         })
     }
 
-    /// Sends an event and waits for the reply, at most the request time-out of the options (10 s).
-    /// A lost connection fails it at once.
+    /// Sends a request and waits for the reply, at most the request time-out of the options (10 s). A lost
+    /// connection fails it at once.
     pub async fn request<R: DeserializeOwned>(
         &self,
         event: &str,
@@ -66,7 +65,7 @@ impl Client {
         self.request_within(self.shared.options.request_timeout, event, data).await
     }
 
-    /// [`request`](Self::request) with a time-out of its own.
+    /// [`request`](Self::request) with another time-out.
     pub async fn request_within<R: DeserializeOwned>(
         &self,
         timeout: Duration,
@@ -74,40 +73,39 @@ impl Client {
         data: &(impl Serialize + ?Sized),
     ) -> Result<R, RequestError> {
         let data = Payload::of(data).map_err(EmitError::from)?;
-        let (id, reply) = self.shared.pending.open();
-        let _forget = Forget { shared: &self.shared, id };
-        // Looked at with the request open: a connection that is lost from here on fails it.
+        let (id, reply) = self.shared.pending.register();
+        let _guard = RemoveOnDrop { shared: &self.shared, id };
+        // Checked after the registration, so that a connection lost from here on fails the request.
         if !self.connected() {
             return Err(EmitError::Disconnected.into());
         }
-        let mut text = Vec::new();
-        emit::write_request(&mut text, event, &data, &id.to_string());
-        let answer = async {
-            let sent = self.commands.send(Command::Send(into_text(text))).await;
+        let text = encode::request(event, &data, id);
+        let exchange = async {
+            let sent = self.commands.send(Command::Send(text)).await;
             sent.map_err(|_| RequestError::Disconnected)?;
             reply.await.map_err(|_| RequestError::Disconnected)
         };
         let reply =
-            tokio::time::timeout(timeout, answer).await.map_err(|_| RequestError::Timeout(timeout))??;
+            tokio::time::timeout(timeout, exchange).await.map_err(|_| RequestError::Timeout(timeout))??;
         read_reply(&reply)
     }
 
-    /// Calls `listener` for every event of that name, or for a system event:
+    /// Calls `listener` for every event of this name, or for a system event:
     ///
     /// | event | when | data |
     /// |---|---|---|
-    /// | `@connection` | a later connection is open | `{}` |
-    /// | `@reconnect` | the same | `{"attempt":n}` |
-    /// | `@disconnect` | the connection is gone | `{"code":n,"reason":text}`; 1006 if it was cut |
-    /// | `@error` | a frame was not understood, a try to connect failed, a listener or handler panicked | `{"error":text}` |
-    /// | `@any` | before every event's own listeners | `{"event":name,"data":…}` |
+    /// | `@connection` | the client has reconnected | `{}` |
+    /// | `@reconnect` | the client has reconnected | `{"attempt":n}` |
+    /// | `@disconnect` | the connection has ended | `{"code":n,"reason":text}`; 1006 without a close frame |
+    /// | `@error` | a frame was invalid, a reconnect failed, a listener or handler panicked | `{"error":text}` |
+    /// | `@any` | any event, before its own listeners | `{"event":name,"data":…}` |
     ///
-    /// Listeners are called in the order of the frames, one after the other, and must not wait.
+    /// Listeners are called one after the other, in the order of the frames, and must not block.
     pub fn on(&self, event: &str, listener: impl Fn(Payload) + Send + Sync + 'static) -> Subscription {
         self.shared.listeners.add(event, Arc::new(listener))
     }
 
-    /// [`on`](Self::on) with the data in the shape of `T`; data of another shape goes to `@error`.
+    /// [`on`](Self::on) with data of type `T`. Data that does not match is reported to `@error`.
     pub fn on_data<T: DeserializeOwned>(
         &self,
         event: &str,
@@ -122,27 +120,27 @@ impl Client {
         })
     }
 
-    /// Takes away all listeners of an event.
+    /// Removes all listeners of an event.
     pub fn off(&self, event: &str) {
         self.shared.listeners.remove(event, None);
     }
 
-    /// Answers the server's requests of that name, in place of who did before. `None` gives no
-    /// answer, and the server runs into its time-out; so it does when the handler panics or 256
-    /// others are not done, which `@error` tells. Answers are worked out beside each other.
+    /// Sets the handler for the server's requests of this name, replacing a previous one. Handlers run
+    /// concurrently, at most 256. With `None` the request gets no reply and times out at the server. The same
+    /// happens when the handler panics or 256 others are running; both are reported to `@error`.
     pub fn handle<R, Fut>(&self, event: &str, handler: impl Fn(Payload) -> Fut + Send + Sync + 'static)
     where
         Fut: Future<Output = Option<R>> + Send + 'static,
         R: Serialize,
     {
-        let answerer = move |data| -> crate::listeners::AnswerFuture {
-            let answer = handler(data);
-            Box::pin(async move { answer.await.map(|answer| Payload::of(&answer)) })
+        let handler = move |data| -> ReplyFuture {
+            let reply = handler(data);
+            Box::pin(async move { reply.await.map(|reply| Payload::of(&reply)) })
         };
-        self.shared.listeners.answer_with(event, Arc::new(answerer));
+        self.shared.listeners.set_handler(event, Arc::new(handler));
     }
 
-    /// A view on the events whose names begin with `prefix`.
+    /// A view of the events with a common name prefix.
     pub fn ns(&self, prefix: &str) -> Namespace {
         Namespace { client: self.clone(), prefix: prefix.into() }
     }
@@ -152,14 +150,13 @@ impl Client {
         self.shared.is_connected()
     }
 
-    /// Waits until the connection is gone and no other will come.
+    /// Waits until the connection has ended for good.
     pub async fn ended(&self) {
         self.commands.closed().await;
     }
 
-    /// Closes with 1000, behind everything sent before, and waits until that is done. That takes at
-    /// most the close time-out of the options (5 s): then the connection is cut, and what was not
-    /// sent by then is lost.
+    /// Closes with code 1000 after all frames sent before, and waits for the server's close frame. After the close
+    /// time-out of the options (5 s) the connection is dropped, together with unsent frames.
     pub async fn close(&self) {
         self.closing.send_replace(true);
         let _ = self.commands.send(Command::Close).await;
@@ -167,7 +164,7 @@ impl Client {
     }
 }
 
-/// Events under a prefix; see [`Client::ns`].
+/// Events with a common name prefix; see [`Client::ns`].
 #[derive(Clone)]
 pub struct Namespace {
     client: Client,
@@ -179,12 +176,12 @@ impl Namespace {
         format!("{}{event}", self.prefix)
     }
 
-    /// [`Client::emit`] under the prefix.
+    /// [`Client::emit`] with the prefix.
     pub async fn emit<T: Serialize + ?Sized>(&self, event: &str, data: &T) -> Result<(), EmitError> {
         self.client.emit(&self.name(event), data).await
     }
 
-    /// [`Client::request`] under the prefix.
+    /// [`Client::request`] with the prefix.
     pub async fn request<R: DeserializeOwned>(
         &self,
         event: &str,
@@ -193,52 +190,42 @@ impl Namespace {
         self.client.request(&self.name(event), data).await
     }
 
-    /// [`Client::on`] under the prefix.
+    /// [`Client::on`] with the prefix.
     pub fn on(&self, event: &str, listener: impl Fn(Payload) + Send + Sync + 'static) -> Subscription {
         self.client.on(&self.name(event), listener)
     }
 
-    /// [`Client::off`] under the prefix.
+    /// [`Client::off`] with the prefix.
     pub fn off(&self, event: &str) {
         self.client.off(&self.name(event));
     }
 
-    /// A namespace in this one.
+    /// A nested namespace.
     pub fn ns(&self, prefix: &str) -> Namespace {
         self.client.ns(&self.name(prefix))
     }
 }
 
-/// Nobody waits for a reply any more, however the wait ends.
-struct Forget<'a> {
+/// Removes a pending request when its future completes or is dropped.
+struct RemoveOnDrop<'a> {
     shared: &'a Shared,
     id: u64,
 }
 
-impl Drop for Forget<'_> {
+impl Drop for RemoveOnDrop<'_> {
     fn drop(&mut self) {
-        self.shared.pending.forget(self.id);
+        self.shared.pending.remove(self.id);
     }
 }
 
-fn text_of<T: Serialize + ?Sized>(event: &str, data: &T) -> Result<String, EmitError> {
-    let mut text = Vec::new();
-    emit::write_event(&mut text, event, &Payload::of(data)?);
-    Ok(into_text(text))
-}
-
-pub(crate) fn into_text(text: Vec<u8>) -> String {
-    String::from_utf8(text).expect("JSON is written as UTF-8")
-}
-
-/// A refusal is an object whose `error` and `code` are texts; everything else is a reply.
+/// Decodes a reply. An object with the texts `error` and `code` is an error of the server.
 fn read_reply<R: DeserializeOwned>(reply: &Payload) -> Result<R, RequestError> {
     #[derive(serde::Deserialize)]
     struct Refusal {
         error: String,
         code: String,
     }
-    // serde reads a struct from a list as well.
+    // serde would also deserialize the struct from an array.
     let is_object = reply.as_bytes().starts_with(b"{");
     if let (true, Ok(Refusal { error, code })) = (is_object, reply.to()) {
         return Err(RequestError::Refused { code, message: error });

@@ -1,35 +1,34 @@
-//! What can go wrong, an enum for each thing one can ask for.
+//! The errors of a client, one enum per operation.
 
 use std::time::Duration;
 
 use switchboard_event::PayloadError;
 
-/// Why there is no connection.
+/// Why a connection was not opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// The address is not one: `ws://` or `wss://`, a host, perhaps a port and a path.
+    /// The address is invalid. Expected is `ws://` or `wss://`, a host, and optionally a port and a path.
     #[error("`{0}` is not a WebSocket address")]
     Address(String),
-    /// The address asks for TLS, and the client was built without its feature `tls`. Nothing was
-    /// sent: not to be secure would be worse than to fail.
-    #[error("`wss://` needs TLS, which this client was built without")]
+    /// The address needs TLS, but the crate was built without its feature `tls`. Nothing was sent.
+    #[error("`wss://` needs the feature `tls`, which is disabled in this build")]
     Tls,
-    /// A root certificate given in the options cannot be read.
-    #[error("a root certificate cannot be read")]
+    /// A root certificate of the options is invalid.
+    #[error("root certificate is invalid")]
     RootCertificate(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The server's certificate is not to be believed: no root that we trust stands behind it, it is
-    /// for another host, it is out of date.
-    #[error("the server's certificate is not trusted")]
+    /// The server's certificate is not trusted: it is not signed by a trusted root, belongs to another host, or
+    /// has expired.
+    #[error("server certificate is not trusted")]
     Certificate(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// A header given in the options cannot be sent.
-    #[error("the header `{0}` cannot be sent")]
+    /// A header of the options has an invalid name or value.
+    #[error("header `{0}` is invalid")]
     Header(String),
-    /// The server did not answer in time.
+    /// The connection was not open within the connect time-out.
     #[error("no connection within {0:?}")]
     Timeout(Duration),
-    /// The server refused, or cannot be reached.
-    #[error("cannot connect")]
+    /// The server could not be reached or refused the connection.
+    #[error("connection failed")]
     Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
@@ -37,42 +36,42 @@ pub enum ConnectError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EmitError {
-    /// JSON cannot hold the data.
-    #[error("the data cannot be JSON")]
+    /// The data cannot be represented as JSON.
+    #[error("data cannot be represented as JSON")]
     Data(#[from] PayloadError),
-    /// There is no connection, and no queue was asked for.
+    /// There is no connection, and the offline queue is off.
     #[error("not connected")]
     Disconnected,
-    /// The queue for the time without a connection is full.
-    #[error("the queue holds its {0} bytes, which is the most")]
+    /// The offline queue is full.
+    #[error("offline queue exceeds {0} bytes")]
     QueueFull(usize),
-    /// The connection is busy; [`emit`](crate::Client::emit) waits, this call does not.
-    #[error("the connection is busy")]
+    /// Too many frames wait to be sent. [`emit`](crate::Client::emit) waits in this case.
+    #[error("too many frames wait to be sent")]
     Busy,
 }
 
-/// Why a request has no reply.
+/// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RequestError {
-    /// It could not be sent.
+    /// The request could not be sent.
     #[error(transparent)]
     Emit(#[from] EmitError),
     /// The server did not reply in time.
     #[error("no reply within {0:?}")]
     Timeout(Duration),
-    /// The connection was lost before the reply came; the server may or may not have acted.
-    #[error("the connection was lost before the reply came")]
+    /// The connection was lost before the reply arrived. The server may have handled the request.
+    #[error("connection lost before the reply arrived")]
     Disconnected,
-    /// The server refused.
+    /// The server replied with an error.
     #[error("refused: {message}")]
     Refused {
-        /// A stable word to switch on, such as `bad_data`.
+        /// A stable identifier, such as `bad_data`.
         code: String,
-        /// For people.
+        /// A description for humans.
         message: String,
     },
-    /// The reply has another shape.
-    #[error("the reply does not have the expected shape")]
+    /// The reply does not match the expected type.
+    #[error("reply does not match the expected type")]
     Decode(#[source] PayloadError),
 }

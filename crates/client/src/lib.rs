@@ -1,4 +1,4 @@
-//! A Rust client for Switchboard, and for every server that speaks emit.
+//! A Rust client for Switchboard and other servers of the emit protocol.
 //!
 //! ```no_run
 //! use serde_json::{Value, json};
@@ -13,19 +13,22 @@
 //! # Ok(()) }
 //! ```
 //!
-//! A connection has one task, the driver; it ends when the last [`Client`] is dropped. Listeners
-//! are called by the driver in the order of the frames, so they must not wait.
+//! Each client has one task, which ends when its last clone is dropped. The task calls the listeners in the
+//! order of the frames, so a listener must not block.
 //!
-//! `wss://` addresses need the feature `tls`, which is on by default.
+//! `wss://` addresses need the feature `tls`, which is enabled by default.
 
 mod backoff;
 mod client;
 mod driver;
+mod encode;
+mod endpoint;
 mod error;
 mod listeners;
 mod options;
 mod pending;
 mod reader;
+mod shared;
 mod tls;
 
 pub use client::{Client, Namespace};

@@ -1,4 +1,4 @@
-//! Who wants to know of which event.
+//! The listeners and request handlers of a client, by event.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -10,12 +10,11 @@ use switchboard_event::{Payload, PayloadError};
 
 type Listener = Arc<dyn Fn(Payload) + Send + Sync>;
 
-/// An answer to a request of the server, on its way.
-pub(crate) type AnswerFuture = Pin<Box<dyn Future<Output = Option<Result<Payload, PayloadError>>> + Send>>;
+/// Resolves to the reply to a request of the server, or to `None` for no reply.
+pub(crate) type ReplyFuture = Pin<Box<dyn Future<Output = Option<Result<Payload, PayloadError>>> + Send>>;
 
-type Answerer = Arc<dyn Fn(Payload) -> AnswerFuture + Send + Sync>;
+pub(crate) type Handler = Arc<dyn Fn(Payload) -> ReplyFuture + Send + Sync>;
 
-/// All listeners of a client.
 #[derive(Default)]
 pub(crate) struct Listeners {
     table: Mutex<Table>,
@@ -24,11 +23,11 @@ pub(crate) struct Listeners {
 #[derive(Default)]
 struct Table {
     listeners: HashMap<String, Vec<(u64, Listener)>>,
-    answerers: HashMap<String, Answerer>,
+    handlers: HashMap<String, Handler>,
     next_id: u64,
 }
 
-/// Undoes an `on`. Dropping it does not.
+/// A registered listener. Dropping the subscription does not remove the listener.
 #[derive(Debug, Clone)]
 pub struct Subscription {
     listeners: Weak<Listeners>,
@@ -43,7 +42,7 @@ impl std::fmt::Debug for Listeners {
 }
 
 impl Subscription {
-    /// The listener is not called any more.
+    /// Removes the listener.
     pub fn off(self) {
         if let Some(listeners) = self.listeners.upgrade() {
             listeners.remove(&self.event, Some(self.id));
@@ -64,7 +63,7 @@ impl Listeners {
         Subscription { listeners: Arc::downgrade(self), event: event.into(), id }
     }
 
-    /// Takes out one listener of an event, or all.
+    /// Removes one listener of an event, or all if `id` is `None`.
     pub(crate) fn remove(&self, event: &str, id: Option<u64>) {
         let mut table = self.table();
         if let Some(listeners) = table.listeners.get_mut(event) {
@@ -75,25 +74,26 @@ impl Listeners {
         }
     }
 
-    pub(crate) fn answer_with(&self, event: &str, answerer: Answerer) {
-        self.table().answerers.insert(event.into(), answerer);
+    /// Sets the handler for the server's requests of an event, replacing a previous one.
+    pub(crate) fn set_handler(&self, event: &str, handler: Handler) {
+        self.table().handlers.insert(event.into(), handler);
     }
 
-    pub(crate) fn answerer(&self, event: &str) -> Option<Answerer> {
-        self.table().answerers.get(event).cloned()
+    pub(crate) fn handler(&self, event: &str) -> Option<Handler> {
+        self.table().handlers.get(event).cloned()
     }
 
     pub(crate) fn has(&self, event: &str) -> bool {
         self.table().listeners.contains_key(event)
     }
 
-    /// Calls all listeners of an event, in the order they were added. One that panics is reported
-    /// to `@error`, and the others are called all the same.
+    /// Calls all listeners of an event, in the order they were added. A panic is reported to `@error` and does
+    /// not keep the others from being called.
     pub(crate) fn call(&self, event: &str, data: &Payload) {
         let listeners = self.table().listeners.get(event).cloned().unwrap_or_default();
         for (_, listener) in listeners {
             if catch_unwind(AssertUnwindSafe(|| listener(data.clone()))).is_err() {
-                tracing::error!(event, "a listener panicked");
+                tracing::error!(event, "listener panicked; the event counts as delivered");
                 if event != "@error" {
                     self.call("@error", &error_data(&format!("a listener of {event} panicked")));
                 }

@@ -1,4 +1,4 @@
-//! How a client connects, and what it does when the connection goes.
+//! The options of a client.
 
 use std::time::Duration;
 
@@ -37,32 +37,32 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Connects again when the connection is lost, whatever its close code. Default false. The
-    /// server gives the new connection a new id and no rooms: join again in `@reconnect`.
+    /// Whether the client reconnects after a lost connection, for any close code. Default false. The new
+    /// connection has a new socket id and is in no rooms: join them again in `@reconnect`.
     pub fn with_reconnect(mut self, reconnect: bool) -> Self {
         self.reconnect = reconnect;
         self
     }
 
-    /// The longest wait before the first try; it doubles with each. Default 1 s.
+    /// The longest delay before the first reconnect. It doubles with each failed try. Default 1 s.
     pub fn with_reconnect_delay(mut self, delay: Duration) -> Self {
         self.reconnect_delay = delay;
         self
     }
 
-    /// The longest wait before any try. Default 30 s.
+    /// The longest delay before any reconnect. Default 30 s.
     pub fn with_max_reconnect_delay(mut self, delay: Duration) -> Self {
         self.max_reconnect_delay = delay;
         self
     }
 
-    /// Tries in a row before it gives up. Default 10; an open connection starts the count anew.
+    /// Failed tries in a row after which the client gives up. Default 10.
     pub fn with_max_retries(mut self, retries: u32) -> Self {
         self.max_retries = retries;
         self
     }
 
-    /// How long a connection may take to open. Default 10 s.
+    /// How long opening a connection may take. Default 10 s.
     pub fn with_connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
@@ -74,29 +74,29 @@ impl Options {
         self
     }
 
-    /// How long a close may take: sending what was to be sent before, and the server's answer. Default
-    /// 5 s; then the connection is cut.
+    /// How long a close may take, including the frames sent before and the server's close frame. Then the
+    /// connection is dropped. Default 5 s.
     pub fn with_close_timeout(mut self, timeout: Duration) -> Self {
         self.close_timeout = timeout;
         self
     }
 
-    /// How many bytes of events are kept while the connection is away, to be sent when it is back.
-    /// Default 0: an `emit` while away fails.
+    /// How many bytes of events are queued while the client is disconnected, to be sent after a reconnect.
+    /// Default 0: an `emit` without a connection fails.
     pub fn with_queue_bytes_max(mut self, bytes: usize) -> Self {
         self.queue_bytes_max = bytes;
         self
     }
 
-    /// A header of the handshake, such as `authorization`; may be called many times.
+    /// Adds a header to the handshake, such as `authorization`. May be called several times.
     pub fn with_header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
         self
     }
 
-    /// A certificate to trust at a `wss://` address besides Mozilla's roots: that of a server which
-    /// signed its own, or of an authority of your own. One in DER, or any number in PEM; may be
-    /// called many times. A certificate that cannot be read fails the connect.
+    /// Adds a root certificate for `wss://` addresses besides Mozilla's roots: a self-signed certificate of the
+    /// server, or a private authority. Takes one certificate in DER, or any number in PEM. May be called several
+    /// times. An invalid certificate fails the connect.
     #[cfg(feature = "tls")]
     pub fn with_root_certificate(mut self, certificate: impl Into<Vec<u8>>) -> Self {
         self.root_certificates.push(certificate.into());

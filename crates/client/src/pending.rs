@@ -1,54 +1,53 @@
 //! Requests that wait for their reply.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 
 use switchboard_event::Payload;
 use tokio::sync::oneshot;
 
-/// Who waits for which reply.
 #[derive(Default)]
-pub(crate) struct Pending {
+pub(crate) struct PendingRequests {
     table: Mutex<Table>,
 }
 
 #[derive(Default)]
 struct Table {
-    waiting: HashMap<u64, oneshot::Sender<Payload>>,
-    next_id: u64,
+    replies: HashMap<u64, oneshot::Sender<Payload>>,
+    last_id: u64,
 }
 
-impl Pending {
-    fn table(&self) -> std::sync::MutexGuard<'_, Table> {
+impl PendingRequests {
+    fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().expect("no code that holds the table panics")
     }
 
-    /// A new id and where its reply will arrive.
-    pub(crate) fn open(&self) -> (u64, oneshot::Receiver<Payload>) {
+    /// Assigns an id to a request, and returns it with the receiver of the reply.
+    pub(crate) fn register(&self) -> (u64, oneshot::Receiver<Payload>) {
         let (sender, receiver) = oneshot::channel();
         let mut table = self.table();
-        table.next_id += 1;
-        let id = table.next_id;
-        table.waiting.insert(id, sender);
+        table.last_id += 1;
+        let id = table.last_id;
+        table.replies.insert(id, sender);
         (id, receiver)
     }
 
-    /// Nobody waits any more.
-    pub(crate) fn forget(&self, id: u64) {
-        self.table().waiting.remove(&id);
+    /// Removes a request, with or without its reply.
+    pub(crate) fn remove(&self, id: u64) {
+        self.table().replies.remove(&id);
     }
 
-    /// Hands over a reply; one that nobody waits for is dropped.
+    /// Delivers a reply. A reply without a pending request is dropped.
     pub(crate) fn resolve(&self, ack: &Payload, data: Payload) {
         let id = ack.to::<String>().ok().and_then(|id| id.parse().ok());
-        if let Some(sender) = id.and_then(|id: u64| self.table().waiting.remove(&id)) {
-            // Who asked may have given up in this moment.
+        if let Some(sender) = id.and_then(|id: u64| self.table().replies.remove(&id)) {
+            // Fails if the request was cancelled at the same moment.
             let _ = sender.send(data);
         }
     }
 
-    /// Fails everything that waits.
-    pub(crate) fn hang_up(&self) {
-        self.table().waiting.clear();
+    /// Fails all pending requests.
+    pub(crate) fn fail_all(&self) {
+        self.table().replies.clear();
     }
 }

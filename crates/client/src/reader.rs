@@ -1,4 +1,4 @@
-//! What a client does with what the server sends.
+//! Handling of incoming frames: listeners, replies, and requests of the server.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -13,43 +13,43 @@ use switchboard_wire::with_causes;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_websockets::{CloseCode, Error, Message};
 
-use crate::client::into_text;
-use crate::driver::{Command, End, Shared};
+use crate::encode;
+use crate::listeners::Handler;
+use crate::shared::{Command, Disconnect, Shared};
 
-/// Requests of the server that are worked on at once; one more gets no answer, and `@error` says so.
-const ANSWERS_MAX: usize = 256;
+/// Most requests of the server that are handled at once. A further one gets no reply and is reported to `@error`.
+const HANDLERS_MAX: usize = 256;
 
-/// The receiving half of a driver.
 pub(crate) struct Reader {
     shared: Arc<Shared>,
-    /// Answers to the server's requests go the way of everything else, without keeping it open.
-    answers: mpsc::WeakSender<Command>,
-    /// A permit for each request of the server that is worked on.
-    answering: Arc<Semaphore>,
+    /// Weak, so that the client ends with its last clone.
+    replies: mpsc::WeakSender<Command>,
+    /// One permit for each request in progress.
+    handling: Arc<Semaphore>,
 }
 
 /// The data of `@any`.
 #[derive(Serialize)]
-struct Heard<'a> {
+struct AnyEvent<'a> {
     event: &'a str,
     data: &'a Payload,
 }
 
 impl Reader {
-    pub(crate) fn new(shared: Arc<Shared>, answers: mpsc::WeakSender<Command>) -> Self {
-        Reader { shared, answers, answering: Arc::new(Semaphore::new(ANSWERS_MAX)) }
+    pub(crate) fn new(shared: Arc<Shared>, replies: mpsc::WeakSender<Command>) -> Self {
+        Reader { shared, replies, handling: Arc::new(Semaphore::new(HANDLERS_MAX)) }
     }
 
     /// Reads until the connection ends.
     pub(crate) async fn read(
         &self,
         stream: &mut (impl Stream<Item = Result<Message, Error>> + Unpin),
-    ) -> End {
+    ) -> Disconnect {
         while let Some(message) = stream.next().await {
             match message {
                 Ok(message) if message.is_close() => {
                     let (code, reason) = message.as_close().unwrap_or((CloseCode::NO_STATUS_RECEIVED, ""));
-                    return End::Lost { code: code.into(), reason: reason.into() };
+                    return Disconnect::Lost { code: code.into(), reason: reason.into() };
                 }
                 Ok(message) if message.is_text() || message.is_binary() => {
                     self.message(message.into_payload().into());
@@ -61,64 +61,68 @@ impl Reader {
                 }
             }
         }
-        End::CUT
+        Disconnect::ABNORMAL
     }
 
     fn message(&self, frame: Bytes) {
         match emit::decode(&frame) {
             Ok(Incoming::Event { name, data, ack }) => {
-                self.tell_any(&name, &data);
+                self.call_any(&name, &data);
                 self.shared.listeners.call(&name, &data);
                 if let Some(ack) = ack {
-                    self.answer(&name, data, ack);
+                    self.handle_request(&name, data, ack);
                 }
             }
             Ok(Incoming::Reply { ack, data }) => self.shared.pending.resolve(&ack, data),
             Ok(Incoming::Unroutable { shown, .. }) => {
-                self.shared.report(&format!("the server sent an event that cannot be: {shown}"));
+                self.shared.report(&format!("received an event with an invalid name: {shown}"));
             }
             Ok(Incoming::Other) => {}
             Err(error) => self.shared.report(&with_causes(&error)),
         }
     }
 
-    fn tell_any(&self, event: &str, data: &Payload) {
+    fn call_any(&self, event: &str, data: &Payload) {
         if self.shared.listeners.has("@any") {
-            // Not by way of a `Value`, which does not hold every number that JSON does.
-            let heard = Payload::of(&Heard { event, data }).expect("a text and JSON are JSON");
-            self.shared.listeners.call("@any", &heard);
+            // Not through `serde_json::Value`, which cannot represent every JSON number.
+            let any = Payload::of(&AnyEvent { event, data }).expect("a text and JSON are JSON");
+            self.shared.listeners.call("@any", &any);
         }
     }
 
-    /// Works out the answer to a request of the server beside the connection.
-    fn answer(&self, event: &str, data: Payload, ack: Payload) {
-        let Some(answerer) = self.shared.listeners.answerer(event) else { return };
-        let Ok(permit) = self.answering.clone().try_acquire_owned() else {
-            return self.shared.report(&format!("no answer to {event}: {ANSWERS_MAX} others are not done"));
+    /// Runs the handler of a request in a task of its own, so that it does not delay later frames.
+    fn handle_request(&self, event: &str, data: Payload, ack: Payload) {
+        let Some(handler) = self.shared.listeners.handler(event) else { return };
+        let Ok(permit) = self.handling.clone().try_acquire_owned() else {
+            let error = format!("no reply to {event}: {HANDLERS_MAX} other requests are in progress");
+            return self.shared.report(&error);
         };
-        let (shared, answers, event) = (self.shared.clone(), self.answers.clone(), event.to_owned());
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "an answer must not hold up the frames behind its request"
-        )]
+        let (shared, replies, event) = (self.shared.clone(), self.replies.clone(), event.to_owned());
+        #[expect(clippy::disallowed_methods, reason = "at most HANDLERS_MAX, and it ends with its handler")]
         tokio::spawn(async move {
             let _permit = permit;
-            let answer = match AssertUnwindSafe(async { answerer(data).await }).catch_unwind().await {
-                Ok(Some(Ok(answer))) => answer,
-                Ok(Some(Err(error))) => {
-                    return shared.report(&format!("the answer to {event} cannot be JSON: {error}"));
+            match run(&event, handler, data).await {
+                Ok(Some(data)) => {
+                    if let Some(replies) = replies.upgrade() {
+                        let _ = replies.send(Command::Send(encode::reply(&ack, &data))).await;
+                    }
                 }
-                Ok(None) => return,
-                Err(_) => {
-                    tracing::error!(event, "a handler panicked");
-                    return shared.report(&format!("the handler of {event} panicked"));
-                }
-            };
-            let mut text = Vec::new();
-            emit::write_reply(&mut text, &ack, &answer);
-            if let Some(answers) = answers.upgrade() {
-                let _ = answers.send(Command::Send(into_text(text))).await;
+                Ok(None) => {}
+                Err(error) => shared.report(&error),
             }
         });
+    }
+}
+
+/// Runs a handler and returns its reply, or the message for `@error`.
+async fn run(event: &str, handler: Handler, data: Payload) -> Result<Option<Payload>, String> {
+    match AssertUnwindSafe(async { handler(data).await }).catch_unwind().await {
+        Ok(None) => Ok(None),
+        Ok(Some(Ok(reply))) => Ok(Some(reply)),
+        Ok(Some(Err(error))) => Err(format!("the reply to {event} cannot be represented as JSON: {error}")),
+        Err(_) => {
+            tracing::error!(event, "handler panicked; the request gets no reply");
+            Err(format!("the handler of {event} panicked"))
+        }
     }
 }

@@ -1,13 +1,12 @@
-//! TLS for `wss://`: whose certificates are believed.
+//! TLS for `wss://`.
 //!
-//! The roots are Mozilla's, compiled in, so a program needs nothing installed; the options may add
-//! others. The provider is named rather than looked up in the process, where another crate may have
-//! brought a second one or set its own.
+//! Trusted are Mozilla's roots, which are compiled in, and the root certificates of the options. The crypto
+//! provider is explicit rather than the process default, which another crate may have set.
 
 #[cfg(feature = "tls")]
-pub(crate) use with_rustls::{connector, failed};
+pub(crate) use with_rustls::{connect_error, connector};
 #[cfg(not(feature = "tls"))]
-pub(crate) use without::{connector, failed};
+pub(crate) use without::{connect_error, connector};
 
 #[cfg(feature = "tls")]
 mod with_rustls {
@@ -36,7 +35,7 @@ mod with_rustls {
         Ok(Connector::Rustls(TlsConnector::from(Arc::new(config))))
     }
 
-    /// Adds what stands in a file with one certificate in DER, or any number in PEM.
+    /// Adds one certificate in DER, or any number in PEM.
     fn add(roots: &mut RootCertStore, file: &[u8]) -> Result<(), Box<dyn Error + Send + Sync>> {
         const PEM: &[u8] = b"-----BEGIN ";
         if !file.windows(PEM.len()).any(|window| window == PEM) {
@@ -46,21 +45,21 @@ mod with_rustls {
         for certificate in CertificateDer::pem_slice_iter(file) {
             roots.add(certificate?)?;
         }
-        if roots.len() == before { Err("no certificate in it".into()) } else { Ok(()) }
+        if roots.len() == before { Err("no certificate found".into()) } else { Ok(()) }
     }
 
-    /// Why a connection did not open.
-    pub(crate) fn failed(error: tokio_websockets::Error) -> ConnectError {
-        match of_tls(&error) {
-            Some(bad @ rustls::Error::InvalidCertificate(_)) => {
-                ConnectError::Certificate(Box::new(bad.clone()))
+    /// Separates untrusted certificates from other errors.
+    pub(crate) fn connect_error(error: tokio_websockets::Error) -> ConnectError {
+        match tls_error(&error) {
+            Some(cause @ rustls::Error::InvalidCertificate(_)) => {
+                ConnectError::Certificate(Box::new(cause.clone()))
             }
             _ => ConnectError::Failed(Box::new(error)),
         }
     }
 
-    /// tokio-rustls hands its errors on within those of I/O.
-    fn of_tls(error: &tokio_websockets::Error) -> Option<&rustls::Error> {
+    /// tokio-rustls wraps its errors in I/O errors.
+    fn tls_error(error: &tokio_websockets::Error) -> Option<&rustls::Error> {
         match error {
             tokio_websockets::Error::Io(error) => error.get_ref()?.downcast_ref(),
             _ => None,
@@ -75,13 +74,13 @@ mod without {
     use crate::error::ConnectError;
     use crate::options::Options;
 
-    /// Built without TLS, tokio-websockets would speak to `wss://` in the clear (its `src/tls.rs`,
+    /// Always an error: without TLS, tokio-websockets would connect to `wss://` unencrypted (its `src/tls.rs`,
     /// `Connector::new`).
     pub(crate) fn connector(_: &Options) -> Result<Connector, ConnectError> {
         Err(ConnectError::Tls)
     }
 
-    pub(crate) fn failed(error: tokio_websockets::Error) -> ConnectError {
+    pub(crate) fn connect_error(error: tokio_websockets::Error) -> ConnectError {
         ConnectError::Failed(Box::new(error))
     }
 }

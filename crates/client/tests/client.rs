@@ -1,4 +1,4 @@
-//! The client against a real server, and against peers that misbehave.
+//! The client against a real server, and against scripted peers that violate the protocol.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio_websockets::{CloseCode, Message, ServerBuilder, WebSocketStream};
 
-/// Longer than anything here takes, so that a hang is a failure.
+/// A time-out that turns a hang into a failure.
 const SOON: Duration = Duration::from_secs(10);
 
 async fn listen() -> (TcpListener, String) {
@@ -20,7 +20,7 @@ async fn listen() -> (TcpListener, String) {
     (listener, url)
 }
 
-/// A server that runs as long as the test.
+/// Starts a server that runs until the end of the test.
 #[expect(clippy::disallowed_methods, reason = "a test's own task")]
 async fn start(app: App) -> String {
     let (listener, url) = listen().await;
@@ -28,7 +28,7 @@ async fn start(app: App) -> String {
     url
 }
 
-/// Where a listener puts what it hears.
+/// Registers a listener and returns the channel of its events.
 fn listen_to(client: &Client, event: &str) -> mpsc::Receiver<Value> {
     let (sender, receiver) = mpsc::channel(100);
     client.on(event, move |data: Payload| sender.try_send(data.to().unwrap()).unwrap());
@@ -36,7 +36,7 @@ fn listen_to(client: &Client, event: &str) -> mpsc::Receiver<Value> {
 }
 
 async fn next(receiver: &mut mpsc::Receiver<Value>) -> Value {
-    tokio::time::timeout(SOON, receiver.recv()).await.expect("nothing came").expect("the client is there")
+    tokio::time::timeout(SOON, receiver.recv()).await.expect("no event in time").expect("the client exists")
 }
 
 async fn echo(Data(data): Data<Value>) -> Reply<Value> {
@@ -52,17 +52,17 @@ async fn drop_me(request: Request) {
 }
 
 #[tokio::test]
-async fn requests_are_answered_each_with_its_own_reply() {
+async fn concurrent_requests_receive_their_own_replies() {
     let client = Client::connect(&start(App::new().on("/echo", echo)).await).await.unwrap();
     let replies = (0..100).map(|n| {
         let client = client.clone();
         async move { client.request::<u32>("/echo", &(n + 1)).await.unwrap() == n + 1 }
     });
-    assert!(futures_util::future::join_all(replies).await.into_iter().all(|right| right));
+    assert!(futures_util::future::join_all(replies).await.into_iter().all(|is_equal| is_equal));
 }
 
 #[tokio::test]
-async fn a_refusal_is_told_from_a_reply() {
+async fn an_error_reply_is_distinguished_from_a_reply_of_the_wrong_type() {
     let app = App::new().on("/add", async |Data((a, b)): Data<(i32, i32)>| Reply(a + b));
     let client = Client::connect(&start(app).await).await.unwrap();
     assert_eq!(client.request::<i32>("/add", &(1, 2)).await.unwrap(), 3);
@@ -73,22 +73,22 @@ async fn a_refusal_is_told_from_a_reply() {
 }
 
 #[tokio::test]
-async fn a_request_without_a_reply_times_out_and_a_lost_connection_fails_it_at_once() {
+async fn a_request_without_a_reply_fails_after_its_timeout_or_when_the_connection_is_lost() {
     let app = App::new().on("/never", never).on("/drop", drop_me);
     let client = Client::connect(&start(app).await).await.unwrap();
     let short = client.request_within::<Value>(Duration::from_millis(50), "/never", &()).await;
     assert!(matches!(short, Err(RequestError::Timeout(_))));
-    let mut gone = listen_to(&client, "@disconnect");
+    let mut disconnects = listen_to(&client, "@disconnect");
     let (lost, sent) = tokio::join!(client.request::<Value>("/never", &()), client.emit("/drop", &()));
     sent.unwrap();
     assert!(matches!(lost, Err(RequestError::Disconnected)));
-    assert_eq!(next(&mut gone).await, json!({ "code": 4000, "reason": "dropped" }));
+    assert_eq!(next(&mut disconnects).await, json!({ "code": 4000, "reason": "dropped" }));
     assert!(!client.connected());
     assert!(matches!(client.emit("/x", &()).await, Err(EmitError::Disconnected)));
 }
 
 #[tokio::test]
-async fn listeners_hear_in_order_until_they_are_undone() {
+async fn listeners_are_called_in_order_until_they_are_removed() {
     let app = App::new().on("/count", async |request: Request| {
         for n in 1..=3 {
             request.emit("n", &n).unwrap();
@@ -97,20 +97,20 @@ async fn listeners_hear_in_order_until_they_are_undone() {
     });
     let client = Client::connect(&start(app).await).await.unwrap();
     let mut any = listen_to(&client, "@any");
-    let (sender, mut heard) = mpsc::channel(100);
+    let (sender, mut received) = mpsc::channel(100);
     let subscription = client.on_data("n", move |n: u32| sender.try_send(n).unwrap());
     assert!(client.request::<bool>("/count", &()).await.unwrap());
     let mut all = Vec::new();
-    heard.recv_many(&mut all, 100).await;
+    received.recv_many(&mut all, 100).await;
     assert_eq!(all, [1, 2, 3]);
     subscription.off();
     assert!(client.request::<bool>("/count", &()).await.unwrap());
-    assert!(heard.try_recv().is_err());
+    assert!(received.try_recv().is_err());
     assert_eq!(next(&mut any).await, json!({ "event": "n", "data": 1 }));
 }
 
 #[tokio::test]
-async fn a_listener_that_panics_is_reported_and_the_client_lives() {
+async fn a_panic_of_a_listener_is_reported_and_the_client_continues() {
     let app =
         App::new().on("/echo", echo).on("/bad", async |request: Request| request.emit("bad", &1).unwrap());
     let client = Client::connect(&start(app).await).await.unwrap();
@@ -122,10 +122,10 @@ async fn a_listener_that_panics_is_reported_and_the_client_lives() {
 }
 
 #[tokio::test]
-async fn the_servers_requests_are_answered_while_others_wait() {
+async fn a_request_of_the_server_is_handled_during_a_request_of_the_client() {
     let app = App::new().on("/ask", async |request: Request| {
-        let answer: Value = request.socket().request("/double", &21).await.unwrap();
-        Reply(answer)
+        let reply: Value = request.socket().request("/double", &21).await.unwrap();
+        Reply(reply)
     });
     let client = Client::connect(&start(app).await).await.unwrap();
     client.handle("/double", |data: Payload| async move { data.to::<u32>().ok().map(|n| n * 2) });
@@ -133,7 +133,7 @@ async fn the_servers_requests_are_answered_while_others_wait() {
 }
 
 #[tokio::test]
-async fn namespaces_put_their_prefix_in_front() {
+async fn nested_namespaces_concatenate_their_prefixes() {
     let app = App::new().on("/game/lobby/join", echo);
     let client = Client::connect(&start(app).await).await.unwrap();
     let lobby = client.ns("/game").ns("/lobby");
@@ -141,40 +141,41 @@ async fn namespaces_put_their_prefix_in_front() {
 }
 
 #[tokio::test]
-async fn a_client_comes_back_and_sends_what_it_kept() {
-    let app = App::new().on("/drop", drop_me).on("/keep", async |request: Request| {
-        request.emit("kept", &request.data::<Value>().unwrap()).unwrap();
+async fn a_client_reconnects_and_sends_its_offline_queue() {
+    let app = App::new().on("/drop", drop_me).on("/queue", async |request: Request| {
+        request.emit("queued", &request.data::<Value>().unwrap()).unwrap();
     });
     let options = Options::default()
         .with_reconnect(true)
         .with_reconnect_delay(Duration::from_millis(20))
         .with_queue_bytes_max(80);
     let client = Client::connect_with(&start(app).await, options).await.unwrap();
-    let (mut gone, mut back) = (listen_to(&client, "@disconnect"), listen_to(&client, "@reconnect"));
-    let mut kept = listen_to(&client, "kept");
-    // The queue is filled by the listener: nothing can have come back before it returns.
-    let (queue, results) = std::sync::mpsc::channel();
-    let weak = client.clone();
-    let filling = client.on("@disconnect", move |_| {
-        queue.send((weak.try_emit("/keep", &1), weak.try_emit("/keep", &"x".repeat(100)))).unwrap();
+    let (mut disconnects, mut reconnects) =
+        (listen_to(&client, "@disconnect"), listen_to(&client, "@reconnect"));
+    let mut queued = listen_to(&client, "queued");
+    // Filling the queue in the listener guarantees that the client has not reconnected yet.
+    let (sender, results) = std::sync::mpsc::channel();
+    let emitter = client.clone();
+    let subscription = client.on("@disconnect", move |_| {
+        sender.send((emitter.try_emit("/queue", &1), emitter.try_emit("/queue", &"x".repeat(100)))).unwrap();
     });
     client.emit("/drop", &()).await.unwrap();
-    next(&mut gone).await;
-    assert_eq!(next(&mut back).await["attempt"], 1);
-    let (fits, does_not) = results.recv().unwrap();
-    assert!(fits.is_ok());
-    assert!(matches!(does_not, Err(EmitError::QueueFull(80))));
-    assert_eq!(next(&mut kept).await, json!(1));
-    filling.off();
+    next(&mut disconnects).await;
+    assert_eq!(next(&mut reconnects).await["attempt"], 1);
+    let (first, second) = results.recv().unwrap();
+    assert!(first.is_ok());
+    assert!(matches!(second, Err(EmitError::QueueFull(80))));
+    assert_eq!(next(&mut queued).await, json!(1));
+    subscription.off();
 }
 
 #[tokio::test]
-async fn frames_that_mean_nothing_are_reported_and_the_next_is_read() {
+async fn invalid_frames_are_reported_and_skipped() {
     let (listener, url) = listen().await;
     let server = async {
         let (stream, _) = listener.accept().await.unwrap();
         let (_, mut peer) = ServerBuilder::new().accept(stream).await.unwrap();
-        // The client is listening when it asks.
+        // The client has registered its listeners when it emits.
         peer.next().await.unwrap().unwrap();
         for text in ["{", "[]", "{\"data\":1}", "{\"event\":\"@error\"}", "{\"event\":\"good\",\"data\":1}"] {
             peer.send(Message::text(text)).await.unwrap();
@@ -186,8 +187,8 @@ async fn frames_that_mean_nothing_are_reported_and_the_next_is_read() {
         let (mut errors, mut good) = (listen_to(&client, "@error"), listen_to(&client, "good"));
         client.emit("/ready", &()).await.unwrap();
         assert_eq!(next(&mut good).await, json!(1));
-        let because = "frame is not a JSON object: EOF while parsing an object at line 1 column 1";
-        assert_eq!(next(&mut errors).await["error"], because);
+        let expected = "frame is not a JSON object: EOF while parsing an object at line 1 column 1";
+        assert_eq!(next(&mut errors).await["error"], expected);
         for _ in 1..4 {
             assert!(next(&mut errors).await["error"].is_string());
         }
@@ -198,7 +199,7 @@ async fn frames_that_mean_nothing_are_reported_and_the_next_is_read() {
 }
 
 #[tokio::test]
-async fn a_server_that_stays_silent_and_addresses_that_are_none_are_errors() {
+async fn connecting_fails_for_a_silent_server_an_invalid_address_or_header_and_a_closed_port() {
     let (_silent, url) = listen().await;
     let options = Options::default().with_connect_timeout(Duration::from_millis(50));
     assert!(matches!(Client::connect_with(&url, options).await, Err(ConnectError::Timeout(_))));
@@ -214,7 +215,7 @@ async fn a_server_that_stays_silent_and_addresses_that_are_none_are_errors() {
 
 #[tokio::test]
 async fn the_connection_closes_when_the_last_clone_is_dropped() {
-    let (sender, mut gone) = mpsc::channel(1);
+    let (sender, mut disconnects) = mpsc::channel(1);
     let app = App::new().on("@disconnect", move |Data(end): Data<Value>| {
         let sender = sender.clone();
         async move { sender.try_send(end).unwrap() }
@@ -223,10 +224,10 @@ async fn the_connection_closes_when_the_last_clone_is_dropped() {
     drop(client.clone());
     assert!(client.connected());
     drop(client);
-    assert_eq!(next(&mut gone).await["code"], 1000);
+    assert_eq!(next(&mut disconnects).await["code"], 1000);
 }
 
-/// A peer that does as it is told, for what a real server never does.
+/// A peer that runs a script, for behaviour that a real server does not show.
 #[expect(clippy::disallowed_methods, reason = "a test's own task")]
 async fn scripted<Fut>(script: impl FnOnce(WebSocketStream<TcpStream>) -> Fut + Send + 'static) -> String
 where
@@ -242,7 +243,7 @@ where
 }
 
 #[tokio::test]
-async fn a_number_that_no_double_holds_is_handed_on_as_it_came() {
+async fn numbers_beyond_double_precision_are_delivered_unchanged() {
     let url = scripted(async |mut peer| {
         peer.next().await.unwrap().unwrap();
         peer.send(Message::text(r#"{"event":"n","data":[1e400,12345678901234567890123]}"#)).await.unwrap();
@@ -250,13 +251,14 @@ async fn a_number_that_no_double_holds_is_handed_on_as_it_came() {
     })
     .await;
     let client = Client::connect(&url).await.unwrap();
-    let (sender, mut heard) = mpsc::channel(10);
+    let (sender, mut received) = mpsc::channel(10);
     for event in ["@any", "n"] {
         let sender = sender.clone();
         client.on(event, move |data: Payload| sender.try_send(data).unwrap());
     }
     client.emit("/ready", &()).await.unwrap();
-    let mut next = async || tokio::time::timeout(SOON, heard.recv()).await.expect("nothing came").unwrap();
+    let mut next =
+        async || tokio::time::timeout(SOON, received.recv()).await.expect("no event in time").unwrap();
     let data = "[1e400,12345678901234567890123]";
     assert_eq!(format!("{:?}", next().await), format!(r#"{{"event":"n","data":{data}}}"#));
     assert_eq!(format!("{:?}", next().await), data);
@@ -264,7 +266,7 @@ async fn a_number_that_no_double_holds_is_handed_on_as_it_came() {
 }
 
 #[tokio::test]
-async fn only_an_object_is_a_refusal() {
+async fn an_array_reply_is_not_an_error() {
     let app = App::new().on("/pair", async || Reply(("ann", "bob")));
     let client = Client::connect(&start(app).await).await.unwrap();
     let pair: (String, String) = client.request("/pair", &()).await.unwrap();
@@ -272,7 +274,7 @@ async fn only_an_object_is_a_refusal() {
 }
 
 #[tokio::test]
-async fn replies_may_come_in_any_order_and_twice() {
+async fn replies_may_arrive_in_any_order_and_repeatedly() {
     let url = scripted(async |mut peer| {
         let mut ids = Vec::new();
         for _ in 0..2 {
@@ -293,7 +295,7 @@ async fn replies_may_come_in_any_order_and_twice() {
 }
 
 #[tokio::test]
-async fn an_answer_that_fails_is_reported_and_the_next_request_is_answered() {
+async fn a_failed_handler_is_reported_and_the_next_request_gets_its_reply() {
     let app = App::new().on("/ask", async |request: Request, Data(event): Data<String>| {
         request.socket().request_within::<Value>(SOON, &event, &()).await.map(Reply)
     });
@@ -305,12 +307,12 @@ async fn an_answer_that_fails_is_reported_and_the_next_request_is_answered() {
     client.emit("/ask", &"/panics").await.unwrap();
     assert_eq!(next(&mut errors).await, json!({ "error": "the handler of /panics panicked" }));
     client.emit("/ask", &"/no-json").await.unwrap();
-    assert!(next(&mut errors).await["error"].as_str().unwrap().starts_with("the answer to /no-json"));
+    assert!(next(&mut errors).await["error"].as_str().unwrap().starts_with("the reply to /no-json"));
     assert_eq!(client.request::<u32>("/ask", &"/good").await.unwrap(), 7);
 }
 
 #[tokio::test]
-async fn answers_that_never_come_are_bounded() {
+async fn at_most_256_requests_of_the_server_are_in_progress() {
     let url = scripted(async |mut peer| {
         peer.next().await.unwrap().unwrap();
         for n in 1..=257 {
@@ -330,24 +332,24 @@ async fn answers_that_never_come_are_bounded() {
 
 #[tokio::test]
 async fn a_close_frame_is_answered() {
-    let (sender, mut answers) = mpsc::channel(1);
+    let (sender, mut codes) = mpsc::channel(1);
     let url = scripted(async move |mut peer| {
         let code = CloseCode::try_from(4000).unwrap();
         peer.send(Message::close(Some(code), "enough")).await.unwrap();
-        let answer = peer.next().await.and_then(Result::ok).and_then(|answer| {
-            let (code, _) = answer.as_close()?;
+        let code = peer.next().await.and_then(Result::ok).and_then(|frame| {
+            let (code, _) = frame.as_close()?;
             Some(u16::from(code))
         });
-        sender.send(json!(answer)).await.unwrap();
+        sender.send(json!(code)).await.unwrap();
     })
     .await;
     let client = Client::connect(&url).await.unwrap();
-    assert_eq!(next(&mut answers).await, 4000);
+    assert_eq!(next(&mut codes).await, 4000);
     client.ended().await;
 }
 
 #[tokio::test]
-async fn a_peer_that_writes_all_before_it_reads_holds_nobody_up() {
+async fn a_peer_that_writes_everything_before_it_reads_does_not_block_the_client() {
     const MESSAGES: usize = 512;
     let (sender, mut read) = mpsc::channel(1);
     let url = scripted(async move |mut peer| {
@@ -364,7 +366,7 @@ async fn a_peer_that_writes_all_before_it_reads_holds_nobody_up() {
     .await;
     let client = Client::connect(&url).await.unwrap();
     let data = "x".repeat(64 * 1024);
-    // Each for itself: all of them are as much as the machine can carry.
+    // One time-out per message, since the total depends on the speed of the machine.
     for _ in 0..MESSAGES {
         let emit = tokio::time::timeout(SOON, client.emit("/big", &data));
         emit.await.expect("the client writes while it reads").unwrap();
@@ -374,7 +376,7 @@ async fn a_peer_that_writes_all_before_it_reads_holds_nobody_up() {
 
 #[cfg(not(feature = "tls"))]
 #[tokio::test]
-async fn a_secure_address_is_refused_rather_than_spoken_in_the_clear() {
+async fn without_the_tls_feature_a_wss_address_is_refused() {
     let (_listener, url) = listen().await;
     let secure = url.replace("ws://", "wss://");
     let options = Options::default().with_connect_timeout(Duration::from_millis(50));
@@ -382,7 +384,7 @@ async fn a_secure_address_is_refused_rather_than_spoken_in_the_clear() {
 }
 
 #[tokio::test]
-async fn close_waits_until_all_is_sent_and_the_server_has_answered() {
+async fn close_waits_for_unsent_frames_and_the_close_frame_of_the_server() {
     let (sender, mut read) = mpsc::channel(200);
     let url = scripted(async move |mut peer| {
         while let Some(Ok(message)) = peer.next().await {
@@ -391,20 +393,19 @@ async fn close_waits_until_all_is_sent_and_the_server_has_answered() {
     })
     .await;
     let client = Client::connect(&url).await.unwrap();
-    let mut gone = listen_to(&client, "@disconnect");
+    let mut disconnects = listen_to(&client, "@disconnect");
     for n in 0..100 {
         client.emit("/n", &n).await.unwrap();
     }
     client.close().await;
-    assert_eq!(gone.try_recv().unwrap()["code"], 1000);
+    assert_eq!(disconnects.try_recv().unwrap()["code"], 1000);
     assert!(matches!(client.emit("/n", &0).await, Err(EmitError::Disconnected)));
     for n in 0..100 {
         assert_eq!(next(&mut read).await, format!(r#"{{"event":"/n","data":{n}}}"#));
     }
 }
 
-/// A client of a server that has stopped reading, when nobody takes any more. From there on the
-/// clock runs as fast as nothing happens.
+/// A client whose buffers are full because the server has stopped reading. The clock is paused from then on.
 async fn stuck_client() -> Client {
     let url = scripted(async |peer| {
         let _open = peer;
@@ -420,45 +421,45 @@ async fn stuck_client() -> Client {
 }
 
 #[tokio::test]
-async fn a_close_that_the_server_does_not_read_is_cut_in_time() {
+async fn close_ends_after_its_timeout_if_the_server_does_not_read() {
     let client = stuck_client().await;
-    let mut gone = listen_to(&client, "@disconnect");
+    let mut disconnects = listen_to(&client, "@disconnect");
     let start = tokio::time::Instant::now();
-    tokio::time::timeout(SOON, client.close()).await.expect("the close is cut");
+    tokio::time::timeout(SOON, client.close()).await.expect("the close times out");
     assert_eq!(start.elapsed().as_secs(), 5);
-    assert_eq!(gone.try_recv().unwrap(), json!({ "code": 1006, "reason": "" }));
+    assert_eq!(disconnects.try_recv().unwrap(), json!({ "code": 1006, "reason": "" }));
     assert!(matches!(client.emit("/n", &0).await, Err(EmitError::Disconnected)));
 }
 
 #[tokio::test]
-async fn a_client_that_is_dropped_over_a_server_that_does_not_read_is_cut_in_time() {
+async fn a_dropped_client_ends_after_the_close_timeout_if_the_server_does_not_read() {
     let client = stuck_client().await;
-    let mut gone = listen_to(&client, "@disconnect");
+    let mut disconnects = listen_to(&client, "@disconnect");
     let start = tokio::time::Instant::now();
     drop(client);
-    assert_eq!(next(&mut gone).await["code"], 1006);
+    assert_eq!(next(&mut disconnects).await["code"], 1006);
     assert_eq!(start.elapsed().as_secs(), 5);
 }
 
 #[tokio::test]
-async fn a_close_that_the_server_does_not_answer_is_cut_in_time() {
+async fn close_ends_after_its_timeout_if_the_server_sends_no_close_frame() {
     let (sender, mut read) = mpsc::channel(1);
     let url = scripted(async move |peer| {
         let mut stream = peer.into_inner();
         let mut bytes = [0; 1024];
         let len = stream.read(&mut bytes).await.unwrap();
-        // A close frame, masked, with 1000 or nothing in it.
+        // A masked close frame with code 1000 or without a code.
         sender.send(json!(bytes[0] == 0x88 && len <= 8)).await.unwrap();
         std::future::pending().await
     })
     .await;
     let options = Options::default().with_close_timeout(Duration::from_secs(3));
     let client = Client::connect_with(&url, options).await.unwrap();
-    let mut gone = listen_to(&client, "@disconnect");
+    let mut disconnects = listen_to(&client, "@disconnect");
     tokio::time::pause();
     let start = tokio::time::Instant::now();
-    tokio::time::timeout(SOON, client.close()).await.expect("the close is cut");
+    tokio::time::timeout(SOON, client.close()).await.expect("the close times out");
     assert_eq!(start.elapsed().as_secs(), 3);
-    assert_eq!(gone.try_recv().unwrap()["code"], 1006);
+    assert_eq!(disconnects.try_recv().unwrap()["code"], 1006);
     assert_eq!(next(&mut read).await, true);
 }

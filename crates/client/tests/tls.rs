@@ -1,4 +1,4 @@
-//! The client over TLS, which ends in front of a real server as it would at a proxy.
+//! The client over TLS. TLS is terminated in front of a real server, as by a proxy.
 
 #![cfg(feature = "tls")]
 
@@ -18,7 +18,7 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
 
-/// Serves an app over TLS with a certificate for `host` that it signed itself.
+/// Serves an app over TLS with a self-signed certificate.
 struct SecureServer {
     url: String,
     certificate: rcgen::Certificate,
@@ -44,7 +44,8 @@ impl SecureServer {
         SecureServer { url, certificate: cert, _app: app }
     }
 
-    fn trusted(&self) -> Options {
+    /// Options that trust the certificate of this server.
+    fn trusting_options(&self) -> Options {
         Options::default().with_root_certificate(self.certificate.pem())
     }
 }
@@ -60,37 +61,37 @@ fn acceptor(certificate: &rcgen::Certificate, key: &KeyPair) -> TlsAcceptor {
     TlsAcceptor::from(Arc::new(config))
 }
 
-/// A client that does not like the certificate is gone, and that is its matter.
+/// Forwards one connection. A failed TLS handshake is the expected result of some tests.
 async fn terminate(acceptor: TlsAcceptor, stream: TcpStream, app: SocketAddr) {
     let Ok(mut secure) = acceptor.accept(stream).await else { return };
     let mut plain = TcpStream::connect(app).await.unwrap();
     let _ = copy_bidirectional(&mut secure, &mut plain).await;
 }
 
-fn because(error: &ConnectError) -> String {
-    error.source().expect("it has a cause").to_string()
+fn cause(error: &ConnectError) -> String {
+    error.source().expect("the error has a source").to_string()
 }
 
 #[tokio::test]
-async fn a_client_talks_over_tls_to_a_server_whose_root_it_was_given() {
+async fn a_client_connects_over_tls_with_a_root_certificate_of_the_options() {
     let server = SecureServer::start("127.0.0.1").await;
-    let client = Client::connect_with(&server.url, server.trusted()).await.unwrap();
+    let client = Client::connect_with(&server.url, server.trusting_options()).await.unwrap();
     let long = "x".repeat(500_000);
     for data in [json!(1), json!(long), json!({ "text": "hi" })] {
         assert_eq!(client.request::<Value>("/echo", &data).await.unwrap(), data);
     }
-    soon("the close", client.close()).await;
+    soon("the client closes", client.close()).await;
 }
 
 #[tokio::test]
-async fn a_root_may_be_pem_or_der_and_stand_among_others() {
+async fn a_root_certificate_may_be_pem_or_der_and_one_of_several() {
     let (server, other) = (SecureServer::start("127.0.0.1").await, SecureServer::start("other.test").await);
     let both = [other.certificate.pem(), server.certificate.pem()].concat();
     let der = server.certificate.der().to_vec();
     for options in [
         Options::default().with_root_certificate(both),
         Options::default().with_root_certificate(der.clone()),
-        other.trusted().with_root_certificate(der),
+        other.trusting_options().with_root_certificate(der),
     ] {
         let client = Client::connect_with(&server.url, options).await.unwrap();
         assert_eq!(client.request::<u32>("/echo", &7).await.unwrap(), 7);
@@ -98,44 +99,44 @@ async fn a_root_may_be_pem_or_der_and_stand_among_others() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_no_root_stands_behind_is_refused() {
+async fn a_certificate_without_a_trusted_root_is_refused() {
     let (server, other) = (SecureServer::start("127.0.0.1").await, SecureServer::start("127.0.0.1").await);
-    for options in [Options::default(), other.trusted()] {
+    for options in [Options::default(), other.trusting_options()] {
         let error = Client::connect_with(&server.url, options).await.err().unwrap();
         assert!(matches!(error, ConnectError::Certificate(_)), "{error:?}");
-        assert!(because(&error).starts_with("invalid peer certificate: "), "{error:?}");
+        assert!(cause(&error).starts_with("invalid peer certificate: "), "{error:?}");
     }
 }
 
 #[tokio::test]
 async fn a_certificate_for_another_host_is_refused() {
     let server = SecureServer::start("other.test").await;
-    let error = Client::connect_with(&server.url, server.trusted()).await.err().unwrap();
+    let error = Client::connect_with(&server.url, server.trusting_options()).await.err().unwrap();
     assert!(matches!(error, ConnectError::Certificate(_)), "{error:?}");
-    assert!(because(&error).contains("not valid for name"), "{error:?}");
+    assert!(cause(&error).contains("not valid for name"), "{error:?}");
 }
 
 #[tokio::test]
-async fn a_root_that_cannot_be_read_fails_the_connect_before_anything_is_sent() {
+async fn an_invalid_root_certificate_fails_the_connect_before_anything_is_sent() {
     let garbled = "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n";
     let no_certificate = "-----BEGIN NOTHING-----\nAAAA\n-----END NOTHING-----\n";
     for root in ["", "no certificate", garbled, no_certificate] {
         let options = Options::default().with_root_certificate(root);
-        // Nobody listens there.
+        // A port without a listener.
         let error = Client::connect_with("wss://127.0.0.1:1", options).await.err().unwrap();
         assert!(matches!(error, ConnectError::RootCertificate(_)), "{root}: {error:?}");
     }
 }
 
 #[tokio::test]
-async fn nothing_is_said_in_the_clear() {
+async fn nothing_is_sent_unencrypted_to_a_wss_address() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("wss://{}", listener.local_addr().unwrap());
     let server = async {
         let (mut stream, _) = listener.accept().await.unwrap();
-        // A handshake record of TLS; the other side is hung up on.
+        // The first byte of a TLS handshake record. The connection is dropped afterwards.
         assert_eq!(stream.read_u8().await.unwrap(), 22);
     };
-    let (client, ()) = soon("the end", async { tokio::join!(Client::connect(&url), server) }).await;
+    let (client, ()) = soon("both sides end", async { tokio::join!(Client::connect(&url), server) }).await;
     assert!(matches!(client.err().unwrap(), ConnectError::Failed(_)));
 }

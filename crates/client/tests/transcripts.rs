@@ -1,6 +1,7 @@
-//! The client says and hears what the transcripts say.
+//! Plays the transcripts of the emit protocol with the client.
 //!
-//! A scripted server plays the server's side line by line; the client is told to do what its lines say.
+//! A scripted server plays the server's lines. The test calls the client for the lines of the client and compares
+//! the frames.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,8 +17,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_websockets::{CloseCode, Message, ServerBuilder, WebSocketStream};
 
-/// Not played: the client sends no broken frames or binary messages (`b…`, `data`, `numbers`), no
-/// names that are no texts (`unknown-event`), and no ids but its own (`ack-ids`).
+/// Not played, because the client cannot send these frames: invalid or binary ones (`b…`, `data`, `numbers`),
+/// names that are not texts (`unknown-event`), and ids of another form (`ack-ids`).
 const SKIPPED: [&str; 7] = [
     "ack-ids.txt",
     "binary.txt",
@@ -34,20 +35,20 @@ type Request = JoinHandle<Result<Value, RequestError>>;
 struct Pair {
     client: Client,
     server: WebSocketStream<TcpStream>,
-    /// Every event that the client hands out.
+    /// The events that the client delivers.
     any: mpsc::Receiver<Value>,
-    gone: mpsc::Receiver<Value>,
-    /// Requests by their ids in the transcript, each with the id that the client gave it.
-    waiting: BTreeMap<String, (Value, Request)>,
+    disconnects: mpsc::Receiver<Value>,
+    /// Pending requests by their id in the transcript, each with the id that the client assigned.
+    pending: BTreeMap<String, (Value, Request)>,
 }
 
 #[tokio::test]
-async fn the_client_says_and_hears_what_the_transcripts_say() {
+async fn the_client_sends_and_delivers_the_frames_of_the_transcripts() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../spec/transcripts/emit");
     let mut skipped = 0;
     let mut played = 0;
-    for file in fs::read_dir(folder).expect("the transcripts are there") {
-        let path = file.expect("a readable folder").path();
+    for file in fs::read_dir(folder).expect("the transcripts exist") {
+        let path = file.expect("the folder is readable").path();
         if SKIPPED.iter().any(|name| path.ends_with(name)) {
             skipped += 1;
             continue;
@@ -65,46 +66,48 @@ async fn a_transcript_may_end_with_a_close_frame() {
     play("close", "A> {\"event\":\"/x\",\"data\":1,\"ackId\":1}\nA< [close 1008]").await;
 }
 
-async fn play(name: &str, text: &str) {
-    let lines = parse(name, text);
+async fn play(transcript: &str, text: &str) {
+    let lines = parse(transcript, text);
     let mut pairs = BTreeMap::new();
-    for (number, Line { at, who, step }) in lines.iter().enumerate() {
-        if !pairs.contains_key(who) {
-            pairs.insert(who, Pair::open().await);
+    for (number, Line { at, who: name, step }) in lines.iter().enumerate() {
+        if !pairs.contains_key(name) {
+            pairs.insert(name, Pair::open().await);
         }
-        let pair = pairs.get_mut(who).expect("it was put there");
+        let pair = pairs.get_mut(name).expect("it was just inserted");
         match step {
-            Step::Send(frame) => pair.says(at, read(frame)).await,
-            Step::SendBinary(_) => panic!("{at}: this client sends text"),
+            Step::Send(frame) => pair.client_sends(at, parse_json(frame)).await,
+            Step::SendBinary(_) => panic!("{at}: the client sends text frames only"),
             Step::Open(_) | Step::Close(_) | Step::Refused(_) => {
-                panic!("{at}: this client is of another protocol")
+                panic!("{at}: not a line of the emit protocol")
             }
-            Step::Hear(frame) if frame["type"] == "ack" => pair.hears_reply(at, frame.clone()).await,
+            Step::Hear(frame) if frame["type"] == "ack" => pair.server_replies(at, frame.clone()).await,
             Step::Hear(frame) => {
-                if let Some(answer) = answer_to(frame, who, &lines[number..]) {
-                    pair.will_answer(at, frame, answer);
+                if let Some(reply) = reply_to(frame, name, &lines[number..]) {
+                    pair.set_handler(at, frame, reply);
                 }
-                pair.hears_event(at, frame).await;
+                pair.server_emits(at, frame).await;
             }
-            Step::Closed(code) => pairs.remove(who).expect("it is there").hears_close(at, *code).await,
+            Step::Closed(code) => {
+                pairs.remove(name).expect("it was inserted before").server_closes(at, *code).await
+            }
         }
     }
     for pair in pairs.into_values() {
-        pair.closes(name).await;
+        pair.client_closes(transcript).await;
     }
 }
 
-/// What the client will answer to a request of the server.
-fn answer_to(request: &Value, who: &str, later: &[Line<'_>]) -> Option<Value> {
+/// Finds the client's reply to a request of the server.
+fn reply_to(request: &Value, name: &str, later: &[Line<'_>]) -> Option<Value> {
     let id = request.get("ackId")?;
-    later.iter().filter(|line| line.who == who).find_map(|line| {
+    later.iter().filter(|line| line.who == name).find_map(|line| {
         let Step::Send(frame) = line.step else { return None };
-        let mut frame = read(frame);
+        let mut frame = parse_json(frame);
         (frame["type"] == "ack" && frame["ackId"] == *id).then(|| frame["data"].take())
     })
 }
 
-fn read(frame: &str) -> Value {
+fn parse_json(frame: &str) -> Value {
     serde_json::from_str(frame).unwrap_or_else(|error| panic!("{frame}: {error}"))
 }
 
@@ -112,7 +115,7 @@ fn event_of<'a>(at: &str, frame: &'a Value) -> &'a str {
     frame["event"].as_str().unwrap_or_else(|| panic!("{at}: no event"))
 }
 
-/// Where a listener puts what it hears.
+/// Registers a listener and returns the channel of its events.
 fn listen_to(client: &Client, event: &str) -> mpsc::Receiver<Value> {
     let (sender, receiver) = mpsc::channel(100);
     client.on(event, move |data: Payload| sender.try_send(data.to().unwrap()).unwrap());
@@ -130,18 +133,17 @@ impl Pair {
         let (client, server) =
             soon("a connection", async { tokio::join!(Client::connect(&url), server) }).await;
         let client = client.unwrap();
-        let (any, gone) = (listen_to(&client, "@any"), listen_to(&client, "@disconnect"));
-        Pair { client, server, any, gone, waiting: BTreeMap::new() }
+        let (any, disconnects) = (listen_to(&client, "@any"), listen_to(&client, "@disconnect"));
+        Pair { client, server, any, disconnects, pending: BTreeMap::new() }
     }
 
-    /// The client is told to send this frame, unless it is the answer it was told of before, and
-    /// sends it.
-    async fn says(&mut self, at: &str, mut frame: Value) {
+    /// Makes the client send a frame and compares it. A reply is sent by the handler that was set before.
+    async fn client_sends(&mut self, at: &str, mut frame: Value) {
         let mut request = None;
         if frame["type"] != "ack" {
             let event = event_of(at, &frame).to_owned();
-            // To a server `null` is the same as no data, and the client always writes the member.
-            let members = frame.as_object_mut().expect("it has an event");
+            // A server treats `null` like missing data, and the client always writes the member.
+            let members = frame.as_object_mut().expect("a frame is an object");
             let data = members.entry("data").or_insert(Value::Null).clone();
             if let Some(id) = members.get_mut("ackId") {
                 request = Some((id.to_string(), self.request(event, data)));
@@ -150,13 +152,13 @@ impl Pair {
                 self.client.emit(&event, &data).await.unwrap_or_else(|error| panic!("{at}: {error}"));
             }
         }
-        let message = soon(at, self.server.next()).await.expect("the client is there").unwrap();
-        let said = read(message.as_text().expect("it sends text"));
-        assert!(matches(&frame, &said), "{at}\nsaid {said}");
+        let message = soon(at, self.server.next()).await.expect("the client is connected").unwrap();
+        let sent = parse_json(message.as_text().expect("the client sends text"));
+        assert!(matches(&frame, &sent), "{at}\nsent {sent}");
         if let Some((id, request)) = request {
-            let own = said["ackId"].clone();
-            assert!(self.waiting.values().all(|(other, _)| *other != own), "{at}: {own} is in use");
-            self.waiting.insert(id, (own, request));
+            let own = sent["ackId"].clone();
+            assert!(self.pending.values().all(|(other, _)| *other != own), "{at}: {own} is in use");
+            self.pending.insert(id, (own, request));
         }
     }
 
@@ -166,74 +168,78 @@ impl Pair {
         tokio::spawn(async move { client.request(&event, &data).await })
     }
 
-    /// The server replies, and who asked gets just that.
-    async fn hears_reply(&mut self, at: &str, mut frame: Value) {
-        let waiting = self.waiting.remove(&frame["ackId"].to_string());
-        let (own, request) = waiting.unwrap_or_else(|| panic!("{at}: nobody asked"));
+    /// Sends a reply of the server and checks the result of the client's request.
+    async fn server_replies(&mut self, at: &str, mut frame: Value) {
+        let pending = self.pending.remove(&frame["ackId"].to_string());
+        let (own, request) = pending.unwrap_or_else(|| panic!("{at}: no such request"));
         frame["ackId"] = own;
         self.send(&frame).await;
         let reply = soon(at, request).await.expect("a request does not panic");
         match (&frame["data"]["error"], &frame["data"]["code"]) {
             (Value::String(error), Value::String(stable)) => assert!(
                 matches!(&reply, Err(RequestError::Refused { code, message }) if code == stable && message == error),
-                "{at}\nheard {reply:?}"
+                "{at}\nreceived {reply:?}"
             ),
             _ => assert_eq!(reply.unwrap_or_else(|error| panic!("{at}: {error}")), frame["data"], "{at}"),
         }
     }
 
-    fn will_answer(&self, at: &str, request: &Value, answer: Value) {
+    fn set_handler(&self, at: &str, request: &Value, reply: Value) {
         self.client.handle(event_of(at, request), move |_| {
-            let answer = answer.clone();
-            async { Some(answer) }
+            let reply = reply.clone();
+            async { Some(reply) }
         });
     }
 
-    /// The server sends an event, or asks, and the listeners of that event hear just that.
-    async fn hears_event(&mut self, at: &str, frame: &Value) {
+    /// Sends an event or a request of the server and checks that its listeners are called with its data.
+    async fn server_emits(&mut self, at: &str, frame: &Value) {
         let event = event_of(at, frame);
-        let mut heard = listen_to(&self.client, event);
+        let mut received = listen_to(&self.client, event);
         self.send(frame).await;
-        assert_eq!(soon(at, heard.recv()).await.as_ref(), Some(&frame["data"]), "{at}");
+        assert_eq!(soon(at, received.recv()).await.as_ref(), Some(&frame["data"]), "{at}");
         self.client.off(event);
         let any = json!({ "event": event, "data": frame["data"] });
         assert_eq!(self.any.try_recv().as_ref(), Ok(&any), "{at}");
     }
 
-    /// A frame as the transcript has it; `<any>` stands for itself.
+    /// Sends a frame exactly as in the transcript, including a literal `<any>`.
     async fn send(&mut self, frame: &Value) {
-        self.server.send(Message::text(frame.to_string())).await.expect("the client is there");
+        self.server.send(Message::text(frame.to_string())).await.expect("the client is connected");
     }
 
-    /// The server closes, and the client says so and answers.
-    async fn hears_close(mut self, at: &str, code: u16) {
+    /// Closes from the server and checks that the client answers and reports the close.
+    async fn server_closes(mut self, at: &str, code: u16) {
         let close = Message::close(Some(CloseCode::try_from(code).expect("a code of RFC 6455")), "");
-        self.server.send(close).await.expect("the client is there");
-        let answer = soon(at, self.server.next()).await.expect("an answer").unwrap();
+        self.server.send(close).await.expect("the client is connected");
+        let answer = soon(at, self.server.next()).await.expect("a close frame").unwrap();
         assert_eq!(answer.as_close().map(|(code, _)| code.into()), Some(code), "{at}");
-        self.ends(at, code).await;
+        self.check_end(at, code).await;
     }
 
-    /// The client closes, and has nothing else to say.
-    async fn closes(mut self, name: &str) {
+    /// Closes from the client and checks that it sends no other frame.
+    async fn client_closes(mut self, transcript: &str) {
         let read = async {
             let last = self.server.next().await;
-            // Reading on is what sends the answer.
+            // This read sends the answer to the close frame.
             assert!(self.server.next().await.is_none());
             last.expect("a close frame").unwrap()
         };
-        let ((), last) = soon(name, async { tokio::join!(self.client.close(), read) }).await;
-        assert!(last.is_close(), "{name}\nsaid {last:?}");
-        self.ends(name, 1000).await;
+        let ((), last) = soon(transcript, async { tokio::join!(self.client.close(), read) }).await;
+        assert!(last.is_close(), "{transcript}\nsent {last:?}");
+        self.check_end(transcript, 1000).await;
     }
 
-    /// Nothing was handed out that no line has, and who still waits for a reply gets none.
-    async fn ends(mut self, at: &str, code: u16) {
-        assert_eq!(soon(at, self.gone.recv()).await, Some(json!({ "code": code, "reason": "" })), "{at}");
+    /// Checks that no further event was delivered and that pending requests fail.
+    async fn check_end(mut self, at: &str, code: u16) {
+        assert_eq!(
+            soon(at, self.disconnects.recv()).await,
+            Some(json!({ "code": code, "reason": "" })),
+            "{at}"
+        );
         assert!(self.any.try_recv().is_err(), "{at}");
-        for (id, (_, request)) in self.waiting {
+        for (id, (_, request)) in self.pending {
             let reply = soon(at, request).await.expect("a request does not panic");
-            assert!(matches!(reply, Err(RequestError::Disconnected)), "{at}: {id} heard {reply:?}");
+            assert!(matches!(reply, Err(RequestError::Disconnected)), "{at}: {id} received {reply:?}");
         }
     }
 }

@@ -90,12 +90,12 @@ struct Meters {
 impl Writer {
     pub(crate) fn new(disk: Arc<Disk>, shared: Arc<Shared>, answers: Answers, limits: InboxLimits) -> Self {
         let meters = Meters {
-            kept: counter!("switchboard_inbox_kept_total"),
-            displaced: counter!("switchboard_inbox_displaced_total"),
+            kept: counter!("switchboard_inbox_stored_total"),
+            displaced: counter!("switchboard_inbox_evicted_total"),
             refused: counter!("switchboard_inbox_refused_total"),
             expired: counter!("switchboard_inbox_expired_total"),
-            confirmed: counter!("switchboard_inbox_confirmed_total"),
-            waiting: gauge!("switchboard_inbox_waiting"),
+            confirmed: counter!("switchboard_inbox_acknowledged_total"),
+            waiting: gauge!("switchboard_inbox_messages"),
         };
         let accounts = Accounts::default();
         let expire_every = EXPIRE_EVERY.min(Duration::from_millis(limits.age_max_ms) / 2);

@@ -1,4 +1,4 @@
-//! Dispatching: to whom, live or waiting, to our nodes or to originals.
+//! The dispatcher: sends to Switchboard nodes or legacy servers, live or through inboxes.
 
 use std::collections::HashSet;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -9,51 +9,54 @@ use switchboard_event::{
 };
 use switchboard_redis::{Backend, ForOriginals};
 
-use crate::message::DISCONNECT;
-use crate::{ConnectError, DispatchError, DispatcherOptions, Message};
+use crate::error::{ConnectError, DispatchError};
+use crate::message::{DISCONNECT, Message};
+use crate::options::DispatcherOptions;
 
-/// The id that stands for everyone.
+/// The recipient id for everyone.
 const EVERYONE: &str = "*";
 
-/// The close code of an ordinary end.
+/// The close code for a normal closure (RFC 6455).
 const NORMAL: u16 = 1000;
 
-/// Sends from a process that is no node. To be made once and shared; dropping it closes its connection.
+/// Sends messages from a process that is not a node. Create it once and share it. Dropping it closes its
+/// connection.
 pub struct Dispatcher {
     backend: Backend,
     project: ProjectId,
     namespace: Option<String>,
     sync: bool,
-    originals: bool,
+    legacy: bool,
 }
 
-/// What became of a message.
+/// The result of a dispatch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Dispatched {
-    /// In how many inboxes it waits until it has arrived; none if it was not to wait. Those who are
-    /// connected hear it either way.
+    /// In how many inboxes the message was stored, or `None` if it was not to be stored. Connected users receive
+    /// the message in both cases.
     pub inboxes: Option<usize>,
-    /// How many older messages gave way to it.
-    pub displaced: usize,
+    /// How many older messages were evicted from these inboxes.
+    pub evicted: usize,
 }
 
 impl Dispatcher {
-    /// Connects to one Redis, everything as by default. A connection that is lost is made again.
+    /// Connects to one Redis server with default options. Lost connections are re-established.
     pub async fn connect(url: &str) -> Result<Self, ConnectError> {
         Dispatcher::with_options(DispatcherOptions::new(url)).await
     }
 
-    /// Connects.
+    /// Connects with other options.
     pub async fn with_options(options: DispatcherOptions) -> Result<Self, ConnectError> {
-        let DispatcherOptions { namespace, sync, originals, redis } = options;
+        let DispatcherOptions { namespace, sync, legacy, redis } = options;
         let project =
             Name::new(namespace.as_deref().unwrap_or("default")).map_err(ConnectError::Namespace)?;
         let backend = Backend::connect(redis).await?;
-        Ok(Dispatcher { backend, project, namespace, sync, originals })
+        Ok(Dispatcher { backend, project, namespace, sync, legacy })
     }
 
-    /// Sends to users by their ids, or to everyone with `["*"]`. With `sync` it waits for each of them.
+    /// Sends to users by their ids, or to everyone with `["*"]`. With `sync`, the message is stored in the inboxes of
+    /// the users.
     ///
     /// ```no_run
     /// # async fn example(dispatcher: switchboard_dispatcher::Dispatcher) -> Result<(), Box<dyn std::error::Error>> {
@@ -71,15 +74,15 @@ impl Dispatcher {
         self.dispatch_except(message, recipients, &[] as &[&str]).await
     }
 
-    /// Sends to users, or to everyone with `["*"]`, except some: the author of what is told, say.
+    /// Sends to users, or to everyone with `["*"]`, except some users, such as the author of a message.
     ///
     /// ```no_run
     /// # async fn example(dispatcher: switchboard_dispatcher::Dispatcher) -> Result<(), Box<dyn std::error::Error>> {
     /// # use serde_json::json;
     /// # use switchboard_dispatcher::Message;
     /// let (members, author) = (["1", "2", "3"], "2");
-    /// let said = Message::new(0, &json!({ "content": "Hi", "author": author }), "NEW_MESSAGE")?;
-    /// dispatcher.dispatch_except(&said, &members, &[author]).await?;
+    /// let message = Message::new(0, &json!({ "content": "Hi", "author": author }), "NEW_MESSAGE")?;
+    /// dispatcher.dispatch_except(&message, &members, &[author]).await?;
     /// # Ok(()) }
     /// ```
     pub async fn dispatch_except(
@@ -91,8 +94,8 @@ impl Dispatcher {
         self.send(message, audience_of(recipients, excluding)?).await
     }
 
-    /// Sends to any audience: rooms, tags, users, sockets, everyone, and any of them except any. It waits
-    /// if the options and the message say so and all that are named are users.
+    /// Sends to any audience: rooms, tags, users, sockets, or everyone, with any exceptions. The message is stored in
+    /// inboxes if the options and the message enable `sync` and the audience consists of users.
     ///
     /// ```no_run
     /// # async fn example(dispatcher: switchboard_dispatcher::Dispatcher) -> Result<(), Box<dyn std::error::Error>> {
@@ -108,33 +111,33 @@ impl Dispatcher {
         audience: impl IntoAudience,
     ) -> Result<Dispatched, DispatchError> {
         let audience = audience.into_audience()?;
-        let waits = self.sync && message.sync;
-        if self.originals {
-            let users = for_originals(&audience)?;
-            let kept = self.tell_originals(&message.to_json(), &users, waits).await?;
-            let can_wait = waits && !users.contains(&EVERYONE);
-            return Ok(Dispatched { inboxes: can_wait.then_some(kept), displaced: 0 });
+        let sync = self.sync && message.sync;
+        if self.legacy {
+            let users = legacy_recipients(&audience)?;
+            let inboxes = self.send_legacy(&message.to_json(), &users, sync).await?;
+            let is_stored = sync && !users.contains(&EVERYONE);
+            return Ok(Dispatched { inboxes: is_stored.then_some(inboxes), evicted: 0 });
         }
         let event =
             Event { name: message.name.clone(), data: message.data.clone(), sender: None, time_ms: now_ms() };
-        if waits && let Some(users) = users_of(&audience) {
-            let kept = self.backend.keep(&self.project, &users, &event).await?;
-            return Ok(Dispatched { inboxes: Some(kept.inboxes), displaced: kept.evicted });
+        if sync && let Some(users) = users_of(&audience) {
+            let stored = self.backend.keep(&self.project, &users, &event).await?;
+            return Ok(Dispatched { inboxes: Some(stored.inboxes), evicted: stored.evicted });
         }
         self.publish(audience, Content::Event { event, class: DeliveryClass::Live }).await?;
         Ok(Dispatched::default())
     }
 
-    /// Closes all sockets of users with 1000, each behind what is queued for it; of everyone with
-    /// `["*"]`. What Mesa calls `DISCONNECT_CLIENT`.
+    /// Closes all sockets of users with code 1000, or of everyone with `["*"]`. Each socket first sends its queued
+    /// messages. Mesa calls this `DISCONNECT_CLIENT`.
     #[doc(alias = "DispatchEvent")]
     pub async fn disconnect(&self, users: &[impl AsRef<str>]) -> Result<(), DispatchError> {
         self.close_sockets(audience_of(users, &[] as &[&str])?, NORMAL, "").await
     }
 
-    /// Closes the sockets of any audience, each behind what is queued for it. A code that no server may
-    /// send closes without one, and a reason is cut after 123 bytes. Original servers close users and
-    /// everyone, with 1000 and no reason.
+    /// Closes the sockets of any audience. Each socket first sends its queued messages. A code that servers may not
+    /// send is left out, and the reason is truncated to 123 bytes. Legacy servers only close users or everyone, with
+    /// code 1000 and no reason.
     ///
     /// ```no_run
     /// # async fn example(dispatcher: switchboard_dispatcher::Dispatcher) -> Result<(), Box<dyn std::error::Error>> {
@@ -148,18 +151,18 @@ impl Dispatcher {
         reason: &str,
     ) -> Result<(), DispatchError> {
         let audience = audience.into_audience()?;
-        if !self.originals {
+        if !self.legacy {
             return self.publish(audience, Content::Close { code, reason: reason.into() }).await;
         }
         match (code, reason) {
             (NORMAL, "") => {
-                self.tell_originals(DISCONNECT, &for_originals(&audience)?, false).await.map(drop)
+                self.send_legacy(DISCONNECT, &legacy_recipients(&audience)?, false).await.map(drop)
             }
-            _ => Err(DispatchError::OriginalsClose),
+            _ => Err(DispatchError::LegacyClose),
         }
     }
 
-    /// Whether there is a connection to Redis now.
+    /// Whether the dispatcher is connected to Redis.
     pub fn is_up(&self) -> bool {
         self.backend.is_up()
     }
@@ -169,19 +172,15 @@ impl Dispatcher {
         Ok(self.backend.publish(&publication).await?)
     }
 
-    async fn tell_originals(
-        &self,
-        message: &str,
-        users: &[&str],
-        waits: bool,
-    ) -> Result<usize, DispatchError> {
+    /// Returns the number of inboxes in which the message was stored.
+    async fn send_legacy(&self, message: &str, users: &[&str], sync: bool) -> Result<usize, DispatchError> {
         let namespace = self.namespace.as_deref();
-        Ok(self.backend.tell_originals(&ForOriginals { namespace, message, users, waits }).await?)
+        Ok(self.backend.tell_originals(&ForOriginals { namespace, message, users, waits: sync }).await?)
     }
 }
 
 fn audience_of(recipients: &[impl AsRef<str>], excluding: &[impl AsRef<str>]) -> Result<Audience, NameError> {
-    // As the original has it: beside everyone, nobody else matters.
+    // As in the legacy implementation, `*` overrides all other recipients.
     let to = match recipients.iter().any(|id| id.as_ref() == EVERYONE) {
         true => vec![Target::Everyone],
         false => recipients.iter().map(|id| Target::user(id.as_ref())).collect::<Result<_, _>>()?,
@@ -190,37 +189,37 @@ fn audience_of(recipients: &[impl AsRef<str>], excluding: &[impl AsRef<str>]) ->
     Ok(Audience { to, except })
 }
 
-/// The users of an audience that names nobody else, without its exceptions.
+/// The users of an audience without its exceptions, or `None` if it has other targets.
 fn users_of(audience: &Audience) -> Option<Vec<UserId>> {
-    let all = |targets: &[Target]| -> Option<Vec<UserId>> {
+    let all_users = |targets: &[Target]| -> Option<Vec<UserId>> {
         let user = |target: &Target| match target {
             Target::User(user) => Some(user.clone()),
             _ => None,
         };
         targets.iter().map(user).collect()
     };
-    let except: HashSet<UserId> = all(&audience.except)?.into_iter().collect();
-    let mut users = all(&audience.to)?;
+    let except: HashSet<UserId> = all_users(&audience.except)?.into_iter().collect();
+    let mut users = all_users(&audience.to)?;
     users.retain(|user| !except.contains(user));
     Some(users)
 }
 
-/// The recipients as originals name them.
-fn for_originals(audience: &Audience) -> Result<Vec<&str>, DispatchError> {
+/// The recipients in the format of legacy servers, without duplicates.
+fn legacy_recipients(audience: &Audience) -> Result<Vec<&str>, DispatchError> {
     let mut users = Vec::with_capacity(audience.to.len());
-    let mut done: HashSet<&Target> = audience.except.iter().collect();
+    let mut seen: HashSet<&Target> = audience.except.iter().collect();
     let is_for_everyone = audience.to.contains(&Target::Everyone);
     if let Some(target) =
         audience.except.iter().find(|target| is_for_everyone || !matches!(target, Target::User(_)))
     {
-        return Err(DispatchError::Originals(target.clone()));
+        return Err(DispatchError::LegacyTarget(target.clone()));
     }
     for target in &audience.to {
         match target {
             Target::Everyone => return Ok(vec![EVERYONE]),
-            Target::User(user) if done.insert(target) => users.push(&**user),
+            Target::User(user) if seen.insert(target) => users.push(&**user),
             Target::User(_) => {}
-            other => return Err(DispatchError::Originals(other.clone())),
+            other => return Err(DispatchError::LegacyTarget(other.clone())),
         }
     }
     Ok(users)

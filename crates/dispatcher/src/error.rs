@@ -1,29 +1,29 @@
-//! Why something was not dispatched.
+//! The errors of a dispatcher, one enum per operation.
 
 use switchboard_backplane::StoreError;
 use switchboard_event::{AudienceError, NameError, PayloadError, Target};
 
-/// Why there is no dispatcher.
+/// Why a dispatcher could not be created.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
     /// The namespace is empty or too long.
-    #[error("the namespace cannot be used")]
+    #[error("namespace is invalid")]
     Namespace(#[source] NameError),
-    /// An address cannot be used, or nobody answers there.
+    /// A Redis address is invalid or cannot be reached.
     #[error(transparent)]
     Redis(#[from] switchboard_redis::ConnectError),
 }
 
-/// Why there is no message.
+/// Why a message could not be created.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MessageError {
-    /// Its type is empty or too long.
-    #[error("the type of a message cannot be used")]
+    /// The type is empty or too long.
+    #[error("message type is invalid")]
     Type(#[from] NameError),
-    /// JSON cannot hold its data.
-    #[error("the data of a message cannot be JSON")]
+    /// The data cannot be represented as JSON.
+    #[error("message data cannot be represented as JSON")]
     Data(#[from] PayloadError),
 }
 
@@ -31,18 +31,18 @@ pub enum MessageError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DispatchError {
-    /// It does not say for whom.
-    #[error("the audience cannot be used")]
+    /// The audience is empty or invalid.
+    #[error("audience is invalid")]
     Audience(#[from] AudienceError),
-    /// Redis does not answer, or refuses. Whether it was sent or kept is not known.
-    #[error("Redis did not take the message")]
+    /// Redis did not respond, or responded with an error. The message may have been sent or stored.
+    #[error("Redis did not accept the message")]
     Redis(#[from] StoreError),
-    /// Original servers know users and everyone, and no exceptions from everyone.
-    #[error("original servers cannot send to {0}")]
-    Originals(Target),
-    /// Original servers are told to close, and not how.
-    #[error("original servers close with 1000 and no reason")]
-    OriginalsClose,
+    /// Legacy servers support users and everyone as targets, and no exceptions from everyone.
+    #[error("legacy servers cannot send to {0}")]
+    LegacyTarget(Target),
+    /// Legacy servers do not support other close codes and reasons.
+    #[error("legacy servers close with code 1000 and no reason")]
+    LegacyClose,
 }
 
 impl From<NameError> for DispatchError {

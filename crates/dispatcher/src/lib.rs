@@ -1,7 +1,7 @@
-//! Sends to users, rooms, tags and everyone from any process: a web backend, a job, a script.
+//! Sends messages to users, rooms, tags and everyone from any process: a web backend, a job, a script.
 //!
-//! The nodes of Switchboard and the dispatcher share a Redis; neither knows the other's address. What is
-//! dispatched reaches the sockets of every protocol on every node.
+//! The dispatcher and the Switchboard nodes share a Redis deployment and need not know each other's addresses. A
+//! message reaches the sockets of every protocol on every node.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -14,7 +14,7 @@
 //! # Ok(()) }
 //! ```
 //!
-//! It is no node: it holds no lease, hears nothing, and leaves nothing behind.
+//! A dispatcher is not a node: it holds no lease, subscribes to nothing, and needs no cleanup when it ends.
 
 mod dispatcher;
 mod error;

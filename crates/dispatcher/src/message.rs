@@ -1,12 +1,12 @@
-//! What is dispatched.
+//! A message to dispatch.
 
 use serde::Serialize;
 use switchboard_event::{Name, Payload, mesa_name};
 
-use crate::MessageError;
+use crate::error::MessageError;
 
-/// A message: Mesa's operation, data and type. To sockets of other protocols it is an event whose name
-/// is the type.
+/// A message with the operation, data and type of the Mesa protocol. Clients of other protocols receive it as an
+/// event whose name is the type.
 #[derive(Debug, Clone)]
 pub struct Message {
     pub(crate) name: Name,
@@ -17,7 +17,7 @@ pub struct Message {
 }
 
 impl Message {
-    /// A message. Applications have operation 0.
+    /// Creates a message. The operation of application messages is 0.
     ///
     /// ```
     /// use serde_json::json;
@@ -30,8 +30,8 @@ impl Message {
         Message::with_payload(op, Payload::of(data)?, Some(Name::new(kind)?))
     }
 
-    /// A message without a type. To sockets of other protocols it is an event that is called `@op/0`, or by another
-    /// operation.
+    /// Creates a message without a type. Clients of other protocols receive it as an event named `@op/` and the
+    /// operation, such as `@op/0`.
     ///
     /// ```
     /// use switchboard_dispatcher::Message;
@@ -43,7 +43,7 @@ impl Message {
         Message::with_payload(op, Payload::of(data)?, None)
     }
 
-    /// The same with JSON as it is.
+    /// Creates a message from JSON text, which is sent unchanged.
     pub fn parse(op: i64, json: &str, kind: &str) -> Result<Self, MessageError> {
         Message::with_payload(op, Payload::parse(json)?, Some(Name::new(kind)?))
     }
@@ -52,33 +52,33 @@ impl Message {
         Ok(Message { name: mesa_name(op, kind.as_ref())?, data, sync: true, op, kind })
     }
 
-    /// Does not wait for anybody, whatever the dispatcher's options say.
+    /// Does not store the message in inboxes, regardless of the dispatcher's options.
     pub fn without_sync(self) -> Self {
         Message { sync: false, ..self }
     }
 
-    /// As originals have it.
+    /// The message in the format of the legacy Mesa implementation.
     pub(crate) fn to_json(&self) -> String {
         #[derive(Serialize)]
-        struct Original<'a> {
+        struct LegacyMessage<'a> {
             op: i64,
             d: &'a Payload,
             #[serde(skip_serializing_if = "Option::is_none")]
             t: Option<&'a str>,
             #[serde(skip_serializing_if = "Option::is_none")]
-            o: Option<Wishes>,
+            o: Option<LegacyOptions>,
         }
         #[derive(Serialize)]
-        struct Wishes {
+        struct LegacyOptions {
             sync: bool,
         }
-        let o = (!self.sync).then_some(Wishes { sync: false });
-        let original = Original { op: self.op, d: &self.data, t: self.kind.as_deref(), o };
-        serde_json::to_string(&original).expect("numbers, texts and payloads are JSON")
+        let o = (!self.sync).then_some(LegacyOptions { sync: false });
+        let message = LegacyMessage { op: self.op, d: &self.data, t: self.kind.as_deref(), o };
+        serde_json::to_string(&message).expect("numbers, texts and payloads are JSON")
     }
 }
 
-/// What originals take for the end of a user's connections.
+/// The message on which legacy servers close a user's connections.
 pub(crate) const DISCONNECT: &str = r#"{"op":5,"d":{},"t":"DISCONNECT_CLIENT"}"#;
 
 #[cfg(test)]
@@ -88,20 +88,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_is_an_event_by_its_type() {
-        let message = Message::new(0, &json!({ "n": 1 }), "SAID").unwrap();
-        assert_eq!((&*message.name, message.data.as_bytes()), ("SAID", &br#"{"n":1}"#[..]));
-        assert_eq!(message.to_json(), r#"{"op":0,"d":{"n":1},"t":"SAID"}"#);
-        let message = Message::parse(7, "1e400", "SAID").unwrap().without_sync();
-        assert_eq!(&*message.name, "@op/7/SAID");
-        assert_eq!(message.to_json(), r#"{"op":7,"d":1e400,"t":"SAID","o":{"sync":false}}"#);
+    fn the_event_name_is_derived_from_operation_and_type() {
+        let message = Message::new(0, &json!({ "n": 1 }), "CHAT").unwrap();
+        assert_eq!((&*message.name, message.data.as_bytes()), ("CHAT", &br#"{"n":1}"#[..]));
+        assert_eq!(message.to_json(), r#"{"op":0,"d":{"n":1},"t":"CHAT"}"#);
+        let message = Message::parse(7, "1e400", "CHAT").unwrap().without_sync();
+        assert_eq!(&*message.name, "@op/7/CHAT");
+        assert_eq!(message.to_json(), r#"{"op":7,"d":1e400,"t":"CHAT","o":{"sync":false}}"#);
         let message = Message::untyped(0, &[1]).unwrap();
         assert_eq!(&*message.name, "@op/0");
         assert_eq!(message.to_json(), r#"{"op":0,"d":[1]}"#);
     }
 
     #[test]
-    fn what_cannot_be_a_message_is_refused() {
+    fn an_invalid_type_or_invalid_json_is_refused() {
         assert!(matches!(Message::new(0, &1, ""), Err(MessageError::Type(_))));
         assert!(matches!(Message::new(0, &1, &"x".repeat(257)), Err(MessageError::Type(_))));
         assert!(matches!(Message::parse(0, "{", "A"), Err(MessageError::Data(_))));

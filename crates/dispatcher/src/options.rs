@@ -1,8 +1,8 @@
-//! What a dispatcher has to know.
+//! The options of a dispatcher.
 
 use switchboard_redis::Options;
 
-/// Which nodes, and how.
+/// The options of a [`Dispatcher`](crate::Dispatcher), each with its default.
 ///
 /// ```
 /// use switchboard_dispatcher::DispatcherOptions;
@@ -15,25 +15,27 @@ use switchboard_redis::Options;
 /// ```
 #[derive(Debug, Clone)]
 pub struct DispatcherOptions {
-    /// The project that it speaks in, which is Mesa's namespace; default none, which is `default`, and the
-    /// names of originals without a suffix.
+    /// The project, which Mesa calls namespace. Default `None`: the project `default`, and for legacy servers the
+    /// key names without a suffix.
     pub namespace: Option<String>,
-    /// Whether messages for users wait until they have arrived; default false. A message may say
-    /// [otherwise](crate::Message::without_sync).
+    /// Whether messages to users are stored in their inboxes until they are acknowledged; default false. A message
+    /// can [opt out](crate::Message::without_sync).
     pub sync: bool,
-    /// Speaks as an original Dispatcher does, for original Mesa servers and nodes that are bridged to
-    /// them; default false, and unbridged nodes are spoken to. Not in a cluster.
-    pub originals: bool,
-    /// Which Redis, with which prefix. How much may wait the nodes say; 2 s after they say something else it holds
-    /// here, and until one has said it [the defaults](crate::InboxLimits::default) do. Bounds in `inbox` hold in
-    /// place of theirs for what is dispatched here: the oldest of a user gives way to it as soon as more than that
-    /// wait, whoever put them there. Most of the rest is for nodes.
+    /// Publishes as the legacy Mesa Dispatcher does, for legacy Mesa servers and nodes bridged to them; default
+    /// false. Other nodes do not receive these messages. Not supported with Redis Cluster.
+    pub legacy: bool,
+    /// The Redis connection and the key prefix.
+    ///
+    /// The inbox limits are those that the nodes publish. A change takes effect here within 2 s;
+    /// [the defaults](crate::InboxLimits::default) apply until a node has published its limits. Limits in `inbox`
+    /// override them for messages of this dispatcher: a message that exceeds them evicts the oldest messages of the
+    /// user, including those of other senders. Most other options only affect nodes.
     pub redis: Options,
 }
 
 impl DispatcherOptions {
-    /// One Redis, everything else as by default.
+    /// The default options for one Redis server.
     pub fn new(url: &str) -> Self {
-        DispatcherOptions { namespace: None, sync: false, originals: false, redis: Options::new(url) }
+        DispatcherOptions { namespace: None, sync: false, legacy: false, redis: Options::new(url) }
     }
 }

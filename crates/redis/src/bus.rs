@@ -65,7 +65,7 @@ impl RedisBus {
             outgoing: Outgoing::new(options.publish_bytes_max, source.publish_verb()),
             copies: Mutex::default(),
             received: counter!("switchboard_bus_received_total"),
-            garbage: counter!("switchboard_bus_garbage_total"),
+            garbage: counter!("switchboard_bus_undecodable_total"),
         });
         bus.hearing.want(bus.bridges.channels());
         let (hearing, sending) = (bus.clone(), bus.clone());

@@ -145,7 +145,7 @@ impl RedisPortal {
                 full: lost("queue"),
                 trimmed: lost("backlog"),
                 unheard: lost("unheard"),
-                garbage: counter!("switchboard_bus_garbage_total"),
+                garbage: counter!("switchboard_bus_undecodable_total"),
             },
         });
         crate::spawn(stop, sender::run(portal.clone(), source));

@@ -15,9 +15,15 @@ pub(crate) fn install() -> Result<PrometheusHandle, BuildError> {
         .set_buckets_for_metric(Matcher::Full("switchboard_handler_seconds".into()), HANDLER_SECONDS)?
         .install_recorder()?;
     describe_gauge!("switchboard_connections", "Connections that are open");
-    describe_counter!("switchboard_connected_total", "Connections since the start");
-    describe_counter!("switchboard_closed_total", "Connections that ended, by close code; 1006 means cut");
-    describe_counter!("switchboard_refused_total", "Handshakes that were refused, by HTTP status");
+    describe_counter!("switchboard_connections_accepted_total", "Connections since the start");
+    describe_counter!(
+        "switchboard_connections_closed_total",
+        "Connections that ended, by close code; 1006 means cut"
+    );
+    describe_counter!(
+        "switchboard_connections_refused_total",
+        "Handshakes that were refused, by HTTP status"
+    );
     describe_counter!("switchboard_messages_in_total", "Messages from clients");
     describe_counter!("switchboard_bytes_in_total", Unit::Bytes, "Bytes from clients, with their frames");
     describe_counter!("switchboard_bytes_out_total", Unit::Bytes, "Bytes to clients, with their frames");
@@ -28,7 +34,7 @@ pub(crate) fn install() -> Result<PrometheusHandle, BuildError> {
         "switchboard_refused_events_total",
         "Events of clients that a rule of their project forbids, by reason"
     );
-    describe_counter!("switchboard_client_lists_total", "Lists of who is on a shard, for receivers");
+    describe_counter!("switchboard_member_lists_total", "Lists of who is on a shard, for receivers");
     describe_counter!("switchboard_tokens_total", "Tokens that were looked at, by outcome");
     describe_histogram!(
         "switchboard_handler_seconds",
@@ -51,9 +57,15 @@ fn describe_nodes() {
         "switchboard_bus_lost_total",
         "Publications that were not queued for other nodes: Redis is away, or too much waits"
     );
-    describe_counter!("switchboard_bus_cut_total", "Publications in the queue when the connection ended");
+    describe_counter!(
+        "switchboard_bus_interrupted_total",
+        "Publications in the queue when the connection ended"
+    );
     describe_counter!("switchboard_bus_received_total", "Publications from other nodes");
-    describe_counter!("switchboard_bus_garbage_total", "Messages on our channels that are no publications");
+    describe_counter!(
+        "switchboard_bus_undecodable_total",
+        "Messages on our channels that are no publications"
+    );
     describe_gauge!("switchboard_bus_channels", "Channels that this node hears");
     describe_counter!("switchboard_store_changes_total", "Changes of presence and seats that were written");
     describe_counter!(
@@ -72,16 +84,16 @@ fn describe_nodes() {
 
 /// What there is to know of messages that wait for users.
 fn describe_inboxes() {
-    describe_counter!("switchboard_inbox_kept_total", "Messages put into inboxes, each for each user");
+    describe_counter!("switchboard_inbox_stored_total", "Messages put into inboxes, each for each user");
     describe_counter!(
         "switchboard_inbox_adopted_total",
         "Messages that original Mesa Dispatchers had stored and that wait here now"
     );
-    describe_counter!("switchboard_inbox_displaced_total", "Messages that gave way to later ones");
+    describe_counter!("switchboard_inbox_evicted_total", "Messages that gave way to later ones");
     describe_counter!("switchboard_inbox_refused_total", "Messages that found no room in an inbox");
     describe_counter!("switchboard_inbox_expired_total", "Messages that waited for too long");
-    describe_counter!("switchboard_inbox_confirmed_total", "Messages that arrived and wait no more");
-    describe_gauge!("switchboard_inbox_waiting", "Messages that wait for users in this node's file");
+    describe_counter!("switchboard_inbox_acknowledged_total", "Messages that arrived and wait no more");
+    describe_gauge!("switchboard_inbox_messages", "Messages that wait for users in this node's file");
     describe_counter!(
         "switchboard_inbox_receipts_cut_total",
         "Receipts that are not written: too many waited; their messages are delivered again"

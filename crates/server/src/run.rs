@@ -100,7 +100,7 @@ async fn run_node(
     };
     let app = match redis {
         Some(redis) => app(config).with_backplane(redis).with_reports_of(&config.reported()),
-        None if config.mesa.sync.enabled => {
+        None if config.inbox.is_on() => {
             app(config).with_inbox(Arc::new(DiskInbox::open(&config.inbox.path, config.inbox.limits())?))
         }
         None => app(config),
@@ -118,16 +118,16 @@ async fn run_node(
         koji: config.koji.enabled.then_some(&config.projects),
         mesa: mesa.as_ref().and_then(|own| Some((&*config.mesa.path, own.local_addr().ok()?))),
         dispatchers: redis.and(config.mesa.bridge(&config.projects, &config.redis)),
-        inbox: config.mesa.sync.enabled.then(|| match redis {
+        inbox: config.inbox.is_on().then(|| match redis {
             Some(_) => "Redis".to_owned(),
             None => config.inbox.path.display().to_string(),
         }),
         api: api.as_ref().and_then(|listener| listener.local_addr().ok()),
         tokens: &config.auth,
         redis: redis.map(|redis| (redis.bus().node(), redis.bus().is_up(), &config.redis)),
-        reports: config.reports(),
+        reports: config.report_options(),
         internal: internal.as_ref().and_then(|listener| listener.local_addr().ok()),
-        origins: config.door.origins.as_deref(),
+        origins: config.clients.allowed_origins.as_deref(),
         limited: config.limits.enabled,
     };
     let app = app.with_http(if internal.is_none() { pages.merge(health.clone()) } else { pages });
@@ -172,8 +172,8 @@ async fn beside(listener: Option<TcpListener>, routes: axum::Router) -> io::Resu
 
 fn app(config: &Config) -> App {
     let door = DoorSettings {
-        origins: config.door.origins.clone(),
-        trusted_proxies: config.door.trusted_proxies.clone(),
+        origins: config.clients.allowed_origins.clone(),
+        trusted_proxies: config.clients.trusted_proxies.clone(),
     };
     let project = Name::new(&config.projects.default).expect("the settings were checked");
     let mut app = App::new().with_limits(config.limits.clone()).with_door(door);

@@ -4,4 +4,5 @@ pub(crate) mod app;
 pub(crate) mod emitter;
 pub(crate) mod presence;
 pub(crate) mod remote;
+pub(crate) mod setup;
 pub(crate) mod socket;

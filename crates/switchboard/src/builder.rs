@@ -1,57 +1,79 @@
-//! Building an app: everything it is told before it is served.
+//! Building an app: its handlers, settings and protocols, before it is served.
+//!
+//! This is the top of the crate: [`App::new`] makes the node and wires the floors above it in.
 
-use std::any::{Any, TypeId, type_name};
-use std::collections::HashMap;
+use std::any::type_name;
 use std::sync::Arc;
 
-use switchboard_backplane::{Backplane, Bus, Inbox, Store};
+use switchboard_backplane::{Backplane, Bus, Inbox, ReportSink, Store};
+use switchboard_event::{ProjectId, Protocol};
 use switchboard_ws::frame::OpCode;
 
 use crate::api::app::App;
+use crate::api::setup::Setup;
 use crate::api::socket::Socket;
-use crate::net::upgrade::DoorSettings;
+use crate::net::flusher::Flushers;
+use crate::net::heartbeat::Heartbeats;
+use crate::net::options::DoorSettings;
 use crate::node::identity::Verifier;
 use crate::node::limits::Limits;
-use crate::protocols::koji::Koji;
-use crate::protocols::mesa::Mesa;
+use crate::node::type_map::TypeMap;
+use crate::node::{Node, Settings, Wiring};
+use crate::protocols::koji::member_lists::MemberLists;
+use crate::protocols::koji::options::Koji;
+use crate::protocols::mesa::options::{Mesa, MesaOnly};
+use crate::protocols::{CODEC, on_hub_event};
 use crate::routing::handler::Handler;
 use crate::routing::middleware::Middleware;
 use crate::routing::plugin::Plugin;
 use crate::routing::router::Router;
+use crate::routing::server::RawHandler;
 
-/// What an app is told before it is served.
-#[derive(Clone, Default)]
-pub struct Setup {
-    pub(crate) router: Router,
-    states: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
-    pub(crate) door: DoorSettings,
-    pub(crate) http: Option<axum::Router>,
-    pub(crate) raw: Option<RawHandler>,
-    pub(crate) koji: Option<Koji>,
-    pub(crate) mesa: Option<Mesa>,
-    /// Whatever comes is for the Mesa door.
-    pub(crate) mesa_only: bool,
-    pub(crate) verifier: Option<Arc<dyn Verifier>>,
-}
-
-/// Takes whole messages as they came, instead of a protocol.
-type RawHandler = fn(&Socket, OpCode, &[u8]);
-
-impl Setup {
-    pub(crate) fn state<T: Clone + 'static>(&self) -> Option<T> {
-        self.states.get(&TypeId::of::<T>())?.downcast_ref::<T>().cloned()
+impl Default for App {
+    fn default() -> Self {
+        App::new()
     }
 }
 
-/// Each takes the app and gives it back.
+/// Each setter takes the app and returns it.
 impl App {
+    /// An app without handlers, for the project `default`.
+    ///
+    /// ```
+    /// use switchboard::{App, Reply};
+    ///
+    /// let app = App::new().on("/ping", async || Reply("pong"));
+    /// assert_eq!(*app.project_id(), "default");
+    /// ```
+    pub fn new() -> Self {
+        let flushers = Arc::new(Flushers::default());
+        let node = Node::new(Wiring {
+            codec: &CODEC,
+            schedule: flushers.clone(),
+            on_hub_event,
+            parts: TypeMap::default().with(flushers).with(Heartbeats::default()).with(MemberLists::default()),
+        });
+        App::of(node, ProjectId::new("default").expect("the name is neither empty nor long"))
+    }
+
+    fn set<T: std::any::Any + Send + Sync>(self, part: T) -> Self {
+        self.change(|setup| setup.set(part))
+    }
+
+    fn settings(&self, change: impl FnOnce(&mut Settings)) {
+        self.node().change_settings(change);
+    }
+
     fn change(mut self, change: impl FnOnce(&mut Setup)) -> Self {
         change(self.setup_mut());
         self
     }
 
     fn route(self, add: impl FnOnce(Router) -> Router) -> Self {
-        self.change(|setup| setup.router = add(std::mem::take(&mut setup.router)))
+        self.change(|setup| {
+            let router = add(setup.take().unwrap_or_default());
+            setup.set::<Router>(router);
+        })
     }
 
     /// Handles an event, or a system event; see [`Router::on`].
@@ -190,8 +212,7 @@ impl App {
     /// If the app has one of this type already.
     pub fn with_state<T: Clone + Send + Sync + 'static>(self, state: T) -> Self {
         self.change(|setup| {
-            let before = setup.states.insert(TypeId::of::<T>(), Arc::new(state));
-            assert!(before.is_none(), "the app was given two states of type {}", type_name::<T>());
+            assert!(!setup.set_state(state), "the app was given two states of type {}", type_name::<T>());
         })
     }
 
@@ -206,18 +227,18 @@ impl App {
     /// let app = App::new().with_http(pages);
     /// ```
     pub fn with_http(self, router: axum::Router) -> Self {
-        self.change(|setup| setup.http = Some(router))
+        self.set(router)
     }
 
     /// Takes every message as it comes, instead of a protocol: for conformance suites.
     #[doc(hidden)]
     pub fn with_raw_messages(self, raw: fn(&Socket, OpCode, &[u8])) -> Self {
-        self.change(|setup| setup.raw = Some(raw))
+        self.set::<RawHandler>(raw)
     }
 
     /// Opens the door for Koji clients: pages without a backend, put on shards.
     pub fn with_koji(self, koji: Koji) -> Self {
-        self.change(|setup| setup.koji = Some(koji))
+        self.set(koji)
     }
 
     /// Opens a door for [`Mesa`] clients, at `/mesa` unless its settings say otherwise.
@@ -228,7 +249,7 @@ impl App {
     /// let app = App::new().with_mesa(Mesa::new());
     /// ```
     pub fn with_mesa(self, mesa: Mesa) -> Self {
-        self.change(|setup| setup.mesa = Some(mesa))
+        self.set(mesa)
     }
 
     /// The same app for a listener of which every connection is a Mesa client's, whatever its path.
@@ -244,12 +265,15 @@ impl App {
     /// # Ok(()) }
     /// ```
     pub fn for_mesa_only(&self) -> Self {
-        self.clone().change(|setup| (setup.mesa_only, setup.http) = (true, None))
+        self.clone().change(|setup| {
+            setup.set(MesaOnly);
+            setup.take::<axum::Router>();
+        })
     }
 
     /// Sets who decides whom a token names. Default none: every token is refused.
     pub fn with_verifier(self, verifier: impl Verifier) -> Self {
-        self.change(|setup| setup.verifier = Some(Arc::new(verifier)))
+        self.set::<Arc<dyn Verifier>>(Arc::new(verifier))
     }
 
     /// Who may open a WebSocket: origins, and proxies that are believed.
@@ -266,7 +290,7 @@ impl App {
     /// # Ok(()) }
     /// ```
     pub fn with_door(self, door: DoorSettings) -> Self {
-        self.change(|setup| setup.door = door)
+        self.set(door)
     }
 
     /// Sets the bounds.
@@ -358,6 +382,34 @@ impl App {
     /// ```
     pub fn with_store(self, store: Arc<dyn Store>) -> Self {
         self.settings(|settings| settings.store = Some(store));
+        self
+    }
+
+    /// Sets the sink for reports of clients' actions: they connect, authenticate and disconnect, and send
+    /// events that no handler here handles. Default: none.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use switchboard::{App, ReportSink};
+    ///
+    /// fn app(portal: Arc<dyn ReportSink>) -> App {
+    ///     App::new().with_portal(portal)
+    /// }
+    /// ```
+    pub fn with_portal(self, portal: Arc<dyn ReportSink>) -> Self {
+        self.settings(|settings| settings.report_sink = Some(portal));
+        self
+    }
+
+    /// Sets the protocols whose clients are reported. Default: all.
+    ///
+    /// ```
+    /// use switchboard::{App, Protocol};
+    ///
+    /// let app = App::new().with_reports_of(&[Protocol::Mesa]);
+    /// ```
+    pub fn with_reports_of(self, doors: &[Protocol]) -> Self {
+        self.settings(|settings| settings.reported = Some(doors.into()));
         self
     }
 }

@@ -48,7 +48,7 @@ impl Shared {
             leaving: CancellationToken::new(),
             left: CancellationToken::new(),
             leave_timeout,
-            handed_out: counter!("switchboard_work_total"),
+            handed_out: counter!("switchboard_worker_jobs_total"),
         })
     }
 

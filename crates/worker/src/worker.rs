@@ -104,7 +104,7 @@ struct AckOnPanic(Arc<OpenJob>);
 impl Drop for AckOnPanic {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            counter!("switchboard_work_panics_total").increment(1);
+            counter!("switchboard_worker_panics_total").increment(1);
             tracing::error!(report = %self.0.id(), "handler panicked; its report is acknowledged");
             self.0.ack();
         }

@@ -67,7 +67,7 @@ impl Way {
         let redis = RedisOptions { prefix: self.prefix.clone(), ..RedisOptions::new(url) };
         redis.check().map_err(|error| Failure::Usage(error.into()))?;
         let options =
-            DispatcherOptions { namespace: self.namespace.clone(), sync, originals: self.originals, redis };
+            DispatcherOptions { namespace: self.namespace.clone(), sync, legacy: self.originals, redis };
         Dispatcher::with_options(options).await.map_err(|error| Failure::Run(error.into()))
     }
 }

@@ -1,7 +1,6 @@
 //! The commands, a file each.
 
 mod backend;
-mod bench;
 mod check;
 mod disconnect;
 mod dispatch;
@@ -24,7 +23,6 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         Command::Emit(emit) => emit::run(&emit).await.map_err(Failure::Run),
         Command::Dispatch(dispatch) => dispatch::run(&dispatch).await,
         Command::Disconnect(disconnect) => disconnect::run(&disconnect).await,
-        Command::Bench(options) => bench::run(&options).await.map_err(Failure::Run),
         Command::Token(token) => token::run(token).await,
         Command::Tail(tail) => tail::run(&tail).await.map_err(Failure::Run),
     }

@@ -28,7 +28,7 @@ pub(crate) async fn run(token: Token) -> Result<(), Failure> {
 async fn check(config: &Config, token: &str) -> Result<(), Failure> {
     let verifier = config.auth.verifier().map_err(|error| Failure::Usage(error.into()))?;
     let identity =
-        verifier.ok_or_else(no_keys)?.look_at(token).await.map_err(|error| Failure::Run(error.into()))?;
+        verifier.ok_or_else(no_keys)?.identify(token).await.map_err(|error| Failure::Run(error.into()))?;
     let seconds = |end: SystemTime| end.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     println!("{}", json!({ "user": identity.user, "expires": identity.expires.map(seconds) }));
     Ok(())

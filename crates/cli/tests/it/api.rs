@@ -235,7 +235,7 @@ async fn a_shell_sends_through_redis() {
         (
             &["--redis", &url, "--originals", "--to", "#lobby", "SAID"],
             1,
-            "original servers cannot send to #lobby",
+            "legacy servers cannot send to #lobby",
         ),
         (&["--everyone", "SAID"], 2, "--redis"),
     ] {

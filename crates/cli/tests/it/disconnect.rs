@@ -167,7 +167,7 @@ async fn a_shell_closes_sockets_by_http_and_through_redis() {
         (&["--url", &http, "--everyone", "--reason", &long], 2, "124 bytes, over the 123"),
         (&["--url", &http, "--to", "lobby"], 2, "`lobby` is neither a `#room` nor a `*tag`"),
         (&["--url", &http, "--to-user", ""], 2, "answers 400: to.users[0]: "),
-        (&["--redis", &redis, "--originals", "--everyone", "--code", "4003"], 1, "1000 and no reason"),
+        (&["--redis", &redis, "--originals", "--everyone", "--code", "4003"], 1, "code 1000 and no reason"),
     ] {
         let (code, text) = shell("disconnect", args, Some(KEY));
         assert!(code == Some(status) && text.contains(says), "{args:?}: {code:?} {text}");

@@ -236,7 +236,7 @@ async fn redis_is_spoken_to_over_tls_with_an_authority_of_its_own() {
 
 #[tokio::test]
 async fn a_door_whose_clients_are_reported_says_so_and_needs_redis() {
-    let sets = ["emit.portal.enabled=true", "mesa.enabled=true", "mesa.listen=127.0.0.1:0"];
+    let sets = ["emit.reports.enabled=true", "mesa.enabled=true", "mesa.listen=127.0.0.1:0"];
     let redis = RedisServer::start().await;
     let server = demo(&redis.url(), &[&sets[..], &["mesa.portal.enabled=true"]].concat());
     let reports =
@@ -246,5 +246,5 @@ async fn a_door_whose_clients_are_reported_says_so_and_needs_redis() {
     let refused = run(&["check", "--set", sets[0]]);
     assert_eq!(refused.status.code(), Some(2));
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(said.contains("emit.portal.enabled is on, and redis.url is not set"), "{said}");
+    assert!(said.contains("emit.reports.enabled is on, and redis.url is not set"), "{said}");
 }

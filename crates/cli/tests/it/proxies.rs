@@ -107,7 +107,7 @@ impl Drop for Proxy {
 fn nodes(redis: &RedisServer, sets: &[&str]) -> [Server; 2] {
     let common = [
         "internal.listen=127.0.0.1:0",
-        "door.trusted_proxies=[\"127.0.0.1/32\"]",
+        "clients.trusted_proxies=[\"127.0.0.1/32\"]",
         // As by default: a stop that takes its time.
         "stop.window_ms=1000",
     ];

@@ -1,6 +1,6 @@
-//! What is dispatched reaches real sockets on real nodes, through a real Redis.
+//! Dispatching to real sockets of real nodes through a real Redis server.
 
+mod inbox;
+mod legacy;
 mod live;
-mod originals;
 mod support;
-mod waiting;

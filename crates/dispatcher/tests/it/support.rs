@@ -1,4 +1,4 @@
-//! Nodes, and sockets of every protocol.
+//! Nodes, and clients of every protocol.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use switchboard_dispatcher::{Dispatcher, DispatcherOptions, Message};
 use switchboard_redis::{Options, Redis};
 use switchboard_testkit::{KojiPeer, Peer, RedisServer, TestServer};
 
-/// A node as it is run: it dies when it is dropped.
+/// A running node. It ends when it is dropped.
 pub(crate) struct Node {
     pub(crate) server: TestServer,
     _redis: Redis,
 }
 
-/// Tokens are ids of users.
+/// Accepts any token as the user id.
 async fn verify(token: String) -> Result<Identity, String> {
     let user = Name::new(&token).map_err(|error| error.to_string())?;
     Ok(Identity { user, expires: None, profile: None })
@@ -43,7 +43,7 @@ impl Node {
         Node { server: TestServer::start(app).await, _redis: redis }
     }
 
-    /// Until what is dispatched reaches its sockets.
+    /// Waits until the node's subscriptions are in place.
     pub(crate) async fn settled(&self) {
         self.server.app.settled().await;
     }
@@ -89,10 +89,10 @@ pub(crate) async fn with_sync(server: &RedisServer) -> Dispatcher {
 }
 
 pub(crate) fn message(n: usize) -> Message {
-    Message::new(0, &json!({ "n": n }), "SAID").expect("a short type")
+    Message::new(0, &json!({ "n": n }), "CHAT").expect("a short type")
 }
 
-/// The frame of a message, to a Mesa client.
-pub(crate) fn said(n: usize) -> Value {
-    json!({ "op": 0, "d": { "n": n }, "t": "SAID" })
+/// The frame that a Mesa client receives for [`message`].
+pub(crate) fn frame(n: usize) -> Value {
+    json!({ "op": 0, "d": { "n": n }, "t": "CHAT" })
 }

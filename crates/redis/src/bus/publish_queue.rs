@@ -44,7 +44,7 @@ impl Outgoing {
             bytes_max,
             verb,
             published: counter!("switchboard_bus_published_total"),
-            lost: counter!("switchboard_bus_cut_total"),
+            lost: counter!("switchboard_bus_interrupted_total"),
             state: watch::Sender::new(false),
             up: gauge!("switchboard_redis_up", "part" => "publish"),
         }

@@ -57,8 +57,8 @@ impl Putting {
             piles: Piles::default(),
             room: Arc::new(Semaphore::new(ROOM_KIB as usize)),
             noted: Mutex::default(),
-            kept: counter!("switchboard_inbox_kept_total"),
-            displaced: counter!("switchboard_inbox_displaced_total"),
+            kept: counter!("switchboard_inbox_stored_total"),
+            displaced: counter!("switchboard_inbox_evicted_total"),
             refused: counter!("switchboard_inbox_refused_total"),
         }
     }

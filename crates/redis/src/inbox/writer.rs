@@ -36,7 +36,7 @@ struct Keeper {
 /// Keeps a connection and writes, as long as somebody polls.
 pub(super) async fn keep(inbox: Arc<RedisInbox>, source: Arc<Source>) {
     let (confirmed, up) =
-        (counter!("switchboard_inbox_confirmed_total"), gauge!("switchboard_redis_up", "part" => "inbox"));
+        (counter!("switchboard_inbox_acknowledged_total"), gauge!("switchboard_redis_up", "part" => "inbox"));
     let mut keeper = Keeper { inbox, unsure: Taken::default(), confirmed, up };
     let mut backoff = Backoff::default();
     loop {

@@ -3,7 +3,7 @@
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use switchboard::{App, KeepError, Payload};
+use switchboard::{App, EmitError, Payload};
 use switchboard_event::mesa_name;
 use utoipa::ToSchema;
 
@@ -100,12 +100,12 @@ async fn send(app: App, dispatch: Dispatch) -> Result<Dispatched, Problem> {
             displaced: Some(kept.evicted),
             ..Dispatched::default()
         }),
-        Err(KeepError::Store(error)) => {
+        Err(EmitError::Store(error)) => {
             tracing::warn!(%error, "a message is not known to be kept");
             Err(Problem::not_kept())
         }
-        Err(KeepError::NoInbox) => {
-            let hint = "no message waits on this server; mesa.sync.enabled=true has them wait";
+        Err(EmitError::NoInbox) => {
+            let hint = "no message waits on this server; inbox.enabled=true has them wait";
             Err(Problem::invalid(format!("sync: {hint}")))
         }
         Err(error) => Err(Problem::invalid(format!("sync: {error}"))),

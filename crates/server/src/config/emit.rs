@@ -5,7 +5,7 @@ use switchboard::Name;
 use switchboard_redis::EmitBridge;
 
 use super::redis::RedisMode;
-use super::{ConfigError, DoorPortal, Projects, Redis};
+use super::{ConfigError, Projects, ProtocolReports, Redis};
 
 /// Settings of emit.gg.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -19,13 +19,18 @@ pub struct Emit {
     /// Where the originals speak: `channel` of their Redis adapter. Default `emit.gg`.
     pub bridge_channel: String,
     /// Whether clients are reported to workers, with the events that nothing here handles.
-    pub portal: DoorPortal,
+    pub reports: ProtocolReports,
 }
 
 impl Default for Emit {
     fn default() -> Self {
         let EmitBridge { prefix, channel, .. } = EmitBridge::default();
-        Emit { bridge: false, bridge_prefix: prefix, bridge_channel: channel, portal: DoorPortal::default() }
+        Emit {
+            bridge: false,
+            bridge_prefix: prefix,
+            bridge_channel: channel,
+            reports: ProtocolReports::default(),
+        }
     }
 }
 

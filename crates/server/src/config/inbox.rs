@@ -5,12 +5,16 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use switchboard::InboxLimits;
 
-use super::ConfigError;
+use super::{ConfigError, Mesa};
 
-/// Settings of messages that wait. They do if `mesa.sync.enabled` says so.
+/// Settings of the inbox: stored messages for users, redelivered at their next login.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Inbox {
+    /// Whether messages are stored for users, on every protocol. Default: the value of
+    /// `mesa.sync.enabled`, the original's switch; if that is true, this cannot be false.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
     /// The file in which they wait without Redis. Default `switchboard-inbox.redb`.
     pub path: PathBuf,
     /// Most messages for one user. Default 1,000.
@@ -31,6 +35,7 @@ impl Default for Inbox {
     fn default() -> Self {
         let limits = InboxLimits::default();
         Inbox {
+            enabled: None,
             path: "switchboard-inbox.redb".into(),
             messages_max: limits.messages_max,
             bytes_max: limits.bytes_max,
@@ -42,7 +47,19 @@ impl Default for Inbox {
 }
 
 impl Inbox {
-    pub(super) fn check(&self) -> Result<(), ConfigError> {
+    /// Takes `mesa.sync.enabled` where `inbox.enabled` is not set.
+    pub(super) fn imply(&mut self, mesa: &Mesa) {
+        self.enabled.get_or_insert(mesa.sync.enabled);
+    }
+
+    pub(super) fn check(&self, mesa: &Mesa) -> Result<(), ConfigError> {
+        if mesa.sync.enabled && self.enabled == Some(false) {
+            return Err(ConfigError::Value(
+                "inbox.enabled is false and mesa.sync.enabled is true, which implies it\n\n\
+                 hint: leave inbox.enabled out, or set both to the same value"
+                    .into(),
+            ));
+        }
         for (key, value) in [
             ("messages_max", self.messages_max),
             ("bytes_max", self.bytes_max),
@@ -51,11 +68,16 @@ impl Inbox {
             ("project_bytes_max", self.project_bytes_max),
         ] {
             if value == 0 {
-                let hint = "hint: mesa.sync.enabled=false has no message wait";
+                let hint = "hint: inbox.enabled=false stores no messages";
                 return Err(ConfigError::Value(format!("inbox.{key} is 0; the least is 1\n\n{hint}")));
             }
         }
         Ok(())
+    }
+
+    /// Whether messages are stored.
+    pub(crate) fn is_on(&self) -> bool {
+        self.enabled == Some(true)
     }
 
     /// The bounds.
@@ -73,6 +95,57 @@ impl Inbox {
 #[cfg(test)]
 mod tests {
     use super::super::Config;
+    use super::*;
+
+    fn with(sets: &[&str]) -> Result<Config, ConfigError> {
+        let sets: Vec<String> = sets.iter().map(|set| set.to_string()).collect();
+        Config::load(None, &sets)
+    }
+
+    #[test]
+    fn the_inbox_has_its_own_switch_and_the_originals_switch_implies_it() {
+        for (sets, is_on) in [
+            (&[][..], false),
+            (&["inbox.enabled=true"], true),
+            (&["inbox.enabled=false"], false),
+            (&["mesa.sync.enabled=true"], true),
+            (&["inbox.enabled=true", "mesa.sync.enabled=true"], true),
+            (&["inbox.enabled=true", "mesa.sync.enabled=false"], true),
+        ] {
+            let config = with(sets).unwrap();
+            assert_eq!(config.inbox.is_on(), is_on, "{sets:?}");
+            let redis = with(&[sets, &["redis=redis://h"]].concat()).unwrap().redis().unwrap().unwrap();
+            assert_eq!(redis.inbox.is_some(), is_on, "{sets:?}");
+            let shown = config.to_toml();
+            assert!(shown.contains(&format!("[inbox]\nenabled = {is_on}")), "{shown}");
+            let is_implied = sets.contains(&"mesa.sync.enabled=true");
+            assert_eq!(shown.contains("# implied by mesa.sync.enabled"), is_implied, "{shown}");
+            assert_eq!(toml::from_str::<Config>(&shown).unwrap(), config);
+        }
+    }
+
+    #[test]
+    fn an_inbox_that_is_off_contradicts_the_originals_switch() {
+        for sets in [
+            ["inbox.enabled=false", "mesa.sync.enabled=true"],
+            ["mesa.sync.enabled=true", "inbox.enabled=false"],
+        ] {
+            let error = with(&sets).unwrap_err().to_string();
+            assert!(error.contains("inbox.enabled is false and mesa.sync.enabled is true"), "{error}");
+            assert!(error.contains("hint: "), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_inbox_beside_mesa_needs_the_connected_users_stored() {
+        let off = "mesa.authentication.store_connected_users=false";
+        assert!(with(&["inbox.enabled=true", off]).is_ok(), "there are no Mesa clients");
+        let error = with(&["inbox.enabled=true", "mesa.enabled=true", off]).unwrap_err().to_string();
+        assert!(
+            error.contains("inbox.enabled is on") && error.contains(off.split_once('=').unwrap().0),
+            "{error}"
+        );
+    }
 
     #[test]
     fn a_bound_of_nothing_is_refused_with_a_hint() {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ConfigError, DoorPortal};
+use super::{ConfigError, ProtocolReports};
 
 /// Settings of the door for Koji clients.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -16,12 +16,12 @@ pub struct Koji {
     /// is refused with 400.
     pub undefined_project: bool,
     /// How long changes of who is on a shard are gathered. Default and most 100 ms.
-    pub gather_ms: u64,
+    pub member_list_interval_ms: u64,
     /// How often a client is pinged; one that two pings bring no sign of is cut. Default 25,000 ms;
     /// 0 means never.
     pub ping_interval_ms: u64,
     /// Whether it is reported to workers that clients of `projects.named` come, show who they are and go.
-    pub portal: DoorPortal,
+    pub reports: ProtocolReports,
 }
 
 impl Default for Koji {
@@ -29,18 +29,18 @@ impl Default for Koji {
         Koji {
             enabled: true,
             undefined_project: true,
-            gather_ms: 100,
+            member_list_interval_ms: 100,
             ping_interval_ms: 25_000,
-            portal: DoorPortal::default(),
+            reports: ProtocolReports::default(),
         }
     }
 }
 
 impl Koji {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
-        if self.gather_ms > 100 {
-            let ms = self.gather_ms;
-            return Err(ConfigError::Value(format!("koji.gather_ms is {ms}; the most is 100")));
+        if self.member_list_interval_ms > 100 {
+            let ms = self.member_list_interval_ms;
+            return Err(ConfigError::Value(format!("koji.member_list_interval_ms is {ms}; the most is 100")));
         }
         if (1..1000).contains(&self.ping_interval_ms) {
             let ms = self.ping_interval_ms;
@@ -55,7 +55,7 @@ impl Koji {
     pub(crate) fn door(&self) -> switchboard::Koji {
         switchboard::Koji::new()
             .with_undefined_project(self.undefined_project)
-            .with_gather(Duration::from_millis(self.gather_ms))
+            .with_gather(Duration::from_millis(self.member_list_interval_ms))
             .with_ping_interval(Duration::from_millis(self.ping_interval_ms))
     }
 }

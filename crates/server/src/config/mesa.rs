@@ -8,7 +8,7 @@ use switchboard::{MesaSettings, Name};
 use switchboard_redis::MesaBridge;
 
 use super::redis::RedisMode;
-use super::{ConfigError, Koji, MesaPortal, Projects, Redis};
+use super::{ConfigError, Inbox, Koji, MesaPortal, Projects, Redis};
 
 /// Settings of the door for Mesa clients.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -49,7 +49,8 @@ pub struct Mesa {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MesaSync {
-    /// Whether they do: in Redis, or without it where `inbox.path` says. Default false.
+    /// The original's switch of the inbox. It implies `inbox.enabled`, so it stores messages for users
+    /// of all protocols. Default false.
     pub enabled: bool,
     /// How long to wait between two of those that a Mesa client has missed. Default 0 ms.
     pub redelivery_interval_ms: u64,
@@ -138,7 +139,7 @@ impl Default for MesaAuthentication {
 }
 
 impl Mesa {
-    pub(super) fn check(&self, redis: &Redis, koji: &Koji) -> Result<(), ConfigError> {
+    pub(super) fn check(&self, redis: &Redis, koji: &Koji, inbox: &Inbox) -> Result<(), ConfigError> {
         self.check_path(koji)?;
         let wrong = |what: String| Err(ConfigError::Value(what));
         if self.original_servers
@@ -156,10 +157,13 @@ impl Mesa {
         if self.enforce_equal_versions.as_deref() == Some("") {
             return wrong("mesa.enforce_equal_versions is empty; leave it out to take every version".into());
         }
-        if self.sync.enabled && !self.authentication.store_connected_users {
-            let what = "mesa.sync.enabled is on, and mesa.authentication.store_connected_users is off\n\n\
-                        hint: Dispatchers that have messages wait take everyone for away who is not stored";
-            return wrong(what.into());
+        let stores = self.sync.enabled || self.enabled && inbox.is_on();
+        if stores && !self.authentication.store_connected_users {
+            let key = if self.sync.enabled { "mesa.sync.enabled" } else { "inbox.enabled" };
+            return wrong(format!(
+                "{key} is on, and mesa.authentication.store_connected_users is off\n\n\
+                 hint: Dispatchers that have messages wait take everyone for away who is not stored"
+            ));
         }
         for (key, ms) in [
             ("heartbeat.interval_ms", self.heartbeat.interval_ms),

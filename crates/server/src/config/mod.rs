@@ -6,9 +6,9 @@ mod emit;
 mod inbox;
 mod koji;
 mod mesa;
-mod portal;
 mod projects;
 mod redis;
+mod reports;
 mod secret;
 mod sections;
 mod set;
@@ -30,17 +30,20 @@ pub use emit::Emit;
 pub use inbox::Inbox;
 pub use koji::Koji;
 pub use mesa::{Mesa, MesaAuthentication, MesaHeartbeat, MesaReconnect, MesaSync};
-pub use portal::{DoorPortal, MesaPortal, Portal};
 pub use projects::{ProjectSettings, Projects};
 use redis::WithShortForm;
 pub use redis::{Addresses, Node, Redis, RedisMode};
+pub use reports::{MesaPortal, ProtocolReports, Reports};
 pub use secret::{Secret, Secrets};
-pub use sections::{Door, Internal, Log, LogFormat, Stop};
+pub use sections::{Clients, Internal, Log, LogFormat, Stop};
 use set::Set;
 use toml_format::Toml;
 
 /// Environment variables begin with this; `__` stands for the dot: `SWITCHBOARD_LIMITS__ENABLED`.
 const ENV_PREFIX: &str = "SWITCHBOARD_";
+
+/// The inbox's switch as [`Config::to_toml`] writes it, at the beginning of its section.
+const INBOX_ON: &str = "[inbox]\nenabled = true";
 
 /// All settings of the server.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -51,7 +54,7 @@ pub struct Config {
     /// Health and metrics.
     pub internal: Internal,
     /// Who may connect.
-    pub door: Door,
+    pub clients: Clients,
     /// Every bound.
     pub limits: Limits,
     /// The HTTP API for backends.
@@ -67,7 +70,7 @@ pub struct Config {
     /// Where messages wait for users.
     pub inbox: Inbox,
     /// Reports of clients, for workers.
-    pub portal: Portal,
+    pub reports: Reports,
     /// The projects.
     pub projects: Projects,
     /// What makes many nodes one.
@@ -85,7 +88,7 @@ impl Default for Config {
         Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 3000)),
             internal: Internal::default(),
-            door: Door::default(),
+            clients: Clients::default(),
             limits: Limits::default(),
             api: Api::default(),
             auth: Auth::default(),
@@ -93,7 +96,7 @@ impl Default for Config {
             koji: Koji::default(),
             mesa: Mesa::default(),
             inbox: Inbox::default(),
-            portal: Portal::default(),
+            reports: Reports::default(),
             projects: Projects::default(),
             redis: Redis::default(),
             node: Node::default(),
@@ -142,9 +145,10 @@ impl Config {
         for set in sets {
             figment = figment.merge(WithShortForm(Set::parse(set)?));
         }
-        let config: Config = figment.extract().map_err(|errors| {
+        let mut config: Config = figment.extract().map_err(|errors| {
             ConfigError::Settings(errors.into_iter().map(|error| describe(&error)).collect())
         })?;
+        config.inbox.imply(&config.mesa);
         config.check()?;
         Ok(config)
     }
@@ -160,25 +164,29 @@ impl Config {
         self.api.check()?;
         self.emit.check(&self.redis)?;
         self.koji.check()?;
-        self.mesa.check(&self.redis, &self.koji)?;
-        self.inbox.check()?;
+        self.mesa.check(&self.redis, &self.koji, &self.inbox)?;
+        self.inbox.check(&self.mesa)?;
         self.projects.check()?;
         self.redis.check(&self.node)?;
-        self.portal.check(self)?;
+        self.reports.check(self)?;
         self.auth.verifier().map(drop)
     }
 
     /// What to connect to Redis with; `None` if the node is alone.
     pub(crate) fn redis(&self) -> Result<Option<Options>, ConfigError> {
         let (emit, mesa) = (self.emit.bridge(&self.projects), self.mesa.bridge(&self.projects, &self.redis));
-        let (inbox, reports) = (self.mesa.sync.enabled.then(|| self.inbox.limits()), self.reports());
+        let (inbox, reports) = (self.inbox.is_on().then(|| self.inbox.limits()), self.report_options());
         let options = self.redis.options(&self.node)?;
         Ok(options.map(|options| Options { emit, mesa, inbox, reports, ..options }))
     }
 
     /// The settings as a TOML file that would give the same, but for secrets, which are not shown.
     pub fn to_toml(&self) -> String {
-        toml::to_string(self).expect("settings that were read from TOML can be written as TOML")
+        let text = toml::to_string(self).expect("settings that were read from TOML can be written as TOML");
+        match self.mesa.sync.enabled {
+            true => text.replacen(INBOX_ON, &format!("{INBOX_ON} # implied by mesa.sync.enabled"), 1),
+            false => text,
+        }
     }
 }
 
@@ -207,7 +215,8 @@ mod tests {
 
     #[test]
     fn the_effective_settings_give_themselves_again() {
-        let config = with(&["limits.messages_per_s=7", "door.origins=[\"https://a.example\"]"]).unwrap();
+        let config =
+            with(&["limits.messages_per_s=7", "clients.allowed_origins=[\"https://a.example\"]"]).unwrap();
         let again: Config = toml::from_str(&config.to_toml()).unwrap();
         assert_eq!(again, config);
         assert_eq!(again.limits.messages_per_s, Some(7));

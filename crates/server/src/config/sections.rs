@@ -14,13 +14,13 @@ pub struct Internal {
     pub listen: Option<SocketAddr>,
 }
 
-/// Settings of the door.
+/// Settings of how clients connect.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Door {
+pub struct Clients {
     /// Origins that pages may come from, such as `https://example.com`. Default: all.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub origins: Option<Vec<String>>,
+    pub allowed_origins: Option<Vec<String>>,
     /// Proxies whose `x-forwarded-for` is believed, as networks: `10.0.0.0/8`. Default: none.
     pub trusted_proxies: Vec<ipnet::IpNet>,
 }

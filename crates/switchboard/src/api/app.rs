@@ -1,18 +1,22 @@
-//! The app: what is served, and what handlers and the rest of a program send with.
+//! The app: the handle that a program builds, serves and sends with.
+//!
+//! Its methods stand in four places: here those that send; queries of the cluster in `presence` and
+//! `remote`; what is set before it is served in [`builder`](crate::builder); serving and stopping in
+//! `net`.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use serde::Serialize;
-use switchboard_backplane::Inbox;
-use switchboard_event::{IntoAudience, Name, ProjectId, SocketId, Target};
+use switchboard_backplane::{Inbox, ReportSink};
+use switchboard_event::{IntoAudience, ProjectId, SocketId, Target};
 use switchboard_hub::Hub;
 
-use crate::api::emitter::{EmitError, Send};
-use crate::api::socket::Socket;
-use crate::builder::Setup;
-use crate::node::core::{Core, Running, Settings};
+use crate::api::emitter::Send;
+use crate::api::setup::Setup;
+use crate::node::Node;
+use crate::node::errors::EmitError;
 use crate::node::limits::Limits;
-use crate::node::meters::Meters;
 
 /// A real-time application: handlers by event name, and everyone who is connected.
 ///
@@ -35,48 +39,18 @@ use crate::node::meters::Meters;
 #[derive(Clone)]
 pub struct App {
     setup: Arc<Setup>,
-    core: Arc<Core>,
+    node: Arc<Node>,
     project: ProjectId,
 }
 
-impl Default for App {
-    fn default() -> Self {
-        App::new()
-    }
-}
-
 impl App {
-    /// An app without handlers, for the project `default`.
-    ///
-    /// ```
-    /// use switchboard::{App, Reply};
-    ///
-    /// let app = App::new().on("/ping", async || Reply("pong"));
-    /// assert_eq!(*app.project_id(), "default");
-    /// ```
-    pub fn new() -> Self {
-        App {
-            setup: Arc::default(),
-            core: Arc::default(),
-            project: Name::new("default").expect("the name is neither empty nor long"),
-        }
+    /// The handle of a node, without handlers and states.
+    pub(crate) fn of(node: Arc<Node>, project: ProjectId) -> App {
+        App { setup: Arc::default(), node, project }
     }
 
-    /// What keeps messages for users who are away, if anything does.
-    ///
-    /// ```
-    /// assert!(switchboard::App::new().inbox().is_none());
-    /// ```
-    pub fn inbox(&self) -> Option<&Arc<dyn Inbox>> {
-        Core::running(&self.core).inbox.as_ref()
-    }
-
-    pub(crate) fn settings(&self, change: impl FnOnce(&mut Settings)) {
-        self.core.change_settings(change);
-    }
-
-    pub(crate) fn running(&self) -> &Running {
-        Core::running(&self.core)
+    pub(crate) fn node(&self) -> &Arc<Node> {
+        &self.node
     }
 
     pub(crate) fn setup(&self) -> &Setup {
@@ -87,27 +61,22 @@ impl App {
         Arc::make_mut(&mut self.setup)
     }
 
-    pub(crate) fn core(&self) -> &Core {
-        &self.core
+    /// What keeps messages for users who are away, if anything does.
+    ///
+    /// ```
+    /// assert!(switchboard::App::new().inbox().is_none());
+    /// ```
+    pub fn inbox(&self) -> Option<&Arc<dyn Inbox>> {
+        self.node.inbox()
     }
 
-    /// Seen from a project, and without what it was told before it was served: handlers and states.
-    pub(crate) fn of(core: Arc<Core>, project: ProjectId) -> App {
-        App { setup: Arc::default(), core, project }
-    }
-
-    /// Whether there can be no other node.
-    pub(crate) fn is_alone(&self) -> bool {
-        self.running().alone
-    }
-
-    /// Whether other nodes can know what this one tells its store.
-    pub(crate) fn shares_store(&self) -> bool {
-        self.running().shares_store
-    }
-
-    pub(crate) fn meters(&self) -> &Meters {
-        &self.running().meters
+    /// The report sink, if the app has one.
+    ///
+    /// ```
+    /// assert!(switchboard::App::new().portal().is_none());
+    /// ```
+    pub fn portal(&self) -> Option<&Arc<dyn ReportSink>> {
+        self.node.report_sink().map(|(sink, _)| sink)
     }
 
     /// The bounds in force.
@@ -117,7 +86,7 @@ impl App {
     /// assert_eq!(App::new().limits().memberships_max, 1000);
     /// ```
     pub fn limits(&self) -> &Limits {
-        &self.running().limits
+        self.node.limits()
     }
 
     /// Who is here: the core that everything above is made of.
@@ -129,7 +98,7 @@ impl App {
     /// println!("slow receivers missed {missed} volatile events");
     /// ```
     pub fn hub(&self) -> &Arc<Hub> {
-        &self.running().hub
+        self.node.hub()
     }
 
     /// The value given with [`with_state`](Self::with_state).
@@ -155,7 +124,7 @@ impl App {
     /// # Ok(()) }
     /// ```
     pub fn is_stopping(&self) -> bool {
-        self.core.stopping.load(std::sync::atomic::Ordering::Relaxed)
+        self.node.is_stopping.load(Ordering::Relaxed)
     }
 
     /// The same app, seen from a project: sends and questions stay in it.
@@ -171,7 +140,7 @@ impl App {
     /// # Ok(()) }
     /// ```
     pub fn project(&self, project: &ProjectId) -> App {
-        App { setup: self.setup.clone(), core: self.core.clone(), project: project.clone() }
+        App { setup: self.setup.clone(), node: self.node.clone(), project: project.clone() }
     }
 
     /// The project that sends and questions are about.
@@ -219,7 +188,7 @@ impl App {
     /// # Ok(()) }
     /// ```
     pub fn to(&self, audience: impl IntoAudience) -> Send {
-        Send::new(self.clone(), audience, None)
+        Send::new(self.node.clone(), self.project.clone(), audience, None)
     }
 
     /// Sends to one socket, wherever it is; nothing happens if there is none. Returns 1 if it is
@@ -263,24 +232,5 @@ impl App {
         data: &T,
     ) -> Result<usize, EmitError> {
         self.to(Target::user(user)?).emit(event, data)
-    }
-
-    /// The socket with that id, if it is on this node and in this project.
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
-    /// # let (app, (_peer, stream)) = (switchboard::App::new(), tokio::io::duplex(1024));
-    /// # app.connect_stream(stream);
-    /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
-    /// # let id = socket.id();
-    /// if let Some(socket) = app.socket(id) {
-    ///     socket.close(4001, "signed in elsewhere");
-    /// }
-    /// # assert!(socket.is_closed());
-    /// # Ok(()) }
-    /// ```
-    pub fn socket(&self, id: SocketId) -> Option<Socket> {
-        let session = self.hub().index().session(id)?;
-        (session.project.id == self.project).then(|| Socket::new(self, session))
     }
 }

@@ -1,39 +1,19 @@
-//! Sending to many: who, how, and then what.
+//! The emitter: builds a message for an audience, then sends it or stores and sends it.
+
+use std::sync::Arc;
 
 use serde::Serialize;
+use switchboard_backplane::Stored;
 use switchboard_event::{
-    Audience, AudienceError, DeliveryClass, Event, IntoAudience, Name, NameError, Parcel, Payload,
-    PayloadError, SocketId, Target,
+    Audience, AudienceError, DeliveryClass, Event, IntoAudience, Name, Parcel, Payload, ProjectId, SocketId,
+    Target, UserId,
 };
 use switchboard_hub::Scope;
 
-use crate::api::app::App;
+use crate::node::Node;
 use crate::node::clock::now_ms;
-
-/// Why an event was not sent.
-///
-/// ```
-/// # use switchboard::{App, EmitError};
-/// # let app = App::new();
-/// let typo = app.to("lobby").emit("said", "hi"); // neither `#lobby` nor `*lobby`
-/// assert!(matches!(typo, Err(EmitError::Audience(_))));
-/// ```
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum EmitError {
-    /// It does not say who hears it.
-    #[error(transparent)]
-    Audience(#[from] AudienceError),
-    /// Its name is empty or too long.
-    #[error(transparent)]
-    Name(#[from] NameError),
-    /// JSON cannot hold its data.
-    #[error("the data cannot be JSON")]
-    Data(#[from] PayloadError),
-    /// The socket has closed.
-    #[error("the socket has closed")]
-    Gone,
-}
+use crate::node::errors::EmitError;
+use crate::node::send_hooks::{notify_sent, notify_undeliverable};
 
 /// A send that is being put together; [`emit`](Self::emit) sends it.
 ///
@@ -49,7 +29,8 @@ pub enum EmitError {
 /// ```
 #[must_use = "nothing is sent until `emit`"]
 pub struct Send {
-    app: App,
+    node: Arc<Node>,
+    project: ProjectId,
     audience: Result<Audience, AudienceError>,
     sender: Option<SocketId>,
     including_self: bool,
@@ -58,9 +39,15 @@ pub struct Send {
 }
 
 impl Send {
-    pub(crate) fn new(app: App, audience: impl IntoAudience, sender: Option<SocketId>) -> Self {
+    pub(crate) fn new(
+        node: Arc<Node>,
+        project: ProjectId,
+        audience: impl IntoAudience,
+        sender: Option<SocketId>,
+    ) -> Self {
         Send {
-            app,
+            node,
+            project,
             audience: audience.into_audience(),
             sender,
             including_self: false,
@@ -169,11 +156,6 @@ impl Send {
         self
     }
 
-    /// From where, to whom and by whom.
-    pub(crate) fn into_parts(self) -> (App, Result<Audience, AudienceError>, Option<SocketId>) {
-        (self.app, self.audience, self.sender)
-    }
-
     /// Sends. Returns how many sockets of this node have it queued.
     ///
     /// ```
@@ -213,8 +195,53 @@ impl Send {
         }
         let event = Event { name: Name::new(event)?, data, sender: self.sender, time_ms: now_ms() };
         let parcel = Parcel::new(event, self.class);
-        let delivered = self.app.hub().send(self.app.project_id(), &audience, &parcel, self.scope);
-        self.app.tell_sent(&parcel.event, &audience.to, &audience.except, false);
+        let delivered = self.node.hub().send(&self.project, &audience, &parcel, self.scope);
+        notify_sent(&self.node, &self.project, &parcel.event, &audience.to, &audience.except, false);
         Ok(delivered.queued)
     }
+
+    /// Stores a message for each user of the audience and sends it to those who are online. Returns when
+    /// it is stored.
+    ///
+    /// The message stays in a user's inbox until one of the user's clients acknowledges it, and is
+    /// redelivered at the next login, before live messages. It is delivered at least once: if a client
+    /// disconnects before it has acknowledged, the next one receives the message again.
+    ///
+    /// ```no_run
+    /// # use serde_json::json;
+    /// # use switchboard::{App, EmitError, Target};
+    /// # async fn example(app: App) -> Result<(), EmitError> {
+    /// let kept = app.to([Target::user("7")?, Target::user("8")?]).keep("INVITE", &json!({ "to": "#ops" })).await?;
+    /// assert_eq!(kept.inboxes, 2);
+    /// # Ok(()) }
+    /// ```
+    pub async fn keep<T: Serialize + ?Sized>(self, event: &str, data: &T) -> Result<Stored, EmitError> {
+        let payload = Payload::of(data)?;
+        self.keep_payload(event, payload).await
+    }
+
+    /// The same with JSON as it is.
+    pub async fn keep_payload(self, event: &str, data: Payload) -> Result<Stored, EmitError> {
+        let Send { node, project, audience, sender, .. } = self;
+        let inbox = node.inbox().ok_or(EmitError::NoInbox)?;
+        let audience = audience?;
+        let except = users_of(&audience.except)?;
+        let mut users = users_of(&audience.to)?;
+        users.retain(|user| !except.contains(user));
+        users.sort_unstable();
+        users.dedup();
+        let event = Event { name: Name::new(event)?, data, sender, time_ms: now_ms() };
+        let kept = inbox.put(&project, &users, &event).await?;
+        notify_sent(&node, &project, &event, &audience.to, &audience.except, true);
+        notify_undeliverable(&node, &project, event, users);
+        Ok(kept)
+    }
+}
+
+fn users_of(targets: &[Target]) -> Result<Vec<UserId>, EmitError> {
+    let user = |target: &Target| match target {
+        Target::User(user) => Ok(user.clone()),
+        other => Err(EmitError::NotAUser(other.clone())),
+    };
+    targets.iter().map(user).collect()
 }

@@ -1,33 +1,33 @@
-//! Who is here: the app's questions about sockets, rooms, tags and users, over all nodes.
+//! Presence: queries about sockets, rooms, tags and users of all nodes.
 
-use switchboard_backplane::{Page, StoreError};
-use switchboard_event::{Name, NameError, SocketId, Target, UserId};
+use switchboard_backplane::Page;
+use switchboard_event::{Name, SocketId, Target, UserId};
 
 use crate::api::app::App;
-use crate::api::remote::ReachError;
+use crate::api::socket::Socket;
+use crate::node::errors::{QueryError, ReachError};
+use crate::node::membership;
 
-/// Why a question has no answer.
-///
-/// ```
-/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
-/// # use switchboard::{App, QueryError};
-/// # let app = App::new();
-/// assert!(matches!(app.room_size("").await, Err(QueryError::Name(_))));
-/// # Ok(()) }
-/// ```
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum QueryError {
-    /// The name asked about is empty or too long.
-    #[error(transparent)]
-    Name(#[from] NameError),
-    /// The shared store did not answer.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-/// Questions go to the store, so an answer is about all nodes.
+/// Queries go to the store, so an answer is about all nodes.
 impl App {
+    /// The socket with that id, if it is on this node and in this project.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # let (app, (_peer, stream)) = (switchboard::App::new(), tokio::io::duplex(1024));
+    /// # app.connect_stream(stream);
+    /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
+    /// # let id = socket.id();
+    /// if let Some(socket) = app.socket(id) {
+    ///     socket.close(4001, "signed in elsewhere");
+    /// }
+    /// # assert!(socket.is_closed());
+    /// # Ok(()) }
+    /// ```
+    pub fn socket(&self, id: SocketId) -> Option<Socket> {
+        membership::session(self.node(), self.project_id(), id).map(|session| Socket::new(self, session))
+    }
+
     async fn count(&self, target: Target) -> Result<usize, QueryError> {
         Ok(self.hub().store().count(self.project_id(), &target).await?)
     }
@@ -147,7 +147,7 @@ impl App {
     /// # Ok(()) }
     /// ```
     pub async fn set_user_online(&self, user: &str, id: SocketId) -> Result<bool, ReachError> {
-        self.enter(id, &Target::user(user)?).await
+        membership::join(self.node(), self.project_id(), id, &Target::user(user)?).await
     }
 
     /// Whether a user has a socket.
@@ -268,7 +268,7 @@ impl App {
     /// # Ok(()) }
     /// ```
     pub async fn sync_tag(&self, id: SocketId, tag: &str) -> Result<bool, ReachError> {
-        self.enter(id, &Target::tag(tag)?).await
+        membership::join(self.node(), self.project_id(), id, &Target::tag(tag)?).await
     }
 
     /// Takes a tag from a socket, on whatever node it is. False if it did not have it, or is gone.
@@ -284,7 +284,7 @@ impl App {
     /// # Ok(()) }
     /// ```
     pub async fn unsync_tag(&self, id: SocketId, tag: &str) -> Result<bool, ReachError> {
-        self.exit(id, &Target::tag(tag)?).await
+        membership::leave(self.node(), self.project_id(), id, &Target::tag(tag)?).await
     }
 
     /// Which sockets have a tag, in ascending order.

@@ -2,23 +2,29 @@
 
 use std::any::Any;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use switchboard_event::{DeliveryClass, Event, IntoAudience, Name, NameError, Payload, SocketId, Target};
+use switchboard_event::{
+    DeliveryClass, Event, IntoAudience, Name, NameError, Payload, SocketId, Target, UserId,
+};
 use switchboard_hub::{JoinError, Session};
-use switchboard_ws::close::{CloseCode, close_frame};
+use switchboard_ws::close::CloseCode;
 use switchboard_ws::frame::{OpCode, encode};
 
 use crate::api::app::App;
-use crate::api::emitter::{EmitError, Send};
+use crate::api::emitter::Send;
+use crate::node::Node;
 use crate::node::clock::now_ms;
-use crate::node::conn::{Peer, Pending, RequestError};
+use crate::node::conn::{Conn, is_closed};
+use crate::node::errors::{EmitError, RequestError};
+use crate::node::identity::{self, IdentifyError, Verifier};
 use crate::node::inbox;
 use crate::node::info::Info;
-use crate::protocols::encode as codec;
+use crate::node::membership::sendable;
+use crate::node::requests;
+use crate::node::send_hooks::notify_sent;
 
 /// One connected socket. Cheap to clone; holding one keeps nobody connected.
 ///
@@ -52,8 +58,12 @@ impl Socket {
         &self.session
     }
 
-    pub(crate) fn peer(&self) -> &Peer {
-        Peer::of(&self.session)
+    pub(crate) fn node(&self) -> &Arc<Node> {
+        self.app.node()
+    }
+
+    pub(crate) fn conn(&self) -> &Conn {
+        Conn::of(&self.session)
     }
 
     /// The id, new for every connection.
@@ -96,7 +106,7 @@ impl Socket {
     /// # Ok(()) }
     /// ```
     pub fn info(&self) -> &Info {
-        &self.peer().info
+        &self.conn().info
     }
 
     /// Sends an event to this socket.
@@ -114,11 +124,11 @@ impl Socket {
     pub fn emit<T: Serialize + ?Sized>(&self, event: &str, data: &T) -> Result<(), EmitError> {
         let event =
             Event { name: Name::new(event)?, data: Payload::of(data)?, sender: None, time_ms: now_ms() };
-        let frame = codec::encode(self.session.protocol, &event);
-        if !self.app.hub().deliver_frame(&self.session, &frame, DeliveryClass::Live) {
+        let frame = (self.node().codec().event)(self.session.protocol, &event);
+        if !self.node().hub().deliver_frame(&self.session, &frame, DeliveryClass::Live) {
             return Err(EmitError::Gone);
         }
-        self.app.tell_sent(&event, &[self.id().into()], &[], false);
+        notify_sent(self.node(), self.app.project_id(), &event, &[self.id().into()], &[], false);
         Ok(())
     }
 
@@ -154,23 +164,8 @@ impl Socket {
     ) -> Result<R, RequestError> {
         let name = Name::new(event).map_err(EmitError::from)?;
         let data = Payload::of(data).map_err(EmitError::from)?;
-        self.ask(timeout, &name, &data).await?.to().map_err(RequestError::Decode)
-    }
-
-    /// Sends a request and waits for its answer, whatever that is.
-    pub(crate) async fn ask(
-        &self,
-        timeout: Duration,
-        name: &Name,
-        data: &Payload,
-    ) -> Result<Payload, RequestError> {
-        let pending = Pending::open(self.peer(), self.app.limits().requests_pending_max)?;
-        let frame = codec::request(self.session.protocol, name, data, pending.id());
-        let frame = frame.ok_or(RequestError::CannotReply)?;
-        if !self.app.hub().deliver_frame(&self.session, &frame, DeliveryClass::Live) {
-            return Err(RequestError::Gone);
-        }
-        pending.answer(timeout).await
+        let reply = requests::request(self.node(), &self.session, timeout, &name, &data).await?;
+        reply.to().map_err(RequestError::Decode)
     }
 
     /// Begins a send to a room, a tag or any audience, without this socket.
@@ -187,7 +182,7 @@ impl Socket {
     /// # Ok(()) }
     /// ```
     pub fn to(&self, audience: impl IntoAudience) -> Send {
-        Send::new(self.app.clone(), audience, Some(self.id()))
+        Send::new(self.node().clone(), self.app.project_id().clone(), audience, Some(self.id()))
     }
 
     /// Sends to everyone but this socket. Returns how many sockets of this node have it queued.
@@ -220,7 +215,7 @@ impl Socket {
     /// # Ok(()) }
     /// ```
     pub fn join(&self, room: &str) -> Result<bool, JoinError> {
-        self.app.hub().join(&self.session, &Target::room(room)?)
+        self.node().hub().join(&self.session, &Target::room(room)?)
     }
 
     /// Leaves a room. False if it was not in.
@@ -236,7 +231,7 @@ impl Socket {
     /// # Ok(()) }
     /// ```
     pub fn leave(&self, room: &str) -> Result<bool, NameError> {
-        Ok(self.app.hub().leave(&self.session, &Target::room(room)?))
+        Ok(self.node().hub().leave(&self.session, &Target::room(room)?))
     }
 
     /// Gets a tag; `*` is put in front if it is missing. False if it had it.
@@ -251,7 +246,7 @@ impl Socket {
     /// # Ok(()) }
     /// ```
     pub fn tag(&self, tag: &str) -> Result<bool, JoinError> {
-        self.app.hub().join(&self.session, &Target::tag(tag)?)
+        self.node().hub().join(&self.session, &Target::tag(tag)?)
     }
 
     /// Loses a tag. False if it did not have it.
@@ -266,7 +261,7 @@ impl Socket {
     /// # Ok(()) }
     /// ```
     pub fn untag(&self, tag: &str) -> Result<bool, NameError> {
-        Ok(self.app.hub().leave(&self.session, &Target::tag(tag)?))
+        Ok(self.node().hub().leave(&self.session, &Target::tag(tag)?))
     }
 
     /// Becomes one of a user's sockets; another user it belongs to is kept. False if it was.
@@ -281,7 +276,24 @@ impl Socket {
     /// # Ok(()) }
     /// ```
     pub fn login(&self, user: &str) -> Result<bool, JoinError> {
-        inbox::enter(self, &Name::new(user)?)
+        inbox::log_in(self.node(), &self.session, &Name::new(user)?)
+    }
+
+    /// Has the app's verifier check a token, and logs the socket in as the user it names, in place of
+    /// the user of an earlier token. When the token expires the socket is logged out; it stays
+    /// connected. A refused token changes nothing.
+    pub async fn identify(&self, token: &str) -> Result<UserId, IdentifyError> {
+        let (identity, backlog) =
+            identity::identify(self.node(), &self.session, self.verifier(), Some(token)).await?;
+        identity::notify_authenticated(self.node(), &self.session, &identity.user);
+        if let Some(backlog) = backlog {
+            backlog.start();
+        }
+        Ok(identity.user)
+    }
+
+    pub(crate) fn verifier(&self) -> Option<Arc<dyn Verifier>> {
+        self.app.setup().part::<Arc<dyn Verifier>>().cloned()
     }
 
     /// The rooms it is in, each with its `#`.
@@ -343,7 +355,7 @@ impl Socket {
     /// # Ok(()) }
     /// ```
     pub fn set<T: Any + std::marker::Send + Sync>(&self, key: &str, value: T) {
-        self.peer().values().get_or_insert_default().insert(key.into(), Arc::new(value));
+        self.conn().values().get_or_insert_default().insert(key.into(), Arc::new(value));
     }
 
     /// The value kept under a key, if it is of type `T`.
@@ -359,7 +371,7 @@ impl Socket {
     /// # Ok(()) }
     /// ```
     pub fn get<T: Any + Clone>(&self, key: &str) -> Option<T> {
-        self.peer().values().as_ref()?.get(key)?.downcast_ref::<T>().cloned()
+        self.conn().values().as_ref()?.get(key)?.downcast_ref::<T>().cloned()
     }
 
     /// Closes with a code (1000, or 3000 to 4999 for an app's own) and a reason of at most 123
@@ -377,13 +389,7 @@ impl Socket {
     /// # Ok(()) }
     /// ```
     pub fn close(&self, code: u16, reason: &str) {
-        let code = CloseCode(code);
-        self.close_with(if code.may_be_sent() { code } else { CloseCode::NO_STATUS }, reason);
-    }
-
-    pub(crate) fn close_with(&self, code: CloseCode, reason: &str) {
-        self.peer().closed_by_us(code);
-        self.app.hub().close(&self.session, close_frame(code, reason));
+        self.node().close(&self.session, sendable(CloseCode(code)), reason);
     }
 
     /// Whether the socket has closed or is about to.
@@ -400,19 +406,17 @@ impl Socket {
     /// # Ok(()) }
     /// ```
     pub fn is_closed(&self) -> bool {
-        self.session.outbox.is_closing() || self.peer().gone.load(Ordering::Relaxed)
+        is_closed(&self.session)
     }
 
     /// Sends one message as it is.
     #[doc(hidden)]
     pub fn send_raw(&self, opcode: OpCode, payload: &[u8]) {
-        self.app.hub().deliver_frame(&self.session, &encode(opcode, payload), DeliveryClass::Live);
+        self.node().hub().deliver_frame(&self.session, &encode(opcode, payload), DeliveryClass::Live);
     }
 
-    pub(crate) fn send_reply(&self, ack: &Payload, data: &Payload) {
-        if let Some(frame) = codec::reply(self.session.protocol, ack, data) {
-            self.app.hub().deliver_frame(&self.session, &frame, DeliveryClass::Live);
-        }
+    pub(crate) fn reply(&self, ack: &Payload, data: &Payload) {
+        requests::reply(self.node(), &self.session, ack, data);
     }
 }
 

@@ -1,10 +1,9 @@
-//! Accepting connections, and stopping without losing any.
+//! Accepting connections.
 
 use std::future::{Future, IntoFuture, pending};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -13,16 +12,15 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use switchboard_ws::close::{CloseCode, close_frame};
 use switchboard_ws::handshake;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 
 use crate::api::app::App;
-use crate::net::upgrade::{Door, STOPPING};
-use crate::node::conn::Peer;
-use crate::protocols::koji;
+use crate::net::stop::Stopping;
+use crate::net::upgrade::Door;
+use crate::protocols::http_routes;
 
 /// Serves an app: WebSockets on every path, and the app's plain HTTP router, if it has one.
 ///
@@ -57,55 +55,6 @@ pub struct Serve {
     app: App,
     stop: Pin<Box<dyn Future<Output = ()> + Send>>,
     stopping: Stopping,
-}
-
-/// How a server stops.
-///
-/// ```
-/// # use std::time::Duration;
-/// # use switchboard::Stopping;
-/// let stopping = Stopping::default().with_window(Duration::from_secs(5));
-/// assert_eq!(stopping.timeout, Duration::from_secs(10));
-/// ```
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct Stopping {
-    /// Sockets are closed over this time, so that they do not all come back at once. Default 0.
-    pub window: Duration,
-    /// What runs longer than this after the window is left behind. Default 10 s.
-    pub timeout: Duration,
-}
-
-impl Default for Stopping {
-    fn default() -> Self {
-        Stopping { window: Duration::ZERO, timeout: Duration::from_secs(10) }
-    }
-}
-
-impl Stopping {
-    /// Sets the window.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use switchboard::Stopping;
-    /// let stopping = Stopping::default().with_window(Duration::from_secs(5));
-    /// ```
-    pub fn with_window(mut self, window: Duration) -> Self {
-        self.window = window;
-        self
-    }
-
-    /// Sets the time-out.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use switchboard::Stopping;
-    /// let stopping = Stopping::default().with_timeout(Duration::from_secs(30));
-    /// ```
-    pub fn with_timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
-        self
-    }
 }
 
 impl Serve {
@@ -161,7 +110,7 @@ impl Serve {
             match accepted {
                 Ok((stream, peer)) => {
                     let connection = speak_http(stream, peer, door.clone(), http.clone(), stopped.clone());
-                    app.core().tasks.spawn(connection);
+                    app.node().tasks.spawn(connection);
                 }
                 Err(error) if is_peers_fault(&error) => {}
                 Err(error) => {
@@ -234,14 +183,13 @@ async fn answer(
     }
 }
 
-/// What answers requests that are no WebSocket handshakes, if not the door itself.
+/// The router for requests that are no WebSocket handshakes; `None` if the upgrade service answers
+/// them.
 fn plain_http(app: &App, door: &Door) -> Option<axum::Router> {
-    let own = app.setup().http.clone();
-    if app.setup().koji.is_none() || app.setup().mesa_only {
-        return own;
-    }
+    let own = app.setup().part::<axum::Router>().cloned();
+    let Some(routes) = http_routes(app) else { return own };
     let rest = own.unwrap_or_else(|| axum::Router::new().fallback_service(door.clone()));
-    Some(koji::routes(app.clone()).merge(rest))
+    Some(routes.merge(rest))
 }
 
 impl App {
@@ -301,60 +249,5 @@ impl App {
     /// If the app's routes are wrong, or outside a tokio runtime.
     pub fn into_service(self) -> Door {
         Door::new(&self)
-    }
-
-    /// Stops: refuses new connections, closes all sockets with 1012 and waits for what runs. For
-    /// apps that are not run by [`serve`], which does it by itself.
-    ///
-    /// ```no_run
-    /// # use axum::Router;
-    /// # use switchboard::App;
-    /// # async fn example(
-    /// #     listener: tokio::net::TcpListener,
-    /// #     router: Router,
-    /// #     live: App,
-    /// #     signal: impl Future<Output = ()> + Send + 'static,
-    /// # ) -> std::io::Result<()> {
-    /// axum::serve(listener, router)
-    ///     .with_graceful_shutdown(async move {
-    ///         signal.await;
-    ///         live.close().await; // axum does not wait for WebSockets
-    ///     })
-    ///     .await
-    /// # }
-    /// ```
-    pub async fn close(&self) {
-        self.close_within(Stopping::default()).await;
-    }
-
-    /// [`close`](Self::close) with a window and a time-out of its own.
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
-    /// # use std::time::Duration;
-    /// # use switchboard::Stopping;
-    /// # let app = switchboard::App::new();
-    /// app.close_within(Stopping::default().with_window(Duration::from_secs(5))).await;
-    /// # Ok(()) }
-    /// ```
-    pub async fn close_within(&self, stopping: Stopping) {
-        self.core().stopping.store(true, Ordering::Relaxed);
-        let sessions = self.hub().index().all_sessions();
-        let pause = stopping.window.checked_div(sessions.len() as u32).unwrap_or_default();
-        let frame = close_frame(CloseCode::RESTART, STOPPING);
-        let mut pauses = Duration::ZERO;
-        for session in sessions {
-            Peer::of(&session).closed_by_us(CloseCode::RESTART);
-            self.hub().close(&session, frame.clone());
-            pauses += pause;
-            // A timer has no finer steps.
-            if pauses >= Duration::from_millis(5) {
-                tokio::time::sleep(std::mem::take(&mut pauses)).await;
-            }
-        }
-        if tokio::time::timeout(stopping.timeout, self.core().tasks.finished()).await.is_err() {
-            tracing::warn!("stopped with connections or handlers still running");
-        }
-        self.core().tasks.stop_services();
     }
 }

@@ -1,8 +1,8 @@
 //! One connection: reads, starts handlers in order, and sends what they queued for it.
 //!
-//! The task owns no buffer while nothing is incomplete: it reads into bytes lent by the thread.
+//! The task owns no buffer while no message is incomplete: it reads into bytes [lent](crate::net::lent)
+//! by the thread.
 
-use std::cell::Cell;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
@@ -13,52 +13,31 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use switchboard_backplane::ClientAction;
-use switchboard_event::Protocol;
-use switchboard_hub::{Flushed, Outbox};
-use switchboard_wire::DecodeError;
-use switchboard_wire::emit::{self, Incoming};
+use switchboard_hub::{Flushed, Outbox, Session};
 use switchboard_wire::with_causes;
 use switchboard_ws::close::{CloseCode, close_frame};
 use switchboard_ws::frame::{self, OpCode};
 use switchboard_ws::{Decoder, Item, ProtocolError};
 
 use crate::api::socket::Socket;
+use crate::net::lent::with_lent;
 use crate::net::throttle::Throttle;
 use crate::net::transport::Wire;
+use crate::node::Node;
 use crate::node::clock::now;
-use crate::node::conn::Peer;
+use crate::node::conn::Conn;
+use crate::node::inbox;
 use crate::node::reports::Reporting;
-use crate::protocols::{koji, mesa};
+use crate::protocols::{receive, received_bytes};
 use crate::routing::request::Request;
-use crate::routing::server::Served;
-
-/// How much one read takes at the most.
-const READ_BYTES: usize = 64 * 1024;
+use crate::routing::server::Server;
 
 /// Messages handled before others get their turn. One read can hold hundreds.
 const MESSAGES_PER_TURN: usize = 64;
 
-thread_local! {
-    /// Lent to whichever connection of this thread reads.
-    static LENT: Cell<Option<Box<Lent>>> = const { Cell::new(None) };
-}
-
-struct Lent {
-    read: Vec<u8>,
-    send: Vec<u8>,
-}
-
-fn with_lent<T>(work: impl FnOnce(&mut Lent) -> T) -> T {
-    let mut lent =
-        LENT.take().unwrap_or_else(|| Box::new(Lent { read: vec![0; READ_BYTES], send: Vec::new() }));
-    let result = work(&mut lent);
-    LENT.set(Some(lent));
-    result
-}
-
 /// A connection after its handshake.
 pub(crate) struct Connection {
-    served: Arc<Served>,
+    server: Arc<Server>,
     socket: Socket,
     wire: Wire,
     decoder: Decoder,
@@ -96,12 +75,9 @@ enum Turn {
 }
 
 impl Connection {
-    pub(crate) fn new(served: Arc<Served>, socket: Socket, wire: Wire, early: Bytes) -> Self {
-        let limits = served.app.limits();
-        let max = match socket.session().protocol {
-            Protocol::Emit | Protocol::Mesa => limits.message_bytes_max,
-            Protocol::Koji => limits.message_bytes_max.min(koji::FRAME_BYTES_MAX),
-        };
+    pub(crate) fn new(server: Arc<Server>, socket: Socket, wire: Wire, early: Bytes) -> Self {
+        let limits = server.app.limits();
+        let max = server.frame_bytes_max(socket.session().protocol);
         Connection {
             decoder: Decoder::new(switchboard_ws::Limits { frame_bytes_max: max, message_bytes_max: max }),
             throttle: Throttle::new(limits, now()),
@@ -109,7 +85,7 @@ impl Connection {
             held: VecDeque::new(),
             held_bytes: 0,
             ending: Ending::default(),
-            served,
+            server,
             socket,
             wire,
         }
@@ -133,8 +109,20 @@ impl Connection {
         }
     }
 
+    fn node(&self) -> &Arc<Node> {
+        self.socket.node()
+    }
+
+    fn session(&self) -> &Arc<Session> {
+        self.socket.session()
+    }
+
+    fn conn(&self) -> &Conn {
+        self.socket.conn()
+    }
+
     fn outbox(&self) -> &Outbox {
-        &self.socket.session().outbox
+        &self.session().outbox
     }
 
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
@@ -143,7 +131,7 @@ impl Connection {
             self.flush_when_taken(cx);
         }
         if self.outbox().is_closing() {
-            let cut = self.peer().close_code() == Some(CloseCode::ABNORMAL);
+            let cut = self.conn().close_code() == Some(CloseCode::ABNORMAL);
             return Poll::Ready(if cut { Turn::Gone } else { Turn::Closing });
         }
         if !self.held.is_empty() {
@@ -151,7 +139,7 @@ impl Connection {
             self.start_held();
             with_lent(|lent| self.flush_now(cx, &mut lent.send));
         }
-        if self.holds_enough() || self.must_wait() {
+        if self.holds_enough() || self.is_paused() {
             return Poll::Pending;
         }
         with_lent(|lent| {
@@ -160,14 +148,15 @@ impl Connection {
                 match ready!(self.wire.poll_read(cx, &mut lent.read)) {
                     Ok(0) | Err(_) => return Poll::Ready(Turn::Gone),
                     Ok(len) => {
-                        self.served.app.meters().bytes_in.increment(len as u64);
+                        self.node().meters().bytes_in.increment(len as u64);
                         &mut lent.read[..len]
                     }
                 }
             } else {
                 &mut leftover[..]
             };
-            self.peer().heard();
+            self.conn().heard.store(true, Ordering::Relaxed);
+            received_bytes(self.session());
             self.outbox().hold();
             self.work_off(input);
             self.flush_now(cx, &mut lent.send);
@@ -175,23 +164,19 @@ impl Connection {
         })
     }
 
-    fn peer(&self) -> &Peer {
-        self.socket.peer()
-    }
-
     /// Whether as many handlers wait as may.
     fn is_busy(&self) -> bool {
-        self.peer().waiting.load(Ordering::Relaxed) as usize >= self.served.app.limits().handlers_waiting_max
+        self.conn().handlers.load(Ordering::Relaxed) as usize >= self.node().limits().handlers_in_flight_max
     }
 
     /// Whether no more may be held. Then nothing is read until a handler is done.
     fn holds_enough(&self) -> bool {
-        self.held_bytes >= self.served.app.limits().message_bytes_max
+        self.held_bytes >= self.node().limits().message_bytes_max
     }
 
-    /// Whether what the peer said last has to be over before the next is looked at.
-    fn must_wait(&self) -> bool {
-        self.peer().mesa().is_some_and(mesa::Client::is_logging_in)
+    /// Whether the protocol has paused decoding.
+    fn is_paused(&self) -> bool {
+        self.conn().is_paused.load(Ordering::Relaxed)
     }
 
     /// Starts events that had to wait for others.
@@ -200,7 +185,7 @@ impl Connection {
             && let Some(request) = self.held.pop_front()
         {
             self.held_bytes -= held_bytes(&request);
-            self.served.handle(request, now());
+            self.server.handle(request, now());
         }
         if self.held.is_empty() {
             self.held = VecDeque::new();
@@ -212,7 +197,7 @@ impl Connection {
         let mut handled = 0;
         while handled < MESSAGES_PER_TURN
             && !self.holds_enough()
-            && !self.must_wait()
+            && !self.is_paused()
             && !self.outbox().is_closing()
         {
             match self.decoder.next(&mut input) {
@@ -231,10 +216,10 @@ impl Connection {
             Item::Binary(payload) => (OpCode::Binary, payload),
             Item::Ping(payload) => {
                 let pong = frame::encode(OpCode::Pong, &payload);
-                self.served.app.hub().deliver_ahead(self.socket.session(), &pong);
+                self.node().hub().deliver_ahead(self.session(), &pong);
                 return;
             }
-            Item::Pong(payload) => return self.socket.ponged(&payload),
+            Item::Pong(payload) => return inbox::acknowledge(self.node(), self.session(), &payload),
             Item::Close(said) => {
                 let (code, reason) =
                     said.map_or((CloseCode::NO_STATUS, String::new()), |(code, why)| (code, why));
@@ -242,49 +227,31 @@ impl Connection {
                 return self.refuse(code, &reason);
             }
         };
-        self.served.app.meters().messages_in.increment(1);
+        self.node().meters().messages_in.increment(1);
         let started = now();
-        if let Err(over) = self.throttle.admit(payload.len(), self.served.app.limits(), started) {
+        if let Err(over) = self.throttle.admit(payload.len(), self.socket.node().limits(), started) {
             return self.refuse(CloseCode::POLICY, &over);
         }
-        if let Some(raw) = self.served.app.setup().raw {
+        if let Some(raw) = self.server.raw {
             return raw(&self.socket, opcode, &payload);
         }
         let frame = payload.into_bytes();
-        let event = match self.socket.session().protocol {
-            Protocol::Emit => self.receive_emit(&frame),
-            Protocol::Koji => koji::receive(&self.served, &self.socket, &frame),
-            Protocol::Mesa => mesa::receive(&self.served, &self.socket, &frame),
-        };
-        match event {
+        match receive(&self.server, &self.socket, &frame) {
             Ok(Some(request)) => self.handle(request, started),
             Ok(None) => {}
             Err(error) => {
-                self.served.app.meters().bad_frames.increment(1);
+                self.node().meters().bad_frames.increment(1);
                 let error = with_causes(&error);
-                tracing::debug!(socket = %self.socket.id(), %error, "a frame was ignored");
-                self.served.report(&self.socket, "", "bad_frame", &error);
+                tracing::debug!(socket = %self.socket.id(), %error, "ignored a frame: it cannot be decoded");
+                self.server.report_error(&self.socket, "", "bad_frame", &error);
             }
         }
-    }
-
-    /// Does what a frame asks for, or returns the event for handlers to do it.
-    fn receive_emit(&self, frame: &Bytes) -> Result<Option<Request>, DecodeError> {
-        match emit::decode(frame)? {
-            Incoming::Event { name, data, ack } => {
-                return Ok(Some(Request::new(self.socket.clone(), name, data, ack)));
-            }
-            Incoming::Unroutable { shown, ack } => self.served.unroutable(&self.socket, &shown, ack.as_ref()),
-            Incoming::Reply { ack, data } => self.peer().resolve(&ack, data),
-            Incoming::Other => {}
-        }
-        Ok(None)
     }
 
     /// Starts an event's handler, or holds the event until one may start.
     fn handle(&mut self, request: Request, started: Instant) {
         if self.held.is_empty() && !self.is_busy() {
-            return self.served.handle(request, started);
+            return self.server.handle(request, started);
         }
         self.held_bytes += held_bytes(&request);
         self.held.push_back(request);
@@ -302,7 +269,7 @@ impl Connection {
         self.ending.reason = reason.to_owned();
         // A peer's own close is answered with its code alone.
         let said = if self.ending.peer_closed { "" } else { reason };
-        self.served.app.hub().close(self.socket.session(), close_frame(code, said));
+        self.node().hub().close(self.session(), close_frame(code, said));
     }
 
     /// Sends what the handlers of this turn queued for their own socket.
@@ -316,7 +283,7 @@ impl Connection {
                     .outbox
                     .flush_by(scratch, |batch| pending_blocks(other.poll_send(cx, batch))),
             };
-            self.served.app.meters().bytes_out.increment(flushed.1 as u64);
+            self.node().meters().bytes_out.increment(flushed.1 as u64);
             match flushed.0 {
                 Flushed::More => {}
                 Flushed::Blocked => return self.flush_when_taken(cx),
@@ -327,13 +294,13 @@ impl Connection {
 
     /// Sends as long as the peer takes something; then the task is woken when it does again.
     fn flush_when_taken(&mut self, cx: &mut Context<'_>) {
-        let outbox = &self.socket.session().outbox;
+        let (outbox, node) = (&self.socket.session().outbox, self.socket.node());
         let wire = &mut self.wire;
         let mut scratch = Vec::new();
         loop {
             let (flushed, sent) =
                 outbox.flush_by(&mut scratch, |batch| pending_blocks(wire.poll_send(cx, batch)));
-            self.served.app.meters().bytes_out.increment(sent as u64);
+            node.meters().bytes_out.increment(sent as u64);
             if flushed == Flushed::Done || (flushed == Flushed::Blocked && sent == 0) {
                 return;
             }
@@ -342,7 +309,7 @@ impl Connection {
 
     /// Gets the close frame out and waits for the peer's, both within the time-out.
     async fn close(&mut self) {
-        let timeout = self.served.app.limits().close_timeout;
+        let timeout = self.node().limits().close_timeout;
         let said = tokio::time::timeout(timeout, async {
             poll_fn(|cx| self.poll_sent(cx)).await;
             if self.ending.garbled {
@@ -404,7 +371,7 @@ impl Connection {
     /// waits for this before it comes again, as browsers do, finds its seat free.
     pub(crate) async fn end_stream(&mut self) {
         if self.ending.in_order {
-            let timeout = self.served.app.limits().close_timeout;
+            let timeout = self.node().limits().close_timeout;
             let _ = tokio::time::timeout(timeout, self.wire.shutdown()).await;
         }
     }
@@ -412,17 +379,18 @@ impl Connection {
     /// Forgets the socket and tells everybody who has to know.
     pub(crate) fn end(&mut self) {
         let overflowed = self.outbox().has_overflowed().then_some(CloseCode::TRY_AGAIN_LATER);
-        let ours = self.peer().close_code().or(overflowed);
+        let ours = self.conn().close_code().or(overflowed);
         let code = self.ending.code.or(ours).unwrap_or(CloseCode::ABNORMAL);
-        self.socket.give_back();
-        // Afterwards nobody knows whose it was.
-        let reporting = Reporting::of(&self.socket, ClientAction::Disconnected { code: code.0 });
-        self.served.app.hub().remove(self.socket.session());
-        self.served.app.core().identities.forget(self.socket.id());
-        self.peer().hang_up();
-        self.served.app.meters().closed(code.0);
-        reporting.into_iter().for_each(Reporting::make);
-        self.served.disconnected(&self.socket, code.0, &self.ending.reason);
+        inbox::release(self.node(), self.session());
+        // Its user is known only until the hub forgets it.
+        let reporting =
+            Reporting::of(self.node(), self.session(), ClientAction::Disconnected { code: code.0 });
+        self.node().hub().remove(self.session());
+        self.node().identities.forget(self.socket.id());
+        self.conn().hang_up();
+        self.node().meters().closed(code.0);
+        reporting.into_iter().for_each(Reporting::send);
+        self.server.notify_disconnected(&self.socket, code.0, &self.ending.reason);
     }
 }
 

@@ -1,18 +1,16 @@
-//! Finds peers that are gone without a word: one wheel of pings for all sockets.
+//! Finds dead connections: one wheel of probes for all sockets of a protocol.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use bytes::Bytes;
-use switchboard_event::SocketId;
+use switchboard_event::{Protocol, SocketId};
 use switchboard_hub::Session;
 use switchboard_ws::CloseCode;
 
-use crate::api::app::App;
-use crate::node::conn::Peer;
-use crate::protocols::mesa;
-use crate::routing::server::Served;
+use crate::node::conn::Conn;
+use crate::protocols::profile::{KeepAlive, Probe};
+use crate::routing::server::Server;
 
 /// A WebSocket ping without a payload.
 const PING: Bytes = Bytes::from_static(&[0x89, 0]);
@@ -20,24 +18,17 @@ const PING: Bytes = Bytes::from_static(&[0x89, 0]);
 /// Slots of the wheel: each tick serves one, so pings of many sockets spread over the interval.
 const SLOTS: usize = 32;
 
-/// How the sockets of a protocol are kept alive.
-#[derive(Clone, Copy)]
-pub(crate) struct KeepAlive {
-    /// How often each is asked; zero is never.
-    pub(crate) interval: Duration,
-    pub(crate) ask: Ask,
+/// The wheels of a node, by protocol.
+#[derive(Default)]
+pub(crate) struct Heartbeats([Heartbeat; Protocol::COUNT]);
+
+impl Heartbeats {
+    pub(crate) fn of(&self, protocol: Protocol) -> &Heartbeat {
+        &self.0[protocol.index()]
+    }
 }
 
-/// How a socket is asked whether it is there.
-#[derive(Clone, Copy)]
-pub(crate) enum Ask {
-    /// By a WebSocket ping; one that so many in a row brought no sign of is cut.
-    Ping { misses_max: u8 },
-    /// In Mesa's own words.
-    Mesa { attempts_max: u32 },
-}
-
-/// The wheel. A socket stands in one slot and is looked at once per turn of the wheel.
+/// A wheel. A socket has one slot and is probed once per turn of the wheel.
 #[derive(Clone, Default)]
 pub(crate) struct Heartbeat {
     wheel: Arc<Mutex<Wheel>>,
@@ -50,14 +41,14 @@ struct Wheel {
 }
 
 impl Heartbeat {
-    /// Looks after a socket from now on; its first ping comes after one interval.
+    /// Adds a socket; it is probed first after one interval.
     pub(crate) fn watch(&self, id: SocketId) {
         let mut wheel = self.wheel.lock().expect("no code that holds the wheel panics");
         let slot = wheel.now;
         wheel.slots[slot].push(id);
     }
 
-    pub(crate) async fn run(self, served: Arc<Served>, KeepAlive { interval, ask }: KeepAlive) {
+    pub(crate) async fn run(self, server: Arc<Server>, KeepAlive { interval, probe }: KeepAlive) {
         if interval.is_zero() {
             return;
         }
@@ -66,48 +57,48 @@ impl Heartbeat {
         ticks.tick().await;
         loop {
             ticks.tick().await;
-            self.turn(&served, ask);
+            self.turn(&server, probe);
         }
     }
 
-    fn turn(&self, served: &Arc<Served>, ask: Ask) {
+    fn turn(&self, server: &Server, probe: Probe) {
         let (place, mut due) = {
             let mut wheel = self.wheel.lock().expect("no code that holds the wheel panics");
             wheel.now = (wheel.now + 1) % SLOTS;
             let place = wheel.now;
             (place, std::mem::take(&mut wheel.slots[place]))
         };
-        due.retain(|id| beat(served, *id, ask));
+        due.retain(|id| beat(server, *id, probe));
         due.shrink_to(2 * due.len());
         let mut wheel = self.wheel.lock().expect("no code that holds the wheel panics");
-        // Who came in meanwhile waits for the next turn too.
+        // Sockets that were added meanwhile wait for the next turn too.
         wheel.slots[place].append(&mut due);
     }
 }
 
-/// Asks one socket whether it is there. False if it is gone.
-fn beat(served: &Arc<Served>, id: SocketId, ask: Ask) -> bool {
-    let Some(session) = served.app.hub().index().session(id) else { return false };
-    match ask {
-        Ask::Ping { misses_max } => ping(served, &session, misses_max),
-        Ask::Mesa { attempts_max } => mesa::beat(&served.app, &session, attempts_max),
+/// Probes one socket. Returns false if it is gone.
+fn beat(server: &Server, id: SocketId, probe: Probe) -> bool {
+    let node = server.app.node();
+    let Some(session) = node.hub().index().session(id) else { return false };
+    match probe {
+        Probe::Ping { misses_max } => ping(server, &session, misses_max),
+        Probe::Heartbeat { attempts_max, beat } => beat(node, &session, attempts_max),
     }
 }
 
-/// Pings one socket, or cuts it if the last `misses_max` pings brought no sign of it.
-fn ping(served: &Arc<Served>, session: &Arc<Session>, misses_max: u8) -> bool {
-    let app: &App = &served.app;
-    let peer = Peer::of(session);
-    // One that is not read because its handlers wait cannot be heard.
-    let unread = peer.waiting.load(Ordering::Relaxed) as usize >= app.limits().handlers_waiting_max;
-    if peer.heard.swap(false, Ordering::Relaxed) || unread {
-        peer.missed.store(0, Ordering::Relaxed);
-    } else if peer.missed.fetch_add(1, Ordering::Relaxed) + 1 >= misses_max {
-        peer.closed_by_us(CloseCode::ABNORMAL);
+/// Pings one socket, or cuts it if nothing arrived after the last `misses_max` pings.
+fn ping(server: &Server, session: &Arc<Session>, misses_max: u8) -> bool {
+    let (node, conn) = (server.app.node(), Conn::of(session));
+    // A connection that is not read, since its handlers wait, may be alive.
+    let is_unread = conn.handlers.load(Ordering::Relaxed) as usize >= node.limits().handlers_in_flight_max;
+    if conn.heard.swap(false, Ordering::Relaxed) || is_unread {
+        conn.missed.store(0, Ordering::Relaxed);
+    } else if conn.missed.fetch_add(1, Ordering::Relaxed) + 1 >= misses_max {
+        conn.closed_by_us(CloseCode::ABNORMAL);
         session.outbox.abort();
         return false;
     }
-    app.hub().deliver_ahead(session, &PING);
-    served.ping_sent(session);
+    node.hub().deliver_ahead(session, &PING);
+    server.notify_pinged(session);
     true
 }

@@ -2,40 +2,11 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use crate::node::limits::Limits;
-
-/// A bucket of tokens that refills at a rate. Full at first.
-pub(crate) struct Bucket {
-    tokens: f32,
-    refilled: Instant,
-}
-
-impl Bucket {
-    fn full(burst: f32, now: Instant) -> Self {
-        Bucket { tokens: burst, refilled: now }
-    }
-
-    /// Takes `amount`; false if there was not enough.
-    fn take(&mut self, amount: f32, per_s: f32, burst: f32, now: Instant) -> bool {
-        self.tokens = self.refill(per_s, burst, now) - amount;
-        self.tokens >= 0.0
-    }
-
-    /// How much there is by now.
-    fn refill(&mut self, per_s: f32, burst: f32, now: Instant) -> f32 {
-        let since = now.saturating_duration_since(self.refilled).as_secs_f32();
-        self.tokens = (self.tokens + since * per_s).min(burst);
-        self.refilled = now;
-        self.tokens
-    }
-
-    fn is_full(&self, per_s: f32, burst: f32, now: Instant) -> bool {
-        self.tokens + now.saturating_duration_since(self.refilled).as_secs_f32() * per_s >= burst
-    }
-}
+use crate::node::rate::Bucket;
 
 /// A burst lets through four seconds' worth at once.
 const BURST_S: f32 = 4.0;
@@ -104,7 +75,7 @@ pub(crate) enum Refused {
 }
 
 /// A place among the connections, given back when dropped.
-pub(crate) struct Admission {
+pub(crate) struct Admitted {
     addresses: Arc<Addresses>,
     ip: Option<IpAddr>,
 }
@@ -115,7 +86,7 @@ impl Addresses {
         ip: Option<IpAddr>,
         limits: &Limits,
         now: Instant,
-    ) -> Result<Admission, Refused> {
+    ) -> Result<Admitted, Refused> {
         let mut table = self.table.lock().expect("no code that holds the addresses panics");
         if let Some(max) = limits.connections_max.filter(|max| table.connections >= *max) {
             return Err(Refused::Full(max));
@@ -124,7 +95,7 @@ impl Addresses {
             table.admit(ip, limits, now)?;
         }
         table.connections += 1;
-        Ok(Admission { addresses: self.clone(), ip })
+        Ok(Admitted { addresses: self.clone(), ip })
     }
 }
 
@@ -147,7 +118,7 @@ impl Table {
             && !address.connects.take(1.0, per_s, burst, now)
         {
             // What was refused costs nothing, or a client that keeps trying would never get in.
-            address.connects.tokens += 1.0;
+            address.connects.give_back(1.0);
             return Err(Refused::TooFast(allowed));
         }
         address.connections += 1;
@@ -155,52 +126,13 @@ impl Table {
     }
 }
 
-impl Drop for Admission {
+impl Drop for Admitted {
     fn drop(&mut self) {
         let mut table = self.addresses.table.lock().expect("no code that holds the addresses panics");
         table.connections -= 1;
         if let Some(address) = self.ip.and_then(|ip| table.addresses.get_mut(&ip)) {
             address.connections -= 1;
         }
-    }
-}
-
-/// From where tokens come that are refused.
-#[derive(Default)]
-pub(crate) struct Refusals {
-    table: Mutex<RefusalTable>,
-}
-
-#[derive(Default)]
-struct RefusalTable {
-    addresses: HashMap<IpAddr, Bucket>,
-    sweep_at: usize,
-}
-
-impl Refusals {
-    /// Whether a token of this address is looked at.
-    pub(crate) fn may_try(&self, ip: Option<IpAddr>, limits: &Limits, now: Instant) -> bool {
-        let (Some(ip), Some(per_min)) = (ip, limits.refused_tokens_per_min) else { return true };
-        let mut table = self.lock();
-        let bucket = table.addresses.get_mut(&ip);
-        bucket.is_none_or(|bucket| bucket.refill(per_min as f32 / 60.0, per_min as f32, now) >= 1.0)
-    }
-
-    /// Counts a token that was refused.
-    pub(crate) fn count(&self, ip: Option<IpAddr>, limits: &Limits, now: Instant) {
-        let (Some(ip), Some(per_min)) = (ip, limits.refused_tokens_per_min) else { return };
-        let (per_s, burst) = (per_min as f32 / 60.0, per_min as f32);
-        let mut table = self.lock();
-        if table.addresses.len() >= table.sweep_at {
-            table.addresses.retain(|_, bucket| !bucket.is_full(per_s, burst, now));
-            table.sweep_at = table.addresses.len() + SWEEP_EVERY;
-        }
-        let bucket = table.addresses.entry(ip).or_insert_with(|| Bucket::full(burst, now));
-        bucket.take(1.0, per_s, burst, now);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, RefusalTable> {
-        self.table.lock().expect("no code that holds the refusals panics")
     }
 }
 
@@ -243,20 +175,6 @@ mod tests {
         assert_eq!(addresses.admit(three, &limits, start()).err(), Some(Refused::Full(2)));
         drop(first);
         assert!(addresses.admit(one, &limits, start()).is_ok());
-    }
-
-    #[test]
-    fn an_address_with_too_many_refused_tokens_has_to_wait() {
-        let limits = Limits { refused_tokens_per_min: Some(2), ..Limits::default() };
-        let (refusals, now) = (Refusals::default(), start());
-        let [one, other] = [1, 2].map(|last| Some(IpAddr::from([127, 0, 0, last])));
-        for _ in 0..2 {
-            assert!(refusals.may_try(one, &limits, now));
-            refusals.count(one, &limits, now);
-        }
-        assert!(!refusals.may_try(one, &limits, now));
-        assert!(refusals.may_try(other, &limits, now));
-        assert!(refusals.may_try(one, &limits, now + Duration::from_secs(30)));
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! The door: WebSocket handshakes in, connections out.
+//! The WebSocket upgrade: checks handshakes and starts connections.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,12 +12,11 @@ use axum::body::Body;
 use axum::extract::ConnectInfo;
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::{HeaderMap, Request, Response, StatusCode, header};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use ipnet::IpNet;
 use switchboard_backplane::ClientAction;
-use switchboard_event::{Protocol, SocketId};
+use switchboard_event::SocketId;
 use switchboard_hub::NewSession;
 use switchboard_ws::close::{CloseCode, close_frame};
 use switchboard_ws::handshake::{self, HandshakeError};
@@ -25,41 +24,21 @@ use tokio::net::TcpStream;
 
 use crate::api::app::App;
 use crate::api::socket::Socket;
-use crate::builder::Setup;
 use crate::net::connection::Connection;
-use crate::net::throttle::{Addresses, Admission, Refused};
+use crate::net::heartbeat::Heartbeats;
+use crate::net::options::{DoorSettings, Origin};
+use crate::net::start::start;
+use crate::net::stop::STOPPING;
+use crate::net::throttle::{Addresses, Admitted, Refused};
 use crate::net::transport::Wire;
 use crate::node::clock::now;
-use crate::node::conn::{Peer, Through};
+use crate::node::conn::Conn;
 use crate::node::info::Info;
-use crate::node::reports;
-use crate::protocols::koji::{self, Client, Place, Ticket, TicketError};
-use crate::protocols::mesa;
-use crate::routing::server::Served;
-
-/// Who may come in.
-///
-/// ```
-/// use switchboard::{App, DoorSettings};
-///
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let door = DoorSettings {
-///     origins: Some(vec!["https://chat.example".into()]),
-///     trusted_proxies: vec!["10.0.0.0/8".parse()?],
-/// };
-/// let app = App::new().with_door(door);
-/// # Ok(()) }
-/// ```
-#[derive(Debug, Clone, Default)]
-pub struct DoorSettings {
-    /// Origins that pages may come from, such as `https://example.com`; others are refused with
-    /// 403. A peer that names no origin is no page and may come in. Default none: all may.
-    pub origins: Option<Vec<String>>,
-    /// Proxies whose `x-forwarded-for` and `x-forwarded-proto` are believed. The peer is the last
-    /// address of the list that is none of theirs: what a client puts in front itself does not
-    /// count. Default: none.
-    pub trusted_proxies: Vec<IpNet>,
-}
+use crate::node::reports::report;
+use crate::protocols::Handshake;
+use crate::protocols::admission::{Admission, Guard};
+use crate::protocols::koji::ticket::TicketError;
+use crate::routing::server::Server;
 
 /// A tower service that answers WebSocket handshakes, and everything else with 426; made by
 /// [`App::into_service`].
@@ -74,12 +53,9 @@ pub struct DoorSettings {
 /// ```
 #[derive(Clone)]
 pub struct Door {
-    served: Arc<Served>,
+    server: Arc<Server>,
     addresses: Arc<Addresses>,
 }
-
-/// What a socket is told when the server stops.
-pub(crate) const STOPPING: &str = "the server restarts";
 
 /// Why a handshake was refused.
 #[derive(Debug, thiserror::Error)]
@@ -111,175 +87,121 @@ impl Closed {
     }
 }
 
-/// What a handshake is for.
-enum Entrance {
-    Emit,
-    Koji(Box<Ticket>),
-    Mesa,
+/// The client of a handshake that was accepted, until its connection runs.
+struct Upgrade {
+    handshake: Handshake,
+    info: Info,
+    admitted: Admitted,
 }
 
 impl Door {
     pub(crate) fn new(app: &App) -> Self {
-        Door { served: Served::start(app), addresses: Arc::default() }
+        Door { server: start(app), addresses: Arc::default() }
     }
 
     pub(crate) fn app(&self) -> &App {
-        &self.served.app
+        &self.server.app
     }
 
     /// Answers a handshake and starts the connection that follows it.
     fn open<B>(&self, mut request: Request<B>) -> Response<Body> {
-        match self.admit(&mut request) {
-            Ok(response) => response,
-            Err(closed) => {
-                self.app().meters().refused(closed.status().as_u16());
-                refusal(&closed)
+        let outcome = self.check(&request).and_then(|(accept, upgrade)| {
+            if request.extensions().get::<hyper::upgrade::OnUpgrade>().is_none() {
+                return Err(Closed::NoUpgrade);
             }
-        }
-    }
-
-    fn admit<B>(&self, request: &mut Request<B>) -> Result<Response<Body>, Closed> {
-        let accept = handshake::accept(request.headers(), request.method(), request.version())?;
-        let settings = &self.app().setup().door;
-        if !origin_may_connect(settings, request.headers()) {
-            return Err(Closed::Origin);
-        }
-        if self.app().core().stopping.load(Ordering::Relaxed) {
-            return Err(Closed::Stopping);
-        }
-        let entrance = self.entrance(request.uri())?;
-        let peer =
-            request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_canonical());
-        let trusted = |ip: &IpAddr| settings.trusted_proxies.iter().any(|net| net.contains(ip));
-        let proxied = peer.is_some_and(|ip| trusted(&ip));
-        let ip = if proxied { forwarded_for(request.headers(), trusted).or(peer) } else { peer };
-        let secure = proxied && header_text(request.headers(), "x-forwarded-proto") == Some("https");
-        let admission = self.addresses.admit(ip, self.app().limits(), now())?;
-        if request.extensions().get::<hyper::upgrade::OnUpgrade>().is_none() {
-            return Err(Closed::NoUpgrade);
-        }
-        let info = Info::new(request.uri(), request.headers(), ip, secure);
-        let upgrade = hyper::upgrade::on(request);
-        let door = self.clone();
-        // Two tasks, so that the long-lived one is not as large as the handshake.
-        self.app().core().tasks.spawn(async move {
-            if let Ok(upgraded) = upgrade.await {
-                let (wire, early) = wire_of(upgraded);
-                match entrance {
-                    Entrance::Emit => door.connect(wire, early, info, admission),
-                    Entrance::Koji(ticket) => {
-                        door.connect_to_shard(wire, early, info, admission, ticket).await;
-                    }
-                    Entrance::Mesa => door.connect_mesa(wire, early, info, admission),
-                }
-            }
+            self.upgrade(&mut request, upgrade);
+            Ok(switching_protocols(accept))
         });
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-        let headers = response.headers_mut();
-        headers.insert(header::CONNECTION, header::HeaderValue::from_static("upgrade"));
-        headers.insert(header::UPGRADE, header::HeaderValue::from_static("websocket"));
-        headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
-        Ok(response)
-    }
-
-    /// What a handshake is for, by its address.
-    fn entrance(&self, uri: &http::Uri) -> Result<Entrance, TicketError> {
-        let Setup { koji, mesa, mesa_only, .. } = self.app().setup();
-        Ok(match (koji, mesa) {
-            (_, Some(mesa)) if *mesa_only || mesa.is_asked_for(uri.path()) => Entrance::Mesa,
-            (Some(koji), _) if Ticket::is_asked_for(uri) => Entrance::Koji(Box::new(Ticket::of(uri, koji)?)),
-            _ => Entrance::Emit,
+        outcome.unwrap_or_else(|closed| {
+            self.app().node().meters().refused(closed.status().as_u16());
+            refusal(&closed)
         })
     }
 
-    fn connect(&self, wire: Wire, early: Bytes, info: Info, admission: Admission) {
-        let new_session = NewSession {
-            id: SocketId::on(self.app().hub().bus().node()),
-            project: self.app().project_id().clone(),
-            protocol: Protocol::Emit,
-            transport: wire.transport(),
-            peer: Box::new(Peer::new(info, Through::Emit)),
-            greeting: None,
-        };
-        let socket = self.come_in(new_session);
-        self.start(socket, wire, early, admission, None);
-    }
-
-    /// Connects a Koji client: it is told where it is before anything else.
-    async fn connect_to_shard(
-        &self,
-        wire: Wire,
-        early: Bytes,
-        info: Info,
-        admission: Admission,
-        mut ticket: Box<Ticket>,
-    ) {
-        let id = SocketId::on(self.app().hub().bus().node());
-        let seat = match koji::take_seat(self.app(), &ticket, id).await {
-            Ok(seat) => seat,
-            Err(no_place) => {
-                tracing::warn!(project = %ticket.project, error = %no_place, "no place for a client");
-                let frame = close_frame(CloseCode::TRY_AGAIN_LATER, &no_place.to_string());
-                return wire.refuse(&frame, self.app().limits().close_timeout).await;
-            }
-        };
-        let socket = self.come_in(NewSession {
-            id,
-            project: ticket.project.clone(),
-            protocol: Protocol::Koji,
-            transport: wire.transport(),
-            peer: Box::new(Peer::new(info, Through::Koji(Box::new(Client::new(&ticket, &seat))))),
-            greeting: Some(seat.greeting()),
-        });
-        let place = Place::new(&socket, seat);
-        if let Some(token) = ticket.token.take() {
-            koji::identify(&socket, token);
+    /// Checks a handshake: its headers, its origin, its address, the limits.
+    fn check<B>(&self, request: &Request<B>) -> Result<(HeaderValue, Upgrade), Closed> {
+        let (app, headers) = (self.app(), request.headers());
+        let accept = handshake::accept(headers, request.method(), request.version())?;
+        let default = DoorSettings::default();
+        let options = app.setup().part::<DoorSettings>().unwrap_or(&default);
+        if !options.allows_origin(headers) {
+            return Err(Closed::Origin);
         }
-        self.start(socket, wire, early, admission, Some(place));
+        if app.node().is_stopping.load(Ordering::Relaxed) {
+            return Err(Closed::Stopping);
+        }
+        let handshake = Handshake::of(app, request.uri())?;
+        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+        let peer = peer.map(|info| info.0.ip().to_canonical());
+        let Origin { ip, is_secure } = options.origin(peer, headers);
+        let admitted = self.addresses.admit(ip, app.limits(), now())?;
+        let info = Info::new(request.uri(), headers, ip, is_secure);
+        Ok((accept, Upgrade { handshake, info, admitted }))
     }
 
-    /// Connects a Mesa client: it is told what to expect before anything else.
-    fn connect_mesa(&self, wire: Wire, early: Bytes, info: Info, admission: Admission) {
-        let settings = &self.app().setup().mesa.as_ref().expect("this door is open").settings;
-        let socket = self.come_in(NewSession {
-            id: SocketId::on(self.app().hub().bus().node()),
-            project: settings.project.as_ref().unwrap_or(self.app().project_id()).clone(),
-            protocol: Protocol::Mesa,
-            transport: wire.transport(),
-            peer: Box::new(Peer::new(info, Through::Mesa(Box::default()))),
-            greeting: Some(mesa::greeting(settings)),
+    /// Starts the connection when the stream has been upgraded.
+    fn upgrade<B>(&self, request: &mut Request<B>, client: Upgrade) {
+        let (door, upgrade) = (self.clone(), hyper::upgrade::on(request));
+        // A task of its own, so that the long-lived one is not as large as the handshake.
+        self.app().node().tasks.spawn(async move {
+            if let Ok(upgraded) = upgrade.await {
+                let (wire, early) = wire_of(upgraded);
+                door.connect(wire, early, client).await;
+            }
         });
-        mesa::expect_login(&socket);
-        self.start(socket, wire, early, admission, None);
     }
 
-    /// Makes a socket known.
-    fn come_in(&self, new_session: NewSession) -> Socket {
-        let app = self.app();
-        let protocol = new_session.protocol;
-        let session = app.hub().add(new_session);
-        app.core().heartbeats[protocol.index()].watch(session.id);
-        app.meters().connections.increment(1.0);
-        app.meters().connected.increment(1);
+    /// Admits a client and runs its connection in a task.
+    async fn connect(&self, wire: Wire, early: Bytes, client: Upgrade) {
+        let Upgrade { handshake, info, admitted } = client;
+        let id = SocketId::on(self.app().hub().bus().node());
+        match handshake.admit(self.app(), id).await {
+            Ok(admission) => {
+                let (socket, guard) = self.add(id, &wire, info, admission);
+                self.run(socket, wire, early, (guard, admitted));
+            }
+            Err(reason) => {
+                let frame = close_frame(CloseCode::TRY_AGAIN_LATER, &reason);
+                wire.refuse(&frame, self.app().limits().close_timeout).await;
+            }
+        }
+    }
+
+    /// Adds a client to the hub.
+    fn add(&self, id: SocketId, wire: &Wire, info: Info, admission: Admission) -> (Socket, Option<Guard>) {
+        let (app, node) = (self.app(), self.app().node());
+        let Admission { protocol, project, state, greeting, on_connected } = admission;
+        let session = node.hub().add(NewSession {
+            id,
+            project,
+            protocol: protocol,
+            transport: wire.transport(),
+            peer: Box::new(Conn::new(info, state)),
+            greeting,
+        });
+        node.part::<Heartbeats>().of(protocol).watch(id);
+        node.meters().connections.increment(1.0);
+        node.meters().connected.increment(1);
         let socket = Socket::new(app, session);
         // A stop that has begun meanwhile may not have seen it.
         if app.is_stopping() {
-            socket.close_with(CloseCode::RESTART, STOPPING);
+            node.close(socket.session(), CloseCode::RESTART, STOPPING);
         }
-        reports::report(&socket, ClientAction::Connected);
-        socket
+        report(node, socket.session(), ClientAction::Connected);
+        let guard = on_connected(&socket);
+        (socket, guard)
     }
 
-    /// Starts the task that reads what the socket sends.
-    fn start(&self, socket: Socket, wire: Wire, early: Bytes, admission: Admission, place: Option<Place>) {
-        let mut connection = Connection::new(self.served.clone(), socket.clone(), wire, early);
-        self.served.connected(&socket);
+    /// Runs a connection in a task of its own. `guards` are dropped when the hub has forgotten the
+    /// client, and before its stream ends.
+    fn run(&self, socket: Socket, wire: Wire, early: Bytes, guards: (Option<Guard>, Admitted)) {
+        let mut connection = Connection::new(self.server.clone(), socket.clone(), wire, early);
+        self.server.notify_connected(&socket);
         drop(socket);
-        self.app().core().tasks.spawn(async move {
+        self.app().node().tasks.spawn(async move {
             let outcome = AssertUnwindSafe(connection.run()).catch_unwind().await;
             connection.end();
-            drop((place, admission));
+            drop(guards);
             Box::pin(connection.end_stream()).await;
             if let Err(panic) = outcome {
                 resume_unwind(panic);
@@ -288,17 +210,19 @@ impl Door {
     }
 }
 
-/// Speaks a connection over any stream whose handshake is done, such as a pipe in memory.
 impl App {
+    /// Runs a connection over any stream whose handshake is done, such as a pipe in memory.
     #[doc(hidden)]
     pub fn connect_stream(
         &self,
         stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
     ) {
         let door = Door::new(self);
-        let info = Info::new(&http::Uri::from_static("/"), &HeaderMap::new(), None, false);
-        let admission = door.addresses.admit(None, self.limits(), now()).expect("a new door has room");
-        door.connect(Wire::other(stream), Bytes::new(), info, admission);
+        let info = Info::of_nobody();
+        let admitted = door.addresses.admit(None, self.limits(), now()).expect("a new service has room");
+        let client = Upgrade { handshake: Handshake::Emit, info, admitted };
+        let connect = door.connect(Wire::other(stream), Bytes::new(), client);
+        connect.now_or_never().expect("an emit client is admitted at once");
     }
 }
 
@@ -314,42 +238,26 @@ fn wire_of(upgraded: Upgraded) -> (Wire, Bytes) {
     }
 }
 
+fn switching_protocols(accept: HeaderValue) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    response
+}
+
 fn refusal(closed: &Closed) -> Response<Body> {
     let mut response = Response::new(Body::from(format!("{closed}\n")));
     *response.status_mut() = closed.status();
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     if closed.status() == StatusCode::UPGRADE_REQUIRED {
-        headers.insert(header::UPGRADE, header::HeaderValue::from_static("websocket"));
-        headers.insert(header::SEC_WEBSOCKET_VERSION, header::HeaderValue::from_static("13"));
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
     }
     response
-}
-
-fn header_text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok()
-}
-
-fn origin_may_connect(settings: &DoorSettings, headers: &HeaderMap) -> bool {
-    match (&settings.origins, headers.get(header::ORIGIN)) {
-        (Some(allowed), Some(origin)) => allowed.iter().any(|one| one.as_bytes() == origin.as_bytes()),
-        _ => true,
-    }
-}
-
-/// The client as the outermost trusted proxy saw it. Every proxy appends whom it talked to, so the
-/// list is true from its end up to the first address that is not trusted.
-fn forwarded_for(headers: &HeaderMap, trusted: impl Fn(&IpAddr) -> bool) -> Option<IpAddr> {
-    let lists = headers.get_all("x-forwarded-for").iter().rev().map_while(|list| list.to_str().ok());
-    let mut seen = None;
-    for entry in lists.flat_map(|list| list.rsplit(',')) {
-        let Ok(ip) = entry.trim().parse::<IpAddr>() else { break };
-        seen = Some(ip.to_canonical());
-        if !trusted(&ip.to_canonical()) {
-            break;
-        }
-    }
-    seen
 }
 
 impl<B: Send + 'static> tower::Service<Request<B>> for Door {

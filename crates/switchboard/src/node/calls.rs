@@ -1,44 +1,18 @@
-//! Calls to other nodes that wait for an answer.
+//! Remote calls that wait for an answer.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
-use switchboard_backplane::{Bus, PublishError};
+use switchboard_backplane::Bus;
 use switchboard_event::{Name, NodeId, Payload, ProjectId, SocketId, Target};
 use tokio::sync::{OnceCell, oneshot};
 
-use super::message::Refusal;
-
-/// Why another node did not do what it was asked, as far as this one knows.
-///
-/// ```
-/// # use std::time::Duration;
-/// # use switchboard::{NodeError, RequestError};
-/// fn is_worth_another_try(error: &RequestError) -> bool {
-///     matches!(error, RequestError::Node(NodeError::Lost(_)))
-/// }
-/// # assert!(!is_worth_another_try(&RequestError::Timeout(Duration::ZERO)));
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum NodeError {
-    /// It was not told.
-    #[error(transparent)]
-    Lost(#[from] PublishError),
-    /// It did not say what became of it: it is gone, or its answer was lost.
-    #[error("the node of the socket did not answer within {0:?}")]
-    Silent(Duration),
-    /// The bound on calls without an answer is a setting.
-    #[error("{max} calls to other nodes wait for an answer already, which is the most")]
-    TooMany {
-        /// The bound.
-        max: usize,
-    },
-}
+use crate::node::errors::NodeError;
+use crate::node::message::Refusal;
 
 /// What another node says became of a call.
-pub(super) type Outcome = Result<Payload, Refusal>;
+pub(crate) type Outcome = Result<Payload, Refusal>;
 
 /// Who waits for which answer.
 pub(crate) struct Calls {
@@ -59,7 +33,7 @@ impl Default for Calls {
 
 impl Calls {
     /// Where answers come; waits until they would be heard.
-    pub(super) async fn home(&self, bus: &dyn Bus) -> &ProjectId {
+    pub(crate) async fn home(&self, bus: &dyn Bus) -> &ProjectId {
         let hear = async {
             bus.subscribe(&self.home, &Target::Everyone);
             bus.settled().await;
@@ -69,7 +43,7 @@ impl Calls {
     }
 
     /// The same, without waiting.
-    pub(super) fn address(&self) -> &ProjectId {
+    pub(crate) fn address(&self) -> &ProjectId {
         &self.home
     }
 
@@ -78,7 +52,7 @@ impl Calls {
     }
 
     /// Begins to wait, under an id that brings the answer to this node.
-    pub(super) fn open(&self, node: NodeId, max: usize) -> Result<Call<'_>, NodeError> {
+    pub(crate) fn open(&self, node: NodeId, max: usize) -> Result<Call<'_>, NodeError> {
         let (sender, receiver) = oneshot::channel();
         let id = SocketId::on(node);
         let mut waiting = self.lock();
@@ -90,7 +64,7 @@ impl Calls {
     }
 
     /// Hands an answer to who waits for it; one that comes too late is dropped.
-    pub(super) fn resolve(&self, id: SocketId, outcome: Outcome) {
+    pub(crate) fn resolve(&self, id: SocketId, outcome: Outcome) {
         let waiting = self.lock().remove(&id);
         if let Some(sender) = waiting {
             // Who asked may have given up in this moment.
@@ -100,14 +74,14 @@ impl Calls {
 }
 
 /// One call; it waits until this is dropped.
-pub(super) struct Call<'a> {
+pub(crate) struct Call<'a> {
     calls: &'a Calls,
-    pub(super) id: SocketId,
+    pub(crate) id: SocketId,
     receiver: oneshot::Receiver<Outcome>,
 }
 
 impl Call<'_> {
-    pub(super) async fn outcome(mut self, within: Duration) -> Result<Outcome, NodeError> {
+    pub(crate) async fn outcome(mut self, within: Duration) -> Result<Outcome, NodeError> {
         let said = tokio::time::timeout(within, &mut self.receiver).await;
         said.ok().and_then(Result::ok).ok_or(NodeError::Silent(within))
     }

@@ -1,35 +1,36 @@
-//! Who a socket's user is: tokens, what they bind, and when that ends.
+//! Authentication: tokens, the users they name, and their expiry.
 
-use std::collections::{BTreeMap, HashMap};
 use std::error::Error;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures_util::FutureExt;
 use serde_json::json;
 use switchboard_backplane::ClientAction;
-use switchboard_event::{Payload, SocketId, Target, UserId};
+use switchboard_event::{Payload, Target, UserId};
 use switchboard_hub::{JoinError, Session};
 
-use crate::api::app::App;
-use crate::api::socket::Socket;
+use crate::node::Node;
 use crate::node::clock::{now, now_ms, since_1970};
-use crate::node::inbox::{self, Arrival, Redelivery};
-use crate::node::reports;
-use crate::routing::hooks::SystemEvent;
-use crate::routing::server::panic_message;
+use crate::node::conn::Conn;
+use crate::node::inbox;
+use crate::node::inbox::backlog::Backlog;
+use crate::node::inbox::paused::PausedOutbox;
+use crate::node::reports::report;
+use crate::node::system_events::SystemEvent;
+use crate::node::tasks::panic_message;
 
-/// Whom a token names.
+/// The user that a token names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// The user.
     pub user: UserId,
-    /// When the token ends, and with it what it binds. `None` means never.
+    /// When the token expires, and the socket is logged out. `None` means never.
     pub expires: Option<SystemTime>,
-    /// What a Mesa client is shown of its user, an object; default `{"id":…}` with the id as text.
+    /// An object that describes the user to its client, on protocols that send one. Default: `{"id":…}` with the id as text.
     pub profile: Option<Payload>,
 }
 
@@ -87,59 +88,45 @@ where
     }
 }
 
-impl Socket {
-    /// Has the app's verifier look at a token, and makes the socket one of the user's it names, in
-    /// place of whose it was by a token before. When the token expires the socket belongs to nobody
-    /// again; it stays connected. A refused token changes nothing.
-    pub async fn identify(&self, token: &str) -> Result<UserId, IdentifyError> {
-        let (identity, redelivery) = self.identify_whole(Some(token)).await?;
-        self.tell_authenticated(&identity.user);
-        if let Some(redelivery) = redelivery {
-            redelivery.go_on();
-        }
-        Ok(identity.user)
-    }
+/// An accepted token: its identity, and the redelivery of the user's inbox if the app has one.
+pub(crate) type LoggedIn = (Identity, Option<Backlog>);
 
-    /// Calls the `@authenticated` hooks.
-    pub(crate) fn tell_authenticated(&self, user: &UserId) {
-        self.tell(SystemEvent::Authenticated, &json!({ "user": user }));
+/// Has a token verified, and logs the socket in as the user that it names, in place of the user of an
+/// earlier token. A missing token is refused as a bad one is.
+pub(crate) async fn identify(
+    node: &Arc<Node>,
+    session: &Arc<Session>,
+    verifier: Option<Arc<dyn Verifier>>,
+    token: Option<&str>,
+) -> Result<LoggedIn, IdentifyError> {
+    let verifier = verifier.ok_or(IdentifyError::NoVerifier)?;
+    let (refused, limits, ip) = (&node.refused_tokens, node.limits(), Conn::of(session).info.ip());
+    if !refused.may_try(ip, limits, now()) {
+        node.meters().token("not looked at");
+        return Err(IdentifyError::TooMany);
     }
-
-    /// The same as [`identify`](Self::identify), with all that the verifier said; what has waited for the
-    /// user is told through the redelivery, if messages ever wait. No token at all is refused as a bad one is.
-    pub(crate) async fn identify_whole(
-        &self,
-        token: Option<&str>,
-    ) -> Result<(Identity, Option<Redelivery>), IdentifyError> {
-        let verifier = self.app().setup().verifier.clone().ok_or(IdentifyError::NoVerifier)?;
-        let (refusals, limits, ip) = (&self.app().core().refusals, self.app().limits(), self.info().ip());
-        if !refusals.may_try(ip, limits, now()) {
-            self.app().meters().token("not looked at");
-            return Err(IdentifyError::TooMany);
-        }
-        let verdict = match token {
-            Some(token) => verify(&*verifier, token).await,
-            None => Err(IdentifyError::NoToken),
-        };
-        let verdict = verdict.and_then(|identity| self.be_bound(identity));
-        if verdict.is_err() {
-            refusals.count(ip, limits, now());
-        }
-        let outcome = if verdict.is_ok() { "accepted" } else { "refused" };
-        self.app().meters().token(outcome);
-        verdict
+    let verdict = match token {
+        Some(token) => verify(&*verifier, token).await,
+        None => Err(IdentifyError::NoToken),
+    };
+    let verdict = verdict.and_then(|identity| log_in(node, session, identity));
+    if verdict.is_err() {
+        refused.count(ip, limits, now());
     }
+    let outcome = if verdict.is_ok() { "accepted" } else { "refused" };
+    node.meters().token(outcome);
+    verdict
+}
 
-    fn be_bound(&self, identity: Identity) -> Result<(Identity, Option<Redelivery>), IdentifyError> {
-        let arrival = Arrival::begin(self);
-        self.app().core().identities.bind(self.app(), self.session(), &identity)?;
-        reports::report(self, ClientAction::Authenticated);
-        let redelivery = arrival.map(|arrival| arrival.of(identity.user.clone()));
-        Ok((identity, redelivery))
+/// Calls the `@authenticated` hooks.
+pub(crate) fn notify_authenticated(node: &Node, session: &Arc<Session>, user: &UserId) {
+    if let Some(hooks) = node.hooks(SystemEvent::Authenticated) {
+        let data = Payload::of(&json!({ "user": user })).expect("a text is JSON");
+        hooks.notify_of_client(SystemEvent::Authenticated, session, data);
     }
 }
 
-/// A verifier that panics has accepted nothing, and whoever waits for it must not wait for ever.
+/// A verifier that panics has refused the token: a client that waits for it must not wait for ever.
 async fn verify(verifier: &dyn Verifier, token: &str) -> Result<Identity, IdentifyError> {
     let verdict = AssertUnwindSafe(async { verifier.verify(token).await }).catch_unwind().await;
     verdict.unwrap_or_else(|panic| {
@@ -148,78 +135,46 @@ async fn verify(verifier: &dyn Verifier, token: &str) -> Result<Identity, Identi
     })
 }
 
-/// What tokens have bound, and when that ends.
-#[derive(Default)]
-pub(crate) struct Identities {
-    state: Mutex<State>,
+fn log_in(node: &Arc<Node>, session: &Arc<Session>, identity: Identity) -> Result<LoggedIn, IdentifyError> {
+    let paused = PausedOutbox::begin(node, session);
+    bind(node, session, &identity)?;
+    report(node, session, ClientAction::Authenticated);
+    let backlog = paused.map(|paused| Backlog::new(paused, identity.user.clone()));
+    Ok((identity, backlog))
 }
 
-#[derive(Default)]
-struct State {
-    bound: HashMap<SocketId, Binding>,
-    /// Who may end in which second. An entry may be out of date: the binding itself decides.
-    ends: BTreeMap<u64, Vec<SocketId>>,
+/// Binds a socket to a user, in place of an earlier binding.
+fn bind(node: &Node, session: &Arc<Session>, identity: &Identity) -> Result<(), IdentifyError> {
+    let expires_ms = identity.expires.map(since_1970);
+    if expires_ms.is_some_and(|end| end <= now_ms()) {
+        return Err(IdentifyError::Expired);
+    }
+    // Held over the join, so that `forget` runs either before it and the join fails, or after.
+    let mut bindings = node.identities.lock();
+    let before = bindings.user(session.id);
+    let user = identity.user.clone();
+    node.hub().join(session, &Target::User(user.clone()))?;
+    if let Some(before) = before.filter(|before| *before != user) {
+        inbox::log_out(node, session, &before);
+    }
+    bindings.bind(session.id, user, expires_ms);
+    Ok(())
 }
 
-struct Binding {
-    user: UserId,
-    ends_ms: Option<u64>,
-}
+/// How often bindings are checked for expiry.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
 
-/// How often bindings are looked at.
-const EVERY: Duration = Duration::from_secs(1);
-
-impl Identities {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("no code that holds the identities panics")
-    }
-
-    /// Binds a socket, in place of what bound it before.
-    fn bind(&self, app: &App, session: &Arc<Session>, identity: &Identity) -> Result<(), IdentifyError> {
-        let ends_ms = identity.expires.map(since_1970);
-        if ends_ms.is_some_and(|end| end <= now_ms()) {
-            return Err(IdentifyError::Expired);
-        }
-        // Held over the join, so that `forget` comes either before it and the join fails, or after.
-        let mut state = self.lock();
-        let before = state.bound.get(&session.id).map(|binding| binding.user.clone());
-        let user = identity.user.clone();
-        app.hub().join(session, &Target::User(user.clone()))?;
-        if let Some(before) = before.filter(|before| *before != user) {
-            inbox::leave(app, session, &before);
-        }
-        if let Some(end) = ends_ms {
-            state.ends.entry(end / 1000).or_default().push(session.id);
-        }
-        state.bound.insert(session.id, Binding { user, ends_ms });
-        Ok(())
-    }
-
-    /// A socket has closed.
-    pub(crate) fn forget(&self, id: SocketId) {
-        self.lock().bound.remove(&id);
-    }
-
-    /// Ends bindings when their tokens do.
-    pub(crate) async fn run(app: App) {
-        let mut ticks = tokio::time::interval(EVERY);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            app.core().identities.end_those_over(&app, now_ms());
-        }
-    }
-
-    fn end_those_over(&self, app: &App, now_ms: u64) {
-        let mut state = self.lock();
-        let later = state.ends.split_off(&(now_ms / 1000));
-        for id in std::mem::replace(&mut state.ends, later).into_values().flatten() {
-            let is_over = |binding: &Binding| binding.ends_ms.is_some_and(|end| end <= now_ms);
-            if state.bound.get(&id).is_some_and(is_over)
-                && let Some(Binding { user, .. }) = state.bound.remove(&id)
-                && let Some(session) = app.hub().index().session(id)
-            {
-                inbox::leave(app, &session, &user);
+/// Logs sockets out when their tokens expire.
+pub(crate) async fn run_expiry(node: Arc<Node>) {
+    let mut ticks = tokio::time::interval(CHECK_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        // Held over the logouts, so that a token that is accepted meanwhile is not undone.
+        let mut bindings = node.identities.lock();
+        for (id, user) in bindings.take_expired(now_ms()) {
+            if let Some(session) = node.hub().index().session(id) {
+                inbox::log_out(&node, &session, &user);
             }
         }
     }

@@ -1,67 +1,86 @@
-//! Messages that wait for users: heard at once by those who are here, told to those who come, and
-//! over when a socket surely has them.
+//! The inbox: stored messages of users, delivered at once to online users, redelivered at login, and
+//! deleted when a client acknowledges them.
 
-mod arrival;
-mod deliveries;
+pub(crate) mod backlog;
+pub(crate) mod deliveries;
+pub(crate) mod gap;
 mod holder;
-mod keep;
 mod late;
-mod reopening;
-mod telling;
+pub(crate) mod paused;
+mod redelivery;
 
 use std::sync::Arc;
 
-use switchboard_event::{Audience, DeliveryClass, Event, MessageNumber, Parcel, Target, UserId};
+use switchboard_event::{Audience, DeliveryClass, Event, MessageNumber, Parcel, ProjectId, Target, UserId};
 use switchboard_hub::{JoinError, Session};
 
-use crate::api::app::App;
-use crate::api::socket::Socket;
-use crate::node::conn::Peer;
-use crate::protocols::encode as codec;
+use crate::node::Node;
+use crate::node::conn::Conn;
+use crate::node::inbox::backlog::Backlog;
+use crate::node::inbox::paused::PausedOutbox;
 
-pub(crate) use arrival::{Arrival, Redelivery};
-pub(crate) use deliveries::Deliveries;
-pub use keep::KeepError;
-pub(crate) use reopening::missed;
-
-/// Most messages that are asked for at once.
-const PAGE: usize = 100;
-
-/// Has the sockets of this node hear a message that waits for their users.
-pub(crate) fn hear(app: &App, audience: &Audience, number: MessageNumber, event: Event) {
+/// Delivers a message that was just stored to its users' sockets on this node.
+pub(crate) fn deliver_stored(
+    node: &Node,
+    project: &ProjectId,
+    audience: &Audience,
+    number: MessageNumber,
+    event: Event,
+) {
+    let (hub, encode) = (node.hub(), node.codec().event);
     let parcel = Parcel::new(event, DeliveryClass::Live);
     for target in &audience.to {
         let Target::User(user) = target else { continue };
-        for session in app.hub().members(app.project_id(), &target.clone().into()) {
-            let frame = parcel.frame(session.protocol, |event| codec::encode(session.protocol, event));
-            Peer::of(&session).deliveries().hear(app.hub(), &session, user, number, frame);
+        for session in hub.members(project, &target.clone().into()) {
+            let frame = parcel.frame(session.protocol, |event| encode(session.protocol, event));
+            Conn::of(&session).deliveries().deliver_live(hub, &session, user, number, frame);
         }
     }
 }
 
-/// Makes a socket one of a user's and has it told what waits for the user. False if it was one.
-pub(crate) fn enter(socket: &Socket, user: &UserId) -> Result<bool, JoinError> {
-    let arrival = Arrival::begin(socket);
-    let is_new = socket.app().hub().join(socket.session(), &Target::User(user.clone()))?;
-    if let Some(arrival) = arrival.filter(|_| is_new) {
-        arrival.of(user.clone()).go_on();
+/// Adds a socket to a user's and redelivers the user's inbox to it. Returns false if it was the user's.
+pub(crate) fn log_in(node: &Arc<Node>, session: &Arc<Session>, user: &UserId) -> Result<bool, JoinError> {
+    let paused = PausedOutbox::begin(node, session);
+    let is_new = node.hub().join(session, &Target::User(user.clone()))?;
+    if let Some(paused) = paused.filter(|_| is_new) {
+        Backlog::new(paused, user.clone()).start();
     }
     Ok(is_new)
 }
 
-/// Makes a socket none of a user's any more: it is told nothing more of what waits, and what it has not got
-/// is for others. False if it was none.
-pub(crate) fn leave(app: &App, session: &Arc<Session>, user: &UserId) -> bool {
-    let was_in = app.hub().leave(session, &Target::User(user.clone()));
-    if was_in && let (Some(inbox), Some(deliveries)) = (app.inbox(), Peer::of(session).deliveries_if_any()) {
+/// Removes a socket from a user's. A redelivery to it ends, and what it has not acknowledged is for the
+/// user's other sockets. Returns false if it was not the user's.
+pub(crate) fn log_out(node: &Node, session: &Arc<Session>, user: &UserId) -> bool {
+    let was_in = node.hub().leave(session, &Target::User(user.clone()));
+    if was_in && let (Some(inbox), Some(deliveries)) = (node.inbox(), Conn::of(session).deliveries_if_any()) {
         deliveries.stop(user);
         inbox.release(&session.project.id, user, session.id);
     }
     was_in
 }
 
-/// Waits until what is sent to a socket of this node reaches it, from whatever node.
-pub(crate) async fn settled(app: &App) {
-    app.hub().bus().settled().await;
-    app.hub().store().settled().await;
+/// Acknowledges the messages that a client's pong covers.
+pub(crate) fn acknowledge(node: &Node, session: &Arc<Session>, pong: &[u8]) {
+    let (Some(inbox), Some(deliveries)) = (node.inbox(), Conn::of(session).deliveries_if_any()) else {
+        return;
+    };
+    let mut messages = deliveries.acknowledged_by(node.hub(), session, pong).into_iter().peekable();
+    while let Some((user, number)) = messages.next() {
+        let mut numbers = vec![number];
+        while let Some((_, number)) = messages.next_if(|(other, _)| *other == user) {
+            numbers.push(number);
+        }
+        inbox.acknowledge(&session.project.id, &user, numbers);
+    }
+    deliveries.wake();
+}
+
+/// Ends the turns of a socket that has closed: what it has not acknowledged is for others.
+pub(crate) fn release(node: &Node, session: &Session) {
+    if let (Some(inbox), Some(deliveries)) = (node.inbox(), Conn::of(session).deliveries_if_any()) {
+        deliveries.hang_up();
+        for user in session.users() {
+            inbox.release(&session.project.id, &user, session.id);
+        }
+    }
 }

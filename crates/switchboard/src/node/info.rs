@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 /// Path, query, headers and address of a connection.
 ///
-/// Kept in one short allocation: a server holds one for every idle socket.
+/// Stored in one short allocation: a server holds one for every idle socket.
 ///
 /// ```
 /// # async fn example(info: switchboard::ConnectionInfo) -> switchboard::Reply<bool> {

@@ -34,12 +34,12 @@ pub struct Limits {
     /// Most handlers of one connection that wait at the same time. Default 64; at it further events
     /// are held, up to `message_bytes_max`, while replies are still looked at; then the connection
     /// is not read until a handler is done.
-    pub handlers_waiting_max: usize,
+    pub handlers_in_flight_max: usize,
     /// Most requests to one socket that wait for an answer. Default 256; one more is refused.
     pub requests_pending_max: usize,
     /// Most calls to other nodes that wait for an answer, such as requests to their sockets. Default
     /// 4,096; one more is refused.
-    pub calls_pending_max: usize,
+    pub remote_calls_pending_max: usize,
     /// Most connections of the app. Default none; one more is refused with 503.
     pub connections_max: Option<usize>,
     /// Most connections from one address. Default none, since many people may share one; one more
@@ -80,9 +80,9 @@ impl Default for Limits {
             message_bytes_max: 1024 * 1024,
             outbox_bytes_max: 1024 * 1024,
             memberships_max: 1000,
-            handlers_waiting_max: 64,
+            handlers_in_flight_max: 64,
             requests_pending_max: 256,
-            calls_pending_max: 4096,
+            remote_calls_pending_max: 4096,
             connections_max: None,
             connections_per_address_max: None,
             connects_per_s: Some(20_000),

@@ -1,51 +1,57 @@
-//! What nodes say to each other: JSON in a control publication.
+//! Messages between nodes: JSON in a control publication.
 
 use serde::{Deserialize, Serialize};
 use switchboard_event::{NameError, SocketId, Target};
 use switchboard_hub::JoinError;
 
-use crate::node::conn::RequestError;
+use crate::node::errors::RequestError;
 
-/// One thing said. `D` is how data is held: whole to be written, borrowed to be read.
+/// One message. `D` holds data: owned to be written, borrowed to be read.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) enum Message<D> {
-    /// Do this to the socket of the audience, and say what became of it.
-    Call { answer_to: ReturnAddress, wish: Wish<D> },
-    /// Why nothing became of the call whose id the audience is; what did become of one comes as
-    /// [`Content::Answer`](switchboard_backplane::Content::Answer).
+pub(crate) enum Message<D> {
+    /// A call about the socket that is the audience; its outcome is sent back.
+    Call {
+        answer_to: ReturnAddress,
+        #[serde(rename = "wish")]
+        call: RemoteCall<D>,
+    },
+    /// The refusal of the call whose id is the audience. The answer to a call that was carried out is
+    /// a [`Content::Answer`](switchboard_backplane::Content::Answer).
     Refused(Refusal),
-    /// Do this to all sockets of the audience.
-    Order(Order),
+    /// A command about all sockets of the audience.
+    #[serde(rename = "Order")]
+    Command(Command),
 }
 
-/// Where an answer goes.
+/// Where the answer to a call goes.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct ReturnAddress {
-    /// A project that no socket is in.
-    pub(super) project: String,
-    /// An id of the asking node that no socket has.
-    pub(super) call: SocketId,
+pub(crate) struct ReturnAddress {
+    /// The calling node's own project, in which there is no socket.
+    pub(crate) project: String,
+    /// An id of the calling node that no socket has.
+    pub(crate) call: SocketId,
 }
 
-/// What one node asks another to do to a socket.
+/// A call of one node to another, about a socket of that node.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) enum Wish<D> {
-    /// Ask its client; the answer is the client's.
-    Ask { event: String, data: D, timeout_ms: u64 },
-    /// Bring it in; the answer is false if it was in.
-    Join(Place),
-    /// Take it out; the answer is false if it was not in.
-    Leave(Place),
+pub(crate) enum RemoteCall<D> {
+    /// Send its client a request; the answer is the client's reply.
+    #[serde(rename = "Ask")]
+    Request { event: String, data: D, timeout_ms: u64 },
+    /// Add it to a room, tag or user; the answer is false if it was a member.
+    Join(Membership),
+    /// Remove it from one; the answer is false if it was no member.
+    Leave(Membership),
 }
 
-/// What all nodes are to do.
+/// A one-way instruction to all nodes.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) enum Order {
-    /// Take the sockets out of what the audience names.
+pub(crate) enum Command {
+    /// Remove every socket from the targets of the audience.
     Clear,
 }
 
-/// Why something was not done.
+/// Why a call was not carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Refusal {
     Gone,
@@ -74,30 +80,30 @@ impl From<RequestError> for Refusal {
     }
 }
 
-/// Something that a socket can be brought into.
+/// A target that a socket can join.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Place {
+pub(crate) enum Membership {
     User(String),
     Room(String),
     Tag(String),
 }
 
-impl Place {
-    /// None for what is no place to join.
+impl Membership {
+    /// `None` for targets that nothing can join.
     pub(crate) fn of(target: &Target) -> Option<Self> {
         match target {
-            Target::User(id) => Some(Place::User(id.to_string())),
-            Target::Room(name) => Some(Place::Room(name.to_string())),
-            Target::Tag(name) => Some(Place::Tag(name.to_string())),
+            Target::User(id) => Some(Membership::User(id.to_string())),
+            Target::Room(name) => Some(Membership::Room(name.to_string())),
+            Target::Tag(name) => Some(Membership::Tag(name.to_string())),
             Target::Everyone | Target::Socket(_) => None,
         }
     }
 
-    pub(super) fn target(&self) -> Result<Target, NameError> {
+    pub(crate) fn target(&self) -> Result<Target, NameError> {
         match self {
-            Place::User(id) => Target::user(id),
-            Place::Room(name) => Target::room(name),
-            Place::Tag(name) => Target::tag(name),
+            Membership::User(id) => Target::user(id),
+            Membership::Room(name) => Target::room(name),
+            Membership::Tag(name) => Target::tag(name),
         }
     }
 }
@@ -109,14 +115,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_comes_over_as_it_was() {
+    fn a_membership_is_read_as_it_was_written() {
         let shard = Target::shard(&Name::new("#s").unwrap());
         for target in [shard, Target::tag("**t").unwrap(), Target::user("*7").unwrap()] {
-            let said = serde_json::to_vec(&Place::of(&target)).unwrap();
-            let place: Option<Place> = serde_json::from_slice(&said).unwrap();
-            assert_eq!(place.unwrap().target().unwrap(), target);
+            let text = serde_json::to_vec(&Membership::of(&target)).unwrap();
+            let membership: Option<Membership> = serde_json::from_slice(&text).unwrap();
+            assert_eq!(membership.unwrap().target().unwrap(), target);
         }
-        assert_eq!(Place::of(&Target::Everyone), None);
-        assert!(Place::User("x".repeat(257)).target().is_err(), "names are bounded here as well");
+        assert_eq!(Membership::of(&Target::Everyone), None);
+        assert!(Membership::User("x".repeat(257)).target().is_err(), "names are bounded here as well");
     }
 }

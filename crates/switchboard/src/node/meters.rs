@@ -22,14 +22,14 @@ impl Meters {
     pub(crate) fn new() -> Self {
         Meters {
             connections: gauge!("switchboard_connections"),
-            connected: counter!("switchboard_connected_total"),
+            connected: counter!("switchboard_connections_accepted_total"),
             messages_in: counter!("switchboard_messages_in_total"),
             bytes_in: counter!("switchboard_bytes_in_total"),
             bytes_out: counter!("switchboard_bytes_out_total"),
             bad_frames: counter!("switchboard_bad_frames_total"),
             unknown_events: counter!("switchboard_unknown_events_total"),
             panics: counter!("switchboard_handler_panics_total"),
-            lists: counter!("switchboard_client_lists_total"),
+            lists: counter!("switchboard_member_lists_total"),
             handler_seconds: histogram!("switchboard_handler_seconds"),
         }
     }
@@ -37,12 +37,12 @@ impl Meters {
     /// A connection ended with a close code; 1006 if it was cut.
     pub(crate) fn closed(&self, code: u16) {
         self.connections.decrement(1.0);
-        counter!("switchboard_closed_total", "code" => code.to_string()).increment(1);
+        counter!("switchboard_connections_closed_total", "code" => code.to_string()).increment(1);
     }
 
     /// A handshake was refused with an HTTP status.
     pub(crate) fn refused(&self, status: u16) {
-        counter!("switchboard_refused_total", "status" => status.to_string()).increment(1);
+        counter!("switchboard_connections_refused_total", "status" => status.to_string()).increment(1);
     }
 
     /// An event of a client was ignored because of a rule of its project.

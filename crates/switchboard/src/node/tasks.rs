@@ -1,5 +1,6 @@
 //! The only place that starts tasks, so that a stop can wait for all of them.
 
+use std::any::Any;
 use std::future::Future;
 
 use tokio_util::sync::CancellationToken;
@@ -36,4 +37,12 @@ impl Tasks {
     pub(crate) fn stop_services(&self) {
         self.stop.cancel();
     }
+}
+
+/// What a task or a handler that panicked left behind.
+pub(crate) type Panic = Box<dyn Any + Send>;
+
+pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| text.to_string());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into())
 }

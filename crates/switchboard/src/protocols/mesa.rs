@@ -1,181 +1,66 @@
-//! The Mesa door: clients show who their user is, hear what is dispatched to them, and say things
-//! that other processes take. What goes over the wire: `spec/mesa.md`.
+//! The Mesa protocol: clients log in as a user, receive messages that are dispatched to the user, and
+//! send messages to other processes. Wire format: `spec/mesa.md`.
 
 mod client;
-mod frames;
+pub(crate) mod encode;
 mod heartbeat;
 mod login;
+pub(crate) mod options;
+pub(crate) mod receive;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use switchboard_event::ProjectId;
+use http::Uri;
+use switchboard_event::{ProjectId, Protocol};
 
-use crate::routing::handler::Handler;
-use crate::routing::middleware::Middleware;
-use crate::routing::router::Router;
+use crate::api::app::App;
+use crate::api::setup::Setup;
+use crate::protocols::admission::Admission;
+use crate::protocols::mesa::client::{Client, greeting};
+use crate::protocols::mesa::heartbeat::beat;
+use crate::protocols::mesa::login::expect_login;
+use crate::protocols::mesa::options::{Mesa, MesaOnly, MesaSettings};
+use crate::protocols::mesa::receive::report_unhandled;
+use crate::protocols::profile::{KeepAlive, Probe, Profile};
+use crate::routing::handler::AnyHandler;
 
-pub(crate) use client::{Client, greeting};
-pub(crate) use frames::receive;
-pub(crate) use heartbeat::beat;
-pub(crate) use login::expect_login;
-
-/// A door for Mesa clients.
-///
-/// They connect to [its path](MesaSettings::path), or to any path of a listener that is [theirs
-/// alone](crate::App::for_mesa_only). Messages go to the handler of their type, `t`.
-///
-/// ```
-/// use switchboard::{App, Data, Mesa, Socket};
-///
-/// async fn ping(socket: Socket, Data(data): Data<serde_json::Value>) {
-///     println!("{:?} says {data}", socket.user());
-/// }
-///
-/// let app = App::new().with_mesa(Mesa::new().on("PING", ping));
-/// ```
-#[derive(Clone, Default)]
-pub struct Mesa {
-    pub(crate) router: Router,
-    pub(crate) settings: MesaSettings,
-}
-
-/// How a Mesa door behaves.
-///
-/// ```
-/// use std::time::Duration;
-/// use switchboard::MesaSettings;
-///
-/// let settings = MesaSettings { reconnect_interval: Some(Duration::from_secs(5)), ..Default::default() };
-/// ```
-#[derive(Debug, Clone)]
-pub struct MesaSettings {
-    /// The path at which clients connect, and below it; default `/mesa`. With `/` no other door is open.
-    pub path: String,
-    /// The project of its clients; default the app's own.
-    pub project: Option<ProjectId>,
-    /// How often a client is asked whether it is there; default never. Without it, WebSocket pings find
-    /// those who are gone.
-    pub heartbeat_interval: Option<Duration>,
-    /// How often in a row it may not answer before it is closed; default 3.
-    pub heartbeat_attempts_max: u32,
-    /// After how long clients are told to connect again; default they are not, and do not.
-    pub reconnect_interval: Option<Duration>,
-    /// How long clients are told that they have for showing a token; default 10 s.
-    pub authentication_timeout: Duration,
-    /// Whether a client without an accepted token is closed after that time; default false.
-    pub authentication_required: bool,
-    /// How long to wait between two of the messages that a user has missed; default not at all.
-    pub redelivery_interval: Duration,
-    /// The version that clients have to be of, such as `1.5.8`: hello asks them which they are, and one that
-    /// says another is closed with 1002. Default none.
-    pub enforces_version: Option<String>,
-    /// Whether clients are told to store messages; default false.
-    pub stores_messages: bool,
-    /// Whether a client is shown its user object; default true.
-    pub sends_user_object: bool,
-    /// Whether a client is closed when its token is refused; default true.
-    pub closes_on_refusal: bool,
-}
-
-impl Default for MesaSettings {
-    fn default() -> Self {
-        MesaSettings {
-            path: "/mesa".into(),
-            project: None,
-            heartbeat_interval: None,
-            heartbeat_attempts_max: 3,
-            reconnect_interval: None,
-            authentication_timeout: Duration::from_secs(10),
-            authentication_required: false,
-            redelivery_interval: Duration::ZERO,
-            enforces_version: None,
-            stores_messages: false,
-            sends_user_object: true,
-            closes_on_refusal: true,
+pub(crate) fn profile(app: &App) -> Profile {
+    let mesa = app.setup().part::<Mesa>();
+    let settings = mesa.map(|mesa| &*mesa.settings);
+    let keep_alive = match settings {
+        Some(MesaSettings { heartbeat_interval: Some(interval), heartbeat_attempts_max, .. }) => {
+            let probe = Probe::Heartbeat { attempts_max: *heartbeat_attempts_max, beat };
+            KeepAlive { interval: *interval, probe }
         }
+        _ => KeepAlive::ping(app.limits().heartbeat_interval, 1),
+    };
+    Profile {
+        router: mesa.map(|mesa| mesa.router.clone()).unwrap_or_default(),
+        fallback: AnyHandler::new(report_unhandled),
+        keep_alive,
+        redelivery_interval: settings.map_or(Duration::ZERO, |settings| settings.redelivery_interval),
+        frame_bytes_max: app.limits().message_bytes_max,
     }
 }
 
-impl Mesa {
-    /// A door with the default settings and no handlers.
-    ///
-    /// ```
-    /// use switchboard::{App, Mesa};
-    ///
-    /// let app = App::new().with_mesa(Mesa::new());
-    /// ```
-    pub fn new() -> Self {
-        Mesa::default()
-    }
-
-    /// Sets how it behaves.
-    ///
-    /// ```
-    /// use switchboard::{Mesa, MesaSettings};
-    ///
-    /// let strict = MesaSettings { authentication_required: true, ..MesaSettings::default() };
-    /// let mesa = Mesa::new().with_settings(strict);
-    /// ```
-    pub fn with_settings(mut self, settings: MesaSettings) -> Self {
-        self.settings = settings;
-        self
-    }
-
-    /// Sets the handler of a message type; also of the system events, such as `@connection`.
-    ///
-    /// ```
-    /// use switchboard::{Mesa, Socket};
-    ///
-    /// let mesa = Mesa::new().on("@disconnect", async |socket: Socket| println!("{} left", socket.id()));
-    /// ```
-    pub fn on<Args: 'static>(mut self, event: &str, handler: impl Handler<Args>) -> Self {
-        self.router = self.router.on(event, handler);
-        self
-    }
-
-    /// Adds middleware in front of every handler of this door.
-    ///
-    /// ```
-    /// use switchboard::{Mesa, Next, Request, Response};
-    ///
-    /// async fn log(request: Request, next: Next) -> Response {
-    ///     println!("{}", request.event());
-    ///     next.run(request).await
-    /// }
-    /// let mesa = Mesa::new().middleware(log);
-    /// ```
-    pub fn middleware(mut self, middleware: impl Middleware) -> Self {
-        self.router = self.router.middleware(middleware);
-        self
-    }
-
-    /// Whether a handshake to this path is for this door.
-    pub(crate) fn is_asked_for(&self, path: &str) -> bool {
-        let below = path.strip_prefix(self.settings.path.trim_end_matches('/'));
-        below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
-    }
+/// The settings for a handshake, if it is for this protocol.
+pub(crate) fn settings(setup: &Setup, uri: &Uri) -> Option<Arc<MesaSettings>> {
+    let mesa = setup.part::<Mesa>()?;
+    let is_ours = setup.part::<MesaOnly>().is_some() || mesa.settings.matches(uri.path());
+    is_ours.then(|| mesa.settings.clone())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_door_is_at_its_path_and_below_it() {
-        let is_asked_for = |door: &str, path: &str| {
-            let settings = MesaSettings { path: door.into(), ..MesaSettings::default() };
-            Mesa::new().with_settings(settings).is_asked_for(path)
-        };
-        for path in ["/mesa", "/mesa/", "/mesa/any"] {
-            assert!(Mesa::new().is_asked_for(path), "{path}");
-        }
-        for (door, path) in
-            [("/gate/way", "/gate/way"), ("/gate/way/", "/gate/way/x"), ("/", "/"), ("/", "/any")]
-        {
-            assert!(is_asked_for(door, path), "{path} of {door}");
-        }
-        for (door, path) in [("/mesa", "/"), ("/mesa", "/mesas"), ("/mesa", "/a/mesa"), ("/gate", "/mesa")] {
-            assert!(!is_asked_for(door, path), "{path} of {door}");
-        }
+/// Admits every client; `default` is the project of those whose settings name none.
+pub(crate) fn admit(settings: Arc<MesaSettings>, default: ProjectId) -> Admission {
+    Admission {
+        protocol: Protocol::Mesa,
+        project: settings.project.clone().unwrap_or(default),
+        greeting: Some(greeting(&settings)),
+        state: Box::new(Client::new(settings)),
+        on_connected: Box::new(|socket| {
+            expect_login(socket.node(), socket.session());
+            None
+        }),
     }
 }

@@ -6,8 +6,8 @@ use serde::de::DeserializeOwned;
 use switchboard_event::{Name, Payload};
 
 use crate::api::app::App;
+use crate::api::setup::Setup;
 use crate::api::socket::Socket;
-use crate::builder::Setup;
 use crate::node::info::Info;
 use crate::routing::reply::ReplyError;
 use crate::routing::request::Request;

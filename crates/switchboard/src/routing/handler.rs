@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use crate::builder::Setup;
+use crate::api::setup::Setup;
 use crate::routing::extract::FromRequest;
 use crate::routing::reply::{IntoResponse, Response};
 use crate::routing::request::Request;

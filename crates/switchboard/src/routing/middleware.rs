@@ -4,7 +4,7 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use crate::builder::Setup;
+use crate::api::setup::Setup;
 use crate::routing::handler::{AnyHandler, Handler, ResponseFuture};
 use crate::routing::reply::IntoResponse;
 use crate::routing::request::Request;

@@ -8,8 +8,7 @@ use serde_json::json;
 use switchboard_event::{AudienceError, NameError, Payload};
 use switchboard_hub::JoinError;
 
-use crate::api::emitter::EmitError;
-use crate::api::remote::{OrderError, ReachError};
+use crate::node::errors::{EmitError, OrderError, ReachError};
 
 /// What a handler or a middleware hands back: a reply, or none.
 ///

@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use switchboard_event::{IntoAudience, Name, NameError, Payload, PayloadError, SocketId};
+use switchboard_backplane::{ClientMessage, ReplyAddress};
+use switchboard_event::{Audience, IntoAudience, Name, NameError, Payload, PayloadError, SocketId};
 use switchboard_hub::JoinError;
-use switchboard_wire::mesa::Message;
 
 use crate::api::app::App;
-use crate::api::emitter::{EmitError, Send};
+use crate::api::emitter::Send;
 use crate::api::socket::Socket;
+use crate::node::errors::EmitError;
 use crate::node::info::Info;
-use crate::protocols::koji::relay::Relay;
 
 /// The event being handled, with everything a handler may want to do about it.
 ///
@@ -41,39 +41,42 @@ struct Inner {
     event: Name,
     data: Payload,
     ack: Option<Payload>,
-    relay: Option<Relay>,
-    /// The operation of a Mesa client; 0 for all others.
-    op: i64,
-    /// Whether a Mesa client said it without a type; then its name says so.
-    untyped: bool,
+    form: Form,
+}
+
+/// How the client sent an event, beside its name and data.
+#[derive(Default)]
+pub(crate) struct Form {
+    /// The recipients that the client named, on protocols where it does.
+    pub(crate) audience: Option<Audience>,
+    /// The operation, on protocols that have one; else 0.
+    pub(crate) op: i64,
+    /// The client sent no type, and the event's name was made of the operation.
+    pub(crate) is_untyped: bool,
 }
 
 impl Request {
     pub(crate) fn new(socket: Socket, event: Name, data: Payload, ack: Option<Payload>) -> Self {
-        Request(Arc::new(Inner { socket, event, data, ack, relay: None, op: 0, untyped: false }))
+        Request(Arc::new(Inner { socket, event, data, ack, form: Form::default() }))
     }
 
-    /// A message of a Mesa client goes by its type; none if it can have no name.
-    pub(crate) fn of_mesa(socket: Socket, message: Message) -> Option<Self> {
-        let untyped = message.kind.is_none();
-        let event = message.kind.clone().or_else(|| message.name().ok())?;
-        let Message { op, data, .. } = message;
-        Some(Request(Arc::new(Inner { socket, event, data, ack: None, relay: None, op, untyped })))
+    pub(crate) fn with_form(socket: Socket, event: Name, data: Payload, form: Form) -> Self {
+        Request(Arc::new(Inner { socket, event, data, ack: None, form }))
     }
 
-    /// An event that its client means for others.
-    pub(crate) fn to_relay(relay: Relay) -> Self {
-        let (socket, event, data) = relay.parts();
-        Request(Arc::new(Inner { socket, event, data, ack: None, relay: Some(relay), op: 0, untyped: false }))
+    /// The message as it is reported to other processes.
+    pub(crate) fn to_report(&self, reply_to: Option<ReplyAddress>) -> ClientMessage {
+        let kind = (!self.0.form.is_untyped).then(|| self.0.event.clone());
+        ClientMessage { op: self.0.form.op, kind, data: self.0.data.clone(), reply_to }
     }
 
-    /// The operation and the type, as a client said them.
-    pub(crate) fn said(&self) -> (i64, Option<Name>) {
-        (self.0.op, (!self.0.untyped).then(|| self.0.event.clone()))
+    pub(crate) fn name(&self) -> &Name {
+        &self.0.event
     }
 
-    pub(crate) fn relay(&self) -> Option<Relay> {
-        self.0.relay.clone()
+    /// The recipients that the client named.
+    pub(crate) fn audience(&self) -> Option<&Audience> {
+        self.0.form.audience.as_ref()
     }
 
     /// The event's name, such as `/message`.
@@ -204,7 +207,7 @@ impl Request {
 
     pub(crate) fn reply_payload(&self, payload: &Payload) {
         if let Some(ack) = &self.0.ack {
-            self.0.socket.send_reply(ack, payload);
+            self.0.socket.reply(ack, payload);
         }
     }
 

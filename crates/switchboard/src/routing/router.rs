@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::builder::Setup;
+use crate::api::setup::Setup;
+use crate::node::system_events::{SystemEvent, system_event_names};
 use crate::routing::handler::{AnyHandler, Handler, ResponseFuture};
-use crate::routing::hooks::{Hooks, SystemEvent, system_event_names};
+use crate::routing::hooks::Hooks;
 use crate::routing::middleware::{Middleware, Next};
 use crate::routing::reply::Response;
 use crate::routing::request::Request;
@@ -213,7 +214,7 @@ impl Routes {
 
 /// The answer to events that nothing handles.
 pub(crate) async fn unknown_event(request: Request) -> Response {
-    request.app().meters().unknown_events.increment(1);
+    request.app().node().meters().unknown_events.increment(1);
     Response::unknown_event(request.event())
 }
 

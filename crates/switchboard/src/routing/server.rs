@@ -1,100 +1,52 @@
-//! An app as it is served: its routes frozen, its handlers started and their outcomes settled.
+//! A served app: its routes by protocol, its handlers started and their outcomes settled.
 
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use futures_util::FutureExt;
 use serde_json::json;
-use switchboard_event::{Payload, Protocol};
+use switchboard_event::{Payload, ProjectId, Protocol};
 use switchboard_hub::Session;
+use switchboard_ws::frame::OpCode;
 
 use crate::api::app::App;
 use crate::api::socket::Socket;
-use crate::net::heartbeat::{Ask, KeepAlive};
 use crate::node::clock::now;
-use crate::node::identity::Identities;
-use crate::node::reports;
-use crate::protocols::koji;
-use crate::protocols::koji::relay::Relay;
-use crate::protocols::mesa::MesaSettings;
-use crate::routing::handler::{AnyHandler, ResponseFuture};
-use crate::routing::hooks::{Hooked, Hooks, SystemEvent};
+use crate::node::conn::Conn;
+use crate::node::info::Info;
+use crate::node::system_events::{HookSink, SystemEvent};
+use crate::node::tasks::{Panic, panic_message};
+use crate::routing::handler::ResponseFuture;
+use crate::routing::hooks::{self, Hooks};
+use crate::routing::poll::{catch, poll_once, wait};
 use crate::routing::reply::Response;
 use crate::routing::request::Request;
 use crate::routing::router::Routes;
 
+/// Takes whole messages as they arrive, in place of a protocol. For conformance suites.
+pub(crate) type RawHandler = fn(&Socket, OpCode, &[u8]);
+
 /// An app and its frozen routes.
-pub(crate) struct Served {
+pub(crate) struct Server {
     pub(crate) app: App,
-    /// By protocol: each door has its own handlers.
+    /// By protocol: each has handlers of its own.
     routes: [Routes; Protocol::COUNT],
+    frame_bytes_max: [usize; Protocol::COUNT],
+    pub(crate) raw: Option<RawHandler>,
 }
 
-/// What a handler that panicked left behind.
-pub(crate) type Panic = Box<dyn Any + Send>;
-
-impl Served {
-    /// Freezes the routes of an app and starts what every app needs.
-    ///
-    /// # Panics
-    /// With what is wrong with the routes: a handler too many, a state that is missing.
-    pub(crate) fn start(app: &App) -> Arc<Self> {
-        let setup = app.setup();
-        let router = |protocol| match protocol {
-            Protocol::Emit => setup.router.freeze(setup, AnyHandler::new(reports::hand_over)),
-            Protocol::Koji => {
-                let router = setup.koji.as_ref().map(|koji| koji.router.clone()).unwrap_or_default();
-                router.freeze(setup, AnyHandler::new(pass_on))
-            }
-            Protocol::Mesa => {
-                let router = setup.mesa.as_ref().map(|mesa| mesa.router.clone()).unwrap_or_default();
-                router.freeze(setup, AnyHandler::new(reports::pass_out))
-            }
-        };
-        let routes = Protocol::ALL.map(|protocol| {
-            router(protocol).unwrap_or_else(|wrong| panic!("the app cannot be served: {wrong}"))
-        });
-        let served = Arc::new(Served { app: app.clone(), routes });
-        let core = app.core();
-        if core.flushers.start(&core.tasks, app.meters().bytes_out.clone()) {
-            // Of several that serve an app it is this one that lasts.
-            let _ = core.hooked.set(Hooked::new(&served));
-            for protocol in Protocol::ALL {
-                let heartbeat = core.heartbeats[protocol.index()].clone();
-                core.tasks.spawn_service(heartbeat.run(served.clone(), served.keep_alive(protocol)));
-            }
-            core.tasks.spawn_service(Identities::run(app.clone()));
-            served.start_portal();
-        }
-        served
+impl Server {
+    pub(crate) fn new(
+        app: &App,
+        routes: [Routes; Protocol::COUNT],
+        frame_bytes_max: [usize; Protocol::COUNT],
+    ) -> Self {
+        Server { app: app.clone(), routes, frame_bytes_max, raw: app.setup().part::<RawHandler>().copied() }
     }
 
-    fn keep_alive(&self, protocol: Protocol) -> KeepAlive {
-        let setup = self.app.setup();
-        let ping = |interval, misses_max| KeepAlive { interval, ask: Ask::Ping { misses_max } };
-        let of_limits = ping(self.app.limits().heartbeat_interval, 1);
-        match protocol {
-            Protocol::Emit => of_limits,
-            Protocol::Koji => {
-                let interval = setup.koji.as_ref().map_or(Duration::ZERO, |koji| koji.ping_interval);
-                ping(interval, koji::MISSES_MAX)
-            }
-            Protocol::Mesa => match setup.mesa.as_ref().map(|mesa| &mesa.settings) {
-                Some(MesaSettings { heartbeat_interval: Some(interval), heartbeat_attempts_max, .. }) => {
-                    let attempts_max = *heartbeat_attempts_max;
-                    KeepAlive { interval: *interval, ask: Ask::Mesa { attempts_max } }
-                }
-                _ => of_limits,
-            },
-        }
-    }
-
-    fn routes(&self, socket: &Socket) -> &Routes {
-        &self.routes[socket.session().protocol.index()]
+    /// The longest frame of a protocol's clients.
+    pub(crate) fn frame_bytes_max(&self, protocol: Protocol) -> usize {
+        self.frame_bytes_max[protocol.index()]
     }
 
     /// Whether there is a handler or middleware for the clients of a protocol.
@@ -102,10 +54,10 @@ impl Served {
         !self.routes[protocol.index()].is_empty()
     }
 
-    /// Starts what handles an event. If it does not wait it has finished when this returns.
+    /// Starts the handler of an event. If the handler does not wait, it has finished when this returns.
     pub(crate) fn handle(self: &Arc<Self>, request: Request, started: Instant) {
-        let start = catch_unwind(AssertUnwindSafe(|| self.routes(request.socket()).call(request.clone())));
-        let mut future = match start {
+        let routes = &self.routes[request.socket().session().protocol.index()];
+        let mut future = match catch(|| routes.call(request.clone())) {
             Ok(future) => future,
             Err(panic) => return self.settle(&request, Err(panic), started),
         };
@@ -115,29 +67,29 @@ impl Served {
         }
     }
 
-    /// Lets a handler go on beside the connection, which counts it.
+    /// Lets a handler go on beside its connection, which counts it.
     fn wait_for(self: &Arc<Self>, request: Request, future: ResponseFuture, started: Instant) {
-        let served = self.clone();
-        let peer = request.socket().peer();
-        peer.waiting.fetch_add(1, Ordering::Relaxed);
-        self.app.core().tasks.spawn(async move {
-            let outcome = AssertUnwindSafe(future).catch_unwind().await;
-            served.settle(&request, outcome, started);
-            let waiting = request.socket().peer().waiting.fetch_sub(1, Ordering::Relaxed);
-            if waiting as usize >= served.app.limits().handlers_waiting_max {
+        let server = self.clone();
+        request.socket().conn().handlers.fetch_add(1, Ordering::Relaxed);
+        self.app.node().tasks.spawn(async move {
+            let outcome = wait(future).await;
+            server.settle(&request, outcome, started);
+            let in_flight = request.socket().conn().handlers.fetch_sub(1, Ordering::Relaxed);
+            if in_flight as usize >= server.app.limits().handlers_in_flight_max {
                 request.socket().session().outbox.wake_owner();
             }
         });
     }
 
-    /// Sends the reply, counts, and tells the `@error` hooks what went wrong.
-    fn settle(self: &Arc<Self>, request: &Request, outcome: Result<Response, Panic>, started: Instant) {
-        self.app.meters().handled(now().saturating_duration_since(started));
+    /// Sends the reply, records the time, and calls the `@error` hooks if the handler failed.
+    fn settle(&self, request: &Request, outcome: Result<Response, Panic>, started: Instant) {
+        let meters = self.app.node().meters();
+        meters.handled(now().saturating_duration_since(started));
         let response = outcome.unwrap_or_else(|panic| {
-            self.app.meters().panics.increment(1);
+            meters.panics.increment(1);
             let message = panic_message(&*panic);
             tracing::error!(event = request.event(), socket = %request.id(), message, "a handler panicked");
-            self.report(request.socket(), request.event(), "panic", &message);
+            self.report_error(request.socket(), request.event(), "panic", &message);
             Response::none()
         });
         if let Some(payload) = &response.reply {
@@ -150,61 +102,70 @@ impl Served {
                 }
                 None => tracing::debug!(event = request.event(), socket = %request.id(), %error, "refused"),
             }
-            self.report(request.socket(), request.event(), error.code(), &error.to_string());
+            self.report_error(request.socket(), request.event(), error.code(), &error.to_string());
         }
     }
 
-    /// Answers a request for something that cannot be an event's name.
+    /// Replies to a request whose event has a name that no event can have.
     pub(crate) fn unroutable(&self, socket: &Socket, shown: &str, ack: Option<&Payload>) {
-        self.app.meters().unknown_events.increment(1);
+        self.app.node().meters().unknown_events.increment(1);
         if let (Some(ack), Some(reply)) = (ack, &Response::unknown_event(shown).reply) {
-            socket.send_reply(ack, reply);
+            socket.reply(ack, reply);
         }
     }
 
     /// Calls the `@error` hooks.
-    pub(crate) fn report(&self, socket: &Socket, event: &str, code: &str, error: &str) {
-        let data = json!({ "event": event, "code": code, "error": error });
-        self.call_hooks(SystemEvent::Error, socket, &data);
+    pub(crate) fn report_error(&self, socket: &Socket, event: &str, code: &str, error: &str) {
+        self.notify(SystemEvent::Error, socket, || json!({ "event": event, "code": code, "error": error }));
     }
 
-    pub(crate) fn connected(&self, socket: &Socket) {
-        self.call_hooks(SystemEvent::Connection, socket, &json!({}));
+    pub(crate) fn notify_connected(&self, socket: &Socket) {
+        self.notify(SystemEvent::Connection, socket, || json!({}));
     }
 
-    pub(crate) fn disconnected(&self, socket: &Socket, code: u16, reason: &str) {
-        self.call_hooks(SystemEvent::Disconnect, socket, &json!({ "code": code, "reason": reason }));
+    pub(crate) fn notify_disconnected(&self, socket: &Socket, code: u16, reason: &str) {
+        self.notify(SystemEvent::Disconnect, socket, || json!({ "code": code, "reason": reason }));
     }
 
-    pub(crate) fn ping_sent(&self, session: &Arc<Session>) {
+    pub(crate) fn notify_pinged(&self, session: &Arc<Session>) {
         if !self.hooks_of(session.protocol).of(SystemEvent::Ping).is_empty() {
-            let socket = Socket::new(&self.app, session.clone());
-            self.call_hooks(SystemEvent::Ping, &socket, &json!({}));
+            self.notify(SystemEvent::Ping, &Socket::new(&self.app, session.clone()), || json!({}));
         }
     }
 
-    pub(crate) fn hooks_of(&self, protocol: Protocol) -> &Hooks {
+    /// Calls the hooks of a socket's protocol, if any.
+    fn notify(&self, event: SystemEvent, socket: &Socket, data: impl FnOnce() -> serde_json::Value) {
+        let hooks = self.hooks_of(socket.session().protocol).of(event);
+        if !hooks.is_empty() {
+            let data = Payload::of(&data()).expect("texts and numbers are JSON");
+            hooks::call(&self.app.node().tasks, hooks, event, socket, data);
+        }
+    }
+
+    fn hooks_of(&self, protocol: Protocol) -> &Hooks {
         &self.routes[protocol.index()].hooks
     }
-}
 
-/// What becomes of an event of a Koji client that no handler wants.
-async fn pass_on(relay: Relay) {
-    relay.send();
-}
-
-/// Polls a future that need not be woken: whoever polls it next registers their own waker.
-pub(crate) fn poll_once(future: &mut ResponseFuture) -> Option<Result<Response, Panic>> {
-    let polled =
-        catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut Context::from_waker(Waker::noop()))));
-    match polled {
-        Ok(Poll::Ready(response)) => Some(Ok(response)),
-        Ok(Poll::Pending) => None,
-        Err(panic) => Some(Err(panic)),
+    pub(crate) fn has_hooks(&self, event: SystemEvent) -> bool {
+        Protocol::ALL.iter().any(|protocol| !self.hooks_of(*protocol).of(event).is_empty())
     }
 }
 
-pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| text.to_string());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into())
+impl HookSink for Server {
+    fn notify_of_client(&self, event: SystemEvent, session: &Arc<Session>, data: Payload) {
+        let socket = Socket::new(&self.app, session.clone());
+        let hooks = self.hooks_of(session.protocol).of(event);
+        hooks::call(&self.app.node().tasks, hooks, event, &socket, data);
+    }
+
+    fn notify_of_project(&self, event: SystemEvent, project: &ProjectId, data: Payload) {
+        // A hook takes a socket, and nobody caused this event: it gets one without a connection.
+        let conn = Conn::new(Info::of_nobody(), Box::new(()));
+        let session = self.app.hub().placeholder_session(project, Protocol::ALL[0], Box::new(conn));
+        let nobody = Socket::new(&self.app, session);
+        for protocol in Protocol::ALL {
+            let hooks = self.hooks_of(protocol).of(event);
+            hooks::call(&self.app.node().tasks, hooks, event, &nobody, data.clone());
+        }
+    }
 }

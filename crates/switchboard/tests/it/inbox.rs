@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 use switchboard::{
-    App, Data, Event, Inbox, InboxLimits, KeepError, Koji, Mesa, Name, Payload, Reply, ReplyError, Socket,
+    App, Data, EmitError, Event, Inbox, InboxLimits, Koji, Mesa, Name, Payload, Reply, ReplyError, Socket,
     SocketId, Target,
 };
 use switchboard_disk::DiskInbox;
@@ -157,15 +157,15 @@ async fn an_emit_socket_that_logs_in_is_told_before_its_own_reply_and_what_is_li
 async fn only_users_can_be_waited_for_and_only_where_there_is_an_inbox() {
     let server = start().await;
     let room = server.app.to("#lobby").keep("N", &1).await;
-    assert!(matches!(room, Err(KeepError::NotAUser(Target::Room(_)))), "{room:?}");
+    assert!(matches!(room, Err(EmitError::NotAUser(Target::Room(_)))), "{room:?}");
     let muted = server.app.to(Target::user("7").unwrap()).except("*muted").keep("N", &1).await;
-    assert!(matches!(muted, Err(KeepError::NotAUser(Target::Tag(_)))), "{muted:?}");
+    assert!(matches!(muted, Err(EmitError::NotAUser(Target::Tag(_)))), "{muted:?}");
     let except = server.app.to([Target::user("7").unwrap(), Target::user("8").unwrap()]);
     let kept = except.except(Target::user("8").unwrap()).keep("N", &1).await.unwrap();
     assert_eq!(kept.inboxes, 1);
     come(&server, "8").await.silent().await.unwrap();
     let nowhere = App::new().to(Target::user("7").unwrap()).keep("N", &1).await;
-    assert!(matches!(nowhere, Err(KeepError::NoInbox)));
+    assert!(matches!(nowhere, Err(EmitError::NoInbox)));
 }
 
 #[tokio::test]

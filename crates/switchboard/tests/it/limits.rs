@@ -113,7 +113,7 @@ async fn no_more_handlers_of_a_connection_wait_than_may_and_every_event_gets_its
     let started = Arc::new(AtomicUsize::new(0));
     let gate = Arc::new(Semaphore::new(0));
     let app = app()
-        .with_limits(limits(|limits| limits.handlers_waiting_max = 4))
+        .with_limits(limits(|limits| limits.handlers_in_flight_max = 4))
         .with_state((started.clone(), gate.clone()))
         .on("/wait", async |State((started, gate)): State<(Arc<AtomicUsize>, Arc<Semaphore>)>| {
             started.fetch_add(1, Ordering::Relaxed);

@@ -133,7 +133,7 @@ async fn a_request_to_another_node_ends_as_one_to_this_node_does() {
 #[tokio::test]
 async fn calls_without_an_answer_are_bounded() {
     let mut limits = Limits::default();
-    limits.calls_pending_max = 1;
+    limits.remote_calls_pending_max = 1;
     let (one, two) = two_of(|| app().with_limits(limits.clone())).await;
     let (mut far, id) = peer_of(&two).await;
     let (first, _) = tokio::join!(one.app.request::<u32>(id, "/q", &()), async {

@@ -1,7 +1,7 @@
-//! What a socket was sent of what waits for its user, until it surely has it.
+//! The messages of an inbox that a socket was sent, until it acknowledges them.
 //!
-//! Behind the messages goes a ping. Frames arrive in their order, so its answer says that they have
-//! arrived. One ping is on its way at a time: what is sent meanwhile goes with the next.
+//! A ping follows the messages. Frames arrive in order, so its pong acknowledges every message before
+//! it. One ping is in flight at a time; messages that are sent meanwhile are covered by the next.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -13,18 +13,21 @@ use switchboard_ws::frame::{OpCode, encode};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-/// What our pings say in front of their number.
+/// The beginning of a ping's payload; the ping's number follows.
 const PING_HEAD: &[u8; 4] = b"kept";
 
-/// Most messages that wait for the answer of one socket. What is sent beyond stays in the store and is
-/// told again to who comes next.
+/// Most unacknowledged messages of one socket. Those beyond stay stored and are redelivered at the
+/// next login.
 const SENT_MAX: usize = 10_000;
 
-/// How many of those that were told last are known, until they are heard as well: an inbox and a bus answer by
-/// different ways, and what was put just before the inbox was read may be heard a little later.
-const TOLD_KNOWN: usize = super::PAGE;
+/// Most messages that one read of an inbox returns.
+pub(crate) const PAGE: usize = 100;
 
-/// What one socket was sent.
+/// Redelivered messages that are remembered, to drop the live copy: a message that was stored just
+/// before the inbox was read may arrive through the bus a little later.
+const REDELIVERED_KNOWN: usize = PAGE;
+
+/// The messages that one socket was sent.
 #[derive(Default)]
 pub(crate) struct Deliveries {
     state: Mutex<State>,
@@ -33,34 +36,34 @@ pub(crate) struct Deliveries {
 
 #[derive(Default)]
 struct State {
-    /// Sent, and not known to have arrived, in order.
-    sent: VecDeque<(UserId, MessageNumber)>,
-    /// Paused in the outbox.
-    held: Vec<(UserId, MessageNumber)>,
-    /// How many are behind something that is told first.
-    paused: usize,
-    /// The ping on its way, and how many of `sent` are in front of it.
-    asked: Option<(u64, usize)>,
+    /// Sent and not acknowledged, in order.
+    sent: VecDeque<Sent>,
+    /// Held back by the paused outbox.
+    held: Vec<Sent>,
+    /// Redeliveries for which the outbox is paused.
+    pauses: usize,
+    /// The ping in flight, and how many of `sent` it covers.
+    ping_in_flight: Option<(u64, usize)>,
     pings: u64,
-    /// For each user who is being told what waited: cancelled when that is over.
-    tellings: Vec<(UserId, CancellationToken)>,
-    /// The last message that was heard: it may come once for each of the socket's users.
+    /// For each user whose inbox is being redelivered: cancelled when that ends.
+    redeliveries: Vec<(UserId, CancellationToken)>,
+    /// The last live message: it may arrive once for each of the socket's users.
     last: Option<MessageNumber>,
-    /// The last ones that were told as having waited.
-    told: VecDeque<MessageNumber>,
+    /// The last redelivered messages.
+    redelivered: VecDeque<MessageNumber>,
     gone: bool,
 }
 
 /// A message of a user.
-type Told = (UserId, MessageNumber);
+type Sent = (UserId, MessageNumber);
 
 impl Deliveries {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no code that holds the deliveries panics")
     }
 
-    /// Sends a message that has just been kept.
-    pub(super) fn hear(
+    /// Sends a message that has just been stored.
+    pub(crate) fn deliver_live(
         &self,
         hub: &Hub,
         session: &Arc<Session>,
@@ -69,51 +72,52 @@ impl Deliveries {
         frame: &Bytes,
     ) {
         let mut state = self.lock();
-        let is_new = state.last.replace(number) != Some(number) && !state.told.contains(&number);
+        let is_new = state.last.replace(number) != Some(number) && !state.redelivered.contains(&number);
         if is_new && !hub.deliver_stored(session, frame, number) {
             return;
         }
-        if state.paused > 0 {
+        if state.pauses > 0 {
             state.held.push((user.clone(), number));
         } else {
             state.note((user.clone(), number));
-            state.ask(hub, session);
+            state.ping(hub, session);
         }
     }
 
-    /// Begins to tell what waits for a user; whoever was at it stops.
-    pub(super) fn begin(&self, user: &UserId) -> CancellationToken {
+    /// Begins a redelivery for a user, in place of one that runs.
+    pub(crate) fn begin(&self, user: &UserId) -> CancellationToken {
         let mut state = self.lock();
         state.stop(user);
         let over = CancellationToken::new();
         if state.gone {
             over.cancel();
         } else {
-            state.tellings.push((user.clone(), over.clone()));
+            state.redeliveries.push((user.clone(), over.clone()));
         }
         over
     }
 
-    /// Tells no more what waits for a user.
-    pub(super) fn stop(&self, user: &UserId) {
+    /// Ends the redelivery for a user.
+    pub(crate) fn stop(&self, user: &UserId) {
         self.lock().stop(user);
     }
 
-    /// Whoever began with `over` has told everything.
-    pub(super) fn end(&self, user: &UserId, over: &CancellationToken) {
+    /// Ends the redelivery that began with `over`.
+    pub(crate) fn end(&self, user: &UserId, over: &CancellationToken) {
         let mut state = self.lock();
-        // If it is cancelled another one may have begun.
+        // If it is cancelled, another one may have begun.
         if !over.is_cancelled() {
             state.stop(user);
         }
     }
 
-    /// Sends a message that has waited, before what is paused, if that is not `over`.
-    pub(super) fn tell(
+    /// Sends a stored message, before the live ones that the paused outbox holds back. Returns false if
+    /// the redelivery is `over` or the socket takes no more.
+    pub(crate) fn redeliver(
         &self,
         hub: &Hub,
         session: &Arc<Session>,
-        told: Told,
+        message: Sent,
         frame: &Bytes,
         over: &CancellationToken,
     ) -> bool {
@@ -121,87 +125,93 @@ impl Deliveries {
         if over.is_cancelled() || !hub.deliver_ahead(session, frame) {
             return false;
         }
-        if state.told.len() == TOLD_KNOWN {
-            state.told.pop_front();
+        if state.redelivered.len() == REDELIVERED_KNOWN {
+            state.redelivered.pop_front();
         }
-        state.told.push_back(told.1);
-        state.note(told);
-        state.ask(hub, session);
+        state.redelivered.push_back(message.1);
+        state.note(message);
+        state.ping(hub, session);
         true
     }
 
-    /// Whether it has been sent and is not known to have arrived.
-    pub(super) fn knows(&self, number: MessageNumber) -> bool {
+    /// Whether a message is sent and not acknowledged.
+    pub(crate) fn is_in_flight(&self, number: MessageNumber) -> bool {
         self.lock().sent.iter().any(|(_, known)| *known == number)
     }
 
-    /// Whether it is paused.
-    pub(super) fn holds(&self, number: MessageNumber) -> bool {
+    /// Whether the paused outbox holds a message back.
+    pub(crate) fn holds(&self, number: MessageNumber) -> bool {
         self.lock().held.iter().any(|(_, held)| *held == number)
     }
 
-    /// What has been sent and is not known to have arrived.
-    pub(super) fn on_their_way(&self) -> Vec<MessageNumber> {
+    /// The messages that are sent and not acknowledged.
+    pub(crate) fn in_flight(&self) -> Vec<MessageNumber> {
         self.lock().sent.iter().map(|(_, number)| *number).collect()
     }
 
-    pub(super) fn pause(&self, hub: &Hub, session: &Arc<Session>) {
+    /// Pauses the outbox.
+    pub(crate) fn pause(&self, hub: &Hub, session: &Arc<Session>) {
         let mut state = self.lock();
-        state.paused += 1;
+        state.pauses += 1;
         hub.pause(session);
     }
 
-    /// Lets go what is paused, without what has been told.
-    pub(super) fn resume(&self, hub: &Hub, session: &Arc<Session>, told: impl Fn(MessageNumber) -> bool) {
+    /// Resumes the outbox, without the messages that were redelivered.
+    pub(crate) fn resume(
+        &self,
+        hub: &Hub,
+        session: &Arc<Session>,
+        was_redelivered: impl Fn(MessageNumber) -> bool,
+    ) {
         let mut state = self.lock();
-        state.paused -= 1;
-        state.held.retain(|(_, number)| !told(*number));
-        hub.resume(session, told);
-        if state.paused == 0 {
-            std::mem::take(&mut state.held).into_iter().for_each(|told| state.note(told));
-            state.ask(hub, session);
+        state.pauses -= 1;
+        state.held.retain(|(_, number)| !was_redelivered(*number));
+        hub.resume(session, was_redelivered);
+        if state.pauses == 0 {
+            std::mem::take(&mut state.held).into_iter().for_each(|message| state.note(message));
+            state.ping(hub, session);
         }
     }
 
-    /// What has arrived, now that a ping is answered; nothing if it is none of ours.
-    pub(super) fn answered(&self, hub: &Hub, session: &Arc<Session>, payload: &[u8]) -> Vec<Told> {
+    /// The messages that a pong acknowledges; none if it answers no ping of ours.
+    pub(crate) fn acknowledged_by(&self, hub: &Hub, session: &Arc<Session>, payload: &[u8]) -> Vec<Sent> {
         let number = payload.strip_prefix(PING_HEAD).and_then(|number| number.try_into().ok());
         let number = number.map(u64::from_be_bytes);
         let mut state = self.lock();
-        let Some((_, count)) = state.asked.filter(|(asked, _)| Some(*asked) == number) else {
+        let Some((_, count)) = state.ping_in_flight.filter(|(ping, _)| Some(*ping) == number) else {
             return Vec::new();
         };
-        state.asked = None;
-        let arrived = state.sent.drain(..count).collect();
-        state.ask(hub, session);
-        arrived
+        state.ping_in_flight = None;
+        let acknowledged = state.sent.drain(..count).collect();
+        state.ping(hub, session);
+        acknowledged
     }
 
-    /// Waits until all that has been sent by now has arrived. False if the socket is gone.
-    pub(super) async fn arrived(&self) -> bool {
+    /// Waits until every message sent by now is acknowledged. Returns false if the socket is gone.
+    pub(crate) async fn acknowledged(&self) -> bool {
         let last = self.lock().sent.back().map(|(_, number)| *number);
         loop {
             let changed = self.changed.notified();
             if self.lock().gone {
                 return false;
             }
-            if !last.is_some_and(|last| self.knows(last)) {
+            if !last.is_some_and(|last| self.is_in_flight(last)) {
                 return true;
             }
             changed.await;
         }
     }
 
-    /// Wakes who waits for something to arrive.
-    pub(super) fn wake(&self) {
+    /// Wakes those who wait for acknowledgements.
+    pub(crate) fn wake(&self) {
         self.changed.notify_waiters();
     }
 
-    /// The socket is gone: nobody waits any longer.
-    pub(super) fn hang_up(&self) {
+    /// Ends all redeliveries of a socket that has closed.
+    pub(crate) fn hang_up(&self) {
         let mut state = self.lock();
         state.gone = true;
-        state.tellings.drain(..).for_each(|(_, over)| over.cancel());
+        state.redeliveries.drain(..).for_each(|(_, over)| over.cancel());
         drop(state);
         self.wake();
     }
@@ -209,26 +219,26 @@ impl Deliveries {
 
 impl State {
     fn stop(&mut self, user: &UserId) {
-        self.tellings.extract_if(.., |(told, _)| told == user).for_each(|(_, over)| over.cancel());
+        self.redeliveries.extract_if(.., |(of, _)| of == user).for_each(|(_, over)| over.cancel());
     }
 
-    fn note(&mut self, told: Told) {
+    fn note(&mut self, message: Sent) {
         if self.sent.len() < SENT_MAX {
-            self.sent.push_back(told);
+            self.sent.push_back(message);
         }
     }
 
     /// Sends a ping behind what was sent, unless one is on its way.
-    fn ask(&mut self, hub: &Hub, session: &Arc<Session>) {
-        if self.asked.is_some() || self.sent.is_empty() {
+    fn ping(&mut self, hub: &Hub, session: &Arc<Session>) {
+        if self.ping_in_flight.is_some() || self.sent.is_empty() {
             return;
         }
         self.pings += 1;
         let mut payload = PING_HEAD.to_vec();
         payload.extend_from_slice(&self.pings.to_be_bytes());
-        // Whatever is queued in front of it: without an answer the same would be told at each login.
+        // Whatever is queued before it: without a pong the same messages would be redelivered at each login.
         if hub.deliver_unbounded(session, &encode(OpCode::Ping, &payload)) {
-            self.asked = Some((self.pings, self.sent.len()));
+            self.ping_in_flight = Some((self.pings, self.sent.len()));
         }
     }
 }

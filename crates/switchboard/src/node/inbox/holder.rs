@@ -1,30 +1,34 @@
-//! Another socket of the user has the inbox: whether it still answers.
+//! Whether another socket of the user, which has the turn, still acknowledges messages.
 //!
-//! What a socket confirms waits no more, so the oldest of what waits changes while it answers. That is
-//! seen from every node, and costs who has the inbox nothing.
+//! The oldest stored message changes while it does. Every node can read that, and it costs the holder
+//! nothing.
 
 use std::time::Duration;
 
 use switchboard_event::{MessageNumber, SocketId};
 
-/// How long a socket that has the inbox may confirm nothing, beside the pauses it makes, before the next
-/// one takes over.
+/// How long the holder may acknowledge nothing, beside its pauses, before the next socket takes over.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 
-/// How often is looked.
-pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// How often the inbox is read while another socket has the turn.
+pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
-/// What was seen of who has the inbox.
+/// The socket that has the turn, and its progress.
 #[derive(Default)]
-pub(super) struct Holder {
+pub(crate) struct Holder {
     seen: Option<(SocketId, Option<MessageNumber>)>,
     unchanged: Duration,
 }
 
 impl Holder {
-    /// Takes in what is seen now. True if nothing was confirmed for too long: it cannot be reached any more,
-    /// as a phone that has changed its network leaves its last socket without a word.
-    pub(super) fn is_mute(&mut self, id: SocketId, oldest: Option<MessageNumber>, pause: Duration) -> bool {
+    /// Records an observation. Returns true if nothing was acknowledged for too long: the holder cannot be
+    /// reached any more, such as a phone that has changed its network.
+    pub(crate) fn is_stalled(
+        &mut self,
+        id: SocketId,
+        oldest: Option<MessageNumber>,
+        pause: Duration,
+    ) -> bool {
         if self.seen.replace((id, oldest)) == Some((id, oldest)) {
             self.unchanged += LOOK_AGAIN;
         } else {
@@ -38,34 +42,34 @@ impl Holder {
 mod tests {
     use super::*;
 
-    /// After how many looks it is found mute, if ever.
-    fn looks_until_mute(
+    /// After how many observations the holder is found stalled, if ever.
+    fn looks_until_stalled(
         oldest: impl Fn(usize) -> u64,
         id: impl Fn(usize) -> SocketId,
         pause: Duration,
     ) -> Option<usize> {
         let mut holder = Holder::default();
-        (0..1000).find(|look| holder.is_mute(id(*look), Some(MessageNumber(oldest(*look))), pause))
+        (0..1000).find(|look| holder.is_stalled(id(*look), Some(MessageNumber(oldest(*look))), pause))
     }
 
     #[test]
-    fn who_confirms_nothing_for_two_seconds_and_the_pause_is_mute() {
+    fn who_confirms_nothing_for_two_seconds_and_the_pause_is_stalled() {
         let one = SocketId::random();
-        assert_eq!(looks_until_mute(|_| 1, |_| one, Duration::ZERO), Some(40));
-        assert_eq!(looks_until_mute(|look| (look > 30).into(), |_| one, Duration::ZERO), Some(31 + 40));
-        assert_eq!(looks_until_mute(|_| 1, |_| one, Duration::from_secs(1)), Some(60));
+        assert_eq!(looks_until_stalled(|_| 1, |_| one, Duration::ZERO), Some(40));
+        assert_eq!(looks_until_stalled(|look| (look > 30).into(), |_| one, Duration::ZERO), Some(31 + 40));
+        assert_eq!(looks_until_stalled(|_| 1, |_| one, Duration::from_secs(1)), Some(60));
     }
 
     #[test]
-    fn who_confirms_now_and_then_is_never_mute() {
+    fn a_holder_that_acknowledges_now_and_then_is_never_stalled() {
         let one = SocketId::random();
-        assert_eq!(looks_until_mute(|look| (look / 39) as u64, |_| one, Duration::ZERO), None);
+        assert_eq!(looks_until_stalled(|look| (look / 39) as u64, |_| one, Duration::ZERO), None);
     }
 
     #[test]
-    fn each_new_holder_has_its_time() {
+    fn each_new_holder_gets_the_whole_time() {
         let (one, other) = (SocketId::random(), SocketId::random());
         let id = |look| if look < 39 { one } else { other };
-        assert_eq!(looks_until_mute(|_| 1, id, Duration::ZERO), Some(39 + 40));
+        assert_eq!(looks_until_stalled(|_| 1, id, Duration::ZERO), Some(39 + 40));
     }
 }

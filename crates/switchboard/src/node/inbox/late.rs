@@ -1,38 +1,41 @@
-//! What backends put in late: they looked for the user before the socket came. And what could not be read then.
+//! Messages that backends store late, since they looked for the user before the login; and pages that
+//! could not be read.
 
 use std::time::Duration;
 
 use switchboard_backplane::StoredMessage;
 
-use super::PAGE;
-use super::telling::Telling;
+use crate::node::inbox::deliveries::PAGE;
+use crate::node::inbox::redelivery::Redelivery;
 
-/// When to look again.
-const LATE_LOOKS: [Duration; 3] = [Duration::from_millis(500); 3];
+/// The pause before each further read.
+const LATE_READS: [Duration; 3] = [Duration::from_millis(500); 3];
 
-/// Looks again shortly after a socket was told.
-pub(super) async fn look_again(telling: &mut Telling) {
-    for pause in LATE_LOOKS {
+/// Reads the inbox again shortly after a redelivery.
+pub(crate) async fn read_again(redelivery: &mut Redelivery) {
+    for pause in LATE_READS {
         tokio::time::sleep(pause).await;
-        telling.inbox().settled().await;
-        match telling.open(None, PAGE).await {
+        redelivery.inbox().settled().await;
+        match redelivery.open(None, PAGE).await {
             Ok(opened) => {
-                tell(telling, opened.messages);
-                telling.give_back().await;
+                send(redelivery, opened.messages);
+                redelivery.end_turn().await;
             }
-            Err(error) => tracing::debug!(%error, "what waits for a user could not be read; it waits on"),
+            Err(error) => {
+                tracing::debug!(%error, "cannot read the inbox of a user; its messages stay stored")
+            }
         }
     }
 }
 
-fn tell(telling: &mut Telling, page: Vec<StoredMessage>) {
-    let before = telling.count;
+fn send(redelivery: &mut Redelivery, page: Vec<StoredMessage>) {
+    let before = redelivery.count;
     for StoredMessage { number, event } in page {
-        let deliveries = telling.deliveries();
-        if !deliveries.knows(number) && !deliveries.holds(number) {
-            let frame = telling.frame(&event);
-            telling.tell(number, &frame);
+        let deliveries = redelivery.deliveries();
+        if !deliveries.is_in_flight(number) && !deliveries.holds(number) {
+            let frame = redelivery.frame(&event);
+            redelivery.send(number, &frame);
         }
     }
-    telling.tell_hooks(before);
+    redelivery.notify_hooks(before);
 }

@@ -11,7 +11,7 @@ use switchboard_event::Name;
 
 use crate::api::app::App;
 
-/// The routes of the door that are no WebSockets.
+/// The HTTP routes of the protocol.
 pub(crate) fn routes(app: App) -> Router {
     let info: MethodRouter<App> = get(info).options(preflight);
     Router::new().route("/info/", info.clone()).route("/info/{*project}", info).with_state(app)

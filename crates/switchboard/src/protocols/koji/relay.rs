@@ -1,11 +1,12 @@
-//! Passing on what a client without a server sends to others.
+//! Relaying a client's events to its shard, or to the recipients that it named.
 
 use switchboard_event::{Audience, DeliveryClass, Event, Name, Parcel, Payload};
 use switchboard_hub::Scope;
 
+use crate::api::setup::Setup;
 use crate::api::socket::Socket;
-use crate::builder::Setup;
 use crate::node::clock::now_ms;
+use crate::protocols::koji::options::Koji;
 use crate::routing::extract::FromRequest;
 use crate::routing::reply::ReplyError;
 use crate::routing::request::Request;
@@ -34,43 +35,51 @@ pub struct Relay {
 }
 
 impl Relay {
-    pub(crate) fn new(socket: Socket, name: Name, payload: Payload, audience: Audience) -> Self {
-        Relay { socket, name, payload, audience }
-    }
-
-    pub(crate) fn parts(&self) -> (Socket, Name, Payload) {
-        (self.socket.clone(), self.name.clone(), self.payload.clone())
-    }
-
-    /// Whom the client means.
+    /// The recipients that the client named.
     pub fn audience(&self) -> &Audience {
         &self.audience
     }
 
-    /// Sends the event as it came. Returns how many sockets of this node have it queued.
+    /// Sends the event unchanged. Returns the number of sockets of this node that have it queued.
     pub fn send(self) -> usize {
-        let payload = self.payload.clone();
-        self.send_instead(payload)
+        relay(&self.socket, self.name, self.payload, &self.audience)
     }
 
     /// Sends the event with other data.
     pub fn send_instead(self, payload: Payload) -> usize {
-        let Relay { socket, name, audience, .. } = self;
-        let event = Event { name, data: payload, sender: Some(socket.id()), time_ms: now_ms() };
-        let parcel = Parcel::new(event, DeliveryClass::Live);
-        let app = socket.app();
-        app.hub().send(app.project_id(), &audience, &parcel, Scope::AllNodes).queued
+        relay(&self.socket, self.name, payload, &self.audience)
     }
 }
 
-/// Refused for events that do not come from a client without a server.
+/// Sends an event of a client to others. If the bus is full, the hub counts it and sockets of this node
+/// still get the event.
+pub(crate) fn relay(socket: &Socket, name: Name, data: Payload, audience: &Audience) -> usize {
+    let event = Event { name, data, sender: Some(socket.id()), time_ms: now_ms() };
+    let parcel = Parcel::new(event, DeliveryClass::Live);
+    socket.node().hub().send(&socket.session().project.id, audience, &parcel, Scope::AllNodes).queued
+}
+
+/// Relays an event that has no handler.
+pub(crate) async fn relay_unhandled(relay: Relay) {
+    relay.send();
+}
+
+/// Refused for events of other protocols.
 impl FromRequest for Relay {
     fn from_request(request: &Request) -> Result<Self, ReplyError> {
-        request.relay().ok_or_else(|| ReplyError::bad_data("the event names nobody to relay it to"))
+        let audience = request
+            .audience()
+            .ok_or_else(|| ReplyError::bad_data("the event names nobody to relay it to"))?;
+        Ok(Relay {
+            socket: request.socket().clone(),
+            name: request.name().clone(),
+            payload: request.payload().clone(),
+            audience: audience.clone(),
+        })
     }
 
     fn check(setup: &Setup) -> Result<(), String> {
-        match &setup.koji {
+        match setup.part::<Koji>() {
             Some(_) => Ok(()),
             None => Err("takes Relay, but the app has no Koji door".into()),
         }

@@ -1,21 +1,22 @@
-//! What a client asks for in the address it connects to.
+//! The parameters in the address of a Koji handshake.
 
 use std::sync::Arc;
 
 use http::{StatusCode, Uri};
 use switchboard_event::{Name, NameError, ProjectId};
 
-use super::{Koji, ProjectRules};
+use crate::protocols::koji::options::KojiSettings;
+use crate::protocols::koji::rules::ProjectRules;
 
-/// A handshake's wishes, checked.
-#[derive(Debug)]
+/// The parameters of a handshake, checked.
 pub(crate) struct Ticket {
     pub(crate) project: ProjectId,
+    pub(crate) settings: Arc<KojiSettings>,
     pub(crate) rules: Arc<ProjectRules>,
     pub(crate) shard: Option<Name>,
     pub(crate) capacity: u32,
     pub(crate) token: Option<String>,
-    /// It wants to be told what changes in the list, not the list.
+    /// The client wants changes of the member list in place of the whole list.
     pub(crate) changes: bool,
 }
 
@@ -72,8 +73,8 @@ impl Query {
 }
 
 impl Ticket {
-    /// Whether a handshake is for this door.
-    pub(crate) fn is_asked_for(uri: &Uri) -> bool {
+    /// Whether a handshake is for this protocol.
+    pub(crate) fn matches(uri: &Uri) -> bool {
         let named = || {
             form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes())
                 .any(|(name, _)| name == "projectId")
@@ -81,33 +82,34 @@ impl Ticket {
         uri.path() == "/koji" || (uri.path() == "/" && named())
     }
 
-    pub(crate) fn of(uri: &Uri, koji: &Koji) -> Result<Self, TicketError> {
+    pub(crate) fn of(uri: &Uri, settings: &Arc<KojiSettings>) -> Result<Self, TicketError> {
         let Query { project, shard, capacity, token, clients } = Query::of(uri);
-        let project = project.or_else(|| koji.undefined.then(|| "undefined".into()));
+        let project = project.or_else(|| settings.has_undefined_project.then(|| "undefined".into()));
         let project = Name::new(&project.ok_or(TicketError::NoProject)?).map_err(TicketError::Project)?;
-        let rules = koji.rules(&project).ok_or(TicketError::UnknownProject)?;
+        let rules = settings.rules(&project).ok_or(TicketError::UnknownProject)?;
         let shard = shard.map(|name| Name::new(&name)).transpose().map_err(TicketError::Shard)?;
         let capacity = rules.capacity(capacity.as_deref());
         let changes = clients.as_deref() == Some("changes");
-        Ok(Ticket { project, rules, shard, capacity, token, changes })
+        Ok(Ticket { project, settings: settings.clone(), rules, shard, capacity, token, changes })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocols::koji::options::Koji;
 
     fn ticket(uri: &str) -> Result<Ticket, TicketError> {
-        Ticket::of(&uri.parse().unwrap(), &Koji::new())
+        Ticket::of(&uri.parse().unwrap(), &Koji::new().settings)
     }
 
     #[test]
     fn the_door_is_at_koji_and_wherever_a_project_is_named_at_the_root() {
         for uri in ["/koji", "/koji?x=1", "/?projectId=p", "/?a=b&projectId=", "/?project%49d=p"] {
-            assert!(Ticket::is_asked_for(&uri.parse().unwrap()), "{uri}");
+            assert!(Ticket::matches(&uri.parse().unwrap()), "{uri}");
         }
         for uri in ["/", "/?projectid=p", "/chat?projectId=p", "/koji/x", "/?x=projectId"] {
-            assert!(!Ticket::is_asked_for(&uri.parse().unwrap()), "{uri}");
+            assert!(!Ticket::matches(&uri.parse().unwrap()), "{uri}");
         }
     }
 
@@ -128,7 +130,7 @@ mod tests {
             assert_eq!((&*ticket.project, ticket.shard), ("undefined", None));
         }
         let strict = Koji::new().with_undefined_project(false);
-        let refused = Ticket::of(&"/koji".parse().unwrap(), &strict).unwrap_err();
+        let refused = Ticket::of(&"/koji".parse().unwrap(), &strict.settings).err().unwrap();
         assert_eq!((refused.status(), refused), (StatusCode::BAD_REQUEST, TicketError::NoProject));
     }
 
@@ -136,11 +138,11 @@ mod tests {
     fn names_that_are_too_long_and_projects_that_are_not_there_are_refused() {
         let long = "x".repeat(257);
         for uri in [format!("/?projectId={long}"), format!("/?projectId=p&shardName={long}")] {
-            assert_eq!(ticket(&uri).unwrap_err().status(), StatusCode::BAD_REQUEST);
+            assert_eq!(ticket(&uri).err().unwrap().status(), StatusCode::BAD_REQUEST);
         }
         assert!(ticket(&format!("/?projectId=p&shardName={}", "x".repeat(256))).is_ok());
         let none = Koji::new().with_projects(|_| None);
-        let refused = Ticket::of(&"/?projectId=p".parse().unwrap(), &none).unwrap_err();
+        let refused = Ticket::of(&"/?projectId=p".parse().unwrap(), &none.settings).err().unwrap();
         assert_eq!(refused.status(), StatusCode::FORBIDDEN);
     }
 }

@@ -1,44 +1,44 @@
-//! What is kept with a Mesa client, and what it is told first.
+//! What the protocol keeps with a connection, and its first frame.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32};
 
 use bytes::Bytes;
+use switchboard_hub::Session;
 use switchboard_wire::mesa::{Hello, write_hello};
 use switchboard_ws::frame::{OpCode, encode_with};
 
-use super::MesaSettings;
+use crate::node::conn::Conn;
+use crate::protocols::mesa::options::MesaSettings;
 
-/// A client of this door.
+/// The protocol's state of a connection.
 pub(crate) struct Client {
-    /// A token of it is being looked at: what it says next has to wait.
-    pub(super) logging_in: AtomicBool,
-    /// A token of it was accepted at some time.
-    pub(super) known: AtomicBool,
+    pub(crate) settings: Arc<MesaSettings>,
+    /// One of its tokens was accepted at some time.
+    pub(crate) was_accepted: AtomicBool,
     /// It answered the last heartbeat, or has not had one.
-    pub(super) answered: AtomicBool,
-    /// Heartbeats in a row that it did not answer.
-    pub(super) attempts: AtomicU32,
+    pub(crate) has_answered: AtomicBool,
+    /// Consecutive heartbeats without an answer.
+    pub(crate) attempts: AtomicU32,
 }
 
 impl Client {
-    /// Whether a token of it is being looked at.
-    pub(crate) fn is_logging_in(&self) -> bool {
-        self.logging_in.load(Ordering::Relaxed)
-    }
-}
-
-impl Default for Client {
-    fn default() -> Self {
+    pub(crate) fn new(settings: Arc<MesaSettings>) -> Self {
         Client {
-            logging_in: AtomicBool::new(false),
-            known: AtomicBool::new(false),
-            answered: AtomicBool::new(true),
+            settings,
+            was_accepted: AtomicBool::new(false),
+            has_answered: AtomicBool::new(true),
             attempts: AtomicU32::new(0),
         }
     }
 }
 
-/// The frame that a client gets before anything else.
+/// The Mesa client of a session; `None` for other protocols.
+pub(crate) fn client_of(session: &Session) -> Option<&Client> {
+    Conn::of(session).protocol()
+}
+
+/// The first frame of a client: what the server expects of it.
 pub(crate) fn greeting(settings: &MesaSettings) -> Bytes {
     let rules = [
         ("enforce_equal_versions", settings.enforces_version.is_some()),

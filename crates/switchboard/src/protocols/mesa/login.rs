@@ -1,64 +1,71 @@
-//! Showing who the user is. While a token is looked at, nothing else of its client is; it is read on as
-//! soon as the answer is queued, and told what it has missed beside that.
+//! Logging in. While a token is verified, nothing more of its client is decoded; decoding goes on as
+//! soon as the answer is queued, beside the redelivery of missed messages.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Waker};
 
 use bytes::Bytes;
 use switchboard_event::Payload;
+use switchboard_hub::Session;
 use switchboard_wire::mesa::write_authenticated;
 use switchboard_ws::CloseCode;
 use switchboard_ws::frame::{OpCode, encode_with};
 
-use super::MesaSettings;
-use crate::api::app::App;
 use crate::api::socket::Socket;
-use crate::node::identity::Identity;
-use crate::node::inbox::{self, Redelivery};
+use crate::node::Node;
+use crate::node::identity::{self, Identity, LoggedIn};
+use crate::protocols::mesa::client::{Client, client_of};
 
-/// Looks at a token; at once, if the verifier needs not wait.
-pub(super) fn log_in(socket: &Socket, token: Option<String>, should_sync: bool) {
-    let client = socket.peer().mesa().expect("every socket of this door has a client");
-    client.logging_in.store(true, Ordering::Relaxed);
-    let mut work = Box::pin(look_at(socket.clone(), token, should_sync));
+/// Verifies a token; at once, if the verifier does not wait.
+pub(crate) fn log_in(socket: &Socket, token: Option<String>, should_sync: bool) {
+    socket.conn().is_paused.store(true, Ordering::Relaxed);
+    let mut work = Box::pin(verify(socket.clone(), token, should_sync));
     if work.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
-        socket.app().core().tasks.spawn(work);
+        socket.node().tasks.spawn(work);
     }
 }
 
-async fn look_at(socket: Socket, token: Option<String>, should_sync: bool) {
-    let verdict = socket.identify_whole(token.as_deref()).await;
-    let client = socket.peer().mesa().expect("every socket of this door has a client");
-    match verdict {
-        Ok((identity, redelivery)) => {
-            client.known.store(true, Ordering::Relaxed);
-            welcome(&socket, identity, redelivery, should_sync).await;
+async fn verify(socket: Socket, token: Option<String>, should_sync: bool) {
+    let (node, session) = (socket.node(), socket.session());
+    let client = client_of(session).expect("every socket of this protocol has a client");
+    match identity::identify(node, session, socket.verifier(), token.as_deref()).await {
+        Ok(logged_in) => {
+            client.was_accepted.store(true, Ordering::Relaxed);
+            welcome(node, session, client, logged_in, should_sync).await;
         }
         Err(error) => {
-            tracing::debug!(socket = %socket.id(), error = &error as &dyn std::error::Error, "a token binds nobody");
-            if settings(socket.app()).closes_on_refusal {
-                socket.close_with(CloseCode::POLICY, "the token was refused");
+            tracing::debug!(socket = %socket.id(), error = &error as &dyn std::error::Error, "authentication failed");
+            if client.settings.closes_on_refusal {
+                node.close(session, CloseCode::POLICY, "the token was refused");
             }
         }
     }
-    client.logging_in.store(false, Ordering::Relaxed);
-    socket.session().outbox.wake_owner();
+    socket.conn().is_paused.store(false, Ordering::Relaxed);
+    session.outbox.wake_owner();
 }
 
-/// Shows the user, and has told what the user has missed. Who has seen the answer is heard by all nodes.
-async fn welcome(socket: &Socket, identity: Identity, mut redelivery: Option<Redelivery>, should_sync: bool) {
-    inbox::settled(socket.app()).await;
-    match &mut redelivery {
-        Some(redelivery) if should_sync => redelivery.look().await,
-        Some(redelivery) => redelivery.forget().await,
+/// Answers with the user, and starts the redelivery. When the client has the answer, every node's
+/// messages to the user reach it.
+async fn welcome(
+    node: &Arc<Node>,
+    session: &Arc<Session>,
+    client: &Client,
+    (identity, mut backlog): LoggedIn,
+    should_sync: bool,
+) {
+    node.settled().await;
+    match &mut backlog {
+        Some(backlog) if should_sync => backlog.peek().await,
+        Some(backlog) => backlog.discard().await,
         None => {}
     }
-    let frame = user_frame(&identity, settings(socket.app()).sends_user_object);
-    socket.app().hub().deliver_ahead(socket.session(), &frame);
-    socket.tell_authenticated(&identity.user);
-    if let Some(redelivery) = redelivery.filter(|_| should_sync) {
-        redelivery.go_on();
+    let frame = user_frame(&identity, client.settings.sends_user_object);
+    node.hub().deliver_ahead(session, &frame);
+    identity::notify_authenticated(node, session, &identity.user);
+    if let Some(backlog) = backlog.filter(|_| should_sync) {
+        backlog.start();
     }
 }
 
@@ -71,23 +78,19 @@ fn user_frame(identity: &Identity, sends_user_object: bool) -> Bytes {
     encode_with(OpCode::Text, 32 + user.as_bytes().len(), |out| write_authenticated(out, &user))
 }
 
-/// Closes a socket that has shown no good token in time, if it must.
-pub(crate) fn expect_login(socket: &Socket) {
-    let MesaSettings { authentication_required, authentication_timeout, .. } = *settings(socket.app());
-    if !authentication_required {
+/// Closes a socket that has shown no accepted token in time, if the settings require one.
+pub(crate) fn expect_login(node: &Arc<Node>, session: &Arc<Session>) {
+    let settings = &client_of(session).expect("every socket of this protocol has a client").settings;
+    if !settings.authentication_required {
         return;
     }
-    let (app, id) = (socket.app().clone(), socket.id());
-    socket.app().core().tasks.spawn_service(async move {
-        tokio::time::sleep(authentication_timeout).await;
-        if let Some(socket) = app.socket(id)
-            && socket.peer().mesa().is_some_and(|client| !client.known.load(Ordering::Relaxed))
+    let (this, id, timeout) = (node.clone(), session.id, settings.authentication_timeout);
+    node.tasks.spawn_service(async move {
+        tokio::time::sleep(timeout).await;
+        if let Some(session) = this.hub().index().session(id)
+            && client_of(&session).is_some_and(|client| !client.was_accepted.load(Ordering::Relaxed))
         {
-            socket.close_with(CloseCode::POLICY, "no token was shown in time");
+            this.close(&session, CloseCode::POLICY, "no token was shown in time");
         }
     });
-}
-
-pub(super) fn settings(app: &App) -> &MesaSettings {
-    &app.setup().mesa.as_ref().expect("this door is open").settings
 }

@@ -5,31 +5,31 @@ use switchboard_event::SocketId;
 
 /// Each client stands in one of the sets at the most.
 #[derive(Default)]
-pub(super) struct Changes {
-    pub(super) joined: IndexSet<SocketId>,
-    pub(super) updated: IndexSet<SocketId>,
-    pub(super) left: IndexSet<SocketId>,
+pub(crate) struct Changes {
+    pub(crate) joined: IndexSet<SocketId>,
+    pub(crate) updated: IndexSet<SocketId>,
+    pub(crate) left: IndexSet<SocketId>,
 }
 
 impl Changes {
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.joined.is_empty() && self.updated.is_empty() && self.left.is_empty()
     }
 
-    pub(super) fn join(&mut self, id: SocketId) {
+    pub(crate) fn join(&mut self, id: SocketId) {
         // A node that was taken for dead comes back with the clients it had.
         let set = if self.left.swap_remove(&id) { &mut self.updated } else { &mut self.joined };
         set.insert(id);
     }
 
     /// It says something else of itself.
-    pub(super) fn update(&mut self, id: SocketId) {
+    pub(crate) fn update(&mut self, id: SocketId) {
         if !self.joined.contains(&id) {
             self.updated.insert(id);
         }
     }
 
-    pub(super) fn leave(&mut self, id: SocketId) {
+    pub(crate) fn leave(&mut self, id: SocketId) {
         self.updated.swap_remove(&id);
         if !self.joined.swap_remove(&id) {
             self.left.insert(id);

@@ -1,90 +1,80 @@
-//! The clients of a shard on other nodes: what is known of them, and when to ask for it again.
+//! The clients of a shard on other nodes, and whether the store has to be read again.
 //!
-//! Other nodes say that something changed, not what: the store has that. It is asked before the next
-//! telling, so that a hundred changes elsewhere cost one question, as they cost one list here.
-
-use std::sync::Arc;
-use std::time::Duration;
+//! A notification of another node says that something changed; the store has the entries. It is read
+//! before the next update, so a hundred changes elsewhere cost one read, as they cost one list here.
 
 use bytes::Bytes;
 use indexmap::IndexMap;
 use switchboard_event::{NodeId, SocketId};
 
-use super::Roster;
-use super::changes::Changes;
-use crate::api::app::App;
 use crate::protocols::koji::described::Described;
-
-/// How long a telling waits for the store; then what is known is told.
-const PATIENCE: Duration = Duration::from_secs(1);
-
-/// When a store that did not answer is asked again.
-const RETRY: Duration = Duration::from_secs(1);
+use crate::protocols::koji::member_lists::changes::Changes;
 
 #[derive(Default)]
-pub(super) struct Elsewhere {
+pub(crate) struct RemoteMembers {
     clients: IndexMap<SocketId, Described>,
     view: View,
-    /// Whatever other nodes say of the shard is heard here.
-    settled: bool,
+    /// This node is subscribed to changes of the shard.
+    pub(crate) is_subscribed: bool,
 }
 
-/// How what is known relates to what is.
+/// How the known clients relate to those in the store.
 #[derive(Default, PartialEq, Eq)]
 enum View {
-    /// Nobody has said that anything changed.
+    /// No change was notified since the last read.
     #[default]
     Current,
-    /// The store is asked before the next telling.
+    /// The store is read before the next update.
     Stale,
-    /// The store did not answer and is asked again after a while; until then what is known is told.
+    /// The store did not answer and is read again after a while; until then the known clients are sent.
     Failing,
 }
 
-impl Elsewhere {
-    /// Nothing is known, and there may be something to know.
-    pub(super) fn unknown() -> Self {
-        Elsewhere { view: View::Stale, ..Elsewhere::default() }
+impl RemoteMembers {
+    /// No client is known, and there may be some.
+    pub(crate) fn unknown() -> Self {
+        RemoteMembers { view: View::Stale, ..RemoteMembers::default() }
     }
 
-    pub(super) fn clients(&self) -> impl Iterator<Item = &Described> {
+    pub(crate) fn clients(&self) -> impl Iterator<Item = &Described> {
         self.clients.values()
     }
 
-    pub(super) fn get(&self, id: &SocketId) -> Option<&Described> {
+    pub(crate) fn get(&self, id: &SocketId) -> Option<&Described> {
         self.clients.get(id)
     }
 
-    pub(super) fn is_stale(&self) -> bool {
+    pub(crate) fn is_stale(&self) -> bool {
         self.view == View::Stale
     }
 
-    /// Something has changed. True if that was not known yet.
-    pub(super) fn changed(&mut self) -> bool {
-        let news = self.view == View::Current;
-        if news {
+    /// Something has changed. Returns true if that is new.
+    pub(crate) fn changed(&mut self) -> bool {
+        let is_new = self.view == View::Current;
+        if is_new {
             self.view = View::Stale;
         }
-        news
+        is_new
     }
 
-    /// Anything may have changed, and what is said may not be heard yet. True as for `changed`.
-    pub(super) fn missed(&mut self) -> bool {
-        self.settled = false;
+    /// Notifications were lost, and may still be. Returns true as `changed` does.
+    pub(crate) fn missed(&mut self) -> bool {
+        self.is_subscribed = false;
         self.changed()
     }
 
-    /// The store is asked now, and knows of every change until now.
-    fn begin_to_ask(&mut self) {
+    /// The store is read now, and has every change until now.
+    pub(crate) fn begin_read(&mut self) {
         self.view = View::Current;
     }
 
-    fn failed(&mut self) {
+    /// The store did not answer.
+    pub(crate) fn read_failed(&mut self) {
         self.view = View::Failing;
     }
 
-    /// The time to ask again has come. True if nobody has asked in the meantime.
-    fn may_ask_again(&mut self) -> bool {
+    /// The time to read again has come. Returns true if nobody has read in the meantime.
+    pub(crate) fn may_read_again(&mut self) -> bool {
         let failing = self.view == View::Failing;
         if failing {
             self.view = View::Stale;
@@ -92,11 +82,16 @@ impl Elsewhere {
         failing
     }
 
-    /// Takes what the store says in place of what was known.
-    fn learn(&mut self, this_node: NodeId, said: &[(SocketId, Bytes)], changes: &mut Changes) {
-        let others = said.iter().filter(|(id, _)| id.node() != this_node);
+    /// Replaces the known clients by those of the store, and records the changes.
+    pub(crate) fn replace(
+        &mut self,
+        this_node: NodeId,
+        entries: &[(SocketId, Bytes)],
+        changes: &mut Changes,
+    ) {
+        let others = entries.iter().filter(|(id, _)| id.node() != this_node);
         let clients: IndexMap<SocketId, Described> =
-            others.filter_map(|(id, said)| Some((*id, Described::read(*id, said)?))).collect();
+            others.filter_map(|(id, entry)| Some((*id, Described::read(*id, entry)?))).collect();
         for id in self.clients.keys().filter(|id| !clients.contains_key(*id)) {
             changes.leave(*id);
         }
@@ -108,55 +103,6 @@ impl Elsewhere {
             }
         }
         self.clients = clients;
-    }
-}
-
-impl Roster {
-    /// Learns who is on other nodes, if that may have changed. One at a time does: who is going to
-    /// tell.
-    pub(super) async fn look_elsewhere(self: &Arc<Self>, app: &App) {
-        let settled = {
-            let mut state = self.lock();
-            if state.members.is_empty() || !state.elsewhere.is_stale() {
-                return;
-            }
-            state.elsewhere.begin_to_ask();
-            std::mem::replace(&mut state.elsewhere.settled, true)
-        };
-        let (bus, store) = (app.hub().bus(), app.hub().store());
-        let asking = async {
-            // What changes after the answer has to be heard of, or it would never be asked for.
-            if !settled {
-                bus.settled().await;
-            }
-            store.descriptions(&self.project, &self.shard).await
-        };
-        let failure: Option<Box<dyn std::error::Error>> = match tokio::time::timeout(PATIENCE, asking).await {
-            Ok(Ok(said)) => {
-                let state = &mut *self.lock();
-                state.elsewhere.learn(bus.node(), &said, &mut state.changes);
-                None
-            }
-            Ok(Err(error)) => Some(error.into()),
-            Err(late) => Some(late.into()),
-        };
-        if let Some(error) = failure {
-            tracing::debug!(project = %self.project, shard = %self.shard, error = &*error, "a list may be out of date");
-            self.lock().elsewhere.settled &= settled;
-            self.ask_later(app);
-        }
-    }
-
-    fn ask_later(self: &Arc<Self>, app: &App) {
-        self.lock().elsewhere.failed();
-        let (roster, app) = (self.clone(), app.clone());
-        app.core().tasks.clone().spawn_service(async move {
-            tokio::time::sleep(RETRY).await;
-            let mut state = roster.lock();
-            if state.elsewhere.may_ask_again() {
-                roster.tell_soon(&app, state);
-            }
-        });
     }
 }
 
@@ -173,11 +119,12 @@ mod tests {
     }
 
     #[test]
-    fn only_what_people_see_is_a_change() {
-        let (node, mut elsewhere, mut changes) = (NodeId::random(), Elsewhere::default(), Changes::default());
+    fn a_change_of_the_user_info_alone_is_a_change() {
+        let (node, mut elsewhere, mut changes) =
+            (NodeId::random(), RemoteMembers::default(), Changes::default());
         let [ann, bob] = [0; 2].map(|_| SocketId::random());
         let mut learn = |list: &[(SocketId, Bytes)]| {
-            elsewhere.learn(node, list, &mut changes);
+            elsewhere.replace(node, list, &mut changes);
             std::mem::take(&mut changes)
         };
         let own = said(SocketId::on(node), "{}", 1);
@@ -191,13 +138,13 @@ mod tests {
     }
 
     #[test]
-    fn a_change_that_is_known_of_is_not_asked_for_twice() {
-        let mut elsewhere = Elsewhere::unknown();
+    fn a_change_that_is_known_is_not_read_twice() {
+        let mut elsewhere = RemoteMembers::unknown();
         assert!(!elsewhere.changed() && elsewhere.is_stale());
-        elsewhere.begin_to_ask();
+        elsewhere.begin_read();
         assert!(elsewhere.missed() && !elsewhere.missed());
-        elsewhere.failed();
-        assert!(!elsewhere.changed() && !elsewhere.is_stale(), "it is asked again in a while");
-        assert!(elsewhere.may_ask_again() && !elsewhere.may_ask_again());
+        elsewhere.read_failed();
+        assert!(!elsewhere.changed() && !elsewhere.is_stale(), "it is read again after a while");
+        assert!(elsewhere.may_read_again() && !elsewhere.may_read_again());
     }
 }

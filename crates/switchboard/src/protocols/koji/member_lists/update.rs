@@ -1,4 +1,4 @@
-//! What a shard is told: to whom, and as which frames.
+//! One update of a shard's clients: its frames and their receivers.
 
 use std::sync::Arc;
 
@@ -8,30 +8,30 @@ use switchboard_hub::Session;
 use switchboard_wire::koji::{self, CLIENTS_CHANGED, CLIENTS_CHANGES};
 use switchboard_ws::frame::{OpCode, encode_with};
 
-use crate::api::app::App;
+use crate::node::Node;
 
-/// What is told to whom.
+/// The receivers of an update, and its contents.
 #[derive(Default)]
-pub(super) struct News {
-    pub(super) version: u64,
-    pub(super) clients: Vec<koji::Client>,
-    /// These get the list.
-    pub(super) to_all: Vec<Arc<Session>>,
-    /// These get the list with its version, to go on from.
-    pub(super) to_new: Vec<Arc<Session>>,
-    /// These get only what has changed.
-    pub(super) to_watchers: Vec<Arc<Session>>,
-    pub(super) joined: Vec<koji::Client>,
-    pub(super) updated: Vec<koji::Client>,
-    pub(super) left: Vec<SocketId>,
+pub(crate) struct Update {
+    pub(crate) version: u64,
+    pub(crate) clients: Vec<koji::Client>,
+    /// Receive the whole list.
+    pub(crate) to_all: Vec<Arc<Session>>,
+    /// Receive the whole list with its version, which later changes refer to.
+    pub(crate) to_new: Vec<Arc<Session>>,
+    /// Receive the changes.
+    pub(crate) to_watchers: Vec<Arc<Session>>,
+    pub(crate) joined: Vec<koji::Client>,
+    pub(crate) updated: Vec<koji::Client>,
+    pub(crate) left: Vec<SocketId>,
 }
 
 /// Room for one entry of a list: the id and what surrounds it, and a short user info.
 const ENTRY_BYTES: usize = 128;
 
-impl News {
-    /// Sends it, and returns who had no room for it.
-    pub(super) fn send(&self, app: &App) -> Vec<SocketId> {
+impl Update {
+    /// Sends it. Returns the clients whose outboxes had no room for it.
+    pub(crate) fn send(&self, node: &Node) -> Vec<SocketId> {
         let mut missed = Vec::new();
         let mut deliver = |sessions: &[Arc<Session>], encode: &dyn Fn() -> Bytes| {
             if sessions.is_empty() {
@@ -39,12 +39,12 @@ impl News {
             }
             let frame = encode();
             let (takers, others): (Vec<_>, Vec<_>) =
-                sessions.iter().partition(|session| takes(session, frame.len(), app));
-            let told = app.hub().deliver_frame_to(takers, &frame, DeliveryClass::Live);
-            app.meters().lists.increment(told.queued as u64);
+                sessions.iter().partition(|session| has_room(session, frame.len(), node));
+            let delivered = node.hub().deliver_frame_to(takers, &frame, DeliveryClass::Live);
+            node.meters().lists.increment(delivered.queued as u64);
             missed.extend(others.iter().map(|session| session.id));
         };
-        // Who is new last: it may speak as soon as it knows of the others, and they pass over who they do not know.
+        // New clients last: they may send as soon as they know the others, and clients ignore senders that they do not know.
         deliver(&self.to_watchers, &|| self.changes_frame());
         deliver(&self.to_all, &|| self.list_frame(|_| ()));
         deliver(&self.to_new, &|| {
@@ -81,9 +81,9 @@ impl News {
     }
 }
 
-/// Whether a list of that length leaves an outbox half of its room for events. An empty one takes
-/// every list, or long ones would never arrive.
-pub(super) fn takes(session: &Session, len: usize, app: &App) -> bool {
+/// Whether an outbox has room for a list of that length and is then at most half full. An empty one
+/// takes every list, or long ones would never arrive.
+pub(crate) fn has_room(session: &Session, len: usize, node: &Node) -> bool {
     let queued = session.outbox.queued_bytes();
-    queued == 0 || queued + len <= app.limits().outbox_bytes_max / 2
+    queued == 0 || queued + len <= node.limits().outbox_bytes_max / 2
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use switchboard::{Name, Protocol};
-use switchboard_redis::{OriginalPortals, Reports};
+use switchboard_redis::{OriginalPortals, Reports as ReportOptions};
 
 use super::redis::RedisMode;
 use super::{Config, ConfigError};
@@ -10,7 +10,7 @@ use super::{Config, ConfigError};
 /// Settings of reports for workers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Portal {
+pub struct Reports {
     /// Into how many parts the clients of a project are divided, from 1 to 1,024. Default 16. No more
     /// workers of a group have something to do. It changes when there is no group.
     pub partitions: u16,
@@ -23,7 +23,7 @@ pub struct Portal {
 /// Whether clients of a door are reported to other processes.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct DoorPortal {
+pub struct ProtocolReports {
     /// Whether they are. Default false.
     pub enabled: bool,
 }
@@ -38,11 +38,11 @@ pub struct MesaPortal {
     pub distribute_load: bool,
 }
 
-impl Default for Portal {
+impl Default for Reports {
     fn default() -> Self {
         let project = Name::new("default").expect("the name is neither empty nor long");
-        let Reports { partitions, backlog_max, bytes_max, .. } = Reports::of(&project);
-        Portal { partitions, backlog_max, queue_bytes_max: bytes_max }
+        let ReportOptions { partitions, backlog_max, bytes_max, .. } = ReportOptions::of(&project);
+        Reports { partitions, backlog_max, queue_bytes_max: bytes_max }
     }
 }
 
@@ -52,28 +52,28 @@ impl Default for MesaPortal {
     }
 }
 
-impl Portal {
+impl Reports {
     pub(super) fn check(&self, config: &Config) -> Result<(), ConfigError> {
         let wrong = |what: String| Err(ConfigError::Value(what));
-        for (door, is_on) in [
-            ("emit", config.emit.portal.enabled),
-            ("koji", config.koji.portal.enabled),
-            ("mesa", config.mesa.portal.enabled),
+        for (key, is_on) in [
+            ("emit.reports.enabled", config.emit.reports.enabled),
+            ("koji.reports.enabled", config.koji.reports.enabled),
+            ("mesa.portal.enabled", config.mesa.portal.enabled),
         ] {
             if is_on && config.redis.url.is_empty() {
                 return wrong(format!(
-                    "{door}.portal.enabled is on, and redis.url is not set\n\nhint: reports go through Redis"
+                    "{key} is on, and redis.url is not set\n\nhint: reports go through Redis"
                 ));
             }
         }
-        if config.koji.portal.enabled && config.projects.named.is_empty() {
-            return wrong("koji.portal.enabled is on, and projects.named names no project".into());
+        if config.koji.reports.enabled && config.projects.named.is_empty() {
+            return wrong("koji.reports.enabled is on, and projects.named names no project".into());
         }
         if !(1..=1024).contains(&self.partitions) {
-            return wrong(format!("portal.partitions is {}; it is from 1 to 1024", self.partitions));
+            return wrong(format!("reports.partitions is {}; it is from 1 to 1024", self.partitions));
         }
         if self.backlog_max == 0 || self.queue_bytes_max == 0 {
-            return wrong("portal.backlog_max and portal.queue_bytes_max are at least 1".into());
+            return wrong("reports.backlog_max and reports.queue_bytes_max are at least 1".into());
         }
         Ok(())
     }
@@ -83,15 +83,15 @@ impl Config {
     /// The doors whose clients are reported.
     pub(crate) fn reported(&self) -> Vec<Protocol> {
         let doors = [
-            (Protocol::Emit, self.emit.portal.enabled),
-            (Protocol::Koji, self.koji.enabled && self.koji.portal.enabled),
+            (Protocol::Emit, self.emit.reports.enabled),
+            (Protocol::Koji, self.koji.enabled && self.koji.reports.enabled),
             (Protocol::Mesa, self.mesa.enabled && self.mesa.portal.enabled),
         ];
         doors.into_iter().filter(|(_, is_on)| *is_on).map(|(door, _)| door).collect()
     }
 
     /// What is reported, for the options of Redis; `None` if nothing is.
-    pub(crate) fn reports(&self) -> Option<Reports> {
+    pub(crate) fn report_options(&self) -> Option<ReportOptions> {
         let name = |text: &str| Name::new(text).expect("the settings were checked");
         let default = name(&self.projects.default);
         let of_mesa = self.mesa.namespace.as_deref().map_or_else(|| default.clone(), name);
@@ -116,8 +116,8 @@ impl Config {
             distribute_load: self.mesa.portal.distribute_load,
             ..OriginalPortals::of(&of_mesa)
         });
-        let Portal { partitions, backlog_max, queue_bytes_max: bytes_max } = self.portal;
-        Some(Reports { projects, partitions, backlog_max, bytes_max, originals })
+        let Reports { partitions, backlog_max, queue_bytes_max: bytes_max } = self.reports;
+        Some(ReportOptions { projects, partitions, backlog_max, bytes_max, originals })
     }
 }
 
@@ -134,37 +134,37 @@ mod tests {
 
     #[test]
     fn nobody_is_reported_until_a_door_says_so() {
-        assert_eq!(with(&["redis=redis://h", "mesa.enabled=true"]).unwrap().reports(), None);
+        assert_eq!(with(&["redis=redis://h", "mesa.enabled=true"]).unwrap().report_options(), None);
         let config =
             with(&[&MESA[..], &["mesa.namespace=api", "mesa.portal.distribute_load=false"]].concat());
         let config = config.unwrap();
-        let reports = config.reports().unwrap();
+        let reports = config.report_options().unwrap();
         assert_eq!((config.reported(), &*reports.projects[0]), (vec![Protocol::Mesa], "api"));
         let originals = reports.originals.clone().unwrap();
         assert_eq!((originals.namespace.as_deref(), originals.distribute_load), (Some("api"), false));
         assert_eq!(config.redis().unwrap().unwrap().reports, Some(reports));
-        let both = [&MESA[..], &["emit.portal.enabled=true", "portal.partitions=4"]].concat();
-        let both = with(&both).unwrap().reports().unwrap();
+        let both = [&MESA[..], &["emit.reports.enabled=true", "reports.partitions=4"]].concat();
+        let both = with(&both).unwrap().report_options().unwrap();
         assert_eq!((both.projects.len(), both.partitions), (1, 4), "they are of one project");
     }
 
     #[test]
     fn original_portals_are_left_out_in_a_cluster() {
         let config = with(&[&MESA[..], &["redis.mode=cluster"]].concat()).unwrap();
-        assert_eq!(config.reports().unwrap().originals, None);
+        assert_eq!(config.report_options().unwrap().originals, None);
     }
 
     #[test]
     fn what_cannot_be_is_named() {
         let redis = "redis=redis://h";
         for (sets, named) in [
-            (&["emit.portal.enabled=true"][..], "emit.portal.enabled is on, and redis.url is not set"),
+            (&["emit.reports.enabled=true"][..], "emit.reports.enabled is on, and redis.url is not set"),
             (&["mesa.portal.enabled=true"], "mesa.portal.enabled"),
-            (&["koji.portal.enabled=true"], "koji.portal.enabled"),
-            (&[redis, "koji.portal.enabled=true"], "projects.named"),
-            (&["portal.partitions=0"], "portal.partitions is 0"),
-            (&["portal.partitions=2000"], "portal.partitions is 2000"),
-            (&["portal.backlog_max=0"], "portal.backlog_max"),
+            (&["koji.reports.enabled=true"], "koji.reports.enabled"),
+            (&[redis, "koji.reports.enabled=true"], "projects.named"),
+            (&["reports.partitions=0"], "reports.partitions is 0"),
+            (&["reports.partitions=2000"], "reports.partitions is 2000"),
+            (&["reports.backlog_max=0"], "reports.backlog_max"),
         ] {
             let error = with(sets).unwrap_err().to_string();
             assert!(error.contains(named), "{sets:?}: {error}");

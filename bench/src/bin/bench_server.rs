@@ -1,15 +1,15 @@
-//! The smallest useful chat, which the benchmarks measure: all of it is the ordinary public API,
-//! with heartbeats and limits on. One sender may send as fast as it can.
+//! The server that the benchmarks measure: the relay of `switchboard serve` with its heartbeats and limits, on all three
+//! protocols. One sender may send at any rate.
 //!
-//! `cargo run --release --example bench_server -- 127.0.0.1:3000`, and with `127.0.0.1:6379` behind it
-//! as one of the nodes that share that Redis.
+//! `cargo run --profile dist -p switchboard-bench --bin bench_server -- 127.0.0.1:3000`. With a second argument,
+//! `127.0.0.1:6379`, the server is one of the nodes that share that Redis.
 
 use serde::Deserialize;
-use serde_json::{Value, json};
 use switchboard::{
-    App, Data, Identity, Koji, Limits, Mesa, Name, Payload, Reply, ReplyError, Socket, Target, serve,
+    App, Data, Identity, Koji, Limits, Mesa, Name, Payload, ReplyError, Socket, Target, serve,
 };
 use switchboard_redis::{Options, Redis};
+use switchboard_server::Mode;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -19,42 +19,22 @@ struct InRoom {
     room: String,
 }
 
-async fn join(socket: Socket, Data(to): Data<InRoom>) -> Result<Reply<Value>, ReplyError> {
-    socket.join(&to.room)?;
-    Ok(Reply(json!({ "joined": to.room })))
-}
-
-async fn leave(socket: Socket, Data(from): Data<InRoom>) -> Result<Reply<Value>, ReplyError> {
-    socket.leave(&from.room)?;
-    Ok(Reply(json!({ "left": from.room })))
-}
-
-/// The data goes on exactly as it came: it is looked into for the room, and not rebuilt.
-async fn message(socket: Socket, Data(to): Data<InRoom>, data: Payload) -> Result<(), ReplyError> {
-    socket.to(format!("#{}", to.room)).emit_payload("message", data)?;
-    Ok(())
-}
-
-/// The same for Mesa clients, whose room is all who are logged in as one user.
+/// The counterpart of `/message` for Mesa clients: a room consists of the sockets of one user.
 async fn dispatch(socket: Socket, Data(to): Data<InRoom>, data: Payload) -> Result<(), ReplyError> {
     socket.to(Target::user(&to.room)?).emit_payload("message", data)?;
     Ok(())
 }
 
-/// The token is the user's id.
+/// Accepts the user id as the token.
 async fn verify(token: String) -> Result<Identity, switchboard::NameError> {
     Ok(Identity { user: Name::new(&token)?, expires: None, profile: None })
-}
-
-async fn ping() -> Reply<Value> {
-    Reply(json!({ "pong": true }))
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let address = arguments.next().unwrap_or_else(|| "127.0.0.1:3000".into());
-    let mut app = App::new().on("/join", join).on("/leave", leave).on("/message", message).on("/ping", ping);
+    let mut app = Mode::Serve.install(App::new());
     let mut limits = Limits::default();
     limits.messages_per_s = Some(1_000_000);
     app = app.with_koji(Koji::new()).with_mesa(Mesa::new().on("/message", dispatch)).with_verifier(verify);

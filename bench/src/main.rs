@@ -1,0 +1,44 @@
+//! `switchboard-bench`: loads an emit, Socket.IO, Koji or Mesa server and reports the cost to the server.
+//!
+//! The generator does not parse received messages while it measures. It counts frames by their headers, so one core of
+//! generator can load a server on another core. Cost is the CPU time of the server's process, which is steadier than
+//! the clock on a shared machine.
+
+mod bare;
+mod clock;
+mod cost;
+mod dispatch;
+mod fairness;
+mod joins;
+mod options;
+mod peer;
+mod process;
+mod protocol;
+mod redis;
+mod report;
+mod room;
+mod rooms;
+mod roster;
+mod scenario;
+mod steps;
+mod text;
+mod wait;
+mod walk;
+
+use clap::Parser;
+
+use options::{Options, Scenario};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> anyhow::Result<()> {
+    let options = Options::parse();
+    let report = match options.scenario {
+        Scenario::Bare => bare::run(&options).await?,
+        _ => scenario::run(&options, cost::Meters::new(&options)?).await?,
+    };
+    match options.json {
+        true => println!("{}", serde_json::to_string(&report)?),
+        false => print!("{report}"),
+    }
+    Ok(())
+}

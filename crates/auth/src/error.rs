@@ -1,0 +1,71 @@
+//! Errors of tokens, keys and key sets.
+
+use std::sync::Arc;
+
+use switchboard::NameError;
+
+/// Why a token identifies no user.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TokenError {
+    /// The text is not a JSON Web Token, or a claim has the wrong type.
+    #[error("not a valid JSON Web Token")]
+    Malformed,
+    /// The algorithm is `none`, unknown, or not the algorithm of any configured key.
+    #[error("signature algorithm not accepted")]
+    Algorithm,
+    /// No configured key verifies the signature.
+    #[error("signature does not match any known key")]
+    Signature,
+    /// The expiry time (`exp`) has passed.
+    #[error("token has expired")]
+    Expired,
+    /// The start time (`nbf`) has not been reached.
+    #[error("token is not valid yet")]
+    NotYetValid,
+    /// The issuer (`iss`) or the audience (`aud`) differs from the configured one.
+    #[error("token has a different issuer or audience")]
+    IssuerOrAudience,
+    /// None of the user claims is present.
+    #[error("token identifies no user")]
+    NoUser,
+    /// The user id is too long.
+    #[error("user id is invalid")]
+    User(#[from] NameError),
+    /// The key set could not be fetched, and none was fetched before.
+    #[error("keys are not available")]
+    KeysUnavailable(#[source] Arc<JwksError>),
+}
+
+/// Why a key or the URL of a key set is not accepted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyError {
+    /// The text is not the PEM encoding of an RSA, P-256 or Ed25519 public key.
+    #[error("not the PEM encoding of an RSA, P-256 or Ed25519 public key")]
+    Pem,
+    /// The URL of the key set is invalid or does not use HTTP.
+    #[error("`{0}` is not an http or https URL")]
+    Url(String),
+    /// The HTTP client could not be created.
+    #[error("HTTP client could not be created")]
+    Client(#[source] JwksError),
+}
+
+/// Longest key set that is read, in bytes.
+pub(crate) const JWKS_BYTES_MAX: usize = 1024 * 1024;
+
+/// Why a key set could not be fetched.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JwksError {
+    /// The request failed or returned an error status.
+    #[error("request for the key set failed")]
+    Fetch(#[from] reqwest::Error),
+    /// The response is longer than 1 MiB.
+    #[error("key set exceeds {JWKS_BYTES_MAX} bytes")]
+    TooLong,
+    /// The response is not a JSON Web Key Set.
+    #[error("response is not a JSON Web Key Set")]
+    Format(#[source] serde_json::Error),
+}

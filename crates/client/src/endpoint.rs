@@ -1,0 +1,46 @@
+//! The server's address, and opening a connection to it.
+
+use http::{HeaderName, HeaderValue, Uri};
+use tokio::net::TcpStream;
+use tokio_websockets::{ClientBuilder, Connector, MaybeTlsStream, WebSocketStream};
+
+use crate::error::ConnectError;
+use crate::options::Options;
+use crate::tls;
+
+pub(crate) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+pub(crate) struct Endpoint {
+    uri: Uri,
+    connector: Connector,
+}
+
+impl Endpoint {
+    pub(crate) fn new(address: &str, options: &Options) -> Result<Self, ConnectError> {
+        let invalid = || ConnectError::Address(address.into());
+        let uri: Uri = address.parse().map_err(|_| invalid())?;
+        let connector = match uri.scheme_str() {
+            Some("ws") if uri.host().is_some() => Connector::Plain,
+            Some("wss") if uri.host().is_some() => tls::connector(options)?,
+            _ => return Err(invalid()),
+        };
+        Ok(Endpoint { uri, connector })
+    }
+
+    pub(crate) async fn connect(&self, options: &Options) -> Result<Socket, ConnectError> {
+        let mut builder = ClientBuilder::from_uri(self.uri.clone()).connector(&self.connector);
+        for (name, value) in &options.headers {
+            let invalid = || ConnectError::Header(name.clone());
+            let header = (
+                HeaderName::try_from(name).map_err(|_| invalid())?,
+                HeaderValue::try_from(value).map_err(|_| invalid())?,
+            );
+            builder = builder.add_header(header.0, header.1).map_err(|_| invalid())?;
+        }
+        let timeout = options.connect_timeout;
+        let connected = tokio::time::timeout(timeout, builder.connect()).await;
+        let (socket, _) =
+            connected.map_err(|_| ConnectError::Timeout(timeout))?.map_err(tls::connect_error)?;
+        Ok(socket)
+    }
+}

@@ -1,0 +1,102 @@
+//! Publications of other nodes and of backends that are no events: calls, commands, answers, closes,
+//! stored messages.
+//!
+//! A message that cannot be decoded is ignored: it is of a node of another version.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::value::RawValue;
+use switchboard_backplane::{Content, Publication};
+use switchboard_event::{Audience, Name, Payload, ProjectId, SocketId, Target};
+use switchboard_hub::JoinError;
+
+use crate::node::Node;
+use crate::node::calls::Outcome;
+use crate::node::inbox;
+use crate::node::membership::{self, close_here, execute};
+use crate::node::message::{Membership, Message, Refusal, RemoteCall, ReturnAddress};
+use crate::node::remote::answer;
+use crate::node::requests;
+
+/// Handles a publication. Events are the hub's, changes of shards are their protocol's.
+pub(crate) fn receive(node: &Arc<Node>, publication: Publication) {
+    let Publication { project, audience, content } = publication;
+    match content {
+        Content::Control(message) => receive_message(node, &project, &audience, &message),
+        Content::Close { code, reason } => {
+            close_here(node, &project, &audience, code, &reason);
+        }
+        Content::Answer(data) => resolve(node, &audience, Ok(data)),
+        Content::Stored { number, event } => inbox::deliver_stored(node, &project, &audience, number, event),
+        Content::Event { .. } | Content::ShardChanged(_) => {}
+    }
+}
+
+fn receive_message(node: &Arc<Node>, project: &ProjectId, audience: &Audience, text: &Bytes) {
+    let message: Message<&RawValue> = match serde_json::from_slice(text) {
+        Ok(message) => message,
+        Err(error) => {
+            return tracing::debug!(%error, "ignored a message of another node: it cannot be decoded");
+        }
+    };
+    match (message, &*audience.to) {
+        (Message::Refused(refusal), _) => resolve(node, audience, Err(refusal)),
+        (Message::Call { answer_to, call }, [Target::Socket(id)]) => match call {
+            RemoteCall::Request { event, data, timeout_ms } => {
+                let (data, timeout) = (Payload::slice_of(text, data), Duration::from_millis(timeout_ms));
+                request_for(node, project, answer_to, *id, &event, data, timeout);
+            }
+            RemoteCall::Join(membership) => change_for(node, &answer_to, &membership, |target| {
+                membership::join_here(node, project, *id, target)
+            }),
+            RemoteCall::Leave(membership) => change_for(node, &answer_to, &membership, |target| {
+                Ok(membership::leave_here(node, project, *id, target))
+            }),
+        },
+        (Message::Command(command), _) => {
+            execute(node, project, audience, &command);
+        }
+        _ => tracing::debug!("ignored a call of another node: its audience is no single socket"),
+    }
+}
+
+fn resolve(node: &Node, audience: &Audience, outcome: Outcome) {
+    if let [Target::Socket(call)] = *audience.to {
+        node.calls.resolve(call, outcome);
+    }
+}
+
+/// Sends a request to a client of this node for another node.
+fn request_for(
+    node: &Arc<Node>,
+    project: &ProjectId,
+    answer_to: ReturnAddress,
+    id: SocketId,
+    event: &str,
+    data: Payload,
+    timeout: Duration,
+) {
+    let Ok(event) = Name::new(event) else { return };
+    let Some(session) = membership::session(node, project, id) else {
+        return answer(node, &answer_to, Err(Refusal::Gone));
+    };
+    let node = node.clone();
+    node.tasks.clone().spawn(async move {
+        let reply = requests::request(&node, &session, timeout, &event, &data).await;
+        answer(&node, &answer_to, reply.map_err(Refusal::from));
+    });
+}
+
+/// Changes a membership of a socket of this node for another node.
+fn change_for(
+    node: &Node,
+    answer_to: &ReturnAddress,
+    membership: &Membership,
+    change: impl FnOnce(&Target) -> Result<bool, JoinError>,
+) {
+    let Ok(target) = membership.target() else { return };
+    let changed = change(&target).map_err(Refusal::from);
+    answer(node, answer_to, changed.map(|changed| Payload::of(&changed).expect("a bool is JSON")));
+}

@@ -1,0 +1,115 @@
+//! Memberships of sockets on any node, and actions on whole audiences.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use switchboard_event::{Audience, Payload, ProjectId, SocketId, Target};
+use switchboard_hub::{JoinError, Session};
+use switchboard_ws::close::CloseCode;
+
+use crate::node::Node;
+use crate::node::errors::ReachError;
+use crate::node::inbox;
+use crate::node::message::{Command, Membership, Refusal, RemoteCall};
+use crate::node::remote;
+
+/// How long another node may take to change a membership. It does so at once, so this covers the
+/// round trip.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+/// Finds a socket of this node in a project.
+pub(crate) fn session(node: &Node, project: &ProjectId, id: SocketId) -> Option<Arc<Session>> {
+    node.hub().index().session(id).filter(|session| session.project.id == *project)
+}
+
+/// Adds a socket of any node to a target. Returns false if it was a member.
+pub(crate) async fn join(
+    node: &Arc<Node>,
+    project: &ProjectId,
+    id: SocketId,
+    target: &Target,
+) -> Result<bool, ReachError> {
+    match remote::is_elsewhere(node, id) {
+        true => change_elsewhere(node, project, id, target, RemoteCall::Join).await,
+        false => Ok(join_here(node, project, id, target)?),
+    }
+}
+
+/// Removes a socket of any node from a target. Returns false if it was no member.
+pub(crate) async fn leave(
+    node: &Node,
+    project: &ProjectId,
+    id: SocketId,
+    target: &Target,
+) -> Result<bool, ReachError> {
+    match remote::is_elsewhere(node, id) {
+        true => change_elsewhere(node, project, id, target, RemoteCall::Leave).await,
+        false => Ok(leave_here(node, project, id, target)),
+    }
+}
+
+/// Adds a socket of this node to a target.
+pub(crate) fn join_here(
+    node: &Arc<Node>,
+    project: &ProjectId,
+    id: SocketId,
+    target: &Target,
+) -> Result<bool, JoinError> {
+    let session = session(node, project, id).ok_or(JoinError::Gone)?;
+    match target {
+        Target::User(user) => inbox::log_in(node, &session, user),
+        _ => node.hub().join(&session, target),
+    }
+}
+
+/// Removes a socket of this node from a target.
+pub(crate) fn leave_here(node: &Node, project: &ProjectId, id: SocketId, target: &Target) -> bool {
+    session(node, project, id).is_some_and(|session| match target {
+        Target::User(user) => inbox::log_out(node, &session, user),
+        _ => node.hub().leave(&session, target),
+    })
+}
+
+async fn change_elsewhere<'a>(
+    node: &Node,
+    project: &ProjectId,
+    id: SocketId,
+    target: &Target,
+    call: fn(Membership) -> RemoteCall<&'a Payload>,
+) -> Result<bool, ReachError> {
+    let Some(membership) = Membership::of(target) else { return Ok(false) };
+    match remote::call(node, project, id, call(membership), ANSWER_WITHIN).await? {
+        Ok(changed) => Ok(changed.to().unwrap_or(false)),
+        Err(Refusal::TooMany { max }) => Err(JoinError::TooMany { max }.into()),
+        Err(_) => Err(JoinError::Gone.into()),
+    }
+}
+
+/// Carries out a command on this node. Returns the number of sockets it changed.
+pub(crate) fn execute(node: &Node, project: &ProjectId, audience: &Audience, command: &Command) -> usize {
+    match command {
+        Command::Clear => audience.to.iter().map(|target| node.hub().clear(project, target)).sum(),
+    }
+}
+
+/// Closes the sockets of an audience on this node. Returns their number.
+///
+/// A code that no close frame may carry, such as 1006, is left out.
+pub(crate) fn close_here(
+    node: &Node,
+    project: &ProjectId,
+    audience: &Audience,
+    code: u16,
+    reason: &str,
+) -> usize {
+    let mut members = node.hub().members(project, audience);
+    members.retain(|session| !session.outbox.is_closing());
+    let code = sendable(CloseCode(code));
+    members.iter().for_each(|session| node.close(session, code, reason));
+    members.len()
+}
+
+/// A close code, or none in place of one that no close frame may carry.
+pub(crate) fn sendable(code: CloseCode) -> CloseCode {
+    if code.may_be_sent() { code } else { CloseCode::NO_STATUS }
+}

@@ -1,0 +1,35 @@
+//! Requests to clients of this node.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use switchboard_event::{DeliveryClass, Name, Payload};
+use switchboard_hub::Session;
+
+use crate::node::Node;
+use crate::node::conn::{Conn, Pending};
+use crate::node::errors::RequestError;
+
+/// Sends a request to a client and waits for its reply.
+pub(crate) async fn request(
+    node: &Node,
+    session: &Arc<Session>,
+    timeout: Duration,
+    event: &Name,
+    data: &Payload,
+) -> Result<Payload, RequestError> {
+    let pending = Pending::open(Conn::of(session), node.limits().requests_pending_max)?;
+    let frame = (node.codec().request)(session.protocol, event, data, pending.id());
+    let frame = frame.ok_or(RequestError::CannotReply)?;
+    if !node.hub().deliver_frame(session, &frame, DeliveryClass::Live) {
+        return Err(RequestError::Gone);
+    }
+    pending.reply(timeout).await
+}
+
+/// Replies to a request of a client.
+pub(crate) fn reply(node: &Node, session: &Arc<Session>, ack: &Payload, data: &Payload) {
+    if let Some(frame) = (node.codec().reply)(session.protocol, ack, data) {
+        node.hub().deliver_frame(session, &frame, DeliveryClass::Live);
+    }
+}

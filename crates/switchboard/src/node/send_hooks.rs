@@ -1,0 +1,77 @@
+//! Notifies the hooks about messages of the app: `@sent` and `@undeliverable`.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use switchboard_event::{Event, Name, Payload, ProjectId, Target, UserId};
+
+use crate::node::Node;
+use crate::node::system_events::SystemEvent;
+
+/// The data of `@sent`.
+#[derive(Serialize)]
+struct Sent<'a> {
+    event: &'a Name,
+    data: &'a Payload,
+    to: Vec<String>,
+    except: Vec<String>,
+    kept: bool,
+}
+
+/// The data of `@undeliverable`.
+#[derive(Serialize)]
+struct Undeliverable<'a> {
+    user: &'a UserId,
+    event: &'a Name,
+    data: &'a Payload,
+}
+
+/// Calls the `@sent` hooks, if there are any. `kept` is true for messages that the inbox stores.
+pub(crate) fn notify_sent(
+    node: &Node,
+    project: &ProjectId,
+    event: &Event,
+    to: &[Target],
+    except: &[Target],
+    kept: bool,
+) {
+    if let Some(hooks) = node.hooks(SystemEvent::Sent) {
+        let texts = |targets: &[Target]| targets.iter().map(Target::to_string).collect();
+        let (Event { name, data, .. }, to, except) = (event, texts(to), texts(except));
+        hooks.notify_of_project(
+            SystemEvent::Sent,
+            project,
+            as_payload(&Sent { event: name, data, to, except, kept }),
+        );
+    }
+}
+
+/// Calls the `@undeliverable` hooks for each user without a socket on any node. Queries the store for
+/// every user who has none on this node, so it does nothing if there are no such hooks.
+pub(crate) fn notify_undeliverable(node: &Arc<Node>, project: &ProjectId, event: Event, users: Vec<UserId>) {
+    let Some(hooks) = node.hooks(SystemEvent::Undeliverable) else { return };
+    let (node, project, Event { name, data, .. }) = (node.clone(), project.clone(), event);
+    node.tasks.clone().spawn(async move {
+        for user in &users {
+            let target = Target::User(user.clone());
+            // The store may learn of a login on this node later than the hub.
+            if !node.hub().members(&project, &target.clone().into()).is_empty() {
+                continue;
+            }
+            match node.hub().store().count(&project, &target).await {
+                Ok(0) => {
+                    let data = as_payload(&Undeliverable { user, event: &name, data: &data });
+                    hooks.notify_of_project(SystemEvent::Undeliverable, &project, data);
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "cannot query whether a user is online; no @undeliverable hook called");
+                }
+            }
+        }
+    });
+}
+
+fn as_payload<T: Serialize>(data: &T) -> Payload {
+    Payload::of(data).expect("texts, numbers and payloads are JSON")
+}

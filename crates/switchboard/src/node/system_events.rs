@@ -1,0 +1,99 @@
+//! System events, and the way from the node to the hooks of an application.
+//!
+//! The node knows no application. When one is served it sets a [`HookSink`]; until then, and for
+//! events without hooks, a notification costs one load.
+
+use std::sync::{Arc, Weak};
+
+use switchboard_event::{Payload, ProjectId};
+use switchboard_hub::Session;
+
+/// Defines the system events, each with its name, and the list of the names as a literal.
+macro_rules! system_events {
+    ($first:ident = $first_name:literal, $($event:ident = $name:literal,)*) => {
+        /// An event of the framework that hooks can handle.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum SystemEvent {
+            $first,
+            $($event,)*
+        }
+
+        impl SystemEvent {
+            pub(crate) const ALL: &[SystemEvent] = &[SystemEvent::$first, $(SystemEvent::$event,)*];
+
+            pub(crate) fn name(self) -> &'static str {
+                match self {
+                    SystemEvent::$first => $first_name,
+                    $(SystemEvent::$event => $name,)*
+                }
+            }
+        }
+
+        macro_rules! system_event_names {
+            () => { concat!("`", $first_name, "`" $(, ", `", $name, "`")*) };
+        }
+        pub(crate) use system_event_names;
+    };
+}
+
+system_events! {
+    Connection = "@connection",
+    Disconnect = "@disconnect",
+    Authenticated = "@authenticated",
+    Error = "@error",
+    Any = "@any",
+    Sent = "@sent",
+    Undeliverable = "@undeliverable",
+    Redelivered = "@redelivered",
+    Ping = "@ping",
+    PortalJoin = "@portal-join",
+    PortalLeave = "@portal-leave",
+}
+
+impl SystemEvent {
+    pub(crate) const COUNT: usize = Self::ALL.len();
+
+    /// Whether it is about messages of the app, so that a hook that sends would call itself.
+    pub(crate) fn is_about_sends(self) -> bool {
+        matches!(self, SystemEvent::Sent | SystemEvent::Undeliverable)
+    }
+}
+
+/// Calls the hooks of an application. Implemented by the served app.
+pub(crate) trait HookSink: Send + Sync {
+    /// Calls the hooks of one client's protocol.
+    fn notify_of_client(&self, event: SystemEvent, session: &Arc<Session>, data: Payload);
+
+    /// Calls the hooks of every protocol, for an event that no client caused.
+    fn notify_of_project(&self, event: SystemEvent, project: &ProjectId, data: Payload);
+}
+
+/// The hook sink of a node, with the events that have hooks.
+pub(crate) struct HookTable {
+    sink: Weak<dyn HookSink>,
+    has_hooks: [bool; SystemEvent::COUNT],
+}
+
+tokio::task_local! {
+    /// Set inside hooks about sends: messages of such a hook do not call it again.
+    pub(crate) static IN_HOOK_OF_SENDS: ();
+}
+
+impl HookTable {
+    pub(crate) fn new(sink: Weak<dyn HookSink>, has_hooks: impl Fn(SystemEvent) -> bool) -> Self {
+        let mut table = HookTable { sink, has_hooks: [false; SystemEvent::COUNT] };
+        for event in SystemEvent::ALL {
+            table.has_hooks[*event as usize] = has_hooks(*event);
+        }
+        table
+    }
+
+    /// The sink, if an event has hooks and may call them here.
+    pub(crate) fn sink(&self, event: SystemEvent) -> Option<Arc<dyn HookSink>> {
+        let calls_itself = || event.is_about_sends() && IN_HOOK_OF_SENDS.try_with(|()| ()).is_ok();
+        if !self.has_hooks[event as usize] || calls_itself() {
+            return None;
+        }
+        self.sink.upgrade()
+    }
+}

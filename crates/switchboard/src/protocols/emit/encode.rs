@@ -1,0 +1,24 @@
+//! Events, requests and replies as frames.
+
+use bytes::Bytes;
+use switchboard_event::{Event, Payload};
+use switchboard_wire::emit;
+use switchboard_ws::frame::{OpCode, encode_with};
+
+/// Room for the names and punctuation around an event's data.
+const ENVELOPE_BYTES: usize = 64;
+
+pub(crate) fn encode(event: &Event) -> Bytes {
+    let len = ENVELOPE_BYTES + event.name.len() + event.data.as_bytes().len();
+    encode_with(OpCode::Text, len, |out| emit::write_event(out, &event.name, &event.data))
+}
+
+pub(crate) fn request(name: &str, data: &Payload, id: u32) -> Bytes {
+    let len = ENVELOPE_BYTES + name.len() + data.as_bytes().len();
+    encode_with(OpCode::Text, len, |out| emit::write_request(out, name, data, &id.to_string()))
+}
+
+pub(crate) fn reply(ack: &Payload, data: &Payload) -> Bytes {
+    let len = ENVELOPE_BYTES + ack.as_bytes().len() + data.as_bytes().len();
+    encode_with(OpCode::Text, len, |out| emit::write_reply(out, ack, data))
+}

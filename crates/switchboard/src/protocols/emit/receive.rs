@@ -1,0 +1,58 @@
+//! Handling a client's frames.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use switchboard_backplane::ClientAction;
+use switchboard_event::Protocol;
+use switchboard_wire::DecodeError;
+use switchboard_wire::emit::{self, Incoming};
+
+use crate::api::socket::Socket;
+use crate::node::remote::open_answer;
+use crate::node::reports::{report, sink_for};
+use crate::routing::reply::{IntoResponse, ReplyError, Response};
+use crate::routing::request::Request;
+use crate::routing::router::unknown_event;
+use crate::routing::server::Server;
+
+/// Handles a frame, or returns its event if that is for handlers.
+pub(crate) fn receive(
+    server: &Arc<Server>,
+    socket: &Socket,
+    frame: &Bytes,
+) -> Result<Option<Request>, DecodeError> {
+    match emit::decode(frame)? {
+        Incoming::Event { name, data, ack } => {
+            return Ok(Some(Request::new(socket.clone(), name, data, ack)));
+        }
+        Incoming::Unroutable { shown, ack } => server.unroutable(socket, &shown, ack.as_ref()),
+        Incoming::Reply { ack, data } => socket.conn().resolve(&ack, data),
+        Incoming::Other => {}
+    }
+    Ok(None)
+}
+
+/// Reports an event without a handler to other processes, if any takes it, and replies with their
+/// answer. The report is made before this is first polled to a wait, so reports keep their order.
+pub(crate) async fn report_unhandled(request: Request) -> Response {
+    let (node, session) = (request.socket().node(), request.socket().session());
+    let is_taken = sink_for(node, Protocol::Emit)
+        .is_some_and(|sink| sink.accepts(&session.project.id, request.wants_reply()));
+    if !is_taken {
+        return unknown_event(request).await;
+    }
+    if !request.wants_reply() {
+        report(node, session, ClientAction::Message(request.to_report(None)));
+        return Response::none();
+    }
+    let (answer_to, answer) = match open_answer(node) {
+        Ok(call) => call,
+        Err(too_many) => return ReplyError::new("busy", too_many.to_string()).into_response(),
+    };
+    report(node, session, ClientAction::Message(request.to_report(Some(answer_to))));
+    match answer.await {
+        Some(data) => data.into_response(),
+        None => ReplyError::new("timeout", "nobody answered in time").into_response(),
+    }
+}

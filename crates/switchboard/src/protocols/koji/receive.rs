@@ -1,0 +1,76 @@
+//! Handling a client's frames.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use switchboard_event::{Audience, Name, Payload, Protocol, Target};
+use switchboard_wire::DecodeError;
+use switchboard_wire::koji::{self, Incoming};
+
+use crate::api::socket::Socket;
+use crate::protocols::koji::client::{Client, client_of};
+use crate::protocols::koji::identify::identify;
+use crate::protocols::koji::member_lists::{MemberLists, set_info};
+use crate::protocols::koji::relay::relay;
+use crate::routing::request::{Form, Request};
+use crate::routing::server::Server;
+
+/// Handles a frame, or returns its event if that is for handlers.
+pub(crate) fn receive(
+    server: &Arc<Server>,
+    socket: &Socket,
+    frame: &Bytes,
+) -> Result<Option<Request>, DecodeError> {
+    let (node, session) = (socket.node(), socket.session());
+    let client = client_of(session).expect("every socket of this protocol has a client");
+    match koji::decode(frame, client.rules.message_units_max)? {
+        Incoming::Event { name, payload, recipients } => {
+            return Ok(event(server, socket, client, name, payload, recipients));
+        }
+        Incoming::SetUserInfo(info) if info.as_bytes().len() > client.rules.user_info_bytes_max => {
+            node.meters().refused_event("info_too_long");
+        }
+        Incoming::SetUserInfo(info) => set_info(node, client, session, info),
+        Incoming::GetClients => node.part::<MemberLists>().send_to(node, client, session),
+        Incoming::Identify(token) => identify(socket, token),
+    }
+    Ok(None)
+}
+
+fn event(
+    server: &Arc<Server>,
+    socket: &Socket,
+    client: &Client,
+    name: Name,
+    payload: Payload,
+    recipients: Option<Vec<Name>>,
+) -> Option<Request> {
+    let meters = socket.node().meters();
+    if !client.rules.allows(&name) {
+        meters.refused_event("not_allowed");
+        return None;
+    }
+    if client.rules.emit_needs_identity && socket.user().is_none() {
+        meters.refused_event("no_identity");
+        return None;
+    }
+    let audience = match recipients {
+        None => Target::shard(&client.shard).into(),
+        Some(ids) => audience_of(&ids),
+    };
+    if !server.handles(Protocol::Koji) {
+        relay(socket, name, payload, &audience);
+        return None;
+    }
+    let form = Form { audience: Some(audience), ..Form::default() };
+    Some(Request::with_form(socket.clone(), name, payload, form))
+}
+
+/// An id is a client's or a user's; one that looks like a client's may still be a user's.
+fn audience_of(ids: &[Name]) -> Audience {
+    let targets = ids.iter().flat_map(|id| {
+        let socket = id.parse().ok().map(Target::Socket);
+        socket.into_iter().chain([Target::User(id.clone())])
+    });
+    Audience { to: targets.collect(), except: Vec::new() }
+}

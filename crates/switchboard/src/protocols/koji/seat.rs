@@ -1,0 +1,65 @@
+//! Taking a seat on a shard.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use switchboard_backplane::{SeatRequest, Seated, Store, StoreError};
+use switchboard_event::{Name, Payload, ProjectId, SocketId};
+use switchboard_wire::koji;
+use switchboard_ws::frame::{OpCode, encode_with};
+
+use crate::node::Node;
+use crate::node::clock::{now_ms, now_us};
+use crate::protocols::koji::described::Described;
+use crate::protocols::koji::ticket::Ticket;
+
+/// A seat on a shard; given back when dropped.
+pub(crate) struct Seat {
+    store: Arc<dyn Store>,
+    project: ProjectId,
+    pub(crate) shard: Name,
+    /// The client's entry in the member list when it connected.
+    pub(crate) entry: Described,
+}
+
+impl Seat {
+    /// The first frame of its client.
+    pub(crate) fn greeting(&self) -> Bytes {
+        let (shard, socket) = (&self.shard, self.entry.client.id);
+        encode_with(OpCode::Text, 128 + shard.len(), |out| koji::write_connected(out, socket, shard))
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.store.leave_seat(&self.project, &self.shard, self.entry.client.id);
+    }
+}
+
+/// Why a client got no seat. It is closed with 1013, so that it connects again.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NoSeat {
+    #[error("the project has its most clients")]
+    Full,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Takes a seat for a socket that is about to connect.
+pub(crate) async fn take_seat(node: &Node, ticket: &Ticket, socket: SocketId) -> Result<Seat, NoSeat> {
+    let client = koji::Client { id: socket, user_info: Payload::EMPTY, last_ping_ms: now_ms() };
+    let entry = Described { since_us: now_us(), client };
+    let request = SeatRequest {
+        socket,
+        shard: ticket.shard.clone(),
+        capacity: ticket.capacity,
+        overflow: ticket.rules.named_overflow,
+        project_max: ticket.rules.connections_max,
+        description: node.shares_store().then(|| entry.write()),
+    };
+    let store = node.hub().store().clone();
+    match store.take_seat(&ticket.project, request).await? {
+        Seated::In(shard) => Ok(Seat { store, project: ticket.project.clone(), shard, entry }),
+        Seated::Full => Err(NoSeat::Full),
+    }
+}

@@ -1,0 +1,77 @@
+//! Handling a client's frames.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use serde::Deserialize;
+use switchboard_backplane::{ClientAction, ClientMessage};
+use switchboard_event::Protocol;
+use switchboard_wire::DecodeError;
+use switchboard_wire::mesa::{self, Incoming, Message, op};
+use switchboard_ws::CloseCode;
+use switchboard_ws::frame::{OpCode, encode_with};
+
+use crate::api::socket::Socket;
+use crate::node::reports::report;
+use crate::protocols::mesa::client::{Client, client_of};
+use crate::protocols::mesa::login::log_in;
+use crate::routing::request::{Form, Request};
+use crate::routing::server::Server;
+
+/// Handles a frame, or returns its event if that is for handlers.
+pub(crate) fn receive(
+    server: &Arc<Server>,
+    socket: &Socket,
+    frame: &Bytes,
+) -> Result<Option<Request>, DecodeError> {
+    let (node, session) = (socket.node(), socket.session());
+    let client = client_of(session).expect("every socket of this protocol has a client");
+    match mesa::decode(frame)? {
+        Incoming::Message(message) if is_version(socket, client, &message) => {}
+        Incoming::Message(message) if server.handles(Protocol::Mesa) => return Ok(request(socket, message)),
+        Incoming::Message(Message { op, kind, data }) => {
+            report(node, session, ClientAction::Message(ClientMessage { op, kind, data, reply_to: None }));
+        }
+        Incoming::Other => {}
+        Incoming::Authenticate { token, should_sync } => log_in(socket, token, should_sync),
+        Incoming::Heartbeat => {
+            let frame = encode_with(OpCode::Text, 24, mesa::write_heartbeat_ack);
+            node.hub().deliver_ahead(session, &frame);
+        }
+        Incoming::HeartbeatAck => client.has_answered.store(true, Ordering::Relaxed),
+    }
+    Ok(None)
+}
+
+/// An event is named by its message's type; `None` if it can have no name.
+fn request(socket: &Socket, message: Message) -> Option<Request> {
+    let is_untyped = message.kind.is_none();
+    let event = message.kind.clone().or_else(|| message.name().ok())?;
+    let Message { op, data, .. } = message;
+    Some(Request::with_form(socket.clone(), event, data, Form { audience: None, op, is_untyped }))
+}
+
+/// Reports a message that has no handler to other processes.
+pub(crate) async fn report_unhandled(request: Request) {
+    let socket = request.socket();
+    report(socket.node(), socket.session(), ClientAction::Message(request.to_report(None)));
+}
+
+/// Whether a message carries the client's version, on an endpoint that enforces one. Another version
+/// closes the connection.
+fn is_version(socket: &Socket, client: &Client, message: &Message) -> bool {
+    let Some(wanted) = &client.settings.enforces_version else { return false };
+    if message.op != op::DISPATCH || message.kind.as_deref() != Some("CLIENT_VERSION") {
+        return false;
+    }
+    #[derive(Deserialize)]
+    struct Version {
+        v: String,
+    }
+    if !message.data.to::<Version>().is_ok_and(|version| version.v == *wanted) {
+        let reason = "the version of the client is not the server's";
+        socket.node().close(socket.session(), CloseCode::PROTOCOL, reason);
+    }
+    true
+}

@@ -1,0 +1,29 @@
+//! Running a handler's future: polled once in place, and in a task of its own only if it waits.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::{Context, Poll, Waker};
+
+use futures_util::FutureExt;
+
+use crate::node::tasks::Panic;
+use crate::routing::handler::ResponseFuture;
+use crate::routing::reply::Response;
+
+/// Polls a future that need not be woken: whoever polls it next registers their own waker.
+pub(crate) fn poll_once(future: &mut ResponseFuture) -> Option<Result<Response, Panic>> {
+    match catch(|| future.as_mut().poll(&mut Context::from_waker(Waker::noop()))) {
+        Ok(Poll::Ready(response)) => Some(Ok(response)),
+        Ok(Poll::Pending) => None,
+        Err(panic) => Some(Err(panic)),
+    }
+}
+
+/// Runs a future to its end.
+pub(crate) async fn wait(future: ResponseFuture) -> Result<Response, Panic> {
+    AssertUnwindSafe(future).catch_unwind().await
+}
+
+/// Calls user code, which may panic.
+pub(crate) fn catch<T>(call: impl FnOnce() -> T) -> Result<T, Panic> {
+    catch_unwind(AssertUnwindSafe(call))
+}
