@@ -1,209 +1,188 @@
-//! The one thread that writes: what has come while it waited for the disk is one transaction. Now and then it
-//! takes out what has waited too long, whether anything comes or not.
+//! The writer thread: it puts jobs into transactions and removes expired messages.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
+use std::task::Poll;
+use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use metrics::{Counter, Gauge, counter, gauge};
-use switchboard_backplane::{InboxLimits, Stored};
+use switchboard_backplane::InboxLimits;
+use switchboard_backplane::Stored;
 use switchboard_event::{Event, MessageNumber, ProjectId, UserId};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
-use crate::accounts::{Accounts, Room};
-use crate::answers::{Answers, Written};
-use crate::disk::{Disk, Pages};
-use crate::{NotDone, Shared};
+use crate::completion::{Completions, Written};
+use crate::file::{InboxFile, Transaction};
+use crate::index::{Admission, Index};
+use crate::job::Job;
+use crate::job_queue::JobQueue;
+use crate::shared::Shared;
 
-/// Most jobs in one transaction.
-const BATCH_MAX: usize = 4096;
+/// The longest interval between two expiries. It is shorter for a short age limit.
+const EXPIRE_INTERVAL_MAX: Duration = Duration::from_secs(60);
 
-/// How long is waited for more, if the last transaction had more jobs than this one so far.
-const GATHER: Duration = Duration::from_micros(100);
-
-/// How often is looked for what has waited too long; more often if nothing may wait for so long.
-const EXPIRE_EVERY: Duration = Duration::from_secs(60);
-
-type Done<T> = oneshot::Sender<Result<T, NotDone>>;
-
-/// Something to write.
-pub(crate) enum Job {
-    Put {
-        project: ProjectId,
-        users: Vec<UserId>,
-        event: Event,
-        done: Done<Stored>,
-    },
-    Confirm {
-        project: ProjectId,
-        user: UserId,
-        numbers: Vec<MessageNumber>,
-    },
-    Clear {
-        project: ProjectId,
-        user: UserId,
-        done: Done<()>,
-    },
-    /// These cannot be read.
-    Drop {
-        project: ProjectId,
-        user: UserId,
-        numbers: Vec<MessageNumber>,
-    },
-    /// Nothing; it is done when all before it is.
-    Settle(Done<()>),
-}
+/// The shortest interval between two expiries.
+const EXPIRE_INTERVAL_MIN: Duration = Duration::from_millis(100);
 
 pub(crate) struct Writer {
-    disk: Arc<Disk>,
+    file: Arc<InboxFile>,
     shared: Arc<Shared>,
-    answers: Answers,
+    completions: Completions,
     limits: InboxLimits,
-    accounts: Accounts,
-    /// The accounts say what the file holds.
-    sure: bool,
+    index: Index,
+    /// The index matches the file.
+    index_is_valid: bool,
     expire_at: Instant,
-    expire_every: Duration,
+    expire_interval: Duration,
     meters: Meters,
 }
 
-/// The time, by two clocks.
+/// The time by two clocks.
 #[derive(Clone, Copy)]
 struct Now {
-    /// Since 1970, as messages are told apart by. It may be set, ahead and back.
+    /// Milliseconds since 1970, the time of message numbers. This clock may be set forward and back.
     ms: u64,
-    /// It only goes on.
+    /// The monotonic clock.
     at: Instant,
 }
 
 struct Meters {
-    kept: Counter,
-    displaced: Counter,
-    refused: Counter,
+    stored: Counter,
+    evicted: Counter,
+    rejected: Counter,
     expired: Counter,
-    confirmed: Counter,
-    waiting: Gauge,
+    acknowledged: Counter,
+    messages: Gauge,
 }
 
 impl Writer {
-    pub(crate) fn new(disk: Arc<Disk>, shared: Arc<Shared>, answers: Answers, limits: InboxLimits) -> Self {
+    pub(crate) fn new(
+        file: Arc<InboxFile>,
+        shared: Arc<Shared>,
+        completions: Completions,
+        limits: InboxLimits,
+    ) -> Self {
         let meters = Meters {
-            kept: counter!("switchboard_inbox_stored_total"),
-            displaced: counter!("switchboard_inbox_evicted_total"),
-            refused: counter!("switchboard_inbox_refused_total"),
+            stored: counter!("switchboard_inbox_stored_total"),
+            evicted: counter!("switchboard_inbox_evicted_total"),
+            rejected: counter!("switchboard_inbox_refused_total"),
             expired: counter!("switchboard_inbox_expired_total"),
-            confirmed: counter!("switchboard_inbox_acknowledged_total"),
-            waiting: gauge!("switchboard_inbox_messages"),
+            acknowledged: counter!("switchboard_inbox_acknowledged_total"),
+            messages: gauge!("switchboard_inbox_messages"),
         };
-        let accounts = Accounts::default();
-        let expire_every = EXPIRE_EVERY.min(Duration::from_millis(limits.age_max_ms) / 2);
-        let (expire_at, expire_every) = (Now::read().at, expire_every.max(Duration::from_millis(100)));
-        Writer { disk, shared, answers, limits, accounts, sure: false, expire_at, expire_every, meters }
+        let expire_interval = EXPIRE_INTERVAL_MAX.min(Duration::from_millis(limits.age_max_ms) / 2);
+        Writer {
+            file,
+            shared,
+            completions,
+            limits,
+            index: Index::default(),
+            index_is_valid: false,
+            expire_at: Now::read().at,
+            expire_interval: expire_interval.max(EXPIRE_INTERVAL_MIN),
+            meters,
+        }
     }
 
-    /// Writes until nobody can hand over anything.
-    pub(crate) fn run(mut self, mut waiting: mpsc::Receiver<Job>) {
-        let (mut jobs, mut last) = (Vec::new(), 0);
-        let woken = Waker::from(Arc::new(Unpark(thread::current())));
+    /// Writes until the inbox is closed.
+    pub(crate) fn run(mut self, jobs: mpsc::Receiver<Job>) {
+        let mut queue = JobQueue::new(jobs);
         loop {
-            match receive(&mut waiting, &mut jobs, &woken, self.expire_at) {
-                Poll::Ready(0) => break,
-                Poll::Ready(_) => {
-                    gather(&mut waiting, &mut jobs, last);
-                    last = jobs.len();
-                    let written = self.write(std::mem::take(&mut jobs), Now::read());
-                    // Fails only if the runtime has ended, and with it those who asked.
-                    let _ = self.answers.send(written);
+            match queue.receive(self.expire_at, || Now::read().at) {
+                Poll::Ready(jobs) if jobs.is_empty() => break,
+                Poll::Ready(jobs) => {
+                    let written = self.write(jobs, Now::read());
+                    // Fails if the runtime has ended, and the callers with it.
+                    let _ = self.completions.send(written);
                 }
-                Poll::Pending => self.look_round(Now::read()),
+                Poll::Pending => self.expire_idle(Now::read()),
             }
         }
     }
 
-    /// Nothing has come by the time to look for what has waited too long. The disk is left alone if nothing has,
-    /// unless it is not known what there is: at the start, or since the disk could not be written.
-    fn look_round(&mut self, now: Now) {
-        if !self.sure || self.accounts.has_older(self.expired_before(now)) {
+    /// Removes expired messages while no jobs arrive. The file is only written if there are any, or if the index is
+    /// not valid: at the start, and after a failed write.
+    fn expire_idle(&mut self, now: Now) {
+        if !self.index_is_valid || self.index.has_older(self.expired_before(now)) {
             self.write(Vec::new(), now);
         }
-        self.expire_at = now.at + self.expire_every;
+        self.expire_at = now.at + self.expire_interval;
     }
 
+    /// Writes jobs in one transaction.
     fn write(&mut self, jobs: Vec<Job>, now: Now) -> Written {
-        let disk = self.disk.clone();
-        let mut kept = Vec::with_capacity(jobs.len());
-        let written = self.learn().and_then(|()| {
-            disk.write(|pages| {
-                self.expire(pages, now)?;
+        let file = self.file.clone();
+        let mut results = Vec::with_capacity(jobs.len());
+        let written = self.load_index().and_then(|()| {
+            file.write(|transaction| {
+                self.expire_if_due(transaction, now)?;
                 for job in &jobs {
-                    kept.push(self.work_off(job, pages, now)?);
+                    results.push(self.apply(job, transaction, now)?);
                 }
                 Ok(())
             })
         });
-        self.sure = written.is_ok();
-        self.shared.up.store(self.sure && !self.answers.is_closed(), Ordering::Relaxed);
-        self.meters.waiting.set(self.accounts.count() as f64);
+        self.index_is_valid = written.is_ok();
+        self.shared.set_up(self.index_is_valid && !self.completions.is_closed());
+        self.meters.messages.set(self.index.count() as f64);
         if let Err(error) = &written {
-            tracing::error!(%error, "the inbox cannot be written");
+            tracing::error!(%error, jobs = jobs.len(), "could not write the inbox file; these jobs fail");
         }
-        Written { jobs, outcome: written.map(|()| kept).map_err(Arc::new) }
+        Written { jobs, outcome: written.map(|()| results).map_err(Arc::new) }
     }
 
-    /// Learns from the file what there is, unless that is known.
-    fn learn(&mut self) -> Result<(), redb::Error> {
-        if !self.sure {
-            self.accounts = Accounts::default();
-            let Writer { disk, accounts, .. } = self;
-            disk.for_each(|project, user, number, len| accounts.find(project, user, number, len))?;
+    /// Loads the index from the file if it is not valid.
+    fn load_index(&mut self) -> Result<(), redb::Error> {
+        if !self.index_is_valid {
+            self.index = Index::default();
+            let Writer { file, index, .. } = self;
+            file.for_each(|project, user, number, len| index.load(project, user, number, len))?;
         }
         Ok(())
     }
 
-    fn expire(&mut self, pages: &mut Pages<'_>, now: Now) -> Result<(), redb::Error> {
+    fn expire_if_due(&mut self, transaction: &mut Transaction<'_>, now: Now) -> Result<(), redb::Error> {
         if now.at < self.expire_at {
             return Ok(());
         }
-        self.expire_at = now.at + self.expire_every;
-        for (project, user, numbers) in self.accounts.expire(self.expired_before(now)) {
-            pages.remove(&project, &user, &numbers)?;
+        self.expire_at = now.at + self.expire_interval;
+        for (project, user, numbers) in self.index.expire(self.expired_before(now)) {
+            transaction.remove(&project, &user, &numbers)?;
             self.meters.expired.increment(numbers.len() as u64);
-            self.close_if_empty(&project, &user);
+            self.release_if_empty(&project, &user);
         }
         Ok(())
     }
 
-    /// What was put before has waited too long.
+    /// The time before which messages have expired, in milliseconds since 1970.
     fn expired_before(&self, now: Now) -> u64 {
         now.ms.saturating_sub(self.limits.age_max_ms)
     }
 
-    /// Puts a job into the transaction. Returns what became of the message, if it is one.
-    fn work_off(
+    /// Adds a job to the transaction. Returns the result of a `Put`.
+    fn apply(
         &mut self,
         job: &Job,
-        pages: &mut Pages<'_>,
+        transaction: &mut Transaction<'_>,
         now: Now,
     ) -> Result<Option<Stored>, redb::Error> {
         match job {
             Job::Put { project, users, event, .. } => {
-                let number = self.accounts.next_number(now.ms);
-                return self.put(project, users, event, number, pages).map(Some);
+                let number = self.index.next_number(now.ms);
+                return self.put(project, users, event, number, transaction).map(Some);
             }
-            Job::Confirm { project, user, numbers } => {
-                let removed = self.remove(project, user, numbers, pages)?;
-                self.meters.confirmed.increment(removed as u64);
+            Job::Acknowledge { project, user, numbers } => {
+                let removed = self.remove(project, user, numbers, transaction)?;
+                self.meters.acknowledged.increment(removed as u64);
             }
-            Job::Drop { project, user, numbers } => {
-                self.remove(project, user, numbers, pages)?;
+            Job::RemoveUnreadable { project, user, numbers } => {
+                self.remove(project, user, numbers, transaction)?;
             }
             Job::Clear { project, user, .. } => {
-                pages.remove(project, user, &self.accounts.clear(project, user))?;
-                self.close_if_empty(project, user);
+                transaction.remove(project, user, &self.index.clear(project, user))?;
+                self.release_if_empty(project, user);
             }
-            Job::Settle(_) => {}
+            Job::Flush(_) => {}
         }
         Ok(None)
     }
@@ -214,58 +193,54 @@ impl Writer {
         users: &[UserId],
         event: &Event,
         number: MessageNumber,
-        pages: &mut Pages<'_>,
+        transaction: &mut Transaction<'_>,
     ) -> Result<Stored, redb::Error> {
-        let mut kept = Stored { number, inboxes: 0, evicted: 0 };
+        let mut stored = Stored { number, inboxes: 0, evicted: 0 };
         let mut message = Vec::new();
         event.write(&mut message);
         let len = Event::size_of(&message);
         for user in users {
-            let Room::Yes(displaced) = self.accounts.put(&self.limits, project, user, kept.number, len)
+            let Admission::Accepted(evicted) = self.index.put(&self.limits, project, user, number, len)
             else {
-                self.meters.refused.increment(1);
+                self.meters.rejected.increment(1);
                 continue;
             };
-            pages.remove(project, user, &displaced)?;
-            pages.insert(project, user, kept.number, &message)?;
-            kept.inboxes += 1;
-            kept.evicted += displaced.len();
+            transaction.remove(project, user, &evicted)?;
+            transaction.insert(project, user, number, &message)?;
+            stored.inboxes += 1;
+            stored.evicted += evicted.len();
         }
-        self.meters.kept.increment(kept.inboxes as u64);
-        self.meters.displaced.increment(kept.evicted as u64);
-        Ok(kept)
+        self.meters.stored.increment(stored.inboxes as u64);
+        self.meters.evicted.increment(stored.evicted as u64);
+        Ok(stored)
     }
 
-    /// Removes messages. Returns how many of them were there.
+    /// Removes messages. Returns how many of them were stored.
     fn remove(
         &mut self,
         project: &ProjectId,
         user: &UserId,
         numbers: &[MessageNumber],
-        pages: &mut Pages<'_>,
+        transaction: &mut Transaction<'_>,
     ) -> Result<usize, redb::Error> {
-        let removed = self.accounts.remove(project, user, numbers);
-        pages.remove(project, user, &removed)?;
-        self.close_if_empty(project, user);
+        let removed = self.index.remove(project, user, numbers);
+        transaction.remove(project, user, &removed)?;
+        self.release_if_empty(project, user);
         Ok(removed.len())
     }
 
-    /// Nobody needs to have an inbox in which nothing waits.
-    fn close_if_empty(&self, project: &ProjectId, user: &UserId) {
-        if self.accounts.is_empty(project, user) {
-            self.shared.opened().remove(&(project.clone(), user.clone()));
+    fn release_if_empty(&self, project: &ProjectId, user: &UserId) {
+        if self.index.is_empty(project, user) {
+            self.shared.release_empty(project, user);
         }
     }
 }
 
-/// Whoever asks from now on is told that there is no writer.
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.shared.up.store(false, Ordering::Relaxed);
+        self.shared.set_up(false);
         if thread::panicking() {
-            tracing::error!(
-                "the thread that writes the inbox panicked; until the process starts anew nothing is kept"
-            );
+            tracing::error!("inbox writer panicked; the inbox is unavailable until the process restarts");
         }
     }
 }
@@ -273,58 +248,14 @@ impl Drop for Writer {
 impl Now {
     #[expect(
         clippy::disallowed_methods,
-        reason = "the clock of the writer's thread; what it calls is told the time"
+        reason = "the clock of the writer's thread, which passes it to everything it calls"
     )]
     fn read() -> Self {
         Now { ms: now_ms(), at: Instant::now() }
     }
 }
 
-/// Wakes a thread that waits in `receive`.
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
-/// Waits for jobs, until a time. Ready without any when nobody can hand over more.
-fn receive(
-    waiting: &mut mpsc::Receiver<Job>,
-    jobs: &mut Vec<Job>,
-    woken: &Waker,
-    until: Instant,
-) -> Poll<usize> {
-    loop {
-        let received = waiting.poll_recv_many(&mut Context::from_waker(woken), jobs, BATCH_MAX);
-        if received.is_ready() {
-            return received;
-        }
-        let left = until.saturating_duration_since(Now::read().at);
-        if left.is_zero() {
-            return Poll::Pending;
-        }
-        thread::park_timeout(left);
-    }
-}
-
-/// Waits for those who were answered a moment ago and have more: as long as more comes, or until there is
-/// as much as the last time. Without it they would miss this transaction, and each would wait for two.
-fn gather(waiting: &mut mpsc::Receiver<Job>, jobs: &mut Vec<Job>, last: usize) {
-    let mut had = 0;
-    while had < jobs.len() && jobs.len() < last {
-        had = jobs.len();
-        std::thread::sleep(GATHER);
-        jobs.extend(std::iter::from_fn(|| waiting.try_recv().ok()).take(BATCH_MAX - had));
-    }
-}
-
-/// The time in ms since 1970.
+/// Milliseconds since 1970.
 pub(crate) fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64
 }
@@ -332,16 +263,17 @@ pub(crate) fn now_ms() -> u64 {
 #[cfg(test)]
 mod tests {
     use switchboard_event::{Name, Payload};
+    use tokio::sync::oneshot;
 
     use super::*;
-    use crate::answers;
+    use crate::completion;
 
     const AGE_MS: u64 = 10_000;
 
     fn writer() -> Writer {
-        let (disk, shared) = (Arc::new(Disk::in_memory()), Arc::<Shared>::default());
+        let (file, shared) = (Arc::new(InboxFile::in_memory()), Arc::<Shared>::default());
         let limits = InboxLimits { age_max_ms: AGE_MS, ..InboxLimits::default() };
-        Writer::new(disk, shared.clone(), answers::start(shared), limits)
+        Writer::new(file, shared.clone(), completion::start(shared), limits)
     }
 
     impl Writer {
@@ -353,43 +285,43 @@ mod tests {
             self.write(vec![Job::Put { project, users, event, done }], now).outcome.unwrap();
         }
 
-        /// How many messages are in the file.
-        fn on_disk(&self) -> usize {
+        /// The number of messages in the file.
+        fn count_in_file(&self) -> usize {
             let mut count = 0;
-            self.disk.for_each(|_, _, _, _| count += 1).unwrap();
+            self.file.for_each(|_, _, _, _| count += 1).unwrap();
             count
         }
     }
 
-    /// Some time later by a clock that goes on, and by one that has been set.
+    /// `ms` later by the monotonic clock, while the other clock was also set ahead.
     fn later(start: Now, ms: u64, set_ahead_ms: u64) -> Now {
         Now { ms: start.ms + ms + set_ahead_ms, at: start.at + Duration::from_millis(ms) }
     }
 
     #[tokio::test]
-    async fn a_clock_that_was_ahead_for_a_moment_lets_nothing_wait_longer() {
+    async fn a_clock_that_was_briefly_ahead_does_not_delay_later_expiry() {
         let (mut writer, start) = (writer(), Now::read());
         writer.put_at(start);
-        writer.look_round(later(start, 6_000, 3_600_000));
-        assert_eq!(writer.on_disk(), 0, "an hour ahead it is old");
+        writer.expire_idle(later(start, 6_000, 3_600_000));
+        assert_eq!(writer.count_in_file(), 0, "expired by the clock that is an hour ahead");
         writer.put_at(later(start, 7_000, 0));
-        writer.look_round(later(start, 16_000, 0));
-        assert_eq!(writer.on_disk(), 1);
-        writer.look_round(later(start, 22_000, 0));
-        assert_eq!(writer.on_disk(), 0);
+        writer.expire_idle(later(start, 16_000, 0));
+        assert_eq!(writer.count_in_file(), 1);
+        writer.expire_idle(later(start, 22_000, 0));
+        assert_eq!(writer.count_in_file(), 0);
     }
 
     #[tokio::test]
-    async fn it_is_looked_for_what_is_old_at_the_start_and_when_the_disk_failed() {
+    async fn messages_expire_at_the_start_and_after_a_failed_write() {
         let (mut writer, start) = (writer(), Now::read());
         writer.put_at(start);
-        writer.accounts = Accounts::default();
-        writer.sure = false;
-        writer.look_round(later(start, AGE_MS, 0));
-        assert_eq!((writer.on_disk(), writer.accounts.count()), (1, 1), "it is learnt, and not too old");
-        writer.sure = false;
-        writer.look_round(later(start, 3 * AGE_MS, 0));
-        assert_eq!(writer.on_disk(), 0);
-        assert!(writer.shared.up.load(Ordering::Relaxed));
+        writer.index = Index::default();
+        writer.index_is_valid = false;
+        writer.expire_idle(later(start, AGE_MS, 0));
+        assert_eq!((writer.count_in_file(), writer.index.count()), (1, 1), "loaded, and not too old");
+        writer.index_is_valid = false;
+        writer.expire_idle(later(start, 3 * AGE_MS, 0));
+        assert_eq!(writer.count_in_file(), 0);
+        assert!(writer.shared.is_up());
     }
 }

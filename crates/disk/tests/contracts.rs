@@ -1,4 +1,4 @@
-//! The inbox in a file keeps the contract of every inbox.
+//! The contract tests of every inbox, on the disk inbox.
 
 use std::sync::Arc;
 
@@ -17,19 +17,19 @@ fn inbox(scratch: &Scratch, limits: InboxLimits) -> Arc<dyn Inbox> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn messages_wait_for_users() {
+async fn messages_are_stored_until_they_are_acknowledged() {
     let scratch = Scratch::new();
     contract::inbox::messages(&node(), &inbox(&scratch, InboxLimits::default())).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_more_waits_than_may() {
+async fn full_inboxes_and_projects_keep_their_limits() {
     let scratch = Scratch::new();
     contract::inbox::bounds(&node(), &inbox(&scratch, contract::inbox::TIGHT)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_waits_is_what_was_put_and_has_not_arrived_whatever_was_done() {
+async fn stored_messages_match_the_model_under_random_operations() {
     for seed in 1..=4 {
         let scratch = Scratch::new();
         contract::inbox_model::at_random(&node(), &inbox(&scratch, contract::inbox_model::SNUG), seed).await;
@@ -37,7 +37,7 @@ async fn what_waits_is_what_was_put_and_has_not_arrived_whatever_was_done() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_waits_longer_than_it_may() {
+async fn messages_expire_after_the_age_limit() {
     let scratch = Scratch::new();
     contract::inbox::age(&node(), &inbox(&scratch, contract::inbox::BRIEF)).await;
 }
@@ -47,25 +47,25 @@ fn message() -> Event {
 }
 
 #[tokio::test]
-async fn who_opens_is_not_told_what_was_confirmed_a_moment_ago() {
+async fn an_acknowledged_message_is_not_returned_by_the_next_open() {
     let (project, user) = (Name::new("p").unwrap(), Name::new("7").unwrap());
     let inbox = DiskInbox::in_memory(InboxLimits::default());
     let (phone, tablet) = (SocketId::random(), SocketId::random());
     for _ in 0..20 {
-        let kept = inbox.put(&project, std::slice::from_ref(&user), &message()).await.unwrap();
-        let waiting = inbox.open(&project, &user, phone, None, 10).await.unwrap().messages;
-        assert_eq!(waiting.iter().map(|message| message.number).collect::<Vec<_>>(), [kept.number]);
-        inbox.acknowledge(&project, &user, vec![kept.number]);
+        let stored = inbox.put(&project, std::slice::from_ref(&user), &message()).await.unwrap();
+        let messages = inbox.open(&project, &user, phone, None, 10).await.unwrap().messages;
+        assert_eq!(messages.iter().map(|message| message.number).collect::<Vec<_>>(), [stored.number]);
+        inbox.acknowledge(&project, &user, vec![stored.number]);
         assert!(inbox.open(&project, &user, tablet, None, 10).await.unwrap().messages.is_empty());
     }
 }
 
 #[test]
-fn who_asks_after_the_runtime_has_ended_is_told_so() {
+fn a_call_after_the_end_of_the_runtime_returns_an_error() {
     let (project, users) = (Name::new("p").unwrap(), [Name::new("7").unwrap()]);
     let runtime = || tokio::runtime::Builder::new_current_thread().build().unwrap();
     let inbox = runtime().block_on(async { DiskInbox::in_memory(InboxLimits::default()) });
     let error = runtime().block_on(inbox.put(&project, &users, &message())).unwrap_err();
-    assert!(error.0.to_string().contains("the runtime it was opened in"), "{}", error.0);
+    assert!(error.0.to_string().contains("the runtime in which it was opened has ended"), "{}", error.0);
     assert!(!inbox.is_up());
 }

@@ -1,4 +1,4 @@
-//! The file: one table, a message for a user in each of its entries.
+//! The inbox file: one table with an entry per message and user.
 
 use std::path::Path;
 
@@ -10,56 +10,55 @@ use redb::{
 use switchboard_backplane::StoredMessage;
 use switchboard_event::{Event, MessageNumber, Name, ProjectId, UserId};
 
-use crate::OpenError;
+use crate::error::OpenError;
 
-/// Project, user and number; the event as its bytes.
+/// Project, user and message number. The value is the encoded event.
 type Key = (&'static str, &'static str, u64);
 const MESSAGES: TableDefinition<'_, Key, &'static [u8]> = TableDefinition::new("messages");
 
-/// Where messages stand.
-pub(crate) struct Disk(Database);
+pub(crate) struct InboxFile(Database);
 
-/// A part of what waits for a user, in order.
+/// Some messages of a user, in order.
 #[derive(Debug, Default)]
-pub(crate) struct Found {
+pub(crate) struct Page {
     pub(crate) messages: Vec<StoredMessage>,
-    /// The numbers of what stands between them and is no event.
+    /// The numbers of entries between them that cannot be decoded.
     pub(crate) unreadable: Vec<MessageNumber>,
 }
 
-/// A transaction that is being put together.
-pub(crate) struct Pages<'t>(Table<'t, Key, &'static [u8]>);
+/// A write transaction.
+pub(crate) struct Transaction<'t>(Table<'t, Key, &'static [u8]>);
 
-impl Disk {
+impl InboxFile {
     pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
         let database = Database::create(path).map_err(|error| match error {
             DatabaseError::DatabaseAlreadyOpen => OpenError::InUse(path.into()),
             other => OpenError::Unusable { path: path.into(), cause: other.into() },
         })?;
-        let disk = Disk(database);
-        // So that there is a table to read.
-        disk.write(|_| Ok(())).map_err(|cause| OpenError::Unusable { path: path.into(), cause })?;
-        Ok(disk)
+        let file = InboxFile(database);
+        // Creates the table, which reads expect.
+        file.write(|_| Ok(())).map_err(|cause| OpenError::Unusable { path: path.into(), cause })?;
+        Ok(file)
     }
 
     pub(crate) fn in_memory() -> Self {
         let database = Database::builder().create_with_backend(InMemoryBackend::new());
-        let disk = Disk(database.expect("memory can be written"));
-        disk.write(|_| Ok(())).expect("memory can be written");
-        disk
+        let file = InboxFile(database.expect("memory can be written"));
+        file.write(|_| Ok(())).expect("memory can be written");
+        file
     }
 
-    /// One transaction, durable when this returns.
+    /// Runs `work` in one transaction, which is durable when this returns.
     pub(crate) fn write(
         &self,
-        work: impl FnOnce(&mut Pages<'_>) -> Result<(), redb::Error>,
+        work: impl FnOnce(&mut Transaction<'_>) -> Result<(), redb::Error>,
     ) -> Result<(), redb::Error> {
         let transaction: WriteTransaction = self.0.begin_write()?;
-        work(&mut Pages(transaction.open_table(MESSAGES)?))?;
+        work(&mut Transaction(transaction.open_table(MESSAGES)?))?;
         Ok(transaction.commit()?)
     }
 
-    /// Calls `visit` for each message, with its size.
+    /// Calls `visit` with the key and the size of each message, in order.
     pub(crate) fn for_each(
         &self,
         mut visit: impl FnMut(&ProjectId, &UserId, MessageNumber, u32),
@@ -75,33 +74,33 @@ impl Disk {
         Ok(())
     }
 
-    /// The oldest `most` messages of a user from a number on. What cannot be read hides none.
+    /// The oldest messages of a user from a number on, at most `limit`. Unreadable entries do not count.
     pub(crate) fn page(
         &self,
         project: &ProjectId,
         user: &UserId,
         from: MessageNumber,
-        most: usize,
-    ) -> Result<Found, redb::Error> {
+        limit: usize,
+    ) -> Result<Page, redb::Error> {
         let table = self.0.begin_read()?.open_table(MESSAGES)?;
         let mut range = table
             .range::<(&str, &str, u64)>((&**project, &**user, from.0)..=(&**project, &**user, u64::MAX))?;
-        let mut found = Found::default();
-        while found.messages.len() < most
+        let mut page = Page::default();
+        while page.messages.len() < limit
             && let Some(entry) = range.next()
         {
             let (key, value) = entry?;
             let number = MessageNumber(key.value().2);
             match Event::read(Bytes::copy_from_slice(value.value())) {
-                Ok(event) => found.messages.push(StoredMessage { number, event }),
-                Err(_) => found.unreadable.push(number),
+                Ok(event) => page.messages.push(StoredMessage { number, event }),
+                Err(_) => page.unreadable.push(number),
             }
         }
-        Ok(found)
+        Ok(page)
     }
 }
 
-impl Pages<'_> {
+impl Transaction<'_> {
     pub(crate) fn insert(
         &mut self,
         project: &ProjectId,
@@ -113,7 +112,7 @@ impl Pages<'_> {
         Ok(())
     }
 
-    /// Removes messages of a user, given in order.
+    /// Removes messages of a user. The numbers must be sorted.
     pub(crate) fn remove(
         &mut self,
         project: &ProjectId,
@@ -124,7 +123,7 @@ impl Pages<'_> {
         match numbers {
             [] => {}
             [number] => drop(self.0.remove(key(number))?),
-            // They are neighbours, mostly: one walk through them costs less than a search for each.
+            // Mostly neighbours, so one pass over the range costs less than a lookup for each.
             [first, .., last] => self.0.retain_in(key(first)..=key(last), |(_, _, number), _| {
                 numbers.binary_search(&MessageNumber(number)).is_err()
             })?,

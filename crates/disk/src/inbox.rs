@@ -1,0 +1,327 @@
+//! The public inbox: it enqueues writes for the writer and reads from the file itself.
+
+use std::path::Path;
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
+
+use switchboard_backplane::{
+    BoxFuture, Inbox, InboxLimits, InboxPage, Receiver, StoreFuture, Stored, StoredMessage,
+};
+use switchboard_event::{Event, MessageNumber, ProjectId, SocketId, UserId};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::completion;
+use crate::error::{JobError, OpenError};
+use crate::file::{InboxFile, Page};
+use crate::index::first_number_at;
+use crate::job::{Done, Job};
+use crate::shared::Shared;
+use crate::writer::{Writer, now_ms};
+
+/// Most jobs that wait for the writer.
+const JOBS_MAX: usize = 16 * 1024;
+
+/// Stores users' messages in a file.
+pub struct DiskInbox {
+    file: Arc<InboxFile>,
+    shared: Arc<Shared>,
+    /// `None` once the inbox is dropped.
+    jobs: Option<mpsc::Sender<Job>>,
+    writer: Option<JoinHandle<()>>,
+    age_max_ms: u64,
+}
+
+impl DiskInbox {
+    /// Opens an inbox file, or creates it.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a Tokio runtime, because the inbox starts a task.
+    pub fn open(path: &Path, limits: InboxLimits) -> Result<Self, OpenError> {
+        Ok(DiskInbox::with_file(InboxFile::open(path)?, limits))
+    }
+
+    /// An inbox that is lost with the process, for tests. Must be called in a Tokio runtime as well.
+    pub fn in_memory(limits: InboxLimits) -> Self {
+        DiskInbox::with_file(InboxFile::in_memory(), limits)
+    }
+
+    fn with_file(file: InboxFile, limits: InboxLimits) -> Self {
+        let (file, shared) = (Arc::new(file), Arc::<Shared>::default());
+        shared.set_up(true);
+        let (sender, jobs) = mpsc::channel(JOBS_MAX);
+        let writer = Writer::new(file.clone(), shared.clone(), completion::start(shared.clone()), limits);
+        let thread = std::thread::Builder::new().name("switchboard-disk".into());
+        let writer = thread.spawn(move || writer.run(jobs)).expect("the system can start a thread");
+        DiskInbox { file, shared, jobs: Some(sender), writer: Some(writer), age_max_ms: limits.age_max_ms }
+    }
+
+    /// Enqueues a job and waits for its result.
+    async fn submit<T>(&self, job: impl FnOnce(Done<T>) -> Job) -> Result<T, JobError> {
+        let (done, result) = oneshot::channel();
+        let jobs = self.jobs.as_ref().ok_or(JobError::Closed)?;
+        let permit = jobs.reserve().await.map_err(|_| JobError::Closed)?;
+        self.shared.enqueue(permit, job(done));
+        result.await.unwrap_or(Err(JobError::Closed))
+    }
+
+    /// A permit to enqueue a job without waiting, or `None` if the queue is full.
+    fn try_reserve(&self) -> Option<mpsc::Permit<'_, Job>> {
+        self.jobs.as_ref()?.try_reserve().ok()
+    }
+
+    /// The oldest messages of a user after another one, at most `limit`. Expired messages are left out, even if the
+    /// writer has not removed them yet. Unreadable entries are removed.
+    fn page(
+        &self,
+        project: &ProjectId,
+        user: &UserId,
+        after: Option<MessageNumber>,
+        limit: usize,
+    ) -> Result<Vec<StoredMessage>, JobError> {
+        let oldest = first_number_at(now_ms().saturating_sub(self.age_max_ms));
+        let from = after.map_or(oldest, |after| oldest.max(MessageNumber(after.0.saturating_add(1))));
+        let page = self.file.page(project, user, from, limit).map_err(JobError::Read)?;
+        let Page { messages, unreadable } = page;
+        if !unreadable.is_empty() {
+            tracing::error!(%project, %user, count = unreadable.len(), "unreadable messages in the inbox; removing them");
+            // If the queue is full, the next login of the user removes them.
+            if let Some(permit) = self.try_reserve() {
+                let (project, user) = (project.clone(), user.clone());
+                self.shared.enqueue(permit, Job::RemoveUnreadable { project, user, numbers: unreadable });
+            }
+        }
+        Ok(messages)
+    }
+
+    /// Waits until all jobs enqueued before are written.
+    async fn flush(&self) -> Result<(), JobError> {
+        match self.shared.pending() {
+            0 => Ok(()),
+            _ => self.submit(Job::Flush).await,
+        }
+    }
+}
+
+impl Inbox for DiskInbox {
+    fn start(&self, receiver: Weak<dyn Receiver>) {
+        self.shared.set_receiver(receiver);
+    }
+
+    fn put<'a>(
+        &'a self,
+        project: &'a ProjectId,
+        users: &'a [UserId],
+        event: &'a Event,
+    ) -> StoreFuture<'a, Stored> {
+        let (project, mut users, event) = (project.clone(), users.to_vec(), event.clone());
+        users.sort_unstable();
+        users.dedup();
+        Box::pin(async move { Ok(self.submit(|done| Job::Put { project, users, event, done }).await?) })
+    }
+
+    fn open<'a>(
+        &'a self,
+        project: &'a ProjectId,
+        user: &'a UserId,
+        socket: SocketId,
+        after: Option<MessageNumber>,
+        most: usize,
+    ) -> StoreFuture<'a, InboxPage> {
+        Box::pin(async move {
+            if self.shared.has_unwritten_acks(project, user) {
+                self.flush().await?;
+            }
+            if let Some(owner) = self.shared.claim(project, user, socket) {
+                let oldest = self.page(project, user, None, 1)?.first().map(|message| message.number);
+                return Ok(InboxPage { held_by: Some(owner), oldest, ..InboxPage::default() });
+            }
+            let messages = self.page(project, user, after, most)?;
+            // With `after`, earlier messages may still be on their way to the socket, so it stays the owner.
+            if messages.is_empty() && after.is_none() {
+                self.release(project, user, socket);
+            }
+            Ok(InboxPage { messages, ..InboxPage::default() })
+        })
+    }
+
+    fn acknowledge(&self, project: &ProjectId, user: &UserId, numbers: Vec<MessageNumber>) {
+        let Some(permit) = self.try_reserve() else {
+            tracing::debug!(%project, %user, "inbox writer is busy; acknowledgement dropped, messages will be redelivered");
+            return;
+        };
+        let (project, user) = (project.clone(), user.clone());
+        self.shared.add_ack(project.clone(), user.clone());
+        self.shared.enqueue(permit, Job::Acknowledge { project, user, numbers });
+    }
+
+    fn release(&self, project: &ProjectId, user: &UserId, socket: SocketId) {
+        self.shared.release(project, user, socket);
+    }
+
+    fn clear<'a>(&'a self, project: &'a ProjectId, user: &'a UserId) -> StoreFuture<'a, ()> {
+        let (project, user) = (project.clone(), user.clone());
+        Box::pin(async move { Ok(self.submit(|done| Job::Clear { project, user, done }).await?) })
+    }
+
+    fn is_up(&self) -> bool {
+        self.shared.is_up()
+    }
+
+    fn settled(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            // Failed jobs count as settled.
+            let _ = self.flush().await;
+        })
+    }
+}
+
+impl Drop for DiskInbox {
+    /// Waits until the writer has written all enqueued jobs.
+    fn drop(&mut self) {
+        drop(self.jobs.take());
+        if let Some(writer) = self.writer.take() {
+            let _ = writer.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
+    use switchboard_event::{Name, Payload};
+    use switchboard_testkit::soon;
+
+    use super::*;
+    use crate::file::Transaction;
+
+    fn name(text: &str) -> Name {
+        Name::new(text).unwrap()
+    }
+
+    fn encoded(event: &str) -> Vec<u8> {
+        let event = Event { name: name(event), data: Payload::EMPTY, sender: None, time_ms: 0 };
+        let mut bytes = Vec::new();
+        event.write(&mut bytes);
+        bytes
+    }
+
+    /// An inbox without a writer, and its job queue, which has room for one job.
+    fn without_writer(file: InboxFile) -> (DiskInbox, mpsc::Receiver<Job>) {
+        let (sender, jobs) = mpsc::channel(1);
+        let (file, shared) = (Arc::new(file), Arc::default());
+        (DiskInbox { file, shared, jobs: Some(sender), writer: None, age_max_ms: 60_000 }, jobs)
+    }
+
+    #[test]
+    fn a_call_cancelled_while_the_queue_is_full_enqueues_nothing() {
+        let (inbox, mut jobs) = without_writer(InboxFile::in_memory());
+        let (project, user) = (name("p"), name("7"));
+        let mut context = Context::from_waker(Waker::noop());
+        let mut first = pin!(inbox.clear(&project, &user));
+        assert!(first.as_mut().poll(&mut context).is_pending());
+        {
+            let mut second = pin!(inbox.clear(&project, &user));
+            assert!(second.as_mut().poll(&mut context).is_pending());
+        }
+        inbox.acknowledge(&project, &user, vec![MessageNumber(1)]);
+        assert!(!inbox.shared.has_unwritten_acks(&project, &user), "the queue is full");
+        assert_eq!(inbox.shared.pending(), 1);
+        jobs.try_recv().unwrap();
+        assert!(jobs.try_recv().is_err());
+    }
+
+    #[tokio::test]
+    async fn expired_messages_are_not_returned_before_they_are_removed() {
+        let file = InboxFile::in_memory();
+        let (project, user, socket) = (name("p"), name("7"), SocketId::random());
+        let put_ms = [now_ms() - 70_000, now_ms() - 61_000, now_ms() - 10_000, now_ms()];
+        let [oldest, old, young, new] = put_ms.map(first_number_at);
+        let put = |transaction: &mut Transaction<'_>| {
+            [oldest, old, young, new]
+                .into_iter()
+                .try_for_each(|number| transaction.insert(&project, &user, number, &encoded("N")))
+        };
+        file.write(put).unwrap();
+        let (inbox, _jobs) = without_writer(file);
+        for (after, expected) in [
+            (None, &[young, new][..]),
+            (Some(oldest), &[young, new]),
+            (Some(young), &[new]),
+            (Some(new), &[]),
+        ] {
+            let opened = inbox.open(&project, &user, socket, after, 10).await.unwrap();
+            assert!(opened.messages.iter().map(|message| &message.number).eq(expected), "{after:?}");
+        }
+        let opened = inbox.open(&project, &user, socket, None, 1).await.unwrap();
+        assert_eq!(opened.messages[0].number, young, "expired messages do not count towards the limit");
+    }
+
+    #[tokio::test]
+    async fn expired_messages_are_removed_while_no_jobs_arrive() {
+        let inbox = DiskInbox::in_memory(InboxLimits { age_max_ms: 1, ..InboxLimits::default() });
+        let event = Event::read(encoded("N").into()).unwrap();
+        for _ in 0..2 {
+            inbox.put(&name("p"), &[name("7")], &event).await.unwrap();
+            soon("the message is removed", async {
+                let is_stored = || {
+                    let mut is_stored = false;
+                    inbox.file.for_each(|_, _, _, _| is_stored = true).unwrap();
+                    is_stored
+                };
+                while is_stored() {
+                    tokio::task::yield_now().await;
+                }
+            })
+            .await;
+        }
+    }
+
+    #[tokio::test]
+    async fn unreadable_entries_are_skipped_and_removed() {
+        let file = InboxFile::in_memory();
+        let (project, user, socket) = (name("p"), name("7"), SocketId::random());
+        let numbers: [MessageNumber; 7] =
+            std::array::from_fn(|offset| MessageNumber(first_number_at(now_ms()).0 + offset as u64));
+        let event = encoded("N");
+        let values: [&[u8]; 7] = [b"", b"no event", &event[..5], &event, &[9; 40], &event, &event];
+        let put = |transaction: &mut Transaction<'_>| {
+            let mut all = numbers.iter().zip(values);
+            all.try_for_each(|(number, value)| transaction.insert(&project, &user, *number, value))
+        };
+        file.write(put).unwrap();
+        let inbox = DiskInbox::with_file(file, InboxLimits::default());
+        let opened = inbox.open(&project, &user, socket, None, 2).await.unwrap();
+        let received: Vec<MessageNumber> = opened.messages.iter().map(|message| message.number).collect();
+        assert_eq!(received, [numbers[3], numbers[5]], "unreadable entries do not count towards the limit");
+        inbox.settled().await;
+        let mut left = Vec::new();
+        inbox.file.for_each(|_, _, number, _| left.push(number)).unwrap();
+        assert_eq!(left, [numbers[3], numbers[5], numbers[6]]);
+    }
+
+    #[tokio::test]
+    async fn after_a_panic_of_the_writer_the_inbox_is_down_and_calls_fail() {
+        let inbox = DiskInbox::in_memory(InboxLimits::default());
+        let (project, user) = (name("p"), name("7"));
+        inbox.clear(&project, &user).await.unwrap();
+        assert!(inbox.is_up());
+        let shared = inbox.shared.clone();
+        assert!(std::thread::spawn(move || shared.poison_owners()).join().is_err());
+        inbox.acknowledge(&project, &user, vec![MessageNumber(1)]);
+        soon("the inbox is down", async {
+            while inbox.is_up() {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        let event = Event::read(encoded("N").into()).unwrap();
+        for _ in 0..2 {
+            let error = inbox.put(&project, std::slice::from_ref(&user), &event).await.unwrap_err();
+            assert!(error.0.to_string().contains("inbox is closed"), "{}", error.0);
+        }
+        inbox.settled().await;
+    }
+}

@@ -1,0 +1,117 @@
+//! The state that the inbox, the writer and the completion task share.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
+
+use switchboard_backplane::Receiver;
+use switchboard_event::{ProjectId, SocketId, UserId};
+use tokio::sync::mpsc;
+
+use crate::job::Job;
+
+#[derive(Default)]
+pub(crate) struct Shared {
+    receiver: OnceLock<Weak<dyn Receiver>>,
+    /// The socket that currently receives the inbox of a user.
+    owners: Mutex<HashMap<(ProjectId, UserId), SocketId>>,
+    /// The number of acknowledgements of a user that are not written yet.
+    unwritten_acks: Mutex<HashMap<(ProjectId, UserId), usize>>,
+    /// Jobs that are enqueued and not completed.
+    pending: AtomicUsize,
+    up: AtomicBool,
+}
+
+impl Shared {
+    fn owners(&self) -> MutexGuard<'_, HashMap<(ProjectId, UserId), SocketId>> {
+        self.owners.lock().expect("no code that holds the owners panics")
+    }
+
+    fn unwritten_acks(&self) -> MutexGuard<'_, HashMap<(ProjectId, UserId), usize>> {
+        self.unwritten_acks.lock().expect("no code that holds the acknowledgements panics")
+    }
+
+    pub(crate) fn set_receiver(&self, receiver: Weak<dyn Receiver>) {
+        let _ = self.receiver.set(receiver);
+    }
+
+    pub(crate) fn receiver(&self) -> Option<Arc<dyn Receiver>> {
+        self.receiver.get()?.upgrade()
+    }
+
+    /// Enqueues a job, which is pending from now on. A caller that waits for the permit has enqueued nothing yet
+    /// and can be cancelled.
+    pub(crate) fn enqueue(&self, permit: mpsc::Permit<'_, Job>, job: Job) {
+        self.pending.fetch_add(1, Ordering::AcqRel);
+        permit.send(job);
+    }
+
+    pub(crate) fn complete(&self, jobs: usize) {
+        self.pending.fetch_sub(jobs, Ordering::AcqRel);
+    }
+
+    pub(crate) fn pending(&self) -> usize {
+        self.pending.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_up(&self, up: bool) {
+        self.up.store(up, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_up(&self) -> bool {
+        self.up.load(Ordering::Relaxed)
+    }
+
+    /// An acknowledgement was enqueued.
+    pub(crate) fn add_ack(&self, project: ProjectId, user: UserId) {
+        *self.unwritten_acks().entry((project, user)).or_default() += 1;
+    }
+
+    /// An acknowledgement was written or has failed.
+    pub(crate) fn remove_ack(&self, project: ProjectId, user: UserId) {
+        if let Entry::Occupied(mut count) = self.unwritten_acks().entry((project, user)) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
+
+    pub(crate) fn has_unwritten_acks(&self, project: &ProjectId, user: &UserId) -> bool {
+        self.unwritten_acks().contains_key(&(project.clone(), user.clone()))
+    }
+
+    /// Makes a socket the owner of an inbox. If another connected socket owns it, returns that one instead.
+    pub(crate) fn claim(&self, project: &ProjectId, user: &UserId, socket: SocketId) -> Option<SocketId> {
+        let receiver = self.receiver();
+        let is_connected = |other: SocketId| receiver.as_ref().is_some_and(|receiver| receiver.has(other));
+        let mut owners = self.owners();
+        let owner = owners.entry((project.clone(), user.clone())).or_insert(socket);
+        if *owner != socket && is_connected(*owner) {
+            return Some(*owner);
+        }
+        *owner = socket;
+        None
+    }
+
+    /// Ends the ownership of a socket.
+    pub(crate) fn release(&self, project: &ProjectId, user: &UserId, socket: SocketId) {
+        let mut owners = self.owners();
+        let key = (project.clone(), user.clone());
+        if owners.get(&key) == Some(&socket) {
+            owners.remove(&key);
+        }
+    }
+
+    /// Ends the ownership of an empty inbox.
+    pub(crate) fn release_empty(&self, project: &ProjectId, user: &UserId) {
+        self.owners().remove(&(project.clone(), user.clone()));
+    }
+
+    #[cfg(test)]
+    pub(crate) fn poison_owners(&self) {
+        let _owners = self.owners();
+        panic!("so that the next lock panics");
+    }
+}
