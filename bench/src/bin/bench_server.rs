@@ -6,7 +6,7 @@
 
 use serde::Deserialize;
 use switchboard::{
-    App, Data, Identity, Koji, Limits, Mesa, Name, Payload, ReplyError, Socket, Target, serve,
+    App, Data, Identity, Koji, Limits, Mesa, Payload, ReplyError, Socket, Target, UserId, serve,
 };
 use switchboard_redis::{Options, Redis};
 use switchboard_server::Mode;
@@ -27,7 +27,7 @@ async fn dispatch(socket: Socket, Data(to): Data<InRoom>, data: Payload) -> Resu
 
 /// Accepts the user id as the token.
 async fn verify(token: String) -> Result<Identity, switchboard::NameError> {
-    Ok(Identity { user: Name::new(&token)?, expires: None, profile: None })
+    Ok(Identity { user: UserId::new(&token)?, expires: None, profile: None })
 }
 
 #[tokio::main]

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Header, Validation};
 use serde_json::{Map, Value, json};
-use switchboard::{IdentifyError, Identity, Name, Payload, Verdict, Verifier};
+use switchboard::{IdentifyError, Identity, Payload, UserId, Verdict, Verifier};
 
 use crate::error::{KeyError, TokenError};
 use crate::jwks::{Jwks, JwksRefresh};
@@ -171,7 +171,7 @@ impl Jwt {
     fn identity(&self, claims: &Map<String, Value>) -> Result<Identity, TokenError> {
         let user_claim = |name| claims.get(name).and_then(|claim| Some((user_id(claim)?, claim)));
         let (user, claim) = self.user_claims.iter().find_map(user_claim).ok_or(TokenError::NoUser)?;
-        let user = Name::new(&user)?;
+        let user = UserId::new(&user)?;
         let profile = Payload::of(&json!({ "id": claim })).ok();
         // A time beyond the range of the clock means no expiry.
         let seconds = claims.get("exp").and_then(Value::as_f64).map(Duration::try_from_secs_f64);

@@ -8,7 +8,7 @@ use std::sync::Weak;
 
 use bytes::Bytes;
 use switchboard_event::{
-    Audience, DeliveryClass, Event, MessageNumber, Name, NodeId, Payload, ProjectId, SocketId, Target,
+    Audience, DeliveryClass, Event, MessageNumber, NodeId, Payload, ProjectId, ShardName, SocketId, Target,
 };
 
 use crate::future::BoxFuture;
@@ -54,7 +54,7 @@ pub enum Content {
     /// What was asked for by the call whose id the audience is.
     Answer(Payload),
     /// Who is on this shard, or what is known of them, is no longer what it was.
-    ShardChanged(Name),
+    ShardChanged(ShardName),
 }
 
 /// Why other nodes did not get a publication.

@@ -1,7 +1,7 @@
 //! Requests for a seat on a shard, and their outcome.
 
 use bytes::Bytes;
-use switchboard_event::{Name, SocketId};
+use switchboard_event::{ShardName, SocketId};
 
 /// What a socket wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -9,7 +9,7 @@ pub struct SeatRequest {
     /// Who wants a seat.
     pub socket: SocketId,
     /// The shard it asks for by name; `None` means any automatic one.
-    pub shard: Option<Name>,
+    pub shard: Option<ShardName>,
     /// Seats that the shard may have, at least 1.
     pub capacity: u32,
     /// Whether a named shard that is full is answered with an automatic one. Otherwise it takes in
@@ -28,7 +28,7 @@ pub struct SeatRequest {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Seated {
     /// It sits in this shard.
-    In(Name),
+    In(ShardName),
     /// The project has no seat left.
     Full,
 }
@@ -37,7 +37,7 @@ pub enum Seated {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shard {
     /// Its name, without the `#` of its room.
-    pub name: Name,
+    pub name: ShardName,
     /// Sockets in it.
     pub seated: usize,
 }

@@ -7,7 +7,7 @@ use std::future::ready;
 use std::sync::Weak;
 
 use bytes::Bytes;
-use switchboard_event::{Name, ProjectId, SocketId, Target, UserId};
+use switchboard_event::{ProjectId, ShardName, SocketId, Target, UserId};
 
 use crate::future::{BoxFuture, StoreFuture, answer};
 use crate::local_members::LocalMembers;
@@ -84,7 +84,7 @@ pub trait Store: Send + Sync + 'static {
     fn take_seat<'a>(&'a self, project: &'a ProjectId, wish: SeatRequest) -> StoreFuture<'a, Seated>;
 
     /// Takes a socket's seat back. Queues and returns.
-    fn leave_seat(&self, project: &ProjectId, shard: &Name, socket: SocketId);
+    fn leave_seat(&self, project: &ProjectId, shard: &ShardName, socket: SocketId);
 
     /// The shards that somebody sits on, in no order.
     fn shards<'a>(&'a self, project: &'a ProjectId) -> StoreFuture<'a, Vec<Shard>>;
@@ -93,13 +93,13 @@ pub trait Store: Send + Sync + 'static {
     /// forgotten with the seat. Nodes that care for the shard hear
     /// [`ShardChanged`](crate::Content::ShardChanged) after every change; to say the same again is
     /// none.
-    fn describe(&self, _project: &ProjectId, _shard: &Name, _socket: SocketId, _description: Bytes) {}
+    fn describe(&self, _project: &ProjectId, _shard: &ShardName, _socket: SocketId, _description: Bytes) {}
 
     /// What the other nodes say of their sockets on a shard, in no order.
     fn descriptions<'a>(
         &'a self,
         _: &'a ProjectId,
-        _shard: &'a Name,
+        _shard: &'a ShardName,
     ) -> StoreFuture<'a, Vec<(SocketId, Bytes)>> {
         answer(Vec::new())
     }

@@ -10,7 +10,7 @@ use clap::Parser;
 use redb::{Database, ReadableDatabase, TableDefinition};
 use switchboard_backplane::{Inbox, InboxLimits};
 use switchboard_disk::DiskInbox;
-use switchboard_event::{Event, MessageNumber, Name, Payload, SocketId};
+use switchboard_event::{Event, MessageNumber, Name, Payload, ProjectId, SocketId, UserId};
 use tokio::task::JoinSet;
 
 /// Measures an inbox and its database, in turn.
@@ -160,14 +160,14 @@ async fn wait_for_room(in_flight: &mut JoinSet<Result<()>>, window: usize) -> Re
 }
 
 async fn append(args: &Args, inbox: &Arc<dyn Inbox>) -> Result<()> {
-    let project = Name::new("default")?;
+    let project = ProjectId::new("default")?;
     let data = Payload::of(&"x".repeat(DATA_BYTES - 2))?;
     let event = Arc::new(Event { name: Name::new("N")?, data, sender: None, time_ms: 0 });
     let mut in_flight = JoinSet::new();
     for n in 0..args.users * args.each {
         wait_for_room(&mut in_flight, args.window).await?;
         let (inbox, project, event) = (inbox.clone(), project.clone(), event.clone());
-        let user = Name::new(&format!("user-{}", n % args.users))?;
+        let user = UserId::new(&format!("user-{}", n % args.users))?;
         in_flight.spawn(async move {
             let stored = inbox.put(&project, &[user], &event).await?;
             anyhow::ensure!(stored.inboxes == 1, "a message was not stored");
@@ -178,12 +178,12 @@ async fn append(args: &Args, inbox: &Arc<dyn Inbox>) -> Result<()> {
 }
 
 async fn redeliver(args: &Args, inbox: &Arc<dyn Inbox>) -> Result<()> {
-    let project = Name::new("default")?;
+    let project = ProjectId::new("default")?;
     let mut in_flight = JoinSet::new();
     for user in 0..args.users {
         wait_for_room(&mut in_flight, args.window).await?;
         let (inbox, project, each) = (inbox.clone(), project.clone(), args.each);
-        let user = Name::new(&format!("user-{user}"))?;
+        let user = UserId::new(&format!("user-{user}"))?;
         in_flight.spawn(async move {
             let messages = inbox.open(&project, &user, SocketId::random(), None, 100).await?.messages;
             anyhow::ensure!(messages.len() == each, "{} of {each} messages returned", messages.len());

@@ -8,7 +8,7 @@ use redb::{
     Database, DatabaseError, ReadableDatabase, ReadableTable, Table, TableDefinition, WriteTransaction,
 };
 use switchboard_backplane::StoredMessage;
-use switchboard_event::{Event, MessageNumber, Name, ProjectId, UserId};
+use switchboard_event::{Event, MessageNumber, ProjectId, UserId};
 
 use crate::error::OpenError;
 
@@ -67,7 +67,7 @@ impl InboxFile {
         for entry in table.iter()? {
             let (key, value) = entry?;
             let (project, user, number) = key.value();
-            if let (Ok(project), Ok(user)) = (Name::new(project), Name::new(user)) {
+            if let (Ok(project), Ok(user)) = (ProjectId::new(project), UserId::new(user)) {
                 visit(&project, &user, MessageNumber(number), Event::size_of(value.value()));
             }
         }

@@ -191,15 +191,13 @@ mod tests {
     use std::pin::pin;
     use std::task::{Context, Waker};
 
-    use switchboard_event::{Name, Payload};
+    use switchboard_event::Payload;
     use switchboard_testkit::soon;
+
+    use switchboard_testkit::name;
 
     use super::*;
     use crate::file::Transaction;
-
-    fn name(text: &str) -> Name {
-        Name::new(text).unwrap()
-    }
 
     fn encoded(event: &str) -> Vec<u8> {
         let event = Event { name: name(event), data: Payload::EMPTY, sender: None, time_ms: 0 };

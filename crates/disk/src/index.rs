@@ -194,7 +194,8 @@ impl ProjectIndex {
 
 #[cfg(test)]
 mod tests {
-    use switchboard_event::Name;
+
+    use switchboard_testkit::name;
 
     use super::*;
 
@@ -205,10 +206,6 @@ mod tests {
         project_messages_max: 4,
         project_bytes_max: 1000,
     };
-
-    fn name(text: &str) -> Name {
-        Name::new(text).unwrap()
-    }
 
     fn put(index: &mut Index, user: &str, number: u64, len: u32) -> Admission {
         index.put(&LIMITS, &name("p"), &name(user), MessageNumber(number), len)

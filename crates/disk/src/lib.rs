@@ -3,14 +3,14 @@
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! use switchboard_disk::DiskInbox;
-//! use switchboard_event::{Event, Name, Payload};
+//! use switchboard_event::{Event, Name, Payload, ProjectId, UserId};
 //! use switchboard_backplane::{Inbox, InboxLimits};
 //!
 //! # let directory = switchboard_testkit::Scratch::new();
 //! # let path = directory.file("inbox.redb");
 //! let inbox = DiskInbox::open(path.as_ref(), InboxLimits::default())?;
 //! // An app uses it after `App::with_inbox(Arc::new(inbox))`.
-//! let (project, user) = (Name::new("default")?, Name::new("7")?);
+//! let (project, user) = (ProjectId::new("default")?, UserId::new("7")?);
 //! let event = Event { name: Name::new("INVITE")?, data: Payload::EMPTY, sender: None, time_ms: 0 };
 //! let stored = inbox.put(&project, &[user], &event).await?; // returns when the message is on disk
 //! assert_eq!(stored.inboxes, 1);

@@ -278,7 +278,7 @@ mod tests {
 
     impl Writer {
         fn put_at(&mut self, now: Now) {
-            let (project, users) = (Name::new("p").unwrap(), vec![Name::new("7").unwrap()]);
+            let (project, users) = (ProjectId::new("p").unwrap(), vec![UserId::new("7").unwrap()]);
             let name = Name::new("N").unwrap();
             let event = Event { name, data: Payload::EMPTY, sender: None, time_ms: 0 };
             let done = oneshot::channel().0;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use switchboard_backplane::{Inbox, InboxLimits, LocalBus, MemoryStore};
 use switchboard_disk::DiskInbox;
-use switchboard_event::{Event, Name, Payload, SocketId};
+use switchboard_event::{Event, Name, Payload, ProjectId, SocketId, UserId};
 use switchboard_testkit::Scratch;
 use switchboard_testkit::contract::{self, Node};
 
@@ -48,7 +48,7 @@ fn message() -> Event {
 
 #[tokio::test]
 async fn an_acknowledged_message_is_not_returned_by_the_next_open() {
-    let (project, user) = (Name::new("p").unwrap(), Name::new("7").unwrap());
+    let (project, user) = (ProjectId::new("p").unwrap(), UserId::new("7").unwrap());
     let inbox = DiskInbox::in_memory(InboxLimits::default());
     let (phone, tablet) = (SocketId::random(), SocketId::random());
     for _ in 0..20 {
@@ -62,7 +62,7 @@ async fn an_acknowledged_message_is_not_returned_by_the_next_open() {
 
 #[test]
 fn a_call_after_the_end_of_the_runtime_returns_an_error() {
-    let (project, users) = (Name::new("p").unwrap(), [Name::new("7").unwrap()]);
+    let (project, users) = (ProjectId::new("p").unwrap(), [UserId::new("7").unwrap()]);
     let runtime = || tokio::runtime::Builder::new_current_thread().build().unwrap();
     let inbox = runtime().block_on(async { DiskInbox::in_memory(InboxLimits::default()) });
     let error = runtime().block_on(inbox.put(&project, &users, &message())).unwrap_err();

@@ -4,9 +4,7 @@ use std::collections::HashSet;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use switchboard_backplane::{Content, Publication};
-use switchboard_event::{
-    Audience, DeliveryClass, Event, IntoAudience, Name, NameError, ProjectId, Target, UserId,
-};
+use switchboard_event::{Audience, DeliveryClass, Event, IntoAudience, NameError, ProjectId, Target, UserId};
 use switchboard_redis::{Backend, ForOriginals};
 
 use crate::error::{ConnectError, DispatchError};
@@ -50,7 +48,7 @@ impl Dispatcher {
     pub async fn with_options(options: DispatcherOptions) -> Result<Self, ConnectError> {
         let DispatcherOptions { namespace, sync, legacy, redis } = options;
         let project =
-            Name::new(namespace.as_deref().unwrap_or("default")).map_err(ConnectError::Namespace)?;
+            ProjectId::new(namespace.as_deref().unwrap_or("default")).map_err(ConnectError::Namespace)?;
         let backend = Backend::connect(redis).await?;
         Ok(Dispatcher { backend, project, namespace, sync, legacy })
     }

@@ -17,7 +17,7 @@ pub use binary::EventDecodeError;
 pub use event::{DeliveryClass, Event, Protocol};
 pub use id::{NodeId, SocketId};
 pub use mesa::{mesa_name, mesa_parts};
-pub use name::{NAME_BYTES_MAX, Name, NameError, ProjectId, UserId};
+pub use name::{NAME_BYTES_MAX, Name, NameError, ProjectId, RoomName, ShardName, TagName, UserId};
 pub use number::MessageNumber;
 pub use parcel::Parcel;
 pub use payload::{Payload, PayloadError};

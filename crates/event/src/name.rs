@@ -1,11 +1,22 @@
-//! Names that come from outside: of events, rooms, tags, users and projects.
+//! Bounded names from outside the process: of events, rooms, tags, shards, users and projects.
 //!
-//! Every name is bounded ([`NAME_BYTES_MAX`]) when it is made, so whatever holds one, a lock's
-//! index, a log line or a key in a store, need not check again.
+//! A name's length is checked once, when it is made ([`NAME_BYTES_MAX`]). Maps, log lines and storage keys
+//! rely on that bound and do not check it again. Names with a role of their own are newtypes, so swapped
+//! arguments do not compile:
+//!
+//! ```compile_fail
+//! use switchboard_event::{ProjectId, UserId};
+//!
+//! fn sessions_of(project: &ProjectId, user: &UserId) {}
+//!
+//! let (project, user) = (ProjectId::new("game").unwrap(), UserId::new("ann").unwrap());
+//! sessions_of(&user, &project);
+//! ```
 
 use std::borrow::Borrow;
 use std::fmt;
 use std::ops::Deref;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -13,35 +24,175 @@ use serde::Serialize;
 /// Longest name, in UTF-8 bytes: 256.
 pub const NAME_BYTES_MAX: usize = 256;
 
-/// Why a text cannot be a name.
+/// Why a text is not a valid name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NameError {
-    /// There is nothing in it.
+    /// The text is empty.
     #[error("a name cannot be empty")]
     Empty,
-    /// It is over [`NAME_BYTES_MAX`].
+    /// The text is longer than [`NAME_BYTES_MAX`].
     #[error("name is {len} bytes; the most is {NAME_BYTES_MAX}")]
     TooLong {
-        /// How long it is, in bytes.
+        /// Its length in bytes.
         len: usize,
     },
 }
 
-/// A short shared text, cheap to clone, from 1 to [`NAME_BYTES_MAX`] bytes; the sigil that
-/// [`with_sigil`](Name::with_sigil) or [`Target::shard`](crate::Target::shard) put in front is not
-/// counted.
+/// Conversions, comparisons and formatting that all names share. `$new` makes one from text.
+macro_rules! string_type {
+    ($type:ident) => {
+        impl $type {
+            /// The name as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl Deref for $type {
+            type Target = str;
+
+            fn deref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl Borrow<str> for $type {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl AsRef<str> for $type {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<&str> for $type {
+            type Error = NameError;
+
+            fn try_from(text: &str) -> Result<Self, NameError> {
+                $type::new(text)
+            }
+        }
+
+        impl FromStr for $type {
+            type Err = NameError;
+
+            fn from_str(text: &str) -> Result<Self, NameError> {
+                $type::new(text)
+            }
+        }
+
+        impl PartialEq<str> for $type {
+            fn eq(&self, other: &str) -> bool {
+                &**self == other
+            }
+        }
+
+        impl PartialEq<&str> for $type {
+            fn eq(&self, other: &&str) -> bool {
+                &**self == *other
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self)
+            }
+        }
+
+        impl fmt::Debug for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&**self, f)
+            }
+        }
+
+        impl Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self)
+            }
+        }
+    };
+}
+
+/// A newtype over [`Name`] without further rules.
+macro_rules! plain_name {
+    ($(#[$doc:meta])* $type:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $type(Name);
+
+        impl $type {
+            /// Checks the length and copies the text.
+            pub fn new(text: &str) -> Result<Self, NameError> {
+                Name::new(text).map($type)
+            }
+        }
+
+        impl From<Name> for $type {
+            fn from(name: Name) -> Self {
+                $type(name)
+            }
+        }
+
+        string_type!($type);
+    };
+}
+
+/// A newtype over [`Name`] that always begins with a sigil.
+macro_rules! sigil_name {
+    ($(#[$doc:meta])* $type:ident, $sigil:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $type(Name);
+
+        impl $type {
+            #[doc = concat!("Prepends `", $sigil, "` if it is missing. It does not count towards the length.")]
+            pub fn new(text: &str) -> Result<Self, NameError> {
+                Name::new(text.strip_prefix($sigil).unwrap_or(text)).map(|bare| $type(bare.prefixed($sigil)))
+            }
+        }
+
+        string_type!($type);
+    };
+}
+
+/// A short shared text of 1 to [`NAME_BYTES_MAX`] bytes; cheap to clone. Names of events and of worker
+/// groups have this type.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Name(Arc<str>);
 
-/// The id of a user, who may have many sockets. Compared as text.
-pub type UserId = Name;
+string_type!(Name);
 
-/// The name of a project; nothing ever crosses from one to another.
-pub type ProjectId = Name;
+plain_name! {
+    /// The id of a user, who may have many sockets. Compared as text.
+    UserId
+}
+
+plain_name! {
+    /// The id of a project. Projects are isolated: nothing is delivered from one to another.
+    ProjectId
+}
+
+plain_name! {
+    /// The name of a shard, without the sigil of its room.
+    ShardName
+}
+
+sigil_name! {
+    /// The name of a room; begins with `#`.
+    RoomName, '#'
+}
+
+sigil_name! {
+    /// The name of a tag; begins with `*`.
+    TagName, '*'
+}
 
 impl Name {
-    /// Checks the length and takes a copy.
+    /// Checks the length and copies the text.
     pub fn new(text: &str) -> Result<Self, NameError> {
         match text.len() {
             0 => Err(NameError::Empty),
@@ -50,71 +201,15 @@ impl Name {
         }
     }
 
-    /// Puts `sigil` in front unless the text has it: `lobby` and `#lobby` are both `#lobby`.
-    pub fn with_sigil(sigil: char, text: &str) -> Result<Self, NameError> {
-        Name::new(text.strip_prefix(sigil).unwrap_or(text)).map(|bare| bare.behind(sigil))
-    }
-
-    /// The same with `sigil` in front, whether it begins with one or not.
-    pub(crate) fn behind(&self, sigil: char) -> Self {
+    fn prefixed(&self, sigil: char) -> Self {
         Name(format!("{sigil}{self}").into())
     }
-
-    /// The name as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
-impl Deref for Name {
-    type Target = str;
-
-    fn deref(&self) -> &str {
-        &self.0
-    }
-}
-
-impl Borrow<str> for Name {
-    fn borrow(&self) -> &str {
-        &self.0
-    }
-}
-
-impl TryFrom<&str> for Name {
-    type Error = NameError;
-
-    fn try_from(text: &str) -> Result<Self, NameError> {
-        Name::new(text)
-    }
-}
-
-impl PartialEq<str> for Name {
-    fn eq(&self, other: &str) -> bool {
-        &*self.0 == other
-    }
-}
-
-impl PartialEq<&str> for Name {
-    fn eq(&self, other: &&str) -> bool {
-        &*self.0 == *other
-    }
-}
-
-impl fmt::Display for Name {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Debug for Name {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&*self.0, f)
-    }
-}
-
-impl Serialize for Name {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
+impl ShardName {
+    /// The room of the shard. A `#` is always prepended, so the shard `#a` and the shard `a` differ.
+    pub fn room(&self) -> RoomName {
+        RoomName(self.0.prefixed('#'))
     }
 }
 
@@ -131,11 +226,11 @@ mod tests {
 
     #[test]
     fn a_sigil_is_added_once_and_alone_is_no_name() {
-        assert_eq!(Name::with_sigil('#', "lobby").unwrap(), "#lobby");
-        assert_eq!(Name::with_sigil('#', "#lobby").unwrap(), "#lobby");
-        assert_eq!(Name::with_sigil('#', "##lobby").unwrap(), "##lobby");
-        assert_eq!(Name::with_sigil('#', "#"), Err(NameError::Empty));
-        assert_eq!(Name::with_sigil('#', &"x".repeat(256)).unwrap().len(), 257);
-        assert_eq!(Name::with_sigil('#', &"x".repeat(257)), Err(NameError::TooLong { len: 257 }));
+        assert_eq!(RoomName::new("lobby").unwrap(), "#lobby");
+        assert_eq!(RoomName::new("#lobby").unwrap(), "#lobby");
+        assert_eq!(RoomName::new("##lobby").unwrap(), "##lobby");
+        assert_eq!(RoomName::new("#"), Err(NameError::Empty));
+        assert_eq!(RoomName::new(&"x".repeat(256)).unwrap().len(), 257);
+        assert_eq!(RoomName::new(&"x".repeat(257)), Err(NameError::TooLong { len: 257 }));
     }
 }

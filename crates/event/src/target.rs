@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{Name, NameError, SocketId, UserId};
+use crate::{NameError, RoomName, ShardName, SocketId, TagName, UserId};
 
 /// A set of sockets, by what they have in common.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -14,30 +14,30 @@ pub enum Target {
     /// All sockets of this user.
     User(UserId),
     /// The sockets in this room; the name starts with `#`.
-    Room(Name),
+    Room(RoomName),
     /// The sockets with this tag; the name starts with `*`.
-    Tag(Name),
+    Tag(TagName),
 }
 
 impl Target {
     /// The room of that name; `#` is put in front if it is missing.
     pub fn room(name: &str) -> Result<Self, NameError> {
-        Name::with_sigil('#', name).map(Target::Room)
+        RoomName::new(name).map(Target::Room)
     }
 
     /// The room of a shard: always with one more `#`, so that the shard `#a` is not the shard `a`.
-    pub fn shard(name: &Name) -> Self {
-        Target::Room(name.behind('#'))
+    pub fn shard(name: &ShardName) -> Self {
+        Target::Room(name.room())
     }
 
     /// The tag of that name; `*` is put in front if it is missing.
     pub fn tag(name: &str) -> Result<Self, NameError> {
-        Name::with_sigil('*', name).map(Target::Tag)
+        TagName::new(name).map(Target::Tag)
     }
 
     /// The user with that id.
     pub fn user(id: &str) -> Result<Self, NameError> {
-        Name::new(id).map(Target::User)
+        UserId::new(id).map(Target::User)
     }
 }
 
@@ -47,7 +47,8 @@ impl fmt::Display for Target {
             Target::Everyone => f.write_str("everyone"),
             Target::Socket(id) => write!(f, "socket {id}"),
             Target::User(id) => write!(f, "user {id}"),
-            Target::Room(name) | Target::Tag(name) => f.write_str(name),
+            Target::Room(name) => f.write_str(name),
+            Target::Tag(name) => f.write_str(name),
         }
     }
 }
@@ -188,7 +189,7 @@ mod tests {
 
     #[test]
     fn shards_that_differ_are_rooms_that_differ() {
-        let shard = |name| Target::shard(&Name::new(name).unwrap());
+        let shard = |name| Target::shard(&ShardName::new(name).unwrap());
         assert_eq!(shard("lobby"), Target::room("lobby").unwrap());
         assert_eq!(shard("#lobby"), Target::room("##lobby").unwrap());
         assert_ne!(shard("lobby"), shard("#lobby"));

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use smallvec::SmallVec;
-use switchboard_event::{Name, NameError, Protocol, SocketId, Target};
+use switchboard_event::{NameError, Protocol, RoomName, SocketId, TagName, Target, UserId};
 
 use crate::member_set::MemberSet;
 use crate::{Outbox, Project, Transport};
@@ -69,7 +69,7 @@ impl Session {
     }
 
     /// The rooms it is in, each name with its `#`.
-    pub fn rooms(&self) -> Vec<Name> {
+    pub fn rooms(&self) -> Vec<RoomName> {
         self.select(|target| match target {
             Target::Room(name) => Some(name.clone()),
             _ => None,
@@ -77,7 +77,7 @@ impl Session {
     }
 
     /// The tags it has, each name with its `*`.
-    pub fn tags(&self) -> Vec<Name> {
+    pub fn tags(&self) -> Vec<TagName> {
         self.select(|target| match target {
             Target::Tag(name) => Some(name.clone()),
             _ => None,
@@ -85,14 +85,14 @@ impl Session {
     }
 
     /// The users it is a socket of; usually one at the most.
-    pub fn users(&self) -> Vec<Name> {
+    pub fn users(&self) -> Vec<UserId> {
         self.select(|target| match target {
             Target::User(id) => Some(id.clone()),
             _ => None,
         })
     }
 
-    fn select(&self, pick: impl Fn(&Target) -> Option<Name>) -> Vec<Name> {
+    fn select<T>(&self, pick: impl Fn(&Target) -> Option<T>) -> Vec<T> {
         self.membership().groups.iter().filter_map(|group| pick(&group.target)).collect()
     }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use redis::aio::MultiplexedConnection;
 use redis::{cmd, pipe};
 use switchboard_backplane::{Backplane, Inbox, InboxLimits};
-use switchboard_event::{Event, Name, Payload, SocketId, UserId};
+use switchboard_event::{Event, Name, Payload, ProjectId, SocketId, UserId};
 use switchboard_redis::{Options, Redis};
 use tokio::task::JoinSet;
 
@@ -77,7 +77,7 @@ impl Run<'_> {
     }
 
     fn names(&self) -> Vec<UserId> {
-        (0..self.users).map(|user| Name::new(&format!("user-{user}")).expect("it is short")).collect()
+        (0..self.users).map(|user| UserId::new(&format!("user-{user}")).expect("it is short")).collect()
     }
 
     async fn took<T>(&self, work: impl Future<Output = Done<T>>) -> Done<Took> {
@@ -171,7 +171,7 @@ async fn room(under_way: &mut JoinSet<Done>, window: usize) -> Done {
 }
 
 async fn append(inbox: &Arc<dyn Inbox>, project: &str, users: Vec<UserId>) -> Done {
-    let (project, event, mut under_way) = (Name::new(project)?, event()?, JoinSet::new());
+    let (project, event, mut under_way) = (ProjectId::new(project)?, event()?, JoinSet::new());
     for user in (0..EACH).flat_map(|_| users.clone()) {
         room(&mut under_way, WINDOW).await?;
         let (inbox, project, event) = (inbox.clone(), project.clone(), event.clone());
@@ -186,7 +186,7 @@ async fn append(inbox: &Arc<dyn Inbox>, project: &str, users: Vec<UserId>) -> Do
 }
 
 async fn append_to_many(inbox: &Arc<dyn Inbox>, project: &str, users: &[UserId]) -> Done {
-    let (project, event) = (Name::new(project)?, event()?);
+    let (project, event) = (ProjectId::new(project)?, event()?);
     for some in (0..EACH).flat_map(|_| users.chunks(MANY)) {
         if inbox.put(&project, some, &event).await?.inboxes != some.len() {
             return Err("a message was not kept for all".into());
@@ -196,7 +196,7 @@ async fn append_to_many(inbox: &Arc<dyn Inbox>, project: &str, users: &[UserId])
 }
 
 async fn redeliver(inbox: &Arc<dyn Inbox>, users: Vec<UserId>, socket: impl Fn() -> SocketId) -> Done {
-    let (project, mut under_way) = (Name::new("one")?, JoinSet::new());
+    let (project, mut under_way) = (ProjectId::new("one")?, JoinSet::new());
     for user in users {
         room(&mut under_way, WINDOW).await?;
         let (inbox, project, socket) = (inbox.clone(), project.clone(), socket());

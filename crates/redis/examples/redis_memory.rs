@@ -6,7 +6,7 @@ use std::error::Error;
 
 use bytes::Bytes;
 use switchboard_backplane::{Backplane, SeatRequest, Seated, Store};
-use switchboard_event::{Name, ProjectId, SocketId, Target};
+use switchboard_event::{ProjectId, SocketId, Target};
 use switchboard_redis::{Options, Redis};
 use switchboard_testkit::contract::Node;
 
@@ -34,7 +34,7 @@ fn print(what: &str, bytes: f64) {
 /// Bytes per socket that is in one room of `size`, or in none.
 async fn sockets(url: &str, count: usize, size: usize) -> Done<f64> {
     let (redis, before) = (Redis::connect(Options::new(url)).await?, used(url).await?);
-    let (store, project) = (redis.store(), Name::new("memory")?);
+    let (store, project) = (redis.store(), ProjectId::new("memory")?);
     let shared = store.clone();
     let node = Node::new(redis.bus(), |_| shared);
     let mut members = Vec::with_capacity(count);
@@ -54,7 +54,7 @@ async fn sockets(url: &str, count: usize, size: usize) -> Done<f64> {
 /// Bytes per seat on automatic shards.
 async fn seats(url: &str, count: usize) -> Done<f64> {
     let (redis, before) = (Redis::connect(Options::new(url)).await?, used(url).await?);
-    let (store, project) = (redis.store(), Name::new("memory")?);
+    let (store, project) = (redis.store(), ProjectId::new("memory")?);
     for number in 0..count {
         let socket = SocketId::on(redis.bus().node());
         let (shard, description) = (None, None);

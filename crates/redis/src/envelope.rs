@@ -15,7 +15,7 @@
 use bytes::{Buf, Bytes};
 use switchboard_backplane::{Content, Publication};
 use switchboard_event::{
-    Audience, DeliveryClass, Event, MessageNumber, Name, NodeId, Payload, ProjectId, SocketId, Target,
+    Audience, DeliveryClass, Event, MessageNumber, NodeId, Payload, ProjectId, SocketId, Target,
 };
 
 const VERSION: u8 = 1;
@@ -194,13 +194,16 @@ fn put_targets(out: &mut Vec<u8>, targets: &[Target]) {
                 out.extend_from_slice(id.as_bytes());
             }
             Target::User(id) => put_user(out, id),
-            Target::Room(name) | Target::Tag(name) => {
-                let (sigil, rest) = name.split_at(1);
-                out.push(sigil.as_bytes()[0]);
-                put_text(out, rest);
-            }
+            Target::Room(name) => put_sigil_name(out, name),
+            Target::Tag(name) => put_sigil_name(out, name),
         }
     }
+}
+
+fn put_sigil_name(out: &mut Vec<u8>, name: &str) {
+    let (sigil, rest) = name.split_at(1);
+    out.push(sigil.as_bytes()[0]);
+    put_text(out, rest);
 }
 
 fn take<const N: usize>(message: &mut Bytes) -> Result<[u8; N], NoPublication> {
@@ -221,8 +224,8 @@ fn text(bytes: &[u8]) -> Result<&str, NoPublication> {
     std::str::from_utf8(bytes).map_err(|_| NoPublication("a name is not UTF-8"))
 }
 
-fn name(bytes: &[u8]) -> Result<Name, NoPublication> {
-    Name::new(text(bytes)?).map_err(|_| NoPublication("a name is empty or too long"))
+fn name<T: for<'a> TryFrom<&'a str>>(bytes: &[u8]) -> Result<T, NoPublication> {
+    T::try_from(text(bytes)?).map_err(|_| NoPublication("a name is empty or too long"))
 }
 
 fn take_targets(message: &mut Bytes) -> Result<Vec<Target>, NoPublication> {
@@ -268,6 +271,8 @@ fn event(message: Bytes) -> Result<Event, NoPublication> {
 
 #[cfg(test)]
 mod tests {
+    use switchboard_event::{Name, ShardName};
+
     use super::*;
     use proptest::prelude::*;
 
@@ -285,14 +290,14 @@ mod tests {
             time_ms: 1_700_000_000_000,
         };
         let content = Content::Event { event, class: DeliveryClass::Volatile };
-        Publication { project: Name::new("a:b").unwrap(), audience, content }
+        Publication { project: ProjectId::new("a:b").unwrap(), audience, content }
     }
 
     #[test]
     fn what_is_encoded_comes_back() {
         let audience = Audience::everyone()
             .and(Target::room(&long('#')).unwrap())
-            .and(Target::shard(&Name::new("#odd").unwrap()))
+            .and(Target::shard(&ShardName::new("#odd").unwrap()))
             .and(Target::tag("**t").unwrap())
             .and(Target::user("@7").unwrap())
             .except(SocketId::random());
@@ -309,9 +314,9 @@ mod tests {
         };
         let answer = Content::Answer(Payload::parse("[1e400]").unwrap());
         let answer = Publication { content: answer, ..said(audience.clone()) };
-        let shard = Name::new("lobby").unwrap();
+        let shard = ShardName::new("lobby").unwrap();
         let changed = Publication {
-            project: Name::new("p").unwrap(),
+            project: ProjectId::new("p").unwrap(),
             audience: Target::shard(&shard).into(),
             content: Content::ShardChanged(shard),
         };

@@ -39,7 +39,7 @@ use std::collections::HashSet;
 use std::fmt::Write;
 
 use switchboard_backplane::Digest;
-use switchboard_event::{Name, NodeId, ProjectId, SocketId, Target, UserId};
+use switchboard_event::{Name, NodeId, ProjectId, ShardName, SocketId, Target, UserId};
 
 /// Makes names with one prefix.
 #[derive(Debug, Clone)]
@@ -159,7 +159,7 @@ impl ProjectNames {
         format!("{}:inbox:last", self.base)
     }
 
-    pub(crate) fn shard(&self, shard: &Name) -> String {
+    pub(crate) fn shard(&self, shard: &ShardName) -> String {
         format!("{}:shard:{shard}", self.base)
     }
 
@@ -205,7 +205,8 @@ pub(crate) fn target_text(target: &Target) -> String {
         Target::Everyone => "=".into(),
         Target::Socket(id) => node_text(*id),
         Target::User(id) => format!("@{id}"),
-        Target::Room(name) | Target::Tag(name) => name.to_string(),
+        Target::Room(name) => name.to_string(),
+        Target::Tag(name) => name.to_string(),
     }
 }
 
@@ -216,8 +217,8 @@ pub(crate) fn node_of(lease: &[u8]) -> Option<NodeId> {
 }
 
 /// A name as Redis holds it.
-pub(crate) fn name(bytes: Vec<u8>) -> Option<Name> {
-    Name::new(std::str::from_utf8(&bytes).ok()?).ok()
+pub(crate) fn name<T: for<'a> TryFrom<&'a str>>(bytes: Vec<u8>) -> Option<T> {
+    T::try_from(std::str::from_utf8(&bytes).ok()?).ok()
 }
 
 fn node_text(id: SocketId) -> String {
@@ -229,7 +230,7 @@ mod tests {
     use super::*;
 
     fn base(project: &str) -> String {
-        Names::new("switchboard").project(&Name::new(project).unwrap()).base
+        Names::new("switchboard").project(&ProjectId::new(project).unwrap()).base
     }
 
     #[test]
@@ -254,7 +255,7 @@ mod tests {
 
     #[test]
     fn targets_of_equal_names_have_channels_of_their_own() {
-        let names = Names::new("s").project(&Name::new("p").unwrap());
+        let names = Names::new("s").project(&ProjectId::new("p").unwrap());
         let targets = [
             Target::Everyone,
             Target::room("7").unwrap(),
@@ -262,7 +263,7 @@ mod tests {
             Target::user("7").unwrap(),
             Target::user("=").unwrap(),
             Target::user("#7").unwrap(),
-            Target::shard(&Name::new("#7").unwrap()),
+            Target::shard(&ShardName::new("#7").unwrap()),
             Target::Socket(SocketId::on(NodeId(7))),
         ];
         let mut channels: Vec<String> = targets.iter().map(|target| names.channel(target)).collect();

@@ -18,7 +18,7 @@ use redis::{Cmd, FromRedisValue, RedisError, cmd};
 use switchboard_backplane::{
     BoxFuture, LocalMembers, Page, SeatRequest, Seated, Shard, Store, StoreError, StoreFuture,
 };
-use switchboard_event::{Name, NodeId, ProjectId, SocketId, Target, UserId};
+use switchboard_event::{NodeId, ProjectId, ShardName, SocketId, Target, UserId};
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -306,7 +306,7 @@ impl Store for RedisStore {
         Box::pin(async move { Ok(self.seat(project, wish).await?) })
     }
 
-    fn leave_seat(&self, project: &ProjectId, shard: &Name, socket: SocketId) {
+    fn leave_seat(&self, project: &ProjectId, shard: &ShardName, socket: SocketId) {
         // Before the seat, so that who hears of that finds it nowhere.
         for target in self.held.forget(socket).into_iter().flat_map(|seat| seat.ahead) {
             self.change(project, Change::Leave(target, socket));
@@ -325,7 +325,7 @@ impl Store for RedisStore {
         })
     }
 
-    fn describe(&self, project: &ProjectId, shard: &Name, socket: SocketId, description: Bytes) {
+    fn describe(&self, project: &ProjectId, shard: &ShardName, socket: SocketId, description: Bytes) {
         if self.held.describe(socket, &description) {
             self.change(project, Change::Describe(shard.clone(), socket, description));
         }
@@ -334,7 +334,7 @@ impl Store for RedisStore {
     fn descriptions<'a>(
         &'a self,
         project: &'a ProjectId,
-        shard: &'a Name,
+        shard: &'a ShardName,
     ) -> StoreFuture<'a, Vec<(SocketId, Bytes)>> {
         let mut command = cmd("HGETALL");
         command.arg(self.names.project(project).shard(shard));

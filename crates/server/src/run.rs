@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{BuildError, PrometheusHandle};
-use switchboard::{App, Backplane, DoorSettings, Name, NodeId, Stopping, serve};
+use switchboard::{App, Backplane, DoorSettings, NodeId, ProjectId, Stopping, serve};
 use switchboard_disk::{DiskInbox, OpenError};
 use switchboard_redis::{ConnectError, MesaBridge, OriginalPortals, Redis, Reports};
 use tokio::net::{TcpListener, TcpSocket};
@@ -175,7 +175,7 @@ fn app(config: &Config) -> App {
         origins: config.clients.allowed_origins.clone(),
         trusted_proxies: config.clients.trusted_proxies.clone(),
     };
-    let project = Name::new(&config.projects.default).expect("the settings were checked");
+    let project = ProjectId::new(&config.projects.default).expect("the settings were checked");
     let mut app = App::new().with_limits(config.limits.clone()).with_door(door);
     if config.koji.enabled {
         app = app.with_koji(config.koji.door().with_projects(config.projects.rules()));
@@ -328,7 +328,7 @@ fn listed(projects: &BTreeMap<String, ProjectSettings>) -> String {
 }
 
 fn reported(reports: &Reports) -> String {
-    let projects: Vec<&str> = reports.projects.iter().map(Name::as_str).collect();
+    let projects: Vec<&str> = reports.projects.iter().map(ProjectId::as_str).collect();
     let originals = match &reports.originals {
         Some(OriginalPortals { namespace: Some(namespace), .. }) => {
             format!(", and to original Portals of the namespace {namespace}")

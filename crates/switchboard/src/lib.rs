@@ -65,6 +65,6 @@ pub use switchboard_backplane::{
 };
 pub use switchboard_event::{
     Audience, AudienceError, Event, IntoAudience, MessageNumber, Name, NameError, NodeId, Payload,
-    PayloadError, ProjectId, Protocol, SocketId, Target, UserId,
+    PayloadError, ProjectId, Protocol, RoomName, ShardName, SocketId, TagName, Target, UserId,
 };
 pub use switchboard_hub::{Hub, Index, JoinError, Scope};

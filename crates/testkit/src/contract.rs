@@ -7,10 +7,11 @@ pub mod repeats;
 use std::io;
 use std::sync::{Arc, Mutex};
 
+use crate::name;
 use bytes::Bytes;
 use switchboard_backplane::{Bus, Content, Page, SeatRequest, Seated, Store};
 use switchboard_event::{
-    Audience, DeliveryClass, Event, Name, Parcel, Payload, ProjectId, Protocol, SocketId, Target,
+    Audience, DeliveryClass, Event, Parcel, Payload, ProjectId, Protocol, ShardName, SocketId, Target,
 };
 use switchboard_hub::{Hub, HubConfig, HubEvent, Index, NewSession, Schedule, Scope, Session, Transport};
 
@@ -59,10 +60,6 @@ impl Member {
         String::from_utf8(self.recorder.0.lock().expect("no test panics here").clone())
             .expect("names are text")
     }
-}
-
-fn name(text: &str) -> Name {
-    Name::new(text).expect("a short name")
 }
 
 impl Node {
@@ -203,7 +200,7 @@ pub async fn store<S: AsyncFn()>(node: &Node, settle: S) {
     }
     assert_eq!(paged, ids, "pages together are the whole, in order");
     assert_eq!(store.count_users(&a).await.expect("it answers"), 2);
-    assert_eq!(store.users(&a, Page::all()).await.expect("it answers"), [name("7"), name("8")]);
+    assert_eq!(store.users(&a, Page::all()).await.expect("it answers"), ["7", "8"]);
 
     node.hub.remove(&members[0].session);
     node.hub.leave(&members[1].session, &seven);
@@ -213,7 +210,7 @@ pub async fn store<S: AsyncFn()>(node: &Node, settle: S) {
     node.hub.remove(&members[2].session);
     settle().await;
     assert_eq!((count(&a, &seven).await, count(&a, &room).await), (0, 1));
-    assert_eq!(store.users(&a, Page::all()).await.expect("it answers"), [name("8")]);
+    assert_eq!(store.users(&a, Page::all()).await.expect("it answers"), ["8"]);
     for member in &members {
         node.hub.remove(&member.session);
     }
@@ -263,7 +260,7 @@ async fn arrivals<S: AsyncFn()>(node: &Node, settle: &S) {
 /// until they do.
 pub async fn seats<S: AsyncFn()>(stores: &[Arc<dyn Store>], settle: S) {
     const CAPACITY: u32 = 7;
-    let project = name("seats");
+    let project = name::<ProjectId>("seats");
     let mut asking = tokio::task::JoinSet::new();
     for task in 0..24_usize {
         let (store, project) = (stores[task % stores.len()].clone(), project.clone());
@@ -274,7 +271,7 @@ pub async fn seats<S: AsyncFn()>(stores: &[Arc<dyn Store>], settle: S) {
         kept.extend(seats.expect("no task panics"));
     }
     settle().await;
-    let mut expected: Vec<(Name, usize)> = Vec::new();
+    let mut expected: Vec<(ShardName, usize)> = Vec::new();
     kept.sort();
     for (shard, _) in &kept {
         match expected.last_mut() {
@@ -311,7 +308,7 @@ async fn come_and_go(
     project: &ProjectId,
     task: usize,
     capacity: u32,
-) -> Vec<(Name, SocketId)> {
+) -> Vec<(ShardName, SocketId)> {
     let mut seats = Vec::new();
     for round in 0..50 {
         let socket = SocketId::random();

@@ -21,6 +21,7 @@ pub use redis_modes::{RedisCluster, RedisSentinels};
 pub use scratch::Scratch;
 pub use server::TestServer;
 
+use std::fmt::Debug;
 use std::future::Future;
 use std::time::Duration;
 
@@ -30,4 +31,16 @@ pub const SOON: Duration = Duration::from_secs(10);
 /// Waits for what is going to happen.
 pub async fn soon<T>(what: &str, happens: impl Future<Output = T>) -> T {
     tokio::time::timeout(SOON, happens).await.unwrap_or_else(|_| panic!("{what}: not within {SOON:?}"))
+}
+
+/// A name of the type that the caller needs: a user's, a room's, a project's.
+///
+/// # Panics
+///
+/// If the text is empty or too long.
+pub fn name<T>(text: &str) -> T
+where
+    T: for<'a> TryFrom<&'a str, Error: Debug>,
+{
+    T::try_from(text).unwrap_or_else(|error| panic!("{text:?} is not a name: {error:?}"))
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use redis::{AsyncCommands, Pipeline, Value, cmd, pipe};
 use switchboard_backplane::{Backplane, ClientAction, ClientMessage, Report};
-use switchboard_event::{Name, Payload, Protocol, SocketId};
+use switchboard_event::{Name, Payload, ProjectId, Protocol, SocketId};
 use switchboard_redis::{Options, Redis, Reports};
 use switchboard_worker::{Worker, WorkerOptions};
 use tokio::time::Instant;
@@ -45,7 +45,7 @@ async fn main() -> Outcome<()> {
     Ok(())
 }
 
-fn report(project: &Name, socket: SocketId) -> Report {
+fn report(project: &ProjectId, socket: SocketId) -> Report {
     let data = Payload::of(&"x".repeat(100)).expect("a text is JSON");
     let message = ClientMessage { op: 0, kind: Name::new("/said").ok(), data, reply_to: None };
     let (project, action) = (project.clone(), ClientAction::Message(message));
@@ -53,7 +53,7 @@ fn report(project: &Name, socket: SocketId) -> Report {
 }
 
 async fn through_a_group(url: &str, count: usize) -> Outcome<()> {
-    let project = Name::new("default")?;
+    let project = ProjectId::new("default")?;
     let options = Options { reports: Some(Reports::of(&project)), ..Options::new(url) };
     let redis = Redis::connect(options).await?;
     let node = redis.report_sink().ok_or("reports are on")?;

@@ -275,12 +275,12 @@ impl Assignment {
 #[cfg(test)]
 mod tests {
     use switchboard_backplane::{ClientAction, Report, ReportId};
-    use switchboard_event::{Name, NodeId, Protocol, SocketId};
+    use switchboard_event::{NodeId, ProjectId, Protocol, SocketId};
 
     use super::*;
 
     fn entry(partition: u16, number: u64, socket: SocketId) -> Entry {
-        let project = Name::new("p").unwrap();
+        let project = ProjectId::new("p").unwrap();
         let report = Report {
             project,
             socket,

@@ -40,7 +40,7 @@ impl WorkerOptions {
     /// The default options for a worker of `group`.
     pub fn new(group: Name) -> Self {
         WorkerOptions {
-            project: Name::new("default").expect("the name is neither empty nor long"),
+            project: ProjectId::new("default").expect("the name is neither empty nor long"),
             group,
             name: "worker".into(),
             concurrency: 256,

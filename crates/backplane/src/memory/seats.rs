@@ -6,16 +6,16 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use switchboard_event::Name;
+use switchboard_event::ShardName;
 
 use crate::seats::{SeatRequest, Seated, Shard};
 
 /// The shards of one project.
 #[derive(Debug, Default)]
 pub(crate) struct Seats {
-    shards: HashMap<Name, State>,
+    shards: HashMap<ShardName, State>,
     /// Automatic shards with a free seat, in the order they were made.
-    open: BTreeMap<u64, Name>,
+    open: BTreeMap<u64, ShardName>,
     made: u64,
     /// The highest number that was given, and those up to it that no automatic shard has.
     last: u64,
@@ -52,7 +52,7 @@ impl Seats {
     }
 
     /// Takes a seat back. The last one takes the shard along.
-    pub(crate) fn leave(&mut self, name: &Name) {
+    pub(crate) fn leave(&mut self, name: &ShardName) {
         let Some(state) = self.shards.get_mut(name) else { return };
         state.seated -= 1;
         self.seated -= 1;
@@ -70,7 +70,7 @@ impl Seats {
     /// The shards there are, in no order.
     pub(crate) fn list(&self) -> Vec<Shard> {
         let shard =
-            |(name, state): (&Name, &State)| Shard { name: name.clone(), seated: state.seated as usize };
+            |(name, state): (&ShardName, &State)| Shard { name: name.clone(), seated: state.seated as usize };
         self.shards.iter().map(shard).collect()
     }
 
@@ -78,14 +78,14 @@ impl Seats {
         self.shards.is_empty()
     }
 
-    fn is_full(&self, name: &Name, capacity: u32) -> bool {
+    fn is_full(&self, name: &ShardName, capacity: u32) -> bool {
         self.shards.get(name).is_some_and(|state| state.seated >= state.capacity.min(capacity))
     }
 
     /// The first automatic shard with a free seat for somebody who wants no more than `capacity`
     /// in it, or a new one.
-    fn automatic_for(&mut self, capacity: u32) -> Name {
-        let fits = |name: &&Name| self.shards[*name].seated < capacity;
+    fn automatic_for(&mut self, capacity: u32) -> ShardName {
+        let fits = |name: &&ShardName| self.shards[*name].seated < capacity;
         if let Some(name) = self.open.values().find(fits) {
             return name.clone();
         }
@@ -113,7 +113,7 @@ impl Seats {
         }
     }
 
-    fn sit_down(&mut self, name: &Name, capacity: u32) {
+    fn sit_down(&mut self, name: &ShardName, capacity: u32) {
         let new = || State { seated: 0, capacity, automatic: None };
         self.shards.entry(name.clone()).or_insert_with(new).seated += 1;
         self.seated += 1;
@@ -121,7 +121,7 @@ impl Seats {
     }
 
     /// Notes whether an automatic shard has a free seat.
-    fn note_room(&mut self, name: &Name) {
+    fn note_room(&mut self, name: &ShardName) {
         let State { seated, capacity, automatic: Some(Automatic { age, .. }) } = self.shards[name] else {
             return;
         };
@@ -133,8 +133,8 @@ impl Seats {
     }
 }
 
-fn automatic_name(number: u64) -> Name {
-    Name::new(&format!("shard-{number}")).expect("the name is short")
+fn automatic_name(number: u64) -> ShardName {
+    ShardName::new(&format!("shard-{number}")).expect("the name is short")
 }
 
 #[cfg(test)]
@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     fn wish(shard: Option<&str>, capacity: u32) -> SeatRequest {
-        let shard = shard.map(|name| Name::new(name).unwrap());
+        let shard = shard.map(|name| ShardName::new(name).unwrap());
         let socket = SocketId::random();
         SeatRequest { socket, shard, capacity, overflow: false, project_max: None, description: None }
     }
@@ -157,7 +157,7 @@ mod tests {
     }
 
     fn leave(seats: &mut Seats, shard: &str) {
-        seats.leave(&Name::new(shard).unwrap());
+        seats.leave(&ShardName::new(shard).unwrap());
     }
 
     #[test]
@@ -228,7 +228,7 @@ mod tests {
         let mut seats = Seats::default();
         let mut place = || seats.take(&SeatRequest { overflow: true, ..wish(Some("lobby"), 2) });
         let placed: Vec<_> = (0..3).map(|_| place()).collect();
-        let names = ["lobby", "lobby", "shard-1"].map(|name| Seated::In(Name::new(name).unwrap()));
+        let names = ["lobby", "lobby", "shard-1"].map(|name| Seated::In(ShardName::new(name).unwrap()));
         assert_eq!(placed, names);
     }
 

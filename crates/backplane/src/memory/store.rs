@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use switchboard_event::{Name, ProjectId, SocketId, Target, UserId};
+use switchboard_event::{ProjectId, ShardName, SocketId, Target, UserId};
 
 use super::seats::Seats;
 use crate::future::{StoreFuture, answer};
@@ -71,7 +71,7 @@ impl Store for MemoryStore {
         answer(seated)
     }
 
-    fn leave_seat(&self, project: &ProjectId, shard: &Name, _: SocketId) {
+    fn leave_seat(&self, project: &ProjectId, shard: &ShardName, _: SocketId) {
         let mut projects = self.seats();
         if let Some(seats) = projects.get_mut(project) {
             seats.leave(shard);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use switchboard::{App, Data, Identity, Koji, Mesa, Name, Reply, ReplyError, Socket};
+use switchboard::{App, Data, Identity, Koji, Mesa, Reply, ReplyError, Socket, UserId};
 use switchboard_backplane::InboxLimits;
 use switchboard_dispatcher::{Dispatcher, DispatcherOptions, Message};
 use switchboard_redis::{Options, Redis};
@@ -17,7 +17,7 @@ pub(crate) struct Node {
 
 /// Accepts any token as the user id.
 async fn verify(token: String) -> Result<Identity, String> {
-    let user = Name::new(&token).map_err(|error| error.to_string())?;
+    let user = UserId::new(&token).map_err(|error| error.to_string())?;
     Ok(Identity { user, expires: None, profile: None })
 }
 

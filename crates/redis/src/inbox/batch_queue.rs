@@ -224,7 +224,7 @@ mod tests {
     use std::pin::{Pin, pin};
     use std::task::{Context, Poll, Waker};
 
-    use switchboard_event::Name;
+    use switchboard_testkit::name;
 
     use super::*;
 
@@ -244,10 +244,6 @@ mod tests {
     }
 
     const SMALL: Sized = Sized(1, 10);
-
-    fn name(text: &str) -> Name {
-        Name::new(text).expect("it is short")
-    }
 
     fn poll<T>(future: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
         future.poll(&mut Context::from_waker(Waker::noop()))

@@ -88,8 +88,6 @@ impl Known {
 
 #[cfg(test)]
 mod tests {
-    use switchboard_event::Name;
-
     use super::*;
 
     fn numbers(of: &[u64]) -> Vec<MessageNumber> {
@@ -99,7 +97,7 @@ mod tests {
     #[test]
     fn the_size_is_known_of_what_stood_together_and_of_nothing_else() {
         let (handed_out, project, user) =
-            (HandedOut::default(), Name::new("p").unwrap(), Name::new("7").unwrap());
+            (HandedOut::default(), ProjectId::new("p").unwrap(), UserId::new("7").unwrap());
         let note = |after: Option<u64>, of: &[u64]| {
             let messages: Vec<_> = of.iter().map(|n| (MessageNumber(*n), *n as u32)).collect();
             handed_out.note(&project, &user, after.map(MessageNumber), messages.into_iter());
@@ -127,12 +125,12 @@ mod tests {
 
     #[test]
     fn no_more_is_known_than_may_be() {
-        let (handed_out, project) = (HandedOut::default(), Name::new("p").unwrap());
+        let (handed_out, project) = (HandedOut::default(), ProjectId::new("p").unwrap());
         for user in ["7", "8"] {
             let messages = (0..KNOWN_MAX / 2 + 1).map(|n| (MessageNumber(n as u64), 1));
-            handed_out.note(&project, &Name::new(user).unwrap(), None, messages);
+            handed_out.note(&project, &UserId::new(user).unwrap(), None, messages);
         }
-        assert_eq!(handed_out.arrived(&project, &Name::new("7").unwrap(), &numbers(&[0, 1])), Some(2));
-        assert_eq!(handed_out.arrived(&project, &Name::new("8").unwrap(), &numbers(&[0, 1])), None);
+        assert_eq!(handed_out.arrived(&project, &UserId::new("7").unwrap(), &numbers(&[0, 1])), Some(2));
+        assert_eq!(handed_out.arrived(&project, &UserId::new("8").unwrap(), &numbers(&[0, 1])), None);
     }
 }

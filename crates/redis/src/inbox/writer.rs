@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use metrics::{Counter, Gauge, counter, gauge};
 use redis::{FromRedisValue, RedisError, RedisResult, cmd};
-use switchboard_event::{Name, ProjectId, UserId};
+use switchboard_event::{ProjectId, UserId};
 
 use super::RedisInbox;
 use super::receipts::Taken;
@@ -151,7 +151,7 @@ async fn expire_in_turn(inbox: &RedisInbox, link: &mut Link, every: Duration) ->
         let projects: Vec<Vec<u8>>;
         (cursor, projects) = link.ask(&scan).await?;
         for project in projects {
-            let project = std::str::from_utf8(&project).ok().and_then(|text| Name::new(text).ok());
+            let project = std::str::from_utf8(&project).ok().and_then(|text| ProjectId::new(text).ok());
             if let Some(project) = project {
                 expire_in(inbox, link, &project).await;
             }

@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use switchboard_backplane::{Content, Publication};
-use switchboard_event::{Event, Name, NodeId, ProjectId, Target, UserId};
+use switchboard_event::{Event, NodeId, ProjectId, Target, UserId};
 
 pub(crate) use census::{sockets, users};
 pub(crate) use upkeep::Upkeep;
@@ -62,7 +62,7 @@ impl Default for EmitBridge {
         EmitBridge {
             prefix: "emit.gg".into(),
             channel: "emit.gg".into(),
-            project: Name::new("default").expect("the name is neither empty nor long"),
+            project: ProjectId::new("default").expect("the name is neither empty nor long"),
             members_stand: Duration::from_secs(24 * 60 * 60),
         }
     }
@@ -117,7 +117,8 @@ impl BridgedEmit {
         let [channel, direct] = &self.channels;
         let (channel, addressee) = match target {
             Target::Everyone => (channel, Addressee::Everyone),
-            Target::Room(name) | Target::Tag(name) => (channel, Addressee::Members(name)),
+            Target::Room(name) => (channel, Addressee::Members(name)),
+            Target::Tag(name) => (channel, Addressee::Members(name)),
             // Who is on none of our nodes is perhaps on one of theirs. Who came since the last renewal
             // is taken for one of theirs, and nobody there has that id.
             Target::Socket(id) if id.node() == self.node || self.ours().contains(&id.node()) => return None,

@@ -21,7 +21,7 @@ use std::collections::HashSet;
 use bytes::Bytes;
 use redis::cmd;
 use switchboard_backplane::{Content, Publication};
-use switchboard_event::{Audience, Name, NodeId, ProjectId, Target};
+use switchboard_event::{Audience, NodeId, ProjectId, Target};
 
 use super::{Bridged, NoMessage, Telling};
 
@@ -55,7 +55,7 @@ impl Default for MesaBridge {
     fn default() -> Self {
         MesaBridge {
             namespace: None,
-            project: Name::new("default").expect("the name is neither empty nor long"),
+            project: ProjectId::new("default").expect("the name is neither empty nor long"),
             servers: false,
             stores_connected: true,
         }

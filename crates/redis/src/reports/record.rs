@@ -14,7 +14,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use switchboard_backplane::{ClientAction, ClientMessage, ReplyAddress, Report, ReportId};
-use switchboard_event::{Name, NameError, NodeId, Payload, ProjectId, Protocol, SocketId};
+use switchboard_event::{Name, NameError, NodeId, Payload, ProjectId, Protocol, SocketId, UserId};
 
 /// The bytes are no report.
 #[derive(Debug, thiserror::Error)]
@@ -114,7 +114,6 @@ pub(super) fn encode(id: ReportId, report: &Report) -> Vec<u8> {
 pub(crate) fn decode(project: &ProjectId, bytes: &Bytes) -> Result<(ReportId, Report), NoReport> {
     let record: Record<'_, &RawValue> = serde_json::from_slice(bytes)?;
     let id = report_id(&record.id).ok_or(NoReport::Lacks("id"))?;
-    let name = |text: Option<Cow<'_, str>>| text.map(|text| Name::new(&text)).transpose();
     let action = match record.r#type {
         Kind::Connection => ClientAction::Connected,
         Kind::Authentication => ClientAction::Authenticated,
@@ -124,11 +123,11 @@ pub(crate) fn decode(project: &ProjectId, bytes: &Bytes) -> Result<(ReportId, Re
         Kind::Message => {
             let data = record.data.ok_or(NoReport::Lacks("data"))?;
             let address = |to: Address<'_>| {
-                Ok::<_, NameError>(ReplyAddress { project: Name::new(&to.project)?, call: to.call })
+                Ok::<_, NameError>(ReplyAddress { project: ProjectId::new(&to.project)?, call: to.call })
             };
             ClientAction::Message(ClientMessage {
                 op: record.op.unwrap_or(0),
-                kind: name(record.name)?,
+                kind: record.name.map(|name| Name::new(&name)).transpose()?,
                 data: Payload::slice_of(bytes, data),
                 reply_to: record.answer.map(address).transpose()?,
             })
@@ -139,7 +138,7 @@ pub(crate) fn decode(project: &ProjectId, bytes: &Bytes) -> Result<(ReportId, Re
         Spoken::Koji => Protocol::Koji,
         Spoken::Mesa => Protocol::Mesa,
     };
-    let (project, user) = (project.clone(), name(record.user)?);
+    let (project, user) = (project.clone(), record.user.map(|user| UserId::new(&user)).transpose()?);
     Ok((id, Report { project, socket: record.socket, protocol, user, time_ms: record.time, action }))
 }
 
@@ -159,10 +158,10 @@ mod tests {
 
     fn report(action: ClientAction) -> Report {
         Report {
-            project: Name::new("p").unwrap(),
+            project: ProjectId::new("p").unwrap(),
             socket: SocketId::random(),
             protocol: Protocol::Mesa,
-            user: Some(Name::new("\"7\"").unwrap()),
+            user: Some(UserId::new("\"7\"").unwrap()),
             time_ms: 7,
             action,
         }
@@ -180,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_report_comes_over_as_it_was() {
-        let reply_to = ReplyAddress { project: Name::new("h\n").unwrap(), call: SocketId::random() };
+        let reply_to = ReplyAddress { project: ProjectId::new("h\n").unwrap(), call: SocketId::random() };
         for action in [
             ClientAction::Connected,
             ClientAction::Authenticated,
@@ -199,7 +198,7 @@ mod tests {
 
     #[test]
     fn what_is_no_report_is_refused() {
-        let project = Name::new("p").unwrap();
+        let project = ProjectId::new("p").unwrap();
         let whole = String::from_utf8(encode(ID, &report(said(Some("x"), None)))).unwrap();
         let without = |part: &str, other: &str| {
             assert!(whole.contains(part), "{whole} {part}");
@@ -222,7 +221,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_are_a_reason_to_panic(bytes: Vec<u8>) {
-            let _ = decode(&Name::new("p").unwrap(), &bytes.into());
+            let _ = decode(&ProjectId::new("p").unwrap(), &bytes.into());
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, Value};
 use switchboard_backplane::{SeatRequest, Seated, Store};
-use switchboard_event::{Name, ProjectId, SocketId, Target};
+use switchboard_event::{ProjectId, ShardName, SocketId, Target};
 use tokio::sync::oneshot;
 
 use super::RedisStore;
@@ -151,7 +151,7 @@ impl<'a> Writing<'a> {
     }
 
     /// How other nodes are told of a change on a shard.
-    fn told(&self, names: &ProjectNames, project: &ProjectId, shard: &Name) -> [Vec<u8>; 3] {
+    fn told(&self, names: &ProjectNames, project: &ProjectId, shard: &ShardName) -> [Vec<u8>; 3] {
         let channel = names.channel(&Target::shard(shard));
         let message = envelope::shard_changed(self.store.node, project, shard);
         [self.store.publish_verb.into(), channel.into(), message]
@@ -202,7 +202,7 @@ impl<'a> Writing<'a> {
             return Ok(());
         };
         let shard = Vec::<u8>::from_redis_value(shard)?;
-        let Some(shard) = name(shard) else { return Err(unexpected("the shard has no name")) };
+        let Some(shard) = name::<ShardName>(shard) else { return Err(unexpected("the shard has no name")) };
         let description = self.said_on_arrival(project, wish).cloned();
         let ahead = description.as_ref().map(|_| vec![Target::Everyone, Target::shard(&shard)]);
         let seat = Seat {

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use bytes::Bytes;
 use switchboard_backplane::{SeatRequest, Seated};
-use switchboard_event::{Name, ProjectId, SocketId, Target};
+use switchboard_event::{ProjectId, ShardName, SocketId, Target};
 use tokio::sync::{Notify, oneshot};
 
 /// One thing that happened.
@@ -14,10 +14,10 @@ pub(super) enum Change {
     Leave(Target, SocketId),
     /// Who waits for the answer is told once.
     TakeSeat(SeatRequest, Option<oneshot::Sender<Seated>>),
-    LeaveSeat(Name, SocketId),
-    Describe(Name, SocketId, Bytes),
+    LeaveSeat(ShardName, SocketId),
+    Describe(ShardName, SocketId, Bytes),
     /// A seat that was given before Redis lost it: its shard, the shard's capacity and number.
-    Restore(Name, SocketId, u32, u64),
+    Restore(ShardName, SocketId, u32, u64),
 }
 
 pub(super) struct Changes {

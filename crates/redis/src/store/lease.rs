@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use redis::{FromRedisValue, RedisResult, Value};
-use switchboard_event::{Name, NodeId, ProjectId};
+use switchboard_event::{NodeId, ProjectId};
 
 use super::scripts::Scripts;
 use crate::connection::script::{call, number};
@@ -148,7 +148,9 @@ impl Leases {
             let answer = link.command(&command).await?.extract_error()?;
             let projects = Vec::<Vec<u8>>::from_redis_value(answer)?;
             for bytes in &projects {
-                if let Some(project) = std::str::from_utf8(bytes).ok().and_then(|text| Name::new(text).ok()) {
+                if let Some(project) =
+                    std::str::from_utf8(bytes).ok().and_then(|text| ProjectId::new(text).ok())
+                {
                     while self.sweep_some(link, lease, node, &project).await? > 0 {}
                 }
                 let mut command = redis::cmd("SREM");

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
 
 use bytes::Bytes;
-use switchboard_event::{Name, ProjectId, SocketId, Target};
+use switchboard_event::{ProjectId, ShardName, SocketId, Target};
 
 /// Seats of this node.
 #[derive(Default)]
@@ -16,7 +16,7 @@ pub(super) struct Held {
 #[derive(Clone)]
 pub(super) struct Seat {
     pub(super) project: ProjectId,
-    pub(super) shard: Name,
+    pub(super) shard: ShardName,
     pub(super) capacity: u32,
     /// The shard's number; 0 if it was asked for by name.
     pub(super) number: u64,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use switchboard::{App, JoinError, Koji, Name, ReachError, RequestError, SocketId, Target};
+use switchboard::{App, JoinError, Koji, ProjectId, ReachError, RequestError, SocketId, Target};
 use switchboard_redis::{Options, Redis};
 use switchboard_testkit::{KojiPeer, Peer, RedisServer, TestServer};
 
@@ -36,7 +36,7 @@ async fn join(node: &AppNode) -> KojiPeer {
 }
 
 fn in_p(node: &AppNode) -> App {
-    node.server.app.project(&Name::new("p").expect("a short name"))
+    node.server.app.project(&ProjectId::new("p").expect("a short name"))
 }
 
 fn ids(list: &Value) -> Vec<&str> {

@@ -29,7 +29,10 @@ async fn no_seat_is_given_twice_by_several_nodes() {
     contract::seats(&stores, async || {
         for store in &stores {
             // An answer comes when all that the node did before is written.
-            store.shards(&switchboard_event::Name::new("seats").expect("short")).await.expect("it answers");
+            store
+                .shards(&switchboard_event::ProjectId::new("seats").expect("short"))
+                .await
+                .expect("it answers");
         }
     })
     .await;

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use switchboard_backplane::{Backplane, Page, SeatRequest};
-use switchboard_event::{Audience, Name, ProjectId, SocketId, Target};
+use switchboard_event::{Audience, ProjectId, ShardName, SocketId, Target, UserId};
 use switchboard_hub::Scope;
 use switchboard_redis::{ConnectError, EmitBridge, Mode, Options, Redis};
 use switchboard_testkit::RedisServer;
@@ -21,7 +21,7 @@ async fn connect(server: &RedisServer) -> RedisNode {
 }
 
 fn project() -> ProjectId {
-    Name::new("default").unwrap()
+    ProjectId::new("default").unwrap()
 }
 
 fn room() -> Target {
@@ -281,7 +281,7 @@ async fn original_sockets_are_counted_and_listed_with_ours() {
     assert_eq!(store.members(&project(), &room(), Page::all()).await.unwrap(), theirs);
     let page = Page { after: Some(theirs[9]), limit: 20 };
     assert_eq!(store.members(&project(), &Target::Everyone, page).await.unwrap(), theirs[10..30]);
-    let names = ["7", "8", "9"].map(|user| Name::new(user).unwrap());
+    let names = ["7", "8", "9"].map(|user| UserId::new(user).unwrap());
     assert_eq!(store.count_users(&project()).await.unwrap(), 3);
     assert_eq!(store.users(&project(), Page::all()).await.unwrap(), names);
     let page = Page { after: Some(names[0].clone()), limit: 1 };
@@ -291,7 +291,7 @@ async fn original_sockets_are_counted_and_listed_with_ours() {
     }
     let eight = Target::user("8").unwrap();
     assert_eq!(store.members(&project(), &eight, Page::all()).await.unwrap(), [user]);
-    let other = Name::new("other").unwrap();
+    let other = ProjectId::new("other").unwrap();
     assert_eq!(store.count(&other, &Target::Everyone).await.unwrap(), 0, "the bridge is one project's");
 }
 
@@ -325,7 +325,7 @@ async fn a_socket_that_comes_with_a_seat_is_copied_as_well() {
     let server = RedisServer::start().await;
     let node = connect(&server).await;
     let socket = SocketId::on(node.redis.bus().node());
-    let (shard, description) = (Name::new("chat").ok(), Some("{}".into()));
+    let (shard, description) = (ShardName::new("chat").ok(), Some("{}".into()));
     let wish = SeatRequest { socket, shard, capacity: 4, overflow: false, project_max: None, description };
     node.redis.store().take_seat(&project(), wish).await.expect("Redis answers");
     let member = node.node.add_as("default", socket);

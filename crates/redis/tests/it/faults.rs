@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use switchboard_backplane::{Backplane, Page, SeatRequest, Seated};
-use switchboard_event::{Name, NodeId, ProjectId, SocketId, Target};
+use switchboard_event::{NodeId, ProjectId, ShardName, SocketId, Target};
 use switchboard_hub::Scope;
 use switchboard_redis::{ConnectError, Options, Redis};
 use switchboard_testkit::{RedisServer, Scratch, soon};
@@ -12,7 +12,7 @@ use switchboard_testkit::{RedisServer, Scratch, soon};
 use crate::support::{RedisNode, connect, keys, node, options, query, run, settle, until};
 
 fn project() -> ProjectId {
-    Name::new("p").unwrap()
+    ProjectId::new("p").unwrap()
 }
 
 fn room() -> Target {
@@ -38,7 +38,7 @@ async fn sit(node: &RedisNode, socket: SocketId) {
     node.redis.store().describe(&project(), &shard, socket, Bytes::from_static(b"{}"));
 }
 
-async fn take_seat(node: &RedisNode, socket: SocketId, description: Option<Bytes>) -> Name {
+async fn take_seat(node: &RedisNode, socket: SocketId, description: Option<Bytes>) -> ShardName {
     let wish =
         SeatRequest { socket, shard: None, capacity: 4, overflow: false, project_max: None, description };
     match node.redis.store().take_seat(&project(), wish).await.unwrap() {
@@ -95,7 +95,7 @@ async fn nothing_remains_of_those_who_left() {
     let server = RedisServer::start().await;
     let (node, member) = busy(&server).await;
     let store = node.redis.store();
-    store.leave_seat(&project(), &Name::new("shard-1").unwrap(), member.session.id);
+    store.leave_seat(&project(), &ShardName::new("shard-1").unwrap(), member.session.id);
     node.node.hub.remove(&member.session);
     assert_eq!(counts(&node).await, [0; 5]);
     until("the project is forgotten", async || !keys(&server).await.iter().any(|key| key.contains("{p}")))
@@ -194,7 +194,8 @@ async fn a_node_that_stood_still_beyond_its_lease_comes_back_whole() {
     lose_lease(&server, &one).await;
     until("both are whole", async || counts(&two).await == [2, 2, 2, 1, 2]).await;
     assert_eq!(counts(&one).await, [2, 2, 2, 1, 2]);
-    let described = two.redis.store().descriptions(&project(), &Name::new("shard-1").unwrap()).await.unwrap();
+    let described =
+        two.redis.store().descriptions(&project(), &ShardName::new("shard-1").unwrap()).await.unwrap();
     assert_eq!(described.len(), 1, "what is told of its client is back as well");
 }
 
@@ -323,7 +324,7 @@ async fn garbage_on_our_names_is_ignored() {
     let store = two.redis.store();
     let members = store.members(&project(), &room(), Page::all()).await.unwrap();
     assert_eq!(members.len(), 2, "what is no id is nobody");
-    assert_eq!(store.users(&project(), Page::all()).await.unwrap(), [Name::new("7").unwrap()]);
+    assert_eq!(store.users(&project(), Page::all()).await.unwrap(), ["7"]);
     assert!(store.count(&project(), &Target::room("wrong").unwrap()).await.is_err());
     settle(&[&one, &two]).await;
     two.node.send("p", room(), "heard", Scope::AllNodes);

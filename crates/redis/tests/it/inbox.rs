@@ -4,17 +4,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use switchboard_backplane::{Backplane, Content, Inbox, InboxLimits};
-use switchboard_event::{Event, MessageNumber, Name, Payload, ProjectId, SocketId, Target, UserId};
+use switchboard_event::{Event, MessageNumber, Payload, ProjectId, SocketId, Target, UserId};
 use switchboard_hub::HubEvent;
 use switchboard_redis::{Options, Redis};
 use switchboard_testkit::RedisServer;
 use switchboard_testkit::contract::Member;
+use switchboard_testkit::name;
 
 use crate::support::{RedisNode, connect_with_inbox, node, options, query, settle, until};
-
-fn name(text: &str) -> Name {
-    Name::new(text).unwrap()
-}
 
 fn project() -> ProjectId {
     name("p")

@@ -2,9 +2,10 @@
 
 use futures_util::future::join_all;
 use switchboard_backplane::{Backplane, InboxLimits};
-use switchboard_event::{Event, Name, Payload, ProjectId, UserId};
+use switchboard_event::{Event, Payload, UserId};
 use switchboard_redis::{Backend, Options};
 use switchboard_testkit::RedisServer;
+use switchboard_testkit::name;
 
 use crate::support::{connect_with_inbox, options, query, run, until};
 
@@ -12,10 +13,6 @@ const SAID: &str = "switchboard:{*}:inboxes:limits";
 
 /// As many wait for a user where nobody says anything.
 const DEFAULT_MAX: u64 = 1000;
-
-fn name(text: &str) -> ProjectId {
-    Name::new(text).expect("short")
-}
 
 fn event() -> Event {
     Event { name: name("said"), data: Payload::EMPTY, sender: None, time_ms: 0 }

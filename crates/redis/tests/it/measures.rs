@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use switchboard_backplane::Backplane;
-use switchboard_event::{Name, Target};
+use switchboard_event::{ProjectId, Target};
 use switchboard_redis::{Options, Redis};
 use switchboard_testkit::RedisServer;
 use switchboard_testkit::contract::Member;
@@ -40,7 +40,7 @@ struct Full {
 }
 
 async fn sockets(node: &RedisNode) -> Option<usize> {
-    node.redis.store().count(&Name::new("p").unwrap(), &Target::Everyone).await.ok()
+    node.redis.store().count(&ProjectId::new("p").unwrap(), &Target::Everyone).await.ok()
 }
 
 async fn bytes_per_socket(what: &str, targets: impl Fn(usize) -> Vec<Target>) {

@@ -2,7 +2,7 @@
 //! and what is said on the channel.
 
 use switchboard_backplane::{Backplane, Content, Publication, SeatRequest};
-use switchboard_event::{Audience, Name, NodeId, SocketId, Target};
+use switchboard_event::{Audience, NodeId, ProjectId, ShardName, SocketId, Target};
 use switchboard_hub::Scope;
 use switchboard_redis::{ConnectError, EmitBridge, MesaBridge, Mode, Options, Redis};
 use switchboard_testkit::RedisServer;
@@ -11,7 +11,7 @@ use switchboard_testkit::contract::Member;
 use crate::support::{Ear, RedisNode, keys, node, options, publish, run, settle, until};
 
 fn mesa() -> MesaBridge {
-    let project = Name::new("p").unwrap();
+    let project = ProjectId::new("p").unwrap();
     MesaBridge { namespace: Some("api".into()), project, ..MesaBridge::default() }
 }
 
@@ -163,14 +163,14 @@ async fn a_socket_that_comes_with_a_seat_is_counted_as_well() {
     let server = RedisServer::start().await;
     let node = connect(&server).await;
     let socket = SocketId::on(node.redis.bus().node());
-    let (shard, description) = (Name::new("chat").ok(), Some("{}".into()));
+    let (shard, description) = (ShardName::new("chat").ok(), Some("{}".into()));
     let wish = SeatRequest { socket, shard, capacity: 4, overflow: false, project_max: None, description };
     node.redis.store().take_seat(&mesa().project, wish).await.expect("Redis answers");
     let member = node.node.add_as("p", socket);
     node.node.join(&member, &user("7"));
     assert_eq!(written(&server, &[&node]).await, these(&["7"], 1));
     go(&node, &member);
-    node.redis.store().leave_seat(&mesa().project, &Name::new("chat").unwrap(), socket);
+    node.redis.store().leave_seat(&mesa().project, &ShardName::new("chat").unwrap(), socket);
     assert_eq!(written(&server, &[&node]).await, these(&[], 0));
 }
 

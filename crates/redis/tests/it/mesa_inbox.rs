@@ -1,18 +1,15 @@
 //! Messages that original Mesa Dispatchers stored for users who were away, and ours that wait.
 
 use switchboard_backplane::{Backplane, InboxLimits, StoredMessage};
-use switchboard_event::{Event, MessageNumber, Name, Payload, Target};
+use switchboard_event::{Event, MessageNumber, Payload, Target};
 use switchboard_redis::{MesaBridge, Options, Redis};
 use switchboard_testkit::RedisServer;
 use switchboard_testkit::contract::Member;
+use switchboard_testkit::name;
 
 use crate::support::{Ear, RedisNode, node, options, run};
 
 const STORED: &str = "undelivered_messages_api";
-
-fn name(text: &str) -> Name {
-    Name::new(text).unwrap()
-}
 
 async fn connect(server: &RedisServer) -> RedisNode {
     let mesa = MesaBridge {

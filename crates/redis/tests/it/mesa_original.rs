@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use switchboard::{App, Data, Identity, Koji, Mesa, MesaSettings, Name, Reply, Socket, Target};
+use switchboard::{App, Data, Identity, Koji, Mesa, MesaSettings, Reply, Socket, Target, UserId};
 use switchboard_backplane::InboxLimits;
 use switchboard_redis::{MesaBridge, Options, Redis};
 use switchboard_testkit::{KojiPeer, Peer, RedisServer, TestServer};
@@ -15,7 +15,7 @@ use crate::support::{options, run, until};
 /// Takes `user:<id>` for a token of that user.
 async fn verify(token: String) -> Result<Identity, String> {
     let user = token.strip_prefix("user:").ok_or("no such token")?;
-    let user = Name::new(user).map_err(|error| error.to_string())?;
+    let user = UserId::new(user).map_err(|error| error.to_string())?;
     Ok(Identity { user, expires: None, profile: None })
 }
 

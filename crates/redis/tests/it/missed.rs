@@ -1,7 +1,7 @@
 //! A node that does not hear the others for a while, and messages for users who are on it.
 
 use serde_json::{Value, json};
-use switchboard::{App, Backplane, Identity, InboxLimits, Mesa, Name, Payload, Target};
+use switchboard::{App, Backplane, Identity, InboxLimits, Mesa, Name, Payload, ProjectId, Target, UserId};
 use switchboard_event::Event;
 use switchboard_redis::{Options, Redis};
 use switchboard_testkit::raw::{HANDSHAKE, frame};
@@ -22,7 +22,7 @@ impl Place {
         let with_inbox = Options { inbox: Some(InboxLimits::default()), ..options(&redis) };
         let node = Redis::connect(with_inbox).await.expect("Redis answers");
         let verifier = async |token: String| {
-            Name::new(&token).map(|user| Identity { user, expires: None, profile: None })
+            UserId::new(&token).map(|user| Identity { user, expires: None, profile: None })
         };
         let app = App::new().with_mesa(Mesa::new()).with_verifier(verifier).with_backplane(&node);
         Place { server: TestServer::start(app).await, redis, node }
@@ -138,7 +138,7 @@ async fn another(redis: &RedisServer) -> Redis {
 }
 
 async fn keep_at(other: &Redis, user: &str, n: u32) {
-    let (project, user) = (Name::new("default").unwrap(), Name::new(user).unwrap());
+    let (project, user) = (ProjectId::new("default").unwrap(), UserId::new(user).unwrap());
     let data = Payload::of(&n).unwrap();
     let event = Event { name: Name::new("N").unwrap(), data, sender: None, time_ms: 0 };
     let kept = other.inbox().unwrap().put(&project, &[user], &event).await.unwrap();
@@ -180,7 +180,7 @@ async fn what_was_kept_while_nobody_knew_of_a_user_is_told_when_it_is_known_agai
     let _: i64 = run(&place.redis, &["CLIENT", "KILL", "USER", "default", "TYPE", "normal"]).await;
     let _: i64 = run(&place.redis, &["ZADD", "switchboard:{*}:nodes", "1", &lease]).await;
     until("it is swept", async || {
-        other.store().count_users(&Name::new("default").unwrap()).await.unwrap() == 0
+        other.store().count_users(&ProjectId::new("default").unwrap()).await.unwrap() == 0
     })
     .await;
     assert!(place.hears("7").await);

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use switchboard_backplane::{Backplane, InboxLimits, Page, Store};
-use switchboard_event::{Event, Name, Payload, ProjectId, Target};
+use switchboard_event::{Event, Payload, Target};
 use switchboard_hub::Scope;
 use switchboard_redis::{Backend, Mode, Options, Redis};
+use switchboard_testkit::name;
 use switchboard_testkit::{RedisCluster, RedisSentinels, RedisServer, contract};
 
 use crate::crowds::no_node_hears_of_a_crowd_that_it_has_none_of;
@@ -65,10 +66,6 @@ async fn who_is_no_node_keeps_as_much_as_the_nodes_do(options: &Options) {
             assert_eq!(kept.evicted, usize::from(n > 3), "{n} in {project}");
         }
     }
-}
-
-fn name(text: &str) -> ProjectId {
-    Name::new(text).expect("short")
 }
 
 fn room() -> Target {

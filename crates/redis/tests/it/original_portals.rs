@@ -4,7 +4,7 @@
 use std::process::Stdio;
 
 use serde_json::{Value, json};
-use switchboard::{App, Data, Identity, Mesa, Name, Socket};
+use switchboard::{App, Data, Identity, Mesa, ProjectId, Socket, UserId};
 use switchboard_redis::{Options, OriginalPortals, Redis, Reports};
 use switchboard_testkit::redis::signal_process;
 use switchboard_testkit::{Peer, RedisServer, TestServer, soon};
@@ -72,13 +72,13 @@ struct Node {
 
 impl Node {
     async fn start(server: &RedisServer, distribute_load: bool) -> Self {
-        let project = Name::new("default").unwrap();
+        let project = ProjectId::new("default").unwrap();
         let namespace = Some("api".into());
         let originals = OriginalPortals { namespace, distribute_load, ..OriginalPortals::of(&project) };
         let reports = Reports { originals: Some(originals), ..Reports::of(&project) };
         let redis = Redis::connect(Options { reports: Some(reports), ..options(server) }).await.unwrap();
         let verifier = async |token: String| {
-            Name::new(&token).map(|user| Identity { user, expires: None, profile: None })
+            UserId::new(&token).map(|user| Identity { user, expires: None, profile: None })
         };
         let mesa = Mesa::new()
             .on("@portal-join", async |socket: Socket, who: Data<Value>| tell(&socket, "in", &who.0))

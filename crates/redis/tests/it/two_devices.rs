@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use switchboard::{App, Identity, InboxLimits, Mesa, MesaSettings, Name, Target};
+use switchboard::{App, Identity, InboxLimits, Mesa, MesaSettings, Target, UserId};
 use switchboard_redis::{Options, Redis};
 use switchboard_testkit::raw::{HANDSHAKE, frame};
 use switchboard_testkit::{Peer, RawPeer, RedisServer, TestServer, soon};
@@ -21,7 +21,7 @@ async fn start(redis: &RedisServer, redelivery_interval: Duration) -> OneNode {
     let with_inbox = Options { inbox: Some(InboxLimits::default()), ..options(redis) };
     let node = Redis::connect(with_inbox).await.expect("Redis answers");
     let verifier =
-        async |token: String| Name::new(&token).map(|user| Identity { user, expires: None, profile: None });
+        async |token: String| UserId::new(&token).map(|user| Identity { user, expires: None, profile: None });
     let settings = MesaSettings { redelivery_interval, ..MesaSettings::default() };
     let mesa = Mesa::new().with_settings(settings);
     let app = App::new().with_mesa(mesa).with_verifier(verifier).with_backplane(&node);

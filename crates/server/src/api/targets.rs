@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use serde::Deserialize;
-use switchboard::{App, Audience, Name, SocketId, Target};
+use switchboard::{App, Audience, NameError, SocketId, Target};
 use utoipa::ToSchema;
 
 use super::problem::Problem;
@@ -65,6 +65,9 @@ pub(super) fn in_project(app: App, project: Option<&str>) -> Result<App, Problem
     }
 }
 
-pub(super) fn name(field: &str, text: &str) -> Result<Name, Problem> {
-    Name::new(text).map_err(|error| Problem::invalid(format!("{field}: {error}")))
+pub(super) fn name<T>(field: &str, text: &str) -> Result<T, Problem>
+where
+    T: for<'a> TryFrom<&'a str, Error = NameError>,
+{
+    T::try_from(text).map_err(|error| Problem::invalid(format!("{field}: {error}")))
 }

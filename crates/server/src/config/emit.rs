@@ -1,7 +1,7 @@
 //! Settings of emit.gg: the bridge to original nodes, and whether clients are reported.
 
 use serde::{Deserialize, Serialize};
-use switchboard::Name;
+use switchboard::ProjectId;
 use switchboard_redis::EmitBridge;
 
 use super::redis::RedisMode;
@@ -54,7 +54,7 @@ impl Emit {
         self.bridge.then(|| EmitBridge {
             prefix: self.bridge_prefix.clone(),
             channel: self.bridge_channel.clone(),
-            project: Name::new(&projects.default).expect("the settings were checked"),
+            project: ProjectId::new(&projects.default).expect("the settings were checked"),
             ..EmitBridge::default()
         })
     }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use switchboard::{MesaSettings, Name};
+use switchboard::{MesaSettings, Name, ProjectId};
 use switchboard_redis::MesaBridge;
 
 use super::redis::RedisMode;
@@ -208,8 +208,9 @@ impl Mesa {
         })
     }
 
-    fn project(&self, projects: &Projects) -> Name {
-        Name::new(self.namespace.as_ref().unwrap_or(&projects.default)).expect("the settings were checked")
+    fn project(&self, projects: &Projects) -> ProjectId {
+        ProjectId::new(self.namespace.as_ref().unwrap_or(&projects.default))
+            .expect("the settings were checked")
     }
 
     /// The door as these settings want it.

@@ -300,7 +300,7 @@ mod tests {
         ])
         .unwrap();
         let rules = config.projects.rules();
-        let of = |id: &str| rules(&switchboard::Name::new(id).unwrap());
+        let of = |id: &str| rules(&switchboard::ProjectId::new(id).unwrap());
         let (game, other) = (of("game").unwrap(), of("other").unwrap());
         assert_eq!((game.capacity_max, game.connections_max), (4, Some(9)));
         assert_eq!((other.capacity_max, other.connections_max), (20, None));
@@ -310,8 +310,8 @@ mod tests {
         );
         let closed =
             with(&["projects.any=false", "projects.named.game.capacity_max=4"]).unwrap().projects.rules();
-        assert!(closed(&switchboard::Name::new("game").unwrap()).is_some());
-        assert!(closed(&switchboard::Name::new("other").unwrap()).is_none());
+        assert!(closed(&switchboard::ProjectId::new("game").unwrap()).is_some());
+        assert!(closed(&switchboard::ProjectId::new("other").unwrap()).is_none());
         for bad in ["capacity_max=0", "capacity_default=10001", "message_units_max=128001"] {
             assert!(with(&[&format!("projects.named.game.{bad}")]).is_err(), "{bad}");
         }

@@ -1,7 +1,7 @@
 //! Settings of reports to other processes: of which clients, and how much may wait.
 
 use serde::{Deserialize, Serialize};
-use switchboard::{Name, Protocol};
+use switchboard::{ProjectId, Protocol};
 use switchboard_redis::{OriginalPortals, Reports as ReportOptions};
 
 use super::redis::RedisMode;
@@ -40,7 +40,7 @@ pub struct MesaPortal {
 
 impl Default for Reports {
     fn default() -> Self {
-        let project = Name::new("default").expect("the name is neither empty nor long");
+        let project = ProjectId::new("default").expect("the name is neither empty nor long");
         let ReportOptions { partitions, backlog_max, bytes_max, .. } = ReportOptions::of(&project);
         Reports { partitions, backlog_max, queue_bytes_max: bytes_max }
     }
@@ -92,11 +92,11 @@ impl Config {
 
     /// What is reported, for the options of Redis; `None` if nothing is.
     pub(crate) fn report_options(&self) -> Option<ReportOptions> {
-        let name = |text: &str| Name::new(text).expect("the settings were checked");
+        let name = |text: &str| ProjectId::new(text).expect("the settings were checked");
         let default = name(&self.projects.default);
         let of_mesa = self.mesa.namespace.as_deref().map_or_else(|| default.clone(), name);
         let doors = self.reported();
-        let mut projects: Vec<Name> = Vec::new();
+        let mut projects: Vec<ProjectId> = Vec::new();
         for door in &doors {
             match door {
                 Protocol::Emit => projects.push(default.clone()),

@@ -1,7 +1,7 @@
 //! Presence: queries about sockets, rooms, tags and users of all nodes.
 
 use switchboard_backplane::Page;
-use switchboard_event::{Name, SocketId, Target, UserId};
+use switchboard_event::{SocketId, Target, UserId};
 
 use crate::api::app::App;
 use crate::api::socket::Socket;
@@ -251,7 +251,7 @@ impl App {
     /// assert_eq!(app.online_users_page(rest).await?, ["bob"]);
     /// # Ok(()) }
     /// ```
-    pub async fn online_users_page(&self, page: Page<Name>) -> Result<Vec<UserId>, QueryError> {
+    pub async fn online_users_page(&self, page: Page<UserId>) -> Result<Vec<UserId>, QueryError> {
         Ok(self.hub().store().users(self.project_id(), page).await?)
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use switchboard_event::{
-    DeliveryClass, Event, IntoAudience, Name, NameError, Payload, SocketId, Target, UserId,
+    DeliveryClass, Event, IntoAudience, Name, NameError, Payload, RoomName, SocketId, TagName, Target, UserId,
 };
 use switchboard_hub::{JoinError, Session};
 use switchboard_ws::close::CloseCode;
@@ -276,7 +276,7 @@ impl Socket {
     /// # Ok(()) }
     /// ```
     pub fn login(&self, user: &str) -> Result<bool, JoinError> {
-        inbox::log_in(self.node(), &self.session, &Name::new(user)?)
+        inbox::log_in(self.node(), &self.session, &UserId::new(user)?)
     }
 
     /// Has the app's verifier check a token, and logs the socket in as the user it names, in place of
@@ -307,7 +307,7 @@ impl Socket {
     /// assert_eq!(socket.rooms(), ["#lobby"]);
     /// # Ok(()) }
     /// ```
-    pub fn rooms(&self) -> Vec<Name> {
+    pub fn rooms(&self) -> Vec<RoomName> {
         self.session.rooms()
     }
 
@@ -322,7 +322,7 @@ impl Socket {
     /// assert_eq!(socket.tags(), ["*admin"]);
     /// # Ok(()) }
     /// ```
-    pub fn tags(&self) -> Vec<Name> {
+    pub fn tags(&self) -> Vec<TagName> {
         self.session.tags()
     }
 
@@ -338,7 +338,7 @@ impl Socket {
     /// assert_eq!(socket.user().as_deref(), Some("ann"));
     /// # Ok(()) }
     /// ```
-    pub fn user(&self) -> Option<Name> {
+    pub fn user(&self) -> Option<UserId> {
         self.session.users().pop()
     }
 

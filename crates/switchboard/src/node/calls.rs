@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use switchboard_backplane::Bus;
-use switchboard_event::{Name, NodeId, Payload, ProjectId, SocketId, Target};
+use switchboard_event::{NodeId, Payload, ProjectId, SocketId, Target};
 use tokio::sync::{OnceCell, oneshot};
 
 use crate::node::errors::NodeError;
@@ -26,7 +26,7 @@ pub(crate) struct Calls {
 
 impl Default for Calls {
     fn default() -> Self {
-        let home = Name::new(&SocketId::random().to_string()).expect("an id is neither empty nor long");
+        let home = ProjectId::new(&SocketId::random().to_string()).expect("an id is neither empty nor long");
         Calls { home, heard: OnceCell::new(), waiting: Mutex::default() }
     }
 }

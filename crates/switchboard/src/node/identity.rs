@@ -68,7 +68,7 @@ pub type Verdict<'a> = Pin<Box<dyn Future<Output = Result<Identity, IdentifyErro
 ///
 /// // Trusts anybody: for examples only.
 /// let app = App::new().with_verifier(async |token: String| {
-///     Name::new(&token).map(|user| Identity { user, expires: None, profile: None })
+///     UserId::new(&token).map(|user| Identity { user, expires: None, profile: None })
 /// });
 /// ```
 pub trait Verifier: Send + Sync + 'static {

@@ -110,13 +110,13 @@ impl Membership {
 
 #[cfg(test)]
 mod tests {
-    use switchboard_event::Name;
+    use switchboard_event::ShardName;
 
     use super::*;
 
     #[test]
     fn a_membership_is_read_as_it_was_written() {
-        let shard = Target::shard(&Name::new("#s").unwrap());
+        let shard = Target::shard(&ShardName::new("#s").unwrap());
         for target in [shard, Target::tag("**t").unwrap(), Target::user("*7").unwrap()] {
             let text = serde_json::to_vec(&Membership::of(&target)).unwrap();
             let membership: Option<Membership> = serde_json::from_slice(&text).unwrap();

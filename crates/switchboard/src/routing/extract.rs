@@ -3,7 +3,7 @@
 use std::ops::Deref;
 
 use serde::de::DeserializeOwned;
-use switchboard_event::{Name, Payload};
+use switchboard_event::{Payload, UserId};
 
 use crate::api::app::App;
 use crate::api::setup::Setup;
@@ -114,7 +114,7 @@ pub struct State<T>(pub T);
 /// # }
 /// ```
 #[derive(Debug, Clone)]
-pub struct User(pub Name);
+pub struct User(pub UserId);
 
 /// What is known of the connection; derefs to [`Info`].
 ///

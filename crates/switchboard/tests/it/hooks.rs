@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use switchboard::{
-    App, Data, Identity, InboxLimits, Koji, LocalBus, Mesa, Name, Reply, Request, Socket, Target,
+    App, Data, Identity, InboxLimits, Koji, LocalBus, Mesa, Reply, Request, Socket, Target, UserId,
 };
 use switchboard_disk::DiskInbox;
 use switchboard_testkit::{KojiPeer, Peer, TestServer, soon};
@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 /// Takes every token for its user.
 async fn verify(token: String) -> Result<Identity, String> {
-    let user = Name::new(&token).map_err(|error| error.to_string())?;
+    let user = UserId::new(&token).map_err(|error| error.to_string())?;
     Ok(Identity { user, expires: None, profile: None })
 }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use serde_json::json;
 use switchboard::{
-    App, Data, EmitError, Event, Inbox, InboxLimits, Koji, Mesa, Name, Payload, Reply, ReplyError, Socket,
-    SocketId, Target,
+    App, Data, EmitError, Event, Inbox, InboxLimits, Koji, Mesa, Name, Payload, ProjectId, Reply, ReplyError,
+    Socket, SocketId, Target, UserId,
 };
 use switchboard_disk::DiskInbox;
 use switchboard_testkit::{KojiPeer, Scratch, TestServer, soon};
@@ -172,7 +172,7 @@ async fn only_users_can_be_waited_for_and_only_where_there_is_an_inbox() {
 async fn what_waits_survives_the_process() {
     let scratch = Scratch::new();
     let path = scratch.file("inbox.redb");
-    let (project, user) = (Name::new("default").unwrap(), Name::new("7").unwrap());
+    let (project, user) = (ProjectId::new("default").unwrap(), UserId::new("7").unwrap());
     let event =
         Event { name: Name::new("N").unwrap(), data: Payload::parse("1").unwrap(), sender: None, time_ms: 0 };
     let first = DiskInbox::open(path.as_ref(), InboxLimits::default()).unwrap();

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use switchboard::{
-    App, Data, Koji, Name, Next, ProjectRules, Relay, Reply, Request, Response, Socket, Target,
+    App, Data, Koji, Next, ProjectId, ProjectRules, Relay, Reply, Request, Response, ShardName, Socket,
+    Target, UserId,
 };
 use switchboard_testkit::{KojiPeer, Peer, RawPeer, TestServer, raw, soon};
 
@@ -177,7 +178,7 @@ async fn events_of_one_sender_arrive_in_their_order_once() {
 
 #[tokio::test]
 async fn recipients_get_it_on_whatever_shard_and_nobody_else() {
-    let app = app().with_verifier(async |token: String| Name::new(&token).map(forever));
+    let app = app().with_verifier(async |token: String| UserId::new(&token).map(forever));
     let server = TestServer::start(app).await;
     let (mut ann, mut bob) = two(&server).await;
     let mut carl = join(&server, "projectId=p&shardName=other&authorization=carl").await;
@@ -305,14 +306,14 @@ async fn a_frame_over_512_kib_closes_with_1009() {
     bob.quiet().await;
 }
 
-fn forever(user: Name) -> switchboard::Identity {
+fn forever(user: UserId) -> switchboard::Identity {
     switchboard::Identity { user, expires: None, profile: None }
 }
 
 #[tokio::test]
 async fn a_token_binds_the_connection_to_its_user_and_a_bad_one_changes_nothing() {
     let app = app().with_verifier(async |token: String| match token.strip_prefix("user:") {
-        Some(user) => Name::new(user).map(forever).map_err(|error| error.to_string()),
+        Some(user) => UserId::new(user).map(forever).map_err(|error| error.to_string()),
         None => Err("no such token".to_owned()),
     });
     let server = TestServer::start(app).await;
@@ -329,7 +330,7 @@ async fn a_token_binds_the_connection_to_its_user_and_a_bad_one_changes_nothing(
     ann.emit_to("dm", json!(3), json!(["8"])).await;
     assert_eq!(bob.next_event().await, ("dm".into(), json!(3)));
     bob.quiet().await;
-    assert!(server.app.project(&Name::new("p").unwrap()).is_user_online("8").await.unwrap());
+    assert!(server.app.project(&ProjectId::new("p").unwrap()).is_user_online("8").await.unwrap());
     bob.emit("hi", json!({})).await;
     let heard = ann.next_event().await.1.to_string();
     assert!(!heard.contains("user") && !heard.contains('8') || !heard.contains("\"8\""), "{heard}");
@@ -339,11 +340,11 @@ async fn a_token_binds_the_connection_to_its_user_and_a_bad_one_changes_nothing(
 async fn a_binding_ends_with_its_token_and_the_connection_stays() {
     let app = app().with_verifier(async |_: String| {
         let expires = Some(std::time::SystemTime::now() + Duration::from_secs(2));
-        Name::new("7").map(|user| switchboard::Identity { user, expires, profile: None })
+        UserId::new("7").map(|user| switchboard::Identity { user, expires, profile: None })
     });
     let server = TestServer::start(app).await;
     let mut ann = join(&server, "projectId=p&authorization=t").await;
-    let project = server.app.project(&Name::new("p").unwrap());
+    let project = server.app.project(&ProjectId::new("p").unwrap());
     assert!(project.is_user_online("7").await.unwrap());
     soon("the token expires", async {
         while project.is_user_online("7").await.unwrap() {
@@ -417,7 +418,7 @@ async fn handlers_stand_in_for_the_relay_and_middleware_before_it() {
     bob.emit("rename", json!({})).await;
     let id = bob.id.clone();
     ann.list_where(|list| list[&id]["userInfo"]["name"] == "by the app").await;
-    let clients = server.app.project(&Name::new("p").unwrap()).shard_clients("s").await.unwrap();
+    let clients = server.app.project(&ProjectId::new("p").unwrap()).shard_clients("s").await.unwrap();
     assert_eq!(clients.len(), 2);
     assert_eq!(clients[1].user_info.to::<Value>().unwrap(), json!({ "name": "by the app" }));
 }
@@ -455,7 +456,7 @@ async fn rules_of_a_project_hold() {
     };
     let app = App::new()
         .with_koji(Koji::new().with_rules(rules))
-        .with_verifier(async |token: String| Name::new(&token).map(forever));
+        .with_verifier(async |token: String| UserId::new(&token).map(forever));
     let server = TestServer::start(app).await;
     let mut ann = join(&server, "projectId=p&maxConnectionsPerShard=50").await;
     let mut bob = join(&server, "projectId=p&maxConnectionsPerShard=50&authorization=bob").await;
@@ -514,7 +515,7 @@ async fn who_has_closed_leaves_a_free_seat_behind() {
         raw.send(&raw::frame(0x88, &1000u16.to_be_bytes())).await;
         raw.read_to_end().await;
         // Browsers, too, wait for the end of the stream before a page may connect again.
-        assert!(server.app.project(&Name::new("p").unwrap()).shards().await.unwrap().is_empty());
+        assert!(server.app.project(&ProjectId::new("p").unwrap()).shards().await.unwrap().is_empty());
     }
 }
 
@@ -545,8 +546,8 @@ async fn a_shard_is_the_room_of_its_name_for_the_app() {
     let server = start().await;
     let mut hash = join(&server, "projectId=p&shardName=%23s").await;
     let (mut ann, _bob) = two(&server).await;
-    let app = server.app.project(&Name::new("p").unwrap());
-    let to = |shard: &str| app.to(Target::shard(&Name::new(shard).unwrap()));
+    let app = server.app.project(&ProjectId::new("p").unwrap());
+    let to = |shard: &str| app.to(Target::shard(&ShardName::new(shard).unwrap()));
     to("s").emit("for s", &json!([])).unwrap();
     to("#s").emit("for #s", &json!([])).unwrap();
     assert_eq!(ann.next_event().await.0, "for s");

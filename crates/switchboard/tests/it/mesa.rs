@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use switchboard::{App, Data, Identity, Mesa, MesaSettings, Name, Payload, Reply, Socket, Target, serve};
+use switchboard::{App, Data, Identity, Mesa, MesaSettings, Payload, Reply, Socket, Target, UserId, serve};
 use switchboard_testkit::{KojiPeer, Peer, TestServer, soon};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 /// Takes `user:<id>` for a token of that user.
 async fn verify(token: String) -> Result<Identity, String> {
     let user = token.strip_prefix("user:").ok_or("no such token")?;
-    let user = Name::new(user).map_err(|error| error.to_string())?;
+    let user = UserId::new(user).map_err(|error| error.to_string())?;
     Ok(Identity { user, expires: None, profile: None })
 }
 
@@ -137,7 +137,7 @@ async fn a_second_login_is_another_user() {
 async fn a_client_is_shown_its_user_as_the_verifier_has_it() {
     let app = App::new().with_mesa(Mesa::new()).with_verifier(async |_: String| {
         let profile = Payload::of(&json!({ "id": 7, "name": "Ann" })).ok();
-        Name::new("7").map(|user| Identity { user, expires: None, profile })
+        UserId::new("7").map(|user| Identity { user, expires: None, profile })
     });
     let server = TestServer::start(app).await;
     let mut peer = connect(&server).await;

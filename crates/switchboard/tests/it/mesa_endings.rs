@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use switchboard::{App, Data, Identity, Limits, Mesa, MesaSettings, Name, Request, serve};
+use switchboard::{App, Data, Identity, Limits, Mesa, MesaSettings, Request, UserId, serve};
 use switchboard_testkit::raw::{HANDSHAKE, frame};
 use switchboard_testkit::{Peer, RawPeer, TestServer, soon};
 use tokio::io::AsyncWriteExt;
@@ -42,7 +42,7 @@ fn app_that_counts(looks: &Arc<AtomicUsize>) -> App {
     App::new().with_verifier(move |token: String| {
         looks.fetch_add(1, Ordering::Relaxed);
         async move {
-            let user = Name::new(&token).map_err(|error| error.to_string())?;
+            let user = UserId::new(&token).map_err(|error| error.to_string())?;
             let identity = Identity { user, expires: None, profile: None };
             if token == "bad" { Err("no such token".to_owned()) } else { Ok(identity) }
         }

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use switchboard::{
-    App, Audience, Bus, Content, Identity, JoinError, Koji, Limits, LocalBus, Name, NodeError, NodeId,
-    OrderError, ProjectId, Publication, PublishError, ReachError, Receiver, RequestError, SocketId, Target,
+    App, Audience, Bus, Content, Identity, JoinError, Koji, Limits, LocalBus, NodeError, NodeId, OrderError,
+    ProjectId, Publication, PublishError, ReachError, Receiver, RequestError, SocketId, TagName, Target,
+    UserId,
 };
 use switchboard_testkit::{KojiPeer, Peer, TestServer};
 
@@ -115,7 +116,7 @@ async fn a_request_to_another_node_ends_as_one_to_this_node_does() {
     assert!(matches!(first, Err(RequestError::Gone)), "{first:?}");
     assert!(matches!(ask(minute).await, Err(RequestError::Gone)), "its node says at once that it is gone");
 
-    let project = one.app.project(&Name::new("p").unwrap());
+    let project = one.app.project(&ProjectId::new("p").unwrap());
     let koji: SocketId = KojiPeer::join(&two, "projectId=p").await.id.parse().unwrap();
     let asked = project.request::<u32>(koji, "/q", &()).await;
     assert!(matches!(asked, Err(RequestError::CannotReply)), "{asked:?}");
@@ -160,7 +161,7 @@ async fn users_and_tags_are_set_on_whatever_node_the_socket_is() {
     let socket = two.app.socket(id).unwrap();
     assert_eq!(
         (socket.user().unwrap(), socket.tags()),
-        (Name::new("7").unwrap(), vec![Name::new("*vip").unwrap()])
+        (UserId::new("7").unwrap(), vec![TagName::new("*vip").unwrap()])
     );
     one.app.emit_to_user("7", "mail", &1).unwrap();
     assert_eq!(far.next_event().await.0, "mail");
@@ -320,7 +321,7 @@ async fn what_a_node_does_not_understand_is_ignored() {
 #[tokio::test]
 async fn recipients_of_a_koji_client_are_reached_on_other_nodes() {
     let verifier =
-        async |token: String| Name::new(&token).map(|user| Identity { user, expires: None, profile: None });
+        async |token: String| UserId::new(&token).map(|user| Identity { user, expires: None, profile: None });
     let (one, two) = two_of(|| app().with_koji(Koji::new()).with_verifier(verifier)).await;
     let mut ann = KojiPeer::join(&one, "projectId=p&shardName=s").await;
     let mut bob = KojiPeer::join(&two, "projectId=p&shardName=s").await;

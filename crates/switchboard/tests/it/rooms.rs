@@ -1,7 +1,9 @@
 //! Rooms, tags, users, and sends to any of them.
 
 use serde_json::{Value, json};
-use switchboard::{App, Audience, AudienceError, EmitError, Name, Page, Request, SocketId, Target};
+use switchboard::{
+    App, Audience, AudienceError, EmitError, Page, ProjectId, Request, RoomName, SocketId, Target,
+};
 use switchboard_testkit::{Peer, TestServer, soon};
 
 use crate::app;
@@ -104,7 +106,7 @@ async fn what_leaves_is_gone() {
     assert!(socket.leave("a").unwrap() && !socket.leave("a").unwrap());
     assert!(socket.tag("t").unwrap() && !socket.tag("t").unwrap());
     assert!(socket.untag("t").unwrap());
-    assert_eq!((socket.rooms(), socket.tags()), (vec![Name::new("#b").unwrap()], vec![]));
+    assert_eq!((socket.rooms(), socket.tags()), (vec![RoomName::new("#b").unwrap()], vec![]));
     assert_eq!(server.app.to("#a").emit("x", &1).unwrap(), 0);
     peer.close().await;
     soon("the socket goes", async {
@@ -141,7 +143,7 @@ async fn questions_about_who_is_here_are_exact() {
         (1, vec![one])
     );
     assert_eq!(app.online_user_count().await.unwrap(), 2);
-    assert_eq!(app.online_users().await.unwrap(), ["7", "8"].map(|id| Name::new(id).unwrap()));
+    assert_eq!(app.online_users().await.unwrap(), ["7", "8"]);
     assert_eq!(app.user_socket_ids("7").await.unwrap(), both);
     assert_eq!(app.user_socket_id("8").await.unwrap(), Some(two));
     assert_eq!(app.user_socket_id("9").await.unwrap(), None);
@@ -168,7 +170,7 @@ async fn nothing_crosses_projects() {
     let mut peer = server.peer().await;
     let id = id_of(&mut peer).await;
     peer.request("/join", json!("r")).await;
-    let other: App = server.app.project(&Name::new("other").unwrap());
+    let other: App = server.app.project(&ProjectId::new("other").unwrap());
     assert_eq!(other.broadcast("x", &1).unwrap(), 0);
     assert_eq!(other.to("#r").emit("x", &1).unwrap(), 0);
     assert_eq!(other.emit_to(id, "x", &1).unwrap(), 0);

@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use switchboard::{
-    App, Bus, Content, Index, Koji, LocalBus, MemoryStore, Name, Page, ProjectId, Publication, Receiver,
-    SeatRequest, Seated, Shard, SocketId, Store, StoreError, StoreFuture, Target, UserId,
+    App, Bus, Content, Index, Koji, LocalBus, MemoryStore, Page, ProjectId, Publication, Receiver,
+    SeatRequest, Seated, Shard, ShardName, SocketId, Store, StoreError, StoreFuture, Target, UserId,
 };
 use switchboard_testkit::{KojiPeer, TestServer};
 
-type Descriptions = HashMap<(ProjectId, Name), BTreeMap<SocketId, Bytes>>;
+type Descriptions = HashMap<(ProjectId, ShardName), BTreeMap<SocketId, Bytes>>;
 
 /// What the nodes of a test share.
 struct Facts {
@@ -32,7 +32,12 @@ struct SharedStore {
 }
 
 impl SharedStore {
-    fn change(&self, project: &ProjectId, shard: &Name, change: impl FnOnce(&mut BTreeMap<SocketId, Bytes>)) {
+    fn change(
+        &self,
+        project: &ProjectId,
+        shard: &ShardName,
+        change: impl FnOnce(&mut BTreeMap<SocketId, Bytes>),
+    ) {
         let key = (project.clone(), shard.clone());
         change(self.facts.descriptions.lock().unwrap().entry(key).or_default());
         if !self.facts.mute.load(Ordering::Relaxed) {
@@ -73,7 +78,7 @@ impl Store for SharedStore {
         self.facts.seats.take_seat(project, wish)
     }
 
-    fn leave_seat(&self, project: &ProjectId, shard: &Name, socket: SocketId) {
+    fn leave_seat(&self, project: &ProjectId, shard: &ShardName, socket: SocketId) {
         self.facts.seats.leave_seat(project, shard, socket);
         self.change(project, shard, |descriptions| {
             descriptions.remove(&socket);
@@ -84,7 +89,7 @@ impl Store for SharedStore {
         self.facts.seats.shards(project)
     }
 
-    fn describe(&self, project: &ProjectId, shard: &Name, socket: SocketId, description: Bytes) {
+    fn describe(&self, project: &ProjectId, shard: &ShardName, socket: SocketId, description: Bytes) {
         self.change(project, shard, |descriptions| {
             descriptions.insert(socket, description);
         });
@@ -93,7 +98,7 @@ impl Store for SharedStore {
     fn descriptions<'a>(
         &'a self,
         project: &'a ProjectId,
-        shard: &'a Name,
+        shard: &'a ShardName,
     ) -> StoreFuture<'a, Vec<(SocketId, Bytes)>> {
         self.facts.asked.fetch_add(1, Ordering::Relaxed);
         if self.facts.down.load(Ordering::Relaxed) {
@@ -203,7 +208,7 @@ async fn while_the_store_does_not_answer_what_is_known_is_told_and_then_the_rest
     ann.set_user_info(json!({ "name": "Ann" })).await;
     let id = ann.id.clone();
     ann.list_where(|list| list[&id]["userInfo"]["name"] == "Ann").await;
-    let project = one.app.project(&Name::new("p").unwrap());
+    let project = one.app.project(&ProjectId::new("p").unwrap());
     assert!(project.shard_clients("s").await.is_err(), "half a list is no answer");
     facts.down.store(false, Ordering::Relaxed);
     ann.list_of(2).await;
@@ -244,7 +249,7 @@ async fn the_app_sees_the_clients_of_all_nodes() {
     let (ann, mut bob) = (join(&one).await, join(&two).await);
     bob.list_of(2).await;
     for server in [&one, &two] {
-        let app = server.app.project(&Name::new("p").unwrap());
+        let app = server.app.project(&ProjectId::new("p").unwrap());
         let clients = app.shard_clients("s").await.unwrap();
         let seen: Vec<_> = clients.iter().map(|client| client.client_id.to_string()).collect();
         assert_eq!(seen, [&*ann.id, &*bob.id]);
@@ -253,9 +258,9 @@ async fn the_app_sees_the_clients_of_all_nodes() {
         assert!(app.shard_clients("nowhere").await.unwrap().is_empty());
     }
     let id = bob.id.parse().unwrap();
-    let socket = two.app.project(&Name::new("p").unwrap()).socket(id).unwrap();
+    let socket = two.app.project(&ProjectId::new("p").unwrap()).socket(id).unwrap();
     assert!(socket.set_user_info(&json!({ "name": "by the app" })).unwrap());
-    let clients = one.app.project(&Name::new("p").unwrap()).shard_clients("s").await.unwrap();
+    let clients = one.app.project(&ProjectId::new("p").unwrap()).shard_clients("s").await.unwrap();
     assert_eq!(clients[1].user_info.to::<Value>().unwrap(), json!({ "name": "by the app" }));
     bob.peer.close().await;
 }

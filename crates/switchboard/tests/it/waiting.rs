@@ -1,13 +1,13 @@
 //! Clients of the Mesa door for whom messages wait.
 
 use serde_json::{Value, json};
-use switchboard::{Identity, InboxPage, Name, SocketId, Target};
+use switchboard::{Identity, InboxPage, SocketId, Target, UserId};
 use switchboard_testkit::raw::{HANDSHAKE, frame};
 use switchboard_testkit::{Peer, RawPeer, TestServer, soon};
 use tokio::io::AsyncReadExt;
 
 pub(crate) async fn verify(token: String) -> Result<Identity, String> {
-    let user = Name::new(&token).map_err(|error| error.to_string())?;
+    let user = UserId::new(&token).map_err(|error| error.to_string())?;
     Ok(Identity { user, expires: None, profile: None })
 }
 
@@ -48,7 +48,7 @@ pub(crate) fn live(n: usize) -> Value {
 /// What a socket finds that is nobody's.
 pub(crate) async fn look(server: &TestServer, user: &str) -> InboxPage {
     let (inbox, project) = (server.app.inbox().unwrap().clone(), server.app.project_id().clone());
-    let (user, nobody) = (Name::new(user).unwrap(), SocketId::random());
+    let (user, nobody) = (UserId::new(user).unwrap(), SocketId::random());
     let opened = inbox.open(&project, &user, nobody, None, 100).await.unwrap();
     inbox.release(&project, &user, nobody);
     opened

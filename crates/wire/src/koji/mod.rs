@@ -6,7 +6,7 @@
 mod incoming;
 mod metadata;
 
-use switchboard_event::{Event, Name, Payload, SocketId};
+use switchboard_event::{Event, Payload, ShardName, SocketId};
 
 use crate::text::{write_fmt, write_text};
 
@@ -56,7 +56,7 @@ fn write_latency_and_end(out: &mut Vec<u8>, latency_ms: u64) {
 }
 
 /// Writes `{"clientId":…,"shardName":…}`.
-pub fn write_connected(out: &mut Vec<u8>, id: SocketId, shard: &Name) {
+pub fn write_connected(out: &mut Vec<u8>, id: SocketId, shard: &ShardName) {
     write_platform(out, CONNECTED, |out| {
         write_fmt(out, format_args!("{{\"clientId\":\"{id}\",\"shardName\":"));
         write_text(out, shard);

@@ -7,17 +7,14 @@ use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use serde_json::{Value, json};
-use switchboard::{App, ClientAction, Identity, Mesa, Name, Report};
+use switchboard::{App, ClientAction, Identity, Mesa, Report, UserId};
 use switchboard_redis::{Options, Redis, Reports};
+pub(crate) use switchboard_testkit::name;
 use switchboard_testkit::{Peer, RedisServer, TestServer, soon};
 use switchboard_worker::{Job, Worker, WorkerOptions};
 
 /// A short lease, for tests of its expiry.
 pub(crate) const LEASE: Duration = Duration::from_millis(900);
-
-pub(crate) fn name(text: &str) -> Name {
-    Name::new(text).expect("a short name")
-}
 
 pub(crate) fn reports() -> Reports {
     Reports::of(&name("default"))
@@ -42,7 +39,7 @@ impl Node {
     pub(crate) async fn connect(options: Options, app: App) -> Self {
         let redis = Redis::connect(options).await.expect("Redis answers");
         let verifier = async |token: String| {
-            Name::new(&token).map(|user| Identity { user, expires: None, profile: None })
+            UserId::new(&token).map(|user| Identity { user, expires: None, profile: None })
         };
         let app = app.with_mesa(Mesa::new().on("HANDLED", async || ())).with_verifier(verifier);
         let app = app.with_backplane(&redis);

@@ -24,7 +24,7 @@ impl Instance {
 pub(super) enum Addressee<'a> {
     Everyone,
     /// A room or a tag, with its sigil.
-    Members(&'a Name),
+    Members(&'a str),
     Socket(SocketId),
 }
 
@@ -159,8 +159,8 @@ mod tests {
         let head = r#"{"_instance":"switchboard:00000007""#;
         let rest = r#""event":"a\"b","data":{"t": 1e400}"#;
         assert_eq!(encoded(&Addressee::Everyone), format!("{head},{rest}}}"));
-        let room = Name::new("#c\"hat").unwrap();
-        assert_eq!(encoded(&Addressee::Members(&room)), format!(r##"{head},{rest},"to":"#c\"hat"}}"##));
+        let room = "#c\"hat";
+        assert_eq!(encoded(&Addressee::Members(room)), format!(r##"{head},{rest},"to":"#c\"hat"}}"##));
         let direct = format!(r#"{head},"targetSocketId":"{id}",{rest}}}"#);
         assert_eq!(encoded(&Addressee::Socket(id)), direct);
     }

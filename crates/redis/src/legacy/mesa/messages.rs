@@ -8,7 +8,7 @@ use serde_json::Number;
 use serde_json::value::RawValue;
 use switchboard_backplane::Content;
 use switchboard_event::{
-    Audience, DeliveryClass, Event, Name, NodeId, Payload, Target, mesa_name, mesa_parts,
+    Audience, DeliveryClass, Event, Name, NodeId, Payload, Target, UserId, mesa_name, mesa_parts,
 };
 
 use super::OURS;
@@ -119,12 +119,12 @@ pub(super) fn decode(bytes: &Bytes) -> Result<Option<(Audience, Content)>, NoMes
 
 /// What is no id is nobody, and takes nothing from the others.
 fn audience(recipients: &[&RawValue]) -> Audience {
-    let mut users: Vec<Name> = Vec::with_capacity(recipients.len());
+    let mut users: Vec<UserId> = Vec::with_capacity(recipients.len());
     for id in recipients.iter().filter_map(|raw| id(raw.get())) {
         if id == EVERYONE {
             return Audience::everyone();
         }
-        users.extend(Name::new(&id));
+        users.extend(UserId::new(&id));
     }
     users.sort_unstable();
     users.dedup();

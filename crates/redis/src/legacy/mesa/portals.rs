@@ -30,7 +30,7 @@ const GONE_KNOWN: usize = 256;
 /// use switchboard_event::Name;
 /// use switchboard_redis::{OriginalPortals, Options, Reports};
 ///
-/// let project = Name::new("default").expect("a short name");
+/// let project = ProjectId::new("default").expect("a short name");
 /// let originals = OriginalPortals { namespace: Some("api".into()), ..OriginalPortals::of(&project) };
 /// let reports = Reports { originals: Some(originals), ..Reports::of(&project) };
 /// let options = Options { reports: Some(reports), ..Options::new("redis://127.0.0.1:6379") };
@@ -205,7 +205,7 @@ pub(crate) fn telling(report: &Report, portal: &str) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use switchboard_event::{Name, Protocol, SocketId};
+    use switchboard_event::{Name, Protocol, SocketId, UserId};
 
     use super::*;
 
@@ -267,8 +267,8 @@ mod tests {
     #[test]
     fn tellings_look_as_the_originals_do() {
         let told = |user: Option<&str>, action| {
-            let name = |text| Name::new(text).unwrap();
-            let (project, user, socket) = (name("p"), user.map(name), SocketId::random());
+            let (project, socket) = (ProjectId::new("p").unwrap(), SocketId::random());
+            let user = user.map(|user| UserId::new(user).unwrap());
             let report = Report { project, socket, protocol: Protocol::Mesa, user, time_ms: 7, action };
             String::from_utf8(telling(&report, "P")).unwrap()
         };

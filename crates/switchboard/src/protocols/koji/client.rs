@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use switchboard_event::{Name, Payload, SocketId};
+use switchboard_event::{Payload, ShardName, SocketId};
 use switchboard_hub::Session;
 use switchboard_wire::koji;
 
@@ -18,7 +18,7 @@ use crate::protocols::koji::ticket::Ticket;
 
 /// The protocol's state of a connection.
 pub(crate) struct Client {
-    pub(crate) shard: Name,
+    pub(crate) shard: ShardName,
     pub(crate) settings: Arc<KojiSettings>,
     pub(crate) rules: Arc<ProjectRules>,
     /// It wants changes of the member list in place of the whole list.
@@ -37,7 +37,7 @@ struct About {
 }
 
 impl Client {
-    pub(crate) fn new(ticket: &Ticket, shard: Name, entry: &Described) -> Self {
+    pub(crate) fn new(ticket: &Ticket, shard: ShardName, entry: &Described) -> Self {
         let Described { since_us, client } = entry;
         Client {
             shard,

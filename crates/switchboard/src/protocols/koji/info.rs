@@ -7,7 +7,7 @@ use axum::routing::{MethodRouter, get};
 use http::{StatusCode, Uri, header};
 use percent_encoding::percent_decode_str;
 use serde_json::json;
-use switchboard_event::Name;
+use switchboard_event::ProjectId;
 
 use crate::api::app::App;
 
@@ -26,7 +26,7 @@ async fn preflight() -> impl IntoResponse {
 }
 
 async fn info(State(app): State<App>, uri: Uri) -> Response {
-    let Ok(project) = Name::new(&project_of(&uri)) else {
+    let Ok(project) = ProjectId::new(&project_of(&uri)) else {
         return answer(StatusCode::OK, &json!([]));
     };
     match app.project(&project).shards().await {

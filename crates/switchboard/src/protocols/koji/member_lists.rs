@@ -13,7 +13,7 @@ mod update;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use switchboard_event::{Name, Payload, ProjectId};
+use switchboard_event::{Payload, ProjectId, ShardName};
 use switchboard_hub::Session;
 
 use crate::node::Node;
@@ -25,15 +25,15 @@ use crate::protocols::koji::member_lists::remote::RemoteMembers;
 /// The lists of all shards that have a client on this node.
 #[derive(Default)]
 pub(crate) struct MemberLists {
-    shards: Mutex<HashMap<(ProjectId, Name), Arc<MemberList>>>,
+    shards: Mutex<HashMap<(ProjectId, ShardName), Arc<MemberList>>>,
 }
 
 impl MemberLists {
-    fn lock(&self) -> MutexGuard<'_, HashMap<(ProjectId, Name), Arc<MemberList>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<(ProjectId, ShardName), Arc<MemberList>>> {
         self.shards.lock().expect("no code that holds the member lists panics")
     }
 
-    fn get(&self, project: &ProjectId, shard: &Name) -> Option<Arc<MemberList>> {
+    fn get(&self, project: &ProjectId, shard: &ShardName) -> Option<Arc<MemberList>> {
         self.lock().get(&(project.clone(), shard.clone())).cloned()
     }
 
@@ -49,7 +49,7 @@ impl MemberLists {
         list.update_soon(node, state);
     }
 
-    pub(crate) fn left(&self, node: &Arc<Node>, shard: &Name, session: &Session) {
+    pub(crate) fn left(&self, node: &Arc<Node>, shard: &ShardName, session: &Session) {
         let mut shards = self.lock();
         let key = (session.project.id.clone(), shard.clone());
         let Some(list) = shards.get(&key).cloned() else { return };
@@ -90,7 +90,7 @@ impl MemberLists {
     }
 
     /// A client of another node has joined, left or changed.
-    pub(crate) fn changed_elsewhere(&self, node: &Arc<Node>, project: &ProjectId, shard: &Name) {
+    pub(crate) fn changed_elsewhere(&self, node: &Arc<Node>, project: &ProjectId, shard: &ShardName) {
         if let Some(list) = self.get(project, shard) {
             list.note_remote(node, RemoteMembers::changed);
         }
@@ -105,7 +105,7 @@ impl MemberLists {
     }
 
     /// The clients of this node on a shard, in the order they joined.
-    pub(crate) fn list(&self, project: &ProjectId, shard: &Name) -> Vec<Described> {
+    pub(crate) fn list(&self, project: &ProjectId, shard: &ShardName) -> Vec<Described> {
         self.get(project, shard).map(|list| list.here()).unwrap_or_default()
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use switchboard_backplane::Shard;
-use switchboard_event::{Name, Payload, PayloadError, SocketId};
+use switchboard_event::{Payload, PayloadError, ShardName, SocketId};
 use switchboard_wire::koji;
 
 use crate::api::app::App;
@@ -55,7 +55,7 @@ impl App {
     /// # Ok(()) }
     /// ```
     pub async fn shard_clients(&self, shard: &str) -> Result<Vec<ShardClient>, QueryError> {
-        let shard = Name::new(shard)?;
+        let shard = ShardName::new(shard)?;
         let elsewhere = match self.node().shares_store() {
             true => self.hub().store().descriptions(self.project_id(), &shard).await?,
             false => Vec::new(),
@@ -73,7 +73,7 @@ impl App {
 
 impl Socket {
     /// The shard it is on; `None` for sockets that did not come through the Koji door.
-    pub fn shard(&self) -> Option<&Name> {
+    pub fn shard(&self) -> Option<&ShardName> {
         client_of(self.session()).map(|client| &client.shard)
     }
 

@@ -70,7 +70,7 @@ fn event(
 fn audience_of(ids: &[Name]) -> Audience {
     let targets = ids.iter().flat_map(|id| {
         let socket = id.parse().ok().map(Target::Socket);
-        socket.into_iter().chain([Target::User(id.clone())])
+        socket.into_iter().chain([Target::User(id.clone().into())])
     });
     Audience { to: targets.collect(), except: Vec::new() }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use switchboard_backplane::{SeatRequest, Seated, Store, StoreError};
-use switchboard_event::{Name, Payload, ProjectId, SocketId};
+use switchboard_event::{Payload, ProjectId, ShardName, SocketId};
 use switchboard_wire::koji;
 use switchboard_ws::frame::{OpCode, encode_with};
 
@@ -17,7 +17,7 @@ use crate::protocols::koji::ticket::Ticket;
 pub(crate) struct Seat {
     store: Arc<dyn Store>,
     project: ProjectId,
-    pub(crate) shard: Name,
+    pub(crate) shard: ShardName,
     /// The client's entry in the member list when it connected.
     pub(crate) entry: Described,
 }

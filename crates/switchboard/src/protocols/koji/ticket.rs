@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::{StatusCode, Uri};
-use switchboard_event::{Name, NameError, ProjectId};
+use switchboard_event::{NameError, ProjectId, ShardName};
 
 use crate::protocols::koji::options::KojiSettings;
 use crate::protocols::koji::rules::ProjectRules;
@@ -13,7 +13,7 @@ pub(crate) struct Ticket {
     pub(crate) project: ProjectId,
     pub(crate) settings: Arc<KojiSettings>,
     pub(crate) rules: Arc<ProjectRules>,
-    pub(crate) shard: Option<Name>,
+    pub(crate) shard: Option<ShardName>,
     pub(crate) capacity: u32,
     pub(crate) token: Option<String>,
     /// The client wants changes of the member list in place of the whole list.
@@ -85,9 +85,10 @@ impl Ticket {
     pub(crate) fn of(uri: &Uri, settings: &Arc<KojiSettings>) -> Result<Self, TicketError> {
         let Query { project, shard, capacity, token, clients } = Query::of(uri);
         let project = project.or_else(|| settings.has_undefined_project.then(|| "undefined".into()));
-        let project = Name::new(&project.ok_or(TicketError::NoProject)?).map_err(TicketError::Project)?;
+        let project =
+            ProjectId::new(&project.ok_or(TicketError::NoProject)?).map_err(TicketError::Project)?;
         let rules = settings.rules(&project).ok_or(TicketError::UnknownProject)?;
-        let shard = shard.map(|name| Name::new(&name)).transpose().map_err(TicketError::Shard)?;
+        let shard = shard.map(|name| ShardName::new(&name)).transpose().map_err(TicketError::Shard)?;
         let capacity = rules.capacity(capacity.as_deref());
         let changes = clients.as_deref() == Some("changes");
         Ok(Ticket { project, settings: settings.clone(), rules, shard, capacity, token, changes })

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use indexmap::IndexMap;
-use switchboard_event::{Name, ProjectId, SocketId};
+use switchboard_event::{ProjectId, ShardName, SocketId};
 use switchboard_hub::Session;
 use switchboard_wire::koji;
 
@@ -28,7 +28,7 @@ const RETRY_STORE: Duration = Duration::from_secs(1);
 /// The list of one shard.
 pub(crate) struct MemberList {
     project: ProjectId,
-    shard: Name,
+    shard: ShardName,
     /// How long changes are gathered.
     interval: Duration,
     state: Mutex<ListState>,
@@ -86,7 +86,7 @@ impl ListState {
 }
 
 impl MemberList {
-    pub(crate) fn new(node: &Node, project: ProjectId, shard: Name, interval: Duration) -> Self {
+    pub(crate) fn new(node: &Node, project: ProjectId, shard: ShardName, interval: Duration) -> Self {
         let remote = if node.shares_store() { RemoteMembers::unknown() } else { RemoteMembers::default() };
         let state = Mutex::new(ListState { remote, ..ListState::default() });
         MemberList { project, shard, interval, state, updating: Mutex::default() }
