@@ -34,7 +34,7 @@ fn free_address() -> String {
     listener.local_addr().expect("it is bound").to_string()
 }
 
-/// The folder of the binary, which is built if it is missing.
+/// The folder of the binary, which the workspace's tests build; here it is only built if it is missing.
 fn binaries() -> PathBuf {
     let test = std::env::current_exe().expect("the test has a path");
     let folder = test.ancestors().nth(2).expect("tests are in deps").to_owned();
