@@ -194,7 +194,6 @@ impl ProjectIndex {
 
 #[cfg(test)]
 mod tests {
-
     use switchboard_testkit::name;
 
     use super::*;

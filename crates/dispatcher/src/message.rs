@@ -1,7 +1,8 @@
 //! A message to dispatch.
 
 use serde::Serialize;
-use switchboard_event::{Name, Payload, mesa_name};
+use switchboard_event::{Name, Payload};
+use switchboard_wire::mesa::event_name;
 
 use crate::error::MessageError;
 
@@ -49,7 +50,7 @@ impl Message {
     }
 
     fn with_payload(op: i64, data: Payload, kind: Option<Name>) -> Result<Self, MessageError> {
-        Ok(Message { name: mesa_name(op, kind.as_ref())?, data, sync: true, op, kind })
+        Ok(Message { name: event_name(op, kind.as_ref())?, data, sync: true, op, kind })
     }
 
     /// Does not store the message in inboxes, regardless of the dispatcher's options.

@@ -6,7 +6,6 @@
 mod binary;
 mod event;
 mod id;
-mod mesa;
 mod name;
 mod number;
 mod parcel;
@@ -16,7 +15,6 @@ mod target;
 pub use binary::EventDecodeError;
 pub use event::{DeliveryClass, Event, Protocol};
 pub use id::{NodeId, SocketId};
-pub use mesa::{mesa_name, mesa_parts};
 pub use name::{NAME_BYTES_MAX, Name, NameError, ProjectId, RoomName, ShardName, TagName, UserId};
 pub use number::MessageNumber;
 pub use parcel::Parcel;

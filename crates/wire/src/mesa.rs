@@ -4,12 +4,16 @@
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
-use switchboard_event::{Name, NameError, Payload, mesa_name, mesa_parts};
+use switchboard_event::{Name, NameError, Payload};
 
 use crate::DecodeError;
 use crate::depth::is_shallow;
 use crate::object::for_each_member;
 use crate::text::{Text, write_fmt, write_text};
+
+mod event_name;
+
+pub use event_name::{event_name, op_and_type};
 
 /// The numbers that the protocol gives its operations.
 pub mod op {
@@ -85,15 +89,15 @@ pub fn decode_message(json: &Bytes) -> Result<Message, DecodeError> {
 }
 
 impl Message {
-    /// Its name as an event; see [`mesa_name`]. [`write_event`] takes it apart again.
+    /// Its name as an event; see [`event_name`]. [`write_event`] takes it apart again.
     pub fn name(&self) -> Result<Name, NameError> {
-        mesa_name(self.op, self.kind.as_ref())
+        event_name(self.op, self.kind.as_ref())
     }
 }
 
 /// Writes an event; `number` counts the redelivered ones of a login from 1.
 pub fn write_event(out: &mut Vec<u8>, name: &str, data: &Payload, number: Option<u64>) {
-    let (op, kind) = mesa_parts(name);
+    let (op, kind) = op_and_type(name);
     write_parts(out, op, kind, data, number);
 }
 

@@ -4,7 +4,7 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use switchboard::{App, EmitError, Payload};
-use switchboard_event::mesa_name;
+use switchboard_wire::mesa::event_name;
 use utoipa::ToSchema;
 
 use super::problem::Problem;
@@ -86,7 +86,7 @@ async fn send(app: App, dispatch: Dispatch) -> Result<Dispatched, Problem> {
         return Err(Problem::invalid("type: it is missing, and `op` as well"));
     }
     let kind = kind.map(|kind| name("type", &kind)).transpose()?;
-    let kind = mesa_name(op.unwrap_or(0), kind.as_ref());
+    let kind = event_name(op.unwrap_or(0), kind.as_ref());
     let kind = kind.map_err(|error| Problem::invalid(format!("type: with its `op`: {error}")))?;
     let send = app.to(to.except(except)?);
     if !sync {

@@ -7,9 +7,8 @@ use serde::Deserialize;
 use serde_json::Number;
 use serde_json::value::RawValue;
 use switchboard_backplane::Content;
-use switchboard_event::{
-    Audience, DeliveryClass, Event, Name, NodeId, Payload, Target, UserId, mesa_name, mesa_parts,
-};
+use switchboard_event::{Audience, DeliveryClass, Event, Name, NodeId, Payload, Target, UserId};
+use switchboard_wire::mesa::{event_name, op_and_type};
 
 use super::OURS;
 use crate::legacy::{NoMessage, now_ms, put_text};
@@ -34,7 +33,7 @@ pub(super) fn is_ours(message: &[u8]) -> bool {
 
 /// An event for some users, or for everyone.
 pub(super) fn encode(node: NodeId, event: &Event, recipients: &[&str]) -> Vec<u8> {
-    let (op, kind) = mesa_parts(&event.name);
+    let (op, kind) = op_and_type(&event.name);
     wrap(node, op, &event.data, kind, recipients)
 }
 
@@ -92,7 +91,7 @@ impl Message<'_> {
             return Ok(None);
         }
         let kind = self.kind.as_deref().map(Name::new).transpose()?;
-        let name = mesa_name(op, kind.as_ref())?;
+        let name = event_name(op, kind.as_ref())?;
         let data = self.data.map_or(Payload::EMPTY, |data| Payload::slice_of(buffer, data));
         Ok(Some(Event { name, data, sender: None, time_ms: now_ms() }))
     }
