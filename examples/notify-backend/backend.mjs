@@ -1,6 +1,6 @@
-// A backend that notifies users of a page: it knows no sockets, only ids. What is for who is away waits.
+// Sends notifications to users by id; the server stores those for offline users.
 //
-// It prints a link for each user, and sends each line that is typed: `ann Your parcel is here`, `* Hello all`.
+// Prints a link for each user, and sends each typed line: `ann Your parcel is here`, `* Hello all`.
 
 import { createInterface } from "node:readline";
 
@@ -14,15 +14,15 @@ const {
   USERS = "ann bob",
 } = process.env;
 
-// By "redis://localhost:6379" it would speak through Redis, to nodes that share it.
+// With "redis://localhost:6379" it would send through Redis, to all nodes that share it.
 const dispatcher = new Dispatcher(API, { key: API_KEY, sync: { enabled: true } });
 
 for (const id of USERS.split(" ")) {
-  // A real one is given out at the login, after asking for a password.
+  // A real backend issues the token at login, after checking a password.
   const token = signToken({ id }, JWT_SECRET, { expiresIn: "12h" });
-  console.log(`${id} is here: ${PAGE}#${token}`);
+  console.log(`link for ${id}: ${PAGE}#${token}`);
 }
-console.log("Type a name and what to tell, such as: ann Your parcel is here");
+console.log("Type a name and a message, for example: ann Your parcel is here");
 
 for await (const line of createInterface({ input: process.stdin })) {
   const [, to, text] = /^(\S+)\s+(.+)$/.exec(line.trim()) ?? [];
@@ -30,7 +30,7 @@ for await (const line of createInterface({ input: process.stdin })) {
   const notification = new Message(0, { text, at: Date.now() }, "NOTIFICATION");
   try {
     const { inboxes } = await dispatcher.dispatch(notification, [to]);
-    console.log(inboxes === undefined ? "sent to all who are here" : `${to} has it, now or at the next login`);
+    console.log(inboxes === undefined ? "sent to everyone online" : `stored for ${to} until delivered`);
   } catch ({ code, message }) {
     console.error(`not sent: ${code}: ${message}`);
   }

@@ -1,8 +1,7 @@
-// The demo page: a chat on which two tabs talk over one WebSocket each, with the frames in view.
+// The demo page: a chat between tabs, with one WebSocket per tab and a log of its frames.
 //
-// What the page wants (`wanted`, a room and a name) and what the server has it as (`present`) are
-// kept apart; `settle` turns the one into the other, after a first visit, a move to another room,
-// a new name and a reconnect alike.
+// `wanted` is the room and name that the visitor chose, `joined` the ones that the server has. `sync`
+// brings the server in line after the first connect, a change of room or name, and a reconnect.
 
 import { Connection } from "./connection.js";
 import { Conversation } from "./conversation.js";
@@ -11,21 +10,21 @@ import { Frames } from "./frames.js";
 import { People } from "./people.js";
 import { asName, asText, friendlyName, milliseconds } from "./text.js";
 
-const PING_EVERY_MS = 5000;
+const PING_INTERVAL_MS = 5000;
 
-/** Drawing the page for the first time would count as round trip, so the first ping waits. */
+/** Delays the first ping, because the first rendering would add to its round trip. */
 const FIRST_PING_MS = 400;
 
-/** A sign of typing is sent at most this often; the others show each for longer than that. */
-const TYPING_EVERY_MS = 1500;
+/** The minimum interval between typing events; receivers show each one for longer. */
+const TYPING_INTERVAL_MS = 1500;
 
-/** At most one look at who is here in this time, however many strangers speak. */
-const WHO_EVERY_MS = 3000;
+/** The minimum interval between requests of the member list. */
+const MEMBERS_INTERVAL_MS = 3000;
 
-/** Characters of one line shown; other clients may send a mebibyte. */
+/** The longest message shown, in characters; other clients may send a mebibyte. */
 const TEXT_MAX = 5000;
 
-/** Own lines remembered until they come back. */
+/** The limit of own messages that await their echo. */
 const UNCONFIRMED_MAX = 50;
 
 const DEFAULT_ROOM = "lobby";
@@ -36,85 +35,85 @@ const frames = new Frames();
 const connection = new Connection(socketUrl(), {
   onState: showState,
   onFrame: (frame) => frames.add(frame),
-  onEvent: hear,
+  onEvent: receive,
 });
 
-const wanted = { room: roomFromHash(), name: recalledName() ?? friendlyName() };
-let present = null;
+const wanted = { room: roomFromHash(), name: storedName() ?? friendlyName() };
+let joined = null;
 let self = null;
-let settling = false;
+let syncing = false;
 let leaving = false;
 let wasConnected = false;
 let unconfirmed = [];
 let typingSentAt = -Infinity;
-let whoAskedAt = -Infinity;
+let membersRequestedAt = -Infinity;
 let countdown = 0;
 
-// What the server says
+// Events of the server
 
-function hear(event, data) {
-  // Until a leave is answered, what arrives may still be the old room's.
+function receive(event, data) {
+  // Until the leave is acknowledged, events may still belong to the old room.
   if (leaving) return;
-  if (event === "message") hearMessage(data);
-  else if (event === "user-joined") hearArrival(data);
-  else if (event === "user-left") hearDeparture(data);
-  else if (event === "typing") hearTyping(data);
+  if (event === "message") receiveMessage(data);
+  else if (event === "user-joined") receiveJoin(data);
+  else if (event === "user-left") receiveLeave(data);
+  else if (event === "typing") receiveTyping(data);
 }
 
-function hearMessage(data) {
+function receiveMessage(data) {
   const name = asName(data.username);
   const text = asText(data.text, TEXT_MAX);
-  // A message names its sender and no more, and two tabs may share a name: ours is one that is
-  // still on its way. Lines come back in order, so whatever went out before it will not come.
-  const place = name === present?.name ? unconfirmed.indexOf(text) : -1;
-  const mine = place >= 0;
-  unconfirmed.splice(0, place + 1);
+  // A message carries only the name of its sender, and two tabs may share a name. A message is our own
+  // if it awaits its echo. Echoes arrive in order, so earlier messages without one are lost.
+  const index = name === joined?.name ? unconfirmed.indexOf(text) : -1;
+  const mine = index >= 0;
+  unconfirmed.splice(0, index + 1);
   if (!mine) people.stopTypingAs(name);
-  conversation.say({ name, text, mine });
-  if (!people.knowsName(name)) askWho();
+  conversation.addMessage({ name, text, mine });
+  if (!people.knowsName(name)) requestMembers();
 }
 
-function hearArrival({ id, username }) {
+function receiveJoin({ id, username }) {
   const name = asName(username);
   const before = people.add(id, name);
-  if (before === undefined) conversation.note(`${name} joined`);
-  else if (before !== name) conversation.note(`${before} is now ${name}`);
+  if (before === undefined) conversation.addNote(`${name} joined`);
+  else if (before !== name) conversation.addNote(`${before} is now ${name}`);
 }
 
-function hearDeparture({ id }) {
+function receiveLeave({ id }) {
   const name = people.remove(id);
-  if (name !== undefined) conversation.note(`${name} left`);
+  if (name !== undefined) conversation.addNote(`${name} left`);
 }
 
-function hearTyping({ id }) {
+function receiveTyping({ id }) {
   people.startTyping(id);
-  if (!people.knows(id)) askWho();
+  if (!people.knows(id)) requestMembers();
 }
 
-// Where we are
+// Joining and leaving
 
-/** Makes the server have us as we want to be. One run at a time; it reads `wanted` each turn. */
-async function settle() {
-  if (settling || !connection.isOpen) return;
-  settling = true;
+/** Joins and leaves until `joined` equals `wanted`. Only one call runs; it reads `wanted` again each time. */
+async function sync() {
+  if (syncing || !connection.isOpen) return;
+  syncing = true;
   try {
-    while (present?.room !== wanted.room || present.name !== wanted.name) {
-      if (present && present.room !== wanted.room) await leaveRoom();
+    while (joined?.room !== wanted.room || joined.name !== wanted.name) {
+      if (joined && joined.room !== wanted.room) await leaveRoom();
       else await joinRoom({ ...wanted });
     }
   } catch (error) {
-    // A close brings us back here when the next socket is open; silence has to be made a close.
+    // After a close, the next open socket calls this again. A server that does not answer is disconnected.
     if (error.code === "timeout") connection.drop();
   } finally {
-    settling = false;
+    syncing = false;
     leaving = false;
   }
 }
 
 async function leaveRoom() {
-  const { room } = present;
+  const { room } = joined;
   leaving = true;
-  showPresent(null);
+  showJoined(null);
   await connection.request("/leave", { room });
   leaving = false;
   unconfirmed = [];
@@ -128,19 +127,19 @@ async function joinRoom({ room, name }) {
     connection.request("/join", { room, username: name }),
   ]);
   self = me.id;
-  if (present === null) people.clear();
+  if (joined === null) people.clear();
   people.addSelf(self, name);
-  showPresent({ room, name });
-  askWho(0);
+  showJoined({ room, name });
+  requestMembers(0);
   setTimeout(ping, FIRST_PING_MS);
 }
 
-/** Asks for the list of members, unless that was done less than `every` ms ago. */
-function askWho(every = WHO_EVERY_MS) {
+/** Requests the member list, unless that was done less than `interval` ms ago. */
+function requestMembers(interval = MEMBERS_INTERVAL_MS) {
   const now = performance.now();
-  if (!present || now - whoAskedAt < every) return;
-  whoAskedAt = now;
-  const { room } = present;
+  if (!joined || now - membersRequestedAt < interval) return;
+  membersRequestedAt = now;
+  const { room } = joined;
   people.load(connection.request("/who", { room }).then((reply) => reply.members, () => undefined));
 }
 
@@ -149,7 +148,7 @@ function roomFromHash() {
   try {
     hash = decodeURIComponent(hash);
   } catch {
-    // A stray percent sign in a hand-typed link: take it as it stands.
+    // A stray percent sign in a hand-typed link: use the text unchanged.
   }
   return asRoom(hash) || DEFAULT_ROOM;
 }
@@ -158,14 +157,14 @@ function asRoom(text) {
   return text.trim().replace(/^#+/, "").slice(0, 48);
 }
 
-/** The server this page came from; `?ws=/path?query` picks another path there, never a host. */
+/** The server of this page; `?ws=/path?query` selects another path, never another host. */
 function socketUrl() {
   const path = new URLSearchParams(location.search).get("ws") ?? "/";
   const scheme = location.protocol === "https:" ? "wss:" : "ws:";
   return `${scheme}//${location.host}/${path.replace(/^[/\\]+/, "")}`;
 }
 
-// What we show
+// Rendering
 
 function showState(state) {
   document.documentElement.dataset.connection = state.name;
@@ -175,17 +174,17 @@ function showState(state) {
   if (state.name === "open") {
     byId("line-state").textContent = "Connected";
     byId("line-announcement").textContent = "Connected";
-    if (wasConnected) conversation.note("Connected again; lines said meanwhile were missed");
+    if (wasConnected) conversation.addNote("Reconnected; messages sent in the meantime were missed");
     wasConnected = true;
-    settle();
+    sync();
   } else if (state.name === "connecting") {
     byId("line-state").textContent = "Connecting";
   } else {
     self = null;
-    showPresent(null);
+    showJoined(null);
     people.stopAllTyping();
     returnUnconfirmed();
-    byId("line-announcement").textContent = "Connection lost, trying again";
+    byId("line-announcement").textContent = "Connection lost, reconnecting";
     showCountdown(state.until);
     countdown = setInterval(showCountdown, 250, state.until);
   }
@@ -196,20 +195,20 @@ function showCountdown(until) {
   byId("line-state").textContent = `Reconnecting in ${seconds} s`;
 }
 
-/** Puts lines that never came back into the message field again, so that none is lost unseen. */
+/** Puts messages without an echo back into the message field, so that none is lost silently. */
 function returnUnconfirmed() {
   if (unconfirmed.length === 0) return;
   const field = byId("composer-text");
   if (field.value === "") field.value = unconfirmed.join("\n");
-  conversation.note("Your last words may not have arrived");
+  conversation.addNote("Your last message may not have been delivered");
   unconfirmed = [];
   fitComposer();
 }
 
-function showPresent(next) {
-  present = next;
-  byId("send").disabled = present === null;
-  document.documentElement.dataset.room = present?.room ?? "";
+function showJoined(next) {
+  joined = next;
+  byId("send").disabled = joined === null;
+  document.documentElement.dataset.room = joined?.room ?? "";
 }
 
 function showWanted() {
@@ -235,42 +234,42 @@ async function ping() {
   }
 }
 
-// What the reader does
+// Input
 
 function send() {
   const field = byId("composer-text");
   const text = field.value.trim();
-  if (!text || !present || !connection.emit("/message", { room: present.room, text })) return;
+  if (!text || !joined || !connection.emit("/message", { room: joined.room, text })) return;
   unconfirmed = [...unconfirmed.slice(1 - UNCONFIRMED_MAX), text];
   typingSentAt = -Infinity;
   field.value = "";
   fitComposer();
 }
 
-function tellTyping() {
+function sendTyping() {
   const now = performance.now();
-  if (!present || !byId("composer-text").value || now - typingSentAt < TYPING_EVERY_MS) return;
+  if (!joined || !byId("composer-text").value || now - typingSentAt < TYPING_INTERVAL_MS) return;
   typingSentAt = now;
-  connection.emit("/typing", { room: present.room });
+  connection.emit("/typing", { room: joined.room });
 }
 
-/** Grows the message field with its text; the style sheet has the limit. */
+/** Fits the height of the message field to its text; the style sheet limits it. */
 function fitComposer() {
   const field = byId("composer-text");
   field.style.height = "auto";
   field.style.height = `${field.scrollHeight}px`;
 }
 
-function takeIdentity() {
+function applyIdentity() {
   wanted.name = byId("name").value.trim() || wanted.name;
-  rememberName(wanted.name);
+  storeName(wanted.name);
   const room = asRoom(byId("room").value) || DEFAULT_ROOM;
   if (room === wanted.room) showWanted();
   else location.hash = encodeURIComponent(room);
-  settle();
+  sync();
 }
 
-function recalledName() {
+function storedName() {
   try {
     return sessionStorage.getItem("name");
   } catch {
@@ -278,11 +277,11 @@ function recalledName() {
   }
 }
 
-function rememberName(name) {
+function storeName(name) {
   try {
     sessionStorage.setItem("name", name);
   } catch {
-    // Storage is switched off: the name lasts as long as the page.
+    // Storage is disabled: the name is lost on reload.
   }
 }
 
@@ -293,22 +292,22 @@ byId("composer").addEventListener("submit", (event) => {
 });
 byId("composer-text").addEventListener("input", () => {
   fitComposer();
-  tellTyping();
+  sendTyping();
 });
 byId("composer-text").addEventListener("keydown", (event) => {
-  // Enter also picks a word in an input method; that one is not ours.
+  // Enter also confirms a word in an input method.
   if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
   event.preventDefault();
   send();
 });
 byId("identity").addEventListener("submit", (event) => {
   event.preventDefault();
-  takeIdentity();
+  applyIdentity();
   byId("composer-text").focus();
 });
-byId("identity").addEventListener("change", takeIdentity);
+byId("identity").addEventListener("change", applyIdentity);
 byId("skip").addEventListener("click", (event) => {
-  // The hash is the room, so this link may not set it.
+  // The hash is the room, so this link must not set it.
   event.preventDefault();
   byId("composer-text").focus();
 });
@@ -317,12 +316,12 @@ addEventListener("online", () => connection.open());
 addEventListener("hashchange", () => {
   wanted.room = roomFromHash();
   showWanted();
-  settle();
+  sync();
 });
 document.addEventListener("visibilitychange", ping);
-setInterval(ping, PING_EVERY_MS);
+setInterval(ping, PING_INTERVAL_MS);
 
-rememberName(wanted.name);
+storeName(wanted.name);
 showWanted();
 connection.open();
 if (matchMedia("(hover: hover)").matches) byId("composer-text").focus();

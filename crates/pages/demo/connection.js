@@ -1,18 +1,17 @@
-// One WebSocket speaking the emit dialect, kept open.
+// A client for the emit protocol that reconnects.
 //
-// It reconnects with full jitter, matches replies to requests, and shows every frame it sends or
-// receives to `onFrame`. It knows nothing of rooms: after a reconnect the server has forgotten
-// this page, so `onState` is where the owner joins again.
+// It reconnects with full jitter, matches replies to requests, and passes every sent or received frame
+// to `onFrame`. A new connection is in no room, so its owner joins again in `onState`.
 
-/** How long a request waits for its reply, and a socket for its opening handshake. */
+/** The time limit for a reply, and for the opening handshake. */
 const REPLY_TIMEOUT_MS = 10_000;
 
-/** The wait before attempt n is random between 0 and 500 ms * 2^n, but never above 20 s. */
-const RETRY_FIRST_MS = 500;
-const RETRY_MAX_MS = 20_000;
+/** The delay before attempt n is random between 0 and 500 ms * 2^n, at most 20 s. */
+const RETRY_DELAY_MS = 500;
+const RETRY_DELAY_MAX_MS = 20_000;
 
-/** Why a request got no reply: `closed` or `timeout`. */
-export class NoReply extends Error {
+/** A request got no reply; its code is `closed` or `timeout`. */
+export class RequestError extends Error {
   constructor(code, event) {
     super(`no reply to ${event}: ${code}`);
     this.code = code;
@@ -25,9 +24,9 @@ export class NoReply extends Error {
  *
  * @typedef {object} Frame
  * @property {"out" | "in"} direction
- * @property {string} text        the frame as it was on the wire
- * @property {unknown} value      its JSON, or undefined when it is not JSON
- * @property {string} event       its event, or that of the request it answers
+ * @property {string} text        the frame as sent or received
+ * @property {unknown} value      the parsed frame, or undefined if it is not JSON
+ * @property {string} event       its event, or the event of the request that it answers
  * @property {boolean} isReply
  * @property {Date} at
  */
@@ -54,7 +53,7 @@ export class Connection {
     return this.#socket?.readyState === WebSocket.OPEN;
   }
 
-  /** Opens the socket now, cutting short a wait between attempts; no effect while one exists. */
+  /** Connects now, ending a retry delay; has no effect while a socket exists. */
   open() {
     if (this.#socket) return;
     clearTimeout(this.#timer);
@@ -71,7 +70,7 @@ export class Connection {
     this.#on.onState({ name: "connecting" });
   }
 
-  /** Gives up on the current socket, without waiting for its close handshake, and tries again. */
+  /** Drops the current socket, without waiting for its closing handshake, and schedules a reconnect. */
   drop() {
     const socket = this.#socket;
     if (!socket) return;
@@ -79,36 +78,36 @@ export class Connection {
     clearTimeout(this.#timer);
     socket.onopen = socket.onmessage = socket.onclose = null;
     socket.close();
-    for (const { reject, event } of this.#requests.values()) reject(new NoReply("closed", event));
+    for (const { reject, event } of this.#requests.values()) reject(new RequestError("closed", event));
     this.#requests.clear();
 
-    const ceiling = Math.min(RETRY_MAX_MS, RETRY_FIRST_MS * 2 ** this.#failures++);
-    const wait = Math.random() * ceiling;
-    this.#timer = setTimeout(() => this.open(), wait);
-    this.#on.onState({ name: "waiting", until: performance.now() + wait });
+    const ceiling = Math.min(RETRY_DELAY_MAX_MS, RETRY_DELAY_MS * 2 ** this.#failures++);
+    const delay = Math.random() * ceiling;
+    this.#timer = setTimeout(() => this.open(), delay);
+    this.#on.onState({ name: "waiting", until: performance.now() + delay });
   }
 
-  /** Sends an event; returns false, having sent nothing, while not open. */
+  /** Sends an event. Returns false, and sends nothing, while disconnected. */
   emit(event, data) {
     return this.#send({ event, data });
   }
 
-  /** Sends a request and resolves to its reply; rejects with {@link NoReply}. */
+  /** Sends a request and resolves with its reply; rejects with {@link RequestError}. */
   request(event, data) {
     return new Promise((resolve, reject) => {
       const ackId = `a${this.#nextAckId++}`;
       const timer = setTimeout(() => {
         this.#requests.delete(ackId);
-        reject(new NoReply("timeout", event));
+        reject(new RequestError("timeout", event));
       }, REPLY_TIMEOUT_MS);
-      const settle = (how) => (value) => {
+      const settle = (callback) => (value) => {
         clearTimeout(timer);
-        how(value);
+        callback(value);
       };
       this.#requests.set(ackId, { event, resolve: settle(resolve), reject: settle(reject) });
       if (!this.#send({ event, data, ackId })) {
         this.#requests.delete(ackId);
-        settle(reject)(new NoReply("closed", event));
+        settle(reject)(new RequestError("closed", event));
       }
     });
   }
@@ -125,11 +124,11 @@ export class Connection {
   }
 
   #receive(payload) {
-    // Only a frame proves that the server is well: one that accepts and at once closes again must
-    // not be retried at the shortest wait for ever.
+    // Only a frame proves that the server works. A server that accepts connections and closes them at
+    // once must not be retried with the shortest delay forever.
     this.#failures = 0;
     const text = typeof payload === "string" ? payload : new TextDecoder().decode(payload);
-    const value = parsed(text);
+    const value = parse(text);
     const isReply = value?.type === "ack";
     const request = isReply ? this.#requests.get(value.ackId) : undefined;
     const event = isReply ? request?.event ?? "" : String(value?.event ?? "");
@@ -144,7 +143,7 @@ export class Connection {
   }
 }
 
-function parsed(text) {
+function parse(text) {
   try {
     return JSON.parse(text);
   } catch {

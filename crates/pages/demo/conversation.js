@@ -1,13 +1,13 @@
-// The middle of the page: what was said, who came and went, and who is typing.
+// The conversation in the middle of the page: messages, joins and leaves, and the typing indicator.
 
 import { Tail, avatar, byId, make } from "./dom.js";
 import { clock, listed } from "./text.js";
 
-/** Lines kept; older ones leave the page. */
+/** The limit of lines on the page; the oldest are removed. */
 const LINES_MAX = 500;
 
-/** Lines of one person within this time stand under one name. */
-const SAME_BREATH_MS = 3 * 60_000;
+/** Messages of one user within this time are grouped under one name. */
+const GROUP_MS = 3 * 60_000;
 
 export class Conversation {
   #lines = byId("lines");
@@ -22,43 +22,43 @@ export class Conversation {
     document.addEventListener("visibilitychange", () => this.#showUnread(0));
   }
 
-  /** Adds what someone said; `mine` puts it on this tab's side. */
-  say({ name, text, mine }) {
+  /** Adds a message; `mine` marks it as sent from this tab. */
+  addMessage({ name, text, mine }) {
     const now = new Date();
     const follows = this.#last?.name === name && this.#last.mine === mine
-      && now - this.#last.at < SAME_BREATH_MS;
+      && now - this.#last.at < GROUP_MS;
     this.#last = { name, mine, at: now };
 
     const time = make("time", "", clock(now));
     time.dateTime = now.toISOString();
-    const who = make("p", "line-who", make("bdi", "", mine ? "You" : name), " ", time);
-    const words = make("p", "line-text", text);
-    words.dir = "auto";
+    const sender = make("p", "line-who", make("bdi", "", mine ? "You" : name), " ", time);
+    const body = make("p", "line-text", text);
+    body.dir = "auto";
     const classes = ["said", mine && "mine", follows && "follows"].filter(Boolean).join(" ");
-    this.#add(make("li", classes, avatar(name), who, words));
+    this.#add(make("li", classes, avatar(name), sender, body));
     if (mine) this.#tail.toEnd();
     else this.#showUnread(document.hidden ? this.#unread + 1 : 0);
   }
 
-  /** Adds a small remark, such as who came in. */
-  note(text) {
+  /** Adds a note, such as a join or a leave. */
+  addNote(text) {
     this.#last = null;
     this.#add(make("li", "note", make("bdi", "", text)));
   }
 
-  /** Empties the conversation, for another room. */
+  /** Clears the conversation, for another room. */
   clear() {
     this.#tail.clear();
     this.#last = null;
     byId("empty").hidden = false;
   }
 
-  /** Says who is typing; the newest few are named. */
+  /** Shows the names of users who are typing; only a few are listed. */
   showTyping(names) {
     const typing = byId("typing");
     const verb = names.length === 1 ? "is" : "are";
     const text = names.length === 0 ? "" : `${listed(names)} ${verb} typing`;
-    // The same again would start the dots anew.
+    // Replacing the same text would restart the animation.
     if (typing.textContent === text) return;
     if (text === "") return typing.replaceChildren();
     const dots = make("span", "dots", make("i"), make("i"), make("i"));
@@ -69,7 +69,7 @@ export class Conversation {
   #add(item) {
     if (item.classList.contains("said")) byId("empty").hidden = true;
     this.#tail.add(item);
-    // The oldest line may have stood under a name that has just left the page.
+    // The line that carried the name of its group may just have been removed.
     this.#lines.firstElementChild.classList.remove("follows");
   }
 

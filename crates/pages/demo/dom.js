@@ -1,17 +1,15 @@
-// The two things every panel does with the document: make elements, and stay at the end of a list.
+// Helpers of all panels: creating elements, and following the end of a list.
 
 import { hueOf, initials } from "./text.js";
 
-/** The element with this id; the page and its scripts are one unit, so it is there. */
+/** Returns the element with this id. The page and its scripts belong together, so it exists. */
 export function byId(id) {
   return document.getElementById(id);
 }
 
 /**
- * Makes an element with text or children in it.
- *
- * Strings become text nodes, never markup: this is the only way words from other people get into
- * the page.
+ * Creates an element with children. Strings become text nodes, never markup; text of other users enters
+ * the page only through this function.
  */
 export function make(tag, className, ...children) {
   const element = document.createElement(tag);
@@ -20,7 +18,7 @@ export function make(tag, className, ...children) {
   return element;
 }
 
-/** A round badge with someone's initials in their colour; hidden from screen readers. */
+/** Creates a round badge with the initials and colour of a name; hidden from screen readers. */
 export function avatar(name) {
   const badge = make("span", "avatar", initials(name));
   badge.ariaHidden = "true";
@@ -28,7 +26,7 @@ export function avatar(name) {
   return badge;
 }
 
-/** A list that drops its oldest items and follows its newest, unless the reader scrolled up. */
+/** A list that removes its oldest items and scrolls to the newest, unless the user has scrolled up. */
 export class Tail {
   #list;
   #scroller;
@@ -38,19 +36,19 @@ export class Tail {
   #scheduled = 0;
   #onBehind;
 
-  /** `onBehind` hears true when an item came that the reader cannot see, false at the end again. */
+  /** Calls `onBehind` with true when a new item is out of view, and with false at the end of the list. */
   constructor(list, scroller, max, onBehind = () => {}) {
     this.#list = list;
     this.#scroller = scroller;
     this.#max = max;
     this.#onBehind = onBehind;
-    // Items may have come since the last move to the end, so only a way up is the reader's own.
+    // New items also change the distance to the end, so only scrolling up is an action of the user.
     scroller.addEventListener("scroll", () => {
       this.#follow(this.#atEnd || (this.#following && scroller.scrollTop >= this.#top));
     }, { passive: true });
-    // An item opened near the end is being read; the next one must not push it away.
+    // An item opened near the end is being read, so the next one must not scroll it away.
     scroller.addEventListener("toggle", () => this.#follow(this.#atEnd), { capture: true });
-    // A resize (a keyboard, a drawer) must not leave the newest item below the edge.
+    // After a resize (keyboard, drawer) the newest item must stay in view.
     new ResizeObserver(() => this.#following && this.toEnd()).observe(scroller);
     this.#follow(true);
   }
@@ -63,7 +61,7 @@ export class Tail {
   add(item) {
     this.#list.append(item);
     while (this.#list.childElementCount > this.#max) this.#list.firstElementChild.remove();
-    this.#settleSoon();
+    this.#scrollSoon();
   }
 
   clear() {
@@ -78,10 +76,10 @@ export class Tail {
   }
 
   /**
-   * Once per painted frame: measuring after each item of a burst lays out the list every time.
-   * And not before it: only then has the reader's own scrolling been reported.
+   * Runs once per animation frame: measuring after each item of a burst would lay out the list every time,
+   * and scroll events of the user arrive before the frame.
    */
-  #settleSoon() {
+  #scrollSoon() {
     this.#scheduled ||= requestAnimationFrame(() => {
       this.#scheduled = 0;
       if (this.#following) this.toEnd();
@@ -92,7 +90,7 @@ export class Tail {
   #follow(following) {
     this.#following = following;
     if (following) this.#onBehind(false);
-    // The browser keeps what is being read in place while older items go; at the end we move.
+    // Scroll anchoring keeps the visible items in place while older ones are removed; at the end it must be off.
     this.#scroller.style.overflowAnchor = following ? "none" : "auto";
   }
 }

@@ -1,21 +1,21 @@
-// The right of the page: the frames of both directions as they pass.
+// The frame log on the right of the page: sent and received frames.
 
 import { Tail, byId, make } from "./dom.js";
 import { preciseClock, size } from "./text.js";
 
-/** Frames kept, shown or held back while paused; older ones are dropped. */
+/** The limit of frames, shown or held while paused; the oldest are removed. */
 const FRAMES_MAX = 200;
 
-/** Characters of one frame's JSON shown; a frame may be a mebibyte. */
+/** The longest JSON shown per frame, in characters; a frame may be a mebibyte. */
 const JSON_CHARS_MAX = 10_000;
 const PREVIEW_CHARS_MAX = 160;
 
-/** Beads on the cord at one time; a burst need not be told bead by bead. */
+/** The limit of beads on the cord at one time. */
 const BEADS_MAX = 6;
 
 const encoder = new TextEncoder();
 const narrow = matchMedia("(max-width: 900px)");
-const still = matchMedia("(prefers-reduced-motion: reduce)");
+const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
 
 export class Frames {
   #tail = new Tail(byId("frames"), byId("wire-scroller"), FRAMES_MAX);
@@ -35,7 +35,7 @@ export class Frames {
     narrow.addEventListener("change", () => this.#expand(!narrow.matches));
   }
 
-  /** Counts a frame and lists it, unless it is a ping that nobody asked to see. */
+  /** Counts a frame and lists it; pings are listed only if the checkbox is set. */
   add(frame) {
     const { direction } = frame;
     byId(`total-${direction}`).textContent = ++this.#totals[direction];
@@ -71,8 +71,8 @@ export class Frames {
   }
 
   #labelPause() {
-    const waiting = this.#held?.length;
-    byId("pause").textContent = this.#held ? `Resume${waiting ? ` (${waiting})` : ""}` : "Pause";
+    const count = this.#held?.length;
+    byId("pause").textContent = this.#held ? `Resume${count ? ` (${count})` : ""}` : "Pause";
   }
 
   #clear() {
@@ -102,7 +102,7 @@ function row(frame) {
   const preview = make("span", "frame-preview", ...previewOf(value, text));
 
   const details = make("details", "", make("summary", "", arrow, title, bytes, time, preview));
-  // Colouring is done for the frames that are opened, not for the many that only pass by.
+  // The JSON is coloured when the frame is opened, because most never are.
   details.addEventListener("toggle", () => {
     details.append(make("pre", "json", ...coloured(pretty(value, text))));
     details.scrollIntoView({ block: "nearest" });
@@ -110,10 +110,10 @@ function row(frame) {
   return make("li", `frame ${direction}`, details);
 }
 
-/** What a frame carries, on one line: its `data` alone, since the title names the event. */
+/** A one-line preview: only `data`, because the title shows the event. */
 function previewOf(value, text) {
-  const carried = value?.data === undefined ? text : JSON.stringify(value.data);
-  return coloured(carried.slice(0, PREVIEW_CHARS_MAX));
+  const content = value?.data === undefined ? text : JSON.stringify(value.data);
+  return coloured(content.slice(0, PREVIEW_CHARS_MAX));
 }
 
 function pretty(value, text) {
@@ -125,7 +125,7 @@ function pretty(value, text) {
 // A string with the colon that makes it a key, a word, or a number.
 const TOKEN = /("(?:[^"\\]|\\.)*")(\s*:)?|\b(?:true|false|null)\b|-?\d[\d.eE+-]*/g;
 
-/** Splits JSON into text and coloured spans, all of them text nodes in the end. */
+/** Splits JSON into strings and coloured spans for `make`. */
 function coloured(json) {
   const parts = [];
   let end = 0;
@@ -140,10 +140,10 @@ function coloured(json) {
   return parts;
 }
 
-/** Lets a bead run along the cord in the header, to the server or from it. */
+/** Animates a bead along the cord in the header, towards the server or from it. */
 function sendBead(direction) {
   const cord = byId("cord");
-  if (still.matches || document.hidden || cord.childElementCount >= BEADS_MAX) return;
+  if (reducedMotion.matches || document.hidden || cord.childElementCount >= BEADS_MAX) return;
   const bead = make("i", `bead ${direction}`);
   cord.append(bead);
   const ends = [{ left: "0%" }, { left: "100%" }];

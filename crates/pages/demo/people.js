@@ -1,12 +1,12 @@
-// The left of the page: who is in the room, and which of them is typing.
+// The member list on the left of the page, with typing indicators.
 
 import { avatar, byId, make } from "./dom.js";
 import { asName } from "./text.js";
 
-/** People shown by name; a fuller room says how many more there are. */
+/** The limit of members shown by name; the others are counted. */
 const SHOWN_MAX = 100;
 
-/** A typist who sends no further sign stops typing after this. */
+/** A typing indicator disappears this long after its last event. */
 const TYPING_MS = 3000;
 
 export class People {
@@ -16,16 +16,16 @@ export class People {
   #changes = null;
   #onTyping;
 
-  /** `onTyping` hears the names of everyone typing, each time that changes. */
+  /** Calls `onTyping` with the names of all users who are typing, at every change. */
   constructor(onTyping) {
     this.#onTyping = onTyping;
   }
 
   /**
-   * Replaces the list with what `answer` resolves to.
+   * Replaces the list by the result of `answer`.
    *
-   * Arrivals and departures may overtake the answer, so those seen meanwhile are applied to it
-   * again. An answer that is no list (a server without `/who`) leaves what is known.
+   * Joins and leaves may overtake the answer, so the ones received in the meantime are applied to it again.
+   * An answer that is not a list (from a server without `/who`) changes nothing.
    */
   async load(answer) {
     const changes = [];
@@ -44,14 +44,14 @@ export class People {
     this.add(id, name);
   }
 
-  /** Returns the name someone had before, or undefined for a newcomer. */
+  /** Adds or renames a member. Returns the previous name, or undefined for a new member. */
   add(id, name) {
     const before = this.#names.get(id);
     this.#change(() => this.#names.set(id, name));
     return before;
   }
 
-  /** Returns the name of who left, or undefined if nobody here had that id. */
+  /** Removes a member. Returns its name, or undefined if there was none with that id. */
   remove(id) {
     const before = this.#names.get(id);
     this.stopTyping(id);
@@ -89,7 +89,7 @@ export class People {
     for (const id of [...this.#typing.keys()]) this.stopTyping(id);
   }
 
-  /** Whoever has this name has said it now: a message names its sender, but has no id. */
+  /** Ends the typing indicators of this name: a message carries a name but no id. */
   stopTypingAs(name) {
     for (const id of [...this.#typing.keys()]) {
       if (this.#names.get(id) === name) this.stopTyping(id);
@@ -103,12 +103,12 @@ export class People {
   }
 
   #show() {
-    const everyone = [...this.#names].map(([id, name]) => ({ id, name, you: id === this.#self }));
-    everyone.sort((a, b) => b.you - a.you || a.name.localeCompare(b.name));
-    byId("here-count").textContent = everyone.length === 0 ? "" : `${everyone.length} here`;
-    const rows = everyone.slice(0, SHOWN_MAX).map((person) => this.#row(person));
-    if (everyone.length > SHOWN_MAX) {
-      rows.push(make("li", "more", `and ${everyone.length - SHOWN_MAX} more`));
+    const members = [...this.#names].map(([id, name]) => ({ id, name, you: id === this.#self }));
+    members.sort((a, b) => b.you - a.you || a.name.localeCompare(b.name));
+    byId("here-count").textContent = members.length === 0 ? "" : `${members.length} here`;
+    const rows = members.slice(0, SHOWN_MAX).map((person) => this.#row(person));
+    if (members.length > SHOWN_MAX) {
+      rows.push(make("li", "more", `and ${members.length - SHOWN_MAX} more`));
     }
     byId("people").replaceChildren(...rows);
     this.#showTyping();

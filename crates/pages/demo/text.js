@@ -1,6 +1,6 @@
-// Words for people: names, initials, colours, times and sizes. Pure functions.
+// Text formatting: names, initials, colours, times and sizes. Pure functions.
 
-const MANNERS = [
+const ADJECTIVES = [
   "Amber", "Brisk", "Calm", "Clever", "Dapper", "Gentle", "Golden", "Happy", "Jolly", "Keen",
   "Lucky", "Mellow", "Merry", "Nimble", "Patient", "Quiet", "Silver", "Steady", "Sunny", "Witty",
 ];
@@ -9,33 +9,33 @@ const ANIMALS = [
   "Koala", "Lark", "Lynx", "Marten", "Otter", "Owl", "Panda", "Puffin", "Robin", "Seal",
 ];
 
-/** A friendly name for someone who has not given one, such as "Quiet Otter". */
+/** A random name for a new visitor, such as "Quiet Otter". */
 export function friendlyName() {
-  return `${oneOf(MANNERS)} ${oneOf(ANIMALS)}`;
+  return `${oneOf(ADJECTIVES)} ${oneOf(ANIMALS)}`;
 }
 
 /**
- * Whatever another peer sent in a text's place, as text of at most `max` characters.
+ * Converts a value from another client to text of at most `max` characters.
  *
- * Other clients may send anything there; a string is itself, nothing is "", the rest is its JSON.
+ * Other clients may send any value: strings stay, null and undefined become "", others become JSON.
  */
 export function asText(value, max) {
   const text = typeof value === "string" ? value : value == null ? "" : JSON.stringify(value);
   return text.length > max ? `${text.slice(0, max)}…` : text;
 }
 
-/** A peer's name as shown; one that never gave any is "Someone". */
+/** The name of another client as shown; "Someone" if it is empty. */
 export function asName(value) {
   return asText(value, 40).trim() || "Someone";
 }
 
-/** One or two letters for a name: "Quiet Otter" is "QO", "ada" is "A". */
+/** One or two initials: "Quiet Otter" becomes "QO", "ada" becomes "A". */
 export function initials(name) {
   const words = name.split(/\s+/).filter(Boolean).slice(0, 2);
   return words.map((word) => firstCharacter(word).toLocaleUpperCase()).join("");
 }
 
-/** A colour angle in degrees, the same for the same name everywhere. */
+/** A hue in degrees that depends only on the name. */
 export function hueOf(name) {
   let hash = 7;
   for (const character of name) hash = (hash * 31 + character.codePointAt(0)) >>> 0;
@@ -43,7 +43,7 @@ export function hueOf(name) {
   return Math.round((hash % 360) * 137.5) % 360;
 }
 
-/** "14:05" or "2:05 PM", as the reader is used to. */
+/** "14:05" or "2:05 PM", according to the locale. */
 export function clock(date) {
   return date.toLocaleTimeString([], { hour: "numeric", minute: "2-digit" });
 }
@@ -78,7 +78,7 @@ function oneOf(list) {
 }
 
 function firstCharacter(word) {
-  // A flag or a family emoji is one character to a reader but several code points.
+  // A flag or a family emoji is one visible character of several code points.
   const [first] = new Intl.Segmenter().segment(word);
   return first?.segment ?? "";
 }

@@ -1,6 +1,6 @@
-// A chat: rooms, who is in them, and who is typing, over one socket.
+// A chat with rooms, member lists and typing indicators, over one emit connection.
 //
-// The server's part is a handler for each name below: crates/server/src/apps/demo.rs.
+// The server has a handler for each event below: crates/server/src/apps/demo.rs.
 
 import { EmitClient } from "switchboard-sdk/client";
 
@@ -11,7 +11,7 @@ interface Person {
   username: string;
 }
 
-/** What goes over the wire, so that the compiler knows every name and its data. */
+/** The events of the connection, so that the compiler checks every name and its data. */
 interface Chat {
   emits: {
     "/message": { room: string; text: string };
@@ -31,7 +31,7 @@ interface Chat {
   };
 }
 
-const TYPING_EVERY_MS = 2000;
+const TYPING_INTERVAL_MS = 2000;
 const TYPING_SHOWN_MS = 3000;
 const LINES_MAX = 300;
 
@@ -44,7 +44,7 @@ const typing = new Map<string, number>();
 const client = new EmitClient<Chat>("/", { reconnect: true, maxRetries: Infinity });
 showState(client.connection);
 
-// Also after a reconnect: the server has forgotten us by then.
+// Runs after every reconnect too: a new connection is in no room.
 client.on("@connection", join);
 
 client.on("message", ({ username, text }) => {
@@ -61,7 +61,7 @@ client.on("typing", ({ id }) => {
 client.on("user-joined", ({ id, username }) => {
   const before = people.get(id);
   people.set(id, username);
-  if (before === undefined) addNote(username, "came in");
+  if (before === undefined) addNote(username, "joined");
   else if (before !== username) addNote(before, `is now ${username}`);
   showPeople();
 });
@@ -73,7 +73,7 @@ client.on("user-left", ({ id, username }) => {
   showPeople();
 });
 
-/** Says where we are and by what name, and asks who else is there. */
+/** Joins the room under our name, and requests its member list. */
 async function join(): Promise<void> {
   showRooms();
   await client.request("/join", { room, username: myName() });
@@ -85,7 +85,7 @@ async function join(): Promise<void> {
   showPeople();
 }
 
-/** Without a connection this is made good by the next one. */
+/** Without a connection this fails, and the next `@connection` joins. */
 function joinAgain(): void {
   join().catch(() => {});
 }
@@ -111,15 +111,15 @@ byId("composer").addEventListener("submit", (event) => {
   const text = field.value.trim();
   if (text) client.emit("/message", { room, text });
   field.value = "";
-  toldAt = 0;
+  typingSentAt = 0;
 });
 
 const field = byId<HTMLInputElement>("text");
-let toldAt = 0;
+let typingSentAt = 0;
 field.addEventListener("input", () => {
-  if (!field.value || Date.now() - toldAt < TYPING_EVERY_MS) return;
-  toldAt = Date.now();
-  // Late news of typing is no news, so without a connection it is dropped.
+  if (!field.value || Date.now() - typingSentAt < TYPING_INTERVAL_MS) return;
+  typingSentAt = Date.now();
+  // A typing indicator is useless later, so it is dropped while disconnected.
   client.emit("/typing", { room }, { volatile: true });
 });
 
@@ -132,16 +132,16 @@ byId("open").addEventListener("submit", (event) => {
 
 nameField(joinAgain);
 
-// From here on only drawing.
+// Rendering.
 
 function addLine(username: string, text: string): void {
-  const line = make("li", "line", badge(username), make("bdi", "who", username), make("p", "", text));
+  const line = make("li", "line", badge(username), make("bdi", "sender", username), make("p", "", text));
   line.classList.toggle("is-mine", username === myName());
   append(line);
 }
 
-function addNote(name: string, what: string): void {
-  append(make("li", "note", make("bdi", "", name), ` ${what}`));
+function addNote(name: string, text: string): void {
+  append(make("li", "note", make("bdi", "", name), ` ${text}`));
 }
 
 function append(line: HTMLElement): void {

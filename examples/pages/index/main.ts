@@ -1,8 +1,8 @@
-// How many are in each example that plays on shards, so that nobody opens one to find it empty.
+// Shows the number of members of each example that uses shards.
 
 import { Dispatch } from "switchboard-sdk/dispatch";
 
-const LOOK_EVERY_MS = 3000;
+const REFRESH_INTERVAL_MS = 3000;
 
 async function show(element: HTMLElement): Promise<void> {
   const shards = await new Dispatch({ projectId: element.dataset["project"] }).info().catch(() => []);
@@ -15,5 +15,5 @@ function showAll(): void {
 }
 
 showAll();
-setInterval(showAll, LOOK_EVERY_MS);
+setInterval(showAll, REFRESH_INTERVAL_MS);
 document.addEventListener("visibilitychange", showAll);

@@ -1,32 +1,32 @@
-// Matchmaking one on one: a shard with two seats is a match, and the game is noughts and crosses.
+// Matchmaking for two: a shard with two seats is a match, and the game is noughts and crosses.
 //
-// The server gives out the seats, so two are never three; the rest is between the two pages.
+// The server assigns the seats, so a match never has three players. The game itself runs in the two pages.
 
 import { Dispatch, type ConnectedClient } from "switchboard-sdk/dispatch";
 
 import { badge, byId, make, myName, nameField, showState } from "../shared/page.js";
 
 const LINES = [[0, 1, 2], [3, 4, 5], [6, 7, 8], [0, 3, 6], [1, 4, 7], [2, 5, 8], [0, 4, 8], [2, 4, 6]];
-const LOOK_EVERY_MS = 2000;
+const REFRESH_INTERVAL_MS = 2000;
 
-/** The two in the order they came, which is the same on both pages. */
+/** The members in the order of their arrival, which is the same on both pages. */
 let players: readonly ConnectedClient[] = [];
-/** Whether there was an opponent who is gone. */
-let leftAlone = false;
-/** Who won rounds of this match, by seat. */
+/** Whether the opponent has left. */
+let opponentLeft = false;
+/** Rounds won in this match, by seat. */
 let wins = [0, 0];
 let round = 0;
-/** Who has marked each cell, by seat. */
+/** The seat that marked each cell. */
 let cells: (number | undefined)[] = [];
 
 const dispatch = new Dispatch({ projectId: "example-one-on-one", options: { maxConnectionsPerShard: 2 } });
 showState(dispatch.connection);
 
-// Two on the shard are a match; when either goes, the seat is free for the next.
+// Two members are a match; when one leaves, the seat is free for another player.
 dispatch.onConnectedClientsChanged((clients) => {
   const ids = (list: readonly ConnectedClient[]) => list.map(({ clientId }) => clientId).join();
   if (ids(clients) !== ids(players)) {
-    leftAlone = clients.length === 1 && players.length === 2;
+    opponentLeft = clients.length === 1 && players.length === 2;
     wins = [0, 0];
     begin(0);
   }
@@ -37,7 +37,7 @@ dispatch.onConnectedClientsChanged((clients) => {
 
 dispatch.on<{ round: number; cell: number }>("move", (move, { clientId }) => {
   const seat = players.findIndex((player) => player.clientId === clientId);
-  // The other page may send anything: only the one whose turn it is may mark a cell that is free.
+  // The other page may send anything, so check the turn and that the cell is free.
   if (move.round !== round || seat !== turn() || !(move.cell in cells) || cells[move.cell] !== undefined) return;
   cells[move.cell] = seat;
   const winner = won();
@@ -56,7 +56,7 @@ function begin(next: number): void {
   cells = Array(9).fill(undefined);
 }
 
-/** Whose turn it is; who began last time goes second. Nobody's when the round is over. */
+/** The seat whose turn it is; the seats alternate in beginning a round. -1 if the round is over. */
 function turn(): number {
   if (players.length < 2 || isOver()) return -1;
   return (cells.filter((cell) => cell !== undefined).length + round) % 2;
@@ -81,9 +81,9 @@ function mySeat(): number {
 // Buttons.
 
 byId("find").addEventListener("click", async () => {
-  // Leaving first: the server may know of somebody who waits at another table.
+  // Leave first, so that the server can assign a seat beside a waiting player.
   await dispatch.disconnect();
-  // It fails only if we leave before it is done.
+  // Rejects only if the player leaves before it resolves.
   await dispatch.connect({ retry: true }).catch(() => {});
 });
 byId("leave").addEventListener("click", () => void dispatch.disconnect());
@@ -96,14 +96,14 @@ const buttons = Array.from({ length: 9 }, (_, cell) => {
 });
 byId("board").append(...buttons);
 
-nameField(introduce);
-introduce();
+nameField(publishName);
+publishName();
 
-function introduce(): void {
+function publishName(): void {
   dispatch.setUserInfo({ name: myName() });
 }
 
-// From here on only drawing.
+// Rendering.
 
 dispatch.connection.onChange(show);
 
@@ -111,12 +111,12 @@ function show(): void {
   const { state } = dispatch;
   const me = mySeat();
   const isMatch = state === "connected" && players.length === 2;
-  const them = isMatch ? 1 - me : -1;
+  const opponent = isMatch ? 1 - me : -1;
   document.documentElement.dataset["match"] = isMatch ? "on" : state === "connected" ? "waiting" : "off";
   showSeat("mine", myName(), me, isMatch);
-  showSeat("theirs", isMatch ? nameOf(them) : "", them, isMatch);
+  showSeat("theirs", isMatch ? nameOf(opponent) : "", opponent, isMatch);
   byId("status").textContent = statusText(state, isMatch, me);
-  byId("find").hidden = state !== "idle" && state !== "closed" && !(state === "connected" && leftAlone);
+  byId("find").hidden = state !== "idle" && state !== "closed" && !(state === "connected" && opponentLeft);
   byId("again").hidden = !isMatch || !isOver();
   byId("leave").hidden = state === "idle" || state === "closed";
   const winner = won();
@@ -145,16 +145,16 @@ function showSeat(id: string, name: string, seat: number, isMatch: boolean): voi
 }
 
 function statusText(state: string, isMatch: boolean, me: number): string {
-  if (state === "idle" || state === "closed") return "Ready when you are.";
+  if (state === "idle" || state === "closed") return "Ready.";
   if (state !== "connected") return "Connecting …";
-  if (!isMatch) return leftAlone ? "Your opponent left. The next one may come any moment." : "Waiting for an opponent …";
+  if (!isMatch) return opponentLeft ? "Your opponent left. Waiting for another …" : "Waiting for an opponent …";
   const winner = won();
   if (winner) return winner.seat === me ? "You won!" : `${nameOf(1 - me)} won.`;
   if (isOver()) return "A draw.";
   return turn() === me ? "Your turn." : `${nameOf(1 - me)} is thinking.`;
 }
 
-/** All matches of this page, asked for by HTTP. */
+/** Requests all shards of the project over HTTP, and lists them. */
 async function showTables(): Promise<void> {
   const tables = await dispatch.info().catch(() => []);
   byId("tables").replaceChildren(...tables.map(({ shardName, numConnectedClients: taken }) => {
@@ -169,4 +169,4 @@ async function showTables(): Promise<void> {
 begin(0);
 show();
 void showTables();
-setInterval(() => document.hidden || void showTables(), LOOK_EVERY_MS);
+setInterval(() => document.hidden || void showTables(), REFRESH_INTERVAL_MS);

@@ -1,61 +1,61 @@
-// A multiplayer game without server code: up to eight pages share a shard, and whoever touches the
-// star first has a point.
+// A multiplayer game without server code: up to eight players share a shard, and the first to touch the
+// star scores.
 //
-// Pages tell one another where they are and what they caught; the server says who is there.
+// Pages send each other positions and catches; the server provides the member list.
 
 import { Dispatch, DISPATCH_EVENT } from "switchboard-sdk/dispatch";
 
 import { byId, initials, make, myName, nameField, paint, showState } from "../shared/page.js";
 
 const SEATS = 8;
-/** Messages on our way, at most 20 a second; the style sheet glides from one to the next. */
-const TELL_EVERY_MS = 50;
-/** Fields per second, and how close counts as touching, both in widths of the field. */
+/** The minimum interval between position messages, 20 a second; a CSS transition smooths the steps. */
+const SEND_INTERVAL_MS = 50;
+/** Speed per second and the distance that counts as touching, both in widths of the field. */
 const SPEED = 0.4;
 const REACH = 0.035;
-/** The field is 16 to 10, so a step down is a larger part of it than a step aside. */
+/** Width divided by height of the field; coordinates are fractions of each. */
 const ASPECT = 1.6;
 
-interface Place {
+interface Position {
   x: number;
   y: number;
 }
 
-const me: Place = { x: 0.2 + 0.6 * Math.random(), y: 0.2 + 0.6 * Math.random() };
+const me: Position = { x: 0.2 + 0.6 * Math.random(), y: 0.2 + 0.6 * Math.random() };
 let score = 0;
 let star = 0;
 
 const dispatch = new Dispatch({ projectId: "example-star", options: { maxConnectionsPerShard: SEATS } });
 showState(dispatch.connection);
 
-// Another connection may be on another field.
+// A new connection may be on another shard.
 dispatch.on(DISPATCH_EVENT.CONNECTED, () => {
   for (const id of players.keys()) removePlayer(id);
-  tried = -1;
+  claimed = -1;
   showStar(0);
 });
 
-// Whoever comes is told by each where it is and which star it is; nobody keeps that for them.
+// Every page sends its position and the current star to new members; the server does not store them.
 dispatch.onConnectedClientsChanged((clients) => {
-  const strangers = clients.map(({ clientId }) => clientId).filter((id) => !players.has(id) && id !== myId());
+  const newcomers = clients.map(({ clientId }) => clientId).filter((id) => !players.has(id) && id !== myId());
   for (const id of players.keys()) if (!clients.some(({ clientId }) => clientId === id)) removePlayer(id);
   for (const { clientId, userInfo } of clients) showPlayer(clientId, `${userInfo["name"] ?? "Someone"}`);
-  if (strangers.length) dispatch.emitEvent("at", { ...me, star }, strangers, { volatile: true });
-  place(myId(), me);
+  if (newcomers.length) dispatch.emitEvent("at", { ...me, star }, newcomers, { volatile: true });
+  moveTo(myId(), me);
   showScores();
 });
 
-dispatch.on<Place & { star: number }>("at", (there, { clientId }) => {
-  if (clientId !== myId()) place(clientId, there);
-  if (there.star > star) showStar(there.star);
+dispatch.on<Position & { star: number }>("at", (position, { clientId }) => {
+  if (clientId !== myId()) moveTo(clientId, position);
+  if (position.star > star) showStar(position.star);
 });
 
-// Everyone hears of a catch, the one who made it too; the first for this star counts.
+// All members receive a catch, its sender included, in the same order; the first for a star scores.
 dispatch.on<{ star: number }>("caught", (caught, { clientId }) => {
   if (caught.star !== star) return;
   if (clientId === myId()) {
     score += 1;
-    introduce();
+    publishUserInfo();
   }
   showStar(star + 1);
 });
@@ -66,8 +66,8 @@ dispatch.on("hello", (_, { clientId }) => {
   setTimeout(() => player?.querySelector(".hello")?.remove(), 1800);
 });
 
-/** What others know of us, also those who come later. */
-function introduce(): void {
+/** Publishes our name and score to current and later members. */
+function publishUserInfo(): void {
   dispatch.setUserInfo({ name: myName(), score });
 }
 
@@ -75,15 +75,16 @@ function myId(): string | undefined {
   return dispatch.connectionInfo?.clientId;
 }
 
-// Walking: by keys, or towards where the field is pressed.
+// Movement: with keys, or towards the pressed point of the field.
 
-const KEYS: Record<string, Place> = {
+const KEYS: Record<string, Position> = {
   ArrowLeft: { x: -1, y: 0 }, ArrowRight: { x: 1, y: 0 }, ArrowUp: { x: 0, y: -1 }, ArrowDown: { x: 0, y: 1 },
   KeyA: { x: -1, y: 0 }, KeyD: { x: 1, y: 0 }, KeyW: { x: 0, y: -1 }, KeyS: { x: 0, y: 1 },
 };
 const pressed = new Set<string>();
-let goal: Place | undefined;
-let tried = -1;
+let goal: Position | undefined;
+/** The star for which we have sent a catch. */
+let claimed = -1;
 
 const world = byId("world");
 addEventListener("keydown", (event) => {
@@ -111,57 +112,57 @@ function hello(): void {
 }
 
 let steppedAt = performance.now();
-let told = { ...me };
-let toldAt = 0;
+let sent = { ...me };
+let sentAt = 0;
 
 function step(now: number): void {
   requestAnimationFrame(step);
-  const way = direction();
-  const length = Math.hypot(way.x, way.y / ASPECT);
-  const reach = SPEED * Math.min(0.1, (now - steppedAt) / 1000);
+  const move = direction();
+  const length = Math.hypot(move.x, move.y / ASPECT);
+  const stride = SPEED * Math.min(0.1, (now - steppedAt) / 1000);
   steppedAt = now;
   if (length > 0 && dispatch.state === "connected") {
-    const part = goal ? Math.min(1, reach / length) : reach / length;
-    me.x = within(me.x + way.x * part);
-    me.y = within(me.y + way.y * part);
+    const part = goal ? Math.min(1, stride / length) : stride / length;
+    me.x = clamp(me.x + move.x * part);
+    me.y = clamp(me.y + move.y * part);
     if (goal && part === 1) goal = undefined;
-    place(myId(), me);
+    moveTo(myId(), me);
     catchStar();
   }
-  if (now - toldAt < TELL_EVERY_MS || (told.x === me.x && told.y === me.y)) return;
-  // Only the latest place counts, so without a connection this is dropped.
+  if (now - sentAt < SEND_INTERVAL_MS || (sent.x === me.x && sent.y === me.y)) return;
+  // Only the latest position matters, so it is dropped while disconnected.
   dispatch.emitEvent("at", { ...me, star }, undefined, { volatile: true });
-  told = { ...me };
-  toldAt = now;
+  sent = { ...me };
+  sentAt = now;
 }
 
-function direction(): Place {
+function direction(): Position {
   if (goal) return { x: goal.x - me.x, y: goal.y - me.y };
-  const way = { x: 0, y: 0 };
+  const sum = { x: 0, y: 0 };
   for (const code of pressed) {
-    way.x += KEYS[code]?.x ?? 0;
-    way.y += (KEYS[code]?.y ?? 0) * ASPECT;
+    sum.x += KEYS[code]?.x ?? 0;
+    sum.y += (KEYS[code]?.y ?? 0) * ASPECT;
   }
-  return way;
+  return sum;
 }
 
 function catchStar(): void {
-  const { x, y } = starPlace(star);
-  if (tried === star || Math.hypot(x - me.x, (y - me.y) / ASPECT) > REACH) return;
-  tried = star;
+  const { x, y } = starPosition(star);
+  if (claimed === star || Math.hypot(x - me.x, (y - me.y) / ASPECT) > REACH) return;
+  claimed = star;
   dispatch.emitEvent("caught", { star });
 }
 
-/** Where a star is follows from its number, so that all pages put it in the same place. */
-function starPlace(number: number): Place {
+/** The position of a star is a function of its number, so all pages agree on it. */
+function starPosition(number: number): Position {
   return { x: 0.08 + 0.84 * ((number * 0.618034 + 0.35) % 1), y: 0.12 + 0.76 * ((number * 0.754878 + 0.6) % 1) };
 }
 
-function within(part: number): number {
+function clamp(part: number): number {
   return Math.min(0.97, Math.max(0.03, part));
 }
 
-// From here on only drawing.
+// Rendering.
 
 const players = new Map<string, HTMLElement>();
 
@@ -184,7 +185,7 @@ function removePlayer(id: string): void {
   players.delete(id);
 }
 
-function place(id: string | undefined, { x, y }: Place): void {
+function moveTo(id: string | undefined, { x, y }: Position): void {
   const player = players.get(id ?? "");
   if (!player) return;
   player.hidden = false;
@@ -194,7 +195,7 @@ function place(id: string | undefined, { x, y }: Place): void {
 
 function showStar(number: number): void {
   star = number;
-  const { x, y } = starPlace(star);
+  const { x, y } = starPosition(star);
   const element = byId("star");
   element.removeAttribute("hidden");
   element.dataset["number"] = String(star);
@@ -221,8 +222,8 @@ function showScores(): void {
   }));
 }
 
-nameField(introduce);
-introduce();
+nameField(publishUserInfo);
+publishUserInfo();
 showStar(star);
 void dispatch.connect({ retry: true });
 requestAnimationFrame(step);

@@ -1,26 +1,26 @@
-// Notifications of one user, sent by a backend: examples/notify-backend/backend.mjs.
+// The notifications of one user, sent by a backend: examples/notify-backend/backend.mjs.
 //
-// The token says whose they are. What the backend said while no tab was open waits at the server.
+// The token identifies the user. The server stores notifications while the user has no tab open.
 
 import { Client } from "switchboard-sdk/mesa";
 
 import { badge, byId, make, showState } from "../shared/page.js";
 
-/** What is kept of a notification, as long as the tab. */
+/** A notification, stored for the lifetime of the tab. */
 interface Notification {
   text: string;
   at: number;
-  hasWaited: boolean;
+  wasStored: boolean;
   isRead: boolean;
 }
 
-const KEPT_MAX = 100;
+const STORED_MAX = 100;
 const TOKEN = "notify-token";
 
 let user = "";
 let notifications: Notification[] = [];
 
-// The link has the token behind its #, which no server sees; nor does it stay in the address.
+// The link carries the token after #, which browsers do not send to servers. It is removed from the address bar.
 const linked = decodeURIComponent(location.hash.slice(1));
 if (linked) sessionStorage.setItem(TOKEN, linked);
 history.replaceState(null, "", location.pathname);
@@ -33,9 +33,9 @@ else logIn();
 function open(token: string): void {
   const client = new Client("/mesa", { authorization: token, reconnect: true });
   showState(client.connection);
-  client.on("authenticated", (about) => {
-    user = String((about as { id: unknown }).id);
-    notifications = kept();
+  client.on("authenticated", (account) => {
+    user = String((account as { id: unknown }).id);
+    notifications = stored();
     byId("notifications").replaceChildren(...notifications.map(row));
     byId("user").replaceChildren(badge(user), make("bdi", "", user));
     byId("example").textContent = `${user} Your parcel is here`;
@@ -45,26 +45,26 @@ function open(token: string): void {
   client.on("message", ({ type, data, isRedelivered }) => {
     if (type !== "NOTIFICATION") return;
     const { text, at } = data as { text: unknown; at: unknown };
-    const notification = { text: `${text}`, at: Number(at), hasWaited: isRedelivered, isRead: false };
-    notifications = [notification, ...notifications].slice(0, KEPT_MAX);
+    const notification = { text: `${text}`, at: Number(at), wasStored: isRedelivered, isRead: false };
+    notifications = [notification, ...notifications].slice(0, STORED_MAX);
     byId("notifications").prepend(row(notification));
     show();
   });
   client.on("error", ({ code }) => {
-    if (code !== "refused") return;
+    if (code !== "authentication_failed") return;
     sessionStorage.removeItem(TOKEN);
-    logIn("The server does not take this token. The backend prints new ones when it starts.");
+    logIn("The server rejected this token. The backend prints new ones when it starts.");
   });
 }
 
-function logIn(refused = ""): void {
+function logIn(problem = ""): void {
   for (const id of ["inbox", "bell", "logout"]) byId(id).hidden = true;
   byId("start").hidden = false;
-  byId("refused").textContent = refused;
+  byId("login-error").textContent = problem;
 }
 
-/** What this tab had before it was loaded again. */
-function kept(): Notification[] {
+/** The notifications of this tab before a reload. */
+function stored(): Notification[] {
   return JSON.parse(sessionStorage.getItem(`notify-${user}`) ?? "[]") as Notification[];
 }
 
@@ -79,13 +79,13 @@ function show(): void {
   byId("empty").hidden = notifications.length > 0;
   const list = byId("notifications");
   while (list.children.length > notifications.length) list.lastElementChild?.remove();
-  notifications.forEach(({ isRead }, place) => list.children[place]?.classList.toggle("is-unread", !isRead));
+  notifications.forEach(({ isRead }, index) => list.children[index]?.classList.toggle("is-unread", !isRead));
 }
 
-function row({ text, at, hasWaited }: Notification): HTMLElement {
+function row({ text, at, wasStored }: Notification): HTMLElement {
   const time = make("time", "", new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }));
   const item = make("li", "notification", make("p", "", text), time);
-  if (hasWaited) item.append(make("span", "waited", "while you were away"));
+  if (wasStored) item.append(make("span", "waited", "while you were offline"));
   return item;
 }
 

@@ -1,7 +1,7 @@
-// A React app: the avatars of who is here, and direct messages to any of them.
+// A React app: avatars of the users who are online, and direct messages between them.
 //
-// A user may have several tabs and is one avatar all the same; a direct message reaches each of them.
-// The server's part is /login, /join, /who and /dm in crates/server/src/apps/demo.rs.
+// A user with several tabs has one avatar, and a direct message reaches every tab.
+// The server handles /login, /join, /who and /dm in crates/server/src/apps/demo.rs.
 
 import { StrictMode, useEffect, useState, type FormEvent } from "react";
 import { createRoot } from "react-dom/client";
@@ -12,7 +12,7 @@ import { byId, hueOf, initials, myName, STATES } from "../shared/page.js";
 
 const ROOM = "example-presence";
 
-/** A user, and in how many tabs. */
+/** A user and the number of tabs. */
 interface User {
   name: string;
   tabs: number;
@@ -28,19 +28,19 @@ interface Message {
   text: string;
 }
 
-/** Direct messages, and how many of them are unread, by the name of the other user. */
+/** Direct messages and the number of unread ones, by the name of the other user. */
 type Threads = Record<string, { messages: Message[]; unread: number }>;
 
 function App() {
   const [me, setMe] = useState(sessionStorage.getItem("user") ?? "");
-  const come = (name: string) => {
+  const logIn = (name: string) => {
     sessionStorage.setItem("user", name);
     setMe(name);
   };
   return (
     <>
       <TopBar />
-      {me ? <Office me={me} /> : <Login onLogin={come} />}
+      {me ? <Office me={me} /> : <Login onLogin={logIn} />}
     </>
   );
 }
@@ -54,10 +54,10 @@ function Login({ onLogin }: { onLogin: (name: string) => void }) {
   return (
     <form className="login card" onSubmit={submit}>
       <Avatar name={name} size="large" />
-      <h2>Who are you?</h2>
-      <p className="hint">This demo believes everybody. An app of yours would check a token.</p>
+      <h2>Log in</h2>
+      <p className="hint">This demo accepts any name. A real application would check a token.</p>
       <input className="field" aria-label="Your name" maxLength={24} value={name} onChange={(event) => setName(event.target.value)} />
-      <button className="button">Come in</button>
+      <button className="button">Log in</button>
     </form>
   );
 }
@@ -83,7 +83,7 @@ function Office({ me }: { me: string }) {
     });
   };
 
-  // Who left after writing to us is still listed, without the green dot.
+  // Users with a conversation stay listed after they leave, without the green dot.
   const others = users.filter(({ name }) => name !== me);
   const away = Object.keys(threads).filter((name) => !others.some((user) => user.name === name));
   return (
@@ -91,7 +91,7 @@ function Office({ me }: { me: string }) {
       <section className="people" aria-labelledby="people-title">
         <h2 id="people-title">Here now</h2>
         <Stack users={users} />
-        <ul aria-label="Who is here">
+        <ul aria-label="Online users">
           <Row user={{ name: me, tabs: users.find(({ name }) => name === me)?.tabs ?? 1 }} note="you" />
           {others.map((user) => (
             <Row key={user.name} user={user} unread={threads[user.name]?.unread ?? 0} isOpen={open === user.name} onOpen={choose} />
@@ -100,11 +100,11 @@ function Office({ me }: { me: string }) {
             <Row key={name} user={{ name, tabs: 0 }} unread={threads[name]?.unread ?? 0} isOpen={open === name} onOpen={choose} />
           ))}
         </ul>
-        {isConnected && others.length === 0 && <p className="hint">Nobody else yet. Open this page in another tab, under another name.</p>}
+        {isConnected && others.length === 0 && <p className="hint">No other users. Open this page in another tab and log in with another name.</p>}
       </section>
       {open === undefined ? (
         <section className="thread card is-empty">
-          <p className="hint">Choose somebody to write to. Nobody else will read it.</p>
+          <p className="hint">Select a user to send direct messages.</p>
         </section>
       ) : (
         <Thread key={open} other={open} messages={threads[open]?.messages ?? []} onSent={(text) => add(open, { from: me, text })} />
@@ -114,26 +114,26 @@ function Office({ me }: { me: string }) {
 }
 
 /**
- * Everyone here by name; nobody while there is no connection. Says who we are at each new one, and
- * asks again when it changes.
+ * Returns the online users by name; none while disconnected. Logs in and joins at every connect, and
+ * requests the member list again at every change.
  */
 function useUsers(me: string): User[] {
   const state = useConnectionState();
   const login = useRequest("/login").send;
   const join = useRequest("/join").send;
-  const who = useRequest<{ members: Member[] }>("/who").send;
+  const requestMembers = useRequest<{ members: Member[] }>("/who").send;
   const [members, setMembers] = useState<Member[]>([]);
-  // Events of one connection are handled in order; what goes wrong is asked again on the next one.
-  const ask = () => who({ room: ROOM }).then(({ members }) => setMembers(members), () => {});
+  // The server handles the events of a connection in order. A failed request is repeated at the next connect.
+  const refresh = () => requestMembers({ room: ROOM }).then(({ members }) => setMembers(members), () => {});
   useEffect(() => {
-    // Who was here before may not be when we are back.
+    // The list is outdated while disconnected.
     if (state !== "connected") return setMembers([]);
     login({ userId: me }).catch(() => {});
     join({ room: ROOM, username: me }).catch(() => {});
-    void ask();
+    void refresh();
   }, [state, me]);
-  useEvent("user-joined", ask);
-  useEvent("user-left", ask);
+  useEvent("user-joined", refresh);
+  useEvent("user-left", refresh);
 
   const tabs = new Map<string, number>();
   for (const { username } of members) tabs.set(username, (tabs.get(username) ?? 0) + 1);
@@ -143,7 +143,7 @@ function useUsers(me: string): User[] {
 function Thread({ other, messages, onSent }: { other: string; messages: Message[]; onSent: (text: string) => void }) {
   const [text, setText] = useState("");
   const { send, error } = useRequest("/dm");
-  // A request does not wait for a connection.
+  // Requests fail while disconnected.
   const isConnected = useConnectionState() === "connected";
   const submit = async (event: FormEvent) => {
     event.preventDefault();
@@ -153,7 +153,7 @@ function Thread({ other, messages, onSent }: { other: string; messages: Message[
       onSent(text);
       setText("");
     } catch {
-      // It stays in the field, and `error` says so.
+      // The text stays in the field, and `error` shows the failure.
     }
   };
   return (
@@ -184,14 +184,14 @@ function TopBar() {
   return (
     <header className="top">
       <a className="home" href="../" title="All examples"><img src="/favicon.svg" alt="All examples" /></a>
-      <h1>Who is here</h1>
+      <h1>Presence</h1>
       <span className="state" role="status">{STATES[state]}</span>
       <nav><a href="main.tsx.txt">Source</a></nav>
     </header>
   );
 }
 
-/** All avatars in a row, one over the other. */
+/** The avatars in a row, overlapping. */
 function Stack({ users }: { users: User[] }) {
   return (
     <div className="stack" aria-hidden="true">
@@ -210,7 +210,7 @@ interface RowProps {
 }
 
 function Row({ user: { name, tabs }, note, unread = 0, isOpen = false, onOpen }: RowProps) {
-  const words = (
+  const content = (
     <>
       <span className={`presence ${tabs ? "is-here" : ""}`}><Avatar name={name} /></span>
       <bdi>{name}</bdi>
@@ -220,7 +220,7 @@ function Row({ user: { name, tabs }, note, unread = 0, isOpen = false, onOpen }:
   );
   return (
     <li>
-      {onOpen ? <button className="person" aria-current={isOpen} onClick={() => onOpen(name)}>{words}</button> : <div className="person">{words}</div>}
+      {onOpen ? <button className="person" aria-current={isOpen} onClick={() => onOpen(name)}>{content}</button> : <div className="person">{content}</div>}
     </li>
   );
 }

@@ -1,18 +1,18 @@
-// What the pages have in common: who the visitor is, badges, and the state of the connection.
+// Shared by the pages: the name of the visitor, badges, and the state of the connection.
 
 import type { Connection } from "switchboard-sdk/client";
 
-const MANNERS = ["Amber", "Brisk", "Calm", "Clever", "Gentle", "Golden", "Happy", "Jolly", "Lucky", "Merry", "Nimble", "Quiet", "Sunny", "Witty"];
+const ADJECTIVES = ["Amber", "Brisk", "Calm", "Clever", "Gentle", "Golden", "Happy", "Jolly", "Lucky", "Merry", "Nimble", "Quiet", "Sunny", "Witty"];
 const ANIMALS = ["Badger", "Beaver", "Crane", "Dolphin", "Falcon", "Finch", "Fox", "Hare", "Heron", "Koala", "Lynx", "Otter", "Owl", "Panda", "Puffin", "Robin"];
 
-/** The element with this id; a page without it is broken. */
+/** Returns the element with this id. Throws if there is none. */
 export function byId<E extends HTMLElement = HTMLElement>(id: string): E {
   const element = document.getElementById(id);
   if (!element) throw new Error(`the page has no #${id}`);
   return element as E;
 }
 
-/** An element with a class and children; text stays text, whoever wrote it. */
+/** Creates an element with a class and children; strings become text nodes, never HTML. */
 export function make(tag: string, className = "", ...children: (Node | string)[]): HTMLElement {
   const element = document.createElement(tag);
   element.className = className;
@@ -20,14 +20,14 @@ export function make(tag: string, className = "", ...children: (Node | string)[]
   return element;
 }
 
-/** The visitor's name, kept as long as the tab so that two tabs can be two people. */
+/** The visitor's name, stored per tab, so that two tabs can be two users. */
 export function myName(): string {
-  const name = sessionStorage.getItem("name") || `${oneOf(MANNERS)} ${oneOf(ANIMALS)}`;
+  const name = sessionStorage.getItem("name") || `${oneOf(ADJECTIVES)} ${oneOf(ANIMALS)}`;
   sessionStorage.setItem("name", name);
   return name;
 }
 
-/** Shows the visitor's name in the field `#name`, and tells when it is changed. */
+/** Shows the visitor's name in the field `#name`, and calls `renamed` when it changes. */
 export function nameField(renamed: (name: string) => void): void {
   const field = byId<HTMLInputElement>("name");
   field.value = myName();
@@ -39,7 +39,7 @@ export function nameField(renamed: (name: string) => void): void {
   field.addEventListener("keydown", ({ key }) => key === "Enter" && field.blur());
 }
 
-/** A round badge with a name's initials, in the name's colour. */
+/** Creates a round badge with the initials and the colour of a name. */
 export function badge(name: string): HTMLElement {
   const element = make("span", "badge", initials(name));
   element.ariaHidden = "true";
@@ -47,17 +47,17 @@ export function badge(name: string): HTMLElement {
   return element;
 }
 
-/** Gives an element the colour of a name, as `--hue`. */
+/** Sets `--hue` of an element to the colour of a name. */
 export function paint(element: HTMLElement, name: string): void {
   element.style.setProperty("--hue", String(hueOf(name)));
 }
 
-/** "Quiet Otter" is "QO". Other clients may send anything as a name. */
+/** "Quiet Otter" becomes "QO". Other clients may send any value as a name, so it is converted to a string. */
 export function initials(name: string): string {
   return `${name}`.split(/\s+/, 2).map((word) => [...word][0]?.toUpperCase() ?? "").join("");
 }
 
-/** An angle of the colour circle, the same for the same name everywhere. */
+/** An angle of the colour circle that depends only on the name. */
 export function hueOf(name: string): number {
   let hash = 7;
   for (const character of `${name}`) hash = (hash * 31 + (character.codePointAt(0) ?? 0)) >>> 0;

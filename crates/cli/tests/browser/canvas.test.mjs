@@ -177,7 +177,7 @@ describe("the canvas page", () => {
     assert.equal(await ada.person("Bob").count(), 0);
     assert.equal(await ada.cursor("Bob").count(), 0);
 
-    const [, dan] = await Promise.all([ada.note("Dan came in"), open("Dan")]);
+    const [, dan] = await Promise.all([ada.note("Dan joined"), open("Dan")]);
     assert.equal(await dan.shard(), "shard-1");
     await ada.page.getByRole("heading", { name: "4 of 4" }).waitFor();
   });
@@ -250,14 +250,14 @@ describe("the canvas page", () => {
     await bob.person("Ada").waitFor();
 
     await page.getByRole("button", { name: "Leave" }).click();
-    await page.getByText("Away", { exact: true }).waitFor();
+    await page.getByText("Left", { exact: true }).waitFor();
     await bob.person("Ada").waitFor({ state: "detached" });
     await page.evaluate(() => dispatchEvent(new Event("online")));
     await page.clock.runFor(120_000);
     assert.equal(ada.sockets, 1);
     assert.equal(await page.locator("html").getAttribute("data-connection"), "away");
 
-    await page.getByRole("button", { name: "Come back" }).click();
+    await page.getByRole("button", { name: "Rejoin" }).click();
     await ada.isConnected();
     await bob.person("Ada").waitFor();
     assert.notEqual(await ada.clientId(), before);

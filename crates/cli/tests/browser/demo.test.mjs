@@ -163,7 +163,7 @@ describe("the demo page", () => {
       return document.getElementById("lines").lastElementChild?.textContent.endsWith("line 60")
         && scrollTop > 0 && scrollTop + clientHeight >= scrollHeight - 1;
     });
-    const newest = ada.page.getByRole("button", { name: "New lines below" });
+    const newest = ada.page.getByRole("button", { name: "New messages below" });
     assert.equal(await newest.isVisible(), false);
 
     await ada.line("line 1").scrollIntoViewIfNeeded();

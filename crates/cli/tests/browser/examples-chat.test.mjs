@@ -41,7 +41,7 @@ describeExample("chat/", (open) => {
     const ada = await enter("Ada");
     const bob = await enter("Bob");
     await person(ada, "Bob").first().waitFor();
-    await line(ada, "Bob came in").waitFor();
+    await line(ada, "Bob joined").waitFor();
 
     await bob.getByLabel("Your name").fill("Robert");
     await bob.getByLabel("Your name").press("Enter");

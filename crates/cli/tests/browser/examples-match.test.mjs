@@ -75,12 +75,12 @@ describeExample("match/", (open) => {
     await waits(cid);
 
     await bob.close();
-    await status(ada, "Your opponent left. The next one may come any moment.");
+    await status(ada, "Your opponent left. Waiting for another …");
     await ada.getByRole("button", { name: "Find an opponent" }).click();
     await plays(ada, "Cid");
     await plays(cid, "Ada");
     await ada.getByRole("button", { name: "Leave" }).click();
-    await status(ada, "Ready when you are.");
-    await status(cid, "Your opponent left. The next one may come any moment.");
+    await status(ada, "Ready.");
+    await status(cid, "Your opponent left. Waiting for another …");
   });
 });

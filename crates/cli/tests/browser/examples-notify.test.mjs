@@ -63,14 +63,14 @@ describe("the example page notify", () => {
   test("the backend's words show in all tabs of a user and in no other's, and count until they are read", LIMITS, async () => {
     const [ann, second, bob] = [await logIn("ann"), await logIn("ann"), await logIn("bob")];
     assert.equal(new URL(ann.url()).hash, "", "the token does not stay in the address");
-    await backend.type("ann Your parcel is here", "ann has it");
-    await backend.type("ann <b>And a letter</b>", "ann has it");
-    await backend.type("* We close at six", "sent to all");
+    await backend.type("ann Your parcel is here", "stored for ann");
+    await backend.type("ann <b>And a letter</b>", "stored for ann");
+    await backend.type("* We close at six", "sent to everyone");
     for (const page of [ann, second]) {
       await shows(page, "We close at six");
       assert.deepEqual(await texts(page), ["We close at six", "<b>And a letter</b>", "Your parcel is here"]);
       await page.getByLabel("3 unread").waitFor();
-      assert.equal(await page.getByText("while you were away").count(), 0);
+      assert.equal(await page.getByText("while you were offline").count(), 0);
     }
     await shows(bob, "We close at six");
     assert.deepEqual(await texts(bob), ["We close at six"]);
@@ -84,15 +84,15 @@ describe("the example page notify", () => {
   });
 
   test("what was said while a user was away is there at the next login, and says so", LIMITS, async () => {
-    await backend.type("bob You have been away", "bob has it");
-    await backend.type("bob For long", "bob has it");
+    await backend.type("bob You have been away", "stored for bob");
+    await backend.type("bob For long", "stored for bob");
     const bob = await logIn("bob");
     await shows(bob, "For long");
-    assert.equal(await bob.getByText("while you were away").count(), 2);
-    await backend.type("bob Welcome back", "bob has it");
+    assert.equal(await bob.getByText("while you were offline").count(), 2);
+    await backend.type("bob Welcome back", "stored for bob");
     await shows(bob, "Welcome back");
     assert.deepEqual(await texts(bob), ["Welcome back", "For long", "You have been away"]);
-    assert.equal(await bob.getByText("while you were away").count(), 2);
+    assert.equal(await bob.getByText("while you were offline").count(), 2);
   });
 
   test("without a token it says how to begin, and a wrong one is refused", LIMITS, async () => {
@@ -100,11 +100,11 @@ describe("the example page notify", () => {
     await page.getByText("switchboard demo --config examples/notify-backend/demo.toml").waitFor();
     await page.getByLabel("Token").fill("no token");
     await page.getByRole("button", { name: "Log in" }).click();
-    await page.getByRole("alert").getByText("does not take this token").waitFor();
+    await page.getByRole("alert").getByText("rejected this token").waitFor();
     const [, token] = backend.links.get("ann").split("#");
     await page.getByLabel("Token").fill(token);
     await page.getByRole("button", { name: "Log in" }).click();
-    await page.getByRole("heading", { name: "All is quiet" }).waitFor();
+    await page.getByRole("heading", { name: "No notifications" }).waitFor();
     await page.getByRole("button", { name: "Log out" }).click();
     await page.getByLabel("Token").waitFor();
   });
@@ -124,7 +124,7 @@ class Backend {
     backend.#child = spawn(process.execPath, ["backend.mjs"], options);
     backend.#lines = createInterface({ input: backend.#child.stdout })[Symbol.asyncIterator]();
     for (let line; !(line = await backend.#next()).startsWith("Type"); ) {
-      const [, user, link] = /^(\w+) is here: (\S+)$/.exec(line);
+      const [, user, link] = /^link for (\w+): (\S+)$/.exec(line);
       backend.links.set(user, link);
     }
     return backend;

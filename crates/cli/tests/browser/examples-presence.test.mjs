@@ -9,12 +9,12 @@ import { LIMITS } from "./server.mjs";
 describeExample("presence/", (open) => {
   async function comeIn(name) {
     const page = await open(name);
-    await page.getByRole("button", { name: "Come in" }).click();
+    await page.getByRole("button", { name: "Log in" }).click();
     await here(page, name).getByText("you").waitFor();
     return page;
   }
 
-  const here = (page, name) => page.getByRole("list", { name: "Who is here" }).getByRole("listitem").filter({ hasText: name });
+  const here = (page, name) => page.getByRole("list", { name: "Online users" }).getByRole("listitem").filter({ hasText: name });
   const write = async (page, name, text) => {
     await here(page, name).getByRole("button").click();
     await page.getByLabel("Message", { exact: true }).fill(text);

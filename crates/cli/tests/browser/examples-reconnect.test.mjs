@@ -24,7 +24,7 @@ test("after the server is started again the example pages are as they were", LIM
     };
     const [ada, bob] = await both("chat/", (page) => page.getByRole("heading", { name: "Here now 2" }).waitFor());
     const players = await both("multiplayer/", (page) => page.getByText("2 of 8").waitFor());
-    const [, user] = await both("presence/", (page) => page.getByRole("button", { name: "Come in" }).click());
+    const [, user] = await both("presence/", (page) => page.getByRole("button", { name: "Log in" }).click());
     await user.getByRole("button", { name: "Ada" }).click();
 
     await server.stop();

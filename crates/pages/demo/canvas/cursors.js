@@ -1,16 +1,16 @@
-// The others' cursors: they glide to where their owners are, each with its owner's name.
+// The cursors of other users, with their names, gliding to the latest positions.
 
 import { make } from "../dom.js";
-import { copyOf, dress } from "./elements.js";
-import { isCalm } from "./taste.js";
+import { applyColour, copyOf } from "./elements.js";
+import { prefersReducedMotion } from "./preferences.js";
 
-/** The way left to a cursor's place shrinks to 37 % in this time. */
+/** The remaining distance shrinks to 37 % in this time. */
 const GLIDE_MS = 55;
 
-/** A cursor that rests this long turns pale. */
+/** A cursor without movement turns pale after this time. */
 const REST_MS = 30_000;
 
-/** Between a cursor and the edge, beside its name; without that much the name goes to its left. */
+/** The minimum gap between a name and the edge; without it the name is shown left of the cursor. */
 const LABEL_GAP_PX = 20;
 
 export class Cursors {
@@ -28,13 +28,13 @@ export class Cursors {
     }).observe(layer);
   }
 
-  /** Moves someone's cursor; the first move puts it there. */
+  /** Moves the cursor of a user; the first move places it. */
   move(person, { x, y }) {
     let cursor = this.#cursors.get(person.id);
     if (!cursor) {
       cursor = { element: copyOf("cursor-template"), x, y };
       this.#cursors.set(person.id, cursor);
-      this.#dress(cursor, person);
+      this.#applyOwner(cursor, person);
       this.#layer.append(cursor.element);
     }
     Object.assign(cursor, { toX: x, toY: y });
@@ -55,11 +55,11 @@ export class Cursors {
     this.#cursors.delete(id);
   }
 
-  /** Shows names and colours anew; a cursor goes when `ownerOf(id)` knows nobody. */
-  keep(ownerOf) {
+  /** Updates names and colours, and removes the cursors without an owner. */
+  updateOwners(ownerOf) {
     for (const [id, cursor] of this.#cursors) {
       const person = ownerOf(id);
-      if (person) this.#dress(cursor, person);
+      if (person) this.#applyOwner(cursor, person);
       else this.hide(id);
     }
   }
@@ -68,8 +68,8 @@ export class Cursors {
     for (const id of [...this.#cursors.keys()]) this.hide(id);
   }
 
-  #dress({ element }, { name, colour }) {
-    dress(element, colour);
+  #applyOwner({ element }, { name, colour }) {
+    applyColour(element, colour);
     element.querySelector(".cursor-name").replaceChildren(make("bdi", "", name));
   }
 
@@ -80,11 +80,11 @@ export class Cursors {
     });
   }
 
-  /** Moves every cursor a part of its way; returns whether any has way left. */
+  /** Moves every cursor towards its position. Returns whether any has not arrived. */
   #glide(now) {
     const since = Math.min(100, now - this.#drawnAt);
     this.#drawnAt = now;
-    const part = isCalm() ? 1 : 1 - Math.exp(-since / GLIDE_MS);
+    const part = prefersReducedMotion() ? 1 : 1 - Math.exp(-since / GLIDE_MS);
     let moving = false;
     for (const cursor of this.#cursors.values()) {
       cursor.x += (cursor.toX - cursor.x) * part;

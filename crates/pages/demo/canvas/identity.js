@@ -1,9 +1,9 @@
-// Who this tab is: a name and a colour, kept as long as the tab so that two tabs can differ.
+// The name and colour of this user, stored per tab, so that two tabs can be two users.
 
 import { friendlyName } from "../text.js";
 import { personName } from "./checks.js";
 
-/** Colours that stand out on the light sheet and on the dark one, and carry white letters. */
+/** Colours that contrast with the light and the dark sheet and with white text. */
 export const PALETTE = [
   { name: "Red", colour: "#d43f4a" },
   { name: "Orange", colour: "#c05a14" },
@@ -19,15 +19,15 @@ export class Identity {
   #name;
   #colour;
 
-  /** Whether the colour is known from before; one just picked at random may give way. */
-  #isSettled;
+  /** Whether the user chose the colour or a shard confirmed it; a random one may still change. */
+  #isFixed;
 
   constructor() {
-    const colour = recalled("colour");
-    this.#isSettled = PALETTE.some((entry) => entry.colour === colour);
-    this.#colour = this.#isSettled ? colour : oneOf(PALETTE).colour;
-    this.#name = personName(recalled("name")) || friendlyName();
-    remember("name", this.#name);
+    const colour = stored("colour");
+    this.#isFixed = PALETTE.some((entry) => entry.colour === colour);
+    this.#colour = this.#isFixed ? colour : oneOf(PALETTE).colour;
+    this.#name = personName(stored("name")) || friendlyName();
+    store("name", this.#name);
   }
 
   get name() {
@@ -38,28 +38,28 @@ export class Identity {
     return this.#colour;
   }
 
-  /** Takes a name; one with nothing to show leaves the old one. */
+  /** Sets the name; a name without a visible character is ignored. */
   rename(name) {
     this.#name = personName(name) || this.#name;
-    remember("name", this.#name);
+    store("name", this.#name);
   }
 
   chooseColour(colour) {
     this.#colour = colour;
-    this.#isSettled = true;
-    remember("colour", colour);
+    this.#isFixed = true;
+    store("colour", colour);
   }
 
-  /** Settles on a colour, one not in `taken` if it can still give way. Returns whether it did. */
-  settle(taken) {
+  /** Fixes the colour; a random one changes if it is in `taken`. Returns whether it changed. */
+  fixColour(taken) {
     const before = this.#colour;
     const free = PALETTE.map(({ colour }) => colour).filter((colour) => !taken.includes(colour));
-    const mustMove = !this.#isSettled && free.length > 0 && taken.includes(before);
-    this.chooseColour(mustMove ? oneOf(free) : before);
+    const mustChange = !this.#isFixed && free.length > 0 && taken.includes(before);
+    this.chooseColour(mustChange ? oneOf(free) : before);
     return this.#colour !== before;
   }
 
-  /** What the others are told. */
+  /** The user info that the shard receives. */
   get userInfo() {
     return { name: this.#name, colour: this.#colour };
   }
@@ -69,7 +69,7 @@ function oneOf(list) {
   return list[Math.floor(Math.random() * list.length)];
 }
 
-function recalled(key) {
+function stored(key) {
   try {
     return sessionStorage.getItem(key);
   } catch {
@@ -77,10 +77,10 @@ function recalled(key) {
   }
 }
 
-function remember(key, value) {
+function store(key, value) {
   try {
     sessionStorage.setItem(key, value);
   } catch {
-    // Storage is switched off: it lasts as long as the page.
+    // Storage is disabled: the value is lost on reload.
   }
 }

@@ -1,15 +1,15 @@
-// The ink on the sheet. It stays a while, then runs out from where each stroke began.
+// The ink on the sheet. Each stroke stays for a while and then fades from its beginning.
 
-import { isCalm, isDark } from "./taste.js";
+import { prefersReducedMotion, prefersDark } from "./preferences.js";
 
-/** A point is whole for this long, then thins to nothing. */
-const WHOLE_MS = 9000;
-const THINNING_MS = 3000;
+/** A point has full width for this time, then thins out. */
+const FULL_MS = 9000;
+const FADE_MS = 3000;
 
-/** Points kept of one person; their oldest go first. */
+/** The limit of points per user; the oldest are removed. */
 const POINTS_MAX = 3000;
 
-/** Width of a line as a fraction of the sheet's, and its least in pixels. */
+/** The width of a line as a fraction of the sheet's width, and its minimum in pixels. */
 const WIDTH = 0.0052;
 const WIDTH_MIN_PX = 2;
 
@@ -26,18 +26,18 @@ export class Ink {
   }
 
   /**
-   * Adds to a person's stroke of this number, which begins with its first points.
+   * Adds points to the stroke of a user with this number; the first points create it.
    *
-   * `spread` is the time in ms over which the points were drawn: they show one after the other.
+   * `spread` is the time in ms in which the points were drawn; they appear over the same time.
    */
-  add({ id, colour }, number, places, spread = 0) {
+  add({ id, colour }, number, positions, spread = 0) {
     const now = performance.now();
-    // A hidden page is not painted; without this it would keep what nobody will see.
+    // A hidden page is not painted, so expired points are removed here too.
     this.#expire(now);
     let stroke = this.#strokes.findLast((one) => one.by === id && one.number === number);
     if (!stroke) this.#strokes.push(stroke = { by: id, number, colour, points: [] });
-    const step = isCalm() ? 0 : spread / places.length;
-    places.forEach(({ x, y }, i) => stroke.points.push({ x, y, at: now + i * step }));
+    const step = prefersReducedMotion() ? 0 : spread / positions.length;
+    positions.forEach(({ x, y }, i) => stroke.points.push({ x, y, at: now + i * step }));
     this.#trim(id);
     this.#drawSoon();
   }
@@ -53,7 +53,7 @@ export class Ink {
 
   #expire(now) {
     for (const { points } of this.#strokes) {
-      const gone = points.findIndex(({ at }) => now - at < WHOLE_MS + THINNING_MS);
+      const gone = points.findIndex(({ at }) => now - at < FULL_MS + FADE_MS);
       points.splice(0, gone < 0 ? points.length : gone);
     }
     this.#strokes = this.#strokes.filter(({ points }) => points.length > 0);
@@ -83,17 +83,17 @@ export class Ink {
     for (const stroke of this.#strokes) this.#drawStroke(stroke, now);
   }
 
-  /** Curves through the middles between points; a run of one width is one path. */
+  /** Draws curves through the midpoints; consecutive points of one width form one path. */
   #drawStroke({ colour, points }, now) {
     const pen = this.#pen;
     const { width, height } = this.#canvas;
     const full = Math.max(WIDTH * width, WIDTH_MIN_PX * devicePixelRatio);
     const shown = points.filter(({ at }) => at <= now)
-      .map(({ x, y, at }) => ({ x: x * width, y: y * height, wide: full * life(now - at) }));
+      .map(({ x, y, at }) => ({ x: x * width, y: y * height, wide: full * widthFactor(now - at) }));
     if (shown.length === 0) return;
     pen.strokeStyle = colour;
-    // A browser that cannot mix colours keeps the one above.
-    if (isDark()) pen.strokeStyle = `color-mix(in oklab, ${colour} 80%, white)`;
+    // A browser without `color-mix` keeps the colour above.
+    if (prefersDark()) pen.strokeStyle = `color-mix(in oklab, ${colour} 80%, white)`;
     let from = shown[0];
     pen.beginPath();
     pen.lineWidth = from.wide;
@@ -116,11 +116,11 @@ export class Ink {
   }
 }
 
-/** 1 while whole, then less and less, 0 when gone. */
-function life(age) {
-  if (age <= WHOLE_MS || isCalm()) return 1;
-  const left = 1 - (age - WHOLE_MS) / THINNING_MS;
-  // A width of zero is ignored by the canvas, which would then keep the one before.
+/** The width factor of a point: 1 at first, then decreasing to 0. */
+function widthFactor(age) {
+  if (age <= FULL_MS || prefersReducedMotion()) return 1;
+  const left = 1 - (age - FULL_MS) / FADE_MS;
+  // The canvas ignores a width of zero and would keep the previous one.
   return Math.max(0.02, left * (2 - left));
 }
 

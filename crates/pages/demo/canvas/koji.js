@@ -1,18 +1,18 @@
-// One WebSocket speaking the Koji dialect, kept open: who we are, who is here, and events.
+// A client for the Koji protocol that reconnects: user info, the member list, and events.
 //
-// It comes back after every close but 1000, 1001 and 1005, which mean "for good". Each time it is
-// somebody new to the server, perhaps on another shard, so it says its user info again.
+// It reconnects after every close except 1000, 1001 and 1005, which are final. Each connection has a new
+// client id and perhaps another shard, so the client sends its user info again.
 
 const PLATFORM = "@@KOJI_DISPATCH/";
 
-/** Closes that nobody comes back from; Koji's own clients keep away after the same three. */
-const FOR_GOOD = [1000, 1001, 1005];
+/** Final close codes, the same as in Koji's own clients. */
+const FINAL_CODES = [1000, 1001, 1005];
 
-/** The wait before attempt n is random between 0 and 500 ms * 2^n, but never above 20 s. */
-const RETRY_FIRST_MS = 500;
-const RETRY_MAX_MS = 20_000;
+/** The delay before attempt n is random between 0 and 500 ms * 2^n, at most 20 s. */
+const RETRY_DELAY_MS = 500;
+const RETRY_DELAY_MAX_MS = 20_000;
 
-/** How long the server may take to say CONNECTED. */
+/** The time limit for the server's CONNECTED. */
 const CONNECT_TIMEOUT_MS = 10_000;
 
 /**
@@ -23,7 +23,7 @@ const CONNECT_TIMEOUT_MS = 10_000;
  * @typedef {object} Handlers
  * @property {(state: State) => void} onState
  * @property {(clients: Map<string, object>) => void} onClients
- *   everyone on the shard, by client id; the objects are their user info, as they sent it
+ *   the members of the shard by client id, with their user info as received
  * @property {(name: string, payload: unknown, latencyMs: number) => void} onEvent
  */
 export class Koji {
@@ -34,7 +34,7 @@ export class Koji {
   #failures = 0;
   #timer = 0;
 
-  /** Who and where this connection is; null until the server has said so. */
+  /** The identity of this connection; null until CONNECTED. */
   clientId = null;
   shardName = null;
 
@@ -51,7 +51,7 @@ export class Koji {
     return this.clientId !== null && this.#socket?.readyState === WebSocket.OPEN;
   }
 
-  /** Connects now, cutting short a wait between attempts; no effect while there is a socket. */
+  /** Connects now, ending a retry delay; has no effect while a socket exists. */
   open() {
     if (this.#socket) return;
     clearTimeout(this.#timer);
@@ -59,19 +59,19 @@ export class Koji {
     this.#socket = socket;
     this.#timer = setTimeout(() => this.drop(), CONNECT_TIMEOUT_MS);
     socket.onmessage = ({ data }) => this.#receive(data);
-    socket.onclose = ({ code }) => this.#lost(FOR_GOOD.includes(code));
+    socket.onclose = ({ code }) => this.#lost(FINAL_CODES.includes(code));
     this.#on.onState({ name: "connecting" });
   }
 
-  /** Leaves for good, with 1000. `open` comes back. */
+  /** Closes with code 1000 without reconnecting. `open` connects again. */
   leave() {
-    const socket = this.#forget();
+    const socket = this.#release();
     socket?.close(1000);
     clearTimeout(this.#timer);
     this.#on.onState({ name: "away" });
   }
 
-  /** Gives up on a socket that has fallen silent, and tries again. */
+  /** Drops a socket that no longer receives messages, and reconnects. */
   drop() {
     const socket = this.#socket;
     if (!socket) return;
@@ -79,16 +79,16 @@ export class Koji {
     socket.close();
   }
 
-  /** Tells the shard who we are, now and after every reconnect. */
+  /** Publishes the user info to the shard, now and after every reconnect. */
   setUserInfo(info) {
     this.#userInfo = info;
     this.emit(`${PLATFORM}SET_USER_INFO`, info);
   }
 
   /**
-   * Sends an event to everyone on the shard, ourselves included, or to `recipients` only.
+   * Sends an event to all members of the shard, this client included, or only to `recipients`.
    *
-   * Returns false, having sent nothing, while not connected.
+   * Returns false, and sends nothing, while disconnected.
    */
   emit(eventName, payload, recipients) {
     if (!this.isOpen) return false;
@@ -97,7 +97,7 @@ export class Koji {
   }
 
   #receive(text) {
-    const { eventName, payload, latencyMs } = parsed(text);
+    const { eventName, payload, latencyMs } = parse(text);
     if (eventName === `${PLATFORM}CONNECTED`) {
       clearTimeout(this.#timer);
       this.#failures = 0;
@@ -113,17 +113,17 @@ export class Koji {
     }
   }
 
-  #lost(forGood) {
-    this.#forget();
+  #lost(isFinal) {
+    this.#release();
     clearTimeout(this.#timer);
-    if (forGood) return this.#on.onState({ name: "away" });
-    const ceiling = Math.min(RETRY_MAX_MS, RETRY_FIRST_MS * 2 ** this.#failures++);
-    const wait = Math.random() * ceiling;
-    this.#timer = setTimeout(() => this.open(), wait);
-    this.#on.onState({ name: "waiting", until: performance.now() + wait });
+    if (isFinal) return this.#on.onState({ name: "away" });
+    const ceiling = Math.min(RETRY_DELAY_MAX_MS, RETRY_DELAY_MS * 2 ** this.#failures++);
+    const delay = Math.random() * ceiling;
+    this.#timer = setTimeout(() => this.open(), delay);
+    this.#on.onState({ name: "waiting", until: performance.now() + delay });
   }
 
-  #forget() {
+  #release() {
     const socket = this.#socket;
     if (socket) socket.onmessage = socket.onclose = null;
     this.#socket = this.clientId = this.shardName = null;
@@ -131,7 +131,7 @@ export class Koji {
   }
 }
 
-function parsed(text) {
+function parse(text) {
   try {
     return JSON.parse(text) ?? {};
   } catch {

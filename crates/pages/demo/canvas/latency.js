@@ -1,19 +1,19 @@
-// How long things take: the server's own figure, and the way there and back of what we send.
+// Latencies: the server's own figure, and the round trip of our messages.
 
 import { byId } from "../dom.js";
 import { milliseconds } from "../text.js";
 
-/** Round trips in the little graph, and the measures a figure is the middle of. */
+/** The number of round trips in the graph, and of measurements in a median. */
 const GRAPH_MAX = 48;
-const FIGURE_OF = 15;
+const MEDIAN_OF = 15;
 
-/** The graph reaches at least this high, so that a fraction of it does not look like a peak. */
-const GRAPH_LEAST_MS = 4;
+/** The minimum height of the graph, so that small values do not look like peaks. */
+const GRAPH_MIN_MS = 4;
 
-/** Figures that changed with each message could not be read. */
-const SHOW_EVERY_MS = 300;
+/** The minimum interval between updates, so that figures stay readable. */
+const UPDATE_INTERVAL_MS = 300;
 
-/** Messages on their way; older ones are given up. */
+/** The limit of pending messages; the oldest are dropped. */
 const PENDING_MAX = 64;
 
 export class Latency {
@@ -23,27 +23,27 @@ export class Latency {
   #roundTrips = [];
   #timer = 0;
 
-  /** Notes that a message leaves now; returns the number it must bring back. */
-  leave() {
+  /** Starts the measurement of a message. Returns the number that its echo must carry. */
+  start() {
     this.#number += 1;
     this.#pending.set(this.#number, performance.now());
     if (this.#pending.size > PENDING_MAX) this.#pending.delete(this.#pending.keys().next().value);
     return this.#number;
   }
 
-  /** Notes that our message of this number is back. */
-  comeBack(number) {
-    const leftAt = this.#pending.get(number);
-    if (leftAt === undefined) return;
+  /** Ends the measurement of the message with this number. */
+  finish(number) {
+    const startedAt = this.#pending.get(number);
+    if (startedAt === undefined) return;
     this.#pending.delete(number);
-    keepLast(this.#roundTrips, performance.now() - leftAt, GRAPH_MAX);
+    pushLimited(this.#roundTrips, performance.now() - startedAt, GRAPH_MAX);
     this.#showSoon();
   }
 
-  /** Notes the server's figure for a message, whoever sent it. */
-  serverSays(ms) {
+  /** Records the server's figure for a message of any sender. */
+  recordServer(ms) {
     if (!Number.isFinite(ms) || ms < 0) return;
-    keepLast(this.#server, ms, FIGURE_OF);
+    pushLimited(this.#server, ms, MEDIAN_OF);
     this.#showSoon();
   }
 
@@ -58,16 +58,16 @@ export class Latency {
     this.#timer ||= setTimeout(() => {
       this.#timer = 0;
       this.#show();
-    }, SHOW_EVERY_MS);
+    }, UPDATE_INTERVAL_MS);
   }
 
   #show() {
-    const roundTrip = middleOf(this.#roundTrips.slice(-FIGURE_OF));
-    const server = middleOf(this.#server);
+    const roundTrip = median(this.#roundTrips.slice(-MEDIAN_OF));
+    const server = median(this.#server);
     byId("round-trip").textContent = roundTrip === undefined ? "–" : milliseconds(roundTrip);
     byId("server-latency").textContent = server === undefined ? "–" : `${Math.round(server)} ms`;
     byId("line-detail").textContent = roundTrip === undefined ? "" : milliseconds(roundTrip);
-    const highest = Math.max(GRAPH_LEAST_MS, ...this.#roundTrips);
+    const highest = Math.max(GRAPH_MIN_MS, ...this.#roundTrips);
     const points = this.#roundTrips.map((ms, i) => {
       const x = 100 - (this.#roundTrips.length - 1 - i) * (100 / (GRAPH_MAX - 1));
       return `${x.toFixed(1)},${(29 - 27 * (ms / highest)).toFixed(1)}`;
@@ -76,11 +76,11 @@ export class Latency {
   }
 }
 
-function keepLast(list, value, max) {
+function pushLimited(list, value, max) {
   list.push(value);
   if (list.length > max) list.shift();
 }
 
-function middleOf(list) {
+function median(list) {
   return [...list].sort((a, b) => a - b)[list.length >> 1];
 }

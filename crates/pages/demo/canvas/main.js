@@ -1,37 +1,37 @@
-// The canvas page: up to four people on a shard draw on one sheet and see each other's cursors.
+// The canvas page: up to four users on a shard draw on one sheet and see each other's cursors.
 //
-// What we draw shows at once. A ripple shows when the server has sent it back, as it does for
-// everyone. Who is not on the shard's list is not heard.
+// Own strokes appear at once. A ripple appears when the server has sent it back, at the same time as for
+// the others. Events of clients that are not on the member list are ignored.
 
 import { byId, make } from "../dom.js";
 import * as check from "./checks.js";
 import { Cursors } from "./cursors.js";
-import { dress } from "./elements.js";
-import { Hand } from "./hand.js";
+import { applyColour } from "./elements.js";
+import { SheetInput } from "./sheetInput.js";
 import { Identity, PALETTE } from "./identity.js";
 import { Ink } from "./ink.js";
 import { Koji } from "./koji.js";
 import { Latency } from "./latency.js";
 import { Notes } from "./notes.js";
-import { Pace } from "./pace.js";
+import { SendQueue } from "./sendQueue.js";
 import { People } from "./people.js";
 import { Ripples } from "./ripples.js";
 import { Shards } from "./shards.js";
 
-/** People on one shard. Small, so that a few tabs fill one and open the next. */
+/** The capacity of a shard; small, so that a few tabs fill one and open the next. */
 const SEATS = 4;
 
-/** How often a message to ourselves measures the round trip while the hand rests. */
-const PING_EVERY_MS = 4000;
+/** The interval of messages to ourselves that measure the round trip. */
+const PING_INTERVAL_MS = 4000;
 
-/** Drawing the page for the first time would count as round trip, so the first one waits. */
+/** Delays the first ping, because the first rendering would add to its round trip. */
 const FIRST_PING_MS = 400;
 
-/** Without a word from the server for this long after such a message, the line counts as dead. */
+/** Without any message from the server for this long after a ping, the connection counts as lost. */
 const SILENCE_MAX_MS = 12_000;
 
-/** Others' ink arrives in bundles of this time, and shows over the same. */
-const BUNDLE_MS = 50;
+/** Ink of others arrives in batches of this duration, and appears over the same time. */
+const BATCH_MS = 50;
 
 const project = projectFromHash();
 const identity = new Identity();
@@ -41,80 +41,80 @@ const ripples = new Ripples(byId("ripples"));
 const cursors = new Cursors(byId("cursors"));
 const latency = new Latency();
 const notes = new Notes();
-const pace = new Pace(emitMeasured);
+const sendQueue = new SendQueue(emitMeasured);
 const shards = new Shards(`/info/${project}`, SEATS);
 const people = new People(SEATS, {
   onWave: ({ id }) => koji.emit("wave", {}, [id]),
-  onCame: (person) => notes.say(person, "came in"),
-  onLeft: (person) => notes.say(person, "left"),
+  onJoined: (person) => notes.add(person, "joined"),
+  onLeft: (person) => notes.add(person, "left"),
 });
 const koji = new Koji(socketUrl(), {
   onState: showState,
-  onClients: meet,
-  onEvent: hear,
+  onClients: updateMembers,
+  onEvent: receive,
 });
 
-let ownPlace = null;
+let ownPosition = null;
 let silentSince = null;
 let countdown = 0;
 
-// What the server says
+// Events of the server
 
-function meet(clients) {
+function updateMembers(clients) {
   const isFirst = !people.get(koji.clientId);
-  const hasStrangers = [...clients.keys()].some((id) => !people.get(id));
+  const hasNewcomers = [...clients.keys()].some((id) => !people.get(id));
   people.update(clients, koji.clientId);
-  cursors.keep(ownerOf);
-  // Whoever comes in takes a colour that is free; those who were here keep theirs.
+  cursors.updateOwners(ownerOf);
+  // A new member takes a free colour; the others keep theirs.
   const taken = people.others.map(({ colour }) => colour);
-  if (isFirst && identity.settle(taken)) showIdentity();
-  // Those who have just come have not seen where we are.
-  if (hasStrangers && ownPlace) pace.cursor(ownPlace);
-  shards.lookSoon();
+  if (isFirst && identity.fixColour(taken)) showIdentity();
+  // New members do not know our position yet.
+  if (hasNewcomers && ownPosition) sendQueue.cursor(ownPosition);
+  shards.refreshSoon();
 }
 
-function hear(eventName, payload, latencyMs) {
+function receive(eventName, payload, latencyMs) {
   silentSince = null;
-  latency.serverSays(latencyMs);
-  // The server writes the sender into every object; anything else is not from a page like this.
+  latency.recordServer(latencyMs);
+  // The server adds the sender to every payload that is an object; this page sends no others.
   const sender = payload?.__clientId;
-  if (sender === koji.clientId) latency.comeBack(payload.n);
+  if (sender === koji.clientId) latency.finish(payload.n);
   const person = people.get(sender);
   if (!person) return;
-  if (eventName === "cursor") hearCursor(person, payload);
-  else if (eventName === "stroke") hearStroke(person, payload);
-  else if (eventName === "ripple") hearRipple(person, payload);
-  else if (eventName === "wave") hearWave(person);
+  if (eventName === "cursor") receiveCursor(person, payload);
+  else if (eventName === "stroke") receiveStroke(person, payload);
+  else if (eventName === "ripple") receiveRipple(person, payload);
+  else if (eventName === "wave") receiveWave(person);
 }
 
-function hearCursor(person, { x, y, gone }) {
-  const place = check.place(x, y);
+function receiveCursor(person, { x, y, gone }) {
+  const position = check.position(x, y);
   if (isSelf(person)) return;
   if (gone === true) cursors.hide(person.id);
-  else if (place) cursors.move(person, place);
+  else if (position) cursors.move(person, position);
 }
 
-function hearStroke(person, { stroke, points }) {
+function receiveStroke(person, { stroke, points }) {
   const number = check.count(stroke);
-  const places = check.places(points);
-  if (isSelf(person) || number === undefined || !places) return;
-  ink.add(person, number, places, BUNDLE_MS);
-  cursors.move(person, places.at(-1));
+  const positions = check.positions(points);
+  if (isSelf(person) || number === undefined || !positions) return;
+  ink.add(person, number, positions, BATCH_MS);
+  cursors.move(person, positions.at(-1));
   hideHint();
 }
 
-function hearRipple(person, { x, y }) {
-  const place = check.place(x, y);
-  if (!place) return;
-  ripples.add(person, place);
+function receiveRipple(person, { x, y }) {
+  const position = check.position(x, y);
+  if (!position) return;
+  ripples.add(person, position);
   hideHint();
 }
 
-function hearWave(person) {
+function receiveWave(person) {
   if (!isSelf(person)) notes.wave(person, () => people.wave(person.id));
 }
 
-/** Who has this id; "own" is ours on this page, as a cursor moved by keys and as a pen. */
+/** The user with this id; "own" is this user's own pen and its cursor when moved by keys. */
 function ownerOf(id) {
   return id === "own" ? { id, ...identity.userInfo } : people.get(id);
 }
@@ -123,23 +123,23 @@ function isSelf({ id }) {
   return id === koji.clientId;
 }
 
-// What we do
+// Input
 
-const hand = {
+const inputHandlers = {
   onMove(to, byKeys) {
-    ownPlace = to;
-    pace.cursor(to);
+    ownPosition = to;
+    sendQueue.cursor(to);
     if (byKeys) cursors.move(ownerOf("own"), to);
     else cursors.hide("own");
   },
   onLeave() {
-    ownPlace = null;
-    pace.cursor(null);
+    ownPosition = null;
+    sendQueue.cursor(null);
   },
-  onDraw(stroke, places) {
-    ownPlace = places.at(-1);
-    ink.add(ownerOf("own"), stroke, places);
-    pace.ink(stroke, places);
+  onDraw(stroke, positions) {
+    ownPosition = positions.at(-1);
+    ink.add(ownerOf("own"), stroke, positions);
+    sendQueue.ink(stroke, positions);
     hideHint();
   },
   onTap(at) {
@@ -149,12 +149,12 @@ const hand = {
     byId("announcement").textContent = isDown ? "Pen down" : "Pen up";
   },
 };
-new Hand(sheet, hand);
+new SheetInput(sheet, inputHandlers);
 
-/** Sends an event whose way back is measured. */
+/** Sends an event and measures its round trip. */
 function emitMeasured(eventName, payload, recipients) {
   if (!koji.isOpen) return false;
-  return koji.emit(eventName, { ...payload, n: latency.leave() }, recipients);
+  return koji.emit(eventName, { ...payload, n: latency.start() }, recipients);
 }
 
 function ping() {
@@ -165,9 +165,9 @@ function ping() {
   emitMeasured("ping", {}, [koji.clientId]);
 }
 
-// Where we are
+// Addresses
 
-/** The part of the address after "#" picks a sheet of one's own; none is everybody's. */
+/** The part of the address after "#" selects a private sheet; without it the sheet is public. */
 function projectFromHash() {
   const own = location.hash.slice(1).replace(/[^A-Za-z0-9_-]/g, "").slice(0, 40);
   return own ? `canvas-${own}` : "canvas";
@@ -179,36 +179,36 @@ function socketUrl() {
   return `${scheme}//${location.host}/koji?${query}`;
 }
 
-// What we show
+// Rendering
 
 function showState(state) {
   document.documentElement.dataset.connection = state.name;
   document.documentElement.dataset.shard = koji.shardName ?? "";
   byId("here-shard").textContent = koji.shardName?.slice(0, 40) || "No shard";
   byId("retry").hidden = state.name !== "waiting" && state.name !== "away";
-  byId("retry").textContent = state.name === "away" ? "Come back" : "Try now";
+  byId("retry").textContent = state.name === "away" ? "Rejoin" : "Try now";
   byId("leave").hidden = state.name !== "open";
   clearInterval(countdown);
   silentSince = null;
   if (state.name === "open") {
-    say("Connected", `Connected, on ${koji.shardName}`);
+    showStatus("Connected", `Connected, on ${koji.shardName}`);
     shards.setOwn(koji.shardName);
     setTimeout(ping, FIRST_PING_MS);
     return;
   }
   latency.clear();
-  if (state.name === "connecting") return say("Connecting", "");
+  if (state.name === "connecting") return showStatus("Connecting", "");
   people.clear();
   cursors.clear();
   notes.clear();
   shards.setOwn(null);
-  if (state.name === "away") return say("Away", "You are away; your seat is free");
-  say("", "Connection lost, trying again");
+  if (state.name === "away") return showStatus("Left", "You left; your seat is free");
+  showStatus("", "Connection lost, reconnecting");
   showCountdown(state.until);
   countdown = setInterval(showCountdown, 250, state.until);
 }
 
-function say(text, announcement) {
+function showStatus(text, announcement) {
   byId("line-state").textContent = text;
   byId("announcement").textContent = announcement;
 }
@@ -218,14 +218,14 @@ function showCountdown(until) {
   byId("line-state").textContent = `Reconnecting in ${seconds} s`;
 }
 
-/** Shows who we are and tells the others. */
+/** Shows our name and colour, and publishes them. */
 function showIdentity() {
   byId("name").value = identity.name;
   for (const input of byId("colours").querySelectorAll("input")) {
     input.checked = input.value === identity.colour;
   }
-  dress(document.documentElement, identity.colour);
-  cursors.keep(ownerOf);
+  applyColour(document.documentElement, identity.colour);
+  cursors.updateOwners(ownerOf);
   koji.setUserInfo(identity.userInfo);
 }
 
@@ -233,33 +233,33 @@ function hideHint() {
   byId("hint").classList.add("is-done");
 }
 
-function paintPalette() {
+function showPalette() {
   for (const { name, colour } of PALETTE) {
     const input = make("input");
     Object.assign(input, { type: "radio", name: "colour", value: colour, ariaLabel: name });
     const swatch = make("label", "swatch", input);
     swatch.title = name;
-    dress(swatch, colour);
+    applyColour(swatch, colour);
     byId("colours").append(swatch);
   }
 }
 
-function takeName() {
+function applyName() {
   identity.rename(byId("name").value);
   showIdentity();
 }
 
 byId("identity").addEventListener("submit", (event) => {
   event.preventDefault();
-  takeName();
+  applyName();
   sheet.focus();
 });
-byId("name").addEventListener("change", takeName);
+byId("name").addEventListener("change", applyName);
 byId("colours").addEventListener("change", (event) => {
   identity.chooseColour(event.target.value);
   showIdentity();
 });
-// Each of these two buttons hides itself, which would leave the focus nowhere.
+// Each of these buttons hides itself, so the focus must move.
 byId("retry").addEventListener("click", () => {
   koji.open();
   sheet.focus({ preventScroll: true });
@@ -269,19 +269,19 @@ byId("leave").addEventListener("click", () => {
   byId("retry").focus();
 });
 byId("skip").addEventListener("click", (event) => {
-  // The part after "#" is the sheet's name, so this link may not set it.
+  // The part after "#" is the name of the sheet, so this link must not set it.
   event.preventDefault();
   sheet.focus();
 });
 addEventListener("online", () => {
-  // Who left is not brought back by a network that did.
+  // A user who left stays disconnected when the network returns.
   if (document.documentElement.dataset.connection === "waiting") koji.open();
 });
 addEventListener("hashchange", () => location.reload());
 document.addEventListener("visibilitychange", ping);
-setInterval(ping, PING_EVERY_MS);
+setInterval(ping, PING_INTERVAL_MS);
 
 for (const link of document.querySelectorAll("a.another-tab")) link.href = location.href;
-paintPalette();
+showPalette();
 showIdentity();
 koji.open();

@@ -1,4 +1,4 @@
-// Small notes at the edge of the sheet: who came, who left, and who waved.
+// Notes at the edge of the sheet: joins, leaves and waves.
 
 import { byId, make } from "../dom.js";
 import { badge, copyOf } from "./elements.js";
@@ -6,19 +6,19 @@ import { badge, copyOf } from "./elements.js";
 const NOTE_MS = 5000;
 const WAVE_MS = 9000;
 
-/** Notes at once; the oldest gives way. */
+/** The limit of notes; the oldest is removed. */
 const NOTES_MAX = 4;
 
 export class Notes {
   #list = byId("notes");
 
-  say(person, what) {
+  add(person, action) {
     const note = make("li", "note-card", badge(person.name, person.colour), " ");
-    note.append(words(person, what));
-    this.#add(note, NOTE_MS);
+    note.append(description(person, action));
+    this.#append(note, NOTE_MS);
   }
 
-  /** Someone waved to us. One note a person is enough; `onWaveBack` hears of our answer. */
+  /** Shows a wave, once per user. The note has a button that calls `onWaveBack`. */
   wave(person, onWaveBack) {
     for (const { dataset } of this.#list.children) if (dataset.waver === person.id) return;
     const note = make("li", "note-card is-wave", badge(person.name, person.colour), " ");
@@ -30,26 +30,26 @@ export class Notes {
       note.remove();
       byId("sheet").focus({ preventScroll: true });
     });
-    note.append(words(person, "waves to you"), copyOf("hand-template"), back);
-    this.#add(note, WAVE_MS);
+    note.append(description(person, "waves to you"), copyOf("hand-template"), back);
+    this.#append(note, WAVE_MS);
   }
 
   clear() {
     this.#list.replaceChildren();
   }
 
-  #add(note, lasts) {
+  #append(note, durationMs) {
     this.#list.append(note);
     while (this.#list.childElementCount > NOTES_MAX) this.#list.firstElementChild.remove();
-    const goLater = () => setTimeout(() => {
-      // A note being read or about to be answered stays.
-      if (note.matches(":hover, :focus-within")) goLater();
+    const removeLater = () => setTimeout(() => {
+      // A note stays while the pointer or the focus is on it.
+      if (note.matches(":hover, :focus-within")) removeLater();
       else note.remove();
-    }, lasts);
-    goLater();
+    }, durationMs);
+    removeLater();
   }
 }
 
-function words({ name }, what) {
-  return make("span", "note-words", make("bdi", "", name), ` ${what}`);
+function description({ name }, action) {
+  return make("span", "note-words", make("bdi", "", name), ` ${action}`);
 }

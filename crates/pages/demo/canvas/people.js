@@ -1,14 +1,14 @@
-// Who is on this shard: a row for each, a wave behind it, and the seats still free.
+// The member list of this shard, with buttons to wave, and its free seats.
 
 import { byId, make } from "../dom.js";
 import { colour, personName } from "./checks.js";
 import { badge, copyOf } from "./elements.js";
 
-/** People shown by name; a fuller shard says how many more there are. */
+/** The limit of members shown by name; the others are counted. */
 const SHOWN_MAX = 24;
 
-/** One wave to one person in this time. */
-const WAVE_EVERY_MS = 1500;
+/** The minimum interval between waves to one user. */
+const WAVE_INTERVAL_MS = 1500;
 
 export class People {
   #list = byId("people");
@@ -19,25 +19,25 @@ export class People {
   #self = null;
 
   /**
-   * `seats` is the most a shard takes. `onWave` hears of a click on a person; `onCame` and
-   * `onLeft` of arrivals and departures after the first list, each with the person.
+   * `seats` is the capacity of a shard. `onWave` is called with a user who is clicked; `onJoined` and
+   * `onLeft` with users who join or leave after the first list.
    */
   constructor(seats, on) {
     this.#seats = seats;
     this.#on = on;
   }
 
-  /** The person with this client id, if they are on our shard. */
+  /** The user with this client id; undefined if it is not on the shard. */
   get(id) {
     return this.#known.get(id);
   }
 
-  /** Everyone here but ourselves. */
+  /** All members except this client. */
   get others() {
     return [...this.#known.values()].filter(({ id }) => id !== this.#self);
   }
 
-  /** Takes the shard's whole list: user info by client id, as it was sent. */
+  /** Takes the full member list: user info by client id, as received. */
   update(clients, self) {
     const isFirst = this.#self !== self;
     this.#self = self;
@@ -45,9 +45,9 @@ export class People {
     this.#known = new Map([...clients].map(([id, info]) => [id, personOf(id, info)]));
     for (const person of this.#known.values()) {
       const earlier = before.get(person.id);
-      // Somebody is announced once, when they have said their name.
+      // A user is announced once, when the name is known.
       person.isAnnounced = isFirst || Boolean(earlier?.isAnnounced) || person.hasName;
-      if (person.isAnnounced && !isFirst && !earlier?.isAnnounced) this.#on.onCame(person);
+      if (person.isAnnounced && !isFirst && !earlier?.isAnnounced) this.#on.onJoined(person);
     }
     for (const person of isFirst ? [] : before.values()) {
       if (person.isAnnounced && !this.#known.has(person.id)) this.#on.onLeft(person);
@@ -55,13 +55,13 @@ export class People {
     this.#show();
   }
 
-  /** Waves to someone who is here, unless we did so a moment ago. */
+  /** Waves to a member, at most once per interval. */
   wave(id) {
     const person = this.#known.get(id);
     const row = this.#rows.get(id);
     if (!person || row?.classList.contains("is-waving") || !this.#on.onWave(person)) return;
     row?.classList.add("is-waving");
-    setTimeout(() => row?.classList.remove("is-waving"), WAVE_EVERY_MS);
+    setTimeout(() => row?.classList.remove("is-waving"), WAVE_INTERVAL_MS);
   }
 
   clear() {
@@ -70,7 +70,7 @@ export class People {
     this.#show();
   }
 
-  /** Rows stay the elements they are, so that a list that changes keeps the reader's focus. */
+  /** Reuses the elements of rows, so that updates keep the focus. */
   #show() {
     const people = [...this.#known.values()];
     people.sort((a, b) => (b.id === this.#self) - (a.id === this.#self));
@@ -112,7 +112,7 @@ export class People {
   }
 }
 
-/** "3 of 4"; a shard that others opened for more just says how many are there. */
+/** "3 of 4"; only the count if another client created the shard with more seats. */
 export function countText(count, seats) {
   if (count === 0) return "";
   return count <= seats ? `${count} of ${seats}` : `${count} here`;

@@ -1,13 +1,13 @@
-// How the reader likes pages: with little motion, in the dark.
+// The display preferences of the user.
 
-const calm = matchMedia("(prefers-reduced-motion: reduce)");
+const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
-/** True when things should appear and go without gliding, growing or shrinking. */
-export function isCalm() {
-  return calm.matches;
+/** Whether animations should be off. */
+export function prefersReducedMotion() {
+  return reducedMotion.matches;
 }
 
-export function isDark() {
+export function prefersDark() {
   return dark.matches;
 }

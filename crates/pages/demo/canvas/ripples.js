@@ -1,12 +1,12 @@
-// Rings that spread from where somebody clicked.
+// Ripples: rings that spread from a click.
 
 import { make } from "../dom.js";
-import { dress } from "./elements.js";
+import { applyColour } from "./elements.js";
 
-/** How long a ripple lasts; the style sheet spreads it over the same time. */
+/** The duration of a ripple, the same as of its animation in the style sheet. */
 const RIPPLE_MS = 1400;
 
-/** Ripples of one person at once; their oldest gives way. */
+/** The limit of ripples per user; the oldest is removed. */
 const RIPPLES_MAX = 8;
 
 export class Ripples {
@@ -21,7 +21,7 @@ export class Ripples {
     if (own.length >= RIPPLES_MAX) own[0].remove();
     const ripple = make("span", "ripple", make("i"), make("i"), make("i"));
     ripple.dataset.by = id;
-    dress(ripple, colour);
+    applyColour(ripple, colour);
     ripple.style.left = `${x * 100}%`;
     ripple.style.top = `${y * 100}%`;
     this.#layer.append(ripple);

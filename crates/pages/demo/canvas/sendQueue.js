@@ -1,36 +1,37 @@
-// At most twenty messages a second, however fast the hand is.
+// Limits the messages of cursor and ink to twenty per second.
 //
-// A cursor on its way is worth only its last place; ink is gathered, none of it is left out.
+// Only the latest cursor position is sent; ink is batched and complete.
 
-const EVERY_MS = 50;
+/** The minimum interval between two flushes. */
+const INTERVAL_MS = 50;
 
-/** Points in one message; the receivers read no more than 64. */
+/** The limit of points in one message; receivers read at most 64. */
 const POINTS_MAX = 48;
 
-export class Pace {
+export class SendQueue {
   #send;
   #cursor;
   #stroke = null;
   #timer = 0;
   #sentAt = -Infinity;
 
-  /** `send(eventName, payload)` puts one message on the wire. */
+  /** `send(eventName, payload)` sends one message. */
   constructor(send) {
     this.#send = send;
   }
 
-  /** Where our cursor is; null when it is nowhere on the sheet. */
-  cursor(place) {
-    this.#cursor = place === null ? { gone: true } : rounded(place);
+  /** Sets the cursor position; null if it has left the sheet. */
+  cursor(position) {
+    this.#cursor = position === null ? { gone: true } : rounded(position);
     this.#flushSoon();
   }
 
-  /** Ink added to our stroke of this number. */
-  ink(number, places) {
+  /** Adds ink to the stroke with this number. */
+  ink(number, positions) {
     if (this.#stroke?.stroke !== number) this.#flushStroke();
     this.#stroke ??= { stroke: number, points: [] };
-    for (const place of places) {
-      const { x, y } = rounded(place);
+    for (const position of positions) {
+      const { x, y } = rounded(position);
       this.#stroke.points.push([x, y]);
       if (this.#stroke.points.length >= POINTS_MAX) this.#flushStroke();
       this.#stroke ??= { stroke: number, points: [] };
@@ -39,8 +40,8 @@ export class Pace {
   }
 
   #flushSoon() {
-    const wait = this.#sentAt + EVERY_MS - performance.now();
-    this.#timer ||= setTimeout(() => this.#flush(), Math.max(0, wait));
+    const delay = this.#sentAt + INTERVAL_MS - performance.now();
+    this.#timer ||= setTimeout(() => this.#flush(), Math.max(0, delay));
   }
 
   #flush() {
@@ -57,7 +58,7 @@ export class Pace {
   }
 }
 
-/** Four digits tell places on any screen apart, and keep messages short. */
+/** Four digits distinguish positions on any screen, and keep messages short. */
 function rounded({ x, y }) {
   return { x: Math.round(x * 1e4) / 1e4, y: Math.round(y * 1e4) / 1e4 };
 }

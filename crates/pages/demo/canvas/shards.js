@@ -1,13 +1,13 @@
-// The project's shards and how full each is, asked of the server by HTTP.
+// The shards of the project and their member counts, requested over HTTP.
 
 import { byId, make } from "../dom.js";
 import { countText } from "./people.js";
 
-/** Other shards change without a word to us, so we also look by ourselves. */
-const LOOK_EVERY_MS = 3000;
+/** The refresh interval: the server sends no events about other shards. */
+const REFRESH_INTERVAL_MS = 3000;
 
-/** At most one look in this time, however fast people come and go. */
-const LOOK_PAUSE_MS = 400;
+/** The delay before a refresh, which combines several changes. */
+const REFRESH_DELAY_MS = 400;
 
 const SHARDS_MAX = 12;
 const NAME_MAX = 40;
@@ -17,39 +17,39 @@ export class Shards {
   #seats;
   #own = null;
   #text = "";
-  #isLooking = false;
+  #isRefreshing = false;
   #timer = 0;
 
   constructor(url, seats) {
     this.#url = url;
     this.#seats = seats;
-    setInterval(() => document.hidden || this.lookSoon(), LOOK_EVERY_MS);
+    setInterval(() => document.hidden || this.refreshSoon(), REFRESH_INTERVAL_MS);
   }
 
-  /** The shard we are on, null for none: nothing is asked for while we are away. */
+  /** Sets the shard of this client; null for none, which stops the requests. */
   setOwn(name) {
     this.#own = name;
     this.#text = "";
     if (name === null) byId("shards").replaceChildren();
-    this.lookSoon();
+    this.refreshSoon();
   }
 
-  /** Asks for the list again, a moment from now. */
-  lookSoon() {
-    if (this.#own === null || this.#timer || this.#isLooking) return;
-    this.#timer = setTimeout(() => this.#look(), LOOK_PAUSE_MS);
+  /** Requests the list after a short delay. */
+  refreshSoon() {
+    if (this.#own === null || this.#timer || this.#isRefreshing) return;
+    this.#timer = setTimeout(() => this.#refresh(), REFRESH_DELAY_MS);
   }
 
-  async #look() {
+  async #refresh() {
     this.#timer = 0;
-    this.#isLooking = true;
+    this.#isRefreshing = true;
     try {
       const response = await fetch(this.#url, { cache: "no-store" });
       if (response.ok && this.#own !== null) this.#show(await response.json());
     } catch {
-      // The connection says by itself when the server is away.
+      // The connection state shows that the server is down.
     } finally {
-      this.#isLooking = false;
+      this.#isRefreshing = false;
     }
   }
 

@@ -1,28 +1,28 @@
-// The visitor's hand on the sheet, by pointer or by keys: where it is, draws and taps.
+// Input on the sheet, by pointer or keyboard: movement, strokes and taps.
 
-/** A press that goes no further than this, as a fraction of the sheet, is a tap. */
-const TAP = 0.006;
+/** A press that moves less than this, as a fraction of the sheet, is a tap. */
+const TAP_DISTANCE = 0.006;
 
-/** Points closer together than this are one. */
-const APART = 0.0015;
+/** Points closer than this to the previous one are skipped. */
+const MIN_DISTANCE = 0.0015;
 
-/** One press of an arrow key; with Shift a finer one. */
+/** The step of an arrow key, and with Shift. */
 const STEP = 0.02;
 const FINE_STEP = 0.005;
 
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 /**
- * @typedef {{x: number, y: number}} Place  fractions of the sheet's width and height
+ * @typedef {{x: number, y: number}} Position  fractions of the sheet's width and height
  *
  * @typedef {object} Handlers
- * @property {(place: Place, byKeys: boolean) => void} onMove
+ * @property {(position: Position, byKeys: boolean) => void} onMove
  * @property {() => void} onLeave
- * @property {(stroke: number, places: Place[]) => void} onDraw
- * @property {(place: Place) => void} onTap
- * @property {(isDown: boolean) => void} onPen  the pen went down or up by a key
+ * @property {(stroke: number, positions: Position[]) => void} onDraw
+ * @property {(position: Position) => void} onTap
+ * @property {(isDown: boolean) => void} onPen  a key put the pen down or up
  */
-export class Hand {
+export class SheetInput {
   #sheet;
   #on;
   #stroke = 0;
@@ -41,7 +41,7 @@ export class Hand {
     sheet.addEventListener("pointerup", (event) => this.#up(event));
     sheet.addEventListener("pointercancel", () => this.#press = null);
     sheet.addEventListener("pointerleave", (event) => {
-      // A finger "leaves" whenever it is lifted; its owner is still there.
+      // Lifting a finger also raises this event, but the user is still present.
       if (event.pointerType !== "touch" && !this.#press) on.onLeave();
     });
     sheet.addEventListener("keydown", (event) => this.#key(event));
@@ -50,38 +50,38 @@ export class Hand {
 
   #down(event) {
     if (!event.isPrimary || event.button !== 0 || event.target.closest("a, button")) return;
-    const place = this.#placeOf(event);
-    this.#press = { id: event.pointerId, last: place, begin: place, isTap: true };
+    const position = this.#positionOf(event);
+    this.#press = { id: event.pointerId, last: position, begin: position, isTap: true };
     this.#sheet.setPointerCapture(event.pointerId);
-    this.#on.onMove(place, false);
+    this.#on.onMove(position, false);
   }
 
   #move(event) {
     if (!event.isPrimary) return;
-    const place = this.#placeOf(event);
-    this.#keys.x = place.x;
-    this.#keys.y = place.y;
+    const position = this.#positionOf(event);
+    this.#keys.x = position.x;
+    this.#keys.y = position.y;
     if (this.#press?.id === event.pointerId) this.#draw(event);
-    else this.#on.onMove(place, false);
+    else this.#on.onMove(position, false);
   }
 
   #draw(event) {
     const press = this.#press;
     const coalesced = event.getCoalescedEvents?.() ?? [];
-    const places = [];
+    const positions = [];
     for (const one of coalesced.length > 0 ? coalesced : [event]) {
-      const place = this.#placeOf(one);
-      if (press.isTap && distance(press.begin, place) < TAP) continue;
+      const position = this.#positionOf(one);
+      if (press.isTap && distance(press.begin, position) < TAP_DISTANCE) continue;
       if (press.isTap) {
         press.isTap = false;
         this.#stroke += 1;
-        places.push(press.begin);
+        positions.push(press.begin);
       }
-      if (distance(press.last, place) < APART) continue;
-      press.last = place;
-      places.push(place);
+      if (distance(press.last, position) < MIN_DISTANCE) continue;
+      press.last = position;
+      positions.push(position);
     }
-    if (places.length > 0) this.#on.onDraw(this.#stroke, places);
+    if (positions.length > 0) this.#on.onDraw(this.#stroke, positions);
   }
 
   #up(event) {
@@ -95,7 +95,7 @@ export class Hand {
     if (event.ctrlKey || event.metaKey || event.altKey || event.target !== this.#sheet) return;
     const arrow = ARROWS[event.key];
     if (arrow) this.#step(arrow, event.shiftKey ? FINE_STEP : STEP);
-    else if (event.key === "Enter") this.#on.onTap({ ...this.#keyPlace });
+    else if (event.key === "Enter") this.#on.onTap({ ...this.#keyPosition });
     else if (event.key === " ") this.#setPen(!this.#keys.isPenDown);
     else return;
     event.preventDefault();
@@ -103,14 +103,14 @@ export class Hand {
 
   #step([right, down], step) {
     const keys = this.#keys;
-    const before = this.#keyPlace;
+    const before = this.#keyPosition;
     keys.x = Math.min(1, Math.max(0, keys.x + right * step));
     keys.y = Math.min(1, Math.max(0, keys.y + down * step));
-    this.#on.onMove(this.#keyPlace, true);
-    if (keys.isPenDown) this.#on.onDraw(this.#stroke, [before, this.#keyPlace]);
+    this.#on.onMove(this.#keyPosition, true);
+    if (keys.isPenDown) this.#on.onDraw(this.#stroke, [before, this.#keyPosition]);
   }
 
-  get #keyPlace() {
+  get #keyPosition() {
     return { x: this.#keys.x, y: this.#keys.y };
   }
 
@@ -121,7 +121,7 @@ export class Hand {
     this.#on.onPen(isDown);
   }
 
-  #placeOf({ clientX, clientY }) {
+  #positionOf({ clientX, clientY }) {
     const { left, top, width, height } = this.#sheet.getBoundingClientRect();
     const fraction = (value) => Math.min(1, Math.max(0, value));
     return { x: fraction((clientX - left) / width), y: fraction((clientY - top) / height) };
