@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{BuildError, PrometheusHandle};
-use switchboard::{App, Backplane, DoorSettings, NodeId, ProjectId, Stopping, serve};
+use switchboard::{App, Backplane, AcceptOptions, NodeId, ProjectId, Stopping, serve};
 use switchboard_disk::{DiskInbox, OpenError};
 use switchboard_redis::{ConnectError, MesaBridge, OriginalPortals, Redis, Reports};
 use tokio::net::{TcpListener, TcpSocket};
@@ -171,12 +171,12 @@ async fn beside(listener: Option<TcpListener>, routes: axum::Router) -> io::Resu
 }
 
 fn app(config: &Config) -> App {
-    let door = DoorSettings {
-        origins: config.clients.allowed_origins.clone(),
+    let door = AcceptOptions {
+        allowed_origins: config.clients.allowed_origins.clone(),
         trusted_proxies: config.clients.trusted_proxies.clone(),
     };
     let project = ProjectId::new(&config.projects.default).expect("the settings were checked");
-    let mut app = App::new().with_limits(config.limits.clone()).with_door(door);
+    let mut app = App::new().with_limits(config.limits.clone()).with_accept_options(door);
     if config.koji.enabled {
         app = app.with_koji(config.koji.door().with_projects(config.projects.rules()));
     }

@@ -14,7 +14,7 @@ use crate::api::setup::Setup;
 use crate::api::socket::Socket;
 use crate::net::flusher::Flushers;
 use crate::net::heartbeat::Heartbeats;
-use crate::net::options::DoorSettings;
+use crate::net::options::AcceptOptions;
 use crate::node::identity::Verifier;
 use crate::node::limits::Limits;
 use crate::node::type_map::TypeMap;
@@ -280,16 +280,16 @@ impl App {
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
-    /// use switchboard::{App, DoorSettings};
+    /// use switchboard::{App, AcceptOptions};
     ///
-    /// let origins = Some(vec!["https://chat.example".to_owned()]);
-    /// let app = App::new().with_door(DoorSettings { origins, ..DoorSettings::default() });
+    /// let allowed_origins = Some(vec!["https://chat.example".to_owned()]);
+    /// let app = App::new().with_accept_options(AcceptOptions { allowed_origins, ..AcceptOptions::default() });
     /// # let server = switchboard_testkit::TestServer::start(app).await;
     /// # let origin = [("origin", "https://other.example")];
     /// # assert!(switchboard_testkit::Peer::try_connect(&server.url("/"), &origin).await.is_err());
     /// # Ok(()) }
     /// ```
-    pub fn with_door(self, door: DoorSettings) -> Self {
+    pub fn with_accept_options(self, door: AcceptOptions) -> Self {
         self.set(door)
     }
 
@@ -350,7 +350,7 @@ impl App {
             app = app.with_inbox(inbox);
         }
         if let Some(portal) = backplane.report_sink() {
-            app = app.with_portal(portal);
+            app = app.with_report_sink(portal);
         }
         app
     }
@@ -393,10 +393,10 @@ impl App {
     /// use switchboard::{App, ReportSink};
     ///
     /// fn app(portal: Arc<dyn ReportSink>) -> App {
-    ///     App::new().with_portal(portal)
+    ///     App::new().with_report_sink(portal)
     /// }
     /// ```
-    pub fn with_portal(self, portal: Arc<dyn ReportSink>) -> Self {
+    pub fn with_report_sink(self, portal: Arc<dyn ReportSink>) -> Self {
         self.settings(|settings| settings.report_sink = Some(portal));
         self
     }

@@ -33,13 +33,13 @@ mod protocols;
 mod routing;
 
 pub use api::app::App;
-pub use api::emitter::Send;
+pub use api::emitter::Emitter;
 pub use api::setup::Setup;
 pub use api::socket::Socket;
 pub use net::accept::{Serve, serve};
-pub use net::options::DoorSettings;
+pub use net::options::AcceptOptions;
 pub use net::stop::Stopping;
-pub use net::upgrade::Door;
+pub use net::upgrade::UpgradeService;
 pub use node::errors::{EmitError, NodeError, OrderError, QueryError, ReachError, RequestError};
 pub use node::identity::{IdentifyError, Identity, Verdict, Verifier};
 pub use node::info::Info;

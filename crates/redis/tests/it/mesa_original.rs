@@ -245,7 +245,7 @@ async fn what_an_original_client_has_got_is_told_to_nobody_again() {
     let node = OurNode::start_with(&redis, Mesa::new().with_settings(settings)).await;
     let seven = Target::user("7").unwrap();
     for n in 1..=40 {
-        assert_eq!(node.app().to(seven.clone()).keep("N", &n).await.unwrap().inboxes, 1);
+        assert_eq!(node.app().to(seven.clone()).dispatch("N", &n).await.unwrap().inboxes, 1);
     }
     let mut originals = Originals::start(&redis);
     let first = originals.client(&node.server.url("/mesa"), "7").await;
@@ -257,7 +257,7 @@ async fn what_an_original_client_has_got_is_told_to_nobody_again() {
     })
     .await;
     let second = originals.client(&node.server.url("/mesa"), "7").await;
-    node.app().to(seven).keep("N", &41).await.unwrap();
+    node.app().to(seven).dispatch("N", &41).await.unwrap();
     originals.seen(&second, json!(["connected", [0, "N", 41, null]])).await;
 }
 

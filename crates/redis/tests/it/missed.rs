@@ -41,7 +41,7 @@ impl Place {
 
     async fn keep(&self, users: &[&str], n: u32) {
         let users: Vec<_> = users.iter().map(|user| Target::user(user).unwrap()).collect();
-        let kept = self.server.app.to(users.clone()).keep("N", &n).await.unwrap();
+        let kept = self.server.app.to(users.clone()).dispatch("N", &n).await.unwrap();
         assert_eq!(kept.inboxes, users.len());
     }
 

@@ -95,7 +95,7 @@ impl Node {
     }
 
     fn is_taken(&self) -> bool {
-        self.server.app.portal().unwrap().accepts(self.server.app.project_id(), false)
+        self.server.app.report_sink().unwrap().accepts(self.server.app.project_id(), false)
     }
 }
 

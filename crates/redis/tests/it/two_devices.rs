@@ -29,7 +29,7 @@ async fn start(redis: &RedisServer, redelivery_interval: Duration) -> OneNode {
 }
 
 async fn keep(node: &OneNode, n: usize) {
-    node.server.app.to(Target::user("7").unwrap()).keep("N", &n).await.unwrap();
+    node.server.app.to(Target::user("7").unwrap()).dispatch("N", &n).await.unwrap();
 }
 
 fn login() -> Value {

@@ -94,7 +94,7 @@ async fn send(app: App, dispatch: Dispatch) -> Result<Dispatched, Problem> {
         let degraded = (!app.hub().bus().is_up()).then_some(true);
         return Ok(Dispatched { sockets_here: Some(here), degraded, ..Dispatched::default() });
     }
-    match send.keep_payload(&kind, data).await {
+    match send.dispatch_payload(&kind, data).await {
         Ok(kept) => Ok(Dispatched {
             inboxes: Some(kept.inboxes),
             displaced: Some(kept.evicted),

@@ -221,7 +221,7 @@ async fn direct_message(request: Request, Data(data): Data<Value>) -> Outcome {
 /// The same for a user who may be away, and hears it then at the next login.
 async fn letter(request: Request, Data(data): Data<Value>) -> Outcome {
     let line = json!({ "from": request.socket().user(), "text": data["text"] });
-    request.app().to(Target::user(text(&data, "to")?)?).keep("letter", &line).await?;
+    request.app().to(Target::user(text(&data, "to")?)?).dispatch("letter", &line).await?;
     Ok(ok())
 }
 

@@ -55,7 +55,7 @@ impl Koji {
     pub(crate) fn door(&self) -> switchboard::Koji {
         switchboard::Koji::new()
             .with_undefined_project(self.undefined_project)
-            .with_gather(Duration::from_millis(self.member_list_interval_ms))
+            .with_member_list_interval(Duration::from_millis(self.member_list_interval_ms))
             .with_ping_interval(Duration::from_millis(self.ping_interval_ms))
     }
 }

@@ -12,7 +12,7 @@ use switchboard_backplane::{Inbox, ReportSink};
 use switchboard_event::{IntoAudience, ProjectId, SocketId, Target};
 use switchboard_hub::Hub;
 
-use crate::api::emitter::Send;
+use crate::api::emitter::Emitter;
 use crate::api::setup::Setup;
 use crate::node::Node;
 use crate::node::errors::EmitError;
@@ -75,7 +75,7 @@ impl App {
     /// ```
     /// assert!(switchboard::App::new().portal().is_none());
     /// ```
-    pub fn portal(&self) -> Option<&Arc<dyn ReportSink>> {
+    pub fn report_sink(&self) -> Option<&Arc<dyn ReportSink>> {
         self.node.report_sink().map(|(sink, _)| sink)
     }
 
@@ -187,8 +187,8 @@ impl App {
     /// assert_eq!(app.to(["#lobby", "*admin"]).emit("news", "the game is over")?, 2);
     /// # Ok(()) }
     /// ```
-    pub fn to(&self, audience: impl IntoAudience) -> Send {
-        Send::new(self.node.clone(), self.project.clone(), audience, None)
+    pub fn to(&self, audience: impl IntoAudience) -> Emitter {
+        Emitter::new(self.node.clone(), self.project.clone(), audience, None)
     }
 
     /// Sends to one socket, wherever it is; nothing happens if there is none. Returns 1 if it is

@@ -28,7 +28,7 @@ use crate::node::send_hooks::{notify_sent, notify_undeliverable};
 /// # Ok(()) }
 /// ```
 #[must_use = "nothing is sent until `emit`"]
-pub struct Send {
+pub struct Emitter {
     node: Arc<Node>,
     project: ProjectId,
     audience: Result<Audience, AudienceError>,
@@ -38,14 +38,14 @@ pub struct Send {
     scope: Scope,
 }
 
-impl Send {
+impl Emitter {
     pub(crate) fn new(
         node: Arc<Node>,
         project: ProjectId,
         audience: impl IntoAudience,
         sender: Option<SocketId>,
     ) -> Self {
-        Send {
+        Emitter {
             node,
             project,
             audience: audience.into_audience(),
@@ -211,18 +211,18 @@ impl Send {
     /// # use serde_json::json;
     /// # use switchboard::{App, EmitError, Target};
     /// # async fn example(app: App) -> Result<(), EmitError> {
-    /// let kept = app.to([Target::user("7")?, Target::user("8")?]).keep("INVITE", &json!({ "to": "#ops" })).await?;
+    /// let kept = app.to([Target::user("7")?, Target::user("8")?]).dispatch("INVITE", &json!({ "to": "#ops" })).await?;
     /// assert_eq!(kept.inboxes, 2);
     /// # Ok(()) }
     /// ```
-    pub async fn keep<T: Serialize + ?Sized>(self, event: &str, data: &T) -> Result<Stored, EmitError> {
+    pub async fn dispatch<T: Serialize + ?Sized>(self, event: &str, data: &T) -> Result<Stored, EmitError> {
         let payload = Payload::of(data)?;
-        self.keep_payload(event, payload).await
+        self.dispatch_payload(event, payload).await
     }
 
     /// The same with JSON as it is.
-    pub async fn keep_payload(self, event: &str, data: Payload) -> Result<Stored, EmitError> {
-        let Send { node, project, audience, sender, .. } = self;
+    pub async fn dispatch_payload(self, event: &str, data: Payload) -> Result<Stored, EmitError> {
+        let Emitter { node, project, audience, sender, .. } = self;
         let inbox = node.inbox().ok_or(EmitError::NoInbox)?;
         let audience = audience?;
         let except = users_of(&audience.except)?;

@@ -14,7 +14,7 @@ use switchboard_ws::close::CloseCode;
 use switchboard_ws::frame::{OpCode, encode};
 
 use crate::api::app::App;
-use crate::api::emitter::Send;
+use crate::api::emitter::Emitter;
 use crate::node::Node;
 use crate::node::clock::now_ms;
 use crate::node::conn::{Conn, is_closed};
@@ -181,8 +181,8 @@ impl Socket {
     /// assert_eq!(ann.to("#lobby").emit("said", "hi")?, 1); // Bob hears it, Ann does not
     /// # Ok(()) }
     /// ```
-    pub fn to(&self, audience: impl IntoAudience) -> Send {
-        Send::new(self.node().clone(), self.app.project_id().clone(), audience, Some(self.id()))
+    pub fn to(&self, audience: impl IntoAudience) -> Emitter {
+        Emitter::new(self.node().clone(), self.app.project_id().clone(), audience, Some(self.id()))
     }
 
     /// Sends to everyone but this socket. Returns how many sockets of this node have it queued.
@@ -354,7 +354,7 @@ impl Socket {
     /// # assert_eq!(socket.get("score"), Some(12_u32));
     /// # Ok(()) }
     /// ```
-    pub fn set<T: Any + std::marker::Send + Sync>(&self, key: &str, value: T) {
+    pub fn set<T: Any + Send + Sync>(&self, key: &str, value: T) {
         self.conn().values().get_or_insert_default().insert(key.into(), Arc::new(value));
     }
 

@@ -19,7 +19,7 @@ use tower::Service;
 
 use crate::api::app::App;
 use crate::net::stop::Stopping;
-use crate::net::upgrade::Door;
+use crate::net::upgrade::UpgradeService;
 use crate::protocols::http_routes;
 
 /// Serves an app: WebSockets on every path, and the app's plain HTTP router, if it has one.
@@ -98,7 +98,7 @@ impl Serve {
 
     async fn run(self) -> io::Result<()> {
         let Serve { listener, app, stop, stopping } = self;
-        let door = Door::new(&app);
+        let door = UpgradeService::new(&app);
         let http = plain_http(&app, &door);
         let stopped = CancellationToken::new();
         let mut stop = pin!(stop);
@@ -145,7 +145,7 @@ fn is_peers_fault(error: &io::Error) -> bool {
 async fn speak_http(
     stream: TcpStream,
     peer: SocketAddr,
-    door: Door,
+    door: UpgradeService,
     http: Option<axum::Router>,
     stopped: CancellationToken,
 ) {
@@ -173,7 +173,7 @@ async fn speak_http(
 }
 
 async fn answer(
-    mut door: Door,
+    mut door: UpgradeService,
     http: Option<axum::Router>,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, std::convert::Infallible> {
@@ -185,7 +185,7 @@ async fn answer(
 
 /// The router for requests that are no WebSocket handshakes; `None` if the upgrade service answers
 /// them.
-fn plain_http(app: &App, door: &Door) -> Option<axum::Router> {
+fn plain_http(app: &App, door: &UpgradeService) -> Option<axum::Router> {
     let own = app.setup().part::<axum::Router>().cloned();
     let Some(routes) = http_routes(app) else { return own };
     let rest = own.unwrap_or_else(|| axum::Router::new().fallback_service(door.clone()));
@@ -247,7 +247,7 @@ impl App {
     ///
     /// # Panics
     /// If the app's routes are wrong, or outside a tokio runtime.
-    pub fn into_service(self) -> Door {
-        Door::new(&self)
+    pub fn into_service(self) -> UpgradeService {
+        UpgradeService::new(&self)
     }
 }

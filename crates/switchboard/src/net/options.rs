@@ -8,21 +8,21 @@ use ipnet::IpNet;
 /// Which clients may connect, and which proxies are trusted.
 ///
 /// ```
-/// use switchboard::{App, DoorSettings};
+/// use switchboard::{App, AcceptOptions};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let door = DoorSettings {
-///     origins: Some(vec!["https://chat.example".into()]),
+/// let options = AcceptOptions {
+///     allowed_origins: Some(vec!["https://chat.example".into()]),
 ///     trusted_proxies: vec!["10.0.0.0/8".parse()?],
 /// };
-/// let app = App::new().with_door(door);
+/// let app = App::new().with_accept_options(options);
 /// # Ok(()) }
 /// ```
 #[derive(Debug, Clone, Default)]
-pub struct DoorSettings {
+pub struct AcceptOptions {
     /// Origins that pages may connect from, such as `https://example.com`; others are refused with
     /// 403. A client that sends no origin is no page and may connect. Default: `None`, any origin.
-    pub origins: Option<Vec<String>>,
+    pub allowed_origins: Option<Vec<String>>,
     /// Proxies whose `x-forwarded-for` and `x-forwarded-proto` are trusted. The client's address is the
     /// last in the list that is not a trusted proxy's, so addresses that a client adds itself do not
     /// count. Default: empty.
@@ -36,10 +36,10 @@ pub(crate) struct Origin {
     pub(crate) is_secure: bool,
 }
 
-impl DoorSettings {
+impl AcceptOptions {
     /// Whether a page of the request's origin may connect.
     pub(crate) fn allows_origin(&self, headers: &HeaderMap) -> bool {
-        match (&self.origins, headers.get(header::ORIGIN)) {
+        match (&self.allowed_origins, headers.get(header::ORIGIN)) {
             (Some(allowed), Some(origin)) => allowed.iter().any(|one| one.as_bytes() == origin.as_bytes()),
             _ => true,
         }

@@ -26,7 +26,7 @@ use crate::api::app::App;
 use crate::api::socket::Socket;
 use crate::net::connection::Connection;
 use crate::net::heartbeat::Heartbeats;
-use crate::net::options::{DoorSettings, Origin};
+use crate::net::options::{AcceptOptions, Origin};
 use crate::net::start::start;
 use crate::net::stop::STOPPING;
 use crate::net::throttle::{Addresses, Admitted, Refused};
@@ -45,14 +45,14 @@ use crate::routing::server::Server;
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
-/// use switchboard::{App, Door};
+/// use switchboard::{App, UpgradeService};
 ///
-/// let door: Door = App::new().into_service();
+/// let door: UpgradeService = App::new().into_service();
 /// let router: axum::Router = axum::Router::new().route_service("/ws", door);
 /// # Ok(()) }
 /// ```
 #[derive(Clone)]
-pub struct Door {
+pub struct UpgradeService {
     server: Arc<Server>,
     addresses: Arc<Addresses>,
 }
@@ -94,9 +94,9 @@ struct Upgrade {
     admitted: Admitted,
 }
 
-impl Door {
+impl UpgradeService {
     pub(crate) fn new(app: &App) -> Self {
-        Door { server: start(app), addresses: Arc::default() }
+        UpgradeService { server: start(app), addresses: Arc::default() }
     }
 
     pub(crate) fn app(&self) -> &App {
@@ -122,8 +122,8 @@ impl Door {
     fn check<B>(&self, request: &Request<B>) -> Result<(HeaderValue, Upgrade), Closed> {
         let (app, headers) = (self.app(), request.headers());
         let accept = handshake::accept(headers, request.method(), request.version())?;
-        let default = DoorSettings::default();
-        let options = app.setup().part::<DoorSettings>().unwrap_or(&default);
+        let default = AcceptOptions::default();
+        let options = app.setup().part::<AcceptOptions>().unwrap_or(&default);
         if !options.allows_origin(headers) {
             return Err(Closed::Origin);
         }
@@ -217,7 +217,7 @@ impl App {
         &self,
         stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
     ) {
-        let door = Door::new(self);
+        let door = UpgradeService::new(self);
         let info = Info::of_nobody();
         let admitted = door.addresses.admit(None, self.limits(), now()).expect("a new service has room");
         let client = Upgrade { handshake: Handshake::Emit, info, admitted };
@@ -260,7 +260,7 @@ fn refusal(closed: &Closed) -> Response<Body> {
     response
 }
 
-impl<B: Send + 'static> tower::Service<Request<B>> for Door {
+impl<B: Send + 'static> tower::Service<Request<B>> for UpgradeService {
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = Ready<Result<Response<Body>, Infallible>>;

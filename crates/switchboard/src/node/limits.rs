@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Bounds of an app. Connections are counted for each [`Door`](crate::Door), which is to say for each
+/// Bounds of an app. Connections are counted for each [`UpgradeService`](crate::UpgradeService), which is to say for each
 /// `serve`, `into_router` or `into_service`. All defaults are meant for production; [`Limits::default`] has them.
 ///
 /// ```

@@ -10,7 +10,7 @@ use switchboard_event::{Audience, IntoAudience, Name, NameError, Payload, Payloa
 use switchboard_hub::JoinError;
 
 use crate::api::app::App;
-use crate::api::emitter::Send;
+use crate::api::emitter::Emitter;
 use crate::api::socket::Socket;
 use crate::node::errors::EmitError;
 use crate::node::info::Info;
@@ -249,7 +249,7 @@ impl Request {
     /// request.to("#lobby").except("*muted").emit("said", &text)?;
     /// # Ok(()) }
     /// ```
-    pub fn to(&self, audience: impl IntoAudience) -> Send {
+    pub fn to(&self, audience: impl IntoAudience) -> Emitter {
         self.0.socket.to(audience)
     }
 
@@ -308,7 +308,7 @@ impl Request {
     /// request.set("username", request.data::<String>()?);
     /// # Ok(()) }
     /// ```
-    pub fn set<T: Any + std::marker::Send + Sync>(&self, key: &str, value: T) {
+    pub fn set<T: Any + Send + Sync>(&self, key: &str, value: T) {
         self.0.socket.set(key, value);
     }
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use switchboard::{
-    App, ConnectionInfo, Data, DoorSettings, Payload, Plugin, Reply, ReplyError, Request, Socket, State, User,
+    AcceptOptions, App, ConnectionInfo, Data, Payload, Plugin, Reply, ReplyError, Request, Socket, State,
+    User,
 };
 use switchboard_testkit::{Peer, TestServer, soon};
 use tokio::sync::{Notify, mpsc};
@@ -136,9 +137,9 @@ async fn what_is_known_of_a_connection_reaches_the_handler() {
 #[tokio::test]
 async fn a_trusted_proxy_is_believed_but_not_what_its_client_says() {
     let door =
-        DoorSettings { trusted_proxies: vec!["127.0.0.0/8".parse().unwrap()], ..DoorSettings::default() };
+        AcceptOptions { trusted_proxies: vec!["127.0.0.0/8".parse().unwrap()], ..AcceptOptions::default() };
     let app = App::new()
-        .with_door(door)
+        .with_accept_options(door)
         .on("/info", async |info: ConnectionInfo| Reply(json!([info.ip(), info.secure()])));
     let server = TestServer::start(app).await;
     for (list, ip) in [

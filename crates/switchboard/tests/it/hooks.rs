@@ -56,7 +56,7 @@ async fn log_in(server: &TestServer, user: &str) -> Peer {
 }
 
 async fn keep(server: &TestServer, user: &str, n: u32) {
-    server.app.to(Target::user(user).unwrap()).keep("N", &n).await.unwrap();
+    server.app.to(Target::user(user).unwrap()).dispatch("N", &n).await.unwrap();
 }
 
 #[tokio::test]
@@ -118,13 +118,13 @@ async fn a_kept_message_is_undeliverable_for_users_without_a_socket_on_any_node(
     let (mut told, hook) = Told::new();
     // Nobody is here for that either, and no hook is called again.
     let keep_it = async |app: App, Data(lost): Data<Value>| {
-        app.to(Target::user("admin").unwrap()).keep("LOST", &lost).await.unwrap();
+        app.to(Target::user("admin").unwrap()).dispatch("LOST", &lost).await.unwrap();
     };
     let app = App::new().with_mesa(Mesa::new()).on("@undeliverable", keep_it).on("@undeliverable", hook);
     let server = TestServer::start(with_inbox(app)).await;
     let _online = log_in(&server, "7").await;
     let users = ["7", "8", "9"].map(|user| Target::user(user).unwrap());
-    server.app.to(users).except(Target::user("9").unwrap()).keep("N", &json!({ "n": 1 })).await.unwrap();
+    server.app.to(users).except(Target::user("9").unwrap()).dispatch("N", &json!({ "n": 1 })).await.unwrap();
     told.expect("@undeliverable", json!({ "user": "8", "event": "N", "data": { "n": 1 } })).await;
     keep(&server, "10", 2).await;
     told.expect("@undeliverable", json!({ "user": "10", "event": "N", "data": 2 })).await;

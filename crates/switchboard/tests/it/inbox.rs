@@ -125,7 +125,7 @@ async fn every_socket_of_the_user_hears_it_once_through_whatever_door() {
     assert_eq!(mesa.next().await["t"], "hello");
     assert_eq!(emit.next_event().await.0, "hello");
     let users = [Target::user("7").unwrap(), Target::user("7").unwrap()];
-    let kept = server.app.to(users).keep("N", &1).await.unwrap();
+    let kept = server.app.to(users).dispatch("N", &1).await.unwrap();
     assert_eq!(kept.inboxes, 1, "named twice, kept once");
     assert_eq!(mesa.next().await, live(1));
     assert_eq!(emit.next_event().await, ("N".to_owned(), json!(1)));
@@ -156,15 +156,15 @@ async fn an_emit_socket_that_logs_in_is_told_before_its_own_reply_and_what_is_li
 #[tokio::test]
 async fn only_users_can_be_waited_for_and_only_where_there_is_an_inbox() {
     let server = start().await;
-    let room = server.app.to("#lobby").keep("N", &1).await;
+    let room = server.app.to("#lobby").dispatch("N", &1).await;
     assert!(matches!(room, Err(EmitError::NotAUser(Target::Room(_)))), "{room:?}");
-    let muted = server.app.to(Target::user("7").unwrap()).except("*muted").keep("N", &1).await;
+    let muted = server.app.to(Target::user("7").unwrap()).except("*muted").dispatch("N", &1).await;
     assert!(matches!(muted, Err(EmitError::NotAUser(Target::Tag(_)))), "{muted:?}");
     let except = server.app.to([Target::user("7").unwrap(), Target::user("8").unwrap()]);
-    let kept = except.except(Target::user("8").unwrap()).keep("N", &1).await.unwrap();
+    let kept = except.except(Target::user("8").unwrap()).dispatch("N", &1).await.unwrap();
     assert_eq!(kept.inboxes, 1);
     come(&server, "8").await.silent().await.unwrap();
-    let nowhere = App::new().to(Target::user("7").unwrap()).keep("N", &1).await;
+    let nowhere = App::new().to(Target::user("7").unwrap()).dispatch("N", &1).await;
     assert!(matches!(nowhere, Err(EmitError::NoInbox)));
 }
 

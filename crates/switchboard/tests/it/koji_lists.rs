@@ -94,7 +94,7 @@ async fn who_asked_for_changes_gets_them_with_a_version_and_the_list_when_it_ask
 async fn a_reader_that_stops_reading_misses_lists_but_not_the_last_one() {
     let mut limits = Limits::default();
     limits.outbox_bytes_max = 256 * 1024;
-    let at_once = App::new().with_koji(Koji::new().with_gather(Duration::ZERO));
+    let at_once = App::new().with_koji(Koji::new().with_member_list_interval(Duration::ZERO));
     let server = TestServer::start(at_once.with_limits(limits)).await;
     let mut slow = join(&server, "projectId=p&shardName=s").await;
     let mut busy = join(&server, "projectId=p&shardName=s").await;
@@ -137,7 +137,7 @@ async fn a_flood_of_user_infos_ends_in_the_last_one() {
 async fn lists_longer_than_half_an_outbox_close_nobody() {
     let mut limits = Limits::default();
     limits.outbox_bytes_max = 256 * 1024;
-    let at_once = App::new().with_koji(Koji::new().with_gather(Duration::ZERO));
+    let at_once = App::new().with_koji(Koji::new().with_member_list_interval(Duration::ZERO));
     let server = TestServer::start(at_once.with_limits(limits)).await;
     let mut slow = Vec::new();
     for _ in 0..14 {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use switchboard::{Data, DoorSettings, Limits, Reply, Request, State};
+use switchboard::{AcceptOptions, Data, Limits, Reply, Request, State};
 use switchboard_testkit::raw::frame;
 use switchboard_testkit::{Peer, RawPeer, TestServer, soon};
 use tokio::io::AsyncReadExt;
@@ -70,8 +70,11 @@ async fn connections_over_the_limit_are_refused_until_one_goes() {
 
 #[tokio::test]
 async fn pages_of_other_origins_are_refused() {
-    let door = DoorSettings { origins: Some(vec!["https://good.example".into()]), ..DoorSettings::default() };
-    let server = TestServer::start(app().with_door(door)).await;
+    let options = AcceptOptions {
+        allowed_origins: Some(vec!["https://good.example".into()]),
+        ..AcceptOptions::default()
+    };
+    let server = TestServer::start(app().with_accept_options(options)).await;
     let from = async |origin: &str| Peer::try_connect(&server.url("/"), &[("origin", origin)]).await;
     assert!(from("https://good.example").await.is_ok());
     for bad in ["https://evil.example", "https://good.example.evil.example", "http://good.example", "null"] {

@@ -33,7 +33,7 @@ pub(crate) fn login(user: &str, should_sync: bool) -> Value {
 }
 
 pub(crate) async fn keep(server: &TestServer, user: &str, data: impl serde::Serialize) {
-    let kept = server.app.to(Target::user(user).unwrap()).keep("N", &data).await.unwrap();
+    let kept = server.app.to(Target::user(user).unwrap()).dispatch("N", &data).await.unwrap();
     assert_eq!(kept.inboxes, 1);
 }
 

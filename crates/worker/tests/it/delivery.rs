@@ -159,5 +159,5 @@ async fn a_group_without_workers_is_deleted_after_its_retention() {
     })
     .await;
     assert_eq!(stored(&redis, "brief").await, 0);
-    assert!(!node.app().portal().unwrap().accepts(&crate::support::name("default"), false));
+    assert!(!node.app().report_sink().unwrap().accepts(&crate::support::name("default"), false));
 }

@@ -115,7 +115,7 @@ async fn without_a_worker_group_messages_are_ignored_as_without_reports() {
     // The group remains without a worker, so reports are stored, but requests are refused.
     worker.leave().await;
     let project = crate::support::name("default");
-    let portal = node.app().portal().unwrap().clone();
+    let portal = node.app().report_sink().unwrap().clone();
     crate::support::until("the node knows that no worker can reply", async || {
         !portal.accepts(&project, true)
     })

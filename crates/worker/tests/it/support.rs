@@ -65,7 +65,7 @@ impl Node {
     /// Waits until the node knows of a worker, so that requests are not refused.
     pub(crate) async fn knows_a_worker(&self) {
         let project = name("default");
-        let portal = self.app().portal().expect("reports are on").clone();
+        let portal = self.app().report_sink().expect("reports are on").clone();
         until("the node knows of a worker", async || portal.accepts(&project, true)).await;
     }
 }

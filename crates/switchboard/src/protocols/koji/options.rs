@@ -91,7 +91,7 @@ impl Koji {
 
     /// How long changes of who is there are gathered before they are told. Default, and most,
     /// 100 ms; a change after a quiet time is told at once.
-    pub fn with_gather(self, gather: Duration) -> Self {
+    pub fn with_member_list_interval(self, gather: Duration) -> Self {
         self.change(|settings| settings.member_list_interval = gather.min(Duration::from_millis(100)))
     }
 
