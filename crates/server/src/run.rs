@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{BuildError, PrometheusHandle};
-use switchboard::{App, Backplane, AcceptOptions, NodeId, ProjectId, Stopping, serve};
+use switchboard::{AcceptOptions, App, Backplane, NodeId, ProjectId, Stopping, serve};
 use switchboard_disk::{DiskInbox, OpenError};
 use switchboard_redis::{ConnectError, MesaBridge, OriginalPortals, Redis, Reports};
 use tokio::net::{TcpListener, TcpSocket};

@@ -21,10 +21,23 @@
 //! }
 //! ```
 //!
-//! Every emit.gg client can talk to it. Frames of one connection are handled in the order they
-//! came: a handler that does not wait has finished, with all it emitted queued, before the next
-//! frame is looked at; one that waits holds nothing up.
+//! Every emit.gg client can connect to it. Frames of one connection are handled in the order they
+//! arrive: a handler that does not wait has finished, with everything it emitted queued, before the
+//! next frame is decoded; one that waits does not delay the frames behind it.
 
+// The floors of the crate, from the top down. A file imports files of its own floor and of lower
+// ones, and no two files import each other.
+//
+//   builder     builds an app: makes the node and wires the floors into it
+//   net         bytes: accept, upgrade, connection, flusher, heartbeat, stop
+//   protocols   one folder each: admit, receive, encode, keep-alive
+//   routing     from an event's name to its handler, and from the outcome to the reply; hooks
+//   api         the handles: App, Socket, Emitter
+//   node        what a running server and a connection are: inbox, identity, calls between nodes, reports
+//
+// A lower floor reaches a higher one only through what that hands it: `node::Wiring` (writers of
+// frames, scheduler, receiver of hub events, parts), `node::system_events::HookSink` (hooks), and the
+// state that a protocol keeps with a `node::conn::Conn`.
 mod api;
 mod builder;
 mod net;

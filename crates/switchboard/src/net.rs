@@ -5,9 +5,11 @@
 //! own turn, inline.
 
 pub(crate) mod accept;
+mod app;
 pub(crate) mod connection;
 pub(crate) mod flusher;
 pub(crate) mod heartbeat;
+pub(crate) mod http;
 pub(crate) mod lent;
 pub(crate) mod options;
 pub(crate) mod start;

@@ -115,6 +115,9 @@ pub(crate) fn on_hub_event(node: &Arc<Node>, event: HubEvent) {
     }
 }
 
+/// Why the address of a handshake is refused.
+pub(crate) type AddressError = TicketError;
+
 /// A handshake, by the protocol that it is for.
 pub(crate) enum Handshake {
     Emit,
@@ -124,7 +127,7 @@ pub(crate) enum Handshake {
 
 impl Handshake {
     /// Decides by the address.
-    pub(crate) fn of(app: &App, uri: &Uri) -> Result<Self, TicketError> {
+    pub(crate) fn of(app: &App, uri: &Uri) -> Result<Self, AddressError> {
         if let Some(settings) = mesa::settings(app.setup(), uri) {
             return Ok(Handshake::Mesa(settings));
         }

@@ -18,9 +18,9 @@ use tokio_util::sync::CancellationToken;
 use tower::Service;
 
 use crate::api::app::App;
-use crate::net::stop::Stopping;
+use crate::net::http::plain_http;
+use crate::net::stop::{Stopping, stop};
 use crate::net::upgrade::UpgradeService;
-use crate::protocols::http_routes;
 
 /// Serves an app: WebSockets on every path, and the app's plain HTTP router, if it has one.
 ///
@@ -39,7 +39,7 @@ use crate::protocols::http_routes;
 /// # Panics
 /// If the app's routes are wrong: an event with two handlers, a handler whose state is missing.
 pub fn serve(listener: TcpListener, app: App) -> Serve {
-    Serve { listener, app, stop: Box::pin(pending()), stopping: Stopping::default() }
+    Serve { listener, app, signal: Box::pin(pending()), stopping: Stopping::default() }
 }
 
 /// A server that is about to run; `.await` runs it.
@@ -53,7 +53,7 @@ pub fn serve(listener: TcpListener, app: App) -> Serve {
 pub struct Serve {
     listener: TcpListener,
     app: App,
-    stop: Pin<Box<dyn Future<Output = ()> + Send>>,
+    signal: Pin<Box<dyn Future<Output = ()> + Send>>,
     stopping: Stopping,
 }
 
@@ -73,7 +73,7 @@ impl Serve {
     /// # served }
     /// ```
     pub fn with_graceful_shutdown(mut self, signal: impl Future<Output = ()> + Send + 'static) -> Self {
-        self.stop = Box::pin(signal);
+        self.signal = Box::pin(signal);
         self
     }
 
@@ -97,15 +97,15 @@ impl Serve {
     }
 
     async fn run(self) -> io::Result<()> {
-        let Serve { listener, app, stop, stopping } = self;
+        let Serve { listener, app, signal, stopping } = self;
         let door = UpgradeService::new(&app);
         let http = plain_http(&app, &door);
         let stopped = CancellationToken::new();
-        let mut stop = pin!(stop);
+        let mut signal = pin!(signal);
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
-                () = &mut stop => break,
+                () = &mut signal => break,
             };
             match accepted {
                 Ok((stream, peer)) => {
@@ -122,7 +122,7 @@ impl Serve {
         }
         drop(listener);
         stopped.cancel();
-        app.close_within(stopping).await;
+        stop(&app, stopping).await;
         Ok(())
     }
 }
@@ -180,74 +180,5 @@ async fn answer(
     match http {
         Some(mut router) if !handshake::is_upgrade(request.headers()) => router.call(request).await,
         _ => door.call(request).await,
-    }
-}
-
-/// The router for requests that are no WebSocket handshakes; `None` if the upgrade service answers
-/// them.
-fn plain_http(app: &App, door: &UpgradeService) -> Option<axum::Router> {
-    let own = app.setup().part::<axum::Router>().cloned();
-    let Some(routes) = http_routes(app) else { return own };
-    let rest = own.unwrap_or_else(|| axum::Router::new().fallback_service(door.clone()));
-    Some(routes.merge(rest))
-}
-
-impl App {
-    /// The app as an axum router: WebSockets on every path, and the app's plain HTTP router for
-    /// everything else. Nest it in, or merge it with, a router of your own.
-    ///
-    /// Serve that with `into_make_service_with_connect_info::<SocketAddr>()`, or handlers and the
-    /// limits per address see no address.
-    ///
-    /// ```no_run
-    /// # use std::net::SocketAddr;
-    /// # use axum::{Router, routing::get};
-    /// # use switchboard::App;
-    /// # async fn example(listener: tokio::net::TcpListener) -> std::io::Result<()> {
-    /// let live = App::new().on("/ping", async || {});
-    /// let router = Router::new().route("/about", get(async || "a chat")).merge(live.into_router());
-    /// let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    /// axum::serve(listener, service).await
-    /// # }
-    /// ```
-    ///
-    /// # Panics
-    /// If the app's routes are wrong, or outside a tokio runtime.
-    pub fn into_router(self) -> axum::Router {
-        let app = self.clone();
-        let door = self.into_service();
-        let Some(http) = plain_http(&app, &door) else { return axum::Router::new().fallback_service(door) };
-        let either = tower::service_fn(move |request: Request<Body>| {
-            let (mut door, mut http) = (door.clone(), http.clone());
-            async move {
-                match handshake::is_upgrade(request.headers()) {
-                    true => door.call(request).await,
-                    false => http.call(request).await,
-                }
-            }
-        });
-        axum::Router::new().fallback_service(either)
-    }
-
-    /// The app as a tower service for one route of an axum router: answers WebSocket handshakes,
-    /// and everything else with 426.
-    ///
-    /// ```no_run
-    /// # use std::net::SocketAddr;
-    /// # use axum::{Router, routing::get};
-    /// # use switchboard::App;
-    /// # async fn example(listener: tokio::net::TcpListener) -> std::io::Result<()> {
-    /// let live = App::new().on("/ping", async || {});
-    /// let router = Router::new()
-    ///     .route("/about", get(async || "a chat"))
-    ///     .route_service("/ws", live.clone().into_service()); // keep `live` to send with
-    /// axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>()).await
-    /// # }
-    /// ```
-    ///
-    /// # Panics
-    /// If the app's routes are wrong, or outside a tokio runtime.
-    pub fn into_service(self) -> UpgradeService {
-        UpgradeService::new(&self)
     }
 }

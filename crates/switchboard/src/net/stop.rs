@@ -60,59 +60,24 @@ impl Stopping {
     }
 }
 
-impl App {
-    /// Stops: refuses new connections, closes all sockets with 1012 and waits for what runs. For
-    /// apps that are not run by [`serve`], which does it by itself.
-    ///
-    /// ```no_run
-    /// # use axum::Router;
-    /// # use switchboard::App;
-    /// # async fn example(
-    /// #     listener: tokio::net::TcpListener,
-    /// #     router: Router,
-    /// #     live: App,
-    /// #     signal: impl Future<Output = ()> + Send + 'static,
-    /// # ) -> std::io::Result<()> {
-    /// axum::serve(listener, router)
-    ///     .with_graceful_shutdown(async move {
-    ///         signal.await;
-    ///         live.close().await; // axum does not wait for WebSockets
-    ///     })
-    ///     .await
-    /// # }
-    /// ```
-    pub async fn close(&self) {
-        self.close_within(Stopping::default()).await;
-    }
-
-    /// [`close`](Self::close) with a window and a time-out of its own.
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
-    /// # use std::time::Duration;
-    /// # use switchboard::Stopping;
-    /// # let app = switchboard::App::new();
-    /// app.close_within(Stopping::default().with_window(Duration::from_secs(5))).await;
-    /// # Ok(()) }
-    /// ```
-    pub async fn close_within(&self, stopping: Stopping) {
-        self.node().is_stopping.store(true, Ordering::Relaxed);
-        let sessions = self.hub().index().all_sessions();
-        let pause = stopping.window.checked_div(sessions.len() as u32).unwrap_or_default();
-        let frame = close_frame(CloseCode::RESTART, STOPPING);
-        let mut pauses = Duration::ZERO;
-        for session in sessions {
-            Conn::of(&session).closed_by_us(CloseCode::RESTART);
-            self.hub().close(&session, frame.clone());
-            pauses += pause;
-            // A timer has no finer steps.
-            if pauses >= Duration::from_millis(5) {
-                tokio::time::sleep(std::mem::take(&mut pauses)).await;
-            }
+/// Stops an app: refuses new connections, closes all sockets and waits for what runs.
+pub(crate) async fn stop(app: &App, stopping: Stopping) {
+    app.node().is_stopping.store(true, Ordering::Relaxed);
+    let sessions = app.hub().index().all_sessions();
+    let pause = stopping.window.checked_div(sessions.len() as u32).unwrap_or_default();
+    let frame = close_frame(CloseCode::RESTART, STOPPING);
+    let mut pauses = Duration::ZERO;
+    for session in sessions {
+        Conn::of(&session).closed_by_us(CloseCode::RESTART);
+        app.hub().close(&session, frame.clone());
+        pauses += pause;
+        // A timer has no finer steps.
+        if pauses >= Duration::from_millis(5) {
+            tokio::time::sleep(std::mem::take(&mut pauses)).await;
         }
-        if tokio::time::timeout(stopping.timeout, self.node().tasks.finished()).await.is_err() {
-            tracing::warn!("stopped with connections or handlers still running");
-        }
-        self.node().tasks.stop_services();
     }
+    if tokio::time::timeout(stopping.timeout, app.node().tasks.finished()).await.is_err() {
+        tracing::warn!("stopped with connections or handlers still running");
+    }
+    app.node().tasks.stop_services();
 }

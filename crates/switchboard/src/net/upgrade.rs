@@ -35,9 +35,8 @@ use crate::node::clock::now;
 use crate::node::conn::Conn;
 use crate::node::info::Info;
 use crate::node::reports::report;
-use crate::protocols::Handshake;
 use crate::protocols::admission::{Admission, Guard};
-use crate::protocols::koji::ticket::TicketError;
+use crate::protocols::{AddressError, Handshake};
 use crate::routing::server::Server;
 
 /// A tower service that answers WebSocket handshakes, and everything else with 426; made by
@@ -65,7 +64,7 @@ enum Closed {
     #[error("this origin may not connect")]
     Origin,
     #[error(transparent)]
-    Ticket(#[from] TicketError),
+    Address(#[from] AddressError),
     #[error("the server is stopping")]
     Stopping,
     #[error(transparent)]
@@ -79,7 +78,7 @@ impl Closed {
         match self {
             Closed::Handshake(error) => error.status(),
             Closed::Origin => StatusCode::FORBIDDEN,
-            Closed::Ticket(error) => error.status(),
+            Closed::Address(error) => error.status(),
             Closed::Stopping | Closed::Refused(Refused::Full(_)) => StatusCode::SERVICE_UNAVAILABLE,
             Closed::Refused(_) => StatusCode::TOO_MANY_REQUESTS,
             Closed::NoUpgrade => StatusCode::INTERNAL_SERVER_ERROR,
@@ -137,6 +136,15 @@ impl UpgradeService {
         let admitted = self.addresses.admit(ip, app.limits(), now())?;
         let info = Info::new(request.uri(), headers, ip, is_secure);
         Ok((accept, Upgrade { handshake, info, admitted }))
+    }
+
+    /// Runs a connection over a stream whose handshake is done.
+    pub(crate) fn connect_stream(&self, wire: Wire) {
+        let admitted =
+            self.addresses.admit(None, self.app().limits(), now()).expect("a new service has room");
+        let client = Upgrade { handshake: Handshake::Emit, info: Info::of_nobody(), admitted };
+        let connect = self.connect(wire, Bytes::new(), client);
+        connect.now_or_never().expect("an emit client is admitted at once");
     }
 
     /// Starts the connection when the stream has been upgraded.
@@ -207,22 +215,6 @@ impl UpgradeService {
                 resume_unwind(panic);
             }
         });
-    }
-}
-
-impl App {
-    /// Runs a connection over any stream whose handshake is done, such as a pipe in memory.
-    #[doc(hidden)]
-    pub fn connect_stream(
-        &self,
-        stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-    ) {
-        let door = UpgradeService::new(self);
-        let info = Info::of_nobody();
-        let admitted = door.addresses.admit(None, self.limits(), now()).expect("a new service has room");
-        let client = Upgrade { handshake: Handshake::Emit, info, admitted };
-        let connect = door.connect(Wire::other(stream), Bytes::new(), client);
-        connect.now_or_never().expect("an emit client is admitted at once");
     }
 }
 

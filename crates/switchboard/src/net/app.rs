@@ -1,0 +1,119 @@
+//! The app as a server: as a router, as a tower service, and stopping.
+
+use axum::body::Body;
+use http::Request;
+use switchboard_ws::handshake;
+use tower::Service;
+
+use crate::api::app::App;
+use crate::net::http::plain_http;
+use crate::net::stop::{Stopping, stop};
+use crate::net::transport::Wire;
+use crate::net::upgrade::UpgradeService;
+
+impl App {
+    /// The app as an axum router: WebSockets on every path, and the app's plain HTTP router for
+    /// everything else. Nest it in, or merge it with, a router of your own.
+    ///
+    /// Serve that with `into_make_service_with_connect_info::<SocketAddr>()`, or handlers and the
+    /// limits per address see no address.
+    ///
+    /// ```no_run
+    /// # use std::net::SocketAddr;
+    /// # use axum::{Router, routing::get};
+    /// # use switchboard::App;
+    /// # async fn example(listener: tokio::net::TcpListener) -> std::io::Result<()> {
+    /// let live = App::new().on("/ping", async || {});
+    /// let router = Router::new().route("/about", get(async || "a chat")).merge(live.into_router());
+    /// let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    /// axum::serve(listener, service).await
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    /// If the app's routes are wrong, or outside a tokio runtime.
+    pub fn into_router(self) -> axum::Router {
+        let app = self.clone();
+        let door = self.into_service();
+        let Some(http) = plain_http(&app, &door) else { return axum::Router::new().fallback_service(door) };
+        let either = tower::service_fn(move |request: Request<Body>| {
+            let (mut door, mut http) = (door.clone(), http.clone());
+            async move {
+                match handshake::is_upgrade(request.headers()) {
+                    true => door.call(request).await,
+                    false => http.call(request).await,
+                }
+            }
+        });
+        axum::Router::new().fallback_service(either)
+    }
+
+    /// The app as a tower service for one route of an axum router: answers WebSocket handshakes,
+    /// and everything else with 426.
+    ///
+    /// ```no_run
+    /// # use std::net::SocketAddr;
+    /// # use axum::{Router, routing::get};
+    /// # use switchboard::App;
+    /// # async fn example(listener: tokio::net::TcpListener) -> std::io::Result<()> {
+    /// let live = App::new().on("/ping", async || {});
+    /// let router = Router::new()
+    ///     .route("/about", get(async || "a chat"))
+    ///     .route_service("/ws", live.clone().into_service()); // keep `live` to send with
+    /// axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>()).await
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    /// If the app's routes are wrong, or outside a tokio runtime.
+    pub fn into_service(self) -> UpgradeService {
+        UpgradeService::new(&self)
+    }
+
+    /// Stops: refuses new connections, closes all sockets with 1012 and waits for what runs. For
+    /// apps that are not run by [`serve`], which does it by itself.
+    ///
+    /// ```no_run
+    /// # use axum::Router;
+    /// # use switchboard::App;
+    /// # async fn example(
+    /// #     listener: tokio::net::TcpListener,
+    /// #     router: Router,
+    /// #     live: App,
+    /// #     signal: impl Future<Output = ()> + Send + 'static,
+    /// # ) -> std::io::Result<()> {
+    /// axum::serve(listener, router)
+    ///     .with_graceful_shutdown(async move {
+    ///         signal.await;
+    ///         live.close().await; // axum does not wait for WebSockets
+    ///     })
+    ///     .await
+    /// # }
+    /// ```
+    pub async fn close(&self) {
+        self.close_within(Stopping::default()).await;
+    }
+
+    /// [`close`](Self::close) with a window and a time-out of its own.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # use std::time::Duration;
+    /// # use switchboard::Stopping;
+    /// # let app = switchboard::App::new();
+    /// app.close_within(Stopping::default().with_window(Duration::from_secs(5))).await;
+    /// # Ok(()) }
+    /// ```
+    pub async fn close_within(&self, stopping: Stopping) {
+        stop(self, stopping).await;
+    }
+
+    /// Runs a connection over any stream whose handshake is done, such as a pipe in memory.
+    #[doc(hidden)]
+    pub fn connect_stream(
+        &self,
+        stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+    ) {
+        UpgradeService::new(self).connect_stream(Wire::other(stream));
+    }
+}
