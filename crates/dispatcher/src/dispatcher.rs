@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use switchboard_backplane::{Content, Publication};
 use switchboard_event::{Audience, DeliveryClass, Event, IntoAudience, NameError, ProjectId, Target, UserId};
-use switchboard_redis::{Backend, ForOriginals};
+use switchboard_redis::{LegacyMessage, Publisher};
 
 use crate::error::{ConnectError, DispatchError};
 use crate::message::{DISCONNECT, Message};
@@ -20,7 +20,7 @@ const NORMAL: u16 = 1000;
 /// Sends messages from a process that is not a node. Create it once and share it. Dropping it closes its
 /// connection.
 pub struct Dispatcher {
-    backend: Backend,
+    publisher: Publisher,
     project: ProjectId,
     namespace: Option<String>,
     sync: bool,
@@ -49,8 +49,8 @@ impl Dispatcher {
         let DispatcherOptions { namespace, sync, legacy, redis } = options;
         let project =
             ProjectId::new(namespace.as_deref().unwrap_or("default")).map_err(ConnectError::Namespace)?;
-        let backend = Backend::connect(redis).await?;
-        Ok(Dispatcher { backend, project, namespace, sync, legacy })
+        let publisher = Publisher::connect(redis).await?;
+        Ok(Dispatcher { publisher, project, namespace, sync, legacy })
     }
 
     /// Sends to users by their ids, or to everyone with `["*"]`. With `sync`, the message is stored in the inboxes of
@@ -119,7 +119,7 @@ impl Dispatcher {
         let event =
             Event { name: message.name.clone(), data: message.data.clone(), sender: None, time_ms: now_ms() };
         if sync && let Some(users) = users_of(&audience) {
-            let stored = self.backend.keep(&self.project, &users, &event).await?;
+            let stored = self.publisher.store(&self.project, &users, &event).await?;
             return Ok(Dispatched { inboxes: Some(stored.inboxes), evicted: stored.evicted });
         }
         self.publish(audience, Content::Event { event, class: DeliveryClass::Live }).await?;
@@ -162,18 +162,21 @@ impl Dispatcher {
 
     /// Whether the dispatcher is connected to Redis.
     pub fn is_up(&self) -> bool {
-        self.backend.is_up()
+        self.publisher.is_up()
     }
 
     async fn publish(&self, audience: Audience, content: Content) -> Result<(), DispatchError> {
         let publication = Publication { project: self.project.clone(), audience, content };
-        Ok(self.backend.publish(&publication).await?)
+        Ok(self.publisher.publish(&publication).await?)
     }
 
     /// Returns the number of inboxes in which the message was stored.
     async fn send_legacy(&self, message: &str, users: &[&str], sync: bool) -> Result<usize, DispatchError> {
         let namespace = self.namespace.as_deref();
-        Ok(self.backend.tell_originals(&ForOriginals { namespace, message, users, waits: sync }).await?)
+        Ok(self
+            .publisher
+            .dispatch_to_legacy(&LegacyMessage { namespace, message, users, store: sync })
+            .await?)
     }
 }
 

@@ -1,188 +1,178 @@
-//! Publications between nodes: a Redis channel per target, subscribed while a socket of this node is
-//! in it.
+//! Publications between nodes: one Redis channel per target, subscribed while this node has a member.
 
+mod bridge;
 mod many_users;
 mod outbound;
 mod publish_queue;
+mod recent_stamps;
 mod subscriber;
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::Bytes;
 use metrics::{Counter, counter};
 use redis::{PushInfo, PushKind, Value};
 use switchboard_backplane::{BoxFuture, Bus, Content, Publication, PublishError, Receiver};
-use switchboard_event::{NodeId, ProjectId, Target};
-use tokio_util::sync::CancellationToken;
+use switchboard_event::{ProjectId, Target};
 
-use crate::connection::Source;
+use crate::connection::supervise;
+use crate::context::Context;
 use crate::envelope::{self, Stamp};
-use crate::legacy::{Bridges, NoMessage};
-use crate::names::Names;
-use crate::options::Options;
 
-pub(crate) use many_users::TO_USERS;
+pub(crate) use bridge::BusBridge;
+#[cfg(feature = "legacy")]
+pub(crate) use bridge::{BridgeCommand, BridgeError};
+pub(crate) use many_users::PUBLISH_TO_USERS;
 pub(crate) use outbound::Outbound;
-use publish_queue::Outgoing;
-use subscriber::Hearing;
+use publish_queue::{PublishQueue, PublishSession};
+use recent_stamps::RecentStamps;
+use subscriber::{OnMessage, SubscribeSession, Subscriber};
 
 /// Carries publications through Redis. Made by [`Redis::connect`](crate::Redis::connect).
 pub struct RedisBus {
-    node: NodeId,
-    names: Names,
-    bridges: Arc<Bridges>,
+    context: Arc<Context>,
+    bridge: Option<Arc<dyn BusBridge>>,
+    /// Number of this node's next publication.
     next: AtomicU64,
     receiver: OnceLock<Weak<dyn Receiver>>,
-    hearing: Hearing,
-    outgoing: Outgoing,
-    copies: Mutex<VecDeque<Stamp>>,
+    subscriber: Arc<Subscriber>,
+    publish_queue: Arc<PublishQueue>,
+    recent: RecentStamps,
     received: Counter,
-    garbage: Counter,
+    undecodable: Counter,
 }
 
-/// Stamps that are remembered to know copies by. Copies for several channels arrive next to one
-/// another; in a cluster, those of other slots may come between.
-const COPIES_KNOWN: usize = 64;
-
 impl RedisBus {
-    pub(crate) fn start(
-        node: NodeId,
-        names: Names,
-        options: &Options,
-        bridges: Arc<Bridges>,
-        source: Arc<Source>,
-        stop: &CancellationToken,
-    ) -> Arc<Self> {
+    pub(crate) fn start(context: &Arc<Context>, bridge: Option<Arc<dyn BusBridge>>) -> Arc<Self> {
+        let subscriber = Arc::new(Subscriber::new(context.options.linger));
+        let publish_queue =
+            Arc::new(PublishQueue::new(context.options.publish_bytes_max, context.publish_verb()));
+        if let Some(bridge) = &bridge {
+            subscriber.subscribe(bridge.channels().into_iter());
+        }
         let bus = Arc::new(RedisBus {
-            node,
-            names,
-            bridges,
+            context: context.clone(),
+            bridge,
             next: AtomicU64::new(1),
             receiver: OnceLock::new(),
-            hearing: Hearing::new(options.linger),
-            outgoing: Outgoing::new(options.publish_bytes_max, source.publish_verb()),
-            copies: Mutex::default(),
+            subscriber: subscriber.clone(),
+            publish_queue: publish_queue.clone(),
+            recent: RecentStamps::default(),
             received: counter!("switchboard_bus_received_total"),
-            garbage: counter!("switchboard_bus_undecodable_total"),
+            undecodable: counter!("switchboard_bus_undecodable_total"),
         });
-        bus.hearing.want(bus.bridges.channels());
-        let (hearing, sending) = (bus.clone(), bus.clone());
-        crate::spawn(stop, hearing.hear(source.clone()));
-        crate::spawn(stop, async move { sending.outgoing.send_all(&source).await });
+        let subscribing = SubscribeSession::new(context.clone(), subscriber, bus.on_message());
+        let (one, two) = (context.clone(), context.clone());
+        context.spawn(async move { supervise(&one.connector, subscribing, None).await });
+        context
+            .spawn(async move { supervise(&two.connector, PublishSession::new(publish_queue), None).await });
         bus
     }
 
-    /// When it hears and can publish.
+    /// Completes once the bus can both receive and publish.
     pub(crate) async fn up(&self) {
-        self.hears().await;
-        self.outgoing.up().await;
+        self.subscribed().await;
+        self.publish_queue.up().await;
     }
 
-    /// When it hears.
-    pub(crate) async fn hears(&self) {
-        self.hearing.up().await;
+    /// Completes once the bus receives publications.
+    pub(crate) async fn subscribed(&self) {
+        self.subscriber.up().await;
     }
 
     pub(crate) fn receiver(&self) -> Option<Arc<dyn Receiver>> {
         self.receiver.get()?.upgrade()
     }
 
-    /// Takes what Redis says unasked.
+    /// The subscriber outlives the bus by a moment, so it holds the bus weakly.
+    fn on_message(self: &Arc<Self>) -> OnMessage {
+        let bus = Arc::downgrade(self);
+        Arc::new(move |push| {
+            if let Some(bus) = bus.upgrade() {
+                bus.pushed(push);
+            }
+        })
+    }
+
     fn pushed(&self, PushInfo { kind, data }: PushInfo) {
         let mut data = data.into_iter();
         let Some(Value::BulkString(channel)) = data.next() else { return };
         match (kind, data.next()) {
             (PushKind::Message | PushKind::SMessage, Some(Value::BulkString(message))) => {
-                let message = Bytes::from(message);
-                match self.bridges.heard(&channel, &message) {
-                    Some(heard) => self.receive_from_original(heard),
-                    None => self.receive(message),
-                }
+                self.receive(&channel, message.into());
             }
-            (PushKind::Unsubscribe | PushKind::SUnsubscribe, _) => self.hearing.left(&channel),
+            (PushKind::Unsubscribe | PushKind::SUnsubscribe, _) => self.subscriber.unsubscribed(&channel),
             _ => {}
         }
     }
 
-    fn receive_from_original(&self, heard: Result<Option<Publication>, NoMessage>) {
-        match heard {
-            Ok(None) => {}
-            Ok(Some(publication)) => {
+    fn receive(&self, channel: &[u8], message: Bytes) {
+        match self.bridge.as_ref().and_then(|bridge| bridge.decode(channel, &message)) {
+            None => self.receive_from_node(message),
+            Some(Ok(None)) => {}
+            Some(Ok(Some(publication))) => {
                 self.received.increment(1);
-                self.hand_in(publication);
+                self.deliver(publication);
             }
-            Err(error) => self.refuse(&error.to_string()),
+            Some(Err(error)) => self.drop_undecodable(&error.to_string()),
         }
     }
 
-    fn hand_in(&self, publication: Publication) {
+    fn receive_from_node(&self, message: Bytes) {
+        let Some(stamp) = envelope::origin(&message) else {
+            return self.drop_undecodable("too short or of another version");
+        };
+        if stamp.node == self.context.node {
+            return;
+        }
+        self.received.increment(1);
+        match envelope::decode(message) {
+            Ok(publication) if has_copies(&publication) && !self.recent.insert(stamp) => {}
+            Ok(publication) => self.deliver(publication),
+            Err(error) => self.drop_undecodable(&error.to_string()),
+        }
+    }
+
+    fn deliver(&self, publication: Publication) {
         if let Some(receiver) = self.receiver() {
             receiver.receive(publication);
         }
     }
 
-    fn receive(&self, message: Bytes) {
-        let Some(stamp) = envelope::origin(&message) else {
-            return self.refuse("too short or of another version");
-        };
-        if stamp.node == self.node {
-            return;
-        }
-        self.received.increment(1);
-        match envelope::decode(message) {
-            Ok(publication) if comes_as_copies(&publication) && self.is_copy(stamp) => {}
-            Ok(publication) => self.hand_in(publication),
-            Err(error) => self.refuse(&error.to_string()),
-        }
+    fn drop_undecodable(&self, reason: &str) {
+        self.undecodable.increment(1);
+        tracing::debug!(reason, "message cannot be decoded; it is dropped");
     }
 
-    /// What originals it is one with.
-    pub(crate) fn bridges(&self) -> &Arc<Bridges> {
-        &self.bridges
+    /// Whether servers that are no Switchboard nodes receive publications of the project.
+    pub(crate) fn is_bridged(&self, project: &ProjectId) -> bool {
+        self.bridge.as_ref().is_some_and(|bridge| bridge.covers(project))
     }
 
-    /// Nothing without a bridge.
-    pub(crate) fn tell_originals(&self, publication: &Publication) -> Result<(), PublishError> {
-        let mut tellings = self.bridges.telling(publication);
-        tellings.try_for_each(|telling| self.outgoing.push(Outbound::ToOriginals(telling)))
+    /// Publishes for servers that are no Switchboard nodes, if there is a bridge to any.
+    pub(crate) fn publish_to_bridge(&self, publication: &Publication) -> Result<(), PublishError> {
+        let commands = self.bridge.iter().flat_map(|bridge| bridge.encode(publication));
+        commands.into_iter().try_for_each(|command| self.publish_queue.push(Outbound::Bridge(command)))
     }
 
-    fn refuse(&self, reason: &str) {
-        self.garbage.increment(1);
-        tracing::debug!(reason, "a message on our channels is none of ours");
-    }
-
-    fn is_copy(&self, stamp: Stamp) -> bool {
-        let mut copies = self.copies.lock().expect("no code that holds the copies panics");
-        if copies.contains(&stamp) {
-            return true;
-        }
-        copies.push_back(stamp);
-        if copies.len() > COPIES_KNOWN {
-            copies.pop_front();
-        }
-        false
-    }
-
-    /// The channels that stand for a target while a socket of this node is in it.
-    fn heard_for(&self, project: &ProjectId, target: &Target) -> impl Iterator<Item = String> {
-        let names = self.names.project(project);
-        let own = matches!(target, Target::Everyone).then(|| names.node_channel(self.node));
+    /// The channels for a target. Everyone's also stands for single sockets of this node.
+    fn channels_for(&self, project: &ProjectId, target: &Target) -> impl Iterator<Item = String> {
+        let names = self.context.names.project(project);
+        let own = matches!(target, Target::Everyone).then(|| names.node_channel(self.context.node));
         own.into_iter().chain([names.channel(target)])
     }
 }
 
-/// What goes to several channels. What waits for users goes to each node once, by a number that another
-/// project may have as well.
-fn comes_as_copies(publication: &Publication) -> bool {
+/// Whether a publication goes to several channels with one stamp. A stored message does not: each node
+/// receives it once, and its number is unique only within its project.
+fn has_copies(publication: &Publication) -> bool {
     publication.audience.to.len() > 1 && !matches!(publication.content, Content::Stored { .. })
 }
 
 impl Bus for RedisBus {
-    fn node(&self) -> NodeId {
-        self.node
+    fn node(&self) -> switchboard_event::NodeId {
+        self.context.node
     }
 
     fn start(&self, receiver: Weak<dyn Receiver>) {
@@ -190,26 +180,27 @@ impl Bus for RedisBus {
     }
 
     fn publish(&self, publication: &Publication) -> Result<(), PublishError> {
-        let names = self.names.project(&publication.project);
-        let stamp = Stamp { node: self.node, number: self.next.fetch_add(1, Ordering::Relaxed) };
+        let names = self.context.names.project(&publication.project);
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let stamp = Stamp { node: self.context.node, number };
         let Some(outbound) = Outbound::of(&names, publication, stamp) else { return Ok(()) };
-        self.outgoing.push(outbound)?;
-        self.tell_originals(publication)
+        self.publish_queue.push(outbound)?;
+        self.publish_to_bridge(publication)
     }
 
     fn subscribe(&self, project: &ProjectId, target: &Target) {
-        self.hearing.want(self.heard_for(project, target));
+        self.subscriber.subscribe(self.channels_for(project, target));
     }
 
     fn unsubscribe(&self, project: &ProjectId, target: &Target) {
-        self.hearing.unwant(self.heard_for(project, target));
+        self.subscriber.unsubscribe(self.channels_for(project, target));
     }
 
     fn settled(&self) -> BoxFuture<'_, ()> {
-        Box::pin(self.hearing.settled())
+        Box::pin(self.subscriber.settled())
     }
 
     fn is_up(&self) -> bool {
-        self.hearing.is_up() && self.outgoing.is_up()
+        self.subscriber.is_up() && self.publish_queue.is_up()
     }
 }

@@ -1,8 +1,19 @@
-//! Connections to Redis, and scripts that run over them.
+//! Connections to Redis: how they are made, kept and used.
+//!
+//! A [`Connector`] makes connections to one server, to a Sentinel deployment or to a cluster. Each
+//! long-lived connection runs in [`supervise`], which reconnects and reports whether it is up. Commands go
+//! through a [`RedisConnection`], scripts through [`script`].
 
-pub(crate) mod backoff;
+mod backoff;
+mod connector;
+mod reconnects;
 mod redis_connection;
 pub(crate) mod script;
+mod supervise;
 mod tls;
 
-pub(crate) use redis_connection::{Batch, Connected, Link, Source, ignore};
+pub(crate) use backoff::Backoff;
+pub(crate) use connector::{Connected, Connector, OnPush, ignore_pushes};
+pub(crate) use reconnects::Reconnects;
+pub(crate) use redis_connection::{Batch, RedisConnection};
+pub(crate) use supervise::{Session, Up, supervise};

@@ -43,7 +43,7 @@ pub(crate) struct Stamp {
 /// The bytes are no publication.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no publication: {0}")]
-pub(crate) struct NoPublication(&'static str);
+pub(crate) struct EnvelopeError(&'static str);
 
 pub(crate) fn encode(publication: &Publication, stamp: Stamp) -> Bytes {
     let Publication { project, audience, content } = publication;
@@ -124,10 +124,10 @@ pub(crate) fn origin(mut message: &[u8]) -> Option<Stamp> {
     })
 }
 
-pub(crate) fn decode(mut message: Bytes) -> Result<Publication, NoPublication> {
-    let truncated = NoPublication("truncated");
+pub(crate) fn decode(mut message: Bytes) -> Result<Publication, EnvelopeError> {
+    let truncated = EnvelopeError("truncated");
     if message.try_get_u8().map_err(|_| truncated.clone())? != VERSION {
-        return Err(NoPublication("of another version"));
+        return Err(EnvelopeError("of another version"));
     }
     let kind = message.try_get_u8().map_err(|_| truncated)?;
     take::<4>(&mut message)?;
@@ -144,9 +144,9 @@ pub(crate) fn decode(mut message: Bytes) -> Result<Publication, NoPublication> {
         EVENT => take_event(message)?,
         CONTROL => Content::Control(message),
         CLOSE => take_close(message)?,
-        ANSWER => Content::Answer(Payload::parse_bytes(message).map_err(|_| NoPublication("no JSON"))?),
+        ANSWER => Content::Answer(Payload::parse_bytes(message).map_err(|_| EnvelopeError("no JSON"))?),
         KEPT => Content::Stored { number: MessageNumber(number), event: event(message)? },
-        _ => return Err(NoPublication("of an unknown kind")),
+        _ => return Err(EnvelopeError("of an unknown kind")),
     };
     Ok(Publication { project, audience, content })
 }
@@ -206,29 +206,29 @@ fn put_sigil_name(out: &mut Vec<u8>, name: &str) {
     put_text(out, rest);
 }
 
-fn take<const N: usize>(message: &mut Bytes) -> Result<[u8; N], NoPublication> {
+fn take<const N: usize>(message: &mut Bytes) -> Result<[u8; N], EnvelopeError> {
     let mut array = [0; N];
-    message.try_copy_to_slice(&mut array).map_err(|_| NoPublication("truncated"))?;
+    message.try_copy_to_slice(&mut array).map_err(|_| EnvelopeError("truncated"))?;
     Ok(array)
 }
 
-fn take_text(message: &mut Bytes) -> Result<Bytes, NoPublication> {
+fn take_text(message: &mut Bytes) -> Result<Bytes, EnvelopeError> {
     let len = usize::from(u16::from_be_bytes(take(message)?));
     if len > message.len() {
-        return Err(NoPublication("truncated"));
+        return Err(EnvelopeError("truncated"));
     }
     Ok(message.split_to(len))
 }
 
-fn text(bytes: &[u8]) -> Result<&str, NoPublication> {
-    std::str::from_utf8(bytes).map_err(|_| NoPublication("a name is not UTF-8"))
+fn text(bytes: &[u8]) -> Result<&str, EnvelopeError> {
+    std::str::from_utf8(bytes).map_err(|_| EnvelopeError("a name is not UTF-8"))
 }
 
-fn name<T: for<'a> TryFrom<&'a str>>(bytes: &[u8]) -> Result<T, NoPublication> {
-    T::try_from(text(bytes)?).map_err(|_| NoPublication("a name is empty or too long"))
+fn name<T: for<'a> TryFrom<&'a str>>(bytes: &[u8]) -> Result<T, EnvelopeError> {
+    T::try_from(text(bytes)?).map_err(|_| EnvelopeError("a name is empty or too long"))
 }
 
-fn take_targets(message: &mut Bytes) -> Result<Vec<Target>, NoPublication> {
+fn take_targets(message: &mut Bytes) -> Result<Vec<Target>, EnvelopeError> {
     let count = u32::from_be_bytes(take(message)?);
     let mut targets = Vec::new();
     for _ in 0..count {
@@ -237,7 +237,7 @@ fn take_targets(message: &mut Bytes) -> Result<Vec<Target>, NoPublication> {
     Ok(targets)
 }
 
-fn take_target(message: &mut Bytes) -> Result<Target, NoPublication> {
+fn take_target(message: &mut Bytes) -> Result<Target, EnvelopeError> {
     let [kind] = take(message)?;
     Ok(match kind {
         b'=' => Target::Everyone,
@@ -246,35 +246,34 @@ fn take_target(message: &mut Bytes) -> Result<Target, NoPublication> {
         // A shard's room begins with two: only the first one is the sigil.
         b'#' => Target::shard(&name(&take_text(message)?)?),
         b'*' => Target::tag(&format!("*{}", text(&take_text(message)?)?))
-            .map_err(|_| NoPublication("a name is empty or too long"))?,
-        _ => return Err(NoPublication("a target of an unknown kind")),
+            .map_err(|_| EnvelopeError("a name is empty or too long"))?,
+        _ => return Err(EnvelopeError("a target of an unknown kind")),
     })
 }
 
-fn take_event(mut message: Bytes) -> Result<Content, NoPublication> {
+fn take_event(mut message: Bytes) -> Result<Content, EnvelopeError> {
     let class = match take(&mut message)? {
         [LIVE] => DeliveryClass::Live,
         [VOLATILE] => DeliveryClass::Volatile,
-        _ => return Err(NoPublication("an unknown class")),
+        _ => return Err(EnvelopeError("an unknown class")),
     };
     Ok(Content::Event { event: event(message)?, class })
 }
 
-fn take_close(mut message: Bytes) -> Result<Content, NoPublication> {
+fn take_close(mut message: Bytes) -> Result<Content, EnvelopeError> {
     let code = u16::from_be_bytes(take(&mut message)?);
     Ok(Content::Close { code, reason: text(&message)?.into() })
 }
 
-fn event(message: Bytes) -> Result<Event, NoPublication> {
-    Event::read(message).map_err(|_| NoPublication("the event cannot be read"))
+fn event(message: Bytes) -> Result<Event, EnvelopeError> {
+    Event::read(message).map_err(|_| EnvelopeError("the event cannot be read"))
 }
 
 #[cfg(test)]
 mod tests {
-    use switchboard_event::{Name, ShardName};
-
     use super::*;
     use proptest::prelude::*;
+    use switchboard_event::{Name, ShardName};
 
     const STAMP: Stamp = Stamp { node: NodeId(7), number: 1 << 40 };
 

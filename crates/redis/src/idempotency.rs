@@ -1,7 +1,7 @@
-//! Requests that may come twice, and to any node, in Redis.
+//! The idempotency store: requests that may arrive twice, and at any node.
 //!
-//! A request is one key. It holds the digest of what was asked for, and behind it `?` and the number of the
-//! claim, or `=` and the answer. Neither what was asked for nor the key it was asked with can be read there.
+//! A request is one key. Its value is the digest of the request's content, followed by `?` and the number of the
+//! claim, or by `=` and the answer. Neither the content nor the request key can be read from it.
 
 use std::sync::Arc;
 
@@ -11,47 +11,47 @@ use switchboard_backplane::{
     CLAIM_LIFETIME, Claim, ClaimOutcome, IdempotencyStore, RESPONSE_LIFETIME, RequestKey, StoreFuture,
 };
 
-use crate::RedisStore;
 use crate::connection::script::{self, Script};
+use crate::error::RequestError;
 use crate::names::Names;
-use crate::store::NoAnswer;
+use crate::store::RedisStore;
 
 const CLAIMED: &[u8] = b"?";
 const ANSWERED: &[u8] = b"=";
 
-/// Remembers requests in Redis, by the store's connection.
-pub(crate) struct RedisRepeats {
+/// Remembers requests in Redis, over the store's connection.
+pub(crate) struct RedisIdempotencyStore {
     names: Names,
     store: Arc<RedisStore>,
     end: Script,
 }
 
-impl RedisRepeats {
+impl RedisIdempotencyStore {
     pub(crate) fn new(names: Names, store: Arc<RedisStore>) -> Self {
-        RedisRepeats { names, store, end: Script::of(include_str!("idempotency/end.lua")) }
+        RedisIdempotencyStore { names, store, end: Script::new(include_str!("idempotency/end.lua")) }
     }
 
-    async fn try_claim(&self, asked: &RequestKey) -> Result<ClaimOutcome, NoAnswer> {
-        let mut link = self.store.link_now()?;
-        let claim = Claim { key: *asked, number: rand::random() };
+    async fn try_claim(&self, key: &RequestKey) -> Result<ClaimOutcome, RequestError> {
+        let mut connection = self.store.connection()?;
+        let claim = Claim { key: *key, number: rand::random() };
         let mut command = cmd("SET");
-        command.arg(self.names.request(&asked.name)).arg(claimed(&claim)).arg("NX").arg("GET");
+        command.arg(self.names.request(&key.name)).arg(claimed(&claim)).arg("NX").arg("GET");
         command.arg("PX").arg(CLAIM_LIFETIME.as_millis().to_string());
-        let known: Option<Vec<u8>> = link.ask(&command).await?;
-        Ok(known.map_or(ClaimOutcome::Claimed(claim), |known| read(asked, known.into())))
+        let known: Option<Vec<u8>> = connection.query(&command).await?;
+        Ok(known.map_or(ClaimOutcome::Claimed(claim), |known| read(key, known.into())))
     }
 
-    async fn end(&self, claim: &Claim, args: &[&[u8]]) -> Result<(), NoAnswer> {
-        let mut link = self.store.link_now()?;
+    async fn end(&self, claim: &Claim, args: &[&[u8]]) -> Result<(), RequestError> {
+        let mut connection = self.store.connection()?;
         let (keys, claimed) = ([self.names.request(&claim.key.name)], claimed(claim));
         let args = [&[&*claimed], args].concat();
-        Ok(script::run(&mut link, &self.end, &keys, &args).await.map(drop)?)
+        Ok(script::run(&mut connection, &self.end, &self.end.call(&keys, &args)).await.map(drop)?)
     }
 }
 
-impl IdempotencyStore for RedisRepeats {
-    fn claim<'a>(&'a self, asked: &'a RequestKey) -> StoreFuture<'a, ClaimOutcome> {
-        Box::pin(async move { Ok(self.try_claim(asked).await?) })
+impl IdempotencyStore for RedisIdempotencyStore {
+    fn claim<'a>(&'a self, key: &'a RequestKey) -> StoreFuture<'a, ClaimOutcome> {
+        Box::pin(async move { Ok(self.try_claim(key).await?) })
     }
 
     fn complete<'a>(&'a self, claim: &'a Claim, answer: &'a Bytes) -> StoreFuture<'a, ()> {
@@ -71,9 +71,9 @@ fn claimed(claim: &Claim) -> Vec<u8> {
     [&claim.key.content, CLAIMED, &claim.number.to_be_bytes()].concat()
 }
 
-/// What was there in place of a claim. What nobody here wrote is something else.
-fn read(asked: &RequestKey, known: Bytes) -> ClaimOutcome {
-    match known.strip_prefix(&asked.content).and_then(|rest| rest.split_at_checked(1)) {
+/// Interprets the value that prevented a claim. An unknown value counts as another request.
+fn read(key: &RequestKey, known: Bytes) -> ClaimOutcome {
+    match known.strip_prefix(&key.content).and_then(|rest| rest.split_at_checked(1)) {
         Some((CLAIMED, _)) => ClaimOutcome::InProgress,
         Some((ANSWERED, answer)) => ClaimOutcome::Completed(known.slice_ref(answer)),
         _ => ClaimOutcome::Conflict,

@@ -1,22 +1,26 @@
-//! Messages that wait for users, in Redis.
+//! Messages stored for users in Redis.
 //!
-//! A message is kept and published in one step: nobody can ask between the two. Its number is of the
-//! clock of Redis. What is put arrives at each node that has a socket of its users by the bus, at the
-//! node that put it as well.
+//! A message is stored and published in one step, so no other request can happen between the two. Its number
+//! derives from Redis' clock. It reaches every node that has a socket of its users by the bus, including the
+//! node that stored it.
 
-mod adopting;
 mod appender;
 mod batch_queue;
 mod elements;
+mod expiry;
+mod foreign;
 mod handed_out;
 mod limits;
 mod opening;
 mod receipts;
 mod scripts;
+mod shared;
 mod writer;
 
+use std::iter;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use metrics::{Counter, counter};
 use redis::{Cmd, Value};
 use switchboard_backplane::{
@@ -25,146 +29,173 @@ use switchboard_backplane::{
 use switchboard_event::{Audience, Event, MessageNumber, ProjectId, SocketId, Target, UserId};
 use tokio::sync::watch;
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 
-use crate::connection::script::{Script, call, was_unknown};
-use crate::connection::{Link, Source};
-use crate::legacy::Bridges;
-use crate::names::{Names, ProjectNames};
-use crate::options::{ANSWER_WITHIN, Options};
-use crate::store::NoAnswer;
-use crate::{RedisBus, RedisStore};
+use crate::bus::RedisBus;
+use crate::connection::{script, supervise};
+use crate::context::Context;
+use crate::error::RequestError;
+use crate::options::REPLY_TIMEOUT;
+use crate::store::RedisStore;
 
-pub(crate) use appender::Putting;
+pub(crate) use appender::Appender;
+use elements::{Messages, first_number, first_stored_ms};
+pub(crate) use foreign::ForeignInbox;
 use handed_out::HandedOut;
-pub(crate) use limits::Heeded;
-use limits::Said;
-use opening::{Opening, Openings};
-use receipts::{Receipt, Receipts};
-pub(crate) use scripts::Scripts;
+pub(crate) use limits::AnnouncedLimits;
+use limits::LimitsAnnouncer;
+use opening::{OpenQueue, OpenReply, OpenRequest};
+use receipts::{Receipt, ReceiptQueue};
+pub(crate) use scripts::{Scripts, inbox_call, retention_ms};
+use shared::{InboxState, Shared};
+use writer::InboxWriter;
 
-/// Keeps messages for users in Redis. Made by [`Redis::connect`](crate::Redis::connect) if the
-/// [options](Options::inbox) say so.
+/// How often an inbox is opened again because its oldest message had expired.
+const EXPIRED_ATTEMPTS_MAX: usize = 20;
+
+/// How often messages of other servers are read again because they have changed meanwhile.
+const MOVE_ATTEMPTS_MAX: usize = 10;
+
+/// Stores messages for users in Redis. Made by [`Redis::connect`](crate::Redis::connect) if
+/// [`Options::inbox`](crate::Options::inbox) is set.
 pub struct RedisInbox {
-    names: Names,
-    limits: InboxLimits,
-    said: Said,
-    bridges: Arc<Bridges>,
-    scripts: Arc<Scripts>,
-    putting: Putting,
-    openings: Openings,
-    handed_out: HandedOut,
-    receipts: Receipts,
+    shared: Arc<Shared>,
     bus: Arc<RedisBus>,
     store: Arc<RedisStore>,
-    state: watch::Sender<State>,
-    expired: Counter,
-    adopted: Counter,
-}
-
-#[derive(Clone, Default)]
-struct State {
-    /// The connection, while it can be asked.
-    link: Option<Link>,
-    /// How many receipts are written or dropped.
-    written: u64,
+    foreign: Option<Arc<dyn ForeignInbox>>,
+    handed_out: HandedOut,
+    moved: Counter,
 }
 
 impl RedisInbox {
     pub(crate) fn start(
-        names: Names,
-        options: &Options,
+        context: &Arc<Context>,
         limits: InboxLimits,
-        source: Arc<Source>,
-        (bus, store): (Arc<RedisBus>, Arc<RedisStore>),
-        stop: &CancellationToken,
+        bus: Arc<RedisBus>,
+        store: Arc<RedisStore>,
+        foreign: Option<Arc<dyn ForeignInbox>>,
     ) -> Arc<Self> {
-        let scripts = Arc::new(Scripts::new());
-        let inbox = Arc::new(RedisInbox {
-            putting: Putting::new(names.clone(), limits, source.publish_verb(), scripts.clone()),
-            openings: Openings::new(names.clone(), scripts.clone()),
-            handed_out: HandedOut::default(),
-            receipts: Receipts::new(options.changes_max),
-            said: Said::new(&names, limits),
-            names,
+        let (names, scripts) = (&context.names, Arc::new(Scripts::new()));
+        let shared = Arc::new(Shared {
             limits,
-            bridges: bus.bridges().clone(),
+            announcer: LimitsAnnouncer::new(names, limits),
+            appender: Appender::new(names.clone(), limits, context.publish_verb(), scripts.clone()),
+            opens: OpenQueue::new(names.clone(), scripts.clone()),
             scripts,
-            bus,
-            store,
-            state: watch::Sender::default(),
+            receipts: ReceiptQueue::new(context.options.changes_max),
+            state: watch::Sender::new(InboxState::default()),
             expired: counter!("switchboard_inbox_expired_total"),
-            adopted: counter!("switchboard_inbox_adopted_total"),
+            context: context.clone(),
         });
-        crate::spawn(stop, writer::keep(inbox.clone(), source));
-        inbox
+        let (writer, its_context) = (InboxWriter::new(shared.clone()), context.clone());
+        context.spawn(async move { supervise(&its_context.connector, writer, None).await });
+        let moved = counter!("switchboard_inbox_adopted_total");
+        Arc::new(RedisInbox { shared, bus, store, foreign, handed_out: HandedOut::default(), moved })
     }
 
-    /// When it answers.
+    /// Completes once messages can be stored.
     pub(crate) async fn up(&self) {
         // Fails only when the inbox is gone.
-        let _ = self.state.subscribe().wait_for(|state| state.link.is_some()).await;
+        let _ = self.shared.state.subscribe().wait_for(|state| state.connection.is_some()).await;
     }
 
-    fn link(&self) -> Result<Link, NoAnswer> {
-        self.state.borrow().link.clone().ok_or(NoAnswer::Away)
-    }
-
-    /// When every receipt so far is written, or none can be.
+    /// Completes once all earlier receipts are written, or cannot be.
     async fn written(&self) {
-        let asked = self.receipts.count();
-        let mut state = self.state.subscribe();
+        let count = self.shared.receipts.count();
+        let mut state = self.shared.state.subscribe();
         // Fails only when the inbox is gone, and with it everything that could be waited for.
-        let _ = state.wait_for(|state| state.link.is_none() || state.written >= asked).await;
+        let _ = state.wait_for(|state| state.connection.is_none() || state.written >= count).await;
     }
 
-    /// From here on nobody takes the socket for gone, and what is put for its user is heard here.
-    async fn is_present(&self) -> Result<(), NoAnswer> {
-        self.store.link().await?;
+    /// Completes once other nodes see this node's sockets as present, and this node receives messages that are
+    /// stored for their users.
+    async fn present(&self) -> Result<(), RequestError> {
+        self.store.settled_connection().await?;
         let ready = async { tokio::join!(self.bus.settled(), self.written()) };
-        timeout(ANSWER_WITHIN, ready).await.map(drop).map_err(|_| NoAnswer::Late)
+        timeout(REPLY_TIMEOUT, ready).await.map(drop).map_err(|_| RequestError::Timeout)
     }
 
-    /// The script tells Switchboard nodes alone.
-    fn tell_originals(&self, project: &ProjectId, users: &[UserId], number: MessageNumber, event: &Event) {
-        if !self.bridges.is_bridged(project) {
+    /// The script publishes to Switchboard nodes only; this publishes to bridged servers.
+    fn publish_to_bridge(&self, project: &ProjectId, users: &[UserId], number: MessageNumber, event: &Event) {
+        if !self.bus.is_bridged(project) {
             return;
         }
         let audience =
             Audience { to: users.iter().cloned().map(Target::User).collect(), ..Audience::default() };
         let content = Content::Stored { number, event: event.clone() };
         let publication = Publication { project: project.clone(), audience, content };
-        if let Err(error) = self.bus.tell_originals(&publication) {
-            tracing::debug!(%error, "original servers were not told of a message");
+        if let Err(error) = self.bus.publish_to_bridge(&publication) {
+            tracing::debug!(%error, "stored message not published to legacy servers");
         }
     }
 
-    async fn ask(&self, command: &Cmd) -> Result<Value, NoAnswer> {
-        ask_script(&mut self.link()?, &self.scripts, command).await
+    async fn run(&self, call: &Cmd) -> Result<Value, RequestError> {
+        Ok(script::run(&mut self.shared.connection()?, &*self.shared.scripts, call).await?)
     }
-}
 
-/// Calls a script, and has Redis know it if it does not.
-async fn ask_script(link: &mut Link, scripts: &Scripts, command: &Cmd) -> Result<Value, NoAnswer> {
-    let answer = match link.ask(command).await {
-        Err(error) if was_unknown(&error) => {
-            scripts.load(link).await?;
-            link.ask(command).await
+    async fn opened(&self, project: &ProjectId, request: &OpenRequest) -> Result<InboxPage, RequestError> {
+        self.present().await?;
+        self.move_foreign(project, &request.user).await?;
+        let mut reply = self.shared.opens.open(project, request).await?;
+        for _ in 0..EXPIRED_ATTEMPTS_MAX {
+            if request.after.is_some() || !self.has_expired(&reply) {
+                break;
+            }
+            let mut connection = self.shared.connection()?;
+            expiry::expire(&self.shared, &mut connection, project, Some(&request.user)).await?;
+            reply = self.shared.opens.open(project, request).await?;
         }
-        answer => answer,
-    };
-    Ok(answer?)
-}
+        if reply.held_by.is_some() {
+            let oldest = first_number(&reply.elements);
+            return Ok(InboxPage { held_by: reply.held_by, oldest, ..InboxPage::default() });
+        }
+        let Messages { stored, sizes, undecodable } = Messages::read(reply.elements, request.max);
+        if !undecodable.is_empty() {
+            self.drop_undecodable(project, &request.user, &undecodable).await?;
+        } else {
+            let sizes = stored.iter().map(|message| message.number).zip(sizes);
+            self.handed_out.add(project, &request.user, request.after, sizes);
+        }
+        Ok(InboxPage { messages: stored, ..InboxPage::default() })
+    }
 
-/// A call of a script on the inboxes of a project.
-fn inbox_call(script: &Script, names: &ProjectNames, more_keys: &[String], args: &[&[u8]]) -> Cmd {
-    let keys = [&names.inbox()[..], more_keys].concat();
-    call(script, &keys, &[&[names.base().as_bytes()], args].concat())
-}
+    fn has_expired(&self, reply: &OpenReply) -> bool {
+        first_stored_ms(&reply.elements)
+            .is_some_and(|stored_ms| stored_ms.saturating_add(self.shared.limits.age_max_ms) < reply.now_ms)
+    }
 
-/// How long the last number stands, in ms: no longer than Redis can add to its clock.
-fn waits_ms(age_max_ms: u64) -> u64 {
-    age_max_ms.clamp(1, 1 << 52)
+    async fn drop_undecodable(
+        &self,
+        project: &ProjectId,
+        user: &UserId,
+        elements: &[Bytes],
+    ) -> Result<(), RequestError> {
+        tracing::error!(%project, %user, count = elements.len(), "stored messages cannot be decoded; they are dropped");
+        let args: Vec<&[u8]> =
+            iter::once(user.as_bytes()).chain(elements.iter().map(|element| &**element)).collect();
+        let names = self.shared.context.names.project(project);
+        self.run(&inbox_call(&self.shared.scripts.drop, &names, &[], &args)).await.map(drop)
+    }
+
+    /// The hook for messages that other servers store, if there is one for the project.
+    fn foreign(&self, project: &ProjectId) -> Option<&dyn ForeignInbox> {
+        self.foreign.as_deref().filter(|foreign| foreign.covers(project))
+    }
+
+    /// Moves messages that other servers have stored to the end of the user's inbox.
+    async fn move_foreign(&self, project: &ProjectId, user: &UserId) -> Result<(), RequestError> {
+        let Some(foreign) = self.foreign(project) else { return Ok(()) };
+        let mut connection = self.shared.connection()?;
+        for _ in 0..MOVE_ATTEMPTS_MAX {
+            let Some(stored) = foreign.read(&mut connection, user).await? else { return Ok(()) };
+            self.shared.appender.register(&mut connection, project).await?;
+            let retention = retention_ms(self.shared.limits.age_max_ms);
+            if let Some(moved) = foreign.move_to_inbox(&mut connection, user, &stored, retention).await? {
+                self.moved.increment(moved as u64);
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Inbox for RedisInbox {
@@ -175,8 +206,8 @@ impl Inbox for RedisInbox {
         event: &'a Event,
     ) -> StoreFuture<'a, Stored> {
         Box::pin(async move {
-            let kept = self.putting.put(project, users, event).await?;
-            self.tell_originals(project, users, kept.number, event);
+            let kept = self.shared.appender.append(project, users, event).await?;
+            self.publish_to_bridge(project, users, kept.number, event);
             Ok(kept)
         })
     }
@@ -189,15 +220,16 @@ impl Inbox for RedisInbox {
         after: Option<MessageNumber>,
         most: usize,
     ) -> StoreFuture<'a, InboxPage> {
-        // Twice as many elements are asked for.
-        let opening = Opening { user: user.clone(), socket, after, most: most.min(i32::MAX as usize) };
-        Box::pin(async move { Ok(self.opened(project, &opening).await?) })
+        // A message has two elements, and their number must fit as well.
+        let request = OpenRequest { user: user.clone(), socket, after, max: most.min(i32::MAX as usize) };
+        Box::pin(async move { Ok(self.opened(project, &request).await?) })
     }
 
     fn acknowledge(&self, project: &ProjectId, user: &UserId, numbers: Vec<MessageNumber>) {
         if !numbers.is_empty() {
-            let bytes = self.handed_out.arrived(project, user, &numbers);
-            self.receipts.push(project, Receipt { user: user.clone(), numbers, bytes, released: None });
+            let bytes = self.handed_out.acknowledge(project, user, &numbers);
+            let receipt = Receipt { user: user.clone(), numbers, bytes, released: None };
+            self.shared.receipts.push(project, receipt);
         }
     }
 
@@ -205,23 +237,27 @@ impl Inbox for RedisInbox {
         self.handed_out.forget(project, user);
         let receipt =
             Receipt { user: user.clone(), numbers: Vec::new(), bytes: None, released: Some(socket) };
-        self.receipts.push(project, receipt);
+        self.shared.receipts.push(project, receipt);
     }
 
     fn clear<'a>(&'a self, project: &'a ProjectId, user: &'a UserId) -> StoreFuture<'a, ()> {
-        let command = inbox_call(&self.scripts.clear, &self.names.project(project), &[], &[user.as_bytes()]);
+        let names = self.shared.context.names.project(project);
+        let call = inbox_call(&self.shared.scripts.clear, &names, &[], &[user.as_bytes()]);
         Box::pin(async move {
-            self.drop_stored(project, user).await?;
-            Ok(self.ask(&command).await.map(drop)?)
+            if let Some(foreign) = self.foreign(project) {
+                let mut connection = self.shared.connection()?;
+                foreign.clear(&mut connection, user).await.map_err(RequestError::from)?;
+            }
+            Ok(self.run(&call).await.map(drop)?)
         })
     }
 
     fn has_late_writers(&self) -> bool {
-        self.bridges.has_dispatchers()
+        self.foreign.is_some()
     }
 
     fn is_up(&self) -> bool {
-        self.state.borrow().link.is_some() && self.store.is_up()
+        self.shared.state.borrow().connection.is_some() && self.store.is_up()
     }
 
     fn settled(&self) -> BoxFuture<'_, ()> {

@@ -1,155 +1,145 @@
-//! Bridges to original servers on the same Redis: one project of ours and they hear one another.
+//! Interoperation with the original emit.gg and Mesa servers on the same Redis.
 //!
-//! Ours stands in Redis beside theirs as ever: what is written in their keys is a copy, in the same step
-//! and under the same lease, and what Switchboard nodes say on their channels is for originals alone. A
-//! further kind of originals is a folder here, and a line in [`Bridges::new`], in `copies.lua` and where that
-//! is put together with the scripts.
+//! A project of ours is one with an emit.gg deployment or a Mesa namespace. Switchboard keeps its own keys and
+//! channels. Everything in the originals' keys is a copy, written in the same step and under the same lease;
+//! messages of Switchboard nodes on the originals' channels are for originals only.
+//!
+//! Another kind of server is a folder here, a line in [`hooks`], and one in `copies.lua`.
 
 mod emit;
 mod mesa;
+mod servers;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use redis::Cmd;
-use switchboard_backplane::Publication;
-use switchboard_event::{NameError, NodeId, ProjectId};
+use futures_util::future::BoxFuture;
+use redis::RedisResult;
+use switchboard_backplane::{LocalMembers, Publication};
+use switchboard_event::{NodeId, ProjectId, SocketId, Target, UserId};
 
-pub use emit::EmitBridge;
-pub(crate) use emit::{BridgedEmit, Upkeep, sockets, users};
-pub use mesa::MesaBridge;
-pub use mesa::portals::OriginalPortals;
-pub(crate) use mesa::{portals, undelivered};
-
+use crate::bus::{BridgeCommand, BridgeError, BusBridge};
+use crate::connection::RedisConnection;
+use crate::hooks::Hooks;
+use crate::names::{Names, ProjectNames};
 use crate::options::Options;
-use mesa::BridgedMesa;
+use crate::store::PresenceMirror;
 
-/// This node's end of the bridge to originals of one kind.
-trait Bridged: Send + Sync {
-    /// The project that is bridged.
-    fn project(&self) -> &ProjectId;
+use emit::EmitServers;
+pub use mesa::LegacyMessage;
+use mesa::{MesaPortals, MesaServers, StoredByDispatchers};
+use servers::LegacyServers;
 
-    /// The kind and the place of the copies, as `copies.lua` knows them; none if there are no copies.
-    fn note(&self) -> Option<(&'static str, String)>;
+/// Lua that writes copies of presence for all kinds of originals. It defines `copies_of`.
+pub(crate) const COPIES_LUA: &str = concat!(
+    include_str!("legacy/emit/mirror.lua"),
+    include_str!("legacy/mesa/connected.lua"),
+    include_str!("legacy/copies.lua"),
+);
 
-    /// The channels on which originals speak.
-    fn channels(&self) -> &[String];
-
-    /// What an original said on one of these, for the sockets of this node; none if a Switchboard node
-    /// said it.
-    fn heard(&self, channel: &str, message: &Bytes) -> Result<Option<Publication>, NoMessage>;
-
-    /// What to tell originals of a publication in the project.
-    fn telling(&self, publication: &Publication) -> Vec<Telling>;
-}
-
-/// A command that tells originals something.
-pub(crate) struct Telling {
-    pub(crate) command: Cmd,
-    /// How much it holds in the queue, about.
-    pub(crate) bytes: usize,
-}
-
-/// The bytes are nothing that an original says.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub(crate) enum NoMessage {
-    #[error("no message of an original")]
-    Shape(#[from] serde_json::Error),
-    #[error("a name in a message of an original cannot be used")]
-    Name(#[from] NameError),
-    #[error("in a message of an original, {0}")]
-    Wrong(&'static str),
+/// The hooks for the bridges that the options name.
+pub(crate) fn hooks(options: &Options, node: NodeId, names: &Names) -> Hooks {
+    let emit = options.emit.clone().map(|bridge| Arc::new(EmitServers::new(bridge, node)));
+    let mesa = options.mesa.clone().map(|bridge| Arc::new(MesaServers::new(bridge, node)));
+    let stored = options.mesa.as_ref().map(|bridge| StoredByDispatchers::new(bridge, names.clone()));
+    let portals = options.reports.as_ref().and_then(|reports| reports.legacy_portals.clone());
+    let mut all: Vec<Arc<dyn LegacyServers>> = Vec::new();
+    all.extend(emit.iter().map(|servers| servers.clone() as Arc<dyn LegacyServers>));
+    all.extend(mesa.map(|servers| servers as Arc<dyn LegacyServers>));
+    let bridges = (!all.is_empty()).then(|| Arc::new(Bridges { emit, all }));
+    Hooks {
+        bus: bridges.clone().map(|bridges| bridges as _),
+        store: bridges.map(|bridges| bridges as _),
+        inbox: stored.map(|stored| Arc::new(stored) as _),
+        reports: portals.map(|portals| Arc::new(MesaPortals::new(portals)) as _),
+    }
 }
 
 /// All bridges of this node.
-pub(crate) struct Bridges {
-    /// Originals of emit.gg are counted and listed as well.
-    emit: Option<Arc<BridgedEmit>>,
-    /// Dispatchers of Mesa store messages as well.
-    mesa: Option<Arc<BridgedMesa>>,
-    all: Vec<Arc<dyn Bridged>>,
+struct Bridges {
+    /// Original emit.gg nodes also have sockets that are counted and listed.
+    emit: Option<Arc<EmitServers>>,
+    all: Vec<Arc<dyn LegacyServers>>,
 }
 
 impl Bridges {
-    pub(crate) fn new(options: &Options, node: NodeId) -> Self {
-        let emit = options.emit.clone().map(|bridge| Arc::new(BridgedEmit::new(bridge, node)));
-        let mesa = options.mesa.clone().map(|bridge| Arc::new(BridgedMesa::new(bridge, node)));
-        let mut all: Vec<Arc<dyn Bridged>> = Vec::new();
-        all.extend(emit.iter().map(|bridged| bridged.clone() as Arc<dyn Bridged>));
-        all.extend(mesa.iter().map(|bridged| bridged.clone() as Arc<dyn Bridged>));
-        Bridges { emit, mesa, all }
+    fn of<'a>(&'a self, project: &'a ProjectId) -> impl Iterator<Item = &'a dyn LegacyServers> {
+        self.all.iter().map(|servers| &**servers).filter(move |servers| servers.project() == project)
     }
+}
 
-    /// The one to emit.gg nodes.
-    pub(crate) fn emit(&self) -> Option<&Arc<BridgedEmit>> {
-        self.emit.as_ref()
-    }
-
-    /// Whether there may be original Mesa Dispatchers.
-    pub(crate) fn has_dispatchers(&self) -> bool {
-        self.mesa.is_some()
-    }
-
-    /// The hash in which Dispatchers store messages for users of a project who are away.
-    pub(crate) fn undelivered(&self, project: &ProjectId) -> Option<String> {
-        let mesa = self.mesa.as_ref().filter(|mesa| mesa.project() == project)?;
-        Some(mesa.undelivered())
-    }
-
-    fn of<'a>(&'a self, project: &'a ProjectId) -> impl Iterator<Item = &'a dyn Bridged> {
-        self.all.iter().map(|bridged| &**bridged).filter(move |bridged| bridged.project() == project)
-    }
-
-    /// Whether originals are in the project.
-    pub(crate) fn is_bridged(&self, project: &ProjectId) -> bool {
+impl BusBridge for Bridges {
+    fn covers(&self, project: &ProjectId) -> bool {
         self.of(project).next().is_some()
     }
 
-    /// Whether originals have copies of what is in the project.
-    pub(crate) fn has_copies(&self, project: &ProjectId) -> bool {
-        self.of(project).any(|bridged| bridged.note().is_some())
+    fn channels(&self) -> Vec<String> {
+        self.all.iter().flat_map(|servers| servers.channels()).cloned().collect()
     }
 
-    /// The kinds and places of the copies of a project, in turn.
-    pub(crate) fn notes(&self, project: &ProjectId) -> Vec<String> {
+    fn decode(&self, channel: &[u8], message: &Bytes) -> Option<Result<Option<Publication>, BridgeError>> {
+        self.all.iter().find_map(|servers| {
+            let channel = servers.channels().iter().find(|name| name.as_bytes() == channel)?;
+            Some(servers.decode(channel, message).map_err(BridgeError::from))
+        })
+    }
+
+    fn encode(&self, publication: &Publication) -> Vec<BridgeCommand> {
+        self.of(&publication.project).flat_map(|servers| servers.encode(publication)).collect()
+    }
+}
+
+impl PresenceMirror for Bridges {
+    fn places(&self, project: &ProjectId) -> Vec<String> {
         self.of(project)
-            .filter_map(Bridged::note)
+            .filter_map(LegacyServers::copies)
             .flat_map(|(kind, place)| [kind.to_owned(), place])
             .collect()
     }
 
-    /// The channels on which originals speak.
-    pub(crate) fn channels(&self) -> impl Iterator<Item = String> {
-        self.all.iter().flat_map(|bridged| bridged.channels()).cloned()
+    fn has_sockets(&self, project: &ProjectId) -> bool {
+        self.emit.as_ref().is_some_and(|emit| emit.project() == project)
     }
 
-    /// What an original said, for the sockets of this node; none if a Switchboard node said it. `None` if
-    /// originals do not speak on that channel.
-    pub(crate) fn heard(
-        &self,
-        channel: &[u8],
-        message: &Bytes,
-    ) -> Option<Result<Option<Publication>, NoMessage>> {
-        self.all.iter().find_map(|bridged| {
-            let channel = bridged.channels().iter().find(|name| name.as_bytes() == channel)?;
-            Some(bridged.heard(channel, message))
+    fn sockets<'a>(
+        &'a self,
+        connection: &'a mut RedisConnection,
+        names: &'a ProjectNames,
+        target: &'a Target,
+    ) -> BoxFuture<'a, RedisResult<BTreeSet<SocketId>>> {
+        Box::pin(async move {
+            match &self.emit {
+                Some(emit) => emit.sockets(connection, names, target).await,
+                None => Ok(BTreeSet::new()),
+            }
         })
     }
 
-    /// What to tell originals of a publication.
-    pub(crate) fn telling<'a>(&'a self, publication: &'a Publication) -> impl Iterator<Item = Telling> {
-        self.of(&publication.project).flat_map(|bridged| bridged.telling(publication))
+    fn users<'a>(
+        &'a self,
+        connection: &'a mut RedisConnection,
+        names: &'a ProjectNames,
+    ) -> BoxFuture<'a, RedisResult<BTreeSet<UserId>>> {
+        Box::pin(async move {
+            match &self.emit {
+                Some(emit) => emit.users(connection, names).await,
+                None => Ok(BTreeSet::new()),
+            }
+        })
     }
-}
 
-fn put_text(out: &mut Vec<u8>, text: &str) {
-    serde_json::to_writer(out, text).expect("a text is JSON, and a Vec takes everything");
-}
-
-/// Originals do not say when something happened.
-fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    fn renew<'a>(
+        &'a self,
+        connection: &'a mut RedisConnection,
+        names: &'a Names,
+        local: Option<Arc<dyn LocalMembers>>,
+    ) -> BoxFuture<'a, RedisResult<()>> {
+        Box::pin(async move {
+            match &self.emit {
+                Some(emit) => emit.renew(connection, names, local.as_deref()).await,
+                None => Ok(()),
+            }
+        })
+    }
 }

@@ -1,7 +1,7 @@
-//! Many Switchboard nodes as one, through Redis.
+//! The backplane on Redis: many Switchboard nodes as one server.
 //!
-//! Nodes that have the same Redis and the same prefix are one server: sends reach the sockets of all,
-//! and who is here is one truth. Needs Redis 7.0 or newer, or Valkey.
+//! Nodes with the same Redis and the same prefix form one cluster: a message reaches the sockets of all nodes,
+//! and presence is exact over all of them. Needs Redis 7.0 or newer, or Valkey.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -16,9 +16,13 @@
 
 mod bus;
 mod connection;
+mod context;
 mod envelope;
+mod error;
+mod hooks;
 mod idempotency;
 mod inbox;
+#[cfg(feature = "legacy")]
 mod legacy;
 mod names;
 mod options;
@@ -27,131 +31,131 @@ mod recovery;
 mod reports;
 mod store;
 
-use std::future::Future;
 use std::sync::Arc;
 
-use redis::RedisError;
+use redis::RedisResult;
 use switchboard_backplane::{Backplane, Bus, IdempotencyStore, Inbox, ReportSink, Store};
 use switchboard_event::NodeId;
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use bus::RedisBus;
+pub use error::ConnectError;
 pub use inbox::RedisInbox;
-pub use legacy::{EmitBridge, MesaBridge};
-pub use options::{Mode, Options};
-pub use publisher::{Backend, ForOriginals};
-pub use reports::{OriginalPortals, RedisPortal, Reports, worker as work};
+#[cfg(feature = "legacy")]
+pub use legacy::LegacyMessage;
+#[cfg(feature = "legacy")]
+pub use options::{EmitBridge, LegacyPortals, MesaBridge};
+pub use options::{Mode, Options, ReportOptions};
+pub use publisher::Publisher;
+pub use reports::{RedisReportSink, worker};
 pub use store::RedisStore;
 
-use connection::{Connected, Source, ignore};
-use idempotency::RedisRepeats;
-use legacy::Bridges;
+use connection::{Connected, Connector, Reconnects, ignore_pushes};
+use context::Context;
+use hooks::Hooks;
+use idempotency::RedisIdempotencyStore;
 use names::Names;
-use options::ANSWER_WITHIN;
-use recovery::Parts;
+use options::REPLY_TIMEOUT;
+use recovery::Recovery;
 use store::{Lease, Leases};
 
-/// Why there is no connection.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConnectError {
-    /// An address or another option cannot be used.
-    #[error("the address of Redis cannot be used")]
-    Options(#[source] RedisError),
-    /// Redis does not answer as it should.
-    #[error("cannot reach Redis at {addresses}")]
-    Unreachable {
-        /// The addresses asked for, without names and passwords.
-        addresses: String,
-        /// What came in place of an answer.
-        #[source]
-        cause: RedisError,
-    },
-}
+/// How long [`Redis::connect`] waits for each part once Redis is reachable.
+const READY_TIMEOUT: std::time::Duration = REPLY_TIMEOUT.saturating_mul(2);
 
-/// This node's part of the nodes that share a Redis. Its tasks end when it is dropped.
+/// One node's backplane. Its tasks end when it is dropped.
 pub struct Redis {
     bus: Arc<RedisBus>,
     store: Arc<RedisStore>,
     inbox: Option<Arc<RedisInbox>>,
-    portal: Option<Arc<RedisPortal>>,
-    repeats: Arc<RedisRepeats>,
+    reports: Option<Arc<RedisReportSink>>,
+    idempotency: Arc<RedisIdempotencyStore>,
     _stop: DropGuard,
 }
 
 impl Redis {
-    /// Connects and takes a lease. Fails if Redis cannot be reached, unless it is not
-    /// [required](Options::required). From then on lost connections are made again.
+    /// Connects and claims a lease. Fails if Redis cannot be reached, unless it is not
+    /// [required](Options::required). PublishError connections are made again.
     pub async fn connect(options: Options) -> Result<Self, ConnectError> {
-        let source = Arc::new(Source::new(&options).map_err(ConnectError::Options)?);
+        let connector = Connector::new(&options)?;
         let names = Names::new(&options.prefix);
-        let leases = Leases::new(names.clone(), options.lease, source.publish_verb());
-        let (node, first) = match first_lease(&source, &leases).await {
+        let leases = Leases::new(names.clone(), options.lease, connector.publish_verb(), copies_script());
+        let (node, first) = match first_lease(&connector, &leases).await {
             Ok((node, connected, lease)) => (node, Some((connected, lease))),
-            Err(cause) if options.required => {
-                return Err(ConnectError::Unreachable { addresses: source.addresses().into(), cause });
-            }
+            Err(cause) if options.required => return Err(connector.unreachable(cause)),
             Err(error) => {
-                let redis = source.addresses();
-                tracing::warn!(redis, %error, "Redis cannot be reached; this node works alone until it can");
+                let redis = connector.addresses();
+                tracing::warn!(redis, %error, "cannot reach Redis; this node is alone until it connects");
                 (NodeId::random(), None)
             }
         };
         let stop = CancellationToken::new();
-        let bridges = Arc::new(Bridges::new(&options, node));
-        let bus = RedisBus::start(node, names.clone(), &options, bridges.clone(), source.clone(), &stop);
-        let is_there = first.is_some();
-        if is_there && timeout(2 * ANSWER_WITHIN, bus.up()).await.is_err() {
-            tracing::warn!("Redis answers, but other nodes are not heard yet");
-        }
-        let store = RedisStore::start(node, names.clone(), &options, bridges, source.clone(), first, &stop);
-        let presence = (bus.clone(), store.clone());
-        let inbox = options.inbox.map(|limits| {
-            RedisInbox::start(names.clone(), &options, limits, source.clone(), presence, &stop)
-        });
-        if let Some(inbox) = inbox.as_ref().filter(|_| is_there)
-            && timeout(2 * ANSWER_WITHIN, inbox.up()).await.is_err()
-        {
-            tracing::warn!("Redis answers, but nothing can be kept for users yet");
-        }
-        let parts = Parts { bus: bus.clone(), store: store.clone(), inbox: inbox.clone() };
-        spawn(&stop, parts.look_after(source.comebacks()));
-        let portal = options
-            .reports
-            .clone()
-            .map(|reports| RedisPortal::start(node, names.clone(), reports, source, &stop));
-        if let Some(portal) = portal.as_ref().filter(|_| is_there)
-            && timeout(2 * ANSWER_WITHIN, portal.up()).await.is_err()
-        {
-            tracing::warn!("Redis answers, but it is not known yet who takes reports of clients");
-        }
-        let repeats = Arc::new(RedisRepeats::new(names, store.clone()));
-        Ok(Redis { bus, store, inbox, portal, repeats, _stop: stop.drop_guard() })
+        let reconnects = Reconnects::default();
+        let context = Context { node, names, options, connector, reconnects, stop: stop.clone() };
+        Ok(Redis::start(Arc::new(context), Arc::new(leases), first, stop.drop_guard()).await)
     }
 
-    /// Remembers requests for all nodes. It has no connection of its own: it asks by the store's.
+    /// Starts all parts, and waits for those that can be up soon.
+    async fn start(
+        context: Arc<Context>,
+        leases: Arc<Leases>,
+        first: Option<(Connected, Lease)>,
+        stop: DropGuard,
+    ) -> Self {
+        let hooks = hooks(&context);
+        let is_reachable = first.is_some();
+        let bus = RedisBus::start(&context, hooks.bus);
+        if is_reachable && timeout(READY_TIMEOUT, bus.up()).await.is_err() {
+            tracing::warn!("bus not connected to Redis yet; messages from other nodes are lost until it is");
+        }
+        let store = RedisStore::start(&context, leases, hooks.store, first);
+        let inbox = context
+            .options
+            .inbox
+            .map(|limits| RedisInbox::start(&context, limits, bus.clone(), store.clone(), hooks.inbox));
+        if let Some(inbox) = inbox.as_ref().filter(|_| is_reachable)
+            && timeout(READY_TIMEOUT, inbox.up()).await.is_err()
+        {
+            tracing::warn!("inbox not connected to Redis yet; no message is stored until it is");
+        }
+        let recovery = Recovery { bus: bus.clone(), store: store.clone(), inbox: inbox.clone() };
+        let recovering = context.clone();
+        context.spawn(async move { recovery.run(&recovering.reconnects).await });
+        let reports = context.options.reports.clone();
+        let reports = reports.map(|options| RedisReportSink::start(&context, options, hooks.reports));
+        if let Some(reports) = reports.as_ref().filter(|_| is_reachable)
+            && timeout(READY_TIMEOUT, reports.up()).await.is_err()
+        {
+            tracing::warn!(
+                "report sink not connected to Redis yet; no client action is reported until it is"
+            );
+        }
+        let idempotency = Arc::new(RedisIdempotencyStore::new(context.names.clone(), store.clone()));
+        Redis { bus, store, inbox, reports, idempotency, _stop: stop }
+    }
+
+    /// The idempotency store of all nodes. It uses the store's connection.
     pub fn repeats(&self) -> Arc<dyn IdempotencyStore> {
-        self.repeats.clone()
+        self.idempotency.clone()
     }
 
-    /// Writes what is left to write and gives the lease back, so that nobody waits for its end. Does what it can
-    /// within 2 s, and with reports of clients or messages that wait within 2 s more. The node must have no
+    /// Writes what is queued and releases the lease, so that other nodes need not wait for its expiry. Gives up
+    /// after 2 s, and after 2 s more for queued reports and acknowledgements. To be called when the node has no
     /// sockets any more.
     pub async fn leave(&self) {
-        // The ends of its sockets, above all. What waits longer than this is lost with the node.
-        let reported = async {
-            if let Some(portal) = &self.portal {
-                portal.settled().await;
+        // Mostly the disconnects of its clients. Unsent reports are lost with the node.
+        let reports_sent = async {
+            if let Some(reports) = &self.reports {
+                reports.settled().await;
             }
         };
-        // Or what has arrived is delivered again.
-        let confirmed = async {
+        // Messages with unwritten acknowledgements are delivered again.
+        let acknowledgements_written = async {
             if let Some(inbox) = &self.inbox {
                 inbox.settled().await;
             }
         };
-        let _ = timeout(ANSWER_WITHIN, async { tokio::join!(reported, confirmed) }).await;
+        let _ = timeout(REPLY_TIMEOUT, async { tokio::join!(reports_sent, acknowledgements_written) }).await;
         self.store.leave().await;
     }
 }
@@ -170,26 +174,40 @@ impl Backplane for Redis {
     }
 
     fn report_sink(&self) -> Option<Arc<dyn ReportSink>> {
-        self.portal.clone().map(|portal| portal as _)
+        self.reports.clone().map(|reports| reports as _)
     }
 }
 
-async fn first_lease(source: &Source, leases: &Leases) -> Result<(NodeId, Connected, Lease), RedisError> {
-    let mut connected = source.connect(ignore()).await?;
-    leases.load(&mut connected.link).await?;
+/// The hooks of the bridges to original servers.
+#[cfg(feature = "legacy")]
+fn hooks(context: &Context) -> Hooks {
+    legacy::hooks(&context.options, context.node, &context.names)
+}
+
+/// Without bridges there are no hooks.
+#[cfg(not(feature = "legacy"))]
+fn hooks(_: &Context) -> Hooks {
+    Hooks::default()
+}
+
+/// Lua that writes copies of presence for original servers.
+fn copies_script() -> Option<&'static str> {
+    #[cfg(feature = "legacy")]
+    return Some(legacy::COPIES_LUA);
+    #[cfg(not(feature = "legacy"))]
+    return None;
+}
+
+async fn first_lease(connector: &Connector, leases: &Leases) -> RedisResult<(NodeId, Connected, Lease)> {
+    let mut connected = connector.connect(ignore_pushes()).await?;
+    leases.load(&mut connected.connection).await?;
     loop {
         let node = NodeId::random();
-        // Nobody is 0: that is the origin of what no node said.
+        // 0 is reserved as the origin of publications that no node sent.
         if node != NodeId(0)
-            && let Some(lease) = leases.claim(&mut connected.link, node).await?
+            && let Some(lease) = leases.claim(&mut connected.connection, node).await?
         {
             return Ok((node, connected, lease));
         }
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the one place that starts tasks; all end with the token")]
-fn spawn(stop: &CancellationToken, task: impl Future<Output = ()> + Send + 'static) {
-    let stop = stop.clone();
-    tokio::spawn(async move { stop.run_until_cancelled(task).await });
 }

@@ -194,7 +194,7 @@ impl ProjectNames {
     }
 
     /// What the channel of every shard begins with; the shard's name follows.
-    pub(crate) fn shard_channel_head(&self) -> String {
+    pub(crate) fn shard_channel_prefix(&self) -> String {
         format!("{}:to:#", self.base)
     }
 }

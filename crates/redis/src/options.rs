@@ -1,37 +1,40 @@
-//! What a node has to know of its Redis.
+//! Options of the Redis backplane. Plain data: nothing here connects.
+
+#[cfg(feature = "legacy")]
+mod legacy;
+mod reports;
 
 use std::time::Duration;
 
 use switchboard_backplane::InboxLimits;
 
-use crate::ConnectError;
-use crate::connection::Source;
-use crate::legacy::{EmitBridge, MesaBridge};
-use crate::reports::Reports;
+#[cfg(feature = "legacy")]
+pub use legacy::{EmitBridge, LegacyPortals, MesaBridge};
+pub use reports::ReportOptions;
 
-/// How long an answer of Redis is waited for before it counts as away: 2 s.
-pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+/// How long a reply of Redis may take before the connection counts as lost: 2 s.
+pub(crate) const REPLY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How Redis is run.
+/// Deployment of Redis.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Mode {
-    /// One server; the first address.
+    /// One server; the first address is used.
     #[default]
     Single,
-    /// Redis Cluster; the addresses are some of its nodes.
+    /// Redis Cluster; the addresses are seed nodes.
     Cluster,
-    /// Sentinel; the addresses are the sentinels'. User, password, database and TLS of the first are
-    /// those of the servers that they name.
+    /// Redis Sentinel; the addresses are those of the sentinels. User, password, database and TLS of the
+    /// first address apply to the servers behind them.
     Sentinel {
-        /// The name of the master.
+        /// Name of the monitored master.
         master: String,
-        /// The sentinels' own password.
+        /// Password of the sentinels themselves. Default none.
         password: Option<String>,
     },
 }
 
-/// Which Redis, and how it is used.
+/// Options of a node's connection to Redis.
 ///
 /// ```
 /// use switchboard_redis::Options;
@@ -40,45 +43,48 @@ pub enum Mode {
 /// ```
 #[derive(Clone)]
 pub struct Options {
-    /// Addresses: `redis://[user][:password@]host[:port][/database]`, or `rediss://…` for TLS. Several
-    /// for a cluster or Sentinel.
+    /// Addresses: `redis://[user][:password@]host[:port][/database]`, or `rediss://…` for TLS. A cluster
+    /// and Sentinel take several.
     pub urls: Vec<String>,
-    /// How it is run; default one server.
+    /// Deployment of Redis. Default: one server.
     pub mode: Mode,
-    /// Certificates in PEM of the authorities that are believed in place of Mozilla's, for `rediss://`.
-    /// Default none.
+    /// PEM certificates of the authorities to trust in place of Mozilla's, for `rediss://`. Default none.
     pub root_certificates: Option<Vec<u8>>,
-    /// What every key and channel begins with; default `switchboard`. Nodes with the same are one.
+    /// Prefix of every key and channel. Default `switchboard`. Nodes with the same prefix form one cluster.
     pub prefix: String,
-    /// After how long a node that says nothing is taken for dead; default 6 s, renewed three times as
-    /// often, at least 300 ms.
+    /// Length of this node's lease. Default 6 s, at least 300 ms; renewed three times per lease. A node
+    /// that does not renew counts as dead, and other nodes remove its presence.
     pub lease: Duration,
-    /// Whether [`Redis::connect`](crate::Redis::connect) fails if Redis cannot be reached; default
-    /// true. Otherwise the node begins alone and connects when it can.
+    /// Whether [`Redis::connect`](crate::Redis::connect) fails when Redis cannot be reached. Default true.
+    /// If false, the node starts alone and connects later.
     pub required: bool,
-    /// Most bytes that wait to be published; default 16 MiB. What comes on top is lost to other nodes.
+    /// Most bytes of publications that are queued for Redis. Default 16 MiB. At the bound, a publication
+    /// does not reach other nodes.
     pub publish_bytes_max: usize,
-    /// Most changes of presence that wait to be written; default 131,072. Over it they are dropped and
-    /// everything is written anew. Also the most messages whose arrival waits to be written; over it they
-    /// are delivered again.
+    /// Most changes of presence that are queued for Redis. Default 131,072. At the bound the queue is
+    /// dropped and the node's whole presence is written again. It also bounds queued acknowledgements of
+    /// stored messages; at the bound those messages are delivered again.
     pub changes_max: usize,
-    /// How long after its last local member a channel stays subscribed; default 2 s.
+    /// How long a channel stays subscribed after its last local member has left. Default 2 s.
     pub linger: Duration,
-    /// Original emit.gg nodes on the same Redis that hear this node and are heard; default none.
+    /// Bridge to original emit.gg nodes on the same Redis. Default none. Not in a cluster.
+    #[cfg(feature = "legacy")]
     pub emit: Option<EmitBridge>,
-    /// Original Mesa Dispatchers and servers on the same Redis that are heard; default none.
+    /// Bridge to original Mesa servers and Dispatchers on the same Redis. Default none. Not in a cluster.
+    #[cfg(feature = "legacy")]
     pub mesa: Option<MesaBridge>,
-    /// How much may wait for users, in every project. For a node the default is none, and nothing waits. All
-    /// nodes should say the same: for what a node keeps its own bounds hold. A [`Backend`](crate::Backend) does as
-    /// the node says that began last, which is the default; bounds that are given to it hold in their place for
-    /// what it keeps, and may so drop what a node would have let wait.
+    /// Bounds of the inbox in each project. `None`, the default of a node, means no inbox.
+    ///
+    /// Give all nodes the same bounds: each node enforces its own on the messages that it stores. A
+    /// [`Publisher`](crate::Publisher) with `None` follows the bounds of the node that started last. With
+    /// bounds of its own it enforces those, and may evict messages that a node would have kept.
     pub inbox: Option<InboxLimits>,
-    /// Whose clients are reported to other processes; default nobody's.
-    pub reports: Option<Reports>,
+    /// Reports of client actions to workers. Default none.
+    pub reports: Option<ReportOptions>,
 }
 
 impl Options {
-    /// One server, everything else as by default.
+    /// Options for one server at `url`, with defaults for everything else.
     pub fn new(url: &str) -> Self {
         Options {
             urls: vec![url.into()],
@@ -90,25 +96,36 @@ impl Options {
             publish_bytes_max: 16 * 1024 * 1024,
             changes_max: 131_072,
             linger: Duration::from_secs(2),
+            #[cfg(feature = "legacy")]
             emit: None,
+            #[cfg(feature = "legacy")]
             mesa: None,
             inbox: None,
             reports: None,
         }
     }
 
-    /// Says what of the addresses cannot be used, without asking anybody.
-    pub fn check(&self) -> Result<(), ConnectError> {
-        Source::new(self).map(drop).map_err(ConnectError::Options)
+    /// Interval at which the lease is renewed.
+    pub(crate) fn renew_interval(&self) -> Duration {
+        self.lease.max(Duration::from_millis(300)) / 3
     }
 
-    /// How often the lease is renewed.
-    pub(crate) fn renew_every(&self) -> Duration {
-        self.lease.max(Duration::from_millis(300)) / 3
+    /// The option that cannot be combined with a cluster, if one is set.
+    pub(crate) fn unsupported_in_cluster(&self) -> Option<&'static str> {
+        #[cfg(feature = "legacy")]
+        {
+            if self.emit.is_some() || self.mesa.is_some() {
+                return Some("bridges to original servers do not work with a cluster");
+            }
+            if self.reports.as_ref().is_some_and(|reports| reports.legacy_portals.is_some()) {
+                return Some("original Mesa Portals do not work with a cluster");
+            }
+        }
+        None
     }
 }
 
-/// Addresses may hold passwords.
+/// Leaves out the addresses, which may contain passwords.
 impl std::fmt::Debug for Options {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Options")

@@ -1,232 +1,191 @@
-//! A process that is no node and speaks to all: it publishes and keeps messages, and hears nothing.
-//!
-//! It has one connection, which comes back by itself, and no lease: it leaves nothing behind.
+//! Publishing and storing messages from a process that is no node: it receives nothing and holds no lease.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use redis::{FromRedisValue, RedisError, RedisResult, Value};
+use redis::{RedisResult, Value};
 use switchboard_backplane::{Publication, StoreError, Stored};
 use switchboard_event::{Event, NodeId, ProjectId, UserId};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::ConnectError;
-use crate::bus::{Outbound, TO_USERS};
-use crate::connection::backoff::Backoff;
-use crate::connection::script::{self, Script, is_unknown};
-use crate::connection::{Batch, Connected, Link, Source, ignore};
+use crate::bus::{Outbound, PUBLISH_TO_USERS};
+use crate::connection::{Batch, Connector, RedisConnection, Session, Up, ignore_pushes, script, supervise};
+use crate::context::spawn;
 use crate::envelope::Stamp;
-use crate::inbox::{Heeded, Putting, Scripts};
+use crate::error::{ConnectError, RequestError};
+use crate::inbox::{AnnouncedLimits, Appender, Scripts};
 use crate::names::Names;
-use crate::options::{ANSWER_WITHIN, Options};
-use crate::store::NoAnswer;
+use crate::options::{Options, REPLY_TIMEOUT};
 
-/// Speaks to the nodes that share a Redis without being one.
+/// Publishes to the nodes that share a Redis, without being a node.
 ///
 /// ```no_run
 /// # async fn example(publication: switchboard_backplane::Publication) -> Result<(), Box<dyn std::error::Error>> {
-/// use switchboard_redis::{Backend, Options};
+/// use switchboard_redis::{Options, Publisher};
 ///
-/// let backend = Backend::connect(Options::new("redis://127.0.0.1:6379")).await?;
-/// backend.publish(&publication).await?;
+/// let publisher = Publisher::connect(Options::new("redis://127.0.0.1:6379")).await?;
+/// publisher.publish(&publication).await?;
 /// # Ok(()) }
 /// ```
-pub struct Backend {
+pub struct Publisher {
     shared: Arc<Shared>,
     names: Names,
     verb: &'static str,
-    /// Begins at random, so that what it says is not taken for what another one said.
+    /// Number of the next publication. The first is random, so that publications of different processes are
+    /// not taken for copies of each other.
     next: AtomicU64,
     _stop: DropGuard,
 }
 
 struct Shared {
-    putting: Putting,
-    /// What the nodes say of how much may wait; none if the options say it.
-    heeded: Option<Heeded>,
+    appender: Appender,
+    /// `None` if the options give the bounds of the inbox.
+    announced: Option<AnnouncedLimits>,
     scripts: Arc<Scripts>,
-    to_originals: Script,
-    link: watch::Sender<Option<Link>>,
+    connection: watch::Sender<Option<RedisConnection>>,
 }
 
-/// Something for the sockets of original Mesa servers.
-#[derive(Debug, Clone, Copy)]
-pub struct ForOriginals<'a> {
-    /// The namespace of the servers; none if they have none.
-    pub namespace: Option<&'a str>,
-    /// The message as JSON: `{"op":0,"d":{},"t":"TYPE"}`.
-    pub message: &'a str,
-    /// The users; `*` is everyone.
-    pub users: &'a [&'a str],
-    /// Whether it waits for users who are not there.
-    pub waits: bool,
-}
-
-impl Backend {
-    /// Connects. Fails if Redis cannot be reached, unless it is not [required](Options::required). What
-    /// it keeps is bounded as the nodes say, unless [`Options::inbox`] says otherwise.
+impl Publisher {
+    /// Connects. Fails if Redis cannot be reached, unless it is not [required](Options::required). A lost
+    /// connection is made again.
     pub async fn connect(options: Options) -> Result<Self, ConnectError> {
-        let source = Arc::new(Source::new(&options).map_err(ConnectError::Options)?);
-        let (names, verb) = (Names::new(&options.prefix), source.publish_verb());
+        let connector = Connector::new(&options)?;
+        let (names, verb) = (Names::new(&options.prefix), connector.publish_verb());
         let (scripts, limits) = (Arc::new(Scripts::new()), options.inbox.unwrap_or_default());
         let shared = Arc::new(Shared {
-            putting: Putting::new(names.clone(), limits, verb, scripts.clone()),
-            heeded: options.inbox.is_none().then(|| Heeded::new(&names)),
+            appender: Appender::new(names.clone(), limits, verb, scripts.clone()),
+            announced: options.inbox.is_none().then(|| AnnouncedLimits::new(&names)),
             scripts,
-            to_originals: Script::of(include_str!("legacy/mesa/dispatch.lua")),
-            link: watch::Sender::new(None),
+            connection: watch::Sender::new(None),
         });
-        let first = match shared.begin(&source).await {
+        let first = async {
+            let mut connected = connector.connect(ignore_pushes()).await?;
+            shared.prepare(&mut connected.connection).await?;
+            RedisResult::Ok(connected)
+        };
+        let first = match first.await {
             Ok(connected) => Some(connected),
-            Err(cause) if options.required => {
-                return Err(ConnectError::Unreachable { addresses: source.addresses().into(), cause });
-            }
+            Err(cause) if options.required => return Err(connector.unreachable(cause)),
             Err(error) => {
-                tracing::warn!(redis = source.addresses(), %error, "Redis cannot be reached yet");
+                tracing::warn!(redis = connector.addresses(), %error, "cannot reach Redis; it is tried again");
                 None
             }
         };
-        let stop = CancellationToken::new();
-        crate::spawn(&stop, shared.clone().keep(source, first));
+        let is_reachable = first.is_some();
+        let (stop, session) = (CancellationToken::new(), PublisherSession { shared: shared.clone() });
+        spawn(&stop, async move { supervise(&connector, session, first).await });
+        if is_reachable {
+            // Completes at once unless the connection has just been lost.
+            let _ = shared.connection().await;
+        }
         let next = AtomicU64::new(rand::random());
-        Ok(Backend { shared, names, verb, next, _stop: stop.drop_guard() })
+        Ok(Publisher { shared, names, verb, next, _stop: stop.drop_guard() })
     }
 
-    /// Sends to every node that cares for a target of the audience, once. Answers when Redis has taken
-    /// it; after an error nodes may have heard it or not. What is sent after an answer is heard later.
+    /// Publishes to every node with a member of the audience, and returns when Redis has accepted it. After an
+    /// error nodes may or may not have received it. Publications that follow a reply arrive after it.
     pub async fn publish(&self, publication: &Publication) -> Result<(), StoreError> {
+        Ok(self.try_publish(publication).await?)
+    }
+
+    async fn try_publish(&self, publication: &Publication) -> Result<(), RequestError> {
         let stamp = Stamp { node: NodeId(0), number: self.next.fetch_add(1, Ordering::Relaxed) };
         let names = self.names.project(&publication.project);
         let Some(outbound) = Outbound::of(&names, publication, stamp) else { return Ok(()) };
-        let mut link = self.shared.link().await?;
-        let answers = run(&link, &outbound, self.verb).await?;
-        // What needs a script is one command, so nothing is done yet.
-        let answers = match answers.iter().any(is_unknown) {
-            true => {
-                self.shared.load(&mut link).await.map_err(NoAnswer::from)?;
-                run(&link, &outbound, self.verb).await?
-            }
-            false => answers,
+        let batch = || {
+            let mut batch = Batch::default();
+            outbound.append_to(&mut batch, self.verb);
+            batch
         };
-        for answer in answers {
-            answer.extract_error().map_err(NoAnswer::from)?;
-        }
+        let mut connection = self.connection().await?;
+        // A publication that needs a script is a single call, so a second attempt repeats nothing.
+        let replies: Vec<Value> = script::run_batch(&mut connection, &*PUBLISH_TO_USERS, batch).await?;
+        replies.into_iter().try_for_each(|reply| reply.extract_error().map(drop))?;
         Ok(())
     }
 
-    /// Keeps a message for users and has all nodes with sockets of theirs hear it, as
-    /// [`Inbox::put`](switchboard_backplane::Inbox::put) does.
-    pub async fn keep(
+    /// Stores a message for users and publishes it, as [`Inbox::put`](switchboard_backplane::Inbox::put) does.
+    pub async fn store(
         &self,
         project: &ProjectId,
         users: &[UserId],
         event: &Event,
     ) -> Result<Stored, StoreError> {
-        self.shared.link().await?;
-        Ok(self.shared.putting.put(project, users, event).await?)
+        self.connection().await?;
+        Ok(self.shared.appender.append(project, users, event).await?)
     }
 
-    /// Speaks to original Mesa servers, and to nodes that are bridged to them, as an original
-    /// Dispatcher does. Says for how many users the message waits. Not in a cluster.
-    pub async fn tell_originals(&self, said: &ForOriginals<'_>) -> Result<usize, StoreError> {
-        let named = |name: &str| match said.namespace {
-            Some(namespace) => format!("{name}_{namespace}"),
-            None => name.to_owned(),
-        };
-        let keys = [named("connected_clients"), named("undelivered_messages")];
-        // Who is everyone is nobody that could be away.
-        let waits: &[u8] = if said.waits && !said.users.contains(&"*") { b"1" } else { b"0" };
-        let channel = named("ws");
-        let mut args = vec![channel.as_bytes(), said.message.as_bytes(), waits];
-        args.extend(said.users.iter().map(|user| user.as_bytes()));
-        let mut link = self.shared.link().await?;
-        let answer = script::run(&mut link, &self.shared.to_originals, &keys, &args).await;
-        let answer = answer.map_err(NoAnswer::from)?;
-        Ok(usize::from_redis_value(answer).map_err(RedisError::from).map_err(NoAnswer::from)?)
-    }
-
-    /// Whether there is a connection now.
+    /// Whether there is a connection.
     pub fn is_up(&self) -> bool {
-        self.shared.link.borrow().is_some()
+        self.shared.connection.borrow().is_some()
     }
-}
 
-async fn run(link: &Link, outbound: &Outbound, verb: &str) -> Result<Vec<Value>, NoAnswer> {
-    let mut batch = Batch::default();
-    outbound.put_into(&mut batch, verb);
-    Ok(link.run(batch).await?)
+    /// The connection. After a loss it waits for the next one, up to 2 s.
+    pub(crate) async fn connection(&self) -> Result<RedisConnection, RequestError> {
+        self.shared.connection().await
+    }
 }
 
 impl Shared {
-    async fn load(&self, link: &mut Link) -> RedisResult<()> {
-        self.scripts.load(link).await?;
-        script::load(link, &[&TO_USERS, &self.to_originals]).await
+    async fn connection(&self) -> Result<RedisConnection, RequestError> {
+        let mut connection = self.connection.subscribe();
+        let connected = timeout(REPLY_TIMEOUT, connection.wait_for(Option::is_some)).await;
+        connected.ok().and_then(|connected| connected.ok()?.clone()).ok_or(RequestError::Disconnected)
     }
 
-    async fn begin(&self, source: &Source) -> RedisResult<Connected> {
-        let mut connected = source.connect(ignore()).await?;
-        self.load(&mut connected.link).await?;
-        self.heed(&mut connected.link).await?;
-        self.putting.begin_anew();
-        self.link.send_replace(Some(connected.link.clone()));
-        Ok(connected)
+    /// Loads the scripts and reads the announced bounds.
+    async fn prepare(&self, connection: &mut RedisConnection) -> RedisResult<()> {
+        script::load(connection, &*self.scripts).await?;
+        script::load(connection, &*PUBLISH_TO_USERS).await?;
+        self.follow_announced(connection).await
     }
 
-    /// Keeps to what the nodes say. Where that cannot be known, to what was known of it: to keep to less would drop
-    /// what waits.
-    async fn heed(&self, link: &mut Link) -> RedisResult<()> {
-        if let Some(heeded) = &self.heeded
-            && let Some(limits) = heeded.read(link).await?
+    /// Applies the bounds that nodes announce. Without valid ones the previous bounds remain: smaller ones
+    /// would evict stored messages.
+    async fn follow_announced(&self, connection: &mut RedisConnection) -> RedisResult<()> {
+        if let Some(announced) = &self.announced
+            && let Some(limits) = announced.read(connection).await?
         {
-            self.putting.keep_to(limits);
+            self.appender.set_limits(limits);
         }
         Ok(())
     }
+}
 
-    /// The connection; a lost one is waited for for a while.
-    async fn link(&self) -> Result<Link, NoAnswer> {
-        let mut link = self.link.subscribe();
-        let there = timeout(ANSWER_WITHIN, link.wait_for(Option::is_some)).await;
-        there.ok().and_then(|there| there.ok()?.clone()).ok_or(NoAnswer::Away)
-    }
+struct PublisherSession {
+    shared: Arc<Shared>,
+}
 
-    /// Keeps a connection as long as somebody polls.
-    async fn keep(self: Arc<Self>, source: Arc<Source>, mut first: Option<Connected>) {
-        let mut backoff = Backoff::default();
+impl PublisherSession {
+    async fn check(&self, mut connection: RedisConnection) -> RedisResult<()> {
         loop {
-            let connected = match first.take() {
-                Some(connected) => Ok(connected),
-                None => self.begin(&source).await,
-            };
-            match connected {
-                Ok(connected) => {
-                    backoff = Backoff::default();
-                    let error = tokio::select! {
-                        error = connected.cut() => error,
-                        error = self.watch_over(connected.link.clone()) => error,
-                        never = self.putting.run(&connected.link) => match never {},
-                    };
-                    self.link.send_replace(None);
-                    tracing::warn!(%error, "Redis is away");
-                }
-                Err(error) => tracing::debug!(%error, "no connection to Redis"),
-            }
-            backoff.pause().await;
+            sleep(REPLY_TIMEOUT).await;
+            connection.ping().await?;
+            self.shared.follow_announced(&mut connection).await?;
+        }
+    }
+}
+
+impl Session for PublisherSession {
+    const CONNECTION: &'static str = "dispatcher";
+    const LOST: &'static str = "dispatcher disconnected from Redis; requests fail until it reconnects";
+
+    async fn serve(&mut self, mut connection: RedisConnection, up: &mut Up) -> RedisResult<()> {
+        self.shared.prepare(&mut connection).await?;
+        self.shared.appender.reconnected();
+        up.set();
+        self.shared.connection.send_replace(Some(connection.clone()));
+        tokio::select! {
+            ended = self.check(connection.clone()) => ended,
+            never = self.shared.appender.run(&connection) => match never {},
         }
     }
 
-    /// Heeds the nodes. Comes back when the connection does not answer.
-    async fn watch_over(&self, mut link: Link) -> RedisError {
-        loop {
-            sleep(ANSWER_WITHIN).await;
-            if let Err(error) = link.ping().await {
-                return error;
-            }
-            if let Err(error) = self.heed(&mut link).await {
-                return error;
-            }
-        }
+    fn disconnected(&mut self) -> ControlFlow<()> {
+        self.shared.connection.send_replace(None);
+        ControlFlow::Continue(())
     }
 }

@@ -1,34 +1,35 @@
-//! After a part of the connection to Redis was lost: what was said or kept meanwhile was missed.
+//! Asks the node to catch up after a connection to Redis was lost.
 //!
-//! Hearing, presence and inboxes have connections of their own, which come back one after the other. Who asks for
-//! what was missed needs all of them, and who keeps a message tells the nodes that stand in the presence; so only
-//! when all are back, and this node stands there again, is it time to look.
+//! The bus, the store and the inbox have connections of their own, which return one after the other. Catching
+//! up needs all of them: messages are read from the inbox, new ones arrive by the bus, and other nodes find
+//! this node's users in the store. So it begins when all are up again.
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use crate::bus::RedisBus;
+use crate::connection::{Backoff, Reconnects};
+use crate::error::RequestError;
+use crate::inbox::RedisInbox;
+use crate::store::RedisStore;
 
-use crate::connection::backoff::Backoff;
-use crate::store::NoAnswer;
-use crate::{RedisBus, RedisInbox, RedisStore};
-
-/// What has to be there.
-pub(crate) struct Parts {
+/// The parts that must be up.
+pub(crate) struct Recovery {
     pub(crate) bus: Arc<RedisBus>,
     pub(crate) store: Arc<RedisStore>,
     pub(crate) inbox: Option<Arc<RedisInbox>>,
 }
 
-impl Parts {
-    /// Has the node look for what it missed, after each comeback of a part, as long as somebody polls.
-    pub(crate) async fn look_after(self, mut comebacks: watch::Receiver<u64>) {
-        while comebacks.changed().await.is_ok() {
+impl Recovery {
+    /// Notifies the bus' receiver after each reconnect.
+    pub(crate) async fn run(self, reconnects: &Reconnects) {
+        let mut reconnects = reconnects.subscribe();
+        while reconnects.changed().await.is_ok() {
             let mut backoff = Backoff::default();
-            while self.are_back().await.is_err() {
+            while self.up().await.is_err() {
                 backoff.pause().await;
             }
-            // If another part has come back meanwhile, all is looked for when that is waited for.
-            if matches!(comebacks.has_changed(), Ok(false))
+            // If another part has reconnected in the meantime, the next round notifies.
+            if matches!(reconnects.has_changed(), Ok(false))
                 && let Some(receiver) = self.bus.receiver()
             {
                 receiver.missed();
@@ -36,11 +37,11 @@ impl Parts {
         }
     }
 
-    async fn are_back(&self) -> Result<(), NoAnswer> {
-        self.bus.hears().await;
+    async fn up(&self) -> Result<(), RequestError> {
+        self.bus.subscribed().await;
         if let Some(inbox) = &self.inbox {
             inbox.up().await;
         }
-        self.store.link().await.map(drop)
+        self.store.settled_connection().await.map(drop)
     }
 }

@@ -1,168 +1,128 @@
-//! What nodes share, in Redis: which sockets are in what, who sits on which shard.
+//! Presence and seats in Redis: which sockets are in which target, and on which shard.
 //!
-//! Every entry belongs to a lease, since a socket's id begins with its node's. A node that says
-//! nothing for the length of its lease is dead, and any other node takes out what it left.
+//! Every entry belongs to a lease, because a socket's id begins with its node's. A node that does not renew
+//! its lease counts as dead, and another node removes its entries.
 
 mod calls;
 mod changes;
 mod lease;
+mod mirror;
 mod scripts;
 mod seats;
+mod shared;
 mod writer;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::Bytes;
-use redis::{Cmd, FromRedisValue, RedisError, cmd};
-use switchboard_backplane::{
-    BoxFuture, LocalMembers, Page, SeatRequest, Seated, Shard, Store, StoreError, StoreFuture,
-};
-use switchboard_event::{NodeId, ProjectId, ShardName, SocketId, Target, UserId};
+use redis::{Cmd, FromRedisValue, cmd};
+use switchboard_backplane::{BoxFuture, LocalMembers, Page, SeatRequest, Seated, Shard, Store, StoreFuture};
+use switchboard_event::{ProjectId, ShardName, SocketId, Target, UserId};
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 
-use crate::connection::{Connected, Link, Source};
-use crate::legacy::{self, Bridges, EmitBridge};
-use crate::names::{Names, name};
-use crate::options::{ANSWER_WITHIN, Options};
+use crate::connection::{Connected, RedisConnection, supervise};
+use crate::context::Context;
+use crate::error::RequestError;
+use crate::names::name;
+use crate::options::REPLY_TIMEOUT;
 
-use changes::{Change, Changes};
+use changes::{Change, ChangeQueue};
 pub(crate) use lease::{Lease, Leases};
-use seats::Held;
+pub(crate) use mirror::PresenceMirror;
+use seats::LocalSeats;
+use shared::{Shared, StoreState};
+use writer::StoreWriter;
 
-/// Keeps what nodes share in Redis. Made by [`Redis::connect`](crate::Redis::connect).
+/// Keeps presence and seats in Redis. Made by [`Redis::connect`](crate::Redis::connect).
 pub struct RedisStore {
-    node: NodeId,
-    names: Names,
-    options: Options,
-    source: Arc<Source>,
-    publish_verb: &'static str,
-    bridges: Arc<Bridges>,
-    local: OnceLock<Weak<dyn LocalMembers>>,
-    changes: Changes,
-    held: Held,
-    state: watch::Sender<State>,
-    stop: CancellationToken,
+    shared: Arc<Shared>,
 }
 
-/// How far the store is.
-#[derive(Clone, Default)]
-struct State {
-    /// The connection, while it can be asked.
-    link: Option<Link>,
-    /// The lease under which this node writes.
-    lease: String,
-    /// How many changes are written.
-    written: u64,
-    /// Whether what a dead node left may still be there.
-    sweeping: bool,
-}
-
-/// Most names in one answer of Redis.
+/// Most names in one reply of Redis.
 const PAGE_MAX: usize = 10_000;
 
-/// Why Redis could not be asked.
-#[derive(Debug, Clone, thiserror::Error)]
-pub(crate) enum NoAnswer {
-    #[error("there is no connection to Redis")]
-    Away,
-    #[error("Redis took longer than {ANSWER_WITHIN:?}")]
-    Late,
-    #[error(transparent)]
-    Redis(#[from] RedisError),
-}
-
-impl From<NoAnswer> for StoreError {
-    fn from(error: NoAnswer) -> Self {
-        StoreError(Box::new(error))
-    }
-}
-
 impl RedisStore {
+    /// `first` is a connection with a lease that was claimed over it.
     pub(crate) fn start(
-        node: NodeId,
-        names: Names,
-        options: &Options,
-        bridges: Arc<Bridges>,
-        source: Arc<Source>,
+        context: &Arc<Context>,
+        leases: Arc<Leases>,
+        mirror: Option<Arc<dyn PresenceMirror>>,
         first: Option<(Connected, Lease)>,
-        stop: &CancellationToken,
     ) -> Arc<Self> {
-        let store = Arc::new(RedisStore {
-            node,
-            names,
-            publish_verb: source.publish_verb(),
-            options: options.clone(),
-            bridges,
-            source,
+        let (connected, lease) = first.unzip();
+        let shared = Arc::new(Shared {
+            leases,
+            mirror,
             local: OnceLock::new(),
-            changes: Changes::new(options.changes_max),
-            held: Held::default(),
-            // A first connection works: it has just been used.
-            state: watch::Sender::new(State {
-                link: first.as_ref().map(|(connected, _)| connected.link.clone()),
-                ..State::default()
+            changes: ChangeQueue::new(context.options.changes_max),
+            seats: LocalSeats::default(),
+            // The first connection works: the lease was claimed over it.
+            state: watch::Sender::new(StoreState {
+                connection: connected.as_ref().map(|connected| connected.connection.clone()),
+                ..StoreState::default()
             }),
-            stop: stop.clone(),
+            context: context.clone(),
         });
-        crate::spawn(stop, writer::keep(store.clone(), first));
-        store
+        let (writer, its_context) = (StoreWriter::new(shared.clone(), lease), context.clone());
+        context.spawn(async move { supervise(&its_context.connector, writer, connected).await });
+        Arc::new(RedisStore { shared })
     }
 
-    /// When everything that this node did before is written, or nothing can be.
+    /// Completes once all earlier changes of this node are written, or cannot be.
     async fn written(&self) {
-        let asked = self.changes.count();
-        let mut state = self.state.subscribe();
+        let count = self.shared.changes.count();
+        let mut state = self.shared.state.subscribe();
         // Fails only when the store is gone, and with it everything that could be waited for.
-        let _ = state.wait_for(|state| state.link.is_none() || state.written >= asked).await;
+        let _ = state.wait_for(|state| state.connection.is_none() || state.written >= count).await;
     }
 
-    /// The connection, once everything that this node did before is written and, unless that takes
-    /// long, what dead nodes left is gone.
-    pub(crate) async fn link(&self) -> Result<Link, NoAnswer> {
-        let asked = self.changes.count();
-        let mut state = self.state.subscribe();
-        let written = state.wait_for(|state| state.link.is_none() || state.written >= asked);
-        let written = timeout(ANSWER_WITHIN, written).await.map_err(|_| NoAnswer::Late)?;
-        drop(written.map_err(|_| NoAnswer::Away)?);
-        let swept = timeout(ANSWER_WITHIN, state.wait_for(|state| state.link.is_none() || !state.sweeping));
-        // A very large node is still being swept: an answer that counts some of it is better than none.
-        drop(swept.await);
-        self.link_now()
+    /// The connection, once all earlier changes of this node are written and, unless that takes long, the
+    /// entries of dead nodes are removed.
+    pub(crate) async fn settled_connection(&self) -> Result<RedisConnection, RequestError> {
+        let count = self.shared.changes.count();
+        let mut state = self.shared.state.subscribe();
+        let written = state.wait_for(|state| state.connection.is_none() || state.written >= count);
+        let written = timeout(REPLY_TIMEOUT, written).await.map_err(|_| RequestError::Timeout)?;
+        drop(written.map_err(|_| RequestError::Disconnected)?);
+        let swept = state.wait_for(|state| state.connection.is_none() || !state.is_sweeping);
+        // After the timeout a very large node is still being swept. A result that includes some of its
+        // entries is better than none.
+        drop(timeout(REPLY_TIMEOUT, swept).await);
+        self.connection()
     }
 
-    /// The connection, for what has nothing to do with who is where.
-    pub(crate) fn link_now(&self) -> Result<Link, NoAnswer> {
-        self.state.borrow().link.clone().ok_or(NoAnswer::Away)
+    /// The connection, for requests that do not depend on presence.
+    pub(crate) fn connection(&self) -> Result<RedisConnection, RequestError> {
+        self.shared.state.borrow().connection.clone().ok_or(RequestError::Disconnected)
     }
 
-    async fn ask<T: FromRedisValue>(&self, command: Cmd) -> Result<T, NoAnswer> {
-        Ok(self.link().await?.ask(&command).await?)
+    async fn query<T: FromRedisValue>(&self, command: Cmd) -> Result<T, RequestError> {
+        Ok(self.settled_connection().await?.query(&command).await?)
     }
 
-    /// The members of a sorted set of equal scores, in order, a part at a time.
+    /// A page of the members of a sorted set whose scores are equal, in order.
     async fn page<T: Clone>(
         &self,
         key: &str,
         page: Page<T>,
         bytes: impl Fn(&T) -> &[u8],
         read: impl Fn(Vec<u8>) -> Option<T>,
-    ) -> Result<Vec<T>, NoAnswer> {
-        let mut link = self.link().await?;
+    ) -> Result<Vec<T>, RequestError> {
+        let mut connection = self.settled_connection().await?;
         let mut list: Vec<T> = Vec::new();
         let mut after = page.after.as_ref().map(|after| [b"(", bytes(after)].concat());
         while list.len() < page.limit {
-            let most = PAGE_MAX.min(page.limit - list.len());
+            let max = PAGE_MAX.min(page.limit - list.len());
             let from = after.as_deref().unwrap_or(b"-");
             let mut command = cmd("ZRANGE");
-            command.arg(key).arg(from).arg("+").arg("BYLEX").arg("LIMIT").arg(0).arg(most);
-            let part: Vec<Vec<u8>> = link.ask(&command).await?;
-            let Some(last) = part.last() else { break };
-            let is_last = part.len() < most;
+            command.arg(key).arg(from).arg("+").arg("BYLEX").arg("LIMIT").arg(0).arg(max);
+            let members: Vec<Vec<u8>> = connection.query(&command).await?;
+            let Some(last) = members.last() else { break };
+            let is_last = members.len() < max;
             after = Some([b"(", &**last].concat());
-            list.extend(part.into_iter().filter_map(&read));
+            list.extend(members.into_iter().filter_map(&read));
             if is_last {
                 break;
             }
@@ -170,52 +130,61 @@ impl RedisStore {
         Ok(list)
     }
 
-    /// The bridge to emit.gg nodes, if it is this project's.
-    fn bridge(&self, project: &ProjectId) -> Option<&EmitBridge> {
-        self.bridges.emit().map(|bridged| &bridged.bridge).filter(|bridge| bridge.project == *project)
+    /// The mirror, if other servers may have sockets in the project.
+    fn mirror(&self, project: &ProjectId) -> Option<&dyn PresenceMirror> {
+        self.shared.mirror.as_deref().filter(|mirror| mirror.has_sockets(project))
     }
 
-    /// The sockets of original nodes in a target; none without a bridge.
-    async fn originals(&self, project: &ProjectId, target: &Target) -> Result<BTreeSet<SocketId>, NoAnswer> {
-        let Some(bridge) = self.bridge(project) else { return Ok(BTreeSet::new()) };
-        Ok(legacy::sockets(&mut self.link().await?, bridge, &self.names.project(project), target).await?)
+    /// The sockets of other servers in a target.
+    async fn sockets_elsewhere(
+        &self,
+        project: &ProjectId,
+        target: &Target,
+    ) -> Result<BTreeSet<SocketId>, RequestError> {
+        let Some(mirror) = self.mirror(project) else { return Ok(BTreeSet::new()) };
+        let (mut connection, names) =
+            (self.settled_connection().await?, self.shared.context.names.project(project));
+        Ok(mirror.sockets(&mut connection, &names, target).await?)
     }
 
-    /// The users that only original nodes know; none without a bridge.
-    async fn original_users(&self, project: &ProjectId) -> Result<BTreeSet<UserId>, NoAnswer> {
-        let Some(bridge) = self.bridge(project) else { return Ok(BTreeSet::new()) };
-        Ok(legacy::users(&mut self.link().await?, bridge, &self.names.project(project)).await?)
+    /// The users that only other servers have.
+    async fn users_elsewhere(&self, project: &ProjectId) -> Result<BTreeSet<UserId>, RequestError> {
+        let Some(mirror) = self.mirror(project) else { return Ok(BTreeSet::new()) };
+        let (mut connection, names) =
+            (self.settled_connection().await?, self.shared.context.names.project(project));
+        Ok(mirror.users(&mut connection, &names).await?)
     }
 
-    /// Gives the lease back; see [`Redis::leave`](crate::Redis::leave).
+    /// Writes what is queued and releases the lease; see [`Redis::leave`](crate::Redis::leave).
     pub(crate) async fn leave(&self) {
-        let leases = Leases::new(self.names.clone(), self.options.lease, self.publish_verb);
-        let left = timeout(ANSWER_WITHIN, async {
-            let mut link = self.link().await?;
-            let lease = self.state.borrow().lease.clone();
-            // Or it would take another one.
-            self.stop.cancel();
-            Ok::<_, NoAnswer>(leases.sweep(&mut link, &lease).await?)
+        let left = timeout(REPLY_TIMEOUT, async {
+            let mut connection = self.settled_connection().await?;
+            let lease = self.shared.state.borrow().lease.clone();
+            // Otherwise the writer would claim another lease.
+            self.shared.context.stop.cancel();
+            Ok::<_, RequestError>(self.shared.leases.sweep(&mut connection, &lease).await?)
         });
         match left.await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "the lease was not given back; others end it"),
-            Err(_) => tracing::warn!("the lease was not given back in time; others end it"),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "lease not released; other nodes remove it when it expires");
+            }
+            Err(_) => tracing::warn!("lease not released in time; other nodes remove it when it expires"),
         }
     }
 
-    fn change(&self, project: &ProjectId, change: Change) {
-        self.changes.push(project, change);
+    fn push(&self, project: &ProjectId, change: Change) {
+        self.shared.changes.push(project, change);
     }
 
-    async fn seat(&self, project: &ProjectId, wish: SeatRequest) -> Result<Seated, NoAnswer> {
-        if self.state.borrow().link.is_none() {
-            return Err(NoAnswer::Away);
+    async fn request_seat(&self, project: &ProjectId, request: SeatRequest) -> Result<Seated, RequestError> {
+        if !self.shared.is_up() {
+            return Err(RequestError::Disconnected);
         }
-        let (answer, seated) = oneshot::channel();
-        self.change(project, Change::TakeSeat(wish, Some(answer)));
-        let seated = timeout(2 * ANSWER_WITHIN, seated).await;
-        seated.map_err(|_| NoAnswer::Late)?.map_err(|_| NoAnswer::Away)
+        let (requester, seated) = oneshot::channel();
+        self.push(project, Change::TakeSeat(request, Some(requester)));
+        let seated = timeout(2 * REPLY_TIMEOUT, seated).await;
+        seated.map_err(|_| RequestError::Timeout)?.map_err(|_| RequestError::Disconnected)
     }
 }
 
@@ -223,7 +192,7 @@ fn socket_id(bytes: Vec<u8>) -> Option<SocketId> {
     Some(SocketId::from_bytes(bytes.try_into().ok()?))
 }
 
-/// A page of two lists; the first is one already.
+/// A page of two lists, of which the first is a page already.
 fn merge<T: Ord + Clone>(mut list: Vec<T>, more: BTreeSet<T>, page: Page<T>) -> Vec<T> {
     if !more.is_empty() {
         list.extend(more);
@@ -234,33 +203,33 @@ fn merge<T: Ord + Clone>(mut list: Vec<T>, more: BTreeSet<T>, page: Page<T>) -> 
 
 impl Store for RedisStore {
     fn start(&self, members: Weak<dyn LocalMembers>) {
-        let _ = self.local.set(members);
+        let _ = self.shared.local.set(members);
     }
 
     fn entered(&self, project: &ProjectId, target: &Target, socket: SocketId) {
-        if !self.held.caught_up(socket, target) {
-            self.change(project, Change::Enter(target.clone(), socket));
+        if !self.shared.seats.catch_up(socket, target) {
+            self.push(project, Change::Enter(target.clone(), socket));
         }
     }
 
     fn left(&self, project: &ProjectId, target: &Target, socket: SocketId) {
-        self.change(project, Change::Leave(target.clone(), socket));
+        self.push(project, Change::Leave(target.clone(), socket));
     }
 
     fn count<'a>(&'a self, project: &'a ProjectId, target: &'a Target) -> StoreFuture<'a, usize> {
-        let names = self.names.project(project);
+        let names = self.shared.context.names.project(project);
         Box::pin(async move {
-            let originals = self.originals(project, target).await?.len();
+            let elsewhere = self.sockets_elsewhere(project, target).await?.len();
             if let Target::Socket(id) = target {
                 let mut command = cmd("ZSCORE");
                 command.arg(names.members(&Target::Everyone)).arg(id.as_bytes());
-                let score: Option<f64> = self.ask(command).await?;
-                return Ok(score.map_or(originals, |_| 1));
+                let score: Option<f64> = self.query(command).await?;
+                return Ok(score.map_or(elsewhere, |_| 1));
             }
             let mut command = cmd("ZCARD");
             command.arg(names.members(target));
-            let ours: usize = self.ask(command).await?;
-            Ok(ours + originals)
+            let ours: usize = self.query(command).await?;
+            Ok(ours + elsewhere)
         })
     }
 
@@ -272,62 +241,58 @@ impl Store for RedisStore {
     ) -> StoreFuture<'a, Vec<SocketId>> {
         Box::pin(async move {
             if let Target::Socket(id) = target {
-                let is_there = self.count(project, target).await? > 0;
-                let wanted = is_there && page.limit > 0 && page.after.is_none_or(|after| after < *id);
-                return Ok(wanted.then_some(*id).into_iter().collect());
+                let exists = self.count(project, target).await? > 0;
+                let in_page = exists && page.limit > 0 && page.after.is_none_or(|after| after < *id);
+                return Ok(in_page.then_some(*id).into_iter().collect());
             }
-            let originals = self.originals(project, target).await?;
-            let key = self.names.project(project).members(target);
+            let elsewhere = self.sockets_elsewhere(project, target).await?;
+            let key = self.shared.context.names.project(project).members(target);
             let ours = self.page(&key, page.clone(), |id| id.as_bytes(), socket_id).await?;
-            Ok(merge(ours, originals, page))
+            Ok(merge(ours, elsewhere, page))
         })
     }
 
     fn count_users<'a>(&'a self, project: &'a ProjectId) -> StoreFuture<'a, usize> {
         let mut command = cmd("ZCARD");
-        command.arg(self.names.project(project).users());
+        command.arg(self.shared.context.names.project(project).users());
         Box::pin(async move {
-            let originals = self.original_users(project).await?.len();
-            let ours: usize = self.ask(command).await?;
-            Ok(ours + originals)
+            let elsewhere = self.users_elsewhere(project).await?.len();
+            let ours: usize = self.query(command).await?;
+            Ok(ours + elsewhere)
         })
     }
 
     fn users<'a>(&'a self, project: &'a ProjectId, page: Page<UserId>) -> StoreFuture<'a, Vec<UserId>> {
-        let key = self.names.project(project).users();
+        let key = self.shared.context.names.project(project).users();
         Box::pin(async move {
-            let originals = self.original_users(project).await?;
+            let elsewhere = self.users_elsewhere(project).await?;
             let ours = self.page(&key, page.clone(), |user| user.as_bytes(), name).await?;
-            Ok(merge(ours, originals, page))
+            Ok(merge(ours, elsewhere, page))
         })
     }
 
-    fn take_seat<'a>(&'a self, project: &'a ProjectId, wish: SeatRequest) -> StoreFuture<'a, Seated> {
-        Box::pin(async move { Ok(self.seat(project, wish).await?) })
+    fn take_seat<'a>(&'a self, project: &'a ProjectId, request: SeatRequest) -> StoreFuture<'a, Seated> {
+        Box::pin(async move { Ok(self.request_seat(project, request).await?) })
     }
 
     fn leave_seat(&self, project: &ProjectId, shard: &ShardName, socket: SocketId) {
-        // Before the seat, so that who hears of that finds it nowhere.
-        for target in self.held.forget(socket).into_iter().flat_map(|seat| seat.ahead) {
-            self.change(project, Change::Leave(target, socket));
-        }
-        self.change(project, Change::LeaveSeat(shard.clone(), socket));
+        self.shared.leave_seat(project, shard, socket);
     }
 
     fn shards<'a>(&'a self, project: &'a ProjectId) -> StoreFuture<'a, Vec<Shard>> {
-        let [_, taken, ..] = self.names.project(project).seats();
+        let [_, taken, ..] = self.shared.context.names.project(project).seats();
         let mut command = cmd("HGETALL");
         command.arg(taken);
         Box::pin(async move {
-            let taken: Vec<(Vec<u8>, usize)> = self.ask(command).await?;
+            let taken: Vec<(Vec<u8>, usize)> = self.query(command).await?;
             let shard = |(bytes, seated)| Some(Shard { name: name(bytes)?, seated });
             Ok(taken.into_iter().filter_map(shard).collect())
         })
     }
 
     fn describe(&self, project: &ProjectId, shard: &ShardName, socket: SocketId, description: Bytes) {
-        if self.held.describe(socket, &description) {
-            self.change(project, Change::Describe(shard.clone(), socket, description));
+        if self.shared.seats.describe(socket, &description) {
+            self.push(project, Change::Describe(shard.clone(), socket, description));
         }
     }
 
@@ -337,14 +302,14 @@ impl Store for RedisStore {
         shard: &'a ShardName,
     ) -> StoreFuture<'a, Vec<(SocketId, Bytes)>> {
         let mut command = cmd("HGETALL");
-        command.arg(self.names.project(project).shard(shard));
+        command.arg(self.shared.context.names.project(project).shard(shard));
         Box::pin(async move {
-            let all: Vec<(Vec<u8>, Vec<u8>)> = self.ask(command).await?;
-            let of_others = |(id, bytes): (Vec<u8>, Vec<u8>)| {
-                let id = socket_id(id).filter(|id| id.node() != self.node)?;
+            let all: Vec<(Vec<u8>, Vec<u8>)> = self.query(command).await?;
+            let of_other_nodes = |(id, bytes): (Vec<u8>, Vec<u8>)| {
+                let id = socket_id(id).filter(|id| id.node() != self.shared.context.node)?;
                 Some((id, bytes.into()))
             };
-            Ok(all.into_iter().filter_map(of_others).collect())
+            Ok(all.into_iter().filter_map(of_other_nodes).collect())
         })
     }
 
@@ -353,6 +318,6 @@ impl Store for RedisStore {
     }
 
     fn is_up(&self) -> bool {
-        self.state.borrow().link.is_some()
+        self.shared.is_up()
     }
 }

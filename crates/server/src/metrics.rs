@@ -51,7 +51,7 @@ pub(crate) fn install() -> Result<PrometheusHandle, BuildError> {
 /// What there is to know of many nodes as one.
 fn describe_nodes() {
     describe_gauge!("switchboard_nodes", "Nodes whose leases stand, with this one");
-    describe_gauge!("switchboard_redis_up", "1 while a connection to Redis works, by what it is for");
+    describe_gauge!("switchboard_redis_up", "1 while a connection to Redis is up, by its use");
     describe_counter!("switchboard_bus_published_total", "Publications that Redis took");
     describe_counter!(
         "switchboard_bus_lost_total",

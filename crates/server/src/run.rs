@@ -9,7 +9,7 @@ use std::time::Duration;
 use metrics_exporter_prometheus::{BuildError, PrometheusHandle};
 use switchboard::{AcceptOptions, App, Backplane, NodeId, ProjectId, Stopping, serve};
 use switchboard_disk::{DiskInbox, OpenError};
-use switchboard_redis::{ConnectError, MesaBridge, OriginalPortals, Redis, Reports};
+use switchboard_redis::{ConnectError, LegacyPortals, MesaBridge, Redis, ReportOptions};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -238,7 +238,7 @@ struct Banner<'a> {
     /// The node's id, whether it is one with others now, and through which Redis.
     redis: Option<(NodeId, bool, &'a RedisSettings)>,
     /// Of which projects clients are reported.
-    reports: Option<Reports>,
+    reports: Option<ReportOptions>,
     internal: Option<SocketAddr>,
     origins: Option<&'a [String]>,
     limited: bool,
@@ -327,10 +327,10 @@ fn listed(projects: &BTreeMap<String, ProjectSettings>) -> String {
     }
 }
 
-fn reported(reports: &Reports) -> String {
+fn reported(reports: &ReportOptions) -> String {
     let projects: Vec<&str> = reports.projects.iter().map(ProjectId::as_str).collect();
-    let originals = match &reports.originals {
-        Some(OriginalPortals { namespace: Some(namespace), .. }) => {
+    let originals = match &reports.legacy_portals {
+        Some(LegacyPortals { namespace: Some(namespace), .. }) => {
             format!(", and to original Portals of the namespace {namespace}")
         }
         Some(_) => ", and to original Portals without a namespace".into(),

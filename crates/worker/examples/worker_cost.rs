@@ -7,7 +7,7 @@ use std::time::Duration;
 use redis::{AsyncCommands, Pipeline, Value, cmd, pipe};
 use switchboard_backplane::{Backplane, ClientAction, ClientMessage, Report};
 use switchboard_event::{Name, Payload, ProjectId, Protocol, SocketId};
-use switchboard_redis::{Options, Redis, Reports};
+use switchboard_redis::{Options, Redis, ReportOptions};
 use switchboard_worker::{Worker, WorkerOptions};
 use tokio::time::Instant;
 
@@ -54,7 +54,7 @@ fn report(project: &ProjectId, socket: SocketId) -> Report {
 
 async fn through_a_group(url: &str, count: usize) -> Outcome<()> {
     let project = ProjectId::new("default")?;
-    let options = Options { reports: Some(Reports::of(&project)), ..Options::new(url) };
+    let options = Options { reports: Some(ReportOptions::of(&project)), ..Options::new(url) };
     let redis = Redis::connect(options).await?;
     let node = redis.report_sink().ok_or("reports are on")?;
     let worker = Worker::connect(url, WorkerOptions::new(Name::new("cost")?)).await?;

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use switchboard_redis::work::{Claim, Entry, EntryId};
+use switchboard_redis::worker::{Claim, EntryId, ReportEntry};
 use tokio::time::Instant;
 
 use crate::client_queues::ClientQueues;
@@ -183,8 +183,8 @@ impl Assignment {
     }
 
     /// Queues the entries that were read. An entry that is not a valid report is acknowledged at once.
-    pub(crate) fn add(&mut self, fetches: &[Fetch], entries: Vec<Entry>) {
-        for Entry { partition: number, id: entry_id, report } in entries {
+    pub(crate) fn add(&mut self, fetches: &[Fetch], entries: Vec<ReportEntry>) {
+        for ReportEntry { partition: number, id: entry_id, report } in entries {
             let Some(partition) = self.partitions.get_mut(&number) else { continue };
             let is_current =
                 fetches.iter().any(|fetch| fetch.partition == number && fetch.tenure == partition.tenure);
@@ -279,7 +279,7 @@ mod tests {
 
     use super::*;
 
-    fn entry(partition: u16, number: u64, socket: SocketId) -> Entry {
+    fn entry(partition: u16, number: u64, socket: SocketId) -> ReportEntry {
         let project = ProjectId::new("p").unwrap();
         let report = Report {
             project,
@@ -290,7 +290,7 @@ mod tests {
             action: ClientAction::Connected,
         };
         let id = ReportId { node: NodeId(1), number };
-        Entry { partition, id: EntryId { ms: number, number: 0 }, report: Some((id, report)) }
+        ReportEntry { partition, id: EntryId { ms: number, number: 0 }, report: Some((id, report)) }
     }
 
     fn claim(share: usize, owned: &[(u16, bool)]) -> Claim {
@@ -304,7 +304,7 @@ mod tests {
         (assignment, now)
     }
 
-    fn read(assignment: &mut Assignment, entries: Vec<Entry>) {
+    fn read(assignment: &mut Assignment, entries: Vec<ReportEntry>) {
         let (fetches, _) = assignment.fetches();
         assignment.add(&fetches, entries);
     }

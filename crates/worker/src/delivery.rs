@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use switchboard_backplane::{Report, ReportId};
-use switchboard_redis::work::EntryId;
+use switchboard_redis::worker::EntryId;
 
 /// An entry's partition and its id in the stream of that partition.
 pub(crate) type EntryKey = (u16, EntryId);

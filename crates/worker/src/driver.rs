@@ -1,11 +1,12 @@
 //! The task of a worker: it claims partitions, reads their reports, and writes acknowledgements and replies.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use switchboard_redis::ConnectError;
-use switchboard_redis::work::{Desk, Reader, WorkError};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use switchboard_redis::worker::{FirstConnection, GroupConnection, ReportReader, WorkerError, WorkerSession};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::assignment::HELD_MAX;
 use crate::delivery::EntryKey;
@@ -19,55 +20,59 @@ const READ_BLOCK: Duration = Duration::from_millis(200);
 /// partition may get room at any time.
 const FULL_PAUSE: Duration = Duration::from_millis(20);
 
-/// The longest pause before a reconnect.
-const RECONNECT_PAUSE_MAX: Duration = Duration::from_millis(1500);
-
-/// A connection for commands, and one for reads that block.
-pub(crate) type Connections = (Desk, Reader);
-
-pub(crate) async fn connect(shared: &Shared) -> Result<Connections, ConnectError> {
-    let group_changed = shared.group_changed.clone();
-    shared.post.open(move || group_changed.notify_one()).await
+/// Runs a worker over one connection to Redis after the other.
+pub(crate) struct Driver {
+    shared: Arc<Shared>,
+    first: FirstConnection,
 }
 
-/// Runs until the worker has left, and reconnects after every lost connection.
-pub(crate) async fn drive(shared: Arc<Shared>, first: Connections) {
-    let mut connected: Result<Connections, ConnectError> = Ok(first);
-    loop {
-        let ended = match connected {
-            Ok(connections) => drive_connected(&shared, connections).await.map_err(|error| error.to_string()),
-            Err(error) => Err(error.to_string()),
-        };
-        let Err(error) = ended else { break };
-        tracing::warn!(error, "worker disconnected from Redis; no new reports until it reconnects");
-        shared.assignment().check_lease(Instant::now());
-        if shared.leaving.is_cancelled() {
-            break;
-        }
-        sleep(RECONNECT_PAUSE_MAX.mul_f64(rand::random())).await;
-        connected = connect(&shared).await;
+impl Driver {
+    pub(crate) async fn connect(shared: &Arc<Shared>) -> Result<Self, ConnectError> {
+        let first = shared.client.connect(&DriverSession { shared: shared.clone() }).await?;
+        Ok(Driver { shared: shared.clone(), first })
     }
-    shared.left.cancel();
+
+    /// Runs until the worker has left, and reconnects after every lost connection.
+    pub(crate) async fn run(self) {
+        let Driver { shared, first } = self;
+        shared.client.clone().run(first, DriverSession { shared: shared.clone() }).await;
+        shared.left.cancel();
+    }
 }
 
-/// Runs until the connections fail or the worker has left.
-async fn drive_connected(shared: &Shared, (commands, mut reader): Connections) -> Result<(), WorkError> {
-    shared.assignment().rewind_all();
-    tokio::select! {
-        error = commands.cut() => Err(error),
-        ended = claim_and_write(shared, &commands) => ended,
-        ended = read(shared, &mut reader) => ended,
+struct DriverSession {
+    shared: Arc<Shared>,
+}
+
+impl WorkerSession for DriverSession {
+    fn on_group_change(&self) -> Box<dyn Fn() + Send + Sync> {
+        let group_changed = self.shared.group_changed.clone();
+        Box::new(move || group_changed.notify_one())
+    }
+
+    async fn serve(&mut self, group: GroupConnection, mut reader: ReportReader) -> Result<(), WorkerError> {
+        let shared = &*self.shared;
+        shared.assignment().rewind_all();
+        tokio::select! {
+            ended = claim_and_write(shared, &group) => ended,
+            ended = read(shared, &mut reader) => ended,
+        }
+    }
+
+    fn disconnected(&mut self) -> ControlFlow<()> {
+        self.shared.assignment().check_lease(Instant::now());
+        if self.shared.leaving.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }
 
 /// Renews the claim and writes acknowledgements and replies until the worker has left.
-async fn claim_and_write(shared: &Shared, commands: &Desk) -> Result<(), WorkError> {
+async fn claim_and_write(shared: &Shared, group: &GroupConnection) -> Result<(), WorkerError> {
     let mut renew_at = Instant::now();
     while !shared.leaving.is_cancelled() {
-        write(shared, commands).await?;
+        write(shared, group).await?;
         if renew_at <= Instant::now() || !shared.assignment().releasable().is_empty() {
-            renew_at = Instant::now() + shared.post.renew_every();
-            claim(shared, commands).await?;
+            renew_at = Instant::now() + shared.client.renew_interval();
+            claim(shared, group).await?;
         }
         tokio::select! {
             () = shared.to_write.notified() => {}
@@ -76,26 +81,26 @@ async fn claim_and_write(shared: &Shared, commands: &Desk) -> Result<(), WorkErr
             () = shared.leaving.cancelled() => {}
         }
     }
-    leave(shared, commands).await
+    leave(shared, group).await
 }
 
 /// Renews the lease, releases partitions, and takes over those that the group assigns to this worker.
-async fn claim(shared: &Shared, commands: &Desk) -> Result<(), WorkError> {
+async fn claim(shared: &Shared, group: &GroupConnection) -> Result<(), WorkerError> {
     let released = shared.assignment().releasable();
     // The lease counts from before the request, since Redis may have renewed it at any time after.
     let requested = Instant::now();
-    let claim = commands.share(&released).await?;
-    shared.assignment().apply_claim(&claim, &released, requested + shared.post.lease());
+    let claim = group.claim(&released).await?;
+    shared.assignment().apply_claim(&claim, &released, requested + shared.client.config().lease);
     shared.room.notify_one();
     Ok(())
 }
 
 /// Writes replies, then acknowledgements: clients wait for the replies.
-async fn write(shared: &Shared, commands: &Desk) -> Result<(), WorkError> {
-    shared.replies.send(async |replies| commands.answer(replies).await).await?;
+async fn write(shared: &Shared, group: &GroupConnection) -> Result<(), WorkerError> {
+    shared.replies.send(async |replies| group.reply(replies).await).await?;
     let acknowledged: Vec<EntryKey> = shared.assignment().acknowledged().to_vec();
     if !acknowledged.is_empty() {
-        commands.finish(&acknowledged).await?;
+        group.acknowledge(&acknowledged).await?;
         shared.assignment().removed(&acknowledged);
     }
     Ok(())
@@ -103,32 +108,32 @@ async fn write(shared: &Shared, commands: &Desk) -> Result<(), WorkError> {
 
 /// Waits for the reports in progress, at most the leave time-out, and leaves the group. The lease is renewed
 /// in the meantime.
-async fn leave(shared: &Shared, commands: &Desk) -> Result<(), WorkError> {
+async fn leave(shared: &Shared, group: &GroupConnection) -> Result<(), WorkerError> {
     let finished = timeout(shared.leave_timeout, async {
         let mut renew_at = Instant::now();
         while shared.assignment().any_in_progress() {
-            write(shared, commands).await?;
+            write(shared, group).await?;
             if renew_at <= Instant::now() {
-                renew_at = Instant::now() + shared.post.renew_every();
-                claim(shared, commands).await?;
+                renew_at = Instant::now() + shared.client.renew_interval();
+                claim(shared, group).await?;
             }
             tokio::select! {
                 () = shared.to_write.notified() => {}
                 () = sleep_until(renew_at) => {}
             }
         }
-        Ok::<_, WorkError>(())
+        Ok::<_, WorkerError>(())
     });
     if let Ok(finished) = finished.await {
         finished?;
     }
-    write(shared, commands).await?;
+    write(shared, group).await?;
     let settled = shared.assignment().settled();
-    commands.leave(&settled).await
+    group.leave(&settled).await
 }
 
 /// Reads reports into the assignment until the connection fails.
-async fn read(shared: &Shared, reader: &mut Reader) -> Result<(), WorkError> {
+async fn read(shared: &Shared, reader: &mut ReportReader) -> Result<(), WorkerError> {
     loop {
         let (fetches, any_full) = shared.assignment().fetches();
         if fetches.is_empty() {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use switchboard_event::{Name, ProjectId};
-use switchboard_redis::work::Place;
+use switchboard_redis::worker::WorkerConfig;
 
 /// The options of a [`Worker`](crate::Worker), each with its default.
 ///
@@ -50,14 +50,14 @@ impl WorkerOptions {
         }
     }
 
-    pub(crate) fn place(&self) -> Place {
+    pub(crate) fn config(&self) -> WorkerConfig {
         let lease = self.lease.max(Duration::from_millis(300));
-        Place {
+        WorkerConfig {
             project: self.project.clone(),
             group: self.group.clone(),
             worker: format!("{}-{:016x}", self.name, rand::random::<u64>()),
             lease,
-            stands: self.group_retention.max(lease),
+            group_retention: self.group_retention.max(lease),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use metrics::{Counter, counter};
 use switchboard_backplane::ReplyAddress;
 use switchboard_event::Payload;
-use switchboard_redis::work::Post;
+use switchboard_redis::worker::GroupClient;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -16,7 +16,7 @@ use crate::delivery::Delivery;
 use crate::replies::ReplyQueue;
 
 pub(crate) struct Shared {
-    pub(crate) post: Arc<Post>,
+    pub(crate) client: Arc<GroupClient>,
     assignment: Mutex<Assignment>,
     pub(crate) replies: ReplyQueue,
     /// Acknowledgements or replies are to be written to Redis.
@@ -36,9 +36,9 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(post: Arc<Post>, leave_timeout: Duration) -> Arc<Self> {
+    pub(crate) fn new(client: Arc<GroupClient>, leave_timeout: Duration) -> Arc<Self> {
         Arc::new(Shared {
-            post,
+            client,
             assignment: Mutex::default(),
             replies: ReplyQueue::new(),
             to_write: Notify::new(),

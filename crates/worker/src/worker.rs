@@ -4,13 +4,13 @@ use std::future::Future;
 use std::sync::Arc;
 
 use metrics::counter;
-use switchboard_redis::work::Post;
+use switchboard_redis::worker::GroupClient;
 use switchboard_redis::{ConnectError, Options as RedisOptions};
 use tokio::task::JoinSet;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::WorkerOptions;
-use crate::driver;
+use crate::driver::Driver;
 use crate::job::{Job, OpenJob};
 use crate::shared::Shared;
 
@@ -34,17 +34,17 @@ impl Worker {
     /// prefix of `redis` are used.
     #[expect(clippy::disallowed_methods, reason = "the one task of a worker; it ends with it")]
     pub async fn connect_with(redis: &RedisOptions, options: WorkerOptions) -> Result<Self, ConnectError> {
-        let shared = Shared::new(Post::new(redis, options.place())?, options.leave_timeout);
-        let connections = driver::connect(&shared).await?;
+        let shared = Shared::new(GroupClient::new(redis, options.config())?, options.leave_timeout);
+        let driver = Driver::connect(&shared).await?;
         let stop = CancellationToken::new();
-        let (task, stopped) = (driver::drive(shared.clone(), connections), stop.clone());
-        tokio::spawn(async move { stopped.run_until_cancelled(task).await });
+        let stopped = stop.clone();
+        tokio::spawn(async move { stopped.run_until_cancelled(driver.run()).await });
         Ok(Worker { shared, concurrency: options.concurrency.max(1), _stop: Arc::new(stop.drop_guard()) })
     }
 
     /// The worker's id, which `@portal-join` hooks receive.
     pub fn id(&self) -> &str {
-        &self.shared.post.place().worker
+        &self.shared.client.config().worker
     }
 
     /// Waits for the next report of a client that has none in progress. Returns `None` once the worker

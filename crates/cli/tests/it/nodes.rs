@@ -46,9 +46,9 @@ async fn clients_of_two_processes_hear_each_other_and_are_counted_together() {
     assert_eq!(counted(&mut c).await, (json!(1), json!(1)), "another prefix is another server");
     let metrics = one.get("/metrics");
     for name in [
-        "switchboard_redis_up{part=\"store\"} 1",
-        "switchboard_redis_up{part=\"publish\"} 1",
-        "switchboard_redis_up{part=\"subscribe\"} 1",
+        "switchboard_redis_up{connection=\"store\"} 1",
+        "switchboard_redis_up{connection=\"publisher\"} 1",
+        "switchboard_redis_up{connection=\"subscriber\"} 1",
         "switchboard_bus_published_total",
         "switchboard_bus_received_total",
         "switchboard_store_changes_total",
@@ -168,7 +168,7 @@ async fn without_redis_it_does_not_start_unless_it_may_and_then_is_degraded() {
     redis.kill();
     until("it is degraded", async || server.get("/readyz").ends_with("degraded\n")).await;
     until("the metrics say so", async || {
-        server.get("/metrics").contains("switchboard_redis_up{part=\"store\"} 0")
+        server.get("/metrics").contains("switchboard_redis_up{connection=\"store\"} 0")
     })
     .await;
 }

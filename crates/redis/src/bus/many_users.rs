@@ -1,5 +1,5 @@
-//! Sends to many users: to each node that has some of them once, in place of once to each user's channel.
-//! With so many that all nodes have some, to all nodes at once.
+//! Publications for many users: one copy to each node that has some of them, in place of one to each
+//! user's channel. When all nodes have some, one copy goes to all.
 
 use std::sync::LazyLock;
 
@@ -8,58 +8,57 @@ use redis::Cmd;
 use switchboard_backplane::{Content, Publication};
 use switchboard_event::Target;
 
-use crate::connection::script::{Script, call};
+use crate::connection::script::Script;
 use crate::envelope::{self, Stamp};
 use crate::names::ProjectNames;
 
-/// With more users than this a node is found for each. Up to it every node may hear as many copies.
+/// Up to this many users each has a publication of its own, and a node may receive as many copies.
 const FEW: usize = 8;
 
-/// Finds the nodes and publishes, in one step.
-pub(crate) static TO_USERS: LazyLock<Script> = LazyLock::new(|| {
-    Script::of(concat!(include_str!("nodes_of_users.lua"), include_str!("publish_to_users.lua")))
+/// Finds the nodes of users and publishes to them, in one step.
+pub(crate) static PUBLISH_TO_USERS: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(include_str!("nodes_of_users.lua"), include_str!("publish_to_users.lua")))
 });
 
-/// A publication for many users, perhaps with other targets.
-pub(super) struct Crowd<'a> {
+/// A publication for many users, and possibly for other targets.
+pub(super) struct ManyUsers<'a> {
     publication: &'a Publication,
     users: Vec<&'a str>,
     others: Vec<&'a Target>,
 }
 
-/// What the script is called with.
-pub(crate) struct Encoded {
+/// The arguments of the script.
+pub(crate) struct EncodedForUsers {
     base: String,
     node: [u8; 4],
     head: Bytes,
     tail: Bytes,
     channels: Vec<String>,
     users: usize,
-    /// As an audience has them.
+    /// The users in the encoding of an audience.
     targets: Vec<u8>,
 }
 
-impl<'a> Crowd<'a> {
-    /// None if there are few users.
+impl<'a> ManyUsers<'a> {
+    /// `None` if the publication is for few users.
     pub(super) fn of(publication: &'a Publication) -> Option<Self> {
         let to = &publication.audience.to;
-        // Other contents are not for users.
         if to.len() <= FEW || matches!(publication.content, Content::ShardChanged(_)) {
             return None;
         }
         let (users, others): (Vec<_>, Vec<_>) = to.iter().partition(|to| matches!(to, Target::User(_)));
         let users: Vec<&str> = users.into_iter().filter_map(user).collect();
-        (users.len() > FEW).then_some(Crowd { publication, users, others })
+        (users.len() > FEW).then_some(ManyUsers { publication, users, others })
     }
 
-    pub(super) fn encode(&self, names: &ProjectNames, stamp: Stamp) -> Encoded {
-        // A node that also hears another target's channel hears the same twice, and knows it by its stamp;
-        // then either has to name all targets.
+    pub(super) fn encode(&self, names: &ProjectNames, stamp: Stamp) -> EncodedForUsers {
+        // A node that also subscribes to another target's channel receives the publication twice and drops
+        // the second by its stamp. So each copy must name all targets.
         let [head, tail] = match &*self.others {
             [] => envelope::around_targets(self.publication, stamp),
             _ => [envelope::encode(self.publication, stamp), Bytes::new()],
         };
-        Encoded {
+        EncodedForUsers {
             base: names.base().into(),
             node: stamp.node.0.to_be_bytes(),
             head,
@@ -78,8 +77,8 @@ fn user(target: &Target) -> Option<&str> {
     }
 }
 
-impl Encoded {
-    /// How much it holds in the queue, about.
+impl EncodedForUsers {
+    /// Approximate size in the queue.
     pub(super) fn bytes(&self) -> usize {
         self.head.len() + self.tail.len() + self.targets.len()
     }
@@ -89,6 +88,6 @@ impl Encoded {
         let mut args: Vec<&[u8]> =
             vec![base, verb.as_bytes(), &self.node, &self.head, &self.tail, users.as_bytes(), &self.targets];
         args.extend(self.channels.iter().map(|channel| channel.as_bytes()));
-        call(&TO_USERS, std::slice::from_ref(&self.base), &args)
+        PUBLISH_TO_USERS.call(std::slice::from_ref(&self.base), &args)
     }
 }

@@ -1,56 +1,56 @@
-//! A publication on its way: to which channels, or through which script.
+//! One publication as Redis commands: to which channels, or through which script.
 
 use bytes::Bytes;
 use switchboard_backplane::Publication;
 use switchboard_event::Target;
 
-use super::many_users::{Crowd, Encoded};
+use super::bridge::BridgeCommand;
+use super::many_users::{EncodedForUsers, ManyUsers};
 use crate::connection::Batch;
 use crate::envelope::{self, Stamp};
-use crate::legacy::Telling;
 use crate::names::ProjectNames;
 
-/// What is on its way.
+/// An encoded publication.
 pub(crate) enum Outbound {
-    /// A message to some channels of ours.
-    Message { route: String, channels: Vec<String>, message: Bytes },
-    /// A message to the nodes of many users.
-    Crowd { route: String, message: Encoded },
-    /// The same for original emit.gg nodes.
-    ToOriginals(Telling),
+    /// One message for some channels.
+    Channels { route: String, channels: Vec<String>, message: Bytes },
+    /// One message for the nodes of many users.
+    ManyUsers { route: String, message: EncodedForUsers },
+    /// A message for servers that are no Switchboard nodes.
+    Bridge(BridgeCommand),
 }
 
 impl Outbound {
-    /// None if it is for nobody elsewhere.
+    /// `None` if no other node can have a receiver.
     pub(crate) fn of(names: &ProjectNames, publication: &Publication, stamp: Stamp) -> Option<Self> {
         let route = names.base().into();
-        if let Some(crowd) = Crowd::of(publication) {
-            return Some(Outbound::Crowd { route, message: crowd.encode(names, stamp) });
+        if let Some(many) = ManyUsers::of(publication) {
+            return Some(Outbound::ManyUsers { route, message: many.encode(names, stamp) });
         }
-        let here = |target: &&Target| matches!(target, Target::Socket(id) if id.node() == stamp.node);
-        let channels = names.channels(publication.audience.to.iter().filter(|target| !here(target)));
+        let is_local = |target: &&Target| matches!(target, Target::Socket(id) if id.node() == stamp.node);
+        let channels = names.channels(publication.audience.to.iter().filter(|target| !is_local(target)));
         let message = (!channels.is_empty()).then(|| envelope::encode(publication, stamp))?;
-        Some(Outbound::Message { route, channels, message })
+        Some(Outbound::Channels { route, channels, message })
     }
 
-    /// How much it holds in the queue, about.
+    /// Approximate size in the queue.
     pub(crate) fn bytes(&self) -> usize {
         match self {
-            Outbound::Message { message, .. } => message.len(),
-            Outbound::Crowd { message, .. } => message.bytes(),
-            Outbound::ToOriginals(telling) => telling.bytes,
+            Outbound::Channels { message, .. } => message.len(),
+            Outbound::ManyUsers { message, .. } => message.bytes(),
+            Outbound::Bridge(command) => command.bytes,
         }
     }
 
     /// Adds the commands that publish it.
-    pub(crate) fn put_into(&self, batch: &mut Batch, verb: &str) {
+    pub(crate) fn append_to(&self, batch: &mut Batch, verb: &str) {
         match self {
-            Outbound::Crowd { route, message } => batch.push(route, message.command(verb)),
-            Outbound::ToOriginals(telling) => batch.push("", telling.command.clone()),
-            Outbound::Message { route, channels, message } => {
-                // In a transaction the copies arrive next to one another, so receivers know them.
-                let several = channels.len() > 1;
-                if several {
+            Outbound::ManyUsers { route, message } => batch.push(route, message.command(verb)),
+            Outbound::Bridge(bridge) => batch.push("", bridge.command.clone()),
+            Outbound::Channels { route, channels, message } => {
+                // A transaction keeps the copies together, so that receivers recognize them.
+                let is_transaction = channels.len() > 1;
+                if is_transaction {
                     batch.push(route, redis::cmd("MULTI"));
                 }
                 for channel in channels {
@@ -58,7 +58,7 @@ impl Outbound {
                     command.arg(channel).arg(&**message);
                     batch.push(route, command);
                 }
-                if several {
+                if is_transaction {
                     batch.push(route, redis::cmd("EXEC"));
                 }
             }

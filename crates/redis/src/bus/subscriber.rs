@@ -1,220 +1,224 @@
-//! Which channels this node hears: those somebody wants, and for a while those somebody wanted.
+//! The subscribed channels of this node: those with local members, and for a while those that had some.
 
 use std::collections::{HashSet, VecDeque};
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use metrics::{Gauge, gauge};
-use redis::{ErrorKind, RedisError, RedisResult};
+use redis::{ErrorKind, PushInfo, RedisError, RedisResult};
 use tokio::sync::{Notify, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
-use super::RedisBus;
-use crate::connection::backoff::Backoff;
-use crate::connection::{Connected, Link, Source};
-use crate::options::ANSWER_WITHIN;
+use crate::connection::{OnPush, RedisConnection, Session, Up};
+use crate::context::Context;
+use crate::options::REPLY_TIMEOUT;
 
 /// Most channels in one command.
 const CHANNELS_MAX: usize = 512;
 
-pub(super) struct Hearing {
+/// Called with each push of Redis.
+pub(super) type OnMessage = Arc<dyn Fn(PushInfo) + Send + Sync>;
+
+/// The channels to be subscribed, and how far the connection has followed.
+pub(super) struct Subscriber {
     linger: Duration,
-    wishes: Mutex<Wishes>,
+    channels: Mutex<Channels>,
     changed: Notify,
-    state: watch::Sender<State>,
-    up: Gauge,
-    channels: Gauge,
+    state: watch::Sender<SubscriberState>,
+    subscribed: Gauge,
 }
 
 #[derive(Default)]
-struct Wishes {
+struct Channels {
     wanted: HashSet<String>,
-    /// Wanted, and perhaps not heard yet.
-    fresh: HashSet<String>,
-    /// Unwanted, and when that happened.
-    stale: VecDeque<(Instant, String)>,
-    /// Redis was asked to tell them no more, and has not said that it does not.
-    leaving: HashSet<String>,
-    /// Redis has stopped to tell what is wanted.
-    is_cut: bool,
-    /// How many wishes there were so far.
+    /// Wanted, and possibly not subscribed yet.
+    added: HashSet<String>,
+    /// No longer wanted, and until when each stays subscribed.
+    lingering: VecDeque<(Instant, String)>,
+    /// Being unsubscribed; Redis has not confirmed it yet.
+    unsubscribing: HashSet<String>,
+    /// Redis has ended a subscription that was not cancelled.
+    is_broken: bool,
+    /// Number of subscriptions so far.
     count: u64,
 }
 
 #[derive(Clone, Copy, Default)]
-struct State {
-    up: bool,
-    /// How many wishes are in force.
-    settled: u64,
+struct SubscriberState {
+    is_up: bool,
+    /// Number of subscriptions that are in force.
+    applied: u64,
 }
 
-impl Hearing {
+impl Subscriber {
     pub(super) fn new(linger: Duration) -> Self {
-        Hearing {
+        Subscriber {
             linger,
-            wishes: Mutex::default(),
+            channels: Mutex::default(),
             changed: Notify::new(),
             state: watch::Sender::default(),
-            up: gauge!("switchboard_redis_up", "part" => "subscribe"),
-            channels: gauge!("switchboard_bus_channels"),
+            subscribed: gauge!("switchboard_bus_channels"),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Wishes> {
-        self.wishes.lock().expect("no code that holds the wishes panics")
+    fn lock(&self) -> MutexGuard<'_, Channels> {
+        self.channels.lock().expect("no code that holds the channels panics")
     }
 
-    pub(super) fn want(&self, channels: impl Iterator<Item = String>) {
-        let mut wishes = self.lock();
-        for channel in channels {
-            wishes.fresh.insert(channel.clone());
-            wishes.wanted.insert(channel);
-            wishes.count += 1;
+    pub(super) fn subscribe(&self, names: impl Iterator<Item = String>) {
+        let mut channels = self.lock();
+        for name in names {
+            channels.added.insert(name.clone());
+            channels.wanted.insert(name);
+            channels.count += 1;
         }
         self.changed.notify_one();
     }
 
-    pub(super) fn unwant(&self, channels: impl Iterator<Item = String>) {
+    /// Ends subscriptions after the linger time, unless they are wanted again by then.
+    pub(super) fn unsubscribe(&self, names: impl Iterator<Item = String>) {
         let due = Instant::now() + self.linger;
-        let mut wishes = self.lock();
-        for channel in channels {
-            wishes.wanted.remove(&channel);
-            wishes.fresh.remove(&channel);
-            wishes.stale.push_back((due, channel));
+        let mut channels = self.lock();
+        for name in names {
+            channels.wanted.remove(&name);
+            channels.added.remove(&name);
+            channels.lingering.push_back((due, name));
         }
         self.changed.notify_one();
     }
 
-    /// Redis tells a channel no more. It says so unasked when another server gets its slot, in some versions
-    /// also to those who hear a replica that becomes the master.
-    pub(super) fn left(&self, channel: &[u8]) {
+    /// Redis has ended a subscription. It does so unasked when another server gets the channel's slot, and in
+    /// some versions when a replica becomes the master.
+    pub(super) fn unsubscribed(&self, channel: &[u8]) {
         let Ok(channel) = std::str::from_utf8(channel) else { return };
-        let mut wishes = self.lock();
-        let is_asked_for = wishes.leaving.remove(channel);
-        // What lingers may be wanted again, and would be taken for heard.
-        let lingers = || wishes.stale.iter().any(|(_, stale)| stale == channel);
-        if !is_asked_for && (wishes.wanted.contains(channel) || lingers()) {
-            wishes.is_cut = true;
+        let mut channels = self.lock();
+        let was_requested = channels.unsubscribing.remove(channel);
+        // A lingering channel may be wanted again, and would be taken for subscribed.
+        let lingers = || channels.lingering.iter().any(|(_, name)| name == channel);
+        if !was_requested && (channels.wanted.contains(channel) || lingers()) {
+            channels.is_broken = true;
             self.changed.notify_one();
         }
     }
 
     pub(super) fn is_up(&self) -> bool {
-        self.state.borrow().up
+        self.state.borrow().is_up
     }
 
-    /// When it hears.
+    /// Completes once the wanted channels are subscribed.
     pub(super) async fn up(&self) {
-        // Fails only when the bus is gone.
-        let _ = self.state.subscribe().wait_for(|state| state.up).await;
+        // Fails only when the subscriber is gone.
+        let _ = self.state.subscribe().wait_for(|state| state.is_up).await;
     }
 
+    /// Completes once all subscriptions so far are in force, or there is no connection.
     pub(super) async fn settled(&self) {
         let count = self.lock().count;
         let mut state = self.state.subscribe();
-        // Fails only when the bus is gone, and with it everything that could be waited for.
-        let _ = state.wait_for(|state| !state.up || state.settled >= count).await;
+        // Fails only when the subscriber is gone, and with it everything that could be waited for.
+        let _ = state.wait_for(|state| !state.is_up || state.applied >= count).await;
     }
 
-    /// Hears what is wanted through one connection, until it fails.
-    async fn hear_through(&self, connected: Connected, back: impl FnOnce()) -> RedisResult<()> {
-        let mut link = connected.link.clone();
-        let mut heard = HashSet::new();
-        {
-            let mut wishes = self.lock();
-            wishes.fresh = wishes.wanted.clone();
-            wishes.stale.clear();
-            wishes.leaving.clear();
-            wishes.is_cut = false;
-        }
-        self.apply(&mut link, &mut heard).await?;
-        self.up.set(1.0);
-        back();
-        loop {
-            let due = self.lock().stale.front().map(|(due, _)| *due);
-            let ping_at = Instant::now() + ANSWER_WITHIN;
-            tokio::select! {
-                error = connected.cut() => return Err(error),
-                () = self.changed.notified() => {}
-                () = tokio::time::sleep_until(due.unwrap_or(ping_at).min(ping_at)) => {
-                    if due.is_none_or(|due| due > Instant::now()) {
-                        link.ping().await?;
-                    }
-                }
-            }
-            if self.lock().is_cut {
-                return Err(RedisError::from((ErrorKind::Io, "Redis has stopped to tell what is wanted")));
-            }
-            self.apply(&mut link, &mut heard).await?;
-        }
+    /// Prepares for a new connection, which has no subscriptions yet.
+    fn restart(&self) {
+        let mut channels = self.lock();
+        channels.added = channels.wanted.clone();
+        channels.lingering.clear();
+        channels.unsubscribing.clear();
+        channels.is_broken = false;
     }
 
-    /// Has the connection hear what is wanted and nothing that has long been unwanted.
-    async fn apply(&self, link: &mut Link, heard: &mut HashSet<String>) -> RedisResult<()> {
-        let (more, less, count) = self.take_changes(heard);
-        for some in more.chunks(CHANNELS_MAX) {
-            link.subscribe(some).await?;
+    /// Subscribes to added channels and unsubscribes from those that have lingered long enough.
+    async fn apply(
+        &self,
+        connection: &mut RedisConnection,
+        subscribed: &mut HashSet<String>,
+    ) -> RedisResult<()> {
+        let (added, removed, count) = self.take_changes(subscribed);
+        for some in added.chunks(CHANNELS_MAX) {
+            connection.subscribe(some).await?;
         }
-        for some in less.chunks(CHANNELS_MAX) {
-            link.unsubscribe(some).await?;
+        for some in removed.chunks(CHANNELS_MAX) {
+            connection.unsubscribe(some).await?;
         }
-        heard.extend(more);
-        for channel in &less {
-            heard.remove(channel);
+        subscribed.extend(added);
+        for name in &removed {
+            subscribed.remove(name);
         }
-        self.channels.set(heard.len() as f64);
-        self.state.send_replace(State { up: true, settled: count });
+        self.subscribed.set(subscribed.len() as f64);
+        self.state.send_replace(SubscriberState { is_up: true, applied: count });
         Ok(())
     }
 
-    fn take_changes(&self, heard: &HashSet<String>) -> (Vec<String>, Vec<String>, u64) {
-        let mut wishes = self.lock();
-        let Wishes { wanted, fresh, stale, leaving, count, .. } = &mut *wishes;
-        let more = fresh.drain().filter(|channel| !heard.contains(channel)).collect();
-        let mut less = HashSet::new();
+    fn take_changes(&self, subscribed: &HashSet<String>) -> (Vec<String>, Vec<String>, u64) {
+        let mut channels = self.lock();
+        let Channels { wanted, added, lingering, unsubscribing, count, .. } = &mut *channels;
+        let added = added.drain().filter(|name| !subscribed.contains(name)).collect();
+        let mut removed = HashSet::new();
         let now = Instant::now();
-        while let Some((_, channel)) = stale.pop_front_if(|(due, _)| *due <= now) {
-            if heard.contains(&channel) && !wanted.contains(&channel) {
-                less.insert(channel);
+        while let Some((_, name)) = lingering.pop_front_if(|(due, _)| *due <= now) {
+            if subscribed.contains(&name) && !wanted.contains(&name) {
+                removed.insert(name);
             }
         }
-        leaving.extend(less.iter().cloned());
-        (more, less.into_iter().collect(), *count)
+        unsubscribing.extend(removed.iter().cloned());
+        (added, removed.into_iter().collect(), *count)
     }
 }
 
-impl RedisBus {
-    /// Hears as long as somebody polls.
-    pub(super) async fn hear(self: Arc<Self>, source: Arc<Source>) {
-        let mut backoff = Backoff::default();
+/// Keeps one connection's subscriptions in step with the wanted channels.
+pub(super) struct SubscribeSession {
+    context: Arc<Context>,
+    subscriber: Arc<Subscriber>,
+    on_message: OnMessage,
+}
+
+impl SubscribeSession {
+    pub(super) fn new(context: Arc<Context>, subscriber: Arc<Subscriber>, on_message: OnMessage) -> Self {
+        SubscribeSession { context, subscriber, on_message }
+    }
+}
+
+impl Session for SubscribeSession {
+    const CONNECTION: &'static str = "subscriber";
+    const LOST: &'static str =
+        "subscriber disconnected from Redis; messages from other nodes are lost until it reconnects";
+
+    fn on_push(&self) -> OnPush {
+        let on_message = self.on_message.clone();
+        Box::new(move |push| on_message(push))
+    }
+
+    async fn serve(&mut self, mut connection: RedisConnection, up: &mut Up) -> RedisResult<()> {
+        let subscriber = &self.subscriber;
+        let mut subscribed = HashSet::new();
+        subscriber.restart();
+        subscriber.apply(&mut connection, &mut subscribed).await?;
+        up.set();
+        // Publications of other nodes were lost in the meantime.
+        self.context.reconnects.record();
         loop {
-            let bus = Arc::downgrade(&self);
-            let on_push = move |info| {
-                if let Some(bus) = bus.upgrade() {
-                    bus.pushed(info);
+            let due = subscriber.lock().lingering.front().map(|(due, _)| *due);
+            let ping_at = Instant::now() + REPLY_TIMEOUT;
+            tokio::select! {
+                () = subscriber.changed.notified() => {}
+                () = sleep_until(due.unwrap_or(ping_at).min(ping_at)) => {
+                    if due.is_none_or(|due| due > Instant::now()) {
+                        connection.ping().await?;
+                    }
                 }
-            };
-            let error = match source.connect(Box::new(on_push)).await {
-                Ok(connected) => {
-                    let back = || {
-                        backoff = Backoff::default();
-                        // What others said meanwhile is gone.
-                        source.came_back();
-                    };
-                    let error = self.hearing.hear_through(connected, back).await.err();
-                    error.map(|error| error.to_string()).unwrap_or_default()
-                }
-                Err(error) => error.to_string(),
-            };
-            let was = self.hearing.state.send_replace(State::default());
-            self.hearing.up.set(0.0);
-            if was.up {
-                tracing::warn!(error, "other nodes are not heard");
-            } else {
-                tracing::debug!(error, "no connection to hear other nodes through");
             }
-            backoff.pause().await;
+            if subscriber.lock().is_broken {
+                return Err(RedisError::from((ErrorKind::Io, "Redis has ended a subscription")));
+            }
+            subscriber.apply(&mut connection, &mut subscribed).await?;
         }
+    }
+
+    fn disconnected(&mut self) -> ControlFlow<()> {
+        self.subscriber.state.send_replace(SubscriberState::default());
+        ControlFlow::Continue(())
     }
 }
 
@@ -228,38 +232,38 @@ mod tests {
         std::iter::once(CHANNEL.into())
     }
 
-    /// Wants the channel, and has it heard.
-    fn hearing(linger: Duration) -> (Hearing, HashSet<String>) {
-        let hearing = Hearing::new(linger);
-        hearing.want(channel());
-        let (more, less, _) = hearing.take_changes(&HashSet::new());
-        assert_eq!((&more[..], less.len()), (&[CHANNEL.to_owned()][..], 0));
-        (hearing, more.into_iter().collect())
+    /// A subscriber, and the one channel that it is subscribed to.
+    fn subscriber(linger: Duration) -> (Subscriber, HashSet<String>) {
+        let subscriber = Subscriber::new(linger);
+        subscriber.subscribe(channel());
+        let (added, removed, _) = subscriber.take_changes(&HashSet::new());
+        assert_eq!((&added[..], removed.len()), (&[CHANNEL.to_owned()][..], 0));
+        (subscriber, added.into_iter().collect())
     }
 
-    fn is_cut_by(hearing: &Hearing, channel: &[u8]) -> bool {
-        hearing.left(channel);
-        std::mem::take(&mut hearing.lock().is_cut)
-    }
-
-    #[test]
-    fn a_server_that_tells_no_more_what_may_be_wanted_is_as_good_as_gone() {
-        let (hearing, _) = hearing(Duration::from_secs(3600));
-        assert!(is_cut_by(&hearing, CHANNEL.as_bytes()));
-        hearing.unwant(channel());
-        assert!(is_cut_by(&hearing, CHANNEL.as_bytes()), "while it lingers");
-        assert!(!is_cut_by(&hearing, b"s:{p}:to:#other"));
-        assert!(!is_cut_by(&hearing, b"\xff"));
+    fn is_broken_by(subscriber: &Subscriber, channel: &[u8]) -> bool {
+        subscriber.unsubscribed(channel);
+        std::mem::take(&mut subscriber.lock().is_broken)
     }
 
     #[test]
-    fn a_server_that_does_what_it_was_asked_for_is_not() {
-        let (hearing, heard) = hearing(Duration::ZERO);
-        hearing.unwant(channel());
-        let (more, less, _) = hearing.take_changes(&heard);
-        assert_eq!((more.len(), &less[..]), (0, &[CHANNEL.to_owned()][..]));
-        hearing.want(channel());
-        assert!(!is_cut_by(&hearing, CHANNEL.as_bytes()), "though it is wanted again by then");
-        assert!(is_cut_by(&hearing, CHANNEL.as_bytes()), "a second time nobody asked");
+    fn an_unrequested_unsubscribe_of_a_wanted_or_lingering_channel_breaks_the_connection() {
+        let (subscriber, _) = subscriber(Duration::from_secs(3600));
+        assert!(is_broken_by(&subscriber, CHANNEL.as_bytes()));
+        subscriber.unsubscribe(channel());
+        assert!(is_broken_by(&subscriber, CHANNEL.as_bytes()), "while it lingers");
+        assert!(!is_broken_by(&subscriber, b"s:{p}:to:#other"));
+        assert!(!is_broken_by(&subscriber, b"\xff"));
+    }
+
+    #[test]
+    fn a_requested_unsubscribe_does_not_break_the_connection() {
+        let (subscriber, subscribed) = subscriber(Duration::ZERO);
+        subscriber.unsubscribe(channel());
+        let (added, removed, _) = subscriber.take_changes(&subscribed);
+        assert_eq!((added.len(), &removed[..]), (0, &[CHANNEL.to_owned()][..]));
+        subscriber.subscribe(channel());
+        assert!(!is_broken_by(&subscriber, CHANNEL.as_bytes()), "although it is wanted again by then");
+        assert!(is_broken_by(&subscriber, CHANNEL.as_bytes()), "a second one was not requested");
     }
 }

@@ -1,20 +1,21 @@
-//! How long to wait before the next try: random, so that nodes do not return as a herd.
+//! The delay before the next attempt: random, so that nodes do not reconnect all at once.
 
 use std::time::Duration;
 
 const FIRST: Duration = Duration::from_millis(100);
-/// Short, because everything has to be back within 5 s of the return of Redis.
-const MOST: Duration = Duration::from_millis(1500);
+/// Short, because a node must be complete again within 5 s after Redis has returned.
+const MAX: Duration = Duration::from_millis(1500);
 
+/// A random delay whose upper bound doubles with each attempt, from 100 ms to 1.5 s.
 #[derive(Default)]
 pub(crate) struct Backoff {
-    tries: u32,
+    attempts: u32,
 }
 
 impl Backoff {
     pub(crate) async fn pause(&mut self) {
-        let most = FIRST.saturating_mul(1 << self.tries.min(8)).min(MOST);
-        self.tries += 1;
-        tokio::time::sleep(most.mul_f64(rand::random::<f64>())).await;
+        let max = FIRST.saturating_mul(1 << self.attempts.min(8)).min(MAX);
+        self.attempts += 1;
+        tokio::time::sleep(max.mul_f64(rand::random::<f64>())).await;
     }
 }

@@ -1,86 +1,109 @@
-//! A script is one step in Redis; how it is called.
+//! Lua scripts: each is one atomic step in Redis.
+//!
+//! Scripts are called by hash. A server that does not know the hash answers `NOSCRIPT` without running
+//! anything; [`run`] and [`run_batch`] then load the scripts and call again.
 
 use std::borrow::Cow;
 
 use redis::{Cmd, RedisError, RedisResult, Value};
 
-use super::redis_connection::Link;
+use super::redis_connection::{Batch, RedisConnection};
 
-/// A script, and the name by which a server that has it is asked to run it.
+/// A script, and the hash by which a server that has loaded it runs it.
 pub(crate) struct Script {
     text: Cow<'static, str>,
     hash: String,
 }
 
+/// Scripts that are loaded together.
+pub(crate) trait ScriptSet: Sync {
+    fn scripts(&self) -> Vec<&Script>;
+}
+
+impl ScriptSet for Script {
+    fn scripts(&self) -> Vec<&Script> {
+        vec![self]
+    }
+}
+
 impl Script {
-    pub(crate) fn of(text: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn new(text: impl Into<Cow<'static, str>>) -> Self {
         let text = text.into();
         Script { hash: redis::Script::new(&text).get_hash().into(), text }
     }
 
-    /// One that a server runs though its memory is full: who could not write down who is here, or take out what
-    /// waits, would have it stay full.
-    pub(crate) fn even_if_full(text: &str) -> Self {
-        Script::of(format!("#!lua flags=allow-oom\n{text}"))
+    /// A script that runs even when the server is out of memory: one that frees memory, or writes little
+    /// that must not be missing.
+    pub(crate) fn allow_oom(text: &str) -> Self {
+        Script::new(format!("#!lua flags=allow-oom\n{text}"))
+    }
+
+    /// A call of this script. Arguments may be binary.
+    pub(crate) fn call(&self, keys: &[String], args: &[&[u8]]) -> Cmd {
+        let mut command = redis::cmd("EVALSHA");
+        command.arg(&self.hash).arg(keys.len());
+        for key in keys {
+            command.arg(key);
+        }
+        for arg in args {
+            command.arg(*arg);
+        }
+        command
     }
 }
 
-/// Has every server know them.
-pub(crate) async fn load(link: &mut Link, scripts: &[&Script]) -> RedisResult<()> {
-    for script in scripts {
-        link.command(redis::cmd("SCRIPT").arg("LOAD").arg(&*script.text)).await?.extract_error()?;
+/// Loads the scripts on every server.
+pub(crate) async fn load(connection: &mut RedisConnection, set: &impl ScriptSet) -> RedisResult<()> {
+    for script in set.scripts() {
+        connection.send(redis::cmd("SCRIPT").arg("LOAD").arg(&*script.text)).await?.extract_error()?;
     }
     Ok(())
 }
 
-/// A call of a script. Bytes in `args` go as they are.
-pub(crate) fn call(script: &Script, keys: &[String], args: &[&[u8]]) -> Cmd {
-    let mut command = redis::cmd("EVALSHA");
-    command.arg(&script.hash).arg(keys.len());
-    for key in keys {
-        command.arg(key);
-    }
-    for arg in args {
-        command.arg(*arg);
-    }
-    command
-}
-
-/// Runs one script, and has Redis know it if it does not.
+/// Runs one call of a script of the set.
 pub(crate) async fn run(
-    link: &mut Link,
-    script: &Script,
-    keys: &[String],
-    args: &[&[u8]],
+    connection: &mut RedisConnection,
+    set: &impl ScriptSet,
+    call: &Cmd,
 ) -> RedisResult<Value> {
-    let command = call(script, keys, args);
-    match link.ask(&command).await {
-        Err(error) if was_unknown(&error) => {
-            load(link, &[script]).await?;
-            link.ask(&command).await
+    match connection.query(call).await {
+        Err(error) if error.code() == Some(NOSCRIPT) => {
+            load(connection, set).await?;
+            connection.query(call).await
         }
-        answer => answer,
+        reply => reply,
     }
 }
 
-/// Whether the server does not know the script.
-pub(crate) fn is_unknown(value: &Value) -> bool {
-    matches!(value, Value::ServerError(error) if error.code() == "NOSCRIPT")
+/// Runs a batch that calls scripts of the set. Errors of single commands are among the replies. `batch` is
+/// called again if a server lacked a script; other calls of the batch then run twice.
+pub(crate) async fn run_batch(
+    connection: &mut RedisConnection,
+    set: &impl ScriptSet,
+    mut batch: impl FnMut() -> Batch,
+) -> RedisResult<Vec<Value>> {
+    let replies = connection.run(batch()).await?;
+    if !replies.iter().any(is_noscript) {
+        return Ok(replies);
+    }
+    load(connection, set).await?;
+    connection.run(batch()).await
 }
 
-/// Whether it failed for that alone, and so has done nothing.
-pub(crate) fn was_unknown(error: &RedisError) -> bool {
-    error.code() == Some("NOSCRIPT")
+const NOSCRIPT: &str = "NOSCRIPT";
+
+fn is_noscript(reply: &Value) -> bool {
+    matches!(reply, Value::ServerError(error) if error.code() == NOSCRIPT)
 }
 
-/// Whether it refused since a key holds something else.
+/// Whether a key holds a value of another type than the command expects.
 pub(crate) fn is_wrong_type(error: &RedisError) -> bool {
     error.code() == Some("WRONGTYPE")
 }
 
-/// What a script answered, as a number; none if it answered something else.
-pub(crate) fn number(value: &Value) -> Option<i64> {
-    match value {
+/// The reply as an integer; `None` if it is another type.
+pub(crate) fn integer(reply: &Value) -> Option<i64> {
+    match reply {
         Value::Int(number) => Some(*number),
         _ => None,
     }

@@ -1,34 +1,32 @@
-//! TLS for `rediss://`: whose certificates are believed.
+//! TLS for `rediss://` addresses: crypto provider and trusted authorities.
 //!
-//! The roots are Mozilla's, compiled in, unless the options name others in their place. The redis crate
-//! takes the provider that the process has, and rustls panics if it has to guess one: where nobody
-//! chose, it is ring here.
+//! Mozilla's authorities are compiled in; options may replace them. The redis crate uses the process's
+//! default crypto provider, and rustls panics if there is none to choose. So ring is installed here unless
+//! the process has chosen already.
 
 use redis::{ConnectionAddr, ConnectionInfo, ErrorKind, RedisError, RedisResult, TlsCertificates};
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 
-use crate::options::Options;
-
-pub(crate) fn is_wanted(info: &ConnectionInfo) -> bool {
+pub(crate) fn is_tls(info: &ConnectionInfo) -> bool {
     matches!(info.addr(), ConnectionAddr::TcpTls { .. })
 }
 
-/// Prepares TLS if the address is one of it; returns the authorities that the options name.
+/// Prepares TLS if the address uses it, and returns the given authorities, if any. `roots` is PEM.
 pub(crate) fn certificates(
     address: &ConnectionInfo,
-    options: &Options,
+    roots: Option<&[u8]>,
 ) -> RedisResult<Option<TlsCertificates>> {
-    if !is_wanted(address) {
+    if !is_tls(address) {
         return Ok(None);
     }
     if CryptoProvider::get_default().is_none() {
-        // Somebody may have chosen in the meantime, which is as well.
+        // Fails if another thread has just installed one, which is as good.
         let _ = ring::default_provider().install_default();
     }
-    let Some(roots) = &options.root_certificates else { return Ok(None) };
+    let Some(roots) = roots else { return Ok(None) };
     if !String::from_utf8_lossy(roots).contains("-----BEGIN CERTIFICATE-----") {
-        // The redis crate would believe nobody, and say so at every connection.
+        // The redis crate would trust no authority, and fail at every connection instead of here.
         return Err(RedisError::from((ErrorKind::InvalidClientConfig, "there is no certificate in PEM")));
     }
-    Ok(Some(TlsCertificates { client_tls: None, root_cert: Some(roots.clone()) }))
+    Ok(Some(TlsCertificates { client_tls: None, root_cert: Some(roots.to_vec()) }))
 }

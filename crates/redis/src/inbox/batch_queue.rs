@@ -1,7 +1,8 @@
-//! What waits for the next call: a pile for each project, since a call is for one.
+//! Requests gathered into calls, by project: a call is for one project.
 //!
-//! It goes at once unless as many calls of its project are under way as may be; then it goes with all that
-//! came meanwhile. So a call costs more the more there is to do, and each part of it less.
+//! A request is sent at once while its project has less than [`CALLS_MAX`] calls under way. Otherwise it is
+//! sent together with all that arrive until one of the calls is done. Under load a call carries more requests,
+//! and each costs less.
 
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
@@ -12,210 +13,209 @@ use futures_util::stream::FuturesUnordered;
 use switchboard_event::ProjectId;
 use tokio::sync::{Notify, oneshot};
 
-use crate::store::NoAnswer;
+use crate::error::RequestError;
 
-/// Most calls of a project that are under way at the same time: while Redis does one, the next is made.
+/// Most calls of a project under way at the same time: while Redis runs one, the next is on its way.
 const CALLS_MAX: usize = 2;
 
-/// Most parts of one call: it is short, and what comes all at once makes more than one, which overlap.
-const CALL_PARTS_MAX: usize = 256;
+/// Most requests in one call. A burst becomes several calls, which overlap.
+const CALL_ITEMS_MAX: usize = 256;
 
-/// Most users in one call, so that it is short. Lua cannot hand a few thousand to a command.
+/// Most users in one call. Lua cannot pass more than a few thousand arguments to a command.
 pub(super) const CALL_USERS_MAX: usize = 1000;
 
-/// Most bytes that one call writes, in all inboxes together, or is expected to read: what Redis does in a few ms. A
-/// larger part goes alone.
+/// Most bytes that one call writes to all inboxes together, or is expected to read: a few ms of Redis' time. A
+/// larger request has a call of its own.
 pub(super) const CALL_BYTES_MAX: usize = 1024 * 1024;
 
-/// What can go with others in one call.
-pub(super) trait Part {
-    /// What becomes of it.
-    type Answer;
+/// A request that can share a call with others.
+pub(super) trait BatchItem {
+    type Reply;
 
-    /// No more than [`CALL_USERS_MAX`].
+    /// Number of users, at most [`CALL_USERS_MAX`].
     fn users(&self) -> usize;
 
-    /// How much it has a call write or read.
+    /// Bytes that it writes or is expected to read.
     fn bytes(&self) -> usize;
 }
 
-/// What goes in one call.
-pub(super) struct Call<P: Part> {
+/// The requests of one call.
+pub(super) struct BatchCall<I: BatchItem> {
     pub(super) project: ProjectId,
-    pub(super) parts: Vec<P>,
-    answers: Vec<Answer<P>>,
+    pub(super) items: Vec<I>,
+    requesters: Vec<Requester<I>>,
 }
 
-type Answer<P> = oneshot::Sender<Result<<P as Part>::Answer, NoAnswer>>;
+type Requester<I> = oneshot::Sender<Result<<I as BatchItem>::Reply, RequestError>>;
 
-pub(super) struct Piles<P: Part> {
-    open: Mutex<Open<P>>,
+pub(super) struct BatchQueue<I: BatchItem> {
+    queues: Mutex<Queues<I>>,
     filled: Notify,
 }
 
-/// The piles, while there is a connection.
-struct Open<P: Part> {
+/// The queues of all projects.
+struct Queues<I: BatchItem> {
+    /// Whether there is a connection; without one no request is accepted.
     is_open: bool,
-    /// Those of which something waits or is under way.
-    piles: HashMap<ProjectId, Pile<P>>,
-    /// Those of which another call may go.
+    /// Projects with queued requests or calls under way.
+    projects: HashMap<ProjectId, ProjectQueue<I>>,
+    /// Projects whose next call can be sent.
     ready: VecDeque<ProjectId>,
 }
 
-struct Pile<P: Part> {
-    waiting: VecDeque<(P, Answer<P>)>,
+struct ProjectQueue<I: BatchItem> {
+    queued: VecDeque<(I, Requester<I>)>,
+    /// Calls under way.
     calls: usize,
     is_ready: bool,
 }
 
-impl<P: Part> Default for Piles<P> {
+impl<I: BatchItem> Default for BatchQueue<I> {
     fn default() -> Self {
-        Piles { open: Mutex::default(), filled: Notify::new() }
+        BatchQueue { queues: Mutex::default(), filled: Notify::new() }
     }
 }
 
-impl<P: Part> Default for Open<P> {
+impl<I: BatchItem> Default for Queues<I> {
     fn default() -> Self {
-        Open { is_open: false, piles: HashMap::new(), ready: VecDeque::new() }
+        Queues { is_open: false, projects: HashMap::new(), ready: VecDeque::new() }
     }
 }
 
-impl<P: Part> Call<P> {
-    /// Has each who asked know the answer to its part, in their order.
-    pub(super) fn tell(self, answers: Result<Vec<P::Answer>, NoAnswer>) {
-        // Whoever asked may have gone.
-        match answers {
-            Ok(answers) => {
-                self.answers.into_iter().zip(answers).for_each(|(to, answer)| drop(to.send(Ok(answer))))
+impl<I: BatchItem> BatchCall<I> {
+    /// Sends each requester its reply; the replies are in the order of the items.
+    pub(super) fn finish(self, replies: Result<Vec<I::Reply>, RequestError>) {
+        // A requester may have given up.
+        match replies {
+            Ok(replies) => {
+                self.requesters.into_iter().zip(replies).for_each(|(to, reply)| drop(to.send(Ok(reply))))
             }
-            Err(error) => self.answers.into_iter().for_each(|to| drop(to.send(Err(error.clone())))),
+            Err(error) => self.requesters.into_iter().for_each(|to| drop(to.send(Err(error.clone())))),
         }
     }
 }
 
-impl<P: Part> Piles<P> {
-    fn lock(&self) -> MutexGuard<'_, Open<P>> {
-        self.open.lock().expect("no code that holds the piles panics")
+impl<I: BatchItem> BatchQueue<I> {
+    fn lock(&self) -> MutexGuard<'_, Queues<I>> {
+        self.queues.lock().expect("no code that holds the queues panics")
     }
 
-    /// Adds a part, and waits for its answer. Whether it is done when nobody waits any more nobody can say.
-    pub(super) async fn ask(&self, project: &ProjectId, part: P) -> Result<P::Answer, NoAnswer> {
-        let (answer, answered) = oneshot::channel();
-        if self.lock().push(project, part, answer)? {
+    /// Queues a request and waits for its reply. If the caller gives up, the request may still be carried out.
+    pub(super) async fn request(&self, project: &ProjectId, item: I) -> Result<I::Reply, RequestError> {
+        let (requester, reply) = oneshot::channel();
+        if self.lock().push(project, item, requester)? {
             self.filled.notify_one();
         }
-        answered.await.unwrap_or(Err(NoAnswer::Away))
+        reply.await.unwrap_or(Err(RequestError::Disconnected))
     }
 
-    /// From here on parts are taken.
+    /// Accepts requests from now on.
     pub(super) fn open(&self) {
-        *self.lock() = Open { is_open: true, ..Open::default() };
+        *self.lock() = Queues { is_open: true, ..Queues::default() };
     }
 
-    /// Makes calls as long as somebody polls. Then no part is taken any more, and whoever waits is told that there
-    /// is no connection.
-    pub(super) async fn run<F: Future<Output = ()>>(&self, make: impl Fn(Call<P>) -> F) -> Infallible {
-        let _closed_after = Running(self);
+    /// Makes calls with `make`. When it is dropped, queued and new requests fail with
+    /// [`RequestError::Disconnected`].
+    pub(super) async fn run<F: Future<Output = ()>>(&self, make: impl Fn(BatchCall<I>) -> F) -> Infallible {
+        let _close_on_drop = CloseOnDrop(self);
         let mut calls = FuturesUnordered::new();
         loop {
             while let Some(call) = self.next_call() {
                 let project = call.project.clone();
-                let made = make(call);
+                let call = make(call);
                 calls.push(async {
-                    made.await;
+                    call.await;
                     project
                 });
             }
             tokio::select! {
                 () = self.filled.notified() => {}
-                Some(project) = calls.next() => self.is_done(&project),
+                Some(project) = calls.next() => self.call_done(&project),
             }
         }
     }
 
     fn close(&self) {
-        *self.lock() = Open::default();
+        *self.lock() = Queues::default();
     }
 
-    /// The next call, if one may go.
-    fn next_call(&self) -> Option<Call<P>> {
+    fn next_call(&self) -> Option<BatchCall<I>> {
         self.lock().next_call()
     }
 
-    fn is_done(&self, project: &ProjectId) {
-        self.lock().is_done(project);
+    fn call_done(&self, project: &ProjectId) {
+        self.lock().call_done(project);
     }
 }
 
-/// No part is taken any more when it is dropped.
-struct Running<'a, P: Part>(&'a Piles<P>);
+struct CloseOnDrop<'a, I: BatchItem>(&'a BatchQueue<I>);
 
-impl<P: Part> Drop for Running<'_, P> {
+impl<I: BatchItem> Drop for CloseOnDrop<'_, I> {
     fn drop(&mut self) {
         self.0.close();
     }
 }
 
-impl<P: Part> Open<P> {
-    /// Whether a call may go that could not before.
-    fn push(&mut self, project: &ProjectId, part: P, answer: Answer<P>) -> Result<bool, NoAnswer> {
+impl<I: BatchItem> Queues<I> {
+    /// Returns whether a call has become ready.
+    fn push(&mut self, project: &ProjectId, item: I, requester: Requester<I>) -> Result<bool, RequestError> {
         if !self.is_open {
-            return Err(NoAnswer::Away);
+            return Err(RequestError::Disconnected);
         }
-        match self.piles.get_mut(project) {
-            Some(pile) => pile.waiting.push_back((part, answer)),
+        match self.projects.get_mut(project) {
+            Some(queue) => queue.queued.push_back((item, requester)),
             None => {
-                let pile = Pile { waiting: VecDeque::from([(part, answer)]), calls: 0, is_ready: false };
-                self.piles.insert(project.clone(), pile);
+                let queued = VecDeque::from([(item, requester)]);
+                self.projects.insert(project.clone(), ProjectQueue { queued, calls: 0, is_ready: false });
             }
         }
-        Ok(self.note_ready(project))
+        Ok(self.check_ready(project))
     }
 
-    fn note_ready(&mut self, project: &ProjectId) -> bool {
-        let Some(pile) = self.piles.get_mut(project) else { return false };
-        if pile.is_ready || pile.waiting.is_empty() || pile.calls == CALLS_MAX {
+    fn check_ready(&mut self, project: &ProjectId) -> bool {
+        let Some(queue) = self.projects.get_mut(project) else { return false };
+        if queue.is_ready || queue.queued.is_empty() || queue.calls == CALLS_MAX {
             return false;
         }
-        pile.is_ready = true;
+        queue.is_ready = true;
         self.ready.push_back(project.clone());
         true
     }
 
-    fn next_call(&mut self) -> Option<Call<P>> {
+    fn next_call(&mut self) -> Option<BatchCall<I>> {
         let project = self.ready.pop_front()?;
-        let pile = self.piles.get_mut(&project)?;
-        pile.is_ready = false;
-        pile.calls += 1;
-        let (parts, answers) = pile.take().unzip();
-        self.note_ready(&project);
-        Some(Call { project, parts, answers })
+        let queue = self.projects.get_mut(&project)?;
+        queue.is_ready = false;
+        queue.calls += 1;
+        let (items, requesters) = queue.take().unzip();
+        self.check_ready(&project);
+        Some(BatchCall { project, items, requesters })
     }
 
-    fn is_done(&mut self, project: &ProjectId) {
-        let Some(pile) = self.piles.get_mut(project) else { return };
-        pile.calls -= 1;
-        if pile.calls == 0 && pile.waiting.is_empty() {
-            self.piles.remove(project);
+    fn call_done(&mut self, project: &ProjectId) {
+        let Some(queue) = self.projects.get_mut(project) else { return };
+        queue.calls -= 1;
+        if queue.calls == 0 && queue.queued.is_empty() {
+            self.projects.remove(project);
         } else {
-            self.note_ready(project);
+            self.check_ready(project);
         }
     }
 }
 
-impl<P: Part> Pile<P> {
-    /// As many as go in one call, in their order.
-    fn take(&mut self) -> impl Iterator<Item = (P, Answer<P>)> {
-        let (mut parts, mut users, mut bytes) = (0, 0, 0);
-        for (part, _) in self.waiting.iter().take(CALL_PARTS_MAX) {
-            users += part.users();
-            bytes += part.bytes();
-            if parts > 0 && (users > CALL_USERS_MAX || bytes > CALL_BYTES_MAX) {
+impl<I: BatchItem> ProjectQueue<I> {
+    /// Takes as many requests as fit into one call, in their order.
+    fn take(&mut self) -> impl Iterator<Item = (I, Requester<I>)> {
+        let (mut items, mut users, mut bytes) = (0, 0, 0);
+        for (item, _) in self.queued.iter().take(CALL_ITEMS_MAX) {
+            users += item.users();
+            bytes += item.bytes();
+            if items > 0 && (users > CALL_USERS_MAX || bytes > CALL_BYTES_MAX) {
                 break;
             }
-            parts += 1;
+            items += 1;
         }
-        self.waiting.drain(..parts)
+        self.queued.drain(..items)
     }
 }
 
@@ -228,11 +228,11 @@ mod tests {
 
     use super::*;
 
-    /// Has so many users and bytes; the answer is its size.
-    struct Sized(usize, usize);
+    /// A request with this many users and bytes. The reply is the number of users.
+    struct Request(usize, usize);
 
-    impl Part for Sized {
-        type Answer = usize;
+    impl BatchItem for Request {
+        type Reply = usize;
 
         fn users(&self) -> usize {
             self.0
@@ -243,81 +243,84 @@ mod tests {
         }
     }
 
-    const SMALL: Sized = Sized(1, 10);
+    const SMALL: Request = Request(1, 10);
 
     fn poll<T>(future: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
         future.poll(&mut Context::from_waker(Waker::noop()))
     }
 
-    /// How many parts are in each of the next calls.
-    fn calls(piles: &Piles<Sized>) -> Vec<usize> {
-        std::iter::from_fn(|| piles.next_call()).map(|call| call.parts.len()).collect()
+    /// The number of requests in each of the next calls.
+    fn calls(queue: &BatchQueue<Request>) -> Vec<usize> {
+        std::iter::from_fn(|| queue.next_call()).map(|call| call.items.len()).collect()
     }
 
     #[test]
-    fn a_part_goes_at_once_and_what_comes_during_two_calls_goes_together() {
-        let piles = Piles::default();
-        piles.open();
+    fn a_request_is_sent_at_once_and_those_queued_during_two_calls_share_the_next() {
+        let queue = BatchQueue::default();
+        queue.open();
         let (project, other) = (name("p"), name("q"));
-        let mut asked: Vec<_> = (0..12).map(|_| Box::pin(piles.ask(&project, SMALL))).collect();
-        for asked in &mut asked[..2] {
-            assert!(poll(asked.as_mut()).is_pending());
-            assert_eq!(calls(&piles), [1]);
+        let mut requests: Vec<_> = (0..12).map(|_| Box::pin(queue.request(&project, SMALL))).collect();
+        for request in &mut requests[..2] {
+            assert!(poll(request.as_mut()).is_pending());
+            assert_eq!(calls(&queue), [1]);
         }
-        for asked in &mut asked[2..] {
-            assert!(poll(asked.as_mut()).is_pending());
-            assert_eq!(calls(&piles), [0; 0]);
+        for request in &mut requests[2..] {
+            assert!(poll(request.as_mut()).is_pending());
+            assert_eq!(calls(&queue), [0; 0]);
         }
-        let mut elsewhere = pin!(piles.ask(&other, SMALL));
+        let mut elsewhere = pin!(queue.request(&other, SMALL));
         assert!(poll(elsewhere.as_mut()).is_pending());
-        assert_eq!(calls(&piles), [1], "another project has calls of its own");
-        piles.is_done(&project);
-        assert_eq!(calls(&piles), [10]);
-        piles.is_done(&project);
-        piles.is_done(&project);
-        piles.is_done(&other);
-        assert!(piles.lock().piles.is_empty(), "nothing remains");
+        assert_eq!(calls(&queue), [1], "another project has calls of its own");
+        queue.call_done(&project);
+        assert_eq!(calls(&queue), [10]);
+        queue.call_done(&project);
+        queue.call_done(&project);
+        queue.call_done(&other);
+        assert!(queue.lock().projects.is_empty(), "nothing remains");
     }
 
     #[test]
-    fn no_call_has_too_much_in_it() {
-        let piles = Piles::default();
-        piles.open();
+    fn a_call_is_bounded_in_bytes_users_and_requests() {
+        let queue = BatchQueue::default();
+        queue.open();
         let project = name("p");
         let large = CALL_BYTES_MAX * 3 / 4;
         let sizes = [(1, 10), (1, 10), (1, large), (1, large), (600, 10), (400, 10), (1, 10)];
-        let many = std::iter::repeat_n((1, 10), CALL_PARTS_MAX + 1);
-        let mut asked: Vec<_> = Vec::new();
+        let many = std::iter::repeat_n((1, 10), CALL_ITEMS_MAX + 1);
+        let mut requests: Vec<_> = Vec::new();
         for (users, bytes) in sizes.into_iter().chain(many) {
-            let mut part = Box::pin(piles.ask(&project, Sized(users, bytes)));
-            assert!(poll(part.as_mut()).is_pending());
-            asked.push(part);
+            let mut request = Box::pin(queue.request(&project, Request(users, bytes)));
+            assert!(poll(request.as_mut()).is_pending());
+            requests.push(request);
         }
         let mut sizes = Vec::new();
-        while let Some(call) = piles.next_call() {
-            sizes.push(call.parts.len());
-            piles.is_done(&project);
+        while let Some(call) = queue.next_call() {
+            sizes.push(call.items.len());
+            queue.call_done(&project);
         }
-        assert_eq!(sizes, [3, 2, CALL_PARTS_MAX, 3], "by bytes, by users and by their number");
+        assert_eq!(sizes, [3, 2, CALL_ITEMS_MAX, 3], "by bytes, by users and by their number");
     }
 
     #[test]
-    fn each_has_its_own_answer_and_nobody_waits_without_a_connection() {
-        let (piles, project) = (Piles::default(), name("p"));
-        assert!(matches!(poll(pin!(piles.ask(&project, SMALL))), Poll::Ready(Err(NoAnswer::Away))));
-        piles.open();
-        let mut asked: Vec<_> = (0..4).map(|n| Box::pin(piles.ask(&project, Sized(n, n)))).collect();
-        for asked in &mut asked[..3] {
-            assert!(poll(asked.as_mut()).is_pending());
+    fn each_request_has_its_own_reply_and_fails_without_a_connection() {
+        let (queue, project) = (BatchQueue::default(), name("p"));
+        assert!(matches!(
+            poll(pin!(queue.request(&project, SMALL))),
+            Poll::Ready(Err(RequestError::Disconnected))
+        ));
+        queue.open();
+        let mut requests: Vec<_> = (0..4).map(|n| Box::pin(queue.request(&project, Request(n, n)))).collect();
+        for request in &mut requests[..3] {
+            assert!(poll(request.as_mut()).is_pending());
         }
-        let call = piles.next_call().expect("something waits");
-        let answers = call.parts.iter().map(|part| part.0).collect();
-        call.tell(Ok(answers));
-        for (n, asked) in asked[..3].iter_mut().enumerate() {
-            assert!(matches!(poll(asked.as_mut()), Poll::Ready(Ok(answer)) if answer == n));
+        let call = queue.next_call().expect("requests are queued");
+        let replies = call.items.iter().map(|request| request.0).collect();
+        call.finish(Ok(replies));
+        for (n, request) in requests[..3].iter_mut().enumerate() {
+            assert!(matches!(poll(request.as_mut()), Poll::Ready(Ok(reply)) if reply == n));
         }
-        assert!(poll(asked[3].as_mut()).is_pending());
-        piles.close();
-        assert!(matches!(poll(asked[3].as_mut()), Poll::Ready(Err(NoAnswer::Away))));
+        assert!(poll(requests[3].as_mut()).is_pending());
+        queue.close();
+        assert!(matches!(poll(requests[3].as_mut()), Poll::Ready(Err(RequestError::Disconnected))));
     }
 }

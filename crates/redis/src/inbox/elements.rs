@@ -1,63 +1,64 @@
-//! What stands in the list of an inbox: number and event of each message by turns. A number has 8 bytes; no event
-//! is as short.
+//! The list of an inbox: the number and the event of each message, alternating. A number has 8 bytes, and every
+//! event has more.
 
 use bytes::Bytes;
 use switchboard_backplane::StoredMessage;
 use switchboard_event::{Event, MessageNumber};
 
-/// Elements of a list, read.
+/// Decoded elements of a list.
 #[derive(Default)]
 pub(super) struct Messages {
-    pub(super) waiting: Vec<StoredMessage>,
-    /// The bytes of each, as they are accounted for.
+    pub(super) stored: Vec<StoredMessage>,
+    /// The size of each message, as the totals count it.
     pub(super) sizes: Vec<u32>,
-    /// Elements that are no part of a message, or of one that cannot be read.
-    pub(super) garbage: Vec<Bytes>,
+    /// Elements that belong to no message, or to one that cannot be decoded.
+    pub(super) undecodable: Vec<Bytes>,
 }
 
 impl Messages {
-    /// Reads elements of a list, of which no more were asked for than `most` messages have.
-    pub(super) fn read(elements: Vec<Bytes>, most: usize) -> Self {
-        let is_end = elements.len() < 2 * most;
+    /// Decodes elements of a list, of which at most those of `max` messages were requested.
+    pub(super) fn read(elements: Vec<Bytes>, max: usize) -> Self {
+        let is_end = elements.len() < 2 * max;
         let mut messages = Messages::default();
         let mut elements = elements.into_iter().peekable();
         while let Some(element) = elements.next() {
             let Some(number) = number_of(&element) else {
-                messages.garbage.push(element);
+                messages.undecodable.push(element);
                 continue;
             };
             match elements.next_if(|next| number_of(next).is_none()) {
-                Some(written) => match Event::read(written.clone()) {
-                    Ok(event) => messages.add(StoredMessage { number, event }, &written),
-                    Err(_) => messages.garbage.extend([element, written]),
+                Some(encoded) => match Event::read(encoded.clone()) {
+                    Ok(event) => messages.add(StoredMessage { number, event }, &encoded),
+                    Err(_) => messages.undecodable.extend([element, encoded]),
                 },
-                // Its event may be the first that was not asked for.
+                // Its event may be the first element that was not requested.
                 None if elements.peek().is_none() && !is_end => {}
-                None => messages.garbage.push(element),
+                None => messages.undecodable.push(element),
             }
         }
         messages
     }
 
-    fn add(&mut self, waiting: StoredMessage, written: &[u8]) {
-        self.waiting.push(waiting);
-        self.sizes.push(Event::size_of(written));
+    fn add(&mut self, message: StoredMessage, encoded: &[u8]) {
+        self.stored.push(message);
+        self.sizes.push(Event::size_of(encoded));
     }
 }
 
-/// The number that stands there, if it is one.
+/// The number in an element, if it is one.
 fn number_of(element: &Bytes) -> Option<MessageNumber> {
     let bytes = element.as_ref().try_into().ok()?;
     Some(MessageNumber(u64::from_be_bytes(bytes)))
 }
 
-/// The number of the first of the messages; none if a number is not the first.
+/// The number of the oldest message. `None` if the list does not begin with a number.
 pub(super) fn first_number(elements: &[Bytes]) -> Option<MessageNumber> {
     number_of(elements.first()?)
 }
 
-/// When the first of the messages was put, in ms of the clock of Redis; none if a number is not the first.
-pub(super) fn first_put_ms(elements: &[Bytes]) -> Option<u64> {
+/// Time at which the oldest message was stored, in ms of Redis' clock. `None` if the list does not begin with a
+/// number.
+pub(super) fn first_stored_ms(elements: &[Bytes]) -> Option<u64> {
     first_number(elements).map(|number| number.0 >> 20)
 }
 
@@ -67,7 +68,7 @@ mod tests {
 
     use super::*;
 
-    fn written(name: &str) -> Bytes {
+    fn encoded(name: &str) -> Bytes {
         let event = Event { name: Name::new(name).unwrap(), data: Payload::EMPTY, sender: None, time_ms: 0 };
         let mut out = Vec::new();
         event.write(&mut out);
@@ -78,16 +79,16 @@ mod tests {
         number.to_be_bytes().to_vec().into()
     }
 
-    /// The numbers of what was read, and how many elements are garbage.
-    fn read(elements: &[Bytes], most: usize) -> (Vec<u64>, usize) {
-        let messages = Messages::read(elements.to_vec(), most);
-        assert_eq!(messages.waiting.len(), messages.sizes.len());
-        (messages.waiting.iter().map(|waiting| waiting.number.0).collect(), messages.garbage.len())
+    /// The numbers of the decoded messages, and how many elements are undecodable.
+    fn read(elements: &[Bytes], max: usize) -> (Vec<u64>, usize) {
+        let messages = Messages::read(elements.to_vec(), max);
+        assert_eq!(messages.stored.len(), messages.sizes.len());
+        (messages.stored.iter().map(|message| message.number.0).collect(), messages.undecodable.len())
     }
 
     #[test]
-    fn garbage_hides_no_message_wherever_it_stands() {
-        let good = [number(1), written("a"), number(2), written("b")];
+    fn undecodable_elements_hide_no_message() {
+        let good = [number(1), encoded("a"), number(2), encoded("b")];
         assert_eq!(read(&good, 2), (vec![1, 2], 0));
         let garbage: [&[Bytes]; 5] = [
             &[Bytes::new()],
@@ -105,9 +106,9 @@ mod tests {
     }
 
     #[test]
-    fn a_number_whose_event_was_not_asked_for_is_no_garbage() {
-        let elements = ["x".into(), number(1), written("a"), number(2)];
+    fn a_last_number_whose_event_was_not_requested_is_not_undecodable() {
+        let elements = ["x".into(), number(1), encoded("a"), number(2)];
         assert_eq!(read(&elements, 2), (vec![1], 1));
-        assert_eq!(read(&elements, 3), (vec![1], 2), "there is nothing behind it");
+        assert_eq!(read(&elements, 3), (vec![1], 2), "the list ends with it");
     }
 }

@@ -1,8 +1,8 @@
-//! How much may wait, as nodes say it and as those keep to it who put without being a node.
+//! Bounds of the inbox, announced by nodes for processes that store messages without being a node.
 //!
-//! It stands in Redis once for all projects, and is said again with every connection and now and then: so it is
-//! there when somebody took it away. The node that began last has the word. So when one node after the other
-//! is started again with new limits, these hold from the first one on.
+//! They are one hash for all projects. Each node writes it with every connection and from time to time, so it
+//! returns when it is deleted. The bounds of the node that started last win: when nodes are restarted one
+//! after the other with new bounds, these apply from the first one on.
 
 use std::iter;
 use std::sync::OnceLock;
@@ -12,11 +12,11 @@ use redis::{RedisResult, cmd};
 use switchboard_backplane::InboxLimits;
 
 use super::scripts::Scripts;
-use crate::connection::Link;
-use crate::connection::script::{self, number};
+use crate::connection::RedisConnection;
+use crate::connection::script::{self, integer};
 use crate::names::Names;
 
-/// The names of the bounds in Redis, in the order of [`values`].
+/// Field names of the bounds in Redis, in the order of [`values`].
 const BOUNDS: [&str; 5] =
     ["messages_max", "bytes_max", "age_max_ms", "project_messages_max", "project_bytes_max"];
 
@@ -30,71 +30,74 @@ fn limits_of(values: [u64; 5]) -> InboxLimits {
     InboxLimits { messages_max, bytes_max, age_max_ms, project_messages_max, project_bytes_max }
 }
 
-/// What a node says.
-pub(super) struct Said {
+/// Announces the bounds of a node.
+pub(super) struct LimitsAnnouncer {
     key: String,
     limits: InboxLimits,
-    /// When the node began, in ms of the clock of Redis; known when it has said it once.
-    began_ms: OnceLock<i64>,
+    /// Start of the node in ms of Redis' clock. Known after the first announcement.
+    started_ms: OnceLock<i64>,
 }
 
-impl Said {
+impl LimitsAnnouncer {
     pub(super) fn new(names: &Names, limits: InboxLimits) -> Self {
-        Said { key: names.inboxes_limits(), limits, began_ms: OnceLock::new() }
+        LimitsAnnouncer { key: names.inboxes_limits(), limits, started_ms: OnceLock::new() }
     }
 
-    /// Says it. What fails is said again later, and no reason to keep nothing.
-    pub(super) async fn say(&self, link: &mut Link, scripts: &Scripts) {
-        let began_ms = self.began_ms.get().map(i64::to_string).unwrap_or_default();
+    /// Writes the bounds. A failure is logged and repaired by the next announcement.
+    pub(super) async fn announce(&self, connection: &mut RedisConnection, scripts: &Scripts) {
+        let started_ms = self.started_ms.get().map(i64::to_string).unwrap_or_default();
         let bounds = BOUNDS.into_iter().zip(values(self.limits));
         let bounds: Vec<_> =
             bounds.flat_map(|(bound, value)| [bound.to_owned(), value.to_string()]).collect();
-        let args: Vec<&[u8]> =
-            iter::once(&began_ms).chain(&bounds).map(|argument| argument.as_bytes()).collect();
-        match script::run(link, &scripts.limits, std::slice::from_ref(&self.key), &args).await {
-            Ok(began_ms) => {
-                if let Some(began_ms) = number(&began_ms) {
-                    self.began_ms.get_or_init(|| began_ms);
+        let args: Vec<&[u8]> = iter::once(&started_ms).chain(&bounds).map(|arg| arg.as_bytes()).collect();
+        let call = scripts.limits.call(std::slice::from_ref(&self.key), &args);
+        match script::run(connection, &scripts.limits, &call).await {
+            Ok(started_ms) => {
+                if let Some(started_ms) = integer(&started_ms) {
+                    self.started_ms.get_or_init(|| started_ms);
                 }
             }
-            Err(error) => tracing::warn!(%error, "backends cannot be told how much may wait"),
+            Err(error) => tracing::warn!(%error, "could not announce inbox limits to dispatchers"),
         }
     }
 }
 
-/// What nodes say, for who has no limits of its own.
-pub(crate) struct Heeded {
+/// The bounds that nodes announce.
+pub(crate) struct AnnouncedLimits {
     key: String,
-    /// Whether it was last found to be nothing that a node says.
-    is_garbage: AtomicBool,
+    /// Whether the last read found no valid bounds.
+    was_invalid: AtomicBool,
 }
 
-impl Heeded {
+impl AnnouncedLimits {
     pub(crate) fn new(names: &Names) -> Self {
-        Heeded { key: names.inboxes_limits(), is_garbage: AtomicBool::new(false) }
+        AnnouncedLimits { key: names.inboxes_limits(), was_invalid: AtomicBool::new(false) }
     }
 
-    /// What nodes say now; none if no node has said it, or it cannot be read. Fails if the connection does.
-    pub(crate) async fn read(&self, link: &mut Link) -> RedisResult<Option<InboxLimits>> {
-        let said = match link.ask::<Vec<Option<String>>>(cmd("HMGET").arg(&self.key).arg(&BOUNDS)).await {
-            Ok(said) if said.iter().all(Option::is_none) => return Ok(None),
-            Ok(said) => parse(&said),
+    /// Reads the announced bounds. `None` if no node has announced any, or they are invalid. Fails if the
+    /// connection does.
+    pub(crate) async fn read(&self, connection: &mut RedisConnection) -> RedisResult<Option<InboxLimits>> {
+        let mut command = cmd("HMGET");
+        command.arg(&self.key).arg(&BOUNDS);
+        let limits = match connection.query::<Vec<Option<String>>>(&command).await {
+            Ok(values) if values.iter().all(Option::is_none) => return Ok(None),
+            Ok(values) => parse(&values),
             Err(_) => {
-                // If it answers now, it was what stands there.
-                link.ping().await?;
+                // If the connection answers, the key has the wrong type.
+                connection.ping().await?;
                 None
             }
         };
-        let was_garbage = self.is_garbage.swap(said.is_none(), Ordering::Relaxed);
-        if said.is_none() && !was_garbage {
-            tracing::warn!(key = self.key, "how much may wait cannot be read; what was known of it holds");
+        let was_invalid = self.was_invalid.swap(limits.is_none(), Ordering::Relaxed);
+        if limits.is_none() && !was_invalid {
+            tracing::warn!(key = self.key, "announced inbox limits are invalid; the previous limits apply");
         }
-        Ok(said)
+        Ok(limits)
     }
 }
 
-fn parse(said: &[Option<String>]) -> Option<InboxLimits> {
-    let values: Option<Vec<u64>> = said.iter().map(|value| value.as_ref()?.parse().ok()).collect();
+fn parse(values: &[Option<String>]) -> Option<InboxLimits> {
+    let values: Option<Vec<u64>> = values.iter().map(|value| value.as_ref()?.parse().ok()).collect();
     Some(limits_of(values?.try_into().ok()?))
 }
 
@@ -102,12 +105,12 @@ fn parse(said: &[Option<String>]) -> Option<InboxLimits> {
 mod tests {
     use super::*;
 
-    fn said(values: [&str; 5]) -> Vec<Option<String>> {
+    fn announced(values: [&str; 5]) -> Vec<Option<String>> {
         values.map(|value| Some(value.to_owned())).into()
     }
 
     #[test]
-    fn what_is_said_is_read_as_it_was_meant() {
+    fn announced_limits_are_read_as_written() {
         let limits = InboxLimits {
             messages_max: 1,
             bytes_max: 2,
@@ -121,13 +124,13 @@ mod tests {
     }
 
     #[test]
-    fn one_bound_that_cannot_be_read_spoils_all() {
+    fn one_invalid_bound_invalidates_all() {
         for garbage in ["", "many", "-1", "1.5", " 7", "18446744073709551616"] {
-            assert_eq!(parse(&said(["1", "2", garbage, "4", "5"])), None, "{garbage:?}");
+            assert_eq!(parse(&announced(["1", "2", garbage, "4", "5"])), None, "{garbage:?}");
         }
-        let mut lacking = said(["1", "2", "3", "4", "5"]);
+        let mut lacking = announced(["1", "2", "3", "4", "5"]);
         lacking[4] = None;
         assert_eq!(parse(&lacking), None);
-        assert_eq!(parse(&said(["1", "2", "3", "4", "5"])[..4]), None);
+        assert_eq!(parse(&announced(["1", "2", "3", "4", "5"])[..4]), None);
     }
 }

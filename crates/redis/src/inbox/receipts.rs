@@ -1,4 +1,4 @@
-//! What sockets have, and have let go of, and Redis does not know yet.
+//! Receipts that Redis does not have yet: acknowledged messages, and sockets that release an inbox.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard};
@@ -7,58 +7,57 @@ use metrics::{Counter, counter};
 use switchboard_event::{MessageNumber, ProjectId, SocketId, UserId};
 use tokio::sync::Notify;
 
-use super::inbox_call;
-use super::scripts::Scripts;
+use super::scripts::{Scripts, inbox_call};
 use crate::connection::Batch;
 use crate::names::Names;
 
-/// Most receipts in one call, so that it is short.
+/// Most receipts in one call, so that no call is long.
 const CALL_MAX: usize = 64;
 
-/// What was said of one user's inbox. It may be written twice.
+/// A receipt for one user's inbox. Writing it twice has no further effect.
 pub(super) struct Receipt {
     pub(super) user: UserId,
-    /// These arrived.
+    /// Acknowledged messages.
     pub(super) numbers: Vec<MessageNumber>,
-    /// How many bytes they have, if they stood next to one another in the inbox.
+    /// Total size of those messages, if they are known to lie next to one another in the inbox.
     pub(super) bytes: Option<u64>,
-    /// This one gives the inbox back.
+    /// The socket that releases the inbox.
     pub(super) released: Option<SocketId>,
 }
 
-/// The receipts that wait, in their order. What is dropped at the bound costs nothing but a message
-/// delivered again, or an inbox that is given on only when its socket has gone.
-pub(super) struct Receipts {
+/// Queued receipts, in their order. At the bound a receipt is dropped: its messages are delivered again, or
+/// the inbox stays taken until its socket is gone.
+pub(super) struct ReceiptQueue {
     queue: Mutex<Queue>,
     filled: Notify,
-    most: usize,
-    cut: Counter,
+    max: usize,
+    dropped: Counter,
 }
 
 #[derive(Default)]
 struct Queue {
-    waiting: VecDeque<(ProjectId, Receipt)>,
-    /// How many numbers wait.
+    queued: VecDeque<(ProjectId, Receipt)>,
+    /// Number of queued message numbers.
     numbers: usize,
-    /// How many receipts there were so far.
+    /// Number of receipts so far.
     count: u64,
 }
 
 /// Receipts that are being written.
 #[derive(Default)]
-pub(super) struct Taken {
+pub(super) struct ReceiptBatch {
     pub(super) receipts: Vec<(ProjectId, Receipt)>,
-    /// How many there were up to the last of these.
+    /// Number of receipts up to the last of these.
     pub(super) count: u64,
 }
 
-impl Receipts {
-    pub(super) fn new(most: usize) -> Self {
-        Receipts {
+impl ReceiptQueue {
+    pub(super) fn new(max: usize) -> Self {
+        ReceiptQueue {
             queue: Mutex::default(),
             filled: Notify::new(),
-            most,
-            cut: counter!("switchboard_inbox_receipts_cut_total"),
+            max,
+            dropped: counter!("switchboard_inbox_receipts_cut_total"),
         }
     }
 
@@ -68,29 +67,29 @@ impl Receipts {
 
     pub(super) fn push(&self, project: &ProjectId, receipt: Receipt) {
         let mut queue = self.lock();
-        if queue.waiting.len() >= self.most || queue.numbers + receipt.numbers.len() > self.most {
-            return self.cut.increment(1);
+        if queue.queued.len() >= self.max || queue.numbers + receipt.numbers.len() > self.max {
+            return self.dropped.increment(1);
         }
         queue.count += 1;
         queue.numbers += receipt.numbers.len();
-        queue.waiting.push_back((project.clone(), receipt));
-        if queue.waiting.len() == 1 {
+        queue.queued.push_back((project.clone(), receipt));
+        if queue.queued.len() == 1 {
             self.filled.notify_one();
         }
     }
 
-    /// How many receipts there were.
+    /// Number of receipts so far.
     pub(super) fn count(&self) -> u64 {
         self.lock().count
     }
 
-    /// Up to `most` of those that wait.
-    pub(super) fn take(&self, most: usize) -> Taken {
+    /// Takes up to `max` receipts.
+    pub(super) fn take(&self, max: usize) -> ReceiptBatch {
         let mut queue = self.lock();
-        let taken = queue.waiting.len().min(most);
-        let receipts: Vec<_> = queue.waiting.drain(..taken).collect();
+        let taken = queue.queued.len().min(max);
+        let receipts: Vec<_> = queue.queued.drain(..taken).collect();
         queue.numbers -= receipts.iter().map(|(_, receipt)| receipt.numbers.len()).sum::<usize>();
-        Taken { receipts, count: queue.count - queue.waiting.len() as u64 }
+        ReceiptBatch { receipts, count: queue.count - queue.queued.len() as u64 }
     }
 
     pub(super) async fn filled(&self) {
@@ -98,8 +97,8 @@ impl Receipts {
     }
 }
 
-impl Taken {
-    /// The calls that write them. Those of one project keep their order.
+impl ReceiptBatch {
+    /// The calls that write them. Receipts of one project keep their order.
     pub(super) fn batch(&self, names: &Names, scripts: &Scripts) -> Batch {
         let mut projects: HashMap<&ProjectId, Vec<&Receipt>> = HashMap::new();
         for (project, receipt) in &self.receipts {

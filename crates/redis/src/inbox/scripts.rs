@@ -1,11 +1,11 @@
-//! The scripts of the inboxes.
+//! The scripts of the inboxes, and the arguments that all of them share.
 
-use redis::RedisResult;
+use redis::Cmd;
 
-use crate::connection::Link;
-use crate::connection::script::{self, Script};
+use crate::connection::script::{Script, ScriptSet};
+use crate::names::ProjectNames;
 
-/// All scripts of the inboxes.
+/// All scripts of the inboxes. Those that free memory run even when Redis is out of memory.
 pub(crate) struct Scripts {
     pub(super) put: Script,
     pub(super) open: Script,
@@ -15,8 +15,6 @@ pub(crate) struct Scripts {
     pub(super) expire: Script,
     pub(super) turn: Script,
     pub(super) limits: Script,
-    /// For a project that is bridged to original Mesa Dispatchers.
-    pub(super) adopt: Script,
 }
 
 macro_rules! with_inbox {
@@ -28,21 +26,32 @@ macro_rules! with_inbox {
 impl Scripts {
     pub(crate) fn new() -> Self {
         Scripts {
-            put: Script::of(with_inbox!("../bus/nodes_of_users.lua", "scripts/put.lua")),
-            open: Script::even_if_full(with_inbox!("scripts/open.lua")),
-            receipts: Script::even_if_full(with_inbox!("scripts/receipts.lua")),
-            drop: Script::even_if_full(with_inbox!("scripts/drop.lua")),
-            clear: Script::even_if_full(with_inbox!("scripts/clear.lua")),
-            expire: Script::even_if_full(with_inbox!("scripts/expire.lua")),
-            turn: Script::even_if_full(include_str!("scripts/turn.lua")),
-            limits: Script::even_if_full(include_str!("scripts/limits.lua")),
-            adopt: Script::even_if_full(with_inbox!("../legacy/mesa/adopt.lua")),
+            put: Script::new(with_inbox!("../bus/nodes_of_users.lua", "scripts/put.lua")),
+            open: Script::allow_oom(with_inbox!("scripts/open.lua")),
+            receipts: Script::allow_oom(with_inbox!("scripts/receipts.lua")),
+            drop: Script::allow_oom(with_inbox!("scripts/drop.lua")),
+            clear: Script::allow_oom(with_inbox!("scripts/clear.lua")),
+            expire: Script::allow_oom(with_inbox!("scripts/expire.lua")),
+            turn: Script::allow_oom(include_str!("scripts/turn.lua")),
+            limits: Script::allow_oom(include_str!("scripts/limits.lua")),
         }
     }
+}
 
-    /// Has every server know them.
-    pub(crate) async fn load(&self, link: &mut Link) -> RedisResult<()> {
-        let Scripts { put, open, receipts, drop, clear, expire, turn, limits, adopt } = self;
-        script::load(link, &[put, open, receipts, drop, clear, expire, turn, limits, adopt]).await
+impl ScriptSet for Scripts {
+    fn scripts(&self) -> Vec<&Script> {
+        let Scripts { put, open, receipts, drop, clear, expire, turn, limits } = self;
+        vec![put, open, receipts, drop, clear, expire, turn, limits]
     }
+}
+
+/// A call of a script that begins with `inbox.lua`.
+pub(crate) fn inbox_call(script: &Script, names: &ProjectNames, more_keys: &[String], args: &[&[u8]]) -> Cmd {
+    let keys = [&names.inbox()[..], more_keys].concat();
+    script.call(&keys, &[&[names.base().as_bytes()], args].concat())
+}
+
+/// How long the last message number is kept, in ms. Bounded by what Redis can add to its clock.
+pub(crate) fn retention_ms(age_max_ms: u64) -> u64 {
+    age_max_ms.clamp(1, 1 << 52)
 }

@@ -1,194 +1,97 @@
-//! The task of the inboxes: it holds the connection, writes receipts in their order, and now and then
-//! takes out what has waited for too long and says how much may.
+//! The task that serves the connection of the inboxes: it writes receipts in their order, and runs the queues
+//! of stored messages and opened inboxes and the removal of expired messages.
 
-use std::convert::Infallible;
+use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::Duration;
 
-use metrics::{Counter, Gauge, counter, gauge};
-use redis::{FromRedisValue, RedisError, RedisResult, cmd};
-use switchboard_event::{ProjectId, UserId};
+use metrics::{Counter, counter};
+use redis::{FromRedisValue, RedisResult};
+use tokio::time::timeout;
 
-use super::RedisInbox;
-use super::receipts::Taken;
-use crate::connection::backoff::Backoff;
-use crate::connection::script::{self, is_unknown, number};
-use crate::connection::{Link, Source, ignore};
-use crate::options::ANSWER_WITHIN;
+use super::expiry::expire_in_turns;
+use super::receipts::ReceiptBatch;
+use super::shared::Shared;
+use crate::connection::{RedisConnection, Session, Up, script};
+use crate::options::REPLY_TIMEOUT;
 
 /// Most receipts in one pipeline.
 const BATCH_MAX: usize = 1024;
 
-/// Most messages that one call takes out, so that it is short.
-const EXPIRE_MAX: usize = 512;
-
-/// How often what has waited for too long is looked for; more often if nothing may wait for so long.
-const EXPIRE_EVERY: Duration = Duration::from_secs(60);
-
-struct Keeper {
-    inbox: Arc<RedisInbox>,
-    /// Receipts that were sent, perhaps, and not answered.
-    unsure: Taken,
-    confirmed: Counter,
-    up: Gauge,
+pub(super) struct InboxWriter {
+    shared: Arc<Shared>,
+    /// Receipts that may have been sent and have no reply yet.
+    unconfirmed: ReceiptBatch,
+    acknowledged: Counter,
 }
 
-/// Keeps a connection and writes, as long as somebody polls.
-pub(super) async fn keep(inbox: Arc<RedisInbox>, source: Arc<Source>) {
-    let (confirmed, up) =
-        (counter!("switchboard_inbox_acknowledged_total"), gauge!("switchboard_redis_up", "part" => "inbox"));
-    let mut keeper = Keeper { inbox, unsure: Taken::default(), confirmed, up };
-    let mut backoff = Backoff::default();
-    loop {
-        let error = match source.connect(ignore()).await {
-            Ok(connected) => tokio::select! {
-                error = keeper.work(&source, connected.link.clone(), &mut backoff) => error,
-                error = connected.cut() => error,
-            },
-            Err(error) => error,
-        };
-        if keeper.inbox.state.borrow().link.is_some() {
-            tracing::warn!(%error, "Redis is away; nothing is kept for users");
-        } else {
-            tracing::debug!(%error, "no connection to Redis for what waits for users");
-        }
-        keeper.up.set(0.0);
-        keeper.inbox.state.send_modify(|state| state.link = None);
-        backoff.pause().await;
-    }
-}
-
-impl Keeper {
-    /// Works through one connection until it fails.
-    async fn work(&mut self, source: &Source, mut link: Link, backoff: &mut Backoff) -> RedisError {
-        if let Err(error) = self.inbox.scripts.load(&mut link).await {
-            return error;
-        }
-        self.inbox.said.say(&mut link, &self.inbox.scripts).await;
-        *backoff = Backoff::default();
-        self.inbox.putting.begin_anew();
-        self.inbox.openings.begin_anew();
-        self.up.set(1.0);
-        self.inbox.state.send_modify(|state| state.link = Some(link.clone()));
-        source.came_back();
-        let (inbox, other) = (self.inbox.clone(), link.clone());
-        tokio::select! {
-            never = inbox.putting.run(&other) => match never {},
-            never = inbox.openings.run(&other) => match never {},
-            error = self.write_all(link) => error,
-            never = tend_all(&inbox, other.clone()) => match never {},
-        }
+impl InboxWriter {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        let acknowledged = counter!("switchboard_inbox_acknowledged_total");
+        InboxWriter { shared, unconfirmed: ReceiptBatch::default(), acknowledged }
     }
 
-    async fn write_all(&mut self, mut link: Link) -> RedisError {
+    async fn write_receipts(&mut self, mut connection: RedisConnection) -> RedisResult<()> {
         loop {
-            let inbox = self.inbox.clone();
-            if self.unsure.receipts.is_empty() {
-                self.unsure = inbox.receipts.take(BATCH_MAX);
+            let shared = self.shared.clone();
+            if self.unconfirmed.receipts.is_empty() {
+                self.unconfirmed = shared.receipts.take(BATCH_MAX);
             }
-            if self.unsure.receipts.is_empty() {
-                if tokio::time::timeout(ANSWER_WITHIN, inbox.receipts.filled()).await.is_err()
-                    && let Err(error) = link.ping().await
-                {
-                    return error;
+            if self.unconfirmed.receipts.is_empty() {
+                if timeout(REPLY_TIMEOUT, shared.receipts.filled()).await.is_err() {
+                    connection.ping().await?;
                 }
                 continue;
             }
-            if let Err(error) = self.write_unsure(&mut link).await {
-                return error;
-            }
-            self.unsure.receipts.clear();
-            inbox.state.send_modify(|state| state.written = self.unsure.count);
+            self.write_unconfirmed(&mut connection).await?;
+            self.unconfirmed.receipts.clear();
+            shared.state.send_modify(|state| state.written = self.unconfirmed.count);
         }
     }
 
-    async fn write_unsure(&mut self, link: &mut Link) -> RedisResult<()> {
-        let RedisInbox { names, scripts, .. } = &*self.inbox;
-        let mut answers = link.run(self.unsure.batch(names, scripts)).await?;
-        if answers.iter().any(is_unknown) {
-            scripts.load(link).await?;
-            answers = link.run(self.unsure.batch(names, scripts)).await?;
-        }
-        for answer in answers {
-            match answer.extract_error().and_then(|answer| Ok(<(u64, u64)>::from_redis_value(answer)?)) {
-                Ok((confirmed, failed)) => {
-                    self.confirmed.increment(confirmed);
+    async fn write_unconfirmed(&mut self, connection: &mut RedisConnection) -> RedisResult<()> {
+        let Shared { context, scripts, .. } = &*self.shared;
+        let batch = || self.unconfirmed.batch(&context.names, scripts);
+        for reply in script::run_batch(connection, &**scripts, batch).await? {
+            match reply.extract_error().and_then(|reply| Ok(<(u64, u64)>::from_redis_value(reply)?)) {
+                Ok((acknowledged, failed)) => {
+                    self.acknowledged.increment(acknowledged);
                     if failed > 0 {
-                        tracing::error!(failed, "keys of inboxes hold something else; receipts are lost");
+                        tracing::error!(failed, "inbox key has the wrong type; acknowledgements dropped");
                     }
                 }
-                Err(error) => tracing::error!(%error, "Redis refuses receipts; their messages wait on"),
+                Err(error) => {
+                    tracing::error!(%error, "acknowledgements refused by Redis; their messages are redelivered");
+                }
             }
         }
         Ok(())
     }
 }
 
-/// Has one of all nodes take out what has waited for too long, again and again, and says how much may wait. What
-/// fails is for the next turn: whether the connection still works others find out.
-async fn tend_all(inbox: &RedisInbox, mut link: Link) -> Infallible {
-    let age_max = Duration::from_millis(inbox.limits.age_max_ms);
-    let every = EXPIRE_EVERY.min(age_max / 2).max(Duration::from_millis(100));
-    loop {
-        if let Err(error) = expire_in_turn(inbox, &mut link, every).await {
-            tracing::warn!(%error, "what has waited for too long cannot be looked for");
-        }
-        tokio::time::sleep(every).await;
-        inbox.said.say(&mut link, &inbox.scripts).await;
-    }
-}
+impl Session for InboxWriter {
+    const CONNECTION: &'static str = "inbox";
+    const LOST: &'static str =
+        "inbox disconnected from Redis; no message is stored or redelivered until it reconnects";
 
-async fn expire_in_turn(inbox: &RedisInbox, link: &mut Link, every: Duration) -> RedisResult<()> {
-    let (turn, ms) = (inbox.names.inboxes_turn(), every.as_millis().to_string());
-    let begins = script::run(link, &inbox.scripts.turn, &[turn], &[ms.as_bytes()]).await?;
-    if number(&begins) != Some(1) {
-        return Ok(());
-    }
-    let mut cursor = "0".to_owned();
-    loop {
-        let mut scan = cmd("SSCAN");
-        scan.arg(inbox.names.inboxes()).arg(&cursor).arg("COUNT").arg(100);
-        let projects: Vec<Vec<u8>>;
-        (cursor, projects) = link.ask(&scan).await?;
-        for project in projects {
-            let project = std::str::from_utf8(&project).ok().and_then(|text| ProjectId::new(text).ok());
-            if let Some(project) = project {
-                expire_in(inbox, link, &project).await;
-            }
-        }
-        if cursor == "0" {
-            return Ok(());
+    async fn serve(&mut self, mut connection: RedisConnection, up: &mut Up) -> RedisResult<()> {
+        let shared = self.shared.clone();
+        script::load(&mut connection, &*shared.scripts).await?;
+        shared.announcer.announce(&mut connection, &shared.scripts).await;
+        shared.appender.reconnected();
+        shared.opens.reconnected();
+        up.set();
+        shared.state.send_modify(|state| state.connection = Some(connection.clone()));
+        shared.context.reconnects.record();
+        tokio::select! {
+            never = shared.appender.run(&connection) => match never {},
+            never = shared.opens.run(&connection) => match never {},
+            ended = self.write_receipts(connection.clone()) => ended,
+            never = expire_in_turns(&shared, connection.clone()) => match never {},
         }
     }
-}
 
-async fn expire_in(inbox: &RedisInbox, link: &mut Link, project: &ProjectId) {
-    loop {
-        match inbox.expire(link, project, None).await {
-            Ok(true) => {}
-            Ok(false) => return,
-            Err(error) => {
-                return tracing::error!(%project, %error, "what has waited for too long cannot be taken out");
-            }
-        }
-    }
-}
-
-impl RedisInbox {
-    /// Takes out some of what has waited for too long, of one user or of all. Returns whether there may be more.
-    pub(super) async fn expire(
-        &self,
-        link: &mut Link,
-        project: &ProjectId,
-        user: Option<&UserId>,
-    ) -> RedisResult<bool> {
-        let (age, most) = (self.limits.age_max_ms.to_string(), EXPIRE_MAX.to_string());
-        let names = self.names.project(project);
-        let mut args = vec![names.base().as_bytes(), age.as_bytes(), most.as_bytes()];
-        args.extend(user.map(|user| user.as_bytes()));
-        let answer = script::run(link, &self.scripts.expire, &names.inbox(), &args).await?;
-        let (expired, more) = <(u64, u64)>::from_redis_value(answer)?;
-        self.expired.increment(expired);
-        Ok(more > 0)
+    fn disconnected(&mut self) -> ControlFlow<()> {
+        self.shared.state.send_modify(|state| state.connection = None);
+        ControlFlow::Continue(())
     }
 }

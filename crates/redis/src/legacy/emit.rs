@@ -1,175 +1,202 @@
-//! The bridge to original emit.gg nodes: one project of ours and they hear one another.
+//! The bridge to original emit.gg nodes: a project of ours and their deployment are one.
 //!
 //! With the prefix and the channel `emit.gg`:
 //!
-//! | name | type | holds |
+//! | name | type | content |
 //! |---|---|---|
 //! | `emit.gg` | channel | `{"_instance","event","data","to"}`; without `to` for everyone |
 //! | `emit.gg:direct` | channel | `{"_instance","targetSocketId","event","data"}` |
-//! | `emit.gg:sockets` | hash | socket id → `{"server","connectedAt"}` |
-//! | `emit.gg:room:#name`, `emit.gg:tag:*name` | set | socket ids; they end a day after the last join |
-//! | `emit.gg:users` | hash | user id → `{"socketId","server","onlineAt"}` |
+//! | `emit.gg:sockets` | hash | socket id to `{"server","connectedAt"}` |
+//! | `emit.gg:room:#name`, `emit.gg:tag:*name` | set | socket ids; expires a day after the last join |
+//! | `emit.gg:users` | hash | user id to `{"socketId","server","onlineAt"}` |
 //!
-//! Ours stands in Redis beside it as ever: what is written here is a copy, under the same lease, and
-//! what is read here is only what is not of ours. Messages of Switchboard nodes are for original nodes
-//! alone; one of ours is known by its instance, which begins with [`INSTANCE_HEAD`].
+//! This node writes copies there under its lease, and ignores copies of other Switchboard nodes when it reads.
+//! Messages of Switchboard nodes have an instance that begins with [`INSTANCE_PREFIX`], and only original nodes
+//! take them.
 
 mod census;
+mod keys;
 mod messages;
-mod upkeep;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::{Mutex, MutexGuard};
-use std::time::Duration;
 
 use bytes::Bytes;
-use switchboard_backplane::{Content, Publication};
-use switchboard_event::{Event, NodeId, ProjectId, Target, UserId};
+use redis::{RedisResult, cmd};
+use switchboard_backplane::{Content, LocalMembers, Publication};
+use switchboard_event::{Event, NodeId, ProjectId, SocketId, Target, UserId};
+use tokio::time::Instant;
 
-pub(crate) use census::{sockets, users};
-pub(crate) use upkeep::Upkeep;
+use super::servers::{LegacyDecodeError, LegacyServers};
+use crate::bus::BridgeCommand;
+use crate::connection::{Batch, RedisConnection};
+use crate::names::{Names, ProjectNames, node_of};
+use crate::options::EmitBridge;
 
-use super::{Bridged, NoMessage, Telling};
-use messages::{Addressee, Instance};
+use keys::EmitKeys;
+use messages::{Addressee, INSTANCE_PREFIX, Instance};
 
-/// What the instances of Switchboard nodes begin with; `mirror.lua` writes it as well. An original's
-/// is at most eight letters and digits.
-pub(crate) const INSTANCE_HEAD: &str = "switchboard:";
+/// Most sets that are renewed in one pipeline.
+const BATCH_MAX: usize = 1024;
 
-/// Which original emit.gg nodes this node is bridged to, on the same Redis: one server or Sentinel,
-/// not a cluster.
-///
-/// ```
-/// use switchboard_redis::{EmitBridge, Options};
-///
-/// let options = Options { emit: Some(EmitBridge::default()), ..Options::new("redis://127.0.0.1:6379") };
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EmitBridge {
-    /// The `prefix` of the originals' Redis adapter; default `emit.gg`.
-    pub prefix: String,
-    /// The `channel` of the originals' Redis adapter; default `emit.gg`.
-    pub channel: String,
-    /// The project that is bridged; default `default`. The others are nothing to original nodes.
-    pub project: ProjectId,
-    /// How long the sets of rooms and tags stand without a node that renews them; default 24 h, as in
-    /// the original. Renewed 24 times as often.
-    pub members_stand: Duration,
-}
-
-impl Default for EmitBridge {
-    fn default() -> Self {
-        EmitBridge {
-            prefix: "emit.gg".into(),
-            channel: "emit.gg".into(),
-            project: ProjectId::new("default").expect("the name is neither empty nor long"),
-            members_stand: Duration::from_secs(24 * 60 * 60),
-        }
-    }
-}
-
-impl EmitBridge {
-    /// The hash or the set that holds the sockets of a target; for a user, the hash of all users.
-    pub(crate) fn key(&self, target: &Target) -> String {
-        let prefix = &self.prefix;
-        match target {
-            Target::Everyone | Target::Socket(_) => format!("{prefix}:sockets"),
-            Target::User(_) => self.users(),
-            Target::Room(name) => format!("{prefix}:room:{name}"),
-            Target::Tag(name) => format!("{prefix}:tag:{name}"),
-        }
-    }
-
-    fn users(&self) -> String {
-        format!("{}:users", self.prefix)
-    }
-
-    /// How long sets stand, as Redis takes it.
-    pub(crate) fn members_stand_ms(&self) -> String {
-        self.members_stand.as_millis().max(1).to_string()
-    }
-}
-
-/// This node's end of the bridge.
-pub(crate) struct BridgedEmit {
-    pub(crate) bridge: EmitBridge,
-    /// For everyone, rooms and tags; and for single sockets.
-    channels: [String; 2],
-    instance: Instance,
-    node: NodeId,
-    /// Switchboard nodes with a lease, this one among them, as of the last renewal.
-    ours: Mutex<HashSet<NodeId>>,
-}
+/// How many times the sets of rooms and tags are renewed within their time to live.
+const RENEWALS: u32 = 24;
 
 const TO_USER: &str = include_str!("emit/to_user.lua");
 
-impl BridgedEmit {
-    pub(crate) fn new(bridge: EmitBridge, node: NodeId) -> Self {
-        let channels = [bridge.channel.clone(), format!("{}:direct", bridge.channel)];
-        BridgedEmit { bridge, channels, instance: Instance::of(node), node, ours: Mutex::default() }
+/// This node's end of the bridge.
+pub(super) struct EmitServers {
+    bridge: EmitBridge,
+    keys: EmitKeys,
+    /// The channel for everyone, rooms and tags, and the channel for single sockets.
+    channels: [String; 2],
+    instance: Instance,
+    node: NodeId,
+    /// Switchboard nodes that had a lease at the last renewal, including this one.
+    nodes: Mutex<HashSet<NodeId>>,
+    /// Time of the next renewal of sets.
+    renew_at: Mutex<Instant>,
+}
+
+impl EmitServers {
+    pub(super) fn new(bridge: EmitBridge, node: NodeId) -> Self {
+        EmitServers {
+            keys: EmitKeys::new(&bridge),
+            channels: [bridge.channel.clone(), format!("{}:direct", bridge.channel)],
+            instance: Instance::of(node),
+            node,
+            nodes: Mutex::default(),
+            renew_at: Mutex::new(Instant::now()),
+            bridge,
+        }
     }
 
-    fn ours(&self) -> MutexGuard<'_, HashSet<NodeId>> {
-        self.ours.lock().expect("no code that holds the nodes panics")
+    fn nodes(&self) -> MutexGuard<'_, HashSet<NodeId>> {
+        self.nodes.lock().expect("no code that holds the nodes panics")
     }
 
-    fn tell(&self, event: &Event, target: &Target) -> Option<Telling> {
+    fn renew_at(&self) -> MutexGuard<'_, Instant> {
+        self.renew_at.lock().expect("no code that holds the time panics")
+    }
+
+    /// Time to live of the sets of rooms and tags, in ms.
+    fn set_ttl_ms(&self) -> String {
+        self.bridge.members_stand.as_millis().max(1).to_string()
+    }
+
+    /// The sockets of original nodes in a target.
+    pub(super) async fn sockets(
+        &self,
+        connection: &mut RedisConnection,
+        names: &ProjectNames,
+        target: &Target,
+    ) -> RedisResult<BTreeSet<SocketId>> {
+        census::sockets(connection, &self.keys, names, target).await
+    }
+
+    /// The users of original nodes that have no socket on Switchboard nodes.
+    pub(super) async fn users(
+        &self,
+        connection: &mut RedisConnection,
+        names: &ProjectNames,
+    ) -> RedisResult<BTreeSet<UserId>> {
+        census::users(connection, &self.keys, names).await
+    }
+
+    /// Updates the known nodes, and renews the sets in which this node has sockets when that is due.
+    pub(super) async fn renew(
+        &self,
+        connection: &mut RedisConnection,
+        names: &Names,
+        local: Option<&dyn LocalMembers>,
+    ) -> RedisResult<()> {
+        let leases: Vec<Vec<u8>> = connection.query(cmd("ZRANGE").arg(names.nodes()).arg(0).arg(-1)).await?;
+        *self.nodes() = leases.iter().filter_map(|lease| node_of(lease)).collect();
+        let is_due = *self.renew_at() <= Instant::now();
+        if let Some(local) = local.filter(|_| is_due) {
+            self.renew_sets(connection, local).await?;
+            *self.renew_at() = Instant::now() + self.bridge.members_stand / RENEWALS;
+        }
+        Ok(())
+    }
+
+    async fn renew_sets(&self, connection: &RedisConnection, local: &dyn LocalMembers) -> RedisResult<()> {
+        let mut keys = Vec::new();
+        local.for_each_target(&self.bridge.project, &mut |target| {
+            if matches!(target, Target::Room(_) | Target::Tag(_)) {
+                keys.push(self.keys.of(target));
+            }
+        });
+        let ttl_ms = self.set_ttl_ms();
+        for keys in keys.chunks(BATCH_MAX) {
+            let mut batch = Batch::default();
+            for key in keys {
+                let mut command = cmd("PEXPIRE");
+                command.arg(key).arg(&ttl_ms);
+                batch.push(&self.bridge.prefix, command);
+            }
+            connection.run_all(batch).await?;
+        }
+        Ok(())
+    }
+
+    fn encode_for(&self, event: &Event, target: &Target) -> Option<BridgeCommand> {
         let [channel, direct] = &self.channels;
         let (channel, addressee) = match target {
             Target::Everyone => (channel, Addressee::Everyone),
             Target::Room(name) => (channel, Addressee::Members(name)),
             Target::Tag(name) => (channel, Addressee::Members(name)),
-            // Who is on none of our nodes is perhaps on one of theirs. Who came since the last renewal
-            // is taken for one of theirs, and nobody there has that id.
-            Target::Socket(id) if id.node() == self.node || self.ours().contains(&id.node()) => return None,
+            // A socket on no known Switchboard node may be on an original one. A node that is newer than the
+            // last renewal is not known yet; then the message is published, and no original has the socket.
+            Target::Socket(id) if id.node() == self.node || self.nodes().contains(&id.node()) => return None,
             Target::Socket(id) => (direct, Addressee::Socket(*id)),
-            Target::User(user) => return Some(self.tell_user(event, user)),
+            Target::User(user) => return Some(self.encode_for_user(event, user)),
         };
         let message = messages::encode(&self.instance, &addressee, event);
-        let mut command = redis::cmd("PUBLISH");
+        let mut command = cmd("PUBLISH");
         command.arg(channel).arg(&message);
-        Some(Telling { command, bytes: message.len() })
+        Some(BridgeCommand { command, bytes: message.len() })
     }
 
-    /// Redis finds the one socket of the user that an original node knows of, if it is of theirs.
-    fn tell_user(&self, event: &Event, user: &UserId) -> Telling {
+    /// Original nodes know one socket of a user. A script publishes to it if it is on an original node.
+    fn encode_for_user(&self, event: &Event, user: &UserId) -> BridgeCommand {
         let [head, tail] = messages::around_socket(&self.instance, event);
-        let mut command = redis::cmd("EVAL");
-        command.arg(TO_USER).arg(1).arg(self.bridge.users());
-        command.arg(&**user).arg(INSTANCE_HEAD).arg(&self.channels[1]).arg(&head).arg(&tail);
-        Telling { command, bytes: TO_USER.len() + head.len() + tail.len() }
+        let mut command = cmd("EVAL");
+        command.arg(TO_USER).arg(1).arg(&self.keys.users);
+        command.arg(&**user).arg(INSTANCE_PREFIX).arg(&self.channels[1]).arg(&head).arg(&tail);
+        BridgeCommand { command, bytes: TO_USER.len() + head.len() + tail.len() }
     }
 }
 
-impl Bridged for BridgedEmit {
+impl LegacyServers for EmitServers {
     fn project(&self) -> &ProjectId {
         &self.bridge.project
     }
 
-    fn note(&self) -> Option<(&'static str, String)> {
-        Some(("emit", format!("{} {}", self.bridge.members_stand_ms(), self.bridge.prefix)))
+    fn copies(&self) -> Option<(&'static str, String)> {
+        Some(("emit", format!("{} {}", self.set_ttl_ms(), self.bridge.prefix)))
     }
 
     fn channels(&self) -> &[String] {
         &self.channels
     }
 
-    fn heard(&self, channel: &str, message: &Bytes) -> Result<Option<Publication>, NoMessage> {
+    fn decode(&self, channel: &str, message: &Bytes) -> Result<Option<Publication>, LegacyDecodeError> {
         if messages::is_ours(message) {
             return Ok(None);
         }
-        let heard = if channel == self.channels[1] {
+        let decoded = if channel == self.channels[1] {
             messages::decode_direct(message)?
         } else {
             messages::decode(message)?
         };
         let project = self.bridge.project.clone();
-        Ok(heard.map(|(target, content)| Publication { project, audience: target.into(), content }))
+        Ok(decoded.map(|(target, content)| Publication { project, audience: target.into(), content }))
     }
 
-    /// They know neither exceptions, unless a whole target is one, nor several targets: a socket of
-    /// theirs that is in two of them hears it twice.
-    fn telling(&self, publication: &Publication) -> Vec<Telling> {
+    /// Original nodes know no exclusions, so only whole targets are excluded. They know one target per message:
+    /// a socket of theirs that is in two targets receives the event twice.
+    fn encode(&self, publication: &Publication) -> Vec<BridgeCommand> {
         let Publication { audience, content, .. } = publication;
         let (Content::Event { event, .. } | Content::Stored { event, .. }) = content else {
             return Vec::new();
@@ -182,7 +209,7 @@ impl Bridged for BridgedEmit {
         let mut done: HashSet<&Target> = audience.except.iter().collect();
         to.iter()
             .filter(|target| done.insert(*target))
-            .filter_map(|target| self.tell(event, target))
+            .filter_map(|target| self.encode_for(event, target))
             .collect()
     }
 }

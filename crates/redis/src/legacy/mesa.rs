@@ -1,20 +1,23 @@
-//! The bridge to original Mesa servers and Dispatchers: one project of ours is their namespace.
+//! The bridge to original Mesa servers, Dispatchers and Portals: a project of ours is their namespace.
 //!
-//! With the namespace `api`; without one, nothing is put behind the names:
+//! With the namespace `api`; without one, the names have no suffix:
 //!
-//! | name | type | holds |
+//! | name | type | content |
 //! |---|---|---|
 //! | `ws_api` | channel | `{"message":{"op","d","t"},"recipients"}`; recipients are users, or `*` for everyone |
 //! | `connected_clients_api` | set | users with a socket |
 //! | `connected_clients_count_api` | number | connections |
-//! | `undelivered_messages_api` | hash | user → a JSON array of messages that wait |
+//! | `undelivered_messages_api` | hash | user to a JSON array of stored messages |
 //!
-//! Every Switchboard node hears what is said on the channel and delivers it to its own sockets. What it says
-//! there itself begins with [`OURS`], a member that originals do not look at.
+//! Every Switchboard node subscribes to the channel and delivers its messages to its own sockets. Messages of
+//! Switchboard nodes on it have a first member of their own, which originals ignore.
 
+mod dispatch;
 mod messages;
-pub(crate) mod portals;
-pub(crate) mod undelivered;
+mod namespace;
+mod portals;
+mod stored;
+mod undelivered;
 
 use std::collections::HashSet;
 
@@ -23,100 +26,60 @@ use redis::cmd;
 use switchboard_backplane::{Content, Publication};
 use switchboard_event::{Audience, NodeId, ProjectId, Target};
 
-use super::{Bridged, NoMessage, Telling};
+use super::servers::{LegacyDecodeError, LegacyServers};
+use crate::bus::BridgeCommand;
+use crate::options::MesaBridge;
 
-/// What messages of Switchboard nodes have in front.
-const OURS: &str = "switchboard";
-
-/// Which original Mesa servers and Dispatchers this node is bridged to, on the same Redis: one server or
-/// Sentinel, not a cluster.
-///
-/// ```
-/// use switchboard_redis::{MesaBridge, Options};
-///
-/// let mesa = MesaBridge { namespace: Some("api".into()), ..MesaBridge::default() };
-/// let options = Options { mesa: Some(mesa), ..Options::new("redis://127.0.0.1:6379") };
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MesaBridge {
-    /// The originals' namespace; default none.
-    pub namespace: Option<String>,
-    /// The project that is that namespace; default `default`.
-    pub project: ProjectId,
-    /// Whether original servers may be there and are told what is sent to users and to everyone; default
-    /// false, since it costs a second publication each. Dispatchers need no telling.
-    pub servers: bool,
-    /// Whether it is written where originals look which users have a socket, and how many sockets there are;
-    /// default true. Without it Dispatchers that have messages wait take everyone for away.
-    pub stores_connected: bool,
-}
-
-impl Default for MesaBridge {
-    fn default() -> Self {
-        MesaBridge {
-            namespace: None,
-            project: ProjectId::new("default").expect("the name is neither empty nor long"),
-            servers: false,
-            stores_connected: true,
-        }
-    }
-}
+pub use dispatch::LegacyMessage;
+use namespace::suffixed;
+pub(super) use portals::MesaPortals;
+pub(super) use stored::StoredByDispatchers;
 
 impl MesaBridge {
-    /// The channel on which Dispatchers speak.
+    /// The channel on which original servers and Dispatchers publish.
     pub fn channel(&self) -> String {
-        format!("ws{}", self.suffix())
-    }
-
-    /// What stands behind every name.
-    fn suffix(&self) -> String {
-        self.namespace.as_ref().map(|namespace| format!("_{namespace}")).unwrap_or_default()
+        suffixed("ws", self.namespace.as_deref())
     }
 }
 
 /// This node's end of the bridge.
-pub(super) struct BridgedMesa {
+pub(super) struct MesaServers {
     bridge: MesaBridge,
     channels: [String; 1],
     node: NodeId,
 }
 
-impl BridgedMesa {
+impl MesaServers {
     pub(super) fn new(bridge: MesaBridge, node: NodeId) -> Self {
         let channels = [bridge.channel()];
-        BridgedMesa { bridge, channels, node }
-    }
-
-    /// The hash of messages for users who were away.
-    pub(super) fn undelivered(&self) -> String {
-        format!("undelivered_messages{}", self.bridge.suffix())
+        MesaServers { bridge, channels, node }
     }
 }
 
-impl Bridged for BridgedMesa {
+impl LegacyServers for MesaServers {
     fn project(&self) -> &ProjectId {
         &self.bridge.project
     }
 
-    fn note(&self) -> Option<(&'static str, String)> {
-        self.bridge.stores_connected.then(|| ("mesa", self.bridge.suffix()))
+    fn copies(&self) -> Option<(&'static str, String)> {
+        self.bridge.stores_connected.then(|| ("mesa", suffixed("", self.bridge.namespace.as_deref())))
     }
 
     fn channels(&self) -> &[String] {
         &self.channels
     }
 
-    fn heard(&self, _: &str, message: &Bytes) -> Result<Option<Publication>, NoMessage> {
+    fn decode(&self, _: &str, message: &Bytes) -> Result<Option<Publication>, LegacyDecodeError> {
         if messages::is_ours(message) {
             return Ok(None);
         }
-        let heard = messages::decode(message)?;
+        let decoded = messages::decode(message)?;
         let project = self.bridge.project.clone();
-        Ok(heard.map(|(audience, content)| Publication { project, audience, content }))
+        Ok(decoded.map(|(audience, content)| Publication { project, audience, content }))
     }
 
-    /// Originals know users and everyone, and of exceptions only whole users among several.
-    fn telling(&self, publication: &Publication) -> Vec<Telling> {
+    /// Original servers know users and everyone. Of exclusions, only a user among several can be expressed.
+    fn encode(&self, publication: &Publication) -> Vec<BridgeCommand> {
         let Publication { audience, content, .. } = publication;
         if !self.bridge.servers || audience.except.contains(&Target::Everyone) {
             return Vec::new();
@@ -137,11 +100,11 @@ impl Bridged for BridgedMesa {
         };
         let mut command = cmd("PUBLISH");
         command.arg(&self.channels[0]).arg(&message);
-        vec![Telling { command, bytes: message.len() }]
+        vec![BridgeCommand { command, bytes: message.len() }]
     }
 }
 
-/// The users that hear it, each once. One whose id stands for everyone cannot be named.
+/// The users of an audience, each once. A user whose id is the wildcard cannot be addressed.
 fn users(audience: &Audience) -> Vec<&str> {
     let mut done: HashSet<&Target> = audience.except.iter().collect();
     let new = audience.to.iter().filter(|target| done.insert(*target));

@@ -1,12 +1,12 @@
-//! A report as it stands in a stream: JSON, so that every language can read it.
+//! A report as the entry of a stream: JSON, so that every language can read it.
 //!
 //! ```text
 //! {"id":"0123abcd-17","socket":"…","dialect":"mesa","user":"7","time":1763700000000,
 //!  "type":"message","op":0,"name":"PING","data":{},"answer":{"project":"…","call":"…"}}
 //! ```
 //!
-//! `type` is `connection`, `authentication`, `message` or `disconnection`, which has a `code`. `user`,
-//! `name` and `answer` may be missing. The project is the stream's.
+//! `type` is `connection`, `authentication`, `message`, or `disconnection`, which has a `code`. `user`, `name` and
+//! `answer` are optional. The project is that of the stream.
 
 use std::borrow::Cow;
 
@@ -16,25 +16,25 @@ use serde_json::value::RawValue;
 use switchboard_backplane::{ClientAction, ClientMessage, ReplyAddress, Report, ReportId};
 use switchboard_event::{Name, NameError, NodeId, Payload, ProjectId, Protocol, SocketId, UserId};
 
-/// The bytes are no report.
+/// Why an entry cannot be decoded.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum NoReport {
-    #[error("no report")]
+pub(super) enum ReportDecodeError {
+    #[error("not a report")]
     Shape(#[from] serde_json::Error),
-    #[error("a name in a report cannot be used")]
+    #[error("a report has an invalid name")]
     Name(#[from] NameError),
-    #[error("a report lacks its {0}")]
-    Lacks(&'static str),
+    #[error("a report has no {0}")]
+    Missing(&'static str),
 }
 
-/// `D` is how data is held: whole to be written, borrowed to be read.
+/// `D` is the type of the data: a payload to be encoded, raw JSON to be decoded.
 #[derive(Serialize, Deserialize)]
 struct Record<'a, D> {
     #[serde(borrow)]
     id: Cow<'a, str>,
     socket: SocketId,
     #[serde(rename = "dialect")]
-    protocol: Spoken,
+    protocol: RecordProtocol,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     user: Option<Cow<'a, str>>,
     time: u64,
@@ -60,7 +60,7 @@ struct Address<'a> {
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Spoken {
+enum RecordProtocol {
     Emit,
     Koji,
     Mesa,
@@ -80,9 +80,9 @@ pub(super) fn encode(id: ReportId, report: &Report) -> Vec<u8> {
         id: id.to_string().into(),
         socket: report.socket,
         protocol: match report.protocol {
-            Protocol::Emit => Spoken::Emit,
-            Protocol::Koji => Spoken::Koji,
-            Protocol::Mesa => Spoken::Mesa,
+            Protocol::Emit => RecordProtocol::Emit,
+            Protocol::Koji => RecordProtocol::Koji,
+            Protocol::Mesa => RecordProtocol::Mesa,
         },
         user: report.user.as_deref().map(Into::into),
         time: report.time_ms,
@@ -111,17 +111,17 @@ pub(super) fn encode(id: ReportId, report: &Report) -> Vec<u8> {
     serde_json::to_vec(&record).expect("texts, numbers and payloads are JSON")
 }
 
-pub(crate) fn decode(project: &ProjectId, bytes: &Bytes) -> Result<(ReportId, Report), NoReport> {
+pub(super) fn decode(project: &ProjectId, bytes: &Bytes) -> Result<(ReportId, Report), ReportDecodeError> {
     let record: Record<'_, &RawValue> = serde_json::from_slice(bytes)?;
-    let id = report_id(&record.id).ok_or(NoReport::Lacks("id"))?;
+    let id = report_id(&record.id).ok_or(ReportDecodeError::Missing("id"))?;
     let action = match record.r#type {
         Kind::Connection => ClientAction::Connected,
         Kind::Authentication => ClientAction::Authenticated,
         Kind::Disconnection => {
-            ClientAction::Disconnected { code: record.code.ok_or(NoReport::Lacks("code"))? }
+            ClientAction::Disconnected { code: record.code.ok_or(ReportDecodeError::Missing("code"))? }
         }
         Kind::Message => {
-            let data = record.data.ok_or(NoReport::Lacks("data"))?;
+            let data = record.data.ok_or(ReportDecodeError::Missing("data"))?;
             let address = |to: Address<'_>| {
                 Ok::<_, NameError>(ReplyAddress { project: ProjectId::new(&to.project)?, call: to.call })
             };
@@ -134,9 +134,9 @@ pub(crate) fn decode(project: &ProjectId, bytes: &Bytes) -> Result<(ReportId, Re
         }
     };
     let protocol = match record.protocol {
-        Spoken::Emit => Protocol::Emit,
-        Spoken::Koji => Protocol::Koji,
-        Spoken::Mesa => Protocol::Mesa,
+        RecordProtocol::Emit => Protocol::Emit,
+        RecordProtocol::Koji => Protocol::Koji,
+        RecordProtocol::Mesa => Protocol::Mesa,
     };
     let (project, user) = (project.clone(), record.user.map(|user| UserId::new(&user)).transpose()?);
     Ok((id, Report { project, socket: record.socket, protocol, user, time_ms: record.time, action }))
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_comes_over_as_it_was() {
+    fn an_encoded_report_decodes_to_the_same() {
         let reply_to = ReplyAddress { project: ProjectId::new("h\n").unwrap(), call: SocketId::random() };
         for action in [
             ClientAction::Connected,
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_report_is_refused() {
+    fn an_invalid_report_is_refused() {
         let project = ProjectId::new("p").unwrap();
         let whole = String::from_utf8(encode(ID, &report(said(Some("x"), None)))).unwrap();
         let without = |part: &str, other: &str| {
@@ -220,7 +220,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_are_a_reason_to_panic(bytes: Vec<u8>) {
+        fn no_input_panics(bytes: Vec<u8>) {
             let _ = decode(&ProjectId::new("p").unwrap(), &bytes.into());
         }
     }

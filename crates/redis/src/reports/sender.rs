@@ -1,320 +1,217 @@
-//! The task that hands reports in, and follows who takes them.
+//! The task that sends reports and follows who receives them.
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use redis::{PushInfo, PushKind, RedisError, RedisResult, Value, cmd};
+use metrics::{Counter, counter};
+use redis::{PushInfo, PushKind, RedisResult, Value};
 use switchboard_backplane::ReportSinkChange;
-use switchboard_event::{Name, ProjectId};
+use switchboard_event::ProjectId;
 use tokio::time::{Instant, sleep_until};
 
 use super::groups::Scripts;
-use super::{Numbered, POOL_CHANGES_MAX, RedisPortal};
-use crate::connection::backoff::Backoff;
-use crate::connection::{Batch, Connected, Link, Source};
-use crate::legacy::portals::{self as originals, Pool};
+use super::queue::NumberedReport;
+use super::shared::{ReceiverKey, Shared};
+use crate::connection::{Batch, OnPush, RedisConnection, Session, Up, script};
 
-/// Most reports, and about how many bytes of them, that are handed in at a time.
-const BATCH_MAX: usize = 512;
-const BATCH_BYTES: usize = 1024 * 1024;
+/// Interval at which groups are read even if no change was announced.
+const REFRESH_INTERVAL: Duration = Duration::from_secs(2);
 
-/// How often it looks who is there, if nobody says that something has changed.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
-
-/// How soon a set of portals is looked at again of whom nobody listens.
-const DOUBT: Duration = Duration::from_secs(1);
-
-/// Who is there: project, group, portal.
-type Present = BTreeSet<(ProjectId, Option<Name>, String)>;
-
-struct Reporting {
-    portal: Arc<RedisPortal>,
+pub(super) struct ReportSender {
+    shared: Arc<Shared>,
     scripts: Scripts,
-    pool: Pool,
-    /// When the set of original portals is read, if it is to be.
-    pool_due: Option<Instant>,
-    /// When it was read last, more listened than are known.
-    strangers_listen: bool,
-    look_at: Instant,
-    /// Handed in, perhaps, and not answered.
-    unsure: Vec<Numbered>,
-    /// Whom the app knows of.
-    told: Present,
-    /// Somebody may have come or gone whom the app does not know of.
-    news: bool,
-    /// It was said that partitions are not as set.
-    warned: bool,
+    refresh_at: Instant,
+    /// Reports that may have been sent and have no reply yet.
+    unconfirmed: Vec<NumberedReport>,
+    /// Receivers that the application knows of.
+    announced: BTreeSet<ReceiverKey>,
+    /// Receivers may differ from those that the application knows of.
+    receivers_changed: bool,
+    has_warned_of_partitions: bool,
+    sent: Counter,
+    trimmed: Counter,
 }
 
-/// Hands reports in as long as somebody polls.
-pub(super) async fn run(portal: Arc<RedisPortal>, source: Arc<Source>) {
-    let takes_turns = portal.reports.originals.as_ref().is_none_or(|theirs| theirs.distribute_load);
-    let mut reporting = Reporting {
-        portal: portal.clone(),
-        scripts: Scripts::new(),
-        pool: Pool::new(takes_turns),
-        pool_due: None,
-        strangers_listen: false,
-        look_at: Instant::now(),
-        unsure: Vec::new(),
-        told: BTreeSet::new(),
-        news: true,
-        warned: false,
-    };
-    let mut backoff = Backoff::default();
-    loop {
-        let hears = portal.clone();
-        match source.connect(Box::new(move |info| hears.pushed(info))).await {
-            Ok(connected) => {
-                let error = reporting.report_through(connected, &mut backoff).await;
-                tracing::warn!(%error, "reports of clients wait: they are not handed in");
-            }
-            Err(error) => tracing::debug!(%error, "no connection to report through"),
+impl ReportSender {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        ReportSender {
+            shared,
+            scripts: Scripts::new(),
+            refresh_at: Instant::now(),
+            unconfirmed: Vec::new(),
+            announced: BTreeSet::new(),
+            receivers_changed: true,
+            has_warned_of_partitions: false,
+            sent: counter!("switchboard_reports_total"),
+            trimmed: counter!("switchboard_reports_lost_total", "reason" => "backlog"),
         }
-        portal.up.send_replace(false);
-        backoff.pause().await;
     }
-}
 
-impl RedisPortal {
-    /// Takes what Redis says unasked.
-    fn pushed(&self, PushInfo { kind, data }: PushInfo) {
-        let mut data = data.into_iter();
-        let (PushKind::Message | PushKind::SMessage, Some(Value::BulkString(channel)), Some(message)) =
-            (kind, data.next(), data.next())
-        else {
+    async fn subscribe(&mut self, connection: &mut RedisConnection) -> RedisResult<()> {
+        let Shared { options, context, direct, .. } = &*self.shared;
+        let groups = options.projects.iter().map(|project| context.names.project(project).work_channel());
+        let direct_channel = direct.iter().map(|direct| direct.channel());
+        connection.subscribe(&groups.chain(direct_channel).collect::<Vec<_>>()).await?;
+        // Announcements may have been missed before.
+        self.refresh_at = Instant::now();
+        direct.iter().for_each(|direct| direct.reconnected());
+        Ok(())
+    }
+
+    /// Updates the receivers.
+    async fn refresh(&mut self, connection: &mut RedisConnection) -> RedisResult<()> {
+        let now = Instant::now();
+        if self.shared.groups_changed.swap(false, Ordering::Relaxed) || self.refresh_at <= now {
+            self.refresh_at = now + REFRESH_INTERVAL;
+            self.refresh_groups(connection).await?;
+        }
+        if let Some(direct) = &self.shared.direct {
+            self.receivers_changed |= direct.refresh(connection).await?;
+            if self.receivers_changed {
+                self.shared.receivers().direct = direct.ids();
+            }
+        }
+        Ok(())
+    }
+
+    async fn refresh_groups(&mut self, connection: &mut RedisConnection) -> RedisResult<()> {
+        self.receivers_changed = true;
+        let Shared { options, context, .. } = &*self.shared;
+        for project in &options.projects {
+            let names = context.names.project(project);
+            let (partitions, groups) =
+                self.scripts.watch(connection, &names, context.publish_verb(), options.partitions).await?;
+            let configured = options.partitions;
+            if partitions != configured && !std::mem::replace(&mut self.has_warned_of_partitions, true) {
+                tracing::warn!(%project, partitions, configured, "number of partitions is unchanged while the project has a group");
+            }
+            self.shared.receivers().groups.insert(project.clone(), groups);
+        }
+        Ok(())
+    }
+
+    /// Notifies the application of receivers that have joined or left.
+    fn announce_receivers(&mut self) {
+        let Some(on_change) = self.shared.on_change.get() else { return };
+        if !std::mem::take(&mut self.receivers_changed) {
             return;
+        }
+        let now = self.shared.receiver_keys();
+        let change = |(project, group, id): &ReceiverKey, joined| ReportSinkChange {
+            project: project.clone(),
+            worker: id.clone(),
+            group: group.clone(),
+            joined,
         };
-        let is_pool =
-            self.reports.originals.as_ref().is_some_and(|theirs| theirs.pool().as_bytes() == channel);
-        {
-            let mut heard = self.heard();
-            match message {
-                Value::BulkString(message) if is_pool => {
-                    if heard.pool.len() >= POOL_CHANGES_MAX {
-                        heard.pool.pop_front();
-                    }
-                    heard.pool.push_back(message);
-                }
-                _ => heard.groups = true,
+        self.announced.difference(&now).for_each(|receiver| on_change(change(receiver, false)));
+        now.difference(&self.announced).for_each(|receiver| on_change(change(receiver, true)));
+        self.announced = now;
+    }
+
+    /// Sends the unconfirmed reports. Direct receivers get only `new` ones: they cannot recognize a copy.
+    async fn send(&mut self, connection: &mut RedisConnection, new: bool) -> RedisResult<()> {
+        let shared = self.shared.clone();
+        let mut batch = Batch::default();
+        let by_project = self.by_project();
+        for (project, reports) in &by_project {
+            let names = shared.context.names.project(project);
+            batch.push(names.base(), self.scripts.report(&names, &shared.options, reports));
+        }
+        let group_calls = by_project.len();
+        if let (Some(direct), true) = (&shared.direct, new) {
+            for numbered in self.unconfirmed.iter().filter(|one| one.report.project == *direct.project()) {
+                let Some(command) = direct.encode(&numbered.report) else { break };
+                batch.push("", command);
             }
         }
-        self.stirred.notify_one();
+        let replies = if batch.is_empty() { Vec::new() } else { connection.run(batch).await? };
+        for (index, reply) in replies.into_iter().enumerate() {
+            match (reply.extract_error()?, index < group_calls) {
+                // The project has no group any more.
+                (Value::Int(..0), true) => self.refresh_at = Instant::now(),
+                (Value::Int(trimmed), true) => self.trimmed.increment(trimmed.unsigned_abs()),
+                (Value::Int(0), false) => {
+                    shared.direct.iter().for_each(|direct| direct.no_subscriber());
+                    self.receivers_changed = true;
+                }
+                _ => {}
+            }
+        }
+        self.sent.increment(self.unconfirmed.len() as u64);
+        if let Some(last) = std::mem::take(&mut self.unconfirmed).last() {
+            shared.sent.send_replace(last.id.number);
+        }
+        Ok(())
+    }
+
+    /// The unconfirmed reports of each project that has a group.
+    fn by_project(&self) -> Vec<(&ProjectId, Vec<&NumberedReport>)> {
+        let mut by_project: Vec<(&ProjectId, Vec<&NumberedReport>)> = Vec::new();
+        for numbered in &self.unconfirmed {
+            let project = &numbered.report.project;
+            match by_project.iter_mut().find(|(known, _)| *known == project) {
+                Some((_, reports)) => reports.push(numbered),
+                None => by_project.push((project, vec![numbered])),
+            }
+        }
+        by_project.retain(|(project, _)| self.shared.receivers().has_group(project));
+        by_project
     }
 }
 
-impl Reporting {
-    /// Hands in through one connection until it fails.
-    async fn report_through(&mut self, connected: Connected, backoff: &mut Backoff) -> RedisError {
-        let mut link = connected.link.clone();
-        tokio::select! {
-            error = connected.cut() => error,
-            done = self.report_on(&mut link, backoff) => match done { Err(error) => error },
-        }
+impl Session for ReportSender {
+    const CONNECTION: &'static str = "reports";
+    const LOST: &'static str =
+        "report sender disconnected from Redis; reports of clients are queued until it reconnects";
+
+    fn on_push(&self) -> OnPush {
+        let shared = self.shared.clone();
+        Box::new(move |PushInfo { kind, data }| {
+            let mut data = data.into_iter();
+            let (PushKind::Message | PushKind::SMessage, Some(Value::BulkString(channel)), Some(message)) =
+                (kind, data.next(), data.next())
+            else {
+                return;
+            };
+            let direct = shared.direct.as_ref().filter(|direct| direct.channel().as_bytes() == channel);
+            match (direct, message) {
+                (Some(direct), Value::BulkString(message)) => direct.announced(message),
+                _ => shared.groups_changed.store(true, Ordering::Relaxed),
+            }
+            shared.wake.notify_one();
+        })
     }
 
-    async fn report_on(
-        &mut self,
-        link: &mut Link,
-        backoff: &mut Backoff,
-    ) -> RedisResult<std::convert::Infallible> {
-        self.scripts.load(link).await?;
-        let portal = self.portal.clone();
-        let of_groups =
-            portal.reports.projects.iter().map(|project| portal.names.project(project).work_channel());
-        let of_originals = portal.reports.originals.iter().map(|theirs| theirs.pool());
-        link.subscribe(&of_groups.chain(of_originals).collect::<Vec<_>>()).await?;
-        (self.look_at, self.pool_due) = (Instant::now(), Some(Instant::now()));
-        self.pool.clear();
-        if !self.unsure.is_empty() {
-            self.hand_in(link, false).await?;
+    async fn serve(&mut self, mut connection: RedisConnection, up: &mut Up) -> RedisResult<()> {
+        script::load(&mut connection, &self.scripts).await?;
+        self.subscribe(&mut connection).await?;
+        if !self.unconfirmed.is_empty() {
+            self.send(&mut connection, false).await?;
         }
         loop {
-            self.look(link).await?;
-            self.tell();
-            if !portal.up.send_replace(true) {
-                *backoff = Backoff::default();
-            }
-            self.unsure = portal.take();
-            if !self.unsure.is_empty() {
-                self.hand_in(link, true).await?;
+            self.refresh(&mut connection).await?;
+            self.announce_receivers();
+            self.shared.is_up.send_replace(true);
+            up.set();
+            self.unconfirmed = self.shared.queue().take();
+            if !self.unconfirmed.is_empty() {
+                self.send(&mut connection, true).await?;
                 continue;
             }
-            let due = self.pool_due.map_or(self.look_at, |due| due.min(self.look_at));
+            let direct_due = self.shared.direct.as_ref().and_then(|direct| direct.due());
+            let due = direct_due.map_or(self.refresh_at, |due| due.min(self.refresh_at));
             tokio::select! {
-                () = portal.stirred.notified() => {}
+                () = self.shared.wake.notified() => {}
                 () = sleep_until(due) => {}
             }
         }
     }
 
-    /// Brings up to date who is there.
-    async fn look(&mut self, link: &mut Link) -> RedisResult<()> {
-        let now = Instant::now();
-        let (changes, groups) = {
-            let mut heard = self.portal.heard();
-            (std::mem::take(&mut heard.pool), std::mem::take(&mut heard.groups))
-        };
-        if groups || self.look_at <= now {
-            self.look_at = now + LOOK_EVERY;
-            self.look_at_groups(link).await?;
-        }
-        self.news |= !changes.is_empty();
-        for message in changes {
-            if let Err(error) = self.pool.hear(&message) {
-                self.portal.meters.garbage.increment(1);
-                tracing::debug!(%error, "a message on the originals' channel of portals is none of theirs");
-            }
-        }
-        if let Some(theirs) = &self.portal.reports.originals {
-            if self.pool_due.is_some_and(|due| due <= now) {
-                let ids: Vec<Vec<u8>> = link.ask(cmd("SMEMBERS").arg(theirs.pool())).await?;
-                let (_, listeners): (String, usize) =
-                    link.ask(cmd("PUBSUB").arg("NUMSUB").arg(theirs.channel())).await?;
-                self.compare(ids, listeners);
-                self.news = true;
-            }
-            if self.news {
-                self.portal.takers().originals = self.pool.ids().to_vec();
-            }
-        }
-        Ok(())
-    }
-
-    /// Compares the set with how many listen: those who were killed stay in the set. Who is suspected gets
-    /// reports again when it says that it is ready, when so many listen that none is dead, or when twice
-    /// somebody listens who is not known.
-    fn compare(&mut self, ids: Vec<Vec<u8>>, listeners: usize) {
-        let had_strangers = std::mem::take(&mut self.strangers_listen);
-        if listeners == 0 {
-            self.pool.suspect_all(ids);
-        } else {
-            self.pool.add_all(ids);
-            let (known, suspected) = (self.pool.ids().len(), self.pool.suspects());
-            self.strangers_listen = listeners > known;
-            if self.strangers_listen && (had_strangers || listeners >= known + suspected) {
-                self.pool.trust_all();
-            }
-        }
-        let in_doubt = self.pool.suspects() > 0 && (listeners == 0 || self.strangers_listen);
-        self.pool_due = in_doubt.then(|| Instant::now() + DOUBT);
-    }
-
-    async fn look_at_groups(&mut self, link: &mut Link) -> RedisResult<()> {
-        self.news = true;
-        let RedisPortal { names, publish_verb: verb, reports, .. } = &*self.portal;
-        for project in &reports.projects {
-            let (partitions, groups) =
-                self.scripts.watch(link, names, project, verb, reports.partitions).await?;
-            if partitions != reports.partitions && !std::mem::replace(&mut self.warned, true) {
-                let set = reports.partitions;
-                tracing::warn!(%project, partitions, set, "partitions stay as they are while there is a group");
-            }
-            self.portal.takers().groups.insert(project.clone(), groups);
-        }
-        Ok(())
-    }
-
-    /// Tells the app who has come and gone since it was told.
-    fn tell(&mut self) {
-        let Some(on_change) = self.portal.on_change.get() else { return };
-        if !std::mem::take(&mut self.news) {
-            return;
-        }
-        let now = self.portal.present();
-        let change =
-            |(project, group, worker): &(ProjectId, Option<Name>, String), joined| ReportSinkChange {
-                project: project.clone(),
-                worker: worker.clone(),
-                group: group.clone(),
-                joined,
-            };
-        self.told.difference(&now).for_each(|one| on_change(change(one, false)));
-        now.difference(&self.told).for_each(|one| on_change(change(one, true)));
-        self.told = now;
-    }
-
-    /// Hands in what is unsure, to originals only if it is `new`: they would not know it again.
-    async fn hand_in(&mut self, link: &mut Link, new: bool) -> RedisResult<()> {
-        let portal = self.portal.clone();
-        let mut batch = Batch::default();
-        let mut by_project: Vec<(&ProjectId, Vec<&Numbered>)> = Vec::new();
-        for numbered in &self.unsure {
-            let project = &numbered.report.project;
-            match by_project.iter_mut().find(|(known, _)| *known == project) {
-                Some((_, list)) => list.push(numbered),
-                None => by_project.push((project, vec![numbered])),
-            }
-        }
-        by_project.retain(|(project, _)| portal.takers().has_group(project));
-        for (project, numbered) in &by_project {
-            let names = portal.names.project(project);
-            batch.push(names.base(), self.scripts.report(&names, &portal.reports, numbered));
-        }
-        let of_groups = by_project.len();
-        if let (Some(theirs), true) = (&portal.reports.originals, new) {
-            let channel = theirs.channel();
-            for numbered in self.unsure.iter().filter(|one| one.report.project == theirs.project) {
-                let Some(chosen) = self.pool.next() else { break };
-                let mut command = cmd("PUBLISH");
-                command.arg(&channel).arg(originals::telling(&numbered.report, chosen));
-                batch.push("", command);
-            }
-        }
-        let answers = if batch.is_empty() { Vec::new() } else { link.run(batch).await? };
-        for (place, answer) in answers.into_iter().enumerate() {
-            match (answer.extract_error()?, place < of_groups) {
-                // There is no group any more.
-                (Value::Int(..0), true) => self.look_at = Instant::now(),
-                (Value::Int(lost), true) => portal.meters.trimmed.increment(lost.unsigned_abs()),
-                (Value::Int(0), false) => self.nobody_listened(),
-                _ => {}
-            }
-        }
-        portal.meters.reported.increment(self.unsure.len() as u64);
-        if let Some(last) = std::mem::take(&mut self.unsure).last() {
-            portal.handed_in.send_replace(last.id.number);
-        }
-        Ok(())
-    }
-
-    /// All that the pool holds are dead, or have not begun to listen.
-    fn nobody_listened(&mut self) {
-        self.portal.meters.unheard.increment(1);
-        self.pool.suspect_all(Vec::new());
-        self.news = true;
-        self.pool_due.get_or_insert(Instant::now() + DOUBT);
-    }
-}
-
-impl RedisPortal {
-    fn take(&self) -> Vec<Numbered> {
-        let mut queue = self.queue();
-        let (mut count, mut bytes) = (0, 0);
-        for numbered in queue.waiting.iter().take(BATCH_MAX) {
-            bytes += numbered.bytes();
-            if count > 0 && bytes > BATCH_BYTES {
-                break;
-            }
-            count += 1;
-        }
-        let taken: Vec<Numbered> = queue.waiting.drain(..count).collect();
-        queue.bytes -= taken.iter().map(Numbered::bytes).sum::<usize>();
-        taken
-    }
-
-    fn present(&self) -> Present {
-        let takers = self.takers();
-        let of_groups = takers.groups.iter().flat_map(|(project, groups)| {
-            groups.iter().flat_map(move |(group, workers)| {
-                let group = Name::new(group).ok();
-                workers.iter().map(move |worker| (project.clone(), group.clone(), worker.clone()))
-            })
-        });
-        let theirs = self.reports.originals.iter().flat_map(|theirs| {
-            takers.originals.iter().map(|portal| (theirs.project.clone(), None, portal.clone()))
-        });
-        of_groups.chain(theirs).collect()
+    fn disconnected(&mut self) -> ControlFlow<()> {
+        self.shared.is_up.send_replace(false);
+        ControlFlow::Continue(())
     }
 }

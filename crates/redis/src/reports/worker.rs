@@ -1,305 +1,262 @@
-//! A worker's place in a group, through Redis: its lease and its partitions, the reports in them, and the
-//! way back for answers. What is done with the reports is the matter of `switchboard-worker`.
+//! A worker's membership of a group: lease, partitions, reading reports, acknowledging them and replying.
+//!
+//! The crate `switchboard-worker` builds on it and decides in which order reports are handled.
 
+mod error;
+mod reader;
+
+use std::future::Future;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use redis::{FromRedisValue, PushInfo, PushKind, RedisError, Value};
-use switchboard_backplane::{ReplyAddress, Report, ReportId};
+use redis::{FromRedisValue, PushInfo, PushKind, RedisResult, Value, cmd};
+use switchboard_backplane::ReplyAddress;
 use switchboard_event::{Name, NodeId, Payload, ProjectId};
+use tokio::time::timeout;
 
-use super::{WorkerScripts, record};
-use crate::ConnectError;
-use crate::connection::script::call;
-use crate::connection::{Batch, Connected, Link, Source, ignore};
+use super::groups::WorkerScripts;
+use crate::connection::script;
+use crate::connection::{
+    Batch, Connected, Connector, OnPush, RedisConnection, Session, Up, ignore_pushes, supervise,
+};
 use crate::envelope::{self, Stamp};
+use crate::error::ConnectError;
 use crate::names::{Names, ProjectNames};
-use crate::options::{ANSWER_WITHIN, Options};
+use crate::options::{Options, REPLY_TIMEOUT};
 
-/// How many partitions there are where no node has said.
+pub use error::WorkerError;
+pub use reader::{EntryId, ReportEntry, ReportReader};
+
+/// Number of partitions in a project for which no node has set it.
 const PARTITIONS: &str = "16";
 
-/// Most ids in one command: Lua has so much room for arguments.
+/// Most ids in one command, bounded by the number of arguments that Lua can pass on.
 const IDS_MAX: usize = 1000;
 
-/// Redis did not do what a worker asked of it.
-#[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub struct WorkError(#[from] RedisError);
-
-/// Which worker of which group of which project.
+/// Identity and times of a worker.
 #[derive(Debug, Clone)]
-pub struct Place {
-    /// The project.
+pub struct WorkerConfig {
+    /// The project whose reports it receives.
     pub project: ProjectId,
-    /// The group.
+    /// The group that it belongs to.
     pub group: Name,
-    /// The worker; no two are the same.
+    /// Id of the worker, unique in its group.
     pub worker: String,
-    /// After how long a worker that says nothing has lost its partitions.
+    /// Length of its lease. A worker that does not renew it loses its partitions.
     pub lease: Duration,
-    /// How long a group without workers stands.
-    pub stands: Duration,
+    /// How long the group and its queued reports are kept without a worker.
+    pub group_retention: Duration,
 }
 
-/// Where a worker reports for work.
-pub struct Post {
-    source: Arc<Source>,
-    names: Names,
-    of_project: ProjectNames,
-    place: Place,
-    scripts: WorkerScripts,
-}
-
-/// An entry of a stream: when it was put there, in ms by the clock of Redis, and which of that ms.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
-pub struct EntryId {
-    /// The time.
-    pub ms: u64,
-    /// The number in it.
-    pub number: u64,
-}
-
-/// A report as it waits.
-#[derive(Debug)]
-pub struct Entry {
-    /// Where.
-    pub partition: u16,
-    /// Which.
-    pub id: EntryId,
-    /// What; none if it is no report.
-    pub report: Option<(ReportId, Report)>,
-}
-
-/// What a worker has a right to now.
+/// The partitions that a worker owns.
 #[derive(Debug)]
 pub struct Claim {
-    /// The time by the clock of Redis, in ms.
+    /// Time of Redis' clock, in ms.
     pub now_ms: u64,
-    /// How many partitions it should have.
+    /// Number of partitions that the worker should own.
     pub share: usize,
-    /// Those that it has; true if the owner before died with it.
+    /// Owned partitions; true if the lease of the previous owner expired.
     pub owned: Vec<(u16, bool)>,
 }
 
-/// A worker's connection.
-pub struct Desk {
-    post: Arc<Post>,
-    connected: Connected,
+/// The use of a worker's connections.
+pub trait WorkerSession: Send + 'static {
+    /// Returns a function to be called when the group changes.
+    fn on_group_change(&self) -> Box<dyn Fn() + Send + Sync>;
+
+    /// Serves until a connection fails, or the worker has left its group, which is `Ok`. Dropped when the
+    /// connection closes.
+    fn serve(
+        &mut self,
+        group: GroupConnection,
+        reader: ReportReader,
+    ) -> impl Future<Output = Result<(), WorkerError>> + Send;
+
+    /// Called after each connection that ended or could not be made. `Break` prevents the next attempt.
+    fn disconnected(&mut self) -> ControlFlow<()>;
 }
 
-/// A connection to read with; it waits where nothing is.
-pub struct Reader {
-    post: Arc<Post>,
-    link: Link,
+/// Connects a worker to its group.
+pub struct GroupClient {
+    connector: Connector,
+    names: Names,
+    project_names: ProjectNames,
+    config: WorkerConfig,
+    scripts: WorkerScripts,
 }
 
-impl Post {
-    /// Says what of the options cannot be used, without asking anybody.
-    pub fn new(options: &Options, place: Place) -> Result<Arc<Self>, ConnectError> {
-        let source = Arc::new(Source::new(options).map_err(ConnectError::Options)?);
-        let names = Names::new(&options.prefix);
-        let of_project = names.project(&place.project);
-        Ok(Arc::new(Post { source, names, of_project, place, scripts: WorkerScripts::new() }))
+/// A connection that is ready for [`GroupClient::run`].
+pub struct FirstConnection(Connected);
+
+impl GroupClient {
+    /// Checks the options. Connects to nothing yet.
+    pub fn new(options: &Options, config: WorkerConfig) -> Result<Arc<Self>, ConnectError> {
+        let (connector, names) = (Connector::new(options)?, Names::new(&options.prefix));
+        let project_names = names.project(&config.project);
+        let scripts = WorkerScripts::new();
+        Ok(Arc::new(GroupClient { connector, names, project_names, config, scripts }))
     }
 
-    /// Connects. `on_change` is called when something in the group has changed.
-    pub async fn open(
-        self: &Arc<Self>,
-        on_change: impl Fn() + Send + Sync + 'static,
-    ) -> Result<(Desk, Reader), ConnectError> {
-        let opened = self.open_both(on_change).await;
-        opened.map_err(|cause| ConnectError::Unreachable { addresses: self.source.addresses().into(), cause })
+    /// Makes the first connection for a session.
+    pub async fn connect(&self, session: &impl WorkerSession) -> Result<FirstConnection, ConnectError> {
+        let connected = self.connector.connect(self.on_push(session.on_group_change())).await;
+        connected.map(FirstConnection).map_err(|cause| self.connector.unreachable(cause))
     }
 
-    async fn open_both(
-        self: &Arc<Self>,
-        on_change: impl Fn() + Send + Sync + 'static,
-    ) -> Result<(Desk, Reader), RedisError> {
-        let group = self.place.group.clone();
-        let on_push = move |PushInfo { kind, data }: PushInfo| {
-            let of_group = matches!(&data[..], [_, Value::BulkString(name)] if **name == *group.as_bytes());
-            if matches!(kind, PushKind::Message | PushKind::SMessage) && of_group {
-                on_change();
+    /// Runs a session, and reconnects until it ends.
+    pub async fn run(self: Arc<Self>, first: FirstConnection, session: impl WorkerSession) {
+        let supervised = SupervisedWorker { client: self.clone(), session };
+        supervise(&self.connector, supervised, Some(first.0)).await;
+    }
+
+    /// Interval at which the lease is renewed.
+    pub fn renew_interval(&self) -> Duration {
+        self.config.lease / 3
+    }
+
+    /// Identity and times of the worker.
+    pub fn config(&self) -> &WorkerConfig {
+        &self.config
+    }
+
+    fn on_push(&self, on_group_change: Box<dyn Fn() + Send + Sync>) -> OnPush {
+        let group = self.config.group.clone();
+        Box::new(move |PushInfo { kind, data }| {
+            let is_ours = matches!(&data[..], [_, Value::BulkString(name)] if **name == *group.as_bytes());
+            if matches!(kind, PushKind::Message | PushKind::SMessage) && is_ours {
+                on_group_change();
             }
-        };
-        let connected = self.source.connect(Box::new(on_push)).await?;
-        let mut link = connected.link.clone();
-        self.scripts.load(&mut link).await?;
-        link.subscribe(&[self.of_project.work_channel()]).await?;
-        let reader = Reader { post: self.clone(), link: self.source.connect(ignore()).await?.link };
-        Ok((Desk { post: self.clone(), connected }, reader))
-    }
-
-    /// Renewed three times as often as it ends.
-    pub fn renew_every(&self) -> Duration {
-        self.place.lease / 3
-    }
-
-    /// How long what Redis was last asked for holds.
-    pub fn lease(&self) -> Duration {
-        self.place.lease
-    }
-
-    /// Which it is.
-    pub fn place(&self) -> &Place {
-        &self.place
+        })
     }
 }
 
-impl Desk {
-    /// When the connection has ended.
-    pub async fn cut(&self) -> WorkError {
-        WorkError(self.connected.cut().await)
+struct SupervisedWorker<S> {
+    client: Arc<GroupClient>,
+    session: S,
+}
+
+impl<S: WorkerSession> Session for SupervisedWorker<S> {
+    const CONNECTION: &'static str = "worker";
+    const LOST: &'static str = "worker disconnected from Redis; no new reports until it reconnects";
+
+    fn on_push(&self) -> OnPush {
+        self.client.on_push(self.session.on_group_change())
     }
 
-    fn link(&self) -> Link {
-        self.connected.link.clone()
+    async fn serve(&mut self, mut connection: RedisConnection, up: &mut Up) -> RedisResult<()> {
+        let client = self.client.clone();
+        script::load(&mut connection, &client.scripts).await?;
+        connection.subscribe(&[client.project_names.work_channel()]).await?;
+        // Reads block, so they need a connection of their own.
+        let reader = client.connector.connect(ignore_pushes()).await?;
+        let WorkerConfig { project, group, .. } = client.config.clone();
+        let reader = ReportReader::new(reader.connection, client.project_names.clone(), project, group);
+        up.set();
+        self.session.serve(GroupConnection { client, connection }, reader).await.map_err(|error| error.0)
     }
 
-    /// Renews the lease, gives up some partitions in which nothing is left undone, and takes what is due.
-    pub async fn share(&self, given_up: &[u16]) -> Result<Claim, WorkError> {
-        let Post { source, of_project: names, place, scripts, .. } = &*self.post;
+    fn disconnected(&mut self) -> ControlFlow<()> {
+        self.session.disconnected()
+    }
+}
+
+/// A worker's connection for everything but reading.
+pub struct GroupConnection {
+    client: Arc<GroupClient>,
+    connection: RedisConnection,
+}
+
+impl GroupConnection {
+    fn connection(&self) -> RedisConnection {
+        self.connection.clone()
+    }
+
+    /// Renews the lease, releases partitions without unfinished reports, and claims the worker's share.
+    pub async fn claim(&self, released: &[u16]) -> Result<Claim, WorkerError> {
+        let GroupClient { connector, project_names: names, config, scripts, .. } = &*self.client;
         let keys = [
             names.work_groups(),
             names.work_partitions(),
-            names.workers(&place.group),
-            names.owners(&place.group),
+            names.workers(&config.group),
+            names.owners(&config.group),
         ];
         let ms = |duration: Duration| duration.as_millis().to_string();
-        let mut args = vec![source.publish_verb().to_owned(), names.work_channel(), place.group.to_string()];
-        args.extend([place.worker.clone(), ms(place.lease), ms(place.stands), PARTITIONS.into()]);
-        args.extend(given_up.iter().map(u16::to_string));
+        let mut args =
+            vec![connector.publish_verb().to_owned(), names.work_channel(), config.group.to_string()];
+        args.extend([config.worker.clone(), ms(config.lease), ms(config.group_retention), PARTITIONS.into()]);
+        args.extend(released.iter().map(u16::to_string));
         let args: Vec<&[u8]> = args.iter().map(|arg| arg.as_bytes()).collect();
-        let answer: Vec<Value> = self.link().ask(&call(&scripts.share, &keys, &args)).await?;
-        let mut answer = answer.into_iter();
-        let mut number =
-            || answer.next().map(u64::from_redis_value).transpose().map(Option::unwrap_or_default);
-        let (now_ms, share) = (number().map_err(RedisError::from)?, number().map_err(RedisError::from)?);
-        let mut owned = Vec::new();
-        for partition in answer {
-            let text = String::from_redis_value(partition).map_err(RedisError::from)?;
-            let bare = text.strip_prefix('!');
-            if let Ok(partition) = bare.unwrap_or(&text).parse() {
-                owned.push((partition, bare.is_some()));
-            }
-        }
-        Ok(Claim { now_ms, share: share as usize, owned })
+        let reply: Vec<Value> = self.connection().query(&scripts.share.call(&keys, &args)).await?;
+        Ok(Claim::read(reply)?)
     }
 
-    /// Takes reports out that were handled. Those of partitions that are another's now stay.
-    pub async fn finish(&self, done: &[(u16, EntryId)]) -> Result<(), WorkError> {
-        let Post { of_project: names, place, scripts, .. } = &*self.post;
+    /// Removes acknowledged reports from partitions that the worker still owns.
+    pub async fn acknowledge(&self, entries: &[(u16, EntryId)]) -> Result<(), WorkerError> {
+        let GroupClient { project_names: names, config, scripts, .. } = &*self.client;
         let mut batch = Batch::default();
-        for some in done.chunks(IDS_MAX) {
+        for some in entries.chunks(IDS_MAX) {
             let mut some = some.to_vec();
             some.sort_unstable();
             let mut args: Vec<String> =
-                vec![names.base().into(), place.group.to_string(), place.worker.clone()];
+                vec![names.base().into(), config.group.to_string(), config.worker.clone()];
             for ids in some.chunk_by(|one, next| one.0 == next.0) {
                 args.extend([ids[0].0.to_string(), ids.len().to_string()]);
                 args.extend(ids.iter().map(|(_, id)| id.to_string()));
             }
             let args: Vec<&[u8]> = args.iter().map(|arg| arg.as_bytes()).collect();
-            batch.push(names.base(), call(&scripts.finish, &[names.owners(&place.group)], &args));
+            batch.push(names.base(), scripts.finish.call(&[names.owners(&config.group)], &args));
         }
-        for answer in self.link().run(batch).await? {
-            answer.extract_error()?;
-        }
-        Ok(())
+        Ok(self.connection.run_all(batch).await?)
     }
 
-    /// Sends answers to the nodes that wait for them.
-    pub async fn answer(&self, answers: Vec<(ReplyAddress, Payload)>) -> Result<(), WorkError> {
+    /// Sends replies to the nodes whose clients wait for them.
+    pub async fn reply(&self, replies: Vec<(ReplyAddress, Payload)>) -> Result<(), WorkerError> {
         let mut batch = Batch::default();
-        for (to, data) in answers {
-            let names = self.post.names.project(&to.project);
-            let mut command = redis::cmd(self.post.source.publish_verb());
+        for (to, data) in replies {
+            let names = self.client.names.project(&to.project);
+            let mut command = cmd(self.client.connector.publish_verb());
             command.arg(names.node_channel(to.call.node()));
-            // Of no node, so that every node takes it for another's.
+            // Sent by no node, so that no node drops it as its own.
             let message = envelope::encode(&to.publication(data), Stamp { node: NodeId(0), number: 0 });
             command.arg(&*message);
             batch.push(names.base(), command);
         }
-        for answer in self.link().run(batch).await? {
-            answer.extract_error()?;
-        }
-        Ok(())
+        Ok(self.connection.run_all(batch).await?)
     }
 
-    /// Leaves the group. In the partitions that are named nothing is left undone.
-    pub async fn leave(&self, clean: &[u16]) -> Result<(), WorkError> {
-        let Post { source, of_project: names, place, scripts, .. } = &*self.post;
-        let mut args = vec![source.publish_verb().to_owned(), names.work_channel(), place.group.to_string()];
-        args.push(place.worker.clone());
-        args.extend(clean.iter().map(u16::to_string));
+    /// Leaves the group. `settled` are the partitions without unfinished reports. Does not wait for longer
+    /// than 2 s for the reply.
+    pub async fn leave(&self, settled: &[u16]) -> Result<(), WorkerError> {
+        let GroupClient { connector, project_names: names, config, scripts, .. } = &*self.client;
+        let mut args =
+            vec![connector.publish_verb().to_owned(), names.work_channel(), config.group.to_string()];
+        args.push(config.worker.clone());
+        args.extend(settled.iter().map(u16::to_string));
         let args: Vec<&[u8]> = args.iter().map(|arg| arg.as_bytes()).collect();
-        let keys = [names.workers(&place.group), names.owners(&place.group)];
-        let left = self.link();
-        let command = call(&scripts.leave, &keys, &args);
-        let answer = tokio::time::timeout(ANSWER_WITHIN, async move { left.clone().command(&command).await });
-        if let Ok(answer) = answer.await {
-            answer?.extract_error()?;
+        let keys = [names.workers(&config.group), names.owners(&config.group)];
+        let (mut connection, call) = (self.connection(), scripts.leave.call(&keys, &args));
+        match timeout(REPLY_TIMEOUT, connection.query::<Value>(&call)).await {
+            Ok(reply) => Ok(reply.map(drop)?),
+            Err(_) => Ok(()),
         }
-        Ok(())
     }
 }
 
-impl Reader {
-    /// What stands in some partitions behind an entry, at most so many of each. Where there is nothing
-    /// it waits, at most so long, and that less than 2 s; what is called meanwhile waits behind it.
-    pub async fn read(
-        &mut self,
-        after: &[(u16, EntryId)],
-        most: usize,
-        wait: Option<Duration>,
-    ) -> Result<Vec<Entry>, WorkError> {
-        let Post { of_project: names, place, .. } = &*self.post;
-        let mut command = redis::cmd("XREAD");
-        command.arg("COUNT").arg(most);
-        if let Some(wait) = wait {
-            command.arg("BLOCK").arg(wait.as_millis().max(1) as u64);
-        }
-        command.arg("STREAMS");
-        let keys: Vec<String> =
-            after.iter().map(|(partition, _)| names.work(*partition, &place.group)).collect();
-        keys.iter().for_each(|key| {
-            command.arg(key);
-        });
-        for (_, id) in after {
-            command.arg(id.to_string());
-        }
-        type Fields = Vec<(Vec<u8>, Vec<u8>)>;
-        type Streams = Vec<(String, Vec<(String, Fields)>)>;
-        let streams: Option<Streams> = self.link.ask(&command).await?;
-        let mut entries = Vec::new();
-        for (key, list) in streams.unwrap_or_default() {
-            let Some(at) = keys.iter().position(|known| *known == key) else { continue };
-            for (id, fields) in list {
-                let Some(id) = EntryId::of(&id) else { continue };
-                let bytes = fields.into_iter().find(|(field, _)| field == b"r");
-                let report = bytes.and_then(|(_, bytes)| {
-                    record::decode(&place.project, &Bytes::from(bytes))
-                        .inspect_err(|error| tracing::warn!(%error, key, "what is no report is taken out"))
-                        .ok()
-                });
-                entries.push(Entry { partition: after[at].0, id, report });
+impl Claim {
+    fn read(reply: Vec<Value>) -> RedisResult<Self> {
+        let mut reply = reply.into_iter();
+        let mut number =
+            || reply.next().map(u64::from_redis_value).transpose().map(Option::unwrap_or_default);
+        let (now_ms, share) = (number()?, number()? as usize);
+        let mut owned = Vec::new();
+        for partition in reply {
+            let text = String::from_redis_value(partition)?;
+            let bare = text.strip_prefix('!');
+            if let Ok(partition) = bare.unwrap_or(&text).parse() {
+                owned.push((partition, bare.is_some()));
             }
         }
-        Ok(entries)
-    }
-}
-
-impl EntryId {
-    fn of(text: &str) -> Option<Self> {
-        let (ms, number) = text.split_once('-')?;
-        Some(EntryId { ms: ms.parse().ok()?, number: number.parse().ok()? })
-    }
-}
-
-impl std::fmt::Display for EntryId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}-{}", self.ms, self.number)
+        Ok(Claim { now_ms, share, owned })
     }
 }

@@ -1,4 +1,4 @@
-//! What this node did and Redis does not know yet, in the order it happened.
+//! The queue of changes that Redis does not have yet, in their order.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard};
@@ -8,42 +8,42 @@ use switchboard_backplane::{SeatRequest, Seated};
 use switchboard_event::{ProjectId, ShardName, SocketId, Target};
 use tokio::sync::{Notify, oneshot};
 
-/// One thing that happened.
+/// One change of this node's presence.
 pub(super) enum Change {
     Enter(Target, SocketId),
     Leave(Target, SocketId),
-    /// Who waits for the answer is told once.
+    /// The sender is taken when the request is answered.
     TakeSeat(SeatRequest, Option<oneshot::Sender<Seated>>),
     LeaveSeat(ShardName, SocketId),
     Describe(ShardName, SocketId, Bytes),
-    /// A seat that was given before Redis lost it: its shard, the shard's capacity and number.
+    /// Writes again a seat that Redis has lost: its shard, the shard's capacity and number.
     Restore(ShardName, SocketId, u32, u64),
 }
 
-pub(super) struct Changes {
+pub(super) struct ChangeQueue {
     queue: Mutex<Queue>,
     filled: Notify,
-    most: usize,
+    max: usize,
 }
 
 #[derive(Default)]
 struct Queue {
-    waiting: VecDeque<(ProjectId, Change)>,
-    /// How many there were so far.
+    queued: VecDeque<(ProjectId, Change)>,
+    /// Number of changes so far.
     count: u64,
-    /// Some were dropped: everything has to be written anew.
+    /// Changes were dropped: the whole presence has to be written again.
     overflowed: bool,
 }
 
 /// Changes that are being written.
 #[derive(Default)]
-pub(super) struct Taken {
+pub(super) struct ChangeBatch {
     pub(super) changes: Vec<(ProjectId, Change)>,
-    /// How many changes there were up to the last of these.
+    /// Number of changes up to the last of these.
     pub(super) count: u64,
 }
 
-impl Taken {
+impl ChangeBatch {
     pub(super) fn is_empty(&self) -> bool {
         self.changes.is_empty()
     }
@@ -56,16 +56,16 @@ impl Taken {
         self.changes.clear();
     }
 
-    /// The projects that are not among those known.
-    pub(super) fn projects_beside(&self, known: &HashSet<ProjectId>) -> HashSet<ProjectId> {
+    /// The projects of the changes, without those that are `known`.
+    pub(super) fn new_projects(&self, known: &HashSet<ProjectId>) -> HashSet<ProjectId> {
         let projects = self.changes.iter().map(|(project, _)| project);
         projects.filter(|project| !known.contains(*project)).cloned().collect()
     }
 }
 
-impl Changes {
-    pub(super) fn new(most: usize) -> Self {
-        Changes { queue: Mutex::default(), filled: Notify::new(), most }
+impl ChangeQueue {
+    pub(super) fn new(max: usize) -> Self {
+        ChangeQueue { queue: Mutex::default(), filled: Notify::new(), max }
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -75,46 +75,46 @@ impl Changes {
     pub(super) fn push(&self, project: &ProjectId, change: Change) {
         let mut queue = self.lock();
         queue.count += 1;
-        if queue.overflowed || queue.waiting.len() >= self.most {
-            // What is given up here is in the node's own index and comes back from there.
+        if queue.overflowed || queue.queued.len() >= self.max {
+            // The local index still has everything that is dropped here.
             queue.overflowed = true;
-            queue.waiting.clear();
+            queue.queued.clear();
         } else {
-            queue.waiting.push_back((project.clone(), change));
+            queue.queued.push_back((project.clone(), change));
         }
-        if queue.waiting.len() <= 1 {
+        if queue.queued.len() <= 1 {
             self.filled.notify_one();
         }
     }
 
-    /// How many changes there were.
+    /// Number of changes so far.
     pub(super) fn count(&self) -> u64 {
         self.lock().count
     }
 
-    /// Up to `most` of those that wait. None if some were dropped.
-    pub(super) fn take(&self, most: usize) -> Option<Taken> {
+    /// Takes up to `max` changes. `None` if some were dropped.
+    pub(super) fn take(&self, max: usize) -> Option<ChangeBatch> {
         let mut queue = self.lock();
         if queue.overflowed {
             return None;
         }
-        let taken = queue.waiting.len().min(most);
-        let changes = queue.waiting.drain(..taken).collect();
-        Some(Taken { changes, count: queue.count - queue.waiting.len() as u64 })
+        let taken = queue.queued.len().min(max);
+        let changes = queue.queued.drain(..taken).collect();
+        Some(ChangeBatch { changes, count: queue.count - queue.queued.len() as u64 })
     }
 
-    /// Forgets all that wait: everything is about to be written anew.
+    /// Drops the queue before the whole presence is written again.
     pub(super) fn clear(&self) {
         let mut queue = self.lock();
-        queue.waiting.clear();
+        queue.queued.clear();
         queue.overflowed = false;
     }
 
-    /// Adds what is written anew, whatever the bound: it is no more than there is.
-    pub(super) fn push_again(&self, project: &ProjectId, change: Change) {
+    /// Adds a part of the whole presence, regardless of the bound: there are no more than the node has.
+    pub(super) fn push_unbounded(&self, project: &ProjectId, change: Change) {
         let mut queue = self.lock();
         queue.count += 1;
-        queue.waiting.push_back((project.clone(), change));
+        queue.queued.push_back((project.clone(), change));
     }
 
     pub(super) async fn filled(&self) {

@@ -1,36 +1,53 @@
-//! The lease under which a node's entries stand, and taking out what a dead one left.
+//! Leases: a node's entries belong to its lease, and a lease that is not renewed is swept.
 
 use std::collections::HashSet;
 use std::time::Duration;
 
-use redis::{FromRedisValue, RedisResult, Value};
+use redis::{FromRedisValue, RedisError, RedisResult, Value, cmd};
 use switchboard_event::{NodeId, ProjectId};
 
+use super::mirror::PresenceMirror;
 use super::scripts::Scripts;
-use crate::connection::script::{call, number};
-use crate::connection::{Batch, Link};
+use crate::connection::script::{self, integer};
+use crate::connection::{Batch, RedisConnection};
 use crate::envelope;
-use crate::legacy::Bridges;
 use crate::names::{Names, ProjectNames, node_of};
 
-/// Most entries that one call takes out, so that it is short.
+/// Most entries that one call removes, so that no call is long.
 const SWEEP_MAX: usize = 1000;
 
-/// A time in which a node's entries are its own. A node that lost its lease begins another.
+/// A period of this node's ownership of its entries. A node that has lost its lease claims another.
 pub(crate) struct Lease {
     pub(super) id: String,
-    /// Projects that are noted with the lease.
+    /// Projects that are registered under the lease.
     pub(super) projects: HashSet<ProjectId>,
 }
 
-/// What a renewal said.
-pub(super) struct Renewed {
-    pub(super) is_ours: bool,
-    pub(super) nodes: usize,
-    pub(super) dead: Vec<String>,
+/// Why a node cannot go on writing.
+pub(super) enum WriteError {
+    /// The connection failed.
+    Redis(RedisError),
+    /// The lease has expired, changes were dropped, or another server answers that may lack earlier writes:
+    /// the whole presence has to be written again.
+    LeaseLost,
 }
 
-/// Leases as they stand in Redis.
+impl From<RedisError> for WriteError {
+    fn from(error: RedisError) -> Self {
+        WriteError::Redis(error)
+    }
+}
+
+/// The reply to a renewal.
+pub(super) struct Renewal {
+    pub(super) is_ours: bool,
+    /// Number of live nodes.
+    pub(super) nodes: usize,
+    /// Ids of expired leases.
+    pub(super) expired: Vec<String>,
+}
+
+/// Claims, renews and sweeps leases.
 pub(crate) struct Leases {
     pub(super) scripts: Scripts,
     names: Names,
@@ -39,49 +56,56 @@ pub(crate) struct Leases {
 }
 
 impl Leases {
-    pub(crate) fn new(names: Names, length: Duration, publish_verb: &'static str) -> Self {
-        Leases { scripts: Scripts::new(), names, length, publish_verb }
+    /// `copies` is the Lua of a [`PresenceMirror`], if there is one.
+    pub(crate) fn new(
+        names: Names,
+        length: Duration,
+        publish_verb: &'static str,
+        copies: Option<&str>,
+    ) -> Self {
+        Leases { scripts: Scripts::new(copies), names, length, publish_verb }
     }
 
-    pub(crate) async fn load(&self, link: &mut Link) -> RedisResult<()> {
-        self.scripts.load(link).await
+    pub(crate) async fn load(&self, connection: &mut RedisConnection) -> RedisResult<()> {
+        script::load(connection, &self.scripts).await
     }
 
     fn length_ms(&self) -> String {
         self.length.as_millis().to_string()
     }
 
-    /// Begins a lease; none while another one of the same node stands.
-    pub(crate) async fn claim(&self, link: &mut Link, node: NodeId) -> RedisResult<Option<Lease>> {
+    /// Claims a lease. `None` while another lease of the same node is live.
+    pub(crate) async fn claim(
+        &self,
+        connection: &mut RedisConnection,
+        node: NodeId,
+    ) -> RedisResult<Option<Lease>> {
         let id = format!("{node}-{:016x}", rand::random::<u64>());
         let length = self.length_ms();
-        let command = call(&self.scripts.claim, &[self.names.nodes()], &[id.as_bytes(), length.as_bytes()]);
-        let answer = link.command(&command).await?;
-        let is_ours = number(&answer.extract_error()?) == Some(1);
-        Ok(is_ours.then(|| Lease { id, projects: HashSet::new() }))
+        let call = self.scripts.claim.call(&[self.names.nodes()], &[id.as_bytes(), length.as_bytes()]);
+        let reply: Value = connection.query(&call).await?;
+        Ok((integer(&reply) == Some(1)).then(|| Lease { id, projects: HashSet::new() }))
     }
 
-    /// Renews a lease, and tells which ones have run out.
-    pub(super) async fn renew(&self, link: &mut Link, lease: &str) -> RedisResult<Renewed> {
+    /// Renews a lease, and finds leases that have expired.
+    pub(super) async fn renew(&self, connection: &mut RedisConnection, lease: &str) -> RedisResult<Renewal> {
         let length = self.length_ms();
-        let command =
-            call(&self.scripts.renew, &[self.names.nodes()], &[lease.as_bytes(), length.as_bytes()]);
-        let answer = Vec::<Value>::from_redis_value(link.command(&command).await?.extract_error()?)?;
-        let mut answer = answer.into_iter();
-        let mut next = || answer.next().as_ref().and_then(number);
+        let call = self.scripts.renew.call(&[self.names.nodes()], &[lease.as_bytes(), length.as_bytes()]);
+        let mut reply = connection.query::<Vec<Value>>(&call).await?.into_iter();
+        let mut next = || reply.next().as_ref().and_then(integer);
         let (is_ours, nodes) = (next() == Some(1), next().unwrap_or(0) as usize);
-        let dead = answer.filter_map(|lease| String::from_redis_value(lease).ok()).collect();
-        Ok(Renewed { is_ours, nodes, dead })
+        let expired = reply.filter_map(|lease| String::from_redis_value(lease).ok()).collect();
+        Ok(Renewal { is_ours, nodes, expired })
     }
 
-    /// Notes projects before anything is written in them, and where originals will have copies of it. False
-    /// if the lease is lost.
+    /// Registers projects before anything is written in them, and the places of copies for other servers.
+    /// Returns false if the lease is lost.
     pub(super) async fn register(
         &self,
-        link: &mut Link,
+        connection: &mut RedisConnection,
         lease: &mut Lease,
         projects: HashSet<ProjectId>,
-        bridges: &Bridges,
+        mirror: Option<&dyn PresenceMirror>,
     ) -> RedisResult<bool> {
         if projects.is_empty() {
             return Ok(true);
@@ -89,29 +113,29 @@ impl Leases {
         let keys = [self.names.nodes(), self.names.projects(&lease.id)];
         let mut args = vec![lease.id.as_bytes()];
         args.extend(projects.iter().map(|project| project.as_bytes()));
-        let answer = link.command(&call(&self.scripts.register, &keys, &args)).await?.extract_error()?;
-        if number(&answer) != Some(1) {
+        let reply: Value = connection.query(&self.scripts.register.call(&keys, &args)).await?;
+        if integer(&reply) != Some(1) {
             return Ok(false);
         }
         let mut batch = Batch::default();
         for project in &projects {
             let names = self.names.project(project);
             let keys = [names.index(&lease.id), names.tombstone(&lease.id), names.mirror(&lease.id)];
-            let notes = bridges.notes(project);
-            let notes: Vec<&[u8]> = notes.iter().map(String::as_bytes).collect();
-            batch.push(names.base(), call(&self.scripts.open, &keys, &notes));
+            let places = mirror.map(|mirror| mirror.places(project)).unwrap_or_default();
+            let places: Vec<&[u8]> = places.iter().map(String::as_bytes).collect();
+            batch.push(names.base(), self.scripts.open.call(&keys, &places));
         }
         lease.projects.extend(projects);
-        let answers = link.run(batch).await?;
-        answers
+        let replies = connection.run(batch).await?;
+        replies
             .into_iter()
-            .try_fold(true, |open, answer| Ok(open && number(&answer.extract_error()?) == Some(1)))
+            .try_fold(true, |open, reply| Ok(open && integer(&reply.extract_error()?) == Some(1)))
     }
 
-    /// Forgets projects in which nothing of the lease is left.
+    /// Unregisters projects in which the lease has no entries left.
     pub(super) async fn unregister(
         &self,
-        link: &mut Link,
+        connection: &mut RedisConnection,
         lease: &mut Lease,
         projects: &[ProjectId],
     ) -> RedisResult<()> {
@@ -119,72 +143,70 @@ impl Leases {
             return Ok(());
         }
         let mut batch = Batch::default();
-        let mut command = redis::cmd("SREM");
+        let mut command = cmd("SREM");
         command.arg(self.names.projects(&lease.id));
         for project in projects {
             let names = self.names.project(project);
-            batch.push(
-                names.base(),
-                call(&self.scripts.close, &[names.index(&lease.id), names.mirror(&lease.id)], &[]),
-            );
+            let keys = [names.index(&lease.id), names.mirror(&lease.id)];
+            batch.push(names.base(), self.scripts.close.call(&keys, &[]));
             command.arg(&**project);
             lease.projects.remove(project);
         }
-        for answer in link.run(batch).await? {
-            answer.extract_error()?;
-        }
-        link.command(&command).await?.extract_error().map(drop)
+        connection.run_all(batch).await?;
+        connection.query(&command).await
     }
 
-    /// Takes out everything that a lease left, and the lease. Any number of nodes may do so at the
-    /// same time, and begin again where one was interrupted.
-    pub(super) async fn sweep(&self, link: &mut Link, lease: &str) -> RedisResult<()> {
+    /// Removes a lease and all its entries. Several nodes may do so at the same time, and an interrupted
+    /// sweep can be repeated.
+    pub(super) async fn sweep(&self, connection: &mut RedisConnection, lease: &str) -> RedisResult<()> {
         let Some(node) = node_of(lease.as_bytes()) else {
-            return self.drop_unreadable(link, lease).await;
+            return self.drop_unreadable(connection, lease).await;
         };
         loop {
-            let mut command = redis::cmd("SMEMBERS");
-            command.arg(self.names.projects(lease));
-            let answer = link.command(&command).await?.extract_error()?;
-            let projects = Vec::<Vec<u8>>::from_redis_value(answer)?;
+            let projects: Vec<Vec<u8>> =
+                connection.query(cmd("SMEMBERS").arg(self.names.projects(lease))).await?;
             for bytes in &projects {
                 if let Some(project) =
                     std::str::from_utf8(bytes).ok().and_then(|text| ProjectId::new(text).ok())
                 {
-                    while self.sweep_some(link, lease, node, &project).await? > 0 {}
+                    while self.sweep_some(connection, lease, node, &project).await? > 0 {}
                 }
-                let mut command = redis::cmd("SREM");
-                command.arg(self.names.projects(lease)).arg(bytes);
-                link.command(&command).await?.extract_error()?;
+                let _: Value =
+                    connection.query(cmd("SREM").arg(self.names.projects(lease)).arg(bytes)).await?;
             }
             let keys = [self.names.nodes(), self.names.projects(lease)];
-            let answer = link.command(&call(&self.scripts.forget, &keys, &[lease.as_bytes()])).await?;
-            // Zero if it noted another project in the meantime.
-            if number(&answer.extract_error()?) != Some(0) {
+            let reply: Value =
+                connection.query(&self.scripts.forget.call(&keys, &[lease.as_bytes()])).await?;
+            // 0 if the lease has registered another project in the meantime.
+            if integer(&reply) != Some(0) {
                 return Ok(());
             }
         }
     }
 
-    /// Takes out what a lease of this node may have written after others swept it.
-    pub(super) async fn sweep_again(&self, link: &mut Link, lease: &Lease, node: NodeId) -> RedisResult<()> {
+    /// Removes entries that a lease of this node may have written after another node swept it.
+    pub(super) async fn sweep_again(
+        &self,
+        connection: &mut RedisConnection,
+        lease: &Lease,
+        node: NodeId,
+    ) -> RedisResult<()> {
         for project in &lease.projects {
-            while self.sweep_some(link, &lease.id, node, project).await? > 0 {}
+            while self.sweep_some(connection, &lease.id, node, project).await? > 0 {}
         }
         Ok(())
     }
 
-    /// Something among the leases that no node wrote.
-    async fn drop_unreadable(&self, link: &mut Link, lease: &str) -> RedisResult<()> {
-        tracing::warn!(key = self.names.nodes(), lease, "what is no lease is taken out");
-        let mut command = redis::cmd("ZREM");
-        command.arg(self.names.nodes()).arg(lease);
-        link.command(&command).await?.extract_error().map(drop)
+    /// Removes an entry of the set of leases that is no lease id.
+    async fn drop_unreadable(&self, connection: &mut RedisConnection, lease: &str) -> RedisResult<()> {
+        tracing::warn!(key = self.names.nodes(), lease, "entry is not a lease id; it is removed");
+        connection.query(cmd("ZREM").arg(self.names.nodes()).arg(lease)).await
     }
 
+    /// Returns how many targets the lease has left in the project.
     async fn sweep_some(
         &self,
-        link: &mut Link,
+        connection: &mut RedisConnection,
         lease: &str,
         node: NodeId,
         project: &ProjectId,
@@ -192,23 +214,23 @@ impl Leases {
         let names = self.names.project(project);
         let mut keys = seat_keys(&names, lease);
         keys.extend([names.users(), names.tombstone(lease), names.mirror(lease)]);
-        // The tombstone stands for as long as a lease: who was stopped for longer, between asking whether
-        // it may write and doing so, sweeps for itself when it finds its lease lost.
-        let (most, stands) = (SWEEP_MAX.to_string(), self.length_ms());
-        // Of no node, so that the one who sweeps hears it as well.
+        // The tombstone lives as long as a lease. A node that was stopped for longer, between its check and
+        // its write, finds its lease lost and sweeps its own entries.
+        let (max, tombstone_ms) = (SWEEP_MAX.to_string(), self.length_ms());
+        // Sent by no node, so that the sweeping node receives it as well.
         let message = envelope::shard_changed(NodeId(0), project, "");
-        let channel = names.shard_channel_head();
+        let channel = names.shard_channel_prefix();
         let args: [&[u8]; 7] = [
             &node.0.to_be_bytes(),
-            most.as_bytes(),
-            stands.as_bytes(),
+            max.as_bytes(),
+            tombstone_ms.as_bytes(),
             names.base().as_bytes(),
             self.publish_verb.as_bytes(),
             channel.as_bytes(),
             &message,
         ];
-        let answer = link.command(&call(&self.scripts.sweep, &keys, &args)).await?.extract_error()?;
-        Ok(number(&answer).unwrap_or(0))
+        let reply: Value = connection.query(&self.scripts.sweep.call(&keys, &args)).await?;
+        Ok(integer(&reply).unwrap_or(0))
     }
 }
 

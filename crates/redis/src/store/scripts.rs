@@ -1,16 +1,13 @@
 //! The scripts of the store.
 
-use redis::RedisResult;
+use crate::connection::script::{Script, ScriptSet};
 
-use crate::connection::Link;
-use crate::connection::script::{self, Script};
-
-/// All scripts of the store. They run though Redis is full: what they write is small, and without it nobody would
-/// know who is here.
+/// All scripts of the store. They run even when Redis is out of memory: they write little, and presence
+/// would be wrong without them.
 pub(super) struct Scripts {
     pub(super) members: Script,
-    /// The same where originals have copies.
-    pub(super) copied_members: Script,
+    /// `members` for a project whose presence is copied for other servers.
+    pub(super) members_with_copies: Script,
     pub(super) take_seat: Script,
     pub(super) leave_seat: Script,
     pub(super) restore_seat: Script,
@@ -24,54 +21,45 @@ pub(super) struct Scripts {
     pub(super) close: Script,
 }
 
-macro_rules! with_seats {
-    ($($file:literal),+) => {
-        Script::even_if_full(concat!(include_str!("scripts/seats.lua"), $(include_str!($file)),+))
-    };
-}
+const NO_COPIES: &str = include_str!("scripts/no_copies.lua");
+const MEMBERS: &str = include_str!("scripts/members.lua");
+const SEATS: &str = include_str!("scripts/seats.lua");
+const SWEEP: &str = include_str!("scripts/sweep.lua");
 
-/// For each kind of originals what writes their copies.
-macro_rules! with_copies {
+macro_rules! with_seats {
     ($file:literal) => {
-        concat!(
-            include_str!("../legacy/emit/mirror.lua"),
-            include_str!("../legacy/mesa/connected.lua"),
-            include_str!("../legacy/copies.lua"),
-            include_str!($file)
-        )
+        Script::allow_oom(concat!(include_str!("scripts/seats.lua"), include_str!($file)))
     };
 }
 
 impl Scripts {
-    pub(super) fn new() -> Self {
+    /// `copies` is the Lua of a [`PresenceMirror`](super::mirror::PresenceMirror). A sweep needs it as well:
+    /// the dead node may have had copies.
+    pub(super) fn new(copies: Option<&str>) -> Self {
+        let copies = copies.unwrap_or(NO_COPIES);
         Scripts {
-            members: Script::even_if_full(concat!(
-                include_str!("scripts/no_copies.lua"),
-                include_str!("scripts/members.lua")
-            )),
-            copied_members: Script::even_if_full(with_copies!("scripts/members.lua")),
+            members: Script::allow_oom(&[NO_COPIES, MEMBERS].concat()),
+            members_with_copies: Script::allow_oom(&[copies, MEMBERS].concat()),
             take_seat: with_seats!("scripts/take_seat.lua"),
             leave_seat: with_seats!("scripts/leave_seat.lua"),
             restore_seat: with_seats!("scripts/restore_seat.lua"),
-            describe: Script::even_if_full(include_str!("scripts/describe.lua")),
-            sweep: Script::even_if_full(concat!(
-                include_str!("scripts/seats.lua"),
-                with_copies!("scripts/sweep.lua")
-            )),
-            claim: Script::even_if_full(include_str!("scripts/claim.lua")),
-            renew: Script::even_if_full(include_str!("scripts/renew.lua")),
-            register: Script::even_if_full(include_str!("scripts/register.lua")),
-            forget: Script::even_if_full(include_str!("scripts/forget.lua")),
-            open: Script::even_if_full(include_str!("scripts/open.lua")),
-            close: Script::even_if_full(include_str!("scripts/close.lua")),
+            describe: Script::allow_oom(include_str!("scripts/describe.lua")),
+            sweep: Script::allow_oom(&[SEATS, copies, SWEEP].concat()),
+            claim: Script::allow_oom(include_str!("scripts/claim.lua")),
+            renew: Script::allow_oom(include_str!("scripts/renew.lua")),
+            register: Script::allow_oom(include_str!("scripts/register.lua")),
+            forget: Script::allow_oom(include_str!("scripts/forget.lua")),
+            open: Script::allow_oom(include_str!("scripts/open.lua")),
+            close: Script::allow_oom(include_str!("scripts/close.lua")),
         }
     }
+}
 
-    /// Has every server know them.
-    pub(super) async fn load(&self, link: &mut Link) -> RedisResult<()> {
-        let all = [
+impl ScriptSet for Scripts {
+    fn scripts(&self) -> Vec<&Script> {
+        vec![
             &self.members,
-            &self.copied_members,
+            &self.members_with_copies,
             &self.take_seat,
             &self.leave_seat,
             &self.restore_seat,
@@ -83,7 +71,6 @@ impl Scripts {
             &self.forget,
             &self.open,
             &self.close,
-        ];
-        script::load(link, &all).await
+        ]
     }
 }

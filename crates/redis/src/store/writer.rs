@@ -1,277 +1,232 @@
-//! The one task that writes: it holds the lease, puts changes into Redis in their order, and begins
-//! anew when either is lost.
+//! The one task that writes presence: it holds the lease, writes changes in their order, and writes the whole
+//! presence again when the lease or Redis' data is lost.
 
+use std::convert::Infallible;
 use std::future::ready;
 use std::io;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use metrics::{Counter, Gauge, counter, gauge};
-use redis::{RedisError, RedisResult};
+use redis::RedisResult;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use super::RedisStore;
-use super::calls::Writing;
-use super::changes::{Change, Taken};
-use super::lease::{Lease, Leases};
+use super::calls::Calls;
+use super::changes::{Change, ChangeBatch};
+use super::lease::{Lease, WriteError};
 use super::seats::Seat;
-use crate::connection::backoff::Backoff;
-use crate::connection::script::is_unknown;
-use crate::connection::{Connected, Link, ignore};
-use crate::legacy::Upkeep;
+use super::shared::Shared;
+use crate::connection::{RedisConnection, Session, Up, script};
 
 /// Most changes in one pipeline.
 const BATCH_MAX: usize = 1024;
 
-/// Why nothing can be written as things are.
-pub(super) enum Stop {
-    /// The connection does not work.
-    Redis(RedisError),
-    /// The lease has ended, changes were dropped, or another Redis answers, which may lack what the one
-    /// before had taken: everything has to be written anew.
-    LeaseLost,
-}
-
-impl From<RedisError> for Stop {
-    fn from(error: RedisError) -> Self {
-        Stop::Redis(error)
-    }
+pub(super) struct StoreWriter {
+    shared: Arc<Shared>,
+    lease: Option<Lease>,
+    /// Run ids of the servers that hold the lease. Empty until they are known.
+    run_ids: String,
+    /// Changes that may have been sent and have no reply yet.
+    unconfirmed: ChangeBatch,
+    renewal: Interval,
+    meters: Meters,
 }
 
 struct Meters {
     written: Counter,
     leases_lost: Counter,
     swept: Counter,
-    up: Gauge,
     nodes: Gauge,
 }
 
-struct Keeper {
-    store: Arc<RedisStore>,
-    leases: Arc<Leases>,
-    lease: Option<Lease>,
-    /// Which Redis the lease was begun in; empty while nobody has asked.
-    redis: String,
-    /// Changes that were sent, perhaps, and not answered.
-    unsure: Taken,
-    meters: Meters,
-    renewal: Interval,
-    upkeep: Option<Upkeep>,
-}
-
-/// Keeps Redis true as long as somebody polls.
-pub(super) async fn keep(store: Arc<RedisStore>, first: Option<(Connected, Lease)>) {
-    let names = store.names.clone();
-    let leases = Arc::new(Leases::new(names, store.options.lease, store.publish_verb));
-    let mut renewal = interval(store.options.renew_every());
-    renewal.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (connected, lease) = first.unzip();
-    let meters = Meters {
-        written: counter!("switchboard_store_changes_total"),
-        leases_lost: counter!("switchboard_leases_lost_total"),
-        swept: counter!("switchboard_leases_swept_total"),
-        up: gauge!("switchboard_redis_up", "part" => "store"),
-        nodes: gauge!("switchboard_nodes"),
-    };
-    let upkeep = store.bridges.emit().cloned().map(Upkeep::new);
-    Keeper { store, leases, lease, redis: String::new(), unsure: Taken::default(), meters, renewal, upkeep }
-        .run(connected)
-        .await
-}
-
-impl Keeper {
-    async fn run(mut self, mut first: Option<Connected>) {
-        let mut backoff = Backoff::default();
-        loop {
-            let connected = match first.take() {
-                Some(connected) => Ok(connected),
-                None => self.store.source.connect(ignore()).await,
-            };
-            let error = match connected {
-                Ok(connected) => tokio::select! {
-                    error = self.work(connected.link.clone(), &mut backoff) => error,
-                    error = connected.cut() => error,
-                },
-                Err(error) => error,
-            };
-            if self.store.state.borrow().link.is_some() {
-                tracing::warn!(%error, "Redis is away; this node works alone");
-            } else {
-                tracing::debug!(%error, "no connection to Redis");
-            }
-            self.meters.up.set(0.0);
-            self.store.state.send_modify(|state| state.link = None);
-            backoff.pause().await;
-        }
+impl StoreWriter {
+    /// Begins with a lease if the node has claimed one already.
+    pub(super) fn new(shared: Arc<Shared>, lease: Option<Lease>) -> Self {
+        let mut renewal = interval(shared.context.options.renew_interval());
+        renewal.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let meters = Meters {
+            written: counter!("switchboard_store_changes_total"),
+            leases_lost: counter!("switchboard_leases_lost_total"),
+            swept: counter!("switchboard_leases_swept_total"),
+            nodes: gauge!("switchboard_nodes"),
+        };
+        let (run_ids, unconfirmed) = (String::new(), ChangeBatch::default());
+        StoreWriter { shared, lease, run_ids, unconfirmed, renewal, meters }
     }
 
-    /// Works through one connection until it fails.
-    async fn work(&mut self, mut link: Link, backoff: &mut Backoff) -> RedisError {
-        loop {
-            let stop = match self.begin(&mut link).await {
-                Ok(()) => {
-                    *backoff = Backoff::default();
-                    self.meters.up.set(1.0);
-                    let lease = self.lease.as_ref().map(|lease| lease.id.clone()).unwrap_or_default();
-                    self.store
-                        .state
-                        .send_modify(|state| (state.link, state.lease) = (Some(link.clone()), lease));
-                    self.store.source.came_back();
-                    self.go_on(&mut link).await
-                }
-                Err(stop) => stop,
-            };
-            match stop {
-                Stop::Redis(error) => return error,
-                Stop::LeaseLost => self.meters.leases_lost.increment(1),
-            }
-            if let Err(error) = self.end_lease(&mut link).await {
-                return error;
-            }
-        }
+    fn set_up(&self, connection: &RedisConnection) {
+        let lease = self.lease.as_ref().map(|lease| lease.id.clone()).unwrap_or_default();
+        self.shared
+            .state
+            .send_modify(|state| (state.connection, state.lease) = (Some(connection.clone()), lease));
+        self.shared.context.reconnects.record();
     }
 
-    /// Takes up the lease that there is, or begins one and writes everything under it.
-    async fn begin(&mut self, link: &mut Link) -> Result<(), Stop> {
-        self.leases.load(link).await?;
-        let redis = link.identity().await?;
+    /// Continues the lease, or claims one and queues the whole presence.
+    async fn begin(&mut self, connection: &mut RedisConnection) -> Result<(), WriteError> {
+        let leases = self.shared.leases.clone();
+        leases.load(connection).await?;
+        let run_ids = connection.run_ids().await?;
         if let Some(lease) = &self.lease {
-            let is_same = self.redis.is_empty() || self.redis == redis;
-            if !is_same || !self.leases.renew(link, &lease.id).await?.is_ours {
-                return Err(Stop::LeaseLost);
+            let is_same_redis = self.run_ids.is_empty() || self.run_ids == run_ids;
+            if !is_same_redis || !leases.renew(connection, &lease.id).await?.is_ours {
+                return Err(WriteError::LeaseLost);
             }
-            self.redis = redis;
+            self.run_ids = run_ids;
             return Ok(());
         }
-        let Some(lease) = self.leases.claim(link, self.store.node).await? else {
-            // Most likely by this node itself, whose claim was cut off from its answer.
-            for dead in self.leases.renew(link, "").await?.dead {
-                self.leases.sweep(link, &dead).await?;
+        let Some(lease) = leases.claim(connection, self.shared.context.node).await? else {
+            // Most likely held by this node, whose claim succeeded without a reply.
+            for expired in leases.renew(connection, "").await?.expired {
+                leases.sweep(connection, &expired).await?;
             }
-            return Err(Stop::Redis(io::Error::other("the id of this node is taken").into()));
+            return Err(WriteError::Redis(io::Error::other("the id of this node is taken").into()));
         };
-        (self.lease, self.redis) = (Some(lease), redis);
-        self.write_anew();
+        (self.lease, self.run_ids) = (Some(lease), run_ids);
+        self.queue_everything();
         Ok(())
     }
 
-    /// Takes out what stands under the lease, so that the next one begins with nothing.
-    async fn end_lease(&mut self, link: &mut Link) -> RedisResult<()> {
+    /// Removes the lease's entries, so that the next lease begins without any.
+    async fn end_lease(&mut self, connection: &mut RedisConnection) -> RedisResult<()> {
         if let Some(lease) = &self.lease {
-            self.leases.sweep(link, &lease.id).await?;
-            self.leases.sweep_again(link, lease, self.store.node).await?;
+            let Shared { leases, context, .. } = &*self.shared;
+            leases.sweep(connection, &lease.id).await?;
+            leases.sweep_again(connection, lease, context.node).await?;
         }
         self.lease = None;
         Ok(())
     }
 
-    /// Queues everything that the node knows: who is in what, and who sits where.
-    fn write_anew(&mut self) {
-        let store = &self.store;
-        // First, so that who comes meanwhile is in the index or among the changes.
-        store.held.fall_back();
-        store.changes.clear();
-        self.unsure.clear();
-        if let Some(local) = store.local.get().and_then(|local| local.upgrade()) {
+    /// Queues the node's whole presence: all memberships and seats.
+    fn queue_everything(&mut self) {
+        let Shared { seats, changes, .. } = &*self.shared;
+        // Cleared first: a socket that enters meanwhile is in the index or among the new changes.
+        seats.forget_entered_ahead();
+        changes.clear();
+        self.unconfirmed.clear();
+        if let Some(local) = self.shared.local() {
             local.for_each_member(&mut |project, target, socket| {
-                store.changes.push_again(project, Change::Enter(target.clone(), socket));
+                changes.push_unbounded(project, Change::Enter(target.clone(), socket));
             });
         }
-        store.held.for_each(|socket, seat| {
+        seats.for_each(|socket, seat| {
             let Seat { project, shard, capacity, number, description, .. } = seat;
-            store.changes.push_again(project, Change::Restore(shard.clone(), socket, *capacity, *number));
+            changes.push_unbounded(project, Change::Restore(shard.clone(), socket, *capacity, *number));
             if let Some(description) = description {
                 let change = Change::Describe(shard.clone(), socket, description.clone());
-                store.changes.push_again(project, change);
+                changes.push_unbounded(project, change);
             }
         });
     }
 
-    async fn go_on(&mut self, link: &mut Link) -> Stop {
+    async fn write_all(&mut self, connection: &mut RedisConnection) -> Result<Infallible, WriteError> {
         loop {
-            let more = match self.write_some(link).await {
-                Ok(more) => more,
-                Err(stop) => return stop,
-            };
+            let has_more = self.write_some(connection).await?;
             tokio::select! {
                 biased;
-                // First, so that no flood of changes costs the lease.
-                _ = self.renewal.tick() => if let Err(stop) = self.renew(link).await {
-                    return stop;
-                },
-                () = ready(()), if more => {}
-                () = self.store.changes.filled(), if !more => {}
+                // First, so that a flood of changes does not cost the lease.
+                _ = self.renewal.tick() => self.renew(connection).await?,
+                () = ready(()), if has_more => {}
+                () = self.shared.changes.filled(), if !has_more => {}
             }
         }
     }
 
-    async fn renew(&mut self, link: &mut Link) -> Result<(), Stop> {
-        let Some(lease) = &self.lease else { return Err(Stop::LeaseLost) };
-        let renewed = self.leases.renew(link, &lease.id).await?;
-        if !renewed.is_ours {
-            return Err(Stop::LeaseLost);
+    async fn renew(&mut self, connection: &mut RedisConnection) -> Result<(), WriteError> {
+        let Some(lease) = &self.lease else { return Err(WriteError::LeaseLost) };
+        let renewal = self.shared.leases.renew(connection, &lease.id).await?;
+        if !renewal.is_ours {
+            return Err(WriteError::LeaseLost);
         }
-        self.meters.nodes.set(renewed.nodes as f64);
-        if let Some(upkeep) = &mut self.upkeep {
-            let local = self.store.local.get().and_then(|local| local.upgrade());
-            upkeep.tend(link, &self.store.names, local.as_deref()).await?;
+        self.meters.nodes.set(renewal.nodes as f64);
+        if let Some(mirror) = &self.shared.mirror {
+            mirror.renew(connection, &self.shared.context.names, self.shared.local()).await?;
         }
-        if !renewed.dead.is_empty() && !self.store.state.borrow().sweeping {
-            self.sweep(link.clone(), renewed.dead);
+        if !renewal.expired.is_empty() && !self.shared.state.borrow().is_sweeping {
+            self.sweep(connection.clone(), renewal.expired);
         }
         Ok(())
     }
 
-    /// Sweeps beside the writing, which goes on.
-    fn sweep(&self, mut link: Link, dead: Vec<String>) {
-        let (store, leases, swept) = (self.store.clone(), self.leases.clone(), self.meters.swept.clone());
-        store.state.send_modify(|state| state.sweeping = true);
-        let sweeping = async move {
-            for lease in dead {
-                match leases.sweep(&mut link, &lease).await {
+    /// Sweeps in a task of its own, while this one goes on writing.
+    fn sweep(&self, mut connection: RedisConnection, expired: Vec<String>) {
+        let (shared, swept) = (self.shared.clone(), self.meters.swept.clone());
+        shared.state.send_modify(|state| state.is_sweeping = true);
+        self.shared.context.spawn(async move {
+            for lease in expired {
+                match shared.leases.sweep(&mut connection, &lease).await {
                     Ok(()) => {
                         swept.increment(1);
-                        tracing::info!(lease, "a node has died; what it left is taken out");
+                        tracing::info!(lease, "node lease expired; its presence is removed");
                     }
-                    // The next renewal finds it again.
-                    Err(error) => tracing::warn!(lease, %error, "what a dead node left is still there"),
+                    Err(error) => {
+                        tracing::warn!(lease, %error, "node lease expired; its presence is removed at the next renewal");
+                    }
                 }
             }
-            store.state.send_modify(|state| state.sweeping = false);
-        };
-        crate::spawn(&self.store.stop, sweeping);
+            shared.state.send_modify(|state| state.is_sweeping = false);
+        });
     }
 
-    /// Writes a part of what waits. Returns whether there is more.
-    async fn write_some(&mut self, link: &mut Link) -> Result<bool, Stop> {
-        if self.unsure.is_empty() {
-            self.unsure = self.store.changes.take(BATCH_MAX).ok_or(Stop::LeaseLost)?;
+    /// Writes a batch of changes. Returns whether there are more.
+    async fn write_some(&mut self, connection: &mut RedisConnection) -> Result<bool, WriteError> {
+        if self.unconfirmed.is_empty() {
+            self.unconfirmed = self.shared.changes.take(BATCH_MAX).ok_or(WriteError::LeaseLost)?;
         }
-        if !self.unsure.is_empty() {
-            self.write_unsure(link).await?;
+        if !self.unconfirmed.is_empty() {
+            self.write_unconfirmed(connection).await?;
         }
-        let count = self.unsure.count;
-        self.store.state.send_if_modified(|state| std::mem::replace(&mut state.written, count) < count);
-        Ok(self.store.changes.count() > count)
+        let count = self.unconfirmed.count;
+        self.shared.state.send_if_modified(|state| std::mem::replace(&mut state.written, count) < count);
+        Ok(self.shared.changes.count() > count)
     }
 
-    /// Writes what was taken. Whatever fails is written again: every change may happen twice.
-    async fn write_unsure(&mut self, link: &mut Link) -> Result<(), Stop> {
-        let Keeper { store, leases, lease, unsure, meters, .. } = self;
-        let lease = lease.as_mut().ok_or(Stop::LeaseLost)?;
-        let projects = unsure.projects_beside(&lease.projects);
-        if !leases.register(link, lease, projects, &store.bridges).await? {
-            return Err(Stop::LeaseLost);
+    /// Writes the changes that were taken. After a failure they are written again, so every change is
+    /// idempotent.
+    async fn write_unconfirmed(&mut self, connection: &mut RedisConnection) -> Result<(), WriteError> {
+        let StoreWriter { shared, lease, unconfirmed, meters, .. } = self;
+        let lease = lease.as_mut().ok_or(WriteError::LeaseLost)?;
+        let projects = unconfirmed.new_projects(&lease.projects);
+        if !shared.leases.register(connection, lease, projects, shared.mirror.as_deref()).await? {
+            return Err(WriteError::LeaseLost);
         }
-        let mut writing = Writing::new(store, leases, &lease.id);
-        let batch = writing.batch(unsure);
-        let mut answers = link.run(batch).await?;
-        if answers.iter().any(is_unknown) {
-            leases.load(link).await?;
-            answers = link.run(writing.batch(unsure)).await?;
+        let mut calls = Calls::new(shared, &lease.id);
+        let replies =
+            script::run_batch(connection, &shared.leases.scripts, || calls.batch(unconfirmed)).await?;
+        let emptied = calls.settle(unconfirmed, replies)?;
+        meters.written.increment(unconfirmed.len() as u64);
+        unconfirmed.clear();
+        Ok(shared.leases.unregister(connection, lease, &emptied).await?)
+    }
+}
+
+impl Session for StoreWriter {
+    const CONNECTION: &'static str = "store";
+    const LOST: &'static str =
+        "store disconnected from Redis; presence is that of this node until it reconnects";
+
+    async fn serve(&mut self, mut connection: RedisConnection, up: &mut Up) -> RedisResult<()> {
+        loop {
+            let error = match self.begin(&mut connection).await {
+                Ok(()) => {
+                    up.set();
+                    self.set_up(&connection);
+                    let Err(error) = self.write_all(&mut connection).await;
+                    error
+                }
+                Err(error) => error,
+            };
+            match error {
+                WriteError::Redis(error) => return Err(error),
+                WriteError::LeaseLost => self.meters.leases_lost.increment(1),
+            }
+            self.end_lease(&mut connection).await?;
         }
-        let emptied = writing.settle(unsure, answers)?;
-        meters.written.increment(unsure.len() as u64);
-        unsure.clear();
-        Ok(leases.unregister(link, lease, &emptied).await?)
+    }
+
+    fn disconnected(&mut self) -> ControlFlow<()> {
+        self.shared.state.send_modify(|state| state.connection = None);
+        ControlFlow::Continue(())
     }
 }

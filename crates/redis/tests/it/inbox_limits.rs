@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 use switchboard_backplane::{Backplane, InboxLimits};
 use switchboard_event::{Event, Payload, UserId};
-use switchboard_redis::{Backend, Options};
+use switchboard_redis::{Options, Publisher};
 use switchboard_testkit::RedisServer;
 use switchboard_testkit::name;
 
@@ -27,14 +27,14 @@ fn often(messages_max: u64) -> InboxLimits {
     InboxLimits { age_max_ms: 200, ..at_most(messages_max) }
 }
 
-async fn backend(server: &RedisServer) -> Backend {
-    Backend::connect(options(server)).await.expect("Redis answers")
+async fn publisher(server: &RedisServer) -> Publisher {
+    Publisher::connect(options(server)).await.expect("Redis answers")
 }
 
 /// How many wait for a user who was sent so many by a process that is no node.
-async fn left_of(count: usize, backend: &Backend, server: &RedisServer, user: &str) -> u64 {
+async fn left_of(count: usize, publisher: &Publisher, server: &RedisServer, user: &str) -> u64 {
     let (project, users, event) = (name("p"), [name(user)] as [UserId; 1], event());
-    let kept = join_all((0..count).map(|_| backend.keep(&project, &users, &event))).await;
+    let kept = join_all((0..count).map(|_| publisher.store(&project, &users, &event))).await;
     assert!(kept.into_iter().all(|kept| kept.expect("it is kept").inboxes == 1));
     let elements: u64 = run(server, &["LLEN", &format!("switchboard:{{p}}:inbox:@{user}")]).await;
     elements / 2
@@ -49,25 +49,25 @@ async fn who_is_no_node_keeps_as_much_as_the_nodes_do() {
     for max in [3, DEFAULT_MAX + 5] {
         let server = RedisServer::start().await;
         let node = connect_with_inbox(&server, at_most(max)).await;
-        let backend = backend(&server).await;
-        assert_eq!(left_of(max as usize + 5, &backend, &server, "7").await, max);
+        let publisher = publisher(&server).await;
+        assert_eq!(left_of(max as usize + 5, &publisher, &server, "7").await, max);
         // Not less of what a node let wait, either.
         let inbox = node.redis.inbox().expect("it is asked for");
         let (project, users, event) = (name("p"), [name("8")], event());
         for kept in join_all((0..max).map(|_| inbox.put(&project, &users, &event))).await {
             kept.expect("it is kept");
         }
-        assert_eq!(left_of(1, &backend, &server, "8").await, max);
+        assert_eq!(left_of(1, &publisher, &server, "8").await, max);
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_node_the_defaults_hold_until_one_says_something_else() {
     let server = RedisServer::start().await;
-    let backend = backend(&server).await;
-    assert_eq!(left_of(DEFAULT_MAX as usize + 1, &backend, &server, "7").await, DEFAULT_MAX);
+    let publisher = publisher(&server).await;
+    assert_eq!(left_of(DEFAULT_MAX as usize + 1, &publisher, &server, "7").await, DEFAULT_MAX);
     let _node = connect_with_inbox(&server, at_most(3)).await;
-    until("it is heeded", async || left_of(1, &backend, &server, "7").await == 3).await;
+    until("it is heeded", async || left_of(1, &publisher, &server, "7").await == 3).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -75,8 +75,8 @@ async fn limits_of_ones_own_hold_in_place_of_the_nodes() {
     let server = RedisServer::start().await;
     let _node = connect_with_inbox(&server, at_most(3)).await;
     let own = Options { inbox: Some(at_most(7)), ..options(&server) };
-    let backend = Backend::connect(own).await.expect("Redis answers");
-    assert_eq!(left_of(10, &backend, &server, "7").await, 7);
+    let publisher = Publisher::connect(own).await.expect("Redis answers");
+    assert_eq!(left_of(10, &publisher, &server, "7").await, 7);
     assert_eq!(said(&server).await.as_deref(), Some("3"), "only nodes say it to others");
 }
 
@@ -103,8 +103,8 @@ async fn what_no_node_said_stops_nobody() {
 async fn stops_nobody(garbage: &redis::Cmd) {
     let server = RedisServer::start().await;
     let _: redis::Value = query(&server, garbage).await;
-    let backend = backend(&server).await;
-    let left = async |count| left_of(count, &backend, &server, "7").await;
+    let publisher = publisher(&server).await;
+    let left = async |count| left_of(count, &publisher, &server, "7").await;
     assert_eq!(left(DEFAULT_MAX as usize + 1).await, DEFAULT_MAX, "{garbage:?}");
     let node = connect_with_inbox(&server, at_most(5)).await;
     assert_eq!(said(&server).await.as_deref(), Some("5"), "it is written over: {garbage:?}");
@@ -130,8 +130,8 @@ async fn the_node_that_began_last_has_the_word_whoever_says_it_again() {
     let before = calls(&server, "hget").await;
     until("it is said again", async || calls(&server, "hget").await > before + 3).await;
     assert_eq!(said(&server).await.as_deref(), Some("5"), "the word outlives who said it");
-    let backend = backend(&server).await;
-    assert_eq!(left_of(10, &backend, &server, "7").await, 5);
+    let publisher = publisher(&server).await;
+    assert_eq!(left_of(10, &publisher, &server, "7").await, 5);
     // By a clock that this Redis has not: nobody could ever have the word again.
     let _: i64 = run(&server, &["HSET", SAID, "began_ms", "99999999999999"]).await;
     until("it is written over", async || said(&server).await.as_deref() == Some("3")).await;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use switchboard_backplane::{Backplane, InboxLimits, Page, Store};
 use switchboard_event::{Event, Payload, Target};
 use switchboard_hub::Scope;
-use switchboard_redis::{Backend, Mode, Options, Redis};
+use switchboard_redis::{Mode, Options, Publisher, Redis};
 use switchboard_testkit::name;
 use switchboard_testkit::{RedisCluster, RedisSentinels, RedisServer, contract};
 
@@ -58,11 +58,11 @@ async fn keeps_the_contracts(options: &Options, servers: &[&RedisServer]) {
 async fn who_is_no_node_keeps_as_much_as_the_nodes_do(options: &Options) {
     let limits = InboxLimits { messages_max: 3, ..InboxLimits::default() };
     let _node = connect(&Options { inbox: Some(limits), ..options.clone() }).await;
-    let backend = Backend::connect(options.clone()).await.expect("Redis answers");
+    let publisher = Publisher::connect(options.clone()).await.expect("Redis answers");
     let event = Event { name: name("said"), data: Payload::EMPTY, sender: None, time_ms: 0 };
     for project in PROJECTS {
         for n in 1..=4 {
-            let kept = backend.keep(&name(project), &[name("7")], &event).await.expect("it is kept");
+            let kept = publisher.store(&name(project), &[name("7")], &event).await.expect("it is kept");
             assert_eq!(kept.evicted, usize::from(n > 3), "{n} in {project}");
         }
     }
@@ -153,18 +153,18 @@ async fn nodes_in_a_cluster_hear_each_other_and_leave_nothing() {
 #[ignore = "heavy: four servers"]
 async fn what_a_cluster_does_late_is_an_error_and_not_done_again() {
     let cluster = RedisCluster::start().await;
-    let backend = Backend::connect(in_cluster(&cluster, LEASE)).await.expect("Redis answers");
+    let publisher = Publisher::connect(in_cluster(&cluster, LEASE)).await.expect("Redis answers");
     let event = Event { name: name("said"), data: Payload::EMPTY, sender: None, time_ms: 0 };
     let (project, user) = (name("a"), [name("7")]);
-    backend.keep(&project, &user, &event).await.expect("it is kept");
+    publisher.store(&project, &user, &event).await.expect("it is kept");
     for server in &cluster.servers {
         assert_eq!(server.ask("CLIENT PAUSE 3000").await, "+OK");
     }
-    assert!(backend.keep(&project, &user, &event).await.is_err(), "who waits gives up first");
+    assert!(publisher.store(&project, &user, &event).await.is_err(), "who waits gives up first");
     for server in &cluster.servers {
         assert_eq!(server.ask("PING").await, "+PONG", "when the pause is over");
     }
-    until("it is kept", async || backend.keep(&project, &user, &event).await.is_ok()).await;
+    until("it is kept", async || publisher.store(&project, &user, &event).await.is_ok()).await;
     let mut elements = 0;
     for server in &cluster.servers {
         // Others say who has it.

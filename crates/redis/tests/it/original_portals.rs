@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 use switchboard::{App, Data, Identity, Mesa, ProjectId, Socket, UserId};
-use switchboard_redis::{Options, OriginalPortals, Redis, Reports};
+use switchboard_redis::{LegacyPortals, Options, Redis, ReportOptions};
 use switchboard_testkit::redis::signal_process;
 use switchboard_testkit::{Peer, RedisServer, TestServer, soon};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
@@ -74,8 +74,8 @@ impl Node {
     async fn start(server: &RedisServer, distribute_load: bool) -> Self {
         let project = ProjectId::new("default").unwrap();
         let namespace = Some("api".into());
-        let originals = OriginalPortals { namespace, distribute_load, ..OriginalPortals::of(&project) };
-        let reports = Reports { originals: Some(originals), ..Reports::of(&project) };
+        let portals = LegacyPortals { namespace, distribute_load, ..LegacyPortals::of(&project) };
+        let reports = ReportOptions { legacy_portals: Some(portals), ..ReportOptions::of(&project) };
         let redis = Redis::connect(Options { reports: Some(reports), ..options(server) }).await.unwrap();
         let verifier = async |token: String| {
             UserId::new(&token).map(|user| Identity { user, expires: None, profile: None })

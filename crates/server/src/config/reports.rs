@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use switchboard::{ProjectId, Protocol};
-use switchboard_redis::{OriginalPortals, Reports as ReportOptions};
+use switchboard_redis::{LegacyPortals, ReportOptions};
 
 use super::redis::RedisMode;
 use super::{Config, ConfigError};
@@ -111,13 +111,13 @@ impl Config {
         }
         // They do not live in a cluster.
         let originals = doors.contains(&Protocol::Mesa) && self.redis.mode != RedisMode::Cluster;
-        let originals = originals.then(|| OriginalPortals {
+        let originals = originals.then(|| LegacyPortals {
             namespace: self.mesa.namespace.clone(),
             distribute_load: self.mesa.portal.distribute_load,
-            ..OriginalPortals::of(&of_mesa)
+            ..LegacyPortals::of(&of_mesa)
         });
         let Reports { partitions, backlog_max, queue_bytes_max: bytes_max } = self.reports;
-        Some(ReportOptions { projects, partitions, backlog_max, bytes_max, originals })
+        Some(ReportOptions { projects, partitions, backlog_max, bytes_max, legacy_portals: originals })
     }
 }
 
@@ -140,7 +140,7 @@ mod tests {
         let config = config.unwrap();
         let reports = config.report_options().unwrap();
         assert_eq!((config.reported(), &*reports.projects[0]), (vec![Protocol::Mesa], "api"));
-        let originals = reports.originals.clone().unwrap();
+        let originals = reports.legacy_portals.clone().unwrap();
         assert_eq!((originals.namespace.as_deref(), originals.distribute_load), (Some("api"), false));
         assert_eq!(config.redis().unwrap().unwrap().reports, Some(reports));
         let both = [&MESA[..], &["emit.reports.enabled=true", "reports.partitions=4"]].concat();
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn original_portals_are_left_out_in_a_cluster() {
         let config = with(&[&MESA[..], &["redis.mode=cluster"]].concat()).unwrap();
-        assert_eq!(config.report_options().unwrap().originals, None);
+        assert_eq!(config.report_options().unwrap().legacy_portals, None);
     }
 
     #[test]

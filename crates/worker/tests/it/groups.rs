@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 use switchboard::{App, Data, Socket};
-use switchboard_redis::{Options, Reports};
+use switchboard_redis::{Options, ReportOptions};
 use switchboard_testkit::{Peer, RedisCluster, RedisServer, soon};
 use switchboard_worker::{Job, Worker};
 
@@ -164,7 +164,7 @@ async fn hooks_are_called_when_workers_join_and_leave() {
 async fn a_full_partition_drops_its_oldest_reports() {
     let redis = RedisServer::start().await;
     let worker = join(&redis, "all").await;
-    let node = Node::start_with(&redis, Reports { backlog_max: 10, ..reports() }, App::new()).await;
+    let node = Node::start_with(&redis, ReportOptions { backlog_max: 10, ..reports() }, App::new()).await;
     let mut peer = node.peer().await;
     let connection = next_job(&worker).await;
     for number in 1..=200 {
@@ -193,7 +193,7 @@ async fn a_full_partition_drops_its_oldest_reports() {
 async fn a_report_beyond_the_byte_limit_of_a_node_is_dropped() {
     let redis = RedisServer::start().await;
     let worker = join(&redis, "all").await;
-    let node = Node::start_with(&redis, Reports { bytes_max: 2000, ..reports() }, App::new()).await;
+    let node = Node::start_with(&redis, ReportOptions { bytes_max: 2000, ..reports() }, App::new()).await;
     let mut peer = node.peer().await;
     assert_eq!(next_report(&worker).await, action("connection"));
     peer.emit("/large", json!("x".repeat(3000))).await;
@@ -204,7 +204,7 @@ async fn a_report_beyond_the_byte_limit_of_a_node_is_dropped() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_partition_count_is_set_by_the_first_node() {
     let redis = RedisServer::start().await;
-    let _node = Node::start_with(&redis, Reports { partitions: 4, ..reports() }, App::new()).await;
+    let _node = Node::start_with(&redis, ReportOptions { partitions: 4, ..reports() }, App::new()).await;
     let _worker = join(&redis, "all").await;
     until_owned(&redis, "all", &[4]).await;
     let other = Node::start(&redis).await;

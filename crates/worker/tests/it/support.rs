@@ -8,7 +8,7 @@ use std::time::Duration;
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use serde_json::{Value, json};
 use switchboard::{App, ClientAction, Identity, Mesa, Report, UserId};
-use switchboard_redis::{Options, Redis, Reports};
+use switchboard_redis::{Options, Redis, ReportOptions};
 pub(crate) use switchboard_testkit::name;
 use switchboard_testkit::{Peer, RedisServer, TestServer, soon};
 use switchboard_worker::{Job, Worker, WorkerOptions};
@@ -16,8 +16,8 @@ use switchboard_worker::{Job, Worker, WorkerOptions};
 /// A short lease, for tests of its expiry.
 pub(crate) const LEASE: Duration = Duration::from_millis(900);
 
-pub(crate) fn reports() -> Reports {
-    Reports::of(&name("default"))
+pub(crate) fn reports() -> ReportOptions {
+    ReportOptions::of(&name("default"))
 }
 
 /// A node that reports its clients.
@@ -31,7 +31,7 @@ impl Node {
         Node::start_with(redis, reports(), App::new()).await
     }
 
-    pub(crate) async fn start_with(redis: &RedisServer, reports: Reports, app: App) -> Self {
+    pub(crate) async fn start_with(redis: &RedisServer, reports: ReportOptions, app: App) -> Self {
         let options = Options { reports: Some(reports), lease: LEASE, ..Options::new(&redis.url()) };
         Node::connect(options, app).await
     }

@@ -1,8 +1,8 @@
-//! Who is on original nodes: what their keys hold beside copies of ours.
+//! Sockets and users of original nodes: the entries of their keys that are no copies of ours.
 //!
-//! Keys are read a part at a time, so that Redis serves others meanwhile. What is ours is asked
-//! afterwards: it is written before its copy, so no copy is taken for one of theirs, but for a socket
-//! that leaves in between.
+//! Keys are scanned in portions, so that Redis serves other clients in between. Our own keys are read
+//! afterwards. An entry of ours is written before its copy, so a copy is recognized, unless its socket leaves
+//! between the two reads.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -11,14 +11,14 @@ use redis::{RedisResult, Value, cmd};
 use serde::Deserialize;
 use switchboard_event::{SocketId, Target, UserId};
 
-use super::EmitBridge;
-use crate::connection::Link;
+use super::keys::EmitKeys;
+use crate::connection::RedisConnection;
 use crate::names::{ProjectNames, name};
 
-/// About how many entries Redis reads at a time.
-const PART: usize = 1000;
+/// Approximate number of entries in one portion.
+const PORTION: usize = 1000;
 
-/// What original nodes know of a user.
+/// A user in the originals' hash.
 #[derive(Deserialize)]
 struct UserEntry<'a> {
     #[serde(borrow, rename = "socketId")]
@@ -26,23 +26,23 @@ struct UserEntry<'a> {
 }
 
 /// The sockets of original nodes in a target.
-pub(crate) async fn sockets(
-    link: &mut Link,
-    bridge: &EmitBridge,
+pub(super) async fn sockets(
+    connection: &mut RedisConnection,
+    keys: &EmitKeys,
     names: &ProjectNames,
     target: &Target,
 ) -> RedisResult<BTreeSet<SocketId>> {
-    let key = bridge.key(target);
+    let key = keys.of(target);
     let texts = match target {
-        Target::Everyone => scan(link, "HSCAN", &key).await?,
-        Target::Room(_) | Target::Tag(_) => scan(link, "SSCAN", &key).await?,
+        Target::Everyone => scan(connection, "HSCAN", &key).await?,
+        Target::Room(_) | Target::Tag(_) => scan(connection, "SSCAN", &key).await?,
         Target::Socket(id) => {
             let id = id.to_string();
-            let exists: bool = link.ask(cmd("HEXISTS").arg(key).arg(&id)).await?;
+            let exists: bool = connection.query(cmd("HEXISTS").arg(key).arg(&id)).await?;
             exists.then(|| id.into()).into_iter().collect()
         }
         Target::User(user) => {
-            let entry: Option<Vec<u8>> = link.ask(cmd("HGET").arg(key).arg(&**user)).await?;
+            let entry: Option<Vec<u8>> = connection.query(cmd("HGET").arg(key).arg(&**user)).await?;
             let socket = entry.and_then(|entry| {
                 let entry: UserEntry<'_> = serde_json::from_slice(&entry).ok()?;
                 Some(entry.socket.into_owned().into())
@@ -56,28 +56,28 @@ pub(crate) async fn sockets(
         Target::Socket(_) => names.members(&Target::Everyone),
         target => names.members(target),
     };
-    beside(link, &ours, ids, |id: &SocketId| id.as_bytes()).await
+    without_ours(connection, &ours, ids, |id: &SocketId| id.as_bytes()).await
 }
 
-/// The users that original nodes know, and none of ours.
-pub(crate) async fn users(
-    link: &mut Link,
-    bridge: &EmitBridge,
+/// The users of original nodes that have no socket on Switchboard nodes.
+pub(super) async fn users(
+    connection: &mut RedisConnection,
+    keys: &EmitKeys,
     names: &ProjectNames,
 ) -> RedisResult<BTreeSet<UserId>> {
-    let users = scan(link, "HSCAN", &bridge.users()).await?.into_iter().filter_map(name).collect();
-    beside(link, &names.users(), users, |user: &UserId| user.as_bytes()).await
+    let users = scan(connection, "HSCAN", &keys.users).await?.into_iter().filter_map(name).collect();
+    without_ours(connection, &names.users(), users, |user: &UserId| user.as_bytes()).await
 }
 
-/// The members of a set, or the fields of a hash; some perhaps twice.
-async fn scan(link: &mut Link, verb: &str, key: &str) -> RedisResult<Vec<Vec<u8>>> {
+/// The members of a set, or the fields of a hash. Some may be listed twice.
+async fn scan(connection: &mut RedisConnection, verb: &str, key: &str) -> RedisResult<Vec<Vec<u8>>> {
     let mut found = Vec::new();
     let mut cursor = String::from("0");
     loop {
-        let (next, part): (String, Vec<Vec<u8>>) =
-            link.ask(cmd(verb).arg(key).arg(&cursor).arg("COUNT").arg(PART)).await?;
-        // A hash answers with each field's value behind it.
-        found.extend(part.into_iter().step_by(if verb == "HSCAN" { 2 } else { 1 }));
+        let (next, portion): (String, Vec<Vec<u8>>) =
+            connection.query(cmd(verb).arg(key).arg(&cursor).arg("COUNT").arg(PORTION)).await?;
+        // A hash is listed as fields and values, alternating.
+        found.extend(portion.into_iter().step_by(if verb == "HSCAN" { 2 } else { 1 }));
         if next == "0" {
             return Ok(found);
         }
@@ -85,23 +85,23 @@ async fn scan(link: &mut Link, verb: &str, key: &str) -> RedisResult<Vec<Vec<u8>
     }
 }
 
-/// What is not in a sorted set of ours.
-async fn beside<T: Ord>(
-    link: &mut Link,
+/// The items that are not in a sorted set of ours.
+async fn without_ours<T: Ord>(
+    connection: &mut RedisConnection,
     ours: &str,
     mut found: BTreeSet<T>,
     bytes: impl Fn(&T) -> &[u8],
 ) -> RedisResult<BTreeSet<T>> {
     let mut theirs = BTreeSet::new();
     while !found.is_empty() {
-        let part: Vec<T> = std::iter::from_fn(|| found.pop_first()).take(PART).collect();
+        let portion: Vec<T> = std::iter::from_fn(|| found.pop_first()).take(PORTION).collect();
         let mut command = cmd("ZMSCORE");
         command.arg(ours);
-        part.iter().for_each(|item| {
+        portion.iter().for_each(|item| {
             command.arg(bytes(item));
         });
-        let scores: Vec<Value> = link.ask(&command).await?;
-        let with_scores = part.into_iter().zip(scores);
+        let scores: Vec<Value> = connection.query(&command).await?;
+        let with_scores = portion.into_iter().zip(scores);
         theirs.extend(with_scores.filter(|(_, score)| *score == Value::Nil).map(|(item, _)| item));
     }
     Ok(theirs)

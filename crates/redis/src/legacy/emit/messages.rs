@@ -1,4 +1,4 @@
-//! What nodes say on the channels of original emit.gg nodes. Data goes as the bytes it came in.
+//! Messages on the channels of original emit.gg nodes. Data is passed on byte for byte.
 
 use std::borrow::Cow;
 
@@ -8,19 +8,22 @@ use serde_json::value::RawValue;
 use switchboard_backplane::Content;
 use switchboard_event::{DeliveryClass, Event, Name, NodeId, Payload, SocketId, Target};
 
-use super::INSTANCE_HEAD;
-use crate::legacy::{NoMessage, now_ms, put_text};
+use crate::legacy::servers::{LegacyDecodeError, now_ms, write_json_string};
 
-/// By what a node knows its own messages.
+/// Prefix of the instances of Switchboard nodes; `mirror.lua` writes it as well. An original's instance is at
+/// most eight letters and digits.
+pub(super) const INSTANCE_PREFIX: &str = "switchboard:";
+
+/// Identifies the sending node in a message.
 pub(super) struct Instance(String);
 
 impl Instance {
     pub(super) fn of(node: NodeId) -> Self {
-        Instance(format!("{INSTANCE_HEAD}{node}"))
+        Instance(format!("{INSTANCE_PREFIX}{node}"))
     }
 }
 
-/// For whom a message is.
+/// The addressee of a message.
 pub(super) enum Addressee<'a> {
     Everyone,
     /// A room or a tag, with its sigil.
@@ -28,18 +31,18 @@ pub(super) enum Addressee<'a> {
     Socket(SocketId),
 }
 
-/// Whether a Switchboard node said it, found without reading all of it: every message of ours begins
-/// with the instance.
+/// Whether a Switchboard node sent the message. Only its first bytes are read: a message of ours begins with
+/// the instance.
 pub(super) fn is_ours(message: &[u8]) -> bool {
     let instance = message.strip_prefix(br#"{"_instance":""#);
-    instance.is_some_and(|instance| instance.starts_with(INSTANCE_HEAD.as_bytes()))
+    instance.is_some_and(|instance| instance.starts_with(INSTANCE_PREFIX.as_bytes()))
 }
 
 pub(super) fn encode(instance: &Instance, addressee: &Addressee<'_>, event: &Event) -> Vec<u8> {
     let [mut out, tail] = match addressee {
         Addressee::Socket(_) => around_socket(instance, event),
         Addressee::Everyone | Addressee::Members(_) => {
-            [format!(r#"{{"_instance":"{}""#, instance.0).into(), happened(event)]
+            [format!(r#"{{"_instance":"{}""#, instance.0).into(), event_members(event)]
         }
     };
     if let Addressee::Socket(id) = addressee {
@@ -48,35 +51,35 @@ pub(super) fn encode(instance: &Instance, addressee: &Addressee<'_>, event: &Eve
     out.extend_from_slice(&tail);
     if let Addressee::Members(name) = addressee {
         out.extend_from_slice(br#","to":"#);
-        put_text(&mut out, name);
+        write_json_string(&mut out, name);
     }
     out.push(b'}');
     out
 }
 
-/// A message to a socket, but for the id that comes between the two parts.
+/// A message to a socket, in two parts around the socket's id.
 pub(super) fn around_socket(instance: &Instance, event: &Event) -> [Vec<u8>; 2] {
-    [format!(r#"{{"_instance":"{}","targetSocketId":"#, instance.0).into(), happened(event)]
+    [format!(r#"{{"_instance":"{}","targetSocketId":"#, instance.0).into(), event_members(event)]
 }
 
-fn happened(event: &Event) -> Vec<u8> {
+fn event_members(event: &Event) -> Vec<u8> {
     let data = event.data.as_bytes();
     let mut out = Vec::with_capacity(64 + event.name.len() + data.len());
     out.extend_from_slice(br#","event":"#);
-    put_text(&mut out, &event.name);
+    write_json_string(&mut out, &event.name);
     out.extend_from_slice(br#","data":"#);
     out.extend_from_slice(data);
     out
 }
 
-/// The members that both kinds of messages have, and those of each.
+/// A message of either kind.
 #[derive(Deserialize)]
 struct Message<'a> {
     #[serde(borrow, rename = "_instance")]
     instance: Option<Cow<'a, str>>,
     #[serde(borrow)]
     event: Cow<'a, str>,
-    /// `null` is data, too.
+    /// `null` counts as data.
     #[serde(borrow, default, deserialize_with = "present")]
     data: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -89,21 +92,21 @@ fn present<'de, D: Deserializer<'de>>(data: D) -> Result<Option<&'de RawValue>, 
     <&RawValue>::deserialize(data).map(Some)
 }
 
-type Heard = Option<(Target, Content)>;
+type Decoded = Option<(Target, Content)>;
 
-/// A message for everyone, a room or a tag; none if it is one of ours.
-pub(super) fn decode(bytes: &Bytes) -> Result<Heard, NoMessage> {
+/// Decodes a message for everyone, a room or a tag. `None` if it is one of ours.
+pub(super) fn decode(bytes: &Bytes) -> Result<Decoded, LegacyDecodeError> {
     read(bytes, |message| match message.to.as_deref() {
         None => Ok(Some(Target::Everyone)),
         Some(room) if room.starts_with('#') => Ok(Some(Target::room(room)?)),
         Some(tag) if tag.starts_with('*') => Ok(Some(Target::tag(tag)?)),
-        // The original sends it to everybody; a typo must not.
-        Some(_) => Err(NoMessage::Wrong("the target is neither a `#room` nor a `*tag`")),
+        // An original node sends it to everyone, which a misspelled target must not do.
+        Some(_) => Err(LegacyDecodeError::Invalid("the target is neither a `#room` nor a `*tag`")),
     })
 }
 
-/// A message for one socket; none if it is one of ours, or for what is no socket.
-pub(super) fn decode_direct(bytes: &Bytes) -> Result<Heard, NoMessage> {
+/// Decodes a message for one socket. `None` if it is one of ours, or the target is no socket id.
+pub(super) fn decode_direct(bytes: &Bytes) -> Result<Decoded, LegacyDecodeError> {
     read(bytes, |message| {
         let id = message.socket.as_deref().and_then(|id| id.parse().ok());
         Ok(id.map(Target::Socket))
@@ -112,10 +115,10 @@ pub(super) fn decode_direct(bytes: &Bytes) -> Result<Heard, NoMessage> {
 
 fn read(
     bytes: &Bytes,
-    target: impl FnOnce(&Message<'_>) -> Result<Option<Target>, NoMessage>,
-) -> Result<Heard, NoMessage> {
+    target: impl FnOnce(&Message<'_>) -> Result<Option<Target>, LegacyDecodeError>,
+) -> Result<Decoded, LegacyDecodeError> {
     let message: Message<'_> = serde_json::from_slice(bytes)?;
-    if message.instance.as_deref().is_some_and(|instance| instance.starts_with(INSTANCE_HEAD)) {
+    if message.instance.as_deref().is_some_and(|instance| instance.starts_with(INSTANCE_PREFIX)) {
         return Ok(None);
     }
     let target = target(&message)?;
@@ -144,7 +147,7 @@ mod tests {
         String::from_utf8(bytes).unwrap()
     }
 
-    fn heard(message: &str) -> Result<Heard, NoMessage> {
+    fn decoded(message: &str) -> Result<Decoded, LegacyDecodeError> {
         decode(&Bytes::copy_from_slice(message.as_bytes()))
     }
 
@@ -154,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_look_as_the_originals_do() {
+    fn encoded_messages_are_those_of_original_nodes() {
         let id = "8e055e73-0000-4000-8000-000000000000".parse().unwrap();
         let head = r#"{"_instance":"switchboard:00000007""#;
         let rest = r#""event":"a\"b","data":{"t": 1e400}"#;
@@ -166,8 +169,8 @@ mod tests {
     }
 
     #[test]
-    fn what_an_original_says_is_understood() {
-        for (message, understood) in [
+    fn a_message_of_an_original_node_is_decoded() {
+        for (message, expected) in [
             (
                 r##"{"_instance":"vnztps84","event":"e","data":{"x":1e400},"to":"#chat"}"##,
                 "#chat e {\"x\":1e400}",
@@ -176,22 +179,22 @@ mod tests {
             (r#"{"_instance":"a","event":"e","data":[ 1 ]}"#, "everyone e [ 1 ]"),
             (r#"{"event":"\u0065","to":null,"more":{}}"#, "everyone e {}"),
         ] {
-            assert_eq!(shown(heard(message).unwrap().unwrap()), understood);
+            assert_eq!(shown(decoded(message).unwrap().unwrap()), expected);
         }
     }
 
     #[test]
-    fn what_we_say_is_nothing_to_us() {
+    fn our_own_messages_are_ignored() {
         let ours = encoded(&Addressee::Everyone);
         assert!(is_ours(ours.as_bytes()));
-        assert!(heard(&ours).unwrap().is_none());
-        let turned = r#"{"event":"e", "_instance" : "\u0073witchboard:00000007"}"#;
-        assert!(!is_ours(turned.as_bytes()));
-        assert!(heard(turned).unwrap().is_none());
+        assert!(decoded(&ours).unwrap().is_none());
+        let reordered = r#"{"event":"e", "_instance" : "\u0073witchboard:00000007"}"#;
+        assert!(!is_ours(reordered.as_bytes()));
+        assert!(decoded(reordered).unwrap().is_none());
     }
 
     #[test]
-    fn what_no_original_says_is_refused() {
+    fn an_invalid_message_is_refused() {
         let long = format!(r#"{{"event":"{}"}}"#, "x".repeat(257));
         for message in [
             "",
@@ -210,7 +213,7 @@ mod tests {
             r#"{"_instance":7,"event":"e"}"#,
             r#"{"event":"e","data":}"#,
         ] {
-            assert!(heard(message).is_err(), "{message}");
+            assert!(decoded(message).is_err(), "{message}");
         }
         let nobody = Bytes::from_static(br#"{"event":"e","targetSocketId":"somebody"}"#);
         assert!(decode_direct(&nobody).unwrap().is_none());
@@ -218,7 +221,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_are_a_reason_to_panic(bytes: Vec<u8>) {
+        fn no_input_panics(bytes: Vec<u8>) {
             let _ = is_ours(&bytes);
             let _ = decode(&bytes.clone().into());
             let _ = decode_direct(&bytes.into());

@@ -1,4 +1,4 @@
-//! What original Mesa servers and Dispatchers say on their channel. Data goes as the bytes it came in.
+//! Messages on the channel of original Mesa servers and Dispatchers. Data is passed on byte for byte.
 
 use std::borrow::Cow;
 
@@ -10,34 +10,36 @@ use switchboard_backplane::Content;
 use switchboard_event::{Audience, DeliveryClass, Event, Name, NodeId, Payload, Target, UserId};
 use switchboard_wire::mesa::{event_name, op_and_type};
 
-use super::OURS;
-use crate::legacy::{NoMessage, now_ms, put_text};
+use crate::legacy::servers::{LegacyDecodeError, now_ms, write_json_string};
 
-/// The recipient that is everyone.
+/// First member of the messages of Switchboard nodes. Originals ignore it.
+const OURS: &str = "switchboard";
+
+/// The recipient that stands for everyone.
 pub(super) const EVERYONE: &str = "*";
 
-/// The operation of what servers do and clients never hear.
+/// The operation of messages between servers, which clients never receive.
 const INTERNAL: i64 = 5;
 
-/// The one thing of that kind: the recipients are closed with [`NORMAL`].
+/// The one message of that kind: close the recipients' sockets with [`NORMAL`].
 const DISCONNECT: &str = "DISCONNECT_CLIENT";
 
-/// The close code of an ordinary end.
+/// Close code of a normal closure.
 const NORMAL: u16 = 1000;
 
-/// Whether a Switchboard node said it, found without reading all of it.
+/// Whether a Switchboard node sent the message. Only its first bytes are read.
 pub(super) fn is_ours(message: &[u8]) -> bool {
     let member = message.strip_prefix(b"{\"").and_then(|rest| rest.strip_prefix(OURS.as_bytes()));
     member.is_some_and(|rest| rest.starts_with(b"\":"))
 }
 
-/// An event for some users, or for everyone.
+/// Encodes an event for some users or for everyone.
 pub(super) fn encode(node: NodeId, event: &Event, recipients: &[&str]) -> Vec<u8> {
     let (op, kind) = op_and_type(&event.name);
     wrap(node, op, &event.data, kind, recipients)
 }
 
-/// That these are to be closed.
+/// Encodes the instruction to close the recipients' sockets.
 pub(super) fn encode_close(node: NodeId, recipients: &[&str]) -> Vec<u8> {
     wrap(node, INTERNAL, &Payload::EMPTY, Some(DISCONNECT), recipients)
 }
@@ -49,7 +51,7 @@ fn wrap(node: NodeId, op: i64, data: &Payload, kind: Option<&str>, recipients: &
     out.extend_from_slice(data.as_bytes());
     if let Some(kind) = kind {
         out.extend_from_slice(b",\"t\":");
-        put_text(&mut out, kind);
+        write_json_string(&mut out, kind);
     }
     out.extend_from_slice(b"},\"recipients\":");
     serde_json::to_writer(&mut out, recipients).expect("texts are JSON, and a Vec takes everything");
@@ -58,7 +60,7 @@ fn wrap(node: NodeId, op: i64, data: &Payload, kind: Option<&str>, recipients: &
 }
 
 #[derive(Deserialize)]
-struct Said<'a> {
+struct Envelope<'a> {
     #[serde(borrow, rename = "switchboard")]
     ours: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -67,7 +69,7 @@ struct Said<'a> {
     recipients: Vec<&'a RawValue>,
 }
 
-/// A message as it is said and stored; its options are for Dispatchers.
+/// A message as it is published and stored. Its options, which are for Dispatchers, are ignored.
 #[derive(Deserialize)]
 pub(super) struct Message<'a> {
     op: f64,
@@ -78,14 +80,16 @@ pub(super) struct Message<'a> {
 }
 
 impl Message<'_> {
-    /// The operation; 2.0 is 2.
-    fn op(&self) -> Result<i64, NoMessage> {
+    /// The operation. A number like 2.0 is accepted.
+    fn op(&self) -> Result<i64, LegacyDecodeError> {
         let is_whole = self.op.fract() == 0.0 && self.op.abs() < i64::MAX as f64;
-        is_whole.then_some(self.op as i64).ok_or(NoMessage::Wrong("the operation is no whole number"))
+        is_whole
+            .then_some(self.op as i64)
+            .ok_or(LegacyDecodeError::Invalid("the operation is no whole number"))
     }
 
-    /// The event that it is, `None` if it is no message for clients. It lies in the buffer.
-    pub(super) fn event(&self, buffer: &Bytes) -> Result<Option<Event>, NoMessage> {
+    /// The event, which shares the buffer. `None` if the message is not for clients.
+    pub(super) fn event(&self, buffer: &Bytes) -> Result<Option<Event>, LegacyDecodeError> {
         let op = self.op()?;
         if op == INTERNAL {
             return Ok(None);
@@ -96,7 +100,7 @@ impl Message<'_> {
         Ok(Some(Event { name, data, sender: None, time_ms: now_ms() }))
     }
 
-    fn content(&self, buffer: &Bytes) -> Result<Option<Content>, NoMessage> {
+    fn content(&self, buffer: &Bytes) -> Result<Option<Content>, LegacyDecodeError> {
         if let Some(event) = self.event(buffer)? {
             return Ok(Some(Content::Event { event, class: DeliveryClass::Live }));
         }
@@ -105,9 +109,9 @@ impl Message<'_> {
     }
 }
 
-/// Something for the sockets of some users, or for all; none if it is ours, for nobody, or nothing.
-pub(super) fn decode(bytes: &Bytes) -> Result<Option<(Audience, Content)>, NoMessage> {
-    let Said { ours, message, recipients } = serde_json::from_slice(bytes)?;
+/// Decodes a message. `None` if it is one of ours, has no recipients, or is of an unknown kind.
+pub(super) fn decode(bytes: &Bytes) -> Result<Option<(Audience, Content)>, LegacyDecodeError> {
+    let Envelope { ours, message, recipients } = serde_json::from_slice(bytes)?;
     if ours.is_some() {
         return Ok(None);
     }
@@ -116,7 +120,7 @@ pub(super) fn decode(bytes: &Bytes) -> Result<Option<(Audience, Content)>, NoMes
     Ok(content.filter(|_| !audience.to.is_empty()).map(|content| (audience, content)))
 }
 
-/// What is no id is nobody, and takes nothing from the others.
+/// Invalid ids are left out.
 fn audience(recipients: &[&RawValue]) -> Audience {
     let mut users: Vec<UserId> = Vec::with_capacity(recipients.len());
     for id in recipients.iter().filter_map(|raw| id(raw.get())) {
@@ -130,7 +134,7 @@ fn audience(recipients: &[&RawValue]) -> Audience {
     Audience { to: users.into_iter().map(Target::User).collect(), except: Vec::new() }
 }
 
-/// Ids are compared as text; a number is what JavaScript makes of it.
+/// The id as text. A number is formatted as JavaScript does it.
 fn id(json: &str) -> Option<Cow<'_, str>> {
     if json.starts_with('"') {
         return serde_json::from_str::<Text<'_>>(json).ok().map(|Text(text)| text);
@@ -149,12 +153,12 @@ mod tests {
 
     use super::*;
 
-    fn heard(said: &str) -> Result<Option<(Audience, Content)>, NoMessage> {
-        decode(&Bytes::copy_from_slice(said.as_bytes()))
+    fn decoded(message: &str) -> Result<Option<(Audience, Content)>, LegacyDecodeError> {
+        decode(&Bytes::copy_from_slice(message.as_bytes()))
     }
 
-    fn shown(said: &str) -> String {
-        let Some((audience, content)) = heard(said).unwrap() else { return "nothing".into() };
+    fn shown(message: &str) -> String {
+        let Some((audience, content)) = decoded(message).unwrap() else { return "nothing".into() };
         let to: Vec<String> = audience.to.iter().map(Target::to_string).collect();
         let what = match content {
             Content::Event { event, .. } => format!("{} {:?}", event.name, event.data),
@@ -165,8 +169,8 @@ mod tests {
     }
 
     #[test]
-    fn what_originals_say_is_understood() {
-        for (said, understood) in [
+    fn a_message_of_an_original_server_is_decoded() {
+        for (message, expected) in [
             (
                 r#"{"message":{"op":0,"d":{"x": 1e400},"t":"E","o":{"sync":true}},"recipients":["2","1","2"]}"#,
                 "user 1, user 2: E {\"x\": 1e400}",
@@ -189,32 +193,32 @@ mod tests {
             (r#"{"message":{"op":5},"recipients":["*"]}"#, "nothing"),
             (r#"{"message":{"op":0,"t":"E"},"recipients":[]}"#, "nothing"),
         ] {
-            assert_eq!(shown(said), understood, "{said}");
+            assert_eq!(shown(message), expected, "{message}");
         }
     }
 
     #[test]
-    fn what_we_say_is_what_originals_say_and_nothing_to_us() {
+    fn our_messages_are_those_of_originals_and_are_ignored_by_us() {
         let (name, data) = (Name::new("@op/7/A\"").unwrap(), Payload::parse("{\"t\": 1e400}").unwrap());
         let event = Event { name, data, sender: None, time_ms: 7 };
-        let said = String::from_utf8(encode(NodeId(7), &event, &["1", "\""])).unwrap();
+        let message = String::from_utf8(encode(NodeId(7), &event, &["1", "\""])).unwrap();
         let rest = r#""message":{"op":7,"d":{"t": 1e400},"t":"A\""},"recipients":["1","\""]}"#;
-        assert_eq!(said, format!(r#"{{"switchboard":"00000007",{rest}"#));
-        assert!(is_ours(said.as_bytes()));
-        assert!(heard(&said).unwrap().is_none());
+        assert_eq!(message, format!(r#"{{"switchboard":"00000007",{rest}"#));
+        assert!(is_ours(message.as_bytes()));
+        assert!(decoded(&message).unwrap().is_none());
         assert_eq!(shown(&format!("{{{rest}")), "user \", user 1: @op/7/A\" {\"t\": 1e400}");
-        let turned = format!(r#"{{ "switch\u0062oard" : 7, {rest}"#);
-        assert!(!is_ours(turned.as_bytes()));
-        assert!(heard(&turned).unwrap().is_none());
+        let reordered = format!(r#"{{ "switch\u0062oard" : 7, {rest}"#);
+        assert!(!is_ours(reordered.as_bytes()));
+        assert!(decoded(&reordered).unwrap().is_none());
         let close = String::from_utf8(encode_close(NodeId(7), &["*"])).unwrap();
         let expected = r#""message":{"op":5,"d":{},"t":"DISCONNECT_CLIENT"},"recipients":["*"]}"#;
         assert_eq!(close, format!(r#"{{"switchboard":"00000007",{expected}"#));
     }
 
     #[test]
-    fn what_no_original_says_is_refused() {
+    fn an_invalid_message_is_refused() {
         let long = format!(r#"{{"message":{{"op":0,"t":"{}"}},"recipients":["*"]}}"#, "x".repeat(257));
-        for said in [
+        for message in [
             "",
             "{bad",
             "null",
@@ -236,17 +240,17 @@ mod tests {
             r#"{"message":{"op":0,"d":},"recipients":["*"]}"#,
             &long,
         ] {
-            assert!(heard(said).is_err(), "{said}");
+            assert!(decoded(message).is_err(), "{message}");
         }
     }
 
     proptest! {
         #[test]
-        fn no_bytes_are_a_reason_to_panic(bytes: Vec<u8>, id in "[\\[\\]{}\":,.a-z0-9\\\\-]{0,20}") {
+        fn no_input_panics(bytes: Vec<u8>, id in "[\\[\\]{}\":,.a-z0-9\\\\-]{0,20}") {
             let _ = is_ours(&bytes);
             let _ = decode(&bytes.into());
-            let said = format!(r#"{{"message":{{"op":0}},"recipients":[{id}]}}"#);
-            let _ = decode(&said.into_bytes().into());
+            let message = format!(r#"{{"message":{{"op":0}},"recipients":[{id}]}}"#);
+            let _ = decode(&message.into_bytes().into());
         }
     }
 }

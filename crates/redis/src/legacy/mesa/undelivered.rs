@@ -1,22 +1,22 @@
-//! What original Dispatchers stored for a user who was away: a JSON array of messages.
+//! Messages that original Dispatchers stored for an offline user: a JSON array.
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
 use switchboard_event::Event;
 
 use super::messages::Message;
-use crate::legacy::NoMessage;
+use crate::legacy::servers::LegacyDecodeError;
 
-/// The messages that can be read, in their order, and how many others there are; of what is no array
-/// nothing can be.
-pub(crate) fn read(stored: &Bytes) -> (Vec<Event>, usize) {
+/// Decodes the messages, in their order, and counts those that cannot be decoded. Anything but an array is one
+/// such message.
+pub(super) fn read(stored: &Bytes) -> (Vec<Event>, usize) {
     let Ok(entries) = serde_json::from_slice::<Vec<&RawValue>>(stored) else { return (Vec::new(), 1) };
     let events: Vec<Event> = entries.iter().filter_map(|entry| event(stored, entry).ok().flatten()).collect();
-    let unreadable = entries.len() - events.len();
-    (events, unreadable)
+    let undecodable = entries.len() - events.len();
+    (events, undecodable)
 }
 
-fn event(stored: &Bytes, entry: &RawValue) -> Result<Option<Event>, NoMessage> {
+fn event(stored: &Bytes, entry: &RawValue) -> Result<Option<Event>, LegacyDecodeError> {
     let message: Message<'_> = serde_json::from_str(entry.get())?;
     message.event(stored)
 }
@@ -26,12 +26,12 @@ mod tests {
     use super::*;
 
     fn shown(stored: &str) -> (Vec<String>, usize) {
-        let (events, unreadable) = read(&Bytes::copy_from_slice(stored.as_bytes()));
-        (events.iter().map(|event| format!("{} {:?}", event.name, event.data)).collect(), unreadable)
+        let (events, undecodable) = read(&Bytes::copy_from_slice(stored.as_bytes()));
+        (events.iter().map(|event| format!("{} {:?}", event.name, event.data)).collect(), undecodable)
     }
 
     #[test]
-    fn what_dispatchers_stored_is_read_in_its_order_and_garbage_takes_nothing_with_it() {
+    fn stored_messages_are_decoded_in_order_and_invalid_ones_are_skipped() {
         let stored = r#"[{"op":0,"d":{"n": 1e400},"t":"A"}, null, {"op":7,"d":[],"o":{"sync":true}}, 7, {},
             {"op":"0","t":"B"}, {"op":5,"t":"DISCONNECT_CLIENT"}, {"op":0,"t":"\u0043"}, [1]]"#;
         let texts = ["A {\"n\": 1e400}", "@op/7 []", "C {}"].map(str::to_owned).to_vec();

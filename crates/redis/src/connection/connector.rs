@@ -1,0 +1,202 @@
+//! Makes connections to one server, through Sentinel, or to a cluster.
+
+use std::io;
+use std::sync::Arc;
+
+use redis::aio::AsyncPushSender;
+use redis::cluster::ClusterClientBuilder;
+use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
+use redis::{
+    AsyncConnectionConfig, Client, ConnectionInfo, ErrorKind, IntoConnectionInfo, ProtocolVersion, PushInfo,
+    PushKind, RedisError, RedisResult, TlsCertificates, TlsMode,
+};
+use tokio::sync::{Mutex, Notify};
+use tokio::time::timeout;
+
+use super::redis_connection::RedisConnection;
+use super::tls;
+use crate::error::ConnectError;
+use crate::options::{Mode, Options, REPLY_TIMEOUT};
+
+/// Makes connections with one set of options.
+pub(crate) struct Connector {
+    topology: Topology,
+    addresses: String,
+}
+
+enum Topology {
+    Single(Box<Client>),
+    Sentinel(Box<Mutex<SentinelClient>>),
+    Cluster(Vec<ConnectionInfo>, Option<TlsCertificates>),
+}
+
+/// Called with each push of Redis: published messages, and confirmed (un)subscriptions.
+pub(crate) type OnPush = Box<dyn Fn(PushInfo) + Send + Sync>;
+
+/// For connections without subscriptions.
+pub(crate) fn ignore_pushes() -> OnPush {
+    Box::new(|_| ())
+}
+
+/// A new connection.
+pub(crate) struct Connected {
+    pub(crate) connection: RedisConnection,
+    closed: Arc<Notify>,
+}
+
+impl Connected {
+    /// Completes when the connection closes.
+    pub(crate) async fn closed(&self) -> RedisError {
+        self.closed.notified().await;
+        io::Error::from(io::ErrorKind::ConnectionReset).into()
+    }
+}
+
+impl Options {
+    /// Checks the addresses and the combination of options without connecting.
+    pub fn check(&self) -> Result<(), ConnectError> {
+        Connector::new(self).map(drop)
+    }
+}
+
+impl Connector {
+    /// Fails with [`ConnectError::Options`] if the options are invalid. Connects to nothing yet.
+    pub(crate) fn new(options: &Options) -> Result<Self, ConnectError> {
+        Connector::of(options).map_err(ConnectError::Options)
+    }
+
+    fn of(options: &Options) -> RedisResult<Self> {
+        if options.mode == Mode::Cluster
+            && let Some(reason) = options.unsupported_in_cluster()
+        {
+            return Err(invalid(reason));
+        }
+        let infos = options.urls.iter().map(|url| connection_info(url)).collect::<RedisResult<Vec<_>>>()?;
+        let Some(first) = infos.first().cloned() else { return Err(invalid("no address is given")) };
+        let addresses: Vec<String> = infos.iter().map(|info| info.addr().to_string()).collect();
+        let tls = tls::certificates(&first, options.root_certificates.as_deref())?;
+        let topology = match &options.mode {
+            Mode::Single => Topology::Single(Box::new(match tls {
+                Some(certificates) => Client::build_with_tls(first, certificates)?,
+                None => Client::open(first)?,
+            })),
+            Mode::Cluster => {
+                // Each connection needs a builder of its own; this one finds invalid options.
+                cluster(&infos, &tls).build()?;
+                Topology::Cluster(infos, tls)
+            }
+            Mode::Sentinel { master, password } => {
+                let client = sentinel(&infos, &first, master, password.as_deref(), tls)?;
+                Topology::Sentinel(Box::new(Mutex::new(client)))
+            }
+        };
+        Ok(Connector { topology, addresses: addresses.join(", ") })
+    }
+
+    /// The configured addresses as `host:port`, without user names and passwords.
+    pub(crate) fn addresses(&self) -> &str {
+        &self.addresses
+    }
+
+    /// The error of an attempt to connect, with the addresses.
+    pub(crate) fn unreachable(&self, cause: RedisError) -> ConnectError {
+        ConnectError::Unreachable { addresses: self.addresses.clone(), cause }
+    }
+
+    /// The command that publishes. A cluster uses sharded publish, which stays within a slot.
+    pub(crate) fn publish_verb(&self) -> &'static str {
+        match self.topology {
+            Topology::Cluster(..) => "SPUBLISH",
+            Topology::Single(_) | Topology::Sentinel(_) => "PUBLISH",
+        }
+    }
+
+    /// Connects. Fails after twice [`REPLY_TIMEOUT`] at the latest.
+    pub(crate) async fn connect(&self, on_push: OnPush) -> RedisResult<Connected> {
+        let closed = Arc::new(Notify::new());
+        let notify = closed.clone();
+        let push = move |info: PushInfo| {
+            match info.kind {
+                PushKind::Disconnection => notify.notify_one(),
+                _ => on_push(info),
+            }
+            Ok::<(), ()>(())
+        };
+        let connection = timeout(2 * REPLY_TIMEOUT, self.connect_with(push)).await;
+        let connection =
+            connection.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))?;
+        Ok(Connected { connection, closed })
+    }
+
+    async fn connect_with(&self, push: impl AsyncPushSender) -> RedisResult<RedisConnection> {
+        let client = match &self.topology {
+            Topology::Single(client) => (**client).clone(),
+            Topology::Sentinel(sentinel) => sentinel.lock().await.async_get_client().await?,
+            Topology::Cluster(infos, tls) => {
+                let client = cluster(infos, tls).push_sender(push).build()?;
+                return Ok(RedisConnection::Cluster(client.get_async_connection().await?));
+            }
+        };
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(REPLY_TIMEOUT))
+            .set_response_timeout(Some(REPLY_TIMEOUT))
+            .set_push_sender(push);
+        Ok(RedisConnection::Single(client.get_multiplexed_async_connection_with_config(&config).await?))
+    }
+}
+
+fn invalid(reason: &'static str) -> RedisError {
+    RedisError::from((ErrorKind::InvalidClientConfig, reason))
+}
+
+/// RESP3 carries pushes and replies on one connection.
+fn connection_info(url: &str) -> RedisResult<ConnectionInfo> {
+    let info = url.into_connection_info()?;
+    let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+    Ok(info.set_redis_settings(settings))
+}
+
+fn cluster(infos: &[ConnectionInfo], tls: &Option<TlsCertificates>) -> ClusterClientBuilder {
+    let builder = ClusterClientBuilder::new(infos.to_vec())
+        .use_protocol(ProtocolVersion::RESP3)
+        .connection_timeout(REPLY_TIMEOUT)
+        // Covers all retries of a command together.
+        .response_timeout(REPLY_TIMEOUT);
+    match tls {
+        Some(certificates) => builder.certs(certificates.clone()),
+        None => builder,
+    }
+}
+
+fn sentinel(
+    infos: &[ConnectionInfo],
+    first: &ConnectionInfo,
+    master: &str,
+    password: Option<&str>,
+    tls: Option<TlsCertificates>,
+) -> RedisResult<SentinelClient> {
+    let (addresses, redis) = (infos.iter().map(|info| info.addr().clone()), first.redis_settings());
+    let mut builder = SentinelClientBuilder::new(addresses, master, SentinelServerType::Master)?
+        .set_client_to_redis_protocol(ProtocolVersion::RESP3)
+        .set_client_to_redis_db(redis.db());
+    if let Some(username) = redis.username() {
+        builder = builder.set_client_to_redis_username(username);
+    }
+    if let Some(password) = redis.password() {
+        builder = builder.set_client_to_redis_password(password);
+    }
+    if tls::is_tls(first) {
+        builder = builder
+            .set_client_to_redis_tls_mode(TlsMode::Secure)
+            .set_client_to_sentinel_tls_mode(TlsMode::Secure);
+    }
+    if let Some(certificates) = tls {
+        builder = builder
+            .set_client_to_redis_certificates(certificates.clone())
+            .set_client_to_sentinel_certificates(certificates);
+    }
+    if let Some(password) = password {
+        builder = builder.set_client_to_sentinel_password(password);
+    }
+    builder.build()
+}

@@ -1,0 +1,104 @@
+//! The supervised connection: every long-lived connection to Redis runs in this loop.
+//!
+//! The loop connects, lets a [`Session`] serve over the connection until either fails, waits for a random
+//! and growing delay, and connects again. It keeps `switchboard_redis_up{connection}` at 1 while the session
+//! says that it is up, and logs each loss once.
+
+use std::future::Future;
+use std::ops::ControlFlow;
+
+use metrics::{Gauge, gauge};
+use redis::RedisResult;
+
+use super::backoff::Backoff;
+use super::connector::{Connected, Connector, OnPush, ignore_pushes};
+use super::redis_connection::RedisConnection;
+
+/// The use of one supervised connection.
+pub(crate) trait Session: Send {
+    /// Value of the metric's label `connection`; also a field of the log lines.
+    const CONNECTION: &'static str;
+
+    /// Log message for the loss of a connection that was up: the event and its consequence.
+    const LOST: &'static str;
+
+    /// Receives published messages and other push data of the next connection. Default: ignores them.
+    fn on_push(&self) -> OnPush {
+        ignore_pushes()
+    }
+
+    /// Serves over one connection, and returns the error that ends it. Calls [`Up::set`] once it can do its
+    /// job. `Ok` ends the supervision. Dropped when the connection closes.
+    fn serve(
+        &mut self,
+        connection: RedisConnection,
+        up: &mut Up,
+    ) -> impl Future<Output = RedisResult<()>> + Send;
+
+    /// Called after each connection that ended or could not be made. `Break` ends the supervision.
+    fn disconnected(&mut self) -> ControlFlow<()>;
+}
+
+/// Whether a session can do its job, as the metric shows it.
+pub(crate) struct Up {
+    gauge: Gauge,
+    is_up: bool,
+}
+
+impl Up {
+    fn new(connection: &'static str) -> Self {
+        let gauge = gauge!("switchboard_redis_up", "connection" => connection);
+        gauge.set(0.0);
+        Up { gauge, is_up: false }
+    }
+
+    /// Marks the session as up until its connection ends.
+    pub(crate) fn set(&mut self) {
+        self.gauge.set(1.0);
+        self.is_up = true;
+    }
+
+    /// Returns whether the session was up.
+    fn clear(&mut self) -> bool {
+        self.gauge.set(0.0);
+        std::mem::take(&mut self.is_up)
+    }
+}
+
+/// Runs a session over one connection after the other. `first` is a connection that works already.
+pub(crate) async fn supervise<S: Session>(
+    connector: &Connector,
+    mut session: S,
+    mut first: Option<Connected>,
+) {
+    let mut up = Up::new(S::CONNECTION);
+    up.is_up = first.is_some();
+    let mut backoff = Backoff::default();
+    loop {
+        let connected = match first.take() {
+            Some(connected) => Ok(connected),
+            None => connector.connect(session.on_push()).await,
+        };
+        let ended = match connected {
+            Ok(connected) => tokio::select! {
+                ended = session.serve(connected.connection.clone(), &mut up) => ended,
+                error = connected.closed() => Err(error),
+            },
+            Err(error) => Err(error),
+        };
+        let (was_up, connection) = (up.clear(), S::CONNECTION);
+        let after = session.disconnected();
+        match ended {
+            Ok(()) => return,
+            Err(error) if was_up => {
+                backoff = Backoff::default();
+                tracing::warn!(connection, %error, "{}", S::LOST);
+            }
+            Err(error) => tracing::debug!(connection, %error, "no connection to Redis"),
+        }
+        if after.is_break() {
+            return;
+        }
+        backoff.pause().await;
+    }
+}

@@ -1,0 +1,91 @@
+//! Removing messages that are older than the inbox keeps them.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use redis::{FromRedisValue, RedisResult, cmd};
+use switchboard_event::{ProjectId, UserId};
+use tokio::time::sleep;
+
+use super::shared::Shared;
+use crate::connection::RedisConnection;
+use crate::connection::script::{self, integer};
+
+/// Most messages that one call removes, so that no call is long.
+const EXPIRE_MAX: usize = 512;
+
+/// Interval between searches for expired messages, over all nodes. Shorter if messages expire sooner.
+const EXPIRE_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Lets one node at a time remove expired messages, and announces the limits. A failure is left to the next
+/// turn; other tasks notice a broken connection.
+pub(super) async fn expire_in_turns(shared: &Shared, mut connection: RedisConnection) -> Infallible {
+    let age_max = Duration::from_millis(shared.limits.age_max_ms);
+    let interval = EXPIRE_INTERVAL.min(age_max / 2).max(Duration::from_millis(100));
+    loop {
+        if let Err(error) = expire_if_in_turn(shared, &mut connection, interval).await {
+            tracing::warn!(%error, "expired messages not removed; another attempt follows");
+        }
+        sleep(interval).await;
+        shared.announcer.announce(&mut connection, &shared.scripts).await;
+    }
+}
+
+async fn expire_if_in_turn(
+    shared: &Shared,
+    connection: &mut RedisConnection,
+    interval: Duration,
+) -> RedisResult<()> {
+    let (turn, ms) = (shared.context.names.inboxes_turn(), interval.as_millis().to_string());
+    let call = shared.scripts.turn.call(&[turn], &[ms.as_bytes()]);
+    let begins = script::run(connection, &shared.scripts.turn, &call).await?;
+    if integer(&begins) != Some(1) {
+        return Ok(());
+    }
+    let mut cursor = "0".to_owned();
+    loop {
+        let mut scan = cmd("SSCAN");
+        scan.arg(shared.context.names.inboxes()).arg(&cursor).arg("COUNT").arg(100);
+        let projects: Vec<Vec<u8>>;
+        (cursor, projects) = connection.query(&scan).await?;
+        for project in projects {
+            let project = std::str::from_utf8(&project).ok().and_then(|text| ProjectId::new(text).ok());
+            if let Some(project) = project {
+                expire_project(shared, connection, &project).await;
+            }
+        }
+        if cursor == "0" {
+            return Ok(());
+        }
+    }
+}
+
+async fn expire_project(shared: &Shared, connection: &mut RedisConnection, project: &ProjectId) {
+    loop {
+        match expire(shared, connection, project, None).await {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => {
+                return tracing::error!(%project, %error, "expired messages of a project not removed");
+            }
+        }
+    }
+}
+
+/// Removes some expired messages of one user, or of all users. Returns whether there may be more.
+pub(super) async fn expire(
+    shared: &Shared,
+    connection: &mut RedisConnection,
+    project: &ProjectId,
+    user: Option<&UserId>,
+) -> RedisResult<bool> {
+    let (age, max) = (shared.limits.age_max_ms.to_string(), EXPIRE_MAX.to_string());
+    let names = shared.context.names.project(project);
+    let mut args = vec![names.base().as_bytes(), age.as_bytes(), max.as_bytes()];
+    args.extend(user.map(|user| user.as_bytes()));
+    let call = shared.scripts.expire.call(&names.inbox(), &args);
+    let reply = script::run(connection, &shared.scripts.expire, &call).await?;
+    let (expired, more) = <(u64, u64)>::from_redis_value(reply)?;
+    shared.expired.increment(expired);
+    Ok(more > 0)
+}

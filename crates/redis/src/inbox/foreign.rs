@@ -1,0 +1,38 @@
+//! The hook for messages that other servers on the same Redis have stored for users.
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use redis::RedisResult;
+use switchboard_event::{ProjectId, UserId};
+
+use crate::connection::RedisConnection;
+
+/// Messages that other servers store for users, in a form of their own.
+pub(crate) trait ForeignInbox: Send + Sync {
+    /// Whether other servers may store messages in the project.
+    fn covers(&self, project: &ProjectId) -> bool;
+
+    /// The stored messages of a user, unread. `None` if there are none.
+    fn read<'a>(
+        &'a self,
+        connection: &'a mut RedisConnection,
+        user: &'a UserId,
+    ) -> BoxFuture<'a, RedisResult<Option<Bytes>>>;
+
+    /// Moves messages to the end of the user's inbox. `stored` is the result of [`read`](Self::read); `None`
+    /// if it is no longer current. Returns the number of messages moved.
+    fn move_to_inbox<'a>(
+        &'a self,
+        connection: &'a mut RedisConnection,
+        user: &'a UserId,
+        stored: &'a Bytes,
+        retention_ms: u64,
+    ) -> BoxFuture<'a, RedisResult<Option<usize>>>;
+
+    /// Removes the stored messages of a user.
+    fn clear<'a>(
+        &'a self,
+        connection: &'a mut RedisConnection,
+        user: &'a UserId,
+    ) -> BoxFuture<'a, RedisResult<()>>;
+}

@@ -1,0 +1,50 @@
+//! One kind of original servers, as the bus sees it.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use switchboard_backplane::Publication;
+use switchboard_event::{NameError, ProjectId};
+
+use crate::bus::BridgeCommand;
+
+/// This node's end of the bridge to one kind of original servers.
+pub(super) trait LegacyServers: Send + Sync {
+    /// The bridged project.
+    fn project(&self) -> &ProjectId;
+
+    /// The kind and the place of the copies of presence, as `copies.lua` knows them. `None` if there are none.
+    fn copies(&self) -> Option<(&'static str, String)>;
+
+    /// The channels on which original servers publish.
+    fn channels(&self) -> &[String];
+
+    /// Decodes a message on one of these channels. `None` if a Switchboard node sent it.
+    fn decode(&self, channel: &str, message: &Bytes) -> Result<Option<Publication>, LegacyDecodeError>;
+
+    /// The commands that publish to original servers.
+    fn encode(&self, publication: &Publication) -> Vec<BridgeCommand>;
+}
+
+/// Why a message is none of an original server.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(super) enum LegacyDecodeError {
+    #[error("not a message of an original server")]
+    Shape(#[from] serde_json::Error),
+    #[error("a message of an original server has an invalid name")]
+    Name(#[from] NameError),
+    #[error("in a message of an original server, {0}")]
+    Invalid(&'static str),
+}
+
+/// Appends a string as JSON.
+pub(super) fn write_json_string(out: &mut Vec<u8>, text: &str) {
+    serde_json::to_writer(out, text).expect("a string is JSON, and a Vec accepts all of it");
+}
+
+/// The current time in ms: messages of original servers have none.
+pub(super) fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

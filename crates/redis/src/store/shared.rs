@@ -1,0 +1,61 @@
+//! State that the store shares with the task that writes it.
+
+use std::sync::{Arc, OnceLock, Weak};
+
+use switchboard_backplane::LocalMembers;
+use switchboard_event::{ProjectId, ShardName, SocketId};
+use tokio::sync::watch;
+
+use super::changes::{Change, ChangeQueue};
+use super::lease::Leases;
+use super::mirror::PresenceMirror;
+use super::seats::LocalSeats;
+use crate::connection::RedisConnection;
+use crate::context::Context;
+
+pub(super) struct Shared {
+    pub(super) context: Arc<Context>,
+    pub(super) leases: Arc<Leases>,
+    pub(super) mirror: Option<Arc<dyn PresenceMirror>>,
+    pub(super) local: OnceLock<Weak<dyn LocalMembers>>,
+    pub(super) changes: ChangeQueue,
+    pub(super) seats: LocalSeats,
+    pub(super) state: watch::Sender<StoreState>,
+}
+
+/// Progress of the store.
+#[derive(Clone, Default)]
+pub(super) struct StoreState {
+    /// The connection, while it is up.
+    pub(super) connection: Option<RedisConnection>,
+    /// Id of the lease under which this node writes.
+    pub(super) lease: String,
+    /// Number of changes written so far.
+    pub(super) written: u64,
+    /// Whether entries of a dead node are being removed.
+    pub(super) is_sweeping: bool,
+}
+
+impl Shared {
+    pub(super) fn is_up(&self) -> bool {
+        self.state.borrow().connection.is_some()
+    }
+
+    /// The members on this node; `None` before the store has started and after the hub is gone.
+    pub(super) fn local(&self) -> Option<Arc<dyn LocalMembers>> {
+        self.local.get()?.upgrade()
+    }
+
+    /// Whether other servers have copies of the project's presence.
+    pub(super) fn has_copies(&self, project: &ProjectId) -> bool {
+        self.mirror.as_ref().is_some_and(|mirror| !mirror.places(project).is_empty())
+    }
+
+    pub(super) fn leave_seat(&self, project: &ProjectId, shard: &ShardName, socket: SocketId) {
+        // Before the seat, so that nodes that are notified of the change find the socket nowhere.
+        for target in self.seats.remove(socket).into_iter().flat_map(|seat| seat.entered_ahead) {
+            self.changes.push(project, Change::Leave(target, socket));
+        }
+        self.changes.push(project, Change::LeaveSeat(shard.clone(), socket));
+    }
+}
