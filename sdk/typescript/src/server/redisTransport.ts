@@ -20,9 +20,9 @@ const NORMAL_CLOSURE = 1000;
  * KEYS: the set of connected users, the hash of stored messages. ARGV: channel, message, 1 to store, user ids.
  * Returns the number of users for which the message was stored.
  */
-export const DELIVER_OR_STORE = `local online, missed = {}, 0
+export const DELIVER_OR_STORE = `local online, stored = {}, 0
 
-local function keep(user)
+local function store(user)
   local list = redis.call('HGET', KEYS[2], user)
   local rest = list and list:match('^%s*%[(.*)%]%s*$')
   if rest and rest:match('%S') then
@@ -30,22 +30,22 @@ local function keep(user)
   else
     redis.call('HSET', KEYS[2], user, '[' .. ARGV[2] .. ']')
   end
-  missed = missed + 1
+  stored = stored + 1
 end
 
-for at = 4, #ARGV do
-  local user = ARGV[at]
+for i = 4, #ARGV do
+  local user = ARGV[i]
   if ARGV[3] ~= '1' or redis.call('SISMEMBER', KEYS[1], user) == 1 then
     online[#online + 1] = cjson.encode(user)
   else
-    keep(user)
+    store(user)
   end
 end
 if #online > 0 then
   local recipients = '[' .. table.concat(online, ',') .. ']'
   redis.call('PUBLISH', ARGV[1], '{"message":' .. ARGV[2] .. ',"recipients":' .. recipients .. '}')
 end
-return missed
+return stored
 `;
 
 export class RedisTransport implements Transport {

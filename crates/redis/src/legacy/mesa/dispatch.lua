@@ -1,11 +1,11 @@
--- Says something as an original Mesa Dispatcher does, but in one step: to users who are there on the channel, and
--- into the list of what was missed for those who are not.
--- KEYS: who is connected, what was missed. ARGV: channel, message, 1 if it waits, users….
--- Returns for how many it waits.
-local online, missed = {}, 0
+-- Dispatches a message as an original Mesa Dispatcher does, but atomically: publishes it on the channel to the users who
+-- are online, and appends it to the stored messages of the others.
+-- KEYS: set of connected users, hash of stored messages. ARGV: channel, message, 1 to store, user ids….
+-- Returns the number of users for which the message was stored.
+local online, stored = {}, 0
 
--- The list is extended as it stands: to decode it would change its numbers.
-local function keep(user)
+-- The list is extended as text, because decoding it would change its numbers.
+local function store(user)
   local list = redis.call('HGET', KEYS[2], user)
   local rest = list and list:match('^%s*%[(.*)%]%s*$')
   if rest and rest:match('%S') then
@@ -13,19 +13,19 @@ local function keep(user)
   else
     redis.call('HSET', KEYS[2], user, '[' .. ARGV[2] .. ']')
   end
-  missed = missed + 1
+  stored = stored + 1
 end
 
-for at = 4, #ARGV do
-  local user = ARGV[at]
+for i = 4, #ARGV do
+  local user = ARGV[i]
   if ARGV[3] ~= '1' or redis.call('SISMEMBER', KEYS[1], user) == 1 then
     online[#online + 1] = cjson.encode(user)
   else
-    keep(user)
+    store(user)
   end
 end
 if #online > 0 then
   local recipients = '[' .. table.concat(online, ',') .. ']'
   redis.call('PUBLISH', ARGV[1], '{"message":' .. ARGV[2] .. ',"recipients":' .. recipients .. '}')
 end
-return missed
+return stored
