@@ -53,6 +53,7 @@ export const InvalidDataError = /* @__PURE__ */ errorClass<{
   /** The problems; at least one. */
   issues: readonly Issue[];
 }>("invalid_data");
+export type InvalidDataError = InstanceType<typeof InvalidDataError>;
 
 /** Returns the output of the schema, or the data unchanged if there is none. Throws `InvalidDataError`. */
 export function validated(event: string, data: unknown, schema: StandardSchemaV1 | undefined): unknown {

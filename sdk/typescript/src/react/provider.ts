@@ -5,6 +5,7 @@
 import { createContext, createElement, useContext, useEffect, useState, type ReactNode } from "react";
 
 import type { Connection } from "../core/connection.js";
+import { BadOptionError } from "../core/errors.js";
 
 /** The part of a client that the hooks use; `EmitClient` and `Dispatch` have it. */
 export interface Client {
@@ -36,10 +37,10 @@ export function SwitchboardProvider({ client, children }: ProviderProps): ReactN
   return createElement(Context.Provider, { value: current }, children);
 }
 
-/** Returns the client of the nearest provider. Throws if there is none. */
+/** Returns the client of the nearest provider. Throws `BadOptionError` if there is none. */
 export function useClient<C extends Client = Client>(): C {
   const client = useContext(Context);
-  if (!client) throw new Error("useClient needs a SwitchboardProvider above this component");
+  if (!client) throw new BadOptionError("useClient needs a SwitchboardProvider above this component");
   return client as C;
 }
 

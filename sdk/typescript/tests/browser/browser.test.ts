@@ -10,6 +10,7 @@ import type { EmitClient, StateChange } from "../../src/client/index.js";
 import type { Dispatch } from "../../src/dispatch/index.js";
 import type { Client } from "../../src/mesa/index.js";
 import { TestBrowser } from "../support/browser.js";
+import { SECRET } from "../support/mesa.js";
 import { TcpProxy } from "../support/tcpProxy.js";
 import { BINARY, freePort, startServer, type Server } from "../support/server.js";
 
@@ -19,7 +20,7 @@ interface InPage {
   mesa: Client;
   dispatch: Dispatch;
   states: StateChange[];
-  heard: unknown[];
+  received: unknown[];
 }
 
 declare const window: Window & InPage;
@@ -45,9 +46,9 @@ async function chat(page: Page, at: number, room: string): Promise<void> {
       const options = { reconnect: true, maxReconnectDelay: 60_000, reconnectDelay: 60_000, watchdogTimeout: 500 };
       const client = (window.client = new window.sdk.EmitClient(`ws://127.0.0.1:${at}`, options));
       window.states = [];
-      window.heard = [];
+      window.received = [];
       client.on("@state", (change) => window.states.push(change));
-      client.on("message", ({ text }: { text: string }) => window.heard.push(text));
+      client.on("message", ({ text }: { text: string }) => window.received.push(text));
       client.on("@connection", () => client.request("/join", { room, username: "Ann" }));
       await client.open();
       await client.request("/ping");
@@ -56,7 +57,7 @@ async function chat(page: Page, at: number, room: string): Promise<void> {
   );
 }
 
-const hears = (page: Page, text: string) => page.waitForFunction((text) => window.heard.includes(text), text);
+const receives = (page: Page, text: string) => page.waitForFunction((text) => window.received.includes(text), text);
 /** Checks the history of states, because the client may already have reconnected. */
 const isLost = (page: Page) => page.waitForFunction(() => window.states.some(({ state }) => state === "reconnecting"));
 const isState = (page: Page, state: string) => page.waitForFunction((state) => window.client.state === state, state);
@@ -79,7 +80,7 @@ test("after sleep, a client detects its dead socket when the network returns, an
   await page.evaluate(() => dispatchEvent(new Event("online")));
   await isState(page, "connected");
   await page.evaluate(() => window.client.emit("/message", { room: "sleep", text: "awake" }));
-  await hears(page, "awake");
+  await receives(page, "awake");
   await context.close();
   await proxy.close();
 });
@@ -96,7 +97,7 @@ test("an offline client queues messages, and sends them when the network returns
   expect(await page.evaluate(() => window.states.at(-1)?.attempt)).toBe(0);
   await context.setOffline(false);
   await isState(page, "connected");
-  await hears(page, "kept");
+  await receives(page, "kept");
   await context.close();
   await proxy.close();
 });
@@ -114,7 +115,7 @@ test("a frozen background tab that lost its connection reconnects when it is sho
   await page.evaluate(() => document.dispatchEvent(new Event("visibilitychange", { bubbles: true })));
   await isState(page, "connected");
   await page.evaluate(() => window.client.emit("/message", { room: "background", text: "back" }));
-  await hears(page, "back");
+  await receives(page, "back");
   await context.close();
   await proxy.close();
 });
@@ -128,9 +129,9 @@ test("two tabs exchange events again after the server restarts", async () => {
         const options = { reconnectDelay: 100, maxReconnectDelay: 500 };
         const dispatch = new window.sdk.Dispatch({ projectId: "tabs", host: `127.0.0.1:${at}`, options });
         window.dispatch = dispatch;
-        window.heard = [];
+        window.received = [];
         dispatch.setUserInfo({ name });
-        dispatch.on("said", ({ text }) => window.heard.push(text));
+        dispatch.on("said", ({ text }) => window.received.push(text));
         await dispatch.connect();
       },
       [port, `tab ${index}`] as const,
@@ -147,7 +148,7 @@ test("two tabs exchange events again after the server restarts", async () => {
   server = await startServer({ port });
   await Promise.all(tabs.map(bothThere));
   await tabs[0]?.evaluate(() => window.dispatch.emitEvent("said", { text: "again" }));
-  for (const page of tabs) await hears(page, "again");
+  for (const page of tabs) await receives(page, "again");
   expect(await tabs[0]?.evaluate(() => window.dispatch.info())).toEqual([
     { shardName: "shard-1", numConnectedClients: 2 },
   ]);
@@ -155,9 +156,8 @@ test("two tabs exchange events again after the server restarts", async () => {
 });
 
 test("a Mesa client in a tab reconnects after a restart and sends its token again", async () => {
-  const secret = "a secret of the tests, long enough for HS256";
-  const settings = ["mesa.enabled=true", "mesa.listen=127.0.0.1:0", "mesa.reconnect.enabled=true", "mesa.reconnect.interval_ms=100", `auth.jwt_secret=${secret}`];
-  const args = ["token", "make", "--set", `auth.jwt_secret=${secret}`, "7"];
+  const settings = ["mesa.enabled=true", "mesa.listen=127.0.0.1:0", "mesa.reconnect.enabled=true", "mesa.reconnect.interval_ms=100", `auth.jwt_secret=${SECRET}`];
+  const args = ["token", "make", "--set", `auth.jwt_secret=${SECRET}`, "7"];
   const token = execFileSync(BINARY, args, { encoding: "utf8" }).trim();
   const own = await freePort();
   const start = () => startServer({ port: own, settings });
@@ -167,18 +167,18 @@ test("a Mesa client in a tab reconnects after a restart and sends its token agai
   await page.evaluate(
     ([at, token]) => {
       const client = (window.mesa = new window.sdk.Client(`ws://127.0.0.1:${at}/mesa`, { authorization: token }));
-      window.heard = [];
-      client.on("authenticated", (user) => window.heard.push(user));
+      window.received = [];
+      client.on("authenticated", (user) => window.received.push(user));
     },
     [own, token] as const,
   );
-  const logins = (count: number) => page.waitForFunction((count) => window.heard.length === count, count);
+  const logins = (count: number) => page.waitForFunction((count) => window.received.length === count, count);
   await logins(1);
   await mesa.kill();
   await page.waitForFunction(() => window.mesa.state === "reconnecting");
   mesa = await start();
   await logins(2);
-  expect(await page.evaluate(() => window.heard)).toEqual([{ id: "7" }, { id: "7" }]);
+  expect(await page.evaluate(() => window.received)).toEqual([{ id: "7" }, { id: "7" }]);
   await context.close();
   await mesa.stop();
 });

@@ -44,37 +44,37 @@ async function connected(options: EmitClientOptions = {}, url = server.url): Pro
 describe("a client", () => {
   test("gets replies, and receives events in the order in which they were sent", async () => {
     const [ann, ben] = [await connected(), await connected()];
-    const heard = new ReceiveQueue<string>();
+    const received = new ReceiveQueue<string>();
     expect(await ann.request("/join", { room: "order", username: "Ann" })).toEqual({ joined: "order" });
-    ann.on("user-joined", ({ username }) => heard.put(username));
-    ann.on("message", ({ text }) => heard.put(text));
+    ann.on("user-joined", ({ username }) => received.put(username));
+    ann.on("message", ({ text }) => received.put(text));
     await ben.request("/join", { room: "order", username: "Ben" });
     for (const text of ["1", "2", "3"]) expect(ben.emit("/message", { room: "order", text })).toBe(true);
-    expect([await heard.next(), await heard.next(), await heard.next(), await heard.next()]).toEqual([
+    expect([await received.next(), await received.next(), await received.next(), await received.next()]).toEqual([
       "Ben", "1", "2", "3",
     ]);
   });
 
   test("removes listeners by the returned function, by listener and by event", async () => {
     const client = await connected();
-    const heard: string[] = [];
-    const listener = (name: string) => () => heard.push(name);
+    const received: string[] = [];
+    const listener = (name: string) => () => received.push(name);
     const stop = client.on("message", listener("a"));
     const b = listener("b");
     client.on("message", b);
     client.on("message", listener("c"));
-    const say = async () => {
+    const sendMessage = async () => {
       client.emit("/message", { room: "undo", text: "x" });
       await client.request("/ping");
-      return heard.splice(0);
+      return received.splice(0);
     };
     await client.request("/join", { room: "undo", username: "Ann" });
-    expect(await say()).toEqual(["a", "b", "c"]);
+    expect(await sendMessage()).toEqual(["a", "b", "c"]);
     stop();
     client.off("message", b);
-    expect(await say()).toEqual(["c"]);
+    expect(await sendMessage()).toEqual(["c"]);
     client.off("message");
-    expect(await say()).toEqual([]);
+    expect(await sendMessage()).toEqual([]);
   });
 
   test("replies to server requests, also asynchronously, and does not if the handler fails", async () => {
@@ -174,9 +174,9 @@ describe("a client", () => {
     let own = await startServer({ port });
     const client = await connected(fast, own.url);
     const states = new ReceiveQueue<StateChange>();
-    const heard = new ReceiveQueue<string>();
+    const received = new ReceiveQueue<string>();
     client.on("@state", states.put);
-    client.on("message", ({ text }) => heard.put(text));
+    client.on("message", ({ text }) => received.put(text));
     client.on("@reconnect", () => client.request("/join", { room: "again", username: "Ann" }));
     const ping = client.request("/ping");
     await ping;
@@ -187,7 +187,7 @@ describe("a client", () => {
     client.emit("/message", { room: "again", text: "queued" });
     expect(client.emit("/message", { room: "again", text: "lost" }, { volatile: true })).toBe(false);
     own = await startServer({ port });
-    expect(await heard.next()).toBe("queued");
+    expect(await received.next()).toBe("queued");
     await client.close();
     await own.stop();
     expect(await client.close()).toBeUndefined();
@@ -229,12 +229,12 @@ describe("schemas", () => {
     expect(await rejectionCode(client.request("/whoami"))).toBe("invalid_data");
     expect(thrownCode(() => client.emit("/message", { room: "schemas", text: "long" }))).toBe("invalid_data");
     const other = await connected();
-    const [heard, errors] = [new ReceiveQueue<string>(), new ReceiveQueue<unknown>()];
-    client.on("message", ({ text }) => heard.put(text));
+    const [received, errors] = [new ReceiveQueue<string>(), new ReceiveQueue<unknown>()];
+    client.on("message", ({ text }) => received.put(text));
     client.on("@error", errors.put);
     await (client as unknown as EmitClient).request("/join", { room: "schemas" });
     for (const text of ["a", "x", "b"]) other.emit("/message", { room: "schemas", text });
-    expect([await heard.next(), await heard.next()]).toEqual(["a", "b"]);
+    expect([await received.next(), await received.next()]).toEqual(["a", "b"]);
     expect(await errors.next()).toMatchObject({ code: "invalid_data", event: "message" });
   });
 });

@@ -31,7 +31,7 @@ beforeAll(async () => {
 afterAll(() => server.stop());
 afterEach(() => Promise.all(all.splice(0).map((each) => each.disconnect())));
 
-function made(projectId: string, options: DispatchOptions = {}, host = server.url): Dispatch {
+function create(projectId: string, options: DispatchOptions = {}, host = server.url): Dispatch {
   const dispatch = new Dispatch({ projectId, host, options: { ...fast, ...options } });
   all.push(dispatch);
   return dispatch;
@@ -39,7 +39,7 @@ function made(projectId: string, options: DispatchOptions = {}, host = server.ur
 
 describe("new Dispatch", () => {
   test("connects, sends to all members with metadata, and to given recipients only", async () => {
-    const [ann, ben] = [made("relay"), made("relay")];
+    const [ann, ben] = [create("relay"), create("relay")];
     const connected = new ReceiveQueue<unknown>();
     ann.on(DISPATCH_EVENT.CONNECTED, connected.put);
     const me = await ann.connect();
@@ -47,13 +47,13 @@ describe("new Dispatch", () => {
     expect(await connected.next()).toEqual(me);
     const { clientId: benId } = await ben.connect();
 
-    const heard = new ReceiveQueue<unknown>();
+    const received = new ReceiveQueue<unknown>();
     for (const [name, dispatch] of [["ann", ann], ["ben", ben]] as const) {
-      dispatch.on("chat_message_sent", (payload, metadata) => heard.put([name, payload, metadata]));
+      dispatch.on("chat_message_sent", (payload, metadata) => received.put([name, payload, metadata]));
     }
     ann.emitEvent("chat_message_sent", { author: "Ann", body: "hi" });
     for (const _ of [ann, ben]) {
-      expect(await heard.next()).toEqual([
+      expect(await received.next()).toEqual([
         expect.any(String),
         expect.objectContaining({ author: "Ann", body: "hi", __clientId: me.clientId }),
         { latencyMs: expect.any(Number), clientId: me.clientId, timestamp: expect.any(Number) },
@@ -63,14 +63,14 @@ describe("new Dispatch", () => {
     ann.emitEvent("chat_message_sent", { n: 2 }, benId);
     ann.emitEvent("chat_message_sent", { n: 3 });
     const order: unknown[] = [];
-    for (let i = 0; i < 4; i++) order.push(await heard.next());
+    for (let i = 0; i < 4; i++) order.push(await received.next());
     const numbersOf = (receiver: string) =>
       (order as [string, { n: number }][]).filter(([name]) => name === receiver).map(([, payload]) => payload.n);
     expect([numbersOf("ben"), numbersOf("ann")]).toEqual([[1, 2, 3], [3]]);
   });
 
   test("delivers the member list in both formats, with user info", async () => {
-    const [ann, ben] = [made("list"), made("list")];
+    const [ann, ben] = [create("list"), create("list")];
     const lists = new ReceiveQueue<readonly ConnectedClient[]>();
     const objects = new ReceiveQueue<object>();
     ann.onConnectedClientsChanged(lists.put);
@@ -88,57 +88,57 @@ describe("new Dispatch", () => {
   });
 
   test("reaches an identified user on another shard, by id", async () => {
-    const anna = made("identify", { shardName: "a", authorization: ANNA });
-    const ben = made("identify", { shardName: "b" });
-    const heard = new ReceiveQueue<unknown>();
-    anna.on("dm", heard.put);
+    const anna = create("identify", { shardName: "a", authorization: ANNA });
+    const ben = create("identify", { shardName: "b" });
+    const received = new ReceiveQueue<unknown>();
+    anna.on("dm", received.put);
     await anna.connect();
     // Her own message follows her token, so its arrival shows that the server has authenticated her.
     anna.emitEvent("dm", [0], "anna-8");
-    expect(await heard.next()).toEqual([0]);
+    expect(await received.next()).toEqual([0]);
     await ben.connect();
     ben.emitEvent("dm", [1], ["anna-8"]);
-    expect(await heard.next()).toEqual([1]);
-    const late = made("identify");
-    late.on("dm", heard.put);
+    expect(await received.next()).toEqual([1]);
+    const late = create("identify");
+    late.on("dm", received.put);
     await late.connect();
     late.identify(ANNA);
     late.emitEvent("dm", [2], "anna-8");
-    expect([await heard.next(), await heard.next()]).toEqual([[2], [2]]);
+    expect([await received.next(), await received.next()]).toEqual([[2], [2]]);
   });
 
   test("lists all shards of the project", async () => {
     const seats = { maxConnectionsPerShard: 2 };
-    const three = [made("info", seats), made("info", seats), made("info", seats)];
+    const three = [create("info", seats), create("info", seats), create("info", seats)];
     for (const each of three) await each.connect();
     expect(await three[0]?.info()).toEqual([
       { shardName: "shard-1", numConnectedClients: 2 },
       { shardName: "shard-2", numConnectedClients: 1 },
     ]);
-    expect(await made("info nobody is in").info()).toEqual([]);
+    expect(await create("info nobody is in").info()).toEqual([]);
   });
 
   test("rejects messages that the server would silently ignore", async () => {
-    const dispatch = made("limits");
+    const dispatch = create("limits");
     await dispatch.connect();
     expect(thrownCode(() => dispatch.emitEvent("x", "x".repeat(128_000)))).toBe("too_large");
     expect(thrownCode(() => dispatch.setUserInfo({ x: "é".repeat(8_192) }))).toBe("too_large");
     expect(thrownCode(() => dispatch.setUserInfo([] as unknown as object))).toBe("bad_data");
     expect(thrownCode(() => dispatch.emitEvent("x", { f: () => 1 }))).toBe("bad_data");
     expect(thrownCode(() => dispatch.emitEvent(DISPATCH_EVENT.CONNECTED))).toBe("bad_data");
-    const heard = new ReceiveQueue<string>();
-    dispatch.on<string>("x", heard.put);
+    const received = new ReceiveQueue<string>();
+    dispatch.on<string>("x", received.put);
     const longest = "x".repeat(128_000 - `{"eventName":"x","payload":""}`.length);
     dispatch.emitEvent("x", longest);
-    expect(await heard.next()).toBe(longest);
+    expect(await received.next()).toBe(longest);
   });
 
   test("rejects if it cannot connect, and can connect later", async () => {
-    const dispatch = made("reject", {}, `127.0.0.1:${await freePort()}`);
+    const dispatch = create("reject", {}, `127.0.0.1:${await freePort()}`);
     expect(await rejectionCode(dispatch.connect())).toBe("connect_failed");
     dispatch.setHost(server.url);
     expect(await dispatch.connect()).toMatchObject({ shardName: "shard-1" });
-    const full = [made("full"), made("full")];
+    const full = [create("full"), create("full")];
     await full[0]?.connect();
     await expect(full[1]?.connect()).rejects.toMatchObject({ code: "connect_failed", closeCode: 1013 });
     expect(await rejectionCode(new Dispatch({ projectId: "p", options: { WebSocket } }).connect())).toBe("bad_option");
@@ -148,18 +148,18 @@ describe("new Dispatch", () => {
     const port = await freePort();
     const config = `${TRANSCRIPTS}/koji/settings.toml`;
     let own = await startServer({ port, command: "serve", config });
-    const dispatch = made("restart", {}, own.url);
+    const dispatch = create("restart", {}, own.url);
     dispatch.setUserInfo({ name: "Ann" });
     const first = await dispatch.connect();
     const gone = new ReceiveQueue<unknown>();
     dispatch.on(DISPATCH_EVENT.DISCONNECTED, gone.put);
     await own.kill();
     expect(await gone.next()).toMatchObject({ state: "reconnecting", code: 1006 });
-    const heard = new ReceiveQueue<unknown>();
-    dispatch.on("x", ({ n }) => heard.put(n));
+    const received = new ReceiveQueue<unknown>();
+    dispatch.on("x", ({ n }) => received.put(n));
     dispatch.emitEvent("x", { n: 1 });
     own = await startServer({ port, command: "serve", config });
-    expect(await heard.next()).toBe(1);
+    expect(await received.next()).toBe(1);
     expect(dispatch.connectionInfo?.clientId).not.toBe(first.clientId);
     const lists = new ReceiveQueue<readonly ConnectedClient[]>();
     dispatch.onConnectedClientsChanged(lists.put);
@@ -185,10 +185,10 @@ describe("the shared instance", () => {
     Koji.dispatch.setUserInfo({ avatar: "a.png" });
     await clients.nextWhere(([me]) => me?.userInfo["avatar"] === "a.png");
     unsubscribeClients();
-    const heard = new ReceiveQueue<unknown>();
-    const unsubscribeEvent = Koji.dispatch.on("myEvent", heard.put);
+    const received = new ReceiveQueue<unknown>();
+    const unsubscribeEvent = Koji.dispatch.on("myEvent", received.put);
     Koji.dispatch.emitEvent("myEvent", { x: 1 });
-    expect(await heard.next()).toMatchObject({ x: 1 });
+    expect(await received.next()).toMatchObject({ x: 1 });
     unsubscribeEvent();
     expect(await Koji.dispatch.info()).toEqual([{ shardName: "shard-1", numConnectedClients: 1 }]);
     await Koji.dispatch.disconnect();

@@ -47,7 +47,7 @@ async function startApi(on: RedisServer, settings: readonly string[] = []): Prom
   return { server, api: `http://${listen}` };
 }
 
-function made(address: string, options: DispatcherOptions = {}): Dispatcher {
+function create(address: string, options: DispatcherOptions = {}): Dispatcher {
   const dispatcher = new Dispatcher(address, { namespace: "api", ...options });
   dispatchers.push(dispatcher);
   return dispatcher;
@@ -60,20 +60,20 @@ async function user(id: string): Promise<User> {
 }
 
 const texts = (...messages: Message[]) => messages.map(({ type, data, sequence }) => [type, data, sequence]);
-const said = (n: number) => new Message(0, { n }, "SAID");
+const message = (n: number) => new Message(0, { n }, "COUNT");
 
 describe.each([
-  ["Redis", () => made(redis.url), () => made(redis.url, { sync: { enabled: true } })],
-  ["HTTP", () => made(api, { key: KEY }), () => made(api, { key: KEY, sync: { enabled: true } })],
+  ["Redis", () => create(redis.url), () => create(redis.url, { sync: { enabled: true } })],
+  ["HTTP", () => create(api, { key: KEY }), () => create(api, { key: KEY, sync: { enabled: true } })],
 ])("over %s", (way, plain, syncing) => {
   test("users receive their messages in order, and excluded users do not", async () => {
     const dispatcher = plain();
     const [ann, bob, ben] = [await user("ann"), await user("bob"), await user("bob")];
     await dispatcher.dispatch(NOTE, ["ann", "bob"]);
-    await dispatcher.dispatch(said(1), ["ann", "bob"], ["ann"]);
-    await dispatcher.dispatch(said(2), ["ann", "bob"]);
+    await dispatcher.dispatch(message(1), ["ann", "bob"], ["ann"]);
+    await dispatcher.dispatch(message(2), ["ann", "bob"]);
     expect(texts(await ann.messages.next(), await ann.messages.next())).toEqual([
-      ["STATUS_UPDATE", { status: "online" }, undefined], ["SAID", { n: 2 }, undefined],
+      ["STATUS_UPDATE", { status: "online" }, undefined], ["COUNT", { n: 2 }, undefined],
     ]);
     for (const { messages } of [bob, ben]) {
       expect(texts(await messages.next(), await messages.next(), await messages.next()).map(([, data]) => data))
@@ -86,8 +86,8 @@ describe.each([
     const [ann, bob] = [await user("ann"), await user("bob")];
     expect(await dispatcher.dispatch(NOTE, [])).toEqual({});
     expect(await dispatcher.dispatch(NOTE, ["ann"], ["ann"])).toEqual({});
-    await dispatcher.dispatch(said(1), ["*"]);
-    await dispatcher.dispatch(said(2));
+    await dispatcher.dispatch(message(1), ["*"]);
+    await dispatcher.dispatch(message(2));
     for (const { messages } of [ann, bob]) {
       expect(texts(await messages.next(), await messages.next()).map(([, data]) => data)).toEqual([{ n: 1 }, { n: 2 }]);
     }
@@ -105,16 +105,16 @@ describe.each([
   test("with `sync` an offline user receives all messages at the next login, in order and marked as redelivered", async () => {
     const dispatcher = syncing();
     const away = `away-${way}`;
-    const many = await Promise.all([1, 2, 3].map((n) => dispatcher.dispatch(said(n), [away])));
+    const many = await Promise.all([1, 2, 3].map((n) => dispatcher.dispatch(message(n), [away])));
     expect(many.map(({ inboxes }) => inboxes)).toEqual([1, 1, 1]);
     await dispatcher.dispatch(new Message(0, {}, "NOW_OR_NEVER", { sync: false }), [away]);
     const back = await user(away);
-    const heard = texts(await back.messages.next(), await back.messages.next(), await back.messages.next());
-    expect(heard.map(([type, , sequence]) => [type, sequence])).toEqual([["SAID", 1], ["SAID", 2], ["SAID", 3]]);
+    const received = texts(await back.messages.next(), await back.messages.next(), await back.messages.next());
+    expect(received.map(([type, , sequence]) => [type, sequence])).toEqual([["COUNT", 1], ["COUNT", 2], ["COUNT", 3]]);
     // Concurrent HTTP requests may overtake each other.
-    expect(heard.map(([, data]) => (data as { n: number }).n).sort()).toEqual([1, 2, 3]);
-    await dispatcher.dispatch(said(4), [away]);
-    expect(texts(await back.messages.next())).toEqual([["SAID", { n: 4 }, undefined]]);
+    expect(received.map(([, data]) => (data as { n: number }).n).sort()).toEqual([1, 2, 3]);
+    await dispatcher.dispatch(message(4), [away]);
+    expect(texts(await back.messages.next())).toEqual([["COUNT", { n: 4 }, undefined]]);
   });
 
   test("disconnect closes with 1000, spares excluded users, and accepts an empty audience", async () => {
@@ -125,8 +125,8 @@ describe.each([
     await dispatcher.disconnect(["ann", "eve"], ["eve"]);
     await dispatcher.dispatch(new DispatchEvent("DISCONNECT_CLIENT"), ["bob"]);
     expect([await ann.closed, await bob.closed]).toEqual([1000, 1000]);
-    await dispatcher.dispatch(said(1), ["eve"]);
-    expect(texts(await eve.messages.next())).toEqual([["SAID", { n: 1 }, undefined]]);
+    await dispatcher.dispatch(message(1), ["eve"]);
+    expect(texts(await eve.messages.next())).toEqual([["COUNT", { n: 1 }, undefined]]);
     await dispatcher.close();
     expect(await rejectionCode(dispatcher.disconnect(["eve"]))).toBe("not_connected");
   });
@@ -144,40 +144,40 @@ describe.each([
 describe("through Redis", () => {
   test("publishes the same bytes as the original", async () => {
     const original = new mesa.Dispatcher(redis.url, { namespace: "wire" });
-    const ours = made(redis.url, { namespace: "wire" });
-    const hearing = redis.client.duplicate();
-    const heard: string[] = [];
-    hearing.on("message", (_: string, text: string) => heard.push(text));
-    await hearing.subscribe("ws_wire");
+    const ours = create(redis.url, { namespace: "wire" });
+    const subscriber = redis.client.duplicate();
+    const received: string[] = [];
+    subscriber.on("message", (_: string, text: string) => received.push(text));
+    await subscriber.subscribe("ws_wire");
     const calls: [Message, string[]?, string[]?][] = [
       [NOTE, ["0", "1"]], [NOTE, ["0", "1"], ["1"]], [NOTE, ["*"]], [NOTE],
       [new Message(0, {}, "X", { sync: false }), ["a\"b"]],
     ];
     for (const [{ opcode, data, type, options }, ...to] of calls) {
       original.dispatch(new mesa.Message(opcode, data as object, type, options as never), ...to);
-      await expect.poll(() => heard.length % 2).toBe(1);
+      await expect.poll(() => received.length % 2).toBe(1);
       await ours.dispatch(new Message(opcode, data, type, options), ...to);
-      await expect.poll(() => heard.length % 2).toBe(0);
-      const [theirs, own] = heard.slice(-2).map((text) => JSON.parse(text) as unknown);
+      await expect.poll(() => received.length % 2).toBe(0);
+      const [theirs, own] = received.slice(-2).map((text) => JSON.parse(text) as unknown);
       expect(own).toEqual(theirs);
     }
     original.dispatch(new mesa.DispatchEvent("DISCONNECT_CLIENT"), ["1"]);
-    await expect.poll(() => heard.length % 2).toBe(1);
+    await expect.poll(() => received.length % 2).toBe(1);
     await ours.dispatch(new DispatchEvent("DISCONNECT_CLIENT"), ["1"]);
-    await expect.poll(() => heard.length % 2).toBe(0);
-    expect(JSON.parse(heard.at(-1) ?? "")).toEqual(JSON.parse(heard.at(-2) ?? ""));
+    await expect.poll(() => received.length % 2).toBe(0);
+    expect(JSON.parse(received.at(-1) ?? "")).toEqual(JSON.parse(received.at(-2) ?? ""));
     closeRedisConnections(original);
-    hearing.disconnect();
+    subscriber.disconnect();
   });
 
   test("appends to messages stored by an original, which can append to its messages", async () => {
-    await redis.client.hset("undelivered_messages_api", "both", '[{"op":0,"d":{"n":0},"t":"SAID"}]');
-    await made(redis.url, { sync: { enabled: true } }).dispatch(said(1), ["both"]);
+    await redis.client.hset("undelivered_messages_api", "both", '[{"op":0,"d":{"n":0},"t":"COUNT"}]');
+    await create(redis.url, { sync: { enabled: true } }).dispatch(message(1), ["both"]);
     expect(await redis.client.hget("undelivered_messages_api", "both"))
-      .toBe('[{"op":0,"d":{"n":0},"t":"SAID"},{"op":0,"d":{"n":1},"t":"SAID"}]');
+      .toBe('[{"op":0,"d":{"n":0},"t":"COUNT"},{"op":0,"d":{"n":1},"t":"COUNT"}]');
     const back = await user("both");
-    const heard = texts(await back.messages.next(), await back.messages.next());
-    expect(heard).toEqual([["SAID", { n: 0 }, 1], ["SAID", { n: 1 }, 2]]);
+    const received = texts(await back.messages.next(), await back.messages.next());
+    expect(received).toEqual([["COUNT", { n: 0 }, 1], ["COUNT", { n: 1 }, 2]]);
   });
 
   test("the script is the Rust dispatcher's, apart from comments", () => {
@@ -186,7 +186,7 @@ describe("through Redis", () => {
   });
 
   test("an audience that originals cannot express is rejected, and nothing is sent", async () => {
-    const dispatcher = made(redis.url);
+    const dispatcher = create(redis.url);
     const dispatched = (...to: Parameters<Dispatcher["dispatch"]>) => rejectionCode(dispatcher.dispatch(...to));
     expect(await dispatched(NOTE, ["*"], ["ann"])).toBe("unsupported");
     expect(await dispatched(NOTE, { rooms: ["lobby"] })).toBe("unsupported");
@@ -200,20 +200,20 @@ describe("through Redis", () => {
 
   test("rejects while Redis is down, and works once it is back", async () => {
     let own = await startRedis();
-    const dispatcher = made(own.url, { timeout: 200, sync: { enabled: true } });
+    const dispatcher = create(own.url, { timeout: 200, sync: { enabled: true } });
     await dispatcher.dispatch(NOTE, ["ann"], [], { timeout: 10_000 });
     await own.stop();
     await expect.poll(() => rejectionCode(dispatcher.dispatch(NOTE, ["ann"]))).toBe("not_connected");
-    const waiting = dispatcher.dispatch(said(1), ["ann"], [], { timeout: 20_000 });
+    const waiting = dispatcher.dispatch(message(1), ["ann"], [], { timeout: 20_000 });
     own = await startRedis(own.port);
     expect(await waiting).toEqual({ inboxes: 1 });
-    expect(await own.client.hget("undelivered_messages_api", "ann")).toBe('[{"op":0,"d":{"n":1},"t":"SAID"}]');
+    expect(await own.client.hget("undelivered_messages_api", "ann")).toBe('[{"op":0,"d":{"n":1},"t":"COUNT"}]');
     await own.stop();
   });
 
   test("reports the error that Redis returns", async () => {
     await redis.client.set("connected_clients_wrong", "no set");
-    const dispatcher = made(redis.url, { namespace: "wrong", sync: { enabled: true } });
+    const dispatcher = create(redis.url, { namespace: "wrong", sync: { enabled: true } });
     await expect(dispatcher.dispatch(NOTE, ["ann"])).rejects.toMatchObject({
       code: "redis_failed", message: expect.stringContaining("WRONGTYPE") as string,
     });
@@ -223,14 +223,14 @@ describe("through Redis", () => {
 describe("over HTTP", () => {
   test("reaches rooms, everyone except some, and other projects", async () => {
     const [ann, bob] = [await user("ann"), await user("bob")];
-    const dispatcher = made(api, { key: KEY });
-    await dispatcher.dispatch(said(1), ["*"], ["ann"]);
-    await dispatcher.dispatch(said(2), { everyone: true }, { users: ["bob"] });
-    const toSets = await dispatcher.dispatch(said(3), { rooms: ["lobby"], tags: ["staff"] });
+    const dispatcher = create(api, { key: KEY });
+    await dispatcher.dispatch(message(1), ["*"], ["ann"]);
+    await dispatcher.dispatch(message(2), { everyone: true }, { users: ["bob"] });
+    const toSets = await dispatcher.dispatch(message(3), { rooms: ["lobby"], tags: ["staff"] });
     expect(toSets).toEqual({ socketsHere: 0 });
-    expect(texts(await bob.messages.next())).toEqual([["SAID", { n: 1 }, undefined]]);
-    expect(texts(await ann.messages.next())).toEqual([["SAID", { n: 2 }, undefined]]);
-    const elsewhere = await made(api, { key: KEY, namespace: "elsewhere" }).dispatch(said(4), ["ann"]);
+    expect(texts(await bob.messages.next())).toEqual([["COUNT", { n: 1 }, undefined]]);
+    expect(texts(await ann.messages.next())).toEqual([["COUNT", { n: 2 }, undefined]]);
+    const elsewhere = await create(api, { key: KEY, namespace: "elsewhere" }).dispatch(message(4), ["ann"]);
     expect(elsewhere).toEqual({ socketsHere: 0 });
   });
 
@@ -238,57 +238,57 @@ describe("over HTTP", () => {
     const [ann, bob] = [await user("ann"), await user("bob")];
     const reasons: string[] = [];
     ann.client.on("disconnected", (_, reason) => reasons.push(reason));
-    const dispatcher = made(api, { key: KEY });
+    const dispatcher = create(api, { key: KEY });
     const closing = { code: 4003, reason: "banned", idempotencyKey: "ban-ann" };
     expect(await dispatcher.disconnect({ everyone: true }, { users: ["bob"] }, closing)).toEqual({ socketsHere: 1 });
     expect([await ann.closed, reasons]).toEqual([4003, ["banned"]]);
     const again = await user("ann");
     expect(await dispatcher.disconnect({ everyone: true }, { users: ["bob"] }, closing)).toEqual({ socketsHere: 1 });
-    await dispatcher.dispatch(said(1), ["ann", "bob"]);
+    await dispatcher.dispatch(message(1), ["ann", "bob"]);
     for (const { messages } of [again, bob]) {
-      expect(texts(await messages.next())).toEqual([["SAID", { n: 1 }, undefined]]);
+      expect(texts(await messages.next())).toEqual([["COUNT", { n: 1 }, undefined]]);
     }
   });
 
   test("a repeated idempotency key has no second effect, also from another Dispatcher", async () => {
     const ann = await user("ann");
-    for (const dispatcher of [made(api, { key: KEY }), made(api, { key: KEY })]) {
-      const sent = await dispatcher.dispatch(said(1), ["ann"], [], { idempotencyKey: "order-7" });
+    for (const dispatcher of [create(api, { key: KEY }), create(api, { key: KEY })]) {
+      const sent = await dispatcher.dispatch(message(1), ["ann"], [], { idempotencyKey: "order-7" });
       expect(sent).toEqual({ socketsHere: 1 });
     }
-    const other = made(api, { key: KEY }).dispatch(said(2), ["ann"], [], { idempotencyKey: "order-7" });
+    const other = create(api, { key: KEY }).dispatch(message(2), ["ann"], [], { idempotencyKey: "order-7" });
     await expect(other).rejects.toMatchObject({ code: "another_body", status: 422 });
-    await made(api, { key: KEY }).dispatch(said(3), ["ann"]);
-    const heard = texts(await ann.messages.next(), await ann.messages.next());
-    expect(heard.map(([, data]) => data)).toEqual([{ n: 1 }, { n: 3 }]);
+    await create(api, { key: KEY }).dispatch(message(3), ["ann"]);
+    const received = texts(await ann.messages.next(), await ann.messages.next());
+    expect(received.map(([, data]) => data)).toEqual([{ n: 1 }, { n: 3 }]);
   });
 
   test("an error of the API carries the API's code", async () => {
-    const refused = made(api, { key: "another key, and as long as it" }).dispatch(NOTE, ["ann"]);
+    const refused = create(api, { key: "another key, and as long as it" }).dispatch(NOTE, ["ann"]);
     await expect(refused).rejects.toBeInstanceOf(ApiError);
     await expect(refused).rejects.toMatchObject({ code: "unauthorized", status: 401 });
-    const invalid = made(api, { key: KEY }).dispatch(NOTE, { sockets: ["no socket"] });
+    const invalid = create(api, { key: KEY }).dispatch(NOTE, { sockets: ["no socket"] });
     const message = expect.stringContaining("sockets") as string;
     await expect(invalid).rejects.toMatchObject({ code: "invalid", status: 400, message });
-    const huge = made(api, { key: KEY }).dispatch(new Message(0, "x".repeat(3_000_000), "HUGE"), ["ann"]);
+    const huge = create(api, { key: KEY }).dispatch(new Message(0, "x".repeat(3_000_000), "HUGE"), ["ann"]);
     await expect(huge).rejects.toMatchObject({ code: "too_large", status: 413 });
-    const unsendable = made(api, { key: KEY }).disconnect(["ann"], [], { code: 1006 });
+    const unsendable = create(api, { key: KEY }).disconnect(["ann"], [], { code: 1006 });
     await expect(unsendable).rejects.toMatchObject({ code: "invalid", status: 400 });
   });
 
   test("rate-limited requests are retried later, and each takes effect once", async () => {
     const ann = await user("ann");
     const { server: slow, api: url } = await startApi(redis, ["api.requests_per_second=2"]);
-    const impatient = made(url, { key: KEY, maxRetries: 0 });
-    const outcomes = await Promise.all(Array.from({ length: 20 }, () => rejectionCode(impatient.dispatch(said(0), ["nobody"]))));
+    const impatient = create(url, { key: KEY, maxRetries: 0 });
+    const outcomes = await Promise.all(Array.from({ length: 20 }, () => rejectionCode(impatient.dispatch(message(0), ["nobody"]))));
     expect(outcomes).toContain("too_many");
-    const dispatcher = made(url, { key: KEY, maxRetries: 10 });
-    await Promise.all([1, 2, 3, 4].map((n) => dispatcher.dispatch(said(n), ["ann"])));
-    const heard: unknown[] = [];
-    while (heard.length < 4) heard.push((await ann.messages.next()).data);
-    expect(heard).toEqual(expect.arrayContaining([1, 2, 3, 4].map((n) => ({ n }))));
-    await made(api, { key: KEY }).dispatch(said(5), ["ann"]);
-    expect(texts(await ann.messages.next())).toEqual([["SAID", { n: 5 }, undefined]]);
+    const dispatcher = create(url, { key: KEY, maxRetries: 10 });
+    await Promise.all([1, 2, 3, 4].map((n) => dispatcher.dispatch(message(n), ["ann"])));
+    const received: unknown[] = [];
+    while (received.length < 4) received.push((await ann.messages.next()).data);
+    expect(received).toEqual(expect.arrayContaining([1, 2, 3, 4].map((n) => ({ n }))));
+    await create(api, { key: KEY }).dispatch(message(5), ["ann"]);
+    expect(texts(await ann.messages.next())).toEqual([["COUNT", { n: 5 }, undefined]]);
     await slow.stop();
   });
 
@@ -297,9 +297,9 @@ describe("over HTTP", () => {
     const { server: node, api: url } = await startApi(own, ["mesa.sync.enabled=true"]);
     await own.stop();
     const options = { key: KEY, sync: { enabled: true } };
-    const refused = made(url, { ...options, maxRetries: 0 }).dispatch(NOTE, ["ann"]);
+    const refused = create(url, { ...options, maxRetries: 0 }).dispatch(NOTE, ["ann"]);
     await expect(refused).rejects.toMatchObject({ code: "not_kept", status: 503 });
-    const waiting = made(url, { ...options, maxRetries: 20 }).dispatch(NOTE, ["ann"]);
+    const waiting = create(url, { ...options, maxRetries: 20 }).dispatch(NOTE, ["ann"]);
     const back = await startRedis(own.port);
     expect(await waiting).toMatchObject({ inboxes: 1 });
     await node.stop();
@@ -320,14 +320,14 @@ describe("over HTTP", () => {
     });
     await new Promise<void>((listening) => fake.listen(0, "127.0.0.1", listening));
     const url = `http://127.0.0.1:${(fake.address() as AddressInfo).port}/below/`;
-    expect(await made(url, { key: KEY }).dispatch(NOTE, ["ann"])).toEqual({ inboxes: 1, displaced: 0 });
+    expect(await create(url, { key: KEY }).dispatch(NOTE, ["ann"])).toEqual({ inboxes: 1, displaced: 0 });
     expect(new Set(keys).size).toBe(1);
-    const impatient = made(url, { key: KEY, maxRetries: 0 });
+    const impatient = create(url, { key: KEY, maxRetries: 0 });
     await expect(impatient.dispatch(NOTE, ["ann"])).rejects.toMatchObject({ code: "unexpected", status: 503 });
     expect(await rejectionCode(impatient.dispatch(NOTE, ["ann"], [], { timeout: 300 }))).toBe("timeout");
     fake.closeAllConnections();
     await new Promise((closed) => fake.close(closed));
-    expect(await rejectionCode(made(url, { key: KEY, maxRetries: 1 }).dispatch(NOTE, ["ann"]))).toBe("connect_failed");
+    expect(await rejectionCode(create(url, { key: KEY, maxRetries: 1 }).dispatch(NOTE, ["ann"]))).toBe("connect_failed");
   });
 });
 

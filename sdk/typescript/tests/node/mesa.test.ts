@@ -10,10 +10,10 @@ import { Dispatch } from "../../src/dispatch/index.js";
 import { Client, Message, type ClientOptions, type StateChange } from "../../src/mesa/index.js";
 import { rejectionCode, thrownCode } from "../support/errorCode.js";
 import { FakeServer, type FakePeer } from "../support/fakeServer.js";
+import { SECRET } from "../support/mesa.js";
 import { ReceiveQueue } from "../support/receiveQueue.js";
 import { BINARY, freePort, startServer, type Server } from "../support/server.js";
 
-const SECRET = "a secret of the tests, long enough for HS256";
 const SETTINGS = [
   "mesa.enabled=true", "mesa.namespace=both", `auth.jwt_secret=${SECRET}`,
   "mesa.reconnect.enabled=true", "mesa.reconnect.interval_ms=100",
@@ -25,7 +25,7 @@ function tokenOf(user: string): string {
   return execFileSync(BINARY, args, { encoding: "utf8" }).trim();
 }
 
-function made(url: string, options: ClientOptions = {}): Client {
+function create(url: string, options: ClientOptions = {}): Client {
   const client = new Client(url, { WebSocket, ...options });
   all.push(client);
   return client;
@@ -48,7 +48,7 @@ describe("with the real server", () => {
   afterAll(() => server.stop());
 
   test("connects by itself, authenticates, and receives its user", async () => {
-    const client = made(`${server.url}/mesa`);
+    const client = create(`${server.url}/mesa`);
     const kinds = new ReceiveQueue<unknown>();
     const users = new ReceiveQueue<unknown>();
     client.on("connected", kinds.put);
@@ -67,7 +67,7 @@ describe("with the real server", () => {
   });
 
   test("receives an event that a Koji page sends to its user", async () => {
-    const client = made(`${server.url}/mesa`);
+    const client = create(`${server.url}/mesa`);
     const messages = new ReceiveQueue<Message>();
     client.on("message", messages.put);
     await client.authenticate({ token: tokenOf("anna-8") });
@@ -84,7 +84,7 @@ describe("with the real server", () => {
     // A server of its own, because busy tests could answer too late. Four heartbeats without an answer end a connection.
     const beats = ["mesa.heartbeat.enabled=true", "mesa.heartbeat.interval_ms=500", "mesa.listen=127.0.0.1:0"];
     const own = await startServer({ settings: [...SETTINGS, ...beats] });
-    const client = made(`${own.url}/mesa`);
+    const client = create(`${own.url}/mesa`);
     await client.connect();
     const mute = new WebSocket(`${own.url}/mesa`);
     await new Promise((resolve) => mute.once("close", resolve));
@@ -94,7 +94,7 @@ describe("with the real server", () => {
   });
 
   test("a rejected token fails with `authentication_failed`, and is not sent again", async () => {
-    const client = made(`${server.url}/mesa`);
+    const client = create(`${server.url}/mesa`);
     await client.connect();
     const states = new ReceiveQueue<StateChange>();
     client.on("state", states.put);
@@ -102,7 +102,7 @@ describe("with the real server", () => {
       code: "authentication_failed", closeCode: 1008, reason: "the token was refused",
     });
     expect(await states.next()).toMatchObject({ state: "closed", code: 1008, willReconnect: false });
-    const other = made(`${server.url}/mesa`, { authorization: "no token" });
+    const other = create(`${server.url}/mesa`, { authorization: "no token" });
     const errors = new ReceiveQueue<unknown>();
     other.on("error", errors.put);
     expect(await errors.next()).toMatchObject({ code: "authentication_failed" });
@@ -111,7 +111,7 @@ describe("with the real server", () => {
 
   test("reconnects if the server announces it, sends a new token, and then queued messages", async () => {
     const tokens = { connect: tokenOf("7"), reconnect: tokenOf("8"), expiring: "" };
-    const client = made(`${server.url}/mesa`, { maxReconnectDelay: 500, getToken: ({ reason }) => tokens[reason] });
+    const client = create(`${server.url}/mesa`, { maxReconnectDelay: 500, getToken: ({ reason }) => tokens[reason] });
     const users = new ReceiveQueue<unknown>();
     const kinds = new ReceiveQueue<unknown>();
     const gone = new ReceiveQueue<unknown[]>();
@@ -130,11 +130,11 @@ describe("with the real server", () => {
   });
 
   test("rejects at a closed port, and when its signal aborts", async () => {
-    const client = made(`ws://127.0.0.1:${await freePort()}`, { autoConnect: false });
+    const client = create(`ws://127.0.0.1:${await freePort()}`, { autoConnect: false });
     expect(client.state).toBe("idle");
     expect(await rejectionCode(client.connect())).toBe("connect_failed");
     expect(await rejectionCode(client.connect({ signal: AbortSignal.abort() }))).toBe("aborted");
-    expect(await rejectionCode(made("no address", { autoConnect: false }).connect())).toBe("bad_option");
+    expect(await rejectionCode(create("no address", { autoConnect: false }).connect())).toBe("bad_option");
   });
 });
 
@@ -149,7 +149,7 @@ describe("with a server that violates the protocol", () => {
   const hello = (d: object = {}) => ({ op: 10, d: { rules: [], ...d } });
 
   async function pair(options: ClientOptions = {}, d: object = {}) {
-    const client = made(server.url, { ...fast, ...options });
+    const client = create(server.url, { ...fast, ...options });
     const errors = new ReceiveQueue<{ code: string }>();
     const states = new ReceiveQueue<StateChange>();
     const messages = new ReceiveQueue<Message>();
@@ -175,19 +175,19 @@ describe("with a server that violates the protocol", () => {
     for (const frame of ['{"op":11}', '{"op":22}', '{"op":22,"d":[]}']) peer.send(frame);
     peer.send({ op: 0 });
     expect(await messages.next()).toMatchObject({ opcode: 0, data: {}, type: undefined, isRedelivered: false });
-    expect(errors.waiting.map(({ code }) => code)).toEqual([...bad, "binary"].map(() => "bad_frame"));
+    expect(errors.pending.map(({ code }) => code)).toEqual([...bad, "binary"].map(() => "bad_frame"));
     expect(client.state).toBe("connected");
   });
 
   test("only a positive number marks a message as redelivered", async () => {
     const { messages, peer } = await pair();
     for (const s of [1, 2, undefined, 0, "x", null, {}]) peer.send({ op: 0, d: { s }, t: "X", s });
-    const heard: unknown[] = [];
+    const received: unknown[] = [];
     for (let i = 0; i < 7; i++) {
       const { sequence, isRedelivered } = await messages.next();
-      heard.push(isRedelivered ? sequence : "live");
+      received.push(isRedelivered ? sequence : "live");
     }
-    expect(heard).toEqual([1, 2, "live", "live", "live", "live", "live"]);
+    expect(received).toEqual([1, 2, "live", "live", "live", "live", "live"]);
   });
 
   test("heartbeats are answered", async () => {
@@ -198,7 +198,7 @@ describe("with a server that violates the protocol", () => {
 
   test("a silent server is probed, and then the connection counts as lost", async () => {
     // `pair` could return after the probe.
-    const client = made(server.url, { ...fast, watchdogInterval: 30, watchdogTimeout: 30 });
+    const client = create(server.url, { ...fast, watchdogInterval: 30, watchdogTimeout: 30 });
     const states = new ReceiveQueue<StateChange>();
     client.on("state", states.put);
     const peer = await server.sockets.next();
@@ -265,7 +265,7 @@ describe("with a server that violates the protocol", () => {
 
   test("a rejected token of `getToken` is not sent again; a new one is", async () => {
     const tokens = ["bad", "bad", "good"];
-    const client = made(server.url, { ...fast, getToken: () => tokens.shift() ?? "good" });
+    const client = create(server.url, { ...fast, getToken: () => tokens.shift() ?? "good" });
     const errors = new ReceiveQueue<{ code: string }>();
     client.on("error", errors.put);
     const shown = async (peer: FakePeer) => {
@@ -292,7 +292,7 @@ describe("with a server that violates the protocol", () => {
   });
 
   test("messages sent before hello follow the token, within the bounds of the queue", async () => {
-    const client = made(server.url, { ...fast, authorization: "t", queueBytesMax: 90 });
+    const client = create(server.url, { ...fast, authorization: "t", queueBytesMax: 90 });
     client.send(new Message(0, { n: 1 }, "A"));
     client.send(0, { n: 2 }, "B");
     expect(thrownCode(() => client.send(0, { x: "x".repeat(40) }))).toBe("queue_full");
@@ -316,7 +316,7 @@ describe("with a server that violates the protocol", () => {
   });
 
   test("connect rejects if hello does not arrive", async () => {
-    const client = made(server.url, { autoConnect: false, connectTimeout: 30 });
+    const client = create(server.url, { autoConnect: false, connectTimeout: 30 });
     expect(await rejectionCode(client.connect())).toBe("timeout");
   });
 });

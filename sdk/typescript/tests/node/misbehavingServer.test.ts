@@ -49,8 +49,8 @@ const NO_JSON_OBJECT = ["", "no JSON", "{", "null", "[]", "5", '"x"', "true"];
 describe("malformed frames", () => {
   test("are reported by an emit client, which stays connected", async () => {
     const { client, errors, peer } = await emitPair();
-    const heard = new ReceiveQueue<unknown>();
-    client.on("ok", heard.put);
+    const received = new ReceiveQueue<unknown>();
+    client.on("ok", received.put);
     const bad = [
       ...NO_JSON_OBJECT, "{}", '{"event":5}', '{"event":null}', '{"event":""}', '{"data":1}',
       '{"event":"@disconnect"}', '{"event":["ok"]}', '{"event":{}}',
@@ -60,16 +60,16 @@ describe("malformed frames", () => {
     // Ignored: unexpected replies, and types of a later version.
     for (const frame of ['{"type":"ack"}', '{"type":"ack","ackId":{}}', '{"type":"x","event":"ok"}']) peer.send(frame);
     peer.send({ event: "ok", data: 1, more: 2, type: "" });
-    expect(await heard.next()).toBe(1);
-    expect(errors.waiting.map(({ code }) => code)).toEqual([...bad, "binary"].map(() => "bad_frame"));
+    expect(await received.next()).toBe(1);
+    expect(errors.pending.map(({ code }) => code)).toEqual([...bad, "binary"].map(() => "bad_frame"));
     expect(client.connected).toBe(true);
     await client.close();
   });
 
   test("are reported by a dispatch, which stays connected", async () => {
     const { dispatch, errors, peer } = await koji();
-    const heard = new ReceiveQueue<unknown>();
-    dispatch.on("ok", (payload, metadata) => heard.put([payload, metadata]));
+    const received = new ReceiveQueue<unknown>();
+    dispatch.on("ok", (payload, metadata) => received.put([payload, metadata]));
     const P = "@@KOJI_DISPATCH/";
     const bad = [
       ...NO_JSON_OBJECT, "{}", '{"eventName":5}', '{"eventName":""}', '{"eventName":["ok"]}',
@@ -84,25 +84,25 @@ describe("malformed frames", () => {
       peer.send({ eventName: `${P}CONNECTED_CLIENTS_CHANGES`, payload });
     }
     peer.send({ eventName: "ok", payload: 7, latencyMs: "x" });
-    expect(await heard.next()).toEqual([7, expect.anything()]);
-    expect(errors.waiting.map(({ code }) => code)).toEqual(bad.map(() => "bad_frame"));
+    expect(await received.next()).toEqual([7, expect.anything()]);
+    expect(errors.pending.map(({ code }) => code)).toEqual(bad.map(() => "bad_frame"));
     expect(dispatch.connectedClients).toEqual([]);
     // A malformed change counts as a lost one: the full list is requested, once.
     expect(await peer.next()).toEqual({ eventName: `${P}GET_CONNECTED_CLIENTS` });
-    expect(peer.frames.waiting).toEqual([]);
+    expect(peer.frames.pending).toEqual([]);
     await dispatch.disconnect();
   });
 
   test("do not matter here: a listener that throws does not stop the others", async () => {
     const { client, errors, peer } = await emitPair();
-    const heard = new ReceiveQueue<unknown>();
+    const received = new ReceiveQueue<unknown>();
     client.on("x", () => {
       throw new Error("first");
     });
     client.on("x", () => Promise.reject(new Error("second")));
-    client.on("x", heard.put);
+    client.on("x", received.put);
     peer.send({ event: "x", data: 1 });
-    expect(await heard.next()).toBe(1);
+    expect(await received.next()).toBe(1);
     expect([await errors.next(), await errors.next()]).toMatchObject([
       { code: "listener_failed", cause: { message: "first" } },
       { code: "listener_failed", cause: { message: "second" } },
@@ -116,11 +116,11 @@ describe("malformed frames", () => {
     client.on("@error", () => {
       throw new Error("worse");
     });
-    const heard = new ReceiveQueue<unknown>();
-    client.on("ok", heard.put);
+    const received = new ReceiveQueue<unknown>();
+    client.on("ok", received.put);
     peer.send("no JSON");
     peer.send({ event: "ok", data: 1 });
-    await heard.next();
+    await received.next();
     expect(logged).toHaveBeenCalledOnce();
     logged.mockRestore();
     await client.close();
@@ -200,7 +200,7 @@ describe("a server that", () => {
       const { ackId } = await peer.next();
       peer.send({ type: "ack", ackId, data: { error: "No handler for: @alive" } });
     }
-    expect(states.waiting).toEqual([]);
+    expect(states.pending).toEqual([]);
     await client.close();
   });
 
@@ -341,17 +341,17 @@ describe("a dispatch", () => {
     const peer = await server.sockets.next();
     expect(peer.url).toBe("/koji?connectedClients=changes&projectId=p%20q&shardName=s%2F1&maxConnectionsPerShard=25");
     peer.sendConnected();
-    const received = async (from: typeof peer, count: number) => {
+    const namesFrom = async (from: typeof peer, count: number) => {
       const names = [];
       for (let i = 0; i < count; i++) names.push((await from.next())["eventName"]);
       return names;
     };
     const { IDENTIFY, SET_USER_INFO } = DISPATCH_EVENT;
-    expect(await received(peer, 4)).toEqual([IDENTIFY, SET_USER_INFO, "hello", "early"]);
+    expect(await namesFrom(peer, 4)).toEqual([IDENTIFY, SET_USER_INFO, "hello", "early"]);
     peer.socket.terminate();
     const next = await server.sockets.next();
     next.sendConnected("other");
-    expect(await received(next, 3)).toEqual([IDENTIFY, SET_USER_INFO, "hello"]);
+    expect(await namesFrom(next, 3)).toEqual([IDENTIFY, SET_USER_INFO, "hello"]);
     expect(dispatch.connectionInfo).toEqual({ clientId: "other", shardName: "shard-1" });
     await dispatch.disconnect();
   });
@@ -381,7 +381,7 @@ describe("a dispatch", () => {
     peer.send(list(["b", "c", "d", "e", "f"], 9));
     peer.send(change(10, [], ["f"]));
     expect([await lists.next(), await lists.next()]).toEqual(["b,c,d,e,f", "b,c,d,e"]);
-    expect(peer.frames.waiting).toEqual([]);
+    expect(peer.frames.pending).toEqual([]);
     // A server that does not support changes sends full lists.
     peer.send(list(["x"]));
     peer.send(list(["x", "y"]));

@@ -93,8 +93,8 @@ const TYPED = `
     client.handle("/ready?", () => "yes");
     void [nothing, wrong];
     const untyped = await EmitClient.connect("ws://localhost:3000");
-    const { heardBy } = await untyped.request<{ heardBy: number }>("/say", { text: "hi" });
-    untyped.on<{ text: string }>("said", ({ text }) => void (text + heardBy));
+    const { receivers } = await untyped.request<{ receivers: number }>("/broadcast", { text: "hi" });
+    untyped.on<{ text: string }>("said", ({ text }) => void (text + receivers));
     const dispatch = new Dispatch({ projectId: "p", options: { maxConnectionsPerShard: "25" } });
     dispatch.on(DISPATCH_EVENT.CONNECTED, ({ clientId }) => void clientId.length);
     const mesa = new Client("ws://localhost:4000", { autoConnect: false });

@@ -31,7 +31,7 @@ beforeAll(async () => {
 afterAll(() => redis?.stop());
 afterEach(() => Promise.all(portals.splice(0).map((portal) => portal.close())));
 
-function made(options: PortalOptions = {}): { portal: Portal; reports: ReceiveQueue<Report> } {
+function create(options: PortalOptions = {}): { portal: Portal; reports: ReceiveQueue<Report> } {
   const portal = new Portal(redis.url, { namespace: "api", ...options });
   portals.push(portal);
   const reports = new ReceiveQueue<Report>();
@@ -91,7 +91,7 @@ describe.each([["the real server", real], ["an original server", original]])("wi
     probes.push(probe);
     await expect.poll(() => {
       probe.send(0, {}, "HELLO");
-      return reports.waiting.length;
+      return reports.pending.length;
     }).toBeGreaterThan(0);
     probe.send(0, {}, "LAST");
     await reports.nextWhere(([kind, , type]) => kind === "message" && type === "LAST");
@@ -101,10 +101,10 @@ describe.each([["the real server", real], ["an original server", original]])("wi
   }
 
   test("receives the actions of a client in order, with both kinds of listener", async () => {
-    const heard = made();
-    const { portal, reports } = heard;
+    const received = create();
+    const { portal, reports } = received;
     await portal.ready;
-    const client = await connected(heard);
+    const client = await connected(received);
     const fromHandlers = new ReceiveQueue<unknown>();
     portal.onAuthentication = (id) => fromHandlers.put(id);
     portal.onMessage = (message, id) => fromHandlers.put([message, id]);
@@ -129,11 +129,11 @@ describe.each([["the real server", real], ["an original server", original]])("wi
   });
 
   test("and a Dispatcher form a chat backend", async () => {
-    const heard = made();
+    const received = create();
     const dispatcher = new Dispatcher(redis.url, { namespace: "api" });
-    await heard.portal.ready;
-    const [ann, bob] = [await connected(heard), await online()];
-    heard.portal.onMessage = ({ data }, author) =>
+    await received.portal.ready;
+    const [ann, bob] = [await connected(received), await online()];
+    received.portal.onMessage = ({ data }, author) =>
       dispatcher.dispatch(new Message(0, { data, author }, "NEW_MESSAGE"), ["ann", "bob"], [author ?? ""]);
     const messages = new ReceiveQueue<Message>();
     bob.on("message", messages.put);
@@ -151,7 +151,7 @@ test("shares reports with an original Portal, and receives all with `reportAllEv
   const originalPortal = new mesa.Portal(redis.url, { namespace: "api" });
   const theirs: unknown[] = [];
   originalPortal.on("connection", () => theirs.push(1));
-  const [sharing, all] = [made(), made({ reportAllEvents: true })];
+  const [sharing, all] = [create(), create({ reportAllEvents: true })];
   await Promise.all([sharing.portal.ready, all.portal.ready]);
   await expect.poll(() => redis.client.scard(POOL)).toBe(3);
   const clients: Client[] = [];
@@ -160,11 +160,11 @@ test("shares reports with an original Portal, and receives all with `reportAllEv
     const client = new Client(server.url, { WebSocket, reconnect: false });
     clients.push(client);
     await client.connect();
-    return theirs.length && sharing.reports.waiting.length;
+    return theirs.length && sharing.reports.pending.length;
   }).toBeTruthy();
-  const shared = () => theirs.length + sharing.reports.waiting.length;
-  await expect.poll(() => all.reports.waiting.length - shared()).toBeGreaterThanOrEqual(0);
-  expect(sharing.reports.waiting.length).toBeLessThan(clients.length);
+  const shared = () => theirs.length + sharing.reports.pending.length;
+  await expect.poll(() => all.reports.pending.length - shared()).toBeGreaterThanOrEqual(0);
+  expect(sharing.reports.pending.length).toBeLessThan(clients.length);
   await Promise.all(clients.map((client) => client.disconnect()));
   await redis.client.srem(POOL, originalPortal.id);
   closeRedisConnections(originalPortal);
@@ -195,13 +195,13 @@ test("joins and leaves the pool with one announcement each, and joins again afte
   const left = await announced.nextWhere((said) => !(said as { ready: boolean }).ready);
   expect(left).toEqual({ id: portal.id, ready: false });
   expect(await own.client.smembers(POOL)).toEqual([]);
-  expect(announced.waiting).toEqual([]);
+  expect(announced.pending).toEqual([]);
   hearing.disconnect();
   await own.stop();
 });
 
 test("malformed reports and handlers that throw raise `error`, and the portal stays open", async () => {
-  const { portal, reports } = made();
+  const { portal, reports } = create();
   const errors = new ReceiveQueue<unknown>();
   portal.on("error", errors.put);
   await portal.ready;

@@ -67,7 +67,7 @@ describe("a provider", () => {
     await says("connected");
     await act(() => root.unmount());
     expect(await peer.closed).toBe(1000);
-    expect(server.sockets.waiting).toEqual([]);
+    expect(server.sockets.pending).toEqual([]);
     root = createRoot(page);
   });
 

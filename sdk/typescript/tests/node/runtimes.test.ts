@@ -34,10 +34,10 @@ function program(url: string): string {
     console.log((await client.request("/nosuch").catch(({ code }) => code)).error);
 
     const dispatch = new Dispatch({ projectId: runtime, host: "${url}" });
-    const heard = new Promise((resolve) => dispatch.on("said", resolve));
+    const received = new Promise((resolve) => dispatch.on("said", resolve));
     const { shardName } = await dispatch.connect();
     dispatch.emitEvent("said", { text: "hi" });
-    console.log((await heard).text, (await dispatch.info())[0].shardName === shardName);
+    console.log((await received).text, (await dispatch.info())[0].shardName === shardName);
 
     const mesa = new Client("${url}/mesa", { autoConnect: false });
     await mesa.connect();

@@ -62,7 +62,7 @@ class EmitPlayer implements Player {
     else if (typeof ackId === "string" && ackId) {
       const { sent } = this.recorder;
       const reply = this.#client?.request(event, data) ?? Promise.reject(new Error("no client"));
-      const frame = JSON.parse(sent.waiting.at(-1) ?? "{}") as Frame;
+      const frame = JSON.parse(sent.pending.at(-1) ?? "{}") as Frame;
       this.#ids.push([JSON.stringify(frame["ackId"]), JSON.stringify(ackId)]);
       this.#replies.set(ackId, reply.catch((error: unknown) => error));
     } else return false;
@@ -143,7 +143,7 @@ class KojiPlayer implements Player {
   async check({ eventName, payload, latencyMs }: Frame): Promise<void> {
     const members = isObject(payload) ? payload : {};
     if (eventName === DISPATCH_EVENT.CONNECTED) expect(this.#dispatch?.connectionInfo).toEqual(payload);
-    else if (eventName === DISPATCH_EVENT.CONNECTED_CLIENTS_CHANGED && !this.recorder.received.waiting.length) {
+    else if (eventName === DISPATCH_EVENT.CONNECTED_CLIENTS_CHANGED && !this.recorder.received.pending.length) {
       const list = members["connectedClients"] as Record<string, object>;
       // The client ignores a list with the current version, so its time may be older.
       const lastPing = expect.any(Number) as number;
@@ -233,7 +233,7 @@ async function play(name: string, make: (path: string) => Player): Promise<numbe
     else await receive(player, step, placeholders, `${name}:${line}`);
   }
   for (const [client, { recorder }] of players) {
-    expect(await recorder.isQuiet(), `${name}: ${client} has nothing left to read, but ${recorder.received.waiting}`).toBe(true);
+    expect(await recorder.isQuiet(), `${name}: ${client} has nothing left to read, but ${recorder.received.pending}`).toBe(true);
   }
   await Promise.all([...players.values()].map((player) => player.close()));
   return sentByMethods;
@@ -255,11 +255,11 @@ async function send(player: Player, { verb, text }: Step, placeholders: Placehol
   const resolved = placeholders.resolve(text);
   if (verb === undefined) {
     const frame = canonicalFrame(resolved);
-    const before = recorder.sent.waiting.length;
+    const before = recorder.sent.pending.length;
     if (frame && player.sendWithMethod(frame)) {
       // A reply is sent in a later microtask.
-      while (recorder.sent.waiting.length === before) await Promise.resolve();
-      expect(JSON.parse(player.onWire(recorder.sent.waiting.at(-1) ?? "", `{"event"`))).toEqual(frame);
+      while (recorder.sent.pending.length === before) await Promise.resolve();
+      expect(JSON.parse(player.onWire(recorder.sent.pending.at(-1) ?? "", `{"event"`))).toEqual(frame);
       return true;
     }
   }

@@ -39,7 +39,7 @@ export class ReceiveQueue<T> {
   }
 
   /** The items that have arrived and not been taken. */
-  get waiting(): readonly T[] {
+  get pending(): readonly T[] {
     return this.#items;
   }
 }

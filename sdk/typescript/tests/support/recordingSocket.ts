@@ -54,6 +54,6 @@ export class RecordingSocket {
       socket.once("pong", () => resolve());
       socket.ping();
     });
-    return this.received.waiting.length === 0;
+    return this.received.pending.length === 0;
   }
 }
