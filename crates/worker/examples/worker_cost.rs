@@ -47,7 +47,7 @@ async fn main() -> Outcome<()> {
 
 fn report(project: &ProjectId, socket: SocketId) -> Report {
     let data = Payload::of(&"x".repeat(100)).expect("a text is JSON");
-    let message = ClientMessage { op: 0, kind: Name::new("/said").ok(), data, reply_to: None };
+    let message = ClientMessage { op: 0, kind: Name::new("/chat").ok(), data, reply_to: None };
     let (project, action) = (project.clone(), ClientAction::Message(message));
     Report { project, socket, protocol: Protocol::Emit, user: None, time_ms: 0, action }
 }

@@ -104,7 +104,7 @@ async fn a_leaving_worker_finishes_its_reports_and_the_rest_are_not_marked_as_re
     let (first, node) = (join(&redis, "all").await, Node::start(&redis).await);
     let mut peer = node.peer().await;
     for number in 1..=3 {
-        peer.emit("/said", json!(number)).await;
+        peer.emit("/chat", json!(number)).await;
     }
     assert_eq!(next_report(&first).await, action("connection"));
     let job = next_job(&first).await;
@@ -138,9 +138,9 @@ async fn invalid_entries_are_removed_and_delay_no_client() {
         let _: u64 = query(&redis, redis::cmd("PUBLISH").arg(channel).arg("\u{0}garbage")).await;
     }
     let mut peer = node.peer().await;
-    peer.emit("/said", json!(1)).await;
+    peer.emit("/chat", json!(1)).await;
     assert_eq!(next_report(&worker).await, action("connection"));
-    assert_eq!(next_report(&worker).await, message("/said", json!(1)));
+    assert_eq!(next_report(&worker).await, message("/chat", json!(1)));
     until("every report is removed from Redis", async || stored(&redis, "all").await == 0).await;
 }
 

@@ -86,7 +86,7 @@ fn journal() -> PathBuf {
 /// redelivered.
 fn check_order(lines: &[Value], clients: usize, count: u64) {
     let mut handled: BTreeMap<&str, Vec<(u64, bool)>> = BTreeMap::new();
-    for line in lines.iter().filter(|line| line["name"] == "/said") {
+    for line in lines.iter().filter(|line| line["name"] == "/chat") {
         let entry = (line["data"].as_u64().unwrap(), line["redelivered"] == true);
         handled.entry(line["socket"].as_str().unwrap()).or_default().push(entry);
     }
@@ -104,7 +104,7 @@ fn check_order(lines: &[Value], clients: usize, count: u64) {
 async fn emit_each(peers: &mut [Peer], numbers: std::ops::Range<u64>) {
     for number in numbers {
         for peer in peers.iter_mut() {
-            peer.emit("/said", json!(number)).await;
+            peer.emit("/chat", json!(number)).await;
         }
     }
 }
@@ -165,7 +165,7 @@ async fn a_worker_suspended_beyond_its_lease_loses_its_clients_and_rejoins() {
     let redelivered = |line: &&Value| line["redelivered"] == true;
     assert!(!suspended.iter().any(|line| redelivered(&line)), "reports after its return are new");
     let mut handled: BTreeMap<(String, u64), usize> = BTreeMap::new();
-    for line in suspended.iter().chain(&other).filter(|line| line["name"] == "/said") {
+    for line in suspended.iter().chain(&other).filter(|line| line["name"] == "/chat") {
         let number = line["data"].as_u64().expect("a number");
         *handled.entry((line["socket"].to_string(), number)).or_default() += 1;
         assert!(number <= 100 || !redelivered(&line), "{line}");
@@ -213,17 +213,17 @@ async fn every_report_is_handled_once_after_redis_was_suspended() {
     let node = Node::start(&redis).await;
     let mut peer = node.peer().await;
     assert_eq!(next_report(&worker).await, action("connection"));
-    peer.emit("/said", json!("first")).await;
-    assert_eq!(next_report(&worker).await, message("/said", json!("first")));
+    peer.emit("/chat", json!("first")).await;
+    assert_eq!(next_report(&worker).await, message("/chat", json!("first")));
     redis.pause();
     for number in 1..100 {
-        peer.emit("/said", json!(number)).await;
+        peer.emit("/chat", json!(number)).await;
     }
     // Longer than the response time-out, so connections are closed, possibly with commands in flight.
     tokio::time::sleep(Duration::from_millis(2500)).await;
     redis.resume();
     for number in 1..100 {
-        assert_eq!(next_report(&worker).await, message("/said", json!(number)));
+        assert_eq!(next_report(&worker).await, message("/chat", json!(number)));
     }
     until("every report is removed from Redis", async || stored(&redis, "all").await == 0).await;
 }
@@ -244,10 +244,10 @@ async fn reports_continue_after_redis_restarts_empty() {
     node.knows_a_worker().await;
     let id = SocketId::random();
     until("a report arrives", async || {
-        peer.emit("/said", json!(id)).await;
+        peer.emit("/chat", json!(id)).await;
         let got = tokio::time::timeout(Duration::from_millis(100), worker.next()).await;
         let Ok(Some(job)) = got else { return false };
-        assert_eq!(job.name(), "/said");
+        assert_eq!(job.name(), "/chat");
         job.ack();
         true
     })

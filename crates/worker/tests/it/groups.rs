@@ -39,10 +39,10 @@ async fn every_group_receives_every_report() {
     let (one, two) = (join(&redis, "one").await, join(&redis, "two: groß").await);
     let node = Node::start(&redis).await;
     let mut peer = node.peer().await;
-    peer.emit("/said", json!(1)).await;
+    peer.emit("/chat", json!(1)).await;
     for worker in [&one, &two] {
         assert_eq!(next_report(worker).await, action("connection"));
-        assert_eq!(next_report(worker).await, message("/said", json!(1)));
+        assert_eq!(next_report(worker).await, message("/chat", json!(1)));
     }
 }
 
@@ -105,7 +105,7 @@ async fn order_is_kept_and_no_report_is_lost_or_repeated_while_workers_join_and_
             _ => {}
         }
         for peer in &mut peers {
-            peer.emit("/said", json!(number)).await;
+            peer.emit("/chat", json!(number)).await;
         }
     }
     until("every report has arrived", async || {
@@ -168,7 +168,7 @@ async fn a_full_partition_drops_its_oldest_reports() {
     let mut peer = node.peer().await;
     let connection = next_job(&worker).await;
     for number in 1..=200 {
-        peer.emit("/said", json!(number)).await;
+        peer.emit("/chat", json!(number)).await;
     }
     // The worker has read some of them by then; these are not dropped.
     let key = format!("switchboard:{{default}}:work:sent:{}", node.app().hub().bus().node());
@@ -180,7 +180,7 @@ async fn a_full_partition_drops_its_oldest_reports() {
     let mut numbers: Vec<u64> = Vec::new();
     while numbers.last() != Some(&200) {
         let job = next_job(&worker).await;
-        if job.name() == "/said" {
+        if job.name() == "/chat" {
             numbers.push(job.data().unwrap());
         }
         job.ack();

@@ -27,13 +27,13 @@ async fn actions_of_a_mesa_client_are_reported_in_order() {
     assert_eq!(peer.next().await, json!({ "op": 11, "d": {} }));
     assert_eq!(peer.next().await["op"], 22);
     peer.send_close(4000).await;
-    let of_seven = |deed| json!({ "user": "7", "deed": deed });
+    let of_seven = |action| json!({ "user": "7", "action": action });
     for expected in [
         action("connection"),
         message("PING", json!({ "n": 1 })),
         of_seven(json!("authentication")),
-        of_seven(json!({ "op": -7, "kind": "ODD", "data": {}, "asks": false })),
-        of_seven(json!({ "op": 0, "kind": null, "data": [1], "asks": false })),
+        of_seven(json!({ "op": -7, "kind": "ODD", "data": {}, "wantsReply": false })),
+        of_seven(json!({ "op": 0, "kind": null, "data": [1], "wantsReply": false })),
         of_seven(json!({ "disconnection": 4000 })),
     ] {
         assert_eq!(next_report(&worker).await, expected);
@@ -50,7 +50,7 @@ async fn a_worker_replies_to_a_request_of_an_emit_client() {
     assert_eq!(next_report(&worker).await, action("connection"));
     let replying = async {
         let job = next_job(&worker).await;
-        assert_eq!(summary(job.report())["deed"]["asks"], true);
+        assert_eq!(summary(job.report())["action"]["wantsReply"], true);
         assert_eq!(job.data::<u64>().unwrap(), 20);
         job.reply(&json!({ "sum": 41 })).unwrap();
         assert!(job.reply(&1).is_err(), "only one reply is allowed");
@@ -68,9 +68,9 @@ async fn a_worker_replies_to_a_request_of_an_emit_client() {
         assert_eq!(peer.request("/handled", json!({})).await, "here");
     };
     tokio::join!(replying, requesting);
-    peer.emit("/said", json!([1])).await;
+    peer.emit("/chat", json!([1])).await;
     let job = next_job(&worker).await;
-    assert_eq!(summary(job.report()), message("/said", json!([1])));
+    assert_eq!(summary(job.report()), message("/chat", json!([1])));
     assert!(job.reply(&1).is_err(), "no reply was requested");
     job.ack();
     peer.close().await;
@@ -102,7 +102,7 @@ async fn without_a_worker_group_messages_are_ignored_as_without_reports() {
     let redis = RedisServer::start().await;
     let node = Node::start(&redis).await;
     let (mut emit, mut mesa) = (node.peer().await, node.mesa().await);
-    emit.emit("/said", json!(1)).await;
+    emit.emit("/chat", json!(1)).await;
     emit.quiet().await;
     mesa.send(&json!({ "op": 0, "t": "PING" })).await;
     mesa.silent().await.unwrap();
@@ -164,10 +164,10 @@ async fn a_message_refused_by_middleware_is_not_reported() {
     let app = App::new().middleware(only_numbers);
     let node = Node::start_with(&redis, crate::support::reports(), app).await;
     let mut peer = node.peer().await;
-    peer.emit("/said", json!("no number")).await;
-    peer.emit("/said", json!(7)).await;
+    peer.emit("/chat", json!("no number")).await;
+    peer.emit("/chat", json!(7)).await;
     assert_eq!(next_report(&worker).await, action("connection"));
-    assert_eq!(next_report(&worker).await, message("/said", json!(7)));
+    assert_eq!(next_report(&worker).await, message("/chat", json!(7)));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -187,7 +187,7 @@ async fn of_koji_clients_only_connects_and_authentications_are_reported() {
     }
     seen.sort();
     let mut expected =
-        [action("connection"), action("connection"), json!({ "user": "ann", "deed": "authentication" })]
+        [action("connection"), action("connection"), json!({ "user": "ann", "action": "authentication" })]
             .map(|report| report.to_string());
     expected.sort();
     assert_eq!(seen, expected);

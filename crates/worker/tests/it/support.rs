@@ -97,22 +97,22 @@ pub(crate) fn summary(report: &Report) -> Value {
         ClientAction::Connected => json!("connection"),
         ClientAction::Authenticated => json!("authentication"),
         ClientAction::Disconnected { code } => json!({ "disconnection": code }),
-        ClientAction::Message(said) => {
-            let asks = said.reply_to.is_some();
-            json!({ "op": said.op, "kind": said.kind, "data": said.data, "asks": asks })
+        ClientAction::Message(message) => {
+            let wants_reply = message.reply_to.is_some();
+            json!({ "op": message.op, "kind": message.kind, "data": message.data, "wantsReply": wants_reply })
         }
     };
-    json!({ "user": report.user, "deed": action })
+    json!({ "user": report.user, "action": action })
 }
 
 /// The summary of a message of an unauthenticated client that requests no reply.
 pub(crate) fn message(kind: &str, data: Value) -> Value {
-    json!({ "user": null, "deed": { "op": 0, "kind": kind, "data": data, "asks": false } })
+    json!({ "user": null, "action": { "op": 0, "kind": kind, "data": data, "wantsReply": false } })
 }
 
 /// The summary of an action of an unauthenticated client that is not a message.
 pub(crate) fn action(action: impl Into<Value>) -> Value {
-    json!({ "user": null, "deed": action.into() })
+    json!({ "user": null, "action": action.into() })
 }
 
 /// Polls until `is_so` returns true.
