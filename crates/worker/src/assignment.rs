@@ -36,7 +36,7 @@ struct Partition {
     /// Numbers the times that this worker read the partition from its beginning, so that the result of an
     /// earlier read is recognized.
     tenure: u64,
-    /// Entries up to this time may have been handed out by a previous owner whose lease expired.
+    /// Entries up to this time may have been handed out by a previous owner that lost its lease.
     redelivered_until_ms: u64,
     /// To be released as soon as no report of it is in progress.
     releasing: bool,

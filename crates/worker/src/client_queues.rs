@@ -10,9 +10,9 @@ use crate::delivery::Delivery;
 #[derive(Default)]
 pub(crate) struct ClientQueues {
     queues: HashMap<SocketId, ClientQueue>,
-    /// Clients whose next report can be handed out, each once.
+    /// Clients with a report that can be handed out, each once.
     ready: VecDeque<SocketId>,
-    /// Clients whose last report was returned, with the end of their pause.
+    /// Clients with a returned report, each with the end of its pause.
     paused: VecDeque<(Instant, SocketId)>,
 }
 

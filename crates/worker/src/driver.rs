@@ -20,7 +20,7 @@ const READ_BLOCK: Duration = Duration::from_millis(200);
 /// partition may get room at any time.
 const FULL_PAUSE: Duration = Duration::from_millis(20);
 
-/// Runs a worker over one connection to Redis after the other.
+/// The task before its first connection is in use.
 pub(crate) struct Driver {
     shared: Arc<Shared>,
     first: FirstConnection,
@@ -40,6 +40,7 @@ impl Driver {
     }
 }
 
+/// The work on one connection, called by the supervised connection loop of `switchboard-redis`.
 struct DriverSession {
     shared: Arc<Shared>,
 }

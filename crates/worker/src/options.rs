@@ -17,7 +17,7 @@ use switchboard_redis::worker::WorkerConfig;
 /// ```
 #[derive(Debug, Clone)]
 pub struct WorkerOptions {
-    /// The project whose clients are reported; default `default`.
+    /// The project of the reported clients; default `default`.
     pub project: ProjectId,
     /// The group. Every group receives every report; its workers share the clients.
     pub group: Name,

@@ -98,7 +98,7 @@ impl Worker {
     }
 }
 
-/// Acknowledges a report whose handler panics.
+/// Acknowledges a report if its handler panics.
 struct AckOnPanic(Arc<OpenJob>);
 
 impl Drop for AckOnPanic {

@@ -116,8 +116,8 @@ pub(crate) fn action(action: impl Into<Value>) -> Value {
 }
 
 /// Polls until `is_so` returns true.
-pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-    soon(what, async {
+pub(crate) async fn until(event: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    soon(event, async {
         while !is_so().await {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
