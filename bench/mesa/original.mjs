@@ -1,7 +1,7 @@
-// An original Mesa server, or Dispatcher, on a Redis.
+// The original Mesa server or Dispatcher.
 //
-//   original.mjs server REDIS LISTEN [sync]       who shows a token is the user whom it names
-//   original.mjs dispatcher REDIS USERS [sync]    sends each line, the data of a message, to users 0, 1, …
+//   original.mjs server REDIS LISTEN [sync]       accepts each token as the user in its claims
+//   original.mjs dispatcher REDIS USERS [sync]    sends each input line as the data of a message to users 0, 1, …
 
 import { createServer } from 'node:http';
 import { createInterface } from 'node:readline';

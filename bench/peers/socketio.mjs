@@ -14,7 +14,7 @@ async function adapter() {
   const publisher = createClient({ url: `redis://${redis}` });
   const subscriber = publisher.duplicate();
   await Promise.all([publisher.connect(), subscriber.connect()]);
-  // Of the sharded one, rooms have channels of their own: a node hears only those of its sockets.
+  // The sharded adapter has a channel per room; a node subscribes only to the rooms of its sockets.
   if (sharded) return createShardedAdapter(publisher, subscriber, { subscriptionMode: "dynamic" });
   return createAdapter(publisher, subscriber);
 }

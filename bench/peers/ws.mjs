@@ -1,4 +1,4 @@
-// npm `ws` as an emit server: the scenarios' events, and nothing else. node ws.mjs HOST:PORT
+// npm `ws` as an emit server with just the events of the scenarios. node ws.mjs HOST:PORT
 import { WebSocketServer } from "ws";
 
 const [host, port] = process.argv[2].split(":");

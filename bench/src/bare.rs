@@ -1,4 +1,4 @@
-//! What a Redis alone needs from the one who publishes to the one who subscribed.
+//! Latency from publisher to subscriber through Redis alone.
 
 use anyhow::{Context, Result, ensure};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -12,9 +12,9 @@ use crate::report::{Latency, Report, histogram};
 pub(crate) async fn run(options: &Options) -> Result<Report> {
     let redis = options.redis.context("this scenario needs --redis")?;
     let (mut publisher, mut subscriber) = (connect(redis).await?, connect(redis).await?);
-    let mut heard = [0; 4096];
+    let mut received = [0; 4096];
     subscriber.write_all(b"SUBSCRIBE bench\r\n").await?;
-    ensure!(subscriber.read(&mut heard).await? > 0, "Redis has closed");
+    ensure!(subscriber.read(&mut received).await? > 0, "Redis has closed");
     let message = format!("PUBLISH bench {}\r\n", "x".repeat(options.bytes));
     let rate = options.rate.unwrap_or(200.0);
     let mut ticks = interval(std::time::Duration::from_secs_f64(1.0 / rate));
@@ -24,9 +24,9 @@ pub(crate) async fn run(options: &Options) -> Result<Report> {
         ticks.tick().await;
         let sent = now();
         publisher.write_all(message.as_bytes()).await?;
-        ensure!(subscriber.read(&mut heard).await? > 0, "Redis has closed");
+        ensure!(subscriber.read(&mut received).await? > 0, "Redis has closed");
         latency.saturating_record(sent.elapsed().as_micros() as u64);
-        ensure!(publisher.read(&mut heard).await? > 0, "Redis has closed");
+        ensure!(publisher.read(&mut received).await? > 0, "Redis has closed");
     }
     let (count, seconds) = (latency.len(), since.elapsed().as_secs_f64());
     Ok(Report { count, seconds, latency_us: Some(Latency::of(&latency)), ..Report::default() })

@@ -1,4 +1,4 @@
-//! A process that is no server sends to many users, through the Redis behind their servers.
+//! A dispatcher process sends to many users through the Redis behind their servers.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,23 +14,23 @@ use crate::report::Report;
 use crate::room::Room;
 use crate::scenario::{Bench, ROOM, all_at_once};
 
-/// How many users there are if nothing else is asked for.
+/// Default number of users.
 const USERS: usize = 1000;
 
-/// How many messages nobody counts: what a server or a dispatcher makes once, it has made by then.
+/// Messages before the measurement, so that one-time work of server and dispatcher is done.
 const WARM_UP: u64 = 50;
 
 impl Bench {
-    /// Connections log in with a token each, and hear what is sent to their users.
+    /// Each connection logs in with a token of its own and receives the messages to its user.
     pub(crate) async fn dispatch(&self) -> Result<Report> {
         let mut room = Room::new(vec![], self.users().await?)?;
         let mut dispatcher = self.dispatcher().await?;
-        room.send_by(dispatcher.stdin.take().context("it was asked for")?);
+        room.send_by(dispatcher.stdin.take().context("stdin and stdout are piped")?);
         let users = self.options.connections.unwrap_or(USERS) as u64;
         let (rate, messages) = self.rate(20.0);
         room.settle().await?;
         room.send_at_rate(WARM_UP, rate, |_| self.data(ROOM)).await?;
-        room.all_heard(WARM_UP * users).await?;
+        room.all_received(WARM_UP * users).await?;
         room.settle().await?;
 
         let process = Process::new(dispatcher.id().context("the dispatcher has ended")?);
@@ -42,12 +42,12 @@ impl Bench {
             messages
         };
         let deliveries = messages * users;
-        room.all_heard(deliveries).await?;
-        // What comes behind a delivery, such as that it is known to have arrived, is its cost too.
+        room.all_received(deliveries).await?;
+        // Work after a delivery, such as its acknowledgement, is part of the cost.
         room.quiet().await?;
         let used = process.cpu()? - before;
         let report = self.report_of_messages(messages, deliveries, start)?;
-        room.all_heard_exactly(deliveries)?;
+        room.all_received_exactly(deliveries)?;
 
         let nodes = report.cpu_us.unwrap_or_default();
         let redis = report.redis.as_ref().map_or(0.0, |redis| redis.cpu_us / users as f64);
@@ -58,7 +58,7 @@ impl Bench {
         Ok(Report { latency_us: Some(room.latency()), parts_cpu_us, ..report })
     }
 
-    /// One connection of each user, after its login.
+    /// One logged-in connection per user.
     async fn users(&self) -> Result<Vec<Peer>> {
         let count = self.connections(USERS)?;
         let file = self.options.tokens.as_ref().context("this scenario needs --tokens")?;
@@ -70,7 +70,7 @@ impl Bench {
             let (server, token) = (self.server(number), tokens[number].to_owned());
             async move {
                 let mut peer = Peer::connect(server, protocol, &protocol.path(None), number).await?;
-                // Of a Mesa room, the name is the token.
+                // For Mesa, the room's name is the token.
                 peer.join(&token).await?;
                 Ok(peer)
             }
@@ -78,7 +78,7 @@ impl Bench {
         .await
     }
 
-    /// The process that sends, once it says that it can.
+    /// Starts the dispatcher and waits until it prints that it is ready.
     async fn dispatcher(&self) -> Result<Child> {
         let command = self.options.dispatcher.as_deref().context("this scenario needs --dispatcher")?;
         let mut words = command.split_whitespace();
@@ -89,8 +89,8 @@ impl Bench {
             .kill_on_drop(true)
             .spawn()
             .context("the dispatcher does not start")?;
-        let said = process.stdout.take().context("it was asked for")?;
-        let ready = BufReader::new(said).lines().next_line().await?;
+        let stdout = process.stdout.take().context("stdin and stdout are piped")?;
+        let ready = BufReader::new(stdout).lines().next_line().await?;
         ensure!(ready.is_some(), "the dispatcher does not start");
         Ok(process)
     }

@@ -1,4 +1,4 @@
-//! One who asks beside a fan-out that never stops.
+//! Requests of one client during a fan-out without pause.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -16,7 +16,7 @@ use crate::scenario::Bench;
 use crate::walk::Walk;
 
 impl Bench {
-    /// The bystander is a thread of its own: it must not wait for the generator's other work.
+    /// The bystander has a thread of its own, so that it does not wait for the generator's other work.
     pub(crate) async fn fairness(&self) -> Result<Report> {
         let request = self.options.protocol.request("/ping", "{}")?;
         let count = self.connections(10_000)?;
@@ -24,22 +24,22 @@ impl Bench {
         let stop = Arc::new(AtomicBool::new(false));
         let bystander = {
             let (server, stop) = (self.server(0), stop.clone());
-            std::thread::spawn(move || ask_until(server, &masked(0x81, request.as_bytes()), &stop))
+            std::thread::spawn(move || request_until(server, &masked(0x81, request.as_bytes()), &stop))
         };
         let start = self.start()?;
         let messages = room.send_windows(1, self.duration(), || self.message()).await?;
         let deliveries = messages * count as u64;
-        room.all_heard(deliveries).await?;
+        room.all_received(deliveries).await?;
         stop.store(true, Ordering::Relaxed);
         let latency = bystander.join().map_err(|_| anyhow::anyhow!("the bystander panicked"))??;
         Ok(Report { latency_us: Some(Latency::of(&latency)), ..self.report(deliveries, start)? })
     }
 }
 
-/// Asks again and again, with a pause that makes it a light load.
-fn ask_until(server: SocketAddr, request: &[u8], stop: &AtomicBool) -> Result<Histogram<u64>> {
-    // The generator's core is busy reading; without a higher priority the wait for it would count
-    // as the server's. Those who may not raise it measure both.
+/// Sends requests with a pause between them, so that they are a light load.
+fn request_until(server: SocketAddr, request: &[u8], stop: &AtomicBool) -> Result<Histogram<u64>> {
+    // The generator's core is busy. Without a higher priority, waiting for the core would count as latency
+    // of the server. Without permission to raise the priority, the figure includes both.
     let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), -20);
     let mut stream = TcpStream::connect(server)?;
     stream.set_nodelay(true)?;
@@ -56,7 +56,7 @@ fn ask_until(server: SocketAddr, request: &[u8], stop: &AtomicBool) -> Result<Hi
     }
     let (mut walk, mut latency) = (Walk::default(), histogram()?);
     while !stop.load(Ordering::Relaxed) {
-        let asked = now();
+        let sent = now();
         stream.write_all(request)?;
         let mut answered = false;
         while !answered {
@@ -64,7 +64,7 @@ fn ask_until(server: SocketAddr, request: &[u8], stop: &AtomicBool) -> Result<Hi
             ensure!(len > 0, "the server closed the bystander");
             walk.feed(&buffer[..len], |part| answered |= part.ends);
         }
-        latency.saturating_record(asked.elapsed().as_micros() as u64);
+        latency.saturating_record(sent.elapsed().as_micros() as u64);
         std::thread::sleep(Duration::from_millis(1));
     }
     Ok(latency)

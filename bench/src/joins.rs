@@ -1,8 +1,8 @@
-//! Many connect and stay, as fast as they can.
+//! Many clients connect as fast as possible and stay.
 //!
-//! Koji clients are put on shards meanwhile, and in the end it is checked that no shard has too many
-//! and that everyone knows who is there. What this costs says the same scenario over emit, where a
-//! connection is all there is.
+//! Koji clients get automatic shards. In the end the scenario checks that no shard has more clients than seats
+//! and that the last member list of every client is right. The same scenario over emit gives the cost of a
+//! connection alone.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
@@ -28,70 +28,72 @@ impl Bench {
         let count = self.connections(10_000)?;
         let protocol = self.options.protocol;
         let (fault, mut broken) = mpsc::channel(1);
-        let heard = Rc::new(Cell::new(0));
+        let received = Rc::new(Cell::new(0));
         let start = self.start()?;
         let clients = all_at_once(count, |number| {
-            let (server, fault, heard) = (self.server(number), fault.clone(), heard.clone());
+            let (server, fault, received) = (self.server(number), fault.clone(), received.clone());
             async move {
                 let peer = Peer::dial(server, protocol, &protocol.path(None), number).await?;
-                Client::join(peer, heard, fault).await
+                Client::join(peer, received, fault).await
             }
         })
         .await?;
-        let told = unless_broken(&mut broken, quiet(|| heard.get())).await?;
+        let last_message = unless_broken(&mut broken, quiet(|| received.get())).await?;
         let since = start.since;
         let report = self.report(count as u64, start)?;
         if protocol == Protocol::Koji {
             check(&clients)?;
         }
-        Ok(Report { seconds: (told - since).as_secs_f64(), ..report })
+        Ok(Report { seconds: (last_message - since).as_secs_f64(), ..report })
     }
 }
 
-/// What one client was told.
+/// The messages one client received.
 #[derive(Default)]
 struct Client {
-    /// Where it is.
+    /// The client's shard.
     first: Option<Vec<u8>>,
-    /// Who else is there.
+    /// The members of the shard.
     last: Text,
 }
 
 impl Client {
-    /// Listens for ever, and returns when the server is ready for it.
+    /// Starts a task that receives until the connection ends; returns as soon as the server is ready.
     async fn join(
         mut peer: Peer,
-        heard: Rc<Cell<u64>>,
+        received: Rc<Cell<u64>>,
         fault: mpsc::Sender<Error>,
     ) -> Result<Rc<RefCell<Self>>> {
         let client = Rc::new(RefCell::new(Client::default()));
-        peer.ready(|part| client.borrow_mut().hear(part)).await?;
+        peer.ready(|part| client.borrow_mut().receive(part)).await?;
         let listening = client.clone();
         spawn_local(async move {
             loop {
-                match peer.hear(|part| listening.borrow_mut().hear(part)).await {
-                    Ok(more) => heard.set(heard.get() + more.bytes as u64),
-                    Err(error) => break fault.try_send(error.context("a client is gone")),
+                match peer.receive(|part| listening.borrow_mut().receive(part)).await {
+                    Ok(more) => received.set(received.get() + more.bytes as u64),
+                    Err(error) => break fault.try_send(error.context("a connection ended")),
                 }
             }
         });
         Ok(client)
     }
 
-    fn hear(&mut self, part: Part<'_>) {
+    fn receive(&mut self, part: Part<'_>) {
         if let (Some(message), None) = (self.last.take(part), &self.first) {
             self.first = Some(message.to_vec());
         }
     }
 
     fn place(&self) -> Result<Place> {
-        let first = self.first.as_ref().context("a client was told nothing")?;
-        Ok(serde_json::from_slice::<Message<_>>(first).context("a client was not told its shard")?.payload)
+        let first = self.first.as_ref().context("a client received no message")?;
+        Ok(serde_json::from_slice::<Message<_>>(first)
+            .context("the first message of a client does not name its shard")?
+            .payload)
     }
 
     fn list(&self) -> Result<HashSet<String>> {
-        let list: Message<List> =
-            serde_json::from_slice(self.last.bytes()).context("a client's last message is no list")?;
+        let list: Message<List> = serde_json::from_slice(self.last.bytes())
+            .context("the last message of a client is not a member list")?;
         Ok(list.payload.connected_clients.into_keys().collect())
     }
 }
@@ -114,7 +116,7 @@ struct List {
     connected_clients: HashMap<String, IgnoredAny>,
 }
 
-/// Whether the shards are as full as they may be, and every client knows exactly who is on its own.
+/// Fails unless the clients are on as few shards as possible and every client has the exact list of its own.
 fn check(clients: &[Rc<RefCell<Client>>]) -> Result<()> {
     let places: Vec<Place> = clients.iter().map(|client| client.borrow().place()).collect::<Result<_>>()?;
     let mut shards = HashMap::<_, HashSet<String>>::new();
@@ -122,13 +124,13 @@ fn check(clients: &[Rc<RefCell<Client>>]) -> Result<()> {
         shards.entry(&place.shard_name).or_default().insert(place.client_id.clone());
     }
     let fullest = shards.values().map(HashSet::len).max().unwrap_or(0);
-    ensure!(fullest <= SHARD_SEATS, "a shard has {fullest} clients, and {SHARD_SEATS} seats");
+    ensure!(fullest <= SHARD_SEATS, "a shard has {fullest} clients but {SHARD_SEATS} seats");
     let fewest = clients.len().div_ceil(SHARD_SEATS);
     ensure!(shards.len() == fewest, "{} shards, where {fewest} are enough", shards.len());
     for (client, place) in clients.iter().zip(&places) {
         let (list, shard) = (client.borrow().list()?, &shards[&place.shard_name]);
-        let (told, there) = (list.len(), shard.len());
-        ensure!(list == *shard, "a client's last list has {told} clients, its shard {there}");
+        let (listed, there) = (list.len(), shard.len());
+        ensure!(list == *shard, "a client's last list has {listed} clients, its shard {there}");
     }
     Ok(())
 }
@@ -137,14 +139,14 @@ fn check(clients: &[Rc<RefCell<Client>>]) -> Result<()> {
 mod tests {
     use super::*;
 
-    /// A client on a shard, told that so many are there, itself among them.
-    fn client(id: usize, shard: &str, told: std::ops::Range<usize>) -> Rc<RefCell<Client>> {
-        let list: Vec<_> = told.map(|id| format!(r#""c{id}":{{"userInfo":{{}},"lastPing":1}}"#)).collect();
+    /// A client on a shard, whose list has `members` entries including its own.
+    fn client(id: usize, shard: &str, listed: std::ops::Range<usize>) -> Rc<RefCell<Client>> {
+        let list: Vec<_> = listed.map(|id| format!(r#""c{id}":{{"userInfo":{{}},"lastPing":1}}"#)).collect();
         let list = format!(r#"{{"payload":{{"connectedClients":{{{}}}}}}}"#, list.join(","));
         let mut client = Client::default();
         for message in [format!(r#"{{"payload":{{"clientId":"c{id}","shardName":"{shard}"}}}}"#), list] {
             let (bytes, len) = (message.as_bytes(), message.len() as u64);
-            client.hear(Part { opcode: 1, len, begins: true, ends: true, bytes });
+            client.receive(Part { opcode: 1, len, begins: true, ends: true, bytes });
         }
         Rc::new(RefCell::new(client))
     }

@@ -16,11 +16,11 @@ use crate::walk::{Part, Walk};
 /// Connections from one source address; a port range holds about 28,000.
 const PER_ADDRESS: usize = 20_000;
 
-/// How much one read takes at the most.
+/// Most bytes of one read.
 const READ_BYTES: usize = 64 * 1024;
 
 thread_local! {
-    /// Whatever connection of this thread reads, it reads into this.
+    /// The read buffer that all connections of a thread share.
     static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
 }
 
@@ -29,25 +29,25 @@ pub(crate) struct Peer {
     stream: TcpStream,
     protocol: Protocol,
     walk: Walk,
-    /// What came right behind the handshake and was not looked at.
+    /// Bytes that arrived together with the handshake's response and are not yet read.
     early: Vec<u8>,
-    /// The payload of a control frame that has not come whole.
+    /// The payload so far of an incomplete control frame.
     control: Vec<u8>,
-    /// Answers to pings.
-    owed: Vec<u8>,
+    /// Sends the answers to pings.
+    replies: Vec<u8>,
 }
 
-/// What one read brought, control frames and pings left out.
+/// The messages of one read, without control frames and pings.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Heard {
-    /// Messages that ended.
+pub(crate) struct Received {
+    /// Complete messages.
     pub(crate) messages: usize,
     /// Bytes of messages.
     pub(crate) bytes: usize,
 }
 
 impl Peer {
-    /// Connects the `number`th connection and waits until the server is ready for it.
+    /// Opens connection `number` and waits until the server is ready.
     pub(crate) async fn connect(
         server: SocketAddr,
         protocol: Protocol,
@@ -59,7 +59,7 @@ impl Peer {
         Ok(peer)
     }
 
-    /// Connects and shakes hands; what the server says then is still to be heard.
+    /// Connects and finishes the handshake. The server's first messages are not read yet.
     pub(crate) async fn dial(
         server: SocketAddr,
         protocol: Protocol,
@@ -80,18 +80,18 @@ impl Peer {
         stream.write_all(request.as_bytes()).await?;
         let early = read_answer(&mut stream).await?;
         let walk = Walk::default();
-        Ok(Peer { stream, protocol, walk, early, control: Vec::new(), owed: Vec::new() })
+        Ok(Peer { stream, protocol, walk, early, control: Vec::new(), replies: Vec::new() })
     }
 
-    /// Waits until the server is ready for it.
+    /// Waits until the server is ready for messages.
     pub(crate) async fn ready(&mut self, mut show: impl FnMut(Part<'_>)) -> Result<()> {
         let (opening, messages) = self.protocol.opening();
         if let Some(opening) = opening {
             self.send(opening).await?;
         }
-        let mut heard = 0;
-        while heard < messages {
-            heard += self.hear(&mut show).await?.messages;
+        let mut received = 0;
+        while received < messages {
+            received += self.receive(&mut show).await?.messages;
         }
         Ok(())
     }
@@ -101,22 +101,22 @@ impl Peer {
         Ok(self.stream.write_all(&masked(0x81, text.as_bytes())).await?)
     }
 
-    /// Reads once and shows the parts of messages in it; answers pings. If the server has closed,
-    /// the error says with what words.
-    pub(crate) async fn hear(&mut self, mut show: impl FnMut(Part<'_>)) -> Result<Heard> {
-        let heard = poll_fn(|cx| self.poll_hear(cx, &mut show)).await?;
-        if !self.owed.is_empty() {
-            let owed = std::mem::take(&mut self.owed);
-            self.stream.write_all(&owed).await?;
+    /// Reads once, passes the pieces of messages to `show` and answers pings. If the server has closed the
+    /// connection, the error has its code and reason.
+    pub(crate) async fn receive(&mut self, mut show: impl FnMut(Part<'_>)) -> Result<Received> {
+        let received = poll_fn(|cx| self.poll_receive(cx, &mut show)).await?;
+        if !self.replies.is_empty() {
+            let replies = std::mem::take(&mut self.replies);
+            self.stream.write_all(&replies).await?;
         }
-        Ok(heard)
+        Ok(received)
     }
 
-    fn poll_hear(
+    fn poll_receive(
         &mut self,
         cx: &mut TaskContext<'_>,
         show: &mut impl FnMut(Part<'_>),
-    ) -> Poll<Result<Heard>> {
+    ) -> Poll<Result<Received>> {
         if !self.early.is_empty() {
             let early = std::mem::take(&mut self.early);
             return Poll::Ready(self.look_at(&early, show));
@@ -128,48 +128,48 @@ impl Peer {
         })
     }
 
-    fn look_at(&mut self, piece: &[u8], show: &mut impl FnMut(Part<'_>)) -> Result<Heard> {
-        ensure!(!piece.is_empty(), "the server closed it without a word");
-        let Peer { walk, protocol, control, owed, .. } = self;
-        let (mut heard, mut closed) = (Heard::default(), None);
+    fn look_at(&mut self, piece: &[u8], show: &mut impl FnMut(Part<'_>)) -> Result<Received> {
+        ensure!(!piece.is_empty(), "the server closed the connection without a close frame");
+        let Peer { walk, protocol, control, replies, .. } = self;
+        let (mut received, mut closed) = (Received::default(), None);
         walk.feed(piece, |part| match part.opcode {
             8.. => {
                 control.extend_from_slice(part.bytes);
                 if part.ends {
-                    let said = std::mem::take(control);
+                    let payload = std::mem::take(control);
                     match part.opcode {
-                        8 => closed = Some(farewell(&said)),
-                        9 => owed.extend(masked(0x8a, &said)),
+                        8 => closed = Some(close_error(&payload)),
+                        9 => replies.extend(masked(0x8a, &payload)),
                         _ => {}
                     }
                 }
             }
-            _ if protocol.is_ping(&part) => owed.extend(masked(0x81, Protocol::PONG.as_bytes())),
+            _ if protocol.is_ping(&part) => replies.extend(masked(0x81, Protocol::PONG.as_bytes())),
             _ => {
-                heard.messages += usize::from(part.ends);
-                heard.bytes += part.bytes.len();
+                received.messages += usize::from(part.ends);
+                received.bytes += part.bytes.len();
                 show(part);
             }
         });
-        closed.map_or(Ok(heard), Err)
+        closed.map_or(Ok(received), Err)
     }
 
     /// Sends a request and waits for one frame.
-    pub(crate) async fn ask(&mut self, request: &str) -> Result<()> {
+    pub(crate) async fn request(&mut self, request: &str) -> Result<()> {
         self.send(request).await?;
-        while self.hear(|_| ()).await?.messages == 0 {}
+        while self.receive(|_| ()).await?.messages == 0 {}
         Ok(())
     }
 
-    /// Comes into a room, unless the handshake has brought it there.
+    /// Joins a room, unless the handshake has done so.
     pub(crate) async fn join(&mut self, room: &str) -> Result<()> {
         match self.protocol.join(room) {
-            Some(request) => self.ask(&request).await,
+            Some(request) => self.request(&request).await,
             None => Ok(()),
         }
     }
 
-    /// Closes and waits until the server has closed too.
+    /// Closes the connection and waits for the server's end of it.
     pub(crate) async fn close(mut self) -> Result<()> {
         self.stream.write_all(&masked(0x88, &1000_u16.to_be_bytes())).await?;
         while self.stream.read(&mut [0; 1024]).await? > 0 {}
@@ -177,18 +177,18 @@ impl Peer {
     }
 }
 
-/// What the payload of the server's close frame says.
-fn farewell(said: &[u8]) -> Error {
-    match said.split_first_chunk() {
+/// The error for a close frame of the server.
+fn close_error(payload: &[u8]) -> Error {
+    match payload.split_first_chunk() {
         Some((code, reason)) => {
             let (code, reason) = (u16::from_be_bytes(*code), String::from_utf8_lossy(reason));
-            anyhow!("the server closed it with code {code}: {reason}")
+            anyhow!("the server closed the connection with code {code}: {reason}")
         }
-        None => anyhow!("the server closed it without a code"),
+        None => anyhow!("the server closed the connection without a code"),
     }
 }
 
-/// A client's frame. The mask hides nothing here, so it is a fixed one.
+/// A masked client frame. A fixed mask is enough for a benchmark.
 pub(crate) fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
     const MASK: [u8; 4] = [0x5a, 0x27, 0xc3, 0x91];
     let mut frame = vec![first];
@@ -208,7 +208,7 @@ pub(crate) fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// Reads to the end of the HTTP answer; what came behind it is the first of the frames.
+/// Reads to the end of the HTTP response and returns the bytes after it, which belong to frames.
 async fn read_answer(stream: &mut TcpStream) -> Result<Vec<u8>> {
     let mut answer = Vec::new();
     loop {

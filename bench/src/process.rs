@@ -1,4 +1,4 @@
-//! What the server's process uses, from /proc.
+//! CPU time and memory of a process, from /proc.
 
 use std::fs;
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-/// A process that is measured from outside.
+/// A measured process.
 #[derive(Debug, Clone)]
 pub(crate) struct Process {
     root: PathBuf,
@@ -17,10 +17,10 @@ impl Process {
         Process { root: PathBuf::from(format!("/proc/{pid}")) }
     }
 
-    /// CPU time of all its threads, in nanosecond steps.
+    /// CPU time of all threads, with a resolution of nanoseconds.
     pub(crate) fn cpu(&self) -> Result<Duration> {
         let mut total = 0;
-        for task in fs::read_dir(self.root.join("task")).context("the server's process is gone")? {
+        for task in fs::read_dir(self.root.join("task")).context("the server's process has ended")? {
             let text = fs::read_to_string(task?.path().join("schedstat"))?;
             total += text
                 .split(' ')
@@ -31,7 +31,7 @@ impl Process {
         Ok(Duration::from_nanos(total))
     }
 
-    /// Memory it holds, in bytes.
+    /// Resident memory in bytes.
     pub(crate) fn resident_bytes(&self) -> Result<u64> {
         let status = fs::read_to_string(self.root.join("status"))?;
         let line =
@@ -55,7 +55,7 @@ pub(crate) fn listening_on(port: u16) -> Result<u32> {
             return Ok(pid);
         }
     }
-    bail!("the process that listens on port {port} is not ours to see; give its --pid")
+    bail!("the process that listens on port {port} belongs to another user; give its --pid")
 }
 
 fn listening_inode(table: &str, port: u16) -> Option<String> {
@@ -67,7 +67,7 @@ fn listening_inode(table: &str, port: u16) -> Option<String> {
     })
 }
 
-/// Most files this process may open.
+/// The limit of open files of this process.
 pub(crate) fn open_files_max() -> usize {
     let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
     let line = limits.lines().find(|line| line.starts_with("Max open files"));

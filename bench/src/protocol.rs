@@ -1,10 +1,10 @@
-//! The protocols the generator can speak.
+//! The protocols of the generator.
 
 use anyhow::{Result, bail};
 
 use crate::walk::Part;
 
-/// What a server speaks.
+/// A wire protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Protocol {
     /// emit: `{"event":…,"data":…,"ackId":…}`.
@@ -17,11 +17,11 @@ pub(crate) enum Protocol {
     Mesa,
 }
 
-/// Clients on one automatic shard.
+/// Clients per automatic shard.
 pub(crate) const SHARD_SEATS: usize = 100;
 
 impl Protocol {
-    /// The path of the handshake. Koji's names the room, its shard; other protocols join it later.
+    /// The path of the handshake. Koji's path names the room, a shard; other protocols join the room later.
     pub(crate) fn path(self, room: Option<&str>) -> String {
         match (self, room) {
             (Protocol::Emit, _) => "/".into(),
@@ -34,8 +34,8 @@ impl Protocol {
         }
     }
 
-    /// What to ask to come into a room, unless the path has said it. Mesa has no rooms, so all of one
-    /// log in as the same user.
+    /// The request that joins a room, unless the path does. Mesa has no rooms, so all connections
+    /// of one room log in as the same user.
     pub(crate) fn join(self, room: &str) -> Option<String> {
         match self {
             Protocol::Mesa => Some(format!(r#"{{"op":2,"d":{{"token":"{room}"}}}}"#)),
@@ -43,41 +43,41 @@ impl Protocol {
         }
     }
 
-    /// Whether a connection may be in many rooms, and leave them.
+    /// Whether a connection can join many rooms and leave them.
     pub(crate) fn has_rooms(self) -> bool {
         matches!(self, Protocol::Emit | Protocol::SocketIo)
     }
 
-    /// Whether the one who sends to a room hears it too.
+    /// Whether a sender receives its own messages to a room.
     pub(crate) fn echoes(self) -> bool {
         self == Protocol::Koji
     }
 
-    /// What to send after the handshake, and how many messages the server says before it is ready.
+    /// The first text of the client, and the number of messages from the server before it is ready.
     pub(crate) fn opening(self) -> (Option<&'static str>, usize) {
         match self {
             Protocol::Emit => (None, 0),
-            // The server says hello.
+            // The server sends its hello.
             Protocol::Mesa => (None, 1),
-            // Lists follow, as many as the server likes.
+            // Any number of member lists follow.
             Protocol::Koji => (None, 1),
-            // The server opens with `0{…}`, and answers `40` with `40{…}`.
+            // The server sends `0{…}` first and answers `40` with `40{…}`.
             Protocol::SocketIo => (Some("40"), 2),
         }
     }
 
-    /// A request that is answered by one message.
+    /// A request with one reply.
     pub(crate) fn request(self, event: &str, data: &str) -> Result<String> {
         Ok(match self {
             Protocol::Emit => format!(r#"{{"event":"{event}","data":{data},"ackId":"1"}}"#),
             Protocol::SocketIo => format!(r#"421["{event}",{data}]"#),
             Protocol::Koji | Protocol::Mesa => {
-                bail!("this protocol has no requests, which this scenario needs")
+                bail!("this scenario needs requests, which this protocol does not have")
             }
         })
     }
 
-    /// An event that is answered by nothing.
+    /// An event without a reply.
     pub(crate) fn event(self, event: &str, data: &str) -> String {
         match self {
             Protocol::Emit => format!(r#"{{"event":"{event}","data":{data}}}"#),
@@ -87,11 +87,11 @@ impl Protocol {
         }
     }
 
-    /// Whether a message asks whether we live.
+    /// Whether a message is a ping of the protocol.
     pub(crate) fn is_ping(self, part: &Part<'_>) -> bool {
         self == Protocol::SocketIo && part.len == 1 && part.bytes == b"2"
     }
 
-    /// The answer to that.
+    /// The pong for it.
     pub(crate) const PONG: &'static str = "3";
 }

@@ -1,4 +1,4 @@
-//! What a Redis has done, by its own count.
+//! The work of a Redis by its own counters.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -10,13 +10,13 @@ use anyhow::{Context, Result};
 use crate::process::{Process, listening_on};
 use crate::report::RedisWork;
 
-/// A Redis that is asked.
+/// A connection to Redis.
 pub(crate) struct Redis {
     process: Process,
     stream: RefCell<BufReader<TcpStream>>,
 }
 
-/// What it has done so far, or in some time.
+/// Counters since the start of Redis, or their difference over a period.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Counters {
     pub(crate) cpu_us: f64,
@@ -31,7 +31,7 @@ impl Redis {
         Ok(Redis { process, stream: RefCell::new(BufReader::new(stream)) })
     }
 
-    /// What it has done, these questions left out.
+    /// The counters without the cost of reading them.
     pub(crate) fn counters(&self) -> Result<Counters> {
         let cpu_us = self.process.cpu()?.as_secs_f64() * 1e6;
         let mut counters = read_info(&self.info()?);
@@ -63,19 +63,20 @@ fn read_info(text: &str) -> Counters {
             counters.reads = value.parse().unwrap_or_default();
         }
     }
-    // Each INFO is read too.
-    let asked = text.lines().find_map(|line| line.strip_prefix("cmdstat_info:calls=")?.split(',').next());
-    counters.reads -= asked.and_then(|calls| calls.parse().ok()).unwrap_or(0.0);
+    // Every INFO itself is one read.
+    let calls_of_info =
+        text.lines().find_map(|line| line.strip_prefix("cmdstat_info:calls=")?.split(',').next());
+    counters.reads -= calls_of_info.and_then(|calls| calls.parse().ok()).unwrap_or(0.0);
     counters
 }
 
 impl Counters {
-    /// What was done since another moment.
+    /// The difference to earlier counters.
     pub(crate) fn since(&self, before: &Counters) -> Counters {
         self.less(before, 1.0)
     }
 
-    /// Without `times` as much as something else did.
+    /// The counters minus `times` the other counters.
     pub(crate) fn less(&self, other: &Counters, times: f64) -> Counters {
         let of_other = |name: &str| other.commands.get(name).copied().unwrap_or_default() * times;
         let commands = self.commands.iter().map(|(name, count)| (name.clone(), count - of_other(name)));
@@ -88,7 +89,7 @@ impl Counters {
 }
 
 impl RedisWork {
-    /// What was done for each of `count` things. Commands that were not run are left out.
+    /// The work per unit of `count`, without commands that did not run.
     pub(crate) fn of(done: Counters, count: f64) -> Self {
         let Counters { cpu_us, reads, commands } = done;
         let commands = commands.into_iter().map(|(name, calls)| (name, calls / count));

@@ -1,4 +1,4 @@
-//! What a scenario found.
+//! The result of a scenario.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,32 +7,32 @@ use anyhow::Result;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-/// Figures of one run. What a scenario does not measure is absent.
+/// Figures of one run; `None` for figures that the scenario does not measure.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Report {
     /// Deliveries, round trips, connections or changes.
     pub(crate) count: u64,
-    /// How long it took, in seconds.
+    /// Length of the measurement in seconds.
     pub(crate) seconds: f64,
-    /// CPU time of the server, if it is many nodes of all, for each, in microseconds.
+    /// CPU time per unit of all nodes together, in microseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cpu_us: Option<f64>,
-    /// CPU time of everything that had a part, for each, in microseconds.
+    /// CPU time per unit by part (nodes, dispatcher, Redis, all), in microseconds.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) parts_cpu_us: BTreeMap<&'static str, f64>,
-    /// Memory of the server for each connection, in bytes.
+    /// Memory of the server per connection, in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) bytes_each: Option<f64>,
-    /// What all clients together received for each, in bytes of messages.
+    /// Bytes of messages per unit that all clients received together.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) received_bytes: Option<f64>,
-    /// CPU time of the other node, in microseconds a second.
+    /// CPU time of the other node, in microseconds per second.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) other_cpu_us_per_s: Option<f64>,
-    /// What Redis did for each message that was sent, or for each thing counted.
+    /// Work of Redis per message or other unit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) redis: Option<RedisWork>,
-    /// What Redis did for each step.
+    /// Work of Redis per step.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) steps: BTreeMap<&'static str, RedisWork>,
     /// Latencies in microseconds.
@@ -40,27 +40,27 @@ pub(crate) struct Report {
     pub(crate) latency_us: Option<Latency>,
 }
 
-/// What a Redis did for one thing.
+/// Work of Redis per unit.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct RedisWork {
     /// CPU time in microseconds.
     pub(crate) cpu_us: f64,
-    /// How often it read from a connection: a pipeline is read at once.
+    /// Reads from connections; a pipeline is one read.
     pub(crate) reads: f64,
-    /// How often it ran each command; those of scripts are among them.
+    /// Calls of each command, including calls by scripts.
     pub(crate) commands: BTreeMap<String, f64>,
 }
 
 /// Latencies in microseconds.
 #[derive(Debug, Serialize)]
 pub(crate) struct Latency {
-    /// Half are below.
+    /// Half of them are below.
     pub(crate) p50: u64,
-    /// Nine in ten are below.
+    /// 90 % are below.
     pub(crate) p90: u64,
-    /// 99 of 100 are below.
+    /// 99 % are below.
     pub(crate) p99: u64,
-    /// 999 of 1,000 are below.
+    /// 99.9 % are below.
     pub(crate) p999: u64,
     /// The longest.
     pub(crate) max: u64,
@@ -120,7 +120,7 @@ impl fmt::Display for RedisWork {
     }
 }
 
-/// Latencies from 1 µs to a minute, to three digits.
+/// Latencies from 1 µs to 60 s with three significant digits.
 pub(crate) fn histogram() -> Result<Histogram<u64>> {
     Ok(Histogram::new_with_bounds(1, 60_000_000, 3)?)
 }

@@ -9,12 +9,12 @@ use crate::room::Room;
 use crate::scenario::{Bench, all_at_once};
 use crate::wait::PATIENCE;
 
-/// How many are in each room.
+/// Members per room.
 const SEATS: usize = 10;
 
 impl Bench {
-    /// In each room one sends in its turn, and the others hear it. Unless rooms are together, the
-    /// members of each come to one server after the other, and so do those who send.
+    /// The senders of the rooms take turns. Unless rooms are together, the members of a room, and likewise the
+    /// senders, are spread over the servers.
     pub(crate) async fn rooms(&self) -> Result<Report> {
         let rooms = self.connections(10_000)? / SEATS;
         let protocol = self.options.protocol;
@@ -38,7 +38,7 @@ impl Bench {
         let start = self.start()?;
         room.send_at_rate(messages, rate, |number| self.message_to(&name(number as usize % rooms))).await?;
         let deliveries = messages * (SEATS as u64 - 1);
-        room.all_heard(deliveries).await?;
+        room.all_received(deliveries).await?;
         self.report_of_messages(messages, deliveries, start)
     }
 }

@@ -19,7 +19,7 @@ use crate::room::Room;
 /// The room that is measured.
 pub(crate) const ROOM: &str = "bench";
 
-/// How many connections are opened at the same time.
+/// Most handshakes at the same time.
 const OPENING_MAX: usize = 100;
 
 pub(crate) async fn run(options: &Options, meters: Meters) -> Result<Report> {
@@ -44,7 +44,7 @@ pub(crate) async fn run(options: &Options, meters: Meters) -> Result<Report> {
         .await
 }
 
-/// A scenario's options, and the server it is for.
+/// A scenario's options and the meters of its servers.
 pub(crate) struct Bench {
     pub(crate) options: Options,
     pub(crate) meters: Meters,
@@ -75,7 +75,7 @@ impl Bench {
         Ok(count)
     }
 
-    /// Messages per second, and how many that makes.
+    /// Messages per second, and their number over the whole measurement.
     pub(crate) fn rate(&self, default: f64) -> (f64, u64) {
         let rate = self.options.rate.unwrap_or(default);
         (rate, (self.options.seconds * rate) as u64)
@@ -85,7 +85,7 @@ impl Bench {
         Duration::from_secs_f64(self.options.seconds)
     }
 
-    /// The server of the `number`th connection.
+    /// The server of connection `number`.
     pub(crate) fn server(&self, number: usize) -> SocketAddr {
         self.options.server[number % self.options.server.len()]
     }
@@ -108,8 +108,8 @@ impl Bench {
         .await
     }
 
-    /// Brings `members` into the measured room: receivers, and a sender, which is one of the members
-    /// if it hears itself and one more if not.
+    /// Fills the measured room with `members` connections and a sender. If a sender receives its own messages, it is
+    /// one of the members.
     pub(crate) async fn room(&self, members: usize) -> Result<Room> {
         self.other_rooms().await?;
         for peer in self.open(self.options.outside).await? {
@@ -118,10 +118,10 @@ impl Bench {
         self.room_at(&self.options.protocol.path(Some(ROOM)), members).await
     }
 
-    /// The room of those who come by a path.
+    /// The room of connections with this path.
     pub(crate) async fn room_at(&self, path: &str, members: usize) -> Result<Room> {
         let receivers = members.saturating_sub(self.options.protocol.echoes().into());
-        ensure!(receivers > 0, "{members} in a room are too few");
+        ensure!(receivers > 0, "a room needs more than {members} members");
         let mut peers = self.open_at(path, receivers, |number| self.server(number)).await?;
         let mut sender = self.sender(path).await?;
         for peer in peers.iter_mut().chain([&mut sender]) {
@@ -132,24 +132,24 @@ impl Bench {
         Ok(room)
     }
 
-    /// The one who sends, and somebody who does nothing at another node.
+    /// The sender, and an idle connection at the other node.
     async fn sender(&self, path: &str) -> Result<Peer> {
         let home = self.server(0);
         let other = self.options.other.unwrap_or(home);
         let (home, other) = if self.options.from_other { (other, home) } else { (home, other) };
-        let sender = self.open_at(path, 1, |_| home).await?.pop().context("one was asked for")?;
+        let sender = self.open_at(path, 1, |_| home).await?.pop().context("one connection was opened")?;
         for peer in self.open_at(&self.options.protocol.path(None), 1, |_| other).await? {
             spawn_local(ignore_everything(peer));
         }
         Ok(sender)
     }
 
-    /// Rooms that have nothing to do with the measured one, 500 to a connection.
+    /// Opens the other rooms, 500 per connection.
     async fn other_rooms(&self) -> Result<()> {
         const EACH: usize = 500;
         let rooms = self.options.rooms;
         let has_rooms = self.options.protocol.has_rooms();
-        ensure!(rooms == 0 || has_rooms, "a client of this protocol is in one room only");
+        ensure!(rooms == 0 || has_rooms, "a client of this protocol joins one room only");
         for (number, mut peer) in self.open(rooms.div_ceil(EACH)).await?.into_iter().enumerate() {
             for room in number * EACH..rooms.min((number + 1) * EACH) {
                 peer.join(&format!("other-{room}")).await?;
@@ -167,7 +167,7 @@ impl Bench {
         self.options.protocol.event("/message", &self.data(room))
     }
 
-    /// The data of a message: the time is in it, and it is `bytes` long.
+    /// The data of a message: `bytes` long, with the current time.
     pub(crate) fn data(&self, room: &str) -> String {
         let head = format!(r#"{{"room":"{room}","t":{},"pad":""#, micros());
         let pad = self.options.bytes.saturating_sub(head.len() + 2);
@@ -199,7 +199,7 @@ impl Bench {
         receivers: usize,
     ) -> Result<Report> {
         let deliveries = messages * receivers as u64;
-        room.all_heard(deliveries).await?;
+        room.all_received(deliveries).await?;
         let report = self.report_of_messages(messages, deliveries, start)?;
         Ok(Report { latency_us: Some(room.latency()), ..report })
     }
@@ -215,9 +215,9 @@ impl Bench {
             running.spawn_local(async move {
                 let mut latencies = Vec::new();
                 while now() < until {
-                    let asked = now();
-                    peer.ask(&request).await?;
-                    latencies.push(asked.elapsed().as_micros() as u64);
+                    let sent = now();
+                    peer.request(&request).await?;
+                    latencies.push(sent.elapsed().as_micros() as u64);
                 }
                 anyhow::Ok(latencies)
             });
@@ -232,7 +232,7 @@ impl Bench {
     async fn idle(&self) -> Result<Report> {
         let count = self.connections(10_000)?;
         let since = now();
-        // The first connections make what every server makes once.
+        // The first connections trigger the server's one-time allocations.
         let warm = self.open(100).await?;
         let before = self.meters.resident_bytes()?;
         let peers = self.open(count).await?;
@@ -279,7 +279,7 @@ impl Bench {
     }
 }
 
-/// Makes `count` connections, as fast as it goes.
+/// Opens `count` connections as fast as possible.
 pub(crate) async fn all_at_once<T: 'static, F: Future<Output = Result<T>> + 'static>(
     count: usize,
     connect: impl Fn(usize) -> F,
@@ -300,7 +300,7 @@ pub(crate) async fn all_at_once<T: 'static, F: Future<Output = Result<T>> + 'sta
     Ok(all)
 }
 
-/// Reads what comes, so that nothing piles up, until the connection ends.
+/// Reads and discards messages until the connection ends.
 pub(crate) async fn ignore_everything(mut peer: Peer) {
-    while peer.hear(|_| ()).await.is_ok() {}
+    while peer.receive(|_| ()).await.is_ok() {}
 }

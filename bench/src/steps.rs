@@ -1,5 +1,5 @@
-//! One after another connects, joins a room of its own, leaves it and closes: what each of that costs
-//! Redis.
+//! Connections open, join a room of their own, leave it and close, one at a time: the cost of each step
+//! in Redis.
 
 use std::time::Duration;
 
@@ -10,16 +10,16 @@ use crate::redis::Counters;
 use crate::report::{RedisWork, Report};
 use crate::scenario::Bench;
 
-/// Between one and the next, so that no two share a pipeline.
+/// Pause between steps, so that no two share a pipeline.
 const APART: Duration = Duration::from_millis(5);
 
-/// Until a server has done what it does later, such as no longer to hear a room that nobody is in.
+/// Time for delayed work of a server, such as the unsubscribe of an empty room.
 const LATER: Duration = Duration::from_secs(3);
 
 impl Bench {
     pub(crate) async fn steps(&self) -> Result<Report> {
         let (count, protocol) = (self.connections(500)?, self.options.protocol);
-        // Somebody else is there all the time, so that nobody is the first or the last.
+        // A permanent connection, so that none of the measured ones is the first or the last.
         let _kept = Peer::connect(self.server(0), protocol, &protocol.path(None), 0).await?;
         let start = self.start()?;
         let steps = Steps { bench: self, count, idle: self.idle_work().await? };
@@ -43,17 +43,20 @@ impl Bench {
                     .each(async |number| {
                         let leave =
                             protocol.request("/leave", &format!(r#"{{"room":"{}"}}"#, room(number)))?;
-                        peers[number].ask(&leave).await
+                        peers[number].request(&leave).await
                     })
                     .await?,
             );
         }
-        note("close", steps.each(async |_| peers.pop().context("all are closed")?.close().await).await?);
+        note(
+            "close",
+            steps.each(async |_| peers.pop().context("each connection closes once")?.close().await).await?,
+        );
         let Report { steps, .. } = report;
         Ok(Report { steps, ..self.report(count as u64, start)? })
     }
 
-    /// What Redis does in a second in which nothing happens.
+    /// Work of Redis in a second without load.
     async fn idle_work(&self) -> Result<Counters> {
         const SECONDS: u32 = 6;
         tokio::time::sleep(LATER).await;
@@ -79,7 +82,7 @@ struct Steps<'a> {
 }
 
 impl Steps<'_> {
-    /// Does a step for one after another. Returns what Redis did for each.
+    /// Runs a step for one connection after another. Returns the work of Redis per step.
     async fn each(&self, mut step: impl AsyncFnMut(usize) -> Result<()>) -> Result<RedisWork> {
         let (before, since) = (self.bench.redis_counters()?, crate::clock::now());
         for number in 0..self.count {

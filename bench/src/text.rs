@@ -1,13 +1,13 @@
-//! Messages put together from their parts.
+//! Messages assembled from their pieces.
 
 use crate::walk::Part;
 
-/// The latest message of a connection; whole or on its way.
+/// The latest message of a connection, complete or not.
 #[derive(Debug, Default)]
 pub(crate) struct Text(Vec<u8>);
 
 impl Text {
-    /// Takes a part and returns the message that ends with it.
+    /// Adds a piece. Returns the message if the piece completes it.
     pub(crate) fn take(&mut self, part: Part<'_>) -> Option<&[u8]> {
         if part.begins {
             self.0.clear();

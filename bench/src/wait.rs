@@ -1,4 +1,4 @@
-//! Waiting for what a server says, and for its silence.
+//! Waits for messages and for their end.
 
 use std::time::{Duration, Instant};
 
@@ -7,18 +7,18 @@ use tokio::sync::mpsc;
 
 use crate::clock::now;
 
-/// How long a server may need before the run counts as failed.
+/// Longest wait before the run fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long nothing is said before nothing more will be: what a server gathers, it tells sooner.
+/// A pause after which no more messages are expected; longer than any interval at which a server batches.
 const QUIET: Duration = Duration::from_millis(500);
 
-/// Waits until a count has not grown for a time. Returns when it last did.
+/// Waits until a count no longer grows. Returns the time of its last growth.
 pub(crate) async fn quiet(count: impl Fn() -> u64) -> Result<Instant> {
     let since = now();
     let (mut last, mut grew) = (count(), since);
     while now() - grew < QUIET {
-        ensure!(now() - since < PATIENCE, "the server does not stop talking");
+        ensure!(now() - since < PATIENCE, "the server does not stop sending");
         tokio::time::sleep(Duration::from_millis(10)).await;
         if count() > last {
             (last, grew) = (count(), now());
@@ -27,7 +27,7 @@ pub(crate) async fn quiet(count: impl Fn() -> u64) -> Result<Instant> {
     Ok(grew)
 }
 
-/// Works unless a connection breaks: then that is the error, and not what came of it.
+/// Runs `work`. If a connection fails meanwhile, its error is returned, not a later one.
 pub(crate) async fn unless_broken<T>(
     broken: &mut mpsc::Receiver<Error>,
     work: impl Future<Output = Result<T>>,

@@ -1,18 +1,18 @@
-//! Finds a server's frames by their headers.
+//! Finds the frames of a server by their headers.
 
-/// Walks over a stream of frames that arrives in pieces.
+/// A parser of frame headers in a stream that arrives in pieces.
 #[derive(Debug, Default)]
 pub(crate) struct Walk {
     opcode: u8,
-    /// The current payload: how long it is, and how much of it has not come.
+    /// The current payload: its length and the bytes still missing.
     len: u64,
     left: u64,
-    /// A header that has not come whole: its bytes, and how many.
+    /// An incomplete header: its bytes and their number.
     header: [u8; 10],
     have: usize,
 }
 
-/// What of a frame's payload is in one piece.
+/// The part of a frame's payload that is in one piece.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Part<'a> {
     pub(crate) opcode: u8,
@@ -24,7 +24,7 @@ pub(crate) struct Part<'a> {
 }
 
 impl Walk {
-    /// Takes a piece and shows the parts of frames in it, at least one of each frame.
+    /// Reads a piece and passes the parts of frames to `show`, at least one part per frame.
     pub(crate) fn feed(&mut self, mut piece: &[u8], mut show: impl FnMut(Part<'_>)) {
         loop {
             let begins = self.left == 0;
@@ -41,7 +41,7 @@ impl Walk {
         }
     }
 
-    /// Completes a header and says how long its payload is.
+    /// Completes a header and returns the length of its payload.
     fn next_header(&mut self, piece: &mut &[u8]) -> Option<u64> {
         loop {
             let need = match (self.have, self.header[1] & 0x7f) {

@@ -1,8 +1,8 @@
-//! The floor: what a server cannot go below.
+//! The floor: the least possible cost of a server.
 //!
-//! One thread, one epoll loop, frames that are made once, and one plain `send` for each receiver
-//! and message. It understands just enough emit to run the scenarios, and nothing else of what a
-//! server must.
+//! One thread, one epoll loop, frames that are encoded once, and one plain `send` per receiver
+//! and message. It implements just enough of emit for the scenarios, and no other duty of a
+//! server.
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
@@ -63,7 +63,7 @@ fn main() -> Result<()> {
 }
 
 impl Floor {
-    /// Reads until there is no more; false if the connection is over.
+    /// Reads until the socket would block. Returns false at the end of the connection.
     fn read(&mut self, id: usize, buffer: &mut [u8]) -> bool {
         loop {
             let Some(connection) = self.connections.get_mut(&id) else { return true };
@@ -102,7 +102,7 @@ impl Floor {
         Some(end + 4)
     }
 
-    /// Handles the whole frames in `input`; `None` ends the connection.
+    /// Handles the complete frames in `input`. `None` ends the connection.
     fn frames(&mut self, id: usize, input: &mut [u8]) -> Option<usize> {
         let mut used = 0;
         loop {
@@ -148,7 +148,7 @@ impl Floor {
         self.send(id, &frame(0x81, br#"{"type":"ack","ackId":"1","data":{"pong":true}}"#));
     }
 
-    /// One plain send; what the kernel does not take waits until the socket is writable.
+    /// Sends once. The rest is queued until the socket is writable.
     fn send(&mut self, id: usize, bytes: &[u8]) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         if connection.output.is_empty() && !bytes.is_empty() {
