@@ -52,7 +52,7 @@ class StubSocket implements WebSocketLike {
   }
 }
 
-describe("the timers of a connection", () => {
+describe("a connection over time", () => {
   const page = new EventTarget();
   const states: StateChange[] = [];
   let client: EmitClient;
@@ -80,7 +80,7 @@ describe("the timers of a connection", () => {
 
   const last = () => StubSocket.all.at(-1);
 
-  test("attempts to reconnect after 0.5, 1, 2, … s, ten times, and then close it", async () => {
+  test("a client reconnects after 0.5, 1, 2, … s, ten times, and then closes", async () => {
     last()?.cut();
     const waits: number[] = [];
     while (client.state === "reconnecting") {
@@ -92,7 +92,7 @@ describe("the timers of a connection", () => {
     expect(states.at(-1)).toMatchObject({ state: "closed", willReconnect: false, attempt: 10 });
   });
 
-  test("do not count attempts while the browser is offline, and end when it is online", async () => {
+  test("attempts while the browser is offline do not count, and the delay ends when it is online", async () => {
     vi.stubGlobal("navigator", { onLine: false });
     last()?.cut();
     for (let i = 0; i < 20; i++) {
@@ -109,7 +109,7 @@ describe("the timers of a connection", () => {
     expect(client.connected).toBe(true);
   });
 
-  test("probe after 25 s of silence, and treat the connection as lost 5 s later", async () => {
+  test("a silent server is probed after 25 s, and the connection counts as lost 5 s later", async () => {
     await vi.advanceTimersByTimeAsync(24_999);
     expect(last()?.sent).toEqual([]);
     await vi.advanceTimersByTimeAsync(1);
@@ -119,7 +119,7 @@ describe("the timers of a connection", () => {
     expect(last()?.closed).toBe(true);
   });
 
-  test("probe at once, and only once, when the page is shown again", async () => {
+  test("the server is probed at once, and only once, when the page is shown again", async () => {
     for (const event of ["online", "pageshow", "online"]) page.dispatchEvent(new Event(event));
     expect(last()?.sent).toHaveLength(1);
     last()?.onmessage?.({ data: '{"type":"ack","ackId":"@alive"}' } as never);
@@ -127,7 +127,7 @@ describe("the timers of a connection", () => {
     expect(client.connected).toBe(true);
   });
 
-  test("end an attempt that hangs after 10 s", async () => {
+  test("an attempt that hangs ends after 10 s", async () => {
     last()?.cut();
     await vi.advanceTimersByTimeAsync(500);
     const hanging = last();
@@ -136,7 +136,7 @@ describe("the timers of a connection", () => {
     expect(states.at(-1)).toMatchObject({ state: "reconnecting", error: { code: "timeout" } });
   });
 
-  test("end with the last pending open, also between attempts", async () => {
+  test("aborting the last pending open closes the client, also between attempts", async () => {
     const stop = new AbortController();
     const late = new EmitClient("ws://stub", { WebSocket: StubSocket, reconnect: true });
     const open = late.open({ retry: true, signal: stop.signal }).catch((error: { code: string }) => error.code);
@@ -148,7 +148,7 @@ describe("the timers of a connection", () => {
     expect(late.state).toBe("closed");
   });
 
-  test("do not matter to messages sent while the socket closes: they are queued", () => {
+  test("messages sent while the socket closes are queued", () => {
     const socket = last();
     if (socket) socket.readyState = 2;
     expect(client.emit("/x")).toBe(true);
@@ -156,7 +156,7 @@ describe("the timers of a connection", () => {
     expect(socket?.sent).toEqual([]);
   });
 
-  test("ignore page events once the connection is closed", () => {
+  test("page events have no effect once the client is closed", () => {
     void client.close({ timeout: 1 });
     page.dispatchEvent(new Event("online"));
     expect(StubSocket.all).toHaveLength(1);

@@ -46,8 +46,8 @@ async function koji(options: DispatchOptions = {}) {
 
 const NO_JSON_OBJECT = ["", "no JSON", "{", "null", "[]", "5", '"x"', "true"];
 
-describe("malformed frames", () => {
-  test("are reported by an emit client, which stays connected", async () => {
+describe("bad input", () => {
+  test("malformed frames are reported by an emit client, which stays connected", async () => {
     const { client, errors, peer } = await emitPair();
     const received = new ReceiveQueue<unknown>();
     client.on("ok", received.put);
@@ -66,7 +66,7 @@ describe("malformed frames", () => {
     await client.close();
   });
 
-  test("are reported by a dispatch, which stays connected", async () => {
+  test("malformed frames are reported by a dispatch, which stays connected", async () => {
     const { dispatch, errors, peer } = await koji();
     const received = new ReceiveQueue<unknown>();
     dispatch.on("ok", (payload, metadata) => received.put([payload, metadata]));
@@ -93,7 +93,7 @@ describe("malformed frames", () => {
     await dispatch.disconnect();
   });
 
-  test("do not matter here: a listener that throws does not stop the others", async () => {
+  test("a listener that throws does not stop the others", async () => {
     const { client, errors, peer } = await emitPair();
     const received = new ReceiveQueue<unknown>();
     client.on("x", () => {
@@ -110,7 +110,7 @@ describe("malformed frames", () => {
     await client.close();
   });
 
-  test("do not matter here: an error listener that throws is reported on the console only", async () => {
+  test("an error listener that throws is reported on the console only", async () => {
     const logged = vi.spyOn(console, "error").mockImplementation(() => {});
     const { client, peer } = await emitPair();
     client.on("@error", () => {
@@ -186,15 +186,15 @@ describe("close codes", () => {
   });
 });
 
-describe("a server that", () => {
-  test("is silent is detected by the watchdog, and the client reconnects", async () => {
+describe("a misbehaving server", () => {
+  test("that is silent is detected by the watchdog, and the client reconnects", async () => {
     const { client, states, peer } = await emitPair({ watchdogInterval: 20, watchdogTimeout: 20 });
     expect(await peer.next()).toEqual({ event: "@alive", ackId: "@alive" });
     expect(await states.next()).toMatchObject({ code: 1006, reason: "no answer", willReconnect: true });
     await client.close();
   });
 
-  test("answers the watchdog's probes keeps its connection", async () => {
+  test("that answers the watchdog's probes keeps its connection", async () => {
     const { client, states, peer } = await emitPair({ watchdogInterval: 20, watchdogTimeout: 1500 });
     for (let beat = 0; beat < 2; beat++) {
       const { ackId } = await peer.next();
@@ -204,14 +204,14 @@ describe("a server that", () => {
     await client.close();
   });
 
-  test("never sends CONNECTED makes connect reject", async () => {
+  test("that never sends CONNECTED makes connect reject", async () => {
     const dispatch = new Dispatch({ projectId: "p", host: server.url });
     expect(await rejectionCode(dispatch.connect({ ...fast, connectTimeout: 30 }))).toBe("timeout");
     expect(await rejectionCode(dispatch.connect({ connectTimeout: 0, timeout: 30 }))).toBe("timeout");
     expect(dispatch.state).toBe("closed");
   });
 
-  test("has no free seat closes before CONNECTED, and connect rejects with its reason", async () => {
+  test("that closes before CONNECTED makes connect reject with its reason", async () => {
     const dispatch = new Dispatch({ projectId: "p", host: server.url, options: fast });
     const connected = dispatch.connect();
     (await server.sockets.next()).socket.close(1013, "the project is full");
@@ -220,7 +220,7 @@ describe("a server that", () => {
     });
   });
 
-  test("floods the client with events does not delay replies past their timeout", async () => {
+  test("that floods the client with events does not make requests time out", async () => {
     const { client, peer } = await emitPair();
     let count = 0;
     client.on("flood", () => count++);
@@ -233,7 +233,7 @@ describe("a server that", () => {
     await client.close();
   });
 
-  test("sends 257 requests at once gets 256 replies", async () => {
+  test("that sends 257 requests at once gets 256 replies", async () => {
     const { client, errors, peer } = await emitPair();
     let finish = () => {};
     const finished = new Promise<void>((resolve) => (finish = resolve));
@@ -245,7 +245,7 @@ describe("a server that", () => {
     await client.close();
   });
 
-  test("sent a request before the connection was lost gets no reply on the next one", async () => {
+  test("gets no reply on the next connection to a request of the lost one", async () => {
     const { client, peer } = await emitPair();
     let finish = () => {};
     client.handle("/q", () => new Promise<void>((resolve) => (finish = resolve)));
@@ -261,7 +261,7 @@ describe("a server that", () => {
     await client.close();
   });
 
-  test("is down lets the queue fill up to its bound, and then receives it in order", async () => {
+  test("that is down receives the queued messages in order, up to the bound of the queue", async () => {
     const { client, peer, states } = await emitPair({ queueBytesMax: 60 });
     peer.socket.close(1012);
     await states.next();
@@ -273,7 +273,7 @@ describe("a server that", () => {
     await client.close();
   });
 
-  test("does not return makes the client close after `maxRetries` attempts", async () => {
+  test("that does not return makes the client close after `maxRetries` attempts", async () => {
     const { client, states, peer } = await emitPair({ maxRetries: 3 });
     const port = server.port;
     await server.stop();
@@ -286,7 +286,7 @@ describe("a server that", () => {
 });
 
 describe("tokens", () => {
-  test("are requested from `getToken` before every connection of an emit client", async () => {
+  test("`getToken` is called before every connection of an emit client", async () => {
     const reasons: string[] = [];
     const getToken = ({ reason }: { reason: string }) => `t ${reasons.push(reason)}`;
     const { client, peer } = await emitPair({ getToken });
@@ -297,7 +297,7 @@ describe("tokens", () => {
     await client.close();
   });
 
-  test("that `getToken` fails to return fail the first connect, and are requested again on a reconnect", async () => {
+  test("if `getToken` fails, the first connect rejects, and a reconnect calls it again", async () => {
     const getToken = () => Promise.reject(new Error("no"));
     expect(await rejectionCode(EmitClient.connect(server.url, { ...fast, getToken }))).toBe("token_failed");
     let fails = false;
@@ -314,7 +314,7 @@ describe("tokens", () => {
     await client.close();
   });
 
-  test("are replaced with IDENTIFY before they expire", async () => {
+  test("a token is replaced with IDENTIFY before it expires", async () => {
     const now = Math.floor(Date.now() / 1000);
     const jwt = (exp: number) => `e30.${Buffer.from(JSON.stringify({ exp, sub: "ann>?" })).toString("base64url")}.x`;
     const tokens = [jwt(now + 1), jwt(now + 3600)];

@@ -128,7 +128,7 @@ describe.each([["the real server", real], ["an original server", original]])("wi
     expect(await fromHandlers.next()).toBe("ann");
   });
 
-  test("and a Dispatcher form a chat backend", async () => {
+  test("a Portal and a Dispatcher form a chat backend", async () => {
     const received = create();
     const dispatcher = new Dispatcher(redis.url, { namespace: "api" });
     await received.portal.ready;
