@@ -1,15 +1,16 @@
-//! The HTTP API: what backends in any language ask, on a listener of its own.
+//! The HTTP API for backends in any language, on a listener of its own.
 //!
-//! Every request but the one for its description has a key. What it does it does by the same methods of
-//! [`App`] that handlers have.
+//! Every request needs a key, except the one for the description. Endpoints call the same methods of
+//! [`App`] that handlers call.
 
 mod disconnect;
 mod dispatch;
+mod idempotency;
 mod keys;
 mod memory;
 mod problem;
-mod repeats;
 mod request;
+mod state;
 mod targets;
 
 use std::sync::Arc;
@@ -26,21 +27,15 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
 use crate::config::Api;
+use idempotency::RequestStores;
 use keys::{Key, Keys};
 use problem::Problem;
-use repeats::Memories;
+use state::Shared;
 
-/// What requests are answered from.
-struct Shared {
-    app: App,
-    keys: Keys,
-    memories: Memories,
-}
-
-/// All routes, each below `/api/v1`. `for_all_nodes` remembers requests for all of them, if there are others.
+/// All routes, each below `/api/v1`. `for_all_nodes` remembers the requests of all nodes, if there is Redis.
 pub(crate) fn routes(app: App, for_all_nodes: Option<Arc<dyn IdempotencyStore>>, settings: &Api) -> Router {
-    let memories = Memories::new(for_all_nodes);
-    let shared = Arc::new(Shared { app, keys: Keys::new(settings), memories });
+    let requests = RequestStores::new(for_all_nodes);
+    let shared = Arc::new(Shared { app, keys: Keys::new(settings), requests });
     Router::new()
         .route("/api/v1/dispatch", post(dispatch::dispatch))
         .route("/api/v1/disconnect", post(disconnect::disconnect))
@@ -53,7 +48,7 @@ pub(crate) fn routes(app: App, for_all_nodes: Option<Arc<dyn IdempotencyStore>>,
         .with_state(shared)
 }
 
-/// Lets requests with a key go on, as many as may.
+/// Checks the key of a request, and its rate.
 async fn admit(
     State(shared): State<Arc<Shared>>,
     mut request: Request,
@@ -64,7 +59,7 @@ async fn admit(
     Ok(next.run(request).await)
 }
 
-/// The description, as it stands in `spec/openapi.json`.
+/// The OpenAPI description, the same as in `spec/openapi.json`.
 fn openapi() -> String {
     let mut text = Description::openapi().to_pretty_json().expect("a description is JSON");
     text.push('\n');
@@ -73,14 +68,14 @@ fn openapi() -> String {
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "Switchboard", description = "Sends to sockets, and closes them, from any backend.", license(name = "MIT OR Apache-2.0")),
+    info(title = "Switchboard", description = "Sends events to sockets, and closes sockets, from a backend in any language.", license(name = "MIT OR Apache-2.0")),
     paths(dispatch::dispatch, disconnect::disconnect),
     components(schemas(Problem)),
     modifiers(&Bearer),
 )]
 struct Description;
 
-/// Every request has a key.
+/// Adds the scheme of the keys to the description.
 struct Bearer;
 
 impl Modify for Bearer {
@@ -93,18 +88,8 @@ impl Modify for Bearer {
 
 #[cfg(test)]
 mod tests {
-    const SPEC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../spec/openapi.json");
-
     #[test]
-    fn the_description_is_the_one_in_spec() {
-        let known = std::fs::read_to_string(SPEC).unwrap_or_default();
-        let how = "to write it: cargo test -p switchboard-server write_the_description -- --ignored";
-        assert!(known == super::openapi(), "spec/openapi.json is not what is served; {how}");
-    }
-
-    #[test]
-    #[ignore = "writes spec/openapi.json"]
-    fn write_the_description() {
-        std::fs::write(SPEC, super::openapi()).expect("it can be written");
+    fn the_generated_description_is_current() {
+        switchboard_testkit::generated::assert_current("spec/openapi.json", &super::openapi());
     }
 }

@@ -1,21 +1,21 @@
-//! The applications the binary brings along.
+//! The applications that the binary contains.
 
 mod demo;
 mod relay;
 
 use switchboard::App;
 
-/// Which application runs.
+/// The application that runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// Rooms for clients that bring no server code of their own.
+    /// Rooms for clients without server code of their own.
     Serve,
-    /// The demo: every feature of the framework to touch, and a page to do it with.
+    /// The demo: a handler for every feature of the framework, and its page.
     Demo,
 }
 
 impl Mode {
-    /// The application's handlers.
+    /// Adds the application's handlers to an app.
     pub fn install(self, app: App) -> App {
         match self {
             Mode::Serve => app.merge(relay::router()),

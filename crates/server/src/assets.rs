@@ -7,10 +7,10 @@ use axum::routing::{Router, get};
 use http::{StatusCode, header};
 use switchboard_pages::{content_type, find};
 
-/// Pages may load what comes from here and nothing else.
+/// Pages may load from this server only.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
-/// The demo's pages, `/`, `/canvas/` and `/examples/`, and their files beside them.
+/// The routes of the pages `/`, `/canvas/` and `/examples/`, and of their files.
 pub(crate) fn demo() -> Router {
     Router::new()
         .route("/", get(async || file("index.html")))
@@ -18,7 +18,7 @@ pub(crate) fn demo() -> Router {
 }
 
 fn file(path: &str) -> Response {
-    // Relative addresses in a page need the slash at the end.
+    // Relative addresses in a page resolve only with the slash at its end.
     if find(&format!("{path}/index.html")).is_some() {
         return Redirect::permanent(&format!("/{path}/")).into_response();
     }

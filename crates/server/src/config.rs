@@ -1,46 +1,52 @@
 //! Settings: a TOML file, then the environment, then flags; each overrides the one before.
+//!
+//! Each section is a file with its defaults and its checks. The doc comments of the fields are also the
+//! text of `docs/reference/settings.md`.
 
 mod api;
 mod auth;
+mod clients;
 mod emit;
+mod error;
+mod flag;
 mod inbox;
 mod koji;
 mod mesa;
+mod process;
 mod projects;
+mod protocol_reports;
 mod redis;
 mod reports;
 mod secret;
-mod sections;
-mod set;
+mod short_form;
+mod sources;
 mod toml_format;
 
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use figment::Figment;
-use figment::providers::{Env, Format, Serialized};
 use serde::{Deserialize, Serialize};
-use switchboard::Limits;
-use switchboard_redis::Options;
+use switchboard::{Limits, Protocol};
+use switchboard_redis::{Options, ReportOptions};
 
 pub use api::Api;
 pub use auth::Auth;
+pub use clients::Clients;
 pub use emit::Emit;
+pub use error::{ConfigError, InvalidSetting};
 pub use inbox::Inbox;
 pub use koji::Koji;
-pub use mesa::{Mesa, MesaAuthentication, MesaHeartbeat, MesaReconnect, MesaSync};
+pub use mesa::{Mesa, MesaAuthentication, MesaHeartbeat, MesaPortal, MesaReconnect, MesaSync};
+pub use process::{Internal, Log, LogFormat, Stop};
 pub use projects::{ProjectSettings, Projects};
-use redis::WithShortForm;
+pub use protocol_reports::ProtocolReports;
 pub use redis::{Addresses, Node, Redis, RedisMode};
-pub use reports::{MesaPortal, ProtocolReports, Reports};
+pub use reports::Reports;
 pub use secret::{Secret, Secrets};
-pub use sections::{Clients, Internal, Log, LogFormat, Stop};
-use set::Set;
-use toml_format::Toml;
 
-/// Environment variables begin with this; `__` stands for the dot: `SWITCHBOARD_LIMITS__ENABLED`.
-const ENV_PREFIX: &str = "SWITCHBOARD_";
+use reports::Reported;
+use sources::Sources;
 
 /// The inbox's switch as [`Config::to_toml`] writes it, at the beginning of its section.
 const INBOX_ON: &str = "[inbox]\nenabled = true";
@@ -49,37 +55,37 @@ const INBOX_ON: &str = "[inbox]\nenabled = true";
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Where clients connect. Default `127.0.0.1:3000`; port 0 takes a free one.
+    /// Address for clients of all protocols; port 0 takes a free one. Default `127.0.0.1:3000`.
     pub listen: SocketAddr,
-    /// Health and metrics.
+    /// Health checks and metrics.
     pub internal: Internal,
-    /// Who may connect.
+    /// Client connections.
     pub clients: Clients,
-    /// Every bound.
+    /// Limits on connections, messages, queues and durations.
     pub limits: Limits,
     /// The HTTP API for backends.
     pub api: Api,
-    /// Which tokens are accepted.
+    /// Accepted tokens.
     pub auth: Auth,
-    /// The bridge to original emit.gg nodes.
+    /// The emit protocol, and the bridge to original emit.gg nodes.
     pub emit: Emit,
-    /// The door for Koji clients.
+    /// The Koji protocol.
     pub koji: Koji,
-    /// The door for Mesa clients.
+    /// The Mesa protocol.
     pub mesa: Mesa,
-    /// Where messages wait for users.
+    /// Stored messages for users.
     pub inbox: Inbox,
-    /// Reports of clients, for workers.
+    /// Reports of client actions to workers.
     pub reports: Reports,
-    /// The projects.
+    /// Projects and their rules.
     pub projects: Projects,
-    /// What makes many nodes one.
+    /// Redis, which connects the nodes.
     pub redis: Redis,
-    /// This node among the others.
+    /// This node in the cluster.
     pub node: Node,
     /// The log.
     pub log: Log,
-    /// How the server stops.
+    /// The shutdown.
     pub stop: Stop,
 }
 
@@ -106,73 +112,49 @@ impl Default for Config {
     }
 }
 
-/// Why there are no settings to run with: the operator's to mend.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConfigError {
-    /// The file named on the command line is not there.
-    #[error("cannot read the configuration file {0}")]
-    NoFile(String),
-    /// A `--set` is not `section.key=value`.
-    #[error("--set {0} is not of the form section.key=value")]
-    BadSet(String),
-    /// Settings that are unknown or have the wrong type, a line each.
-    #[error("{}", lines(.0))]
-    Settings(Vec<String>),
-    /// A setting whose value cannot be.
-    #[error("{0}")]
-    Value(String),
-}
-
-fn lines(lines: &[String]) -> String {
-    lines.join("\n")
-}
-
 impl Config {
-    /// Puts the settings together. `sets` are `section.key=value`, the last say of all.
-    pub fn load(file: Option<&Path>, sets: &[String]) -> Result<Config, ConfigError> {
-        let mut figment = Figment::from(Serialized::defaults(Config::default()));
-        if let Some(path) = file {
-            if !path.is_file() {
-                return Err(ConfigError::NoFile(path.display().to_string()));
-            }
-            figment = figment.merge(WithShortForm(Toml::file_exact(path)));
-        }
-        // Before names are split, so that the short form can stand beside `SWITCHBOARD_REDIS__PREFIX`.
-        let env = Env::prefixed(ENV_PREFIX);
-        let env = env.map(|name| if name == "redis" { "redis__url".into() } else { name.into() });
-        figment = figment.merge(env.split("__"));
-        for set in sets {
-            figment = figment.merge(WithShortForm(Set::parse(set)?));
-        }
-        let mut config: Config = figment.extract().map_err(|errors| {
-            ConfigError::Settings(errors.into_iter().map(|error| describe(&error)).collect())
-        })?;
-        config.inbox.imply(&config.mesa);
-        config.check()?;
+    /// Reads and checks the settings. `flags` are `section.key=value` and override all other sources.
+    pub fn load(file: Option<&Path>, flags: &[String]) -> Result<Config, ConfigError> {
+        let sources = Sources::read(Config::default(), file, flags)?;
+        let mut config: Config = sources.extract()?;
+        config.inbox.imply(config.mesa.sync.enabled);
+        config.check().map_err(|invalid| sources.locate(invalid))?;
         Ok(config)
     }
 
-    fn check(&self) -> Result<(), ConfigError> {
+    fn check(&self) -> Result<(), InvalidSetting> {
         let heartbeat = self.limits.heartbeat_interval;
         if !heartbeat.is_zero() && heartbeat < Duration::from_secs(1) {
-            let ms = heartbeat.as_millis();
-            return Err(ConfigError::Value(format!(
-                "limits.heartbeat_interval_ms is {ms}; the least is 1000\n\nhint: 0 switches heartbeats off"
-            )));
+            let invalid = InvalidSetting::new("limits.heartbeat_interval_ms", "expected 0 or at least 1000");
+            return Err(invalid.with_hint("0 switches heartbeats off"));
         }
         self.api.check()?;
         self.emit.check(&self.redis)?;
         self.koji.check()?;
-        self.mesa.check(&self.redis, &self.koji, &self.inbox)?;
-        self.inbox.check(&self.mesa)?;
+        self.mesa.check(&self.redis, &self.koji, self.inbox.is_on())?;
+        self.inbox.check(self.mesa.sync.enabled)?;
         self.projects.check()?;
         self.redis.check(&self.node)?;
-        self.reports.check(self)?;
-        self.auth.verifier().map(drop)
+        self.reports.check(&self.reported())?;
+        self.auth.check()
     }
 
-    /// What to connect to Redis with; `None` if the node is alone.
+    fn reported(&self) -> Reported<'_> {
+        let Config { emit, koji, mesa, projects, redis, .. } = self;
+        Reported { emit, koji, mesa, projects, redis }
+    }
+
+    /// The protocols with reports to workers.
+    pub(crate) fn reported_protocols(&self) -> Vec<Protocol> {
+        self.reported().protocols()
+    }
+
+    /// The reports, as options of Redis; `None` if no client is reported.
+    pub(crate) fn report_options(&self) -> Option<ReportOptions> {
+        self.reports.options(&self.reported())
+    }
+
+    /// The options of the Redis connection; `None` if the node runs without Redis.
     pub(crate) fn redis(&self) -> Result<Option<Options>, ConfigError> {
         let (emit, mesa) = (self.emit.bridge(&self.projects), self.mesa.bridge(&self.projects, &self.redis));
         let (inbox, reports) = (self.inbox.is_on().then(|| self.inbox.limits()), self.report_options());
@@ -180,7 +162,8 @@ impl Config {
         Ok(options.map(|options| Options { emit, mesa, inbox, reports, ..options }))
     }
 
-    /// The settings as a TOML file that would give the same, but for secrets, which are not shown.
+    /// The settings as a TOML document that gives the same settings, except for secrets, which are
+    /// replaced by `***`.
     pub fn to_toml(&self) -> String {
         let text = toml::to_string(self).expect("settings that were read from TOML can be written as TOML");
         match self.mesa.sync.enabled {
@@ -188,20 +171,6 @@ impl Config {
             false => text,
         }
     }
-}
-
-/// Says what is wrong with a setting, and where it was set.
-fn describe(error: &figment::Error) -> String {
-    let key = error.path.join(".");
-    let source = match &error.metadata {
-        Some(metadata) => match &metadata.source {
-            Some(source) => format!(" in {} {source}", metadata.name),
-            None => format!(" in {}", metadata.name),
-        },
-        None => String::new(),
-    };
-    let key = if key.is_empty() { String::new() } else { format!(" for `{key}`") };
-    format!("{}{key}{source}", error.kind)
 }
 
 #[cfg(test)]
@@ -214,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn the_effective_settings_give_themselves_again() {
+    fn the_printed_settings_load_as_the_same_settings() {
         let config =
             with(&["limits.messages_per_s=7", "clients.allowed_origins=[\"https://a.example\"]"]).unwrap();
         let again: Config = toml::from_str(&config.to_toml()).unwrap();
@@ -231,21 +200,45 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_setting_is_named_with_its_source() {
+    fn an_unknown_setting_is_reported_with_its_source_and_a_similar_name() {
         let error = with(&["limits.mesages_per_s=7"]).unwrap_err().to_string();
-        assert!(error.contains("mesages_per_s") && error.contains("--set limits.mesages_per_s"), "{error}");
+        let expected = "limits.mesages_per_s (--set limits.mesages_per_s): unknown setting\n\n\
+                        hint: did you mean `messages_per_s`?";
+        assert_eq!(error, expected);
     }
 
     #[test]
-    fn a_value_of_the_wrong_type_is_named_with_its_source() {
+    fn a_value_of_the_wrong_type_is_reported_with_key_value_and_source() {
         let error = with(&["limits.messages_per_s=many"]).unwrap_err().to_string();
-        assert!(error.contains("limits.messages_per_s") && error.contains("--set"), "{error}");
+        let source = "(--set limits.messages_per_s)";
+        let expected = format!("limits.messages_per_s is `many` {source}; expected a whole number");
+        assert!(error.starts_with(&expected), "{error}");
     }
 
     #[test]
-    fn values_that_cannot_be_come_with_a_hint() {
+    fn an_error_in_a_file_names_its_line() {
+        let scratch = switchboard_testkit::Scratch::new();
+        let file = scratch.file("switchboard.toml");
+        for (text, line) in [
+            ("[limits]\n\nmessages_per_s = \"fast\"\n", 3),
+            ("listen = \"127.0.0.1:0\"\n[limits]\nmesages_per_s = 1\n", 3),
+            ("limits.heartbeat_interval_ms = 1\n", 1),
+        ] {
+            std::fs::write(&file, text).unwrap();
+            let error = Config::load(Some(file.as_ref()), &[]).unwrap_err().to_string();
+            assert!(error.contains(&format!("({file}:{line})")), "{text}: {error}");
+        }
+        std::fs::write(&file, "listen = \n").unwrap();
+        let error = Config::load(Some(file.as_ref()), &[]).unwrap_err().to_string();
+        assert!(error.starts_with(&file) && error.contains("line 1"), "{error}");
+    }
+
+    #[test]
+    fn an_invalid_value_is_reported_with_a_hint() {
         let error = with(&["limits.heartbeat_interval_ms=200"]).unwrap_err().to_string();
-        assert!(error.starts_with("limits.heartbeat_interval_ms is 200; the least is 1000"), "{error}");
+        let expected = "limits.heartbeat_interval_ms is `200` (--set limits.heartbeat_interval_ms); \
+                        expected 0 or at least 1000\n\nhint: ";
+        assert!(error.starts_with(expected), "{error}");
         assert!(with(&["limits.heartbeat_interval_ms=0"]).is_ok());
         assert!(with(&["projects.default="]).is_err());
         for bad in ["listen", "=1", "a..b=1", "a b=1"] {
@@ -254,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_a_text_or_a_list_and_never_shown() {
+    fn a_secret_is_one_text_or_a_list_and_is_never_shown() {
         for (value, secrets) in [("s3cret", 1), ("12345", 1), ("[\"s3cret\", \"older\"]", 2), ("\"1e5\"", 1)]
         {
             let config = with(&[&format!("auth.jwt_secret={value}")]).unwrap();
@@ -275,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bridge_is_off_until_it_is_on_and_is_of_the_emit_clients_project() {
+    fn the_emit_bridge_is_off_by_default_and_uses_the_project_of_emit_clients() {
         let config = with(&[]).unwrap();
         assert_eq!(config.emit.bridge(&config.projects), None);
         let redis = "redis=redis://h";
@@ -291,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_project_says_only_what_is_different_in_it() {
+    fn a_named_project_overrides_single_settings() {
         let config = with(&[
             "projects.every.capacity_max=20",
             "projects.every.events=[\"tap\"]",

@@ -1,4 +1,4 @@
-//! Health and metrics: what an orchestrator and a dashboard ask.
+//! Health checks and metrics, for orchestrators and dashboards.
 
 use axum::extract::State;
 use axum::response::IntoResponse;
@@ -9,15 +9,15 @@ use switchboard::App;
 
 use crate::metrics;
 
-/// What the routes answer from.
+/// State of the routes.
 #[derive(Clone)]
 struct Health {
     app: App,
     prometheus: PrometheusHandle,
 }
 
-/// `/livez`: the process answers. `/readyz`: it wants new connections, `degraded` without other nodes;
-/// 503 while it stops. `/metrics`: Prometheus text.
+/// `/livez`: 200 while the process answers. `/readyz`: 200 while the node accepts connections, with the
+/// text `degraded` while Redis is down, and 503 while it stops. `/metrics`: Prometheus text.
 pub(crate) fn routes(app: App, prometheus: PrometheusHandle) -> Router {
     Router::new()
         .route("/livez", get(async || "ok\n"))
@@ -32,7 +32,7 @@ async fn ready(State(health): State<Health>) -> impl IntoResponse {
     match (health.app.is_stopping(), hub.bus().is_up() && hub.store().is_up() && inbox_is_up) {
         (true, _) => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
         (false, true) => (StatusCode::OK, "ready\n"),
-        // Without Redis all nodes say so at once: none of them would be left to connect to.
+        // Redis is down for all nodes at once; with 503 a load balancer would remove every node.
         (false, false) => (StatusCode::OK, "degraded\n"),
     }
 }

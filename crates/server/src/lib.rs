@@ -1,15 +1,15 @@
-//! The Switchboard server as a product: configuration, demo, health, metrics.
+//! The Switchboard server: settings, HTTP API, health, metrics and the demo around the framework.
 //!
-//! Built on the framework's public API alone: whatever this server does, an app of your own can.
+//! It uses the framework's public API only, so an application can do everything that this server does.
 
 pub mod config;
+pub mod metrics;
 pub mod run;
 
 mod api;
 mod apps;
 mod assets;
 mod health;
-mod metrics;
 
 pub use apps::Mode;
 pub use config::Config;

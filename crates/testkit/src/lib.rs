@@ -4,6 +4,7 @@
 //! implementations check each other.
 
 pub mod contract;
+pub mod generated;
 pub mod koji;
 pub mod peer;
 pub mod raw;

@@ -57,7 +57,7 @@ impl ReceiptQueue {
             queue: Mutex::default(),
             filled: Notify::new(),
             max,
-            dropped: counter!("switchboard_inbox_receipts_cut_total"),
+            dropped: counter!("switchboard_inbox_receipts_dropped_total"),
         }
     }
 

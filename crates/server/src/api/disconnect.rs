@@ -1,4 +1,4 @@
-//! `POST /api/v1/disconnect`: closes the sockets of an audience, on all nodes.
+//! `POST /api/v1/disconnect`: closes the sockets of an audience on all nodes.
 
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
@@ -11,16 +11,16 @@ use super::problem::Problem;
 use super::request::Incoming;
 use super::targets::{Targets, in_project};
 
-/// Whose sockets are closed, and what they are told.
+/// The sockets to close, with the code and the reason.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Disconnect {
-    /// Whose sockets are closed, each behind what is queued for it.
+    /// The sockets to close. Each receives its queued frames first.
     to: Targets,
-    /// Whose of those are not.
+    /// Sockets to leave open.
     #[serde(default)]
     except: Targets,
-    /// The close code: 1000 to 1003, 1007 to 1014, or one of the application's own, which are 3000 to 4999.
+    /// The close code: 1000 to 1003, 1007 to 1014, or a code of the application, 3000 to 4999.
     #[serde(default = "normal")]
     #[schema(default = 1000, minimum = 1000, maximum = 4999)]
     code: u16,
@@ -28,7 +28,7 @@ pub(super) struct Disconnect {
     #[serde(default)]
     #[schema(example = "banned", max_length = 123)]
     reason: String,
-    /// The project, which is Mesa's namespace; the server's own if it is left out.
+    /// The project, called namespace in Mesa. Default: the server's own.
     #[serde(default)]
     #[schema(min_length = 1, max_length = 256)]
     project: Option<String>,
@@ -38,12 +38,12 @@ fn normal() -> u16 {
     CloseCode::NORMAL.0
 }
 
-/// What became of the sockets.
+/// The result of a disconnect.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Disconnected {
-    /// How many sockets of this node are closed. Those of others are not known.
+    /// Number of closed sockets of this node. Those of other nodes are not counted.
     sockets_here: usize,
-    /// True if other nodes could not be told, since Redis is away; otherwise left out.
+    /// True if other nodes did not get the command because Redis is down; otherwise left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     degraded: Option<bool>,
@@ -56,7 +56,7 @@ pub(super) struct Disconnected {
     security(("key" = [])),
     params(Incoming),
     request_body = Disconnect,
-    responses((status = 200, description = "They are closed", body = Disconnected), Problem)
+    responses((status = 200, description = "The sockets are closed", body = Disconnected), Problem)
 )]
 pub(super) async fn disconnect(incoming: Incoming) -> Result<Response, Problem> {
     incoming.answer("disconnect", close).await
@@ -68,9 +68,7 @@ async fn close(app: App, disconnect: Disconnect) -> Result<Disconnected, Problem
     let code = CloseCode::to_send(code).map_err(|error| Problem::invalid(format!("code: {error}")))?;
     if reason.len() > REASON_BYTES_MAX {
         let found = reason.len();
-        return Err(Problem::invalid(format!(
-            "reason: {found} bytes, over the {REASON_BYTES_MAX} there may be"
-        )));
+        return Err(Problem::invalid(format!("reason: {found} bytes, over the limit of {REASON_BYTES_MAX}")));
     }
     match app.disconnect(to.except(except)?, code.0, &reason) {
         Ok(sockets_here) => Ok(Disconnected { sockets_here, degraded: None }),

@@ -1,4 +1,4 @@
-//! `POST /api/v1/dispatch`: sends an event to an audience, live or waiting.
+//! `POST /api/v1/dispatch`: sends an event to an audience, live or through inboxes.
 
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
@@ -11,54 +11,54 @@ use super::problem::Problem;
 use super::request::Incoming;
 use super::targets::{Targets, in_project, name};
 
-/// A message, and for whom it is.
+/// A message and its recipients.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Dispatch {
-    /// The event's name: Mesa's type. May be left out where `op` is given: then Mesa clients get a message without
-    /// one.
+    /// The event's name, called type in Mesa. Optional if `op` is set: Mesa clients then receive a message without
+    /// a type.
     #[serde(rename = "type", default)]
     #[schema(value_type = String, example = "STATUS_UPDATE", min_length = 1, max_length = 256)]
     kind: Option<String>,
-    /// Mesa's operation; 0 if it is left out. To clients of other protocols the event of another one, or of one
-    /// without a type, is called `@op/7/TYPE` or `@op/7`.
+    /// Mesa's operation. Clients of other protocols receive an event of an operation other than 0, or without a
+    /// type, as `@op/7/TYPE` or `@op/7`.
     #[serde(default)]
     #[schema(value_type = i64, default = 0, nullable = false)]
     op: Option<i64>,
-    /// Any JSON; an empty object if it is left out.
+    /// Any JSON. Default: an empty object.
     #[serde(default)]
     #[schema(value_type = Option<Object>, example = json!({ "status": "online" }))]
     data: Option<Box<RawValue>>,
-    /// Who hears it.
+    /// The recipients.
     to: Targets,
-    /// Who of those does not.
+    /// Recipients to leave out.
     #[serde(default)]
     except: Targets,
-    /// Whether it waits for each user until it has arrived. All that are named must be users.
+    /// Stores the message in the inbox of each user until it is acknowledged. All recipients must be users.
     #[serde(default)]
     sync: bool,
-    /// The project, which is Mesa's namespace; the server's own if it is left out.
+    /// The project, called namespace in Mesa. Default: the server's own.
     #[serde(default)]
     #[schema(min_length = 1, max_length = 256)]
     project: Option<String>,
 }
 
-/// What became of a message.
+/// The result of a dispatch.
 #[derive(Default, Serialize, ToSchema)]
 pub(super) struct Dispatched {
-    /// Without `sync`: how many sockets of this node hear it. Those of others are not known.
+    /// Without `sync`: number of receiving sockets of this node. Those of other nodes are not counted.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     sockets_here: Option<usize>,
-    /// Without `sync`: true if other nodes could not be told, since Redis is away; otherwise left out.
+    /// Without `sync`: true if other nodes did not get the message because Redis is down; otherwise left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     degraded: Option<bool>,
-    /// With `sync`: in how many inboxes it waits.
+    /// With `sync`: number of inboxes that store the message.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     inboxes: Option<usize>,
-    /// With `sync`: how many older messages gave way to it.
+    /// With `sync`: number of older messages that were removed to store it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     displaced: Option<usize>,
@@ -71,7 +71,7 @@ pub(super) struct Dispatched {
     security(("key" = [])),
     params(Incoming),
     request_body = Dispatch,
-    responses((status = 200, description = "It is sent, or kept and sent", body = Dispatched), Problem)
+    responses((status = 200, description = "The message is sent, or stored and sent", body = Dispatched), Problem)
 )]
 pub(super) async fn dispatch(incoming: Incoming) -> Result<Response, Problem> {
     incoming.answer("dispatch", send).await
@@ -83,7 +83,7 @@ async fn send(app: App, dispatch: Dispatch) -> Result<Dispatched, Problem> {
     let data = data.map_or(Ok(Payload::EMPTY), |data| Payload::parse(data.get()));
     let data = data.map_err(|error| Problem::invalid(format!("data: {error}")))?;
     if kind.is_none() && op.is_none() {
-        return Err(Problem::invalid("type: it is missing, and `op` as well"));
+        return Err(Problem::invalid("type: missing; it is optional only with `op`"));
     }
     let kind = kind.map(|kind| name("type", &kind)).transpose()?;
     let kind = event_name(op.unwrap_or(0), kind.as_ref());
@@ -101,11 +101,11 @@ async fn send(app: App, dispatch: Dispatch) -> Result<Dispatched, Problem> {
             ..Dispatched::default()
         }),
         Err(EmitError::Store(error)) => {
-            tracing::warn!(%error, "a message is not known to be kept");
+            tracing::warn!(%error, "storing a message failed; its sender gets 503 and may retry");
             Err(Problem::not_kept())
         }
         Err(EmitError::NoInbox) => {
-            let hint = "no message waits on this server; inbox.enabled=true has them wait";
+            let hint = "the inbox of this server is off; inbox.enabled=true switches it on";
             Err(Problem::invalid(format!("sync: {hint}")))
         }
         Err(error) => Err(Problem::invalid(format!("sync: {error}"))),

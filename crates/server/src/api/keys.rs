@@ -1,4 +1,4 @@
-//! Who may ask, and how often.
+//! Keys of the API: authentication and rate limits.
 
 use std::sync::Mutex;
 
@@ -7,11 +7,11 @@ use subtle::ConstantTimeEq;
 use switchboard_backplane::Digest;
 use tokio::time::Instant;
 
+use super::idempotency::digest;
 use super::problem::Problem;
-use super::repeats::digest;
 use crate::config::{Api, Secret};
 
-/// Which key a request came with, the same at all nodes.
+/// The digest of a request's key, the same on all nodes.
 #[derive(Clone, Copy)]
 pub(super) struct Key(pub(super) Digest);
 
@@ -26,7 +26,7 @@ struct Known {
     bucket: Mutex<Bucket>,
 }
 
-/// Requests that may still come at once, as of a moment.
+/// Token bucket: the requests that are still allowed at `at`.
 struct Bucket {
     left: f64,
     at: Instant,
@@ -53,7 +53,7 @@ impl Keys {
         }
     }
 
-    /// Takes as long for every key that is as long.
+    /// Compares in constant time for keys of one length.
     fn find(&self, shown: &[u8]) -> Option<&Known> {
         let mut found = None;
         for known in &self.known {
@@ -74,11 +74,11 @@ impl Bucket {
     fn take(&mut self, per_second: f64, now: Instant) -> bool {
         let more = now.saturating_duration_since(self.at).as_secs_f64() * per_second;
         (self.left, self.at) = ((self.left + more).min(per_second), now);
-        let may = self.left >= 1.0;
-        if may {
+        let is_allowed = self.left >= 1.0;
+        if is_allowed {
             self.left -= 1.0;
         }
-        may
+        is_allowed
     }
 }
 
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn as_many_as_may_come_in_a_second_may_come_at_once() {
+    async fn a_burst_is_as_large_as_the_rate_of_one_second() {
         let begin = Instant::now();
         let mut bucket = Bucket { left: 3.0, at: begin };
         let mut taken = |ms: u64| bucket.take(3.0, begin + Duration::from_millis(ms));
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_follows_its_scheme() {
+    fn a_key_is_read_after_the_bearer_scheme() {
         assert_eq!(bearer(b"Bearer abc"), Some(&b"abc"[..]));
         assert_eq!(bearer(b"bearer  abc "), Some(&b"abc"[..]));
         for other in [&b""[..], b"Bearer", b"Basic abc", b"abc"] {

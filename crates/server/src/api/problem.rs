@@ -1,4 +1,4 @@
-//! What a request is told that was not done.
+//! Error responses.
 
 use std::collections::BTreeMap;
 
@@ -8,15 +8,15 @@ use serde::Serialize;
 use utoipa::openapi::{self, ContentBuilder, Ref, RefOr, ResponseBuilder};
 use utoipa::{IntoResponses, ToSchema};
 
-/// Why a request was not done.
+/// Why a request was not performed.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(super) struct Problem {
     #[serde(skip)]
     status: StatusCode,
-    /// One word to switch on.
+    /// A constant for programs.
     #[schema(value_type = String, example = "invalid")]
     code: &'static str,
-    /// What is wrong, for people.
+    /// The reason, for people.
     #[schema(example = "to.users[0]: invalid type: integer `7`, expected a string")]
     error: String,
 }
@@ -31,61 +31,61 @@ impl Problem {
     }
 
     pub(super) fn no_key() -> Self {
-        let error = "a known key is needed: Authorization: Bearer <key>";
+        let error = "a key of api.keys is required: Authorization: Bearer <key>";
         Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", error)
     }
 
     pub(super) fn too_large() -> Self {
-        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "the body is larger than api.body_bytes_max")
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "the body exceeds api.body_bytes_max")
     }
 
     pub(super) fn too_many() -> Self {
-        let error = "more requests with this key than api.requests_per_second";
+        let error = "this key exceeds api.requests_per_second";
         Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many", error)
     }
 
     pub(super) fn under_way() -> Self {
-        let error = "a request with this Idempotency-Key is under way";
+        let error = "a request with this Idempotency-Key is in progress";
         Problem::new(StatusCode::CONFLICT, "under_way", error)
     }
 
     pub(super) fn another_body() -> Self {
-        let error = "this Idempotency-Key was used with another body, or at another endpoint";
+        let error = "this Idempotency-Key was used with another body or endpoint";
         Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "another_body", error)
     }
 
     pub(super) fn unknown() -> Self {
-        let error = "it cannot be said whether it was done";
+        let error = "the request may have been performed or not";
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unknown", error)
     }
 
     pub(super) fn not_kept() -> Self {
-        let error = "it cannot be said that the message is kept; it may be";
+        let error = "the message may have been stored or not";
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_kept", error)
     }
 }
 
-/// What every request may be told.
+/// The error responses of every endpoint, for the description.
 impl IntoResponses for Problem {
     fn responses() -> BTreeMap<String, RefOr<openapi::Response>> {
         let problem = || ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
-        let told = |(status, why): (StatusCode, &str)| {
+        let response = |(status, why): (StatusCode, &str)| {
             let response = ResponseBuilder::new().description(why).content("application/json", problem());
             (status.as_str().to_owned(), response.build().into())
         };
         [
-            (StatusCode::BAD_REQUEST, "The request cannot be understood; it says which field"),
-            (StatusCode::UNAUTHORIZED, "No known key"),
-            (StatusCode::CONFLICT, "The same request is under way, at this node or another"),
+            (StatusCode::BAD_REQUEST, "The request is invalid; the error names the field"),
+            (StatusCode::UNAUTHORIZED, "The key is missing or unknown"),
+            (StatusCode::CONFLICT, "The same request is in progress, on this node or another"),
             (StatusCode::PAYLOAD_TOO_LARGE, "The body is too large"),
-            (
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "The Idempotency-Key was used with another body, or at another endpoint",
-            ),
+            (StatusCode::UNPROCESSABLE_ENTITY, "The Idempotency-Key was used with another body or endpoint"),
             (StatusCode::TOO_MANY_REQUESTS, "Too many requests with this key"),
-            (StatusCode::SERVICE_UNAVAILABLE, "It is not known to be done, or to be kept"),
+            (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The request may have been performed, or the message stored, or not",
+            ),
         ]
-        .map(told)
+        .map(response)
         .into()
     }
 }

@@ -1,4 +1,4 @@
-//! How a request is done: read, done to its end, and answered, once for each `Idempotency-Key`.
+//! A request: read, performed once for each `Idempotency-Key`, and answered.
 
 use std::sync::Arc;
 
@@ -14,18 +14,18 @@ use utoipa::IntoParams;
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::{Object, Type};
 
-use super::Shared;
+use super::idempotency::{Attempt, digest};
 use super::keys::Key;
 use super::problem::Problem;
-use super::repeats::{Coming, digest};
+use super::state::Shared;
 
 /// Longest `Idempotency-Key`, in bytes.
 const KEY_BYTES_MAX: usize = 256;
 
-/// A request that came with a known key.
+/// A request with a valid key.
 pub(super) struct Incoming {
     shared: Arc<Shared>,
-    /// Of what its sender calls it, if anything.
+    /// Digest of the key and of the `Idempotency-Key`, if there is one.
     name: Option<Digest>,
     body: Bytes,
 }
@@ -34,12 +34,12 @@ impl FromRequest<Arc<Shared>> for Incoming {
     type Rejection = Problem;
 
     async fn from_request(request: Request, shared: &Arc<Shared>) -> Result<Self, Problem> {
-        let key: Key = *request.extensions().get().expect("only who has a key comes here");
+        let key: Key = *request.extensions().get().expect("requests without a key are refused before this");
         let name = name(key, request.headers())?;
         let body = Bytes::from_request(request, shared).await;
         let body = body.map_err(|rejection| match rejection.status() {
             StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large(),
-            _ => Problem::invalid("the body did not arrive"),
+            _ => Problem::invalid("the body was not received completely"),
         })?;
         Ok(Incoming { shared: shared.clone(), name, body })
     }
@@ -47,8 +47,8 @@ impl FromRequest<Arc<Shared>> for Incoming {
 
 impl IntoParams for Incoming {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let description = "The same key with the same body gives the same answer for ten minutes, from every node. \
-                           While Redis is away each node knows only what it did itself";
+        let description = "A repeated request with the same key and body gets the same response for ten minutes, from \
+                           every node. While Redis is down each node remembers its own requests only";
         let parameter = ParameterBuilder::new().name("Idempotency-Key").parameter_in(ParameterIn::Header);
         let text = Object::builder().schema_type(Type::String).max_length(Some(KEY_BYTES_MAX));
         vec![parameter.description(Some(description)).schema(Some(text)).build()]
@@ -56,58 +56,60 @@ impl IntoParams for Incoming {
 }
 
 impl Incoming {
-    /// Does what the body says, unless it was done before. `endpoint` tells it from another one with the
-    /// same body.
-    pub(super) async fn answer<W, D, F>(
+    /// Performs the request, or returns the stored response of an earlier one. `endpoint` distinguishes
+    /// requests with equal bodies.
+    pub(super) async fn answer<B, D, F>(
         self,
         endpoint: &'static str,
-        act: fn(App, W) -> F,
+        act: fn(App, B) -> F,
     ) -> Result<Response, Problem>
     where
-        W: DeserializeOwned + Send + 'static,
+        B: DeserializeOwned + Send + 'static,
         D: Serialize + 'static,
         F: Future<Output = Result<D, Problem>> + Send + 'static,
     {
-        // Done to its end and remembered, even if who asked has gone meanwhile and is about to ask again.
-        #[expect(clippy::disallowed_methods, reason = "it ends by itself: Redis answers within 2 s")]
-        let doing = tokio::spawn(self.perform(endpoint, act));
-        let (answer, is_repeated) = doing.await.map_err(|_| Problem::unknown())??;
+        // A task of its own, because the request has to be completed and remembered even if the client
+        // disconnects: it may repeat the request.
+        #[expect(clippy::disallowed_methods, reason = "it ends by itself: Redis calls time out after 2 s")]
+        let performing = tokio::spawn(self.perform(endpoint, act));
+        let (answer, is_repeated) = performing.await.map_err(|_| Problem::unknown())??;
         let replayed = is_repeated.then_some([("idempotency-replayed", "true")]);
         Ok(([(header::CONTENT_TYPE, "application/json")], replayed, answer).into_response())
     }
 
-    /// The answer, and whether it was given before.
-    async fn perform<W, D, F>(
+    /// Returns the response, and true if it is a stored one.
+    async fn perform<B, D, F>(
         self,
         endpoint: &'static str,
-        act: fn(App, W) -> F,
+        act: fn(App, B) -> F,
     ) -> Result<(Bytes, bool), Problem>
     where
-        W: DeserializeOwned,
+        B: DeserializeOwned,
         D: Serialize,
         F: Future<Output = Result<D, Problem>>,
     {
         let Incoming { shared, name, body } = self;
-        let first = match name {
+        let claim = match name {
             Some(name) => {
-                let asked = RequestKey { name, content: digest([endpoint.as_bytes(), &body]) };
-                match shared.memories.begin(&asked).await? {
-                    Coming::Again(answer) => return Ok((answer, true)),
-                    Coming::First(first) => Some(first),
+                let key = RequestKey { name, content: digest([endpoint.as_bytes(), &body]) };
+                match shared.requests.claim(&key).await? {
+                    Attempt::Repeated(answer) => return Ok((answer, true)),
+                    Attempt::New(claim) => Some(claim),
                 }
             }
             None => None,
         };
-        let done = async { act(shared.app.clone(), read(&body)?).await };
-        let answer = done.await.map(|done| Bytes::from(serde_json::to_vec(&done).expect("numbers are JSON")));
-        if let Some(first) = first {
-            first.end(answer.as_ref().ok()).await;
+        let performed = async { act(shared.app.clone(), read(&body)?).await };
+        let answer =
+            performed.await.map(|done| Bytes::from(serde_json::to_vec(&done).expect("numbers are JSON")));
+        if let Some(claim) = claim {
+            claim.end(answer.as_ref().ok()).await;
         }
         Ok((answer?, false))
     }
 }
 
-/// What its sender calls the request, if anything. Senders with other keys call others so.
+/// The name of the request, if it has an `Idempotency-Key`. Backends with different keys do not share names.
 fn name(Key(key): Key, headers: &HeaderMap) -> Result<Option<Digest>, Problem> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
     match value.to_str() {
@@ -118,9 +120,9 @@ fn name(Key(key): Key, headers: &HeaderMap) -> Result<Option<Digest>, Problem> {
     }
 }
 
-fn read<W: DeserializeOwned>(body: &[u8]) -> Result<W, Problem> {
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     let mut json = serde_json::Deserializer::from_slice(body);
-    let wanted = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let field = error.path().to_string();
         match field.as_str() {
             "." => Problem::invalid(error.inner().to_string()),
@@ -128,5 +130,5 @@ fn read<W: DeserializeOwned>(body: &[u8]) -> Result<W, Problem> {
         }
     })?;
     json.end().map_err(|error| Problem::invalid(error.to_string()))?;
-    Ok(wanted)
+    Ok(value)
 }

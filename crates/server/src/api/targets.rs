@@ -1,4 +1,4 @@
-//! Whom a request is about.
+//! The audience of a request.
 
 use std::fmt::Display;
 
@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::problem::Problem;
 
-/// Sets of sockets, added up.
+/// A union of sets of sockets.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Targets {
@@ -26,11 +26,11 @@ pub(super) struct Targets {
 }
 
 impl Targets {
-    /// All of these but some.
+    /// The audience of these targets without `except`.
     pub(super) fn except(self, except: Targets) -> Result<Audience, Problem> {
         let audience = Audience { to: self.list("to")?, except: except.list("except")? };
         match audience.to.is_empty() {
-            true => Err(Problem::invalid("to: nobody is named")),
+            true => Err(Problem::invalid("to: expected at least one recipient")),
             false => Ok(audience),
         }
     }
@@ -43,12 +43,12 @@ impl Targets {
             ("rooms", self.rooms, Target::room),
             ("tags", self.tags, Target::tag),
         ] {
-            for (place, text) in texts.iter().enumerate() {
+            for (index, text) in texts.iter().enumerate() {
                 let invalid =
-                    |what: &dyn Display| Problem::invalid(format!("{field}.{part}[{place}]: {what}"));
+                    |error: &dyn Display| Problem::invalid(format!("{field}.{part}[{index}]: {error}"));
                 if part == "users" && text == "*" {
-                    // So Mesa's Dispatchers call everyone; here it would be a user that nobody can be.
-                    return Err(invalid(&"for everyone there is `everyone`"));
+                    // Mesa's Dispatchers address everyone by `*`; here it would be a user id that no user can have.
+                    return Err(invalid(&"use `everyone` to address everyone"));
                 }
                 list.push(make(text).map_err(|error| invalid(&error))?);
             }
@@ -57,7 +57,7 @@ impl Targets {
     }
 }
 
-/// The app in the project that is named, or as it is.
+/// The app in `project`, or unchanged without one.
 pub(super) fn in_project(app: App, project: Option<&str>) -> Result<App, Problem> {
     match project {
         Some(project) => Ok(app.project(&name("project", project)?)),

@@ -8,7 +8,7 @@ use switchboard::{
     Request, Response, Router, Socket, SocketId, Target,
 };
 
-/// Longest wait that `/slow` grants.
+/// Longest delay of `/slow`.
 const SLOW_MAX: Duration = Duration::from_secs(30);
 
 type Outcome = Result<Reply<Value>, ReplyError>;
@@ -16,7 +16,7 @@ type Outcome = Result<Reply<Value>, ReplyError>;
 /// Adds the demo to an app.
 pub(crate) fn install(app: App) -> App {
     app.on("@connection", login_by_query)
-        .on("@disconnect", say_goodbye)
+        .on("@disconnect", announce_disconnect)
         .on("/ping", ping)
         .on("/echo", echo)
         .on("/whoami", whoami)
@@ -34,7 +34,7 @@ async fn ping() -> Reply<Value> {
 }
 
 async fn echo(data: Payload) -> Reply<Value> {
-    // Numbers that no double can hold come back rounded, as from the original.
+    // Numbers beyond the range of a double are rounded, as in the original demo.
     Reply(json!({ "data": data.to::<Value>().unwrap_or_default() }))
 }
 
@@ -61,7 +61,7 @@ async fn join_game() -> Reply<Value> {
     Reply(json!({ "ns": "/game/lobby", "joined": true }))
 }
 
-/// Rooms, tags, and sending to them.
+/// Rooms and tags: joining, leaving, sending.
 fn chat() -> Router {
     Router::new()
         .on("/join", join)
@@ -75,12 +75,12 @@ fn chat() -> Router {
         .on("/to", to_one)
 }
 
-/// The room that data names, `#chat` where it names none.
+/// The room in the data, `#chat` by default.
 fn room_of(data: &Value) -> Result<Target, ReplyError> {
     Ok(Target::room(data["room"].as_str().unwrap_or("chat"))?)
 }
 
-/// A text that data must have.
+/// A field that has to be a text.
 fn text<'a>(data: &'a Value, field: &str) -> Result<&'a str, ReplyError> {
     data[field].as_str().ok_or_else(|| ReplyError::bad_data(format!("`{field}` is not a text")))
 }
@@ -111,8 +111,8 @@ async fn leave(request: Request, Data(data): Data<Value>) -> Outcome {
     Ok(Reply(json!({ "left": data["room"] })))
 }
 
-/// The socket has left its rooms by now, so they were noted.
-async fn say_goodbye(request: Request) -> Result<(), ReplyError> {
+/// The socket is in no room any more when it disconnects, so its rooms are remembered in the session.
+async fn announce_disconnect(request: Request) -> Result<(), ReplyError> {
     for room in request.get::<Vec<Target>>("rooms").unwrap_or_default() {
         announce_leave(&request, room)?;
     }
@@ -166,7 +166,7 @@ async fn untag(request: Request, Data(data): Data<Value>) -> Outcome {
 }
 
 async fn to_one(app: App, Data(data): Data<Value>) -> Outcome {
-    // An id that nobody can have reaches nobody, like one that nobody has.
+    // A text that is not an id reaches no socket, like an unknown id.
     if let Ok(id) = text(&data, "id")?.parse() {
         app.emit_to(id, text(&data, "event")?, &data["data"])?;
     }
@@ -177,7 +177,7 @@ fn ok() -> Reply<Value> {
     Reply(json!({ "ok": true }))
 }
 
-/// Users, and who is here.
+/// Users and presence.
 fn presence() -> Router {
     Router::new()
         .on("/login", login)
@@ -218,7 +218,7 @@ async fn direct_message(request: Request, Data(data): Data<Value>) -> Outcome {
     Ok(ok())
 }
 
-/// The same for a user who may be away, and hears it then at the next login.
+/// Like `/dm`, but stored: an offline user receives it at the next login.
 async fn letter(request: Request, Data(data): Data<Value>) -> Outcome {
     let line = json!({ "from": request.socket().user(), "text": data["text"] });
     request.app().to(Target::user(text(&data, "to")?)?).dispatch("letter", &line).await?;

@@ -1,4 +1,4 @@
-//! Rooms without code: clients join, leave, and send to the others in a room.
+//! Rooms without server code: clients join, leave, and send to the other members of a room.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -9,8 +9,8 @@ struct InRoom {
     room: String,
 }
 
-/// `/join` and `/leave` with `{room}`; `/message` with `{room, …}`, which the others in the room
-/// get as it came; `/ping`.
+/// `/join` and `/leave` with `{room}`; `/message` with `{room, …}`, which is forwarded unchanged to the
+/// other members of the room; `/ping`.
 pub(crate) fn router() -> Router {
     Router::new().on("/join", join).on("/leave", leave).on("/message", message).on("/ping", ping)
 }

@@ -1,24 +1,26 @@
-//! Settings of the HTTP API, by which backends send.
+//! Settings of the HTTP API for backends.
 
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::ConfigError;
+use super::error::InvalidSetting;
 use super::secret::Secrets;
 
-/// Settings of the HTTP API. It is there if there are keys.
+/// Settings of the HTTP API. It is on if there are keys.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Api {
-    /// Where it answers, and nowhere else. Default `127.0.0.1:4001`.
+    /// Address of the API, which is served nowhere else; port 0 takes a free one. Default `127.0.0.1:4001`.
     pub listen: SocketAddr,
-    /// Who may ask: `Authorization: Bearer <key>`. A text, or a list to rotate them. Default none.
+    /// Keys of backends, sent as `Authorization: Bearer <key>`, each of at least 16 bytes. One text, or
+    /// a list to rotate keys. Default none: the API is off.
     #[serde(skip_serializing_if = "Secrets::is_empty")]
     pub keys: Secrets,
-    /// Most bytes of one request. Default 1 MiB.
+    /// Largest request body in bytes; a larger one is refused with 413. Default 1,048,576.
     pub body_bytes_max: usize,
-    /// Most requests with one key in a second, after as many at once. Default 1,000; 0 means no bound.
+    /// Requests per second and key, with a burst of as many; more are refused with 429. 0 removes the
+    /// limit. Default 1,000.
     pub requests_per_second: u32,
 }
 
@@ -37,21 +39,19 @@ impl Default for Api {
 }
 
 impl Api {
-    pub(super) fn check(&self) -> Result<(), ConfigError> {
-        let short = self.keys.iter().any(|key| key.reveal().len() < KEY_BYTES_MIN);
-        if short {
-            let hint = "hint: `openssl rand -hex 32` prints a good one";
-            return Err(ConfigError::Value(format!(
-                "api.keys has a key of fewer than {KEY_BYTES_MIN} bytes\n\n{hint}"
-            )));
+    pub(super) fn check(&self) -> Result<(), InvalidSetting> {
+        if self.keys.iter().any(|key| key.reveal().len() < KEY_BYTES_MIN) {
+            let problem = format!("expected keys of at least {KEY_BYTES_MIN} bytes");
+            let hint = "`openssl rand -hex 32` prints a good one";
+            return Err(InvalidSetting::new("api.keys", problem).with_hint(hint));
         }
         if self.body_bytes_max == 0 {
-            return Err(ConfigError::Value("api.body_bytes_max is 0; the least is 1".into()));
+            return Err(InvalidSetting::new("api.body_bytes_max", "expected at least 1"));
         }
         Ok(())
     }
 
-    /// Whether it is there.
+    /// Returns true if the API is served.
     pub(crate) fn is_on(&self) -> bool {
         !self.keys.is_empty()
     }
@@ -62,9 +62,10 @@ mod tests {
     use super::super::Config;
 
     #[test]
-    fn keys_are_long_and_never_shown() {
+    fn a_short_key_is_refused_and_no_key_is_ever_shown() {
         let error = Config::load(None, &["api.keys=short".to_owned()]).unwrap_err().to_string();
-        assert!(error.starts_with("api.keys has a key of fewer than 16 bytes"), "{error}");
+        let expected = "api.keys is `***` (--set api.keys); expected keys of at least 16 bytes\n\nhint: ";
+        assert!(error.starts_with(expected), "{error}");
         assert!(!error.contains("short"));
         let config = Config::load(None, &["api.keys=[\"0123456789abcdef\"]".to_owned()]).unwrap();
         assert!(config.api.is_on() && !Config::default().api.is_on());

@@ -1,4 +1,4 @@
-//! Settings of identity: which tokens are accepted.
+//! Settings of authentication: which tokens are accepted.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,30 +6,32 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use switchboard_auth::Jwt;
 
-use super::ConfigError;
+use super::error::{ConfigError, InvalidSetting};
 use super::secret::Secrets;
 
-/// Settings of identity. Without a secret or a key every token is refused.
+/// Settings of authentication. Without a secret, a key and a key set every token is refused.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Auth {
-    /// Secrets that HS256 tokens may be signed with: a text, or a list to rotate them. Default none.
+    /// Secrets of HS256 tokens: one text, or a list to rotate them; the first one signs in
+    /// `switchboard token make`. Default none.
     #[serde(skip_serializing_if = "Secrets::is_empty")]
     pub jwt_secret: Secrets,
-    /// Public keys in PEM: RS256 of RSA, ES256 of P-256, EdDSA of Ed25519. Default none.
+    /// Public keys in PEM: RSA for RS256, P-256 for ES256, Ed25519 for EdDSA. Default none.
     pub public_keys: Vec<String>,
-    /// Where a set of public keys is fetched from, `https://…`. Default none.
+    /// Address of a JSON Web Key Set, `https://…` or `http://…`. It is fetched when a token needs it,
+    /// cached for 10 min, and fetched at most every 10 s. Default none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jwks_url: Option<String>,
-    /// Claims that can name the user, the first that does counts. Default `id`, `sub`, `userId`.
+    /// Claims that can hold the user id; the first one that a token has is used. Default `id`, `sub`, `userId`.
     pub user_claims: Vec<String>,
-    /// Only tokens of this issuer (`iss`) are accepted. Default: of any.
+    /// Required issuer (`iss`) of a token. Default: any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub issuer: Option<String>,
-    /// Only tokens for this audience (`aud`) are accepted. Default: for any.
+    /// Required audience (`aud`) of a token. Default: any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub audience: Option<String>,
-    /// How far clocks may differ, in seconds. Default 0.
+    /// Tolerated difference between clocks, in seconds. Default 0.
     pub leeway_s: u64,
 }
 
@@ -48,24 +50,34 @@ impl Default for Auth {
 }
 
 impl Auth {
-    /// What looks at tokens; `None` if none can be good.
+    pub(super) fn check(&self) -> Result<(), InvalidSetting> {
+        self.build().map(drop)
+    }
+
+    /// Builds the verifier of tokens; `None` if no token can be accepted.
     pub fn verifier(&self) -> Result<Option<Jwt>, ConfigError> {
-        let bad = |what: &str, error: &dyn fmt::Display| {
-            ConfigError::Value(format!("{what} cannot be used: {error}"))
+        Ok(self.build()?)
+    }
+
+    fn build(&self) -> Result<Option<Jwt>, InvalidSetting> {
+        let bad = |key: &str, expected: &str, error: &dyn fmt::Display| {
+            InvalidSetting::new(key, format!("expected {expected}: {error}"))
         };
         let mut jwt = Jwt::new().with_leeway(Duration::from_secs(self.leeway_s));
         jwt = jwt.with_user_claims(&self.user_claims);
         for secret in self.jwt_secret.iter() {
             if secret.reveal().is_empty() {
-                return Err(ConfigError::Value("auth.jwt_secret is empty".into()));
+                return Err(InvalidSetting::new("auth.jwt_secret", "expected a secret that is not empty"));
             }
             jwt = jwt.with_secret(secret.reveal());
         }
         for pem in &self.public_keys {
-            jwt = jwt.with_public_key(pem).map_err(|error| bad("a key of auth.public_keys", &error))?;
+            let with_key = jwt.with_public_key(pem);
+            jwt = with_key.map_err(|error| bad("auth.public_keys", "public keys in PEM", &error))?;
         }
         if let Some(address) = &self.jwks_url {
-            jwt = jwt.with_jwks(address).map_err(|error| bad("auth.jwks_url", &error))?;
+            let with_set = jwt.with_jwks(address);
+            jwt = with_set.map_err(|error| bad("auth.jwks_url", "an https or http address", &error))?;
         }
         if let Some(issuer) = &self.issuer {
             jwt = jwt.with_issuer(issuer);

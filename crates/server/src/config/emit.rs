@@ -1,55 +1,55 @@
-//! Settings of emit.gg: the bridge to original nodes, and whether clients are reported.
+//! Settings of the emit protocol: the bridge to original emit.gg nodes, and reports.
 
 use serde::{Deserialize, Serialize};
 use switchboard::ProjectId;
 use switchboard_redis::EmitBridge;
 
-use super::redis::RedisMode;
-use super::{ConfigError, Projects, ProtocolReports, Redis};
+use super::error::InvalidSetting;
+use super::projects::Projects;
+use super::protocol_reports::ProtocolReports;
+use super::redis::{Redis, RedisMode};
 
-/// Settings of emit.gg.
+/// Settings of the emit protocol.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Emit {
-    /// Whether original emit.gg nodes on the same Redis and the project of emit clients hear one
-    /// another. Default false.
+    /// Exchanges messages with original emit.gg nodes on the same Redis, in the project of emit
+    /// clients; needs a single Redis server or Sentinel. Default false.
     pub bridge: bool,
-    /// What the originals' keys begin with: `prefix` of their Redis adapter. Default `emit.gg`.
+    /// Prefix of the original nodes' keys: `prefix` of their Redis adapter. Default `emit.gg`.
     pub bridge_prefix: String,
-    /// Where the originals speak: `channel` of their Redis adapter. Default `emit.gg`.
+    /// Redis channel of the original nodes: `channel` of their Redis adapter. Default `emit.gg`.
     pub bridge_channel: String,
-    /// Whether clients are reported to workers, with the events that nothing here handles.
+    /// Reports of emit clients to workers.
     pub reports: ProtocolReports,
 }
 
 impl Default for Emit {
     fn default() -> Self {
         let EmitBridge { prefix, channel, .. } = EmitBridge::default();
-        Emit {
-            bridge: false,
-            bridge_prefix: prefix,
-            bridge_channel: channel,
-            reports: ProtocolReports::default(),
-        }
+        let reports = ProtocolReports::default();
+        Emit { bridge: false, bridge_prefix: prefix, bridge_channel: channel, reports }
     }
 }
 
 impl Emit {
-    pub(super) fn check(&self, redis: &Redis) -> Result<(), ConfigError> {
+    pub(super) fn check(&self, redis: &Redis) -> Result<(), InvalidSetting> {
         if self.bridge && (redis.url.is_empty() || redis.mode == RedisMode::Cluster) {
-            let wrong = "emit.bridge is on, and redis.url names no Redis that original nodes can use";
-            return Err(ConfigError::Value(wrong.into()));
+            let problem = "it needs redis.url, and a redis.mode other than cluster";
+            let hint = "set redis.url to the Redis that the original nodes use";
+            return Err(InvalidSetting::new("emit.bridge", problem).with_hint(hint));
         }
-        for (key, name) in [("bridge_prefix", &self.bridge_prefix), ("bridge_channel", &self.bridge_channel)]
+        for (key, name) in
+            [("emit.bridge_prefix", &self.bridge_prefix), ("emit.bridge_channel", &self.bridge_channel)]
         {
             if name.is_empty() {
-                return Err(ConfigError::Value(format!("emit.{key} is empty")));
+                return Err(InvalidSetting::new(key, "expected a text that is not empty"));
             }
         }
         Ok(())
     }
 
-    /// The bridge, for the options of Redis; `None` if it is off.
+    /// The bridge, as an option of Redis; `None` if it is off.
     pub(super) fn bridge(&self, projects: &Projects) -> Option<EmitBridge> {
         self.bridge.then(|| EmitBridge {
             prefix: self.bridge_prefix.clone(),

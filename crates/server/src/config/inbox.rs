@@ -1,31 +1,36 @@
-//! Settings of where messages wait for users, and of how much may.
+//! Settings of the inbox: where messages for offline users are stored, and the bounds.
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use switchboard::InboxLimits;
 
-use super::{ConfigError, Mesa};
+use super::error::InvalidSetting;
 
-/// Settings of the inbox: stored messages for users, redelivered at their next login.
+/// Settings of the inbox.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Inbox {
-    /// Whether messages are stored for users, on every protocol. Default: the value of
-    /// `mesa.sync.enabled`, the original's switch; if that is true, this cannot be false.
+    /// Stores messages for users of every protocol: in Redis if `redis.url` is set, otherwise in
+    /// `inbox.path`. The original's switch, `mesa.sync.enabled = true`, implies it; false is then an
+    /// error. Default: the value of `mesa.sync.enabled`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
-    /// The file in which they wait without Redis. Default `switchboard-inbox.redb`.
+    /// File for stored messages on a node without Redis. One process at a time can open it. Default
+    /// `switchboard-inbox.redb`.
     pub path: PathBuf,
-    /// Most messages for one user. Default 1,000.
+    /// Messages per user; at the bound the oldest is removed. Default 1,000.
     pub messages_max: u64,
-    /// Most bytes for one user. Default 1 MiB.
+    /// Bytes per user; at the bound the oldest messages are removed. A larger message is not stored.
+    /// Default 1,048,576.
     pub bytes_max: u64,
-    /// How long a message waits at the most. Default 720 hours.
+    /// Longest time in hours that a message is stored; an older one is removed. Default 720.
     pub age_max_hours: u64,
-    /// Most messages for all users of a project. Default 1,000,000.
+    /// Messages of all users of a project; at the bound a new message is not stored, and the number of
+    /// inboxes that its sender gets is lower. Default 1,000,000.
     pub project_messages_max: u64,
-    /// Most bytes for all users of a project. Default 1 GiB.
+    /// Bytes of all users of a project; at the bound a new message is not stored, and the number of
+    /// inboxes that its sender gets is lower. Default 1,073,741,824.
     pub project_bytes_max: u64,
 }
 
@@ -47,18 +52,18 @@ impl Default for Inbox {
 }
 
 impl Inbox {
-    /// Takes `mesa.sync.enabled` where `inbox.enabled` is not set.
-    pub(super) fn imply(&mut self, mesa: &Mesa) {
-        self.enabled.get_or_insert(mesa.sync.enabled);
+    /// Takes the value of `mesa.sync.enabled` if `inbox.enabled` is not set.
+    pub(super) fn imply(&mut self, mesa_sync: bool) {
+        self.enabled.get_or_insert(mesa_sync);
     }
 
-    pub(super) fn check(&self, mesa: &Mesa) -> Result<(), ConfigError> {
-        if mesa.sync.enabled && self.enabled == Some(false) {
-            return Err(ConfigError::Value(
-                "inbox.enabled is false and mesa.sync.enabled is true, which implies it\n\n\
-                 hint: leave inbox.enabled out, or set both to the same value"
-                    .into(),
-            ));
+    pub(super) fn check(&self, mesa_sync: bool) -> Result<(), InvalidSetting> {
+        if mesa_sync && self.enabled == Some(false) {
+            let invalid =
+                InvalidSetting::new("inbox.enabled", "mesa.sync.enabled is `true`, which implies `true`");
+            return Err(
+                invalid.with_hint("leave out inbox.enabled, or set mesa.sync.enabled to false as well")
+            );
         }
         for (key, value) in [
             ("messages_max", self.messages_max),
@@ -68,19 +73,19 @@ impl Inbox {
             ("project_bytes_max", self.project_bytes_max),
         ] {
             if value == 0 {
-                let hint = "hint: inbox.enabled=false stores no messages";
-                return Err(ConfigError::Value(format!("inbox.{key} is 0; the least is 1\n\n{hint}")));
+                let invalid = InvalidSetting::new(format!("inbox.{key}"), "expected at least 1");
+                return Err(invalid.with_hint("inbox.enabled=false switches the inbox off"));
             }
         }
         Ok(())
     }
 
-    /// Whether messages are stored.
+    /// Returns true if messages are stored.
     pub(crate) fn is_on(&self) -> bool {
         self.enabled == Some(true)
     }
 
-    /// The bounds.
+    /// The bounds, as options of the store.
     pub(crate) fn limits(&self) -> InboxLimits {
         InboxLimits {
             messages_max: self.messages_max,
@@ -94,8 +99,7 @@ impl Inbox {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Config;
-    use super::*;
+    use super::super::{Config, ConfigError};
 
     fn with(sets: &[&str]) -> Result<Config, ConfigError> {
         let sets: Vec<String> = sets.iter().map(|set| set.to_string()).collect();
@@ -131,7 +135,10 @@ mod tests {
             ["mesa.sync.enabled=true", "inbox.enabled=false"],
         ] {
             let error = with(&sets).unwrap_err().to_string();
-            assert!(error.contains("inbox.enabled is false and mesa.sync.enabled is true"), "{error}");
+            assert!(
+                error.contains("inbox.enabled is `false` (--set inbox.enabled); mesa.sync.enabled is `true`"),
+                "{error}"
+            );
             assert!(error.contains("hint: "), "{error}");
         }
     }
@@ -141,18 +148,20 @@ mod tests {
         let off = "mesa.authentication.store_connected_users=false";
         assert!(with(&["inbox.enabled=true", off]).is_ok(), "there are no Mesa clients");
         let error = with(&["inbox.enabled=true", "mesa.enabled=true", off]).unwrap_err().to_string();
+        let (key, _) = off.split_once('=').unwrap();
         assert!(
-            error.contains("inbox.enabled is on") && error.contains(off.split_once('=').unwrap().0),
+            error.starts_with(&format!("{key} is `false`")) && error.contains("inbox.enabled"),
             "{error}"
         );
     }
 
     #[test]
-    fn a_bound_of_nothing_is_refused_with_a_hint() {
+    fn a_bound_of_zero_is_refused_with_a_hint() {
         for key in ["messages_max", "bytes_max", "age_max_hours", "project_messages_max", "project_bytes_max"]
         {
             let error = Config::load(None, &[format!("inbox.{key}=0")]).unwrap_err().to_string();
-            assert!(error.starts_with(&format!("inbox.{key} is 0; the least is 1")), "{error}");
+            let expected = format!("inbox.{key} is `0` (--set inbox.{key}); expected at least 1");
+            assert!(error.starts_with(&expected), "{error}");
         }
         let config = Config::load(None, &["inbox.age_max_hours=1".to_owned()]).unwrap();
         assert_eq!(config.inbox.limits().age_max_ms, 3_600_000);

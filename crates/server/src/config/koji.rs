@@ -1,26 +1,35 @@
-//! Settings of the door for Koji clients.
+//! Settings of the Koji protocol.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ConfigError, ProtocolReports};
+use super::error::InvalidSetting;
+use super::protocol_reports::ProtocolReports;
 
-/// Settings of the door for Koji clients.
+/// Longest interval between two member lists, in milliseconds.
+const MEMBER_LIST_INTERVAL_MS_MAX: u64 = 100;
+/// Shortest interval between two pings, in milliseconds.
+const PING_INTERVAL_MS_MIN: u64 = 1000;
+
+/// Settings of the Koji protocol.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Koji {
-    /// Whether the door is open. Default true.
+    /// Accepts Koji clients, at `/koji` and at `/` with a `projectId`. If false, these addresses belong
+    /// to the emit protocol. Default true.
     pub enabled: bool,
-    /// Whether a client that names no project is of the project `undefined`. Default true; else it
-    /// is refused with 400.
+    /// Assigns a client that names no project to the project `undefined`. If false, it is refused with
+    /// 400. Default true.
     pub undefined_project: bool,
-    /// How long changes of who is on a shard are gathered. Default and most 100 ms.
+    /// Shortest time in milliseconds between two member lists of a shard; changes in between are sent
+    /// together. At most 100. Default 100.
     pub member_list_interval_ms: u64,
-    /// How often a client is pinged; one that two pings bring no sign of is cut. Default 25,000 ms;
-    /// 0 means never.
+    /// Interval of pings in milliseconds, at least 1,000; 0 switches them off. A client that sends
+    /// nothing in answer to two pings in a row is disconnected, by default 50 to 75 s after its last
+    /// frame. Default 25,000.
     pub ping_interval_ms: u64,
-    /// Whether it is reported to workers that clients of `projects.named` come, show who they are and go.
+    /// Reports of Koji clients to workers.
     pub reports: ProtocolReports,
 }
 
@@ -29,7 +38,7 @@ impl Default for Koji {
         Koji {
             enabled: true,
             undefined_project: true,
-            member_list_interval_ms: 100,
+            member_list_interval_ms: MEMBER_LIST_INTERVAL_MS_MAX,
             ping_interval_ms: 25_000,
             reports: ProtocolReports::default(),
         }
@@ -37,22 +46,22 @@ impl Default for Koji {
 }
 
 impl Koji {
-    pub(super) fn check(&self) -> Result<(), ConfigError> {
-        if self.member_list_interval_ms > 100 {
-            let ms = self.member_list_interval_ms;
-            return Err(ConfigError::Value(format!("koji.member_list_interval_ms is {ms}; the most is 100")));
+    pub(super) fn check(&self) -> Result<(), InvalidSetting> {
+        if self.member_list_interval_ms > MEMBER_LIST_INTERVAL_MS_MAX {
+            let problem = format!("expected at most {MEMBER_LIST_INTERVAL_MS_MAX}");
+            return Err(InvalidSetting::new("koji.member_list_interval_ms", problem));
         }
-        if (1..1000).contains(&self.ping_interval_ms) {
-            let ms = self.ping_interval_ms;
-            return Err(ConfigError::Value(format!(
-                "koji.ping_interval_ms is {ms}; the least is 1000\n\nhint: 0 switches pings off"
-            )));
+        if (1..PING_INTERVAL_MS_MIN).contains(&self.ping_interval_ms) {
+            let problem = format!("expected 0 or at least {PING_INTERVAL_MS_MIN}");
+            return Err(
+                InvalidSetting::new("koji.ping_interval_ms", problem).with_hint("0 switches pings off")
+            );
         }
         Ok(())
     }
 
-    /// The door as these settings want it, for projects that are dealt with elsewhere.
-    pub(crate) fn door(&self) -> switchboard::Koji {
+    /// The protocol with these settings, but without the rules of projects.
+    pub(crate) fn protocol(&self) -> switchboard::Koji {
         switchboard::Koji::new()
             .with_undefined_project(self.undefined_project)
             .with_member_list_interval(Duration::from_millis(self.member_list_interval_ms))

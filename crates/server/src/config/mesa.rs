@@ -1,4 +1,4 @@
-//! Settings of the door for Mesa clients.
+//! Settings of the Mesa protocol. They have the names and defaults of the original's options.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -7,74 +7,77 @@ use serde::{Deserialize, Serialize};
 use switchboard::{MesaSettings, Name, ProjectId};
 use switchboard_redis::MesaBridge;
 
-use super::redis::RedisMode;
-use super::{ConfigError, Inbox, Koji, MesaPortal, Projects, Redis};
+use super::error::InvalidSetting;
+use super::koji::Koji;
+use super::projects::Projects;
+use super::redis::{Redis, RedisMode};
 
-/// Settings of the door for Mesa clients.
+/// Settings of the Mesa protocol.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Mesa {
-    /// Whether the door is open, at `path` and where `listen` says. Default false.
+    /// Accepts Mesa clients, at `mesa.path` of the common address and at `mesa.listen`. Default false.
     pub enabled: bool,
-    /// The path at which Mesa clients connect, and below it, where all clients do. Default `/mesa`.
+    /// Path of Mesa clients at the common address; the paths below it belong to Mesa as well. Not `/`,
+    /// and `/koji` only if `koji.enabled` is false. Default `/mesa`.
     pub path: String,
-    /// Where Mesa clients connect, whatever the path. Default `127.0.0.1:4000`; port 0 takes a free one.
+    /// Address for Mesa clients only, at any path; port 0 takes a free one. Default `127.0.0.1:4000`.
     pub listen: SocketAddr,
-    /// The project of Mesa clients. Default none: that of emit clients, `projects.default`.
+    /// Project of Mesa clients, and namespace of the original Dispatchers on the same Redis. Default:
+    /// `projects.default`, and no namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
-    /// Whether original Mesa servers may be on the same Redis, so that they are told what is sent here.
-    /// Default false: their Dispatchers are heard anyway.
+    /// Sends dispatches to original Mesa servers on the same Redis as well. Messages of original
+    /// Dispatchers are received in any case. Default false.
     pub original_servers: bool,
-    /// The version that clients have to be of, such as "1.5.8": one that says another is closed. Default
-    /// none: clients are not asked.
+    /// Required version of Mesa clients, such as `1.5.8`. The server requests it in hello and closes a
+    /// client of another version with 1002. Many clients cannot answer and fail. Default: any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enforce_equal_versions: Option<String>,
-    /// Whether clients are told to store messages. Default false.
+    /// Asks Mesa clients to store messages. Default false.
     pub store_messages: bool,
-    /// Whether messages wait for users who are away.
+    /// The original's options of stored messages.
     pub sync: MesaSync,
-    /// Whether clients are there.
+    /// Heartbeats of the Mesa protocol.
     pub heartbeat: MesaHeartbeat,
-    /// Whether clients come back.
+    /// Reconnecting of Mesa clients.
     pub reconnect: MesaReconnect,
-    /// Who clients are.
+    /// Tokens of Mesa clients.
     pub authentication: MesaAuthentication,
-    /// Whether clients are reported to workers and to original Portals, with the messages that nothing
-    /// here handles.
+    /// Reports of Mesa clients, with the original's options.
     pub portal: MesaPortal,
 }
 
-/// Settings of messages that wait.
+/// The original's options of stored messages.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MesaSync {
-    /// The original's switch of the inbox. It implies `inbox.enabled`, so it stores messages for users
-    /// of all protocols. Default false.
+    /// The original's switch of the inbox. True implies `inbox.enabled`, so messages are stored for
+    /// users of every protocol. Default false.
     pub enabled: bool,
-    /// How long to wait between two of those that a Mesa client has missed. Default 0 ms.
+    /// Time in milliseconds between two redelivered messages to a Mesa client. Default 0.
     pub redelivery_interval_ms: u64,
 }
 
-/// Settings of asking Mesa clients whether they are there.
+/// Settings of Mesa's own heartbeats.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MesaHeartbeat {
-    /// Whether they are asked. Default false: WebSocket pings find those who are gone.
+    /// Sends Mesa heartbeats. If false, WebSocket pings find dead connections. Default false.
     pub enabled: bool,
-    /// How often. Default 10,000 ms.
+    /// Interval in milliseconds, at least 100. Default 10,000.
     pub interval_ms: u64,
-    /// How often in a row one may not answer before it is closed. Default 3.
+    /// Heartbeats in a row that a client may leave unanswered; then it is closed. Default 3.
     pub max_attempts: u32,
 }
 
-/// Settings of telling Mesa clients to connect again.
+/// Settings of reconnecting.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MesaReconnect {
-    /// Whether they are told to. Default false: they do not.
+    /// Asks clients to reconnect after every close; without it they do not. Default false.
     pub enabled: bool,
-    /// How long after a close. Default 5,000 ms.
+    /// Time in milliseconds between a close and the new connection, at least 100. Default 5,000.
     pub interval_ms: u64,
 }
 
@@ -82,17 +85,30 @@ pub struct MesaReconnect {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MesaAuthentication {
-    /// Whether a client has to show one. Default false.
+    /// Closes a client that has sent no accepted token within `timeout_ms` with 1008. Default false.
     pub required: bool,
-    /// How long it has for that. Default 10,000 ms.
+    /// Time in milliseconds that a client has to send its token, at least 100. Default 10,000.
     pub timeout_ms: u64,
-    /// Whether it is shown its user object. Default true.
+    /// Sends the client its user object when its token is accepted. Default true.
     pub send_user_object: bool,
-    /// Whether it is closed when its token is refused. Default true.
+    /// Closes a client with 1008 when its token is refused. Default true.
     pub disconnect_on_fail: bool,
-    /// Whether it is written for originals in Redis which users are connected, and how many clients.
-    /// Default true; Dispatchers of theirs that have messages wait look there.
+    /// Writes the connected users and their number into Redis for original Dispatchers. Dispatchers with
+    /// stored messages treat every other user as offline, so it has to be true if the inbox is on.
+    /// Default true.
     pub store_connected_users: bool,
+}
+
+/// Settings of reports of Mesa clients: to workers, and to original Portals.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MesaPortal {
+    /// Reports client actions (connected, authenticated, disconnected, messages without a handler) to
+    /// workers and to original Portals of the namespace; needs `redis.url`. In Redis Cluster original
+    /// Portals get nothing. Default false.
+    pub enabled: bool,
+    /// Selects the original Portals in turn; if false, each report goes to a random one. Default true.
+    pub distribute_load: bool,
 }
 
 impl Default for Mesa {
@@ -138,67 +154,84 @@ impl Default for MesaAuthentication {
     }
 }
 
+impl Default for MesaPortal {
+    fn default() -> Self {
+        MesaPortal { enabled: false, distribute_load: true }
+    }
+}
+
 impl Mesa {
-    pub(super) fn check(&self, redis: &Redis, koji: &Koji, inbox: &Inbox) -> Result<(), ConfigError> {
+    pub(super) fn check(&self, redis: &Redis, koji: &Koji, inbox_is_on: bool) -> Result<(), InvalidSetting> {
         self.check_path(koji)?;
-        let wrong = |what: String| Err(ConfigError::Value(what));
-        if self.original_servers
-            && (!self.enabled || redis.url.is_empty() || redis.mode == RedisMode::Cluster)
-        {
-            let what = "mesa.original_servers is on, and the Mesa door is shut or redis.url names no Redis that \
-                        original servers can use";
-            return wrong(what.into());
+        let has_originals = self.enabled && !redis.url.is_empty() && redis.mode != RedisMode::Cluster;
+        if self.original_servers && !has_originals {
+            let problem = "it needs mesa.enabled, redis.url and a redis.mode other than cluster";
+            let hint = "set redis.url to the Redis that the original servers use";
+            return Err(InvalidSetting::new("mesa.original_servers", problem).with_hint(hint));
         }
         if let Some(namespace) = &self.namespace
             && let Err(error) = Name::new(namespace)
         {
-            return wrong(format!("mesa.namespace: {error}"));
+            return Err(InvalidSetting::new("mesa.namespace", format!("expected a name: {error}")));
         }
         if self.enforce_equal_versions.as_deref() == Some("") {
-            return wrong("mesa.enforce_equal_versions is empty; leave it out to take every version".into());
+            let invalid = InvalidSetting::new("mesa.enforce_equal_versions", "expected a version");
+            return Err(invalid.with_hint("leave it out to accept every version"));
         }
-        let stores = self.sync.enabled || self.enabled && inbox.is_on();
-        if stores && !self.authentication.store_connected_users {
-            let key = if self.sync.enabled { "mesa.sync.enabled" } else { "inbox.enabled" };
-            return wrong(format!(
-                "{key} is on, and mesa.authentication.store_connected_users is off\n\n\
-                 hint: Dispatchers that have messages wait take everyone for away who is not stored"
-            ));
-        }
+        self.check_connected_users(inbox_is_on)?;
         for (key, ms) in [
-            ("heartbeat.interval_ms", self.heartbeat.interval_ms),
-            ("reconnect.interval_ms", self.reconnect.interval_ms),
-            ("authentication.timeout_ms", self.authentication.timeout_ms),
+            ("mesa.heartbeat.interval_ms", self.heartbeat.interval_ms),
+            ("mesa.reconnect.interval_ms", self.reconnect.interval_ms),
+            ("mesa.authentication.timeout_ms", self.authentication.timeout_ms),
         ] {
             if ms < 100 {
-                return wrong(format!("mesa.{key} is {ms}; the least is 100"));
+                return Err(InvalidSetting::new(key, "expected at least 100"));
             }
         }
         Ok(())
     }
 
-    /// The path can be asked for, and is no other door's.
-    fn check_path(&self, koji: &Koji) -> Result<(), ConfigError> {
-        let path = &self.path;
-        let reason = if !path.starts_with('/') {
-            "it does not begin with /".into()
-        } else if path == "/" {
-            "no other door would be open\n\nhint: where mesa.listen says, every path is Mesa's".into()
-        } else if path.ends_with('/') {
-            "leave out the / at its end: what is below is Mesa's as well".into()
-        } else if path == "/koji" && koji.enabled {
-            "Koji clients connect there".into()
-        } else {
-            match path.parse::<http::uri::PathAndQuery>() {
-                Ok(parsed) if parsed.path() == path => return Ok(()),
-                Ok(_) => "it has more than a path".into(),
-                Err(error) => error.to_string(),
-            }
+    fn check_connected_users(&self, inbox_is_on: bool) -> Result<(), InvalidSetting> {
+        let inbox = match (self.sync.enabled, self.enabled && inbox_is_on) {
+            (true, _) => "mesa.sync.enabled",
+            (false, true) => "inbox.enabled",
+            (false, false) => return Ok(()),
         };
-        Err(ConfigError::Value(format!("mesa.path is {path}: {reason}")))
+        if self.authentication.store_connected_users {
+            return Ok(());
+        }
+        let problem = format!("{inbox} is `true`, which needs `true`");
+        let hint = "original Dispatchers with stored messages treat users that are not written as offline";
+        Err(InvalidSetting::new("mesa.authentication.store_connected_users", problem).with_hint(hint))
     }
 
-    /// The bridge to originals, for the options of Redis; `None` if the door is shut or Redis is a cluster.
+    /// The path has to be valid in a request, and may not belong to another protocol.
+    fn check_path(&self, koji: &Koji) -> Result<(), InvalidSetting> {
+        let path = &self.path;
+        let invalid = |problem: &str| Err(InvalidSetting::new("mesa.path", problem));
+        if !path.starts_with('/') {
+            return invalid("expected a path that begins with /");
+        }
+        if path == "/" {
+            let invalid =
+                InvalidSetting::new("mesa.path", "it would take every path from the other protocols");
+            return Err(invalid.with_hint("every path at mesa.listen is Mesa's already"));
+        }
+        if path.ends_with('/') {
+            return invalid("expected no / at its end; the paths below it are Mesa's as well");
+        }
+        if path == "/koji" && koji.enabled {
+            return invalid("Koji clients connect there, because koji.enabled is `true`");
+        }
+        match path.parse::<http::uri::PathAndQuery>() {
+            Ok(parsed) if parsed.path() == path => Ok(()),
+            Ok(_) => invalid("expected a path without query and fragment"),
+            Err(error) => invalid(&format!("expected a path: {error}")),
+        }
+    }
+
+    /// The bridge to the original Dispatchers and servers, as an option of Redis; `None` if the protocol
+    /// is off or Redis is a cluster.
     pub(crate) fn bridge(&self, projects: &Projects, redis: &Redis) -> Option<MesaBridge> {
         (self.enabled && redis.mode != RedisMode::Cluster).then(|| MesaBridge {
             namespace: self.namespace.clone(),
@@ -208,24 +241,25 @@ impl Mesa {
         })
     }
 
-    fn project(&self, projects: &Projects) -> ProjectId {
-        ProjectId::new(self.namespace.as_ref().unwrap_or(&projects.default))
-            .expect("the settings were checked")
+    /// The project of Mesa clients.
+    pub(super) fn project(&self, projects: &Projects) -> ProjectId {
+        let id = self.namespace.as_ref().unwrap_or(&projects.default);
+        ProjectId::new(id).expect("the settings were checked")
     }
 
-    /// The door as these settings want it.
-    pub(crate) fn door(&self, projects: &Projects) -> switchboard::Mesa {
+    /// The protocol with these settings.
+    pub(crate) fn protocol(&self, projects: &Projects) -> switchboard::Mesa {
         switchboard::Mesa::new().with_settings(self.settings(projects))
     }
 
     fn settings(&self, projects: &Projects) -> MesaSettings {
-        let when = |enabled: bool, ms: u64| enabled.then_some(Duration::from_millis(ms));
+        let if_enabled = |enabled: bool, ms: u64| enabled.then_some(Duration::from_millis(ms));
         MesaSettings {
             path: self.path.clone(),
             project: Some(self.project(projects)),
-            heartbeat_interval: when(self.heartbeat.enabled, self.heartbeat.interval_ms),
+            heartbeat_interval: if_enabled(self.heartbeat.enabled, self.heartbeat.interval_ms),
             heartbeat_attempts_max: self.heartbeat.max_attempts,
-            reconnect_interval: when(self.reconnect.enabled, self.reconnect.interval_ms),
+            reconnect_interval: if_enabled(self.reconnect.enabled, self.reconnect.interval_ms),
             authentication_timeout: Duration::from_millis(self.authentication.timeout_ms),
             authentication_required: self.authentication.required,
             redelivery_interval: Duration::from_millis(self.sync.redelivery_interval_ms),
@@ -239,28 +273,43 @@ impl Mesa {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Config;
+    use super::super::{Config, ConfigError};
     use super::*;
 
     #[test]
-    fn what_cannot_be_is_named() {
+    fn an_invalid_setting_is_reported_with_its_key() {
         for (set, named) in [
             ("mesa.namespace=", "mesa.namespace"),
-            ("mesa.enforce_equal_versions=", "mesa.enforce_equal_versions is empty"),
+            (
+                "mesa.enforce_equal_versions=",
+                "mesa.enforce_equal_versions is `` (--set mesa.enforce_equal_versions); expected a version",
+            ),
             ("mesa.store_messages=often", "store_messages"),
-            ("mesa.heartbeat.interval_ms=0", "mesa.heartbeat.interval_ms is 0; the least is 100"),
+            (
+                "mesa.heartbeat.interval_ms=0",
+                "mesa.heartbeat.interval_ms is `0` (--set mesa.heartbeat.interval_ms); expected at least 100",
+            ),
             ("mesa.reconnect.interval_ms=1", "mesa.reconnect.interval_ms"),
             ("mesa.authentication.timeout_ms=0", "mesa.authentication.timeout_ms"),
             ("mesa.listen=nowhere", "mesa.listen"),
             ("mesa.heartbeat.interval=5", "interval"),
-            ("mesa.path=", "mesa.path is : it does not begin with /"),
-            ("mesa.path=gateway", "mesa.path is gateway: it does not begin with /"),
-            ("mesa.path=/", "mesa.path is /: no other door would be open"),
-            ("mesa.path=/ws/", "leave out the / at its end"),
-            ("mesa.path=/ws?version=1", "it has more than a path"),
-            ("mesa.path=/ws#there", "it has more than a path"),
-            ("mesa.path=/a gateway", "mesa.path is /a gateway: invalid uri character"),
-            ("mesa.path=/koji", "mesa.path is /koji: Koji clients connect there"),
+            ("mesa.path=", "mesa.path is `` (--set mesa.path); expected a path that begins with /"),
+            (
+                "mesa.path=gateway",
+                "mesa.path is `gateway` (--set mesa.path); expected a path that begins with /",
+            ),
+            (
+                "mesa.path=/",
+                "mesa.path is `/` (--set mesa.path); it would take every path from the other protocols",
+            ),
+            ("mesa.path=/ws/", "expected no / at its end"),
+            ("mesa.path=/ws?version=1", "expected a path without query and fragment"),
+            ("mesa.path=/ws#there", "expected a path without query and fragment"),
+            (
+                "mesa.path=/a gateway",
+                "mesa.path is `/a gateway` (--set mesa.path); expected a path: invalid uri character",
+            ),
+            ("mesa.path=/koji", "mesa.path is `/koji` (--set mesa.path); Koji clients connect there"),
         ] {
             let error = Config::load(None, &[set.to_owned()]).unwrap_err().to_string();
             assert!(error.contains(named), "{set}: {error}");
@@ -273,10 +322,10 @@ mod tests {
     }
 
     #[test]
-    fn a_path_of_its_own_is_the_doors() {
+    fn the_path_can_be_set_and_may_be_koji_only_without_koji() {
         let config = with(&["mesa.path=/v1/gateway"]).unwrap();
         assert_eq!(config.mesa.settings(&config.projects).path, "/v1/gateway");
-        assert!(with(&["mesa.path=/koji", "koji.enabled=false"]).is_ok(), "nobody else's");
+        assert!(with(&["mesa.path=/koji", "koji.enabled=false"]).is_ok(), "no other protocol uses it");
     }
 
     #[test]
@@ -286,9 +335,9 @@ mod tests {
         assert_eq!((*enabled, listen.port(), namespace.as_deref()), (false, 4000, None));
         assert!(!sync.enabled && !portal.enabled && portal.distribute_load);
         assert!(authentication.store_connected_users);
-        let quiet = config.mesa.settings(&config.projects);
-        assert_eq!((quiet.heartbeat_interval, quiet.reconnect_interval), (None, None));
-        assert_eq!((quiet.enforces_version, quiet.stores_messages), (None, false));
+        let off = config.mesa.settings(&config.projects);
+        assert_eq!((off.heartbeat_interval, off.reconnect_interval), (None, None));
+        assert_eq!((off.enforces_version, off.stores_messages), (None, false));
 
         let config = with(&["mesa.heartbeat.enabled=true", "mesa.reconnect.enabled=true"]).unwrap();
         let MesaSettings {
@@ -310,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_connected_is_stored_unless_that_is_off_and_nothing_waits() {
+    fn connected_users_are_written_unless_that_is_off_which_the_inbox_forbids() {
         let (redis, off) = ("redis=redis://h", "mesa.authentication.store_connected_users=false");
         for (sets, stores) in
             [(&[redis, "mesa.enabled=true"][..], true), (&[redis, "mesa.enabled=true", off], false)]
@@ -319,16 +368,17 @@ mod tests {
             assert_eq!(bridge.stores_connected, stores);
         }
         let error = with(&[off, "mesa.sync.enabled=true"]).unwrap_err().to_string();
-        for named in ["mesa.sync.enabled is on", "mesa.authentication.store_connected_users is off", "hint: "]
+        for named in
+            ["mesa.authentication.store_connected_users is `false`", "mesa.sync.enabled is `true`", "hint: "]
         {
             assert!(error.contains(named), "{error}");
         }
     }
 
     #[test]
-    fn the_bridge_is_on_with_the_door_but_for_a_cluster() {
+    fn the_bridge_is_on_with_the_protocol_except_in_a_cluster() {
         let redis = "redis=redis://h";
-        assert_eq!(with(&[redis]).unwrap().redis().unwrap().unwrap().mesa, None, "the door is shut");
+        assert_eq!(with(&[redis]).unwrap().redis().unwrap().unwrap().mesa, None, "the protocol is off");
         let config = with(&[redis, "mesa.enabled=true", "projects.default=p"]).unwrap();
         let bridge = config.redis().unwrap().unwrap().mesa.unwrap();
         assert_eq!((bridge.namespace, &*bridge.project, bridge.servers), (None, "p", false));

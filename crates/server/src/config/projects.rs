@@ -1,4 +1,4 @@
-//! Settings of projects: which there are, and what holds in each.
+//! Settings of projects: which ones exist, and their rules.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -6,49 +6,55 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use switchboard::{Name, ProjectId, ProjectRules};
 
-use super::ConfigError;
+use super::error::InvalidSetting;
 
 /// Settings of projects.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Projects {
-    /// The project of emit clients, which name none. Default `default`.
+    /// Project of emit clients; their protocol names none. Default `default`.
     pub default: String,
-    /// Whether every project a client names exists. Default true; else only those in `named` do.
+    /// Accepts clients of any project. If false, only the projects in `projects.named` exist, and clients
+    /// of others are refused with 403. Default true.
     pub any: bool,
-    /// What holds in every project that does not say otherwise.
+    /// Rules of every project.
     pub every: ProjectSettings,
-    /// What holds in single projects, by their ids.
+    /// Rules of single projects, by project id; a rule that is not set here is taken from
+    /// `projects.every`. A list replaces the list there.
     pub named: BTreeMap<String, ProjectSettings>,
 }
 
-/// What holds in a project; what is not set holds as it does in every project.
+/// Rules of a project for Koji clients. A rule that is not set has the value of `projects.every`, and
+/// there its default.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[serde(rename_all = "snake_case")]
 pub struct ProjectSettings {
-    /// Seats of an automatic shard where the client asks for no number. Default 100.
+    /// Seats of an automatic shard if the client requests no number, from 1 to 10,000. Default 100.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub capacity_default: Option<u32>,
-    /// Most seats that a client may ask for. Default and most 10,000.
+    /// Most seats of a shard, from 1 to 10,000; a client that requests more gets a shard of this size.
+    /// Default 10,000.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub capacity_max: Option<u32>,
-    /// Whether who asks for a named shard that is full gets an automatic one. Default false.
+    /// Gives a client an automatic shard if the named shard it requests is full. If false, a named shard
+    /// has no capacity. Default false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub named_overflow: Option<bool>,
-    /// Most clients of the project. Default none.
+    /// Most clients of the project; one more is closed with 1013. Default: no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connections_max: Option<usize>,
-    /// Whether only clients with a user may emit. Default false.
+    /// Ignores events of clients without a user. Default false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub emit_needs_identity: Option<bool>,
-    /// Names of events that clients may emit, `chat_*` for all that begin so. Default: all.
+    /// Names of the events that clients may send; `chat_*` allows every name that begins with `chat_`.
+    /// Other events are ignored. Default: all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub events: Option<Vec<String>>,
-    /// Longest message in UTF-16 units. Default and most 128,000.
+    /// Longest message in UTF-16 units, at most 128,000; a longer one is ignored. Default 128,000.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message_units_max: Option<usize>,
-    /// Most bytes of a client's user info. Default 16,384.
+    /// Largest user info of a client in bytes, as received; a larger one is ignored. Default 16,384.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_info_bytes_max: Option<usize>,
 }
@@ -65,21 +71,24 @@ impl Default for Projects {
 }
 
 impl Projects {
-    pub(super) fn check(&self) -> Result<(), ConfigError> {
+    pub(super) fn check(&self) -> Result<(), InvalidSetting> {
         if let Err(error) = Name::new(&self.default) {
-            return Err(ConfigError::Value(format!("projects.default cannot be used: {error}")));
+            return Err(InvalidSetting::new("projects.default", format!("expected a project id: {error}")));
         }
         self.every.check("projects.every")?;
         for (id, settings) in &self.named {
             if let Err(error) = Name::new(id) {
-                return Err(ConfigError::Value(format!("projects.named has an id that cannot be: {error}")));
+                return Err(InvalidSetting::new(
+                    format!("projects.named.{id}"),
+                    format!("expected a project id: {error}"),
+                ));
             }
             settings.check(&format!("projects.named.{id}"))?;
         }
         Ok(())
     }
 
-    /// Says of a project what holds in it, if it exists.
+    /// Returns a function that gives the rules of a project, or `None` if the project does not exist.
     pub(crate) fn rules(&self) -> impl Fn(&ProjectId) -> Option<Arc<ProjectRules>> + Send + Sync + 'static {
         let every = Arc::new(self.every.over(ProjectRules::default()));
         let rules =
@@ -91,23 +100,25 @@ impl Projects {
 }
 
 impl ProjectSettings {
-    fn check(&self, at: &str) -> Result<(), ConfigError> {
+    /// `section` is the key of these settings, such as `projects.every`.
+    fn check(&self, section: &str) -> Result<(), InvalidSetting> {
+        let invalid = |key: &str, problem: String| InvalidSetting::new(format!("{section}.{key}"), problem);
         let most = ProjectRules::CAPACITY_MOST;
         for (key, capacity) in
             [("capacity_default", self.capacity_default), ("capacity_max", self.capacity_max)]
         {
-            if let Some(seats) = capacity.filter(|seats| !(1..=most).contains(seats)) {
-                return Err(ConfigError::Value(format!("{at}.{key} is {seats}; it can be 1 to {most}")));
+            if capacity.is_some_and(|seats| !(1..=most).contains(&seats)) {
+                return Err(invalid(key, format!("expected 1 to {most}")));
             }
         }
         let most = ProjectRules::default().message_units_max;
-        if let Some(units) = self.message_units_max.filter(|units| *units > most) {
-            return Err(ConfigError::Value(format!("{at}.message_units_max is {units}; the most is {most}")));
+        if self.message_units_max.is_some_and(|units| units > most) {
+            return Err(invalid("message_units_max", format!("expected at most {most}")));
         }
         Ok(())
     }
 
-    /// These settings where they are set, and `rules` elsewhere.
+    /// Overrides `rules` with the settings that are set.
     fn over(&self, rules: ProjectRules) -> ProjectRules {
         ProjectRules {
             capacity_default: self.capacity_default.unwrap_or(rules.capacity_default),

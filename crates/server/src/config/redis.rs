@@ -1,60 +1,60 @@
-//! Settings of many nodes as one: where Redis is, and this node among the others.
+//! Settings of Redis, and of this node's lease in it.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use figment::value::{Dict, Map, Value};
-use figment::{Metadata, Profile, Provider};
 use serde::{Deserialize, Serialize, Serializer};
 use switchboard_redis::{Mode, Options};
 
-use super::ConfigError;
+use super::error::{ConfigError, InvalidSetting};
 use super::secret::{Secret, Secrets};
 
-/// Settings of Redis. Without an address the node is alone.
+/// Settings of Redis. Without an address the node runs alone.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Redis {
-    /// Addresses: `redis://[user][:password@]host[:port][/database]`, `rediss://…` for TLS; a text, or
-    /// a list for a cluster or Sentinel. Default none.
+    /// Address, `redis://[user][:password@]host[:port][/database]` or `rediss://…` for TLS; a list of
+    /// addresses for Cluster and Sentinel. `redis = "…"` is short for it. Default none: the node runs alone.
     #[serde(skip_serializing_if = "Addresses::is_empty")]
     pub url: Addresses,
-    /// How Redis is run. Default `single`.
+    /// `single`; `cluster`, where the addresses are some of the cluster's servers; or `sentinel`, where
+    /// they are the sentinels'. Default `single`.
     pub mode: RedisMode,
-    /// The name of the master that the sentinels watch. Default none.
+    /// Name of the master that the sentinels watch; required in mode `sentinel`. Default none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub master: Option<String>,
-    /// The sentinels' own password. Default none.
+    /// Password of the sentinels; the servers' password is part of `redis.url`. Default none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sentinel_password: Option<Secret>,
-    /// A PEM file with the authorities that are believed in place of Mozilla's, for `rediss://`.
-    /// Default none.
+    /// PEM file of the certificate authorities for `rediss://`, in place of Mozilla's. Default none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<PathBuf>,
-    /// What every key and channel begins with. Nodes with the same are one. Default `switchboard`.
+    /// Prefix of every key and channel. Nodes with the same prefix form one cluster. Default `switchboard`.
     pub prefix: String,
-    /// Whether the server ends if Redis cannot be reached at the start. Default true.
+    /// Ends the process with status 1 if Redis cannot be reached at the start. If false, the node starts
+    /// alone and joins when Redis returns. Default true.
     pub required: bool,
 }
 
-/// How Redis is run.
+/// How Redis is deployed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RedisMode {
     /// One server.
     Single,
-    /// Redis Cluster; the addresses are some of its nodes.
+    /// Redis Cluster; the addresses are some of its servers.
     Cluster,
     /// Sentinel; the addresses are the sentinels'.
     Sentinel,
 }
 
-/// Settings of this node among the others.
+/// Settings of this node's lease.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Node {
-    /// After how long a node that says nothing is taken for dead. Default 6,000 ms, the least is 1,000.
+    /// Lease of the node in milliseconds, at least 1,000; it is renewed three times as often. When it
+    /// expires, the other nodes treat the node as dead and remove its entries. Default 6,000.
     pub lease_ms: u64,
 }
 
@@ -79,37 +79,60 @@ impl Default for Node {
 }
 
 impl Redis {
-    pub(super) fn check(&self, node: &Node) -> Result<(), ConfigError> {
-        let wrong = |what: String| Err(ConfigError::Value(what));
+    pub(super) fn check(&self, node: &Node) -> Result<(), InvalidSetting> {
         if node.lease_ms < 1000 {
-            return wrong(format!("node.lease_ms is {}; the least is 1000", node.lease_ms));
+            return Err(InvalidSetting::new("node.lease_ms", "expected at least 1000"));
         }
         if self.prefix.contains(['{', '}']) {
-            return wrong("redis.prefix contains a brace; a cluster would find no slot by it".into());
+            let problem = "expected a text without braces, which Redis Cluster uses for slots";
+            return Err(InvalidSetting::new("redis.prefix", problem));
         }
-        let by_sentinel = self.mode == RedisMode::Sentinel;
-        if by_sentinel && self.master.is_none() {
-            return wrong("redis.mode is sentinel, and redis.master is not set".into());
-        }
-        if !by_sentinel && (self.master.is_some() || self.sentinel_password.is_some()) {
-            return wrong("redis.master and redis.sentinel_password are for redis.mode sentinel".into());
-        }
-        let count = self.url.0.len();
-        if count == 0 && self.mode != RedisMode::Single {
-            return wrong(format!("redis.mode is {}, and redis.url is not set", self.mode));
-        }
-        if count > 1 && self.mode == RedisMode::Single {
-            return wrong(format!("redis.url has {count} addresses, and redis.mode single uses one"));
-        }
-        let Some(options) = self.options(node)? else { return Ok(()) };
+        self.check_mode()?;
+        let Some(options) = self.build(node)? else { return Ok(()) };
         options.check().or_else(|error| {
             let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-            wrong(format!("redis.url or redis.ca_file cannot be used: {cause}"))
+            let key = if self.ca_file.is_some() { "redis.url, redis.ca_file" } else { "redis.url" };
+            Err(self.invalid_url(key, format!("cannot be used: {cause}")))
         })
     }
 
-    /// What to connect with, but for bridges and inboxes; `None` if the node is alone.
+    /// The mode fits the number of addresses and the settings of the sentinels.
+    fn check_mode(&self) -> Result<(), InvalidSetting> {
+        let by_sentinel = self.mode == RedisMode::Sentinel;
+        if by_sentinel && self.master.is_none() {
+            let problem = "it needs redis.master, the name of the master that the sentinels watch";
+            return Err(InvalidSetting::new("redis.mode", problem));
+        }
+        for (key, is_set) in [
+            ("redis.master", self.master.is_some()),
+            ("redis.sentinel_password", self.sentinel_password.is_some()),
+        ] {
+            if is_set && !by_sentinel {
+                return Err(InvalidSetting::new(key, "it needs redis.mode sentinel"));
+            }
+        }
+        let count = self.url.0.len();
+        if count == 0 && self.mode != RedisMode::Single {
+            return Err(InvalidSetting::new("redis.mode", "redis.url is not set, which it needs"));
+        }
+        if count > 1 && self.mode == RedisMode::Single {
+            let problem = format!("expected one address, found {count} addresses");
+            let hint = "redis.mode is single; set it to cluster or sentinel";
+            return Err(self.invalid_url("redis.url", problem).with_hint(hint));
+        }
+        Ok(())
+    }
+
+    fn invalid_url(&self, key: &str, problem: String) -> InvalidSetting {
+        InvalidSetting::new(key, problem).with_value(self.url.shown().join(", "))
+    }
+
+    /// The options of the connection, without bridges and inbox; `None` if the node runs alone.
     pub(super) fn options(&self, node: &Node) -> Result<Option<Options>, ConfigError> {
+        Ok(self.build(node)?)
+    }
+
+    fn build(&self, node: &Node) -> Result<Option<Options>, InvalidSetting> {
         let urls: Vec<String> = self.url.0.iter().map(|url| url.reveal().into()).collect();
         let Some(first) = urls.first() else { return Ok(None) };
         let mode = match self.mode {
@@ -132,10 +155,9 @@ impl Redis {
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, ConfigError> {
-    std::fs::read(path).map_err(|error| {
-        ConfigError::Value(format!("redis.ca_file {} cannot be read: {error}", path.display()))
-    })
+fn read(path: &Path) -> Result<Vec<u8>, InvalidSetting> {
+    std::fs::read(path)
+        .map_err(|error| InvalidSetting::new("redis.ca_file", format!("expected a readable file: {error}")))
 }
 
 impl fmt::Display for RedisMode {
@@ -148,18 +170,18 @@ impl fmt::Display for RedisMode {
     }
 }
 
-/// Addresses, shown without users and passwords.
+/// Addresses of Redis, displayed without users and passwords.
 #[derive(Clone, Default, PartialEq, Deserialize)]
 #[serde(transparent)]
 pub struct Addresses(Secrets);
 
 impl Addresses {
-    /// Whether there is none.
+    /// Returns true if there is no address.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Each as it may be shown.
+    /// The addresses with `***` in place of users, passwords and parameters.
     pub fn shown(&self) -> Vec<String> {
         self.0.iter().map(|url| without_secrets(url.reveal())).collect()
     }
@@ -180,44 +202,26 @@ impl Serialize for Addresses {
     }
 }
 
-/// Whatever stands where a password can, also in an address that is none.
+/// Replaces everything that can be a password, even in a text that is not a valid address.
 fn without_secrets(url: &str) -> String {
     let (scheme, rest) = match url.split_once("://") {
         Some((scheme, rest)) => (format!("{scheme}://"), rest),
         None => (String::new(), url),
     };
-    let (secret, place) = match rest.rsplit_once('@') {
-        Some((_, place)) => ("***@", place),
+    let (secret, host) = match rest.rsplit_once('@') {
+        Some((_, host)) => ("***@", host),
         None => ("", rest),
     };
-    match place.split_once('?') {
-        Some((place, _)) => format!("{scheme}{secret}{place}?***"),
-        None => format!("{scheme}{secret}{place}"),
-    }
-}
-
-/// A source of settings in which `redis = "…"` is `redis.url = "…"`.
-pub(super) struct WithShortForm<P>(pub(super) P);
-
-impl<P: Provider> Provider for WithShortForm<P> {
-    fn metadata(&self) -> Metadata {
-        self.0.metadata()
-    }
-
-    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
-        let mut data = self.0.data()?;
-        for settings in data.values_mut() {
-            if let Some(short) = settings.get_mut("redis").filter(|value| value.as_dict().is_none()) {
-                *short = Value::from(Dict::from([("url".to_owned(), short.clone())]));
-            }
-        }
-        Ok(data)
+    match host.split_once('?') {
+        Some((host, _)) => format!("{scheme}{secret}{host}?***"),
+        None => format!("{scheme}{secret}{host}"),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::Config;
+    use super::super::short_form::WithShortForm;
     use super::*;
 
     fn with(sets: &[&str]) -> Result<Redis, ConfigError> {
@@ -233,7 +237,7 @@ mod tests {
         let file: Config =
             figment::Figment::from(figment::providers::Serialized::defaults(Config::default()))
                 .merge(WithShortForm(
-                    <super::super::toml_format::Toml as figment::providers::Format>::string(
+                    <crate::config::toml_format::Toml as figment::providers::Format>::string(
                         "redis = \"redis://h:1\"",
                     ),
                 ))
@@ -284,19 +288,19 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_is_named() {
+    fn an_invalid_setting_is_reported_with_its_key() {
         for (sets, named) in [
             (&["redis=http://h"][..], "redis.url"),
             (&["redis="], "redis.url"),
             (&["redis=redis://h", "redis.mode=both"], "redis.mode"),
-            (&["redis.mode=cluster"], "redis.url is not set"),
+            (&["redis.mode=cluster"], "redis.mode is `cluster` (--set redis.mode); redis.url is not set"),
             (&["redis=redis://h", "redis.mode=sentinel"], "redis.master"),
             (&["redis=redis://h", "redis.master=m"], "redis.mode sentinel"),
             (&["redis=[\"redis://h:1\", \"redis://h:2\"]"], "2 addresses"),
             (&["redis=redis://h", "redis.prefix=a{b"], "redis.prefix"),
             (&["redis=rediss://h", "redis.ca_file=/no/such/file"], "redis.ca_file"),
             (&["redis=rediss://h", "redis.ca_file=Cargo.toml"], "certificate"),
-            (&["node.lease_ms=10"], "node.lease_ms is 10; the least is 1000"),
+            (&["node.lease_ms=10"], "node.lease_ms is `10` (--set node.lease_ms); expected at least 1000"),
         ] {
             let error = with(sets).unwrap_err().to_string();
             assert!(error.contains(named), "{sets:?}: {error}");

@@ -1,4 +1,4 @@
-//! Texts that are read and never shown.
+//! Secrets: texts that are read and never shown.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub struct Secret(String);
 
 impl Secret {
-    /// The text itself: only for what has to have it.
+    /// The text itself. Do not log or print it.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -43,17 +43,17 @@ impl<'de> Deserialize<'de> for Secret {
 pub struct Secrets(Vec<Secret>);
 
 impl Secrets {
-    /// The secrets, the newest first.
+    /// The secrets in the order of the settings.
     pub fn iter(&self) -> impl Iterator<Item = &Secret> {
         self.0.iter()
     }
 
-    /// Whether there is none.
+    /// Returns true if there is no secret.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// How many there are.
+    /// The number of secrets.
     pub fn len(&self) -> usize {
         self.0.len()
     }
@@ -65,8 +65,8 @@ impl<'de> Deserialize<'de> for Secrets {
     }
 }
 
-/// Takes what an environment or a command line makes of a text of digits, too. Its errors do not
-/// show the value.
+/// Also accepts a whole number, because a text of digits without quotes is one in a variable or a flag.
+/// Its errors do not contain the value.
 struct SecretsVisitor;
 
 const EXPECTED: &str = "a text or a list of texts, in quotes if it looks like something else";

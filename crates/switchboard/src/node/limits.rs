@@ -1,4 +1,4 @@
-//! Every bound the framework keeps, with its default and what happens at it.
+//! The framework's limits, each with its default and the behaviour at the limit.
 
 use std::time::Duration;
 
@@ -21,54 +21,51 @@ use serde::{Deserialize, Serialize};
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Whether numbers of connections and rates are limited. Default true; sizes always are.
+    /// Limits rates and numbers of connections. Sizes are always limited. Default true.
     pub enabled: bool,
-    /// Most bytes of a message, its fragments added up. Default 1 MiB; above it the connection
-    /// closes with 1009.
+    /// Largest message in bytes, all fragments together; a larger one closes the connection with 1009.
+    /// Koji clients can send at most 524,288 bytes. Default 1,048,576.
     pub message_bytes_max: usize,
-    /// Most bytes that wait for one socket. Default 1 MiB. At it volatile events are dropped; any
-    /// other closes the socket with 1013, behind what was queued.
+    /// Bytes queued for one socket. At the bound a volatile event is dropped; any other event closes the
+    /// socket with 1013, after the queued frames. Default 1,048,576.
     pub outbox_bytes_max: usize,
-    /// Most rooms, tags and users that one socket is in. Default 1,000; one more is refused.
+    /// Rooms, tags and users of one socket; one more is refused. Default 1,000.
     pub memberships_max: usize,
-    /// Most handlers of one connection that wait at the same time. Default 64; at it further events
-    /// are held, up to `message_bytes_max`, while replies are still looked at; then the connection
-    /// is not read until a handler is done.
+    /// Unfinished handlers of one connection. At the bound further events are held, up to
+    /// `limits.message_bytes_max`, and then the connection is not read until a handler ends. Default 64.
     pub handlers_in_flight_max: usize,
-    /// Most requests to one socket that wait for an answer. Default 256; one more is refused.
+    /// Unanswered requests to one socket; one more is refused. Default 256.
     pub requests_pending_max: usize,
-    /// Most calls to other nodes that wait for an answer, such as requests to their sockets. Default
-    /// 4,096; one more is refused.
+    /// Unanswered calls to other nodes, such as requests to their sockets; one more is refused. Default 4,096.
     pub remote_calls_pending_max: usize,
-    /// Most connections of the app. Default none; one more is refused with 503.
+    /// Open connections; one more is refused with 503. Default: no limit.
     pub connections_max: Option<usize>,
-    /// Most connections from one address. Default none, since many people may share one; one more
-    /// is refused with 429.
+    /// Open connections from one address, which many people may share; one more is refused with 429.
+    /// Default: no limit.
     pub connections_per_address_max: Option<usize>,
-    /// New connections per second from one address, with a burst of twice as many. Default 20,000,
-    /// since many people may share one address; more are refused with 429.
+    /// New connections per second from one address, with a burst of twice as many; more are refused with
+    /// 429. Default 20,000.
     pub connects_per_s: Option<u32>,
-    /// Refused tokens per minute from one address, and Mesa logins without one. Default 60; above it tokens
-    /// are refused without a look at them. Some clients show a bad one for ever.
+    /// Refused tokens per minute from one address, including Mesa logins without a token; above it tokens
+    /// are refused without being verified. Default 60.
     pub refused_tokens_per_min: Option<u32>,
-    /// Messages per second from one connection, with a burst of four times as many. Default 5,000;
-    /// above it the connection closes with 1008.
+    /// Messages per second from one connection, with a burst of four times as many; above it the
+    /// connection is closed with 1008. Default 5,000.
     pub messages_per_s: Option<u32>,
-    /// Bytes per second from one connection, with a burst of four times as many. Default 16 MiB;
-    /// above it the connection closes with 1008.
+    /// Bytes per second from one connection, with a burst of four times as many; above it the connection
+    /// is closed with 1008. Default 16,777,216.
     pub bytes_per_s: Option<u32>,
-    /// How long a handshake may take under [`serve`](crate::serve). Default 10 s; then the connection
-    /// is cut.
+    /// Longest duration of a handshake; then the connection is cut. Default 10 s.
     #[serde(with = "millis", rename = "handshake_timeout_ms")]
     pub handshake_timeout: Duration,
-    /// How long a request to a client waits for its answer. Default 10 s.
+    /// Longest time until a client answers a request; then the request fails. Default 10 s.
     #[serde(with = "millis", rename = "request_timeout_ms")]
     pub request_timeout: Duration,
-    /// How long a peer may take to answer a close frame. Default 5 s; then it is cut.
+    /// Longest time until a peer answers a close frame; then the connection is cut. Default 5 s.
     #[serde(with = "millis", rename = "close_timeout_ms")]
     pub close_timeout: Duration,
-    /// How often each socket is pinged; one that is silent from one ping to the next is cut.
-    /// Default 30 s; zero means never.
+    /// Interval of WebSocket pings, at least 1 s; zero switches them off. A socket that sends nothing
+    /// between two pings is cut. Default 30 s.
     #[serde(with = "millis", rename = "heartbeat_interval_ms")]
     pub heartbeat_interval: Duration,
 }

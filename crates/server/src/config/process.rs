@@ -1,57 +1,48 @@
-//! Settings of the server itself: where it listens, who may connect, its log, its stop.
+//! Settings of the process: health and metrics, the log, and the shutdown.
 
 use std::fmt;
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-/// Settings of health and metrics.
+/// Settings of health checks and metrics.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Internal {
-    /// Where `/livez`, `/readyz` and `/metrics` answer. Default: where clients connect.
+    /// Address of `/livez`, `/readyz` and `/metrics`; port 0 takes a free one. Default: the address of
+    /// `listen`, together with the clients.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listen: Option<SocketAddr>,
-}
-
-/// Settings of how clients connect.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Clients {
-    /// Origins that pages may come from, such as `https://example.com`. Default: all.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub allowed_origins: Option<Vec<String>>,
-    /// Proxies whose `x-forwarded-for` is believed, as networks: `10.0.0.0/8`. Default: none.
-    pub trusted_proxies: Vec<ipnet::IpNet>,
 }
 
 /// Settings of the log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
-    /// What is logged, such as `info` or `warn,switchboard=debug`. Default `info`.
+    /// Levels by module, such as `info` or `warn,switchboard=debug`. Default `info`.
     pub filter: String,
-    /// `text` for people or `json` for machines. Default `text`.
+    /// `text`, or `json` for one JSON object a line. Default `text`.
     pub format: LogFormat,
 }
 
-/// How log lines look.
+/// Format of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people.
     Text,
     /// One JSON object a line.
     Json,
 }
 
-/// Settings of the stop.
+/// Settings of the shutdown.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Stop {
-    /// Sockets are closed over this time. Default 1,000 ms.
+    /// Time in milliseconds over which the sockets are closed. Default 1,000.
     pub window_ms: u64,
-    /// What runs longer than this after the window is left behind. Default 10,000 ms.
+    /// Time in milliseconds that handlers and connections have after the window; the process then
+    /// ends without them. Default 10,000.
     pub timeout_ms: u64,
 }
 

@@ -1,42 +1,43 @@
 //! Settings from the command line: `--set section.key=value`.
 
 use figment::providers::Format;
+use figment::value::{Dict, Map};
 use figment::{Metadata, Profile, Provider};
 
-use super::ConfigError;
+use super::error::ConfigError;
 use super::toml_format::Toml;
 
 /// One `--set section.key=value`.
-pub(super) struct Set {
+pub(super) struct Flag {
     /// Without the value, which may be a secret.
     key: String,
     toml: String,
 }
 
-impl Set {
+impl Flag {
     pub(super) fn parse(flag: &str) -> Result<Self, ConfigError> {
-        // Not the value: it may be a secret.
+        // The error omits the value, which may be a secret.
         let bad = || ConfigError::BadSet(flag.split('=').next().unwrap_or_default().into());
         let (key, value) = flag.split_once('=').ok_or_else(bad)?;
-        let plain = |part: &str| {
+        let is_plain = |part: &str| {
             !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c))
         };
-        if !key.split('.').all(plain) {
+        if !key.split('.').all(is_plain) {
             return Err(bad());
         }
-        // What is no TOML value is a text without its quotes.
+        // A value that is not TOML is a text without its quotes.
         let toml = [format!("{key} = {value}"), format!("{key} = {}", toml::Value::from(value))];
         let toml = toml.into_iter().find(|line| line.parse::<toml::Table>().is_ok()).ok_or_else(bad)?;
-        Ok(Set { key: key.into(), toml })
+        Ok(Flag { key: key.into(), toml })
     }
 }
 
-impl Provider for Set {
+impl Provider for Flag {
     fn metadata(&self) -> Metadata {
         Metadata::named(format!("--set {}", self.key))
     }
 
-    fn data(&self) -> Result<figment::value::Map<Profile, figment::value::Dict>, figment::Error> {
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
         Toml::string(&self.toml).data()
     }
 }

@@ -1,0 +1,142 @@
+//! The list of metrics.
+
+/// A metric.
+#[derive(Debug, Clone, Copy)]
+pub struct Metric {
+    /// Whether it counts up, goes up and down, or is a distribution.
+    pub kind: Kind,
+    /// The name, beginning with `switchboard_`.
+    pub name: &'static str,
+    /// The label that divides it; empty if it has none.
+    pub label: &'static str,
+    /// One plain sentence.
+    pub help: &'static str,
+}
+
+/// The kind of a metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Only increases.
+    Counter,
+    /// Increases and decreases.
+    Gauge,
+    /// A distribution of values.
+    Histogram,
+}
+
+/// The metrics of a server.
+pub const METRICS: &[Metric] = &[
+    counter("switchboard_connections_accepted_total", "", "Connections accepted since the start"),
+    gauge("switchboard_connections", "", "Open connections"),
+    counter(
+        "switchboard_connections_closed_total",
+        "code",
+        "Closed connections, by close code; 1006 means that the connection broke without a close frame",
+    ),
+    counter("switchboard_connections_refused_total", "status", "Refused handshakes, by HTTP status"),
+    counter("switchboard_messages_in_total", "", "Messages received from clients"),
+    counter("switchboard_bytes_in_total", "", "Bytes received from clients, including frame headers"),
+    counter("switchboard_bytes_out_total", "", "Bytes sent to clients, including frame headers"),
+    counter("switchboard_bad_frames_total", "", "Frames that could not be decoded and were ignored"),
+    counter("switchboard_unknown_events_total", "", "Events without a handler"),
+    counter(
+        "switchboard_refused_events_total",
+        "reason",
+        "Events of clients that a rule of their project forbids, by reason",
+    ),
+    counter("switchboard_handler_panics_total", "", "Handlers that panicked"),
+    histogram("switchboard_handler_seconds", "", "Time from the event to the end of its handler"),
+    counter("switchboard_member_lists_total", "", "Member lists sent to Koji clients"),
+    counter("switchboard_tokens_total", "outcome", "Verified tokens, by outcome"),
+    counter(
+        "switchboard_deliveries_total",
+        "outcome",
+        "Frames for single receivers, by outcome: queued, dropped, or the receiver was closed because its outbox was full",
+    ),
+    counter("switchboard_deliveries_bytes_total", "", "Bytes put into outboxes"),
+    gauge("switchboard_outbox_bytes", "", "Bytes queued in outboxes"),
+    gauge("switchboard_nodes", "", "Nodes with a valid lease, including this one"),
+    gauge("switchboard_redis_up", "connection", "1 while this connection to Redis is up, by its use"),
+    counter("switchboard_bus_published_total", "", "Publications that Redis accepted"),
+    counter(
+        "switchboard_bus_lost_total",
+        "",
+        "Publications dropped before they were queued, because Redis was down or the queue was full",
+    ),
+    counter(
+        "switchboard_bus_interrupted_total",
+        "",
+        "Publications that were queued when the connection to Redis broke, and may be lost",
+    ),
+    counter("switchboard_bus_received_total", "", "Publications received from other nodes"),
+    counter(
+        "switchboard_bus_undecodable_total",
+        "",
+        "Messages on Switchboard channels of Redis that could not be decoded",
+    ),
+    gauge("switchboard_bus_channels", "", "Redis channels that this node is subscribed to"),
+    counter("switchboard_store_changes_total", "", "Changes of presence and seats written to Redis"),
+    counter(
+        "switchboard_leases_lost_total",
+        "",
+        "Full rewrites of this node's presence in Redis, because its lease expired, Redis lost its data, or too many changes were queued",
+    ),
+    counter(
+        "switchboard_leases_swept_total",
+        "",
+        "Expired leases of other nodes that this node removed with their entries",
+    ),
+    counter("switchboard_reports_total", "", "Client actions reported to workers"),
+    counter(
+        "switchboard_reports_lost_total",
+        "reason",
+        "Reports dropped, by reason: this node's queue was full, the backlog of a worker group was full, or the selected original Portal was not subscribed",
+    ),
+    counter("switchboard_inbox_stored_total", "", "Messages stored in inboxes, counted once for each user"),
+    counter(
+        "switchboard_inbox_adopted_total",
+        "",
+        "Messages of original Mesa Dispatchers that were moved into an inbox",
+    ),
+    counter(
+        "switchboard_inbox_evicted_total",
+        "",
+        "Messages removed from an inbox by newer messages, because it was full",
+    ),
+    counter(
+        "switchboard_inbox_refused_total",
+        "",
+        "Messages that were not stored, because the project was full or the message too large",
+    ),
+    counter("switchboard_inbox_expired_total", "", "Messages removed from an inbox because of their age"),
+    counter(
+        "switchboard_inbox_acknowledged_total",
+        "",
+        "Messages removed from an inbox after their acknowledgement",
+    ),
+    gauge("switchboard_inbox_messages", "", "Messages stored in this node's inbox file"),
+    counter(
+        "switchboard_inbox_receipts_dropped_total",
+        "",
+        "Acknowledgements dropped because too many were queued; their messages are redelivered",
+    ),
+];
+
+/// The metrics of a worker, which records them through its own process's recorder.
+pub const WORKER_METRICS: &[Metric] = &[
+    counter("switchboard_worker_jobs_total", "", "Jobs handed to the handlers of this worker"),
+    counter("switchboard_worker_answers_lost_total", "", "Replies that may not have reached Redis"),
+    counter("switchboard_worker_panics_total", "", "Handlers of this worker that panicked"),
+];
+
+const fn counter(name: &'static str, label: &'static str, help: &'static str) -> Metric {
+    Metric { kind: Kind::Counter, name, label, help }
+}
+
+const fn gauge(name: &'static str, label: &'static str, help: &'static str) -> Metric {
+    Metric { kind: Kind::Gauge, name, label, help }
+}
+
+const fn histogram(name: &'static str, label: &'static str, help: &'static str) -> Metric {
+    Metric { kind: Kind::Histogram, name, label, help }
+}

@@ -1,0 +1,41 @@
+//! The app that the settings describe.
+
+use std::sync::Arc;
+
+use switchboard::{AcceptOptions, App, ProjectId};
+use switchboard_disk::DiskInbox;
+use switchboard_redis::Redis;
+
+use super::error::RunError;
+use crate::config::Config;
+
+/// Builds the app: limits, protocols, tokens, and either Redis or, for the inbox, a file.
+pub(super) fn build(config: &Config, redis: Option<&Redis>) -> Result<App, RunError> {
+    let app = without_backplane(config);
+    Ok(match redis {
+        Some(redis) => app.with_backplane(redis).with_reports_of(&config.reported_protocols()),
+        None if config.inbox.is_on() => {
+            app.with_inbox(Arc::new(DiskInbox::open(&config.inbox.path, config.inbox.limits())?))
+        }
+        None => app,
+    })
+}
+
+fn without_backplane(config: &Config) -> App {
+    let accept = AcceptOptions {
+        allowed_origins: config.clients.allowed_origins.clone(),
+        trusted_proxies: config.clients.trusted_proxies.clone(),
+    };
+    let project = ProjectId::new(&config.projects.default).expect("the settings were checked");
+    let mut app = App::new().with_limits(config.limits.clone()).with_accept_options(accept);
+    if config.koji.enabled {
+        app = app.with_koji(config.koji.protocol().with_projects(config.projects.rules()));
+    }
+    if config.mesa.enabled {
+        app = app.with_mesa(config.mesa.protocol(&config.projects));
+    }
+    if let Some(verifier) = config.auth.verifier().expect("the settings were checked") {
+        app = app.with_verifier(verifier);
+    }
+    app.project(&project)
+}

@@ -1,0 +1,167 @@
+//! The banner: the open addresses, and the access that each one gives.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Display, Formatter};
+use std::net::SocketAddr;
+
+use switchboard::{Backplane, ProjectId};
+use switchboard_redis::{LegacyPortals, Redis, ReportOptions};
+
+use super::listeners::{Listeners, address};
+use crate::apps::Mode;
+use crate::config::{Auth, Config, ProjectSettings};
+
+/// One line for each open address and each subsystem that is on.
+pub(super) struct Banner<'a> {
+    mode: Mode,
+    config: &'a Config,
+    redis: Option<&'a Redis>,
+    clients: SocketAddr,
+    internal: Option<SocketAddr>,
+    mesa: Option<SocketAddr>,
+    api: Option<SocketAddr>,
+}
+
+impl<'a> Banner<'a> {
+    pub(super) fn new(
+        mode: Mode,
+        config: &'a Config,
+        redis: Option<&'a Redis>,
+        listeners: &Listeners,
+    ) -> Self {
+        Banner {
+            mode,
+            config,
+            redis,
+            clients: address(Some(&listeners.clients)).unwrap_or(config.listen),
+            internal: address(listeners.internal.as_ref()),
+            mesa: address(listeners.mesa.as_ref()),
+            api: address(listeners.api.as_ref()),
+        }
+    }
+
+    fn write_pages(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let address = self.clients;
+        writeln!(f, "  page     http://{address}/  (open it in two tabs)")?;
+        if self.config.koji.enabled {
+            writeln!(f, "  canvas   http://{address}/canvas/  (open it in five tabs)")?;
+        }
+        match switchboard_pages::EXAMPLES_MISSING {
+            None => writeln!(f, "  examples http://{address}/examples/"),
+            Some(reason) => writeln!(f, "  examples not in this build: {reason}"),
+        }
+    }
+
+    fn write_protocols(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Banner { clients: address, config, .. } = self;
+        let access = match &config.clients.allowed_origins {
+            Some(origins) => format!("pages of {} and all programs", origins.join(", ")),
+            None => "everyone".to_owned(),
+        };
+        writeln!(f, "  emit     ws://{address}/  open to {access}; authentication is optional")?;
+        if config.koji.enabled {
+            let projects = &config.projects;
+            let which = if projects.any { "any project".into() } else { listed(&projects.named) };
+            writeln!(f, "  koji     ws://{address}/?projectId=…  open to {access}; {which}")?;
+        }
+        if let Some(own) = self.mesa {
+            let (path, dispatchers) = (&config.mesa.path, self.dispatchers());
+            writeln!(f, "  mesa     ws://{address}{path}, ws://{own}/  open to {access}{dispatchers}")?;
+        }
+        Ok(())
+    }
+
+    /// The channel of the original Dispatchers, if they are received.
+    fn dispatchers(&self) -> String {
+        let bridge = self.redis.and(self.config.mesa.bridge(&self.config.projects, &self.config.redis));
+        bridge
+            .map(|bridge| format!("; original Dispatchers on channel {}", bridge.channel()))
+            .unwrap_or_default()
+    }
+
+    fn write_backends(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Banner { config, redis, .. } = self;
+        if config.inbox.is_on() {
+            let place = match redis {
+                Some(_) => "Redis".to_owned(),
+                None => config.inbox.path.display().to_string(),
+            };
+            writeln!(f, "  inbox    messages for offline users are stored in {place}")?;
+        }
+        if let Some(api) = self.api {
+            writeln!(f, "  api      http://{api}/api/v1/  open to backends with a key of api.keys")?;
+        }
+        if config.koji.enabled || config.mesa.enabled {
+            writeln!(f, "  tokens   {}", accepted(&config.auth))?;
+        }
+        if let Some(redis) = redis {
+            let (node, settings) = (redis.bus().node(), &config.redis);
+            let (urls, prefix) = (settings.url.shown().join(", "), &settings.prefix);
+            let state = if redis.bus().is_up() { "connected to" } else { "alone until it reaches" };
+            writeln!(f, "  node     {node}, {state} Redis at {urls}, prefix {prefix}")?;
+        }
+        if let Some(reports) = config.report_options() {
+            writeln!(f, "  reports  {}", reported(&reports))?;
+        }
+        Ok(())
+    }
+}
+
+impl Display for Banner<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let mode = match self.mode {
+            Mode::Serve => "serve",
+            Mode::Demo => "demo",
+        };
+        writeln!(f, "switchboard {} {mode}", env!("CARGO_PKG_VERSION"))?;
+        if self.mode == Mode::Demo {
+            self.write_pages(f)?;
+        }
+        self.write_protocols(f)?;
+        self.write_backends(f)?;
+        let health = self.internal.unwrap_or(self.clients);
+        writeln!(f, "  health   http://{health}/livez /readyz /metrics  open to everyone")?;
+        if !self.config.limits.enabled {
+            writeln!(f, "  limits   off: rates and numbers of connections are not limited")?;
+        }
+        if !self.clients.ip().is_loopback() {
+            writeln!(f, "  warning  other machines can connect")?;
+        }
+        Ok(())
+    }
+}
+
+fn listed(projects: &BTreeMap<String, ProjectSettings>) -> String {
+    match projects.len() {
+        0 => "no project, because projects.named is empty".into(),
+        1..=5 => format!("projects {}", projects.keys().map(String::as_str).collect::<Vec<_>>().join(", ")),
+        many => format!("{many} projects"),
+    }
+}
+
+fn reported(reports: &ReportOptions) -> String {
+    let projects: Vec<&str> = reports.projects.iter().map(ProjectId::as_str).collect();
+    let originals = match &reports.legacy_portals {
+        Some(LegacyPortals { namespace: Some(namespace), .. }) => {
+            format!(" and to original Portals of namespace {namespace}")
+        }
+        Some(_) => " and to original Portals without a namespace".into(),
+        None => String::new(),
+    };
+    format!("client actions of {} go to workers{originals}", projects.join(", "))
+}
+
+fn accepted(tokens: &Auth) -> String {
+    let counted = |count: usize, noun: &str| match count {
+        0 => None,
+        1 => Some(format!("one {noun}")),
+        many => Some(format!("{many} {noun}s")),
+    };
+    let secrets = counted(tokens.jwt_secret.len(), "secret");
+    let keys = counted(tokens.public_keys.len(), "public key");
+    let by: Vec<String> = secrets.into_iter().chain(keys).chain(tokens.jwks_url.clone()).collect();
+    match by.is_empty() {
+        true => "all refused: auth.jwt_secret, auth.public_keys and auth.jwks_url are not set".into(),
+        false => format!("verified with {}", by.join(", ")),
+    }
+}

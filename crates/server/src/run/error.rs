@@ -1,0 +1,43 @@
+//! Errors that end the server.
+
+use std::io;
+use std::net::SocketAddr;
+
+use metrics_exporter_prometheus::BuildError;
+use switchboard_disk::OpenError;
+use switchboard_redis::ConnectError;
+
+use crate::config::ConfigError;
+
+/// Why the server did not start, or why it ended.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// Another program uses the port, or the address is not one of this machine.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address in the settings.
+        address: SocketAddr,
+        /// The system's error.
+        #[source]
+        cause: io::Error,
+    },
+    /// The process has a metrics recorder already.
+    #[error("cannot install the metrics recorder")]
+    Metrics(#[from] BuildError),
+    /// A file that a setting names changed after the settings were checked.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Redis cannot be reached, and `redis.required` is true.
+    #[error(transparent)]
+    Redis(#[from] ConnectError),
+    /// The file of the inbox cannot be opened.
+    #[error(transparent)]
+    Inbox(#[from] OpenError),
+    /// The process cannot receive signals.
+    #[error("cannot receive signals")]
+    Signals(#[source] io::Error),
+    /// A listener failed while the server ran.
+    #[error("the listener failed")]
+    Serve(#[source] io::Error),
+}

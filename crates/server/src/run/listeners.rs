@@ -1,0 +1,57 @@
+//! The listeners: one for clients, and one each for health, Mesa and the API if it is configured.
+
+use std::io;
+use std::net::SocketAddr;
+
+use axum::Router;
+use tokio::net::{TcpListener, TcpSocket};
+
+use super::error::RunError;
+use crate::config::Config;
+
+/// Connections that the kernel may queue before they are accepted: after an outage all clients connect
+/// at once. The system may allow fewer (`net.core.somaxconn`).
+const BACKLOG: u32 = 65_535;
+
+/// The bound addresses.
+pub(super) struct Listeners {
+    pub(super) clients: TcpListener,
+    pub(super) internal: Option<TcpListener>,
+    pub(super) mesa: Option<TcpListener>,
+    pub(super) api: Option<TcpListener>,
+}
+
+impl Listeners {
+    pub(super) fn bind(config: &Config) -> Result<Self, RunError> {
+        let bind_if = |is_on: bool, address| is_on.then(|| bind(address)).transpose();
+        Ok(Listeners {
+            clients: bind(config.listen)?,
+            internal: config.internal.listen.map(bind).transpose()?,
+            mesa: bind_if(config.mesa.enabled, config.mesa.listen)?,
+            api: bind_if(config.api.is_on(), config.api.listen)?,
+        })
+    }
+}
+
+/// The address of a listener that may not exist.
+pub(super) fn address(listener: Option<&TcpListener>) -> Option<SocketAddr> {
+    listener.and_then(|listener| listener.local_addr().ok())
+}
+
+/// Serves routes on a listener of their own until the future is dropped; never ready without a listener.
+pub(super) async fn serve_routes(listener: Option<TcpListener>, routes: Router) -> io::Result<()> {
+    match listener {
+        Some(listener) => axum::serve(listener, routes).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn bind(address: SocketAddr) -> Result<TcpListener, RunError> {
+    let bind = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    bind().map_err(|cause| RunError::Listen { address, cause })
+}
