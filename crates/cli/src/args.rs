@@ -1,6 +1,5 @@
 //! The command line.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgGroup, Args as ClapArgs, Parser, Subcommand};
@@ -8,13 +7,15 @@ use switchboard_dispatcher::SocketId;
 use switchboard_ws::CloseCode;
 use switchboard_ws::close::REASON_BYTES_MAX;
 
+use crate::settings::Settings;
+
 /// A real-time messaging server.
 #[derive(Debug, Parser)]
-#[command(version, about, args_conflicts_with_subcommands = true)]
+#[command(name = "switchboard", version, args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
-    /// Without a command the demo runs.
+    /// Settings of the demo, which runs without a command.
     #[command(flatten)]
     pub(crate) settings: Settings,
 }
@@ -23,40 +24,40 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Run the server.
     Serve(Settings),
-    /// Run the server with the demo application and its page.
+    /// Run the server with the demo application and its pages.
     Demo(Settings),
-    /// Say what is wrong with the settings, or print the effective ones.
+    /// Check the settings, and print the effective ones as TOML.
     Check(Settings),
     /// Send one event to a server, as a client.
     Emit(Emit),
-    /// Print every event that a server sends, as a client.
+    /// Connect as a client and print every event from the server.
     Tail(Tail),
-    /// Send one event to users, rooms, tags or everyone, as a backend.
+    /// Send one event as a backend: to users, rooms, tags, sockets or everyone.
     Dispatch(Dispatch),
-    /// Close the sockets of users, rooms, tags or everyone, as a backend.
+    /// Close sockets as a backend: of users, rooms, tags or everyone.
     Disconnect(Disconnect),
-    /// Make or check a token, with the keys of the settings (`auth.…`).
+    /// Make or verify a token with the keys in the settings (`auth.…`).
     #[command(subcommand)]
     Token(Token),
 }
 
-/// What to do with tokens.
+/// Actions on tokens.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Token {
     /// Print a token signed with the first secret of `auth.jwt_secret`.
     Make {
-        /// The user it names.
+        /// The user id.
         user: String,
-        /// When it ends: a number and s, m, h or d, such as 15m. It never does if this is left out.
+        /// Lifetime: a number and s, m, h or d, such as 15m. Default: the token does not expire.
         #[arg(long, value_name = "TIME", value_parser = lifetime)]
         expires_in: Option<Duration>,
-        /// One more claim, the value as JSON or as a text; may be given many times.
+        /// A further claim, its value as JSON or text; may be repeated.
         #[arg(long = "claim", value_name = "NAME=VALUE")]
         claims: Vec<String>,
         #[command(flatten)]
         settings: Settings,
     },
-    /// Say whom a token names, or why it is refused.
+    /// Print the user of a token, or why the token is refused.
     Check {
         /// The token.
         token: String,
@@ -67,7 +68,7 @@ pub(crate) enum Token {
 
 /// Reads `90s`, `15m`, `12h` or `30d`.
 fn lifetime(text: &str) -> Result<Duration, String> {
-    let bad = || format!("`{text}` is not a number and s, m, h or d");
+    let bad = || format!("expected a number and s, m, h or d, such as 15m; found `{text}`");
     let unit = text.chars().last().ok_or_else(bad)?;
     let seconds = match unit {
         's' => 1,
@@ -80,14 +81,14 @@ fn lifetime(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs(number.checked_mul(seconds).ok_or_else(bad)?))
 }
 
-/// What to send.
+/// Arguments of `emit`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Emit {
     /// The server, such as ws://127.0.0.1:3000 or wss://chat.example.com.
     pub(crate) url: String,
     /// The event's name, such as /message.
     pub(crate) event: String,
-    /// Its data as JSON; what is no JSON is sent as a text.
+    /// The data as JSON; anything else is sent as a text.
     #[arg(default_value = "{}")]
     pub(crate) data: String,
     /// Wait for the reply and print it.
@@ -95,35 +96,35 @@ pub(crate) struct Emit {
     pub(crate) request: bool,
 }
 
-/// What to send.
+/// Arguments of `dispatch`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Dispatch {
-    /// The event's name: Mesa's type.
+    /// The event's name, called type in Mesa.
     #[arg(value_name = "TYPE")]
     pub(crate) kind: String,
-    /// Its data as JSON; what is no JSON is sent as a text.
+    /// The data as JSON; anything else is sent as a text.
     #[arg(default_value = "{}")]
     pub(crate) data: String,
     #[command(flatten)]
-    pub(crate) way: Way,
+    pub(crate) connection: Connection,
     #[command(flatten)]
-    pub(crate) whom: Whom,
-    /// Mesa's operation; applications have 0.
+    pub(crate) recipients: Recipients,
+    /// Mesa's operation; events of applications have 0.
     #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     pub(crate) op: i64,
-    /// Have it wait for each user until it has arrived, and print in how many inboxes it does.
+    /// Store the message for each user until it is acknowledged, and print the number of inboxes.
     #[arg(long)]
     pub(crate) sync: bool,
 }
 
-/// What the sockets are told that are closed.
+/// Arguments of `disconnect`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Disconnect {
     #[command(flatten)]
-    pub(crate) way: Way,
+    pub(crate) connection: Connection,
     #[command(flatten)]
-    pub(crate) whom: Whom,
-    /// The close code; 3000 to 4999 are the application's own.
+    pub(crate) recipients: Recipients,
+    /// The close code; 3000 to 4999 are for applications.
     #[arg(long, default_value = "1000", value_parser = close_code)]
     pub(crate) code: CloseCode,
     /// The reason, at most 123 bytes.
@@ -132,96 +133,105 @@ pub(crate) struct Disconnect {
 }
 
 fn close_code(text: &str) -> Result<CloseCode, String> {
-    let code = text.parse().map_err(|_| format!("`{text}` is no close code"))?;
+    let code =
+        text.parse().map_err(|_| format!("expected a close code such as 1000 or 4003; found `{text}`"))?;
     CloseCode::to_send(code).map_err(|error| error.to_string())
 }
 
 fn close_reason(text: &str) -> Result<String, String> {
     match text.len() {
         ..=REASON_BYTES_MAX => Ok(text.into()),
-        bytes => Err(format!("it has {bytes} bytes, over the {REASON_BYTES_MAX} there may be")),
+        bytes => Err(format!("expected at most {REASON_BYTES_MAX} bytes; found {bytes}")),
     }
 }
 
-/// By which way a backend speaks to the nodes.
+/// How the command reaches the nodes.
 #[derive(Debug, ClapArgs)]
-#[command(group(ArgGroup::new("way").required(true).args(["redis", "url"])))]
-pub(crate) struct Way {
-    /// Through the Redis that the nodes share, such as redis://127.0.0.1:6379.
+#[command(group(ArgGroup::new("connection").required(true).args(["redis", "url"])))]
+pub(crate) struct Connection {
+    /// Address of the Redis that the nodes share, such as redis://127.0.0.1:6379.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) redis: Option<String>,
-    /// Through the HTTP API of a node, such as http://127.0.0.1:4001.
+    /// Address of the HTTP API of a node, such as http://127.0.0.1:4001.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) url: Option<String>,
-    /// The key for the HTTP API [default: what DISPATCH_KEY says, which other users cannot see].
+    /// Key of the HTTP API [default: the variable DISPATCH_KEY, which other users of the machine cannot see].
     #[arg(long, conflicts_with = "redis")]
     pub(crate) key: Option<String>,
-    /// The prefix of the nodes' keys.
+    /// The nodes' `redis.prefix`.
     #[arg(long, default_value = "switchboard", conflicts_with = "url")]
     pub(crate) prefix: String,
-    /// Speak as an original Mesa Dispatcher does, to original servers and nodes that are bridged to them.
+    /// Send as an original Mesa Dispatcher: to original servers, and to nodes with Mesa enabled.
     #[arg(long, conflicts_with = "url")]
     pub(crate) originals: bool,
-    /// The project, which is Mesa's namespace.
+    /// The project, called namespace in Mesa.
     #[arg(long, value_name = "PROJECT")]
     pub(crate) namespace: Option<String>,
 }
 
-/// Whom it is about.
+/// The recipients.
 #[derive(Debug, ClapArgs)]
-#[command(group(ArgGroup::new("to").required(true).multiple(true).args(["to_users", "to_places", "to_sockets", "everyone"])))]
-pub(crate) struct Whom {
-    /// A user; may be given many times, as all of these.
+#[command(group(ArgGroup::new("to").required(true).multiple(true).args(["to_users", "to_sets", "to_sockets", "everyone"])))]
+pub(crate) struct Recipients {
+    /// A user. This and all options below may be repeated.
     #[arg(long = "to-user", value_name = "ID")]
     pub(crate) to_users: Vec<String>,
     /// A #room or a *tag.
     #[arg(long = "to", value_name = "ROOM|TAG")]
-    pub(crate) to_places: Vec<String>,
+    pub(crate) to_sets: Vec<String>,
     /// A socket.
     #[arg(long = "to-socket", value_name = "ID")]
     pub(crate) to_sockets: Vec<SocketId>,
     /// Everyone.
     #[arg(long)]
     pub(crate) everyone: bool,
-    /// But not a user.
+    /// Leave out a user.
     #[arg(long = "except-user", value_name = "ID")]
     pub(crate) except_users: Vec<String>,
-    /// But not a #room or a *tag.
+    /// Leave out a #room or a *tag.
     #[arg(long = "except", value_name = "ROOM|TAG")]
-    pub(crate) except_places: Vec<String>,
-    /// But not a socket.
+    pub(crate) except_sets: Vec<String>,
+    /// Leave out a socket.
     #[arg(long = "except-socket", value_name = "ID")]
     pub(crate) except_sockets: Vec<SocketId>,
 }
 
-/// What to watch.
+/// Arguments of `tail`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Tail {
     /// The server, such as ws://127.0.0.1:3000 or wss://chat.example.com.
     pub(crate) url: String,
-    /// A room to join first with /join; may be given many times.
+    /// A room to join with /join; may be repeated.
     #[arg(long = "room", value_name = "ROOM")]
     pub(crate) rooms: Vec<String>,
 }
 
-/// Settings: the file, then the environment (`SWITCHBOARD_LIMITS__ENABLED=false`), then flags.
-#[derive(Debug, ClapArgs)]
-pub(crate) struct Settings {
-    /// Where clients connect [default: 127.0.0.1:3000].
-    #[arg(long, value_name = "ADDRESS")]
-    listen: Option<String>,
-    /// A TOML file with settings.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
-    /// Any setting, such as `limits.messages_per_s=100`; may be given many times.
-    #[arg(long = "set", value_name = "SECTION.KEY=VALUE")]
-    set: Vec<String>,
-}
+#[cfg(test)]
+mod tests {
+    use clap::{Command, CommandFactory};
+    use switchboard_testkit::generated;
 
-impl Settings {
-    /// All flags as settings, in the order they count.
-    pub(crate) fn sets(&self) -> Vec<String> {
-        let listen = self.listen.iter().map(|address| format!("listen={address}"));
-        self.set.iter().cloned().chain(listen).collect()
+    use super::Args;
+
+    #[test]
+    fn the_generated_commands_are_current() {
+        let mut command = Args::command().term_width(100).disable_help_subcommand(true);
+        command.build();
+        let mut text = "<!-- Generated from the help of the command by a test; see CONTRIBUTING.md. Do not edit. -->\n\n\
+                        # Commands\n\nThe exit status is 0 on success, 1 after a failure at run time, and 2 for an \
+                        invalid command line or invalid settings.\n"
+            .to_owned();
+        add_help(&mut command, &mut text);
+        generated::assert_current("docs/reference/commands.md", &text);
+    }
+
+    fn add_help(command: &mut Command, text: &mut String) {
+        let help = command.render_long_help().to_string();
+        let help: Vec<&str> = help.lines().map(str::trim_end).collect();
+        let name = command.get_bin_name().unwrap_or("switchboard").to_owned();
+        *text += &format!("\n## {name}\n\n```text\n{}\n```\n", help.join("\n"));
+        for inner in command.get_subcommands_mut() {
+            add_help(inner, text);
+        }
     }
 }

@@ -1,11 +1,12 @@
 //! The `switchboard` command.
 //!
-//! Exit status: 0 all went well, 1 something failed while running, 2 the command line or the
-//! settings are wrong.
+//! Exit status: 0 on success, 1 after a failure at run time, 2 for an invalid command line or invalid
+//! settings.
 
 mod args;
 mod cmd;
 mod output;
+mod settings;
 
 use clap::Parser;
 

@@ -1,16 +1,16 @@
-//! What the command prints when it ends.
+//! The end of a command: its error and its exit status.
 
 use std::process::ExitCode;
 
-/// How a command failed.
+/// Why a command failed.
 pub(crate) enum Failure {
-    /// The operator's to mend: exit status 2.
+    /// The command line or the settings are invalid: exit status 2.
     Usage(anyhow::Error),
-    /// Exit status 1.
+    /// A failure at run time: exit status 1.
     Run(anyhow::Error),
 }
 
-/// Prints the error with its causes, and turns it into the exit status.
+/// Prints an error with its causes, and returns the exit status.
 pub(crate) fn exit(outcome: Result<(), Failure>) -> ExitCode {
     let (error, status) = match outcome {
         Ok(()) => return ExitCode::SUCCESS,
@@ -18,7 +18,7 @@ pub(crate) fn exit(outcome: Result<(), Failure>) -> ExitCode {
         Err(Failure::Run(error)) => (error, 1),
     };
     eprintln!("error: {error}");
-    // Some errors say what their cause says.
+    // Some errors repeat the text of their cause.
     let mut causes: Vec<String> = error.chain().skip(1).map(ToString::to_string).collect();
     causes.dedup();
     for cause in causes {

@@ -4,7 +4,7 @@ use switchboard_server::Config;
 
 use crate::output::Failure;
 
-/// Prints them as the TOML file that would give the same.
+/// Prints the settings as a TOML file that gives the same settings.
 pub(crate) fn run(config: &Config) -> Result<(), Failure> {
     print!("{}", config.to_toml());
     Ok(())

@@ -1,4 +1,4 @@
-//! `switchboard dispatch`: one event from a terminal, as a backend.
+//! `switchboard dispatch`: sends one event, as a backend.
 
 use anyhow::anyhow;
 use serde_json::json;
@@ -8,31 +8,31 @@ use switchboard_dispatcher::{Message, Target};
 use crate::args::Dispatch;
 use crate::output::Failure;
 
-/// Sends it, and prints in how many inboxes it waits if it does.
+/// Sends the event; with `--sync` prints the number of inboxes that store it.
 pub(crate) async fn run(dispatch: &Dispatch) -> Result<(), Failure> {
-    let inboxes = match &dispatch.way.url {
+    let inboxes = match &dispatch.connection.url {
         Some(url) => {
             let body = body(dispatch).map_err(Failure::Usage)?;
-            dispatch.way.ask(url, "dispatch", body).await?["inboxes"].as_u64()
+            dispatch.connection.request(url, "dispatch", body).await?["inboxes"].as_u64()
         }
         None => through_redis(dispatch).await?,
     };
     if let Some(inboxes) = inboxes {
-        println!("waits in {inboxes} {}", if inboxes == 1 { "inbox" } else { "inboxes" });
+        println!("stored in {inboxes} {}", if inboxes == 1 { "inbox" } else { "inboxes" });
     }
     Ok(())
 }
 
 async fn through_redis(dispatch: &Dispatch) -> Result<Option<u64>, Failure> {
     let message = message(dispatch).map_err(Failure::Usage)?;
-    let audience = dispatch.whom.audience().map_err(Failure::Usage)?;
+    let audience = dispatch.recipients.audience().map_err(Failure::Usage)?;
     let only_users = audience.to.iter().chain(&audience.except).all(|to| matches!(to, Target::User(_)));
     if dispatch.sync && !only_users {
         return Err(Failure::Usage(anyhow!(
-            "a message can wait for users only; leave out --sync, or name users"
+            "--sync stores messages for users only; leave it out, or use --to-user and --except-user"
         )));
     }
-    let dispatcher = dispatch.way.dispatcher(dispatch.sync).await?;
+    let dispatcher = dispatch.connection.dispatcher(dispatch.sync).await?;
     let sent = dispatcher.send(&message, audience).await.map_err(|error| Failure::Run(error.into()))?;
     Ok(sent.inboxes.map(|inboxes| inboxes as u64))
 }
@@ -46,7 +46,7 @@ fn body(dispatch: &Dispatch) -> anyhow::Result<String> {
     let data: Box<RawValue> =
         serde_json::from_str(&dispatch.data).or_else(|_| to_raw_value(&dispatch.data))?;
     let rest = json!({ "type": dispatch.kind, "op": dispatch.op, "sync": dispatch.sync });
-    let rest = dispatch.way.body(&dispatch.whom, rest)?;
-    // As it is: numbers that no f64 holds, too.
+    let rest = dispatch.connection.body(&dispatch.recipients, rest)?;
+    // Inserted unparsed, because JSON numbers may exceed the range of f64.
     Ok(format!("{{\"data\":{data},{}", &rest[1..]))
 }

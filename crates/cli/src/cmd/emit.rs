@@ -1,4 +1,4 @@
-//! `switchboard emit`: one event from a terminal.
+//! `switchboard emit`: sends one event, as a client.
 
 use anyhow::Context;
 use serde_json::Value;
@@ -6,7 +6,7 @@ use switchboard_client::Client;
 
 use crate::args::Emit;
 
-/// Sends it, and prints the reply if one was asked for.
+/// Sends the event; with `--request` prints the reply.
 pub(crate) async fn run(emit: &Emit) -> anyhow::Result<()> {
     let data = serde_json::from_str(&emit.data).unwrap_or_else(|_| Value::from(emit.data.as_str()));
     let client = Client::connect(&emit.url).await.with_context(|| format!("cannot reach {}", emit.url))?;

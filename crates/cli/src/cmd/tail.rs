@@ -1,4 +1,4 @@
-//! `switchboard tail`: every event a server sends, a line each.
+//! `switchboard tail`: prints every event from a server, one a line.
 
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 use crate::args::Tail;
 
-/// Prints `{"event":…,"data":…}` lines until Ctrl-C, or until the server is gone for good.
+/// Prints `{"event":…,"data":…}` lines until Ctrl-C, or until the client stops reconnecting.
 pub(crate) async fn run(tail: &Tail) -> anyhow::Result<()> {
     let options = Options::default().with_reconnect(true);
     let client = Client::connect_with(&tail.url, options)
@@ -15,7 +15,7 @@ pub(crate) async fn run(tail: &Tail) -> anyhow::Result<()> {
         .with_context(|| format!("cannot reach {}", tail.url))?;
     client.on("@any", |event| println!("{event:?}"));
     client.on("@error", |error| eprintln!("{error:?}"));
-    // One place is enough: a second reconnection finds the first not yet looked at.
+    // Capacity 1 is enough: two pending reconnections need one round of joins.
     let (again, mut reconnected) = mpsc::channel(1);
     client.on("@reconnect", move |_| {
         let _ = again.try_send(());
@@ -27,7 +27,7 @@ pub(crate) async fn run(tail: &Tail) -> anyhow::Result<()> {
         tokio::select! {
             _ = reconnected.recv() => {}
             _ = tokio::signal::ctrl_c() => break,
-            () = client.ended() => bail!("the server is gone"),
+            () = client.ended() => bail!("the connection ended and the client does not reconnect"),
         }
     }
     client.close().await;

@@ -1,4 +1,4 @@
-//! `switchboard token`: making tokens and checking them.
+//! `switchboard token`: makes and verifies tokens.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -6,21 +6,20 @@ use anyhow::anyhow;
 use serde_json::{Map, Value, json};
 use switchboard_server::Config;
 
-use super::load;
 use crate::args::Token;
 use crate::output::Failure;
 
-/// Prints the token, or what a token says.
+/// Prints a new token, or the user and the expiry of a token.
 pub(crate) async fn run(token: Token) -> Result<(), Failure> {
     match token {
         Token::Make { user, expires_in, claims, settings } => {
-            let config = load(&settings)?;
+            let config = settings.load()?;
             let claims = read_claims(&claims)?;
             let secret = config.auth.jwt_secret.iter().next().ok_or_else(no_keys)?;
             let token = switchboard_auth::sign(secret.reveal(), &user, expires_in, claims);
             println!("{}", token.map_err(|error| Failure::Run(error.into()))?);
         }
-        Token::Check { token, settings } => check(&load(&settings)?, &token).await?,
+        Token::Check { token, settings } => check(&settings.load()?, &token).await?,
     }
     Ok(())
 }
@@ -36,7 +35,7 @@ async fn check(config: &Config, token: &str) -> Result<(), Failure> {
 
 fn no_keys() -> Failure {
     Failure::Usage(anyhow!(
-        "there is no secret to do it with\n\nhint: set auth.jwt_secret, such as by SWITCHBOARD_AUTH__JWT_SECRET"
+        "auth.jwt_secret is not set; it is needed for tokens\n\nhint: set it by SWITCHBOARD_AUTH__JWT_SECRET, or in the file of --config"
     ))
 }
 

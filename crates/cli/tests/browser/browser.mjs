@@ -1,4 +1,4 @@
-// A browser with tabs on the demo page, and words for what a visitor sees and does there.
+// A browser with tabs on the demo page, and the actions of a visitor.
 
 import { chromium } from "playwright-core";
 
@@ -7,7 +7,7 @@ const ARGS = [
   "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ];
 
-/** How long any one thing may take to show; the longest reconnect waits are well below it. */
+/** Timeout of a single expectation; the longest reconnect delay is well below it. */
 export const PATIENCE_MS = 30_000;
 
 export function launch() {
@@ -16,8 +16,8 @@ export function launch() {
 }
 
 /**
- * Opens a browser context and writes down what its tabs must not do: `complaints` are console
- * errors and warnings and uncaught exceptions, `requests` are the URLs asked for, sockets included.
+ * Opens a browser context and records forbidden events: `complaints` are console errors, console warnings and
+ * uncaught exceptions; `requests` are all requested URLs, including WebSockets.
  */
 export async function watchedContext(browser, options = {}) {
   const context = await browser.newContext(options);
@@ -35,10 +35,10 @@ export async function watchedContext(browser, options = {}) {
   return { context, complaints, requests };
 }
 
-/** One tab on the demo page, under the given name, in the room and sure of it. */
+/** Opens a tab on the demo page under a name, and waits until it is in the room. */
 export async function openTab(context, url, { room, name }) {
   const page = await context.newPage();
-  // As if it had been given in this tab before; the page keeps it under the same key.
+  // The page stores a chosen name under this key.
   await page.addInitScript((given) => {
     if (sessionStorage.getItem("name") === null) sessionStorage.setItem("name", given);
   }, name);
@@ -78,12 +78,12 @@ export class Tab {
     return this.people.getByRole("listitem").filter({ hasText: name });
   }
 
-  /** The texts said by someone, as they stand in the conversation. */
+  /** The lines of the conversation with this text. */
   line(text) {
     return this.messages.getByRole("listitem").getByText(text, { exact: true });
   }
 
-  /** The names above the lines, in order. */
+  /** The names of the speakers, in order. */
   speakers() {
     return this.messages.locator(".line-who bdi").allTextContents();
   }
@@ -93,7 +93,7 @@ export class Tab {
     await this.messageField.press("Enter");
   }
 
-  /** The frames of one direction whose title says `event`. */
+  /** The frames of one direction whose title contains `event`. */
   frame(direction, event) {
     return this.frames.locator(`li.${direction}`).filter({ hasText: event });
   }

@@ -1,8 +1,8 @@
-// One tab on the canvas page, and words for what a visitor sees and does there.
+// A tab on the canvas page, and the actions of a visitor.
 
 export class CanvasTab {
-  /** Messages that came in, and sockets opened, over the life of the tab. */
-  heard = [];
+  /** Messages received and sockets opened during the life of the tab. */
+  received = [];
   sockets = 0;
 
   constructor(page) {
@@ -14,11 +14,11 @@ export class CanvasTab {
     this.notes = page.getByRole("log", { name: "Notes" });
     page.on("websocket", (socket) => {
       this.sockets += 1;
-      socket.on("framereceived", ({ payload }) => this.heard.push(JSON.parse(payload)));
+      socket.on("framereceived", ({ payload }) => this.received.push(JSON.parse(payload)));
     });
   }
 
-  /** Opens the page on a board, under the given name if there is one, and waits for its seat. */
+  /** Opens the page on a board, under `name` if it is given, and waits for a seat. */
   static async open(page, url, { board, name }) {
     const tab = new CanvasTab(page);
     await page.addInitScript((given) => {
@@ -43,7 +43,7 @@ export class CanvasTab {
     return this.page.locator("li.is-self").getAttribute("data-id");
   }
 
-  /** The name and colour this tab goes by. */
+  /** The name and colour of this tab. */
   async look() {
     return {
       name: await this.page.getByLabel("Your name").inputValue(),
@@ -64,7 +64,7 @@ export class CanvasTab {
     return this.cursors.filter({ hasText: name });
   }
 
-  /** Waits for a note that says this. It stands for seconds only, so wait while what it tells of is done. */
+  /** Waits for a note with this text. A note disappears after seconds, so start waiting before the action. */
   async note(text) {
     await this.notes.getByText(text).waitFor();
   }
@@ -79,7 +79,7 @@ export class CanvasTab {
     await this.page.getByRole("button", { name: `Wave to ${name}` }).click();
   }
 
-  /** Moves the pointer to a place on the sheet, in fractions of its size. */
+  /** Moves the pointer to a position on the sheet, in fractions of its size. */
   async point(x, y, options) {
     const box = await this.sheet.boundingBox();
     await this.page.mouse.move(box.x + x * box.width, box.y + y * box.height, options);
@@ -128,12 +128,12 @@ export class CanvasTab {
   }
 }
 
-/** Runs in the page: whether there is ink close to a place, or whether there is none. */
+/** Runs in the page: returns true if there is ink close to a position, or if there is none, as `wanted`. */
 function hasInk({ x, y, wanted }) {
   const canvas = document.getElementById("ink");
   const size = 8;
   const [left, top] = [x * canvas.width - size / 2, y * canvas.height - size / 2].map(Math.round);
-  // A copy: the browser would complain about reading the page's own canvas again and again.
+  // A copy, because the browser warns about repeated reads of the page's own canvas.
   const copy = new OffscreenCanvas(size, size).getContext("2d", { willReadFrequently: true });
   copy.drawImage(canvas, -left, -top);
   const { data } = copy.getImageData(0, 0, size, size);

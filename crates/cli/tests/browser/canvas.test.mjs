@@ -1,5 +1,5 @@
-// The canvas page in a real browser: seats, shards, cursors, ink, waves, and a rude peer.
-// Set up as for demo.test.mjs; the last test stops its server, so it needs TEST_BINARY.
+// The canvas page in a real browser: seats, shards, cursors, ink, waves, and a peer that sends invalid data.
+// The setup is that of demo.test.mjs. The last test stops its server, so it needs TEST_BINARY.
 
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
@@ -28,7 +28,7 @@ describe("the canvas page", () => {
   });
 
   beforeEach(() => {
-    // A sheet of its own keeps each test from meeting the one before.
+    // Each test has a sheet of its own, so that tests do not interfere.
     board = `test-${randomUUID().slice(0, 8)}`;
     windows = [];
     peers = [];
@@ -45,7 +45,7 @@ describe("the canvas page", () => {
     assert.deepEqual(elsewhere, [], "no request left the host");
   });
 
-  /** A blank tab in a window of its own: the browser paints tabs in the background rarely. */
+  /** Opens a blank tab in a window of its own, because browsers paint background tabs rarely. */
   async function blank(options) {
     const watched = await watchedContext(browser, options);
     windows.push(watched);
@@ -82,7 +82,7 @@ describe("the canvas page", () => {
     await eve.shardRow("shard-2", "1 of 4").getByText("you are here").waitFor();
   });
 
-  test("a cursor, ink and a ripple show on the shard and on no other", LIMITS, async () => {
+  test("a cursor, ink and a ripple are shown on the same shard only", LIMITS, async () => {
     const [ada, bob] = [await open("Ada"), await open("Bob")];
     await sit();
     await sit();
@@ -107,11 +107,11 @@ describe("the canvas page", () => {
       ada.tap(0.3, 0.4),
     ]);
 
-    // What would have leaked to the other shard would be there before its own ripple is back.
+    // Events that leaked to the other shard would arrive before its own ripple.
     await Promise.all([cid.rippleAt(0.5, 0.5), cid.tap(0.5, 0.5)]);
     assert.equal(await cid.cursors.count(), 0);
     const ours = await cid.clientId();
-    const strangers = cid.heard.filter(({ payload }) => (payload?.__clientId ?? ours) !== ours);
+    const strangers = cid.received.filter(({ payload }) => (payload?.__clientId ?? ours) !== ours);
     assert.deepEqual(strangers, []);
 
     await ada.page.mouse.move(2, 2);
@@ -128,7 +128,7 @@ describe("the canvas page", () => {
     await bob.noInkAt(0.5, 0.2);
   });
 
-  test("a new name and a new colour show elsewhere", LIMITS, async () => {
+  test("a new name and a new colour are shown in the other tabs", LIMITS, async () => {
     const [ada, bob] = [await open("Ada"), await open("Bob")];
     await bob.point(0.5, 0.5);
     await ada.cursor("Bob").waitFor();
@@ -147,7 +147,7 @@ describe("the canvas page", () => {
     }, colour);
   });
 
-  test("each tab has a colour of its own and keeps it, with its name, over a reload", LIMITS, async () => {
+  test("each tab has a unique colour, and keeps it and its name after a reload", LIMITS, async () => {
     const tabs = [];
     for (let i = 0; i < 4; i += 1) tabs.push(await open());
     const looks = await Promise.all(tabs.map((tab) => tab.look()));
@@ -182,29 +182,29 @@ describe("the canvas page", () => {
     await ada.page.getByRole("heading", { name: "4 of 4" }).waitFor();
   });
 
-  test("a newcomer sees the cursors that rest", LIMITS, async () => {
+  test("a new tab sees cursors that do not move", LIMITS, async () => {
     const ada = await open("Ada");
     await ada.point(0.4, 0.6);
     const bob = await open("Bob");
     await bob.cursorAt("Ada", 0.4, 0.6);
   });
 
-  test("a wave reaches its person and nobody else", LIMITS, async () => {
+  test("a wave reaches only its recipient", LIMITS, async () => {
     const [ada, bob, cid] = [await open("Ada"), await open("Bob"), await open("Cid")];
     await Promise.all([bob.note("Ada waves to you"), ada.waveTo("Bob")]);
-    // By a key: the note stays while it has the focus, and might be gone before a slow pointer is there.
+    // With the keyboard: a focused note stays, and a slow pointer could miss it.
     await Promise.all([ada.note("Bob waves to you"), bob.notes.getByRole("button", { name: "Wave back" }).press("Enter")]);
-    assert.equal(await bob.notes.getByText("waves").count(), 0, "an answered wave goes");
+    assert.equal(await bob.notes.getByText("waves").count(), 0, "an answered wave disappears");
 
-    // Messages of one sender keep their order: with the ripples, the waves would be there too.
+    // Messages of one sender keep their order, so a wave would arrive before the ripple.
     await Promise.all([cid.rippleAt(0.3, 0.5), ada.tap(0.3, 0.5)]);
     await Promise.all([cid.rippleAt(0.6, 0.5), bob.tap(0.6, 0.5)]);
     assert.equal(await cid.notes.getByText("waves").count(), 0);
-    assert.equal(cid.heard.filter(({ eventName }) => eventName === "wave").length, 0);
-    assert.equal(ada.heard.filter(({ eventName }) => eventName === "wave").length, 1);
+    assert.equal(cid.received.filter(({ eventName }) => eventName === "wave").length, 0);
+    assert.equal(ada.received.filter(({ eventName }) => eventName === "wave").length, 1);
   });
 
-  test("the latency shows, there and back and in the server", LIMITS, async () => {
+  test("the round-trip time and the time in the server are shown", LIMITS, async () => {
     const ada = await open("Ada");
     await ada.page.locator("#round-trip", { hasText: /^\d+(\.\d)? ms$/ }).waitFor();
     await ada.page.locator("#server-latency", { hasText: /^\d+ ms$/ }).waitFor();
@@ -215,7 +215,7 @@ describe("the canvas page", () => {
     });
   });
 
-  test("the sheet can be used by keys", LIMITS, async () => {
+  test("the sheet can be used with the keyboard", LIMITS, async () => {
     const [ada, bob] = [await open("Ada"), await open("Bob")];
     await ada.page.getByRole("link", { name: "Skip to the sheet" }).press("Enter");
     await ada.page.keyboard.press("ArrowRight");
@@ -232,7 +232,7 @@ describe("the canvas page", () => {
     await bob.cursorAt("Ada", 0.515, 0.6);
   });
 
-  test("the chat and the canvas lead to each other", LIMITS, async () => {
+  test("the chat and the canvas link to each other", LIMITS, async () => {
     const page = await blank();
     await page.goto(server.url);
     await page.getByRole("link", { name: "Draw on the canvas" }).click();
@@ -241,7 +241,7 @@ describe("the canvas page", () => {
     await page.waitForURL(/\/#lobby$/);
   });
 
-  test("a visitor who leaves stays away until they come back", LIMITS, async () => {
+  test("a visitor who leaves is not reconnected until they return", LIMITS, async () => {
     const bob = await open("Bob");
     const page = await blank();
     await page.clock.install();
@@ -263,7 +263,7 @@ describe("the canvas page", () => {
     assert.notEqual(await ada.clientId(), before);
   });
 
-  test("a reader who wants little motion gets cursors that jump and rings that stand", LIMITS, async () => {
+  test("with reduced motion cursors jump and rings do not move", LIMITS, async () => {
     const ada = await open("Ada");
     const bob = await open("Bob", { reducedMotion: "reduce" });
     await ada.point(0.1, 0.1);
@@ -273,7 +273,7 @@ describe("the canvas page", () => {
     await bob.cursorAt("Ada", 0.9, 0.9);
     assert.equal(await bob.page.evaluate(() => window.cursorPlaces.size), 1, "one jump");
 
-    // Looked at in the frame that shows it, for it is soon gone.
+    // Checked in the frame that shows it, because it disappears soon.
     const [animation] = await Promise.all([
       bob.page.waitForFunction(() => {
         const ring = document.querySelector(".ripple i");
@@ -285,11 +285,11 @@ describe("the canvas page", () => {
     await bob.page.locator(".ripple").waitFor({ state: "detached" });
   });
 
-  test("a peer that sends garbage harms nobody", LIMITS, async () => {
+  test("invalid data of a peer does not affect the page", LIMITS, async () => {
     const [ada, bob] = [await open("Ada"), await open("Bob")];
     const adaId = await ada.clientId();
     const mallory = await sit();
-    // Of somebody who is not on the list yet, nothing is shown.
+    // Events of a client that is not on the list yet are not shown.
     for (const { page } of [ada, bob]) await page.getByRole("heading", { name: "3 of 4" }).waitFor();
     for (const frame of garbageFrames()) mallory.socket.send(frame);
     for (const info of garbageInfos()) mallory.send(`${PLATFORM}SET_USER_INFO`, info);
@@ -303,7 +303,7 @@ describe("the canvas page", () => {
     for (let i = 0; i < 200; i += 1) mallory.send("ripple", { x: i / 200, y: 0.1 });
     mallory.send("stroke", { stroke: 7, points: [[-9, 1e300], [0.9, 0.9], ["x"], [1e300, 0.9]] });
 
-    // Whoever claims to be another is shown as who they are.
+    // A client that claims another name is shown under its own.
     const html = `<img src=x onerror="document.title='broken in'">`;
     mallory.send(`${PLATFORM}SET_USER_INFO`, { name: html, colour: "red;--x:url(//example.org)" });
     mallory.send("cursor", { x: 0.5, y: 0.25, __clientId: adaId, clientId: adaId });
@@ -311,10 +311,10 @@ describe("the canvas page", () => {
       await tab.cursorAt("<img src=x", 0.5, 0.25);
       await tab.person("<img src=x").waitFor();
       assert.equal(await tab.cursor("Ada").count(), 0);
-      assert.ok(await tab.page.locator(".ripple").count() <= 16, "a flood is cut short");
+      assert.ok(await tab.page.locator(".ripple").count() <= 16, "a flood is limited");
     }
 
-    // A name in the wrong place, and one that is only invisible characters, is no name.
+    // A name in the wrong field, or of invisible characters only, is ignored.
     for (const name of [{ not: "a name" }, "\u200b\u202e \u2800"]) {
       mallory.send(`${PLATFORM}SET_USER_INFO`, { name });
       await ada.person("Someone").waitFor();
@@ -331,7 +331,7 @@ describe("the canvas page", () => {
       assert.doesNotMatch(await page.title(), /broken in/);
       assert.equal(await page.locator("html").getAttribute("data-shard"), "shard-1");
     }
-    assert.deepEqual([ada.sockets, bob.sockets], [1, 1], "nobody was thrown out");
+    assert.deepEqual([ada.sockets, bob.sockets], [1, 1], "no client was disconnected");
   });
 });
 
@@ -364,7 +364,7 @@ test("after the server is stopped and started on the same port the page is conne
   await Promise.all([bob.rippleAt(0.5, 0.5), ada.tap(0.5, 0.5)]);
 });
 
-/** Runs in the page: notes every place that the one cursor is put at from now on. */
+/** Runs in the page: records every position of the only cursor from now on. */
 function watchCursor() {
   window.cursorPlaces = new Set();
   const cursor = document.querySelector(".cursor");
@@ -374,9 +374,9 @@ function watchCursor() {
   }).observe(cursor, { attributeFilter: ["style"] });
 }
 
-/** A client of the Koji dialect that is not our page. */
+/** A Koji client other than the page. */
 class Peer {
-  /** Takes a seat on the board as the page does. */
+  /** Takes a seat on the board, as the page does. */
   static async join(url, board) {
     const query = `projectId=canvas-${board}&maxConnectionsPerShard=4`;
     const socket = new WebSocket(`${url.replace(/^http/, "ws")}koji?${query}`);

@@ -1,6 +1,6 @@
 // The demo page in a real browser. Run with `npm ci && npm test` here, after setting
 //   TEST_BINARY  the switchboard binary, which is started on a free port, or
-//   TEST_URL     a demo that is already running (then `npm run test:running`)
+//   TEST_URL     the address of a running demo (then `npm run test:running`)
 //   CHROMIUM     the browser, if it is not /usr/bin/chromium
 
 import assert from "node:assert/strict";
@@ -25,7 +25,7 @@ describe("the demo page", () => {
 
   beforeEach(async () => {
     watched = await watchedContext(browser);
-    // A room of its own keeps each test from hearing the one before.
+    // Each test has a room of its own, so that tests do not interfere.
     room = `test-${randomUUID().slice(0, 8)}`;
   });
 
@@ -39,7 +39,7 @@ describe("the demo page", () => {
 
   const open = (name) => openTab(watched.context, server.url, { room, name });
 
-  test("two tabs chat and each sees the other's line", LIMITS, async () => {
+  test("two tabs chat and each shows the other's line", LIMITS, async () => {
     const [ada, bob] = [await open("Ada"), await open("Bob")];
     await ada.say("Hello from Ada");
     await bob.line("Hello from Ada").waitFor();
@@ -51,22 +51,22 @@ describe("the demo page", () => {
     assert.equal(await ada.messageField.inputValue(), "", "a sent line leaves the field");
   });
 
-  test("a tab sees the other one typing and then not", LIMITS, async () => {
+  test("a tab shows that the other one is typing, and that it stopped", LIMITS, async () => {
     const [ada, bob] = [await open("Ada"), await open("Bob")];
     const seen = () => bob.typing.getByText("Ada is typing").waitFor();
-    // The sign stands for three seconds, so who begins to look after the last key may be late.
+    // The sign is shown for three seconds, so waiting starts before the last key.
     await Promise.all([seen(), ada.messageField.pressSequentially("Hm")]);
-    // Ada pauses: nothing more is sent, and the sign goes by itself.
+    // Ada pauses: nothing more is sent, and the sign disappears by itself.
     await bob.typing.getByText("Ada is typing").waitFor({ state: "detached" });
 
     await Promise.all([seen(), ada.messageField.pressSequentially("m")]);
     await ada.messageField.press("Enter");
     await bob.line("Hmm").waitFor();
-    assert.equal(await bob.typing.textContent(), "", "a line said ends the typing at once");
-    assert.equal(await ada.typing.textContent(), "", "nobody sees their own typing");
+    assert.equal(await bob.typing.textContent(), "", "a sent line ends the sign at once");
+    assert.equal(await ada.typing.textContent(), "", "a tab does not show its own typing");
   });
 
-  test("who-is-there lists both names and drops the one that closed its tab", LIMITS, async () => {
+  test("the list of people has both names, and drops the one whose tab is closed", LIMITS, async () => {
     const [ada, bob] = [await open("Ada"), await open("Bob")];
     await ada.person("Bob").waitFor();
     await bob.person("Ada").waitFor();
@@ -114,7 +114,7 @@ describe("the demo page", () => {
     assert.match(await sent.locator("summary").textContent(), new RegExp(`[^0-9]${bytes} B`));
   });
 
-  test("a paused frames panel stands still, catches up, and clears", LIMITS, async () => {
+  test("a paused frames panel does not change, catches up, and can be cleared", LIMITS, async () => {
     const [ada, bob] = [await open("Ada"), await open("Bob")];
     await ada.page.getByRole("button", { name: "Pause" }).click();
     const before = await ada.frames.getByRole("listitem").count();
@@ -154,10 +154,10 @@ describe("the demo page", () => {
     assert.equal(await ada.line("line 100").count(), 0);
   });
 
-  test("a reader who scrolled up stays there until they ask for the newest line", LIMITS, async () => {
+  test("a list that is scrolled up keeps its position until the button for the newest line is used", LIMITS, async () => {
     const [ada, bob] = [await open("Ada"), await open("Bob")];
     await ada.page.evaluate(sayMany, { room, count: 60 });
-    // The list moves to its end with the next painted frame, which may be after the line is there.
+    // The list scrolls to its end with the next painted frame, which may be after the line is in the page.
     await ada.page.waitForFunction(() => {
       const { scrollTop, clientHeight, scrollHeight } = document.getElementById("talk-scroller");
       return document.getElementById("lines").lastElementChild?.textContent.endsWith("line 60")
@@ -172,10 +172,10 @@ describe("the demo page", () => {
     assert.equal(await inView(ada.line("line 1")), true);
     await newest.click();
     await newest.waitFor({ state: "hidden" });
-    assert.equal(await inView(ada.line("Down here")), true, "the button leads to the newest line");
+    assert.equal(await inView(ada.line("Down here")), true, "the button scrolls to the newest line");
   });
 
-  test("the ws parameter picks another path of the same host and never another host", LIMITS, async () => {
+  test("the ws parameter selects another path of the same host, and never another host", LIMITS, async () => {
     const page = await watched.context.newPage();
     for (const [ws, path] of [["/a/b?c=d", "/a/b"], ["//example.org/e", "/example.org/e"]]) {
       await page.goto(`${server.url}?ws=${encodeURIComponent(ws)}#${room}`);
@@ -197,7 +197,7 @@ describe("the demo page", () => {
     await ada.page.getByRole("button", { name: "Pause" }).waitFor();
   });
 
-  test("a peer that sends nonsense does not disturb the page", LIMITS, async () => {
+  test("invalid data of a peer does not affect the page", LIMITS, async () => {
     const ada = await open("Ada");
     await ada.page.evaluate(sayNonsense, { room });
     await ada.line("still here").waitFor();
@@ -226,7 +226,7 @@ function inView(locator) {
   });
 }
 
-// Both run in the page, as a plain client that is not ours.
+// Both run in the page, as a client that does not use the page's code.
 
 function sayMany({ room, count }) {
   const socket = new WebSocket(`ws://${location.host}/`);

@@ -1,4 +1,4 @@
-// The chat among the example pages: lines, typing, rooms, and who is there.
+// The chat of the example pages: lines, typing, rooms, and the list of people.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -16,28 +16,28 @@ describeExample("chat/", (open) => {
   const say = (page, text) => page.getByLabel("Message", { exact: true }).fill(text)
     .then(() => page.getByRole("button", { name: "Send" }).click());
   const line = (page, text) => page.getByRole("log").getByText(text, { exact: true });
-  /** Types without sending, and waits until the other sees it: the sign stands for three seconds from the first key. */
+  /** Types without sending, and waits until the other tab shows it, which it does for three seconds after the first key. */
   const type = (page, text, other, sign) => Promise.all([
     other.getByText(sign).waitFor(),
     page.getByLabel("Message", { exact: true }).pressSequentially(text),
   ]);
   const inRoom = (page, room) => page.locator(`html[data-room="${room}"]`).waitFor({ state: "attached" });
 
-  test("a tab sees the other one type, and then its line", LIMITS, async () => {
+  test("a tab shows that the other one is typing, and then its line", LIMITS, async () => {
     const [ada, bob] = [await enter("Ada"), await enter("Bob")];
     await type(ada, "Hel", bob, "Ada is typing");
-    assert.equal(await ada.getByText("is typing").count(), 0, "nobody sees their own typing");
+    assert.equal(await ada.getByText("is typing").count(), 0, "a tab does not show its own typing");
 
     await say(ada, "<b>Hello</b>");
     await line(bob, "<b>Hello</b>").waitFor();
     await line(ada, "<b>Hello</b>").waitFor();
-    assert.equal(await bob.getByText("is typing").count(), 0, "a line ends it");
+    assert.equal(await bob.getByText("is typing").count(), 0, "a line ends the sign");
 
     await type(bob, "Hm", ada, "Bob is typing");
     await ada.getByText("Bob is typing").waitFor({ state: "detached" });
   });
 
-  test("who is here follows arrivals, names and closed tabs", LIMITS, async () => {
+  test("the list of people follows new tabs, names and closed tabs", LIMITS, async () => {
     const ada = await enter("Ada");
     const bob = await enter("Bob");
     await person(ada, "Bob").first().waitFor();
@@ -54,7 +54,7 @@ describeExample("chat/", (open) => {
     assert.deepEqual(await people.locator("bdi").allTextContents(), ["Ada"]);
   });
 
-  test("a line stays in its room", LIMITS, async () => {
+  test("a line is shown in its room only", LIMITS, async () => {
     const [ada, bob] = [await enter("Ada"), await enter("Bob")];
     await bob.getByRole("button", { name: "#music" }).click();
     await inRoom(bob, "music");

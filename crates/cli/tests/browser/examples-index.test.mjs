@@ -1,4 +1,4 @@
-// The index of the example pages: every link leads somewhere, with and without scripts.
+// The index of the example pages: every link works, with and without scripts.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -7,7 +7,7 @@ import { describeExample } from "./examples.mjs";
 import { LIMITS } from "./server.mjs";
 
 describeExample("", (open) => {
-  test("every link leads to a page or to a source that can be read", LIMITS, async () => {
+  test("every link leads to a page or to a readable source", LIMITS, async () => {
     const page = await open("Ada", { javaScriptEnabled: false });
     const links = await page.getByRole("link").evaluateAll((links) => links.map(({ href }) => href));
     assert.ok(links.length >= 10, `${links}`);
@@ -19,7 +19,7 @@ describeExample("", (open) => {
     }
   });
 
-  test("it says how many are in an example, and a card leads there", LIMITS, async () => {
+  test("a card shows the number of people in its example, and links to it", LIMITS, async () => {
     const page = await open("Ada");
     assert.equal(await page.getByText("here now").count(), 0);
     const other = await open("Bob");

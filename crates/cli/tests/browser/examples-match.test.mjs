@@ -1,4 +1,5 @@
-// Matchmaking among the example pages: two are a match, the third waits, and who is left finds another.
+// The matchmaking of the example pages: two players form a match, a third waits, and a player without an
+// opponent gets another one.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -19,13 +20,13 @@ describeExample("match/", (open) => {
   const table = (page, name, doing) => page.getByRole("list", { name: "Tables" }).getByRole("listitem")
     .filter({ hasText: name }).getByText(doing);
 
-  /** Marks a cell, and sees it marked on both pages before going on. */
+  /** Marks a cell, and waits until both pages show it. */
   async function mark(page, other, cell, sign) {
     await page.getByRole("button", { name: `Cell ${cell}`, exact: true }).click();
     for (const each of [page, other]) await each.getByRole("button", { name: `Cell ${cell}, ${sign}` }).waitFor();
   }
 
-  test("two are a match, the third waits, and the fourth joins the third", LIMITS, async () => {
+  test("two players form a match, the third waits, and the fourth joins the third", LIMITS, async () => {
     const ada = await find("Ada");
     await waits(ada);
     const bob = await find("Bob");
@@ -43,7 +44,7 @@ describeExample("match/", (open) => {
     await plays(ada, "Bob");
   });
 
-  test("a round is played to its end, and the other begins the next", LIMITS, async () => {
+  test("a round is played to its end, and the other player begins the next", LIMITS, async () => {
     const ada = await find("Ada");
     await waits(ada);
     const bob = await find("Bob");
@@ -66,7 +67,7 @@ describeExample("match/", (open) => {
     await mark(bob, ada, 9, "O");
   });
 
-  test("who is left finds another opponent", LIMITS, async () => {
+  test("a player whose opponent leaves gets another one", LIMITS, async () => {
     const ada = await find("Ada");
     await waits(ada);
     const bob = await find("Bob");

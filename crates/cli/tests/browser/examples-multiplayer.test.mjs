@@ -1,4 +1,4 @@
-// The game among the example pages: players who walk, the star, and fields of eight.
+// The game of the example pages: walking players, the star, and fields for eight.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
@@ -21,7 +21,7 @@ describeExample("multiplayer/", (open, url) => {
     return page;
   }
 
-  /** Presses where a place of the field is, and waits until the walk has ended there. */
+  /** Clicks a position of the field, and waits until the player has walked there. */
   async function walk(page, name, { x, y }) {
     const box = await field(page).boundingBox();
     await field(page).click({ position: { x: x * box.width, y: y * box.height } });
@@ -45,7 +45,7 @@ describeExample("multiplayer/", (open, url) => {
 
   const starIs = (page, number) => page.locator(`#star[data-number="${number}"]`).waitFor();
 
-  test("players see one another walk by pointer and by keys, and hear hello", LIMITS, async () => {
+  test("players see each other walk by pointer and by keys, and receive greetings", LIMITS, async () => {
     const [ada, bob] = [await enter("Ada"), await enter("Bob")];
     await walk(ada, "Ada", { x: 0.1, y: 0.9 });
     await stands(bob, "Ada", { x: 0.1, y: 0.9 });
@@ -53,7 +53,7 @@ describeExample("multiplayer/", (open, url) => {
     await bob.keyboard.down("ArrowRight");
     await stands(ada, "Bob", { x: 0.97, y: await y(bob, "Bob") });
     await bob.keyboard.up("ArrowRight");
-    // It stands for less than two seconds.
+    // It is shown for less than two seconds.
     await Promise.all([player(ada, "Bob").getByText("Hello!").waitFor(), bob.keyboard.press("Space")]);
 
     await bob.close();
@@ -63,10 +63,10 @@ describeExample("multiplayer/", (open, url) => {
 
   const y = (page, name) => player(page, name).evaluate(({ style }) => parseFloat(style.top) / 100);
 
-  test("the first at the star has the point, and who comes later finds all as it is", LIMITS, async () => {
+  test("the first player at the star gets the point, and a new player sees the current state", LIMITS, async () => {
     const [ada, bob] = [await enter("Ada"), await enter("Bob")];
     const first = await star(ada);
-    assert.deepEqual(await star(bob), first, "both see it in one place");
+    assert.deepEqual(await star(bob), first, "both see it at the same position");
     await walk(ada, "Ada", first);
     await score(bob, "Ada", 1).waitFor();
     await score(ada, "Ada", 1).waitFor();
@@ -80,7 +80,7 @@ describeExample("multiplayer/", (open, url) => {
     await starIs(cid, first.number + 1);
   });
 
-  test("the ninth has a field of their own", LIMITS, async () => {
+  test("the ninth player gets another field", LIMITS, async () => {
     const peers = [];
     for (let i = 0; i < 8; i += 1) {
       const peer = new WebSocket(`${url().replace("http", "ws")}koji?projectId=example-star&maxConnectionsPerShard=8`);

@@ -1,5 +1,4 @@
-// The notifications among the example pages, with the backend that sends them: examples/notify-backend, for which
-// `npm run sdk` has been run there.
+// The notifications of the example pages, with their backend: examples/notify-backend, after `npm run sdk` there.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -28,7 +27,7 @@ describe("the example page notify", () => {
     windows = [];
     folder = await mkdtemp(join(tmpdir(), "notify-"));
     const api = `127.0.0.1:${await freePort()}`;
-    // As the page says, but for the ports and the file.
+    // The commands of the page, with other ports and another file.
     const sets = ["mesa.listen=127.0.0.1:0", `api.listen=${api}`, `inbox.path=${join(folder, "inbox.redb")}`];
     const args = ["--config", join(BACKEND, "demo.toml"), ...sets.flatMap((set) => ["--set", set])];
     server = await startServer(0, args);
@@ -60,9 +59,9 @@ describe("the example page notify", () => {
   const texts = (page) => page.getByRole("log").locator("p").allTextContents();
   const shows = (page, text) => page.getByRole("log").getByText(text, { exact: true }).waitFor();
 
-  test("the backend's words show in all tabs of a user and in no other's, and count until they are read", LIMITS, async () => {
+  test("a notification is shown in all tabs of its user only, and is unread until it is read", LIMITS, async () => {
     const [ann, second, bob] = [await logIn("ann"), await logIn("ann"), await logIn("bob")];
-    assert.equal(new URL(ann.url()).hash, "", "the token does not stay in the address");
+    assert.equal(new URL(ann.url()).hash, "", "the token is removed from the address");
     await backend.type("ann Your parcel is here", "stored for ann");
     await backend.type("ann <b>And a letter</b>", "stored for ann");
     await backend.type("* We close at six", "sent to everyone");
@@ -83,7 +82,7 @@ describe("the example page notify", () => {
     assert.match(await ann.title(), /^Notifications/);
   });
 
-  test("what was said while a user was away is there at the next login, and says so", LIMITS, async () => {
+  test("a notification to an offline user is shown at the next login, and marked", LIMITS, async () => {
     await backend.type("bob You have been away", "stored for bob");
     await backend.type("bob For long", "stored for bob");
     const bob = await logIn("bob");
@@ -95,7 +94,7 @@ describe("the example page notify", () => {
     assert.equal(await bob.getByText("while you were offline").count(), 2);
   });
 
-  test("without a token it says how to begin, and a wrong one is refused", LIMITS, async () => {
+  test("without a token the page explains how to begin, and a wrong token is refused", LIMITS, async () => {
     const page = await open(`${server.url}examples/notify/`);
     await page.getByText("switchboard demo --config examples/notify-backend/demo.toml").waitFor();
     await page.getByLabel("Token").fill("no token");
@@ -110,9 +109,9 @@ describe("the example page notify", () => {
   });
 });
 
-/** The program itself, and what it prints. */
+/** The backend process and its output. */
 class Backend {
-  /** Where each user comes in. */
+  /** The address of each user. */
   links = new Map();
   #child;
   #lines;
@@ -130,7 +129,7 @@ class Backend {
     return backend;
   }
 
-  /** Types a line and waits until the backend says what came of it. */
+  /** Types a line and waits for the result that the backend prints. */
   async type(line, answer) {
     this.#child.stdin.write(`${line}\n`);
     const said = await this.#next();

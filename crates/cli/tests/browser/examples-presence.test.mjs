@@ -1,4 +1,4 @@
-// The React app among the example pages: avatars of who is here, and messages for one of them.
+// The React app of the example pages: avatars of the users that are online, and direct messages.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -23,7 +23,7 @@ describeExample("presence/", (open) => {
   };
   const messages = (page) => page.getByRole("log").getByRole("listitem").allTextContents();
 
-  test("a direct message is read by its addressee and by nobody else", LIMITS, async () => {
+  test("a direct message is shown to its recipient only", LIMITS, async () => {
     const [ada, bob, cid] = [await comeIn("Ada"), await comeIn("Bob"), await comeIn("Cid")];
     await here(ada, "Bob").waitFor();
     await here(ada, "Cid").waitFor();
@@ -35,14 +35,14 @@ describeExample("presence/", (open) => {
     await write(bob, "Ada", "read you");
     await ada.getByRole("log").getByText("read you").waitFor();
 
-    // What would have come to Cid too would be there before this.
+    // A message that also reached Cid would arrive before this one.
     await write(ada, "Cid", "for Cid");
     await here(cid, "Ada").getByLabel("1 unread").click();
     assert.deepEqual(await messages(cid), ["for Cid"]);
     assert.equal(await here(cid, "Bob").getByLabel(/unread/).count(), 0);
   });
 
-  test("a user with two tabs is one avatar, and both tabs get the message", LIMITS, async () => {
+  test("a user with two tabs has one avatar, and both tabs receive the message", LIMITS, async () => {
     const [ada, bob, again] = [await comeIn("Ada"), await comeIn("Bob"), await comeIn("Bob")];
     await here(ada, "Bob").getByText("2 tabs").waitFor();
     assert.equal(await here(ada, "Bob").count(), 1);
@@ -56,7 +56,7 @@ describeExample("presence/", (open) => {
     await here(ada, "Bob").getByText("away").waitFor();
   });
 
-  test("who leaves is gone from the list, and a reload keeps the user", LIMITS, async () => {
+  test("a user that leaves disappears from the list, and a reload keeps the user", LIMITS, async () => {
     const [ada, bob] = [await comeIn("Ada"), await comeIn("Bob")];
     await here(ada, "Bob").waitFor();
     await bob.reload();

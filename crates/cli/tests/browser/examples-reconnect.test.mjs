@@ -1,11 +1,11 @@
-// The example pages while the server is away for a moment: each says who it is again, by itself.
+// The example pages during a restart of the server: each identifies itself again.
 
 import { test } from "node:test";
 
 import { launch, watchedContext } from "./browser.mjs";
 import { LIMITS, freePort, startServer } from "./server.mjs";
 
-test("after the server is started again the example pages are as they were", LIMITS, async () => {
+test("after a restart of the server the example pages are in their previous state", LIMITS, async () => {
   const port = await freePort();
   let server = await startServer(port);
   const browser = await launch();
@@ -34,7 +34,7 @@ test("after the server is started again the example pages are as they were", LIM
       }
     };
     await all("reconnecting");
-    // What is said meanwhile is kept, and goes behind what says who we are.
+    // A line sent meanwhile is kept, and sent after the identification.
     await ada.getByLabel("Message", { exact: true }).fill("said while you were away");
     await ada.getByRole("button", { name: "Send" }).click();
     server = await startServer(port);

@@ -1,4 +1,4 @@
-// What the tests of the example pages share: a server and a browser, and windows that must stay clean.
+// Shared by the tests of the example pages: a server, a browser, and windows without errors.
 
 import assert from "node:assert/strict";
 import { after, afterEach, before, beforeEach, describe } from "node:test";
@@ -7,10 +7,10 @@ import { launch, watchedContext } from "./browser.mjs";
 import { startServer } from "./server.mjs";
 
 /**
- * Describes the page at `/examples/<path>`. `tests` is called with a function that opens it in a window
- * of its own under a name, and one that gives the server's address.
+ * Describes the page at `/examples/<path>`. `tests` gets a function that opens the page in a new window under a
+ * name, and a function that returns the server's address.
  *
- * Each test has a server of its own, so that it meets nobody of the one before.
+ * Each test has a server of its own, so that tests do not interfere.
  */
 export function describeExample(path, tests) {
   describe(`the example page ${path || "index"}`, () => {
@@ -37,7 +37,7 @@ export function describeExample(path, tests) {
     });
 
     async function open(name, options) {
-      // The browser paints tabs in the background rarely, so each has a window.
+      // A window for each, because browsers paint background tabs rarely.
       const watched = await watchedContext(browser, options);
       windows.push(watched);
       const page = await watched.context.newPage();
@@ -51,7 +51,7 @@ export function describeExample(path, tests) {
   });
 }
 
-/** The person's row in the list of who is here. */
+/** The row of a person in the list of people. */
 export function person(page, name) {
   return page.getByRole("listitem").filter({ hasText: name });
 }

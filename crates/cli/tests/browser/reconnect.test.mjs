@@ -1,4 +1,4 @@
-// What the demo page does when its server goes away. Needs TEST_BINARY: this test stops it.
+// The demo page when its server stops. It needs TEST_BINARY, because the test stops the server.
 
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
@@ -6,7 +6,7 @@ import { after, test } from "node:test";
 import { launch, openTab, watchedContext } from "./browser.mjs";
 import { LIMITS, freePort, startServer } from "./server.mjs";
 
-test("after the server is stopped and started on the same port both tabs talk again", LIMITS, async () => {
+test("both tabs chat again after the server is stopped and started on the same port", LIMITS, async () => {
   const port = await freePort();
   let server = await startServer(port);
   after(() => server.stop());
@@ -24,7 +24,7 @@ test("after the server is stopped and started on the same port both tabs talk ag
   }
   await ada.messageField.fill("Are you back?");
   await ada.messageField.press("Enter");
-  assert.equal(await ada.messageField.inputValue(), "Are you back?", "an unsent line stays");
+  assert.equal(await ada.messageField.inputValue(), "Are you back?", "an unsent line is kept");
 
   server = await startServer(port);
   await ada.inRoom(room);

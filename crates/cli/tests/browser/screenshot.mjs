@@ -2,7 +2,7 @@
 //
 //   node screenshot.mjs URL OUT.png [--dark] [--phone] [--wire]
 //
-// --wire turns the wire panel over: open on a phone, where it starts closed, and closed elsewhere.
+// --wire toggles the wire panel: open on a phone, where it starts closed, and closed elsewhere.
 
 import { parseArgs } from "node:util";
 

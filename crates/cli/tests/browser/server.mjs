@@ -5,19 +5,19 @@ import { once } from "node:events";
 import { createServer } from "node:net";
 
 /**
- * For each test. A limit of a `describe` is one for all its tests together, so on a slow machine it ends the last
- * of them, though none is slow.
+ * Options of each test. A timeout of a `describe` covers all its tests together and would fail the last one on a slow
+ * machine.
  */
 export const LIMITS = { timeout: 180_000 };
 
-/** How long the binary may take to print its banner, or to end when told to. */
+/** Timeouts for the banner of the binary, and for its end after SIGTERM. */
 const START_TIMEOUT_MS = 20_000;
 const STOP_TIMEOUT_MS = 20_000;
 
 /**
- * The server the tests talk to: `TEST_URL` if that is set, else `TEST_BINARY demo` on a free port.
+ * The server under test: `TEST_URL` if it is set, otherwise `TEST_BINARY demo` on a free port.
  *
- * The names do not begin with `SWITCHBOARD_`: the server would take them for settings.
+ * The names do not begin with `SWITCHBOARD_`, because the server would read them as settings.
  */
 export async function serverUnderTest() {
   const { TEST_URL } = process.env;
@@ -25,7 +25,7 @@ export async function serverUnderTest() {
   return startServer();
 }
 
-/** Starts the binary named by `TEST_BINARY`, with more arguments if there are any; `url` ends in a slash. */
+/** Starts the binary `TEST_BINARY` with further arguments; `url` ends in a slash. */
 export async function startServer(port = 0, args = []) {
   const { TEST_BINARY } = process.env;
   if (!TEST_BINARY) throw new Error("TEST_BINARY is not set: the switchboard binary to test");
@@ -33,7 +33,7 @@ export async function startServer(port = 0, args = []) {
     stdio: ["ignore", "pipe", "pipe"],
   });
   const ended = once(child, "exit");
-  // A test that ends early must leave no server behind.
+  // A test that ends early must not leave a server running.
   const kill = () => child.kill("SIGKILL");
   process.once("exit", kill);
   child.once("exit", () => process.off("exit", kill));
@@ -41,10 +41,10 @@ export async function startServer(port = 0, args = []) {
 }
 
 /**
- * A port nobody listens on at this moment, for a server that must come back on the same one.
+ * A free port, for a server that is started again on the same one.
  *
- * It is below those that the system gives out by itself: one of these may be anybody's by then. Browsers
- * refuse some that are lower still.
+ * It is below the ports that the system assigns, because another process could get one of those meanwhile. It is
+ * above the ports that browsers refuse.
  */
 export async function freePort() {
   for (;;) {
@@ -71,7 +71,7 @@ function bannerUrl(child) {
       const [url] = output.match(/http:\/\/127\.0\.0\.1:\d+(?=\D)/) ?? [];
       if (!url) return;
       clearTimeout(timer);
-      // Reading goes on after the banner: a full pipe would stop a server that logs.
+      // The streams are read after the banner as well: a full pipe would block a server that logs.
       for (const stream of [child.stdout, child.stderr]) stream.off("data", read).resume();
       resolve(`${url}/`);
     };
@@ -91,5 +91,5 @@ async function stop(child, ended) {
   child.kill("SIGTERM");
   const [, signal] = await ended;
   clearTimeout(timer);
-  if (signal === "SIGKILL") throw new Error("the server did not end when told to");
+  if (signal === "SIGKILL") throw new Error("the server did not end after SIGTERM");
 }

@@ -1,5 +1,5 @@
-// The Sockette package as it is published, with which Koji's own clients reconnect. Needs
-// TEST_BINARY: this test stops the server.
+// The published Sockette package, with which original Koji clients reconnect. It needs TEST_BINARY, because the
+// tests stop the server.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
@@ -11,10 +11,10 @@ import { WebSocket } from "ws";
 
 import { LIMITS, freePort, startServer } from "./server.mjs";
 
-// Sockette takes the browser's own.
+// Sockette uses the browser's WebSocket.
 globalThis.WebSocket = WebSocket;
 
-/** Sockette's own pause is a second. */
+/** Sockette's default delay is one second. */
 const PAUSE_MS = 50;
 
 const PATH = "koji?projectId=sockette&maxConnectionsPerShard=4";
@@ -40,7 +40,7 @@ describe("a Sockette client", () => {
     return client;
   }
 
-  test("comes back after the server was stopped and started again", LIMITS, async () => {
+  test("reconnects after a restart of the server", LIMITS, async () => {
     const client = connected();
     const first = await client.next("connected");
     await server.stop();
@@ -51,7 +51,7 @@ describe("a Sockette client", () => {
     assert.equal(second.shardName, "shard-1");
   });
 
-  test("comes back after a cut, as somebody new", LIMITS, async () => {
+  test("reconnects after a cut connection, with a new client id", LIMITS, async () => {
     cable = await Cable.to(port);
     const client = connected(cable.url);
     const first = await client.next("connected");
@@ -62,24 +62,24 @@ describe("a Sockette client", () => {
     await seats(server.url, 1);
   });
 
-  test("that closed with 1000 stays away, while one that was cut comes back", LIMITS, async () => {
+  test("does not reconnect after 1000, but after a cut connection", LIMITS, async () => {
     cable = await Cable.to(port);
     const [leaver, other] = [connected(), connected(cable.url)];
     await leaver.next("connected");
     const { clientId } = await other.next("connected");
 
-    // Not by Sockette's own `close`, which would stop its timer whatever the code.
+    // Not with Sockette's `close`, which stops its timer for every code.
     leaver.socket.close(1000);
     assert.equal(await leaver.next("closed"), 1000);
     cable.cut();
     assert.equal(await other.next("closed"), 1006);
     assert.notEqual((await other.next("connected")).clientId, clientId);
     await seats(server.url, 1);
-    assert.equal(leaver.attempts, 0, "the pause of the one that left is over as well");
+    assert.equal(leaver.attempts, 0, "the reconnect delay is over for both clients");
   });
 });
 
-/** A Sockette with its defaults but for a shorter pause, and what happened to it, in order. */
+/** A Sockette with its defaults, except for a shorter delay, and its events in order. */
 class Client {
   attempts = 0;
   socket = null;
@@ -103,7 +103,7 @@ class Client {
     });
   }
 
-  /** What the next happening of this kind was about; others on the way to it are passed over. */
+  /** The detail of the next event of this kind; other events are skipped. */
   async next(kind) {
     for (;;) {
       while (this.#happened.length > 0) {
@@ -122,7 +122,7 @@ class Client {
   }
 }
 
-/** A TCP line to the server that can be cut without a word to either end. */
+/** A TCP relay to the server whose connections can be cut without a close frame. */
 class Cable {
   #listener;
   #ends = new Set();
@@ -155,7 +155,7 @@ class Cable {
   }
 }
 
-/** Waits until the server says that so many clients are here. */
+/** Waits until the server reports this number of clients. */
 async function seats(url, wanted) {
   for (;;) {
     const list = await (await fetch(`${url}info/sockette`)).json();

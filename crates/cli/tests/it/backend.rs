@@ -1,4 +1,4 @@
-//! Backends: what they ask of the HTTP API, and what shells do in their place.
+//! Backends: requests to the HTTP API, and the commands for a shell.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 use switchboard_testkit::Peer;
 use tokio::time::timeout;
 
-use crate::clients::{ask, until};
+use crate::clients::{request, until};
 use crate::support::{SWITCHBOARD, Server};
 
 pub(crate) const KEY: &str = "0123456789abcdef-key";
 
-/// A demo with the API, and where that is.
+/// Starts a demo with the API, and returns the address of the API.
 pub(crate) fn api(sets: &[&str]) -> (Server, String) {
     let key = format!("api.keys={KEY}");
     let all = [&key, "api.listen=127.0.0.1:0", "stop.window_ms=0"].into_iter().chain(sets.iter().copied());
@@ -25,14 +25,14 @@ pub(crate) fn api(sets: &[&str]) -> (Server, String) {
     (server, address)
 }
 
-/// What is answered: the status, the head and the body.
+/// A response: status, head and body.
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) head: String,
     pub(crate) body: Value,
 }
 
-/// Asks; `None` if nobody answers.
+/// Sends a request; `None` if the connection fails.
 pub(crate) fn post(address: &str, endpoint: &str, headers: &[(&str, &str)], body: &str) -> Option<Answer> {
     let mut stream = TcpStream::connect(address).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a time-out");
@@ -41,7 +41,7 @@ pub(crate) fn post(address: &str, endpoint: &str, headers: &[(&str, &str)], body
     let head = format!(
         "POST /api/v1/{endpoint} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}Content-Length: {length}\r\n\r\n"
     );
-    // It may answer, and close, before it has read all of the body.
+    // The server may respond and close before it has read the whole body.
     let _ = stream.write_all(format!("{head}{body}").as_bytes());
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
@@ -54,31 +54,31 @@ pub(crate) fn post(address: &str, endpoint: &str, headers: &[(&str, &str)], body
     })
 }
 
-/// With the key of [`api`].
+/// Sends a request with the key of [`api`].
 pub(crate) fn call(address: &str, endpoint: &str, body: &Value) -> Answer {
     let key = format!("Bearer {KEY}");
     post(address, endpoint, &[("Authorization", &key)], &body.to_string()).expect("an answer")
 }
 
-/// The same under a name, by which it may be called again.
-pub(crate) fn called(address: &str, endpoint: &str, name: &str, body: &Value) -> Answer {
+/// Like [`call`], with an `Idempotency-Key`.
+pub(crate) fn call_idempotent(address: &str, endpoint: &str, name: &str, body: &Value) -> Answer {
     let headers = [("Authorization", &*format!("Bearer {KEY}")), ("Idempotency-Key", name)];
     post(address, endpoint, &headers, &body.to_string()).expect("an answer")
 }
 
-pub(crate) fn to_seven(n: usize) -> Value {
+pub(crate) fn message_to_seven(n: usize) -> Value {
     json!({ "type": "SAID", "data": n, "to": { "users": ["7"] } })
 }
 
-/// A socket of user 7.
-pub(crate) async fn seven(server: &Server) -> Peer {
+/// Connects a socket of user 7.
+pub(crate) async fn connect_seven(server: &Server) -> Peer {
     let mut peer = Peer::connect(&server.url()).await;
-    ask(&mut peer, "/login", json!({ "userId": "7" })).await;
+    request(&mut peer, "/login", json!({ "userId": "7" })).await;
     peer
 }
 
-/// What it hears of this type, whatever else comes.
-pub(crate) async fn said(peer: &mut Peer) -> Value {
+/// The data of the next `SAID` event; other events are skipped.
+pub(crate) async fn next_message(peer: &mut Peer) -> Value {
     loop {
         let (event, data) = peer.next_event().await;
         if event == "SAID" {
@@ -87,17 +87,17 @@ pub(crate) async fn said(peer: &mut Peer) -> Value {
     }
 }
 
-/// Waits until a socket hears what the API at `address` sends to its user.
-pub(crate) async fn until_heard(peer: &mut Peer, user: &str, address: &str) {
-    until("what is sent to the user is heard", async || {
+/// Repeats a dispatch through the API at `address` until the socket of its user receives it.
+pub(crate) async fn wait_for_delivery(peer: &mut Peer, user: &str, address: &str) {
+    until("a dispatch to the user is received", async || {
         call(address, "dispatch", &json!({ "type": "HI", "to": { "users": [user] } }));
-        let is_heard = async { while !peer.next().await.to_string().contains("HI") {} };
-        timeout(Duration::from_millis(50), is_heard).await.is_ok()
+        let is_received = async { while !peer.next().await.to_string().contains("HI") {} };
+        timeout(Duration::from_millis(50), is_received).await.is_ok()
     })
     .await;
 }
 
-/// Runs a command of the binary; its status, and all that it prints.
+/// Runs a command of the binary; returns its status and its output.
 pub(crate) fn shell(name: &str, args: &[&str], key: Option<&str>) -> (Option<i32>, String) {
     let mut command = Command::new(SWITCHBOARD);
     command.arg(name).args(args).env_remove("DISPATCH_KEY");

@@ -9,15 +9,15 @@ use tokio::time::timeout;
 
 use crate::support::Server;
 
-/// A demo on the Redis with this address.
+/// Starts a demo that uses the Redis at this address.
 pub(crate) fn demo(redis: &str, sets: &[&str]) -> Server {
     let redis = format!("redis={redis}");
     let sets = [&redis, "stop.window_ms=0"].into_iter().chain(sets.iter().copied());
     Server::start(&[&["demo"], &*sets.flat_map(|set| ["--set", set]).collect::<Vec<_>>()].concat())
 }
 
-/// The reply to a request, among whatever else comes.
-pub(crate) async fn ask(peer: &mut Peer, event: &str, data: Value) -> Value {
+/// Sends a request and returns its reply; other frames are skipped.
+pub(crate) async fn request(peer: &mut Peer, event: &str, data: Value) -> Value {
     peer.send(&json!({ "event": event, "data": data, "ackId": "asked" })).await;
     loop {
         let mut frame = peer.next().await;
@@ -27,49 +27,49 @@ pub(crate) async fn ask(peer: &mut Peer, event: &str, data: Value) -> Value {
     }
 }
 
-/// New sockets at an address, all with the tag `member`.
+/// Connects sockets and gives each the tag `member`.
 pub(crate) async fn members(url: &str, count: usize) -> Vec<Peer> {
     let member = async |_| {
         let mut peer = Peer::connect(url).await;
-        ask(&mut peer, "/tag", json!({ "tag": "member" })).await;
+        request(&mut peer, "/tag", json!({ "tag": "member" })).await;
         peer
     };
     let mut members = Vec::new();
-    // So many at a time, or the handshakes time out.
+    // In batches, because too many handshakes at once time out.
     for at in (0..count).step_by(100) {
         members.extend(join_all((at..count.min(at + 100)).map(member)).await);
     }
     members
 }
 
-/// One of them.
+/// Connects one socket with the tag `member`.
 pub(crate) async fn member(url: &str) -> Peer {
     members(url, 1).await.remove(0)
 }
 
-/// Sockets of all nodes, and those with the tag.
-pub(crate) async fn counted(peer: &mut Peer) -> (Value, Value) {
-    let mut stats = ask(peer, "/stats", json!({ "tag": "member" })).await;
+/// The number of sockets of all nodes, and of those with the tag `member`.
+pub(crate) async fn socket_counts(peer: &mut Peer) -> (Value, Value) {
+    let mut stats = request(peer, "/stats", json!({ "tag": "member" })).await;
     (stats["sockets"].take(), stats["tagCount"].take())
 }
 
-/// Asks again and again until the answer is yes.
+/// Polls a condition until it is true.
 pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-    let asking = async {
+    let polling = async {
         while !is_so().await {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    timeout(SOON, asking).await.unwrap_or_else(|_| panic!("{what}: not within {SOON:?}"));
+    timeout(SOON, polling).await.unwrap_or_else(|_| panic!("{what}: not within {SOON:?}"));
 }
 
-/// Says a line in a room.
-pub(crate) async fn say(peer: &mut Peer, room: &str, text: &str) {
+/// Sends a line to a room.
+pub(crate) async fn send_line(peer: &mut Peer, room: &str, text: &str) {
     peer.emit("/message", json!({ "room": room, "text": format!("{room}: {text}") })).await;
 }
 
-/// The next line that somebody says in a room.
-pub(crate) async fn line(peer: &mut Peer, room: &str) -> String {
+/// The next line that is received in a room.
+pub(crate) async fn next_line(peer: &mut Peer, room: &str) -> String {
     loop {
         let (event, data) = peer.next_event().await;
         let text = data["text"].as_str().and_then(|text| text.strip_prefix(room)?.strip_prefix(": "));
@@ -79,27 +79,27 @@ pub(crate) async fn line(peer: &mut Peer, room: &str) -> String {
     }
 }
 
-/// Shows that what one says in a room of their own the other hears, in order; until it is subscribed it
-/// may hear nothing.
-pub(crate) async fn hears(from: &mut Peer, to: &mut Peer, room: &str) {
+/// Asserts that lines from one peer reach the other in order, in a room of their own. Lines that are sent
+/// before the receiver's node is subscribed may be lost.
+pub(crate) async fn assert_delivers(from: &mut Peer, to: &mut Peer, room: &str) {
     for peer in [&mut *from, &mut *to] {
-        ask(peer, "/join", json!({ "room": room })).await;
+        request(peer, "/join", json!({ "room": room })).await;
     }
-    until("the first line is heard", async || {
-        say(from, room, "first").await;
-        timeout(Duration::from_millis(20), line(to, room)).await.is_ok()
+    until("the first line is received", async || {
+        send_line(from, room, "first").await;
+        timeout(Duration::from_millis(20), next_line(to, room)).await.is_ok()
     })
     .await;
     let lines: Vec<String> = (0..50).map(|n| n.to_string()).collect();
     for line in &lines {
-        say(from, room, line).await;
+        send_line(from, room, line).await;
     }
-    let mut heard = Vec::new();
-    while heard.len() < lines.len() {
-        let line = timeout(SOON, line(to, room)).await.expect("every line is heard");
+    let mut received = Vec::new();
+    while received.len() < lines.len() {
+        let line = timeout(SOON, next_line(to, room)).await.expect("every line is received");
         if line != "first" {
-            heard.push(line);
+            received.push(line);
         }
     }
-    assert_eq!(heard, lines);
+    assert_eq!(received, lines);
 }

@@ -1,4 +1,4 @@
-//! The command line, alone.
+//! The command line, with one server process.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -6,15 +6,15 @@ use std::process::{Command, Stdio};
 
 use crate::support::{SWITCHBOARD, Server, get, read_to, run, upgraded};
 
-/// What a server says first to a Koji client that asks as an emit client does.
-fn first_words(server: &Server) -> serde_json::Value {
-    first_words_at(server, "/?projectId=p")
+/// The first frame from the server after an emit request on the path of a Koji client.
+fn first_reply(server: &Server) -> serde_json::Value {
+    first_reply_at(server, "/?projectId=p")
 }
 
-fn first_words_at(server: &Server, path: &str) -> serde_json::Value {
+fn first_reply_at(server: &Server, path: &str) -> serde_json::Value {
     let mut stream = upgraded(&server.address, path);
     let join = br#"{"event":"/join","data":{"room":"r"},"ackId":1}"#;
-    // One text frame; a mask of zeros leaves it as it is.
+    // One text frame; a mask of zeros leaves the payload unchanged.
     let frame = [&[0x81, 0x80 | join.len() as u8, 0, 0, 0, 0], &join[..]].concat();
     stream.write_all(&frame).expect("a frame");
     next_frame(&mut stream)
@@ -35,7 +35,7 @@ fn next_frame(stream: &mut TcpStream) -> serde_json::Value {
 }
 
 #[test]
-fn without_a_command_the_demo_runs_and_says_what_is_open() {
+fn without_a_command_the_demo_runs_and_prints_its_addresses() {
     let server = Server::start(&[]);
     assert!(server.banner.contains("page     http://127.0.0.1:"), "{}", server.banner);
     assert!(server.banner.contains("open to everyone"), "{}", server.banner);
@@ -46,31 +46,31 @@ fn without_a_command_the_demo_runs_and_says_what_is_open() {
 }
 
 #[test]
-fn the_koji_door_is_open_without_code_until_it_is_closed() {
+fn koji_is_on_by_default_and_can_be_switched_off() {
     for mode in ["demo", "serve"] {
         let server = Server::start(&[mode]);
-        let first = first_words(&server);
+        let first = first_reply(&server);
         assert_eq!(first["eventName"], "@@KOJI_DISPATCH/CONNECTED", "{mode}: {first}");
         assert_eq!(first["payload"]["shardName"], "shard-1");
         assert!(server.get("/info/p").starts_with("HTTP/1.1 200"));
         assert!(server.banner.contains("koji     ws://"), "{}", server.banner);
 
         let server = Server::start(&[mode, "--set", "koji.enabled=false"]);
-        let first = first_words(&server);
-        assert_eq!(first["data"]["joined"], "r", "{mode}, without the door: {first}");
+        let first = first_reply(&server);
+        assert_eq!(first["data"]["joined"], "r", "{mode}, without Koji: {first}");
         assert!(server.get("/info/p").starts_with("HTTP/1.1 404"));
         assert!(!server.banner.contains("koji"), "{}", server.banner);
     }
 }
 
 #[test]
-fn the_mesa_door_opens_when_it_is_asked_for_and_has_a_port_of_its_own() {
+fn mesa_is_off_by_default_and_has_an_address_of_its_own() {
     let server = Server::start(&["serve"]);
     assert!(!server.banner.contains("mesa"), "{}", server.banner);
 
     let sets = ["mesa.enabled=true", "mesa.listen=127.0.0.1:0", "mesa.reconnect.enabled=true"];
     let server = Server::start(&[&["serve"][..], &sets.map(|set| ["--set", set]).concat()].concat());
-    let (_, own) = server.banner.split_once("/mesa, ws://").expect("the banner names both");
+    let (_, own) = server.banner.split_once("/mesa, ws://").expect("the banner has both addresses");
     let own = own.split('/').next().expect("an address");
     for (address, path) in [(own, "/"), (own, "/any"), (&*server.address, "/mesa")] {
         let hello = next_frame(&mut upgraded(address, path));
@@ -80,17 +80,21 @@ fn the_mesa_door_opens_when_it_is_asked_for_and_has_a_port_of_its_own() {
 }
 
 #[test]
-fn the_mesa_door_is_where_its_path_says() {
+fn mesa_clients_connect_at_the_configured_path() {
     let sets = ["mesa.enabled=true", "mesa.listen=127.0.0.1:0", "mesa.path=/gateway"];
     let server = Server::start(&[&["serve"][..], &sets.map(|set| ["--set", set]).concat()].concat());
     assert!(server.banner.contains(&format!("ws://{}/gateway, ws://", server.address)), "{}", server.banner);
     assert_eq!(next_frame(&mut upgraded(&server.address, "/gateway"))["op"], 10);
-    assert_eq!(first_words(&server)["eventName"], "@@KOJI_DISPATCH/CONNECTED", "Koji's is where it was");
-    assert_eq!(first_words_at(&server, "/mesa")["data"]["joined"], "r", "elsewhere is emit's");
+    assert_eq!(
+        first_reply(&server)["eventName"],
+        "@@KOJI_DISPATCH/CONNECTED",
+        "the path of Koji is unchanged"
+    );
+    assert_eq!(first_reply_at(&server, "/mesa")["data"]["joined"], "r", "all other paths belong to emit");
 }
 
 #[test]
-fn the_demo_shows_a_canvas() {
+fn the_demo_serves_the_canvas_page() {
     let server = Server::start(&["demo"]);
     assert!(server.banner.contains("/canvas/"), "{}", server.banner);
     assert!(server.get("/canvas/").contains("<title>Canvas"));
@@ -99,7 +103,7 @@ fn the_demo_shows_a_canvas() {
 }
 
 #[test]
-fn the_demo_serves_its_examples_or_says_why_it_has_none() {
+fn the_demo_serves_the_example_pages_or_explains_why_they_are_missing() {
     let server = Server::start(&["demo"]);
     let page = server.get("/examples/");
     assert!(page.starts_with("HTTP/1.1 200"), "{page}");
@@ -114,7 +118,7 @@ fn the_demo_serves_its_examples_or_says_why_it_has_none() {
 }
 
 #[test]
-fn an_event_goes_from_one_terminal_to_another() {
+fn an_event_of_the_emit_command_is_printed_by_the_tail_command() {
     let server = Server::start(&["serve"]);
     let mut tail = Command::new(SWITCHBOARD)
         .args(["tail", &server.url(), "--room", "lobby"])
@@ -127,12 +131,12 @@ fn an_event_goes_from_one_terminal_to_another() {
     assert!(
         emit("/join", "{\"room\":\"other\"}", &["--request"]).stdout.starts_with(b"{\"joined\":\"other\"}")
     );
-    // Until tail has joined, nobody hears it.
-    let hears = std::thread::spawn(move || lines.next().expect("a line").expect("text"));
-    while !hears.is_finished() {
+    // Events before tail has joined the room are not delivered.
+    let receiving = std::thread::spawn(move || lines.next().expect("a line").expect("text"));
+    while !receiving.is_finished() {
         assert!(emit("/message", "{\"room\":\"lobby\",\"text\":\"hi\"}", &[]).status.success());
     }
-    let line = hears.join().expect("it was heard");
+    let line = receiving.join().expect("it was received");
     assert_eq!(line, r##"{"event":"message","data":{"room":"lobby","text":"hi"}}"##);
     tail.kill().expect("tail runs");
     tail.wait().expect("tail ends");
@@ -143,39 +147,39 @@ fn an_event_goes_from_one_terminal_to_another() {
 }
 
 #[test]
-fn a_secure_address_is_spoken_to_over_tls() {
+fn a_wss_address_is_reached_over_tls() {
     let server = Server::start(&["serve"]);
     let url = format!("wss://{}", server.address);
     for args in [&["emit", &url, "/message"][..], &["tail", &url]] {
         let output = run(args);
         assert_eq!(output.status.code(), Some(1));
-        // What the server says is no TLS, and the client has noticed.
+        // The server does not use TLS, so the client reports a broken record.
         let error = String::from_utf8(output.stderr).expect("an error is text");
         assert!(error.contains("corrupt message"), "{error}");
     }
 }
 
 #[test]
-fn a_signal_stops_it_with_status_0_and_readiness_goes_first() {
+fn a_signal_stops_the_server_with_status_0_after_readyz_returns_503() {
     let server =
         Server::start(&["demo", "--set", "internal.listen=127.0.0.1:0", "--set", "stop.window_ms=0"]);
     assert!(server.get("/readyz").starts_with("HTTP/1.1 404"), "health is on its own listener");
     let internal = server.health.clone();
     assert!(get(&internal, "/readyz").starts_with("HTTP/1.1 200"));
-    // A peer that does not answer the close keeps the server stopping for a moment.
-    let mut deaf = upgraded(&server.address, "/");
+    // A peer that does not answer the close frame delays the end of the process.
+    let mut silent = upgraded(&server.address, "/");
     server.signal("-TERM");
-    // The close frame has come: it is stopping.
-    read_to(&mut deaf, b"the server restarts");
+    // The close frame was received, so the server is stopping.
+    read_to(&mut silent, b"the server restarts");
     assert!(get(&internal, "/readyz").starts_with("HTTP/1.1 503"));
     assert!(get(&internal, "/livez").starts_with("HTTP/1.1 200"));
-    drop(deaf);
+    drop(silent);
     let (status, log) = server.ended();
     assert_eq!(status, Some(0), "{log}");
 }
 
 #[test]
-fn a_second_signal_ends_it_at_once() {
+fn a_second_signal_ends_the_process_at_once() {
     let server = Server::start(&[
         "demo",
         "--set",
@@ -183,16 +187,16 @@ fn a_second_signal_ends_it_at_once() {
         "--set",
         "limits.close_timeout_ms=600000",
     ]);
-    let mut deaf = upgraded(&server.address, "/");
+    let mut silent = upgraded(&server.address, "/");
     server.signal("-INT");
-    read_to(&mut deaf, b"the server restarts");
+    read_to(&mut silent, b"the server restarts");
     server.signal("-INT");
     assert_eq!(server.ended().0, Some(1));
 }
 
 #[test]
-fn wrong_settings_end_it_with_status_2_and_say_where_they_are() {
-    for (args, said) in [
+fn invalid_settings_end_the_process_with_status_2_and_name_their_source() {
+    for (args, expected) in [
         (&["serve", "--set", "limits.nonsense=1"][..], "nonsense"),
         (&["demo", "--listen", "nowhere"], "listen"),
         (&["check", "--config", "/no/such/file"], "cannot read the configuration file /no/such/file"),
@@ -203,7 +207,7 @@ fn wrong_settings_end_it_with_status_2_and_say_where_they_are() {
         let output = run(args);
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{args:?}: {error}");
-        assert!(error.contains(said), "{args:?}: {error}");
+        assert!(error.contains(expected), "{args:?}: {error}");
     }
     let env = Command::new(SWITCHBOARD)
         .arg("check")
@@ -211,11 +215,11 @@ fn wrong_settings_end_it_with_status_2_and_say_where_they_are() {
         .output()
         .expect("it runs");
     assert_eq!(env.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&env.stderr).contains("SWITCHBOARD_"));
+    assert!(String::from_utf8_lossy(&env.stderr).contains("SWITCHBOARD_LIMITS__NONSENSE"));
 }
 
 #[test]
-fn check_prints_what_the_environment_and_flags_make_of_the_defaults() {
+fn check_prints_the_settings_of_environment_and_flags() {
     let output = Command::new(SWITCHBOARD)
         .args(["check", "--set", "limits.enabled=false"])
         .env("SWITCHBOARD_LIMITS__MESSAGES_PER_S", "9")
@@ -226,7 +230,7 @@ fn check_prints_what_the_environment_and_flags_make_of_the_defaults() {
 }
 
 #[test]
-fn a_port_that_is_taken_and_a_server_that_is_not_there_are_said_plainly() {
+fn an_occupied_port_and_an_unreachable_server_are_reported_with_their_address() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = taken.local_addr().expect("an address").to_string();
     let output = run(&["serve", "--listen", &address]);
@@ -240,15 +244,15 @@ fn a_port_that_is_taken_and_a_server_that_is_not_there_are_said_plainly() {
 }
 
 #[test]
-fn tokens_are_made_and_checked_with_the_keys_of_the_settings() {
+fn tokens_are_made_and_verified_with_the_keys_in_the_settings() {
     let secret = ["--set", "auth.jwt_secret=[\"new\", \"old\"]"];
     let made =
         run(&[&["token", "make", "7", "--expires-in", "1h", "--claim", "role=admin"][..], &secret].concat());
     let token = String::from_utf8(made.stdout).expect("a token is text");
     let checked = run(&[&["token", "check", token.trim()][..], &secret].concat());
-    let said: serde_json::Value = serde_json::from_slice(&checked.stdout).expect("one JSON object");
-    assert_eq!(said["user"], "7");
-    assert!(said["expires"].as_u64().is_some_and(|end| end > 1_700_000_000));
+    let printed: serde_json::Value = serde_json::from_slice(&checked.stdout).expect("one JSON object");
+    assert_eq!(printed["user"], "7");
+    assert!(printed["expires"].as_u64().is_some_and(|end| end > 1_700_000_000));
     let refused = run(&["token", "check", token.trim(), "--set", "auth.jwt_secret=other"]);
     assert_eq!(refused.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("signature does not match any known key"));

@@ -1,7 +1,7 @@
-//! Messages that wait, through servers that are killed at any moment, to users who come and go.
+//! Stored messages while servers are killed at random and users connect and disconnect.
 //!
-//! Whatever a sender was told is kept arrives, at least once, and what a user hears for the first time
-//! comes in the order in which it was kept.
+//! Every message whose storage was confirmed is delivered at least once, and first deliveries keep the
+//! order of storage.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,7 +19,7 @@ use crate::support::{Server, run};
 const SECRET: &str = "a secret of this test alone, and long enough";
 const USERS: usize = 6;
 
-/// The servers of a test, each of which may be killed and started again.
+/// The servers of a test, each of which can be killed and replaced.
 struct Servers {
     sets: Vec<String>,
     running: Mutex<Vec<Running>>,
@@ -46,12 +46,12 @@ impl Servers {
         ];
         all.extend(sets.iter().cloned());
         let servers = Servers { sets: all, running: Mutex::default() };
-        let running = (0..count).map(|_| servers.new_one()).collect();
+        let running = (0..count).map(|_| servers.start_one()).collect();
         *servers.running.lock().unwrap() = running;
         servers
     }
 
-    fn new_one(&self) -> Running {
+    fn start_one(&self) -> Running {
         let sets = self.sets.iter().flat_map(|set| ["--set", set]);
         let server = Server::start(&[&["serve"], &*sets.collect::<Vec<_>>()].concat());
         let after = |mark: &str| {
@@ -63,15 +63,15 @@ impl Servers {
         Running { _server: server, mesa, api }
     }
 
-    /// Kills one and starts another in its place.
+    /// Kills one server and starts another in its place.
     fn kill_one(&self, which: usize) {
         {
             let mut running = self.running.lock().unwrap();
             let place = which % running.len();
-            // Dropped, it is killed, and what it has opened is free when that is done.
+            // Dropping it kills it; its files and ports are then free.
             drop(running.swap_remove(place));
         }
-        let one = self.new_one();
+        let one = self.start_one();
         self.running.lock().unwrap().push(one);
     }
 
@@ -81,29 +81,32 @@ impl Servers {
     }
 }
 
-/// How messages are sent.
+/// The connection of the sender.
 enum Sender {
     Http(Arc<Servers>),
     Redis(Dispatcher),
 }
 
 impl Sender {
-    /// Sends until it is known to be kept.
+    /// Sends until the storage is confirmed.
     async fn send(&self, user: &str, number: usize) {
-        while !self.is_kept(user, number).await {
+        while !self.is_stored(user, number).await {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 
-    async fn is_kept(&self, user: &str, number: usize) -> bool {
+    async fn is_stored(&self, user: &str, number: usize) -> bool {
         match self {
             Sender::Http(servers) => {
                 let Some(api) = servers.address(0, |one| one.api.clone()) else { return false };
                 let body = json!({ "type": "N", "data": number, "to": { "users": [user] }, "sync": true });
-                let asked = tokio::task::spawn_blocking(move || {
+                let sending = tokio::task::spawn_blocking(move || {
                     post(&api, "dispatch", &[("Authorization", &format!("Bearer {KEY}"))], &body.to_string())
                 });
-                asked.await.unwrap().is_some_and(|answer| answer.status == 200 && answer.body["inboxes"] == 1)
+                sending
+                    .await
+                    .unwrap()
+                    .is_some_and(|answer| answer.status == 200 && answer.body["inboxes"] == 1)
             }
             Sender::Redis(dispatcher) => {
                 let message = Message::new(0, &number, "N").unwrap();
@@ -113,11 +116,11 @@ impl Sender {
     }
 }
 
-/// One who comes and goes, and what was heard.
+/// A user that connects and disconnects, with the numbers of its received messages.
 struct User {
     name: String,
     token: String,
-    heard: Vec<usize>,
+    received: Vec<usize>,
 }
 
 impl User {
@@ -125,15 +128,15 @@ impl User {
         let name = format!("user-{number}");
         let made = run(&["token", "make", &name, "--set", &format!("auth.jwt_secret={SECRET}")]);
         let token = String::from_utf8(made.stdout).unwrap().trim().to_owned();
-        User { name, token, heard: Vec::new() }
+        User { name, token, received: Vec::new() }
     }
 
-    /// Logs in, listens for a moment and is cut. False if there was no server.
-    async fn come_and_go(&mut self, address: &str, stay: Duration) -> bool {
+    /// Logs in, receives for a moment and disconnects. False if no server was reachable.
+    async fn connect_briefly(&mut self, address: &str, stay: Duration) -> bool {
         let Ok(Some(mut peer)) = tokio::time::timeout(stay, self.log_in(address)).await else { return false };
         let _ = tokio::time::timeout(stay, async {
             while let Ok(frame) = peer.try_next().await {
-                self.hear(&frame);
+                self.record(&frame);
             }
         })
         .await;
@@ -147,32 +150,33 @@ impl User {
         Some(peer)
     }
 
-    fn hear(&mut self, frame: &Value) {
+    fn record(&mut self, frame: &Value) {
         if frame["op"] == 0 {
-            self.heard.push(frame["d"].as_u64().expect("its number") as usize);
+            self.received.push(frame["d"].as_u64().expect("its number") as usize);
         }
     }
 
-    /// Comes once more and stays until nothing waits.
-    async fn hear_the_rest(&mut self, address: &str, last: usize) {
-        while !self.heard.contains(&last) {
-            self.come_and_go(address, Duration::from_millis(500)).await;
+    /// Reconnects until the last message was received.
+    async fn receive_the_rest(&mut self, address: &str, last: usize) {
+        while !self.received.contains(&last) {
+            self.connect_briefly(address, Duration::from_millis(500)).await;
         }
     }
 
-    /// All have come, and those that came for the first time came in order.
+    /// Asserts that every message was received, and that first deliveries were in order.
     fn check(&self, last: usize) {
         let mut seen = HashSet::new();
-        let firsts: Vec<usize> = self.heard.iter().copied().filter(|number| seen.insert(*number)).collect();
+        let firsts: Vec<usize> =
+            self.received.iter().copied().filter(|number| seen.insert(*number)).collect();
         let sent: Vec<usize> = (1..=last).collect();
         let lost: Vec<_> = sent.iter().filter(|number| !seen.contains(number)).collect();
-        assert!(lost.is_empty(), "{} was not told {lost:?}", self.name);
-        assert_eq!(firsts, sent, "{} was told in this order", self.name);
+        assert!(lost.is_empty(), "{} did not receive {lost:?}", self.name);
+        assert_eq!(firsts, sent, "order of first deliveries to {}", self.name);
     }
 }
 
-/// Kills a server `rounds` times while messages are sent to users who come and go.
-async fn nothing_is_lost(servers: Arc<Servers>, sender: Sender, rounds: usize) {
+/// Kills a server `rounds` times while messages are sent to users that connect and disconnect.
+async fn assert_nothing_is_lost(servers: Arc<Servers>, sender: Sender, rounds: usize) {
     let over = AtomicBool::new(false);
     let killing = async {
         for round in 0..rounds {
@@ -197,20 +201,20 @@ async fn nothing_is_lost(servers: Arc<Servers>, sender: Sender, rounds: usize) {
             while !over.load(Ordering::Relaxed) {
                 let address = servers.address(random(2) as usize, |one| one.mesa.clone());
                 if let Some(address) = address {
-                    user.come_and_go(&address, Duration::from_millis(20 + random(150))).await;
+                    user.connect_briefly(&address, Duration::from_millis(20 + random(150))).await;
                 }
                 tokio::time::sleep(Duration::from_millis(random(50))).await;
             }
         };
         tokio::join!(sending, listening);
         let address = servers.address(0, |one| one.mesa.clone()).expect("a server runs");
-        soon("the rest", user.hear_the_rest(&address, sent)).await;
+        soon("the rest", user.receive_the_rest(&address, sent)).await;
         user.check(sent);
         sent
     });
     let (sent, ()) = tokio::join!(join_all(users), killing);
     println!("{} messages, {rounds} kills", sent.iter().sum::<usize>());
-    assert!(sent.iter().all(|sent| *sent > rounds / 2), "{sent:?}: something was sent all the time");
+    assert!(sent.iter().all(|sent| *sent > rounds / 2), "{sent:?}: messages were sent throughout");
 }
 
 fn random(below: u64) -> u64 {
@@ -222,7 +226,7 @@ async fn on_disk(rounds: usize) {
     let scratch = Scratch::new();
     let path = format!("inbox.path={}", scratch.file("inbox.redb"));
     let servers = Arc::new(Servers::start(1, &[path]));
-    nothing_is_lost(servers.clone(), Sender::Http(servers), rounds).await;
+    assert_nothing_is_lost(servers.clone(), Sender::Http(servers), rounds).await;
 }
 
 async fn in_redis(rounds: usize) {
@@ -230,27 +234,27 @@ async fn in_redis(rounds: usize) {
     let options = DispatcherOptions { sync: true, ..DispatcherOptions::new(&redis.url()) };
     let dispatcher = Dispatcher::with_options(options).await.unwrap();
     let servers = Arc::new(Servers::start(2, &[format!("redis={}", redis.url())]));
-    nothing_is_lost(servers, Sender::Redis(dispatcher), rounds).await;
+    assert_nothing_is_lost(servers, Sender::Redis(dispatcher), rounds).await;
 }
 
 #[tokio::test]
-async fn nothing_kept_on_disk_is_lost_with_a_server_that_is_killed() {
+async fn no_message_stored_on_disk_is_lost_when_the_server_is_killed() {
     on_disk(5).await;
 }
 
 #[tokio::test]
-async fn nothing_kept_in_redis_is_lost_with_a_node_that_is_killed() {
+async fn no_message_stored_in_redis_is_lost_when_a_node_is_killed() {
     in_redis(5).await;
 }
 
 #[tokio::test]
 #[ignore = "slow: a hundred kills"]
-async fn nothing_kept_on_disk_is_lost_in_a_hundred_kills() {
+async fn no_message_stored_on_disk_is_lost_in_100_kills() {
     on_disk(100).await;
 }
 
 #[tokio::test]
 #[ignore = "slow: a hundred kills"]
-async fn nothing_kept_in_redis_is_lost_in_a_hundred_kills() {
+async fn no_message_stored_in_redis_is_lost_in_100_kills() {
     in_redis(100).await;
 }

@@ -1,12 +1,12 @@
-//! The binary as its user meets it.
+//! The binary: its command line, its settings, and several processes at once.
 
 mod api;
 mod backend;
 mod clients;
 mod command;
 mod disconnect;
+mod idempotency;
 mod inbox_faults;
 mod nodes;
 mod proxies;
-mod repeats;
 mod support;

@@ -1,4 +1,4 @@
-//! Processes that are one through Redis.
+//! Several nodes with one Redis.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -7,43 +7,45 @@ use serde_json::json;
 use switchboard_testkit::{Peer, RedisServer, SOON, Scratch, redis::free_port};
 use tokio::time::timeout;
 
-use crate::clients::{ask, counted, demo, hears, line, member, members, say, until};
+use crate::clients::{
+    assert_delivers, demo, member, members, next_line, request, send_line, socket_counts, until,
+};
 use crate::support::{SWITCHBOARD, run};
 
-/// The shortest lease there is, for tests of what happens after it.
+/// The shortest lease, for tests of its expiry.
 const SHORT: &str = "node.lease_ms=1000";
 
-/// Asks again and again until so many are counted; how long that took.
-async fn until_counted(peer: &mut Peer, count: usize, within: Duration) -> Duration {
-    let begun = begin();
-    let asking = async { while counted(peer).await != (json!(count), json!(count)) {} };
-    timeout(within, asking).await.unwrap_or_else(|_| panic!("not {count} within {within:?}"));
+/// Polls until `count` sockets are counted; returns the time that it took.
+async fn wait_for_count(peer: &mut Peer, count: usize, within: Duration) -> Duration {
+    let begun = now();
+    let polling = async { while socket_counts(peer).await != (json!(count), json!(count)) {} };
+    timeout(within, polling).await.unwrap_or_else(|_| panic!("not {count} within {within:?}"));
     begun.elapsed()
 }
 
 #[expect(clippy::disallowed_methods, reason = "it measures what a user would")]
-fn begin() -> Instant {
+fn now() -> Instant {
     Instant::now()
 }
 
 #[tokio::test]
-async fn clients_of_two_processes_hear_each_other_and_are_counted_together() {
+async fn clients_of_two_nodes_exchange_messages_and_are_counted_together() {
     let redis = RedisServer::start().await;
     let (one, two) = (demo(&redis.url(), &[]), demo(&redis.url(), &[]));
-    assert!(one.banner.contains(&format!("in {}", redis.url())), "{}", one.banner);
+    assert!(one.banner.contains(&format!("connected to Redis at {}", redis.url())), "{}", one.banner);
     assert!(one.get("/readyz").ends_with("ready\n"));
     let (mut a, mut b) = (member(&one.url()).await, member(&two.url()).await);
-    hears(&mut a, &mut b, "a").await;
-    hears(&mut b, &mut a, "b").await;
-    until_counted(&mut a, 2, SOON).await;
-    ask(&mut b, "/login", json!({ "userId": "bea" })).await;
+    assert_delivers(&mut a, &mut b, "a").await;
+    assert_delivers(&mut b, &mut a, "b").await;
+    wait_for_count(&mut a, 2, SOON).await;
+    request(&mut b, "/login", json!({ "userId": "bea" })).await;
     until("the user is online", async || {
-        ask(&mut a, "/online", json!({ "userId": "bea" })).await["online"] == json!(true)
+        request(&mut a, "/online", json!({ "userId": "bea" })).await["online"] == json!(true)
     })
     .await;
     let alone = demo(&redis.url(), &["redis.prefix=other"]);
     let mut c = member(&alone.url()).await;
-    assert_eq!(counted(&mut c).await, (json!(1), json!(1)), "another prefix is another server");
+    assert_eq!(socket_counts(&mut c).await, (json!(1), json!(1)), "another prefix is another cluster");
     let metrics = one.get("/metrics");
     for name in [
         "switchboard_redis_up{connection=\"store\"} 1",
@@ -58,15 +60,15 @@ async fn clients_of_two_processes_hear_each_other_and_are_counted_together() {
     }
 }
 
-/// A process that is killed with all its sockets is not counted after its lease.
-async fn a_killed_node_is_not_counted(sets: &[&str], sockets: usize) {
+/// The sockets of a killed node are removed after its lease.
+async fn assert_killed_node_is_removed(sets: &[&str], sockets: usize) {
     let redis = RedisServer::start().await;
     let (one, two) = (demo(&redis.url(), sets), demo(&redis.url(), sets));
     let mut a = member(&one.url()).await;
     let lost = members(&two.url(), sockets).await;
-    until_counted(&mut a, 1 + sockets, SOON).await;
+    wait_for_count(&mut a, 1 + sockets, SOON).await;
     two.signal("-KILL");
-    let took = until_counted(&mut a, 1, Duration::from_secs(15)).await;
+    let took = wait_for_count(&mut a, 1, Duration::from_secs(15)).await;
     println!("{sockets} sockets were gone {took:?} after the kill");
     drop(lost);
     until("its lease was swept", async || one.get("/metrics").contains("switchboard_leases_swept_total 1"))
@@ -74,76 +76,79 @@ async fn a_killed_node_is_not_counted(sets: &[&str], sockets: usize) {
 }
 
 #[tokio::test]
-async fn what_a_killed_process_held_is_gone_after_its_lease() {
-    a_killed_node_is_not_counted(&[SHORT], 300).await;
+async fn the_sockets_of_a_killed_node_are_removed_after_its_lease() {
+    assert_killed_node_is_removed(&[SHORT], 300).await;
 }
 
 #[tokio::test]
 #[ignore = "slow: a whole lease of the default length"]
-async fn what_a_killed_process_held_is_gone_within_15_s_by_default() {
-    a_killed_node_is_not_counted(&[], 3000).await;
+async fn the_sockets_of_a_killed_node_are_removed_within_15_s_by_default() {
+    assert_killed_node_is_removed(&[], 3000).await;
 }
 
 #[tokio::test]
-async fn original_mesa_dispatchers_see_who_is_here_and_not_who_was_on_a_killed_process() {
+async fn connected_users_are_written_for_original_mesa_dispatchers_and_removed_after_a_crash() {
     let redis = RedisServer::start().await;
     let sets = ["mesa.enabled=true", "mesa.listen=127.0.0.1:0", SHORT];
     let (one, two) = (demo(&redis.url(), &sets), demo(&redis.url(), &sets));
-    assert!(one.banner.contains("; Dispatchers by ws\n"), "{}", one.banner);
+    assert!(one.banner.contains("; original Dispatchers on channel ws\n"), "{}", one.banner);
     let (mut a, mut b) = (member(&one.url()).await, member(&two.url()).await);
-    ask(&mut a, "/login", json!({ "userId": "ann" })).await;
-    ask(&mut b, "/login", json!({ "userId": "bea" })).await;
+    request(&mut a, "/login", json!({ "userId": "ann" })).await;
+    request(&mut b, "/login", json!({ "userId": "bea" })).await;
     let is_connected =
         async |user: &str| redis.ask(&format!("SISMEMBER connected_clients {user}")).await == ":1";
-    until("both are there", async || is_connected("ann").await && is_connected("bea").await).await;
+    until("both users are written", async || is_connected("ann").await && is_connected("bea").await).await;
     assert_eq!(redis.ask("INCRBY connected_clients_count 0").await, ":2");
     two.signal("-KILL");
-    until("one is gone", async || !is_connected("bea").await).await;
-    until("so is its connection", async || redis.ask("INCRBY connected_clients_count 0").await == ":1").await;
+    until("the user of the killed node is removed", async || !is_connected("bea").await).await;
+    until("its connection is not counted", async || {
+        redis.ask("INCRBY connected_clients_count 0").await == ":1"
+    })
+    .await;
     assert!(is_connected("ann").await);
 }
 
 #[tokio::test]
-async fn a_process_that_stood_still_beyond_its_lease_is_counted_again_when_it_goes_on() {
+async fn a_node_suspended_beyond_its_lease_is_counted_again_after_it_resumes() {
     let redis = RedisServer::start().await;
     let (one, two) = (demo(&redis.url(), &[SHORT]), demo(&redis.url(), &[SHORT]));
     let mut a = member(&one.url()).await;
     let mut others = members(&two.url(), 20).await;
-    until_counted(&mut a, 21, SOON).await;
+    wait_for_count(&mut a, 21, SOON).await;
     two.signal("-STOP");
-    until_counted(&mut a, 1, SOON).await;
+    wait_for_count(&mut a, 1, SOON).await;
     two.signal("-CONT");
-    until_counted(&mut a, 21, SOON).await;
-    hears(&mut a, &mut others[7], "again").await;
+    wait_for_count(&mut a, 21, SOON).await;
+    assert_delivers(&mut a, &mut others[7], "again").await;
 }
 
 #[tokio::test]
-async fn processes_that_are_stopped_leave_nothing_in_redis() {
+async fn stopped_nodes_leave_nothing_in_redis() {
     let redis = RedisServer::start().await;
     let (one, two) = (demo(&redis.url(), &[SHORT]), demo(&redis.url(), &[SHORT]));
     let mut peers = members(&one.url(), 20).await;
     peers.extend(members(&two.url(), 20).await);
     let mut user = Peer::connect(&format!("{}/?userId=7", one.url())).await;
-    assert_eq!(ask(&mut user, "/online", json!({ "userId": "7" })).await["online"], json!(true));
+    assert_eq!(request(&mut user, "/online", json!({ "userId": "7" })).await["online"], json!(true));
     one.signal("-TERM");
     two.signal("-TERM");
     for peer in &mut peers {
         assert_eq!(peer.closed().await.0, 1012);
     }
     user.closed().await;
-    // Or the servers wait for their answers.
+    // The servers would wait for their close frames.
     drop((peers, user));
     for server in [one, two] {
         let (status, log) = server.ended();
         assert_eq!(status, Some(0), "{log}");
         assert!(!log.contains("WARN"), "{log}");
     }
-    // What keeps a swept lease from writing stands for as long as a lease.
+    // The fence of a released lease expires after the length of a lease.
     until("nothing is left", async || redis.ask("DBSIZE").await == ":0").await;
 }
 
 #[tokio::test]
-async fn without_redis_it_does_not_start_unless_it_may_and_then_is_degraded() {
+async fn without_redis_a_node_starts_only_if_redis_is_not_required_and_is_degraded() {
     let mut redis = RedisServer::start().await;
     redis.kill();
     let address = format!("127.0.0.1:{}", redis.port());
@@ -155,26 +160,26 @@ async fn without_redis_it_does_not_start_unless_it_may_and_then_is_degraded() {
     assert!(error.contains("because:") && !error.contains("s3cret"), "{error}");
 
     let server = demo(&redis.url(), &["redis.required=false"]);
-    assert!(server.banner.contains("Redis is away"), "{}", server.banner);
+    assert!(server.banner.contains("alone until it reaches Redis"), "{}", server.banner);
     let degraded = server.get("/readyz");
     assert!(degraded.starts_with("HTTP/1.1 200") && degraded.ends_with("degraded\n"), "{degraded}");
     let mut a = member(&server.url()).await;
-    ask(&mut a, "/join", json!({ "room": "lobby" })).await;
-    say(&mut a, "lobby", "alone").await;
-    assert_eq!(line(&mut a, "lobby").await, "alone", "what needs no other node goes on");
+    request(&mut a, "/join", json!({ "room": "lobby" })).await;
+    send_line(&mut a, "lobby", "alone").await;
+    assert_eq!(next_line(&mut a, "lobby").await, "alone", "messages within the node are delivered");
     redis.run_again().await;
-    until("it is ready", async || server.get("/readyz").ends_with("ready\n")).await;
-    assert_eq!(counted(&mut a).await, (json!(1), json!(1)));
+    until("the node is ready", async || server.get("/readyz").ends_with("ready\n")).await;
+    assert_eq!(socket_counts(&mut a).await, (json!(1), json!(1)));
     redis.kill();
-    until("it is degraded", async || server.get("/readyz").ends_with("degraded\n")).await;
-    until("the metrics say so", async || {
+    until("the node is degraded", async || server.get("/readyz").ends_with("degraded\n")).await;
+    until("the metric shows the outage", async || {
         server.get("/metrics").contains("switchboard_redis_up{connection=\"store\"} 0")
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_password_opens_redis_and_is_never_shown() {
+async fn the_password_of_redis_is_used_and_never_shown() {
     let redis = RedisServer::start_with(&["--requirepass", "s3cret"]).await;
     let url = |password: &str| format!("redis://:{password}@127.0.0.1:{}", redis.port());
     let start = |url: &str| {
@@ -199,7 +204,7 @@ async fn a_password_opens_redis_and_is_never_shown() {
 
     let server = demo(&url("s3cret"), &["log.filter=trace"]);
     let mut a = member(&server.url()).await;
-    assert_eq!(counted(&mut a).await, (json!(1), json!(1)));
+    assert_eq!(socket_counts(&mut a).await, (json!(1), json!(1)));
     drop(a);
     let (banner, metrics) = (server.banner.clone(), server.get("/metrics"));
     server.signal("-TERM");
@@ -211,7 +216,7 @@ async fn a_password_opens_redis_and_is_never_shown() {
 }
 
 #[tokio::test]
-async fn redis_is_spoken_to_over_tls_with_an_authority_of_its_own() {
+async fn redis_is_reached_over_tls_with_a_private_authority() {
     let scratch = Scratch::new();
     let rcgen::CertifiedKey { cert, signing_key } =
         rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
@@ -231,20 +236,21 @@ async fn redis_is_spoken_to_over_tls_with_an_authority_of_its_own() {
     let trusted = format!("redis.ca_file={certificate}");
     let (one, two) = (demo(&url, &[&trusted]), demo(&url, &[&trusted]));
     let (mut a, mut b) = (member(&one.url()).await, member(&two.url()).await);
-    hears(&mut a, &mut b, "secure").await;
+    assert_delivers(&mut a, &mut b, "secure").await;
 }
 
 #[tokio::test]
-async fn a_door_whose_clients_are_reported_says_so_and_needs_redis() {
+async fn reports_are_announced_in_the_banner_and_need_redis() {
     let sets = ["emit.reports.enabled=true", "mesa.enabled=true", "mesa.listen=127.0.0.1:0"];
     let redis = RedisServer::start().await;
     let server = demo(&redis.url(), &[&sets[..], &["mesa.portal.enabled=true"]].concat());
     let reports =
-        "reports  what clients of default do goes to workers, and to original Portals without a namespace";
+        "reports  client actions of default go to workers and to original Portals without a namespace";
     assert!(server.banner.contains(reports), "{}", server.banner);
     assert!(server.get("/metrics").contains("# HELP switchboard_reports_total "));
     let refused = run(&["check", "--set", sets[0]]);
     assert_eq!(refused.status.code(), Some(2));
-    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(said.contains("emit.reports.enabled is on, and redis.url is not set"), "{said}");
+    let error = String::from_utf8_lossy(&refused.stderr).into_owned();
+    let expected = "emit.reports.enabled is `true` (--set emit.reports.enabled); redis.url is not set";
+    assert!(error.contains(expected), "{error}");
 }

@@ -1,4 +1,4 @@
-//! Nodes behind the proxies of `deploy/`. Not of `./test`: `deploy/test` installs the proxies.
+//! Nodes behind the proxies of `deploy/`. `./test` skips these tests; `deploy/test` installs the proxies.
 
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
@@ -10,10 +10,10 @@ use switchboard_testkit::{Peer, RedisServer, Scratch, soon};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::clients::{ask, demo, hears, member, members};
+use crate::clients::{assert_delivers, demo, member, members, request};
 use crate::support::{Server, get};
 
-/// A proxy on a free port; it ends with the test.
+/// A proxy process on a free port. Dropping it stops it.
 struct Proxy {
     address: SocketAddr,
     process: Child,
@@ -45,7 +45,7 @@ impl Proxy {
         .await
     }
 
-    /// Runs a proxy by the settings as they are shipped, but for addresses and ports.
+    /// Starts a proxy with the shipped configuration; only addresses and ports are replaced.
     async fn start(
         settings: &str,
         place: &str,
@@ -67,7 +67,7 @@ impl Proxy {
         std::fs::write(&file, replaced).expect("the directory is ours");
         let process = command(&file, &scratch).stdin(Stdio::null()).spawn().expect("it is installed");
         let proxy = Proxy { address, process, _scratch: scratch };
-        // By itself: a connection to a node would still be counted there for a while.
+        // The proxy answers this request itself: a connection to a node would still be counted there.
         soon("the proxy answers", async { while proxy.status(LOCAL, "/readyz", "").await != 404 {} }).await;
         proxy
     }
@@ -76,7 +76,7 @@ impl Proxy {
         format!("ws://{}/", self.address)
     }
 
-    /// Shakes hands from an address of this machine; the status that comes back.
+    /// Performs a handshake from an address of this machine and returns the status.
     async fn status(&self, from: [u8; 4], path: &str, headers: &str) -> u16 {
         self.handshake(from, path, headers).await.map_or(0, |(status, _)| status)
     }
@@ -98,7 +98,7 @@ impl Proxy {
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        // Its workers end with it, and only if it is asked.
+        // The worker processes end only if the master gets SIGTERM.
         signal_process(self.process.id(), "-TERM");
         let _ = self.process.wait();
     }
@@ -108,14 +108,14 @@ fn nodes(redis: &RedisServer, sets: &[&str]) -> [Server; 2] {
     let common = [
         "internal.listen=127.0.0.1:0",
         "clients.trusted_proxies=[\"127.0.0.1/32\"]",
-        // As by default: a stop that takes its time.
+        // The default: a stop with a window.
         "stop.window_ms=1000",
     ];
     [(); 2].map(|()| demo(&redis.url(), &[&common[..], sets].concat()))
 }
 
-/// Both nodes are used, and hear each other.
-async fn spreads_clients(proxy: &Proxy, nodes: &[Server; 2]) {
+/// Clients are spread over both nodes, and messages pass between the nodes.
+async fn assert_clients_are_spread(proxy: &Proxy, nodes: &[Server; 2]) {
     let mut peers = members(&proxy.url(), 20).await;
     for node in nodes {
         let metrics = get(&node.health, "/metrics");
@@ -125,55 +125,55 @@ async fn spreads_clients(proxy: &Proxy, nodes: &[Server; 2]) {
     }
     let mut direct = member(&nodes[0].url()).await;
     for (n, peer) in peers[..4].iter_mut().enumerate() {
-        hears(&mut direct, peer, &format!("to the proxy {n}")).await;
-        hears(peer, &mut direct, &format!("from the proxy {n}")).await;
+        assert_delivers(&mut direct, peer, &format!("to the proxy {n}")).await;
+        assert_delivers(peer, &mut direct, &format!("from the proxy {n}")).await;
     }
     for page in ["/livez", "/readyz", "/metrics"] {
         assert_eq!(proxy.status(LOCAL, page, "").await, 404, "{page} is not for clients");
     }
 }
 
-/// A node is stopped: its clients are closed with 1012, come back at the first try, and end up at the
-/// other one; those of the other one notice nothing.
-async fn drains(proxy: &Proxy, [one, two]: [Server; 2]) {
+/// When a node stops, its clients are closed with 1012, reconnect at the first attempt, and reach the other
+/// node. Clients of the other node stay connected.
+async fn assert_node_drains(proxy: &Proxy, [one, two]: [Server; 2]) {
     let mut at_two = member(&two.url()).await;
     let peers = members(&proxy.url(), 40).await;
-    let staying = join_all(peers.into_iter().map(|peer| until_announced(proxy, peer)));
+    let clients = join_all(peers.into_iter().map(|peer| reconnect_until_announced(proxy, peer)));
     let announcing = async {
         one.signal("-TERM");
         let ended = tokio::task::spawn_blocking(|| one.ended()).await.expect("it ends");
         assert_eq!(ended.0, Some(0), "{}", ended.1);
         loop {
-            ask(&mut at_two, "/announce", json!({})).await;
+            request(&mut at_two, "/announce", json!({})).await;
         }
     };
-    let comebacks: Vec<usize> = tokio::select! {
-        comebacks = staying => comebacks,
-        () = announcing => unreachable!("it goes on until all have heard it"),
+    let reconnects: Vec<usize> = tokio::select! {
+        reconnects = clients => reconnects,
+        () = announcing => unreachable!("it announces until all clients have received it"),
     };
-    let came_back = comebacks.iter().filter(|times| **times > 0).count();
-    assert!((16..=24).contains(&came_back), "{came_back} of 40 were on the node that stopped");
+    let reconnected = reconnects.iter().filter(|times| **times > 0).count();
+    assert!((16..=24).contains(&reconnected), "{reconnected} of 40 were on the node that stopped");
 }
 
-/// Comes back whenever it is closed, until it hears an announcement; how often that was.
-async fn until_announced(proxy: &Proxy, mut peer: Peer) -> usize {
-    let mut comebacks = 0;
+/// Reconnects after every close until an announcement is received; returns the number of reconnects.
+async fn reconnect_until_announced(proxy: &Proxy, mut peer: Peer) -> usize {
+    let mut reconnects = 0;
     loop {
         match peer.next_or_close().await {
-            Ok(frame) if frame["event"] == "announcement" => return comebacks,
+            Ok(frame) if frame["event"] == "announcement" => return reconnects,
             Ok(_) => {}
             Err(code) => {
                 assert_eq!(code, 1012);
                 peer = Peer::try_connect(&proxy.url(), &[]).await.expect("the proxy finds a node");
-                comebacks += 1;
+                reconnects += 1;
             }
         }
     }
 }
 
-/// The nodes, with one connection for each address, tell clients apart; what a client says of itself
-/// counts for nothing.
-async fn tells_addresses(proxy: &Proxy) {
+/// Nodes with a limit of one connection per address see the addresses of the clients. A forged header of a
+/// client has no effect.
+async fn assert_addresses_are_distinguished(proxy: &Proxy) {
     let forged = "X-Forwarded-For: 9.9.9.9\r\n";
     let mut open = Vec::new();
     for (from, headers, expected) in [
@@ -195,16 +195,16 @@ async fn nginx_spreads_clients_and_drains_a_node() {
     let redis = RedisServer::start().await;
     let nodes = nodes(&redis, &[]);
     let proxy = Proxy::nginx(&nodes).await;
-    spreads_clients(&proxy, &nodes).await;
-    drains(&proxy, nodes).await;
+    assert_clients_are_spread(&proxy, &nodes).await;
+    assert_node_drains(&proxy, nodes).await;
 }
 
 #[tokio::test]
 #[ignore = "needs nginx: deploy/test"]
-async fn nginx_tells_the_clients_address() {
+async fn nginx_passes_on_the_address_of_the_client() {
     let redis = RedisServer::start().await;
     let nodes = nodes(&redis, &["limits.connections_per_address_max=1"]);
-    tells_addresses(&Proxy::nginx(&nodes).await).await;
+    assert_addresses_are_distinguished(&Proxy::nginx(&nodes).await).await;
 }
 
 #[tokio::test]
@@ -213,14 +213,14 @@ async fn haproxy_spreads_clients_and_drains_a_node() {
     let redis = RedisServer::start().await;
     let nodes = nodes(&redis, &[]);
     let proxy = Proxy::haproxy(&nodes).await;
-    spreads_clients(&proxy, &nodes).await;
-    drains(&proxy, nodes).await;
+    assert_clients_are_spread(&proxy, &nodes).await;
+    assert_node_drains(&proxy, nodes).await;
 }
 
 #[tokio::test]
 #[ignore = "needs haproxy: deploy/test"]
-async fn haproxy_tells_the_clients_address() {
+async fn haproxy_passes_on_the_address_of_the_client() {
     let redis = RedisServer::start().await;
     let nodes = nodes(&redis, &["limits.connections_per_address_max=1"]);
-    tells_addresses(&Proxy::haproxy(&nodes).await).await;
+    assert_addresses_are_distinguished(&Proxy::haproxy(&nodes).await).await;
 }

@@ -1,4 +1,4 @@
-//! The binary as a process of a test.
+//! The binary as a child process.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -11,12 +11,12 @@ pub(crate) fn run(args: &[&str]) -> Output {
     Command::new(SWITCHBOARD).args(args).output().expect("the binary runs")
 }
 
-/// A server on a free port; killed with the test if it is still there.
+/// A server process on a free port. Dropping it kills it.
 pub(crate) struct Server {
     child: Child,
     /// Such as `127.0.0.1:4711`.
     pub(crate) address: String,
-    /// Where `/readyz` and `/metrics` are; the same unless the settings say otherwise.
+    /// Address of `/readyz` and `/metrics`: that of `internal.listen`, otherwise the same.
     pub(crate) health: String,
     pub(crate) banner: String,
 }
@@ -85,7 +85,7 @@ pub(crate) fn get(address: &str, path: &str) -> String {
     answer
 }
 
-/// A WebSocket after its handshake, as bytes.
+/// Opens a WebSocket and returns the stream after the handshake.
 pub(crate) fn upgraded(address: &str, path: &str) -> TcpStream {
     let mut stream = connect(address);
     write!(
@@ -98,10 +98,11 @@ pub(crate) fn upgraded(address: &str, path: &str) -> TcpStream {
     stream
 }
 
+/// Reads until the bytes `end` have been received.
 pub(crate) fn read_to(stream: &mut TcpStream, end: &[u8]) {
-    let (mut heard, mut byte) = (Vec::new(), [0]);
-    while !heard.ends_with(end) {
+    let (mut received, mut byte) = (Vec::new(), [0]);
+    while !received.ends_with(end) {
         stream.read_exact(&mut byte).expect("there is more");
-        heard.push(byte[0]);
+        received.push(byte[0]);
     }
 }
