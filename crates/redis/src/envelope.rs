@@ -1,4 +1,4 @@
-//! A publication as the bytes of one Redis message: a short binary head around raw JSON.
+//! The encoding of a publication in one Redis message: a short binary header around raw JSON.
 //!
 //! ```text
 //! version 1 │ kind │ node (4) │ number (8) │ project │ …
@@ -10,7 +10,7 @@
 //!   shard changed │ the shard's name: the rest
 //! ```
 //!
-//! Numbers are big-endian, texts have their length in two bytes in front, and lists their count.
+//! Numbers are big-endian. A text has a length of two bytes, a list a count of four bytes.
 
 use bytes::{Buf, Bytes};
 use switchboard_backplane::{Content, Publication};
@@ -27,22 +27,22 @@ const CLOSE: u8 = 4;
 const KEPT: u8 = 5;
 const ANSWER: u8 = 6;
 
-/// Version, kind and node are before it.
+/// Offset of the number: version, kind and node come before it.
 const NUMBER_AT: usize = 6;
 
 const LIVE: u8 = 0;
 const VOLATILE: u8 = 1;
 
-/// Which publication of which node this is. A publication for several channels has one stamp.
+/// Identifies a publication: its node, and its number on that node. All copies have the same stamp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stamp {
     pub(crate) node: NodeId,
     pub(crate) number: u64,
 }
 
-/// The bytes are no publication.
+/// Why a message cannot be decoded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no publication: {0}")]
+#[error("not a publication: {0}")]
 pub(crate) struct EnvelopeError(&'static str);
 
 pub(crate) fn encode(publication: &Publication, stamp: Stamp) -> Bytes {
@@ -50,7 +50,7 @@ pub(crate) fn encode(publication: &Publication, stamp: Stamp) -> Bytes {
     match content {
         Content::Event { event, class } => {
             let mut out = head(EVENT, stamp, project, 96 + event.data.as_bytes().len());
-            put_audience(&mut out, audience);
+            write_audience(&mut out, audience);
             out.push(match class {
                 DeliveryClass::Volatile => VOLATILE,
                 _ => LIVE,
@@ -60,19 +60,19 @@ pub(crate) fn encode(publication: &Publication, stamp: Stamp) -> Bytes {
         }
         Content::Control(bytes) => {
             let mut out = head(CONTROL, stamp, project, 96 + bytes.len());
-            put_audience(&mut out, audience);
+            write_audience(&mut out, audience);
             out.extend_from_slice(bytes);
             out.into()
         }
         Content::Answer(data) => {
             let mut out = head(ANSWER, stamp, project, 96 + data.as_bytes().len());
-            put_audience(&mut out, audience);
+            write_audience(&mut out, audience);
             out.extend_from_slice(data.as_bytes());
             out.into()
         }
         Content::Close { code, reason } => {
             let mut out = head(CLOSE, stamp, project, 96 + reason.len());
-            put_audience(&mut out, audience);
+            write_audience(&mut out, audience);
             out.extend_from_slice(&code.to_be_bytes());
             out.extend_from_slice(reason.as_bytes());
             out.into()
@@ -80,7 +80,7 @@ pub(crate) fn encode(publication: &Publication, stamp: Stamp) -> Bytes {
         Content::Stored { number, event } => {
             let stamp = Stamp { number: number.0, ..stamp };
             let mut out = head(KEPT, stamp, project, 96 + event.data.as_bytes().len());
-            put_audience(&mut out, audience);
+            write_audience(&mut out, audience);
             event.write(&mut out);
             out.into()
         }
@@ -88,35 +88,35 @@ pub(crate) fn encode(publication: &Publication, stamp: Stamp) -> Bytes {
     }
 }
 
-/// The parts of a publication around the targets that it is for.
+/// An encoded publication without its targets, in two parts around them.
 pub(crate) fn around_targets(publication: &Publication, stamp: Stamp) -> [Bytes; 2] {
     let audience = Audience { to: Vec::new(), except: publication.audience.except.clone() };
     let mut head = encode(&Publication { audience, ..publication.clone() }, stamp);
     let mut except = Vec::new();
-    put_targets(&mut except, &publication.audience.except);
+    write_targets(&mut except, &publication.audience.except);
     let mut tail = head.split_off(NUMBER_AT + 8 + 2 + publication.project.len() + except.len());
     tail.advance(4);
     [head, tail]
 }
 
-/// The parts of a message that waits around its number, up to the targets that it is for; no node's own,
-/// since whoever put it hears it as well.
+/// An encoded stored message up to its targets, in two parts around its number. It belongs to no node, so that
+/// the node that stored it receives it as well.
 pub(crate) fn kept(project: &ProjectId) -> [Vec<u8>; 2] {
     let mut head = head(KEPT, Stamp { node: NodeId(0), number: 0 }, project, 4);
-    put_targets(&mut head, &[]);
+    write_targets(&mut head, &[]);
     let behind = head.split_off(NUMBER_AT + 8);
     head.truncate(NUMBER_AT);
     [head, behind]
 }
 
-/// That a shard of the project has changed; scripts put the shard's name behind an empty one.
+/// Encodes a change of a shard. Scripts append the shard's name to one with an empty name.
 pub(crate) fn shard_changed(node: NodeId, project: &ProjectId, shard: &str) -> Vec<u8> {
     let mut out = head(SHARD_CHANGED, Stamp { node, number: 0 }, project, shard.len());
     out.extend_from_slice(shard.as_bytes());
     out
 }
 
-/// Whose publication it is, without a look at the rest.
+/// The stamp of a message, without decoding the rest.
 pub(crate) fn origin(mut message: &[u8]) -> Option<Stamp> {
     (message.len() >= 14 && message.get_u8() == VERSION).then(|| {
         message.advance(1);
@@ -127,7 +127,7 @@ pub(crate) fn origin(mut message: &[u8]) -> Option<Stamp> {
 pub(crate) fn decode(mut message: Bytes) -> Result<Publication, EnvelopeError> {
     let truncated = EnvelopeError("truncated");
     if message.try_get_u8().map_err(|_| truncated.clone())? != VERSION {
-        return Err(EnvelopeError("of another version"));
+        return Err(EnvelopeError("another version"));
     }
     let kind = message.try_get_u8().map_err(|_| truncated)?;
     take::<4>(&mut message)?;
@@ -144,9 +144,9 @@ pub(crate) fn decode(mut message: Bytes) -> Result<Publication, EnvelopeError> {
         EVENT => take_event(message)?,
         CONTROL => Content::Control(message),
         CLOSE => take_close(message)?,
-        ANSWER => Content::Answer(Payload::parse_bytes(message).map_err(|_| EnvelopeError("no JSON"))?),
+        ANSWER => Content::Answer(Payload::parse_bytes(message).map_err(|_| EnvelopeError("not JSON"))?),
         KEPT => Content::Stored { number: MessageNumber(number), event: event(message)? },
-        _ => return Err(EnvelopeError("of an unknown kind")),
+        _ => return Err(EnvelopeError("unknown kind")),
     };
     Ok(Publication { project, audience, content })
 }
@@ -156,35 +156,35 @@ fn head(kind: u8, stamp: Stamp, project: &ProjectId, more: usize) -> Vec<u8> {
     out.extend_from_slice(&[VERSION, kind]);
     out.extend_from_slice(&stamp.node.0.to_be_bytes());
     out.extend_from_slice(&stamp.number.to_be_bytes());
-    put_text(&mut out, project);
+    write_text(&mut out, project);
     out
 }
 
-fn put_text(out: &mut Vec<u8>, text: &str) {
-    let len = u16::try_from(text.len()).expect("a name is short");
+fn write_text(out: &mut Vec<u8>, text: &str) {
+    let len = u16::try_from(text.len()).expect("a name has at most 256 bytes");
     out.extend_from_slice(&len.to_be_bytes());
     out.extend_from_slice(text.as_bytes());
 }
 
-/// Users as an audience has them, without their count.
+/// Users in the encoding of an audience, without their count.
 pub(crate) fn users(users: &[&str]) -> Vec<u8> {
     let mut out = Vec::with_capacity(users.iter().map(|user| 3 + user.len()).sum());
-    users.iter().for_each(|user| put_user(&mut out, user));
+    users.iter().for_each(|user| write_user(&mut out, user));
     out
 }
 
-fn put_user(out: &mut Vec<u8>, user: &str) {
+fn write_user(out: &mut Vec<u8>, user: &str) {
     out.push(b'@');
-    put_text(out, user);
+    write_text(out, user);
 }
 
-fn put_audience(out: &mut Vec<u8>, audience: &Audience) {
-    put_targets(out, &audience.except);
-    put_targets(out, &audience.to);
+fn write_audience(out: &mut Vec<u8>, audience: &Audience) {
+    write_targets(out, &audience.except);
+    write_targets(out, &audience.to);
 }
 
-fn put_targets(out: &mut Vec<u8>, targets: &[Target]) {
-    let count = u32::try_from(targets.len()).expect("nobody holds so many targets");
+fn write_targets(out: &mut Vec<u8>, targets: &[Target]) {
+    let count = u32::try_from(targets.len()).expect("an audience has fewer than 2^32 targets");
     out.extend_from_slice(&count.to_be_bytes());
     for target in targets {
         match target {
@@ -193,17 +193,17 @@ fn put_targets(out: &mut Vec<u8>, targets: &[Target]) {
                 out.push(b'!');
                 out.extend_from_slice(id.as_bytes());
             }
-            Target::User(id) => put_user(out, id),
-            Target::Room(name) => put_sigil_name(out, name),
-            Target::Tag(name) => put_sigil_name(out, name),
+            Target::User(id) => write_user(out, id),
+            Target::Room(name) => write_sigil_name(out, name),
+            Target::Tag(name) => write_sigil_name(out, name),
         }
     }
 }
 
-fn put_sigil_name(out: &mut Vec<u8>, name: &str) {
+fn write_sigil_name(out: &mut Vec<u8>, name: &str) {
     let (sigil, rest) = name.split_at(1);
     out.push(sigil.as_bytes()[0]);
-    put_text(out, rest);
+    write_text(out, rest);
 }
 
 fn take<const N: usize>(message: &mut Bytes) -> Result<[u8; N], EnvelopeError> {
@@ -281,7 +281,7 @@ mod tests {
         format!("{sigil}{}", "x".repeat(256))
     }
 
-    fn said(audience: Audience) -> Publication {
+    fn sample(audience: Audience) -> Publication {
         let event = Event {
             name: Name::new("said").unwrap(),
             data: Payload::parse(r#"{"text":"hé"}"#).unwrap(),
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_encoded_comes_back() {
+    fn an_encoded_publication_decodes_to_the_same() {
         let audience = Audience::everyone()
             .and(Target::room(&long('#')).unwrap())
             .and(Target::shard(&ShardName::new("#odd").unwrap()))
@@ -301,25 +301,26 @@ mod tests {
             .and(Target::user("@7").unwrap())
             .except(SocketId::random());
         let control =
-            Publication { content: Content::Control(Bytes::from_static(b"\0x")), ..said(audience.clone()) };
+            Publication { content: Content::Control(Bytes::from_static(b"\0x")), ..sample(audience.clone()) };
         let close = Publication {
             content: Content::Close { code: 4000, reason: "bye".into() },
-            ..said(audience.clone())
+            ..sample(audience.clone())
         };
-        let Content::Event { event, .. } = said(audience.clone()).content else { unreachable!() };
+        let Content::Event { event, .. } = sample(audience.clone()).content else { unreachable!() };
         let kept = Publication {
             content: Content::Stored { number: MessageNumber(STAMP.number), event },
-            ..said(audience.clone())
+            ..sample(audience.clone())
         };
         let answer = Content::Answer(Payload::parse("[1e400]").unwrap());
-        let answer = Publication { content: answer, ..said(audience.clone()) };
+        let answer = Publication { content: answer, ..sample(audience.clone()) };
         let shard = ShardName::new("lobby").unwrap();
         let changed = Publication {
             project: ProjectId::new("p").unwrap(),
             audience: Target::shard(&shard).into(),
             content: Content::ShardChanged(shard),
         };
-        for publication in [said(audience), said(Audience::default()), control, changed, close, kept, answer]
+        for publication in
+            [sample(audience), sample(Audience::default()), control, changed, close, kept, answer]
         {
             let bytes = encode(&publication, STAMP);
             assert_eq!(origin(&bytes).unwrap().node, STAMP.node);
@@ -328,17 +329,17 @@ mod tests {
     }
 
     #[test]
-    fn around_the_targets_of_some_is_the_same_publication() {
+    fn a_publication_put_together_around_its_targets_is_the_same() {
         let some = Audience::from(Target::user("7").unwrap()).and(Target::user("8").unwrap());
-        let publication = said(some.except(SocketId::random()));
+        let publication = sample(some.except(SocketId::random()));
         let [head, tail] = around_targets(&publication, STAMP);
         let together = [&head, &2u32.to_be_bytes()[..], &users(&["7", "8"]), &tail].concat();
         assert_eq!(together, encode(&publication, STAMP));
     }
 
     #[test]
-    fn a_truncated_or_changed_publication_is_refused_or_another() {
-        let bytes = encode(&said(Audience::everyone().except(SocketId::random())), STAMP);
+    fn a_truncated_publication_is_refused_and_a_changed_one_does_not_panic() {
+        let bytes = encode(&sample(Audience::everyone().except(SocketId::random())), STAMP);
         for len in 0..bytes.len() {
             assert!(decode(bytes.slice(..len)).is_err(), "{len}");
         }
@@ -351,7 +352,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_are_a_reason_to_panic(mut bytes: Vec<u8>, kind in 0u8..8) {
+        fn no_input_panics(mut bytes: Vec<u8>, kind in 0u8..8) {
             let _ = decode(bytes.clone().into());
             let _ = origin(&bytes);
             bytes.splice(0..0, [VERSION, kind]);

@@ -1,39 +1,39 @@
-//! Every key and channel in Redis, in one place.
+//! All keys and channels in Redis.
 //!
-//! With the prefix `switchboard` and the project `default`:
+//! With the prefix `switchboard` and the project `default`; times are in ms of Redis' clock:
 //!
-//! | name | type | holds |
+//! | name | type | content |
 //! |---|---|---|
-//! | `switchboard:{*}:nodes` | sorted set | leases, by the end of each in ms by the clock of Redis |
-//! | `switchboard:{*}:projects:<lease>` | set | projects that the lease has written in |
-//! | `switchboard:{default}:in:<target>` | sorted set | the sockets of a target: 16 bytes each |
+//! | `switchboard:{*}:nodes` | sorted set | leases, by expiry time |
+//! | `switchboard:{*}:projects:<lease>` | set | projects in which the lease has entries |
+//! | `switchboard:{default}:in:<target>` | sorted set | sockets in a target, 16 bytes each |
 //! | `switchboard:{default}:users` | sorted set | users with a socket |
 //! | `switchboard:{default}:lease:<lease>` | set | targets in which the lease has sockets; `$` if it has seats; `.` while it may write |
-//! | `switchboard:{default}:dead:<lease>` | string, as long as a lease | the lease is swept and may not write again |
-//! | `switchboard:{default}:mirror:<lease>` | hash | kind of originals to where they have copies of the lease's entries |
-//! | `switchboard:{default}:connected` | hash | user to sockets that stand in the keys of original Mesa servers |
+//! | `switchboard:{default}:dead:<lease>` | string, for the length of a lease | the lease was swept and may not write again |
+//! | `switchboard:{default}:mirror:<lease>` | hash | kind of legacy server to the place of its copies of the lease's entries |
+//! | `switchboard:{default}:connected` | hash | user to the number of its sockets that are copied for original Mesa servers |
 //! | `switchboard:{default}:seats` and `:seats:…` | see below | the seats of the shards |
-//! | `switchboard:{default}:shard:<shard>` | hash | socket to what other nodes may know of it |
-//! | `switchboard:{default}:work` and `:work:…` | see `reports/groups.rs` | reports that wait for worker groups |
+//! | `switchboard:{default}:shard:<shard>` | hash | socket to its entry in the member list |
+//! | `switchboard:{default}:work` and `:work:…` | see `reports/groups.rs` | reports for worker groups |
 //! | `switchboard:{default}:to:<target>` | channel | publications for the target |
-//! | `switchboard:{*}:inboxes` | set | projects in which a message has waited |
-//! | `switchboard:{*}:inboxes:turn` | string, for a minute | a node has taken out what waited too long |
-//! | `switchboard:request:<digest>` | string, for ten minutes | what a backend's request asked for, and who does it or its answer; see `idempotency.rs` |
-//! | `switchboard:{*}:inboxes:limits` | hash | how much may wait, as the node says that began last, and when it did |
-//! | `switchboard:{default}:inbox:@<user>` | list | what waits for a user: number, 8 bytes, and event by turns |
-//! | `switchboard:{default}:inbox:totals` | hash | how many `messages` and `bytes` wait in the project, and no fewer than the `largest` has |
-//! | `switchboard:{default}:inbox:bytes` | hash | user to bytes that wait, if that may be much |
-//! | `switchboard:{default}:inbox:oldest` | sorted set | users, by the ms of what has waited longest, or earlier |
+//! | `switchboard:{*}:inboxes` | set | projects with inboxes |
+//! | `switchboard:{*}:inboxes:turn` | string, for a minute | a node has removed expired messages |
+//! | `switchboard:request:<digest>` | string, for ten minutes | an idempotent request: content, and claim or answer; see `idempotency.rs` |
+//! | `switchboard:{*}:inboxes:limits` | hash | bounds of the inbox of the node that started last, and when it started |
+//! | `switchboard:{default}:inbox:@<user>` | list | stored messages of a user: number, 8 bytes, and event, alternating |
+//! | `switchboard:{default}:inbox:totals` | hash | `messages` and `bytes` stored in the project; `largest` is an upper bound of a message's size |
+//! | `switchboard:{default}:inbox:bytes` | hash | user to stored bytes, for inboxes that may be near their bound |
+//! | `switchboard:{default}:inbox:oldest` | sorted set | users, by the time of their oldest message, or earlier |
 //! | `switchboard:{default}:inbox:open` | hash | user to the socket that has the inbox |
-//! | `switchboard:{default}:inbox:last` | string, as long as a message waits | the last number |
+//! | `switchboard:{default}:inbox:last` | string, for as long as messages are kept | the last message number |
 //!
-//! A target is `=` for everyone, `#room`, `*tag`, `@user`, or `!node` for the sockets of one node; a
-//! lease is `<node>-<16 hexadecimal digits>`. Seats: `:seats` (sorted set), `:seats:taken`,
-//! `:seats:plan`, `:seats:meta` (hashes), `:seats:open`, `:seats:free` (sorted sets).
+//! A target is `=` for everyone, `#room`, `*tag`, `@user`, or `!node` for the sockets of one node. A lease is
+//! `<node>-<16 hexadecimal digits>`. Seats: `:seats` (sorted set), `:seats:taken`, `:seats:plan`, `:seats:meta`
+//! (hashes), `:seats:open`, `:seats:free` (sorted sets).
 //!
-//! In a project's name every byte but letters, digits, `-`, `.` and `_` is percent-encoded, so it ends
-//! where it ends, and all keys of one project are in one slot of a cluster. Rooms, tags, users and
-//! shards stand at the end of a name, unchanged: nothing can follow that they could forge.
+//! A project's name is percent-encoded except for letters, digits, `-`, `.` and `_`. So it cannot contain the
+//! closing brace, and all keys of a project are in one slot of a cluster. Names of rooms, tags, users and shards
+//! are at the end and unchanged, so they cannot be taken for another part.
 
 use std::collections::HashSet;
 use std::fmt::Write;
@@ -68,10 +68,10 @@ impl Names {
         format!("{}:{{*}}:inboxes:turn", self.prefix)
     }
 
-    /// In a slot of its own: requests are nobody's neighbours.
+    /// Without a hash tag: each request may be in any slot.
     pub(crate) fn request(&self, name: &Digest) -> String {
         let mut text = format!("{}:request:", self.prefix);
-        name.iter().for_each(|byte| write!(text, "{byte:02x}").expect("a String takes everything"));
+        name.iter().for_each(|byte| write!(text, "{byte:02x}").expect("writing to a String cannot fail"));
         text
     }
 
@@ -86,7 +86,7 @@ impl Names {
         for byte in project.bytes() {
             match byte {
                 b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' => base.push(byte.into()),
-                _ => write!(base, "%{byte:02X}").expect("a String takes everything"),
+                _ => write!(base, "%{byte:02X}").expect("writing to a String cannot fail"),
             }
         }
         base.push('}');
@@ -101,7 +101,7 @@ pub(crate) struct ProjectNames {
 }
 
 impl ProjectNames {
-    /// What all of them begin with.
+    /// The prefix of all names of the project.
     pub(crate) fn base(&self) -> &str {
         &self.base
     }
@@ -110,13 +110,13 @@ impl ProjectNames {
         format!("{}:to:{}", self.base, target_text(target))
     }
 
-    /// The channels of targets, each once.
+    /// The channels of targets, without duplicates.
     pub(crate) fn channels<'a>(&self, targets: impl Iterator<Item = &'a Target>) -> Vec<String> {
         let mut known = HashSet::new();
         targets.map(|target| self.channel(target)).filter(|channel| known.insert(channel.clone())).collect()
     }
 
-    /// Where publications for single sockets of a node go.
+    /// The channel for single sockets of a node.
     pub(crate) fn node_channel(&self, node: NodeId) -> String {
         format!("{}:to:!{node}", self.base)
     }
@@ -175,7 +175,7 @@ impl ProjectNames {
         format!("{}:work", self.base)
     }
 
-    /// Holds the number of a node's last report.
+    /// The key for the number of a node's last report.
     pub(crate) fn work_sent(&self, node: NodeId) -> String {
         format!("{}:work:sent:{node}", self.base)
     }
@@ -188,18 +188,18 @@ impl ProjectNames {
         format!("{}:work:owners:{group}", self.base)
     }
 
-    /// Reports of one partition that wait for a group.
+    /// The stream of one partition's reports for a group.
     pub(crate) fn work(&self, partition: u16, group: &Name) -> String {
         format!("{}:work:{partition}:{group}", self.base)
     }
 
-    /// What the channel of every shard begins with; the shard's name follows.
+    /// The prefix of every shard's channel; the shard's name follows.
     pub(crate) fn shard_channel_prefix(&self) -> String {
         format!("{}:to:#", self.base)
     }
 }
 
-/// A target as names hold it; no two are the same. A socket is found by its node.
+/// A target in a name. Different targets have different texts, except that a socket is represented by its node.
 pub(crate) fn target_text(target: &Target) -> String {
     match target {
         Target::Everyone => "=".into(),
@@ -210,13 +210,13 @@ pub(crate) fn target_text(target: &Target) -> String {
     }
 }
 
-/// Whose lease it is; none if it is no lease.
+/// The node of a lease. `None` if the bytes are no lease id.
 pub(crate) fn node_of(lease: &[u8]) -> Option<NodeId> {
     let hex = std::str::from_utf8(lease.get(..8)?).ok()?;
     u32::from_str_radix(hex, 16).ok().map(NodeId)
 }
 
-/// A name as Redis holds it.
+/// A name from Redis. `None` if it is invalid.
 pub(crate) fn name<T: for<'a> TryFrom<&'a str>>(bytes: Vec<u8>) -> Option<T> {
     T::try_from(std::str::from_utf8(&bytes).ok()?).ok()
 }
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn no_project_reaches_into_another_or_out_of_its_slot() {
+    fn a_project_name_cannot_leave_its_hash_tag() {
         assert_eq!(base("default"), "switchboard:{default}");
         assert_eq!(base("}"), "switchboard:{%7D}");
         assert_eq!(base("a}:in:#b"), "switchboard:{a%7D%3Ain%3A%23b}");
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_of_no_project_is_in_one_slot_that_no_project_reaches() {
+    fn names_without_a_project_share_a_slot_that_no_project_has() {
         let names = Names::new("s");
         let all = [names.nodes(), names.projects("l"), names.inboxes(), names.inboxes_turn()];
         for name in all.into_iter().chain([names.inboxes_limits()]) {
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn targets_of_equal_names_have_channels_of_their_own() {
+    fn different_targets_with_equal_names_have_different_channels() {
         let names = Names::new("s").project(&ProjectId::new("p").unwrap());
         let targets = [
             Target::Everyone,

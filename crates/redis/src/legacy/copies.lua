@@ -1,8 +1,9 @@
--- Copies for originals, of every kind that a lease has noted in its mirror.
+-- Copies of presence for legacy servers, of every kind that a lease has in its mirror.
 local copiers = { emit = emit_copies, mesa = mesa_copies }
 
--- What writes them: each with enter(target, socket, whether it was not in) and, when they are no longer
--- in members, the target's own set, leave(target, sockets, members). Base begins the project's own keys.
+-- The writers of the copies. Each has enter(target, socket, whether the socket is new there), and
+-- leave(target, sockets, members), which is called after the sockets were removed from `members`, our own set of the
+-- target. `base` is the prefix of the project's own names.
 local function copies_of(mirror, base)
   local found, noted = {}, redis.call('HGETALL', mirror)
   for i = 1, #noted, 2 do

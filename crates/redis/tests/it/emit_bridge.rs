@@ -10,7 +10,8 @@ use switchboard_redis::{ConnectError, EmitBridge, Mode, Options, Redis};
 use switchboard_testkit::RedisServer;
 use switchboard_testkit::contract::Member;
 
-use crate::support::{Ear, RedisNode, keys, node, options, publish, query, run, settle, until};
+use crate::channels::{ChannelProbe, publish};
+use crate::support::{RedisNode, keys, node, options, query, run, settle, until};
 
 fn bridged_options(server: &RedisServer) -> Options {
     Options { emit: Some(EmitBridge::default()), ..options(server) }
@@ -41,7 +42,7 @@ async fn count(node: &RedisNode, target: &Target) -> usize {
 }
 
 /// The next message of a node of ours without its instance, and its channel.
-async fn next(ear: &mut Ear) -> String {
+async fn next(ear: &mut ChannelProbe) -> String {
     let (channel, message) = ear.next().await;
     let rest = message.strip_prefix(r#"{"_instance":"switchboard:"#).expect("it is of a node of ours");
     format!("{channel} {}", &rest[rest.find(',').unwrap()..])
@@ -59,7 +60,7 @@ async fn original_nodes_are_told_what_they_can_understand() {
     let _: i64 = run(&server, &["HSET", "emit.gg:users", "8", &entry, "9", "no entry"]).await;
     until("all is written", async || count(&one, &Target::Everyone).await == 2).await;
 
-    let mut ear = Ear::open(&server, &["emit.gg", "emit.gg:direct"]).await;
+    let mut ear = ChannelProbe::open(&server, &["emit.gg", "emit.gg:direct"]).await;
     one_knows_two(&one, &far, &mut ear).await;
     let send = |audience: Audience, event: &str| one.node.send("default", audience, event, Scope::AllNodes);
     send(Target::Everyone.into(), "all");
@@ -91,7 +92,7 @@ async fn original_nodes_are_told_what_they_can_understand() {
 }
 
 /// Waits until a node knows of another: before, sockets there are perhaps an original's.
-async fn one_knows_two(one: &RedisNode, far: &Member, ear: &mut Ear) {
+async fn one_knows_two(one: &RedisNode, far: &Member, ear: &mut ChannelProbe) {
     until("it is known", async || {
         one.node.send("default", Target::Socket(far.session.id), "early", Scope::AllNodes);
         one.node.send("default", vip(), "mark", Scope::AllNodes);

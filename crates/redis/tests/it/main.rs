@@ -1,8 +1,11 @@
 //! Nodes that share a real Redis, each test with a server of its own.
 
 mod apps;
+#[cfg(feature = "legacy")]
+mod channels;
 mod contracts;
 mod crowds;
+#[cfg(feature = "legacy")]
 mod driven;
 #[cfg(feature = "legacy")]
 mod emit_bridge;

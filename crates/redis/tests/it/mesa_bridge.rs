@@ -8,7 +8,8 @@ use switchboard_redis::{ConnectError, EmitBridge, MesaBridge, Mode, Options, Red
 use switchboard_testkit::RedisServer;
 use switchboard_testkit::contract::Member;
 
-use crate::support::{Ear, RedisNode, keys, node, options, publish, run, settle, until};
+use crate::channels::{ChannelProbe, publish};
+use crate::support::{RedisNode, keys, node, options, run, settle, until};
 
 fn mesa() -> MesaBridge {
     let project = ProjectId::new("p").unwrap();
@@ -104,7 +105,7 @@ async fn original_servers_are_told_only_if_they_may_be_there() {
     );
     let (near, far) = (come(&one, "7"), come(&two, "7"));
     settle(&[&one, &two]).await;
-    let mut ear = Ear::open(&server, &["ws_api"]).await;
+    let mut ear = ChannelProbe::open(&server, &["ws_api"]).await;
     let send = |audience: Audience, event: &str| one.node.send("p", audience, event, Scope::AllNodes);
     two.node.send("p", Target::Everyone, "silent", Scope::AllNodes);
     settle(&[&one, &two]).await;

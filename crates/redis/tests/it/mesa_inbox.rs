@@ -7,7 +7,8 @@ use switchboard_testkit::RedisServer;
 use switchboard_testkit::contract::Member;
 use switchboard_testkit::name;
 
-use crate::support::{Ear, RedisNode, node, options, run};
+use crate::channels::ChannelProbe;
+use crate::support::{RedisNode, node, options, run};
 
 const STORED: &str = "undelivered_messages_api";
 
@@ -153,7 +154,7 @@ async fn what_is_stored_while_two_devices_look_arrives_once_and_in_order() {
 async fn original_servers_hear_what_is_kept_for_users() {
     let server = RedisServer::start().await;
     let node = connect(&server).await;
-    let mut ear = Ear::open(&server, &["ws_api"]).await;
+    let mut ear = ChannelProbe::open(&server, &["ws_api"]).await;
     put(&node, "7", "KEPT").await;
     let (_, said) = ear.next().await;
     let rest = r#""message":{"op":0,"d":{},"t":"KEPT"},"recipients":["7"]}"#;

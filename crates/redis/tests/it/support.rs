@@ -8,7 +8,6 @@ use switchboard_hub::Scope;
 use switchboard_redis::{Options, Redis};
 use switchboard_testkit::contract::{Member, Node};
 use switchboard_testkit::{RedisServer, soon};
-use tokio::sync::mpsc;
 
 /// The shortest lease there is, for tests of what happens after it.
 pub(crate) const LEASE: Duration = Duration::from_millis(900);
@@ -97,37 +96,4 @@ pub(crate) async fn run<T: redis::FromRedisValue>(server: &RedisServer, words: &
         command.arg(word);
     });
     query(server, &command).await
-}
-
-/// Returns how many heard it.
-pub(crate) async fn publish(server: &RedisServer, channel: &str, message: &str) -> usize {
-    run(server, &["PUBLISH", channel, message]).await
-}
-
-/// What is said on some channels from now on.
-pub(crate) struct Ear {
-    heard: mpsc::Receiver<(String, String)>,
-    _connection: redis::aio::MultiplexedConnection,
-}
-
-impl Ear {
-    pub(crate) async fn open(server: &RedisServer, channels: &[&str]) -> Self {
-        let (say, heard) = mpsc::channel(100);
-        let config = redis::AsyncConnectionConfig::new().set_push_sender(move |push: redis::PushInfo| {
-            if push.kind == redis::PushKind::Message {
-                let mut texts = push.data.into_iter().map(|value| redis::from_redis_value(value).unwrap());
-                say.try_send((texts.next().unwrap(), texts.next().unwrap())).unwrap();
-            }
-            Ok::<(), ()>(())
-        });
-        let client = redis::Client::open(format!("{}?protocol=resp3", server.url())).unwrap();
-        let mut connection = client.get_multiplexed_async_connection_with_config(&config).await.unwrap();
-        connection.subscribe(channels).await.unwrap();
-        Ear { heard, _connection: connection }
-    }
-
-    /// The next message, behind its channel.
-    pub(crate) async fn next(&mut self) -> (String, String) {
-        soon("it is said", self.heard.recv()).await.unwrap()
-    }
 }

@@ -1,10 +1,10 @@
--- What waits for users, in one project. A message is two elements of its user's list: its number, 8 bytes, and its
--- event as event/src/binary.rs writes it, which has more. They stand in the order of their numbers.
--- KEYS: how many messages and bytes wait in the project, and no fewer bytes than the largest has; bytes by user,
--- of those alone for whom much may wait; users by the ms of their oldest, or earlier; the socket that has a user's
--- inbox. ARGV: what names of the project begin with, and more.
--- Lua hashes every byte of each string that it is given or makes, which for an event costs as much as to keep it:
--- so events are looked at no more often than must be.
+-- Functions on the inboxes of one project. A message is two elements of its user's list: its number of 8 bytes, and
+-- its event as event/src/binary.rs encodes it, which is longer. Messages are in the order of their numbers.
+-- KEYS: totals: messages, bytes, and an upper bound of the largest message; bytes by user, only for inboxes that
+-- may be near their bound; users by the time of their oldest message, or earlier; the socket that has a user's
+-- inbox. ARGV: prefix of the project's names, and more.
+-- Lua hashes every byte of each string that it receives or makes. For an event that costs as much as storing it, so
+-- the scripts touch events as rarely as possible.
 local base = ARGV[1]
 local totals, bytes_of, oldest, opened = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 
@@ -16,7 +16,7 @@ local function inbox_of(user)
   return inbox_head .. user
 end
 
--- A number is the ms in which it was given, and 20 bits that count within it.
+-- A number is a time in ms, and 20 bits that count within that ms.
 local TURNS = 1048576
 
 local function number_of(ms, turn)
@@ -40,9 +40,9 @@ local function is_before(number, other)
   return ms < other_ms or ms == other_ms and turn < other_turn
 end
 
--- The ms and turn of the first of `count` new numbers, no more than there are turns; the others follow it in the
--- same ms. Last_key holds the last one given, for as long as a message waits.
-local function new_numbers(last_key, waits_ms, count)
+-- The ms and turn of the first of `count` new numbers, which all have the same ms. `last_key` holds the last number
+-- for as long as messages are kept.
+local function new_numbers(last_key, retention_ms, count)
   local ms, turn = now_ms(), 0
   local last = redis.call('GET', last_key)
   if last then
@@ -50,17 +50,17 @@ local function new_numbers(last_key, waits_ms, count)
     if last_ms >= ms then ms, turn = last_ms, last_turn + 1 end
     if turn + count > TURNS then ms, turn = ms + 1, 0 end
   end
-  -- When the last message is gone the clock alone is enough.
-  redis.call('SET', last_key, number_of(ms, turn + count - 1), 'PX', waits_ms)
+  -- Once all messages have expired, the clock alone gives new numbers.
+  redis.call('SET', last_key, number_of(ms, turn + count - 1), 'PX', retention_ms)
   return ms, turn
 end
 
--- Name and data of an event: what is in front of them has 11 bytes, 16 more if there is a sender.
+-- The size of an event's name and data. The header in front of them has 11 bytes, and 16 more with a sender.
 local function size_of(event)
   return math.max(#event - (event:byte() == 1 and 27 or 11), 0)
 end
 
--- The first messages of an inbox, so many; all without a number.
+-- The first `count` messages of an inbox, or all of them.
 local function front_of(inbox, count)
   return redis.call('LRANGE', inbox, 0, count and 2 * count - 1 or -1)
 end
@@ -71,11 +71,11 @@ local function size_of_all(messages)
   return bytes
 end
 
--- What was taken out in this call, until `put_down`.
-local messages_out, bytes_out, emptied = 0, 0, {}
+-- Messages and bytes removed in this call, until `write_totals`.
+local messages_removed, bytes_removed, emptied = 0, 0, {}
 
-local function took(user, messages, bytes, is_empty)
-  messages_out, bytes_out = messages_out + messages, bytes_out + bytes
+local function count_removed(user, messages, bytes, is_empty)
+  messages_removed, bytes_removed = messages_removed + messages, bytes_removed + bytes
   if is_empty then
     emptied[#emptied + 1] = user
   elseif bytes > 0 and redis.call('HEXISTS', bytes_of, user) == 1 then
@@ -83,33 +83,33 @@ local function took(user, messages, bytes, is_empty)
   end
 end
 
--- Puts down what was taken out, once for all users. For no more than a few thousand of them.
-local function put_down()
+-- Writes the totals once for all users, of whom there are at most a few thousand.
+local function write_totals()
   if #emptied > 0 then
     redis.call('HDEL', bytes_of, unpack(emptied))
     redis.call('ZREM', oldest, unpack(emptied))
     redis.call('HDEL', opened, unpack(emptied))
-    -- Whatever somebody else took away from under the totals: nothing waits any more.
+    -- No message is left. This also repairs totals that are wrong because keys were deleted.
     if redis.call('EXISTS', oldest) == 0 then return redis.call('DEL', totals) end
   end
-  if messages_out > 0 then
-    redis.call('HINCRBY', totals, 'messages', 0 - messages_out)
-    redis.call('HINCRBY', totals, 'bytes', 0 - bytes_out)
+  if messages_removed > 0 then
+    redis.call('HINCRBY', totals, 'messages', 0 - messages_removed)
+    redis.call('HINCRBY', totals, 'bytes', 0 - bytes_removed)
   end
 end
 
--- Takes out the first messages of an inbox, which have so many bytes.
-local function take_front(user, inbox, count, bytes, is_all)
+-- Removes the first `count` messages of an inbox, whose size is `bytes`.
+local function remove_front(user, inbox, count, bytes, is_all)
   if is_all then
     redis.call('DEL', inbox)
   elseif count > 0 then
     redis.call('LTRIM', inbox, 2 * count, -1)
   end
-  took(user, count, bytes, is_all)
+  count_removed(user, count, bytes, is_all)
 end
 
--- The place of the first message that has this number or a later one.
-local function place_of(inbox, number)
+-- The index of the first message with this number or a later one.
+local function index_of(inbox, number)
   local from, to = 0, math.floor(redis.call('LLEN', inbox) / 2)
   while from < to do
     local middle = math.floor((from + to) / 2)
@@ -118,15 +118,15 @@ local function place_of(inbox, number)
   return from
 end
 
--- Takes out the message with this number, wherever it stands. Says whether it was there.
-local function take_out(user, inbox, number)
-  local place = 2 * place_of(inbox, number)
-  if redis.call('LINDEX', inbox, place) ~= number then return false end
-  local event = redis.call('LINDEX', inbox, place + 1)
+-- Removes the message with this number. Returns whether it was there.
+local function remove(user, inbox, number)
+  local at = 2 * index_of(inbox, number)
+  if redis.call('LINDEX', inbox, at) ~= number then return false end
+  local event = redis.call('LINDEX', inbox, at + 1)
   if not event then return false end
   local gone = number .. ' is gone'
-  for its = place, place + 1 do redis.call('LSET', inbox, its, gone) end
+  for i = at, at + 1 do redis.call('LSET', inbox, i, gone) end
   redis.call('LREM', inbox, 2, gone)
-  took(user, 1, size_of(event), redis.call('EXISTS', inbox) == 0)
+  count_removed(user, 1, size_of(event), redis.call('EXISTS', inbox) == 0)
   return true
 end

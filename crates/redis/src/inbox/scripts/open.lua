@@ -1,13 +1,13 @@
--- Gives sockets what waits for their users, unless another one has it that is still there.
+-- Gives sockets their users' inboxes, unless another connected socket has it.
 -- KEYS: those of inbox.lua, all sockets of the project.
--- ARGV: that of inbox.lua, then for each socket its user, itself, and if it has read a part already, the number
--- behind which to go on and the most messages. Who has not reads them behind this, past Lua, for a fraction of the
--- price.
--- Returns {the ms it is, for each socket who has it, or '', or what it goes on with, or nothing if that cannot be
--- read}.
+-- ARGV: that of inbox.lua, then for each socket its user, the socket, the number behind which it reads on or '', the
+-- most messages. A first read is a separate LRANGE behind this call, because passing messages through Lua costs
+-- several times as much.
+-- Returns {now, then for each socket the socket that has the inbox; or '' if it has the inbox itself; or the messages
+-- read on; or false if the key has the wrong type}.
 local function read_on(inbox, after, most)
   if most == '0' then return {} end
-  local from = place_of(inbox, after)
+  local from = index_of(inbox, after)
   if redis.call('LINDEX', inbox, 2 * from) == after then from = from + 1 end
   return redis.call('LRANGE', inbox, 2 * from, 2 * (from + most) - 1)
 end
@@ -28,7 +28,7 @@ end
 
 local answer = { now_ms() }
 for at = 2, #ARGV, 4 do
-  local is_list, found = pcall(open, ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3])
-  answer[#answer + 1] = is_list and found
+  local ok, found = pcall(open, ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3])
+  answer[#answer + 1] = ok and found
 end
 return answer

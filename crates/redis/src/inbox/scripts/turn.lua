@@ -1,3 +1,3 @@
--- Whose turn it is to look for what has waited too long. KEYS: the turn. ARGV: how long it is, in ms.
--- Returns 1 for who begins it.
+-- Gives one node the turn to remove expired messages. KEYS: the turn. ARGV: its length in ms.
+-- Returns 1 if the turn begins with this call.
 return redis.call('SET', KEYS[1], '', 'NX', 'PX', ARGV[1]) and 1 or 0

@@ -1,5 +1,5 @@
--- What sockets of ours are in, written as original emit.gg nodes write it. Targets are as names hold
--- them. The keys are not ours alone: whatever stands there, nothing here fails.
+-- Copies of our sockets' memberships in the form of original emit.gg nodes. Targets are encoded as in names. Others
+-- write to these keys as well, so no content of theirs may cause an error.
 
 local function id_text(id)
   local hex = id:gsub('.', function(byte) return string.format('%02x', byte:byte()) end)
@@ -14,7 +14,7 @@ local function mirror_key(prefix, target)
   return prefix .. ':sockets'
 end
 
--- The end of an entry: whose socket it is, and since when.
+-- The end of an entry: the node, and a time.
 local function since(id, what)
   local time = redis.call('TIME')
   local ms = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))
@@ -25,7 +25,7 @@ local function mirror_user(key, user, id)
   redis.pcall('HSET', key, user, '{"socketId":"' .. id .. '",' .. since(id, 'onlineAt'))
 end
 
-local function mirror_enter(prefix, target, socket, stand_ms)
+local function mirror_enter(prefix, target, socket, ttl_ms)
   local key, id = mirror_key(prefix, target), id_text(socket)
   local user = target:match('^@(.*)')
   if user then
@@ -34,11 +34,11 @@ local function mirror_enter(prefix, target, socket, stand_ms)
     redis.pcall('HSET', key, id, '{' .. since(id, 'connectedAt'))
   else
     redis.pcall('SADD', key, id)
-    redis.pcall('PEXPIRE', key, stand_ms)
+    redis.pcall('PEXPIRE', key, ttl_ms)
   end
 end
 
--- The user's entry names another socket, if it named one of these.
+-- If the user's entry names one of these sockets, it is changed to another one or removed.
 local function user_left(key, user, ids, members)
   local entry = redis.pcall('HGET', key, user)
   if type(entry) ~= 'string' then return end
@@ -53,7 +53,7 @@ local function user_left(key, user, ids, members)
   end
 end
 
--- Called when the sockets are no longer in members, the target's own set.
+-- Called after the sockets were removed from `members`, our own set of the target.
 local function mirror_leave(prefix, target, sockets, members)
   local key, ids = mirror_key(prefix, target), {}
   for i, socket in ipairs(sockets) do ids[i] = id_text(socket) end
@@ -67,11 +67,11 @@ local function mirror_leave(prefix, target, sockets, members)
   end
 end
 
--- What copies.lua calls. Place: how long sets stand in ms, and the originals' prefix.
+-- Called by copies.lua. `place` is the time to live of sets in ms, and the originals' prefix.
 local function emit_copies(place)
-  local stand_ms, prefix = place:match('^(%d+) (.*)$')
+  local ttl_ms, prefix = place:match('^(%d+) (.*)$')
   return {
-    enter = function(target, socket) mirror_enter(prefix, target, socket, stand_ms) end,
+    enter = function(target, socket) mirror_enter(prefix, target, socket, ttl_ms) end,
     leave = function(target, sockets, members) mirror_leave(prefix, target, sockets, members) end,
   }
 end

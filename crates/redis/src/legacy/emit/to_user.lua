@@ -1,7 +1,6 @@
--- Tells something to the one socket that original nodes know of a user, if it is of theirs: ours have
--- been told otherwise. Nobody else's data may make it fail.
--- KEYS: users. ARGV: user, what instances of ours begin with, channel, the message up to the socket's
--- id and from there on.
+-- Publishes to the one socket that original nodes know of a user, unless it is on a Switchboard node, which has
+-- received the message already. No content of the originals' keys may cause an error.
+-- KEYS: users. ARGV: user, prefix of our instances, channel, message up to the socket's id and from there on.
 local entry = redis.pcall('HGET', KEYS[1], ARGV[1])
 if type(entry) ~= 'string' then return 0 end
 local is_json, known = pcall(cjson.decode, entry)

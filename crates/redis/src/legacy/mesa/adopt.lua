@@ -1,8 +1,8 @@
--- Moves what original Dispatchers stored for a user into its inbox, if it still is what the caller has read:
--- a Dispatcher may have written since, or another node was faster. No bound holds for it: it is there already.
--- KEYS: those of inbox.lua, the last number, what Dispatchers stored.
--- ARGV: that of inbox.lua, user, what was read, how long a message waits in ms, its events….
--- Returns 1 if it was.
+-- Moves messages that original Dispatchers stored for a user to the end of the user's inbox, if they are still those
+-- that the caller has read. The bounds of the inbox do not apply, because the messages are stored already.
+-- KEYS: those of inbox.lua, the last number, the Dispatchers' hash of messages.
+-- ARGV: that of inbox.lua, user, the stored messages, lifetime of a message in ms, their events….
+-- Returns 1 if they were moved.
 local user = ARGV[2]
 if redis.pcall('HGET', KEYS[6], user) ~= ARGV[3] then return 0 end
 local inbox, bytes, waiting = inbox_of(user), 0, 0

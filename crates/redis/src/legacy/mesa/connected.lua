@@ -1,13 +1,13 @@
--- Who is here, written as original Mesa servers write it: a set of users and a number of connections.
--- Originals write there, too, so how many sockets of ours each user has stands in a hash of our own. The
--- keys are not ours alone: whatever stands there, nothing here fails.
--- Place: what the names end with. Base: what our own begin with.
+-- Copies of presence in the form of original Mesa servers: a set of users and a number of connections. Originals
+-- write to them as well, so the number of our sockets of each user is in a hash of our own, and no content of theirs
+-- may cause an error.
+-- `place` is the suffix of the originals' names, `base` the prefix of our own.
 local function mesa_copies(suffix, base)
   local online, connections, counts = 'connected_clients' .. suffix, 'connected_clients_count' .. suffix, base .. ':connected'
 
   local function count_connections(by)
     local now = redis.pcall('INCRBY', connections, by)
-    -- Somebody took away what was counted before.
+    -- The key was deleted in the meantime.
     if type(now) == 'number' and now < 0 then redis.pcall('SET', connections, 0) end
   end
 

@@ -1,6 +1,6 @@
--- Takes out reports that a worker has handled, where it still owns the partition.
--- KEYS: owners. ARGV: base, group, worker, then for each partition: its number, how many ids, ids….
--- Returns the partitions that are another's now.
+-- Deletes acknowledged reports from partitions that the worker still owns.
+-- KEYS: owners. ARGV: prefix of names, group, worker, then for each partition its number, count of ids, ids….
+-- Returns the partitions that it no longer owns.
 local lost = {}
 local i = 4
 while i <= #ARGV do

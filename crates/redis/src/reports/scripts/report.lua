@@ -1,8 +1,8 @@
--- Puts reports of a node into the streams of all groups, each once however often it is handed in.
--- KEYS: groups, partitions, the last number of the node.
--- ARGV: base, most reports in a stream, how long the last number is remembered in ms, then for each report:
--- its number, a number by which its client is put into a partition, its bytes.
--- Returns how many old reports gave way; -1 if there is no group.
+-- Appends reports of a node to the streams of all groups. A report with a number that was seen before is skipped.
+-- KEYS: groups, partitions, last number of the node.
+-- ARGV: prefix of names, most reports in a stream, lifetime of the last number in ms, then for each report its
+-- number, a hash of its client that selects the partition, its bytes.
+-- Returns the number of old reports dropped at the bound; -1 if there is no group.
 local groups = redis.call('ZRANGE', KEYS[1], clock(), '+inf', 'BYSCORE')
 if #groups == 0 then return -1 end
 local partitions = tonumber(redis.call('GET', KEYS[2]))

@@ -1,13 +1,14 @@
--- Renews a worker's lease, takes back what it gives up, and gives it what is its share and free.
+-- Renews a worker's lease, frees the partitions that it releases, and assigns free partitions up to its share.
 -- KEYS: groups, partitions, workers, owners.
--- ARGV: verb, channel, group, worker, lease in ms, how long the group stands without workers in ms, how many
--- partitions where nobody has said, partitions that it gives up, cleanly….
--- Returns {now, its share, its partitions…}; `!` is in front of one whose owner before died with it.
+-- ARGV: PUBLISH or SPUBLISH, channel, group, worker, lease in ms, lifetime of a group without workers in ms,
+-- default number of partitions, released partitions….
+-- Returns {now, size of its share, its partitions…}; a partition has the prefix `!` if the lease of its previous
+-- owner expired.
 local verb, channel, group, me = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local now = clock()
 redis.call('SETNX', KEYS[2], ARGV[7])
 local partitions = tonumber(redis.call('GET', KEYS[2]))
-local changed = expel(KEYS[3], KEYS[4], now)
+local changed = remove_expired(KEYS[3], KEYS[4], now)
 redis.call('ZADD', KEYS[1], now + ARGV[6], group)
 changed = redis.call('ZADD', KEYS[3], now + ARGV[5], me) == 1 or changed
 for i = 8, #ARGV do
@@ -44,5 +45,5 @@ for n = 0, partitions - 1 do
     answer[#answer + 1] = (owners['!' .. partition] and '!' or '') .. partition
   end
 end
-if changed then tell(verb, channel, group) end
+if changed then announce(verb, channel, group) end
 return answer

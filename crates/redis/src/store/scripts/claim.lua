@@ -1,4 +1,5 @@
--- Begins a lease, unless a node with the same id has one. KEYS: nodes. ARGV: lease, its length in ms.
+-- Claims a lease, unless the node has one already. KEYS: nodes. ARGV: lease, its length in ms.
+-- Returns 1 if it was claimed.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 for _, lease in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do

@@ -1,6 +1,7 @@
--- Says what others may know of a client that has a seat, and that it has changed.
--- KEYS: index, owners, what is told of the shard's clients.
--- ARGV: socket, shard, description, PUBLISH or SPUBLISH, channel, message.
+-- Writes the member list entry of a socket that has a seat, and publishes the change.
+-- KEYS: index, owners, member list of the shard.
+-- ARGV: socket, shard, entry, PUBLISH or SPUBLISH, channel, message.
+-- Returns -1 if the lease is lost.
 if redis.call('SISMEMBER', KEYS[1], '.') == 0 then return -1 end
 if redis.call('ZSCORE', KEYS[2], ARGV[1] .. ARGV[2]) then
   redis.call('HSET', KEYS[3], ARGV[1], ARGV[3])

@@ -1,9 +1,10 @@
--- KEYS: those of seats.lua, what is told of the shard's clients.
+-- Releases a seat, removes the socket from the shard's member list and publishes the change.
+-- KEYS: those of seats.lua, member list of the shard.
 -- ARGV: socket, shard, PUBLISH or SPUBLISH, channel, message.
--- Returns what is left in the index, -1 if the lease is lost.
+-- Returns the size of the index, -1 if the lease is lost.
 if redis.call('SISMEMBER', index, '.') == 0 then return -1 end
 local socket, shard = ARGV[1], ARGV[2]
-stand_up(socket, shard)
+release(socket, shard)
 local node = socket:sub(1, 4)
 if redis.call('ZLEXCOUNT', owners, '[' .. node, '[' .. node .. string.rep('\255', 13)) == 0 then
   redis.call('SREM', index, '$')

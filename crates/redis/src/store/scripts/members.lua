@@ -1,8 +1,9 @@
--- Sockets of one node enter and leave targets of one project, in the order they did. Copies of that are
--- written by what copies_of() finds.
--- KEYS: index, users, mirror, then the members of a target for each change.
--- ARGV: node, the project's key, then '+' or '-', socket and target for each change.
--- Returns what is left in the index, -1 if the lease is lost; behind it how many changes were refused, if any.
+-- Adds sockets of one node to targets of one project and removes them, in the given order. The copies that
+-- copies_of() returns are updated as well.
+-- KEYS: index, users, mirror, then for each change the members of its target.
+-- ARGV: node, prefix of the project's names, then for each change '+' or '-', socket, target.
+-- Returns the size of the index, -1 if the lease is lost; or {size, number of refused changes} if any was
+-- refused.
 if redis.call('SISMEMBER', KEYS[1], '.') == 0 then return -1 end
 local from, to = '[' .. ARGV[1], '[' .. ARGV[1] .. string.rep('\255', 12)
 local copies = copies_of(KEYS[3], ARGV[2])
@@ -30,10 +31,10 @@ local refused = 0
 for i = 4, #KEYS do
   local at = (i - 4) * 3 + 3
   local change = ARGV[at] == '+' and enter or leave
-  local is_done, why = pcall(change, KEYS[i], ARGV[at + 1], ARGV[at + 2])
-  if not is_done then
-    -- A target whose key holds something else, which is found before anything is written, costs no other target.
-    if not tostring(why.err or why):find('WRONGTYPE') then error(why) end
+  local ok, reason = pcall(change, KEYS[i], ARGV[at + 1], ARGV[at + 2])
+  if not ok then
+    -- A key of the wrong type is found before the change writes anything. It must not stop other changes.
+    if not tostring(reason.err or reason):find('WRONGTYPE') then error(reason) end
     refused = refused + 1
   end
 end

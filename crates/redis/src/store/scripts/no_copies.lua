@@ -1,2 +1,2 @@
--- In place of copies.lua, where nothing is copied.
+-- Takes the place of legacy/copies.lua where presence is not copied for other servers.
 local function copies_of() return {} end

@@ -1,6 +1,6 @@
--- Goes on with a lease that has not run out: one that has may be half swept. By the clock of Redis.
+-- Renews a lease that has not expired; an expired one may be partly swept. Uses Redis' clock.
 -- KEYS: nodes. ARGV: lease, its length in ms.
--- Returns {1 or 0 if it is lost, how many nodes there are, dead leases…}.
+-- Returns {1, or 0 if the lease is lost; number of nodes; expired leases…}.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local ends = redis.call('ZSCORE', KEYS[1], ARGV[1])

@@ -1,5 +1,5 @@
--- Writes a seat that a node gave before the store lost it. A shard that is full meanwhile takes it in
--- all the same: the client sits there.
+-- Writes again a seat that was taken before Redis lost its data. A shard that has become full meanwhile is
+-- exceeded, because the client already has the seat.
 -- KEYS: those of seats.lua. ARGV: socket, shard, capacity, number.
 if redis.call('SISMEMBER', index, '.') == 0 then return -1 end
 local socket, shard, capacity, number = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -17,5 +17,5 @@ if not plan_of(shard) then
   end
   set_plan(shard, capacity, number, age)
 end
-sit_down(socket, shard, capacity)
+take(socket, shard, capacity)
 return 1

@@ -1,10 +1,10 @@
--- Who sits where, in one project. The rules are those of a node alone:
---   index   what the lease has here; '$' for seats
---   owners  socket..shard of every seat, so that a node's seats lie side by side
---   seated  shard -> seats taken
---   plan    shard -> "capacity number age"; number and age are 0 for a shard asked for by name
+-- The seats of one project, by the same rules as in memory:
+--   index   entries of the lease in the project; '$' for seats
+--   owners  socket..shard of every seat, so that the seats of a node are adjacent
+--   seated  shard -> number of seats taken
+--   plan    shard -> "capacity number age"; number and age are 0 for a shard requested by name
 --   open    automatic shards with a free seat, by age
---   free    numbers up to the last that no automatic shard has
+--   free    numbers below the last that no automatic shard has
 --   meta    total, made, last
 local index, owners, seated, plan, open, free, meta = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7]
 
@@ -23,7 +23,7 @@ local function set_plan(shard, capacity, number, age)
   redis.call('HSET', plan, shard, string.format('%.0f %.0f %.0f', capacity, number, age))
 end
 
-local function note_room(shard, taken)
+local function update_open(shard, taken)
   local known = plan_of(shard)
   if known.number == 0 then return end
   if taken < known.capacity then
@@ -33,12 +33,12 @@ local function note_room(shard, taken)
   end
 end
 
-local function sit_down(socket, shard, capacity)
+local function take(socket, shard, capacity)
   if not plan_of(shard) then set_plan(shard, capacity, 0, 0) end
   redis.call('ZADD', owners, 0, socket .. shard)
   redis.call('SADD', index, '$')
   redis.call('HINCRBY', meta, 'total', 1)
-  note_room(shard, redis.call('HINCRBY', seated, shard, 1))
+  update_open(shard, redis.call('HINCRBY', seated, shard, 1))
 end
 
 local function seat_of(socket)
@@ -46,11 +46,11 @@ local function seat_of(socket)
   return seat and seat:sub(17)
 end
 
-local function stand_up(socket, shard)
+local function release(socket, shard)
   if redis.call('ZREM', owners, socket .. shard) == 0 then return end
   redis.call('HINCRBY', meta, 'total', -1)
   local taken = redis.call('HINCRBY', seated, shard, -1)
-  if taken > 0 then return note_room(shard, taken) end
+  if taken > 0 then return update_open(shard, taken) end
   local known = plan_of(shard)
   redis.call('HDEL', seated, shard)
   redis.call('HDEL', plan, shard)

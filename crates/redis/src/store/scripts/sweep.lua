@@ -1,9 +1,9 @@
--- Takes out a part of what a dead lease left in one project, so that no call is long. When all is out
--- the lease can write here no more, nor begin to.
+-- Removes some of a dead lease's entries in one project, so that no call is long. The tombstone prevents the
+-- lease from writing here again.
 -- KEYS: those of seats.lua, users, tombstone, mirror.
--- ARGV: node, the most to take out, how long the tombstone stands in ms, the project's key, PUBLISH or
--- SPUBLISH, the beginning of a shard's channel, the beginning of the message.
--- Returns what is left in the index.
+-- ARGV: node, most entries to remove, lifetime of the tombstone in ms, prefix of the project's names, PUBLISH or
+-- SPUBLISH, prefix of a shard's channel, message up to the shard's name.
+-- Returns the size of the index.
 local node, most = ARGV[1], tonumber(ARGV[2])
 local from, to = '[' .. node, '[' .. node .. string.rep('\255', 12)
 local copies = copies_of(KEYS[10], ARGV[4])
@@ -14,7 +14,7 @@ local function sweep_seats()
   local seats = redis.call('ZRANGE', owners, from, to .. '\255', 'BYLEX', 'LIMIT', 0, most)
   for _, seat in ipairs(seats) do
     local socket, shard = seat:sub(1, 16), seat:sub(17)
-    stand_up(socket, shard)
+    release(socket, shard)
     redis.call('HDEL', ARGV[4] .. ':shard:' .. shard, socket)
     changed[shard] = true
   end

@@ -1,9 +1,11 @@
+-- Takes a seat on the named shard or on an automatic one. With an entry for the member list, the socket also
+-- enters its targets and the change is published, so a connect is one round trip.
 -- KEYS: those of seats.lua.
--- ARGV: socket, shard or '', capacity, '1' if a full named shard overflows, project's most or ''. If the
--- socket is in its targets from when it sits: what is told of it, the project's key, PUBLISH or SPUBLISH,
--- the beginning of a shard's channel, the beginning of the message.
+-- ARGV: socket; shard or ''; capacity; '1' if a full named shard overflows to an automatic one; most seats of the
+-- project or ''. With an entry: the entry, prefix of the project's names, PUBLISH or SPUBLISH, prefix of a
+-- shard's channel, message up to the shard's name.
 -- Returns {1, shard, capacity, number}, {0} if the project is full, {-1} if the lease is lost.
-local socket, wanted, capacity = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local socket, requested, capacity = ARGV[1], ARGV[2], tonumber(ARGV[3])
 
 local function free_number()
   local at = 0
@@ -46,7 +48,7 @@ local function is_full(shard)
   return known and number_of(seated, shard) >= math.min(known.capacity, capacity)
 end
 
-local function come_in(shard)
+local function enter(shard)
   for _, target in ipairs({ '=', '#' .. shard }) do
     redis.call('ZADD', ARGV[7] .. ':in:' .. target, 0, socket)
     redis.call('SADD', index, target)
@@ -59,10 +61,10 @@ if redis.call('SISMEMBER', index, '.') == 0 then return { -1 } end
 local shard = seat_of(socket)
 if not shard then
   if ARGV[5] ~= '' and number_of(meta, 'total') >= tonumber(ARGV[5]) then return { 0 } end
-  shard = wanted
+  shard = requested
   if shard == '' or (ARGV[4] == '1' and is_full(shard)) then shard = automatic() end
-  sit_down(socket, shard, capacity)
+  take(socket, shard, capacity)
 end
-if ARGV[6] then come_in(shard) end
+if ARGV[6] then enter(shard) end
 local known = plan_of(shard)
 return { 1, shard, known.capacity, known.number }
