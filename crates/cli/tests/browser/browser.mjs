@@ -93,7 +93,7 @@ export class Tab {
     await this.messageField.press("Enter");
   }
 
-  /** The frames of one direction whose title contains `event`. */
+  /** The frames of one direction with `event` in their title. */
   frame(direction, event) {
     return this.frames.locator(`li.${direction}`).filter({ hasText: event });
   }

@@ -122,7 +122,7 @@ class Client {
   }
 }
 
-/** A TCP relay to the server whose connections can be cut without a close frame. */
+/** A TCP relay to the server; its connections can be cut without a close frame. */
 class Cable {
   #listener;
   #ends = new Set();

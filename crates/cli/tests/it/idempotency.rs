@@ -37,7 +37,7 @@ async fn run_on_the_request(redis: &RedisServer, script: &str) {
     assert_eq!(redis.ask(&format!("EVAL \"{script}\" 0")).await, "$-1", "it runs");
 }
 
-/// The number of requests whose key or value contains a text.
+/// The number of requests with a text in their key or value.
 async fn count_requests_with(redis: &RedisServer, text: &str) -> String {
     let script = "local count = 0 for _, key in ipairs(redis.call('KEYS', '*:request:*')) do \
                   if (key .. redis.call('GET', key)):find(ARGV[1], 1, true) then count = count + 1 end end \

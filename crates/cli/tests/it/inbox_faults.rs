@@ -1,6 +1,6 @@
 //! Stored messages while servers are killed at random and users connect and disconnect.
 //!
-//! Every message whose storage was confirmed is delivered at least once, and first deliveries keep the
+//! Every message with confirmed storage is delivered at least once, and first deliveries keep the
 //! order of storage.
 
 use std::collections::HashSet;
