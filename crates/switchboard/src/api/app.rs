@@ -73,7 +73,7 @@ impl App {
     /// The report sink, if the app has one.
     ///
     /// ```
-    /// assert!(switchboard::App::new().portal().is_none());
+    /// assert!(switchboard::App::new().report_sink().is_none());
     /// ```
     pub fn report_sink(&self) -> Option<&Arc<dyn ReportSink>> {
         self.node.report_sink().map(|(sink, _)| sink)

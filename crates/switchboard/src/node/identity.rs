@@ -64,7 +64,7 @@ pub type Verdict<'a> = Pin<Box<dyn Future<Output = Result<Identity, IdentifyErro
 /// Decides whom a token names. Every `async fn(String) -> Result<Identity, E>` is one.
 ///
 /// ```
-/// use switchboard::{App, Identity, Name};
+/// use switchboard::{App, Identity, UserId};
 ///
 /// // Trusts anybody: for examples only.
 /// let app = App::new().with_verifier(async |token: String| {
