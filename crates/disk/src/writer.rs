@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::task::Poll;
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 
 use metrics::{Counter, Gauge, counter, gauge};
 use switchboard_backplane::InboxLimits;
@@ -257,7 +257,7 @@ impl Now {
 
 /// Milliseconds since 1970.
 pub(crate) fn now_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64
+    switchboard_event::unix_ms(SystemTime::now())
 }
 
 #[cfg(test)]

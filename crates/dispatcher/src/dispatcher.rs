@@ -1,7 +1,7 @@
 //! The dispatcher: sends to Switchboard nodes or legacy servers, live or through inboxes.
 
 use std::collections::HashSet;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use switchboard_backplane::{Content, Publication};
 use switchboard_event::{Audience, DeliveryClass, Event, IntoAudience, NameError, ProjectId, Target, UserId};
@@ -227,6 +227,5 @@ fn legacy_recipients(audience: &Audience) -> Result<Vec<&str>, DispatchError> {
 }
 
 fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    switchboard_event::unix_ms(SystemTime::now())
 }

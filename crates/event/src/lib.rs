@@ -11,6 +11,7 @@ mod number;
 mod parcel;
 mod payload;
 mod target;
+mod time;
 
 pub use binary::EventDecodeError;
 pub use event::{DeliveryClass, Event, Protocol};
@@ -20,3 +21,4 @@ pub use number::MessageNumber;
 pub use parcel::Parcel;
 pub use payload::{Payload, PayloadError};
 pub use target::{Audience, AudienceError, IntoAudience, Target};
+pub use time::unix_ms;

@@ -1,6 +1,6 @@
 //! One kind of original servers, as the bus sees it.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use switchboard_backplane::Publication;
@@ -45,6 +45,5 @@ pub(super) fn write_json_string(out: &mut Vec<u8>, text: &str) {
 
 /// The current time in ms: messages of original servers have none.
 pub(super) fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    switchboard_event::unix_ms(SystemTime::now())
 }

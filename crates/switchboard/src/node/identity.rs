@@ -10,11 +10,11 @@ use std::time::{Duration, SystemTime};
 use futures_util::FutureExt;
 use serde_json::json;
 use switchboard_backplane::ClientAction;
-use switchboard_event::{Payload, Target, UserId};
+use switchboard_event::{Payload, Target, UserId, unix_ms};
 use switchboard_hub::{JoinError, Session};
 
 use crate::node::Node;
-use crate::node::clock::{now, now_ms, since_1970};
+use crate::node::clock::{now, now_ms};
 use crate::node::conn::Conn;
 use crate::node::inbox;
 use crate::node::inbox::backlog::Backlog;
@@ -145,7 +145,7 @@ fn log_in(node: &Arc<Node>, session: &Arc<Session>, identity: Identity) -> Resul
 
 /// Binds a socket to a user, in place of an earlier binding.
 fn bind(node: &Node, session: &Arc<Session>, identity: &Identity) -> Result<(), IdentifyError> {
-    let expires_ms = identity.expires.map(since_1970);
+    let expires_ms = identity.expires.map(unix_ms);
     if expires_ms.is_some_and(|end| end <= now_ms()) {
         return Err(IdentifyError::Expired);
     }
