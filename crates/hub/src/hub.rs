@@ -1,127 +1,93 @@
-//! The hub: sockets come, join, hear and go.
+//! The hub: the sockets of one node, their memberships, and delivery to them.
 
 use std::any::Any;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::Bytes;
-use hashbrown::HashSet;
 use switchboard_backplane::{Bus, Content, LocalMembers, Publication, PublishError, Receiver, Store};
 use switchboard_event::{
-    Audience, DeliveryClass, Event, MessageNumber, Parcel, ProjectId, Protocol, SocketId, Target,
+    Audience, DeliveryClass, MessageNumber, Parcel, ProjectId, Protocol, SocketId, Target,
 };
 
+use crate::delivery::{Delivered, Delivery, Encode, HubStats, Schedule};
 use crate::index::Index;
 use crate::member_set::{Change, MemberSet};
-use crate::outbox::{Appended, Order, Transport};
+use crate::outbox::{Order, Transport};
+use crate::resolve;
 use crate::session::{JoinError, Session};
 
-/// Turns an event into a complete WebSocket frame of a protocol.
-pub type Encode = fn(Protocol, &Event) -> Bytes;
-
-/// Has outboxes flushed, soon and each once.
-pub trait Schedule: Send + Sync + 'static {
-    /// One outbox has something to send.
-    fn schedule(&self, session: Arc<Session>);
-
-    /// Many have.
-    fn schedule_all(&self, sessions: Vec<Arc<Session>>);
-}
-
-/// What a hub is made of.
+/// The parts and bounds of a hub.
 pub struct HubConfig {
-    /// How events become frames.
+    /// Encodes events as frames.
     pub encode: Encode,
-    /// Who flushes the outboxes.
+    /// Schedules the flush of outboxes.
     pub schedule: Arc<dyn Schedule>,
     /// The close frame for a socket whose outbox is full.
     pub overflow_frame: Bytes,
-    /// Most bytes that wait for one socket.
+    /// Most bytes in one outbox.
     pub outbox_bytes_max: usize,
-    /// Most rooms, tags and users that one socket is in.
+    /// Most rooms, tags and users of one socket.
     pub memberships_max: usize,
 }
 
-/// How far a send goes.
+/// The reach of a send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Scope {
-    /// To sockets of all nodes.
+    /// Sockets of all nodes.
     #[default]
     AllNodes,
-    /// To sockets of this node only.
+    /// Sockets of this node only.
     ThisNode,
 }
 
-/// A socket that is about to be known.
+/// The parts of a session that the hub does not know yet.
 pub struct NewSession {
-    /// New for every connection.
+    /// Unique to the connection.
     pub id: SocketId,
-    /// The project it belongs to.
+    /// The socket's project.
     pub project: ProjectId,
-    /// What it speaks.
+    /// The socket's protocol.
     pub protocol: Protocol,
-    /// The way out to it.
+    /// Sends bytes to the socket.
     pub transport: Arc<dyn Transport>,
-    /// What the maker of the session keeps with it.
+    /// Data of the caller, stored with the session.
     pub peer: Box<dyn Any + Send + Sync>,
-    /// A frame that it gets before anything else.
+    /// A frame that is delivered before any other.
     pub greeting: Option<Bytes>,
 }
 
-/// What a send did on this node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Delivered {
-    /// Sockets that have it in their outbox.
-    pub queued: usize,
-    /// Sockets that missed it: it was volatile and their outbox full.
-    pub dropped: usize,
-    /// Sockets that are being closed because their outbox was full.
-    pub overflowed: usize,
-}
-
-/// What has happened since the hub was made.
-#[derive(Debug, Default)]
-pub struct HubStats {
-    /// Frames put into outboxes.
-    pub queued: AtomicU64,
-    /// Bytes put into outboxes.
-    pub queued_bytes: AtomicU64,
-    /// Volatile frames dropped at a full outbox.
-    pub dropped: AtomicU64,
-    /// Sockets closed because their outbox was full.
-    pub overflowed: AtomicU64,
-    /// Publications that other nodes did not get because the bus was full or away.
-    pub lost: AtomicU64,
-}
-
-/// What other nodes say to this one, besides events.
+/// An arrival from other nodes that is not an event.
 #[derive(Debug)]
 pub enum HubEvent {
-    /// Something about the sockets of an audience: whatever is no event.
+    /// A publication whose content is not [`Content::Event`].
     Publication(Publication),
-    /// Anything may have been said in the meantime.
+    /// Publications may have been lost.
     Missed,
 }
 
-/// Hears notices. Called in the order they came; must not wait.
+/// Receives hub events in the order of their arrival. Must not block.
 pub type Listener = Box<dyn Fn(HubEvent) + Send + Sync>;
 
-/// Every socket of one node, and who hears what.
+/// All sockets of one node and their memberships.
 pub struct Hub {
-    config: HubConfig,
     index: Arc<Index>,
     bus: Arc<dyn Bus>,
     store: Arc<dyn Store>,
-    stats: HubStats,
+    delivery: Delivery,
+    memberships_max: usize,
     listener: OnceLock<Listener>,
 }
 
 impl Hub {
-    /// A hub on an index that its store may share.
+    /// Creates a hub on an index, which its store may share, and starts the store and the bus.
     pub fn new(config: HubConfig, index: Arc<Index>, bus: Arc<dyn Bus>, store: Arc<dyn Store>) -> Arc<Self> {
-        let (stats, listener) = (HubStats::default(), OnceLock::new());
-        let hub = Arc::new(Hub { config, index, bus, store, stats, listener });
+        let HubConfig { encode, schedule, overflow_frame, outbox_bytes_max, memberships_max } = config;
+        let stats = HubStats::default();
+        let delivery = Delivery { encode, schedule, overflow_frame, outbox_bytes_max, stats };
+        let listener = OnceLock::new();
+        let hub = Arc::new(Hub { index, bus, store, delivery, memberships_max, listener });
         let receiver: Weak<dyn Receiver> = Arc::downgrade(&(hub.clone() as Arc<dyn Receiver>));
         let members: Weak<dyn LocalMembers> = Arc::downgrade(&(hub.index.clone() as Arc<dyn LocalMembers>));
         hub.store.start(members);
@@ -129,38 +95,41 @@ impl Hub {
         hub
     }
 
-    /// What is here.
+    /// The sessions and member sets of this node.
     pub fn index(&self) -> &Index {
         &self.index
     }
 
-    /// What all nodes know.
+    /// Presence and seats of all nodes.
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.store
     }
 
-    /// What carries sends to other nodes.
+    /// The bus to other nodes.
     pub fn bus(&self) -> &Arc<dyn Bus> {
         &self.bus
     }
 
-    /// Has notices of other nodes heard; the first who asks hears all. Until then they are dropped.
+    /// Totals since the hub was created.
+    pub fn stats(&self) -> &HubStats {
+        &self.delivery.stats
+    }
+
+    /// Sets the listener for hub events. Later calls do nothing; events before the first are dropped.
     pub fn listen(&self, listener: Listener) {
         let _ = self.listener.set(listener);
     }
 
-    fn notice(&self, notice: HubEvent) {
+    fn notify(&self, event: HubEvent) {
         if let Some(listener) = self.listener.get() {
-            listener(notice);
+            listener(event);
         }
     }
+}
 
-    /// What has happened so far.
-    pub fn stats(&self) -> &HubStats {
-        &self.stats
-    }
-
-    /// Makes a socket known; from now on it hears what everyone hears.
+/// Sessions and memberships.
+impl Hub {
+    /// Adds a socket. From now on it receives sends to everyone.
     pub fn add(&self, new_session: NewSession) -> Arc<Session> {
         let NewSession { id, project, protocol, transport, peer, greeting } = new_session;
         let project = self.index.enter_project(&project);
@@ -174,8 +143,8 @@ impl Hub {
         session
     }
 
-    /// A session that stands for nobody, to tell with it what no socket did: it is in nothing, and what
-    /// is sent to it goes nowhere.
+    /// A session without a socket, for hooks about the server itself. It has no memberships, and frames to it
+    /// are dropped.
     pub fn placeholder_session(
         &self,
         project: &ProjectId,
@@ -185,24 +154,24 @@ impl Hub {
         let project = self.index.enter_project(project);
         self.index.leave_project(&project);
         let id = SocketId::on(self.bus.node());
-        let session = Session::new(id, project, protocol, Arc::new(Nowhere), peer);
+        let session = Session::new(id, project, protocol, Arc::new(NoTransport), peer);
         session.outbox.detach();
         Arc::new(session)
     }
 
-    /// Forgets a socket: it leaves everything it was in. Does nothing the second time.
+    /// Removes a socket and ends its memberships. Does nothing the second time.
     pub fn remove(&self, session: &Arc<Session>) {
-        let groups = {
+        let sets = {
             let mut membership = session.membership();
             if !std::mem::take(&mut membership.open) {
                 return;
             }
-            std::mem::take(&mut membership.groups)
+            std::mem::take(&mut membership.sets)
         };
-        for group in &groups {
-            self.exit(session.id, group);
+        for set in &sets {
+            self.exit(session.id, set);
         }
-        if let Some(everyone) = self.index.group(&session.project, &Target::Everyone) {
+        if let Some(everyone) = self.index.member_set(&session.project, &Target::Everyone) {
             self.exit(session.id, &everyone);
         }
         self.index.remove(session.id);
@@ -210,8 +179,8 @@ impl Hub {
         self.index.leave_project(&session.project);
     }
 
-    /// Brings a socket into a room, a tag or a user. False if it was in, so that callers announce
-    /// it once. [`Target::Everyone`] and sockets are no places to join: false.
+    /// Adds a socket to a room, a tag or a user. Returns false if it was a member already, so that callers
+    /// announce a join once, and for [`Target::Everyone`] and sockets, which cannot be joined.
     pub fn join(&self, session: &Arc<Session>, target: &Target) -> Result<bool, JoinError> {
         if matches!(target, Target::Everyone | Target::Socket(_)) {
             return Ok(false);
@@ -220,74 +189,84 @@ impl Hub {
         if !membership.open {
             return Err(JoinError::Gone);
         }
-        if membership.groups.iter().any(|group| group.target == *target) {
+        if membership.sets.iter().any(|set| set.target == *target) {
             return Ok(false);
         }
-        let max = self.config.memberships_max;
-        if membership.groups.len() >= max {
+        let max = self.memberships_max;
+        if membership.sets.len() >= max {
             return Err(JoinError::TooMany { max });
         }
-        let group = self.enter(session, target);
-        membership.groups.push(group);
+        let set = self.enter(session, target);
+        membership.sets.push(set);
         Ok(true)
     }
 
-    /// Takes a socket out. False if it was not in.
+    /// Removes a socket from a target. Returns false if it was not a member.
     pub fn leave(&self, session: &Arc<Session>, target: &Target) -> bool {
         let mut membership = session.membership();
-        let Some(place) = membership.groups.iter().position(|group| group.target == *target) else {
+        let Some(position) = membership.sets.iter().position(|set| set.target == *target) else {
             return false;
         };
-        let group = membership.groups.remove(place);
-        self.exit(session.id, &group);
+        let set = membership.sets.remove(position);
+        self.exit(session.id, &set);
         true
     }
 
-    /// Takes all sockets out of a target, such as a user who goes offline. Returns how many.
+    /// Removes all local sockets from a target, for instance from a user that is set offline. Returns how many.
     pub fn clear(&self, project: &ProjectId, target: &Target) -> usize {
         let members = self.members(project, &target.clone().into());
         members.iter().filter(|session| self.leave(session, target)).count()
     }
 
-    fn enter(&self, session: &Arc<Session>, target: &Target) -> Arc<MemberSet> {
+    /// The local sockets of an audience, each once.
+    pub fn members(&self, project: &ProjectId, audience: &Audience) -> Vec<Arc<Session>> {
+        let mut members = Vec::new();
+        resolve::for_each_session(&self.index, project, audience, |session| members.push(session.clone()));
+        members
+    }
+
+    fn enter(&self, session: &Arc<Session>, target: &Target) -> Arc<MemberSet<Session>> {
         let project = &session.project;
         loop {
-            let group = self.index.member_set_or_new(project, target);
-            let first = || self.bus.subscribe(&project.id, target);
-            match group.insert(session, first) {
-                // Whoever emptied it is about to take it out of the index; do so for them.
-                Change::Dead => self.index.forget(&group),
+            let set = self.index.member_set_or_new(project, target);
+            let subscribe = || self.bus.subscribe(&project.id, target);
+            match set.insert(session.id, session, subscribe) {
+                // The thread that emptied the set has yet to remove it from the index; remove it now.
+                Change::Dead => self.index.forget(&set),
                 _ => {
                     self.store.entered(&project.id, target, session.id);
-                    return group;
+                    return set;
                 }
             }
         }
     }
 
-    fn exit(&self, id: SocketId, group: &Arc<MemberSet>) {
-        let project = &group.project.id;
-        match group.remove(id, || self.bus.unsubscribe(project, &group.target)) {
+    fn exit(&self, id: SocketId, set: &Arc<MemberSet<Session>>) {
+        let project = &set.project.id;
+        match set.remove(id, || self.bus.unsubscribe(project, &set.target)) {
             Change::None | Change::Dead => return,
             Change::Done => {}
-            Change::Emptied => self.index.forget(group),
+            Change::Emptied => self.index.forget(set),
         }
-        self.store.left(project, &group.target, id);
+        self.store.left(project, &set.target, id);
     }
+}
 
-    /// Sends to the sockets of this node and, unless the scope forbids it, of all others. What was
-    /// done is of this node; others get it if the bus does not lose it, which is counted.
+/// Sends and delivery.
+impl Hub {
+    /// Delivers to the sockets of this node and, unless the scope forbids it, publishes to the other nodes. The
+    /// result covers this node. A publication that the bus drops is counted in [`HubStats::lost`].
     pub fn send(&self, project: &ProjectId, audience: &Audience, parcel: &Parcel, scope: Scope) -> Delivered {
         let delivered = self.deliver(project, audience, parcel);
         if scope == Scope::AllNodes {
             let content = Content::Event { event: parcel.event.clone(), class: parcel.class };
-            // What is lost is counted and shown there; who sends can do nothing about it.
+            // A loss is counted in `publish`; the sender cannot react to it.
             let _ = self.publish(project, audience, content);
         }
         delivered
     }
 
-    /// Has other nodes hear something, if they can have a socket of the audience.
+    /// Publishes to other nodes, unless the audience names sockets of this node only.
     pub fn publish(
         &self,
         project: &ProjectId,
@@ -295,182 +274,75 @@ impl Hub {
         content: Content,
     ) -> Result<(), PublishError> {
         let node = self.bus.node();
-        let is_here = |target: &Target| matches!(target, Target::Socket(id) if id.node() == node);
-        if audience.to.iter().all(is_here) {
+        let is_local = |target: &Target| matches!(target, Target::Socket(id) if id.node() == node);
+        if audience.to.iter().all(is_local) {
             return Ok(());
         }
         let publication = Publication { project: project.clone(), audience: audience.clone(), content };
         self.bus.publish(&publication).inspect_err(|_| {
-            self.stats.lost.fetch_add(1, Ordering::Relaxed);
+            self.delivery.stats.lost.fetch_add(1, Ordering::Relaxed);
         })
     }
 
-    /// Sends to the sockets of this node.
+    /// Delivers to the sockets of this node.
     pub fn deliver(&self, project: &ProjectId, audience: &Audience, parcel: &Parcel) -> Delivered {
-        let mut fan_out =
-            FanOut { hub: self, parcel, delivered: Delivered::default(), bytes: 0, dirty: Vec::new() };
-        self.visit_audience(project, audience, |session| fan_out.to(session));
+        let mut fan_out = self.delivery.fan_out(parcel);
+        resolve::for_each_session(&self.index, project, audience, |session| fan_out.deliver_to(session));
         fan_out.finish()
     }
 
-    /// The sockets of an audience on this node, each once.
-    pub fn members(&self, project: &ProjectId, audience: &Audience) -> Vec<Arc<Session>> {
-        let mut members = Vec::new();
-        self.visit_audience(project, audience, |session| members.push(session.clone()));
-        members
-    }
-
-    /// Sends one frame to one socket, whatever its protocol. False if it is closing, or missed it.
+    /// Delivers one frame to one socket, whatever its protocol. Returns false if the socket is closing or
+    /// missed the frame.
     pub fn deliver_frame(&self, session: &Arc<Session>, frame: &Bytes, class: DeliveryClass) -> bool {
         self.deliver_frame_to([session], frame, class).queued == 1
     }
 
-    /// Sends one frame to some sockets, whatever their protocols.
+    /// Delivers one frame to some sockets, whatever their protocols.
     pub fn deliver_frame_to<'a>(
         &self,
         sessions: impl IntoIterator<Item = &'a Arc<Session>>,
         frame: &Bytes,
         class: DeliveryClass,
     ) -> Delivered {
-        self.deliver_in(Order::Next, sessions, frame, class)
+        self.delivery.deliver(Order::Next, sessions, frame, class)
     }
 
-    /// Sends a frame before everything that is [paused](Self::pause). False if the socket is closing.
+    /// Delivers a frame ahead of everything that is held back while the outbox is [paused](Self::pause).
+    /// Returns false if the socket is closing.
     pub fn deliver_ahead(&self, session: &Arc<Session>, frame: &Bytes) -> bool {
-        self.deliver_in(Order::Now, [session], frame, DeliveryClass::Live).queued == 1
+        self.delivery.deliver(Order::Ahead, [session], frame, DeliveryClass::Live).queued == 1
     }
 
-    /// The same for a frame of a few bytes of which there is one at a time: no bound holds for it.
+    /// Like [`deliver_ahead`](Self::deliver_ahead), without the bound: for a frame of a few bytes of which at
+    /// most one is queued.
     pub fn deliver_unbounded(&self, session: &Arc<Session>, frame: &Bytes) -> bool {
-        self.deliver_in(Order::Beside, [session], frame, DeliveryClass::Live).queued == 1
+        self.delivery.deliver(Order::Unbounded, [session], frame, DeliveryClass::Live).queued == 1
     }
 
-    /// Sends a message that waits for its user. False if the socket is closing.
+    /// Delivers a message that is stored in the inbox of the socket's user. Returns false if the socket is
+    /// closing.
     pub fn deliver_stored(&self, session: &Arc<Session>, frame: &Bytes, number: MessageNumber) -> bool {
-        self.deliver_in(Order::Stored(number), [session], frame, DeliveryClass::Live).queued == 1
+        self.delivery.deliver(Order::Stored(number), [session], frame, DeliveryClass::Live).queued == 1
     }
 
-    /// Holds back what a socket is to hear, but for what is [delivered now](Self::deliver_ahead); as
-    /// often as this is called [`resume`](Self::resume) has to be.
+    /// Pauses an outbox: frames are held back, except those [delivered ahead](Self::deliver_ahead). Every call
+    /// needs one [`resume`](Self::resume).
     pub fn pause(&self, session: &Arc<Session>) {
         session.outbox.pause();
     }
 
-    /// Lets what was held back go, without the kept messages that `told` says it has been told.
-    pub fn resume(&self, session: &Arc<Session>, told: impl Fn(MessageNumber) -> bool) {
-        if session.outbox.resume(told) {
-            self.config.schedule.schedule(session.clone());
+    /// Ends one pause and drops held-back copies of stored messages that `is_redelivered` reports as delivered
+    /// meanwhile. The last call releases the rest.
+    pub fn resume(&self, session: &Arc<Session>, is_redelivered: impl Fn(MessageNumber) -> bool) {
+        if session.outbox.resume(is_redelivered) {
+            self.delivery.schedule.schedule(session.clone());
         }
     }
 
-    fn deliver_in<'a>(
-        &self,
-        order: Order,
-        sessions: impl IntoIterator<Item = &'a Arc<Session>>,
-        frame: &Bytes,
-        class: DeliveryClass,
-    ) -> Delivered {
-        let mut delivered = Delivered::default();
-        for session in sessions {
-            if self.append(session, frame, class, order, &mut delivered) {
-                self.config.schedule.schedule(session.clone());
-            }
-        }
-        self.count(&delivered, frame.len());
-        delivered
-    }
-
-    /// Closes a socket behind everything that is queued for it.
+    /// Closes a socket after the frames that are queued for it.
     pub fn close(&self, session: &Arc<Session>, close_frame: Bytes) {
         if session.outbox.close(close_frame) {
-            self.config.schedule.schedule(session.clone());
-        }
-    }
-
-    /// Appends and says whether the session has to be flushed.
-    fn append(
-        &self,
-        session: &Arc<Session>,
-        frame: &Bytes,
-        class: DeliveryClass,
-        order: Order,
-        delivered: &mut Delivered,
-    ) -> bool {
-        let HubConfig { outbox_bytes_max, overflow_frame, .. } = &self.config;
-        match session.outbox.append(frame, class, order, *outbox_bytes_max, overflow_frame) {
-            Appended::Queued(flush) => {
-                delivered.queued += 1;
-                return flush;
-            }
-            Appended::Paused => delivered.queued += 1,
-            Appended::Dropped => delivered.dropped += 1,
-            Appended::Overflowed => {
-                delivered.overflowed += 1;
-                return true;
-            }
-            Appended::Closed => {}
-        }
-        false
-    }
-
-    fn count(&self, delivered: &Delivered, frame_bytes: usize) {
-        let add = |counter: &AtomicU64, by: usize| {
-            if by > 0 {
-                counter.fetch_add(by as u64, Ordering::Relaxed);
-            }
-        };
-        add(&self.stats.queued, delivered.queued);
-        add(&self.stats.queued_bytes, delivered.queued * frame_bytes);
-        add(&self.stats.dropped, delivered.dropped);
-        add(&self.stats.overflowed, delivered.overflowed);
-    }
-
-    /// Calls `visit` once for each socket of an audience on this node, under the lock of a target.
-    fn visit_audience(&self, project: &ProjectId, audience: &Audience, mut visit: impl FnMut(&Arc<Session>)) {
-        let excluded = self.excluded(project, audience);
-        if let [target] = &*audience.to {
-            self.visit(project, target, |session| {
-                if !excluded.contains(session.id) {
-                    visit(session);
-                }
-            });
-        } else {
-            let mut seen = HashSet::new();
-            for target in &audience.to {
-                self.visit(project, target, |session| {
-                    if !excluded.contains(session.id) && seen.insert(session.id) {
-                        visit(session);
-                    }
-                });
-            }
-        }
-    }
-
-    /// Calls `visit` for each socket of a target on this node, under the target's lock.
-    fn visit(&self, project: &ProjectId, target: &Target, mut visit: impl FnMut(&Arc<Session>)) {
-        if let Target::Socket(id) = target {
-            let session = self.index.session(*id).filter(|session| session.project.id == *project);
-            session.iter().for_each(visit);
-        } else if let Some(project) = self.index.project(project)
-            && let Some(group) = self.index.group(&project, target)
-        {
-            group.for_each(&mut visit);
-        }
-    }
-
-    fn excluded(&self, project: &ProjectId, audience: &Audience) -> Excluded {
-        match &*audience.except {
-            [] => Excluded::Nobody,
-            [Target::Socket(id)] => Excluded::One(*id),
-            many => {
-                let mut ids = HashSet::new();
-                for target in many {
-                    self.visit(project, target, |session| {
-                        ids.insert(session.id);
-                    });
-                }
-                Excluded::Many(ids)
-            }
+            self.delivery.schedule.schedule(session.clone());
         }
     }
 }
@@ -481,12 +353,12 @@ impl Receiver for Hub {
             Publication { project, audience, content: Content::Event { event, class } } => {
                 self.deliver(&project, &audience, &Parcel::new(event, class));
             }
-            other => self.notice(HubEvent::Publication(other)),
+            other => self.notify(HubEvent::Publication(other)),
         }
     }
 
     fn missed(&self) {
-        self.notice(HubEvent::Missed);
+        self.notify(HubEvent::Missed);
     }
 
     fn has(&self, socket: SocketId) -> bool {
@@ -494,57 +366,13 @@ impl Receiver for Hub {
     }
 }
 
-/// Where nothing can be sent.
-struct Nowhere;
+/// The transport of a session without a socket.
+struct NoTransport;
 
-impl Transport for Nowhere {
+impl Transport for NoTransport {
     fn send(&self, _: &[u8]) -> io::Result<usize> {
         Err(io::ErrorKind::NotConnected.into())
     }
 
     fn wake_owner(&self) {}
-}
-
-enum Excluded {
-    Nobody,
-    One(SocketId),
-    Many(HashSet<SocketId>),
-}
-
-impl Excluded {
-    fn contains(&self, id: SocketId) -> bool {
-        match self {
-            Excluded::Nobody => false,
-            Excluded::One(one) => *one == id,
-            Excluded::Many(ids) => ids.contains(&id),
-        }
-    }
-}
-
-/// One parcel on its way into many outboxes.
-struct FanOut<'a> {
-    hub: &'a Hub,
-    parcel: &'a Parcel,
-    delivered: Delivered,
-    bytes: usize,
-    dirty: Vec<Arc<Session>>,
-}
-
-impl FanOut<'_> {
-    fn to(&mut self, session: &Arc<Session>) {
-        let protocol = session.protocol;
-        let frame = self.parcel.frame(protocol, |event| (self.hub.config.encode)(protocol, event));
-        self.bytes = frame.len();
-        if self.hub.append(session, frame, self.parcel.class, Order::Next, &mut self.delivered) {
-            self.dirty.push(session.clone());
-        }
-    }
-
-    fn finish(self) -> Delivered {
-        if !self.dirty.is_empty() {
-            self.hub.config.schedule.schedule_all(self.dirty);
-        }
-        self.hub.count(&self.delivered, self.bytes);
-        self.delivered
-    }
 }

@@ -1,47 +1,26 @@
-//! Where sessions and groups are found: by id, and by project and name, in 64 stripes.
+//! The index of a node: sessions by id, and member sets by project and target, in 64 stripes each.
 
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use switchboard_backplane::LocalMembers;
 use switchboard_event::{ProjectId, SocketId, Target};
 
-use crate::Session;
 use crate::member_set::MemberSet;
+use crate::project::Project;
+use crate::session::Session;
 
 const STRIPES: usize = 64;
 
-/// What a node knows of a project while it has a socket.
-pub struct Project {
-    /// Its name.
-    pub id: ProjectId,
-    /// Keeps equal names of different projects apart without comparing the projects' names.
-    serial: u64,
-    sockets: AtomicUsize,
-    users: AtomicUsize,
-}
-
-impl Project {
-    /// Sockets on this node.
-    pub fn sockets(&self) -> usize {
-        self.sockets.load(Ordering::Relaxed)
-    }
-
-    /// Users with a socket on this node.
-    pub fn users(&self) -> usize {
-        self.users.load(Ordering::Relaxed)
-    }
-}
-
-/// All sessions, groups and projects of one node.
+/// All sessions, member sets and projects of one node.
 pub struct Index {
     sessions: [Mutex<HashMap<SocketId, Arc<Session>, DefaultHashBuilder>>; STRIPES],
-    groups: [Mutex<HashTable<Arc<MemberSet>>>; STRIPES],
+    sets: [Mutex<HashTable<Arc<MemberSet<Session>>>>; STRIPES],
     projects: RwLock<HashMap<ProjectId, Arc<Project>, DefaultHashBuilder>>,
     next_serial: AtomicU64,
-    /// Names come from outside, so their hashes must not be guessable.
+    /// Randomly keyed: clients choose names and must not be able to provoke collisions.
     hasher: RandomState,
 }
 
@@ -49,7 +28,7 @@ impl Default for Index {
     fn default() -> Self {
         Index {
             sessions: std::array::from_fn(|_| Mutex::default()),
-            groups: std::array::from_fn(|_| Mutex::default()),
+            sets: std::array::from_fn(|_| Mutex::default()),
             projects: RwLock::default(),
             next_serial: AtomicU64::new(0),
             hasher: RandomState::new(),
@@ -67,24 +46,23 @@ impl Index {
         self.hasher.hash_one((project.serial, target))
     }
 
-    fn groups(&self, hash: u64) -> MutexGuard<'_, HashTable<Arc<MemberSet>>> {
-        // The table uses the low bits itself.
+    fn sets(&self, hash: u64) -> MutexGuard<'_, HashTable<Arc<MemberSet<Session>>>> {
+        // The table uses the low bits.
         let stripe = (hash >> 48) as usize % STRIPES;
-        self.groups[stripe].lock().expect("no code that holds a stripe panics")
+        self.sets[stripe].lock().expect("no code that holds a stripe panics")
     }
 
-    /// The session with that id, in whatever project.
+    /// The session with that id, in any project.
     pub fn session(&self, id: SocketId) -> Option<Arc<Session>> {
         self.sessions(id).get(&id).cloned()
     }
 
-    /// The project, if it has a socket here.
+    /// The project, if it has a local socket.
     pub fn project(&self, id: &ProjectId) -> Option<Arc<Project>> {
         self.projects.read().expect("no code that holds the projects panics").get(id).cloned()
     }
 
-    /// The project, for a session that is about to come. Every call is paid back by one
-    /// [`leave_project`](Self::leave_project).
+    /// Counts a new session in its project. Every call needs one [`leave_project`](Self::leave_project).
     pub(crate) fn enter_project(&self, id: &ProjectId) -> Arc<Project> {
         let projects = self.projects.read().expect("no code that holds the projects panics");
         if let Some(project) = projects.get(id) {
@@ -95,13 +73,13 @@ impl Index {
         let mut projects = self.projects.write().expect("no code that holds the projects panics");
         let project = projects.entry(id.clone()).or_insert_with(|| {
             let serial = self.next_serial.fetch_add(1, Ordering::Relaxed);
-            Arc::new(Project { id: id.clone(), serial, sockets: 0.into(), users: 0.into() })
+            Arc::new(Project::new(id.clone(), serial))
         });
         project.sockets.fetch_add(1, Ordering::Relaxed);
         project.clone()
     }
 
-    /// The last one out takes the project away.
+    /// The last session to leave removes the project.
     pub(crate) fn leave_project(&self, project: &Project) {
         if project.sockets.fetch_sub(1, Ordering::Relaxed) > 1 {
             return;
@@ -125,16 +103,20 @@ impl Index {
         session
     }
 
-    /// The set of sockets that a target names, if it has a member here. A socket is no set.
-    pub(crate) fn group(&self, project: &Project, target: &Target) -> Option<Arc<MemberSet>> {
+    /// The member set of a target, if it has a local member. [`Target::Socket`] has none.
+    pub(crate) fn member_set(&self, project: &Project, target: &Target) -> Option<Arc<MemberSet<Session>>> {
         let hash = self.hash(project, target);
-        self.groups(hash).find(hash, |group| is(group, project, target)).cloned()
+        self.sets(hash).find(hash, |set| is(set, project, target)).cloned()
     }
 
-    pub(crate) fn member_set_or_new(&self, project: &Arc<Project>, target: &Target) -> Arc<MemberSet> {
+    pub(crate) fn member_set_or_new(
+        &self,
+        project: &Arc<Project>,
+        target: &Target,
+    ) -> Arc<MemberSet<Session>> {
         let hash = self.hash(project, target);
-        self.groups(hash)
-            .entry(hash, |group| is(group, project, target), |group| self.hash(&group.project, &group.target))
+        self.sets(hash)
+            .entry(hash, |set| is(set, project, target), |set| self.hash(&set.project, &set.target))
             .or_insert_with(|| {
                 project.count_user(target, 1);
                 Arc::new(MemberSet::new(project.clone(), target.clone()))
@@ -143,16 +125,16 @@ impl Index {
             .clone()
     }
 
-    /// Takes out a dead group.
-    pub(crate) fn forget(&self, dead: &Arc<MemberSet>) {
+    /// Removes a dead member set.
+    pub(crate) fn forget(&self, dead: &Arc<MemberSet<Session>>) {
         let hash = self.hash(&dead.project, &dead.target);
-        if let Ok(entry) = self.groups(hash).find_entry(hash, |group| Arc::ptr_eq(group, dead)) {
+        if let Ok(entry) = self.sets(hash).find_entry(hash, |set| Arc::ptr_eq(set, dead)) {
             entry.remove();
             dead.project.count_user(&dead.target, -1);
         }
     }
 
-    /// Every session of the node; a snapshot.
+    /// A snapshot of all sessions.
     pub fn all_sessions(&self) -> Vec<Arc<Session>> {
         let mut all = Vec::new();
         for stripe in &self.sessions {
@@ -161,13 +143,13 @@ impl Index {
         all
     }
 
-    /// How many sessions there are on the node.
+    /// How many sessions the node has.
     pub fn len(&self) -> usize {
         let projects = self.projects.read().expect("no code that holds the projects panics");
         projects.values().map(|project| project.sockets()).sum()
     }
 
-    /// Whether the node has no session.
+    /// Returns true if the node has no session.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -179,7 +161,7 @@ impl LocalMembers for Index {
             return self.members(project, target).len();
         }
         let known = self.project(project);
-        known.and_then(|project| self.group(&project, target)).map_or(0, |group| group.len())
+        known.and_then(|project| self.member_set(&project, target)).map_or(0, |set| set.len())
     }
 
     fn members(&self, project: &ProjectId, target: &Target) -> Vec<SocketId> {
@@ -189,8 +171,8 @@ impl LocalMembers for Index {
             return session.map(|session| session.id).into_iter().collect();
         }
         let mut ids = Vec::new();
-        if let Some(group) = self.group(&project, target) {
-            group.for_each(|session| ids.push(session.id));
+        if let Some(set) = self.member_set(&project, target) {
+            set.for_each(|session| ids.push(session.id));
         }
         ids
     }
@@ -201,32 +183,24 @@ impl LocalMembers for Index {
 
     fn for_each_target(&self, project: &ProjectId, visit: &mut dyn FnMut(&Target)) {
         let Some(project) = self.project(project) else { return };
-        for stripe in &self.groups {
+        for stripe in &self.sets {
             let stripe = stripe.lock().expect("no code that holds a stripe panics");
-            let ours = stripe.iter().filter(|group| group.project.serial == project.serial);
-            ours.for_each(|group| visit(&group.target));
+            let ours = stripe.iter().filter(|set| set.project.serial == project.serial);
+            ours.for_each(|set| visit(&set.target));
         }
     }
 
     fn for_each_member(&self, visit: &mut dyn FnMut(&ProjectId, &Target, SocketId)) {
-        for stripe in &self.groups {
-            let groups: Vec<Arc<MemberSet>> =
+        for stripe in &self.sets {
+            let sets: Vec<Arc<MemberSet<Session>>> =
                 stripe.lock().expect("no code that holds a stripe panics").iter().cloned().collect();
-            for group in groups {
-                group.for_each(|session| visit(&group.project.id, &group.target, session.id));
+            for set in sets {
+                set.for_each(|session| visit(&set.project.id, &set.target, session.id));
             }
         }
     }
 }
 
-impl Project {
-    fn count_user(&self, target: &Target, by: isize) {
-        if let Target::User(_) = target {
-            self.users.fetch_add(by as usize, Ordering::Relaxed);
-        }
-    }
-}
-
-fn is(group: &MemberSet, project: &Project, target: &Target) -> bool {
-    group.project.serial == project.serial && group.target == *target
+fn is(set: &MemberSet<Session>, project: &Project, target: &Target) -> bool {
+    set.project.serial == project.serial && set.target == *target
 }

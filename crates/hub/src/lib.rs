@@ -1,18 +1,22 @@
-//! Who is here and who hears what, on one Switchboard node.
+//! Sessions, memberships and outboxes of one Switchboard node.
 //!
-//! A [`Hub`] keeps a [`Session`] per socket and an index of who belongs to what: rooms, tags, users
-//! and the project's everyone are all the same kind of named set. A send walks the sets its
-//! [`Audience`](switchboard_event::Audience) names and puts one shared frame into each member's
-//! [`Outbox`]. There is no task, no clock and no socket here: bytes leave through a
-//! [`Transport`], and whoever made the hub flushes the outboxes it is handed.
+//! A [`Hub`] holds a [`Session`] per socket and an [`Index`] of member sets: rooms, tags, users, and everyone
+//! of a project. A send resolves its [`Audience`](switchboard_event::Audience) to sessions and appends one
+//! shared frame to each [`Outbox`]. The hub has no tasks, clock or sockets: bytes leave through a
+//! [`Transport`], and a [`Schedule`] decides when outboxes are flushed.
 
+mod delivery;
 mod hub;
 mod index;
 mod member_set;
 pub mod outbox;
+mod project;
+mod resolve;
 mod session;
 
-pub use hub::{Delivered, Encode, Hub, HubConfig, HubEvent, HubStats, Listener, NewSession, Schedule, Scope};
-pub use index::{Index, Project};
+pub use delivery::{Delivered, Encode, HubStats, Schedule};
+pub use hub::{Hub, HubConfig, HubEvent, Listener, NewSession, Scope};
+pub use index::Index;
 pub use outbox::{Flushed, Outbox, Transport};
+pub use project::Project;
 pub use session::{JoinError, Session};

@@ -1,8 +1,8 @@
-//! A named set of sockets: a room, a tag, a user's devices, or everyone of a project.
+//! The local members of a target: a room, a tag, a user, or everyone of a project.
 //!
-//! The members stand densely in a vector, so a send walks memory in one direction; joining and
-//! leaving are O(1). A group exists exactly while it has a member: the one who takes out the last
-//! marks it dead, and who finds a dead one makes it anew.
+//! Members are stored densely in a vector, so a send reads memory sequentially; join and leave are O(1). A set
+//! exists while it has a member. Removing the last one marks it dead, and a join that finds a dead set creates
+//! a new one.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -10,69 +10,67 @@ use hashbrown::DefaultHashBuilder;
 use indexmap::IndexMap;
 use switchboard_event::{SocketId, Target};
 
-use crate::{Project, Session};
+use crate::project::Project;
 
-type Members = IndexMap<SocketId, Arc<Session>, DefaultHashBuilder>;
-
-pub(crate) struct MemberSet {
+/// `S` is the session type. The parameter keeps this file below `session`, which holds its sets.
+pub(crate) struct MemberSet<S> {
     pub(crate) project: Arc<Project>,
     pub(crate) target: Target,
-    state: Mutex<State>,
+    state: Mutex<State<S>>,
 }
 
-#[derive(Default)]
-struct State {
-    members: Members,
+struct State<S> {
+    members: IndexMap<SocketId, Arc<S>, DefaultHashBuilder>,
     dead: bool,
 }
 
-/// What a change of members did to the group.
+/// The effect of an insertion or removal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// The socket was in, or out, already.
+    /// Nothing changed: the socket already was, or was not, a member.
     None,
-    /// It is in, or out, now.
+    /// The socket was inserted or removed.
     Done,
-    /// It is out now and was the last: the group is dead.
+    /// The last socket was removed; the set is dead.
     Emptied,
-    /// Nothing was done: the group is dead. Find a living one.
+    /// Nothing changed: the set is dead. Look it up again.
     Dead,
 }
 
-impl MemberSet {
+impl<S> MemberSet<S> {
     pub(crate) fn new(project: Arc<Project>, target: Target) -> Self {
-        MemberSet { project, target, state: Mutex::default() }
+        MemberSet { project, target, state: Mutex::new(State { members: IndexMap::default(), dead: false }) }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("no code that holds a group panics")
+    fn lock(&self) -> MutexGuard<'_, State<S>> {
+        self.state.lock().expect("no code that holds a member set panics")
     }
 
-    /// `first` runs under the lock when the group gets its first member, so that what it tells
-    /// others keeps its order against [`remove`](Self::remove).
-    pub(crate) fn insert(&self, session: &Arc<Session>, first: impl FnOnce()) -> Change {
+    /// Inserts a session. `on_first` runs under the lock before the first member is inserted, so its effects are
+    /// ordered with those of [`remove`](Self::remove).
+    pub(crate) fn insert(&self, id: SocketId, session: &Arc<S>, on_first: impl FnOnce()) -> Change {
         let mut state = self.lock();
         if state.dead {
             return Change::Dead;
         }
         if state.members.is_empty() {
-            first();
+            on_first();
         }
-        match state.members.insert(session.id, session.clone()) {
+        match state.members.insert(id, session.clone()) {
             Some(_) => Change::None,
             None => Change::Done,
         }
     }
 
-    /// `last` runs under the lock when the last member has left.
-    pub(crate) fn remove(&self, id: SocketId, last: impl FnOnce()) -> Change {
+    /// Removes a session. `on_last` runs under the lock after the last member is removed.
+    pub(crate) fn remove(&self, id: SocketId, on_last: impl FnOnce()) -> Change {
         let mut state = self.lock();
         if state.members.swap_remove(&id).is_none() {
             return Change::None;
         }
         if state.members.is_empty() {
             state.dead = true;
-            last();
+            on_last();
             return Change::Emptied;
         }
         if state.members.capacity() > 4 * state.members.len().max(16) {
@@ -85,8 +83,8 @@ impl MemberSet {
         self.lock().members.len()
     }
 
-    /// Calls `visit` for each member under the lock: it must be short and take no group's lock.
-    pub(crate) fn for_each(&self, visit: impl FnMut(&Arc<Session>)) {
+    /// Calls `visit` for each member under the lock: it must be short and take no other member set's lock.
+    pub(crate) fn for_each(&self, visit: impl FnMut(&Arc<S>)) {
         self.lock().members.values().for_each(visit);
     }
 }

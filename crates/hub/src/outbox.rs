@@ -1,7 +1,8 @@
-//! What waits to be sent to one socket: shared frames, bounded in bytes.
+//! The send queue of one socket: shared frames, bounded in bytes.
 //!
-//! Many append, one at a time flushes. A flush takes the lock twice for a moment and sends in
-//! between, so nobody who appends ever waits for the kernel. Frames leave in the order they came.
+//! Any thread may append; one flush runs at a time. A flush takes the lock to pick a batch, releases it while
+//! the kernel sends, and takes it again to record progress, so appending never waits for the kernel. Frames
+//! leave in the order they were appended.
 
 use std::collections::VecDeque;
 use std::io;
@@ -10,98 +11,91 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use bytes::Bytes;
 use switchboard_event::{DeliveryClass, MessageNumber};
 
-/// Frames are copied together up to this many bytes for one send.
-const BATCH_BYTES: usize = 64 * 1024;
+mod frame_queue;
 
-/// Frames from this size on are sent on their own, without the copy.
-const COPY_BYTES_MAX: usize = 16 * 1024;
+use frame_queue::FrameQueue;
 
-/// The way out to one peer.
+/// The divisor of the bound for "almost empty": with at most 4 KiB of 1 MiB queued, one frame of any size is
+/// accepted.
+const ALMOST_EMPTY: usize = 256;
+
+/// Sends bytes to one socket.
 pub trait Transport: Send + Sync + 'static {
-    /// Sends what the peer takes now and says how much that was. `WouldBlock` when it takes
-    /// nothing: the owner then waits until it does, and flushes itself.
+    /// Sends as much as the kernel accepts now and returns how much that was. `WouldBlock` if it accepts
+    /// nothing: the owner then waits for readiness and flushes.
     fn send(&self, bytes: &[u8]) -> io::Result<usize>;
 
-    /// Wakes the task that owns the connection: it has to wait for the peer, or to close.
+    /// Wakes the task that owns the connection, to wait for readiness or to close.
     fn wake_owner(&self);
 }
 
-/// The queue of one socket.
+/// The send queue of one socket.
 pub struct Outbox {
     state: Mutex<State>,
 }
 
 struct State {
     transport: Option<Arc<dyn Transport>>,
-    /// The oldest frame stands inline: most outboxes never hold a second one.
-    first: Option<Bytes>,
-    #[expect(clippy::box_collection, reason = "8 bytes in every idle connection, not 32")]
-    rest: Option<Box<VecDeque<Bytes>>>,
-    /// How much of `first` has left already.
-    sent: usize,
-    queued_bytes: usize,
-    /// Somebody will flush; no need to ask again.
+    queue: FrameQueue,
+    /// A flush is scheduled; appending does not ask for another.
     scheduled: bool,
-    /// Somebody is sending right now, and looks again when done.
-    busy: bool,
-    /// The peer takes nothing; its owner waits for it.
+    /// A flush is sending; it checks the queue again afterwards.
+    sending: bool,
+    /// The kernel accepts nothing; the owner waits for readiness.
     blocked: bool,
-    /// The last frame, a close frame, is queued; nothing may follow it.
+    /// The close frame is queued; nothing may follow it.
     closing: bool,
     /// It closed because it was full.
     overflowed: bool,
-    /// While it is paused: what has to wait.
+    /// The frames held back while it is paused.
     paused: Option<Box<Paused>>,
 }
 
-/// What waits behind something that is told first, such as the messages that a user has missed.
+/// Frames held back while older messages are redelivered.
 #[derive(Default)]
 struct Paused {
     frames: VecDeque<(Bytes, Option<MessageNumber>)>,
     bytes: usize,
-    /// How many have paused it; the last one ends it.
-    times: u32,
+    /// Pauses in effect; the last resume releases the frames.
+    count: u32,
 }
 
-/// With no more than this part of its bound an outbox has next to nothing: 4 KiB of 1 MiB.
-const NEXT_TO_NOTHING: usize = 256;
-
-/// How a frame goes out.
+/// The position of a frame in the outbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Order {
-    /// Behind all that came before.
+    /// After everything that is queued or held back.
     Next,
-    /// The same. It is a message that may be told first meanwhile; then this copy is dropped.
+    /// The same, for a stored message; this copy is dropped if the message is redelivered meanwhile.
     Stored(MessageNumber),
-    /// Before what is paused.
-    Now,
-    /// The same, and beside the bound: it has a few bytes, and there is one at a time.
-    Beside,
+    /// Ahead of everything that is held back.
+    Ahead,
+    /// The same, without the bound: the frame has a few bytes, and at most one is queued.
+    Unbounded,
 }
 
-/// What became of a frame.
+/// The outcome of an append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Appended {
-    /// It is queued; true asks the caller to have the outbox flushed.
+    /// It is queued; if true, the caller must schedule a flush.
     Queued(bool),
-    /// It was volatile and there was no room.
+    /// It was volatile and the outbox full.
     Dropped,
-    /// It waits until the outbox is no longer paused.
+    /// It is held back because the outbox is paused.
     Paused,
-    /// There was no room: the outbox has closed. The caller has it flushed.
+    /// The outbox was full and is closing; the caller must schedule a flush.
     Overflowed,
-    /// The socket is closing or gone.
+    /// The socket is closing or disconnected.
     Closed,
 }
 
-/// What a flush left behind.
+/// The outcome of a flush.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flushed {
-    /// Nothing is left, or somebody else is at it.
+    /// The queue is empty, or another flush is running.
     Done,
     /// More is queued: flush again.
     More,
-    /// The peer takes nothing now; its owner was woken.
+    /// The kernel accepts nothing; the owner was woken.
     Blocked,
 }
 
@@ -110,12 +104,9 @@ impl Outbox {
         Outbox {
             state: Mutex::new(State {
                 transport: Some(transport),
-                first: None,
-                rest: None,
-                sent: 0,
-                queued_bytes: 0,
+                queue: FrameQueue::default(),
                 scheduled: false,
-                busy: false,
+                sending: false,
                 blocked: false,
                 closing: false,
                 overflowed: false,
@@ -128,10 +119,9 @@ impl Outbox {
         self.state.lock().expect("no code that holds an outbox panics")
     }
 
-    /// Queues a frame. A single frame is taken whatever its size when next to nothing is queued; else
-    /// `bytes_max` holds, and what happens at it is the class's matter: volatile frames are
-    /// dropped, a live one closes the socket with `overflow`, which goes out behind all that was
-    /// queued before.
+    /// Appends a frame. An almost empty outbox accepts one frame of any size; otherwise `bytes_max` holds. At
+    /// the bound a volatile frame is dropped, and a live one closes the socket: `overflow` is queued after the
+    /// frames that were queued before.
     pub(crate) fn append(
         &self,
         frame: &Bytes,
@@ -144,9 +134,9 @@ impl Outbox {
         if state.closing || state.transport.is_none() {
             return Appended::Closed;
         }
-        let waiting = state.queued_bytes + state.paused.as_ref().map_or(0, |paused| paused.bytes);
-        let is_bounded = order != Order::Beside && waiting > bytes_max / NEXT_TO_NOTHING;
-        if is_bounded && waiting + frame.len() > bytes_max {
+        let pending = state.queue.bytes() + state.paused.as_ref().map_or(0, |paused| paused.bytes);
+        let is_bounded = order != Order::Unbounded && pending > bytes_max / ALMOST_EMPTY;
+        if is_bounded && pending + frame.len() > bytes_max {
             if class == DeliveryClass::Volatile {
                 return Appended::Dropped;
             }
@@ -160,27 +150,27 @@ impl Outbox {
             paused.frames.push_back((frame.clone(), number));
             return Appended::Paused;
         }
-        state.push(frame.clone());
+        state.queue.push(frame.clone());
         Appended::Queued(state.schedule())
     }
 
-    /// From now on, and until as many [`resume`](Self::resume), only what goes out at once goes out.
+    /// Holds back later frames until [`resume`](Self::resume) is called as often as this.
     pub(crate) fn pause(&self) {
-        self.lock().paused.get_or_insert_default().times += 1;
+        self.lock().paused.get_or_insert_default().count += 1;
     }
 
-    /// Drops what has been told meanwhile, and lets the rest go if nobody else has paused it. True asks
-    /// the caller to have it flushed.
-    pub(crate) fn resume(&self, told: impl Fn(MessageNumber) -> bool) -> bool {
+    /// Ends one pause and drops held-back copies of redelivered messages. The last call releases the rest.
+    /// Returns true if the caller must schedule a flush.
+    pub(crate) fn resume(&self, is_redelivered: impl Fn(MessageNumber) -> bool) -> bool {
         let mut state = self.lock();
         let Some(paused) = &mut state.paused else { return false };
-        paused.frames.retain(|(_, number)| !number.is_some_and(&told));
-        paused.times -= 1;
-        paused.times == 0 && state.release()
+        paused.frames.retain(|(_, number)| !number.is_some_and(&is_redelivered));
+        paused.count -= 1;
+        paused.count == 0 && state.release()
     }
 
-    /// Queues the last frame, whatever the bound. True asks the caller to have it flushed; false
-    /// means it will be, or the socket is closing already.
+    /// Queues the close frame, whatever the bound. Returns true if the caller must schedule a flush; false if
+    /// one is scheduled or the socket is closing already.
     pub(crate) fn close(&self, frame: Bytes) -> bool {
         let mut state = self.lock();
         if state.closing || state.transport.is_none() {
@@ -189,40 +179,40 @@ impl Outbox {
         state.close(frame)
     }
 
-    /// Whether the last frame was queued.
+    /// Returns true once the close frame is queued; nothing may follow it.
     pub fn is_closing(&self) -> bool {
         self.lock().closing
     }
 
-    /// Whether it closed because it was full.
+    /// Returns true if it closed because it was full.
     pub fn has_overflowed(&self) -> bool {
         self.lock().overflowed
     }
 
-    /// Bytes that wait, the part of a frame that has left already not counted.
+    /// Bytes that are queued and not sent.
     pub fn queued_bytes(&self) -> usize {
-        self.lock().queued_bytes
+        self.lock().queue.bytes()
     }
 
-    /// Promises a flush by the caller, so that what is appended meanwhile asks for none.
+    /// Marks a flush as scheduled: the caller flushes soon, and appends until then ask for none.
     pub fn hold(&self) {
         self.lock().scheduled = true;
     }
 
-    /// Whether the owner has to wait until the peer takes more.
+    /// Returns true while the owner must wait for readiness.
     pub fn is_blocked(&self) -> bool {
         self.lock().blocked
     }
 
-    /// Lets go of the transport and of everything queued. Returns how many bytes were never sent.
+    /// Drops the transport and the queue. Returns how many bytes were never sent.
     pub(crate) fn detach(&self) -> usize {
         let mut state = self.lock();
-        let lost = state.queued_bytes;
+        let unsent = state.queue.bytes();
         state.clear();
         let transport = state.transport.take();
         drop(state);
         drop(transport);
-        lost
+        unsent
     }
 
     /// Wakes the task that owns the connection.
@@ -233,7 +223,7 @@ impl Outbox {
         }
     }
 
-    /// Ends the connection without a word: drops what is queued and wakes the owner.
+    /// Ends the connection without a close frame: drops the queue and wakes the owner.
     pub fn abort(&self) {
         let mut state = self.lock();
         state.clear();
@@ -242,8 +232,8 @@ impl Outbox {
         self.wake_owner();
     }
 
-    /// Sends one batch, outside the lock. `scratch` is lent to copy small frames together. Returns
-    /// what is left and how many bytes went.
+    /// Sends one batch, outside the lock. `scratch` is a buffer to copy small frames together. Returns the
+    /// outcome and how many bytes were sent.
     pub fn flush(&self, scratch: &mut Vec<u8>) -> (Flushed, usize) {
         let transport = {
             let mut state = self.lock();
@@ -260,50 +250,45 @@ impl Outbox {
         outcome
     }
 
-    /// The owner's flush: sends one batch with `send`, also when the peer took nothing before.
+    /// Sends one batch with `send`, even if the kernel accepted nothing before. For the owner.
     pub fn flush_by(
         &self,
         scratch: &mut Vec<u8>,
         send: impl FnOnce(&[u8]) -> io::Result<usize>,
     ) -> (Flushed, usize) {
-        let (lone, sent) = {
+        let batch = {
             let mut state = self.lock();
             state.scheduled = false;
-            let Some(first) = state.first.as_ref().filter(|_| !state.busy) else {
+            if state.sending {
                 return (Flushed::Done, 0);
-            };
-            let alone = state.rest.is_none() || first.len() - state.sent >= COPY_BYTES_MAX;
-            let lone = alone.then(|| first.clone());
-            if !alone {
-                state.copy_batch(scratch);
             }
-            state.busy = true;
-            (lone, state.sent)
+            let Some(batch) = state.queue.next_batch(scratch) else { return (Flushed::Done, 0) };
+            state.sending = true;
+            batch
         };
-        let batch: &[u8] = lone.as_ref().map_or(scratch, |frame| &frame[sent..]);
-        let outcome = send(batch);
-        self.lock().settle(outcome, batch.len())
+        let bytes = batch.as_slice(scratch);
+        let outcome = send(bytes);
+        self.lock().record(outcome, bytes.len())
     }
 }
 
 impl State {
     fn clear(&mut self) {
-        (self.first, self.rest, self.queued_bytes, self.sent) = (None, None, 0, 0);
-        self.paused = None;
+        (self.queue, self.paused) = (FrameQueue::default(), None);
     }
 
-    /// Lets what is paused go. True if nobody was going to flush.
+    /// Queues the held-back frames. Returns true if a flush must be scheduled.
     fn release(&mut self) -> bool {
         let Some(paused) = self.paused.take() else { return false };
         for (frame, _) in paused.frames {
-            self.push(frame);
+            self.queue.push(frame);
         }
-        self.first.is_some() && self.schedule()
+        !self.queue.is_empty() && self.schedule()
     }
 
-    /// Takes in what became of a batch.
-    fn settle(&mut self, outcome: io::Result<usize>, asked: usize) -> (Flushed, usize) {
-        self.busy = false;
+    /// Records the outcome of sending a batch of `requested` bytes.
+    fn record(&mut self, outcome: io::Result<usize>, requested: usize) -> (Flushed, usize) {
+        self.sending = false;
         let sent = match outcome {
             Ok(sent) => sent,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
@@ -312,78 +297,38 @@ impl State {
                 return (Flushed::More, 0);
             }
             Err(_) => {
-                // The owner's next read says the same and ends the connection.
+                // The owner's next read fails as well and ends the connection.
                 self.clear();
                 self.closing = true;
                 return (Flushed::Done, 0);
             }
         };
-        self.pop(sent);
-        self.blocked = sent < asked && self.first.is_some();
+        self.queue.pop(sent);
+        self.blocked = sent < requested && !self.queue.is_empty();
         if self.blocked {
             return (Flushed::Blocked, sent);
         }
-        self.scheduled = self.first.is_some();
+        self.scheduled = !self.queue.is_empty();
         (if self.scheduled { Flushed::More } else { Flushed::Done }, sent)
     }
 
-    fn push(&mut self, frame: Bytes) {
-        self.queued_bytes += frame.len();
-        match (&self.first, &mut self.rest) {
-            (None, _) => self.first = Some(frame),
-            (Some(_), Some(rest)) => rest.push_back(frame),
-            (Some(_), None) => self.rest = Some(Box::new(VecDeque::from([frame]))),
-        }
-    }
-
-    /// Queues the last frame and tells the owner, who may be waiting for a peer that takes nothing.
-    /// True if nobody was going to flush.
+    /// Queues the close frame and wakes the owner, which may be waiting for readiness. Returns true if a flush
+    /// must be scheduled.
     fn close(&mut self, frame: Bytes) -> bool {
-        let nobody = self.release();
-        self.push(frame);
+        let unscheduled = self.release();
+        self.queue.push(frame);
         self.closing = true;
         if let Some(transport) = &self.transport {
             transport.wake_owner();
         }
-        self.schedule() || nobody
+        self.schedule() || unscheduled
     }
 
-    /// True if nobody was going to flush; from now on somebody is.
+    /// Returns true if no flush was scheduled; from now on one is.
     fn schedule(&mut self) -> bool {
-        let nobody = !(self.scheduled || self.busy || self.blocked);
-        self.scheduled |= nobody;
-        nobody
-    }
-
-    fn copy_batch(&self, scratch: &mut Vec<u8>) {
-        scratch.clear();
-        let first = self.first.as_ref().expect("a batch is copied only when a frame is queued");
-        scratch.extend_from_slice(&first[self.sent..]);
-        for frame in self.rest.iter().flat_map(|rest| rest.iter()) {
-            if scratch.len() + frame.len() > BATCH_BYTES {
-                break;
-            }
-            scratch.extend_from_slice(frame);
-        }
-    }
-
-    /// Forgets the oldest `bytes`, which have left.
-    fn pop(&mut self, mut bytes: usize) {
-        // A detach meanwhile has emptied the queue.
-        self.queued_bytes = self.queued_bytes.saturating_sub(bytes);
-        while let Some(first) = &self.first {
-            let left = first.len() - self.sent;
-            if bytes < left {
-                self.sent += bytes;
-                return;
-            }
-            bytes -= left;
-            self.sent = 0;
-            self.first = self.rest.as_mut().and_then(|rest| rest.pop_front());
-            if self.rest.as_ref().is_some_and(|rest| rest.is_empty()) {
-                self.rest = None;
-            }
-        }
+        let unscheduled = !(self.scheduled || self.sending || self.blocked);
+        self.scheduled |= unscheduled;
+        unscheduled
     }
 }
 
@@ -393,25 +338,25 @@ mod tests {
 
     use super::*;
 
-    /// Takes at most `room` bytes in all.
+    /// Accepts at most `room` bytes in total.
     #[derive(Default)]
-    struct Pipe {
-        taken: Mutex<Vec<u8>>,
+    struct LimitedTransport {
+        accepted: Mutex<Vec<u8>>,
         room: AtomicUsize,
         woken: AtomicUsize,
     }
 
-    impl Pipe {
+    impl LimitedTransport {
         fn with_room(room: usize) -> Arc<Self> {
-            Arc::new(Pipe { room: room.into(), ..Pipe::default() })
+            Arc::new(LimitedTransport { room: room.into(), ..LimitedTransport::default() })
         }
 
-        fn taken(&self) -> Vec<u8> {
-            self.taken.lock().unwrap().clone()
+        fn accepted(&self) -> Vec<u8> {
+            self.accepted.lock().unwrap().clone()
         }
     }
 
-    impl Transport for Pipe {
+    impl Transport for LimitedTransport {
         fn send(&self, bytes: &[u8]) -> io::Result<usize> {
             let room = self.room.load(Ordering::Relaxed);
             if room == 0 {
@@ -419,7 +364,7 @@ mod tests {
             }
             let sent = room.min(bytes.len());
             self.room.fetch_sub(sent, Ordering::Relaxed);
-            self.taken.lock().unwrap().extend_from_slice(&bytes[..sent]);
+            self.accepted.lock().unwrap().extend_from_slice(&bytes[..sent]);
             Ok(sent)
         }
 
@@ -435,10 +380,10 @@ mod tests {
     }
 
     #[test]
-    fn frames_leave_in_order_over_short_sends() {
+    fn frames_keep_their_order_over_short_sends() {
         for room in 1..9 {
-            let pipe = Pipe::with_room(room);
-            let outbox = Outbox::new(pipe.clone());
+            let transport = LimitedTransport::with_room(room);
+            let outbox = Outbox::new(transport.clone());
             assert_eq!(append(&outbox, "abc"), Appended::Queued(true));
             assert_eq!(append(&outbox, "de"), Appended::Queued(false));
             assert_eq!(append(&outbox, "fgh"), Appended::Queued(false));
@@ -446,18 +391,18 @@ mod tests {
             while outbox.flush(&mut scratch).0 == Flushed::More {}
             if room < 8 {
                 assert!(outbox.is_blocked());
-                pipe.room.store(100, Ordering::Relaxed);
-                while outbox.flush_by(&mut scratch, |bytes| pipe.send(bytes)).0 != Flushed::Done {}
+                transport.room.store(100, Ordering::Relaxed);
+                while outbox.flush_by(&mut scratch, |bytes| transport.send(bytes)).0 != Flushed::Done {}
             }
-            assert_eq!(pipe.taken(), b"abcdefgh");
+            assert_eq!(transport.accepted(), b"abcdefgh");
             assert_eq!(outbox.queued_bytes(), 0);
         }
     }
 
     #[test]
-    fn at_the_bound_volatile_frames_drop_and_live_ones_close_behind_what_was_queued() {
-        let pipe = Pipe::with_room(100);
-        let outbox = Outbox::new(pipe.clone());
+    fn at_the_bound_a_volatile_frame_is_dropped_and_a_live_one_closes_after_the_queue() {
+        let transport = LimitedTransport::with_room(100);
+        let outbox = Outbox::new(transport.clone());
         append(&outbox, "12345678");
         let more = Bytes::from_static(b"9");
         assert_eq!(
@@ -467,83 +412,83 @@ mod tests {
         assert_eq!(append(&outbox, "9"), Appended::Overflowed);
         assert_eq!(append(&outbox, "x"), Appended::Closed);
         while outbox.flush(&mut Vec::new()).0 == Flushed::More {}
-        assert_eq!(pipe.taken(), b"12345678!");
+        assert_eq!(transport.accepted(), b"12345678!");
     }
 
     #[test]
-    fn one_frame_over_the_bound_is_taken_when_nothing_else_waits() {
-        let outbox = Outbox::new(Pipe::with_room(0));
+    fn an_empty_outbox_accepts_one_frame_over_the_bound() {
+        let outbox = Outbox::new(LimitedTransport::with_room(0));
         assert_eq!(append(&outbox, "far over the bound"), Appended::Queued(true));
         assert_eq!(append(&outbox, "x"), Appended::Overflowed);
     }
 
-    fn append_in(outbox: &Outbox, order: Order, text: &'static str) -> Appended {
+    fn append_with_order(outbox: &Outbox, order: Order, text: &'static str) -> Appended {
         outbox.append(&Bytes::from_static(text.as_bytes()), DeliveryClass::Live, order, 8, &OVERFLOW)
     }
 
     #[test]
-    fn a_frame_over_the_bound_is_taken_behind_next_to_nothing_and_a_receipt_behind_that() {
+    fn an_almost_empty_outbox_accepts_a_frame_over_the_bound_and_then_an_unbounded_one() {
         let append = |outbox: &Outbox, order, bytes: usize| {
             outbox.append(&vec![b'x'; bytes].into(), DeliveryClass::Live, order, 1024, &OVERFLOW)
         };
-        let outbox = Outbox::new(Pipe::with_room(0));
+        let outbox = Outbox::new(LimitedTransport::with_room(0));
         assert_eq!(append(&outbox, Order::Next, 4), Appended::Queued(true));
-        assert_eq!(append(&outbox, Order::Now, 2000), Appended::Queued(false));
-        assert_eq!(append(&outbox, Order::Beside, 14), Appended::Queued(false));
-        assert_eq!(append(&outbox, Order::Now, 14), Appended::Overflowed);
-        let outbox = Outbox::new(Pipe::with_room(0));
+        assert_eq!(append(&outbox, Order::Ahead, 2000), Appended::Queued(false));
+        assert_eq!(append(&outbox, Order::Unbounded, 14), Appended::Queued(false));
+        assert_eq!(append(&outbox, Order::Ahead, 14), Appended::Overflowed);
+        let outbox = Outbox::new(LimitedTransport::with_room(0));
         assert_eq!(append(&outbox, Order::Next, 5), Appended::Queued(true));
         assert_eq!(
             append(&outbox, Order::Next, 1020),
             Appended::Overflowed,
-            "5 of 1,024 bytes are something"
+            "5 of 1,024 bytes are not almost empty"
         );
     }
 
     #[test]
-    fn what_is_parked_waits_and_what_was_told_meanwhile_is_dropped() {
-        let pipe = Pipe::with_room(100);
-        let outbox = Outbox::new(pipe.clone());
+    fn held_back_frames_follow_the_last_resume_without_redelivered_messages() {
+        let transport = LimitedTransport::with_room(100);
+        let outbox = Outbox::new(transport.clone());
         outbox.pause();
         outbox.pause();
-        assert_eq!(append_in(&outbox, Order::Next, "c"), Appended::Paused);
-        assert_eq!(append_in(&outbox, Order::Stored(MessageNumber(1)), "1"), Appended::Paused);
-        assert_eq!(append_in(&outbox, Order::Stored(MessageNumber(2)), "2"), Appended::Paused);
-        assert_eq!(append_in(&outbox, Order::Now, "a"), Appended::Queued(true));
-        assert!(!outbox.resume(|number| number == MessageNumber(1)), "somebody else has paused it");
-        assert_eq!(append_in(&outbox, Order::Now, "b"), Appended::Queued(false));
+        assert_eq!(append_with_order(&outbox, Order::Next, "c"), Appended::Paused);
+        assert_eq!(append_with_order(&outbox, Order::Stored(MessageNumber(1)), "1"), Appended::Paused);
+        assert_eq!(append_with_order(&outbox, Order::Stored(MessageNumber(2)), "2"), Appended::Paused);
+        assert_eq!(append_with_order(&outbox, Order::Ahead, "a"), Appended::Queued(true));
+        assert!(!outbox.resume(|number| number == MessageNumber(1)), "another pause is in effect");
+        assert_eq!(append_with_order(&outbox, Order::Ahead, "b"), Appended::Queued(false));
         outbox.resume(|_| false);
-        assert_eq!(append_in(&outbox, Order::Next, "d"), Appended::Queued(false));
+        assert_eq!(append_with_order(&outbox, Order::Next, "d"), Appended::Queued(false));
         while outbox.flush(&mut Vec::new()).0 == Flushed::More {}
-        assert_eq!(pipe.taken(), b"abc2d");
+        assert_eq!(transport.accepted(), b"abc2d");
     }
 
     #[test]
-    fn what_is_parked_counts_against_the_bound_and_goes_out_before_a_close() {
-        let pipe = Pipe::with_room(100);
-        let outbox = Outbox::new(pipe.clone());
+    fn held_back_frames_count_against_the_bound_and_precede_the_close_frame() {
+        let transport = LimitedTransport::with_room(100);
+        let outbox = Outbox::new(transport.clone());
         outbox.pause();
-        assert_eq!(append_in(&outbox, Order::Next, "12345678"), Appended::Paused);
-        assert_eq!(append_in(&outbox, Order::Now, "9"), Appended::Overflowed);
+        assert_eq!(append_with_order(&outbox, Order::Next, "12345678"), Appended::Paused);
+        assert_eq!(append_with_order(&outbox, Order::Ahead, "9"), Appended::Overflowed);
         outbox.resume(|_| false);
         while outbox.flush(&mut Vec::new()).0 == Flushed::More {}
-        assert_eq!(pipe.taken(), b"12345678!");
+        assert_eq!(transport.accepted(), b"12345678!");
     }
 
     #[test]
-    fn a_held_outbox_asks_nobody_to_flush() {
-        let outbox = Outbox::new(Pipe::with_room(100));
+    fn a_held_outbox_asks_for_no_flush() {
+        let outbox = Outbox::new(LimitedTransport::with_room(100));
         outbox.hold();
         assert_eq!(append(&outbox, "a"), Appended::Queued(false));
     }
 
     #[test]
-    fn a_detached_outbox_takes_nothing_and_lets_go_of_its_transport() {
-        let pipe = Pipe::with_room(0);
-        let outbox = Outbox::new(pipe.clone());
+    fn a_detached_outbox_refuses_frames_and_drops_its_transport() {
+        let transport = LimitedTransport::with_room(0);
+        let outbox = Outbox::new(transport.clone());
         append(&outbox, "abc");
         assert_eq!(outbox.detach(), 3);
-        assert_eq!(Arc::strong_count(&pipe), 1);
+        assert_eq!(Arc::strong_count(&transport), 1);
         assert_eq!(append(&outbox, "a"), Appended::Closed);
         assert_eq!(outbox.flush(&mut Vec::new()), (Flushed::Done, 0));
     }

@@ -1,4 +1,4 @@
-//! One socket's record: its id, its outbox, and what it belongs to.
+//! The session of one socket: its id, its outbox and its memberships.
 
 use std::any::Any;
 use std::fmt;
@@ -8,39 +8,40 @@ use smallvec::SmallVec;
 use switchboard_event::{NameError, Protocol, RoomName, SocketId, TagName, Target, UserId};
 
 use crate::member_set::MemberSet;
-use crate::{Outbox, Project, Transport};
+use crate::outbox::{Outbox, Transport};
+use crate::project::Project;
 
-/// The hub's record of one socket. Holding one keeps nobody connected.
+/// The hub's record of one socket. Holding it does not keep the connection open.
 pub struct Session {
-    /// New for every connection.
+    /// Unique to the connection.
     pub id: SocketId,
-    /// The project it belongs to; nothing reaches it from another.
+    /// The socket's project; nothing is delivered from another.
     pub project: Arc<Project>,
-    /// What it speaks.
+    /// The socket's protocol.
     pub protocol: Protocol,
-    /// What waits to be sent to it.
+    /// The send queue.
     pub outbox: Outbox,
-    /// What the maker of the session keeps with it.
+    /// Data of the caller of [`Hub::add`](crate::Hub::add).
     pub peer: Box<dyn Any + Send + Sync>,
     pub(crate) membership: Mutex<Membership>,
 }
 
-/// What a session is in. The first stands inline: most sockets are in one room.
+/// The memberships of a session. The first is stored inline: most sockets join one room.
 #[derive(Default)]
 pub(crate) struct Membership {
-    /// False before the hub knows the session and after it has forgotten it.
+    /// True between [`Hub::add`](crate::Hub::add) and [`Hub::remove`](crate::Hub::remove).
     pub(crate) open: bool,
-    pub(crate) groups: SmallVec<[Arc<MemberSet>; 1]>,
+    pub(crate) sets: SmallVec<[Arc<MemberSet<Session>>; 1]>,
 }
 
-/// Why a socket did not come into a room, a tag or a user.
+/// Why a socket did not join a target.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum JoinError {
-    /// It has closed.
+    /// The socket has disconnected.
     #[error("the socket has closed")]
     Gone,
-    /// The bound is a setting.
+    /// The bound on memberships is reached.
     #[error("the socket is in {max} rooms and tags already, which is the most")]
     TooMany {
         /// The bound.
@@ -52,7 +53,6 @@ pub enum JoinError {
 }
 
 impl Session {
-    /// A session that [`Hub::add`](crate::Hub::add) makes known. It writes through `transport`.
     pub(crate) fn new(
         id: SocketId,
         project: Arc<Project>,
@@ -63,12 +63,12 @@ impl Session {
         Session { id, project, protocol, outbox: Outbox::new(transport), peer, membership: Mutex::default() }
     }
 
-    /// Everything it is in, in the order it came in.
+    /// All memberships, in join order.
     pub fn targets(&self) -> Vec<Target> {
-        self.membership().groups.iter().map(|group| group.target.clone()).collect()
+        self.membership().sets.iter().map(|set| set.target.clone()).collect()
     }
 
-    /// The rooms it is in, each name with its `#`.
+    /// Its rooms.
     pub fn rooms(&self) -> Vec<RoomName> {
         self.select(|target| match target {
             Target::Room(name) => Some(name.clone()),
@@ -76,7 +76,7 @@ impl Session {
         })
     }
 
-    /// The tags it has, each name with its `*`.
+    /// Its tags.
     pub fn tags(&self) -> Vec<TagName> {
         self.select(|target| match target {
             Target::Tag(name) => Some(name.clone()),
@@ -84,7 +84,7 @@ impl Session {
         })
     }
 
-    /// The users it is a socket of; usually one at the most.
+    /// Its users; usually at most one.
     pub fn users(&self) -> Vec<UserId> {
         self.select(|target| match target {
             Target::User(id) => Some(id.clone()),
@@ -93,7 +93,7 @@ impl Session {
     }
 
     fn select<T>(&self, pick: impl Fn(&Target) -> Option<T>) -> Vec<T> {
-        self.membership().groups.iter().filter_map(|group| pick(&group.target)).collect()
+        self.membership().sets.iter().filter_map(|set| pick(&set.target)).collect()
     }
 
     pub(crate) fn membership(&self) -> std::sync::MutexGuard<'_, Membership> {

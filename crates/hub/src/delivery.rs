@@ -1,0 +1,151 @@
+//! Delivery into outboxes: appends frames, schedules flushes, counts the outcomes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use switchboard_event::{DeliveryClass, Event, Parcel, Protocol};
+
+use crate::outbox::{Appended, Order};
+use crate::session::Session;
+
+/// Encodes an event as a complete WebSocket frame of a protocol.
+pub type Encode = fn(Protocol, &Event) -> Bytes;
+
+/// Schedules the flush of outboxes. The caller schedules an outbox once until it is flushed.
+pub trait Schedule: Send + Sync + 'static {
+    /// Flushes one outbox soon.
+    fn schedule(&self, session: Arc<Session>);
+
+    /// Flushes many outboxes soon.
+    fn schedule_all(&self, sessions: Vec<Arc<Session>>);
+}
+
+/// The outcome of a delivery on this node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Delivered {
+    /// Sockets whose outbox holds the frame.
+    pub queued: usize,
+    /// Sockets that missed it: it was volatile and their outbox full.
+    pub dropped: usize,
+    /// Sockets that are being closed because their outbox was full.
+    pub overflowed: usize,
+}
+
+/// Totals since the hub was created.
+#[derive(Debug, Default)]
+pub struct HubStats {
+    /// Frames put into outboxes.
+    pub queued: AtomicU64,
+    /// Bytes put into outboxes.
+    pub queued_bytes: AtomicU64,
+    /// Volatile frames dropped at a full outbox.
+    pub dropped: AtomicU64,
+    /// Sockets closed because their outbox was full.
+    pub overflowed: AtomicU64,
+    /// Publications dropped because the bus was full or disconnected.
+    pub lost: AtomicU64,
+}
+
+pub(crate) struct Delivery {
+    pub(crate) encode: Encode,
+    pub(crate) schedule: Arc<dyn Schedule>,
+    pub(crate) overflow_frame: Bytes,
+    pub(crate) outbox_bytes_max: usize,
+    pub(crate) stats: HubStats,
+}
+
+impl Delivery {
+    pub(crate) fn deliver<'a>(
+        &self,
+        order: Order,
+        sessions: impl IntoIterator<Item = &'a Arc<Session>>,
+        frame: &Bytes,
+        class: DeliveryClass,
+    ) -> Delivered {
+        let mut delivered = Delivered::default();
+        for session in sessions {
+            if self.append(session, frame, class, order, &mut delivered) {
+                self.schedule.schedule(session.clone());
+            }
+        }
+        self.count(&delivered, frame.len());
+        delivered
+    }
+
+    /// Starts the delivery of one parcel to many outboxes.
+    pub(crate) fn fan_out<'a>(&'a self, parcel: &'a Parcel) -> FanOut<'a> {
+        FanOut {
+            delivery: self,
+            parcel,
+            delivered: Delivered::default(),
+            frame_bytes: 0,
+            to_flush: Vec::new(),
+        }
+    }
+
+    /// Returns true if the caller must schedule a flush.
+    fn append(
+        &self,
+        session: &Arc<Session>,
+        frame: &Bytes,
+        class: DeliveryClass,
+        order: Order,
+        delivered: &mut Delivered,
+    ) -> bool {
+        match session.outbox.append(frame, class, order, self.outbox_bytes_max, &self.overflow_frame) {
+            Appended::Queued(flush) => {
+                delivered.queued += 1;
+                return flush;
+            }
+            Appended::Paused => delivered.queued += 1,
+            Appended::Dropped => delivered.dropped += 1,
+            Appended::Overflowed => {
+                delivered.overflowed += 1;
+                return true;
+            }
+            Appended::Closed => {}
+        }
+        false
+    }
+
+    fn count(&self, delivered: &Delivered, frame_bytes: usize) {
+        let add = |counter: &AtomicU64, by: usize| {
+            if by > 0 {
+                counter.fetch_add(by as u64, Ordering::Relaxed);
+            }
+        };
+        add(&self.stats.queued, delivered.queued);
+        add(&self.stats.queued_bytes, delivered.queued * frame_bytes);
+        add(&self.stats.dropped, delivered.dropped);
+        add(&self.stats.overflowed, delivered.overflowed);
+    }
+}
+
+/// The delivery of one parcel to many outboxes. Flushes are scheduled together at the end.
+pub(crate) struct FanOut<'a> {
+    delivery: &'a Delivery,
+    parcel: &'a Parcel,
+    delivered: Delivered,
+    frame_bytes: usize,
+    to_flush: Vec<Arc<Session>>,
+}
+
+impl FanOut<'_> {
+    pub(crate) fn deliver_to(&mut self, session: &Arc<Session>) {
+        let (delivery, protocol) = (self.delivery, session.protocol);
+        let frame = self.parcel.frame(protocol, |event| (delivery.encode)(protocol, event));
+        self.frame_bytes = frame.len();
+        if delivery.append(session, frame, self.parcel.class, Order::Next, &mut self.delivered) {
+            self.to_flush.push(session.clone());
+        }
+    }
+
+    pub(crate) fn finish(self) -> Delivered {
+        if !self.to_flush.is_empty() {
+            self.delivery.schedule.schedule_all(self.to_flush);
+        }
+        self.delivery.count(&self.delivered, self.frame_bytes);
+        self.delivered
+    }
+}
