@@ -1,4 +1,4 @@
-//! What makes many nodes one.
+//! The bundle of services that makes several nodes one cluster.
 
 use std::sync::Arc;
 
@@ -7,20 +7,20 @@ use crate::inbox::Inbox;
 use crate::report_sink::ReportSink;
 use crate::store::Store;
 
-/// Carries sends between nodes and holds what they share.
+/// The shared services of one backend, such as Redis.
 pub trait Backplane {
-    /// Carries sends.
+    /// Carries publications between nodes.
     fn bus(&self) -> Arc<dyn Bus>;
 
-    /// Holds what nodes share.
+    /// Holds presence and seats.
     fn store(&self) -> Arc<dyn Store>;
 
-    /// Keeps messages for users; none if they are not to wait.
+    /// Stores messages for users; none if the inbox is switched off.
     fn inbox(&self) -> Option<Arc<dyn Inbox>> {
         None
     }
 
-    /// Reports to other processes what clients do; none if it is nobody's matter.
+    /// Passes client actions to workers; none if reports are switched off.
     fn report_sink(&self) -> Option<Arc<dyn ReportSink>> {
         None
     }

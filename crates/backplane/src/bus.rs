@@ -1,7 +1,7 @@
-//! What carries sends from one node to the others.
+//! Publications between nodes.
 //!
-//! A node says which targets its sockets care for, and hears only of those. The order of one
-//! node's publications holds at every other.
+//! A node subscribes to the targets that have local members and receives only their publications.
+//! Publications of one node within a project keep their order at every other node.
 
 use std::future::ready;
 use std::sync::Weak;
@@ -13,101 +13,100 @@ use switchboard_event::{
 
 use crate::future::BoxFuture;
 
-/// What one node has for those that care.
+/// One message from a node to the nodes that are subscribed to its audience.
 #[derive(Debug, Clone)]
 pub struct Publication {
-    /// The project it stays in.
+    /// The project; never delivered in another.
     pub project: ProjectId,
-    /// Whose nodes get it.
+    /// The nodes with a member of it receive the publication.
     pub audience: Audience,
-    /// What they get.
+    /// The content.
     pub content: Content,
 }
 
-/// What a publication holds.
+/// The content of a publication.
 #[derive(Debug, Clone)]
 pub enum Content {
     /// An event for the sockets of the audience.
     Event {
-        /// What they hear.
+        /// The event.
         event: Event,
-        /// What may happen to it on the way.
+        /// How it is delivered to a full outbox.
         class: DeliveryClass,
     },
-    /// A message that waits for the users of the audience until one of their sockets surely has it.
+    /// A message that is stored in the inbox of each user of the audience until a socket acknowledges it.
     Stored {
-        /// Which one.
+        /// Its number.
         number: MessageNumber,
-        /// What they hear.
+        /// The event to deliver.
         event: Event,
     },
-    /// Closes the sockets of the audience, each behind what is queued for it.
+    /// Closes the sockets of the audience, each after the frames that are queued for it.
     Close {
-        /// The close code.
+        /// The WebSocket close code.
         code: u16,
-        /// The reason.
+        /// The close reason.
         reason: Box<str>,
     },
-    /// Something that nodes say to each other about the sockets of the audience. The bus and the hub
-    /// do not look into it.
+    /// A message between nodes about the sockets of the audience. Opaque to the bus and the hub.
     Control(Bytes),
-    /// What was asked for by the call whose id the audience is.
+    /// The reply to a call; the audience is the id of the call.
     Answer(Payload),
-    /// Who is on this shard, or what is known of them, is no longer what it was.
+    /// The members of this shard or their descriptions changed.
     ShardChanged(ShardName),
 }
 
-/// Why other nodes did not get a publication.
+/// Why a publication did not reach other nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PublishError {
-    /// As much waits to be published as may.
+    /// The bound on queued publications is reached.
     #[error("the bus is full; other nodes did not get this")]
     Full,
-    /// There is no connection to the other nodes.
-    #[error("the bus is away; other nodes did not get this")]
+    /// The node is disconnected from the other nodes.
+    #[error("the bus is disconnected; other nodes did not get this")]
     Disconnected,
 }
 
-/// Where publications of other nodes arrive.
+/// The end of the bus on a node. The hub implements it.
 pub trait Receiver: Send + Sync {
-    /// Called in the order they were published; must not wait.
+    /// Takes one publication. Called in publication order; must not block.
     fn receive(&self, publication: Publication);
 
-    /// Publications of others may have been lost until now.
+    /// Publications of other nodes may have been lost until now.
     fn missed(&self);
 
-    /// Whether a socket is on this node.
+    /// Returns true if the socket is connected to this node.
     fn has(&self, socket: SocketId) -> bool;
 }
 
 /// Carries publications between nodes. Every implementation passes the same contract tests.
 pub trait Bus: Send + Sync + 'static {
-    /// This node's id, by which the ids of its sockets are found to be its own.
+    /// The id of this node. The ids of its sockets contain it.
     fn node(&self) -> NodeId;
 
-    /// Called once, before anything else. The bus holds no node alive.
+    /// Called once, before any other method. The bus must not keep the receiver alive.
     fn start(&self, receiver: Weak<dyn Receiver>);
 
-    /// Sends to every other node that cares for a target of the audience, once. For a socket that is its
-    /// node, while that cares for everyone of the project. Queues and returns; what it cannot queue it
-    /// drops, and says so.
+    /// Queues a publication for every other node that is subscribed to a target of the audience; each gets it
+    /// once. [`Target::Socket`] reaches the node of the socket, if that node is subscribed to
+    /// [`Target::Everyone`] of the project. Does not block; an error means that the publication was dropped.
     fn publish(&self, publication: &Publication) -> Result<(), PublishError>;
 
-    /// From now on this node cares for a target; for [`Target::Everyone`], for its own sockets of
-    /// the project as well. Must not wait.
+    /// Subscribes this node to a target. [`Target::Everyone`] includes the node's own sockets of the project.
+    /// Must not block.
     fn subscribe(&self, project: &ProjectId, target: &Target);
 
-    /// From now on it does not. Calls for one target come in the order things happened.
+    /// Ends a subscription. Calls for one target arrive in the order of the membership changes.
     fn unsubscribe(&self, project: &ProjectId, target: &Target);
 
-    /// When everything this node cares for now reaches it, from whatever node. Comes at once while
-    /// there is no connection: nothing can reach it.
+    /// Resolves once every subscription made so far is in effect on all nodes. Resolves at once while the bus
+    /// is disconnected, because nothing can arrive then.
     fn settled(&self) -> BoxFuture<'_, ()> {
         Box::pin(ready(()))
     }
 
-    /// Whether there is a connection to the other nodes.
+    /// Returns true while the node is connected to the other nodes.
     fn is_up(&self) -> bool {
         true
     }

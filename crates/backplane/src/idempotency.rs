@@ -1,7 +1,7 @@
-//! Requests of backends that may come twice: who asks again under the same name is answered as before.
+//! Remembered requests of backends, so that a repeated request gets its first response.
 //!
-//! Who is about to do a request claims it first, so that of all nodes it comes to at the same time one does
-//! it. A claim ends by itself, since its node may die.
+//! A node claims a request before it does the work. When the same request reaches several nodes at once, one
+//! gets the claim. A claim expires by itself, because its node may crash.
 
 use std::time::Duration;
 
@@ -9,55 +9,55 @@ use bytes::Bytes;
 
 use crate::future::StoreFuture;
 
-/// How long a claim holds if nobody ends it. Longer than anything takes that is claimed.
+/// How long a claim is held if it is neither completed nor released: 30 s. Longer than any claimed work takes.
 pub const CLAIM_LIFETIME: Duration = Duration::from_secs(30);
 
-/// How long an answer is given again.
+/// How long a response is remembered: 10 min.
 pub const RESPONSE_LIFETIME: Duration = Duration::from_secs(600);
 
-/// Stands for something that nobody shall read out of it.
+/// A SHA-256 digest. Neither keys nor bodies of requests can be read from the store.
 pub type Digest = [u8; 32];
 
-/// A request: what its sender calls it, and what it asks for.
+/// Identifies a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequestKey {
-    /// Of who asks and what they call it.
+    /// Digest of the sender and the idempotency key that it chose.
     pub name: Digest,
-    /// Of all that has to be the same when it comes again.
+    /// Digest of everything that a repetition must have in common with the first request.
     pub content: Digest,
 }
 
-/// The right to do a request.
+/// The exclusive right to process a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Claim {
-    /// Which request.
+    /// The request.
     pub key: RequestKey,
-    /// Tells it from other claims of the same.
+    /// Distinguishes this claim from earlier and later claims of the same request.
     pub number: u64,
 }
 
-/// What has become of a request so far.
+/// The state of a request when a node tried to claim it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClaimOutcome {
-    /// Nothing: whoever asked for the claim does it now.
+    /// The request is new; the caller has the claim and must process it.
     Claimed(Claim),
-    /// Somebody else is doing it.
+    /// Another caller holds the claim.
     InProgress,
-    /// Under its name something else was asked for.
+    /// The same key was used for a request with other content.
     Conflict,
-    /// It was answered so.
+    /// The request was processed; this is its response.
     Completed(Bytes),
 }
 
 /// Remembers requests. Every implementation passes the same contract tests.
 pub trait IdempotencyStore: Send + Sync + 'static {
-    /// Claims a request unless it is known: one step, so that one of all who ask gets the claim.
-    fn claim<'a>(&'a self, asked: &'a RequestKey) -> StoreFuture<'a, ClaimOutcome>;
+    /// Claims a request if it is unknown. Atomic: one of all concurrent callers gets the claim.
+    fn claim<'a>(&'a self, key: &'a RequestKey) -> StoreFuture<'a, ClaimOutcome>;
 
-    /// Ends a claim with the answer, which is given again for [`RESPONSE_LIFETIME`]. A claim that has ended by
-    /// itself changes nothing.
-    fn complete<'a>(&'a self, claim: &'a Claim, answer: &'a Bytes) -> StoreFuture<'a, ()>;
+    /// Ends a claim with the response, which is remembered for [`RESPONSE_LIFETIME`]. Does nothing if the claim
+    /// has expired.
+    fn complete<'a>(&'a self, claim: &'a Claim, response: &'a Bytes) -> StoreFuture<'a, ()>;
 
-    /// Ends a claim as if it had never been: what was not done may be tried again.
+    /// Ends a claim without a response, so that the request may be tried again.
     fn release<'a>(&'a self, claim: &'a Claim) -> StoreFuture<'a, ()>;
 }

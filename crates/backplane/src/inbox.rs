@@ -1,8 +1,8 @@
-//! Messages that wait for users: what whoever keeps them has to do.
+//! Stored messages of users.
 //!
-//! Every message is kept before it is sent, whoever is online, and until one of its user's sockets
-//! surely has it. So there is no moment in which it is neither kept nor delivered, and a node that
-//! dies takes none with it.
+//! Every message is stored first and delivered second, for online and offline users alike, and is removed when
+//! a socket of its user acknowledges it. A message is therefore always stored or acknowledged, and a node that
+//! crashes loses none.
 
 use std::sync::Weak;
 
@@ -11,51 +11,51 @@ use switchboard_event::{Event, MessageNumber, ProjectId, SocketId, UserId};
 use crate::bus::Receiver;
 use crate::future::{BoxFuture, StoreFuture};
 
-/// What became of a message.
+/// The outcome of storing a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stored {
-    /// Its number.
+    /// The number of the message.
     pub number: MessageNumber,
-    /// In how many inboxes it is. In the others there is no room: the project is full.
+    /// How many inboxes store it. The others had no room because the project is at its bound.
     pub inboxes: usize,
-    /// How many older messages gave way: an inbox that is full keeps its latest.
+    /// How many older messages were removed: a full inbox keeps the latest.
     pub evicted: usize,
 }
 
-/// A message that waits.
+/// A message in an inbox.
 #[derive(Debug, Clone)]
 pub struct StoredMessage {
     /// Its number.
     pub number: MessageNumber,
-    /// What its user is to hear.
+    /// The event to deliver.
     pub event: Event,
 }
 
-/// An inbox that was asked for.
+/// The reply to opening an inbox.
 #[derive(Debug, Clone, Default)]
 pub struct InboxPage {
-    /// What waits, in order.
+    /// The requested messages, in order. Empty if another socket holds the inbox.
     pub messages: Vec<StoredMessage>,
-    /// The socket that has the inbox, if that is another one; then there are no messages.
+    /// The other socket that holds the inbox.
     pub held_by: Option<SocketId>,
-    /// Then, if what waits was asked for from its beginning: the number of the oldest. It changes when that
-    /// socket has confirmed something.
+    /// With `held_by`, for a request from the beginning: the number of the oldest message. It changes when the
+    /// holder acknowledges.
     pub oldest: Option<MessageNumber>,
 }
 
-/// How much may wait. What is at a bound is counted by the store.
+/// Bounds of inboxes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InboxLimits {
-    /// Messages for one user; default 1,000. The oldest gives way.
+    /// Messages of one user; default 1,000. The oldest is removed.
     pub messages_max: u64,
-    /// Bytes for one user, names and data; default 1 MiB. The oldest give way; a message that is
-    /// larger alone is not kept.
+    /// Bytes of one user, names and data; default 1 MiB. The oldest messages are removed. A message that is
+    /// larger alone is not stored.
     pub bytes_max: u64,
-    /// How long a message waits at the most, in milliseconds; default 30 days.
+    /// How long a message is stored, in milliseconds; default 30 days.
     pub age_max_ms: u64,
-    /// Messages for all users of a project; default 1,000,000. New ones are not kept.
+    /// Messages of all users of a project; default 1,000,000. New ones are not stored.
     pub project_messages_max: u64,
-    /// Bytes for all users of a project; default 1 GiB. New ones are not kept.
+    /// Bytes of all users of a project; default 1 GiB. New messages are not stored.
     pub project_bytes_max: u64,
 }
 
@@ -71,17 +71,18 @@ impl Default for InboxLimits {
     }
 }
 
-/// Keeps messages for users. Every implementation passes the same contract tests.
+/// Stores messages for users. Every implementation passes the same contract tests.
 pub trait Inbox: Send + Sync + 'static {
-    /// Called once, before anything else. Messages are handed to `receiver` as
-    /// [`Content::Stored`](crate::Content::Stored), in the order of their numbers, when they are
-    /// kept; unless the node's bus brings them anyway.
+    /// Called once, before any other method. The inbox passes each stored message to `receiver` as
+    /// [`Content::Stored`](crate::Content::Stored), in number order, unless the node's bus delivers it.
     fn start(&self, _receiver: Weak<dyn Receiver>) {}
 
-    /// Keeps a message for some users, in one step for each, and has all nodes with a socket of
-    /// theirs hear it. A message that finds no room is heard all the same. Answers when it is as durable
-    /// as it gets; after an error it may be kept for some or all of them, and putting it again may keep it
-    /// twice. A long list of users may be kept in parts, each with a number; the last one is answered.
+    /// Stores a message for some users, atomically for each, and delivers it to every node with a socket of
+    /// theirs. A message without room is delivered all the same.
+    ///
+    /// Resolves when the message is durable. After an error it may be stored for some or all of them, so a
+    /// retry may store it twice. A long list of users may be stored in parts, each with its own number; the
+    /// last number is returned.
     fn put<'a>(
         &'a self,
         project: &'a ProjectId,
@@ -89,40 +90,40 @@ pub trait Inbox: Send + Sync + 'static {
         event: &'a Event,
     ) -> StoreFuture<'a, Stored>;
 
-    /// The oldest `most` messages of a user that come after another, in order. What is put from now on
-    /// is heard live, if the socket is known to be the user's. From then on the socket has the inbox,
-    /// until it gives it back, is gone, or nothing waits: another one that asks meanwhile is told who has it.
+    /// Returns the oldest `limit` messages of a user after `after`, in order. The socket must be known as the
+    /// user's, so that later messages arrive live. From then on the socket holds the inbox until it releases
+    /// it, disconnects, or the inbox is empty; other sockets get its id in [`InboxPage::held_by`].
     fn open<'a>(
         &'a self,
         project: &'a ProjectId,
         user: &'a UserId,
         socket: SocketId,
         after: Option<MessageNumber>,
-        most: usize,
+        limit: usize,
     ) -> StoreFuture<'a, InboxPage>;
 
-    /// A socket of the user surely has these: they wait no more. Queues and returns; what is not
-    /// written is delivered again.
+    /// Removes messages that a socket of the user has received. Queues and returns; if the write is lost, the
+    /// messages are redelivered.
     fn acknowledge(&self, project: &ProjectId, user: &UserId, numbers: Vec<MessageNumber>);
 
-    /// Gives back what the socket has opened. Queues and returns.
+    /// Ends the socket's hold on the inbox. Queues and returns.
     fn release(&self, project: &ProjectId, user: &UserId, socket: SocketId);
 
-    /// Drops all that waits for a user.
+    /// Removes all messages of a user.
     fn clear<'a>(&'a self, project: &'a ProjectId, user: &'a UserId) -> StoreFuture<'a, ()>;
 
-    /// Whether messages for a user who has come may still be on their way from backends that looked
-    /// before and put them in later; so that it is worth to look again shortly after.
+    /// Returns true if backends that saw the user offline may still store messages shortly after the user
+    /// connects. The node then reads the inbox once more.
     fn has_late_writers(&self) -> bool {
         false
     }
 
-    /// Whether it answers.
+    /// Returns true while the inbox replies.
     fn is_up(&self) -> bool {
         true
     }
 
-    /// When everything that was queued before is written. Comes at once while it cannot be.
+    /// Resolves once everything queued so far is written; at once while writing is impossible.
     fn settled(&self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))
     }

@@ -1,9 +1,9 @@
-//! Everything that the nodes of a cluster share, as traits, with in-memory implementations.
+//! The services that the nodes of a cluster share, as traits, with in-memory implementations.
 //!
-//! A [`Bus`] carries publications between nodes, a [`Store`] holds presence and seats, an [`Inbox`] holds
-//! messages for offline users, a [`ReportSink`] passes client actions to worker processes, and [`IdempotencyStore`]
-//! remembers requests that may arrive twice. A [`Backplane`] bundles them. One node needs only the
-//! in-memory versions here; many nodes use an implementation such as the one on Redis.
+//! A [`Bus`] carries publications between nodes, a [`Store`] holds presence and seats, an [`Inbox`] stores
+//! messages for users, a [`ReportSink`] passes client actions to workers, and an [`IdempotencyStore`] remembers
+//! requests. A [`Backplane`] bundles the services of one backend. The implementations here serve a single
+//! node, or several nodes in one process.
 
 mod backplane;
 mod bus;
@@ -24,7 +24,7 @@ pub use idempotency::{
 };
 pub use inbox::{Inbox, InboxLimits, InboxPage, Stored, StoredMessage};
 pub use local_members::LocalMembers;
-pub use memory::{LocalBus, MemoryStore};
+pub use memory::{LocalBus, MemoryIdempotencyStore, MemoryStore};
 pub use report_sink::{
     ClientAction, ClientMessage, ReplyAddress, Report, ReportId, ReportSink, ReportSinkChange,
     ReportSinkListener,

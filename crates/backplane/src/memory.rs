@@ -1,8 +1,10 @@
-//! Implementations for a node that runs alone, or for several nodes in one process.
+//! In-memory implementations, for a single node or several nodes in one process.
 
 mod bus;
+mod idempotency;
 mod seats;
 mod store;
 
 pub use bus::LocalBus;
+pub use idempotency::MemoryIdempotencyStore;
 pub use store::MemoryStore;

@@ -1,70 +1,72 @@
-//! What clients do, reported to other processes.
+//! Reports of client actions to worker processes.
 //!
-//! A process that takes reports is a portal. Those of a group share the work: each report is for one
-//! of them, and all of one client for the same as long as it lives.
+//! Workers form groups. Each report goes to one worker of every group, and all reports of one client go to the
+//! same worker as long as it runs.
+
+use std::fmt;
 
 use switchboard_event::{Name, NodeId, Payload, ProjectId, Protocol, SocketId, Target, UserId};
 
 use crate::bus::{Content, Publication};
 
-/// What one client did.
+/// One action of one client.
 #[derive(Debug, Clone)]
 pub struct Report {
-    /// The project it is in.
+    /// The project of the client.
     pub project: ProjectId,
-    /// Which client.
+    /// The client's socket.
     pub socket: SocketId,
-    /// What it speaks.
+    /// The client's protocol.
     pub protocol: Protocol,
-    /// Whose it is, if that is known.
+    /// The client's user, if it has authenticated.
     pub user: Option<UserId>,
     /// When it happened, in milliseconds since 1970 by the node's clock.
     pub time_ms: u64,
-    /// What it did.
+    /// The action.
     pub action: ClientAction,
 }
 
-/// What a client can do.
+/// An action of a client that is reported.
 #[derive(Debug, Clone)]
 pub enum ClientAction {
-    /// It came.
+    /// It connected.
     Connected,
-    /// It showed whose it is.
+    /// It authenticated as a user.
     Authenticated,
-    /// It said something that nothing on its node handles.
+    /// It sent a message that no handler of its node takes.
     Message(ClientMessage),
-    /// It went.
+    /// It disconnected.
     Disconnected {
-        /// The close code; 1006 if it was cut.
+        /// The close code; 1006 if the connection was cut.
         code: u16,
     },
 }
 
-/// What a client said.
+/// A message of a client.
 #[derive(Debug, Clone)]
 pub struct ClientMessage {
-    /// The operation of a Mesa client; 0 for all others.
+    /// The operation of a Mesa message; 0 for the other protocols.
     pub op: i64,
-    /// The event's name, or the type.
+    /// The event's name, or the type of a Mesa message.
     pub kind: Option<Name>,
     /// The data.
     pub data: Payload,
-    /// Where the answer goes, if the client waits for one.
+    /// The address for the reply, if the client expects one.
     pub reply_to: Option<ReplyAddress>,
 }
 
-/// Where a node waits for the answer to a call: in a project that no socket is in, under an id of its
-/// own that no socket has. So an answer finds its way as every event does.
+/// The address at which a node awaits the reply to a call: an id that belongs to no socket, in a project
+/// without sockets. A reply is thus routed like any event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplyAddress {
     /// The project.
     pub project: ProjectId,
-    /// The id.
+    /// The id of the call.
     pub call: SocketId,
 }
 
 impl ReplyAddress {
-    /// What brings an answer there.
+    /// The publication that carries a reply to this address.
     pub fn publication(&self, data: Payload) -> Publication {
         Publication {
             project: self.project.clone(),
@@ -74,47 +76,46 @@ impl ReplyAddress {
     }
 }
 
-/// Which report of which node this is. It is the same however often a portal gets the report, and
-/// those of one node have numbers that grow.
+/// Identifies a report. A redelivered report keeps its id, and the numbers of one node increase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ReportId {
-    /// The node that reports.
+    /// The reporting node.
     pub node: NodeId,
-    /// Which of its reports.
+    /// The number of the report on that node.
     pub number: u64,
 }
 
-impl std::fmt::Display for ReportId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for ReportId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}", self.node, self.number)
     }
 }
 
-/// A portal came or went.
+/// A worker joined or left.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReportSinkChange {
-    /// Of which project.
+    /// The project that it serves.
     pub project: ProjectId,
-    /// Its id.
+    /// The id of the worker.
     pub worker: String,
-    /// Its group; none for those of an original Mesa server.
+    /// Its group; none for a Portal of an original Mesa server.
     pub group: Option<Name>,
-    /// Whether it came; otherwise it went, by itself or because it is dead.
+    /// True if it joined; false if it left or its lease expired.
     pub joined: bool,
 }
 
-/// Hears of portals that come and go. Must not wait.
+/// Receives changes of the workers. Must not block.
 pub type ReportSinkListener = Box<dyn Fn(ReportSinkChange) + Send + Sync>;
 
-/// Brings reports to other processes.
+/// Passes reports to workers.
 pub trait ReportSink: Send + Sync + 'static {
-    /// Called once, before anything else.
-    fn start(&self, _on_change: ReportSinkListener) {}
+    /// Called once, before any other method.
+    fn start(&self, _listener: ReportSinkListener) {}
 
-    /// Whether there is anybody who takes reports of the project; with `answers`, who can answer one.
-    fn accepts(&self, project: &ProjectId, answers: bool) -> bool;
+    /// Returns true if a worker takes reports of the project; with `needs_reply`, if one can also reply.
+    fn accepts(&self, project: &ProjectId, needs_reply: bool) -> bool;
 
-    /// Queues a report and returns; drops it where nobody takes it. Reports of one client arrive in the
-    /// order in which they were made. One that finds no room is lost, and counted.
+    /// Queues a report and returns. Without a worker it is dropped. Reports of one client arrive in order; a
+    /// report that finds the queue full is dropped and counted.
     fn report(&self, report: Report);
 }

@@ -3,41 +3,40 @@
 use bytes::Bytes;
 use switchboard_event::{ShardName, SocketId};
 
-/// What a socket wants.
+/// A socket's request for a seat.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SeatRequest {
-    /// Who wants a seat.
+    /// The socket.
     pub socket: SocketId,
-    /// The shard it asks for by name; `None` means any automatic one.
+    /// The requested shard; `None` for any automatic one.
     pub shard: Option<ShardName>,
-    /// Seats that the shard may have, at least 1.
+    /// The most seats of the shard that the socket accepts, at least 1.
     pub capacity: u32,
-    /// Whether a named shard that is full is answered with an automatic one. Otherwise it takes in
-    /// everyone who asks for it by name.
+    /// If true, a full named shard is replaced by an automatic one. If false, a named shard has no bound.
     pub overflow: bool,
-    /// Seats of all shards of the project together.
+    /// The most seats over all shards of the project.
     pub project_max: Option<usize>,
-    /// What the other nodes may know of the socket from when it sits, as by
-    /// [`describe`](crate::Store::describe). With it, the socket counts as in
-    /// [`Target::Everyone`](switchboard_event::Target::Everyone) and in the shard's room from then on:
-    /// who asks brings it there as soon as it sits and describes it, or gives the seat back.
+    /// The socket's description for other nodes, as in [`describe`](crate::Store::describe). With it, taking
+    /// the seat also records presence: the socket counts as a member of
+    /// [`Target::Everyone`](switchboard_event::Target::Everyone) and of the shard's room at once. The caller
+    /// must then join and describe the socket, or give the seat back.
     pub description: Option<Bytes>,
 }
 
-/// What became of a wish.
+/// The outcome of a seat request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Seated {
-    /// It sits in this shard.
+    /// The socket has a seat on this shard.
     In(ShardName),
-    /// The project has no seat left.
+    /// The project has no free seat.
     Full,
 }
 
-/// A shard and how many sit in it.
+/// A shard and its occupancy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shard {
     /// Its name, without the `#` of its room.
     pub name: ShardName,
-    /// Sockets in it.
+    /// Sockets with a seat.
     pub seated: usize,
 }

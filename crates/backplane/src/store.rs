@@ -1,7 +1,7 @@
-//! What nodes share: which sockets there are, and what they are in.
+//! Presence and seats of all nodes.
 //!
-//! The hub tells the store of every change; questions are asked of the store alone, so the answer
-//! is the same on one node and on fifty.
+//! The hub reports every membership change to the store. Queries go to the store alone, so their results do
+//! not depend on the number of nodes.
 
 use std::future::ready;
 use std::sync::Weak;
@@ -9,33 +9,33 @@ use std::sync::Weak;
 use bytes::Bytes;
 use switchboard_event::{ProjectId, ShardName, SocketId, Target, UserId};
 
-use crate::future::{BoxFuture, StoreFuture, answer};
+use crate::future::{BoxFuture, StoreFuture, reply};
 use crate::local_members::LocalMembers;
 use crate::seats::{SeatRequest, Seated, Shard};
 
-/// A part of a long list, in ascending order.
+/// A part of a long list in ascending order.
 #[derive(Debug, Clone)]
 pub struct Page<T> {
-    /// Only what comes after this one; none for the first page.
+    /// Only entries greater than this one; none for the first page.
     pub after: Option<T>,
-    /// At most so many.
+    /// The most entries.
     pub limit: usize,
 }
 
 impl<T> Page<T> {
-    /// All there is.
+    /// The whole list.
     pub fn all() -> Self {
         Page { after: None, limit: usize::MAX }
     }
 
-    /// The first `limit`.
+    /// The first `limit` entries.
     pub fn first(limit: usize) -> Self {
         Page { after: None, limit }
     }
 }
 
 impl<T: Ord + Clone> Page<T> {
-    /// Cuts this page out of a list in any order; what is in it twice counts once.
+    /// Sorts an unordered list, removes duplicates, and returns this page of it.
     pub fn of(&self, mut list: Vec<T>) -> Vec<T> {
         if let Some(after) = &self.after {
             list.retain(|item| item > after);
@@ -47,21 +47,21 @@ impl<T: Ord + Clone> Page<T> {
     }
 }
 
-/// Holds the facts that nodes share. Every implementation passes the same contract tests.
+/// Holds presence and seats. Every implementation passes the same contract tests.
 pub trait Store: Send + Sync + 'static {
-    /// Called once, before anything else, with what the node itself knows.
+    /// Called once, before any other method, with the membership of this node.
     fn start(&self, _members: Weak<dyn LocalMembers>) {}
 
-    /// A socket came into a target; for [`Target::Everyone`] it connected. Queues and returns.
+    /// A socket joined a target; with [`Target::Everyone`] it connected. Queues and returns.
     fn entered(&self, project: &ProjectId, target: &Target, socket: SocketId);
 
-    /// A socket left a target; for [`Target::Everyone`] it closed. Queues and returns.
+    /// A socket left a target; with [`Target::Everyone`] it disconnected. Queues and returns.
     fn left(&self, project: &ProjectId, target: &Target, socket: SocketId);
 
     /// How many sockets are in a target, over all nodes. For [`Target::Socket`], 1 if it exists.
     fn count<'a>(&'a self, project: &'a ProjectId, target: &'a Target) -> StoreFuture<'a, usize>;
 
-    /// Which sockets are in a target, over all nodes.
+    /// The sockets in a target, over all nodes.
     fn members<'a>(
         &'a self,
         project: &'a ProjectId,
@@ -69,48 +69,46 @@ pub trait Store: Send + Sync + 'static {
         page: Page<SocketId>,
     ) -> StoreFuture<'a, Vec<SocketId>>;
 
-    /// How many users have a socket.
+    /// How many users are online.
     fn count_users<'a>(&'a self, project: &'a ProjectId) -> StoreFuture<'a, usize>;
 
-    /// Which users have a socket.
+    /// The users that are online.
     fn users<'a>(&'a self, project: &'a ProjectId, page: Page<UserId>) -> StoreFuture<'a, Vec<UserId>>;
 
-    /// Gives a socket a seat on a shard: one step, so that however many ask at the same time, no
-    /// automatic shard gets more than its seats. Every seat is paid back by one
-    /// [`leave_seat`](Self::leave_seat).
+    /// Takes a seat on a shard. Atomic: concurrent requests never give an automatic shard more seats than its
+    /// capacity. Each seat must be given back by one [`leave_seat`](Self::leave_seat).
     ///
-    /// The same step may write where the socket will be and what is known of it, if the wish says so. What
-    /// then comes by [`entered`](Self::entered) and [`describe`](Self::describe) is no news.
-    fn take_seat<'a>(&'a self, project: &'a ProjectId, wish: SeatRequest) -> StoreFuture<'a, Seated>;
+    /// With a description the same step records presence; the matching calls of [`entered`](Self::entered) and
+    /// [`describe`](Self::describe) then change nothing.
+    fn take_seat<'a>(&'a self, project: &'a ProjectId, request: SeatRequest) -> StoreFuture<'a, Seated>;
 
-    /// Takes a socket's seat back. Queues and returns.
+    /// Gives a seat back. Queues and returns.
     fn leave_seat(&self, project: &ProjectId, shard: &ShardName, socket: SocketId);
 
-    /// The shards that somebody sits on, in no order.
+    /// The shards with a taken seat, unordered.
     fn shards<'a>(&'a self, project: &'a ProjectId) -> StoreFuture<'a, Vec<Shard>>;
 
-    /// Says what the other nodes may know of a socket that sits on a shard. Queues and returns. It is
-    /// forgotten with the seat. Nodes that care for the shard hear
-    /// [`ShardChanged`](crate::Content::ShardChanged) after every change; to say the same again is
-    /// none.
+    /// Stores a socket's description for other nodes until its seat is given back. Queues and returns. A change
+    /// is published as [`ShardChanged`](crate::Content::ShardChanged) to the nodes subscribed to the shard; an
+    /// equal description is no change.
     fn describe(&self, _project: &ProjectId, _shard: &ShardName, _socket: SocketId, _description: Bytes) {}
 
-    /// What the other nodes say of their sockets on a shard, in no order.
+    /// The descriptions of other nodes' sockets on a shard, unordered.
     fn descriptions<'a>(
         &'a self,
         _: &'a ProjectId,
         _shard: &'a ShardName,
     ) -> StoreFuture<'a, Vec<(SocketId, Bytes)>> {
-        answer(Vec::new())
+        reply(Vec::new())
     }
 
-    /// When other nodes know everything that happened on this one by now. Comes at once while the
-    /// store is away.
+    /// Resolves once all changes of this node so far are visible to other nodes; at once while the store is
+    /// disconnected.
     fn settled(&self) -> BoxFuture<'_, ()> {
         Box::pin(ready(()))
     }
 
-    /// Whether it answers.
+    /// Returns true while the store replies.
     fn is_up(&self) -> bool {
         true
     }

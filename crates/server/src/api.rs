@@ -7,7 +7,6 @@ mod disconnect;
 mod dispatch;
 mod idempotency;
 mod keys;
-mod memory;
 mod problem;
 mod request;
 mod state;

@@ -1,8 +1,8 @@
-//! The implementations that come with the hub keep the contracts.
+//! The in-memory implementations meet the contracts.
 
 use std::sync::Arc;
 
-use switchboard_backplane::{LocalBus, MemoryStore, Store};
+use switchboard_backplane::{LocalBus, MemoryIdempotencyStore, MemoryStore, Store};
 use switchboard_hub::Index;
 use switchboard_testkit::contract::{self, Node};
 
@@ -11,19 +11,25 @@ fn node(bus: LocalBus) -> Node {
 }
 
 #[tokio::test]
-async fn connected_local_buses_make_two_nodes_one() {
+async fn connected_local_buses_meet_the_bus_contract() {
     let buses = LocalBus::connected(2).into_iter().map(node).collect::<Vec<_>>();
     let [one, two] = &buses[..] else { panic!("two were asked for") };
     contract::bus(one, two, async || ()).await;
 }
 
 #[tokio::test]
-async fn the_memory_store_answers_from_the_hub() {
+async fn the_memory_store_meets_the_store_contract() {
     contract::store(&node(LocalBus::default()), async || ()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn the_memory_store_gives_every_seat_once() {
+async fn the_memory_store_meets_the_seat_contract() {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Arc::new(Index::default())));
     contract::seats(&[store], async || ()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_memory_idempotency_store_meets_the_contract() {
+    let store = MemoryIdempotencyStore::with_clock(|| tokio::time::Instant::now().into_std());
+    contract::repeats::requests(&store, &store, tokio::time::advance).await;
 }

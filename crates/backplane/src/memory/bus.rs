@@ -1,57 +1,60 @@
 //! A bus between nodes of one process.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use switchboard_event::{NodeId, ProjectId, Target};
 
 use crate::bus::{Bus, Publication, PublishError, Receiver};
 
-/// Connects nodes of one process: one that is alone, or several, each with a bus of a
+/// The bus of a single node, or of several nodes in one process, each with a bus of one
 /// [`LocalBus::connected`] set.
 pub struct LocalBus {
     node: NodeId,
-    place: usize,
-    members: Arc<Mutex<Vec<Member>>>,
+    /// The node's position in `peers`.
+    position: usize,
+    /// All connected nodes, this one included; empty for a single node.
+    peers: Arc<Mutex<Vec<Peer>>>,
 }
 
-struct Member {
+struct Peer {
     node: NodeId,
     receiver: Option<Weak<dyn Receiver>>,
-    interests: HashSet<(ProjectId, Target)>,
+    subscriptions: HashSet<(ProjectId, Target)>,
 }
 
 impl Default for LocalBus {
     fn default() -> Self {
-        LocalBus { node: NodeId::random(), place: 0, members: Arc::default() }
+        LocalBus { node: NodeId::random(), position: 0, peers: Arc::default() }
     }
 }
 
 impl LocalBus {
-    /// `count` buses, each for one node, that carry to one another.
+    /// `count` buses, one per node, that deliver to one another.
     pub fn connected(count: usize) -> Vec<LocalBus> {
         let nodes: Vec<NodeId> = (0..count).map(|_| NodeId::random()).collect();
-        let member = |&node: &NodeId| Member { node, receiver: None, interests: HashSet::new() };
-        let members = Arc::new(Mutex::new(nodes.iter().map(member).collect()));
-        let bus = |(place, node)| LocalBus { node, place, members: Arc::clone(&members) };
+        let peer = |&node: &NodeId| Peer { node, receiver: None, subscriptions: HashSet::new() };
+        let peers = Arc::new(Mutex::new(nodes.iter().map(peer).collect()));
+        let bus = |(position, node)| LocalBus { node, position, peers: Arc::clone(&peers) };
         nodes.into_iter().enumerate().map(bus).collect()
     }
 
-    /// A node alone carries nothing and keeps no account of its interests.
-    fn with_member(&self, change: impl FnOnce(&mut Member)) {
-        if let Some(member) =
-            self.members.lock().expect("no code that holds the members panics").get_mut(self.place)
-        {
-            change(member);
+    fn peers(&self) -> MutexGuard<'_, Vec<Peer>> {
+        self.peers.lock().expect("no code that holds the peers panics")
+    }
+
+    /// Changes this node's entry. A single node has none and records no subscriptions.
+    fn update_own(&self, update: impl FnOnce(&mut Peer)) {
+        if let Some(peer) = self.peers().get_mut(self.position) {
+            update(peer);
         }
     }
 
-    /// Where the other nodes that care take it.
-    fn receivers_for(&self, publication: &Publication) -> Vec<Arc<dyn Receiver>> {
-        let members = self.members.lock().expect("no code that holds the members panics");
-        let others = members.iter().enumerate().filter(|(place, _)| *place != self.place);
-        let caring = others.filter(|(_, member)| member.cares_for(publication));
-        caring.filter_map(|(_, member)| member.receiver.as_ref()?.upgrade()).collect()
+    fn receivers_of(&self, publication: &Publication) -> Vec<Arc<dyn Receiver>> {
+        let peers = self.peers();
+        let others = peers.iter().enumerate().filter(|(position, _)| *position != self.position);
+        let subscribed = others.filter(|(_, peer)| peer.is_subscribed_to(publication));
+        subscribed.filter_map(|(_, peer)| peer.receiver.as_ref()?.upgrade()).collect()
     }
 }
 
@@ -61,38 +64,38 @@ impl Bus for LocalBus {
     }
 
     fn start(&self, receiver: Weak<dyn Receiver>) {
-        self.with_member(|member| member.receiver = Some(receiver));
+        self.update_own(|peer| peer.receiver = Some(receiver));
     }
 
     fn publish(&self, publication: &Publication) -> Result<(), PublishError> {
-        // Delivered without the lock: receiving takes the locks of groups, and groups subscribe under
-        // theirs.
-        self.receivers_for(publication).iter().for_each(|receiver| receiver.receive(publication.clone()));
+        // The lock is released first: receiving takes the locks of member sets, and member sets subscribe
+        // while they hold theirs.
+        self.receivers_of(publication).iter().for_each(|receiver| receiver.receive(publication.clone()));
         Ok(())
     }
 
     fn subscribe(&self, project: &ProjectId, target: &Target) {
-        self.with_member(|member| {
-            member.interests.insert((project.clone(), target.clone()));
+        self.update_own(|peer| {
+            peer.subscriptions.insert((project.clone(), target.clone()));
         });
     }
 
     fn unsubscribe(&self, project: &ProjectId, target: &Target) {
-        self.with_member(|member| {
-            member.interests.remove(&(project.clone(), target.clone()));
+        self.update_own(|peer| {
+            peer.subscriptions.remove(&(project.clone(), target.clone()));
         });
     }
 }
 
-impl Member {
-    fn cares_for(&self, publication: &Publication) -> bool {
+impl Peer {
+    fn is_subscribed_to(&self, publication: &Publication) -> bool {
         publication.audience.to.iter().any(|target| match target {
-            Target::Socket(id) => id.node() == self.node && self.wants(publication, &Target::Everyone),
-            _ => self.wants(publication, target),
+            Target::Socket(id) => id.node() == self.node && self.has(publication, &Target::Everyone),
+            _ => self.has(publication, target),
         })
     }
 
-    fn wants(&self, publication: &Publication, target: &Target) -> bool {
-        self.interests.contains(&(publication.project.clone(), target.clone()))
+    fn has(&self, publication: &Publication, target: &Target) -> bool {
+        self.subscriptions.contains(&(publication.project.clone(), target.clone()))
     }
 }

@@ -1,149 +1,155 @@
-//! Requests that may come twice, as this node remembers them.
+//! The requests that one node remembers.
 //!
-//! The last [`REMEMBERED`] that were done are.
+//! At most [`REMEMBERED_MAX`] completed requests are remembered; the oldest is forgotten first.
 
 use std::collections::{HashMap, VecDeque};
-use std::future::ready;
 use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
-use axum::body::Bytes;
-use switchboard_backplane::{
-    CLAIM_LIFETIME, Claim, ClaimOutcome, Digest, IdempotencyStore, RESPONSE_LIFETIME, RequestKey, StoreFuture,
+use bytes::Bytes;
+
+use crate::future::{StoreFuture, reply};
+use crate::idempotency::{
+    CLAIM_LIFETIME, Claim, ClaimOutcome, Digest, IdempotencyStore, RESPONSE_LIFETIME, RequestKey,
 };
-use tokio::time::Instant;
 
-/// Most requests that are remembered.
-const REMEMBERED: usize = 10_000;
+/// Most completed requests that are remembered.
+const REMEMBERED_MAX: usize = 10_000;
 
 /// Remembers requests in memory.
-#[derive(Default)]
-pub(super) struct MemoryRepeats(Mutex<Requests>);
+pub struct MemoryIdempotencyStore {
+    requests: Mutex<Requests>,
+    now: fn() -> Instant,
+}
 
 #[derive(Default)]
 struct Requests {
-    known: HashMap<Digest, Request>,
-    next: u64,
-    /// All claims of late, those that have ended too, in their order.
-    claimed: VecDeque<(Instant, Claim)>,
-    /// Those that are done, in that order.
-    done: VecDeque<(Instant, Claim)>,
+    by_name: HashMap<Digest, Request>,
+    last_number: u64,
+    /// Claims with the time they were taken, oldest first; ended ones included until they would expire.
+    claims: VecDeque<(Instant, Claim)>,
+    /// Completed claims with the time of completion, oldest first.
+    completed: VecDeque<(Instant, Claim)>,
 }
 
 struct Request {
     claim: Claim,
-    answer: Option<Bytes>,
+    response: Option<Bytes>,
 }
 
-impl MemoryRepeats {
+impl Default for MemoryIdempotencyStore {
+    fn default() -> Self {
+        MemoryIdempotencyStore::with_clock(Instant::now)
+    }
+}
+
+impl MemoryIdempotencyStore {
+    /// A store with another clock, for tests.
+    pub fn with_clock(now: fn() -> Instant) -> Self {
+        MemoryIdempotencyStore { requests: Mutex::default(), now }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Requests> {
-        self.0.lock().expect("no code that holds the requests panics")
+        self.requests.lock().expect("no code that holds the requests panics")
     }
 }
 
-impl IdempotencyStore for MemoryRepeats {
-    fn claim<'a>(&'a self, asked: &'a RequestKey) -> StoreFuture<'a, ClaimOutcome> {
-        Box::pin(ready(Ok(self.lock().begin(asked, Instant::now()))))
+impl IdempotencyStore for MemoryIdempotencyStore {
+    fn claim<'a>(&'a self, key: &'a RequestKey) -> StoreFuture<'a, ClaimOutcome> {
+        reply(self.lock().claim(key, (self.now)()))
     }
 
-    fn complete<'a>(&'a self, claim: &'a Claim, answer: &'a Bytes) -> StoreFuture<'a, ()> {
-        self.lock().finish(claim, answer, Instant::now());
-        Box::pin(ready(Ok(())))
+    fn complete<'a>(&'a self, claim: &'a Claim, response: &'a Bytes) -> StoreFuture<'a, ()> {
+        self.lock().complete(claim, response, (self.now)());
+        reply(())
     }
 
     fn release<'a>(&'a self, claim: &'a Claim) -> StoreFuture<'a, ()> {
         self.lock().release(claim);
-        Box::pin(ready(Ok(())))
+        reply(())
     }
 }
 
 impl Requests {
-    fn begin(&mut self, asked: &RequestKey, now: Instant) -> ClaimOutcome {
-        self.forget_old(now);
-        match self.known.get(&asked.name) {
-            Some(known) if known.claim.key != *asked => ClaimOutcome::Conflict,
-            Some(Request { answer: Some(answer), .. }) => ClaimOutcome::Completed(answer.clone()),
+    fn claim(&mut self, key: &RequestKey, now: Instant) -> ClaimOutcome {
+        self.forget_expired(now);
+        match self.by_name.get(&key.name) {
+            Some(known) if known.claim.key != *key => ClaimOutcome::Conflict,
+            Some(Request { response: Some(response), .. }) => ClaimOutcome::Completed(response.clone()),
             Some(_) => ClaimOutcome::InProgress,
             None => {
-                self.next += 1;
-                let claim = Claim { key: *asked, number: self.next };
-                self.known.insert(asked.name, Request { claim, answer: None });
-                self.claimed.push_back((now, claim));
+                self.last_number += 1;
+                let claim = Claim { key: *key, number: self.last_number };
+                self.by_name.insert(key.name, Request { claim, response: None });
+                self.claims.push_back((now, claim));
                 ClaimOutcome::Claimed(claim)
             }
         }
     }
 
-    fn finish(&mut self, claim: &Claim, answer: &Bytes, now: Instant) {
-        if self.holds(claim) {
-            self.known.insert(claim.key.name, Request { claim: *claim, answer: Some(answer.clone()) });
-            self.done.push_back((now, *claim));
+    fn complete(&mut self, claim: &Claim, response: &Bytes, now: Instant) {
+        if self.is_held(claim) {
+            let request = Request { claim: *claim, response: Some(response.clone()) };
+            self.by_name.insert(claim.key.name, request);
+            self.completed.push_back((now, *claim));
         }
     }
 
     fn release(&mut self, claim: &Claim) {
-        if self.holds(claim) {
-            self.known.remove(&claim.key.name);
+        if self.is_held(claim) {
+            self.by_name.remove(&claim.key.name);
         }
     }
 
-    /// Whether the claim has not ended.
-    fn holds(&self, claim: &Claim) -> bool {
-        let known = self.known.get(&claim.key.name);
-        known.is_some_and(|known| known.claim == *claim && known.answer.is_none())
+    fn is_held(&self, claim: &Claim) -> bool {
+        let known = self.by_name.get(&claim.key.name);
+        known.is_some_and(|known| known.claim == *claim && known.response.is_none())
     }
 
-    fn forget_old(&mut self, now: Instant) {
-        let is_over = |since: Instant, lasts| now.saturating_duration_since(since) >= lasts;
-        while let Some((_, claim)) = self.claimed.pop_front_if(|(since, _)| is_over(*since, CLAIM_LIFETIME)) {
+    fn forget_expired(&mut self, now: Instant) {
+        let is_over = |since: Instant, lifetime: Duration| now.saturating_duration_since(since) >= lifetime;
+        while let Some((_, claim)) = self.claims.pop_front_if(|(since, _)| is_over(*since, CLAIM_LIFETIME)) {
             self.release(&claim);
         }
-        let mut over = self.done.len().saturating_sub(REMEMBERED - 1);
+        let mut excess = self.completed.len().saturating_sub(REMEMBERED_MAX - 1);
         while let Some((_, claim)) =
-            self.done.pop_front_if(|(since, _)| over > 0 || is_over(*since, RESPONSE_LIFETIME))
+            self.completed.pop_front_if(|(since, _)| excess > 0 || is_over(*since, RESPONSE_LIFETIME))
         {
-            over = over.saturating_sub(1);
-            self.known.remove(&claim.key.name);
+            excess = excess.saturating_sub(1);
+            self.by_name.remove(&claim.key.name);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use switchboard_testkit::contract;
-
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn it_keeps_the_contract() {
-        let repeats = MemoryRepeats::default();
-        contract::repeats::requests(&repeats, &repeats, tokio::time::advance).await;
-    }
-
-    fn begin(repeats: &MemoryRepeats, n: usize) -> ClaimOutcome {
+    fn claim(requests: &mut Requests, n: usize, now: Instant) -> ClaimOutcome {
         let mut name = Digest::default();
         name[..size_of::<usize>()].copy_from_slice(&n.to_ne_bytes());
-        repeats.lock().begin(&RequestKey { name, content: Digest::default() }, Instant::now())
+        requests.claim(&RequestKey { name, content: Digest::default() }, now)
     }
 
-    #[tokio::test]
-    async fn the_oldest_are_forgotten_when_there_are_many() {
-        let repeats = MemoryRepeats::default();
-        for n in 0..REMEMBERED + 10 {
-            let ClaimOutcome::Claimed(claim) = begin(&repeats, n) else { panic!("it is remembered") };
-            repeats.lock().finish(&claim, &Bytes::new(), Instant::now());
+    #[test]
+    fn the_oldest_completed_requests_are_forgotten_at_the_bound() {
+        let (mut requests, now) = (Requests::default(), Instant::now());
+        for n in 0..REMEMBERED_MAX + 10 {
+            let ClaimOutcome::Claimed(claim) = claim(&mut requests, n, now) else {
+                panic!("{n} is remembered")
+            };
+            requests.complete(&claim, &Bytes::new(), now);
         }
-        assert_eq!(repeats.lock().known.len(), REMEMBERED);
-        assert!(matches!(begin(&repeats, 0), ClaimOutcome::Claimed(_)));
-        assert!(matches!(begin(&repeats, REMEMBERED + 9), ClaimOutcome::Completed(_)));
+        assert_eq!(requests.by_name.len(), REMEMBERED_MAX);
+        assert!(matches!(claim(&mut requests, 0, now), ClaimOutcome::Claimed(_)));
+        assert!(matches!(claim(&mut requests, REMEMBERED_MAX + 9, now), ClaimOutcome::Completed(_)));
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn nothing_is_left_of_claims_that_nobody_ended() {
-        let repeats = MemoryRepeats::default();
-        (0..5).for_each(|n| drop(begin(&repeats, n)));
-        tokio::time::advance(CLAIM_LIFETIME).await;
-        begin(&repeats, 9);
-        let requests = repeats.lock();
-        assert_eq!((requests.known.len(), requests.claimed.len()), (1, 1));
+    #[test]
+    fn expired_claims_leave_nothing_behind() {
+        let (mut requests, now) = (Requests::default(), Instant::now());
+        (0..5).for_each(|n| drop(claim(&mut requests, n, now)));
+        claim(&mut requests, 9, now + CLAIM_LIFETIME);
+        assert_eq!((requests.by_name.len(), requests.claims.len()), (1, 1));
     }
 }

@@ -1,8 +1,8 @@
-//! Shards of one project: who gets a seat where.
+//! The seats of one project's shards.
 //!
-//! A shard is a room with a number of seats. Named shards are those that somebody asked for by
-//! name; automatic ones, `shard-1`, `shard-2`, …, are made as they are needed. A shard exists while
-//! somebody sits in it.
+//! A shard is a room with a capacity. A named shard is created when a socket requests it by name. Automatic
+//! shards, `shard-1`, `shard-2`, …, are created when all others are full. A shard is removed with its last
+//! seat.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -13,18 +13,19 @@ use crate::seats::{SeatRequest, Seated, Shard};
 /// The shards of one project.
 #[derive(Debug, Default)]
 pub(crate) struct Seats {
-    shards: HashMap<ShardName, State>,
-    /// Automatic shards with a free seat, in the order they were made.
+    shards: HashMap<ShardName, Occupancy>,
+    /// Automatic shards with a free seat, by age: the oldest fills first.
     open: BTreeMap<u64, ShardName>,
-    made: u64,
-    /// The highest number that was given, and those up to it that no automatic shard has.
+    /// How many automatic shards were created.
+    created: u64,
+    /// The highest number in use so far, and the unused numbers below it.
     last: u64,
     free: BTreeSet<u64>,
     seated: usize,
 }
 
 #[derive(Debug)]
-struct State {
+struct Occupancy {
     seated: u32,
     capacity: u32,
     automatic: Option<Automatic>,
@@ -33,33 +34,33 @@ struct State {
 #[derive(Debug, Clone, Copy)]
 struct Automatic {
     number: u64,
-    /// When it was made, compared with others.
+    /// Its position in the order of creation.
     age: u64,
 }
 
 impl Seats {
-    /// Gives a seat, if there is one.
-    pub(crate) fn take(&mut self, wish: &SeatRequest) -> Seated {
-        if wish.project_max.is_some_and(|max| self.seated >= max) {
+    /// Takes a seat unless the project is full.
+    pub(crate) fn take(&mut self, request: &SeatRequest) -> Seated {
+        if request.project_max.is_some_and(|max| self.seated >= max) {
             return Seated::Full;
         }
-        let name = match &wish.shard {
-            Some(name) if !(wish.overflow && self.is_full(name, wish.capacity)) => name.clone(),
-            _ => self.automatic_for(wish.capacity),
+        let name = match &request.shard {
+            Some(name) if !(request.overflow && self.is_full(name, request.capacity)) => name.clone(),
+            _ => self.automatic_for(request.capacity),
         };
-        self.sit_down(&name, wish.capacity);
+        self.occupy(&name, request.capacity);
         Seated::In(name)
     }
 
-    /// Takes a seat back. The last one takes the shard along.
+    /// Gives a seat back; the last one removes the shard.
     pub(crate) fn leave(&mut self, name: &ShardName) {
-        let Some(state) = self.shards.get_mut(name) else { return };
-        state.seated -= 1;
+        let Some(occupancy) = self.shards.get_mut(name) else { return };
+        occupancy.seated -= 1;
         self.seated -= 1;
-        if state.seated > 0 {
-            return self.note_room(name);
+        if occupancy.seated > 0 {
+            return self.update_open(name);
         }
-        let Some(State { automatic: Some(automatic), .. }) = self.shards.remove(name) else { return };
+        let Some(Occupancy { automatic: Some(automatic), .. }) = self.shards.remove(name) else { return };
         self.open.remove(&automatic.age);
         self.free.insert(automatic.number);
         if self.shards.is_empty() {
@@ -67,10 +68,12 @@ impl Seats {
         }
     }
 
-    /// The shards there are, in no order.
+    /// All shards, unordered.
     pub(crate) fn list(&self) -> Vec<Shard> {
-        let shard =
-            |(name, state): (&ShardName, &State)| Shard { name: name.clone(), seated: state.seated as usize };
+        let shard = |(name, occupancy): (&ShardName, &Occupancy)| Shard {
+            name: name.clone(),
+            seated: occupancy.seated as usize,
+        };
         self.shards.iter().map(shard).collect()
     }
 
@@ -79,11 +82,10 @@ impl Seats {
     }
 
     fn is_full(&self, name: &ShardName, capacity: u32) -> bool {
-        self.shards.get(name).is_some_and(|state| state.seated >= state.capacity.min(capacity))
+        self.shards.get(name).is_some_and(|occupancy| occupancy.seated >= occupancy.capacity.min(capacity))
     }
 
-    /// The first automatic shard with a free seat for somebody who wants no more than `capacity`
-    /// in it, or a new one.
+    /// The oldest automatic shard with fewer than `capacity` taken seats, or a new one.
     fn automatic_for(&mut self, capacity: u32) -> ShardName {
         let fits = |name: &&ShardName| self.shards[*name].seated < capacity;
         if let Some(name) = self.open.values().find(fits) {
@@ -91,13 +93,13 @@ impl Seats {
         }
         let number = self.free_number();
         let name = automatic_name(number);
-        self.made += 1;
-        let automatic = Some(Automatic { number, age: self.made });
-        self.shards.insert(name.clone(), State { seated: 0, capacity, automatic });
+        self.created += 1;
+        let automatic = Some(Automatic { number, age: self.created });
+        self.shards.insert(name.clone(), Occupancy { seated: 0, capacity, automatic });
         name
     }
 
-    /// The lowest number whose name nobody has, not even by asking for a shard of just that name.
+    /// The lowest number whose shard name is free. A named shard may have such a name as well.
     fn free_number(&mut self) -> u64 {
         let taken = |number: &u64| self.shards.contains_key(&automatic_name(*number));
         if let Some(number) = self.free.iter().copied().find(|number| !taken(number)) {
@@ -113,16 +115,16 @@ impl Seats {
         }
     }
 
-    fn sit_down(&mut self, name: &ShardName, capacity: u32) {
-        let new = || State { seated: 0, capacity, automatic: None };
+    fn occupy(&mut self, name: &ShardName, capacity: u32) {
+        let new = || Occupancy { seated: 0, capacity, automatic: None };
         self.shards.entry(name.clone()).or_insert_with(new).seated += 1;
         self.seated += 1;
-        self.note_room(name);
+        self.update_open(name);
     }
 
-    /// Notes whether an automatic shard has a free seat.
-    fn note_room(&mut self, name: &ShardName) {
-        let State { seated, capacity, automatic: Some(Automatic { age, .. }) } = self.shards[name] else {
+    /// Records whether an automatic shard has a free seat.
+    fn update_open(&mut self, name: &ShardName) {
+        let Occupancy { seated, capacity, automatic: Some(Automatic { age, .. }) } = self.shards[name] else {
             return;
         };
         if seated < capacity {
@@ -143,14 +145,14 @@ mod tests {
 
     use super::*;
 
-    fn wish(shard: Option<&str>, capacity: u32) -> SeatRequest {
+    fn request(shard: Option<&str>, capacity: u32) -> SeatRequest {
         let shard = shard.map(|name| ShardName::new(name).unwrap());
         let socket = SocketId::random();
         SeatRequest { socket, shard, capacity, overflow: false, project_max: None, description: None }
     }
 
     fn take(seats: &mut Seats, shard: Option<&str>, capacity: u32) -> String {
-        match seats.take(&wish(shard, capacity)) {
+        match seats.take(&request(shard, capacity)) {
             Seated::In(name) => name.to_string(),
             Seated::Full => "full".into(),
         }
@@ -161,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn automatic_shards_fill_in_the_order_they_were_made() {
+    fn automatic_shards_fill_in_creation_order() {
         let mut seats = Seats::default();
         let placed: Vec<_> = (0..5).map(|_| take(&mut seats, None, 2)).collect();
         assert_eq!(placed, ["shard-1", "shard-1", "shard-2", "shard-2", "shard-3"]);
@@ -172,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_shard_vanishes_and_the_lowest_free_name_returns() {
+    fn an_empty_shard_is_removed_and_the_lowest_free_name_is_reused() {
         let mut seats = Seats::default();
         (0..4).for_each(|_| drop(take(&mut seats, None, 1)));
         leave(&mut seats, "shard-3");
@@ -188,17 +190,17 @@ mod tests {
     }
 
     #[test]
-    fn a_shard_holds_what_its_maker_and_the_joiner_both_allow() {
+    fn a_shard_fills_to_the_lower_capacity_of_its_creator_and_the_new_socket() {
         let mut seats = Seats::default();
         assert_eq!(take(&mut seats, None, 3), "shard-1");
-        assert_eq!(take(&mut seats, None, 1), "shard-2", "one who wants to be alone");
+        assert_eq!(take(&mut seats, None, 1), "shard-2", "a socket that accepts no other on its shard");
         assert_eq!(take(&mut seats, None, 100), "shard-1");
         assert_eq!(take(&mut seats, None, 100), "shard-1");
-        assert_eq!(take(&mut seats, None, 100), "shard-3", "its maker allowed three");
+        assert_eq!(take(&mut seats, None, 100), "shard-3", "the first socket accepts three");
     }
 
     #[test]
-    fn a_named_shard_takes_everyone_in_and_automatic_placement_never_uses_it() {
+    fn a_named_shard_is_unbounded_and_never_chosen_automatically() {
         let mut seats = Seats::default();
         for _ in 0..3 {
             assert_eq!(take(&mut seats, Some("shard-1"), 1), "shard-1");
@@ -211,31 +213,31 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_for_an_automatic_shard_by_name_counts_in_it() {
+    fn a_request_by_name_for_an_automatic_shard_counts_in_it() {
         let mut seats = Seats::default();
         assert_eq!(take(&mut seats, None, 2), "shard-1");
         assert_eq!(take(&mut seats, Some("shard-1"), 2), "shard-1");
-        assert_eq!(take(&mut seats, Some("shard-1"), 2), "shard-1", "also when it is full");
+        assert_eq!(take(&mut seats, Some("shard-1"), 2), "shard-1", "even though it is full");
         assert_eq!(take(&mut seats, None, 2), "shard-2");
         leave(&mut seats, "shard-1");
-        assert_eq!(take(&mut seats, None, 2), "shard-2", "two of two are left");
+        assert_eq!(take(&mut seats, None, 2), "shard-2", "two of two seats are taken");
         leave(&mut seats, "shard-1");
         assert_eq!(take(&mut seats, None, 2), "shard-1");
     }
 
     #[test]
-    fn a_full_named_shard_can_overflow() {
+    fn a_full_named_shard_overflows_to_an_automatic_one_if_requested() {
         let mut seats = Seats::default();
-        let mut place = || seats.take(&SeatRequest { overflow: true, ..wish(Some("lobby"), 2) });
+        let mut place = || seats.take(&SeatRequest { overflow: true, ..request(Some("lobby"), 2) });
         let placed: Vec<_> = (0..3).map(|_| place()).collect();
         let names = ["lobby", "lobby", "shard-1"].map(|name| Seated::In(ShardName::new(name).unwrap()));
         assert_eq!(placed, names);
     }
 
     #[test]
-    fn a_full_project_takes_nobody_in() {
+    fn a_full_project_refuses_seats() {
         let mut seats = Seats::default();
-        let mut place = || seats.take(&SeatRequest { project_max: Some(2), ..wish(None, 1) });
+        let mut place = || seats.take(&SeatRequest { project_max: Some(2), ..request(None, 1) });
         assert!(matches!((place(), place(), place()), (Seated::In(_), Seated::In(_), Seated::Full)));
         leave(&mut seats, "shard-1");
         assert_eq!(take(&mut seats, None, 1), "shard-1");

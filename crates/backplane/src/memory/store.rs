@@ -1,4 +1,4 @@
-//! Presence and seats of a node that runs alone.
+//! Presence and seats of a single node.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -6,20 +6,20 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use switchboard_event::{ProjectId, ShardName, SocketId, Target, UserId};
 
 use super::seats::Seats;
-use crate::future::{StoreFuture, answer};
+use crate::future::{StoreFuture, reply};
 use crate::local_members::LocalMembers;
 use crate::seats::{SeatRequest, Seated, Shard};
 use crate::store::{Page, Store};
 
-/// The store of a node alone. Of who is where the hub's own index is the truth; only seats, which
-/// are given before there is a session, are kept here.
+/// The store of a single node. Presence is read from the hub's own index. Only seats are held here, because a
+/// socket takes its seat before it has a session.
 pub struct MemoryStore {
     local: Arc<dyn LocalMembers>,
     seats: Mutex<HashMap<ProjectId, Seats>>,
 }
 
 impl MemoryStore {
-    /// A store that answers from the members that a hub knows.
+    /// A store that replys from the members that a hub knows.
     pub fn new(local: Arc<dyn LocalMembers>) -> Self {
         MemoryStore { local, seats: Mutex::default() }
     }
@@ -35,7 +35,7 @@ impl Store for MemoryStore {
     fn left(&self, _: &ProjectId, _: &Target, _: SocketId) {}
 
     fn count<'a>(&'a self, project: &'a ProjectId, target: &'a Target) -> StoreFuture<'a, usize> {
-        answer(self.local.count(project, target))
+        reply(self.local.count(project, target))
     }
 
     fn members<'a>(
@@ -44,11 +44,11 @@ impl Store for MemoryStore {
         target: &'a Target,
         page: Page<SocketId>,
     ) -> StoreFuture<'a, Vec<SocketId>> {
-        answer(page.of(self.local.members(project, target)))
+        reply(page.of(self.local.members(project, target)))
     }
 
     fn count_users<'a>(&'a self, project: &'a ProjectId) -> StoreFuture<'a, usize> {
-        answer(self.local.count_users(project))
+        reply(self.local.count_users(project))
     }
 
     fn users<'a>(&'a self, project: &'a ProjectId, page: Page<UserId>) -> StoreFuture<'a, Vec<UserId>> {
@@ -58,17 +58,17 @@ impl Store for MemoryStore {
                 users.push(id.clone());
             }
         });
-        answer(page.of(users))
+        reply(page.of(users))
     }
 
-    fn take_seat<'a>(&'a self, project: &'a ProjectId, wish: SeatRequest) -> StoreFuture<'a, Seated> {
+    fn take_seat<'a>(&'a self, project: &'a ProjectId, request: SeatRequest) -> StoreFuture<'a, Seated> {
         let mut projects = self.seats();
         let seats = projects.entry(project.clone()).or_default();
-        let seated = seats.take(&wish);
+        let seated = seats.take(&request);
         if seats.is_empty() {
             projects.remove(project);
         }
-        answer(seated)
+        reply(seated)
     }
 
     fn leave_seat(&self, project: &ProjectId, shard: &ShardName, _: SocketId) {
@@ -82,6 +82,6 @@ impl Store for MemoryStore {
     }
 
     fn shards<'a>(&'a self, project: &'a ProjectId) -> StoreFuture<'a, Vec<Shard>> {
-        answer(self.seats().get(project).map(Seats::list).unwrap_or_default())
+        reply(self.seats().get(project).map(Seats::list).unwrap_or_default())
     }
 }

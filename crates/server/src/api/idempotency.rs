@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use axum::body::Bytes;
 use ring::digest::{Context, SHA256};
-use switchboard_backplane::{Claim, ClaimOutcome, Digest, IdempotencyStore, RequestKey};
+use switchboard_backplane::{
+    Claim, ClaimOutcome, Digest, IdempotencyStore, MemoryIdempotencyStore, RequestKey,
+};
 
-use super::memory::MemoryRepeats;
 use super::problem::Problem;
 
 /// The stores of requests: this node's memory first, then Redis.
@@ -30,7 +31,7 @@ pub(super) struct OpenClaim<'a>(Vec<(&'a dyn IdempotencyStore, Claim)>);
 impl RequestStores {
     /// This node's memory, and the store that all nodes share if there is Redis.
     pub(super) fn new(shared: Option<Arc<dyn IdempotencyStore>>) -> Self {
-        let here: Arc<dyn IdempotencyStore> = Arc::new(MemoryRepeats::default());
+        let here: Arc<dyn IdempotencyStore> = Arc::new(MemoryIdempotencyStore::default());
         RequestStores([here].into_iter().chain(shared).collect())
     }
 
