@@ -1,18 +1,18 @@
-//! An event as bytes, for the way to other nodes and for stores.
+//! The binary form of an event, for other nodes and for stores.
 //!
 //! ```text
 //! sender (0, or 1 and 16 bytes) │ time in ms (8) │ length of the name (2) │ name │ data: the rest
 //! ```
 //!
-//! Numbers are big-endian; the data is the JSON as it came.
+//! Numbers are big-endian; the data is the JSON as received.
 
 use bytes::Bytes;
 
 use crate::{Event, Name, Payload, SocketId};
 
-/// The bytes are no event.
+/// The bytes are not a valid event.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no event: {0}")]
+#[error("not an event: {0}")]
 pub struct EventDecodeError(&'static str);
 
 impl Event {
@@ -33,13 +33,13 @@ impl Event {
         out.extend_from_slice(self.data.as_bytes());
     }
 
-    /// How many bytes the name and the data have, of an event that [`write`](Self::write) wrote.
+    /// The combined length of name and data, in bytes, of an event encoded by [`write`](Self::write).
     pub fn size_of(written: &[u8]) -> u32 {
         let head = if written.first() == Some(&1) { 27 } else { 11 };
         written.len().saturating_sub(head).try_into().unwrap_or(u32::MAX)
     }
 
-    /// Reads what [`write`](Self::write) wrote, to the end of the bytes; the data is not copied.
+    /// Decodes an event that [`write`](Self::write) encoded, to the end of the bytes. The data is not copied.
     pub fn read(mut bytes: Bytes) -> Result<Self, EventDecodeError> {
         let sender = match take(&mut bytes)? {
             [0] => None,
@@ -63,25 +63,25 @@ fn take<const N: usize>(bytes: &mut Bytes) -> Result<[u8; N], EventDecodeError> 
     if bytes.len() < N {
         return Err(EventDecodeError("truncated"));
     }
-    Ok(bytes.split_to(N)[..].try_into().expect("it has just that many bytes"))
+    Ok(bytes.split_to(N)[..].try_into().expect("the slice has N bytes"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn written(event: &Event) -> Bytes {
+    fn encode(event: &Event) -> Bytes {
         let mut out = Vec::new();
         event.write(&mut out);
         out.into()
     }
 
     #[test]
-    fn what_is_written_is_read_and_what_is_cut_off_is_refused() {
+    fn an_event_round_trips_and_a_truncated_one_is_refused() {
         let data = Payload::parse(r#"{"text":"hé"}"#).unwrap();
         let event = Event { name: Name::new("said").unwrap(), data, sender: None, time_ms: 1 << 41 };
         for event in [Event { sender: Some(SocketId::random()), ..event.clone() }, event] {
-            let bytes = written(&event);
+            let bytes = encode(&event);
             assert_eq!(Event::size_of(&bytes), 4 + 14);
             assert_eq!(format!("{:?}", Event::read(bytes.clone()).unwrap()), format!("{event:?}"));
             for len in 0..bytes.len() {
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn other_bytes_are_no_event() {
+    fn invalid_bytes_are_refused() {
         for bytes in [&b""[..], &[2], &[0; 11], &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, b'1']] {
             assert!(Event::read(Bytes::copy_from_slice(bytes)).is_err(), "{bytes:?}");
         }

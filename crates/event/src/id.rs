@@ -1,4 +1,4 @@
-//! The id of one socket, new for every connection, and of the node that it is on.
+//! Ids of sockets and nodes.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,48 +14,47 @@ use uuid::Uuid;
 pub struct SocketId(Uuid);
 
 impl SocketId {
-    /// A new random id on a node of no interest.
+    /// A new id on a random node.
     pub fn random() -> Self {
         SocketId::on(NodeId::random())
     }
 
-    /// A new id of a socket on that node. Its first 32 bits are the node's, so that whoever has the
-    /// id knows where to send; the other 90 are random, so that nobody guesses it.
+    /// A new id of a socket on that node. Its first 32 bits are the node's, so the id alone is enough to route
+    /// to the socket. The other 90 are random, so ids cannot be guessed.
     pub fn on(node: NodeId) -> Self {
         let mut bytes = Uuid::new_v4().into_bytes();
         bytes[..4].copy_from_slice(&node.0.to_be_bytes());
         SocketId(Uuid::from_bytes(bytes))
     }
 
-    /// The node it is on.
+    /// The node of the socket.
     pub fn node(&self) -> NodeId {
         let [a, b, c, d, ..] = *self.0.as_bytes();
         NodeId(u32::from_be_bytes([a, b, c, d]))
     }
 
-    /// The id in 16 bytes, which sort as the ids do.
+    /// The id as 16 bytes; they sort like the ids.
     pub fn as_bytes(&self) -> &[u8; 16] {
         self.0.as_bytes()
     }
 
-    /// The id that [`as_bytes`](Self::as_bytes) gave.
+    /// The id from its [bytes](Self::as_bytes).
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
         SocketId(Uuid::from_bytes(bytes))
     }
 
-    /// Bits of the id that are spread evenly, for choosing a stripe without hashing.
+    /// Evenly distributed bits of the id, to choose a stripe without hashing.
     pub fn spread(&self) -> u64 {
         self.0.as_u64_pair().1
     }
 }
 
-/// A node among those that share their sockets: 32 random bits, new for every process.
+/// The id of a node in a cluster: 32 random bits, new for every process.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(pub u32);
 
 impl NodeId {
-    /// A new id. Of 1,000 nodes, two are the same once in 8,600 times; whoever connects them makes
-    /// sure that none is.
+    /// A new id. Among 1,000 nodes a collision has a probability of 1 in 8,600; the backplane detects it.
     pub fn random() -> Self {
         SocketId(Uuid::new_v4()).node()
     }
@@ -85,7 +84,7 @@ impl fmt::Debug for SocketId {
     }
 }
 
-/// The text is not a socket id, so no socket can have it.
+/// The text is not a socket id.
 #[derive(Debug, thiserror::Error)]
 #[error("not a socket id: 36 characters, hexadecimal with hyphens, are expected")]
 pub struct SocketIdError;
@@ -103,14 +102,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_tells_its_node_and_is_a_random_uuid_beside() {
+    fn a_socket_id_contains_its_node_and_is_a_random_uuid() {
         let node = NodeId(0x0123_abcd);
-        let (one, other) = (SocketId::on(node), SocketId::on(node));
-        assert_ne!(one, other);
-        assert_eq!((one.node(), other.node()), (node, node));
-        assert!(one.to_string().starts_with(&node.to_string()));
-        assert_eq!(one.0.get_version_num(), 4);
-        assert_eq!(one.to_string().parse::<SocketId>().unwrap(), one);
-        assert_eq!(SocketId::from_bytes(*one.as_bytes()), one);
+        let (first, second) = (SocketId::on(node), SocketId::on(node));
+        assert_ne!(first, second);
+        assert_eq!((first.node(), second.node()), (node, node));
+        assert!(first.to_string().starts_with(&node.to_string()));
+        assert_eq!(first.0.get_version_num(), 4);
+        assert_eq!(first.to_string().parse::<SocketId>().unwrap(), first);
+        assert_eq!(SocketId::from_bytes(*first.as_bytes()), first);
     }
 }

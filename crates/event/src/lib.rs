@@ -1,7 +1,7 @@
-//! The shared words of Switchboard: ids, names, events, audiences.
+//! Plain data that all Switchboard crates share: ids, names, events, audiences.
 //!
-//! Plain data that every other crate speaks in. Nothing here waits, locks for long or knows a
-//! socket, so the codecs and the hub that build on it run anywhere, `wasm32` included.
+//! There is no I/O, no clock and no protocol knowledge, so the crates built on it compile for any target,
+//! `wasm32` included.
 
 mod binary;
 mod event;

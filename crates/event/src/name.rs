@@ -39,7 +39,7 @@ pub enum NameError {
     },
 }
 
-/// Conversions, comparisons and formatting that all names share. `$new` makes one from text.
+/// Conversions, comparisons and formatting that all names share; needs `$type::new(&str)`.
 macro_rules! string_type {
     ($type:ident) => {
         impl $type {
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sigil_is_added_once_and_alone_is_no_name() {
+    fn a_sigil_is_prepended_once_and_is_not_a_name_by_itself() {
         assert_eq!(RoomName::new("lobby").unwrap(), "#lobby");
         assert_eq!(RoomName::new("#lobby").unwrap(), "#lobby");
         assert_eq!(RoomName::new("##lobby").unwrap(), "##lobby");

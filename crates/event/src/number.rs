@@ -1,9 +1,8 @@
-//! The number of a message that waits for users.
+//! Numbers of stored messages.
 
 use std::fmt;
 
-/// Numbers a message among all that wait in a project: what was put later has a greater number. It
-/// is the same for all users that the message is for.
+/// The number of a stored message, increasing within a project. A message for several users has one number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct MessageNumber(pub u64);
 

@@ -1,4 +1,4 @@
-//! An event on its way to many: encoded once for each protocol that has a receiver.
+//! An event with its encoded frames, shared by all receivers.
 
 use std::sync::OnceLock;
 
@@ -6,13 +6,13 @@ use bytes::Bytes;
 
 use crate::{DeliveryClass, Event, Protocol};
 
-/// An event and its frames: one complete WebSocket frame per protocol, made by the first receiver
-/// that needs it and shared by all others.
+/// An event and one complete WebSocket frame per protocol. The first receiver of a protocol encodes the frame;
+/// the others share it.
 #[derive(Debug)]
 pub struct Parcel {
-    /// The event itself.
+    /// The event.
     pub event: Event,
-    /// What may happen to it on the way.
+    /// How it is delivered to a full outbox.
     pub class: DeliveryClass,
     frames: [OnceLock<Bytes>; Protocol::COUNT],
 }
@@ -23,7 +23,7 @@ impl Parcel {
         Parcel { event, class, frames: Default::default() }
     }
 
-    /// The frame for a protocol; `encode` is called at most once for each.
+    /// The frame for a protocol; `encode` is called at most once per protocol.
     pub fn frame(&self, protocol: Protocol, encode: impl FnOnce(&Event) -> Bytes) -> &Bytes {
         self.frames[protocol.index()].get_or_init(|| encode(&self.event))
     }

@@ -1,4 +1,4 @@
-//! The data of an event: JSON, kept as the bytes it came in.
+//! The data of an event: JSON, stored as the received bytes.
 
 use std::fmt;
 
@@ -7,43 +7,43 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-/// One complete JSON value as UTF-8 bytes, shared and never parsed to be forwarded.
+/// One complete JSON value as UTF-8 bytes. Shared; forwarding it does not parse it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Payload(Bytes);
 
-/// A value could not become JSON, or JSON could not become the value asked for.
+/// A value is not representable as JSON, or JSON does not match the requested type.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct PayloadError(#[from] serde_json::Error);
 
 impl Payload {
-    /// The empty object, which stands for "no data".
+    /// The empty object, which means "no data".
     pub const EMPTY: Payload = Payload(Bytes::from_static(b"{}"));
 
     /// JSON's `null`.
     pub const NULL: Payload = Payload(Bytes::from_static(b"null"));
 
-    /// Serializes a value. Fails if JSON cannot hold it: a map with keys that are not text, or a
-    /// `Serialize` that fails.
+    /// Serializes a value. Fails if JSON cannot represent it, such as a map with keys that are not strings, or
+    /// if its `Serialize` fails.
     pub fn of<T: Serialize + ?Sized>(value: &T) -> Result<Self, PayloadError> {
         Ok(Payload(serde_json::to_vec(value)?.into()))
     }
 
-    /// Takes bytes out of a buffer that serde_json has checked, without a copy.
+    /// Slices a part that serde_json has checked out of its buffer, without a copy.
     ///
     /// # Panics
-    /// If `raw` does not lie inside `buffer`.
+    /// If `raw` is not a slice of `buffer`.
     pub fn slice_of(buffer: &Bytes, raw: &RawValue) -> Self {
         Payload(buffer.slice_ref(raw.get().as_bytes()))
     }
 
-    /// Checks that the text is one JSON value and takes it.
+    /// Checks that the text is one JSON value and copies it.
     pub fn parse(text: &str) -> Result<Self, PayloadError> {
         let raw: &RawValue = serde_json::from_str(text)?;
         Ok(Payload(Bytes::copy_from_slice(raw.get().as_bytes())))
     }
 
-    /// Checks that the bytes are one JSON value in UTF-8 and takes them, without a copy.
+    /// Checks that the bytes are one JSON value in UTF-8, without a copy.
     pub fn parse_bytes(bytes: Bytes) -> Result<Self, PayloadError> {
         let raw: &RawValue = serde_json::from_slice(&bytes)?;
         Ok(Payload::slice_of(&bytes, raw))
@@ -54,12 +54,12 @@ impl Payload {
         &self.0
     }
 
-    /// Reads the JSON into a type.
+    /// Deserializes the JSON.
     pub fn to<T: DeserializeOwned>(&self) -> Result<T, PayloadError> {
         Ok(serde_json::from_slice(&self.0)?)
     }
 
-    /// Whether JavaScript takes it for false: `null`, `false`, `""`, or a number that is zero.
+    /// Returns true for the falsy values of JavaScript: `null`, `false`, `""` and zero.
     pub fn is_falsy(&self) -> bool {
         match &*self.0 {
             b"null" | b"false" | b"\"\"" => true,
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn falsy_is_what_javascript_takes_for_false() {
+    fn a_value_is_falsy_as_in_javascript() {
         for falsy in ["0", "-0", "0.0", "0e5", "-0.0E1", "null", "false", "\"\""] {
             assert!(Payload::parse(falsy).unwrap().is_falsy(), "{falsy}");
         }
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn parse_takes_one_whole_value_and_nothing_else() {
+    fn parse_accepts_exactly_one_json_value() {
         assert_eq!(Payload::parse(" {\"a\": 1e400} ").unwrap().as_bytes(), b"{\"a\": 1e400}");
         for bad in ["", "{", "1 2", "nul", "{\"a\":}", "\u{feff}1"] {
             assert!(Payload::parse(bad).is_err(), "{bad}");

@@ -1,10 +1,10 @@
-//! Who hears a message: one value for every send in every place.
+//! Targets and audiences: the receivers of a message, as one value for every kind of send.
 
 use std::fmt;
 
 use crate::{NameError, RoomName, ShardName, SocketId, TagName, UserId};
 
-/// A set of sockets, by what they have in common.
+/// A set of sockets with something in common.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Target {
     /// Every socket of the project.
@@ -20,17 +20,17 @@ pub enum Target {
 }
 
 impl Target {
-    /// The room of that name; `#` is put in front if it is missing.
+    /// The room of that name; `#` is prepended if it is missing.
     pub fn room(name: &str) -> Result<Self, NameError> {
         RoomName::new(name).map(Target::Room)
     }
 
-    /// The room of a shard: always with one more `#`, so that the shard `#a` is not the shard `a`.
+    /// The room of a shard; see [`ShardName::room`].
     pub fn shard(name: &ShardName) -> Self {
         Target::Room(name.room())
     }
 
-    /// The tag of that name; `*` is put in front if it is missing.
+    /// The tag of that name; `*` is prepended if it is missing.
     pub fn tag(name: &str) -> Result<Self, NameError> {
         TagName::new(name).map(Target::Tag)
     }
@@ -53,13 +53,13 @@ impl fmt::Display for Target {
     }
 }
 
-/// Who hears a message: all in `to` who are not in `except`. A socket that matches twice gets one
-/// copy. With nothing in `to` it reaches nobody.
+/// The receivers of a message: the sockets in `to`, minus those in `except`. A socket that matches twice gets
+/// one copy. An empty `to` has no receivers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Audience {
-    /// Those who hear it.
+    /// The union of these targets receives it.
     pub to: Vec<Target>,
-    /// Those among them who do not.
+    /// The sockets of these targets do not.
     pub except: Vec<Target>,
 }
 
@@ -69,24 +69,24 @@ impl Audience {
         Target::Everyone.into()
     }
 
-    /// Adds to those who hear it.
+    /// Adds a target to the receivers.
     pub fn and(mut self, target: impl Into<Target>) -> Self {
         self.to.push(target.into());
         self
     }
 
-    /// Takes away from those who hear it.
+    /// Excludes a target.
     pub fn except(mut self, target: impl Into<Target>) -> Self {
         self.except.push(target.into());
         self
     }
 }
 
-/// Why something cannot say who hears a message.
+/// Why a value does not describe an audience.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AudienceError {
-    /// The text has no sigil. It is refused, because a typo must not reach everybody.
+    /// The text has no sigil. It is refused, because a typo must not address everyone.
     #[error("`{0}` is neither a `#room` nor a `*tag`")]
     NoSigil(String),
     /// The name is too long or empty.
@@ -94,10 +94,10 @@ pub enum AudienceError {
     Name(#[from] NameError),
 }
 
-/// What can say who hears a message: `"#room"`, `"*tag"`, a [`Target`], a [`SocketId`], a list of
-/// these, or a whole [`Audience`].
+/// Values that describe an audience: `"#room"`, `"*tag"`, a [`Target`], a [`SocketId`], a list of these, or an
+/// [`Audience`].
 pub trait IntoAudience {
-    /// Fails on a text that is neither a room nor a tag.
+    /// Converts the value. Fails on text that is neither a room nor a tag.
     fn into_audience(self) -> Result<Audience, AudienceError>;
 }
 
@@ -180,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_without_a_sigil_reaches_nobody() {
+    fn text_without_a_sigil_is_refused() {
         for text in ["lobby", "", " #lobby", "@all"] {
             assert!(matches!(text.into_audience(), Err(AudienceError::NoSigil(_))), "{text}");
         }
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn shards_that_differ_are_rooms_that_differ() {
+    fn different_shards_have_different_rooms() {
         let shard = |name| Target::shard(&ShardName::new(name).unwrap());
         assert_eq!(shard("lobby"), Target::room("lobby").unwrap());
         assert_eq!(shard("#lobby"), Target::room("##lobby").unwrap());
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_adds_up() {
+    fn a_list_is_the_union_of_its_parts() {
         let audience = ["#a", "*b"].into_audience().unwrap();
         assert_eq!(audience.to, vec![Target::room("a").unwrap(), Target::tag("b").unwrap()]);
         assert!(audience.except.is_empty());

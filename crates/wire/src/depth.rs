@@ -1,14 +1,14 @@
-//! How deep JSON may nest.
+//! The bound on the nesting of JSON.
 //!
-//! serde_json does not count the depth of what it only passes over, and what we pass over is read
-//! by others, whose parsers may well give up or recurse.
+//! serde_json does not limit the depth of values that it skips. Receivers parse these values, and their parsers
+//! may fail or recurse.
 
-/// Most arrays and objects that stand in each other: 64.
+/// Most levels of nested arrays and objects: 64.
 pub const DEPTH_MAX: usize = 64;
 
-/// Whether JSON nests no deeper than [`DEPTH_MAX`]. Says yes or no to any bytes.
+/// Returns true if JSON nests no deeper than [`DEPTH_MAX`]. Accepts any bytes.
 pub(crate) fn is_shallow(json: &[u8]) -> bool {
-    // Brackets in texts count too, so most frames need no closer look.
+    // An upper bound that counts brackets inside strings too; most frames pass it.
     let brackets = json.iter().filter(|byte| matches!(byte, b'[' | b'{')).count();
     brackets <= DEPTH_MAX || depth(json) <= DEPTH_MAX
 }
@@ -30,7 +30,7 @@ fn depth(json: &[u8]) -> usize {
     deepest
 }
 
-/// Goes behind the closing quote.
+/// Skips to the byte after the closing quote.
 fn pass_text(bytes: &mut std::slice::Iter<'_, u8>) {
     while let Some(byte) = bytes.next() {
         match byte {

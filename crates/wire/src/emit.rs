@@ -1,7 +1,7 @@
-//! emit.gg: `{"event":…,"data":…,"ackId":…}`, and `{"type":"ack","ackId":…,"data":…}` back.
+//! The emit protocol: `{"event":…,"data":…,"ackId":…}`, and `{"type":"ack","ackId":…,"data":…}` in reply.
 //!
-//! The frames are the same in both directions, so a server and a client share this module. The
-//! protocol is written down in `spec/emit.md`.
+//! Frames are the same in both directions, so servers and clients share this module. Specified in
+//! `spec/emit.md`.
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
@@ -12,41 +12,41 @@ use crate::depth::is_shallow;
 use crate::object::for_each_member;
 use crate::text::{Text, write_text};
 
-/// How much of a name that is none is shown in an answer, in characters.
+/// Most characters of an invalid name that are shown in a reply.
 const SHOWN_CHARS: usize = 64;
 
-/// What a frame says.
+/// A decoded frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Incoming {
-    /// An event; with `ack` its sender waits for a reply.
+    /// An event; with `ack`, the sender expects a reply.
     Event {
-        /// What happened.
+        /// The name.
         name: Name,
-        /// The data; `{}` where JavaScript would take it for false.
+        /// The data; `{}` if the received value is falsy in JavaScript.
         data: Payload,
-        /// The peer's own correlation id, any JSON, to be echoed untouched.
+        /// The peer's correlation id: any JSON, echoed unchanged.
         ack: Option<Payload>,
     },
-    /// An event that no handler can have: its name is no text, empty, too long, or begins with
-    /// `@` like the system events, which no peer may trigger.
+    /// An event that no handler can match: its name is not a string, is empty or too long, or begins with `@`,
+    /// which is reserved for system events.
     Unroutable {
-        /// The name as it can be shown.
+        /// The name, shortened for display.
         shown: String,
-        /// The peer's own correlation id.
+        /// The peer's correlation id.
         ack: Option<Payload>,
     },
-    /// The reply to a request of ours.
+    /// The reply to a request of this side.
     Reply {
-        /// The id we gave the request.
+        /// The id of the request.
         ack: Payload,
-        /// The answer as it is; `null` where it is missing.
+        /// The reply, unchanged; `null` if it is missing.
         data: Payload,
     },
-    /// A type of frame that means nothing here.
+    /// A frame of an unknown type.
     Other,
 }
 
-/// Reads one message, text or binary.
+/// Decodes one message, text or binary.
 pub fn decode(frame: &Bytes) -> Result<Incoming, DecodeError> {
     if !is_shallow(frame) {
         return Err(DecodeError::TooDeep);
@@ -79,7 +79,7 @@ fn routable(event: &RawValue) -> Option<Name> {
     Name::new(&text.0).ok().filter(|name| !name.starts_with('@'))
 }
 
-/// A text as it is, anything else as its JSON, cut short.
+/// A string as it is, any other value as JSON; shortened.
 fn shown(event: &RawValue) -> String {
     let text = serde_json::from_str::<Text<'_>>(event.get());
     let whole = text.as_ref().map_or(event.get(), |text| &text.0);
@@ -93,7 +93,7 @@ pub fn write_event(out: &mut Vec<u8>, name: &str, data: &Payload) {
     write_data_and_end(out, data);
 }
 
-/// `{"event":E,"ackId":A,"data":D}`: an event whose receiver is to reply.
+/// `{"event":E,"ackId":A,"data":D}`: a request, which expects a reply.
 pub fn write_request(out: &mut Vec<u8>, name: &str, data: &Payload, ack_id: &str) {
     out.extend_from_slice(b"{\"event\":");
     write_text(out, name);
@@ -115,7 +115,7 @@ fn write_data_and_end(out: &mut Vec<u8>, data: &Payload) {
     out.push(b'}');
 }
 
-/// The members of a frame that mean something; of one that comes twice the last counts.
+/// The known members of a frame; the last of duplicate members counts.
 #[derive(Default)]
 struct Envelope<'a> {
     event: Option<&'a RawValue>,
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn replies_never_become_events_and_other_types_mean_nothing() {
+    fn a_reply_is_never_an_event_and_unknown_types_are_ignored() {
         let reply = |ack: &str, data: &str| Incoming::Reply { ack: json(ack), data: json(data) };
         assert_eq!(read(r#"{"type":"ack","ackId":"1","data":0,"event":"/a"}"#), reply("\"1\"", "0"));
         assert_eq!(read(r#"{"type":"ack","ackId":"1"}"#), reply("\"1\"", "null"));
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_is_an_error() {
+    fn a_frame_that_is_not_an_object_is_an_error() {
         let deep = format!(r#"{{"event":"/a","data":{}{}}}"#, "[".repeat(64), "]".repeat(64));
         for bad in [
             "",
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_have_their_members_in_the_originals_order() {
+    fn frame_members_keep_the_order_of_the_original_clients() {
         let mut out = Vec::new();
         write_reply(&mut out, &json("{\"a\":1}"), &json("true"));
         write_event(&mut out, "a\"b", &Payload::EMPTY);

@@ -1,44 +1,43 @@
-//! Why a frame is not an event.
+//! Errors of decoding a frame.
 
 use std::error::Error;
 
 use crate::DEPTH_MAX;
 
-/// Why a frame from a peer did not become an event.
+/// Why a frame of a peer is not a valid event.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
-    /// It is not JSON, or not an object, or not UTF-8.
+    /// It is not a JSON object in UTF-8.
     #[error("frame is not a JSON object")]
     NotAnObject(#[from] serde_json::Error),
-    /// A member that every frame has is not there.
+    /// A required member is missing.
     #[error("frame has no `{0}` field")]
     MissingField(&'static str),
-    /// A member has a value that it cannot have.
+    /// A member has an invalid value.
     #[error("frame has a `{field}` field that is not {expected}")]
     WrongField {
-        /// Which member.
+        /// The member.
         field: &'static str,
-        /// What it has to be.
+        /// The expected value.
         expected: &'static str,
     },
-    /// It is longer than any client of the protocol may send.
+    /// It exceeds the protocol's bound on frames of clients.
     #[error("message is over {max} UTF-16 units")]
     TooLong {
         /// The bound.
         max: usize,
     },
-    /// Only the server says such an event.
+    /// Only the server may send this event.
     #[error("`{0}` is an event of the platform")]
     Reserved(String),
-    /// Arrays and objects stand in each other too deep.
+    /// Arrays and objects are nested too deeply.
     #[error("frame nests deeper than {DEPTH_MAX} levels")]
     TooDeep,
 }
 
-/// An error with its causes in one line, for logs and `@error`: an error's own message speaks of
-/// its own level only. A cause that the line ends with already, because someone else's error shows
-/// its source itself, is not said twice.
+/// An error and its causes in one line, for logs and `@error`: an error's own message covers its own level
+/// only. A cause is skipped if the line ends with it already, because some errors include their source.
 pub fn with_causes(error: &dyn Error) -> String {
     let mut line = error.to_string();
     let mut cause = error.source();

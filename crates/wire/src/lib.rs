@@ -1,8 +1,7 @@
-//! Text frames to events and back: pure functions, one module per protocol.
+//! Codecs between text frames and events: pure functions, one module per protocol.
 //!
-//! A decoder never trusts a frame: whatever a peer sends becomes an event, something that is
-//! ignored, or a [`DecodeError`] that costs this frame and nothing else. Data is not parsed but
-//! checked and sliced, so it is forwarded as the bytes it came in.
+//! A decoder accepts any bytes: the result is an event, an ignored frame, or a [`DecodeError`] that concerns
+//! this frame alone. Event data is checked and sliced, not parsed, so it is forwarded as the received bytes.
 
 pub mod emit;
 pub mod koji;

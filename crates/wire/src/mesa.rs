@@ -1,6 +1,6 @@
-//! Mesa: `{"op":0,"d":…,"t":…}` both ways, and a few numbered operations of its own.
+//! The Mesa protocol: `{"op":0,"d":…,"t":…}` in both directions, and a few reserved operations.
 //!
-//! The protocol is written down in `spec/mesa.md`.
+//! Specified in `spec/mesa.md`.
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
@@ -15,56 +15,56 @@ mod event_name;
 
 pub use event_name::{event_name, op_and_type};
 
-/// The numbers that the protocol gives its operations.
+/// The reserved operations.
 pub mod op {
-    /// A message, either way.
+    /// A message, in either direction.
     pub const DISPATCH: i64 = 0;
-    /// The server asks whether the client is there.
+    /// The server requests a sign of life.
     pub const HEARTBEAT: i64 = 1;
-    /// A client shows who its user is.
+    /// A client authenticates as a user.
     pub const AUTHENTICATE: i64 = 2;
     /// Between servers only.
     pub const INTERNAL: i64 = 5;
-    /// The server's first words.
+    /// The server's first frame.
     pub const HELLO: i64 = 10;
-    /// The client is there.
+    /// The client replies to a heartbeat.
     pub const HEARTBEAT_ACK: i64 = 11;
-    /// The client's user is known now.
+    /// The client is authenticated.
     pub const AUTHENTICATED: i64 = 22;
 }
 
-/// What a frame says.
+/// A decoded frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Incoming {
-    /// Something for the application.
+    /// A message for the application.
     Message(Message),
-    /// The client shows a token. What it says it with cannot always be one.
+    /// The client authenticates.
     Authenticate {
-        /// The token, if there is one.
+        /// The token; none if the frame contains no valid one.
         token: Option<String>,
-        /// Whether it wants the messages that it missed.
+        /// True if it requests the stored messages.
         should_sync: bool,
     },
-    /// The client asks whether the server is there.
+    /// The client requests a sign of life.
     Heartbeat,
-    /// The client is there.
+    /// The client replies to a heartbeat.
     HeartbeatAck,
-    /// An operation that only a server says: it means nothing from a client.
+    /// An operation of servers, ignored from a client.
     Other,
 }
 
-/// A message as it is on the wire, without the number of a redelivered one.
+/// A message on the wire, without the number of a redelivered one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    /// The operation; [`op::DISPATCH`] for what applications say.
+    /// The operation; [`op::DISPATCH`] for messages of applications.
     pub op: i64,
     /// The type, `t`.
     pub kind: Option<Name>,
-    /// The data, `d`; `{}` where there is none.
+    /// The data, `d`; `{}` if missing.
     pub data: Payload,
 }
 
-/// Reads one message, text or binary.
+/// Decodes one message, text or binary.
 pub fn decode(frame: &Bytes) -> Result<Incoming, DecodeError> {
     if !is_shallow(frame) {
         return Err(DecodeError::TooDeep);
@@ -79,7 +79,7 @@ pub fn decode(frame: &Bytes) -> Result<Incoming, DecodeError> {
     })
 }
 
-/// Reads a message that a backend wrote, whatever its operation.
+/// Decodes a message of a backend, whatever its operation.
 pub fn decode_message(json: &Bytes) -> Result<Message, DecodeError> {
     if !is_shallow(json) {
         return Err(DecodeError::TooDeep);
@@ -89,13 +89,13 @@ pub fn decode_message(json: &Bytes) -> Result<Message, DecodeError> {
 }
 
 impl Message {
-    /// Its name as an event; see [`event_name`]. [`write_event`] takes it apart again.
+    /// Its event name; see [`event_name`]. [`write_event`] is the inverse.
     pub fn name(&self) -> Result<Name, NameError> {
         event_name(self.op, self.kind.as_ref())
     }
 }
 
-/// Writes an event; `number` counts the redelivered ones of a login from 1.
+/// Writes an event; `number` counts redelivered messages since authentication, from 1.
 pub fn write_event(out: &mut Vec<u8>, name: &str, data: &Payload, number: Option<u64>) {
     let (op, kind) = op_and_type(name);
     write_parts(out, op, kind, data, number);
@@ -114,20 +114,20 @@ fn write_parts(out: &mut Vec<u8>, op: i64, kind: Option<&str>, data: &Payload, n
     out.push(b'}');
 }
 
-/// What a server says first.
+/// The server's first frame.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Hello {
-    /// How often it asks whether the client is there, in milliseconds; none if it does not.
+    /// The heartbeat interval, in milliseconds; none without heartbeats.
     pub heartbeat_ms: Option<u64>,
-    /// After how long the client connects again, in milliseconds; none if it does not.
+    /// The client's reconnect delay, in milliseconds; none if it does not reconnect.
     pub reconnect_ms: Option<u64>,
-    /// How long it waits for a token, in milliseconds.
+    /// The authentication timeout, in milliseconds.
     pub authentication_ms: u64,
-    /// What the server does, such as `sends_user_object`.
+    /// Behaviours of the server, such as `sends_user_object`.
     pub rules: Vec<&'static str>,
 }
 
-/// Writes the first frame. `rules` is always there: clients fail without it.
+/// Writes the first frame. It always contains `rules`: clients fail without.
 pub fn write_hello(out: &mut Vec<u8>, hello: &Hello) {
     write_fmt(out, format_args!("{{\"op\":{},\"d\":{{", op::HELLO));
     if let Some(ms) = hello.heartbeat_ms {
@@ -141,7 +141,7 @@ pub fn write_hello(out: &mut Vec<u8>, hello: &Hello) {
     out.extend_from_slice(b"}}");
 }
 
-/// Writes a heartbeat: the first of its kind, or a try of at most so many.
+/// Writes a heartbeat: the first, or a numbered retry.
 pub fn write_heartbeat(out: &mut Vec<u8>, tries: Option<(u32, u32)>) {
     match tries {
         None => write_fmt(out, format_args!("{{\"op\":{},\"d\":{{}}}}", op::HEARTBEAT)),
@@ -152,19 +152,19 @@ pub fn write_heartbeat(out: &mut Vec<u8>, tries: Option<(u32, u32)>) {
     }
 }
 
-/// Writes the answer to a client's heartbeat.
+/// Writes the reply to a client's heartbeat.
 pub fn write_heartbeat_ack(out: &mut Vec<u8>) {
     write_fmt(out, format_args!("{{\"op\":{},\"d\":{{}}}}", op::HEARTBEAT_ACK));
 }
 
-/// Writes that the user is known: `user` is the object shown to the client.
+/// Writes that the client is authenticated; `user` is the object passed to the client.
 pub fn write_authenticated(out: &mut Vec<u8>, user: &Payload) {
     write_fmt(out, format_args!("{{\"op\":{},\"d\":", op::AUTHENTICATED));
     out.extend_from_slice(user.as_bytes());
     out.push(b'}');
 }
 
-/// The members of a frame that mean something; of one that comes twice the last counts.
+/// The known members of a frame; the last of duplicate members counts.
 #[derive(Default)]
 struct Envelope<'a> {
     op: Option<&'a RawValue>,
@@ -187,7 +187,7 @@ impl<'a> Envelope<'a> {
     fn op(&self) -> Result<i64, DecodeError> {
         let wrong = || DecodeError::WrongField { field: "op", expected: "a whole number" };
         let op = self.op.ok_or(DecodeError::MissingField("op"))?;
-        // JavaScript writes and takes 2.0 and 2e0 for 2.
+        // JavaScript reads 2.0 and 2e0 as 2.
         let number: f64 = serde_json::from_str(op.get()).map_err(|_| wrong())?;
         let is_whole = number.fract() == 0.0 && number.abs() < i64::MAX as f64;
         is_whole.then_some(number as i64).ok_or_else(wrong)
@@ -201,7 +201,7 @@ impl<'a> Envelope<'a> {
             "shouldSync" => should_sync = value.get() != "false",
             _ => {}
         });
-        // What is no object shows nothing.
+        // Data that is not an object contains no token.
         drop(shown);
         Incoming::Authenticate { token, should_sync }
     }
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_and_unknown_operations_are_the_applications() {
+    fn unreserved_operations_are_messages_for_the_application() {
         let read = |frame| match try_read(frame) {
             Ok(Incoming::Message(message)) => message,
             other => panic!("{frame}: {other:?}"),
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn only_servers_say_some_operations() {
+    fn operations_of_servers_are_ignored_from_clients() {
         for op in [5, 10, 22] {
             let frame = format!(r#"{{"op":{op},"t":"DISCONNECT_CLIENT"}}"#);
             assert_eq!(try_read(&frame).unwrap(), Incoming::Other);
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_login_has_a_token_or_fails_later() {
+    fn an_authentication_without_a_valid_token_is_decoded_without_one() {
         let login = |d: &str| try_read(&format!(r#"{{"op":2,"d":{d}}}"#)).unwrap();
         let expected = |token: Option<&str>, should_sync| Incoming::Authenticate {
             token: token.map(str::to_owned),
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_frame_is_an_error() {
+    fn an_invalid_frame_is_an_error() {
         let long = format!(r#"{{"op":0,"t":"{}"}}"#, "x".repeat(257));
         let deep = format!(r#"{{"op":0,"d":{}{}}}"#, "[".repeat(64), "]".repeat(64));
         for bad in [
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_are_as_the_clients_expect_them() {
+    fn frames_match_the_original_server() {
         let data = Payload::parse(r#"{"a":1}"#).unwrap();
         assert_eq!(
             written(|out| write_event(out, "X", &data, None)),
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn an_operation_and_a_missing_type_survive_as_a_name() {
+    fn operation_and_type_round_trip_through_an_event() {
         for (op, kind, name) in [
             (0, Some("PING"), "PING"),
             (0, None, "@op/0"),

@@ -1,4 +1,4 @@
-//! The members of a JSON object, as they come.
+//! Iteration over the members of a JSON object.
 
 use std::fmt;
 
@@ -7,8 +7,8 @@ use serde_json::value::RawValue;
 
 use crate::text::Text;
 
-/// Calls `visit` for each member of an object, in their order. One that comes twice is visited twice:
-/// who keeps the last has what JavaScript has, while serde's derived readers would refuse it.
+/// Calls `visit` for each member of an object, in order; for a duplicate member, twice. A caller that keeps the
+/// last value behaves like JavaScript, whereas serde's derived readers refuse duplicates.
 pub(crate) fn for_each_member<'a>(
     json: &'a [u8],
     visit: impl FnMut(Text<'a>, &'a RawValue),

@@ -1,11 +1,11 @@
-//! Texts in JSON: read without a copy where there is nothing to unescape, and written.
+//! JSON strings: read without a copy if there is nothing to unescape, and written.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
 use serde::de::{Deserialize, Deserializer, Visitor};
 
-/// A text that is borrowed unless it has escapes.
+/// A string that is borrowed unless it contains escapes.
 pub(crate) struct Text<'a>(pub(crate) Cow<'a, str>);
 
 impl<'de> Deserialize<'de> for Text<'de> {

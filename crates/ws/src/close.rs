@@ -14,44 +14,44 @@ pub const REASON_BYTES_MAX: usize = 123;
 pub struct CloseCode(pub u16);
 
 impl CloseCode {
-    /// All is said.
+    /// The exchange is complete.
     pub const NORMAL: CloseCode = CloseCode(1000);
-    /// The page is left, or the server goes for good.
+    /// The page was left, or the server shuts down.
     pub const GOING_AWAY: CloseCode = CloseCode(1001);
     /// The peer broke the protocol.
     pub const PROTOCOL: CloseCode = CloseCode(1002);
-    /// A kind of message that is not taken here.
+    /// A kind of message that is not accepted.
     pub const UNSUPPORTED: CloseCode = CloseCode(1003);
-    /// A close frame without a code; never sent as one.
+    /// A close frame without a code; never sent.
     pub const NO_STATUS: CloseCode = CloseCode(1005);
-    /// Cut without a close frame; never sent as one.
+    /// The connection was cut without a close frame; never sent.
     pub const ABNORMAL: CloseCode = CloseCode(1006);
     /// Text that is not UTF-8.
     pub const INVALID_PAYLOAD: CloseCode = CloseCode(1007);
-    /// Against the rules of this server.
+    /// The peer violated a policy of the server.
     pub const POLICY: CloseCode = CloseCode(1008);
     /// A message over the limit.
     pub const TOO_BIG: CloseCode = CloseCode(1009);
-    /// Something went wrong on the server.
+    /// An internal error of the server.
     pub const INTERNAL: CloseCode = CloseCode(1011);
-    /// The server restarts: come back.
+    /// The server restarts; the client should reconnect.
     pub const RESTART: CloseCode = CloseCode(1012);
-    /// Too much for now: come back later.
+    /// The server is overloaded; the client should retry later.
     pub const TRY_AGAIN_LATER: CloseCode = CloseCode(1013);
 
-    /// The code of a frame that somebody asks for.
+    /// The code of a close frame that the application sends.
     pub fn to_send(code: u16) -> Result<Self, CodeError> {
         let code = CloseCode(code);
         if code.may_be_sent() { Ok(code) } else { Err(CodeError(code)) }
     }
 
-    /// Whether a close frame may carry it.
+    /// Returns true if a close frame may contain it.
     pub fn may_be_sent(self) -> bool {
         matches!(self.0, 1000..=1003 | 1007..=1014 | 3000..=4999)
     }
 }
 
-/// Why a close frame cannot be made as it is asked for.
+/// Why a close frame is not valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0} cannot be sent; 1000 to 1003, 1007 to 1014 and 3000 to 4999 can")]
 pub struct CodeError(pub CloseCode);
@@ -68,8 +68,8 @@ impl fmt::Display for CloseCode {
     }
 }
 
-/// A close frame. The reason is cut at [`REASON_BYTES_MAX`], between two characters. A code that
-/// may not be sent gives a frame without code and reason.
+/// A close frame. The reason is truncated to [`REASON_BYTES_MAX`] at a character boundary. A code that may not
+/// be sent results in a frame without code and reason.
 pub fn close_frame(code: CloseCode, reason: &str) -> Bytes {
     let reason = &reason[..reason.floor_char_boundary(REASON_BYTES_MAX)];
     encode_with(OpCode::Close, 2 + reason.len(), |out| {
@@ -85,14 +85,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_long_reason_is_cut_between_characters() {
+    fn a_long_reason_is_truncated_at_a_character_boundary() {
         let frame = close_frame(CloseCode::POLICY, &"é".repeat(100));
         assert_eq!(frame.len(), 2 + 2 + 122);
         assert!(std::str::from_utf8(&frame[4..]).is_ok());
     }
 
     #[test]
-    fn codes_that_are_only_for_logs_are_not_sent() {
+    fn codes_for_logs_only_are_not_sent() {
         for code in [0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000] {
             assert_eq!(&close_frame(CloseCode(code), "why")[..], b"\x88\x00", "{code}");
             assert_eq!(CloseCode::to_send(code), Err(CodeError(CloseCode(code))));

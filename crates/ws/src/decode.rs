@@ -1,7 +1,7 @@
-//! What a client sends, turned into messages.
+//! Decodes the frames of a client into messages.
 //!
-//! A frame that lies wholly in what was read is unmasked in place and lent, without a copy. Only
-//! what is incomplete is kept, in an allocation that is gone when it is complete.
+//! A complete frame in the read buffer is unmasked in place and borrowed, without a copy. Only an incomplete
+//! frame or message is buffered, in an allocation that is freed when it is complete.
 
 use std::ops::Deref;
 
@@ -14,12 +14,12 @@ use crate::utf8::Utf8;
 /// Longest header of a masked frame.
 const HEADER_BYTES_MAX: usize = 14;
 
-/// How large a peer's messages may be.
+/// Bounds on the messages of a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Most bytes in one frame. Default 1 MiB.
     pub frame_bytes_max: usize,
-    /// Most bytes in one message, its fragments added up. Default 1 MiB.
+    /// Most bytes in one message, over all fragments. Default 1 MiB.
     pub message_bytes_max: usize,
 }
 
@@ -29,32 +29,32 @@ impl Default for Limits {
     }
 }
 
-/// Something a client has said.
+/// A message or control frame of a client.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Item<'a> {
-    /// A whole message of valid UTF-8.
+    /// A complete message of valid UTF-8.
     Text(Payload<'a>),
-    /// A whole message of bytes.
+    /// A complete binary message.
     Binary(Payload<'a>),
-    /// To be answered by a pong with the same payload.
+    /// A ping; the reply is a pong with the same payload.
     Ping(Payload<'a>),
-    /// Answers a ping of ours.
+    /// The reply to a ping of the server.
     Pong(Payload<'a>),
-    /// The last it says, with a code and a reason if it gave one.
+    /// The client's last frame, with its code and reason if present.
     Close(Option<(CloseCode, String)>),
 }
 
-/// The bytes of a message: lent if they came in one piece.
+/// The bytes of a message; borrowed if they arrived in one frame.
 #[derive(Debug)]
 pub enum Payload<'a> {
-    /// In the buffer that was read into.
+    /// A slice of the read buffer.
     Borrowed(&'a [u8]),
-    /// Put together from pieces.
+    /// Assembled from pieces.
     Owned(Bytes),
 }
 
 impl Payload<'_> {
-    /// Keeps the bytes: copies them if they are lent.
+    /// The bytes as an owned value; copied if borrowed.
     pub fn into_bytes(self) -> Bytes {
         match self {
             Payload::Borrowed(bytes) => Bytes::copy_from_slice(bytes),
@@ -82,7 +82,7 @@ impl PartialEq for Payload<'_> {
 
 impl Eq for Payload<'_> {}
 
-/// Turns bytes into messages. Small while nothing is incomplete: every idle connection has one.
+/// Decodes bytes into messages. Small while nothing is incomplete, because every idle connection has one.
 #[derive(Debug)]
 pub struct Decoder {
     limits: Limits,
@@ -90,25 +90,25 @@ pub struct Decoder {
     closed: bool,
 }
 
-/// What has begun and is not complete.
+/// Incomplete input.
 #[derive(Debug, Default)]
 struct Partial {
-    /// The beginning of a header.
+    /// An incomplete header.
     header: Vec<u8>,
     frame: Option<OpenFrame>,
     message: Option<Message>,
 }
 
-/// A frame whose payload has not come whole.
+/// A frame with an incomplete payload.
 #[derive(Debug)]
 struct OpenFrame {
     header: Header,
-    /// For a control frame; a data frame's payload goes straight to the message.
+    /// The payload of a control frame; a data frame's payload is appended to the message.
     control: Vec<u8>,
     seen: usize,
 }
 
-/// A message in pieces.
+/// A message with pieces outstanding.
 #[derive(Debug, Default)]
 struct Message {
     text: bool,
@@ -131,14 +131,14 @@ impl Header {
 }
 
 impl Decoder {
-    /// A decoder that has seen nothing.
+    /// A decoder at the start of a connection.
     pub fn new(limits: Limits) -> Self {
         Decoder { limits, partial: None, closed: false }
     }
 
-    /// Takes the next item off the front of `input`; `None` when that is used up. What is
-    /// incomplete is kept for the next call. After a close frame everything is passed over; after
-    /// an error the decoder must not be used again.
+    /// Takes the next item off the front of `input`; `None` when the input is used up. An incomplete item is
+    /// buffered for the next call. Input after a close frame is ignored. After an error the decoder must not be
+    /// used again.
     pub fn next<'a>(&mut self, input: &mut &'a mut [u8]) -> Result<Option<Item<'a>>, ProtocolError> {
         if self.closed {
             *input = &mut [];
@@ -166,7 +166,7 @@ impl Decoder {
         Ok(None)
     }
 
-    /// Takes a header off the front of `input`, if it is there.
+    /// Takes a header off the front of `input`; `None` if it is incomplete.
     fn header(&mut self, input: &mut &mut [u8]) -> Result<Option<Header>, ProtocolError> {
         let begun = self.partial.as_mut().map_or(0, |partial| partial.header.len());
         if begun == 0 {
@@ -201,7 +201,7 @@ impl Decoder {
         }
     }
 
-    /// Reads a header, and judges as much of it as is there.
+    /// Parses a header. An incomplete header is checked as far as it has arrived.
     fn parse(&self, bytes: &[u8]) -> Result<Option<(Header, usize)>, ProtocolError> {
         let &[first, ref rest @ ..] = bytes else { return Ok(None) };
         let (fin, opcode) = (first & 0x80 != 0, first & 0x0f);
@@ -262,7 +262,7 @@ impl Decoder {
         Ok(())
     }
 
-    /// A frame that is a whole message, or a control frame, in one piece.
+    /// Decodes a frame that is complete and is a control frame or an unfragmented message.
     fn whole<'a>(&mut self, header: Header, payload: &'a [u8]) -> Result<Item<'a>, ProtocolError> {
         match header.opcode {
             1 if std::str::from_utf8(payload).is_err() => Err(ProtocolError::NotUtf8),
@@ -296,7 +296,7 @@ impl Decoder {
         self.partial.get_or_insert_default()
     }
 
-    /// Lets go of the allocation when nothing is in it.
+    /// Frees the allocation when nothing is buffered.
     fn shrink(&mut self) {
         if let Some(partial) = &self.partial
             && partial.header.is_empty()
@@ -307,7 +307,7 @@ impl Decoder {
         }
     }
 
-    /// Begins a frame whose payload comes in pieces, or which is a piece itself.
+    /// Begins a frame with an incomplete payload, or a fragment of a message.
     fn open(&mut self, header: Header) {
         let partial = self.partial();
         if matches!(header.opcode, 1 | 2) {
@@ -316,7 +316,7 @@ impl Decoder {
         partial.frame = Some(OpenFrame { header, control: Vec::new(), seen: 0 });
     }
 
-    /// Takes what is there of the open frame's payload, and completes what it completes.
+    /// Takes the available payload of the open frame and finishes the frame and its message if complete.
     fn go_on<'a>(&mut self, input: &mut &'a mut [u8]) -> Result<Option<Item<'a>>, ProtocolError> {
         let partial = self.partial.as_mut().expect("go_on is called when a frame is open");
         let frame = partial.frame.as_mut().expect("go_on is called when a frame is open");
@@ -384,7 +384,7 @@ mod tests {
 
     use super::*;
 
-    /// A client's frame.
+    /// A frame of a client.
     fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
         let mask = [0x12, 0x34, 0x56, 0x78];
         let mut bytes = vec![first];
@@ -404,7 +404,7 @@ mod tests {
         bytes
     }
 
-    /// Items with their bytes, so that they outlive the buffer.
+    /// Decoded items with owned bytes, which outlive the buffer.
     fn own(item: Item<'_>) -> Item<'static> {
         let keep = |payload: Payload<'_>| Payload::Owned(payload.into_bytes());
         match item {
@@ -438,14 +438,14 @@ mod tests {
     }
 
     #[test]
-    fn fragments_are_put_together_around_control_frames() {
+    fn fragments_are_assembled_around_control_frames() {
         let bytes = [frame(0x01, b"Hel"), frame(0x89, b"?"), frame(0x00, b""), frame(0x80, b"lo")].concat();
         let ping = Item::Ping(Payload::Borrowed(b"?"));
         assert_eq!(decode(&bytes).unwrap(), [ping, text("Hello")]);
     }
 
     #[test]
-    fn a_whole_frame_is_lent_without_a_copy() {
+    fn a_complete_frame_is_borrowed_without_a_copy() {
         let mut bytes = frame(0x81, b"hello");
         let mut input = &mut bytes[..];
         let mut decoder = Decoder::new(Limits::default());
@@ -454,7 +454,7 @@ mod tests {
     }
 
     #[test]
-    fn what_breaks_the_rules_is_named_with_its_code() {
+    fn a_protocol_violation_has_its_error_and_close_code() {
         use ProtocolError::*;
         let long = [&[0x81, 0xff], &u64::MAX.to_be_bytes()[..], &[0; 4]].concat();
         let padded = [&[0x81, 0xfe, 0, 5], &[0; 9][..]].concat();
@@ -499,14 +499,14 @@ mod tests {
     }
 
     #[test]
-    fn too_big_is_refused_at_the_header() {
+    fn an_oversized_frame_is_refused_at_its_header() {
         let limits = Limits { frame_bytes_max: 100, message_bytes_max: 100 };
         let bytes = frame(0x82, &[0; 2000]);
         assert!(matches!(decode_in(&bytes[..4], 1, limits), Err(ProtocolError::TooBig { len: 2000, .. })));
     }
 
     #[test]
-    fn nothing_is_heard_after_a_close() {
+    fn input_after_a_close_frame_is_ignored() {
         let bytes = [frame(0x88, b"\x03\xe8bye"), frame(0x81, b"x"), vec![0xff; 10]].concat();
         assert_eq!(decode(&bytes).unwrap(), [Item::Close(Some((CloseCode::NORMAL, "bye".into())))]);
     }

@@ -1,28 +1,28 @@
-//! Frames from the server: a header of 2 to 10 bytes, and the payload as it is.
+//! Frames of the server: a header of 2 to 10 bytes and the unmasked payload.
 
 use bytes::Bytes;
 
-/// What a frame is (RFC 6455, section 5.2).
+/// The opcode of a frame (RFC 6455, section 5.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OpCode {
-    /// Goes on with a message that was begun.
+    /// Continues a fragmented message.
     Continuation = 0,
-    /// A message of UTF-8.
+    /// A text message.
     Text = 1,
-    /// A message of bytes.
+    /// A binary message.
     Binary = 2,
-    /// The last frame of a side.
+    /// The last frame of one side.
     Close = 8,
-    /// Asks for a pong.
+    /// Requests a pong.
     Ping = 9,
-    /// Answers a ping.
+    /// Replies to a ping.
     Pong = 10,
 }
 
-/// Longest header of a frame that is not masked.
+/// Longest header of an unmasked frame.
 const HEADER_BYTES_MAX: usize = 10;
 
-/// Bytes of the header in front of a payload of that length.
+/// Length of the header for a payload of that length.
 pub fn header_len(payload_len: usize) -> usize {
     match payload_len {
         0..=125 => 2,
@@ -36,14 +36,14 @@ pub fn encode(opcode: OpCode, payload: &[u8]) -> Bytes {
     encode_with(opcode, payload.len(), |out| out.extend_from_slice(payload))
 }
 
-/// A complete frame around what `write` appends. `payload_hint` is how long that will be at most;
-/// a wrong one costs an allocation, nothing else.
+/// A complete frame around the bytes that `write` appends. `payload_hint` is an estimate of their number; a wrong
+/// one costs an allocation.
 pub fn encode_with(opcode: OpCode, payload_hint: usize, write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
     let mut buffer = Vec::with_capacity(HEADER_BYTES_MAX + payload_hint);
     buffer.resize(HEADER_BYTES_MAX, 0);
     write(&mut buffer);
     let len = buffer.len() - HEADER_BYTES_MAX;
-    // The header stands right before the payload; what room it leaves is cut off.
+    // The header is placed directly before the payload; unused space in front is cut off.
     let start = HEADER_BYTES_MAX - header_len(len);
     let header = &mut buffer[start..HEADER_BYTES_MAX];
     header[0] = 0x80 | opcode as u8;
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_shortest_header_stands_right_before_the_payload() {
+    fn the_shortest_header_directly_precedes_the_payload() {
         for (len, header) in [
             (0, &[0x81, 0][..]),
             (125, &[0x81, 125]),
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_hint_costs_nothing_but_time() {
+    fn a_wrong_hint_does_not_change_the_frame() {
         let frame = encode_with(OpCode::Binary, 0, |out| out.extend_from_slice(b"abc"));
         assert_eq!(&frame[..], b"\x82\x03abc");
     }

@@ -1,4 +1,4 @@
-//! The opening handshake: which requests become WebSockets.
+//! The opening handshake.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -8,20 +8,20 @@ use sha1_smol::Sha1;
 /// Appended to the client's key before hashing (RFC 6455, section 1.3).
 const KEY_SUFFIX: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/// Why a request does not become a WebSocket.
+/// Why a request cannot be upgraded to a WebSocket.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HandshakeError {
-    /// It does not ask for one.
+    /// It does not request an upgrade to WebSocket.
     #[error("this is a WebSocket endpoint: an upgrade is required")]
     NotWebSocket,
-    /// It asks for another version than 13.
+    /// Its version is not 13.
     #[error("only version 13 of the WebSocket protocol is spoken here")]
     Version,
-    /// It asks with another method than GET.
+    /// Its method is not GET.
     #[error("a WebSocket handshake is a GET request")]
     Method,
-    /// It asks in HTTP/1.0 or HTTP/2.
+    /// It is not HTTP/1.1.
     #[error("a WebSocket handshake is an HTTP/1.1 request")]
     HttpVersion,
     /// `Sec-WebSocket-Key` is missing or not 16 bytes in Base64.
@@ -30,7 +30,7 @@ pub enum HandshakeError {
 }
 
 impl HandshakeError {
-    /// The HTTP status to refuse with.
+    /// The HTTP status of the refusal.
     pub fn status(&self) -> StatusCode {
         match self {
             HandshakeError::NotWebSocket | HandshakeError::Version => StatusCode::UPGRADE_REQUIRED,
@@ -40,12 +40,12 @@ impl HandshakeError {
     }
 }
 
-/// Whether a request asks to become a WebSocket, rightly or wrongly.
+/// Returns true if a request attempts an upgrade, valid or not.
 pub fn is_upgrade(headers: &HeaderMap) -> bool {
     lists(headers, header::UPGRADE, "websocket") && lists(headers, header::CONNECTION, "upgrade")
 }
 
-/// Checks a request and computes the `Sec-WebSocket-Accept` header of the answer.
+/// Validates a request and computes the `Sec-WebSocket-Accept` header of the response.
 pub fn accept(headers: &HeaderMap, method: &Method, version: Version) -> Result<HeaderValue, HandshakeError> {
     if !is_upgrade(headers) {
         return Err(HandshakeError::NotWebSocket);
@@ -68,7 +68,7 @@ pub fn accept(headers: &HeaderMap, method: &Method, version: Version) -> Result<
     Ok(HeaderValue::try_from(STANDARD.encode(digest.digest().bytes())).expect("Base64 is a valid header"))
 }
 
-/// Whether a header's comma-separated list holds a token, in any case.
+/// Returns true if a comma-separated header contains a token, ignoring case.
 fn lists(headers: &HeaderMap, name: header::HeaderName, token: &str) -> bool {
     headers
         .get_all(name)
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plain_request_and_another_version_are_told_to_upgrade() {
+    fn a_plain_request_and_a_wrong_version_are_refused_with_426() {
         let plain = request(|headers| drop(headers.remove(header::UPGRADE))).unwrap_err();
         assert_eq!((plain.status(), plain), (StatusCode::UPGRADE_REQUIRED, HandshakeError::NotWebSocket));
         for version in ["12", "13, 8", ""] {

@@ -1,8 +1,8 @@
-//! RFC 6455, the WebSocket protocol, for servers and without I/O.
+//! The server side of RFC 6455, the WebSocket protocol, without I/O.
 //!
-//! [`handshake`] answers the opening request, [`Decoder`] turns what a client sends into messages,
-//! [`frame`] and [`close`] make complete frames to send. A server's frames are not masked, so the
-//! bytes of one can be sent to any number of clients.
+//! [`handshake`] validates the opening request, [`Decoder`] decodes the frames of a client, and [`frame`] and
+//! [`close`] encode complete frames. Frames of a server are not masked, so the same bytes can be sent to any
+//! number of clients.
 
 pub mod close;
 pub mod frame;

@@ -1,15 +1,15 @@
-//! UTF-8 that arrives in pieces.
+//! Incremental validation of UTF-8.
 
-/// Checks text piece by piece and refuses at the first byte that no valid text could have.
+/// Validates text in pieces and fails at the first byte that makes it invalid.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Utf8 {
-    /// The beginning of a character whose rest has not come.
+    /// The bytes of an incomplete character.
     begun: [u8; 3],
     len: u8,
 }
 
 impl Utf8 {
-    /// Takes the next piece; false if the text cannot be valid any more.
+    /// Checks the next piece; false if the text is invalid.
     pub(crate) fn push(&mut self, mut piece: &[u8]) -> bool {
         while self.len > 0 {
             let Some((&next, rest)) = piece.split_first() else { return true };
@@ -39,7 +39,7 @@ impl Utf8 {
         }
     }
 
-    /// Whether no character is left open.
+    /// Returns true if no character is incomplete.
     pub(crate) fn is_whole(self) -> bool {
         self.len == 0
     }
@@ -63,10 +63,10 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_that_cannot_go_on_is_refused_at_once() {
+    fn an_invalid_byte_is_refused_immediately() {
         let mut utf8 = Utf8::default();
         assert!(utf8.push(b"\xf4"));
-        // U+110000 and beyond do not exist.
+        // U+110000 and above are not code points.
         assert!(!utf8.push(b"\x90"));
     }
 }

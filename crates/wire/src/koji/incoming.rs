@@ -1,4 +1,4 @@
-//! What clients say.
+//! Frames of Koji clients.
 
 use std::fmt;
 
@@ -13,32 +13,32 @@ use crate::depth::is_shallow;
 use crate::object::for_each_member;
 use crate::text::Text;
 
-/// Longest message, in UTF-16 units: what the clients themselves refuse to send more than.
+/// Longest message, in UTF-16 units. The original clients refuse to send more.
 pub const MESSAGE_UNITS_MAX: usize = 128_000;
 
-/// What a frame says.
+/// A decoded frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Incoming {
-    /// An event for others.
+    /// An event for other clients.
     Event {
-        /// What happened.
+        /// The name.
         name: Name,
-        /// The data; `{}` where there is none.
+        /// The data; `{}` if missing.
         payload: Payload,
-        /// The ids it is for, of clients or users; `None` means the sender's shard.
+        /// The ids of the receiving clients or users; `None` for the sender's shard.
         recipients: Option<Vec<Name>>,
     },
-    /// The client says what the others shall know of it: an object.
+    /// The client sets its user info: an object that other clients can read.
     SetUserInfo(Payload),
-    /// The client shows a token.
+    /// The client authenticates with a token.
     Identify(String),
-    /// The client has missed a change and wants the whole list.
+    /// The client missed a change and requests the whole member list.
     GetClients,
 }
 
-/// Reads one message, text or binary. Messages over `units_max` UTF-16 units are refused.
+/// Decodes one message, text or binary. A message of more than `units_max` UTF-16 units is refused.
 pub fn decode(frame: &Bytes, units_max: usize) -> Result<Incoming, DecodeError> {
-    // No text has more UTF-16 units than bytes.
+    // A text never has more UTF-16 units than bytes.
     if frame.len() > units_max && utf16_units(frame) > units_max {
         return Err(DecodeError::TooLong { max: units_max });
     }
@@ -59,7 +59,7 @@ pub fn decode(frame: &Bytes, units_max: usize) -> Result<Incoming, DecodeError> 
     Ok(Incoming::Event { name, payload: payload.unwrap_or(Payload::EMPTY), recipients })
 }
 
-/// What a client may ask of the platform. Everything else is the server's to say.
+/// The platform events that a client may send. All others are the server's.
 fn platform(action: &str, payload: Option<Payload>) -> Result<Incoming, DecodeError> {
     let payload = payload.unwrap_or(Payload::NULL);
     let wrong = |expected| DecodeError::WrongField { field: "payload", expected };
@@ -80,7 +80,7 @@ struct Token {
     token: String,
 }
 
-/// A text is a list of one; what cannot be an id is nobody's.
+/// A string is a list of one. Values that cannot be an id are skipped.
 fn read_recipients(raw: &RawValue) -> Result<Option<Vec<Name>>, DecodeError> {
     let wrong = DecodeError::WrongField { field: "recipients", expected: "a list of ids" };
     let read: Result<Recipients, _> = match raw.get().as_bytes() {
@@ -88,16 +88,16 @@ fn read_recipients(raw: &RawValue) -> Result<Option<Vec<Name>>, DecodeError> {
         [b'[' | b'"', ..] => serde_json::from_str(raw.get()),
         _ => return Err(wrong),
     };
-    // A list that cannot be read has a text that is none, such as half a surrogate pair.
+    // An unreadable list contains an invalid string, such as half a surrogate pair.
     read.map(|ids| Some(ids.0)).map_err(|_| wrong)
 }
 
 fn utf16_units(text: &[u8]) -> usize {
-    // Every character has one byte that does not continue another; those of four bytes count twice.
+    // Each character has one byte that is not a continuation byte; four-byte characters count twice.
     text.iter().map(|byte| usize::from(byte & 0xc0 != 0x80) + usize::from(*byte >= 0xf0)).sum()
 }
 
-/// The members of a frame that mean something; of one that comes twice the last counts.
+/// The known members of a frame; the last of duplicate members counts.
 #[derive(Default)]
 struct Envelope<'a> {
     event_name: Option<&'a RawValue>,
@@ -118,7 +118,7 @@ impl<'a> Envelope<'a> {
     }
 }
 
-/// The members of a list that can be ids, or a text that can.
+/// The valid ids of a list, or of a single string.
 struct Recipients(Vec<Name>);
 
 impl<'de> Deserialize<'de> for Recipients {
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_without_recipients_is_for_the_shard() {
+    fn an_event_without_recipients_goes_to_the_shard() {
         assert_eq!(read(r#"{"eventName":"a","payload":{"x":1}}"#), event("a", r#"{"x":1}"#, None));
         for none in [r#"{"eventName":"a"}"#, r#"{"eventName":"a","payload":null,"recipients":null}"#] {
             assert_eq!(read(none), event("a", "{}", None));
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn every_other_payload_stays_as_it_is() {
+    fn other_payloads_are_unchanged() {
         for payload in ["0", "\"\"", "false", "[1,null]", "1e400", "{ }"] {
             let frame = format!(r#"{{"payload":{payload},"eventName":"a"}}"#);
             assert_eq!(read(&frame), event("a", payload, None));
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn recipients_are_a_list_of_texts_or_one_text() {
+    fn recipients_are_a_list_of_strings_or_one_string() {
         let to = |recipients: &str| try_read(&format!(r#"{{"eventName":"a","recipients":{recipients}}}"#));
         assert_eq!(to(r#"["x","y","x"]"#).unwrap(), event("a", "{}", Some(&["x", "y", "x"])));
         assert_eq!(to("\"x\"").unwrap(), event("a", "{}", Some(&["x"])));
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn the_platforms_events_are_the_platforms() {
+    fn clients_cannot_send_platform_events_of_the_server() {
         let info = r#"{"eventName":"@@KOJI_DISPATCH/SET_USER_INFO","payload":{"name":"Ann"}}"#;
         assert_eq!(read(info), Incoming::SetUserInfo(Payload::parse(r#"{"name":"Ann"}"#).unwrap()));
         let identify = r#"{"eventName":"@@KOJI_DISPATCH/IDENTIFY","payload":{"token":"t","x":1}}"#;
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_event_is_an_error() {
+    fn an_invalid_frame_is_an_error() {
         let long = format!(r#"{{"eventName":"{}"}}"#, "x".repeat(257));
         let deep = format!(r#"{{"eventName":"a","payload":{}{}}}"#, "[".repeat(64), "]".repeat(64));
         for bad in
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn length_is_counted_as_the_clients_count_it() {
+    fn length_is_counted_in_utf_16_units() {
         for text in ["", "a", "é", "€", "😀", "a😀é€"] {
             assert_eq!(utf16_units(text.as_bytes()), text.encode_utf16().count(), "{text}");
         }

@@ -1,4 +1,4 @@
-//! Who sent it and when, put into a payload that is an object without parsing it into a tree.
+//! Adds the sender and the time to a payload that is an object, without parsing it into a tree.
 
 use std::fmt;
 
@@ -17,13 +17,13 @@ pub(super) fn write_payload(out: &mut Vec<u8>, event: &Event) {
     }
 }
 
-/// Copies an object and puts the metadata behind its members.
+/// Copies an object and appends the metadata to its members.
 fn write_object(out: &mut Vec<u8>, event: &Event, keys: TopLevel) {
     let data = event.data.as_bytes();
     if keys.forged {
         write_members_that_are_the_senders(out, data);
     } else {
-        // Spaces may stand in front of the brace, but the brace is the last byte.
+        // Whitespace may precede the brace, but the brace is the last byte.
         out.extend_from_slice(&data[..data.len() - 1]);
     }
     let mut comma = if keys.own > 0 { "," } else { "" };
@@ -45,7 +45,7 @@ fn write_object(out: &mut Vec<u8>, event: &Event, keys: TopLevel) {
     out.push(b'}');
 }
 
-/// Copies `{` and all members but the metadata that the sender has no right to.
+/// Copies `{` and all members except reserved metadata.
 fn write_members_that_are_the_senders(out: &mut Vec<u8>, data: &[u8]) {
     out.push(b'{');
     let mut comma = false;
@@ -66,12 +66,12 @@ fn is_metadata(key: &str) -> bool {
     matches!(key, "__clientId" | "__timestamp")
 }
 
-/// What is known of an object after one look at its keys.
+/// The result of scanning an object's keys.
 #[derive(Default)]
 struct TopLevel {
-    /// Members that are no metadata of ours.
+    /// It has members that are not reserved metadata.
     own: usize,
-    /// There is metadata that only the server may write.
+    /// It contains metadata that only the server may write.
     forged: bool,
     client_id: bool,
     timestamp: bool,
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn objects_get_the_sender_and_the_time() {
+    fn an_object_gets_the_sender_and_the_time() {
         let id = SocketId::random();
         let metadata = json!({ "__clientId": id, "__timestamp": 1234, "clientId": id, "timestamp": 1234 });
         for empty in ["{}", "{ }", "{\n}"] {
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn the_senders_own_keys_stay_but_metadata_cannot_be_forged() {
+    fn the_senders_keys_are_kept_but_metadata_cannot_be_forged() {
         let id = SocketId::random();
         let own = written(r#"{"clientId":"other","timestamp":null}"#, Some(id));
         let expected =

@@ -1,7 +1,7 @@
-//! Koji Dispatch: `{"eventName":…,"payload":…,"recipients":…}` from clients, and
-//! `{"eventName":…,"payload":…,"latencyMs":…}` to them.
+//! The Koji protocol: `{"eventName":…,"payload":…,"recipients":…}` from clients, and
+//! `{"eventName":…,"payload":…,"latencyMs":…}` to clients.
 //!
-//! The protocol is written down in `spec/koji.md`.
+//! Specified in `spec/koji.md`.
 
 mod incoming;
 mod metadata;
@@ -14,25 +14,25 @@ pub use incoming::{Incoming, MESSAGE_UNITS_MAX, decode};
 
 use metadata::write_payload;
 
-/// Names with this in front are the platform's own.
+/// The prefix of platform events.
 const PLATFORM: &str = "@@KOJI_DISPATCH/";
 
-/// What the server says first: who and where the client is.
+/// The server's first event: the client's id and shard.
 pub const CONNECTED: &str = "@@KOJI_DISPATCH/CONNECTED";
 
-/// Who is on the shard, the whole list.
+/// The whole member list of the shard.
 pub const CLIENTS_CHANGED: &str = "@@KOJI_DISPATCH/CONNECTED_CLIENTS_CHANGED";
 
-/// What changed of that list; only for those who asked for it.
+/// A change of that list; only for clients that requested changes.
 pub const CLIENTS_CHANGES: &str = "@@KOJI_DISPATCH/CONNECTED_CLIENTS_CHANGES";
 
 fn is_object(payload: &Payload) -> bool {
     payload.as_bytes().starts_with(b"{")
 }
 
-/// Writes an event for a client: `latency_ms` is how long it was on its way.
+/// Writes an event for a client; `latency_ms` is the time since it was received.
 ///
-/// An object gets the sender and the time into it. `__clientId` and `__timestamp` are always the
+/// The sender and the time are added to an object. `__clientId` and `__timestamp` are always the
 /// server's; `clientId` and `timestamp` are added unless the sender has written its own.
 pub fn write_event(out: &mut Vec<u8>, event: &Event, latency_ms: u64) {
     out.extend_from_slice(b"{\"eventName\":");
@@ -42,7 +42,7 @@ pub fn write_event(out: &mut Vec<u8>, event: &Event, latency_ms: u64) {
     write_latency_and_end(out, latency_ms);
 }
 
-/// Writes what the platform itself says: `payload` is JSON.
+/// Writes a platform event; `payload` is JSON.
 pub fn write_platform(out: &mut Vec<u8>, name: &str, payload: impl FnOnce(&mut Vec<u8>)) {
     out.extend_from_slice(b"{\"eventName\":\"");
     out.extend_from_slice(name.as_bytes());
@@ -64,14 +64,14 @@ pub fn write_connected(out: &mut Vec<u8>, id: SocketId, shard: &ShardName) {
     });
 }
 
-/// One client of a list.
+/// A client of a member list.
 #[derive(Debug, Clone)]
 pub struct Client {
     /// The client's id.
     pub id: SocketId,
-    /// What it says of itself, an object.
+    /// Its user info, an object.
     pub user_info: Payload,
-    /// When it was last heard, in milliseconds since 1970.
+    /// When its last frame was received, in milliseconds since 1970.
     pub last_ping_ms: u64,
 }
 
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_are_keyed_by_client() {
+    fn member_lists_are_keyed_by_client_id() {
         let client = |info: &str, last_ping_ms| Client {
             id: SocketId::random(),
             user_info: Payload::parse(info).unwrap(),
