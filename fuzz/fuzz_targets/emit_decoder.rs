@@ -1,4 +1,4 @@
-//! Whatever a message holds: no panic, and what is taken for JSON is JSON.
+//! Any input: the decoder does not panic, and every payload is valid JSON.
 #![no_main]
 
 use bytes::Bytes;
@@ -13,13 +13,13 @@ fn assert_json(payload: &Payload) {
 fuzz_target!(|data: &[u8]| {
     match emit::decode(&Bytes::copy_from_slice(data)) {
         Ok(Incoming::Event { name, data, ack }) => {
-            assert!(!name.starts_with('@'), "no peer names a system event");
+            assert!(!name.starts_with('@'), "a peer cannot send a system event");
             assert_json(&data);
             ack.iter().for_each(assert_json);
-            // What is forwarded is understood by the next reader in the same way.
+            // A forwarded event decodes to the same event.
             let mut out = Vec::new();
             emit::write_event(&mut out, &name, &data);
-            let again = emit::decode(&out.into()).expect("what we write can be read");
+            let again = emit::decode(&out.into()).expect("an encoded event can be decoded");
             assert_eq!(again, Incoming::Event { name, data, ack: None });
         }
         Ok(Incoming::Reply { ack, data }) => {

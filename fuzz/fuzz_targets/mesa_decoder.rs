@@ -1,4 +1,4 @@
-//! Whatever a message holds: no panic, and what stands for it as an event is written as the same message.
+//! Any input: the decoder does not panic, and a message round-trips through its event.
 #![no_main]
 
 use bytes::Bytes;
@@ -8,21 +8,21 @@ use switchboard_wire::mesa::{self, Incoming, op};
 fuzz_target!(|data: &[u8]| {
     let frame = Bytes::copy_from_slice(data);
     let decoded = mesa::decode(&frame);
-    // What a backend writes may have any operation; otherwise both read the same.
+    // A message of a backend may have any operation; otherwise both decoders agree.
     let Ok(message) = mesa::decode_message(&frame) else {
-        assert!(!matches!(decoded, Ok(Incoming::Message(_))), "what clients may say, backends may");
+        assert!(!matches!(decoded, Ok(Incoming::Message(_))), "backends may send every message of a client");
         return;
     };
-    let is_own =
+    let reserved =
         [op::HEARTBEAT, op::AUTHENTICATE, op::INTERNAL, op::HELLO, op::HEARTBEAT_ACK, op::AUTHENTICATED];
-    match decoded.expect("what backends may say is a frame") {
-        Incoming::Message(said) => assert_eq!(said, message),
-        _ => assert!(is_own.contains(&message.op), "{} is no operation of the protocol", message.op),
+    match decoded.expect("a message of a backend is a valid frame") {
+        Incoming::Message(decoded) => assert_eq!(decoded, message),
+        _ => assert!(reserved.contains(&message.op), "{} is not a reserved operation", message.op),
     }
-    // A type that leaves no room for its operation has no name.
+    // A type near the bound leaves no room for the operation in the event name.
     let Ok(name) = message.name() else { return };
     let mut out = Vec::new();
     mesa::write_event(&mut out, &name, &message.data, Some(3));
-    let again = mesa::decode_message(&out.into()).expect("what we write is a frame");
+    let again = mesa::decode_message(&out.into()).expect("an encoded event is a frame");
     assert_eq!(again, message, "as the event {name}");
 });

@@ -4,21 +4,21 @@ use serde_json::{Value, json};
 
 use crate::{Peer, TestServer};
 
-/// One connection, after CONNECTED.
+/// A connection that has received CONNECTED.
 pub struct KojiPeer {
     /// The connection.
     pub peer: Peer,
-    /// Its id.
+    /// The client id.
     pub id: String,
-    /// Its shard.
+    /// The shard.
     pub shard: String,
 }
 
-/// The platform's events have this in front.
+/// The prefix of platform events.
 const PLATFORM: &str = "@@KOJI_DISPATCH/";
 
 impl KojiPeer {
-    /// Connects with a query such as `projectId=p`. The first frame has to be CONNECTED.
+    /// Connects with a query such as `projectId=p` and expects CONNECTED first.
     pub async fn join(server: &TestServer, query: &str) -> Self {
         let mut peer = Peer::connect(&server.url(&format!("/?{query}"))).await;
         let mut first = peer.next().await;
@@ -34,29 +34,29 @@ impl KojiPeer {
         self.peer.send(&json!({ "eventName": event, "payload": payload })).await;
     }
 
-    /// Emits to some.
+    /// Emits to some clients or users.
     pub async fn emit_to(&mut self, event: &str, payload: Value, recipients: Value) {
         self.peer.send(&json!({ "eventName": event, "payload": payload, "recipients": recipients })).await;
     }
 
-    /// Says what others shall know.
+    /// Sets the user info.
     pub async fn set_user_info(&mut self, info: Value) {
         self.emit("@@KOJI_DISPATCH/SET_USER_INFO", info).await;
     }
 
-    /// Shows a token.
+    /// Authenticates.
     pub async fn identify(&mut self, token: &str) {
         self.emit("@@KOJI_DISPATCH/IDENTIFY", json!({ "token": token })).await;
     }
 
-    /// The next frame; every one has a latency.
+    /// The next frame; checks that it has a latency.
     pub async fn next(&mut self) -> Value {
         let frame = self.peer.next().await;
         assert!(frame["latencyMs"].is_u64(), "every frame has a latency: {frame}");
         frame
     }
 
-    /// The next event of a client or of the app: its name and payload. Lists before it are passed over.
+    /// The name and payload of the next event of a client or the app. Earlier member lists are skipped.
     pub async fn next_event(&mut self) -> (String, Value) {
         loop {
             let mut frame = self.next().await;
@@ -67,7 +67,7 @@ impl KojiPeer {
         }
     }
 
-    /// The next list of clients. Events before it are passed over.
+    /// The next member list. Earlier events are skipped.
     pub async fn next_list(&mut self) -> Value {
         loop {
             let mut frame = self.next().await;
@@ -77,7 +77,7 @@ impl KojiPeer {
         }
     }
 
-    /// Waits for the list that `is_it`; those before it are passed over.
+    /// Waits for a member list that matches; others are skipped.
     pub async fn list_where(&mut self, is_it: impl Fn(&Value) -> bool) -> Value {
         loop {
             let list = self.next_list().await;
@@ -87,12 +87,12 @@ impl KojiPeer {
         }
     }
 
-    /// Waits for the list of so many.
+    /// Waits for a member list of this length.
     pub async fn list_of(&mut self, clients: usize) -> Value {
         self.list_where(|list| list.as_object().is_some_and(|list| list.len() == clients)).await
     }
 
-    /// Shows that no event waits to be read: the next one is its own.
+    /// Checks that no event is pending: emits one to itself and expects it next.
     pub async fn quiet(&mut self) {
         let id = self.id.clone();
         self.emit_to("nothing-before-this", json!([]), json!([id])).await;

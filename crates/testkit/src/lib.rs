@@ -1,7 +1,7 @@
-//! What Switchboard's tests share: a server, wire-level peers, contracts of the open traits.
+//! Shared test support: servers, wire-level peers, and contract tests of the backplane traits.
 //!
-//! Peers speak through another WebSocket implementation than the server's, or through none: two
-//! implementations check each other.
+//! Peers use a WebSocket implementation other than the server's, or none, so two implementations check each
+//! other.
 
 pub mod contract;
 pub mod generated;
@@ -26,10 +26,14 @@ use std::fmt::Debug;
 use std::future::Future;
 use std::time::Duration;
 
-/// Longer than anything takes that is going to happen: a hang is a failure.
+/// The timeout of every wait in tests: 10 s.
 pub const SOON: Duration = Duration::from_secs(10);
 
-/// Waits for what is going to happen.
+/// Awaits a future.
+///
+/// # Panics
+///
+/// If it takes longer than [`SOON`]; the message names the event, `what`.
 pub async fn soon<T>(what: &str, happens: impl Future<Output = T>) -> T {
     tokio::time::timeout(SOON, happens).await.unwrap_or_else(|_| panic!("{what}: not within {SOON:?}"))
 }

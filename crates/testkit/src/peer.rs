@@ -7,7 +7,7 @@ use tokio_websockets::{ClientBuilder, CloseCode, MaybeTlsStream, Message, WebSoc
 
 use crate::{SOON, soon};
 
-/// One connection. Every wait is bounded; every frame is seen in its order.
+/// A connection. Every wait has a timeout, and frames are read in order.
 pub struct Peer {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     next_ack: u64,
@@ -19,7 +19,7 @@ impl Peer {
         Peer::try_connect(url, &[]).await.expect("the server accepts")
     }
 
-    /// Connects with headers; the error is how the server refused.
+    /// Connects with headers; the error is the server's refusal.
     pub async fn try_connect(url: &str, headers: &[(&'static str, &str)]) -> Result<Self, String> {
         let mut builder = ClientBuilder::new().uri(url).map_err(|error| error.to_string())?;
         for (name, value) in headers {
@@ -43,7 +43,7 @@ impl Peer {
         self.socket.send(Message::binary(bytes.to_vec())).await.expect("the connection is open");
     }
 
-    /// Sends a close frame; the answer is read by who wants it.
+    /// Sends a close frame and does not read the reply.
     pub async fn send_close(&mut self, code: u16) {
         let code = CloseCode::try_from(code).expect("a code that may be sent");
         self.socket.send(Message::close(Some(code), "")).await.expect("the connection is open");
@@ -60,13 +60,12 @@ impl Peer {
         sent.map_err(|error| error.to_string())
     }
 
-    /// Sends an event that wants no reply.
+    /// Sends an event without a request id.
     pub async fn emit(&mut self, event: &str, data: Value) {
         self.send(&json!({ "event": event, "data": data })).await;
     }
 
-    /// Sends a request and takes the next frame for its reply: whatever came before has to be read
-    /// first.
+    /// Sends a request and returns the next frame as its reply. Earlier frames must have been read.
     pub async fn request(&mut self, event: &str, data: Value) -> Value {
         let ack = self.next_ack.to_string();
         self.next_ack += 1;
@@ -93,21 +92,21 @@ impl Peer {
         }
     }
 
-    /// The next frame, or what came in its place.
+    /// The next frame, or the unexpected item.
     pub async fn try_next(&mut self) -> Result<Value, String> {
         let message = self.try_next_message().await?;
         let text = message.as_text().filter(|_| message.is_text()).ok_or_else(|| format!("{message:?}"))?;
         serde_json::from_str(text).map_err(|error| format!("{text}: {error}"))
     }
 
-    /// The code of the close frame that comes next, or what came in its place.
+    /// The code of the next close frame, or the unexpected item.
     pub async fn next_close(&mut self) -> Result<u16, String> {
         let message = self.try_next_message().await?;
         message.as_close().map(|(code, _)| code.into()).ok_or_else(|| format!("{message:?}"))
     }
 
-    /// Shows in any protocol that nothing waits to be read: the answer to a WebSocket ping comes
-    /// next. The error is what came before it.
+    /// Checks, in any protocol, that no frame is pending: sends a WebSocket ping and expects its pong next. The
+    /// error is the unexpected item.
     pub async fn silent(&mut self) -> Result<(), String> {
         const MARK: &[u8] = b"nothing before this";
         self.socket.send(Message::ping(MARK)).await.map_err(|error| error.to_string())?;
@@ -139,7 +138,7 @@ impl Peer {
         soon("a frame", self.pass_over_pings()).await
     }
 
-    /// Pings are answered by the library, and are nobody else's matter.
+    /// The next item except pings, to which the library replies.
     async fn pass_over_pings(&mut self) -> Option<Message> {
         loop {
             let message = self.socket.next().await?.ok()?;
@@ -149,14 +148,13 @@ impl Peer {
         }
     }
 
-    /// Shows that nothing waits to be read: the answer to a request that nothing handles is the
-    /// next frame.
+    /// Checks that no frame is pending: sends a request without a handler and expects its reply next.
     pub async fn quiet(&mut self) {
         let reply = self.request("/nothing-handles-this", json!({})).await;
         assert_eq!(reply["error"], "No handler for: /nothing-handles-this");
     }
 
-    /// Reads to the close frame: its code and reason; 1006 if the connection was cut.
+    /// Reads to the close frame and returns its code and reason; 1006 if the connection was cut.
     pub async fn closed(&mut self) -> (u16, String) {
         while let Some(message) = self.next_message().await {
             if let Some((code, reason)) = message.as_close() {
@@ -166,7 +164,7 @@ impl Peer {
         (1006, String::new())
     }
 
-    /// Closes with 1000 and waits for the answer.
+    /// Closes with 1000 and waits for the reply.
     pub async fn close(mut self) {
         let _ = self.socket.close().await;
         while self.next_message().await.is_some() {}

@@ -1,4 +1,4 @@
-//! A peer that minds every byte itself, for what no client library would send.
+//! A peer at the level of bytes, for input that no client library sends.
 
 use std::net::SocketAddr;
 
@@ -7,11 +7,11 @@ use tokio::net::TcpStream;
 
 use crate::soon;
 
-/// A handshake as a client sends it.
+/// A valid opening request.
 pub const HANDSHAKE: &str = "GET / HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
-/// A TCP connection, after the handshake unless it was opened without.
+/// A TCP connection, usually after the handshake.
 pub struct RawPeer {
     /// The connection.
     pub stream: TcpStream,
@@ -23,7 +23,7 @@ impl RawPeer {
         RawPeer { stream: TcpStream::connect(server).await.expect("the server listens") }
     }
 
-    /// Connects and shakes hands.
+    /// Connects and completes the handshake.
     pub async fn open(server: SocketAddr) -> Self {
         let mut peer = RawPeer::connect(server).await;
         peer.send(HANDSHAKE.as_bytes()).await;
@@ -32,12 +32,12 @@ impl RawPeer {
         peer
     }
 
-    /// Sends bytes as they are.
+    /// Sends bytes unchanged.
     pub async fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).await.expect("the connection is open");
     }
 
-    /// Reads an HTTP answer to the end of its headers.
+    /// Reads an HTTP response up to the end of its headers.
     pub async fn read_head(&mut self) -> String {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
@@ -52,13 +52,12 @@ impl RawPeer {
     /// Reads until the server closes.
     pub async fn read_to_end(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
-        // A reset is an end too.
+        // A reset ends the connection as well.
         let _ = soon("the end", self.stream.read_to_end(&mut bytes)).await;
         bytes
     }
 
-    /// Reads until the server closes, and takes the close code out of the last frame; 1006 if
-    /// there is none.
+    /// Reads until the server closes and returns the close code of the last frame; 1006 without one.
     pub async fn close_code(&mut self) -> u16 {
         let bytes = self.read_to_end().await;
         let mut rest = &bytes[..];
@@ -77,7 +76,7 @@ impl RawPeer {
     }
 }
 
-/// A client's frame, masked with zeros.
+/// A frame of a client, masked with zeros.
 pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![first];
     match payload.len() {

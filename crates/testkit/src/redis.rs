@@ -1,4 +1,4 @@
-//! A Redis server of the test's own, on a free port, that can be stopped, paused and lost.
+//! A private Redis server on a free port that a test can kill, pause and restart.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
@@ -11,8 +11,8 @@ use tokio::net::TcpStream;
 
 use crate::{Scratch, soon};
 
-/// A `redis-server`, or what `REDIS_SERVER` names, such as `valkey-server`, that begins with nothing. It ends
-/// with the test.
+/// An empty `redis-server`, or the program in `REDIS_SERVER`, such as `valkey-server`. Dropping it ends the
+/// process.
 pub struct RedisServer {
     port: u16,
     arguments: Vec<String>,
@@ -22,12 +22,12 @@ pub struct RedisServer {
 }
 
 impl RedisServer {
-    /// Starts one and waits until it answers.
+    /// Starts a server and waits until it replies.
     pub async fn start() -> Self {
         RedisServer::start_with(&[]).await
     }
 
-    /// Starts one with options of its own, such as `["--requirepass", "secret"]`.
+    /// Starts a server with more options, such as `["--requirepass", "secret"]`.
     pub async fn start_with(options: &[&str]) -> Self {
         let port = free_port();
         let arguments =
@@ -36,7 +36,7 @@ impl RedisServer {
         RedisServer::launch(port, password, &[&arguments[..], options].concat()).await
     }
 
-    /// Starts a sentinel with settings of its own; its password is `password`.
+    /// Starts a sentinel with these settings and this password.
     pub(crate) async fn start_sentinel(scratch: &Scratch, password: &str, settings: &str) -> Self {
         let port = free_port();
         let file = scratch.file(&format!("sentinel-{port}.conf"));
@@ -53,28 +53,27 @@ impl RedisServer {
         server
     }
 
-    /// The port it listens on, on 127.0.0.1.
+    /// Its port on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// The id of its process.
+    /// Its process id.
     pub fn pid(&self) -> u32 {
         self.process.as_ref().expect("it runs").id()
     }
 
-    /// Its address without a password.
+    /// Its URL without a password.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// What it answers to a command, as the text of one line: `:3`, `+OK`, `-ERR …`, or the length of
-    /// what follows.
+    /// The first line of the reply to a command: `:3`, `+OK`, `-ERR …`, or the length of a bulk reply.
     pub async fn ask(&self, command: &str) -> String {
         self.ask_all(command).await.0
     }
 
-    /// What it answers to a command whose answer is a text.
+    /// The bulk reply to a command.
     pub async fn ask_text(&self, command: &str) -> String {
         let (head, mut rest) = self.ask_all(command).await;
         let bytes = head.strip_prefix('$').and_then(|length| length.parse().ok());
@@ -96,32 +95,32 @@ impl RedisServer {
         (line.trim_end().into(), stream)
     }
 
-    /// Ends the process at once; what it held in memory is lost.
+    /// Kills the process; data in memory is lost.
     pub fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
-            // It may have ended by itself.
+            // The process may have ended already.
             let _ = process.kill();
             let _ = process.wait();
         }
     }
 
-    /// Starts a process that was killed again, on the same port.
+    /// Restarts a killed process on the same port.
     pub async fn run_again(&mut self) {
         let program = std::env::var("REDIS_SERVER").unwrap_or("redis-server".into());
         let mut command = Command::new(program);
-        // A replica writes what it is told to a file, and whoever starts beside that file begins with it.
+        // A replica saves its data to a file, which a process started in the same directory would load.
         command.args(&self.arguments).current_dir(self.directory.file(""));
         let process = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         self.process = Some(process.expect("`redis-server` is installed"));
         soon("redis-server answers", answers(self.port)).await;
     }
 
-    /// Stops the process where it is: connections stay open and nothing answers.
+    /// Pauses the process: connections stay open and nothing replies.
     pub fn pause(&self) {
         self.signal("-STOP");
     }
 
-    /// Lets a paused process go on.
+    /// Resumes a paused process.
     pub fn resume(&self) {
         self.signal("-CONT");
     }
@@ -137,23 +136,23 @@ impl Drop for RedisServer {
     }
 }
 
-/// Sends a signal, such as `-STOP`, to a process that the test started.
+/// Sends a signal, such as `-STOP`, to a process of the test.
 pub fn signal_process(pid: u32, signal: &str) {
     let status = Command::new("kill").args([signal, &pid.to_string()]).status();
     assert!(status.expect("`kill` is there").success(), "the process {pid} takes {signal}");
 }
 
-/// A port that nobody listens on now.
+/// An unused port.
 ///
-/// It is below those that the system gives out by itself: one of these may be anybody's before it is
-/// listened on, or while a server that had it is away.
+/// It is below the range of ephemeral ports: the system could assign one of those to another process before the
+/// server listens, or while the server is down.
 pub fn free_port() -> u16 {
     let random = || RandomState::new().build_hasher().finish();
     let mut ports = std::iter::repeat_with(|| 20_000 + (random() % 12_000) as u16);
     ports.find(|port| StdListener::bind(("127.0.0.1", *port)).is_ok()).expect("the ports have no end")
 }
 
-/// Waits until a server on the port speaks the protocol of Redis, even if only to refuse.
+/// Waits until a server on the port replies in the Redis protocol, even with an error.
 async fn answers(port: u16) {
     let address = SocketAddr::from(([127, 0, 0, 1], port));
     loop {
@@ -163,7 +162,7 @@ async fn answers(port: u16) {
         {
             return;
         }
-        // It says nowhere else that it has begun to listen.
+        // Redis offers no other sign that it listens.
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

@@ -1,11 +1,11 @@
-//! Redis as several processes: a cluster, and a master with a replica that sentinels watch.
+//! Redis in several processes: a cluster, and a master and replica monitored by sentinels.
 
 use std::time::Duration;
 
 use crate::redis::free_port;
 use crate::{RedisServer, Scratch, soon};
 
-/// Redis Cluster: three masters, each with a third of the slots, and a replica of the first.
+/// A Redis Cluster of three masters with a third of the slots each, and a replica of the first.
 pub struct RedisCluster {
     /// The masters, then the replica.
     pub servers: Vec<RedisServer>,
@@ -13,7 +13,7 @@ pub struct RedisCluster {
 }
 
 impl RedisCluster {
-    /// Starts one and waits until every server knows it to be whole.
+    /// Starts a cluster and waits until every server reports it as complete.
     pub async fn start() -> Self {
         let scratch = Scratch::new();
         let mut servers = Vec::new();
@@ -48,26 +48,26 @@ impl RedisCluster {
         RedisCluster { servers, _scratch: scratch }
     }
 
-    /// The addresses of all.
+    /// The URLs of all servers.
     pub fn urls(&self) -> Vec<String> {
         self.servers.iter().map(RedisServer::url).collect()
     }
 }
 
-/// A master, a replica, and three sentinels of which two decide.
+/// A master, a replica, and three sentinels with a quorum of two.
 pub struct RedisSentinels {
-    /// What the sentinels begin with as the master.
+    /// The initial master.
     pub master: RedisServer,
-    /// What takes over.
+    /// The replica, which takes over.
     pub replica: RedisServer,
-    /// They watch the master under the name `main`.
+    /// They monitor the master under the name `main`.
     pub sentinels: Vec<RedisServer>,
     _scratch: Scratch,
 }
 
 impl RedisSentinels {
-    /// Starts all and waits until the sentinels know each other and the replica. `password` is of the
-    /// servers; the sentinels' own is `sentinel`.
+    /// Starts all and waits until the sentinels have discovered each other and the replica. `password` is for
+    /// the servers; the sentinels use `sentinel`.
     pub async fn start(password: &str) -> Self {
         let scratch = Scratch::new();
         let secrets = ["--requirepass", password, "--masterauth", password];
@@ -103,7 +103,7 @@ async fn expect(server: &RedisServer, command: &str, answer: &str) {
     assert_eq!(server.ask(command).await, answer, "{command}");
 }
 
-/// Asks again and again: Redis tells nobody when it is so.
+/// Polls, because Redis sends no notification of it.
 async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     soon(what, async {
         while !is_so().await {

@@ -1,13 +1,13 @@
-//! A place for a test's files.
+//! A temporary directory.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// A directory of the test's own; it ends with the test.
+/// A temporary directory; removed on drop.
 pub struct Scratch(PathBuf);
 
 impl Scratch {
-    /// A new, empty one.
+    /// Creates an empty directory.
     #[expect(clippy::new_without_default, reason = "it makes something on disk")]
     pub fn new() -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
@@ -18,7 +18,7 @@ impl Scratch {
         Scratch(path)
     }
 
-    /// The path of a file in it.
+    /// The path of a file in the directory.
     pub fn file(&self, name: &str) -> String {
         self.0.join(name).display().to_string()
     }
@@ -26,7 +26,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // Nothing depends on it.
+        // A leftover directory harms no test.
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }

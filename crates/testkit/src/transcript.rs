@@ -1,6 +1,6 @@
-//! The transcripts of `spec/transcripts`: reads them, and plays them against a server.
+//! Parses the transcripts of `spec/transcripts` and plays them against a server.
 //!
-//! The format is in `spec/transcripts/README.md`.
+//! The format is specified in `spec/transcripts/README.md`.
 
 use std::collections::BTreeMap;
 
@@ -8,27 +8,27 @@ use serde_json::Value;
 
 use crate::Peer;
 
-/// Stands for any value in an expected frame.
+/// Matches any value in an expected frame.
 pub const ANY: &str = "<any>";
 
-/// Stands for a whole number of at least 0.
+/// Matches a whole number of at least 0.
 const MS: &str = "<ms>";
 
-/// Stands for milliseconds since 1970, from 2001 to 2286.
+/// Matches milliseconds since 1970, between 2001 and 2286.
 const TIME: &str = "<time>";
 
-/// One line of a transcript that is a frame.
+/// A transcript line that describes a frame.
 #[derive(Debug)]
 pub struct Line<'a> {
-    /// Its file, number and text, to say where something went wrong.
+    /// Its file, number and text, for error messages.
     pub at: String,
-    /// Whose frame it is.
+    /// The client.
     pub who: &'a str,
-    /// What happens.
+    /// The action.
     pub step: Step<'a>,
 }
 
-/// What a line says.
+/// The action of a line.
 #[derive(Debug)]
 pub enum Step<'a> {
     /// `A> …`: the client sends this as a text message, byte for byte.
@@ -41,16 +41,16 @@ pub enum Step<'a> {
     Close(u16),
     /// `A< …`: the next message the client receives.
     Hear(Value),
-    /// `A< [close …]`: the next thing the client receives is a close frame with this code.
+    /// `A< [close …]`: the client receives a close frame with this code next.
     Closed(u16),
-    /// `A< [refused …]`: the handshake was answered with this HTTP status.
+    /// `A< [refused …]`: the handshake is refused with this HTTP status.
     Refused(u16),
 }
 
-/// Reads a transcript.
+/// Parses a transcript.
 ///
 /// # Panics
-/// At the first line that is none.
+/// At the first invalid line.
 pub fn parse<'a>(name: &str, text: &'a str) -> Vec<Line<'a>> {
     let lines = text.lines().enumerate().filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
     lines.map(|(number, line)| parse_line(format!("{name}:{}: {line}", number + 1), line)).collect()
@@ -77,13 +77,13 @@ fn parse_line(at: String, line: &str) -> Line<'_> {
     Line { at, who, step }
 }
 
-/// What became of a client's handshake: the error is how it was refused.
+/// The outcome of a client's handshake; the error is the refusal.
 type InboxPage = Result<Peer, String>;
 
 /// Plays one transcript against a server, such as `ws://127.0.0.1:3000`.
 ///
 /// # Panics
-/// At the first line that is not as it is written.
+/// At the first line that does not match.
 pub async fn play(server: &str, name: &str, text: &str) {
     let mut peers = BTreeMap::new();
     let mut names = Names::default();
@@ -128,12 +128,12 @@ async fn open(server: &str, path: &str) -> InboxPage {
     Peer::try_connect(&format!("{server}{path}"), &[]).await
 }
 
-/// Texts that were heard, by the names that the transcript gives them.
+/// Captured strings, by their names in the transcript.
 #[derive(Default)]
 struct Names(BTreeMap<String, String>);
 
 impl Names {
-    /// Puts what is known in place of `<name>`, and a hundred `x` in place of `<x*100>`.
+    /// Replaces `<name>` with the captured string and `<x*100>` with a hundred `x`.
     fn fill(&self, line: &str) -> String {
         let mut filled = String::with_capacity(line.len());
         let mut rest = line;
@@ -156,14 +156,14 @@ impl Names {
         self.0.get(between).cloned().or_else(many)
     }
 
-    /// Whether a frame is as it was expected; if so, its `<new name>` are known from now on.
+    /// Returns true if a frame matches; then its `<new name>` strings are captured.
     fn match_and_learn(&mut self, expected: &Value, heard: &Value) -> bool {
         let expected = serde_json::from_str(&self.fill(&expected.to_string()));
         let expected = expected.expect("a filled frame is JSON");
         matches(&expected, heard) && self.learn(&expected, heard)
     }
 
-    /// False if something that has to be new is not.
+    /// Returns false if a string that must be new was captured before.
     fn learn(&mut self, expected: &Value, heard: &Value) -> bool {
         match (expected, heard) {
             (Value::String(name), Value::String(text)) => match new_name(name) {
@@ -182,12 +182,12 @@ impl Names {
     }
 }
 
-/// `a` of `<new a>`.
+/// The `a` of `<new a>`.
 fn new_name(text: &str) -> Option<&str> {
     text.strip_prefix("<new ")?.strip_suffix('>')
 }
 
-/// Whether a frame is as it was expected, with [`ANY`] for any value.
+/// Returns true if a frame matches; [`ANY`] matches any value.
 pub fn matches(expected: &Value, heard: &Value) -> bool {
     match (expected, heard) {
         (Value::String(any), _) if any == ANY => true,

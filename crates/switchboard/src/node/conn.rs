@@ -43,7 +43,7 @@ pub(crate) struct Conn {
     pub(crate) handlers: AtomicU32,
 }
 
-/// StoredMessage requests, by the id that their reply carries.
+/// Pending requests, by the id that their reply carries.
 type Replies = HashMap<u32, oneshot::Sender<Payload>>;
 
 impl Conn {
