@@ -32,7 +32,7 @@ async fn full_inboxes_and_projects_keep_their_limits() {
 async fn stored_messages_match_the_model_under_random_operations() {
     for seed in 1..=4 {
         let scratch = Scratch::new();
-        contract::inbox_model::at_random(&node(), &inbox(&scratch, contract::inbox_model::SNUG), seed).await;
+        contract::inbox_model::at_random(&node(), &inbox(&scratch, contract::inbox_model::SMALL), seed).await;
     }
 }
 

@@ -1,4 +1,4 @@
-//! What every `Bus`, `Store`, `Inbox` and `Repeats` has to do, shown on hubs that use them.
+//! Contract tests of `Bus`, `Store`, `Inbox` and `IdempotencyStore`, run on real hubs.
 
 pub mod inbox;
 pub mod inbox_model;
@@ -15,10 +15,10 @@ use switchboard_event::{
 };
 use switchboard_hub::{Hub, HubConfig, HubEvent, Index, NewSession, Schedule, Scope, Session, Transport};
 
-/// Flushes at once: a hub without tasks.
-struct AtOnce;
+/// Flushes immediately, so the hub needs no tasks.
+struct ImmediateFlush;
 
-impl Schedule for AtOnce {
+impl Schedule for ImmediateFlush {
     fn schedule(&self, session: Arc<Session>) {
         session.outbox.flush(&mut Vec::new());
     }
@@ -28,7 +28,7 @@ impl Schedule for AtOnce {
     }
 }
 
-/// Keeps what was sent.
+/// Records the sent bytes.
 #[derive(Default)]
 struct Recorder(Mutex<Vec<u8>>);
 
@@ -41,34 +41,34 @@ impl Transport for Recorder {
     fn wake_owner(&self) {}
 }
 
-/// A node of a test: a hub whose frames are the names of the events, each with a full stop.
+/// A node of a test: a hub whose frames are event names, each followed by a full stop.
 pub struct Node {
     /// The hub.
     pub hub: Arc<Hub>,
 }
 
-/// A socket of a test.
+/// A socket on a node of a test.
 pub struct Member {
-    /// The hub's record.
+    /// Its session.
     pub session: Arc<Session>,
     recorder: Arc<Recorder>,
 }
 
 impl Member {
-    /// What it heard so far.
-    pub fn heard(&self) -> String {
+    /// All frames received so far.
+    pub fn received(&self) -> String {
         String::from_utf8(self.recorder.0.lock().expect("no test panics here").clone())
             .expect("names are text")
     }
 }
 
 impl Node {
-    /// A node on a bus, with the store that `store` makes of its index.
+    /// A node on a bus, with a store on its index.
     pub fn new(bus: Arc<dyn Bus>, store: impl FnOnce(Arc<Index>) -> Arc<dyn Store>) -> Self {
         let index = Arc::new(Index::default());
         let config = HubConfig {
             encode: |_: Protocol, event: &Event| Bytes::from(format!("{}.", event.name)),
-            schedule: Arc::new(AtOnce),
+            schedule: Arc::new(ImmediateFlush),
             overflow_frame: Bytes::from_static(b"overflow"),
             outbox_bytes_max: 1024,
             memberships_max: 10,
@@ -76,12 +76,12 @@ impl Node {
         Node { hub: Hub::new(config, index.clone(), bus, store(index)) }
     }
 
-    /// A new socket.
+    /// Adds a socket.
     pub fn add(&self, project: &str) -> Member {
         self.add_as(project, SocketId::on(self.hub.bus().node()))
     }
 
-    /// The socket of that id.
+    /// Adds a socket with this id.
     pub fn add_as(&self, project: &str, id: SocketId) -> Member {
         let recorder = Arc::new(Recorder::default());
         let session = self.hub.add(NewSession {
@@ -95,7 +95,7 @@ impl Node {
         Member { session, recorder }
     }
 
-    /// Brings a socket into a target.
+    /// Joins a socket to a target.
     pub fn join(&self, member: &Member, target: &Target) {
         assert!(self.hub.join(&member.session, target).expect("it may join"));
     }
@@ -108,8 +108,7 @@ impl Node {
     }
 }
 
-/// Shows that two nodes on two connected buses are one. `settle` waits until everything published
-/// has arrived.
+/// Tests the delivery between two nodes on connected buses. `settle` waits until every publication has arrived.
 pub async fn bus<S: AsyncFn()>(one: &Node, two: &Node, settle: S) {
     let room = Target::room("lobby").expect("a short name");
     let user = Target::user("7").expect("a short name");
@@ -130,24 +129,24 @@ pub async fn bus<S: AsyncFn()>(one: &Node, two: &Node, settle: S) {
     one.send("a", room.clone(), "local", Scope::ThisNode);
     settle().await;
     let rooms: String = (0..20).map(|n| format!("room{n}.")).collect();
-    assert_eq!(far.heard(), format!("{rooms}everyone.user.socket.once."));
-    assert_eq!(near.heard(), format!("{rooms}everyone.once.except.local."));
-    assert_eq!(stranger.heard(), "", "nothing crosses projects");
+    assert_eq!(far.received(), format!("{rooms}everyone.user.socket.once."));
+    assert_eq!(near.received(), format!("{rooms}everyone.once.except.local."));
+    assert_eq!(stranger.received(), "", "nothing crosses projects");
 
     two.hub.leave(&far.session, &room);
     settle().await;
     one.send("a", room, "left", Scope::AllNodes);
     settle().await;
-    assert!(!far.heard().contains("left"));
+    assert!(!far.received().contains("left"));
     single_sockets(one, two, far.session.id, &settle).await;
 }
 
-/// What is for a socket is for its node, while that has any socket in the project.
+/// A publication for a socket reaches its node if the node has any socket in the project.
 async fn single_sockets<S: AsyncFn()>(one: &Node, two: &Node, far: SocketId, settle: &S) {
-    let (say, heard) = std::sync::mpsc::channel();
-    two.hub.listen(Box::new(move |notice| {
-        if let HubEvent::Publication(publication) = notice {
-            let _ = say.send(publication.project.to_string());
+    let (sender, received) = std::sync::mpsc::channel();
+    two.hub.listen(Box::new(move |event| {
+        if let HubEvent::Publication(publication) = event {
+            let _ = sender.send(publication.project.to_string());
         }
     }));
     for project in ["nobody's", "b", "a"] {
@@ -155,20 +154,21 @@ async fn single_sockets<S: AsyncFn()>(one: &Node, two: &Node, far: SocketId, set
         one.hub.publish(&name(project), &Target::Socket(far).into(), content).expect("it is up");
     }
     settle().await;
-    let mut heard: Vec<String> = heard.try_iter().collect();
-    // Projects may be on different servers, so nothing orders one against the other.
-    heard.sort();
-    assert_eq!(heard, ["a", "b"], "a project of the node, the socket's or not");
+    let mut received: Vec<String> = received.try_iter().collect();
+    // Projects may be on different Redis servers, so their order is undefined.
+    received.sort();
+    assert_eq!(received, ["a", "b"], "every project with a socket on the node");
 }
 
-/// Shows that a store knows what hubs did. `settle` waits until it does.
+/// Tests that a store reflects the changes of hubs. `settle` waits until it does.
 pub async fn store<S: AsyncFn()>(node: &Node, settle: S) {
     let store = node.hub.store();
     let (a, b): (ProjectId, ProjectId) = (name("a"), name("b"));
     let (room, tag) = (Target::room("r").expect("short"), Target::tag("t").expect("short"));
     let (seven, eight) = (Target::user("7").expect("short"), Target::user("8").expect("short"));
-    let count =
-        async |project: &ProjectId, target: &Target| store.count(project, target).await.expect("it answers");
+    let count = async |project: &ProjectId, target: &Target| {
+        store.count(project, target).await.expect("the store replies")
+    };
 
     assert_eq!(count(&a, &Target::Everyone).await, 0, "an unknown project is empty");
     let members: Vec<Member> = (0..5).map(|_| node.add("a")).collect();
@@ -192,15 +192,15 @@ pub async fn store<S: AsyncFn()>(node: &Node, settle: S) {
     let mut paged = Vec::new();
     loop {
         let page = Page { after: paged.last().copied(), limit: 2 };
-        let more = store.members(&a, &Target::Everyone, page).await.expect("it answers");
+        let more = store.members(&a, &Target::Everyone, page).await.expect("the store replies");
         if more.is_empty() {
             break;
         }
         paged.extend(more);
     }
     assert_eq!(paged, ids, "pages together are the whole, in order");
-    assert_eq!(store.count_users(&a).await.expect("it answers"), 2);
-    assert_eq!(store.users(&a, Page::all()).await.expect("it answers"), ["7", "8"]);
+    assert_eq!(store.count_users(&a).await.expect("the store replies"), 2);
+    assert_eq!(store.users(&a, Page::all()).await.expect("the store replies"), ["7", "8"]);
 
     node.hub.remove(&members[0].session);
     node.hub.leave(&members[1].session, &seven);
@@ -210,7 +210,7 @@ pub async fn store<S: AsyncFn()>(node: &Node, settle: S) {
     node.hub.remove(&members[2].session);
     settle().await;
     assert_eq!((count(&a, &seven).await, count(&a, &room).await), (0, 1));
-    assert_eq!(store.users(&a, Page::all()).await.expect("it answers"), ["8"]);
+    assert_eq!(store.users(&a, Page::all()).await.expect("the store replies"), ["8"]);
     for member in &members {
         node.hub.remove(&member.session);
     }
@@ -219,22 +219,25 @@ pub async fn store<S: AsyncFn()>(node: &Node, settle: S) {
     arrivals(node, &settle).await;
 }
 
-/// Sockets that are told of with their seats are where they say once, and leave whole in any order.
+/// Tests seats with a description: presence is recorded once and removed entirely, in any order of calls.
 async fn arrivals<S: AsyncFn()>(node: &Node, settle: &S) {
     let (store, project, shard) = (node.hub.store(), name("arrivals"), name("s"));
     let room = Target::shard(&shard);
     let counts = async || {
         settle().await;
-        let seats = store.shards(&project).await.expect("it answers");
-        let count = async |target: &Target| store.count(&project, target).await.expect("it answers");
+        let seats = store.shards(&project).await.expect("the store replies");
+        let count = async |target: &Target| store.count(&project, target).await.expect("the store replies");
         let seated: usize = seats.iter().map(|shard| shard.seated).sum();
         (count(&Target::Everyone).await, count(&room).await, seated)
     };
     let ids = [0; 4].map(|_| SocketId::on(node.hub.bus().node()));
     for id in ids {
         let description = Some(Bytes::from_static(b"{}"));
-        let wish = SeatRequest { description, ..wish(id, Some("s"), 9) };
-        assert_eq!(store.take_seat(&project, wish).await.expect("it answers"), Seated::In(shard.clone()));
+        let request = SeatRequest { description, ..request(id, Some("s"), 9) };
+        assert_eq!(
+            store.take_seat(&project, request).await.expect("the store replies"),
+            Seated::In(shard.clone())
+        );
     }
     let [first, second, third, never] = ids;
     let members = [first, second, third].map(|id| node.add_as("arrivals", id));
@@ -255,55 +258,54 @@ async fn arrivals<S: AsyncFn()>(node: &Node, settle: &S) {
     assert_eq!(counts().await, (0, 0, 0));
 }
 
-/// Shows that however many ask at the same time, on however many nodes, no shard gets more than its
-/// seats, and that all come back. `stores` are of nodes that share what they know; `settle` waits
-/// until they do.
+/// Tests that concurrent seat requests on several nodes never exceed a shard's capacity and that all seats are
+/// given back. `stores` are the stores of connected nodes; `settle` waits until their changes are visible.
 pub async fn seats<S: AsyncFn()>(stores: &[Arc<dyn Store>], settle: S) {
     const CAPACITY: u32 = 7;
     let project = name::<ProjectId>("seats");
-    let mut asking = tokio::task::JoinSet::new();
+    let mut tasks = tokio::task::JoinSet::new();
     for task in 0..24_usize {
         let (store, project) = (stores[task % stores.len()].clone(), project.clone());
-        asking.spawn(async move { come_and_go(&*store, &project, task, CAPACITY).await });
+        tasks.spawn(async move { take_and_leave_seats(&*store, &project, task, CAPACITY).await });
     }
-    let mut kept = Vec::new();
-    while let Some(seats) = asking.join_next().await {
-        kept.extend(seats.expect("no task panics"));
+    let mut kept_seats = Vec::new();
+    while let Some(seats) = tasks.join_next().await {
+        kept_seats.extend(seats.expect("no task panics"));
     }
     settle().await;
     let mut expected: Vec<(ShardName, usize)> = Vec::new();
-    kept.sort();
-    for (shard, _) in &kept {
+    kept_seats.sort();
+    for (shard, _) in &kept_seats {
         match expected.last_mut() {
             Some((last, seated)) if last == shard => *seated += 1,
             _ => expected.push((shard.clone(), 1)),
         }
     }
     for store in stores {
-        let shards = store.shards(&project).await.expect("it answers");
+        let shards = store.shards(&project).await.expect("the store replies");
         let mut shards: Vec<_> = shards.into_iter().map(|shard| (shard.name, shard.seated)).collect();
         shards.sort();
-        assert_eq!(shards, expected, "every seat is somebody's");
+        assert_eq!(shards, expected, "every seat has its socket");
     }
     let over = expected.iter().find(|(_, seated)| *seated > CAPACITY as usize);
-    assert_eq!(over, None, "no shard is overfull");
-    for (place, (shard, socket)) in kept.iter().enumerate() {
+    assert_eq!(over, None, "no shard exceeds its capacity");
+    for (place, (shard, socket)) in kept_seats.iter().enumerate() {
         stores[place % stores.len()].leave_seat(&project, shard, *socket);
     }
     settle().await;
     for store in stores {
-        assert_eq!(store.shards(&project).await.expect("it answers"), [], "no seat is left behind");
+        assert_eq!(store.shards(&project).await.expect("the store replies"), [], "no seat is left behind");
     }
     named_seats(stores, &settle).await;
 }
 
-fn wish(socket: SocketId, shard: Option<&str>, capacity: u32) -> SeatRequest {
+fn request(socket: SocketId, shard: Option<&str>, capacity: u32) -> SeatRequest {
     let shard = shard.map(name);
     SeatRequest { socket, shard, capacity, overflow: false, project_max: None, description: None }
 }
 
-/// Takes seats and gives most of them back; returns those it kept.
-async fn come_and_go(
+/// Takes seats, gives most of them back, and returns the others.
+async fn take_and_leave_seats(
     store: &dyn Store,
     project: &ProjectId,
     task: usize,
@@ -312,14 +314,14 @@ async fn come_and_go(
     let mut seats = Vec::new();
     for round in 0..50 {
         let socket = SocketId::random();
-        let wish = wish(socket, None, capacity);
-        match store.take_seat(project, wish).await.expect("it answers") {
+        let request = request(socket, None, capacity);
+        match store.take_seat(project, request).await.expect("the store replies") {
             Seated::In(shard) => seats.push((shard, socket)),
             Seated::Full => panic!("the project has no bound"),
         }
-        let seated = store.shards(project).await.expect("it answers");
+        let seated = store.shards(project).await.expect("the store replies");
         let over = seated.iter().find(|shard| shard.seated > capacity as usize);
-        assert_eq!(over, None, "no shard is overfull at any time");
+        assert_eq!(over, None, "no shard exceeds its capacity at any time");
         if !(round + task).is_multiple_of(3) {
             let (shard, socket) = seats.swap_remove(round % seats.len());
             store.leave_seat(project, &shard, socket);
@@ -329,14 +331,14 @@ async fn come_and_go(
     seats
 }
 
-/// The rules of placement hold across nodes.
+/// Tests the placement rules across nodes.
 async fn named_seats<S: AsyncFn()>(stores: &[Arc<dyn Store>], settle: &S) {
     let project = name("named");
     let mut seats = Vec::new();
     let mut take = async |node: usize, shard: Option<&str>, project_max: Option<usize>| {
         let socket = SocketId::random();
-        let wish = SeatRequest { project_max, ..wish(socket, shard, 2) };
-        match stores[node % stores.len()].take_seat(&project, wish).await.expect("it answers") {
+        let request = SeatRequest { project_max, ..request(socket, shard, 2) };
+        match stores[node % stores.len()].take_seat(&project, request).await.expect("the store replies") {
             Seated::In(shard) => {
                 seats.push((shard.clone(), socket));
                 shard.to_string()
@@ -345,7 +347,7 @@ async fn named_seats<S: AsyncFn()>(stores: &[Arc<dyn Store>], settle: &S) {
         }
     };
     for node in 0..3 {
-        assert_eq!(take(node, Some("shard-1"), None).await, "shard-1", "a named shard takes everyone in");
+        assert_eq!(take(node, Some("shard-1"), None).await, "shard-1", "a named shard is unbounded");
     }
     assert_eq!(take(0, None, None).await, "shard-2", "automatic placement does not use a named shard");
     assert_eq!(take(1, None, None).await, "shard-2");
@@ -355,5 +357,5 @@ async fn named_seats<S: AsyncFn()>(stores: &[Arc<dyn Store>], settle: &S) {
         stores[0].leave_seat(&project, shard, *socket);
     }
     settle().await;
-    assert_eq!(stores[0].shards(&project).await.expect("it answers"), []);
+    assert_eq!(stores[0].shards(&project).await.expect("the store replies"), []);
 }

@@ -69,7 +69,7 @@ async fn no_more_waits_than_may() {
 async fn what_waits_is_what_was_put_and_has_not_arrived_whatever_was_done() {
     for seed in 1..=4 {
         let server = RedisServer::start().await;
-        let (node, inbox) = with_inbox(&server, contract::inbox_model::SNUG).await;
+        let (node, inbox) = with_inbox(&server, contract::inbox_model::SMALL).await;
         contract::inbox_model::at_random(&node.node, &inbox, seed).await;
     }
 }

@@ -77,14 +77,14 @@ async fn a_send_to_many_users_is_published_once_for_each_of_their_nodes() {
     one.node.send("p", crowd(), "said", Scope::AllNodes);
     one.node.send("p", crowd().except(user(1)), "but", Scope::AllNodes);
     for member in on_two[1..].iter().chain([&of_both, &own]) {
-        until("it is heard", async || member.heard().ends_with("but.")).await;
-        assert_eq!(member.heard(), "said.but.", "once, by who is two of them as well");
+        until("it is heard", async || member.received().ends_with("but.")).await;
+        assert_eq!(member.received(), "said.but.", "once, by who is two of them as well");
     }
-    until("it is heard", async || on_three.heard() == "said.").await;
+    until("it is heard", async || on_three.received() == "said.").await;
     assert_eq!(published(&server).await - before, 4, "two nodes, two messages");
     settle(&[&one, &two, &three, &idle]).await;
-    assert_eq!((on_two[0].heard(), on_three.heard()), ("said.".into(), "said.".into()));
-    assert_eq!((stranger.heard(), other.heard()), (String::new(), String::new()));
+    assert_eq!((on_two[0].received(), on_three.received()), ("said.".into(), "said.".into()));
+    assert_eq!((stranger.received(), other.received()), (String::new(), String::new()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -101,12 +101,12 @@ async fn a_send_to_so_many_that_every_node_has_some_is_published_once_for_all() 
     one.node.send("p", crowd_of(32).and(room()), "too", Scope::AllNodes);
     one.node.send("p", crowd_of(32).except(user(1)), "but", Scope::AllNodes);
     for member in [&own, &of_both] {
-        until("it is heard", async || member.heard().ends_with("but.")).await;
+        until("it is heard", async || member.received().ends_with("but.")).await;
     }
     assert_eq!(published(&server).await - before, 4, "three messages for all, and one for the room");
     settle(&[&one, &two]).await;
-    assert_eq!((own.heard(), of_both.heard()), ("said.too.but.".into(), "said.too.but.".into()));
-    assert_eq!((other.heard(), stranger.heard()), ("said.too.".into(), String::new()));
+    assert_eq!((own.received(), of_both.received()), ("said.too.but.".into(), "said.too.but.".into()));
+    assert_eq!((other.received(), stranger.received()), ("said.too.".into(), String::new()));
 }
 
 /// The first and the second node have users; the third one has some only at the end.
@@ -122,7 +122,7 @@ pub(crate) async fn no_node_hears_of_a_crowd_that_it_has_none_of(
     let before = published_by(servers).await;
     one.node.send("p", crowd_of(48), "said", Scope::AllNodes);
     for member in on_two.iter().chain([&own]) {
-        until("it is heard", async || member.heard() == "said.").await;
+        until("it is heard", async || member.received() == "said.").await;
     }
     assert_eq!(published_by(servers).await - before, 1, "to the one other node that has some");
 
@@ -131,11 +131,11 @@ pub(crate) async fn no_node_hears_of_a_crowd_that_it_has_none_of(
     let before = published_by(servers).await;
     one.node.send("p", crowd_of(48), "again", Scope::AllNodes);
     for member in on_two.iter().chain([&own, &late]) {
-        until("it is heard", async || member.heard().ends_with("again.")).await;
+        until("it is heard", async || member.received().ends_with("again.")).await;
     }
     assert_eq!(published_by(servers).await - before, 1, "to all nodes, since all have some");
     settle(&[one, two, three]).await;
-    assert_eq!((late.heard(), stranger.heard()), ("again.".into(), String::new()));
+    assert_eq!((late.received(), stranger.received()), ("again.".into(), String::new()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -156,11 +156,11 @@ async fn who_is_in_several_targets_of_a_large_send_hears_it_once() {
     let audience = crowd().and(room()).and(direct.session.id);
     one.node.send("p", audience, "said", Scope::AllNodes);
     for member in [&both, &user_only, &room_only, &direct] {
-        until("it is heard", async || !member.heard().is_empty()).await;
+        until("it is heard", async || !member.received().is_empty()).await;
     }
     settle(&[&one, &two, &three]).await;
     for member in [&both, &user_only, &room_only, &direct] {
-        assert_eq!(member.heard(), "said.");
+        assert_eq!(member.received(), "said.");
     }
 }
 
@@ -177,8 +177,8 @@ async fn large_and_small_sends_arrive_in_their_order() {
         one.node.send("p", user(3), &format!("u{n}"), Scope::AllNodes);
         expected += &format!("c{n}.r{n}.u{n}.");
     }
-    until("all are heard", async || member.heard().len() >= expected.len()).await;
-    assert_eq!(member.heard(), expected);
+    until("all are heard", async || member.received().len() >= expected.len()).await;
+    assert_eq!(member.received(), expected);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -191,7 +191,7 @@ async fn a_redis_that_forgot_the_script_is_told_it_again() {
     until("it is heard again", async || {
         one.node.send("p", crowd(), "said", Scope::AllNodes);
         tokio::time::sleep(Duration::from_millis(20)).await;
-        !member.heard().is_empty()
+        !member.received().is_empty()
     })
     .await;
 }

@@ -86,9 +86,9 @@ async fn original_nodes_are_told_what_they_can_understand() {
     assert_eq!(next(&mut ear).await, direct("user8"));
     assert_eq!(next(&mut ear).await, r#"emit.gg ,"event":"end","data":{},"to":"*vip"}"#);
     settle(&[&one, &two]).await;
-    let heard = far.heard().replace("early.", "");
+    let heard = far.received().replace("early.", "");
     assert_eq!(heard, "all.once.far.user7.", "nothing arrives by both ways");
-    assert_eq!(near.heard(), "all.local.near.");
+    assert_eq!(near.received(), "all.local.near.");
 }
 
 /// Waits until a node knows of another: before, sockets there are perhaps an original's.
@@ -132,12 +132,12 @@ async fn what_original_nodes_say_reaches_the_sockets_of_every_node_once() {
         let message = format!(r#"{{"_instance":"vnztps84","targetSocketId":"{id}","event":"direct"}}"#);
         publish(&server, "emit.gg:direct", &message).await;
     }
-    until("the last arrives", async || b.heard().ends_with("direct.")).await;
-    until("the last arrives", async || a.heard().ends_with("direct.")).await;
+    until("the last arrives", async || b.received().ends_with("direct.")).await;
+    until("the last arrives", async || a.received().ends_with("direct.")).await;
     settle(&[&one, &two]).await;
-    assert_eq!(a.heard(), "all.room.direct.");
-    assert_eq!(b.heard(), "all.room.vip.direct.");
-    assert_eq!(stranger.heard(), "", "the bridge is one project's");
+    assert_eq!(a.received(), "all.room.direct.");
+    assert_eq!(b.received(), "all.room.vip.direct.");
+    assert_eq!(stranger.received(), "", "the bridge is one project's");
 }
 
 /// What stands in the originals' keys.
@@ -311,7 +311,7 @@ async fn keys_of_the_wrong_type_hold_up_nothing() {
     settle(&[&one, &two]).await;
     one.node.send("default", seven(), "user", Scope::AllNodes);
     one.node.send("default", room(), "room", Scope::AllNodes);
-    until("sends arrive", async || b.heard() == "user.room.").await;
+    until("sends arrive", async || b.received() == "user.room.").await;
     assert!(one.redis.store().count(&project(), &room()).await.is_err());
     one.node.hub.remove(&a.session);
     drop(one);
@@ -370,7 +370,7 @@ async fn copies_are_back_after_a_restart_that_lost_everything() {
         node.redis.bus().is_up() && publish(&server, "emit.gg", r#"{"event":"e"}"#).await == 1
     })
     .await;
-    until("it heard", async || member.heard().starts_with("e.")).await;
+    until("it heard", async || member.received().starts_with("e.")).await;
 }
 
 #[tokio::test]

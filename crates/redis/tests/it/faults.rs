@@ -160,7 +160,7 @@ async fn everything_is_back_after_a_restart_that_lost_everything() {
     }
     settle(&[&one, &two]).await;
     one.node.send("p", room(), "heard", Scope::AllNodes);
-    until("sends arrive again", async || b.heard().ends_with("heard.")).await;
+    until("sends arrive again", async || b.received().ends_with("heard.")).await;
     let shards = two.redis.store().shards(&project()).await.unwrap();
     assert_eq!(shards.len(), 1, "the same shard as before: {shards:?}");
 }
@@ -223,7 +223,7 @@ async fn a_redis_that_stands_still_holds_nobody_up() {
     settle(&[&one, &two]).await;
     server.pause();
     one.node.send("p", room(), "local", Scope::AllNodes);
-    assert_eq!(a.heard(), "local.", "delivery on this node does not wait");
+    assert_eq!(a.received(), "local.", "delivery on this node does not wait");
     let store = one.redis.store();
     assert!(soon("a question fails", store.count(&project(), &room())).await.is_err());
     until("it is noticed", async || !one.redis.bus().is_up()).await;
@@ -234,8 +234,8 @@ async fn a_redis_that_stands_still_holds_nobody_up() {
     .await;
     settle(&[&one, &two]).await;
     one.node.send("p", room(), "again", Scope::AllNodes);
-    until("sends arrive again", async || b.heard().ends_with("again.")).await;
-    assert!(b.heard().matches("local.").count() <= 1, "nothing arrives twice");
+    until("sends arrive again", async || b.received().ends_with("again.")).await;
+    assert!(b.received().matches("local.").count() <= 1, "nothing arrives twice");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -251,7 +251,7 @@ async fn without_redis_a_node_does_not_start_unless_it_may() {
     let member = alone.node.add("p");
     alone.node.join(&member, &room());
     alone.node.send("p", room(), "local", Scope::AllNodes);
-    assert_eq!(member.heard(), "local.");
+    assert_eq!(member.received(), "local.");
     server.run_again().await;
     until("it joins the others", async || alone.redis.store().is_up()).await;
     assert_eq!(alone.redis.store().count(&project(), &room()).await.unwrap(), 1);
@@ -328,7 +328,7 @@ async fn garbage_on_our_names_is_ignored() {
     assert!(store.count(&project(), &Target::room("wrong").unwrap()).await.is_err());
     settle(&[&one, &two]).await;
     two.node.send("p", room(), "heard", Scope::AllNodes);
-    until("sends arrive all the same", async || a.heard() == "heard.").await;
+    until("sends arrive all the same", async || a.received() == "heard.").await;
     until("what is no lease is taken out", async || {
         let score: Option<f64> =
             query(&server, redis::cmd("ZSCORE").arg("switchboard:{*}:nodes").arg("no lease")).await;
@@ -353,7 +353,7 @@ async fn a_flood_of_joins_holds_nobody_up() {
     // Others are answered and heard meanwhile, and the flood is written to its end.
     assert_eq!(two.redis.store().count(&project(), &room()).await.unwrap(), 2);
     two.node.send("p", room(), "past", Scope::AllNodes);
-    until("sends arrive", async || a.heard().ends_with("past.") && b.heard().ends_with("past.")).await;
+    until("sends arrive", async || a.received().ends_with("past.") && b.received().ends_with("past.")).await;
     let answered = async || two.redis.store().count(&project(), &flooded).await.unwrap() == 1;
     until("the flood is written", answered).await;
     assert_eq!(one.redis.store().count(&project(), &flooded).await.unwrap(), 1);
@@ -371,8 +371,8 @@ async fn a_node_hears_only_what_its_sockets_care_for() {
         one.node.send("p", room(), &format!("e{n}"), Scope::AllNodes);
     }
     one.node.send("p", Target::Socket(b.session.id), "direct", Scope::AllNodes);
-    until("all arrive", async || b.heard().ends_with("e49.direct.")).await;
-    assert_eq!(idle.heard(), "");
+    until("all arrive", async || b.received().ends_with("e49.direct.")).await;
+    assert_eq!(idle.received(), "");
     let after = heard_by(&server).await;
     assert_eq!(before, after, "no channel was added");
     let own = uninterested.redis.bus().node().to_string();
@@ -413,7 +413,7 @@ async fn everything_is_back_within_5_s_after_the_connections_were_cut() {
     .expect("everything is back within 5 s");
     settle(&[&one, &two]).await;
     one.node.send("p", room(), "heard", Scope::AllNodes);
-    until("sends arrive again", async || b.heard().ends_with("heard.")).await;
+    until("sends arrive again", async || b.received().ends_with("heard.")).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

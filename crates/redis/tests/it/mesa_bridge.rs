@@ -91,9 +91,9 @@ async fn what_dispatchers_say_reaches_each_socket_of_the_recipients_once_and_in_
         (&other, "both.all.end.".into()),
         (&unknown, "all.".into()),
     ] {
-        until("all arrives", async || member.heard() == expected).await;
+        until("all arrives", async || member.received() == expected).await;
     }
-    assert_eq!(stranger.heard(), "", "a namespace is a project");
+    assert_eq!(stranger.received(), "", "a namespace is a project");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -130,8 +130,8 @@ async fn original_servers_are_told_only_if_they_may_be_there() {
         assert_eq!(ear.next().await, ("ws_api".into(), format!("{head}{said}")));
     }
     settle(&[&one, &two]).await;
-    assert_eq!(far.heard(), "silent.all.@op/7/U.", "nothing arrives by both ways");
-    assert_eq!(near.heard(), "silent.local.near.@op/7/U.");
+    assert_eq!(far.received(), "silent.all.@op/7/U.", "nothing arrives by both ways");
+    assert_eq!(near.received(), "silent.local.near.@op/7/U.");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -293,7 +293,7 @@ async fn both_kinds_of_originals_can_be_there_in_one_project() {
     settle(&[&both, &survivor]).await;
     say(&server, "mesa", r#"["7"]"#).await;
     publish(&server, "emit.gg", r#"{"_instance":"a","event":"emit"}"#).await;
-    until("both are heard", async || member.heard() == "mesa.emit.").await;
+    until("both are heard", async || member.received() == "mesa.emit.").await;
     drop(both);
     until("its share is out", async || standing(&server).await == these(&[], 0)).await;
     until("and its copies", async || !keys(&server).await.iter().any(|key| key.starts_with("emit.gg"))).await;
@@ -312,7 +312,7 @@ async fn who_is_connected_is_not_stored_where_that_is_off_and_dispatchers_are_he
     let stored = come(&other, "8");
     settle(&[&silent, &other]).await;
     say(&server, "dispatched", r#"["7"]"#).await;
-    until("it is heard", async || member.heard() == "dispatched.").await;
+    until("it is heard", async || member.received() == "dispatched.").await;
     go(&silent, &member);
     assert_eq!(written(&server, &[&silent, &other]).await, these(&["8"], 1), "what another node stored");
     go(&other, &stored);

@@ -89,8 +89,8 @@ async fn hears_everywhere(nodes: &[&RedisNode], events: usize) {
     }
     let expected: String = (0..events).map(|n| format!("e{n}.")).collect();
     for member in members.iter().flatten() {
-        until("all is heard", async || member.heard().len() >= expected.len()).await;
-        assert_eq!(member.heard(), expected, "once and in order");
+        until("all is heard", async || member.received().len() >= expected.len()).await;
+        assert_eq!(member.received(), expected, "once and in order");
     }
     for project in PROJECTS {
         let store = nodes[0].redis.store();

@@ -48,7 +48,7 @@ pub(crate) async fn settle(nodes: &[&RedisNode]) {
         let mark = format!("mark-{}", rand_mark());
         from.node.send("probe", Target::Everyone, &mark, Scope::AllNodes);
         for to in nodes {
-            until("a mark arrives", async || to.probe.heard().contains(&mark)).await;
+            until("a mark arrives", async || to.probe.received().contains(&mark)).await;
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What every `Inbox` has to do.
+//! The contract tests of `Inbox`.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use super::{Member, Node, name};
 use crate::soon;
 
-/// What the inbox of [`bounds`] has to be made with.
+/// The limits of the inbox of [`bounds`].
 pub const TIGHT: InboxLimits = InboxLimits {
     messages_max: 3,
     bytes_max: 100,
@@ -20,7 +20,7 @@ pub const TIGHT: InboxLimits = InboxLimits {
     project_bytes_max: 250,
 };
 
-/// What the inbox of [`age`] has to be made with.
+/// The limits of the inbox of [`age`].
 pub const BRIEF: InboxLimits = InboxLimits {
     messages_max: 10,
     bytes_max: 1000,
@@ -31,21 +31,21 @@ pub const BRIEF: InboxLimits = InboxLimits {
 
 const EVERYTHING: usize = 10_000;
 
-/// A project on an inbox.
-struct Place<'a> {
+/// The part of an inbox in one project.
+struct ProjectInbox<'a> {
     inbox: &'a Arc<dyn Inbox>,
     project: ProjectId,
 }
 
-impl Place<'_> {
+impl ProjectInbox<'_> {
     async fn put(&self, users: &[&str], event: &str) -> Stored {
         self.put_data(users, event, 2).await
     }
 
-    /// Puts an event whose data has so many bytes.
+    /// Stores an event with this many bytes of data.
     async fn put_data(&self, users: &[&str], event: &str, bytes: usize) -> Stored {
         let users: Vec<UserId> = users.iter().map(|user| name(user)).collect();
-        self.inbox.put(&self.project, &users, &message(event, bytes)).await.expect("it is kept")
+        self.inbox.put(&self.project, &users, &message(event, bytes)).await.expect("the message is stored")
     }
 
     async fn open_some(
@@ -55,19 +55,23 @@ impl Place<'_> {
         after: Option<MessageNumber>,
         most: usize,
     ) -> Vec<StoredMessage> {
-        self.inbox.open(&self.project, &name(user), socket, after, most).await.expect("it answers").messages
+        self.inbox
+            .open(&self.project, &name(user), socket, after, most)
+            .await
+            .expect("the inbox replies")
+            .messages
     }
 
-    /// The names of what waits; nothing if another socket has the inbox.
+    /// The names of the stored events; none if another socket holds the inbox.
     async fn open(&self, user: &str, socket: SocketId) -> Vec<Name> {
         names(self.open_some(user, socket, None, EVERYTHING).await)
     }
 
-    /// What waits, seen by a socket that gives the inbox back.
+    /// The names of the stored events; the socket then releases the inbox.
     async fn look(&self, user: &str, socket: SocketId) -> Vec<Name> {
-        let waiting = self.open(user, socket).await;
+        let messages = self.open(user, socket).await;
         self.inbox.release(&self.project, &name(user), socket);
-        waiting
+        messages
     }
 
     async fn acknowledge(&self, user: &str, numbers: &[MessageNumber]) {
@@ -76,12 +80,12 @@ impl Place<'_> {
     }
 
     async fn clear(&self, user: &str) {
-        self.inbox.clear(&self.project, &name(user)).await.expect("it answers");
+        self.inbox.clear(&self.project, &name(user)).await.expect("the inbox replies");
     }
 }
 
-fn names(waiting: Vec<StoredMessage>) -> Vec<Name> {
-    waiting.into_iter().map(|message| message.event.name).collect()
+fn names(messages: Vec<StoredMessage>) -> Vec<Name> {
+    messages.into_iter().map(|message| message.event.name).collect()
 }
 
 fn message(event: &str, bytes: usize) -> Event {
@@ -100,169 +104,171 @@ pub(super) fn member_of(node: &Node, project: &str, user: &str) -> Member {
     member
 }
 
-/// Shows that messages wait in their order until they are confirmed, for one socket at a time, and are
-/// heard at once by who is there. The inbox is that of the node's backplane, with limits as by default.
+/// Tests that messages are stored in order until acknowledged, for one socket at a time, and delivered live to
+/// online users. The inbox belongs to the node's backplane and has the default limits.
 pub async fn messages(node: &Node, inbox: &Arc<dyn Inbox>) {
     begin(node, inbox);
-    let heard = Arc::new(Mutex::new(Vec::new()));
-    let noted = heard.clone();
-    node.hub.listen(Box::new(move |notice| {
+    let received = Arc::new(Mutex::new(Vec::new()));
+    let recorded = received.clone();
+    node.hub.listen(Box::new(move |event| {
         if let HubEvent::Publication(Publication {
             project,
             audience,
             content: Content::Stored { number, event },
-        }) = notice
+        }) = event
         {
             let users: Vec<String> = audience.to.iter().map(Target::to_string).collect();
             let is_first = project == "first";
-            noted.lock().expect("no test panics here").push((is_first, number, event.name, users));
+            recorded.lock().expect("no test panics here").push((is_first, number, event.name, users));
         }
     }));
-    let place = Place { inbox, project: name("first") };
-    waiting_in_order(node, &place).await;
-    one_socket_at_a_time(node, &place).await;
-    nothing_crosses(node, &place).await;
-    many_at_once(node, inbox).await;
-    heard.lock().expect("no test panics here").clear();
-    live_in_order(node, &place, &heard).await;
+    let first = ProjectInbox { inbox, project: name("first") };
+    messages_are_stored_in_order(node, &first).await;
+    one_socket_holds_an_inbox(node, &first).await;
+    projects_are_isolated(node, &first).await;
+    concurrent_puts_are_ordered(node, inbox).await;
+    received.lock().expect("no test panics here").clear();
+    live_delivery_is_ordered(node, &first, &received).await;
 }
 
-async fn waiting_in_order(node: &Node, place: &Place<'_>) {
+async fn messages_are_stored_in_order(node: &Node, inbox: &ProjectInbox<'_>) {
     let phone = member_of(node, "first", "7").session.id;
     let mut numbers = Vec::new();
     for event in ["a", "b", "c"] {
-        let kept = place.put(&["7", "8", "7"], event).await;
-        assert_eq!((kept.inboxes, kept.evicted), (2, 0), "once for each user");
-        numbers.push(kept.number);
+        let stored = inbox.put(&["7", "8", "7"], event).await;
+        assert_eq!((stored.inboxes, stored.evicted), (2, 0), "once for each user");
+        numbers.push(stored.number);
     }
-    assert!(numbers.is_sorted_by(|a, b| a < b), "numbers rise: {numbers:?}");
-    assert_eq!(place.put(&[], "nobody").await.inboxes, 0);
+    assert!(numbers.is_sorted_by(|a, b| a < b), "numbers increase: {numbers:?}");
+    assert_eq!(inbox.put(&[], "nobody").await.inboxes, 0);
 
-    let waiting = place.open_some("7", phone, None, 2).await;
-    assert_eq!(waiting.iter().map(|message| message.number).collect::<Vec<_>>(), numbers[..2]);
-    assert_eq!(waiting[0].event.data.as_bytes(), b"\"\"");
-    assert_eq!(waiting[0].event.time_ms, 7);
-    let after = place.open_some("7", phone, Some(numbers[1]), 2).await;
-    assert_eq!(names(after), ["c"], "only what comes after");
+    let messages = inbox.open_some("7", phone, None, 2).await;
+    assert_eq!(messages.iter().map(|message| message.number).collect::<Vec<_>>(), numbers[..2]);
+    assert_eq!(messages[0].event.data.as_bytes(), b"\"\"");
+    assert_eq!(messages[0].event.time_ms, 7);
+    let after = inbox.open_some("7", phone, Some(numbers[1]), 2).await;
+    assert_eq!(names(after), ["c"], "only later messages");
 
-    place.acknowledge("7", &[numbers[1], MessageNumber(1)]).await;
-    assert_eq!(place.open("7", phone).await, ["a", "c"], "what was confirmed waits no more");
-    place.acknowledge("7", &[numbers[1], numbers[0], numbers[2]]).await;
-    assert!(place.open("7", phone).await.is_empty());
+    inbox.acknowledge("7", &[numbers[1], MessageNumber(1)]).await;
+    assert_eq!(inbox.open("7", phone).await, ["a", "c"], "an acknowledged message is removed");
+    inbox.acknowledge("7", &[numbers[1], numbers[0], numbers[2]]).await;
+    assert!(inbox.open("7", phone).await.is_empty());
     let other = member_of(node, "first", "8").session.id;
-    assert_eq!(place.open("8", other).await, ["a", "b", "c"], "each user's inbox is its own");
-    place.acknowledge("8", &[numbers[2], numbers[0]]).await;
-    assert_eq!(place.open("8", other).await, ["b"], "what is between waits on");
-    place.clear("8").await;
-    assert!(place.open("8", other).await.is_empty());
-    place.clear("nobody").await;
+    assert_eq!(inbox.open("8", other).await, ["a", "b", "c"], "each user's inbox is its own");
+    inbox.acknowledge("8", &[numbers[2], numbers[0]]).await;
+    assert_eq!(inbox.open("8", other).await, ["b"], "the message between is still stored");
+    inbox.clear("8").await;
+    assert!(inbox.open("8", other).await.is_empty());
+    inbox.clear("nobody").await;
 }
 
-async fn one_socket_at_a_time(node: &Node, place: &Place<'_>) {
+async fn one_socket_holds_an_inbox(node: &Node, inbox: &ProjectInbox<'_>) {
     let (phone, tablet) = (member_of(node, "first", "9"), member_of(node, "first", "9"));
     let (one, other) = (phone.session.id, tablet.session.id);
-    let kept = place.put(&["9"], "a").await;
-    assert_eq!(place.open("9", one).await, ["a"]);
-    assert_eq!(place.open("9", one).await, ["a"], "who has it may look again");
-    assert!(place.open("9", other).await.is_empty(), "another socket has it");
-    let opened = place.inbox.open(&place.project, &name("9"), other, None, 1).await.expect("it answers");
-    assert_eq!((opened.held_by, opened.oldest), (Some(one), Some(kept.number)));
-    let second = place.put(&["9"], "b").await;
-    assert!(place.open("9", other).await.is_empty());
-    assert!(place.open_some("9", one, Some(second.number), 10).await.is_empty(), "it has read all");
-    assert!(place.open("9", other).await.is_empty(), "which arrived or did not");
-    place.acknowledge("9", &[kept.number]).await;
-    let opened = place.inbox.open(&place.project, &name("9"), other, None, 1).await.expect("it answers");
-    assert_eq!((opened.held_by, opened.oldest), (Some(one), Some(second.number)), "who has it answers");
+    let stored = inbox.put(&["9"], "a").await;
+    assert_eq!(inbox.open("9", one).await, ["a"]);
+    assert_eq!(inbox.open("9", one).await, ["a"], "the holder may open it again");
+    assert!(inbox.open("9", other).await.is_empty(), "another socket holds it");
+    let opened =
+        inbox.inbox.open(&inbox.project, &name("9"), other, None, 1).await.expect("the inbox replies");
+    assert_eq!((opened.held_by, opened.oldest), (Some(one), Some(stored.number)));
+    let second = inbox.put(&["9"], "b").await;
+    assert!(inbox.open("9", other).await.is_empty());
+    assert!(inbox.open_some("9", one, Some(second.number), 10).await.is_empty(), "it has read all");
+    assert!(inbox.open("9", other).await.is_empty(), "delivered or not");
+    inbox.acknowledge("9", &[stored.number]).await;
+    let opened =
+        inbox.inbox.open(&inbox.project, &name("9"), other, None, 1).await.expect("the inbox replies");
+    assert_eq!((opened.held_by, opened.oldest), (Some(one), Some(second.number)), "the holder acknowledged");
 
-    place.inbox.release(&place.project, &name("9"), other);
-    assert!(place.open("9", other).await.is_empty(), "nobody gives back what is another's");
-    place.inbox.release(&place.project, &name("9"), one);
-    place.inbox.settled().await;
-    assert_eq!(place.open("9", other).await, ["b"], "it was given back");
+    inbox.inbox.release(&inbox.project, &name("9"), other);
+    assert!(inbox.open("9", other).await.is_empty(), "only the holder can release it");
+    inbox.inbox.release(&inbox.project, &name("9"), one);
+    inbox.inbox.settled().await;
+    assert_eq!(inbox.open("9", other).await, ["b"], "it was released");
 
     node.hub.remove(&tablet.session);
-    assert_eq!(place.open("9", one).await, ["b"], "who had it is gone");
+    assert_eq!(inbox.open("9", one).await, ["b"], "the holder has disconnected");
 
-    place.acknowledge("9", &[second.number]).await;
-    place.put(&["9"], "c").await;
+    inbox.acknowledge("9", &[second.number]).await;
+    inbox.put(&["9"], "c").await;
     let laptop = member_of(node, "first", "9");
-    assert_eq!(place.open("9", laptop.session.id).await, ["c"], "nothing waited any more");
-    place.clear("9").await;
-    place.put(&["9"], "d").await;
-    assert_eq!(place.open("9", one).await, ["d"], "who had it has nothing after all was dropped");
-    place.clear("9").await;
+    assert_eq!(inbox.open("9", laptop.session.id).await, ["c"], "the inbox was empty");
+    inbox.clear("9").await;
+    inbox.put(&["9"], "d").await;
+    assert_eq!(inbox.open("9", one).await, ["d"], "clearing ends the hold");
+    inbox.clear("9").await;
 }
 
-async fn nothing_crosses(node: &Node, place: &Place<'_>) {
-    let second = Place { inbox: place.inbox, project: name("second") };
-    place.put(&["10"], "ours").await;
+async fn projects_are_isolated(node: &Node, inbox: &ProjectInbox<'_>) {
+    let second = ProjectInbox { inbox: inbox.inbox, project: name("second") };
+    inbox.put(&["10"], "ours").await;
     second.put(&["10"], "theirs").await;
     let (ours, theirs) = (member_of(node, "first", "10"), member_of(node, "second", "10"));
-    assert_eq!(place.open("10", ours.session.id).await, ["ours"]);
+    assert_eq!(inbox.open("10", ours.session.id).await, ["ours"]);
     assert_eq!(second.open("10", theirs.session.id).await, ["theirs"]);
-    place.clear("10").await;
+    inbox.clear("10").await;
     assert_eq!(second.open("10", theirs.session.id).await, ["theirs"]);
     second.clear("10").await;
 }
 
-async fn many_at_once(node: &Node, inbox: &Arc<dyn Inbox>) {
+async fn concurrent_puts_are_ordered(node: &Node, inbox: &Arc<dyn Inbox>) {
     const TASKS: usize = 16;
     const EACH: usize = 25;
     let mut putting = JoinSet::new();
     for task in 0..TASKS {
         let inbox = inbox.clone();
         putting.spawn(async move {
-            let place = Place { inbox: &inbox, project: name("many") };
+            let inbox = ProjectInbox { inbox: &inbox, project: name("many") };
             let mut numbers = Vec::new();
             for n in 0..EACH {
-                numbers.push(place.put(&["one", "two"], &format!("{task}-{n}")).await.number);
+                numbers.push(inbox.put(&["one", "two"], &format!("{task}-{n}")).await.number);
             }
-            assert!(numbers.is_sorted_by(|a, b| a < b), "numbers rise");
+            assert!(numbers.is_sorted_by(|a, b| a < b), "numbers increase");
             numbers
         });
     }
     let numbers: Vec<MessageNumber> =
-        soon("all are kept", putting.join_all()).await.into_iter().flatten().collect();
+        soon("all are stored", putting.join_all()).await.into_iter().flatten().collect();
     let all: BTreeSet<MessageNumber> = numbers.iter().copied().collect();
-    assert_eq!(all.len(), TASKS * EACH, "no number is given twice");
+    assert_eq!(all.len(), TASKS * EACH, "numbers are unique");
 
-    let place = Place { inbox, project: name("many") };
+    let inbox = ProjectInbox { inbox, project: name("many") };
     for user in ["one", "two"] {
         let socket = member_of(node, "many", user).session.id;
-        let mut waiting: Vec<MessageNumber> = Vec::new();
+        let mut messages: Vec<MessageNumber> = Vec::new();
         loop {
-            let more = place.open_some(user, socket, waiting.last().copied(), 64).await;
+            let more = inbox.open_some(user, socket, messages.last().copied(), 64).await;
             if more.is_empty() {
                 break;
             }
-            waiting.extend(more.iter().map(|message| message.number));
+            messages.extend(more.iter().map(|message| message.number));
         }
-        assert!(waiting.iter().copied().eq(all.iter().copied()), "nothing is lost, and all in order");
-        place.acknowledge(user, &waiting).await;
-        assert!(place.open(user, socket).await.is_empty());
+        assert!(messages.iter().copied().eq(all.iter().copied()), "all messages, in order");
+        inbox.acknowledge(user, &messages).await;
+        assert!(inbox.open(user, socket).await.is_empty());
     }
 }
 
-type Heard = Mutex<Vec<(bool, MessageNumber, Name, Vec<String>)>>;
+type Received = Mutex<Vec<(bool, MessageNumber, Name, Vec<String>)>>;
 
-async fn live_in_order(node: &Node, place: &Place<'_>, heard: &Heard) {
+async fn live_delivery_is_ordered(node: &Node, inbox: &ProjectInbox<'_>, received: &Received) {
     const COUNT: usize = 50;
     let (seven, _other) = (member_of(node, "first", "live"), member_of(node, "first", "too"));
-    // RequestKey for by its socket, so that it is known to be here.
-    place.look("live", seven.session.id).await;
+    // Opened by its socket, so that the inbox knows that the user is online.
+    inbox.look("live", seven.session.id).await;
     for n in 0..COUNT {
-        place.put(&["live", "too", "away"], &format!("e{n}")).await;
+        inbox.put(&["live", "too", "away"], &format!("e{n}")).await;
     }
-    soon("all are heard", async {
-        while heard.lock().expect("no test panics here").len() < COUNT {
+    soon("all are delivered", async {
+        while received.lock().expect("no test panics here").len() < COUNT {
             tokio::time::sleep(std::time::Duration::from_millis(2)).await;
         }
     })
     .await;
-    let heard = heard.lock().expect("no test panics here");
-    assert!(heard.is_sorted_by(|a, b| a.1 < b.1), "in the order of their numbers");
-    for (n, (is_first, _, event, users)) in heard.iter().enumerate() {
+    let received = received.lock().expect("no test panics here");
+    assert!(received.is_sorted_by(|a, b| a.1 < b.1), "in the order of their numbers");
+    for (n, (is_first, _, event, users)) in received.iter().enumerate() {
         assert!(*is_first && **event == *format!("e{n}"), "each once: {event}");
         for user in ["user live", "user too"] {
             assert!(users.iter().any(|known| known == user), "{user} is among {users:?}");
@@ -270,73 +276,73 @@ async fn live_in_order(node: &Node, place: &Place<'_>, heard: &Heard) {
     }
 }
 
-/// Shows what happens at the bounds of an inbox that is made with [`TIGHT`].
+/// Tests the bounds of an inbox with the limits [`TIGHT`].
 pub async fn bounds(node: &Node, inbox: &Arc<dyn Inbox>) {
     begin(node, inbox);
-    let place = Place { inbox, project: name("tight") };
+    let inbox = ProjectInbox { inbox, project: name("tight") };
     let socket = node.add("tight").session.id;
     let mut evicted = 0;
     for event in ["a1", "a2", "a3", "a4", "a5"] {
-        evicted += place.put(&["a"], event).await.evicted;
+        evicted += inbox.put(&["a"], event).await.evicted;
     }
     assert_eq!(evicted, 2);
-    assert_eq!(place.look("a", socket).await, ["a3", "a4", "a5"], "the latest of a user");
+    assert_eq!(inbox.look("a", socket).await, ["a3", "a4", "a5"], "the latest of a user");
 
-    place.put_data(&["b"], "b1", 58).await;
-    let kept = place.put_data(&["b"], "b2", 58).await;
-    assert_eq!((kept.inboxes, kept.evicted), (1, 1));
-    let kept = place.put_data(&["b"], "b3", 99).await;
-    assert_eq!((kept.inboxes, kept.evicted), (0, 0), "a message that is too large alone displaces none");
-    assert_eq!(place.look("b", socket).await, ["b2"], "as many bytes as may wait for a user");
+    inbox.put_data(&["b"], "b1", 58).await;
+    let stored = inbox.put_data(&["b"], "b2", 58).await;
+    assert_eq!((stored.inboxes, stored.evicted), (1, 1));
+    let stored = inbox.put_data(&["b"], "b3", 99).await;
+    assert_eq!((stored.inboxes, stored.evicted), (0, 0), "a message that is too large alone evicts none");
+    assert_eq!(inbox.look("b", socket).await, ["b2"], "the bound on bytes of a user");
 
-    assert_eq!(place.put(&["c"], "c1").await.inboxes, 1);
-    assert_eq!(place.put(&["d"], "d1").await.inboxes, 0, "the project is full");
-    let kept = place.put(&["d", "a"], "a6").await;
-    assert_eq!((kept.inboxes, kept.evicted), (1, 1), "a user's own oldest make room");
-    assert!(place.look("d", socket).await.is_empty());
-    place.acknowledge("a", &[kept.number]).await;
-    assert_eq!(place.put(&["d"], "d2").await.inboxes, 1, "there is room again");
+    assert_eq!(inbox.put(&["c"], "c1").await.inboxes, 1);
+    assert_eq!(inbox.put(&["d"], "d1").await.inboxes, 0, "the project is full");
+    let stored = inbox.put(&["d", "a"], "a6").await;
+    assert_eq!((stored.inboxes, stored.evicted), (1, 1), "the user's own oldest message is evicted");
+    assert!(inbox.look("d", socket).await.is_empty());
+    inbox.acknowledge("a", &[stored.number]).await;
+    assert_eq!(inbox.put(&["d"], "d2").await.inboxes, 1, "there is room again");
 
     for user in ["a", "b", "c", "d"] {
-        place.clear(user).await;
+        inbox.clear(user).await;
     }
     for (user, inboxes) in [("e", 1), ("f", 1), ("g", 0)] {
-        assert_eq!(place.put_data(&[user], "90", 88).await.inboxes, inboxes, "{user}");
+        assert_eq!(inbox.put_data(&[user], "90", 88).await.inboxes, inboxes, "{user}");
     }
-    place.clear("e").await;
-    assert_eq!(place.put_data(&["g"], "90", 88).await.inboxes, 1, "there are bytes again");
+    inbox.clear("e").await;
+    assert_eq!(inbox.put_data(&["g"], "90", 88).await.inboxes, 1, "there are bytes again");
 }
 
-/// Shows that nothing waits for too long in an inbox that is made with [`BRIEF`].
+/// Tests the expiry of messages in an inbox with the limits [`BRIEF`].
 pub async fn age(node: &Node, inbox: &Arc<dyn Inbox>) {
     begin(node, inbox);
-    let idle = Place { inbox, project: name("idle") };
+    let idle = ProjectInbox { inbox, project: name("idle") };
     let socket = node.add("idle").session.id;
     idle.put(&["a"], "old").await;
     assert_eq!(idle.look("a", socket).await, ["old"]);
-    soon("it waits no more, though nothing else is done", async {
+    soon("it expires without further calls", async {
         while !idle.look("a", socket).await.is_empty() {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     })
     .await;
 
-    let place = Place { inbox, project: name("brief") };
+    let inbox = ProjectInbox { inbox, project: name("brief") };
     let (phone, tablet) = (member_of(node, "brief", "b"), member_of(node, "brief", "b"));
-    place.put(&["a", "b"], "old").await;
-    assert_eq!(place.open("b", phone.session.id).await, ["old"]);
-    assert_eq!(place.put(&["c"], "c").await.inboxes, 0, "the project is full");
-    soon("what nobody asked for makes room", async {
-        while place.put(&["c"], "c").await.inboxes == 0 {
+    inbox.put(&["a", "b"], "old").await;
+    assert_eq!(inbox.open("b", phone.session.id).await, ["old"]);
+    assert_eq!(inbox.put(&["c"], "c").await.inboxes, 0, "the project is full");
+    soon("messages that nobody reads expire and make room", async {
+        while inbox.put(&["c"], "c").await.inboxes == 0 {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     })
     .await;
-    assert!(place.look("a", node.add("brief").session.id).await.is_empty());
-    soon("who had the inbox has nothing", async {
-        // Again, since it may wait no longer itself.
-        while place.open("b", tablet.session.id).await.is_empty() {
-            place.put(&["b"], "new").await;
+    assert!(inbox.look("a", node.add("brief").session.id).await.is_empty());
+    soon("an expired inbox is no longer held", async {
+        // Repeated, because the new message may expire as well.
+        while inbox.open("b", tablet.session.id).await.is_empty() {
+            inbox.put(&["b"], "new").await;
         }
     })
     .await;

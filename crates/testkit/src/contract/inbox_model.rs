@@ -1,4 +1,4 @@
-//! Whatever is asked of an inbox in whatever order, it does what this simple one does.
+//! Compares an inbox with a simple model under random operations.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use switchboard_event::{Event, MessageNumber, Payload, ProjectId, SocketId, User
 
 use super::{Node, name};
 
-/// What the inbox of [`at_random`] has to be made with: every bound is met often.
-pub const SNUG: InboxLimits = InboxLimits {
+/// The limits of the inbox of [`at_random`], so small that every bound is reached often.
+pub const SMALL: InboxLimits = InboxLimits {
     messages_max: 40,
     bytes_max: 2400,
     age_max_ms: 3_600_000,
@@ -24,7 +24,7 @@ const STEPS: usize = 600;
 
 const USERS: [&str; 4] = ["a", "b", "c", "d"];
 
-/// A message that waits: its number, its event's name, and its size.
+/// A stored message: its number, its event's name, and its size.
 type Message = (MessageNumber, String, usize);
 
 #[derive(Default)]
@@ -33,7 +33,7 @@ struct Model {
     numbers: Vec<MessageNumber>,
 }
 
-/// An inbox, the model, and the steps that both are to take.
+/// An inbox, the model, and the operations so far.
 struct Run<'a> {
     inbox: &'a dyn Inbox,
     project: ProjectId,
@@ -44,46 +44,46 @@ struct Run<'a> {
 }
 
 impl Model {
-    fn waiting(&self) -> impl Iterator<Item = &Message> {
+    fn messages(&self) -> impl Iterator<Item = &Message> {
         self.inboxes.values().flatten()
     }
 
-    /// Whether a message of that size finds room in the project when so many of a user's have given way.
-    fn has_room(&self, gave_way: &[Message], size: usize) -> bool {
-        let bytes: usize = self.waiting().map(|message| message.2).sum();
-        let freed: usize = gave_way.iter().map(|message| message.2).sum();
-        ((self.waiting().count() - gave_way.len()) as u64) < SNUG.project_messages_max
-            && (bytes - freed + size) as u64 <= SNUG.project_bytes_max
+    /// Returns true if a message of that size fits in the project once `evicted` are removed.
+    fn has_room(&self, evicted: &[Message], size: usize) -> bool {
+        let bytes: usize = self.messages().map(|message| message.2).sum();
+        let freed: usize = evicted.iter().map(|message| message.2).sum();
+        ((self.messages().count() - evicted.len()) as u64) < SMALL.project_messages_max
+            && (bytes - freed + size) as u64 <= SMALL.project_bytes_max
     }
 
-    /// The oldest of a user that give way to a message of that size.
-    fn too_many(&self, user: &str, size: usize) -> Vec<Message> {
+    /// A user's oldest messages that a message of that size evicts.
+    fn evicted_by(&self, user: &str, size: usize) -> Vec<Message> {
         let mut left: VecDeque<Message> = self.inboxes.get(user).cloned().unwrap_or_default();
-        let mut gave_way = Vec::new();
+        let mut evicted = Vec::new();
         let fits = |left: &VecDeque<Message>| {
             let bytes: usize = left.iter().map(|message| message.2).sum();
-            (left.len() as u64) < SNUG.messages_max && (bytes + size) as u64 <= SNUG.bytes_max
+            (left.len() as u64) < SMALL.messages_max && (bytes + size) as u64 <= SMALL.bytes_max
         };
         while !fits(&left) {
-            gave_way.extend(left.pop_front());
+            evicted.extend(left.pop_front());
         }
-        gave_way
+        evicted
     }
 
-    /// In how many inboxes the message is, and how many others gave way.
+    /// Returns how many inboxes store the message, and how many messages it evicts.
     fn put(&mut self, users: &[&'static str], message: &Message) -> (usize, usize) {
         let (mut inboxes, mut evicted) = (0, 0);
         for user in users {
-            if message.2 as u64 > SNUG.bytes_max {
+            if message.2 as u64 > SMALL.bytes_max {
                 continue;
             }
-            let gave_way = self.too_many(user, message.2);
-            if self.has_room(&gave_way, message.2) {
+            let oldest = self.evicted_by(user, message.2);
+            if self.has_room(&oldest, message.2) {
                 let inbox = self.inboxes.entry(user).or_default();
-                inbox.drain(..gave_way.len());
+                inbox.drain(..oldest.len());
                 inbox.push_back(message.clone());
                 inboxes += 1;
-                evicted += gave_way.len();
+                evicted += oldest.len();
             }
         }
         (inboxes, evicted)
@@ -97,14 +97,14 @@ impl Model {
 
 impl Run<'_> {
     async fn step(&mut self) {
-        let user = *USERS.choose(&mut self.random).expect("there are some");
+        let user = *USERS.choose(&mut self.random).expect("there are users");
         match self.random.random_range(0..20) {
             0..12 => self.put().await,
             12..16 => self.acknowledge(user).await,
             16..19 => self.open(user).await,
             _ => {
                 self.history.push(format!("clear {user}"));
-                self.inbox.clear(&self.project, &name(user)).await.expect("it answers");
+                self.inbox.clear(&self.project, &name(user)).await.expect("the inbox replies");
                 self.model.inboxes.remove(user);
             }
         }
@@ -116,17 +116,17 @@ impl Run<'_> {
     async fn put(&mut self) {
         let count = self.random.random_range(1..=3);
         let mut users: Vec<&str> = USERS.sample(&mut self.random, count).copied().collect();
-        // Of several, whose room is looked for first is not said.
+        // The order in which the inbox serves several users is undefined.
         users.sort_unstable();
-        // Mostly small ones; now and then one that fits nowhere.
-        let most = if self.random.random_ratio(1, 20) { SNUG.bytes_max as usize + 100 } else { 150 };
+        // Mostly small messages, sometimes one over every bound.
+        let most = if self.random.random_ratio(1, 20) { SMALL.bytes_max as usize + 100 } else { 150 };
         let (event, data) = (format!("e{}", self.history.len()), self.random.random_range(2..most));
         self.history.push(format!("put {data} bytes for {users:?}"));
         let ids: Vec<UserId> = users.iter().map(|user| name(user)).collect();
         let payload = Payload::parse(&format!("\"{}\"", "x".repeat(data - 2))).expect("a text is JSON");
         let said = Event { name: name(&event), data: payload, sender: None, time_ms: 0 };
         let Stored { number, inboxes, evicted } =
-            self.inbox.put(&self.project, &ids, &said).await.expect("it answers");
+            self.inbox.put(&self.project, &ids, &said).await.expect("the inbox replies");
         let size = event.len() + data;
         let expected = self.model.put(&users, &(number, event, size));
         assert_eq!((inboxes, evicted), expected, "{:#?}", self.history);
@@ -137,7 +137,7 @@ impl Run<'_> {
         let inbox = self.model.inboxes.entry(user).or_default();
         let mut numbers: Vec<MessageNumber> = inbox.iter().map(|message| message.0).collect();
         match self.random.random_range(0..4) {
-            // All, the first ones as they stand, or some anywhere, in any order, and some that do not wait.
+            // All, the oldest, or some in any order with some that are not stored.
             0 => {}
             1 | 2 => numbers.truncate(self.random.random_range(0..=numbers.len())),
             _ => {
@@ -146,7 +146,7 @@ impl Run<'_> {
                 numbers.extend(self.model.numbers.sample(&mut self.random, 2).copied());
             }
         }
-        self.history.push(format!("confirm {numbers:?} of {user}"));
+        self.history.push(format!("acknowledge {numbers:?} of {user}"));
         inbox.retain(|message| !numbers.contains(&message.0));
         self.inbox.acknowledge(&self.project, &name(user), numbers);
         self.inbox.settled().await;
@@ -162,7 +162,7 @@ impl Run<'_> {
     async fn check(&mut self, user: &str, after: Option<MessageNumber>, most: usize) {
         let socket = self.sockets[user];
         let opened = self.inbox.open(&self.project, &name(user), socket, after, most).await;
-        let InboxPage { messages, held_by, .. } = opened.expect("it answers");
+        let InboxPage { messages, held_by, .. } = opened.expect("the inbox replies");
         assert_eq!(held_by, None);
         let found: Vec<_> =
             messages.into_iter().map(|message| (message.number, message.event.name.to_string())).collect();
@@ -172,8 +172,7 @@ impl Run<'_> {
     }
 }
 
-/// Shows that an inbox that is made with [`SNUG`] does what the model does, in steps that are the same for the
-/// same seed.
+/// Compares an inbox with the limits [`SMALL`] with the model. A seed determines all operations.
 pub async fn at_random(node: &Node, inbox: &Arc<dyn Inbox>, seed: u64) {
     super::inbox::begin(node, inbox);
     let sockets = USERS.map(|user| (user, super::inbox::member_of(node, "random", user)));

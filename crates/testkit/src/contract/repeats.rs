@@ -1,4 +1,4 @@
-//! What every `IdempotencyStore` has to do.
+//! The contract tests of `IdempotencyStore`.
 
 use std::time::Duration;
 
@@ -7,105 +7,112 @@ use switchboard_backplane::{
     CLAIM_LIFETIME, Claim, ClaimOutcome, IdempotencyStore, RESPONSE_LIFETIME, RequestKey,
 };
 
-/// What is left of a time shortly before its end. Longer than a question takes.
-const REST: Duration = Duration::from_secs(5);
+/// The rest of a lifetime when it is checked for the last time. Longer than a call takes.
+const MARGIN: Duration = Duration::from_secs(5);
 
-fn asked(name: u8, content: u8) -> RequestKey {
+fn key(name: u8, content: u8) -> RequestKey {
     RequestKey { name: [name; 32], content: [content; 32] }
 }
 
-async fn begin(repeats: &dyn IdempotencyStore, asked: &RequestKey) -> ClaimOutcome {
-    repeats.claim(asked).await.expect("it answers")
+async fn try_claim(store: &dyn IdempotencyStore, key: &RequestKey) -> ClaimOutcome {
+    store.claim(key).await.expect("the store replies")
 }
 
-async fn claim(repeats: &dyn IdempotencyStore, asked: &RequestKey) -> Claim {
-    match begin(repeats, asked).await {
+async fn claim(store: &dyn IdempotencyStore, key: &RequestKey) -> Claim {
+    match try_claim(store, key).await {
         ClaimOutcome::Claimed(claim) => claim,
-        known => panic!("it is nobody's yet: {known:?}"),
+        known => panic!("it is unclaimed: {known:?}"),
     }
 }
 
-async fn finish(repeats: &dyn IdempotencyStore, claim: &Claim, answer: &'static str) {
-    repeats.complete(claim, &Bytes::from_static(answer.as_bytes())).await.expect("it answers");
+async fn complete(store: &dyn IdempotencyStore, claim: &Claim, response: &'static str) {
+    store.complete(claim, &Bytes::from_static(response.as_bytes())).await.expect("the store replies");
 }
 
-async fn release(repeats: &dyn IdempotencyStore, claim: &Claim) {
-    repeats.release(claim).await.expect("it answers");
+async fn release(store: &dyn IdempotencyStore, claim: &Claim) {
+    store.release(claim).await.expect("the store replies");
 }
 
-fn done(answer: &'static str) -> ClaimOutcome {
-    ClaimOutcome::Completed(Bytes::from_static(answer.as_bytes()))
+fn done(response: &'static str) -> ClaimOutcome {
+    ClaimOutcome::Completed(Bytes::from_static(response.as_bytes()))
 }
 
-/// Shows that a request is done once, whichever of two nodes it comes to; `one` and `two` may be the same.
-/// `pass` lets time go by.
-pub async fn requests(one: &dyn IdempotencyStore, two: &dyn IdempotencyStore, pass: impl AsyncFn(Duration)) {
-    a_request_is_claimed_once_and_then_known(one, two).await;
-    what_is_not_done_is_free_again(one, two).await;
-    a_claim_that_nobody_ends_ends_by_itself(one, two, &pass).await;
-    an_answer_is_forgotten_in_time(one, two, &pass).await;
+/// Tests that a request is processed once, on whichever of two nodes it arrives; `one` and `two` may be the same
+/// store. `advance` lets time pass.
+pub async fn requests(
+    one: &dyn IdempotencyStore,
+    two: &dyn IdempotencyStore,
+    advance: impl AsyncFn(Duration),
+) {
+    a_request_is_claimed_once_and_its_response_remembered(one, two).await;
+    a_released_request_can_be_claimed_again(one, two).await;
+    an_unfinished_claim_expires(one, two, &advance).await;
+    a_response_is_forgotten_after_its_lifetime(one, two, &advance).await;
 }
 
-async fn a_request_is_claimed_once_and_then_known(one: &dyn IdempotencyStore, two: &dyn IdempotencyStore) {
-    let (request, other) = (asked(1, 1), asked(1, 2));
+async fn a_request_is_claimed_once_and_its_response_remembered(
+    one: &dyn IdempotencyStore,
+    two: &dyn IdempotencyStore,
+) {
+    let (request, other) = (key(1, 1), key(1, 2));
     let claim = claim(one, &request).await;
     for node in [one, two] {
-        assert_eq!(begin(node, &request).await, ClaimOutcome::InProgress);
-        assert_eq!(begin(node, &other).await, ClaimOutcome::Conflict, "it is known what was asked for");
+        assert_eq!(try_claim(node, &request).await, ClaimOutcome::InProgress);
+        assert_eq!(try_claim(node, &other).await, ClaimOutcome::Conflict, "the content differs");
     }
-    finish(one, &claim, "{\"n\":1}").await;
+    complete(one, &claim, "{\"n\":1}").await;
     for node in [one, two] {
-        assert_eq!(begin(node, &request).await, done("{\"n\":1}"));
-        assert_eq!(begin(node, &other).await, ClaimOutcome::Conflict);
+        assert_eq!(try_claim(node, &request).await, done("{\"n\":1}"));
+        assert_eq!(try_claim(node, &other).await, ClaimOutcome::Conflict);
     }
-    finish(two, &claim, "twice").await;
+    complete(two, &claim, "twice").await;
     release(two, &claim).await;
-    assert_eq!(begin(two, &request).await, done("{\"n\":1}"), "a claim ends once");
+    assert_eq!(try_claim(two, &request).await, done("{\"n\":1}"), "a claim ends once");
     assert!(
-        matches!(begin(two, &asked(2, 1)).await, ClaimOutcome::Claimed(_)),
-        "another name is another request"
+        matches!(try_claim(two, &key(2, 1)).await, ClaimOutcome::Claimed(_)),
+        "another key is another request"
     );
 }
 
-async fn what_is_not_done_is_free_again(one: &dyn IdempotencyStore, two: &dyn IdempotencyStore) {
-    let request = asked(3, 1);
+async fn a_released_request_can_be_claimed_again(one: &dyn IdempotencyStore, two: &dyn IdempotencyStore) {
+    let request = key(3, 1);
     let first = claim(one, &request).await;
     release(one, &first).await;
-    let second = claim(two, &asked(3, 2)).await;
+    let second = claim(two, &key(3, 2)).await;
     release(one, &first).await;
-    finish(one, &first, "not its own").await;
-    assert_eq!(begin(one, &request).await, ClaimOutcome::Conflict, "the claim of another is not touched");
-    finish(two, &second, "").await;
-    assert_eq!(begin(one, &asked(3, 2)).await, done(""));
+    complete(one, &first, "not its own").await;
+    assert_eq!(try_claim(one, &request).await, ClaimOutcome::Conflict, "the other claim is unaffected");
+    complete(two, &second, "").await;
+    assert_eq!(try_claim(one, &key(3, 2)).await, done(""));
 }
 
-async fn a_claim_that_nobody_ends_ends_by_itself(
+async fn an_unfinished_claim_expires(
     one: &dyn IdempotencyStore,
     two: &dyn IdempotencyStore,
-    pass: &impl AsyncFn(Duration),
+    advance: &impl AsyncFn(Duration),
 ) {
-    let request = asked(4, 1);
-    let dead = claim(one, &request).await;
-    pass(CLAIM_LIFETIME - REST).await;
-    assert_eq!(begin(two, &request).await, ClaimOutcome::InProgress);
-    pass(REST).await;
+    let request = key(4, 1);
+    let expired = claim(one, &request).await;
+    advance(CLAIM_LIFETIME - MARGIN).await;
+    assert_eq!(try_claim(two, &request).await, ClaimOutcome::InProgress);
+    advance(MARGIN).await;
     let claim = claim(two, &request).await;
-    finish(one, &dead, "too late").await;
-    release(one, &dead).await;
-    assert_eq!(begin(one, &request).await, ClaimOutcome::InProgress, "who is too late changes nothing");
-    finish(two, &claim, "in time").await;
-    assert_eq!(begin(one, &request).await, done("in time"));
+    complete(one, &expired, "too late").await;
+    release(one, &expired).await;
+    assert_eq!(try_claim(one, &request).await, ClaimOutcome::InProgress, "an expired claim changes nothing");
+    complete(two, &claim, "in time").await;
+    assert_eq!(try_claim(one, &request).await, done("in time"));
 }
 
-async fn an_answer_is_forgotten_in_time(
+async fn a_response_is_forgotten_after_its_lifetime(
     one: &dyn IdempotencyStore,
     two: &dyn IdempotencyStore,
-    pass: &impl AsyncFn(Duration),
+    advance: &impl AsyncFn(Duration),
 ) {
-    let request = asked(5, 1);
-    finish(one, &claim(one, &request).await, "done").await;
-    pass(RESPONSE_LIFETIME - REST).await;
-    assert_eq!(begin(two, &request).await, done("done"), "whatever becomes of the claim");
-    pass(REST).await;
+    let request = key(5, 1);
+    complete(one, &claim(one, &request).await, "done").await;
+    advance(RESPONSE_LIFETIME - MARGIN).await;
+    assert_eq!(try_claim(two, &request).await, done("done"), "after the claim has expired");
+    advance(MARGIN).await;
     claim(two, &request).await;
 }
