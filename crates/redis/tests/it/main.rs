@@ -3,27 +3,27 @@
 mod apps;
 #[cfg(feature = "legacy")]
 mod channels;
+mod cluster_and_sentinel;
 mod contracts;
-mod crowds;
-#[cfg(feature = "legacy")]
-mod driven;
 #[cfg(feature = "legacy")]
 mod emit_bridge;
-#[cfg(feature = "legacy")]
-mod emit_original;
 mod faults;
 mod inbox;
 mod inbox_limits;
-mod measures;
+mod large_audiences;
+#[cfg(feature = "legacy")]
+mod legacy_emit;
+#[cfg(feature = "legacy")]
+mod legacy_mesa;
+#[cfg(feature = "legacy")]
+mod legacy_portals;
+mod measurements;
 #[cfg(feature = "legacy")]
 mod mesa_bridge;
 #[cfg(feature = "legacy")]
 mod mesa_inbox;
+mod missed_publications;
 #[cfg(feature = "legacy")]
-mod mesa_original;
-mod missed;
-mod modes;
-#[cfg(feature = "legacy")]
-mod original_portals;
+mod node_js;
 mod support;
 mod two_devices;

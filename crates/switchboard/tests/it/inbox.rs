@@ -10,7 +10,7 @@ use switchboard::{
 use switchboard_disk::DiskInbox;
 use switchboard_testkit::{KojiPeer, Scratch, TestServer, soon};
 
-use crate::waiting::{come, connect, emptied, keep, live, login, missed, raw, until, verify};
+use crate::inbox_support::{come, connect, emptied, keep, live, login, missed, raw, until, verify};
 
 async fn start() -> TestServer {
     let app = App::new().with_inbox(Arc::new(DiskInbox::in_memory(InboxLimits::default())));

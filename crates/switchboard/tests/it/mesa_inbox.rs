@@ -13,7 +13,9 @@ use switchboard_disk::DiskInbox;
 use switchboard_testkit::raw::frame;
 use switchboard_testkit::{Peer, TestServer, soon};
 
-use crate::waiting::{come, emptied, keep, live, log_in, login, look, missed, raw, until, verify, when};
+use crate::inbox_support::{
+    come, emptied, keep, live, log_in, login, look, missed, raw, until, verify, when,
+};
 
 /// Longer than any test waits.
 const AGES: Duration = Duration::from_secs(60);

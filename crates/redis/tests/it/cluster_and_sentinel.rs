@@ -11,7 +11,7 @@ use switchboard_redis::{Mode, Options, Publisher, Redis};
 use switchboard_testkit::name;
 use switchboard_testkit::{RedisCluster, RedisSentinels, RedisServer, contract};
 
-use crate::crowds::no_node_hears_of_a_crowd_that_it_has_none_of;
+use crate::large_audiences::no_node_hears_of_a_crowd_that_it_has_none_of;
 use crate::support::{LEASE, RedisNode, let_requests_age, node, settle, until};
 
 /// Longer than an election: what is tested is not the end of the lease.

@@ -6,7 +6,7 @@ use switchboard::{App, Reply, ReplyError, Socket, SocketId, Target};
 use switchboard_redis::{EmitBridge, Options, Redis};
 use switchboard_testkit::{Peer, RedisServer, TestServer};
 
-use crate::driven::Driven;
+use crate::node_js::Driven;
 use crate::support::{options, until};
 
 /// An emit.gg node; it ends with the test.

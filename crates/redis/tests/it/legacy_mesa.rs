@@ -9,7 +9,7 @@ use switchboard_backplane::InboxLimits;
 use switchboard_redis::{MesaBridge, Options, Redis};
 use switchboard_testkit::{KojiPeer, Peer, RedisServer, TestServer};
 
-use crate::driven::Driven;
+use crate::node_js::Driven;
 use crate::support::{options, run, until};
 
 /// Takes `user:<id>` for a token of that user.
