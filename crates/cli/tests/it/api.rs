@@ -246,7 +246,7 @@ async fn the_dispatch_command_sends_through_redis() {
             2,
             "--sync stores messages for users only",
         ),
-        (&["--redis", "http://x", "--everyone", "SAID"], 2, "the address of Redis cannot be used"),
+        (&["--redis", "http://x", "--everyone", "SAID"], 2, "the Redis options are invalid"),
         (&["--redis", "redis://127.0.0.1:1", "--everyone", "SAID"], 1, "cannot reach Redis at 127.0.0.1:1"),
         (
             &["--redis", &url, "--originals", "--to", "#lobby", "SAID"],
