@@ -182,7 +182,7 @@ impl UpgradeService {
         let session = node.hub().add(NewSession {
             id,
             project,
-            protocol: protocol,
+            protocol,
             transport: wire.transport(),
             peer: Box::new(Conn::new(info, state)),
             greeting,
