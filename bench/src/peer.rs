@@ -190,22 +190,7 @@ fn close_error(payload: &[u8]) -> Error {
 
 /// A masked client frame. A fixed mask is enough for a benchmark.
 pub(crate) fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
-    const MASK: [u8; 4] = [0x5a, 0x27, 0xc3, 0x91];
-    let mut frame = vec![first];
-    match payload.len() {
-        len @ 0..=125 => frame.push(0x80 | len as u8),
-        len @ 126..=0xffff => {
-            frame.push(0x80 | 126);
-            frame.extend((len as u16).to_be_bytes());
-        }
-        len => {
-            frame.push(0x80 | 127);
-            frame.extend((len as u64).to_be_bytes());
-        }
-    }
-    frame.extend(MASK);
-    frame.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
-    frame
+    switchboard_ws::frame::masked(first, payload, [0x5a, 0x27, 0xc3, 0x91])
 }
 
 /// Reads to the end of the HTTP response and returns the bytes after it, which belong to frames.

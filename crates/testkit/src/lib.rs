@@ -38,6 +38,20 @@ pub async fn soon<T>(what: &str, happens: impl Future<Output = T>) -> T {
     tokio::time::timeout(SOON, happens).await.unwrap_or_else(|_| panic!("{what}: not within {SOON:?}"))
 }
 
+/// Polls a condition until it is true.
+///
+/// # Panics
+///
+/// If that takes longer than [`SOON`]; the message names the condition, `what`.
+pub async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    soon(what, async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await;
+}
+
 /// A name of the type that the caller needs: a user's, a room's, a project's.
 ///
 /// # Panics

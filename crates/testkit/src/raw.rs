@@ -78,19 +78,5 @@ impl RawPeer {
 
 /// A frame of a client, masked with zeros.
 pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    let mut frame = vec![first];
-    match payload.len() {
-        len @ 0..=125 => frame.push(0x80 | len as u8),
-        len @ 126..=0xffff => {
-            frame.push(0x80 | 126);
-            frame.extend((len as u16).to_be_bytes());
-        }
-        len => {
-            frame.push(0x80 | 127);
-            frame.extend((len as u64).to_be_bytes());
-        }
-    }
-    frame.extend([0; 4]);
-    frame.extend_from_slice(payload);
-    frame
+    switchboard_ws::frame::masked(first, payload, [0; 4])
 }

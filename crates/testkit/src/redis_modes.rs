@@ -1,9 +1,7 @@
 //! Redis in several processes: a cluster, and a master and replica monitored by sentinels.
 
-use std::time::Duration;
-
 use crate::redis::free_port;
-use crate::{RedisServer, Scratch, soon};
+use crate::{RedisServer, Scratch, until};
 
 /// A Redis Cluster of three masters with a third of the slots each, and a replica of the first.
 pub struct RedisCluster {
@@ -101,14 +99,4 @@ async fn in_step(master: &RedisServer, replicas: usize) -> bool {
 
 async fn expect(server: &RedisServer, command: &str, answer: &str) {
     assert_eq!(server.ask(command).await, answer, "{command}");
-}
-
-/// Polls, because Redis sends no notification of it.
-async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-    soon(what, async {
-        while !is_so().await {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    })
-    .await;
 }

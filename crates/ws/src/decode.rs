@@ -386,22 +386,7 @@ mod tests {
 
     /// A frame of a client.
     fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-        let mask = [0x12, 0x34, 0x56, 0x78];
-        let mut bytes = vec![first];
-        match payload.len() {
-            len @ 0..=125 => bytes.push(0x80 | len as u8),
-            len @ 126..=0xffff => {
-                bytes.push(0x80 | 126);
-                bytes.extend((len as u16).to_be_bytes());
-            }
-            len => {
-                bytes.push(0x80 | 127);
-                bytes.extend((len as u64).to_be_bytes());
-            }
-        }
-        bytes.extend(mask);
-        bytes.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
-        bytes
+        crate::frame::masked(first, payload, [0x12, 0x34, 0x56, 0x78])
     }
 
     /// Decoded items with owned bytes, which outlive the buffer.

@@ -1,4 +1,4 @@
-//! Frames of the server: a header of 2 to 10 bytes and the unmasked payload.
+//! Frames: a header of 2 to 14 bytes and the payload. The server does not mask its frames; clients do.
 
 use bytes::Bytes;
 
@@ -59,6 +59,26 @@ pub fn encode_with(opcode: OpCode, payload_hint: usize, write: impl FnOnce(&mut 
         }
     }
     Bytes::from(buffer).slice(start..)
+}
+
+/// A complete frame of a client with this first byte (FIN and opcode), for tests and load generators. Independent
+/// of the server's encoder, so tests compare two implementations.
+pub fn masked(first: u8, payload: &[u8], mask: [u8; 4]) -> Vec<u8> {
+    let mut frame = vec![first];
+    match payload.len() {
+        len @ 0..=125 => frame.push(0x80 | len as u8),
+        len @ 126..=0xffff => {
+            frame.push(0x80 | 126);
+            frame.extend((len as u16).to_be_bytes());
+        }
+        len => {
+            frame.push(0x80 | 127);
+            frame.extend((len as u64).to_be_bytes());
+        }
+    }
+    frame.extend(mask);
+    frame.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+    frame
 }
 
 #[cfg(test)]

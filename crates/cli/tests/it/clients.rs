@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+pub(crate) use switchboard_testkit::until;
 use switchboard_testkit::{Peer, SOON};
 use tokio::time::timeout;
 
@@ -51,16 +52,6 @@ pub(crate) async fn member(url: &str) -> Peer {
 pub(crate) async fn socket_counts(peer: &mut Peer) -> (Value, Value) {
     let mut stats = request(peer, "/stats", json!({ "tag": "member" })).await;
     (stats["sockets"].take(), stats["tagCount"].take())
-}
-
-/// Polls a condition until it is true.
-pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-    let polling = async {
-        while !is_so().await {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    timeout(SOON, polling).await.unwrap_or_else(|_| panic!("{what}: not within {SOON:?}"));
 }
 
 /// Sends a line to a room.

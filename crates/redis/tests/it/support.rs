@@ -6,8 +6,9 @@ use switchboard_backplane::{Backplane, InboxLimits};
 use switchboard_event::Target;
 use switchboard_hub::Scope;
 use switchboard_redis::{Options, Redis};
+use switchboard_testkit::RedisServer;
 use switchboard_testkit::contract::{Member, Node};
-use switchboard_testkit::{RedisServer, soon};
+pub(crate) use switchboard_testkit::until;
 
 /// The shortest lease there is, for tests of what happens after it.
 pub(crate) const LEASE: Duration = Duration::from_millis(900);
@@ -55,16 +56,6 @@ pub(crate) async fn settle(nodes: &[&RedisNode]) {
 
 fn rand_mark() -> String {
     switchboard_event::SocketId::random().to_string()
-}
-
-/// Asks again and again until the answer is yes.
-pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-    soon(what, async {
-        while !is_so().await {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    })
-    .await;
 }
 
 /// All keys that there are.

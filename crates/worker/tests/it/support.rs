@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use switchboard::{App, ClientAction, Identity, Mesa, Report, UserId};
 use switchboard_redis::{Options, Redis, ReportOptions};
 pub(crate) use switchboard_testkit::name;
+pub(crate) use switchboard_testkit::until;
 use switchboard_testkit::{Peer, RedisServer, TestServer, soon};
 use switchboard_worker::{Job, Worker, WorkerOptions};
 
@@ -113,16 +114,6 @@ pub(crate) fn message(kind: &str, data: Value) -> Value {
 /// The summary of an action of an unauthenticated client that is not a message.
 pub(crate) fn action(action: impl Into<Value>) -> Value {
     json!({ "user": null, "action": action.into() })
-}
-
-/// Polls until `is_so` returns true.
-pub(crate) async fn until(event: &str, mut is_so: impl AsyncFnMut() -> bool) {
-    soon(event, async {
-        while !is_so().await {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    })
-    .await;
 }
 
 /// Sends a command to Redis and returns its response.
