@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use switchboard::{App, JoinError, Koji, ProjectId, ReachError, RequestError, SocketId, Target};
+use switchboard::{App, JoinError, Koji, MembershipError, ProjectId, RequestError, SocketId, Target};
 use switchboard_redis::{Options, Redis};
 use switchboard_testkit::{KojiPeer, Peer, RedisServer, TestServer};
 
@@ -188,5 +188,5 @@ async fn a_socket_whose_node_cannot_answer_is_found_to_be_gone() {
     };
     assert!(matches!(asked.await, Err(RequestError::Gone)));
     let tagged = app.sync_tag(id, "t").await;
-    assert!(matches!(tagged, Err(ReachError::Join(JoinError::Gone))), "{tagged:?}");
+    assert!(matches!(tagged, Err(MembershipError::Join(JoinError::Gone))), "{tagged:?}");
 }

@@ -2,7 +2,7 @@
 
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
-use switchboard::{App, OrderError};
+use switchboard::{App, CommandError};
 use switchboard_ws::CloseCode;
 use switchboard_ws::close::REASON_BYTES_MAX;
 use utoipa::ToSchema;
@@ -72,7 +72,7 @@ async fn close(app: App, disconnect: Disconnect) -> Result<Disconnected, Problem
     }
     match app.disconnect(to.except(except)?, code.0, &reason) {
         Ok(sockets_here) => Ok(Disconnected { sockets_here, degraded: None }),
-        Err(OrderError::Lost { here, .. }) => Ok(Disconnected { sockets_here: here, degraded: Some(true) }),
+        Err(CommandError::Lost { here, .. }) => Ok(Disconnected { sockets_here: here, degraded: Some(true) }),
         Err(error) => Err(Problem::invalid(error.to_string())),
     }
 }

@@ -103,7 +103,7 @@ impl ProjectSettings {
     /// `section` is the key of these settings, such as `projects.every`.
     fn check(&self, section: &str) -> Result<(), InvalidSetting> {
         let invalid = |key: &str, problem: String| InvalidSetting::new(format!("{section}.{key}"), problem);
-        let most = ProjectRules::CAPACITY_MOST;
+        let most = ProjectRules::SEATS_MAX;
         for (key, capacity) in
             [("capacity_default", self.capacity_default), ("capacity_max", self.capacity_max)]
         {

@@ -5,7 +5,7 @@ use switchboard_event::{SocketId, Target, UserId};
 
 use crate::api::app::App;
 use crate::api::socket::Socket;
-use crate::node::errors::{QueryError, ReachError};
+use crate::node::errors::{MembershipError, QueryError};
 use crate::node::membership;
 
 /// Queries go to the store, so an answer is about all nodes.
@@ -146,7 +146,7 @@ impl App {
     /// assert_eq!(socket.user().as_deref(), Some("ann"));
     /// # Ok(()) }
     /// ```
-    pub async fn set_user_online(&self, user: &str, id: SocketId) -> Result<bool, ReachError> {
+    pub async fn set_user_online(&self, user: &str, id: SocketId) -> Result<bool, MembershipError> {
         membership::join(self.node(), self.project_id(), id, &Target::user(user)?).await
     }
 
@@ -267,7 +267,7 @@ impl App {
     /// assert_eq!(socket.tags(), ["*vip"]);
     /// # Ok(()) }
     /// ```
-    pub async fn sync_tag(&self, id: SocketId, tag: &str) -> Result<bool, ReachError> {
+    pub async fn sync_tag(&self, id: SocketId, tag: &str) -> Result<bool, MembershipError> {
         membership::join(self.node(), self.project_id(), id, &Target::tag(tag)?).await
     }
 
@@ -283,7 +283,7 @@ impl App {
     /// assert!(app.unsync_tag(id, "*vip").await?);
     /// # Ok(()) }
     /// ```
-    pub async fn unsync_tag(&self, id: SocketId, tag: &str) -> Result<bool, ReachError> {
+    pub async fn unsync_tag(&self, id: SocketId, tag: &str) -> Result<bool, MembershipError> {
         membership::leave(self.node(), self.project_id(), id, &Target::tag(tag)?).await
     }
 

@@ -8,7 +8,7 @@ use switchboard_backplane::Content;
 use switchboard_event::{IntoAudience, Name, Payload, SocketId, Target};
 
 use crate::api::app::App;
-use crate::node::errors::{EmitError, OrderError, RequestError};
+use crate::node::errors::{CommandError, EmitError, RequestError};
 use crate::node::membership::{close_here, execute, session};
 use crate::node::message::Command;
 use crate::node::{remote, requests};
@@ -79,12 +79,12 @@ impl App {
         audience: impl IntoAudience,
         code: u16,
         reason: &str,
-    ) -> Result<usize, OrderError> {
+    ) -> Result<usize, CommandError> {
         let audience = audience.into_audience()?;
         let closed = close_here(self.node(), self.project_id(), &audience, code, reason);
         let content = Content::Close { code, reason: reason.into() };
         let told = self.hub().publish(self.project_id(), &audience, content);
-        told.map(|()| closed).map_err(|cause| OrderError::Lost { here: closed, cause })
+        told.map(|()| closed).map_err(|cause| CommandError::Lost { here: closed, cause })
     }
 
     /// Takes a user's sockets on all nodes away from them; they stay connected. Returns how many it
@@ -100,11 +100,11 @@ impl App {
     /// assert!(!app.is_user_online("ann").await?);
     /// # Ok(()) }
     /// ```
-    pub async fn set_user_offline(&self, user: &str) -> Result<usize, OrderError> {
+    pub async fn set_user_offline(&self, user: &str) -> Result<usize, CommandError> {
         let audience = Target::user(user)?.into();
         let taken = execute(self.node(), self.project_id(), &audience, &Command::Clear);
         let told = remote::command(self.node(), self.project_id(), &audience, Command::Clear);
-        told.map(|()| taken).map_err(|cause| OrderError::Lost { here: taken, cause })
+        told.map(|()| taken).map_err(|cause| CommandError::Lost { here: taken, cause })
     }
 
     /// Waits until everything that sockets of this node have come into by now is heard here from all

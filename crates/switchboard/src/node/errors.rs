@@ -111,16 +111,16 @@ pub enum NodeError {
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
-/// use switchboard::{App, JoinError, ReachError, SocketId};
+/// use switchboard::{App, JoinError, MembershipError, SocketId};
 ///
 /// # let app = App::new();
 /// let nobody = app.sync_tag(SocketId::random(), "*vip").await;
-/// assert!(matches!(nobody, Err(ReachError::Join(JoinError::Gone))));
+/// assert!(matches!(nobody, Err(MembershipError::Join(JoinError::Gone))));
 /// # }
 /// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum ReachError {
+pub enum MembershipError {
     /// It cannot be: the socket is gone, has too many already, or the name is none.
     #[error(transparent)]
     Join(#[from] JoinError),
@@ -129,23 +129,23 @@ pub enum ReachError {
     Node(#[from] NodeError),
 }
 
-impl From<NameError> for ReachError {
+impl From<NameError> for MembershipError {
     fn from(error: NameError) -> Self {
-        ReachError::Join(error.into())
+        MembershipError::Join(error.into())
     }
 }
 
 /// Why something was not done to sockets of all nodes.
 ///
 /// ```
-/// # use switchboard::{App, OrderError};
+/// # use switchboard::{App, CommandError};
 /// # let app = App::new();
 /// let typo = app.disconnect("lobby", 4000, "closing time"); // neither `#lobby` nor `*lobby`
-/// assert!(matches!(typo, Err(OrderError::Audience(_))));
+/// assert!(matches!(typo, Err(CommandError::Audience(_))));
 /// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum OrderError {
+pub enum CommandError {
     /// It does not say to whom. Nothing was done.
     #[error(transparent)]
     Audience(#[from] AudienceError),
@@ -160,9 +160,9 @@ pub enum OrderError {
     },
 }
 
-impl From<NameError> for OrderError {
+impl From<NameError> for CommandError {
     fn from(error: NameError) -> Self {
-        OrderError::Audience(error.into())
+        CommandError::Audience(error.into())
     }
 }
 

@@ -8,7 +8,7 @@ use switchboard_hub::{JoinError, Session};
 use switchboard_ws::close::CloseCode;
 
 use crate::node::Node;
-use crate::node::errors::ReachError;
+use crate::node::errors::MembershipError;
 use crate::node::inbox;
 use crate::node::message::{Command, Membership, Refusal, RemoteCall};
 use crate::node::remote;
@@ -28,7 +28,7 @@ pub(crate) async fn join(
     project: &ProjectId,
     id: SocketId,
     target: &Target,
-) -> Result<bool, ReachError> {
+) -> Result<bool, MembershipError> {
     match remote::is_elsewhere(node, id) {
         true => change_elsewhere(node, project, id, target, RemoteCall::Join).await,
         false => Ok(join_here(node, project, id, target)?),
@@ -41,7 +41,7 @@ pub(crate) async fn leave(
     project: &ProjectId,
     id: SocketId,
     target: &Target,
-) -> Result<bool, ReachError> {
+) -> Result<bool, MembershipError> {
     match remote::is_elsewhere(node, id) {
         true => change_elsewhere(node, project, id, target, RemoteCall::Leave).await,
         false => Ok(leave_here(node, project, id, target)),
@@ -76,7 +76,7 @@ async fn change_elsewhere<'a>(
     id: SocketId,
     target: &Target,
     call: fn(Membership) -> RemoteCall<&'a Payload>,
-) -> Result<bool, ReachError> {
+) -> Result<bool, MembershipError> {
     let Some(membership) = Membership::of(target) else { return Ok(false) };
     match remote::call(node, project, id, call(membership), ANSWER_WITHIN).await? {
         Ok(changed) => Ok(changed.to().unwrap_or(false)),

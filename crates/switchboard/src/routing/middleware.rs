@@ -54,11 +54,11 @@ pub trait Middleware: Send + Sync + 'static {
     /// # async fn signed_in(request: Request, next: Next) -> Response { next.run(request).await }
     /// let app = App::new().middleware(log.and(signed_in)); // `log` sees what `signed_in` refuses
     /// ```
-    fn and<M: Middleware>(self, inner: M) -> Both<Self, M>
+    fn and<M: Middleware>(self, inner: M) -> impl Middleware
     where
         Self: Sized,
     {
-        Both(Arc::new(self), Arc::new(inner))
+        And { outer: Arc::new(self), inner: Arc::new(inner) }
     }
 
     /// A handler that only sees what this middleware lets through.
@@ -72,11 +72,11 @@ pub trait Middleware: Send + Sync + 'static {
     ///     .on("/profile", signed_in.then(profile))
     ///     .on("/admin", signed_in.and(admin_only).then(profile));
     /// ```
-    fn then<H: Handler<Args>, Args: 'static>(self, handler: H) -> Guarded<Self, Args>
+    fn then<H: Handler<Args>, Args: 'static>(self, handler: H) -> impl Handler<(Self, Args)>
     where
         Self: Sized,
     {
-        Guarded { middleware: Arc::new(self), handler: AnyHandler::new(handler), args: PhantomData }
+        Then { middleware: Arc::new(self), handler: AnyHandler::new(handler), args: PhantomData }
     }
 }
 
@@ -140,41 +140,27 @@ impl Next {
     }
 }
 
-/// Two middleware, one after the other; made by [`Middleware::and`].
-///
-/// ```
-/// # use switchboard::{App, Middleware, Next, Request, Response};
-/// # async fn log(request: Request, next: Next) -> Response { next.run(request).await }
-/// # async fn signed_in(request: Request, next: Next) -> Response { next.run(request).await }
-/// # async fn profile() {}
-/// let both = log.and(signed_in);
-/// let app = App::new().on("/profile", both.then(profile));
-/// ```
-pub struct Both<A, B>(Arc<A>, Arc<B>);
+/// The middleware that [`Middleware::and`] returns.
+struct And<A, B> {
+    outer: Arc<A>,
+    inner: Arc<B>,
+}
 
-impl<A: Middleware, B: Middleware> Middleware for Both<A, B> {
+impl<A: Middleware, B: Middleware> Middleware for And<A, B> {
     fn handle(&self, request: Request, next: Next) -> ResponseFuture {
-        let rest = Rest::One { middleware: self.1.clone(), then: Box::new(next) };
-        self.0.handle(request, Next { rest })
+        let rest = Rest::One { middleware: self.inner.clone(), then: Box::new(next) };
+        self.outer.handle(request, Next { rest })
     }
 }
 
-/// A handler behind a middleware; made by [`Middleware::then`].
-///
-/// ```
-/// # use switchboard::{App, Middleware, Next, Request, Response};
-/// # async fn signed_in(request: Request, next: Next) -> Response { next.run(request).await }
-/// # async fn profile() {}
-/// let guarded = signed_in.then(profile);
-/// let app = App::new().on("/profile", guarded);
-/// ```
-pub struct Guarded<M, Args> {
+/// The handler that [`Middleware::then`] returns.
+struct Then<M, Args> {
     middleware: Arc<M>,
     handler: AnyHandler,
     args: PhantomData<fn(Args)>,
 }
 
-impl<M: Middleware, Args: 'static> Handler<(M, Args)> for Guarded<M, Args> {
+impl<M: Middleware, Args: 'static> Handler<(M, Args)> for Then<M, Args> {
     fn call(&self, request: Request) -> ResponseFuture {
         self.middleware.handle(request, Next::new(Arc::new([]), self.handler.clone()))
     }

@@ -8,7 +8,7 @@ use serde_json::json;
 use switchboard_event::{AudienceError, NameError, Payload};
 use switchboard_hub::JoinError;
 
-use crate::node::errors::{EmitError, OrderError, ReachError};
+use crate::node::errors::{CommandError, EmitError, MembershipError};
 
 /// What a handler or a middleware hands back: a reply, or none.
 ///
@@ -235,7 +235,7 @@ fn peers_fault(error: &(dyn Error + 'static)) -> Option<&'static str> {
     if error.is::<NameError>() || error.is::<AudienceError>() {
         return Some("bad_data");
     }
-    if let Some(ReachError::Join(inner)) = error.downcast_ref() {
+    if let Some(MembershipError::Join(inner)) = error.downcast_ref() {
         return peers_fault(inner);
     }
     match (error.downcast_ref(), error.downcast_ref()) {
@@ -243,7 +243,7 @@ fn peers_fault(error: &(dyn Error + 'static)) -> Option<&'static str> {
             Some("bad_data")
         }
         (Some(JoinError::TooMany { .. }), _) => Some("too_many"),
-        _ => matches!(error.downcast_ref(), Some(OrderError::Audience(_))).then_some("bad_data"),
+        _ => matches!(error.downcast_ref(), Some(CommandError::Audience(_))).then_some("bad_data"),
     }
 }
 

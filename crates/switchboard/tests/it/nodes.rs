@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use switchboard::{
-    App, Audience, Bus, Content, Identity, JoinError, Koji, Limits, LocalBus, NodeError, NodeId, OrderError,
-    ProjectId, Publication, PublishError, ReachError, Receiver, RequestError, SocketId, TagName, Target,
-    UserId,
+    App, Audience, Bus, CommandError, Content, Identity, JoinError, Koji, Limits, LocalBus, MembershipError,
+    NodeError, NodeId, ProjectId, Publication, PublishError, Receiver, RequestError, SocketId, TagName,
+    Target, UserId,
 };
 use switchboard_testkit::{KojiPeer, Peer, TestServer};
 
@@ -141,7 +141,7 @@ async fn calls_without_an_answer_are_bounded() {
         let second = one.app.request::<u32>(id, "/q", &()).await;
         assert!(matches!(second, Err(RequestError::Node(NodeError::TooMany { max: 1 }))), "{second:?}");
         let tagged = one.app.sync_tag(id, "t").await;
-        assert!(matches!(tagged, Err(ReachError::Node(NodeError::TooMany { max: 1 }))), "{tagged:?}");
+        assert!(matches!(tagged, Err(MembershipError::Node(NodeError::TooMany { max: 1 }))), "{tagged:?}");
         answer(&mut far, json!(1)).await
     });
     assert_eq!(first.unwrap(), 1);
@@ -172,10 +172,13 @@ async fn users_and_tags_are_set_on_whatever_node_the_socket_is() {
         one.app.sync_tag(id, tag).await.unwrap();
     }
     let full = one.app.sync_tag(id, "c").await;
-    assert!(matches!(full, Err(ReachError::Join(JoinError::TooMany { max: 3 }))), "{full:?}");
-    assert!(matches!(one.app.sync_tag(id, "").await, Err(ReachError::Join(JoinError::Name(_)))));
+    assert!(matches!(full, Err(MembershipError::Join(JoinError::TooMany { max: 3 }))), "{full:?}");
+    assert!(matches!(one.app.sync_tag(id, "").await, Err(MembershipError::Join(JoinError::Name(_)))));
     let nobody = SocketId::on(two.app.hub().bus().node());
-    assert!(matches!(one.app.set_user_online("7", nobody).await, Err(ReachError::Join(JoinError::Gone))));
+    assert!(matches!(
+        one.app.set_user_online("7", nobody).await,
+        Err(MembershipError::Join(JoinError::Gone))
+    ));
     assert!(!one.app.unsync_tag(nobody, "a").await.unwrap());
 }
 
@@ -254,7 +257,7 @@ async fn without_the_others_a_node_does_its_own_part_and_says_what_it_could_not(
     assert!(app.set_user_online("7", id).await.unwrap());
     assert!(matches!(
         app.set_user_online("7", elsewhere).await,
-        Err(ReachError::Node(NodeError::Lost(PublishError::Disconnected)))
+        Err(MembershipError::Node(NodeError::Lost(PublishError::Disconnected)))
     ));
     assert!(matches!(
         app.request::<u32>(elsewhere, "/q", &()).await,
@@ -262,7 +265,7 @@ async fn without_the_others_a_node_does_its_own_part_and_says_what_it_could_not(
     ));
     assert!(matches!(
         app.set_user_offline("7").await,
-        Err(OrderError::Lost { here: 1, cause: PublishError::Disconnected })
+        Err(CommandError::Lost { here: 1, cause: PublishError::Disconnected })
     ));
     assert!(!app.is_user_online("7").await.unwrap());
     assert_eq!(app.disconnect(id, 4000, "").unwrap(), 1, "it is here, so no other node has to know");
@@ -276,7 +279,7 @@ async fn on_a_node_alone_a_socket_that_is_not_here_is_gone() {
     let nobody = SocketId::random();
     assert!(matches!(server.app.request::<u32>(nobody, "/q", &()).await, Err(RequestError::Gone)));
     let online = server.app.set_user_online("7", nobody).await;
-    assert!(matches!(online, Err(ReachError::Join(JoinError::Gone))));
+    assert!(matches!(online, Err(MembershipError::Join(JoinError::Gone))));
 }
 
 #[tokio::test]

@@ -46,7 +46,7 @@ impl Relay {
     }
 
     /// Sends the event with other data.
-    pub fn send_instead(self, payload: Payload) -> usize {
+    pub fn send_payload(self, payload: Payload) -> usize {
         relay(&self.socket, self.name, payload, &self.audience)
     }
 }

@@ -31,7 +31,7 @@ impl Default for ProjectRules {
     fn default() -> Self {
         ProjectRules {
             capacity_default: 100,
-            capacity_max: ProjectRules::CAPACITY_MOST,
+            capacity_max: ProjectRules::SEATS_MAX,
             named_overflow: false,
             connections_max: None,
             emit_needs_identity: false,
@@ -44,13 +44,13 @@ impl Default for ProjectRules {
 
 impl ProjectRules {
     /// No shard has more automatic seats than this.
-    pub const CAPACITY_MOST: u32 = 10_000;
+    pub const SEATS_MAX: u32 = 10_000;
 
     /// Seats for a client that asks for so many. A wish that is no whole number from 1 to 10,000,
     /// once its fraction is cut off, counts for none.
     pub(crate) fn capacity(&self, asked: Option<&str>) -> u32 {
         let number = asked.and_then(|text| text.trim().parse::<f64>().ok()).map(f64::floor);
-        let possible = 1.0..=f64::from(ProjectRules::CAPACITY_MOST);
+        let possible = 1.0..=f64::from(ProjectRules::SEATS_MAX);
         let wish = number.filter(|number| possible.contains(number)).map(|number| number as u32);
         wish.unwrap_or(self.capacity_default).min(self.capacity_max).max(1)
     }
