@@ -187,7 +187,7 @@ impl Hub {
         }
         let mut membership = session.membership();
         if !membership.open {
-            return Err(JoinError::Gone);
+            return Err(JoinError::Closed);
         }
         if membership.sets.iter().any(|set| set.target == *target) {
             return Ok(false);

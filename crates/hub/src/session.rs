@@ -40,7 +40,7 @@ pub(crate) struct Membership {
 pub enum JoinError {
     /// The socket has disconnected.
     #[error("the socket has closed")]
-    Gone,
+    Closed,
     /// The bound on memberships is reached.
     #[error("the socket is in {max} rooms and tags already, which is the most")]
     TooMany {

@@ -54,7 +54,7 @@ pub use net::options::AcceptOptions;
 pub use net::stop::Stopping;
 pub use net::upgrade::UpgradeService;
 pub use node::errors::{CommandError, EmitError, MembershipError, NodeError, QueryError, RequestError};
-pub use node::identity::{IdentifyError, Identity, Verdict, Verifier};
+pub use node::identity::{IdentifyError, Identity, Verifier, VerifyFuture};
 pub use node::info::Info;
 pub use node::limits::Limits;
 pub use protocols::endpoint::Endpoint;

@@ -186,7 +186,7 @@ async fn a_socket_whose_node_cannot_answer_is_found_to_be_gone() {
         };
         tokio::join!(asking, dying).0
     };
-    assert!(matches!(asked.await, Err(RequestError::Gone)));
+    assert!(matches!(asked.await, Err(RequestError::Closed)));
     let tagged = app.sync_tag(id, "t").await;
-    assert!(matches!(tagged, Err(MembershipError::Join(JoinError::Gone))), "{tagged:?}");
+    assert!(matches!(tagged, Err(MembershipError::Join(JoinError::Closed))), "{tagged:?}");
 }

@@ -72,7 +72,9 @@ async fn close(app: App, disconnect: Disconnect) -> Result<Disconnected, Problem
     }
     match app.disconnect(to.except(except)?, code.0, &reason) {
         Ok(sockets_here) => Ok(Disconnected { sockets_here, degraded: None }),
-        Err(CommandError::Lost { here, .. }) => Ok(Disconnected { sockets_here: here, degraded: Some(true) }),
+        Err(CommandError::Partial { sockets_here, .. }) => {
+            Ok(Disconnected { sockets_here, degraded: Some(true) })
+        }
         Err(error) => Err(Problem::invalid(error.to_string())),
     }
 }

@@ -53,7 +53,7 @@ impl App {
         let reply = if remote::is_elsewhere(node, id) {
             remote::request(node, project, id, timeout, &event, &data).await?
         } else {
-            let session = session(node, project, id).ok_or(RequestError::Gone)?;
+            let session = session(node, project, id).ok_or(RequestError::Closed)?;
             requests::request(node, &session, timeout, &event, &data).await?
         };
         reply.to().map_err(RequestError::Decode)
@@ -84,7 +84,7 @@ impl App {
         let closed = close_here(self.node(), self.project_id(), &audience, code, reason);
         let content = Content::Close { code, reason: reason.into() };
         let told = self.hub().publish(self.project_id(), &audience, content);
-        told.map(|()| closed).map_err(|cause| CommandError::Lost { here: closed, cause })
+        told.map(|()| closed).map_err(|cause| CommandError::Partial { sockets_here: closed, cause })
     }
 
     /// Takes a user's sockets on all nodes away from them; they stay connected. Returns how many it
@@ -104,7 +104,7 @@ impl App {
         let audience = Target::user(user)?.into();
         let taken = execute(self.node(), self.project_id(), &audience, &Command::Clear);
         let told = remote::command(self.node(), self.project_id(), &audience, Command::Clear);
-        told.map(|()| taken).map_err(|cause| CommandError::Lost { here: taken, cause })
+        told.map(|()| taken).map_err(|cause| CommandError::Partial { sockets_here: taken, cause })
     }
 
     /// Waits until everything that sockets of this node have come into by now is heard here from all

@@ -126,7 +126,7 @@ impl Socket {
             Event { name: Name::new(event)?, data: Payload::of(data)?, sender: None, time_ms: now_ms() };
         let frame = (self.node().codec().event)(self.session.protocol, &event);
         if !self.node().hub().deliver_frame(&self.session, &frame, DeliveryClass::Live) {
-            return Err(EmitError::Gone);
+            return Err(EmitError::Closed);
         }
         notify_sent(self.node(), self.app.project_id(), &event, &[self.id().into()], &[], false);
         Ok(())

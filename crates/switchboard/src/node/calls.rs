@@ -83,7 +83,7 @@ pub(crate) struct Call<'a> {
 impl Call<'_> {
     pub(crate) async fn outcome(mut self, within: Duration) -> Result<Outcome, NodeError> {
         let said = tokio::time::timeout(within, &mut self.receiver).await;
-        said.ok().and_then(Result::ok).ok_or(NodeError::Silent(within))
+        said.ok().and_then(Result::ok).ok_or(NodeError::Timeout(within))
     }
 }
 

@@ -139,7 +139,7 @@ impl<'a> Pending<'a> {
         let mut replies = conn.replies();
         // Checked under the lock: `hang_up` sets it before it takes the lock.
         if conn.gone.load(Ordering::Relaxed) {
-            return Err(RequestError::Gone);
+            return Err(RequestError::Closed);
         }
         let replies = replies.get_or_insert_default();
         if replies.len() >= max {
@@ -156,7 +156,7 @@ impl<'a> Pending<'a> {
     pub(crate) async fn reply(mut self, timeout: Duration) -> Result<Payload, RequestError> {
         match tokio::time::timeout(timeout, &mut self.receiver).await {
             Ok(Ok(payload)) => Ok(payload),
-            Ok(Err(_)) => Err(RequestError::Gone),
+            Ok(Err(_)) => Err(RequestError::Closed),
             Err(_) => Err(RequestError::Timeout(timeout)),
         }
     }

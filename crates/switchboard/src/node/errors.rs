@@ -28,7 +28,7 @@ pub enum EmitError {
     Data(#[from] PayloadError),
     /// The socket has closed.
     #[error("the socket has closed")]
-    Gone,
+    Closed,
     /// The message is to be stored, and the app has no inbox.
     #[error("no message can be stored: the app has no inbox")]
     NoInbox,
@@ -59,7 +59,7 @@ pub enum RequestError {
     Timeout(Duration),
     /// The client went away first.
     #[error("the socket has closed")]
-    Gone,
+    Closed,
     /// The bound on requests without an answer is a setting.
     #[error("{max} requests to this socket wait for an answer already, which is the most")]
     TooMany {
@@ -86,7 +86,7 @@ pub enum RequestError {
 /// # use std::time::Duration;
 /// # use switchboard::{NodeError, RequestError};
 /// fn is_worth_another_try(error: &RequestError) -> bool {
-///     matches!(error, RequestError::Node(NodeError::Lost(_)))
+///     matches!(error, RequestError::Node(NodeError::Publish(_)))
 /// }
 /// # assert!(!is_worth_another_try(&RequestError::Timeout(Duration::ZERO)));
 /// ```
@@ -95,10 +95,10 @@ pub enum RequestError {
 pub enum NodeError {
     /// It was not told.
     #[error(transparent)]
-    Lost(#[from] PublishError),
+    Publish(#[from] PublishError),
     /// It did not say what became of it: it is gone, or its answer was lost.
     #[error("the node of the socket did not answer within {0:?}")]
-    Silent(Duration),
+    Timeout(Duration),
     /// The bound on calls without an answer is a setting.
     #[error("{max} calls to other nodes wait for an answer already, which is the most")]
     TooMany {
@@ -115,7 +115,7 @@ pub enum NodeError {
 ///
 /// # let app = App::new();
 /// let nobody = app.sync_tag(SocketId::random(), "*vip").await;
-/// assert!(matches!(nobody, Err(MembershipError::Join(JoinError::Gone))));
+/// assert!(matches!(nobody, Err(MembershipError::Join(JoinError::Closed))));
 /// # }
 /// ```
 #[derive(Debug, thiserror::Error)]
@@ -150,10 +150,10 @@ pub enum CommandError {
     #[error(transparent)]
     Audience(#[from] AudienceError),
     /// It was done on this node, and other nodes were not told.
-    #[error("it was done to {here} sockets of this node alone")]
-    Lost {
-        /// To how many sockets of this node.
-        here: usize,
+    #[error("it was done to {sockets_here} sockets of this node alone")]
+    Partial {
+        /// Number of sockets of this node that the command changed.
+        sockets_here: usize,
         /// Why others were not told.
         #[source]
         cause: PublishError,

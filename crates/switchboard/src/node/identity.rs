@@ -59,7 +59,7 @@ pub enum IdentifyError {
 }
 
 /// What a verifier says of a token.
-pub type Verdict<'a> = Pin<Box<dyn Future<Output = Result<Identity, IdentifyError>> + Send + 'a>>;
+pub type VerifyFuture<'a> = Pin<Box<dyn Future<Output = Result<Identity, IdentifyError>> + Send + 'a>>;
 
 /// Decides whom a token names. Every `async fn(String) -> Result<Identity, E>` is one.
 ///
@@ -73,7 +73,7 @@ pub type Verdict<'a> = Pin<Box<dyn Future<Output = Result<Identity, IdentifyErro
 /// ```
 pub trait Verifier: Send + Sync + 'static {
     /// Looks at one token. May wait, such as for keys that have to be fetched. One that panics has refused it.
-    fn verify<'a>(&'a self, token: &'a str) -> Verdict<'a>;
+    fn verify<'a>(&'a self, token: &'a str) -> VerifyFuture<'a>;
 }
 
 impl<F, Fut, E> Verifier for F
@@ -82,7 +82,7 @@ where
     Fut: Future<Output = Result<Identity, E>> + Send + 'static,
     E: Into<Box<dyn Error + Send + Sync>>,
 {
-    fn verify<'a>(&'a self, token: &'a str) -> Verdict<'a> {
+    fn verify<'a>(&'a self, token: &'a str) -> VerifyFuture<'a> {
         let verdict = self(token.to_owned());
         Box::pin(async { verdict.await.map_err(|error| IdentifyError::Refused(error.into())) })
     }

@@ -80,7 +80,7 @@ fn request_for(
 ) {
     let Ok(event) = Name::new(event) else { return };
     let Some(session) = membership::session(node, project, id) else {
-        return answer(node, &answer_to, Err(Refusal::Gone));
+        return answer(node, &answer_to, Err(Refusal::Closed));
     };
     let node = node.clone();
     node.tasks.clone().spawn(async move {

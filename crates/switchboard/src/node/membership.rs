@@ -55,7 +55,7 @@ pub(crate) fn join_here(
     id: SocketId,
     target: &Target,
 ) -> Result<bool, JoinError> {
-    let session = session(node, project, id).ok_or(JoinError::Gone)?;
+    let session = session(node, project, id).ok_or(JoinError::Closed)?;
     match target {
         Target::User(user) => inbox::log_in(node, &session, user),
         _ => node.hub().join(&session, target),
@@ -81,7 +81,7 @@ async fn change_elsewhere<'a>(
     match remote::call(node, project, id, call(membership), ANSWER_WITHIN).await? {
         Ok(changed) => Ok(changed.to().unwrap_or(false)),
         Err(Refusal::TooMany { max }) => Err(JoinError::TooMany { max }.into()),
-        Err(_) => Err(JoinError::Gone.into()),
+        Err(_) => Err(JoinError::Closed.into()),
     }
 }
 

@@ -54,17 +54,20 @@ pub(crate) enum Command {
 /// Why a call was not carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Refusal {
-    Gone,
+    #[serde(rename = "Gone")]
+    Closed,
     Timeout,
     CannotReply,
-    TooMany { max: usize },
+    TooMany {
+        max: usize,
+    },
 }
 
 impl From<JoinError> for Refusal {
     fn from(error: JoinError) -> Self {
         match error {
             JoinError::TooMany { max } => Refusal::TooMany { max },
-            _ => Refusal::Gone,
+            _ => Refusal::Closed,
         }
     }
 }
@@ -75,7 +78,7 @@ impl From<RequestError> for Refusal {
             RequestError::Timeout(_) => Refusal::Timeout,
             RequestError::TooMany { max } => Refusal::TooMany { max },
             RequestError::CannotReply => Refusal::CannotReply,
-            _ => Refusal::Gone,
+            _ => Refusal::Closed,
         }
     }
 }

@@ -35,12 +35,12 @@ pub(crate) async fn call(
     let (bus, calls) = (node.hub().bus(), &node.calls);
     let waiting = calls.open(bus.node(), node.limits().remote_calls_pending_max)?;
     let home = tokio::time::timeout(within, calls.home(&**bus)).await;
-    let home = home.map_err(|_| NodeError::Silent(within))?.to_string();
+    let home = home.map_err(|_| NodeError::Timeout(within))?.to_string();
     let answer_to = ReturnAddress { project: home, call: waiting.id };
     publish(node, project, &Target::Socket(id).into(), &Message::Call { answer_to, call })?;
     tokio::select! {
         outcome = waiting.outcome(within) => outcome,
-        () = is_gone(node, project, id) => Ok(Err(Refusal::Gone)),
+        () = is_gone(node, project, id) => Ok(Err(Refusal::Closed)),
     }
 }
 
@@ -58,12 +58,12 @@ pub(crate) async fn request(
     let request = RemoteCall::Request { event: event.to_string(), data, timeout_ms };
     match call(node, project, id, request, timeout).await {
         Ok(outcome) => outcome.map_err(|refusal| match refusal {
-            Refusal::Gone => RequestError::Gone,
+            Refusal::Closed => RequestError::Closed,
             Refusal::Timeout => RequestError::Timeout(timeout),
             Refusal::CannotReply => RequestError::CannotReply,
             Refusal::TooMany { max } => RequestError::TooMany { max },
         }),
-        Err(NodeError::Silent(_)) => Err(RequestError::Timeout(timeout)),
+        Err(NodeError::Timeout(_)) => Err(RequestError::Timeout(timeout)),
         Err(error) => Err(error.into()),
     }
 }

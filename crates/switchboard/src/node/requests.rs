@@ -22,7 +22,7 @@ pub(crate) async fn request(
     let frame = (node.codec().request)(session.protocol, event, data, pending.id());
     let frame = frame.ok_or(RequestError::CannotReply)?;
     if !node.hub().deliver_frame(session, &frame, DeliveryClass::Live) {
-        return Err(RequestError::Gone);
+        return Err(RequestError::Closed);
     }
     pending.reply(timeout).await
 }

@@ -113,15 +113,15 @@ async fn a_request_to_another_node_ends_as_one_to_this_node_does() {
         second
     });
     assert!(matches!(second, Err(RequestError::TooMany { max: 1 })), "{second:?}");
-    assert!(matches!(first, Err(RequestError::Gone)), "{first:?}");
-    assert!(matches!(ask(minute).await, Err(RequestError::Gone)), "its node says at once that it is gone");
+    assert!(matches!(first, Err(RequestError::Closed)), "{first:?}");
+    assert!(matches!(ask(minute).await, Err(RequestError::Closed)), "its node says at once that it is gone");
 
     let project = one.app.project(&ProjectId::new("p").unwrap());
     let koji: SocketId = KojiPeer::join(&two, "projectId=p").await.id.parse().unwrap();
     let asked = project.request::<u32>(koji, "/q", &()).await;
     assert!(matches!(asked, Err(RequestError::CannotReply)), "{asked:?}");
     assert!(
-        matches!(one.app.request::<u32>(koji, "/q", &()).await, Err(RequestError::Gone)),
+        matches!(one.app.request::<u32>(koji, "/q", &()).await, Err(RequestError::Closed)),
         "not its project"
     );
     let short = Duration::from_millis(20);
@@ -177,7 +177,7 @@ async fn users_and_tags_are_set_on_whatever_node_the_socket_is() {
     let nobody = SocketId::on(two.app.hub().bus().node());
     assert!(matches!(
         one.app.set_user_online("7", nobody).await,
-        Err(MembershipError::Join(JoinError::Gone))
+        Err(MembershipError::Join(JoinError::Closed))
     ));
     assert!(!one.app.unsync_tag(nobody, "a").await.unwrap());
 }
@@ -257,15 +257,15 @@ async fn without_the_others_a_node_does_its_own_part_and_says_what_it_could_not(
     assert!(app.set_user_online("7", id).await.unwrap());
     assert!(matches!(
         app.set_user_online("7", elsewhere).await,
-        Err(MembershipError::Node(NodeError::Lost(PublishError::Disconnected)))
+        Err(MembershipError::Node(NodeError::Publish(PublishError::Disconnected)))
     ));
     assert!(matches!(
         app.request::<u32>(elsewhere, "/q", &()).await,
-        Err(RequestError::Node(NodeError::Lost(PublishError::Disconnected)))
+        Err(RequestError::Node(NodeError::Publish(PublishError::Disconnected)))
     ));
     assert!(matches!(
         app.set_user_offline("7").await,
-        Err(CommandError::Lost { here: 1, cause: PublishError::Disconnected })
+        Err(CommandError::Partial { sockets_here: 1, cause: PublishError::Disconnected })
     ));
     assert!(!app.is_user_online("7").await.unwrap());
     assert_eq!(app.disconnect(id, 4000, "").unwrap(), 1, "it is here, so no other node has to know");
@@ -277,9 +277,9 @@ async fn without_the_others_a_node_does_its_own_part_and_says_what_it_could_not(
 async fn on_a_node_alone_a_socket_that_is_not_here_is_gone() {
     let server = TestServer::start(app()).await;
     let nobody = SocketId::random();
-    assert!(matches!(server.app.request::<u32>(nobody, "/q", &()).await, Err(RequestError::Gone)));
+    assert!(matches!(server.app.request::<u32>(nobody, "/q", &()).await, Err(RequestError::Closed)));
     let online = server.app.set_user_online("7", nobody).await;
-    assert!(matches!(online, Err(MembershipError::Join(JoinError::Gone))));
+    assert!(matches!(online, Err(MembershipError::Join(JoinError::Closed))));
 }
 
 #[tokio::test]

@@ -82,6 +82,6 @@ async fn a_request_ends_when_the_peer_does_not_answer_or_goes() {
     peer.close().await;
     for _ in 0..2 {
         let gone = soon("the peer went", outcome.recv()).await.unwrap();
-        assert!(matches!(gone, RequestError::Gone));
+        assert!(matches!(gone, RequestError::Closed));
     }
 }
