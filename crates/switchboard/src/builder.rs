@@ -1,6 +1,6 @@
 //! Building an app: its handlers, settings and protocols, before it is served.
 //!
-//! This is the top of the crate: [`App::new`] makes the node and wires the floors above it in.
+//! This is the top of the crate: [`App::new`] makes the node and connects the higher layers to it.
 
 use std::any::type_name;
 use std::sync::Arc;
@@ -51,7 +51,10 @@ impl App {
             codec: &CODEC,
             schedule: flushers.clone(),
             on_hub_event,
-            parts: TypeMap::default().with(flushers).with(Heartbeats::default()).with(MemberLists::default()),
+            extensions: TypeMap::default()
+                .with(flushers)
+                .with(Heartbeats::default())
+                .with(MemberLists::default()),
         });
         App::of(node, ProjectId::new("default").expect("the name is neither empty nor long"))
     }
@@ -308,7 +311,7 @@ impl App {
     /// If the app is in use already; so do [`with_bus`](Self::with_bus) and
     /// [`with_store`](Self::with_store).
     pub fn with_limits(self, limits: Limits) -> Self {
-        self.settings(|settings| settings.limits = limits.in_force());
+        self.settings(|settings| settings.limits = limits.effective());
         self
     }
 

@@ -25,19 +25,19 @@
 //! arrive: a handler that does not wait has finished, with everything it emitted queued, before the
 //! next frame is decoded; one that waits does not delay the frames behind it.
 
-// The floors of the crate, from the top down. A file imports files of its own floor and of lower
-// ones, and no two files import each other.
+// The layers of the crate, from the top down. A file imports files of its own layer and of lower
+// layers, and no two files import each other.
 //
-//   builder     builds an app: makes the node and wires the floors into it
+//   builder     builds an app: makes the node and connects the layers to it
 //   net         bytes: accept, upgrade, connection, flusher, heartbeat, stop
 //   protocols   one folder each: admit, receive, encode, keep-alive
-//   routing     from an event's name to its handler, and from the outcome to the reply; hooks
+//   routing     finds the handler of an event and turns its outcome into a reply; hooks
 //   api         the handles: App, Socket, Emitter
-//   node        what a running server and a connection are: inbox, identity, calls between nodes, reports
+//   node        state of a running server and of each connection: inbox, identity, remote calls, reports
 //
-// A lower floor reaches a higher one only through what that hands it: `node::Wiring` (writers of
-// frames, scheduler, receiver of hub events, parts), `node::system_events::HookSink` (hooks), and the
-// state that a protocol keeps with a `node::conn::Conn`.
+// A lower layer calls a higher one only through values that the higher layer passes to it:
+// `node::Wiring` (frame encoders, scheduler, handler of hub events, extensions),
+// `node::system_events::HookSink` (hooks), and the protocol's state in a `node::conn::Conn`.
 mod api;
 mod builder;
 mod net;

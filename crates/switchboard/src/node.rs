@@ -75,7 +75,7 @@ pub(crate) struct Wiring {
     /// Receives the hub's events.
     pub(crate) on_hub_event: fn(&Arc<Node>, HubEvent),
     /// State that the floors above keep with the node.
-    pub(crate) parts: TypeMap,
+    pub(crate) extensions: TypeMap,
 }
 
 /// What can be set until the node is in use.
@@ -95,8 +95,8 @@ struct Started {
     limits: Limits,
     hub: Arc<Hub>,
     meters: Meters,
-    is_alone: bool,
-    shares_store: bool,
+    is_single_node: bool,
+    has_shared_store: bool,
     inbox: Option<Arc<dyn Inbox>>,
     report_sink: Option<(Arc<dyn ReportSink>, [bool; Protocol::COUNT])>,
 }
@@ -164,13 +164,13 @@ impl Node {
     }
 
     /// Whether there can be no other node: no bus was given.
-    pub(crate) fn is_alone(&self) -> bool {
-        self.started().is_alone
+    pub(crate) fn is_single_node(&self) -> bool {
+        self.started().is_single_node
     }
 
     /// Whether other nodes read the store: one was given.
-    pub(crate) fn shares_store(&self) -> bool {
-        self.started().shares_store
+    pub(crate) fn has_shared_store(&self) -> bool {
+        self.started().has_shared_store
     }
 
     pub(crate) fn codec(&self) -> &'static Codec {
@@ -178,8 +178,8 @@ impl Node {
     }
 
     /// State that a floor above keeps with the node.
-    pub(crate) fn part<T: Any>(&self) -> &T {
-        self.wiring.parts.get().expect("whoever makes a node hands it every part")
+    pub(crate) fn extension<T: Any>(&self) -> &T {
+        self.wiring.extensions.get().expect("whoever makes a node hands it every part")
     }
 
     /// Sets the hook sink, if there is none yet.
@@ -233,7 +233,7 @@ impl Started {
             outbox_bytes_max: limits.outbox_bytes_max,
             memberships_max: limits.memberships_max,
         };
-        let (is_alone, shares_store) = (bus.is_none(), store.is_some());
+        let (is_single_node, has_shared_store) = (bus.is_none(), store.is_some());
         let bus = bus.unwrap_or_else(|| Arc::new(LocalBus::default()));
         let store = store.unwrap_or_else(|| Arc::new(MemoryStore::new(index.clone())));
         let hub = Hub::new(config, index, bus, store);
@@ -243,6 +243,6 @@ impl Started {
         }
         let is_reported = |protocol| reported.as_ref().is_none_or(|protocols| protocols.contains(&protocol));
         let report_sink = report_sink.map(|sink| (sink, Protocol::ALL.map(is_reported)));
-        Started { limits, hub, meters: Meters::new(), is_alone, shares_store, inbox, report_sink }
+        Started { limits, hub, meters: Meters::new(), is_single_node, has_shared_store, inbox, report_sink }
     }
 }

@@ -92,17 +92,17 @@ pub(crate) fn profile(protocol: Protocol, app: &App) -> Profile {
 
 /// The HTTP routes of the protocols; `None` if they have none in this app.
 pub(crate) fn http_routes(app: &App) -> Option<axum::Router> {
-    let has_routes = app.setup().part::<koji::options::Koji>().is_some() && !is_mesa_only(app);
+    let has_routes = app.setup().extension::<koji::options::Koji>().is_some() && !is_mesa_only(app);
     has_routes.then(|| koji::info::routes(app.clone()))
 }
 
 fn is_mesa_only(app: &App) -> bool {
-    app.setup().part::<MesaOnly>().is_some()
+    app.setup().extension::<MesaOnly>().is_some()
 }
 
 /// Handles an event of the hub.
 pub(crate) fn on_hub_event(node: &Arc<Node>, event: HubEvent) {
-    let lists = node.part::<MemberLists>();
+    let lists = node.extension::<MemberLists>();
     match event {
         HubEvent::Publication(Publication { project, content: Content::ShardChanged(shard), .. }) => {
             lists.changed_elsewhere(node, &project, &shard);

@@ -1,19 +1,19 @@
-//! What an app was given before it is served: the states of its handlers, and the parts that the
-//! floors above read when they serve it.
+//! Values set on an app before it is served: the states of its handlers, and the extensions that
+//! higher layers read when they serve it.
 
 use std::any::Any;
 
 use crate::node::type_map::TypeMap;
 
-/// What an app was given, as [`FromRequest::check`](crate::FromRequest::check) sees it.
+/// Values set on an app, as passed to [`FromRequest::check`](crate::FromRequest::check).
 #[derive(Clone, Default)]
 pub struct Setup {
     states: TypeMap,
-    parts: TypeMap,
+    extensions: TypeMap,
 }
 
 impl Setup {
-    /// The state of type `T`, if the app was given one.
+    /// The state of type `T`, if it is set.
     pub(crate) fn state<T: Any + Clone>(&self) -> Option<T> {
         self.states.get::<T>().cloned()
     }
@@ -23,16 +23,16 @@ impl Setup {
         self.states.insert(state)
     }
 
-    /// What a floor above has set: its router, its options.
-    pub(crate) fn part<T: Any>(&self) -> Option<&T> {
-        self.parts.get()
+    /// A value that a higher layer has set, such as a router or options.
+    pub(crate) fn extension<T: Any>(&self) -> Option<&T> {
+        self.extensions.get()
     }
 
-    pub(crate) fn set<T: Any + Send + Sync>(&mut self, part: T) {
-        self.parts.insert(part);
+    pub(crate) fn set<T: Any + Send + Sync>(&mut self, extension: T) {
+        self.extensions.insert(extension);
     }
 
     pub(crate) fn take<T: Any + Send + Sync + Clone>(&mut self) -> Option<T> {
-        self.parts.take()
+        self.extensions.take()
     }
 }

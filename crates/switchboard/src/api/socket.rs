@@ -22,7 +22,7 @@ use crate::node::errors::{EmitError, RequestError};
 use crate::node::identity::{self, IdentifyError, Verifier};
 use crate::node::inbox;
 use crate::node::info::Info;
-use crate::node::membership::sendable;
+use crate::node::membership::sendable_code;
 use crate::node::requests;
 use crate::node::send_hooks::notify_sent;
 
@@ -293,7 +293,7 @@ impl Socket {
     }
 
     pub(crate) fn verifier(&self) -> Option<Arc<dyn Verifier>> {
-        self.app.setup().part::<Arc<dyn Verifier>>().cloned()
+        self.app.setup().extension::<Arc<dyn Verifier>>().cloned()
     }
 
     /// The rooms it is in, each with its `#`.
@@ -389,7 +389,7 @@ impl Socket {
     /// # Ok(()) }
     /// ```
     pub fn close(&self, code: u16, reason: &str) {
-        self.node().close(&self.session, sendable(CloseCode(code)), reason);
+        self.node().close(&self.session, sendable_code(CloseCode(code)), reason);
     }
 
     /// Whether the socket has closed or is about to.

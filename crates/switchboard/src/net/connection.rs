@@ -176,7 +176,7 @@ impl Connection {
 
     /// Whether the protocol has paused decoding.
     fn is_paused(&self) -> bool {
-        self.conn().is_paused.load(Ordering::Relaxed)
+        self.conn().is_decoding_paused.load(Ordering::Relaxed)
     }
 
     /// Starts events that had to wait for others.

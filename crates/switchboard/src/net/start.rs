@@ -32,11 +32,11 @@ pub(crate) fn start(app: &App) -> Arc<Server> {
         }
     }
     let bytes_out = node.meters().bytes_out.clone();
-    if node.part::<Arc<Flushers>>().start(&node.tasks, bytes_out) {
+    if node.extension::<Arc<Flushers>>().start(&node.tasks, bytes_out) {
         let weak = Arc::downgrade(&server);
         node.set_hooks(HookTable::new(weak, |event| server.has_hooks(event)));
         for (protocol, profile) in Protocol::ALL.into_iter().zip(&profiles) {
-            let heartbeat = node.part::<Heartbeats>().of(protocol).clone();
+            let heartbeat = node.extension::<Heartbeats>().of(protocol).clone();
             node.tasks.spawn_service(heartbeat.run(server.clone(), profile.keep_alive));
         }
         node.tasks.spawn_service(identity::run_expiry(node.clone()));

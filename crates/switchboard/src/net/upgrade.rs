@@ -122,7 +122,7 @@ impl UpgradeService {
         let (app, headers) = (self.app(), request.headers());
         let accept = handshake::accept(headers, request.method(), request.version())?;
         let default = AcceptOptions::default();
-        let options = app.setup().part::<AcceptOptions>().unwrap_or(&default);
+        let options = app.setup().extension::<AcceptOptions>().unwrap_or(&default);
         if !options.allows_origin(headers) {
             return Err(Closed::Origin);
         }
@@ -142,7 +142,7 @@ impl UpgradeService {
     pub(crate) fn connect_stream(&self, wire: Wire) {
         let admitted =
             self.addresses.admit(None, self.app().limits(), now()).expect("a new service has room");
-        let client = Upgrade { handshake: Handshake::Emit, info: Info::of_nobody(), admitted };
+        let client = Upgrade { handshake: Handshake::Emit, info: Info::empty(), admitted };
         let connect = self.connect(wire, Bytes::new(), client);
         connect.now_or_never().expect("an emit client is admitted at once");
     }
@@ -187,7 +187,7 @@ impl UpgradeService {
             peer: Box::new(Conn::new(info, state)),
             greeting,
         });
-        node.part::<Heartbeats>().of(protocol).watch(id);
+        node.extension::<Heartbeats>().of(protocol).watch(id);
         node.meters().connections.increment(1.0);
         node.meters().connected.increment(1);
         let socket = Socket::new(app, session);

@@ -36,7 +36,7 @@ pub(crate) struct Conn {
     /// The connection has ended.
     pub(crate) gone: AtomicBool,
     /// While set, nothing more of the client is decoded.
-    pub(crate) is_paused: AtomicBool,
+    pub(crate) is_decoding_paused: AtomicBool,
     /// The code that this node closed it with; 0 if it did not.
     close_code: AtomicU16,
     /// Handlers in flight.
@@ -58,7 +58,7 @@ impl Conn {
             heard: AtomicBool::new(true),
             missed: AtomicU8::new(0),
             gone: AtomicBool::new(false),
-            is_paused: AtomicBool::new(false),
+            is_decoding_paused: AtomicBool::new(false),
             close_code: AtomicU16::new(0),
             handlers: AtomicU32::new(0),
         }

@@ -122,7 +122,7 @@ pub(crate) async fn identify(
 pub(crate) fn notify_authenticated(node: &Node, session: &Arc<Session>, user: &UserId) {
     if let Some(hooks) = node.hooks(SystemEvent::Authenticated) {
         let data = Payload::of(&json!({ "user": user })).expect("a text is JSON");
-        hooks.notify_of_client(SystemEvent::Authenticated, session, data);
+        hooks.notify_client_event(SystemEvent::Authenticated, session, data);
     }
 }
 

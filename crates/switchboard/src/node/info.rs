@@ -71,7 +71,7 @@ impl Info {
     }
 
     /// What is known of no connection.
-    pub(crate) fn of_nobody() -> Self {
+    pub(crate) fn empty() -> Self {
         Info::new(&http::Uri::from_static("/"), &HeaderMap::new(), None, false)
     }
 

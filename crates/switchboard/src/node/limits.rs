@@ -109,7 +109,7 @@ impl Limits {
     }
 
     /// What is in force: nothing of what [`enabled`](Self::enabled) switches off.
-    pub(crate) fn in_force(mut self) -> Self {
+    pub(crate) fn effective(mut self) -> Self {
         if !self.enabled {
             self.connections_max = None;
             self.connections_per_address_max = None;

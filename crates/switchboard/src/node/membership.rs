@@ -104,12 +104,12 @@ pub(crate) fn close_here(
 ) -> usize {
     let mut members = node.hub().members(project, audience);
     members.retain(|session| !session.outbox.is_closing());
-    let code = sendable(CloseCode(code));
+    let code = sendable_code(CloseCode(code));
     members.iter().for_each(|session| node.close(session, code, reason));
     members.len()
 }
 
 /// A close code, or none in place of one that no close frame may carry.
-pub(crate) fn sendable(code: CloseCode) -> CloseCode {
+pub(crate) fn sendable_code(code: CloseCode) -> CloseCode {
     if code.may_be_sent() { code } else { CloseCode::NO_STATUS }
 }

@@ -21,7 +21,7 @@ const CHECK_EVERY: Duration = Duration::from_secs(2);
 
 /// Whether only another node can hold a socket.
 pub(crate) fn is_elsewhere(node: &Node, id: SocketId) -> bool {
-    !node.is_alone() && id.node() != node.hub().bus().node()
+    !node.is_single_node() && id.node() != node.hub().bus().node()
 }
 
 /// Calls the node of a socket.
@@ -88,7 +88,7 @@ pub(crate) async fn subscribe_to_answers(node: &Node) {
 /// Completes when the store no longer knows a socket. Its node may be unable to report that: it has
 /// crashed, or it has unsubscribed from the project since that was its last socket there.
 async fn is_gone(node: &Node, project: &ProjectId, id: SocketId) {
-    if !node.shares_store() {
+    if !node.has_shared_store() {
         return pending().await;
     }
     let target = Target::Socket(id);

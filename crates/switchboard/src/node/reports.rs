@@ -70,6 +70,6 @@ fn notify_of_worker(node: &Node, change: &ReportSinkChange) {
     let event = if *joined { SystemEvent::PortalJoin } else { SystemEvent::PortalLeave };
     if let Some(hooks) = node.hooks(event) {
         let data = json!({ "portal": worker, "group": group, "project": project });
-        hooks.notify_of_project(event, project, Payload::of(&data).expect("texts are JSON"));
+        hooks.notify_project_event(event, project, Payload::of(&data).expect("texts are JSON"));
     }
 }

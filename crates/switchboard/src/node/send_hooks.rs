@@ -38,7 +38,7 @@ pub(crate) fn notify_sent(
     if let Some(hooks) = node.hooks(SystemEvent::Sent) {
         let texts = |targets: &[Target]| targets.iter().map(Target::to_string).collect();
         let (Event { name, data, .. }, to, except) = (event, texts(to), texts(except));
-        hooks.notify_of_project(
+        hooks.notify_project_event(
             SystemEvent::Sent,
             project,
             as_payload(&Sent { event: name, data, to, except, kept }),
@@ -61,7 +61,7 @@ pub(crate) fn notify_undeliverable(node: &Arc<Node>, project: &ProjectId, event:
             match node.hub().store().count(&project, &target).await {
                 Ok(0) => {
                     let data = as_payload(&Undeliverable { user, event: &name, data: &data });
-                    hooks.notify_of_project(SystemEvent::Undeliverable, &project, data);
+                    hooks.notify_project_event(SystemEvent::Undeliverable, &project, data);
                 }
                 Ok(_) => {}
                 Err(error) => {

@@ -54,7 +54,7 @@ impl SystemEvent {
     pub(crate) const COUNT: usize = Self::ALL.len();
 
     /// Whether it is about messages of the app, so that a hook that sends would call itself.
-    pub(crate) fn is_about_sends(self) -> bool {
+    pub(crate) fn is_send_event(self) -> bool {
         matches!(self, SystemEvent::Sent | SystemEvent::Undeliverable)
     }
 }
@@ -62,10 +62,10 @@ impl SystemEvent {
 /// Calls the hooks of an application. Implemented by the served app.
 pub(crate) trait HookSink: Send + Sync {
     /// Calls the hooks of one client's protocol.
-    fn notify_of_client(&self, event: SystemEvent, session: &Arc<Session>, data: Payload);
+    fn notify_client_event(&self, event: SystemEvent, session: &Arc<Session>, data: Payload);
 
     /// Calls the hooks of every protocol, for an event that no client caused.
-    fn notify_of_project(&self, event: SystemEvent, project: &ProjectId, data: Payload);
+    fn notify_project_event(&self, event: SystemEvent, project: &ProjectId, data: Payload);
 }
 
 /// The hook sink of a node, with the events that have hooks.
@@ -76,7 +76,7 @@ pub(crate) struct HookTable {
 
 tokio::task_local! {
     /// Set inside hooks about sends: messages of such a hook do not call it again.
-    pub(crate) static IN_HOOK_OF_SENDS: ();
+    pub(crate) static IN_SEND_HOOK: ();
 }
 
 impl HookTable {
@@ -90,7 +90,7 @@ impl HookTable {
 
     /// The sink, if an event has hooks and may call them here.
     pub(crate) fn sink(&self, event: SystemEvent) -> Option<Arc<dyn HookSink>> {
-        let calls_itself = || event.is_about_sends() && IN_HOOK_OF_SENDS.try_with(|()| ()).is_ok();
+        let calls_itself = || event.is_send_event() && IN_SEND_HOOK.try_with(|()| ()).is_ok();
         if !self.has_hooks[event as usize] || calls_itself() {
             return None;
         }

@@ -16,7 +16,7 @@ use crate::routing::router::Router;
 
 pub(crate) fn profile(app: &App) -> Profile {
     Profile {
-        router: app.setup().part::<Router>().cloned().unwrap_or_default(),
+        router: app.setup().extension::<Router>().cloned().unwrap_or_default(),
         fallback: AnyHandler::new(report_unhandled),
         keep_alive: KeepAlive::ping(app.limits().heartbeat_interval, 1),
         redelivery_interval: Duration::ZERO,

@@ -43,7 +43,7 @@ const FRAME_BYTES_MAX: usize = 512 * 1024;
 const MISSES_MAX: u8 = 2;
 
 pub(crate) fn profile(app: &App) -> Profile {
-    let koji = app.setup().part::<Koji>();
+    let koji = app.setup().extension::<Koji>();
     Profile {
         router: koji.map(|koji| koji.router.clone()).unwrap_or_default(),
         fallback: AnyHandler::new(relay_unhandled),
@@ -58,7 +58,7 @@ pub(crate) fn profile(app: &App) -> Profile {
 
 /// The ticket of a handshake, if it is for this protocol.
 pub(crate) fn ticket(setup: &Setup, uri: &Uri) -> Option<Result<Box<Ticket>, TicketError>> {
-    let koji = setup.part::<Koji>().filter(|_| Ticket::matches(uri))?;
+    let koji = setup.extension::<Koji>().filter(|_| Ticket::matches(uri))?;
     Some(Ticket::of(uri, &koji.settings).map(Box::new))
 }
 

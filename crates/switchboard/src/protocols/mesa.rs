@@ -26,7 +26,7 @@ use crate::protocols::profile::{KeepAlive, Probe, Profile};
 use crate::routing::handler::AnyHandler;
 
 pub(crate) fn profile(app: &App) -> Profile {
-    let mesa = app.setup().part::<Mesa>();
+    let mesa = app.setup().extension::<Mesa>();
     let settings = mesa.map(|mesa| &*mesa.settings);
     let keep_alive = match settings {
         Some(MesaSettings { heartbeat_interval: Some(interval), heartbeat_attempts_max, .. }) => {
@@ -46,8 +46,8 @@ pub(crate) fn profile(app: &App) -> Profile {
 
 /// The settings for a handshake, if it is for this protocol.
 pub(crate) fn settings(setup: &Setup, uri: &Uri) -> Option<Arc<MesaSettings>> {
-    let mesa = setup.part::<Mesa>()?;
-    let is_ours = setup.part::<MesaOnly>().is_some() || mesa.settings.matches(uri.path());
+    let mesa = setup.extension::<Mesa>()?;
+    let is_ours = setup.extension::<MesaOnly>().is_some() || mesa.settings.matches(uri.path());
     is_ours.then(|| mesa.settings.clone())
 }
 

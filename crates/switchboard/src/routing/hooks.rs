@@ -4,7 +4,7 @@ use switchboard_event::{Name, Payload};
 
 use crate::api::setup::Setup;
 use crate::api::socket::Socket;
-use crate::node::system_events::{IN_HOOK_OF_SENDS, SystemEvent, system_event_names};
+use crate::node::system_events::{IN_SEND_HOOK, SystemEvent, system_event_names};
 use crate::node::tasks::{Panic, Tasks, panic_message};
 use crate::routing::handler::{AnyHandler, ResponseFuture};
 use crate::routing::poll::{catch, poll_once, wait};
@@ -69,11 +69,11 @@ pub(crate) fn call(tasks: &Tasks, hooks: &[AnyHandler], event: SystemEvent, sock
 }
 
 fn start(hook: &AnyHandler, event: SystemEvent, request: Request) -> ResponseFuture {
-    if !event.is_about_sends() {
+    if !event.is_send_event() {
         return hook.call(request);
     }
-    let future = IN_HOOK_OF_SENDS.sync_scope((), || hook.call(request));
-    Box::pin(IN_HOOK_OF_SENDS.scope((), future))
+    let future = IN_SEND_HOOK.sync_scope((), || hook.call(request));
+    Box::pin(IN_SEND_HOOK.scope((), future))
 }
 
 fn log_outcome(event: SystemEvent, outcome: Result<Response, Panic>) {

@@ -41,7 +41,12 @@ impl Server {
         routes: [Routes; Protocol::COUNT],
         frame_bytes_max: [usize; Protocol::COUNT],
     ) -> Self {
-        Server { app: app.clone(), routes, frame_bytes_max, raw: app.setup().part::<RawHandler>().copied() }
+        Server {
+            app: app.clone(),
+            routes,
+            frame_bytes_max,
+            raw: app.setup().extension::<RawHandler>().copied(),
+        }
     }
 
     /// The longest frame of a protocol's clients.
@@ -152,15 +157,15 @@ impl Server {
 }
 
 impl HookSink for Server {
-    fn notify_of_client(&self, event: SystemEvent, session: &Arc<Session>, data: Payload) {
+    fn notify_client_event(&self, event: SystemEvent, session: &Arc<Session>, data: Payload) {
         let socket = Socket::new(&self.app, session.clone());
         let hooks = self.hooks_of(session.protocol).of(event);
         hooks::call(&self.app.node().tasks, hooks, event, &socket, data);
     }
 
-    fn notify_of_project(&self, event: SystemEvent, project: &ProjectId, data: Payload) {
+    fn notify_project_event(&self, event: SystemEvent, project: &ProjectId, data: Payload) {
         // A hook takes a socket, and nobody caused this event: it gets one without a connection.
-        let conn = Conn::new(Info::of_nobody(), Box::new(()));
+        let conn = Conn::new(Info::empty(), Box::new(()));
         let session = self.app.hub().placeholder_session(project, Protocol::ALL[0], Box::new(conn));
         let nobody = Socket::new(&self.app, session);
         for protocol in Protocol::ALL {

@@ -107,7 +107,7 @@ impl Redelivery {
         {
             let data = json!({ "user": self.user, "count": count });
             let data = Payload::of(&data).expect("texts and numbers are JSON");
-            hooks.notify_of_client(SystemEvent::Redelivered, &self.session, data);
+            hooks.notify_client_event(SystemEvent::Redelivered, &self.session, data);
         }
     }
 

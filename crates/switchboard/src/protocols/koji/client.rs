@@ -73,7 +73,7 @@ impl Client {
     fn change(&self, node: &Node, session: &Session, change: impl FnOnce(&mut About)) {
         let mut about = self.about();
         change(&mut about);
-        if about.is_there && node.shares_store() {
+        if about.is_there && node.has_shared_store() {
             // Under the lock, so that the last write is the last change, and none follows its leaving.
             let description = self.described(session.id, &about).write();
             node.hub().store().describe(&session.project.id, &self.shard, session.id, description);

@@ -113,5 +113,5 @@ impl MemberLists {
 /// Sets what the other clients of its shard see of a client.
 pub(crate) fn set_info(node: &Arc<Node>, client: &Client, session: &Session, info: Payload) {
     client.set_info(node, session, info);
-    node.part::<MemberLists>().change(node, client, session, |state| state.changes.update(session.id));
+    node.extension::<MemberLists>().change(node, client, session, |state| state.changes.update(session.id));
 }

@@ -25,7 +25,7 @@ impl Place {
         let _ = node.hub().join(session, &Target::shard(&seat.shard));
         let place = Place { node: node.clone(), session: session.clone(), seat: Some(seat) };
         place.client().set_there(node, session, true);
-        node.part::<MemberLists>().joined(node, place.client(), session);
+        node.extension::<MemberLists>().joined(node, place.client(), session);
         place
     }
 
@@ -40,6 +40,6 @@ impl Drop for Place {
         // free.
         self.client().set_there(&self.node, &self.session, false);
         drop(self.seat.take());
-        self.node.part::<MemberLists>().left(&self.node, &self.client().shard, &self.session);
+        self.node.extension::<MemberLists>().left(&self.node, &self.client().shard, &self.session);
     }
 }

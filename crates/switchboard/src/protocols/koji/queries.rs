@@ -56,11 +56,11 @@ impl App {
     /// ```
     pub async fn shard_clients(&self, shard: &str) -> Result<Vec<ShardClient>, QueryError> {
         let shard = ShardName::new(shard)?;
-        let elsewhere = match self.node().shares_store() {
+        let elsewhere = match self.node().has_shared_store() {
             true => self.hub().store().descriptions(self.project_id(), &shard).await?,
             false => Vec::new(),
         };
-        let here = self.node().part::<MemberLists>().list(self.project_id(), &shard);
+        let here = self.node().extension::<MemberLists>().list(self.project_id(), &shard);
         let elsewhere = elsewhere.iter().filter_map(|(id, description)| Described::read(*id, description));
         let client = |koji::Client { id, user_info, last_ping_ms }| ShardClient {
             client_id: id,

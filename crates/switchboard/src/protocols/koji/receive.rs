@@ -31,7 +31,7 @@ pub(crate) fn receive(
             node.meters().refused_event("info_too_long");
         }
         Incoming::SetUserInfo(info) => set_info(node, client, session, info),
-        Incoming::GetClients => node.part::<MemberLists>().send_to(node, client, session),
+        Incoming::GetClients => node.extension::<MemberLists>().send_to(node, client, session),
         Incoming::Identify(token) => identify(socket, token),
     }
     Ok(None)

@@ -79,7 +79,7 @@ impl FromRequest for Relay {
     }
 
     fn check(setup: &Setup) -> Result<(), String> {
-        match setup.part::<Koji>() {
+        match setup.extension::<Koji>() {
             Some(_) => Ok(()),
             None => Err("takes Relay, but the app has no Koji door".into()),
         }

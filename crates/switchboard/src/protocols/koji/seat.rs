@@ -55,7 +55,7 @@ pub(crate) async fn take_seat(node: &Node, ticket: &Ticket, socket: SocketId) ->
         capacity: ticket.capacity,
         overflow: ticket.rules.named_overflow,
         project_max: ticket.rules.connections_max,
-        description: node.shares_store().then(|| entry.write()),
+        description: node.has_shared_store().then(|| entry.write()),
     };
     let store = node.hub().store().clone();
     match store.take_seat(&ticket.project, request).await? {

@@ -20,7 +20,7 @@ use crate::protocols::mesa::client::{Client, client_of};
 
 /// Verifies a token; at once, if the verifier does not wait.
 pub(crate) fn log_in(socket: &Socket, token: Option<String>, should_sync: bool) {
-    socket.conn().is_paused.store(true, Ordering::Relaxed);
+    socket.conn().is_decoding_paused.store(true, Ordering::Relaxed);
     let mut work = Box::pin(verify(socket.clone(), token, should_sync));
     if work.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
         socket.node().tasks.spawn(work);
@@ -42,7 +42,7 @@ async fn verify(socket: Socket, token: Option<String>, should_sync: bool) {
             }
         }
     }
-    socket.conn().is_paused.store(false, Ordering::Relaxed);
+    socket.conn().is_decoding_paused.store(false, Ordering::Relaxed);
     session.outbox.wake_owner();
 }
 

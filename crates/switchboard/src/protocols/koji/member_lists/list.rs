@@ -87,7 +87,8 @@ impl ListState {
 
 impl MemberList {
     pub(crate) fn new(node: &Node, project: ProjectId, shard: ShardName, interval: Duration) -> Self {
-        let remote = if node.shares_store() { RemoteMembers::unknown() } else { RemoteMembers::default() };
+        let remote =
+            if node.has_shared_store() { RemoteMembers::unknown() } else { RemoteMembers::default() };
         let state = Mutex::new(ListState { remote, ..ListState::default() });
         MemberList { project, shard, interval, state, updating: Mutex::default() }
     }
