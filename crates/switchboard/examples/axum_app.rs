@@ -27,13 +27,13 @@ const PAGE: &str = r#"<!doctype html>
 "#;
 
 async fn say(socket: Socket, Data(text): Data<String>) -> Result<Reply<Value>, ReplyError> {
-    let heard_by = socket.broadcast("said", &text)?;
-    Ok(Reply(json!({ "heardBy": heard_by })))
+    let receivers = socket.broadcast("said", &text)?;
+    Ok(Reply(json!({ "receivers": receivers })))
 }
 
 async fn news(State(live): State<App>, text: String) -> String {
     match live.broadcast("news", &text) {
-        Ok(heard_by) => format!("heard by {heard_by}\n"),
+        Ok(receivers) => format!("sent to {receivers} connections\n"),
         Err(error) => format!("not sent: {error}\n"),
     }
 }

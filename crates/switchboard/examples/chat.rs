@@ -1,4 +1,4 @@
-//! A chat with one room: who joins is announced, and everyone hears every line.
+//! A chat with one room: joins are announced, and every line is sent to all members.
 //!
 //! `cargo run --example chat -p switchboard`, then in two terminals
 //! `switchboard tail ws://127.0.0.1:3000` and
@@ -35,7 +35,7 @@ async fn message(request: Request, Data(Line { text }): Data<Line>) -> Result<()
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
     let app = App::new()
-        .on("@connection", async |request: Request| println!("{} came", request.id()))
+        .on("@connection", async |request: Request| println!("{} connected", request.id()))
         .on("/join", join)
         .on("/message", message);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;

@@ -1,4 +1,4 @@
-//! Echoes every message over the whole connection path: what conformance suites talk to.
+//! A WebSocket echo server on the complete connection path, for conformance suites such as Autobahn.
 //!
 //! `cargo run --release --example ws_echo -- 127.0.0.1:9001`
 
@@ -8,7 +8,7 @@ use switchboard::{App, Limits, serve};
 async fn main() -> std::io::Result<()> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:9001".into());
     let mut limits = Limits::default().without_rates();
-    // The largest message of the Autobahn suite has 16 MiB.
+    // The largest message of the Autobahn suite is 16 MiB.
     limits.message_bytes_max = 32 * 1024 * 1024;
     limits.outbox_bytes_max = 64 * 1024 * 1024;
     let app = App::new()

@@ -1,4 +1,4 @@
-//! Whatever a peer sends: it costs that frame or that connection, and a bystander notices nothing.
+//! Invalid input costs the peer that frame or that connection and does not affect other connections.
 
 use serde_json::json;
 use switchboard_testkit::raw::{HANDSHAKE, frame};
@@ -7,46 +7,46 @@ use tokio::io::AsyncReadExt;
 
 use crate::app;
 
-/// A bystander in a room, and one who sends there, before and after.
+/// A member of a room and a peer that sends to the room, to check that other connections still work.
 struct Bystanders {
-    hears: Peer,
-    says: Peer,
+    receiver: Peer,
+    sender: Peer,
 }
 
 impl Bystanders {
     async fn new(server: &TestServer) -> Self {
-        let (mut hears, says) = (server.peer().await, server.peer().await);
-        hears.request("/join", json!("bystanders")).await;
-        Bystanders { hears, says }
+        let (mut receiver, sender) = (server.peer().await, server.peer().await);
+        receiver.request("/join", json!("bystanders")).await;
+        Bystanders { receiver, sender }
     }
 
-    async fn notice_nothing(&mut self) {
-        assert_eq!(self.says.request("/say", json!(["#bystanders", "all well"])).await, 1);
-        assert_eq!(self.hears.next_event().await, ("said".into(), json!("all well")));
+    async fn assert_unaffected(&mut self) {
+        assert_eq!(self.sender.request("/say", json!(["#bystanders", "all well"])).await, 1);
+        assert_eq!(self.receiver.next_event().await, ("said".into(), json!("all well")));
     }
 }
 
 #[tokio::test]
-async fn frames_that_are_no_events_are_ignored_and_the_connection_stays() {
+async fn invalid_frames_are_ignored_and_the_connection_stays_open() {
     let server = TestServer::start(app()).await;
     let mut bystanders = Bystanders::new(&server).await;
     let mut peer = server.peer().await;
     let deep =
         format!(r#"{{"event":"/echo","ackId":1,"data":{}{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
-    for broken in ["", "{", "null", "[]", "7", "\"x\"", "{}", "{bad", r#"{"data":1,"ackId":1}"#, "\0", &deep]
+    for invalid in ["", "{", "null", "[]", "7", "\"x\"", "{}", "{bad", r#"{"data":1,"ackId":1}"#, "\0", &deep]
     {
-        peer.send_text(broken).await;
+        peer.send_text(invalid).await;
     }
     peer.send_binary(b"\xff\xfe\x00").await;
     peer.send(&json!({ "type": "other", "event": "/echo", "ackId": 1 })).await;
     peer.quiet().await;
-    bystanders.notice_nothing().await;
+    bystanders.assert_unaffected().await;
 }
 
 #[tokio::test]
-async fn names_that_no_handler_can_have_are_unknown_events() {
-    let called = async || -> () { panic!("a peer must not trigger this") };
-    let app = app().on("@connection", async || ()).on("@ping", called).on("@any", async || ());
+async fn a_reserved_or_invalid_event_name_is_answered_as_an_unknown_event() {
+    let must_not_run = async || -> () { panic!("a peer must not run a system handler") };
+    let app = app().on("@connection", async || ()).on("@ping", must_not_run).on("@any", async || ());
     let server = TestServer::start(app).await;
     let mut peer = server.peer().await;
     for (event, shown) in [
@@ -65,7 +65,7 @@ async fn names_that_no_handler_can_have_are_unknown_events() {
 }
 
 #[tokio::test]
-async fn numbers_and_duplicates_are_read_as_javascript_reads_them() {
+async fn numbers_and_duplicate_keys_are_parsed_as_in_javascript() {
     let server = TestServer::start(app()).await;
     let mut peer = server.peer().await;
     peer.send_text(r#"{"event":"/nope","event":"/echo","data":1,"data":2,"ackId":1}"#).await;
@@ -81,11 +81,11 @@ async fn numbers_and_duplicates_are_read_as_javascript_reads_them() {
 }
 
 #[tokio::test]
-async fn whoever_breaks_the_protocol_is_closed_with_its_code() {
+async fn a_protocol_violation_closes_the_connection_with_its_code() {
     let server = TestServer::start(app()).await;
     let mut bystanders = Bystanders::new(&server).await;
     let big = vec![b'x'; 1024 * 1024 + 1];
-    for (what, bytes, code) in [
+    for (violation, bytes, code) in [
         ("an unmasked frame", b"\x81\x01x".to_vec(), 1002),
         ("a reserved opcode", frame(0x83, b""), 1002),
         ("a reserved bit", frame(0xc1, b""), 1002),
@@ -93,19 +93,19 @@ async fn whoever_breaks_the_protocol_is_closed_with_its_code() {
         ("a fragmented ping", frame(0x09, b""), 1002),
         ("text that is not UTF-8", frame(0x81, b"\xff"), 1007),
         ("a message over the limit", frame(0x82, &big), 1009),
-        ("a close code that must not be sent", frame(0x88, &1005_u16.to_be_bytes()), 1002),
+        ("a reserved close code", frame(0x88, &1005_u16.to_be_bytes()), 1002),
         ("a close", frame(0x88, &1000_u16.to_be_bytes()), 1000),
     ] {
         let mut peer = server.raw().await;
-        // The server may close before it has read everything.
+        // The server may close before it has read all bytes, so an error is expected.
         let _ = tokio::io::AsyncWriteExt::write_all(&mut peer.stream, &bytes).await;
-        assert_eq!(peer.close_code().await, code, "{what}");
-        bystanders.notice_nothing().await;
+        assert_eq!(peer.close_code().await, code, "{violation}");
+        bystanders.assert_unaffected().await;
     }
 }
 
 #[tokio::test]
-async fn a_close_is_answered_behind_the_replies_before_it() {
+async fn a_close_is_answered_after_the_replies_to_earlier_frames() {
     let server = TestServer::start(app()).await;
     let mut peer = server.raw().await;
     let echo = frame(0x81, br#"{"event":"/echo","data":1,"ackId":1}"#);
@@ -120,14 +120,14 @@ async fn a_close_is_answered_behind_the_replies_before_it() {
 async fn a_ping_is_answered_with_its_payload() {
     let server = TestServer::start(app()).await;
     let mut peer = server.raw().await;
-    peer.send(&frame(0x89, b"are you there")).await;
+    peer.send(&frame(0x89, b"test payload!")).await;
     let mut pong = [0; 15];
     soon("the pong", peer.stream.read_exact(&mut pong)).await.unwrap();
-    assert_eq!(&pong, b"\x8a\x0dare you there");
+    assert_eq!(&pong, b"\x8a\x0dtest payload!");
 }
 
 #[tokio::test]
-async fn a_message_in_pieces_of_one_byte_is_a_message() {
+async fn a_message_received_one_byte_at_a_time_is_handled() {
     let server = TestServer::start(app()).await;
     let mut peer = server.raw().await;
     let bytes = frame(0x81, br#"{"event":"/echo","data":"in pieces","ackId":1}"#);
@@ -140,9 +140,9 @@ async fn a_message_in_pieces_of_one_byte_is_a_message() {
 }
 
 #[tokio::test]
-async fn handshakes_that_are_wrong_are_refused_in_http() {
+async fn an_invalid_handshake_is_refused_with_an_http_status() {
     let server = TestServer::start(app()).await;
-    for (what, request, status) in [
+    for (fault, request, status) in [
         ("plain HTTP", "GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(), "426"),
         ("another version", HANDSHAKE.replace("Version: 13", "Version: 8"), "426"),
         ("a bad key", HANDSHAKE.replace("dGhlIHNhbXBsZSBub25jZQ==", "short"), "400"),
@@ -152,12 +152,12 @@ async fn handshakes_that_are_wrong_are_refused_in_http() {
         let mut peer = RawPeer::connect(server.address).await;
         peer.send(request.as_bytes()).await;
         let head = peer.read_head().await;
-        assert!(head.starts_with(&format!("HTTP/1.1 {status}")), "{what}: {head}");
+        assert!(head.starts_with(&format!("HTTP/1.1 {status}")), "{fault}: {head}");
     }
 }
 
 #[tokio::test]
-async fn what_comes_with_the_handshake_is_not_lost() {
+async fn a_frame_sent_with_the_handshake_is_handled() {
     let server = TestServer::start(app()).await;
     let mut peer = RawPeer::connect(server.address).await;
     let early = frame(0x81, br#"{"event":"/echo","data":1,"ackId":1}"#);

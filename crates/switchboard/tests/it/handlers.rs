@@ -14,7 +14,7 @@ use tokio::sync::{Notify, mpsc};
 use crate::{app, echo};
 
 #[tokio::test]
-async fn what_a_handler_returns_is_the_reply() {
+async fn the_return_value_of_a_handler_is_the_reply() {
     #[derive(Deserialize)]
     struct Add {
         a: i64,
@@ -36,19 +36,19 @@ async fn what_a_handler_returns_is_the_reply() {
 }
 
 #[tokio::test]
-async fn data_of_another_shape_is_refused_with_what_is_wrong() {
+async fn data_of_the_wrong_type_is_refused_with_the_expected_type() {
     let app = App::new().on("/n", async |Data(n): Data<u8>| Reply(n));
     let server = TestServer::start(app).await;
     let mut peer = server.peer().await;
-    for wrong in [json!("x"), json!({}), json!(300), json!(null)] {
-        let reply = peer.request("/n", wrong).await;
+    for invalid in [json!("x"), json!({}), json!(300), json!(null)] {
+        let reply = peer.request("/n", invalid).await;
         assert_eq!(reply["code"], "bad_data");
         assert!(reply["error"].as_str().unwrap().contains("u8"), "{reply}");
     }
 }
 
 #[tokio::test]
-async fn errors_become_replies_and_their_causes_stay_here() {
+async fn an_error_is_sent_as_a_reply_without_its_cause() {
     let (reports, mut reported) = mpsc::channel(10);
     let app = App::new()
         .on("/refuse", async || Err::<(), _>(ReplyError::new("too_late", "the game has begun")))
@@ -76,7 +76,7 @@ async fn errors_become_replies_and_their_causes_stay_here() {
 }
 
 #[tokio::test]
-async fn a_frame_that_is_no_event_is_reported_with_its_cause() {
+async fn an_invalid_frame_is_reported_to_the_error_hook_with_its_cause() {
     let (reports, mut reported) = mpsc::channel(10);
     let app = App::new().on("@error", move |Data(error): Data<Value>| {
         let reports = reports.clone();
@@ -85,13 +85,13 @@ async fn a_frame_that_is_no_event_is_reported_with_its_cause() {
     let server = TestServer::start(app).await;
     let mut peer = server.peer().await;
     peer.send_text("{").await;
-    let because = "frame is not a JSON object: EOF while parsing an object at line 1 column 1";
+    let cause = "frame is not a JSON object: EOF while parsing an object at line 1 column 1";
     let report = soon("a report", reported.recv()).await.unwrap();
-    assert_eq!(report, json!({ "event": "", "code": "bad_frame", "error": because }));
+    assert_eq!(report, json!({ "event": "", "code": "bad_frame", "error": cause }));
 }
 
 #[tokio::test]
-async fn a_panic_costs_one_event() {
+async fn a_panic_in_a_handler_affects_only_its_event() {
     let (reports, mut reported) = mpsc::channel(10);
     let app = app()
         .on("/panic", async || -> () { panic!("on purpose") })
@@ -113,7 +113,7 @@ async fn a_panic_costs_one_event() {
 }
 
 #[tokio::test]
-async fn what_is_known_of_a_connection_reaches_the_handler() {
+async fn a_handler_receives_the_connection_info() {
     let app = App::new().on("/info", async |info: ConnectionInfo| {
         Reply(json!([
             info.path(),
@@ -131,15 +131,15 @@ async fn what_is_known_of_a_connection_reaches_the_handler() {
     let expected = json!([
         "/some/path", { "a": ["1", "2"], "b": "x y" }, "a b", "127.0.0.1", "http://page.example", false, null,
     ]);
-    assert_eq!(peer.request("/info", json!({})).await, expected, "no proxy is believed that is not named");
+    assert_eq!(peer.request("/info", json!({})).await, expected, "headers of an untrusted proxy are ignored");
 }
 
 #[tokio::test]
-async fn a_trusted_proxy_is_believed_but_not_what_its_client_says() {
-    let door =
+async fn forwarded_addresses_are_accepted_only_from_trusted_proxies() {
+    let options =
         AcceptOptions { trusted_proxies: vec!["127.0.0.0/8".parse().unwrap()], ..AcceptOptions::default() };
     let app = App::new()
-        .with_accept_options(door)
+        .with_accept_options(options)
         .on("/info", async |info: ConnectionInfo| Reply(json!([info.ip(), info.secure()])));
     let server = TestServer::start(app).await;
     for (list, ip) in [
@@ -156,7 +156,7 @@ async fn a_trusted_proxy_is_believed_but_not_what_its_client_says() {
 }
 
 #[tokio::test]
-async fn frames_start_in_order_and_a_waiting_handler_holds_up_nothing() {
+async fn handlers_start_in_order_and_a_suspended_handler_delays_no_others() {
     let gate = Arc::new(Notify::new());
     let app = app()
         .on("/wait", async |State(gate): State<Arc<Notify>>| {
@@ -179,22 +179,22 @@ async fn frames_start_in_order_and_a_waiting_handler_holds_up_nothing() {
 }
 
 #[tokio::test]
-async fn what_a_handler_emits_arrives_before_its_reply() {
+async fn events_emitted_by_a_handler_arrive_before_its_reply() {
     let app = App::new().on("/both", async |request: Request| {
         request.emit("first", &1).unwrap();
-        request.reply(&"by hand").unwrap();
+        request.reply(&"explicit").unwrap();
         Reply("returned")
     });
     let server = TestServer::start(app).await;
     let mut peer = server.peer().await;
     peer.send(&json!({ "event": "/both", "ackId": "a" })).await;
     assert_eq!(peer.next().await, json!({ "event": "first", "data": 1 }));
-    assert_eq!(peer.next().await["data"], "by hand");
+    assert_eq!(peer.next().await["data"], "explicit");
     assert_eq!(peer.next().await["data"], "returned");
 }
 
 #[tokio::test]
-async fn hooks_of_all_plugins_and_of_the_app_are_called() {
+async fn hooks_of_the_app_and_all_its_plugins_are_called() {
     struct Greeter(&'static str);
     impl Plugin for Greeter {
         fn install(self, app: App) -> App {
@@ -202,7 +202,7 @@ async fn hooks_of_all_plugins_and_of_the_app_are_called() {
             app.on("@connection", move |request: Request| async move { request.emit("hello", name).unwrap() })
         }
     }
-    let (ends, mut ended) = mpsc::channel(10);
+    let (sender, mut received) = mpsc::channel(10);
     let app = App::new()
         .plugin((Greeter("one"), Greeter("two")))
         .plugin(vec![Greeter("three")])
@@ -212,9 +212,9 @@ async fn hooks_of_all_plugins_and_of_the_app_are_called() {
             request.emit("hello", "app").unwrap();
         })
         .on("@disconnect", move |request: Request, Data(end): Data<Value>| {
-            let ends = ends.clone();
-            let seen = (request.get::<String>("name"), request.socket().rooms().len(), end);
-            async move { ends.try_send(seen).unwrap() }
+            let sender = sender.clone();
+            let hook_data = (request.get::<String>("name"), request.socket().rooms().len(), end);
+            async move { sender.try_send(hook_data).unwrap() }
         });
     let server = TestServer::start(app).await;
     let mut peer = server.peer().await;
@@ -222,12 +222,12 @@ async fn hooks_of_all_plugins_and_of_the_app_are_called() {
         assert_eq!(peer.next_event().await, ("hello".into(), json!(name)));
     }
     peer.close().await;
-    let seen = soon("the end", ended.recv()).await.unwrap();
-    assert_eq!(seen, (Some("Ann".into()), 0, json!({ "code": 1000, "reason": "" })));
+    let hook_data = soon("the disconnect hook is called", received.recv()).await.unwrap();
+    assert_eq!(hook_data, (Some("Ann".into()), 0, json!({ "code": 1000, "reason": "" })));
 }
 
 #[tokio::test]
-async fn a_user_is_who_logged_in() {
+async fn the_user_extractor_requires_a_login() {
     let app = App::new()
         .on("/login", async |socket: Socket| Reply(socket.login("7").unwrap()))
         .on("/me", async |User(user): User| Reply(user));
@@ -240,38 +240,38 @@ async fn a_user_is_who_logged_in() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_an_app_is_said_before_it_serves() {
-    let wrong = |app: App| {
+async fn an_invalid_app_panics_before_it_serves() {
+    let panic_message = |app: App| {
         let panic =
             std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| app.into_service())).err().unwrap();
         panic.downcast_ref::<String>().unwrap().clone()
     };
-    assert!(wrong(App::new().on("/a", echo).on("/a", echo)).contains("`/a` has two handlers"));
-    let missing = wrong(App::new().on("/a", async |_: State<u64>| ()));
+    assert!(panic_message(App::new().on("/a", echo).on("/a", echo)).contains("`/a` has two handlers"));
+    let missing = panic_message(App::new().on("/a", async |_: State<u64>| ()));
     assert!(missing.contains("`/a` takes State<u64>"), "{missing}");
 }
 
 #[tokio::test]
 #[should_panic(expected = "`@conection` is not a system event")]
-async fn a_system_event_that_does_not_exist_is_refused() {
+async fn an_unknown_system_event_is_refused() {
     let _ = App::new().on("@conection", echo);
 }
 
 #[tokio::test]
-async fn the_code_an_app_closes_with_reaches_the_peer_and_the_hook() {
-    let (ends, mut ended) = mpsc::channel(1);
+async fn the_close_code_of_the_app_reaches_the_peer_and_the_disconnect_hook() {
+    let (sender, mut received) = mpsc::channel(1);
     let app = App::new()
         .on("/leave", async |socket: Socket| {
-            socket.close(4001, "as you wish");
-            socket.close(4002, "too late");
+            socket.close(4001, "first");
+            socket.close(4002, "second");
         })
         .on("@disconnect", move |Data(end): Data<Value>| {
-            let ends = ends.clone();
-            async move { ends.try_send(end["code"].clone()).unwrap() }
+            let sender = sender.clone();
+            async move { sender.try_send(end["code"].clone()).unwrap() }
         });
     let server = TestServer::start(app).await;
     let mut peer = server.peer().await;
     peer.emit("/leave", json!({})).await;
-    assert_eq!(peer.closed().await, (4001, "as you wish".into()));
-    assert_eq!(soon("the end", ended.recv()).await.unwrap(), 4001);
+    assert_eq!(peer.closed().await, (4001, "first".into()));
+    assert_eq!(soon("the disconnect hook is called", received.recv()).await.unwrap(), 4001);
 }

@@ -1,4 +1,4 @@
-//! The Koji door over real sockets: shards, who is there, emitting, bad input.
+//! The Koji protocol over real sockets: shards, member lists, events, and invalid input.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use switchboard::{
     App, Data, Koji, Next, ProjectId, ProjectRules, Relay, Reply, Request, Response, ShardName, Socket,
     Target, UserId,
 };
-use switchboard_testkit::{KojiPeer, Peer, RawPeer, TestServer, raw, soon};
+use switchboard_testkit::{KojiPeer, Peer, RawPeer, TestServer, raw, soon, until};
 
 fn app() -> App {
     App::new().with_koji(Koji::new())
@@ -25,7 +25,7 @@ pub(crate) async fn join(server: &TestServer, query: &str) -> KojiPeer {
     KojiPeer::join(server, query).await
 }
 
-/// Two clients of the shard `s` of the project `p` who know of each other.
+/// Two clients on the shard `s` of the project `p`, both with the complete member list.
 pub(crate) async fn two(server: &TestServer) -> (KojiPeer, KojiPeer) {
     let mut one = join(server, "projectId=p&shardName=s").await;
     let mut two = join(server, "projectId=p&shardName=s").await;
@@ -42,7 +42,7 @@ fn without_metadata(mut payload: Value) -> Value {
     payload
 }
 
-/// Asks `GET path` and returns the head and the body.
+/// Sends `GET path` and returns the head and the body of the response.
 async fn get(server: &TestServer, path: &str) -> (String, String) {
     let mut raw = RawPeer::connect(server.address).await;
     raw.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").as_bytes()).await;
@@ -55,18 +55,12 @@ async fn shards(server: &TestServer, project: &str) -> Value {
     serde_json::from_str(&get(server, &format!("/info/{project}")).await.1).unwrap()
 }
 
-/// Waits until the shards of a project are these.
-async fn shards_become(server: &TestServer, project: &str, expected: Value) {
-    soon("the shards", async {
-        while shards(server, project).await != expected {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+async fn until_shards_are(server: &TestServer, project: &str, expected: Value) {
+    until("the project has these shards", async || shards(server, project).await == expected).await;
 }
 
 #[tokio::test]
-async fn a_client_is_told_where_it_is_and_then_who_is_there() {
+async fn a_client_receives_its_shard_and_then_the_member_list() {
     let server = start().await;
     let mut ann = join(&server, "maxConnectionsPerShard=100&projectId=p").await;
     assert_eq!(ann.shard, "shard-1");
@@ -85,7 +79,7 @@ async fn a_client_is_told_where_it_is_and_then_who_is_there() {
 }
 
 #[tokio::test]
-async fn automatic_shards_fill_spill_and_take_freed_seats() {
+async fn automatic_placement_fills_shards_in_order_and_reuses_freed_seats() {
     let server = start().await;
     let mut clients = Vec::new();
     for _ in 0..5 {
@@ -95,25 +89,25 @@ async fn automatic_shards_fill_spill_and_take_freed_seats() {
     assert_eq!(placed, ["shard-1", "shard-1", "shard-2", "shard-2", "shard-3"]);
     clients.remove(1).peer.close().await;
     clients[0].list_where(|list| list.as_object().unwrap().len() == 1).await;
-    let full = json!([
+    let expected = json!([
         { "shardName": "shard-2", "numConnectedClients": 2 },
         { "shardName": "shard-1", "numConnectedClients": 1 },
         { "shardName": "shard-3", "numConnectedClients": 1 },
     ]);
-    shards_become(&server, "p", full).await;
+    until_shards_are(&server, "p", expected).await;
     assert_eq!(join(&server, "projectId=p&maxConnectionsPerShard=2").await.shard, "shard-1");
 }
 
 #[tokio::test]
-async fn a_herd_overfills_no_shard_and_leaves_no_seat_behind() {
+async fn concurrent_connects_exceed_no_capacity_and_leave_no_seat_taken() {
     let server = start().await;
-    let mut joining = tokio::task::JoinSet::new();
+    let mut connecting = tokio::task::JoinSet::new();
     for number in 0..120 {
         let url = server.url("/?projectId=p&maxConnectionsPerShard=7");
         let address = server.address;
-        joining.spawn(async move {
+        connecting.spawn(async move {
             if number % 4 == 0 {
-                // Goes before it can be told anything.
+                // Disconnects before the server can send anything.
                 let mut raw = RawPeer::connect(address).await;
                 let handshake =
                     raw::HANDSHAKE.replace("GET / ", "GET /?projectId=p&maxConnectionsPerShard=7 ");
@@ -125,7 +119,7 @@ async fn a_herd_overfills_no_shard_and_leaves_no_seat_behind() {
             Some((shard, peer))
         });
     }
-    let peers: Vec<_> = joining.join_all().await.into_iter().flatten().collect();
+    let peers: Vec<_> = connecting.join_all().await.into_iter().flatten().collect();
     let mut seated = std::collections::BTreeMap::<&str, usize>::new();
     for (shard, _) in &peers {
         *seated.entry(shard).or_default() += 1;
@@ -135,15 +129,15 @@ async fn a_herd_overfills_no_shard_and_leaves_no_seat_behind() {
         assert!(shard["numConnectedClients"].as_u64().unwrap() <= 7, "{shard}");
     }
     drop(peers);
-    shards_become(&server, "p", json!([])).await;
+    until_shards_are(&server, "p", json!([])).await;
 }
 
 #[tokio::test]
 async fn an_event_reaches_the_whole_shard_with_its_sender_and_time() {
     let server = start().await;
     let (mut ann, mut bob) = two(&server).await;
-    let mut elsewhere = join(&server, "projectId=p&shardName=other").await;
-    let mut stranger = join(&server, "projectId=q&shardName=s").await;
+    let mut on_other_shard = join(&server, "projectId=p&shardName=other").await;
+    let mut in_other_project = join(&server, "projectId=q&shardName=s").await;
     ann.emit("chat", json!({ "body": "hi", "clientId": "mine" })).await;
     for peer in [&mut ann, &mut bob] {
         let (name, payload) = peer.next_event().await;
@@ -159,12 +153,12 @@ async fn an_event_reaches_the_whole_shard_with_its_sender_and_time() {
     bob.next_event().await;
     bob.peer.send_binary(br#"{"eventName":"list","payload":[1,null]}"#).await;
     assert_eq!(ann.next_event().await, ("list".into(), json!([1, null])));
-    elsewhere.quiet().await;
-    stranger.quiet().await;
+    on_other_shard.quiet().await;
+    in_other_project.quiet().await;
 }
 
 #[tokio::test]
-async fn events_of_one_sender_arrive_in_their_order_once() {
+async fn events_of_one_sender_arrive_once_and_in_order() {
     let server = start().await;
     let (mut ann, mut bob) = two(&server).await;
     for n in 0..500 {
@@ -177,12 +171,12 @@ async fn events_of_one_sender_arrive_in_their_order_once() {
 }
 
 #[tokio::test]
-async fn recipients_get_it_on_whatever_shard_and_nobody_else() {
-    let app = app().with_verifier(async |token: String| UserId::new(&token).map(forever));
+async fn an_event_with_recipients_reaches_only_them_on_any_shard_of_the_project() {
+    let app = app().with_verifier(async |token: String| UserId::new(&token).map(identity));
     let server = TestServer::start(app).await;
     let (mut ann, mut bob) = two(&server).await;
     let mut carl = join(&server, "projectId=p&shardName=other&authorization=carl").await;
-    let stranger = join(&server, "projectId=q&authorization=carl").await;
+    let in_other_project = join(&server, "projectId=q&authorization=carl").await;
     let to = json!([carl.id, "carl", carl.id, bob.id, 5, null, ["x"], "nobody"]);
     ann.emit_to("some", json!({ "x": 1 }), to).await;
     for peer in [&mut bob, &mut carl] {
@@ -192,17 +186,19 @@ async fn recipients_get_it_on_whatever_shard_and_nobody_else() {
     }
     ann.emit_to("one", json!("text"), json!("carl")).await;
     assert_eq!(carl.next_event().await, ("one".into(), json!("text")));
-    for nobody in [json!([]), json!(["unknown"]), json!({ "a": 1 }), json!(7), json!([stranger.id])] {
-        ann.emit_to("nobody", json!({}), nobody).await;
+    for without_match in
+        [json!([]), json!(["unknown"]), json!({ "a": 1 }), json!(7), json!([in_other_project.id])]
+    {
+        ann.emit_to("nobody", json!({}), without_match).await;
     }
     ann.quiet().await;
-    for mut peer in [bob, carl, stranger] {
+    for mut peer in [bob, carl, in_other_project] {
         peer.quiet().await;
     }
 }
 
 #[tokio::test]
-async fn info_is_for_pages_of_any_origin_and_sorted_by_size() {
+async fn shard_info_is_sorted_by_size_and_open_to_every_origin() {
     let server = start().await;
     let (head, body) = get(&server, "/info/nobody-there").await;
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
@@ -222,14 +218,14 @@ async fn info_is_for_pages_of_any_origin_and_sorted_by_size() {
 }
 
 #[tokio::test]
-async fn an_app_keeps_its_own_pages_beside_the_door() {
-    let own = axum::Router::new().route("/hello", axum::routing::get(async || "own"));
-    let server = TestServer::start(app().with_http(own.clone())).await;
-    assert_eq!(get(&server, "/hello").await.1, "own");
+async fn http_routes_of_the_app_work_beside_the_koji_protocol() {
+    let routes = axum::Router::new().route("/hello", axum::routing::get(async || "routes"));
+    let server = TestServer::start(app().with_http(routes.clone())).await;
+    assert_eq!(get(&server, "/hello").await.1, "routes");
     assert_eq!(get(&server, "/info/p").await.1, "[]");
-    let none = TestServer::start(App::new().with_http(own)).await;
-    assert!(get(&none, "/info/p").await.0.starts_with("HTTP/1.1 404"));
-    let mut emit = Peer::connect(&none.url("/?projectId=p")).await;
+    let without_koji = TestServer::start(App::new().with_http(routes)).await;
+    assert!(get(&without_koji, "/info/p").await.0.starts_with("HTTP/1.1 404"));
+    let mut emit = Peer::connect(&without_koji.url("/?projectId=p")).await;
     emit.quiet().await;
 }
 
@@ -238,15 +234,15 @@ async fn status(server: &TestServer, path: &str) -> String {
 }
 
 #[tokio::test]
-async fn what_cannot_be_is_refused_in_the_handshake() {
+async fn invalid_names_and_forbidden_projects_are_refused_in_the_handshake() {
     let server = start().await;
     let long = "x".repeat(257);
     for path in [format!("/?projectId=p&shardName={long}"), format!("/?projectId={long}")] {
         let error = status(&server, &path).await;
         assert!(error.contains("400"), "{error}");
     }
-    for silly in ["0", "-1", "1e9", "NaN", "x", "", "0x10", "%00", "10001", "[]"] {
-        join(&server, &format!("projectId=silly&maxConnectionsPerShard={silly}")).await;
+    for invalid in ["0", "-1", "1e9", "NaN", "x", "", "0x10", "%00", "10001", "[]"] {
+        join(&server, &format!("projectId=invalid&maxConnectionsPerShard={invalid}")).await;
     }
     let only_p = Koji::new()
         .with_projects(|id| (*id == "p").then(|| ProjectRules::default().into()))
@@ -258,13 +254,13 @@ async fn what_cannot_be_is_refused_in_the_handshake() {
 }
 
 #[tokio::test]
-async fn bad_frames_cost_nothing_and_a_bystander_notices_nothing() {
+async fn invalid_frames_are_ignored_and_do_not_affect_other_clients() {
     let server = start().await;
     let (mut ann, mut bob) = two(&server).await;
     let deep = format!(r#"{{"eventName":"a","payload":{}{}}}"#, "[".repeat(100), "]".repeat(100));
     let long = json!({ "eventName": "x".repeat(257) }).to_string();
     let over = format!(r#"{{"eventName":"a","payload":"{}"}}"#, "x".repeat(128_000));
-    for bad in [
+    for invalid in [
         "",
         "{",
         "null",
@@ -285,7 +281,7 @@ async fn bad_frames_cost_nothing_and_a_bystander_notices_nothing() {
         r#"{"eventName":"@@KOJI_DISPATCH/IDENTIFY"}"#,
         r#"{"eventName":"@@KOJI_DISPATCH/IDENTIFY","payload":{"token":"a.b.c"}}"#,
     ] {
-        ann.peer.send_text(bad).await;
+        ann.peer.send_text(invalid).await;
     }
     ann.peer.send_binary(b"\xff\x00not json").await;
     ann.quiet().await;
@@ -306,14 +302,14 @@ async fn a_frame_over_512_kib_closes_with_1009() {
     bob.quiet().await;
 }
 
-fn forever(user: UserId) -> switchboard::Identity {
+fn identity(user: UserId) -> switchboard::Identity {
     switchboard::Identity { user, expires: None, profile: None }
 }
 
 #[tokio::test]
-async fn a_token_binds_the_connection_to_its_user_and_a_bad_one_changes_nothing() {
+async fn a_token_authenticates_the_connection_and_an_invalid_one_changes_nothing() {
     let app = app().with_verifier(async |token: String| match token.strip_prefix("user:") {
-        Some(user) => UserId::new(user).map(forever).map_err(|error| error.to_string()),
+        Some(user) => UserId::new(user).map(identity).map_err(|error| error.to_string()),
         None => Err("no such token".to_owned()),
     });
     let server = TestServer::start(app).await;
@@ -332,12 +328,12 @@ async fn a_token_binds_the_connection_to_its_user_and_a_bad_one_changes_nothing(
     bob.quiet().await;
     assert!(server.app.project(&ProjectId::new("p").unwrap()).is_user_online("8").await.unwrap());
     bob.emit("hi", json!({})).await;
-    let heard = ann.next_event().await.1.to_string();
-    assert!(!heard.contains("user") && !heard.contains('8') || !heard.contains("\"8\""), "{heard}");
+    let payload = ann.next_event().await.1.to_string();
+    assert!(!payload.contains("user") && !payload.contains('8') || !payload.contains("\"8\""), "{payload}");
 }
 
 #[tokio::test]
-async fn a_binding_ends_with_its_token_and_the_connection_stays() {
+async fn an_expired_token_logs_the_user_out_and_the_connection_stays() {
     let app = app().with_verifier(async |_: String| {
         let expires = Some(std::time::SystemTime::now() + Duration::from_secs(2));
         UserId::new("7").map(|user| switchboard::Identity { user, expires, profile: None })
@@ -346,17 +342,12 @@ async fn a_binding_ends_with_its_token_and_the_connection_stays() {
     let mut ann = join(&server, "projectId=p&authorization=t").await;
     let project = server.app.project(&ProjectId::new("p").unwrap());
     assert!(project.is_user_online("7").await.unwrap());
-    soon("the token expires", async {
-        while project.is_user_online("7").await.unwrap() {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    until("the token expires", async || !project.is_user_online("7").await.unwrap()).await;
     ann.quiet().await;
 }
 
 #[tokio::test]
-async fn the_doors_are_open_to_each_other() {
+async fn emit_rooms_and_koji_shards_of_the_same_name_exchange_events() {
     let app = App::new()
         .with_koji(Koji::new())
         .on("/join", async |socket: Socket| socket.join("#lobby").map(Reply))
@@ -365,7 +356,7 @@ async fn the_doors_are_open_to_each_other() {
         });
     let server = TestServer::start(app).await;
     let mut page = join(&server, "projectId=default&shardName=lobby").await;
-    let mut stranger = join(&server, "projectId=other&shardName=lobby").await;
+    let mut in_other_project = join(&server, "projectId=other&shardName=lobby").await;
     let mut emit = server.peer().await;
     emit.request("/join", json!({})).await;
     page.emit("chat", json!({ "body": "hi" })).await;
@@ -378,14 +369,14 @@ async fn the_doors_are_open_to_each_other() {
     server.app.to("#lobby").emit("from the app", &json!({ "x": 1 })).unwrap();
     assert_eq!(emit.next_event().await, ("from the app".into(), json!({ "x": 1 })));
     let (_, payload) = page.next_event().await;
-    assert_eq!(payload.get("__clientId"), None, "nobody sent it");
+    assert_eq!(payload.get("__clientId"), None, "it has no sender");
     emit.quiet().await;
-    stranger.quiet().await;
+    in_other_project.quiet().await;
     assert_eq!(shards(&server, "default").await, json!([{ "shardName": "lobby", "numConnectedClients": 1 }]));
 }
 
 #[tokio::test]
-async fn handlers_stand_in_for_the_relay_and_middleware_before_it() {
+async fn handlers_replace_the_relay_and_middleware_runs_before_it() {
     async fn say(relay: Relay, Data(line): Data<Value>) {
         if line["body"] != "spam" {
             relay.send();
@@ -424,28 +415,28 @@ async fn handlers_stand_in_for_the_relay_and_middleware_before_it() {
 }
 
 #[tokio::test]
-async fn hooks_of_the_door_hear_of_its_own_sockets_alone() {
-    let (sender, mut heard) = tokio::sync::mpsc::channel(10);
-    let tell = move |what: &'static str| {
+async fn koji_hooks_run_only_for_koji_sockets() {
+    let (sender, mut calls) = tokio::sync::mpsc::channel(10);
+    let record = move |hook: &'static str| {
         let sender = sender.clone();
         move |socket: Socket| {
-            let sent = sender.try_send((what, socket.shard().map(ToString::to_string)));
+            let sent = sender.try_send((hook, socket.shard().map(ToString::to_string)));
             async move { sent.unwrap() }
         }
     };
-    let koji = Koji::new().on("@connection", tell("came")).on("@disconnect", tell("went"));
-    let app = App::new().with_koji(koji).on("@connection", tell("emit"));
+    let koji = Koji::new().on("@connection", record("connected")).on("@disconnect", record("disconnected"));
+    let app = App::new().with_koji(koji).on("@connection", record("emit"));
     let server = TestServer::start(app).await;
     join(&server, "projectId=p&shardName=s").await.peer.close().await;
-    for what in ["came", "went"] {
-        assert_eq!(soon("a hook", heard.recv()).await, Some((what, Some("s".into()))));
+    for hook in ["connected", "disconnected"] {
+        assert_eq!(soon("a hook is called", calls.recv()).await, Some((hook, Some("s".into()))));
     }
     server.peer().await;
-    assert_eq!(soon("a hook", heard.recv()).await, Some(("emit", None)));
+    assert_eq!(soon("a hook is called", calls.recv()).await, Some(("emit", None)));
 }
 
 #[tokio::test]
-async fn rules_of_a_project_hold() {
+async fn project_rules_are_enforced() {
     let rules = ProjectRules {
         connections_max: Some(2),
         capacity_max: 1,
@@ -456,18 +447,18 @@ async fn rules_of_a_project_hold() {
     };
     let app = App::new()
         .with_koji(Koji::new().with_rules(rules))
-        .with_verifier(async |token: String| UserId::new(&token).map(forever));
+        .with_verifier(async |token: String| UserId::new(&token).map(identity));
     let server = TestServer::start(app).await;
     let mut ann = join(&server, "projectId=p&maxConnectionsPerShard=50").await;
     let mut bob = join(&server, "projectId=p&maxConnectionsPerShard=50&authorization=bob").await;
     assert_eq!(
         (ann.shard.as_str(), bob.shard.as_str()),
         ("shard-1", "shard-2"),
-        "no more than one seat each"
+        "the project rules allow one seat per shard"
     );
     let mut third = Peer::connect(&server.url("/?projectId=p")).await;
     assert_eq!(third.closed().await, (1013, "the project has its most clients".into()));
-    ann.emit_to("chat_line", json!("from nobody"), json!(["bob"])).await;
+    ann.emit_to("chat_line", json!("without identity"), json!(["bob"])).await;
     bob.emit_to("tap", json!(1), json!([ann.id])).await;
     bob.emit_to("chat_line", json!("x".repeat(100)), json!([ann.id])).await;
     bob.emit_to("chat_line", json!("hi"), json!([ann.id])).await;
@@ -476,13 +467,13 @@ async fn rules_of_a_project_hold() {
     ann.emit_to("chat_line", json!("hello"), json!(["bob"])).await;
     assert_eq!(bob.next_event().await, ("chat_line".into(), json!("hello")));
     ann.peer.close().await;
-    let free = json!([{ "shardName": "shard-2", "numConnectedClients": 1 }]);
-    shards_become(&server, "p", free).await;
+    let expected = json!([{ "shardName": "shard-2", "numConnectedClients": 1 }]);
+    until_shards_are(&server, "p", expected).await;
     join(&server, "projectId=p").await;
 }
 
 #[tokio::test]
-async fn a_full_named_shard_overflows_where_the_operator_wants_it() {
+async fn a_full_named_shard_overflows_if_the_project_rules_allow_it() {
     let server = with_rules(ProjectRules { named_overflow: true, ..ProjectRules::default() }).await;
     let query = "projectId=p&shardName=lobby&maxConnectionsPerShard=1";
     assert_eq!(join(&server, query).await.shard, "lobby");
@@ -491,7 +482,7 @@ async fn a_full_named_shard_overflows_where_the_operator_wants_it() {
 }
 
 #[tokio::test]
-async fn a_client_without_a_sign_of_life_is_cut_and_leaves_the_list() {
+async fn a_client_that_answers_no_pings_is_disconnected_and_removed_from_the_list() {
     let koji = Koji::new().with_ping_interval(Duration::from_secs(1));
     let server = TestServer::start(App::new().with_koji(koji)).await;
     let mut raw = RawPeer::connect(server.address).await;
@@ -500,13 +491,13 @@ async fn a_client_without_a_sign_of_life_is_cut_and_leaves_the_list() {
     let mut ann = join(&server, "projectId=p&shardName=s").await;
     let list = ann.list_of(2).await;
     assert!(list[&ann.id]["lastPing"].is_u64());
-    // It never answers a ping, and the list gets shorter though it has not closed.
+    // The raw client answers no pings, so the server removes it although its connection is open.
     ann.list_of(1).await;
     assert_eq!(raw.close_code().await, 1006);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_has_closed_leaves_a_free_seat_behind() {
+async fn the_seat_is_free_when_the_close_handshake_has_ended() {
     let server = start().await;
     for _ in 0..500 {
         let mut raw = RawPeer::connect(server.address).await;
@@ -514,13 +505,13 @@ async fn who_has_closed_leaves_a_free_seat_behind() {
         raw.read_head().await;
         raw.send(&raw::frame(0x88, &1000u16.to_be_bytes())).await;
         raw.read_to_end().await;
-        // Browsers, too, wait for the end of the stream before a page may connect again.
+        // Browsers also wait for the end of the stream before a page can connect again.
         assert!(server.app.project(&ProjectId::new("p").unwrap()).shards().await.unwrap().is_empty());
     }
 }
 
 #[tokio::test]
-async fn a_stop_closes_with_the_code_that_brings_clients_back() {
+async fn shutdown_closes_with_1012_so_that_clients_reconnect() {
     let mut server = start().await;
     let mut ann = join(&server, "projectId=p").await;
     server.begin_stop();
@@ -531,18 +522,18 @@ async fn a_stop_closes_with_the_code_that_brings_clients_back() {
 
 #[tokio::test]
 async fn a_request_to_a_koji_client_fails_at_once() {
-    let koji = Koji::new().on("ask-me", async |socket: Socket| {
+    let koji = Koji::new().on("request-me", async |socket: Socket| {
         let answer = socket.request::<Value>("question", &()).await;
         let _ = socket.emit("outcome", &answer.unwrap_err().to_string());
     });
     let server = TestServer::start(App::new().with_koji(koji)).await;
     let mut ann = join(&server, "projectId=p").await;
-    ann.emit("ask-me", json!({})).await;
+    ann.emit("request-me", json!({})).await;
     assert_eq!(ann.next_event().await, ("outcome".into(), json!("a client of this protocol cannot reply")));
 }
 
 #[tokio::test]
-async fn a_shard_is_the_room_of_its_name_for_the_app() {
+async fn the_app_addresses_a_shard_as_the_room_of_its_name() {
     let server = start().await;
     let mut hash = join(&server, "projectId=p&shardName=%23s").await;
     let (mut ann, _bob) = two(&server).await;

@@ -1,4 +1,4 @@
-//! The Koji door over real sockets: lists of who is there, whole and as changes.
+//! Koji member lists over real sockets: complete lists and changes.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use tokio::time::Instant;
 
 use crate::koji::{join, start, two};
 
-/// The most lists that there can be in that time: one for each gathering, the one that was under way, and one
-/// at once.
-fn gatherings_since(began: Instant) -> u128 {
+/// The highest possible number of lists since `began`: one per interval of 100 ms, one for the interval that
+/// had begun before, and one that is sent immediately.
+fn lists_max_since(began: Instant) -> u128 {
     began.elapsed().as_millis() / 100 + 2
 }
 
 #[tokio::test]
-async fn user_info_is_replaced_whole_and_told_to_the_shard() {
+async fn user_info_is_replaced_and_sent_to_the_shard() {
     let server = start().await;
     let (mut ann, mut bob) = two(&server).await;
     ann.set_user_info(json!({ "name": "Ann", "age": 7 })).await;
@@ -24,8 +24,8 @@ async fn user_info_is_replaced_whole_and_told_to_the_shard() {
     bob.list_where(|list| list[&id]["userInfo"] == json!({ "name": "Ann", "age": 7 })).await;
     ann.set_user_info(json!({ "name": "Anna" })).await;
     bob.list_where(|list| list[&id]["userInfo"] == json!({ "name": "Anna" })).await;
-    for ignored in [json!(null), json!("x"), json!([1]), json!(5), json!({ "x": "y".repeat(16 * 1024) })] {
-        ann.set_user_info(ignored).await;
+    for invalid in [json!(null), json!("x"), json!([1]), json!(5), json!({ "x": "y".repeat(16 * 1024) })] {
+        ann.set_user_info(invalid).await;
     }
     ann.quiet().await;
     let third = join(&server, "projectId=p&shardName=s").await;
@@ -37,7 +37,7 @@ async fn user_info_is_replaced_whole_and_told_to_the_shard() {
 }
 
 #[tokio::test]
-async fn many_who_come_together_do_not_cost_a_list_each() {
+async fn a_hundred_connects_share_member_lists() {
     let server = start().await;
     let began = Instant::now();
     let mut first = join(&server, "projectId=p&shardName=s").await;
@@ -49,14 +49,14 @@ async fn many_who_come_together_do_not_cost_a_list_each() {
     while first.next_list().await.as_object().unwrap().len() < 101 {
         lists += 1;
     }
-    assert!(lists <= gatherings_since(began), "{lists} lists for 100 joins");
+    assert!(lists <= lists_max_since(began), "{lists} lists for 100 joins");
     for other in &mut others {
         other.list_of(101).await;
     }
 }
 
 #[tokio::test]
-async fn who_asked_for_changes_gets_them_with_a_version_and_the_list_when_it_asks_again() {
+async fn a_client_in_changes_mode_receives_versioned_changes_and_the_list_on_request() {
     let server = start().await;
     let mut watcher = join(&server, "projectId=p&shardName=s&connectedClients=changes").await;
     let first = watcher.next().await;
@@ -68,7 +68,7 @@ async fn who_asked_for_changes_gets_them_with_a_version_and_the_list_when_it_ask
         let frame = watcher.next().await;
         assert_eq!(frame["eventName"], "@@KOJI_DISPATCH/CONNECTED_CLIENTS_CHANGES", "{frame}");
         version += 1;
-        assert_eq!(frame["payload"]["version"], version, "no version is left out");
+        assert_eq!(frame["payload"]["version"], version, "versions have no gaps");
         frame["payload"].clone()
     };
     let mut ann = join(&server, "projectId=p&shardName=s").await;
@@ -84,27 +84,27 @@ async fn who_asked_for_changes_gets_them_with_a_version_and_the_list_when_it_ask
     assert_eq!(next(&mut watcher).await["left"], json!([id]));
 
     watcher.emit("@@KOJI_DISPATCH/GET_CONNECTED_CLIENTS", Value::Null).await;
-    let whole = watcher.next().await;
-    assert_eq!(whole["eventName"], "@@KOJI_DISPATCH/CONNECTED_CLIENTS_CHANGED");
-    assert_eq!(whole["payload"]["connectedClients"].as_object().unwrap().len(), 1);
-    assert!(whole["payload"]["version"].is_u64());
+    let list = watcher.next().await;
+    assert_eq!(list["eventName"], "@@KOJI_DISPATCH/CONNECTED_CLIENTS_CHANGED");
+    assert_eq!(list["payload"]["connectedClients"].as_object().unwrap().len(), 1);
+    assert!(list["payload"]["version"].is_u64());
 }
 
 #[tokio::test]
-async fn a_reader_that_stops_reading_misses_lists_but_not_the_last_one() {
+async fn a_slow_reader_misses_lists_but_receives_the_last_one() {
     let mut limits = Limits::default();
     limits.outbox_bytes_max = 256 * 1024;
-    let at_once = App::new().with_koji(Koji::new().with_member_list_interval(Duration::ZERO));
-    let server = TestServer::start(at_once.with_limits(limits)).await;
+    let app = App::new().with_koji(Koji::new().with_member_list_interval(Duration::ZERO));
+    let server = TestServer::start(app.with_limits(limits)).await;
     let mut slow = join(&server, "projectId=p&shardName=s").await;
     let mut busy = join(&server, "projectId=p&shardName=s").await;
     let id = busy.id.clone();
     let queued = async || {
         let session = server.app.hub().index().session(slow.id.parse().unwrap());
-        session.expect("it is not closed").outbox.queued_bytes()
+        session.expect("the connection is open").outbox.queued_bytes()
     };
     let mut round = 0;
-    // Until the kernel's buffers are full and its outbox is as full as lists make it.
+    // Continues until the kernel's buffers are full and the outbox can take no further list.
     while queued().await + 17_000 <= 128 * 1024 {
         round += 1;
         let info = json!({ "round": round, "pad": "x".repeat(16_000) });
@@ -118,7 +118,7 @@ async fn a_reader_that_stops_reading_misses_lists_but_not_the_last_one() {
 }
 
 #[tokio::test]
-async fn a_flood_of_user_infos_ends_in_the_last_one() {
+async fn a_flood_of_user_infos_is_combined_and_the_last_one_arrives() {
     let server = start().await;
     let (mut ann, mut bob) = two(&server).await;
     let began = Instant::now();
@@ -130,15 +130,15 @@ async fn a_flood_of_user_infos_ends_in_the_last_one() {
     while bob.next_list().await[&id]["userInfo"]["n"] != 1999 {
         lists += 1;
     }
-    assert!(lists <= gatherings_since(began), "{lists} lists for 2000 changes");
+    assert!(lists <= lists_max_since(began), "{lists} lists for 2000 changes");
 }
 
 #[tokio::test]
-async fn lists_longer_than_half_an_outbox_close_nobody() {
+async fn lists_longer_than_half_an_outbox_close_no_connection() {
     let mut limits = Limits::default();
     limits.outbox_bytes_max = 256 * 1024;
-    let at_once = App::new().with_koji(Koji::new().with_member_list_interval(Duration::ZERO));
-    let server = TestServer::start(at_once.with_limits(limits)).await;
+    let app = App::new().with_koji(Koji::new().with_member_list_interval(Duration::ZERO));
+    let server = TestServer::start(app.with_limits(limits)).await;
     let mut slow = Vec::new();
     for _ in 0..14 {
         let mut member = join(&server, "projectId=p&shardName=s").await;
@@ -150,7 +150,7 @@ async fn lists_longer_than_half_an_outbox_close_nobody() {
     let behind = async || {
         let index = server.app.hub().index();
         let sessions = slow.iter().map(|member| index.session(member.id.parse().unwrap()));
-        let outboxes = sessions.map(|session| session.expect("it is not closed").outbox.queued_bytes());
+        let outboxes = sessions.map(|session| session.expect("the connection is open").outbox.queued_bytes());
         outboxes.filter(|queued| *queued > 0).count()
     };
     let mut round = 0;

@@ -1,26 +1,21 @@
-//! Every bound, and what happens at it.
+//! Limits, and the behaviour of the server when one is reached.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use switchboard::{AcceptOptions, Data, Limits, Reply, Request, State};
+use switchboard::{AcceptOptions, Data, Reply, Request, State};
 use switchboard_testkit::raw::frame;
-use switchboard_testkit::{Peer, RawPeer, TestServer, soon};
+use switchboard_testkit::{Peer, RawPeer, TestServer, soon, until};
 use tokio::io::AsyncReadExt;
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::app;
-
-fn limits(change: impl FnOnce(&mut Limits)) -> Limits {
-    let mut limits = Limits::default();
-    change(&mut limits);
-    limits
-}
+use crate::support::limits;
 
 #[tokio::test]
-async fn a_burst_of_5000_requests_passes() {
+async fn a_burst_of_5000_requests_is_answered() {
     let server = TestServer::start(app()).await;
     let mut peer = server.peer().await;
     let all = (1..=5000)
@@ -35,7 +30,7 @@ async fn a_burst_of_5000_requests_passes() {
 }
 
 #[tokio::test]
-async fn who_sends_too_fast_is_closed_with_the_reason() {
+async fn a_peer_over_the_message_rate_is_closed_with_1008() {
     let server =
         TestServer::start(app().with_limits(limits(|limits| limits.messages_per_s = Some(10)))).await;
     let mut bystander = server.peer().await;
@@ -46,7 +41,7 @@ async fn who_sends_too_fast_is_closed_with_the_reason() {
 }
 
 #[tokio::test]
-async fn rates_can_be_switched_off() {
+async fn rate_limits_can_be_disabled() {
     let none = limits(|limits| limits.messages_per_s = Some(1)).without_rates();
     let server = TestServer::start(app().with_limits(none)).await;
     let mut peer = server.peer().await;
@@ -57,7 +52,7 @@ async fn rates_can_be_switched_off() {
 }
 
 #[tokio::test]
-async fn connections_over_the_limit_are_refused_until_one_goes() {
+async fn connections_over_the_limit_are_refused_until_one_closes() {
     let server =
         TestServer::start(app().with_limits(limits(|limits| limits.connections_per_address_max = Some(1))))
             .await;
@@ -65,37 +60,38 @@ async fn connections_over_the_limit_are_refused_until_one_goes() {
     let refused = Peer::try_connect(&server.url("/"), &[]).await.err().unwrap();
     assert!(refused.contains("429"), "{refused}");
     first.close().await;
-    soon("a place", async { while Peer::try_connect(&server.url("/"), &[]).await.is_err() {} }).await;
+    until("a connection is accepted", async || Peer::try_connect(&server.url("/"), &[]).await.is_ok()).await;
 }
 
 #[tokio::test]
-async fn pages_of_other_origins_are_refused() {
+async fn connections_from_other_origins_are_refused() {
     let options = AcceptOptions {
         allowed_origins: Some(vec!["https://good.example".into()]),
         ..AcceptOptions::default()
     };
     let server = TestServer::start(app().with_accept_options(options)).await;
-    let from = async |origin: &str| Peer::try_connect(&server.url("/"), &[("origin", origin)]).await;
-    assert!(from("https://good.example").await.is_ok());
-    for bad in ["https://evil.example", "https://good.example.evil.example", "http://good.example", "null"] {
-        assert!(from(bad).await.err().unwrap().contains("403"), "{bad}");
+    let connect_from = async |origin: &str| Peer::try_connect(&server.url("/"), &[("origin", origin)]).await;
+    assert!(connect_from("https://good.example").await.is_ok());
+    for origin in ["https://evil.example", "https://good.example.evil.example", "http://good.example", "null"]
+    {
+        assert!(connect_from(origin).await.err().unwrap().contains("403"), "{origin}");
     }
     server.peer().await.quiet().await;
 }
 
 #[tokio::test]
-async fn a_slow_handshake_is_cut() {
+async fn a_handshake_that_exceeds_its_timeout_is_disconnected() {
     let short = limits(|limits| limits.handshake_timeout = Duration::from_millis(50));
     let server = TestServer::start(app().with_limits(short)).await;
     let mut silent = RawPeer::connect(server.address).await;
-    let mut halting = RawPeer::connect(server.address).await;
-    halting.send(b"GET / HTTP/1.1\r\nHost:").await;
+    let mut incomplete = RawPeer::connect(server.address).await;
+    incomplete.send(b"GET / HTTP/1.1\r\nHost:").await;
     silent.read_to_end().await;
-    halting.read_to_end().await;
+    incomplete.read_to_end().await;
 }
 
 #[tokio::test]
-async fn rooms_of_one_socket_are_bounded() {
+async fn memberships_of_a_socket_are_bounded() {
     let server = TestServer::start(app().with_limits(limits(|limits| limits.memberships_max = 3))).await;
     let mut peer = server.peer().await;
     for room in ["a", "b", "c", "a"] {
@@ -112,7 +108,7 @@ async fn rooms_of_one_socket_are_bounded() {
 }
 
 #[tokio::test]
-async fn no_more_handlers_of_a_connection_wait_than_may_and_every_event_gets_its_turn() {
+async fn handlers_in_flight_are_bounded_and_every_event_is_handled() {
     let started = Arc::new(AtomicUsize::new(0));
     let gate = Arc::new(Semaphore::new(0));
     let app = app()
@@ -129,7 +125,7 @@ async fn no_more_handlers_of_a_connection_wait_than_may_and_every_event_gets_its
     for n in 1..=10 {
         peer.send(&json!({ "event": "/wait", "ackId": n })).await;
     }
-    // The replies of later ones show that the connection goes on as each gets its turn.
+    // Each reply shows that a finished handler lets the next event start.
     for done in 1..=10 {
         bystander.quiet().await;
         assert!(started.load(Ordering::Relaxed) < done + 4);
@@ -140,7 +136,7 @@ async fn no_more_handlers_of_a_connection_wait_than_may_and_every_event_gets_its
 }
 
 #[tokio::test]
-async fn a_reader_that_does_not_read_is_closed_and_nobody_waits_for_it() {
+async fn a_peer_that_stops_reading_is_closed_with_1013_and_delays_no_others() {
     let small = limits(|limits| {
         limits.outbox_bytes_max = 64 * 1024;
         limits.close_timeout = Duration::from_millis(100);
@@ -156,7 +152,7 @@ async fn a_reader_that_does_not_read_is_closed_and_nobody_waits_for_it() {
     let (mut good, mut sender) = (server.peer().await, server.peer().await);
     good.request("/join", json!("r")).await;
     let blob = "x".repeat(16 * 1024);
-    // The kernel's buffers fill first; then the outbox; then it is closed.
+    // The kernel's buffers fill first, then the outbox; then the server closes the connection.
     let code = loop {
         if let Ok(code) = ended.try_recv() {
             break code;
@@ -171,21 +167,16 @@ async fn a_reader_that_does_not_read_is_closed_and_nobody_waits_for_it() {
     assert_eq!(stats.overflowed.load(Ordering::Relaxed), 1);
 }
 
-/// A peer in room `r` that reads only when it is told to.
+/// A peer in the room `r` that reads only when the test does.
 async fn reader_in_room(server: &TestServer) -> RawPeer {
     let mut peer = server.raw().await;
     peer.send(&frame(0x81, br#"{"event":"/join","data":"r"}"#)).await;
-    soon("it joins", async {
-        while server.app.room_size("r").await.unwrap() == 0 {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    until("the peer has joined", async || server.app.room_size("r").await.unwrap() > 0).await;
     peer
 }
 
 #[tokio::test]
-async fn a_reader_that_reads_again_gets_all_that_was_queued_and_then_the_code() {
+async fn a_peer_that_resumes_reading_receives_the_queued_frames_and_then_1013() {
     let server =
         TestServer::start(app().with_limits(limits(|limits| limits.outbox_bytes_max = 64 * 1024))).await;
     let mut slow = reader_in_room(&server).await;
@@ -202,7 +193,7 @@ async fn a_reader_that_reads_again_gets_all_that_was_queued_and_then_the_code() 
 }
 
 #[tokio::test]
-async fn volatile_events_are_dropped_for_a_slow_reader_who_stays() {
+async fn volatile_events_are_dropped_for_a_slow_peer_that_stays_connected() {
     let server =
         TestServer::start(app().with_limits(limits(|limits| limits.outbox_bytes_max = 64 * 1024))).await;
     let mut slow = reader_in_room(&server).await;
@@ -211,7 +202,7 @@ async fn volatile_events_are_dropped_for_a_slow_reader_who_stays() {
         tokio::task::yield_now().await;
     }
     assert!(server.app.hub().stats().dropped.load(Ordering::Relaxed) > 0);
-    // It reads again: what comes from now on arrives.
+    // The peer reads again, so later events arrive.
     let mut bytes = Vec::new();
     while server.app.to("#r").volatile().emit("small", &1).unwrap() == 0 {
         soon("bytes", slow.stream.read_buf(&mut bytes)).await.unwrap();
@@ -222,7 +213,7 @@ async fn volatile_events_are_dropped_for_a_slow_reader_who_stays() {
 }
 
 #[tokio::test]
-async fn a_silent_peer_is_cut_and_one_that_answers_pings_stays() {
+async fn a_peer_that_answers_no_pings_is_disconnected_and_others_stay() {
     let (pings, mut pinged) = mpsc::channel(100);
     let (ends, mut ended) = mpsc::channel(1);
     let app = app()
@@ -240,19 +231,19 @@ async fn a_silent_peer_is_cut_and_one_that_answers_pings_stays() {
     let server = TestServer::start(app).await;
     let mut alive = server.peer().await;
     let silent = server.raw().await;
-    // The library answers pings while it is read from.
+    // The client library answers pings only while the test reads.
     let reading = async {
         loop {
             alive.next().await;
         }
     };
-    let (gone, code) = tokio::select! {
-        gone = soon("the silent one is cut", ended.recv()) => gone.unwrap(),
-        () = reading => unreachable!("nothing is sent to it"),
+    let (disconnected, code) = tokio::select! {
+        disconnected = soon("the silent peer is disconnected", ended.recv()) => disconnected.unwrap(),
+        () = reading => unreachable!("the server sends no events"),
     };
-    assert_eq!(code, 1006, "it was cut, not asked to close");
+    assert_eq!(code, 1006, "the server sent no close frame");
     assert!(soon("pings", pinged.recv()).await.is_some());
-    assert!(server.app.socket(gone).is_none());
+    assert!(server.app.socket(disconnected).is_none());
     assert_eq!(server.app.total_sockets().await.unwrap(), 1);
     drop(silent);
     alive.quiet().await;

@@ -1,11 +1,10 @@
-//! The framework over real sockets.
+//! Tests of the framework over real sockets.
 
 mod bad_input;
 mod embedding;
 mod handlers;
 mod hooks;
 mod inbox;
-mod inbox_support;
 mod koji;
 mod koji_member_lists;
 mod limits;
@@ -18,11 +17,12 @@ mod nodes;
 mod requests;
 mod rooms;
 mod shutdown;
+mod support;
 
 use serde_json::{Value, json};
 use switchboard::{App, Data, Reply, ReplyError, Socket};
 
-/// An app that answers, joins, and sends to a room: enough for most tests.
+/// An app that echoes, joins rooms, and sends to a room.
 fn app() -> App {
     App::new().on("/echo", echo).on("/join", join).on("/say", say)
 }
@@ -35,8 +35,8 @@ async fn join(socket: Socket, Data(room): Data<String>) -> Result<Reply<bool>, R
     Ok(Reply(socket.join(&room)?))
 }
 
-/// Sends to the others in a room, and replies with how many have it queued.
+/// Sends to the other members of a room and replies with the number of receivers.
 async fn say(socket: Socket, Data((room, text)): Data<(String, Value)>) -> Result<Reply<Value>, ReplyError> {
-    let heard_by = socket.to(&room).emit("said", &text)?;
-    Ok(Reply(json!(heard_by)))
+    let receivers = socket.to(&room).emit("said", &text)?;
+    Ok(Reply(json!(receivers)))
 }

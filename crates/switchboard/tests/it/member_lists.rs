@@ -1,4 +1,4 @@
-//! Who is on a shard, over nodes that share a store.
+//! Koji member lists across nodes that share a store.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -14,21 +14,21 @@ use switchboard_testkit::{KojiPeer, TestServer};
 
 type Descriptions = HashMap<(ProjectId, ShardName), BTreeMap<SocketId, Bytes>>;
 
-/// What the nodes of a test share.
-struct Facts {
+/// The state of a store that several nodes share.
+struct SharedState {
     seats: MemoryStore,
     descriptions: Mutex<Descriptions>,
-    /// The store does not answer.
+    /// Reads of descriptions fail.
     down: AtomicBool,
-    /// Nodes do not hear of changes.
-    mute: AtomicBool,
-    asked: AtomicUsize,
+    /// Changes are not published to the other nodes.
+    publishes_nothing: AtomicBool,
+    reads: AtomicUsize,
 }
 
-/// The store as one node has it.
+/// The handle of one node to the shared store.
 struct SharedStore {
     bus: Arc<LocalBus>,
-    facts: Arc<Facts>,
+    state: Arc<SharedState>,
 }
 
 impl SharedStore {
@@ -39,8 +39,8 @@ impl SharedStore {
         change: impl FnOnce(&mut BTreeMap<SocketId, Bytes>),
     ) {
         let key = (project.clone(), shard.clone());
-        change(self.facts.descriptions.lock().unwrap().entry(key).or_default());
-        if !self.facts.mute.load(Ordering::Relaxed) {
+        change(self.state.descriptions.lock().unwrap().entry(key).or_default());
+        if !self.state.publishes_nothing.load(Ordering::Relaxed) {
             let content = Content::ShardChanged(shard.clone());
             let audience = Target::shard(shard).into();
             self.bus.publish(&Publication { project: project.clone(), audience, content }).unwrap();
@@ -54,7 +54,7 @@ impl Store for SharedStore {
     fn left(&self, _: &ProjectId, _: &Target, _: SocketId) {}
 
     fn count<'a>(&'a self, project: &'a ProjectId, target: &'a Target) -> StoreFuture<'a, usize> {
-        self.facts.seats.count(project, target)
+        self.state.seats.count(project, target)
     }
 
     fn members<'a>(
@@ -63,30 +63,30 @@ impl Store for SharedStore {
         target: &'a Target,
         page: Page<SocketId>,
     ) -> StoreFuture<'a, Vec<SocketId>> {
-        self.facts.seats.members(project, target, page)
+        self.state.seats.members(project, target, page)
     }
 
     fn count_users<'a>(&'a self, project: &'a ProjectId) -> StoreFuture<'a, usize> {
-        self.facts.seats.count_users(project)
+        self.state.seats.count_users(project)
     }
 
     fn users<'a>(&'a self, project: &'a ProjectId, page: Page<UserId>) -> StoreFuture<'a, Vec<UserId>> {
-        self.facts.seats.users(project, page)
+        self.state.seats.users(project, page)
     }
 
-    fn take_seat<'a>(&'a self, project: &'a ProjectId, wish: SeatRequest) -> StoreFuture<'a, Seated> {
-        self.facts.seats.take_seat(project, wish)
+    fn take_seat<'a>(&'a self, project: &'a ProjectId, request: SeatRequest) -> StoreFuture<'a, Seated> {
+        self.state.seats.take_seat(project, request)
     }
 
     fn leave_seat(&self, project: &ProjectId, shard: &ShardName, socket: SocketId) {
-        self.facts.seats.leave_seat(project, shard, socket);
+        self.state.seats.leave_seat(project, shard, socket);
         self.change(project, shard, |descriptions| {
             descriptions.remove(&socket);
         });
     }
 
     fn shards<'a>(&'a self, project: &'a ProjectId) -> StoreFuture<'a, Vec<Shard>> {
-        self.facts.seats.shards(project)
+        self.state.seats.shards(project)
     }
 
     fn describe(&self, project: &ProjectId, shard: &ShardName, socket: SocketId, description: Bytes) {
@@ -100,35 +100,35 @@ impl Store for SharedStore {
         project: &'a ProjectId,
         shard: &'a ShardName,
     ) -> StoreFuture<'a, Vec<(SocketId, Bytes)>> {
-        self.facts.asked.fetch_add(1, Ordering::Relaxed);
-        if self.facts.down.load(Ordering::Relaxed) {
-            return Box::pin(async { Err(StoreError("it is down".into())) });
+        self.state.reads.fetch_add(1, Ordering::Relaxed);
+        if self.state.down.load(Ordering::Relaxed) {
+            return Box::pin(async { Err(StoreError("the store is down".into())) });
         }
-        let all = self.facts.descriptions.lock().unwrap();
+        let all = self.state.descriptions.lock().unwrap();
         let here = all.get(&(project.clone(), shard.clone())).cloned().unwrap_or_default();
         let others = here.into_iter().filter(|(id, _)| id.node() != self.bus.node()).collect();
         Box::pin(async { Ok(others) })
     }
 }
 
-/// Two nodes with a Koji door, and what they share.
-async fn two() -> (TestServer, TestServer, Arc<Facts>) {
-    let facts = Arc::new(Facts {
+/// Two nodes with the Koji protocol, and their shared store.
+async fn two() -> (TestServer, TestServer, Arc<SharedState>) {
+    let state = Arc::new(SharedState {
         seats: MemoryStore::new(Arc::new(Index::default())),
         descriptions: Mutex::default(),
         down: AtomicBool::new(false),
-        mute: AtomicBool::new(false),
-        asked: AtomicUsize::new(0),
+        publishes_nothing: AtomicBool::new(false),
+        reads: AtomicUsize::new(0),
     });
     let mut nodes = Vec::new();
     for bus in LocalBus::connected(2) {
         let bus = Arc::new(bus);
-        let store = SharedStore { bus: bus.clone(), facts: facts.clone() };
+        let store = SharedStore { bus: bus.clone(), state: state.clone() };
         let app = App::new().with_koji(Koji::new()).with_bus(bus).with_store(Arc::new(store));
         nodes.push(TestServer::start(app).await);
     }
-    let [one, two] = nodes.try_into().unwrap_or_else(|_| panic!("two were made"));
-    (one, two, facts)
+    let [one, two] = nodes.try_into().unwrap_or_else(|_| panic!("two nodes"));
+    (one, two, state)
 }
 
 async fn join(server: &TestServer) -> KojiPeer {
@@ -140,7 +140,7 @@ fn ids(list: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn a_list_is_of_the_clients_of_all_nodes_and_the_same_everywhere() {
+async fn member_lists_contain_the_clients_of_all_nodes_in_the_same_order() {
     let (one, two, _) = two().await;
     let mut ann = join(&one).await;
     ann.list_of(1).await;
@@ -149,8 +149,12 @@ async fn a_list_is_of_the_clients_of_all_nodes_and_the_same_everywhere() {
     ann.list_where(|list| list[&id]["userInfo"]["name"] == "Ann").await;
     let mut bob = join(&two).await;
     let first = bob.next_list().await;
-    assert_eq!(first[&ann.id]["userInfo"], json!({ "name": "Ann" }), "also in the first list: {first}");
-    assert_eq!(ids(&first), [&ann.id, &bob.id], "in the order they came");
+    assert_eq!(
+        first[&ann.id]["userInfo"],
+        json!({ "name": "Ann" }),
+        "the first list already contains the user info: {first}"
+    );
+    assert_eq!(ids(&first), [&ann.id, &bob.id], "in the order of connection");
     assert!(first[&ann.id]["lastPing"].as_u64().unwrap() > 1_700_000_000_000);
     let mut carl = join(&one).await;
     let mut lists = Vec::new();
@@ -172,7 +176,7 @@ async fn a_list_is_of_the_clients_of_all_nodes_and_the_same_everywhere() {
 }
 
 #[tokio::test]
-async fn who_asked_for_changes_gets_those_of_other_nodes_with_a_version() {
+async fn a_client_in_changes_mode_receives_versioned_changes_of_other_nodes() {
     let (one, two, _) = two().await;
     let query = "projectId=p&shardName=s&connectedClients=changes";
     let mut watcher = KojiPeer::join(&one, query).await;
@@ -182,7 +186,7 @@ async fn who_asked_for_changes_gets_those_of_other_nodes_with_a_version() {
         let frame = watcher.next().await;
         assert_eq!(frame["eventName"], "@@KOJI_DISPATCH/CONNECTED_CLIENTS_CHANGES", "{frame}");
         version += 1;
-        assert_eq!(frame["payload"]["version"], version, "no version is left out");
+        assert_eq!(frame["payload"]["version"], version, "versions have no gaps");
         frame["payload"].clone()
     };
     let mut bob = join(&two).await;
@@ -198,29 +202,29 @@ async fn who_asked_for_changes_gets_those_of_other_nodes_with_a_version() {
 }
 
 #[tokio::test]
-async fn while_the_store_does_not_answer_what_is_known_is_told_and_then_the_rest() {
-    let (one, two, facts) = two().await;
+async fn member_lists_are_local_while_the_store_is_down_and_complete_afterwards() {
+    let (one, two, state) = two().await;
     let mut bob = join(&two).await;
     bob.list_of(1).await;
-    facts.down.store(true, Ordering::Relaxed);
+    state.down.store(true, Ordering::Relaxed);
     let mut ann = join(&one).await;
-    assert_eq!(ids(&ann.next_list().await), [&ann.id], "Bob is not known yet");
+    assert_eq!(ids(&ann.next_list().await), [&ann.id], "the list contains only local clients");
     ann.set_user_info(json!({ "name": "Ann" })).await;
     let id = ann.id.clone();
     ann.list_where(|list| list[&id]["userInfo"]["name"] == "Ann").await;
     let project = one.app.project(&ProjectId::new("p").unwrap());
-    assert!(project.shard_clients("s").await.is_err(), "half a list is no answer");
-    facts.down.store(false, Ordering::Relaxed);
+    assert!(project.shard_clients("s").await.is_err(), "an incomplete list is an error");
+    state.down.store(false, Ordering::Relaxed);
     ann.list_of(2).await;
     bob.list_where(|list| list[&id]["userInfo"]["name"] == "Ann").await;
 }
 
 #[tokio::test]
-async fn what_was_missed_is_found_when_the_bus_is_back() {
-    let (one, two, facts) = two().await;
+async fn missed_changes_are_read_when_the_bus_reconnects() {
+    let (one, two, state) = two().await;
     let mut ann = join(&one).await;
     ann.list_of(1).await;
-    facts.mute.store(true, Ordering::Relaxed);
+    state.publishes_nothing.store(true, Ordering::Relaxed);
     let mut bob = join(&two).await;
     bob.list_of(2).await;
     ann.quiet().await;
@@ -229,22 +233,22 @@ async fn what_was_missed_is_found_when_the_bus_is_back() {
 }
 
 #[tokio::test]
-async fn a_hundred_changes_elsewhere_do_not_cost_a_question_each() {
-    let (one, two, facts) = two().await;
+async fn a_hundred_remote_changes_share_reads_of_the_store() {
+    let (one, two, state) = two().await;
     let (mut ann, mut bob) = (join(&one).await, join(&two).await);
     ann.list_of(2).await;
-    let before = facts.asked.load(Ordering::Relaxed);
+    let before = state.reads.load(Ordering::Relaxed);
     for n in 1..=100 {
         bob.set_user_info(json!({ "n": n })).await;
     }
     let id = bob.id.clone();
     ann.list_where(|list| list[&id]["userInfo"]["n"] == 100).await;
-    let asked = facts.asked.load(Ordering::Relaxed) - before;
-    assert!(asked < 20, "{asked} questions for 100 changes");
+    let reads = state.reads.load(Ordering::Relaxed) - before;
+    assert!(reads < 20, "{reads} reads for 100 changes");
 }
 
 #[tokio::test]
-async fn the_app_sees_the_clients_of_all_nodes() {
+async fn shard_clients_contains_the_clients_of_all_nodes() {
     let (one, two, _) = two().await;
     let (ann, mut bob) = (join(&one).await, join(&two).await);
     bob.list_of(2).await;

@@ -1,4 +1,4 @@
-//! Middleware: order, stopping, namespaces.
+//! Middleware: order, early replies, and namespaces.
 
 use serde_json::json;
 use switchboard::{App, IntoResponse, Middleware, Next, Reply, Request, Response, Router};
@@ -6,7 +6,7 @@ use switchboard_testkit::TestServer;
 
 use crate::echo;
 
-/// Notes a name on the request's socket, in the order of passing.
+/// Appends a name to the list on the socket of the request, to record the order of calls.
 fn note(request: &Request, name: &str) {
     let mut notes: Vec<String> = request.get("notes").unwrap_or_default();
     notes.push(name.into());
@@ -58,7 +58,7 @@ async fn the_order_is_global_then_any_then_route_then_handler() {
 }
 
 #[tokio::test]
-async fn a_middleware_that_does_not_go_on_ends_the_request() {
+async fn a_middleware_that_does_not_call_next_ends_the_request() {
     let silent = async |_: Request, _: Next| {};
     let app = App::new()
         .on("/guarded", forbid.then(echo))
@@ -73,7 +73,7 @@ async fn a_middleware_that_does_not_go_on_ends_the_request() {
 }
 
 #[tokio::test]
-async fn a_routers_middleware_is_around_its_own_handlers_only() {
+async fn middleware_of_a_router_applies_only_to_its_handlers() {
     let lobby = Router::new().on("/join", notes).middleware(inner);
     let game = Router::new().on("/move", notes).nest("/lobby", lobby).middleware(outer);
     let app = App::new().nest("/game", game).on("/notes", notes).ns("/chat", |chat| chat.on("/say", echo));

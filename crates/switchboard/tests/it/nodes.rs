@@ -1,4 +1,4 @@
-//! Two apps on one bus are one server.
+//! Several nodes on one bus: sends, remote calls, and commands.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,13 +13,13 @@ use switchboard_testkit::{KojiPeer, Peer, TestServer};
 
 use crate::app;
 
-/// Two nodes; `make` gives the app of each.
+/// Two connected nodes; `make` creates the app of each.
 async fn two_of(make: impl Fn() -> App) -> (TestServer, TestServer) {
     let mut nodes = Vec::new();
     for bus in LocalBus::connected(2) {
         nodes.push(TestServer::start(make().with_bus(Arc::new(bus))).await);
     }
-    let [one, two] = nodes.try_into().unwrap_or_else(|_| panic!("two were asked for"));
+    let [one, two] = nodes.try_into().unwrap_or_else(|_| panic!("two nodes"));
     (one, two)
 }
 
@@ -33,11 +33,11 @@ async fn peer_of(node: &TestServer) -> (Peer, SocketId) {
     let mut peer = node.peer().await;
     peer.quiet().await;
     let mut now = node.app.all_socket_ids().await.unwrap().into_iter();
-    (peer, now.find(|id| !before.contains(id)).expect("it is known by now"))
+    (peer, now.find(|id| !before.contains(id)).expect("the new socket is known"))
 }
 
-/// Answers the next frame, which has to be a request.
-async fn answer(peer: &mut Peer, data: Value) -> Value {
+/// Replies to the next frame, which must be a request, and returns it.
+async fn reply_to_next(peer: &mut Peer, data: Value) -> Value {
     let question = peer.next().await;
     peer.send(&json!({ "type": "ack", "ackId": question["ackId"], "data": data })).await;
     question
@@ -53,7 +53,7 @@ async fn sends_reach_the_sockets_of_other_nodes_once() {
     two.app.set_user_online("7", far_id).await.unwrap();
     two.app.settled().await;
 
-    assert_eq!(near.request("/say", json!(["#r", "over"])).await, 0, "nobody else on this node");
+    assert_eq!(near.request("/say", json!(["#r", "over"])).await, 0, "the other members are on another node");
     assert_eq!(far.next_event().await, ("said".into(), json!("over")));
     let app: &App = &one.app;
     app.emit_to(far_id, "direct", &1).unwrap();
@@ -70,69 +70,71 @@ async fn sends_reach_the_sockets_of_other_nodes_once() {
 }
 
 #[tokio::test]
-async fn a_client_of_another_node_is_asked_and_answers() {
+async fn a_request_reaches_a_client_of_another_node_and_returns_its_reply() {
     let (one, two) = two().await;
     let (mut near, near_id) = peer_of(&one).await;
     let (mut far, far_id) = peer_of(&two).await;
     for (peer, id) in [(&mut near, near_id), (&mut far, far_id)] {
-        let asking = one.app.request::<Value>(id, "/q", "größer \"als\" \u{1}");
-        let (said, question) = tokio::join!(asking, answer(peer, json!({ "n": 1e300 })));
-        assert_eq!(said.unwrap(), json!({ "n": 1e300 }));
+        let request = one.app.request::<Value>(id, "/q", "größer \"als\" \u{1}");
+        let (reply, question) = tokio::join!(request, reply_to_next(peer, json!({ "n": 1e300 })));
+        assert_eq!(reply.unwrap(), json!({ "n": 1e300 }));
         assert_eq!((&question["event"], &question["data"]), (&json!("/q"), &json!("größer \"als\" \u{1}")));
         peer.quiet().await;
     }
 }
 
 #[tokio::test]
-async fn an_app_that_is_not_served_asks_the_clients_of_others() {
-    let [bus, other]: [LocalBus; 2] = LocalBus::connected(2).try_into().unwrap_or_else(|_| panic!("two"));
+async fn an_app_without_a_server_sends_requests_to_clients_of_other_nodes() {
+    let [bus, other_bus]: [LocalBus; 2] =
+        LocalBus::connected(2).try_into().unwrap_or_else(|_| panic!("two buses"));
     let server = TestServer::start(app().with_bus(Arc::new(bus))).await;
-    let asker = App::new().with_bus(Arc::new(other));
+    let requester = App::new().with_bus(Arc::new(other_bus));
     let (mut peer, id) = peer_of(&server).await;
-    let (said, _) = tokio::join!(asker.request::<u32>(id, "/q", &()), answer(&mut peer, json!(7)));
-    assert_eq!(said.unwrap(), 7);
+    let (reply, _) =
+        tokio::join!(requester.request::<u32>(id, "/q", &()), reply_to_next(&mut peer, json!(7)));
+    assert_eq!(reply.unwrap(), 7);
 }
 
 #[tokio::test]
-async fn a_request_to_another_node_ends_as_one_to_this_node_does() {
+async fn a_request_to_another_node_fails_with_the_same_errors_as_a_local_one() {
     let mut limits = Limits::default();
     limits.requests_pending_max = 1;
     let with_koji = || app().with_koji(Koji::new()).with_limits(limits.clone());
     let (one, two) = two_of(with_koji).await;
     let (mut far, id) = peer_of(&two).await;
-    // As long as it stays, its node hears what is for sockets of the project.
+    // While this socket is connected, its node stays subscribed to the sockets of the project.
     let (_silent, silent) = peer_of(&two).await;
-    let ask = |ms| one.app.request_within::<u32>(Duration::from_millis(ms), id, "/q", &());
+    let request = |ms| one.app.request_within::<u32>(Duration::from_millis(ms), id, "/q", &());
     let minute = 60_000;
-    let (wrong, _) = tokio::join!(ask(minute), answer(&mut far, json!("no number")));
+    let (wrong, _) = tokio::join!(request(minute), reply_to_next(&mut far, json!("no number")));
     assert!(matches!(wrong, Err(RequestError::Decode(_))), "{wrong:?}");
-    let (first, second) = tokio::join!(ask(minute), async {
-        let second = ask(minute).await;
+    let (first, second) = tokio::join!(request(minute), async {
+        let second = request(minute).await;
         far.next().await;
         far.close().await;
         second
     });
     assert!(matches!(second, Err(RequestError::TooMany { max: 1 })), "{second:?}");
     assert!(matches!(first, Err(RequestError::Closed)), "{first:?}");
-    assert!(matches!(ask(minute).await, Err(RequestError::Closed)), "its node says at once that it is gone");
+    assert!(matches!(request(minute).await, Err(RequestError::Closed)), "its node replies immediately");
 
     let project = one.app.project(&ProjectId::new("p").unwrap());
     let koji: SocketId = KojiPeer::join(&two, "projectId=p").await.id.parse().unwrap();
-    let asked = project.request::<u32>(koji, "/q", &()).await;
-    assert!(matches!(asked, Err(RequestError::CannotReply)), "{asked:?}");
+    let outcome = project.request::<u32>(koji, "/q", &()).await;
+    assert!(matches!(outcome, Err(RequestError::CannotReply)), "{outcome:?}");
     assert!(
         matches!(one.app.request::<u32>(koji, "/q", &()).await, Err(RequestError::Closed)),
-        "not its project"
+        "the socket is in another project"
     );
     let short = Duration::from_millis(20);
-    let asked = one.app.request_within::<u32>(short, silent, "/q", &()).await;
-    assert!(matches!(asked, Err(RequestError::Timeout(within)) if within == short), "{asked:?}");
+    let outcome = one.app.request_within::<u32>(short, silent, "/q", &()).await;
+    assert!(matches!(outcome, Err(RequestError::Timeout(within)) if within == short), "{outcome:?}");
     let bad_name = one.app.request::<u32>(id, "", &()).await;
     assert!(matches!(bad_name, Err(RequestError::Emit(_))), "{bad_name:?}");
 }
 
 #[tokio::test]
-async fn calls_without_an_answer_are_bounded() {
+async fn pending_remote_calls_are_bounded() {
     let mut limits = Limits::default();
     limits.remote_calls_pending_max = 1;
     let (one, two) = two_of(|| app().with_limits(limits.clone())).await;
@@ -142,14 +144,14 @@ async fn calls_without_an_answer_are_bounded() {
         assert!(matches!(second, Err(RequestError::Node(NodeError::TooMany { max: 1 }))), "{second:?}");
         let tagged = one.app.sync_tag(id, "t").await;
         assert!(matches!(tagged, Err(MembershipError::Node(NodeError::TooMany { max: 1 }))), "{tagged:?}");
-        answer(&mut far, json!(1)).await
+        reply_to_next(&mut far, json!(1)).await
     });
     assert_eq!(first.unwrap(), 1);
     assert!(one.app.sync_tag(id, "t").await.unwrap());
 }
 
 #[tokio::test]
-async fn users_and_tags_are_set_on_whatever_node_the_socket_is() {
+async fn users_and_tags_are_set_on_the_node_of_the_socket() {
     let mut limits = Limits::default();
     limits.memberships_max = 3;
     let (one, two) = two_of(|| app().with_limits(limits.clone())).await;
@@ -174,22 +176,22 @@ async fn users_and_tags_are_set_on_whatever_node_the_socket_is() {
     let full = one.app.sync_tag(id, "c").await;
     assert!(matches!(full, Err(MembershipError::Join(JoinError::TooMany { max: 3 }))), "{full:?}");
     assert!(matches!(one.app.sync_tag(id, "").await, Err(MembershipError::Join(JoinError::Name(_)))));
-    let nobody = SocketId::on(two.app.hub().bus().node());
+    let unknown = SocketId::on(two.app.hub().bus().node());
     assert!(matches!(
-        one.app.set_user_online("7", nobody).await,
+        one.app.set_user_online("7", unknown).await,
         Err(MembershipError::Join(JoinError::Closed))
     ));
-    assert!(!one.app.unsync_tag(nobody, "a").await.unwrap());
+    assert!(!one.app.unsync_tag(unknown, "a").await.unwrap());
 }
 
 #[tokio::test]
-async fn a_user_goes_offline_on_all_nodes_and_stays_connected() {
+async fn set_user_offline_logs_the_user_out_on_all_nodes_and_keeps_the_connections() {
     let (one, two) = two().await;
     let ((mut near, near_id), (mut far, far_id)) = (peer_of(&one).await, peer_of(&two).await);
     for id in [near_id, far_id] {
         one.app.set_user_online("7", id).await.unwrap();
     }
-    assert_eq!(one.app.set_user_offline("7").await.unwrap(), 1, "so many on this node");
+    assert_eq!(one.app.set_user_offline("7").await.unwrap(), 1, "the count of this node");
     one.app.emit_to_user("7", "mail", &1).unwrap();
     near.quiet().await;
     far.quiet().await;
@@ -207,22 +209,22 @@ async fn an_audience_is_disconnected_on_all_nodes() {
     let spared_id = *two.app.all_socket_ids().await.unwrap().iter().find(|id| **id != far_id).unwrap();
     one.app.to("#r").emit("before", &1).unwrap();
     let audience = Audience::from(Target::room("r").unwrap()).except(spared_id);
-    assert_eq!(one.app.disconnect(audience, 4001, "closing time").unwrap(), 1, "so many on this node");
+    assert_eq!(one.app.disconnect(audience, 4001, "closing").unwrap(), 1, "the count of this node");
     for peer in [&mut near, &mut far] {
         assert_eq!(peer.next_event().await.0, "before");
-        assert_eq!(peer.closed().await, (4001, "closing time".into()));
+        assert_eq!(peer.closed().await, (4001, "closing".into()));
     }
     assert_eq!(spared.next_event().await.0, "before");
     spared.quiet().await;
-    assert_eq!(one.app.disconnect(near_id, 4001, "").unwrap(), 0, "it is gone");
-    one.app.disconnect(spared_id, 4002, "you too").unwrap();
+    assert_eq!(one.app.disconnect(near_id, 4001, "").unwrap(), 0, "the socket is disconnected");
+    one.app.disconnect(spared_id, 4002, "spared before").unwrap();
     assert_eq!(spared.closed().await.0, 4002);
 }
 
-/// A bus that has lost its connection.
-struct Away(LocalBus);
+/// A bus without a connection to other nodes.
+struct DisconnectedBus(LocalBus);
 
-impl Bus for Away {
+impl Bus for DisconnectedBus {
     fn node(&self) -> NodeId {
         self.0.node()
     }
@@ -249,18 +251,18 @@ impl Bus for Away {
 }
 
 #[tokio::test]
-async fn without_the_others_a_node_does_its_own_part_and_says_what_it_could_not() {
-    let server = TestServer::start(app().with_bus(Arc::new(Away(LocalBus::default())))).await;
+async fn a_disconnected_node_does_its_own_part_and_reports_the_lost_command() {
+    let server = TestServer::start(app().with_bus(Arc::new(DisconnectedBus(LocalBus::default())))).await;
     let app = &server.app;
     let (mut peer, id) = peer_of(&server).await;
-    let elsewhere = SocketId::random();
+    let unknown = SocketId::random();
     assert!(app.set_user_online("7", id).await.unwrap());
     assert!(matches!(
-        app.set_user_online("7", elsewhere).await,
+        app.set_user_online("7", unknown).await,
         Err(MembershipError::Node(NodeError::Publish(PublishError::Disconnected)))
     ));
     assert!(matches!(
-        app.request::<u32>(elsewhere, "/q", &()).await,
+        app.request::<u32>(unknown, "/q", &()).await,
         Err(RequestError::Node(NodeError::Publish(PublishError::Disconnected)))
     ));
     assert!(matches!(
@@ -268,22 +270,22 @@ async fn without_the_others_a_node_does_its_own_part_and_says_what_it_could_not(
         Err(CommandError::Partial { sockets_here: 1, cause: PublishError::Disconnected })
     ));
     assert!(!app.is_user_online("7").await.unwrap());
-    assert_eq!(app.disconnect(id, 4000, "").unwrap(), 1, "it is here, so no other node has to know");
+    assert_eq!(app.disconnect(id, 4000, "").unwrap(), 1, "the socket is local, so no command is published");
     assert_eq!(peer.closed().await.0, 4000);
     app.settled().await;
 }
 
 #[tokio::test]
-async fn on_a_node_alone_a_socket_that_is_not_here_is_gone() {
+async fn on_a_single_node_an_unknown_socket_is_closed() {
     let server = TestServer::start(app()).await;
-    let nobody = SocketId::random();
-    assert!(matches!(server.app.request::<u32>(nobody, "/q", &()).await, Err(RequestError::Closed)));
-    let online = server.app.set_user_online("7", nobody).await;
+    let unknown = SocketId::random();
+    assert!(matches!(server.app.request::<u32>(unknown, "/q", &()).await, Err(RequestError::Closed)));
+    let online = server.app.set_user_online("7", unknown).await;
     assert!(matches!(online, Err(MembershipError::Join(JoinError::Closed))));
 }
 
 #[tokio::test]
-async fn what_a_node_does_not_understand_is_ignored() {
+async fn invalid_control_messages_are_ignored() {
     let (one, two) = two().await;
     let (mut far, id) = peer_of(&two).await;
     let call = |wish: Value| {
@@ -291,7 +293,7 @@ async fn what_a_node_does_not_understand_is_ignored() {
         json!({ "Call": { "answer_to": answer_to, "wish": wish } }).to_string()
     };
     let long = "x".repeat(300);
-    let said = [
+    let invalid = [
         String::new(),
         "{}".into(),
         "null".into(),
@@ -309,7 +311,7 @@ async fn what_a_node_does_not_understand_is_ignored() {
         call(json!({ "Leave": { "Tag": "t" } })),
     ];
     let project = one.app.project_id();
-    for text in said {
+    for text in invalid {
         for audience in [Target::Everyone.into(), Target::Socket(id).into(), Audience::everyone().and(id)] {
             let content = Content::Control(text.clone().into_bytes().into());
             one.app.hub().publish(project, &audience, content).unwrap();
@@ -322,7 +324,7 @@ async fn what_a_node_does_not_understand_is_ignored() {
 }
 
 #[tokio::test]
-async fn recipients_of_a_koji_client_are_reached_on_other_nodes() {
+async fn recipients_of_a_koji_event_are_reached_on_other_nodes() {
     let verifier =
         async |token: String| UserId::new(&token).map(|user| Identity { user, expires: None, profile: None });
     let (one, two) = two_of(|| app().with_koji(Koji::new()).with_verifier(verifier)).await;

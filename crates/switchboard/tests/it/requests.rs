@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use crate::app;
 
 #[tokio::test]
-async fn a_handler_may_ask_its_own_peer_and_is_answered() {
+async fn a_handler_sends_a_request_to_its_own_peer_and_receives_the_reply() {
     let app = app().on("/ask", async |socket: Socket| {
         let answer: Value = socket.request("/client/ask", &json!({ "q": 1 })).await.unwrap();
         Reply(json!({ "answer": answer }))
@@ -20,9 +20,9 @@ async fn a_handler_may_ask_its_own_peer_and_is_answered() {
     peer.send(&json!({ "event": "/ask", "ackId": "mine" })).await;
     let question = peer.next().await;
     assert_eq!((&question["event"], &question["data"]), (&json!("/client/ask"), &json!({ "q": 1 })));
-    // Answers to nothing are dropped.
-    for nothing in [json!("no such"), json!(17), json!({})] {
-        peer.send(&json!({ "type": "ack", "ackId": nothing, "data": 0 })).await;
+    // Replies without a matching request are dropped.
+    for unknown in [json!("no such"), json!(17), json!({})] {
+        peer.send(&json!({ "type": "ack", "ackId": unknown, "data": 0 })).await;
     }
     for _ in 0..2 {
         peer.send(&json!({ "type": "ack", "ackId": question["ackId"], "data": [2] })).await;
@@ -32,14 +32,14 @@ async fn a_handler_may_ask_its_own_peer_and_is_answered() {
 }
 
 #[tokio::test]
-async fn handlers_that_all_ask_their_own_peer_are_all_answered() {
+async fn a_thousand_handlers_that_send_requests_to_their_peer_receive_all_replies() {
     let app = app().on("/ask", async |request: Request| {
         let answer: u64 = request.socket().request("/q", request.payload()).await.unwrap();
         Reply(answer)
     });
     let server = TestServer::start(app).await;
     let mut peer = server.peer().await;
-    // Many times more than may wait, and all of them sent before the first answer.
+    // Far more than the limit of handlers in flight, all sent before the first reply.
     for n in 1..=1000 {
         peer.send(&json!({ "event": "/ask", "data": n, "ackId": n })).await;
     }
@@ -57,31 +57,31 @@ async fn handlers_that_all_ask_their_own_peer_are_all_answered() {
 }
 
 #[tokio::test]
-async fn a_request_ends_when_the_peer_does_not_answer_or_goes() {
+async fn a_request_fails_if_the_peer_does_not_reply_or_disconnects() {
     let mut limits = Limits::default();
     limits.requests_pending_max = 2;
-    let (outcomes, mut outcome) = mpsc::channel(10);
+    let (sender, mut errors) = mpsc::channel(10);
     let app = app().with_limits(limits).on("/ask", move |request: Request| {
-        let outcomes = outcomes.clone();
+        let sender = sender.clone();
         async move {
             let timeout = Duration::from_millis(request.data::<u64>().unwrap());
             let answer = request.socket().request_within::<Value>(timeout, "/q", &1).await;
-            outcomes.try_send(answer.unwrap_err()).unwrap();
+            sender.try_send(answer.unwrap_err()).unwrap();
         }
     });
     let server = TestServer::start(app).await;
     let mut peer = server.peer().await;
     peer.emit("/ask", json!(20)).await;
-    let short = soon("a time-out", outcome.recv()).await.unwrap();
-    assert!(matches!(short, RequestError::Timeout(_)));
+    let timeout_error = soon("a timeout", errors.recv()).await.unwrap();
+    assert!(matches!(timeout_error, RequestError::Timeout(_)));
     for _ in 0..3 {
         peer.emit("/ask", json!(60_000)).await;
     }
-    let third = soon("a refusal", outcome.recv()).await.unwrap();
-    assert!(matches!(third, RequestError::TooMany { max: 2 }));
+    let refused = soon("a refusal", errors.recv()).await.unwrap();
+    assert!(matches!(refused, RequestError::TooMany { max: 2 }));
     peer.close().await;
     for _ in 0..2 {
-        let gone = soon("the peer went", outcome.recv()).await.unwrap();
-        assert!(matches!(gone, RequestError::Closed));
+        let closed = soon("the peer disconnects", errors.recv()).await.unwrap();
+        assert!(matches!(closed, RequestError::Closed));
     }
 }

@@ -1,14 +1,14 @@
-//! Rooms, tags, users, and sends to any of them.
+//! Rooms, tags and users: membership, sends, and queries.
 
 use serde_json::{Value, json};
 use switchboard::{
     App, Audience, AudienceError, EmitError, Page, ProjectId, Request, RoomName, SocketId, Target,
 };
-use switchboard_testkit::{Peer, TestServer, soon};
+use switchboard_testkit::{Peer, TestServer, until};
 
 use crate::app;
 
-/// A server whose peers say who they are.
+/// A server with an event that replies with the id of the socket.
 async fn start() -> TestServer {
     TestServer::start(app().on("/id", async |request: Request| json!(request.id()))).await
 }
@@ -18,11 +18,11 @@ async fn id_of(peer: &mut Peer) -> SocketId {
 }
 
 #[tokio::test]
-async fn the_others_in_a_room_hear_in_order_and_nobody_else_does() {
+async fn a_send_to_a_room_reaches_its_other_members_once_and_in_order() {
     let server = start().await;
     let [mut a, mut b, mut c] = [server.peer().await, server.peer().await, server.peer().await];
     assert_eq!(a.request("/join", json!("lobby")).await, true);
-    assert_eq!(a.request("/join", json!("#lobby")).await, false, "with or without the sigil");
+    assert_eq!(a.request("/join", json!("#lobby")).await, false, "the sigil is optional");
     assert_eq!(b.request("/join", json!("#lobby")).await, true);
     for n in 1..=50 {
         assert_eq!(a.request("/say", json!(["#lobby", n])).await, 1);
@@ -36,7 +36,7 @@ async fn the_others_in_a_room_hear_in_order_and_nobody_else_does() {
 }
 
 #[tokio::test]
-async fn an_audience_is_a_set_with_exceptions() {
+async fn an_audience_is_a_union_of_targets_minus_exceptions() {
     let server = start().await;
     let app = &server.app;
     let mut peers = Vec::new();
@@ -53,7 +53,11 @@ async fn an_audience_is_a_set_with_exceptions() {
     sockets[2].tag("t").unwrap();
     sockets[3].login("7").unwrap();
 
-    assert_eq!(app.to("#r").and("*t").emit("union", &1).unwrap(), 3, "who matches twice gets one");
+    assert_eq!(
+        app.to("#r").and("*t").emit("union", &1).unwrap(),
+        3,
+        "a socket that matches twice receives one copy"
+    );
     assert_eq!(app.to("#r").except("*t").emit("minus", &1).unwrap(), 1);
     assert_eq!(app.to(Target::Everyone).except(Target::user("7").unwrap()).emit("not-7", &1).unwrap(), 3);
     assert_eq!(app.to([ids[0], ids[3], ids[3]]).emit("ids", &1).unwrap(), 2);
@@ -64,18 +68,18 @@ async fn an_audience_is_a_set_with_exceptions() {
     assert_eq!(
         sockets[0].to("*t").including_self().emit("outside", &1).unwrap(),
         2,
-        "the sender is not in it"
+        "the sender is not in the audience"
     );
     assert_eq!(sockets[0].broadcast("others", &1).unwrap(), 3);
     assert_eq!(app.broadcast("all", &1).unwrap(), 4);
 
-    let heard = [
+    let received = [
         &["union", "minus", "not-7", "ids", "self", "all"][..],
         &["union", "not-7", "self", "outside", "others", "all"],
         &["union", "not-7", "outside", "others", "all"],
         &["ids", "user", "others", "all"],
     ];
-    for (peer, names) in peers.iter_mut().zip(heard) {
+    for (peer, names) in peers.iter_mut().zip(received) {
         for name in names {
             assert_eq!(peer.next_event().await.0, *name);
         }
@@ -84,7 +88,7 @@ async fn an_audience_is_a_set_with_exceptions() {
 }
 
 #[tokio::test]
-async fn a_typo_reaches_nobody() {
+async fn an_invalid_target_or_event_name_is_an_error_and_nothing_is_sent() {
     let server = start().await;
     let mut peer = server.peer().await;
     let error = server.app.to("lobby").emit("x", &1).unwrap_err();
@@ -96,7 +100,7 @@ async fn a_typo_reaches_nobody() {
 }
 
 #[tokio::test]
-async fn what_leaves_is_gone() {
+async fn rooms_tags_and_closed_sockets_are_removed() {
     let server = start().await;
     let mut peer = server.peer().await;
     let id = id_of(&mut peer).await;
@@ -109,18 +113,13 @@ async fn what_leaves_is_gone() {
     assert_eq!((socket.rooms(), socket.tags()), (vec![RoomName::new("#b").unwrap()], vec![]));
     assert_eq!(server.app.to("#a").emit("x", &1).unwrap(), 0);
     peer.close().await;
-    soon("the socket goes", async {
-        while server.app.socket_exists(id).await.unwrap() {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
-    assert!(socket.join("c").is_err(), "holding a socket keeps nobody connected");
+    until("the socket is removed", async || !server.app.socket_exists(id).await.unwrap()).await;
+    assert!(socket.join("c").is_err(), "a socket handle does not keep the connection open");
     assert_eq!(server.app.room_size("b").await.unwrap(), 0);
 }
 
 #[tokio::test]
-async fn questions_about_who_is_here_are_exact() {
+async fn presence_queries_are_exact() {
     let server = start().await;
     let app = &server.app;
     let [mut a, mut b] = [server.peer().await, server.peer().await];
@@ -151,13 +150,8 @@ async fn questions_about_who_is_here_are_exact() {
     assert_eq!(app.tag_count("vip").await.unwrap(), 0);
 
     a.close().await;
-    soon("one goes", async {
-        while app.total_sockets().await.unwrap() == 2 {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
-    assert!(app.is_user_online("7").await.unwrap(), "online until the last socket goes");
+    until("one socket is removed", async || app.total_sockets().await.unwrap() == 1).await;
+    assert!(app.is_user_online("7").await.unwrap(), "online until the last socket disconnects");
     assert_eq!(app.set_user_offline("7").await.unwrap(), 1);
     assert!(!app.is_user_online("7").await.unwrap());
     assert!(app.set_user_online("7", one).await.is_err(), "the socket is gone");

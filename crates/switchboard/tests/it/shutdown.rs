@@ -1,4 +1,4 @@
-//! A stop that ends.
+//! Graceful shutdown.
 
 use serde_json::json;
 use switchboard::{Reply, serve};
@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use crate::app;
 
 #[tokio::test]
-async fn everyone_is_told_to_come_back_and_running_handlers_finish() {
+async fn shutdown_closes_all_connections_with_1012_and_running_handlers_finish() {
     let (finishes, mut finished) = mpsc::channel(1);
     let (starts, mut started) = mpsc::channel(1);
     let app = app().on("/slow", move || {
@@ -24,7 +24,7 @@ async fn everyone_is_told_to_come_back_and_running_handlers_finish() {
     let mut server = TestServer::start(app).await;
     let mut peers = [server.peer().await, server.peer().await];
     peers[0].emit("/slow", json!({})).await;
-    soon("it runs", started.recv()).await.unwrap();
+    soon("the handler runs", started.recv()).await.unwrap();
     server.begin_stop();
     for peer in &mut peers {
         assert_eq!(peer.closed().await, (1012, "the server restarts".into()));
@@ -36,7 +36,7 @@ async fn everyone_is_told_to_come_back_and_running_handlers_finish() {
 }
 
 #[tokio::test]
-async fn a_peer_that_ignores_the_close_does_not_hold_up_the_stop() {
+async fn a_peer_that_ignores_the_close_does_not_delay_shutdown() {
     let mut limits = switchboard::Limits::default();
     limits.close_timeout = std::time::Duration::from_millis(50);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -45,10 +45,11 @@ async fn a_peer_that_ignores_the_close_does_not_hold_up_the_stop() {
     let serving =
         serve(listener, app().with_limits(limits)).with_graceful_shutdown(async { drop(stopped.await) });
     let peers = async {
-        let deaf = switchboard_testkit::RawPeer::open(address).await;
+        let unresponsive = switchboard_testkit::RawPeer::open(address).await;
         drop(stop);
-        deaf
+        unresponsive
     };
-    let (served, _deaf) = soon("the stop", async { tokio::join!(serving.into_future(), peers) }).await;
+    let (served, _unresponsive) =
+        soon("the shutdown", async { tokio::join!(serving.into_future(), peers) }).await;
     served.unwrap();
 }
