@@ -4,11 +4,11 @@
 //! Each has a folder, and a line in [`by_protocol`] and in [`Handshake`].
 
 pub(crate) mod admission;
+pub(crate) mod config;
 mod emit;
 pub(crate) mod endpoint;
 pub(crate) mod koji;
 pub(crate) mod mesa;
-pub(crate) mod profile;
 
 use std::sync::Arc;
 
@@ -25,10 +25,10 @@ use crate::node::codec::Codec;
 use crate::node::inbox::gap::redeliver_after_gap;
 use crate::node::{Node, incoming};
 use crate::protocols::admission::Admission;
+use crate::protocols::config::ProtocolConfig;
+use crate::protocols::koji::connect_params::{ConnectParams, ParamsError};
 use crate::protocols::koji::member_lists::MemberLists;
-use crate::protocols::koji::ticket::{Ticket, TicketError};
 use crate::protocols::mesa::options::{MesaOnly, MesaSettings};
-use crate::protocols::profile::Profile;
 use crate::routing::request::Request;
 use crate::routing::server::Server;
 
@@ -86,14 +86,14 @@ pub(crate) fn received_bytes(session: &Session) {
 }
 
 /// How a protocol serves its clients.
-pub(crate) fn profile(protocol: Protocol, app: &App) -> Profile {
-    by_protocol!(protocol, profile(app))
+pub(crate) fn config(protocol: Protocol, app: &App) -> ProtocolConfig {
+    by_protocol!(protocol, config(app))
 }
 
 /// The HTTP routes of the protocols; `None` if they have none in this app.
 pub(crate) fn http_routes(app: &App) -> Option<axum::Router> {
     let has_routes = app.setup().extension::<koji::options::Koji>().is_some() && !is_mesa_only(app);
-    has_routes.then(|| koji::info::routes(app.clone()))
+    has_routes.then(|| koji::http_routes::routes(app.clone()))
 }
 
 fn is_mesa_only(app: &App) -> bool {
@@ -116,12 +116,12 @@ pub(crate) fn on_hub_event(node: &Arc<Node>, event: HubEvent) {
 }
 
 /// Why the address of a handshake is refused.
-pub(crate) type AddressError = TicketError;
+pub(crate) type AddressError = ParamsError;
 
 /// A handshake, by the protocol that it is for.
 pub(crate) enum Handshake {
     Emit,
-    Koji(Box<Ticket>),
+    Koji(Box<ConnectParams>),
     Mesa(Arc<MesaSettings>),
 }
 

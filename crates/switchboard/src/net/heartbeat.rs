@@ -9,7 +9,7 @@ use switchboard_hub::Session;
 use switchboard_ws::CloseCode;
 
 use crate::node::conn::Conn;
-use crate::protocols::profile::{KeepAlive, Probe};
+use crate::protocols::config::{KeepAlive, Probe};
 use crate::routing::server::Server;
 
 /// A WebSocket ping without a payload.

@@ -9,8 +9,8 @@ use crate::net::flusher::Flushers;
 use crate::net::heartbeat::Heartbeats;
 use crate::node::system_events::HookTable;
 use crate::node::{identity, reports};
-use crate::protocols::profile;
-use crate::protocols::profile::Profile;
+use crate::protocols::config;
+use crate::protocols::config::ProtocolConfig;
 use crate::routing::server::Server;
 
 /// Freezes the routes of an app and, the first time, starts the services of its node.
@@ -18,26 +18,26 @@ use crate::routing::server::Server;
 /// # Panics
 /// If the routes are invalid: an event has two handlers, or a handler's state is missing.
 pub(crate) fn start(app: &App) -> Arc<Server> {
-    let profiles = Protocol::ALL.map(|protocol| profile(protocol, app));
-    let routes = profiles.each_ref().map(|Profile { router, fallback, .. }| {
+    let configs = Protocol::ALL.map(|protocol| config(protocol, app));
+    let routes = configs.each_ref().map(|ProtocolConfig { router, fallback, .. }| {
         let routes = router.freeze(app.setup(), fallback.clone());
         routes.unwrap_or_else(|wrong| panic!("the app cannot be served: {wrong}"))
     });
-    let frame_bytes_max = profiles.each_ref().map(|profile| profile.frame_bytes_max);
+    let frame_bytes_max = configs.each_ref().map(|config| config.frame_bytes_max);
     let server = Arc::new(Server::new(app, routes, frame_bytes_max));
     let node = app.node();
-    for (protocol, profile) in Protocol::ALL.into_iter().zip(&profiles) {
-        if !profile.redelivery_interval.is_zero() {
-            node.set_redelivery_interval(protocol, profile.redelivery_interval);
+    for (protocol, config) in Protocol::ALL.into_iter().zip(&configs) {
+        if !config.redelivery_interval.is_zero() {
+            node.set_redelivery_interval(protocol, config.redelivery_interval);
         }
     }
     let bytes_out = node.meters().bytes_out.clone();
     if node.extension::<Arc<Flushers>>().start(&node.tasks, bytes_out) {
         let weak = Arc::downgrade(&server);
         node.set_hooks(HookTable::new(weak, |event| server.has_hooks(event)));
-        for (protocol, profile) in Protocol::ALL.into_iter().zip(&profiles) {
+        for (protocol, config) in Protocol::ALL.into_iter().zip(&configs) {
             let heartbeat = node.extension::<Heartbeats>().of(protocol).clone();
-            node.tasks.spawn_service(heartbeat.run(server.clone(), profile.keep_alive));
+            node.tasks.spawn_service(heartbeat.run(server.clone(), config.keep_alive));
         }
         node.tasks.spawn_service(identity::run_expiry(node.clone()));
         reports::start(node);

@@ -9,13 +9,13 @@ use switchboard_event::{ProjectId, Protocol};
 
 use crate::api::app::App;
 use crate::protocols::admission::Admission;
+use crate::protocols::config::{KeepAlive, ProtocolConfig};
 use crate::protocols::emit::receive::report_unhandled;
-use crate::protocols::profile::{KeepAlive, Profile};
 use crate::routing::handler::AnyHandler;
 use crate::routing::router::Router;
 
-pub(crate) fn profile(app: &App) -> Profile {
-    Profile {
+pub(crate) fn config(app: &App) -> ProtocolConfig {
+    ProtocolConfig {
         router: app.setup().extension::<Router>().cloned().unwrap_or_default(),
         fallback: AnyHandler::new(report_unhandled),
         keep_alive: KeepAlive::ping(app.limits().heartbeat_interval, 1),

@@ -1,20 +1,20 @@
 //! The Koji protocol: pages without a backend get a seat on a shard, receive its member list, and send
 //! to all of the shard or to some. Wire format: `spec/koji.md`.
 
-mod client;
-mod described;
+mod client_state;
+pub(crate) mod connect_params;
 pub(crate) mod encode;
+pub(crate) mod http_routes;
 mod identify;
-pub(crate) mod info;
+mod member_entry;
 pub(crate) mod member_lists;
 pub(crate) mod options;
-mod place;
 pub(crate) mod queries;
 pub(crate) mod receive;
 pub(crate) mod relay;
 pub(crate) mod rules;
 mod seat;
-pub(crate) mod ticket;
+mod shard_membership;
 
 use std::time::Duration;
 
@@ -26,14 +26,14 @@ use crate::api::app::App;
 use crate::api::setup::Setup;
 use crate::node::Node;
 use crate::protocols::admission::Admission;
-use crate::protocols::koji::client::{Client, client_of};
+use crate::protocols::config::{KeepAlive, ProtocolConfig};
+use crate::protocols::koji::client_state::{ClientState, client_of};
+use crate::protocols::koji::connect_params::{ConnectParams, ParamsError};
 use crate::protocols::koji::identify::identify;
 use crate::protocols::koji::options::Koji;
-use crate::protocols::koji::place::Place;
 use crate::protocols::koji::relay::relay_unhandled;
 use crate::protocols::koji::seat::take_seat;
-use crate::protocols::koji::ticket::{Ticket, TicketError};
-use crate::protocols::profile::{KeepAlive, Profile};
+use crate::protocols::koji::shard_membership::ShardMembership;
 use crate::routing::handler::AnyHandler;
 
 /// Longest frame of a client, in bytes.
@@ -42,9 +42,9 @@ const FRAME_BYTES_MAX: usize = 512 * 1024;
 /// Pings without an answer after which a client is cut.
 const MISSES_MAX: u8 = 2;
 
-pub(crate) fn profile(app: &App) -> Profile {
+pub(crate) fn config(app: &App) -> ProtocolConfig {
     let koji = app.setup().extension::<Koji>();
-    Profile {
+    ProtocolConfig {
         router: koji.map(|koji| koji.router.clone()).unwrap_or_default(),
         fallback: AnyHandler::new(relay_unhandled),
         keep_alive: KeepAlive::ping(
@@ -57,13 +57,17 @@ pub(crate) fn profile(app: &App) -> Profile {
 }
 
 /// The ticket of a handshake, if it is for this protocol.
-pub(crate) fn ticket(setup: &Setup, uri: &Uri) -> Option<Result<Box<Ticket>, TicketError>> {
-    let koji = setup.extension::<Koji>().filter(|_| Ticket::matches(uri))?;
-    Some(Ticket::of(uri, &koji.settings).map(Box::new))
+pub(crate) fn ticket(setup: &Setup, uri: &Uri) -> Option<Result<Box<ConnectParams>, ParamsError>> {
+    let koji = setup.extension::<Koji>().filter(|_| ConnectParams::matches(uri))?;
+    Some(ConnectParams::of(uri, &koji.settings).map(Box::new))
 }
 
 /// Takes a seat for a client. The error is the reason to close with.
-pub(crate) async fn admit(node: &Node, mut ticket: Box<Ticket>, id: SocketId) -> Result<Admission, String> {
+pub(crate) async fn admit(
+    node: &Node,
+    mut ticket: Box<ConnectParams>,
+    id: SocketId,
+) -> Result<Admission, String> {
     let seat = take_seat(node, &ticket, id).await.map_err(|no_seat| {
         tracing::warn!(project = %ticket.project, error = %no_seat, "no seat for a client; it is closed with 1013");
         no_seat.to_string()
@@ -72,10 +76,10 @@ pub(crate) async fn admit(node: &Node, mut ticket: Box<Ticket>, id: SocketId) ->
     Ok(Admission {
         protocol: Protocol::Koji,
         project: ticket.project.clone(),
-        state: Box::new(Client::new(&ticket, seat.shard.clone(), &seat.entry)),
+        state: Box::new(ClientState::new(&ticket, seat.shard.clone(), &seat.entry)),
         greeting: Some(seat.greeting()),
         on_connected: Box::new(move |socket| {
-            let place = Place::new(socket.node(), socket.session(), seat);
+            let place = ShardMembership::new(socket.node(), socket.session(), seat);
             if let Some(token) = token {
                 identify(socket, token);
             }

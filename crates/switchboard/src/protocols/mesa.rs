@@ -1,7 +1,7 @@
 //! The Mesa protocol: clients log in as a user, receive messages that are dispatched to the user, and
 //! send messages to other processes. Wire format: `spec/mesa.md`.
 
-mod client;
+mod client_state;
 pub(crate) mod encode;
 mod heartbeat;
 mod login;
@@ -17,15 +17,15 @@ use switchboard_event::{ProjectId, Protocol};
 use crate::api::app::App;
 use crate::api::setup::Setup;
 use crate::protocols::admission::Admission;
-use crate::protocols::mesa::client::{Client, greeting};
+use crate::protocols::config::{KeepAlive, Probe, ProtocolConfig};
+use crate::protocols::mesa::client_state::{ClientState, greeting};
 use crate::protocols::mesa::heartbeat::beat;
 use crate::protocols::mesa::login::expect_login;
 use crate::protocols::mesa::options::{Mesa, MesaOnly, MesaSettings};
 use crate::protocols::mesa::receive::report_unhandled;
-use crate::protocols::profile::{KeepAlive, Probe, Profile};
 use crate::routing::handler::AnyHandler;
 
-pub(crate) fn profile(app: &App) -> Profile {
+pub(crate) fn config(app: &App) -> ProtocolConfig {
     let mesa = app.setup().extension::<Mesa>();
     let settings = mesa.map(|mesa| &*mesa.settings);
     let keep_alive = match settings {
@@ -35,7 +35,7 @@ pub(crate) fn profile(app: &App) -> Profile {
         }
         _ => KeepAlive::ping(app.limits().heartbeat_interval, 1),
     };
-    Profile {
+    ProtocolConfig {
         router: mesa.map(|mesa| mesa.router.clone()).unwrap_or_default(),
         fallback: AnyHandler::new(report_unhandled),
         keep_alive,
@@ -57,7 +57,7 @@ pub(crate) fn admit(settings: Arc<MesaSettings>, default: ProjectId) -> Admissio
         protocol: Protocol::Mesa,
         project: settings.project.clone().unwrap_or(default),
         greeting: Some(greeting(&settings)),
-        state: Box::new(Client::new(settings)),
+        state: Box::new(ClientState::new(settings)),
         on_connected: Box::new(|socket| {
             expect_login(socket.node(), socket.session());
             None

@@ -7,7 +7,7 @@ use crate::api::socket::Socket;
 use crate::node::system_events::{IN_SEND_HOOK, SystemEvent, system_event_names};
 use crate::node::tasks::{Panic, Tasks, panic_message};
 use crate::routing::handler::{AnyHandler, ResponseFuture};
-use crate::routing::poll::{catch, poll_once, wait};
+use crate::routing::poll::{catch_panic, poll_once, run_to_end};
 use crate::routing::reply::Response;
 use crate::routing::request::Request;
 
@@ -54,7 +54,7 @@ pub(crate) fn call(tasks: &Tasks, hooks: &[AnyHandler], event: SystemEvent, sock
     let name = Name::new(event.name()).expect("system events have short names");
     let request = Request::new(socket.clone(), name, data, None);
     for hook in hooks {
-        let mut future = match catch(|| start(hook, event, request.clone())) {
+        let mut future = match catch_panic(|| start(hook, event, request.clone())) {
             Ok(future) => future,
             Err(panic) => {
                 log_outcome(event, Err(panic));
@@ -63,7 +63,7 @@ pub(crate) fn call(tasks: &Tasks, hooks: &[AnyHandler], event: SystemEvent, sock
         };
         match poll_once(&mut future) {
             Some(outcome) => log_outcome(event, outcome),
-            None => tasks.spawn(async move { log_outcome(event, wait(future).await) }),
+            None => tasks.spawn(async move { log_outcome(event, run_to_end(future).await) }),
         }
     }
 }

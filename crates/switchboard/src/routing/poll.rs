@@ -11,7 +11,7 @@ use crate::routing::reply::Response;
 
 /// Polls a future that need not be woken: whoever polls it next registers their own waker.
 pub(crate) fn poll_once(future: &mut ResponseFuture) -> Option<Result<Response, Panic>> {
-    match catch(|| future.as_mut().poll(&mut Context::from_waker(Waker::noop()))) {
+    match catch_panic(|| future.as_mut().poll(&mut Context::from_waker(Waker::noop()))) {
         Ok(Poll::Ready(response)) => Some(Ok(response)),
         Ok(Poll::Pending) => None,
         Err(panic) => Some(Err(panic)),
@@ -19,11 +19,11 @@ pub(crate) fn poll_once(future: &mut ResponseFuture) -> Option<Result<Response, 
 }
 
 /// Runs a future to its end.
-pub(crate) async fn wait(future: ResponseFuture) -> Result<Response, Panic> {
+pub(crate) async fn run_to_end(future: ResponseFuture) -> Result<Response, Panic> {
     AssertUnwindSafe(future).catch_unwind().await
 }
 
 /// Calls user code, which may panic.
-pub(crate) fn catch<T>(call: impl FnOnce() -> T) -> Result<T, Panic> {
+pub(crate) fn catch_panic<T>(call: impl FnOnce() -> T) -> Result<T, Panic> {
     catch_unwind(AssertUnwindSafe(call))
 }

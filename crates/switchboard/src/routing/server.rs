@@ -18,7 +18,7 @@ use crate::node::system_events::{HookSink, SystemEvent};
 use crate::node::tasks::{Panic, panic_message};
 use crate::routing::handler::ResponseFuture;
 use crate::routing::hooks::{self, Hooks};
-use crate::routing::poll::{catch, poll_once, wait};
+use crate::routing::poll::{catch_panic, poll_once, run_to_end};
 use crate::routing::reply::Response;
 use crate::routing::request::Request;
 use crate::routing::router::Routes;
@@ -62,7 +62,7 @@ impl Server {
     /// Starts the handler of an event. If the handler does not wait, it has finished when this returns.
     pub(crate) fn handle(self: &Arc<Self>, request: Request, started: Instant) {
         let routes = &self.routes[request.socket().session().protocol.index()];
-        let mut future = match catch(|| routes.call(request.clone())) {
+        let mut future = match catch_panic(|| routes.call(request.clone())) {
             Ok(future) => future,
             Err(panic) => return self.settle(&request, Err(panic), started),
         };
@@ -77,7 +77,7 @@ impl Server {
         let server = self.clone();
         request.socket().conn().handlers.fetch_add(1, Ordering::Relaxed);
         self.app.node().tasks.spawn(async move {
-            let outcome = wait(future).await;
+            let outcome = run_to_end(future).await;
             server.settle(&request, outcome, started);
             let in_flight = request.socket().conn().handlers.fetch_sub(1, Ordering::Relaxed);
             if in_flight as usize >= server.app.limits().handlers_in_flight_max {

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::task::{Context, Waker};
 
 use crate::api::socket::Socket;
-use crate::protocols::koji::client::client_of;
+use crate::protocols::koji::client_state::client_of;
 
 /// Tokens of one client that wait while another is verified; the oldest is dropped.
 const TOKENS_WAITING_MAX: usize = 8;

@@ -17,8 +17,8 @@ use switchboard_event::{Payload, ProjectId, ShardName};
 use switchboard_hub::Session;
 
 use crate::node::Node;
-use crate::protocols::koji::client::Client;
-use crate::protocols::koji::described::Described;
+use crate::protocols::koji::client_state::ClientState;
+use crate::protocols::koji::member_entry::MemberEntry;
 use crate::protocols::koji::member_lists::list::{ListState, Member, MemberList};
 use crate::protocols::koji::member_lists::remote::RemoteMembers;
 
@@ -37,7 +37,7 @@ impl MemberLists {
         self.lock().get(&(project.clone(), shard.clone())).cloned()
     }
 
-    pub(crate) fn joined(&self, node: &Arc<Node>, client: &Client, session: &Arc<Session>) {
+    pub(crate) fn joined(&self, node: &Arc<Node>, client: &ClientState, session: &Arc<Session>) {
         let mut shards = self.lock();
         let project = &session.project.id;
         let interval = client.settings.member_list_interval;
@@ -66,7 +66,7 @@ impl MemberLists {
     }
 
     /// Sends the whole list to a client.
-    pub(crate) fn send_to(&self, node: &Arc<Node>, client: &Client, session: &Session) {
+    pub(crate) fn send_to(&self, node: &Arc<Node>, client: &ClientState, session: &Session) {
         self.change(node, client, session, |state| {
             if let Some(member) = state.members.get_mut(&session.id) {
                 member.is_behind = true;
@@ -77,7 +77,7 @@ impl MemberLists {
     fn change(
         &self,
         node: &Arc<Node>,
-        client: &Client,
+        client: &ClientState,
         session: &Session,
         change: impl FnOnce(&mut ListState),
     ) {
@@ -105,13 +105,13 @@ impl MemberLists {
     }
 
     /// The clients of this node on a shard, in the order they joined.
-    pub(crate) fn list(&self, project: &ProjectId, shard: &ShardName) -> Vec<Described> {
+    pub(crate) fn list(&self, project: &ProjectId, shard: &ShardName) -> Vec<MemberEntry> {
         self.get(project, shard).map(|list| list.here()).unwrap_or_default()
     }
 }
 
 /// Sets what the other clients of its shard see of a client.
-pub(crate) fn set_info(node: &Arc<Node>, client: &Client, session: &Session, info: Payload) {
+pub(crate) fn set_info(node: &Arc<Node>, client: &ClientState, session: &Session, info: Payload) {
     client.set_info(node, session, info);
     node.extension::<MemberLists>().change(node, client, session, |state| state.changes.update(session.id));
 }

@@ -8,8 +8,8 @@ use switchboard_wire::koji;
 use crate::api::app::App;
 use crate::api::socket::Socket;
 use crate::node::errors::QueryError;
-use crate::protocols::koji::client::client_of;
-use crate::protocols::koji::described::{Described, in_order};
+use crate::protocols::koji::client_state::client_of;
+use crate::protocols::koji::member_entry::{MemberEntry, in_join_order};
 use crate::protocols::koji::member_lists::{MemberLists, set_info};
 
 /// A client as [`App::shard_clients`] lists it.
@@ -61,13 +61,13 @@ impl App {
             false => Vec::new(),
         };
         let here = self.node().extension::<MemberLists>().list(self.project_id(), &shard);
-        let elsewhere = elsewhere.iter().filter_map(|(id, description)| Described::read(*id, description));
+        let elsewhere = elsewhere.iter().filter_map(|(id, description)| MemberEntry::read(*id, description));
         let client = |koji::Client { id, user_info, last_ping_ms }| ShardClient {
             client_id: id,
             user_info,
             last_ping: last_ping_ms,
         };
-        Ok(in_order(here, elsewhere).into_iter().map(client).collect())
+        Ok(in_join_order(here, elsewhere).into_iter().map(client).collect())
     }
 }
 

@@ -8,7 +8,7 @@ use switchboard_wire::DecodeError;
 use switchboard_wire::koji::{self, Incoming};
 
 use crate::api::socket::Socket;
-use crate::protocols::koji::client::{Client, client_of};
+use crate::protocols::koji::client_state::{ClientState, client_of};
 use crate::protocols::koji::identify::identify;
 use crate::protocols::koji::member_lists::{MemberLists, set_info};
 use crate::protocols::koji::relay::relay;
@@ -40,7 +40,7 @@ pub(crate) fn receive(
 fn event(
     server: &Arc<Server>,
     socket: &Socket,
-    client: &Client,
+    client: &ClientState,
     name: Name,
     payload: Payload,
     recipients: Option<Vec<Name>>,

@@ -10,8 +10,8 @@ use switchboard_ws::frame::{OpCode, encode_with};
 
 use crate::node::Node;
 use crate::node::clock::{now_ms, now_us};
-use crate::protocols::koji::described::Described;
-use crate::protocols::koji::ticket::Ticket;
+use crate::protocols::koji::connect_params::ConnectParams;
+use crate::protocols::koji::member_entry::MemberEntry;
 
 /// A seat on a shard; given back when dropped.
 pub(crate) struct Seat {
@@ -19,7 +19,7 @@ pub(crate) struct Seat {
     project: ProjectId,
     pub(crate) shard: ShardName,
     /// The client's entry in the member list when it connected.
-    pub(crate) entry: Described,
+    pub(crate) entry: MemberEntry,
 }
 
 impl Seat {
@@ -38,7 +38,7 @@ impl Drop for Seat {
 
 /// Why a client got no seat. It is closed with 1013, so that it connects again.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum NoSeat {
+pub(crate) enum SeatError {
     #[error("the project has its most clients")]
     Full,
     #[error(transparent)]
@@ -46,9 +46,13 @@ pub(crate) enum NoSeat {
 }
 
 /// Takes a seat for a socket that is about to connect.
-pub(crate) async fn take_seat(node: &Node, ticket: &Ticket, socket: SocketId) -> Result<Seat, NoSeat> {
+pub(crate) async fn take_seat(
+    node: &Node,
+    ticket: &ConnectParams,
+    socket: SocketId,
+) -> Result<Seat, SeatError> {
     let client = koji::Client { id: socket, user_info: Payload::EMPTY, last_ping_ms: now_ms() };
-    let entry = Described { since_us: now_us(), client };
+    let entry = MemberEntry { since_us: now_us(), client };
     let request = SeatRequest {
         socket,
         shard: ticket.shard.clone(),
@@ -60,6 +64,6 @@ pub(crate) async fn take_seat(node: &Node, ticket: &Ticket, socket: SocketId) ->
     let store = node.hub().store().clone();
     match store.take_seat(&ticket.project, request).await? {
         Seated::In(shard) => Ok(Seat { store, project: ticket.project.clone(), shard, entry }),
-        Seated::Full => Err(NoSeat::Full),
+        Seated::Full => Err(SeatError::Full),
     }
 }

@@ -9,7 +9,7 @@ use switchboard_ws::CloseCode;
 use switchboard_ws::frame::{OpCode, encode_with};
 
 use crate::node::Node;
-use crate::protocols::mesa::client::client_of;
+use crate::protocols::mesa::client_state::client_of;
 
 /// Sends one heartbeat, or closes a client that has left too many unanswered. Returns false if it is
 /// closed.

@@ -16,7 +16,7 @@ use switchboard_ws::frame::{OpCode, encode_with};
 use crate::api::socket::Socket;
 use crate::node::Node;
 use crate::node::identity::{self, Identity, LoggedIn};
-use crate::protocols::mesa::client::{Client, client_of};
+use crate::protocols::mesa::client_state::{ClientState, client_of};
 
 /// Verifies a token; at once, if the verifier does not wait.
 pub(crate) fn log_in(socket: &Socket, token: Option<String>, should_sync: bool) {
@@ -51,7 +51,7 @@ async fn verify(socket: Socket, token: Option<String>, should_sync: bool) {
 async fn welcome(
     node: &Arc<Node>,
     session: &Arc<Session>,
-    client: &Client,
+    client: &ClientState,
     (identity, mut backlog): LoggedIn,
     should_sync: bool,
 ) {

@@ -14,7 +14,7 @@ use switchboard_ws::frame::{OpCode, encode_with};
 
 use crate::api::socket::Socket;
 use crate::node::reports::report;
-use crate::protocols::mesa::client::{Client, client_of};
+use crate::protocols::mesa::client_state::{ClientState, client_of};
 use crate::protocols::mesa::login::log_in;
 use crate::routing::request::{Form, Request};
 use crate::routing::server::Server;
@@ -60,7 +60,7 @@ pub(crate) async fn report_unhandled(request: Request) {
 
 /// Whether a message carries the client's version, on an endpoint that enforces one. Another version
 /// closes the connection.
-fn is_version(socket: &Socket, client: &Client, message: &Message) -> bool {
+fn is_version(socket: &Socket, client: &ClientState, message: &Message) -> bool {
     let Some(wanted) = &client.settings.enforces_version else { return false };
     if message.op != op::DISPATCH || message.kind.as_deref() != Some("CLIENT_VERSION") {
         return false;

@@ -10,8 +10,8 @@ use switchboard_wire::koji;
 
 use crate::node::Node;
 use crate::node::clock::now;
-use crate::protocols::koji::client::client_of;
-use crate::protocols::koji::described::{Described, in_order};
+use crate::protocols::koji::client_state::client_of;
+use crate::protocols::koji::member_entry::{MemberEntry, in_join_order};
 use crate::protocols::koji::member_lists::changes::Changes;
 use crate::protocols::koji::member_lists::remote::RemoteMembers;
 use crate::protocols::koji::member_lists::update::{Update, has_room};
@@ -60,19 +60,19 @@ impl Member {
         Member { session, is_behind: true }
     }
 
-    fn described(&self) -> Described {
+    fn described(&self) -> MemberEntry {
         let client = client_of(&self.session).expect("every member is a Koji client");
         client.entry(self.session.id)
     }
 }
 
 impl ListState {
-    fn here(&self) -> Vec<Described> {
+    fn here(&self) -> Vec<MemberEntry> {
         self.members.values().map(Member::described).collect()
     }
 
     fn everyone(&self) -> Vec<koji::Client> {
-        in_order(self.here(), self.remote.clients().cloned())
+        in_join_order(self.here(), self.remote.clients().cloned())
     }
 
     /// The clients of some ids that are on the shard, on any node.
@@ -98,7 +98,7 @@ impl MemberList {
     }
 
     /// The clients of this node.
-    pub(crate) fn here(&self) -> Vec<Described> {
+    pub(crate) fn here(&self) -> Vec<MemberEntry> {
         self.lock().here()
     }
 

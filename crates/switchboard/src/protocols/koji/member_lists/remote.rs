@@ -7,12 +7,12 @@ use bytes::Bytes;
 use indexmap::IndexMap;
 use switchboard_event::{NodeId, SocketId};
 
-use crate::protocols::koji::described::Described;
+use crate::protocols::koji::member_entry::MemberEntry;
 use crate::protocols::koji::member_lists::changes::Changes;
 
 #[derive(Default)]
 pub(crate) struct RemoteMembers {
-    clients: IndexMap<SocketId, Described>,
+    clients: IndexMap<SocketId, MemberEntry>,
     view: View,
     /// This node is subscribed to changes of the shard.
     pub(crate) is_subscribed: bool,
@@ -36,11 +36,11 @@ impl RemoteMembers {
         RemoteMembers { view: View::Stale, ..RemoteMembers::default() }
     }
 
-    pub(crate) fn clients(&self) -> impl Iterator<Item = &Described> {
+    pub(crate) fn clients(&self) -> impl Iterator<Item = &MemberEntry> {
         self.clients.values()
     }
 
-    pub(crate) fn get(&self, id: &SocketId) -> Option<&Described> {
+    pub(crate) fn get(&self, id: &SocketId) -> Option<&MemberEntry> {
         self.clients.get(id)
     }
 
@@ -90,8 +90,8 @@ impl RemoteMembers {
         changes: &mut Changes,
     ) {
         let others = entries.iter().filter(|(id, _)| id.node() != this_node);
-        let clients: IndexMap<SocketId, Described> =
-            others.filter_map(|(id, entry)| Some((*id, Described::read(*id, entry)?))).collect();
+        let clients: IndexMap<SocketId, MemberEntry> =
+            others.filter_map(|(id, entry)| Some((*id, MemberEntry::read(*id, entry)?))).collect();
         for id in self.clients.keys().filter(|id| !clients.contains_key(*id)) {
             changes.leave(*id);
         }
@@ -115,7 +115,7 @@ mod tests {
 
     fn said(id: SocketId, info: &str, last_ping_ms: u64) -> (SocketId, Bytes) {
         let client = koji::Client { id, user_info: Payload::parse(info).unwrap(), last_ping_ms };
-        (id, Described { since_us: 1, client }.write())
+        (id, MemberEntry { since_us: 1, client }.write())
     }
 
     #[test]

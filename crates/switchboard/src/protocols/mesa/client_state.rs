@@ -12,7 +12,7 @@ use crate::node::conn::Conn;
 use crate::protocols::mesa::options::MesaSettings;
 
 /// The protocol's state of a connection.
-pub(crate) struct Client {
+pub(crate) struct ClientState {
     pub(crate) settings: Arc<MesaSettings>,
     /// One of its tokens was accepted at some time.
     pub(crate) was_accepted: AtomicBool,
@@ -22,9 +22,9 @@ pub(crate) struct Client {
     pub(crate) attempts: AtomicU32,
 }
 
-impl Client {
+impl ClientState {
     pub(crate) fn new(settings: Arc<MesaSettings>) -> Self {
-        Client {
+        ClientState {
             settings,
             was_accepted: AtomicBool::new(false),
             has_answered: AtomicBool::new(true),
@@ -34,7 +34,7 @@ impl Client {
 }
 
 /// The Mesa client of a session; `None` for other protocols.
-pub(crate) fn client_of(session: &Session) -> Option<&Client> {
+pub(crate) fn client_of(session: &Session) -> Option<&ClientState> {
     Conn::of(session).protocol()
 }
 

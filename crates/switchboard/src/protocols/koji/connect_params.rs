@@ -9,7 +9,7 @@ use crate::protocols::koji::options::KojiSettings;
 use crate::protocols::koji::rules::ProjectRules;
 
 /// The parameters of a handshake, checked.
-pub(crate) struct Ticket {
+pub(crate) struct ConnectParams {
     pub(crate) project: ProjectId,
     pub(crate) settings: Arc<KojiSettings>,
     pub(crate) rules: Arc<ProjectRules>,
@@ -22,7 +22,7 @@ pub(crate) struct Ticket {
 
 /// Why a handshake of a Koji client is refused.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum TicketError {
+pub(crate) enum ParamsError {
     #[error("projectId is missing")]
     NoProject,
     #[error("there is no such project")]
@@ -33,10 +33,10 @@ pub(crate) enum TicketError {
     Shard(NameError),
 }
 
-impl TicketError {
+impl ParamsError {
     pub(crate) fn status(&self) -> StatusCode {
         match self {
-            TicketError::UnknownProject => StatusCode::FORBIDDEN,
+            ParamsError::UnknownProject => StatusCode::FORBIDDEN,
             _ => StatusCode::BAD_REQUEST,
         }
     }
@@ -72,7 +72,7 @@ impl Query {
     }
 }
 
-impl Ticket {
+impl ConnectParams {
     /// Whether a handshake is for this protocol.
     pub(crate) fn matches(uri: &Uri) -> bool {
         let named = || {
@@ -82,16 +82,16 @@ impl Ticket {
         uri.path() == "/koji" || (uri.path() == "/" && named())
     }
 
-    pub(crate) fn of(uri: &Uri, settings: &Arc<KojiSettings>) -> Result<Self, TicketError> {
+    pub(crate) fn of(uri: &Uri, settings: &Arc<KojiSettings>) -> Result<Self, ParamsError> {
         let Query { project, shard, capacity, token, clients } = Query::of(uri);
         let project = project.or_else(|| settings.has_undefined_project.then(|| "undefined".into()));
         let project =
-            ProjectId::new(&project.ok_or(TicketError::NoProject)?).map_err(TicketError::Project)?;
-        let rules = settings.rules(&project).ok_or(TicketError::UnknownProject)?;
-        let shard = shard.map(|name| ShardName::new(&name)).transpose().map_err(TicketError::Shard)?;
+            ProjectId::new(&project.ok_or(ParamsError::NoProject)?).map_err(ParamsError::Project)?;
+        let rules = settings.rules(&project).ok_or(ParamsError::UnknownProject)?;
+        let shard = shard.map(|name| ShardName::new(&name)).transpose().map_err(ParamsError::Shard)?;
         let capacity = rules.capacity(capacity.as_deref());
         let changes = clients.as_deref() == Some("changes");
-        Ok(Ticket { project, settings: settings.clone(), rules, shard, capacity, token, changes })
+        Ok(ConnectParams { project, settings: settings.clone(), rules, shard, capacity, token, changes })
     }
 }
 
@@ -100,17 +100,17 @@ mod tests {
     use super::*;
     use crate::protocols::koji::options::Koji;
 
-    fn ticket(uri: &str) -> Result<Ticket, TicketError> {
-        Ticket::of(&uri.parse().unwrap(), &Koji::new().settings)
+    fn ticket(uri: &str) -> Result<ConnectParams, ParamsError> {
+        ConnectParams::of(&uri.parse().unwrap(), &Koji::new().settings)
     }
 
     #[test]
     fn the_door_is_at_koji_and_wherever_a_project_is_named_at_the_root() {
         for uri in ["/koji", "/koji?x=1", "/?projectId=p", "/?a=b&projectId=", "/?project%49d=p"] {
-            assert!(Ticket::matches(&uri.parse().unwrap()), "{uri}");
+            assert!(ConnectParams::matches(&uri.parse().unwrap()), "{uri}");
         }
         for uri in ["/", "/?projectid=p", "/chat?projectId=p", "/koji/x", "/?x=projectId"] {
-            assert!(!Ticket::matches(&uri.parse().unwrap()), "{uri}");
+            assert!(!ConnectParams::matches(&uri.parse().unwrap()), "{uri}");
         }
     }
 
@@ -131,8 +131,8 @@ mod tests {
             assert_eq!((&*ticket.project, ticket.shard), ("undefined", None));
         }
         let strict = Koji::new().with_undefined_project(false);
-        let refused = Ticket::of(&"/koji".parse().unwrap(), &strict.settings).err().unwrap();
-        assert_eq!((refused.status(), refused), (StatusCode::BAD_REQUEST, TicketError::NoProject));
+        let refused = ConnectParams::of(&"/koji".parse().unwrap(), &strict.settings).err().unwrap();
+        assert_eq!((refused.status(), refused), (StatusCode::BAD_REQUEST, ParamsError::NoProject));
     }
 
     #[test]
@@ -143,7 +143,7 @@ mod tests {
         }
         assert!(ticket(&format!("/?projectId=p&shardName={}", "x".repeat(256))).is_ok());
         let none = Koji::new().with_projects(|_| None);
-        let refused = Ticket::of(&"/?projectId=p".parse().unwrap(), &none.settings).err().unwrap();
+        let refused = ConnectParams::of(&"/?projectId=p".parse().unwrap(), &none.settings).err().unwrap();
         assert_eq!(refused.status(), StatusCode::FORBIDDEN);
     }
 }

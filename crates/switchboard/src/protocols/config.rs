@@ -10,7 +10,7 @@ use crate::routing::handler::AnyHandler;
 use crate::routing::router::Router;
 
 /// What a protocol decides when an app is served.
-pub(crate) struct Profile {
+pub(crate) struct ProtocolConfig {
     pub(crate) router: Router,
     /// Handles the events that have no handler.
     pub(crate) fallback: AnyHandler,

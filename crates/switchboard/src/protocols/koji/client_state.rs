@@ -11,13 +11,13 @@ use switchboard_wire::koji;
 use crate::node::Node;
 use crate::node::clock::now_ms;
 use crate::node::conn::Conn;
-use crate::protocols::koji::described::Described;
+use crate::protocols::koji::connect_params::ConnectParams;
+use crate::protocols::koji::member_entry::MemberEntry;
 use crate::protocols::koji::options::KojiSettings;
 use crate::protocols::koji::rules::ProjectRules;
-use crate::protocols::koji::ticket::Ticket;
 
 /// The protocol's state of a connection.
-pub(crate) struct Client {
+pub(crate) struct ClientState {
     pub(crate) shard: ShardName,
     pub(crate) settings: Arc<KojiSettings>,
     pub(crate) rules: Arc<ProjectRules>,
@@ -36,10 +36,10 @@ struct About {
     is_there: bool,
 }
 
-impl Client {
-    pub(crate) fn new(ticket: &Ticket, shard: ShardName, entry: &Described) -> Self {
-        let Described { since_us, client } = entry;
-        Client {
+impl ClientState {
+    pub(crate) fn new(ticket: &ConnectParams, shard: ShardName, entry: &MemberEntry) -> Self {
+        let MemberEntry { since_us, client } = entry;
+        ClientState {
             shard,
             settings: ticket.settings.clone(),
             rules: ticket.rules.clone(),
@@ -89,13 +89,13 @@ impl Client {
     }
 
     /// Its entry in a member list.
-    pub(crate) fn entry(&self, id: SocketId) -> Described {
+    pub(crate) fn entry(&self, id: SocketId) -> MemberEntry {
         self.described(id, &self.about())
     }
 
-    fn described(&self, id: SocketId, about: &About) -> Described {
+    fn described(&self, id: SocketId, about: &About) -> MemberEntry {
         let (user_info, last_ping_ms) = (about.info.clone(), self.heard_ms.load(Ordering::Relaxed));
-        Described { since_us: self.since_us, client: koji::Client { id, user_info, last_ping_ms } }
+        MemberEntry { since_us: self.since_us, client: koji::Client { id, user_info, last_ping_ms } }
     }
 }
 
@@ -107,6 +107,6 @@ pub(crate) struct Tokens {
 }
 
 /// The Koji client of a session; `None` for other protocols.
-pub(crate) fn client_of(session: &Session) -> Option<&Client> {
+pub(crate) fn client_of(session: &Session) -> Option<&ClientState> {
     Conn::of(session).protocol()
 }
