@@ -19,7 +19,7 @@ pub struct MemoryStore {
 }
 
 impl MemoryStore {
-    /// A store that replys from the members that a hub knows.
+    /// A store that answers from the members that a hub knows.
     pub fn new(local: Arc<dyn LocalMembers>) -> Self {
         MemoryStore { local, seats: Mutex::default() }
     }
