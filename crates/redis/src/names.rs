@@ -19,7 +19,7 @@
 //! | `switchboard:{*}:inboxes` | set | projects with inboxes |
 //! | `switchboard:{*}:inboxes:turn` | string, for a minute | a node has removed expired messages |
 //! | `switchboard:request:<digest>` | string, for ten minutes | an idempotent request: content, and claim or answer; see `idempotency.rs` |
-//! | `switchboard:{*}:inboxes:limits` | hash | bounds of the inbox of the node that started last, and when it started |
+//! | `switchboard:{*}:inboxes:limits` | hash | bounds of the inbox that a node announced last |
 //! | `switchboard:{default}:inbox:@<user>` | list | stored messages of a user: number, 8 bytes, and event, alternating |
 //! | `switchboard:{default}:inbox:totals` | hash | `messages` and `bytes` stored in the project; `largest` is an upper bound of a message's size |
 //! | `switchboard:{default}:inbox:bytes` | hash | user to stored bytes, for inboxes that may be near their bound |

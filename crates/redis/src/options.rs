@@ -76,7 +76,7 @@ pub struct Options {
     /// Bounds of the inbox in each project. `None`, the default of a node, means no inbox.
     ///
     /// Give all nodes the same bounds: each node enforces its own on the messages that it stores. A
-    /// [`Publisher`](crate::Publisher) with `None` follows the bounds of the node that started last. With
+    /// [`Publisher`](crate::Publisher) with `None` follows the bounds that a node announced last. With
     /// bounds of its own it enforces those, and may evict messages that a node would have kept.
     pub inbox: Option<InboxLimits>,
     /// Reports of client actions to workers. Default none.

@@ -1,11 +1,9 @@
 //! Bounds of the inbox, announced by nodes for processes that store messages without being a node.
 //!
 //! They are one hash for all projects. Each node writes it with every connection and from time to time, so it
-//! returns when it is deleted. The bounds of the node that started last win: when nodes are restarted one
-//! after the other with new bounds, these apply from the first one on.
+//! returns when it is deleted. All nodes are meant to have the same bounds; while they differ, the last
+//! announcement applies.
 
-use std::iter;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use redis::{RedisResult, cmd};
@@ -13,7 +11,7 @@ use switchboard_backplane::InboxLimits;
 
 use super::scripts::Scripts;
 use crate::connection::RedisConnection;
-use crate::connection::script::{self, integer};
+use crate::connection::script;
 use crate::names::Names;
 
 /// Field names of the bounds in Redis, in the order of [`values`].
@@ -34,30 +32,22 @@ fn limits_of(values: [u64; 5]) -> InboxLimits {
 pub(super) struct LimitsAnnouncer {
     key: String,
     limits: InboxLimits,
-    /// Start of the node in ms of Redis' clock. Known after the first announcement.
-    started_ms: OnceLock<i64>,
 }
 
 impl LimitsAnnouncer {
     pub(super) fn new(names: &Names, limits: InboxLimits) -> Self {
-        LimitsAnnouncer { key: names.inboxes_limits(), limits, started_ms: OnceLock::new() }
+        LimitsAnnouncer { key: names.inboxes_limits(), limits }
     }
 
     /// Writes the bounds. A failure is logged and repaired by the next announcement.
     pub(super) async fn announce(&self, connection: &mut RedisConnection, scripts: &Scripts) {
-        let started_ms = self.started_ms.get().map(i64::to_string).unwrap_or_default();
         let bounds = BOUNDS.into_iter().zip(values(self.limits));
         let bounds: Vec<_> =
             bounds.flat_map(|(bound, value)| [bound.to_owned(), value.to_string()]).collect();
-        let args: Vec<&[u8]> = iter::once(&started_ms).chain(&bounds).map(|arg| arg.as_bytes()).collect();
+        let args: Vec<&[u8]> = bounds.iter().map(|arg| arg.as_bytes()).collect();
         let call = scripts.limits.call(std::slice::from_ref(&self.key), &args);
-        match script::run(connection, &scripts.limits, &call).await {
-            Ok(started_ms) => {
-                if let Some(started_ms) = integer(&started_ms) {
-                    self.started_ms.get_or_init(|| started_ms);
-                }
-            }
-            Err(error) => tracing::warn!(%error, "could not announce inbox limits to dispatchers"),
+        if let Err(error) = script::run(connection, &scripts.limits, &call).await {
+            tracing::warn!(%error, "could not announce inbox limits to dispatchers");
         }
     }
 }
