@@ -19,10 +19,9 @@ use crate::node::identity::Verifier;
 use crate::node::limits::Limits;
 use crate::node::type_map::TypeMap;
 use crate::node::{Node, Settings, Wiring};
-use crate::protocols::koji::member_lists::MemberLists;
 use crate::protocols::koji::options::Koji;
 use crate::protocols::mesa::options::{Mesa, MesaOnly};
-use crate::protocols::{CODEC, on_hub_event};
+use crate::protocols::{CODEC, add_extensions, on_hub_event};
 use crate::routing::handler::Handler;
 use crate::routing::middleware::Middleware;
 use crate::routing::plugin::Plugin;
@@ -51,10 +50,7 @@ impl App {
             codec: &CODEC,
             schedule: flushers.clone(),
             on_hub_event,
-            extensions: TypeMap::default()
-                .with(flushers)
-                .with(Heartbeats::default())
-                .with(MemberLists::default()),
+            extensions: add_extensions(TypeMap::default().with(flushers).with(Heartbeats::default())),
         });
         App::of(node, ProjectId::new("default").expect("the name is neither empty nor long"))
     }

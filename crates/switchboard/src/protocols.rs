@@ -1,7 +1,8 @@
-//! The wire protocols. A protocol translates frames into events and back, admits its clients, and
-//! keeps them alive; everything else is the same for all.
+//! The wire protocols: each translates frames to events and back, admits clients and keeps their
+//! connections alive. Everything else is the same for all protocols.
 //!
-//! Each has a folder, and a line in [`by_protocol`] and in [`Handshake`].
+//! A protocol is a folder with an implementation of [`WireProtocol`] and a line in the `protocols!` list
+//! below. The functions here call the implementation through a `match` on [`Protocol`].
 
 pub(crate) mod admission;
 pub(crate) mod config;
@@ -9,12 +10,13 @@ mod emit;
 pub(crate) mod endpoint;
 pub(crate) mod koji;
 pub(crate) mod mesa;
+pub(crate) mod wire_protocol;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::Uri;
-use switchboard_backplane::{Content, Publication};
+use switchboard_backplane::Publication;
 use switchboard_event::{Event, Payload, Protocol, SocketId};
 use switchboard_hub::{HubEvent, Session};
 use switchboard_wire::DecodeError;
@@ -23,126 +25,143 @@ use crate::api::app::App;
 use crate::api::socket::Socket;
 use crate::node::codec::Codec;
 use crate::node::inbox::gap::redeliver_after_gap;
+use crate::node::type_map::TypeMap;
 use crate::node::{Node, incoming};
-use crate::protocols::admission::Admission;
+use crate::protocols::admission::{AddressError, Admission};
 use crate::protocols::config::ProtocolConfig;
-use crate::protocols::koji::connect_params::{ConnectParams, ParamsError};
-use crate::protocols::koji::member_lists::MemberLists;
-use crate::protocols::mesa::options::{MesaOnly, MesaSettings};
+use crate::protocols::mesa::options::MesaOnly;
+use crate::protocols::wire_protocol::WireProtocol;
 use crate::routing::request::Request;
 use crate::routing::server::Server;
 
-/// Calls the function of that path in the folder of a protocol.
-macro_rules! by_protocol {
-    ($protocol:expr, $($function:ident)::+ ($($argument:expr),*)) => {
-        match $protocol {
-            Protocol::Emit => emit::$($function)::+($($argument),*),
-            Protocol::Koji => koji::$($function)::+($($argument),*),
-            Protocol::Mesa => mesa::$($function)::+($($argument),*),
+/// Dispatches to the implementations of the listed protocols.
+macro_rules! protocols {
+    ($($protocol:ident => $implementation:ty),* $(,)?) => {
+        /// A handshake, by the protocol that accepts it.
+        pub(crate) enum Handshake {
+            $($protocol(<$implementation as WireProtocol>::Handshake)),*
+        }
+
+        impl Handshake {
+            /// Selects the protocol by the address: the first in the list that matches it.
+            pub(crate) fn of(app: &App, uri: &Uri) -> Result<Self, AddressError> {
+                $(if let Some(handshake) = <$implementation>::match_address(app, uri) {
+                    return handshake.map(Handshake::$protocol);
+                })*
+                unreachable!("the last protocol matches every address")
+            }
+
+            /// Admits the client. The error is the reason of the close frame.
+            pub(crate) async fn admit(self, app: &App, id: SocketId) -> Result<Admission, String> {
+                match self {
+                    $(Handshake::$protocol(handshake) => <$implementation>::admit(app, handshake, id).await),*
+                }
+            }
+        }
+
+        fn encode_event(protocol: Protocol, event: &Event) -> Bytes {
+            match protocol {
+                $(Protocol::$protocol => <$implementation>::encode_event(event)),*
+            }
+        }
+
+        fn encode_stored(protocol: Protocol, event: &Event, number: u64) -> Bytes {
+            match protocol {
+                $(Protocol::$protocol => <$implementation>::encode_stored(event, number)),*
+            }
+        }
+
+        fn encode_request(protocol: Protocol, name: &str, data: &Payload, id: u32) -> Option<Bytes> {
+            match protocol {
+                $(Protocol::$protocol => <$implementation>::encode_request(name, data, id)),*
+            }
+        }
+
+        fn encode_reply(protocol: Protocol, ack: &Payload, data: &Payload) -> Option<Bytes> {
+            match protocol {
+                $(Protocol::$protocol => <$implementation>::encode_reply(ack, data)),*
+            }
+        }
+
+        /// Handles a frame. Returns a request if the frame is an event for a handler.
+        pub(crate) fn receive(
+            server: &Arc<Server>,
+            socket: &Socket,
+            frame: &Bytes,
+        ) -> Result<Option<Request>, DecodeError> {
+            match socket.session().protocol {
+                $(Protocol::$protocol => <$implementation>::receive(server, socket, frame)),*
+            }
+        }
+
+        /// Records that bytes arrived from a client.
+        pub(crate) fn received_bytes(session: &Session) {
+            match session.protocol {
+                $(Protocol::$protocol => <$implementation>::received_bytes(session)),*
+            }
+        }
+
+        /// The configuration of a protocol in an app that is being served.
+        pub(crate) fn config(protocol: Protocol, app: &App) -> ProtocolConfig {
+            match protocol {
+                $(Protocol::$protocol => <$implementation>::config(app)),*
+            }
+        }
+
+        /// Adds the state that the protocols keep with a node.
+        pub(crate) fn add_extensions(extensions: TypeMap) -> TypeMap {
+            $(let extensions = <$implementation>::add_extensions(extensions);)*
+            extensions
+        }
+
+        /// The HTTP routes of all protocols; `None` if no protocol has a route in this app.
+        pub(crate) fn http_routes(app: &App) -> Option<axum::Router> {
+            if app.setup().extension::<MesaOnly>().is_some() {
+                return None;
+            }
+            [$(<$implementation>::http_routes(app)),*].into_iter().flatten().reduce(axum::Router::merge)
+        }
+
+        /// Returns true if a protocol has handled the publication.
+        fn receive_publication(node: &Arc<Node>, publication: &Publication) -> bool {
+            $(<$implementation>::receive_publication(node, publication))||*
+        }
+
+        fn publications_missed(node: &Arc<Node>) {
+            $(<$implementation>::publications_missed(node);)*
         }
     };
 }
 
-/// The writers of frames, for the node.
-pub(crate) static CODEC: Codec = Codec { event: encode, stored: encode_stored, request, reply };
-
-fn encode(protocol: Protocol, event: &Event) -> Bytes {
-    match protocol {
-        Protocol::Emit => emit::encode::encode(event),
-        Protocol::Koji => koji::encode::encode(event),
-        Protocol::Mesa => mesa::encode::encode(event, None),
-    }
-}
-
-fn encode_stored(protocol: Protocol, event: &Event, number: u64) -> Bytes {
-    match protocol {
-        Protocol::Mesa => mesa::encode::encode(event, Some(number)),
-        Protocol::Emit | Protocol::Koji => encode(protocol, event),
-    }
-}
-
-fn request(protocol: Protocol, name: &str, data: &Payload, id: u32) -> Option<Bytes> {
-    (protocol == Protocol::Emit).then(|| emit::encode::request(name, data, id))
-}
-
-fn reply(protocol: Protocol, ack: &Payload, data: &Payload) -> Option<Bytes> {
-    (protocol == Protocol::Emit).then(|| emit::encode::reply(ack, data))
-}
-
-/// Handles a frame, or returns its event if that is for handlers.
-pub(crate) fn receive(
-    server: &Arc<Server>,
-    socket: &Socket,
-    frame: &Bytes,
-) -> Result<Option<Request>, DecodeError> {
-    by_protocol!(socket.session().protocol, receive::receive(server, socket, frame))
-}
-
-/// Records that bytes of a client arrived.
-pub(crate) fn received_bytes(session: &Session) {
-    if session.protocol == Protocol::Koji {
-        koji::received_bytes(session);
-    }
-}
-
-/// How a protocol serves its clients.
-pub(crate) fn config(protocol: Protocol, app: &App) -> ProtocolConfig {
-    by_protocol!(protocol, config(app))
-}
-
-/// The HTTP routes of the protocols; `None` if they have none in this app.
-pub(crate) fn http_routes(app: &App) -> Option<axum::Router> {
-    let has_routes = app.setup().extension::<koji::options::Koji>().is_some() && !is_mesa_only(app);
-    has_routes.then(|| koji::http_routes::routes(app.clone()))
-}
-
-fn is_mesa_only(app: &App) -> bool {
-    app.setup().extension::<MesaOnly>().is_some()
-}
-
-/// Handles an event of the hub.
-pub(crate) fn on_hub_event(node: &Arc<Node>, event: HubEvent) {
-    let lists = node.extension::<MemberLists>();
-    match event {
-        HubEvent::Publication(Publication { project, content: Content::ShardChanged(shard), .. }) => {
-            lists.changed_elsewhere(node, &project, &shard);
-        }
-        HubEvent::Publication(publication) => incoming::receive(node, publication),
-        HubEvent::Missed => {
-            lists.missed(node);
-            redeliver_after_gap(node);
-        }
-    }
-}
-
-/// Why the address of a handshake is refused.
-pub(crate) type AddressError = ParamsError;
-
-/// A handshake, by the protocol that it is for.
-pub(crate) enum Handshake {
-    Emit,
-    Koji(Box<ConnectParams>),
-    Mesa(Arc<MesaSettings>),
+// In the order in which they are matched with the address of a handshake.
+protocols! {
+    Mesa => mesa::MesaProtocol,
+    Koji => koji::KojiProtocol,
+    Emit => emit::EmitProtocol,
 }
 
 impl Handshake {
-    /// Decides by the address.
-    pub(crate) fn of(app: &App, uri: &Uri) -> Result<Self, AddressError> {
-        if let Some(settings) = mesa::settings(app.setup(), uri) {
-            return Ok(Handshake::Mesa(settings));
-        }
-        match koji::ticket(app.setup(), uri) {
-            Some(ticket) => ticket.map(Handshake::Koji),
-            None => Ok(Handshake::Emit),
-        }
+    /// The handshake of a stream that is connected without an address.
+    pub(crate) fn without_address() -> Self {
+        Handshake::Emit(())
     }
+}
 
-    /// Admits the client. The error is the reason to close with.
-    pub(crate) async fn admit(self, app: &App, id: SocketId) -> Result<Admission, String> {
-        match self {
-            Handshake::Emit => Ok(emit::admit(app.project_id().clone())),
-            Handshake::Koji(ticket) => koji::admit(app.node(), ticket, id).await,
-            Handshake::Mesa(settings) => Ok(mesa::admit(settings, app.project_id().clone())),
+/// The frame encoders, for the node.
+pub(crate) static CODEC: Codec =
+    Codec { event: encode_event, stored: encode_stored, request: encode_request, reply: encode_reply };
+
+/// Handles an event of the hub.
+pub(crate) fn on_hub_event(node: &Arc<Node>, event: HubEvent) {
+    match event {
+        HubEvent::Publication(publication) => {
+            if !receive_publication(node, &publication) {
+                incoming::receive(node, publication);
+            }
+        }
+        HubEvent::Missed => {
+            publications_missed(node);
+            redeliver_after_gap(node);
         }
     }
 }

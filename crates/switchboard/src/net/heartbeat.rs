@@ -82,7 +82,7 @@ fn beat(server: &Server, id: SocketId, probe: Probe) -> bool {
     let Some(session) = node.hub().index().session(id) else { return false };
     match probe {
         Probe::Ping { misses_max } => ping(server, &session, misses_max),
-        Probe::Heartbeat { attempts_max, beat } => beat(node, &session, attempts_max),
+        Probe::Heartbeat { attempts_max, send } => send(node, &session, attempts_max),
     }
 }
 

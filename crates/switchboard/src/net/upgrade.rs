@@ -35,8 +35,8 @@ use crate::node::clock::now;
 use crate::node::conn::Conn;
 use crate::node::info::Info;
 use crate::node::reports::report;
-use crate::protocols::admission::{Admission, Guard};
-use crate::protocols::{AddressError, Handshake};
+use crate::protocols::Handshake;
+use crate::protocols::admission::{AddressError, Admission, Guard};
 use crate::routing::server::Server;
 
 /// A tower service that answers WebSocket handshakes, and everything else with 426; made by
@@ -78,7 +78,7 @@ impl Closed {
         match self {
             Closed::Handshake(error) => error.status(),
             Closed::Origin => StatusCode::FORBIDDEN,
-            Closed::Address(error) => error.status(),
+            Closed::Address(error) => error.status,
             Closed::Stopping | Closed::Refused(Refused::Full(_)) => StatusCode::SERVICE_UNAVAILABLE,
             Closed::Refused(_) => StatusCode::TOO_MANY_REQUESTS,
             Closed::NoUpgrade => StatusCode::INTERNAL_SERVER_ERROR,
@@ -142,7 +142,7 @@ impl UpgradeService {
     pub(crate) fn connect_stream(&self, wire: Wire) {
         let admitted =
             self.addresses.admit(None, self.app().limits(), now()).expect("a new service has room");
-        let client = Upgrade { handshake: Handshake::Emit, info: Info::empty(), admitted };
+        let client = Upgrade { handshake: Handshake::without_address(), info: Info::empty(), admitted };
         let connect = self.connect(wire, Bytes::new(), client);
         connect.now_or_never().expect("an emit client is admitted at once");
     }

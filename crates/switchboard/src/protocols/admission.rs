@@ -1,14 +1,15 @@
-//! A client that its protocol has admitted, before the hub knows it.
+//! The result of a handshake: an admitted client that the hub does not know yet, or an error.
 
 use std::any::Any;
 
 use bytes::Bytes;
+use http::StatusCode;
 use switchboard_event::{ProjectId, Protocol};
 
 use crate::api::socket::Socket;
 use crate::node::conn::ProtocolState;
 
-/// What a protocol gives a connection.
+/// A client that its protocol has admitted.
 pub(crate) struct Admission {
     pub(crate) protocol: Protocol,
     pub(crate) project: ProjectId,
@@ -18,7 +19,15 @@ pub(crate) struct Admission {
     pub(crate) on_connected: OnConnected,
 }
 
-/// Called when the hub knows the session. Its guard is dropped when the connection has ended.
+/// Called once the hub knows the session. The returned guard is dropped when the connection ends.
 pub(crate) type OnConnected = Box<dyn FnOnce(&Socket) -> Option<Guard> + Send>;
 
 pub(crate) type Guard = Box<dyn Any + Send>;
+
+/// A protocol refuses the address of a handshake. The message is sent to the client.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct AddressError {
+    pub(crate) status: StatusCode,
+    pub(crate) message: String,
+}

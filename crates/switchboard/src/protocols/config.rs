@@ -34,7 +34,7 @@ pub(crate) enum Probe {
     /// A WebSocket ping. After `misses_max` pings in a row without a sign of the client it is cut.
     Ping { misses_max: u8 },
     /// A heartbeat of the protocol's own. The function returns false if it closed the client.
-    Heartbeat { attempts_max: u32, beat: fn(&Node, &Arc<Session>, attempts_max: u32) -> bool },
+    Heartbeat { attempts_max: u32, send: fn(&Node, &Arc<Session>, attempts_max: u32) -> bool },
 }
 
 impl KeepAlive {

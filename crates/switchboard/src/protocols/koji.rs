@@ -1,96 +1,132 @@
-//! The Koji protocol: pages without a backend get a seat on a shard, receive its member list, and send
-//! to all of the shard or to some. Wire format: `spec/koji.md`.
+//! The Koji protocol: pages without a backend take a seat on a shard, receive its member list, and send
+//! to the whole shard or to some of its clients. Wire format: `spec/koji.md`.
 
 mod client_state;
-pub(crate) mod connect_params;
-pub(crate) mod encode;
-pub(crate) mod http_routes;
+mod connect_params;
+mod encode;
+mod http_routes;
 mod identify;
 mod member_entry;
-pub(crate) mod member_lists;
+mod member_lists;
 pub(crate) mod options;
 pub(crate) mod queries;
-pub(crate) mod receive;
+mod receive;
 pub(crate) mod relay;
 pub(crate) mod rules;
 mod seat;
 mod shard_membership;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::Uri;
-use switchboard_event::{Protocol, SocketId};
+use switchboard_backplane::{Content, Publication};
+use switchboard_event::{Event, Protocol, SocketId};
 use switchboard_hub::Session;
+use switchboard_wire::DecodeError;
 
 use crate::api::app::App;
-use crate::api::setup::Setup;
+use crate::api::socket::Socket;
 use crate::node::Node;
-use crate::protocols::admission::Admission;
+use crate::node::type_map::TypeMap;
+use crate::protocols::admission::{AddressError, Admission};
 use crate::protocols::config::{KeepAlive, ProtocolConfig};
 use crate::protocols::koji::client_state::{ClientState, client_of};
-use crate::protocols::koji::connect_params::{ConnectParams, ParamsError};
+use crate::protocols::koji::connect_params::ConnectParams;
 use crate::protocols::koji::identify::identify;
+use crate::protocols::koji::member_lists::MemberLists;
 use crate::protocols::koji::options::Koji;
 use crate::protocols::koji::relay::relay_unhandled;
 use crate::protocols::koji::seat::take_seat;
 use crate::protocols::koji::shard_membership::ShardMembership;
+use crate::protocols::wire_protocol::WireProtocol;
 use crate::routing::handler::AnyHandler;
+use crate::routing::request::Request;
+use crate::routing::server::Server;
 
 /// Longest frame of a client, in bytes.
 const FRAME_BYTES_MAX: usize = 512 * 1024;
 
-/// Pings without an answer after which a client is cut.
+/// Number of consecutive unanswered pings after which a client is disconnected.
 const MISSES_MAX: u8 = 2;
 
-pub(crate) fn config(app: &App) -> ProtocolConfig {
-    let koji = app.setup().extension::<Koji>();
-    ProtocolConfig {
-        router: koji.map(|koji| koji.router.clone()).unwrap_or_default(),
-        fallback: AnyHandler::new(relay_unhandled),
-        keep_alive: KeepAlive::ping(
-            koji.map_or(Duration::ZERO, |koji| koji.settings.ping_interval),
-            MISSES_MAX,
-        ),
-        redelivery_interval: Duration::ZERO,
-        frame_bytes_max: app.limits().message_bytes_max.min(FRAME_BYTES_MAX),
+pub(crate) struct KojiProtocol;
+
+impl WireProtocol for KojiProtocol {
+    type Handshake = Box<ConnectParams>;
+
+    fn match_address(app: &App, uri: &Uri) -> Option<Result<Box<ConnectParams>, AddressError>> {
+        let koji = app.setup().extension::<Koji>().filter(|_| ConnectParams::matches(uri))?;
+        Some(ConnectParams::of(uri, &koji.settings).map(Box::new).map_err(AddressError::from))
     }
-}
 
-/// The ticket of a handshake, if it is for this protocol.
-pub(crate) fn ticket(setup: &Setup, uri: &Uri) -> Option<Result<Box<ConnectParams>, ParamsError>> {
-    let koji = setup.extension::<Koji>().filter(|_| ConnectParams::matches(uri))?;
-    Some(ConnectParams::of(uri, &koji.settings).map(Box::new))
-}
+    /// Takes a seat for the client.
+    async fn admit(app: &App, mut params: Box<ConnectParams>, id: SocketId) -> Result<Admission, String> {
+        let seat = take_seat(app.node(), &params, id).await.map_err(|error| {
+            tracing::warn!(project = %params.project, %error, "no seat on the shard; client closed with 1013");
+            error.to_string()
+        })?;
+        let token = params.token.take();
+        Ok(Admission {
+            protocol: Protocol::Koji,
+            project: params.project.clone(),
+            state: Box::new(ClientState::new(&params, seat.shard.clone(), &seat.entry)),
+            greeting: Some(seat.greeting()),
+            on_connected: Box::new(move |socket| {
+                let membership = ShardMembership::new(socket.node(), socket.session(), seat);
+                if let Some(token) = token {
+                    identify(socket, token);
+                }
+                Some(Box::new(membership))
+            }),
+        })
+    }
 
-/// Takes a seat for a client. The error is the reason to close with.
-pub(crate) async fn admit(
-    node: &Node,
-    mut ticket: Box<ConnectParams>,
-    id: SocketId,
-) -> Result<Admission, String> {
-    let seat = take_seat(node, &ticket, id).await.map_err(|no_seat| {
-        tracing::warn!(project = %ticket.project, error = %no_seat, "no seat for a client; it is closed with 1013");
-        no_seat.to_string()
-    })?;
-    let token = ticket.token.take();
-    Ok(Admission {
-        protocol: Protocol::Koji,
-        project: ticket.project.clone(),
-        state: Box::new(ClientState::new(&ticket, seat.shard.clone(), &seat.entry)),
-        greeting: Some(seat.greeting()),
-        on_connected: Box::new(move |socket| {
-            let place = ShardMembership::new(socket.node(), socket.session(), seat);
-            if let Some(token) = token {
-                identify(socket, token);
-            }
-            Some(Box::new(place))
-        }),
-    })
-}
+    fn config(app: &App) -> ProtocolConfig {
+        let koji = app.setup().extension::<Koji>();
+        let ping_interval = koji.map_or(Duration::ZERO, |koji| koji.settings.ping_interval);
+        ProtocolConfig {
+            router: koji.map(|koji| koji.router.clone()).unwrap_or_default(),
+            fallback: AnyHandler::new(relay_unhandled),
+            keep_alive: KeepAlive::ping(ping_interval, MISSES_MAX),
+            redelivery_interval: Duration::ZERO,
+            frame_bytes_max: app.limits().message_bytes_max.min(FRAME_BYTES_MAX),
+        }
+    }
 
-/// Records that bytes of a client arrived, for the member list.
-pub(crate) fn received_bytes(session: &Session) {
-    if let Some(client) = client_of(session) {
-        client.heard();
+    fn receive(server: &Arc<Server>, socket: &Socket, frame: &Bytes) -> Result<Option<Request>, DecodeError> {
+        receive::receive(server, socket, frame)
+    }
+
+    fn encode_event(event: &Event) -> Bytes {
+        encode::event(event)
+    }
+
+    /// Updates the time of the client's last ping in the member list.
+    fn received_bytes(session: &Session) {
+        if let Some(client) = client_of(session) {
+            client.record_activity();
+        }
+    }
+
+    fn add_extensions(extensions: TypeMap) -> TypeMap {
+        extensions.with(MemberLists::default())
+    }
+
+    fn http_routes(app: &App) -> Option<axum::Router> {
+        app.setup().extension::<Koji>().map(|_| http_routes::routes(app.clone()))
+    }
+
+    fn receive_publication(node: &Arc<Node>, publication: &Publication) -> bool {
+        let Publication { project, content: Content::ShardChanged(shard), .. } = publication else {
+            return false;
+        };
+        node.extension::<MemberLists>().remote_member_changed(node, project, shard);
+        true
+    }
+
+    fn publications_missed(node: &Arc<Node>) {
+        node.extension::<MemberLists>().publications_missed(node);
     }
 }

@@ -2,65 +2,88 @@
 //! send messages to other processes. Wire format: `spec/mesa.md`.
 
 mod client_state;
-pub(crate) mod encode;
+mod encode;
 mod heartbeat;
 mod login;
 pub(crate) mod options;
-pub(crate) mod receive;
+mod receive;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::Uri;
-use switchboard_event::{ProjectId, Protocol};
+use switchboard_event::{Event, Protocol, SocketId};
+use switchboard_wire::DecodeError;
 
 use crate::api::app::App;
-use crate::api::setup::Setup;
-use crate::protocols::admission::Admission;
+use crate::api::socket::Socket;
+use crate::protocols::admission::{AddressError, Admission};
 use crate::protocols::config::{KeepAlive, Probe, ProtocolConfig};
 use crate::protocols::mesa::client_state::{ClientState, greeting};
-use crate::protocols::mesa::heartbeat::beat;
-use crate::protocols::mesa::login::expect_login;
+use crate::protocols::mesa::heartbeat::send_heartbeat;
+use crate::protocols::mesa::login::start_login_timeout;
 use crate::protocols::mesa::options::{Mesa, MesaOnly, MesaSettings};
 use crate::protocols::mesa::receive::report_unhandled;
+use crate::protocols::wire_protocol::WireProtocol;
 use crate::routing::handler::AnyHandler;
+use crate::routing::request::Request;
+use crate::routing::server::Server;
 
-pub(crate) fn config(app: &App) -> ProtocolConfig {
-    let mesa = app.setup().extension::<Mesa>();
-    let settings = mesa.map(|mesa| &*mesa.settings);
-    let keep_alive = match settings {
-        Some(MesaSettings { heartbeat_interval: Some(interval), heartbeat_attempts_max, .. }) => {
-            let probe = Probe::Heartbeat { attempts_max: *heartbeat_attempts_max, beat };
-            KeepAlive { interval: *interval, probe }
-        }
-        _ => KeepAlive::ping(app.limits().heartbeat_interval, 1),
-    };
-    ProtocolConfig {
-        router: mesa.map(|mesa| mesa.router.clone()).unwrap_or_default(),
-        fallback: AnyHandler::new(report_unhandled),
-        keep_alive,
-        redelivery_interval: settings.map_or(Duration::ZERO, |settings| settings.redelivery_interval),
-        frame_bytes_max: app.limits().message_bytes_max,
+pub(crate) struct MesaProtocol;
+
+impl WireProtocol for MesaProtocol {
+    type Handshake = Arc<MesaSettings>;
+
+    fn match_address(app: &App, uri: &Uri) -> Option<Result<Arc<MesaSettings>, AddressError>> {
+        let setup = app.setup();
+        let mesa = setup.extension::<Mesa>()?;
+        let matches = setup.extension::<MesaOnly>().is_some() || mesa.settings.matches(uri.path());
+        matches.then(|| Ok(mesa.settings.clone()))
     }
-}
 
-/// The settings for a handshake, if it is for this protocol.
-pub(crate) fn settings(setup: &Setup, uri: &Uri) -> Option<Arc<MesaSettings>> {
-    let mesa = setup.extension::<Mesa>()?;
-    let is_ours = setup.extension::<MesaOnly>().is_some() || mesa.settings.matches(uri.path());
-    is_ours.then(|| mesa.settings.clone())
-}
+    /// Admits every client.
+    async fn admit(app: &App, settings: Arc<MesaSettings>, _id: SocketId) -> Result<Admission, String> {
+        Ok(Admission {
+            protocol: Protocol::Mesa,
+            project: settings.project.as_ref().unwrap_or(app.project_id()).clone(),
+            greeting: Some(greeting(&settings)),
+            state: Box::new(ClientState::new(settings)),
+            on_connected: Box::new(|socket| {
+                start_login_timeout(socket.node(), socket.session());
+                None
+            }),
+        })
+    }
 
-/// Admits every client; `default` is the project of those whose settings name none.
-pub(crate) fn admit(settings: Arc<MesaSettings>, default: ProjectId) -> Admission {
-    Admission {
-        protocol: Protocol::Mesa,
-        project: settings.project.clone().unwrap_or(default),
-        greeting: Some(greeting(&settings)),
-        state: Box::new(ClientState::new(settings)),
-        on_connected: Box::new(|socket| {
-            expect_login(socket.node(), socket.session());
-            None
-        }),
+    fn config(app: &App) -> ProtocolConfig {
+        let mesa = app.setup().extension::<Mesa>();
+        let settings = mesa.map(|mesa| &*mesa.settings);
+        let keep_alive = match settings {
+            Some(MesaSettings { heartbeat_interval: Some(interval), heartbeat_attempts_max, .. }) => {
+                let probe = Probe::Heartbeat { attempts_max: *heartbeat_attempts_max, send: send_heartbeat };
+                KeepAlive { interval: *interval, probe }
+            }
+            _ => KeepAlive::ping(app.limits().heartbeat_interval, 1),
+        };
+        ProtocolConfig {
+            router: mesa.map(|mesa| mesa.router.clone()).unwrap_or_default(),
+            fallback: AnyHandler::new(report_unhandled),
+            keep_alive,
+            redelivery_interval: settings.map_or(Duration::ZERO, |settings| settings.redelivery_interval),
+            frame_bytes_max: app.limits().message_bytes_max,
+        }
+    }
+
+    fn receive(server: &Arc<Server>, socket: &Socket, frame: &Bytes) -> Result<Option<Request>, DecodeError> {
+        receive::receive(server, socket, frame)
+    }
+
+    fn encode_event(event: &Event) -> Bytes {
+        encode::event(event, None)
+    }
+
+    fn encode_stored(event: &Event, number: u64) -> Bytes {
+        encode::event(event, Some(number))
     }
 }

@@ -8,7 +8,7 @@ use switchboard_ws::frame::{OpCode, encode_with};
 /// Room for the names and punctuation around an event's data.
 const ENVELOPE_BYTES: usize = 64;
 
-pub(crate) fn encode(event: &Event) -> Bytes {
+pub(crate) fn event(event: &Event) -> Bytes {
     let len = ENVELOPE_BYTES + event.name.len() + event.data.as_bytes().len();
     encode_with(OpCode::Text, len, |out| emit::write_event(out, &event.name, &event.data))
 }

@@ -25,7 +25,7 @@ pub(crate) struct ClientState {
     pub(crate) changes: bool,
     since_us: u64,
     about: Mutex<About>,
-    heard_ms: AtomicU64,
+    last_activity_ms: AtomicU64,
     tokens: Mutex<Tokens>,
 }
 
@@ -46,14 +46,14 @@ impl ClientState {
             changes: ticket.changes,
             since_us: *since_us,
             about: Mutex::new(About { info: client.user_info.clone(), is_there: false }),
-            heard_ms: AtomicU64::new(client.last_ping_ms),
+            last_activity_ms: AtomicU64::new(client.last_ping_ms),
             tokens: Mutex::default(),
         }
     }
 
     /// Records that bytes arrived.
-    pub(crate) fn heard(&self) {
-        self.heard_ms.store(now_ms(), Ordering::Relaxed);
+    pub(crate) fn record_activity(&self) {
+        self.last_activity_ms.store(now_ms(), Ordering::Relaxed);
     }
 
     pub(crate) fn info(&self) -> Payload {
@@ -94,7 +94,7 @@ impl ClientState {
     }
 
     fn described(&self, id: SocketId, about: &About) -> MemberEntry {
-        let (user_info, last_ping_ms) = (about.info.clone(), self.heard_ms.load(Ordering::Relaxed));
+        let (user_info, last_ping_ms) = (about.info.clone(), self.last_activity_ms.load(Ordering::Relaxed));
         MemberEntry { since_us: self.since_us, client: koji::Client { id, user_info, last_ping_ms } }
     }
 }

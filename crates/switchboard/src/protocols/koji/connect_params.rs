@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::{StatusCode, Uri};
 use switchboard_event::{NameError, ProjectId, ShardName};
 
+use crate::protocols::admission::AddressError;
 use crate::protocols::koji::options::KojiSettings;
 use crate::protocols::koji::rules::ProjectRules;
 
@@ -34,11 +35,17 @@ pub(crate) enum ParamsError {
 }
 
 impl ParamsError {
-    pub(crate) fn status(&self) -> StatusCode {
+    fn status(&self) -> StatusCode {
         match self {
             ParamsError::UnknownProject => StatusCode::FORBIDDEN,
             _ => StatusCode::BAD_REQUEST,
         }
+    }
+}
+
+impl From<ParamsError> for AddressError {
+    fn from(error: ParamsError) -> Self {
+        AddressError { status: error.status(), message: error.to_string() }
     }
 }
 

@@ -90,14 +90,14 @@ impl MemberLists {
     }
 
     /// A client of another node has joined, left or changed.
-    pub(crate) fn changed_elsewhere(&self, node: &Arc<Node>, project: &ProjectId, shard: &ShardName) {
+    pub(crate) fn remote_member_changed(&self, node: &Arc<Node>, project: &ProjectId, shard: &ShardName) {
         if let Some(list) = self.get(project, shard) {
             list.note_remote(node, RemoteMembers::changed);
         }
     }
 
     /// Notifications of other nodes were lost.
-    pub(crate) fn missed(&self, node: &Arc<Node>) {
+    pub(crate) fn publications_missed(&self, node: &Arc<Node>) {
         let lists: Vec<Arc<MemberList>> = self.lock().values().cloned().collect();
         for list in lists {
             list.note_remote(node, RemoteMembers::missed);

@@ -9,7 +9,7 @@ use switchboard_ws::frame::{OpCode, encode_with};
 const ENVELOPE_BYTES: usize = 64;
 
 /// `number` counts the messages of a redelivery, from 1; `None` for live events.
-pub(crate) fn encode(event: &Event, number: Option<u64>) -> Bytes {
+pub(crate) fn event(event: &Event, number: Option<u64>) -> Bytes {
     let len = ENVELOPE_BYTES + event.name.len() + event.data.as_bytes().len();
     encode_with(OpCode::Text, len, |out| mesa::write_event(out, &event.name, &event.data, number))
 }

@@ -13,7 +13,7 @@ use crate::protocols::mesa::client_state::client_of;
 
 /// Sends one heartbeat, or closes a client that has left too many unanswered. Returns false if it is
 /// closed.
-pub(crate) fn beat(node: &Node, session: &Arc<Session>, attempts_max: u32) -> bool {
+pub(crate) fn send_heartbeat(node: &Node, session: &Arc<Session>, attempts_max: u32) -> bool {
     let Some(client) = client_of(session) else { return false };
     let attempts = match client.has_answered.swap(false, Ordering::Relaxed) {
         true => 0,

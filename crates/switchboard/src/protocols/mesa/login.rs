@@ -79,7 +79,7 @@ fn user_frame(identity: &Identity, sends_user_object: bool) -> Bytes {
 }
 
 /// Closes a socket that has shown no accepted token in time, if the settings require one.
-pub(crate) fn expect_login(node: &Arc<Node>, session: &Arc<Session>) {
+pub(crate) fn start_login_timeout(node: &Arc<Node>, session: &Arc<Session>) {
     let settings = &client_of(session).expect("every socket of this protocol has a client").settings;
     if !settings.authentication_required {
         return;

@@ -1,0 +1,75 @@
+//! The interface between the framework and a wire protocol.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::Uri;
+use switchboard_backplane::Publication;
+use switchboard_event::{Event, Payload, SocketId};
+use switchboard_hub::Session;
+use switchboard_wire::DecodeError;
+
+use crate::api::app::App;
+use crate::api::socket::Socket;
+use crate::node::Node;
+use crate::node::type_map::TypeMap;
+use crate::protocols::admission::{AddressError, Admission};
+use crate::protocols::config::ProtocolConfig;
+use crate::routing::request::Request;
+use crate::routing::server::Server;
+
+/// A wire protocol. The methods with a body are for features that not every protocol has.
+pub(crate) trait WireProtocol {
+    /// The checked parameters of a handshake.
+    type Handshake: Send;
+
+    /// Checks the address of a handshake; `None` if it is not for this protocol.
+    fn match_address(app: &App, uri: &Uri) -> Option<Result<Self::Handshake, AddressError>>;
+
+    /// Admits a client before the hub knows it. The error is the reason of the close frame.
+    async fn admit(app: &App, handshake: Self::Handshake, id: SocketId) -> Result<Admission, String>;
+
+    /// The configuration in an app that is being served.
+    fn config(app: &App) -> ProtocolConfig;
+
+    /// Handles a frame of a client. Returns a request if the frame is an event for a handler.
+    fn receive(server: &Arc<Server>, socket: &Socket, frame: &Bytes) -> Result<Option<Request>, DecodeError>;
+
+    fn encode_event(event: &Event) -> Bytes;
+
+    /// Encodes a message from the inbox; `number` counts the messages of one redelivery from 1.
+    fn encode_stored(event: &Event, _number: u64) -> Bytes {
+        Self::encode_event(event)
+    }
+
+    /// Encodes a request to a client; `None` if clients cannot reply.
+    fn encode_request(_name: &str, _data: &Payload, _id: u32) -> Option<Bytes> {
+        None
+    }
+
+    /// Encodes a reply to a client's request; `None` if clients cannot send requests.
+    fn encode_reply(_ack: &Payload, _data: &Payload) -> Option<Bytes> {
+        None
+    }
+
+    /// Records that bytes arrived from a client.
+    fn received_bytes(_session: &Session) {}
+
+    /// Adds the state that the protocol keeps with a node.
+    fn add_extensions(extensions: TypeMap) -> TypeMap {
+        extensions
+    }
+
+    /// The HTTP routes that clients of the protocol use.
+    fn http_routes(_app: &App) -> Option<axum::Router> {
+        None
+    }
+
+    /// Handles a publication of another node. Returns false if it is not for this protocol.
+    fn receive_publication(_node: &Arc<Node>, _publication: &Publication) -> bool {
+        false
+    }
+
+    /// Handles a gap in the publications of other nodes.
+    fn publications_missed(_node: &Arc<Node>) {}
+}
