@@ -1,5 +1,5 @@
-//! What messages that wait cost in a Redis, which nobody else uses, next to bare streams in the same run:
-//! appends, for one user each and for 1,000 at once, and handing out and forgetting what waits.
+//! Measures the inbox in a dedicated Redis against plain streams in the same run: appends for one user and for
+//! 1,000 users per message, and redelivery with acknowledgement.
 //!
 //! `cargo run --release --example inbox_cost -p switchboard-redis -- 127.0.0.1:6379 [ROUNDS [USERS]]`
 
@@ -19,10 +19,10 @@ type Done<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
 /// Messages for each user.
 const EACH: usize = 10;
 
-/// How many appends, or users, are under way at the same time; the bare store has as many in a pipeline.
+/// The number of concurrent appends or users, and the pipeline length for plain streams.
 const WINDOW: usize = 512;
 
-/// For so many users one message is put at once.
+/// The number of users per message of the second case.
 const MANY: usize = 1000;
 
 const DATA_BYTES: usize = 256;
@@ -47,9 +47,9 @@ struct Run<'a> {
     round: usize,
 }
 
-/// What something took: on the clock, and of the CPU for this process and Redis.
+/// Wall-clock time, and CPU time of this process and of Redis.
 #[derive(Clone, Copy)]
-struct Took {
+struct Cost {
     wall: Duration,
     here: Duration,
     redis: Duration,
@@ -58,55 +58,55 @@ struct Took {
 impl Run<'_> {
     async fn measure(&self) -> Done {
         let _: () = cmd("FLUSHALL").query_async(&mut self.bare.clone()).await?;
-        let appended = self.took(self.bare_append("one", WINDOW)).await?;
-        let shared = self.took(self.bare_append("many", MANY)).await?;
-        let redelivered = self.took(self.bare_redeliver()).await?;
+        let appended = self.measure_cost(self.bare_append("one", WINDOW)).await?;
+        let shared = self.measure_cost(self.bare_append("many", MANY)).await?;
+        let redelivered = self.measure_cost(self.bare_redeliver()).await?;
         let _: () = cmd("FLUSHALL").query_async(&mut self.bare.clone()).await?;
 
         let redis = Redis::connect(Options { inbox: Some(limits()), ..Options::new(self.url) }).await?;
-        let inbox: Arc<dyn Inbox> = redis.inbox().ok_or("the options ask for inboxes")?;
+        let inbox: Arc<dyn Inbox> = redis.inbox().ok_or("the inbox is not enabled")?;
         let node = redis.bus().node();
-        let ours = self.took(append(&inbox, "one", self.names())).await?;
-        self.say("append, 1 user", ours, appended);
-        let ours = self.took(append_to_many(&inbox, "many", &self.names())).await?;
-        self.say("append, 1,000 users", ours, shared);
-        let ours = self.took(redeliver(&inbox, self.names(), || SocketId::on(node))).await?;
-        self.say("redeliver", ours, redelivered);
+        let ours = self.measure_cost(append(&inbox, "one", self.names())).await?;
+        self.print("append, 1 user", ours, appended);
+        let ours = self.measure_cost(append_to_many(&inbox, "many", &self.names())).await?;
+        self.print("append, 1,000 users", ours, shared);
+        let ours = self.measure_cost(redeliver(&inbox, self.names(), || SocketId::on(node))).await?;
+        self.print("redeliver", ours, redelivered);
         redis.leave().await;
         Ok(())
     }
 
     fn names(&self) -> Vec<UserId> {
-        (0..self.users).map(|user| UserId::new(&format!("user-{user}")).expect("it is short")).collect()
+        (0..self.users).map(|user| UserId::new(&format!("user-{user}")).expect("the name is short")).collect()
     }
 
-    async fn took<T>(&self, work: impl Future<Output = Done<T>>) -> Done<Took> {
+    async fn measure_cost<T>(&self, work: impl Future<Output = Done<T>>) -> Done<Cost> {
         let (wall, here, redis) = (now(), own_cpu()?, self.redis_cpu().await?);
         work.await?;
-        Ok(Took {
+        Ok(Cost {
             wall: wall.elapsed(),
             here: own_cpu()? - here,
             redis: self.redis_cpu().await?.saturating_sub(redis),
         })
     }
 
-    fn say(&self, what: &str, ours: Took, bare: Took) {
-        let us = |took: Duration| took.as_secs_f64() * 1e6 / (self.users * EACH) as f64;
-        let told = |took: Took| {
-            format!("{:.2} µs (CPU {:.2} here, {:.2} Redis)", us(took.wall), us(took.here), us(took.redis))
+    fn print(&self, case: &str, ours: Cost, bare: Cost) {
+        let us = |cost: Duration| cost.as_secs_f64() * 1e6 / (self.users * EACH) as f64;
+        let formatted = |cost: Cost| {
+            format!("{:.2} µs (CPU {:.2} here, {:.2} Redis)", us(cost.wall), us(cost.here), us(cost.redis))
         };
-        let cpu = |took: Took| (took.here + took.redis).as_secs_f64();
+        let cpu = |cost: Cost| (cost.here + cost.redis).as_secs_f64();
         println!(
-            "round {}  {what:19}  inbox {}  streams {}  ratio {:.2}, CPU {:.2}",
+            "round {}  {case:19}  inbox {}  streams {}  ratio {:.2}, CPU {:.2}",
             self.round,
-            told(ours),
-            told(bare),
+            formatted(ours),
+            formatted(bare),
             ours.wall.as_secs_f64() / bare.wall.as_secs_f64(),
             cpu(ours) / cpu(bare),
         );
     }
 
-    /// CPU time of Redis by its own account.
+    /// CPU time of Redis as reported by `INFO`.
     async fn redis_cpu(&self) -> Done<Duration> {
         let info: String = cmd("INFO").arg("cpu").query_async(&mut self.bare.clone()).await?;
         let seconds = |name: &str| {
@@ -116,7 +116,7 @@ impl Run<'_> {
         Ok(Duration::from_secs_f64(seconds("used_cpu_user")? + seconds("used_cpu_sys")?))
     }
 
-    /// As many entries, each in the stream of its user.
+    /// Appends the same number of entries, each to the stream of its user.
     async fn bare_append(&self, kind: &str, window: usize) -> Done {
         let data = "x".repeat(DATA_BYTES);
         let entries: Vec<usize> = (0..EACH).flat_map(|_| 0..self.users).collect();
@@ -137,13 +137,13 @@ impl Run<'_> {
             for user in batch {
                 pipeline.cmd("XRANGE").arg(user).arg("-").arg("+").arg("COUNT").arg(100);
             }
-            let waiting: Vec<Vec<(String, Vec<Vec<u8>>)>> =
+            let stored: Vec<Vec<(String, Vec<Vec<u8>>)>> =
                 pipeline.query_async(&mut self.bare.clone()).await?;
             let mut pipeline = pipe();
-            for (user, waiting) in batch.iter().zip(waiting) {
-                let ids: Vec<String> = waiting.into_iter().map(|(id, _)| id).collect();
+            for (user, entries) in batch.iter().zip(stored) {
+                let ids: Vec<String> = entries.into_iter().map(|(id, _)| id).collect();
                 if ids.len() != EACH {
-                    return Err(format!("{} of {EACH} wait", ids.len()).into());
+                    return Err(format!("{} of {EACH} entries are stored", ids.len()).into());
                 }
                 pipeline.cmd("XDEL").arg(user).arg(ids).ignore();
             }
@@ -162,10 +162,10 @@ fn event() -> Done<Arc<Event>> {
     Ok(Arc::new(Event { name: Name::new("N")?, data, sender: None, time_ms: 0 }))
 }
 
-/// Waits until less than a window is under way.
-async fn room(under_way: &mut JoinSet<Done>, window: usize) -> Done {
+/// Waits until fewer than `window` tasks are running.
+async fn wait_for_slot(under_way: &mut JoinSet<Done>, window: usize) -> Done {
     while under_way.len() >= window {
-        under_way.join_next().await.ok_or("some are under way")???;
+        under_way.join_next().await.ok_or("no task is running")???;
     }
     Ok(())
 }
@@ -173,23 +173,23 @@ async fn room(under_way: &mut JoinSet<Done>, window: usize) -> Done {
 async fn append(inbox: &Arc<dyn Inbox>, project: &str, users: Vec<UserId>) -> Done {
     let (project, event, mut under_way) = (ProjectId::new(project)?, event()?, JoinSet::new());
     for user in (0..EACH).flat_map(|_| users.clone()) {
-        room(&mut under_way, WINDOW).await?;
+        wait_for_slot(&mut under_way, WINDOW).await?;
         let (inbox, project, event) = (inbox.clone(), project.clone(), event.clone());
         under_way.spawn(async move {
             match inbox.put(&project, &[user], &event).await?.inboxes {
                 1 => Ok(()),
-                _ => Err("a message was not kept".into()),
+                _ => Err("a message was not stored".into()),
             }
         });
     }
-    room(&mut under_way, 1).await
+    wait_for_slot(&mut under_way, 1).await
 }
 
 async fn append_to_many(inbox: &Arc<dyn Inbox>, project: &str, users: &[UserId]) -> Done {
     let (project, event) = (ProjectId::new(project)?, event()?);
     for some in (0..EACH).flat_map(|_| users.chunks(MANY)) {
         if inbox.put(&project, some, &event).await?.inboxes != some.len() {
-            return Err("a message was not kept for all".into());
+            return Err("a message was not stored for all users".into());
         }
     }
     Ok(())
@@ -198,23 +198,23 @@ async fn append_to_many(inbox: &Arc<dyn Inbox>, project: &str, users: &[UserId])
 async fn redeliver(inbox: &Arc<dyn Inbox>, users: Vec<UserId>, socket: impl Fn() -> SocketId) -> Done {
     let (project, mut under_way) = (ProjectId::new("one")?, JoinSet::new());
     for user in users {
-        room(&mut under_way, WINDOW).await?;
+        wait_for_slot(&mut under_way, WINDOW).await?;
         let (inbox, project, socket) = (inbox.clone(), project.clone(), socket());
         under_way.spawn(async move {
-            let waiting = inbox.open(&project, &user, socket, None, 100).await?.messages;
-            if waiting.len() != EACH {
-                return Err(format!("{} of {EACH} wait", waiting.len()).into());
+            let stored = inbox.open(&project, &user, socket, None, 100).await?.messages;
+            if stored.len() != EACH {
+                return Err(format!("{} of {EACH} messages are stored", stored.len()).into());
             }
-            inbox.acknowledge(&project, &user, waiting.iter().map(|waiting| waiting.number).collect());
+            inbox.acknowledge(&project, &user, stored.iter().map(|message| message.number).collect());
             Ok(())
         });
     }
-    room(&mut under_way, 1).await?;
+    wait_for_slot(&mut under_way, 1).await?;
     inbox.settled().await;
     Ok(())
 }
 
-#[expect(clippy::disallowed_methods, reason = "measuring time is what this is for")]
+#[expect(clippy::disallowed_methods, reason = "a measurement of time")]
 fn now() -> Instant {
     Instant::now()
 }

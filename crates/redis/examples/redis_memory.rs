@@ -1,4 +1,4 @@
-//! What a Redis, which nobody else uses, holds for each socket of a node and each seat on a shard.
+//! Measures the memory of a dedicated Redis per socket of a node and per seat on a shard.
 //!
 //! `cargo run --release --example redis_memory -p switchboard-redis -- 127.0.0.1:6379 [SOCKETS]`
 
@@ -12,7 +12,7 @@ use switchboard_testkit::contract::Node;
 
 type Done<T = ()> = Result<T, Box<dyn Error>>;
 
-/// A description as long as that of a client with a short user info.
+/// A description of typical length, of a client with a short user info.
 const DESCRIPTION: &[u8] = br#"{"id":"0123456789abcdef","userInfo":{"name":"Ann"},"lastPing":1700000000000}"#;
 
 #[tokio::main]
@@ -20,15 +20,15 @@ async fn main() -> Done {
     let mut arguments = std::env::args().skip(1);
     let url = format!("redis://{}", arguments.next().ok_or("usage: redis_memory REDIS [SOCKETS]")?);
     let count = arguments.next().map_or(Ok(50_000), |count| count.parse())?;
-    for (what, size) in [("no room", 0), ("one room of 10", 10), ("one room of 1,000", 1000)] {
-        print(what, sockets(&url, count, size).await?);
+    for (case, size) in [("no room", 0), ("one room of 10", 10), ("one room of 1,000", 1000)] {
+        print(case, sockets(&url, count, size).await?);
     }
     print("a seat on a shard of 100, described", seats(&url, count).await?);
     Ok(())
 }
 
-fn print(what: &str, bytes: f64) {
-    println!("{what}: {bytes:.0} bytes each");
+fn print(case: &str, bytes: f64) {
+    println!("{case}: {bytes:.0} bytes each");
 }
 
 /// Bytes per socket that is in one room of `size`, or in none.
@@ -44,7 +44,7 @@ async fn sockets(url: &str, count: usize, size: usize) -> Done<f64> {
             node.join(&member, &Target::room(&format!("room-{room}"))?);
         }
         members.push(member);
-        pause(&*store, &project, number).await?;
+        settle_sometimes(&*store, &project, number).await?;
     }
     let bytes = used(url).await?.saturating_sub(before);
     redis.leave().await;
@@ -58,28 +58,28 @@ async fn seats(url: &str, count: usize) -> Done<f64> {
     for number in 0..count {
         let socket = SocketId::on(redis.bus().node());
         let (shard, description) = (None, None);
-        let wish =
+        let request =
             SeatRequest { socket, shard, capacity: 100, overflow: false, project_max: None, description };
-        let Seated::In(shard) = store.take_seat(&project, wish).await? else {
+        let Seated::In(shard) = store.take_seat(&project, request).await? else {
             return Err("the project has no bound".into());
         };
         store.describe(&project, &shard, socket, Bytes::from_static(DESCRIPTION));
-        pause(&*store, &project, number).await?;
+        settle_sometimes(&*store, &project, number).await?;
     }
     let bytes = used(url).await?.saturating_sub(before);
     redis.leave().await;
     Ok(bytes as f64 / count as f64)
 }
 
-/// Now and then waits until all is written: an answer comes after everything that was done before.
-async fn pause(store: &dyn Store, project: &ProjectId, number: usize) -> Done {
+/// Waits for all writes after each 1,000 sockets: the query returns after all earlier changes.
+async fn settle_sometimes(store: &dyn Store, project: &ProjectId, number: usize) -> Done {
     if number % 1000 == 999 {
         store.count(project, &Target::Everyone).await?;
     }
     Ok(())
 }
 
-/// What Redis holds besides its buffers of connections.
+/// Memory of Redis without its connection buffers.
 async fn used(url: &str) -> Done<u64> {
     let mut connection = redis::Client::open(url)?.get_multiplexed_async_connection().await?;
     let info: String = redis::cmd("INFO").arg("memory").query_async(&mut connection).await?;

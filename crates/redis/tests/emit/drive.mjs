@@ -1,8 +1,8 @@
-// Runs an emit.gg node on the Redis at the port that is the first argument, and does what it is told,
-// a JSON array a line: a number to answer with, what to call and its arguments. `socket.…` is a call of
-// the socket whose id is the first of these. It ends with its input.
+// Runs a legacy emit.gg node on the Redis at the port in the first argument. Each input line is a JSON array:
+// a number that the reply repeats, a method name, and its arguments. `socket.…` calls a method of a socket;
+// the first argument is its id. The script ends with its input.
 //
-// With EMIT_GG=DIRECTORY the node is the emit.gg 1.0.5 that is there, with its dependencies.
+// With EMIT_GG=DIRECTORY it runs the installation of emit.gg 1.0.5 in that directory.
 
 import { EventEmitter } from 'node:events';
 import { createRequire } from 'node:module';
@@ -19,7 +19,7 @@ Object.assign(node, users(node, redis, 'original'));
 if (node instanceof Original) await node.listen();
 else await sub.subscribe('emit.gg', 'emit.gg:direct');
 
-/** The published node; its sockets have no network under them. */
+/** A node of the published package. Its sockets have no network connection. */
 function published(directory) {
   const load = createRequire(`${directory}/package.json`);
   const app = new (load('./src/server.js').EmitApp)();
@@ -58,7 +58,7 @@ const plain = (value) => (value === node || value instanceof Object && 'rooms' i
 for await (const line of createInterface({ input: process.stdin })) {
   const [number, call, ...args] = JSON.parse(line);
   const result = await run(call, args);
-  // Everything said and written so far has arrived in Redis.
+  // Waits until all earlier publications and writes have reached Redis.
   await Promise.all([redis.ping(), pub.ping()]);
   process.stdout.write(`${JSON.stringify([number, plain(result)])}\n`);
 }

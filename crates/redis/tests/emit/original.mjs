@@ -1,6 +1,6 @@
-// An emit.gg node as others on its Redis see it: emit.gg itself is not on npm, so this says and
-// writes what its version 1.0.5 was seen to say and write. Sockets are kept here and only recorded.
-// Where the original's calls for users fail, these do what its README says of them.
+// An emulation of a legacy emit.gg node. emit.gg is not on npm, so this class publishes and writes the same
+// data as version 1.0.5 was observed to do. Sockets have no network connection; they record their events.
+// The calls for users follow the README of emit.gg, because the implementation of the original fails.
 
 import { randomUUID } from 'node:crypto';
 
@@ -111,7 +111,7 @@ export class Original {
   }
 }
 
-/** The calls for users, for a node of any making. */
+/** The calls for users, for both kinds of node. */
 export const users = (node, redis, server) => ({
   setUserOnline: (user, socketId) =>
     redis.hset('emit.gg:users', user, JSON.stringify({ socketId, server, onlineAt: Date.now() })),

@@ -1,4 +1,4 @@
-//! Two whole apps that share a Redis are one server, to clients over real sockets.
+//! Two complete apps that share a Redis, tested by clients over real sockets.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use switchboard_testkit::{KojiPeer, Peer, RedisServer, TestServer};
 
 use crate::support::{options, until};
 
-/// A node as it is run: it dies when `redis` is dropped.
+/// A served app and its connection. Dropping `redis` simulates a crash of the node.
 struct AppNode {
     server: TestServer,
     redis: Redis,
@@ -43,17 +43,17 @@ fn ids(list: &Value) -> Vec<&str> {
     list.as_object().expect("a list is an object").keys().map(String::as_str).collect()
 }
 
-/// A peer of a node, and its id, known to all.
+/// A new peer of a node and its id. All nodes know the socket.
 async fn peer(node: &AppNode) -> (Peer, SocketId) {
     let mut peer = node.server.peer().await;
     peer.quiet().await;
-    let mut here = node.server.app.hub().index().all_sessions();
+    let mut sessions = node.server.app.hub().index().all_sessions();
     node.server.app.settled().await;
-    (peer, here.pop().expect("it is the only one").id)
+    (peer, sessions.pop().expect("the node has one socket").id)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_list_is_of_the_clients_of_all_nodes_and_the_same_everywhere() {
+async fn member_lists_contain_the_clients_of_all_nodes_in_the_same_order() {
     let (_redis, one, two) = two().await;
     let mut ann = join(&one).await;
     ann.set_user_info(json!({ "name": "Ann" })).await;
@@ -61,7 +61,7 @@ async fn a_list_is_of_the_clients_of_all_nodes_and_the_same_everywhere() {
     ann.list_where(|list| list[&id]["userInfo"]["name"] == "Ann").await;
     let mut bob = join(&two).await;
     let first = bob.list_where(|list| list[&id]["userInfo"]["name"] == "Ann").await;
-    assert_eq!(ids(&first), [&ann.id, &bob.id], "in the order they came");
+    assert_eq!(ids(&first), [&ann.id, &bob.id], "in the order of connection");
     assert_eq!(ids(&ann.list_of(2).await), ids(&first));
     let query = "projectId=p&shardName=s&connectedClients=changes";
     let mut watcher = KojiPeer::join(&one.server, query).await;
@@ -81,12 +81,12 @@ async fn a_list_is_of_the_clients_of_all_nodes_and_the_same_everywhere() {
         assert_eq!(seen, [&*ann.id, &*bob.id, &*watcher.id]);
         assert_eq!(app.shards().await.unwrap()[0].seated, 3);
     }
-    let gone = bob.id.clone();
+    let bob_id = bob.id.clone();
     bob.peer.close().await;
-    assert_eq!(ann.list_where(|list| list.get(&gone).is_none()).await.as_object().unwrap().len(), 2);
+    assert_eq!(ann.list_where(|list| list.get(&bob_id).is_none()).await.as_object().unwrap().len(), 2);
 }
 
-/// How often scripts were run so far.
+/// The number of script calls so far.
 async fn scripts_run(redis: &RedisServer) -> u64 {
     let info = redis.ask_text("INFO commandstats").await;
     let calls = info.lines().find_map(|line| line.strip_prefix("cmdstat_evalsha:calls="));
@@ -94,17 +94,17 @@ async fn scripts_run(redis: &RedisServer) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_koji_client_comes_by_one_script_and_goes_by_two() {
+async fn a_koji_connect_takes_one_script_and_a_disconnect_two() {
     let redis = RedisServer::start().await;
-    // No renewal falls into the test.
-    let calm = || Options { lease: Duration::from_secs(60), ..options(&redis) };
-    let (one, two) = (start_with(calm()).await, start_with(calm()).await);
+    // With this lease no renewal happens during the test.
+    let without_renewals = || Options { lease: Duration::from_secs(60), ..options(&redis) };
+    let (one, two) = (start_with(without_renewals()).await, start_with(without_renewals()).await);
     let (mut ann, mut bob) = (join(&one).await, join(&two).await);
     ann.list_of(2).await;
     bob.list_of(2).await;
     let before = scripts_run(&redis).await;
     let mut carl = join(&one).await;
-    // The other node has heard of it, and by its answer all that was done before is written.
+    // The other node knows the client. Its query returns after all earlier changes are written.
     bob.list_of(3).await;
     carl.list_of(3).await;
     assert_eq!(in_p(&one).shards().await.unwrap()[0].seated, 3);
@@ -112,23 +112,23 @@ async fn a_koji_client_comes_by_one_script_and_goes_by_two() {
     assert_eq!((everyone, scripts_run(&redis).await - before), (3, 1));
     carl.peer.close().await;
     bob.list_of(2).await;
-    until("it is gone", async || in_p(&one).all_socket_ids().await.unwrap().len() == 2).await;
+    until("the client is removed", async || in_p(&one).all_socket_ids().await.unwrap().len() == 2).await;
     assert_eq!(scripts_run(&redis).await - before, 3);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn clients_of_a_dead_node_leave_the_lists() {
+async fn clients_of_a_dead_node_are_removed_from_member_lists() {
     let (_redis, one, two) = two().await;
     let (mut ann, mut bob) = (join(&one).await, join(&two).await);
     ann.list_of(2).await;
     bob.list_of(2).await;
     drop(two.redis);
     assert_eq!(ids(&ann.list_of(1).await), [&ann.id]);
-    until("its seat is free", async || in_p(&one).shards().await.unwrap()[0].seated == 1).await;
+    until("the seat is free", async || in_p(&one).shards().await.unwrap()[0].seated == 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_redis_a_node_tells_what_it_knows_and_afterwards_everything() {
+async fn member_lists_are_local_while_redis_is_down_and_complete_after_it_returns() {
     let (mut redis, one, two) = two().await;
     let (mut ann, mut bob) = (join(&one).await, join(&two).await);
     ann.list_of(2).await;
@@ -138,7 +138,7 @@ async fn without_redis_a_node_tells_what_it_knows_and_afterwards_everything() {
     for name in ["first", "second"] {
         ann.set_user_info(json!({ "name": name })).await;
         let list = ann.list_where(|list| list[&id]["userInfo"]["name"] == name).await;
-        assert!(list.get(&other).is_some(), "Bob is still known: {list}");
+        assert!(list.get(&other).is_some(), "the list still contains Bob: {list}");
     }
     redis.run_again().await;
     bob.list_where(|list| list[&id]["userInfo"]["name"] == "second").await;
@@ -150,14 +150,14 @@ async fn without_redis_a_node_tells_what_it_knows_and_afterwards_everything() {
 async fn an_app_reaches_the_sockets_of_other_nodes() {
     let (_redis, one, two) = two().await;
     let (mut far, id) = peer(&two).await;
-    // It has no socket of its own in the project.
+    // This node has no socket in the project.
     let app = &one.server.app;
-    let answering = async {
+    let reply_to_request = async {
         let question = far.next().await;
         far.send(&json!({ "type": "ack", "ackId": question["ackId"], "data": [7] })).await;
     };
-    let (said, ()) = tokio::join!(app.request::<Value>(id, "/q", &()), answering);
-    assert_eq!(said.unwrap(), json!([7]));
+    let (reply, ()) = tokio::join!(app.request::<Value>(id, "/q", &()), reply_to_request);
+    assert_eq!(reply.unwrap(), json!([7]));
     assert!(app.set_user_online("7", id).await.unwrap());
     assert!(!app.set_user_online("7", id).await.unwrap());
     assert!(app.sync_tag(id, "vip").await.unwrap());
@@ -168,25 +168,25 @@ async fn an_app_reaches_the_sockets_of_other_nodes() {
     }
     assert!(app.unsync_tag(id, "vip").await.unwrap());
     app.set_user_offline("7").await.unwrap();
-    until("nobody is online", async || !app.is_user_online("7").await.unwrap()).await;
+    until("the user is offline", async || !app.is_user_online("7").await.unwrap()).await;
     app.disconnect(id, 4001, "enough").unwrap();
     assert_eq!(far.closed().await, (4001, "enough".into()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_socket_whose_node_cannot_answer_is_found_to_be_gone() {
+async fn a_call_to_a_socket_of_a_dead_node_fails_as_closed() {
     let (_redis, one, two) = two().await;
     let (mut far, id) = peer(&two).await;
     let app = &one.server.app;
-    let asked = async {
-        let asking = app.request_within::<u32>(Duration::from_secs(60), id, "/q", &());
-        let dying = async {
+    let outcome = async {
+        let request = app.request_within::<u32>(Duration::from_secs(60), id, "/q", &());
+        let crash = async {
             far.next().await;
             drop(two.redis);
         };
-        tokio::join!(asking, dying).0
+        tokio::join!(request, crash).0
     };
-    assert!(matches!(asked.await, Err(RequestError::Closed)));
+    assert!(matches!(outcome.await, Err(RequestError::Closed)));
     let tagged = app.sync_tag(id, "t").await;
     assert!(matches!(tagged, Err(MembershipError::Join(JoinError::Closed))), "{tagged:?}");
 }

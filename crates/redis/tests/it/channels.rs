@@ -10,7 +10,7 @@ pub(crate) async fn publish(server: &RedisServer, channel: &str, message: &str) 
     run(server, &["PUBLISH", channel, message]).await
 }
 
-/// Subscribes to some channels.
+/// A subscription to some channels.
 pub(crate) struct ChannelProbe {
     messages: mpsc::Receiver<(String, String)>,
     _connection: redis::aio::MultiplexedConnection,

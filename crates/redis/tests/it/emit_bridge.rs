@@ -1,5 +1,5 @@
-//! The bridge to original emit.gg nodes, whose part the test plays: what stands in Redis, and what is
-//! said on the channels.
+//! The bridge to legacy emit.gg nodes: the keys and the channel messages that they share with ours. The
+//! tests read and write them as a legacy node does.
 
 use std::time::Duration;
 
@@ -41,27 +41,28 @@ async fn count(node: &RedisNode, target: &Target) -> usize {
     node.redis.store().count(&project(), target).await.expect("Redis answers")
 }
 
-/// The next message of a node of ours without its instance, and its channel.
-async fn next(ear: &mut ChannelProbe) -> String {
-    let (channel, message) = ear.next().await;
-    let rest = message.strip_prefix(r#"{"_instance":"switchboard:"#).expect("it is of a node of ours");
+/// The channel and the text of the next message, which must come from a node of ours, without its instance id.
+async fn next(probe: &mut ChannelProbe) -> String {
+    let (channel, message) = probe.next().await;
+    let rest =
+        message.strip_prefix(r#"{"_instance":"switchboard:"#).expect("the message is from a node of ours");
     format!("{channel} {}", &rest[rest.find(',').unwrap()..])
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn original_nodes_are_told_what_they_can_understand() {
+async fn legacy_nodes_receive_the_events_that_they_can_handle() {
     let server = RedisServer::start().await;
     let (one, two) = (connect(&server).await, connect(&server).await);
     let (near, far) = (one.node.add("default"), two.node.add("default"));
     two.node.join(&far, &seven());
     settle(&[&one, &two]).await;
-    let theirs: SocketId = "6442ed88-9f5b-4c3e-8f5a-0123456789ab".parse().unwrap();
-    let entry = format!(r#"{{"socketId":"{theirs}","server":"vnztps84","onlineAt":1}}"#);
+    let legacy_id: SocketId = "6442ed88-9f5b-4c3e-8f5a-0123456789ab".parse().unwrap();
+    let entry = format!(r#"{{"socketId":"{legacy_id}","server":"vnztps84","onlineAt":1}}"#);
     let _: i64 = run(&server, &["HSET", "emit.gg:users", "8", &entry, "9", "no entry"]).await;
-    until("all is written", async || count(&one, &Target::Everyone).await == 2).await;
+    until("the presence is written", async || count(&one, &Target::Everyone).await == 2).await;
 
-    let mut ear = ChannelProbe::open(&server, &["emit.gg", "emit.gg:direct"]).await;
-    one_knows_two(&one, &far, &mut ear).await;
+    let mut probe = ChannelProbe::open(&server, &["emit.gg", "emit.gg:direct"]).await;
+    until_socket_is_known(&one, &far, &mut probe).await;
     let send = |audience: Audience, event: &str| one.node.send("default", audience, event, Scope::AllNodes);
     send(Target::Everyone.into(), "all");
     send(Audience::everyone().and(room()).except(near.session.id), "once");
@@ -71,34 +72,34 @@ async fn original_nodes_are_told_what_they_can_understand() {
     one.node.send("other", Target::Everyone, "other", Scope::AllNodes);
     send(Target::Socket(near.session.id).into(), "near");
     send(Target::Socket(far.session.id).into(), "far");
-    send(Target::Socket(theirs).into(), "direct");
+    send(Target::Socket(legacy_id).into(), "direct");
     for user in ["7", "8", "9", "nobody"] {
         send(Target::user(user).unwrap().into(), &format!("user{user}"));
     }
     send(vip().into(), "end");
-    assert_eq!(next(&mut ear).await, r#"emit.gg ,"event":"all","data":{}}"#);
-    assert_eq!(next(&mut ear).await, r#"emit.gg ,"event":"once","data":{}}"#);
-    assert_eq!(next(&mut ear).await, r##"emit.gg ,"event":"room","data":{},"to":"#chat"}"##);
+    assert_eq!(next(&mut probe).await, r#"emit.gg ,"event":"all","data":{}}"#);
+    assert_eq!(next(&mut probe).await, r#"emit.gg ,"event":"once","data":{}}"#);
+    assert_eq!(next(&mut probe).await, r##"emit.gg ,"event":"room","data":{},"to":"#chat"}"##);
     let direct = |event: &str| {
-        format!(r#"emit.gg:direct ,"targetSocketId":"{theirs}","event":"{event}","data":{{}}}}"#)
+        format!(r#"emit.gg:direct ,"targetSocketId":"{legacy_id}","event":"{event}","data":{{}}}}"#)
     };
-    assert_eq!(next(&mut ear).await, direct("direct"));
-    assert_eq!(next(&mut ear).await, direct("user8"));
-    assert_eq!(next(&mut ear).await, r#"emit.gg ,"event":"end","data":{},"to":"*vip"}"#);
+    assert_eq!(next(&mut probe).await, direct("direct"));
+    assert_eq!(next(&mut probe).await, direct("user8"));
+    assert_eq!(next(&mut probe).await, r#"emit.gg ,"event":"end","data":{},"to":"*vip"}"#);
     settle(&[&one, &two]).await;
-    let heard = far.received().replace("early.", "");
-    assert_eq!(heard, "all.once.far.user7.", "nothing arrives by both ways");
+    let received = far.received().replace("early.", "");
+    assert_eq!(received, "all.once.far.user7.", "no event arrives by both the bus and the bridge");
     assert_eq!(near.received(), "all.local.near.");
 }
 
-/// Waits until a node knows of another: before, sockets there are perhaps an original's.
-async fn one_knows_two(one: &RedisNode, far: &Member, ear: &mut ChannelProbe) {
-    until("it is known", async || {
+/// Waits until a node knows the socket of another node; before, it treats the socket as possibly a legacy one.
+async fn until_socket_is_known(one: &RedisNode, far: &Member, probe: &mut ChannelProbe) {
+    until("the socket is known", async || {
         one.node.send("default", Target::Socket(far.session.id), "early", Scope::AllNodes);
         one.node.send("default", vip(), "mark", Scope::AllNodes);
-        let is_unknown = next(ear).await.contains("early");
+        let is_unknown = next(probe).await.contains("early");
         if is_unknown {
-            assert!(next(ear).await.contains("mark"));
+            assert!(next(probe).await.contains("mark"));
         }
         !is_unknown
     })
@@ -106,41 +107,41 @@ async fn one_knows_two(one: &RedisNode, far: &Member, ear: &mut ChannelProbe) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_original_nodes_say_reaches_the_sockets_of_every_node_once() {
+async fn events_of_legacy_nodes_reach_the_sockets_of_every_node_once() {
     let server = RedisServer::start().await;
     let (one, two) = (connect(&server).await, connect(&server).await);
-    let (a, b, stranger) = (one.node.add("default"), two.node.add("default"), two.node.add("other"));
-    for (node, member) in [(&one, &a), (&two, &b), (&two, &stranger)] {
+    let (a, b, in_other_project) = (one.node.add("default"), two.node.add("default"), two.node.add("other"));
+    for (node, member) in [(&one, &a), (&two, &b), (&two, &in_other_project)] {
         node.node.join(member, &room());
     }
     two.node.join(&b, &vip());
     settle(&[&one, &two]).await;
-    let say = async |rest: &str| {
+    let publish_as_legacy = async |rest: &str| {
         let message = format!(r#"{{"_instance":"vnztps84",{rest}}}"#);
         assert_eq!(publish(&server, "emit.gg", &message).await, 2);
     };
-    say(r#""event":"all","data":{}"#).await;
-    say(r##""event":"room","data":1,"to":"#chat""##).await;
-    say(r#""event":"vip","to":"*vip""#).await;
+    publish_as_legacy(r#""event":"all","data":{}"#).await;
+    publish_as_legacy(r##""event":"room","data":1,"to":"#chat""##).await;
+    publish_as_legacy(r#""event":"vip","to":"*vip""#).await;
     for garbage in ["", "{", "[]", r#"{"event":7}"#, r#"{"event":"e","to":"chat"}"#, "\u{0}\u{ffff}"] {
         publish(&server, "emit.gg", garbage).await;
         publish(&server, "emit.gg:direct", garbage).await;
     }
     let ours = r#"{"_instance":"switchboard:00000000","event":"ours","data":{}}"#;
     publish(&server, "emit.gg", ours).await;
-    for id in [a.session.id, b.session.id, stranger.session.id, SocketId::random()] {
+    for id in [a.session.id, b.session.id, in_other_project.session.id, SocketId::random()] {
         let message = format!(r#"{{"_instance":"vnztps84","targetSocketId":"{id}","event":"direct"}}"#);
         publish(&server, "emit.gg:direct", &message).await;
     }
-    until("the last arrives", async || b.received().ends_with("direct.")).await;
-    until("the last arrives", async || a.received().ends_with("direct.")).await;
+    until("the last event arrives", async || b.received().ends_with("direct.")).await;
+    until("the last event arrives", async || a.received().ends_with("direct.")).await;
     settle(&[&one, &two]).await;
     assert_eq!(a.received(), "all.room.direct.");
     assert_eq!(b.received(), "all.room.vip.direct.");
-    assert_eq!(stranger.received(), "", "the bridge is one project's");
+    assert_eq!(in_other_project.received(), "", "the bridge serves one project");
 }
 
-/// What stands in the originals' keys.
+/// The entries of the legacy keys.
 async fn copies(server: &RedisServer) -> [Vec<String>; 4] {
     let mut copies = [
         run::<Vec<String>>(server, &["HKEYS", "emit.gg:sockets"]).await,
@@ -162,7 +163,7 @@ async fn user_seven(server: &RedisServer) -> (String, String) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sockets_stand_in_the_originals_keys_for_as_long_as_they_are_there() {
+async fn connected_sockets_are_copied_to_the_legacy_keys() {
     let server = RedisServer::start().await;
     let (one, two) = (connect(&server).await, connect(&server).await);
     let (a, b, other) = (one.node.add("default"), two.node.add("default"), one.node.add("other"));
@@ -182,12 +183,12 @@ async fn sockets_stand_in_the_originals_keys_for_as_long_as_they_are_there() {
     assert!(entry.starts_with(&head), "{entry}");
     let ttl: i64 = run(&server, &["TTL", "emit.gg:room:#chat"]).await;
     assert!((86_000..=86_400).contains(&ttl), "{ttl}");
-    assert_eq!(user_seven(&server).await.0, id_b, "the last login counts");
+    assert_eq!(user_seven(&server).await.0, id_b, "the entry names the socket of the last login");
 
     two.node.hub.leave(&b.session, &seven());
     assert_eq!(count(&two, &seven()).await, 1);
     let expected = (id_a.clone(), format!("switchboard:{}", &id_a[..8]));
-    assert_eq!(user_seven(&server).await, expected, "the entry names a socket that is there");
+    assert_eq!(user_seven(&server).await, expected, "the entry names a connected socket");
     one.node.hub.remove(&a.session);
     assert_eq!(count(&one, &Target::Everyone).await, 1);
     assert_eq!(copies(&server).await, [vec![id_b], vec![], vec![], vec![]]);
@@ -198,7 +199,7 @@ async fn sockets_stand_in_the_originals_keys_for_as_long_as_they_are_there() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_dead_node_copied_is_taken_out_even_by_a_node_without_a_bridge() {
+async fn copies_of_a_dead_node_are_removed_even_by_a_node_without_a_bridge() {
     let server = RedisServer::start().await;
     let (survivor, dead) = (connect(&server).await, connect(&server).await);
     let (kept, lost) = (survivor.node.add("default"), dead.node.add("default"));
@@ -210,21 +211,21 @@ async fn what_a_dead_node_copied_is_taken_out_even_by_a_node_without_a_bridge() 
         dead.node.join(&lost, &target);
     }
     assert_eq!(count(&dead, &seven()).await, 2);
-    let theirs = "6442ed88-9f5b-4c3e-8f5a-0123456789ab";
-    let _: i64 = run(&server, &["SADD", "emit.gg:room:#chat", theirs]).await;
+    let legacy_id = "6442ed88-9f5b-4c3e-8f5a-0123456789ab";
+    let _: i64 = run(&server, &["SADD", "emit.gg:room:#chat", legacy_id]).await;
     drop(dead);
     let kept_id = kept.session.id.to_string();
-    let mut in_room = vec![kept_id.clone(), theirs.into()];
+    let mut in_room = vec![kept_id.clone(), legacy_id.into()];
     in_room.sort();
     let expected = [vec![kept_id.clone()], in_room, vec![kept_id.clone()], vec!["7".into()]];
-    until("the dead one's are out", async || copies(&server).await == expected).await;
+    until("the copies of the dead node are removed", async || copies(&server).await == expected).await;
     assert_eq!(user_seven(&server).await.0, kept_id);
 
     let plain = crate::support::connect(&server).await;
     drop(survivor);
-    let expected = [vec![], vec![theirs.to_owned()], vec![], vec![]];
-    until("the last one's are out", async || copies(&server).await == expected).await;
-    until("nothing of ours is left", async || {
+    let expected = [vec![], vec![legacy_id.to_owned()], vec![], vec![]];
+    until("the copies of the last node are removed", async || copies(&server).await == expected).await;
+    until("no key of ours remains", async || {
         !keys(&server).await.iter().any(|key| key.contains(":mirror:") || key.contains("{default}"))
     })
     .await;
@@ -232,7 +233,7 @@ async fn what_a_dead_node_copied_is_taken_out_even_by_a_node_without_a_bridge() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_that_leaves_takes_its_copies_along() {
+async fn a_node_that_leaves_removes_its_copies() {
     let server = RedisServer::start().await;
     let node = connect(&server).await;
     let member = node.node.add("default");
@@ -245,16 +246,16 @@ async fn a_node_that_leaves_takes_its_copies_along() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn original_sockets_are_counted_and_listed_with_ours() {
+async fn legacy_sockets_are_counted_and_listed_with_ours() {
     let server = RedisServer::start().await;
     let node = connect(&server).await;
     let ours = node.node.add("default");
     for target in [room(), vip(), seven()] {
         node.node.join(&ours, &target);
     }
-    let mut theirs: Vec<SocketId> = (0..2500).map(|_| SocketId::random()).collect();
-    let user = theirs[0];
-    for chunk in theirs.chunks(500) {
+    let mut legacy_ids: Vec<SocketId> = (0..2500).map(|_| SocketId::random()).collect();
+    let user = legacy_ids[0];
+    for chunk in legacy_ids.chunks(500) {
         let (mut sockets, mut members) = (redis::cmd("HSET"), redis::cmd("SADD"));
         sockets.arg("emit.gg:sockets");
         members.arg("emit.gg:room:#chat");
@@ -271,17 +272,17 @@ async fn original_sockets_are_counted_and_listed_with_ours() {
 
     assert_eq!(count(&node, &Target::Everyone).await, 2501);
     assert_eq!(count(&node, &room()).await, 2501);
-    assert_eq!(count(&node, &vip()).await, 2, "what is no id is nobody");
+    assert_eq!(count(&node, &vip()).await, 2, "an invalid id is not counted");
     for id in [user, ours.session.id] {
         assert_eq!(count(&node, &Target::Socket(id)).await, 1);
     }
     assert_eq!(count(&node, &Target::Socket(SocketId::random())).await, 0);
     let store = node.redis.store();
-    theirs.push(ours.session.id);
-    theirs.sort();
-    assert_eq!(store.members(&project(), &room(), Page::all()).await.unwrap(), theirs);
-    let page = Page { after: Some(theirs[9]), limit: 20 };
-    assert_eq!(store.members(&project(), &Target::Everyone, page).await.unwrap(), theirs[10..30]);
+    legacy_ids.push(ours.session.id);
+    legacy_ids.sort();
+    assert_eq!(store.members(&project(), &room(), Page::all()).await.unwrap(), legacy_ids);
+    let page = Page { after: Some(legacy_ids[9]), limit: 20 };
+    assert_eq!(store.members(&project(), &Target::Everyone, page).await.unwrap(), legacy_ids[10..30]);
     let names = ["7", "8", "9"].map(|user| UserId::new(user).unwrap());
     assert_eq!(store.count_users(&project()).await.unwrap(), 3);
     assert_eq!(store.users(&project(), Page::all()).await.unwrap(), names);
@@ -293,11 +294,11 @@ async fn original_sockets_are_counted_and_listed_with_ours() {
     let eight = Target::user("8").unwrap();
     assert_eq!(store.members(&project(), &eight, Page::all()).await.unwrap(), [user]);
     let other = ProjectId::new("other").unwrap();
-    assert_eq!(store.count(&other, &Target::Everyone).await.unwrap(), 0, "the bridge is one project's");
+    assert_eq!(store.count(&other, &Target::Everyone).await.unwrap(), 0, "the bridge serves one project");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn keys_of_the_wrong_type_hold_up_nothing() {
+async fn legacy_keys_of_the_wrong_type_block_nothing() {
     let server = RedisServer::start().await;
     for key in ["emit.gg:sockets", "emit.gg:room:#chat", "emit.gg:tag:*vip", "emit.gg:users"] {
         let _: String = run(&server, &["SET", key, "a text"]).await;
@@ -318,17 +319,17 @@ async fn keys_of_the_wrong_type_hold_up_nothing() {
     for key in ["emit.gg:sockets", "emit.gg:room:#chat"] {
         let _: i64 = run(&server, &["DEL", key]).await;
     }
-    until("ours is right", async || count(&two, &room()).await == 1).await;
+    until("our count is correct", async || count(&two, &room()).await == 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_socket_that_comes_with_a_seat_is_copied_as_well() {
+async fn a_socket_with_a_seat_is_copied() {
     let server = RedisServer::start().await;
     let node = connect(&server).await;
     let socket = SocketId::on(node.redis.bus().node());
     let (shard, description) = (ShardName::new("chat").ok(), Some("{}".into()));
-    let wish = SeatRequest { socket, shard, capacity: 4, overflow: false, project_max: None, description };
-    node.redis.store().take_seat(&project(), wish).await.expect("Redis answers");
+    let request = SeatRequest { socket, shard, capacity: 4, overflow: false, project_max: None, description };
+    node.redis.store().take_seat(&project(), request).await.expect("Redis answers");
     let member = node.node.add_as("default", socket);
     node.node.join(&member, &room());
     assert_eq!((count(&node, &Target::Everyone).await, count(&node, &room()).await), (1, 1));
@@ -337,7 +338,7 @@ async fn a_socket_that_comes_with_a_seat_is_copied_as_well() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sets_stand_while_somebody_is_in_them() {
+async fn legacy_sets_are_renewed_while_they_have_members() {
     let server = RedisServer::start().await;
     let bridge = EmitBridge { members_stand: Duration::from_secs(12), ..EmitBridge::default() };
     let options = Options { emit: Some(bridge), ..bridged_options(&server) };
@@ -345,13 +346,16 @@ async fn sets_stand_while_somebody_is_in_them() {
     let member = node.node.add("default");
     node.node.join(&member, &room());
     assert_eq!(count(&node, &room()).await, 1);
-    // As if most of the time had passed.
+    // Simulates that most of the lifetime has passed.
     let _: i64 = run(&server, &["PEXPIRE", "emit.gg:room:#chat", "5000"]).await;
-    until("it is renewed", async || run::<i64>(&server, &["PTTL", "emit.gg:room:#chat"]).await > 5000).await;
+    until("the lifetime is renewed", async || {
+        run::<i64>(&server, &["PTTL", "emit.gg:room:#chat"]).await > 5000
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn copies_are_back_after_a_restart_that_lost_everything() {
+async fn copies_are_restored_after_a_restart_with_empty_data() {
     let mut server = RedisServer::start().await;
     let node = connect(&server).await;
     let member = node.node.add("default");
@@ -365,16 +369,16 @@ async fn copies_are_back_after_a_restart_that_lost_everything() {
     server.kill();
     until("the loss is noticed", async || !node.redis.store().is_up()).await;
     server.run_again().await;
-    until("all is written again", async || copies(&server).await == before).await;
-    until("it hears again", async || {
+    until("the copies are restored", async || copies(&server).await == before).await;
+    until("the node is subscribed again", async || {
         node.redis.bus().is_up() && publish(&server, "emit.gg", r#"{"event":"e"}"#).await == 1
     })
     .await;
-    until("it heard", async || member.received().starts_with("e.")).await;
+    until("the event arrives", async || member.received().starts_with("e.")).await;
 }
 
 #[tokio::test]
-async fn a_cluster_is_not_bridged() {
+async fn the_bridge_is_refused_for_a_cluster() {
     let emit = Some(EmitBridge::default());
     let options = Options { emit, mode: Mode::Cluster, ..Options::new("redis://127.0.0.1:1") };
     assert!(matches!(Redis::connect(options).await, Err(ConnectError::Options(_))));

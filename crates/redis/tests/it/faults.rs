@@ -1,4 +1,4 @@
-//! Nodes that die, and a Redis that goes away.
+//! Crashes of nodes, and failures of Redis.
 
 use std::time::Duration;
 
@@ -29,26 +29,26 @@ async fn busy(server: &RedisServer) -> (RedisNode, switchboard_testkit::contract
     let member = node.node.add("p");
     node.node.join(&member, &room());
     node.node.join(&member, &seven());
-    sit(&node, member.session.id).await;
+    take_described_seat(&node, member.session.id).await;
     (node, member)
 }
 
-async fn sit(node: &RedisNode, socket: SocketId) {
+async fn take_described_seat(node: &RedisNode, socket: SocketId) {
     let shard = take_seat(node, socket, None).await;
     node.redis.store().describe(&project(), &shard, socket, Bytes::from_static(b"{}"));
 }
 
 async fn take_seat(node: &RedisNode, socket: SocketId, description: Option<Bytes>) -> ShardName {
-    let wish =
+    let request =
         SeatRequest { socket, shard: None, capacity: 4, overflow: false, project_max: None, description };
-    match node.redis.store().take_seat(&project(), wish).await.unwrap() {
+    match node.redis.store().take_seat(&project(), request).await.unwrap() {
         Seated::In(shard) => shard,
         Seated::Full => panic!("the project has no bound"),
     }
 }
 
-/// Sockets, sockets in the room, sockets of user 7, users, seats; none while Redis does not answer.
-async fn answered(node: &RedisNode) -> Option<[usize; 5]> {
+/// The numbers of sockets, sockets in the room, sockets of user 7, users, and seats; `None` if Redis does not reply.
+async fn try_counts(node: &RedisNode) -> Option<[usize; 5]> {
     let (store, project) = (node.redis.store(), project());
     let shards = store.shards(&project).await.ok()?;
     Some([
@@ -61,11 +61,11 @@ async fn answered(node: &RedisNode) -> Option<[usize; 5]> {
 }
 
 async fn counts(node: &RedisNode) -> [usize; 5] {
-    answered(node).await.expect("Redis answers")
+    try_counts(node).await.expect("Redis answers")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_dead_node_left_is_taken_out_by_the_others() {
+async fn presence_of_a_dead_node_is_removed_by_the_others() {
     let server = RedisServer::start().await;
     let (one, _kept) = busy(&server).await;
     let (other, _) = busy(&server).await;
@@ -75,55 +75,63 @@ async fn what_a_dead_node_left_is_taken_out_by_the_others() {
 
     let (dead_node, dead_lease) = (dead.redis.bus().node(), dead.redis.store());
     drop((dead, dead_lease));
-    until("the dead is taken out", async || counts(&one).await == [2, 2, 2, 1, 2]).await;
+    until("the presence of the dead node is removed", async || counts(&one).await == [2, 2, 2, 1, 2]).await;
     assert_eq!(counts(&other).await, [2, 2, 2, 1, 2]);
     let mark = dead_node.to_string();
-    until("nothing of it remains", async || !keys(&server).await.iter().any(|key| key.contains(&mark))).await;
+    until("no key of the dead node remains", async || {
+        !keys(&server).await.iter().any(|key| key.contains(&mark))
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_that_leaves_leaves_nothing() {
+async fn a_node_that_leaves_leaves_no_keys() {
     let server = RedisServer::start().await;
     let (node, member) = busy(&server).await;
     node.redis.leave().await;
     drop((node, member));
-    until("its tombstones are gone", async || keys(&server).await.is_empty()).await;
+    until("the tombstones expire", async || keys(&server).await.is_empty()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_remains_of_those_who_left() {
+async fn no_keys_of_a_project_remain_after_its_last_socket() {
     let server = RedisServer::start().await;
     let (node, member) = busy(&server).await;
     let store = node.redis.store();
     store.leave_seat(&project(), &ShardName::new("shard-1").unwrap(), member.session.id);
     node.node.hub.remove(&member.session);
     assert_eq!(counts(&node).await, [0; 5]);
-    until("the project is forgotten", async || !keys(&server).await.iter().any(|key| key.contains("{p}")))
-        .await;
+    until("no key of the project remains", async || {
+        !keys(&server).await.iter().any(|key| key.contains("{p}"))
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_socket_between_its_seat_and_its_shard_dies_with_its_node() {
+async fn a_seat_whose_socket_has_not_joined_yet_is_removed_with_its_dead_node() {
     let server = RedisServer::start().await;
     let (one, dead) = (connect(&server).await, connect(&server).await);
     let shard = take_seat(&dead, SocketId::on(dead.redis.bus().node()), Some("{}".into())).await;
     assert_eq!(counts(&one).await, [1, 0, 0, 0, 1]);
     assert_eq!(one.redis.store().count(&project(), &Target::shard(&shard)).await.unwrap(), 1);
     drop(dead);
-    until("it is taken out", async || counts(&one).await == [0; 5]).await;
-    until("nothing of it remains", async || !keys(&server).await.iter().any(|key| key.contains("{p}"))).await;
+    until("the seat is removed", async || counts(&one).await == [0; 5]).await;
+    until("no key of the dead node remains", async || {
+        !keys(&server).await.iter().any(|key| key.contains("{p}"))
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_loss_between_a_seat_and_the_coming_of_its_socket_is_made_good() {
+async fn a_lease_lost_between_a_seat_and_its_socket_is_repaired() {
     let server = RedisServer::start().await;
     let node = connect(&server).await;
     let ids = [0; 2].map(|_| SocketId::on(node.redis.bus().node()));
     let shard = take_seat(&node, ids[0], Some("{}".into())).await;
     take_seat(&node, ids[1], Some("{}".into())).await;
     assert_eq!(counts(&node).await, [2, 0, 0, 0, 2]);
-    lose_lease(&server, &node).await;
-    until("the seats are back", async || counts(&node).await == [0, 0, 0, 0, 2]).await;
+    expire_lease(&server, &node).await;
+    until("the seats are restored", async || counts(&node).await == [0, 0, 0, 0, 2]).await;
     let member = node.node.add_as("p", ids[0]);
     node.node.join(&member, &Target::shard(&shard));
     assert_eq!(counts(&node).await, [1, 0, 0, 0, 2]);
@@ -133,12 +141,14 @@ async fn a_loss_between_a_seat_and_the_coming_of_its_socket_is_made_good() {
     assert_eq!(node.redis.store().count(&project(), &Target::shard(&shard)).await.unwrap(), 1);
     node.node.hub.remove(&member.session);
     assert_eq!(counts(&node).await, [0; 5]);
-    until("nothing of them remains", async || !keys(&server).await.iter().any(|key| key.ends_with(&*shard)))
-        .await;
+    until("no key of the shard remains", async || {
+        !keys(&server).await.iter().any(|key| key.ends_with(&*shard))
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn everything_is_back_after_a_restart_that_lost_everything() {
+async fn presence_is_restored_after_a_restart_with_empty_data() {
     let mut server = RedisServer::start().await;
     let ((one, _a), (two, b)) = (busy(&server).await, busy(&server).await);
     settle(&[&one, &two]).await;
@@ -149,14 +159,14 @@ async fn everything_is_back_after_a_restart_that_lost_everything() {
     assert_eq!(one.node.hub.stats().lost.load(std::sync::atomic::Ordering::Relaxed), before + 1);
     assert!(one.redis.store().count(&project(), &room()).await.is_err());
 
-    // What happens meanwhile is not forgotten.
+    // Changes during the outage are written afterwards.
     let late = one.node.add("p");
     one.node.join(&late, &room());
     two.node.hub.leave(&b.session, &seven());
     server.run_again().await;
     for node in [&one, &two] {
-        until("it is back", async || node.redis.bus().is_up() && node.redis.store().is_up()).await;
-        until("all is written again", async || counts(node).await == [3, 3, 1, 1, 2]).await;
+        until("the node is connected", async || node.redis.bus().is_up() && node.redis.store().is_up()).await;
+        until("the presence is restored", async || counts(node).await == [3, 3, 1, 1, 2]).await;
     }
     settle(&[&one, &two]).await;
     one.node.send("p", room(), "heard", Scope::AllNodes);
@@ -165,9 +175,9 @@ async fn everything_is_back_after_a_restart_that_lost_everything() {
     assert_eq!(shards.len(), 1, "the same shard as before: {shards:?}");
 }
 
-/// Acknowledged writes can be lost: a snapshot is older, a replica had not heard of them.
+/// Acknowledged writes can be lost: a snapshot can be older, and a replica may not have received them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn everything_is_back_after_a_restart_that_remembers_an_older_state() {
+async fn presence_is_restored_after_a_restart_with_older_data() {
     let scratch = Scratch::new();
     let mut server = RedisServer::start_with(&["--dir", &scratch.file("")]).await;
     let long = Options { lease: Duration::from_secs(60), ..options(&server) };
@@ -178,32 +188,32 @@ async fn everything_is_back_after_a_restart_that_remembers_an_older_state() {
     assert_eq!(server.ask("SAVE").await, "+OK");
     node.node.hub.remove(&gone.session);
     node.node.join(&stays, &seven());
-    sit(&node, stays.session.id).await;
+    take_described_seat(&node, stays.session.id).await;
     assert_eq!(counts(&node).await, [1, 0, 1, 1, 1]);
     server.kill();
     until("the loss is noticed", async || !node.redis.store().is_up()).await;
     server.run_again().await;
-    until("the truth is written again", async || answered(&node).await == Some([1, 0, 1, 1, 1])).await;
+    until("the presence is restored", async || try_counts(&node).await == Some([1, 0, 1, 1, 1])).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_that_stood_still_beyond_its_lease_comes_back_whole() {
+async fn a_node_whose_lease_expired_restores_its_presence() {
     let server = RedisServer::start().await;
     let ((one, _a), (two, _b)) = (busy(&server).await, busy(&server).await);
     settle(&[&one, &two]).await;
-    lose_lease(&server, &one).await;
-    until("both are whole", async || counts(&two).await == [2, 2, 2, 1, 2]).await;
+    expire_lease(&server, &one).await;
+    until("the presence of both is complete", async || counts(&two).await == [2, 2, 2, 1, 2]).await;
     assert_eq!(counts(&one).await, [2, 2, 2, 1, 2]);
     let described =
         two.redis.store().descriptions(&project(), &ShardName::new("shard-1").unwrap()).await.unwrap();
-    assert_eq!(described.len(), 1, "what is told of its client is back as well");
+    assert_eq!(described.len(), 1, "the description of its client is restored as well");
 }
 
-/// Its lease ends as if it had not renewed it, and is swept.
-async fn lose_lease(server: &RedisServer, node: &RedisNode) {
+/// Expires the lease of a node, and waits until the lease is swept and the node has a new one.
+async fn expire_lease(server: &RedisServer, node: &RedisNode) {
     let lease = lease_of(server, node.redis.bus().node()).await;
     let _: i64 = query(server, redis::cmd("ZADD").arg("switchboard:{*}:nodes").arg(1).arg(&lease)).await;
-    until("it has another lease", async || {
+    until("the node has a new lease", async || {
         let now = lease_of(server, node.redis.bus().node()).await;
         now != lease && !now.is_empty()
     })
@@ -217,29 +227,29 @@ async fn lease_of(server: &RedisServer, node: NodeId) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_redis_that_stands_still_holds_nobody_up() {
+async fn a_stalled_redis_blocks_no_node() {
     let server = RedisServer::start().await;
     let ((one, a), (two, b)) = (busy(&server).await, busy(&server).await);
     settle(&[&one, &two]).await;
     server.pause();
     one.node.send("p", room(), "local", Scope::AllNodes);
-    assert_eq!(a.received(), "local.", "delivery on this node does not wait");
+    assert_eq!(a.received(), "local.", "local delivery does not wait for Redis");
     let store = one.redis.store();
-    assert!(soon("a question fails", store.count(&project(), &room())).await.is_err());
-    until("it is noticed", async || !one.redis.bus().is_up()).await;
+    assert!(soon("the query fails", store.count(&project(), &room())).await.is_err());
+    until("the loss is noticed", async || !one.redis.bus().is_up()).await;
     server.resume();
-    until("all is well again", async || {
+    until("the connections are restored", async || {
         one.redis.bus().is_up() && two.redis.bus().is_up() && one.redis.store().is_up()
     })
     .await;
     settle(&[&one, &two]).await;
     one.node.send("p", room(), "again", Scope::AllNodes);
     until("sends arrive again", async || b.received().ends_with("again.")).await;
-    assert!(b.received().matches("local.").count() <= 1, "nothing arrives twice");
+    assert!(b.received().matches("local.").count() <= 1, "no event arrives twice");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_redis_a_node_does_not_start_unless_it_may() {
+async fn a_node_starts_without_redis_only_if_redis_is_optional() {
     let mut server = RedisServer::start().await;
     server.kill();
     let refused = Redis::connect(options(&server)).await;
@@ -253,7 +263,7 @@ async fn without_redis_a_node_does_not_start_unless_it_may() {
     alone.node.send("p", room(), "local", Scope::AllNodes);
     assert_eq!(member.received(), "local.");
     server.run_again().await;
-    until("it joins the others", async || alone.redis.store().is_up()).await;
+    until("the node connects", async || alone.redis.store().is_up()).await;
     assert_eq!(alone.redis.store().count(&project(), &room()).await.unwrap(), 1);
 }
 
@@ -265,7 +275,7 @@ async fn an_interrupted_sweep_is_finished_by_another_node() {
     assert_eq!(counts(&dead).await, [2, 2, 2, 1, 2]);
     let lease = lease_of(&server, dead.redis.bus().node()).await;
     drop(dead);
-    // As one left it who died half-way: the room is swept, the rest is not.
+    // Simulates a node that crashed during a sweep: the room is swept, the rest is not.
     let index = format!("switchboard:{{p}}:lease:{lease}");
     let _: i64 = query(&server, redis::cmd("DEL").arg("switchboard:{p}:in:#lobby")).await;
     let _: i64 = query(&server, redis::cmd("SREM").arg(&index).arg("#lobby")).await;
@@ -293,7 +303,7 @@ async fn many_nodes_sweep_a_large_dead_node_together() {
     drop((dead, members));
     for node in &nodes {
         let store = node.redis.store();
-        until("only the survivor is left", async || {
+        until("only the survivor remains", async || {
             store.count(&project(), &Target::Everyone).await.unwrap() == 1
                 && store.count_users(&project()).await.unwrap() == 0
         })
@@ -304,15 +314,15 @@ async fn many_nodes_sweep_a_large_dead_node_together() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn garbage_on_our_names_is_ignored() {
+async fn garbage_in_our_keys_and_channels_is_ignored() {
     let server = RedisServer::start().await;
     let ((one, a), (two, _b)) = (busy(&server).await, busy(&server).await);
     settle(&[&one, &two]).await;
     let channel = "switchboard:{p}:to:#lobby";
     for garbage in [&b""[..], b"{}", b"\x01", b"\x01\x01\0\0\0\x01\0\0\0\0\0\0\0\0\xff\xff", &[0xff; 70_000]]
     {
-        let heard: i64 = query(&server, redis::cmd("PUBLISH").arg(channel).arg(garbage)).await;
-        assert_eq!(heard, 2);
+        let receivers: i64 = query(&server, redis::cmd("PUBLISH").arg(channel).arg(garbage)).await;
+        assert_eq!(receivers, 2);
     }
     let add = async |key: &str, score: i64, member: &[u8]| {
         let _: i64 = query(&server, redis::cmd("ZADD").arg(key).arg(score).arg(member)).await;
@@ -323,13 +333,13 @@ async fn garbage_on_our_names_is_ignored() {
     let _: String = query(&server, redis::cmd("SET").arg("switchboard:{p}:in:#wrong").arg("a text")).await;
     let store = two.redis.store();
     let members = store.members(&project(), &room(), Page::all()).await.unwrap();
-    assert_eq!(members.len(), 2, "what is no id is nobody");
+    assert_eq!(members.len(), 2, "an invalid id is not counted");
     assert_eq!(store.users(&project(), Page::all()).await.unwrap(), ["7"]);
     assert!(store.count(&project(), &Target::room("wrong").unwrap()).await.is_err());
     settle(&[&one, &two]).await;
     two.node.send("p", room(), "heard", Scope::AllNodes);
-    until("sends arrive all the same", async || a.received() == "heard.").await;
-    until("what is no lease is taken out", async || {
+    until("sends still arrive", async || a.received() == "heard.").await;
+    until("the invalid lease is removed", async || {
         let score: Option<f64> =
             query(&server, redis::cmd("ZSCORE").arg("switchboard:{*}:nodes").arg("no lease")).await;
         score.is_none()
@@ -338,86 +348,86 @@ async fn garbage_on_our_names_is_ignored() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_flood_of_joins_holds_nobody_up() {
+async fn a_flood_of_joins_delays_no_other_node() {
     const ROUNDS: usize = 40_000;
     let server = RedisServer::start().await;
     let ((one, a), (two, b)) = (busy(&server).await, busy(&server).await);
     settle(&[&one, &two]).await;
     let flooded = Target::room("flooded").unwrap();
-    let restless = one.node.add("p");
+    let member = one.node.add("p");
     for _ in 0..ROUNDS {
-        one.node.join(&restless, &flooded);
-        one.node.hub.leave(&restless.session, &flooded);
+        one.node.join(&member, &flooded);
+        one.node.hub.leave(&member.session, &flooded);
     }
-    one.node.join(&restless, &flooded);
-    // Others are answered and heard meanwhile, and the flood is written to its end.
+    one.node.join(&member, &flooded);
+    // Meanwhile queries and sends of other nodes work, and the flood is written completely.
     assert_eq!(two.redis.store().count(&project(), &room()).await.unwrap(), 2);
     two.node.send("p", room(), "past", Scope::AllNodes);
     until("sends arrive", async || a.received().ends_with("past.") && b.received().ends_with("past.")).await;
-    let answered = async || two.redis.store().count(&project(), &flooded).await.unwrap() == 1;
-    until("the flood is written", answered).await;
+    let is_written = async || two.redis.store().count(&project(), &flooded).await.unwrap() == 1;
+    until("the flood is written", is_written).await;
     assert_eq!(one.redis.store().count(&project(), &flooded).await.unwrap(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_hears_only_what_its_sockets_care_for() {
+async fn a_node_receives_only_publications_for_its_sockets() {
     let server = RedisServer::start().await;
     let ((one, _a), (two, b)) = (busy(&server).await, busy(&server).await);
-    let uninterested = connect(&server).await;
-    let idle = uninterested.node.add("other");
-    settle(&[&one, &two, &uninterested]).await;
-    let before = heard_by(&server).await;
+    let third = connect(&server).await;
+    let idle = third.node.add("other");
+    settle(&[&one, &two, &third]).await;
+    let before = channels(&server).await;
     for n in 0..50 {
         one.node.send("p", room(), &format!("e{n}"), Scope::AllNodes);
     }
     one.node.send("p", Target::Socket(b.session.id), "direct", Scope::AllNodes);
-    until("all arrive", async || b.received().ends_with("e49.direct.")).await;
+    until("all events arrive", async || b.received().ends_with("e49.direct.")).await;
     assert_eq!(idle.received(), "");
-    let after = heard_by(&server).await;
-    assert_eq!(before, after, "no channel was added");
-    let own = uninterested.redis.bus().node().to_string();
-    assert!(!after.iter().any(|channel| channel.contains("{p}") && channel.contains(&own)));
+    let after = channels(&server).await;
+    assert_eq!(before, after, "no channel is added");
+    let third_id = third.redis.bus().node().to_string();
+    assert!(!after.iter().any(|channel| channel.contains("{p}") && channel.contains(&third_id)));
 
-    // A room nobody is in any more is unsubscribed, after a while.
+    // The channel of a room without members is unsubscribed after the linger time.
     two.node.hub.leave(&b.session, &room());
     one.node.hub.clear(&project(), &room());
-    until("nobody hears the room", async || {
-        !heard_by(&server).await.contains(&"switchboard:{p}:to:#lobby".to_owned())
+    until("the room has no subscriber", async || {
+        !channels(&server).await.contains(&"switchboard:{p}:to:#lobby".to_owned())
     })
     .await;
 }
 
-async fn heard_by(server: &RedisServer) -> Vec<String> {
+async fn channels(server: &RedisServer) -> Vec<String> {
     let mut channels: Vec<String> = query(server, redis::cmd("PUBSUB").arg("CHANNELS")).await;
     channels.sort();
     channels
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn everything_is_back_within_5_s_after_the_connections_were_cut() {
+async fn nodes_recover_within_5_s_after_their_connections_are_cut() {
     let server = RedisServer::start().await;
     let ((one, _a), (two, b)) = (busy(&server).await, busy(&server).await);
     settle(&[&one, &two]).await;
-    // None is back before it was seen to be gone.
+    // The nodes cannot reconnect before the test has seen the loss.
     let _: String = run(&server, &["ACL", "SETUSER", "default", "-subscribe", "-ssubscribe"]).await;
     for kind in ["normal", "pubsub"] {
         let _: i64 = run(&server, &["CLIENT", "KILL", "TYPE", kind]).await;
     }
-    until("both are cut", async || !one.redis.bus().is_up() && !two.redis.bus().is_up()).await;
+    until("both are disconnected", async || !one.redis.bus().is_up() && !two.redis.bus().is_up()).await;
     let _: String = run(&server, &["ACL", "SETUSER", "default", "+subscribe", "+ssubscribe"]).await;
     tokio::time::timeout(Duration::from_secs(5), async {
-        until("both are back", async || one.redis.bus().is_up() && two.redis.bus().is_up()).await;
-        until("all is as before", async || answered(&one).await == Some([2, 2, 2, 1, 2])).await;
+        until("both are connected", async || one.redis.bus().is_up() && two.redis.bus().is_up()).await;
+        until("the presence is complete", async || try_counts(&one).await == Some([2, 2, 2, 1, 2])).await;
     })
     .await
-    .expect("everything is back within 5 s");
+    .expect("the nodes recover within 5 s");
     settle(&[&one, &two]).await;
     one.node.send("p", room(), "heard", Scope::AllNodes);
     until("sends arrive again", async || b.received().ends_with("heard.")).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_of_another_type_costs_no_other_target_anything() {
+async fn a_key_of_the_wrong_type_affects_no_other_target() {
     let server = RedisServer::start().await;
     let node = connect(&server).await;
     let _: String = query(&server, redis::cmd("SET").arg("switchboard:{p}:in:#bad").arg("a text")).await;
@@ -435,5 +445,8 @@ async fn a_key_of_another_type_costs_no_other_target_anything() {
     let _: i64 = query(&server, redis::cmd("DEL").arg("switchboard:{p}:in:#bad")).await;
     node.node.hub.remove(&other.session);
     assert_eq!(count(&good).await.unwrap(), 0);
-    until("nothing remains", async || !keys(&server).await.iter().any(|key| key.contains("{p}"))).await;
+    until("no key of the project remains", async || {
+        !keys(&server).await.iter().any(|key| key.contains("{p}"))
+    })
+    .await;
 }

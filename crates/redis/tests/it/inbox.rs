@@ -1,4 +1,4 @@
-//! Messages that wait, with several nodes, garbage in Redis, and a Redis that goes away.
+//! The inbox in Redis: several nodes, invalid data, accounting, and failures of Redis.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -25,30 +25,30 @@ fn event(text: &str) -> Event {
     Event { name: name(text), data: Payload::EMPTY, sender: None, time_ms: 0 }
 }
 
-/// A node, what waits, and what its sockets hear of it.
-struct Place {
+/// A node, its inbox, and the stored messages that it has received as publications.
+struct InboxNode {
     node: RedisNode,
     inbox: Arc<dyn Inbox>,
-    heard: Arc<Mutex<Vec<(MessageNumber, String)>>>,
+    received: Arc<Mutex<Vec<(MessageNumber, String)>>>,
 }
 
-impl Place {
+impl InboxNode {
     async fn new(server: &RedisServer) -> Self {
-        Place::of(connect_with_inbox(server, InboxLimits::default()).await)
+        InboxNode::of(connect_with_inbox(server, InboxLimits::default()).await)
     }
 
     fn of(node: RedisNode) -> Self {
-        let (inbox, heard) = (node.redis.inbox().unwrap(), Arc::new(Mutex::new(Vec::new())));
-        let noted = heard.clone();
-        node.node.hub.listen(Box::new(move |notice| {
-            if let HubEvent::Publication(publication) = notice
+        let (inbox, received) = (node.redis.inbox().unwrap(), Arc::new(Mutex::new(Vec::new())));
+        let log = received.clone();
+        node.node.hub.listen(Box::new(move |event| {
+            if let HubEvent::Publication(publication) = event
                 && let Content::Stored { number, event } = publication.content
             {
                 let to: Vec<String> = publication.audience.to.iter().map(Target::to_string).collect();
-                noted.lock().unwrap().push((number, format!("{} for {}", event.name, to.join(", "))));
+                log.lock().unwrap().push((number, format!("{} for {}", event.name, to.join(", "))));
             }
         }));
-        Place { node, inbox, heard }
+        InboxNode { node, inbox, received }
     }
 
     fn user(&self, id: &str) -> Member {
@@ -58,17 +58,17 @@ impl Place {
     }
 
     async fn put(&self, ids: &[&str], text: &str) -> Option<MessageNumber> {
-        let kept = self.inbox.put(&project(), &users(ids), &event(text)).await.ok()?;
-        Some(kept.number)
+        let stored = self.inbox.put(&project(), &users(ids), &event(text)).await.ok()?;
+        Some(stored.number)
     }
 
     async fn open(&self, user: &str, socket: SocketId) -> Option<Vec<String>> {
-        let waiting = self.inbox.open(&project(), &name(user), socket, None, 100).await.ok()?.messages;
-        Some(waiting.iter().map(|message| message.event.name.to_string()).collect())
+        let stored = self.inbox.open(&project(), &name(user), socket, None, 100).await.ok()?.messages;
+        Some(stored.iter().map(|message| message.event.name.to_string()).collect())
     }
 
-    fn heard(&self) -> Vec<String> {
-        self.heard.lock().unwrap().iter().map(|(_, what)| what.clone()).collect()
+    fn received(&self) -> Vec<String> {
+        self.received.lock().unwrap().iter().map(|(_, text)| text.clone()).collect()
     }
 }
 
@@ -77,76 +77,76 @@ fn texts(texts: &[&str]) -> Option<Vec<String>> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_node_hears_once_what_is_for_its_users_and_nothing_else() {
+async fn each_node_receives_a_stored_message_once_for_its_users() {
     let server = RedisServer::start().await;
-    let (one, two, idle) = (Place::new(&server).await, Place::new(&server).await, Place::new(&server).await);
+    let (one, two, idle) =
+        (InboxNode::new(&server).await, InboxNode::new(&server).await, InboxNode::new(&server).await);
     let (_a, _b, _c) = (one.user("7"), one.user("7"), one.user("8"));
     let (_d, _e, _f) = (two.user("7"), two.user("9"), idle.user("10"));
     settle(&[&one.node, &two.node, &idle.node]).await;
-    for place in [&one, &two, &idle] {
-        place.node.redis.store().settled().await;
+    for node in [&one, &two, &idle] {
+        node.node.redis.store().settled().await;
     }
     let number = one.put(&["8", "7", "9", "nobody"], "said").await.unwrap();
-    for (place, heard) in [(&one, "said for user 8, user 7"), (&two, "said for user 7, user 9")] {
-        until("it is heard", async || !place.heard().is_empty()).await;
+    for (node, received) in [(&one, "said for user 8, user 7"), (&two, "said for user 7, user 9")] {
+        until("the publication arrives", async || !node.received().is_empty()).await;
         settle(&[&one.node, &two.node, &idle.node]).await;
-        assert_eq!(*place.heard.lock().unwrap(), [(number, heard.to_owned())]);
+        assert_eq!(*node.received.lock().unwrap(), [(number, received.to_owned())]);
     }
-    assert!(idle.heard().is_empty());
+    assert!(idle.received().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_dead_node_had_opened_is_given_to_others() {
+async fn an_inbox_held_by_a_dead_node_is_released() {
     let server = RedisServer::start().await;
-    let (one, two) = (Place::new(&server).await, Place::new(&server).await);
+    let (one, two) = (InboxNode::new(&server).await, InboxNode::new(&server).await);
     let (phone, tablet) = (one.user("7"), two.user("7"));
     one.put(&["7"], "a").await.unwrap();
     assert_eq!(one.open("7", phone.session.id).await, texts(&["a"]));
     assert_eq!(two.open("7", tablet.session.id).await, texts(&[]));
     drop((one, phone));
     let given = async || two.open("7", tablet.session.id).await == texts(&["a"]);
-    until("the dead is swept", given).await;
+    until("the dead node is swept", given).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_redis_nothing_is_kept_and_afterwards_all_is_well() {
+async fn puts_fail_while_redis_is_down_and_work_after_it_returns() {
     let mut server = RedisServer::start().await;
     let small = Options { inbox: Some(InboxLimits::default()), changes_max: 8, ..options(&server) };
-    let place = Place::of(node(Redis::connect(small).await.unwrap()));
-    let seven = place.user("7");
-    place.put(&["7"], "lost").await.unwrap();
+    let node = InboxNode::of(node(Redis::connect(small).await.unwrap()));
+    let seven = node.user("7");
+    node.put(&["7"], "lost").await.unwrap();
     server.kill();
-    until("the loss is noticed", async || !place.inbox.is_up() && place.put(&["7"], "x").await.is_none())
-        .await;
-    assert!(place.open("7", seven.session.id).await.is_none());
-    assert!(place.inbox.clear(&project(), &name("7")).await.is_err());
-    // More than may wait to be written: they are dropped, and nobody waits for them.
+    until("the loss is noticed", async || !node.inbox.is_up() && node.put(&["7"], "x").await.is_none()).await;
+    assert!(node.open("7", seven.session.id).await.is_none());
+    assert!(node.inbox.clear(&project(), &name("7")).await.is_err());
+    // More changes than the queue holds: the excess is dropped and blocks no caller.
     for n in 0..100 {
-        place.inbox.acknowledge(&project(), &name("7"), vec![MessageNumber(n)]);
+        node.inbox.acknowledge(&project(), &name("7"), vec![MessageNumber(n)]);
     }
-    place.inbox.settled().await;
+    node.inbox.settled().await;
     server.run_again().await;
-    until("it is back", async || place.inbox.is_up() && place.node.redis.store().is_up()).await;
-    until("it is kept again", async || place.put(&["7"], "kept").await.is_some()).await;
-    assert_eq!(place.open("7", seven.session.id).await, texts(&["kept"]));
-    place.inbox.settled().await;
+    until("the node is connected", async || node.inbox.is_up() && node.node.redis.store().is_up()).await;
+    until("a message is stored", async || node.put(&["7"], "stored").await.is_some()).await;
+    assert_eq!(node.open("7", seven.session.id).await, texts(&["stored"]));
+    node.inbox.settled().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_redis_that_forgot_the_scripts_is_told_them_again() {
+async fn scripts_that_redis_lost_are_loaded_again() {
     let server = RedisServer::start().await;
-    let place = Place::new(&server).await;
-    let seven = place.user("7");
-    let forget = async || assert_eq!(server.ask("SCRIPT FLUSH").await, "+OK");
-    forget().await;
-    let number = place.put(&["7"], "a").await.expect("it is kept");
-    forget().await;
-    // The lease may be taken up again meanwhile.
-    until("it is opened", async || place.open("7", seven.session.id).await == texts(&["a"])).await;
-    forget().await;
-    place.inbox.acknowledge(&project(), &name("7"), vec![number]);
-    place.inbox.settled().await;
-    until("nothing remains of it", async || {
+    let node = InboxNode::new(&server).await;
+    let seven = node.user("7");
+    let flush_scripts = async || assert_eq!(server.ask("SCRIPT FLUSH").await, "+OK");
+    flush_scripts().await;
+    let number = node.put(&["7"], "a").await.expect("the message is stored");
+    flush_scripts().await;
+    // The node may need to renew its lease first.
+    until("the inbox is opened", async || node.open("7", seven.session.id).await == texts(&["a"])).await;
+    flush_scripts().await;
+    node.inbox.acknowledge(&project(), &name("7"), vec![number]);
+    node.inbox.settled().await;
+    until("no key of the inbox remains", async || {
         let left: Vec<String> = query(&server, redis::cmd("KEYS").arg("*{p}:inbox*")).await;
         left == ["switchboard:{p}:inbox:last"]
     })
@@ -154,68 +154,72 @@ async fn a_redis_that_forgot_the_scripts_is_told_them_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn garbage_in_one_inbox_is_nobody_elses_trouble() {
+async fn garbage_in_one_inbox_affects_no_other_inbox() {
     let server = RedisServer::start().await;
-    let place = Place::new(&server).await;
-    let (bad, good) = (place.user("bad"), place.user("good"));
+    let node = InboxNode::new(&server).await;
+    let (bad, good) = (node.user("bad"), node.user("good"));
     let set = async |key: &str| {
         let _: String = query(&server, redis::cmd("SET").arg(key).arg("a text")).await;
     };
     set("switchboard:{p}:inbox:@bad").await;
-    let kept = place.inbox.put(&project(), &users(&["bad", "good"]), &event("a")).await.unwrap();
-    assert_eq!(kept.inboxes, 1, "only one inbox can be used");
-    assert!(place.open("bad", bad.session.id).await.is_none());
-    assert_eq!(place.open("good", good.session.id).await, texts(&["a"]));
-    place.inbox.acknowledge(&project(), &name("bad"), vec![kept.number]);
-    place.inbox.acknowledge(&project(), &name("good"), vec![kept.number]);
-    place.inbox.settled().await;
-    assert_eq!(place.open("good", good.session.id).await, texts(&[]), "receipts of others are written");
-    place.inbox.clear(&project(), &name("bad")).await.expect("whatever it is");
-    assert!(place.put(&["bad"], "b").await.is_some());
-    assert_eq!(place.open("bad", bad.session.id).await, texts(&["b"]));
+    let stored = node.inbox.put(&project(), &users(&["bad", "good"]), &event("a")).await.unwrap();
+    assert_eq!(stored.inboxes, 1, "only one of the inboxes is usable");
+    assert!(node.open("bad", bad.session.id).await.is_none());
+    assert_eq!(node.open("good", good.session.id).await, texts(&["a"]));
+    node.inbox.acknowledge(&project(), &name("bad"), vec![stored.number]);
+    node.inbox.acknowledge(&project(), &name("good"), vec![stored.number]);
+    node.inbox.settled().await;
+    assert_eq!(
+        node.open("good", good.session.id).await,
+        texts(&[]),
+        "acknowledgements for other inboxes are written"
+    );
+    node.inbox.clear(&project(), &name("bad")).await.expect("a key of any type can be cleared");
+    assert!(node.put(&["bad"], "b").await.is_some());
+    assert_eq!(node.open("bad", bad.session.id).await, texts(&["b"]));
 
-    // What is no message is skipped and dropped.
+    // Invalid entries are skipped and removed.
     let inbox = "switchboard:{p}:inbox:@bad";
     for garbage in [&b""[..], b"x", b"a number", b"\0\0\0\0\0\0\0\x01\x01no event but long enough"] {
         for push in ["LPUSH", "RPUSH"] {
             let _: i64 = query(&server, redis::cmd(push).arg(inbox).arg(garbage)).await;
         }
     }
-    assert!(place.put(&["bad"], "c").await.is_some());
-    assert_eq!(place.open("bad", bad.session.id).await, texts(&["b", "c"]));
-    until("only the messages are left, a number and an event each", async || {
-        place.open("bad", bad.session.id).await;
+    assert!(node.put(&["bad"], "c").await.is_some());
+    assert_eq!(node.open("bad", bad.session.id).await, texts(&["b", "c"]));
+    until("only the messages remain, a number and an event each", async || {
+        node.open("bad", bad.session.id).await;
         query::<i64>(&server, redis::cmd("LLEN").arg(inbox)).await == 4
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn garbage_in_the_accounts_of_a_project_stops_that_project_only() {
+async fn garbage_in_the_totals_of_a_project_affects_only_that_project() {
     let server = RedisServer::start().await;
-    let place = Place::new(&server).await;
+    let node = InboxNode::new(&server).await;
     for part in ["totals", "bytes", "oldest", "last"] {
         let key = format!("switchboard:{{p}}:inbox:{part}");
         let _: i64 = query(&server, redis::cmd("DEL").arg(&key)).await;
         let _: i64 = query(&server, redis::cmd("SADD").arg(&key).arg("garbage")).await;
-        assert!(place.put(&["7"], "a").await.is_none(), "{part}");
+        assert!(node.put(&["7"], "a").await.is_none(), "{part}");
         let waits: i64 = query(&server, redis::cmd("EXISTS").arg("switchboard:{p}:inbox:@7")).await;
-        assert_eq!(waits, 0, "{part}: who is told that it is not kept can put it again");
-        let kept = place.inbox.put(&name("other"), &users(&["7"]), &event("a")).await.unwrap();
-        assert_eq!(kept.inboxes, 1);
+        assert_eq!(waits, 0, "{part}: a failed put stores nothing, so the caller can retry");
+        let stored = node.inbox.put(&name("other"), &users(&["7"]), &event("a")).await.unwrap();
+        assert_eq!(stored.inboxes, 1);
         let _: i64 = query(&server, redis::cmd("DEL").arg(&key)).await;
     }
-    assert!(place.put(&["7"], "a").await.is_some());
+    assert!(node.put(&["7"], "a").await.is_some());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_put_at_once_goes_together_and_each_caller_has_an_answer_of_its_own() {
+async fn concurrent_puts_are_batched_and_each_caller_receives_its_own_result() {
     const COUNT: usize = 500;
     let server = RedisServer::start().await;
-    let place = Place::new(&server).await;
-    let here = place.user("here");
-    settle(&[&place.node]).await;
-    place.node.redis.store().settled().await;
+    let node = InboxNode::new(&server).await;
+    let here = node.user("here");
+    settle(&[&node.node]).await;
+    node.node.redis.store().settled().await;
     let bad = "switchboard:{p}:inbox:@bad";
     let _: String = query(&server, redis::cmd("SET").arg(bad).arg("a text")).await;
     let _: String = query(&server, redis::cmd("CONFIG").arg("RESETSTAT")).await;
@@ -229,9 +233,9 @@ async fn what_is_put_at_once_goes_together_and_each_caller_has_an_answer_of_its_
         })
         .collect();
     let project = project();
-    let puts = texts.iter().zip(&to).map(|(event, to)| place.inbox.put(&project, to, event));
-    let kept: Vec<_> = futures_util::future::join_all(puts).await.into_iter().map(Result::unwrap).collect();
-    for (n, kept) in kept.iter().enumerate() {
+    let puts = texts.iter().zip(&to).map(|(event, to)| node.inbox.put(&project, to, event));
+    let stored: Vec<_> = futures_util::future::join_all(puts).await.into_iter().map(Result::unwrap).collect();
+    for (n, stored) in stored.iter().enumerate() {
         let inboxes = if n == 7 {
             0
         } else if n % 10 == 0 {
@@ -239,28 +243,28 @@ async fn what_is_put_at_once_goes_together_and_each_caller_has_an_answer_of_its_
         } else {
             1
         };
-        assert_eq!((kept.inboxes, kept.evicted), (inboxes, 0), "{n}");
+        assert_eq!((stored.inboxes, stored.evicted), (inboxes, 0), "{n}");
     }
-    assert!(kept.is_sorted_by(|a, b| a.number < b.number), "in the order in which they were put");
+    assert!(stored.is_sorted_by(|a, b| a.number < b.number), "numbers follow the order of the calls");
     let stats: String = query(&server, redis::cmd("INFO").arg("commandstats")).await;
     let calls = stats.split("cmdstat_evalsha:calls=").nth(1).unwrap().split(',').next().unwrap();
     let calls: usize = calls.parse().unwrap();
     assert!(calls < COUNT / 10, "{calls} calls for {COUNT} messages");
-    until("who is here has heard all", async || place.heard().len() == COUNT / 10).await;
-    let heard: Vec<String> = (0..COUNT).step_by(10).map(|n| format!("e{n} for user here")).collect();
-    assert_eq!(place.heard(), heard);
-    let waiting = place.open("here", here.session.id).await.unwrap();
-    assert_eq!(waiting, (0..COUNT).step_by(10).map(|n| format!("e{n}")).collect::<Vec<_>>());
+    until("the online user has received all", async || node.received().len() == COUNT / 10).await;
+    let received: Vec<String> = (0..COUNT).step_by(10).map(|n| format!("e{n} for user here")).collect();
+    assert_eq!(node.received(), received);
+    let stored = node.open("here", here.session.id).await.unwrap();
+    assert_eq!(stored, (0..COUNT).step_by(10).map(|n| format!("e{n}")).collect::<Vec<_>>());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_puts_while_redis_goes_away_is_told_so() {
+async fn puts_during_a_loss_of_redis_return_errors() {
     let mut server = RedisServer::start().await;
-    let place = Place::new(&server).await;
-    place.put(&["7"], "first").await.unwrap();
-    let (inbox, project, to) = (place.inbox.clone(), project(), users(&["7"]));
+    let node = InboxNode::new(&server).await;
+    node.put(&["7"], "first").await.unwrap();
+    let (inbox, project, to) = (node.inbox.clone(), project(), users(&["7"]));
     let event = event("late");
-    // Redis answers nobody, so that some wait for their answer and others for their call.
+    // Redis replies to no one, so some puts wait for their reply and others for their batch.
     let _: String = query(&server, redis::cmd("CLIENT").arg("PAUSE").arg(60_000).arg("ALL")).await;
     let puts = futures_util::future::join_all((0..1000).map(|_| inbox.put(&project, &to, &event)));
     let ended = async {
@@ -270,69 +274,73 @@ async fn who_puts_while_redis_goes_away_is_told_so() {
         });
         assert!(answers.iter().all(Result::is_err));
     };
-    switchboard_testkit::soon("everybody is told", ended).await;
+    switchboard_testkit::soon("all puts end", ended).await;
 }
 
-/// What stands in Redis is what is accounted for, whatever was done in whatever order.
+/// The totals in Redis match the stored messages after any sequence of operations.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_accounts_are_those_of_what_waits() {
-    // Few bytes, of which all is accounted for, up to so many that an account begins when much waits, or never.
+async fn totals_match_the_stored_messages() {
+    // From small limits, where every inbox is counted, to limits where counting starts late or never.
     for (messages_max, bytes_max) in [(20, 100), (20, 230), (100, 700), (60, 10_000)] {
-        accounts_hold(messages_max, bytes_max).await;
+        assert_totals_match(messages_max, bytes_max).await;
     }
 }
 
-async fn accounts_hold(messages_max: u64, bytes_max: usize) {
+async fn assert_totals_match(messages_max: u64, bytes_max: usize) {
     let server = RedisServer::start().await;
     let limits = InboxLimits { messages_max, bytes_max: bytes_max as u64, ..InboxLimits::default() };
-    let place = Place::of(connect_with_inbox(&server, limits).await);
+    let node = InboxNode::of(connect_with_inbox(&server, limits).await);
     let mut numbers = Vec::new();
     for n in 0..120_usize {
         let to: &[&str] = if n % 3 == 0 { &["a", "b", "c"] } else { &["a"] };
-        numbers.push(place.put(to, &"e".repeat(1 + n * 7 % 23)).await.unwrap());
-        // Some of the latest, of the oldest, of those in the middle, and of those that gave way.
+        numbers.push(node.put(to, &"e".repeat(1 + n * 7 % 23)).await.unwrap());
+        // Some of the latest, oldest and middle messages, and of those that were evicted.
         if n % 5 == 4 {
             let some = [n, n - 2, n.saturating_sub(7), n / 2].map(|n| numbers[n]);
-            place.inbox.acknowledge(&project(), &name(["a", "b", "c", "nobody"][n % 4]), some.into());
+            node.inbox.acknowledge(&project(), &name(["a", "b", "c", "nobody"][n % 4]), some.into());
         }
         if n % 16 == 15 {
-            place.inbox.settled().await;
+            node.inbox.settled().await;
             assert_accounted(&server, bytes_max).await;
         }
     }
-    place.inbox.clear(&project(), &name("b")).await.unwrap();
+    node.inbox.clear(&project(), &name("b")).await.unwrap();
     assert_accounted(&server, bytes_max).await;
     for user in ["a", "c"] {
-        place.inbox.acknowledge(&project(), &name(user), numbers.clone());
+        node.inbox.acknowledge(&project(), &name(user), numbers.clone());
     }
-    place.inbox.settled().await;
+    node.inbox.settled().await;
     let left: Vec<String> = query(&server, redis::cmd("KEYS").arg("*{p}:inbox*")).await;
     assert_eq!(left, ["switchboard:{p}:inbox:last"]);
 }
 
-/// What a node handed out it knows the size of; but others take messages out as well.
+/// A node remembers the sizes of the messages it has read, but other nodes may delete some of them first.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_handed_out_is_accounted_for_once_whoever_took_some_of_it_out_before() {
+async fn messages_acknowledged_by_several_nodes_are_subtracted_once() {
     let server = RedisServer::start().await;
-    let (one, two) = (Place::new(&server).await, Place::new(&server).await);
-    for taken_elsewhere in [&[][..], &[0], &[3], &[9], &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]] {
-        for arrived_in in [10, 4, 1] {
+    let (one, two) = (InboxNode::new(&server).await, InboxNode::new(&server).await);
+    for acknowledged_elsewhere in [&[][..], &[0], &[3], &[9], &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]] {
+        for acknowledged_per_call in [10, 4, 1] {
             let seven = one.user("a");
             for n in 0..10 {
                 one.put(&["a"], &"e".repeat(1 + n)).await.unwrap();
             }
-            let waiting = one.inbox.open(&project(), &name("a"), seven.session.id, None, 100).await.unwrap();
-            let numbers: Vec<MessageNumber> = waiting.messages.iter().map(|message| message.number).collect();
+            let stored = one.inbox.open(&project(), &name("a"), seven.session.id, None, 100).await.unwrap();
+            let numbers: Vec<MessageNumber> = stored.messages.iter().map(|message| message.number).collect();
             let later = one.put(&["a", "b"], "later").await.unwrap();
-            let elsewhere = taken_elsewhere.iter().map(|place: &usize| numbers[*place]).collect();
+            let elsewhere = acknowledged_elsewhere.iter().map(|index: &usize| numbers[*index]).collect();
             two.inbox.acknowledge(&project(), &name("a"), elsewhere);
             two.inbox.settled().await;
-            for arrived in numbers.chunks(arrived_in) {
+            for arrived in numbers.chunks(acknowledged_per_call) {
                 one.inbox.acknowledge(&project(), &name("a"), arrived.into());
                 one.inbox.settled().await;
                 assert_accounted(&server, 1000).await;
             }
-            assert_eq!(one.open("a", seven.session.id).await.unwrap(), ["later"], "{taken_elsewhere:?}");
+            assert_eq!(
+                one.open("a", seven.session.id).await.unwrap(),
+                ["later"],
+                "{acknowledged_elsewhere:?}"
+            );
             for user in ["a", "b"] {
                 one.inbox.acknowledge(&project(), &name(user), vec![later]);
             }
@@ -347,61 +355,61 @@ async fn assert_accounted(server: &RedisServer, bytes_max: usize) {
     let (mut messages, mut bytes) = (0, 0);
     for user in ["a", "b", "c"] {
         let inbox = format!("switchboard:{{p}}:inbox:@{user}");
-        let waiting: Vec<Vec<u8>> = query(server, redis::cmd("LRANGE").arg(inbox).arg(0).arg(-1)).await;
-        let waiting: Vec<_> = waiting.chunks_exact(2).map(|message| (&message[0], &message[1])).collect();
-        assert!(waiting.is_sorted_by(|a, b| a.0 < b.0), "{user}: in order");
-        let its_bytes: usize = waiting.iter().map(|(_, event)| event.len() - 11).sum();
-        let held: Option<usize> =
+        let stored: Vec<Vec<u8>> = query(server, redis::cmd("LRANGE").arg(inbox).arg(0).arg(-1)).await;
+        let stored: Vec<_> = stored.chunks_exact(2).map(|message| (&message[0], &message[1])).collect();
+        assert!(stored.is_sorted_by(|a, b| a.0 < b.0), "{user}: in order");
+        let inbox_bytes: usize = stored.iter().map(|(_, event)| event.len() - 11).sum();
+        let counted: Option<usize> =
             query(server, redis::cmd("HGET").arg("switchboard:{p}:inbox:bytes").arg(user)).await;
-        assert_eq!(held.unwrap_or(its_bytes), its_bytes, "{user}");
-        assert!(its_bytes <= bytes_max, "{user}: {its_bytes} bytes");
-        assert!(held.is_none() || !waiting.is_empty(), "{user}: nothing remains of an inbox that is empty");
-        messages += waiting.len();
-        bytes += its_bytes;
+        assert_eq!(counted.unwrap_or(inbox_bytes), inbox_bytes, "{user}");
+        assert!(inbox_bytes <= bytes_max, "{user}: {inbox_bytes} bytes");
+        assert!(counted.is_none() || !stored.is_empty(), "{user}: an empty inbox has no size entry");
+        messages += stored.len();
+        bytes += inbox_bytes;
     }
     let mut totals = redis::cmd("HMGET");
     totals.arg("switchboard:{p}:inbox:totals").arg("messages").arg("bytes");
     assert_eq!(query::<(usize, usize)>(server, &totals).await, (messages, bytes));
-    let old: usize = query(server, redis::cmd("ZCARD").arg("switchboard:{p}:inbox:oldest")).await;
-    assert!(old > 0);
+    let oldest: usize = query(server, redis::cmd("ZCARD").arg("switchboard:{p}:inbox:oldest")).await;
+    assert!(oldest > 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_arrives_out_of_order_is_taken_out_of_a_long_inbox() {
+async fn acknowledgements_out_of_order_delete_from_a_long_inbox() {
     const COUNT: usize = 300;
     let server = RedisServer::start().await;
-    let place = Place::new(&server).await;
-    let seven = place.user("7");
+    let node = InboxNode::new(&server).await;
+    let seven = node.user("7");
     let mut numbers = Vec::new();
     for n in 0..COUNT {
-        numbers.push(place.put(&["7"], &format!("e{n}")).await.unwrap());
+        numbers.push(node.put(&["7"], &format!("e{n}")).await.unwrap());
     }
     let odd: Vec<MessageNumber> = numbers.iter().copied().skip(1).step_by(2).rev().collect();
     for some in odd.chunks(40) {
-        place.inbox.acknowledge(&project(), &name("7"), some.into());
+        node.inbox.acknowledge(&project(), &name("7"), some.into());
     }
-    place.inbox.settled().await;
+    node.inbox.settled().await;
     let even = |from: usize, to: usize| (from..to).step_by(2).map(|n| format!("e{n}")).collect::<Vec<_>>();
-    assert_eq!(place.open("7", seven.session.id).await.unwrap(), even(0, 200), "a hundred of them");
+    assert_eq!(node.open("7", seven.session.id).await.unwrap(), even(0, 200), "a page of 100");
     for (after, first) in [(numbers[198], 200), (numbers[199], 200), (numbers[201], 202), (numbers[298], 300)]
     {
-        let opened = place.inbox.open(&project(), &name("7"), seven.session.id, Some(after), 1000).await;
+        let opened = node.inbox.open(&project(), &name("7"), seven.session.id, Some(after), 1000).await;
         let texts: Vec<String> =
             opened.unwrap().messages.iter().map(|message| message.event.name.to_string()).collect();
         assert_eq!(texts, even(first, COUNT), "after {after:?}");
     }
 }
 
-/// Every message reaches a user who comes and goes: waiting, or live.
+/// Every message reaches a user that repeatedly connects: from the inbox or as a publication.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn between_what_waits_and_what_is_heard_there_is_no_gap() {
+async fn there_is_no_gap_between_stored_and_live_messages() {
     const COUNT: usize = 300;
     let server = RedisServer::start().await;
-    let (from, at) = (Place::new(&server).await, Place::new(&server).await);
-    let mut putting = tokio::task::JoinSet::new();
-    putting.spawn(async move {
+    let (from, at) = (InboxNode::new(&server).await, InboxNode::new(&server).await);
+    let mut puts = tokio::task::JoinSet::new();
+    puts.spawn(async move {
         for n in 0..COUNT {
-            from.put(&["7"], &format!("e{n}")).await.expect("it is kept");
+            from.put(&["7"], &format!("e{n}")).await.expect("the message is stored");
             tokio::time::sleep(Duration::from_micros(300)).await;
         }
         from
@@ -410,12 +418,12 @@ async fn between_what_waits_and_what_is_heard_there_is_no_gap() {
     let mut rounds = 0;
     while arrived.len() < COUNT {
         let member = at.user("7");
-        let before = at.heard.lock().unwrap().len();
-        let waiting =
+        let before = at.received.lock().unwrap().len();
+        let stored =
             at.inbox.open(&project(), &name("7"), member.session.id, None, 1000).await.unwrap().messages;
-        let missed: Vec<MessageNumber> = waiting.iter().map(|message| message.number).collect();
+        let missed: Vec<MessageNumber> = stored.iter().map(|message| message.number).collect();
         tokio::time::sleep(Duration::from_millis(5)).await;
-        let live: Vec<_> = at.heard.lock().unwrap()[before..].iter().map(|(number, _)| *number).collect();
+        let live: Vec<_> = at.received.lock().unwrap()[before..].iter().map(|(number, _)| *number).collect();
         let last = missed.last().copied().unwrap_or(MessageNumber(0));
         at.inbox.acknowledge(&project(), &name("7"), [missed.clone(), live.clone()].concat());
         arrived.extend(missed);
@@ -425,19 +433,19 @@ async fn between_what_waits_and_what_is_heard_there_is_no_gap() {
         rounds += 1;
         assert!(rounds < 1000, "{} of {COUNT} arrived", arrived.len());
     }
-    putting.join_all().await;
+    puts.join_all().await;
     let member = at.user("7");
-    assert_eq!(at.open("7", member.session.id).await, texts(&[]), "all are confirmed");
+    assert_eq!(at.open("7", member.session.id).await, texts(&[]), "all messages are acknowledged");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_waits_in_a_full_redis_can_be_read_and_taken_out() {
+async fn messages_in_a_full_redis_can_be_read_and_deleted() {
     let server = RedisServer::start().await;
-    let place = Place::new(&server).await;
-    let seven = place.user("a");
+    let node = InboxNode::new(&server).await;
+    let seven = node.user("a");
     let mut numbers = Vec::new();
     for n in 0..5 {
-        numbers.push(place.put(&["a", "b"], &format!("e{n}")).await.unwrap());
+        numbers.push(node.put(&["a", "b"], &format!("e{n}")).await.unwrap());
     }
     let lease_ends = async || {
         let mut leases = redis::cmd("ZRANGE");
@@ -448,19 +456,18 @@ async fn what_waits_in_a_full_redis_can_be_read_and_taken_out() {
         let _: String = query(&server, redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg(bytes)).await;
     };
     limit("1").await;
-    assert!(place.put(&["a"], "more").await.is_none(), "it is said that it is not kept");
-    assert_eq!(place.open("a", seven.session.id).await, texts(&["e0", "e1", "e2", "e3", "e4"]));
-    place.inbox.acknowledge(&project(), &name("a"), vec![numbers[2], numbers[4]]);
-    place.inbox.settled().await;
+    assert!(node.put(&["a"], "more").await.is_none(), "the put fails");
+    assert_eq!(node.open("a", seven.session.id).await, texts(&["e0", "e1", "e2", "e3", "e4"]));
+    node.inbox.acknowledge(&project(), &name("a"), vec![numbers[2], numbers[4]]);
+    node.inbox.settled().await;
     assert_accounted(&server, 1000).await;
-    assert_eq!(place.open("a", seven.session.id).await, texts(&["e0", "e1", "e3"]));
-    place.inbox.clear(&project(), &name("b")).await.unwrap();
+    assert_eq!(node.open("a", seven.session.id).await, texts(&["e0", "e1", "e3"]));
+    node.inbox.clear(&project(), &name("b")).await.unwrap();
     let ends = lease_ends().await;
-    until("the lease goes on", async || lease_ends().await > ends).await;
-    let eight = place.user("c");
-    until("who comes is known", async || {
-        place
-            .node
+    until("the lease is renewed", async || lease_ends().await > ends).await;
+    let eight = node.user("c");
+    until("the new socket is known", async || {
+        node.node
             .redis
             .store()
             .count(&project(), &Target::user("c").unwrap())
@@ -468,55 +475,55 @@ async fn what_waits_in_a_full_redis_can_be_read_and_taken_out() {
             .is_ok_and(|count| count == 1)
     })
     .await;
-    assert!(place.inbox.is_up());
+    assert!(node.inbox.is_up());
     limit("0").await;
-    assert!(place.put(&["a", "c"], "more").await.is_some());
-    assert_eq!(place.open("c", eight.session.id).await, texts(&["more"]));
+    assert!(node.put(&["a", "c"], "more").await.is_some());
+    assert_eq!(node.open("c", eight.session.id).await, texts(&["more"]));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_has_waited_too_long_goes_though_redis_is_full() {
+async fn messages_expire_even_if_redis_is_full() {
     let server = RedisServer::start().await;
     let limits = InboxLimits { age_max_ms: 300, ..InboxLimits::default() };
-    let place = Place::of(connect_with_inbox(&server, limits).await);
-    place.put(&["a", "b"], "old").await.unwrap();
+    let node = InboxNode::of(connect_with_inbox(&server, limits).await);
+    node.put(&["a", "b"], "oldest").await.unwrap();
     let _: String = query(&server, redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg("1")).await;
-    until("nothing remains", async || {
+    until("no key of the inbox remains", async || {
         let left: Vec<String> = query(&server, redis::cmd("KEYS").arg("*{p}:inbox*")).await;
         left.is_empty()
     })
     .await;
-    assert!(place.inbox.is_up(), "and its connection stays");
+    assert!(node.inbox.is_up(), "the connection stays open");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_large_message_for_many_is_put_in_parts_that_are_short() {
+async fn a_large_message_for_many_users_is_stored_by_several_short_scripts() {
     const USERS: usize = 100;
     let server = RedisServer::start().await;
     let limits = InboxLimits { project_bytes_max: 1 << 30, ..InboxLimits::default() };
-    let place = Place::of(connect_with_inbox(&server, limits).await);
+    let node = InboxNode::of(connect_with_inbox(&server, limits).await);
     let ids: Vec<String> = (0..USERS).map(|n| n.to_string()).collect();
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     let data = Payload::of(&"x".repeat(100_000)).unwrap();
     let large = Event { data, ..event("large") };
-    let kept = place.inbox.put(&project(), &users(&ids), &large).await.unwrap();
-    assert_eq!((kept.inboxes, kept.evicted), (USERS, 0));
+    let stored = node.inbox.put(&project(), &users(&ids), &large).await.unwrap();
+    assert_eq!((stored.inboxes, stored.evicted), (USERS, 0));
     let stats: String = query(&server, redis::cmd("INFO").arg("commandstats")).await;
     let calls = |command: &str| {
         let line = stats.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{command}:calls=")));
         line.map_or(0, |line| line.split(',').next().unwrap().parse::<usize>().unwrap())
     };
     assert_eq!(calls("rpush"), USERS);
-    let most = (1024 * 1024_usize).div_ceil(100_000);
-    assert!(calls("evalsha") >= USERS / most, "{stats}");
+    let messages_per_script = (1024 * 1024_usize).div_ceil(100_000);
+    assert!(calls("evalsha") >= USERS / messages_per_script, "{stats}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn messages_may_wait_for_ever() {
+async fn messages_are_stored_forever_without_an_age_limit() {
     let server = RedisServer::start().await;
     let limits = InboxLimits { age_max_ms: u64::MAX, ..InboxLimits::default() };
-    let place = Place::of(connect_with_inbox(&server, limits).await);
-    let seven = place.user("7");
-    assert!(place.put(&["7"], "a").await.is_some());
-    assert_eq!(place.open("7", seven.session.id).await, texts(&["a"]));
+    let node = InboxNode::of(connect_with_inbox(&server, limits).await);
+    let seven = node.user("7");
+    assert!(node.put(&["7"], "a").await.is_some());
+    assert_eq!(node.open("7", seven.session.id).await, texts(&["a"]));
 }

@@ -1,4 +1,4 @@
-//! How much may wait: what nodes say of it, and who keeps to that.
+//! Inbox limits: how nodes announce them, and how publishers apply them.
 
 use futures_util::future::join_all;
 use switchboard_backplane::{Backplane, InboxLimits};
@@ -9,21 +9,21 @@ use switchboard_testkit::name;
 
 use crate::support::{connect_with_inbox, options, query, run, until};
 
-const SAID: &str = "switchboard:{*}:inboxes:limits";
+const LIMITS_KEY: &str = "switchboard:{*}:inboxes:limits";
 
-/// As many wait for a user where nobody says anything.
+/// The default limit of messages per user.
 const DEFAULT_MAX: u64 = 1000;
 
 fn event() -> Event {
-    Event { name: name("said"), data: Payload::EMPTY, sender: None, time_ms: 0 }
+    Event { name: name("event"), data: Payload::EMPTY, sender: None, time_ms: 0 }
 }
 
 fn at_most(messages_max: u64) -> InboxLimits {
     InboxLimits { messages_max, ..InboxLimits::default() }
 }
 
-/// A node that says again every 100 ms how much may wait.
-fn often(messages_max: u64) -> InboxLimits {
+/// Limits with which a node announces its limits every 100 ms.
+fn announced_often(messages_max: u64) -> InboxLimits {
     InboxLimits { age_max_ms: 200, ..at_most(messages_max) }
 }
 
@@ -31,61 +31,61 @@ async fn publisher(server: &RedisServer) -> Publisher {
     Publisher::connect(options(server)).await.expect("Redis answers")
 }
 
-/// How many wait for a user who was sent so many by a process that is no node.
-async fn left_of(count: usize, publisher: &Publisher, server: &RedisServer, user: &str) -> u64 {
+/// Stores `count` messages for a user through a publisher, and returns the number of messages that remain.
+async fn stored_after(count: usize, publisher: &Publisher, server: &RedisServer, user: &str) -> u64 {
     let (project, users, event) = (name("p"), [name(user)] as [UserId; 1], event());
-    let kept = join_all((0..count).map(|_| publisher.store(&project, &users, &event))).await;
-    assert!(kept.into_iter().all(|kept| kept.expect("it is kept").inboxes == 1));
+    let stored = join_all((0..count).map(|_| publisher.store(&project, &users, &event))).await;
+    assert!(stored.into_iter().all(|stored| stored.expect("the message is stored").inboxes == 1));
     let elements: u64 = run(server, &["LLEN", &format!("switchboard:{{p}}:inbox:@{user}")]).await;
     elements / 2
 }
 
-async fn said(server: &RedisServer) -> Option<String> {
-    run(server, &["HGET", SAID, "messages_max"]).await
+async fn announced_limit(server: &RedisServer) -> Option<String> {
+    run(server, &["HGET", LIMITS_KEY, "messages_max"]).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_is_no_node_keeps_as_much_as_the_nodes_do() {
+async fn a_publisher_applies_the_limits_of_the_nodes() {
     for max in [3, DEFAULT_MAX + 5] {
         let server = RedisServer::start().await;
         let node = connect_with_inbox(&server, at_most(max)).await;
         let publisher = publisher(&server).await;
-        assert_eq!(left_of(max as usize + 5, &publisher, &server, "7").await, max);
-        // Not less of what a node let wait, either.
-        let inbox = node.redis.inbox().expect("it is asked for");
+        assert_eq!(stored_after(max as usize + 5, &publisher, &server, "7").await, max);
+        // A publisher does not evict messages that a node has stored within the limits.
+        let inbox = node.redis.inbox().expect("the options enable the inbox");
         let (project, users, event) = (name("p"), [name("8")], event());
-        for kept in join_all((0..max).map(|_| inbox.put(&project, &users, &event))).await {
-            kept.expect("it is kept");
+        for stored in join_all((0..max).map(|_| inbox.put(&project, &users, &event))).await {
+            stored.expect("the message is stored");
         }
-        assert_eq!(left_of(1, &publisher, &server, "8").await, max);
+        assert_eq!(stored_after(1, &publisher, &server, "8").await, max);
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_a_node_the_defaults_hold_until_one_says_something_else() {
+async fn the_default_limits_apply_until_a_node_announces_others() {
     let server = RedisServer::start().await;
     let publisher = publisher(&server).await;
-    assert_eq!(left_of(DEFAULT_MAX as usize + 1, &publisher, &server, "7").await, DEFAULT_MAX);
+    assert_eq!(stored_after(DEFAULT_MAX as usize + 1, &publisher, &server, "7").await, DEFAULT_MAX);
     let _node = connect_with_inbox(&server, at_most(3)).await;
-    until("it is heeded", async || left_of(1, &publisher, &server, "7").await == 3).await;
+    until("the limit applies", async || stored_after(1, &publisher, &server, "7").await == 3).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn limits_of_ones_own_hold_in_place_of_the_nodes() {
+async fn limits_of_a_publisher_override_those_of_the_nodes() {
     let server = RedisServer::start().await;
     let _node = connect_with_inbox(&server, at_most(3)).await;
     let own = Options { inbox: Some(at_most(7)), ..options(&server) };
     let publisher = Publisher::connect(own).await.expect("Redis answers");
-    assert_eq!(left_of(10, &publisher, &server, "7").await, 7);
-    assert_eq!(said(&server).await.as_deref(), Some("3"), "only nodes say it to others");
+    assert_eq!(stored_after(10, &publisher, &server, "7").await, 7);
+    assert_eq!(announced_limit(&server).await.as_deref(), Some("3"), "only nodes announce limits");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_no_node_said_stops_nobody() {
+async fn invalid_limits_in_redis_are_ignored() {
     let bounds = ["messages_max", "bytes_max", "age_max_ms", "project_messages_max", "project_bytes_max"];
     let with_messages_max = |value: &[u8]| {
         let mut command = redis::cmd("HSET");
-        command.arg(SAID);
+        command.arg(LIMITS_KEY);
         for bound in bounds {
             command.arg(bound).arg(if bound == "messages_max" { value } else { b"1" });
         }
@@ -93,48 +93,48 @@ async fn what_no_node_said_stops_nobody() {
     };
     let mut garbage: Vec<redis::Cmd> = [&b"many"[..], b"-1", b"\xff\xfe"].map(with_messages_max).into();
     let mut text = redis::cmd("SET");
-    text.arg(SAID).arg("a text");
-    let mut lacking = redis::cmd("HSET");
-    lacking.arg(SAID).arg("messages_max").arg(3);
-    garbage.extend([text, lacking]);
-    join_all(garbage.iter().map(stops_nobody)).await;
+    text.arg(LIMITS_KEY).arg("a text");
+    let mut incomplete = redis::cmd("HSET");
+    incomplete.arg(LIMITS_KEY).arg("messages_max").arg(3);
+    garbage.extend([text, incomplete]);
+    join_all(garbage.iter().map(assert_ignored)).await;
 }
 
-async fn stops_nobody(garbage: &redis::Cmd) {
+async fn assert_ignored(garbage: &redis::Cmd) {
     let server = RedisServer::start().await;
     let _: redis::Value = query(&server, garbage).await;
     let publisher = publisher(&server).await;
-    let left = async |count| left_of(count, &publisher, &server, "7").await;
-    assert_eq!(left(DEFAULT_MAX as usize + 1).await, DEFAULT_MAX, "{garbage:?}");
+    let stored = async |count| stored_after(count, &publisher, &server, "7").await;
+    assert_eq!(stored(DEFAULT_MAX as usize + 1).await, DEFAULT_MAX, "{garbage:?}");
     let node = connect_with_inbox(&server, at_most(5)).await;
-    assert_eq!(said(&server).await.as_deref(), Some("5"), "it is written over: {garbage:?}");
+    assert_eq!(announced_limit(&server).await.as_deref(), Some("5"), "the node overwrites it: {garbage:?}");
     drop(node);
-    until("it is heeded", async || left(1).await == 5).await;
+    until("the limit applies", async || stored(1).await == 5).await;
 
-    let _: u64 = run(&server, &["DEL", SAID]).await;
+    let _: u64 = run(&server, &["DEL", LIMITS_KEY]).await;
     let _: redis::Value = query(&server, garbage).await;
     let before = calls(&server, "hmget").await;
-    until("it is read again", async || calls(&server, "hmget").await > before).await;
-    assert_eq!(left(10).await, 5, "what was known of it holds: {garbage:?}");
+    until("the publisher reads the limits again", async || calls(&server, "hmget").await > before).await;
+    assert_eq!(stored(10).await, 5, "the last valid limits still apply: {garbage:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn limits_of_restarted_nodes_replace_the_previous_ones() {
     let server = RedisServer::start().await;
-    let one = connect_with_inbox(&server, often(3)).await;
-    assert_eq!(said(&server).await.as_deref(), Some("3"));
+    let one = connect_with_inbox(&server, announced_often(3)).await;
+    assert_eq!(announced_limit(&server).await.as_deref(), Some("3"));
     drop(one);
-    let two = connect_with_inbox(&server, often(5)).await;
-    assert_eq!(said(&server).await.as_deref(), Some("5"));
+    let two = connect_with_inbox(&server, announced_often(5)).await;
+    assert_eq!(announced_limit(&server).await.as_deref(), Some("5"));
     let before = calls(&server, "hset").await;
     until("the limits are announced again", async || calls(&server, "hset").await > before + 3).await;
-    assert_eq!(said(&server).await.as_deref(), Some("5"));
+    assert_eq!(announced_limit(&server).await.as_deref(), Some("5"));
     drop(two);
     let publisher = publisher(&server).await;
-    assert_eq!(left_of(10, &publisher, &server, "7").await, 5, "announced limits remain without a node");
+    assert_eq!(stored_after(10, &publisher, &server, "7").await, 5, "announced limits remain without a node");
 }
 
-/// How often a command was called.
+/// The number of calls of a command.
 async fn calls(server: &RedisServer, command: &str) -> u64 {
     let stats = server.ask_text("INFO commandstats").await;
     let its = stats.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{command}:calls=")));
@@ -142,15 +142,20 @@ async fn calls(server: &RedisServer, command: &str) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_said_comes_back_when_it_was_taken_away_and_when_redis_was() {
+async fn limits_are_announced_again_after_they_or_redis_are_lost() {
     let mut server = RedisServer::start().await;
-    let node = connect_with_inbox(&server, often(3)).await;
-    assert_eq!(run::<u64>(&server, &["DEL", SAID]).await, 1);
-    until("it is said again", async || said(&server).await.is_some()).await;
-    assert_eq!(run::<i64>(&server, &["TTL", SAID]).await, -1, "who puts while no node runs knows it, too");
+    let node = connect_with_inbox(&server, announced_often(3)).await;
+    assert_eq!(run::<u64>(&server, &["DEL", LIMITS_KEY]).await, 1);
+    until("the limits are announced again", async || announced_limit(&server).await.is_some()).await;
+    assert_eq!(
+        run::<i64>(&server, &["TTL", LIMITS_KEY]).await,
+        -1,
+        "the limits also apply while no node runs"
+    );
     drop(node);
     let _slow = connect_with_inbox(&server, at_most(4)).await;
     server.kill();
     server.run_again().await;
-    until("it is said again", async || said(&server).await.as_deref() == Some("4")).await;
+    until("the limits are announced again", async || announced_limit(&server).await.as_deref() == Some("4"))
+        .await;
 }

@@ -1,4 +1,4 @@
-//! Switchboard nodes beside an emit.gg node in Node.js, on one Redis. They need the npm packages of
+//! Switchboard nodes and a legacy emit.gg node in Node.js on one Redis. The tests need the npm packages of
 //! `tests/emit`; `./test` installs them and runs these tests.
 
 use serde_json::{Value, json};
@@ -6,39 +6,39 @@ use switchboard::{App, Reply, ReplyError, Socket, SocketId, Target};
 use switchboard_redis::{EmitBridge, Options, Redis};
 use switchboard_testkit::{Peer, RedisServer, TestServer};
 
-use crate::node_js::Driven;
+use crate::node_js::NodeScript;
 use crate::support::{options, until};
 
-/// An emit.gg node; it ends with the test.
-struct Original(Driven);
+/// A legacy emit.gg node. Dropping it stops the process.
+struct LegacyNode(NodeScript);
 
-impl Original {
+impl LegacyNode {
     fn start(server: &RedisServer) -> Self {
-        Original(Driven::start("emit", server))
+        LegacyNode(NodeScript::start("emit", server))
     }
 
-    /// Calls something of the node, with the arguments in a list.
-    async fn call(&mut self, what: &str, args: Value) -> Value {
-        self.0.call(what, args).await
+    /// Calls a method of the node with a list of arguments.
+    async fn call(&mut self, method: &str, args: Value) -> Value {
+        self.0.call(method, args).await
     }
 
     async fn connect(&mut self) -> String {
         self.call("connect", json!([])).await.as_str().expect("an id is text").into()
     }
 
-    /// Waits until a socket has heard exactly this.
-    async fn heard(&mut self, id: &str, expected: Value) {
-        until("it is heard", async || {
-            let heard = self.call("socket.heard", json!([id])).await;
+    /// Waits until a socket has received exactly these events.
+    async fn until_received(&mut self, id: &str, expected: Value) {
+        until("the events arrive", async || {
+            let received = self.call("socket.heard", json!([id])).await;
             let count = |list: &Value| list.as_array().map_or(0, Vec::len);
-            assert!(count(&heard) <= count(&expected), "{heard}");
-            heard == expected
+            assert!(count(&received) <= count(&expected), "{received}");
+            received == expected
         })
         .await;
     }
 }
 
-/// A Switchboard node whose clients join, tag and log in as they say.
+/// A Switchboard node with the legacy bridge.
 struct OurNode {
     server: TestServer,
     redis: Redis,
@@ -56,11 +56,11 @@ impl OurNode {
         &self.server.app
     }
 
-    /// A client in the room `#chat`, with the tag `*vip`, and its id.
+    /// A client in the room `#chat` with the tag `*vip`, and its id.
     async fn client(&self) -> (Peer, SocketId) {
         let mut peer = self.server.peer().await;
         let id = peer.request("/enter", json!({})).await;
-        (peer, serde_json::from_value(id).expect("it is an id"))
+        (peer, serde_json::from_value(id).expect("the reply is an id"))
     }
 }
 
@@ -76,49 +76,51 @@ fn event(name: &str, data: Value) -> Value {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs npm packages; ./test installs them"]
-async fn messages_go_both_ways_and_arrive_once() {
+async fn events_are_exchanged_in_both_directions_and_arrive_once() {
     let redis = RedisServer::start().await;
     let (one, two) = (OurNode::start(&redis).await, OurNode::start(&redis).await);
     let ((mut a, id_a), (mut b, id_b)) = (one.client().await, two.client().await);
-    let mut original = Original::start(&redis);
-    let theirs = original.connect().await;
-    let outside = original.connect().await;
-    original.call("socket.join", json!([theirs, "#chat"])).await;
-    original.call("socket.tag", json!([theirs, "*vip"])).await;
+    let mut legacy_node = LegacyNode::start(&redis);
+    let legacy_id = legacy_node.connect().await;
+    let outside = legacy_node.connect().await;
+    legacy_node.call("socket.join", json!([legacy_id, "#chat"])).await;
+    legacy_node.call("socket.tag", json!([legacy_id, "*vip"])).await;
     for node in [&one, &two] {
         node.app().hub().bus().settled().await;
     }
 
-    original.call("broadcast", json!(["all", { "data": { "n": 1 } }])).await;
-    original.call("broadcast", json!(["room", { "data": "é", "to": "#chat" }])).await;
-    original.call("broadcast", json!(["vip", { "data": null, "to": "*vip" }])).await;
-    original.call("broadcast", json!(["here", { "local": true }])).await;
-    original.call("emitTo", json!([id_a.to_string(), "direct", [1]])).await;
-    original.call("emitTo", json!([id_b.to_string(), "direct", [2]])).await;
+    legacy_node.call("broadcast", json!(["all", { "data": { "n": 1 } }])).await;
+    legacy_node.call("broadcast", json!(["room", { "data": "é", "to": "#chat" }])).await;
+    legacy_node.call("broadcast", json!(["vip", { "data": null, "to": "*vip" }])).await;
+    legacy_node.call("broadcast", json!(["local", { "local": true }])).await;
+    legacy_node.call("emitTo", json!([id_a.to_string(), "direct", [1]])).await;
+    legacy_node.call("emitTo", json!([id_b.to_string(), "direct", [2]])).await;
     for (peer, number) in [(&mut a, 1), (&mut b, 2)] {
         let broadcasts = [("all", json!({ "n": 1 })), ("room", json!("é")), ("vip", json!(null))];
         for (name, data) in broadcasts.into_iter().chain([("direct", json!([number]))]) {
             assert_eq!(peer.next().await, event(name, data));
         }
     }
-    let mut heard = vec![event("all", json!({ "n": 1 }))];
-    let mut heard_outside = heard.clone();
-    heard.extend([event("room", json!("é")), event("vip", json!(null)), event("here", json!({}))]);
-    original.heard(&theirs, json!(heard)).await;
+    let mut received = vec![event("all", json!({ "n": 1 }))];
+    let mut received_outside = received.clone();
+    received.extend([event("room", json!("é")), event("vip", json!(null)), event("local", json!({}))]);
+    legacy_node.until_received(&legacy_id, json!(received)).await;
 
     let app = one.app();
     app.broadcast("all", &json!({ "n": 2 })).unwrap();
     app.to("#chat").emit("room", "ü").unwrap();
-    app.to(Target::Everyone).local().emit("ours", &()).unwrap();
-    heard.extend([event("all", json!({ "n": 2 })), event("room", json!("ü"))]);
-    original.heard(&theirs, json!(heard)).await;
+    app.to(Target::Everyone).local().emit("our-local", &()).unwrap();
+    received.extend([event("all", json!({ "n": 2 })), event("room", json!("ü"))]);
+    legacy_node.until_received(&legacy_id, json!(received)).await;
     two.app().to("*vip").emit("vip", &()).unwrap();
-    two.app().emit_to(theirs.parse().unwrap(), "direct", &[3]).unwrap();
-    heard.extend([event("vip", json!(null)), event("direct", json!([3]))]);
-    original.heard(&theirs, json!(heard)).await;
-    heard_outside.extend([event("here", json!({})), event("all", json!({ "n": 2 }))]);
-    original.heard(&outside, json!(heard_outside)).await;
-    for (peer, names) in [(&mut a, &["all", "room", "ours", "vip"][..]), (&mut b, &["all", "room", "vip"])] {
+    two.app().emit_to(legacy_id.parse().unwrap(), "direct", &[3]).unwrap();
+    received.extend([event("vip", json!(null)), event("direct", json!([3]))]);
+    legacy_node.until_received(&legacy_id, json!(received)).await;
+    received_outside.extend([event("local", json!({})), event("all", json!({ "n": 2 }))]);
+    legacy_node.until_received(&outside, json!(received_outside)).await;
+    for (peer, names) in
+        [(&mut a, &["all", "room", "our-local", "vip"][..]), (&mut b, &["all", "room", "vip"])]
+    {
         for name in names {
             assert_eq!(peer.next().await["event"], *name);
         }
@@ -128,16 +130,16 @@ async fn messages_go_both_ways_and_arrive_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs npm packages; ./test installs them"]
-async fn both_see_everybody() {
+async fn both_implementations_list_all_sockets() {
     let redis = RedisServer::start().await;
     let node = OurNode::start(&redis).await;
-    let (_peer, ours) = node.client().await;
-    let mut original = Original::start(&redis);
-    let theirs = original.connect().await;
-    original.call("socket.join", json!([theirs, "#chat"])).await;
-    original.call("syncTag", json!([theirs, "*vip"])).await;
+    let (_peer, our_id) = node.client().await;
+    let mut legacy_node = LegacyNode::start(&redis);
+    let legacy_id = legacy_node.connect().await;
+    legacy_node.call("socket.join", json!([legacy_id, "#chat"])).await;
+    legacy_node.call("syncTag", json!([legacy_id, "*vip"])).await;
     let app = node.app();
-    let mut ids = vec![ours, theirs.parse().unwrap()];
+    let mut ids = vec![our_id, legacy_id.parse().unwrap()];
     ids.sort();
     assert_eq!(app.room_size("#chat").await.unwrap(), 2);
     assert_eq!(app.room_members("#chat").await.unwrap(), ids);
@@ -145,7 +147,7 @@ async fn both_see_everybody() {
     assert_eq!(app.tagged_sockets("*vip").await.unwrap(), ids);
     assert_eq!(app.total_sockets().await.unwrap(), 2);
     assert_eq!(app.all_socket_ids().await.unwrap(), ids);
-    assert!(app.socket_exists(theirs.parse().unwrap()).await.unwrap());
+    assert!(app.socket_exists(legacy_id.parse().unwrap()).await.unwrap());
 
     let texts: Vec<String> = ids.iter().map(SocketId::to_string).collect();
     for (call, args) in [
@@ -153,69 +155,75 @@ async fn both_see_everybody() {
         ("getTaggedSockets", json!(["*vip"])),
         ("getAllSocketIds", json!([])),
     ] {
-        let mut list: Vec<String> = serde_json::from_value(original.call(call, args).await).unwrap();
+        let mut list: Vec<String> = serde_json::from_value(legacy_node.call(call, args).await).unwrap();
         list.sort();
         assert_eq!(list, texts, "{call}");
     }
     for (call, args) in
         [("getRoomSize", json!(["#chat"])), ("getTagCount", json!(["*vip"])), ("getTotalSockets", json!([]))]
     {
-        assert_eq!(original.call(call, args).await, 2, "{call}");
+        assert_eq!(legacy_node.call(call, args).await, 2, "{call}");
     }
-    assert_eq!(original.call("socketExists", json!([ours.to_string()])).await, true);
+    assert_eq!(legacy_node.call("socketExists", json!([our_id.to_string()])).await, true);
 
-    original.call("socket.disconnect", json!([theirs])).await;
+    legacy_node.call("socket.disconnect", json!([legacy_id])).await;
     assert_eq!(app.total_sockets().await.unwrap(), 1);
     assert_eq!(app.room_size("#chat").await.unwrap(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs npm packages; ./test installs them"]
-async fn users_are_found_from_both_sides() {
+async fn both_implementations_find_all_users() {
     let redis = RedisServer::start().await;
     let node = OurNode::start(&redis).await;
-    let (mut peer, ours) = node.client().await;
+    let (mut peer, our_id) = node.client().await;
     let app = node.app();
-    let mut original = Original::start(&redis);
-    let theirs = original.connect().await;
-    app.set_user_online("ann", ours).await.unwrap();
-    original.call("setUserOnline", json!(["bob", theirs])).await;
+    let mut legacy_node = LegacyNode::start(&redis);
+    let legacy_id = legacy_node.connect().await;
+    app.set_user_online("ann", our_id).await.unwrap();
+    legacy_node.call("setUserOnline", json!(["bob", legacy_id])).await;
     assert_eq!(app.online_users().await.unwrap(), ["ann", "bob"]);
     assert_eq!(app.online_user_count().await.unwrap(), 2);
     assert!(app.is_user_online("bob").await.unwrap());
-    assert_eq!(app.user_socket_id("bob").await.unwrap().unwrap().to_string(), theirs);
-    assert_eq!(original.call("getOnlineUserCount", json!([])).await, 2);
-    assert_eq!(original.call("isUserOnline", json!(["ann"])).await, true);
-    assert_eq!(original.call("getUserSocketId", json!(["ann"])).await, ours.to_string());
+    assert_eq!(app.user_socket_id("bob").await.unwrap().unwrap().to_string(), legacy_id);
+    assert_eq!(legacy_node.call("getOnlineUserCount", json!([])).await, 2);
+    assert_eq!(legacy_node.call("isUserOnline", json!(["ann"])).await, true);
+    assert_eq!(legacy_node.call("getUserSocketId", json!(["ann"])).await, our_id.to_string());
 
-    original.call("emitToUser", json!(["ann", "dm", { "from": "bob" }])).await;
+    legacy_node.call("emitToUser", json!(["ann", "dm", { "from": "bob" }])).await;
     assert_eq!(peer.next().await, event("dm", json!({ "from": "bob" })));
     app.emit_to_user("bob", "dm", &json!({ "from": "ann" })).unwrap();
-    original.heard(&theirs, json!([event("dm", json!({ "from": "ann" }))])).await;
+    legacy_node.until_received(&legacy_id, json!([event("dm", json!({ "from": "ann" }))])).await;
 
     app.set_user_offline("ann").await.unwrap();
     assert_eq!(app.online_users().await.unwrap(), ["bob"]);
-    assert_eq!(original.call("isUserOnline", json!(["ann"])).await, false);
-    original.call("setUserOffline", json!(["bob"])).await;
+    assert_eq!(legacy_node.call("isUserOnline", json!(["ann"])).await, false);
+    legacy_node.call("setUserOffline", json!(["bob"])).await;
     assert_eq!(app.online_user_count().await.unwrap(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs npm packages; ./test installs them"]
-async fn an_original_node_sees_a_dead_one_of_ours_go() {
+async fn a_legacy_node_no_longer_sees_the_sockets_of_a_dead_node_of_ours() {
     let redis = RedisServer::start().await;
     let (one, two) = (OurNode::start(&redis).await, OurNode::start(&redis).await);
     let ((_a, kept), (_b, lost)) = (one.client().await, two.client().await);
     two.app().set_user_online("bob", lost).await.unwrap();
     assert_eq!(two.app().room_size("#chat").await.unwrap(), 2);
     assert_eq!(one.app().room_size("#chat").await.unwrap(), 2);
-    let mut original = Original::start(&redis);
-    assert_eq!(original.call("isUserOnline", json!(["bob"])).await, true);
-    // Its connections to Redis end without a word, as with the process.
+    let mut legacy_node = LegacyNode::start(&redis);
+    assert_eq!(legacy_node.call("isUserOnline", json!(["bob"])).await, true);
+    // Simulates a crash: the connections to Redis are dropped.
     drop(two.redis);
     let kept = json!([kept.to_string()]);
-    until("it is gone", async || original.call("getAllSocketIds", json!([])).await == kept).await;
-    until("it left", async || original.call("getRoomMembers", json!(["#chat"])).await == kept).await;
-    until("its tag is gone", async || original.call("getTaggedSockets", json!(["*vip"])).await == kept).await;
-    until("its user is gone", async || original.call("isUserOnline", json!(["bob"])).await == false).await;
+    until("the socket is removed", async || legacy_node.call("getAllSocketIds", json!([])).await == kept)
+        .await;
+    until("the room member is removed", async || {
+        legacy_node.call("getRoomMembers", json!(["#chat"])).await == kept
+    })
+    .await;
+    until("the tag is removed", async || legacy_node.call("getTaggedSockets", json!(["*vip"])).await == kept)
+        .await;
+    until("the user is offline", async || legacy_node.call("isUserOnline", json!(["bob"])).await == false)
+        .await;
 }

@@ -1,4 +1,4 @@
-//! Nodes that share a real Redis, each test with a server of its own.
+//! Tests with nodes that share a real Redis. Each test starts its own Redis server.
 
 mod apps;
 #[cfg(feature = "legacy")]

@@ -1,4 +1,4 @@
-//! What sockets cost in Redis. Prints the figures of docs/guides/scaling.md.
+//! Measurements of sockets in Redis. They print the figures of docs/guides/scaling.md.
 
 use std::time::{Duration, Instant};
 
@@ -12,16 +12,20 @@ use crate::support::{LEASE, RedisNode, connect, node, options, until};
 
 const SOCKETS: usize = 100_000;
 
-async fn used(server: &RedisServer) -> usize {
+async fn used_memory(server: &RedisServer) -> usize {
     let info = server.ask_text("INFO memory").await;
     let line = info.lines().find_map(|line| line.strip_prefix("used_memory:"));
     line.and_then(|bytes| bytes.parse().ok()).expect("a number of bytes")
 }
 
-/// A node with sockets, each in what `targets` says of its number, all written and subscribed.
-async fn full(server: &RedisServer, lease: Duration, targets: impl Fn(usize) -> Vec<Target>) -> Full {
-    let calm = Options { lease, changes_max: usize::MAX, ..options(server) };
-    let node = node(Redis::connect(calm).await.unwrap());
+/// A node with [`SOCKETS`] sockets, all written and subscribed. `targets` maps the number of a socket to its targets.
+async fn populated_node(
+    server: &RedisServer,
+    lease: Duration,
+    targets: impl Fn(usize) -> Vec<Target>,
+) -> PopulatedNode {
+    let options = Options { lease, changes_max: usize::MAX, ..options(server) };
+    let node = node(Redis::connect(options).await.unwrap());
     let members: Vec<_> = (0..SOCKETS)
         .map(|n| {
             let member = node.node.add("p");
@@ -29,12 +33,12 @@ async fn full(server: &RedisServer, lease: Duration, targets: impl Fn(usize) -> 
             member
         })
         .collect();
-    until("all is written", async || sockets(&node).await == Some(SOCKETS)).await;
+    until("all sockets are written", async || sockets(&node).await == Some(SOCKETS)).await;
     node.redis.bus().settled().await;
-    Full { node, _members: members }
+    PopulatedNode { node, _members: members }
 }
 
-struct Full {
+struct PopulatedNode {
     node: RedisNode,
     _members: Vec<Member>,
 }
@@ -43,12 +47,12 @@ async fn sockets(node: &RedisNode) -> Option<usize> {
     node.redis.store().count(&ProjectId::new("p").unwrap(), &Target::Everyone).await.ok()
 }
 
-async fn bytes_per_socket(what: &str, targets: impl Fn(usize) -> Vec<Target>) {
+async fn bytes_per_socket(case: &str, targets: impl Fn(usize) -> Vec<Target>) {
     let server = RedisServer::start().await;
-    let before = used(&server).await;
-    let _full = full(&server, Duration::from_secs(60), targets).await;
-    let per_socket = (used(&server).await - before) as f64 / SOCKETS as f64;
-    println!("{what}: {per_socket:.0} bytes of Redis a socket");
+    let before = used_memory(&server).await;
+    let _node = populated_node(&server, Duration::from_secs(60), targets).await;
+    let per_socket = (used_memory(&server).await - before) as f64 / SOCKETS as f64;
+    println!("{case}: {per_socket:.0} bytes of Redis per socket");
     assert!(per_socket < 1500.0);
 }
 
@@ -58,7 +62,7 @@ fn room(n: usize) -> Target {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a measurement: 100,000 sockets, five times"]
-async fn what_a_socket_costs_in_redis() {
+async fn memory_of_a_socket_in_redis() {
     bytes_per_socket("no room", |_| vec![]).await;
     bytes_per_socket("one room of 10", |n| vec![room(n / 10)]).await;
     bytes_per_socket("one room of 1,000", |n| vec![room(n / 1000)]).await;
@@ -69,13 +73,13 @@ async fn what_a_socket_costs_in_redis() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a measurement: 100,000 sockets"]
-async fn how_long_the_sockets_of_a_dead_node_are_counted() {
+async fn time_until_the_sockets_of_a_dead_node_are_removed() {
     let server = RedisServer::start().await;
     let survivor = connect(&server).await;
-    let Full { node, .. } = full(&server, LEASE, |n| vec![room(n / 10)]).await;
-    #[expect(clippy::disallowed_methods, reason = "it measures")]
-    let begun = Instant::now();
+    let PopulatedNode { node, .. } = populated_node(&server, LEASE, |n| vec![room(n / 10)]).await;
+    #[expect(clippy::disallowed_methods, reason = "a measurement of time")]
+    let start = Instant::now();
     drop(node);
-    until("they are gone", async || sockets(&survivor).await == Some(0)).await;
-    println!("{SOCKETS} sockets were gone after {:?}, the lease being {LEASE:?}", begun.elapsed());
+    until("the sockets are removed", async || sockets(&survivor).await == Some(0)).await;
+    println!("{SOCKETS} sockets were removed after {:?} with a lease of {LEASE:?}", start.elapsed());
 }

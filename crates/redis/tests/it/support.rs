@@ -1,4 +1,4 @@
-//! Nodes of a test, and waiting for what they say.
+//! Helpers shared by tests: nodes, waiting for their changes, and Redis commands.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use switchboard_testkit::RedisServer;
 use switchboard_testkit::contract::{Member, Node};
 pub(crate) use switchboard_testkit::until;
 
-/// The shortest lease there is, for tests of what happens after it.
+/// The shortest lease that the options allow, for tests of expiry.
 pub(crate) const LEASE: Duration = Duration::from_millis(900);
 
 /// A node and its connection to Redis.
@@ -40,47 +40,46 @@ pub(crate) fn node(redis: Redis) -> RedisNode {
     RedisNode { redis, node, probe }
 }
 
-/// Waits until everything that any of the nodes did so far has arrived at all others.
+/// Waits until all earlier subscriptions and publications of the nodes have reached all others.
 pub(crate) async fn settle(nodes: &[&RedisNode]) {
     for node in nodes {
         node.node.hub.bus().settled().await;
     }
     for from in nodes {
-        let mark = format!("mark-{}", rand_mark());
+        let mark = format!("mark-{}", random_mark());
         from.node.send("probe", Target::Everyone, &mark, Scope::AllNodes);
         for to in nodes {
-            until("a mark arrives", async || to.probe.received().contains(&mark)).await;
+            until("the mark arrives", async || to.probe.received().contains(&mark)).await;
         }
     }
 }
 
-fn rand_mark() -> String {
+fn random_mark() -> String {
     switchboard_event::SocketId::random().to_string()
 }
 
-/// All keys that there are.
 pub(crate) async fn keys(server: &RedisServer) -> Vec<String> {
     query(server, redis::cmd("KEYS").arg("*")).await
 }
 
-/// Has the requests that backends made be older by so much; what has no time left is gone.
+/// Shortens the expiry of all remembered requests by `by`.
 pub(crate) async fn let_requests_age(servers: &[&RedisServer], by: Duration) {
     let script = "for _, key in ipairs(redis.call('KEYS', '*:request:*')) do \
                   redis.call('PEXPIRE', key, redis.call('PTTL', key) - ARGV[1]) end";
     for server in servers {
-        // A replica refuses, and follows its master.
+        // A replica refuses the script; it receives the change from its master.
         server.ask(&format!("EVAL \"{script}\" 0 {}", by.as_millis())).await;
     }
 }
 
-/// What Redis answers to a command.
+/// Runs a command on a new connection and returns the reply.
 pub(crate) async fn query<T: redis::FromRedisValue>(server: &RedisServer, command: &redis::Cmd) -> T {
-    let client = redis::Client::open(server.url()).expect("an address");
+    let client = redis::Client::open(server.url()).expect("the URL is valid");
     let mut connection = client.get_multiplexed_async_connection().await.expect("Redis answers");
-    command.query_async(&mut connection).await.expect("it answers")
+    command.query_async(&mut connection).await.expect("the command succeeds")
 }
 
-/// Runs a command given as its words.
+/// Runs a command that is given as words.
 pub(crate) async fn run<T: redis::FromRedisValue>(server: &RedisServer, words: &[&str]) -> T {
     let mut command = redis::cmd(words[0]);
     words[1..].iter().for_each(|word| {

@@ -1,4 +1,4 @@
-//! Two devices of one user on two nodes, and what waits for the user.
+//! Redelivery to two devices of one user on two nodes.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use tokio::io::AsyncReadExt;
 
 use crate::support::options;
 
-struct OneNode {
+struct TestNode {
     server: TestServer,
-    /// Connected as long as this is there.
+    /// Dropping it disconnects the node.
     _redis: Redis,
 }
 
-async fn start(redis: &RedisServer, redelivery_interval: Duration) -> OneNode {
+async fn start(redis: &RedisServer, redelivery_interval: Duration) -> TestNode {
     let with_inbox = Options { inbox: Some(InboxLimits::default()), ..options(redis) };
     let node = Redis::connect(with_inbox).await.expect("Redis answers");
     let verifier =
@@ -25,10 +25,10 @@ async fn start(redis: &RedisServer, redelivery_interval: Duration) -> OneNode {
     let settings = MesaSettings { redelivery_interval, ..MesaSettings::default() };
     let mesa = Mesa::new().with_settings(settings);
     let app = App::new().with_mesa(mesa).with_verifier(verifier).with_backplane(&node);
-    OneNode { server: TestServer::start(app).await, _redis: node }
+    TestNode { server: TestServer::start(app).await, _redis: node }
 }
 
-async fn keep(node: &OneNode, n: usize) {
+async fn dispatch(node: &TestNode, n: usize) {
     node.server.app.to(Target::user("7").unwrap()).dispatch("N", &n).await.unwrap();
 }
 
@@ -36,7 +36,7 @@ fn login() -> Value {
     json!({ "op": 2, "d": { "token": "7" } })
 }
 
-async fn come(node: &OneNode) -> Peer {
+async fn log_in(node: &TestNode) -> Peer {
     let mut peer = Peer::connect(&node.server.url("/mesa")).await;
     assert_eq!(peer.next().await["op"], 10);
     peer.send(&login()).await;
@@ -44,43 +44,43 @@ async fn come(node: &OneNode) -> Peer {
     peer
 }
 
-fn missed(n: usize, number: usize) -> Value {
-    json!({ "op": 0, "d": n, "t": "N", "s": number })
+fn redelivered(n: usize, sequence: usize) -> Value {
+    json!({ "op": 0, "d": n, "t": "N", "s": sequence })
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_device_on_another_node_leaves_the_inbox_to_the_first_as_long_as_that_answers() {
+async fn a_device_on_another_node_waits_while_the_first_acknowledges() {
     let redis = RedisServer::start().await;
-    // Longer in all than a mute one would have.
-    let pause = Duration::from_millis(50);
-    let (one, other) = (start(&redis, pause).await, start(&redis, pause).await);
+    // In total longer than the 2 s after which an unresponsive device loses the inbox.
+    let interval = Duration::from_millis(50);
+    let (one, other) = (start(&redis, interval).await, start(&redis, interval).await);
     for n in 1..=60 {
-        keep(&one, n).await;
+        dispatch(&one, n).await;
     }
-    let mut first = come(&one).await;
-    assert_eq!(first.next().await, missed(1, 1));
-    let mut second = come(&other).await;
+    let mut first = log_in(&one).await;
+    assert_eq!(first.next().await, redelivered(1, 1));
+    let mut second = log_in(&other).await;
     for n in 2..=60 {
-        assert_eq!(first.next().await, missed(n, n));
+        assert_eq!(first.next().await, redelivered(n, n));
     }
     first.silent().await.unwrap();
-    keep(&one, 61).await;
-    assert_eq!(second.next().await["d"], 61, "all others were the first one's");
+    dispatch(&one, 61).await;
+    assert_eq!(second.next().await["d"], 61, "the first device has received all others");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_device_on_another_node_takes_over_from_one_that_does_not_answer() {
+async fn a_device_on_another_node_takes_over_when_the_first_does_not_acknowledge() {
     let redis = RedisServer::start().await;
     let (one, other) = (start(&redis, Duration::ZERO).await, start(&redis, Duration::ZERO).await);
-    keep(&one, 1).await;
-    let mut mute = RawPeer::connect(one.server.address).await;
-    mute.send(HANDSHAKE.replace("GET / ", "GET /mesa ").as_bytes()).await;
-    mute.read_head().await;
-    mute.send(&frame(0x81, login().to_string().as_bytes())).await;
-    let mut heard = String::new();
-    while !heard.ends_with("\"s\":1") {
-        heard.push(soon("it is told", mute.stream.read_u8()).await.unwrap().into());
+    dispatch(&one, 1).await;
+    let mut unresponsive = RawPeer::connect(one.server.address).await;
+    unresponsive.send(HANDSHAKE.replace("GET / ", "GET /mesa ").as_bytes()).await;
+    unresponsive.read_head().await;
+    unresponsive.send(&frame(0x81, login().to_string().as_bytes())).await;
+    let mut text = String::new();
+    while !text.ends_with("\"s\":1") {
+        text.push(soon("a byte", unresponsive.stream.read_u8()).await.unwrap().into());
     }
-    let mut next = come(&other).await;
-    assert_eq!(next.next().await, missed(1, 1));
+    let mut next = log_in(&other).await;
+    assert_eq!(next.next().await, redelivered(1, 1));
 }

@@ -1,6 +1,6 @@
-// Runs original Mesa Dispatchers, servers and clients on the Redis at the port that is the first argument,
-// and does what it is told, a JSON array a line: a number to answer with, what to do and its arguments. It
-// ends with its input.
+// Runs legacy Mesa Dispatchers, servers and clients on the Redis at the port in the first argument. Each input
+// line is a JSON array: a number that the reply repeats, an action, and its arguments. The script ends with
+// its input.
 
 import { createServer } from 'node:http';
 import { createInterface } from 'node:readline';
@@ -10,22 +10,22 @@ import mesa from '@cryb/mesa';
 const { default: Server, Client, DispatchEvent, Dispatcher, Message } = mesa;
 const redis = `redis://127.0.0.1:${process.argv[2]}`;
 
-/** Everything that was made, by number. */
+/** All created objects, by number. */
 const made = [];
 const keep = (thing) => made.push(thing) - 1;
 const message = ({ op = 0, d = {}, t, o }) => new Message(op, d, t, o);
 
 const actions = {
-  /** A Dispatcher that is connected: what one says before arrives behind what it says next. */
+  /** Creates a Dispatcher and waits until it is connected, so that its messages keep their order. */
   async dispatcher(config) {
     const dispatcher = new Dispatcher(redis, config);
     await Promise.all([dispatcher.redis.ping(), dispatcher.publisher.ping()]);
     return keep(dispatcher);
   },
-  dispatch: (dispatcher, what, ...to) => made[dispatcher].dispatch(message(what), ...to),
+  dispatch: (dispatcher, fields, ...to) => made[dispatcher].dispatch(message(fields), ...to),
   disconnect: (dispatcher, ...to) => made[dispatcher].dispatch(new DispatchEvent('DISCONNECT_CLIENT'), ...to),
 
-  /** A server that takes `user:7` for a token of user 7; its number and port. */
+  /** Starts a server that accepts `user:7` as the token of user 7. Returns its number and port. */
   async server(config) {
     const http = createServer();
     const server = new Server({ ...config, redis, server: http, gracefullyExit: false });
@@ -40,9 +40,9 @@ const actions = {
     await new Promise((listening) => http.listen(0, '127.0.0.1', listening));
     return [keep(server), http.address().port];
   },
-  send: (server, what, ...to) => made[server].send(message(what), ...to),
+  send: (server, fields, ...to) => made[server].send(message(fields), ...to),
 
-  /** A client that is connected; what happens to it is kept in `seen`. */
+  /** Connects a client. Its log `seen` records connects, messages and disconnects. */
   async connect(url) {
     const client = new Client(url, { autoConnect: false });
     client.seen = [];
@@ -60,10 +60,10 @@ const actions = {
     return keep(client);
   },
   authenticate: (client, data, config) => made[client].authenticate(data, config),
-  say: (client, what) => made[client].send(message(what)),
+  say: (client, fields) => made[client].send(message(fields)),
   leave: (client, code) => made[client].disconnect(code),
   seen: (client) => made[client].seen,
-  /** How many heartbeats it answered. */
+  /** The number of heartbeats that the client answered. */
   beats: (client) => made[client].beats,
   rules: (client) => [made[client].rules, made[client].heartbeatIntervalTime, made[client].reconnectionIntervalTime],
 };

@@ -1,6 +1,6 @@
-// Runs an original Mesa Portal on the Redis at the port that is the first argument, with the settings that
-// are the second, as JSON. It writes its id, and then everything it is told, a JSON array a line. It ends
-// with its input as if it had been killed, and at SIGTERM as it would.
+// Runs a legacy Mesa Portal on the Redis at the port in the first argument, with the JSON settings in the
+// second. It prints its id and then each event, one JSON array per line. At the end of its input the script
+// kills itself; at SIGTERM the Portal ends normally.
 
 import mesa from '@cryb/mesa';
 
@@ -13,7 +13,7 @@ for (const type of ['connection', 'authentication', 'disconnection']) {
 portal.on('message', ({ opcode, data, type }, clientId) => write('message', clientId ?? null, opcode, data, type ?? null));
 portal.on('error', (error) => write('error', String(error)));
 
-// It has announced itself, and what is published from now on reaches it.
+// The Portal has announced itself, and it receives all later publications.
 await Promise.all([
   portal.publisher.ping(),
   portal.redis.ping(),
