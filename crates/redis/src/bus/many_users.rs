@@ -12,7 +12,8 @@ use crate::connection::script::Script;
 use crate::envelope::{self, Stamp};
 use crate::names::ProjectNames;
 
-/// Up to this many users each has a publication of its own, and a node may receive as many copies.
+/// Up to this many users each has a publication of its own, which costs Redis less than the script (decision
+/// 0040). A node may receive as many copies.
 const FEW: usize = 8;
 
 /// Finds the nodes of users and publishes to them, in one step.

@@ -1,8 +1,5 @@
 -- Publishing once to each node that has sockets of some users.
 
--- From this many users per node on, all nodes may have some of them.
-local MANY_FOR_A_NODE = 16
-
 -- The number of nodes that subscribe to the project's channel for everyone.
 local function count_nodes(verb, base)
   local counts = redis.pcall('PUBSUB', verb == 'SPUBLISH' and 'SHARDNUMSUB' or 'NUMSUB', base .. ':to:=')
@@ -24,8 +21,7 @@ end
 -- Groups users by the nodes that have their sockets. The second result is true if every node of the project
 -- has some; the search stops as soon as that is known.
 local function find_nodes(verb, base, count, users)
-  local nodes = count >= MANY_FOR_A_NODE and count_nodes(verb, base) or 0
-  local may_be_all = nodes > 0 and count >= nodes * MANY_FOR_A_NODE
+  local nodes = count > 1 and count_nodes(verb, base) or 0
   local users_on, found, at = {}, 0, 1
   while at <= #users do
     local last = at + 2 + struct.unpack('>I2', users, at + 1)
@@ -33,7 +29,7 @@ local function find_nodes(verb, base, count, users)
       if not users_on[node] then users_on[node], found = {}, found + 1 end
       table.insert(users_on[node], users:sub(at, last))
     end
-    if may_be_all and found >= nodes then return users_on, true end
+    if nodes > 0 and found >= nodes then return users_on, true end
     at = last + 1
   end
   return users_on, false
