@@ -5,7 +5,7 @@
 
 An import is a `use`, a path that begins with `crate`, `super`, `self` or a child module, or a TypeScript `import` or
 `export … from`. A name that a module only re-exports counts as an import of the file that defines it. Test modules at
-the end of a file do not count.
+the end of a file and the paths of `pub(in …)` do not count.
 """
 import re
 import sys
@@ -14,6 +14,7 @@ from pathlib import Path
 COMMENT_OR_STRING = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\])*"', re.S)
 TEST_MODULE = re.compile(r"^#\[cfg\((?:all\()?test\b[^\n]*\n(?:#\[[^\n]*\n)*mod \w+ \{.*\Z", re.S | re.M)
 USE = re.compile(r"^[ \t]*(pub(?:\([^)]*\))?\s+)?use\s+([^;]+);", re.M)
+VISIBILITY = re.compile(r"\bpub\(in [^)]*\)")
 PATH = re.compile(r"(?<![\w:])((?:crate|super|self)(?:::\w+)+|[a-z]\w*::\w+)")
 TS_IMPORT = re.compile(r"""(?:^|\n)\s*(?:import|export)\b[^;'"]*?\bfrom\s*["'](\.[^"']+)["']|\bimport\(["'](\.[^"']+)["']\)""")
 
@@ -55,7 +56,8 @@ class RustCrate:
             if parts[-1] in ("lib", "main", "mod"):
                 parts.pop()
             text = COMMENT_OR_STRING.sub("", file.read_text())
-            self.files[tuple(parts)] = (file, TEST_MODULE.sub("", text))
+            text = VISIBILITY.sub("pub(crate)", TEST_MODULE.sub("", text))
+            self.files[tuple(parts)] = (file, text)
         self.uses = {module: self.read_uses(module) for module in self.files}
 
     def read_uses(self, module):

@@ -57,6 +57,14 @@ class ImportCycles(unittest.TestCase):
         }
         self.assertEqual(self.loops(files), [])
 
+    def test_the_path_of_a_visibility_does_not_count(self):
+        files = {
+            "crates/x/src/lib.rs": "mod a;\n",
+            "crates/x/src/a.rs": "mod b;\nfn run() { b::run() }\n",
+            "crates/x/src/a/b.rs": "pub(in crate::a) fn run() {}\n",
+        }
+        self.assertEqual(self.loops(files), [])
+
     def test_typescript_files_that_import_each_other_are_a_loop(self):
         files = {
             "sdk/typescript/src/a.ts": 'import { b } from "./b.js";\n',

@@ -26,10 +26,6 @@ pub const CLIENTS_CHANGED: &str = "@@KOJI_DISPATCH/CONNECTED_CLIENTS_CHANGED";
 /// A change of that list; only for clients that requested changes.
 pub const CLIENTS_CHANGES: &str = "@@KOJI_DISPATCH/CONNECTED_CLIENTS_CHANGES";
 
-fn is_object(payload: &Payload) -> bool {
-    payload.as_bytes().starts_with(b"{")
-}
-
 /// Writes an event for a client; `latency_ms` is the time since it was received.
 ///
 /// The sender and the time are added to an object. `__clientId` and `__timestamp` are always the

@@ -1,11 +1,16 @@
-//! Iteration over the members of a JSON object.
+//! JSON objects: recognizing one, and visiting its members.
 
 use std::fmt;
 
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
+use switchboard_event::Payload;
 
 use crate::text::Text;
+
+pub(crate) fn is_object(payload: &Payload) -> bool {
+    payload.as_bytes().starts_with(b"{")
+}
 
 /// Calls `visit` for each member of an object, in order; for a duplicate member, twice. A caller that keeps the
 /// last value behaves like JavaScript, whereas serde's derived readers refuse duplicates.

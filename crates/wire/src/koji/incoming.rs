@@ -7,10 +7,10 @@ use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use switchboard_event::{Name, Payload};
 
-use super::{PLATFORM, is_object};
+use super::PLATFORM;
 use crate::DecodeError;
 use crate::depth::is_shallow;
-use crate::object::for_each_member;
+use crate::object::{for_each_member, is_object};
 use crate::text::Text;
 
 /// Longest message, in UTF-16 units. The original clients refuse to send more.

@@ -5,8 +5,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use switchboard_event::Event;
 
-use super::is_object;
-use crate::object::for_each_member;
+use crate::object::{for_each_member, is_object};
 use crate::text::{Text, write_fmt, write_text};
 
 /// Writes the payload of an event, with the metadata if it is an object.
