@@ -6,11 +6,11 @@
 
 pub(crate) mod accept;
 mod app;
+pub(crate) mod buffers;
 pub(crate) mod connection;
 pub(crate) mod flusher;
 pub(crate) mod heartbeat;
 pub(crate) mod http;
-pub(crate) mod lent;
 pub(crate) mod options;
 pub(crate) mod start;
 pub(crate) mod stop;

@@ -10,7 +10,6 @@ pub(crate) mod clock;
 pub(crate) mod codec;
 pub(crate) mod conn;
 pub(crate) mod errors;
-pub(crate) mod identities;
 pub(crate) mod identity;
 pub(crate) mod inbox;
 pub(crate) mod incoming;
@@ -26,6 +25,7 @@ pub(crate) mod requests;
 pub(crate) mod send_hooks;
 pub(crate) mod system_events;
 pub(crate) mod tasks;
+pub(crate) mod token_bindings;
 pub(crate) mod type_map;
 
 use std::any::Any;
@@ -41,12 +41,12 @@ use switchboard_ws::close::{CloseCode, close_frame};
 use crate::node::calls::Calls;
 use crate::node::codec::Codec;
 use crate::node::conn::Conn;
-use crate::node::identities::Identities;
 use crate::node::limits::Limits;
 use crate::node::meters::Meters;
 use crate::node::rate::RefusedTokens;
 use crate::node::system_events::{HookSink, HookTable, SystemEvent};
 use crate::node::tasks::Tasks;
+use crate::node::token_bindings::Identities;
 use crate::node::type_map::TypeMap;
 
 /// What all clones of an app share.

@@ -1,6 +1,6 @@
 //! One connection: reads, starts handlers in order, and sends what they queued for it.
 //!
-//! The task owns no buffer while no message is incomplete: it reads into bytes [lent](crate::net::lent)
+//! The task owns no buffer while no message is incomplete: it reads into bytes [lent](crate::net::buffers)
 //! by the thread.
 
 use std::collections::VecDeque;
@@ -20,7 +20,7 @@ use switchboard_ws::frame::{self, OpCode};
 use switchboard_ws::{Decoder, Item, ProtocolError};
 
 use crate::api::socket::Socket;
-use crate::net::lent::with_lent;
+use crate::net::buffers::with_lent;
 use crate::net::throttle::Throttle;
 use crate::net::transport::Wire;
 use crate::node::Node;

@@ -7,10 +7,10 @@ use switchboard_event::{MessageNumber, UserId};
 
 use crate::node::conn::is_closed;
 use crate::node::inbox::deliveries::PAGE;
-use crate::node::inbox::holder::{Holder, LOOK_AGAIN};
-use crate::node::inbox::late;
 use crate::node::inbox::paused::PausedOutbox;
 use crate::node::inbox::redelivery::Redelivery;
+use crate::node::inbox::reread;
+use crate::node::inbox::turn::{Holder, LOOK_AGAIN};
 
 /// The backlog of a user, about to be redelivered to one socket. Its outbox is paused meanwhile.
 pub(crate) struct Backlog {
@@ -155,7 +155,7 @@ async fn finish(mut redelivery: Redelivery, is_incomplete: bool) {
     let rest = async |redelivery: &mut Redelivery| {
         redelivery.end_turn().await;
         if is_incomplete || redelivery.inbox().has_late_writers() {
-            late::read_again(redelivery).await;
+            reread::read_again(redelivery).await;
         }
     };
     redelivery.over().run_until_cancelled(rest(&mut redelivery)).await;
