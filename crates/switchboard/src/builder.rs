@@ -408,7 +408,7 @@ impl App {
     /// let app = App::new().with_reports_of(&[Protocol::Mesa]);
     /// ```
     pub fn with_reports_of(self, doors: &[Protocol]) -> Self {
-        self.settings(|settings| settings.reported = Some(doors.into()));
+        self.settings(|settings| settings.reported_protocols = Some(doors.into()));
         self
     }
 }

@@ -1,8 +1,8 @@
-//! From the listener to the handler and back: the only part of the crate that touches bytes.
+//! Network I/O: the only layer of the crate that reads and writes bytes.
 //!
-//! `accept` takes connections; `upgrade` turns a handshake into a `connection`, which reads, decodes
-//! and starts handlers. Their messages leave through the `flusher` or, at the end of the connection's
-//! own turn, inline.
+//! `accept` accepts TCP connections and serves HTTP on them. `upgrade` turns a handshake into a
+//! `connection`, which reads frames and starts handlers. Frames for the connection itself are sent
+//! inline at the end of its turn; frames for other sockets are sent by the `flusher`.
 
 pub(crate) mod accept;
 mod app;
@@ -11,6 +11,7 @@ pub(crate) mod connection;
 pub(crate) mod flusher;
 pub(crate) mod heartbeat;
 pub(crate) mod http;
+pub(crate) mod limiter;
 pub(crate) mod options;
 pub(crate) mod start;
 pub(crate) mod stop;

@@ -1,9 +1,8 @@
-//! What a running server is, and what it does with connections whatever protocol they speak.
+//! The state of a running server, and its operations on connections of any protocol.
 //!
-//! [`Node`] is what all clones of an app share. It takes its settings until its first use, and
-//! from then on it has a hub. It knows neither applications nor protocols: the floors above hand it
-//! a [`Wiring`] when they make it, and keep state of their own with it and with each
-//! [`Conn`](conn::Conn).
+//! All clones of an app share one [`Node`]. Settings can change until its first use, which creates the
+//! hub. The node does not depend on applications or protocols: higher layers pass it a [`Wiring`] when
+//! they create it, and store their own state in it and in each [`Conn`](conn::Conn).
 
 pub(crate) mod calls;
 pub(crate) mod clock;
@@ -19,6 +18,7 @@ pub(crate) mod membership;
 pub(crate) mod message;
 pub(crate) mod meters;
 pub(crate) mod rate;
+pub(crate) mod refused_tokens;
 pub(crate) mod remote;
 pub(crate) mod reports;
 pub(crate) mod requests;
@@ -38,18 +38,18 @@ use switchboard_event::Protocol;
 use switchboard_hub::{Hub, HubConfig, HubEvent, Index, Schedule, Session};
 use switchboard_ws::close::{CloseCode, close_frame};
 
-use crate::node::calls::Calls;
+use crate::node::calls::PendingCalls;
 use crate::node::codec::Codec;
 use crate::node::conn::Conn;
 use crate::node::limits::Limits;
 use crate::node::meters::Meters;
-use crate::node::rate::RefusedTokens;
+use crate::node::refused_tokens::RefusedTokens;
 use crate::node::system_events::{HookSink, HookTable, SystemEvent};
 use crate::node::tasks::Tasks;
-use crate::node::token_bindings::Identities;
+use crate::node::token_bindings::TokenBindings;
 use crate::node::type_map::TypeMap;
 
-/// What all clones of an app share.
+/// A running server.
 pub(crate) struct Node {
     this: Weak<Node>,
     wiring: Wiring,
@@ -57,28 +57,28 @@ pub(crate) struct Node {
     started: OnceLock<Started>,
     hooks: OnceLock<HookTable>,
     pub(crate) tasks: Tasks,
-    pub(crate) identities: Identities,
+    pub(crate) token_bindings: TokenBindings,
     pub(crate) refused_tokens: RefusedTokens,
-    pub(crate) calls: Calls,
-    /// How often the subscriber to other nodes' publications had a gap.
+    pub(crate) calls: PendingCalls,
+    /// Number of gaps so far in the publications of other nodes.
     pub(crate) gaps: AtomicU64,
     /// Set when the node begins to stop: new connections are refused.
     pub(crate) is_stopping: AtomicBool,
-    /// By protocol: milliseconds between two messages of a redelivery.
+    /// Milliseconds between two messages of a redelivery, by protocol.
     redelivery_intervals_ms: [AtomicU64; Protocol::COUNT],
 }
 
-/// What the floors above hand to a node.
+/// Values that higher layers pass to a node.
 pub(crate) struct Wiring {
     pub(crate) codec: &'static Codec,
     pub(crate) schedule: Arc<dyn Schedule>,
-    /// Receives the hub's events.
+    /// Called for each event of the hub.
     pub(crate) on_hub_event: fn(&Arc<Node>, HubEvent),
-    /// State that the floors above keep with the node.
+    /// State of higher layers, by type.
     pub(crate) extensions: TypeMap,
 }
 
-/// What can be set until the node is in use.
+/// Settings that can change until the first use of the node.
 #[derive(Clone, Default)]
 pub(crate) struct Settings {
     pub(crate) limits: Limits,
@@ -86,11 +86,11 @@ pub(crate) struct Settings {
     pub(crate) store: Option<Arc<dyn Store>>,
     pub(crate) inbox: Option<Arc<dyn Inbox>>,
     pub(crate) report_sink: Option<Arc<dyn ReportSink>>,
-    /// The protocols whose clients are reported; `None` for all.
-    pub(crate) reported: Option<Vec<Protocol>>,
+    /// Protocols whose clients are reported. `None` means all.
+    pub(crate) reported_protocols: Option<Vec<Protocol>>,
 }
 
-/// What exists from the first use on, when the settings are final.
+/// State that is created at the first use, when the settings become final.
 struct Started {
     limits: Limits,
     hub: Arc<Hub>,
@@ -98,6 +98,7 @@ struct Started {
     is_single_node: bool,
     has_shared_store: bool,
     inbox: Option<Arc<dyn Inbox>>,
+    /// The report sink, and for each protocol whether its clients are reported.
     report_sink: Option<(Arc<dyn ReportSink>, [bool; Protocol::COUNT])>,
 }
 
@@ -110,15 +111,17 @@ impl Node {
             started: OnceLock::new(),
             hooks: OnceLock::new(),
             tasks: Tasks::default(),
-            identities: Identities::default(),
+            token_bindings: TokenBindings::default(),
             refused_tokens: RefusedTokens::default(),
-            calls: Calls::default(),
+            calls: PendingCalls::default(),
             gaps: AtomicU64::new(0),
             is_stopping: AtomicBool::new(false),
             redelivery_intervals_ms: Default::default(),
         })
     }
 
+    /// Changes settings before the first use.
+    ///
     /// # Panics
     /// If the node is in use.
     pub(crate) fn change_settings(&self, change: impl FnOnce(&mut Settings)) {
@@ -126,8 +129,8 @@ impl Node {
         change(&mut self.settings.lock().expect("no code that holds the settings panics"));
     }
 
-    /// Starts the node at its first use: not only when it is served, since an app may be there just
-    /// to send.
+    /// Returns the started state, and starts the node at the first call. Serving is not required,
+    /// because some apps only send.
     fn started(&self) -> &Started {
         self.started.get_or_init(|| {
             let settings = self.settings.lock().expect("no code that holds the settings panics").clone();
@@ -158,17 +161,17 @@ impl Node {
         self.started().inbox.as_ref()
     }
 
-    /// The report sink, and by protocol whether it gets reports of the clients.
+    /// The report sink, and for each protocol whether its clients are reported.
     pub(crate) fn report_sink(&self) -> Option<&(Arc<dyn ReportSink>, [bool; Protocol::COUNT])> {
         self.started().report_sink.as_ref()
     }
 
-    /// Whether there can be no other node: no bus was given.
+    /// Returns true if no bus is configured, so there are no other nodes.
     pub(crate) fn is_single_node(&self) -> bool {
         self.started().is_single_node
     }
 
-    /// Whether other nodes read the store: one was given.
+    /// Returns true if a store is configured, which other nodes read as well.
     pub(crate) fn has_shared_store(&self) -> bool {
         self.started().has_shared_store
     }
@@ -177,9 +180,9 @@ impl Node {
         self.wiring.codec
     }
 
-    /// State that a floor above keeps with the node.
+    /// State of a higher layer.
     pub(crate) fn extension<T: Any>(&self) -> &T {
-        self.wiring.extensions.get().expect("whoever makes a node hands it every part")
+        self.wiring.extensions.get().expect("App::new passes every extension to the node")
     }
 
     /// Sets the hook sink, if there is none yet.
@@ -192,16 +195,16 @@ impl Node {
         self.hooks.get()?.sink(event)
     }
 
-    /// Closes a connection behind everything that is queued for it.
+    /// Closes a connection after everything that is queued for it.
     pub(crate) fn close(&self, session: &Arc<Session>, code: CloseCode, reason: &str) {
-        Conn::of(session).closed_by_us(code);
+        Conn::of(session).record_close_code(code);
         self.hub().close(session, close_frame(code, reason));
     }
 
-    /// Waits until publications to sockets of this node reach it from every node.
+    /// Waits until publications of every node to sockets of this node are delivered here.
     pub(crate) async fn settled(&self) {
         self.hub().bus().settled().await;
-        // Large sends to users go where the store says they are.
+        // A send to many users is published to the nodes that the store returns for them.
         self.hub().store().settled().await;
     }
 
@@ -210,7 +213,7 @@ impl Node {
         Duration::from_millis(self.redelivery_intervals_ms[protocol.index()].load(Ordering::Relaxed))
     }
 
-    /// The longest of these pauses.
+    /// The longest redelivery interval of all protocols.
     pub(crate) fn redelivery_interval_max(&self) -> Duration {
         let intervals = Protocol::ALL.map(|protocol| self.redelivery_interval(protocol));
         intervals.into_iter().max().unwrap_or_default()
@@ -224,7 +227,7 @@ impl Node {
 
 impl Started {
     fn new(settings: Settings, wiring: &Wiring) -> Self {
-        let Settings { limits, bus, store, inbox, report_sink, reported } = settings;
+        let Settings { limits, bus, store, inbox, report_sink, reported_protocols } = settings;
         let index = Arc::new(Index::default());
         let config = HubConfig {
             encode: wiring.codec.event,
@@ -241,7 +244,8 @@ impl Started {
             let receiver: Weak<dyn Receiver> = Arc::downgrade(&(hub.clone() as Arc<dyn Receiver>));
             inbox.start(receiver);
         }
-        let is_reported = |protocol| reported.as_ref().is_none_or(|protocols| protocols.contains(&protocol));
+        let is_reported =
+            |protocol| reported_protocols.as_ref().is_none_or(|protocols| protocols.contains(&protocol));
         let report_sink = report_sink.map(|sink| (sink, Protocol::ALL.map(is_reported)));
         Started { limits, hub, meters: Meters::new(), is_single_node, has_shared_store, inbox, report_sink }
     }

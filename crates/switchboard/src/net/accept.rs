@@ -1,4 +1,4 @@
-//! Accepting connections.
+//! Accepts TCP connections and serves HTTP on them until they are upgraded.
 
 use std::future::{Future, IntoFuture, pending};
 use std::io;
@@ -24,8 +24,9 @@ use crate::net::upgrade::UpgradeService;
 
 /// Serves an app: WebSockets on every path, and the app's plain HTTP router, if it has one.
 ///
-/// Runs until the signal given to [`with_graceful_shutdown`](Serve::with_graceful_shutdown), or
-/// without end. When connections cannot be accepted, as with too many open files, it tries again.
+/// Runs until the signal of [`with_graceful_shutdown`](Serve::with_graceful_shutdown) completes; without
+/// one it runs forever. If accepting fails, for example because too many files are open, it retries after
+/// 100 ms.
 ///
 /// ```no_run
 /// use switchboard::{App, Reply, serve};
@@ -37,12 +38,12 @@ use crate::net::upgrade::UpgradeService;
 /// ```
 ///
 /// # Panics
-/// If the app's routes are wrong: an event with two handlers, a handler whose state is missing.
+/// If the app's routes are invalid: an event has two handlers, or a handler's state is missing.
 pub fn serve(listener: TcpListener, app: App) -> Serve {
     Serve { listener, app, signal: Box::pin(pending()), stopping: Stopping::default() }
 }
 
-/// A server that is about to run; `.await` runs it.
+/// A configured server; `.await` runs it. Made by [`serve`].
 ///
 /// ```
 /// # use switchboard::{App, Serve, serve};
@@ -58,8 +59,8 @@ pub struct Serve {
 }
 
 impl Serve {
-    /// Stops when `signal` is ready: no new connections, sockets closed with 1012, running handlers
-    /// awaited within the time-out.
+    /// Stops when `signal` completes: the server refuses new connections, closes sockets with 1012 and
+    /// waits for running handlers, at most for [`Stopping::timeout`].
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> std::io::Result<()> {
@@ -67,7 +68,7 @@ impl Serve {
     /// # let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     /// let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     /// let server = serve(listener, App::new()).with_graceful_shutdown(async { drop(stopped.await) });
-    /// // `stop.send(())` stops it, from a signal handler or from anywhere.
+    /// // `stop.send(())` stops it, for example in a signal handler.
     /// # let stop_soon = async { drop(stop.send(())) };
     /// # let (served, ()) = tokio::join!(async { server.await }, stop_soon);
     /// # served }
@@ -77,7 +78,7 @@ impl Serve {
         self
     }
 
-    /// Sets how it stops.
+    /// Sets the window and the time-out of the stop.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> std::io::Result<()> {
@@ -98,8 +99,8 @@ impl Serve {
 
     async fn run(self) -> io::Result<()> {
         let Serve { listener, app, signal, stopping } = self;
-        let door = UpgradeService::new(&app);
-        let http = plain_http(&app, &door);
+        let websockets = UpgradeService::new(&app);
+        let http = plain_http(&app, &websockets);
         let stopped = CancellationToken::new();
         let mut signal = pin!(signal);
         loop {
@@ -109,13 +110,14 @@ impl Serve {
             };
             match accepted {
                 Ok((stream, peer)) => {
-                    let connection = speak_http(stream, peer, door.clone(), http.clone(), stopped.clone());
+                    let connection =
+                        serve_http(stream, peer, websockets.clone(), http.clone(), stopped.clone());
                     app.node().tasks.spawn(connection);
                 }
-                Err(error) if is_peers_fault(&error) => {}
+                Err(error) if is_peer_error(&error) => {}
                 Err(error) => {
-                    // Usually no more open files: existing connections go on, new ones wait.
-                    tracing::error!(%error, "cannot accept a connection");
+                    // Usually too many open files. New connections wait in the listener's backlog.
+                    tracing::error!(%error, "cannot accept connections; retrying in 100 ms");
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             }
@@ -136,23 +138,24 @@ impl IntoFuture for Serve {
     }
 }
 
-fn is_peers_fault(error: &io::Error) -> bool {
+/// Returns true if the peer closed the connection before it was accepted.
+fn is_peer_error(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-/// Speaks HTTP until the connection ends or becomes a WebSocket.
-async fn speak_http(
+/// Serves HTTP until the connection ends or is upgraded to a WebSocket.
+async fn serve_http(
     stream: TcpStream,
     peer: SocketAddr,
-    door: UpgradeService,
+    websockets: UpgradeService,
     http: Option<axum::Router>,
     stopped: CancellationToken,
 ) {
-    let timeout = door.app().limits().handshake_timeout;
+    let timeout = websockets.app().limits().handshake_timeout;
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
-        answer(door.clone(), http.clone(), request)
+        respond(websockets.clone(), http.clone(), request)
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -168,17 +171,17 @@ async fn speak_http(
         }
     };
     if let Err(error) = ended {
-        tracing::debug!(%peer, %error, "an HTTP connection failed");
+        tracing::debug!(%peer, %error, "HTTP connection failed");
     }
 }
 
-async fn answer(
-    mut door: UpgradeService,
+async fn respond(
+    mut websockets: UpgradeService,
     http: Option<axum::Router>,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, std::convert::Infallible> {
     match http {
         Some(mut router) if !handshake::is_upgrade(request.headers()) => router.call(request).await,
-        _ => door.call(request).await,
+        _ => websockets.call(request).await,
     }
 }

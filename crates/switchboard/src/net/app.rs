@@ -1,4 +1,4 @@
-//! The app as a server: as a router, as a tower service, and stopping.
+//! Methods of [`App`] that serve it: as an axum router, as a tower service, and the graceful stop.
 
 use axum::body::Body;
 use http::Request;
@@ -8,15 +8,15 @@ use tower::Service;
 use crate::api::app::App;
 use crate::net::http::plain_http;
 use crate::net::stop::{Stopping, stop};
-use crate::net::transport::Wire;
+use crate::net::transport::PeerStream;
 use crate::net::upgrade::UpgradeService;
 
 impl App {
-    /// The app as an axum router: WebSockets on every path, and the app's plain HTTP router for
-    /// everything else. Nest it in, or merge it with, a router of your own.
+    /// Converts the app into an axum router: WebSockets on every path, and the app's plain HTTP router
+    /// for all other requests. Nest it in a router of your own, or merge it with one.
     ///
-    /// Serve that with `into_make_service_with_connect_info::<SocketAddr>()`, or handlers and the
-    /// limits per address see no address.
+    /// Serve the router with `into_make_service_with_connect_info::<SocketAddr>()`. Without it handlers
+    /// get no client address, and limits per address do not apply.
     ///
     /// ```no_run
     /// # use std::net::SocketAddr;
@@ -31,16 +31,18 @@ impl App {
     /// ```
     ///
     /// # Panics
-    /// If the app's routes are wrong, or outside a tokio runtime.
+    /// If the app's routes are invalid, or if called outside a tokio runtime.
     pub fn into_router(self) -> axum::Router {
         let app = self.clone();
-        let door = self.into_service();
-        let Some(http) = plain_http(&app, &door) else { return axum::Router::new().fallback_service(door) };
+        let websockets = self.into_service();
+        let Some(http) = plain_http(&app, &websockets) else {
+            return axum::Router::new().fallback_service(websockets);
+        };
         let either = tower::service_fn(move |request: Request<Body>| {
-            let (mut door, mut http) = (door.clone(), http.clone());
+            let (mut websockets, mut http) = (websockets.clone(), http.clone());
             async move {
                 match handshake::is_upgrade(request.headers()) {
-                    true => door.call(request).await,
+                    true => websockets.call(request).await,
                     false => http.call(request).await,
                 }
             }
@@ -48,8 +50,8 @@ impl App {
         axum::Router::new().fallback_service(either)
     }
 
-    /// The app as a tower service for one route of an axum router: answers WebSocket handshakes,
-    /// and everything else with 426.
+    /// Converts the app into a tower service for one route of an axum router. It upgrades WebSocket
+    /// handshakes and answers other requests with 426.
     ///
     /// ```no_run
     /// # use std::net::SocketAddr;
@@ -65,13 +67,13 @@ impl App {
     /// ```
     ///
     /// # Panics
-    /// If the app's routes are wrong, or outside a tokio runtime.
+    /// If the app's routes are invalid, or if called outside a tokio runtime.
     pub fn into_service(self) -> UpgradeService {
         UpgradeService::new(&self)
     }
 
-    /// Stops: refuses new connections, closes all sockets with 1012 and waits for what runs. For
-    /// apps that are not run by [`serve`], which does it by itself.
+    /// Stops the app: refuses new connections, closes all sockets with 1012 and waits for running
+    /// handlers. Needed only for apps that are not run by [`serve`](crate::serve).
     ///
     /// ```no_run
     /// # use axum::Router;
@@ -94,7 +96,7 @@ impl App {
         self.close_within(Stopping::default()).await;
     }
 
-    /// [`close`](Self::close) with a window and a time-out of its own.
+    /// [`close`](Self::close) with an explicit window and time-out.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
@@ -108,12 +110,12 @@ impl App {
         stop(self, stopping).await;
     }
 
-    /// Runs a connection over any stream whose handshake is done, such as a pipe in memory.
+    /// Runs an emit connection over any stream, such as an in-memory pipe, without an HTTP handshake.
     #[doc(hidden)]
     pub fn connect_stream(
         &self,
         stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
     ) {
-        UpgradeService::new(self).connect_stream(Wire::other(stream));
+        UpgradeService::new(self).connect_stream(PeerStream::other(stream));
     }
 }

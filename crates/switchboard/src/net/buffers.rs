@@ -1,5 +1,4 @@
-//! Buffers that a thread lends to the connection that reads or sends on it: an idle connection owns
-//! none.
+//! Read and send buffers, one pair per thread: connections share them, so an idle connection has none.
 
 use std::cell::Cell;
 
@@ -7,18 +6,22 @@ use std::cell::Cell;
 const READ_BYTES: usize = 64 * 1024;
 
 thread_local! {
-    static LENT: Cell<Option<Box<Lent>>> = const { Cell::new(None) };
+    static BUFFERS: Cell<Option<Box<Buffers>>> = const { Cell::new(None) };
 }
 
-pub(crate) struct Lent {
+/// The buffers of one thread.
+pub(crate) struct Buffers {
+    /// [`READ_BYTES`] long.
     pub(crate) read: Vec<u8>,
+    /// Frames gathered for one send.
     pub(crate) send: Vec<u8>,
 }
 
-pub(crate) fn with_lent<T>(work: impl FnOnce(&mut Lent) -> T) -> T {
-    let mut lent =
-        LENT.take().unwrap_or_else(|| Box::new(Lent { read: vec![0; READ_BYTES], send: Vec::new() }));
-    let result = work(&mut lent);
-    LENT.set(Some(lent));
+/// Calls `work` with the buffers of this thread.
+pub(crate) fn with_buffers<T>(work: impl FnOnce(&mut Buffers) -> T) -> T {
+    let mut buffers =
+        BUFFERS.take().unwrap_or_else(|| Box::new(Buffers { read: vec![0; READ_BYTES], send: Vec::new() }));
+    let result = work(&mut buffers);
+    BUFFERS.set(Some(buffers));
     result
 }

@@ -1,7 +1,10 @@
-//! One connection: reads, starts handlers in order, and sends what they queued for it.
+//! One WebSocket connection after its handshake: reads frames, starts handlers in order, and sends the
+//! frames that they queue for this connection.
 //!
-//! The task owns no buffer while no message is incomplete: it reads into bytes [lent](crate::net::buffers)
-//! by the thread.
+//! Reads and sends use the [buffers](crate::net::buffers) of the current thread. The connection itself
+//! holds bytes only while a message is incomplete, so an idle connection has no buffer.
+
+mod closing;
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -12,7 +15,6 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::Bytes;
-use switchboard_backplane::ClientAction;
 use switchboard_hub::{Flushed, Outbox, Session};
 use switchboard_wire::with_causes;
 use switchboard_ws::close::{CloseCode, close_frame};
@@ -20,91 +22,92 @@ use switchboard_ws::frame::{self, OpCode};
 use switchboard_ws::{Decoder, Item, ProtocolError};
 
 use crate::api::socket::Socket;
-use crate::net::buffers::with_lent;
+use crate::net::buffers::with_buffers;
 use crate::net::throttle::Throttle;
-use crate::net::transport::Wire;
+use crate::net::transport::PeerStream;
 use crate::node::Node;
 use crate::node::clock::now;
 use crate::node::conn::Conn;
 use crate::node::inbox;
-use crate::node::reports::Reporting;
 use crate::protocols::{receive, received_bytes};
 use crate::routing::request::Request;
 use crate::routing::server::Server;
 
-/// Messages handled before others get their turn. One read can hold hundreds.
+/// Most messages handled before the task yields. One read can contain hundreds.
 const MESSAGES_PER_TURN: usize = 64;
 
 /// A connection after its handshake.
 pub(crate) struct Connection {
     server: Arc<Server>,
     socket: Socket,
-    wire: Wire,
+    stream: PeerStream,
     decoder: Decoder,
     throttle: Throttle,
-    /// Bytes that were read and not looked at: the turn was over, or too much is held.
-    leftover: Vec<u8>,
-    /// Events that come while as many handlers wait as may. Replies among them are not held: a
-    /// handler may be waiting for just that.
-    held: VecDeque<Request>,
-    held_bytes: usize,
-    ending: Ending,
+    /// Bytes that were read and not decoded: the turn ended, or too many events are deferred.
+    undecoded: Vec<u8>,
+    /// Events that arrived while the maximum number of handlers was in flight. Replies are never
+    /// deferred, because a handler in flight may be waiting for one.
+    deferred: VecDeque<Request>,
+    deferred_bytes: usize,
+    close: CloseState,
 }
 
-/// How the connection comes to its end.
+/// Progress and result of the closing handshake.
 #[derive(Default)]
-struct Ending {
+struct CloseState {
     /// The peer has sent its close frame.
-    peer_closed: bool,
-    /// What the peer sends cannot be understood any more.
-    garbled: bool,
-    /// The close frames went through in time.
-    in_order: bool,
-    /// What the `@disconnect` hooks are told.
+    is_peer_closed: bool,
+    /// The peer has violated the protocol, so nothing more of it is decoded.
+    is_input_invalid: bool,
+    /// Both close frames were sent in time.
+    is_clean: bool,
+    /// Code and reason for the `@disconnect` hooks, if the peer or a protocol error caused the close.
     code: Option<CloseCode>,
     reason: String,
 }
 
+/// Result of one turn of the connection's task.
 enum Turn {
-    /// There may be more to do at once.
-    Over,
-    /// A close frame is on its way out.
+    /// The turn has ended; the next one may start at once.
+    Done,
+    /// A close frame is queued or sent.
     Closing,
-    /// The peer is gone.
-    Gone,
+    /// The peer has disconnected.
+    Disconnected,
 }
 
 impl Connection {
-    pub(crate) fn new(server: Arc<Server>, socket: Socket, wire: Wire, early: Bytes) -> Self {
+    /// `read_buf` holds bytes that were read together with the handshake.
+    pub(crate) fn new(server: Arc<Server>, socket: Socket, stream: PeerStream, read_buf: Bytes) -> Self {
         let limits = server.app.limits();
         let max = server.frame_bytes_max(socket.session().protocol);
         Connection {
             decoder: Decoder::new(switchboard_ws::Limits { frame_bytes_max: max, message_bytes_max: max }),
             throttle: Throttle::new(limits, now()),
-            leftover: early.into(),
-            held: VecDeque::new(),
-            held_bytes: 0,
-            ending: Ending::default(),
+            undecoded: read_buf.into(),
+            deferred: VecDeque::new(),
+            deferred_bytes: 0,
+            close: CloseState::default(),
             server,
             socket,
-            wire,
+            stream,
         }
     }
 
-    /// Lives until the peer is gone or the socket was closed.
+    /// Runs until the peer disconnects or the socket is closed.
     ///
-    /// Borrows, so that the task holds the connection once and not again as an argument: most of
-    /// an idle connection's memory is its task.
+    /// Takes a reference, because an argument by value would be stored twice in the task, and the task
+    /// is most of an idle connection's memory.
     pub(crate) async fn run(&mut self) {
         loop {
             match poll_fn(|cx| self.poll_turn(cx)).await {
-                Turn::Over if self.leftover.is_empty() => {}
-                Turn::Over => tokio::task::yield_now().await,
+                Turn::Done if self.undecoded.is_empty() => {}
+                Turn::Done => tokio::task::yield_now().await,
                 Turn::Closing => {
-                    Box::pin(self.close()).await;
+                    Box::pin(self.finish_close()).await;
                     break;
                 }
-                Turn::Gone => break,
+                Turn::Disconnected => break,
             }
         }
     }
@@ -126,91 +129,92 @@ impl Connection {
     }
 
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
-        self.wire.register(cx);
+        self.stream.register(cx);
         if self.outbox().is_blocked() {
-            self.flush_when_taken(cx);
+            self.flush_until_pending(cx);
         }
         if self.outbox().is_closing() {
-            let cut = self.conn().close_code() == Some(CloseCode::ABNORMAL);
-            return Poll::Ready(if cut { Turn::Gone } else { Turn::Closing });
+            let is_aborted = self.conn().close_code() == Some(CloseCode::ABNORMAL);
+            return Poll::Ready(if is_aborted { Turn::Disconnected } else { Turn::Closing });
         }
-        if !self.held.is_empty() {
+        if !self.deferred.is_empty() {
             self.outbox().hold();
-            self.start_held();
-            with_lent(|lent| self.flush_now(cx, &mut lent.send));
+            self.start_deferred();
+            with_buffers(|buffers| self.flush_inline(cx, &mut buffers.send));
         }
-        if self.holds_enough() || self.is_paused() {
+        if self.is_deferred_full() || self.is_decoding_paused() {
             return Poll::Pending;
         }
-        with_lent(|lent| {
-            let mut leftover = std::mem::take(&mut self.leftover);
-            let input = if leftover.is_empty() {
-                match ready!(self.wire.poll_read(cx, &mut lent.read)) {
-                    Ok(0) | Err(_) => return Poll::Ready(Turn::Gone),
+        with_buffers(|buffers| {
+            let mut undecoded = std::mem::take(&mut self.undecoded);
+            let input = if undecoded.is_empty() {
+                match ready!(self.stream.poll_read(cx, &mut buffers.read)) {
+                    Ok(0) | Err(_) => return Poll::Ready(Turn::Disconnected),
                     Ok(len) => {
                         self.node().meters().bytes_in.increment(len as u64);
-                        &mut lent.read[..len]
+                        &mut buffers.read[..len]
                     }
                 }
             } else {
-                &mut leftover[..]
+                &mut undecoded[..]
             };
-            self.conn().heard.store(true, Ordering::Relaxed);
+            self.conn().has_received.store(true, Ordering::Relaxed);
             received_bytes(self.session());
             self.outbox().hold();
-            self.work_off(input);
-            self.flush_now(cx, &mut lent.send);
-            Poll::Ready(Turn::Over)
+            self.decode_all(input);
+            self.flush_inline(cx, &mut buffers.send);
+            Poll::Ready(Turn::Done)
         })
     }
 
-    /// Whether as many handlers wait as may.
+    /// Returns true if the maximum number of handlers is in flight.
     fn is_busy(&self) -> bool {
         self.conn().handlers.load(Ordering::Relaxed) as usize >= self.node().limits().handlers_in_flight_max
     }
 
-    /// Whether no more may be held. Then nothing is read until a handler is done.
-    fn holds_enough(&self) -> bool {
-        self.held_bytes >= self.node().limits().message_bytes_max
+    /// Returns true if no more events may be deferred. Nothing is read then until a handler finishes.
+    fn is_deferred_full(&self) -> bool {
+        self.deferred_bytes >= self.node().limits().message_bytes_max
     }
 
-    /// Whether the protocol has paused decoding.
-    fn is_paused(&self) -> bool {
+    /// Returns true if the protocol has paused decoding.
+    fn is_decoding_paused(&self) -> bool {
         self.conn().is_decoding_paused.load(Ordering::Relaxed)
     }
 
-    /// Starts events that had to wait for others.
-    fn start_held(&mut self) {
+    /// Starts handlers for deferred events, up to the maximum number in flight.
+    fn start_deferred(&mut self) {
         while !self.is_busy()
-            && let Some(request) = self.held.pop_front()
+            && let Some(request) = self.deferred.pop_front()
         {
-            self.held_bytes -= held_bytes(&request);
+            self.deferred_bytes -= deferred_bytes(&request);
             self.server.handle(request, now());
         }
-        if self.held.is_empty() {
-            self.held = VecDeque::new();
+        if self.deferred.is_empty() {
+            // Frees the memory of the queue.
+            self.deferred = VecDeque::new();
         }
     }
 
-    /// Handles the messages in `input`, as many as a turn allows, and keeps the rest.
-    fn work_off(&mut self, mut input: &mut [u8]) {
+    /// Handles the messages in `input`, up to the limit of one turn, and keeps the remaining bytes.
+    fn decode_all(&mut self, mut input: &mut [u8]) {
         let mut handled = 0;
         while handled < MESSAGES_PER_TURN
-            && !self.holds_enough()
-            && !self.is_paused()
+            && !self.is_deferred_full()
+            && !self.is_decoding_paused()
             && !self.outbox().is_closing()
         {
             match self.decoder.next(&mut input) {
-                Ok(Some(item)) => self.item(item),
+                Ok(Some(item)) => self.handle_item(item),
                 Ok(None) => return,
-                Err(error) => return self.fail(&error),
+                Err(error) => return self.close_invalid(&error),
             }
             handled += 1;
         }
-        self.leftover.extend_from_slice(input);
+        self.undecoded.extend_from_slice(input);
     }
 
-    fn item(&mut self, item: Item<'_>) {
+    fn handle_item(&mut self, item: Item<'_>) {
         let (opcode, payload) = match item {
             Item::Text(payload) => (OpCode::Text, payload),
             Item::Binary(payload) => (OpCode::Binary, payload),
@@ -220,17 +224,16 @@ impl Connection {
                 return;
             }
             Item::Pong(payload) => return inbox::acknowledge(self.node(), self.session(), &payload),
-            Item::Close(said) => {
-                let (code, reason) =
-                    said.map_or((CloseCode::NO_STATUS, String::new()), |(code, why)| (code, why));
-                self.ending.peer_closed = true;
-                return self.refuse(code, &reason);
+            Item::Close(close) => {
+                let (code, reason) = close.unwrap_or((CloseCode::NO_STATUS, String::new()));
+                self.close.is_peer_closed = true;
+                return self.queue_close(code, &reason);
             }
         };
         self.node().meters().messages_in.increment(1);
         let started = now();
-        if let Err(over) = self.throttle.admit(payload.len(), self.socket.node().limits(), started) {
-            return self.refuse(CloseCode::POLICY, &over);
+        if let Err(reason) = self.throttle.admit(payload.len(), self.socket.node().limits(), started) {
+            return self.queue_close(CloseCode::POLICY, &reason);
         }
         if let Some(raw) = self.server.raw {
             return raw(&self.socket, opcode, &payload);
@@ -242,41 +245,42 @@ impl Connection {
             Err(error) => {
                 self.node().meters().bad_frames.increment(1);
                 let error = with_causes(&error);
-                tracing::debug!(socket = %self.socket.id(), %error, "ignored a frame: it cannot be decoded");
+                tracing::debug!(socket = %self.socket.id(), %error, "frame cannot be decoded; it is ignored");
                 self.server.report_error(&self.socket, "", "bad_frame", &error);
             }
         }
     }
 
-    /// Starts an event's handler, or holds the event until one may start.
+    /// Starts an event's handler, or defers the event if too many handlers are in flight.
     fn handle(&mut self, request: Request, started: Instant) {
-        if self.held.is_empty() && !self.is_busy() {
+        if self.deferred.is_empty() && !self.is_busy() {
             return self.server.handle(request, started);
         }
-        self.held_bytes += held_bytes(&request);
-        self.held.push_back(request);
+        self.deferred_bytes += deferred_bytes(&request);
+        self.deferred.push_back(request);
     }
 
-    /// The peer broke the protocol: it costs this connection, and nothing else.
-    fn fail(&mut self, error: &ProtocolError) {
-        tracing::debug!(socket = %self.socket.id(), %error, "closing for a protocol error");
-        self.ending.garbled = true;
-        self.refuse(error.close_code(), &error.to_string());
+    /// Closes the connection of a peer that violated the WebSocket protocol.
+    fn close_invalid(&mut self, error: &ProtocolError) {
+        tracing::debug!(socket = %self.socket.id(), %error, "peer violated the WebSocket protocol; connection closed");
+        self.close.is_input_invalid = true;
+        self.queue_close(error.close_code(), &error.to_string());
     }
 
-    fn refuse(&mut self, code: CloseCode, reason: &str) {
-        self.ending.code = Some(code);
-        self.ending.reason = reason.to_owned();
-        // A peer's own close is answered with its code alone.
-        let said = if self.ending.peer_closed { "" } else { reason };
-        self.node().hub().close(self.session(), close_frame(code, said));
+    /// Queues a close frame behind everything that is queued already.
+    fn queue_close(&mut self, code: CloseCode, reason: &str) {
+        self.close.code = Some(code);
+        self.close.reason = reason.to_owned();
+        // The answer to a peer's close frame repeats the code without the reason.
+        let sent_reason = if self.close.is_peer_closed { "" } else { reason };
+        self.node().hub().close(self.session(), close_frame(code, sent_reason));
     }
 
-    /// Sends what the handlers of this turn queued for their own socket.
-    fn flush_now(&mut self, cx: &mut Context<'_>, scratch: &mut Vec<u8>) {
+    /// Sends the frames that handlers queued for this connection during the current turn.
+    fn flush_inline(&mut self, cx: &mut Context<'_>, scratch: &mut Vec<u8>) {
         loop {
-            let flushed = match &mut self.wire {
-                Wire::Tcp(_) => self.socket.session().outbox.flush(scratch),
+            let flushed = match &mut self.stream {
+                PeerStream::Tcp(_) => self.socket.session().outbox.flush(scratch),
                 other => self
                     .socket
                     .session()
@@ -286,120 +290,34 @@ impl Connection {
             self.node().meters().bytes_out.increment(flushed.1 as u64);
             match flushed.0 {
                 Flushed::More => {}
-                Flushed::Blocked => return self.flush_when_taken(cx),
+                Flushed::Blocked => return self.flush_until_pending(cx),
                 Flushed::Done => return,
             }
         }
     }
 
-    /// Sends as long as the peer takes something; then the task is woken when it does again.
-    fn flush_when_taken(&mut self, cx: &mut Context<'_>) {
+    /// Sends until the stream accepts no more bytes, and registers the task to be woken when it does.
+    fn flush_until_pending(&mut self, cx: &mut Context<'_>) {
         let (outbox, node) = (&self.socket.session().outbox, self.socket.node());
-        let wire = &mut self.wire;
+        let stream = &mut self.stream;
         let mut scratch = Vec::new();
         loop {
             let (flushed, sent) =
-                outbox.flush_by(&mut scratch, |batch| pending_blocks(wire.poll_send(cx, batch)));
+                outbox.flush_by(&mut scratch, |batch| pending_blocks(stream.poll_send(cx, batch)));
             node.meters().bytes_out.increment(sent as u64);
             if flushed == Flushed::Done || (flushed == Flushed::Blocked && sent == 0) {
                 return;
             }
         }
     }
-
-    /// Gets the close frame out and waits for the peer's, both within the time-out.
-    async fn close(&mut self) {
-        let timeout = self.node().limits().close_timeout;
-        let said = tokio::time::timeout(timeout, async {
-            poll_fn(|cx| self.poll_sent(cx)).await;
-            if self.ending.garbled {
-                self.wire.shutdown().await;
-            }
-            if !self.ending.peer_closed {
-                poll_fn(|cx| self.poll_peer_closes(cx)).await;
-            }
-        });
-        self.ending.in_order = said.await.is_ok();
-        if !self.ending.in_order {
-            tracing::debug!(socket = %self.socket.id(), "cut: the peer did not answer the close frame");
-        }
-    }
-
-    fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.wire.register(cx);
-        if self.outbox().is_blocked() {
-            self.flush_when_taken(cx);
-        } else {
-            with_lent(|lent| self.flush_now(cx, &mut lent.send));
-        }
-        if self.outbox().queued_bytes() == 0 { Poll::Ready(()) } else { Poll::Pending }
-    }
-
-    /// Reads on until the peer closes; what else it sends is too late.
-    fn poll_peer_closes(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
-            let over = with_lent(|lent| {
-                let len = match ready!(self.wire.poll_read(cx, &mut lent.read)) {
-                    Ok(0) | Err(_) => return Poll::Ready(true),
-                    Ok(len) => len,
-                };
-                let mut input = &mut lent.read[..len];
-                Poll::Ready(!self.ending.garbled && self.peer_closes_in(&mut input))
-            });
-            if ready!(over) {
-                return Poll::Ready(());
-            }
-        }
-    }
-
-    fn peer_closes_in(&mut self, input: &mut &mut [u8]) -> bool {
-        let mut input = std::mem::take(input);
-        loop {
-            match self.decoder.next(&mut input) {
-                Ok(Some(Item::Close(_))) => return true,
-                Ok(Some(_)) => {}
-                Ok(None) => return false,
-                Err(_) => {
-                    self.ending.garbled = true;
-                    return false;
-                }
-            }
-        }
-    }
-
-    /// Ends the stream of a connection that was closed in order. Last, when all is forgotten: who
-    /// waits for this before it comes again, as browsers do, finds its seat free.
-    pub(crate) async fn end_stream(&mut self) {
-        if self.ending.in_order {
-            let timeout = self.node().limits().close_timeout;
-            let _ = tokio::time::timeout(timeout, self.wire.shutdown()).await;
-        }
-    }
-
-    /// Forgets the socket and tells everybody who has to know.
-    pub(crate) fn end(&mut self) {
-        let overflowed = self.outbox().has_overflowed().then_some(CloseCode::TRY_AGAIN_LATER);
-        let ours = self.conn().close_code().or(overflowed);
-        let code = self.ending.code.or(ours).unwrap_or(CloseCode::ABNORMAL);
-        inbox::release(self.node(), self.session());
-        // Its user is known only until the hub forgets it.
-        let reporting =
-            Reporting::of(self.node(), self.session(), ClientAction::Disconnected { code: code.0 });
-        self.node().hub().remove(self.session());
-        self.node().identities.forget(self.socket.id());
-        self.conn().hang_up();
-        self.node().meters().closed(code.0);
-        reporting.into_iter().for_each(Reporting::send);
-        self.server.notify_disconnected(&self.socket, code.0, &self.ending.reason);
-    }
 }
 
-/// What a held event counts: its data, and what it is kept in.
-fn held_bytes(request: &Request) -> usize {
+/// Size of a deferred event: its data, and an estimate of its overhead.
+fn deferred_bytes(request: &Request) -> usize {
     request.payload().as_bytes().len() + 256
 }
 
-/// A send that has to wait is one the peer does not take now.
+/// Converts a pending send into `WouldBlock`, as the outbox expects.
 fn pending_blocks(sent: Poll<io::Result<usize>>) -> io::Result<usize> {
     match sent {
         Poll::Ready(outcome) => outcome,

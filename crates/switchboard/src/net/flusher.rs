@@ -1,8 +1,9 @@
-//! Sends what handlers queued for others: one lane per worker, first dirty, first flushed.
+//! Sends frames that handlers queued for other sockets. Each worker thread has a lane: a queue of
+//! sessions with unsent frames, flushed in order by one task.
 //!
-//! A lane is woken once per turn and works in slices with a yield between them. While it works off
-//! one fan-out, further ones are read and queued, and several frames for one receiver leave in one
-//! send; a bystander's echo waits for a slice, not for the fan-out.
+//! A lane yields after every [`SLICE`] sends. During a long fan-out the worker therefore still reads
+//! other connections, whose replies wait for one slice only, and frames of several fan-outs to one
+//! receiver are sent together.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -15,10 +16,10 @@ use tokio::sync::Notify;
 
 use crate::node::tasks::Tasks;
 
-/// Sends between two yields: at 6 µs each a slice holds others up for under 1 ms.
+/// Sends between two yields. At 6 µs each, a slice takes less than 1 ms.
 const SLICE: usize = 128;
 
-/// All lanes of an app.
+/// The lanes of an app.
 #[derive(Default)]
 pub(crate) struct Flushers {
     lanes: OnceLock<Box<[Arc<Lane>]>>,
@@ -31,14 +32,14 @@ struct Lane {
 }
 
 thread_local! {
-    /// Which lane this thread uses; the remainder by the number of lanes counts.
+    /// Number of this thread; its lane is the remainder by the number of lanes.
     static LANE: Cell<Option<usize>> = const { Cell::new(None) };
 }
 
 static NEXT_LANE: AtomicUsize = AtomicUsize::new(0);
 
 impl Flushers {
-    /// Starts the lanes; false if they run already.
+    /// Starts the lanes. Returns false if they run already.
     pub(crate) fn start(&self, tasks: &Tasks, bytes_out: Counter) -> bool {
         let mut started = false;
         self.lanes.get_or_init(|| {
@@ -53,16 +54,16 @@ impl Flushers {
 
     fn lane(&self) -> Option<&Lane> {
         let lanes = self.lanes.get()?;
-        let place = LANE.get().unwrap_or_else(|| {
+        let number = LANE.get().unwrap_or_else(|| {
             let next = NEXT_LANE.fetch_add(1, Ordering::Relaxed);
             LANE.set(Some(next));
             next
         });
-        Some(&lanes[place % lanes.len()])
+        Some(&lanes[number % lanes.len()])
     }
 }
 
-/// Before the start there is no socket that could be dirty.
+/// Does nothing before the lanes start, since there are no sockets yet.
 impl Schedule for Flushers {
     fn schedule(&self, session: Arc<Session>) {
         if let Some(lane) = self.lane() {
@@ -108,7 +109,7 @@ impl Lane {
         }
     }
 
-    /// Takes the next slice; false if there is nothing to do.
+    /// Takes the next slice. Returns false if the lane is empty.
     fn take(&self, slice: &mut Vec<Arc<Session>>) -> bool {
         let mut dirty = self.dirty.lock().expect("no code that holds a lane panics");
         let count = dirty.len().min(SLICE);

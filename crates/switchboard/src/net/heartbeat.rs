@@ -1,4 +1,4 @@
-//! Finds dead connections: one wheel of probes for all sockets of a protocol.
+//! Finds dead connections: one timer wheel per protocol probes all its sockets.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -15,10 +15,10 @@ use crate::routing::server::Server;
 /// A WebSocket ping without a payload.
 const PING: Bytes = Bytes::from_static(&[0x89, 0]);
 
-/// Slots of the wheel: each tick serves one, so pings of many sockets spread over the interval.
+/// Slots of a wheel. Each tick probes the sockets of one slot, which spreads pings over the interval.
 const SLOTS: usize = 32;
 
-/// The wheels of a node, by protocol.
+/// The timer wheels of a node, by protocol.
 #[derive(Default)]
 pub(crate) struct Heartbeats([Heartbeat; Protocol::COUNT]);
 
@@ -28,7 +28,7 @@ impl Heartbeats {
     }
 }
 
-/// A wheel. A socket has one slot and is probed once per turn of the wheel.
+/// A timer wheel. Each socket has one slot and is probed once per revolution.
 #[derive(Clone, Default)]
 pub(crate) struct Heartbeat {
     wheel: Arc<Mutex<Wheel>>,
@@ -37,14 +37,14 @@ pub(crate) struct Heartbeat {
 #[derive(Default)]
 struct Wheel {
     slots: [Vec<SocketId>; SLOTS],
-    now: usize,
+    current: usize,
 }
 
 impl Heartbeat {
-    /// Adds a socket; it is probed first after one interval.
+    /// Adds a socket. Its first probe is after one interval.
     pub(crate) fn watch(&self, id: SocketId) {
         let mut wheel = self.wheel.lock().expect("no code that holds the wheel panics");
-        let slot = wheel.now;
+        let slot = wheel.current;
         wheel.slots[slot].push(id);
     }
 
@@ -57,27 +57,28 @@ impl Heartbeat {
         ticks.tick().await;
         loop {
             ticks.tick().await;
-            self.turn(&server, probe);
+            self.tick(&server, probe);
         }
     }
 
-    fn turn(&self, server: &Server, probe: Probe) {
-        let (place, mut due) = {
+    /// Advances the wheel by one slot and probes its sockets.
+    fn tick(&self, server: &Server, probe: Probe) {
+        let (slot, mut due) = {
             let mut wheel = self.wheel.lock().expect("no code that holds the wheel panics");
-            wheel.now = (wheel.now + 1) % SLOTS;
-            let place = wheel.now;
-            (place, std::mem::take(&mut wheel.slots[place]))
+            wheel.current = (wheel.current + 1) % SLOTS;
+            let slot = wheel.current;
+            (slot, std::mem::take(&mut wheel.slots[slot]))
         };
-        due.retain(|id| beat(server, *id, probe));
+        due.retain(|id| probe_socket(server, *id, probe));
         due.shrink_to(2 * due.len());
         let mut wheel = self.wheel.lock().expect("no code that holds the wheel panics");
-        // Sockets that were added meanwhile wait for the next turn too.
-        wheel.slots[place].append(&mut due);
+        // Keeps sockets that were added to this slot meanwhile.
+        wheel.slots[slot].append(&mut due);
     }
 }
 
-/// Probes one socket. Returns false if it is gone.
-fn beat(server: &Server, id: SocketId, probe: Probe) -> bool {
+/// Probes one socket. Returns false if it has disconnected.
+fn probe_socket(server: &Server, id: SocketId, probe: Probe) -> bool {
     let node = server.app.node();
     let Some(session) = node.hub().index().session(id) else { return false };
     match probe {
@@ -86,15 +87,15 @@ fn beat(server: &Server, id: SocketId, probe: Probe) -> bool {
     }
 }
 
-/// Pings one socket, or cuts it if nothing arrived after the last `misses_max` pings.
+/// Pings a socket, or aborts its connection if nothing arrived after the last `misses_max` pings.
 fn ping(server: &Server, session: &Arc<Session>, misses_max: u8) -> bool {
     let (node, conn) = (server.app.node(), Conn::of(session));
-    // A connection that is not read, since its handlers wait, may be alive.
+    // A connection with the maximum number of handlers in flight is not read, so it may be alive.
     let is_unread = conn.handlers.load(Ordering::Relaxed) as usize >= node.limits().handlers_in_flight_max;
-    if conn.heard.swap(false, Ordering::Relaxed) || is_unread {
-        conn.missed.store(0, Ordering::Relaxed);
-    } else if conn.missed.fetch_add(1, Ordering::Relaxed) + 1 >= misses_max {
-        conn.closed_by_us(CloseCode::ABNORMAL);
+    if conn.has_received.swap(false, Ordering::Relaxed) || is_unread {
+        conn.missed_pings.store(0, Ordering::Relaxed);
+    } else if conn.missed_pings.fetch_add(1, Ordering::Relaxed) + 1 >= misses_max {
+        conn.record_close_code(CloseCode::ABNORMAL);
         session.outbox.abort();
         return false;
     }

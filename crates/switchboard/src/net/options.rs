@@ -1,11 +1,11 @@
-//! Which clients may connect, and where a client really is behind proxies.
+//! Rules for accepting clients: allowed origins, and trusted proxies that report client addresses.
 
 use std::net::IpAddr;
 
 use http::{HeaderMap, header};
 use ipnet::IpNet;
 
-/// Which clients may connect, and which proxies are trusted.
+/// Allowed origins of pages, and trusted proxies.
 ///
 /// ```
 /// use switchboard::{App, AcceptOptions};
@@ -20,24 +20,25 @@ use ipnet::IpNet;
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct AcceptOptions {
-    /// Origins that pages may connect from, such as `https://example.com`; others are refused with
-    /// 403. A client that sends no origin is no page and may connect. Default: `None`, any origin.
+    /// Origins whose pages may connect, such as `https://example.com`. Other origins are refused with
+    /// 403. A client without an `Origin` header is not a page and may connect. Default: `None`, which
+    /// allows any origin.
     pub allowed_origins: Option<Vec<String>>,
-    /// Proxies whose `x-forwarded-for` and `x-forwarded-proto` are trusted. The client's address is the
-    /// last in the list that is not a trusted proxy's, so addresses that a client adds itself do not
-    /// count. Default: empty.
+    /// Proxies whose `x-forwarded-for` and `x-forwarded-proto` headers are trusted. The client's address
+    /// is the last one in the list that does not belong to a trusted proxy, so a client cannot forge it.
+    /// Default: empty.
     pub trusted_proxies: Vec<IpNet>,
 }
 
-/// The address of a client, and whether it uses TLS.
+/// The address of a client, and whether it connected with TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Origin {
+pub(crate) struct ClientAddress {
     pub(crate) ip: Option<IpAddr>,
     pub(crate) is_secure: bool,
 }
 
 impl AcceptOptions {
-    /// Whether a page of the request's origin may connect.
+    /// Returns true if the request's origin is allowed, or if the request has none.
     pub(crate) fn allows_origin(&self, headers: &HeaderMap) -> bool {
         match (&self.allowed_origins, headers.get(header::ORIGIN)) {
             (Some(allowed), Some(origin)) => allowed.iter().any(|one| one.as_bytes() == origin.as_bytes()),
@@ -45,28 +46,28 @@ impl AcceptOptions {
         }
     }
 
-    /// The client behind a request that arrived from `peer`.
-    pub(crate) fn origin(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> Origin {
+    /// The address of the client that sent a request, which arrived from `peer`.
+    pub(crate) fn client_address(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> ClientAddress {
         let is_trusted = |ip: &IpAddr| self.trusted_proxies.iter().any(|net| net.contains(ip));
         if !peer.is_some_and(|ip| is_trusted(&ip)) {
-            return Origin { ip: peer, is_secure: false };
+            return ClientAddress { ip: peer, is_secure: false };
         }
         let proto = headers.get("x-forwarded-proto").and_then(|value| value.to_str().ok());
-        Origin { ip: forwarded_for(headers, is_trusted).or(peer), is_secure: proto == Some("https") }
+        ClientAddress { ip: forwarded_for(headers, is_trusted).or(peer), is_secure: proto == Some("https") }
     }
 }
 
-/// The client as the outermost trusted proxy saw it. Every proxy appends the address of its peer, so
-/// the list is reliable from its end up to the first address that is not trusted.
-fn forwarded_for(headers: &HeaderMap, trusted: impl Fn(&IpAddr) -> bool) -> Option<IpAddr> {
+/// The client's address as the outermost trusted proxy reported it. Every proxy appends the address of
+/// its peer, so the list is reliable from its end to the first address that is not trusted.
+fn forwarded_for(headers: &HeaderMap, is_trusted: impl Fn(&IpAddr) -> bool) -> Option<IpAddr> {
     let lists = headers.get_all("x-forwarded-for").iter().rev().map_while(|list| list.to_str().ok());
-    let mut seen = None;
+    let mut client = None;
     for entry in lists.flat_map(|list| list.rsplit(',')) {
         let Ok(ip) = entry.trim().parse::<IpAddr>() else { break };
-        seen = Some(ip.to_canonical());
-        if !trusted(&ip.to_canonical()) {
+        client = Some(ip.to_canonical());
+        if !is_trusted(&ip.to_canonical()) {
             break;
         }
     }
-    seen
+    client
 }

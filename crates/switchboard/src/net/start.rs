@@ -1,4 +1,4 @@
-//! Starting to serve an app: its routes are frozen, and the node's services run.
+//! The start of a server: freezes the app's routes and starts the node's services.
 
 use std::sync::Arc;
 
@@ -13,7 +13,8 @@ use crate::protocols::config;
 use crate::protocols::config::ProtocolConfig;
 use crate::routing::server::Server;
 
-/// Freezes the routes of an app and, the first time, starts the services of its node.
+/// Freezes the routes of an app. The first call for a node also starts its services: flushers, heartbeats,
+/// expiry of tokens, reports.
 ///
 /// # Panics
 /// If the routes are invalid: an event has two handlers, or a handler's state is missing.
@@ -21,7 +22,7 @@ pub(crate) fn start(app: &App) -> Arc<Server> {
     let configs = Protocol::ALL.map(|protocol| config(protocol, app));
     let routes = configs.each_ref().map(|ProtocolConfig { router, fallback, .. }| {
         let routes = router.freeze(app.setup(), fallback.clone());
-        routes.unwrap_or_else(|wrong| panic!("the app cannot be served: {wrong}"))
+        routes.unwrap_or_else(|error| panic!("the app cannot be served: {error}"))
     });
     let frame_bytes_max = configs.each_ref().map(|config| config.frame_bytes_max);
     let server = Arc::new(Server::new(app, routes, frame_bytes_max));

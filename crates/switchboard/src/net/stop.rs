@@ -1,4 +1,4 @@
-//! Stopping: connections are refused and closed, and handlers awaited.
+//! The graceful stop: refuses new connections, closes sockets and waits for handlers.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -8,10 +8,10 @@ use switchboard_ws::close::{CloseCode, close_frame};
 use crate::api::app::App;
 use crate::node::conn::Conn;
 
-/// The reason in the close frame when the server stops.
+/// Reason in the close frame when the server stops.
 pub(crate) const STOPPING: &str = "the server restarts";
 
-/// How a server stops.
+/// Window and time-out of a graceful stop.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -22,9 +22,9 @@ pub(crate) const STOPPING: &str = "the server restarts";
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Stopping {
-    /// Sockets are closed over this time, so that they do not all come back at once. Default 0.
+    /// Time over which sockets are closed, so that clients do not all reconnect at once. Default 0.
     pub window: Duration,
-    /// What runs longer than this after the window is left behind. Default 10 s.
+    /// How long to wait for connections and handlers after the window; the rest is abandoned. Default 10 s.
     pub timeout: Duration,
 }
 
@@ -60,7 +60,7 @@ impl Stopping {
     }
 }
 
-/// Stops an app: refuses new connections, closes all sockets and waits for what runs.
+/// Stops an app: refuses new connections, closes all sockets and waits for connections and handlers.
 pub(crate) async fn stop(app: &App, stopping: Stopping) {
     app.node().is_stopping.store(true, Ordering::Relaxed);
     let sessions = app.hub().index().all_sessions();
@@ -68,16 +68,16 @@ pub(crate) async fn stop(app: &App, stopping: Stopping) {
     let frame = close_frame(CloseCode::RESTART, STOPPING);
     let mut pauses = Duration::ZERO;
     for session in sessions {
-        Conn::of(&session).closed_by_us(CloseCode::RESTART);
+        Conn::of(&session).record_close_code(CloseCode::RESTART);
         app.hub().close(&session, frame.clone());
         pauses += pause;
-        // A timer has no finer steps.
+        // Short pauses are summed, because timers are not precise enough.
         if pauses >= Duration::from_millis(5) {
             tokio::time::sleep(std::mem::take(&mut pauses)).await;
         }
     }
     if tokio::time::timeout(stopping.timeout, app.node().tasks.finished()).await.is_err() {
-        tracing::warn!("stopped with connections or handlers still running");
+        tracing::warn!("stop timed out; connections or handlers still running are abandoned");
     }
     app.node().tasks.stop_services();
 }

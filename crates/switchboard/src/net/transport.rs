@@ -1,4 +1,4 @@
-//! The way out to a peer, over TCP or over anything that reads and writes.
+//! The byte stream to a peer: TCP, or any other stream such as TLS or an in-memory pipe.
 
 use std::future::poll_fn;
 use std::io;
@@ -13,20 +13,20 @@ use switchboard_hub::Transport;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// A stream that is no TCP socket of ours: TLS, a pipe in memory.
-pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+/// A stream other than a plain TCP socket.
+pub(crate) trait ByteStream: AsyncRead + AsyncWrite + Unpin + Send {}
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> ByteStream for S {}
 
-/// The connection's end of its stream.
-pub(crate) enum Wire {
-    /// Anyone may send; the kernel keeps concurrent sends apart.
+/// The stream of a connection.
+pub(crate) enum PeerStream {
+    /// Any thread may send; the kernel serializes concurrent sends.
     Tcp(Arc<Tcp>),
-    /// Only the owner can send, so every flush is handed to it.
-    Other { stream: Box<dyn Stream>, owner: Arc<Owner> },
+    /// Only the connection's task can send. A flush by another thread wakes that task.
+    Other { stream: Box<dyn ByteStream>, owner: Arc<OwnerOnly> },
 }
 
-/// A TCP connection and the task that reads it.
+/// A TCP stream, and the waker of the task that reads it.
 pub(crate) struct Tcp {
     stream: TcpStream,
     owner: AtomicWaker,
@@ -34,8 +34,8 @@ pub(crate) struct Tcp {
 
 impl Transport for Tcp {
     fn send(&self, bytes: &[u8]) -> io::Result<usize> {
-        // Straight to the socket: tokio's `try_write` reports `WouldBlock` until the driver has
-        // seen the socket once.
+        // Bypasses tokio, because `try_write` returns `WouldBlock` until the driver has polled the socket
+        // for the first time.
         SockRef::from(&self.stream).send(bytes)
     }
 
@@ -44,13 +44,13 @@ impl Transport for Tcp {
     }
 }
 
-/// Stands for a stream that others cannot send on.
+/// The transport of a stream on which only its owner can send: every send blocks, and the owner is woken.
 #[derive(Default)]
-pub(crate) struct Owner {
+pub(crate) struct OwnerOnly {
     waker: AtomicWaker,
 }
 
-impl Transport for Owner {
+impl Transport for OwnerOnly {
     fn send(&self, _: &[u8]) -> io::Result<usize> {
         Err(io::ErrorKind::WouldBlock.into())
     }
@@ -60,44 +60,44 @@ impl Transport for Owner {
     }
 }
 
-impl Wire {
+impl PeerStream {
     pub(crate) fn tcp(stream: TcpStream) -> Self {
-        // A frame is complete when it is sent; waiting for more only adds latency.
+        // Frames are sent whole, so Nagle's algorithm would only add latency.
         let _ = stream.set_nodelay(true);
-        Wire::Tcp(Arc::new(Tcp { stream, owner: AtomicWaker::new() }))
+        PeerStream::Tcp(Arc::new(Tcp { stream, owner: AtomicWaker::new() }))
     }
 
-    pub(crate) fn other(stream: impl Stream + 'static) -> Self {
-        Wire::Other { stream: Box::new(stream), owner: Arc::default() }
+    pub(crate) fn other(stream: impl ByteStream + 'static) -> Self {
+        PeerStream::Other { stream: Box::new(stream), owner: Arc::default() }
     }
 
-    /// What the session's outbox writes through.
+    /// The transport through which the session's outbox sends.
     pub(crate) fn transport(&self) -> Arc<dyn Transport> {
         match self {
-            Wire::Tcp(tcp) => tcp.clone(),
-            Wire::Other { owner, .. } => owner.clone(),
+            PeerStream::Tcp(tcp) => tcp.clone(),
+            PeerStream::Other { owner, .. } => owner.clone(),
         }
     }
 
-    /// Remembers the task that is asked for by [`Transport::wake_owner`].
+    /// Registers the current task to be woken by [`Transport::wake_owner`].
     pub(crate) fn register(&self, cx: &Context<'_>) {
         match self {
-            Wire::Tcp(tcp) => tcp.owner.register(cx.waker()),
-            Wire::Other { owner, .. } => owner.waker.register(cx.waker()),
+            PeerStream::Tcp(tcp) => tcp.owner.register(cx.waker()),
+            PeerStream::Other { owner, .. } => owner.waker.register(cx.waker()),
         }
     }
 
-    /// Reads what is there. Zero bytes mean the peer has closed.
+    /// Reads available bytes. Zero bytes mean that the peer has closed the stream.
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         match self {
-            Wire::Tcp(tcp) => loop {
+            PeerStream::Tcp(tcp) => loop {
                 ready!(tcp.stream.poll_read_ready(cx))?;
                 match tcp.stream.try_read(buffer) {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
                     outcome => return Poll::Ready(outcome),
                 }
             },
-            Wire::Other { stream, .. } => {
+            PeerStream::Other { stream, .. } => {
                 let mut buffer = ReadBuf::new(buffer);
                 ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
                 Poll::Ready(Ok(buffer.filled().len()))
@@ -105,50 +105,50 @@ impl Wire {
         }
     }
 
-    /// Sends what the peer takes, waiting until it takes something.
+    /// Sends as many bytes as the stream accepts; pending until it accepts at least one.
     pub(crate) fn poll_send(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self {
-            Wire::Tcp(tcp) => loop {
+            PeerStream::Tcp(tcp) => loop {
                 ready!(tcp.stream.poll_write_ready(cx))?;
-                // Through tokio, so that a `WouldBlock` clears the readiness that was waited for.
+                // Uses tokio, so that `WouldBlock` clears the readiness flag.
                 match tcp.stream.try_write(bytes) {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
                     outcome => return Poll::Ready(outcome),
                 }
             },
-            Wire::Other { stream, .. } => {
+            PeerStream::Other { stream, .. } => {
                 let sent = ready!(Pin::new(&mut *stream).poll_write(cx, bytes))?;
-                // A stream that buffers, such as TLS, must not keep the end of a batch.
+                // A buffering stream, such as TLS, must not hold back the end of a batch.
                 let _ = Pin::new(stream).poll_flush(cx)?;
                 Poll::Ready(Ok(sent))
             }
         }
     }
 
-    /// Ends a connection that nothing has been said on with its first and last frame.
-    pub(crate) async fn refuse(mut self, frame: &[u8], timeout: Duration) {
-        let goodbye = async {
+    /// Sends a single frame and closes the stream. For clients that are refused after the handshake.
+    pub(crate) async fn send_and_close(mut self, frame: &[u8], timeout: Duration) {
+        let closing = async {
             let mut sent = 0;
             while sent < frame.len() {
                 sent += poll_fn(|cx| self.poll_send(cx, &frame[sent..])).await?;
             }
             self.shutdown().await;
-            // What the peer sends has to be read, or the reset would overtake the frame.
+            // Unread input would make the kernel send a reset, which may discard the frame.
             let mut buffer = [0; 1024];
             while poll_fn(|cx| self.poll_read(cx, &mut buffer)).await? > 0 {}
             io::Result::Ok(())
         };
-        // The peer may go first; that is as good.
-        let _ = tokio::time::timeout(timeout, goodbye).await;
+        // An error means that the peer has closed the stream already.
+        let _ = tokio::time::timeout(timeout, closing).await;
     }
 
-    /// Says that nothing more will be sent.
+    /// Closes the sending direction.
     pub(crate) async fn shutdown(&mut self) {
         match self {
-            Wire::Tcp(tcp) => {
+            PeerStream::Tcp(tcp) => {
                 let _ = SockRef::from(&tcp.stream).shutdown(std::net::Shutdown::Write);
             }
-            Wire::Other { stream, .. } => {
+            PeerStream::Other { stream, .. } => {
                 let _ = poll_fn(|cx| Pin::new(&mut *stream).poll_shutdown(cx)).await;
             }
         }

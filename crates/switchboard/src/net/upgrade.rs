@@ -1,4 +1,4 @@
-//! The WebSocket upgrade: checks handshakes and starts connections.
+//! The WebSocket upgrade: checks handshake requests, answers them, and starts connections.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -26,11 +26,11 @@ use crate::api::app::App;
 use crate::api::socket::Socket;
 use crate::net::connection::Connection;
 use crate::net::heartbeat::Heartbeats;
-use crate::net::options::{AcceptOptions, Origin};
+use crate::net::limiter::{ConnectionLimiter, ConnectionPermit, LimitError};
+use crate::net::options::{AcceptOptions, ClientAddress};
 use crate::net::start::start;
 use crate::net::stop::STOPPING;
-use crate::net::throttle::{Addresses, Admitted, Refused};
-use crate::net::transport::Wire;
+use crate::net::transport::PeerStream;
 use crate::node::clock::now;
 use crate::node::conn::Conn;
 use crate::node::info::Info;
@@ -39,26 +39,26 @@ use crate::protocols::Handshake;
 use crate::protocols::admission::{AddressError, Admission, Guard};
 use crate::routing::server::Server;
 
-/// A tower service that answers WebSocket handshakes, and everything else with 426; made by
+/// A tower service that upgrades WebSocket handshakes and answers other requests with 426. Made by
 /// [`App::into_service`].
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
 /// use switchboard::{App, UpgradeService};
 ///
-/// let door: UpgradeService = App::new().into_service();
-/// let router: axum::Router = axum::Router::new().route_service("/ws", door);
+/// let websockets: UpgradeService = App::new().into_service();
+/// let router: axum::Router = axum::Router::new().route_service("/ws", websockets);
 /// # Ok(()) }
 /// ```
 #[derive(Clone)]
 pub struct UpgradeService {
     server: Arc<Server>,
-    addresses: Arc<Addresses>,
+    limiter: Arc<ConnectionLimiter>,
 }
 
 /// Why a handshake was refused.
 #[derive(Debug, thiserror::Error)]
-enum Closed {
+enum UpgradeError {
     #[error(transparent)]
     Handshake(#[from] HandshakeError),
     #[error("this origin may not connect")]
@@ -68,130 +68,140 @@ enum Closed {
     #[error("the server is stopping")]
     Stopping,
     #[error(transparent)]
-    Refused(#[from] Refused),
+    Limit(#[from] LimitError),
     #[error("the connection cannot be upgraded")]
     NoUpgrade,
 }
 
-impl Closed {
+impl UpgradeError {
     fn status(&self) -> StatusCode {
         match self {
-            Closed::Handshake(error) => error.status(),
-            Closed::Origin => StatusCode::FORBIDDEN,
-            Closed::Address(error) => error.status,
-            Closed::Stopping | Closed::Refused(Refused::Full(_)) => StatusCode::SERVICE_UNAVAILABLE,
-            Closed::Refused(_) => StatusCode::TOO_MANY_REQUESTS,
-            Closed::NoUpgrade => StatusCode::INTERNAL_SERVER_ERROR,
+            UpgradeError::Handshake(error) => error.status(),
+            UpgradeError::Origin => StatusCode::FORBIDDEN,
+            UpgradeError::Address(error) => error.status,
+            UpgradeError::Stopping | UpgradeError::Limit(LimitError::Server(_)) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            UpgradeError::Limit(_) => StatusCode::TOO_MANY_REQUESTS,
+            UpgradeError::NoUpgrade => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 }
 
-/// The client of a handshake that was accepted, until its connection runs.
-struct Upgrade {
+/// A client with an accepted handshake, until its connection starts.
+struct NewClient {
     handshake: Handshake,
     info: Info,
-    admitted: Admitted,
+    permit: ConnectionPermit,
 }
 
 impl UpgradeService {
     pub(crate) fn new(app: &App) -> Self {
-        UpgradeService { server: start(app), addresses: Arc::default() }
+        UpgradeService { server: start(app), limiter: Arc::default() }
     }
 
     pub(crate) fn app(&self) -> &App {
         &self.server.app
     }
 
-    /// Answers a handshake and starts the connection that follows it.
-    fn open<B>(&self, mut request: Request<B>) -> Response<Body> {
-        let outcome = self.check(&request).and_then(|(accept, upgrade)| {
+    /// Answers a request. If it is a valid handshake, the connection starts after the response.
+    fn respond<B>(&self, mut request: Request<B>) -> Response<Body> {
+        let outcome = self.check(&request).and_then(|(accept, client)| {
             if request.extensions().get::<hyper::upgrade::OnUpgrade>().is_none() {
-                return Err(Closed::NoUpgrade);
+                return Err(UpgradeError::NoUpgrade);
             }
-            self.upgrade(&mut request, upgrade);
+            self.upgrade(&mut request, client);
             Ok(switching_protocols(accept))
         });
-        outcome.unwrap_or_else(|closed| {
-            self.app().node().meters().refused(closed.status().as_u16());
-            refusal(&closed)
+        outcome.unwrap_or_else(|error| {
+            self.app().node().meters().refused(error.status().as_u16());
+            refusal(&error)
         })
     }
 
-    /// Checks a handshake: its headers, its origin, its address, the limits.
-    fn check<B>(&self, request: &Request<B>) -> Result<(HeaderValue, Upgrade), Closed> {
+    /// Checks a handshake's headers, origin and URL, and the connection limits. Returns the value of
+    /// `sec-websocket-accept`.
+    fn check<B>(&self, request: &Request<B>) -> Result<(HeaderValue, NewClient), UpgradeError> {
         let (app, headers) = (self.app(), request.headers());
         let accept = handshake::accept(headers, request.method(), request.version())?;
         let default = AcceptOptions::default();
         let options = app.setup().extension::<AcceptOptions>().unwrap_or(&default);
         if !options.allows_origin(headers) {
-            return Err(Closed::Origin);
+            return Err(UpgradeError::Origin);
         }
         if app.node().is_stopping.load(Ordering::Relaxed) {
-            return Err(Closed::Stopping);
+            return Err(UpgradeError::Stopping);
         }
         let handshake = Handshake::of(app, request.uri())?;
         let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
         let peer = peer.map(|info| info.0.ip().to_canonical());
-        let Origin { ip, is_secure } = options.origin(peer, headers);
-        let admitted = self.addresses.admit(ip, app.limits(), now())?;
+        let ClientAddress { ip, is_secure } = options.client_address(peer, headers);
+        let permit = self.limiter.admit(ip, app.limits(), now())?;
         let info = Info::new(request.uri(), headers, ip, is_secure);
-        Ok((accept, Upgrade { handshake, info, admitted }))
+        Ok((accept, NewClient { handshake, info, permit }))
     }
 
-    /// Runs a connection over a stream whose handshake is done.
-    pub(crate) fn connect_stream(&self, wire: Wire) {
-        let admitted =
-            self.addresses.admit(None, self.app().limits(), now()).expect("a new service has room");
-        let client = Upgrade { handshake: Handshake::without_address(), info: Info::empty(), admitted };
-        let connect = self.connect(wire, Bytes::new(), client);
-        connect.now_or_never().expect("an emit client is admitted at once");
+    /// Starts an emit connection over a stream without an HTTP handshake.
+    pub(crate) fn connect_stream(&self, stream: PeerStream) {
+        let permit =
+            self.limiter.admit(None, self.app().limits(), now()).expect("a new limiter has no connections");
+        let client = NewClient { handshake: Handshake::without_address(), info: Info::empty(), permit };
+        let connect = self.connect(stream, Bytes::new(), client);
+        connect.now_or_never().expect("admitting an emit client does not wait");
     }
 
-    /// Starts the connection when the stream has been upgraded.
-    fn upgrade<B>(&self, request: &mut Request<B>, client: Upgrade) {
-        let (door, upgrade) = (self.clone(), hyper::upgrade::on(request));
-        // A task of its own, so that the long-lived one is not as large as the handshake.
+    /// Starts the connection once hyper has upgraded the stream.
+    fn upgrade<B>(&self, request: &mut Request<B>, client: NewClient) {
+        let (service, upgrade) = (self.clone(), hyper::upgrade::on(request));
+        // A separate task, so that the long-lived connection task does not keep the memory that the
+        // handshake needs.
         self.app().node().tasks.spawn(async move {
             if let Ok(upgraded) = upgrade.await {
-                let (wire, early) = wire_of(upgraded);
-                door.connect(wire, early, client).await;
+                let (stream, read_buf) = stream_of(upgraded);
+                service.connect(stream, read_buf, client).await;
             }
         });
     }
 
-    /// Admits a client and runs its connection in a task.
-    async fn connect(&self, wire: Wire, early: Bytes, client: Upgrade) {
-        let Upgrade { handshake, info, admitted } = client;
+    /// Admits a client by its protocol's rules and starts its connection, or closes the stream.
+    async fn connect(&self, stream: PeerStream, read_buf: Bytes, client: NewClient) {
+        let NewClient { handshake, info, permit } = client;
         let id = SocketId::on(self.app().hub().bus().node());
         match handshake.admit(self.app(), id).await {
             Ok(admission) => {
-                let (socket, guard) = self.add(id, &wire, info, admission);
-                self.run(socket, wire, early, (guard, admitted));
+                let (socket, guard) = self.add(id, &stream, info, admission);
+                self.start(socket, stream, read_buf, (guard, permit));
             }
             Err(reason) => {
                 let frame = close_frame(CloseCode::TRY_AGAIN_LATER, &reason);
-                wire.refuse(&frame, self.app().limits().close_timeout).await;
+                stream.send_and_close(&frame, self.app().limits().close_timeout).await;
             }
         }
     }
 
-    /// Adds a client to the hub.
-    fn add(&self, id: SocketId, wire: &Wire, info: Info, admission: Admission) -> (Socket, Option<Guard>) {
+    /// Adds a client to the hub and reports it as connected.
+    fn add(
+        &self,
+        id: SocketId,
+        stream: &PeerStream,
+        info: Info,
+        admission: Admission,
+    ) -> (Socket, Option<Guard>) {
         let (app, node) = (self.app(), self.app().node());
         let Admission { protocol, project, state, greeting, on_connected } = admission;
         let session = node.hub().add(NewSession {
             id,
             project,
             protocol,
-            transport: wire.transport(),
+            transport: stream.transport(),
             peer: Box::new(Conn::new(info, state)),
             greeting,
         });
         node.extension::<Heartbeats>().of(protocol).watch(id);
         node.meters().connections.increment(1.0);
-        node.meters().connected.increment(1);
+        node.meters().accepted.increment(1);
         let socket = Socket::new(app, session);
-        // A stop that has begun meanwhile may not have seen it.
+        // If the server began to stop meanwhile, it may have missed this session.
         if app.is_stopping() {
             node.close(socket.session(), CloseCode::RESTART, STOPPING);
         }
@@ -200,17 +210,23 @@ impl UpgradeService {
         (socket, guard)
     }
 
-    /// Runs a connection in a task of its own. `guards` are dropped when the hub has forgotten the
-    /// client, and before its stream ends.
-    fn run(&self, socket: Socket, wire: Wire, early: Bytes, guards: (Option<Guard>, Admitted)) {
-        let mut connection = Connection::new(self.server.clone(), socket.clone(), wire, early);
+    /// Starts the connection's task. `guards` are dropped after the session is removed and before the
+    /// stream is shut down.
+    fn start(
+        &self,
+        socket: Socket,
+        stream: PeerStream,
+        read_buf: Bytes,
+        guards: (Option<Guard>, ConnectionPermit),
+    ) {
+        let mut connection = Connection::new(self.server.clone(), socket.clone(), stream, read_buf);
         self.server.notify_connected(&socket);
         drop(socket);
         self.app().node().tasks.spawn(async move {
             let outcome = AssertUnwindSafe(connection.run()).catch_unwind().await;
-            connection.end();
+            connection.remove_session();
             drop(guards);
-            Box::pin(connection.end_stream()).await;
+            Box::pin(connection.shut_down_stream()).await;
             if let Err(panic) = outcome {
                 resume_unwind(panic);
             }
@@ -218,15 +234,16 @@ impl UpgradeService {
     }
 }
 
-/// The stream under an upgrade, as it came from the listener where it did.
-fn wire_of(upgraded: Upgraded) -> (Wire, Bytes) {
+/// The stream below an upgraded connection, and the bytes that were read after the handshake. A TCP
+/// stream is unwrapped, so that the connection can send on it directly.
+fn stream_of(upgraded: Upgraded) -> (PeerStream, Bytes) {
     let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {
-        Ok(parts) => return (Wire::tcp(parts.io.into_inner()), parts.read_buf),
+        Ok(parts) => return (PeerStream::tcp(parts.io.into_inner()), parts.read_buf),
         Err(upgraded) => upgraded,
     };
     match hyper_util::server::conn::auto::upgrade::downcast::<TokioIo<TcpStream>>(upgraded) {
-        Ok(parts) => (Wire::tcp(parts.io.into_inner()), parts.read_buf),
-        Err(upgraded) => (Wire::other(TokioIo::new(upgraded)), Bytes::new()),
+        Ok(parts) => (PeerStream::tcp(parts.io.into_inner()), parts.read_buf),
+        Err(upgraded) => (PeerStream::other(TokioIo::new(upgraded)), Bytes::new()),
     }
 }
 
@@ -240,12 +257,12 @@ fn switching_protocols(accept: HeaderValue) -> Response<Body> {
     response
 }
 
-fn refusal(closed: &Closed) -> Response<Body> {
-    let mut response = Response::new(Body::from(format!("{closed}\n")));
-    *response.status_mut() = closed.status();
+fn refusal(error: &UpgradeError) -> Response<Body> {
+    let mut response = Response::new(Body::from(format!("{error}\n")));
+    *response.status_mut() = error.status();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    if closed.status() == StatusCode::UPGRADE_REQUIRED {
+    if error.status() == StatusCode::UPGRADE_REQUIRED {
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
     }
@@ -262,6 +279,6 @@ impl<B: Send + 'static> tower::Service<Request<B>> for UpgradeService {
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        ready(Ok(self.open(request)))
+        ready(Ok(self.respond(request)))
     }
 }

@@ -1,4 +1,4 @@
-//! Remote calls that wait for an answer.
+//! Calls to other nodes that wait for an answer.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
@@ -11,83 +11,85 @@ use tokio::sync::{OnceCell, oneshot};
 use crate::node::errors::NodeError;
 use crate::node::message::Refusal;
 
-/// What another node says became of a call.
+/// The answer of another node to a call.
 pub(crate) type Outcome = Result<Payload, Refusal>;
 
-/// Who waits for which answer.
-pub(crate) struct Calls {
-    /// The project in which answers come. Nobody can guess it, so nobody's sockets come and go there,
-    /// and a node without any socket of its own is answered as well.
-    home: ProjectId,
-    /// Set when what is sent there is heard.
-    heard: OnceCell<()>,
-    waiting: Mutex<HashMap<SocketId, oneshot::Sender<Outcome>>>,
+/// The pending calls of a node.
+pub(crate) struct PendingCalls {
+    /// The project to which answers are published. Its name is random and no client can join it, so
+    /// answers are delivered even if the node has no sockets.
+    reply_project: ProjectId,
+    /// Set once the node is subscribed to the reply project.
+    subscribed: OnceCell<()>,
+    pending: Mutex<HashMap<SocketId, oneshot::Sender<Outcome>>>,
 }
 
-impl Default for Calls {
+impl Default for PendingCalls {
     fn default() -> Self {
-        let home = ProjectId::new(&SocketId::random().to_string()).expect("an id is neither empty nor long");
-        Calls { home, heard: OnceCell::new(), waiting: Mutex::default() }
+        let name = SocketId::random().to_string();
+        let reply_project = ProjectId::new(&name).expect("an id is neither empty nor long");
+        PendingCalls { reply_project, subscribed: OnceCell::new(), pending: Mutex::default() }
     }
 }
 
-impl Calls {
-    /// Where answers come; waits until they would be heard.
-    pub(crate) async fn home(&self, bus: &dyn Bus) -> &ProjectId {
-        let hear = async {
-            bus.subscribe(&self.home, &Target::Everyone);
+impl PendingCalls {
+    /// Subscribes to answers, if the node has not yet. Returns the reply project.
+    pub(crate) async fn subscribe(&self, bus: &dyn Bus) -> &ProjectId {
+        let subscribe = async {
+            bus.subscribe(&self.reply_project, &Target::Everyone);
             bus.settled().await;
         };
-        self.heard.get_or_init(|| hear).await;
-        &self.home
+        self.subscribed.get_or_init(|| subscribe).await;
+        &self.reply_project
     }
 
-    /// The same, without waiting.
-    pub(crate) fn address(&self) -> &ProjectId {
-        &self.home
+    /// The project to which answers are published.
+    pub(crate) fn reply_project(&self) -> &ProjectId {
+        &self.reply_project
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<SocketId, oneshot::Sender<Outcome>>> {
-        self.waiting.lock().expect("no code that holds the calls panics")
+        self.pending.lock().expect("no code that holds the calls panics")
     }
 
-    /// Begins to wait, under an id that brings the answer to this node.
-    pub(crate) fn open(&self, node: NodeId, max: usize) -> Result<Call<'_>, NodeError> {
+    /// Opens a call with a new id of this node, to which the answer is addressed.
+    pub(crate) fn open(&self, node: NodeId, max: usize) -> Result<PendingCall<'_>, NodeError> {
         let (sender, receiver) = oneshot::channel();
         let id = SocketId::on(node);
-        let mut waiting = self.lock();
-        if waiting.len() >= max {
+        let mut pending = self.lock();
+        if pending.len() >= max {
             return Err(NodeError::TooMany { max });
         }
-        waiting.insert(id, sender);
-        Ok(Call { calls: self, id, receiver })
+        pending.insert(id, sender);
+        Ok(PendingCall { calls: self, id, receiver })
     }
 
-    /// Hands an answer to who waits for it; one that comes too late is dropped.
+    /// Completes a call. Ignores ids that are no longer pending.
     pub(crate) fn resolve(&self, id: SocketId, outcome: Outcome) {
-        let waiting = self.lock().remove(&id);
-        if let Some(sender) = waiting {
-            // Who asked may have given up in this moment.
+        let sender = self.lock().remove(&id);
+        if let Some(sender) = sender {
+            // Fails if the call was dropped at the same time.
             let _ = sender.send(outcome);
         }
     }
 }
 
-/// One call; it waits until this is dropped.
-pub(crate) struct Call<'a> {
-    calls: &'a Calls,
+/// A call without an answer yet. Dropping it removes it from the pending calls.
+pub(crate) struct PendingCall<'a> {
+    calls: &'a PendingCalls,
     pub(crate) id: SocketId,
     receiver: oneshot::Receiver<Outcome>,
 }
 
-impl Call<'_> {
-    pub(crate) async fn outcome(mut self, within: Duration) -> Result<Outcome, NodeError> {
-        let said = tokio::time::timeout(within, &mut self.receiver).await;
-        said.ok().and_then(Result::ok).ok_or(NodeError::Timeout(within))
+impl PendingCall<'_> {
+    /// Waits for the answer.
+    pub(crate) async fn outcome(mut self, timeout: Duration) -> Result<Outcome, NodeError> {
+        let outcome = tokio::time::timeout(timeout, &mut self.receiver).await;
+        outcome.ok().and_then(Result::ok).ok_or(NodeError::Timeout(timeout))
     }
 }
 
-impl Drop for Call<'_> {
+impl Drop for PendingCall<'_> {
     fn drop(&mut self) {
         self.calls.lock().remove(&self.id);
     }
@@ -98,13 +100,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn calls_are_bounded_and_one_that_is_given_up_makes_room() {
-        let (calls, node) = (Calls::default(), NodeId::random());
+    fn calls_are_bounded_and_a_dropped_call_makes_room() {
+        let (calls, node) = (PendingCalls::default(), NodeId::random());
         let first = calls.open(node, 1).unwrap();
         assert_eq!(calls.open(node, 1).err(), Some(NodeError::TooMany { max: 1 }));
-        let late = first.id;
+        let dropped = first.id;
         drop(first);
-        calls.resolve(late, Ok(Payload::NULL));
+        calls.resolve(dropped, Ok(Payload::NULL));
         assert_eq!(calls.open(node, 1).unwrap().id.node(), node);
     }
 }

@@ -1,4 +1,4 @@
-//! The only file of this crate that reads a clock.
+//! The clocks. No other file of this crate reads one.
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -15,8 +15,8 @@ pub(crate) fn now_ms() -> u64 {
     unix_ms(SystemTime::now())
 }
 
-/// Microseconds since 1970, to order clients that connect within a millisecond.
+/// Microseconds since 1970, to order clients that connect within the same millisecond.
 pub(crate) fn now_us() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX)
 }

@@ -1,4 +1,5 @@
-//! What the framework keeps with each session: its handshake, its values, its pending requests.
+//! The framework's state of a connection: handshake, protocol state, values set by handlers, pending
+//! requests.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -15,36 +16,36 @@ use crate::node::errors::RequestError;
 use crate::node::inbox::deliveries::Deliveries;
 use crate::node::info::Info;
 
-/// State that a connection's protocol keeps with it.
+/// State of a connection that belongs to its protocol.
 pub(crate) type ProtocolState = Box<dyn Any + Send + Sync>;
 
-/// Values that handlers have set, by their keys.
+/// Values set by handlers, by key.
 pub(crate) type Values = HashMap<Box<str>, Arc<dyn Any + Send + Sync>>;
 
-/// A connection, as the framework keeps it with the hub's session.
+/// The framework's part of a session.
 pub(crate) struct Conn {
     pub(crate) info: Info,
     protocol: ProtocolState,
     values: Mutex<Option<Box<Values>>>,
-    replies: Mutex<Option<Box<Replies>>>,
+    pending: Mutex<Option<Box<PendingReplies>>>,
     deliveries: OnceLock<Box<Deliveries>>,
     next_request: AtomicU32,
-    /// Bytes arrived since the last heartbeat.
-    pub(crate) heard: AtomicBool,
-    /// Consecutive pings after which nothing arrived.
-    pub(crate) missed: AtomicU8,
+    /// Bytes have arrived since the last heartbeat.
+    pub(crate) has_received: AtomicBool,
+    /// Number of consecutive pings after which nothing arrived.
+    pub(crate) missed_pings: AtomicU8,
     /// The connection has ended.
-    pub(crate) gone: AtomicBool,
-    /// While set, nothing more of the client is decoded.
+    pub(crate) is_disconnected: AtomicBool,
+    /// While set, no frames of the client are decoded.
     pub(crate) is_decoding_paused: AtomicBool,
-    /// The code that this node closed it with; 0 if it did not.
+    /// The close code that this node sent first; 0 if none.
     close_code: AtomicU16,
-    /// Handlers in flight.
+    /// Number of handlers in flight.
     pub(crate) handlers: AtomicU32,
 }
 
-/// Pending requests, by the id that their reply carries.
-type Replies = HashMap<u32, oneshot::Sender<Payload>>;
+/// Requests without a reply yet, by the id that the reply carries.
+type PendingReplies = HashMap<u32, oneshot::Sender<Payload>>;
 
 impl Conn {
     pub(crate) fn new(info: Info, protocol: ProtocolState) -> Self {
@@ -52,12 +53,12 @@ impl Conn {
             info,
             protocol,
             values: Mutex::default(),
-            replies: Mutex::default(),
+            pending: Mutex::default(),
             deliveries: OnceLock::new(),
             next_request: AtomicU32::new(1),
-            heard: AtomicBool::new(true),
-            missed: AtomicU8::new(0),
-            gone: AtomicBool::new(false),
+            has_received: AtomicBool::new(true),
+            missed_pings: AtomicU8::new(0),
+            is_disconnected: AtomicBool::new(false),
             is_decoding_paused: AtomicBool::new(false),
             close_code: AtomicU16::new(0),
             handlers: AtomicU32::new(0),
@@ -65,20 +66,20 @@ impl Conn {
     }
 
     pub(crate) fn of(session: &Session) -> &Conn {
-        session.peer.downcast_ref().expect("every session of an app is made with a Conn")
+        session.peer.downcast_ref().expect("UpgradeService adds every session with a Conn")
     }
 
-    /// The state of its protocol, if that is of type `T`.
+    /// The protocol state, if it has type `T`.
     pub(crate) fn protocol<T: Any>(&self) -> Option<&T> {
         self.protocol.downcast_ref()
     }
 
-    /// The messages of an inbox that it was sent.
+    /// Inbox messages sent to this connection.
     pub(crate) fn deliveries(&self) -> &Deliveries {
         self.deliveries.get_or_init(Box::default)
     }
 
-    /// The same; `None` if it never had a user with an inbox.
+    /// [`deliveries`](Self::deliveries), or `None` if no inbox was ever used for this connection.
     pub(crate) fn deliveries_if_any(&self) -> Option<&Deliveries> {
         self.deliveries.get().map(|deliveries| &**deliveries)
     }
@@ -87,72 +88,73 @@ impl Conn {
         self.values.lock().expect("no code that holds the values panics")
     }
 
-    fn replies(&self) -> MutexGuard<'_, Option<Box<Replies>>> {
-        self.replies.lock().expect("no code that holds the replies panics")
+    fn pending(&self) -> MutexGuard<'_, Option<Box<PendingReplies>>> {
+        self.pending.lock().expect("no code that holds the pending requests panics")
     }
 
-    /// Hands a reply to the request that waits for it. An unknown id is dropped.
+    /// Completes a request with its reply. Ignores an unknown id.
     pub(crate) fn resolve(&self, ack: &Payload, data: Payload) {
         let Ok(id) = ack.to::<String>() else { return };
         let Ok(id) = id.parse() else { return };
-        let waiting = self.replies().as_mut().and_then(|replies| replies.remove(&id));
-        if let Some(sender) = waiting {
-            // The request may have timed out in this moment.
+        let sender = self.pending().as_mut().and_then(|pending| pending.remove(&id));
+        if let Some(sender) = sender {
+            // Fails if the request timed out at the same time.
             let _ = sender.send(data);
         }
     }
 
-    /// Records the code that this node closes it with. The first counts.
-    pub(crate) fn closed_by_us(&self, code: CloseCode) {
+    /// Records the code with which this node closes the connection. Later codes are ignored.
+    pub(crate) fn record_close_code(&self, code: CloseCode) {
         let _ = self.close_code.compare_exchange(0, code.0, Ordering::Relaxed, Ordering::Relaxed);
     }
 
-    /// The code that this node closed it with.
+    /// The code with which this node closed the connection.
     pub(crate) fn close_code(&self) -> Option<CloseCode> {
         let code = self.close_code.load(Ordering::Relaxed);
         (code != 0).then_some(CloseCode(code))
     }
 
-    /// Fails every waiting request.
-    pub(crate) fn hang_up(&self) {
-        self.gone.store(true, Ordering::Relaxed);
-        drop(self.replies().take());
+    /// Marks the connection as ended, and fails its pending requests.
+    pub(crate) fn mark_disconnected(&self) {
+        self.is_disconnected.store(true, Ordering::Relaxed);
+        drop(self.pending().take());
     }
 }
 
-/// Whether a socket has closed or is about to.
+/// Returns true if a socket is closing or closed.
 pub(crate) fn is_closed(session: &Session) -> bool {
-    session.outbox.is_closing() || Conn::of(session).gone.load(Ordering::Relaxed)
+    session.outbox.is_closing() || Conn::of(session).is_disconnected.load(Ordering::Relaxed)
 }
 
-/// A request to a client that waits for its reply.
-pub(crate) struct Pending<'a> {
+/// A request to a client without a reply yet. Dropping it removes it from the pending requests.
+pub(crate) struct PendingRequest<'a> {
     conn: &'a Conn,
     id: u32,
     receiver: oneshot::Receiver<Payload>,
 }
 
-impl<'a> Pending<'a> {
+impl<'a> PendingRequest<'a> {
     pub(crate) fn open(conn: &'a Conn, max: usize) -> Result<Self, RequestError> {
         let (sender, receiver) = oneshot::channel();
         let id = conn.next_request.fetch_add(1, Ordering::Relaxed);
-        let mut replies = conn.replies();
-        // Checked under the lock: `hang_up` sets it before it takes the lock.
-        if conn.gone.load(Ordering::Relaxed) {
+        let mut pending = conn.pending();
+        // Checked under the lock, because `mark_disconnected` sets the flag before it takes the lock.
+        if conn.is_disconnected.load(Ordering::Relaxed) {
             return Err(RequestError::Closed);
         }
-        let replies = replies.get_or_insert_default();
-        if replies.len() >= max {
+        let pending = pending.get_or_insert_default();
+        if pending.len() >= max {
             return Err(RequestError::TooMany { max });
         }
-        replies.insert(id, sender);
-        Ok(Pending { conn, id, receiver })
+        pending.insert(id, sender);
+        Ok(PendingRequest { conn, id, receiver })
     }
 
     pub(crate) fn id(&self) -> u32 {
         self.id
     }
 
+    /// Waits for the reply.
     pub(crate) async fn reply(mut self, timeout: Duration) -> Result<Payload, RequestError> {
         match tokio::time::timeout(timeout, &mut self.receiver).await {
             Ok(Ok(payload)) => Ok(payload),
@@ -162,10 +164,10 @@ impl<'a> Pending<'a> {
     }
 }
 
-impl Drop for Pending<'_> {
+impl Drop for PendingRequest<'_> {
     fn drop(&mut self) {
-        if let Some(replies) = self.conn.replies().as_mut() {
-            replies.remove(&self.id);
+        if let Some(pending) = self.conn.pending().as_mut() {
+            pending.remove(&self.id);
         }
     }
 }

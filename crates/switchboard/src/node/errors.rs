@@ -6,7 +6,7 @@ use switchboard_backplane::{PublishError, StoreError};
 use switchboard_event::{AudienceError, NameError, PayloadError, Target};
 use switchboard_hub::JoinError;
 
-/// Why a message was not sent or not stored.
+/// A message was not sent or not stored.
 ///
 /// ```
 /// # use switchboard::{App, EmitError};
@@ -24,23 +24,23 @@ pub enum EmitError {
     #[error(transparent)]
     Name(#[from] NameError),
     /// The data cannot be serialized as JSON.
-    #[error("the data cannot be JSON")]
+    #[error("cannot serialize the data as JSON")]
     Data(#[from] PayloadError),
     /// The socket has closed.
     #[error("the socket has closed")]
     Closed,
-    /// The message is to be stored, and the app has no inbox.
-    #[error("no message can be stored: the app has no inbox")]
+    /// The message must be stored, but the app has no inbox.
+    #[error("cannot store a message: the app has no inbox")]
     NoInbox,
-    /// The message is to be stored, and the audience or its exceptions name something else than users.
-    #[error("a message can be stored for users only, not for {0:?}")]
+    /// The message must be stored, but the audience or its exceptions contain a target other than a user.
+    #[error("messages can be stored only for users, not for {0:?}")]
     NotAUser(Target),
-    /// The message may not have been stored.
+    /// The store failed; the message may not be stored.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// Why a request to a client has no answer.
+/// A request to a client has no reply.
 ///
 /// ```
 /// # use switchboard::{RequestError, Socket};
@@ -54,33 +54,33 @@ pub enum EmitError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RequestError {
-    /// The client did not answer in time.
+    /// The client did not reply in time.
     #[error("no reply within {0:?}")]
     Timeout(Duration),
-    /// The client went away first.
+    /// The socket closed before the client replied.
     #[error("the socket has closed")]
     Closed,
-    /// The bound on requests without an answer is a setting.
-    #[error("{max} requests to this socket wait for an answer already, which is the most")]
+    /// [`Limits::requests_pending_max`](crate::Limits::requests_pending_max) is reached.
+    #[error("the limit of {max} pending requests to this socket is reached")]
     TooMany {
         /// The bound.
         max: usize,
     },
     /// The client's protocol has no replies.
-    #[error("a client of this protocol cannot reply")]
+    #[error("clients of this protocol cannot reply")]
     CannotReply,
-    /// It could not be sent.
+    /// The request could not be sent.
     #[error(transparent)]
     Emit(#[from] EmitError),
     /// The socket's node cannot be reached.
     #[error(transparent)]
     Node(#[from] NodeError),
-    /// The answer has another shape.
+    /// The reply cannot be deserialized as the expected type.
     #[error("the reply does not have the expected shape")]
     Decode(#[source] PayloadError),
 }
 
-/// Why another node did not do what it was asked, as far as this one knows.
+/// A call to another node failed, or its outcome is unknown.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -93,21 +93,21 @@ pub enum RequestError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NodeError {
-    /// It was not told.
+    /// The call could not be published.
     #[error(transparent)]
     Publish(#[from] PublishError),
-    /// It did not say what became of it: it is gone, or its answer was lost.
-    #[error("the node of the socket did not answer within {0:?}")]
+    /// No answer in time. The other node may have executed the call.
+    #[error("the socket's node did not answer within {0:?}")]
     Timeout(Duration),
-    /// The bound on calls without an answer is a setting.
-    #[error("{max} calls to other nodes wait for an answer already, which is the most")]
+    /// [`Limits::remote_calls_pending_max`](crate::Limits::remote_calls_pending_max) is reached.
+    #[error("the limit of {max} pending calls to other nodes is reached")]
     TooMany {
         /// The bound.
         max: usize,
     },
 }
 
-/// Why a socket was not brought into something, or taken out of it.
+/// A socket's room, tag or user was not changed.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -121,7 +121,7 @@ pub enum NodeError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MembershipError {
-    /// It cannot be: the socket is gone, has too many already, or the name is none.
+    /// The socket has closed or has too many memberships, or the name is invalid.
     #[error(transparent)]
     Join(#[from] JoinError),
     /// The socket's node cannot be reached, or did not answer.
@@ -135,7 +135,7 @@ impl From<NameError> for MembershipError {
     }
 }
 
-/// Why something was not done to sockets of all nodes.
+/// A command did not reach all nodes.
 ///
 /// ```
 /// # use switchboard::{App, CommandError};
@@ -146,15 +146,15 @@ impl From<NameError> for MembershipError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CommandError {
-    /// It does not say to whom. Nothing was done.
+    /// The audience is invalid. Nothing was changed.
     #[error(transparent)]
     Audience(#[from] AudienceError),
-    /// It was done on this node, and other nodes were not told.
-    #[error("it was done to {sockets_here} sockets of this node alone")]
+    /// The command was executed on this node, but could not be sent to the other nodes.
+    #[error("executed for {sockets_here} sockets of this node only")]
     Partial {
         /// Number of sockets of this node that the command changed.
         sockets_here: usize,
-        /// Why others were not told.
+        /// Why the command was not sent.
         #[source]
         cause: PublishError,
     },
@@ -166,7 +166,7 @@ impl From<NameError> for CommandError {
     }
 }
 
-/// Why a query has no answer.
+/// A query of presence failed.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {

@@ -1,4 +1,4 @@
-//! Authentication: tokens, the users they name, and their expiry.
+//! Authentication: verifies tokens, logs sockets in as their users, and logs them out at expiry.
 
 use std::error::Error;
 use std::future::Future;
@@ -23,56 +23,57 @@ use crate::node::reports::report;
 use crate::node::system_events::SystemEvent;
 use crate::node::tasks::panic_message;
 
-/// The user that a token names.
+/// The result of verifying a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// The user.
     pub user: UserId,
-    /// When the token expires, and the socket is logged out. `None` means never.
+    /// Time at which the token expires and the socket is logged out. `None` means never.
     pub expires: Option<SystemTime>,
-    /// An object that describes the user to its client, on protocols that send one. Default: `{"id":…}` with the id as text.
+    /// A JSON object with data of the user, sent to the client by protocols that do so. `None` means
+    /// `{"id":…}` with the id as a string.
     pub profile: Option<Payload>,
 }
 
-/// Why a token binds nobody.
+/// Authentication failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum IdentifyError {
-    /// Nothing was shown that could be a token.
-    #[error("no token was shown")]
+    /// The client sent no token.
+    #[error("no token was sent")]
     NoToken,
-    /// The app was given no [`Verifier`].
-    #[error("no token is accepted here: the app has no verifier")]
+    /// The app has no [`Verifier`].
+    #[error("the app has no verifier for tokens")]
     NoVerifier,
-    /// The verifier refused it.
+    /// The verifier refused the token.
     #[error("the token was refused")]
     Refused(#[source] Box<dyn Error + Send + Sync>),
-    /// Too many tokens of this address were refused; this one was not looked at.
-    #[error("too many tokens of this address were refused")]
+    /// Too many tokens from this address were refused, so this one was not verified.
+    #[error("too many tokens from this address were refused")]
     TooMany,
-    /// It has ended.
+    /// The token has expired.
     #[error("the token has expired")]
     Expired,
-    /// The socket cannot have one more membership, or has closed.
+    /// The socket has too many memberships, or has closed.
     #[error(transparent)]
     Join(#[from] JoinError),
 }
 
-/// What a verifier says of a token.
+/// The future of [`Verifier::verify`].
 pub type VerifyFuture<'a> = Pin<Box<dyn Future<Output = Result<Identity, IdentifyError>> + Send + 'a>>;
 
-/// Decides whom a token names. Every `async fn(String) -> Result<Identity, E>` is one.
+/// Verifies tokens. Implemented by every `async fn(String) -> Result<Identity, E>`.
 ///
 /// ```
 /// use switchboard::{App, Identity, UserId};
 ///
-/// // Trusts anybody: for examples only.
+/// // Accepts any token: for examples only.
 /// let app = App::new().with_verifier(async |token: String| {
 ///     UserId::new(&token).map(|user| Identity { user, expires: None, profile: None })
 /// });
 /// ```
 pub trait Verifier: Send + Sync + 'static {
-    /// Looks at one token. May wait, such as for keys that have to be fetched. One that panics has refused it.
+    /// Verifies one token. May wait, for example to fetch keys. A panic counts as a refusal.
     fn verify<'a>(&'a self, token: &'a str) -> VerifyFuture<'a>;
 }
 
@@ -83,16 +84,16 @@ where
     E: Into<Box<dyn Error + Send + Sync>>,
 {
     fn verify<'a>(&'a self, token: &'a str) -> VerifyFuture<'a> {
-        let verdict = self(token.to_owned());
-        Box::pin(async { verdict.await.map_err(|error| IdentifyError::Refused(error.into())) })
+        let identity = self(token.to_owned());
+        Box::pin(async { identity.await.map_err(|error| IdentifyError::Refused(error.into())) })
     }
 }
 
-/// An accepted token: its identity, and the redelivery of the user's inbox if the app has one.
+/// The identity of an accepted token, and the redelivery of the user's inbox if the app has one.
 pub(crate) type LoggedIn = (Identity, Option<Backlog>);
 
-/// Has a token verified, and logs the socket in as the user that it names, in place of the user of an
-/// earlier token. A missing token is refused as a bad one is.
+/// Verifies a token and logs the socket in as its user, replacing the user of an earlier token. A missing
+/// token counts as refused.
 pub(crate) async fn identify(
     node: &Arc<Node>,
     session: &Arc<Session>,
@@ -105,32 +106,32 @@ pub(crate) async fn identify(
         node.meters().token("not looked at");
         return Err(IdentifyError::TooMany);
     }
-    let verdict = match token {
+    let identity = match token {
         Some(token) => verify(&*verifier, token).await,
         None => Err(IdentifyError::NoToken),
     };
-    let verdict = verdict.and_then(|identity| log_in(node, session, identity));
-    if verdict.is_err() {
+    let login = identity.and_then(|identity| log_in(node, session, identity));
+    if login.is_err() {
         refused.count(ip, limits, now());
     }
-    let outcome = if verdict.is_ok() { "accepted" } else { "refused" };
+    let outcome = if login.is_ok() { "accepted" } else { "refused" };
     node.meters().token(outcome);
-    verdict
+    login
 }
 
 /// Calls the `@authenticated` hooks.
 pub(crate) fn notify_authenticated(node: &Node, session: &Arc<Session>, user: &UserId) {
     if let Some(hooks) = node.hooks(SystemEvent::Authenticated) {
-        let data = Payload::of(&json!({ "user": user })).expect("a text is JSON");
+        let data = Payload::of(&json!({ "user": user })).expect("a string serializes as JSON");
         hooks.notify_client_event(SystemEvent::Authenticated, session, data);
     }
 }
 
-/// A verifier that panics has refused the token: a client that waits for it must not wait for ever.
+/// Calls the verifier. A panic is caught and refuses the token, so that the client gets an answer.
 async fn verify(verifier: &dyn Verifier, token: &str) -> Result<Identity, IdentifyError> {
-    let verdict = AssertUnwindSafe(async { verifier.verify(token).await }).catch_unwind().await;
-    verdict.unwrap_or_else(|panic| {
-        tracing::error!(panic = panic_message(&*panic), "a verifier panicked");
+    let identity = AssertUnwindSafe(async { verifier.verify(token).await }).catch_unwind().await;
+    identity.unwrap_or_else(|panic| {
+        tracing::error!(panic = panic_message(&*panic), "verifier panicked; the token is refused");
         Err(IdentifyError::Refused("the verifier panicked".into()))
     })
 }
@@ -143,35 +144,36 @@ fn log_in(node: &Arc<Node>, session: &Arc<Session>, identity: Identity) -> Resul
     Ok((identity, backlog))
 }
 
-/// Binds a socket to a user, in place of an earlier binding.
+/// Binds a socket to the user of its token, replacing an earlier binding.
 fn bind(node: &Node, session: &Arc<Session>, identity: &Identity) -> Result<(), IdentifyError> {
     let expires_ms = identity.expires.map(unix_ms);
     if expires_ms.is_some_and(|end| end <= now_ms()) {
         return Err(IdentifyError::Expired);
     }
-    // Held over the join, so that `forget` runs either before it and the join fails, or after.
-    let mut bindings = node.identities.lock();
-    let before = bindings.user(session.id);
+    // Locked during the join: if the socket is removed concurrently, either the join fails or `remove`
+    // runs after it.
+    let mut bindings = node.token_bindings.lock();
+    let previous = bindings.user(session.id);
     let user = identity.user.clone();
     node.hub().join(session, &Target::User(user.clone()))?;
-    if let Some(before) = before.filter(|before| *before != user) {
-        inbox::log_out(node, session, &before);
+    if let Some(previous) = previous.filter(|previous| *previous != user) {
+        inbox::log_out(node, session, &previous);
     }
     bindings.bind(session.id, user, expires_ms);
     Ok(())
 }
 
-/// How often bindings are checked for expiry.
-const CHECK_EVERY: Duration = Duration::from_secs(1);
+/// Interval at which expired tokens are logged out.
+const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Logs sockets out when their tokens expire.
 pub(crate) async fn run_expiry(node: Arc<Node>) {
-    let mut ticks = tokio::time::interval(CHECK_EVERY);
+    let mut ticks = tokio::time::interval(EXPIRY_INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        // Held over the logouts, so that a token that is accepted meanwhile is not undone.
-        let mut bindings = node.identities.lock();
+        // Locked during the logouts, so that they do not undo a concurrent login with a new token.
+        let mut bindings = node.token_bindings.lock();
         for (id, user) in bindings.take_expired(now_ms()) {
             if let Some(session) = node.hub().index().session(id) {
                 inbox::log_out(&node, &session, &user);

@@ -1,5 +1,5 @@
-//! The inbox: stored messages of users, delivered at once to online users, redelivered at login, and
-//! deleted when a client acknowledges them.
+//! The inbox: messages that are stored for users, delivered at once to online users, redelivered at login,
+//! and deleted when a client acknowledges them.
 
 pub(crate) mod backlog;
 pub(crate) mod deliveries;
@@ -19,7 +19,7 @@ use crate::node::conn::Conn;
 use crate::node::inbox::backlog::Backlog;
 use crate::node::inbox::paused::PausedOutbox;
 
-/// Delivers a message that was just stored to its users' sockets on this node.
+/// Delivers a newly stored message to its users' sockets on this node.
 pub(crate) fn deliver_stored(
     node: &Node,
     project: &ProjectId,
@@ -38,7 +38,8 @@ pub(crate) fn deliver_stored(
     }
 }
 
-/// Adds a socket to a user's and redelivers the user's inbox to it. Returns false if it was the user's.
+/// Logs a socket in as a user and redelivers the user's inbox to it. Returns false if it was logged in as
+/// this user already.
 pub(crate) fn log_in(node: &Arc<Node>, session: &Arc<Session>, user: &UserId) -> Result<bool, JoinError> {
     let paused = PausedOutbox::begin(node, session);
     let is_new = node.hub().join(session, &Target::User(user.clone()))?;
@@ -48,15 +49,17 @@ pub(crate) fn log_in(node: &Arc<Node>, session: &Arc<Session>, user: &UserId) ->
     Ok(is_new)
 }
 
-/// Removes a socket from a user's. A redelivery to it ends, and what it has not acknowledged is for the
-/// user's other sockets. Returns false if it was not the user's.
+/// Logs a socket out of a user and ends a redelivery to it. Its unacknowledged messages can be redelivered
+/// to the user's other sockets. Returns false if it was not logged in as this user.
 pub(crate) fn log_out(node: &Node, session: &Arc<Session>, user: &UserId) -> bool {
-    let was_in = node.hub().leave(session, &Target::User(user.clone()));
-    if was_in && let (Some(inbox), Some(deliveries)) = (node.inbox(), Conn::of(session).deliveries_if_any()) {
+    let was_member = node.hub().leave(session, &Target::User(user.clone()));
+    if was_member
+        && let (Some(inbox), Some(deliveries)) = (node.inbox(), Conn::of(session).deliveries_if_any())
+    {
         deliveries.stop(user);
         inbox.release(&session.project.id, user, session.id);
     }
-    was_in
+    was_member
 }
 
 /// Acknowledges the messages that a client's pong covers.
@@ -64,7 +67,7 @@ pub(crate) fn acknowledge(node: &Node, session: &Arc<Session>, pong: &[u8]) {
     let (Some(inbox), Some(deliveries)) = (node.inbox(), Conn::of(session).deliveries_if_any()) else {
         return;
     };
-    let mut messages = deliveries.acknowledged_by(node.hub(), session, pong).into_iter().peekable();
+    let mut messages = deliveries.take_acknowledged(node.hub(), session, pong).into_iter().peekable();
     while let Some((user, number)) = messages.next() {
         let mut numbers = vec![number];
         while let Some((_, number)) = messages.next_if(|(other, _)| *other == user) {
@@ -72,13 +75,14 @@ pub(crate) fn acknowledge(node: &Node, session: &Arc<Session>, pong: &[u8]) {
         }
         inbox.acknowledge(&session.project.id, &user, numbers);
     }
-    deliveries.wake();
+    deliveries.notify_acknowledged();
 }
 
-/// Ends the turns of a socket that has closed: what it has not acknowledged is for others.
+/// Ends the redeliveries to a closed socket. Its unacknowledged messages can be redelivered to the users'
+/// other sockets.
 pub(crate) fn release(node: &Node, session: &Session) {
     if let (Some(inbox), Some(deliveries)) = (node.inbox(), Conn::of(session).deliveries_if_any()) {
-        deliveries.hang_up();
+        deliveries.close();
         for user in session.users() {
             inbox.release(&session.project.id, &user, session.id);
         }

@@ -1,7 +1,7 @@
-//! Publications of other nodes and of backends that are no events: calls, commands, answers, closes,
+//! Handles publications that are not events: calls, commands and answers of other nodes, closes, and
 //! stored messages.
 //!
-//! A message that cannot be decoded is ignored: it is of a node of another version.
+//! A message that cannot be decoded comes from a node of another version and is ignored.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::node::message::{Membership, Message, Refusal, RemoteCall, ReturnAddre
 use crate::node::remote::answer;
 use crate::node::requests;
 
-/// Handles a publication. Events are the hub's, changes of shards are their protocol's.
+/// Handles a publication. Events are handled by the hub, and changes of shards by their protocol.
 pub(crate) fn receive(node: &Arc<Node>, publication: Publication) {
     let Publication { project, audience, content } = publication;
     match content {
@@ -38,7 +38,7 @@ fn receive_message(node: &Arc<Node>, project: &ProjectId, audience: &Audience, t
     let message: Message<&RawValue> = match serde_json::from_slice(text) {
         Ok(message) => message,
         Err(error) => {
-            return tracing::debug!(%error, "ignored a message of another node: it cannot be decoded");
+            return tracing::debug!(%error, "message of another node cannot be decoded; it is ignored");
         }
     };
     match (message, &*audience.to) {
@@ -46,19 +46,19 @@ fn receive_message(node: &Arc<Node>, project: &ProjectId, audience: &Audience, t
         (Message::Call { answer_to, call }, [Target::Socket(id)]) => match call {
             RemoteCall::Request { event, data, timeout_ms } => {
                 let (data, timeout) = (Payload::slice_of(text, data), Duration::from_millis(timeout_ms));
-                request_for(node, project, answer_to, *id, &event, data, timeout);
+                execute_request(node, project, answer_to, *id, &event, data, timeout);
             }
-            RemoteCall::Join(membership) => change_for(node, &answer_to, &membership, |target| {
+            RemoteCall::Join(membership) => change_membership(node, &answer_to, &membership, |target| {
                 membership::join_here(node, project, *id, target)
             }),
-            RemoteCall::Leave(membership) => change_for(node, &answer_to, &membership, |target| {
+            RemoteCall::Leave(membership) => change_membership(node, &answer_to, &membership, |target| {
                 Ok(membership::leave_here(node, project, *id, target))
             }),
         },
         (Message::Command(command), _) => {
             execute(node, project, audience, &command);
         }
-        _ => tracing::debug!("ignored a call of another node: its audience is no single socket"),
+        _ => tracing::debug!("call of another node is not addressed to a single socket; it is ignored"),
     }
 }
 
@@ -68,8 +68,8 @@ fn resolve(node: &Node, audience: &Audience, outcome: Outcome) {
     }
 }
 
-/// Sends a request to a client of this node for another node.
-fn request_for(
+/// Sends a request of another node to a client of this node, and returns the reply.
+fn execute_request(
     node: &Arc<Node>,
     project: &ProjectId,
     answer_to: ReturnAddress,
@@ -89,8 +89,8 @@ fn request_for(
     });
 }
 
-/// Changes a membership of a socket of this node for another node.
-fn change_for(
+/// Executes another node's change of a membership of a socket of this node, and returns the result.
+fn change_membership(
     node: &Node,
     answer_to: &ReturnAddress,
     membership: &Membership,

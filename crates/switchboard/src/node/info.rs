@@ -1,4 +1,4 @@
-//! What is known of a connection from its handshake.
+//! The handshake of a connection: path, query, headers, client address.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 /// Path, query, headers and address of a connection.
 ///
-/// Stored in one short allocation: a server holds one for every idle socket.
+/// Stored in one allocation, because a server holds one for each idle socket.
 ///
 /// ```
 /// # async fn example(info: switchboard::ConnectionInfo) -> switchboard::Reply<bool> {
@@ -39,12 +39,12 @@ pub struct Info {
     ip: Option<IpAddr>,
     secure: bool,
     path_len: u16,
-    /// The path and query, then a line `name: value` per header.
+    /// Path and query, then one line `name: value` for each header.
     text: Box<str>,
     uri_len: u16,
 }
 
-/// Headers of the handshake itself, which tell handlers nothing.
+/// Headers of the WebSocket handshake itself, which are not stored.
 const HANDSHAKE_HEADERS: [header::HeaderName; 7] = [
     header::CONNECTION,
     header::UPGRADE,
@@ -58,7 +58,7 @@ const HANDSHAKE_HEADERS: [header::HeaderName; 7] = [
 impl Info {
     pub(crate) fn new(uri: &http::Uri, headers: &HeaderMap, ip: Option<IpAddr>, secure: bool) -> Self {
         let path = uri.path();
-        let mut text = uri.path_and_query().map_or_else(|| path.to_owned(), |whole| whole.to_string());
+        let mut text = uri.path_and_query().map_or_else(|| path.to_owned(), |uri| uri.to_string());
         let uri_len = text.len();
         for (name, value) in headers.iter().filter(|(name, _)| !HANDSHAKE_HEADERS.contains(name)) {
             text.push_str(name.as_str());
@@ -66,11 +66,11 @@ impl Info {
             text.push_str(&String::from_utf8_lossy(value.as_bytes()));
             text.push('\n');
         }
-        // hyper refuses a URI of more than 65,534 bytes.
+        // The lengths fit: hyper refuses URIs of more than 65,534 bytes.
         Info { ip, secure, path_len: path.len() as u16, uri_len: uri_len as u16, text: text.into() }
     }
 
-    /// What is known of no connection.
+    /// Path `/` without query, headers or address, for connections without an HTTP handshake.
     pub(crate) fn empty() -> Self {
         Info::new(&http::Uri::from_static("/"), &HeaderMap::new(), None, false)
     }
@@ -79,18 +79,18 @@ impl Info {
     ///
     /// ```no_run
     /// # fn example(info: &switchboard::Info) {
-    /// println!("a page opened {}", info.path()); // such as `/chat`
+    /// println!("connected to {}", info.path()); // such as `/chat`
     /// # }
     /// ```
     pub fn path(&self) -> &str {
         &self.text[..self.path_len.into()]
     }
 
-    /// The query as it was sent, without the question mark.
+    /// The query in its encoded form, without the question mark.
     ///
     /// ```no_run
     /// # fn example(info: &switchboard::Info) {
-    /// println!("with {}", info.raw_query()); // such as `room=lobby&tag=new&tag=vip`
+    /// println!("query {}", info.raw_query()); // such as `room=lobby&tag=new&tag=vip`
     /// # }
     /// ```
     pub fn raw_query(&self) -> &str {
@@ -119,11 +119,11 @@ impl Info {
         form_urlencoded::parse(self.raw_query().as_bytes())
     }
 
-    /// The query as JSON: a text for each parameter, a list of texts where it is repeated.
+    /// The query as a JSON object: a string for each parameter, or an array of strings if it is repeated.
     ///
     /// ```no_run
     /// # fn example(info: &switchboard::Info) {
-    /// // Of `?room=lobby&tag=new&tag=vip`:
+    /// // `?room=lobby&tag=new&tag=vip`
     /// assert_eq!(info.query_json()["tag"], serde_json::json!(["new", "vip"]));
     /// # }
     /// ```
@@ -140,8 +140,8 @@ impl Info {
         Value::Object(map)
     }
 
-    /// The first header of that name, in any case; bytes that are not UTF-8 are replaced. The
-    /// headers of the WebSocket handshake itself are not kept.
+    /// The first header with this name, ignoring case. Invalid UTF-8 is replaced. Headers of the WebSocket
+    /// handshake itself are not stored.
     ///
     /// ```no_run
     /// # fn example(info: &switchboard::Info) {
@@ -152,7 +152,7 @@ impl Info {
         self.headers().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
-    /// All headers, names in lower case.
+    /// All headers, with names in lower case.
     ///
     /// ```no_run
     /// # fn example(info: &switchboard::Info) {
@@ -165,8 +165,8 @@ impl Info {
         self.text[self.uri_len.into()..].lines().filter_map(|line| line.split_once(": "))
     }
 
-    /// The peer's address; behind a trusted proxy the one that it names. None on
-    /// transports that have none.
+    /// The client's address: the peer's, or the one that a trusted proxy reports. `None` if the transport
+    /// has no addresses.
     ///
     /// ```no_run
     /// # fn example(info: &switchboard::Info) {
@@ -177,7 +177,7 @@ impl Info {
         self.ip
     }
 
-    /// The page that opened the connection, as a browser says it.
+    /// The origin of the page that opened the connection, sent by browsers.
     ///
     /// ```no_run
     /// # fn example(info: &switchboard::Info) {
@@ -188,7 +188,8 @@ impl Info {
         self.header("origin")
     }
 
-    /// Whether the peer speaks TLS, as a trusted proxy says; we speak none ourselves.
+    /// Returns true if a trusted proxy reports that the client uses TLS. The server itself does not
+    /// terminate TLS.
     ///
     /// ```no_run
     /// # fn example(info: &switchboard::Info) {
@@ -214,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repeated_parameter_is_a_list() {
+    fn a_repeated_query_parameter_becomes_an_array() {
         let info = info("/a/b?x=1&y=%20&x=2&x=3");
         assert_eq!(info.path(), "/a/b");
         assert_eq!(info.query("x").as_deref(), Some("1"));
@@ -222,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn the_handshakes_own_headers_are_not_kept() {
+    fn headers_of_the_websocket_handshake_are_not_stored() {
         let info = info("/");
         assert_eq!(info.origin(), Some("http://a.example"));
         assert_eq!(info.headers().count(), 1);

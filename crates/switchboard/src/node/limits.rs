@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Bounds of an app. Connections are counted for each [`UpgradeService`](crate::UpgradeService), which is to say for each
-/// `serve`, `into_router` or `into_service`. All defaults are meant for production; [`Limits::default`] has them.
+/// Limits of an app. Connections are counted for each [`UpgradeService`](crate::UpgradeService), that is, for each
+/// call of `serve`, `into_router` or `into_service`. The defaults are suitable for production.
 ///
 /// ```
 /// use std::time::Duration;
@@ -40,7 +40,7 @@ pub struct Limits {
     pub remote_calls_pending_max: usize,
     /// Open connections; one more is refused with 503. Default: no limit.
     pub connections_max: Option<usize>,
-    /// Open connections from one address, which many people may share; one more is refused with 429.
+    /// Open connections from one address, which many clients may share; one more is refused with 429.
     /// Default: no limit.
     pub connections_per_address_max: Option<usize>,
     /// New connections per second from one address, with a burst of twice as many; more are refused with
@@ -55,17 +55,17 @@ pub struct Limits {
     /// Bytes per second from one connection, with a burst of four times as many; above it the connection
     /// is closed with 1008. Default 16,777,216.
     pub bytes_per_s: Option<u32>,
-    /// Longest duration of a handshake; then the connection is cut. Default 10 s.
+    /// Longest duration of a handshake; then the connection is aborted. Default 10 s.
     #[serde(with = "millis", rename = "handshake_timeout_ms")]
     pub handshake_timeout: Duration,
     /// Longest time until a client answers a request; then the request fails. Default 10 s.
     #[serde(with = "millis", rename = "request_timeout_ms")]
     pub request_timeout: Duration,
-    /// Longest time until a peer answers a close frame; then the connection is cut. Default 5 s.
+    /// Longest time until a peer answers a close frame; then the connection is aborted. Default 5 s.
     #[serde(with = "millis", rename = "close_timeout_ms")]
     pub close_timeout: Duration,
     /// Interval of WebSocket pings, at least 1 s; zero switches them off. A socket that sends nothing
-    /// between two pings is cut. Default 30 s.
+    /// between two pings is aborted. Default 30 s.
     #[serde(with = "millis", rename = "heartbeat_interval_ms")]
     pub heartbeat_interval: Duration,
 }
@@ -95,7 +95,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// The same without limits on rates and numbers of connections; sizes stay bounded.
+    /// Disables limits on rates and numbers of connections. Sizes stay limited.
     ///
     /// ```
     /// # use switchboard::{App, Limits};
@@ -108,7 +108,7 @@ impl Limits {
         self
     }
 
-    /// What is in force: nothing of what [`enabled`](Self::enabled) switches off.
+    /// Removes the limits that are switched off by [`enabled`](Self::enabled).
     pub(crate) fn effective(mut self) -> Self {
         if !self.enabled {
             self.connections_max = None;

@@ -1,4 +1,4 @@
-//! Memberships of sockets on any node, and actions on whole audiences.
+//! Changes memberships of a socket on any node, and executes commands on the sockets of an audience.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,9 +13,9 @@ use crate::node::inbox;
 use crate::node::message::{Command, Membership, Refusal, RemoteCall};
 use crate::node::remote;
 
-/// How long another node may take to change a membership. It does so at once, so this covers the
-/// round trip.
-const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// How long to wait until another node has changed a membership. It does so without waiting, so this is
+/// the limit of the round trip.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Finds a socket of this node in a project.
 pub(crate) fn session(node: &Node, project: &ProjectId, id: SocketId) -> Option<Arc<Session>> {
@@ -35,7 +35,7 @@ pub(crate) async fn join(
     }
 }
 
-/// Removes a socket of any node from a target. Returns false if it was no member.
+/// Removes a socket of any node from a target. Returns false if it was not a member.
 pub(crate) async fn leave(
     node: &Node,
     project: &ProjectId,
@@ -78,23 +78,21 @@ async fn change_elsewhere<'a>(
     call: fn(Membership) -> RemoteCall<&'a Payload>,
 ) -> Result<bool, MembershipError> {
     let Some(membership) = Membership::of(target) else { return Ok(false) };
-    match remote::call(node, project, id, call(membership), ANSWER_WITHIN).await? {
+    match remote::call(node, project, id, call(membership), ANSWER_TIMEOUT).await? {
         Ok(changed) => Ok(changed.to().unwrap_or(false)),
         Err(Refusal::TooMany { max }) => Err(JoinError::TooMany { max }.into()),
         Err(_) => Err(JoinError::Closed.into()),
     }
 }
 
-/// Carries out a command on this node. Returns the number of sockets it changed.
+/// Executes a command on this node. Returns the number of changed sockets.
 pub(crate) fn execute(node: &Node, project: &ProjectId, audience: &Audience, command: &Command) -> usize {
     match command {
         Command::Clear => audience.to.iter().map(|target| node.hub().clear(project, target)).sum(),
     }
 }
 
-/// Closes the sockets of an audience on this node. Returns their number.
-///
-/// A code that no close frame may carry, such as 1006, is left out.
+/// Closes the sockets of an audience on this node, with [`sendable_code`]. Returns their number.
 pub(crate) fn close_here(
     node: &Node,
     project: &ProjectId,
@@ -109,7 +107,7 @@ pub(crate) fn close_here(
     members.len()
 }
 
-/// A close code, or none in place of one that no close frame may carry.
+/// Returns the code, or `NO_STATUS` if no close frame may contain it, as with 1006.
 pub(crate) fn sendable_code(code: CloseCode) -> CloseCode {
     if code.may_be_sent() { code } else { CloseCode::NO_STATUS }
 }

@@ -1,4 +1,4 @@
-//! Messages between nodes: JSON in a control publication.
+//! Messages between nodes, sent as JSON in a control publication.
 
 use serde::{Deserialize, Serialize};
 use switchboard_event::{NameError, SocketId, Target};
@@ -6,52 +6,52 @@ use switchboard_hub::JoinError;
 
 use crate::node::errors::RequestError;
 
-/// One message. `D` holds data: owned to be written, borrowed to be read.
+/// A message. `D` is the type of event data: a payload when encoding, raw JSON when decoding.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Message<D> {
-    /// A call about the socket that is the audience; its outcome is sent back.
+    /// A call to the node of the socket that is the audience. The node returns the outcome.
     Call {
         answer_to: ReturnAddress,
         #[serde(rename = "wish")]
         call: RemoteCall<D>,
     },
-    /// The refusal of the call whose id is the audience. The answer to a call that was carried out is
-    /// a [`Content::Answer`](switchboard_backplane::Content::Answer).
+    /// The call whose id is the audience was refused. A successful call is answered with
+    /// [`Content::Answer`](switchboard_backplane::Content::Answer).
     Refused(Refusal),
-    /// A command about all sockets of the audience.
+    /// A command for all sockets of the audience.
     #[serde(rename = "Order")]
     Command(Command),
 }
 
-/// Where the answer to a call goes.
+/// The address to which the answer to a call is published.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct ReturnAddress {
-    /// The calling node's own project, in which there is no socket.
+    /// The reply project of the calling node, which has no sockets.
     pub(crate) project: String,
-    /// An id of the calling node that no socket has.
+    /// The id of the call. It begins with the id of the calling node, like that of a socket.
     pub(crate) call: SocketId,
 }
 
-/// A call of one node to another, about a socket of that node.
+/// A call to the node that holds a socket.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum RemoteCall<D> {
-    /// Send its client a request; the answer is the client's reply.
+    /// Sends a request to the client. The answer is the client's reply.
     #[serde(rename = "Ask")]
     Request { event: String, data: D, timeout_ms: u64 },
-    /// Add it to a room, tag or user; the answer is false if it was a member.
+    /// Adds the socket to a room, tag or user. The answer is false if it was a member.
     Join(Membership),
-    /// Remove it from one; the answer is false if it was no member.
+    /// Removes the socket from a room, tag or user. The answer is false if it was not a member.
     Leave(Membership),
 }
 
 /// A one-way instruction to all nodes.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Command {
-    /// Remove every socket from the targets of the audience.
+    /// Removes every socket from the targets of the audience.
     Clear,
 }
 
-/// Why a call was not carried out.
+/// Why a call was not executed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Refusal {
     #[serde(rename = "Gone")]
@@ -92,7 +92,7 @@ pub(crate) enum Membership {
 }
 
 impl Membership {
-    /// `None` for targets that nothing can join.
+    /// `None` if sockets cannot join the target.
     pub(crate) fn of(target: &Target) -> Option<Self> {
         match target {
             Target::User(id) => Some(Membership::User(id.to_string())),
@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_membership_is_read_as_it_was_written() {
+    fn an_encoded_membership_decodes_to_the_same() {
         let shard = Target::shard(&ShardName::new("#s").unwrap());
         for target in [shard, Target::tag("**t").unwrap(), Target::user("*7").unwrap()] {
             let text = serde_json::to_vec(&Membership::of(&target)).unwrap();
@@ -126,6 +126,9 @@ mod tests {
             assert_eq!(membership.unwrap().target().unwrap(), target);
         }
         assert_eq!(Membership::of(&Target::Everyone), None);
-        assert!(Membership::User("x".repeat(257)).target().is_err(), "names are bounded here as well");
+        assert!(
+            Membership::User("x".repeat(257)).target().is_err(),
+            "names are limited in messages of nodes as well"
+        );
     }
 }

@@ -1,13 +1,13 @@
-//! What an app counts, through the `metrics` facade: install any recorder before the app starts.
+//! Metrics of an app, through the `metrics` facade. A recorder must be installed before the app starts.
 
 use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
-/// Handles are looked up once; each count is then one atomic addition.
+/// Handles of the metrics. They are looked up once, so that counting is one atomic addition.
 pub(crate) struct Meters {
     pub(crate) connections: Gauge,
-    pub(crate) connected: Counter,
+    pub(crate) accepted: Counter,
     pub(crate) messages_in: Counter,
     pub(crate) bytes_in: Counter,
     pub(crate) bytes_out: Counter,
@@ -22,7 +22,7 @@ impl Meters {
     pub(crate) fn new() -> Self {
         Meters {
             connections: gauge!("switchboard_connections"),
-            connected: counter!("switchboard_connections_accepted_total"),
+            accepted: counter!("switchboard_connections_accepted_total"),
             messages_in: counter!("switchboard_messages_in_total"),
             bytes_in: counter!("switchboard_bytes_in_total"),
             bytes_out: counter!("switchboard_bytes_out_total"),
@@ -34,27 +34,28 @@ impl Meters {
         }
     }
 
-    /// A connection ended with a close code; 1006 if it was cut.
+    /// Counts a closed connection by its code; 1006 if there was no close frame.
     pub(crate) fn closed(&self, code: u16) {
         self.connections.decrement(1.0);
         counter!("switchboard_connections_closed_total", "code" => code.to_string()).increment(1);
     }
 
-    /// A handshake was refused with an HTTP status.
+    /// Counts a refused handshake by its HTTP status.
     pub(crate) fn refused(&self, status: u16) {
         counter!("switchboard_connections_refused_total", "status" => status.to_string()).increment(1);
     }
 
-    /// An event of a client was ignored because of a rule of its project.
+    /// Counts an event that was ignored because of a rule of its project.
     pub(crate) fn refused_event(&self, reason: &'static str) {
         counter!("switchboard_refused_events_total", "reason" => reason).increment(1);
     }
 
-    /// A token was looked at.
+    /// Counts a token by the outcome of its verification.
     pub(crate) fn token(&self, outcome: &'static str) {
         counter!("switchboard_tokens_total", "outcome" => outcome).increment(1);
     }
 
+    /// Records the duration of a handler.
     pub(crate) fn handled(&self, took: Duration) {
         self.handler_seconds.record(took);
     }

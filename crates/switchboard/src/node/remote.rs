@@ -1,8 +1,8 @@
-//! Calls and commands to other nodes: a socket is changed by the node that holds it.
+//! Calls and commands to other nodes. Only the node that holds a socket changes it.
 //!
-//! A call is about one socket and waits for an answer. Its id looks like that of a socket of this
-//! node, in a project of the node's own to which the node subscribes, so the answer is delivered as
-//! any event is. A command needs no answer and goes to all nodes that subscribe to its audience.
+//! A call addresses one socket and waits for an answer. The answer is published to the call's id, which
+//! has the form of a socket id, in the reply project of the calling node. The bus delivers it like an
+//! event. A command has no answer and is published to all nodes with sockets in its audience.
 
 use std::future::{Future, pending};
 use std::time::Duration;
@@ -16,31 +16,31 @@ use crate::node::calls::Outcome;
 use crate::node::errors::{NodeError, RequestError};
 use crate::node::message::{Command, Message, Refusal, RemoteCall, ReturnAddress};
 
-/// How often the store is queried whether a socket still exists while its node does not answer.
-const CHECK_EVERY: Duration = Duration::from_secs(2);
+/// Interval at which the store is queried for the socket while a call is pending.
+const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Whether only another node can hold a socket.
+/// Returns true if the socket id belongs to another node.
 pub(crate) fn is_elsewhere(node: &Node, id: SocketId) -> bool {
     !node.is_single_node() && id.node() != node.hub().bus().node()
 }
 
-/// Calls the node of a socket.
+/// Calls the node of a socket and waits for the outcome.
 pub(crate) async fn call(
     node: &Node,
     project: &ProjectId,
     id: SocketId,
     call: RemoteCall<&Payload>,
-    within: Duration,
+    timeout: Duration,
 ) -> Result<Outcome, NodeError> {
     let (bus, calls) = (node.hub().bus(), &node.calls);
-    let waiting = calls.open(bus.node(), node.limits().remote_calls_pending_max)?;
-    let home = tokio::time::timeout(within, calls.home(&**bus)).await;
-    let home = home.map_err(|_| NodeError::Timeout(within))?.to_string();
-    let answer_to = ReturnAddress { project: home, call: waiting.id };
+    let pending_call = calls.open(bus.node(), node.limits().remote_calls_pending_max)?;
+    let reply_project = tokio::time::timeout(timeout, calls.subscribe(&**bus)).await;
+    let reply_project = reply_project.map_err(|_| NodeError::Timeout(timeout))?.to_string();
+    let answer_to = ReturnAddress { project: reply_project, call: pending_call.id };
     publish(node, project, &Target::Socket(id).into(), &Message::Call { answer_to, call })?;
     tokio::select! {
-        outcome = waiting.outcome(within) => outcome,
-        () = is_gone(node, project, id) => Ok(Err(Refusal::Closed)),
+        outcome = pending_call.outcome(timeout) => outcome,
+        () = socket_removed(node, project, id) => Ok(Err(Refusal::Closed)),
     }
 }
 
@@ -53,7 +53,7 @@ pub(crate) async fn request(
     event: &Name,
     data: &Payload,
 ) -> Result<Payload, RequestError> {
-    // Rounded up, so that the client has as long as the caller waits.
+    // Rounded up, so that the client has at least as long as the caller waits.
     let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX).saturating_add(1);
     let request = RemoteCall::Request { event: event.to_string(), data, timeout_ms };
     match call(node, project, id, request, timeout).await {
@@ -68,32 +68,32 @@ pub(crate) async fn request(
     }
 }
 
-/// Opens a call that a worker answers: its return address, and the answer, which is `None` if none
+/// Opens a call that a worker answers. Returns its address, and a future of the answer: `None` if none
 /// arrives within the request time-out.
 pub(crate) fn open_answer(
     node: &Node,
 ) -> Result<(ReplyAddress, impl Future<Output = Option<Payload>> + Send + '_), NodeError> {
     let calls = &node.calls;
-    let waiting = calls.open(node.hub().bus().node(), node.limits().remote_calls_pending_max)?;
-    let answer_to = ReplyAddress { project: calls.address().clone(), call: waiting.id };
-    let outcome = waiting.outcome(node.limits().request_timeout);
+    let pending_call = calls.open(node.hub().bus().node(), node.limits().remote_calls_pending_max)?;
+    let answer_to = ReplyAddress { project: calls.reply_project().clone(), call: pending_call.id };
+    let outcome = pending_call.outcome(node.limits().request_timeout);
     Ok((answer_to, async { outcome.await.ok()?.ok() }))
 }
 
-/// Subscribes to answers, so that those of workers are delivered to this node.
+/// Subscribes to answers, so that workers' replies are delivered to this node.
 pub(crate) async fn subscribe_to_answers(node: &Node) {
-    node.calls.home(&**node.hub().bus()).await;
+    node.calls.subscribe(&**node.hub().bus()).await;
 }
 
-/// Completes when the store no longer knows a socket. Its node may be unable to report that: it has
-/// crashed, or it has unsubscribed from the project since that was its last socket there.
-async fn is_gone(node: &Node, project: &ProjectId, id: SocketId) {
+/// Completes when the store no longer contains a socket. Its node may be unable to answer: it has crashed,
+/// or it has unsubscribed from the project after its last socket there closed.
+async fn socket_removed(node: &Node, project: &ProjectId, id: SocketId) {
     if !node.has_shared_store() {
         return pending().await;
     }
     let target = Target::Socket(id);
     loop {
-        tokio::time::sleep(CHECK_EVERY).await;
+        tokio::time::sleep(CHECK_INTERVAL).await;
         if let Ok(0) = node.hub().store().count(project, &target).await {
             return;
         }
@@ -110,16 +110,16 @@ pub(crate) fn command(
     publish(node, project, audience, &Message::<Payload>::Command(command))
 }
 
-/// Sends the outcome of a call back. If that is lost, the caller's time-out ends the call.
+/// Publishes the outcome of a call to the caller. If it is lost, the call ends with a time-out.
 pub(crate) fn answer(node: &Node, answer_to: &ReturnAddress, outcome: Outcome) {
-    let Ok(home) = ProjectId::new(&answer_to.project) else { return };
+    let Ok(reply_project) = ProjectId::new(&answer_to.project) else { return };
     let audience = Target::Socket(answer_to.call).into();
     let published = match outcome {
-        Ok(data) => node.hub().publish(&home, &audience, Content::Answer(data)),
-        Err(refusal) => publish(node, &home, &audience, &Message::<Payload>::Refused(refusal)),
+        Ok(data) => node.hub().publish(&reply_project, &audience, Content::Answer(data)),
+        Err(refusal) => publish(node, &reply_project, &audience, &Message::<Payload>::Refused(refusal)),
     };
     if let Err(error) = published {
-        tracing::debug!(%error, "the answer to a call of another node was lost");
+        tracing::debug!(%error, "cannot publish the answer to a call of another node; the call times out");
     }
 }
 
@@ -129,6 +129,6 @@ fn publish<D: Serialize>(
     audience: &Audience,
     message: &Message<D>,
 ) -> Result<(), PublishError> {
-    let text = serde_json::to_vec(message).expect("texts, numbers and payloads are JSON");
+    let text = serde_json::to_vec(message).expect("strings, numbers and payloads serialize as JSON");
     node.hub().publish(project, audience, Content::Control(text.into()))
 }

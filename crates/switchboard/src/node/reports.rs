@@ -1,4 +1,5 @@
-//! Reports clients' actions to other processes: connected, authenticated, message, disconnected.
+//! Reports client actions to workers through the report sink: connected, authenticated, message,
+//! disconnected.
 
 use std::sync::Arc;
 
@@ -12,14 +13,14 @@ use crate::node::clock::now_ms;
 use crate::node::remote;
 use crate::node::system_events::SystemEvent;
 
-/// A report that is about to be sent.
-pub(crate) struct Reporting {
+/// A report that is ready to be sent.
+pub(crate) struct PendingReport {
     sink: Arc<dyn ReportSink>,
     report: Report,
 }
 
-impl Reporting {
-    /// `None` if clients of that protocol are not reported.
+impl PendingReport {
+    /// `None` if clients of the session's protocol are not reported.
     pub(crate) fn of(node: &Node, session: &Session, action: ClientAction) -> Option<Self> {
         let sink = sink_for(node, session.protocol)?.clone();
         let report = Report {
@@ -30,7 +31,7 @@ impl Reporting {
             time_ms: now_ms(),
             action,
         };
-        Some(Reporting { sink, report })
+        Some(PendingReport { sink, report })
     }
 
     pub(crate) fn send(self) {
@@ -40,18 +41,18 @@ impl Reporting {
 
 /// Reports a client's action, if clients of its protocol are reported.
 pub(crate) fn report(node: &Node, session: &Session, action: ClientAction) {
-    if let Some(reporting) = Reporting::of(node, session, action) {
-        reporting.send();
+    if let Some(report) = PendingReport::of(node, session, action) {
+        report.send();
     }
 }
 
-/// The report sink for clients of a protocol.
+/// The report sink, if clients of the protocol are reported.
 pub(crate) fn sink_for(node: &Node, protocol: Protocol) -> Option<&Arc<dyn ReportSink>> {
     let (sink, reported) = node.report_sink()?;
     reported[protocol.index()].then_some(sink)
 }
 
-/// Starts the report sink, and has its workers' replies delivered to this node.
+/// Starts the report sink, and subscribes to the replies of its workers.
 pub(crate) fn start(node: &Arc<Node>) {
     let Some((sink, _)) = node.report_sink() else { return };
     let this = Arc::downgrade(node);
@@ -70,6 +71,6 @@ fn notify_of_worker(node: &Node, change: &ReportSinkChange) {
     let event = if *joined { SystemEvent::PortalJoin } else { SystemEvent::PortalLeave };
     if let Some(hooks) = node.hooks(event) {
         let data = json!({ "portal": worker, "group": group, "project": project });
-        hooks.notify_project_event(event, project, Payload::of(&data).expect("texts are JSON"));
+        hooks.notify_project_event(event, project, Payload::of(&data).expect("strings serialize as JSON"));
     }
 }

@@ -1,4 +1,4 @@
-//! Notifies the hooks about messages of the app: `@sent` and `@undeliverable`.
+//! Calls the hooks for messages that the app sends: `@sent` and `@undeliverable`.
 
 use std::sync::Arc;
 
@@ -15,7 +15,8 @@ struct Sent<'a> {
     data: &'a Payload,
     to: Vec<String>,
     except: Vec<String>,
-    kept: bool,
+    #[serde(rename = "kept")]
+    is_stored: bool,
 }
 
 /// The data of `@undeliverable`.
@@ -26,35 +27,35 @@ struct Undeliverable<'a> {
     data: &'a Payload,
 }
 
-/// Calls the `@sent` hooks, if there are any. `kept` is true for messages that the inbox stores.
+/// Calls the `@sent` hooks. `is_stored` is true for messages that the inbox stores.
 pub(crate) fn notify_sent(
     node: &Node,
     project: &ProjectId,
     event: &Event,
     to: &[Target],
     except: &[Target],
-    kept: bool,
+    is_stored: bool,
 ) {
     if let Some(hooks) = node.hooks(SystemEvent::Sent) {
-        let texts = |targets: &[Target]| targets.iter().map(Target::to_string).collect();
-        let (Event { name, data, .. }, to, except) = (event, texts(to), texts(except));
+        let to_strings = |targets: &[Target]| targets.iter().map(Target::to_string).collect();
+        let (Event { name, data, .. }, to, except) = (event, to_strings(to), to_strings(except));
         hooks.notify_project_event(
             SystemEvent::Sent,
             project,
-            as_payload(&Sent { event: name, data, to, except, kept }),
+            as_payload(&Sent { event: name, data, to, except, is_stored }),
         );
     }
 }
 
-/// Calls the `@undeliverable` hooks for each user without a socket on any node. Queries the store for
-/// every user who has none on this node, so it does nothing if there are no such hooks.
+/// Calls the `@undeliverable` hooks for each user without a socket on any node. Does nothing if there are
+/// no such hooks, because it queries the store for each user without a socket on this node.
 pub(crate) fn notify_undeliverable(node: &Arc<Node>, project: &ProjectId, event: Event, users: Vec<UserId>) {
     let Some(hooks) = node.hooks(SystemEvent::Undeliverable) else { return };
     let (node, project, Event { name, data, .. }) = (node.clone(), project.clone(), event);
     node.tasks.clone().spawn(async move {
         for user in &users {
             let target = Target::User(user.clone());
-            // The store may learn of a login on this node later than the hub.
+            // The hub is checked first: the store receives a login on this node later.
             if !node.hub().members(&project, &target.clone().into()).is_empty() {
                 continue;
             }
@@ -65,7 +66,7 @@ pub(crate) fn notify_undeliverable(node: &Arc<Node>, project: &ProjectId, event:
                 }
                 Ok(_) => {}
                 Err(error) => {
-                    tracing::warn!(%error, "cannot query whether a user is online; no @undeliverable hook called");
+                    tracing::warn!(%error, "cannot query whether a user is online; the @undeliverable hooks are not called");
                 }
             }
         }
@@ -73,5 +74,5 @@ pub(crate) fn notify_undeliverable(node: &Arc<Node>, project: &ProjectId, event:
 }
 
 fn as_payload<T: Serialize>(data: &T) -> Payload {
-    Payload::of(data).expect("texts, numbers and payloads are JSON")
+    Payload::of(data).expect("strings, numbers and payloads serialize as JSON")
 }

@@ -1,14 +1,14 @@
-//! System events, and the way from the node to the hooks of an application.
+//! System events, and the trait through which the node calls an application's hooks.
 //!
-//! The node knows no application. When one is served it sets a [`HookSink`]; until then, and for
-//! events without hooks, a notification costs one load.
+//! The node does not depend on the application, which sets a [`HookSink`] when it is served. Before that,
+//! and for events without hooks, a notification costs one load.
 
 use std::sync::{Arc, Weak};
 
 use switchboard_event::{Payload, ProjectId};
 use switchboard_hub::Session;
 
-/// Defines the system events, each with its name, and the list of the names as a literal.
+/// Defines the enum of system events and a macro with the list of their names as a literal.
 macro_rules! system_events {
     ($first:ident = $first_name:literal, $($event:ident = $name:literal,)*) => {
         /// An event of the framework that hooks can handle.
@@ -53,29 +53,29 @@ system_events! {
 impl SystemEvent {
     pub(crate) const COUNT: usize = Self::ALL.len();
 
-    /// Whether it is about messages of the app, so that a hook that sends would call itself.
+    /// Returns true for events that sending causes: a hook that sends would call itself.
     pub(crate) fn is_send_event(self) -> bool {
         matches!(self, SystemEvent::Sent | SystemEvent::Undeliverable)
     }
 }
 
-/// Calls the hooks of an application. Implemented by the served app.
+/// Calls the hooks of an application. Implemented by the served application.
 pub(crate) trait HookSink: Send + Sync {
-    /// Calls the hooks of one client's protocol.
+    /// Calls the hooks of the client's protocol.
     fn notify_client_event(&self, event: SystemEvent, session: &Arc<Session>, data: Payload);
 
-    /// Calls the hooks of every protocol, for an event that no client caused.
+    /// Calls the hooks of all protocols, for an event that no client caused.
     fn notify_project_event(&self, event: SystemEvent, project: &ProjectId, data: Payload);
 }
 
-/// The hook sink of a node, with the events that have hooks.
+/// The hook sink of a node, and for each event whether it has hooks.
 pub(crate) struct HookTable {
     sink: Weak<dyn HookSink>,
     has_hooks: [bool; SystemEvent::COUNT],
 }
 
 tokio::task_local! {
-    /// Set inside hooks about sends: messages of such a hook do not call it again.
+    /// Set while a hook for a send event runs. Messages that it sends cause no send events.
     pub(crate) static IN_SEND_HOOK: ();
 }
 
@@ -88,7 +88,7 @@ impl HookTable {
         table
     }
 
-    /// The sink, if an event has hooks and may call them here.
+    /// The sink, if the event has hooks and does not come from a hook for send events.
     pub(crate) fn sink(&self, event: SystemEvent) -> Option<Arc<dyn HookSink>> {
         let calls_itself = || event.is_send_event() && IN_SEND_HOOK.try_with(|()| ()).is_ok();
         if !self.has_hooks[event as usize] || calls_itself() {

@@ -1,4 +1,4 @@
-//! The only place that starts tasks, so that a stop can wait for all of them.
+//! The tasks of an app. No other file of this crate starts tasks, so a graceful stop can wait for all.
 
 use std::any::Any;
 use std::future::Future;
@@ -15,34 +15,35 @@ pub(crate) struct Tasks {
 
 impl Tasks {
     /// Starts a task that ends by itself, such as a connection or a handler.
-    #[expect(clippy::disallowed_methods, reason = "the one place that is allowed to")]
+    #[expect(clippy::disallowed_methods, reason = "the one file of this crate that starts tasks")]
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         tokio::spawn(self.tracker.track_future(task));
     }
 
-    /// Starts a task that runs until the stop, such as a flusher.
-    #[expect(clippy::disallowed_methods, reason = "the one place that is allowed to")]
+    /// Starts a task that runs until the app stops, such as a flusher.
+    #[expect(clippy::disallowed_methods, reason = "the one file of this crate that starts tasks")]
     pub(crate) fn spawn_service(&self, task: impl Future<Output = ()> + Send + 'static) {
         let stop = self.stop.clone();
         tokio::spawn(async move { stop.run_until_cancelled(task).await });
     }
 
-    /// Waits until every task that ends by itself has.
+    /// Waits until all tasks of [`spawn`](Self::spawn) have ended.
     pub(crate) async fn finished(&self) {
         self.tracker.close();
         self.tracker.wait().await;
     }
 
-    /// Ends the services, now.
+    /// Cancels all tasks of [`spawn_service`](Self::spawn_service).
     pub(crate) fn stop_services(&self) {
         self.stop.cancel();
     }
 }
 
-/// What a task or a handler that panicked left behind.
+/// The payload of a panic.
 pub(crate) type Panic = Box<dyn Any + Send>;
 
+/// The message of a panic, if its payload is a string.
 pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| text.to_string());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into())
+    let message = panic.downcast_ref::<&str>().map(|message| message.to_string());
+    message.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into())
 }

@@ -1,19 +1,19 @@
-//! The users that tokens have bound sockets to, and when each binding expires.
+//! Sockets that are logged in by a token: their users, and when each token expires.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard};
 
 use switchboard_event::{SocketId, UserId};
 
-/// The bindings of a node.
+/// The token bindings of a node.
 #[derive(Default)]
-pub(crate) struct Identities(Mutex<Bindings>);
+pub(crate) struct TokenBindings(Mutex<Bindings>);
 
 #[derive(Default)]
 pub(crate) struct Bindings {
     bound: HashMap<SocketId, Binding>,
-    /// Sockets by the second in which their token expires. An entry may be out of date: the binding
-    /// itself decides.
+    /// Sockets by the second in which their token expires. An entry may be outdated; the expiry in
+    /// `bound` is authoritative.
     expiries: BTreeMap<u64, Vec<SocketId>>,
 }
 
@@ -22,24 +22,24 @@ struct Binding {
     expires_ms: Option<u64>,
 }
 
-impl Identities {
+impl TokenBindings {
     pub(crate) fn lock(&self) -> MutexGuard<'_, Bindings> {
-        self.0.lock().expect("no code that holds the identities panics")
+        self.0.lock().expect("no code that holds the bindings panics")
     }
 
-    /// Forgets a socket that has closed.
-    pub(crate) fn forget(&self, id: SocketId) {
+    /// Removes the binding of a socket that has closed.
+    pub(crate) fn remove(&self, id: SocketId) {
         self.lock().bound.remove(&id);
     }
 }
 
 impl Bindings {
-    /// The user that a socket is bound to by a token.
+    /// The user of the token with which a socket is logged in.
     pub(crate) fn user(&self, id: SocketId) -> Option<UserId> {
         self.bound.get(&id).map(|binding| binding.user.clone())
     }
 
-    /// Binds a socket, in place of an earlier binding.
+    /// Binds a socket to a user, replacing an earlier binding.
     pub(crate) fn bind(&mut self, id: SocketId, user: UserId, expires_ms: Option<u64>) {
         if let Some(end) = expires_ms {
             self.expiries.entry(end / 1000).or_default().push(id);
@@ -47,7 +47,7 @@ impl Bindings {
         self.bound.insert(id, Binding { user, expires_ms });
     }
 
-    /// Removes the bindings that have expired, and returns them.
+    /// Removes and returns the expired bindings.
     pub(crate) fn take_expired(&mut self, now_ms: u64) -> Vec<(SocketId, UserId)> {
         let later = self.expiries.split_off(&(now_ms / 1000));
         let due = std::mem::replace(&mut self.expiries, later).into_values().flatten();
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_binding_that_was_renewed_expires_with_its_last_token() {
+    fn a_renewed_binding_expires_with_its_last_token() {
         let (mut bindings, id, user) = (Bindings::default(), SocketId::random(), UserId::new("ann").unwrap());
         bindings.bind(id, user.clone(), Some(1_000));
         bindings.bind(id, user.clone(), Some(5_000));

@@ -1,12 +1,12 @@
 //! A map that holds at most one value of each type.
 //!
-//! Lower floors use it to keep what higher floors hand them, without an import of the value's type.
+//! Lower layers use it to store values of higher layers without importing their types.
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Values by their type. A clone shares the values.
+/// Values by type. A clone shares the values.
 #[derive(Clone, Default)]
 pub(crate) struct TypeMap(HashMap<TypeId, Arc<dyn Any + Send + Sync>>);
 
@@ -20,13 +20,13 @@ impl TypeMap {
         self.0.insert(TypeId::of::<T>(), Arc::new(value)).is_some()
     }
 
-    /// The same with a value, for chains.
+    /// [`insert`](Self::insert) for method chains.
     pub(crate) fn with<T: Any + Send + Sync>(mut self, value: T) -> Self {
         self.insert(value);
         self
     }
 
-    /// Takes a value out; clones it if another map shares it.
+    /// Removes a value. It is cloned if another map shares it.
     pub(crate) fn take<T: Any + Send + Sync + Clone>(&mut self) -> Option<T> {
         let value = self.0.remove(&TypeId::of::<T>())?;
         Some(Arc::unwrap_or_clone(value.downcast().expect("the key is the value's type")))
@@ -42,7 +42,7 @@ mod tests {
         let mut map = TypeMap::default().with(1_u8).with("text");
         let copy = map.clone();
         assert_eq!((map.get::<u8>(), map.get::<u16>()), (Some(&1), None));
-        assert!(map.insert(2_u8), "it replaces the first");
+        assert!(map.insert(2_u8), "the first value is replaced");
         assert_eq!((map.take::<u8>(), map.get::<u8>(), copy.get::<u8>()), (Some(2), None, Some(&1)));
     }
 }

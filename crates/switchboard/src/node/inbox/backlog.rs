@@ -1,4 +1,4 @@
-//! The stored messages of a user who has just logged in, and their redelivery in order.
+//! Redelivers the stored messages of a user to one socket, in order, before live messages.
 
 use std::time::Duration;
 
@@ -6,47 +6,47 @@ use switchboard_backplane::{InboxPage, StoredMessage};
 use switchboard_event::{MessageNumber, UserId};
 
 use crate::node::conn::is_closed;
-use crate::node::inbox::deliveries::PAGE;
+use crate::node::inbox::deliveries::PAGE_MAX;
 use crate::node::inbox::paused::PausedOutbox;
 use crate::node::inbox::redelivery::Redelivery;
 use crate::node::inbox::reread;
-use crate::node::inbox::turn::{Holder, LOOK_AGAIN};
+use crate::node::inbox::turn::{POLL_INTERVAL, TurnWatch};
 
-/// The backlog of a user, about to be redelivered to one socket. Its outbox is paused meanwhile.
+/// A user's stored messages, to be redelivered to one socket. The socket's outbox is paused until then.
 pub(crate) struct Backlog {
     paused: PausedOutbox,
     redelivery: Redelivery,
-    /// The pause between two messages.
+    /// Pause between two messages.
     interval: Duration,
-    /// The first page, if it was read.
+    /// The first page, if it has been read.
     first_page: Option<Vec<StoredMessage>>,
-    /// A page could not be read: there may be more.
+    /// A page could not be read, so there may be more messages.
     is_incomplete: bool,
 }
 
 impl Backlog {
-    /// A redelivery for the same user and socket ends.
+    /// Ends an earlier redelivery of the same user to the same socket.
     pub(crate) fn new(mut paused: PausedOutbox, user: UserId) -> Self {
         let redelivery = Redelivery::begin(&paused.node, &paused.session, paused.inbox.clone(), user);
-        // By the time the inbox is read these may be acknowledged, and no longer known.
+        // Noted now, because they may be acknowledged, and no longer in flight, when the inbox is read.
         paused.redelivered.extend(redelivery.deliveries().in_flight());
         let interval = paused.node.redelivery_interval(paused.session.protocol);
         Backlog { paused, redelivery, interval, first_page: None, is_incomplete: false }
     }
 
-    /// Reads the first page. Messages stored after this are live, unless another socket has the turn.
+    /// Reads the first page. Messages stored afterwards are live, unless another socket has the turn.
     pub(crate) async fn peek(&mut self) {
-        if let Ok(InboxPage { held_by: None, messages, .. }) = self.redelivery.open(None, PAGE).await {
+        if let Ok(InboxPage { held_by: None, messages, .. }) = self.redelivery.open(None, PAGE_MAX).await {
             self.first_page = Some(messages);
         }
     }
 
-    /// Drops the stored messages.
+    /// Deletes the stored messages.
     pub(crate) async fn discard(&self) {
         self.redelivery.clear().await;
     }
 
-    /// Redelivers in a task of its own. Messages that the client does not acknowledge stay stored.
+    /// Redelivers in a separate task. Messages that the client does not acknowledge stay stored.
     pub(crate) fn start(mut self) {
         let is_empty = self.first_page.as_ref().is_some_and(Vec::is_empty);
         if is_empty && !self.redelivery.inbox().has_late_writers() {
@@ -64,20 +64,21 @@ impl Backlog {
         });
     }
 
-    /// The same for a socket that has been the user's for some time and may have missed live messages.
-    /// Without pauses, since other sockets wait for their turn; returns when all is sent.
+    /// Redelivers to a socket that has been logged in for some time and may have missed live messages.
+    /// Returns when all messages are sent. There are no pauses between messages, because many sockets are
+    /// redelivered to after a gap.
     pub(crate) async fn redeliver_now(mut self) {
         self.interval = Duration::ZERO;
         self.redeliver().await;
         let (tasks, mut redelivery) = (self.paused.node.tasks.clone(), self.redelivery);
         tasks.spawn_service(async move {
-            redelivery.over().run_until_cancelled(redelivery.end_turn()).await;
+            redelivery.cancelled().run_until_cancelled(redelivery.end_turn()).await;
         });
     }
 
     async fn redeliver(&mut self) {
-        let over = self.redelivery.over();
-        over.run_until_cancelled(self.send_pages()).await;
+        let cancelled = self.redelivery.cancelled();
+        cancelled.run_until_cancelled(self.send_pages()).await;
         self.redelivery.notify_hooks(0);
     }
 
@@ -86,8 +87,8 @@ impl Backlog {
             Some(page) => page,
             None => self.read_page(None).await,
         };
-        while let Some(last) = page.last().map(|waiting| waiting.number) {
-            let is_last = page.len() < PAGE;
+        while let Some(last) = page.last().map(|message| message.number) {
+            let is_last = page.len() < PAGE_MAX;
             if !self.send_page(page).await || is_last {
                 break;
             }
@@ -95,27 +96,26 @@ impl Backlog {
         }
     }
 
-    /// Reads the next page, once no other socket has the turn.
+    /// Reads the next page, after waiting until no other socket has the turn.
     async fn read_page(&mut self, after: Option<MessageNumber>) -> Vec<StoredMessage> {
-        let patience = self.paused.node.redelivery_interval_max();
-        let mut holder: Option<Holder> = None;
+        let interval_max = self.paused.node.redelivery_interval_max();
+        let mut watch: Option<TurnWatch> = None;
         while !is_closed(&self.redelivery.session) {
-            // While another socket has the turn, only its progress matters.
-            let (from, most) = if holder.is_some() { (None, 1) } else { (after, PAGE) };
-            match self.redelivery.open(from, most).await {
+            // While another socket has the turn, only the oldest message is needed.
+            let (from, max) = if watch.is_some() { (None, 1) } else { (after, PAGE_MAX) };
+            match self.redelivery.open(from, max).await {
                 Ok(InboxPage { held_by: Some(other), oldest, .. }) => {
-                    let seen = holder.get_or_insert_default();
-                    if seen.is_stalled(other, oldest, patience) {
+                    if watch.get_or_insert_default().is_stalled(other, oldest, interval_max) {
                         self.redelivery.take_turn_from(other).await;
                     } else {
-                        tokio::time::sleep(LOOK_AGAIN).await;
+                        tokio::time::sleep(POLL_INTERVAL).await;
                     }
                 }
-                Ok(_) if holder.is_some() => holder = None,
-                Ok(opened) => return opened.messages,
+                Ok(_) if watch.is_some() => watch = None,
+                Ok(page) => return page.messages,
                 Err(error) => {
                     let error = switchboard_wire::with_causes(&error);
-                    tracing::warn!(error, "cannot read the inbox of a user; its messages stay stored");
+                    tracing::warn!(error, "cannot read a user's inbox; its messages stay stored");
                     self.is_incomplete = true;
                     break;
                 }
@@ -124,7 +124,7 @@ impl Backlog {
         Vec::new()
     }
 
-    /// Returns false if the socket takes no more.
+    /// Sends a page. Returns false if the socket accepts no more messages.
     async fn send_page(&mut self, page: Vec<StoredMessage>) -> bool {
         let bytes_max = self.paused.node.limits().outbox_bytes_max / 2;
         for StoredMessage { number, event } in page {
@@ -137,7 +137,7 @@ impl Backlog {
             }
             let frame = self.redelivery.frame(&event);
             let queued = self.redelivery.session.outbox.queued_bytes();
-            if queued + frame.len() > bytes_max && !self.redelivery.acknowledged().await {
+            if queued + frame.len() > bytes_max && !self.redelivery.wait_acknowledged().await {
                 return false;
             }
             if !self.redelivery.send(number, &frame) {
@@ -149,14 +149,14 @@ impl Backlog {
     }
 }
 
-/// Ends the turn of a socket that has got its backlog. If a page could not be read, the inbox is read
-/// again shortly after, when live messages no longer wait for it.
+/// Ends the turn of a socket after its backlog is sent. If messages may be missing, the inbox is read again;
+/// the outbox is no longer paused then.
 async fn finish(mut redelivery: Redelivery, is_incomplete: bool) {
-    let rest = async |redelivery: &mut Redelivery| {
+    let finish = async |redelivery: &mut Redelivery| {
         redelivery.end_turn().await;
         if is_incomplete || redelivery.inbox().has_late_writers() {
-            reread::read_again(redelivery).await;
+            reread::reread(redelivery).await;
         }
     };
-    redelivery.over().run_until_cancelled(rest(&mut redelivery)).await;
+    redelivery.cancelled().run_until_cancelled(finish(&mut redelivery)).await;
 }

@@ -1,7 +1,8 @@
-//! The messages of an inbox that a socket was sent, until it acknowledges them.
+//! Inbox messages that are sent to a socket and not acknowledged yet.
 //!
-//! A ping follows the messages. Frames arrive in order, so its pong acknowledges every message before
-//! it. One ping is in flight at a time; messages that are sent meanwhile are covered by the next.
+//! A WebSocket ping is sent after the messages. Frames arrive in order, so its pong acknowledges every
+//! message before the ping. One ping is in flight at a time; the next one covers messages that are sent
+//! meanwhile.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -13,56 +14,57 @@ use switchboard_ws::frame::{OpCode, encode};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-/// The beginning of a ping's payload; the ping's number follows.
-const PING_HEAD: &[u8; 4] = b"kept";
+/// Prefix of a ping's payload; the number of the ping follows.
+const PING_PREFIX: &[u8; 4] = b"kept";
 
-/// Most unacknowledged messages of one socket. Those beyond stay stored and are redelivered at the
-/// next login.
-const SENT_MAX: usize = 10_000;
+/// Most unacknowledged messages of one socket. Further messages are sent without waiting for an
+/// acknowledgement, so they stay stored and are redelivered at the next login.
+const UNACKNOWLEDGED_MAX: usize = 10_000;
 
 /// Most messages that one read of an inbox returns.
-pub(crate) const PAGE: usize = 100;
+pub(crate) const PAGE_MAX: usize = 100;
 
-/// Redelivered messages that are remembered, to drop the live copy: a message that was stored just
-/// before the inbox was read may arrive through the bus a little later.
-const REDELIVERED_KNOWN: usize = PAGE;
+/// Number of redelivered messages that are remembered to drop their live copies: the bus may deliver a
+/// message that was stored just before the inbox was read.
+const REDELIVERED_MAX: usize = PAGE_MAX;
 
-/// The messages that one socket was sent.
+/// The inbox messages of one socket.
 #[derive(Default)]
 pub(crate) struct Deliveries {
     state: Mutex<State>,
-    changed: Notify,
+    acknowledged: Notify,
 }
 
 #[derive(Default)]
 struct State {
-    /// Sent and not acknowledged, in order.
-    sent: VecDeque<Sent>,
-    /// Held back by the paused outbox.
-    held: Vec<Sent>,
-    /// Redeliveries for which the outbox is paused.
+    /// UserMessage and not acknowledged, in order.
+    unacknowledged: VecDeque<UserMessage>,
+    /// Live messages in the paused outbox.
+    paused: Vec<UserMessage>,
+    /// Number of redeliveries for which the outbox is paused.
     pauses: usize,
-    /// The ping in flight, and how many of `sent` it covers.
+    /// Number of the ping in flight, and how many of the `unacknowledged` it covers.
     ping_in_flight: Option<(u64, usize)>,
+    /// Number of pings so far.
     pings: u64,
-    /// For each user whose inbox is being redelivered: cancelled when that ends.
+    /// The running redelivery of each user, with a token that cancels it.
     redeliveries: Vec<(UserId, CancellationToken)>,
-    /// The last live message: it may arrive once for each of the socket's users.
-    last: Option<MessageNumber>,
-    /// The last redelivered messages.
+    /// The last live message. It is delivered once for each of the socket's users.
+    last_live: Option<MessageNumber>,
+    /// The last redelivered messages, at most [`REDELIVERED_MAX`].
     redelivered: VecDeque<MessageNumber>,
-    gone: bool,
+    is_closed: bool,
 }
 
-/// A message of a user.
-type Sent = (UserId, MessageNumber);
+/// A message, and the user in whose inbox it is stored.
+type UserMessage = (UserId, MessageNumber);
 
 impl Deliveries {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no code that holds the deliveries panics")
     }
 
-    /// Sends a message that has just been stored.
+    /// Sends a newly stored message, unless it was sent already.
     pub(crate) fn deliver_live(
         &self,
         hub: &Hub,
@@ -72,81 +74,81 @@ impl Deliveries {
         frame: &Bytes,
     ) {
         let mut state = self.lock();
-        let is_new = state.last.replace(number) != Some(number) && !state.redelivered.contains(&number);
+        let is_new = state.last_live.replace(number) != Some(number) && !state.redelivered.contains(&number);
         if is_new && !hub.deliver_stored(session, frame, number) {
             return;
         }
         if state.pauses > 0 {
-            state.held.push((user.clone(), number));
+            state.paused.push((user.clone(), number));
         } else {
-            state.note((user.clone(), number));
+            state.record_sent((user.clone(), number));
             state.ping(hub, session);
         }
     }
 
-    /// Begins a redelivery for a user, in place of one that runs.
+    /// Registers a redelivery for a user, and cancels an earlier one. Returns its cancellation token.
     pub(crate) fn begin(&self, user: &UserId) -> CancellationToken {
         let mut state = self.lock();
         state.stop(user);
-        let over = CancellationToken::new();
-        if state.gone {
-            over.cancel();
+        let cancelled = CancellationToken::new();
+        if state.is_closed {
+            cancelled.cancel();
         } else {
-            state.redeliveries.push((user.clone(), over.clone()));
+            state.redeliveries.push((user.clone(), cancelled.clone()));
         }
-        over
+        cancelled
     }
 
-    /// Ends the redelivery for a user.
+    /// Cancels the redelivery for a user.
     pub(crate) fn stop(&self, user: &UserId) {
         self.lock().stop(user);
     }
 
-    /// Ends the redelivery that began with `over`.
-    pub(crate) fn end(&self, user: &UserId, over: &CancellationToken) {
+    /// Unregisters the redelivery with this token.
+    pub(crate) fn end(&self, user: &UserId, cancelled: &CancellationToken) {
         let mut state = self.lock();
-        // If it is cancelled, another one may have begun.
-        if !over.is_cancelled() {
+        // If it is cancelled, another redelivery may have taken its place.
+        if !cancelled.is_cancelled() {
             state.stop(user);
         }
     }
 
-    /// Sends a stored message, before the live ones that the paused outbox holds back. Returns false if
-    /// the redelivery is `over` or the socket takes no more.
+    /// Sends a stored message ahead of the live messages in the paused outbox. Returns false if the
+    /// redelivery is cancelled or the socket accepts no more messages.
     pub(crate) fn redeliver(
         &self,
         hub: &Hub,
         session: &Arc<Session>,
-        message: Sent,
+        message: UserMessage,
         frame: &Bytes,
-        over: &CancellationToken,
+        cancelled: &CancellationToken,
     ) -> bool {
         let mut state = self.lock();
-        if over.is_cancelled() || !hub.deliver_ahead(session, frame) {
+        if cancelled.is_cancelled() || !hub.deliver_ahead(session, frame) {
             return false;
         }
-        if state.redelivered.len() == REDELIVERED_KNOWN {
+        if state.redelivered.len() == REDELIVERED_MAX {
             state.redelivered.pop_front();
         }
         state.redelivered.push_back(message.1);
-        state.note(message);
+        state.record_sent(message);
         state.ping(hub, session);
         true
     }
 
-    /// Whether a message is sent and not acknowledged.
+    /// Returns true if a message is sent and not acknowledged.
     pub(crate) fn is_in_flight(&self, number: MessageNumber) -> bool {
-        self.lock().sent.iter().any(|(_, known)| *known == number)
+        self.lock().unacknowledged.iter().any(|(_, sent)| *sent == number)
     }
 
-    /// Whether the paused outbox holds a message back.
-    pub(crate) fn holds(&self, number: MessageNumber) -> bool {
-        self.lock().held.iter().any(|(_, held)| *held == number)
+    /// Returns true if a live message is in the paused outbox.
+    pub(crate) fn is_paused(&self, number: MessageNumber) -> bool {
+        self.lock().paused.iter().any(|(_, paused)| *paused == number)
     }
 
     /// The messages that are sent and not acknowledged.
     pub(crate) fn in_flight(&self) -> Vec<MessageNumber> {
-        self.lock().sent.iter().map(|(_, number)| *number).collect()
+        self.lock().unacknowledged.iter().map(|(_, number)| *number).collect()
     }
 
     /// Pauses the outbox.
@@ -156,7 +158,7 @@ impl Deliveries {
         hub.pause(session);
     }
 
-    /// Resumes the outbox, without the messages that were redelivered.
+    /// Resumes the outbox and drops the live messages that were redelivered.
     pub(crate) fn resume(
         &self,
         hub: &Hub,
@@ -165,80 +167,88 @@ impl Deliveries {
     ) {
         let mut state = self.lock();
         state.pauses -= 1;
-        state.held.retain(|(_, number)| !was_redelivered(*number));
+        state.paused.retain(|(_, number)| !was_redelivered(*number));
         hub.resume(session, was_redelivered);
         if state.pauses == 0 {
-            std::mem::take(&mut state.held).into_iter().for_each(|message| state.note(message));
+            std::mem::take(&mut state.paused).into_iter().for_each(|message| state.record_sent(message));
             state.ping(hub, session);
         }
     }
 
-    /// The messages that a pong acknowledges; none if it answers no ping of ours.
-    pub(crate) fn acknowledged_by(&self, hub: &Hub, session: &Arc<Session>, payload: &[u8]) -> Vec<Sent> {
-        let number = payload.strip_prefix(PING_HEAD).and_then(|number| number.try_into().ok());
+    /// Removes and returns the messages that a pong acknowledges: none if it does not answer a ping of
+    /// this type.
+    pub(crate) fn take_acknowledged(
+        &self,
+        hub: &Hub,
+        session: &Arc<Session>,
+        payload: &[u8],
+    ) -> Vec<UserMessage> {
+        let number = payload.strip_prefix(PING_PREFIX).and_then(|number| number.try_into().ok());
         let number = number.map(u64::from_be_bytes);
         let mut state = self.lock();
         let Some((_, count)) = state.ping_in_flight.filter(|(ping, _)| Some(*ping) == number) else {
             return Vec::new();
         };
         state.ping_in_flight = None;
-        let acknowledged = state.sent.drain(..count).collect();
+        let acknowledged = state.unacknowledged.drain(..count).collect();
         state.ping(hub, session);
         acknowledged
     }
 
-    /// Waits until every message sent by now is acknowledged. Returns false if the socket is gone.
-    pub(crate) async fn acknowledged(&self) -> bool {
-        let last = self.lock().sent.back().map(|(_, number)| *number);
+    /// Waits until every message sent by now is acknowledged. Returns false if the socket closes first.
+    pub(crate) async fn wait_acknowledged(&self) -> bool {
+        let last = self.lock().unacknowledged.back().map(|(_, number)| *number);
         loop {
-            let changed = self.changed.notified();
-            if self.lock().gone {
+            let notified = self.acknowledged.notified();
+            if self.lock().is_closed {
                 return false;
             }
             if !last.is_some_and(|last| self.is_in_flight(last)) {
                 return true;
             }
-            changed.await;
+            notified.await;
         }
     }
 
-    /// Wakes those who wait for acknowledgements.
-    pub(crate) fn wake(&self) {
-        self.changed.notify_waiters();
+    /// Wakes the tasks in [`wait_acknowledged`](Self::wait_acknowledged).
+    pub(crate) fn notify_acknowledged(&self) {
+        self.acknowledged.notify_waiters();
     }
 
-    /// Ends all redeliveries of a socket that has closed.
-    pub(crate) fn hang_up(&self) {
+    /// Cancels all redeliveries to a closed socket.
+    pub(crate) fn close(&self) {
         let mut state = self.lock();
-        state.gone = true;
-        state.redeliveries.drain(..).for_each(|(_, over)| over.cancel());
+        state.is_closed = true;
+        state.redeliveries.drain(..).for_each(|(_, cancelled)| cancelled.cancel());
         drop(state);
-        self.wake();
+        self.notify_acknowledged();
     }
 }
 
 impl State {
+    /// Cancels the redelivery for a user.
     fn stop(&mut self, user: &UserId) {
-        self.redeliveries.extract_if(.., |(of, _)| of == user).for_each(|(_, over)| over.cancel());
+        self.redeliveries.extract_if(.., |(of, _)| of == user).for_each(|(_, cancelled)| cancelled.cancel());
     }
 
-    fn note(&mut self, message: Sent) {
-        if self.sent.len() < SENT_MAX {
-            self.sent.push_back(message);
+    /// Records a sent message until it is acknowledged.
+    fn record_sent(&mut self, message: UserMessage) {
+        if self.unacknowledged.len() < UNACKNOWLEDGED_MAX {
+            self.unacknowledged.push_back(message);
         }
     }
 
-    /// Sends a ping behind what was sent, unless one is on its way.
+    /// Sends a ping after the sent messages, unless one is in flight.
     fn ping(&mut self, hub: &Hub, session: &Arc<Session>) {
-        if self.ping_in_flight.is_some() || self.sent.is_empty() {
+        if self.ping_in_flight.is_some() || self.unacknowledged.is_empty() {
             return;
         }
         self.pings += 1;
-        let mut payload = PING_HEAD.to_vec();
+        let mut payload = PING_PREFIX.to_vec();
         payload.extend_from_slice(&self.pings.to_be_bytes());
-        // Whatever is queued before it: without a pong the same messages would be redelivered at each login.
+        // Not limited by the outbox bound: without a pong the same messages would be redelivered at each login.
         if hub.deliver_unbounded(session, &encode(OpCode::Ping, &payload)) {
-            self.ping_in_flight = Some((self.pings, self.sent.len()));
+            self.ping_in_flight = Some((self.pings, self.unacknowledged.len()));
         }
     }
 }

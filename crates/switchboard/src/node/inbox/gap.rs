@@ -1,5 +1,5 @@
-//! After a gap in the publications of other nodes: messages that were stored meanwhile were not
-//! delivered, though their users are online.
+//! Redelivery after a gap in the publications of other nodes: messages that were stored during the gap were
+//! not delivered to online users.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,23 +12,23 @@ use crate::node::conn::Conn;
 use crate::node::inbox::backlog::Backlog;
 use crate::node::inbox::paused::PausedOutbox;
 
-/// Sockets that are redelivered to at a time.
-const AT_ONCE: usize = 32;
+/// Most sockets that are redelivered to at the same time.
+const CONCURRENCY: usize = 32;
 
-/// Redelivers the inboxes of all users of this node. A further gap starts this anew.
+/// Redelivers the inboxes of all users that are online on this node. Another gap restarts it.
 pub(crate) fn redeliver_after_gap(node: &Arc<Node>) {
     if node.inbox().is_none() {
         return;
     }
-    let turn = node.gaps.fetch_add(1, Ordering::Relaxed) + 1;
+    let gap = node.gaps.fetch_add(1, Ordering::Relaxed) + 1;
     let (node, sessions) = (node.clone(), node.hub().index().all_sessions());
     node.tasks.clone().spawn_service(async move {
         let redeliver = async |session| {
-            if node.gaps.load(Ordering::Relaxed) == turn {
+            if node.gaps.load(Ordering::Relaxed) == gap {
                 redeliver_to(&node, &session).await;
             }
         };
-        stream::iter(sessions).for_each_concurrent(AT_ONCE, redeliver).await;
+        stream::iter(sessions).for_each_concurrent(CONCURRENCY, redeliver).await;
     });
 }
 

@@ -1,7 +1,7 @@
-//! A paused outbox: live messages wait behind the stored ones that are redelivered first.
+//! A paused outbox: it holds live messages back until the stored messages are redelivered.
 //!
-//! A message that is stored between the login and the reading of the inbox is seen on both ways; its
-//! live copy is dropped when the outbox resumes.
+//! A message that is stored between the login and the read of the inbox is both redelivered and delivered
+//! live. Its live copy is dropped when the outbox resumes.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,17 +13,17 @@ use switchboard_hub::Session;
 use crate::node::Node;
 use crate::node::conn::Conn;
 
-/// The pause of one socket's outbox; dropped, it resumes.
+/// Keeps the outbox of one socket paused until it is dropped.
 pub(crate) struct PausedOutbox {
     pub(crate) node: Arc<Node>,
     pub(crate) session: Arc<Session>,
     pub(crate) inbox: Arc<dyn Inbox>,
-    /// Redelivered messages, whose live copies are dropped.
+    /// Redelivered messages. Their live copies are dropped.
     pub(crate) redelivered: HashSet<MessageNumber>,
 }
 
 impl PausedOutbox {
-    /// `None` if the app has no inbox.
+    /// Pauses the outbox. `None` if the app has no inbox.
     pub(crate) fn begin(node: &Arc<Node>, session: &Arc<Session>) -> Option<Self> {
         let inbox = node.inbox()?.clone();
         Conn::of(session).deliveries().pause(node.hub(), session);

@@ -1,41 +1,41 @@
-//! Messages that backends store late, since they looked for the user before the login; and pages that
-//! could not be read.
+//! Reads an inbox again after a redelivery: a backend that saw the user offline may store a message after
+//! the login, and pages may have failed to be read.
 
 use std::time::Duration;
 
 use switchboard_backplane::StoredMessage;
 
-use crate::node::inbox::deliveries::PAGE;
+use crate::node::inbox::deliveries::PAGE_MAX;
 use crate::node::inbox::redelivery::Redelivery;
 
-/// The pause before each further read.
-const LATE_READS: [Duration; 3] = [Duration::from_millis(500); 3];
+/// Pause before each read.
+const REREAD_DELAYS: [Duration; 3] = [Duration::from_millis(500); 3];
 
-/// Reads the inbox again shortly after a redelivery.
-pub(crate) async fn read_again(redelivery: &mut Redelivery) {
-    for pause in LATE_READS {
-        tokio::time::sleep(pause).await;
+/// Reads the inbox again after each delay, and sends messages that were not sent yet.
+pub(crate) async fn reread(redelivery: &mut Redelivery) {
+    for delay in REREAD_DELAYS {
+        tokio::time::sleep(delay).await;
         redelivery.inbox().settled().await;
-        match redelivery.open(None, PAGE).await {
-            Ok(opened) => {
-                send(redelivery, opened.messages);
+        match redelivery.open(None, PAGE_MAX).await {
+            Ok(page) => {
+                send(redelivery, page.messages);
                 redelivery.end_turn().await;
             }
             Err(error) => {
-                tracing::debug!(%error, "cannot read the inbox of a user; its messages stay stored")
+                tracing::debug!(%error, "cannot read a user's inbox; its messages stay stored")
             }
         }
     }
 }
 
 fn send(redelivery: &mut Redelivery, page: Vec<StoredMessage>) {
-    let before = redelivery.count;
+    let sent_before = redelivery.count;
     for StoredMessage { number, event } in page {
         let deliveries = redelivery.deliveries();
-        if !deliveries.is_in_flight(number) && !deliveries.holds(number) {
+        if !deliveries.is_in_flight(number) && !deliveries.is_paused(number) {
             let frame = redelivery.frame(&event);
             redelivery.send(number, &frame);
         }
     }
-    redelivery.notify_hooks(before);
+    redelivery.notify_hooks(sent_before);
 }

@@ -1,40 +1,42 @@
-//! Whether another socket of the user, which has the turn, still acknowledges messages.
+//! Turns: one socket at a time receives a user's inbox. This detects that the socket with the turn has
+//! stopped acknowledging messages, so that the next one can take the turn.
 //!
-//! The oldest stored message changes while it does. Every node can read that, and it costs the holder
-//! nothing.
+//! Progress is visible as a change of the oldest stored message. Every node can read it, and the socket
+//! with the turn writes nothing extra.
 
 use std::time::Duration;
 
 use switchboard_event::{MessageNumber, SocketId};
 
-/// How long the holder may acknowledge nothing, beside its pauses, before the next socket takes over.
-const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
+/// How long the oldest message may stay the same, in addition to the redelivery interval, before another
+/// socket takes the turn.
+const STALL_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How often the inbox is read while another socket has the turn.
-pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// Interval at which the inbox is read while another socket has the turn.
+pub(crate) const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// The socket that has the turn, and its progress.
+/// Observes the socket that has the turn.
 #[derive(Default)]
-pub(crate) struct Holder {
-    seen: Option<(SocketId, Option<MessageNumber>)>,
-    unchanged: Duration,
+pub(crate) struct TurnWatch {
+    last: Option<(SocketId, Option<MessageNumber>)>,
+    unchanged_for: Duration,
 }
 
-impl Holder {
-    /// Records an observation. Returns true if nothing was acknowledged for too long: the holder cannot be
-    /// reached any more, such as a phone that has changed its network.
+impl TurnWatch {
+    /// Records an observation. Returns true if nothing was acknowledged for too long, for example because
+    /// the client is a phone that has changed its network.
     pub(crate) fn is_stalled(
         &mut self,
         id: SocketId,
         oldest: Option<MessageNumber>,
-        pause: Duration,
+        interval: Duration,
     ) -> bool {
-        if self.seen.replace((id, oldest)) == Some((id, oldest)) {
-            self.unchanged += LOOK_AGAIN;
+        if self.last.replace((id, oldest)) == Some((id, oldest)) {
+            self.unchanged_for += POLL_INTERVAL;
         } else {
-            self.unchanged = Duration::ZERO;
+            self.unchanged_for = Duration::ZERO;
         }
-        self.unchanged >= ANSWERS_WITHIN + pause
+        self.unchanged_for >= STALL_TIMEOUT + interval
     }
 }
 
@@ -42,34 +44,34 @@ impl Holder {
 mod tests {
     use super::*;
 
-    /// After how many observations the holder is found stalled, if ever.
-    fn looks_until_stalled(
+    /// Number of observations until the socket counts as stalled, if it ever does.
+    fn polls_until_stalled(
         oldest: impl Fn(usize) -> u64,
         id: impl Fn(usize) -> SocketId,
-        pause: Duration,
+        interval: Duration,
     ) -> Option<usize> {
-        let mut holder = Holder::default();
-        (0..1000).find(|look| holder.is_stalled(id(*look), Some(MessageNumber(oldest(*look))), pause))
+        let mut watch = TurnWatch::default();
+        (0..1000).find(|poll| watch.is_stalled(id(*poll), Some(MessageNumber(oldest(*poll))), interval))
     }
 
     #[test]
-    fn who_confirms_nothing_for_two_seconds_and_the_pause_is_stalled() {
+    fn a_socket_without_acknowledgements_for_two_seconds_and_the_interval_is_stalled() {
         let one = SocketId::random();
-        assert_eq!(looks_until_stalled(|_| 1, |_| one, Duration::ZERO), Some(40));
-        assert_eq!(looks_until_stalled(|look| (look > 30).into(), |_| one, Duration::ZERO), Some(31 + 40));
-        assert_eq!(looks_until_stalled(|_| 1, |_| one, Duration::from_secs(1)), Some(60));
+        assert_eq!(polls_until_stalled(|_| 1, |_| one, Duration::ZERO), Some(40));
+        assert_eq!(polls_until_stalled(|poll| (poll > 30).into(), |_| one, Duration::ZERO), Some(31 + 40));
+        assert_eq!(polls_until_stalled(|_| 1, |_| one, Duration::from_secs(1)), Some(60));
     }
 
     #[test]
-    fn a_holder_that_acknowledges_now_and_then_is_never_stalled() {
+    fn a_socket_that_acknowledges_within_two_seconds_is_never_stalled() {
         let one = SocketId::random();
-        assert_eq!(looks_until_stalled(|look| (look / 39) as u64, |_| one, Duration::ZERO), None);
+        assert_eq!(polls_until_stalled(|poll| (poll / 39) as u64, |_| one, Duration::ZERO), None);
     }
 
     #[test]
-    fn each_new_holder_gets_the_whole_time() {
+    fn each_new_socket_with_the_turn_gets_the_full_timeout() {
         let (one, other) = (SocketId::random(), SocketId::random());
-        let id = |look| if look < 39 { one } else { other };
-        assert_eq!(looks_until_stalled(|_| 1, id, Duration::ZERO), Some(39 + 40));
+        let id = |poll| if poll < 39 { one } else { other };
+        assert_eq!(polls_until_stalled(|_| 1, id, Duration::ZERO), Some(39 + 40));
     }
 }
