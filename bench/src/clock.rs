@@ -2,7 +2,7 @@
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-#[expect(clippy::disallowed_methods, reason = "measuring time is what this crate does")]
+#[expect(clippy::disallowed_methods, reason = "the purpose of this crate is to measure time")]
 pub(crate) fn now() -> Instant {
     Instant::now()
 }

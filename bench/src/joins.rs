@@ -156,12 +156,12 @@ mod tests {
     }
 
     #[test]
-    fn shards_and_lists_that_are_wrong_are_found() {
+    fn a_wrong_shard_or_member_list_fails_the_check() {
         let right = (0..100).map(|id| client(id, "a", 0..100)).chain([client(100, "b", 100..101)]);
         check(&right.collect::<Vec<_>>()).unwrap();
         assert_eq!(
             wrong((0..101).map(|id| client(id, "a", 0..101))),
-            "a shard has 101 clients, and 100 seats"
+            "a shard has 101 clients but 100 seats"
         );
         let apart = [client(0, "a", 0..1), client(1, "b", 1..2)];
         assert_eq!(wrong(apart.into_iter()), "2 shards, where 1 are enough");

@@ -16,7 +16,7 @@ use crate::walk::{Part, Walk};
 /// Connections from one source address; a port range holds about 28,000.
 const PER_ADDRESS: usize = 20_000;
 
-/// Most bytes of one read.
+/// Maximum number of bytes of one read.
 const READ_BYTES: usize = 64 * 1024;
 
 thread_local! {
@@ -119,16 +119,16 @@ impl Peer {
     ) -> Poll<Result<Received>> {
         if !self.early.is_empty() {
             let early = std::mem::take(&mut self.early);
-            return Poll::Ready(self.look_at(&early, show));
+            return Poll::Ready(self.parse(&early, show));
         }
         BUFFER.with_borrow_mut(|buffer| {
             let mut read = ReadBuf::new(buffer);
             ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read))?;
-            Poll::Ready(self.look_at(read.filled(), show))
+            Poll::Ready(self.parse(read.filled(), show))
         })
     }
 
-    fn look_at(&mut self, piece: &[u8], show: &mut impl FnMut(Part<'_>)) -> Result<Received> {
+    fn parse(&mut self, piece: &[u8], show: &mut impl FnMut(Part<'_>)) -> Result<Received> {
         ensure!(!piece.is_empty(), "the server closed the connection without a close frame");
         let Peer { walk, protocol, control, replies, .. } = self;
         let (mut received, mut closed) = (Received::default(), None);

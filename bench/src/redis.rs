@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_redis_says_of_itself_is_understood() {
+    fn the_statistics_of_redis_are_parsed() {
         let text = |publishes: u32, infos: u32, reads: u32| {
             read_info(&format!(
                 "# Stats\r\ntotal_reads_processed:{reads}\r\n# Commandstats\r\n\
@@ -114,6 +114,6 @@ mod tests {
         let done = text(13, 2, 9).since(&text(3, 1, 4));
         let work = RedisWork::of(done, 10.0);
         assert_eq!(work.commands, BTreeMap::from([("publish".to_owned(), 1.0)]));
-        assert_eq!(work.reads, 0.4, "one of five was the question itself");
+        assert_eq!(work.reads, 0.4, "one of five reads was INFO itself");
     }
 }

@@ -19,7 +19,7 @@ use crate::room::Room;
 /// The room that is measured.
 pub(crate) const ROOM: &str = "bench";
 
-/// Most handshakes at the same time.
+/// Maximum number of handshakes at the same time.
 const OPENING_MAX: usize = 100;
 
 pub(crate) async fn run(options: &Options, meters: Meters) -> Result<Report> {
@@ -289,7 +289,7 @@ pub(crate) async fn all_at_once<T: 'static, F: Future<Output = Result<T>> + 'sta
     for number in 0..count {
         let (gate, connected) = (gate.clone(), connect(number));
         opening.spawn_local(async move {
-            let _place = gate.acquire_owned().await?;
+            let _permit = gate.acquire_owned().await?;
             connected.await
         });
     }

@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn frames_are_found_however_they_are_cut() {
+    fn frames_are_found_wherever_the_stream_is_split() {
         let lens = [0_usize, 1, 125, 126, 300, 70_000, 0];
         let mut stream = Vec::new();
         for len in lens {
@@ -98,7 +98,7 @@ mod tests {
                         found.push((part.opcode, part.len as usize, 0, false));
                     }
                     let frame = found.last_mut().expect("the first part begins a frame");
-                    assert!(!frame.3, "a frame goes on after its end");
+                    assert!(!frame.3, "a frame continues after its end");
                     (frame.2, frame.3) = (frame.2 + part.bytes.len(), part.ends);
                 });
             }
