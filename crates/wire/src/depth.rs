@@ -3,7 +3,7 @@
 //! serde_json does not limit the depth of values that it skips. Receivers parse these values, and their parsers
 //! may fail or recurse.
 
-/// Most levels of nested arrays and objects: 64.
+/// Maximum number of levels of nested arrays and objects: 64.
 pub const DEPTH_MAX: usize = 64;
 
 /// Returns true if JSON nests no deeper than [`DEPTH_MAX`]. Accepts any bytes.
@@ -18,7 +18,7 @@ fn depth(json: &[u8]) -> usize {
     let mut bytes = json.iter();
     while let Some(byte) = bytes.next() {
         match byte {
-            b'"' => pass_text(&mut bytes),
+            b'"' => skip_string(&mut bytes),
             b'[' | b'{' => {
                 open += 1;
                 deepest = deepest.max(open);
@@ -31,7 +31,7 @@ fn depth(json: &[u8]) -> usize {
 }
 
 /// Skips to the byte after the closing quote.
-fn pass_text(bytes: &mut std::slice::Iter<'_, u8>) {
+fn skip_string(bytes: &mut std::slice::Iter<'_, u8>) {
     while let Some(byte) = bytes.next() {
         match byte {
             b'\\' => drop(bytes.next()),
@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn brackets_beside_each_other_and_in_texts_do_not_nest() {
+    fn brackets_side_by_side_and_in_strings_do_not_nest() {
         assert!(is_shallow("[],".repeat(1000).as_bytes()));
         let text = format!(r#"["\"{}",1]"#, "[".repeat(1000));
         assert!(is_shallow(text.as_bytes()));

@@ -12,7 +12,7 @@ use crate::depth::is_shallow;
 use crate::object::for_each_member;
 use crate::text::{Text, write_text};
 
-/// Most characters of an invalid name that are shown in a reply.
+/// Maximum number of characters of an invalid name in a reply.
 const SHOWN_CHARS: usize = 64;
 
 /// A decoded frame.
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn events_and_requests_are_told_apart_by_a_truthy_ack_id() {
+    fn an_event_with_a_truthy_ack_id_is_a_request() {
         assert_eq!(read(r#"{"event":"/a","data":{"x":1}}"#), event("/a", r#"{"x":1}"#, None));
         for ack in ["1", "\"u-1\"", "{\"a\":1}", "[0]", "true"] {
             let frame = format!(r#"{{"event":"/a","ackId":{ack},"data":[1]}}"#);
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn falsy_data_is_an_empty_object_and_all_else_stays_as_it_is() {
+    fn falsy_data_becomes_an_empty_object_and_other_data_is_unchanged() {
         for falsy in ["0", "\"\"", "false", "null", "-0.0"] {
             assert_eq!(read(&format!(r#"{{"event":"/a","data":{falsy}}}"#)), event("/a", "{}", None));
         }
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_member_that_comes_twice_the_last_counts() {
+    fn the_last_of_duplicate_members_counts() {
         assert_eq!(read(r#"{"event":"/a","data":1,"event":"/b","data":2}"#), event("/b", "2", None));
     }
 
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn no_peer_can_name_a_system_event_or_what_is_no_name() {
+    fn a_system_event_or_an_invalid_name_is_unroutable() {
         assert_eq!(read(r#"{"event":"@disconnect","ackId":1}"#), unroutable("@disconnect", Some("1")));
         assert_eq!(read(r#"{"event":5}"#), unroutable("5", None));
         assert_eq!(read(r#"{"event":""}"#), unroutable("", None));
@@ -240,7 +240,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_back(name in "[^@].{0,40}", data in "[1-9][0-9]{0,20}", id in ".{1,9}") {
+        fn a_written_request_decodes_to_the_same(name in "[^@].{0,40}", data in "[1-9][0-9]{0,20}", id in ".{1,9}") {
             let (data, mut out) = (json(&data), Vec::new());
             write_request(&mut out, &name, &data, &id);
             let ack = Some(Payload::of(&id).unwrap());

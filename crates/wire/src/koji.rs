@@ -74,8 +74,8 @@ pub struct Client {
 /// Writes `{"<id>":{"userInfo":…,"lastPing":…},…}`.
 pub fn write_clients<'a>(out: &mut Vec<u8>, clients: impl IntoIterator<Item = &'a Client>) {
     out.push(b'{');
-    for (place, Client { id, user_info, last_ping_ms }) in clients.into_iter().enumerate() {
-        let comma = if place == 0 { "" } else { "," };
+    for (index, Client { id, user_info, last_ping_ms }) in clients.into_iter().enumerate() {
+        let comma = if index == 0 { "" } else { "," };
         write_fmt(out, format_args!("{comma}\"{id}\":{{\"userInfo\":"));
         out.extend_from_slice(user_info.as_bytes());
         write_fmt(out, format_args!(",\"lastPing\":{last_ping_ms}}}"));

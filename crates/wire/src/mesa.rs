@@ -137,7 +137,7 @@ pub fn write_hello(out: &mut Vec<u8>, hello: &Hello) {
         write_fmt(out, format_args!("\"c_reconnect_interval\":{ms},"));
     }
     write_fmt(out, format_args!("\"c_authentication_timeout\":{},\"rules\":", hello.authentication_ms));
-    serde_json::to_writer(&mut *out, &hello.rules).expect("texts are JSON and a Vec takes everything");
+    serde_json::to_writer(&mut *out, &hello.rules).expect("strings are JSON and a Vec accepts all bytes");
     out.extend_from_slice(b"}}");
 }
 
@@ -145,9 +145,9 @@ pub fn write_hello(out: &mut Vec<u8>, hello: &Hello) {
 pub fn write_heartbeat(out: &mut Vec<u8>, tries: Option<(u32, u32)>) {
     match tries {
         None => write_fmt(out, format_args!("{{\"op\":{},\"d\":{{}}}}", op::HEARTBEAT)),
-        Some((tries, most)) => {
+        Some((tries, max)) => {
             let op = op::HEARTBEAT;
-            write_fmt(out, format_args!("{{\"op\":{op},\"d\":{{\"tries\":{tries},\"max\":{most}}}}}"));
+            write_fmt(out, format_args!("{{\"op\":{op},\"d\":{{\"tries\":{tries},\"max\":{max}}}}}"));
         }
     }
 }
@@ -196,13 +196,13 @@ impl<'a> Envelope<'a> {
     fn authenticate(&self) -> Incoming {
         let (mut token, mut should_sync) = (None, true);
         let data = self.data.map_or("", RawValue::get);
-        let shown = for_each_member(data.as_bytes(), |Text(key), value| match &*key {
+        let read = for_each_member(data.as_bytes(), |Text(key), value| match &*key {
             "token" => token = serde_json::from_str(value.get()).ok(),
             "shouldSync" => should_sync = value.get() != "false",
             _ => {}
         });
         // Data that is not an object contains no token.
-        drop(shown);
+        drop(read);
         Incoming::Authenticate { token, should_sync }
     }
 
@@ -218,7 +218,7 @@ impl<'a> Envelope<'a> {
 fn read_kind(kind: &RawValue) -> Result<Name, DecodeError> {
     let text: Option<Text<'_>> = serde_json::from_str(kind.get()).ok();
     let name = text.and_then(|text| Name::new(&text.0).ok());
-    name.ok_or(DecodeError::WrongField { field: "t", expected: "a text of 1 to 256 bytes" })
+    name.ok_or(DecodeError::WrongField { field: "t", expected: "a string of 1 to 256 bytes" })
 }
 
 #[cfg(test)]
@@ -347,14 +347,14 @@ mod tests {
             (-7, Some("a/b"), "@op/-7/a/b"),
             (0, Some("@op/5"), "@op/0/@op/5"),
         ] {
-            let said = message(op, kind, r#"{"n":1}"#);
-            assert_eq!(&*said.name().unwrap(), name);
-            let frame = written(|out| write_event(out, name, &said.data, None));
-            assert_eq!(decode(&frame.to_string().into_bytes().into()).unwrap(), Incoming::Message(said));
+            let message = message(op, kind, r#"{"n":1}"#);
+            assert_eq!(&*message.name().unwrap(), name);
+            let frame = written(|out| write_event(out, name, &message.data, None));
+            assert_eq!(decode(&frame.to_string().into_bytes().into()).unwrap(), Incoming::Message(message));
         }
         assert!(message(7, Some(&"x".repeat(256)), "{}").name().is_err());
-        let as_it_is = written(|out| write_event(out, "@op/x", &Payload::EMPTY, None));
-        assert_eq!(as_it_is, json!({ "op": 0, "d": {}, "t": "@op/x" }));
+        let unchanged = written(|out| write_event(out, "@op/x", &Payload::EMPTY, None));
+        assert_eq!(unchanged, json!({ "op": 0, "d": {}, "t": "@op/x" }));
     }
 
     proptest! {

@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn members_come_in_their_order_and_as_often_as_they_stand_there() {
+    fn members_are_visited_in_order_and_duplicates_twice() {
         let expected = [("a", "1"), ("\"", "[ ]"), ("a", "null")];
         let expected = expected.map(|(key, value)| (key.to_owned(), value.to_owned()));
         assert_eq!(members(r#" {"a":1,"\"":[ ],"a":null} "#).unwrap(), expected);
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_alone_is_refused() {
+    fn anything_but_one_object_is_refused() {
         for json in ["", "[]", "null", "{", "{}{}", "{} x", "{\"a\"}", "{1:2}"] {
             assert_eq!(members(json), None, "{json}");
         }

@@ -20,7 +20,7 @@ impl<'de> Visitor<'de> for TextVisitor {
     type Value = Text<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a text")
+        f.write_str("a string")
     }
 
     fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
@@ -33,7 +33,7 @@ impl<'de> Visitor<'de> for TextVisitor {
 }
 
 pub(crate) fn write_text(out: &mut Vec<u8>, text: &str) {
-    serde_json::to_writer(out, text).expect("a text is JSON and a Vec takes everything");
+    serde_json::to_writer(out, text).expect("a string is JSON and a Vec accepts all bytes");
 }
 
 pub(crate) fn write_fmt(out: &mut Vec<u8>, arguments: fmt::Arguments<'_>) {
@@ -44,5 +44,5 @@ pub(crate) fn write_fmt(out: &mut Vec<u8>, arguments: fmt::Arguments<'_>) {
             Ok(())
         }
     }
-    Utf8(out).write_fmt(arguments).expect("a Vec takes everything");
+    Utf8(out).write_fmt(arguments).expect("a Vec accepts all bytes");
 }

@@ -48,7 +48,7 @@ pub fn decode(frame: &Bytes, units_max: usize) -> Result<Incoming, DecodeError> 
     let Envelope { event_name, payload, recipients } = Envelope::read(frame)?;
     let payload =
         payload.map(|raw| Payload::slice_of(frame, raw)).filter(|payload| *payload != Payload::NULL);
-    let wrong_name = DecodeError::WrongField { field: "eventName", expected: "a text of 1 to 256 bytes" };
+    let wrong_name = DecodeError::WrongField { field: "eventName", expected: "a string of 1 to 256 bytes" };
     let event_name = event_name.ok_or(DecodeError::MissingField("eventName"))?;
     let Ok(Text(event_name)) = serde_json::from_str(event_name.get()) else { return Err(wrong_name) };
     if let Some(action) = event_name.strip_prefix(PLATFORM) {
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_without_recipients_goes_to_the_shard() {
+    fn an_event_without_recipients_is_for_the_shard() {
         assert_eq!(read(r#"{"eventName":"a","payload":{"x":1}}"#), event("a", r#"{"x":1}"#, None));
         for none in [r#"{"eventName":"a"}"#, r#"{"eventName":"a","payload":null,"recipients":null}"#] {
             assert_eq!(read(none), event("a", "{}", None));

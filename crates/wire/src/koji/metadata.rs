@@ -20,7 +20,7 @@ pub(super) fn write_payload(out: &mut Vec<u8>, event: &Event) {
 fn write_object(out: &mut Vec<u8>, event: &Event, keys: TopLevel) {
     let data = event.data.as_bytes();
     if keys.forged {
-        write_members_that_are_the_senders(out, data);
+        write_members_without_metadata(out, data);
     } else {
         // Whitespace may precede the brace, but the brace is the last byte.
         out.extend_from_slice(&data[..data.len() - 1]);
@@ -45,7 +45,7 @@ fn write_object(out: &mut Vec<u8>, event: &Event, keys: TopLevel) {
 }
 
 /// Copies `{` and all members except reserved metadata.
-fn write_members_that_are_the_senders(out: &mut Vec<u8>, data: &[u8]) {
+fn write_members_without_metadata(out: &mut Vec<u8>, data: &[u8]) {
     out.push(b'{');
     let mut comma = false;
     let copied = for_each_member(data, |Text(key), value| {
@@ -160,7 +160,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_object_is_sent_stays_json_with_one_true_sender(
+        fn any_object_stays_json_and_gets_the_sender_of_the_server(
             keys in proptest::collection::vec("[a-z]|clientId|__clientId|timestamp|__timestamp", 0..6),
         ) {
             let id = SocketId::random();
