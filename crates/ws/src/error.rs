@@ -22,10 +22,10 @@ pub enum ProtocolError {
     #[error("a control frame is fragmented or over {CONTROL_BYTES_MAX} bytes")]
     BadControl,
     /// The length is not in its shortest form, or its top bit is set (section 5.2).
-    #[error("a frame's length is not written as it must be")]
+    #[error("a frame's length is not in its shortest form, or its top bit is set")]
     BadLength,
     /// A continuation frame without a message (section 5.4).
-    #[error("a continuation without a beginning")]
+    #[error("a continuation frame without a message")]
     NothingToContinue,
     /// A new message inside a fragmented one (section 5.4).
     #[error("a new message inside a fragmented one")]

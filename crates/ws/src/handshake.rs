@@ -16,7 +16,7 @@ pub enum HandshakeError {
     #[error("this is a WebSocket endpoint: an upgrade is required")]
     NotWebSocket,
     /// Its version is not 13.
-    #[error("only version 13 of the WebSocket protocol is spoken here")]
+    #[error("only version 13 of the WebSocket protocol is supported")]
     Version,
     /// Its method is not GET.
     #[error("a WebSocket handshake is a GET request")]

@@ -4,7 +4,7 @@
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Utf8 {
     /// The bytes of an incomplete character.
-    begun: [u8; 3],
+    partial: [u8; 3],
     len: u8,
 }
 
@@ -15,12 +15,12 @@ impl Utf8 {
             let Some((&next, rest)) = piece.split_first() else { return true };
             let mut character = [0; 4];
             let len = usize::from(self.len);
-            character[..len].copy_from_slice(&self.begun[..len]);
+            character[..len].copy_from_slice(&self.partial[..len]);
             character[len] = next;
             match std::str::from_utf8(&character[..=len]) {
                 Ok(_) => self.len = 0,
                 Err(error) if error.error_len().is_none() => {
-                    self.begun[len] = next;
+                    self.partial[len] = next;
                     self.len += 1;
                 }
                 Err(_) => return false,
@@ -30,9 +30,9 @@ impl Utf8 {
         match std::str::from_utf8(piece) {
             Ok(_) => true,
             Err(error) if error.error_len().is_none() => {
-                let begun = &piece[error.valid_up_to()..];
-                self.begun[..begun.len()].copy_from_slice(begun);
-                self.len = begun.len() as u8;
+                let partial = &piece[error.valid_up_to()..];
+                self.partial[..partial.len()].copy_from_slice(partial);
+                self.len = partial.len() as u8;
                 true
             }
             Err(_) => false,
@@ -53,7 +53,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn pieces_are_judged_like_the_whole(text in any::<Vec<u8>>(), valid in ".*", cut in 1_usize..5) {
+        fn pieces_are_validated_like_the_whole(text in any::<Vec<u8>>(), valid in ".*", cut in 1_usize..5) {
             for bytes in [&text[..], valid.as_bytes()] {
                 let mut utf8 = Utf8::default();
                 let accepted = bytes.chunks(cut).all(|piece| utf8.push(piece)) && utf8.is_whole();
