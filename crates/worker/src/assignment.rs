@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::client_queues::ClientQueues;
 use crate::delivery::{Delivery, EntryKey, Outstanding};
 
-/// Most reports of one partition that a worker holds. A client that sends faster than its reports are handled
+/// Maximum number of reports of one partition that a worker holds. A client that sends faster than its reports are handled
 /// delays the other clients of its partition only.
 pub(crate) const HELD_MAX: usize = 64;
 
@@ -173,13 +173,11 @@ impl Assignment {
 
     /// The reads to perform now, and whether a further partition is to be read as soon as it has room.
     pub(crate) fn fetches(&self) -> (Vec<Fetch>, bool) {
-        let kept = || self.partitions.iter().filter(|(_, partition)| !partition.releasing);
-        let fetches = kept().filter(|(_, partition)| partition.has_room()).map(|(number, partition)| Fetch {
-            partition: *number,
-            after: partition.cursor,
-            tenure: partition.tenure,
+        let staying = || self.partitions.iter().filter(|(_, partition)| !partition.releasing);
+        let fetches = staying().filter(|(_, partition)| partition.has_room()).map(|(number, partition)| {
+            Fetch { partition: *number, after: partition.cursor, tenure: partition.tenure }
         });
-        (fetches.collect(), kept().any(|(_, partition)| !partition.has_room()))
+        (fetches.collect(), staying().any(|(_, partition)| !partition.has_room()))
     }
 
     /// Queues the entries that were read. An entry that is not a valid report is acknowledged at once.
@@ -377,7 +375,7 @@ mod tests {
         assignment.removed(&[delivery.entry]);
         assert_eq!(assignment.releasable().len(), 2);
         assignment.apply_claim(&claim(1, &[(0, false)]), &[1], now + PAUSE);
-        assert_eq!(assignment.fetches().0.len(), 1, "a partition that is kept after all is read again");
+        assert_eq!(assignment.fetches().0.len(), 1, "a partition that stays after all is read again");
     }
 
     #[test]
@@ -476,6 +474,6 @@ mod tests {
         assignment.apply_claim(&claim(1, &[(0, true)]), &[], now + PAUSE * 10);
         assert_eq!(assignment.settled(), [0]);
         read(&mut assignment, vec![entry(0, 1, ann)]);
-        assert_eq!(numbers(&mut assignment, now + PAUSE), [1], "nobody has handled it in the meantime");
+        assert_eq!(numbers(&mut assignment, now + PAUSE), [1], "no worker has handled it in the meantime");
     }
 }

@@ -23,8 +23,8 @@ pub struct WorkerOptions {
     pub group: Name,
     /// Prefix of the worker's id; default `worker`. The rest of the id is random.
     pub name: String,
-    /// Most handlers that [`run`](crate::Worker::run) runs concurrently, each for a different client; default
-    /// 256.
+    /// Maximum number of handlers that [`run`](crate::Worker::run) runs concurrently, each for a different
+    /// client; default 256.
     pub concurrency: usize,
     /// How long a claim on clients is valid after its last renewal; default 6 s, at least 300 ms. It is renewed
     /// every third of this time. When it expires, the clients move to other workers.

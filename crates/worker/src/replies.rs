@@ -7,7 +7,7 @@ use metrics::{Counter, counter};
 use switchboard_backplane::ReplyAddress;
 use switchboard_event::Payload;
 
-/// Most replies that wait to be sent. Beyond it the oldest is dropped: its client has waited the longest.
+/// Maximum number of queued replies. At the bound the oldest is dropped: its client has waited the longest.
 const REPLIES_MAX: usize = 4096;
 
 type Reply = (ReplyAddress, Payload);

@@ -115,11 +115,9 @@ async fn without_a_worker_group_messages_are_ignored_as_without_reports() {
     // The group remains without a worker, so reports are stored, but requests are refused.
     worker.leave().await;
     let project = crate::support::name("default");
-    let portal = node.app().report_sink().unwrap().clone();
-    crate::support::until("the node knows that no worker can reply", async || {
-        !portal.accepts(&project, true)
-    })
-    .await;
+    let sink = node.app().report_sink().unwrap().clone();
+    crate::support::until("the node knows that no worker can reply", async || !sink.accepts(&project, true))
+        .await;
     emit.quiet().await;
     emit.emit("/later", json!(1)).await;
     emit.quiet().await;

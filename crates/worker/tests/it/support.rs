@@ -66,8 +66,8 @@ impl Node {
     /// Waits until the node knows of a worker, so that requests are not refused.
     pub(crate) async fn knows_a_worker(&self) {
         let project = name("default");
-        let portal = self.app().report_sink().expect("reports are on").clone();
-        until("the node knows of a worker", async || portal.accepts(&project, true)).await;
+        let sink = self.app().report_sink().expect("reports are on").clone();
+        until("the node knows of a worker", async || sink.accepts(&project, true)).await;
     }
 }
 
