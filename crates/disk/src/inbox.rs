@@ -18,7 +18,7 @@ use crate::job::{Done, Job};
 use crate::shared::Shared;
 use crate::writer::{Writer, now_ms};
 
-/// Most jobs that wait for the writer.
+/// Maximum number of queued jobs.
 const JOBS_MAX: usize = 16 * 1024;
 
 /// Stores users' messages in a file.
@@ -84,7 +84,7 @@ impl DiskInbox {
         let page = self.file.page(project, user, from, limit).map_err(JobError::Read)?;
         let Page { messages, unreadable } = page;
         if !unreadable.is_empty() {
-            tracing::error!(%project, %user, count = unreadable.len(), "unreadable messages in the inbox; removing them");
+            tracing::error!(%project, %user, count = unreadable.len(), "stored messages cannot be decoded; they are removed");
             // If the queue is full, the next login of the user removes them.
             if let Some(permit) = self.try_reserve() {
                 let (project, user) = (project.clone(), user.clone());
@@ -126,7 +126,7 @@ impl Inbox for DiskInbox {
         user: &'a UserId,
         socket: SocketId,
         after: Option<MessageNumber>,
-        most: usize,
+        max: usize,
     ) -> StoreFuture<'a, InboxPage> {
         Box::pin(async move {
             if self.shared.has_unwritten_acks(project, user) {
@@ -136,7 +136,7 @@ impl Inbox for DiskInbox {
                 let oldest = self.page(project, user, None, 1)?.first().map(|message| message.number);
                 return Ok(InboxPage { held_by: Some(owner), oldest, ..InboxPage::default() });
             }
-            let messages = self.page(project, user, after, most)?;
+            let messages = self.page(project, user, after, max)?;
             // With `after`, earlier messages may still be on their way to the socket, so it stays the owner.
             if messages.is_empty() && after.is_none() {
                 self.release(project, user, socket);

@@ -234,7 +234,7 @@ mod tests {
         let mut index = Index::default();
         let old = index.next_number(1000);
         let more = index.next_number(999);
-        assert!(more > old, "although the clock went back");
+        assert!(more > old, "although the clock was set back");
         let new = index.next_number(2000);
         for number in [old, more, new] {
             put(&mut index, "7", number.0, 1);

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use crate::job::Job;
 
-/// Most jobs in one transaction.
+/// Maximum number of jobs in one transaction.
 const BATCH_MAX: usize = 4096;
 
 /// How long [`JobQueue::gather`] waits for more jobs at a time.
