@@ -45,7 +45,7 @@ struct Driver {
     shared: Arc<Shared>,
     commands: mpsc::Receiver<Command>,
     reader: Reader,
-    /// How the connection ends, to the present knowledge. `None` without a connection, or after `@disconnect`.
+    /// The end of the connection as far as it is known. `None` without a connection, or after `@disconnect`.
     unreported: Option<Disconnect>,
 }
 
@@ -115,7 +115,7 @@ impl Driver {
         match disconnect {
             Disconnect::Closed => {
                 close_handshake(socket).await;
-                // Only now, since a close that times out is reported as abnormal.
+                // Set only now, because a close that times out is reported as abnormal.
                 self.unreported = Some(Disconnect::Closed);
             }
             Disconnect::Lost { .. } => {
@@ -142,7 +142,7 @@ impl Driver {
         let options = &shared.options;
         for attempt in 0..options.max_retries {
             let (delay, max) = (options.reconnect_delay, options.max_reconnect_delay);
-            let wait = backoff::wait(attempt, delay, max, rand::random());
+            let wait = backoff::delay_before(attempt, delay, max, rand::random());
             let endpoint = self.endpoint.clone();
             let next = async {
                 tokio::time::sleep(wait).await;

@@ -8,7 +8,7 @@ use switchboard_event::PayloadError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// The address is invalid. Expected is `ws://` or `wss://`, a host, and optionally a port and a path.
+    /// The address is not `ws://` or `wss://` with a host and optionally a port and a path.
     #[error("`{0}` is not a WebSocket address")]
     Address(String),
     /// The address needs TLS, but the crate was built without its feature `tls`. Nothing was sent.

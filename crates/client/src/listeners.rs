@@ -88,7 +88,7 @@ impl Listeners {
     }
 
     /// Calls all listeners of an event, in the order they were added. A panic is reported to `@error` and does
-    /// not keep the others from being called.
+    /// not prevent the calls of the others.
     pub(crate) fn call(&self, event: &str, data: &Payload) {
         let listeners = self.table().listeners.get(event).cloned().unwrap_or_default();
         for (_, listener) in listeners {

@@ -17,7 +17,7 @@ use crate::encode;
 use crate::listeners::Handler;
 use crate::shared::{Command, Disconnect, Shared};
 
-/// Most requests of the server that are handled at once. A further one gets no reply and is reported to `@error`.
+/// Maximum number of requests of the server that are handled concurrently. A further one gets no reply and is reported to `@error`.
 const HANDLERS_MAX: usize = 256;
 
 pub(crate) struct Reader {

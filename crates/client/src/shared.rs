@@ -91,7 +91,7 @@ impl Shared {
         next
     }
 
-    /// Fails all pending requests. `ended` says that there will be no further connection.
+    /// Fails all pending requests. `ended` is true if there will be no further connection.
     pub(crate) fn disconnect(&self, ended: bool) {
         let mut state = self.state();
         state.connected = false;

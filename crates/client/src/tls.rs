@@ -1,6 +1,6 @@
 //! TLS for `wss://`.
 //!
-//! Trusted are Mozilla's roots, which are compiled in, and the root certificates of the options. The crypto
+//! The client trusts Mozilla's roots, which are compiled in, and the root certificates of the options. The crypto
 //! provider is explicit rather than the process default, which another crate may have set.
 
 #[cfg(feature = "tls")]
