@@ -246,7 +246,7 @@ mod tests {
     use super::*;
 
     const RSA: &[u8] = include_bytes!("../tests/rsa_key_for_tests.pem");
-    /// In the first version of PKCS#8, as `Jwk::from_encoding_key` expects; rcgen writes the second.
+    /// In version 1 of PKCS#8, which `Jwk::from_encoding_key` expects; rcgen writes version 2.
     const ED25519: &[u8] = include_bytes!("../tests/ed25519_key_for_tests.pem");
 
     fn pem(kind: &'static SignatureAlgorithm) -> String {
