@@ -1,4 +1,4 @@
-//! The handles that applications use.
+//! The handles that applications use: `App`, `Socket` and `Emitter`.
 
 pub(crate) mod app;
 pub(crate) mod emitter;

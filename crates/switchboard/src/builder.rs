@@ -1,4 +1,4 @@
-//! Building an app: its handlers, settings and protocols, before it is served.
+//! Methods that configure an [`App`] before it is served: handlers, protocols, settings, backplane.
 //!
 //! This is the top of the crate: [`App::new`] makes the node and connects the higher layers to it.
 
@@ -34,9 +34,8 @@ impl Default for App {
     }
 }
 
-/// Each setter takes the app and returns it.
 impl App {
-    /// An app without handlers, for the project `default`.
+    /// Creates an app without handlers, for the project `default`.
     ///
     /// ```
     /// use switchboard::{App, Reply};
@@ -52,7 +51,7 @@ impl App {
             on_hub_event,
             extensions: add_extensions(TypeMap::default().with(flushers).with(Heartbeats::default())),
         });
-        App::of(node, ProjectId::new("default").expect("the name is neither empty nor long"))
+        App::of(node, ProjectId::new("default").expect("`default` is a valid name"))
     }
 
     fn set<T: std::any::Any + Send + Sync>(self, part: T) -> Self {
@@ -75,28 +74,31 @@ impl App {
         })
     }
 
-    /// Handles an event, or a system event; see [`Router::on`].
+    /// Adds a handler for an event or a system event; see [`Router::on`].
+    ///
+    /// # Panics
+    /// If the name starts with `@` and is not a system event.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
     /// use switchboard::{App, Data, Reply, ReplyError, Socket};
     ///
-    /// async fn say(socket: Socket, Data(text): Data<String>) -> Result<Reply<usize>, ReplyError> {
-    ///     Ok(Reply(socket.to("#lobby").emit("said", &text)?))
+    /// async fn send_message(socket: Socket, Data(text): Data<String>) -> Result<Reply<usize>, ReplyError> {
+    ///     Ok(Reply(socket.to("#lobby").emit("message", &text)?))
     /// }
     /// let app = App::new()
-    ///     .on("@connection", async |socket: Socket| println!("{} came", socket.id()))
-    ///     .on("/say", say);
+    ///     .on("@connection", async |socket: Socket| println!("{} connected", socket.id()))
+    ///     .on("/message", send_message);
     /// # let server = switchboard_testkit::TestServer::start(app).await;
     /// # let mut peer = server.peer().await;
-    /// # assert_eq!(peer.request("/say", serde_json::json!("hi")).await, 0);
+    /// # assert_eq!(peer.request("/message", serde_json::json!("hi")).await, 0);
     /// # }
     /// ```
     pub fn on<Args: 'static>(self, event: &str, handler: impl Handler<Args>) -> Self {
         self.route(|router| router.on(event, handler))
     }
 
-    /// Puts a middleware around every handler; see [`Router::middleware`].
+    /// Adds a middleware around every handler; see [`Router::middleware`].
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -122,7 +124,7 @@ impl App {
         self.route(|router| router.middleware(middleware))
     }
 
-    /// Takes over a router under a prefix; see [`Router::nest`].
+    /// Adds the handlers of a router, with a prefix before their names; see [`Router::nest`].
     ///
     /// ```
     /// use switchboard::{App, Router};
@@ -135,7 +137,7 @@ impl App {
         self.route(|own| own.nest(prefix, router))
     }
 
-    /// Takes over a router as it is; see [`Router::merge`].
+    /// Adds the handlers of a router under their own names; see [`Router::merge`].
     ///
     /// ```
     /// use switchboard::{App, Router};
@@ -150,21 +152,21 @@ impl App {
         self.route(|own| own.merge(router))
     }
 
-    /// Builds a namespace in place; see [`Router::ns`].
+    /// Adds a namespace that `build` fills with handlers; see [`Router::ns`].
     ///
     /// ```
     /// # use switchboard::App;
-    /// # async fn say() {}
+    /// # async fn send_message() {}
     /// # async fn join() {}
     /// let app = App::new().ns("/chat", |chat| {
-    ///     chat.on("/say", say).ns("/room", |room| room.on("/join", join))
-    /// }); // handles /chat/say and /chat/room/join
+    ///     chat.on("/message", send_message).ns("/room", |room| room.on("/join", join))
+    /// }); // handles /chat/message and /chat/room/join
     /// ```
     pub fn ns(self, prefix: &str, build: impl FnOnce(Router) -> Router) -> Self {
         self.route(|router| router.ns(prefix, build))
     }
 
-    /// Adds a plugin, or several: a tuple of two or three, or a `Vec`.
+    /// Adds a plugin, a tuple of two or three plugins, or a `Vec` of plugins.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -174,7 +176,7 @@ impl App {
     ///     app.on("/ping", async || Reply("pong"))
     /// }
     /// fn greeter(app: App) -> App {
-    ///     app.on("@connection", async |socket: Socket| println!("{} came", socket.id()))
+    ///     app.on("@connection", async |socket: Socket| println!("{} connected", socket.id()))
     /// }
     /// let app = App::new().plugin(ping);
     /// let app = App::new().plugin((ping, greeter)); // several at once
@@ -187,7 +189,7 @@ impl App {
         plugin.install(self)
     }
 
-    /// Gives handlers a value to take with [`State`](crate::State); one of each type.
+    /// Adds a value that handlers extract with [`State`](crate::State), at most one of each type.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -208,39 +210,45 @@ impl App {
     /// ```
     ///
     /// # Panics
-    /// If the app has one of this type already.
+    /// If the app already has a value of this type.
     pub fn with_state<T: Clone + Send + Sync + 'static>(self, state: T) -> Self {
         self.change(|setup| {
-            assert!(!setup.set_state(state), "the app was given two states of type {}", type_name::<T>());
+            assert!(!setup.set_state(state), "the app has two states of type {}", type_name::<T>());
         })
     }
 
-    /// Answers plain HTTP on the same port: what is no WebSocket handshake goes to this router,
-    /// with whatever tower layers it has.
+    /// Serves plain HTTP on the same port: requests other than WebSocket handshakes go to this router,
+    /// through its tower layers.
     ///
     /// ```
     /// use axum::{Router, routing::get};
     /// use switchboard::App;
     ///
-    /// let pages = Router::new().route("/health", get(async || "well"));
+    /// let pages = Router::new().route("/health", get(async || "ok"));
     /// let app = App::new().with_http(pages);
     /// ```
     pub fn with_http(self, router: axum::Router) -> Self {
         self.set(router)
     }
 
-    /// Takes every message as it comes, instead of a protocol: for conformance suites.
+    /// Passes every WebSocket message to `raw` instead of a protocol. For conformance suites.
     #[doc(hidden)]
     pub fn with_raw_messages(self, raw: fn(&Socket, OpCode, &[u8])) -> Self {
         self.set::<RawHandler>(raw)
     }
 
-    /// Opens the door for Koji clients: pages without a backend, put on shards.
+    /// Accepts clients of the Koji protocol, which share shards; see [`Koji`].
+    ///
+    /// ```
+    /// use switchboard::{App, Koji};
+    ///
+    /// let app = App::new().with_koji(Koji::new());
+    /// ```
     pub fn with_koji(self, koji: Koji) -> Self {
         self.set(koji)
     }
 
-    /// Opens a door for [`Mesa`] clients, at `/mesa` unless its settings say otherwise.
+    /// Accepts clients of the Mesa protocol at the path of its settings, by default `/mesa`; see [`Mesa`].
     ///
     /// ```
     /// use switchboard::{App, Mesa};
@@ -251,7 +259,7 @@ impl App {
         self.set(mesa)
     }
 
-    /// The same app for a listener of which every connection is a Mesa client's, whatever its path.
+    /// Returns the same app for a listener that accepts Mesa clients only, at any path.
     ///
     /// ```no_run
     /// # async fn example() -> std::io::Result<()> {
@@ -259,8 +267,8 @@ impl App {
     /// use tokio::net::TcpListener;
     ///
     /// let app = App::new().with_mesa(Mesa::new());
-    /// let theirs = serve(TcpListener::bind("0.0.0.0:4000").await?, app.for_mesa_only());
-    /// tokio::try_join!(serve(TcpListener::bind("0.0.0.0:3000").await?, app), theirs)?;
+    /// let mesa = serve(TcpListener::bind("0.0.0.0:4000").await?, app.for_mesa_only());
+    /// tokio::try_join!(serve(TcpListener::bind("0.0.0.0:3000").await?, app), mesa)?;
     /// # Ok(()) }
     /// ```
     pub fn for_mesa_only(&self) -> Self {
@@ -270,12 +278,12 @@ impl App {
         })
     }
 
-    /// Sets who decides whom a token names. Default none: every token is refused.
+    /// Sets the verifier of clients' tokens. Default: none, every token is refused.
     pub fn with_verifier(self, verifier: impl Verifier) -> Self {
         self.set::<Arc<dyn Verifier>>(Arc::new(verifier))
     }
 
-    /// Who may open a WebSocket: origins, and proxies that are believed.
+    /// Sets the origins that may connect and the proxies that are trusted. Default: any origin, no proxy.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
@@ -288,11 +296,11 @@ impl App {
     /// # assert!(switchboard_testkit::Peer::try_connect(&server.url("/"), &origin).await.is_err());
     /// # Ok(()) }
     /// ```
-    pub fn with_accept_options(self, door: AcceptOptions) -> Self {
-        self.set(door)
+    pub fn with_accept_options(self, options: AcceptOptions) -> Self {
+        self.set(options)
     }
 
-    /// Sets the bounds.
+    /// Sets the limits. Default: [`Limits::default`].
     ///
     /// ```
     /// use switchboard::{App, Limits};
@@ -304,14 +312,14 @@ impl App {
     /// ```
     ///
     /// # Panics
-    /// If the app is in use already; so do [`with_bus`](Self::with_bus) and
-    /// [`with_store`](Self::with_store).
+    /// If the app is already in use. The same applies to all setters of the backplane, such as
+    /// [`with_bus`](Self::with_bus).
     pub fn with_limits(self, limits: Limits) -> Self {
         self.settings(|settings| settings.limits = limits.effective());
         self
     }
 
-    /// Sets what carries sends to other nodes. Default: nothing, the app is alone.
+    /// Sets the bus that carries messages to other nodes. Default: none, a single node.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
@@ -323,7 +331,7 @@ impl App {
     ///     buses.into_iter().map(|bus| App::new().with_bus(Arc::new(bus))).collect();
     /// # let (_peer, stream) = tokio::io::duplex(1024);
     /// # nodes[1].connect_stream(stream);
-    /// nodes[0].broadcast("news", "sockets of both nodes hear it")?;
+    /// nodes[0].broadcast("news", "to the sockets of both nodes")?;
     /// # assert_eq!(nodes[1].hub().stats().queued.load(std::sync::atomic::Ordering::Relaxed), 1);
     /// # Ok(()) }
     /// ```
@@ -332,8 +340,8 @@ impl App {
         self
     }
 
-    /// Makes this node one of many: sets the bus, the store and, if they are there, the inbox and the
-    /// portal together.
+    /// Connects this node to others: sets the bus and the store of a backplane, and its inbox and report
+    /// sink if it has them.
     ///
     /// ```
     /// use switchboard::{App, Backplane};
@@ -348,13 +356,13 @@ impl App {
         if let Some(inbox) = backplane.inbox() {
             app = app.with_inbox(inbox);
         }
-        if let Some(portal) = backplane.report_sink() {
-            app = app.with_report_sink(portal);
+        if let Some(sink) = backplane.report_sink() {
+            app = app.with_report_sink(sink);
         }
         app
     }
 
-    /// Sets what keeps messages for users who are away. Default: none, and no message waits.
+    /// Sets the inbox, which stores messages for offline users. Default: none, no message is stored.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -369,7 +377,7 @@ impl App {
         self
     }
 
-    /// Sets what knows of the sockets of all nodes. Default: this node's own memory.
+    /// Sets the store of presence and seats, which all nodes share. Default: this node's memory.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -384,31 +392,31 @@ impl App {
         self
     }
 
-    /// Sets the sink for reports of clients' actions: they connect, authenticate and disconnect, and send
-    /// events that no handler here handles. Default: none.
+    /// Sets the sink for reports of clients' actions. A report is made when a client connects,
+    /// authenticates or disconnects, and when it sends an event that has no handler. Default: none.
     ///
     /// ```
     /// use std::sync::Arc;
     /// use switchboard::{App, ReportSink};
     ///
-    /// fn app(portal: Arc<dyn ReportSink>) -> App {
-    ///     App::new().with_report_sink(portal)
+    /// fn app(sink: Arc<dyn ReportSink>) -> App {
+    ///     App::new().with_report_sink(sink)
     /// }
     /// ```
-    pub fn with_report_sink(self, portal: Arc<dyn ReportSink>) -> Self {
-        self.settings(|settings| settings.report_sink = Some(portal));
+    pub fn with_report_sink(self, sink: Arc<dyn ReportSink>) -> Self {
+        self.settings(|settings| settings.report_sink = Some(sink));
         self
     }
 
-    /// Sets the protocols whose clients are reported. Default: all.
+    /// Limits reports to clients of these protocols. Default: all protocols.
     ///
     /// ```
     /// use switchboard::{App, Protocol};
     ///
     /// let app = App::new().with_reports_of(&[Protocol::Mesa]);
     /// ```
-    pub fn with_reports_of(self, doors: &[Protocol]) -> Self {
-        self.settings(|settings| settings.reported_protocols = Some(doors.into()));
+    pub fn with_reports_of(self, protocols: &[Protocol]) -> Self {
+        self.settings(|settings| settings.reported_protocols = Some(protocols.into()));
         self
     }
 }

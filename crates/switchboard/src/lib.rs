@@ -1,4 +1,5 @@
-//! Write a real-time server like an HTTP app: handlers, middleware, rooms, tags, request and reply.
+//! A framework for real-time servers over WebSockets, with the handlers, extractors and middleware of an
+//! HTTP framework, and with rooms, tags, requests and replies.
 //!
 //! ```no_run
 //! use serde_json::{Value, json};
@@ -8,29 +9,29 @@
 //!     Reply(json!({ "pong": true }))
 //! }
 //!
-//! async fn say(socket: Socket, Data(text): Data<String>) -> Result<(), switchboard::ReplyError> {
+//! async fn send_message(socket: Socket, Data(text): Data<String>) -> Result<(), switchboard::ReplyError> {
 //!     socket.join("#lobby")?;
-//!     socket.to("#lobby").including_self().emit("said", &text)?;
+//!     socket.to("#lobby").including_self().emit("message", &text)?;
 //!     Ok(())
 //! }
 //!
 //! #[tokio::main]
 //! async fn main() -> std::io::Result<()> {
 //!     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
-//!     serve(listener, App::new().on("/ping", ping).on("/say", say)).await
+//!     serve(listener, App::new().on("/ping", ping).on("/message", send_message)).await
 //! }
 //! ```
 //!
-//! Every emit.gg client can connect to it. Frames of one connection are handled in the order they
-//! arrive: a handler that does not wait has finished, with everything it emitted queued, before the
-//! next frame is decoded; one that waits does not delay the frames behind it.
+//! Clients of emit.gg can connect to this server. The frames of one connection are handled in the order
+//! in which they arrive. A handler that never waits finishes, with everything it emitted queued, before
+//! the next frame is decoded. A handler that waits does not delay later frames.
 
 // The layers of the crate, from the top down. A file imports files of its own layer and of lower
 // layers, and no two files import each other.
 //
 //   builder     builds an app: makes the node and connects the layers to it
 //   net         bytes: accept, upgrade, connection, flusher, heartbeat, stop
-//   protocols   one folder each: admit, receive, encode, keep-alive
+//   protocols   one folder per protocol: admit, receive, encode, keep-alive
 //   routing     finds the handler of an event and turns its outcome into a reply; hooks
 //   api         the handles: App, Socket, Emitter
 //   node        state of a running server and of each connection: inbox, identity, remote calls, reports

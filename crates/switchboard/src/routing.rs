@@ -1,4 +1,4 @@
-//! From an event's name to its handler.
+//! Routing: finds the handler of an event, runs it, and turns its outcome into a reply.
 
 pub(crate) mod extract;
 pub(crate) mod handler;

@@ -1,8 +1,7 @@
 //! The app: the handle that a program builds, serves and sends with.
 //!
-//! Its methods stand in four places: here those that send; queries of the cluster in `presence` and
-//! `remote`; what is set before it is served in [`builder`](crate::builder); serving and stopping in
-//! `net`.
+//! This file has the accessors and the methods that send. Queries are in `presence`, actions on sockets of
+//! any node in `remote`, setters in [`builder`](crate::builder), and serving and stopping in `net`.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,20 +17,20 @@ use crate::node::Node;
 use crate::node::errors::EmitError;
 use crate::node::limits::Limits;
 
-/// A real-time application: handlers by event name, and everyone who is connected.
+/// A real-time application: the handlers of events, and the connected sockets.
 ///
-/// Build it, [`serve`](crate::serve) it, and keep a clone to send with: clones are cheap and share
-/// their sockets.
+/// Build an app, pass it to [`serve`](crate::serve), and keep a clone to send with. A clone is cheap and
+/// refers to the same sockets. Every app belongs to a [project](Self::project).
 ///
 /// ```no_run
 /// use switchboard::{App, Data, Reply, Socket, serve};
 ///
-/// async fn say(socket: Socket, Data(text): Data<String>) -> Result<Reply<usize>, switchboard::ReplyError> {
-///     Ok(Reply(socket.to("#lobby").emit("said", &text)?))
+/// async fn send_message(socket: Socket, Data(text): Data<String>) -> Result<Reply<usize>, switchboard::ReplyError> {
+///     Ok(Reply(socket.to("#lobby").emit("message", &text)?))
 /// }
 ///
 /// # async fn example() -> std::io::Result<()> {
-/// let app = App::new().on("/say", say);
+/// let app = App::new().on("/message", send_message);
 /// let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
 /// serve(listener, app).await
 /// # }
@@ -44,7 +43,7 @@ pub struct App {
 }
 
 impl App {
-    /// The handle of a node, without handlers and states.
+    /// Creates the handle of a node, without handlers and states.
     pub(crate) fn of(node: Arc<Node>, project: ProjectId) -> App {
         App { setup: Arc::default(), node, project }
     }
@@ -61,7 +60,7 @@ impl App {
         Arc::make_mut(&mut self.setup)
     }
 
-    /// What keeps messages for users who are away, if anything does.
+    /// The inbox, if the app has one.
     ///
     /// ```
     /// assert!(switchboard::App::new().inbox().is_none());
@@ -79,7 +78,7 @@ impl App {
         self.node.report_sink().map(|(sink, _)| sink)
     }
 
-    /// The bounds in force.
+    /// The limits in effect.
     ///
     /// ```
     /// # use switchboard::App;
@@ -89,19 +88,19 @@ impl App {
         self.node.limits()
     }
 
-    /// Who is here: the core that everything above is made of.
+    /// The hub: the sessions of this node and their rooms, tags and users.
     ///
     /// ```
     /// # use std::sync::atomic::Ordering;
     /// # let app = switchboard::App::new();
-    /// let missed = app.hub().stats().dropped.load(Ordering::Relaxed);
-    /// println!("slow receivers missed {missed} volatile events");
+    /// let dropped = app.hub().stats().dropped.load(Ordering::Relaxed);
+    /// println!("{dropped} volatile events were dropped for slow receivers");
     /// ```
     pub fn hub(&self) -> &Arc<Hub> {
         self.node.hub()
     }
 
-    /// The value given with [`with_state`](Self::with_state).
+    /// The value of type `T` that was set with [`with_state`](Self::with_state).
     ///
     /// ```
     /// # use switchboard::App;
@@ -113,21 +112,21 @@ impl App {
         self.setup.state()
     }
 
-    /// Whether the app is stopping: new connections are refused.
+    /// Returns true once the app is stopping; it then refuses new connections.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
     /// # let app = switchboard::App::new();
     /// assert!(!app.is_stopping());
     /// app.close().await;
-    /// assert!(app.is_stopping()); // a readiness route can say so
+    /// assert!(app.is_stopping()); // for a readiness route
     /// # Ok(()) }
     /// ```
     pub fn is_stopping(&self) -> bool {
         self.node.is_stopping.load(Ordering::Relaxed)
     }
 
-    /// The same app, seen from a project: sends and questions stay in it.
+    /// Returns the app as a handle of another project, which its sends and queries are limited to.
     ///
     /// ```
     /// # fn main() -> Result<(), switchboard::ReplyError> {
@@ -135,7 +134,7 @@ impl App {
     ///
     /// let app = App::new();
     /// let shop = app.project(&ProjectId::new("shop")?);
-    /// shop.broadcast("news", "only sockets of the shop hear it")?;
+    /// shop.broadcast("news", "to the sockets of the shop only")?;
     /// # assert_eq!(*shop.project_id(), "shop");
     /// # Ok(()) }
     /// ```
@@ -143,7 +142,7 @@ impl App {
         App { setup: self.setup.clone(), node: self.node.clone(), project: project.clone() }
     }
 
-    /// The project that sends and questions are about.
+    /// The project that sends and queries are limited to.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
@@ -158,22 +157,22 @@ impl App {
         &self.project
     }
 
-    /// Sends to everyone. Returns how many sockets of this node have it queued.
+    /// Sends an event to all sockets. Returns the number of sockets of this node that it was queued for.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
     /// # let (app, (_peer, stream)) = (switchboard::App::new(), tokio::io::duplex(1024));
     /// # app.connect_stream(stream);
     /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
-    /// let heard_by = app.broadcast("news", "the server restarts at noon")?;
-    /// assert_eq!(heard_by, 1);
+    /// let queued = app.broadcast("news", "the server restarts at noon")?;
+    /// assert_eq!(queued, 1);
     /// # Ok(()) }
     /// ```
     pub fn broadcast<T: Serialize + ?Sized>(&self, event: &str, data: &T) -> Result<usize, EmitError> {
         self.to(Target::Everyone).emit(event, data)
     }
 
-    /// Begins a send to a room, a tag or any audience.
+    /// Starts a message to a room, a tag or any audience; [`Emitter::emit`] sends it.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
@@ -191,8 +190,8 @@ impl App {
         Emitter::new(self.node.clone(), self.project.clone(), audience, None)
     }
 
-    /// Sends to one socket, wherever it is; nothing happens if there is none. Returns 1 if it is
-    /// on this node.
+    /// Sends an event to one socket, on any node. Returns 1 if the socket is on this node, else 0; it is
+    /// no error if no socket has the id.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
@@ -213,7 +212,8 @@ impl App {
         self.to(id).emit(event, data)
     }
 
-    /// Sends to all sockets of a user. Returns how many of this node have it queued.
+    /// Sends an event to all sockets of a user. Returns the number of sockets of this node that it was
+    /// queued for.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {

@@ -1,4 +1,4 @@
-//! The emitter: builds a message for an audience, then sends it or stores and sends it.
+//! The emitter: builds a message to an audience and sends it, or stores and sends it.
 
 use std::sync::Arc;
 
@@ -15,19 +15,21 @@ use crate::node::clock::now_ms;
 use crate::node::errors::EmitError;
 use crate::node::send_hooks::{notify_sent, notify_undeliverable};
 
-/// A send that is being put together; [`emit`](Self::emit) sends it.
+/// A builder of a message to an audience; [`emit`](Self::emit) sends it.
+///
+/// Each socket of the audience receives one copy, even if it matches several targets.
 ///
 /// ```no_run
 /// # use serde_json::json;
 /// # fn example(app: switchboard::App, socket: switchboard::Socket) -> Result<(), switchboard::EmitError> {
 /// app.to("#lobby").emit("announcement", &json!({ "text": "five minutes" }))?;
-/// // To the room and to all with the tag, each once, but not to the sender and not to the muted:
-/// socket.to("#lobby").and("*admin").except("*muted").emit("said", &json!({ "text": "hi" }))?;
-/// // A position that is stale in a moment: a slow receiver misses it instead of being closed.
+/// // To the room and the tag, without the sender and without sockets that are tagged `*muted`:
+/// socket.to("#lobby").and("*admin").except("*muted").emit("message", &json!({ "text": "hi" }))?;
+/// // A position that the next one replaces: it is dropped for a slow receiver.
 /// socket.to("#game").volatile().emit("moved", &json!([3, 4]))?;
 /// # Ok(()) }
 /// ```
-#[must_use = "nothing is sent until `emit`"]
+#[must_use = "nothing is sent until `emit` or `dispatch` is called"]
 pub struct Emitter {
     node: Arc<Node>,
     project: ProjectId,
@@ -56,7 +58,7 @@ impl Emitter {
         }
     }
 
-    /// These hear it too.
+    /// Adds targets to the audience.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
@@ -77,7 +79,7 @@ impl Emitter {
         self
     }
 
-    /// These do not hear it.
+    /// Removes targets from the audience; an exception overrides every target.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
@@ -88,8 +90,8 @@ impl Emitter {
     /// # use switchboard::Target;
     /// ann.login("ann")?;
     /// bob.tag("*muted")?;
-    /// assert_eq!(app.to(Target::Everyone).except("*muted").emit("said", "hi")?, 1);
-    /// app.to("#lobby").except(Target::user("ann")?).emit("said", "hi")?;
+    /// assert_eq!(app.to(Target::Everyone).except("*muted").emit("message", "hi")?, 1);
+    /// app.to("#lobby").except(Target::user("ann")?).emit("message", "hi")?;
     /// # Ok(()) }
     /// ```
     pub fn except(mut self, audience: impl IntoAudience) -> Self {
@@ -97,15 +99,15 @@ impl Emitter {
         self
     }
 
-    fn extend(&mut self, audience: impl IntoAudience, join: impl FnOnce(&mut Audience, Audience)) {
+    fn extend(&mut self, audience: impl IntoAudience, merge: impl FnOnce(&mut Audience, Audience)) {
         match (&mut self.audience, audience.into_audience()) {
-            (Ok(whole), Ok(part)) => join(whole, part),
+            (Ok(whole), Ok(part)) => merge(whole, part),
             (Ok(_), Err(error)) => self.audience = Err(error),
             (Err(_), _) => {}
         }
     }
 
-    /// The sender hears it as well, if it is in the audience.
+    /// Delivers to the sending socket too, if it is in the audience. By default it is excluded.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
@@ -115,8 +117,8 @@ impl Emitter {
     /// # let [ann, bob] = [0, 1].map(|n| app.socket(ids[n]).unwrap());
     /// ann.join("#lobby")?;
     /// bob.join("#lobby")?;
-    /// assert_eq!(ann.to("#lobby").emit("said", "hi")?, 1);
-    /// assert_eq!(ann.to("#lobby").including_self().emit("said", "hi")?, 2);
+    /// assert_eq!(ann.to("#lobby").emit("message", "hi")?, 1);
+    /// assert_eq!(ann.to("#lobby").including_self().emit("message", "hi")?, 2);
     /// # Ok(()) }
     /// ```
     pub fn including_self(mut self) -> Self {
@@ -124,7 +126,8 @@ impl Emitter {
         self
     }
 
-    /// A receiver that is slow misses it; otherwise such a receiver is closed with 1013.
+    /// Drops the message for a receiver whose outbox is full. By default such a receiver is closed with
+    /// 1013.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
@@ -140,7 +143,7 @@ impl Emitter {
         self
     }
 
-    /// Only sockets of this node hear it.
+    /// Limits the message to sockets of this node.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
@@ -156,7 +159,10 @@ impl Emitter {
         self
     }
 
-    /// Sends. Returns how many sockets of this node have it queued.
+    /// Sends the event. Returns the number of sockets of this node that it was queued for.
+    ///
+    /// # Errors
+    /// If the event's name or the audience is invalid, or the data cannot be serialized as JSON.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
@@ -165,8 +171,8 @@ impl Emitter {
     /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
     /// # use serde_json::json;
     /// socket.join("#lobby")?;
-    /// let heard_by = app.to("#lobby").emit("said", &json!({ "text": "hi" }))?;
-    /// assert_eq!(heard_by, 1);
+    /// let queued = app.to("#lobby").emit("message", &json!({ "text": "hi" }))?;
+    /// assert_eq!(queued, 1);
     /// # Ok(()) }
     /// ```
     pub fn emit<T: Serialize + ?Sized>(self, event: &str, data: &T) -> Result<usize, EmitError> {
@@ -174,13 +180,13 @@ impl Emitter {
         self.emit_payload(event, payload)
     }
 
-    /// Sends JSON as it is, such as what came in: it is not parsed.
+    /// Sends an event like [`emit`](Self::emit), with data that is JSON already and is not parsed.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
     /// # use switchboard::{App, Payload, Reply, ReplyError, Socket};
     /// async fn forward(socket: Socket, data: Payload) -> Result<Reply<usize>, ReplyError> {
-    ///     Ok(Reply(socket.to("#lobby").emit_payload("said", data)?))
+    ///     Ok(Reply(socket.to("#lobby").emit_payload("message", data)?))
     /// }
     /// # let app = App::new().on("/forward", forward);
     /// # let server = switchboard_testkit::TestServer::start(app).await;
@@ -200,19 +206,22 @@ impl Emitter {
         Ok(delivered.queued)
     }
 
-    /// Stores a message for each user of the audience and sends it to those who are online. Returns when
+    /// Stores a message for each user of the audience and sends it to their connected sockets. Returns when
     /// it is stored.
     ///
-    /// The message stays in a user's inbox until one of the user's clients acknowledges it, and is
-    /// redelivered at the next login, before live messages. It is delivered at least once: if a client
-    /// disconnects before it has acknowledged, the next one receives the message again.
+    /// The message stays in a user's inbox until one of the user's clients acknowledges it. It is
+    /// redelivered at each login, before live messages, so delivery is at least once.
+    ///
+    /// # Errors
+    /// If the app has no inbox, the audience contains targets other than users, or the message may not
+    /// have been stored.
     ///
     /// ```no_run
     /// # use serde_json::json;
     /// # use switchboard::{App, EmitError, Target};
     /// # async fn example(app: App) -> Result<(), EmitError> {
-    /// let kept = app.to([Target::user("7")?, Target::user("8")?]).dispatch("INVITE", &json!({ "to": "#ops" })).await?;
-    /// assert_eq!(kept.inboxes, 2);
+    /// let stored = app.to([Target::user("7")?, Target::user("8")?]).dispatch("INVITE", &json!({ "to": "#ops" })).await?;
+    /// assert_eq!(stored.inboxes, 2);
     /// # Ok(()) }
     /// ```
     pub async fn dispatch<T: Serialize + ?Sized>(self, event: &str, data: &T) -> Result<Stored, EmitError> {
@@ -220,7 +229,7 @@ impl Emitter {
         self.dispatch_payload(event, payload).await
     }
 
-    /// The same with JSON as it is.
+    /// Stores and sends a message like [`dispatch`](Self::dispatch), with data that is JSON already.
     pub async fn dispatch_payload(self, event: &str, data: Payload) -> Result<Stored, EmitError> {
         let Emitter { node, project, audience, sender, .. } = self;
         let inbox = node.inbox().ok_or(EmitError::NoInbox)?;
@@ -231,10 +240,10 @@ impl Emitter {
         users.sort_unstable();
         users.dedup();
         let event = Event { name: Name::new(event)?, data, sender, time_ms: now_ms() };
-        let kept = inbox.put(&project, &users, &event).await?;
+        let stored = inbox.put(&project, &users, &event).await?;
         notify_sent(&node, &project, &event, &audience.to, &audience.except, true);
         notify_undeliverable(&node, &project, event, users);
-        Ok(kept)
+        Ok(stored)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Presence: queries about sockets, rooms, tags and users of all nodes.
+//! Presence: queries about the sockets, rooms, tags and users of all nodes.
 
 use switchboard_backplane::Page;
 use switchboard_event::{SocketId, Target, UserId};
@@ -8,9 +8,10 @@ use crate::api::socket::Socket;
 use crate::node::errors::{MembershipError, QueryError};
 use crate::node::membership;
 
-/// Queries go to the store, so an answer is about all nodes.
+/// # Presence
+/// Queries read the store, so their answers cover all nodes. They fail if the store does not answer.
 impl App {
-    /// The socket with that id, if it is on this node and in this project.
+    /// Returns the socket with this id if it is on this node and in this project.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
@@ -36,7 +37,7 @@ impl App {
         Ok(self.hub().store().members(self.project_id(), &target, Page::all()).await?)
     }
 
-    /// How many sockets are in a room.
+    /// Counts the sockets in a room.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
@@ -52,7 +53,7 @@ impl App {
         self.count(Target::room(room)?).await
     }
 
-    /// Which sockets are in a room, in ascending order.
+    /// Lists the sockets in a room, in ascending order.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
@@ -67,7 +68,7 @@ impl App {
         self.members(Target::room(room)?).await
     }
 
-    /// How many sockets are connected.
+    /// Counts the connected sockets.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
@@ -81,7 +82,7 @@ impl App {
         self.count(Target::Everyone).await
     }
 
-    /// Whether a socket is connected.
+    /// Returns true if a socket is connected.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
@@ -97,7 +98,8 @@ impl App {
         Ok(self.count(Target::Socket(id)).await? > 0)
     }
 
-    /// The ids of all sockets. With many, ask for [pages](Self::socket_ids).
+    /// Lists all connected sockets, in ascending order. For large numbers use
+    /// [`socket_ids`](Self::socket_ids).
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
@@ -114,7 +116,7 @@ impl App {
         self.members(Target::Everyone).await
     }
 
-    /// A page of the ids of all sockets, in ascending order.
+    /// Lists one page of the connected sockets, in ascending order.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
@@ -133,8 +135,8 @@ impl App {
         Ok(self.hub().store().members(self.project_id(), &Target::Everyone, page).await?)
     }
 
-    /// Makes a socket, on whatever node it is, one of a user's. The user is online until the last of
-    /// their sockets is gone. False if it was.
+    /// Logs a socket of any node in as a user, who is online until the last of their sockets closes.
+    /// Returns false if the socket was logged in as this user already.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
@@ -150,7 +152,7 @@ impl App {
         membership::join(self.node(), self.project_id(), id, &Target::user(user)?).await
     }
 
-    /// Whether a user has a socket.
+    /// Returns true if a user has a socket.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
@@ -166,7 +168,7 @@ impl App {
         Ok(self.count(Target::user(user)?).await? > 0)
     }
 
-    /// One of a user's sockets.
+    /// Returns one of a user's sockets, the one with the lowest id.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
@@ -175,7 +177,7 @@ impl App {
     /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
     /// socket.login("ann")?;
     /// if let Some(id) = app.user_socket_id("ann").await? {
-    ///     app.emit_to(id, "mail", "for one of your windows")?;
+    ///     app.emit_to(id, "mail", "for one of your devices")?;
     /// }
     /// # assert_eq!(app.user_socket_id("ann").await?, Some(socket.id()));
     /// # Ok(()) }
@@ -186,7 +188,7 @@ impl App {
         Ok(first.into_iter().next())
     }
 
-    /// All of a user's sockets.
+    /// Lists a user's sockets, in ascending order.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
@@ -201,7 +203,7 @@ impl App {
         self.members(Target::user(user)?).await
     }
 
-    /// How many users have a socket.
+    /// Counts the users that have a socket.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
@@ -218,7 +220,7 @@ impl App {
         Ok(self.hub().store().count_users(self.project_id()).await?)
     }
 
-    /// Which users have a socket, in ascending order.
+    /// Lists the users that have a socket, in ascending order.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
@@ -235,7 +237,7 @@ impl App {
         self.online_users_page(Page::all()).await
     }
 
-    /// A page of the users who have a socket.
+    /// Lists one page of the users that have a socket, in ascending order.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
@@ -255,7 +257,7 @@ impl App {
         Ok(self.hub().store().users(self.project_id(), page).await?)
     }
 
-    /// Gives a socket, on whatever node it is, a tag. False if it had it.
+    /// Adds a tag to a socket of any node. Returns false if the socket already had the tag.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
@@ -271,7 +273,8 @@ impl App {
         membership::join(self.node(), self.project_id(), id, &Target::tag(tag)?).await
     }
 
-    /// Takes a tag from a socket, on whatever node it is. False if it did not have it, or is gone.
+    /// Removes a tag from a socket of any node. Returns false if the socket did not have the tag or is no
+    /// longer connected.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
@@ -287,7 +290,7 @@ impl App {
         membership::leave(self.node(), self.project_id(), id, &Target::tag(tag)?).await
     }
 
-    /// Which sockets have a tag, in ascending order.
+    /// Lists the sockets that have a tag, in ascending order.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
@@ -302,7 +305,7 @@ impl App {
         self.members(Target::tag(tag)?).await
     }
 
-    /// How many sockets have a tag.
+    /// Counts the sockets that have a tag.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {

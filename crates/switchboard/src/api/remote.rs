@@ -1,4 +1,4 @@
-//! Actions on sockets of any node: directly on this node, by a call or a command on others.
+//! Actions on sockets of any node: direct calls on this node, remote calls or commands on others.
 
 use std::time::Duration;
 
@@ -14,9 +14,11 @@ use crate::node::message::Command;
 use crate::node::{remote, requests};
 
 impl App {
-    /// Asks the client of a socket, on whatever node it is, and waits for its answer, at most the
-    /// request time-out of the app's limits (10 s). Fails at once when the socket goes, or if its node
-    /// dies when that is known: after its lease.
+    /// Sends a request to the client of a socket on any node and returns its reply. Waits at most
+    /// [`Limits::request_timeout`](crate::Limits::request_timeout), by default 10 s.
+    ///
+    /// # Errors
+    /// Fails immediately if the socket closes, and after the lease of its node if that node crashes.
     ///
     /// ```no_run
     /// # async fn example(app: switchboard::App, id: switchboard::SocketId) -> Result<(), switchboard::RequestError> {
@@ -32,7 +34,7 @@ impl App {
         self.request_within(self.limits().request_timeout, id, event, data).await
     }
 
-    /// [`request`](Self::request) with a time-out of its own.
+    /// Sends a request like [`request`](Self::request), with another time-out.
     ///
     /// ```no_run
     /// # use std::time::Duration;
@@ -59,9 +61,9 @@ impl App {
         reply.to().map_err(RequestError::Decode)
     }
 
-    /// Closes the sockets of an audience on all nodes, each behind everything that is queued for it;
-    /// code and reason are as for [`Socket::close`](crate::Socket::close). Returns how many it closes
-    /// on this node.
+    /// Closes the sockets of an audience on all nodes, each after everything that is queued for it. Code
+    /// and reason are as for [`Socket::close`](crate::Socket::close). Returns the number of sockets that
+    /// it closes on this node.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
@@ -83,12 +85,12 @@ impl App {
         let audience = audience.into_audience()?;
         let closed = close_here(self.node(), self.project_id(), &audience, code, reason);
         let content = Content::Close { code, reason: reason.into() };
-        let told = self.hub().publish(self.project_id(), &audience, content);
-        told.map(|()| closed).map_err(|cause| CommandError::Partial { sockets_here: closed, cause })
+        let published = self.hub().publish(self.project_id(), &audience, content);
+        published.map(|()| closed).map_err(|cause| CommandError::Partial { sockets_here: closed, cause })
     }
 
-    /// Takes a user's sockets on all nodes away from them; they stay connected. Returns how many it
-    /// were on this node.
+    /// Logs a user's sockets out on all nodes; the sockets stay connected. Returns the number of sockets
+    /// on this node.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
@@ -102,13 +104,16 @@ impl App {
     /// ```
     pub async fn set_user_offline(&self, user: &str) -> Result<usize, CommandError> {
         let audience = Target::user(user)?.into();
-        let taken = execute(self.node(), self.project_id(), &audience, &Command::Clear);
-        let told = remote::command(self.node(), self.project_id(), &audience, Command::Clear);
-        told.map(|()| taken).map_err(|cause| CommandError::Partial { sockets_here: taken, cause })
+        let logged_out = execute(self.node(), self.project_id(), &audience, &Command::Clear);
+        let published = remote::command(self.node(), self.project_id(), &audience, Command::Clear);
+        published
+            .map(|()| logged_out)
+            .map_err(|cause| CommandError::Partial { sockets_here: logged_out, cause })
     }
 
-    /// Waits until everything that sockets of this node have come into by now is heard here from all
-    /// nodes. At once on a node alone, and while there is no connection to the others.
+    /// Waits until this node receives the messages of all nodes for every room, tag and user that its
+    /// sockets have joined so far. Returns immediately on a single node, and while the bus is
+    /// disconnected.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
@@ -116,7 +121,7 @@ impl App {
     /// # app.connect_stream(stream);
     /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
     /// socket.join("#lobby")?;
-    /// app.settled().await; // what any node sends to the lobby from now on reaches the socket
+    /// app.settled().await; // messages of all nodes to the lobby now reach the socket
     /// # Ok(()) }
     /// ```
     pub async fn settled(&self) {

@@ -1,4 +1,4 @@
-//! The handle that handlers get for a socket.
+//! The handle of one connected socket.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -26,7 +26,9 @@ use crate::node::membership::sendable_code;
 use crate::node::requests;
 use crate::node::send_hooks::notify_sent;
 
-/// One connected socket. Cheap to clone; holding one keeps nobody connected.
+/// A handle of one connected socket.
+///
+/// It is cheap to clone, and does not keep the connection open.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -34,7 +36,7 @@ use crate::node::send_hooks::notify_sent;
 /// async fn enter(socket: Socket) -> Result<Reply<usize>, ReplyError> {
 ///     socket.join("#lobby")?;
 ///     socket.emit("welcome", "to the lobby")?;
-///     Ok(Reply(socket.to("#lobby").emit("came", &socket.id())?))
+///     Ok(Reply(socket.to("#lobby").emit("joined", &socket.id())?))
 /// }
 /// # let app = App::new().on("/enter", enter);
 /// # let server = switchboard_testkit::TestServer::start(app).await;
@@ -66,14 +68,14 @@ impl Socket {
         Conn::of(&self.session)
     }
 
-    /// The id, new for every connection.
+    /// The id, unique to this connection.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
     /// # let (app, (_peer, stream)) = (switchboard::App::new(), tokio::io::duplex(1024));
     /// # app.connect_stream(stream);
     /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
-    /// println!("{} came", socket.id());
+    /// println!("{} connected", socket.id());
     /// # assert!(app.socket_exists(socket.id()).await?);
     /// # Ok(()) }
     /// ```
@@ -81,21 +83,21 @@ impl Socket {
         self.session.id
     }
 
-    /// The app, seen from the socket's project.
+    /// The app, as a handle of the socket's project.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
     /// # let (app, (_peer, stream)) = (switchboard::App::new(), tokio::io::duplex(1024));
     /// # app.connect_stream(stream);
     /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
-    /// socket.app().to("*admin").emit("came", &socket.id())?;
+    /// socket.app().to("*admin").emit("joined", &socket.id())?;
     /// # Ok(()) }
     /// ```
     pub fn app(&self) -> &App {
         &self.app
     }
 
-    /// What is known of the connection.
+    /// Path, query, headers and address of the connection.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
@@ -110,6 +112,9 @@ impl Socket {
     }
 
     /// Sends an event to this socket.
+    ///
+    /// # Errors
+    /// If the socket has closed, the event's name is invalid, or the data cannot be serialized as JSON.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
@@ -132,8 +137,11 @@ impl Socket {
         Ok(())
     }
 
-    /// Sends an event to this socket and waits for its answer, at most the request time-out of the
-    /// app's limits (10 s). Fails at once when the socket goes.
+    /// Sends a request to this socket and returns its reply. Waits at most
+    /// [`Limits::request_timeout`](crate::Limits::request_timeout), by default 10 s.
+    ///
+    /// # Errors
+    /// Fails immediately if the socket closes or its protocol has no replies.
     ///
     /// ```no_run
     /// # async fn example(socket: switchboard::Socket) -> Result<(), switchboard::RequestError> {
@@ -148,7 +156,7 @@ impl Socket {
         self.request_within(self.app.limits().request_timeout, event, data).await
     }
 
-    /// [`request`](Self::request) with a time-out of its own.
+    /// Sends a request like [`request`](Self::request), with another time-out.
     ///
     /// ```no_run
     /// # use std::time::Duration;
@@ -168,7 +176,8 @@ impl Socket {
         reply.to().map_err(RequestError::Decode)
     }
 
-    /// Begins a send to a room, a tag or any audience, without this socket.
+    /// Starts a message to a room, a tag or any audience, which excludes this socket;
+    /// [`Emitter::emit`] sends it.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
@@ -178,14 +187,15 @@ impl Socket {
     /// # let [ann, bob] = [0, 1].map(|n| app.socket(ids[n]).unwrap());
     /// ann.join("#lobby")?;
     /// bob.join("#lobby")?;
-    /// assert_eq!(ann.to("#lobby").emit("said", "hi")?, 1); // Bob hears it, Ann does not
+    /// assert_eq!(ann.to("#lobby").emit("message", "hi")?, 1); // to Bob only
     /// # Ok(()) }
     /// ```
     pub fn to(&self, audience: impl IntoAudience) -> Emitter {
         Emitter::new(self.node().clone(), self.app.project_id().clone(), audience, Some(self.id()))
     }
 
-    /// Sends to everyone but this socket. Returns how many sockets of this node have it queued.
+    /// Sends an event to all sockets except this one. Returns the number of sockets of this node that it
+    /// was queued for.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
@@ -193,15 +203,19 @@ impl Socket {
     /// # let _peers = streams.map(|(peer, stream)| { app.connect_stream(stream); peer });
     /// # let ids = app.all_socket_ids().await?;
     /// # let [ann, bob] = [0, 1].map(|n| app.socket(ids[n]).unwrap());
-    /// assert_eq!(ann.broadcast("came", "Ann")?, 1); // everyone but Ann
+    /// assert_eq!(ann.broadcast("joined", "Ann")?, 1); // to Bob only
     /// # Ok(()) }
     /// ```
     pub fn broadcast<T: Serialize + ?Sized>(&self, event: &str, data: &T) -> Result<usize, EmitError> {
         self.to(Target::Everyone).emit(event, data)
     }
 
-    /// Comes into a room; `#` is put in front if it is missing. False if it was in already, so that
-    /// callers announce it once.
+    /// Joins a room; the prefix `#` may be omitted. Returns false if the socket was already a member, so
+    /// that callers announce a join once.
+    ///
+    /// # Errors
+    /// If the name is invalid, the socket has closed, or it is at
+    /// [`Limits::memberships_max`](crate::Limits::memberships_max).
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
@@ -209,16 +223,16 @@ impl Socket {
     /// # app.connect_stream(stream);
     /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
     /// if socket.join("lobby")? {
-    ///     socket.to("#lobby").emit("came", &socket.id())?;
+    ///     socket.to("#lobby").emit("joined", &socket.id())?;
     /// }
-    /// assert!(!socket.join("#lobby")?); // the same room, and it was in
+    /// assert!(!socket.join("#lobby")?); // the same room
     /// # Ok(()) }
     /// ```
     pub fn join(&self, room: &str) -> Result<bool, JoinError> {
         self.node().hub().join(&self.session, &Target::room(room)?)
     }
 
-    /// Leaves a room. False if it was not in.
+    /// Leaves a room. Returns false if the socket was not a member.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
@@ -234,7 +248,8 @@ impl Socket {
         Ok(self.node().hub().leave(&self.session, &Target::room(room)?))
     }
 
-    /// Gets a tag; `*` is put in front if it is missing. False if it had it.
+    /// Adds a tag; the prefix `*` may be omitted. Returns false if the socket already had the tag. Fails
+    /// like [`join`](Self::join).
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
@@ -249,7 +264,7 @@ impl Socket {
         self.node().hub().join(&self.session, &Target::tag(tag)?)
     }
 
-    /// Loses a tag. False if it did not have it.
+    /// Removes a tag. Returns false if the socket did not have the tag.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
@@ -264,7 +279,8 @@ impl Socket {
         Ok(self.node().hub().leave(&self.session, &Target::tag(tag)?))
     }
 
-    /// Becomes one of a user's sockets; another user it belongs to is kept. False if it was.
+    /// Logs the socket in as a user, in addition to users that it is logged in as. Returns false if it was
+    /// logged in as this user already. Fails like [`join`](Self::join).
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
@@ -279,9 +295,11 @@ impl Socket {
         inbox::log_in(self.node(), &self.session, &UserId::new(user)?)
     }
 
-    /// Has the app's verifier check a token, and logs the socket in as the user it names, in place of
-    /// the user of an earlier token. When the token expires the socket is logged out; it stays
-    /// connected. A refused token changes nothing.
+    /// Verifies a token with the app's [`Verifier`] and logs the socket in as its user, in place of the user
+    /// of an earlier token. When the token expires, the socket is logged out and stays connected.
+    ///
+    /// # Errors
+    /// If the token is refused, which changes nothing, or the socket cannot be logged in.
     pub async fn identify(&self, token: &str) -> Result<UserId, IdentifyError> {
         let (identity, backlog) =
             identity::identify(self.node(), &self.session, self.verifier(), Some(token)).await?;
@@ -296,7 +314,7 @@ impl Socket {
         self.app.setup().extension::<Arc<dyn Verifier>>().cloned()
     }
 
-    /// The rooms it is in, each with its `#`.
+    /// The rooms of the socket, each with the prefix `#`.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
@@ -311,7 +329,7 @@ impl Socket {
         self.session.rooms()
     }
 
-    /// The tags it has, each with its `*`.
+    /// The tags of the socket, each with the prefix `*`.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
@@ -326,7 +344,7 @@ impl Socket {
         self.session.tags()
     }
 
-    /// The user it belongs to; of several the last it came to.
+    /// The user that the socket is logged in as; if several, the latest.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
@@ -342,7 +360,7 @@ impl Socket {
         self.session.users().pop()
     }
 
-    /// Keeps a value under a key until the socket closes, in place of what was there.
+    /// Stores a value under a key until the socket closes. Replaces an earlier value of the key.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
@@ -358,7 +376,7 @@ impl Socket {
         self.conn().values().get_or_insert_default().insert(key.into(), Arc::new(value));
     }
 
-    /// The value kept under a key, if it is of type `T`.
+    /// The value that is stored under a key, if it is of type `T`.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
@@ -374,16 +392,16 @@ impl Socket {
         self.conn().values().as_ref()?.get(key)?.downcast_ref::<T>().cloned()
     }
 
-    /// Closes with a code (1000, or 3000 to 4999 for an app's own) and a reason of at most 123
-    /// bytes; more is cut off. A code that no close frame may carry, such as 1006, is left out. What
-    /// was queued before still goes out.
+    /// Closes the socket after everything that is queued for it. An application may use code 1000 or a code
+    /// from 3000 to 4999; a code that close frames cannot contain, such as 1006, is omitted. The reason is
+    /// truncated to 123 bytes.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
     /// # let (app, (_peer, stream)) = (switchboard::App::new(), tokio::io::duplex(1024));
     /// # app.connect_stream(stream);
     /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
-    /// socket.emit("banned", "for a day")?; // still goes out
+    /// socket.emit("banned", "for a day")?; // is sent before the close frame
     /// socket.close(4003, "banned");
     /// # assert!(socket.is_closed());
     /// # Ok(()) }
@@ -392,7 +410,7 @@ impl Socket {
         self.node().close(&self.session, sendable_code(CloseCode(code)), reason);
     }
 
-    /// Whether the socket has closed or is about to.
+    /// Returns true if the socket has closed or is closing.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
@@ -402,14 +420,14 @@ impl Socket {
     /// assert!(!socket.is_closed());
     /// socket.close(1000, "bye");
     /// assert!(socket.is_closed());
-    /// assert!(socket.emit("said", "too late").is_err());
+    /// assert!(socket.emit("message", "too late").is_err());
     /// # Ok(()) }
     /// ```
     pub fn is_closed(&self) -> bool {
         is_closed(&self.session)
     }
 
-    /// Sends one message as it is.
+    /// Sends one WebSocket message.
     #[doc(hidden)]
     pub fn send_raw(&self, opcode: OpCode, payload: &[u8]) {
         self.node().hub().deliver_frame(&self.session, &encode(opcode, payload), DeliveryClass::Live);

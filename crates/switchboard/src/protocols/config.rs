@@ -1,4 +1,4 @@
-//! How a protocol serves its clients.
+//! The configuration of a protocol in an app that is being served.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,31 +9,32 @@ use crate::node::Node;
 use crate::routing::handler::AnyHandler;
 use crate::routing::router::Router;
 
-/// What a protocol decides when an app is served.
+/// The handlers, keep-alive and limits of a protocol's clients.
 pub(crate) struct ProtocolConfig {
     pub(crate) router: Router,
-    /// Handles the events that have no handler.
+    /// Handles events that have no handler.
     pub(crate) fallback: AnyHandler,
     pub(crate) keep_alive: KeepAlive,
-    /// Longest frame of a client; above it the connection closes with 1009.
+    /// Longest frame of a client, in bytes; a longer one closes the connection with 1009.
     pub(crate) frame_bytes_max: usize,
-    /// The pause between two messages of a redelivery.
+    /// Pause between two messages of a redelivery; zero for none.
     pub(crate) redelivery_interval: Duration,
 }
 
-/// How connections are kept alive, and found dead.
+/// How a server keeps connections alive and detects dead ones.
 #[derive(Clone, Copy)]
 pub(crate) struct KeepAlive {
-    /// How often each connection is probed; zero is never.
+    /// Time between two probes of a connection; zero disables them.
     pub(crate) interval: Duration,
     pub(crate) probe: Probe,
 }
 
 #[derive(Clone, Copy)]
 pub(crate) enum Probe {
-    /// A WebSocket ping. After `misses_max` pings in a row without a sign of the client it is cut.
+    /// A WebSocket ping. A client from which no bytes arrive for `misses_max` consecutive pings is
+    /// disconnected.
     Ping { misses_max: u8 },
-    /// A heartbeat of the protocol's own. The function returns false if it closed the client.
+    /// A heartbeat message of the protocol. `send` returns false if it closed the client instead.
     Heartbeat { attempts_max: u32, send: fn(&Node, &Arc<Session>, attempts_max: u32) -> bool },
 }
 

@@ -1,4 +1,4 @@
-//! An endpoint for the clients of one protocol: its settings, and handlers of its own.
+//! An endpoint for the clients of one protocol, with settings and handlers of its own.
 
 use std::sync::Arc;
 
@@ -6,8 +6,8 @@ use crate::routing::handler::Handler;
 use crate::routing::middleware::Middleware;
 use crate::routing::router::Router;
 
-/// The endpoint of a protocol whose settings are `S`: [`Koji`](crate::Koji) or
-/// [`Mesa`](crate::Mesa).
+/// An endpoint for the clients of one protocol, [`Koji`](crate::Koji) or [`Mesa`](crate::Mesa): settings of
+/// type `S`, handlers and middleware.
 #[derive(Clone)]
 pub struct Endpoint<S> {
     pub(crate) router: Router,
@@ -21,21 +21,23 @@ impl<S: Default> Default for Endpoint<S> {
 }
 
 impl<S> Endpoint<S> {
-    /// Handles an event of this protocol's clients, or a system event such as `@connection`; see
-    /// [`Router::on`].
+    /// Adds a handler for an event or a system event of this protocol's clients; see [`Router::on`].
+    ///
+    /// # Panics
+    /// If the name starts with `@` and is not a system event.
     ///
     /// ```
     /// use switchboard::{App, Mesa, Reply};
     ///
-    /// let app = App::new().with_mesa(Mesa::new().on("SAID", async || Reply("heard")));
+    /// let app = App::new().with_mesa(Mesa::new().on("PING", async || Reply("pong")));
     /// ```
     pub fn on<Args: 'static>(mut self, event: &str, handler: impl Handler<Args>) -> Self {
         self.router = self.router.on(event, handler);
         self
     }
 
-    /// Puts a middleware around every handler of this endpoint, and around what happens to events
-    /// without a handler; see [`Router::middleware`].
+    /// Adds a middleware around every handler of this endpoint and around the handling of events without
+    /// a handler; see [`Router::middleware`].
     ///
     /// ```
     /// use switchboard::{App, Mesa, Next, Request};

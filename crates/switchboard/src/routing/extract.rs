@@ -1,4 +1,4 @@
-//! What a handler's arguments can be.
+//! Extractors: the types that a handler can take as arguments.
 
 use std::ops::Deref;
 
@@ -12,7 +12,7 @@ use crate::node::info::Info;
 use crate::routing::reply::ReplyError;
 use crate::routing::request::Request;
 
-/// Something a handler can take as an argument. Implement it for what your handlers often need.
+/// A type that a handler can take as an argument. Implement it for values that several handlers need.
 ///
 /// ```
 /// use switchboard::{FromRequest, ReplyError, Request};
@@ -26,10 +26,11 @@ use crate::routing::request::Request;
 /// }
 /// ```
 pub trait FromRequest: Sized {
-    /// Takes it from the request; the error becomes the reply and the handler is not called.
+    /// Extracts the value from the request. An error becomes the reply, and the handler is not called.
     fn from_request(request: &Request) -> Result<Self, ReplyError>;
 
-    /// What the app lacks for this to work, said before the first event.
+    /// Checks that the app has the values that this extractor needs. Called when the app is served, which
+    /// panics with the message of an error. By default returns `Ok`.
     ///
     /// ```
     /// use switchboard::{FromRequest, ReplyError, Request, Setup, State};
@@ -51,8 +52,9 @@ pub trait FromRequest: Sized {
     }
 }
 
-/// The data in the shape of `T`. Another shape is refused with the code `bad_data` and where it
-/// differs.
+/// An extractor that deserializes the event's data as `T`.
+///
+/// If the data does not match, the reply is an error with the code `bad_data` that names the mismatch.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -76,7 +78,9 @@ pub trait FromRequest: Sized {
 #[derive(Debug, Clone)]
 pub struct Data<T>(pub T);
 
-/// A value given to the app with [`App::with_state`].
+/// An extractor of a value that was added with [`App::with_state`].
+///
+/// Serving an app panics if a handler takes a state that the app does not have.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -94,7 +98,9 @@ pub struct Data<T>(pub T);
 #[derive(Debug, Clone)]
 pub struct State<T>(pub T);
 
-/// The user the socket belongs to; `unauthorized` for those without.
+/// An extractor of the user that the socket is logged in as.
+///
+/// If the socket is not logged in, the reply is an error with the code `unauthorized`.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -116,19 +122,19 @@ pub struct State<T>(pub T);
 #[derive(Debug, Clone)]
 pub struct User(pub UserId);
 
-/// What is known of the connection; derefs to [`Info`].
+/// An extractor of the path, query, headers and address of the connection; derefs to [`Info`].
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
 /// use switchboard::{App, ConnectionInfo, Reply};
 ///
-/// async fn whence(info: ConnectionInfo) -> Reply<String> {
+/// async fn origin(info: ConnectionInfo) -> Reply<String> {
 ///     Reply(format!("from {:?} to {}", info.ip(), info.path()))
 /// }
-/// # let app = App::new().on("/whence", whence);
+/// # let app = App::new().on("/origin", origin);
 /// # let server = switchboard_testkit::TestServer::start(app).await;
 /// # let mut peer = server.peer().await;
-/// # assert_eq!(peer.request("/whence", serde_json::json!({})).await, "from Some(127.0.0.1) to /");
+/// # assert_eq!(peer.request("/origin", serde_json::json!({})).await, "from Some(127.0.0.1) to /");
 /// # }
 /// ```
 #[derive(Debug, Clone)]
@@ -152,7 +158,7 @@ impl FromRequest for App {
     }
 }
 
-/// The data as the JSON it came in.
+/// The event's data as JSON, unparsed.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -187,7 +193,9 @@ impl<T: Clone + Send + Sync + 'static> FromRequest for State<T> {
     fn check(setup: &Setup) -> Result<(), String> {
         match setup.state::<T>() {
             Some(_) => Ok(()),
-            None => Err(format!("takes State<{}>, which the app was not given", std::any::type_name::<T>())),
+            None => {
+                Err(format!("takes State<{}>, but the app has no such state", std::any::type_name::<T>()))
+            }
         }
     }
 }
@@ -198,7 +206,7 @@ impl FromRequest for User {
     }
 }
 
-/// `None` where the argument alone would be refused.
+/// `None` if extracting `T` fails.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {

@@ -1,4 +1,4 @@
-//! Handlers: async functions of what they need.
+//! Handlers: async functions whose arguments are extractors.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -9,43 +9,43 @@ use crate::routing::extract::FromRequest;
 use crate::routing::reply::{IntoResponse, Response};
 use crate::routing::request::Request;
 
-/// A response on its way.
+/// The future of a handler's response.
 pub(crate) type ResponseFuture = Pin<Box<dyn Future<Output = Response> + Send>>;
 
 /// An async function that handles an event.
 ///
-/// Its arguments say what it needs, each a [`FromRequest`]; what it returns is the reply
-/// ([`IntoResponse`]). Up to eight arguments. `Args` only tells the shapes apart.
+/// A handler takes up to eight arguments that implement [`FromRequest`], and returns a type that
+/// implements [`IntoResponse`]. `Args` is the tuple of argument types; it is inferred.
 ///
 /// ```
 /// use switchboard::{App, Data, Reply, ReplyError, Socket};
 ///
-/// async fn say(socket: Socket, Data(text): Data<String>) -> Result<(), ReplyError> {
-///     socket.to("#lobby").emit("said", &text)?;
+/// async fn send_message(socket: Socket, Data(text): Data<String>) -> Result<(), ReplyError> {
+///     socket.to("#lobby").emit("message", &text)?;
 ///     Ok(())
 /// }
-/// let app = App::new().on("/say", say).on("/ping", async || Reply("pong")); // closures too
+/// let app = App::new().on("/message", send_message).on("/ping", async || Reply("pong")); // closures too
 /// ```
 pub trait Handler<Args>: Send + Sync + 'static {
     /// Handles one event.
     fn call(&self, request: Request) -> Pin<Box<dyn Future<Output = Response> + Send>>;
 
-    /// What is missing from the app for this handler to work, found before the first event.
+    /// Checks that the app has the values that the arguments need; see [`FromRequest::check`].
     fn check(&self, setup: &Setup) -> Result<(), String>;
 }
 
-/// A handler whose argument types are forgotten.
+/// A handler of any argument types.
 #[derive(Clone)]
-pub(crate) struct AnyHandler(Arc<dyn Erased>);
+pub(crate) struct AnyHandler(Arc<dyn ErasedHandler>);
 
-trait Erased: Send + Sync {
+trait ErasedHandler: Send + Sync {
     fn call(&self, request: Request) -> ResponseFuture;
     fn check(&self, setup: &Setup) -> Result<(), String>;
 }
 
 struct Typed<H, Args>(H, std::marker::PhantomData<fn(Args)>);
 
-impl<H: Handler<Args>, Args: 'static> Erased for Typed<H, Args> {
+impl<H: Handler<Args>, Args: 'static> ErasedHandler for Typed<H, Args> {
     fn call(&self, request: Request) -> ResponseFuture {
         self.0.call(request)
     }
@@ -69,7 +69,7 @@ impl AnyHandler {
     }
 }
 
-macro_rules! handler_of {
+macro_rules! impl_handler {
     ($($arg:ident),*) => {
         #[allow(non_snake_case, unused_variables, clippy::allow_attributes, reason = "written once for all arities")]
         impl<F, Fut, $($arg),*> Handler<($($arg,)*)> for F
@@ -96,12 +96,12 @@ macro_rules! handler_of {
     };
 }
 
-handler_of!();
-handler_of!(A);
-handler_of!(A, B);
-handler_of!(A, B, C);
-handler_of!(A, B, C, D);
-handler_of!(A, B, C, D, E);
-handler_of!(A, B, C, D, E, G);
-handler_of!(A, B, C, D, E, G, H);
-handler_of!(A, B, C, D, E, G, H, I);
+impl_handler!();
+impl_handler!(A);
+impl_handler!(A, B);
+impl_handler!(A, B, C);
+impl_handler!(A, B, C, D);
+impl_handler!(A, B, C, D, E);
+impl_handler!(A, B, C, D, E, G);
+impl_handler!(A, B, C, D, E, G, H);
+impl_handler!(A, B, C, D, E, G, H, I);

@@ -11,16 +11,16 @@ use crate::routing::poll::{catch_panic, poll_once, run_to_end};
 use crate::routing::reply::Response;
 use crate::routing::request::Request;
 
-/// Handlers of system events: any number for each, called in the order they were added.
+/// The handlers of system events: any number per event, called in the order in which they were added.
 #[derive(Clone, Default)]
 pub(crate) struct Hooks([Vec<AnyHandler>; SystemEvent::COUNT]);
 
 impl Hooks {
     /// # Panics
-    /// If there is no system event of that name.
+    /// If no system event has that name.
     pub(crate) fn add(&mut self, name: &str, hook: AnyHandler) {
         let event = SystemEvent::ALL.iter().find(|event| event.name() == name).unwrap_or_else(|| {
-            panic!("`{name}` is not a system event; these are {}", system_event_names!());
+            panic!("`{name}` is not a system event; the system events are {}", system_event_names!());
         });
         self.0[*event as usize].push(hook);
     }
@@ -29,6 +29,7 @@ impl Hooks {
         &self.0[event as usize]
     }
 
+    /// Adds the hooks of another router after the existing ones.
     pub(crate) fn extend(&mut self, other: Hooks) {
         for (hooks, more) in self.0.iter_mut().zip(other.0) {
             hooks.extend(more);
@@ -38,20 +39,20 @@ impl Hooks {
     pub(crate) fn check(&self, setup: &Setup) -> Result<(), String> {
         for event in SystemEvent::ALL {
             for hook in self.of(*event) {
-                hook.check(setup).map_err(|missing| format!("a hook of `{}` {missing}", event.name()))?;
+                hook.check(setup).map_err(|error| format!("a hook of `{}` {error}", event.name()))?;
             }
         }
         Ok(())
     }
 }
 
-/// Starts hooks in their order. A hook that fails is logged and not reported, or an `@error` hook would
-/// call itself.
+/// Starts hooks in their order. An error of a hook is only logged: passing it to the `@error` hooks could
+/// call the same hook again.
 pub(crate) fn call(tasks: &Tasks, hooks: &[AnyHandler], event: SystemEvent, socket: &Socket, data: Payload) {
     if hooks.is_empty() {
         return;
     }
-    let name = Name::new(event.name()).expect("system events have short names");
+    let name = Name::new(event.name()).expect("names of system events are valid");
     let request = Request::new(socket.clone(), name, data, None);
     for hook in hooks {
         let mut future = match catch_panic(|| start(hook, event, request.clone())) {
@@ -79,11 +80,11 @@ fn start(hook: &AnyHandler, event: SystemEvent, request: Request) -> ResponseFut
 fn log_outcome(event: SystemEvent, outcome: Result<Response, Panic>) {
     match outcome {
         Ok(Response { error: Some(error), .. }) => {
-            tracing::error!(event = event.name(), %error, "a hook failed")
+            tracing::error!(event = event.name(), %error, "hook failed")
         }
         Ok(_) => {}
         Err(panic) => {
-            tracing::error!(event = event.name(), message = panic_message(&*panic), "a hook panicked")
+            tracing::error!(event = event.name(), message = panic_message(&*panic), "hook panicked")
         }
     }
 }

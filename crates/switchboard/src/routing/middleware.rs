@@ -1,4 +1,4 @@
-//! Middleware: async functions around handlers, which may stop, reply, or go on.
+//! Middleware: async functions that run around handlers and can reply in their place.
 
 use std::future::Future;
 use std::marker::PhantomData;
@@ -9,10 +9,10 @@ use crate::routing::handler::{AnyHandler, Handler, ResponseFuture};
 use crate::routing::reply::IntoResponse;
 use crate::routing::request::Request;
 
-/// An async function that sees an event before its handler.
+/// An async function that runs around the handler of an event.
 ///
-/// Every `async fn(Request, Next) -> impl IntoResponse` is one. Go on with [`Next::run`] and return
-/// what it returns, or return something else instead: that ends the request.
+/// Every `async fn(Request, Next) -> impl IntoResponse` is a middleware. It calls [`Next::run`] to run the
+/// rest of the chain, or returns its own response, in which case the handler does not run.
 ///
 /// ```
 /// use switchboard::{IntoResponse, Next, ReplyError, Request, Response};
@@ -25,7 +25,7 @@ use crate::routing::request::Request;
 /// }
 /// ```
 pub trait Middleware: Send + Sync + 'static {
-    /// Handles one event, or lets `next` do it.
+    /// Handles one event; calls `next` to continue to the handler.
     ///
     /// ```
     /// use std::pin::Pin;
@@ -46,13 +46,13 @@ pub trait Middleware: Send + Sync + 'static {
     /// ```
     fn handle(&self, request: Request, next: Next) -> ResponseFuture;
 
-    /// This one first, then `inner`.
+    /// Combines two middleware: this one runs first, around `inner`.
     ///
     /// ```
     /// # use switchboard::{App, Middleware, Next, Request, Response};
     /// # async fn log(request: Request, next: Next) -> Response { next.run(request).await }
     /// # async fn signed_in(request: Request, next: Next) -> Response { next.run(request).await }
-    /// let app = App::new().middleware(log.and(signed_in)); // `log` sees what `signed_in` refuses
+    /// let app = App::new().middleware(log.and(signed_in)); // `log` runs first
     /// ```
     fn and<M: Middleware>(self, inner: M) -> impl Middleware
     where
@@ -61,7 +61,7 @@ pub trait Middleware: Send + Sync + 'static {
         And { outer: Arc::new(self), inner: Arc::new(inner) }
     }
 
-    /// A handler that only sees what this middleware lets through.
+    /// Puts this middleware around one handler.
     ///
     /// ```
     /// # use switchboard::{App, Middleware, Next, Request, Response};
@@ -92,12 +92,12 @@ where
     }
 }
 
-/// The rest of the way to the handler.
+/// The rest of the chain: the inner middleware and the handler.
 ///
 /// ```
 /// # use switchboard::{Next, Request, Response};
 /// async fn counted(request: Request, next: Next) -> Response {
-///     request.set("seen", request.get::<u32>("seen").unwrap_or(0) + 1);
+///     request.set("count", request.get::<u32>("count").unwrap_or(0) + 1);
 ///     next.run(request).await
 /// }
 /// ```
@@ -106,16 +106,16 @@ pub struct Next {
 }
 
 enum Rest {
-    Chain { chain: Arc<[Arc<dyn Middleware>]>, place: usize, handler: AnyHandler },
-    One { middleware: Arc<dyn Middleware>, then: Box<Next> },
+    Chain { chain: Arc<[Arc<dyn Middleware>]>, index: usize, handler: AnyHandler },
+    Inner { middleware: Arc<dyn Middleware>, next: Box<Next> },
 }
 
 impl Next {
     pub(crate) fn new(chain: Arc<[Arc<dyn Middleware>]>, handler: AnyHandler) -> Self {
-        Next { rest: Rest::Chain { chain, place: 0, handler } }
+        Next { rest: Rest::Chain { chain, index: 0, handler } }
     }
 
-    /// Goes on: the next middleware, or at last the handler.
+    /// Runs the next middleware, or the handler if there is none.
     ///
     /// ```
     /// # use switchboard::{Next, Request, Response};
@@ -128,14 +128,14 @@ impl Next {
     /// ```
     pub fn run(self, request: Request) -> ResponseFuture {
         match self.rest {
-            Rest::Chain { chain, place, handler } => match chain.get(place).cloned() {
+            Rest::Chain { chain, index, handler } => match chain.get(index).cloned() {
                 Some(middleware) => {
-                    let rest = Rest::Chain { chain, place: place + 1, handler };
+                    let rest = Rest::Chain { chain, index: index + 1, handler };
                     middleware.handle(request, Next { rest })
                 }
                 None => handler.call(request),
             },
-            Rest::One { middleware, then } => middleware.handle(request, *then),
+            Rest::Inner { middleware, next } => middleware.handle(request, *next),
         }
     }
 }
@@ -148,7 +148,7 @@ struct And<A, B> {
 
 impl<A: Middleware, B: Middleware> Middleware for And<A, B> {
     fn handle(&self, request: Request, next: Next) -> ResponseFuture {
-        let rest = Rest::One { middleware: self.inner.clone(), then: Box::new(next) };
+        let rest = Rest::Inner { middleware: self.inner.clone(), next: Box::new(next) };
         self.outer.handle(request, Next { rest })
     }
 }

@@ -1,11 +1,12 @@
-//! Plugins: parts of an app that are written apart and added in one line.
+//! Plugins: reusable parts of an app that are added with one call.
 
 use crate::api::app::App;
 
-/// Adds handlers, middleware, hooks or state to an app.
+/// A reusable part of an app: it adds handlers, middleware, hooks or state.
 ///
-/// Hooks of system events add up, so a plugin never displaces the user's or another's. Every
-/// `FnOnce(App) -> App` is a plugin, and so is a tuple of two or three plugins, or a `Vec` of them.
+/// A system event can have many hooks, so a plugin never replaces those of the app or of other plugins.
+/// Every `FnOnce(App) -> App` is a plugin, and so are a tuple of two or three plugins and a `Vec` of
+/// plugins.
 ///
 /// ```
 /// use switchboard::{App, Next, Plugin, Request};
@@ -14,7 +15,7 @@ use crate::api::app::App;
 ///
 /// impl Plugin for Audit {
 ///     fn install(self, app: App) -> App {
-///         app.on("@connection", |request: Request| async move { println!("{} came", request.id()) })
+///         app.on("@connection", |request: Request| async move { println!("{} connected", request.id()) })
 ///             .middleware(|request: Request, next: Next| async move { next.run(request).await })
 ///     }
 /// }
@@ -22,7 +23,7 @@ use crate::api::app::App;
 /// let app = App::new().plugin(Audit).plugin((Audit, |app: App| app.on("/ping", || async {})));
 /// ```
 pub trait Plugin {
-    /// Adds itself.
+    /// Adds the plugin's parts to the app and returns the app.
     ///
     /// ```
     /// # use switchboard::{App, Plugin, Router};
@@ -46,7 +47,7 @@ impl<F: FnOnce(App) -> App> Plugin for F {
     }
 }
 
-/// A plugin whose type is forgotten, for lists of different ones.
+/// A boxed plugin, for lists of different plugins.
 ///
 /// ```
 /// use switchboard::{App, BoxPlugin, Reply};

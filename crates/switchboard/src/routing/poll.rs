@@ -1,4 +1,4 @@
-//! Running a handler's future: polled once in place, and in a task of its own only if it waits.
+//! Polling a handler's future: once by the caller, then in a task of its own if it is not ready.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Poll, Waker};
@@ -9,7 +9,7 @@ use crate::node::tasks::Panic;
 use crate::routing::handler::ResponseFuture;
 use crate::routing::reply::Response;
 
-/// Polls a future that need not be woken: whoever polls it next registers their own waker.
+/// Polls a future once; `None` if it is pending. It is not woken: the next poll registers a waker.
 pub(crate) fn poll_once(future: &mut ResponseFuture) -> Option<Result<Response, Panic>> {
     match catch_panic(|| future.as_mut().poll(&mut Context::from_waker(Waker::noop()))) {
         Ok(Poll::Ready(response)) => Some(Ok(response)),
@@ -18,12 +18,12 @@ pub(crate) fn poll_once(future: &mut ResponseFuture) -> Option<Result<Response, 
     }
 }
 
-/// Runs a future to its end.
+/// Runs a future to completion.
 pub(crate) async fn run_to_end(future: ResponseFuture) -> Result<Response, Panic> {
     AssertUnwindSafe(future).catch_unwind().await
 }
 
-/// Calls user code, which may panic.
+/// Calls application code and catches its panic.
 pub(crate) fn catch_panic<T>(call: impl FnOnce() -> T) -> Result<T, Panic> {
     catch_unwind(AssertUnwindSafe(call))
 }

@@ -1,4 +1,4 @@
-//! What a handler returns, and how it becomes the reply.
+//! Responses: the types that a handler can return, and their conversion to a reply.
 
 use std::error::Error;
 use std::fmt;
@@ -10,14 +10,14 @@ use switchboard_hub::JoinError;
 
 use crate::node::errors::{CommandError, EmitError, MembershipError};
 
-/// What a handler or a middleware hands back: a reply, or none.
+/// The response of a handler or middleware: a reply, an error that is sent as a reply, or none.
 ///
 /// ```
 /// # use switchboard::{IntoResponse, Next, Reply, Request, Response};
 /// async fn only_chat(request: Request, next: Next) -> Response {
 ///     match request.event().starts_with("/chat/") {
 ///         true => next.run(request).await,
-///         false => Reply("there is only a chat here").into_response(),
+///         false => Reply("only /chat/ events are supported").into_response(),
 ///     }
 /// }
 /// ```
@@ -28,7 +28,7 @@ pub struct Response {
 }
 
 impl Response {
-    /// No reply: whoever asked runs into their own time-out.
+    /// A response without a reply; a client that sent a request runs into its time-out.
     ///
     /// ```
     /// # use switchboard::{Next, Request, Response};
@@ -43,13 +43,12 @@ impl Response {
         Response::default()
     }
 
-    /// What asks for an event that nothing handles: the original's exact words and shape, which its
-    /// clients compare.
+    /// The reply to an event that has no handler, worded exactly as by emit.gg: its clients compare it.
     pub(crate) fn unknown_event(shown: &str) -> Self {
         Reply(json!({ "error": format!("No handler for: {shown}") })).into_response()
     }
 
-    /// Whether a handler or middleware refused or failed.
+    /// Returns true if the response is an error.
     ///
     /// ```
     /// # use switchboard::{Next, Request, Response};
@@ -67,7 +66,7 @@ impl Response {
     }
 }
 
-/// A reply: `T` as JSON.
+/// A reply that serializes `T` as JSON.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -90,15 +89,14 @@ impl Response {
 #[derive(Debug, Clone)]
 pub struct Reply<T>(pub T);
 
-/// A refusal: the peer gets `{"error":"<message>","code":"<code>"}` as its reply.
+/// An error reply: the client receives `{"error":"<message>","code":"<code>"}`.
 ///
-/// Any error turns into one with `?`. What the peer asked wrongly is said to it: a name or an
-/// audience that cannot be is `bad_data`, a room too many `too_many`. Of everything else the code is
-/// `internal`, the peer reads `internal error`, and what really happened goes to the log and the
-/// `@error` hooks.
+/// `?` converts every [`Error`]. An invalid name or audience becomes `bad_data`, and a join above the limit
+/// of memberships becomes `too_many`. Every other error becomes `internal` with the message
+/// `internal error`; the error itself is logged and passed to the `@error` hooks.
 ///
-/// Errors of your own that the peer shall read say their codes. Such a type is no [`Error`], or it
-/// would be `internal`:
+/// To send your own code and message to the client, convert your error type as below. The type must not
+/// implement [`Error`], because every [`Error`] is converted as above:
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -132,7 +130,7 @@ pub struct ReplyError {
 }
 
 impl ReplyError {
-    /// A refusal with a stable code to switch on and a message for people.
+    /// Creates an error with a stable code for programs and a message for people.
     ///
     /// ```
     /// # use switchboard::ReplyError;
@@ -143,7 +141,7 @@ impl ReplyError {
         ReplyError { code, message: message.into(), cause: None }
     }
 
-    /// The data did not have the shape that the handler asks for.
+    /// An error with the code `bad_data`: the event's data is invalid.
     ///
     /// ```
     /// # use switchboard::ReplyError;
@@ -156,7 +154,7 @@ impl ReplyError {
         ReplyError::new("bad_data", message)
     }
 
-    /// The socket has no identity, or not the right one.
+    /// An error with the code `unauthorized`: the socket is not logged in or lacks permission.
     ///
     /// ```
     /// # use switchboard::{ReplyError, Socket};
@@ -179,7 +177,7 @@ impl ReplyError {
         self.code
     }
 
-    /// What the peer reads.
+    /// The message that the client receives.
     ///
     /// ```
     /// # use switchboard::ReplyError;
@@ -190,7 +188,7 @@ impl ReplyError {
         &self.message
     }
 
-    /// What really happened, for the log: never sent to the peer.
+    /// The error that caused this one. It is logged and never sent to the client.
     ///
     /// ```
     /// # use switchboard::ReplyError;
@@ -219,7 +217,7 @@ impl fmt::Debug for ReplyError {
 
 impl<E: Error + Send + Sync + 'static> From<E> for ReplyError {
     fn from(error: E) -> Self {
-        match peers_fault(&error) {
+        match client_error_code(&error) {
             Some(code) => ReplyError::new(code, error.to_string()),
             None => ReplyError {
                 code: "internal",
@@ -230,13 +228,13 @@ impl<E: Error + Send + Sync + 'static> From<E> for ReplyError {
     }
 }
 
-/// The code for an error of the framework that a peer's data leads to.
-fn peers_fault(error: &(dyn Error + 'static)) -> Option<&'static str> {
+/// The code of an error of the framework that a client's data causes; `None` for other errors.
+fn client_error_code(error: &(dyn Error + 'static)) -> Option<&'static str> {
     if error.is::<NameError>() || error.is::<AudienceError>() {
         return Some("bad_data");
     }
     if let Some(MembershipError::Join(inner)) = error.downcast_ref() {
-        return peers_fault(inner);
+        return client_error_code(inner);
     }
     match (error.downcast_ref(), error.downcast_ref()) {
         (Some(JoinError::Name(_)), _) | (_, Some(EmitError::Name(_) | EmitError::Audience(_))) => {
@@ -247,7 +245,7 @@ fn peers_fault(error: &(dyn Error + 'static)) -> Option<&'static str> {
     }
 }
 
-/// What a handler may return.
+/// A type that a handler can return.
 ///
 /// ```
 /// use switchboard::{IntoResponse, Reply, ReplyError, Response};
@@ -266,7 +264,7 @@ fn peers_fault(error: &(dyn Error + 'static)) -> Option<&'static str> {
 /// }
 /// ```
 pub trait IntoResponse {
-    /// Turns it into the reply.
+    /// Converts the value into a response.
     fn into_response(self) -> Response;
 }
 
@@ -292,7 +290,7 @@ impl<T: Serialize> IntoResponse for Reply<T> {
     }
 }
 
-/// The JSON as it is.
+/// A reply with this JSON.
 impl IntoResponse for Payload {
     fn into_response(self) -> Response {
         Response { reply: Some(self), error: None }

@@ -1,4 +1,4 @@
-//! One event on its way through middleware to its handler.
+//! The request: one event of a client, as middleware, hooks and handlers receive it.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -15,10 +15,10 @@ use crate::api::socket::Socket;
 use crate::node::errors::EmitError;
 use crate::node::info::Info;
 
-/// The event being handled, with everything a handler may want to do about it.
+/// An event of a client, with methods that reply, send and change the client's socket.
 ///
-/// Handlers that only need data and a reply take extractors instead; this is for those who like
-/// one object, and for middleware and hooks. Cheap to clone.
+/// Middleware and hooks receive a `Request`. Handlers can take it too, or only the
+/// [extractors](crate::FromRequest) that they need. It is cheap to clone.
 ///
 /// ```
 /// use serde_json::json;
@@ -41,33 +41,33 @@ struct Inner {
     event: Name,
     data: Payload,
     ack: Option<Payload>,
-    form: Form,
+    fields: ProtocolFields,
 }
 
-/// How the client sent an event, beside its name and data.
+/// Fields of an event beside its name and data that some protocols have.
 #[derive(Default)]
-pub(crate) struct Form {
-    /// The recipients that the client named, on protocols where it does.
+pub(crate) struct ProtocolFields {
+    /// The recipients that the client named.
     pub(crate) audience: Option<Audience>,
-    /// The operation, on protocols that have one; else 0.
+    /// The operation; 0 on protocols without one.
     pub(crate) op: i64,
-    /// The client sent no type, and the event's name was made of the operation.
+    /// The client sent no type; the event's name is made of the operation.
     pub(crate) is_untyped: bool,
 }
 
 impl Request {
     pub(crate) fn new(socket: Socket, event: Name, data: Payload, ack: Option<Payload>) -> Self {
-        Request(Arc::new(Inner { socket, event, data, ack, form: Form::default() }))
+        Request(Arc::new(Inner { socket, event, data, ack, fields: ProtocolFields::default() }))
     }
 
-    pub(crate) fn with_form(socket: Socket, event: Name, data: Payload, form: Form) -> Self {
-        Request(Arc::new(Inner { socket, event, data, ack: None, form }))
+    pub(crate) fn with_fields(socket: Socket, event: Name, data: Payload, fields: ProtocolFields) -> Self {
+        Request(Arc::new(Inner { socket, event, data, ack: None, fields }))
     }
 
     /// The message as it is reported to other processes.
     pub(crate) fn to_report(&self, reply_to: Option<ReplyAddress>) -> ClientMessage {
-        let kind = (!self.0.form.is_untyped).then(|| self.0.event.clone());
-        ClientMessage { op: self.0.form.op, kind, data: self.0.data.clone(), reply_to }
+        let kind = (!self.0.fields.is_untyped).then(|| self.0.event.clone());
+        ClientMessage { op: self.0.fields.op, kind, data: self.0.data.clone(), reply_to }
     }
 
     pub(crate) fn name(&self) -> &Name {
@@ -76,21 +76,25 @@ impl Request {
 
     /// The recipients that the client named.
     pub(crate) fn audience(&self) -> Option<&Audience> {
-        self.0.form.audience.as_ref()
+        self.0.fields.audience.as_ref()
     }
 
     /// The event's name, such as `/message`.
     ///
     /// ```no_run
     /// # fn example(request: switchboard::Request) -> Result<(), switchboard::ReplyError> {
-    /// assert_eq!(request.event(), "/say");
+    /// assert_eq!(request.event(), "/message");
     /// # Ok(()) }
     /// ```
     pub fn event(&self) -> &str {
         &self.0.event
     }
 
-    /// The data in the shape of `T`. What JavaScript takes for false came as `{}`.
+    /// Deserializes the event's data as `T`. emit.gg clients send `{}` for values that are falsy in
+    /// JavaScript.
+    ///
+    /// # Errors
+    /// If the data does not match `T`.
     ///
     /// ```
     /// # async fn example(request: switchboard::Request) -> Result<(), switchboard::ReplyError> {
@@ -102,34 +106,34 @@ impl Request {
     /// # assert_eq!(line.text, "hi");
     /// # request.reply(&"done")?; Ok(()) }
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
-    /// # let app = switchboard::App::new().on("/say", example);
+    /// # let app = switchboard::App::new().on("/message", example);
     /// # let server = switchboard_testkit::TestServer::start(app).await;
-    /// # assert_eq!(server.peer().await.request("/say", serde_json::json!({ "text": "hi" })).await, "done");
+    /// # assert_eq!(server.peer().await.request("/message", serde_json::json!({ "text": "hi" })).await, "done");
     /// # }
     /// ```
     pub fn data<T: DeserializeOwned>(&self) -> Result<T, PayloadError> {
         self.0.data.to()
     }
 
-    /// The data as the JSON it came in.
+    /// The event's data as JSON, unparsed.
     ///
     /// ```no_run
     /// # fn example(request: switchboard::Request) -> Result<(), switchboard::ReplyError> {
-    /// // On to the others as it came, without parsing it.
-    /// request.to("#lobby").emit_payload("said", request.payload().clone())?;
+    /// // Forwards the data without parsing it.
+    /// request.to("#lobby").emit_payload("message", request.payload().clone())?;
     /// # Ok(()) }
     /// ```
     pub fn payload(&self) -> &Payload {
         &self.0.data
     }
 
-    /// Whether the peer asked for a reply.
+    /// Returns true if the client waits for a reply.
     ///
     /// ```no_run
     /// # fn example(request: switchboard::Request) -> Result<(), switchboard::ReplyError> {
     /// # let report = || "done";
     /// if request.wants_reply() {
-    ///     request.reply(&report())?; // worked out only for who asked
+    ///     request.reply(&report())?; // computed only if needed
     /// }
     /// # Ok(()) }
     /// ```
@@ -137,18 +141,18 @@ impl Request {
         self.0.ack.is_some()
     }
 
-    /// The id of the socket the event came from.
+    /// The id of the socket that sent the event.
     ///
     /// ```no_run
     /// # fn example(request: switchboard::Request) -> Result<(), switchboard::ReplyError> {
-    /// request.broadcast("came", &request.id())?;
+    /// request.broadcast("joined", &request.id())?;
     /// # Ok(()) }
     /// ```
     pub fn id(&self) -> SocketId {
         self.0.socket.id()
     }
 
-    /// The socket the event came from.
+    /// The socket that sent the event.
     ///
     /// ```no_run
     /// # fn example(request: switchboard::Request) -> Result<(), switchboard::ReplyError> {
@@ -160,7 +164,7 @@ impl Request {
         &self.0.socket
     }
 
-    /// The app, seen from the socket's project.
+    /// The app, as a handle of the socket's project.
     ///
     /// ```no_run
     /// # fn example(request: switchboard::Request) -> Result<(), switchboard::ReplyError> {
@@ -171,7 +175,7 @@ impl Request {
         self.0.socket.app()
     }
 
-    /// What is known of the connection: path, query, headers, address.
+    /// Path, query, headers and address of the connection.
     ///
     /// ```no_run
     /// # fn example(request: switchboard::Request) -> Result<(), switchboard::ReplyError> {
@@ -183,20 +187,20 @@ impl Request {
         self.0.socket.info()
     }
 
-    /// Sends a reply, before or instead of the one the handler returns; clients use the first.
-    /// Nothing is sent if none was asked for.
+    /// Sends a reply before the handler returns. If several replies are sent, clients use the first. Sends
+    /// nothing if the client does not wait for a reply.
     ///
     /// ```
     /// # async fn example(request: switchboard::Request) -> Result<(), switchboard::ReplyError> {
     /// # use serde_json::json;
     /// request.reply(&json!({ "joined": true }))?;
-    /// request.broadcast("came", &request.id())?; // after the reply
+    /// request.broadcast("joined", &request.id())?; // after the reply
     /// # Ok(()) }
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
-    /// # let app = switchboard::App::new().on("/say", example);
+    /// # let app = switchboard::App::new().on("/message", example);
     /// # let server = switchboard_testkit::TestServer::start(app).await;
     /// # let mut peer = server.peer().await;
-    /// # assert_eq!(peer.request("/say", serde_json::json!("hi")).await["joined"], true);
+    /// # assert_eq!(peer.request("/message", serde_json::json!("hi")).await["joined"], true);
     /// # }
     /// ```
     pub fn reply<T: Serialize + ?Sized>(&self, data: &T) -> Result<(), EmitError> {
@@ -211,17 +215,17 @@ impl Request {
         }
     }
 
-    /// Sends an event to the socket it came from.
+    /// Sends an event to the socket that sent this one; see [`Socket::emit`].
     ///
     /// ```
     /// # async fn example(request: switchboard::Request) -> Result<(), switchboard::ReplyError> {
     /// request.emit("welcome", "to the lobby")?;
     /// # Ok(()) }
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
-    /// # let app = switchboard::App::new().on("/say", example);
+    /// # let app = switchboard::App::new().on("/message", example);
     /// # let server = switchboard_testkit::TestServer::start(app).await;
     /// # let mut peer = server.peer().await;
-    /// # peer.emit("/say", serde_json::json!("hi")).await;
+    /// # peer.emit("/message", serde_json::json!("hi")).await;
     /// # assert_eq!(peer.next_event().await.0, "welcome");
     /// # }
     /// ```
@@ -229,36 +233,35 @@ impl Request {
         self.0.socket.emit(event, data)
     }
 
-    /// Sends to everyone but the socket it came from. Returns how many sockets of this node have
-    /// it queued.
+    /// Sends an event to all other sockets; see [`Socket::broadcast`].
     ///
     /// ```no_run
     /// # fn example(request: switchboard::Request) -> Result<(), switchboard::ReplyError> {
-    /// let heard_by = request.broadcast("said", request.payload())?;
+    /// let queued = request.broadcast("message", request.payload())?;
     /// # Ok(()) }
     /// ```
     pub fn broadcast<T: Serialize + ?Sized>(&self, event: &str, data: &T) -> Result<usize, EmitError> {
         self.0.socket.broadcast(event, data)
     }
 
-    /// Begins a send to a room, a tag or any audience, without the socket it came from.
+    /// Starts a message to a room, a tag or any audience, which excludes the sender; see [`Socket::to`].
     ///
     /// ```no_run
     /// # fn example(request: switchboard::Request) -> Result<(), switchboard::ReplyError> {
     /// let text: String = request.data()?;
-    /// request.to("#lobby").except("*muted").emit("said", &text)?;
+    /// request.to("#lobby").except("*muted").emit("message", &text)?;
     /// # Ok(()) }
     /// ```
     pub fn to(&self, audience: impl IntoAudience) -> Emitter {
         self.0.socket.to(audience)
     }
 
-    /// Comes into a room; see [`Socket::join`].
+    /// Joins a room; see [`Socket::join`].
     ///
     /// ```no_run
     /// # fn example(request: switchboard::Request) -> Result<(), switchboard::ReplyError> {
     /// if request.join("#lobby")? {
-    ///     request.to("#lobby").emit("came", &request.id())?;
+    ///     request.to("#lobby").emit("joined", &request.id())?;
     /// }
     /// # Ok(()) }
     /// ```
@@ -279,7 +282,7 @@ impl Request {
         self.0.socket.leave(room)
     }
 
-    /// Gets a tag; see [`Socket::tag`].
+    /// Adds a tag; see [`Socket::tag`].
     ///
     /// ```no_run
     /// # fn example(request: switchboard::Request) -> Result<(), switchboard::ReplyError> {
@@ -290,7 +293,7 @@ impl Request {
         self.0.socket.tag(tag)
     }
 
-    /// Loses a tag; see [`Socket::untag`].
+    /// Removes a tag; see [`Socket::untag`].
     ///
     /// ```no_run
     /// # fn example(request: switchboard::Request) -> Result<(), switchboard::ReplyError> {
@@ -301,7 +304,7 @@ impl Request {
         self.0.socket.untag(tag)
     }
 
-    /// Keeps a value with the socket; see [`Socket::set`].
+    /// Stores a value with the socket; see [`Socket::set`].
     ///
     /// ```no_run
     /// # fn example(request: switchboard::Request) -> Result<(), switchboard::ReplyError> {
@@ -312,7 +315,7 @@ impl Request {
         self.0.socket.set(key, value);
     }
 
-    /// A value kept with the socket; see [`Socket::get`].
+    /// A value that is stored with the socket; see [`Socket::get`].
     ///
     /// ```no_run
     /// # fn example(request: switchboard::Request) -> Result<(), switchboard::ReplyError> {

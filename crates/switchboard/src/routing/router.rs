@@ -1,4 +1,4 @@
-//! Which handler an event's name leads to.
+//! The router: maps event names to handlers and their middleware.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use crate::routing::middleware::{Middleware, Next};
 use crate::routing::reply::Response;
 use crate::routing::request::Request;
 
-/// Handlers by event name, with the middleware around them.
+/// A set of handlers by event name, with the middleware around them.
 ///
-/// Routers are built apart and put together: [`nest`](Self::nest) puts a prefix in front of every
-/// name, [`merge`](Self::merge) does not. An [`App`](crate::App) is built the same way.
+/// Routers are combined with [`nest`](Self::nest), which adds a prefix to every name, and
+/// [`merge`](Self::merge), which does not. An [`App`](crate::App) has the same methods.
 ///
 /// ```
 /// use switchboard::{App, Router};
@@ -36,13 +36,13 @@ pub struct Router {
 #[derive(Clone)]
 struct Route {
     event: String,
-    /// Of the routers it was nested in, outermost first.
+    /// Middleware of the routers that contained this route, outermost first.
     middleware: Vec<Arc<dyn Middleware>>,
     handler: AnyHandler,
 }
 
 impl Router {
-    /// A router that handles nothing yet.
+    /// Creates a router without handlers.
     ///
     /// ```
     /// use switchboard::{Reply, Router};
@@ -53,7 +53,7 @@ impl Router {
         Router::default()
     }
 
-    /// Handles an event, or one of the system events, which may have many handlers:
+    /// Adds a handler of an event. A system event may have many handlers; the system events are
     #[doc = concat!(system_event_names!(), ".")]
     ///
     /// ```
@@ -61,22 +61,22 @@ impl Router {
     /// use serde_json::Value;
     /// use switchboard::{Data, Reply, Request, Router, Socket};
     ///
-    /// async fn came(socket: Socket) {
+    /// async fn connected(socket: Socket) {
     ///     socket.set("username", "a guest".to_owned());
     /// }
-    /// async fn went(socket: Socket, Data(why): Data<Value>) {
-    ///     println!("{} went with {}: {}", socket.id(), why["code"], why["reason"]);
+    /// async fn disconnected(socket: Socket, Data(close): Data<Value>) {
+    ///     println!("{} closed with {}: {}", socket.id(), close["code"], close["reason"]);
     /// }
-    /// async fn failed(Data(what): Data<Value>) {
-    ///     println!("{} failed with {}: {}", what["event"], what["code"], what["error"]);
+    /// async fn failed(Data(error): Data<Value>) {
+    ///     println!("{} failed with {}: {}", error["event"], error["code"], error["error"]);
     /// }
     /// let router = Router::new()
     ///     .on("/whoami", async |request: Request| Reply(request.get::<String>("username")))
-    ///     .on("@connection", came)
-    ///     .on("@disconnect", went)
+    ///     .on("@connection", connected)
+    ///     .on("@disconnect", disconnected)
     ///     .on("@error", failed)
     ///     .on("@any", async |request: Request| println!("{} {}", request.id(), request.event()))
-    ///     .on("@ping", async |socket: Socket| println!("{} is pinged", socket.id()));
+    ///     .on("@ping", async |socket: Socket| println!("ping to {}", socket.id()));
     /// # let app = switchboard::App::new().merge(router);
     /// # let server = switchboard_testkit::TestServer::start(app).await;
     /// # let mut peer = server.peer().await;
@@ -85,8 +85,8 @@ impl Router {
     /// ```
     ///
     /// # Panics
-    /// At start, if an event has two handlers. At once, if the name starts with `@` and is not a
-    /// system event.
+    /// If the name starts with `@` and is not a system event. Serving the app panics if an event that is
+    /// not a system event has two handlers.
     pub fn on<Args: 'static>(mut self, event: &str, handler: impl Handler<Args>) -> Self {
         let handler = AnyHandler::new(handler);
         if event.starts_with('@') {
@@ -97,8 +97,8 @@ impl Router {
         self
     }
 
-    /// Puts a middleware around every handler of this router and of those nested in it, wherever
-    /// it is added. The first added is the outermost.
+    /// Adds a middleware around every handler of this router and of its nested routers, including handlers
+    /// that are added later. The middleware that was added first is the outermost.
     ///
     /// ```
     /// use switchboard::{Next, Request, Response, Router};
@@ -117,7 +117,7 @@ impl Router {
         self
     }
 
-    /// Takes over a router's handlers with `prefix` in front of their names.
+    /// Adds the handlers of another router, with `prefix` before their names.
     ///
     /// ```
     /// # use switchboard::Router;
@@ -136,7 +136,7 @@ impl Router {
         self
     }
 
-    /// Takes over a router's handlers as they are.
+    /// Adds the handlers of another router under their own names.
     ///
     /// ```
     /// # use switchboard::Router;
@@ -148,7 +148,7 @@ impl Router {
         self.nest("", other)
     }
 
-    /// Builds a namespace in place: [`nest`](Self::nest) with a router made by `build`.
+    /// Adds a namespace: [`nest`](Self::nest) with a router that `build` fills with handlers.
     ///
     /// ```
     /// # use switchboard::Router;
@@ -159,12 +159,12 @@ impl Router {
         self.nest(prefix, build(Router::new()))
     }
 
-    /// The routes as they are looked up, with `fallback` for events of other names. Says what is
-    /// wrong with them.
+    /// Builds the lookup table, with `fallback` for unknown events. The error names an invalid route.
     pub(crate) fn freeze(&self, setup: &Setup, fallback: AnyHandler) -> Result<Routes, String> {
         let any = self.hooks.of(SystemEvent::Any);
-        let any: Option<Arc<dyn Middleware>> = (!any.is_empty()).then(|| Arc::new(Any(any.to_vec())) as _);
-        let around = |inner: &[Arc<dyn Middleware>]| -> Arc<[Arc<dyn Middleware>]> {
+        let any: Option<Arc<dyn Middleware>> =
+            (!any.is_empty()).then(|| Arc::new(AnyHooks(any.to_vec())) as _);
+        let chain_of = |inner: &[Arc<dyn Middleware>]| -> Arc<[Arc<dyn Middleware>]> {
             self.middleware.iter().chain(&any).chain(inner).cloned().collect()
         };
         let mut table = HashMap::new();
@@ -172,19 +172,19 @@ impl Router {
             route
                 .handler
                 .check(setup)
-                .map_err(|missing| format!("the handler of `{}` {missing}", route.event))?;
-            let entry = Chain { middleware: around(&route.middleware), handler: route.handler.clone() };
+                .map_err(|error| format!("the handler of `{}` {error}", route.event))?;
+            let entry = Chain { middleware: chain_of(&route.middleware), handler: route.handler.clone() };
             if table.insert(route.event.clone(), entry).is_some() {
                 return Err(format!("`{}` has two handlers", route.event));
             }
         }
         self.hooks.check(setup)?;
-        let fallback = Chain { middleware: around(&[]), handler: fallback };
+        let fallback = Chain { middleware: chain_of(&[]), handler: fallback };
         Ok(Routes { table, fallback, hooks: self.hooks.clone() })
     }
 }
 
-/// The frozen routes of an app.
+/// The lookup table of an app's routes.
 pub(crate) struct Routes {
     table: HashMap<String, Chain>,
     fallback: Chain,
@@ -197,12 +197,12 @@ struct Chain {
 }
 
 impl Routes {
-    /// Whether there is nothing but the fallback.
+    /// Returns true if there is only the fallback, without middleware.
     pub(crate) fn is_empty(&self) -> bool {
         self.table.is_empty() && self.fallback.middleware.is_empty()
     }
 
-    /// Starts what handles the request's event.
+    /// Starts the middleware and handler of the request's event.
     pub(crate) fn call(&self, request: Request) -> ResponseFuture {
         let chain = self.table.get(request.event()).unwrap_or(&self.fallback);
         if chain.middleware.is_empty() {
@@ -212,22 +212,22 @@ impl Routes {
     }
 }
 
-/// The answer to events that nothing handles.
+/// Replies to an event that has no handler.
 pub(crate) async fn unknown_event(request: Request) -> Response {
     request.app().node().meters().unknown_events.increment(1);
     Response::unknown_event(request.event())
 }
 
-/// Runs the `@any` hooks before the way goes on.
-struct Any(Vec<AnyHandler>);
+/// Runs the `@any` hooks before the inner middleware and the handler.
+struct AnyHooks(Vec<AnyHandler>);
 
-impl Middleware for Any {
+impl Middleware for AnyHooks {
     fn handle(&self, request: Request, next: Next) -> ResponseFuture {
         let hooks = self.0.clone();
         Box::pin(async move {
             for hook in hooks {
                 if let Some(error) = hook.call(request.clone()).await.error {
-                    tracing::error!(event = "@any", %error, "a hook failed");
+                    tracing::error!(event = "@any", %error, "hook failed");
                 }
             }
             next.run(request).await

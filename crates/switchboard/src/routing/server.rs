@@ -1,4 +1,4 @@
-//! A served app: its routes by protocol, its handlers started and their outcomes settled.
+//! An app that is being served: starts the handlers of events and processes their responses.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -23,13 +23,13 @@ use crate::routing::reply::Response;
 use crate::routing::request::Request;
 use crate::routing::router::Routes;
 
-/// Takes whole messages as they arrive, in place of a protocol. For conformance suites.
+/// Receives WebSocket messages in place of a protocol. For conformance suites.
 pub(crate) type RawHandler = fn(&Socket, OpCode, &[u8]);
 
-/// An app and its frozen routes.
+/// An app and its lookup tables of routes.
 pub(crate) struct Server {
     pub(crate) app: App,
-    /// By protocol: each has handlers of its own.
+    /// One table per protocol.
     routes: [Routes; Protocol::COUNT],
     frame_bytes_max: [usize; Protocol::COUNT],
     pub(crate) raw: Option<RawHandler>,
@@ -49,36 +49,36 @@ impl Server {
         }
     }
 
-    /// The longest frame of a protocol's clients.
+    /// Longest frame of a protocol's clients, in bytes.
     pub(crate) fn frame_bytes_max(&self, protocol: Protocol) -> usize {
         self.frame_bytes_max[protocol.index()]
     }
 
-    /// Whether there is a handler or middleware for the clients of a protocol.
+    /// Returns true if the clients of a protocol have a handler or middleware.
     pub(crate) fn handles(&self, protocol: Protocol) -> bool {
         !self.routes[protocol.index()].is_empty()
     }
 
-    /// Starts the handler of an event. If the handler does not wait, it has finished when this returns.
+    /// Starts the handler of an event. A handler that never waits has finished when this returns.
     pub(crate) fn handle(self: &Arc<Self>, request: Request, started: Instant) {
         let routes = &self.routes[request.socket().session().protocol.index()];
         let mut future = match catch_panic(|| routes.call(request.clone())) {
             Ok(future) => future,
-            Err(panic) => return self.settle(&request, Err(panic), started),
+            Err(panic) => return self.complete(&request, Err(panic), started),
         };
         match poll_once(&mut future) {
-            Some(outcome) => self.settle(&request, outcome, started),
-            None => self.wait_for(request, future, started),
+            Some(outcome) => self.complete(&request, outcome, started),
+            None => self.spawn_rest(request, future, started),
         }
     }
 
-    /// Lets a handler go on beside its connection, which counts it.
-    fn wait_for(self: &Arc<Self>, request: Request, future: ResponseFuture, started: Instant) {
+    /// Runs the rest of a handler in a task of its own, counted by its connection.
+    fn spawn_rest(self: &Arc<Self>, request: Request, future: ResponseFuture, started: Instant) {
         let server = self.clone();
         request.socket().conn().handlers.fetch_add(1, Ordering::Relaxed);
         self.app.node().tasks.spawn(async move {
             let outcome = run_to_end(future).await;
-            server.settle(&request, outcome, started);
+            server.complete(&request, outcome, started);
             let in_flight = request.socket().conn().handlers.fetch_sub(1, Ordering::Relaxed);
             if in_flight as usize >= server.app.limits().handlers_in_flight_max {
                 request.socket().session().outbox.wake_owner();
@@ -86,14 +86,14 @@ impl Server {
         });
     }
 
-    /// Sends the reply, records the time, and calls the `@error` hooks if the handler failed.
-    fn settle(&self, request: &Request, outcome: Result<Response, Panic>, started: Instant) {
+    /// Records the handler's duration, sends the reply, and calls the `@error` hooks if it failed.
+    fn complete(&self, request: &Request, outcome: Result<Response, Panic>, started: Instant) {
         let meters = self.app.node().meters();
         meters.handled(now().saturating_duration_since(started));
         let response = outcome.unwrap_or_else(|panic| {
             meters.panics.increment(1);
             let message = panic_message(&*panic);
-            tracing::error!(event = request.event(), socket = %request.id(), message, "a handler panicked");
+            tracing::error!(event = request.event(), socket = %request.id(), message, "handler panicked; no reply is sent");
             self.report_error(request.socket(), request.event(), "panic", &message);
             Response::none()
         });
@@ -103,15 +103,17 @@ impl Server {
         if let Some(error) = response.error {
             match error.cause() {
                 Some(cause) => {
-                    tracing::error!(event = request.event(), socket = %request.id(), %cause, "a handler failed");
+                    tracing::error!(event = request.event(), socket = %request.id(), %cause, "handler failed; the client receives `internal error`");
                 }
-                None => tracing::debug!(event = request.event(), socket = %request.id(), %error, "refused"),
+                None => {
+                    tracing::debug!(event = request.event(), socket = %request.id(), %error, "handler returned an error reply")
+                }
             }
             self.report_error(request.socket(), request.event(), error.code(), &error.to_string());
         }
     }
 
-    /// Replies to a request whose event has a name that no event can have.
+    /// Replies to a request with an invalid event name; `shown` is the name as the reply contains it.
     pub(crate) fn unroutable(&self, socket: &Socket, shown: &str, ack: Option<&Payload>) {
         self.app.node().meters().unknown_events.increment(1);
         if let (Some(ack), Some(reply)) = (ack, &Response::unknown_event(shown).reply) {
@@ -142,7 +144,7 @@ impl Server {
     fn notify(&self, event: SystemEvent, socket: &Socket, data: impl FnOnce() -> serde_json::Value) {
         let hooks = self.hooks_of(socket.session().protocol).of(event);
         if !hooks.is_empty() {
-            let data = Payload::of(&data()).expect("texts and numbers are JSON");
+            let data = Payload::of(&data()).expect("strings and numbers are valid JSON");
             hooks::call(&self.app.node().tasks, hooks, event, socket, data);
         }
     }
@@ -164,13 +166,13 @@ impl HookSink for Server {
     }
 
     fn notify_project_event(&self, event: SystemEvent, project: &ProjectId, data: Payload) {
-        // A hook takes a socket, and nobody caused this event: it gets one without a connection.
+        // Hooks take a socket, but no client caused this event: they receive one without a connection.
         let conn = Conn::new(Info::empty(), Box::new(()));
         let session = self.app.hub().placeholder_session(project, Protocol::ALL[0], Box::new(conn));
-        let nobody = Socket::new(&self.app, session);
+        let placeholder = Socket::new(&self.app, session);
         for protocol in Protocol::ALL {
             let hooks = self.hooks_of(protocol).of(event);
-            hooks::call(&self.app.node().tasks, hooks, event, &nobody, data.clone());
+            hooks::call(&self.app.node().tasks, hooks, event, &placeholder, data.clone());
         }
     }
 }

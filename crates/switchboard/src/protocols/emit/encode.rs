@@ -1,11 +1,11 @@
-//! Events, requests and replies as frames.
+//! Encodes events, requests and replies as frames.
 
 use bytes::Bytes;
 use switchboard_event::{Event, Payload};
 use switchboard_wire::emit;
 use switchboard_ws::frame::{OpCode, encode_with};
 
-/// Room for the names and punctuation around an event's data.
+/// Estimated length of a frame without its name and data.
 const ENVELOPE_BYTES: usize = 64;
 
 pub(crate) fn event(event: &Event) -> Bytes {

@@ -1,4 +1,4 @@
-//! Handling a client's frames.
+//! Handles the frames of a client.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::routing::request::Request;
 use crate::routing::router::unknown_event;
 use crate::routing::server::Server;
 
-/// Handles a frame, or returns its event if that is for handlers.
+/// Handles a frame. Returns a request if the frame is an event for a handler.
 pub(crate) fn receive(
     server: &Arc<Server>,
     socket: &Socket,
@@ -33,24 +33,26 @@ pub(crate) fn receive(
     Ok(None)
 }
 
-/// Reports an event without a handler to other processes, if any takes it, and replies with their
-/// answer. The report is made before this is first polled to a wait, so reports keep their order.
+/// Reports an event without a handler to the report sink and replies with a worker's answer. If no sink
+/// accepts the event, the client receives the reply for unknown events.
+///
+/// The report is made before the first await, so reports keep the order of their events.
 pub(crate) async fn report_unhandled(request: Request) -> Response {
     let (node, session) = (request.socket().node(), request.socket().session());
-    let is_taken = sink_for(node, Protocol::Emit)
+    let is_accepted = sink_for(node, Protocol::Emit)
         .is_some_and(|sink| sink.accepts(&session.project.id, request.wants_reply()));
-    if !is_taken {
+    if !is_accepted {
         return unknown_event(request).await;
     }
     if !request.wants_reply() {
         report(node, session, ClientAction::Message(request.to_report(None)));
         return Response::none();
     }
-    let (answer_to, answer) = match open_answer(node) {
+    let (reply_to, answer) = match open_answer(node) {
         Ok(call) => call,
-        Err(too_many) => return ReplyError::new("busy", too_many.to_string()).into_response(),
+        Err(error) => return ReplyError::new("busy", error.to_string()).into_response(),
     };
-    report(node, session, ClientAction::Message(request.to_report(Some(answer_to))));
+    report(node, session, ClientAction::Message(request.to_report(Some(reply_to))));
     match answer.await {
         Some(data) => data.into_response(),
         None => ReplyError::new("timeout", "nobody answered in time").into_response(),

@@ -1,4 +1,4 @@
-//! What the protocol keeps with a connection.
+//! The state of a Koji client's connection: its shard, its user info and its unverified tokens.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,92 +21,95 @@ pub(crate) struct ClientState {
     pub(crate) shard: ShardName,
     pub(crate) settings: Arc<KojiSettings>,
     pub(crate) rules: Arc<ProjectRules>,
-    /// It wants changes of the member list in place of the whole list.
-    pub(crate) changes: bool,
-    since_us: u64,
-    about: Mutex<About>,
+    /// The client receives changes of the member list in place of the whole list.
+    pub(crate) wants_changes: bool,
+    /// When the client connected, in microseconds since 1970.
+    connected_us: u64,
+    public: Mutex<PublicState>,
     last_activity_ms: AtomicU64,
     tokens: Mutex<Tokens>,
 }
 
-/// What other clients see of a client.
-struct About {
-    info: Payload,
-    /// It is on its shard, so other nodes may know of it.
-    is_there: bool,
+/// The part of the state that other clients see.
+struct PublicState {
+    user_info: Payload,
+    /// The client has joined its shard, so its changes are written to the store.
+    is_member: bool,
 }
 
 impl ClientState {
-    pub(crate) fn new(ticket: &ConnectParams, shard: ShardName, entry: &MemberEntry) -> Self {
-        let MemberEntry { since_us, client } = entry;
+    pub(crate) fn new(params: &ConnectParams, shard: ShardName, entry: &MemberEntry) -> Self {
+        let MemberEntry { connected_us, client } = entry;
         ClientState {
             shard,
-            settings: ticket.settings.clone(),
-            rules: ticket.rules.clone(),
-            changes: ticket.changes,
-            since_us: *since_us,
-            about: Mutex::new(About { info: client.user_info.clone(), is_there: false }),
+            settings: params.settings.clone(),
+            rules: params.rules.clone(),
+            wants_changes: params.wants_changes,
+            connected_us: *connected_us,
+            public: Mutex::new(PublicState { user_info: client.user_info.clone(), is_member: false }),
             last_activity_ms: AtomicU64::new(client.last_ping_ms),
             tokens: Mutex::default(),
         }
     }
 
-    /// Records that bytes arrived.
+    /// Records the time at which bytes arrived.
     pub(crate) fn record_activity(&self) {
         self.last_activity_ms.store(now_ms(), Ordering::Relaxed);
     }
 
-    pub(crate) fn info(&self) -> Payload {
-        self.about().info.clone()
+    pub(crate) fn user_info(&self) -> Payload {
+        self.public().user_info.clone()
     }
 
-    pub(crate) fn set_info(&self, node: &Node, session: &Session, info: Payload) {
-        self.change(node, session, |about| about.info = info);
+    pub(crate) fn set_user_info(&self, node: &Node, session: &Session, user_info: Payload) {
+        self.change(node, session, |public| public.user_info = user_info);
     }
 
-    /// Sets whether other nodes may know of it.
-    pub(crate) fn set_there(&self, node: &Node, session: &Session, is_there: bool) {
-        self.change(node, session, |about| about.is_there = is_there);
+    /// Sets whether the client is a member of its shard.
+    pub(crate) fn set_member(&self, node: &Node, session: &Session, is_member: bool) {
+        self.change(node, session, |public| public.is_member = is_member);
     }
 
-    /// Changes what others see of it, and writes that to the store.
-    fn change(&self, node: &Node, session: &Session, change: impl FnOnce(&mut About)) {
-        let mut about = self.about();
-        change(&mut about);
-        if about.is_there && node.has_shared_store() {
-            // Under the lock, so that the last write is the last change, and none follows its leaving.
-            let description = self.described(session.id, &about).write();
+    /// Changes the public state and writes it to the store if the client is a member.
+    fn change(&self, node: &Node, session: &Session, change: impl FnOnce(&mut PublicState)) {
+        let mut public = self.public();
+        change(&mut public);
+        if public.is_member && node.has_shared_store() {
+            // Written under the lock: writes keep the order of changes, and none follows the end of the
+            // membership.
+            let description = self.entry_of(session.id, &public).to_bytes();
             node.hub().store().describe(&session.project.id, &self.shard, session.id, description);
         }
     }
 
-    fn about(&self) -> MutexGuard<'_, About> {
-        self.about.lock().expect("no code that holds what is told of a client panics")
+    fn public(&self) -> MutexGuard<'_, PublicState> {
+        self.public.lock().expect("the lock is never held during a panic")
     }
 
     pub(crate) fn tokens(&self) -> MutexGuard<'_, Tokens> {
-        self.tokens.lock().expect("no code that holds the tokens panics")
+        self.tokens.lock().expect("the lock is never held during a panic")
     }
 
-    /// Its entry in a member list.
+    /// The client's entry in the member list.
     pub(crate) fn entry(&self, id: SocketId) -> MemberEntry {
-        self.described(id, &self.about())
+        self.entry_of(id, &self.public())
     }
 
-    fn described(&self, id: SocketId, about: &About) -> MemberEntry {
-        let (user_info, last_ping_ms) = (about.info.clone(), self.last_activity_ms.load(Ordering::Relaxed));
-        MemberEntry { since_us: self.since_us, client: koji::Client { id, user_info, last_ping_ms } }
+    fn entry_of(&self, id: SocketId, public: &PublicState) -> MemberEntry {
+        let (user_info, last_ping_ms) =
+            (public.user_info.clone(), self.last_activity_ms.load(Ordering::Relaxed));
+        MemberEntry { connected_us: self.connected_us, client: koji::Client { id, user_info, last_ping_ms } }
     }
 }
 
-/// Tokens of one client that wait to be verified, one after the other.
+/// The tokens of a client that are not verified yet. One token is verified at a time.
 #[derive(Default)]
 pub(crate) struct Tokens {
-    pub(crate) waiting: VecDeque<String>,
-    pub(crate) is_busy: bool,
+    pub(crate) queue: VecDeque<String>,
+    pub(crate) is_verifying: bool,
 }
 
-/// The Koji client of a session; `None` for other protocols.
+/// The state of a session's Koji client; `None` for other protocols.
 pub(crate) fn client_of(session: &Session) -> Option<&ClientState> {
     Conn::of(session).protocol()
 }

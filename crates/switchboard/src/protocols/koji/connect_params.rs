@@ -9,7 +9,7 @@ use crate::protocols::admission::AddressError;
 use crate::protocols::koji::options::KojiSettings;
 use crate::protocols::koji::rules::ProjectRules;
 
-/// The parameters of a handshake, checked.
+/// The checked parameters of a handshake.
 pub(crate) struct ConnectParams {
     pub(crate) project: ProjectId,
     pub(crate) settings: Arc<KojiSettings>,
@@ -17,11 +17,11 @@ pub(crate) struct ConnectParams {
     pub(crate) shard: Option<ShardName>,
     pub(crate) capacity: u32,
     pub(crate) token: Option<String>,
-    /// The client wants changes of the member list in place of the whole list.
-    pub(crate) changes: bool,
+    /// The client receives changes of the member list in place of the whole list.
+    pub(crate) wants_changes: bool,
 }
 
-/// Why a handshake of a Koji client is refused.
+/// The parameters of a handshake are invalid.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ParamsError {
     #[error("projectId is missing")]
@@ -49,14 +49,14 @@ impl From<ParamsError> for AddressError {
     }
 }
 
-/// The query's parameters that mean something; the first of each counts. Empty is like missing.
+/// The known parameters of the query. The first of several values is used; an empty value is ignored.
 #[derive(Default)]
 struct Query {
     project: Option<String>,
     shard: Option<String>,
     capacity: Option<String>,
     token: Option<String>,
-    clients: Option<String>,
+    member_list: Option<String>,
 }
 
 impl Query {
@@ -68,7 +68,7 @@ impl Query {
                 "shardName" => &mut query.shard,
                 "maxConnectionsPerShard" => &mut query.capacity,
                 "authorization" => &mut query.token,
-                "connectedClients" => &mut query.clients,
+                "connectedClients" => &mut query.member_list,
                 _ => continue,
             };
             if field.is_none() && !value.is_empty() {
@@ -80,25 +80,33 @@ impl Query {
 }
 
 impl ConnectParams {
-    /// Whether a handshake is for this protocol.
+    /// Returns true if an address is for this protocol: `/koji`, or `/` with a `projectId`.
     pub(crate) fn matches(uri: &Uri) -> bool {
-        let named = || {
+        let has_project = || {
             form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes())
                 .any(|(name, _)| name == "projectId")
         };
-        uri.path() == "/koji" || (uri.path() == "/" && named())
+        uri.path() == "/koji" || (uri.path() == "/" && has_project())
     }
 
     pub(crate) fn of(uri: &Uri, settings: &Arc<KojiSettings>) -> Result<Self, ParamsError> {
-        let Query { project, shard, capacity, token, clients } = Query::of(uri);
+        let Query { project, shard, capacity, token, member_list } = Query::of(uri);
         let project = project.or_else(|| settings.has_undefined_project.then(|| "undefined".into()));
         let project =
             ProjectId::new(&project.ok_or(ParamsError::NoProject)?).map_err(ParamsError::Project)?;
         let rules = settings.rules(&project).ok_or(ParamsError::UnknownProject)?;
         let shard = shard.map(|name| ShardName::new(&name)).transpose().map_err(ParamsError::Shard)?;
         let capacity = rules.capacity(capacity.as_deref());
-        let changes = clients.as_deref() == Some("changes");
-        Ok(ConnectParams { project, settings: settings.clone(), rules, shard, capacity, token, changes })
+        let wants_changes = member_list.as_deref() == Some("changes");
+        Ok(ConnectParams {
+            project,
+            settings: settings.clone(),
+            rules,
+            shard,
+            capacity,
+            token,
+            wants_changes,
+        })
     }
 }
 
@@ -107,12 +115,12 @@ mod tests {
     use super::*;
     use crate::protocols::koji::options::Koji;
 
-    fn ticket(uri: &str) -> Result<ConnectParams, ParamsError> {
+    fn params(uri: &str) -> Result<ConnectParams, ParamsError> {
         ConnectParams::of(&uri.parse().unwrap(), &Koji::new().settings)
     }
 
     #[test]
-    fn the_door_is_at_koji_and_wherever_a_project_is_named_at_the_root() {
+    fn an_address_matches_at_koji_or_at_the_root_with_a_project() {
         for uri in ["/koji", "/koji?x=1", "/?projectId=p", "/?a=b&projectId=", "/?project%49d=p"] {
             assert!(ConnectParams::matches(&uri.parse().unwrap()), "{uri}");
         }
@@ -122,20 +130,20 @@ mod tests {
     }
 
     #[test]
-    fn parameters_come_in_any_order_and_others_are_ignored() {
-        let ticket = ticket(
+    fn parameters_are_read_in_any_order_and_unknown_ones_are_ignored() {
+        let params = params(
             "/?room=x&shardName=a%20b&maxConnectionsPerShard=25&projectToken=s&projectId=p&authorization=t",
         )
         .unwrap();
-        assert_eq!((&*ticket.project, ticket.shard.as_deref()), ("p", Some("a b")));
-        assert_eq!((ticket.capacity, ticket.token.as_deref(), ticket.changes), (25, Some("t"), false));
+        assert_eq!((&*params.project, params.shard.as_deref()), ("p", Some("a b")));
+        assert_eq!((params.capacity, params.token.as_deref(), params.wants_changes), (25, Some("t"), false));
     }
 
     #[test]
-    fn without_a_project_it_is_the_one_named_undefined_unless_that_is_off() {
+    fn the_default_project_is_undefined_unless_it_is_disabled() {
         for uri in ["/koji", "/?projectId=", "/koji?projectId&shardName="] {
-            let ticket = ticket(uri).unwrap();
-            assert_eq!((&*ticket.project, ticket.shard), ("undefined", None));
+            let params = params(uri).unwrap();
+            assert_eq!((&*params.project, params.shard), ("undefined", None));
         }
         let strict = Koji::new().with_undefined_project(false);
         let refused = ConnectParams::of(&"/koji".parse().unwrap(), &strict.settings).err().unwrap();
@@ -143,12 +151,12 @@ mod tests {
     }
 
     #[test]
-    fn names_that_are_too_long_and_projects_that_are_not_there_are_refused() {
+    fn names_that_are_too_long_and_unknown_projects_are_refused() {
         let long = "x".repeat(257);
         for uri in [format!("/?projectId={long}"), format!("/?projectId=p&shardName={long}")] {
-            assert_eq!(ticket(&uri).err().unwrap().status(), StatusCode::BAD_REQUEST);
+            assert_eq!(params(&uri).err().unwrap().status(), StatusCode::BAD_REQUEST);
         }
-        assert!(ticket(&format!("/?projectId=p&shardName={}", "x".repeat(256))).is_ok());
+        assert!(params(&format!("/?projectId=p&shardName={}", "x".repeat(256))).is_ok());
         let none = Koji::new().with_projects(|_| None);
         let refused = ConnectParams::of(&"/?projectId=p".parse().unwrap(), &none.settings).err().unwrap();
         assert_eq!(refused.status(), StatusCode::FORBIDDEN);

@@ -1,4 +1,4 @@
-//! Events as frames.
+//! Encodes events as frames.
 
 use bytes::Bytes;
 use switchboard_event::Event;
@@ -7,7 +7,7 @@ use switchboard_ws::frame::{OpCode, encode_with};
 
 use crate::node::clock::now_ms;
 
-/// Room for an event's metadata, with two ids and two times, and for the punctuation around it.
+/// Estimated length of a frame without its name and data: two ids, two times and the field names.
 const METADATA_BYTES: usize = 256;
 
 pub(crate) fn event(event: &Event) -> Bytes {

@@ -1,4 +1,4 @@
-//! `GET /info/<projectId>`: which shards there are, for pages of any origin.
+//! `GET /info/<projectId>`: lists the shards of a project, for pages of any origin.
 
 use axum::Router;
 use axum::extract::State;
@@ -27,32 +27,35 @@ async fn preflight() -> impl IntoResponse {
 
 async fn info(State(app): State<App>, uri: Uri) -> Response {
     let Ok(project) = ProjectId::new(&project_of(&uri)) else {
-        return answer(StatusCode::OK, &json!([]));
+        return json_response(StatusCode::OK, &json!([]));
     };
     match app.project(&project).shards().await {
         Ok(shards) => {
             let list = shards
                 .into_iter()
                 .map(|shard| json!({ "shardName": shard.name, "numConnectedClients": shard.seated }));
-            answer(StatusCode::OK, &list.collect())
+            json_response(StatusCode::OK, &list.collect())
         }
         Err(error) => {
-            tracing::warn!(error = &error as &dyn std::error::Error, "no answer about shards");
-            answer(StatusCode::SERVICE_UNAVAILABLE, &json!({ "error": "the store did not answer" }))
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "cannot list the shards; the request is answered with 503"
+            );
+            json_response(StatusCode::SERVICE_UNAVAILABLE, &json!({ "error": "the store did not answer" }))
         }
     }
 }
 
-fn answer(status: StatusCode, body: &serde_json::Value) -> Response {
+fn json_response(status: StatusCode, body: &serde_json::Value) -> Response {
     let headers =
         [ANY_ORIGIN, (header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
     (status, headers, body.to_string()).into_response()
 }
 
-/// The clients put the id into the address as it is, so whatever stands behind `/info/` is it.
+/// The project id is everything after `/info/`, with slashes and query, because clients do not encode it.
 fn project_of(uri: &Uri) -> String {
-    let whole = uri.path_and_query().map_or("", |whole| whole.as_str());
-    let id = percent_decode_str(whole.strip_prefix("/info/").unwrap_or_default()).decode_utf8_lossy();
+    let address = uri.path_and_query().map_or("", |address| address.as_str());
+    let id = percent_decode_str(address.strip_prefix("/info/").unwrap_or_default()).decode_utf8_lossy();
     if id.is_empty() { "undefined".into() } else { id.into_owned() }
 }
 
@@ -61,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whatever_stands_behind_info_is_the_project() {
+    fn the_project_is_everything_after_info() {
         for (uri, project) in [
             ("/info/p", "p"),
             ("/info/a/b?c=d", "a/b?c=d"),

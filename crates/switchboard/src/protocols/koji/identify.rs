@@ -1,4 +1,4 @@
-//! Verifying clients' tokens, one after the other.
+//! Verifies the tokens of a client, one at a time.
 
 use std::future::Future;
 use std::task::{Context, Waker};
@@ -6,35 +6,35 @@ use std::task::{Context, Waker};
 use crate::api::socket::Socket;
 use crate::protocols::koji::client_state::client_of;
 
-/// Tokens of one client that wait while another is verified; the oldest is dropped.
-const TOKENS_WAITING_MAX: usize = 8;
+/// Most queued tokens of a client. When the queue is full, the oldest token is dropped.
+const QUEUED_TOKENS_MAX: usize = 8;
 
-/// Verifies a token; at once, if the verifier does not wait.
+/// Queues a token and starts to verify it. A verifier that never waits has finished when this returns.
 pub(crate) fn identify(socket: &Socket, token: String) {
-    let client = client_of(socket.session()).expect("every socket of this protocol has a client");
+    let client = client_of(socket.session()).expect("every socket of this protocol has this state");
     {
         let mut tokens = client.tokens();
-        if tokens.waiting.len() >= TOKENS_WAITING_MAX {
-            tokens.waiting.pop_front();
+        if tokens.queue.len() >= QUEUED_TOKENS_MAX {
+            tokens.queue.pop_front();
         }
-        tokens.waiting.push_back(token);
-        if std::mem::replace(&mut tokens.is_busy, true) {
+        tokens.queue.push_back(token);
+        if std::mem::replace(&mut tokens.is_verifying, true) {
             return;
         }
     }
-    let mut work = Box::pin(verify_tokens(socket.clone()));
-    if work.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
-        socket.node().tasks.spawn(work);
+    let mut future = Box::pin(verify_tokens(socket.clone()));
+    if future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
+        socket.node().tasks.spawn(future);
     }
 }
 
 async fn verify_tokens(socket: Socket) {
-    let client = client_of(socket.session()).expect("every socket of this protocol has a client");
+    let client = client_of(socket.session()).expect("every socket of this protocol has this state");
     loop {
         let token = {
             let mut tokens = client.tokens();
-            let Some(token) = tokens.waiting.pop_front() else {
-                tokens.is_busy = false;
+            let Some(token) = tokens.queue.pop_front() else {
+                tokens.is_verifying = false;
                 return;
             };
             token

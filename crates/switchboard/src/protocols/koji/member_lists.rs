@@ -1,9 +1,10 @@
 //! The member lists of the shards that have a client on this node.
 //!
-//! A change after a quiet time is sent at once; further ones are gathered for an interval, so that a
-//! hundred clients that connect together do not cost ten thousand lists. A list is encoded once and
-//! shared. A client that does not read misses lists, but never the last one. Clients of this node are
-//! known here; those of other nodes are read from the store when they have changed.
+//! A change is sent immediately if the last update is older than the interval; otherwise it is sent with
+//! the changes of the rest of the interval. A hundred clients that connect together therefore do not cost
+//! ten thousand lists. A list is encoded once for all its receivers. A client with a full outbox misses
+//! updates, but never the last one. The clients of this node are in memory; those of other nodes are read
+//! from the store after a change.
 
 mod changes;
 mod list;
@@ -30,26 +31,28 @@ pub(crate) struct MemberLists {
 
 impl MemberLists {
     fn lock(&self) -> MutexGuard<'_, HashMap<(ProjectId, ShardName), Arc<MemberList>>> {
-        self.shards.lock().expect("no code that holds the member lists panics")
+        self.shards.lock().expect("the lock is never held during a panic")
     }
 
     fn get(&self, project: &ProjectId, shard: &ShardName) -> Option<Arc<MemberList>> {
         self.lock().get(&(project.clone(), shard.clone())).cloned()
     }
 
-    pub(crate) fn joined(&self, node: &Arc<Node>, client: &ClientState, session: &Arc<Session>) {
+    /// Adds a client of this node to its shard's list.
+    pub(crate) fn join(&self, node: &Arc<Node>, client: &ClientState, session: &Arc<Session>) {
         let mut shards = self.lock();
         let project = &session.project.id;
         let interval = client.settings.member_list_interval;
-        let new = || Arc::new(MemberList::new(node, project.clone(), client.shard.clone(), interval));
-        let list = shards.entry((project.clone(), client.shard.clone())).or_insert_with(new).clone();
+        let new_list = || Arc::new(MemberList::new(node, project.clone(), client.shard.clone(), interval));
+        let list = shards.entry((project.clone(), client.shard.clone())).or_insert_with(new_list).clone();
         let mut state = list.lock();
         state.members.insert(session.id, Member::new(session.clone()));
         state.changes.join(session.id);
         list.update_soon(node, state);
     }
 
-    pub(crate) fn left(&self, node: &Arc<Node>, shard: &ShardName, session: &Session) {
+    /// Removes a client of this node from its shard's list.
+    pub(crate) fn leave(&self, node: &Arc<Node>, shard: &ShardName, session: &Session) {
         let mut shards = self.lock();
         let key = (session.project.id.clone(), shard.clone());
         let Some(list) = shards.get(&key).cloned() else { return };
@@ -65,11 +68,11 @@ impl MemberLists {
         list.update_soon(node, state);
     }
 
-    /// Sends the whole list to a client.
-    pub(crate) fn send_to(&self, node: &Arc<Node>, client: &ClientState, session: &Session) {
+    /// Sends the whole list to a client with the next update.
+    pub(crate) fn send_list(&self, node: &Arc<Node>, client: &ClientState, session: &Session) {
         self.change(node, client, session, |state| {
             if let Some(member) = state.members.get_mut(&session.id) {
-                member.is_behind = true;
+                member.needs_list = true;
             }
         });
     }
@@ -89,29 +92,29 @@ impl MemberLists {
         }
     }
 
-    /// A client of another node has joined, left or changed.
+    /// Schedules an update after a client of another node has joined, left or changed.
     pub(crate) fn remote_member_changed(&self, node: &Arc<Node>, project: &ProjectId, shard: &ShardName) {
         if let Some(list) = self.get(project, shard) {
-            list.note_remote(node, RemoteMembers::changed);
+            list.record_remote(node, RemoteMembers::changed);
         }
     }
 
-    /// Notifications of other nodes were lost.
+    /// Schedules an update of all lists after notifications of other nodes were lost.
     pub(crate) fn publications_missed(&self, node: &Arc<Node>) {
         let lists: Vec<Arc<MemberList>> = self.lock().values().cloned().collect();
         for list in lists {
-            list.note_remote(node, RemoteMembers::missed);
+            list.record_remote(node, RemoteMembers::missed);
         }
     }
 
     /// The clients of this node on a shard, in the order they joined.
-    pub(crate) fn list(&self, project: &ProjectId, shard: &ShardName) -> Vec<MemberEntry> {
-        self.get(project, shard).map(|list| list.here()).unwrap_or_default()
+    pub(crate) fn local_entries(&self, project: &ProjectId, shard: &ShardName) -> Vec<MemberEntry> {
+        self.get(project, shard).map(|list| list.local_entries()).unwrap_or_default()
     }
 }
 
-/// Sets what the other clients of its shard see of a client.
-pub(crate) fn set_info(node: &Arc<Node>, client: &ClientState, session: &Session, info: Payload) {
-    client.set_info(node, session, info);
+/// Sets the user info of a client and sends it to the other clients of the shard.
+pub(crate) fn set_user_info(node: &Arc<Node>, client: &ClientState, session: &Session, user_info: Payload) {
+    client.set_user_info(node, session, user_info);
     node.extension::<MemberLists>().change(node, client, session, |state| state.changes.update(session.id));
 }

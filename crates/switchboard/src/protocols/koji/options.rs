@@ -1,4 +1,4 @@
-//! The options of a Koji endpoint.
+//! The settings of a Koji endpoint.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,31 +8,31 @@ use switchboard_event::ProjectId;
 use crate::protocols::endpoint::Endpoint;
 use crate::protocols::koji::rules::ProjectRules;
 
-/// Says what holds in a project, if there is such a project.
-type Projects = dyn Fn(&ProjectId) -> Option<Arc<ProjectRules>> + Send + Sync;
+/// Returns the rules of a project; `None` if the project does not exist.
+type RulesByProject = dyn Fn(&ProjectId) -> Option<Arc<ProjectRules>> + Send + Sync;
 
-/// The Koji door of an app: given with [`App::with_koji`](crate::App::with_koji).
+/// An endpoint for clients of the Koji protocol; [`App::with_koji`](crate::App::with_koji) adds it.
 ///
-/// Clients connect to `/` with `projectId` in the query, or to `/koji`. What they emit is relayed to
-/// their shard, unless the door has a handler for it.
+/// Clients connect to `/koji`, or to `/` with `projectId` in the query, and take a seat on a shard. Their
+/// events are relayed to the shard, except events for which the endpoint has a handler.
 ///
 /// ```
 /// use switchboard::{App, Koji, ProjectRules, Relay, Socket};
 ///
-/// async fn tapped(socket: Socket, relay: Relay) {
-///     println!("{} tapped on {:?}", socket.id(), socket.shard());
+/// async fn new_tap(socket: Socket, relay: Relay) {
+///     println!("new tap of {} on {:?}", socket.id(), socket.shard());
 ///     relay.send();
 /// }
 ///
 /// let small = ProjectRules { capacity_max: 20, ..ProjectRules::default() };
-/// let app = App::new().with_koji(Koji::new().with_rules(small).on("new_tap", tapped));
+/// let app = App::new().with_koji(Koji::new().with_rules(small).on("new_tap", new_tap));
 /// ```
 pub type Koji = Endpoint<KojiSettings>;
 
-/// The settings of a Koji endpoint; [`Koji`] sets them.
+/// The settings of a Koji endpoint; the methods of [`Koji`] set them.
 #[derive(Clone)]
 pub struct KojiSettings {
-    projects: Arc<Projects>,
+    projects: Arc<RulesByProject>,
     pub(crate) has_undefined_project: bool,
     pub(crate) member_list_interval: Duration,
     pub(crate) ping_interval: Duration,
@@ -51,14 +51,21 @@ impl Default for KojiSettings {
 }
 
 impl KojiSettings {
-    /// The rules of a project; `None` if there is no such project.
+    /// The rules of a project; `None` if the project does not exist.
     pub(crate) fn rules(&self, project: &ProjectId) -> Option<Arc<ProjectRules>> {
         (self.projects)(project)
     }
 }
 
 impl Koji {
-    /// An endpoint that allows every project, with the default [`ProjectRules`] and no handlers.
+    /// Creates an endpoint without handlers that accepts every project with the default
+    /// [`ProjectRules`].
+    ///
+    /// ```
+    /// use switchboard::Koji;
+    ///
+    /// let koji = Koji::new().with_ping_interval(std::time::Duration::from_secs(10));
+    /// ```
     pub fn new() -> Self {
         Koji::default()
     }
@@ -68,14 +75,14 @@ impl Koji {
         self
     }
 
-    /// Sets the rules of all projects.
+    /// Sets the rules of all projects. Default: [`ProjectRules::default`].
     pub fn with_rules(self, rules: ProjectRules) -> Self {
         let rules = Arc::new(rules);
         self.with_projects(move |_| Some(rules.clone()))
     }
 
-    /// Says which projects there are and what holds in each; `None` refuses the handshake with 403.
-    /// Called for every handshake and every question about a project, so it must not wait.
+    /// Sets the function that returns the rules of a project. If it returns `None`, the handshake is refused
+    /// with 403. It is called for every handshake and query of a project, so it must not block.
     pub fn with_projects(
         self,
         projects: impl Fn(&ProjectId) -> Option<Arc<ProjectRules>> + Send + Sync + 'static,
@@ -83,20 +90,20 @@ impl Koji {
         self.change(|settings| settings.projects = Arc::new(projects))
     }
 
-    /// Whether a client without a `projectId` is of the project `undefined`, as some old apps need.
-    /// Default true; else it is refused with 400.
-    pub fn with_undefined_project(self, undefined: bool) -> Self {
-        self.change(|settings| settings.has_undefined_project = undefined)
+    /// Sets whether a client without a `projectId` joins the project `undefined`, as some old apps expect.
+    /// Otherwise its handshake is refused with 400. Default: true.
+    pub fn with_undefined_project(self, enabled: bool) -> Self {
+        self.change(|settings| settings.has_undefined_project = enabled)
     }
 
-    /// How long changes of who is there are gathered before they are told. Default, and most,
-    /// 100 ms; a change after a quiet time is told at once.
-    pub fn with_member_list_interval(self, gather: Duration) -> Self {
-        self.change(|settings| settings.member_list_interval = gather.min(Duration::from_millis(100)))
+    /// Sets the shortest time between two updates of a shard's member list. Changes within it are sent
+    /// together. Default and maximum: 100 ms.
+    pub fn with_member_list_interval(self, interval: Duration) -> Self {
+        self.change(|settings| settings.member_list_interval = interval.min(Duration::from_millis(100)))
     }
 
-    /// How often a client is pinged; one that two pings in a row bring no sign of is cut. Default
-    /// 25 s; zero means never.
+    /// Sets the time between two pings of a client. A client that does not answer two consecutive pings is
+    /// disconnected. Zero disables pings. Default: 25 s.
     pub fn with_ping_interval(self, interval: Duration) -> Self {
         self.change(|settings| settings.ping_interval = interval)
     }

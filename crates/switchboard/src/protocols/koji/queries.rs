@@ -1,4 +1,4 @@
-//! Queries about shards and their clients.
+//! Queries of shards and their clients.
 
 use serde::Serialize;
 use switchboard_backplane::Shard;
@@ -10,23 +10,23 @@ use crate::api::socket::Socket;
 use crate::node::errors::QueryError;
 use crate::protocols::koji::client_state::client_of;
 use crate::protocols::koji::member_entry::{MemberEntry, in_join_order};
-use crate::protocols::koji::member_lists::{MemberLists, set_info};
+use crate::protocols::koji::member_lists::{MemberLists, set_user_info};
 
-/// A client as [`App::shard_clients`] lists it.
+/// A client in the list of [`App::shard_clients`].
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct ShardClient {
-    /// Its socket.
+    /// The id of the client's socket.
     pub client_id: SocketId,
-    /// What it said of itself.
+    /// The user info that the client has set, a JSON object.
     pub user_info: Payload,
-    /// When it was last heard, in milliseconds since 1970.
+    /// When bytes last arrived from the client, in milliseconds since 1970.
     pub last_ping: u64,
 }
 
 impl App {
-    /// The shards of the project and how many clients of all nodes are on each, largest first, then by
+    /// Lists the shards of the project with their number of clients on all nodes: largest first, then by
     /// name.
     ///
     /// ```
@@ -43,8 +43,8 @@ impl App {
         Ok(shards)
     }
 
-    /// The clients on a shard, of all nodes, in the order they came. When one of another node was last
-    /// heard is as of when it came, or last said something of itself.
+    /// Lists the clients of a shard on all nodes, in the order in which they connected. For a client of
+    /// another node, `last_ping` is the time at which it connected or last changed its user info.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
@@ -56,37 +56,40 @@ impl App {
     /// ```
     pub async fn shard_clients(&self, shard: &str) -> Result<Vec<ShardClient>, QueryError> {
         let shard = ShardName::new(shard)?;
-        let elsewhere = match self.node().has_shared_store() {
+        let stored = match self.node().has_shared_store() {
             true => self.hub().store().descriptions(self.project_id(), &shard).await?,
             false => Vec::new(),
         };
-        let here = self.node().extension::<MemberLists>().list(self.project_id(), &shard);
-        let elsewhere = elsewhere.iter().filter_map(|(id, description)| MemberEntry::read(*id, description));
+        let local = self.node().extension::<MemberLists>().local_entries(self.project_id(), &shard);
+        let remote = stored.iter().filter_map(|(id, entry)| MemberEntry::from_bytes(*id, entry));
         let client = |koji::Client { id, user_info, last_ping_ms }| ShardClient {
             client_id: id,
             user_info,
             last_ping: last_ping_ms,
         };
-        Ok(in_join_order(here, elsewhere).into_iter().map(client).collect())
+        Ok(in_join_order(local, remote).into_iter().map(client).collect())
     }
 }
 
 impl Socket {
-    /// The shard it is on; `None` for sockets that did not come through the Koji door.
+    /// The shard of a Koji client; `None` for sockets of other protocols.
     pub fn shard(&self) -> Option<&ShardName> {
         client_of(self.session()).map(|client| &client.shard)
     }
 
-    /// What a Koji client said of itself, an object; `None` for other sockets.
+    /// The user info of a Koji client, a JSON object; `None` for sockets of other protocols.
     pub fn user_info(&self) -> Option<Payload> {
-        client_of(self.session()).map(|client| client.info())
+        client_of(self.session()).map(|client| client.user_info())
     }
 
-    /// Says of a Koji client what the others of its shard shall know, in place of what was said
-    /// before. False for other sockets, and for what is no object.
+    /// Sets the user info of a Koji client, which the other clients of its shard receive. Returns false if
+    /// the socket is of another protocol or `info` is not a JSON object.
+    ///
+    /// # Errors
+    /// If `info` cannot be serialized as JSON.
     pub fn set_user_info<T: Serialize + ?Sized>(&self, info: &T) -> Result<bool, PayloadError> {
         let info = Payload::of(info)?;
         let client = client_of(self.session()).filter(|_| info.as_bytes().starts_with(b"{"));
-        Ok(client.map(|client| set_info(self.node(), client, self.session(), info)).is_some())
+        Ok(client.map(|client| set_user_info(self.node(), client, self.session(), info)).is_some())
     }
 }

@@ -1,4 +1,4 @@
-//! Handling a client's frames.
+//! Handles the frames of a client.
 
 use std::sync::Arc;
 
@@ -10,34 +10,35 @@ use switchboard_wire::koji::{self, Incoming};
 use crate::api::socket::Socket;
 use crate::protocols::koji::client_state::{ClientState, client_of};
 use crate::protocols::koji::identify::identify;
-use crate::protocols::koji::member_lists::{MemberLists, set_info};
+use crate::protocols::koji::member_lists::{MemberLists, set_user_info};
 use crate::protocols::koji::relay::relay;
-use crate::routing::request::{Form, Request};
+use crate::routing::request::{ProtocolFields, Request};
 use crate::routing::server::Server;
 
-/// Handles a frame, or returns its event if that is for handlers.
+/// Handles a frame. Returns a request if the frame is an event for a handler.
 pub(crate) fn receive(
     server: &Arc<Server>,
     socket: &Socket,
     frame: &Bytes,
 ) -> Result<Option<Request>, DecodeError> {
     let (node, session) = (socket.node(), socket.session());
-    let client = client_of(session).expect("every socket of this protocol has a client");
+    let client = client_of(session).expect("every socket of this protocol has this state");
     match koji::decode(frame, client.rules.message_units_max)? {
         Incoming::Event { name, payload, recipients } => {
-            return Ok(event(server, socket, client, name, payload, recipients));
+            return Ok(receive_event(server, socket, client, name, payload, recipients));
         }
         Incoming::SetUserInfo(info) if info.as_bytes().len() > client.rules.user_info_bytes_max => {
             node.meters().refused_event("info_too_long");
         }
-        Incoming::SetUserInfo(info) => set_info(node, client, session, info),
-        Incoming::GetClients => node.extension::<MemberLists>().send_to(node, client, session),
+        Incoming::SetUserInfo(info) => set_user_info(node, client, session, info),
+        Incoming::GetClients => node.extension::<MemberLists>().send_list(node, client, session),
         Incoming::Identify(token) => identify(socket, token),
     }
     Ok(None)
 }
 
-fn event(
+/// Relays an event or returns it as a request, if the project's rules allow it.
+fn receive_event(
     server: &Arc<Server>,
     socket: &Socket,
     client: &ClientState,
@@ -62,11 +63,11 @@ fn event(
         relay(socket, name, payload, &audience);
         return None;
     }
-    let form = Form { audience: Some(audience), ..Form::default() };
-    Some(Request::with_form(socket.clone(), name, payload, form))
+    let fields = ProtocolFields { audience: Some(audience), ..ProtocolFields::default() };
+    Some(Request::with_fields(socket.clone(), name, payload, fields))
 }
 
-/// An id is a client's or a user's; one that looks like a client's may still be a user's.
+/// The recipients by id. An id is a user's, and also a client's if it has the form of a socket id.
 fn audience_of(ids: &[Name]) -> Audience {
     let targets = ids.iter().flat_map(|id| {
         let socket = id.parse().ok().map(Target::Socket);

@@ -1,4 +1,4 @@
-//! Relaying a client's events to its shard, or to the recipients that it named.
+//! Relays a client's events to its shard or to the recipients that the client named.
 
 use switchboard_event::{Audience, DeliveryClass, Event, Name, Parcel, Payload};
 use switchboard_hub::Scope;
@@ -11,20 +11,20 @@ use crate::routing::extract::FromRequest;
 use crate::routing::reply::ReplyError;
 use crate::routing::request::Request;
 
-/// An event that its client means for others: its shard, or the recipients it named.
+/// An extractor of a Koji client's event, for handlers that relay it to other clients.
 ///
-/// An event without a handler is relayed; one with a handler is the handler's to relay, or not, or
-/// in other words.
+/// Events without a handler are relayed unchanged. A handler can relay an event, change its data, or drop
+/// it. On other protocols the reply is an error with the code `bad_data`.
 ///
 /// ```
 /// use switchboard::{App, Data, Koji, Relay};
 ///
-/// async fn say(relay: Relay, Data(line): Data<serde_json::Value>) {
+/// async fn chat_message(relay: Relay, Data(line): Data<serde_json::Value>) {
 ///     if line["body"].as_str().is_some_and(|body| body.len() <= 200) {
 ///         relay.send();
 ///     }
 /// }
-/// let app = App::new().with_koji(Koji::new().on("chat_message_sent", say));
+/// let app = App::new().with_koji(Koji::new().on("chat_message_sent", send_message));
 /// ```
 #[derive(Debug, Clone)]
 pub struct Relay {
@@ -35,41 +35,40 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// The recipients that the client named.
+    /// The recipients that the client named, or else the shard.
     pub fn audience(&self) -> &Audience {
         &self.audience
     }
 
-    /// Sends the event unchanged. Returns the number of sockets of this node that have it queued.
+    /// Sends the event unchanged. Returns the number of sockets of this node that it was queued for.
     pub fn send(self) -> usize {
         relay(&self.socket, self.name, self.payload, &self.audience)
     }
 
-    /// Sends the event with other data.
+    /// Sends the event with other data. Returns the same as [`send`](Self::send).
     pub fn send_payload(self, payload: Payload) -> usize {
         relay(&self.socket, self.name, payload, &self.audience)
     }
 }
 
-/// Sends an event of a client to others. If the bus is full, the hub counts it and sockets of this node
-/// still get the event.
+/// Sends a client's event to an audience. If the bus is full, the hub counts the loss and the event still
+/// reaches the sockets of this node.
 pub(crate) fn relay(socket: &Socket, name: Name, data: Payload, audience: &Audience) -> usize {
     let event = Event { name, data, sender: Some(socket.id()), time_ms: now_ms() };
     let parcel = Parcel::new(event, DeliveryClass::Live);
     socket.node().hub().send(&socket.session().project.id, audience, &parcel, Scope::AllNodes).queued
 }
 
-/// Relays an event that has no handler.
+/// The fallback for events without a handler.
 pub(crate) async fn relay_unhandled(relay: Relay) {
     relay.send();
 }
 
-/// Refused for events of other protocols.
 impl FromRequest for Relay {
     fn from_request(request: &Request) -> Result<Self, ReplyError> {
         let audience = request
             .audience()
-            .ok_or_else(|| ReplyError::bad_data("the event names nobody to relay it to"))?;
+            .ok_or_else(|| ReplyError::bad_data("events of this protocol cannot be relayed"))?;
         Ok(Relay {
             socket: request.socket().clone(),
             name: request.name().clone(),
@@ -81,7 +80,7 @@ impl FromRequest for Relay {
     fn check(setup: &Setup) -> Result<(), String> {
         match setup.extension::<Koji>() {
             Some(_) => Ok(()),
-            None => Err("takes Relay, but the app has no Koji door".into()),
+            None => Err("takes Relay, but the app has no Koji endpoint".into()),
         }
     }
 }

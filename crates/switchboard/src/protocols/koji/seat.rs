@@ -1,4 +1,4 @@
-//! Taking a seat on a shard.
+//! Takes and releases a client's seat on a shard.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::node::clock::{now_ms, now_us};
 use crate::protocols::koji::connect_params::ConnectParams;
 use crate::protocols::koji::member_entry::MemberEntry;
 
-/// A seat on a shard; given back when dropped.
+/// A seat on a shard. Dropping it releases the seat.
 pub(crate) struct Seat {
     store: Arc<dyn Store>,
     project: ProjectId,
@@ -23,7 +23,7 @@ pub(crate) struct Seat {
 }
 
 impl Seat {
-    /// The first frame of its client.
+    /// The first frame for the client: its id and its shard.
     pub(crate) fn greeting(&self) -> Bytes {
         let (shard, socket) = (&self.shard, self.entry.client.id);
         encode_with(OpCode::Text, 128 + shard.len(), |out| koji::write_connected(out, socket, shard))
@@ -36,7 +36,7 @@ impl Drop for Seat {
     }
 }
 
-/// Why a client got no seat. It is closed with 1013, so that it connects again.
+/// A client has no seat. It is closed with 1013, after which clients connect again.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SeatError {
     #[error("the project has its most clients")]
@@ -48,22 +48,22 @@ pub(crate) enum SeatError {
 /// Takes a seat for a socket that is about to connect.
 pub(crate) async fn take_seat(
     node: &Node,
-    ticket: &ConnectParams,
+    params: &ConnectParams,
     socket: SocketId,
 ) -> Result<Seat, SeatError> {
     let client = koji::Client { id: socket, user_info: Payload::EMPTY, last_ping_ms: now_ms() };
-    let entry = MemberEntry { since_us: now_us(), client };
+    let entry = MemberEntry { connected_us: now_us(), client };
     let request = SeatRequest {
         socket,
-        shard: ticket.shard.clone(),
-        capacity: ticket.capacity,
-        overflow: ticket.rules.named_overflow,
-        project_max: ticket.rules.connections_max,
-        description: node.has_shared_store().then(|| entry.write()),
+        shard: params.shard.clone(),
+        capacity: params.capacity,
+        overflow: params.rules.named_overflow,
+        project_max: params.rules.connections_max,
+        description: node.has_shared_store().then(|| entry.to_bytes()),
     };
     let store = node.hub().store().clone();
-    match store.take_seat(&ticket.project, request).await? {
-        Seated::In(shard) => Ok(Seat { store, project: ticket.project.clone(), shard, entry }),
+    match store.take_seat(&params.project, request).await? {
+        Seated::In(shard) => Ok(Seat { store, project: params.project.clone(), shard, entry }),
         Seated::Full => Err(SeatError::Full),
     }
 }

@@ -1,4 +1,4 @@
-//! A client's place on its shard: its room, its seat and its entry in the member list.
+//! A client's membership of its shard: the room, the seat and the entry in the member list.
 
 use std::sync::Arc;
 
@@ -10,36 +10,36 @@ use crate::protocols::koji::client_state::{ClientState, client_of};
 use crate::protocols::koji::member_lists::MemberLists;
 use crate::protocols::koji::seat::Seat;
 
-/// A client's place on its shard; it leaves when this is dropped.
+/// A client's membership of its shard. Dropping it removes the client from the shard.
 pub(crate) struct ShardMembership {
     node: Arc<Node>,
     session: Arc<Session>,
-    /// `None` only while it is being dropped.
+    /// `None` only during the drop.
     seat: Option<Seat>,
 }
 
 impl ShardMembership {
-    /// Adds a client that the hub knows to the shard's room and member list.
+    /// Adds a connected client to the shard's room and member list.
     pub(crate) fn new(node: &Arc<Node>, session: &Arc<Session>, seat: Seat) -> Self {
-        // It can have closed already; then it leaves the list as soon as it joined.
+        // Fails if the session has closed already; the membership is then dropped at once.
         let _ = node.hub().join(session, &Target::shard(&seat.shard));
-        let place = ShardMembership { node: node.clone(), session: session.clone(), seat: Some(seat) };
-        place.client().set_there(node, session, true);
-        node.extension::<MemberLists>().joined(node, place.client(), session);
-        place
+        let membership = ShardMembership { node: node.clone(), session: session.clone(), seat: Some(seat) };
+        membership.client().set_member(node, session, true);
+        node.extension::<MemberLists>().join(node, membership.client(), session);
+        membership
     }
 
     fn client(&self) -> &ClientState {
-        client_of(&self.session).expect("a seat is a Koji client's")
+        client_of(&self.session).expect("only Koji clients have a seat")
     }
 }
 
 impl Drop for ShardMembership {
     fn drop(&mut self) {
-        // Its entry is deleted with its seat, and a client that is notified of its leaving finds the seat
-        // free.
-        self.client().set_there(&self.node, &self.session, false);
+        // Releasing the seat also deletes the stored entry. It precedes the update of the list, so that a
+        // client that receives the update finds the seat free.
+        self.client().set_member(&self.node, &self.session, false);
         drop(self.seat.take());
-        self.node.extension::<MemberLists>().left(&self.node, &self.client().shard, &self.session);
+        self.node.extension::<MemberLists>().leave(&self.node, &self.client().shard, &self.session);
     }
 }

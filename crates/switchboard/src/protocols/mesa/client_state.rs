@@ -1,4 +1,4 @@
-//! What the protocol keeps with a connection, and its first frame.
+//! The state of a Mesa client's connection, and the first frame that the client receives.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32};
@@ -11,34 +11,34 @@ use switchboard_ws::frame::{OpCode, encode_with};
 use crate::node::conn::Conn;
 use crate::protocols::mesa::options::MesaSettings;
 
-/// The protocol's state of a connection.
+/// The state of a Mesa client's connection.
 pub(crate) struct ClientState {
     pub(crate) settings: Arc<MesaSettings>,
-    /// One of its tokens was accepted at some time.
-    pub(crate) was_accepted: AtomicBool,
-    /// It answered the last heartbeat, or has not had one.
+    /// A token of the client has been accepted since it connected.
+    pub(crate) was_authenticated: AtomicBool,
+    /// The client has answered the last heartbeat, or has not received one yet.
     pub(crate) has_answered: AtomicBool,
     /// Consecutive heartbeats without an answer.
-    pub(crate) attempts: AtomicU32,
+    pub(crate) unanswered: AtomicU32,
 }
 
 impl ClientState {
     pub(crate) fn new(settings: Arc<MesaSettings>) -> Self {
         ClientState {
             settings,
-            was_accepted: AtomicBool::new(false),
+            was_authenticated: AtomicBool::new(false),
             has_answered: AtomicBool::new(true),
-            attempts: AtomicU32::new(0),
+            unanswered: AtomicU32::new(0),
         }
     }
 }
 
-/// The Mesa client of a session; `None` for other protocols.
+/// The state of a session's Mesa client; `None` for other protocols.
 pub(crate) fn client_of(session: &Session) -> Option<&ClientState> {
     Conn::of(session).protocol()
 }
 
-/// The first frame of a client: what the server expects of it.
+/// The hello frame, with the server's intervals and rules.
 pub(crate) fn greeting(settings: &MesaSettings) -> Bytes {
     let rules = [
         ("enforce_equal_versions", settings.enforces_version.is_some()),
@@ -49,7 +49,7 @@ pub(crate) fn greeting(settings: &MesaSettings) -> Bytes {
         heartbeat_ms: settings.heartbeat_interval.map(|interval| interval.as_millis() as u64),
         reconnect_ms: settings.reconnect_interval.map(|interval| interval.as_millis() as u64),
         authentication_ms: settings.authentication_timeout.as_millis() as u64,
-        rules: rules.into_iter().filter(|(_, holds)| *holds).map(|(rule, _)| rule).collect(),
+        rules: rules.into_iter().filter(|(_, is_enabled)| *is_enabled).map(|(rule, _)| rule).collect(),
     };
     encode_with(OpCode::Text, 160, |out| write_hello(out, &hello))
 }

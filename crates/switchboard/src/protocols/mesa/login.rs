@@ -1,5 +1,5 @@
-//! Logging in. While a token is verified, nothing more of its client is decoded; decoding goes on as
-//! soon as the answer is queued, beside the redelivery of missed messages.
+//! Logs clients in. While a token is verified, no frames of its client are decoded. Decoding continues
+//! once the answer is queued, in parallel with the redelivery of stored messages.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -18,22 +18,22 @@ use crate::node::Node;
 use crate::node::identity::{self, Identity, LoggedIn};
 use crate::protocols::mesa::client_state::{ClientState, client_of};
 
-/// Verifies a token; at once, if the verifier does not wait.
+/// Starts to verify a token. A verifier that never waits has finished when this returns.
 pub(crate) fn log_in(socket: &Socket, token: Option<String>, should_sync: bool) {
     socket.conn().is_decoding_paused.store(true, Ordering::Relaxed);
-    let mut work = Box::pin(verify(socket.clone(), token, should_sync));
-    if work.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
-        socket.node().tasks.spawn(work);
+    let mut future = Box::pin(verify(socket.clone(), token, should_sync));
+    if future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
+        socket.node().tasks.spawn(future);
     }
 }
 
 async fn verify(socket: Socket, token: Option<String>, should_sync: bool) {
     let (node, session) = (socket.node(), socket.session());
-    let client = client_of(session).expect("every socket of this protocol has a client");
+    let client = client_of(session).expect("every socket of this protocol has this state");
     match identity::identify(node, session, socket.verifier(), token.as_deref()).await {
         Ok(logged_in) => {
-            client.was_accepted.store(true, Ordering::Relaxed);
-            welcome(node, session, client, logged_in, should_sync).await;
+            client.was_authenticated.store(true, Ordering::Relaxed);
+            complete_login(node, session, client, logged_in, should_sync).await;
         }
         Err(error) => {
             tracing::debug!(socket = %socket.id(), error = &error as &dyn std::error::Error, "authentication failed");
@@ -46,9 +46,9 @@ async fn verify(socket: Socket, token: Option<String>, should_sync: bool) {
     session.outbox.wake_owner();
 }
 
-/// Answers with the user, and starts the redelivery. When the client has the answer, every node's
-/// messages to the user reach it.
-async fn welcome(
+/// Sends the answer with the user and starts the redelivery. Before that, waits until this node receives
+/// the user's messages from all nodes, so that the client misses none after the answer.
+async fn complete_login(
     node: &Arc<Node>,
     session: &Arc<Session>,
     client: &ClientState,
@@ -72,25 +72,28 @@ async fn welcome(
 fn user_frame(identity: &Identity, sends_user_object: bool) -> Bytes {
     let user = match (&identity.profile, sends_user_object) {
         (Some(profile), true) => profile.clone(),
-        (None, true) => Payload::of(&serde_json::json!({ "id": identity.user })).expect("a text is JSON"),
+        (None, true) => {
+            Payload::of(&serde_json::json!({ "id": identity.user })).expect("a string is valid JSON")
+        }
         (_, false) => Payload::EMPTY,
     };
     encode_with(OpCode::Text, 32 + user.as_bytes().len(), |out| write_authenticated(out, &user))
 }
 
-/// Closes a socket that has shown no accepted token in time, if the settings require one.
+/// Closes the socket after the authentication time-out if the settings require a login and no token was
+/// accepted by then.
 pub(crate) fn start_login_timeout(node: &Arc<Node>, session: &Arc<Session>) {
-    let settings = &client_of(session).expect("every socket of this protocol has a client").settings;
+    let settings = &client_of(session).expect("every socket of this protocol has this state").settings;
     if !settings.authentication_required {
         return;
     }
-    let (this, id, timeout) = (node.clone(), session.id, settings.authentication_timeout);
-    node.tasks.spawn_service(async move {
+    let (node, id, timeout) = (node.clone(), session.id, settings.authentication_timeout);
+    node.clone().tasks.spawn_service(async move {
         tokio::time::sleep(timeout).await;
-        if let Some(session) = this.hub().index().session(id)
-            && client_of(&session).is_some_and(|client| !client.was_accepted.load(Ordering::Relaxed))
+        if let Some(session) = node.hub().index().session(id)
+            && client_of(&session).is_some_and(|client| !client.was_authenticated.load(Ordering::Relaxed))
         {
-            this.close(&session, CloseCode::POLICY, "no token was shown in time");
+            node.close(&session, CloseCode::POLICY, "no token was shown in time");
         }
     });
 }

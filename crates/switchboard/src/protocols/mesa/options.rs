@@ -1,4 +1,4 @@
-//! The options of a Mesa endpoint.
+//! The settings of a Mesa endpoint.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,16 +7,16 @@ use switchboard_event::ProjectId;
 
 use crate::protocols::endpoint::Endpoint;
 
-/// An endpoint for Mesa clients.
+/// An endpoint for clients of the Mesa protocol; [`App::with_mesa`](crate::App::with_mesa) adds it.
 ///
-/// They connect to [its path](MesaSettings::path), or to any path of a listener that is [theirs
-/// alone](crate::App::for_mesa_only). Messages go to the handler of their type, `t`.
+/// Clients connect to [`MesaSettings::path`], or to any path of a listener for [Mesa clients
+/// only](crate::App::for_mesa_only). The type `t` of a message is the name of its event.
 ///
 /// ```
 /// use switchboard::{App, Data, Mesa, Socket};
 ///
 /// async fn ping(socket: Socket, Data(data): Data<serde_json::Value>) {
-///     println!("{:?} says {data}", socket.user());
+///     println!("ping of {:?}: {data}", socket.user());
 /// }
 ///
 /// let app = App::new().with_mesa(Mesa::new().on("PING", ping));
@@ -33,31 +33,32 @@ pub type Mesa = Endpoint<MesaSettings>;
 /// ```
 #[derive(Debug, Clone)]
 pub struct MesaSettings {
-    /// The path at which clients connect, and below it; default `/mesa`. With `/` no other door is open.
+    /// The path at which clients connect, including all paths below it. With `/`, the listener accepts no
+    /// other protocol. Default: `/mesa`.
     pub path: String,
-    /// The project of its clients; default the app's own.
+    /// The project of the clients. Default: `None`, the project of the app.
     pub project: Option<ProjectId>,
-    /// How often a client is asked whether it is there; default never. Without it, WebSocket pings find
-    /// those who are gone.
+    /// Time between two heartbeats. Default: `None`, WebSocket pings detect dead connections instead.
     pub heartbeat_interval: Option<Duration>,
-    /// How often in a row it may not answer before it is closed; default 3.
+    /// Most consecutive heartbeats without an answer; after one more the client is closed. Default: 3.
     pub heartbeat_attempts_max: u32,
-    /// After how long clients are told to connect again; default they are not, and do not.
+    /// The reconnect interval that the hello frame announces. Default: `None`, clients do not reconnect.
     pub reconnect_interval: Option<Duration>,
-    /// How long clients are told that they have for showing a token; default 10 s.
+    /// The time in which a client must authenticate, as the hello frame announces it. Default: 10 s.
     pub authentication_timeout: Duration,
-    /// Whether a client without an accepted token is closed after that time; default false.
+    /// Whether a client is closed if no token was accepted within
+    /// [`authentication_timeout`](Self::authentication_timeout). Default: false.
     pub authentication_required: bool,
-    /// How long to wait between two of the messages that a user has missed; default not at all.
+    /// Pause between two messages of a redelivery. Default: zero.
     pub redelivery_interval: Duration,
-    /// The version that clients have to be of, such as `1.5.8`: hello asks them which they are, and one that
-    /// says another is closed with 1002. Default none.
+    /// The version that clients must have, such as `1.5.8`. The hello frame requests the client's version,
+    /// and a client with another version is closed with 1002. Default: `None`, any version.
     pub enforces_version: Option<String>,
-    /// Whether clients are told to store messages; default false.
+    /// Whether the hello frame requests that clients store messages. Default: false.
     pub stores_messages: bool,
-    /// Whether a client is shown its user object; default true.
+    /// Whether the answer to an authentication contains the user object. Default: true.
     pub sends_user_object: bool,
-    /// Whether a client is closed when its token is refused; default true.
+    /// Whether a client is closed when its token is refused. Default: true.
     pub closes_on_refusal: bool,
 }
 
@@ -80,20 +81,20 @@ impl Default for MesaSettings {
     }
 }
 
-/// Marks an app whose connections are all Mesa clients', whatever their path.
+/// Marks an app whose listener accepts Mesa clients only, at any path.
 #[derive(Clone)]
 pub(crate) struct MesaOnly;
 
 impl MesaSettings {
-    /// Whether clients connect at a path.
+    /// Returns true if a path is the endpoint's path or below it.
     pub(crate) fn matches(&self, path: &str) -> bool {
-        let below = path.strip_prefix(self.path.trim_end_matches('/'));
-        below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
+        let rest = path.strip_prefix(self.path.trim_end_matches('/'));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 }
 
 impl Mesa {
-    /// An endpoint with the default settings and no handlers.
+    /// Creates an endpoint with the default settings and without handlers.
     ///
     /// ```
     /// use switchboard::{App, Mesa};
@@ -104,7 +105,7 @@ impl Mesa {
         Mesa::default()
     }
 
-    /// Sets its settings.
+    /// Replaces the settings.
     ///
     /// ```
     /// use switchboard::{Mesa, MesaSettings};
@@ -123,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_endpoint_is_at_its_path_and_below_it() {
+    fn an_address_matches_at_the_path_of_the_endpoint_and_below() {
         let matches =
             |at: &str, path: &str| MesaSettings { path: at.into(), ..MesaSettings::default() }.matches(path);
         for path in ["/mesa", "/mesa/", "/mesa/any"] {

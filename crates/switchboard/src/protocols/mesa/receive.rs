@@ -1,4 +1,4 @@
-//! Handling a client's frames.
+//! Handles the frames of a client.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,19 +16,19 @@ use crate::api::socket::Socket;
 use crate::node::reports::report;
 use crate::protocols::mesa::client_state::{ClientState, client_of};
 use crate::protocols::mesa::login::log_in;
-use crate::routing::request::{Form, Request};
+use crate::routing::request::{ProtocolFields, Request};
 use crate::routing::server::Server;
 
-/// Handles a frame, or returns its event if that is for handlers.
+/// Handles a frame. Returns a request if the frame is an event for a handler.
 pub(crate) fn receive(
     server: &Arc<Server>,
     socket: &Socket,
     frame: &Bytes,
 ) -> Result<Option<Request>, DecodeError> {
     let (node, session) = (socket.node(), socket.session());
-    let client = client_of(session).expect("every socket of this protocol has a client");
+    let client = client_of(session).expect("every socket of this protocol has this state");
     match mesa::decode(frame)? {
-        Incoming::Message(message) if is_version(socket, client, &message) => {}
+        Incoming::Message(message) if check_version(socket, client, &message) => {}
         Incoming::Message(message) if server.handles(Protocol::Mesa) => return Ok(request(socket, message)),
         Incoming::Message(Message { op, kind, data }) => {
             report(node, session, ClientAction::Message(ClientMessage { op, kind, data, reply_to: None }));
@@ -44,24 +44,24 @@ pub(crate) fn receive(
     Ok(None)
 }
 
-/// An event is named by its message's type; `None` if it can have no name.
+/// The request of a message, named by the message's type; `None` if that is no valid event name.
 fn request(socket: &Socket, message: Message) -> Option<Request> {
     let is_untyped = message.kind.is_none();
     let event = message.kind.clone().or_else(|| message.name().ok())?;
     let Message { op, data, .. } = message;
-    Some(Request::with_form(socket.clone(), event, data, Form { audience: None, op, is_untyped }))
+    Some(Request::with_fields(socket.clone(), event, data, ProtocolFields { audience: None, op, is_untyped }))
 }
 
-/// Reports a message that has no handler to other processes.
+/// The fallback for messages without a handler: reports them to the report sink.
 pub(crate) async fn report_unhandled(request: Request) {
     let socket = request.socket();
     report(socket.node(), socket.session(), ClientAction::Message(request.to_report(None)));
 }
 
-/// Whether a message carries the client's version, on an endpoint that enforces one. Another version
-/// closes the connection.
-fn is_version(socket: &Socket, client: &ClientState, message: &Message) -> bool {
-    let Some(wanted) = &client.settings.enforces_version else { return false };
+/// Returns true if the endpoint enforces a version and the message contains the client's. Closes the client
+/// if its version differs.
+fn check_version(socket: &Socket, client: &ClientState, message: &Message) -> bool {
+    let Some(required) = &client.settings.enforces_version else { return false };
     if message.op != op::DISPATCH || message.kind.as_deref() != Some("CLIENT_VERSION") {
         return false;
     }
@@ -69,7 +69,7 @@ fn is_version(socket: &Socket, client: &ClientState, message: &Message) -> bool 
     struct Version {
         v: String,
     }
-    if !message.data.to::<Version>().is_ok_and(|version| version.v == *wanted) {
+    if !message.data.to::<Version>().is_ok_and(|version| version.v == *required) {
         let reason = "the version of the client is not the server's";
         socket.node().close(socket.session(), CloseCode::PROTOCOL, reason);
     }

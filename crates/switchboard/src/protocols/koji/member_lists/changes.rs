@@ -1,9 +1,9 @@
-//! What happened on a shard since it was last told.
+//! The changes of a member list since its last update.
 
 use indexmap::IndexSet;
 use switchboard_event::SocketId;
 
-/// Each client stands in one of the sets at the most.
+/// The clients that joined, changed or left. A client is in at most one of the sets.
 #[derive(Default)]
 pub(crate) struct Changes {
     pub(crate) joined: IndexSet<SocketId>,
@@ -17,12 +17,12 @@ impl Changes {
     }
 
     pub(crate) fn join(&mut self, id: SocketId) {
-        // A node that was taken for dead comes back with the clients it had.
+        // A node that was considered dead can return with its clients.
         let set = if self.left.swap_remove(&id) { &mut self.updated } else { &mut self.joined };
         set.insert(id);
     }
 
-    /// It says something else of itself.
+    /// Records a change of the client's user info.
     pub(crate) fn update(&mut self, id: SocketId) {
         if !self.joined.contains(&id) {
             self.updated.insert(id);
@@ -42,17 +42,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_came_and_went_unseen_is_not_told_of() {
+    fn a_client_that_joined_and_left_between_updates_is_no_change() {
         let (mut changes, id) = (Changes::default(), SocketId::random());
         changes.join(id);
         changes.update(id);
-        assert!(changes.updated.is_empty(), "it came with what it says");
+        assert!(changes.updated.is_empty(), "the new entry contains the user info");
         changes.leave(id);
         assert!(changes.is_empty());
     }
 
     #[test]
-    fn who_went_and_is_back_has_changed() {
+    fn a_client_that_left_and_returned_between_updates_is_a_changed_one() {
         let (mut changes, id) = (Changes::default(), SocketId::random());
         changes.update(id);
         changes.leave(id);

@@ -1,4 +1,4 @@
-//! The member list of one shard, and its updates to the shard's clients.
+//! The member list of one shard: collects changes, schedules updates and sends them to the clients.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -16,24 +16,24 @@ use crate::protocols::koji::member_lists::changes::Changes;
 use crate::protocols::koji::member_lists::remote::RemoteMembers;
 use crate::protocols::koji::member_lists::update::{Update, has_room};
 
-/// When clients whose outboxes had no room are tried again.
+/// Delay before an update is sent again to clients whose outboxes had no room.
 const RETRY_SEND: Duration = Duration::from_millis(100);
 
-/// How long an update waits for the store; then the known clients are sent.
+/// How long an update waits for the store. After that it contains the clients that are known.
 const STORE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// When a store that did not answer is read again.
+/// Delay before a store that did not answer is read again.
 const RETRY_STORE: Duration = Duration::from_secs(1);
 
-/// The list of one shard.
+/// The member list of one shard.
 pub(crate) struct MemberList {
     project: ProjectId,
     shard: ShardName,
-    /// How long changes are gathered.
+    /// Shortest time between two updates.
     interval: Duration,
     state: Mutex<ListState>,
-    /// Held during an update, so that lists arrive in their order.
-    updating: Mutex<()>,
+    /// Locked while an update is sent, so that updates are queued in their order.
+    sending: Mutex<()>,
 }
 
 #[derive(Default)]
@@ -42,44 +42,43 @@ pub(crate) struct ListState {
     pub(crate) members: IndexMap<SocketId, Member>,
     pub(crate) remote: RemoteMembers,
     pub(crate) changes: Changes,
-    /// Grows with every update that has changes.
+    /// Incremented by every update that has changes.
     version: u64,
-    /// An update is scheduled.
-    is_due: bool,
-    updated: Option<Instant>,
+    is_scheduled: bool,
+    last_update: Option<Instant>,
 }
 
 pub(crate) struct Member {
     session: Arc<Session>,
-    /// It needs the whole list: it is new, requested it, or missed an update.
-    pub(crate) is_behind: bool,
+    /// The client needs the whole list: it is new, requested the list, or missed an update.
+    pub(crate) needs_list: bool,
 }
 
 impl Member {
     pub(crate) fn new(session: Arc<Session>) -> Self {
-        Member { session, is_behind: true }
+        Member { session, needs_list: true }
     }
 
-    fn described(&self) -> MemberEntry {
+    fn entry(&self) -> MemberEntry {
         let client = client_of(&self.session).expect("every member is a Koji client");
         client.entry(self.session.id)
     }
 }
 
 impl ListState {
-    fn here(&self) -> Vec<MemberEntry> {
-        self.members.values().map(Member::described).collect()
+    fn local_entries(&self) -> Vec<MemberEntry> {
+        self.members.values().map(Member::entry).collect()
     }
 
-    fn everyone(&self) -> Vec<koji::Client> {
-        in_join_order(self.here(), self.remote.clients().cloned())
+    fn all_clients(&self) -> Vec<koji::Client> {
+        in_join_order(self.local_entries(), self.remote.clients().cloned())
     }
 
-    /// The clients of some ids that are on the shard, on any node.
-    fn some<'a>(&self, ids: impl IntoIterator<Item = &'a SocketId>) -> Vec<koji::Client> {
+    /// The clients with these ids, on any node.
+    fn clients_of<'a>(&self, ids: impl IntoIterator<Item = &'a SocketId>) -> Vec<koji::Client> {
         let find = |id| {
-            let here = self.members.get(id).map(Member::described);
-            here.or_else(|| self.remote.get(id).cloned()).map(|described| described.client)
+            let local = self.members.get(id).map(Member::entry);
+            local.or_else(|| self.remote.get(id).cloned()).map(|entry| entry.client)
         };
         ids.into_iter().filter_map(find).collect()
     }
@@ -90,43 +89,44 @@ impl MemberList {
         let remote =
             if node.has_shared_store() { RemoteMembers::unknown() } else { RemoteMembers::default() };
         let state = Mutex::new(ListState { remote, ..ListState::default() });
-        MemberList { project, shard, interval, state, updating: Mutex::default() }
+        MemberList { project, shard, interval, state, sending: Mutex::default() }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, ListState> {
-        self.state.lock().expect("no code that holds a member list panics")
+        self.state.lock().expect("the lock is never held during a panic")
     }
 
-    /// The clients of this node.
-    pub(crate) fn here(&self) -> Vec<MemberEntry> {
-        self.lock().here()
+    /// The entries of this node's clients.
+    pub(crate) fn local_entries(&self) -> Vec<MemberEntry> {
+        self.lock().local_entries()
     }
 
-    /// Records a change among the clients of other nodes, and has the store read.
-    pub(crate) fn note_remote(self: &Arc<Self>, node: &Arc<Node>, note: fn(&mut RemoteMembers) -> bool) {
+    /// Records a change among the clients of other nodes. If `record` returns true, an update reads them.
+    pub(crate) fn record_remote(self: &Arc<Self>, node: &Arc<Node>, record: fn(&mut RemoteMembers) -> bool) {
         let mut state = self.lock();
-        if note(&mut state.remote) {
+        if record(&mut state.remote) {
             self.update_soon(node, state);
         }
     }
 
-    /// Schedules an update for the end of the interval, unless one is scheduled.
+    /// Schedules an update for the end of the interval, unless one is scheduled already.
     pub(crate) fn update_soon(self: &Arc<Self>, node: &Arc<Node>, state: MutexGuard<'_, ListState>) {
         self.update_after(Duration::ZERO, node, state);
     }
 
-    /// Schedules an update for the end of the interval, or of `least` if that is longer.
+    /// Schedules an update at the end of the interval, but at least `delay_min` after the last update.
     fn update_after(
         self: &Arc<Self>,
-        least: Duration,
+        delay_min: Duration,
         node: &Arc<Node>,
         mut state: MutexGuard<'_, ListState>,
     ) {
-        if std::mem::replace(&mut state.is_due, true) {
+        if std::mem::replace(&mut state.is_scheduled, true) {
             return;
         }
-        let since = state.updated.map(|updated| now().saturating_duration_since(updated));
-        let wait = since.map_or(Duration::ZERO, |since| self.interval.max(least).saturating_sub(since));
+        let elapsed = state.last_update.map(|at| now().saturating_duration_since(at));
+        let wait =
+            elapsed.map_or(Duration::ZERO, |elapsed| self.interval.max(delay_min).saturating_sub(elapsed));
         let (list, node) = (self.clone(), node.clone());
         node.tasks.clone().spawn(async move {
             if !wait.is_zero() {
@@ -138,58 +138,59 @@ impl MemberList {
     }
 
     fn update(self: &Arc<Self>, node: &Arc<Node>) {
-        let _turn = self.updating.lock().expect("no update panics");
-        let (update, again) = self.take_update(node);
+        let _guard = self.sending.lock().expect("the lock is never held during a panic");
+        let (update, must_repeat) = self.take_update(node);
         let missed = update.send(node);
         let mut state = self.lock();
         for id in &missed {
             if let Some(member) = state.members.get_mut(id) {
-                member.is_behind = true;
+                member.needs_list = true;
             }
         }
-        if again || !missed.is_empty() {
+        if must_repeat || !missed.is_empty() {
             self.update_after(RETRY_SEND, node, state);
         }
     }
 
-    /// Takes the contents of an update and its receivers. Returns true if another has to follow: an
-    /// outbox has no room now, or a client of another node has changed in the meantime.
+    /// Takes the contents and receivers of an update. Returns true if another update must follow, because
+    /// an outbox has no room or a client of another node has changed in the meantime.
     fn take_update(&self, node: &Node) -> (Update, bool) {
         let mut state = self.lock();
-        let ListState { members, remote, changes, version, is_due, updated } = &mut *state;
-        (*is_due, *updated) = (false, Some(now()));
+        let ListState { members, remote, changes, version, is_scheduled, last_update } = &mut *state;
+        (*is_scheduled, *last_update) = (false, Some(now()));
         let changes = std::mem::take(changes);
         *version += u64::from(!changes.is_empty());
         let mut update = Update { version: *version, ..Update::default() };
-        let mut again = remote.is_stale() && !members.is_empty();
+        let mut must_repeat = remote.is_stale() && !members.is_empty();
         for member in members.values_mut() {
             let client = client_of(&member.session).expect("every member is a Koji client");
-            if changes.is_empty() && !member.is_behind {
+            if changes.is_empty() && !member.needs_list {
                 continue;
             }
             if !has_room(&member.session, 0, node) {
-                (member.is_behind, again) = (true, true);
+                (member.needs_list, must_repeat) = (true, true);
                 continue;
             }
-            let receivers = match (client.changes, std::mem::take(&mut member.is_behind)) {
-                (false, _) => &mut update.to_all,
-                (true, true) => &mut update.to_new,
-                (true, false) => &mut update.to_watchers,
+            let receivers = match (client.wants_changes, std::mem::take(&mut member.needs_list)) {
+                (false, _) => &mut update.list_receivers,
+                (true, true) => &mut update.versioned_list_receivers,
+                (true, false) => &mut update.changes_receivers,
             };
             receivers.push(member.session.clone());
         }
-        if !update.to_all.is_empty() || !update.to_new.is_empty() {
-            update.clients = state.everyone();
+        if !update.list_receivers.is_empty() || !update.versioned_list_receivers.is_empty() {
+            update.clients = state.all_clients();
         }
-        if !update.to_watchers.is_empty() {
-            (update.joined, update.updated) = (state.some(&changes.joined), state.some(&changes.updated));
+        if !update.changes_receivers.is_empty() {
+            (update.joined, update.updated) =
+                (state.clients_of(&changes.joined), state.clients_of(&changes.updated));
             update.left = changes.left.into_iter().collect();
         }
-        (update, again)
+        (update, must_repeat)
     }
 
-    /// Reads the clients of other nodes, if they may have changed. Only the scheduled update does, so one
-    /// read runs at a time.
+    /// Reads the clients of other nodes if they may have changed. Only a scheduled update calls this, so
+    /// one read runs at a time.
     async fn read_remote(self: &Arc<Self>, node: &Arc<Node>) {
         let is_subscribed = {
             let mut state = self.lock();
@@ -201,7 +202,7 @@ impl MemberList {
         };
         let (bus, store) = (node.hub().bus(), node.hub().store());
         let read = async {
-            // A change after the answer has to be notified, or it would never be read.
+            // The subscription must be active before the read, or a later change would go unnoticed.
             if !is_subscribed {
                 bus.settled().await;
             }
@@ -215,22 +216,22 @@ impl MemberList {
                     None
                 }
                 Ok(Err(error)) => Some(error.into()),
-                Err(late) => Some(late.into()),
+                Err(elapsed) => Some(elapsed.into()),
             };
         if let Some(error) = failure {
-            tracing::debug!(project = %self.project, shard = %self.shard, error = &*error, "cannot read a shard's clients of other nodes; the list may be out of date");
+            tracing::debug!(project = %self.project, shard = %self.shard, error = &*error, "cannot read the shard's clients of other nodes; the member list may be outdated");
             self.lock().remote.is_subscribed &= is_subscribed;
-            self.read_later(node);
+            self.schedule_retry(node);
         }
     }
 
-    fn read_later(self: &Arc<Self>, node: &Arc<Node>) {
+    fn schedule_retry(self: &Arc<Self>, node: &Arc<Node>) {
         self.lock().remote.read_failed();
         let (list, node) = (self.clone(), node.clone());
         node.tasks.clone().spawn_service(async move {
             tokio::time::sleep(RETRY_STORE).await;
             let mut state = list.lock();
-            if state.remote.may_read_again() {
+            if state.remote.retry_due() {
                 list.update_soon(&node, state);
             }
         });

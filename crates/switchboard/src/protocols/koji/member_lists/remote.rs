@@ -1,7 +1,7 @@
-//! The clients of a shard on other nodes, and whether the store has to be read again.
+//! The clients of a shard on other nodes, and whether they must be read from the store again.
 //!
-//! A notification of another node says that something changed; the store has the entries. It is read
-//! before the next update, so a hundred changes elsewhere cost one read, as they cost one list here.
+//! A notification of another node only signals a change; the entries are in the store. They are read
+//! before the next update, so a hundred changes on other nodes cost one read.
 
 use bytes::Bytes;
 use indexmap::IndexMap;
@@ -18,20 +18,20 @@ pub(crate) struct RemoteMembers {
     pub(crate) is_subscribed: bool,
 }
 
-/// How the known clients relate to those in the store.
+/// The relation of the known clients to those in the store.
 #[derive(Default, PartialEq, Eq)]
 enum View {
-    /// No change was notified since the last read.
+    /// No change was reported since the last read.
     #[default]
     Current,
     /// The store is read before the next update.
     Stale,
-    /// The store did not answer and is read again after a while; until then the known clients are sent.
+    /// The store did not answer. It is read again after a delay; until then the known clients are sent.
     Failing,
 }
 
 impl RemoteMembers {
-    /// No client is known, and there may be some.
+    /// No clients are known yet, and the store must be read.
     pub(crate) fn unknown() -> Self {
         RemoteMembers { view: View::Stale, ..RemoteMembers::default() }
     }
@@ -48,7 +48,7 @@ impl RemoteMembers {
         self.view == View::Stale
     }
 
-    /// Something has changed. Returns true if that is new.
+    /// Records that a client has changed. Returns true if an update must be scheduled.
     pub(crate) fn changed(&mut self) -> bool {
         let is_new = self.view == View::Current;
         if is_new {
@@ -57,32 +57,33 @@ impl RemoteMembers {
         is_new
     }
 
-    /// Notifications were lost, and may still be. Returns true as `changed` does.
+    /// Records that notifications were lost, and that the subscription may be inactive. Returns true if an
+    /// update must be scheduled.
     pub(crate) fn missed(&mut self) -> bool {
         self.is_subscribed = false;
         self.changed()
     }
 
-    /// The store is read now, and has every change until now.
+    /// Records that the store is being read, which includes every change so far.
     pub(crate) fn begin_read(&mut self) {
         self.view = View::Current;
     }
 
-    /// The store did not answer.
+    /// Records that the store did not answer.
     pub(crate) fn read_failed(&mut self) {
         self.view = View::Failing;
     }
 
-    /// The time to read again has come. Returns true if nobody has read in the meantime.
-    pub(crate) fn may_read_again(&mut self) -> bool {
-        let failing = self.view == View::Failing;
-        if failing {
+    /// Called after the delay that follows a failed read. Returns true if no read has begun since.
+    pub(crate) fn retry_due(&mut self) -> bool {
+        let is_failing = self.view == View::Failing;
+        if is_failing {
             self.view = View::Stale;
         }
-        failing
+        is_failing
     }
 
-    /// Replaces the known clients by those of the store, and records the changes.
+    /// Replaces the known clients with those of the store and records the differences.
     pub(crate) fn replace(
         &mut self,
         this_node: NodeId,
@@ -91,7 +92,7 @@ impl RemoteMembers {
     ) {
         let others = entries.iter().filter(|(id, _)| id.node() != this_node);
         let clients: IndexMap<SocketId, MemberEntry> =
-            others.filter_map(|(id, entry)| Some((*id, MemberEntry::read(*id, entry)?))).collect();
+            others.filter_map(|(id, entry)| Some((*id, MemberEntry::from_bytes(*id, entry)?))).collect();
         for id in self.clients.keys().filter(|id| !clients.contains_key(*id)) {
             changes.leave(*id);
         }
@@ -113,38 +114,38 @@ mod tests {
 
     use super::*;
 
-    fn said(id: SocketId, info: &str, last_ping_ms: u64) -> (SocketId, Bytes) {
+    fn stored(id: SocketId, info: &str, last_ping_ms: u64) -> (SocketId, Bytes) {
         let client = koji::Client { id, user_info: Payload::parse(info).unwrap(), last_ping_ms };
-        (id, MemberEntry { since_us: 1, client }.write())
+        (id, MemberEntry { connected_us: 1, client }.to_bytes())
     }
 
     #[test]
-    fn a_change_of_the_user_info_alone_is_a_change() {
-        let (node, mut elsewhere, mut changes) =
+    fn only_a_changed_user_info_makes_an_entry_a_changed_one() {
+        let (node, mut remote, mut changes) =
             (NodeId::random(), RemoteMembers::default(), Changes::default());
         let [ann, bob] = [0; 2].map(|_| SocketId::random());
-        let mut learn = |list: &[(SocketId, Bytes)]| {
-            elsewhere.replace(node, list, &mut changes);
+        let mut replace = |list: &[(SocketId, Bytes)]| {
+            remote.replace(node, list, &mut changes);
             std::mem::take(&mut changes)
         };
-        let own = said(SocketId::on(node), "{}", 1);
-        let garbage = (SocketId::random(), Bytes::from_static(b"?"));
-        let first = learn(&[said(ann, "{}", 1), own, garbage, said(bob, "{}", 1)]);
+        let own = stored(SocketId::on(node), "{}", 1);
+        let invalid = (SocketId::random(), Bytes::from_static(b"?"));
+        let first = replace(&[stored(ann, "{}", 1), own, invalid, stored(bob, "{}", 1)]);
         assert!(first.joined.iter().eq([&ann, &bob]) && first.left.is_empty());
-        assert!(learn(&[said(bob, "{}", 1), said(ann, "{}", 2)]).is_empty());
-        let second = learn(&[said(ann, r#"{"name":"Ann"}"#, 3)]);
+        assert!(replace(&[stored(bob, "{}", 1), stored(ann, "{}", 2)]).is_empty());
+        let second = replace(&[stored(ann, r#"{"name":"Ann"}"#, 3)]);
         assert!(second.updated.iter().eq([&ann]) && second.left.iter().eq([&bob]));
         assert!(second.joined.is_empty());
     }
 
     #[test]
-    fn a_change_that_is_known_is_not_read_twice() {
-        let mut elsewhere = RemoteMembers::unknown();
-        assert!(!elsewhere.changed() && elsewhere.is_stale());
-        elsewhere.begin_read();
-        assert!(elsewhere.missed() && !elsewhere.missed());
-        elsewhere.read_failed();
-        assert!(!elsewhere.changed() && !elsewhere.is_stale(), "it is read again after a while");
-        assert!(elsewhere.may_read_again() && !elsewhere.may_read_again());
+    fn a_change_before_the_scheduled_read_schedules_no_further_read() {
+        let mut remote = RemoteMembers::unknown();
+        assert!(!remote.changed() && remote.is_stale());
+        remote.begin_read();
+        assert!(remote.missed() && !remote.missed());
+        remote.read_failed();
+        assert!(!remote.changed() && !remote.is_stale(), "a failed read is repeated after a delay only");
+        assert!(remote.retry_due() && !remote.retry_due());
     }
 }

@@ -1,4 +1,4 @@
-//! One update of a shard's clients: its frames and their receivers.
+//! One update of a member list: its frames and their receivers.
 
 use std::sync::Arc;
 
@@ -10,27 +10,27 @@ use switchboard_ws::frame::{OpCode, encode_with};
 
 use crate::node::Node;
 
-/// The receivers of an update, and its contents.
+/// The contents of an update and its receivers.
 #[derive(Default)]
 pub(crate) struct Update {
     pub(crate) version: u64,
     pub(crate) clients: Vec<koji::Client>,
-    /// Receive the whole list.
-    pub(crate) to_all: Vec<Arc<Session>>,
-    /// Receive the whole list with its version, which later changes refer to.
-    pub(crate) to_new: Vec<Arc<Session>>,
-    /// Receive the changes.
-    pub(crate) to_watchers: Vec<Arc<Session>>,
+    /// Clients that receive the whole list.
+    pub(crate) list_receivers: Vec<Arc<Session>>,
+    /// Clients that receive the whole list with its version, to which later changes refer.
+    pub(crate) versioned_list_receivers: Vec<Arc<Session>>,
+    /// Clients that receive the changes.
+    pub(crate) changes_receivers: Vec<Arc<Session>>,
     pub(crate) joined: Vec<koji::Client>,
     pub(crate) updated: Vec<koji::Client>,
     pub(crate) left: Vec<SocketId>,
 }
 
-/// Room for one entry of a list: the id and what surrounds it, and a short user info.
+/// Estimated length of one entry of a list: the id, a short user info and the field names.
 const ENTRY_BYTES: usize = 128;
 
 impl Update {
-    /// Sends it. Returns the clients whose outboxes had no room for it.
+    /// Sends the update. Returns the clients whose outboxes had no room for it.
     pub(crate) fn send(&self, node: &Node) -> Vec<SocketId> {
         let mut missed = Vec::new();
         let mut deliver = |sessions: &[Arc<Session>], encode: &dyn Fn() -> Bytes| {
@@ -38,27 +38,27 @@ impl Update {
                 return;
             }
             let frame = encode();
-            let (takers, others): (Vec<_>, Vec<_>) =
+            let (receivers, full): (Vec<_>, Vec<_>) =
                 sessions.iter().partition(|session| has_room(session, frame.len(), node));
-            let delivered = node.hub().deliver_frame_to(takers, &frame, DeliveryClass::Live);
+            let delivered = node.hub().deliver_frame_to(receivers, &frame, DeliveryClass::Live);
             node.meters().lists.increment(delivered.queued as u64);
-            missed.extend(others.iter().map(|session| session.id));
+            missed.extend(full.iter().map(|session| session.id));
         };
-        // New clients last: they may send as soon as they know the others, and clients ignore senders that they do not know.
-        deliver(&self.to_watchers, &|| self.changes_frame());
-        deliver(&self.to_all, &|| self.list_frame(|_| ()));
-        deliver(&self.to_new, &|| {
+        // New clients last: they may send once they have the list, and the other clients ignore unknown senders.
+        deliver(&self.changes_receivers, &|| self.changes_frame());
+        deliver(&self.list_receivers, &|| self.list_frame(|_| ()));
+        deliver(&self.versioned_list_receivers, &|| {
             self.list_frame(|out| out.extend_from_slice(format!(",\"version\":{}", self.version).as_bytes()))
         });
         missed
     }
 
-    fn list_frame(&self, more: impl FnOnce(&mut Vec<u8>)) -> Bytes {
+    fn list_frame(&self, write_version: impl FnOnce(&mut Vec<u8>)) -> Bytes {
         encode_with(OpCode::Text, ENTRY_BYTES * (1 + self.clients.len()), |out| {
             koji::write_platform(out, CLIENTS_CHANGED, |out| {
                 out.extend_from_slice(b"{\"connectedClients\":");
                 koji::write_clients(out, &self.clients);
-                more(out);
+                write_version(out);
                 out.push(b'}');
             });
         })
@@ -74,15 +74,15 @@ impl Update {
                 koji::write_clients(out, &self.updated);
                 out.extend_from_slice(b",\"left\":");
                 serde_json::to_writer(&mut *out, &self.left)
-                    .expect("ids are JSON and a Vec takes everything");
+                    .expect("ids are valid JSON and writing to a Vec cannot fail");
                 out.push(b'}');
             });
         })
     }
 }
 
-/// Whether an outbox has room for a list of that length and is then at most half full. An empty one
-/// takes every list, or long ones would never arrive.
+/// Returns true if an outbox is at most half full with another `len` bytes. An empty outbox accepts a list
+/// of any length, because a long list could never be sent otherwise.
 pub(crate) fn has_room(session: &Session, len: usize, node: &Node) -> bool {
     let queued = session.outbox.queued_bytes();
     queued == 0 || queued + len <= node.limits().outbox_bytes_max / 2
