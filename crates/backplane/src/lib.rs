@@ -3,10 +3,13 @@
 //! A [`Bus`] carries publications between nodes, a [`Store`] holds presence and seats, an [`Inbox`] stores
 //! messages for users, a [`ReportSink`] passes client actions to workers, and an [`IdempotencyStore`] remembers
 //! requests. A [`Backplane`] bundles the services of one backend. The implementations here serve a single
-//! node, or several nodes in one process.
+//! node, or several nodes in one process. Every implementation passes the tests of the module `contract`, which
+//! the feature of that name adds.
 
 mod backplane;
 mod bus;
+#[cfg(feature = "contract")]
+pub mod contract;
 mod future;
 mod idempotency;
 mod inbox;

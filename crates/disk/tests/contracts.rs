@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use switchboard_backplane::{Inbox, InboxLimits, LocalBus, MemoryStore};
+use switchboard_backplane::{Inbox, InboxLimits, LocalBus, MemoryStore, contract};
 use switchboard_disk::DiskInbox;
 use switchboard_event::{Event, Name, Payload, ProjectId, SocketId, UserId};
+use switchboard_testkit::Node;
 use switchboard_testkit::Scratch;
-use switchboard_testkit::contract::{self, Node};
 
 fn node() -> Node {
     Node::new(Arc::new(LocalBus::default()), |index| Arc::new(MemoryStore::new(index)))
@@ -32,7 +32,12 @@ async fn full_inboxes_and_projects_keep_their_limits() {
 async fn stored_messages_match_the_model_under_random_operations() {
     for seed in 1..=4 {
         let scratch = Scratch::new();
-        contract::inbox_model::at_random(&node(), &inbox(&scratch, contract::inbox_model::SMALL), seed).await;
+        contract::inbox_model::random_operations(
+            &node(),
+            &inbox(&scratch, contract::inbox_model::SMALL),
+            seed,
+        )
+        .await;
     }
 }
 

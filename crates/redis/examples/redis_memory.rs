@@ -8,7 +8,7 @@ use bytes::Bytes;
 use switchboard_backplane::{Backplane, SeatRequest, Seated, Store};
 use switchboard_event::{ProjectId, SocketId, Target};
 use switchboard_redis::{Options, Redis};
-use switchboard_testkit::contract::Node;
+use switchboard_testkit::Node;
 
 type Done<T = ()> = Result<T, Box<dyn Error>>;
 

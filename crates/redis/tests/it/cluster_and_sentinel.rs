@@ -4,12 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use switchboard_backplane::{Backplane, InboxLimits, Page, Store};
+use switchboard_backplane::{Backplane, InboxLimits, Page, Store, contract};
 use switchboard_event::{Event, Payload, Target};
 use switchboard_hub::Scope;
 use switchboard_redis::{Mode, Options, Publisher, Redis};
-use switchboard_testkit::name;
-use switchboard_testkit::{RedisCluster, RedisSentinels, RedisServer, contract};
+use switchboard_testkit::{RedisCluster, RedisSentinels, RedisServer, name};
 
 use crate::large_audiences::assert_nodes_without_recipients_receive_nothing;
 use crate::support::{LEASE, RedisNode, let_requests_age, node, settle, until};
@@ -35,11 +34,14 @@ async fn connect(options: &Options) -> RedisNode {
 /// Runs the contract tests of the backplane with nodes that use `options`.
 async fn run_contracts(options: &Options, servers: &[&RedisServer]) {
     let (one, two, three) = (connect(options).await, connect(options).await, connect(options).await);
-    contract::bus(&one.node, &two.node, async || settle(&[&one, &two]).await).await;
-    contract::store(&connect(&Options { prefix: "store".into(), ..options.clone() }).await.node, async || ())
-        .await;
+    contract::bus::delivery(&one.node, &two.node, async || settle(&[&one, &two]).await).await;
+    contract::store::presence(
+        &connect(&Options { prefix: "store".into(), ..options.clone() }).await.node,
+        async || (),
+    )
+    .await;
     let stores: Vec<Arc<dyn Store>> = [&one, &two, &three].map(|node| node.redis.store()).into();
-    contract::seats(&stores, async || {
+    contract::seats::placement(&stores, async || {
         for store in &stores {
             // The query returns after all earlier changes of the node are written.
             store.shards(&name("seats")).await.expect("the store replies");
@@ -50,7 +52,7 @@ async fn run_contracts(options: &Options, servers: &[&RedisServer]) {
     let node = connect(&inbox).await;
     contract::inbox::messages(&node.node, &node.redis.inbox().expect("the options enable the inbox")).await;
     let [one, two] = [one, two].map(|node| node.redis.repeats());
-    contract::repeats::requests(&*one, &*two, async |by| let_requests_age(servers, by).await).await;
+    contract::idempotency::requests(&*one, &*two, async |by| let_requests_age(servers, by).await).await;
     assert_publishers_use_the_limits_of_nodes(options).await;
 }
 

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use switchboard_backplane::{Backplane, Inbox, InboxLimits, Store};
-use switchboard_testkit::{RedisServer, contract};
+use switchboard_backplane::{Backplane, Inbox, InboxLimits, Store, contract};
+use switchboard_testkit::RedisServer;
 
 use crate::support::{RedisNode, connect, connect_with_inbox, let_requests_age, settle};
 
@@ -11,14 +11,14 @@ use crate::support::{RedisNode, connect, connect_with_inbox, let_requests_age, s
 async fn the_bus_fulfils_its_contract() {
     let server = RedisServer::start().await;
     let (one, two) = (connect(&server).await, connect(&server).await);
-    contract::bus(&one.node, &two.node, async || settle(&[&one, &two]).await).await;
+    contract::bus::delivery(&one.node, &two.node, async || settle(&[&one, &two]).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_store_fulfils_its_contract() {
     let server = RedisServer::start().await;
     let one = connect(&server).await;
-    contract::store(&one.node, async || ()).await;
+    contract::store::presence(&one.node, async || ()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -26,7 +26,7 @@ async fn concurrent_seat_requests_on_several_nodes_exceed_no_capacity() {
     let server = RedisServer::start().await;
     let nodes = [connect(&server).await, connect(&server).await, connect(&server).await];
     let stores: Vec<Arc<dyn Store>> = nodes.iter().map(|node| node.redis.store()).collect();
-    contract::seats(&stores, async || {
+    contract::seats::placement(&stores, async || {
         for store in &stores {
             // The query returns after all earlier changes of the node are written.
             store
@@ -42,7 +42,7 @@ async fn concurrent_seat_requests_on_several_nodes_exceed_no_capacity() {
 async fn a_request_with_an_idempotency_key_runs_once_across_nodes() {
     let server = RedisServer::start().await;
     let [one, two] = [connect(&server).await, connect(&server).await].map(|node| node.redis.repeats());
-    contract::repeats::requests(&*one, &*two, async |by| let_requests_age(&[&server], by).await).await;
+    contract::idempotency::requests(&*one, &*two, async |by| let_requests_age(&[&server], by).await).await;
 }
 
 async fn with_inbox(server: &RedisServer, limits: InboxLimits) -> (RedisNode, Arc<dyn Inbox>) {
@@ -70,7 +70,7 @@ async fn the_inbox_matches_its_model_for_random_operations() {
     for seed in 1..=4 {
         let server = RedisServer::start().await;
         let (node, inbox) = with_inbox(&server, contract::inbox_model::SMALL).await;
-        contract::inbox_model::at_random(&node.node, &inbox, seed).await;
+        contract::inbox_model::random_operations(&node.node, &inbox, seed).await;
     }
 }
 

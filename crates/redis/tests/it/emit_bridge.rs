@@ -7,8 +7,7 @@ use switchboard_backplane::{Backplane, Page, SeatRequest};
 use switchboard_event::{Audience, ProjectId, ShardName, SocketId, Target, UserId};
 use switchboard_hub::Scope;
 use switchboard_redis::{ConnectError, EmitBridge, Mode, Options, Redis};
-use switchboard_testkit::RedisServer;
-use switchboard_testkit::contract::Member;
+use switchboard_testkit::{Member, RedisServer};
 
 use crate::channels::{ChannelProbe, publish};
 use crate::support::{RedisNode, keys, node, options, query, run, settle, until};

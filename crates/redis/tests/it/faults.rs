@@ -24,7 +24,7 @@ fn seven() -> Target {
 }
 
 /// A node with a socket in the room, of user 7, on a shard.
-async fn busy(server: &RedisServer) -> (RedisNode, switchboard_testkit::contract::Member) {
+async fn busy(server: &RedisServer) -> (RedisNode, switchboard_testkit::Member) {
     let node = connect(server).await;
     let member = node.node.add("p");
     node.node.join(&member, &room());

@@ -7,9 +7,8 @@ use switchboard_backplane::{Backplane, Content, Inbox, InboxLimits};
 use switchboard_event::{Event, MessageNumber, Payload, ProjectId, SocketId, Target, UserId};
 use switchboard_hub::HubEvent;
 use switchboard_redis::{Options, Redis};
-use switchboard_testkit::RedisServer;
-use switchboard_testkit::contract::Member;
 use switchboard_testkit::name;
+use switchboard_testkit::{Member, RedisServer};
 
 use crate::support::{RedisNode, connect_with_inbox, node, options, query, settle, until};
 

@@ -5,8 +5,7 @@ use std::time::Duration;
 use switchboard_backplane::Backplane;
 use switchboard_event::{Audience, Target};
 use switchboard_hub::Scope;
-use switchboard_testkit::RedisServer;
-use switchboard_testkit::contract::Member;
+use switchboard_testkit::{Member, RedisServer};
 
 use crate::support::{RedisNode, connect, settle, until};
 

@@ -5,8 +5,7 @@ use std::time::{Duration, Instant};
 use switchboard_backplane::Backplane;
 use switchboard_event::{ProjectId, Target};
 use switchboard_redis::{Options, Redis};
-use switchboard_testkit::RedisServer;
-use switchboard_testkit::contract::Member;
+use switchboard_testkit::{Member, RedisServer};
 
 use crate::support::{LEASE, RedisNode, connect, node, options, until};
 

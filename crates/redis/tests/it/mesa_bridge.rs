@@ -5,8 +5,7 @@ use switchboard_backplane::{Backplane, Content, Publication, SeatRequest};
 use switchboard_event::{Audience, NodeId, ProjectId, ShardName, SocketId, Target};
 use switchboard_hub::Scope;
 use switchboard_redis::{ConnectError, EmitBridge, MesaBridge, Mode, Options, Redis};
-use switchboard_testkit::RedisServer;
-use switchboard_testkit::contract::Member;
+use switchboard_testkit::{Member, RedisServer};
 
 use crate::channels::{ChannelProbe, publish};
 use crate::support::{RedisNode, keys, node, options, run, settle, until};

@@ -3,9 +3,8 @@
 use switchboard_backplane::{Backplane, InboxLimits, StoredMessage};
 use switchboard_event::{Event, MessageNumber, Payload, Target};
 use switchboard_redis::{MesaBridge, Options, Redis};
-use switchboard_testkit::RedisServer;
-use switchboard_testkit::contract::Member;
 use switchboard_testkit::name;
+use switchboard_testkit::{Member, RedisServer};
 
 use crate::channels::ChannelProbe;
 use crate::support::{RedisNode, node, options, run};

@@ -6,9 +6,8 @@ use switchboard_backplane::{Backplane, InboxLimits};
 use switchboard_event::Target;
 use switchboard_hub::Scope;
 use switchboard_redis::{Options, Redis};
-use switchboard_testkit::RedisServer;
-use switchboard_testkit::contract::{Member, Node};
 pub(crate) use switchboard_testkit::until;
+use switchboard_testkit::{Member, Node, RedisServer};
 
 /// The shortest lease that the options allow, for tests of expiry.
 pub(crate) const LEASE: Duration = Duration::from_millis(900);

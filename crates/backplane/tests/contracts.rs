@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use switchboard_backplane::{LocalBus, MemoryIdempotencyStore, MemoryStore, Store};
+use switchboard_backplane::{LocalBus, MemoryIdempotencyStore, MemoryStore, Store, contract};
 use switchboard_hub::Index;
-use switchboard_testkit::contract::{self, Node};
+use switchboard_testkit::Node;
 
 fn node(bus: LocalBus) -> Node {
     Node::new(Arc::new(bus), |index| Arc::new(MemoryStore::new(index)))
@@ -12,24 +12,23 @@ fn node(bus: LocalBus) -> Node {
 
 #[tokio::test]
 async fn connected_local_buses_meet_the_bus_contract() {
-    let buses = LocalBus::connected(2).into_iter().map(node).collect::<Vec<_>>();
-    let [one, two] = &buses[..] else { panic!("two were asked for") };
-    contract::bus(one, two, async || ()).await;
+    let nodes = LocalBus::connected(2).into_iter().map(node).collect::<Vec<_>>();
+    contract::bus::delivery(&nodes[0], &nodes[1], async || ()).await;
 }
 
 #[tokio::test]
 async fn the_memory_store_meets_the_store_contract() {
-    contract::store(&node(LocalBus::default()), async || ()).await;
+    contract::store::presence(&node(LocalBus::default()), async || ()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_memory_store_meets_the_seat_contract() {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Arc::new(Index::default())));
-    contract::seats(&[store], async || ()).await;
+    contract::seats::placement(&[store], async || ()).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_memory_idempotency_store_meets_the_contract() {
     let store = MemoryIdempotencyStore::with_clock(|| tokio::time::Instant::now().into_std());
-    contract::repeats::requests(&store, &store, tokio::time::advance).await;
+    contract::idempotency::requests(&store, &store, tokio::time::advance).await;
 }

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
-use switchboard_backplane::{Inbox, InboxLimits, InboxPage, Stored};
 use switchboard_event::{Event, MessageNumber, Payload, ProjectId, SocketId, UserId};
 
-use super::{Node, name};
+use super::inbox::connect_user;
+use super::support::name;
+use super::{TestNode, TestSocket};
+use crate::{Inbox, InboxLimits, InboxPage, Stored};
 
-/// The limits of the inbox of [`at_random`], so small that every bound is reached often.
+/// The limits of the inbox of [`random_operations`], so small that every bound is reached often.
 pub const SMALL: InboxLimits = InboxLimits {
     messages_max: 40,
     bytes_max: 2400,
@@ -33,7 +35,7 @@ struct Model {
     numbers: Vec<MessageNumber>,
 }
 
-/// An inbox, the model, and the operations so far.
+/// An inbox, its model, and the operations so far.
 struct Run<'a> {
     inbox: &'a dyn Inbox,
     project: ProjectId,
@@ -58,14 +60,14 @@ impl Model {
 
     /// A user's oldest messages that a message of that size evicts.
     fn evicted_by(&self, user: &str, size: usize) -> Vec<Message> {
-        let mut left: VecDeque<Message> = self.inboxes.get(user).cloned().unwrap_or_default();
+        let mut stored: VecDeque<Message> = self.inboxes.get(user).cloned().unwrap_or_default();
         let mut evicted = Vec::new();
-        let fits = |left: &VecDeque<Message>| {
-            let bytes: usize = left.iter().map(|message| message.2).sum();
-            (left.len() as u64) < SMALL.messages_max && (bytes + size) as u64 <= SMALL.bytes_max
+        let fits = |stored: &VecDeque<Message>| {
+            let bytes: usize = stored.iter().map(|message| message.2).sum();
+            (stored.len() as u64) < SMALL.messages_max && (bytes + size) as u64 <= SMALL.bytes_max
         };
-        while !fits(&left) {
-            evicted.extend(left.pop_front());
+        while !fits(&stored) {
+            evicted.extend(stored.pop_front());
         }
         evicted
     }
@@ -120,15 +122,15 @@ impl Run<'_> {
         users.sort_unstable();
         // Mostly small messages, sometimes one over every bound.
         let most = if self.random.random_ratio(1, 20) { SMALL.bytes_max as usize + 100 } else { 150 };
-        let (event, data) = (format!("e{}", self.history.len()), self.random.random_range(2..most));
+        let (text, data) = (format!("e{}", self.history.len()), self.random.random_range(2..most));
         self.history.push(format!("put {data} bytes for {users:?}"));
         let ids: Vec<UserId> = users.iter().map(|user| name(user)).collect();
         let payload = Payload::parse(&format!("\"{}\"", "x".repeat(data - 2))).expect("a text is JSON");
-        let said = Event { name: name(&event), data: payload, sender: None, time_ms: 0 };
+        let event = Event { name: name(&text), data: payload, sender: None, time_ms: 0 };
         let Stored { number, inboxes, evicted } =
-            self.inbox.put(&self.project, &ids, &said).await.expect("the inbox replies");
-        let size = event.len() + data;
-        let expected = self.model.put(&users, &(number, event, size));
+            self.inbox.put(&self.project, &ids, &event).await.expect("the inbox replies");
+        let size = text.len() + data;
+        let expected = self.model.put(&users, &(number, text, size));
         assert_eq!((inboxes, evicted), expected, "{:#?}", self.history);
         self.model.numbers.push(number);
     }
@@ -172,14 +174,15 @@ impl Run<'_> {
     }
 }
 
-/// Compares an inbox with the limits [`SMALL`] with the model. A seed determines all operations.
-pub async fn at_random(node: &Node, inbox: &Arc<dyn Inbox>, seed: u64) {
-    super::inbox::begin(node, inbox);
-    let sockets = USERS.map(|user| (user, super::inbox::member_of(node, "random", user)));
+/// Runs random operations on an inbox with the limits [`SMALL`] and on the model, and compares them after each.
+/// The seed determines all operations.
+pub async fn random_operations<N: TestNode>(node: &N, inbox: &Arc<dyn Inbox>, seed: u64) {
+    inbox.start(node.receiver());
+    let sockets = USERS.map(|user| (user, connect_user(node, "random", user).id()));
     let mut run = Run {
         inbox: &**inbox,
         project: name("random"),
-        sockets: sockets.iter().map(|(user, member)| (*user, member.session.id)).collect(),
+        sockets: sockets.into(),
         model: Model::default(),
         random: StdRng::seed_from_u64(seed),
         history: vec![format!("seed {seed}")],

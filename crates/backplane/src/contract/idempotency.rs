@@ -1,13 +1,12 @@
-//! The contract tests of `IdempotencyStore`.
+//! The contract tests of [`IdempotencyStore`].
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use switchboard_backplane::{
-    CLAIM_LIFETIME, Claim, ClaimOutcome, IdempotencyStore, RESPONSE_LIFETIME, RequestKey,
-};
 
-/// The rest of a lifetime when it is checked for the last time. Longer than a call takes.
+use crate::{CLAIM_LIFETIME, Claim, ClaimOutcome, IdempotencyStore, RESPONSE_LIFETIME, RequestKey};
+
+/// How long before its end a lifetime is checked for the last time. Longer than a call takes.
 const MARGIN: Duration = Duration::from_secs(5);
 
 fn key(name: u8, content: u8) -> RequestKey {
@@ -80,8 +79,8 @@ async fn a_released_request_can_be_claimed_again(one: &dyn IdempotencyStore, two
     release(one, &first).await;
     let second = claim(two, &key(3, 2)).await;
     release(one, &first).await;
-    complete(one, &first, "not its own").await;
-    assert_eq!(try_claim(one, &request).await, ClaimOutcome::Conflict, "the other claim is unaffected");
+    complete(one, &first, "from an ended claim").await;
+    assert_eq!(try_claim(one, &request).await, ClaimOutcome::Conflict, "the newer claim is unaffected");
     complete(two, &second, "").await;
     assert_eq!(try_claim(one, &key(3, 2)).await, done(""));
 }
@@ -112,7 +111,7 @@ async fn a_response_is_forgotten_after_its_lifetime(
     let request = key(5, 1);
     complete(one, &claim(one, &request).await, "done").await;
     advance(RESPONSE_LIFETIME - MARGIN).await;
-    assert_eq!(try_claim(two, &request).await, done("done"), "after the claim has expired");
+    assert_eq!(try_claim(two, &request).await, done("done"), "a response outlives its claim");
     advance(MARGIN).await;
     claim(two, &request).await;
 }
