@@ -38,6 +38,7 @@ struct Request {
 }
 
 impl Default for MemoryIdempotencyStore {
+    #[expect(clippy::disallowed_methods, reason = "callers of the trait pass no time")]
     fn default() -> Self {
         MemoryIdempotencyStore::with_clock(Instant::now)
     }
@@ -122,6 +123,7 @@ impl Requests {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "any time is a start")]
 mod tests {
     use super::*;
 
