@@ -26,12 +26,12 @@ function published(directory) {
   app.plugin(load('./src/plugins/redis.js')({ redis, pub, sub }));
   const transports = new Map();
   app.connect = () => {
-    const heard = [];
-    const transport = Object.assign(new EventEmitter(), { send: (text) => heard.push(JSON.parse(text)) });
+    const received = [];
+    const transport = Object.assign(new EventEmitter(), { send: (text) => received.push(JSON.parse(text)) });
     app._handleConnection(transport, { url: '/', headers: {} });
     const socket = [...app.sockets].at(-1);
     transports.set(socket.id, transport);
-    return Object.assign(socket, { heard });
+    return Object.assign(socket, { received });
   };
   app.disconnect = (socket) => void transports.get(socket.id).emit('close');
   return app;
@@ -48,7 +48,7 @@ async function run(call, args) {
   if (!call.startsWith('socket.')) return node[call](...args);
   const [id, ...rest] = args;
   const [socket, name] = [sockets.get(id), call.slice('socket.'.length)];
-  if (name === 'heard') return socket.heard;
+  if (name === 'received') return socket.received;
   if (name === 'disconnect') return node.disconnect(socket);
   return socket[name](...rest);
 }

@@ -10,14 +10,14 @@ class Socket {
   id = randomUUID();
   rooms = new Set();
   tags = new Set();
-  heard = [];
+  received = [];
 
   constructor(node) {
     this.node = node;
   }
 
   emit(event, data) {
-    this.heard.push({ event, data });
+    this.received.push({ event, data });
   }
 
   join(room) {
@@ -42,14 +42,14 @@ export class Original {
 
   constructor({ redis, pub, sub }) {
     Object.assign(this, { redis, pub, sub });
-    sub.on('message', (channel, text) => this.#hear(channel, text));
+    sub.on('message', (channel, text) => this.#receive(channel, text));
   }
 
   listen() {
     return this.sub.subscribe('emit.gg', 'emit.gg:direct');
   }
 
-  #hear(channel, text) {
+  #receive(channel, text) {
     let message;
     try {
       message = JSON.parse(text);
@@ -63,8 +63,8 @@ export class Original {
 
   #deliver(event, data, to) {
     for (const socket of this.sockets.values()) {
-      const hears = to?.[0] === '#' ? socket.rooms.has(to) : to?.[0] === '*' ? socket.tags.has(to) : true;
-      if (hears) socket.emit(event, data);
+      const matches = to?.[0] === '#' ? socket.rooms.has(to) : to?.[0] === '*' ? socket.tags.has(to) : true;
+      if (matches) socket.emit(event, data);
     }
   }
 

@@ -169,8 +169,8 @@ async fn presence_is_restored_after_a_restart_with_empty_data() {
         until("the presence is restored", async || counts(node).await == [3, 3, 1, 1, 2]).await;
     }
     settle(&[&one, &two]).await;
-    one.node.send("p", room(), "heard", Scope::AllNodes);
-    until("sends arrive again", async || b.received().ends_with("heard.")).await;
+    one.node.send("p", room(), "after", Scope::AllNodes);
+    until("sends arrive again", async || b.received().ends_with("after.")).await;
     let shards = two.redis.store().shards(&project()).await.unwrap();
     assert_eq!(shards.len(), 1, "the same shard as before: {shards:?}");
 }
@@ -337,8 +337,8 @@ async fn garbage_in_our_keys_and_channels_is_ignored() {
     assert_eq!(store.users(&project(), Page::all()).await.unwrap(), ["7"]);
     assert!(store.count(&project(), &Target::room("wrong").unwrap()).await.is_err());
     settle(&[&one, &two]).await;
-    two.node.send("p", room(), "heard", Scope::AllNodes);
-    until("sends still arrive", async || a.received() == "heard.").await;
+    two.node.send("p", room(), "after", Scope::AllNodes);
+    until("sends still arrive", async || a.received() == "after.").await;
     until("the invalid lease is removed", async || {
         let score: Option<f64> =
             query(&server, redis::cmd("ZSCORE").arg("switchboard:{*}:nodes").arg("no lease")).await;
@@ -422,8 +422,8 @@ async fn nodes_recover_within_5_s_after_their_connections_are_cut() {
     .await
     .expect("the nodes recover within 5 s");
     settle(&[&one, &two]).await;
-    one.node.send("p", room(), "heard", Scope::AllNodes);
-    until("sends arrive again", async || b.received().ends_with("heard.")).await;
+    one.node.send("p", room(), "after", Scope::AllNodes);
+    until("sends arrive again", async || b.received().ends_with("after.")).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -86,8 +86,8 @@ async fn each_node_receives_a_stored_message_once_for_its_users() {
     for node in [&one, &two, &idle] {
         node.node.redis.store().settled().await;
     }
-    let number = one.put(&["8", "7", "9", "nobody"], "said").await.unwrap();
-    for (node, received) in [(&one, "said for user 8, user 7"), (&two, "said for user 7, user 9")] {
+    let number = one.put(&["8", "7", "9", "nobody"], "event").await.unwrap();
+    for (node, received) in [(&one, "event for user 8, user 7"), (&two, "event for user 7, user 9")] {
         until("the publication arrives", async || !node.received().is_empty()).await;
         settle(&[&one.node, &two.node, &idle.node]).await;
         assert_eq!(*node.received.lock().unwrap(), [(number, received.to_owned())]);

@@ -73,16 +73,16 @@ async fn a_send_to_many_users_is_published_once_per_node_with_recipients() {
     ready(&[&one, &two, &three, &idle]).await;
 
     let before = published(&server).await;
-    one.node.send("p", all_users(), "said", Scope::AllNodes);
+    one.node.send("p", all_users(), "event", Scope::AllNodes);
     one.node.send("p", all_users().except(user(1)), "but", Scope::AllNodes);
     for member in on_two[1..].iter().chain([&two_users, &local]) {
         until("the event arrives", async || member.received().ends_with("but.")).await;
-        assert_eq!(member.received(), "said.but.", "each socket receives each event once");
+        assert_eq!(member.received(), "event.but.", "each socket receives each event once");
     }
-    until("the event arrives", async || on_three.received() == "said.").await;
+    until("the event arrives", async || on_three.received() == "event.").await;
     assert_eq!(published(&server).await - before, 4, "two nodes, two messages");
     settle(&[&one, &two, &three, &idle]).await;
-    assert_eq!((on_two[0].received(), on_three.received()), ("said.".into(), "said.".into()));
+    assert_eq!((on_two[0].received(), on_three.received()), ("event.".into(), "event.".into()));
     assert_eq!((other_user.received(), other.received()), (String::new(), String::new()));
 }
 
@@ -96,7 +96,7 @@ async fn a_send_with_recipients_on_every_node_is_published_once_for_all() {
     ready(&[&one, &two]).await;
 
     let before = published(&server).await;
-    one.node.send("p", first_users(32), "said", Scope::AllNodes);
+    one.node.send("p", first_users(32), "event", Scope::AllNodes);
     one.node.send("p", first_users(32).and(room()), "too", Scope::AllNodes);
     one.node.send("p", first_users(32).except(user(1)), "but", Scope::AllNodes);
     for member in [&local, &two_users] {
@@ -104,8 +104,8 @@ async fn a_send_with_recipients_on_every_node_is_published_once_for_all() {
     }
     assert_eq!(published(&server).await - before, 4, "three messages for all, and one for the room");
     settle(&[&one, &two]).await;
-    assert_eq!((local.received(), two_users.received()), ("said.too.but.".into(), "said.too.but.".into()));
-    assert_eq!((other.received(), other_user.received()), ("said.too.".into(), String::new()));
+    assert_eq!((local.received(), two_users.received()), ("event.too.but.".into(), "event.too.but.".into()));
+    assert_eq!((other.received(), other_user.received()), ("event.too.".into(), String::new()));
 }
 
 /// Sends to many users with recipients on the first two nodes, and later also on the third.
@@ -119,9 +119,9 @@ pub(crate) async fn assert_nodes_without_recipients_receive_nothing(
     ready(&[one, two, three]).await;
 
     let before = published_by(servers).await;
-    one.node.send("p", first_users(48), "said", Scope::AllNodes);
+    one.node.send("p", first_users(48), "event", Scope::AllNodes);
     for member in on_two.iter().chain([&local]) {
-        until("the event arrives", async || member.received() == "said.").await;
+        until("the event arrives", async || member.received() == "event.").await;
     }
     assert_eq!(published_by(servers).await - before, 1, "only to the other node with recipients");
 
@@ -157,13 +157,13 @@ async fn a_socket_in_several_targets_of_a_large_send_receives_it_once() {
     let (room_only, direct) = (join(&three, &[room()]), join(&three, &[]));
     ready(&[&one, &two, &three]).await;
     let audience = all_users().and(room()).and(direct.session.id);
-    one.node.send("p", audience, "said", Scope::AllNodes);
+    one.node.send("p", audience, "event", Scope::AllNodes);
     for member in [&both, &user_only, &room_only, &direct] {
         until("the event arrives", async || !member.received().is_empty()).await;
     }
     settle(&[&one, &two, &three]).await;
     for member in [&both, &user_only, &room_only, &direct] {
-        assert_eq!(member.received(), "said.");
+        assert_eq!(member.received(), "event.");
     }
 }
 
@@ -192,7 +192,7 @@ async fn a_script_that_redis_lost_is_loaded_again() {
     ready(&[&one, &two]).await;
     assert_eq!(server.ask("SCRIPT FLUSH").await, "+OK");
     until("sends arrive again", async || {
-        one.node.send("p", all_users(), "said", Scope::AllNodes);
+        one.node.send("p", all_users(), "event", Scope::AllNodes);
         tokio::time::sleep(Duration::from_millis(20)).await;
         !member.received().is_empty()
     })

@@ -29,7 +29,7 @@ impl LegacyNode {
     /// Waits until a socket has received exactly these events.
     async fn until_received(&mut self, id: &str, expected: Value) {
         until("the events arrive", async || {
-            let received = self.call("socket.heard", json!([id])).await;
+            let received = self.call("socket.received", json!([id])).await;
             let count = |list: &Value| list.as_array().map_or(0, Vec::len);
             assert!(count(&received) <= count(&expected), "{received}");
             received == expected

@@ -327,7 +327,7 @@ async fn a_legacy_client_works_with_our_server() {
     assert_eq!(legacy.call("authenticate", token("7")).await, json!({ "id": "7" }));
     assert_eq!(legacy.call("authenticate", token("8")).await, json!({ "id": "8" }), "a second login");
     until_users_are(&redis, &["8"], "1").await;
-    legacy.call("say", json!([client, message("PING", json!({ "n": 1 }))])).await;
+    legacy.call("clientSend", json!([client, message("PING", json!({ "n": 1 }))])).await;
     let pong = json!([0, "PONG", { "n": 1 }, null]);
     legacy.until_log_is(&client, json!(["connected", pong])).await;
     until("the client answers heartbeats", async || {

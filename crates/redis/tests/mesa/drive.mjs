@@ -60,7 +60,7 @@ const actions = {
     return keep(client);
   },
   authenticate: (client, data, config) => made[client].authenticate(data, config),
-  say: (client, fields) => made[client].send(message(fields)),
+  clientSend: (client, fields) => made[client].send(message(fields)),
   leave: (client, code) => made[client].disconnect(code),
   seen: (client) => made[client].seen,
   /** The number of heartbeats that the client answered. */

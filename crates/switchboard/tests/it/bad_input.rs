@@ -21,8 +21,8 @@ impl Bystanders {
     }
 
     async fn assert_unaffected(&mut self) {
-        assert_eq!(self.sender.request("/say", json!(["#bystanders", "all well"])).await, 1);
-        assert_eq!(self.receiver.next_event().await, ("said".into(), json!("all well")));
+        assert_eq!(self.sender.request("/send", json!(["#bystanders", "all well"])).await, 1);
+        assert_eq!(self.receiver.next_event().await, ("message".into(), json!("all well")));
     }
 }
 

@@ -141,7 +141,7 @@ async fn the_sent_hook_runs_once_on_the_sending_node() {
         App::new().with_mesa(Mesa::new()).on("/hi", async |socket: Socket| {
             socket.join("#r").unwrap();
             socket.emit("hi", &1).unwrap();
-            socket.to("#r").and("*t").emit("came", &json!({})).unwrap();
+            socket.to("#r").and("*t").emit("joined", &json!({})).unwrap();
         })
     };
     let server = TestServer::start(with_inbox(app().on("@sent", hook.clone()).with_bus(Arc::new(bus)))).await;
@@ -152,7 +152,7 @@ async fn the_sent_hook_runs_once_on_the_sending_node() {
     let id = format!("socket {}", server.app.all_socket_ids().await.unwrap()[0]);
     let sent = |event: &str, data: Value, to: Value, except: Value, kept: bool| json!({ "event": event, "data": data, "to": to, "except": except, "kept": kept });
     calls.expect("@sent", sent("hi", json!(1), json!([id]), json!([]), false)).await;
-    calls.expect("@sent", sent("came", json!({}), json!(["#r", "*t"]), json!([id]), false)).await;
+    calls.expect("@sent", sent("joined", json!({}), json!(["#r", "*t"]), json!([id]), false)).await;
     server.app.broadcast("all", &2).unwrap();
     assert_eq!(far.next_event().await.0, "all");
     calls.expect("@sent", sent("all", json!(2), json!(["everyone"]), json!([]), false)).await;

@@ -351,8 +351,8 @@ async fn emit_rooms_and_koji_shards_of_the_same_name_exchange_events() {
     let app = App::new()
         .with_koji(Koji::new())
         .on("/join", async |socket: Socket| socket.join("#lobby").map(Reply))
-        .on("/say", async |request: Request| {
-            request.to("#lobby").emit_payload("said", request.payload().clone()).map(|_| ())
+        .on("/send", async |request: Request| {
+            request.to("#lobby").emit_payload("message", request.payload().clone()).map(|_| ())
         });
     let server = TestServer::start(app).await;
     let mut page = join(&server, "projectId=default&shardName=lobby").await;
@@ -362,9 +362,9 @@ async fn emit_rooms_and_koji_shards_of_the_same_name_exchange_events() {
     page.emit("chat", json!({ "body": "hi" })).await;
     assert_eq!(emit.next_event().await, ("chat".into(), json!({ "body": "hi" })));
     page.next_event().await;
-    emit.emit("/say", json!({ "text": "hello" })).await;
+    emit.emit("/send", json!({ "text": "hello" })).await;
     let (name, payload) = page.next_event().await;
-    assert_eq!((name.as_str(), without_metadata(payload.clone())), ("said", json!({ "text": "hello" })));
+    assert_eq!((name.as_str(), without_metadata(payload.clone())), ("message", json!({ "text": "hello" })));
     assert!(payload["__clientId"].is_string());
     server.app.to("#lobby").emit("from the app", &json!({ "x": 1 })).unwrap();
     assert_eq!(emit.next_event().await, ("from the app".into(), json!({ "x": 1 })));
@@ -377,7 +377,7 @@ async fn emit_rooms_and_koji_shards_of_the_same_name_exchange_events() {
 
 #[tokio::test]
 async fn handlers_replace_the_relay_and_middleware_runs_before_it() {
-    async fn say(relay: Relay, Data(line): Data<Value>) {
+    async fn relay_unless_spam(relay: Relay, Data(line): Data<Value>) {
         if line["body"] != "spam" {
             relay.send();
         }
@@ -386,7 +386,7 @@ async fn handlers_replace_the_relay_and_middleware_runs_before_it() {
         if request.event() == "secret" { Response::none() } else { next.run(request).await }
     }
     let koji = Koji::new()
-        .on("say", say)
+        .on("chat", relay_unless_spam)
         .on("whoami", async |socket: Socket| {
             let shard = socket.shard().map(ToString::to_string);
             let rooms: Vec<_> = socket.rooms().iter().map(ToString::to_string).collect();
@@ -401,7 +401,7 @@ async fn handlers_replace_the_relay_and_middleware_runs_before_it() {
     }
     assert_eq!(bob.next_event().await.0, "open");
     for body in ["spam", "ham"] {
-        ann.emit("say", json!({ "body": body })).await;
+        ann.emit("chat", json!({ "body": body })).await;
     }
     assert_eq!(bob.next_event().await.1["body"], "ham");
     bob.emit("whoami", json!({})).await;

@@ -104,7 +104,7 @@ async fn memberships_of_a_socket_are_bounded() {
         peer.request("/join", json!("x".repeat(300))).await,
         json!({ "error": error, "code": "bad_data" })
     );
-    assert_eq!(peer.request("/say", json!(["a", 1])).await["code"], "bad_data");
+    assert_eq!(peer.request("/send", json!(["a", 1])).await["code"], "bad_data");
 }
 
 #[tokio::test]
@@ -157,11 +157,11 @@ async fn a_peer_that_stops_reading_is_closed_with_1013_and_delays_no_others() {
         if let Ok(code) = ended.try_recv() {
             break code;
         }
-        assert!(sender.request("/say", json!(["#r", blob])).await.as_u64().unwrap() >= 1);
+        assert!(sender.request("/send", json!(["#r", blob])).await.as_u64().unwrap() >= 1);
         assert_eq!(good.next_event().await.1, Value::from(blob.as_str()));
     };
     assert_eq!(code, 1013);
-    assert_eq!(sender.request("/say", json!(["#r", 1])).await, 1);
+    assert_eq!(sender.request("/send", json!(["#r", 1])).await, 1);
     assert_eq!(good.next_event().await.1, 1);
     let stats = server.app.hub().stats();
     assert_eq!(stats.overflowed.load(Ordering::Relaxed), 1);

@@ -24,7 +24,7 @@ use switchboard::{App, Data, Reply, ReplyError, Socket};
 
 /// An app that echoes, joins rooms, and sends to a room.
 fn app() -> App {
-    App::new().on("/echo", echo).on("/join", join).on("/say", say)
+    App::new().on("/echo", echo).on("/join", join).on("/send", send_to_room)
 }
 
 async fn echo(Data(data): Data<Value>) -> Reply<Value> {
@@ -36,7 +36,10 @@ async fn join(socket: Socket, Data(room): Data<String>) -> Result<Reply<bool>, R
 }
 
 /// Sends to the other members of a room and replies with the number of receivers.
-async fn say(socket: Socket, Data((room, text)): Data<(String, Value)>) -> Result<Reply<Value>, ReplyError> {
-    let receivers = socket.to(&room).emit("said", &text)?;
+async fn send_to_room(
+    socket: Socket,
+    Data((room, text)): Data<(String, Value)>,
+) -> Result<Reply<Value>, ReplyError> {
+    let receivers = socket.to(&room).emit("message", &text)?;
     Ok(Reply(json!(receivers)))
 }

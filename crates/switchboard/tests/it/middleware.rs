@@ -76,13 +76,13 @@ async fn a_middleware_that_does_not_call_next_ends_the_request() {
 async fn middleware_of_a_router_applies_only_to_its_handlers() {
     let lobby = Router::new().on("/join", notes).middleware(inner);
     let game = Router::new().on("/move", notes).nest("/lobby", lobby).middleware(outer);
-    let app = App::new().nest("/game", game).on("/notes", notes).ns("/chat", |chat| chat.on("/say", echo));
+    let app = App::new().nest("/game", game).on("/notes", notes).ns("/chat", |chat| chat.on("/send", echo));
     let server = TestServer::start(app).await;
     for (event, expected) in [
         ("/game/lobby/join", json!(["outer", "inner"])),
         ("/game/move", json!(["outer"])),
         ("/notes", json!([])),
-        ("/chat/say", json!({})),
+        ("/chat/send", json!({})),
         ("/join", json!({ "error": "No handler for: /join" })),
     ] {
         let mut peer = server.peer().await;

@@ -53,8 +53,12 @@ async fn sends_reach_the_sockets_of_other_nodes_once() {
     two.app.set_user_online("7", far_id).await.unwrap();
     two.app.settled().await;
 
-    assert_eq!(near.request("/say", json!(["#r", "over"])).await, 0, "the other members are on another node");
-    assert_eq!(far.next_event().await, ("said".into(), json!("over")));
+    assert_eq!(
+        near.request("/send", json!(["#r", "over"])).await,
+        0,
+        "the other members are on another node"
+    );
+    assert_eq!(far.next_event().await, ("message".into(), json!("over")));
     let app: &App = &one.app;
     app.emit_to(far_id, "direct", &1).unwrap();
     app.emit_to_user("7", "user", &2).unwrap();

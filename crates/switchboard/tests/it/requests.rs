@@ -11,15 +11,15 @@ use crate::app;
 
 #[tokio::test]
 async fn a_handler_sends_a_request_to_its_own_peer_and_receives_the_reply() {
-    let app = app().on("/ask", async |socket: Socket| {
-        let answer: Value = socket.request("/client/ask", &json!({ "q": 1 })).await.unwrap();
+    let app = app().on("/request", async |socket: Socket| {
+        let answer: Value = socket.request("/client/question", &json!({ "q": 1 })).await.unwrap();
         Reply(json!({ "answer": answer }))
     });
     let server = TestServer::start(app).await;
     let mut peer = server.peer().await;
-    peer.send(&json!({ "event": "/ask", "ackId": "mine" })).await;
+    peer.send(&json!({ "event": "/request", "ackId": "mine" })).await;
     let question = peer.next().await;
-    assert_eq!((&question["event"], &question["data"]), (&json!("/client/ask"), &json!({ "q": 1 })));
+    assert_eq!((&question["event"], &question["data"]), (&json!("/client/question"), &json!({ "q": 1 })));
     // Replies without a matching request are dropped.
     for unknown in [json!("no such"), json!(17), json!({})] {
         peer.send(&json!({ "type": "ack", "ackId": unknown, "data": 0 })).await;
@@ -33,7 +33,7 @@ async fn a_handler_sends_a_request_to_its_own_peer_and_receives_the_reply() {
 
 #[tokio::test]
 async fn a_thousand_handlers_that_send_requests_to_their_peer_receive_all_replies() {
-    let app = app().on("/ask", async |request: Request| {
+    let app = app().on("/request", async |request: Request| {
         let answer: u64 = request.socket().request("/q", request.payload()).await.unwrap();
         Reply(answer)
     });
@@ -41,7 +41,7 @@ async fn a_thousand_handlers_that_send_requests_to_their_peer_receive_all_replie
     let mut peer = server.peer().await;
     // Far more than the limit of handlers in flight, all sent before the first reply.
     for n in 1..=1000 {
-        peer.send(&json!({ "event": "/ask", "data": n, "ackId": n })).await;
+        peer.send(&json!({ "event": "/request", "data": n, "ackId": n })).await;
     }
     let mut answered = 0;
     while answered < 1000 {
@@ -61,7 +61,7 @@ async fn a_request_fails_if_the_peer_does_not_reply_or_disconnects() {
     let mut limits = Limits::default();
     limits.requests_pending_max = 2;
     let (sender, mut errors) = mpsc::channel(10);
-    let app = app().with_limits(limits).on("/ask", move |request: Request| {
+    let app = app().with_limits(limits).on("/request", move |request: Request| {
         let sender = sender.clone();
         async move {
             let timeout = Duration::from_millis(request.data::<u64>().unwrap());
@@ -71,11 +71,11 @@ async fn a_request_fails_if_the_peer_does_not_reply_or_disconnects() {
     });
     let server = TestServer::start(app).await;
     let mut peer = server.peer().await;
-    peer.emit("/ask", json!(20)).await;
+    peer.emit("/request", json!(20)).await;
     let timeout_error = soon("a timeout", errors.recv()).await.unwrap();
     assert!(matches!(timeout_error, RequestError::Timeout(_)));
     for _ in 0..3 {
-        peer.emit("/ask", json!(60_000)).await;
+        peer.emit("/request", json!(60_000)).await;
     }
     let refused = soon("a refusal", errors.recv()).await.unwrap();
     assert!(matches!(refused, RequestError::TooMany { max: 2 }));

@@ -25,10 +25,10 @@ async fn a_send_to_a_room_reaches_its_other_members_once_and_in_order() {
     assert_eq!(a.request("/join", json!("#lobby")).await, false, "the sigil is optional");
     assert_eq!(b.request("/join", json!("#lobby")).await, true);
     for n in 1..=50 {
-        assert_eq!(a.request("/say", json!(["#lobby", n])).await, 1);
+        assert_eq!(a.request("/send", json!(["#lobby", n])).await, 1);
     }
     for n in 1..=50 {
-        assert_eq!(b.next_event().await, ("said".into(), json!(n)));
+        assert_eq!(b.next_event().await, ("message".into(), json!(n)));
     }
     for peer in [&mut a, &mut b, &mut c] {
         peer.quiet().await;
