@@ -16,7 +16,7 @@ def build(ours=True, node=True, socketioxide=True):
         print("+", *command, file=sys.stderr)
         subprocess.run(command, cwd=cwd, check=True, stdout=sys.stderr)
 
-    step("cargo", "build", "--profile", "dist", "--quiet", "-p", "switchboard-bench", "--bins")
+    step("cargo", "build", "--profile", "dist", "--quiet", "-p", "switchboard-bench", "--bins", "--features", "jemalloc")
     if ours:
         step("cargo", "build", "--profile", "dist", "--quiet", "-p", "switchboard-redis", "--examples")
     if node:

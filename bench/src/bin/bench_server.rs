@@ -11,8 +11,9 @@ use switchboard::{
 use switchboard_redis::{Options, Redis};
 use switchboard_server::Mode;
 
+#[cfg(feature = "jemalloc")]
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 #[derive(Deserialize)]
 struct InRoom {
