@@ -91,10 +91,10 @@ impl BusBridge for Bridges {
 }
 
 impl PresenceMirror for Bridges {
-    fn places(&self, project: &ProjectId) -> Vec<String> {
+    fn copies(&self, project: &ProjectId) -> Vec<String> {
         self.of(project)
             .filter_map(LegacyServers::copies)
-            .flat_map(|(kind, place)| [kind.to_owned(), place])
+            .flat_map(|(kind, parameters)| [kind.to_owned(), parameters])
             .collect()
     }
 

@@ -1,8 +1,8 @@
 //! Reports of client actions through Redis, to worker groups and other receivers.
 //!
-//! Reports are queued on this node until one task has sent them, in their order. A group gets each report
-//! once even if the connection breaks, because Redis remembers the number of each node's last report. Other
-//! receivers get it at most once.
+//! One task sends the queued reports of this node in order. A group receives each report once even if the
+//! connection breaks, because Redis stores the number of each node's last report. Other receivers receive a
+//! report at most once.
 
 mod direct;
 mod groups;
@@ -47,15 +47,15 @@ impl RedisReportSink {
 
     /// Completes once the receivers are known.
     pub(crate) async fn up(&self) {
-        // Fails only when the sink is gone.
+        // Fails only after the sink was dropped.
         let _ = self.shared.is_up.subscribe().wait_for(|is_up| *is_up).await;
     }
 
-    /// Completes once all earlier reports are sent, or cannot be.
+    /// Completes once all earlier reports are sent, or when the connection is lost.
     pub(crate) async fn settled(&self) {
         let last = self.shared.queue().last;
         let sent = async {
-            // Fails only when the sink is gone.
+            // Fails only after the sink was dropped.
             let _ = self.shared.sent.subscribe().wait_for(|number| *number >= last).await;
         };
         let down = async {
@@ -68,7 +68,7 @@ impl RedisReportSink {
 impl ReportSink for RedisReportSink {
     fn start(&self, on_change: ReportSinkListener) {
         let _ = self.shared.on_change.set(on_change);
-        // Receivers that are known already are reported as well.
+        // Wakes the sender, which then announces the current receivers.
         self.shared.wake.notify_one();
     }
 

@@ -74,7 +74,7 @@ impl RedisStore {
     async fn written(&self) {
         let count = self.shared.changes.count();
         let mut state = self.shared.state.subscribe();
-        // Fails only when the store is gone, and with it everything that could be waited for.
+        // Fails only after the store was dropped.
         let _ = state.wait_for(|state| state.connection.is_none() || state.written >= count).await;
     }
 
@@ -87,8 +87,8 @@ impl RedisStore {
         let written = timeout(REPLY_TIMEOUT, written).await.map_err(|_| RequestError::Timeout)?;
         drop(written.map_err(|_| RequestError::Disconnected)?);
         let swept = state.wait_for(|state| state.connection.is_none() || !state.is_sweeping);
-        // After the timeout a very large node is still being swept. A result that includes some of its
-        // entries is better than none.
+        // The sweep of a very large node may take longer. A result that includes some of its entries is
+        // better than none.
         drop(timeout(REPLY_TIMEOUT, swept).await);
         self.connection()
     }
@@ -102,7 +102,7 @@ impl RedisStore {
         Ok(self.settled_connection().await?.query(&command).await?)
     }
 
-    /// A page of the members of a sorted set whose scores are equal, in order.
+    /// A page of a sorted set with equal scores, in the order of its members.
     async fn page<T: Clone>(
         &self,
         key: &str,
@@ -147,7 +147,7 @@ impl RedisStore {
         Ok(mirror.sockets(&mut connection, &names, target).await?)
     }
 
-    /// The users that only other servers have.
+    /// The users that are online on other servers only.
     async fn users_elsewhere(&self, project: &ProjectId) -> Result<BTreeSet<UserId>, RequestError> {
         let Some(mirror) = self.mirror(project) else { return Ok(BTreeSet::new()) };
         let (mut connection, names) =
@@ -155,12 +155,12 @@ impl RedisStore {
         Ok(mirror.users(&mut connection, &names).await?)
     }
 
-    /// Writes what is queued and releases the lease; see [`Redis::leave`](crate::Redis::leave).
+    /// Writes the queued changes and releases the lease; see [`Redis::leave`](crate::Redis::leave).
     pub(crate) async fn leave(&self) {
         let left = timeout(REPLY_TIMEOUT, async {
             let mut connection = self.settled_connection().await?;
             let lease = self.shared.state.borrow().lease.clone();
-            // Otherwise the writer would claim another lease.
+            // Stops the writer, which would claim another lease.
             self.shared.context.stop.cancel();
             Ok::<_, RequestError>(self.shared.leases.sweep(&mut connection, &lease).await?)
         });
@@ -192,7 +192,7 @@ fn socket_id(bytes: Vec<u8>) -> Option<SocketId> {
     Some(SocketId::from_bytes(bytes.try_into().ok()?))
 }
 
-/// A page of two lists, of which the first is a page already.
+/// Merges a page with further items, and returns the page of the result.
 fn merge<T: Ord + Clone>(mut list: Vec<T>, more: BTreeSet<T>, page: Page<T>) -> Vec<T> {
     if !more.is_empty() {
         list.extend(more);
@@ -207,7 +207,7 @@ impl Store for RedisStore {
     }
 
     fn entered(&self, project: &ProjectId, target: &Target, socket: SocketId) {
-        if !self.shared.seats.catch_up(socket, target) {
+        if !self.shared.seats.take_entered(socket, target) {
             self.push(project, Change::Enter(target.clone(), socket));
         }
     }

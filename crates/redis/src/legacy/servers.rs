@@ -13,7 +13,7 @@ pub(super) trait LegacyServers: Send + Sync {
     /// The bridged project.
     fn project(&self) -> &ProjectId;
 
-    /// The kind and the place of the copies of presence, as `copies.lua` knows them. `None` if there are none.
+    /// The kind and the parameters of the copies of presence, for `copies.lua`. `None` if there are none.
     fn copies(&self) -> Option<(&'static str, String)>;
 
     /// The channels on which original servers publish.

@@ -1,4 +1,4 @@
-//! The hook for receivers that are no worker groups: each report is published to one of them, at most once.
+//! The interface to receivers other than worker groups: each report is published to one of them, at most once.
 
 use futures_util::future::BoxFuture;
 use redis::{Cmd, RedisResult};
@@ -10,7 +10,7 @@ use crate::connection::RedisConnection;
 
 /// Receivers that announce themselves on a channel.
 pub(crate) trait DirectReceivers: Send + Sync {
-    /// The project whose reports they receive.
+    /// The project of which they receive reports.
     fn project(&self) -> &ProjectId;
 
     /// The channel on which they announce themselves.
@@ -19,10 +19,11 @@ pub(crate) trait DirectReceivers: Send + Sync {
     /// Queues an announcement for the next [`refresh`](Self::refresh).
     fn announced(&self, message: Vec<u8>);
 
-    /// Announcements may have been missed: forgets all receivers and looks for them at the next refresh.
+    /// Removes all receivers, and reads them again at the next refresh. Called after a reconnect, because
+    /// announcements may have been missed.
     fn reconnected(&self);
 
-    /// Time at which they must be refreshed even without an announcement.
+    /// Time of the next refresh if there is no announcement before.
     fn due(&self) -> Option<Instant>;
 
     /// Updates the list of receivers. Returns whether it may have changed.
@@ -34,6 +35,6 @@ pub(crate) trait DirectReceivers: Send + Sync {
     /// The command that publishes a report to the next receiver. `None` if there is no receiver.
     fn encode(&self, report: &Report) -> Option<Cmd>;
 
-    /// A published report had no subscriber.
+    /// Called when a published report had no subscriber.
     fn no_subscriber(&self);
 }

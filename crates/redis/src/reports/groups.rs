@@ -1,4 +1,4 @@
-//! Worker groups as a node sees them, and the scripts that nodes and workers share.
+//! Worker groups from the view of a node, and the scripts that nodes and workers share.
 //!
 //! | name | type | content |
 //! |---|---|---|
@@ -10,8 +10,8 @@
 //! | `…:work:sent:<node>` | string, for an hour | number of the node's last report |
 //! | `…:work` | channel | name of a group that has changed |
 //!
-//! Redis' consumer groups are not used: a partition has one reader at a time, so the pending reports are
-//! those in the stream.
+//! Redis' consumer groups are not needed: a partition has one reader at a time, so its pending reports are
+//! the entries of the stream.
 
 use std::collections::HashMap;
 
@@ -24,7 +24,7 @@ use crate::connection::script::{Script, ScriptSet};
 use crate::names::ProjectNames;
 use crate::options::ReportOptions;
 
-/// How long Redis remembers the last number of a silent node: longer than a node retries the same reports.
+/// How long Redis stores the number of a node's last report: longer than a node retries the same reports.
 const LAST_NUMBER_MS: &str = "3600000";
 
 /// A script, with the functions that all scripts of groups share.

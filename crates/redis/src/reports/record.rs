@@ -167,7 +167,7 @@ mod tests {
         }
     }
 
-    fn said(kind: Option<&str>, reply_to: Option<ReplyAddress>) -> ClientAction {
+    fn message(kind: Option<&str>, reply_to: Option<ReplyAddress>) -> ClientAction {
         let kind = kind.map(|kind| Name::new(kind).unwrap());
         ClientAction::Message(ClientMessage {
             op: -3,
@@ -184,22 +184,24 @@ mod tests {
             ClientAction::Connected,
             ClientAction::Authenticated,
             ClientAction::Disconnected { code: 1006 },
-            said(None, None),
-            said(Some("a\"b"), Some(reply_to)),
+            message(None, None),
+            message(Some("a\"b"), Some(reply_to)),
         ] {
             let before = report(action);
             let bytes = encode(ID, &before).into();
             let (id, after) = decode(&before.project, &bytes).unwrap();
             assert_eq!((id, format!("{after:?}")), (ID, format!("{before:?}")));
-            let nobodys = Report { user: None, ..before };
-            assert!(decode(&nobodys.project, &encode(ID, &nobodys).into()).unwrap().1.user.is_none());
+            let without_user = Report { user: None, ..before };
+            assert!(
+                decode(&without_user.project, &encode(ID, &without_user).into()).unwrap().1.user.is_none()
+            );
         }
     }
 
     #[test]
     fn an_invalid_report_is_refused() {
         let project = ProjectId::new("p").unwrap();
-        let whole = String::from_utf8(encode(ID, &report(said(Some("x"), None)))).unwrap();
+        let whole = String::from_utf8(encode(ID, &report(message(Some("x"), None)))).unwrap();
         let without = |part: &str, other: &str| {
             assert!(whole.contains(part), "{whole} {part}");
             whole.replace(part, other)

@@ -1,4 +1,4 @@
-//! The task that sends reports and follows who receives them.
+//! The task that sends reports and keeps the list of their receivers up to date.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -26,9 +26,9 @@ pub(super) struct ReportSender {
     refresh_at: Instant,
     /// Reports that may have been sent and have no reply yet.
     unconfirmed: Vec<NumberedReport>,
-    /// Receivers that the application knows of.
+    /// Receivers that the application was notified of.
     announced: BTreeSet<ReceiverKey>,
-    /// Receivers may differ from those that the application knows of.
+    /// The receivers may differ from the announced ones.
     receivers_changed: bool,
     has_warned_of_partitions: bool,
     sent: Counter,
@@ -111,8 +111,9 @@ impl ReportSender {
         self.announced = now;
     }
 
-    /// Sends the unconfirmed reports. Direct receivers get only `new` ones: they cannot recognize a copy.
-    async fn send(&mut self, connection: &mut RedisConnection, new: bool) -> RedisResult<()> {
+    /// Sends the unconfirmed reports. Direct receivers cannot detect a duplicate, so they receive reports
+    /// only if `is_first_attempt`.
+    async fn send(&mut self, connection: &mut RedisConnection, is_first_attempt: bool) -> RedisResult<()> {
         let shared = self.shared.clone();
         let mut batch = Batch::default();
         let by_project = self.by_project();
@@ -121,8 +122,10 @@ impl ReportSender {
             batch.push(names.base(), self.scripts.report(&names, &shared.options, reports));
         }
         let group_calls = by_project.len();
-        if let (Some(direct), true) = (&shared.direct, new) {
-            for numbered in self.unconfirmed.iter().filter(|one| one.report.project == *direct.project()) {
+        if let (Some(direct), true) = (&shared.direct, is_first_attempt) {
+            for numbered in
+                self.unconfirmed.iter().filter(|numbered| numbered.report.project == *direct.project())
+            {
                 let Some(command) = direct.encode(&numbered.report) else { break };
                 batch.push("", command);
             }
@@ -130,7 +133,7 @@ impl ReportSender {
         let replies = if batch.is_empty() { Vec::new() } else { connection.run(batch).await? };
         for (index, reply) in replies.into_iter().enumerate() {
             match (reply.extract_error()?, index < group_calls) {
-                // The project has no group any more.
+                // The project no longer has a group.
                 (Value::Int(..0), true) => self.refresh_at = Instant::now(),
                 (Value::Int(trimmed), true) => self.trimmed.increment(trimmed.unsigned_abs()),
                 (Value::Int(0), false) => {

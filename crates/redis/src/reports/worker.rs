@@ -37,7 +37,7 @@ const IDS_MAX: usize = 1000;
 /// Identity and times of a worker.
 #[derive(Debug, Clone)]
 pub struct WorkerConfig {
-    /// The project whose reports it receives.
+    /// The project of which it receives reports.
     pub project: ProjectId,
     /// The group that it belongs to.
     pub group: Name,
@@ -45,7 +45,7 @@ pub struct WorkerConfig {
     pub worker: String,
     /// Length of its lease. A worker that does not renew it loses its partitions.
     pub lease: Duration,
-    /// How long the group and its queued reports are kept without a worker.
+    /// How long the group and its queued reports are stored without a worker.
     pub group_retention: Duration,
 }
 
@@ -200,7 +200,7 @@ impl GroupConnection {
             some.sort_unstable();
             let mut args: Vec<String> =
                 vec![names.base().into(), config.group.to_string(), config.worker.clone()];
-            for ids in some.chunk_by(|one, next| one.0 == next.0) {
+            for ids in some.chunk_by(|previous, next| previous.0 == next.0) {
                 args.extend([ids[0].0.to_string(), ids.len().to_string()]);
                 args.extend(ids.iter().map(|(_, id)| id.to_string()));
             }
@@ -210,14 +210,14 @@ impl GroupConnection {
         Ok(self.connection.run_all(batch).await?)
     }
 
-    /// Sends replies to the nodes whose clients wait for them.
+    /// Sends replies to the nodes of the clients that wait for them.
     pub async fn reply(&self, replies: Vec<(ReplyAddress, Payload)>) -> Result<(), WorkerError> {
         let mut batch = Batch::default();
         for (to, data) in replies {
             let names = self.client.names.project(&to.project);
             let mut command = cmd(self.client.connector.publish_verb());
             command.arg(names.node_channel(to.call.node()));
-            // Sent by no node, so that no node drops it as its own.
+            // Sender 0 is no node, so no node drops the message as its own.
             let message = envelope::encode(&to.publication(data), Stamp { node: NodeId(0), number: 0 });
             command.arg(&*message);
             batch.push(names.base(), command);
@@ -225,8 +225,8 @@ impl GroupConnection {
         Ok(self.connection.run_all(batch).await?)
     }
 
-    /// Leaves the group. `settled` are the partitions without unfinished reports. Does not wait for longer
-    /// than 2 s for the reply.
+    /// Leaves the group. `settled` are the partitions without unfinished reports. Waits at most 2 s for the
+    /// reply.
     pub async fn leave(&self, settled: &[u16]) -> Result<(), WorkerError> {
         let GroupClient { connector, project_names: names, config, scripts, .. } = &*self.client;
         let mut args =

@@ -18,7 +18,7 @@ use crate::connection::script::{Script, integer, is_wrong_type};
 use crate::envelope;
 use crate::names::{ProjectNames, name, target_text};
 
-/// Most changes of membership in one call, so that no call is long.
+/// Most changes of membership in one call. It bounds how long a call blocks Redis.
 const CALL_MAX: usize = 128;
 
 /// The script calls for a batch of changes under one lease.
@@ -113,13 +113,15 @@ impl<'a> Calls<'a> {
                 scripts.leave_seat.call(&keys, &args)
             }
             Change::Describe(shard, socket, description) => {
-                let [index, owners, ..] = &keys[..] else { unreachable!("there are seven keys") };
+                let [index, owners, ..] = &keys[..] else { unreachable!("seat_keys returns seven keys") };
                 let keys = [index.clone(), owners.clone(), names.shard(shard)];
                 let [verb, channel, message] = &self.shard_changed(names, project, shard);
                 let args = [socket.as_bytes(), shard.as_bytes(), &**description, verb, channel, message];
                 scripts.describe.call(&keys, &args)
             }
-            Change::Enter(..) | Change::Leave(..) => unreachable!("membership has a call of its own"),
+            Change::Enter(..) | Change::Leave(..) => {
+                unreachable!("changes of membership are batched by members_call")
+            }
         }
     }
 
@@ -140,7 +142,7 @@ impl<'a> Calls<'a> {
     }
 
     /// The member list entry of a socket that enters its targets together with the seat. `None` if it enters
-    /// them later, as in a project whose presence is copied for other servers.
+    /// them separately, as in projects with copies for other servers.
     fn description_at_entry<'w>(&self, project: &ProjectId, request: &'w SeatRequest) -> Option<&'w Bytes> {
         request.description.as_ref().filter(|_| !self.shared.has_copies(project))
     }
@@ -153,7 +155,8 @@ impl<'a> Calls<'a> {
     }
 
     /// Answers requests for seats, and returns the projects in which the lease has no entries left. Fails if
-    /// a call failed, unless a key has the wrong type: a retry would fail as well, and would hold up the rest.
+    /// a call failed. A key of the wrong type is only logged, because a retry would fail again and block the
+    /// other changes.
     pub(super) fn settle(
         &self,
         changes: &mut ChangeBatch,
@@ -174,7 +177,7 @@ impl<'a> Calls<'a> {
                 let dropped = parts.get(1).and_then(integer);
                 tracing::error!(%project, dropped, "member keys have the wrong type; changes of membership are dropped");
             }
-            // One entry is left: the mark that the lease may write.
+            // The last entry is the mark that allows the lease to write.
             let is_empty = matches!(change, Change::Enter(..) | Change::Leave(..) | Change::LeaveSeat(..))
                 && integer(&reply) == Some(1);
             is_empty_after.insert(project.clone(), is_empty);
@@ -196,7 +199,7 @@ impl<'a> Calls<'a> {
     ) -> RedisResult<()> {
         let reply = Vec::<Value>::from_redis_value(reply)?;
         let Ok([_, shard, capacity, number]) = <[Value; 4]>::try_from(reply) else {
-            // The requester may have given up.
+            // Fails if the requester has stopped waiting.
             let _ = requester.send(Seated::Full);
             return Ok(());
         };
@@ -210,7 +213,7 @@ impl<'a> Calls<'a> {
             capacity: u32::from_redis_value(capacity)?,
             number: u64::from_redis_value(number)?,
             description,
-            entered_ahead: entered.unwrap_or_default(),
+            entered_with_seat: entered.unwrap_or_default(),
         };
         self.shared.seats.insert(request.socket, seat);
         if requester.send(Seated::In(shard.clone())).is_err() {
@@ -228,8 +231,8 @@ impl MembersCall<'_> {
     }
 }
 
-fn unexpected(what: &'static str) -> RedisError {
-    RedisError::from((ErrorKind::UnexpectedReturnType, what))
+fn unexpected(message: &'static str) -> RedisError {
+    RedisError::from((ErrorKind::UnexpectedReturnType, message))
 }
 
 /// `None` if a key has the wrong type.

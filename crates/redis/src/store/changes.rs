@@ -1,4 +1,4 @@
-//! The queue of changes that Redis does not have yet, in their order.
+//! The queue of changes that are not written to Redis yet, in order.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard};
@@ -16,7 +16,7 @@ pub(super) enum Change {
     TakeSeat(SeatRequest, Option<oneshot::Sender<Seated>>),
     LeaveSeat(ShardName, SocketId),
     Describe(ShardName, SocketId, Bytes),
-    /// Writes again a seat that Redis has lost: its shard, the shard's capacity and number.
+    /// Writes a seat again that Redis has lost: shard, socket, the shard's capacity and number.
     Restore(ShardName, SocketId, u32, u64),
 }
 
@@ -31,7 +31,7 @@ struct Queue {
     queued: VecDeque<(ProjectId, Change)>,
     /// Number of changes so far.
     count: u64,
-    /// Changes were dropped: the whole presence has to be written again.
+    /// Changes were dropped, so the whole presence must be written again.
     overflowed: bool,
 }
 
@@ -76,7 +76,7 @@ impl ChangeQueue {
         let mut queue = self.lock();
         queue.count += 1;
         if queue.overflowed || queue.queued.len() >= self.max {
-            // The local index still has everything that is dropped here.
+            // Nothing is lost: the local index contains the whole presence.
             queue.overflowed = true;
             queue.queued.clear();
         } else {
@@ -110,13 +110,14 @@ impl ChangeQueue {
         queue.overflowed = false;
     }
 
-    /// Adds a part of the whole presence, regardless of the bound: there are no more than the node has.
+    /// Adds a change even beyond the bound. Used for the whole presence, whose size the node's sockets bound.
     pub(super) fn push_unbounded(&self, project: &ProjectId, change: Change) {
         let mut queue = self.lock();
         queue.count += 1;
         queue.queued.push_back((project.clone(), change));
     }
 
+    /// Waits until a change is pushed to an empty queue.
     pub(super) async fn filled(&self) {
         self.filled.notified().await;
     }

@@ -16,19 +16,19 @@ use crate::names::{Names, ProjectNames, node_of};
 /// Most entries that one call removes, so that no call is long.
 const SWEEP_MAX: usize = 1000;
 
-/// A period of this node's ownership of its entries. A node that has lost its lease claims another.
+/// A lease of this node. A node that has lost its lease claims a new one with a new id.
 pub(crate) struct Lease {
     pub(super) id: String,
-    /// Projects that are registered under the lease.
+    /// Projects in which the lease may write.
     pub(super) projects: HashSet<ProjectId>,
 }
 
-/// Why a node cannot go on writing.
+/// Why writing stopped.
 pub(super) enum WriteError {
     /// The connection failed.
     Redis(RedisError),
-    /// The lease has expired, changes were dropped, or another server answers that may lack earlier writes:
-    /// the whole presence has to be written again.
+    /// The whole presence must be written again: the lease has expired, changes were dropped, or the
+    /// connection is to another Redis server, which may lack earlier writes.
     LeaseLost,
 }
 
@@ -74,7 +74,7 @@ impl Leases {
         self.length.as_millis().to_string()
     }
 
-    /// Claims a lease. `None` while another lease of the same node is live.
+    /// Claims a lease. `None` if the node has a live lease already.
     pub(crate) async fn claim(
         &self,
         connection: &mut RedisConnection,
@@ -98,8 +98,8 @@ impl Leases {
         Ok(Renewal { is_ours, nodes, expired })
     }
 
-    /// Registers projects before anything is written in them, and the places of copies for other servers.
-    /// Returns false if the lease is lost.
+    /// Registers projects, and their copies for other servers, before the first write in them. Returns
+    /// false if the lease is lost.
     pub(super) async fn register(
         &self,
         connection: &mut RedisConnection,
@@ -121,9 +121,9 @@ impl Leases {
         for project in &projects {
             let names = self.names.project(project);
             let keys = [names.index(&lease.id), names.tombstone(&lease.id), names.mirror(&lease.id)];
-            let places = mirror.map(|mirror| mirror.places(project)).unwrap_or_default();
-            let places: Vec<&[u8]> = places.iter().map(String::as_bytes).collect();
-            batch.push(names.base(), self.scripts.open.call(&keys, &places));
+            let copies = mirror.map(|mirror| mirror.copies(project)).unwrap_or_default();
+            let copies: Vec<&[u8]> = copies.iter().map(String::as_bytes).collect();
+            batch.push(names.base(), self.scripts.open_project.call(&keys, &copies));
         }
         lease.projects.extend(projects);
         let replies = connection.run(batch).await?;
@@ -148,7 +148,7 @@ impl Leases {
         for project in projects {
             let names = self.names.project(project);
             let keys = [names.index(&lease.id), names.mirror(&lease.id)];
-            batch.push(names.base(), self.scripts.close.call(&keys, &[]));
+            batch.push(names.base(), self.scripts.close_project.call(&keys, &[]));
             command.arg(&**project);
             lease.projects.remove(project);
         }
@@ -160,7 +160,7 @@ impl Leases {
     /// sweep can be repeated.
     pub(super) async fn sweep(&self, connection: &mut RedisConnection, lease: &str) -> RedisResult<()> {
         let Some(node) = node_of(lease.as_bytes()) else {
-            return self.drop_unreadable(connection, lease).await;
+            return self.remove_invalid(connection, lease).await;
         };
         loop {
             let projects: Vec<Vec<u8>> =
@@ -176,7 +176,7 @@ impl Leases {
             }
             let keys = [self.names.nodes(), self.names.projects(lease)];
             let reply: Value =
-                connection.query(&self.scripts.forget.call(&keys, &[lease.as_bytes()])).await?;
+                connection.query(&self.scripts.remove_lease.call(&keys, &[lease.as_bytes()])).await?;
             // 0 if the lease has registered another project in the meantime.
             if integer(&reply) != Some(0) {
                 return Ok(());
@@ -197,13 +197,14 @@ impl Leases {
         Ok(())
     }
 
-    /// Removes an entry of the set of leases that is no lease id.
-    async fn drop_unreadable(&self, connection: &mut RedisConnection, lease: &str) -> RedisResult<()> {
+    /// Removes an invalid entry from the set of leases.
+    async fn remove_invalid(&self, connection: &mut RedisConnection, lease: &str) -> RedisResult<()> {
         tracing::warn!(key = self.names.nodes(), lease, "entry is not a lease id; it is removed");
         connection.query(cmd("ZREM").arg(self.names.nodes()).arg(lease)).await
     }
 
-    /// Returns how many targets the lease has left in the project.
+    /// Removes some of a lease's entries in a project. Returns the number of targets in which it still has
+    /// entries.
     async fn sweep_some(
         &self,
         connection: &mut RedisConnection,
@@ -214,10 +215,10 @@ impl Leases {
         let names = self.names.project(project);
         let mut keys = seat_keys(&names, lease);
         keys.extend([names.users(), names.tombstone(lease), names.mirror(lease)]);
-        // The tombstone lives as long as a lease. A node that was stopped for longer, between its check and
-        // its write, finds its lease lost and sweeps its own entries.
+        // The tombstone expires after the length of a lease. A node that is suspended for longer between its
+        // check and its write finds its lease lost, and sweeps its own entries.
         let (max, tombstone_ms) = (SWEEP_MAX.to_string(), self.length_ms());
-        // Sent by no node, so that the sweeping node receives it as well.
+        // Sender 0 is no node, so the sweeping node does not drop the message as its own.
         let message = envelope::shard_changed(NodeId(0), project, "");
         let channel = names.shard_channel_prefix();
         let args: [&[u8]; 7] = [

@@ -1,5 +1,5 @@
-//! The hook for a mirror: other servers on the same Redis read this node's presence in keys of their own, and
-//! this node reads theirs.
+//! The interface to a mirror of presence for other servers on the same Redis: it copies this node's presence
+//! to their keys, and reads their presence.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,10 +14,11 @@ use crate::names::{Names, ProjectNames};
 
 /// Copies presence to keys of other servers, and reads their presence.
 pub(crate) trait PresenceMirror: Send + Sync {
-    /// The kind and the place of each copy of a project's presence, alternating. Empty if it has none.
-    fn places(&self, project: &ProjectId) -> Vec<String>;
+    /// The copies of a project's presence: for each its kind and its parameters, alternating.
+    /// Empty if there are none.
+    fn copies(&self, project: &ProjectId) -> Vec<String>;
 
-    /// Whether other servers may have sockets in the project.
+    /// Returns true if other servers may have sockets in the project.
     fn has_sockets(&self, project: &ProjectId) -> bool;
 
     /// The sockets of other servers in a target.

@@ -2,11 +2,11 @@
 
 use crate::connection::script::{Script, ScriptSet};
 
-/// All scripts of the store. They run even when Redis is out of memory: they write little, and presence
-/// would be wrong without them.
+/// All scripts of the store. They run even when Redis is out of memory, because they write little and
+/// presence would be wrong without them.
 pub(super) struct Scripts {
     pub(super) members: Script,
-    /// `members` for a project whose presence is copied for other servers.
+    /// `members` for projects with copies of their presence for other servers.
     pub(super) members_with_copies: Script,
     pub(super) take_seat: Script,
     pub(super) leave_seat: Script,
@@ -16,9 +16,9 @@ pub(super) struct Scripts {
     pub(super) claim: Script,
     pub(super) renew: Script,
     pub(super) register: Script,
-    pub(super) forget: Script,
-    pub(super) open: Script,
-    pub(super) close: Script,
+    pub(super) remove_lease: Script,
+    pub(super) open_project: Script,
+    pub(super) close_project: Script,
 }
 
 const NO_COPIES: &str = include_str!("scripts/no_copies.lua");
@@ -48,9 +48,9 @@ impl Scripts {
             claim: Script::allow_oom(include_str!("scripts/claim.lua")),
             renew: Script::allow_oom(include_str!("scripts/renew.lua")),
             register: Script::allow_oom(include_str!("scripts/register.lua")),
-            forget: Script::allow_oom(include_str!("scripts/forget.lua")),
-            open: Script::allow_oom(include_str!("scripts/open.lua")),
-            close: Script::allow_oom(include_str!("scripts/close.lua")),
+            remove_lease: Script::allow_oom(include_str!("scripts/remove_lease.lua")),
+            open_project: Script::allow_oom(include_str!("scripts/open_project.lua")),
+            close_project: Script::allow_oom(include_str!("scripts/close_project.lua")),
         }
     }
 }
@@ -68,9 +68,9 @@ impl ScriptSet for Scripts {
             &self.claim,
             &self.renew,
             &self.register,
-            &self.forget,
-            &self.open,
-            &self.close,
+            &self.remove_lease,
+            &self.open_project,
+            &self.close_project,
         ]
     }
 }

@@ -1,4 +1,4 @@
-//! The seats of this node's sockets, kept so that they can be written again when Redis has lost them.
+//! The seats of this node's sockets, stored locally so that they can be written again if Redis loses them.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
@@ -21,8 +21,8 @@ pub(super) struct Seat {
     pub(super) number: u64,
     /// The member list entry of the socket.
     pub(super) description: Option<Bytes>,
-    /// Targets in which Redis has had the socket since it took the seat, and which the hub has yet to enter.
-    pub(super) entered_ahead: Vec<Target>,
+    /// Targets that the seat script has entered in Redis, and that the hub has not entered yet.
+    pub(super) entered_with_seat: Vec<Target>,
 }
 
 impl LocalSeats {
@@ -38,24 +38,24 @@ impl LocalSeats {
         self.lock().remove(&socket)
     }
 
-    /// Returns false if the socket has no seat, or this description already.
+    /// Replaces the description of a socket. Returns false if it has no seat, or has this description already.
     pub(super) fn describe(&self, socket: SocketId, description: &Bytes) -> bool {
         let mut seats = self.lock();
         let Some(seat) = seats.get_mut(&socket) else { return false };
         seat.description.replace(description.clone()).as_ref() != Some(description)
     }
 
-    /// The hub enters a socket into a target. Returns true if Redis has the socket there already.
-    pub(super) fn catch_up(&self, socket: SocketId, target: &Target) -> bool {
+    /// Records that the hub enters a socket into a target. Returns true if Redis contains the entry already.
+    pub(super) fn take_entered(&self, socket: SocketId, target: &Target) -> bool {
         let mut seats = self.lock();
         let Some(seat) = seats.get_mut(&socket) else { return false };
-        let index = seat.entered_ahead.iter().position(|ahead| ahead == target);
-        index.map(|index| seat.entered_ahead.swap_remove(index)).is_some()
+        let index = seat.entered_with_seat.iter().position(|entered| entered == target);
+        index.map(|index| seat.entered_with_seat.swap_remove(index)).is_some()
     }
 
-    /// Redis has lost the targets that were entered ahead.
-    pub(super) fn forget_entered_ahead(&self) {
-        self.lock().values_mut().for_each(|seat| seat.entered_ahead.clear());
+    /// Clears the targets that were entered with a seat, after Redis has lost them.
+    pub(super) fn clear_entered_with_seat(&self) {
+        self.lock().values_mut().for_each(|seat| seat.entered_with_seat.clear());
     }
 
     /// Calls `visit` for each seat, holding the lock.

@@ -32,7 +32,7 @@ pub(super) struct StoreState {
     pub(super) lease: String,
     /// Number of changes written so far.
     pub(super) written: u64,
-    /// Whether entries of a dead node are being removed.
+    /// Entries of a dead node are being removed.
     pub(super) is_sweeping: bool,
 }
 
@@ -41,19 +41,19 @@ impl Shared {
         self.state.borrow().connection.is_some()
     }
 
-    /// The members on this node; `None` before the store has started and after the hub is gone.
+    /// The members on this node. `None` before the store has started and after the hub was dropped.
     pub(super) fn local(&self) -> Option<Arc<dyn LocalMembers>> {
         self.local.get()?.upgrade()
     }
 
-    /// Whether other servers have copies of the project's presence.
+    /// Returns true if the project's presence is copied for other servers.
     pub(super) fn has_copies(&self, project: &ProjectId) -> bool {
-        self.mirror.as_ref().is_some_and(|mirror| !mirror.places(project).is_empty())
+        self.mirror.as_ref().is_some_and(|mirror| !mirror.copies(project).is_empty())
     }
 
     pub(super) fn leave_seat(&self, project: &ProjectId, shard: &ShardName, socket: SocketId) {
-        // Before the seat, so that nodes that are notified of the change find the socket nowhere.
-        for target in self.seats.remove(socket).into_iter().flat_map(|seat| seat.entered_ahead) {
+        // Removed before the seat, so that a node that is notified of the change no longer finds the socket.
+        for target in self.seats.remove(socket).into_iter().flat_map(|seat| seat.entered_with_seat) {
             self.changes.push(project, Change::Leave(target, socket));
         }
         self.changes.push(project, Change::LeaveSeat(shard.clone(), socket));

@@ -40,7 +40,7 @@ struct Meters {
 }
 
 impl StoreWriter {
-    /// Begins with a lease if the node has claimed one already.
+    /// `lease` is the lease of this node, if it has claimed one.
     pub(super) fn new(shared: Arc<Shared>, lease: Option<Lease>) -> Self {
         let mut renewal = interval(shared.context.options.renew_interval());
         renewal.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -54,6 +54,7 @@ impl StoreWriter {
         StoreWriter { shared, lease, run_ids, unconfirmed, renewal, meters }
     }
 
+    /// Publishes the connection and the lease to the store.
     fn set_up(&self, connection: &RedisConnection) {
         let lease = self.lease.as_ref().map(|lease| lease.id.clone()).unwrap_or_default();
         self.shared
@@ -62,7 +63,7 @@ impl StoreWriter {
         self.shared.context.reconnects.record();
     }
 
-    /// Continues the lease, or claims one and queues the whole presence.
+    /// Continues with the current lease, or claims a new one and queues the whole presence.
     async fn begin(&mut self, connection: &mut RedisConnection) -> Result<(), WriteError> {
         let leases = self.shared.leases.clone();
         leases.load(connection).await?;
@@ -76,7 +77,7 @@ impl StoreWriter {
             return Ok(());
         }
         let Some(lease) = leases.claim(connection, self.shared.context.node).await? else {
-            // Most likely held by this node, whose claim succeeded without a reply.
+            // Most likely an earlier claim of this node succeeded, and its reply was lost.
             for expired in leases.renew(connection, "").await?.expired {
                 leases.sweep(connection, &expired).await?;
             }
@@ -87,7 +88,7 @@ impl StoreWriter {
         Ok(())
     }
 
-    /// Removes the lease's entries, so that the next lease begins without any.
+    /// Removes all entries of the lost lease before another one is claimed.
     async fn end_lease(&mut self, connection: &mut RedisConnection) -> RedisResult<()> {
         if let Some(lease) = &self.lease {
             let Shared { leases, context, .. } = &*self.shared;
@@ -101,8 +102,8 @@ impl StoreWriter {
     /// Queues the node's whole presence: all memberships and seats.
     fn queue_everything(&mut self) {
         let Shared { seats, changes, .. } = &*self.shared;
-        // Cleared first: a socket that enters meanwhile is in the index or among the new changes.
-        seats.forget_entered_ahead();
+        // Cleared first, so that a socket that enters concurrently is in the index or in the new queue.
+        seats.clear_entered_with_seat();
         changes.clear();
         self.unconfirmed.clear();
         if let Some(local) = self.shared.local() {
@@ -120,12 +121,13 @@ impl StoreWriter {
         });
     }
 
+    /// Writes changes and renews the lease until an error.
     async fn write_all(&mut self, connection: &mut RedisConnection) -> Result<Infallible, WriteError> {
         loop {
             let has_more = self.write_some(connection).await?;
             tokio::select! {
                 biased;
-                // First, so that a flood of changes does not cost the lease.
+                // Polled first, so that the lease is renewed even if there are always more changes.
                 _ = self.renewal.tick() => self.renew(connection).await?,
                 () = ready(()), if has_more => {}
                 () = self.shared.changes.filled(), if !has_more => {}
@@ -149,7 +151,7 @@ impl StoreWriter {
         Ok(())
     }
 
-    /// Sweeps in a task of its own, while this one goes on writing.
+    /// Removes the entries of expired leases in a separate task, while this task continues to write.
     fn sweep(&self, mut connection: RedisConnection, expired: Vec<String>) {
         let (shared, swept) = (self.shared.clone(), self.meters.swept.clone());
         shared.state.send_modify(|state| state.is_sweeping = true);
@@ -182,8 +184,7 @@ impl StoreWriter {
         Ok(self.shared.changes.count() > count)
     }
 
-    /// Writes the changes that were taken. After a failure they are written again, so every change is
-    /// idempotent.
+    /// Writes the unconfirmed changes. After a failure they are written again, so every change is idempotent.
     async fn write_unconfirmed(&mut self, connection: &mut RedisConnection) -> Result<(), WriteError> {
         let StoreWriter { shared, lease, unconfirmed, meters, .. } = self;
         let lease = lease.as_mut().ok_or(WriteError::LeaseLost)?;

@@ -47,7 +47,7 @@ pub const METRICS: &[Metric] = &[
     counter("switchboard_handler_panics_total", "", "Handlers that panicked"),
     histogram("switchboard_handler_seconds", "", "Time from the event to the end of its handler"),
     counter("switchboard_member_lists_total", "", "Member lists sent to Koji clients"),
-    counter("switchboard_tokens_total", "outcome", "Verified tokens, by outcome"),
+    counter("switchboard_tokens_total", "outcome", "Tokens, by outcome: accepted, refused or rate_limited"),
     counter(
         "switchboard_deliveries_total",
         "outcome",

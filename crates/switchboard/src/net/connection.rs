@@ -59,7 +59,7 @@ struct CloseState {
     is_peer_closed: bool,
     /// The peer has violated the protocol, so nothing more of it is decoded.
     is_input_invalid: bool,
-    /// Both close frames were sent in time.
+    /// Both sides sent their close frames before the time-out.
     is_clean: bool,
     /// Code and reason for the `@disconnect` hooks, if the peer or a protocol error caused the close.
     code: Option<CloseCode>,
@@ -68,7 +68,7 @@ struct CloseState {
 
 /// Result of one turn of the connection's task.
 enum Turn {
-    /// The turn has ended; the next one may start at once.
+    /// The turn has ended and the next one can start.
     Done,
     /// A close frame is queued or sent.
     Closing,
@@ -128,6 +128,7 @@ impl Connection {
         &self.session().outbox
     }
 
+    /// One turn: flushes the outbox, starts deferred handlers, then reads and handles one buffer of input.
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
         self.stream.register(cx);
         if self.outbox().is_blocked() {
@@ -214,6 +215,7 @@ impl Connection {
         self.undecoded.extend_from_slice(input);
     }
 
+    /// Handles a message or a control frame.
     fn handle_item(&mut self, item: Item<'_>) {
         let (opcode, payload) = match item {
             Item::Text(payload) => (OpCode::Text, payload),

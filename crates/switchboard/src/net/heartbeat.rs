@@ -72,7 +72,7 @@ impl Heartbeat {
         due.retain(|id| probe_socket(server, *id, probe));
         due.shrink_to(2 * due.len());
         let mut wheel = self.wheel.lock().expect("no code that holds the wheel panics");
-        // Keeps sockets that were added to this slot meanwhile.
+        // Appended, because sockets may have been added to this slot during the probes.
         wheel.slots[slot].append(&mut due);
     }
 }

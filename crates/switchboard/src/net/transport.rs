@@ -44,7 +44,7 @@ impl Transport for Tcp {
     }
 }
 
-/// The transport of a stream on which only its owner can send: every send blocks, and the owner is woken.
+/// The transport of a stream on which only its owner can send: `send` returns `WouldBlock`, and the owner is woken.
 #[derive(Default)]
 pub(crate) struct OwnerOnly {
     waker: AtomicWaker,

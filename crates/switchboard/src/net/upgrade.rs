@@ -201,7 +201,7 @@ impl UpgradeService {
         node.meters().connections.increment(1.0);
         node.meters().accepted.increment(1);
         let socket = Socket::new(app, session);
-        // If the server began to stop meanwhile, it may have missed this session.
+        // A stop that began before the session was added may have missed it.
         if app.is_stopping() {
             node.close(socket.session(), CloseCode::RESTART, STOPPING);
         }

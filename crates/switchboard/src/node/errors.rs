@@ -63,7 +63,7 @@ pub enum RequestError {
     /// [`Limits::requests_pending_max`](crate::Limits::requests_pending_max) is reached.
     #[error("the limit of {max} pending requests to this socket is reached")]
     TooMany {
-        /// The bound.
+        /// The limit.
         max: usize,
     },
     /// The client's protocol has no replies.
@@ -102,7 +102,7 @@ pub enum NodeError {
     /// [`Limits::remote_calls_pending_max`](crate::Limits::remote_calls_pending_max) is reached.
     #[error("the limit of {max} pending calls to other nodes is reached")]
     TooMany {
-        /// The bound.
+        /// The limit.
         max: usize,
     },
 }

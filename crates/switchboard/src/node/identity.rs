@@ -103,7 +103,7 @@ pub(crate) async fn identify(
     let verifier = verifier.ok_or(IdentifyError::NoVerifier)?;
     let (refused, limits, ip) = (&node.refused_tokens, node.limits(), Conn::of(session).info.ip());
     if !refused.may_try(ip, limits, now()) {
-        node.meters().token("not looked at");
+        node.meters().token("rate_limited");
         return Err(IdentifyError::TooMany);
     }
     let identity = match token {

@@ -1,5 +1,5 @@
-//! The inbox: messages that are stored for users, delivered at once to online users, redelivered at login,
-//! and deleted when a client acknowledges them.
+//! The inbox: messages that are stored for users, delivered to online users, redelivered at login, and
+//! deleted when a client acknowledges them.
 
 pub(crate) mod backlog;
 pub(crate) mod deliveries;

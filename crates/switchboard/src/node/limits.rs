@@ -31,7 +31,7 @@ pub struct Limits {
     pub outbox_bytes_max: usize,
     /// Rooms, tags and users of one socket; one more is refused. Default 1,000.
     pub memberships_max: usize,
-    /// Unfinished handlers of one connection. At the bound further events are held, up to
+    /// Unfinished handlers of one connection. At the bound further events are deferred, up to
     /// `limits.message_bytes_max`, and then the connection is not read until a handler ends. Default 64.
     pub handlers_in_flight_max: usize,
     /// Unanswered requests to one socket; one more is refused. Default 256.

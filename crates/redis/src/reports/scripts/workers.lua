@@ -27,7 +27,7 @@ local function free(owners, worker, settled)
   end
 end
 
--- Removes the workers of a group whose leases have expired. Returns whether there were any.
+-- Removes the workers of a group whose leases have expired. Returns true if there were any.
 local function remove_expired(workers, owners, now)
   local dead = redis.call('ZRANGE', workers, '-inf', '(' .. now, 'BYSCORE')
   for _, worker in ipairs(dead) do

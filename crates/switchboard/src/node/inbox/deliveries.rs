@@ -1,8 +1,8 @@
 //! Inbox messages that are sent to a socket and not acknowledged yet.
 //!
 //! A WebSocket ping is sent after the messages. Frames arrive in order, so its pong acknowledges every
-//! message before the ping. One ping is in flight at a time; the next one covers messages that are sent
-//! meanwhile.
+//! message before the ping. One ping is in flight at a time; messages that are sent after it are
+//! covered by the next ping.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -17,8 +17,8 @@ use tokio_util::sync::CancellationToken;
 /// Prefix of a ping's payload; the number of the ping follows.
 const PING_PREFIX: &[u8; 4] = b"kept";
 
-/// Most unacknowledged messages of one socket. Further messages are sent without waiting for an
-/// acknowledgement, so they stay stored and are redelivered at the next login.
+/// Most unacknowledged messages of one socket. Further messages are sent, but their acknowledgements are not
+/// tracked, so they stay stored and are redelivered at the next login.
 const UNACKNOWLEDGED_MAX: usize = 10_000;
 
 /// Most messages that one read of an inbox returns.
@@ -37,7 +37,7 @@ pub(crate) struct Deliveries {
 
 #[derive(Default)]
 struct State {
-    /// UserMessage and not acknowledged, in order.
+    /// Sent and not acknowledged, in order.
     unacknowledged: VecDeque<UserMessage>,
     /// Live messages in the paused outbox.
     paused: Vec<UserMessage>,
