@@ -67,7 +67,7 @@ pub enum RequestError {
         max: usize,
     },
     /// The client's protocol has no replies.
-    #[error("clients of this protocol cannot reply")]
+    #[error("a client of this protocol cannot reply")]
     CannotReply,
     /// The request could not be sent.
     #[error(transparent)]
