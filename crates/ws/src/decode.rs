@@ -3,84 +3,20 @@
 //! A complete frame in the read buffer is unmasked in place and borrowed, without a copy. Only an incomplete
 //! frame or message is buffered, in an allocation that is freed when it is complete.
 
-use std::ops::Deref;
+mod header;
+mod item;
+mod partial;
+mod unmask;
 
-use bytes::Bytes;
+pub use header::Limits;
+pub use item::{Item, Payload};
 
 use crate::close::CloseCode;
-use crate::error::{CONTROL_BYTES_MAX, ProtocolError};
-use crate::utf8::Utf8;
-
-/// Longest header of a masked frame.
-const HEADER_BYTES_MAX: usize = 14;
-
-/// Bounds on the messages of a peer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Most bytes in one frame. Default 1 MiB.
-    pub frame_bytes_max: usize,
-    /// Most bytes in one message, over all fragments. Default 1 MiB.
-    pub message_bytes_max: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Limits { frame_bytes_max: 1024 * 1024, message_bytes_max: 1024 * 1024 }
-    }
-}
-
-/// A message or control frame of a client.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Item<'a> {
-    /// A complete message of valid UTF-8.
-    Text(Payload<'a>),
-    /// A complete binary message.
-    Binary(Payload<'a>),
-    /// A ping; the reply is a pong with the same payload.
-    Ping(Payload<'a>),
-    /// The reply to a ping of the server.
-    Pong(Payload<'a>),
-    /// The client's last frame, with its code and reason if present.
-    Close(Option<(CloseCode, String)>),
-}
-
-/// The bytes of a message; borrowed if they arrived in one frame.
-#[derive(Debug)]
-pub enum Payload<'a> {
-    /// A slice of the read buffer.
-    Borrowed(&'a [u8]),
-    /// Assembled from pieces.
-    Owned(Bytes),
-}
-
-impl Payload<'_> {
-    /// The bytes as an owned value; copied if borrowed.
-    pub fn into_bytes(self) -> Bytes {
-        match self {
-            Payload::Borrowed(bytes) => Bytes::copy_from_slice(bytes),
-            Payload::Owned(bytes) => bytes,
-        }
-    }
-}
-
-impl Deref for Payload<'_> {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        match self {
-            Payload::Borrowed(bytes) => bytes,
-            Payload::Owned(bytes) => bytes,
-        }
-    }
-}
-
-impl PartialEq for Payload<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        **self == **other
-    }
-}
-
-impl Eq for Payload<'_> {}
+use crate::error::ProtocolError;
+use crate::frame::OpCode;
+use header::{Context, HEADER_BYTES_MAX, Header};
+use partial::{Partial, PartialFrame, PartialMessage};
+use unmask::{take_front, unmask_front};
 
 /// Decodes bytes into messages. Small while nothing is incomplete, because every idle connection has one.
 #[derive(Debug)]
@@ -88,46 +24,6 @@ pub struct Decoder {
     limits: Limits,
     partial: Option<Box<Partial>>,
     closed: bool,
-}
-
-/// Incomplete input.
-#[derive(Debug, Default)]
-struct Partial {
-    /// An incomplete header.
-    header: Vec<u8>,
-    frame: Option<OpenFrame>,
-    message: Option<Message>,
-}
-
-/// A frame with an incomplete payload.
-#[derive(Debug)]
-struct OpenFrame {
-    header: Header,
-    /// The payload of a control frame; a data frame's payload is appended to the message.
-    control: Vec<u8>,
-    seen: usize,
-}
-
-/// A message with pieces outstanding.
-#[derive(Debug, Default)]
-struct Message {
-    text: bool,
-    bytes: Vec<u8>,
-    utf8: Utf8,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Header {
-    fin: bool,
-    opcode: u8,
-    mask: [u8; 4],
-    len: usize,
-}
-
-impl Header {
-    fn is_control(&self) -> bool {
-        self.opcode >= 8
-    }
 }
 
 impl Decoder {
@@ -145,20 +41,20 @@ impl Decoder {
         }
         while !input.is_empty() {
             if self.partial.as_ref().is_some_and(|partial| partial.frame.is_some()) {
-                match self.go_on(input)? {
+                match self.continue_frame(input)? {
                     Some(item) => return Ok(Some(item)),
                     None => continue,
                 }
             }
-            let Some(header) = self.header(input)? else { return Ok(None) };
-            let first_of_whole = header.fin && header.opcode != 0;
-            if first_of_whole && header.len <= input.len() {
+            let Some(header) = self.take_header(input)? else { return Ok(None) };
+            let is_unfragmented = header.fin && header.opcode != OpCode::Continuation;
+            if is_unfragmented && header.len <= input.len() {
                 let payload = unmask_front(input, header.len, header.mask);
-                return self.whole(header, payload).map(Some);
+                return self.complete_frame(header, payload).map(Some);
             }
-            self.open(header);
+            self.begin_frame(header);
             if header.len == 0
-                && let Some(item) = self.go_on(input)?
+                && let Some(item) = self.continue_frame(input)?
             {
                 return Ok(Some(item));
             }
@@ -166,130 +62,107 @@ impl Decoder {
         Ok(None)
     }
 
-    /// Takes a header off the front of `input`; `None` if it is incomplete.
-    fn header(&mut self, input: &mut &mut [u8]) -> Result<Option<Header>, ProtocolError> {
-        let begun = self.partial.as_mut().map_or(0, |partial| partial.header.len());
-        if begun == 0 {
-            return match self.parse(input)? {
-                Some((header, len)) => {
-                    take_front(input, len);
-                    Ok(Some(header))
-                }
-                None => {
-                    let rest = take_front(input, input.len());
-                    self.partial().header.extend_from_slice(rest);
-                    Ok(None)
-                }
-            };
+    /// Takes a header off the front of `input`; buffers an incomplete one and returns `None`.
+    fn take_header(&mut self, input: &mut &mut [u8]) -> Result<Option<Header>, ProtocolError> {
+        let buffered = self.partial.as_ref().map_or(0, |partial| partial.header.len());
+        if buffered > 0 {
+            return self.take_rest_of_header(buffered, input);
         }
-        let mut joined = [0; HEADER_BYTES_MAX];
-        let more = (HEADER_BYTES_MAX - begun).min(input.len());
-        joined[..begun].copy_from_slice(&self.partial().header);
-        joined[begun..begun + more].copy_from_slice(&input[..more]);
-        match self.parse(&joined[..begun + more])? {
-            Some((header, len)) => {
-                take_front(input, len - begun);
-                self.partial().header = Vec::new();
-                self.shrink();
-                Ok(Some(header))
-            }
-            None => {
-                let rest = take_front(input, input.len());
-                self.partial().header.extend_from_slice(rest);
-                Ok(None)
-            }
-        }
-    }
-
-    /// Parses a header. An incomplete header is checked as far as it has arrived.
-    fn parse(&self, bytes: &[u8]) -> Result<Option<(Header, usize)>, ProtocolError> {
-        let &[first, ref rest @ ..] = bytes else { return Ok(None) };
-        let (fin, opcode) = (first & 0x80 != 0, first & 0x0f);
-        if first & 0x70 != 0 {
-            return Err(ProtocolError::ReservedBit);
-        }
-        if !matches!(opcode, 0..=2 | 8..=10) {
-            return Err(ProtocolError::ReservedOpCode(opcode));
-        }
-        let control = opcode >= 8;
-        let continues = self.partial.as_ref().is_some_and(|partial| partial.message.is_some());
-        match opcode {
-            0 if !continues => return Err(ProtocolError::NothingToContinue),
-            1 | 2 if continues => return Err(ProtocolError::Interleaved),
-            _ => {}
-        }
-        let &[second, ref rest @ ..] = rest else { return Ok(None) };
-        if second & 0x80 == 0 {
-            return Err(ProtocolError::NotMasked);
-        }
-        let short = usize::from(second & 0x7f);
-        if control && (!fin || short > CONTROL_BYTES_MAX) {
-            return Err(ProtocolError::BadControl);
-        }
-        let (len, rest) = match short {
-            126 => {
-                let Some((len, rest)) = rest.split_first_chunk() else { return Ok(None) };
-                let len = u64::from(u16::from_be_bytes(*len));
-                (if len > 125 { len } else { return Err(ProtocolError::BadLength) }, rest)
-            }
-            127 => {
-                let Some((len, rest)) = rest.split_first_chunk() else { return Ok(None) };
-                let len = u64::from_be_bytes(*len);
-                let shortest = len > 0xffff && len >> 63 == 0;
-                (if shortest { len } else { return Err(ProtocolError::BadLength) }, rest)
-            }
-            short => (short as u64, rest),
+        let Some((header, len)) = Header::parse(input, &self.context())? else {
+            self.buffer_header(input);
+            return Ok(None);
         };
-        if !control {
-            self.check_size(len)?;
-        }
-        let Some((mask, _)) = rest.split_first_chunk() else { return Ok(None) };
-        let header_len = bytes.len() - rest.len() + mask.len();
-        Ok(Some((Header { fin, opcode, mask: *mask, len: len as usize }, header_len)))
+        take_front(input, len);
+        Ok(Some(header))
     }
 
-    fn check_size(&self, len: u64) -> Result<(), ProtocolError> {
-        let before =
-            self.partial.as_ref().and_then(|partial| partial.message.as_ref()).map_or(0, |m| m.bytes.len());
-        let Limits { frame_bytes_max, message_bytes_max } = self.limits;
-        if len > frame_bytes_max as u64 {
-            return Err(ProtocolError::TooBig { len, limit: frame_bytes_max });
-        }
-        let whole = len + before as u64;
-        if whole > message_bytes_max as u64 {
-            return Err(ProtocolError::TooBig { len: whole, limit: message_bytes_max });
-        }
-        Ok(())
+    /// The same if the first bytes of the header are buffered.
+    fn take_rest_of_header(
+        &mut self,
+        buffered: usize,
+        input: &mut &mut [u8],
+    ) -> Result<Option<Header>, ProtocolError> {
+        let mut joined = [0; HEADER_BYTES_MAX];
+        let more = (HEADER_BYTES_MAX - buffered).min(input.len());
+        joined[..buffered].copy_from_slice(&self.partial().header);
+        joined[buffered..buffered + more].copy_from_slice(&input[..more]);
+        let Some((header, len)) = Header::parse(&joined[..buffered + more], &self.context())? else {
+            self.buffer_header(input);
+            return Ok(None);
+        };
+        take_front(input, len - buffered);
+        self.partial().header = Vec::new();
+        self.shrink();
+        Ok(Some(header))
     }
 
-    /// Decodes a frame that is complete and is a control frame or an unfragmented message.
-    fn whole<'a>(&mut self, header: Header, payload: &'a [u8]) -> Result<Item<'a>, ProtocolError> {
+    fn buffer_header(&mut self, input: &mut &mut [u8]) {
+        let rest = take_front(input, input.len());
+        self.partial().header.extend_from_slice(rest);
+    }
+
+    #[inline]
+    fn context(&self) -> Context {
+        let message = self.partial.as_ref().and_then(|partial| partial.message.as_ref());
+        Context { limits: self.limits, message_bytes: message.map(PartialMessage::len) }
+    }
+
+    /// Decodes a complete frame: a control frame or an unfragmented message.
+    fn complete_frame<'a>(&mut self, header: Header, payload: &'a [u8]) -> Result<Item<'a>, ProtocolError> {
         match header.opcode {
-            1 if std::str::from_utf8(payload).is_err() => Err(ProtocolError::NotUtf8),
-            1 => Ok(Item::Text(Payload::Borrowed(payload))),
-            2 => Ok(Item::Binary(Payload::Borrowed(payload))),
-            _ => self.control(header.opcode, Payload::Borrowed(payload)),
+            OpCode::Text if std::str::from_utf8(payload).is_err() => Err(ProtocolError::NotUtf8),
+            OpCode::Text => Ok(Item::Text(Payload::Borrowed(payload))),
+            OpCode::Binary => Ok(Item::Binary(Payload::Borrowed(payload))),
+            _ => self.control_frame(header.opcode, Payload::Borrowed(payload)),
         }
     }
 
-    fn control<'a>(&mut self, opcode: u8, payload: Payload<'a>) -> Result<Item<'a>, ProtocolError> {
+    fn control_frame<'a>(&mut self, opcode: OpCode, payload: Payload<'a>) -> Result<Item<'a>, ProtocolError> {
         match opcode {
-            9 => return Ok(Item::Ping(payload)),
-            10 => return Ok(Item::Pong(payload)),
-            _ => self.closed = true,
-        }
-        match &*payload {
-            [] => Ok(Item::Close(None)),
-            [_] => Err(ProtocolError::BadClose),
-            [high, low, reason @ ..] => {
-                let code = CloseCode(u16::from_be_bytes([*high, *low]));
-                let reason = std::str::from_utf8(reason).map_err(|_| ProtocolError::NotUtf8)?;
-                if !code.may_be_sent() {
-                    return Err(ProtocolError::BadClose);
-                }
-                Ok(Item::Close(Some((code, reason.to_owned()))))
+            OpCode::Ping => Ok(Item::Ping(payload)),
+            OpCode::Pong => Ok(Item::Pong(payload)),
+            _ => {
+                self.closed = true;
+                decode_close(&payload).map(Item::Close)
             }
         }
+    }
+
+    /// Begins a frame with an incomplete payload, or a fragment of a message.
+    fn begin_frame(&mut self, header: Header) {
+        let partial = self.partial();
+        if matches!(header.opcode, OpCode::Text | OpCode::Binary) {
+            partial.message = Some(PartialMessage::new(header.opcode == OpCode::Text));
+        }
+        partial.frame = Some(PartialFrame::new(header));
+    }
+
+    /// Takes the available payload of the partial frame. Returns an item if that completes a control frame or a
+    /// message.
+    fn continue_frame<'a>(&mut self, input: &mut &'a mut [u8]) -> Result<Option<Item<'a>>, ProtocolError> {
+        let partial = self.partial.as_mut().expect("the caller has checked that a frame is partial");
+        let frame = partial.frame.as_mut().expect("the caller has checked that a frame is partial");
+        let piece = frame.take_piece(input);
+        if frame.header.is_control() {
+            frame.control.extend_from_slice(piece);
+        } else {
+            let message = partial.message.as_mut().expect("a data frame belongs to a message");
+            message.push(piece)?;
+        }
+        if !frame.is_complete() {
+            return Ok(None);
+        }
+        let PartialFrame { header, control, .. } = partial.frame.take().expect("it is used above");
+        let item = if header.is_control() {
+            Some(self.control_frame(header.opcode, Payload::Owned(control.into()))?)
+        } else if header.fin {
+            let message = partial.message.take().expect("it is used above");
+            Some(message.finish()?)
+        } else {
+            None
+        };
+        self.shrink();
+        Ok(item)
     }
 
     fn partial(&mut self) -> &mut Partial {
@@ -298,88 +171,29 @@ impl Decoder {
 
     /// Frees the allocation when nothing is buffered.
     fn shrink(&mut self) {
-        if let Some(partial) = &self.partial
-            && partial.header.is_empty()
-            && partial.frame.is_none()
-            && partial.message.is_none()
-        {
-            self.partial = None;
-        }
-    }
-
-    /// Begins a frame with an incomplete payload, or a fragment of a message.
-    fn open(&mut self, header: Header) {
-        let partial = self.partial();
-        if matches!(header.opcode, 1 | 2) {
-            partial.message = Some(Message { text: header.opcode == 1, ..Message::default() });
-        }
-        partial.frame = Some(OpenFrame { header, control: Vec::new(), seen: 0 });
-    }
-
-    /// Takes the available payload of the open frame and finishes the frame and its message if complete.
-    fn go_on<'a>(&mut self, input: &mut &'a mut [u8]) -> Result<Option<Item<'a>>, ProtocolError> {
-        let partial = self.partial.as_mut().expect("go_on is called when a frame is open");
-        let frame = partial.frame.as_mut().expect("go_on is called when a frame is open");
-        let header = frame.header;
-        let len = (header.len - frame.seen).min(input.len());
-        let mut mask = header.mask;
-        mask.rotate_left(frame.seen % 4);
-        frame.seen += len;
-        let piece = unmask_front(input, len, mask);
-        let complete = frame.seen == header.len;
-        if header.is_control() {
-            frame.control.extend_from_slice(piece);
-        } else {
-            let message = partial.message.as_mut().expect("a data frame belongs to a message");
-            message.bytes.extend_from_slice(piece);
-            if message.text && !message.utf8.push(piece) {
-                return Err(ProtocolError::NotUtf8);
-            }
-        }
-        if !complete {
-            return Ok(None);
-        }
-        let frame = partial.frame.take().expect("it was there a moment ago");
-        let item = if header.is_control() {
-            Some(self.control(header.opcode, Payload::Owned(frame.control.into()))?)
-        } else if header.fin {
-            let message = partial.message.take().expect("it was there a moment ago");
-            let Message { text, bytes, utf8 } = message;
-            if text && !utf8.is_whole() {
-                return Err(ProtocolError::NotUtf8);
-            }
-            let payload = Payload::Owned(bytes.into());
-            Some(if text { Item::Text(payload) } else { Item::Binary(payload) })
-        } else {
-            None
-        };
-        self.shrink();
-        Ok(item)
+        self.partial.take_if(|partial| partial.is_empty());
     }
 }
 
-fn take_front<'a>(input: &mut &'a mut [u8], len: usize) -> &'a mut [u8] {
-    let (front, rest) = std::mem::take(input).split_at_mut(len);
-    *input = rest;
-    front
-}
-
-fn unmask_front<'a>(input: &mut &'a mut [u8], len: usize, mask: [u8; 4]) -> &'a [u8] {
-    let front = take_front(input, len);
-    let [a, b, c, d] = mask;
-    let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
-    let (words, tail) = front.as_chunks_mut::<8>();
-    for word in words {
-        *word = (u64::from_ne_bytes(*word) ^ wide).to_ne_bytes();
+/// The code and reason of a close frame, if present.
+fn decode_close(payload: &[u8]) -> Result<Option<(CloseCode, String)>, ProtocolError> {
+    match payload {
+        [] => Ok(None),
+        [_] => Err(ProtocolError::BadClose),
+        [high, low, reason @ ..] => {
+            let code = CloseCode(u16::from_be_bytes([*high, *low]));
+            let reason = std::str::from_utf8(reason).map_err(|_| ProtocolError::NotUtf8)?;
+            if !code.may_be_sent() {
+                return Err(ProtocolError::BadClose);
+            }
+            Ok(Some((code, reason.to_owned())))
+        }
     }
-    for (byte, mask) in tail.iter_mut().zip(mask.iter().cycle()) {
-        *byte ^= mask;
-    }
-    front
 }
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use proptest::prelude::*;
 
     use super::*;
@@ -397,7 +211,7 @@ mod tests {
             Item::Binary(payload) => Item::Binary(keep(payload)),
             Item::Ping(payload) => Item::Ping(keep(payload)),
             Item::Pong(payload) => Item::Pong(keep(payload)),
-            Item::Close(said) => Item::Close(said),
+            Item::Close(close) => Item::Close(close),
         }
     }
 

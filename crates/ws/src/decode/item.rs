@@ -1,0 +1,60 @@
+//! The items that the decoder returns.
+
+use std::ops::Deref;
+
+use bytes::Bytes;
+
+use crate::close::CloseCode;
+
+/// A message or control frame of a client.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Item<'a> {
+    /// A complete message of valid UTF-8.
+    Text(Payload<'a>),
+    /// A complete binary message.
+    Binary(Payload<'a>),
+    /// A ping; the reply is a pong with the same payload.
+    Ping(Payload<'a>),
+    /// The reply to a ping of the server.
+    Pong(Payload<'a>),
+    /// The client's last frame, with its code and reason if present.
+    Close(Option<(CloseCode, String)>),
+}
+
+/// The bytes of a message; borrowed if they arrived in one frame.
+#[derive(Debug)]
+pub enum Payload<'a> {
+    /// A slice of the read buffer.
+    Borrowed(&'a [u8]),
+    /// Assembled from pieces.
+    Owned(Bytes),
+}
+
+impl Payload<'_> {
+    /// The bytes as an owned value; copied if borrowed.
+    pub fn into_bytes(self) -> Bytes {
+        match self {
+            Payload::Borrowed(bytes) => Bytes::copy_from_slice(bytes),
+            Payload::Owned(bytes) => bytes,
+        }
+    }
+}
+
+impl Deref for Payload<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Payload::Borrowed(bytes) => bytes,
+            Payload::Owned(bytes) => bytes,
+        }
+    }
+}
+
+impl PartialEq for Payload<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Payload<'_> {}
