@@ -4,7 +4,6 @@
 //! the kernel sends, and takes it again to record progress, so appending never waits for the kernel. Frames
 //! leave in the order they were appended.
 
-use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -12,8 +11,10 @@ use bytes::Bytes;
 use switchboard_event::{DeliveryClass, MessageNumber};
 
 mod frame_queue;
+mod held_frames;
 
 use frame_queue::FrameQueue;
+use held_frames::HeldFrames;
 
 /// The divisor of the bound for "almost empty": with at most 4 KiB of 1 MiB queued, one frame of any size is
 /// accepted.
@@ -47,17 +48,8 @@ struct State {
     closing: bool,
     /// It closed because it was full.
     overflowed: bool,
-    /// The frames held back while it is paused.
-    paused: Option<Box<Paused>>,
-}
-
-/// Frames held back while older messages are redelivered.
-#[derive(Default)]
-struct Paused {
-    frames: VecDeque<(Bytes, Option<MessageNumber>)>,
-    bytes: usize,
-    /// Pauses in effect; the last resume releases the frames.
-    count: u32,
+    /// The frames held back while it is paused; none if it is not.
+    held: Option<Box<HeldFrames>>,
 }
 
 /// The position of a frame in the outbox.
@@ -110,7 +102,7 @@ impl Outbox {
                 blocked: false,
                 closing: false,
                 overflowed: false,
-                paused: None,
+                held: None,
             }),
         }
     }
@@ -134,7 +126,7 @@ impl Outbox {
         if state.closing || state.transport.is_none() {
             return Appended::Closed;
         }
-        let pending = state.queue.bytes() + state.paused.as_ref().map_or(0, |paused| paused.bytes);
+        let pending = state.queue.bytes() + state.held.as_ref().map_or(0, |held| held.bytes());
         let is_bounded = order != Order::Unbounded && pending > bytes_max / ALMOST_EMPTY;
         if is_bounded && pending + frame.len() > bytes_max {
             if class == DeliveryClass::Volatile {
@@ -144,10 +136,9 @@ impl Outbox {
             state.close(overflow.clone());
             return Appended::Overflowed;
         }
-        if let (Some(paused), Order::Next | Order::Stored(_)) = (&mut state.paused, order) {
+        if let (Some(held), Order::Next | Order::Stored(_)) = (&mut state.held, order) {
             let number = if let Order::Stored(number) = order { Some(number) } else { None };
-            paused.bytes += frame.len();
-            paused.frames.push_back((frame.clone(), number));
+            held.push(frame.clone(), number);
             return Appended::Paused;
         }
         state.queue.push(frame.clone());
@@ -156,17 +147,15 @@ impl Outbox {
 
     /// Holds back later frames until [`resume`](Self::resume) is called as often as this.
     pub(crate) fn pause(&self) {
-        self.lock().paused.get_or_insert_default().count += 1;
+        self.lock().held.get_or_insert_default().begin_pause();
     }
 
     /// Ends one pause and drops held-back copies of redelivered messages. The last call releases the rest.
     /// Returns true if the caller must schedule a flush.
     pub(crate) fn resume(&self, is_redelivered: impl Fn(MessageNumber) -> bool) -> bool {
         let mut state = self.lock();
-        let Some(paused) = &mut state.paused else { return false };
-        paused.frames.retain(|(_, number)| !number.is_some_and(&is_redelivered));
-        paused.count -= 1;
-        paused.count == 0 && state.release()
+        let Some(held) = &mut state.held else { return false };
+        held.end_pause(is_redelivered) && state.release()
     }
 
     /// Queues the close frame, whatever the bound. Returns true if the caller must schedule a flush; false if
@@ -274,15 +263,13 @@ impl Outbox {
 
 impl State {
     fn clear(&mut self) {
-        (self.queue, self.paused) = (FrameQueue::default(), None);
+        (self.queue, self.held) = (FrameQueue::default(), None);
     }
 
     /// Queues the held-back frames. Returns true if a flush must be scheduled.
     fn release(&mut self) -> bool {
-        let Some(paused) = self.paused.take() else { return false };
-        for (frame, _) in paused.frames {
-            self.queue.push(frame);
-        }
+        let Some(held) = self.held.take() else { return false };
+        held.into_frames().for_each(|frame| self.queue.push(frame));
         !self.queue.is_empty() && self.schedule()
     }
 
