@@ -15,7 +15,7 @@ pub type StoreFuture<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 #[error("the shared store did not answer")]
 pub struct StoreError(#[source] pub Box<dyn Error + Send + Sync>);
 
-/// A reply that is known already.
+/// An immediate reply.
 pub(crate) fn reply<'a, T: Send + 'a>(value: T) -> StoreFuture<'a, T> {
     Box::pin(ready(Ok(value)))
 }

@@ -69,7 +69,7 @@ async fn a_transcript_may_end_with_a_close_frame() {
 async fn play(transcript: &str, text: &str) {
     let lines = parse(transcript, text);
     let mut pairs = BTreeMap::new();
-    for (number, Line { at, who: name, step }) in lines.iter().enumerate() {
+    for (number, Line { at, client: name, step }) in lines.iter().enumerate() {
         if !pairs.contains_key(name) {
             pairs.insert(name, Pair::open().await);
         }
@@ -80,8 +80,8 @@ async fn play(transcript: &str, text: &str) {
             Step::Open(_) | Step::Close(_) | Step::Refused(_) => {
                 panic!("{at}: not a line of the emit protocol")
             }
-            Step::Hear(frame) if frame["type"] == "ack" => pair.server_replies(at, frame.clone()).await,
-            Step::Hear(frame) => {
+            Step::Receive(frame) if frame["type"] == "ack" => pair.server_replies(at, frame.clone()).await,
+            Step::Receive(frame) => {
                 if let Some(reply) = reply_to(frame, name, &lines[number..]) {
                     pair.set_handler(at, frame, reply);
                 }
@@ -100,7 +100,7 @@ async fn play(transcript: &str, text: &str) {
 /// Finds the client's reply to a request of the server.
 fn reply_to(request: &Value, name: &str, later: &[Line<'_>]) -> Option<Value> {
     let id = request.get("ackId")?;
-    later.iter().filter(|line| line.who == name).find_map(|line| {
+    later.iter().filter(|line| line.client == name).find_map(|line| {
         let Step::Send(frame) = line.step else { return None };
         let mut frame = parse_json(frame);
         (frame["type"] == "ack" && frame["ackId"] == *id).then(|| frame["data"].take())

@@ -27,7 +27,7 @@ impl Event {
             None => out.push(0),
         }
         out.extend_from_slice(&self.time_ms.to_be_bytes());
-        let len = u16::try_from(self.name.len()).expect("a name is short");
+        let len = u16::try_from(self.name.len()).expect("a name has at most 256 bytes");
         out.extend_from_slice(&len.to_be_bytes());
         out.extend_from_slice(self.name.as_bytes());
         out.extend_from_slice(self.data.as_bytes());
@@ -35,8 +35,8 @@ impl Event {
 
     /// The combined length of name and data, in bytes, of an event encoded by [`write`](Self::write).
     pub fn size_of(written: &[u8]) -> u32 {
-        let head = if written.first() == Some(&1) { 27 } else { 11 };
-        written.len().saturating_sub(head).try_into().unwrap_or(u32::MAX)
+        let header = if written.first() == Some(&1) { 27 } else { 11 };
+        written.len().saturating_sub(header).try_into().unwrap_or(u32::MAX)
     }
 
     /// Decodes an event that [`write`](Self::write) encoded, to the end of the bytes. The data is not copied.
@@ -44,7 +44,7 @@ impl Event {
         let sender = match take(&mut bytes)? {
             [0] => None,
             [1] => Some(SocketId::from_bytes(take(&mut bytes)?)),
-            _ => return Err(EventDecodeError("an unknown sender")),
+            _ => return Err(EventDecodeError("the first byte is neither 0 nor 1")),
         };
         let time_ms = u64::from_be_bytes(take(&mut bytes)?);
         let len = usize::from(u16::from_be_bytes(take(&mut bytes)?));
@@ -79,10 +79,10 @@ mod tests {
     #[test]
     fn an_event_round_trips_and_a_truncated_one_is_refused() {
         let data = Payload::parse(r#"{"text":"hé"}"#).unwrap();
-        let event = Event { name: Name::new("said").unwrap(), data, sender: None, time_ms: 1 << 41 };
+        let event = Event { name: Name::new("message").unwrap(), data, sender: None, time_ms: 1 << 41 };
         for event in [Event { sender: Some(SocketId::random()), ..event.clone() }, event] {
             let bytes = encode(&event);
-            assert_eq!(Event::size_of(&bytes), 4 + 14);
+            assert_eq!(Event::size_of(&bytes), 7 + 14);
             assert_eq!(format!("{:?}", Event::read(bytes.clone()).unwrap()), format!("{event:?}"));
             for len in 0..bytes.len() {
                 assert!(Event::read(bytes.slice(..len)).is_err(), "{len}");

@@ -39,12 +39,12 @@ pub struct Event {
     pub time_ms: u64,
 }
 
-/// How a message is delivered to a receiver whose outbox is full.
+/// How a message is handled at a receiver with a full outbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum DeliveryClass {
-    /// At most once, in order per sender and receiver. A receiver with a full outbox is closed with 1013,
-    /// which signals the loss.
+    /// Delivered at most once, in order per sender and receiver. A receiver with a full outbox is closed with
+    /// 1013, which signals the loss.
     #[default]
     Live,
     /// Dropped and counted; the receiver stays connected.

@@ -141,7 +141,7 @@ macro_rules! plain_name {
     };
 }
 
-/// A newtype over [`Name`] that always begins with a sigil.
+/// A newtype over [`Name`]: a name that begins with a sigil.
 macro_rules! sigil_name {
     ($(#[$doc:meta])* $type:ident, $sigil:literal) => {
         $(#[$doc])*
@@ -167,7 +167,7 @@ pub struct Name(Arc<str>);
 string_type!(Name);
 
 plain_name! {
-    /// The id of a user, who may have many sockets. Compared as text.
+    /// The id of a user, compared as text. A user may have many sockets.
     UserId
 }
 

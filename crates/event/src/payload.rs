@@ -29,9 +29,10 @@ impl Payload {
         Ok(Payload(serde_json::to_vec(value)?.into()))
     }
 
-    /// Slices a part that serde_json has checked out of its buffer, without a copy.
+    /// A part of a JSON text, without a copy. `raw` must borrow from `buffer`.
     ///
     /// # Panics
+    ///
     /// If `raw` is not a slice of `buffer`.
     pub fn slice_of(buffer: &Bytes, raw: &RawValue) -> Self {
         Payload(buffer.slice_ref(raw.get().as_bytes()))

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::{NameError, RoomName, ShardName, SocketId, TagName, UserId};
 
-/// A set of sockets with something in common.
+/// A set of sockets of one project.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Target {
     /// Every socket of the project.
@@ -155,24 +155,24 @@ impl IntoAudience for String {
 
 impl<T: IntoAudience> IntoAudience for Vec<T> {
     fn into_audience(self) -> Result<Audience, AudienceError> {
-        join(self)
+        union(self)
     }
 }
 
 impl<T: IntoAudience, const N: usize> IntoAudience for [T; N] {
     fn into_audience(self) -> Result<Audience, AudienceError> {
-        join(self)
+        union(self)
     }
 }
 
-fn join<T: IntoAudience>(parts: impl IntoIterator<Item = T>) -> Result<Audience, AudienceError> {
-    let mut whole = Audience::default();
+fn union<T: IntoAudience>(parts: impl IntoIterator<Item = T>) -> Result<Audience, AudienceError> {
+    let mut union = Audience::default();
     for part in parts {
         let Audience { to, except } = part.into_audience()?;
-        whole.to.extend(to);
-        whole.except.extend(except);
+        union.to.extend(to);
+        union.except.extend(except);
     }
-    Ok(whole)
+    Ok(union)
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::session::Session;
 /// Encodes an event as a complete WebSocket frame of a protocol.
 pub type Encode = fn(Protocol, &Event) -> Bytes;
 
-/// Schedules the flush of outboxes. The caller schedules an outbox once until it is flushed.
+/// Schedules the flush of outboxes. The hub schedules an outbox once, and again only after its flush.
 pub trait Schedule: Send + Sync + 'static {
     /// Flushes one outbox soon.
     fn schedule(&self, session: Arc<Session>);
@@ -24,9 +24,9 @@ pub trait Schedule: Send + Sync + 'static {
 /// The outcome of a delivery on this node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Delivered {
-    /// Sockets whose outbox holds the frame.
+    /// Sockets with the frame in their outbox.
     pub queued: usize,
-    /// Sockets that missed it: it was volatile and their outbox full.
+    /// Sockets that missed the frame: it was volatile and their outbox was full.
     pub dropped: usize,
     /// Sockets that are being closed because their outbox was full.
     pub overflowed: usize,

@@ -24,7 +24,7 @@ pub struct HubConfig {
     pub encode: Encode,
     /// Schedules the flush of outboxes.
     pub schedule: Arc<dyn Schedule>,
-    /// The close frame for a socket whose outbox is full.
+    /// The close frame for a socket with a full outbox.
     pub overflow_frame: Bytes,
     /// Most bytes in one outbox.
     pub outbox_bytes_max: usize,
@@ -58,10 +58,10 @@ pub struct NewSession {
     pub greeting: Option<Bytes>,
 }
 
-/// An arrival from other nodes that is not an event.
+/// An arrival from other nodes that the hub does not deliver itself.
 #[derive(Debug)]
 pub enum HubEvent {
-    /// A publication whose content is not [`Content::Event`].
+    /// A publication with another content than [`Content::Event`].
     Publication(Publication),
     /// Publications may have been lost.
     Missed,
@@ -129,7 +129,7 @@ impl Hub {
 
 /// Sessions and memberships.
 impl Hub {
-    /// Adds a socket. From now on it receives sends to everyone.
+    /// Adds a socket. It receives every send to everyone from then on.
     pub fn add(&self, new_session: NewSession) -> Arc<Session> {
         let NewSession { id, project, protocol, transport, peer, greeting } = new_session;
         let project = self.index.enter_project(&project);
@@ -266,7 +266,7 @@ impl Hub {
         delivered
     }
 
-    /// Publishes to other nodes, unless the audience names sockets of this node only.
+    /// Publishes to other nodes, unless the audience consists of sockets of this node only.
     pub fn publish(
         &self,
         project: &ProjectId,

@@ -79,7 +79,7 @@ impl Index {
         project.clone()
     }
 
-    /// The last session to leave removes the project.
+    /// Ends the count of a session. The last one removes the project.
     pub(crate) fn leave_project(&self, project: &Project) {
         if project.sockets.fetch_sub(1, Ordering::Relaxed) > 1 {
             return;
@@ -106,7 +106,7 @@ impl Index {
     /// The member set of a target, if it has a local member. [`Target::Socket`] has none.
     pub(crate) fn member_set(&self, project: &Project, target: &Target) -> Option<Arc<MemberSet<Session>>> {
         let hash = self.hash(project, target);
-        self.sets(hash).find(hash, |set| is(set, project, target)).cloned()
+        self.sets(hash).find(hash, |set| is_of(set, project, target)).cloned()
     }
 
     pub(crate) fn member_set_or_new(
@@ -116,7 +116,7 @@ impl Index {
     ) -> Arc<MemberSet<Session>> {
         let hash = self.hash(project, target);
         self.sets(hash)
-            .entry(hash, |set| is(set, project, target), |set| self.hash(&set.project, &set.target))
+            .entry(hash, |set| is_of(set, project, target), |set| self.hash(&set.project, &set.target))
             .or_insert_with(|| {
                 project.count_user(target, 1);
                 Arc::new(MemberSet::new(project.clone(), target.clone()))
@@ -160,8 +160,8 @@ impl LocalMembers for Index {
         if let Target::Socket(_) = target {
             return self.members(project, target).len();
         }
-        let known = self.project(project);
-        known.and_then(|project| self.member_set(&project, target)).map_or(0, |set| set.len())
+        let project = self.project(project);
+        project.and_then(|project| self.member_set(&project, target)).map_or(0, |set| set.len())
     }
 
     fn members(&self, project: &ProjectId, target: &Target) -> Vec<SocketId> {
@@ -185,8 +185,8 @@ impl LocalMembers for Index {
         let Some(project) = self.project(project) else { return };
         for stripe in &self.sets {
             let stripe = stripe.lock().expect("no code that holds a stripe panics");
-            let ours = stripe.iter().filter(|set| set.project.serial == project.serial);
-            ours.for_each(|set| visit(&set.target));
+            let of_project = stripe.iter().filter(|set| set.project.serial == project.serial);
+            of_project.for_each(|set| visit(&set.target));
         }
     }
 
@@ -201,6 +201,6 @@ impl LocalMembers for Index {
     }
 }
 
-fn is(set: &MemberSet<Session>, project: &Project, target: &Target) -> bool {
+fn is_of(set: &MemberSet<Session>, project: &Project, target: &Target) -> bool {
     set.project.serial == project.serial && set.target == *target
 }

@@ -38,7 +38,7 @@ pub struct Outbox {
 struct State {
     transport: Option<Arc<dyn Transport>>,
     queue: FrameQueue,
-    /// A flush is scheduled; appending does not ask for another.
+    /// A flush is scheduled; appends until then schedule no other.
     scheduled: bool,
     /// A flush is sending; it checks the queue again afterwards.
     sending: bool,
@@ -46,7 +46,7 @@ struct State {
     blocked: bool,
     /// The close frame is queued; nothing may follow it.
     closing: bool,
-    /// It closed because it was full.
+    /// It is closing because it was full.
     overflowed: bool,
     /// The frames held back while it is paused; none if it is not.
     held: Option<Box<HeldFrames>>,
@@ -70,7 +70,7 @@ pub(crate) enum Order {
 pub(crate) enum Appended {
     /// It is queued; if true, the caller must schedule a flush.
     Queued(bool),
-    /// It was volatile and the outbox full.
+    /// It was dropped: it was volatile and the outbox was full.
     Dropped,
     /// It is held back because the outbox is paused.
     Paused,
@@ -173,7 +173,7 @@ impl Outbox {
         self.lock().closing
     }
 
-    /// Returns true if it closed because it was full.
+    /// Returns true if the outbox is closing because it was full.
     pub fn has_overflowed(&self) -> bool {
         self.lock().overflowed
     }
@@ -183,7 +183,7 @@ impl Outbox {
         self.lock().queue.bytes()
     }
 
-    /// Marks a flush as scheduled: the caller flushes soon, and appends until then ask for none.
+    /// Marks a flush as scheduled. The caller must flush soon; appends until then schedule no other.
     pub fn hold(&self) {
         self.lock().scheduled = true;
     }
@@ -463,7 +463,7 @@ mod tests {
     }
 
     #[test]
-    fn a_held_outbox_asks_for_no_flush() {
+    fn an_append_after_hold_schedules_no_flush() {
         let outbox = Outbox::new(LimitedTransport::with_room(100));
         outbox.hold();
         assert_eq!(append(&outbox, "a"), Appended::Queued(false));

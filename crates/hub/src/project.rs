@@ -6,9 +6,9 @@ use switchboard_event::{ProjectId, Target};
 
 /// A project with at least one local socket.
 pub struct Project {
-    /// Its name.
+    /// Its id.
     pub id: ProjectId,
-    /// Part of a member set's key: cheaper to hash and compare than the project's name.
+    /// Part of a member set's key: cheaper to hash and compare than the id.
     pub(crate) serial: u64,
     pub(crate) sockets: AtomicUsize,
     users: AtomicUsize,

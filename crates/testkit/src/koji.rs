@@ -23,7 +23,7 @@ impl KojiPeer {
         let mut peer = Peer::connect(&server.url(&format!("/?{query}"))).await;
         let mut first = peer.next().await;
         assert_eq!(first["eventName"], "@@KOJI_DISPATCH/CONNECTED", "the first frame: {first}");
-        let text = |value: Value| value.as_str().expect("it is a text").to_owned();
+        let text = |value: Value| value.as_str().expect("it is a string").to_owned();
         let id = text(first["payload"]["clientId"].take());
         let shard = text(first["payload"]["shardName"].take());
         KojiPeer { peer, id, shard }
@@ -78,10 +78,10 @@ impl KojiPeer {
     }
 
     /// Waits for a member list that matches; others are skipped.
-    pub async fn list_where(&mut self, is_it: impl Fn(&Value) -> bool) -> Value {
+    pub async fn list_where(&mut self, matches: impl Fn(&Value) -> bool) -> Value {
         loop {
             let list = self.next_list().await;
-            if is_it(&list) {
+            if matches(&list) {
                 return list;
             }
         }

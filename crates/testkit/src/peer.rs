@@ -23,7 +23,7 @@ impl Peer {
     pub async fn try_connect(url: &str, headers: &[(&'static str, &str)]) -> Result<Self, String> {
         let mut builder = ClientBuilder::new().uri(url).map_err(|error| error.to_string())?;
         for (name, value) in headers {
-            let value = value.parse().map_err(|_| format!("{value} is no header"))?;
+            let value = value.parse().map_err(|_| format!("{value} is not a header value"))?;
             builder = builder
                 .add_header((*name).parse().expect("a header name"), value)
                 .map_err(|e| e.to_string())?;
@@ -108,7 +108,7 @@ impl Peer {
     /// Checks, in any protocol, that no frame is pending: sends a WebSocket ping and expects its pong next. The
     /// error is the unexpected item.
     pub async fn silent(&mut self) -> Result<(), String> {
-        const MARK: &[u8] = b"nothing before this";
+        const MARK: &[u8] = b"no frame before this";
         self.socket.send(Message::ping(MARK)).await.map_err(|error| error.to_string())?;
         loop {
             let message = soon("a pong", self.socket.next()).await.ok_or("nothing more")?;
@@ -123,8 +123,9 @@ impl Peer {
     }
 
     async fn try_next_message(&mut self) -> Result<Message, String> {
-        let next = tokio::time::timeout(SOON, self.pass_over_pings()).await;
-        next.map_err(|_| format!("nothing within {SOON:?}"))?.ok_or_else(|| "the end".into())
+        let next = tokio::time::timeout(SOON, self.skip_pings()).await;
+        next.map_err(|_| format!("nothing within {SOON:?}"))?
+            .ok_or_else(|| "the end of the connection".into())
     }
 
     /// The next frame, an event: its name and data.
@@ -135,11 +136,11 @@ impl Peer {
     }
 
     async fn next_message(&mut self) -> Option<Message> {
-        soon("a frame", self.pass_over_pings()).await
+        soon("a frame", self.skip_pings()).await
     }
 
     /// The next item except pings, to which the library replies.
-    async fn pass_over_pings(&mut self) -> Option<Message> {
+    async fn skip_pings(&mut self) -> Option<Message> {
         loop {
             let message = self.socket.next().await?.ok()?;
             if !message.is_ping() && !message.is_pong() {
@@ -148,10 +149,10 @@ impl Peer {
         }
     }
 
-    /// Checks that no frame is pending: sends a request without a handler and expects its reply next.
+    /// Checks that no frame is pending: sends a request that no handler takes and expects its reply next.
     pub async fn quiet(&mut self) {
-        let reply = self.request("/nothing-handles-this", json!({})).await;
-        assert_eq!(reply["error"], "No handler for: /nothing-handles-this");
+        let reply = self.request("/without-a-handler", json!({})).await;
+        assert_eq!(reply["error"], "No handler for: /without-a-handler");
     }
 
     /// Reads to the close frame and returns its code and reason; 1006 if the connection was cut.

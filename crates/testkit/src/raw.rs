@@ -27,8 +27,8 @@ impl RawPeer {
     pub async fn open(server: SocketAddr) -> Self {
         let mut peer = RawPeer::connect(server).await;
         peer.send(HANDSHAKE.as_bytes()).await;
-        let answer = peer.read_head().await;
-        assert!(answer.starts_with("HTTP/1.1 101"), "{answer}");
+        let response = peer.read_head().await;
+        assert!(response.starts_with("HTTP/1.1 101"), "{response}");
         peer
     }
 
@@ -41,7 +41,7 @@ impl RawPeer {
     pub async fn read_head(&mut self) -> String {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
-            match soon("the answer", self.stream.read_u8()).await {
+            match soon("the response", self.stream.read_u8()).await {
                 Ok(byte) => head.push(byte),
                 Err(_) => break,
             }

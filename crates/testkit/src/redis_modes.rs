@@ -36,13 +36,13 @@ impl RedisCluster {
         })
         .await;
         for server in &servers {
-            until("the cluster is whole", async || {
+            until("the cluster is complete", async || {
                 let info = server.ask_text("CLUSTER INFO").await;
                 info.contains("cluster_state:ok") && info.contains("cluster_known_nodes:4")
             })
             .await;
         }
-        until("the replica has caught up", async || in_step(&servers[0], 1).await).await;
+        until("the replica has caught up", async || are_online(&servers[0], 1).await).await;
         RedisCluster { servers, _scratch: scratch }
     }
 
@@ -83,7 +83,7 @@ impl RedisSentinels {
             sentinels.push(RedisServer::start_sentinel(&scratch, "sentinel", &settings).await);
         }
         for sentinel in &sentinels {
-            until("the sentinel knows all", async || {
+            until("the sentinel has discovered all", async || {
                 let info = sentinel.ask_text("INFO sentinel").await;
                 info.contains("slaves=1,sentinels=3")
             })
@@ -93,10 +93,10 @@ impl RedisSentinels {
     }
 }
 
-async fn in_step(master: &RedisServer, replicas: usize) -> bool {
+async fn are_online(master: &RedisServer, replicas: usize) -> bool {
     master.ask_text("INFO replication").await.matches("state=online").count() == replicas
 }
 
-async fn expect(server: &RedisServer, command: &str, answer: &str) {
-    assert_eq!(server.ask(command).await, answer, "{command}");
+async fn expect(server: &RedisServer, command: &str, reply: &str) {
+    assert_eq!(server.ask(command).await, reply, "{command}");
 }

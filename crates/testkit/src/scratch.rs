@@ -8,13 +8,13 @@ pub struct Scratch(PathBuf);
 
 impl Scratch {
     /// Creates an empty directory.
-    #[expect(clippy::new_without_default, reason = "it makes something on disk")]
+    #[expect(clippy::new_without_default, reason = "it creates a directory")]
     pub fn new() -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("switchboard-test-{}-{count}", std::process::id());
         let path = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&path).expect("the system has a place for files");
+        std::fs::create_dir_all(&path).expect("the temporary directory is writable");
         Scratch(path)
     }
 
@@ -26,7 +26,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // A leftover directory harms no test.
+        // A leftover directory does not affect other tests.
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }

@@ -59,6 +59,6 @@ impl TestServer {
         soon("the server stops", self.running)
             .await
             .expect("the server does not panic")
-            .expect("it ends well");
+            .expect("it stops without an error");
     }
 }

@@ -23,7 +23,7 @@ pub struct Line<'a> {
     /// Its file, number and text, for error messages.
     pub at: String,
     /// The client.
-    pub who: &'a str,
+    pub client: &'a str,
     /// The action.
     pub step: Step<'a>,
 }
@@ -39,8 +39,8 @@ pub enum Step<'a> {
     Open(&'a str),
     /// `A> [close …]`: the client sends a close frame with this code.
     Close(u16),
-    /// `A< …`: the next message the client receives.
-    Hear(Value),
+    /// `A< …`: the client receives this message next.
+    Receive(Value),
     /// `A< [close …]`: the client receives a close frame with this code next.
     Closed(u16),
     /// `A< [refused …]`: the handshake is refused with this HTTP status.
@@ -50,6 +50,7 @@ pub enum Step<'a> {
 /// Parses a transcript.
 ///
 /// # Panics
+///
 /// At the first invalid line.
 pub fn parse<'a>(name: &str, text: &'a str) -> Vec<Line<'a>> {
     let lines = text.lines().enumerate().filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
@@ -57,10 +58,10 @@ pub fn parse<'a>(name: &str, text: &'a str) -> Vec<Line<'a>> {
 }
 
 fn parse_line(at: String, line: &str) -> Line<'_> {
-    let (who, rest) = line.split_at(1);
+    let (client, rest) = line.split_at(1);
     let (direction, frame) =
         rest.split_once(' ').unwrap_or_else(|| panic!("{at}: not `A> frame` or `A< frame`"));
-    let inside = |beginning| frame.strip_prefix(beginning).and_then(|rest: &str| rest.strip_suffix(']'));
+    let inside = |start| frame.strip_prefix(start).and_then(|rest: &str| rest.strip_suffix(']'));
     let number = |text: &str| text.parse().unwrap_or_else(|error| panic!("{at}: {error}"));
     let step = match (direction, inside("[open "), inside("[close "), inside("[refused ")) {
         (">", Some(path), ..) => Step::Open(path),
@@ -71,60 +72,63 @@ fn parse_line(at: String, line: &str) -> Line<'_> {
             Some(binary) => Step::SendBinary(binary),
             None => Step::Send(frame),
         },
-        ("<", ..) => Step::Hear(serde_json::from_str(frame).unwrap_or_else(|error| panic!("{at}: {error}"))),
+        ("<", ..) => {
+            Step::Receive(serde_json::from_str(frame).unwrap_or_else(|error| panic!("{at}: {error}")))
+        }
         _ => panic!("{at}: not `A> frame` or `A< frame`"),
     };
-    Line { at, who, step }
+    Line { at, client, step }
 }
 
 /// The outcome of a client's handshake; the error is the refusal.
-type InboxPage = Result<Peer, String>;
+type Handshake = Result<Peer, String>;
 
 /// Plays one transcript against a server, such as `ws://127.0.0.1:3000`.
 ///
 /// # Panics
+///
 /// At the first line that does not match.
 pub async fn play(server: &str, name: &str, text: &str) {
     let mut peers = BTreeMap::new();
     let mut names = Names::default();
-    for Line { at, who, step } in parse(name, text) {
+    for Line { at, client, step } in parse(name, text) {
         if let Step::Open(path) = step {
-            let before = peers.insert(who, open(server, &names.fill(path)).await);
+            let before = peers.insert(client, open(server, &names.fill(path)).await);
             assert!(before.is_none(), "{at}: it is connected already");
             continue;
         }
         if let Step::Refused(status) = step {
-            let refused = peers.remove(who).and_then(InboxPage::err).unwrap_or_default();
+            let refused = peers.remove(client).and_then(Handshake::err).unwrap_or_default();
             assert!(refused.contains(&status.to_string()), "{at}\nrefused: {refused}");
             continue;
         }
-        if !peers.contains_key(who) {
-            peers.insert(who, open(server, "/").await);
+        if !peers.contains_key(client) {
+            peers.insert(client, open(server, "/").await);
         }
-        let peer = peers.get_mut(who).expect("it was put there");
+        let peer = peers.get_mut(client).expect("the client is inserted above");
         let peer = peer.as_mut().unwrap_or_else(|error| panic!("{at}\nrefused: {error}"));
         match step {
             Step::Send(frame) => peer.send_text(names.fill(frame)).await,
             Step::SendBinary(bytes) => peer.send_binary(names.fill(bytes).as_bytes()).await,
             Step::Close(code) => peer.send_close(code).await,
-            Step::Hear(expected) => {
-                let heard = peer.try_next().await.unwrap_or_else(|other| panic!("{at}\nheard {other}"));
-                assert!(names.match_and_learn(&expected, &heard), "{at}\nheard {heard}");
+            Step::Receive(expected) => {
+                let received = peer.try_next().await.unwrap_or_else(|other| panic!("{at}\nreceived {other}"));
+                assert!(names.match_and_capture(&expected, &received), "{at}\nreceived {received}");
             }
             Step::Closed(expected) => {
                 assert_eq!(peer.next_close().await, Ok(expected), "{at}");
-                peers.remove(who);
+                peers.remove(client);
             }
-            Step::Open(_) | Step::Refused(_) => unreachable!("these were dealt with above"),
+            Step::Open(_) | Step::Refused(_) => unreachable!("handled above"),
         }
     }
-    for (who, peer) in &mut peers {
-        let peer = peer.as_mut().unwrap_or_else(|error| panic!("{name}: {who} was refused: {error}"));
-        peer.silent().await.unwrap_or_else(|heard| panic!("{name}: {who} still hears {heard}"));
+    for (client, peer) in &mut peers {
+        let peer = peer.as_mut().unwrap_or_else(|error| panic!("{name}: {client} was refused: {error}"));
+        peer.silent().await.unwrap_or_else(|item| panic!("{name}: {client} received more: {item}"));
     }
 }
 
-async fn open(server: &str, path: &str) -> InboxPage {
+async fn open(server: &str, path: &str) -> Handshake {
     Peer::try_connect(&format!("{server}{path}"), &[]).await
 }
 
@@ -149,33 +153,33 @@ impl Names {
     }
 
     fn value(&self, between: &str) -> Option<String> {
-        let many = || {
-            let (what, times) = between.split_once('*')?;
-            Some(what.repeat(times.parse().ok()?))
+        let repeated = || {
+            let (text, times) = between.split_once('*')?;
+            Some(text.repeat(times.parse().ok()?))
         };
-        self.0.get(between).cloned().or_else(many)
+        self.0.get(between).cloned().or_else(repeated)
     }
 
     /// Returns true if a frame matches; then its `<new name>` strings are captured.
-    fn match_and_learn(&mut self, expected: &Value, heard: &Value) -> bool {
+    fn match_and_capture(&mut self, expected: &Value, received: &Value) -> bool {
         let expected = serde_json::from_str(&self.fill(&expected.to_string()));
         let expected = expected.expect("a filled frame is JSON");
-        matches(&expected, heard) && self.learn(&expected, heard)
+        matches(&expected, received) && self.capture(&expected, received)
     }
 
     /// Returns false if a string that must be new was captured before.
-    fn learn(&mut self, expected: &Value, heard: &Value) -> bool {
-        match (expected, heard) {
+    fn capture(&mut self, expected: &Value, received: &Value) -> bool {
+        match (expected, received) {
             (Value::String(name), Value::String(text)) => match new_name(name) {
                 Some(_) if self.0.values().any(|known| known == text) => false,
                 Some(name) => self.0.insert(name.into(), text.clone()).is_none(),
                 None => true,
             },
-            (Value::Object(expected), Value::Object(heard)) => {
-                expected.iter().all(|(key, value)| self.learn(value, &heard[key]))
+            (Value::Object(expected), Value::Object(received)) => {
+                expected.iter().all(|(key, value)| self.capture(value, &received[key]))
             }
-            (Value::Array(expected), Value::Array(heard)) => {
-                expected.iter().zip(heard).all(|(value, own)| self.learn(value, own))
+            (Value::Array(expected), Value::Array(received)) => {
+                expected.iter().zip(received).all(|(value, own)| self.capture(value, own))
             }
             _ => true,
         }
@@ -188,23 +192,25 @@ fn new_name(text: &str) -> Option<&str> {
 }
 
 /// Returns true if a frame matches; [`ANY`] matches any value.
-pub fn matches(expected: &Value, heard: &Value) -> bool {
-    match (expected, heard) {
+pub fn matches(expected: &Value, received: &Value) -> bool {
+    match (expected, received) {
         (Value::String(any), _) if any == ANY => true,
         (Value::String(ms), Value::Number(number)) if ms == MS => number.is_u64(),
         (Value::String(time), Value::Number(number)) if time == TIME => {
             number.as_u64().is_some_and(|ms| (1_000_000_000_000..10_000_000_000_000).contains(&ms))
         }
         (Value::String(name), Value::String(text)) if new_name(name).is_some() => !text.is_empty(),
-        (Value::Object(expected), Value::Object(heard)) => {
-            expected.len() == heard.len()
-                && expected.iter().all(|(key, value)| heard.get(key).is_some_and(|own| matches(value, own)))
+        (Value::Object(expected), Value::Object(received)) => {
+            expected.len() == received.len()
+                && expected
+                    .iter()
+                    .all(|(key, value)| received.get(key).is_some_and(|own| matches(value, own)))
         }
-        (Value::Array(expected), Value::Array(heard)) => {
-            expected.len() == heard.len()
-                && expected.iter().zip(heard).all(|(value, own)| matches(value, own))
+        (Value::Array(expected), Value::Array(received)) => {
+            expected.len() == received.len()
+                && expected.iter().zip(received).all(|(value, own)| matches(value, own))
         }
-        _ => expected == heard,
+        _ => expected == received,
     }
 }
 
@@ -215,27 +221,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_new_name_stands_for_what_was_heard() {
+    fn a_new_name_captures_a_string_that_later_lines_can_use() {
         let mut names = Names::default();
         assert!(
-            names
-                .match_and_learn(&json!({ "id": "<new a>", "n": ["<ms>"] }), &json!({ "id": "7", "n": [5] }))
+            names.match_and_capture(
+                &json!({ "id": "<new a>", "n": ["<ms>"] }),
+                &json!({ "id": "7", "n": [5] })
+            )
         );
         assert_eq!(names.fill("<a>, <a> and <b>, <<a>"), "7, 7 and <b>, <7");
-        assert!(names.match_and_learn(&json!({ "<a>": "<any>" }), &json!({ "7": null })));
-        assert!(!names.match_and_learn(&json!({ "<a>": 1 }), &json!({ "8": 1 })));
-        assert!(!names.match_and_learn(&json!("<new b>"), &json!("7")), "it is not new");
-        assert!(!names.match_and_learn(&json!("<new b>"), &json!(8)), "it is no text");
-        assert!(names.match_and_learn(&json!(["<new b>", "<a>"]), &json!(["8", "7"])));
+        assert!(names.match_and_capture(&json!({ "<a>": "<any>" }), &json!({ "7": null })));
+        assert!(!names.match_and_capture(&json!({ "<a>": 1 }), &json!({ "8": 1 })));
+        assert!(!names.match_and_capture(&json!("<new b>"), &json!("7")), "it was captured before");
+        assert!(!names.match_and_capture(&json!("<new b>"), &json!(8)), "it is not a string");
+        assert!(names.match_and_capture(&json!(["<new b>", "<a>"]), &json!(["8", "7"])));
     }
 
     #[test]
-    fn a_long_text_is_written_short() {
+    fn a_repetition_is_expanded() {
         assert_eq!(Names::default().fill("\"<x*3>\" <€*2> <x*y> <1*0>."), "\"xxx\" €€ <x*y> .");
     }
 
     #[test]
-    fn numbers_stand_for_their_kind_alone() {
+    fn a_number_pattern_matches_its_kind_only() {
         for (pattern, good, bad) in [
             (MS, json!([0, 7]), json!([-1, 0.5, "7", null])),
             (TIME, json!([1_795_219_120_134_u64]), json!([1_795_219_120, 0, -1, "1795219120134"])),
@@ -247,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_say_who_does_what() {
+    fn a_line_is_parsed_into_its_client_and_step() {
         let text = "# c\n\nA> [open /koji?x=[1]]\nA< [refused 400]\nB> [close 1000]\nB> [bin] x\nB> [close";
         let steps: Vec<String> = parse("t", text).iter().map(|line| format!("{:?}", line.step)).collect();
         let expected =

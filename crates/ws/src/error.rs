@@ -21,7 +21,7 @@ pub enum ProtocolError {
     /// A control frame is too long or fragmented (section 5.5).
     #[error("a control frame is fragmented or over {CONTROL_BYTES_MAX} bytes")]
     BadControl,
-    /// The length is not in its shortest form, or its top bit is set (section 5.2).
+    /// The length does not have its shortest form, or its top bit is set (section 5.2).
     #[error("a frame's length is not in its shortest form, or its top bit is set")]
     BadLength,
     /// A continuation frame without a message (section 5.4).

@@ -99,7 +99,7 @@ impl Seats {
         name
     }
 
-    /// The lowest number whose shard name is free. A named shard may have such a name as well.
+    /// The lowest number with a free shard name. A named shard may have such a name as well.
     fn free_number(&mut self) -> u64 {
         let taken = |number: &u64| self.shards.contains_key(&automatic_name(*number));
         if let Some(number) = self.free.iter().copied().find(|number| !taken(number)) {
