@@ -1,32 +1,28 @@
-//! Methods that configure an [`App`] before it is served: handlers, protocols, settings, backplane.
+//! Methods that configure an [`App`] before it is served. This file has those for handlers, states and
+//! limits; `endpoints` has those for protocols and clients, `backplane` those for other nodes.
 //!
 //! This is the top of the crate: [`App::new`] makes the node and connects the higher layers to it.
+
+mod backplane;
+mod endpoints;
 
 use std::any::type_name;
 use std::sync::Arc;
 
-use switchboard_backplane::{Backplane, Bus, Inbox, ReportSink, Store};
-use switchboard_event::{ProjectId, Protocol};
-use switchboard_ws::frame::OpCode;
+use switchboard_event::ProjectId;
 
 use crate::api::app::App;
 use crate::api::setup::Setup;
-use crate::api::socket::Socket;
 use crate::net::flusher::Flushers;
 use crate::net::heartbeat::Heartbeats;
-use crate::net::options::AcceptOptions;
-use crate::node::identity::Verifier;
 use crate::node::limits::Limits;
 use crate::node::type_map::TypeMap;
 use crate::node::{Node, Settings, Wiring};
-use crate::protocols::koji::options::Koji;
-use crate::protocols::mesa::options::{Mesa, MesaOnly};
 use crate::protocols::{CODEC, add_extensions, on_hub_event};
 use crate::routing::handler::Handler;
 use crate::routing::middleware::Middleware;
 use crate::routing::plugin::Plugin;
 use crate::routing::router::Router;
-use crate::routing::server::RawHandler;
 
 impl Default for App {
     fn default() -> Self {
@@ -217,89 +213,6 @@ impl App {
         })
     }
 
-    /// Serves plain HTTP on the same port: requests other than WebSocket handshakes go to this router,
-    /// through its tower layers.
-    ///
-    /// ```
-    /// use axum::{Router, routing::get};
-    /// use switchboard::App;
-    ///
-    /// let pages = Router::new().route("/health", get(async || "ok"));
-    /// let app = App::new().with_http(pages);
-    /// ```
-    pub fn with_http(self, router: axum::Router) -> Self {
-        self.set(router)
-    }
-
-    /// Passes every WebSocket message to `raw` instead of a protocol. For conformance suites.
-    #[doc(hidden)]
-    pub fn with_raw_messages(self, raw: fn(&Socket, OpCode, &[u8])) -> Self {
-        self.set::<RawHandler>(raw)
-    }
-
-    /// Accepts clients of the Koji protocol, which share shards; see [`Koji`].
-    ///
-    /// ```
-    /// use switchboard::{App, Koji};
-    ///
-    /// let app = App::new().with_koji(Koji::new());
-    /// ```
-    pub fn with_koji(self, koji: Koji) -> Self {
-        self.set(koji)
-    }
-
-    /// Accepts clients of the Mesa protocol at the path of its settings, by default `/mesa`; see [`Mesa`].
-    ///
-    /// ```
-    /// use switchboard::{App, Mesa};
-    ///
-    /// let app = App::new().with_mesa(Mesa::new());
-    /// ```
-    pub fn with_mesa(self, mesa: Mesa) -> Self {
-        self.set(mesa)
-    }
-
-    /// Returns the same app for a listener that accepts Mesa clients only, at any path.
-    ///
-    /// ```no_run
-    /// # async fn example() -> std::io::Result<()> {
-    /// use switchboard::{App, Mesa, serve};
-    /// use tokio::net::TcpListener;
-    ///
-    /// let app = App::new().with_mesa(Mesa::new());
-    /// let mesa = serve(TcpListener::bind("0.0.0.0:4000").await?, app.for_mesa_only());
-    /// tokio::try_join!(serve(TcpListener::bind("0.0.0.0:3000").await?, app), mesa)?;
-    /// # Ok(()) }
-    /// ```
-    pub fn for_mesa_only(&self) -> Self {
-        self.clone().change(|setup| {
-            setup.set(MesaOnly);
-            setup.take::<axum::Router>();
-        })
-    }
-
-    /// Sets the verifier of clients' tokens. Default: none, every token is refused.
-    pub fn with_verifier(self, verifier: impl Verifier) -> Self {
-        self.set::<Arc<dyn Verifier>>(Arc::new(verifier))
-    }
-
-    /// Sets the origins that may connect and the proxies that are trusted. Default: any origin, no proxy.
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
-    /// use switchboard::{App, AcceptOptions};
-    ///
-    /// let allowed_origins = Some(vec!["https://chat.example".to_owned()]);
-    /// let app = App::new().with_accept_options(AcceptOptions { allowed_origins, ..AcceptOptions::default() });
-    /// # let server = switchboard_testkit::TestServer::start(app).await;
-    /// # let origin = [("origin", "https://other.example")];
-    /// # assert!(switchboard_testkit::Peer::try_connect(&server.url("/"), &origin).await.is_err());
-    /// # Ok(()) }
-    /// ```
-    pub fn with_accept_options(self, options: AcceptOptions) -> Self {
-        self.set(options)
-    }
-
     /// Sets the limits. Default: [`Limits::default`].
     ///
     /// ```
@@ -316,107 +229,6 @@ impl App {
     /// [`with_bus`](Self::with_bus).
     pub fn with_limits(self, limits: Limits) -> Self {
         self.settings(|settings| settings.limits = limits.effective());
-        self
-    }
-
-    /// Sets the bus that carries messages to other nodes. Default: none, a single node.
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
-    /// use std::sync::Arc;
-    /// use switchboard::{App, LocalBus};
-    ///
-    /// let buses = LocalBus::connected(2);
-    /// let nodes: Vec<App> =
-    ///     buses.into_iter().map(|bus| App::new().with_bus(Arc::new(bus))).collect();
-    /// # let (_peer, stream) = tokio::io::duplex(1024);
-    /// # nodes[1].connect_stream(stream);
-    /// nodes[0].broadcast("news", "to the sockets of both nodes")?;
-    /// # assert_eq!(nodes[1].hub().stats().queued.load(std::sync::atomic::Ordering::Relaxed), 1);
-    /// # Ok(()) }
-    /// ```
-    pub fn with_bus(self, bus: Arc<dyn Bus>) -> Self {
-        self.settings(|settings| settings.bus = Some(bus));
-        self
-    }
-
-    /// Connects this node to others: sets the bus and the store of a backplane, and its inbox and report
-    /// sink if it has them.
-    ///
-    /// ```
-    /// use switchboard::{App, Backplane};
-    ///
-    /// // Such as `switchboard_redis::Redis::connect(Options::new("redis://…")).await?`.
-    /// fn app(redis: &impl Backplane) -> App {
-    ///     App::new().with_backplane(redis)
-    /// }
-    /// ```
-    pub fn with_backplane(self, backplane: &impl Backplane) -> Self {
-        let mut app = self.with_bus(backplane.bus()).with_store(backplane.store());
-        if let Some(inbox) = backplane.inbox() {
-            app = app.with_inbox(inbox);
-        }
-        if let Some(sink) = backplane.report_sink() {
-            app = app.with_report_sink(sink);
-        }
-        app
-    }
-
-    /// Sets the inbox, which stores messages for offline users. Default: none, no message is stored.
-    ///
-    /// ```
-    /// use std::sync::Arc;
-    /// use switchboard::{App, Inbox};
-    ///
-    /// fn app(inbox: Arc<dyn Inbox>) -> App {
-    ///     App::new().with_inbox(inbox)
-    /// }
-    /// ```
-    pub fn with_inbox(self, inbox: Arc<dyn Inbox>) -> Self {
-        self.settings(|settings| settings.inbox = Some(inbox));
-        self
-    }
-
-    /// Sets the store of presence and seats, which all nodes share. Default: this node's memory.
-    ///
-    /// ```
-    /// use std::sync::Arc;
-    /// use switchboard::{App, Store};
-    ///
-    /// fn app(shared: Arc<dyn Store>) -> App {
-    ///     App::new().with_store(shared)
-    /// }
-    /// ```
-    pub fn with_store(self, store: Arc<dyn Store>) -> Self {
-        self.settings(|settings| settings.store = Some(store));
-        self
-    }
-
-    /// Sets the sink for reports of clients' actions. A report is made when a client connects,
-    /// authenticates or disconnects, and when it sends an event that has no handler. Default: none.
-    ///
-    /// ```
-    /// use std::sync::Arc;
-    /// use switchboard::{App, ReportSink};
-    ///
-    /// fn app(sink: Arc<dyn ReportSink>) -> App {
-    ///     App::new().with_report_sink(sink)
-    /// }
-    /// ```
-    pub fn with_report_sink(self, sink: Arc<dyn ReportSink>) -> Self {
-        self.settings(|settings| settings.report_sink = Some(sink));
-        self
-    }
-
-    /// Limits reports to clients of these protocols. Default: all protocols.
-    ///
-    /// ```
-    /// use switchboard::{App, Protocol};
-    ///
-    /// let app = App::new().with_reports_of(&[Protocol::Mesa]);
-    /// ```
-    pub fn with_reports_of(self, protocols: &[Protocol]) -> Self {
-        self.settings(|settings| settings.reported_protocols = Some(protocols.into()));
         self
     }
 }

@@ -24,7 +24,7 @@ use crate::routing::request::Request;
 ///         relay.send();
 ///     }
 /// }
-/// let app = App::new().with_koji(Koji::new().on("chat_message_sent", send_message));
+/// let app = App::new().with_koji(Koji::new().on("chat_message_sent", chat_message));
 /// ```
 #[derive(Debug, Clone)]
 pub struct Relay {

@@ -1,0 +1,111 @@
+//! Setters of the backplane: the services that connect a node to other nodes and processes.
+
+use std::sync::Arc;
+
+use switchboard_backplane::{Backplane, Bus, Inbox, ReportSink, Store};
+use switchboard_event::Protocol;
+
+use crate::api::app::App;
+
+impl App {
+    /// Connects this node to others: sets the bus and the store of a backplane, and its inbox and report
+    /// sink if it has them.
+    ///
+    /// ```
+    /// use switchboard::{App, Backplane};
+    ///
+    /// // Such as `switchboard_redis::Redis::connect(Options::new("redis://…")).await?`.
+    /// fn app(redis: &impl Backplane) -> App {
+    ///     App::new().with_backplane(redis)
+    /// }
+    /// ```
+    pub fn with_backplane(self, backplane: &impl Backplane) -> Self {
+        let mut app = self.with_bus(backplane.bus()).with_store(backplane.store());
+        if let Some(inbox) = backplane.inbox() {
+            app = app.with_inbox(inbox);
+        }
+        if let Some(sink) = backplane.report_sink() {
+            app = app.with_report_sink(sink);
+        }
+        app
+    }
+
+    /// Sets the bus that carries messages to other nodes. Default: none, a single node.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// use std::sync::Arc;
+    /// use switchboard::{App, LocalBus};
+    ///
+    /// let buses = LocalBus::connected(2);
+    /// let nodes: Vec<App> =
+    ///     buses.into_iter().map(|bus| App::new().with_bus(Arc::new(bus))).collect();
+    /// # let (_peer, stream) = tokio::io::duplex(1024);
+    /// # nodes[1].connect_stream(stream);
+    /// nodes[0].broadcast("news", "to the sockets of both nodes")?;
+    /// # assert_eq!(nodes[1].hub().stats().queued.load(std::sync::atomic::Ordering::Relaxed), 1);
+    /// # Ok(()) }
+    /// ```
+    pub fn with_bus(self, bus: Arc<dyn Bus>) -> Self {
+        self.settings(|settings| settings.bus = Some(bus));
+        self
+    }
+
+    /// Sets the store of presence and seats, which all nodes share. Default: this node's memory.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use switchboard::{App, Store};
+    ///
+    /// fn app(shared: Arc<dyn Store>) -> App {
+    ///     App::new().with_store(shared)
+    /// }
+    /// ```
+    pub fn with_store(self, store: Arc<dyn Store>) -> Self {
+        self.settings(|settings| settings.store = Some(store));
+        self
+    }
+
+    /// Sets the inbox, which stores messages for offline users. Default: none, no message is stored.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use switchboard::{App, Inbox};
+    ///
+    /// fn app(inbox: Arc<dyn Inbox>) -> App {
+    ///     App::new().with_inbox(inbox)
+    /// }
+    /// ```
+    pub fn with_inbox(self, inbox: Arc<dyn Inbox>) -> Self {
+        self.settings(|settings| settings.inbox = Some(inbox));
+        self
+    }
+
+    /// Sets the sink for reports of clients' actions. A report is made when a client connects,
+    /// authenticates or disconnects, and when it sends an event that has no handler. Default: none.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use switchboard::{App, ReportSink};
+    ///
+    /// fn app(sink: Arc<dyn ReportSink>) -> App {
+    ///     App::new().with_report_sink(sink)
+    /// }
+    /// ```
+    pub fn with_report_sink(self, sink: Arc<dyn ReportSink>) -> Self {
+        self.settings(|settings| settings.report_sink = Some(sink));
+        self
+    }
+
+    /// Limits reports to clients of these protocols. Default: all protocols.
+    ///
+    /// ```
+    /// use switchboard::{App, Protocol};
+    ///
+    /// let app = App::new().with_reports_of(&[Protocol::Mesa]);
+    /// ```
+    pub fn with_reports_of(self, protocols: &[Protocol]) -> Self {
+        self.settings(|settings| settings.reported_protocols = Some(protocols.into()));
+        self
+    }
+}

@@ -1,0 +1,98 @@
+//! Setters of an app's endpoints: its protocols, plain HTTP, and the clients that may connect.
+
+use std::sync::Arc;
+
+use switchboard_ws::frame::OpCode;
+
+use crate::api::app::App;
+use crate::api::socket::Socket;
+use crate::net::options::AcceptOptions;
+use crate::node::identity::Verifier;
+use crate::protocols::koji::options::Koji;
+use crate::protocols::mesa::options::{Mesa, MesaOnly};
+use crate::routing::server::RawHandler;
+
+impl App {
+    /// Accepts clients of the Koji protocol, which share shards; see [`Koji`].
+    ///
+    /// ```
+    /// use switchboard::{App, Koji};
+    ///
+    /// let app = App::new().with_koji(Koji::new());
+    /// ```
+    pub fn with_koji(self, koji: Koji) -> Self {
+        self.set(koji)
+    }
+
+    /// Accepts clients of the Mesa protocol at the path of its settings, by default `/mesa`; see [`Mesa`].
+    ///
+    /// ```
+    /// use switchboard::{App, Mesa};
+    ///
+    /// let app = App::new().with_mesa(Mesa::new());
+    /// ```
+    pub fn with_mesa(self, mesa: Mesa) -> Self {
+        self.set(mesa)
+    }
+
+    /// Returns the same app for a listener that accepts Mesa clients only, at any path.
+    ///
+    /// ```no_run
+    /// # async fn example() -> std::io::Result<()> {
+    /// use switchboard::{App, Mesa, serve};
+    /// use tokio::net::TcpListener;
+    ///
+    /// let app = App::new().with_mesa(Mesa::new());
+    /// let mesa = serve(TcpListener::bind("0.0.0.0:4000").await?, app.for_mesa_only());
+    /// tokio::try_join!(serve(TcpListener::bind("0.0.0.0:3000").await?, app), mesa)?;
+    /// # Ok(()) }
+    /// ```
+    pub fn for_mesa_only(&self) -> Self {
+        self.clone().change(|setup| {
+            setup.set(MesaOnly);
+            setup.take::<axum::Router>();
+        })
+    }
+
+    /// Serves plain HTTP on the same port: requests other than WebSocket handshakes go to this router,
+    /// through its tower layers.
+    ///
+    /// ```
+    /// use axum::{Router, routing::get};
+    /// use switchboard::App;
+    ///
+    /// let pages = Router::new().route("/health", get(async || "ok"));
+    /// let app = App::new().with_http(pages);
+    /// ```
+    pub fn with_http(self, router: axum::Router) -> Self {
+        self.set(router)
+    }
+
+    /// Passes every WebSocket message to `raw` instead of a protocol. For conformance suites.
+    #[doc(hidden)]
+    pub fn with_raw_messages(self, raw: fn(&Socket, OpCode, &[u8])) -> Self {
+        self.set::<RawHandler>(raw)
+    }
+
+    /// Sets the origins that may connect and the proxies that are trusted. Default: any origin, no proxy.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// use switchboard::{App, AcceptOptions};
+    ///
+    /// let allowed_origins = Some(vec!["https://chat.example".to_owned()]);
+    /// let app = App::new().with_accept_options(AcceptOptions { allowed_origins, ..AcceptOptions::default() });
+    /// # let server = switchboard_testkit::TestServer::start(app).await;
+    /// # let origin = [("origin", "https://other.example")];
+    /// # assert!(switchboard_testkit::Peer::try_connect(&server.url("/"), &origin).await.is_err());
+    /// # Ok(()) }
+    /// ```
+    pub fn with_accept_options(self, options: AcceptOptions) -> Self {
+        self.set(options)
+    }
+
+    /// Sets the verifier of clients' tokens. Default: none, every token is refused.
+    pub fn with_verifier(self, verifier: impl Verifier) -> Self {
+        self.set::<Arc<dyn Verifier>>(Arc::new(verifier))
+    }
+}
