@@ -88,7 +88,7 @@ pub(crate) struct Emit {
     pub(crate) url: String,
     /// The event's name, such as /message.
     pub(crate) event: String,
-    /// The data as JSON; anything else is sent as a text.
+    /// The data as JSON; anything else is sent as a string.
     #[arg(default_value = "{}")]
     pub(crate) data: String,
     /// Wait for the reply and print it.
@@ -102,7 +102,7 @@ pub(crate) struct Dispatch {
     /// The event's name, called type in Mesa.
     #[arg(value_name = "TYPE")]
     pub(crate) kind: String,
-    /// The data as JSON; anything else is sent as a text.
+    /// The data as JSON; anything else is sent as a string.
     #[arg(default_value = "{}")]
     pub(crate) data: String,
     #[command(flatten)]
@@ -163,7 +163,7 @@ pub(crate) struct Connection {
     pub(crate) prefix: String,
     /// Send as an original Mesa Dispatcher: to original servers, and to nodes with Mesa enabled.
     #[arg(long, conflicts_with = "url")]
-    pub(crate) originals: bool,
+    pub(crate) legacy: bool,
     /// The project, called namespace in Mesa.
     #[arg(long, value_name = "PROJECT")]
     pub(crate) namespace: Option<String>,

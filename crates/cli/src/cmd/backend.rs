@@ -1,4 +1,4 @@
-//! Shared by the backend commands: the recipients, and the connection by HTTP or Redis.
+//! The parts that the backend commands share: the recipients, and the connection through HTTP or Redis.
 
 use std::time::Duration;
 
@@ -49,16 +49,16 @@ impl Connection {
         let key = self.key.clone().or_else(|| std::env::var(KEY_VARIABLE).ok());
         let key = key
             .ok_or_else(|| Failure::Usage(anyhow!("--url needs a key; set {KEY_VARIABLE}, or use --key")))?;
-        let (status, answer) = post(url, endpoint, &key, body).await.map_err(Failure::Run)?;
+        let (status, response) = post(url, endpoint, &key, body).await.map_err(Failure::Run)?;
         if status == 200 {
-            return match answer["degraded"] == true {
+            return match response["degraded"] == true {
                 true => Err(Failure::Run(anyhow!(
                     "only sockets of the node at {url} were reached, because Redis is down"
                 ))),
-                false => Ok(answer),
+                false => Ok(response),
             };
         }
-        let reason = answer["error"].as_str().unwrap_or("no reason given");
+        let reason = response["error"].as_str().unwrap_or("no reason given");
         let error = anyhow!("{url} answered {status}: {reason}");
         Err(if status == 400 { Failure::Usage(error) } else { Failure::Run(error) })
     }
@@ -69,7 +69,7 @@ impl Connection {
         let redis = RedisOptions { prefix: self.prefix.clone(), ..RedisOptions::new(url) };
         redis.check().map_err(|error| Failure::Usage(error.into()))?;
         let options =
-            DispatcherOptions { namespace: self.namespace.clone(), sync, legacy: self.originals, redis };
+            DispatcherOptions { namespace: self.namespace.clone(), sync, legacy: self.legacy, redis };
         Dispatcher::with_options(options).await.map_err(|error| Failure::Run(error.into()))
     }
 }

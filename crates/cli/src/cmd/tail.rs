@@ -1,4 +1,4 @@
-//! `switchboard tail`: prints every event from a server, one a line.
+//! `switchboard tail`: prints every event from a server, one per line.
 
 use anyhow::{Context, bail};
 use serde_json::{Value, json};

@@ -198,16 +198,16 @@ async fn the_dispatch_command_sends_over_http() {
         (next_message(&mut seven).await, next_message(&mut seven).await),
         (json!([1]), json!("a text"))
     );
-    let kept =
+    let stored =
         shell("dispatch", &["--url", &url, "--to-user", "8", "--to-user", "9", "--sync", "SAID"], Some(KEY));
-    assert_eq!(kept, (Some(0), "stored in 2 inboxes\n".into()));
+    assert_eq!(stored, (Some(0), "stored in 2 inboxes\n".into()));
 
     for (args, key, status, expected) in [
         (&["--to-user", "7"][..], None, 2, "--url needs a key; set DISPATCH_KEY"),
         (&["--to-user", "7"], Some("wrong"), 1, "answered 401: a key of api.keys is required"),
         (&["--to", "lobby"], Some(KEY), 2, "`lobby` is neither a `#room` nor a `*tag`"),
         (&["--to", "#lobby", "--sync"], Some(KEY), 2, "answered 400: sync: "),
-        (&["--everyone", "--originals"], Some(KEY), 2, "--redis"),
+        (&["--everyone", "--legacy"], Some(KEY), 2, "--redis"),
         (&[], Some(KEY), 2, "--to-user"),
     ] {
         let (code, text) = shell("dispatch", &[&["--url", &url, "SAID"], args].concat(), key);
@@ -233,8 +233,8 @@ async fn the_dispatch_command_sends_through_redis() {
     assert_eq!(sent, (Some(0), String::new()));
     let sent = shell("dispatch", &["--redis", &url, "--everyone", "--except-user", "7", "SAID"], None);
     assert_eq!(sent, (Some(0), String::new()));
-    let kept = shell("dispatch", &["--redis", &url, "--to-user", "7", "--sync", "LATER", "2"], None);
-    assert_eq!(kept, (Some(0), "stored in 1 inbox\n".into()));
+    let stored = shell("dispatch", &["--redis", &url, "--to-user", "7", "--sync", "LATER", "2"], None);
+    assert_eq!(stored, (Some(0), "stored in 1 inbox\n".into()));
     let sent = shell("dispatch", &["--redis", &url, "--to-user", "7", "SAID", "no json"], None);
     assert_eq!(sent, (Some(0), String::new()));
     assert_eq!(next_message(&mut seven).await["n"], 1);
@@ -248,11 +248,7 @@ async fn the_dispatch_command_sends_through_redis() {
         ),
         (&["--redis", "http://x", "--everyone", "SAID"], 2, "the Redis options are invalid"),
         (&["--redis", "redis://127.0.0.1:1", "--everyone", "SAID"], 1, "cannot reach Redis at 127.0.0.1:1"),
-        (
-            &["--redis", &url, "--originals", "--to", "#lobby", "SAID"],
-            1,
-            "legacy servers cannot send to #lobby",
-        ),
+        (&["--redis", &url, "--legacy", "--to", "#lobby", "SAID"], 1, "legacy servers cannot send to #lobby"),
         (&["--everyone", "SAID"], 2, "--redis"),
     ] {
         let (code, text) = shell("dispatch", args, None);

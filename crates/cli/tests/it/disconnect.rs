@@ -177,7 +177,7 @@ async fn the_disconnect_command_works_over_http_and_through_redis() {
         (&["--url", &http, "--everyone", "--reason", &long], 2, "expected at most 123 bytes; found 124"),
         (&["--url", &http, "--to", "lobby"], 2, "`lobby` is neither a `#room` nor a `*tag`"),
         (&["--url", &http, "--to-user", ""], 2, "answered 400: to.users[0]: "),
-        (&["--redis", &redis, "--originals", "--everyone", "--code", "4003"], 1, "code 1000 and no reason"),
+        (&["--redis", &redis, "--legacy", "--everyone", "--code", "4003"], 1, "code 1000 and no reason"),
     ] {
         let (code, text) = shell("disconnect", args, Some(KEY));
         assert!(code == Some(status) && text.contains(expected), "{args:?}: {code:?} {text}");

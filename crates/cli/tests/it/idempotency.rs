@@ -91,11 +91,11 @@ async fn one_of_simultaneous_equal_requests_is_performed() {
     let [(one, first), (_two, second)] = two_nodes(&redis);
     let mut seven = connect_seven_known_to(&one, &second).await;
     for n in 0..20 {
-        let asking = [&first, &second, &first, &second].map(|address| {
+        let requests = [&first, &second, &first, &second].map(|address| {
             let address = address.clone();
             tokio::task::spawn_blocking(move || dispatch(&address, &format!("race-{n}"), n))
         });
-        let answers: Vec<Answer> = join_all(asking).await.into_iter().map(|done| done.unwrap()).collect();
+        let answers: Vec<Answer> = join_all(requests).await.into_iter().map(|done| done.unwrap()).collect();
         let done = answers.iter().filter(|answer| answer.status == 200 && !is_replayed(answer)).count();
         assert_eq!(done, 1);
         assert!(answers.iter().all(|answer| matches!(answer.status, 200 | 409)));
@@ -133,11 +133,7 @@ async fn while_redis_is_down_each_node_remembers_its_own_requests() {
     redis.kill();
     for (address, other) in [(&first, &second), (&second, &first)] {
         let done = dispatch(address, "away", 1);
-        assert!(
-            done.status == 200 && !is_replayed(&done),
-            "the other node does not know of it: {}",
-            done.head
-        );
+        assert!(done.status == 200 && !is_replayed(&done), "the other node has not stored it: {}", done.head);
         assert!(is_replayed(&dispatch(address, "away", 1)));
         assert!(is_replayed(&dispatch(&first, "before", 1)), "{other}");
     }

@@ -67,9 +67,9 @@ impl Servers {
     fn kill_one(&self, which: usize) {
         {
             let mut running = self.running.lock().unwrap();
-            let place = which % running.len();
+            let index = which % running.len();
             // Dropping it kills it; its files and ports are then free.
-            drop(running.swap_remove(place));
+            drop(running.swap_remove(index));
         }
         let one = self.start_one();
         self.running.lock().unwrap().push(one);
