@@ -29,31 +29,31 @@ use crate::config::Api;
 use idempotency::RequestStores;
 use keys::{Key, Keys};
 use problem::Problem;
-use state::Shared;
+use state::ApiState;
 
 /// All routes, each below `/api/v1`. `for_all_nodes` remembers the requests of all nodes, if there is Redis.
 pub(crate) fn routes(app: App, for_all_nodes: Option<Arc<dyn IdempotencyStore>>, settings: &Api) -> Router {
     let requests = RequestStores::new(for_all_nodes);
-    let shared = Arc::new(Shared { app, keys: Keys::new(settings), requests });
+    let state = Arc::new(ApiState { app, keys: Keys::new(settings), requests });
     Router::new()
         .route("/api/v1/dispatch", post(dispatch::dispatch))
         .route("/api/v1/disconnect", post(disconnect::disconnect))
         .layer(DefaultBodyLimit::max(settings.body_bytes_max))
-        .layer(from_fn_with_state(shared.clone(), admit))
+        .layer(from_fn_with_state(state.clone(), admit))
         .route(
             "/api/v1/openapi.json",
             get(async || ([(header::CONTENT_TYPE, "application/json")], openapi())),
         )
-        .with_state(shared)
+        .with_state(state)
 }
 
 /// Checks the key of a request, and its rate.
 async fn admit(
-    State(shared): State<Arc<Shared>>,
+    State(state): State<Arc<ApiState>>,
     mut request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
-    let key: Key = shared.keys.admit(request.headers())?;
+    let key: Key = state.keys.admit(request.headers())?;
     request.extensions_mut().insert(key);
     Ok(next.run(request).await)
 }

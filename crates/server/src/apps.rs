@@ -10,7 +10,7 @@ use switchboard::App;
 pub enum Mode {
     /// Rooms for clients without server code of their own.
     Serve,
-    /// The demo: a handler for every feature of the framework, and its page.
+    /// The demo: a handler for every feature of the framework, and its pages.
     Demo,
 }
 

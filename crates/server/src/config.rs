@@ -45,7 +45,7 @@ pub use redis::{Addresses, Node, Redis, RedisMode};
 pub use reports::Reports;
 pub use secret::{Secret, Secrets};
 
-use reports::Reported;
+use reports::ReportedClients;
 use sources::Sources;
 
 /// The inbox's switch as [`Config::to_toml`] writes it, at the beginning of its section.
@@ -139,9 +139,9 @@ impl Config {
         self.auth.check()
     }
 
-    fn reported(&self) -> Reported<'_> {
+    fn reported(&self) -> ReportedClients<'_> {
         let Config { emit, koji, mesa, projects, redis, .. } = self;
-        Reported { emit, koji, mesa, projects, redis }
+        ReportedClients { emit, koji, mesa, projects, redis }
     }
 
     /// The protocols with reports to workers.
@@ -231,6 +231,20 @@ mod tests {
         std::fs::write(&file, "listen = \n").unwrap();
         let error = Config::load(Some(file.as_ref()), &[]).unwrap_err().to_string();
         assert!(error.starts_with(&file) && error.contains("line 1"), "{error}");
+    }
+
+    #[test]
+    fn a_syntax_error_in_a_file_is_reported_without_the_line() {
+        let scratch = switchboard_testkit::Scratch::new();
+        let file = scratch.file("switchboard.toml");
+        for value in
+            ["\"s3cret", "s3cret", "[\"older\", s3cret]", "\"s3cret\" # one\njwt_secret = \"s3cret\""]
+        {
+            std::fs::write(&file, format!("[auth]\njwt_secret = {value}\n")).unwrap();
+            let error = Config::load(Some(file.as_ref()), &[]).unwrap_err().to_string();
+            assert!(error.starts_with(&file) && error.contains("line "), "{error}");
+            assert!(!error.contains("s3cret"), "{error}");
+        }
     }
 
     #[test]

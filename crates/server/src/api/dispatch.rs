@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::problem::Problem;
 use super::request::Incoming;
-use super::targets::{Targets, in_project, name};
+use super::targets::{Targets, in_project, parse_name};
 
 /// A message and its recipients.
 #[derive(Deserialize, ToSchema)]
@@ -85,19 +85,19 @@ async fn send(app: App, dispatch: Dispatch) -> Result<Dispatched, Problem> {
     if kind.is_none() && op.is_none() {
         return Err(Problem::invalid("type: missing; it is optional only with `op`"));
     }
-    let kind = kind.map(|kind| name("type", &kind)).transpose()?;
+    let kind = kind.map(|kind| parse_name("type", &kind)).transpose()?;
     let kind = event_name(op.unwrap_or(0), kind.as_ref());
     let kind = kind.map_err(|error| Problem::invalid(format!("type: with its `op`: {error}")))?;
-    let send = app.to(to.except(except)?);
+    let emitter = app.to(to.except(except)?);
     if !sync {
-        let here = send.emit_payload(&kind, data).map_err(|error| Problem::invalid(error.to_string()))?;
+        let here = emitter.emit_payload(&kind, data).map_err(|error| Problem::invalid(error.to_string()))?;
         let degraded = (!app.hub().bus().is_up()).then_some(true);
         return Ok(Dispatched { sockets_here: Some(here), degraded, ..Dispatched::default() });
     }
-    match send.dispatch_payload(&kind, data).await {
-        Ok(kept) => Ok(Dispatched {
-            inboxes: Some(kept.inboxes),
-            displaced: Some(kept.evicted),
+    match emitter.dispatch_payload(&kind, data).await {
+        Ok(stored) => Ok(Dispatched {
+            inboxes: Some(stored.inboxes),
+            displaced: Some(stored.evicted),
             ..Dispatched::default()
         }),
         Err(EmitError::Store(error)) => {

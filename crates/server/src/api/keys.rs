@@ -11,54 +11,55 @@ use super::idempotency::digest;
 use super::problem::Problem;
 use crate::config::{Api, Secret};
 
-/// The digest of a request's key, the same on all nodes.
+/// The digest of the API key of a request, the same on all nodes.
 #[derive(Clone, Copy)]
 pub(super) struct Key(pub(super) Digest);
 
+/// The accepted keys, each with its own rate limit.
 pub(super) struct Keys {
-    known: Vec<Known>,
+    accepted: Vec<AcceptedKey>,
     per_second: f64,
 }
 
-struct Known {
+struct AcceptedKey {
     secret: Secret,
     key: Key,
     bucket: Mutex<Bucket>,
 }
 
-/// Token bucket: the requests that are still allowed at `at`.
+/// A token bucket. Each request takes one token.
 struct Bucket {
-    left: f64,
-    at: Instant,
+    tokens: f64,
+    refilled_at: Instant,
 }
 
 impl Keys {
     pub(super) fn new(settings: &Api) -> Self {
         let per_second = f64::from(settings.requests_per_second);
-        let known = settings.keys.iter().map(|secret| Known {
+        let accepted = settings.keys.iter().map(|secret| AcceptedKey {
             secret: secret.clone(),
             key: Key(digest([secret.reveal().as_bytes()])),
-            bucket: Mutex::new(Bucket { left: per_second, at: Instant::now() }),
+            bucket: Mutex::new(Bucket { tokens: per_second, refilled_at: Instant::now() }),
         });
-        Keys { known: known.collect(), per_second }
+        Keys { accepted: accepted.collect(), per_second }
     }
 
     pub(super) fn admit(&self, headers: &HeaderMap) -> Result<Key, Problem> {
-        let shown = headers.get(header::AUTHORIZATION).and_then(|value| bearer(value.as_bytes()));
-        let known = self.find(shown.ok_or_else(Problem::no_key)?).ok_or_else(Problem::no_key)?;
-        let mut bucket = known.bucket.lock().expect("no code that holds a bucket panics");
+        let presented = headers.get(header::AUTHORIZATION).and_then(|value| bearer(value.as_bytes()));
+        let key = self.find(presented.ok_or_else(Problem::no_key)?).ok_or_else(Problem::no_key)?;
+        let mut bucket = key.bucket.lock().expect("no code that holds a bucket panics");
         match self.per_second == 0.0 || bucket.take(self.per_second, Instant::now()) {
-            true => Ok(known.key),
+            true => Ok(key.key),
             false => Err(Problem::too_many()),
         }
     }
 
     /// Compares in constant time for keys of one length.
-    fn find(&self, shown: &[u8]) -> Option<&Known> {
+    fn find(&self, presented: &[u8]) -> Option<&AcceptedKey> {
         let mut found = None;
-        for known in &self.known {
-            if bool::from(known.secret.reveal().as_bytes().ct_eq(shown)) {
-                found = Some(known);
+        for key in &self.accepted {
+            if bool::from(key.secret.reveal().as_bytes().ct_eq(presented)) {
+                found = Some(key);
             }
         }
         found
@@ -72,11 +73,11 @@ fn bearer(value: &[u8]) -> Option<&[u8]> {
 
 impl Bucket {
     fn take(&mut self, per_second: f64, now: Instant) -> bool {
-        let more = now.saturating_duration_since(self.at).as_secs_f64() * per_second;
-        (self.left, self.at) = ((self.left + more).min(per_second), now);
-        let is_allowed = self.left >= 1.0;
+        let more = now.saturating_duration_since(self.refilled_at).as_secs_f64() * per_second;
+        (self.tokens, self.refilled_at) = ((self.tokens + more).min(per_second), now);
+        let is_allowed = self.tokens >= 1.0;
         if is_allowed {
-            self.left -= 1.0;
+            self.tokens -= 1.0;
         }
         is_allowed
     }
@@ -91,7 +92,7 @@ mod tests {
     #[tokio::test]
     async fn a_burst_is_as_large_as_the_rate_of_one_second() {
         let begin = Instant::now();
-        let mut bucket = Bucket { left: 3.0, at: begin };
+        let mut bucket = Bucket { tokens: 3.0, refilled_at: begin };
         let mut taken = |ms: u64| bucket.take(3.0, begin + Duration::from_millis(ms));
         assert_eq!([0, 0, 0, 0].map(&mut taken), [true, true, true, false]);
         assert_eq!([300, 340, 350].map(&mut taken), [false, true, false]);

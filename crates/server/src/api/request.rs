@@ -1,4 +1,4 @@
-//! A request: read, performed once for each `Idempotency-Key`, and answered.
+//! A request: it is read, performed once for each `Idempotency-Key`, and answered.
 
 use std::sync::Arc;
 
@@ -17,31 +17,31 @@ use utoipa::openapi::{Object, Type};
 use super::idempotency::{Attempt, digest};
 use super::keys::Key;
 use super::problem::Problem;
-use super::state::Shared;
+use super::state::ApiState;
 
 /// Longest `Idempotency-Key`, in bytes.
 const KEY_BYTES_MAX: usize = 256;
 
 /// A request with a valid key.
 pub(super) struct Incoming {
-    shared: Arc<Shared>,
+    state: Arc<ApiState>,
     /// Digest of the key and of the `Idempotency-Key`, if there is one.
     name: Option<Digest>,
     body: Bytes,
 }
 
-impl FromRequest<Arc<Shared>> for Incoming {
+impl FromRequest<Arc<ApiState>> for Incoming {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, shared: &Arc<Shared>) -> Result<Self, Problem> {
+    async fn from_request(request: Request, state: &Arc<ApiState>) -> Result<Self, Problem> {
         let key: Key = *request.extensions().get().expect("requests without a key are refused before this");
-        let name = name(key, request.headers())?;
-        let body = Bytes::from_request(request, shared).await;
+        let name = request_name(key, request.headers())?;
+        let body = Bytes::from_request(request, state).await;
         let body = body.map_err(|rejection| match rejection.status() {
             StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large(),
             _ => Problem::invalid("the body was not received completely"),
         })?;
-        Ok(Incoming { shared: shared.clone(), name, body })
+        Ok(Incoming { state: state.clone(), name, body })
     }
 }
 
@@ -88,18 +88,18 @@ impl Incoming {
         D: Serialize,
         F: Future<Output = Result<D, Problem>>,
     {
-        let Incoming { shared, name, body } = self;
+        let Incoming { state, name, body } = self;
         let claim = match name {
             Some(name) => {
                 let key = RequestKey { name, content: digest([endpoint.as_bytes(), &body]) };
-                match shared.requests.claim(&key).await? {
+                match state.requests.claim(&key).await? {
                     Attempt::Repeated(answer) => return Ok((answer, true)),
                     Attempt::New(claim) => Some(claim),
                 }
             }
             None => None,
         };
-        let performed = async { act(shared.app.clone(), read(&body)?).await };
+        let performed = async { act(state.app.clone(), read(&body)?).await };
         let answer =
             performed.await.map(|done| Bytes::from(serde_json::to_vec(&done).expect("numbers are JSON")));
         if let Some(claim) = claim {
@@ -110,7 +110,7 @@ impl Incoming {
 }
 
 /// The name of the request, if it has an `Idempotency-Key`. Backends with different keys do not share names.
-fn name(Key(key): Key, headers: &HeaderMap) -> Result<Option<Digest>, Problem> {
+fn request_name(Key(key): Key, headers: &HeaderMap) -> Result<Option<Digest>, Problem> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
     match value.to_str() {
         Ok(text) if (1..=KEY_BYTES_MAX).contains(&text.len()) => Ok(Some(digest([&key, text.as_bytes()]))),

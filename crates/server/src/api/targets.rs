@@ -38,19 +38,19 @@ impl Targets {
     fn list(self, field: &str) -> Result<Vec<Target>, Problem> {
         let mut list: Vec<Target> = self.sockets.into_iter().map(Target::Socket).collect();
         list.extend(self.everyone.then_some(Target::Everyone));
-        for (part, texts, make) in [
+        for (part, ids, target) in [
             ("users", self.users, Target::user as fn(&str) -> _),
             ("rooms", self.rooms, Target::room),
             ("tags", self.tags, Target::tag),
         ] {
-            for (index, text) in texts.iter().enumerate() {
+            for (index, text) in ids.iter().enumerate() {
                 let invalid =
                     |error: &dyn Display| Problem::invalid(format!("{field}.{part}[{index}]: {error}"));
                 if part == "users" && text == "*" {
                     // Mesa's Dispatchers address everyone by `*`; here it would be a user id that no user can have.
                     return Err(invalid(&"use `everyone` to address everyone"));
                 }
-                list.push(make(text).map_err(|error| invalid(&error))?);
+                list.push(target(text).map_err(|error| invalid(&error))?);
             }
         }
         Ok(list)
@@ -60,12 +60,13 @@ impl Targets {
 /// The app in `project`, or unchanged without one.
 pub(super) fn in_project(app: App, project: Option<&str>) -> Result<App, Problem> {
     match project {
-        Some(project) => Ok(app.project(&name("project", project)?)),
+        Some(project) => Ok(app.project(&parse_name("project", project)?)),
         None => Ok(app),
     }
 }
 
-pub(super) fn name<T>(field: &str, text: &str) -> Result<T, Problem>
+/// Reads a name; the error contains the field.
+pub(super) fn parse_name<T>(field: &str, text: &str) -> Result<T, Problem>
 where
     T: for<'a> TryFrom<&'a str, Error = NameError>,
 {

@@ -80,9 +80,9 @@ fn room_of(data: &Value) -> Result<Target, ReplyError> {
     Ok(Target::room(data["room"].as_str().unwrap_or("chat"))?)
 }
 
-/// A field that has to be a text.
+/// A field that must be a string.
 fn text<'a>(data: &'a Value, field: &str) -> Result<&'a str, ReplyError> {
-    data[field].as_str().ok_or_else(|| ReplyError::bad_data(format!("`{field}` is not a text")))
+    data[field].as_str().ok_or_else(|| ReplyError::bad_data(format!("`{field}` is not a string")))
 }
 
 async fn join(request: Request, Data(data): Data<Value>) -> Outcome {
@@ -144,14 +144,14 @@ async fn typing(request: Request, Data(data): Data<Value>) -> Result<(), ReplyEr
 }
 
 async fn announce(app: App, Data(data): Data<Value>) -> Outcome {
-    let send = match &data["to"] {
+    let emitter = match &data["to"] {
         Value::Null => app.to(Target::Everyone),
         Value::String(to) => app.to(to.into_audience()?),
-        _ => return Err(ReplyError::bad_data("`to` is not a text")),
+        _ => return Err(ReplyError::bad_data("`to` is not a string")),
     };
-    let send = if data["local"] == true { send.local() } else { send };
+    let emitter = if data["local"] == true { emitter.local() } else { emitter };
     let empty = json!({});
-    send.emit("announcement", data.get("data").unwrap_or(&empty))?;
+    emitter.emit("announcement", data.get("data").unwrap_or(&empty))?;
     Ok(ok())
 }
 
@@ -166,7 +166,7 @@ async fn untag(request: Request, Data(data): Data<Value>) -> Outcome {
 }
 
 async fn to_one(app: App, Data(data): Data<Value>) -> Outcome {
-    // A text that is not an id reaches no socket, like an unknown id.
+    // A string that is not an id reaches no socket, like an unknown id.
     if let Ok(id) = text(&data, "id")?.parse() {
         app.emit_to(id, text(&data, "event")?, &data["data"])?;
     }

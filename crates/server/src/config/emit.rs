@@ -43,7 +43,7 @@ impl Emit {
             [("emit.bridge_prefix", &self.bridge_prefix), ("emit.bridge_channel", &self.bridge_channel)]
         {
             if name.is_empty() {
-                return Err(InvalidSetting::new(key, "expected a text that is not empty"));
+                return Err(InvalidSetting::new(key, "expected a string that is not empty"));
             }
         }
         Ok(())

@@ -12,7 +12,7 @@ pub enum ConfigError {
     /// A `--set` is not `section.key=value`.
     #[error("--set {0} is not of the form section.key=value")]
     BadSet(String),
-    /// Unknown settings and values that are not allowed, one a line.
+    /// Unknown settings and values that are not allowed, one per line.
     #[error("{}", lines(.0))]
     Invalid(Vec<InvalidSetting>),
 }

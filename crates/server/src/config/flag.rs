@@ -25,7 +25,7 @@ impl Flag {
         if !key.split('.').all(is_plain) {
             return Err(bad());
         }
-        // A value that is not TOML is a text without its quotes.
+        // A value that is not TOML is a string without its quotes.
         let toml = [format!("{key} = {value}"), format!("{key} = {}", toml::Value::from(value))];
         let toml = toml.into_iter().find(|line| line.parse::<toml::Table>().is_ok()).ok_or_else(bad)?;
         Ok(Flag { key: key.into(), toml })

@@ -21,7 +21,7 @@ pub struct Internal {
 pub struct Log {
     /// Levels by module, such as `info` or `warn,switchboard=debug`. Default `info`.
     pub filter: String,
-    /// `text`, or `json` for one JSON object a line. Default `text`.
+    /// `text`, or `json` for one JSON object per line. Default `text`.
     pub format: LogFormat,
 }
 
@@ -31,7 +31,7 @@ pub struct Log {
 pub enum LogFormat {
     /// Text for people.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
@@ -41,8 +41,8 @@ pub enum LogFormat {
 pub struct Stop {
     /// Time in milliseconds over which the sockets are closed. Default 1,000.
     pub window_ms: u64,
-    /// Time in milliseconds that handlers and connections have after the window; the process then
-    /// ends without them. Default 10,000.
+    /// Time in milliseconds, after the window, until handlers and connections that have not ended are dropped
+    /// and the process ends. Default 10,000.
     pub timeout_ms: u64,
 }
 

@@ -33,7 +33,7 @@ pub struct ProjectSettings {
     /// Seats of an automatic shard if the client requests no number, from 1 to 10,000. Default 100.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub capacity_default: Option<u32>,
-    /// Most seats of a shard, from 1 to 10,000; a client that requests more gets a shard of this size.
+    /// Maximum number of seats of a shard, from 1 to 10,000; a client that requests more gets a shard of this size.
     /// Default 10,000.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub capacity_max: Option<u32>,
@@ -41,7 +41,7 @@ pub struct ProjectSettings {
     /// has no capacity. Default false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub named_overflow: Option<bool>,
-    /// Most clients of the project; one more is closed with 1013. Default: no limit.
+    /// Maximum number of clients of the project; one more is closed with 1013. Default: no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connections_max: Option<usize>,
     /// Ignores events of clients without a user. Default false.
@@ -90,9 +90,10 @@ impl Projects {
 
     /// Returns a function that gives the rules of a project, or `None` if the project does not exist.
     pub(crate) fn rules(&self) -> impl Fn(&ProjectId) -> Option<Arc<ProjectRules>> + Send + Sync + 'static {
-        let every = Arc::new(self.every.over(ProjectRules::default()));
-        let rules =
-            |(id, own): (&String, &ProjectSettings)| (id.clone(), Arc::new(own.over((*every).clone())));
+        let every = Arc::new(self.every.override_rules(ProjectRules::default()));
+        let rules = |(id, own): (&String, &ProjectSettings)| {
+            (id.clone(), Arc::new(own.override_rules((*every).clone())))
+        };
         let named: HashMap<String, Arc<ProjectRules>> = self.named.iter().map(rules).collect();
         let others = self.any.then(|| every.clone());
         move |id| named.get(id.as_str()).or(others.as_ref()).cloned()
@@ -119,7 +120,7 @@ impl ProjectSettings {
     }
 
     /// Overrides `rules` with the settings that are set.
-    fn over(&self, rules: ProjectRules) -> ProjectRules {
+    fn override_rules(&self, rules: ProjectRules) -> ProjectRules {
         ProjectRules {
             capacity_default: self.capacity_default.unwrap_or(rules.capacity_default),
             capacity_max: self.capacity_max.unwrap_or(rules.capacity_max),

@@ -84,7 +84,7 @@ impl Redis {
             return Err(InvalidSetting::new("node.lease_ms", "expected at least 1000"));
         }
         if self.prefix.contains(['{', '}']) {
-            let problem = "expected a text without braces, which Redis Cluster uses for slots";
+            let problem = "expected a string without braces, which Redis Cluster uses for slots";
             return Err(InvalidSetting::new("redis.prefix", problem));
         }
         self.check_mode()?;
@@ -202,7 +202,7 @@ impl Serialize for Addresses {
     }
 }
 
-/// Replaces everything that can be a password, even in a text that is not a valid address.
+/// Replaces everything that can be a password, even in a string that is not a valid address.
 fn without_secrets(url: &str) -> String {
     let (scheme, rest) = match url.split_once("://") {
         Some((scheme, rest)) => (format!("{scheme}://"), rest),

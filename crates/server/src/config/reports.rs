@@ -27,7 +27,7 @@ pub struct Reports {
 }
 
 /// The settings that decide which clients are reported.
-pub(super) struct Reported<'a> {
+pub(super) struct ReportedClients<'a> {
     pub(super) emit: &'a Emit,
     pub(super) koji: &'a Koji,
     pub(super) mesa: &'a Mesa,
@@ -44,7 +44,7 @@ impl Default for Reports {
 }
 
 impl Reports {
-    pub(super) fn check(&self, reported: &Reported<'_>) -> Result<(), InvalidSetting> {
+    pub(super) fn check(&self, reported: &ReportedClients<'_>) -> Result<(), InvalidSetting> {
         reported.check()?;
         if !(1..=1024).contains(&self.partitions) {
             return Err(InvalidSetting::new("reports.partitions", "expected 1 to 1024"));
@@ -59,7 +59,7 @@ impl Reports {
     }
 
     /// The reports, as options of Redis; `None` if no client is reported.
-    pub(super) fn options(&self, reported: &Reported<'_>) -> Option<ReportOptions> {
+    pub(super) fn options(&self, reported: &ReportedClients<'_>) -> Option<ReportOptions> {
         let projects = reported.projects();
         if projects.is_empty() {
             return None;
@@ -70,7 +70,7 @@ impl Reports {
     }
 }
 
-impl Reported<'_> {
+impl ReportedClients<'_> {
     fn check(&self) -> Result<(), InvalidSetting> {
         for (key, is_on) in [
             ("emit.reports.enabled", self.emit.reports.enabled),

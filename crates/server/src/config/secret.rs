@@ -1,16 +1,16 @@
-//! Secrets: texts that are read and never shown.
+//! Secrets: strings that are read and never shown.
 
 use std::fmt;
 
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A text that is never shown.
+/// A string that is never shown.
 #[derive(Clone, PartialEq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// The text itself. Do not log or print it.
+    /// The string itself. Do not log or print it.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -32,7 +32,7 @@ impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match <[Secret; 1]>::try_from(Secrets::deserialize(deserializer)?.0) {
             Ok([secret]) => Ok(secret),
-            Err(_) => Err(D::Error::custom("expected one text")),
+            Err(_) => Err(D::Error::custom("expected one string")),
         }
     }
 }
@@ -65,11 +65,11 @@ impl<'de> Deserialize<'de> for Secrets {
     }
 }
 
-/// Also accepts a whole number, because a text of digits without quotes is one in a variable or a flag.
+/// Also accepts a whole number, because digits without quotes are one in a variable or a flag.
 /// Its errors do not contain the value.
 struct SecretsVisitor;
 
-const EXPECTED: &str = "a text or a list of texts, in quotes if it looks like something else";
+const EXPECTED: &str = "a string or a list of strings, in quotes if it looks like something else";
 
 impl<'de> Visitor<'de> for SecretsVisitor {
     type Value = Secrets;

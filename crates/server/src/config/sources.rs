@@ -86,7 +86,7 @@ impl Sources {
             };
         }
         if key.is_empty() {
-            // The document itself cannot be read: there is no key yet.
+            // The document has a syntax error, so there is no key yet.
             key = self.file.as_ref().map_or("settings".into(), |file| file.display().to_string());
             return InvalidSetting::new(key, error.kind.to_string());
         }
@@ -137,7 +137,7 @@ fn unknown(key: String, field: &str, known: &[&str]) -> InvalidSetting {
     }
 }
 
-/// The rest of the sentence for a value that cannot be read.
+/// The end of the error sentence for a value of the wrong type.
 fn expected(kind: &Kind) -> String {
     match kind {
         Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) => {
@@ -154,7 +154,7 @@ fn plain_type(expected: &str) -> &str {
     match expected {
         "u16" | "u32" | "u64" | "usize" | "i64" => "a whole number that is not negative",
         "a boolean" | "bool" => "true or false",
-        "a string" | "string" => "a text",
+        "a string" | "string" => "a string",
         address if address.contains("socket address") => "an address with a port, such as 127.0.0.1:3000",
         other => other,
     }

@@ -1,19 +1,53 @@
 //! TOML as a format of figment. Its own support would add a second version of the parser.
 
+use std::fmt;
+
 use figment::providers::Format;
 use serde::de::DeserializeOwned;
 use toml::de::{DeTable, DeValue};
 
-/// TOML files and texts.
+/// TOML files and strings.
 pub(super) struct Toml;
 
+/// A syntax error and its position. It omits the line, which may contain a secret.
+#[derive(Debug)]
+pub(super) struct TomlError(String);
+
+impl TomlError {
+    fn new(document: &str, error: &toml::de::Error) -> Self {
+        let before = error.span().and_then(|span| document.get(..span.start));
+        TomlError(match before {
+            Some(before) => {
+                let line = before.matches('\n').count() + 1;
+                let column = before.chars().rev().take_while(|character| *character != '\n').count() + 1;
+                format!("line {line}, column {column}: {}", error.message())
+            }
+            None => error.message().to_owned(),
+        })
+    }
+}
+
+impl fmt::Display for TomlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for TomlError {}
+
+impl serde::de::Error for TomlError {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        TomlError(message.to_string())
+    }
+}
+
 impl Format for Toml {
-    type Error = toml::de::Error;
+    type Error = TomlError;
 
     const NAME: &'static str = "TOML";
 
     fn from_str<T: DeserializeOwned>(text: &str) -> Result<T, Self::Error> {
-        toml::from_str(text)
+        toml::from_str(text).map_err(|error| TomlError::new(text, &error))
     }
 }
 

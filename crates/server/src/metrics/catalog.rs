@@ -124,7 +124,7 @@ pub const METRICS: &[Metric] = &[
 
 /// The metrics of a worker, which records them through its own process's recorder.
 pub const WORKER_METRICS: &[Metric] = &[
-    counter("switchboard_worker_jobs_total", "", "Jobs handed to the handlers of this worker"),
+    counter("switchboard_worker_jobs_total", "", "Jobs passed to the handlers of this worker"),
     counter("switchboard_worker_answers_lost_total", "", "Replies that may not have reached Redis"),
     counter("switchboard_worker_panics_total", "", "Handlers of this worker that panicked"),
 ];

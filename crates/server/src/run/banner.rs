@@ -61,7 +61,7 @@ impl<'a> Banner<'a> {
         writeln!(f, "  emit     ws://{address}/  open to {access}; authentication is optional")?;
         if config.koji.enabled {
             let projects = &config.projects;
-            let which = if projects.any { "any project".into() } else { listed(&projects.named) };
+            let which = if projects.any { "any project".into() } else { project_list(&projects.named) };
             writeln!(f, "  koji     ws://{address}/?projectId=…  open to {access}; {which}")?;
         }
         if let Some(own) = self.mesa {
@@ -92,7 +92,7 @@ impl<'a> Banner<'a> {
             writeln!(f, "  api      http://{api}/api/v1/  open to backends with a key of api.keys")?;
         }
         if config.koji.enabled || config.mesa.enabled {
-            writeln!(f, "  tokens   {}", accepted(&config.auth))?;
+            writeln!(f, "  tokens   {}", describe_tokens(&config.auth))?;
         }
         if let Some(redis) = redis {
             let (node, settings) = (redis.bus().node(), &config.redis);
@@ -101,7 +101,7 @@ impl<'a> Banner<'a> {
             writeln!(f, "  node     {node}, {state} Redis at {urls}, prefix {prefix}")?;
         }
         if let Some(reports) = config.report_options() {
-            writeln!(f, "  reports  {}", reported(&reports))?;
+            writeln!(f, "  reports  {}", describe_reports(&reports))?;
         }
         Ok(())
     }
@@ -131,7 +131,7 @@ impl Display for Banner<'_> {
     }
 }
 
-fn listed(projects: &BTreeMap<String, ProjectSettings>) -> String {
+fn project_list(projects: &BTreeMap<String, ProjectSettings>) -> String {
     match projects.len() {
         0 => "no project, because projects.named is empty".into(),
         1..=5 => format!("projects {}", projects.keys().map(String::as_str).collect::<Vec<_>>().join(", ")),
@@ -139,7 +139,7 @@ fn listed(projects: &BTreeMap<String, ProjectSettings>) -> String {
     }
 }
 
-fn reported(reports: &ReportOptions) -> String {
+fn describe_reports(reports: &ReportOptions) -> String {
     let projects: Vec<&str> = reports.projects.iter().map(ProjectId::as_str).collect();
     let originals = match &reports.legacy_portals {
         Some(LegacyPortals { namespace: Some(namespace), .. }) => {
@@ -151,7 +151,7 @@ fn reported(reports: &ReportOptions) -> String {
     format!("client actions of {} go to workers{originals}", projects.join(", "))
 }
 
-fn accepted(tokens: &Auth) -> String {
+fn describe_tokens(tokens: &Auth) -> String {
     let counted = |count: usize, noun: &str| match count {
         0 => None,
         1 => Some(format!("one {noun}")),
