@@ -156,7 +156,7 @@ async fn a_stored_message_is_confirmed_or_the_request_fails() {
     let mut sync =
         json!({ "type": "SAID", "to": { "users": ["7", "8"] }, "except": { "users": ["8"] }, "sync": true });
     let answer = dispatch(&address, &sync);
-    assert_eq!((answer.status, answer.body), (200, json!({ "inboxes": 1, "displaced": 0 })));
+    assert_eq!((answer.status, answer.body), (200, json!({ "inboxes": 1, "evicted": 0 })));
     redis.kill();
     until("storing fails", async || dispatch(&address, &sync).status == 503).await;
     sync["to"]["rooms"] = json!(["lobby"]);

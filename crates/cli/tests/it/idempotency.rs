@@ -57,7 +57,7 @@ async fn another_node_returns_the_stored_response_of_a_repeated_request() {
         assert_eq!((again.status, &again.body), (200, &done.body));
         assert!(is_replayed(&again) && !is_replayed(&done), "{}", again.head);
         let other = dispatch(address, "order-7", 2);
-        assert_eq!((other.status, &other.body["code"]), (422, &json!("another_body")));
+        assert_eq!((other.status, &other.body["code"]), (422, &json!("body_mismatch")));
     }
     assert_eq!(call_idempotent(&first, "dispatch", "b", &json!({})).status, 400);
     assert!(!is_replayed(&dispatch(&second, "b", 3)), "a refused request can be repeated on any node");
@@ -112,9 +112,9 @@ async fn a_request_of_a_crashed_node_is_refused_until_its_claim_expires() {
     one.signal("-KILL");
     let claim = "redis.call('SET', key, redis.call('GET', key):sub(1, 32) .. '?12345678', 'PX', 30000)";
     run_on_the_request(&redis, claim).await;
-    let under_way = dispatch(&second, "a", 1);
-    assert_eq!((under_way.status, &under_way.body["code"]), (409, &json!("under_way")));
-    assert!(under_way.head.contains("retry-after: 1"), "{}", under_way.head);
+    let in_progress = dispatch(&second, "a", 1);
+    assert_eq!((in_progress.status, &in_progress.body["code"]), (409, &json!("in_progress")));
+    assert!(in_progress.head.contains("retry-after: 1"), "{}", in_progress.head);
     assert_eq!(dispatch(&second, "a", 2).status, 422);
     run_on_the_request(&redis, "redis.call('PEXPIRE', key, 0)").await;
     let done = dispatch(&second, "a", 1);

@@ -58,10 +58,10 @@ pub(super) struct Dispatched {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     inboxes: Option<usize>,
-    /// With `sync`: number of older messages that were removed to store it.
+    /// With `sync`: number of older messages that were evicted to store it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
-    displaced: Option<usize>,
+    evicted: Option<usize>,
 }
 
 /// Sends an event to users, rooms, tags, sockets or everyone.
@@ -97,12 +97,12 @@ async fn send(app: App, dispatch: Dispatch) -> Result<Dispatched, Problem> {
     match emitter.dispatch_payload(&kind, data).await {
         Ok(stored) => Ok(Dispatched {
             inboxes: Some(stored.inboxes),
-            displaced: Some(stored.evicted),
+            evicted: Some(stored.evicted),
             ..Dispatched::default()
         }),
         Err(EmitError::Store(error)) => {
             tracing::warn!(%error, "storing a message failed; its sender gets 503 and may retry");
-            Err(Problem::not_kept())
+            Err(Problem::not_stored())
         }
         Err(EmitError::NoInbox) => {
             let hint = "the inbox of this server is off; inbox.enabled=true switches it on";

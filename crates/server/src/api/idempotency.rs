@@ -45,8 +45,8 @@ impl RequestStores {
                     claims.end(None).await;
                     return match known {
                         ClaimOutcome::Completed(answer) => Ok(Attempt::Repeated(answer)),
-                        ClaimOutcome::Conflict => Err(Problem::another_body()),
-                        _ => Err(Problem::under_way()),
+                        ClaimOutcome::Conflict => Err(Problem::body_mismatch()),
+                        _ => Err(Problem::in_progress()),
                     };
                 }
                 Err(error) => {

@@ -44,14 +44,14 @@ impl Problem {
         Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many", error)
     }
 
-    pub(super) fn under_way() -> Self {
+    pub(super) fn in_progress() -> Self {
         let error = "a request with this Idempotency-Key is in progress";
-        Problem::new(StatusCode::CONFLICT, "under_way", error)
+        Problem::new(StatusCode::CONFLICT, "in_progress", error)
     }
 
-    pub(super) fn another_body() -> Self {
+    pub(super) fn body_mismatch() -> Self {
         let error = "this Idempotency-Key was used with another body or endpoint";
-        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "another_body", error)
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "body_mismatch", error)
     }
 
     pub(super) fn unknown() -> Self {
@@ -59,9 +59,9 @@ impl Problem {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unknown", error)
     }
 
-    pub(super) fn not_kept() -> Self {
+    pub(super) fn not_stored() -> Self {
         let error = "the message may have been stored or not";
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_kept", error)
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_stored", error)
     }
 }
 

@@ -15,7 +15,7 @@ struct Sent<'a> {
     data: &'a Payload,
     to: Vec<String>,
     except: Vec<String>,
-    #[serde(rename = "kept")]
+    #[serde(rename = "stored")]
     is_stored: bool,
 }
 

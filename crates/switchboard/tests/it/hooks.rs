@@ -150,7 +150,7 @@ async fn the_sent_hook_runs_once_on_the_sending_node() {
     near.emit("/hi", json!({})).await;
     near.next_event().await;
     let id = format!("socket {}", server.app.all_socket_ids().await.unwrap()[0]);
-    let sent = |event: &str, data: Value, to: Value, except: Value, kept: bool| json!({ "event": event, "data": data, "to": to, "except": except, "kept": kept });
+    let sent = |event: &str, data: Value, to: Value, except: Value, stored: bool| json!({ "event": event, "data": data, "to": to, "except": except, "stored": stored });
     calls.expect("@sent", sent("hi", json!(1), json!([id]), json!([]), false)).await;
     calls.expect("@sent", sent("joined", json!({}), json!(["#r", "*t"]), json!([id]), false)).await;
     server.app.broadcast("all", &2).unwrap();

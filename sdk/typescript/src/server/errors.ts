@@ -17,8 +17,8 @@ export const RedisFailedError = /* @__PURE__ */ errorClass("redis_failed");
 export type RedisFailedError = InstanceType<typeof RedisFailedError>;
 
 /**
- * The HTTP API refused the request. The code is the API's: `invalid`, `unauthorized`, `under_way`, `too_large`,
- * `another_body`, `too_many`, `not_kept`, `unknown`; `unexpected` if the response has none.
+ * The HTTP API refused the request. The code is the API's: `invalid`, `unauthorized`, `in_progress`, `too_large`,
+ * `body_mismatch`, `too_many`, `not_stored`, `unknown`; `unexpected` if the response has none.
  */
 export class ApiError extends SwitchboardError {
   /** The HTTP status of the response. */

@@ -99,8 +99,8 @@ export class HttpTransport implements Transport {
       throw new ConnectFailedError(`no answer from ${url.host}; check that its API listens there`, { cause, closeCode: 1006, reason: "" });
     });
     if (!response.ok || !isObject(content)) throw apiError(response, content);
-    const { sockets_here, inboxes, displaced, degraded } = content as DispatchResult & { readonly sockets_here?: number };
-    return { inboxes, displaced, socketsHere: sockets_here, degraded };
+    const { sockets_here, inboxes, evicted, degraded } = content as DispatchResult & { readonly sockets_here?: number };
+    return { inboxes, evicted, socketsHere: sockets_here, degraded };
   }
 }
 

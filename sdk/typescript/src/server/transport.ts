@@ -11,7 +11,7 @@ export interface DispatchResult {
   /** With `sync`: the number of users for which the message was stored. Through Redis these are the offline ones. */
   readonly inboxes?: number | undefined;
   /** HTTP with `sync`: the number of older messages that full inboxes evicted. */
-  readonly displaced?: number | undefined;
+  readonly evicted?: number | undefined;
   /** HTTP without `sync`: the number of sockets on the addressed node that receive the message or are closed. */
   readonly socketsHere?: number | undefined;
   /** HTTP without `sync`: true if Redis was down, so that other nodes did not receive the message. */

@@ -257,7 +257,7 @@ describe("over HTTP", () => {
       expect(sent).toEqual({ socketsHere: 1 });
     }
     const other = create(api, { key: KEY }).dispatch(message(2), ["ann"], [], { idempotencyKey: "order-7" });
-    await expect(other).rejects.toMatchObject({ code: "another_body", status: 422 });
+    await expect(other).rejects.toMatchObject({ code: "body_mismatch", status: 422 });
     await create(api, { key: KEY }).dispatch(message(3), ["ann"]);
     const received = texts(await ann.messages.next(), await ann.messages.next());
     expect(received.map(([, data]) => data)).toEqual([{ n: 1 }, { n: 3 }]);
@@ -298,7 +298,7 @@ describe("over HTTP", () => {
     await own.stop();
     const options = { key: KEY, sync: { enabled: true } };
     const refused = create(url, { ...options, maxRetries: 0 }).dispatch(NOTE, ["ann"]);
-    await expect(refused).rejects.toMatchObject({ code: "not_kept", status: 503 });
+    await expect(refused).rejects.toMatchObject({ code: "not_stored", status: 503 });
     const waiting = create(url, { ...options, maxRetries: 20 }).dispatch(NOTE, ["ann"]);
     const back = await startRedis(own.port);
     expect(await waiting).toMatchObject({ inboxes: 1 });
@@ -311,7 +311,7 @@ describe("over HTTP", () => {
     const answers: RequestListener[] = [
       (request) => request.socket.destroy(),
       (_, response) => response.writeHead(502).end("bad gateway"),
-      (_, response) => response.end(JSON.stringify({ inboxes: 1, displaced: 0 })),
+      (_, response) => response.end(JSON.stringify({ inboxes: 1, evicted: 0 })),
       (_, response) => response.writeHead(503).end("no JSON"),
     ];
     const fake = createServer((request, response) => {
@@ -320,7 +320,7 @@ describe("over HTTP", () => {
     });
     await new Promise<void>((listening) => fake.listen(0, "127.0.0.1", listening));
     const url = `http://127.0.0.1:${(fake.address() as AddressInfo).port}/below/`;
-    expect(await create(url, { key: KEY }).dispatch(NOTE, ["ann"])).toEqual({ inboxes: 1, displaced: 0 });
+    expect(await create(url, { key: KEY }).dispatch(NOTE, ["ann"])).toEqual({ inboxes: 1, evicted: 0 });
     expect(new Set(keys).size).toBe(1);
     const impatient = create(url, { key: KEY, maxRetries: 0 });
     await expect(impatient.dispatch(NOTE, ["ann"])).rejects.toMatchObject({ code: "unexpected", status: 503 });
