@@ -20,7 +20,7 @@ pub(crate) struct ReplyQueue {
 
 impl ReplyQueue {
     pub(crate) fn new() -> Self {
-        ReplyQueue { queue: Mutex::default(), lost: counter!("switchboard_worker_answers_lost_total") }
+        ReplyQueue { queue: Mutex::default(), lost: counter!("switchboard_worker_replies_lost_total") }
     }
 
     fn queue(&self) -> MutexGuard<'_, VecDeque<Reply>> {

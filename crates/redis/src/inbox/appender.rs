@@ -43,7 +43,7 @@ pub(crate) struct Appender {
     registered: Mutex<HashSet<ProjectId>>,
     stored: Counter,
     evicted: Counter,
-    refused: Counter,
+    rejected: Counter,
 }
 
 impl Appender {
@@ -58,7 +58,7 @@ impl Appender {
             registered: Mutex::default(),
             stored: counter!("switchboard_inbox_stored_total"),
             evicted: counter!("switchboard_inbox_evicted_total"),
-            refused: counter!("switchboard_inbox_refused_total"),
+            rejected: counter!("switchboard_inbox_rejected_total"),
         }
     }
 
@@ -141,10 +141,10 @@ impl Appender {
         self.register(connection, project).await?;
         let call = self.script_call(project, messages);
         let reply = script::run(connection, &*self.scripts, &call).await?;
-        let AppendReply { kept, refused, failed } = AppendReply::read(reply, messages)?;
+        let AppendReply { kept, rejected, failed } = AppendReply::read(reply, messages)?;
         self.stored.increment(kept.iter().map(|kept| kept.inboxes as u64).sum());
         self.evicted.increment(kept.iter().map(|kept| kept.evicted as u64).sum());
-        self.refused.increment(refused + failed);
+        self.rejected.increment(rejected + failed);
         if failed > 0 {
             tracing::error!(%project, failed, "inbox key has the wrong type; messages not stored");
         }
@@ -209,7 +209,7 @@ impl BatchItem for Message {
 /// The outcome of one call.
 struct AppendReply {
     kept: Vec<Stored>,
-    refused: u64,
+    rejected: u64,
     failed: u64,
 }
 
@@ -226,14 +226,14 @@ impl AppendReply {
             evicted: 0,
         };
         let kept = messages.iter().zip(first..).map(in_all).collect();
-        let mut reply = AppendReply { kept, refused: 0, failed: 0 };
+        let mut reply = AppendReply { kept, rejected: 0, failed: 0 };
         let counts =
             parts.map(usize::from_redis_value).collect::<Result<Vec<_>, _>>().map_err(RedisError::from)?;
         for counts in counts.chunks_exact(5) {
             if let Some(kept) = reply.kept.get_mut(counts[0]) {
                 (kept.inboxes, kept.evicted) = (counts[1], counts[2]);
             }
-            reply.refused += counts[3] as u64;
+            reply.rejected += counts[3] as u64;
             reply.failed += counts[4] as u64;
         }
         Ok(reply)

@@ -104,7 +104,7 @@ pub const METRICS: &[Metric] = &[
         "Messages removed from an inbox by newer messages, because it was full",
     ),
     counter(
-        "switchboard_inbox_refused_total",
+        "switchboard_inbox_rejected_total",
         "",
         "Messages that were not stored, because the project was full or the message too large",
     ),
@@ -125,7 +125,7 @@ pub const METRICS: &[Metric] = &[
 /// The metrics of a worker, which records them through its own process's recorder.
 pub const WORKER_METRICS: &[Metric] = &[
     counter("switchboard_worker_jobs_total", "", "Jobs passed to the handlers of this worker"),
-    counter("switchboard_worker_answers_lost_total", "", "Replies that may not have reached Redis"),
+    counter("switchboard_worker_replies_lost_total", "", "Replies that may not have reached Redis"),
     counter("switchboard_worker_panics_total", "", "Handlers of this worker that panicked"),
 ];
 

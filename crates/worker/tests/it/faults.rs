@@ -265,7 +265,7 @@ async fn request(worker: &Worker, peer: &mut Peer, ack_id: &str) -> Job {
 async fn replies_that_cannot_be_sent_are_counted() {
     let counts = Counts::default();
     let _recorder = metrics::set_default_local_recorder(&counts);
-    let lost = || counts.of("switchboard_worker_answers_lost_total");
+    let lost = || counts.of("switchboard_worker_replies_lost_total");
     let redis = RedisServer::start().await;
     let options = WorkerOptions {
         // So that the reply is the only command in flight when Redis is suspended.
