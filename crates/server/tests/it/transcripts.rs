@@ -53,7 +53,7 @@ async fn every_transcript_of_mesa_with_heartbeats_plays() {
 
 #[tokio::test]
 async fn every_transcript_of_mesa_without_users_plays() {
-    play_with_settings(Mode::Demo, "mesa-nobody").await;
+    play_with_settings(Mode::Demo, "mesa-no-user-object").await;
 }
 
 #[tokio::test]

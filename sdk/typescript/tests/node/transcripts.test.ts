@@ -299,7 +299,7 @@ describe.each([
     make: (url: string): Player => new KojiPlayer(url),
     minSentByMethods: undefined,
   },
-  ...["mesa", "mesa-defaults", "mesa-heartbeats", "mesa-nobody", "mesa-required", "mesa-versions"].map((folder) => ({
+  ...["mesa", "mesa-defaults", "mesa-heartbeats", "mesa-no-user-object", "mesa-required", "mesa-versions"].map((folder) => ({
     folder,
     start: () => {
       const inbox = join(mkdtempSync(join(tmpdir(), "switchboard-")), "inbox.redb");
