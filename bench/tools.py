@@ -6,18 +6,18 @@ ROOT = os.path.dirname(BENCH)
 PEERS = os.path.join(BENCH, "peers")
 BUILD = os.path.join(os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target")), "dist")
 
-OURS = [f"{BUILD}/bench_server"]
+SWITCHBOARD = [f"{BUILD}/bench_server"]
 SOCKET_IO = ["node", f"{PEERS}/socketio.mjs"]
 SOCKETIOXIDE = [f"{PEERS}/socketioxide/target/release/bench-peer-socketioxide"]
 
 
-def build(ours=True, node=True, socketioxide=True):
+def build(switchboard=True, node=True, socketioxide=True):
     def step(*command, cwd=ROOT):
         print("+", *command, file=sys.stderr)
         subprocess.run(command, cwd=cwd, check=True, stdout=sys.stderr)
 
     step("cargo", "build", "--profile", "dist", "--quiet", "-p", "switchboard-bench", "--bins", "--features", "jemalloc")
-    if ours:
+    if switchboard:
         step("cargo", "build", "--profile", "dist", "--quiet", "-p", "switchboard-redis", "--examples")
     if node:
         step("npm", "ci", "--silent", "--no-fund", "--no-audit", cwd=PEERS)

@@ -88,7 +88,7 @@ pub(crate) enum Scenario {
     /// Many clients connect and stay. Koji clients get automatic shards.
     Joins,
     /// One Koji client changes its user info again and again.
-    Roster,
+    MemberLists,
     /// Many small rooms with one sender each.
     Rooms,
     /// Clients connect, join a room, leave it and close, one at a time. Reports the work of Redis per step.

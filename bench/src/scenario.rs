@@ -34,7 +34,7 @@ pub(crate) async fn run(options: &Options, meters: Meters) -> Result<Report> {
                 Scenario::Churn => bench.churn().await,
                 Scenario::Fairness => bench.fairness().await,
                 Scenario::Joins => bench.joins().await,
-                Scenario::Roster => bench.roster().await,
+                Scenario::MemberLists => bench.member_lists().await,
                 Scenario::Rooms => bench.rooms().await,
                 Scenario::Steps => bench.steps().await,
                 Scenario::Dispatch => bench.dispatch().await,

@@ -7,7 +7,7 @@ use crate::report::Report;
 use crate::scenario::{Bench, ROOM};
 
 impl Bench {
-    pub(crate) async fn roster(&self) -> Result<Report> {
+    pub(crate) async fn member_lists(&self) -> Result<Report> {
         let protocol = self.options.protocol;
         ensure!(protocol == Protocol::Koji, "only koji has member lists");
         let mut path = protocol.path(Some(ROOM));
