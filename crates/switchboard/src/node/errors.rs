@@ -61,7 +61,7 @@ pub enum RequestError {
     #[error("the socket has closed")]
     Closed,
     /// [`Limits::requests_pending_max`](crate::Limits::requests_pending_max) is reached.
-    #[error("the limit of {max} pending requests to this socket is reached")]
+    #[error("{max} requests to this socket are already pending, the maximum")]
     TooMany {
         /// The limit.
         max: usize,
@@ -100,7 +100,7 @@ pub enum NodeError {
     #[error("the socket's node did not answer within {0:?}")]
     Timeout(Duration),
     /// [`Limits::remote_calls_pending_max`](crate::Limits::remote_calls_pending_max) is reached.
-    #[error("the limit of {max} pending calls to other nodes is reached")]
+    #[error("{max} calls to other nodes are already pending, the maximum")]
     TooMany {
         /// The limit.
         max: usize,
@@ -150,7 +150,7 @@ pub enum CommandError {
     #[error(transparent)]
     Audience(#[from] AudienceError),
     /// The command was executed on this node, but could not be sent to the other nodes.
-    #[error("executed for {sockets_here} sockets of this node only")]
+    #[error("the command was executed on this node only ({sockets_here} sockets)")]
     Partial {
         /// Number of sockets of this node that the command changed.
         sockets_here: usize,
