@@ -14,7 +14,6 @@ mod koji;
 mod mesa;
 mod process;
 mod projects;
-mod protocol_reports;
 mod redis;
 mod reports;
 mod secret;
@@ -33,14 +32,13 @@ use switchboard_redis::{Options, ReportOptions};
 pub use api::Api;
 pub use auth::Auth;
 pub use clients::Clients;
-pub use emit::Emit;
+pub use emit::{Emit, EmitReports};
 pub use error::{ConfigError, InvalidSetting};
 pub use inbox::Inbox;
-pub use koji::Koji;
+pub use koji::{Koji, KojiReports};
 pub use mesa::{Mesa, MesaAuthentication, MesaHeartbeat, MesaPortal, MesaReconnect, MesaSync};
 pub use process::{Internal, Log, LogFormat, Stop};
 pub use projects::{ProjectSettings, Projects};
-pub use protocol_reports::ProtocolReports;
 pub use redis::{Addresses, Node, Redis, RedisMode};
 pub use reports::Reports;
 pub use secret::{Secret, Secrets};
@@ -261,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_one_text_or_a_list_and_is_never_shown() {
+    fn a_secret_is_one_string_or_a_list_and_is_never_shown() {
         for (value, secrets) in [("s3cret", 1), ("12345", 1), ("[\"s3cret\", \"older\"]", 2), ("\"1e5\"", 1)]
         {
             let config = with(&[&format!("auth.jwt_secret={value}")]).unwrap();

@@ -13,8 +13,8 @@ use super::secret::Secrets;
 pub struct Api {
     /// Address of the API, which is served nowhere else; port 0 takes a free one. Default `127.0.0.1:4001`.
     pub listen: SocketAddr,
-    /// Keys of backends, sent as `Authorization: Bearer <key>`, each of at least 16 bytes. One text, or
-    /// a list to rotate keys. Default none: the API is off.
+    /// Keys of backends, sent as `Authorization: Bearer <key>`, each of at least 16 bytes. One string,
+    /// or a list to rotate keys. Default none: the API is off.
     #[serde(skip_serializing_if = "Secrets::is_empty")]
     pub keys: Secrets,
     /// Largest request body in bytes; a larger one is refused with 413. Default 1,048,576.

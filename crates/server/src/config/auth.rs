@@ -13,7 +13,7 @@ use super::secret::Secrets;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Auth {
-    /// Secrets of HS256 tokens: one text, or a list to rotate them; the first one signs in
+    /// Secrets of HS256 tokens: one string, or a list to rotate them; the first signs in
     /// `switchboard token make`. Default none.
     #[serde(skip_serializing_if = "Secrets::is_empty")]
     pub jwt_secret: Secrets,

@@ -6,7 +6,6 @@ use switchboard_redis::EmitBridge;
 
 use super::error::InvalidSetting;
 use super::projects::Projects;
-use super::protocol_reports::ProtocolReports;
 use super::redis::{Redis, RedisMode};
 
 /// Settings of the emit protocol.
@@ -21,13 +20,22 @@ pub struct Emit {
     /// Redis channel of the original nodes: `channel` of their Redis adapter. Default `emit.gg`.
     pub bridge_channel: String,
     /// Reports of emit clients to workers.
-    pub reports: ProtocolReports,
+    pub reports: EmitReports,
+}
+
+/// Reports of emit clients to workers.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EmitReports {
+    /// Reports actions of emit clients to workers: connected, authenticated, disconnected, and messages
+    /// without a handler. Needs `redis.url`. Default false.
+    pub enabled: bool,
 }
 
 impl Default for Emit {
     fn default() -> Self {
         let EmitBridge { prefix, channel, .. } = EmitBridge::default();
-        let reports = ProtocolReports::default();
+        let reports = EmitReports::default();
         Emit { bridge: false, bridge_prefix: prefix, bridge_channel: channel, reports }
     }
 }

@@ -5,7 +5,6 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::error::InvalidSetting;
-use super::protocol_reports::ProtocolReports;
 
 /// Longest interval between two member lists, in milliseconds.
 const MEMBER_LIST_INTERVAL_MS_MAX: u64 = 100;
@@ -30,7 +29,16 @@ pub struct Koji {
     /// frame. Default 25,000.
     pub ping_interval_ms: u64,
     /// Reports of Koji clients to workers.
-    pub reports: ProtocolReports,
+    pub reports: KojiReports,
+}
+
+/// Reports of Koji clients to workers.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct KojiReports {
+    /// Reports actions of the Koji clients of `projects.named` to workers: connected, authenticated and
+    /// disconnected. Messages are not reported. Needs `redis.url`. Default false.
+    pub enabled: bool,
 }
 
 impl Default for Koji {
@@ -40,7 +48,7 @@ impl Default for Koji {
             undefined_project: true,
             member_list_interval_ms: MEMBER_LIST_INTERVAL_MS_MAX,
             ping_interval_ms: 25_000,
-            reports: ProtocolReports::default(),
+            reports: KojiReports::default(),
         }
     }
 }

@@ -20,7 +20,6 @@ const SOURCES: &[&str] = &[
     include_str!("../../../src/config/mesa.rs"),
     include_str!("../../../src/config/process.rs"),
     include_str!("../../../src/config/projects.rs"),
-    include_str!("../../../src/config/protocol_reports.rs"),
     include_str!("../../../src/config/redis.rs"),
     include_str!("../../../src/config/reports.rs"),
     include_str!("../../../../switchboard/src/node/limits.rs"),
