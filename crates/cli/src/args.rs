@@ -9,13 +9,13 @@ use switchboard_ws::close::REASON_BYTES_MAX;
 
 use crate::settings::Settings;
 
-/// A real-time messaging server.
+/// A real-time messaging server. Without a command, it runs `demo`.
 #[derive(Debug, Parser)]
 #[command(name = "switchboard", version, args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
-    /// Settings of the demo, which runs without a command.
+    /// Settings of `demo`, the default command.
     #[command(flatten)]
     pub(crate) settings: Settings,
 }
