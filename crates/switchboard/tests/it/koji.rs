@@ -529,7 +529,7 @@ async fn a_request_to_a_koji_client_fails_at_once() {
     let server = TestServer::start(App::new().with_koji(koji)).await;
     let mut ann = join(&server, "projectId=p").await;
     ann.emit("request-me", json!({})).await;
-    assert_eq!(ann.next_event().await, ("outcome".into(), json!("clients of this protocol cannot reply")));
+    assert_eq!(ann.next_event().await, ("outcome".into(), json!("a client of this protocol cannot reply")));
 }
 
 #[tokio::test]
