@@ -27,6 +27,7 @@ use crate::options::Options;
 use crate::store::PresenceMirror;
 
 use emit::EmitServers;
+pub(crate) use mesa::DISPATCH;
 pub use mesa::LegacyMessage;
 use mesa::{MesaPortals, MesaServers, StoredByDispatchers};
 use servers::LegacyServers;

@@ -140,6 +140,8 @@ impl Shared {
     async fn prepare(&self, connection: &mut RedisConnection) -> RedisResult<()> {
         script::load(connection, &*self.scripts).await?;
         script::load(connection, &*PUBLISH_TO_USERS).await?;
+        #[cfg(feature = "legacy")]
+        script::load(connection, &*crate::legacy::DISPATCH).await?;
         self.follow_announced(connection).await
     }
 

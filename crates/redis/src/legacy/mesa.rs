@@ -13,6 +13,7 @@
 //! Switchboard nodes on it have a first member of their own, which originals ignore.
 
 mod dispatch;
+mod dispatch_script;
 mod messages;
 mod namespace;
 mod portals;
@@ -31,6 +32,7 @@ use crate::bus::BridgeCommand;
 use crate::options::MesaBridge;
 
 pub use dispatch::LegacyMessage;
+pub(crate) use dispatch_script::DISPATCH;
 use namespace::suffixed;
 pub(super) use portals::MesaPortals;
 pub(super) use stored::StoredByDispatchers;

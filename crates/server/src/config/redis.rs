@@ -89,10 +89,10 @@ impl Redis {
         }
         self.check_mode()?;
         let Some(options) = self.build(node)? else { return Ok(()) };
-        options.check().or_else(|error| {
+        options.check().map_err(|error| {
             let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
             let key = if self.ca_file.is_some() { "redis.url, redis.ca_file" } else { "redis.url" };
-            Err(self.invalid_url(key, format!("cannot be used: {cause}")))
+            self.invalid_url(key, format!("cannot be used: {cause}"))
         })
     }
 

@@ -1,17 +1,14 @@
 //! Sending to original Mesa servers as an original Dispatcher does.
 
-use std::sync::LazyLock;
-
 use redis::{FromRedisValue, RedisError};
 use switchboard_backplane::StoreError;
 
+use super::dispatch_script::DISPATCH;
 use super::messages::EVERYONE;
 use super::namespace::suffixed;
-use crate::connection::script::{self, Script};
+use crate::connection::script;
 use crate::error::RequestError;
 use crate::publisher::Publisher;
-
-static DISPATCH: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("dispatch.lua")));
 
 /// A message for the sockets of original Mesa servers.
 #[derive(Debug, Clone, Copy)]
