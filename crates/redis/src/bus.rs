@@ -63,22 +63,22 @@ impl RedisBus {
             undecodable: counter!("switchboard_bus_undecodable_total"),
         });
         let subscribing = SubscribeSession::new(context.clone(), subscriber, bus.on_message());
-        let (one, two) = (context.clone(), context.clone());
-        context.spawn(async move { supervise(&one.connector, subscribing, None).await });
-        context
-            .spawn(async move { supervise(&two.connector, PublishSession::new(publish_queue), None).await });
+        let its_context = context.clone();
+        context.spawn(async move { supervise(&its_context.connector, subscribing, None).await });
+        let (publishing, its_context) = (PublishSession::new(publish_queue), context.clone());
+        context.spawn(async move { supervise(&its_context.connector, publishing, None).await });
         bus
     }
 
     /// Completes once the bus can both receive and publish.
-    pub(crate) async fn up(&self) {
-        self.subscribed().await;
-        self.publish_queue.up().await;
+    pub(crate) async fn wait_until_up(&self) {
+        self.wait_until_subscribed().await;
+        self.publish_queue.wait_until_up().await;
     }
 
     /// Completes once the bus receives publications.
-    pub(crate) async fn subscribed(&self) {
-        self.subscriber.up().await;
+    pub(crate) async fn wait_until_subscribed(&self) {
+        self.subscriber.wait_until_up().await;
     }
 
     pub(crate) fn receiver(&self) -> Option<Arc<dyn Receiver>> {
@@ -90,19 +90,19 @@ impl RedisBus {
         let bus = Arc::downgrade(self);
         Arc::new(move |push| {
             if let Some(bus) = bus.upgrade() {
-                bus.pushed(push);
+                bus.handle_push(push);
             }
         })
     }
 
-    fn pushed(&self, PushInfo { kind, data }: PushInfo) {
+    fn handle_push(&self, PushInfo { kind, data }: PushInfo) {
         let mut data = data.into_iter();
         let Some(Value::BulkString(channel)) = data.next() else { return };
         match (kind, data.next()) {
             (PushKind::Message | PushKind::SMessage, Some(Value::BulkString(message))) => {
                 self.receive(&channel, message.into());
             }
-            (PushKind::Unsubscribe | PushKind::SUnsubscribe, _) => self.subscriber.unsubscribed(&channel),
+            (PushKind::Unsubscribe | PushKind::SUnsubscribe, _) => self.subscriber.on_unsubscribed(&channel),
             _ => {}
         }
     }
@@ -142,21 +142,21 @@ impl RedisBus {
 
     fn drop_undecodable(&self, reason: &str) {
         self.undecodable.increment(1);
-        tracing::debug!(reason, "message cannot be decoded; it is dropped");
+        tracing::debug!(reason, "message on a Switchboard channel cannot be decoded; it is dropped");
     }
 
-    /// Whether servers that are no Switchboard nodes receive publications of the project.
+    /// Whether foreign servers receive publications of the project.
     pub(crate) fn is_bridged(&self, project: &ProjectId) -> bool {
         self.bridge.as_ref().is_some_and(|bridge| bridge.covers(project))
     }
 
-    /// Publishes for servers that are no Switchboard nodes, if there is a bridge to any.
+    /// Publishes to foreign servers, if there is a bridge to any.
     pub(crate) fn publish_to_bridge(&self, publication: &Publication) -> Result<(), PublishError> {
         let commands = self.bridge.iter().flat_map(|bridge| bridge.encode(publication));
         commands.into_iter().try_for_each(|command| self.publish_queue.push(Outbound::Bridge(command)))
     }
 
-    /// The channels for a target. Everyone's also stands for single sockets of this node.
+    /// The channels for a target. A subscription to everyone includes the channel for single sockets of this node.
     fn channels_for(&self, project: &ProjectId, target: &Target) -> impl Iterator<Item = String> {
         let names = self.context.names.project(project);
         let own = matches!(target, Target::Everyone).then(|| names.node_channel(self.context.node));
@@ -164,7 +164,7 @@ impl RedisBus {
     }
 }
 
-/// Whether a publication goes to several channels with one stamp. A stored message does not: each node
+/// Whether a publication is sent to several channels with one stamp. A stored message is not: each node
 /// receives it once, and its number is unique only within its project.
 fn has_copies(publication: &Publication) -> bool {
     publication.audience.to.len() > 1 && !matches!(publication.content, Content::Stored { .. })
@@ -197,7 +197,7 @@ impl Bus for RedisBus {
     }
 
     fn settled(&self) -> BoxFuture<'_, ()> {
-        Box::pin(self.subscriber.settled())
+        Box::pin(self.subscriber.wait_until_settled())
     }
 
     fn is_up(&self) -> bool {

@@ -1,4 +1,4 @@
-//! Connections to Redis: how they are made, kept and used.
+//! Connections to Redis: connecting, reconnecting, commands and scripts.
 //!
 //! A [`Connector`] makes connections to one server, to a Sentinel deployment or to a cluster. Each
 //! long-lived connection runs in [`supervise`], which reconnects and reports whether it is up. Commands go

@@ -1,4 +1,4 @@
-//! The parts of one node's backplane share this: identity, names, connections, and the end of all tasks.
+//! State that the parts of one node's backplane share: identity, names, connections, and the stop of all tasks.
 
 use std::future::Future;
 

@@ -5,7 +5,7 @@
 //!   event   │ except │ to │ class │ the event: the rest
 //!   control │ except │ to │ the rest
 //!   answer  │ except │ to │ the data: the rest
-//!   kept    │ except │ to │ the event: the rest; the number is the message's
+//!   stored  │ except │ to │ the event: the rest; the number is the message's
 //!   close   │ except │ to │ code (2) │ reason: the rest
 //!   shard changed │ the shard's name: the rest
 //! ```
@@ -24,7 +24,7 @@ const EVENT: u8 = 1;
 const CONTROL: u8 = 2;
 const SHARD_CHANGED: u8 = 3;
 const CLOSE: u8 = 4;
-const KEPT: u8 = 5;
+const STORED: u8 = 5;
 const ANSWER: u8 = 6;
 
 /// Offset of the number: version, kind and node come before it.
@@ -79,7 +79,7 @@ pub(crate) fn encode(publication: &Publication, stamp: Stamp) -> Bytes {
         }
         Content::Stored { number, event } => {
             let stamp = Stamp { number: number.0, ..stamp };
-            let mut out = head(KEPT, stamp, project, 96 + event.data.as_bytes().len());
+            let mut out = head(STORED, stamp, project, 96 + event.data.as_bytes().len());
             write_audience(&mut out, audience);
             event.write(&mut out);
             out.into()
@@ -101,8 +101,8 @@ pub(crate) fn around_targets(publication: &Publication, stamp: Stamp) -> [Bytes;
 
 /// An encoded stored message up to its targets, in two parts around its number. It belongs to no node, so that
 /// the node that stored it receives it as well.
-pub(crate) fn kept(project: &ProjectId) -> [Vec<u8>; 2] {
-    let mut head = head(KEPT, Stamp { node: NodeId(0), number: 0 }, project, 4);
+pub(crate) fn around_number(project: &ProjectId) -> [Vec<u8>; 2] {
+    let mut head = head(STORED, Stamp { node: NodeId(0), number: 0 }, project, 4);
     write_targets(&mut head, &[]);
     let behind = head.split_off(NUMBER_AT + 8);
     head.truncate(NUMBER_AT);
@@ -145,7 +145,7 @@ pub(crate) fn decode(mut message: Bytes) -> Result<Publication, EnvelopeError> {
         CONTROL => Content::Control(message),
         CLOSE => take_close(message)?,
         ANSWER => Content::Answer(Payload::parse_bytes(message).map_err(|_| EnvelopeError("not JSON"))?),
-        KEPT => Content::Stored { number: MessageNumber(number), event: event(message)? },
+        STORED => Content::Stored { number: MessageNumber(number), event: event(message)? },
         _ => return Err(EnvelopeError("unknown kind")),
     };
     Ok(Publication { project, audience, content })
@@ -307,7 +307,7 @@ mod tests {
             ..sample(audience.clone())
         };
         let Content::Event { event, .. } = sample(audience.clone()).content else { unreachable!() };
-        let kept = Publication {
+        let stored = Publication {
             content: Content::Stored { number: MessageNumber(STAMP.number), event },
             ..sample(audience.clone())
         };
@@ -320,7 +320,7 @@ mod tests {
             content: Content::ShardChanged(shard),
         };
         for publication in
-            [sample(audience), sample(Audience::default()), control, changed, close, kept, answer]
+            [sample(audience), sample(Audience::default()), control, changed, close, stored, answer]
         {
             let bytes = encode(&publication, STAMP);
             assert_eq!(origin(&bytes).unwrap().node, STAMP.node);
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn a_publication_put_together_around_its_targets_is_the_same() {
+    fn parts_around_the_targets_form_the_whole_publication() {
         let some = Audience::from(Target::user("7").unwrap()).and(Target::user("8").unwrap());
         let publication = sample(some.except(SocketId::random()));
         let [head, tail] = around_targets(&publication, STAMP);

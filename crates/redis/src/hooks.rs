@@ -1,4 +1,5 @@
-//! The places at which other servers on the same Redis can take part: one hook per feature.
+//! The hooks for foreign servers: servers other than Switchboard nodes on the same Redis, such as original emit.gg
+//! and Mesa servers. Bus, store, inbox and reports have one hook each; the module `legacy` implements them.
 
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use crate::inbox::ForeignInbox;
 use crate::reports::DirectReceivers;
 use crate::store::PresenceMirror;
 
-/// Hooks of a node. Without other servers all are `None`.
+/// Hooks of a node. Without foreign servers all are `None`.
 #[derive(Default)]
 pub(crate) struct Hooks {
     pub(crate) bus: Option<Arc<dyn BusBridge>>,

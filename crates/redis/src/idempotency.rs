@@ -38,10 +38,10 @@ impl RedisIdempotencyStore {
         command.arg(self.names.request(&key.name)).arg(claimed(&claim)).arg("NX").arg("GET");
         command.arg("PX").arg(CLAIM_LIFETIME.as_millis().to_string());
         let known: Option<Vec<u8>> = connection.query(&command).await?;
-        Ok(known.map_or(ClaimOutcome::Claimed(claim), |known| read(key, known.into())))
+        Ok(known.map_or(ClaimOutcome::Claimed(claim), |known| outcome_of(key, known.into())))
     }
 
-    async fn end(&self, claim: &Claim, args: &[&[u8]]) -> Result<(), RequestError> {
+    async fn end_claim(&self, claim: &Claim, args: &[&[u8]]) -> Result<(), RequestError> {
         let mut connection = self.store.connection()?;
         let (keys, claimed) = ([self.names.request(&claim.key.name)], claimed(claim));
         let args = [&[&*claimed], args].concat();
@@ -58,12 +58,12 @@ impl IdempotencyStore for RedisIdempotencyStore {
         Box::pin(async move {
             let answered = [&claim.key.content, ANSWERED, answer].concat();
             let answered_for = RESPONSE_LIFETIME.as_millis().to_string();
-            Ok(self.end(claim, &[&answered, answered_for.as_bytes()]).await?)
+            Ok(self.end_claim(claim, &[&answered, answered_for.as_bytes()]).await?)
         })
     }
 
     fn release<'a>(&'a self, claim: &'a Claim) -> StoreFuture<'a, ()> {
-        Box::pin(async move { Ok(self.end(claim, &[]).await?) })
+        Box::pin(async move { Ok(self.end_claim(claim, &[]).await?) })
     }
 }
 
@@ -72,7 +72,7 @@ fn claimed(claim: &Claim) -> Vec<u8> {
 }
 
 /// Interprets the value that prevented a claim. An unknown value counts as another request.
-fn read(key: &RequestKey, known: Bytes) -> ClaimOutcome {
+fn outcome_of(key: &RequestKey, known: Bytes) -> ClaimOutcome {
     match known.strip_prefix(&key.content).and_then(|rest| rest.split_at_checked(1)) {
         Some((CLAIMED, _)) => ClaimOutcome::InProgress,
         Some((ANSWERED, answer)) => ClaimOutcome::Completed(known.slice_ref(answer)),

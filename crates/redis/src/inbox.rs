@@ -9,8 +9,8 @@ mod batch_queue;
 mod elements;
 mod expiry;
 mod foreign;
-mod handed_out;
 mod limits;
+mod message_sizes;
 mod opening;
 mod receipts;
 mod scripts;
@@ -40,9 +40,9 @@ use crate::store::RedisStore;
 pub(crate) use appender::Appender;
 use elements::{Messages, first_number, first_stored_ms};
 pub(crate) use foreign::ForeignInbox;
-use handed_out::HandedOut;
 pub(crate) use limits::AnnouncedLimits;
 use limits::LimitsAnnouncer;
+use message_sizes::MessageSizes;
 use opening::{OpenQueue, OpenReply, OpenRequest};
 use receipts::{Receipt, ReceiptQueue};
 pub(crate) use scripts::{Scripts, inbox_call, retention_ms};
@@ -52,8 +52,8 @@ use writer::InboxWriter;
 /// How often an inbox is opened again because its oldest message had expired.
 const EXPIRED_ATTEMPTS_MAX: usize = 20;
 
-/// How often messages of other servers are read again because they have changed meanwhile.
-const MOVE_ATTEMPTS_MAX: usize = 10;
+/// How often messages of foreign servers are read again because they have changed meanwhile.
+const ADOPT_ATTEMPTS_MAX: usize = 10;
 
 /// Stores messages for users in Redis. Made by [`Redis::connect`](crate::Redis::connect) if
 /// [`Options::inbox`](crate::Options::inbox) is set.
@@ -62,8 +62,8 @@ pub struct RedisInbox {
     bus: Arc<RedisBus>,
     store: Arc<RedisStore>,
     foreign: Option<Arc<dyn ForeignInbox>>,
-    handed_out: HandedOut,
-    moved: Counter,
+    sizes: MessageSizes,
+    adopted: Counter,
 }
 
 impl RedisInbox {
@@ -88,18 +88,18 @@ impl RedisInbox {
         });
         let (writer, its_context) = (InboxWriter::new(shared.clone()), context.clone());
         context.spawn(async move { supervise(&its_context.connector, writer, None).await });
-        let moved = counter!("switchboard_inbox_adopted_total");
-        Arc::new(RedisInbox { shared, bus, store, foreign, handed_out: HandedOut::default(), moved })
+        let adopted = counter!("switchboard_inbox_adopted_total");
+        Arc::new(RedisInbox { shared, bus, store, foreign, sizes: MessageSizes::default(), adopted })
     }
 
     /// Completes once messages can be stored.
-    pub(crate) async fn up(&self) {
+    pub(crate) async fn wait_until_up(&self) {
         // Fails only when the inbox is gone.
         let _ = self.shared.state.subscribe().wait_for(|state| state.connection.is_some()).await;
     }
 
     /// Completes once all earlier receipts are written, or cannot be.
-    async fn written(&self) {
+    async fn wait_until_written(&self) {
         let count = self.shared.receipts.count();
         let mut state = self.shared.state.subscribe();
         // Fails only when the inbox is gone, and with it everything that could be waited for.
@@ -108,13 +108,13 @@ impl RedisInbox {
 
     /// Completes once other nodes see this node's sockets as present, and this node receives messages that are
     /// stored for their users.
-    async fn present(&self) -> Result<(), RequestError> {
+    async fn wait_until_present(&self) -> Result<(), RequestError> {
         self.store.settled_connection().await?;
-        let ready = async { tokio::join!(self.bus.settled(), self.written()) };
+        let ready = async { tokio::join!(self.bus.settled(), self.wait_until_written()) };
         timeout(REPLY_TIMEOUT, ready).await.map(drop).map_err(|_| RequestError::Timeout)
     }
 
-    /// The script publishes to Switchboard nodes only; this publishes to bridged servers.
+    /// Publishes a stored message to foreign servers. The script publishes it to Switchboard nodes only.
     fn publish_to_bridge(&self, project: &ProjectId, users: &[UserId], number: MessageNumber, event: &Event) {
         if !self.bus.is_bridged(project) {
             return;
@@ -124,7 +124,7 @@ impl RedisInbox {
         let content = Content::Stored { number, event: event.clone() };
         let publication = Publication { project: project.clone(), audience, content };
         if let Err(error) = self.bus.publish_to_bridge(&publication) {
-            tracing::debug!(%error, "stored message not published to legacy servers");
+            tracing::debug!(%error, "stored message not published to foreign servers");
         }
     }
 
@@ -132,9 +132,13 @@ impl RedisInbox {
         Ok(script::run(&mut self.shared.connection()?, &*self.shared.scripts, call).await?)
     }
 
-    async fn opened(&self, project: &ProjectId, request: &OpenRequest) -> Result<InboxPage, RequestError> {
-        self.present().await?;
-        self.move_foreign(project, &request.user).await?;
+    async fn open_inbox(
+        &self,
+        project: &ProjectId,
+        request: &OpenRequest,
+    ) -> Result<InboxPage, RequestError> {
+        self.wait_until_present().await?;
+        self.adopt_foreign(project, &request.user).await?;
         let mut reply = self.shared.opens.open(project, request).await?;
         for _ in 0..EXPIRED_ATTEMPTS_MAX {
             if request.after.is_some() || !self.has_expired(&reply) {
@@ -153,7 +157,7 @@ impl RedisInbox {
             self.drop_undecodable(project, &request.user, &undecodable).await?;
         } else {
             let sizes = stored.iter().map(|message| message.number).zip(sizes);
-            self.handed_out.add(project, &request.user, request.after, sizes);
+            self.sizes.add(project, &request.user, request.after, sizes);
         }
         Ok(InboxPage { messages: stored, ..InboxPage::default() })
     }
@@ -176,21 +180,21 @@ impl RedisInbox {
         self.run(&inbox_call(&self.shared.scripts.drop, &names, &[], &args)).await.map(drop)
     }
 
-    /// The hook for messages that other servers store, if there is one for the project.
+    /// The hook for messages that foreign servers store, if there is one for the project.
     fn foreign(&self, project: &ProjectId) -> Option<&dyn ForeignInbox> {
         self.foreign.as_deref().filter(|foreign| foreign.covers(project))
     }
 
-    /// Moves messages that other servers have stored to the end of the user's inbox.
-    async fn move_foreign(&self, project: &ProjectId, user: &UserId) -> Result<(), RequestError> {
+    /// Moves messages that foreign servers have stored to the end of the user's inbox.
+    async fn adopt_foreign(&self, project: &ProjectId, user: &UserId) -> Result<(), RequestError> {
         let Some(foreign) = self.foreign(project) else { return Ok(()) };
         let mut connection = self.shared.connection()?;
-        for _ in 0..MOVE_ATTEMPTS_MAX {
+        for _ in 0..ADOPT_ATTEMPTS_MAX {
             let Some(stored) = foreign.read(&mut connection, user).await? else { return Ok(()) };
             self.shared.appender.register(&mut connection, project).await?;
             let retention = retention_ms(self.shared.limits.age_max_ms);
-            if let Some(moved) = foreign.move_to_inbox(&mut connection, user, &stored, retention).await? {
-                self.moved.increment(moved as u64);
+            if let Some(adopted) = foreign.move_to_inbox(&mut connection, user, &stored, retention).await? {
+                self.adopted.increment(adopted as u64);
                 return Ok(());
             }
         }
@@ -206,9 +210,9 @@ impl Inbox for RedisInbox {
         event: &'a Event,
     ) -> StoreFuture<'a, Stored> {
         Box::pin(async move {
-            let kept = self.shared.appender.append(project, users, event).await?;
-            self.publish_to_bridge(project, users, kept.number, event);
-            Ok(kept)
+            let stored = self.shared.appender.append(project, users, event).await?;
+            self.publish_to_bridge(project, users, stored.number, event);
+            Ok(stored)
         })
     }
 
@@ -218,23 +222,23 @@ impl Inbox for RedisInbox {
         user: &'a UserId,
         socket: SocketId,
         after: Option<MessageNumber>,
-        most: usize,
+        max: usize,
     ) -> StoreFuture<'a, InboxPage> {
         // A message has two elements, and their number must fit as well.
-        let request = OpenRequest { user: user.clone(), socket, after, max: most.min(i32::MAX as usize) };
-        Box::pin(async move { Ok(self.opened(project, &request).await?) })
+        let request = OpenRequest { user: user.clone(), socket, after, max: max.min(i32::MAX as usize) };
+        Box::pin(async move { Ok(self.open_inbox(project, &request).await?) })
     }
 
     fn acknowledge(&self, project: &ProjectId, user: &UserId, numbers: Vec<MessageNumber>) {
         if !numbers.is_empty() {
-            let bytes = self.handed_out.acknowledge(project, user, &numbers);
+            let bytes = self.sizes.acknowledge(project, user, &numbers);
             let receipt = Receipt { user: user.clone(), numbers, bytes, released: None };
             self.shared.receipts.push(project, receipt);
         }
     }
 
     fn release(&self, project: &ProjectId, user: &UserId, socket: SocketId) {
-        self.handed_out.forget(project, user);
+        self.sizes.forget(project, user);
         let receipt =
             Receipt { user: user.clone(), numbers: Vec::new(), bytes: None, released: Some(socket) };
         self.shared.receipts.push(project, receipt);
@@ -261,6 +265,6 @@ impl Inbox for RedisInbox {
     }
 
     fn settled(&self) -> BoxFuture<'_, ()> {
-        Box::pin(self.written())
+        Box::pin(self.wait_until_written())
     }
 }

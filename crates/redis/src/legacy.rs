@@ -1,10 +1,10 @@
 //! Interoperation with the original emit.gg and Mesa servers on the same Redis.
 //!
-//! A project of ours is one with an emit.gg deployment or a Mesa namespace. Switchboard keeps its own keys and
-//! channels. Everything in the originals' keys is a copy, written in the same step and under the same lease;
-//! messages of Switchboard nodes on the originals' channels are for originals only.
+//! A bridged project and an emit.gg deployment, or a Mesa namespace, act as one. Switchboard has its own keys and
+//! channels. Its entries in the keys of original servers are copies of presence, written in the same script and
+//! under the same lease. Its messages on their channels are for original servers only.
 //!
-//! Another kind of server is a folder here, a line in [`hooks`], and one in `copies.lua`.
+//! To add another kind of server, add a folder here, a line in [`hooks`], and one in `copies.lua`.
 
 mod emit;
 mod mesa;
@@ -32,10 +32,10 @@ pub use mesa::LegacyMessage;
 use mesa::{MesaPortals, MesaServers, StoredByDispatchers};
 use servers::LegacyServers;
 
-/// Lua that writes copies of presence for all kinds of originals. It defines `copies_of`.
+/// Lua that writes copies of presence for all kinds of original servers. It defines `copies_of`.
 pub(crate) const COPIES_LUA: &str = concat!(
-    include_str!("legacy/emit/mirror.lua"),
-    include_str!("legacy/mesa/connected.lua"),
+    include_str!("legacy/emit/copies.lua"),
+    include_str!("legacy/mesa/copies.lua"),
     include_str!("legacy/copies.lua"),
 );
 

@@ -75,7 +75,7 @@ pub struct Redis {
 
 impl Redis {
     /// Connects and claims a lease. Fails if Redis cannot be reached, unless it is not
-    /// [required](Options::required). PublishError connections are made again.
+    /// [required](Options::required). Lost connections are re-established.
     pub async fn connect(options: Options) -> Result<Self, ConnectError> {
         let connector = Connector::new(&options)?;
         let names = Names::new(&options.prefix);
@@ -95,7 +95,7 @@ impl Redis {
         Ok(Redis::start(Arc::new(context), Arc::new(leases), first, stop.drop_guard()).await)
     }
 
-    /// Starts all parts, and waits for those that can be up soon.
+    /// Starts all parts. If Redis is reachable, waits for each part until it is up, at most [`READY_TIMEOUT`].
     async fn start(
         context: Arc<Context>,
         leases: Arc<Leases>,
@@ -105,7 +105,7 @@ impl Redis {
         let hooks = hooks(&context);
         let is_reachable = first.is_some();
         let bus = RedisBus::start(&context, hooks.bus);
-        if is_reachable && timeout(READY_TIMEOUT, bus.up()).await.is_err() {
+        if is_reachable && timeout(READY_TIMEOUT, bus.wait_until_up()).await.is_err() {
             tracing::warn!("bus not connected to Redis yet; messages from other nodes are lost until it is");
         }
         let store = RedisStore::start(&context, leases, hooks.store, first);
@@ -114,7 +114,7 @@ impl Redis {
             .inbox
             .map(|limits| RedisInbox::start(&context, limits, bus.clone(), store.clone(), hooks.inbox));
         if let Some(inbox) = inbox.as_ref().filter(|_| is_reachable)
-            && timeout(READY_TIMEOUT, inbox.up()).await.is_err()
+            && timeout(READY_TIMEOUT, inbox.wait_until_up()).await.is_err()
         {
             tracing::warn!("inbox not connected to Redis yet; no message is stored until it is");
         }
@@ -124,7 +124,7 @@ impl Redis {
         let reports = context.options.reports.clone();
         let reports = reports.map(|options| RedisReportSink::start(&context, options, hooks.reports));
         if let Some(reports) = reports.as_ref().filter(|_| is_reachable)
-            && timeout(READY_TIMEOUT, reports.up()).await.is_err()
+            && timeout(READY_TIMEOUT, reports.wait_until_up()).await.is_err()
         {
             tracing::warn!(
                 "report sink not connected to Redis yet; no client action is reported until it is"
@@ -135,15 +135,15 @@ impl Redis {
     }
 
     /// The idempotency store of all nodes. It uses the store's connection.
-    pub fn repeats(&self) -> Arc<dyn IdempotencyStore> {
+    pub fn idempotency_store(&self) -> Arc<dyn IdempotencyStore> {
         self.idempotency.clone()
     }
 
-    /// Writes what is queued and releases the lease, so that other nodes need not wait for its expiry. Gives up
-    /// after 2 s, and after 2 s more for queued reports and acknowledgements. To be called when the node has no
-    /// sockets any more.
+    /// Sends queued reports and acknowledgements, then writes queued changes of presence and releases the lease, so
+    /// that other nodes need not wait for its expiry. Each of the two steps is given up after 2 s. Call it when the
+    /// node has no sockets any more.
     pub async fn leave(&self) {
-        // Mostly the disconnects of its clients. Unsent reports are lost with the node.
+        // Most of them are the disconnects of its clients. Unsent reports are lost with the node.
         let reports_sent = async {
             if let Some(reports) = &self.reports {
                 reports.settled().await;

@@ -24,7 +24,7 @@
 //! | `switchboard:{default}:inbox:totals` | hash | `messages` and `bytes` stored in the project; `largest` is an upper bound of a message's size |
 //! | `switchboard:{default}:inbox:bytes` | hash | user to stored bytes, for inboxes that may be near their bound |
 //! | `switchboard:{default}:inbox:oldest` | sorted set | users, by the time of their oldest message, or earlier |
-//! | `switchboard:{default}:inbox:open` | hash | user to the socket that has the inbox |
+//! | `switchboard:{default}:inbox:open` | hash | user to the socket that holds the inbox |
 //! | `switchboard:{default}:inbox:last` | string, for as long as messages are kept | the last message number |
 //!
 //! A target is `=` for everyone, `#room`, `*tag`, `@user`, or `!node` for the sockets of one node. A lease is
@@ -210,7 +210,7 @@ pub(crate) fn target_text(target: &Target) -> String {
     }
 }
 
-/// The node of a lease. `None` if the bytes are no lease id.
+/// The node of a lease. `None` if the bytes are not a lease id.
 pub(crate) fn node_of(lease: &[u8]) -> Option<NodeId> {
     let hex = std::str::from_utf8(lease.get(..8)?).ok()?;
     u32::from_str_radix(hex, 16).ok().map(NodeId)

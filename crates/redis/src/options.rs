@@ -58,10 +58,10 @@ pub struct Options {
     /// Whether [`Redis::connect`](crate::Redis::connect) fails when Redis cannot be reached. Default true.
     /// If false, the node starts alone and connects later.
     pub required: bool,
-    /// Most bytes of publications that are queued for Redis. Default 16 MiB. At the bound, a publication
-    /// does not reach other nodes.
+    /// Maximum size of the publications that are queued for Redis, in bytes. Default 16 MiB. At the bound a
+    /// publication does not reach other nodes.
     pub publish_bytes_max: usize,
-    /// Most changes of presence that are queued for Redis. Default 131,072. At the bound the queue is
+    /// Maximum number of changes of presence that are queued for Redis. Default 131,072. At the bound the queue is
     /// dropped and the node's whole presence is written again. It also bounds queued acknowledgements of
     /// stored messages; at the bound those messages are delivered again.
     pub changes_max: usize,

@@ -1,4 +1,4 @@
-//! Publishing and storing messages from a process that is no node: it receives nothing and holds no lease.
+//! Publishing and storing messages from a process that is not a node: it receives nothing and holds no lease.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -34,8 +34,8 @@ pub struct Publisher {
     shared: Arc<Shared>,
     names: Names,
     verb: &'static str,
-    /// Number of the next publication. The first is random, so that publications of different processes are
-    /// not taken for copies of each other.
+    /// Number of the next publication. The first is random, so that nodes do not mistake publications of different
+    /// processes for copies of each other.
     next: AtomicU64,
     _stop: DropGuard,
 }
@@ -50,7 +50,7 @@ struct Shared {
 
 impl Publisher {
     /// Connects. Fails if Redis cannot be reached, unless it is not [required](Options::required). A lost
-    /// connection is made again.
+    /// connection is re-established.
     pub async fn connect(options: Options) -> Result<Self, ConnectError> {
         let connector = Connector::new(&options)?;
         let (names, verb) = (Names::new(&options.prefix), connector.publish_verb());
@@ -70,7 +70,7 @@ impl Publisher {
             Ok(connected) => Some(connected),
             Err(cause) if options.required => return Err(connector.unreachable(cause)),
             Err(error) => {
-                tracing::warn!(redis = connector.addresses(), %error, "cannot reach Redis; it is tried again");
+                tracing::warn!(redis = connector.addresses(), %error, "cannot reach Redis; requests fail until it connects");
                 None
             }
         };
@@ -85,8 +85,8 @@ impl Publisher {
         Ok(Publisher { shared, names, verb, next, _stop: stop.drop_guard() })
     }
 
-    /// Publishes to every node with a member of the audience, and returns when Redis has accepted it. After an
-    /// error nodes may or may not have received it. Publications that follow a reply arrive after it.
+    /// Publishes to every node with a member of the audience, and returns when Redis has accepted the publication. After
+    /// an error nodes may or may not have received it. A publication that is made after this returns arrives later.
     pub async fn publish(&self, publication: &Publication) -> Result<(), StoreError> {
         Ok(self.try_publish(publication).await?)
     }

@@ -1,8 +1,8 @@
-//! Asks the node to catch up after a connection to Redis was lost.
+//! Makes the node catch up after a connection to Redis was lost.
 //!
 //! The bus, the store and the inbox have connections of their own, which return one after the other. Catching
 //! up needs all of them: messages are read from the inbox, new ones arrive by the bus, and other nodes find
-//! this node's users in the store. So it begins when all are up again.
+//! this node's users in the store. It therefore begins when all are up again.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ impl Recovery {
         let mut reconnects = reconnects.subscribe();
         while reconnects.changed().await.is_ok() {
             let mut backoff = Backoff::default();
-            while self.up().await.is_err() {
+            while self.wait_until_up().await.is_err() {
                 backoff.pause().await;
             }
             // If another part has reconnected in the meantime, the next round notifies.
@@ -37,10 +37,10 @@ impl Recovery {
         }
     }
 
-    async fn up(&self) -> Result<(), RequestError> {
-        self.bus.subscribed().await;
+    async fn wait_until_up(&self) -> Result<(), RequestError> {
+        self.bus.wait_until_subscribed().await;
         if let Some(inbox) = &self.inbox {
-            inbox.up().await;
+            inbox.wait_until_up().await;
         }
         self.store.settled_connection().await.map(drop)
     }

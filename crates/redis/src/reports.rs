@@ -46,7 +46,7 @@ impl RedisReportSink {
     }
 
     /// Completes once the receivers are known.
-    pub(crate) async fn up(&self) {
+    pub(crate) async fn wait_until_up(&self) {
         // Fails only after the sink was dropped.
         let _ = self.shared.is_up.subscribe().wait_for(|is_up| *is_up).await;
     }

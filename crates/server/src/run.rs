@@ -56,7 +56,7 @@ async fn run_node(
     let listeners = Listeners::bind(config)?;
     let app = mode.install(app::build(config, redis)?);
     let health = health::routes(app.clone(), prometheus);
-    let api = api::routes(app.clone(), redis.map(Redis::repeats), &config.api);
+    let api = api::routes(app.clone(), redis.map(Redis::idempotency_store), &config.api);
     let pages = match mode {
         Mode::Serve => Router::new(),
         Mode::Demo => assets::demo(),

@@ -1,4 +1,4 @@
-//! The hook for a bridge: servers that are no Switchboard nodes publish and receive on the same Redis.
+//! The hook for a bridge to foreign servers: servers other than Switchboard nodes that use the same Redis.
 
 use bytes::Bytes;
 use redis::Cmd;
@@ -8,23 +8,23 @@ use switchboard_event::ProjectId;
 /// Why a message on a bridged channel cannot be decoded.
 pub(crate) type BridgeError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Translates between publications and the messages of other servers.
+/// Translates between publications and the messages of foreign servers.
 pub(crate) trait BusBridge: Send + Sync {
-    /// Whether other servers are part of the project.
+    /// Whether foreign servers are part of the project.
     fn covers(&self, project: &ProjectId) -> bool;
 
-    /// Channels on which other servers publish.
+    /// Channels on which foreign servers publish.
     fn channels(&self) -> Vec<String>;
 
-    /// Decodes a message of another server. `None` if the channel is not bridged; `Ok(None)` if a
+    /// Decodes a message of a foreign server. `None` if the channel is not bridged; `Ok(None)` if a
     /// Switchboard node sent the message.
     fn decode(&self, channel: &[u8], message: &Bytes) -> Option<Result<Option<Publication>, BridgeError>>;
 
-    /// The commands that publish to the other servers.
+    /// The commands that publish to foreign servers.
     fn encode(&self, publication: &Publication) -> Vec<BridgeCommand>;
 }
 
-/// A command that publishes to other servers.
+/// A command that publishes to foreign servers.
 pub(crate) struct BridgeCommand {
     pub(crate) command: Cmd,
     /// Approximate size in the queue.

@@ -1,5 +1,5 @@
-//! Publications for many users: one copy to each node that has some of them, in place of one to each
-//! user's channel. When all nodes have some, one copy goes to all.
+//! Publications for many users: one copy to each node that has sockets of some, in place of one to each
+//! user's channel. If every node has some, one copy on the channel for everyone reaches them all.
 
 use std::sync::LazyLock;
 
@@ -12,9 +12,9 @@ use crate::connection::script::Script;
 use crate::envelope::{self, Stamp};
 use crate::names::ProjectNames;
 
-/// Up to this many users each has a publication of its own, which costs Redis less than the script (decision
-/// 0040). A node may receive as many copies.
-const FEW: usize = 8;
+/// Up to this many users are addressed on their own channels, which costs Redis less than the script (decision
+/// 0040). A node may then receive that many copies.
+const FEW_MAX: usize = 8;
 
 /// Finds the nodes of users and publishes to them, in one step.
 pub(crate) static PUBLISH_TO_USERS: LazyLock<Script> = LazyLock::new(|| {
@@ -44,17 +44,17 @@ impl<'a> ManyUsers<'a> {
     /// `None` if the publication is for few users.
     pub(super) fn of(publication: &'a Publication) -> Option<Self> {
         let to = &publication.audience.to;
-        if to.len() <= FEW || matches!(publication.content, Content::ShardChanged(_)) {
+        if to.len() <= FEW_MAX || matches!(publication.content, Content::ShardChanged(_)) {
             return None;
         }
         let (users, others): (Vec<_>, Vec<_>) = to.iter().partition(|to| matches!(to, Target::User(_)));
         let users: Vec<&str> = users.into_iter().filter_map(user).collect();
-        (users.len() > FEW).then_some(ManyUsers { publication, users, others })
+        (users.len() > FEW_MAX).then_some(ManyUsers { publication, users, others })
     }
 
     pub(super) fn encode(&self, names: &ProjectNames, stamp: Stamp) -> EncodedForUsers {
-        // A node that also subscribes to another target's channel receives the publication twice and drops
-        // the second by its stamp. So each copy must name all targets.
+        // A node that also subscribes to another target's channel receives two copies and drops the second one
+        // by its stamp. Each copy must therefore contain all targets.
         let [head, tail] = match &*self.others {
             [] => envelope::around_targets(self.publication, stamp),
             _ => [envelope::encode(self.publication, stamp), Bytes::new()],

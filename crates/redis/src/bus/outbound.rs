@@ -1,4 +1,4 @@
-//! One publication as Redis commands: to which channels, or through which script.
+//! One publication as Redis commands: one for each channel, or one script call.
 
 use bytes::Bytes;
 use switchboard_backplane::Publication;
@@ -16,7 +16,7 @@ pub(crate) enum Outbound {
     Channels { route: String, channels: Vec<String>, message: Bytes },
     /// One message for the nodes of many users.
     ManyUsers { route: String, message: EncodedForUsers },
-    /// A message for servers that are no Switchboard nodes.
+    /// A message for foreign servers.
     Bridge(BridgeCommand),
 }
 
@@ -48,7 +48,7 @@ impl Outbound {
             Outbound::ManyUsers { route, message } => batch.push(route, message.command(verb)),
             Outbound::Bridge(bridge) => batch.push("", bridge.command.clone()),
             Outbound::Channels { route, channels, message } => {
-                // A transaction keeps the copies together, so that receivers recognize them.
+                // A transaction keeps the copies together, so that receivers recognize and drop duplicates.
                 let is_transaction = channels.len() > 1;
                 if is_transaction {
                     batch.push(route, redis::cmd("MULTI"));

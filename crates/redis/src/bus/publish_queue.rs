@@ -15,9 +15,10 @@ use super::outbound::Outbound;
 use crate::connection::{Batch, RedisConnection, Session, Up, script};
 use crate::options::REPLY_TIMEOUT;
 
-/// Most publications in one pipeline.
+/// Maximum number of publications in one pipeline.
 const BATCH_MAX: usize = 512;
 
+/// Publications that are queued for Redis, bounded in bytes.
 pub(super) struct PublishQueue {
     queue: Mutex<Queue>,
     filled: Notify,
@@ -57,7 +58,7 @@ impl PublishQueue {
     }
 
     /// Completes once publications are accepted.
-    pub(super) async fn up(&self) {
+    pub(super) async fn wait_until_up(&self) {
         // Fails only when the queue is gone.
         let _ = self.is_up.subscribe().wait_for(|is_up| *is_up).await;
     }

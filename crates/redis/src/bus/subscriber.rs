@@ -14,13 +14,13 @@ use crate::connection::{OnPush, RedisConnection, Session, Up};
 use crate::context::Context;
 use crate::options::REPLY_TIMEOUT;
 
-/// Most channels in one command.
+/// Maximum number of channels in one command.
 const CHANNELS_MAX: usize = 512;
 
 /// Called with each push of Redis.
 pub(super) type OnMessage = Arc<dyn Fn(PushInfo) + Send + Sync>;
 
-/// The channels to be subscribed, and how far the connection has followed.
+/// The channels to be subscribed, and the progress of the connection.
 pub(super) struct Subscriber {
     linger: Duration,
     channels: Mutex<Channels>,
@@ -32,13 +32,13 @@ pub(super) struct Subscriber {
 #[derive(Default)]
 struct Channels {
     wanted: HashSet<String>,
-    /// Wanted, and possibly not subscribed yet.
+    /// Wanted channels that may not be subscribed yet.
     added: HashSet<String>,
-    /// No longer wanted, and until when each stays subscribed.
+    /// Channels that are no longer wanted, each with the time until which it stays subscribed.
     lingering: VecDeque<(Instant, String)>,
-    /// Being unsubscribed; Redis has not confirmed it yet.
+    /// Channels whose unsubscribe Redis has not confirmed yet.
     unsubscribing: HashSet<String>,
-    /// Redis has ended a subscription that was not cancelled.
+    /// Redis has ended a subscription without a request.
     is_broken: bool,
     /// Number of subscriptions so far.
     count: u64,
@@ -88,13 +88,13 @@ impl Subscriber {
         self.changed.notify_one();
     }
 
-    /// Redis has ended a subscription. It does so unasked when another server gets the channel's slot, and in
-    /// some versions when a replica becomes the master.
-    pub(super) fn unsubscribed(&self, channel: &[u8]) {
+    /// Called when Redis has ended a subscription. It does so without a request when another server gets the
+    /// channel's slot, and in some versions when a replica becomes the master.
+    pub(super) fn on_unsubscribed(&self, channel: &[u8]) {
         let Ok(channel) = std::str::from_utf8(channel) else { return };
         let mut channels = self.lock();
         let was_requested = channels.unsubscribing.remove(channel);
-        // A lingering channel may be wanted again, and would be taken for subscribed.
+        // If a lingering channel becomes wanted again, it counts as subscribed and is not subscribed anew.
         let lingers = || channels.lingering.iter().any(|(_, name)| name == channel);
         if !was_requested && (channels.wanted.contains(channel) || lingers()) {
             channels.is_broken = true;
@@ -107,13 +107,13 @@ impl Subscriber {
     }
 
     /// Completes once the wanted channels are subscribed.
-    pub(super) async fn up(&self) {
+    pub(super) async fn wait_until_up(&self) {
         // Fails only when the subscriber is gone.
         let _ = self.state.subscribe().wait_for(|state| state.is_up).await;
     }
 
     /// Completes once all subscriptions so far are in force, or there is no connection.
-    pub(super) async fn settled(&self) {
+    pub(super) async fn wait_until_settled(&self) {
         let count = self.lock().count;
         let mut state = self.state.subscribe();
         // Fails only when the subscriber is gone, and with it everything that could be waited for.
@@ -242,7 +242,7 @@ mod tests {
     }
 
     fn is_broken_by(subscriber: &Subscriber, channel: &[u8]) -> bool {
-        subscriber.unsubscribed(channel);
+        subscriber.on_unsubscribed(channel);
         std::mem::take(&mut subscriber.lock().is_broken)
     }
 

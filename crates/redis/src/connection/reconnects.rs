@@ -1,13 +1,13 @@
-//! A counter of connections that work (again), for [`recovery`](crate::recovery).
+//! A counter of connections that became usable, for [`recovery`](crate::recovery).
 
 use tokio::sync::watch;
 
-/// Counts how often a connection has become usable, whichever it is.
+/// Counts how often any of the node's connections has become usable.
 #[derive(Default)]
 pub(crate) struct Reconnects(watch::Sender<u64>);
 
 impl Reconnects {
-    /// To be called by a session once its connection is usable.
+    /// Called by a session once its connection is usable.
     pub(crate) fn record(&self) {
         self.0.send_modify(|count| *count += 1);
     }

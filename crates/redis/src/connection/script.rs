@@ -32,8 +32,8 @@ impl Script {
         Script { hash: redis::Script::new(&text).get_hash().into(), text }
     }
 
-    /// A script that runs even when the server is out of memory: one that frees memory, or writes little
-    /// that must not be missing.
+    /// A script that runs even when the server is out of memory: it frees memory, or writes small data that must
+    /// not be missing.
     pub(crate) fn allow_oom(text: &str) -> Self {
         Script::new(format!("#!lua flags=allow-oom\n{text}"))
     }

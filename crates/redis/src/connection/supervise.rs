@@ -1,8 +1,8 @@
 //! The supervised connection: every long-lived connection to Redis runs in this loop.
 //!
-//! The loop connects, lets a [`Session`] serve over the connection until either fails, waits for a random
-//! and growing delay, and connects again. It keeps `switchboard_redis_up{connection}` at 1 while the session
-//! says that it is up, and logs each loss once.
+//! The loop connects, runs a [`Session`] over the connection until either fails, waits for a random and growing
+//! delay, and connects again. `switchboard_redis_up{connection}` is 1 while the session is [`Up`]. Each loss is
+//! logged once.
 
 use std::future::Future;
 use std::ops::ControlFlow;
@@ -27,8 +27,7 @@ pub(crate) trait Session: Send {
         ignore_pushes()
     }
 
-    /// Serves over one connection, and returns the error that ends it. Calls [`Up::set`] once it can do its
-    /// job. `Ok` ends the supervision. Dropped when the connection closes.
+    /// Serves over one connection, and returns the error that ends it. Calls [`Up::set`] once it is ready. `Ok` ends the supervision. Dropped when the connection closes.
     fn serve(
         &mut self,
         connection: RedisConnection,
@@ -39,7 +38,7 @@ pub(crate) trait Session: Send {
     fn disconnected(&mut self) -> ControlFlow<()>;
 }
 
-/// Whether a session can do its job, as the metric shows it.
+/// Whether a session is ready, as the metric shows it.
 pub(crate) struct Up {
     gauge: Gauge,
     is_up: bool,
@@ -65,7 +64,7 @@ impl Up {
     }
 }
 
-/// Runs a session over one connection after the other. `first` is a connection that works already.
+/// Runs a session over one connection after the other. `first` is an open connection.
 pub(crate) async fn supervise<S: Session>(
     connector: &Connector,
     mut session: S,
@@ -94,7 +93,9 @@ pub(crate) async fn supervise<S: Session>(
                 backoff = Backoff::default();
                 tracing::warn!(connection, %error, "{}", S::LOST);
             }
-            Err(error) => tracing::debug!(connection, %error, "no connection to Redis"),
+            Err(error) => {
+                tracing::debug!(connection, %error, "cannot connect to Redis; another attempt follows")
+            }
         }
         if after.is_break() {
             return;

@@ -17,7 +17,8 @@ use crate::envelope;
 use crate::error::RequestError;
 use crate::names::Names;
 
-/// Most KiB that are queued or under way, over all projects: 16 MiB. A request on top of that waits.
+/// Maximum size of all requests that are queued or in flight, over all projects, in KiB: 16 MiB. A request beyond
+/// it waits.
 const QUEUED_KIB_MAX: u32 = 16 * 1024;
 
 /// Approximate overhead in bytes of a message, and of each of its users.
@@ -31,7 +32,7 @@ struct Message {
     _permit: OwnedSemaphorePermit,
 }
 
-/// Appends messages to inboxes. It needs no lease, so a process that is no node can use it.
+/// Appends messages to inboxes. It needs no lease, so a process that is not a node can use it.
 pub(crate) struct Appender {
     names: Names,
     limits: Mutex<InboxLimits>,
@@ -62,8 +63,8 @@ impl Appender {
         }
     }
 
-    /// To be called with each new connection, before it is announced as up: another server may have answered,
-    /// which lacks the registered projects.
+    /// Called with each new connection before it is announced as up. The connection may lead to another server,
+    /// in which the projects are not registered.
     pub(crate) fn reconnected(&self) {
         self.registered().clear();
         self.queue.open();
@@ -100,10 +101,10 @@ impl Appender {
         let users_max = CALL_BYTES_MAX / event.data.as_bytes().len().max(1);
         for users in users.chunks(users_max.clamp(1, CALL_USERS_MAX)) {
             let some = users.iter().copied().cloned().collect();
-            let kept = self.append_some(project, some, event).await?;
-            total.number = kept.number;
-            total.inboxes += kept.inboxes;
-            total.evicted += kept.evicted;
+            let stored = self.append_some(project, some, event).await?;
+            total.number = stored.number;
+            total.inboxes += stored.inboxes;
+            total.evicted += stored.evicted;
         }
         Ok(total)
     }
@@ -128,8 +129,8 @@ impl Appender {
     }
 
     async fn call(&self, mut connection: RedisConnection, call: BatchCall<Message>) {
-        let kept = self.send(&mut connection, &call.project, &call.items).await;
-        call.finish(kept);
+        let replies = self.send(&mut connection, &call.project, &call.items).await;
+        call.finish(replies);
     }
 
     async fn send(
@@ -141,19 +142,19 @@ impl Appender {
         self.register(connection, project).await?;
         let call = self.script_call(project, messages);
         let reply = script::run(connection, &*self.scripts, &call).await?;
-        let AppendReply { kept, rejected, failed } = AppendReply::read(reply, messages)?;
-        self.stored.increment(kept.iter().map(|kept| kept.inboxes as u64).sum());
-        self.evicted.increment(kept.iter().map(|kept| kept.evicted as u64).sum());
+        let AppendReply { stored, rejected, failed } = AppendReply::read(reply, messages)?;
+        self.stored.increment(stored.iter().map(|stored| stored.inboxes as u64).sum());
+        self.evicted.increment(stored.iter().map(|stored| stored.evicted as u64).sum());
         self.rejected.increment(rejected + failed);
         if failed > 0 {
             tracing::error!(%project, failed, "inbox key has the wrong type; messages not stored");
         }
-        Ok(kept)
+        Ok(stored)
     }
 
     fn script_call(&self, project: &ProjectId, messages: &[Message]) -> Cmd {
         let names = self.names.project(project);
-        let [head, behind] = envelope::kept(project);
+        let [head, behind] = envelope::around_number(project);
         let InboxLimits { messages_max, bytes_max, age_max_ms, project_messages_max, project_bytes_max } =
             *self.limits.lock().expect("no code that holds the limits panics");
         let limits =
@@ -208,7 +209,7 @@ impl BatchItem for Message {
 
 /// The outcome of one call.
 struct AppendReply {
-    kept: Vec<Stored>,
+    stored: Vec<Stored>,
     rejected: u64,
     failed: u64,
 }
@@ -225,13 +226,13 @@ impl AppendReply {
             inboxes: message.users.len(),
             evicted: 0,
         };
-        let kept = messages.iter().zip(first..).map(in_all).collect();
-        let mut reply = AppendReply { kept, rejected: 0, failed: 0 };
+        let stored = messages.iter().zip(first..).map(in_all).collect();
+        let mut reply = AppendReply { stored, rejected: 0, failed: 0 };
         let counts =
             parts.map(usize::from_redis_value).collect::<Result<Vec<_>, _>>().map_err(RedisError::from)?;
         for counts in counts.chunks_exact(5) {
-            if let Some(kept) = reply.kept.get_mut(counts[0]) {
-                (kept.inboxes, kept.evicted) = (counts[1], counts[2]);
+            if let Some(stored) = reply.stored.get_mut(counts[0]) {
+                (stored.inboxes, stored.evicted) = (counts[1], counts[2]);
             }
             reply.rejected += counts[3] as u64;
             reply.failed += counts[4] as u64;

@@ -1,7 +1,7 @@
 //! Requests gathered into calls, by project: a call is for one project.
 //!
-//! A request is sent at once while its project has less than [`CALLS_MAX`] calls under way. Otherwise it is
-//! sent together with all that arrive until one of the calls is done. Under load a call carries more requests,
+//! A request is sent at once while its project has fewer than [`CALLS_MAX`] calls in flight. Otherwise it
+//! is sent together with all requests that arrive until one of the calls is done. Under load a call carries more requests,
 //! and each costs less.
 
 use std::collections::{HashMap, VecDeque};
@@ -15,17 +15,17 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::error::RequestError;
 
-/// Most calls of a project under way at the same time: while Redis runs one, the next is on its way.
+/// Maximum number of calls of a project in flight: while Redis runs one, the next is on the network.
 const CALLS_MAX: usize = 2;
 
-/// Most requests in one call. A burst becomes several calls, which overlap.
+/// Maximum number of requests in one call. A burst becomes several calls, which overlap.
 const CALL_ITEMS_MAX: usize = 256;
 
-/// Most users in one call. Lua cannot pass more than a few thousand arguments to a command.
+/// Maximum number of users in one call. Lua cannot pass more than a few thousand arguments to a command.
 pub(super) const CALL_USERS_MAX: usize = 1000;
 
-/// Most bytes that one call writes to all inboxes together, or is expected to read: a few ms of Redis' time. A
-/// larger request has a call of its own.
+/// Maximum number of bytes that one call writes to all inboxes together, or is expected to read: a few ms of
+/// Redis' time. A larger request has a call of its own.
 pub(super) const CALL_BYTES_MAX: usize = 1024 * 1024;
 
 /// A request that can share a call with others.
@@ -57,7 +57,7 @@ pub(super) struct BatchQueue<I: BatchItem> {
 struct Queues<I: BatchItem> {
     /// Whether there is a connection; without one no request is accepted.
     is_open: bool,
-    /// Projects with queued requests or calls under way.
+    /// Projects with queued requests or calls in flight.
     projects: HashMap<ProjectId, ProjectQueue<I>>,
     /// Projects whose next call can be sent.
     ready: VecDeque<ProjectId>,
@@ -65,7 +65,7 @@ struct Queues<I: BatchItem> {
 
 struct ProjectQueue<I: BatchItem> {
     queued: VecDeque<(I, Requester<I>)>,
-    /// Calls under way.
+    /// Calls in flight.
     calls: usize,
     is_ready: bool,
 }
@@ -114,7 +114,7 @@ impl<I: BatchItem> BatchQueue<I> {
         *self.lock() = Queues { is_open: true, ..Queues::default() };
     }
 
-    /// Makes calls with `make`. When it is dropped, queued and new requests fail with
+    /// Sends calls with `make`. When it is dropped, queued and new requests fail with
     /// [`RequestError::Disconnected`].
     pub(super) async fn run<F: Future<Output = ()>>(&self, make: impl Fn(BatchCall<I>) -> F) -> Infallible {
         let _close_on_drop = CloseOnDrop(self);

@@ -1,4 +1,4 @@
-//! Removing messages that are older than the inbox keeps them.
+//! Removing expired messages: those older than the age limit of the inbox.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -11,14 +11,14 @@ use super::shared::Shared;
 use crate::connection::RedisConnection;
 use crate::connection::script::{self, integer};
 
-/// Most messages that one call removes, so that no call is long.
+/// Maximum number of messages that one call removes, so that no call is long.
 const EXPIRE_MAX: usize = 512;
 
 /// Interval between searches for expired messages, over all nodes. Shorter if messages expire sooner.
 const EXPIRE_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Lets one node at a time remove expired messages, and announces the limits. A failure is left to the next
-/// turn; other tasks notice a broken connection.
+/// Removes expired messages when this node has the turn, and announces the limits. A failed removal is repeated
+/// in the next turn; other tasks detect a broken connection.
 pub(super) async fn expire_in_turns(shared: &Shared, mut connection: RedisConnection) -> Infallible {
     let age_max = Duration::from_millis(shared.limits.age_max_ms);
     let interval = EXPIRE_INTERVAL.min(age_max / 2).max(Duration::from_millis(100));

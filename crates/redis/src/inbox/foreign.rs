@@ -1,4 +1,4 @@
-//! The hook for messages that other servers on the same Redis have stored for users.
+//! The hook for messages that foreign servers on the same Redis have stored for users.
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -7,20 +7,20 @@ use switchboard_event::{ProjectId, UserId};
 
 use crate::connection::RedisConnection;
 
-/// Messages that other servers store for users, in a form of their own.
+/// Messages that foreign servers store for users, in their own format.
 pub(crate) trait ForeignInbox: Send + Sync {
-    /// Whether other servers may store messages in the project.
+    /// Whether foreign servers may store messages in the project.
     fn covers(&self, project: &ProjectId) -> bool;
 
-    /// The stored messages of a user, unread. `None` if there are none.
+    /// The stored messages of a user, undecoded. `None` if there are none.
     fn read<'a>(
         &'a self,
         connection: &'a mut RedisConnection,
         user: &'a UserId,
     ) -> BoxFuture<'a, RedisResult<Option<Bytes>>>;
 
-    /// Moves messages to the end of the user's inbox. `stored` is the result of [`read`](Self::read); `None`
-    /// if it is no longer current. Returns the number of messages moved.
+    /// Moves messages to the end of the user's inbox and returns their number. `stored` is the result of
+    /// [`read`](Self::read); returns `None` if it is no longer current.
     fn move_to_inbox<'a>(
         &'a self,
         connection: &'a mut RedisConnection,

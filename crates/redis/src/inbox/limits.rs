@@ -1,4 +1,4 @@
-//! Bounds of the inbox, announced by nodes for processes that store messages without being a node.
+//! Bounds of the inbox, announced by nodes for processes that store messages and are not nodes.
 //!
 //! They are one hash for all projects. Each node writes it with every connection and from time to time, so it
 //! returns when it is deleted. All nodes are meant to have the same bounds; while they differ, the last

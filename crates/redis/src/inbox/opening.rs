@@ -24,16 +24,16 @@ pub(super) struct OpenRequest {
     pub(super) socket: SocketId,
     /// The last message that the socket has read.
     pub(super) after: Option<MessageNumber>,
-    /// Most messages to read.
+    /// Maximum number of messages to read.
     pub(super) max: usize,
 }
 
 /// The state of an inbox for one request.
 pub(super) struct OpenReply {
     pub(super) now_ms: u64,
-    /// The other socket that has the inbox.
+    /// The other socket that holds the inbox.
     pub(super) held_by: Option<SocketId>,
-    /// List elements that were read. If another socket has the inbox, only the first number is of use.
+    /// List elements that were read. If another socket holds the inbox, only the first number is of use.
     pub(super) elements: Vec<Bytes>,
 }
 
@@ -49,7 +49,7 @@ impl OpenQueue {
         OpenQueue { names, scripts, queue: BatchQueue::default() }
     }
 
-    /// To be called with each new connection, before it is announced as up.
+    /// Called with each new connection before it is announced as up.
     pub(super) fn reconnected(&self) {
         self.queue.open();
     }
@@ -59,7 +59,7 @@ impl OpenQueue {
         self.queue.run(|call| self.call(connection.clone(), call)).await
     }
 
-    /// Takes the inbox for the socket and reads from it. Reads nothing if another socket has it.
+    /// Takes the inbox for the socket and reads from it. Reads nothing if another socket holds it.
     pub(super) async fn open(
         &self,
         project: &ProjectId,
@@ -82,9 +82,9 @@ impl OpenQueue {
         Ok(OpenReply::read_all(&call.items, replies)?)
     }
 
-    /// The call of the script, and behind it the reads of those inboxes that the script need not read itself.
-    /// If the script finds that another socket has an inbox, only the first number of that read is used. A
-    /// message that is stored between the two is read, and also arrives by the bus.
+    /// The call of the script, followed by the reads of those inboxes that the script does not read itself. If
+    /// another socket holds an inbox, only the first number of its read is used. A message that is stored between
+    /// the call and the read is read, and also arrives by the bus.
     fn batch(&self, call: &BatchCall<OpenRequest>) -> Batch {
         let names = self.names.project(&call.project);
         let mut command = inbox_call(&self.scripts.open, &names, &[names.members(&Target::Everyone)], &[]);
@@ -166,7 +166,7 @@ impl OpenReply {
     }
 }
 
-/// The socket that has an inbox, if there is one.
+/// The socket that holds an inbox, if there is one.
 fn socket_of(holder: &[u8]) -> Option<SocketId> {
     Some(SocketId::from_bytes(holder.try_into().ok()?))
 }

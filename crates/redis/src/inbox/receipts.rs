@@ -1,4 +1,4 @@
-//! Receipts that Redis does not have yet: acknowledged messages, and sockets that release an inbox.
+//! Receipts that are not written to Redis yet: acknowledged messages, and sockets that release an inbox.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard};
@@ -11,7 +11,7 @@ use super::scripts::{Scripts, inbox_call};
 use crate::connection::Batch;
 use crate::names::Names;
 
-/// Most receipts in one call, so that no call is long.
+/// Maximum number of receipts in one call, so that no call is long.
 const CALL_MAX: usize = 64;
 
 /// A receipt for one user's inbox. Writing it twice has no further effect.
@@ -19,7 +19,7 @@ pub(super) struct Receipt {
     pub(super) user: UserId,
     /// Acknowledged messages.
     pub(super) numbers: Vec<MessageNumber>,
-    /// Total size of those messages, if they are known to lie next to one another in the inbox.
+    /// Total size of those messages, if they are known to be consecutive in the inbox.
     pub(super) bytes: Option<u64>,
     /// The socket that releases the inbox.
     pub(super) released: Option<SocketId>,

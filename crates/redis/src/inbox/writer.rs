@@ -14,7 +14,7 @@ use super::shared::Shared;
 use crate::connection::{RedisConnection, Session, Up, script};
 use crate::options::REPLY_TIMEOUT;
 
-/// Most receipts in one pipeline.
+/// Maximum number of receipts in one pipeline.
 const BATCH_MAX: usize = 1024;
 
 pub(super) struct InboxWriter {

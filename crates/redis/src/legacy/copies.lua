@@ -1,14 +1,14 @@
--- Copies of presence for legacy servers, of every kind that a lease has in its mirror.
+-- Copies of presence for original servers, of every kind that the mirror of a lease names.
 local copiers = { emit = emit_copies, mesa = mesa_copies }
 
 -- The writers of the copies. Each has enter(target, socket, whether the socket is new there), and
 -- leave(target, sockets, members), which is called after the sockets were removed from `members`, our own set of the
 -- target. `base` is the prefix of the project's own names.
 local function copies_of(mirror, base)
-  local found, noted = {}, redis.call('HGETALL', mirror)
-  for i = 1, #noted, 2 do
-    local copier = copiers[noted[i]]
-    if copier then found[#found + 1] = copier(noted[i + 1], base) end
+  local found, entries = {}, redis.call('HGETALL', mirror)
+  for i = 1, #entries, 2 do
+    local copier = copiers[entries[i]]
+    if copier then found[#found + 1] = copier(entries[i + 1], base) end
   end
   return found
 end

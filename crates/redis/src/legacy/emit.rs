@@ -1,4 +1,4 @@
-//! The bridge to original emit.gg nodes: a project of ours and their deployment are one.
+//! The bridge to original emit.gg nodes: a Switchboard project and their deployment act as one.
 //!
 //! With the prefix and the channel `emit.gg`:
 //!
@@ -12,11 +12,11 @@
 //!
 //! This node writes copies there under its lease, and ignores copies of other Switchboard nodes when it reads.
 //! Messages of Switchboard nodes have an instance that begins with [`INSTANCE_PREFIX`], and only original nodes
-//! take them.
+//! deliver them.
 
-mod census;
 mod keys;
 mod messages;
+mod presence;
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::{Mutex, MutexGuard};
@@ -36,7 +36,7 @@ use crate::options::EmitBridge;
 use keys::EmitKeys;
 use messages::{Addressee, INSTANCE_PREFIX, Instance};
 
-/// Most sets that are renewed in one pipeline.
+/// Maximum number of sets that are renewed in one pipeline.
 const BATCH_MAX: usize = 1024;
 
 /// How many times the sets of rooms and tags are renewed within their time to live.
@@ -81,7 +81,7 @@ impl EmitServers {
 
     /// Time to live of the sets of rooms and tags, in ms.
     fn set_ttl_ms(&self) -> String {
-        self.bridge.members_stand.as_millis().max(1).to_string()
+        self.bridge.set_ttl.as_millis().max(1).to_string()
     }
 
     /// The sockets of original nodes in a target.
@@ -91,7 +91,7 @@ impl EmitServers {
         names: &ProjectNames,
         target: &Target,
     ) -> RedisResult<BTreeSet<SocketId>> {
-        census::sockets(connection, &self.keys, names, target).await
+        presence::sockets(connection, &self.keys, names, target).await
     }
 
     /// The users of original nodes that have no socket on Switchboard nodes.
@@ -100,7 +100,7 @@ impl EmitServers {
         connection: &mut RedisConnection,
         names: &ProjectNames,
     ) -> RedisResult<BTreeSet<UserId>> {
-        census::users(connection, &self.keys, names).await
+        presence::users(connection, &self.keys, names).await
     }
 
     /// Updates the known nodes, and renews the sets in which this node has sockets when that is due.
@@ -115,7 +115,7 @@ impl EmitServers {
         let is_due = *self.renew_at() <= Instant::now();
         if let Some(local) = local.filter(|_| is_due) {
             self.renew_sets(connection, local).await?;
-            *self.renew_at() = Instant::now() + self.bridge.members_stand / RENEWALS;
+            *self.renew_at() = Instant::now() + self.bridge.set_ttl / RENEWALS;
         }
         Ok(())
     }
@@ -146,8 +146,8 @@ impl EmitServers {
             Target::Everyone => (channel, Addressee::Everyone),
             Target::Room(name) => (channel, Addressee::Members(name)),
             Target::Tag(name) => (channel, Addressee::Members(name)),
-            // A socket on no known Switchboard node may be on an original one. A node that is newer than the
-            // last renewal is not known yet; then the message is published, and no original has the socket.
+            // A socket that is not on a known Switchboard node may be on an original one. The sockets of a Switchboard
+            // node that joined after the last renewal are published to as well; original nodes ignore them.
             Target::Socket(id) if id.node() == self.node || self.nodes().contains(&id.node()) => return None,
             Target::Socket(id) => (direct, Addressee::Socket(*id)),
             Target::User(user) => return Some(self.encode_for_user(event, user)),
@@ -158,7 +158,7 @@ impl EmitServers {
         Some(BridgeCommand { command, bytes: message.len() })
     }
 
-    /// Original nodes know one socket of a user. A script publishes to it if it is on an original node.
+    /// Original nodes store one socket of a user. A script publishes to it if it is on an original node.
     fn encode_for_user(&self, event: &Event, user: &UserId) -> BridgeCommand {
         let [head, tail] = messages::around_socket(&self.instance, event);
         let mut command = cmd("EVAL");
@@ -194,8 +194,8 @@ impl LegacyServers for EmitServers {
         Ok(decoded.map(|(target, content)| Publication { project, audience: target.into(), content }))
     }
 
-    /// Original nodes know no exclusions, so only whole targets are excluded. They know one target per message:
-    /// a socket of theirs that is in two targets receives the event twice.
+    /// The format of original nodes has no exclusions, so only whole targets are excluded. It has one target per
+    /// message, so a socket on an original node that is in two targets receives the event twice.
     fn encode(&self, publication: &Publication) -> Vec<BridgeCommand> {
         let Publication { audience, content, .. } = publication;
         let (Content::Event { event, .. } | Content::Stored { event, .. }) = content else {

@@ -1,4 +1,5 @@
-//! The bridge to original Mesa servers, Dispatchers and Portals: a project of ours is their namespace.
+//! The bridge to original Mesa servers, Dispatchers and Portals: a Switchboard project and their namespace act as
+//! one.
 //!
 //! With the namespace `api`; without one, the names have no suffix:
 //!
@@ -10,7 +11,8 @@
 //! | `undelivered_messages_api` | hash | user to a JSON array of stored messages |
 //!
 //! Every Switchboard node subscribes to the channel and delivers its messages to its own sockets. Messages of
-//! Switchboard nodes on it have a first member of their own, which originals ignore.
+//! Switchboard nodes on it have a first member of their own, which original
+//! servers ignore.
 
 mod dispatch;
 mod dispatch_script;
@@ -64,7 +66,7 @@ impl LegacyServers for MesaServers {
     }
 
     fn copies(&self) -> Option<(&'static str, String)> {
-        self.bridge.stores_connected.then(|| ("mesa", suffixed("", self.bridge.namespace.as_deref())))
+        self.bridge.stores_connected_users.then(|| ("mesa", suffixed("", self.bridge.namespace.as_deref())))
     }
 
     fn channels(&self) -> &[String] {
@@ -80,7 +82,8 @@ impl LegacyServers for MesaServers {
         Ok(decoded.map(|(audience, content)| Publication { project, audience, content }))
     }
 
-    /// Original servers know users and everyone. Of exclusions, only a user among several can be expressed.
+    /// The format of original servers has users and everyone as recipients, and no exclusions. An excluded user is left
+    /// out of the recipients.
     fn encode(&self, publication: &Publication) -> Vec<BridgeCommand> {
         let Publication { audience, content, .. } = publication;
         if !self.bridge.servers || audience.except.contains(&Target::Everyone) {

@@ -1,4 +1,4 @@
-//! One kind of original servers, as the bus sees it.
+//! The interface to one kind of original servers.
 
 use std::time::SystemTime;
 
@@ -26,7 +26,7 @@ pub(super) trait LegacyServers: Send + Sync {
     fn encode(&self, publication: &Publication) -> Vec<BridgeCommand>;
 }
 
-/// Why a message is none of an original server.
+/// Why a message on a channel of original servers cannot be decoded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub(super) enum LegacyDecodeError {
@@ -34,7 +34,7 @@ pub(super) enum LegacyDecodeError {
     Shape(#[from] serde_json::Error),
     #[error("a message of an original server has an invalid name")]
     Name(#[from] NameError),
-    #[error("in a message of an original server, {0}")]
+    #[error("a message of an original server is invalid: {0}")]
     Invalid(&'static str),
 }
 
@@ -43,7 +43,7 @@ pub(super) fn write_json_string(out: &mut Vec<u8>, text: &str) {
     serde_json::to_writer(out, text).expect("a string is JSON, and a Vec accepts all of it");
 }
 
-/// The current time in ms: messages of original servers have none.
+/// The current time in ms, because messages of original servers contain no time.
 pub(super) fn now_ms() -> u64 {
     switchboard_event::unix_ms(SystemTime::now())
 }

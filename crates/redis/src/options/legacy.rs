@@ -13,15 +13,15 @@ use switchboard_event::ProjectId;
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EmitBridge {
-    /// `prefix` of the originals' Redis adapter. Default `emit.gg`.
+    /// `prefix` of the original nodes' Redis adapter. Default `emit.gg`.
     pub prefix: String,
-    /// `channel` of the originals' Redis adapter. Default `emit.gg`.
+    /// `channel` of the original nodes' Redis adapter. Default `emit.gg`.
     pub channel: String,
     /// The bridged project. Default `default`. Original nodes see no other project.
     pub project: ProjectId,
-    /// Time to live of the originals' room and tag sets. Default 24 h, as in the original. A node renews
-    /// it 24 times in that time.
-    pub members_stand: Duration,
+    /// Time to live of the room and tag sets of original nodes. Default 24 h, the original's value. A node
+    /// renews the sets 24 times in that time.
+    pub set_ttl: Duration,
 }
 
 impl Default for EmitBridge {
@@ -30,7 +30,7 @@ impl Default for EmitBridge {
             prefix: "emit.gg".into(),
             channel: "emit.gg".into(),
             project: default_project(),
-            members_stand: Duration::from_secs(24 * 60 * 60),
+            set_ttl: Duration::from_secs(24 * 60 * 60),
         }
     }
 }
@@ -45,21 +45,26 @@ impl Default for EmitBridge {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MesaBridge {
-    /// The originals' `namespace`. Default none.
+    /// The `namespace` of the original servers. Default none.
     pub namespace: Option<String>,
     /// The project that corresponds to the namespace. Default `default`.
     pub project: ProjectId,
     /// Whether messages to users and to everyone are also published for original servers. Default false,
     /// because each costs a second publication. Dispatchers do not need it.
     pub servers: bool,
-    /// Whether the originals' keys for connected users and the connection count are maintained. Default
+    /// Whether connected users and the number of connections are written to the keys of original servers. Default
     /// true. Without them, Dispatchers that store messages treat every user as offline.
-    pub stores_connected: bool,
+    pub stores_connected_users: bool,
 }
 
 impl Default for MesaBridge {
     fn default() -> Self {
-        MesaBridge { namespace: None, project: default_project(), servers: false, stores_connected: true }
+        MesaBridge {
+            namespace: None,
+            project: default_project(),
+            servers: false,
+            stores_connected_users: true,
+        }
     }
 }
 

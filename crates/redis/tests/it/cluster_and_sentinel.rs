@@ -51,7 +51,7 @@ async fn run_contracts(options: &Options, servers: &[&RedisServer]) {
     let inbox = Options { inbox: Some(InboxLimits::default()), prefix: "inbox".into(), ..options.clone() };
     let node = connect(&inbox).await;
     contract::inbox::messages(&node.node, &node.redis.inbox().expect("the options enable the inbox")).await;
-    let [one, two] = [one, two].map(|node| node.redis.repeats());
+    let [one, two] = [one, two].map(|node| node.redis.idempotency_store());
     contract::idempotency::requests(&*one, &*two, async |by| let_requests_age(servers, by).await).await;
     assert_publishers_use_the_limits_of_nodes(options).await;
 }

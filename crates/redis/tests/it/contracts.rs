@@ -41,7 +41,8 @@ async fn concurrent_seat_requests_on_several_nodes_exceed_no_capacity() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_with_an_idempotency_key_runs_once_across_nodes() {
     let server = RedisServer::start().await;
-    let [one, two] = [connect(&server).await, connect(&server).await].map(|node| node.redis.repeats());
+    let [one, two] =
+        [connect(&server).await, connect(&server).await].map(|node| node.redis.idempotency_store());
     contract::idempotency::requests(&*one, &*two, async |by| let_requests_age(&[&server], by).await).await;
 }
 

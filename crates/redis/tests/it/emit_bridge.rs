@@ -339,7 +339,7 @@ async fn a_socket_with_a_seat_is_copied() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn legacy_sets_are_renewed_while_they_have_members() {
     let server = RedisServer::start().await;
-    let bridge = EmitBridge { members_stand: Duration::from_secs(12), ..EmitBridge::default() };
+    let bridge = EmitBridge { set_ttl: Duration::from_secs(12), ..EmitBridge::default() };
     let options = Options { emit: Some(bridge), ..bridged_options(&server) };
     let node = node(Redis::connect(options).await.unwrap());
     let member = node.node.add("default");

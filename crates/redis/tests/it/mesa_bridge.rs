@@ -310,7 +310,8 @@ async fn one_project_can_have_both_legacy_bridges() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_stored_connections_messages_of_dispatchers_still_arrive() {
     let server = RedisServer::start().await;
-    let silent = connect_as(&server, MesaBridge { stores_connected: false, servers: true, ..mesa() }).await;
+    let silent =
+        connect_as(&server, MesaBridge { stores_connected_users: false, servers: true, ..mesa() }).await;
     let member = connect_user(&silent, "7");
     assert_eq!(written_state(&server, &[&silent]).await, state(&[], 0));
     assert!(keys(&server).await.iter().all(|key| key.starts_with("switchboard:")), "no legacy key exists");

@@ -237,7 +237,7 @@ impl Mesa {
             namespace: self.namespace.clone(),
             project: self.project(projects),
             servers: self.original_servers,
-            stores_connected: self.authentication.store_connected_users,
+            stores_connected_users: self.authentication.store_connected_users,
         })
     }
 
@@ -365,7 +365,7 @@ mod tests {
             [(&[redis, "mesa.enabled=true"][..], true), (&[redis, "mesa.enabled=true", off], false)]
         {
             let bridge = with(sets).unwrap().redis().unwrap().unwrap().mesa.unwrap();
-            assert_eq!(bridge.stores_connected, stores);
+            assert_eq!(bridge.stores_connected_users, stores);
         }
         let error = with(&[off, "mesa.sync.enabled=true"]).unwrap_err().to_string();
         for named in

@@ -1,12 +1,12 @@
 -- Functions on the inboxes of one project. A message is two elements of its user's list: its number of 8 bytes, and
 -- its event as event/src/binary.rs encodes it, which is longer. Messages are in the order of their numbers.
 -- KEYS: totals: messages, bytes, and an upper bound of the largest message; bytes by user, only for inboxes that
--- may be near their bound; users by the time of their oldest message, or earlier; the socket that has a user's
--- inbox. ARGV: prefix of the project's names, and more.
--- Lua hashes every byte of each string that it receives or makes. For an event that costs as much as storing it, so
--- the scripts touch events as rarely as possible.
+-- may be near their bound; users by the time of their oldest message, or earlier; the socket that holds a
+-- user's inbox. ARGV: prefix of the project's names, and more.
+-- Lua hashes every byte of each string that it receives or makes. Hashing an event costs as much as storing it, so
+-- the scripts read events as rarely as possible.
 local base = ARGV[1]
-local totals, bytes_of, oldest, opened = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local totals, bytes_of, oldest, holders = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 
 local NUMBER_BYTES = 8
 
@@ -83,12 +83,12 @@ local function count_removed(user, messages, bytes, is_empty)
   end
 end
 
--- Writes the totals once for all users, of whom there are at most a few thousand.
+-- Writes the totals once for all users, at most a few thousand.
 local function write_totals()
   if #emptied > 0 then
     redis.call('HDEL', bytes_of, unpack(emptied))
     redis.call('ZREM', oldest, unpack(emptied))
-    redis.call('HDEL', opened, unpack(emptied))
+    redis.call('HDEL', holders, unpack(emptied))
     -- No message is left. This also repairs totals that are wrong because keys were deleted.
     if redis.call('EXISTS', oldest) == 0 then return redis.call('DEL', totals) end
   end

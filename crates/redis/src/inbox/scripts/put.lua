@@ -4,12 +4,13 @@
 -- ARGV: that of inbox.lua; PUBLISH or SPUBLISH; the envelope up to its number, and from there to its users; lifetime
 -- of a message in ms; most messages and bytes for a user, and for the project; the number of users of each message,
 -- in two bytes each; the events; the users of the first message, each once, those of the second….
--- Returns {the first number; the others are consecutive}, and behind it five values for each message that is not in
--- all its inboxes without an eviction: its index from 0, inboxes that have it, evicted messages, inboxes without
--- space, inboxes with a key of the wrong type.
+-- Returns the first number (the others are consecutive), followed by five values for each message that is not in all
+-- its inboxes or caused an eviction: its index from 0, inboxes that hold it, evicted messages, inboxes without space,
+-- inboxes with a key of the wrong type.
 
--- The uncounted-inbox heuristic: the bytes of an inbox are counted once it has more messages than this, or might
--- have more bytes, or an eighth of its bound. So most inboxes are never counted, and the first count is short.
+-- The uncounted-inbox heuristic: the bytes of an inbox are counted only once it has more messages than this, or may
+-- have more bytes than this or than an eighth of its bound. Most inboxes are therefore never counted, and the first
+-- count is short.
 local UNCOUNTED_MAX, UNCOUNTED_BYTES_MAX = 32, 16384
 
 local verb, head, project, retention_ms = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
@@ -21,15 +22,15 @@ local FIRST_EVENT = 11
 local FIRST_USER = FIRST_EVENT + count
 
 -- Everything that is read once for all messages. A key of the wrong type fails here, before anything is stored.
-local held = redis.call('HMGET', totals, 'messages', 'bytes', 'largest')
-for at = 1, 3 do held[at] = held[at] and tonumber(held[at]) or 0 end
-local messages, bytes, largest = held[1], held[2], held[3]
+local stored_totals = redis.call('HMGET', totals, 'messages', 'bytes', 'largest')
+for at = 1, 3 do stored_totals[at] = stored_totals[at] and tonumber(stored_totals[at]) or 0 end
+local messages, bytes, largest = stored_totals[1], stored_totals[2], stored_totals[3]
 redis.call('ZCARD', oldest)
 local bytes_held, online, any_online = {}, {}, false
 if #ARGV >= FIRST_USER then
   if redis.call('HLEN', bytes_of) > 0 then
-    for place, its_bytes in ipairs(redis.call('HMGET', bytes_of, unpack(ARGV, FIRST_USER))) do
-      bytes_held[ARGV[FIRST_USER + place - 1]] = its_bytes and (tonumber(its_bytes) or 0)
+    for place, inbox_bytes in ipairs(redis.call('HMGET', bytes_of, unpack(ARGV, FIRST_USER))) do
+      bytes_held[ARGV[FIRST_USER + place - 1]] = inbox_bytes and (tonumber(inbox_bytes) or 0)
     end
   end
   online = redis.pcall('ZMSCORE', KEYS[6], unpack(ARGV, FIRST_USER))
@@ -39,7 +40,7 @@ for place = 1, #ARGV - FIRST_USER + 1 do
   any_online = any_online or online.err or online[place]
 end
 local ms, turn = new_numbers(KEYS[5], retention_ms, count)
-local begun, recounted, any_stored, answer = {}, {}, false, { number_of(ms, turn) }
+local newly_filled, recounted, any_stored, answer = {}, {}, false, { number_of(ms, turn) }
 
 -- The number of list elements up to which an inbox is surely within its bounds and is not counted.
 local function uncounted_length()
@@ -56,9 +57,9 @@ local function count_bytes(inbox, user)
 end
 
 -- The number of oldest messages to evict, and their size, for an inbox that has this many with the new one.
-local function excess(inbox, waiting, its_bytes)
+local function excess(inbox, waiting, inbox_bytes)
   local evicted, freed = 0, 0
-  while evicted < waiting - 1 and (waiting - evicted > messages_max or its_bytes - freed > bytes_max) do
+  while evicted < waiting - 1 and (waiting - evicted > messages_max or inbox_bytes - freed > bytes_max) do
     freed = freed + size_of(redis.call('LINDEX', inbox, 2 * evicted + 1))
     evicted = evicted + 1
   end
@@ -78,20 +79,20 @@ end
 -- In a full project, a message evicts its user's own oldest messages or is refused. Returns the number of evicted
 -- messages; nil if there is no space.
 local function make_space(inbox, user, size)
-  local length, its_bytes = redis.pcall('LLEN', inbox), bytes_held[user]
+  local length, inbox_bytes = redis.pcall('LLEN', inbox), bytes_held[user]
   -- A key of the wrong type is detected when the message is added.
   if type(length) ~= 'number' then return 0 end
   local waiting = math.floor(length / 2)
-  if not its_bytes and waiting > 0 and (waiting + 1) * largest > bytes_max then
-    its_bytes = count_bytes(inbox, user)
+  if not inbox_bytes and waiting > 0 and (waiting + 1) * largest > bytes_max then
+    inbox_bytes = count_bytes(inbox, user)
   end
-  local evicted, freed = excess(inbox, waiting + 1, (its_bytes or 0) + size)
+  local evicted, freed = excess(inbox, waiting + 1, (inbox_bytes or 0) + size)
   if messages - evicted >= project_messages_max or bytes - freed + size > project_bytes_max then return end
   evict(inbox, user, evicted, freed)
   return evicted
 end
 
--- Evicts messages after one of this size was added. Returns how many.
+-- Evicts messages after one of this size was added. Returns the number of evicted messages.
 local function bound(inbox, user, waiting, size)
   if bytes_held[user] then
     bytes_held[user] = (waiting == 1 and 0 or bytes_held[user]) + size
@@ -115,7 +116,7 @@ local function store(user, number, event, size)
   local length = redis.pcall('RPUSH', inbox, number, event)
   if type(length) ~= 'number' then return nil end
   messages, bytes = messages + 1, bytes + size
-  if length == 2 then begun[#begun + 1] = user end
+  if length == 2 then newly_filled[#newly_filled + 1] = user end
   if length > uncounted_elements_max or bytes_held[user] then
     evicted = evicted + bound(inbox, user, math.floor(length / 2), size)
   end
@@ -153,10 +154,10 @@ local function write_stored()
     redis.call('HSET', totals, 'messages', messages, 'bytes', bytes, 'largest', largest)
   end
   local since = {}
-  for place, user in ipairs(begun) do
+  for place, user in ipairs(newly_filled) do
     since[2 * place - 1], since[2 * place] = ms, user
   end
-  if #begun > 0 then redis.call('ZADD', oldest, unpack(since)) end
+  if #newly_filled > 0 then redis.call('ZADD', oldest, unpack(since)) end
   local all, at = {}, 1
   for user in pairs(recounted) do
     all[at], all[at + 1] = user, bytes_held[user]

@@ -42,6 +42,6 @@ end
 write_totals()
 for at = 2, #ARGV, 4 do
   local user, socket = ARGV[at], ARGV[at + 1]
-  if socket ~= '' and redis.pcall('HGET', opened, user) == socket then redis.call('HDEL', opened, user) end
+  if socket ~= '' and redis.pcall('HGET', holders, user) == socket then redis.call('HDEL', holders, user) end
 end
 return { messages_removed, failed }

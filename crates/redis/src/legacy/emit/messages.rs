@@ -10,7 +10,7 @@ use switchboard_event::{DeliveryClass, Event, Name, NodeId, Payload, SocketId, T
 
 use crate::legacy::servers::{LegacyDecodeError, now_ms, write_json_string};
 
-/// Prefix of the instances of Switchboard nodes; `mirror.lua` writes it as well. An original's instance is at
+/// Prefix of the instances of Switchboard nodes; `copies.lua` writes it as well. An original's instance is at
 /// most eight letters and digits.
 pub(super) const INSTANCE_PREFIX: &str = "switchboard:";
 
@@ -100,7 +100,7 @@ pub(super) fn decode(bytes: &Bytes) -> Result<Decoded, LegacyDecodeError> {
         None => Ok(Some(Target::Everyone)),
         Some(room) if room.starts_with('#') => Ok(Some(Target::room(room)?)),
         Some(tag) if tag.starts_with('*') => Ok(Some(Target::tag(tag)?)),
-        // An original node sends it to everyone, which a misspelled target must not do.
+        // An original node would send it to everyone. A misspelled target must not have this effect.
         Some(_) => Err(LegacyDecodeError::Invalid("the target is neither a `#room` nor a `*tag`")),
     })
 }

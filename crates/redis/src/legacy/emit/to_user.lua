@@ -1,6 +1,6 @@
--- Publishes to the one socket that original nodes know of a user, unless it is on a Switchboard node, which has
--- received the message already. No content of the originals' keys may cause an error.
--- KEYS: users. ARGV: user, prefix of our instances, channel, message up to the socket's id and from there on.
+-- Publishes to the one socket that original nodes store for a user, unless it is on a Switchboard node, which has
+-- received the message already. No content of the keys of original nodes may cause an error.
+-- KEYS: users. ARGV: user, prefix of Switchboard's instances, channel, message up to the socket's id and from there on.
 local entry = redis.pcall('HGET', KEYS[1], ARGV[1])
 if type(entry) ~= 'string' then return 0 end
 local is_json, known = pcall(cjson.decode, entry)

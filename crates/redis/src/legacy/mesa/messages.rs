@@ -12,7 +12,7 @@ use switchboard_wire::mesa::{event_name, op_and_type};
 
 use crate::legacy::servers::{LegacyDecodeError, now_ms, write_json_string};
 
-/// First member of the messages of Switchboard nodes. Originals ignore it.
+/// First member of the messages of Switchboard nodes. Original servers ignore it.
 const OURS: &str = "switchboard";
 
 /// The recipient that stands for everyone.
@@ -21,7 +21,7 @@ pub(super) const EVERYONE: &str = "*";
 /// The operation of messages between servers, which clients never receive.
 const INTERNAL: i64 = 5;
 
-/// The one message of that kind: close the recipients' sockets with [`NORMAL`].
+/// The only internal message that is used: it closes the recipients' sockets with [`NORMAL`].
 const DISCONNECT: &str = "DISCONNECT_CLIENT";
 
 /// Close code of a normal closure.
@@ -54,7 +54,7 @@ fn wrap(node: NodeId, op: i64, data: &Payload, kind: Option<&str>, recipients: &
         write_json_string(&mut out, kind);
     }
     out.extend_from_slice(b"},\"recipients\":");
-    serde_json::to_writer(&mut out, recipients).expect("texts are JSON, and a Vec takes everything");
+    serde_json::to_writer(&mut out, recipients).expect("strings are JSON, and a Vec accepts all bytes");
     out.push(b'}');
     out
 }
@@ -85,7 +85,7 @@ impl Message<'_> {
         let is_whole = self.op.fract() == 0.0 && self.op.abs() < i64::MAX as f64;
         is_whole
             .then_some(self.op as i64)
-            .ok_or(LegacyDecodeError::Invalid("the operation is no whole number"))
+            .ok_or(LegacyDecodeError::Invalid("the operation is not a whole number"))
     }
 
     /// The event, which shares the buffer. `None` if the message is not for clients.
@@ -160,12 +160,12 @@ mod tests {
     fn shown(message: &str) -> String {
         let Some((audience, content)) = decoded(message).unwrap() else { return "nothing".into() };
         let to: Vec<String> = audience.to.iter().map(Target::to_string).collect();
-        let what = match content {
+        let shown = match content {
             Content::Event { event, .. } => format!("{} {:?}", event.name, event.data),
             Content::Close { code, .. } => format!("close {code}"),
             other => panic!("{other:?}"),
         };
-        format!("{}: {what}", to.join(", "))
+        format!("{}: {shown}", to.join(", "))
     }
 
     #[test]

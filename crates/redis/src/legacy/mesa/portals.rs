@@ -28,14 +28,13 @@ use crate::connection::RedisConnection;
 use crate::options::LegacyPortals;
 use crate::reports::DirectReceivers;
 
-/// Most portals in the pool. Further portals get no reports.
+/// Maximum number of portals in the pool. Further portals get no reports.
 const PORTALS_MAX: usize = 4096;
 
-/// Number of remembered portals that have left. A list of the set that is older than their leaving does not add
-/// them again.
+/// Number of remembered portals that have left, so that an older read of the set does not add them again.
 const GONE_MAX: usize = 256;
 
-/// Most announcements that are queued. At the bound the oldest is dropped.
+/// Maximum number of queued announcements. At the bound the oldest is dropped.
 const ANNOUNCEMENTS_MAX: usize = 4096;
 
 /// How soon the set is read again after reports had no subscriber.
@@ -49,7 +48,7 @@ pub(in crate::legacy) struct MesaPortals {
     /// The set of portals, and the channel that announces its changes.
     pool_key: String,
     state: Mutex<PortalsState>,
-    unheard: Counter,
+    without_subscriber: Counter,
     undecodable: Counter,
 }
 
@@ -74,7 +73,7 @@ impl MesaPortals {
                 read_at: None,
                 has_unknown_subscribers: false,
             }),
-            unheard: counter!("switchboard_reports_lost_total", "reason" => "unheard"),
+            without_subscriber: counter!("switchboard_reports_lost_total", "reason" => "unheard"),
             undecodable: counter!("switchboard_bus_undecodable_total"),
             options,
         }
@@ -154,7 +153,7 @@ impl DirectReceivers for MesaPortals {
 
     /// All portals of the pool were killed, or have not subscribed yet.
     fn no_subscriber(&self) {
-        self.unheard.increment(1);
+        self.without_subscriber.increment(1);
         let mut state = self.state();
         state.pool.suspect_all(Vec::new());
         state.read_at.get_or_insert(Instant::now() + SUSPECT_INTERVAL);
@@ -186,7 +185,7 @@ impl PortalsState {
 struct Pool {
     ids: Vec<String>,
     gone: VecDeque<String>,
-    /// Portals that had no subscriber: killed, or not subscribed yet.
+    /// Portals that may be gone: a report had no subscriber. They were killed, or have not subscribed yet.
     suspects: Vec<String>,
     turn: usize,
     round_robin: bool,

@@ -1,12 +1,12 @@
--- Copies of our sockets' memberships in the form of original emit.gg nodes. Targets are encoded as in names. Others
--- write to these keys as well, so no content of theirs may cause an error.
+-- Copies of memberships in the format of original emit.gg nodes. Targets are encoded as in key names. Original nodes
+-- write to these keys as well, so no content may cause an error.
 
 local function id_text(id)
   local hex = id:gsub('.', function(byte) return string.format('%02x', byte:byte()) end)
   return table.concat({ hex:sub(1, 8), hex:sub(9, 12), hex:sub(13, 16), hex:sub(17, 20), hex:sub(21) }, '-')
 end
 
-local function mirror_key(prefix, target)
+local function copy_key(prefix, target)
   local sigil = target:sub(1, 1)
   if sigil == '#' then return prefix .. ':room:' .. target end
   if sigil == '*' then return prefix .. ':tag:' .. target end
@@ -14,22 +14,22 @@ local function mirror_key(prefix, target)
   return prefix .. ':sockets'
 end
 
--- The end of an entry: the node, and a time.
-local function since(id, what)
+-- The end of an entry: the node, and the current time in the given field.
+local function since(id, field)
   local time = redis.call('TIME')
   local ms = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))
-  return '"server":"switchboard:' .. id:sub(1, 8) .. '","' .. what .. '":' .. ms .. '}'
+  return '"server":"switchboard:' .. id:sub(1, 8) .. '","' .. field .. '":' .. ms .. '}'
 end
 
-local function mirror_user(key, user, id)
+local function copy_user(key, user, id)
   redis.pcall('HSET', key, user, '{"socketId":"' .. id .. '",' .. since(id, 'onlineAt'))
 end
 
-local function mirror_enter(prefix, target, socket, ttl_ms)
-  local key, id = mirror_key(prefix, target), id_text(socket)
+local function copy_enter(prefix, target, socket, ttl_ms)
+  local key, id = copy_key(prefix, target), id_text(socket)
   local user = target:match('^@(.*)')
   if user then
-    mirror_user(key, user, id)
+    copy_user(key, user, id)
   elseif target == '=' then
     redis.pcall('HSET', key, id, '{' .. since(id, 'connectedAt'))
   else
@@ -47,15 +47,15 @@ local function user_left(key, user, ids, members)
   for _, id in ipairs(ids) do
     if known.socketId == id then
       local other = redis.call('ZRANGE', members, 0, 0)[1]
-      if other then return mirror_user(key, user, id_text(other)) end
+      if other then return copy_user(key, user, id_text(other)) end
       return redis.pcall('HDEL', key, user)
     end
   end
 end
 
--- Called after the sockets were removed from `members`, our own set of the target.
-local function mirror_leave(prefix, target, sockets, members)
-  local key, ids = mirror_key(prefix, target), {}
+-- Called after the sockets were removed from `members`, Switchboard's own set of the target.
+local function copy_leave(prefix, target, sockets, members)
+  local key, ids = copy_key(prefix, target), {}
   for i, socket in ipairs(sockets) do ids[i] = id_text(socket) end
   local user = target:match('^@(.*)')
   if user then
@@ -67,11 +67,11 @@ local function mirror_leave(prefix, target, sockets, members)
   end
 end
 
--- Called by copies.lua. `place` is the time to live of sets in ms, and the originals' prefix.
-local function emit_copies(place)
-  local ttl_ms, prefix = place:match('^(%d+) (.*)$')
+-- Called by ../copies.lua. `settings` are the time to live of sets in ms, and the key prefix of original nodes.
+local function emit_copies(settings)
+  local ttl_ms, prefix = settings:match('^(%d+) (.*)$')
   return {
-    enter = function(target, socket) mirror_enter(prefix, target, socket, ttl_ms) end,
-    leave = function(target, sockets, members) mirror_leave(prefix, target, sockets, members) end,
+    enter = function(target, socket) copy_enter(prefix, target, socket, ttl_ms) end,
+    leave = function(target, sockets, members) copy_leave(prefix, target, sockets, members) end,
   }
 end

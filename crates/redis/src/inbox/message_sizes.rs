@@ -1,20 +1,20 @@
-//! The receipt fast path: sizes of the messages that sockets have received from inboxes.
+//! Sizes of the messages that sockets have received from inboxes.
 //!
-//! With their total size, Redis removes acknowledged messages without reading them again.
+//! A receipt that contains the total size of its messages lets Redis remove them without reading them again.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard};
 
 use switchboard_event::{MessageNumber, ProjectId, UserId};
 
-/// Most messages whose sizes are known at a time. Redis reads the others again.
+/// Maximum number of known sizes. Redis reads the messages with unknown sizes again.
 const KNOWN_MAX: usize = 100_000;
 
 /// Numbers and sizes of consecutive messages of one inbox, in their order.
 type Run = VecDeque<(MessageNumber, u32)>;
 
 #[derive(Default)]
-pub(super) struct HandedOut(Mutex<Known>);
+pub(super) struct MessageSizes(Mutex<Known>);
 
 #[derive(Default)]
 struct Known {
@@ -22,12 +22,12 @@ struct Known {
     messages: usize,
 }
 
-impl HandedOut {
+impl MessageSizes {
     fn lock(&self) -> MutexGuard<'_, Known> {
         self.0.lock().expect("no code that holds the sizes panics")
     }
 
-    /// Adds all messages that were read behind `after`, or from the front of the inbox. Messages that do not
+    /// Adds all messages that were read after `after`, or from the front of the inbox. Messages that do not
     /// continue the known run replace it.
     pub(super) fn add(
         &self,
@@ -98,13 +98,13 @@ mod tests {
 
     #[test]
     fn the_size_is_known_for_consecutive_messages_only() {
-        let (handed_out, project, user) =
-            (HandedOut::default(), ProjectId::new("p").unwrap(), UserId::new("7").unwrap());
+        let (sizes, project, user) =
+            (MessageSizes::default(), ProjectId::new("p").unwrap(), UserId::new("7").unwrap());
         let add = |after: Option<u64>, of: &[u64]| {
             let messages: Vec<_> = of.iter().map(|n| (MessageNumber(*n), *n as u32)).collect();
-            handed_out.add(&project, &user, after.map(MessageNumber), messages.into_iter());
+            sizes.add(&project, &user, after.map(MessageNumber), messages.into_iter());
         };
-        let acknowledge = |of: &[u64]| handed_out.acknowledge(&project, &user, &numbers(of));
+        let acknowledge = |of: &[u64]| sizes.acknowledge(&project, &user, &numbers(of));
         add(None, &[1, 2, 4, 8]);
         add(Some(8), &[16, 32]);
         assert_eq!(acknowledge(&[]), None);
@@ -120,19 +120,19 @@ mod tests {
         add(Some(8), &[16]);
         assert_eq!(acknowledge(&[2, 16]), None, "there may be a gap between them");
         add(None, &[1, 2]);
-        handed_out.forget(&project, &user);
+        sizes.forget(&project, &user);
         assert_eq!(acknowledge(&[1]), None);
-        assert!(handed_out.lock().runs.is_empty() && handed_out.lock().messages == 0);
+        assert!(sizes.lock().runs.is_empty() && sizes.lock().messages == 0);
     }
 
     #[test]
     fn sizes_are_known_up_to_the_bound() {
-        let (handed_out, project) = (HandedOut::default(), ProjectId::new("p").unwrap());
+        let (sizes, project) = (MessageSizes::default(), ProjectId::new("p").unwrap());
         for user in ["7", "8"] {
             let messages = (0..KNOWN_MAX / 2 + 1).map(|n| (MessageNumber(n as u64), 1));
-            handed_out.add(&project, &UserId::new(user).unwrap(), None, messages);
+            sizes.add(&project, &UserId::new(user).unwrap(), None, messages);
         }
-        assert_eq!(handed_out.acknowledge(&project, &UserId::new("7").unwrap(), &numbers(&[0, 1])), Some(2));
-        assert_eq!(handed_out.acknowledge(&project, &UserId::new("8").unwrap(), &numbers(&[0, 1])), None);
+        assert_eq!(sizes.acknowledge(&project, &UserId::new("7").unwrap(), &numbers(&[0, 1])), Some(2));
+        assert_eq!(sizes.acknowledge(&project, &UserId::new("8").unwrap(), &numbers(&[0, 1])), None);
     }
 }

@@ -1,7 +1,7 @@
--- Copies of presence in the form of original Mesa servers: a set of users and a number of connections. Originals
--- write to them as well, so the number of our sockets of each user is in a hash of our own, and no content of theirs
--- may cause an error.
--- `place` is the suffix of the originals' names, `base` the prefix of our own.
+-- Copies of presence in the format of original Mesa servers: a set of users and a number of connections. Original
+-- servers write to these keys as well, so the number of sockets of each user is in a hash of Switchboard's own, and no
+-- content may cause an error.
+-- `suffix` is the suffix of the original servers' key names, `base` the prefix of the project's names.
 local function mesa_copies(suffix, base)
   local online, connections, counts = 'connected_clients' .. suffix, 'connected_clients_count' .. suffix, base .. ':connected'
 

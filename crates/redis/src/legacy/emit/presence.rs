@@ -1,8 +1,8 @@
-//! Sockets and users of original nodes: the entries of their keys that are no copies of ours.
+//! Sockets and users of original nodes: the entries of their keys that are not copies of Switchboard's.
 //!
-//! Keys are scanned in portions, so that Redis serves other clients in between. Our own keys are read
-//! afterwards. An entry of ours is written before its copy, so a copy is recognized, unless its socket leaves
-//! between the two reads.
+//! Keys are scanned in portions, so that Redis serves other clients in between. Switchboard's own keys are read
+//! afterwards. An own entry is written before its copy, so every copy is recognized, unless its socket leaves between
+//! the two reads.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -18,7 +18,7 @@ use crate::names::{ProjectNames, name};
 /// Approximate number of entries in one portion.
 const PORTION: usize = 1000;
 
-/// A user in the originals' hash.
+/// A user in the hash of original nodes.
 #[derive(Deserialize)]
 struct UserEntry<'a> {
     #[serde(borrow, rename = "socketId")]
