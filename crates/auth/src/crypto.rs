@@ -1,7 +1,7 @@
-//! ring as the crypto provider of rustls and of `jsonwebtoken`, which itself offers only aws-lc and RustCrypto.
+//! ring as the crypto provider of `jsonwebtoken`, which itself offers only aws-lc and RustCrypto.
 //!
-//! Both crates have one provider per process, and providers that were installed earlier stay. The provider for
-//! `jsonwebtoken` covers all of its algorithms, so that an application that uses the crate too does not lose any.
+//! The crate has one provider per process, and a provider that was installed earlier stays. Ours covers all of its
+//! algorithms, so that an application that uses the crate too does not lose any.
 
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::{Error, ErrorKind, new_error};
@@ -13,10 +13,10 @@ use ring::{digest, hmac, rand::SystemRandom};
 
 type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Makes ring the crypto provider of `jsonwebtoken` and rustls in this process, unless they have one already.
+/// Makes ring the crypto provider of `jsonwebtoken` in this process, unless it has one already.
 ///
-/// [`Jwt::new`](crate::Jwt::new) and [`sign`](crate::sign) call it. A program that calls `jsonwebtoken` or
-/// `reqwest` itself calls it first.
+/// [`Jwt::new`](crate::Jwt::new) and [`sign`](crate::sign) call it. A program that calls `jsonwebtoken`
+/// itself calls it first.
 pub fn install_crypto_provider() {
     static PROVIDER: CryptoProvider = CryptoProvider {
         signer_factory: |&algorithm, key| {
@@ -37,7 +37,6 @@ pub fn install_crypto_provider() {
     };
     // An error means that a provider is installed already, which is as good.
     let _ = PROVIDER.install_default();
-    let _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
 }
 
 struct RingSigner {

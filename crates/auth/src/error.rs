@@ -50,6 +50,9 @@ pub enum KeyError {
     /// The HTTP client could not be created.
     #[error("HTTP client could not be created")]
     Client(#[source] JwksError),
+    /// A root certificate of the key set's options is not valid.
+    #[error("root certificates of the key set are not accepted")]
+    RootCertificate(#[from] switchboard_tls::RootCertificateError),
 }
 
 /// Longest key set that is read, in bytes.

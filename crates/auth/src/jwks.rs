@@ -8,18 +8,25 @@ use reqwest::{Client, Url};
 use crate::error::{JWKS_BYTES_MAX, JwksError, KeyError};
 use crate::key::Key;
 
-/// When a key set is fetched again.
-#[derive(Debug, Clone, Copy)]
-pub struct JwksRefresh {
+/// How a key set is fetched, and when again.
+#[derive(Debug, Clone)]
+pub struct JwksOptions {
     /// How long fetched keys are used without another fetch. Default 10 min.
     pub max_age: Duration,
     /// Shortest time between two fetches, even if tokens name unknown keys. Default 10 s.
     pub min_interval: Duration,
+    /// Roots trusted for `https`, in addition to Mozilla's; each is one certificate in DER or any number in PEM.
+    /// Default none.
+    pub root_certificates: Vec<Vec<u8>>,
 }
 
-impl Default for JwksRefresh {
+impl Default for JwksOptions {
     fn default() -> Self {
-        JwksRefresh { max_age: Duration::from_secs(600), min_interval: Duration::from_secs(10) }
+        JwksOptions {
+            max_age: Duration::from_secs(600),
+            min_interval: Duration::from_secs(10),
+            root_certificates: Vec::new(),
+        }
     }
 }
 
@@ -30,7 +37,7 @@ const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) struct Jwks {
     url: Url,
     client: Client,
-    refresh: JwksRefresh,
+    options: JwksOptions,
     cache: Mutex<Cache>,
     /// Held during a fetch, so that concurrent verifications share it.
     fetching: tokio::sync::Mutex<()>,
@@ -46,15 +53,16 @@ struct Cache {
 }
 
 impl Jwks {
-    pub(crate) fn new(url: &str, refresh: JwksRefresh) -> Result<Self, KeyError> {
+    pub(crate) fn new(url: &str, options: JwksOptions) -> Result<Self, KeyError> {
         let invalid = || KeyError::Url(url.into());
         let url = Url::parse(url).map_err(|_| invalid())?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(invalid());
         }
-        let client = Client::builder().timeout(FETCH_TIMEOUT).build();
+        let tls = switchboard_tls::client_config(&options.root_certificates)?;
+        let client = Client::builder().timeout(FETCH_TIMEOUT).tls_backend_preconfigured(tls).build();
         let client = client.map_err(|error| KeyError::Client(error.into()))?;
-        Ok(Jwks { url, client, refresh, cache: Mutex::default(), fetching: tokio::sync::Mutex::default() })
+        Ok(Jwks { url, client, options, cache: Mutex::default(), fetching: tokio::sync::Mutex::default() })
     }
 
     /// The keys, fetched first if they are too old or do not include the key with this id.
@@ -82,9 +90,9 @@ impl Jwks {
         let cache = self.cache();
         let is_within = |since: Option<Instant>, time| since.is_some_and(|since| since.elapsed() < time);
         let includes = |keys: &Arc<Vec<Key>>| id.is_none() || keys.iter().any(|key| key.id.as_deref() == id);
-        let is_fresh = is_within(cache.fetched_at, self.refresh.max_age);
+        let is_fresh = is_within(cache.fetched_at, self.options.max_age);
         let suffices = is_fresh && cache.keys.as_ref().is_some_and(includes);
-        !suffices && !is_within(cache.tried_at, self.refresh.min_interval)
+        !suffices && !is_within(cache.tried_at, self.options.min_interval)
     }
 
     async fn fetch(&self) {

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use switchboard::{IdentifyError, Identity, Payload, UserId, Verifier, VerifyFuture};
 
 use crate::error::{KeyError, TokenError};
-use crate::jwks::{Jwks, JwksRefresh};
+use crate::jwks::{Jwks, JwksOptions};
 use crate::key::Key;
 
 /// Verifies JSON Web Tokens.
@@ -63,12 +63,12 @@ impl Jwt {
     /// and when a token names an unknown key, at most every ten seconds. If a fetch fails, the last good keys
     /// stay in use.
     pub fn with_jwks(self, url: &str) -> Result<Self, KeyError> {
-        self.with_jwks_refresh(url, JwksRefresh::default())
+        self.with_jwks_options(url, JwksOptions::default())
     }
 
-    /// [`with_jwks`](Self::with_jwks) with other fetch intervals.
-    pub fn with_jwks_refresh(mut self, url: &str, refresh: JwksRefresh) -> Result<Self, KeyError> {
-        self.jwks.push(Arc::new(Jwks::new(url, refresh)?));
+    /// [`with_jwks`](Self::with_jwks) with other fetch intervals, or with further root certificates.
+    pub fn with_jwks_options(mut self, url: &str, options: JwksOptions) -> Result<Self, KeyError> {
+        self.jwks.push(Arc::new(Jwks::new(url, options)?));
         Ok(self)
     }
 

@@ -21,6 +21,6 @@ mod sign;
 
 pub use crypto::install_crypto_provider;
 pub use error::{JwksError, KeyError, TokenError};
-pub use jwks::JwksRefresh;
+pub use jwks::JwksOptions;
 pub use jwt::Jwt;
 pub use sign::{SignError, sign};

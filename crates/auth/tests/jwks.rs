@@ -12,7 +12,8 @@ use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ED25519};
 use serde_json::{Value, json};
-use switchboard_auth::{JwksRefresh, Jwt, TokenError};
+use switchboard_auth::{JwksOptions, Jwt, KeyError, TokenError};
+use switchboard_testkit::TlsProxy;
 use tokio::net::TcpListener;
 
 /// A server with a configurable response.
@@ -76,8 +77,9 @@ fn set(keys: &[Value]) -> String {
 }
 
 /// No minimum interval between fetches.
-const IMMEDIATE: JwksRefresh =
-    JwksRefresh { max_age: Duration::from_secs(600), min_interval: Duration::ZERO };
+fn immediate() -> JwksOptions {
+    JwksOptions { min_interval: Duration::ZERO, ..JwksOptions::default() }
+}
 
 #[tokio::test]
 async fn concurrent_verifications_fetch_the_key_set_once() {
@@ -99,7 +101,7 @@ async fn an_unknown_key_id_fetches_the_key_set_at_most_once_per_interval() {
     let (server, old, new) = (KeyServer::default(), Signer::p256("old"), Signer::p256("new"));
     server.respond(200, set(&[old.jwk()]));
     let url = server.start().await;
-    let quick = Jwt::new().with_jwks_refresh(&url, IMMEDIATE).unwrap();
+    let quick = Jwt::new().with_jwks_options(&url, immediate()).unwrap();
     let slow = Jwt::new().with_jwks(&url).unwrap();
     for jwt in [&quick, &slow] {
         assert!(jwt.identify(&old.token("7", Some("old"))).await.is_ok());
@@ -118,8 +120,8 @@ async fn an_unknown_key_id_fetches_the_key_set_at_most_once_per_interval() {
 async fn the_last_good_keys_stay_in_use_when_a_fetch_fails() {
     let (server, signer) = (KeyServer::default(), Signer::p256("a"));
     server.respond(200, set(&[signer.jwk()]));
-    let always = JwksRefresh { max_age: Duration::ZERO, min_interval: Duration::ZERO };
-    let jwt = Jwt::new().with_jwks_refresh(&server.start().await, always).unwrap();
+    let always = JwksOptions { max_age: Duration::ZERO, ..immediate() };
+    let jwt = Jwt::new().with_jwks_options(&server.start().await, always).unwrap();
     let token = signer.token("7", Some("a"));
     assert!(jwt.identify(&token).await.is_ok());
     let huge = "x".repeat(2 * 1024 * 1024);
@@ -135,7 +137,7 @@ async fn the_last_good_keys_stay_in_use_when_a_fetch_fails() {
 async fn without_keys_every_token_is_refused_until_a_fetch_succeeds() {
     let (server, signer) = (KeyServer::default(), Signer::p256("a"));
     server.respond(503, "");
-    let jwt = Jwt::new().with_jwks_refresh(&server.start().await, IMMEDIATE).unwrap();
+    let jwt = Jwt::new().with_jwks_options(&server.start().await, immediate()).unwrap();
     let token = signer.token("7", Some("a"));
     assert!(matches!(jwt.identify(&token).await, Err(TokenError::KeysUnavailable(_))));
     server.respond(200, set(&[signer.jwk()]));
@@ -171,4 +173,31 @@ fn an_invalid_url_is_refused() {
     for bad in ["", "keys", "ftp://host/keys", "file:///etc/passwd"] {
         assert!(Jwt::new().with_jwks(bad).is_err(), "{bad}");
     }
+}
+
+#[tokio::test]
+async fn a_key_set_over_https_needs_a_trusted_certificate() {
+    let (server, signer) = (KeyServer::default(), Signer::p256("a"));
+    server.respond(200, set(&[signer.jwk()]));
+    let plain = server.start().await;
+    let address = plain.strip_prefix("http://").unwrap().strip_suffix("/keys").unwrap();
+    let proxy = TlsProxy::start("127.0.0.1", address.parse().unwrap()).await;
+    let url = format!("https://{}/keys", proxy.address);
+    let token = signer.token("7", Some("a"));
+
+    let outcome = Jwt::new().with_jwks(&url).unwrap().identify(&token).await;
+    assert!(matches!(outcome, Err(TokenError::KeysUnavailable(_))), "{outcome:?}");
+    assert_eq!(server.requests(), 0);
+
+    let options =
+        JwksOptions { root_certificates: vec![proxy.certificate.pem().into()], ..JwksOptions::default() };
+    let jwt = Jwt::new().with_jwks_options(&url, options).unwrap();
+    assert_eq!(jwt.identify(&token).await.unwrap().user, "7");
+}
+
+#[test]
+fn an_invalid_root_certificate_of_a_key_set_is_an_error() {
+    let options = JwksOptions { root_certificates: vec![b"no certificate".into()], ..JwksOptions::default() };
+    let outcome = Jwt::new().with_jwks_options("https://login.example/keys", options);
+    assert!(matches!(outcome, Err(KeyError::RootCertificate(_))));
 }

@@ -3,69 +3,33 @@
 #![cfg(feature = "tls")]
 
 use std::error::Error;
-use std::net::SocketAddr;
-use std::sync::Arc;
 
-use rcgen::{CertifiedKey, KeyPair, generate_simple_self_signed};
 use serde_json::{Value, json};
 use switchboard::{App, Data, Reply};
 use switchboard_client::{Client, ConnectError, Options};
-use switchboard_testkit::{TestServer, soon};
-use tokio::io::{AsyncReadExt, copy_bidirectional};
-use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
+use switchboard_testkit::{TestServer, TlsProxy, soon};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpListener;
 
 /// Serves an app over TLS with a self-signed certificate.
 struct SecureServer {
     url: String,
-    certificate: rcgen::Certificate,
+    proxy: TlsProxy,
     _app: TestServer,
 }
 
 impl SecureServer {
-    #[expect(clippy::disallowed_methods, reason = "a test's own task")]
     async fn start(host: &str) -> Self {
-        let CertifiedKey { cert, signing_key } = generate_simple_self_signed([host.to_owned()]).unwrap();
-        let acceptor = acceptor(&cert, &signing_key);
         let app = App::new().on("/echo", async |Data(data): Data<Value>| Reply(data));
         let app = TestServer::start(app).await;
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("wss://{}/", listener.local_addr().unwrap());
-        let address = app.address;
-        tokio::spawn(async move {
-            loop {
-                let (stream, _) = listener.accept().await.unwrap();
-                tokio::spawn(terminate(acceptor.clone(), stream, address));
-            }
-        });
-        SecureServer { url, certificate: cert, _app: app }
+        let proxy = TlsProxy::start(host, app.address).await;
+        SecureServer { url: format!("wss://{}/", proxy.address), proxy, _app: app }
     }
 
     /// Options that trust the certificate of this server.
     fn trusting_options(&self) -> Options {
-        Options::default().with_root_certificate(self.certificate.pem())
+        Options::default().with_root_certificate(self.proxy.certificate.pem())
     }
-}
-
-fn acceptor(certificate: &rcgen::Certificate, key: &KeyPair) -> TlsAcceptor {
-    let key = PrivatePkcs8KeyDer::from(key.serialize_der());
-    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.der().clone()], key.into())
-        .unwrap();
-    TlsAcceptor::from(Arc::new(config))
-}
-
-/// Forwards one connection. A failed TLS handshake is the expected result of some tests.
-async fn terminate(acceptor: TlsAcceptor, stream: TcpStream, app: SocketAddr) {
-    let Ok(mut secure) = acceptor.accept(stream).await else { return };
-    let mut plain = TcpStream::connect(app).await.unwrap();
-    let _ = copy_bidirectional(&mut secure, &mut plain).await;
 }
 
 fn cause(error: &ConnectError) -> String {
@@ -86,8 +50,8 @@ async fn a_client_connects_over_tls_with_a_root_certificate_of_the_options() {
 #[tokio::test]
 async fn a_root_certificate_may_be_pem_or_der_and_one_of_several() {
     let (server, other) = (SecureServer::start("127.0.0.1").await, SecureServer::start("other.test").await);
-    let both = [other.certificate.pem(), server.certificate.pem()].concat();
-    let der = server.certificate.der().to_vec();
+    let both = [other.proxy.certificate.pem(), server.proxy.certificate.pem()].concat();
+    let der = server.proxy.certificate.der().to_vec();
     for options in [
         Options::default().with_root_certificate(both),
         Options::default().with_root_certificate(der.clone()),

@@ -8,6 +8,7 @@ mod auth;
 mod clients;
 mod emit;
 mod error;
+mod file;
 mod flag;
 mod inbox;
 mod koji;

@@ -12,6 +12,7 @@ pub mod redis;
 pub mod redis_modes;
 pub mod scratch;
 pub mod server;
+pub mod tls;
 pub mod transcript;
 
 pub use koji::KojiPeer;
@@ -23,3 +24,4 @@ pub use redis_modes::{RedisCluster, RedisSentinels};
 pub use scratch::Scratch;
 pub use server::TestServer;
 pub use switchboard_backplane::contract::{SOON, name, soon, until};
+pub use tls::TlsProxy;

@@ -102,8 +102,9 @@ fn to_json(users: &[String], sets: &[String], sockets: &[SocketId]) -> anyhow::R
 }
 
 async fn post(url: &str, endpoint: &str, key: &str, body: String) -> anyhow::Result<(u16, Value)> {
-    switchboard_auth::install_crypto_provider();
-    let client = reqwest::Client::builder().timeout(RESPONSE_TIMEOUT).build()?;
+    let tls = switchboard_tls::client_config::<&[u8]>(&[])?;
+    let client =
+        reqwest::Client::builder().timeout(RESPONSE_TIMEOUT).tls_backend_preconfigured(tls).build()?;
     let address = format!("{}/api/v1/{endpoint}", url.trim_end_matches('/'));
     let request = client.post(address).bearer_auth(key).body(body);
     let response = request.send().await.with_context(|| format!("cannot reach {url}"))?;

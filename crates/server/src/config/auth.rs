@@ -1,12 +1,14 @@
 //! Settings of authentication: which tokens are accepted.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use switchboard_auth::Jwt;
+use switchboard_auth::{JwksOptions, Jwt, KeyError};
 
 use super::error::{ConfigError, InvalidSetting};
+use super::file::read;
 use super::secret::Secrets;
 
 /// Settings of authentication. Without a secret, a key and a key set every token is refused.
@@ -23,6 +25,9 @@ pub struct Auth {
     /// cached for 10 min, and fetched at most every 10 s. Default none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jwks_url: Option<String>,
+    /// PEM file of certificate authorities that `auth.jwks_url` may use in addition to Mozilla's. Default none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jwks_ca_file: Option<PathBuf>,
     /// Claims that can hold the user id; the first one that a token has is used. Default `id`, `sub`, `userId`.
     pub user_claims: Vec<String>,
     /// Required issuer (`iss`) of a token. Default: any.
@@ -41,6 +46,7 @@ impl Default for Auth {
             jwt_secret: Secrets::default(),
             public_keys: Vec::new(),
             jwks_url: None,
+            jwks_ca_file: None,
             user_claims: ["id", "sub", "userId"].map(String::from).into(),
             issuer: None,
             audience: None,
@@ -76,8 +82,16 @@ impl Auth {
             jwt = with_key.map_err(|error| bad("auth.public_keys", "public keys in PEM", &error))?;
         }
         if let Some(address) = &self.jwks_url {
-            let with_set = jwt.with_jwks(address);
-            jwt = with_set.map_err(|error| bad("auth.jwks_url", "an https or http address", &error))?;
+            let root_certificates = self.jwks_ca_file.iter().map(|path| read("auth.jwks_ca_file", path));
+            let root_certificates = root_certificates.collect::<Result<_, _>>()?;
+            jwt = jwt
+                .with_jwks_options(address, JwksOptions { root_certificates, ..JwksOptions::default() })
+                .map_err(|error| match error {
+                    KeyError::RootCertificate(error) => {
+                        bad("auth.jwks_ca_file", "certificates in PEM", &error)
+                    }
+                    error => bad("auth.jwks_url", "an https or http address", &error),
+                })?;
         }
         if let Some(issuer) = &self.issuer {
             jwt = jwt.with_issuer(issuer);
@@ -87,5 +101,20 @@ impl Auth {
         }
         let has_keys = !self.jwt_secret.is_empty() || !self.public_keys.is_empty() || self.jwks_url.is_some();
         Ok(has_keys.then_some(jwt))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Config;
+
+    #[test]
+    fn an_unusable_file_of_certificate_authorities_is_reported_with_its_key() {
+        let url = "auth.jwks_url=https://login.example/keys";
+        for file in ["/no/such/file", "Cargo.toml"] {
+            let sets = [url.to_owned(), format!("auth.jwks_ca_file={file}")];
+            let error = Config::load(None, &sets).unwrap_err().to_string();
+            assert!(error.contains("auth.jwks_ca_file"), "{error}");
+        }
     }
 }

@@ -1,13 +1,14 @@
 //! Settings of Redis, and of this node's lease in it.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize, Serializer};
 use switchboard_redis::{Mode, Options};
 
 use super::error::{ConfigError, InvalidSetting};
+use super::file::read;
 use super::secret::{Secret, Secrets};
 
 /// Settings of Redis. Without an address the node runs alone.
@@ -145,7 +146,7 @@ impl Redis {
         };
         let options = Options {
             mode,
-            root_certificates: self.ca_file.as_deref().map(read).transpose()?,
+            root_certificates: self.ca_file.as_deref().map(|path| read("redis.ca_file", path)).transpose()?,
             prefix: self.prefix.clone(),
             required: self.required,
             lease: Duration::from_millis(node.lease_ms),
@@ -153,11 +154,6 @@ impl Redis {
         };
         Ok(Some(Options { urls, ..options }))
     }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, InvalidSetting> {
-    std::fs::read(path)
-        .map_err(|error| InvalidSetting::new("redis.ca_file", format!("expected a readable file: {error}")))
 }
 
 impl fmt::Display for RedisMode {
