@@ -5,10 +5,10 @@ use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 use switchboard_event::{Event, SocketId};
-use switchboard_wire::koji::{self, Incoming, MESSAGE_UNITS_MAX};
+use switchboard_wire::koji::{self, Incoming, MessageBounds};
 
 fuzz_target!(|data: &[u8]| {
-    let decoded = koji::decode(&Bytes::copy_from_slice(data), MESSAGE_UNITS_MAX);
+    let decoded = koji::decode(&Bytes::copy_from_slice(data), MessageBounds::default());
     let Ok(Incoming::Event { name, payload, .. }) = decoded else { return };
     assert!(!name.starts_with("@@KOJI_DISPATCH/"), "a client cannot send a platform event");
     let sender = SocketId::random();

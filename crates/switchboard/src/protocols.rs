@@ -10,6 +10,7 @@ mod emit;
 pub(crate) mod endpoint;
 pub(crate) mod koji;
 pub(crate) mod mesa;
+pub(crate) mod received;
 pub(crate) mod wire_protocol;
 
 use std::sync::Arc;
@@ -30,8 +31,8 @@ use crate::node::{Node, incoming};
 use crate::protocols::admission::{AddressError, Admission};
 use crate::protocols::config::ProtocolConfig;
 use crate::protocols::mesa::options::MesaOnly;
+use crate::protocols::received::Received;
 use crate::protocols::wire_protocol::WireProtocol;
-use crate::routing::request::Request;
 use crate::routing::server::Server;
 
 /// Dispatches to the implementations of the listed protocols.
@@ -83,12 +84,12 @@ macro_rules! protocols {
             }
         }
 
-        /// Handles a frame. Returns a request if the frame is an event for a handler.
+        /// Handles a frame of a client.
         pub(crate) fn receive(
             server: &Arc<Server>,
             socket: &Socket,
             frame: &Bytes,
-        ) -> Result<Option<Request>, DecodeError> {
+        ) -> Result<Received, DecodeError> {
             match socket.session().protocol {
                 $(Protocol::$protocol => <$implementation>::receive(server, socket, frame)),*
             }

@@ -28,6 +28,12 @@ pub enum DecodeError {
         /// The bound.
         max: usize,
     },
+    /// It has more recipients than a message may have.
+    #[error("message has over {max} recipients")]
+    TooManyRecipients {
+        /// The bound.
+        max: usize,
+    },
     /// Only the server may send this event.
     #[error("`{0}` is an event of the platform")]
     Reserved(String),

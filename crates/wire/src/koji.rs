@@ -10,7 +10,7 @@ use switchboard_event::{Event, Payload, ShardName, SocketId};
 
 use crate::text::{write_fmt, write_text};
 
-pub use incoming::{Incoming, MESSAGE_UNITS_MAX, decode};
+pub use incoming::{Incoming, MESSAGE_UNITS_MAX, MessageBounds, RECIPIENTS_MAX, decode};
 
 use metadata::write_payload;
 

@@ -54,6 +54,11 @@ pub struct ProjectSettings {
     /// Longest message in UTF-16 units, at most 128,000; a longer one is ignored. Default 128,000.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message_units_max: Option<usize>,
+    /// Most recipients that a client may name in a message; a message with more is ignored. Each recipient
+    /// counts as one message of `limits.messages_per_s`. The longest message has space for 3,281 ids of clients.
+    /// Default 4,096.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recipients_max: Option<usize>,
     /// Largest user info of a client in bytes, as received; a larger one is ignored. Default 16,384.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_info_bytes_max: Option<usize>,
@@ -129,6 +134,7 @@ impl ProjectSettings {
             emit_needs_identity: self.emit_needs_identity.unwrap_or(rules.emit_needs_identity),
             events: self.events.clone().or(rules.events),
             message_units_max: self.message_units_max.unwrap_or(rules.message_units_max),
+            recipients_max: self.recipients_max.unwrap_or(rules.recipients_max),
             user_info_bytes_max: self.user_info_bytes_max.unwrap_or(rules.user_info_bytes_max),
         }
     }

@@ -29,6 +29,7 @@ use crate::node::Node;
 use crate::node::clock::now;
 use crate::node::conn::Conn;
 use crate::node::inbox;
+use crate::protocols::received::Received;
 use crate::protocols::{receive, received_bytes};
 use crate::routing::request::Request;
 use crate::routing::server::Server;
@@ -242,14 +243,24 @@ impl Connection {
         }
         let frame = payload.into_bytes();
         match receive(&self.server, &self.socket, &frame) {
-            Ok(Some(request)) => self.handle(request, started),
-            Ok(None) => {}
+            Ok(received) => self.handle_received(received, started),
             Err(error) => {
                 self.node().meters().bad_frames.increment(1);
                 let error = with_causes(&error);
                 tracing::debug!(socket = %self.socket.id(), %error, "frame cannot be decoded; it is ignored");
                 self.server.report_error(&self.socket, "", "bad_frame", &error);
             }
+        }
+    }
+
+    /// Counts the recipients of a frame, and handles its event.
+    fn handle_received(&mut self, received: Received, started: Instant) {
+        let limits = self.socket.node().limits();
+        if let Err(reason) = self.throttle.admit_recipients(received.recipients, limits, started) {
+            return self.queue_close(CloseCode::POLICY, &reason);
+        }
+        if let Some(request) = received.request {
+            self.handle(request, started);
         }
     }
 

@@ -22,18 +22,38 @@ impl Throttle {
 
     /// Counts one message. The error is the reason for the close frame.
     pub(crate) fn admit(&mut self, bytes: usize, limits: &Limits, now: Instant) -> Result<(), String> {
-        let exceeded = |bucket: &mut Bucket, amount: f32, per_s: Option<u32>| {
-            let per_s = per_s? as f32;
-            (!bucket.take(amount, per_s, per_s * BURST_S, now)).then_some(per_s)
-        };
-        if let Some(per_s) = exceeded(&mut self.messages, 1.0, limits.messages_per_s) {
+        if let Some(per_s) = exceeded(&mut self.messages, 1, limits.messages_per_s, now) {
             return Err(format!("over {per_s} messages per second"));
         }
-        if let Some(per_s) = exceeded(&mut self.bytes, bytes as f32, limits.bytes_per_s) {
+        if let Some(per_s) = exceeded(&mut self.bytes, bytes, limits.bytes_per_s, now) {
             return Err(format!("over {per_s} bytes per second"));
         }
         Ok(())
     }
+
+    /// Counts the recipients that an admitted message names: it counts as one message for each. The error is
+    /// the reason for the close frame.
+    pub(crate) fn admit_recipients(
+        &mut self,
+        recipients: usize,
+        limits: &Limits,
+        now: Instant,
+    ) -> Result<(), String> {
+        if recipients <= 1 {
+            return Ok(());
+        }
+        match exceeded(&mut self.messages, recipients - 1, limits.messages_per_s, now) {
+            Some(per_s) => Err(format!("over {per_s} messages per second; each recipient counts as one")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Takes tokens. Returns the rate if there are too few.
+fn exceeded(bucket: &mut Bucket, amount: usize, per_s: Option<u32>, now: Instant) -> Option<u32> {
+    let rate = per_s? as f32;
+    let is_exceeded = !bucket.take(amount as f32, rate, rate * BURST_S, now);
+    per_s.filter(|_| is_exceeded)
 }
 
 #[cfg(test)]
@@ -57,5 +77,18 @@ mod tests {
         }
         assert_eq!(throttle.admit(1, &limits, now).unwrap_err(), "over 10 messages per second");
         assert!(throttle.admit(1, &limits, now + Duration::from_secs(1)).is_ok());
+    }
+
+    #[test]
+    fn a_message_counts_as_one_for_each_recipient() {
+        let limits = Limits { messages_per_s: Some(10), bytes_per_s: None, ..Limits::default() };
+        let now = start();
+        let mut throttle = Throttle::new(&limits, now);
+        for recipients in [0, 1, 38] {
+            throttle.admit(1, &limits, now).unwrap();
+            throttle.admit_recipients(recipients, &limits, now).unwrap();
+        }
+        let reason = throttle.admit_recipients(2, &limits, now).unwrap_err();
+        assert_eq!(reason, "over 10 messages per second; each recipient counts as one");
     }
 }

@@ -50,7 +50,8 @@ pub struct Limits {
     /// are refused without being verified. Default 60.
     pub refused_tokens_per_min: Option<u32>,
     /// Messages per second from one connection, with a burst of four times as many; above it the
-    /// connection is closed with 1008. Default 5,000.
+    /// connection is closed with 1008. A message of a Koji client that names recipients counts as one for each.
+    /// Default 5,000.
     pub messages_per_s: Option<u32>,
     /// Bytes per second from one connection, with a burst of four times as many; above it the connection
     /// is closed with 1008. Default 16,777,216.

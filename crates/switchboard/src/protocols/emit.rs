@@ -16,9 +16,9 @@ use crate::api::socket::Socket;
 use crate::protocols::admission::{AddressError, Admission};
 use crate::protocols::config::{KeepAlive, ProtocolConfig};
 use crate::protocols::emit::receive::report_unhandled;
+use crate::protocols::received::Received;
 use crate::protocols::wire_protocol::WireProtocol;
 use crate::routing::handler::AnyHandler;
-use crate::routing::request::Request;
 use crate::routing::router::Router;
 use crate::routing::server::Server;
 
@@ -53,7 +53,7 @@ impl WireProtocol for EmitProtocol {
         }
     }
 
-    fn receive(server: &Arc<Server>, socket: &Socket, frame: &Bytes) -> Result<Option<Request>, DecodeError> {
+    fn receive(server: &Arc<Server>, socket: &Socket, frame: &Bytes) -> Result<Received, DecodeError> {
         receive::receive(server, socket, frame)
     }
 

@@ -40,9 +40,9 @@ use crate::protocols::koji::options::Koji;
 use crate::protocols::koji::relay::relay_unhandled;
 use crate::protocols::koji::seat::take_seat;
 use crate::protocols::koji::shard_membership::ShardMembership;
+use crate::protocols::received::Received;
 use crate::protocols::wire_protocol::WireProtocol;
 use crate::routing::handler::AnyHandler;
-use crate::routing::request::Request;
 use crate::routing::server::Server;
 
 /// Longest frame of a client, in bytes.
@@ -95,7 +95,7 @@ impl WireProtocol for KojiProtocol {
         }
     }
 
-    fn receive(server: &Arc<Server>, socket: &Socket, frame: &Bytes) -> Result<Option<Request>, DecodeError> {
+    fn receive(server: &Arc<Server>, socket: &Socket, frame: &Bytes) -> Result<Received, DecodeError> {
         receive::receive(server, socket, frame)
     }
 

@@ -25,9 +25,9 @@ use crate::protocols::mesa::heartbeat::send_heartbeat;
 use crate::protocols::mesa::login::start_login_timeout;
 use crate::protocols::mesa::options::{Mesa, MesaOnly, MesaSettings};
 use crate::protocols::mesa::receive::report_unhandled;
+use crate::protocols::received::Received;
 use crate::protocols::wire_protocol::WireProtocol;
 use crate::routing::handler::AnyHandler;
-use crate::routing::request::Request;
 use crate::routing::server::Server;
 
 pub(crate) struct MesaProtocol;
@@ -75,7 +75,7 @@ impl WireProtocol for MesaProtocol {
         }
     }
 
-    fn receive(server: &Arc<Server>, socket: &Socket, frame: &Bytes) -> Result<Option<Request>, DecodeError> {
+    fn receive(server: &Arc<Server>, socket: &Socket, frame: &Bytes) -> Result<Received, DecodeError> {
         receive::receive(server, socket, frame)
     }
 

@@ -15,7 +15,7 @@ use crate::node::Node;
 use crate::node::type_map::TypeMap;
 use crate::protocols::admission::{AddressError, Admission};
 use crate::protocols::config::ProtocolConfig;
-use crate::routing::request::Request;
+use crate::protocols::received::Received;
 use crate::routing::server::Server;
 
 /// A wire protocol. The methods with a body are for features that not every protocol has.
@@ -32,8 +32,8 @@ pub(crate) trait WireProtocol {
     /// The configuration in an app that is being served.
     fn config(app: &App) -> ProtocolConfig;
 
-    /// Handles a frame of a client. Returns a request if the frame is an event for a handler.
-    fn receive(server: &Arc<Server>, socket: &Socket, frame: &Bytes) -> Result<Option<Request>, DecodeError>;
+    /// Handles a frame of a client.
+    fn receive(server: &Arc<Server>, socket: &Socket, frame: &Bytes) -> Result<Received, DecodeError>;
 
     fn encode_event(event: &Event) -> Bytes;
 

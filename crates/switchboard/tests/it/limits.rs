@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use switchboard::{AcceptOptions, Data, Reply, Request, State};
+use switchboard::{AcceptOptions, Data, Koji, ProjectRules, Reply, Request, State};
 use switchboard_testkit::raw::frame;
-use switchboard_testkit::{Peer, RawPeer, TestServer, soon, until};
+use switchboard_testkit::{KojiPeer, Peer, RawPeer, TestServer, soon, until};
 use tokio::io::AsyncReadExt;
 use tokio::sync::{Semaphore, mpsc};
 
@@ -38,6 +38,37 @@ async fn a_peer_over_the_message_rate_is_closed_with_1008() {
     peer.send(&frame(0x81, b"{}").repeat(100)).await;
     assert_eq!(peer.close_code().await, 1008);
     bystander.quiet().await;
+}
+
+#[tokio::test]
+async fn each_recipient_of_a_koji_message_counts_as_one_message() {
+    let few = limits(|limits| limits.messages_per_s = Some(10));
+    let server = TestServer::start(app().with_koji(Koji::new()).with_limits(few)).await;
+    let mut bystander = KojiPeer::join(&server, "projectId=p").await;
+    let mut peer = KojiPeer::join(&server, "projectId=p").await;
+    let nobody: Vec<String> = (0..35).map(|n| format!("nobody-{n}")).collect();
+    peer.emit_to("dm", json!({}), json!(nobody)).await;
+    peer.quiet().await;
+    peer.emit_to("dm", json!({}), json!(nobody)).await;
+    let (code, reason) = peer.peer.closed().await;
+    assert_eq!(code, 1008);
+    assert_eq!(reason, "over 10 messages per second; each recipient counts as one");
+    bystander.quiet().await;
+}
+
+#[tokio::test]
+async fn a_koji_message_with_too_many_recipients_is_ignored() {
+    let rules = ProjectRules { recipients_max: 3, ..ProjectRules::default() };
+    let koji = Koji::new().with_projects(move |_| Some(Arc::new(rules.clone())));
+    let server = TestServer::start(app().with_koji(koji)).await;
+    let mut receiver = KojiPeer::join(&server, "projectId=p").await;
+    let mut sender = KojiPeer::join(&server, "projectId=p").await;
+    let id = receiver.id.clone();
+    sender.emit_to("too-many", json!([]), json!([id, "a", "b", "c"])).await;
+    sender.emit_to("allowed", json!([]), json!([id, "a", "b"])).await;
+    assert_eq!(receiver.next_event().await.0, "allowed");
+    receiver.quiet().await;
+    sender.quiet().await;
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use bytes::Bytes;
-use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
+use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use switchboard_event::{Name, Payload};
 
@@ -15,6 +15,24 @@ use crate::text::Text;
 
 /// Longest message, in UTF-16 units. The original clients refuse to send more.
 pub const MESSAGE_UNITS_MAX: usize = 128_000;
+
+/// Most recipients of a message. The longest message has space for 3,281 ids of clients.
+pub const RECIPIENTS_MAX: usize = 4096;
+
+/// Bounds on one message of a client.
+#[derive(Debug, Clone, Copy)]
+pub struct MessageBounds {
+    /// Longest message, in UTF-16 units; by default [`MESSAGE_UNITS_MAX`].
+    pub units_max: usize,
+    /// Most recipients, repeated ones counted each time; by default [`RECIPIENTS_MAX`].
+    pub recipients_max: usize,
+}
+
+impl Default for MessageBounds {
+    fn default() -> Self {
+        MessageBounds { units_max: MESSAGE_UNITS_MAX, recipients_max: RECIPIENTS_MAX }
+    }
+}
 
 /// A decoded frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,8 +54,9 @@ pub enum Incoming {
     GetClients,
 }
 
-/// Decodes one message, text or binary. A message of more than `units_max` UTF-16 units is refused.
-pub fn decode(frame: &Bytes, units_max: usize) -> Result<Incoming, DecodeError> {
+/// Decodes one message, text or binary. A message over a bound is refused.
+pub fn decode(frame: &Bytes, bounds: MessageBounds) -> Result<Incoming, DecodeError> {
+    let MessageBounds { units_max, recipients_max } = bounds;
     // A text never has more UTF-16 units than bytes.
     if frame.len() > units_max && utf16_units(frame) > units_max {
         return Err(DecodeError::TooLong { max: units_max });
@@ -55,7 +74,10 @@ pub fn decode(frame: &Bytes, units_max: usize) -> Result<Incoming, DecodeError> 
         return platform(action, payload);
     }
     let name = Name::new(&event_name).map_err(|_| wrong_name)?;
-    let recipients = recipients.map(read_recipients).transpose()?.flatten();
+    let recipients = match recipients {
+        Some(raw) => read_recipients(raw, recipients_max)?,
+        None => None,
+    };
     Ok(Incoming::Event { name, payload: payload.unwrap_or(Payload::EMPTY), recipients })
 }
 
@@ -81,15 +103,18 @@ struct Token {
 }
 
 /// A string is a list of one. Values that cannot be an id are skipped.
-fn read_recipients(raw: &RawValue) -> Result<Option<Vec<Name>>, DecodeError> {
+fn read_recipients(raw: &RawValue, max: usize) -> Result<Option<Vec<Name>>, DecodeError> {
     let wrong = DecodeError::WrongField { field: "recipients", expected: "a list of ids" };
-    let read: Result<Recipients, _> = match raw.get().as_bytes() {
-        b"null" => return Ok(None),
-        [b'[' | b'"', ..] => serde_json::from_str(raw.get()),
-        _ => return Err(wrong),
-    };
-    // An unreadable list contains an invalid string, such as half a surrogate pair.
-    read.map(|ids| Some(ids.0)).map_err(|_| wrong)
+    if !matches!(raw.get().as_bytes(), b"null" | [b'[' | b'"', ..]) {
+        return Err(wrong);
+    }
+    let mut deserializer = serde_json::Deserializer::from_str(raw.get());
+    match deserializer.deserialize_any(RecipientsVisitor { max }) {
+        Ok(Some(ids)) if ids.len() > max => Err(DecodeError::TooManyRecipients { max }),
+        Ok(ids) => Ok(ids),
+        // An unreadable list contains an invalid string, such as half a surrogate pair.
+        Err(_) => Err(wrong),
+    }
 }
 
 fn utf16_units(text: &[u8]) -> usize {
@@ -118,36 +143,37 @@ impl<'a> Envelope<'a> {
     }
 }
 
-/// The valid ids of a list, or of a single string.
-struct Recipients(Vec<Name>);
-
-impl<'de> Deserialize<'de> for Recipients {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(RecipientsVisitor)
-    }
+/// Reads the valid ids of a list, or of a single string; `None` for null. One more than `max` shows that there
+/// are too many; further ones are not stored.
+struct RecipientsVisitor {
+    max: usize,
 }
 
-struct RecipientsVisitor;
-
 impl<'de> Visitor<'de> for RecipientsVisitor {
-    type Value = Recipients;
+    type Value = Option<Vec<Name>>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a list of ids")
     }
 
-    fn visit_str<E>(self, id: &str) -> Result<Recipients, E> {
-        Ok(Recipients(Name::new(id).into_iter().collect()))
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Recipients, A::Error> {
+    fn visit_str<E>(self, id: &str) -> Result<Self::Value, E> {
+        Ok(Some(Name::new(id).into_iter().collect()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
         let mut ids = Vec::new();
         while let Some(one) = list.next_element::<&RawValue>()? {
-            if let Ok(Text(id)) = serde_json::from_str(one.get()) {
+            if ids.len() <= self.max
+                && let Ok(Text(id)) = serde_json::from_str(one.get())
+            {
                 ids.extend(Name::new(&id));
             }
         }
-        Ok(Recipients(ids))
+        Ok(Some(ids))
     }
 }
 
@@ -158,7 +184,7 @@ mod tests {
     use super::*;
 
     fn try_read(frame: &str) -> Result<Incoming, DecodeError> {
-        decode(&Bytes::copy_from_slice(frame.as_bytes()), MESSAGE_UNITS_MAX)
+        decode(&Bytes::copy_from_slice(frame.as_bytes()), MessageBounds::default())
     }
 
     fn read(frame: &str) -> Incoming {
@@ -202,6 +228,30 @@ mod tests {
     }
 
     #[test]
+    fn a_message_with_too_many_recipients_is_refused() {
+        let bounds = MessageBounds { recipients_max: 3, ..MessageBounds::default() };
+        let to = |recipients: &str| {
+            let frame = format!(r#"{{"eventName":"a","recipients":{recipients}}}"#);
+            decode(&frame.into_bytes().into(), bounds)
+        };
+        assert_eq!(to(r#"["x","y",5,"z",null]"#).unwrap(), event("a", "{}", Some(&["x", "y", "z"])));
+        for too_many in [r#"["x","y","z","x"]"#, r#"["1","2","3","4","5","6"]"#] {
+            assert!(matches!(to(too_many), Err(DecodeError::TooManyRecipients { max: 3 })), "{too_many}");
+        }
+    }
+
+    #[test]
+    fn the_longest_list_of_clients_that_an_original_client_sends_is_accepted() {
+        let one = "\"8e055e73-0000-4000-8000-000000000000\",";
+        let frame = |ids: usize| {
+            format!(r#"{{"eventName":"a","recipients":[{}]}}"#, one.repeat(ids).trim_end_matches(','))
+        };
+        let most = (MESSAGE_UNITS_MAX - frame(0).len()) / one.len();
+        let Incoming::Event { recipients, .. } = read(&frame(most)) else { panic!("it is an event") };
+        assert_eq!(recipients.unwrap().len(), most);
+    }
+
+    #[test]
     fn clients_cannot_send_platform_events_of_the_server() {
         let info = r#"{"eventName":"@@KOJI_DISPATCH/SET_USER_INFO","payload":{"name":"Ann"}}"#;
         assert_eq!(read(info), Incoming::SetUserInfo(Payload::parse(r#"{"name":"Ann"}"#).unwrap()));
@@ -234,7 +284,7 @@ mod tests {
         {
             assert!(try_read(bad).is_err(), "{bad}");
         }
-        assert!(decode(&Bytes::from_static(b"{\"eventName\":\"\xff\"}"), 1000).is_err());
+        assert!(decode(&Bytes::from_static(b"{\"eventName\":\"\xff\"}"), MessageBounds::default()).is_err());
     }
 
     #[test]
@@ -251,8 +301,9 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_panic(bytes in any::<Vec<u8>>(), text in "[\\[\\]{}\":,a-z0-9\\\\_]{0,60}") {
-            let _ = decode(&bytes.into(), 100);
-            let _ = decode(&text.into_bytes().into(), 100);
+            let bounds = MessageBounds { units_max: 100, recipients_max: 3 };
+            let _ = decode(&bytes.into(), bounds);
+            let _ = decode(&text.into_bytes().into(), bounds);
         }
     }
 }

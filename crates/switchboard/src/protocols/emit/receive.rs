@@ -11,26 +11,23 @@ use switchboard_wire::emit::{self, Incoming};
 use crate::api::socket::Socket;
 use crate::node::remote::open_answer;
 use crate::node::reports::{report, sink_for};
+use crate::protocols::received::Received;
 use crate::routing::reply::{IntoResponse, ReplyError, Response};
 use crate::routing::request::Request;
 use crate::routing::router::unknown_event;
 use crate::routing::server::Server;
 
-/// Handles a frame. Returns a request if the frame is an event for a handler.
-pub(crate) fn receive(
-    server: &Arc<Server>,
-    socket: &Socket,
-    frame: &Bytes,
-) -> Result<Option<Request>, DecodeError> {
+/// Handles a frame.
+pub(crate) fn receive(server: &Arc<Server>, socket: &Socket, frame: &Bytes) -> Result<Received, DecodeError> {
     match emit::decode(frame)? {
         Incoming::Event { name, data, ack } => {
-            return Ok(Some(Request::new(socket.clone(), name, data, ack)));
+            return Ok(Request::new(socket.clone(), name, data, ack).into());
         }
         Incoming::Unroutable { shown, ack } => server.unroutable(socket, &shown, ack.as_ref()),
         Incoming::Reply { ack, data } => socket.conn().resolve(&ack, data),
         Incoming::Other => {}
     }
-    Ok(None)
+    Ok(Received::default())
 }
 
 /// Reports an event without a handler to the report sink and replies with a worker's answer. If no sink

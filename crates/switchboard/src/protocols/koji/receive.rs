@@ -1,5 +1,6 @@
 //! Handles the frames of a client.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,20 +13,19 @@ use crate::protocols::koji::client_state::{ClientState, client_of};
 use crate::protocols::koji::identify::identify;
 use crate::protocols::koji::member_lists::{MemberLists, set_user_info};
 use crate::protocols::koji::relay::relay;
+use crate::protocols::received::Received;
 use crate::routing::request::{ProtocolFields, Request};
 use crate::routing::server::Server;
 
-/// Handles a frame. Returns a request if the frame is an event for a handler.
-pub(crate) fn receive(
-    server: &Arc<Server>,
-    socket: &Socket,
-    frame: &Bytes,
-) -> Result<Option<Request>, DecodeError> {
+/// Handles a frame.
+pub(crate) fn receive(server: &Arc<Server>, socket: &Socket, frame: &Bytes) -> Result<Received, DecodeError> {
     let (node, session) = (socket.node(), socket.session());
     let client = client_of(session).expect("every socket of this protocol has this state");
-    match koji::decode(frame, client.rules.message_units_max)? {
+    match koji::decode(frame, client.rules.message_bounds())? {
         Incoming::Event { name, payload, recipients } => {
-            return Ok(receive_event(server, socket, client, name, payload, recipients));
+            let named = recipients.as_ref().map_or(0, Vec::len);
+            let request = receive_event(server, socket, client, name, payload, recipients);
+            return Ok(Received { request, recipients: named });
         }
         Incoming::SetUserInfo(info) if info.as_bytes().len() > client.rules.user_info_bytes_max => {
             node.meters().refused_event("info_too_long");
@@ -34,7 +34,7 @@ pub(crate) fn receive(
         Incoming::GetClients => node.extension::<MemberLists>().send_list(node, client, session),
         Incoming::Identify(token) => identify(socket, token),
     }
-    Ok(None)
+    Ok(Received::default())
 }
 
 /// Relays an event or returns it as a request, if the project's rules allow it.
@@ -67,9 +67,10 @@ fn receive_event(
     Some(Request::with_fields(socket.clone(), name, payload, fields))
 }
 
-/// The recipients by id. An id is a user's, and also a client's if it has the form of a socket id.
+/// The recipients by id, each once. An id is a user's, and also a client's if it has the form of a socket id.
 fn audience_of(ids: &[Name]) -> Audience {
-    let targets = ids.iter().flat_map(|id| {
+    let mut known = HashSet::with_capacity(ids.len());
+    let targets = ids.iter().filter(|id| known.insert(*id)).flat_map(|id| {
         let socket = id.parse().ok().map(Target::Socket);
         socket.into_iter().chain([Target::User(id.clone().into())])
     });

@@ -1,6 +1,6 @@
 //! The rules of a project.
 
-use switchboard_wire::koji::MESSAGE_UNITS_MAX;
+use switchboard_wire::koji::{MESSAGE_UNITS_MAX, MessageBounds, RECIPIENTS_MAX};
 
 /// The limits and permissions of one project.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +22,10 @@ pub struct ProjectRules {
     /// Longest message of a client, in UTF-16 code units; a longer message is ignored. Default and maximum:
     /// 128,000.
     pub message_units_max: usize,
+    /// Most recipients that a client may name in a message; a message with more is ignored. Each counts as one
+    /// message of [`Limits::messages_per_s`](crate::Limits::messages_per_s). Default: 4,096, more ids of clients
+    /// than the longest message has space for.
+    pub recipients_max: usize,
     /// Longest user info of a client, in bytes of JSON; a longer one is ignored. Default: 16 KiB.
     pub user_info_bytes_max: usize,
 }
@@ -36,6 +40,7 @@ impl Default for ProjectRules {
             emit_needs_identity: false,
             events: None,
             message_units_max: MESSAGE_UNITS_MAX,
+            recipients_max: RECIPIENTS_MAX,
             user_info_bytes_max: 16 * 1024,
         }
     }
@@ -52,6 +57,11 @@ impl ProjectRules {
         let valid = 1.0..=f64::from(ProjectRules::SEATS_MAX);
         let seats = number.filter(|number| valid.contains(number)).map(|number| number as u32);
         seats.unwrap_or(self.capacity_default).min(self.capacity_max).max(1)
+    }
+
+    /// The bounds of one message.
+    pub(crate) fn message_bounds(&self) -> MessageBounds {
+        MessageBounds { units_max: self.message_units_max, recipients_max: self.recipients_max }
     }
 
     /// Returns true if clients may emit an event.

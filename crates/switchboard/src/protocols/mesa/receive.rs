@@ -16,20 +16,19 @@ use crate::api::socket::Socket;
 use crate::node::reports::report;
 use crate::protocols::mesa::client_state::{ClientState, client_of};
 use crate::protocols::mesa::login::log_in;
+use crate::protocols::received::Received;
 use crate::routing::request::{ProtocolFields, Request};
 use crate::routing::server::Server;
 
-/// Handles a frame. Returns a request if the frame is an event for a handler.
-pub(crate) fn receive(
-    server: &Arc<Server>,
-    socket: &Socket,
-    frame: &Bytes,
-) -> Result<Option<Request>, DecodeError> {
+/// Handles a frame.
+pub(crate) fn receive(server: &Arc<Server>, socket: &Socket, frame: &Bytes) -> Result<Received, DecodeError> {
     let (node, session) = (socket.node(), socket.session());
     let client = client_of(session).expect("every socket of this protocol has this state");
     match mesa::decode(frame)? {
         Incoming::Message(message) if check_version(socket, client, &message) => {}
-        Incoming::Message(message) if server.handles(Protocol::Mesa) => return Ok(request(socket, message)),
+        Incoming::Message(message) if server.handles(Protocol::Mesa) => {
+            return Ok(request(socket, message).map(Received::from).unwrap_or_default());
+        }
         Incoming::Message(Message { op, kind, data }) => {
             report(node, session, ClientAction::Message(ClientMessage { op, kind, data, reply_to: None }));
         }
@@ -41,7 +40,7 @@ pub(crate) fn receive(
         }
         Incoming::HeartbeatAck => client.has_answered.store(true, Ordering::Relaxed),
     }
-    Ok(None)
+    Ok(Received::default())
 }
 
 /// The request of a message, named by the message's type; `None` if that is no valid event name.
