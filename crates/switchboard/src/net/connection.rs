@@ -12,7 +12,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use switchboard_hub::{Flushed, Outbox, Session};
@@ -23,6 +23,7 @@ use switchboard_ws::{Decoder, Item, ProtocolError};
 
 use crate::api::socket::Socket;
 use crate::net::buffers::with_buffers;
+use crate::net::flusher::Flushers;
 use crate::net::throttle::Throttle;
 use crate::net::transport::PeerStream;
 use crate::node::Node;
@@ -37,6 +38,16 @@ use crate::routing::server::Server;
 /// Most messages handled before the task yields. One read can contain hundreds.
 const MESSAGES_PER_TURN: usize = 64;
 
+/// Time after which the task yields before it handles another message: a message can be sent to thousands.
+const TURN_TIME_MAX: Duration = Duration::from_millis(1);
+
+/// A connection is read again once this part of an outbox's bound has been received from it and the flusher lane has
+/// sent everything. A burst therefore fills the outbox of no receiver that accepts it as fast as it arrives.
+const UNFLUSHED_PART: usize = 4;
+
+/// Longest wait for the flusher lane, which other connections may keep busy.
+const FLUSH_WAIT_MAX: Duration = Duration::from_millis(100);
+
 /// A connection after its handshake.
 pub(crate) struct Connection {
     server: Arc<Server>,
@@ -50,6 +61,8 @@ pub(crate) struct Connection {
     /// deferred, because a handler in flight may be waiting for one.
     deferred: VecDeque<Request>,
     deferred_bytes: usize,
+    /// Bytes that were decoded since the last wait for the flusher lane.
+    unflushed: u32,
     close: CloseState,
 }
 
@@ -88,6 +101,7 @@ impl Connection {
             undecoded: read_buf.into(),
             deferred: VecDeque::new(),
             deferred_bytes: 0,
+            unflushed: 0,
             close: CloseState::default(),
             server,
             socket,
@@ -102,6 +116,7 @@ impl Connection {
     pub(crate) async fn run(&mut self) {
         loop {
             match poll_fn(|cx| self.poll_turn(cx)).await {
+                Turn::Done if self.is_flush_due() => Box::pin(self.wait_for_flush()).await,
                 Turn::Done if self.undecoded.is_empty() => {}
                 Turn::Done => tokio::task::yield_now().await,
                 Turn::Closing => {
@@ -179,6 +194,20 @@ impl Connection {
         self.deferred_bytes >= self.node().limits().message_bytes_max
     }
 
+    /// Returns true if nothing more is decoded before the flusher lane has sent what earlier messages caused.
+    fn is_flush_due(&self) -> bool {
+        self.unflushed as usize >= (self.node().limits().outbox_bytes_max / UNFLUSHED_PART).max(1)
+    }
+
+    /// Waits until the flusher lane has sent what this connection's messages have queued for others.
+    async fn wait_for_flush(&mut self) {
+        self.unflushed = 0;
+        let flushed = self.node().extension::<Arc<Flushers>>().flushed();
+        // After the time-out the messages are handled nevertheless: a lane that never rests must not stop a connection.
+        let _ = tokio::time::timeout(FLUSH_WAIT_MAX, flushed).await;
+        tokio::task::yield_now().await;
+    }
+
     /// Returns true if the protocol has paused decoding.
     fn is_decoding_paused(&self) -> bool {
         self.conn().is_decoding_paused.load(Ordering::Relaxed)
@@ -198,26 +227,43 @@ impl Connection {
         }
     }
 
-    /// Handles the messages in `input`, up to the limit of one turn, and keeps the remaining bytes.
+    /// Handles the messages in `input`, up to the limits of one turn, and keeps the remaining bytes.
     fn decode_all(&mut self, mut input: &mut [u8]) {
-        let mut handled = 0;
-        while handled < MESSAGES_PER_TURN
-            && !self.is_deferred_full()
-            && !self.is_decoding_paused()
-            && !self.outbox().is_closing()
-        {
-            match self.decoder.next(&mut input) {
-                Ok(Some(item)) => self.handle_item(item),
+        let mut started = now();
+        let turn_ends = started + TURN_TIME_MAX;
+        for _ in 0..MESSAGES_PER_TURN {
+            if self.is_decoding_stopped() {
+                break;
+            }
+            let len = input.len();
+            let item = self.decoder.next(&mut input);
+            self.unflushed += (len - input.len()) as u32;
+            match item {
+                Ok(Some(item)) => self.handle_item(item, started),
                 Ok(None) => return,
                 Err(error) => return self.close_invalid(&error),
             }
-            handled += 1;
+            if input.is_empty() {
+                return;
+            }
+            started = now();
+            if started >= turn_ends {
+                break;
+            }
         }
         self.undecoded.extend_from_slice(input);
     }
 
+    /// Returns true if nothing more is decoded in this turn.
+    fn is_decoding_stopped(&self) -> bool {
+        self.is_deferred_full()
+            || self.is_decoding_paused()
+            || self.outbox().is_closing()
+            || self.is_flush_due()
+    }
+
     /// Handles a message or a control frame.
-    fn handle_item(&mut self, item: Item<'_>) {
+    fn handle_item(&mut self, item: Item<'_>, started: Instant) {
         let (opcode, payload) = match item {
             Item::Text(payload) => (OpCode::Text, payload),
             Item::Binary(payload) => (OpCode::Binary, payload),
@@ -234,7 +280,6 @@ impl Connection {
             }
         };
         self.node().meters().messages_in.increment(1);
-        let started = now();
         if let Err(reason) = self.throttle.admit(payload.len(), self.socket.node().limits(), started) {
             return self.queue_close(CloseCode::POLICY, &reason);
         }

@@ -8,7 +8,7 @@
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use metrics::Counter;
 use switchboard_hub::{Flushed, Schedule, Session};
@@ -27,8 +27,17 @@ pub(crate) struct Flushers {
 
 #[derive(Default)]
 struct Lane {
-    dirty: Mutex<VecDeque<Arc<Session>>>,
+    queue: Mutex<Queue>,
     wake: Notify,
+    /// Notified when the lane becomes idle.
+    idle: Notify,
+}
+
+#[derive(Default)]
+struct Queue {
+    dirty: VecDeque<Arc<Session>>,
+    /// The lane is flushing a slice, which is no longer in `dirty`.
+    is_flushing: bool,
 }
 
 thread_local! {
@@ -61,6 +70,16 @@ impl Flushers {
         });
         Some(&lanes[number % lanes.len()])
     }
+
+    /// Completes once the lane of this thread has sent everything that the kernel accepts. Must be polled for the
+    /// first time on the thread that queued the frames.
+    pub(crate) async fn flushed(&self) {
+        let Some(lane) = self.lane() else { return };
+        let idle = lane.idle.notified();
+        if !lane.is_idle() {
+            idle.await;
+        }
+    }
 }
 
 /// Does nothing before the lanes start, since there are no sockets yet.
@@ -79,11 +98,20 @@ impl Schedule for Flushers {
 }
 
 impl Lane {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().expect("no code that holds a lane panics")
+    }
+
+    fn is_idle(&self) -> bool {
+        let queue = self.lock();
+        queue.dirty.is_empty() && !queue.is_flushing
+    }
+
     fn push(&self, add: impl FnOnce(&mut VecDeque<Arc<Session>>)) {
-        let mut dirty = self.dirty.lock().expect("no code that holds a lane panics");
-        let was_empty = dirty.is_empty();
-        add(&mut dirty);
-        drop(dirty);
+        let mut queue = self.lock();
+        let was_empty = queue.dirty.is_empty();
+        add(&mut queue.dirty);
+        drop(queue);
         if was_empty {
             self.wake.notify_one();
         }
@@ -106,17 +134,20 @@ impl Lane {
                 bytes_out.increment(sent as u64);
                 tokio::task::yield_now().await;
             }
+            self.idle.notify_waiters();
         }
     }
 
     /// Takes the next slice. Returns false if the lane is empty.
     fn take(&self, slice: &mut Vec<Arc<Session>>) -> bool {
-        let mut dirty = self.dirty.lock().expect("no code that holds a lane panics");
+        let mut queue = self.lock();
+        let Queue { dirty, is_flushing } = &mut *queue;
         let count = dirty.len().min(SLICE);
         slice.extend(dirty.drain(..count));
         if dirty.is_empty() && dirty.capacity() > 4096 {
             dirty.shrink_to(1024);
         }
-        count > 0
+        *is_flushing = count > 0;
+        *is_flushing
     }
 }

@@ -72,6 +72,48 @@ async fn a_koji_message_with_too_many_recipients_is_ignored() {
 }
 
 #[tokio::test]
+async fn a_burst_larger_than_an_outbox_reaches_receivers_that_accept_it() {
+    let small = limits(|limits| limits.outbox_bytes_max = 32 * 1024);
+    let server = TestServer::start(app().with_limits(small)).await;
+    let mut receivers = [reader_in_room(&server).await, reader_in_room(&server).await];
+    until("both have joined", async || server.app.room_size("r").await.unwrap() == 2).await;
+    // The server reads more than an outbox of this burst at once.
+    let (count, blob) = (64, "x".repeat(4 * 1024));
+    let event = json!({ "event": "/send", "data": ["#r", blob] }).to_string();
+    server.raw().await.send(&frame(0x81, event.as_bytes()).repeat(count)).await;
+    let expected = format!(r#"{{"event":"message","data":"{blob}"}}"#);
+    for receiver in &mut receivers {
+        for n in 0..count {
+            // A frame of the server has a header of four bytes here.
+            let mut received = vec![0; 4 + expected.len()];
+            let read = soon("a message", receiver.stream.read_exact(&mut received)).await;
+            assert!(read.is_ok() && received[4..] == *expected.as_bytes(), "message {n} of {count}");
+        }
+    }
+    assert_eq!(server.app.hub().stats().overflowed.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
+async fn a_bystander_is_served_between_the_long_messages_of_another_connection() {
+    let done = Arc::new(AtomicUsize::new(0));
+    let app = app()
+        .with_state(done.clone())
+        .on("/long", async |State(done): State<Arc<AtomicUsize>>| {
+            // Work that does not wait, such as sends to many sockets.
+            std::thread::sleep(Duration::from_millis(2));
+            done.fetch_add(1, Ordering::Relaxed);
+        })
+        .on("/done", async |State(done): State<Arc<AtomicUsize>>| Reply(done.load(Ordering::Relaxed)));
+    let server = TestServer::start(app).await;
+    let (mut busy, mut bystander) = (server.raw().await, server.peer().await);
+    let count = 50;
+    busy.send(&frame(0x81, br#"{"event":"/long"}"#).repeat(count)).await;
+    let done_before = bystander.request("/done", json!({})).await.as_u64().unwrap();
+    assert!(done_before < count as u64 / 2, "{done_before} of {count} messages came first");
+    until("every message is handled", async || done.load(Ordering::Relaxed) == count).await;
+}
+
+#[tokio::test]
 async fn rate_limits_can_be_disabled() {
     let none = limits(|limits| limits.messages_per_s = Some(1)).without_rates();
     let server = TestServer::start(app().with_limits(none)).await;
