@@ -3,7 +3,9 @@
 //! [`METRICS`] lists every metric with its help. `/metrics` describes them with these texts, and
 //! `docs/reference/metrics.md` is generated from them.
 
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
@@ -16,13 +18,25 @@ mod catalog;
 /// Upper bounds of the handler times, in seconds: from 10 µs to 10 s.
 const HANDLER_SECONDS: &[f64] = &[0.000_01, 0.000_1, 0.001, 0.01, 0.1, 1.0, 10.0];
 
-/// Installs the recorder of this process and describes all metrics. Call it before the app is built.
+/// How often recorded durations are added to their distributions. The recorder stores each of them, 8 bytes, until then.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Installs the recorder of this process and describes all metrics. Call it before the app is built, and poll
+/// [`upkeep`] while the process runs.
 pub(crate) fn install() -> Result<PrometheusHandle, BuildError> {
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Full("switchboard_handler_seconds".into()), HANDLER_SECONDS)?
         .install_recorder()?;
     METRICS.iter().for_each(describe);
     Ok(handle)
+}
+
+/// Keeps the memory of a recorder constant, whether `/metrics` is requested or not.
+pub(crate) async fn upkeep(prometheus: &PrometheusHandle) -> Infallible {
+    loop {
+        tokio::time::sleep(UPKEEP_INTERVAL).await;
+        prometheus.run_upkeep();
+    }
 }
 
 fn describe(metric: &Metric) {
@@ -54,4 +68,43 @@ pub(crate) fn sample(app: &App) {
     let queued: usize =
         app.hub().index().all_sessions().iter().map(|session| session.outbox.queued_bytes()).sum();
     gauge!("switchboard_outbox_bytes").set(queued as f64);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SAMPLES_PER_S: usize = 400_000;
+    const SECONDS: usize = 20;
+
+    fn resident_bytes() -> usize {
+        let statm = std::fs::read_to_string("/proc/self/statm").expect("this runs on Linux");
+        let pages: usize = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok()).expect("a number");
+        pages * 4096
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test(start_paused = true)]
+    async fn memory_does_not_grow_while_metrics_are_not_requested() {
+        let recorder = PrometheusBuilder::new()
+            .set_buckets_for_metric(Matcher::Full("seconds".into()), HANDLER_SECONDS)
+            .expect("there are buckets")
+            .build_recorder();
+        let prometheus = recorder.handle();
+        let seconds = metrics::with_local_recorder(&recorder, || metrics::histogram!("seconds"));
+        let before = resident_bytes();
+        let recording = async {
+            for _ in 0..SECONDS {
+                (0..SAMPLES_PER_S).for_each(|_| seconds.record(0.001));
+                tokio::time::sleep(UPKEEP_INTERVAL).await;
+            }
+        };
+        tokio::select! {
+            () = recording => {}
+            never = upkeep(&prometheus) => match never {},
+        }
+        let (grown, recorded) = (resident_bytes().saturating_sub(before), 8 * SECONDS * SAMPLES_PER_S);
+        assert!(grown < recorded / 3, "{grown} bytes for {recorded} bytes of durations");
+        assert!(prometheus.render().contains(&format!("seconds_count {}", SECONDS * SAMPLES_PER_S)));
+    }
 }

@@ -28,12 +28,18 @@ use signals::stop_signal;
 pub async fn run(config: &Config, mode: Mode, ready: impl FnOnce(&str)) -> Result<(), RunError> {
     // Installed first, so that the connections to Redis are counted from the start.
     let prometheus = metrics::install()?;
-    let redis = connect_redis(config).await?;
-    let ended = run_node(config, mode, prometheus, redis.as_ref(), ready).await;
-    if let Some(redis) = redis {
-        redis.leave().await;
+    let running = async {
+        let redis = connect_redis(config).await?;
+        let ended = run_node(config, mode, prometheus.clone(), redis.as_ref(), ready).await;
+        if let Some(redis) = redis {
+            redis.leave().await;
+        }
+        ended
+    };
+    tokio::select! {
+        ended = running => ended,
+        never = metrics::upkeep(&prometheus) => match never {},
     }
-    ended
 }
 
 async fn connect_redis(config: &Config) -> Result<Option<Redis>, RunError> {
