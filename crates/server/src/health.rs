@@ -1,13 +1,18 @@
 //! Health checks and metrics, for orchestrators and dashboards.
 
+use axum::Extension;
 use axum::extract::State;
 use axum::response::IntoResponse;
 use axum::routing::{Router, get};
 use http::{StatusCode, header};
 use metrics_exporter_prometheus::PrometheusHandle;
-use switchboard::App;
+use switchboard::{App, RequestCost};
 
 use crate::metrics;
+
+/// A scrape visits every connection. On the clients' address one address may therefore scrape ten times per second by
+/// default.
+const SCRAPE_COST: RequestCost = RequestCost(500);
 
 /// State of the routes.
 #[derive(Clone)]
@@ -40,5 +45,5 @@ async fn ready(State(health): State<Health>) -> impl IntoResponse {
 async fn scrape(State(health): State<Health>) -> impl IntoResponse {
     metrics::sample(&health.app);
     let kind = "text/plain; version=0.0.4; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], health.prometheus.render())
+    ([(header::CONTENT_TYPE, kind)], Extension(SCRAPE_COST), health.prometheus.render())
 }

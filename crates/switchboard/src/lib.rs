@@ -58,6 +58,7 @@ pub use node::errors::{CommandError, EmitError, MembershipError, NodeError, Quer
 pub use node::identity::{IdentifyError, Identity, Verifier, VerifyFuture};
 pub use node::info::Info;
 pub use node::limits::Limits;
+pub use node::rate::RequestCost;
 pub use protocols::endpoint::Endpoint;
 pub use protocols::koji::options::{Koji, KojiSettings};
 pub use protocols::koji::queries::ShardClient;

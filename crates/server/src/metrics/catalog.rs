@@ -34,6 +34,11 @@ pub const METRICS: &[Metric] = &[
         "Closed connections, by close code; 1006 means that the connection broke without a close frame",
     ),
     counter("switchboard_connections_refused_total", "status", "Refused handshakes, by HTTP status"),
+    counter(
+        "switchboard_http_requests_refused_total",
+        "",
+        "Plain HTTP requests answered with 429, because their address exceeded its rate",
+    ),
     counter("switchboard_messages_in_total", "", "Messages received from clients"),
     counter("switchboard_bytes_in_total", "", "Bytes received from clients, including frame headers"),
     counter("switchboard_bytes_out_total", "", "Bytes sent to clients, including frame headers"),

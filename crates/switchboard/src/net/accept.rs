@@ -1,24 +1,22 @@
 //! Accepts TCP connections and serves HTTP on them until they are upgraded.
 
+use std::convert::Infallible;
 use std::future::{Future, IntoFuture, pending};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
-use axum::body::Body;
 use axum::extract::ConnectInfo;
-use http::{Request, Response};
+use http::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use switchboard_ws::handshake;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
-use tower::Service;
 
 use crate::api::app::App;
-use crate::net::http::plain_http;
+use crate::net::http::HttpService;
 use crate::net::stop::{Stopping, stop};
 use crate::net::upgrade::UpgradeService;
 
@@ -99,8 +97,7 @@ impl Serve {
 
     async fn run(self) -> io::Result<()> {
         let Serve { listener, app, signal, stopping } = self;
-        let websockets = UpgradeService::new(&app);
-        let http = plain_http(&app, &websockets);
+        let http = HttpService::new(&app, UpgradeService::new(&app));
         let stopped = CancellationToken::new();
         let mut signal = pin!(signal);
         loop {
@@ -110,8 +107,8 @@ impl Serve {
             };
             match accepted {
                 Ok((stream, peer)) => {
-                    let connection =
-                        serve_http(stream, peer, websockets.clone(), http.clone(), stopped.clone());
+                    let timeout = app.limits().handshake_timeout;
+                    let connection = serve_http(stream, peer, http.clone(), timeout, stopped.clone());
                     app.node().tasks.spawn(connection);
                 }
                 Err(error) if is_peer_error(&error) => {}
@@ -148,14 +145,14 @@ fn is_peer_error(error: &io::Error) -> bool {
 async fn serve_http(
     stream: TcpStream,
     peer: SocketAddr,
-    websockets: UpgradeService,
-    http: Option<axum::Router>,
+    http: HttpService,
+    timeout: Duration,
     stopped: CancellationToken,
 ) {
-    let timeout = websockets.app().limits().handshake_timeout;
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
-        respond(websockets.clone(), http.clone(), request)
+        let http = http.clone();
+        async move { Ok::<_, Infallible>(http.respond(request).await) }
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -172,16 +169,5 @@ async fn serve_http(
     };
     if let Err(error) = ended {
         tracing::debug!(%peer, %error, "HTTP connection failed");
-    }
-}
-
-async fn respond(
-    mut websockets: UpgradeService,
-    http: Option<axum::Router>,
-    request: Request<Incoming>,
-) -> Result<Response<Body>, std::convert::Infallible> {
-    match http {
-        Some(mut router) if !handshake::is_upgrade(request.headers()) => router.call(request).await,
-        _ => websockets.call(request).await,
     }
 }

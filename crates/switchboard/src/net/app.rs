@@ -1,12 +1,12 @@
 //! Methods of [`App`] that serve it: as an axum router, as a tower service, and the graceful stop.
 
+use std::convert::Infallible;
+
 use axum::body::Body;
 use http::Request;
-use switchboard_ws::handshake;
-use tower::Service;
 
 use crate::api::app::App;
-use crate::net::http::plain_http;
+use crate::net::http::HttpService;
 use crate::net::stop::{Stopping, stop};
 use crate::net::transport::PeerStream;
 use crate::net::upgrade::UpgradeService;
@@ -33,21 +33,12 @@ impl App {
     /// # Panics
     /// If the app's routes are invalid, or if called outside a tokio runtime.
     pub fn into_router(self) -> axum::Router {
-        let app = self.clone();
-        let websockets = self.into_service();
-        let Some(http) = plain_http(&app, &websockets) else {
-            return axum::Router::new().fallback_service(websockets);
-        };
-        let either = tower::service_fn(move |request: Request<Body>| {
-            let (mut websockets, mut http) = (websockets.clone(), http.clone());
-            async move {
-                match handshake::is_upgrade(request.headers()) {
-                    true => websockets.call(request).await,
-                    false => http.call(request).await,
-                }
-            }
+        let http = HttpService::new(&self, UpgradeService::new(&self));
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let http = http.clone();
+            async move { Ok::<_, Infallible>(http.respond(request).await) }
         });
-        axum::Router::new().fallback_service(either)
+        axum::Router::new().fallback_service(service)
     }
 
     /// Converts the app into a tower service for one route of an axum router. It upgrades WebSocket

@@ -1,8 +1,9 @@
 //! The WebSocket upgrade: checks handshake requests, answers them, and starts connections.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::future::{Ready, ready};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -26,7 +27,7 @@ use crate::api::app::App;
 use crate::api::socket::Socket;
 use crate::net::connection::Connection;
 use crate::net::heartbeat::Heartbeats;
-use crate::net::limiter::{ConnectionLimiter, ConnectionPermit, LimitError};
+use crate::net::limiter::{AddressLimiter, ConnectionPermit, LimitError};
 use crate::net::options::{AcceptOptions, ClientAddress};
 use crate::net::start::start;
 use crate::net::stop::STOPPING;
@@ -53,7 +54,7 @@ use crate::routing::server::Server;
 #[derive(Clone)]
 pub struct UpgradeService {
     server: Arc<Server>,
-    limiter: Arc<ConnectionLimiter>,
+    limiter: Arc<AddressLimiter>,
 }
 
 /// Why a handshake was refused.
@@ -97,15 +98,44 @@ struct NewClient {
 
 impl UpgradeService {
     pub(crate) fn new(app: &App) -> Self {
-        UpgradeService { server: start(app), limiter: Arc::default() }
+        let (server, limiter) = (start(app), Arc::<AddressLimiter>::default());
+        let sweeps = AddressLimiter::run_sweeps(Arc::downgrade(&limiter), app.limits().clone());
+        app.node().tasks.spawn_service(sweeps);
+        UpgradeService { server, limiter }
     }
 
     pub(crate) fn app(&self) -> &App {
         &self.server.app
     }
 
+    /// The address of the client that sent a request.
+    pub(crate) fn client_address<B>(&self, request: &Request<B>) -> ClientAddress {
+        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+        let peer = peer.map(|info| info.0.ip().to_canonical());
+        self.accept_options().client_address(peer, request.headers())
+    }
+
+    fn accept_options(&self) -> Cow<'_, AcceptOptions> {
+        let options = self.app().setup().extension::<AcceptOptions>();
+        options.map_or_else(|| Cow::Owned(AcceptOptions::default()), Cow::Borrowed)
+    }
+
+    /// Counts an HTTP request that is not a handshake. Returns the refusal if the address exceeds its rate.
+    pub(crate) fn limit_request(&self, ip: Option<IpAddr>) -> Option<Response<Body>> {
+        let error = self.limiter.admit_request(ip, self.app().limits(), now()).err()?;
+        self.app().node().meters().http_refused.increment(1);
+        Some(refusal(&error.into()))
+    }
+
+    /// Counts further requests for an answer that costs as much.
+    pub(crate) fn count_requests(&self, ip: Option<IpAddr>, requests: u32) {
+        if requests > 0 {
+            self.limiter.count_requests(ip, requests, self.app().limits(), now());
+        }
+    }
+
     /// Answers a request. If it is a valid handshake, the connection starts after the response.
-    fn respond<B>(&self, mut request: Request<B>) -> Response<Body> {
+    pub(crate) fn respond<B>(&self, mut request: Request<B>) -> Response<Body> {
         let outcome = self.check(&request).and_then(|(accept, client)| {
             if request.extensions().get::<hyper::upgrade::OnUpgrade>().is_none() {
                 return Err(UpgradeError::NoUpgrade);
@@ -113,10 +143,16 @@ impl UpgradeService {
             self.upgrade(&mut request, client);
             Ok(switching_protocols(accept))
         });
-        outcome.unwrap_or_else(|error| {
-            self.app().node().meters().refused(error.status().as_u16());
-            refusal(&error)
-        })
+        outcome.unwrap_or_else(|error| self.refuse(&request, error))
+    }
+
+    /// Refuses a handshake. It counts as a request, because it has not been counted as a connection.
+    fn refuse<B>(&self, request: &Request<B>, error: UpgradeError) -> Response<Body> {
+        let ip = self.client_address(request).ip;
+        let admitted = self.limiter.admit_request(ip, self.app().limits(), now());
+        let error = admitted.err().map_or(error, UpgradeError::from);
+        self.app().node().meters().refused(error.status().as_u16());
+        refusal(&error)
     }
 
     /// Checks a handshake's headers, origin and URL, and the connection limits. Returns the value of
@@ -124,27 +160,25 @@ impl UpgradeService {
     fn check<B>(&self, request: &Request<B>) -> Result<(HeaderValue, NewClient), UpgradeError> {
         let (app, headers) = (self.app(), request.headers());
         let accept = handshake::accept(headers, request.method(), request.version())?;
-        let default = AcceptOptions::default();
-        let options = app.setup().extension::<AcceptOptions>().unwrap_or(&default);
-        if !options.allows_origin(headers) {
+        if !self.accept_options().allows_origin(headers) {
             return Err(UpgradeError::Origin);
         }
         if app.node().is_stopping.load(Ordering::Relaxed) {
             return Err(UpgradeError::Stopping);
         }
         let handshake = Handshake::of(app, request.uri())?;
-        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
-        let peer = peer.map(|info| info.0.ip().to_canonical());
-        let ClientAddress { ip, is_secure } = options.client_address(peer, headers);
-        let permit = self.limiter.admit(ip, app.limits(), now())?;
+        let ClientAddress { ip, is_secure } = self.client_address(request);
+        let permit = self.limiter.admit_connection(ip, app.limits(), now())?;
         let info = Info::new(request.uri(), headers, ip, is_secure);
         Ok((accept, NewClient { handshake, info, permit }))
     }
 
     /// Starts an emit connection over a stream without an HTTP handshake.
     pub(crate) fn connect_stream(&self, stream: PeerStream) {
-        let permit =
-            self.limiter.admit(None, self.app().limits(), now()).expect("a new limiter has no connections");
+        let permit = self
+            .limiter
+            .admit_connection(None, self.app().limits(), now())
+            .expect("a new limiter has no connections");
         let client = NewClient { handshake: Handshake::without_address(), info: Info::empty(), permit };
         let connect = self.connect(stream, Bytes::new(), client);
         connect.now_or_never().expect("admitting an emit client does not wait");
@@ -265,6 +299,9 @@ fn refusal(error: &UpgradeError) -> Response<Body> {
     if error.status() == StatusCode::UPGRADE_REQUIRED {
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+    }
+    if error.status() == StatusCode::TOO_MANY_REQUESTS {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
     response
 }

@@ -46,6 +46,10 @@ pub struct Limits {
     /// New connections per second from one address, with a burst of twice as many; more are refused with
     /// 429. Default 20,000.
     pub connects_per_s: Option<u32>,
+    /// HTTP requests per second from one address, with a burst of twice as many; more are answered with 429. Refused
+    /// handshakes count, accepted ones do not. A long list of shards counts as several requests, and so does
+    /// `/metrics`. Default 5,000.
+    pub http_requests_per_s: Option<u32>,
     /// Refused tokens per minute from one address, including Mesa logins without a token; above it tokens
     /// are refused without being verified. Default 60.
     pub refused_tokens_per_min: Option<u32>,
@@ -84,6 +88,7 @@ impl Default for Limits {
             connections_max: None,
             connections_per_address_max: None,
             connects_per_s: Some(20_000),
+            http_requests_per_s: Some(5000),
             refused_tokens_per_min: Some(60),
             messages_per_s: Some(5000),
             bytes_per_s: Some(16 * 1024 * 1024),
@@ -115,6 +120,7 @@ impl Limits {
             self.connections_max = None;
             self.connections_per_address_max = None;
             self.connects_per_s = None;
+            self.http_requests_per_s = None;
             self.refused_tokens_per_min = None;
             self.messages_per_s = None;
             self.bytes_per_s = None;

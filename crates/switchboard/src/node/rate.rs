@@ -2,6 +2,22 @@
 
 use std::time::Instant;
 
+/// A response with this extension counts as that many requests of
+/// [`Limits::http_requests_per_s`](crate::Limits::http_requests_per_s), and not as one.
+///
+/// ```
+/// use axum::response::IntoResponse;
+/// use axum::{Extension, Router, routing::get};
+/// use switchboard::{App, RequestCost};
+///
+/// async fn report() -> impl IntoResponse {
+///     (Extension(RequestCost(100)), "a list that takes long to make")
+/// }
+/// let app = App::new().with_http(Router::new().route("/report", get(report)));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestCost(pub u32);
+
 /// A token bucket. It starts full and refills at a constant rate.
 pub(crate) struct Bucket {
     tokens: f32,

@@ -6,6 +6,7 @@ mod connect_params;
 mod encode;
 mod http_routes;
 mod identify;
+mod info_answers;
 mod member_entry;
 mod member_lists;
 pub(crate) mod options;

@@ -4,6 +4,7 @@ mod bad_input;
 mod embedding;
 mod handlers;
 mod hooks;
+mod http_rates;
 mod inbox;
 mod koji;
 mod koji_member_lists;

@@ -1,20 +1,34 @@
 //! `GET /info/<projectId>`: lists the shards of a project, for pages of any origin.
 
-use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
+use axum::{Extension, Router};
+use bytes::Bytes;
 use http::{StatusCode, Uri, header};
 use percent_encoding::percent_decode_str;
 use serde_json::json;
 use switchboard_event::ProjectId;
 
 use crate::api::app::App;
+use crate::node::errors::QueryError;
+use crate::node::rate::RequestCost;
+use crate::protocols::koji::info_answers::InfoAnswers;
+
+/// An answer counts as one request for each started part of this many bytes.
+const BYTES_PER_REQUEST: usize = 4096;
+
+#[derive(Clone)]
+struct RouteState {
+    app: App,
+    answers: InfoAnswers,
+}
 
 /// The HTTP routes of the protocol.
 pub(crate) fn routes(app: App) -> Router {
-    let info: MethodRouter<App> = get(info).options(preflight);
-    Router::new().route("/info/", info.clone()).route("/info/{*project}", info).with_state(app)
+    let info: MethodRouter<RouteState> = get(info).options(preflight);
+    let state = RouteState { app, answers: InfoAnswers::default() };
+    Router::new().route("/info/", info.clone()).route("/info/{*project}", info).with_state(state)
 }
 
 const ANY_ORIGIN: (header::HeaderName, &str) = (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*");
@@ -25,31 +39,35 @@ async fn preflight() -> impl IntoResponse {
     (StatusCode::NO_CONTENT, [ANY_ORIGIN, methods, headers])
 }
 
-async fn info(State(app): State<App>, uri: Uri) -> Response {
+async fn info(State(RouteState { app, answers }): State<RouteState>, uri: Uri) -> Response {
     let Ok(project) = ProjectId::new(&project_of(&uri)) else {
-        return json_response(StatusCode::OK, &json!([]));
+        return json_response(StatusCode::OK, Bytes::from_static(b"[]"));
     };
-    match app.project(&project).shards().await {
-        Ok(shards) => {
-            let list = shards
-                .into_iter()
-                .map(|shard| json!({ "shardName": shard.name, "numConnectedClients": shard.seated }));
-            json_response(StatusCode::OK, &list.collect())
-        }
+    let tasks = &app.node().tasks;
+    match answers.get(&project, tasks, list_shards(app.project(&project))).await {
+        Ok(list) => json_response(StatusCode::OK, list),
         Err(error) => {
             tracing::warn!(
-                error = &error as &dyn std::error::Error,
+                error = &*error as &dyn std::error::Error,
                 "cannot list the shards; the request is answered with 503"
             );
-            json_response(StatusCode::SERVICE_UNAVAILABLE, &json!({ "error": "the store did not answer" }))
+            let body = json!({ "error": "the store did not answer" }).to_string();
+            json_response(StatusCode::SERVICE_UNAVAILABLE, body.into())
         }
     }
 }
 
-fn json_response(status: StatusCode, body: &serde_json::Value) -> Response {
+async fn list_shards(app: App) -> Result<Bytes, QueryError> {
+    let shards = app.shards().await?.into_iter();
+    let list = shards.map(|shard| json!({ "shardName": shard.name, "numConnectedClients": shard.seated }));
+    Ok(serde_json::Value::from_iter(list).to_string().into())
+}
+
+fn json_response(status: StatusCode, body: Bytes) -> Response {
     let headers =
         [ANY_ORIGIN, (header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
-    (status, headers, body.to_string()).into_response()
+    let cost = RequestCost(body.len().div_ceil(BYTES_PER_REQUEST).max(1) as u32);
+    (status, headers, Extension(cost), body).into_response()
 }
 
 /// The project id is everything after `/info/`, with slashes and query, because clients do not encode it.
