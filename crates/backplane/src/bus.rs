@@ -110,4 +110,10 @@ pub trait Bus: Send + Sync + 'static {
     fn is_up(&self) -> bool {
         true
     }
+
+    /// Returns true while publications are lost or late: while the bus is not up or publications wait for long, and
+    /// for a while after some were lost.
+    fn is_degraded(&self) -> bool {
+        !self.is_up()
+    }
 }

@@ -5,12 +5,14 @@ mod many_users;
 mod outbound;
 mod publish_queue;
 mod recent_stamps;
+mod route;
 mod subscriber;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use metrics::{Counter, counter};
 use redis::{PushInfo, PushKind, Value};
 use switchboard_backplane::{BoxFuture, Bus, Content, Publication, PublishError, Receiver};
@@ -28,6 +30,10 @@ pub(crate) use outbound::Outbound;
 use publish_queue::{PublishQueue, PublishSession};
 use recent_stamps::RecentStamps;
 use subscriber::{OnMessage, SubscribeSession, Subscriber};
+
+/// What a publication takes of the 128 units that a task may use before it yields: 8 small publications, or one of 64 KiB.
+const PUBLICATION_UNITS: usize = 16;
+const BYTES_PER_UNIT: usize = 512;
 
 /// Carries publications through Redis. Made by [`Redis::connect`](crate::Redis::connect).
 pub struct RedisBus {
@@ -108,6 +114,7 @@ impl RedisBus {
     }
 
     fn receive(&self, channel: &[u8], message: Bytes) {
+        yield_after(message.len());
         match self.bridge.as_ref().and_then(|bridge| bridge.decode(channel, &message)) {
             None => self.receive_from_node(message),
             Some(Ok(None)) => {}
@@ -164,6 +171,18 @@ impl RedisBus {
     }
 }
 
+/// Makes the current task yield after a few publications, so that their frames are sent before more are queued: it is a
+/// task of the Redis client, which otherwise reads until its socket is empty. Each publication takes its share of what
+/// the runtime lets a task do at once.
+fn yield_after(bytes: usize) {
+    let units = PUBLICATION_UNITS + bytes / BYTES_PER_UNIT;
+    for _ in 0..units {
+        if tokio::task::consume_budget().now_or_never().is_none() {
+            break;
+        }
+    }
+}
+
 /// Whether a publication is sent to several channels with one stamp. A stored message is not: each node
 /// receives it once, and its number is unique only within its project.
 fn has_copies(publication: &Publication) -> bool {
@@ -202,5 +221,9 @@ impl Bus for RedisBus {
 
     fn is_up(&self) -> bool {
         self.subscriber.is_up() && self.publish_queue.is_up()
+    }
+
+    fn is_degraded(&self) -> bool {
+        !self.is_up() || self.publish_queue.is_stalled() || self.context.connector.losses.is_recent()
     }
 }

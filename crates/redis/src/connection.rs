@@ -6,6 +6,7 @@
 
 mod backoff;
 mod connector;
+mod losses;
 mod reconnects;
 mod redis_connection;
 pub(crate) mod script;
@@ -14,6 +15,7 @@ mod tls;
 
 pub(crate) use backoff::Backoff;
 pub(crate) use connector::{Connected, Connector, OnPush, ignore_pushes};
+pub(crate) use losses::Losses;
 pub(crate) use reconnects::Reconnects;
 pub(crate) use redis_connection::{Batch, RedisConnection};
 pub(crate) use supervise::{Session, Up, supervise};

@@ -22,7 +22,7 @@ struct Health {
 }
 
 /// `/livez`: 200 while the process answers. `/readyz`: 200 while the node accepts connections, with the
-/// text `degraded` while Redis is down, and 503 while it stops. `/metrics`: Prometheus text.
+/// text `degraded` while Redis is down or slow, or was a moment ago, and 503 while it stops. `/metrics`: Prometheus text.
 pub(crate) fn routes(app: App, prometheus: PrometheusHandle) -> Router {
     Router::new()
         .route("/livez", get(async || "ok\n"))
@@ -34,7 +34,7 @@ pub(crate) fn routes(app: App, prometheus: PrometheusHandle) -> Router {
 async fn ready(State(health): State<Health>) -> impl IntoResponse {
     let hub = health.app.hub();
     let inbox_is_up = health.app.inbox().is_none_or(|inbox| inbox.is_up());
-    match (health.app.is_stopping(), hub.bus().is_up() && hub.store().is_up() && inbox_is_up) {
+    match (health.app.is_stopping(), !hub.bus().is_degraded() && hub.store().is_up() && inbox_is_up) {
         (true, _) => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
         (false, true) => (StatusCode::OK, "ready\n"),
         // Redis is down for all nodes at once; with 503 a load balancer would remove every node.

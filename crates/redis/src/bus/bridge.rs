@@ -29,4 +29,6 @@ pub(crate) struct BridgeCommand {
     pub(crate) command: Cmd,
     /// Approximate size in the queue.
     pub(crate) bytes: usize,
+    /// Approximate work for Redis: channels, and entries that are looked up.
+    pub(crate) work: usize,
 }

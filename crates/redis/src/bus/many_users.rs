@@ -5,28 +5,16 @@ use std::sync::LazyLock;
 
 use bytes::Bytes;
 use redis::Cmd;
-use switchboard_backplane::{Content, Publication};
-use switchboard_event::Target;
+use switchboard_backplane::Publication;
 
 use crate::connection::script::Script;
 use crate::envelope::{self, Stamp};
 use crate::names::ProjectNames;
 
-/// Up to this many users are addressed on their own channels, which costs Redis less than the script (decision
-/// 0040). A node may then receive that many copies.
-const FEW_MAX: usize = 8;
-
 /// Finds the nodes of users and publishes to them, in one step.
 pub(crate) static PUBLISH_TO_USERS: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(include_str!("nodes_of_users.lua"), include_str!("publish_to_users.lua")))
 });
-
-/// A publication for many users, and possibly for other targets.
-pub(super) struct ManyUsers<'a> {
-    publication: &'a Publication,
-    users: Vec<&'a str>,
-    others: Vec<&'a Target>,
-}
 
 /// The arguments of the script.
 pub(crate) struct EncodedForUsers {
@@ -34,54 +22,46 @@ pub(crate) struct EncodedForUsers {
     node: [u8; 4],
     head: Bytes,
     tail: Bytes,
+    /// Channels of other targets.
     channels: Vec<String>,
     users: usize,
     /// The users in the encoding of an audience.
     targets: Vec<u8>,
 }
 
-impl<'a> ManyUsers<'a> {
-    /// `None` if the publication is for few users.
-    pub(super) fn of(publication: &'a Publication) -> Option<Self> {
-        let to = &publication.audience.to;
-        if to.len() <= FEW_MAX || matches!(publication.content, Content::ShardChanged(_)) {
-            return None;
-        }
-        let (users, others): (Vec<_>, Vec<_>) = to.iter().partition(|to| matches!(to, Target::User(_)));
-        let users: Vec<&str> = users.into_iter().filter_map(user).collect();
-        (users.len() > FEW_MAX).then_some(ManyUsers { publication, users, others })
-    }
-
-    pub(super) fn encode(&self, names: &ProjectNames, stamp: Stamp) -> EncodedForUsers {
+impl EncodedForUsers {
+    pub(super) fn new(
+        names: &ProjectNames,
+        publication: &Publication,
+        stamp: Stamp,
+        users: &[&str],
+        channels: Vec<String>,
+    ) -> Self {
         // A node that also subscribes to another target's channel receives two copies and drops the second one
         // by its stamp. Each copy must therefore contain all targets.
-        let [head, tail] = match &*self.others {
-            [] => envelope::around_targets(self.publication, stamp),
-            _ => [envelope::encode(self.publication, stamp), Bytes::new()],
+        let [head, tail] = match &*channels {
+            [] => envelope::around_targets(publication, stamp),
+            _ => [envelope::encode(publication, stamp), Bytes::new()],
         };
         EncodedForUsers {
             base: names.base().into(),
             node: stamp.node.0.to_be_bytes(),
             head,
             tail,
-            channels: names.channels(self.others.iter().copied()),
-            users: self.users.len(),
-            targets: envelope::users(&self.users),
+            channels,
+            users: users.len(),
+            targets: envelope::users(users),
         }
     }
-}
 
-fn user(target: &Target) -> Option<&str> {
-    match target {
-        Target::User(user) => Some(user),
-        _ => None,
-    }
-}
-
-impl EncodedForUsers {
     /// Approximate size in the queue.
     pub(super) fn bytes(&self) -> usize {
         self.head.len() + self.tail.len() + self.targets.len()
+    }
+
+    /// Users that are looked up, and channels.
+    pub(super) fn work(&self) -> usize {
+        self.users + self.channels.len()
     }
 
     pub(super) fn command(&self, verb: &str) -> Cmd {

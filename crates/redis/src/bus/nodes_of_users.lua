@@ -37,17 +37,19 @@ end
 
 -- Publishes to the nodes of `count` users, which are given in the encoding of an audience. Each node receives
 -- an audience with only its own users, between `head` and `tail`; without a tail `head` is the whole message.
--- The node `except` is left out.
+-- The node `except` is left out. Returns the number of nodes that receive it.
 local function publish_to_users(verb, base, count, users, head, tail, except)
   local function message_for(some, targets)
     return tail and head .. struct.pack('>I4', some) .. targets .. tail or head
   end
   local users_on, on_all = find_nodes(verb, base, count, users)
   if on_all then return redis.call(verb, base .. ':to:=', message_for(count, users)) end
+  local receivers = 0
   for node, own in pairs(users_on) do
     if node ~= except then
       local hex = node:gsub('.', function(byte) return string.format('%02x', byte:byte()) end)
-      redis.call(verb, base .. ':to:!' .. hex, message_for(#own, table.concat(own)))
+      receivers = receivers + redis.call(verb, base .. ':to:!' .. hex, message_for(#own, table.concat(own)))
     end
   end
+  return receivers
 end

@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 use switchboard_backplane::Publication;
-use switchboard_event::Target;
 
 use super::bridge::BridgeCommand;
-use super::many_users::{EncodedForUsers, ManyUsers};
+use super::many_users::EncodedForUsers;
+use super::route::Route;
 use crate::connection::Batch;
 use crate::envelope::{self, Stamp};
 use crate::names::ProjectNames;
@@ -24,13 +24,15 @@ impl Outbound {
     /// `None` if no other node can have a receiver.
     pub(crate) fn of(names: &ProjectNames, publication: &Publication, stamp: Stamp) -> Option<Self> {
         let route = names.base().into();
-        if let Some(many) = ManyUsers::of(publication) {
-            return Some(Outbound::ManyUsers { route, message: many.encode(names, stamp) });
-        }
-        let is_local = |target: &&Target| matches!(target, Target::Socket(id) if id.node() == stamp.node);
-        let channels = names.channels(publication.audience.to.iter().filter(|target| !is_local(target)));
-        let message = (!channels.is_empty()).then(|| envelope::encode(publication, stamp))?;
-        Some(Outbound::Channels { route, channels, message })
+        Some(match Route::of(names, publication, stamp.node)? {
+            Route::Channels(channels) => {
+                Outbound::Channels { route, channels, message: envelope::encode(publication, stamp) }
+            }
+            Route::NodesOfUsers { users, channels } => {
+                let message = EncodedForUsers::new(names, publication, stamp, &users, channels);
+                Outbound::ManyUsers { route, message }
+            }
+        })
     }
 
     /// Approximate size in the queue.
@@ -39,6 +41,15 @@ impl Outbound {
             Outbound::Channels { message, .. } => message.len(),
             Outbound::ManyUsers { message, .. } => message.bytes(),
             Outbound::Bridge(command) => command.bytes,
+        }
+    }
+
+    /// Approximate work for Redis: channels, and users that are looked up.
+    pub(super) fn work(&self) -> usize {
+        match self {
+            Outbound::Channels { channels, .. } => channels.len(),
+            Outbound::ManyUsers { message, .. } => message.work(),
+            Outbound::Bridge(command) => command.work,
         }
     }
 

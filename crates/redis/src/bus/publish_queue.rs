@@ -3,20 +3,29 @@
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
-use metrics::{Counter, counter};
-use redis::{RedisResult, Value};
+use metrics::{Counter, Gauge, counter, gauge};
+use redis::RedisResult;
 use switchboard_backplane::PublishError;
 use tokio::sync::{Notify, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::many_users::PUBLISH_TO_USERS;
 use super::outbound::Outbound;
-use crate::connection::{Batch, RedisConnection, Session, Up, script};
+use crate::connection::{Batch, Losses, RedisConnection, Session, Up, script};
 use crate::options::REPLY_TIMEOUT;
 
 /// Maximum number of publications in one pipeline.
 const BATCH_MAX: usize = 512;
+
+/// Approximately how much work for Redis, and how many bytes, are in one pipeline. Redis must reply to a pipeline
+/// within [`REPLY_TIMEOUT`], and it serves the other clients between two pipelines.
+const BATCH_WORK_MAX: usize = 4096;
+const BATCH_BYTES_MAX: usize = 1024 * 1024;
+
+/// Publishing stalls if a publication waits longer than this.
+const STALL: Duration = Duration::from_secs(1);
 
 /// Publications that are queued for Redis, bounded in bytes.
 pub(super) struct PublishQueue {
@@ -24,16 +33,27 @@ pub(super) struct PublishQueue {
     filled: Notify,
     bytes_max: usize,
     verb: &'static str,
+    meters: Meters,
+    is_up: watch::Sender<bool>,
+    /// Publications that were refused because the queue was full.
+    refusals: Losses,
+}
+
+struct Meters {
     published: Counter,
     lost: Counter,
-    is_up: watch::Sender<bool>,
+    queued_bytes: Gauge,
 }
 
 #[derive(Default)]
 struct Queue {
-    queued: VecDeque<Outbound>,
+    /// With the time at which each was queued.
+    queued: VecDeque<(Instant, Outbound)>,
     bytes: usize,
     is_up: bool,
+    /// Publications of the pipeline without a reply, and when the oldest of them was queued.
+    in_flight: usize,
+    in_flight_since: Option<Instant>,
 }
 
 impl PublishQueue {
@@ -43,9 +63,13 @@ impl PublishQueue {
             filled: Notify::new(),
             bytes_max,
             verb,
-            published: counter!("switchboard_bus_published_total"),
-            lost: counter!("switchboard_bus_interrupted_total"),
+            meters: Meters {
+                published: counter!("switchboard_bus_published_total"),
+                lost: counter!("switchboard_bus_interrupted_total"),
+                queued_bytes: gauge!("switchboard_bus_queued_bytes"),
+            },
             is_up: watch::Sender::new(false),
+            refusals: Losses::default(),
         }
     }
 
@@ -55,6 +79,14 @@ impl PublishQueue {
 
     pub(super) fn is_up(&self) -> bool {
         *self.is_up.borrow()
+    }
+
+    /// Returns true while publications wait for long, and for a while after some were refused.
+    pub(super) fn is_stalled(&self) -> bool {
+        let queue = self.lock();
+        let queued_since = || queue.queued.front().map(|(since, _)| *since);
+        let waits = queue.in_flight_since.or_else(queued_since).is_some_and(|since| since.elapsed() > STALL);
+        waits || self.refusals.is_recent()
     }
 
     /// Completes once publications are accepted.
@@ -75,50 +107,60 @@ impl PublishQueue {
             return Err(PublishError::Disconnected);
         }
         if queue.bytes + outbound.bytes() > self.bytes_max {
+            self.refusals.record();
             return Err(PublishError::Full);
         }
         queue.bytes += outbound.bytes();
-        queue.queued.push_back(outbound);
+        self.meters.queued_bytes.set(queue.bytes as f64);
+        queue.queued.push_back((Instant::now(), outbound));
         if queue.queued.len() == 1 {
             self.filled.notify_one();
         }
         Ok(())
     }
 
+    /// Takes the publications of the next pipeline.
     fn take(&self) -> Vec<Outbound> {
         let mut queue = self.lock();
-        let count = queue.queued.len().min(BATCH_MAX);
-        let taken: Vec<Outbound> = queue.queued.drain(..count).collect();
+        let count = queue.next_batch();
+        queue.in_flight = count;
+        queue.in_flight_since = queue.queued.front().map(|(since, _)| *since);
+        let taken: Vec<Outbound> = queue.queued.drain(..count).map(|(_, outbound)| outbound).collect();
         queue.bytes -= taken.iter().map(Outbound::bytes).sum::<usize>();
+        self.meters.queued_bytes.set(queue.bytes as f64);
         taken
     }
 
-    /// Drops the queue: after a reconnect its publications would be late and out of order.
+    /// Drops the queue: after a reconnect its publications would be late and out of order. Those without a reply may
+    /// be lost as well.
     fn clear(&self) {
-        let Queue { queued, .. } = std::mem::take(&mut *self.lock());
-        self.lost.increment(queued.len() as u64);
+        let Queue { queued, in_flight, .. } = std::mem::take(&mut *self.lock());
+        self.meters.lost.increment((queued.len() + in_flight) as u64);
+        self.meters.queued_bytes.set(0.0);
         self.set_up(false);
     }
 
     async fn publish(&self, connection: &RedisConnection, taken: Vec<Outbound>) -> RedisResult<()> {
-        let count = taken.len() as u64;
         let mut batch = Batch::default();
         taken.iter().for_each(|outbound| outbound.append_to(&mut batch, self.verb));
-        let replies = connection.run(batch).await.inspect_err(|_| self.lost.increment(count))?;
-        let refused = replies.into_iter().find_map(|reply| match reply {
-            Value::ServerError(error) => Some(error),
-            _ => None,
-        });
-        match refused {
-            None => {
-                self.published.increment(count);
-                Ok(())
-            }
-            Some(error) => {
-                self.lost.increment(count);
-                Err(error.into())
-            }
-        }
+        connection.run_all(batch).await?;
+        self.lock().in_flight = 0;
+        self.meters.published.increment(taken.len() as u64);
+        Ok(())
+    }
+}
+
+impl Queue {
+    /// How many publications the next pipeline has.
+    fn next_batch(&self) -> usize {
+        let (mut work, mut bytes) = (0, 0);
+        let fits = |(_, outbound): &&(Instant, Outbound)| {
+            let is_first = work == 0;
+            work += outbound.work();
+            bytes += outbound.bytes();
+            is_first || (work <= BATCH_WORK_MAX && bytes <= BATCH_BYTES_MAX)
+        };
+        self.queued.iter().take(BATCH_MAX).take_while(fits).count()
     }
 }
 

@@ -13,6 +13,7 @@ use redis::{
 use tokio::sync::{Mutex, Notify};
 use tokio::time::timeout;
 
+use super::losses::Losses;
 use super::redis_connection::RedisConnection;
 use super::tls;
 use crate::error::ConnectError;
@@ -22,6 +23,8 @@ use crate::options::{Mode, Options, REPLY_TIMEOUT};
 pub(crate) struct Connector {
     topology: Topology,
     addresses: String,
+    /// Losses of connections that were up.
+    pub(crate) losses: Losses,
 }
 
 enum Topology {
@@ -90,7 +93,7 @@ impl Connector {
                 Topology::Sentinel(Box::new(Mutex::new(client)))
             }
         };
-        Ok(Connector { topology, addresses: addresses.join(", ") })
+        Ok(Connector { topology, addresses: addresses.join(", "), losses: Losses::default() })
     }
 
     /// The configured addresses as `host:port`, without user names and passwords.

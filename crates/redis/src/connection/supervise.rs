@@ -91,6 +91,7 @@ pub(crate) async fn supervise<S: Session>(
             Ok(()) => return,
             Err(error) if was_up => {
                 backoff = Backoff::default();
+                connector.losses.record();
                 tracing::warn!(connection, %error, "{}", S::LOST);
             }
             Err(error) => {

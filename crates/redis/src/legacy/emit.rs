@@ -42,7 +42,10 @@ const BATCH_MAX: usize = 1024;
 /// How many times the sets of rooms and tags are renewed within their time to live.
 const RENEWALS: u32 = 24;
 
-const TO_USER: &str = include_str!("emit/to_user.lua");
+const TO_CLIENTS: &str = include_str!("emit/to_clients.lua");
+
+/// Most users and sockets that one script call looks up: at most a few ms of Redis' time.
+const CLIENTS_MAX: usize = 1024;
 
 /// This node's end of the bridge.
 pub(super) struct EmitServers {
@@ -140,31 +143,43 @@ impl EmitServers {
         Ok(())
     }
 
-    fn encode_for(&self, event: &Event, target: &Target) -> Option<BridgeCommand> {
-        let [channel, direct] = &self.channels;
-        let (channel, addressee) = match target {
-            Target::Everyone => (channel, Addressee::Everyone),
-            Target::Room(name) => (channel, Addressee::Members(name)),
-            Target::Tag(name) => (channel, Addressee::Members(name)),
-            // A socket that is not on a known Switchboard node may be on an original one. The sockets of a Switchboard
-            // node that joined after the last renewal are published to as well; original nodes ignore them.
-            Target::Socket(id) if id.node() == self.node || self.nodes().contains(&id.node()) => return None,
-            Target::Socket(id) => (direct, Addressee::Socket(*id)),
-            Target::User(user) => return Some(self.encode_for_user(event, user)),
-        };
-        let message = messages::encode(&self.instance, &addressee, event);
-        let mut command = cmd("PUBLISH");
-        command.arg(channel).arg(&message);
-        Some(BridgeCommand { command, bytes: message.len() })
+    /// Returns true if the socket is on a known Switchboard node. Another may be on an original one; the sockets of a
+    /// Switchboard node that joined after the last renewal are published to as well, and original nodes ignore them.
+    fn is_ours(&self, id: SocketId) -> bool {
+        id.node() == self.node || self.nodes().contains(&id.node())
     }
 
-    /// Original nodes store one socket of a user. A script publishes to it if it is on an original node.
-    fn encode_for_user(&self, event: &Event, user: &UserId) -> BridgeCommand {
+    fn encode_for(&self, event: &Event, addressee: &Addressee<'_>) -> BridgeCommand {
+        let [channel, direct] = &self.channels;
+        let channel = if let Addressee::Socket(_) = addressee { direct } else { channel };
+        let message = messages::encode(&self.instance, addressee, event);
+        let mut command = cmd("PUBLISH");
+        command.arg(channel).arg(&message);
+        BridgeCommand { command, bytes: message.len(), work: 1 }
+    }
+
+    /// Publishes to users and sockets. A single socket needs no lookup; for others a script selects those on original
+    /// nodes, which store one socket of each user.
+    fn encode_for_clients(&self, event: &Event, users: &[&str], sockets: &[SocketId]) -> Vec<BridgeCommand> {
+        if let ([], [socket]) = (users, sockets) {
+            return vec![self.encode_for(event, &Addressee::Socket(*socket))];
+        }
+        let sockets: Vec<String> = sockets.iter().map(SocketId::to_string).collect();
+        let sockets: Vec<&str> = sockets.iter().map(String::as_str).collect();
+        let of_users = users.chunks(CLIENTS_MAX).map(|some| self.script_call(event, some, &[]));
+        let of_sockets = sockets.chunks(CLIENTS_MAX).map(|some| self.script_call(event, &[], some));
+        of_users.chain(of_sockets).collect()
+    }
+
+    fn script_call(&self, event: &Event, users: &[&str], sockets: &[&str]) -> BridgeCommand {
         let [head, tail] = messages::around_socket(&self.instance, event);
         let mut command = cmd("EVAL");
-        command.arg(TO_USER).arg(1).arg(&self.keys.users);
-        command.arg(&**user).arg(INSTANCE_PREFIX).arg(&self.channels[1]).arg(&head).arg(&tail);
-        BridgeCommand { command, bytes: TO_USER.len() + head.len() + tail.len() }
+        command.arg(TO_CLIENTS).arg(2).arg(&self.keys.users).arg(self.keys.of(&Target::Everyone));
+        command.arg(INSTANCE_PREFIX).arg(&self.channels[1]).arg(&head).arg(&tail);
+        command.arg(users.len()).arg(users).arg(sockets);
+        let names: usize = users.iter().chain(sockets).map(|name| name.len()).sum();
+        let bytes = TO_CLIENTS.len() + head.len() + tail.len() + names;
+        BridgeCommand { command, bytes, work: users.len() + sockets.len() }
     }
 }
 
@@ -207,9 +222,18 @@ impl LegacyServers for EmitServers {
         let everyone = [Target::Everyone];
         let to: &[Target] = if audience.to.contains(&Target::Everyone) { &everyone } else { &audience.to };
         let mut done: HashSet<&Target> = audience.except.iter().collect();
-        to.iter()
-            .filter(|target| done.insert(*target))
-            .filter_map(|target| self.encode_for(event, target))
-            .collect()
+        let (mut commands, mut users, mut sockets) = (Vec::new(), Vec::new(), Vec::new());
+        for target in to.iter().filter(|target| done.insert(*target)) {
+            match target {
+                Target::Everyone => commands.push(self.encode_for(event, &Addressee::Everyone)),
+                Target::Room(name) => commands.push(self.encode_for(event, &Addressee::Members(name))),
+                Target::Tag(name) => commands.push(self.encode_for(event, &Addressee::Members(name))),
+                Target::User(user) => users.push(&**user),
+                Target::Socket(id) if self.is_ours(*id) => {}
+                Target::Socket(id) => sockets.push(*id),
+            }
+        }
+        commands.extend(self.encode_for_clients(event, &users, &sockets));
+        commands
     }
 }

@@ -105,7 +105,7 @@ impl LegacyServers for MesaServers {
         };
         let mut command = cmd("PUBLISH");
         command.arg(&self.channels[0]).arg(&message);
-        vec![BridgeCommand { command, bytes: message.len() }]
+        vec![BridgeCommand { command, bytes: message.len(), work: 1 }]
     }
 }
 

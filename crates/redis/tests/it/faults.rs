@@ -450,3 +450,19 @@ async fn a_key_of_the_wrong_type_affects_no_other_target() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_is_degraded_while_publishing_stalls_and_for_a_while_after_its_connection_was_lost() {
+    let server = RedisServer::start().await;
+    let node = connect(&server).await;
+    let bus = node.redis.bus();
+    assert!(!bus.is_degraded());
+    server.pause();
+    node.node.send("p", room(), "late", Scope::AllNodes);
+    until("the stall is seen", async || bus.is_degraded()).await;
+    // No reply within 2 s ends the connection.
+    until("the loss is seen", async || !bus.is_up()).await;
+    server.resume();
+    until("the node is connected", async || bus.is_up()).await;
+    assert!(bus.is_degraded(), "although it is connected again");
+}

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use switchboard_backplane::Backplane;
-use switchboard_event::{Audience, Target};
+use switchboard_event::{Audience, SocketId, Target};
 use switchboard_hub::Scope;
 use switchboard_testkit::{Member, RedisServer};
 
@@ -197,4 +197,54 @@ async fn a_script_that_redis_lost_is_loaded_again() {
         !member.received().is_empty()
     })
     .await;
+}
+
+/// How often a Redis server has executed a command, also in scripts.
+async fn calls(server: &RedisServer, command: &str) -> u64 {
+    let info = server.ask_text("INFO commandstats").await;
+    let head = format!("cmdstat_{command}:calls=");
+    let line = info.lines().find_map(|line| line.strip_prefix(&head));
+    line.and_then(|line| line.split(',').next()).map_or(0, |calls| calls.parse().expect("a number"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_send_to_many_unknown_users_costs_one_lookup() {
+    let server = RedisServer::start().await;
+    let (one, two) = (connect(&server).await, connect(&server).await);
+    let known = join(&two, &[user(7)]);
+    ready(&[&one, &two]).await;
+    let before = (calls(&server, "zmscore").await, calls(&server, "zrange").await, published(&server).await);
+    one.node.send("p", first_users(1000), "event", Scope::AllNodes);
+    until("the event arrives", async || known.received() == "event.").await;
+    let after = (calls(&server, "zmscore").await, calls(&server, "zrange").await, published(&server).await);
+    assert_eq!(after.0 - before.0, 1, "all users are looked up together");
+    assert_eq!(after.1 - before.1, 1, "only the nodes of the known user are looked up");
+    assert_eq!(after.2 - before.2, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_send_to_very_many_targets_is_one_publication_without_a_lookup() {
+    let server = RedisServer::start().await;
+    let (one, two) = (connect(&server).await, connect(&server).await);
+    let (in_room, of_user) = (join(&two, &[room()]), join(&two, &[user(7), user(8)]));
+    let other = join(&two, &[]);
+    ready(&[&one, &two]).await;
+    let rooms = (0..100).map(|n| Target::room(&format!("{n}")).unwrap());
+    let unknown = (0..100).map(|_| Target::Socket(SocketId::random()));
+    for audience in [
+        first_users(20_000).and(room()),
+        Audience { to: rooms.chain([room(), user(8)]).collect(), except: Vec::new() },
+        Audience { to: unknown.chain([in_room.session.id.into(), user(7)]).collect(), except: Vec::new() },
+    ] {
+        let before = (calls(&server, "zmscore").await, published(&server).await);
+        one.node.send("p", audience, "event", Scope::AllNodes);
+        settle(&[&one, &two]).await;
+        // Settling publishes a mark of each node.
+        let after = (calls(&server, "zmscore").await, published(&server).await);
+        assert_eq!((after.0 - before.0, after.1 - before.1), (0, 3));
+    }
+    for member in [&in_room, &of_user] {
+        assert_eq!(member.received(), "event.event.event.", "one copy of each");
+    }
+    assert_eq!(other.received(), "");
 }

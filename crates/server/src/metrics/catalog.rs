@@ -63,6 +63,7 @@ pub const METRICS: &[Metric] = &[
     gauge("switchboard_nodes", "", "Nodes with a valid lease, including this one"),
     gauge("switchboard_redis_up", "connection", "1 while this connection to Redis is up, by its use"),
     counter("switchboard_bus_published_total", "", "Publications that Redis accepted"),
+    gauge("switchboard_bus_queued_bytes", "", "Bytes of publications queued for Redis"),
     counter(
         "switchboard_bus_lost_total",
         "",
