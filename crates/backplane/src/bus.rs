@@ -68,10 +68,23 @@ pub enum PublishError {
     Disconnected,
 }
 
+/// Which sockets of its own node have received a publication.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Some have, or it does not matter.
+    Some,
+    /// None has. If no other node receives the publication either, the bus calls [`Receiver::unreached`], as far as it
+    /// can know.
+    Nobody,
+}
+
 /// The end of the bus on a node. The hub implements it.
 pub trait Receiver: Send + Sync {
     /// Takes one publication. Called in publication order; must not block.
     fn receive(&self, publication: Publication);
+
+    /// A publication of this node with [`Reach::Nobody`] reached no other node either.
+    fn unreached(&self);
 
     /// Publications of other nodes may have been lost until now.
     fn missed(&self);
@@ -91,7 +104,7 @@ pub trait Bus: Send + Sync + 'static {
     /// Queues a publication for every other node that is subscribed to a target of the audience; each gets it
     /// once. [`Target::Socket`] reaches the node of the socket, if that node is subscribed to
     /// [`Target::Everyone`] of the project. Does not block; an error means that the publication was dropped.
-    fn publish(&self, publication: &Publication) -> Result<(), PublishError>;
+    fn publish(&self, publication: &Publication, reach: Reach) -> Result<(), PublishError>;
 
     /// Subscribes this node to a target. [`Target::Everyone`] includes the node's own sockets of the project.
     /// Must not block.

@@ -65,7 +65,7 @@ impl Writer {
         let meters = Meters {
             stored: counter!("switchboard_inbox_stored_total"),
             evicted: counter!("switchboard_inbox_evicted_total"),
-            rejected: counter!("switchboard_inbox_rejected_total"),
+            rejected: counter!("switchboard_undelivered_total", "reason" => "inbox_full"),
             expired: counter!("switchboard_inbox_expired_total"),
             acknowledged: counter!("switchboard_inbox_acknowledged_total"),
             messages: gauge!("switchboard_inbox_messages"),

@@ -30,6 +30,15 @@ pub struct Delivered {
     pub dropped: usize,
     /// Sockets that are being closed because their outbox was full.
     pub overflowed: usize,
+    /// Sockets that were closing already.
+    pub closed: usize,
+}
+
+impl Delivered {
+    /// Returns true if no socket of this node was addressed.
+    pub fn is_nobody(&self) -> bool {
+        *self == Delivered::default()
+    }
 }
 
 /// Totals since the hub was created.
@@ -43,8 +52,16 @@ pub struct HubStats {
     pub dropped: AtomicU64,
     /// Sockets closed because their outbox was full.
     pub overflowed: AtomicU64,
-    /// Publications dropped because the bus was full or disconnected.
-    pub lost: AtomicU64,
+    /// Frames for sockets that were closing.
+    pub closed: AtomicU64,
+    /// Frames that were queued when their connection ended.
+    pub unsent: AtomicU64,
+    /// Events for users or sockets of which none was connected, as far as this node can know.
+    pub unreached: AtomicU64,
+    /// Publications dropped because the bus was full.
+    pub bus_full: AtomicU64,
+    /// Publications dropped because the bus was disconnected.
+    pub bus_disconnected: AtomicU64,
 }
 
 pub(crate) struct Delivery {
@@ -104,7 +121,7 @@ impl Delivery {
                 delivered.overflowed += 1;
                 return true;
             }
-            Appended::Closed => {}
+            Appended::Closed => delivered.closed += 1,
         }
         false
     }
@@ -119,6 +136,7 @@ impl Delivery {
         add(&self.stats.queued_bytes, delivered.queued * frame_bytes);
         add(&self.stats.dropped, delivered.dropped);
         add(&self.stats.overflowed, delivered.overflowed);
+        add(&self.stats.closed, delivered.closed);
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::Bytes;
-use switchboard_backplane::{Bus, Content, LocalMembers, Publication, PublishError, Receiver, Store};
+use switchboard_backplane::{Bus, Content, LocalMembers, Publication, PublishError, Reach, Receiver, Store};
 use switchboard_event::{
     Audience, DeliveryClass, MessageNumber, Parcel, ProjectId, Protocol, SocketId, Target,
 };
@@ -175,7 +175,8 @@ impl Hub {
             self.exit(session.id, &everyone);
         }
         self.index.remove(session.id);
-        session.outbox.detach();
+        let unsent = session.outbox.detach();
+        self.delivery.stats.unsent.fetch_add(unsent as u64, Ordering::Relaxed);
         self.index.leave_project(&session.project);
     }
 
@@ -255,13 +256,17 @@ impl Hub {
 /// Sends and delivery.
 impl Hub {
     /// Delivers to the sockets of this node and, unless the scope forbids it, publishes to the other nodes. The
-    /// result covers this node. A publication that the bus drops is counted in [`HubStats::lost`].
+    /// result covers this node. A message that is lost is counted in [`HubStats`].
     pub fn send(&self, project: &ProjectId, audience: &Audience, parcel: &Parcel, scope: Scope) -> Delivered {
         let delivered = self.deliver(project, audience, parcel);
-        if scope == Scope::AllNodes {
+        let is_unreached = delivered.is_nobody() && self.names_absent_clients(project, audience);
+        let reach = if is_unreached { Reach::Nobody } else { Reach::Some };
+        if scope == Scope::AllNodes && !self.is_local(audience) {
             let content = Content::Event { event: parcel.event.clone(), class: parcel.class };
-            // A loss is counted in `publish`; the sender cannot react to it.
-            let _ = self.publish(project, audience, content);
+            // A loss is counted; the sender cannot react to it.
+            let _ = self.publish_to_others(project, audience, content, reach);
+        } else if reach == Reach::Nobody {
+            self.unreached();
         }
         delivered
     }
@@ -273,14 +278,41 @@ impl Hub {
         audience: &Audience,
         content: Content,
     ) -> Result<(), PublishError> {
-        let node = self.bus.node();
-        let is_local = |target: &Target| matches!(target, Target::Socket(id) if id.node() == node);
-        if audience.to.iter().all(is_local) {
-            return Ok(());
+        match self.is_local(audience) {
+            true => Ok(()),
+            false => self.publish_to_others(project, audience, content, Reach::Some),
         }
+    }
+
+    /// Returns true if the audience names single users or sockets, which should exist, and none is on this node. A room
+    /// may be empty, and an excluded client need not receive anything.
+    fn names_absent_clients(&self, project: &ProjectId, audience: &Audience) -> bool {
+        let is_client = |target: &Target| matches!(target, Target::User(_) | Target::Socket(_));
+        let to = &audience.to;
+        !to.is_empty() && to.iter().all(is_client) && {
+            let without_exceptions = Audience { to: to.clone(), except: Vec::new() };
+            audience.except.is_empty() || self.members(project, &without_exceptions).is_empty()
+        }
+    }
+
+    /// Returns true if the audience consists of sockets of this node.
+    fn is_local(&self, audience: &Audience) -> bool {
+        let node = self.bus.node();
+        audience.to.iter().all(|target| matches!(target, Target::Socket(id) if id.node() == node))
+    }
+
+    fn publish_to_others(
+        &self,
+        project: &ProjectId,
+        audience: &Audience,
+        content: Content,
+        reach: Reach,
+    ) -> Result<(), PublishError> {
         let publication = Publication { project: project.clone(), audience: audience.clone(), content };
-        self.bus.publish(&publication).inspect_err(|_| {
-            self.delivery.stats.lost.fetch_add(1, Ordering::Relaxed);
+        self.bus.publish(&publication, reach).inspect_err(|error| {
+            let stats = &self.delivery.stats;
+            let lost = if *error == PublishError::Full { &stats.bus_full } else { &stats.bus_disconnected };
+            lost.fetch_add(1, Ordering::Relaxed);
         })
     }
 
@@ -359,6 +391,10 @@ impl Receiver for Hub {
 
     fn missed(&self) {
         self.notify(HubEvent::Missed);
+    }
+
+    fn unreached(&self) {
+        self.delivery.stats.unreached.fetch_add(1, Ordering::Relaxed);
     }
 
     fn has(&self, socket: SocketId) -> bool {

@@ -48,6 +48,8 @@ struct State {
     closing: bool,
     /// It is closing because it was full.
     overflowed: bool,
+    /// Data frames that were dropped because the connection ended. Saturates; the type adds no byte to the struct.
+    unsent: u16,
     /// The frames held back while it is paused; none if it is not.
     held: Option<Box<HeldFrames>>,
 }
@@ -102,6 +104,7 @@ impl Outbox {
                 blocked: false,
                 closing: false,
                 overflowed: false,
+                unsent: 0,
                 held: None,
             }),
         }
@@ -193,15 +196,15 @@ impl Outbox {
         self.lock().blocked
     }
 
-    /// Drops the transport and the queue. Returns how many bytes were never sent.
+    /// Drops the transport and the queue. Returns how many data frames were dropped since the last call.
     pub(crate) fn detach(&self) -> usize {
         let mut state = self.lock();
-        let unsent = state.queue.bytes();
         state.clear();
         let transport = state.transport.take();
+        let unsent = std::mem::take(&mut state.unsent);
         drop(state);
         drop(transport);
-        unsent
+        unsent.into()
     }
 
     /// Wakes the task that owns the connection.
@@ -263,7 +266,10 @@ impl Outbox {
 
 impl State {
     fn clear(&mut self) {
-        (self.queue, self.held) = (FrameQueue::default(), None);
+        let queue = std::mem::take(&mut self.queue);
+        let held = self.held.take().map_or(0, |held| held.unstored_frames());
+        let dropped = u16::try_from(queue.data_frames() + held).unwrap_or(u16::MAX);
+        self.unsent = self.unsent.saturating_add(dropped);
     }
 
     /// Queues the held-back frames. Returns true if a flush must be scheduled.
@@ -470,11 +476,25 @@ mod tests {
     }
 
     #[test]
+    fn data_frames_that_an_abort_drops_are_counted_at_the_end() {
+        let outbox = Outbox::new(LimitedTransport::with_room(0));
+        append(&outbox, "a");
+        append_with_order(&outbox, Order::Ahead, "\x09");
+        outbox.pause();
+        append(&outbox, "b");
+        append_with_order(&outbox, Order::Stored(MessageNumber(1)), "1");
+        outbox.abort();
+        assert_eq!(outbox.detach(), 2, "neither the ping nor the stored message");
+    }
+
+    #[test]
     fn a_detached_outbox_refuses_frames_and_drops_its_transport() {
         let transport = LimitedTransport::with_room(0);
         let outbox = Outbox::new(transport.clone());
         append(&outbox, "abc");
-        assert_eq!(outbox.detach(), 3);
+        append(&outbox, "de");
+        assert_eq!(outbox.detach(), 2);
+        assert_eq!(outbox.detach(), 0);
         assert_eq!(Arc::strong_count(&transport), 1);
         assert_eq!(append(&outbox, "a"), Appended::Closed);
         assert_eq!(outbox.flush(&mut Vec::new()), (Flushed::Done, 0));

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use metrics::{Counter, counter};
 use redis::{PushInfo, PushKind, Value};
-use switchboard_backplane::{BoxFuture, Bus, Content, Publication, PublishError, Receiver};
+use switchboard_backplane::{BoxFuture, Bus, Content, Publication, PublishError, Reach, Receiver};
 use switchboard_event::{ProjectId, Target};
 
 use crate::connection::supervise;
@@ -27,7 +27,7 @@ pub(crate) use bridge::BusBridge;
 pub(crate) use bridge::{BridgeCommand, BridgeError};
 pub(crate) use many_users::PUBLISH_TO_USERS;
 pub(crate) use outbound::Outbound;
-use publish_queue::{PublishQueue, PublishSession};
+use publish_queue::{OnUnreached, PublishQueue, PublishSession};
 use recent_stamps::RecentStamps;
 use subscriber::{OnMessage, SubscribeSession, Subscriber};
 
@@ -41,7 +41,7 @@ pub struct RedisBus {
     bridge: Option<Arc<dyn BusBridge>>,
     /// Number of this node's next publication.
     next: AtomicU64,
-    receiver: OnceLock<Weak<dyn Receiver>>,
+    receiver: Arc<OnceLock<Weak<dyn Receiver>>>,
     subscriber: Arc<Subscriber>,
     publish_queue: Arc<PublishQueue>,
     recent: RecentStamps,
@@ -52,8 +52,13 @@ pub struct RedisBus {
 impl RedisBus {
     pub(crate) fn start(context: &Arc<Context>, bridge: Option<Arc<dyn BusBridge>>) -> Arc<Self> {
         let subscriber = Arc::new(Subscriber::new(context.options.linger));
-        let publish_queue =
-            Arc::new(PublishQueue::new(context.options.publish_bytes_max, context.publish_verb()));
+        let receiver: Arc<OnceLock<Weak<dyn Receiver>>> = Arc::default();
+        let publish_queue = PublishQueue::new(
+            context.options.publish_bytes_max,
+            context.publish_verb(),
+            on_unreached(receiver.clone()),
+        );
+        let publish_queue = Arc::new(publish_queue);
         if let Some(bridge) = &bridge {
             subscriber.subscribe(bridge.channels().into_iter());
         }
@@ -61,7 +66,7 @@ impl RedisBus {
             context: context.clone(),
             bridge,
             next: AtomicU64::new(1),
-            receiver: OnceLock::new(),
+            receiver,
             subscriber: subscriber.clone(),
             publish_queue: publish_queue.clone(),
             recent: RecentStamps::default(),
@@ -160,7 +165,9 @@ impl RedisBus {
     /// Publishes to foreign servers, if there is a bridge to any.
     pub(crate) fn publish_to_bridge(&self, publication: &Publication) -> Result<(), PublishError> {
         let commands = self.bridge.iter().flat_map(|bridge| bridge.encode(publication));
-        commands.into_iter().try_for_each(|command| self.publish_queue.push(Outbound::Bridge(command)))
+        commands
+            .into_iter()
+            .try_for_each(|command| self.publish_queue.push(Outbound::Bridge(command), Reach::Some))
     }
 
     /// The channels for a target. A subscription to everyone includes the channel for single sockets of this node.
@@ -183,6 +190,15 @@ fn yield_after(bytes: usize) {
     }
 }
 
+/// Notifies the receiver of a publication that reached nobody.
+fn on_unreached(receiver: Arc<OnceLock<Weak<dyn Receiver>>>) -> OnUnreached {
+    Box::new(move || {
+        if let Some(receiver) = receiver.get().and_then(Weak::upgrade) {
+            receiver.unreached();
+        }
+    })
+}
+
 /// Whether a publication is sent to several channels with one stamp. A stored message is not: each node
 /// receives it once, and its number is unique only within its project.
 fn has_copies(publication: &Publication) -> bool {
@@ -198,12 +214,14 @@ impl Bus for RedisBus {
         let _ = self.receiver.set(receiver);
     }
 
-    fn publish(&self, publication: &Publication) -> Result<(), PublishError> {
+    fn publish(&self, publication: &Publication, reach: Reach) -> Result<(), PublishError> {
         let names = self.context.names.project(&publication.project);
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let stamp = Stamp { node: self.context.node, number };
         let Some(outbound) = Outbound::of(&names, publication, stamp) else { return Ok(()) };
-        self.publish_queue.push(outbound)?;
+        // Foreign servers may have receivers.
+        let reach = if self.is_bridged(&publication.project) { Reach::Some } else { reach };
+        self.publish_queue.push(outbound, reach)?;
         self.publish_to_bridge(publication)
     }
 

@@ -64,6 +64,7 @@ pub struct RedisInbox {
     foreign: Option<Arc<dyn ForeignInbox>>,
     sizes: MessageSizes,
     adopted: Counter,
+    undecodable: Counter,
 }
 
 impl RedisInbox {
@@ -89,7 +90,9 @@ impl RedisInbox {
         let (writer, its_context) = (InboxWriter::new(shared.clone()), context.clone());
         context.spawn(async move { supervise(&its_context.connector, writer, None).await });
         let adopted = counter!("switchboard_inbox_adopted_total");
-        Arc::new(RedisInbox { shared, bus, store, foreign, sizes: MessageSizes::default(), adopted })
+        let undecodable = counter!("switchboard_undelivered_total", "reason" => "undecodable");
+        let sizes = MessageSizes::default();
+        Arc::new(RedisInbox { shared, bus, store, foreign, sizes, adopted, undecodable })
     }
 
     /// Completes once messages can be stored.
@@ -174,6 +177,8 @@ impl RedisInbox {
         elements: &[Bytes],
     ) -> Result<(), RequestError> {
         tracing::error!(%project, %user, count = elements.len(), "stored messages cannot be decoded; they are dropped");
+        // Number and event of a message are an element each.
+        self.undecodable.increment(elements.len().div_ceil(2) as u64);
         let args: Vec<&[u8]> =
             iter::once(user.as_bytes()).chain(elements.iter().map(|element| &**element)).collect();
         let names = self.shared.context.names.project(project);

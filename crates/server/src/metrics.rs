@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
-use switchboard::App;
+use switchboard::{App, HubStats};
 
-pub use catalog::{Kind, METRICS, Metric, WORKER_METRICS};
+pub use catalog::{Kind, METRICS, Metric, UNDELIVERED, WORKER_METRICS};
 
 mod catalog;
 
@@ -53,18 +53,29 @@ fn describe(metric: &Metric) {
     }
 }
 
+/// A counter of the hub.
+type HubCounter = fn(&HubStats) -> &AtomicU64;
+
+/// The reasons for undelivered messages that the hub counts.
+pub const HUB_LOSSES: &[(&str, HubCounter)] = &[
+    ("outbox_full", |stats| &stats.dropped),
+    ("receiver_too_slow", |stats| &stats.overflowed),
+    ("receiver_closing", |stats| &stats.closed),
+    ("receiver_gone", |stats| &stats.unsent),
+    ("no_receiver", |stats| &stats.unreached),
+    ("bus_full", |stats| &stats.bus_full),
+    ("bus_down", |stats| &stats.bus_disconnected),
+];
+
 /// Copies the hub's own counters into the recorder.
 pub(crate) fn sample(app: &App) {
     let stats = app.hub().stats();
-    let outcome = |outcome: &'static str, count: &AtomicU64| {
-        counter!("switchboard_deliveries_total", "outcome" => outcome)
-            .absolute(count.load(Ordering::Relaxed));
-    };
-    outcome("queued", &stats.queued);
-    outcome("dropped", &stats.dropped);
-    outcome("closed", &stats.overflowed);
+    counter!("switchboard_deliveries_total").absolute(stats.queued.load(Ordering::Relaxed));
     counter!("switchboard_deliveries_bytes_total").absolute(stats.queued_bytes.load(Ordering::Relaxed));
-    counter!("switchboard_bus_lost_total").absolute(stats.lost.load(Ordering::Relaxed));
+    for (reason, count) in HUB_LOSSES {
+        let count = count(stats).load(Ordering::Relaxed);
+        counter!("switchboard_undelivered_total", "reason" => *reason).absolute(count);
+    }
     let queued: usize =
         app.hub().index().all_sessions().iter().map(|session| session.outbox.queued_bytes()).sum();
     gauge!("switchboard_outbox_bytes").set(queued as f64);

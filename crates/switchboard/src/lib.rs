@@ -74,12 +74,12 @@ pub use routing::request::Request;
 pub use routing::router::Router;
 pub use switchboard_backplane::{
     Backplane, Bus, ClientAction, ClientMessage, Content, Inbox, InboxLimits, InboxPage, LocalBus,
-    MemoryStore, Page, Publication, PublishError, Receiver, ReplyAddress, Report, ReportId, ReportSink,
-    ReportSinkChange, ReportSinkListener, SeatRequest, Seated, Shard, Store, StoreError, StoreFuture, Stored,
-    StoredMessage,
+    MemoryStore, Page, Publication, PublishError, Reach, Receiver, ReplyAddress, Report, ReportId,
+    ReportSink, ReportSinkChange, ReportSinkListener, SeatRequest, Seated, Shard, Store, StoreError,
+    StoreFuture, Stored, StoredMessage,
 };
 pub use switchboard_event::{
     Audience, AudienceError, Event, IntoAudience, MessageNumber, Name, NameError, NodeId, Payload,
     PayloadError, ProjectId, Protocol, RoomName, ShardName, SocketId, TagName, Target, UserId,
 };
-pub use switchboard_hub::{Hub, Index, JoinError, Scope};
+pub use switchboard_hub::{Hub, HubStats, Index, JoinError, Scope};

@@ -1,11 +1,11 @@
 //! A bus between nodes of one process.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 
 use switchboard_event::{NodeId, ProjectId, Target};
 
-use crate::bus::{Bus, Publication, PublishError, Receiver};
+use crate::bus::{Bus, Publication, PublishError, Reach, Receiver};
 
 /// The bus of a single node, or of several nodes in one process, each with a bus of one
 /// [`LocalBus::connected`] set.
@@ -13,6 +13,7 @@ pub struct LocalBus {
     node: NodeId,
     /// The node's position in `peers`.
     position: usize,
+    own: OnceLock<Weak<dyn Receiver>>,
     /// All connected nodes, this one included; empty for a single node.
     peers: Arc<Mutex<Vec<Peer>>>,
 }
@@ -25,7 +26,7 @@ struct Peer {
 
 impl Default for LocalBus {
     fn default() -> Self {
-        LocalBus { node: NodeId::random(), position: 0, peers: Arc::default() }
+        LocalBus { node: NodeId::random(), position: 0, own: OnceLock::new(), peers: Arc::default() }
     }
 }
 
@@ -35,7 +36,8 @@ impl LocalBus {
         let nodes: Vec<NodeId> = (0..count).map(|_| NodeId::random()).collect();
         let peer = |&node: &NodeId| Peer { node, receiver: None, subscriptions: HashSet::new() };
         let peers = Arc::new(Mutex::new(nodes.iter().map(peer).collect()));
-        let bus = |(position, node)| LocalBus { node, position, peers: Arc::clone(&peers) };
+        let bus =
+            |(position, node)| LocalBus { node, position, own: OnceLock::new(), peers: Arc::clone(&peers) };
         nodes.into_iter().enumerate().map(bus).collect()
     }
 
@@ -64,13 +66,21 @@ impl Bus for LocalBus {
     }
 
     fn start(&self, receiver: Weak<dyn Receiver>) {
+        let _ = self.own.set(receiver.clone());
         self.update_own(|peer| peer.receiver = Some(receiver));
     }
 
-    fn publish(&self, publication: &Publication) -> Result<(), PublishError> {
+    fn publish(&self, publication: &Publication, reach: Reach) -> Result<(), PublishError> {
         // The lock is released first: receiving takes the locks of member sets, and member sets subscribe
         // while they hold theirs.
-        self.receivers_of(publication).iter().for_each(|receiver| receiver.receive(publication.clone()));
+        let receivers = self.receivers_of(publication);
+        receivers.iter().for_each(|receiver| receiver.receive(publication.clone()));
+        if receivers.is_empty()
+            && reach == Reach::Nobody
+            && let Some(own) = self.own.get().and_then(Weak::upgrade)
+        {
+            own.unreached();
+        }
         Ok(())
     }
 

@@ -48,6 +48,12 @@ impl FrameQueue {
         }
     }
 
+    /// The number of frames that carry data; control frames are left out.
+    pub(super) fn data_frames(&self) -> usize {
+        let rest = self.rest.iter().flat_map(|rest| rest.iter());
+        self.first.iter().chain(rest).filter(|frame| is_data(frame)).count()
+    }
+
     /// Selects the bytes of the next send; none if the queue is empty.
     pub(super) fn next_batch(&self, scratch: &mut Vec<u8>) -> Option<Batch> {
         let first = self.first.as_ref()?;
@@ -83,6 +89,11 @@ impl FrameQueue {
             }
         }
     }
+}
+
+/// Returns true if a frame's opcode is not that of a control frame (RFC 6455, 5.5).
+fn is_data(frame: &[u8]) -> bool {
+    frame.first().is_some_and(|first| first & 0x08 == 0)
 }
 
 impl Batch {

@@ -20,6 +20,11 @@ impl HeldFrames {
         self.bytes
     }
 
+    /// The number of frames without a copy in an inbox.
+    pub(super) fn unstored_frames(&self) -> usize {
+        self.frames.iter().filter(|(_, number)| number.is_none()).count()
+    }
+
     pub(super) fn push(&mut self, frame: Bytes, number: Option<MessageNumber>) {
         self.bytes += frame.len();
         self.frames.push_back((frame, number));

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use metrics::{Counter, Gauge, counter, gauge};
-use redis::RedisResult;
-use switchboard_backplane::PublishError;
+use redis::{RedisResult, Value};
+use switchboard_backplane::{PublishError, Reach};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
 
@@ -37,6 +37,17 @@ pub(super) struct PublishQueue {
     is_up: watch::Sender<bool>,
     /// Publications that were refused because the queue was full.
     refusals: Losses,
+    on_unreached: OnUnreached,
+}
+
+/// Called for each publication with [`Reach::Nobody`] that no other node is subscribed to.
+pub(super) type OnUnreached = Box<dyn Fn() + Send + Sync>;
+
+/// A publication in the queue.
+struct Queued {
+    since: Instant,
+    reach: Reach,
+    outbound: Outbound,
 }
 
 struct Meters {
@@ -47,8 +58,7 @@ struct Meters {
 
 #[derive(Default)]
 struct Queue {
-    /// With the time at which each was queued.
-    queued: VecDeque<(Instant, Outbound)>,
+    queued: VecDeque<Queued>,
     bytes: usize,
     is_up: bool,
     /// Publications of the pipeline without a reply, and when the oldest of them was queued.
@@ -57,7 +67,7 @@ struct Queue {
 }
 
 impl PublishQueue {
-    pub(super) fn new(bytes_max: usize, verb: &'static str) -> Self {
+    pub(super) fn new(bytes_max: usize, verb: &'static str, on_unreached: OnUnreached) -> Self {
         PublishQueue {
             queue: Mutex::default(),
             filled: Notify::new(),
@@ -65,11 +75,12 @@ impl PublishQueue {
             verb,
             meters: Meters {
                 published: counter!("switchboard_bus_published_total"),
-                lost: counter!("switchboard_bus_interrupted_total"),
+                lost: counter!("switchboard_undelivered_total", "reason" => "bus_interrupted"),
                 queued_bytes: gauge!("switchboard_bus_queued_bytes"),
             },
             is_up: watch::Sender::new(false),
             refusals: Losses::default(),
+            on_unreached,
         }
     }
 
@@ -84,7 +95,7 @@ impl PublishQueue {
     /// Returns true while publications wait for long, and for a while after some were refused.
     pub(super) fn is_stalled(&self) -> bool {
         let queue = self.lock();
-        let queued_since = || queue.queued.front().map(|(since, _)| *since);
+        let queued_since = || queue.queued.front().map(|queued| queued.since);
         let waits = queue.in_flight_since.or_else(queued_since).is_some_and(|since| since.elapsed() > STALL);
         waits || self.refusals.is_recent()
     }
@@ -101,7 +112,7 @@ impl PublishQueue {
     }
 
     /// Fails without a connection, and at the bound.
-    pub(super) fn push(&self, outbound: Outbound) -> Result<(), PublishError> {
+    pub(super) fn push(&self, outbound: Outbound, reach: Reach) -> Result<(), PublishError> {
         let mut queue = self.lock();
         if !queue.is_up {
             return Err(PublishError::Disconnected);
@@ -112,7 +123,7 @@ impl PublishQueue {
         }
         queue.bytes += outbound.bytes();
         self.meters.queued_bytes.set(queue.bytes as f64);
-        queue.queued.push_back((Instant::now(), outbound));
+        queue.queued.push_back(Queued { since: Instant::now(), reach, outbound });
         if queue.queued.len() == 1 {
             self.filled.notify_one();
         }
@@ -120,13 +131,13 @@ impl PublishQueue {
     }
 
     /// Takes the publications of the next pipeline.
-    fn take(&self) -> Vec<Outbound> {
+    fn take(&self) -> Vec<Queued> {
         let mut queue = self.lock();
         let count = queue.next_batch();
         queue.in_flight = count;
-        queue.in_flight_since = queue.queued.front().map(|(since, _)| *since);
-        let taken: Vec<Outbound> = queue.queued.drain(..count).map(|(_, outbound)| outbound).collect();
-        queue.bytes -= taken.iter().map(Outbound::bytes).sum::<usize>();
+        queue.in_flight_since = queue.queued.front().map(|queued| queued.since);
+        let taken: Vec<Queued> = queue.queued.drain(..count).collect();
+        queue.bytes -= taken.iter().map(|queued| queued.outbound.bytes()).sum::<usize>();
         self.meters.queued_bytes.set(queue.bytes as f64);
         taken
     }
@@ -140,12 +151,23 @@ impl PublishQueue {
         self.set_up(false);
     }
 
-    async fn publish(&self, connection: &RedisConnection, taken: Vec<Outbound>) -> RedisResult<()> {
+    async fn publish(&self, connection: &RedisConnection, taken: Vec<Queued>) -> RedisResult<()> {
         let mut batch = Batch::default();
-        taken.iter().for_each(|outbound| outbound.append_to(&mut batch, self.verb));
-        connection.run_all(batch).await?;
+        let mut ends = Vec::with_capacity(taken.len());
+        for Queued { outbound, .. } in &taken {
+            outbound.append_to(&mut batch, self.verb);
+            ends.push(batch.len());
+        }
+        let replies = connection.run(batch).await?;
+        let replies = replies.into_iter().map(Value::extract_error).collect::<RedisResult<Vec<_>>>()?;
         self.lock().in_flight = 0;
         self.meters.published.increment(taken.len() as u64);
+        // The last reply to each publication contains the numbers of its subscribers.
+        let unreached = taken
+            .iter()
+            .zip(ends)
+            .filter(|(queued, end)| queued.reach == Reach::Nobody && subscribers(&replies[end - 1]) == 0);
+        unreached.for_each(|_| (self.on_unreached)());
         Ok(())
     }
 }
@@ -154,13 +176,21 @@ impl Queue {
     /// How many publications the next pipeline has.
     fn next_batch(&self) -> usize {
         let (mut work, mut bytes) = (0, 0);
-        let fits = |(_, outbound): &&(Instant, Outbound)| {
+        let fits = |Queued { outbound, .. }: &&Queued| {
             let is_first = work == 0;
             work += outbound.work();
             bytes += outbound.bytes();
             is_first || (work <= BATCH_WORK_MAX && bytes <= BATCH_BYTES_MAX)
         };
         self.queued.iter().take(BATCH_MAX).take_while(fits).count()
+    }
+}
+
+/// The number of subscribers in the reply to a publish command, to a transaction of them, or to the script.
+fn subscribers(reply: &Value) -> i64 {
+    match reply {
+        Value::Array(replies) => replies.iter().filter_map(script::integer).sum(),
+        reply => script::integer(reply).unwrap_or_default(),
     }
 }
 

@@ -29,6 +29,10 @@ impl Batch {
     pub(crate) fn is_empty(&self) -> bool {
         self.commands.is_empty()
     }
+
+    pub(crate) fn len(&self) -> usize {
+        self.commands.len()
+    }
 }
 
 impl RedisConnection {

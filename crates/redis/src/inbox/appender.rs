@@ -59,7 +59,7 @@ impl Appender {
             registered: Mutex::default(),
             stored: counter!("switchboard_inbox_stored_total"),
             evicted: counter!("switchboard_inbox_evicted_total"),
-            rejected: counter!("switchboard_inbox_rejected_total"),
+            rejected: counter!("switchboard_undelivered_total", "reason" => "inbox_full"),
         }
     }
 

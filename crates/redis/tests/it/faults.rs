@@ -154,9 +154,10 @@ async fn presence_is_restored_after_a_restart_with_empty_data() {
     settle(&[&one, &two]).await;
     server.kill();
     until("the loss is noticed", async || !one.redis.bus().is_up() && !one.redis.store().is_up()).await;
-    let before = one.node.hub.stats().lost.load(std::sync::atomic::Ordering::Relaxed);
+    let lost = || one.node.hub.stats().bus_disconnected.load(std::sync::atomic::Ordering::Relaxed);
+    let before = lost();
     one.node.send("p", room(), "lost", Scope::AllNodes);
-    assert_eq!(one.node.hub.stats().lost.load(std::sync::atomic::Ordering::Relaxed), before + 1);
+    assert_eq!(lost(), before + 1);
     assert!(one.redis.store().count(&project(), &room()).await.is_err());
 
     // Changes during the outage are written afterwards.

@@ -1,5 +1,6 @@
 //! Sends to many users are published once per node, or once for all nodes.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use switchboard_backplane::Backplane;
@@ -247,4 +248,27 @@ async fn a_send_to_very_many_targets_is_one_publication_without_a_lookup() {
         assert_eq!(member.received(), "event.event.event.", "one copy of each");
     }
     assert_eq!(other.received(), "");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_send_that_no_node_receives_is_counted() {
+    let server = RedisServer::start().await;
+    let (one, two) = (connect(&server).await, connect(&server).await);
+    let _known = join(&two, &[user(7)]);
+    ready(&[&one, &two]).await;
+    let unreached = || one.node.hub.stats().unreached.load(Ordering::Relaxed);
+    one.node.send("p", user(7), "one", Scope::AllNodes);
+    one.node.send("p", first_users(100), "many", Scope::AllNodes);
+    one.node.send("p", room(), "a room may be empty", Scope::AllNodes);
+    settle(&[&one, &two]).await;
+    assert_eq!(unreached(), 0);
+    one.node.send("p", user(1), "one", Scope::AllNodes);
+    one.node.send("p", Audience::from(user(1)).and(user(2)), "two", Scope::AllNodes);
+    one.node.send(
+        "p",
+        Audience { to: (10..100).map(user).collect(), except: Vec::new() },
+        "many",
+        Scope::AllNodes,
+    );
+    until("all are counted", async || unreached() == 3).await;
 }

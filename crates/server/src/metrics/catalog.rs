@@ -53,27 +53,18 @@ pub const METRICS: &[Metric] = &[
     histogram("switchboard_handler_seconds", "", "Time from the event to the end of its handler"),
     counter("switchboard_member_lists_total", "", "Member lists sent to Koji clients"),
     counter("switchboard_tokens_total", "outcome", "Tokens, by outcome: accepted, refused or rate_limited"),
-    counter(
-        "switchboard_deliveries_total",
-        "outcome",
-        "Frames for single receivers, by outcome: queued, dropped, or the receiver was closed because its outbox was full",
-    ),
+    counter("switchboard_deliveries_total", "", "Frames put into outboxes, counted once for each receiver"),
     counter("switchboard_deliveries_bytes_total", "", "Bytes put into outboxes"),
+    counter(
+        "switchboard_undelivered_total",
+        "reason",
+        "Messages that did not reach a receiver, by reason; see [below](#undelivered-messages)",
+    ),
     gauge("switchboard_outbox_bytes", "", "Bytes queued in outboxes"),
     gauge("switchboard_nodes", "", "Nodes with a valid lease, including this one"),
     gauge("switchboard_redis_up", "connection", "1 while this connection to Redis is up, by its use"),
     counter("switchboard_bus_published_total", "", "Publications that Redis accepted"),
     gauge("switchboard_bus_queued_bytes", "", "Bytes of publications queued for Redis"),
-    counter(
-        "switchboard_bus_lost_total",
-        "",
-        "Publications dropped before they were queued, because Redis was down or the queue was full",
-    ),
-    counter(
-        "switchboard_bus_interrupted_total",
-        "",
-        "Publications that were queued when the connection to Redis broke, and may be lost",
-    ),
     counter("switchboard_bus_received_total", "", "Publications received from other nodes"),
     counter(
         "switchboard_bus_undecodable_total",
@@ -109,11 +100,6 @@ pub const METRICS: &[Metric] = &[
         "",
         "Messages removed from an inbox by newer messages, because it was full",
     ),
-    counter(
-        "switchboard_inbox_rejected_total",
-        "",
-        "Messages that were not stored, because the project was full or the message too large",
-    ),
     counter("switchboard_inbox_expired_total", "", "Messages removed from an inbox because of their age"),
     counter(
         "switchboard_inbox_acknowledged_total",
@@ -126,6 +112,33 @@ pub const METRICS: &[Metric] = &[
         "",
         "Acknowledgements dropped because too many were queued; their messages are redelivered",
     ),
+];
+
+/// The values of the label `reason` of `switchboard_undelivered_total`, each with its meaning.
+pub const UNDELIVERED: &[(&str, &str)] = &[
+    ("outbox_full", "Volatile events, for each receiver whose outbox was full"),
+    ("receiver_too_slow", "Events, for each receiver that was closed with 1013 because its outbox was full"),
+    ("receiver_closing", "Events, for each receiver that was being closed"),
+    (
+        "receiver_gone",
+        "Events in the outbox of a receiver when its connection ended; more than 65,535 of one receiver count as that many",
+    ),
+    (
+        "no_receiver",
+        "Events for users or sockets of which none was connected, counted once; with Redis only if no other node was subscribed",
+    ),
+    ("bus_down", "Publications to other nodes, while Redis was down"),
+    ("bus_full", "Publications to other nodes, while the queue for Redis was full"),
+    (
+        "bus_interrupted",
+        "Publications without a reply when the connection to Redis broke; they may have arrived",
+    ),
+    (
+        "inbox_full",
+        "Messages that were not stored, for each user: the project was full, or the message too large",
+    ),
+    ("inbox_failed", "Messages that may not have been stored, for each user: the inbox did not answer"),
+    ("undecodable", "Stored messages that could not be decoded and were dropped"),
 ];
 
 /// The metrics of a worker, which records them through its own process's recorder.

@@ -240,7 +240,8 @@ impl Emitter {
         users.sort_unstable();
         users.dedup();
         let event = Event { name: Name::new(event)?, data, sender, time_ms: now_ms() };
-        let stored = inbox.put(&project, &users, &event).await?;
+        let stored = inbox.put(&project, &users, &event).await;
+        let stored = stored.inspect_err(|_| node.meters().inbox_failed.increment(users.len() as u64))?;
         notify_sent(&node, &project, &event, &audience.to, &audience.except, true);
         notify_undeliverable(&node, &project, event, users);
         Ok(stored)

@@ -16,6 +16,8 @@ pub(crate) struct Meters {
     pub(crate) unknown_events: Counter,
     pub(crate) panics: Counter,
     pub(crate) lists: Counter,
+    /// Messages for users that could not be stored.
+    pub(crate) inbox_failed: Counter,
     handler_seconds: Histogram,
 }
 
@@ -32,6 +34,7 @@ impl Meters {
             unknown_events: counter!("switchboard_unknown_events_total"),
             panics: counter!("switchboard_handler_panics_total"),
             lists: counter!("switchboard_member_lists_total"),
+            inbox_failed: counter!("switchboard_undelivered_total", "reason" => "inbox_failed"),
             handler_seconds: histogram!("switchboard_handler_seconds"),
         }
     }

@@ -19,6 +19,7 @@ mod requests;
 mod rooms;
 mod shutdown;
 mod support;
+mod undelivered;
 
 use serde_json::{Value, json};
 use switchboard::{App, Data, Reply, ReplyError, Socket};

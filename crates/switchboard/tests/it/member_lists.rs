@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use switchboard::{
-    App, Bus, Content, Index, Koji, LocalBus, MemoryStore, Page, ProjectId, Publication, Receiver,
+    App, Bus, Content, Index, Koji, LocalBus, MemoryStore, Page, ProjectId, Publication, Reach, Receiver,
     SeatRequest, Seated, Shard, ShardName, SocketId, Store, StoreError, StoreFuture, Target, UserId,
 };
 use switchboard_testkit::{KojiPeer, TestServer};
@@ -43,7 +43,9 @@ impl SharedStore {
         if !self.state.publishes_nothing.load(Ordering::Relaxed) {
             let content = Content::ShardChanged(shard.clone());
             let audience = Target::shard(shard).into();
-            self.bus.publish(&Publication { project: project.clone(), audience, content }).unwrap();
+            self.bus
+                .publish(&Publication { project: project.clone(), audience, content }, Reach::Some)
+                .unwrap();
         }
     }
 }

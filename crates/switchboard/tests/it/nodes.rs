@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use switchboard::{
     App, Audience, Bus, CommandError, Content, Identity, JoinError, Koji, Limits, LocalBus, MembershipError,
-    NodeError, NodeId, ProjectId, Publication, PublishError, Receiver, RequestError, SocketId, TagName,
-    Target, UserId,
+    NodeError, NodeId, ProjectId, Publication, PublishError, Reach, Receiver, RequestError, SocketId,
+    TagName, Target, UserId,
 };
 use switchboard_testkit::{KojiPeer, Peer, TestServer};
 
@@ -237,7 +237,7 @@ impl Bus for DisconnectedBus {
         self.0.start(receiver);
     }
 
-    fn publish(&self, _: &Publication) -> Result<(), PublishError> {
+    fn publish(&self, _: &Publication, _: Reach) -> Result<(), PublishError> {
         Err(PublishError::Disconnected)
     }
 

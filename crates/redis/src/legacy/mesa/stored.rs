@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use metrics::{Counter, counter};
 use redis::{RedisResult, cmd};
 use switchboard_event::{Event, ProjectId, UserId};
 
@@ -24,12 +25,14 @@ pub(in crate::legacy) struct StoredByDispatchers {
     key: String,
     project: ProjectId,
     names: Names,
+    undecodable: Counter,
 }
 
 impl StoredByDispatchers {
     pub(in crate::legacy) fn new(bridge: &MesaBridge, names: Names) -> Self {
         let key = suffixed("undelivered_messages", bridge.namespace.as_deref());
-        StoredByDispatchers { key, project: bridge.project.clone(), names }
+        let undecodable = counter!("switchboard_undelivered_total", "reason" => "undecodable");
+        StoredByDispatchers { key, project: bridge.project.clone(), names, undecodable }
     }
 }
 
@@ -80,6 +83,7 @@ impl ForeignInbox for StoredByDispatchers {
                 return Ok(None);
             }
             if undecodable > 0 {
+                self.undecodable.increment(undecodable as u64);
                 tracing::warn!(project = %self.project, %user, undecodable, "messages of a legacy Dispatcher cannot be decoded; they are dropped");
             }
             Ok(Some(events.len()))
