@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use reqwest::{Client, Url};
+use switchboard_log::{limited, printable_error};
 
 use crate::error::{JWKS_BYTES_MAX, JwksError, KeyError};
 use crate::key::Key;
@@ -106,8 +107,12 @@ impl Jwks {
                 (cache.keys, cache.fetched_at, cache.error) = (Some(Arc::new(keys)), Some(now), None);
             }
             Err(error) => {
-                let cause = &error as &dyn std::error::Error;
-                tracing::warn!(url = %self.url, error = cause, "could not fetch the key set; cached keys stay in use");
+                limited!(
+                    WARN,
+                    url = self.url.as_str(),
+                    error = printable_error(&error),
+                    "could not fetch the key set; cached keys stay in use"
+                );
                 cache.error = Some(Arc::new(error));
             }
         }

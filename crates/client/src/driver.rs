@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::{Sink, SinkExt, StreamExt};
 use serde_json::json;
 use switchboard_event::Payload;
-use switchboard_wire::with_causes;
+use switchboard_log::with_causes;
 use tokio::sync::{mpsc, watch};
 use tokio_websockets::Message;
 

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, Weak};
 
 use switchboard_event::{Payload, PayloadError};
+use switchboard_log::{limited, printable};
 
 type Listener = Arc<dyn Fn(Payload) + Send + Sync>;
 
@@ -93,7 +94,7 @@ impl Listeners {
         let listeners = self.table().listeners.get(event).cloned().unwrap_or_default();
         for (_, listener) in listeners {
             if catch_unwind(AssertUnwindSafe(|| listener(data.clone()))).is_err() {
-                tracing::error!(event, "listener panicked; the event counts as delivered");
+                limited!(ERROR, event = printable(event), "listener panicked; the event counts as delivered");
                 if event != "@error" {
                     self.call("@error", &error_data(&format!("a listener of {event} panicked")));
                 }

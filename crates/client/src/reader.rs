@@ -8,8 +8,8 @@ use futures_util::future::FutureExt;
 use futures_util::stream::{Stream, StreamExt};
 use serde::Serialize;
 use switchboard_event::Payload;
+use switchboard_log::{limited, printable, with_causes};
 use switchboard_wire::emit::{self, Incoming};
-use switchboard_wire::with_causes;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_websockets::{CloseCode, Error, Message};
 
@@ -121,7 +121,7 @@ async fn run(event: &str, handler: Handler, data: Payload) -> Result<Option<Payl
         Ok(Some(Ok(reply))) => Ok(Some(reply)),
         Ok(Some(Err(error))) => Err(format!("the reply to {event} cannot be represented as JSON: {error}")),
         Err(_) => {
-            tracing::error!(event, "handler panicked; the request gets no reply");
+            limited!(ERROR, event = printable(event), "handler panicked; the request gets no reply");
             Err(format!("the handler of {event} panicked"))
         }
     }

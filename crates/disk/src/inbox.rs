@@ -8,6 +8,7 @@ use switchboard_backplane::{
     BoxFuture, Inbox, InboxLimits, InboxPage, Receiver, StoreFuture, Stored, StoredMessage,
 };
 use switchboard_event::{Event, MessageNumber, ProjectId, SocketId, UserId};
+use switchboard_log::{limited, printable};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::completion;
@@ -84,7 +85,13 @@ impl DiskInbox {
         let page = self.file.page(project, user, from, limit).map_err(JobError::Read)?;
         let Page { messages, unreadable } = page;
         if !unreadable.is_empty() {
-            tracing::error!(%project, %user, count = unreadable.len(), "stored messages cannot be decoded; they are removed");
+            limited!(
+                ERROR,
+                project = printable(project),
+                user = printable(user),
+                count = unreadable.len(),
+                "stored messages cannot be decoded; they are removed"
+            );
             // If the queue is full, the next login of the user removes them.
             if let Some(permit) = self.try_reserve() {
                 let (project, user) = (project.clone(), user.clone());
@@ -147,7 +154,12 @@ impl Inbox for DiskInbox {
 
     fn acknowledge(&self, project: &ProjectId, user: &UserId, numbers: Vec<MessageNumber>) {
         let Some(permit) = self.try_reserve() else {
-            tracing::debug!(%project, %user, "inbox writer is busy; acknowledgement dropped, messages will be redelivered");
+            limited!(
+                DEBUG,
+                project = printable(project),
+                user = printable(user),
+                "inbox writer is busy; acknowledgement dropped, messages will be redelivered"
+            );
             return;
         };
         let (project, user) = (project.clone(), user.clone());

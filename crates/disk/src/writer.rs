@@ -9,6 +9,7 @@ use metrics::{Counter, Gauge, counter, gauge};
 use switchboard_backplane::InboxLimits;
 use switchboard_backplane::Stored;
 use switchboard_event::{Event, MessageNumber, ProjectId, UserId};
+use switchboard_log::{limited, printable_error};
 use tokio::sync::mpsc;
 
 use crate::completion::{Completions, Written};
@@ -126,7 +127,12 @@ impl Writer {
         self.shared.set_up(self.index_is_valid && !self.completions.is_closed());
         self.meters.messages.set(self.index.count() as f64);
         if let Err(error) = &written {
-            tracing::error!(%error, jobs = jobs.len(), "could not write the inbox file; these jobs fail");
+            limited!(
+                ERROR,
+                error = printable_error(error),
+                jobs = jobs.len(),
+                "could not write the inbox file; these jobs fail"
+            );
         }
         Written { jobs, outcome: written.map(|()| results).map_err(Arc::new) }
     }

@@ -30,6 +30,7 @@ pub(crate) use outbound::Outbound;
 use publish_queue::{OnUnreached, PublishQueue, PublishSession};
 use recent_stamps::RecentStamps;
 use subscriber::{OnMessage, SubscribeSession, Subscriber};
+use switchboard_log::{limited, printable};
 
 /// What a publication takes of the 128 units that a task may use before it yields: 8 small publications, or one of 64 KiB.
 const PUBLICATION_UNITS: usize = 16;
@@ -154,7 +155,11 @@ impl RedisBus {
 
     fn drop_undecodable(&self, reason: &str) {
         self.undecodable.increment(1);
-        tracing::debug!(reason, "message on a Switchboard channel cannot be decoded; it is dropped");
+        limited!(
+            DEBUG,
+            reason = printable(reason),
+            "message on a Switchboard channel cannot be decoded; it is dropped"
+        );
     }
 
     /// Whether foreign servers receive publications of the project.

@@ -47,6 +47,7 @@ use opening::{OpenQueue, OpenReply, OpenRequest};
 use receipts::{Receipt, ReceiptQueue};
 pub(crate) use scripts::{Scripts, inbox_call, retention_ms};
 use shared::{InboxState, Shared};
+use switchboard_log::{limited, printable, printable_error};
 use writer::InboxWriter;
 
 /// How often an inbox is opened again because its oldest message had expired.
@@ -127,7 +128,11 @@ impl RedisInbox {
         let content = Content::Stored { number, event: event.clone() };
         let publication = Publication { project: project.clone(), audience, content };
         if let Err(error) = self.bus.publish_to_bridge(&publication) {
-            tracing::debug!(%error, "stored message not published to foreign servers");
+            limited!(
+                DEBUG,
+                error = printable_error(&error),
+                "stored message not published to foreign servers"
+            );
         }
     }
 
@@ -176,7 +181,13 @@ impl RedisInbox {
         user: &UserId,
         elements: &[Bytes],
     ) -> Result<(), RequestError> {
-        tracing::error!(%project, %user, count = elements.len(), "stored messages cannot be decoded; they are dropped");
+        limited!(
+            ERROR,
+            project = printable(project),
+            user = printable(user),
+            count = elements.len(),
+            "stored messages cannot be decoded; they are dropped"
+        );
         // Number and event of a message are an element each.
         self.undecodable.increment(elements.len().div_ceil(2) as u64);
         let args: Vec<&[u8]> =

@@ -59,6 +59,7 @@ use names::Names;
 use options::REPLY_TIMEOUT;
 use recovery::Recovery;
 use store::{Lease, Leases};
+use switchboard_log::printable_error;
 
 /// How long [`Redis::connect`] waits for each part once Redis is reachable.
 const READY_TIMEOUT: std::time::Duration = REPLY_TIMEOUT.saturating_mul(2);
@@ -85,7 +86,11 @@ impl Redis {
             Err(cause) if options.required => return Err(connector.unreachable(cause)),
             Err(error) => {
                 let redis = connector.addresses();
-                tracing::warn!(redis, %error, "cannot reach Redis; this node is alone until it connects");
+                tracing::warn!(
+                    redis,
+                    error = printable_error(&error),
+                    "cannot reach Redis; this node is alone until it connects"
+                );
                 (NodeId::random(), None)
             }
         };

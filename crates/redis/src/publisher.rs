@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use redis::{RedisResult, Value};
 use switchboard_backplane::{Publication, StoreError, Stored};
 use switchboard_event::{Event, NodeId, ProjectId, UserId};
+use switchboard_log::printable_error;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -70,7 +71,11 @@ impl Publisher {
             Ok(connected) => Some(connected),
             Err(cause) if options.required => return Err(connector.unreachable(cause)),
             Err(error) => {
-                tracing::warn!(redis = connector.addresses(), %error, "cannot reach Redis; requests fail until it connects");
+                tracing::warn!(
+                    redis = connector.addresses(),
+                    error = printable_error(&error),
+                    "cannot reach Redis; requests fail until it connects"
+                );
                 None
             }
         };

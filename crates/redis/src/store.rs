@@ -33,6 +33,7 @@ pub(crate) use lease::{Lease, Leases};
 pub(crate) use mirror::PresenceMirror;
 use seats::LocalSeats;
 use shared::{Shared, StoreState};
+use switchboard_log::printable_error;
 use writer::StoreWriter;
 
 /// Keeps presence and seats in Redis. Made by [`Redis::connect`](crate::Redis::connect).
@@ -167,7 +168,10 @@ impl RedisStore {
         match left.await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                tracing::warn!(%error, "lease not released; other nodes remove it when it expires");
+                tracing::warn!(
+                    error = printable_error(&error),
+                    "lease not released; other nodes remove it when it expires"
+                );
             }
             Err(_) => tracing::warn!("lease not released in time; other nodes remove it when it expires"),
         }

@@ -67,7 +67,7 @@ pub const HUB_LOSSES: &[(&str, HubCounter)] = &[
     ("bus_down", |stats| &stats.bus_disconnected),
 ];
 
-/// Copies the hub's own counters into the recorder.
+/// Copies the counters of the hub and of the log into the recorder.
 pub(crate) fn sample(app: &App) {
     let stats = app.hub().stats();
     counter!("switchboard_deliveries_total").absolute(stats.queued.load(Ordering::Relaxed));
@@ -76,6 +76,7 @@ pub(crate) fn sample(app: &App) {
         let count = count(stats).load(Ordering::Relaxed);
         counter!("switchboard_undelivered_total", "reason" => *reason).absolute(count);
     }
+    counter!("switchboard_log_lines_suppressed_total").absolute(switchboard_log::lines_suppressed());
     let queued: usize =
         app.hub().index().all_sessions().iter().map(|session| session.outbox.queued_bytes()).sum();
     gauge!("switchboard_outbox_bytes").set(queued as f64);

@@ -13,4 +13,4 @@ mod object;
 mod text;
 
 pub use depth::DEPTH_MAX;
-pub use error::{DecodeError, with_causes};
+pub use error::DecodeError;

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use metrics::counter;
+use switchboard_log::limited;
 use switchboard_redis::worker::GroupClient;
 use switchboard_redis::{ConnectError, Options as RedisOptions};
 use tokio::task::JoinSet;
@@ -105,7 +106,7 @@ impl Drop for AckOnPanic {
     fn drop(&mut self) {
         if std::thread::panicking() {
             counter!("switchboard_worker_panics_total").increment(1);
-            tracing::error!(report = %self.0.id(), "handler panicked; its report is acknowledged");
+            limited!(ERROR, report = %self.0.id(), "handler panicked; its report is acknowledged");
             self.0.ack();
         }
     }

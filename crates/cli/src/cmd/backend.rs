@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use switchboard_dispatcher::{
     Audience, Dispatcher, DispatcherOptions, IntoAudience, RedisOptions, SocketId, Target,
 };
+use switchboard_log::Printable;
 
 use crate::args::{Connection, Recipients};
 use crate::output::Failure;
@@ -59,7 +60,7 @@ impl Connection {
             };
         }
         let reason = response["error"].as_str().unwrap_or("no reason given");
-        let error = anyhow!("{url} answered {status}: {reason}");
+        let error = anyhow!("{url} answered {status}: {}", Printable(reason));
         Err(if status == 400 { Failure::Usage(error) } else { Failure::Run(error) })
     }
 

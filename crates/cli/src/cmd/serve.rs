@@ -1,14 +1,18 @@
 //! `switchboard serve` and `switchboard demo`.
 
+use switchboard_log::{Printable, limited, printable};
 use switchboard_server::config::{Log, LogFormat};
 use switchboard_server::{Config, Mode};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::MakeExt;
+use tracing_subscriber::fmt::format::debug_fn;
 
 use crate::output::Failure;
 
 /// Runs the server until a signal.
 pub(crate) async fn run(config: &Config, mode: Mode) -> Result<(), Failure> {
     init_log(&config.log)?;
+    log_panics();
     switchboard_server::run(config, mode, |banner| print!("{banner}"))
         .await
         .map_err(|error| Failure::Run(error.into()))
@@ -19,10 +23,28 @@ fn init_log(log: &Log) -> Result<(), Failure> {
         .map_err(|error| Failure::Usage(anyhow::Error::new(error).context(invalid_filter(&log.filter))))?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match log.format {
-        LogFormat::Text => lines.init(),
+        // The lines of other libraries contain text from outside, too.
+        LogFormat::Text => lines
+            .fmt_fields(
+                debug_fn(|line, field, value| match field.name() {
+                    "message" => write!(line, "{}", Printable(format_args!("{value:?}"))),
+                    name => write!(line, "{name}={}", Printable(format_args!("{value:?}"))),
+                })
+                .delimited(" "),
+            )
+            .init(),
         LogFormat::Json => lines.json().init(),
     }
     Ok(())
+}
+
+/// Logs panics. Without this, the standard library prints their messages, which can contain text of clients.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let location = panic.location().map(ToString::to_string);
+        let message = panic.payload_as_str().unwrap_or("no message");
+        limited!(ERROR, location, panic = printable(message), "panic");
+    }));
 }
 
 fn invalid_filter(filter: &str) -> String {

@@ -6,6 +6,7 @@ use switchboard_client::{Client, Options};
 use tokio::sync::mpsc;
 
 use crate::args::Tail;
+use crate::output::{eprint_json, print_json, refusal};
 
 /// Prints `{"event":…,"data":…}` lines until Ctrl-C, or until the client stops reconnecting.
 pub(crate) async fn run(tail: &Tail) -> anyhow::Result<()> {
@@ -13,8 +14,8 @@ pub(crate) async fn run(tail: &Tail) -> anyhow::Result<()> {
     let client = Client::connect_with(&tail.url, options)
         .await
         .with_context(|| format!("cannot reach {}", tail.url))?;
-    client.on("@any", |event| println!("{event:?}"));
-    client.on("@error", |error| eprintln!("{error:?}"));
+    client.on("@any", |event| print_json(&format!("{event:?}")));
+    client.on("@error", |error| eprint_json(&format!("{error:?}")));
     // Capacity 1 is enough: two pending reconnections need one round of joins.
     let (again, mut reconnected) = mpsc::channel(1);
     client.on("@reconnect", move |_| {
@@ -22,7 +23,7 @@ pub(crate) async fn run(tail: &Tail) -> anyhow::Result<()> {
     });
     loop {
         for room in &tail.rooms {
-            let _: Value = client.request("/join", &json!({ "room": room })).await?;
+            let _: Value = client.request("/join", &json!({ "room": room })).await.map_err(refusal)?;
         }
         tokio::select! {
             _ = reconnected.recv() => {}

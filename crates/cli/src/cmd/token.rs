@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use switchboard_server::Config;
 
 use crate::args::Token;
-use crate::output::Failure;
+use crate::output::{Failure, print_json};
 
 /// Prints a new token, or the user and the expiry of a token.
 pub(crate) async fn run(token: Token) -> Result<(), Failure> {
@@ -29,7 +29,7 @@ async fn check(config: &Config, token: &str) -> Result<(), Failure> {
     let identity =
         verifier.ok_or_else(no_keys)?.identify(token).await.map_err(|error| Failure::Run(error.into()))?;
     let seconds = |end: SystemTime| end.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    println!("{}", json!({ "user": identity.user, "expires": identity.expires.map(seconds) }));
+    print_json(&json!({ "user": identity.user, "expires": identity.expires.map(seconds) }).to_string());
     Ok(())
 }
 

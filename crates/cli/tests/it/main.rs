@@ -8,5 +8,6 @@ mod disconnect;
 mod idempotency;
 mod inbox_faults;
 mod nodes;
+mod outside_text;
 mod proxies;
 mod support;

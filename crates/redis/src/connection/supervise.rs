@@ -9,6 +9,7 @@ use std::ops::ControlFlow;
 
 use metrics::{Gauge, gauge};
 use redis::RedisResult;
+use switchboard_log::{limited, printable_error};
 
 use super::backoff::Backoff;
 use super::connector::{Connected, Connector, OnPush, ignore_pushes};
@@ -92,10 +93,15 @@ pub(crate) async fn supervise<S: Session>(
             Err(error) if was_up => {
                 backoff = Backoff::default();
                 connector.losses.record();
-                tracing::warn!(connection, %error, "{}", S::LOST);
+                limited!(WARN, connection, error = printable_error(&error), "{}", S::LOST);
             }
             Err(error) => {
-                tracing::debug!(connection, %error, "cannot connect to Redis; another attempt follows")
+                limited!(
+                    DEBUG,
+                    connection,
+                    error = printable_error(&error),
+                    "cannot connect to Redis; another attempt follows"
+                )
             }
         }
         if after.is_break() {

@@ -8,6 +8,7 @@ use metrics::{Counter, counter};
 use redis::{Cmd, FromRedisValue, RedisError, RedisResult, Value, cmd};
 use switchboard_backplane::{InboxLimits, Stored};
 use switchboard_event::{Event, MessageNumber, ProjectId, UserId};
+use switchboard_log::{limited, printable};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::batch_queue::{BatchCall, BatchItem, BatchQueue, CALL_BYTES_MAX, CALL_USERS_MAX};
@@ -147,7 +148,12 @@ impl Appender {
         self.evicted.increment(stored.iter().map(|stored| stored.evicted as u64).sum());
         self.rejected.increment(rejected + failed);
         if failed > 0 {
-            tracing::error!(%project, failed, "inbox key has the wrong type; messages not stored");
+            limited!(
+                ERROR,
+                project = printable(project),
+                failed,
+                "inbox key has the wrong type; messages not stored"
+            );
         }
         Ok(stored)
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use redis::{FromRedisValue, RedisResult, cmd};
 use switchboard_event::{ProjectId, UserId};
+use switchboard_log::{limited, printable, printable_error};
 use tokio::time::sleep;
 
 use super::shared::Shared;
@@ -24,7 +25,11 @@ pub(super) async fn expire_in_turns(shared: &Shared, mut connection: RedisConnec
     let interval = EXPIRE_INTERVAL.min(age_max / 2).max(Duration::from_millis(100));
     loop {
         if let Err(error) = expire_if_in_turn(shared, &mut connection, interval).await {
-            tracing::warn!(%error, "expired messages not removed; another attempt follows");
+            limited!(
+                WARN,
+                error = printable_error(&error),
+                "expired messages not removed; another attempt follows"
+            );
         }
         sleep(interval).await;
         shared.announcer.announce(&mut connection, &shared.scripts).await;
@@ -66,7 +71,13 @@ async fn expire_project(shared: &Shared, connection: &mut RedisConnection, proje
             Ok(true) => {}
             Ok(false) => return,
             Err(error) => {
-                return tracing::error!(%project, %error, "expired messages of a project not removed");
+                limited!(
+                    ERROR,
+                    project = printable(project),
+                    error = printable_error(&error),
+                    "expired messages of a project not removed"
+                );
+                return;
             }
         }
     }

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use redis::{RedisResult, cmd};
 use switchboard_backplane::InboxLimits;
+use switchboard_log::{limited, printable_error};
 
 use super::scripts::Scripts;
 use crate::connection::RedisConnection;
@@ -47,7 +48,7 @@ impl LimitsAnnouncer {
         let args: Vec<&[u8]> = bounds.iter().map(|arg| arg.as_bytes()).collect();
         let call = scripts.limits.call(std::slice::from_ref(&self.key), &args);
         if let Err(error) = script::run(connection, &scripts.limits, &call).await {
-            tracing::warn!(%error, "could not announce inbox limits to dispatchers");
+            limited!(WARN, error = printable_error(&error), "could not announce inbox limits to dispatchers");
         }
     }
 }
@@ -80,7 +81,7 @@ impl AnnouncedLimits {
         };
         let was_invalid = self.was_invalid.swap(limits.is_none(), Ordering::Relaxed);
         if limits.is_none() && !was_invalid {
-            tracing::warn!(key = self.key, "announced inbox limits are invalid; the previous limits apply");
+            limited!(WARN, key = self.key, "announced inbox limits are invalid; the previous limits apply");
         }
         Ok(limits)
     }

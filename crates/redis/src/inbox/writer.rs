@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use metrics::{Counter, counter};
 use redis::{FromRedisValue, RedisResult};
+use switchboard_log::{limited, printable_error};
 use tokio::time::timeout;
 
 use super::expiry::expire_in_turns;
@@ -56,11 +57,15 @@ impl InboxWriter {
                 Ok((acknowledged, failed)) => {
                     self.acknowledged.increment(acknowledged);
                     if failed > 0 {
-                        tracing::error!(failed, "inbox key has the wrong type; acknowledgements dropped");
+                        limited!(ERROR, failed, "inbox key has the wrong type; acknowledgements dropped");
                     }
                 }
                 Err(error) => {
-                    tracing::error!(%error, "acknowledgements refused by Redis; their messages are redelivered");
+                    limited!(
+                        ERROR,
+                        error = printable_error(&error),
+                        "acknowledgements refused by Redis; their messages are redelivered"
+                    );
                 }
             }
         }

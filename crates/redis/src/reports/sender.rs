@@ -10,6 +10,7 @@ use metrics::{Counter, counter};
 use redis::{PushInfo, PushKind, RedisResult, Value};
 use switchboard_backplane::ReportSinkChange;
 use switchboard_event::ProjectId;
+use switchboard_log::printable;
 use tokio::time::{Instant, sleep_until};
 
 use super::groups::Scripts;
@@ -86,7 +87,12 @@ impl ReportSender {
                 self.scripts.watch(connection, &names, context.publish_verb(), options.partitions).await?;
             let configured = options.partitions;
             if partitions != configured && !std::mem::replace(&mut self.has_warned_of_partitions, true) {
-                tracing::warn!(%project, partitions, configured, "number of partitions is unchanged while the project has a group");
+                tracing::warn!(
+                    project = printable(project),
+                    partitions,
+                    configured,
+                    "number of partitions is unchanged while the project has a group"
+                );
             }
             self.shared.receivers().groups.insert(project.clone(), groups);
         }

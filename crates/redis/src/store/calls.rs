@@ -6,6 +6,7 @@ use bytes::Bytes;
 use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, Value};
 use switchboard_backplane::{SeatRequest, Seated};
 use switchboard_event::{ProjectId, ShardName, SocketId, Target};
+use switchboard_log::{limited, printable};
 use tokio::sync::oneshot;
 
 use super::changes::{Change, ChangeBatch};
@@ -170,12 +171,22 @@ impl<'a> Calls<'a> {
         for (indexes, reply) in self.changes_of_call.iter().zip(replies) {
             let (project, change) = &mut changes.changes[indexes[0]];
             let Some(reply) = reply else {
-                tracing::error!(%project, changes = indexes.len(), "key has the wrong type; changes of presence are dropped");
+                limited!(
+                    ERROR,
+                    project = printable(&*project),
+                    changes = indexes.len(),
+                    "key has the wrong type; changes of presence are dropped"
+                );
                 continue;
             };
             if let (Change::Enter(..) | Change::Leave(..), Value::Array(parts)) = (&*change, &reply) {
                 let dropped = parts.get(1).and_then(integer);
-                tracing::error!(%project, dropped, "member keys have the wrong type; changes of membership are dropped");
+                limited!(
+                    ERROR,
+                    project = printable(&*project),
+                    dropped,
+                    "member keys have the wrong type; changes of membership are dropped"
+                );
             }
             // The last entry is the mark that allows the lease to write.
             let is_empty = matches!(change, Change::Enter(..) | Change::Leave(..) | Change::LeaveSeat(..))

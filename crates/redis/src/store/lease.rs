@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use redis::{FromRedisValue, RedisError, RedisResult, Value, cmd};
 use switchboard_event::{NodeId, ProjectId};
+use switchboard_log::{limited, printable};
 
 use super::mirror::PresenceMirror;
 use super::scripts::Scripts;
@@ -199,7 +200,12 @@ impl Leases {
 
     /// Removes an invalid entry from the set of leases.
     async fn remove_invalid(&self, connection: &mut RedisConnection, lease: &str) -> RedisResult<()> {
-        tracing::warn!(key = self.names.nodes(), lease, "entry is not a lease id; it is removed");
+        limited!(
+            WARN,
+            key = self.names.nodes(),
+            lease = printable(lease),
+            "entry is not a lease id; it is removed"
+        );
         connection.query(cmd("ZREM").arg(self.names.nodes()).arg(lease)).await
     }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use metrics::{Counter, Gauge, counter, gauge};
 use redis::RedisResult;
+use switchboard_log::{printable, printable_error};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::calls::Calls;
@@ -160,10 +161,17 @@ impl StoreWriter {
                 match shared.leases.sweep(&mut connection, &lease).await {
                     Ok(()) => {
                         swept.increment(1);
-                        tracing::info!(lease, "node lease expired; its presence is removed");
+                        tracing::info!(
+                            lease = printable(&lease),
+                            "node lease expired; its presence is removed"
+                        );
                     }
                     Err(error) => {
-                        tracing::warn!(lease, %error, "node lease expired; its presence is removed at the next renewal");
+                        tracing::warn!(
+                            lease = printable(&lease),
+                            error = printable_error(&error),
+                            "node lease expired; its presence is removed at the next renewal"
+                        );
                     }
                 }
             }

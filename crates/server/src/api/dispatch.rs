@@ -4,6 +4,7 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use switchboard::{App, EmitError, Payload};
+use switchboard_log::{limited, printable_error};
 use switchboard_wire::mesa::event_name;
 use utoipa::ToSchema;
 
@@ -101,7 +102,11 @@ async fn send(app: App, dispatch: Dispatch) -> Result<Dispatched, Problem> {
             ..Dispatched::default()
         }),
         Err(EmitError::Store(error)) => {
-            tracing::warn!(%error, "storing a message failed; its sender gets 503 and may retry");
+            limited!(
+                WARN,
+                error = printable_error(&error),
+                "storing a message failed; its sender gets 503 and may retry"
+            );
             Err(Problem::not_stored())
         }
         Err(EmitError::NoInbox) => {

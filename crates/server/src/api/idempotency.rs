@@ -10,6 +10,7 @@ use ring::digest::{Context, SHA256};
 use switchboard_backplane::{
     Claim, ClaimOutcome, Digest, IdempotencyStore, MemoryIdempotencyStore, RequestKey,
 };
+use switchboard_log::{limited, printable_error};
 
 use super::problem::Problem;
 
@@ -50,7 +51,11 @@ impl RequestStores {
                     };
                 }
                 Err(error) => {
-                    tracing::debug!(%error, "claiming a request in Redis failed; only this node remembers it")
+                    limited!(
+                        DEBUG,
+                        error = printable_error(&error),
+                        "claiming a request in Redis failed; only this node remembers it"
+                    )
                 }
             }
         }
@@ -67,7 +72,11 @@ impl OpenClaim<'_> {
                 None => store.release(&claim).await,
             };
             if let Err(error) = ended {
-                tracing::debug!(%error, "storing a response in Redis failed; other nodes cannot repeat it");
+                limited!(
+                    DEBUG,
+                    error = printable_error(&error),
+                    "storing a response in Redis failed; other nodes cannot repeat it"
+                );
             }
         }
     }

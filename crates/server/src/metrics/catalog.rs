@@ -31,7 +31,7 @@ pub const METRICS: &[Metric] = &[
     counter(
         "switchboard_connections_closed_total",
         "code",
-        "Closed connections, by close code; 1006 means that the connection broke without a close frame",
+        "Closed connections, by close code; 1006 means that the connection broke without a close frame, 3xxx and 4xxx are private codes of clients",
     ),
     counter("switchboard_connections_refused_total", "status", "Refused handshakes, by HTTP status"),
     counter(
@@ -53,6 +53,11 @@ pub const METRICS: &[Metric] = &[
     histogram("switchboard_handler_seconds", "", "Time from the event to the end of its handler"),
     counter("switchboard_member_lists_total", "", "Member lists sent to Koji clients"),
     counter("switchboard_tokens_total", "outcome", "Tokens, by outcome: accepted, refused or rate_limited"),
+    counter(
+        "switchboard_log_lines_suppressed_total",
+        "",
+        "Log lines that were not written, because there were too many of their kind",
+    ),
     counter("switchboard_deliveries_total", "", "Frames put into outboxes, counted once for each receiver"),
     counter("switchboard_deliveries_bytes_total", "", "Bytes put into outboxes"),
     counter(

@@ -12,6 +12,7 @@ use http::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use switchboard_log::{limited, printable_error};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
@@ -114,7 +115,11 @@ impl Serve {
                 Err(error) if is_peer_error(&error) => {}
                 Err(error) => {
                     // Usually too many open files. New connections wait in the listener's backlog.
-                    tracing::error!(%error, "cannot accept connections; retrying in 100 ms");
+                    limited!(
+                        ERROR,
+                        error = printable_error(&error),
+                        "cannot accept connections; retrying in 100 ms"
+                    );
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             }
@@ -168,6 +173,6 @@ async fn serve_http(
         }
     };
     if let Err(error) = ended {
-        tracing::debug!(%peer, %error, "HTTP connection failed");
+        limited!(DEBUG, %peer, error = printable_error(&error), "HTTP connection failed");
     }
 }

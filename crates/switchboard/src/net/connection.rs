@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use switchboard_hub::{Flushed, Outbox, Session};
-use switchboard_wire::with_causes;
+use switchboard_log::{limited, printable, printable_error, with_causes};
 use switchboard_ws::close::{CloseCode, close_frame};
 use switchboard_ws::frame::{self, OpCode};
 use switchboard_ws::{Decoder, Item, ProtocolError};
@@ -292,7 +292,7 @@ impl Connection {
             Err(error) => {
                 self.node().meters().bad_frames.increment(1);
                 let error = with_causes(&error);
-                tracing::debug!(socket = %self.socket.id(), %error, "frame cannot be decoded; it is ignored");
+                limited!(DEBUG, socket = %self.socket.id(), error = printable(&error), "frame cannot be decoded; it is ignored");
                 self.server.report_error(&self.socket, "", "bad_frame", &error);
             }
         }
@@ -320,7 +320,7 @@ impl Connection {
 
     /// Closes the connection of a peer that violated the WebSocket protocol.
     fn close_invalid(&mut self, error: &ProtocolError) {
-        tracing::debug!(socket = %self.socket.id(), %error, "peer violated the WebSocket protocol; connection closed");
+        limited!(DEBUG, socket = %self.socket.id(), error = printable_error(error), "peer violated the WebSocket protocol; connection closed");
         self.close.is_input_invalid = true;
         self.queue_close(error.close_code(), &error.to_string());
     }

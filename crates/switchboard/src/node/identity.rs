@@ -12,6 +12,7 @@ use serde_json::json;
 use switchboard_backplane::ClientAction;
 use switchboard_event::{Payload, Target, UserId, unix_ms};
 use switchboard_hub::{JoinError, Session};
+use switchboard_log::{limited, printable};
 
 use crate::node::Node;
 use crate::node::clock::{now, now_ms};
@@ -131,7 +132,7 @@ pub(crate) fn notify_authenticated(node: &Node, session: &Arc<Session>, user: &U
 async fn verify(verifier: &dyn Verifier, token: &str) -> Result<Identity, IdentifyError> {
     let identity = AssertUnwindSafe(async { verifier.verify(token).await }).catch_unwind().await;
     identity.unwrap_or_else(|panic| {
-        tracing::error!(panic = panic_message(&*panic), "verifier panicked; the token is refused");
+        limited!(ERROR, panic = printable(panic_message(&*panic)), "verifier panicked; the token is refused");
         Err(IdentifyError::Refused("the verifier panicked".into()))
     })
 }

@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use switchboard_backplane::{Content, Publication};
 use switchboard_event::{Audience, Name, Payload, ProjectId, SocketId, Target};
 use switchboard_hub::JoinError;
+use switchboard_log::{limited, printable_error};
 
 use crate::node::Node;
 use crate::node::calls::Outcome;
@@ -38,7 +39,12 @@ fn receive_message(node: &Arc<Node>, project: &ProjectId, audience: &Audience, t
     let message: Message<&RawValue> = match serde_json::from_slice(text) {
         Ok(message) => message,
         Err(error) => {
-            return tracing::debug!(%error, "message of another node cannot be decoded; it is ignored");
+            limited!(
+                DEBUG,
+                error = printable_error(&error),
+                "message of another node cannot be decoded; it is ignored"
+            );
+            return;
         }
     };
     match (message, &*audience.to) {
@@ -58,7 +64,7 @@ fn receive_message(node: &Arc<Node>, project: &ProjectId, audience: &Audience, t
         (Message::Command(command), _) => {
             execute(node, project, audience, &command);
         }
-        _ => tracing::debug!("call of another node is not addressed to a single socket; it is ignored"),
+        _ => limited!(DEBUG, "call of another node is not addressed to a single socket; it is ignored"),
     }
 }
 

@@ -39,10 +39,16 @@ impl Meters {
         }
     }
 
-    /// Counts a closed connection by its code; 1006 if there was no close frame.
-    pub(crate) fn closed(&self, code: u16) {
+    /// Counts a closed connection by its code; 1006 if there was no close frame. Private codes of a peer are
+    /// counted together, since a peer could use thousands of them.
+    pub(crate) fn closed(&self, code: u16, is_code_of_peer: bool) {
         self.connections.decrement(1.0);
-        counter!("switchboard_connections_closed_total", "code" => code.to_string()).increment(1);
+        let label = match code {
+            3000..4000 if is_code_of_peer => "3xxx".to_owned(),
+            4000..5000 if is_code_of_peer => "4xxx".to_owned(),
+            code => code.to_string(),
+        };
+        counter!("switchboard_connections_closed_total", "code" => label).increment(1);
     }
 
     /// Counts a refused handshake by its HTTP status.

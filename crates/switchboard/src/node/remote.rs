@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::Serialize;
 use switchboard_backplane::{Content, PublishError, ReplyAddress};
 use switchboard_event::{Audience, Name, Payload, ProjectId, SocketId, Target};
+use switchboard_log::{limited, printable_error};
 
 use crate::node::Node;
 use crate::node::calls::Outcome;
@@ -119,7 +120,11 @@ pub(crate) fn answer(node: &Node, answer_to: &ReturnAddress, outcome: Outcome) {
         Err(refusal) => publish(node, &reply_project, &audience, &Message::<Payload>::Refused(refusal)),
     };
     if let Err(error) = published {
-        tracing::debug!(%error, "cannot publish the answer to a call of another node; the call times out");
+        limited!(
+            DEBUG,
+            error = printable_error(&error),
+            "cannot publish the answer to a call of another node; the call times out"
+        );
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use switchboard_event::{Event, Name, Payload, ProjectId, Target, UserId};
+use switchboard_log::{limited, printable_error};
 
 use crate::node::Node;
 use crate::node::system_events::SystemEvent;
@@ -66,7 +67,11 @@ pub(crate) fn notify_undeliverable(node: &Arc<Node>, project: &ProjectId, event:
                 }
                 Ok(_) => {}
                 Err(error) => {
-                    tracing::warn!(%error, "cannot query whether a user is online; the @undeliverable hooks are not called");
+                    limited!(
+                        WARN,
+                        error = printable_error(&error),
+                        "cannot query whether a user is online; the @undeliverable hooks are not called"
+                    );
                 }
             }
         }

@@ -25,6 +25,7 @@ use http::Uri;
 use switchboard_backplane::{Content, Publication};
 use switchboard_event::{Event, Protocol, SocketId};
 use switchboard_hub::Session;
+use switchboard_log::{limited, printable, printable_error};
 use switchboard_wire::DecodeError;
 
 use crate::api::app::App;
@@ -65,7 +66,12 @@ impl WireProtocol for KojiProtocol {
     /// Takes a seat for the client.
     async fn admit(app: &App, mut params: Box<ConnectParams>, id: SocketId) -> Result<Admission, String> {
         let seat = take_seat(app.node(), &params, id).await.map_err(|error| {
-            tracing::warn!(project = %params.project, %error, "no seat on the shard; client closed with 1013");
+            limited!(
+                WARN,
+                project = printable(&params.project),
+                error = printable_error(&error),
+                "no seat on the shard; client closed with 1013"
+            );
             error.to_string()
         })?;
         let token = params.token.take();

@@ -1,6 +1,7 @@
 //! Hooks: handlers of system events.
 
 use switchboard_event::{Name, Payload};
+use switchboard_log::{limited, printable};
 
 use crate::api::setup::Setup;
 use crate::api::socket::Socket;
@@ -80,11 +81,11 @@ fn start(hook: &AnyHandler, event: SystemEvent, request: Request) -> ResponseFut
 fn log_outcome(event: SystemEvent, outcome: Result<Response, Panic>) {
     match outcome {
         Ok(Response { error: Some(error), .. }) => {
-            tracing::error!(event = event.name(), %error, "hook failed")
+            limited!(ERROR, event = event.name(), error = printable(&error), "hook failed")
         }
         Ok(_) => {}
         Err(panic) => {
-            tracing::error!(event = event.name(), message = panic_message(&*panic), "hook panicked")
+            limited!(ERROR, event = event.name(), panic = printable(panic_message(&*panic)), "hook panicked")
         }
     }
 }

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use switchboard_log::{limited, printable};
+
 use crate::api::setup::Setup;
 use crate::node::system_events::{SystemEvent, system_event_names};
 use crate::routing::handler::{AnyHandler, Handler, ResponseFuture};
@@ -227,7 +229,7 @@ impl Middleware for AnyHooks {
         Box::pin(async move {
             for hook in hooks {
                 if let Some(error) = hook.call(request.clone()).await.error {
-                    tracing::error!(event = "@any", %error, "hook failed");
+                    limited!(ERROR, event = "@any", error = printable(&error), "hook failed");
                 }
             }
             next.run(request).await

@@ -7,6 +7,7 @@ use std::time::Instant;
 use serde_json::json;
 use switchboard_event::{Payload, ProjectId, Protocol};
 use switchboard_hub::Session;
+use switchboard_log::{limited, printable, printable_error};
 use switchboard_ws::frame::OpCode;
 
 use crate::api::app::App;
@@ -93,7 +94,7 @@ impl Server {
         let response = outcome.unwrap_or_else(|panic| {
             meters.panics.increment(1);
             let message = panic_message(&*panic);
-            tracing::error!(event = request.event(), socket = %request.id(), message, "handler panicked; no reply is sent");
+            limited!(ERROR, event = printable(request.event()), socket = %request.id(), panic = printable(&message), "handler panicked; no reply is sent");
             self.report_error(request.socket(), request.event(), "panic", &message);
             Response::none()
         });
@@ -103,10 +104,10 @@ impl Server {
         if let Some(error) = response.error {
             match error.cause() {
                 Some(cause) => {
-                    tracing::error!(event = request.event(), socket = %request.id(), %cause, "handler failed; the client receives `internal error`");
+                    limited!(ERROR, event = printable(request.event()), socket = %request.id(), cause = printable_error(cause), "handler failed; the client receives `internal error`");
                 }
                 None => {
-                    tracing::debug!(event = request.event(), socket = %request.id(), %error, "handler returned an error reply")
+                    limited!(DEBUG, event = printable(request.event()), socket = %request.id(), error = printable(&error), "handler returned an error reply")
                 }
             }
             self.report_error(request.socket(), request.event(), error.code(), &error.to_string());

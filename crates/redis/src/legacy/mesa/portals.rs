@@ -21,6 +21,7 @@ use redis::{Cmd, RedisResult, cmd};
 use serde::{Deserialize, Serialize};
 use switchboard_backplane::{ClientAction, ClientMessage, Report};
 use switchboard_event::{Payload, ProjectId};
+use switchboard_log::{limited, printable_error};
 use tokio::time::Instant;
 
 use super::namespace::suffixed;
@@ -90,7 +91,11 @@ impl MesaPortals {
         for message in &announcements {
             if let Err(error) = state.pool.announced(message) {
                 self.undecodable.increment(1);
-                tracing::debug!(%error, "announcement of a legacy portal cannot be decoded; it is dropped");
+                limited!(
+                    DEBUG,
+                    error = printable_error(&error),
+                    "announcement of a legacy portal cannot be decoded; it is dropped"
+                );
             }
         }
         let is_due = state.read_at.is_some_and(|at| at <= Instant::now());

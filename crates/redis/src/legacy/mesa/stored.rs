@@ -7,6 +7,7 @@ use futures_util::future::BoxFuture;
 use metrics::{Counter, counter};
 use redis::{RedisResult, cmd};
 use switchboard_event::{Event, ProjectId, UserId};
+use switchboard_log::{limited, printable};
 
 use super::namespace::suffixed;
 use super::undelivered;
@@ -52,7 +53,8 @@ impl ForeignInbox for StoredByDispatchers {
             match stored {
                 Ok(stored) => Ok(stored.map(Bytes::from)),
                 Err(error) if is_wrong_type(&error) => {
-                    tracing::warn!(
+                    limited!(
+                        WARN,
                         key = self.key,
                         "legacy Dispatcher storage has an unexpected format; it is ignored"
                     );
@@ -84,7 +86,13 @@ impl ForeignInbox for StoredByDispatchers {
             }
             if undecodable > 0 {
                 self.undecodable.increment(undecodable as u64);
-                tracing::warn!(project = %self.project, %user, undecodable, "messages of a legacy Dispatcher cannot be decoded; they are dropped");
+                limited!(
+                    WARN,
+                    project = printable(&self.project),
+                    user = printable(user),
+                    undecodable,
+                    "messages of a legacy Dispatcher cannot be decoded; they are dropped"
+                );
             }
             Ok(Some(events.len()))
         })

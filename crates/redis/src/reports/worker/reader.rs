@@ -7,6 +7,7 @@ use bytes::Bytes;
 use redis::cmd;
 use switchboard_backplane::{Report, ReportId};
 use switchboard_event::{Name, ProjectId};
+use switchboard_log::{limited, printable, printable_error};
 
 use super::error::WorkerError;
 use crate::connection::RedisConnection;
@@ -89,7 +90,14 @@ impl ReportReader {
 
     fn decode(&self, key: &str, record: Bytes) -> Option<(ReportId, Report)> {
         record::decode(&self.project, &record)
-            .inspect_err(|error| tracing::warn!(%error, key, "report cannot be decoded; it is removed"))
+            .inspect_err(|error| {
+                limited!(
+                    WARN,
+                    error = printable_error(error),
+                    key = printable(key),
+                    "report cannot be decoded; it is removed"
+                );
+            })
             .ok()
     }
 }

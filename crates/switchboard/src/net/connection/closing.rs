@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 
 use switchboard_backplane::ClientAction;
+use switchboard_log::limited;
 use switchboard_ws::Item;
 use switchboard_ws::close::CloseCode;
 
@@ -27,7 +28,7 @@ impl Connection {
         });
         self.close.is_clean = handshake.await.is_ok();
         if !self.close.is_clean {
-            tracing::debug!(socket = %self.socket.id(), "peer did not answer the close frame in time; connection aborted");
+            limited!(DEBUG, socket = %self.socket.id(), "peer did not answer the close frame in time; connection aborted");
         }
     }
 
@@ -87,7 +88,7 @@ impl Connection {
         self.node().hub().remove(self.session());
         self.node().token_bindings.remove(self.socket.id());
         self.conn().mark_disconnected();
-        self.node().meters().closed(code.0);
+        self.node().meters().closed(code.0, code_of_node != Some(code));
         report.into_iter().for_each(PendingReport::send);
         self.server.notify_disconnected(&self.socket, code.0, &self.close.reason);
     }

@@ -11,6 +11,7 @@ use serde_json::json;
 use switchboard_backplane::{Inbox, InboxPage, StoreError};
 use switchboard_event::{Event, MessageNumber, Payload, SocketId, UserId};
 use switchboard_hub::Session;
+use switchboard_log::{limited, printable_error};
 use tokio_util::sync::CancellationToken;
 
 use crate::node::Node;
@@ -76,7 +77,11 @@ impl Redelivery {
     /// Deletes the stored messages.
     pub(crate) async fn clear(&self) {
         if let Err(error) = self.inbox.clear(&self.session.project.id, &self.user).await {
-            tracing::warn!(%error, "cannot clear a user's inbox; its messages stay stored");
+            limited!(
+                WARN,
+                error = printable_error(&error),
+                "cannot clear a user's inbox; its messages stay stored"
+            );
         }
     }
 

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use switchboard_backplane::StoredMessage;
+use switchboard_log::{limited, printable_error};
 
 use crate::node::inbox::deliveries::PAGE_MAX;
 use crate::node::inbox::redelivery::Redelivery;
@@ -22,7 +23,11 @@ pub(crate) async fn reread(redelivery: &mut Redelivery) {
                 redelivery.end_turn().await;
             }
             Err(error) => {
-                tracing::debug!(%error, "cannot read a user's inbox; its messages stay stored")
+                limited!(
+                    DEBUG,
+                    error = printable_error(&error),
+                    "cannot read a user's inbox; its messages stay stored"
+                )
             }
         }
     }

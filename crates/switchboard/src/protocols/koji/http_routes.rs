@@ -9,6 +9,7 @@ use http::{StatusCode, Uri, header};
 use percent_encoding::percent_decode_str;
 use serde_json::json;
 use switchboard_event::ProjectId;
+use switchboard_log::{limited, printable_error};
 
 use crate::api::app::App;
 use crate::node::errors::QueryError;
@@ -47,8 +48,9 @@ async fn info(State(RouteState { app, answers }): State<RouteState>, uri: Uri) -
     match answers.get(&project, tasks, list_shards(app.project(&project))).await {
         Ok(list) => json_response(StatusCode::OK, list),
         Err(error) => {
-            tracing::warn!(
-                error = &*error as &dyn std::error::Error,
+            limited!(
+                WARN,
+                error = printable_error(&*error),
                 "cannot list the shards; the request is answered with 503"
             );
             let body = json!({ "error": "the store did not answer" }).to_string();

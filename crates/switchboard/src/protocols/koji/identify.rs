@@ -3,6 +3,8 @@
 use std::future::Future;
 use std::task::{Context, Waker};
 
+use switchboard_log::{limited, printable_error};
+
 use crate::api::socket::Socket;
 use crate::protocols::koji::client_state::client_of;
 
@@ -40,7 +42,7 @@ async fn verify_tokens(socket: Socket) {
             token
         };
         if let Err(error) = socket.identify(&token).await {
-            tracing::debug!(socket = %socket.id(), error = &error as &dyn std::error::Error, "authentication failed");
+            limited!(DEBUG, socket = %socket.id(), error = printable_error(&error), "authentication failed");
         }
     }
 }

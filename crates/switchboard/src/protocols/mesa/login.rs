@@ -9,6 +9,7 @@ use std::task::{Context, Waker};
 use bytes::Bytes;
 use switchboard_event::Payload;
 use switchboard_hub::Session;
+use switchboard_log::{limited, printable_error};
 use switchboard_wire::mesa::write_authenticated;
 use switchboard_ws::CloseCode;
 use switchboard_ws::frame::{OpCode, encode_with};
@@ -36,7 +37,7 @@ async fn verify(socket: Socket, token: Option<String>, should_sync: bool) {
             complete_login(node, session, client, logged_in, should_sync).await;
         }
         Err(error) => {
-            tracing::debug!(socket = %socket.id(), error = &error as &dyn std::error::Error, "authentication failed");
+            limited!(DEBUG, socket = %socket.id(), error = printable_error(&error), "authentication failed");
             if client.settings.closes_on_refusal {
                 node.close(session, CloseCode::POLICY, "the token was refused");
             }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use indexmap::IndexMap;
 use switchboard_event::{ProjectId, ShardName, SocketId};
 use switchboard_hub::Session;
+use switchboard_log::{limited, printable, printable_error};
 use switchboard_wire::koji;
 
 use crate::node::Node;
@@ -219,7 +220,13 @@ impl MemberList {
                 Err(elapsed) => Some(elapsed.into()),
             };
         if let Some(error) = failure {
-            tracing::debug!(project = %self.project, shard = %self.shard, error = &*error, "cannot read the shard's clients of other nodes; the member list may be outdated");
+            limited!(
+                DEBUG,
+                project = printable(&self.project),
+                shard = printable(&self.shard),
+                error = printable_error(&*error),
+                "cannot read the shard's clients of other nodes; the member list may be outdated"
+            );
             self.lock().remote.is_subscribed &= is_subscribed;
             self.schedule_retry(node);
         }
