@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Header, Validation};
 use serde_json::{Map, Value, json};
-use switchboard::{IdentifyError, Identity, Payload, UserId, Verifier, VerifyFuture};
+use switchboard::{IdentifyError, Identity, Payload, ProjectId, UserId, Verifier, VerifyFuture};
 
 use crate::error::{KeyError, TokenError};
 use crate::jwks::{Jwks, JwksOptions};
@@ -207,9 +207,12 @@ fn user_id(claim: &Value) -> Option<String> {
 }
 
 impl Verifier for Jwt {
-    fn verify<'a>(&'a self, token: &'a str) -> VerifyFuture<'a> {
+    fn verify<'a>(&'a self, _project: &'a ProjectId, token: &'a str) -> VerifyFuture<'a> {
         Box::pin(async move {
-            self.identify(token).await.map_err(|error| IdentifyError::Refused(Box::new(error)))
+            self.identify(token).await.map_err(|error| match error {
+                TokenError::KeysUnavailable(_) => IdentifyError::Unavailable(error.into()),
+                error => IdentifyError::refused("jwt", error),
+            })
         })
     }
 }

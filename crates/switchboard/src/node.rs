@@ -18,7 +18,6 @@ pub(crate) mod membership;
 pub(crate) mod message;
 pub(crate) mod meters;
 pub(crate) mod rate;
-pub(crate) mod refused_tokens;
 pub(crate) mod remote;
 pub(crate) mod reports;
 pub(crate) mod requests;
@@ -26,7 +25,9 @@ pub(crate) mod send_hooks;
 pub(crate) mod system_events;
 pub(crate) mod tasks;
 pub(crate) mod token_bindings;
+pub(crate) mod token_turns;
 pub(crate) mod type_map;
+pub(crate) mod verifier;
 
 use std::any::Any;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -43,10 +44,10 @@ use crate::node::codec::Codec;
 use crate::node::conn::Conn;
 use crate::node::limits::Limits;
 use crate::node::meters::Meters;
-use crate::node::refused_tokens::RefusedTokens;
 use crate::node::system_events::{HookSink, HookTable, SystemEvent};
 use crate::node::tasks::Tasks;
 use crate::node::token_bindings::TokenBindings;
+use crate::node::token_turns::TokenTurns;
 use crate::node::type_map::TypeMap;
 
 /// A running server.
@@ -58,7 +59,7 @@ pub(crate) struct Node {
     hooks: OnceLock<HookTable>,
     pub(crate) tasks: Tasks,
     pub(crate) token_bindings: TokenBindings,
-    pub(crate) refused_tokens: RefusedTokens,
+    pub(crate) token_turns: TokenTurns,
     pub(crate) calls: PendingCalls,
     /// Number of gaps so far in the publications of other nodes.
     pub(crate) gaps: AtomicU64,
@@ -112,7 +113,7 @@ impl Node {
             hooks: OnceLock::new(),
             tasks: Tasks::default(),
             token_bindings: TokenBindings::default(),
-            refused_tokens: RefusedTokens::default(),
+            token_turns: TokenTurns::default(),
             calls: PendingCalls::default(),
             gaps: AtomicU64::new(0),
             is_stopping: AtomicBool::new(false),
@@ -220,7 +221,8 @@ impl Node {
     }
 
     pub(crate) fn set_redelivery_interval(&self, protocol: Protocol, interval: Duration) {
-        let ms = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX);
+        // Rounded up, since zero means no pause.
+        let ms = u64::try_from(interval.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
         self.redelivery_intervals_ms[protocol.index()].store(ms, Ordering::Relaxed);
     }
 }

@@ -52,7 +52,17 @@ pub const METRICS: &[Metric] = &[
     counter("switchboard_handler_panics_total", "", "Handlers that panicked"),
     histogram("switchboard_handler_seconds", "", "Time from the event to the end of its handler"),
     counter("switchboard_member_lists_total", "", "Member lists sent to Koji clients"),
-    counter("switchboard_tokens_total", "outcome", "Tokens, by outcome: accepted, refused or rate_limited"),
+    counter("switchboard_tokens_accepted_total", "", "Tokens that logged a socket in"),
+    counter(
+        "switchboard_tokens_refused_total",
+        "reason",
+        "Refused tokens, and logins without a token, by reason",
+    ),
+    counter(
+        "switchboard_tokens_delayed_total",
+        "",
+        "Tokens that waited for a turn, because their address had many refused tokens or used up its time",
+    ),
     counter(
         "switchboard_log_lines_suppressed_total",
         "",

@@ -7,7 +7,7 @@ use switchboard_ws::frame::OpCode;
 use crate::api::app::App;
 use crate::api::socket::Socket;
 use crate::net::options::AcceptOptions;
-use crate::node::identity::Verifier;
+use crate::node::verifier::Verifier;
 use crate::protocols::koji::options::Koji;
 use crate::protocols::mesa::options::{Mesa, MesaOnly};
 use crate::routing::server::RawHandler;

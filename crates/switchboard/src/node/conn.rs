@@ -11,6 +11,7 @@ use switchboard_event::Payload;
 use switchboard_hub::Session;
 use switchboard_ws::close::CloseCode;
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 use crate::node::errors::RequestError;
 use crate::node::inbox::deliveries::Deliveries;
@@ -27,7 +28,7 @@ pub(crate) struct Conn {
     pub(crate) info: Info,
     protocol: ProtocolState,
     values: Mutex<Option<Box<Values>>>,
-    pending: Mutex<Option<Box<PendingReplies>>>,
+    waiting: Mutex<Option<Box<Waiting>>>,
     deliveries: OnceLock<Box<Deliveries>>,
     next_request: AtomicU32,
     /// Bytes have arrived since the last heartbeat.
@@ -44,8 +45,14 @@ pub(crate) struct Conn {
     pub(crate) handlers: AtomicU32,
 }
 
-/// Requests without a reply yet, by the id that the reply carries.
-type PendingReplies = HashMap<u32, oneshot::Sender<Payload>>;
+/// What waits for the client, or for the end of its connection.
+#[derive(Default)]
+struct Waiting {
+    /// Requests without a reply yet, by the id that the reply carries.
+    replies: HashMap<u32, oneshot::Sender<Payload>>,
+    /// Cancelled when the connection ends.
+    closed: Option<CancellationToken>,
+}
 
 impl Conn {
     pub(crate) fn new(info: Info, protocol: ProtocolState) -> Self {
@@ -53,7 +60,7 @@ impl Conn {
             info,
             protocol,
             values: Mutex::default(),
-            pending: Mutex::default(),
+            waiting: Mutex::default(),
             deliveries: OnceLock::new(),
             next_request: AtomicU32::new(1),
             has_received: AtomicBool::new(true),
@@ -88,15 +95,27 @@ impl Conn {
         self.values.lock().expect("no code that holds the values panics")
     }
 
-    fn pending(&self) -> MutexGuard<'_, Option<Box<PendingReplies>>> {
-        self.pending.lock().expect("no code that holds the pending requests panics")
+    fn waiting(&self) -> MutexGuard<'_, Option<Box<Waiting>>> {
+        self.waiting.lock().expect("no code that holds the lock panics")
+    }
+
+    /// A token that is cancelled when the connection ends.
+    pub(crate) fn closed(&self) -> CancellationToken {
+        let mut waiting = self.waiting();
+        // Checked under the lock, because `mark_disconnected` sets the flag before it takes the lock.
+        if self.is_disconnected.load(Ordering::Relaxed) {
+            let closed = CancellationToken::new();
+            closed.cancel();
+            return closed;
+        }
+        waiting.get_or_insert_default().closed.get_or_insert_default().clone()
     }
 
     /// Completes a request with its reply. Ignores an unknown id.
     pub(crate) fn resolve(&self, ack: &Payload, data: Payload) {
         let Ok(id) = ack.to::<String>() else { return };
         let Ok(id) = id.parse() else { return };
-        let sender = self.pending().as_mut().and_then(|pending| pending.remove(&id));
+        let sender = self.waiting().as_mut().and_then(|waiting| waiting.replies.remove(&id));
         if let Some(sender) = sender {
             // Fails if the request timed out at the same time.
             let _ = sender.send(data);
@@ -114,10 +133,13 @@ impl Conn {
         (code != 0).then_some(CloseCode(code))
     }
 
-    /// Marks the connection as ended, and fails its pending requests.
+    /// Marks the connection as ended, fails its pending requests, and cancels [`closed`](Self::closed).
     pub(crate) fn mark_disconnected(&self) {
         self.is_disconnected.store(true, Ordering::Relaxed);
-        drop(self.pending().take());
+        let waiting = self.waiting().take();
+        if let Some(closed) = waiting.and_then(|waiting| waiting.closed) {
+            closed.cancel();
+        }
     }
 }
 
@@ -137,16 +159,16 @@ impl<'a> PendingRequest<'a> {
     pub(crate) fn open(conn: &'a Conn, max: usize) -> Result<Self, RequestError> {
         let (sender, receiver) = oneshot::channel();
         let id = conn.next_request.fetch_add(1, Ordering::Relaxed);
-        let mut pending = conn.pending();
+        let mut waiting = conn.waiting();
         // Checked under the lock, because `mark_disconnected` sets the flag before it takes the lock.
         if conn.is_disconnected.load(Ordering::Relaxed) {
             return Err(RequestError::Closed);
         }
-        let pending = pending.get_or_insert_default();
-        if pending.len() >= max {
+        let replies = &mut waiting.get_or_insert_default().replies;
+        if replies.len() >= max {
             return Err(RequestError::TooMany { max });
         }
-        pending.insert(id, sender);
+        replies.insert(id, sender);
         Ok(PendingRequest { conn, id, receiver })
     }
 
@@ -166,8 +188,8 @@ impl<'a> PendingRequest<'a> {
 
 impl Drop for PendingRequest<'_> {
     fn drop(&mut self) {
-        if let Some(pending) = self.conn.pending().as_mut() {
-            pending.remove(&self.id);
+        if let Some(waiting) = self.conn.waiting().as_mut() {
+            waiting.replies.remove(&self.id);
         }
     }
 }

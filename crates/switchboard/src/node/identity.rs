@@ -1,18 +1,18 @@
 //! Authentication: verifies tokens, logs sockets in as their users, and logs them out at expiry.
 
-use std::error::Error;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::task::Poll;
+use std::time::Duration;
 
-use futures_util::FutureExt;
+use futures_util::{FutureExt, poll};
 use serde_json::json;
 use switchboard_backplane::ClientAction;
 use switchboard_event::{Payload, Target, UserId, unix_ms};
 use switchboard_hub::{JoinError, Session};
-use switchboard_log::{limited, printable};
+use switchboard_log::{limited, printable, printable_error};
 
 use crate::node::Node;
 use crate::node::clock::{now, now_ms};
@@ -23,101 +23,43 @@ use crate::node::inbox::paused::PausedOutbox;
 use crate::node::reports::report;
 use crate::node::system_events::SystemEvent;
 use crate::node::tasks::panic_message;
-
-/// The result of verifying a token.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
-    /// The user.
-    pub user: UserId,
-    /// Time at which the token expires and the socket is logged out. `None` means never.
-    pub expires: Option<SystemTime>,
-    /// A JSON object with data of the user, sent to the client by protocols that do so. `None` means
-    /// `{"id":…}` with the id as a string.
-    pub profile: Option<Payload>,
-}
-
-/// Authentication failed.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum IdentifyError {
-    /// The client sent no token.
-    #[error("no token was sent")]
-    NoToken,
-    /// The app has no [`Verifier`].
-    #[error("the app has no verifier for tokens")]
-    NoVerifier,
-    /// The verifier refused the token.
-    #[error("the token was refused")]
-    Refused(#[source] Box<dyn Error + Send + Sync>),
-    /// Too many tokens from this address were refused, so this one was not verified.
-    #[error("too many tokens from this address were refused")]
-    TooMany,
-    /// The token has expired.
-    #[error("the token has expired")]
-    Expired,
-    /// The socket has too many memberships, or has closed.
-    #[error(transparent)]
-    Join(#[from] JoinError),
-}
-
-/// The future of [`Verifier::verify`].
-pub type VerifyFuture<'a> = Pin<Box<dyn Future<Output = Result<Identity, IdentifyError>> + Send + 'a>>;
-
-/// Verifies tokens. Implemented by every `async fn(String) -> Result<Identity, E>`.
-///
-/// ```
-/// use switchboard::{App, Identity, UserId};
-///
-/// // Accepts any token: for examples only.
-/// let app = App::new().with_verifier(async |token: String| {
-///     UserId::new(&token).map(|user| Identity { user, expires: None, profile: None })
-/// });
-/// ```
-pub trait Verifier: Send + Sync + 'static {
-    /// Verifies one token. May wait, for example to fetch keys. A panic counts as a refusal.
-    fn verify<'a>(&'a self, token: &'a str) -> VerifyFuture<'a>;
-}
-
-impl<F, Fut, E> Verifier for F
-where
-    F: Fn(String) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Result<Identity, E>> + Send + 'static,
-    E: Into<Box<dyn Error + Send + Sync>>,
-{
-    fn verify<'a>(&'a self, token: &'a str) -> VerifyFuture<'a> {
-        let identity = self(token.to_owned());
-        Box::pin(async { identity.await.map_err(|error| IdentifyError::Refused(error.into())) })
-    }
-}
+use crate::node::token_turns::Turn;
+use crate::node::verifier::{IdentifyError, Identity, Verifier};
 
 /// The identity of an accepted token, and the redelivery of the user's inbox if the app has one.
 pub(crate) type LoggedIn = (Identity, Option<Backlog>);
 
 /// Verifies a token and logs the socket in as its user, replacing the user of an earlier token. A missing
-/// token counts as refused.
+/// token counts as refused. Ends early if the socket closes.
 pub(crate) async fn identify(
     node: &Arc<Node>,
     session: &Arc<Session>,
     verifier: Option<Arc<dyn Verifier>>,
     token: Option<&str>,
 ) -> Result<LoggedIn, IdentifyError> {
-    let verifier = verifier.ok_or(IdentifyError::NoVerifier)?;
-    let (refused, limits, ip) = (&node.refused_tokens, node.limits(), Conn::of(session).info.ip());
-    if !refused.may_try(ip, limits, now()) {
-        node.meters().token("rate_limited");
-        return Err(IdentifyError::TooMany);
-    }
-    let identity = match token {
-        Some(token) => verify(&*verifier, token).await,
-        None => Err(IdentifyError::NoToken),
+    let identity = match (verifier, token) {
+        (None, _) => Err(IdentifyError::NoVerifier),
+        (_, None) => Err(IdentifyError::NoToken),
+        (Some(verifier), Some(token)) => verify(node, session, &*verifier, token).await,
     };
     let login = identity.and_then(|identity| log_in(node, session, identity));
-    if login.is_err() {
-        refused.count(ip, limits, now());
+    match &login {
+        Ok(_) => node.meters().tokens_accepted.increment(1),
+        Err(error) => refused(node, session, error),
     }
-    let outcome = if login.is_ok() { "accepted" } else { "refused" };
-    node.meters().token(outcome);
     login
+}
+
+/// Counts and logs a refused token, or a login without one.
+pub(crate) fn refused(node: &Node, session: &Session, error: &IdentifyError) {
+    node.meters().refused_token(error.reason());
+    limited!(DEBUG, socket = %session.id, error = printable_error(error), "authentication failed");
+}
+
+/// Checks the length of a token, which is done before it is queued.
+pub(crate) fn check_length(node: &Node, token: &str) -> Result<(), IdentifyError> {
+    let max = node.limits().token_bytes_max;
+    if token.len() > max { Err(IdentifyError::TooLong { max }) } else { Ok(()) }
 }
 
 /// Calls the `@authenticated` hooks.
@@ -128,13 +70,58 @@ pub(crate) fn notify_authenticated(node: &Node, session: &Arc<Session>, user: &U
     }
 }
 
-/// Calls the verifier. A panic is caught and refuses the token, so that the client gets an answer.
-async fn verify(verifier: &dyn Verifier, token: &str) -> Result<Identity, IdentifyError> {
-    let identity = AssertUnwindSafe(async { verifier.verify(token).await }).catch_unwind().await;
-    identity.unwrap_or_else(|panic| {
+/// Verifies a token, as long as its socket is open.
+async fn verify(
+    node: &Node,
+    session: &Session,
+    verifier: &dyn Verifier,
+    token: &str,
+) -> Result<Identity, IdentifyError> {
+    check_length(node, token)?;
+    let mut verified = pin!(verify_in_turn(node, session, verifier, token));
+    // Most verifiers never wait; then the end of the connection cannot interrupt them.
+    if let Poll::Ready(verified) = poll!(verified.as_mut()) {
+        return verified;
+    }
+    let closed = Conn::of(session).closed();
+    closed.run_until_cancelled(verified).await.unwrap_or(Err(JoinError::Closed.into()))
+}
+
+/// Verifies a token when its address has a turn.
+async fn verify_in_turn(
+    node: &Node,
+    session: &Session,
+    verifier: &dyn Verifier,
+    token: &str,
+) -> Result<Identity, IdentifyError> {
+    let (turns, limits, ip) = (&node.token_turns, node.limits(), Conn::of(session).info.ip());
+    let turn = turns.begin(ip, limits).await;
+    if matches!(turn, Turn::Limited(_)) {
+        node.meters().tokens_delayed.increment(1);
+    }
+    let verification = AssertUnwindSafe(async { verifier.verify(&session.project.id, token).await });
+    let verification = tokio::time::timeout(limits.token_timeout, verification.catch_unwind());
+    let (outcome, spent) = timed(verification).await;
+    let identity = outcome.unwrap_or(Ok(Err(IdentifyError::Timeout(limits.token_timeout))));
+    let identity = identity.unwrap_or_else(|panic| {
         limited!(ERROR, panic = printable(panic_message(&*panic)), "verifier panicked; the token is refused");
-        Err(IdentifyError::Refused("the verifier panicked".into()))
-    })
+        Err(IdentifyError::refused("panic", "the verifier panicked"))
+    });
+    let is_refused = matches!(identity, Err(IdentifyError::Refused { .. }));
+    turns.end(turn, ip, limits, spent, is_refused).await;
+    identity
+}
+
+/// Runs a future and measures the time that a thread spends on it, without its waits.
+async fn timed<F: Future>(future: F) -> (F::Output, Duration) {
+    let (mut future, mut spent) = (pin!(future), Duration::ZERO);
+    let output = poll_fn(|cx| {
+        let begun = now();
+        let polled = future.as_mut().poll(cx);
+        spent += now().saturating_duration_since(begun);
+        polled
+    });
+    (output.await, spent)
 }
 
 fn log_in(node: &Arc<Node>, session: &Arc<Session>, identity: Identity) -> Result<LoggedIn, IdentifyError> {
@@ -147,6 +134,7 @@ fn log_in(node: &Arc<Node>, session: &Arc<Session>, identity: Identity) -> Resul
 
 /// Binds a socket to the user of its token, replacing an earlier binding.
 fn bind(node: &Node, session: &Arc<Session>, identity: &Identity) -> Result<(), IdentifyError> {
+    // Rounded down to the millisecond, so that no binding outlives its token.
     let expires_ms = identity.expires.map(unix_ms);
     if expires_ms.is_some_and(|end| end <= now_ms()) {
         return Err(IdentifyError::Expired);

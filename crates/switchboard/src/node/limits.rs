@@ -50,9 +50,18 @@ pub struct Limits {
     /// handshakes count, accepted ones do not. A long list of shards counts as several requests, and so does
     /// `/metrics`. Default 5,000.
     pub http_requests_per_s: Option<u32>,
-    /// Refused tokens per minute from one address, including Mesa logins without a token; above it tokens
-    /// are refused without being verified. Default 60.
+    /// Longest token in bytes; a longer one is refused without being verified. Default 16,384.
+    pub token_bytes_max: usize,
+    /// Longest duration of a token's verification; then the token is refused. Default 10 s.
+    #[serde(with = "millis", rename = "token_timeout_ms")]
+    pub token_timeout: Duration,
+    /// Refused tokens per minute from one address, or from one /64 network of IPv6. Above it tokens from
+    /// there are verified four at a time, and each refusal takes 20 ms longer. No token is refused for it.
+    /// Default 60.
     pub refused_tokens_per_min: Option<u32>,
+    /// Milliseconds of a thread per second that tokens from one address, or from one /64 network of IPv6,
+    /// may take, with a burst of four times as many; above it tokens from there wait. Default 250.
+    pub token_ms_per_s: Option<u32>,
     /// Messages per second from one connection, with a burst of four times as many; above it the
     /// connection is closed with 1008. A message of a Koji client that names recipients counts as one for each.
     /// Default 5,000.
@@ -89,7 +98,10 @@ impl Default for Limits {
             connections_per_address_max: None,
             connects_per_s: Some(20_000),
             http_requests_per_s: Some(5000),
+            token_bytes_max: 16 * 1024,
+            token_timeout: Duration::from_secs(10),
             refused_tokens_per_min: Some(60),
+            token_ms_per_s: Some(250),
             messages_per_s: Some(5000),
             bytes_per_s: Some(16 * 1024 * 1024),
             handshake_timeout: Duration::from_secs(10),
@@ -122,6 +134,7 @@ impl Limits {
             self.connects_per_s = None;
             self.http_requests_per_s = None;
             self.refused_tokens_per_min = None;
+            self.token_ms_per_s = None;
             self.messages_per_s = None;
             self.bytes_per_s = None;
         }
@@ -129,14 +142,14 @@ impl Limits {
     }
 }
 
-/// Durations as whole milliseconds.
+/// Durations as whole milliseconds. Rounded up, since zero has another meaning.
 mod millis {
     use std::time::Duration;
 
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
     pub(super) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-        (duration.as_millis() as u64).serialize(serializer)
+        (duration.as_nanos().div_ceil(1_000_000) as u64).serialize(serializer)
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {

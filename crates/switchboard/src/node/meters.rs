@@ -18,6 +18,8 @@ pub(crate) struct Meters {
     pub(crate) lists: Counter,
     /// Messages for users that could not be stored.
     pub(crate) inbox_failed: Counter,
+    pub(crate) tokens_accepted: Counter,
+    pub(crate) tokens_delayed: Counter,
     handler_seconds: Histogram,
 }
 
@@ -35,6 +37,8 @@ impl Meters {
             panics: counter!("switchboard_handler_panics_total"),
             lists: counter!("switchboard_member_lists_total"),
             inbox_failed: counter!("switchboard_undelivered_total", "reason" => "inbox_failed"),
+            tokens_accepted: counter!("switchboard_tokens_accepted_total"),
+            tokens_delayed: counter!("switchboard_tokens_delayed_total"),
             handler_seconds: histogram!("switchboard_handler_seconds"),
         }
     }
@@ -61,9 +65,9 @@ impl Meters {
         counter!("switchboard_refused_events_total", "reason" => reason).increment(1);
     }
 
-    /// Counts a token by the outcome of its verification.
-    pub(crate) fn token(&self, outcome: &'static str) {
-        counter!("switchboard_tokens_total", "outcome" => outcome).increment(1);
+    /// Counts a refused token, or a login without one.
+    pub(crate) fn refused_token(&self, reason: &'static str) {
+        counter!("switchboard_tokens_refused_total", "reason" => reason).increment(1);
     }
 
     /// Records the duration of a handler.

@@ -1,6 +1,6 @@
 //! Sockets that are logged in by a token: their users, and when each token expires.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard};
 
 use switchboard_event::{SocketId, UserId};
@@ -12,9 +12,8 @@ pub(crate) struct TokenBindings(Mutex<Bindings>);
 #[derive(Default)]
 pub(crate) struct Bindings {
     bound: HashMap<SocketId, Binding>,
-    /// Sockets by the second in which their token expires. An entry may be outdated; the expiry in
-    /// `bound` is authoritative.
-    expiries: BTreeMap<u64, Vec<SocketId>>,
+    /// The expiry of each binding that has one, in milliseconds since 1970.
+    expiries: BTreeSet<(u64, SocketId)>,
 }
 
 struct Binding {
@@ -26,11 +25,6 @@ impl TokenBindings {
     pub(crate) fn lock(&self) -> MutexGuard<'_, Bindings> {
         self.0.lock().expect("no code that holds the bindings panics")
     }
-
-    /// Removes the binding of a socket that has closed.
-    pub(crate) fn remove(&self, id: SocketId) {
-        self.lock().bound.remove(&id);
-    }
 }
 
 impl Bindings {
@@ -41,23 +35,43 @@ impl Bindings {
 
     /// Binds a socket to a user, replacing an earlier binding.
     pub(crate) fn bind(&mut self, id: SocketId, user: UserId, expires_ms: Option<u64>) {
-        if let Some(end) = expires_ms {
-            self.expiries.entry(end / 1000).or_default().push(id);
-        }
-        self.bound.insert(id, Binding { user, expires_ms });
+        let previous = self.bound.insert(id, Binding { user, expires_ms });
+        self.forget_expiry(id, previous.and_then(|previous| previous.expires_ms));
+        self.expiries.extend(expires_ms.map(|end| (end, id)));
     }
 
-    /// Removes and returns the expired bindings.
+    /// Removes the binding of a socket that has closed.
+    pub(crate) fn remove(&mut self, id: SocketId) {
+        if let Some(binding) = self.bound.remove(&id) {
+            self.forget_expiry(id, binding.expires_ms);
+            self.shrink();
+        }
+    }
+
+    /// Removes and returns the bindings that have expired.
     pub(crate) fn take_expired(&mut self, now_ms: u64) -> Vec<(SocketId, UserId)> {
-        let later = self.expiries.split_off(&(now_ms / 1000));
-        let due = std::mem::replace(&mut self.expiries, later).into_values().flatten();
-        let bound = &mut self.bound;
-        due.filter_map(|id| {
-            let has_expired = bound.get(&id)?.expires_ms.is_some_and(|end| end <= now_ms);
-            let binding = if has_expired { bound.remove(&id) } else { None };
-            binding.map(|binding| (id, binding.user))
-        })
-        .collect()
+        let mut expired = Vec::new();
+        while let Some((end, id)) = self.expiries.first().copied()
+            && end <= now_ms
+        {
+            self.expiries.pop_first();
+            let binding = self.bound.remove(&id).expect("every expiry has a binding");
+            expired.push((id, binding.user));
+        }
+        self.shrink();
+        expired
+    }
+
+    fn forget_expiry(&mut self, id: SocketId, expires_ms: Option<u64>) {
+        if let Some(end) = expires_ms {
+            self.expiries.remove(&(end, id));
+        }
+    }
+
+    fn shrink(&mut self) {
+        if self.bound.capacity() > 4 * self.bound.len().max(16) {
+            self.bound.shrink_to_fit();
+        }
     }
 }
 
@@ -65,13 +79,34 @@ impl Bindings {
 mod tests {
     use super::*;
 
+    fn ann() -> UserId {
+        UserId::new("ann").unwrap()
+    }
+
     #[test]
     fn a_renewed_binding_expires_with_its_last_token() {
-        let (mut bindings, id, user) = (Bindings::default(), SocketId::random(), UserId::new("ann").unwrap());
-        bindings.bind(id, user.clone(), Some(1_000));
-        bindings.bind(id, user.clone(), Some(5_000));
-        assert!(bindings.take_expired(2_000).is_empty());
-        assert_eq!(bindings.take_expired(6_000), [(id, user)]);
+        let (mut bindings, id) = (Bindings::default(), SocketId::random());
+        bindings.bind(id, ann(), Some(1_000));
+        bindings.bind(id, ann(), Some(5_000));
+        assert!(bindings.take_expired(4_999).is_empty());
+        assert_eq!(bindings.take_expired(5_000), [(id, ann())]);
         assert_eq!(bindings.user(id), None);
+    }
+
+    #[test]
+    fn any_number_of_tokens_leaves_one_entry_for_an_open_socket_and_none_for_a_closed_one() {
+        let mut bindings = Bindings::default();
+        let ids: Vec<_> = (0..1000).map(|_| SocketId::random()).collect();
+        for (number, id) in ids.iter().enumerate() {
+            for end in 0..10 {
+                bindings.bind(*id, ann(), (number % 3 > 0).then_some(1_000_000 + end));
+            }
+        }
+        bindings.bind(ids[1], ann(), None);
+        assert_eq!((bindings.bound.len(), bindings.expiries.len()), (1000, 665));
+        ids.iter().for_each(|id| bindings.remove(*id));
+        bindings.remove(ids[0]);
+        assert_eq!((bindings.bound.len(), bindings.expiries.len()), (0, 0));
+        assert!(bindings.bound.capacity() <= 64, "{}", bindings.bound.capacity());
     }
 }

@@ -82,7 +82,7 @@ impl WireProtocol for KojiProtocol {
             greeting: Some(seat.greeting()),
             on_connected: Box::new(move |socket| {
                 let membership = ShardMembership::new(socket.node(), socket.session(), seat);
-                if let Some(token) = token {
+                if token.is_some() {
                     identify(socket, token);
                 }
                 Some(Box::new(membership))

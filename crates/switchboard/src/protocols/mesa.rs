@@ -50,8 +50,8 @@ impl WireProtocol for MesaProtocol {
             greeting: Some(greeting(&settings)),
             state: Box::new(ClientState::new(settings)),
             on_connected: Box::new(|socket| {
-                start_login_timeout(socket.node(), socket.session());
-                None
+                let deadline = start_login_timeout(socket.node(), socket.session())?;
+                Some(Box::new(deadline))
             }),
         })
     }

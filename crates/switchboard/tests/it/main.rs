@@ -19,6 +19,7 @@ mod requests;
 mod rooms;
 mod shutdown;
 mod support;
+mod tokens;
 mod undelivered;
 
 use serde_json::{Value, json};

@@ -6,8 +6,8 @@ use switchboard_event::{NameError, RoomName, TagName, Target, UserId};
 use switchboard_hub::JoinError;
 
 use crate::api::socket::Socket;
-use crate::node::identity::{self, IdentifyError, Verifier};
-use crate::node::inbox;
+use crate::node::verifier::{IdentifyError, Verifier};
+use crate::node::{identity, inbox};
 
 impl Socket {
     /// Joins a room; the prefix `#` may be omitted. Returns false if the socket was already a member, so

@@ -86,7 +86,7 @@ impl Connection {
         let report =
             PendingReport::of(self.node(), self.session(), ClientAction::Disconnected { code: code.0 });
         self.node().hub().remove(self.session());
-        self.node().token_bindings.remove(self.socket.id());
+        self.node().token_bindings.lock().remove(self.socket.id());
         self.conn().mark_disconnected();
         self.node().meters().closed(code.0, code_of_node != Some(code));
         report.into_iter().for_each(PendingReport::send);

@@ -3,46 +3,62 @@
 use std::future::Future;
 use std::task::{Context, Waker};
 
-use switchboard_log::{limited, printable_error};
-
 use crate::api::socket::Socket;
+use crate::node::conn::is_closed;
+use crate::node::identity::{check_length, refused};
+use crate::node::verifier::IdentifyError;
 use crate::protocols::koji::client_state::client_of;
 
 /// Most queued tokens of a client. When the queue is full, the oldest token is dropped.
 const QUEUED_TOKENS_MAX: usize = 8;
 
-/// Queues a token and starts to verify it. A verifier that never waits has finished when this returns.
-pub(crate) fn identify(socket: &Socket, token: String) {
-    let client = client_of(socket.session()).expect("every socket of this protocol has this state");
-    {
+/// Queues a token and starts to verify it. A verifier that never waits has finished when this returns. The
+/// protocol has no answer for a missing or refused token; it is counted and logged.
+pub(crate) fn identify(socket: &Socket, token: Option<String>) {
+    let (node, session) = (socket.node(), socket.session());
+    let token = token.ok_or(IdentifyError::NoToken);
+    let token = match token.and_then(|token| check_length(node, &token).map(|()| token)) {
+        Ok(token) => token,
+        Err(error) => return refused(node, session, &error),
+    };
+    let client = client_of(session).expect("every socket of this protocol has this state");
+    let (is_full, was_verifying) = {
         let mut tokens = client.tokens();
-        if tokens.queue.len() >= QUEUED_TOKENS_MAX {
+        let is_full = tokens.queue.len() >= QUEUED_TOKENS_MAX;
+        if is_full {
             tokens.queue.pop_front();
         }
         tokens.queue.push_back(token);
-        if std::mem::replace(&mut tokens.is_verifying, true) {
-            return;
-        }
+        (is_full, std::mem::replace(&mut tokens.is_verifying, true))
+    };
+    if is_full {
+        refused(node, session, &IdentifyError::Superseded);
+    }
+    if was_verifying {
+        return;
     }
     let mut future = Box::pin(verify_tokens(socket.clone()));
     if future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
-        socket.node().tasks.spawn(future);
+        node.tasks.spawn(future);
     }
 }
 
+/// Verifies the queued tokens until none is left or the connection ends.
 async fn verify_tokens(socket: Socket) {
     let client = client_of(socket.session()).expect("every socket of this protocol has this state");
     loop {
         let token = {
             let mut tokens = client.tokens();
+            if is_closed(socket.session()) {
+                tokens.queue.clear();
+            }
             let Some(token) = tokens.queue.pop_front() else {
                 tokens.is_verifying = false;
                 return;
             };
             token
         };
-        if let Err(error) = socket.identify(&token).await {
-            limited!(DEBUG, socket = %socket.id(), error = printable_error(&error), "authentication failed");
-        }
+        // A refused token is counted and logged, and has no other effect.
+        let _ = socket.identify(&token).await;
     }
 }

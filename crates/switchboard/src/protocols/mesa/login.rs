@@ -9,14 +9,15 @@ use std::task::{Context, Waker};
 use bytes::Bytes;
 use switchboard_event::Payload;
 use switchboard_hub::Session;
-use switchboard_log::{limited, printable_error};
 use switchboard_wire::mesa::write_authenticated;
 use switchboard_ws::CloseCode;
 use switchboard_ws::frame::{OpCode, encode_with};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::api::socket::Socket;
 use crate::node::Node;
-use crate::node::identity::{self, Identity, LoggedIn};
+use crate::node::identity::{self, LoggedIn};
+use crate::node::verifier::Identity;
 use crate::protocols::mesa::client_state::{ClientState, client_of};
 
 /// Starts to verify a token. A verifier that never waits has finished when this returns.
@@ -36,12 +37,10 @@ async fn verify(socket: Socket, token: Option<String>, should_sync: bool) {
             client.was_authenticated.store(true, Ordering::Relaxed);
             complete_login(node, session, client, logged_in, should_sync).await;
         }
-        Err(error) => {
-            limited!(DEBUG, socket = %socket.id(), error = printable_error(&error), "authentication failed");
-            if client.settings.closes_on_refusal {
-                node.close(session, CloseCode::POLICY, "the token was refused");
-            }
+        Err(_) if client.settings.closes_on_refusal => {
+            node.close(session, CloseCode::POLICY, "the token was refused");
         }
+        Err(_) => {}
     }
     socket.conn().is_decoding_paused.store(false, Ordering::Relaxed);
     session.outbox.wake_owner();
@@ -82,19 +81,27 @@ fn user_frame(identity: &Identity, sends_user_object: bool) -> Bytes {
 }
 
 /// Closes the socket after the authentication time-out if the settings require a login and no token was
-/// accepted by then.
-pub(crate) fn start_login_timeout(node: &Arc<Node>, session: &Arc<Session>) {
+/// accepted by then. Dropping the result ends the wait.
+pub(crate) fn start_login_timeout(node: &Arc<Node>, session: &Arc<Session>) -> Option<DropGuard> {
     let settings = &client_of(session).expect("every socket of this protocol has this state").settings;
     if !settings.authentication_required {
-        return;
+        return None;
     }
-    let (node, id, timeout) = (node.clone(), session.id, settings.authentication_timeout);
-    node.clone().tasks.spawn_service(async move {
+    let (tasks, id, timeout) = (node.tasks.clone(), session.id, settings.authentication_timeout);
+    let ended = CancellationToken::new();
+    let guard = ended.clone().drop_guard();
+    let node = node.clone();
+    let close = async move {
         tokio::time::sleep(timeout).await;
         if let Some(session) = node.hub().index().session(id)
             && client_of(&session).is_some_and(|client| !client.was_authenticated.load(Ordering::Relaxed))
         {
+            node.meters().refused_token("no_token_in_time");
             node.close(&session, CloseCode::POLICY, "no token was shown in time");
         }
+    };
+    tasks.spawn_service(async move {
+        ended.run_until_cancelled(close).await;
     });
+    Some(guard)
 }

@@ -1,0 +1,251 @@
+//! Bounds the work that tokens from one address cause.
+//!
+//! No token is refused because of others: many clients may share an address, and one of them may send invalid
+//! tokens all day. Instead, an address that has had many refused tokens, or has used up its time, gets its tokens
+//! verified in turns. A refused token keeps its turn a while longer, so invalid tokens are slow and valid ones
+//! wait for few of them.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::sleep;
+
+use crate::node::clock::now;
+use crate::node::limits::Limits;
+use crate::node::rate::Bucket;
+
+/// Number of tokens of a limited address that are verified at the same time.
+const TURNS: usize = 4;
+
+/// How long a refused token of a limited address keeps its turn.
+const REFUSAL_PAUSE: Duration = Duration::from_millis(20);
+
+/// Length of the burst: the time of four seconds may be used at once.
+const TIME_BURST_S: f32 = 4.0;
+
+/// Longest wait for time.
+const WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// A rate that no address reaches.
+const NO_LIMIT: f32 = 1e9;
+
+/// Removes idle addresses when there are this many more than after the last sweep.
+const SWEEP_EVERY: usize = 1024;
+
+/// The use of verifications by each address.
+#[derive(Default)]
+pub(crate) struct TokenTurns {
+    table: Mutex<Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    addresses: HashMap<IpAddr, Address>,
+    sweep_at: usize,
+}
+
+struct Address {
+    refused: Bucket,
+    /// In seconds.
+    time: Bucket,
+    /// Made when the address is limited.
+    turns: Option<Arc<Semaphore>>,
+}
+
+/// The turn of one token.
+pub(crate) enum Turn {
+    /// The address is not limited.
+    Free,
+    /// Dropping it starts the next turn.
+    Limited(#[expect(dead_code, reason = "held until it is dropped")] OwnedSemaphorePermit),
+}
+
+/// The rates of an address, and their bursts.
+struct Rates {
+    refused_per_s: f32,
+    refused_burst: f32,
+    /// Seconds per second.
+    time_per_s: f32,
+}
+
+impl Rates {
+    fn of(limits: &Limits) -> Self {
+        let per_min = limits.refused_tokens_per_min.map_or(NO_LIMIT, |per_min| per_min as f32);
+        let ms_per_s = limits.token_ms_per_s.map_or(NO_LIMIT, |ms| ms as f32);
+        Rates { refused_per_s: per_min / 60.0, refused_burst: per_min, time_per_s: ms_per_s / 1000.0 }
+    }
+
+    fn time_burst(&self) -> f32 {
+        self.time_per_s * TIME_BURST_S
+    }
+}
+
+impl TokenTurns {
+    /// Waits for the turn of a token.
+    pub(crate) async fn begin(&self, ip: Option<IpAddr>, limits: &Limits) -> Turn {
+        let Some(turns) = self.turns(ip, limits, now()) else { return Turn::Free };
+        let turn = turns.acquire_owned().await.expect("the semaphore is never closed");
+        sleep(self.time_owed(ip, limits, now())).await;
+        Turn::Limited(turn)
+    }
+
+    /// Ends the turn of a token whose verification took `spent` of a thread's time.
+    pub(crate) async fn end(
+        &self,
+        turn: Turn,
+        ip: Option<IpAddr>,
+        limits: &Limits,
+        spent: Duration,
+        is_refused: bool,
+    ) {
+        self.record(ip, limits, spent, is_refused, now());
+        if is_refused && matches!(turn, Turn::Limited(_)) {
+            sleep(REFUSAL_PAUSE).await;
+        }
+    }
+
+    /// The turns of an address if it is limited.
+    fn turns(&self, ip: Option<IpAddr>, limits: &Limits, now: Instant) -> Option<Arc<Semaphore>> {
+        let rates = Rates::of(limits);
+        let mut table = self.lock();
+        let address = table.addresses.get_mut(&network(ip?))?;
+        let may_be_refused = address.refused.refill(rates.refused_per_s, rates.refused_burst, now) >= 1.0;
+        let has_time = address.time.refill(rates.time_per_s, rates.time_burst(), now) >= 0.0;
+        if may_be_refused && has_time {
+            return None;
+        }
+        Some(address.turns.get_or_insert_with(|| Arc::new(Semaphore::new(TURNS))).clone())
+    }
+
+    /// How long the address must wait until it has time again.
+    fn time_owed(&self, ip: Option<IpAddr>, limits: &Limits, now: Instant) -> Duration {
+        let rates = Rates::of(limits);
+        let mut table = self.lock();
+        let address = ip.and_then(|ip| table.addresses.get_mut(&network(ip)));
+        match address.map(|address| address.time.refill(rates.time_per_s, rates.time_burst(), now)) {
+            Some(left) if left < 0.0 => {
+                let wait = Duration::try_from_secs_f32(-left / rates.time_per_s);
+                wait.unwrap_or(WAIT_MAX).min(WAIT_MAX)
+            }
+            _ => Duration::ZERO,
+        }
+    }
+
+    fn record(&self, ip: Option<IpAddr>, limits: &Limits, spent: Duration, is_refused: bool, now: Instant) {
+        let Some(ip) = ip else { return };
+        let rates = Rates::of(limits);
+        let mut table = self.lock();
+        if table.addresses.len() >= table.sweep_at {
+            table.sweep(&rates, now);
+        }
+        let address = table.addresses.entry(network(ip)).or_insert_with(|| Address {
+            refused: Bucket::full(rates.refused_burst, now),
+            time: Bucket::full(rates.time_burst(), now),
+            turns: None,
+        });
+        address.time.take(spent.as_secs_f32(), rates.time_per_s, rates.time_burst(), now);
+        // Never below zero, so that the address is not limited for longer than until the rate allows another one.
+        let is_allowed = address.refused.refill(rates.refused_per_s, rates.refused_burst, now) >= 1.0;
+        if is_refused && is_allowed {
+            address.refused.take(1.0, rates.refused_per_s, rates.refused_burst, now);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().expect("no code that holds the table panics")
+    }
+}
+
+impl Table {
+    /// Removes the addresses that have not used anything for a while.
+    fn sweep(&mut self, rates: &Rates, now: Instant) {
+        self.addresses.retain(|_, address| {
+            !address.refused.is_full(rates.refused_per_s, rates.refused_burst, now)
+                || !address.time.is_full(rates.time_per_s, rates.time_burst(), now)
+        });
+        self.addresses.shrink_to(2 * self.addresses.len());
+        self.sweep_at = self.addresses.len() + SWEEP_EVERY;
+    }
+}
+
+/// The address, or the /64 network of an IPv6 address, which usually belongs to one client.
+fn network(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V6(ip) if ip.to_ipv4_mapped().is_none() => {
+            IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64))
+        }
+        ip => ip,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[expect(clippy::disallowed_methods, reason = "a test's own origin of time")]
+    fn start() -> Instant {
+        Instant::now()
+    }
+
+    fn ip(last: u8) -> Option<IpAddr> {
+        Some(IpAddr::from([127, 0, 0, last]))
+    }
+
+    const NO_TIME: Duration = Duration::ZERO;
+
+    #[test]
+    fn an_address_with_many_refused_tokens_is_limited_until_its_rate_allows_another() {
+        let limits = Limits { refused_tokens_per_min: Some(2), ..Limits::default() };
+        let (turns, now) = (TokenTurns::default(), start());
+        for _ in 0..2 {
+            assert!(turns.turns(ip(1), &limits, now).is_none());
+            turns.record(ip(1), &limits, NO_TIME, true, now);
+        }
+        assert!(turns.turns(ip(1), &limits, now).is_some());
+        assert!(turns.turns(ip(2), &limits, now).is_none());
+        assert!(turns.turns(ip(1), &limits, now + Duration::from_secs(30)).is_none());
+    }
+
+    #[test]
+    fn accepted_tokens_do_not_limit_their_address_before_it_has_used_its_time() {
+        let limits = Limits { token_ms_per_s: Some(100), ..Limits::default() };
+        let (turns, now) = (TokenTurns::default(), start());
+        for _ in 0..4 {
+            assert!(turns.turns(ip(1), &limits, now).is_none());
+            turns.record(ip(1), &limits, Duration::from_millis(101), false, now);
+        }
+        assert!(turns.turns(ip(1), &limits, now).is_some());
+        let owed = turns.time_owed(ip(1), &limits, now);
+        assert!((30..50).contains(&owed.as_millis()), "{owed:?}");
+        assert!(turns.turns(ip(1), &limits, now + Duration::from_millis(50)).is_none());
+    }
+
+    #[test]
+    fn without_limits_no_address_is_limited() {
+        let limits = Limits::default().without_rates().effective();
+        let (turns, now) = (TokenTurns::default(), start());
+        for _ in 0..1000 {
+            turns.record(ip(1), &limits, Duration::from_secs(1), true, now);
+        }
+        assert!(turns.turns(ip(1), &limits, now).is_none());
+        assert_eq!(turns.time_owed(ip(1), &limits, now), NO_TIME);
+    }
+
+    #[test]
+    fn idle_addresses_are_removed_and_a_network_counts_as_one_address() {
+        let (limits, turns, now) = (Limits::default(), TokenTurns::default(), start());
+        for n in 0..10 * SWEEP_EVERY as u32 {
+            let later = now + Duration::from_secs(n.into());
+            turns.record(Some(IpAddr::from(n.to_be_bytes())), &limits, NO_TIME, true, later);
+        }
+        assert!(turns.lock().addresses.len() <= 2 * SWEEP_EVERY);
+        let before = turns.lock().addresses.len();
+        for n in 0..SWEEP_EVERY as u16 / 2 {
+            turns.record(Some(IpAddr::from([0x2001, 0xdb8, 0, 1, 0, 0, 0, n])), &limits, NO_TIME, true, now);
+        }
+        assert_eq!(turns.lock().addresses.len(), before + 1);
+    }
+}

@@ -1,0 +1,121 @@
+//! Verifiers: what an app provides so that clients can log in with tokens.
+
+use std::error::Error;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::{Duration, SystemTime};
+
+use switchboard_event::{Payload, ProjectId, UserId};
+use switchboard_hub::JoinError;
+
+/// The result of verifying a token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The user.
+    pub user: UserId,
+    /// Time at which the token expires and the socket is logged out. `None` means never.
+    pub expires: Option<SystemTime>,
+    /// A JSON object with data of the user, sent to the client by protocols that do so. `None` means
+    /// `{"id":…}` with the id as a string.
+    pub profile: Option<Payload>,
+}
+
+/// Authentication failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum IdentifyError {
+    /// The client sent no token.
+    #[error("no token was sent")]
+    NoToken,
+    /// The token is longer than [`Limits::token_bytes_max`](crate::Limits::token_bytes_max), so it was not
+    /// verified.
+    #[error("the token is longer than {max} bytes")]
+    TooLong {
+        /// The limit.
+        max: usize,
+    },
+    /// The app has no [`Verifier`].
+    #[error("the app has no verifier for tokens")]
+    NoVerifier,
+    /// The verifier refused the token. Made by [`refused`](Self::refused).
+    #[error("the token was refused")]
+    Refused {
+        /// A label for metrics.
+        reason: &'static str,
+        /// The verifier's error.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The verifier could not verify the token, for example because its keys are not available.
+    #[error("the token could not be verified")]
+    Unavailable(#[source] Box<dyn Error + Send + Sync>),
+    /// The verifier did not finish within [`Limits::token_timeout`](crate::Limits::token_timeout).
+    #[error("the token was not verified within {0:?}")]
+    Timeout(Duration),
+    /// The token has expired.
+    #[error("the token has expired")]
+    Expired,
+    /// A newer token of the same client took its place before it was verified.
+    #[error("the client sent newer tokens")]
+    Superseded,
+    /// The socket has too many memberships, or has closed.
+    #[error(transparent)]
+    Join(#[from] JoinError),
+}
+
+impl IdentifyError {
+    /// The verifier refused the token. The reason is a label of `switchboard_tokens_refused_total`, so there
+    /// must be few.
+    pub fn refused(reason: &'static str, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        IdentifyError::Refused { reason, source: error.into() }
+    }
+
+    /// The reason as a label of metrics.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            IdentifyError::NoToken => "no_token",
+            IdentifyError::TooLong { .. } => "too_long",
+            IdentifyError::NoVerifier => "no_verifier",
+            IdentifyError::Refused { reason, .. } => reason,
+            IdentifyError::Unavailable(_) => "unavailable",
+            IdentifyError::Timeout(_) => "timeout",
+            IdentifyError::Expired => "expired",
+            IdentifyError::Superseded => "superseded",
+            IdentifyError::Join(JoinError::Closed) => "closed",
+            IdentifyError::Join(_) => "memberships",
+        }
+    }
+}
+
+/// The future of [`Verifier::verify`].
+pub type VerifyFuture<'a> = Pin<Box<dyn Future<Output = Result<Identity, IdentifyError>> + Send + 'a>>;
+
+/// Verifies tokens. Implemented by every `async fn(String) -> Result<Identity, E>`.
+///
+/// Tokens must be too long to guess. Attempts of one address are slowed down but not refused, because many
+/// clients may share it.
+///
+/// ```
+/// use switchboard::{App, Identity, UserId};
+///
+/// // Accepts any token: for examples only.
+/// let app = App::new().with_verifier(async |token: String| {
+///     UserId::new(&token).map(|user| Identity { user, expires: None, profile: None })
+/// });
+/// ```
+pub trait Verifier: Send + Sync + 'static {
+    /// Verifies one token that a socket of the project has sent. May wait, for example to fetch keys. A panic
+    /// counts as a refusal. Dropped when the socket closes.
+    fn verify<'a>(&'a self, project: &'a ProjectId, token: &'a str) -> VerifyFuture<'a>;
+}
+
+impl<F, Fut, E> Verifier for F
+where
+    F: Fn(String) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Identity, E>> + Send + 'static,
+    E: Into<Box<dyn Error + Send + Sync>>,
+{
+    fn verify<'a>(&'a self, _project: &'a ProjectId, token: &'a str) -> VerifyFuture<'a> {
+        let identity = self(token.to_owned());
+        Box::pin(async { identity.await.map_err(|error| IdentifyError::refused("verifier", error)) })
+    }
+}
