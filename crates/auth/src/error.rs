@@ -8,9 +8,16 @@ use switchboard::NameError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenError {
-    /// The text is not a JSON Web Token, or a claim has the wrong type.
+    /// The text is not a JSON Web Token: three parts in Base64, the first two of them JSON objects without
+    /// duplicate members.
     #[error("not a valid JSON Web Token")]
     Malformed,
+    /// A header parameter has a value that the server does not support.
+    #[error("header parameter `{0}` is not supported")]
+    Header(&'static str),
+    /// A registered claim has the wrong type, or a time is before 1970 or after the year 9999.
+    #[error("claim `{0}` is not valid")]
+    Claim(&'static str),
     /// The algorithm is `none`, unknown, or not the algorithm of any configured key.
     #[error("signature algorithm not accepted")]
     Algorithm,
@@ -23,9 +30,12 @@ pub enum TokenError {
     /// The start time (`nbf`) has not been reached.
     #[error("token is not valid yet")]
     NotYetValid,
-    /// The issuer (`iss`) or the audience (`aud`) differs from the configured one.
-    #[error("token has a different issuer or audience")]
-    IssuerOrAudience,
+    /// The issuer (`iss`) differs from the configured one, or is missing.
+    #[error("token has a different issuer")]
+    Issuer,
+    /// The audiences (`aud`) do not include the configured one.
+    #[error("token has a different audience")]
+    Audience,
     /// None of the user claims is present.
     #[error("token identifies no user")]
     NoUser,
@@ -35,6 +45,26 @@ pub enum TokenError {
     /// The key set could not be fetched, and none was fetched before.
     #[error("keys are not available")]
     KeysUnavailable(#[source] Arc<JwksError>),
+}
+
+impl TokenError {
+    /// The reason as a label of metrics.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            TokenError::Malformed => "malformed",
+            TokenError::Header(_) => "header",
+            TokenError::Claim(_) => "claim",
+            TokenError::Algorithm => "algorithm",
+            TokenError::Signature => "signature",
+            TokenError::Expired => "expired",
+            TokenError::NotYetValid => "not_yet_valid",
+            TokenError::Issuer => "issuer",
+            TokenError::Audience => "audience",
+            TokenError::NoUser => "no_user",
+            TokenError::User(_) => "user",
+            TokenError::KeysUnavailable(_) => "keys_unavailable",
+        }
+    }
 }
 
 /// Why a key or the URL of a key set is not accepted.

@@ -1,29 +1,30 @@
-//! Verification of tokens: the choice of keys, the claims, the user.
+//! The verifier: its keys and rules, and the choice of keys for a token.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
-use jsonwebtoken::errors::ErrorKind;
-use jsonwebtoken::{Header, Validation};
-use serde_json::{Map, Value, json};
-use switchboard::{IdentifyError, Identity, Payload, ProjectId, UserId, Verifier, VerifyFuture};
+use serde_json::{Map, Value};
+use switchboard::{IdentifyError, Identity, ProjectId, Verifier, VerifyFuture};
 
+use crate::claims::Rules;
 use crate::error::{KeyError, TokenError};
 use crate::jwks::{Jwks, JwksOptions};
 use crate::key::Key;
+use crate::token::Token;
 
 /// Verifies JSON Web Tokens.
 ///
 /// Accepts HS256 with a secret, and RS256, ES256 and EdDSA with a public key or a key set. `exp` and `nbf`
 /// are checked if present. The user id is the first user claim that is a non-empty text or a number.
+///
+/// Refuses tokens that could be read in another way than their signer meant: with the header parameters
+/// `crit`, `b64` or `zip`, of another type (`typ`) than `JWT` and `at+jwt`, with two members of one name, or
+/// with a registered claim of the wrong type.
 #[derive(Clone)]
 pub struct Jwt {
     keys: Vec<Key>,
     jwks: Vec<Arc<Jwks>>,
-    user_claims: Vec<String>,
-    issuer: Option<String>,
-    audience: Option<String>,
-    leeway: Duration,
+    rules: Rules,
 }
 
 impl Default for Jwt {
@@ -39,10 +40,12 @@ impl Jwt {
         Jwt {
             keys: Vec::new(),
             jwks: Vec::new(),
-            user_claims: ["id", "sub", "userId"].map(String::from).into(),
-            issuer: None,
-            audience: None,
-            leeway: Duration::ZERO,
+            rules: Rules {
+                user_claims: ["id", "sub", "userId"].map(String::from).into(),
+                issuer: None,
+                audience: None,
+                leeway: Duration::ZERO,
+            },
         }
     }
 
@@ -74,136 +77,66 @@ impl Jwt {
 
     /// Sets the claims that may hold the user id, in order of preference. Default `id`, `sub`, `userId`.
     pub fn with_user_claims(mut self, claims: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.user_claims = claims.into_iter().map(Into::into).collect();
+        self.rules.user_claims = claims.into_iter().map(Into::into).collect();
         self
     }
 
     /// Accepts only tokens of this issuer (`iss`). Default: any issuer.
     pub fn with_issuer(mut self, issuer: &str) -> Self {
-        self.issuer = Some(issuer.into());
+        self.rules.issuer = Some(issuer.into());
         self
     }
 
     /// Accepts only tokens for this audience (`aud`). Default: any audience.
     pub fn with_audience(mut self, audience: &str) -> Self {
-        self.audience = Some(audience.into());
+        self.rules.audience = Some(audience.into());
         self
     }
 
     /// Sets the tolerance for clock differences. Default 0 s.
     pub fn with_leeway(mut self, leeway: Duration) -> Self {
-        self.leeway = leeway;
+        self.rules.leeway = leeway;
         self
     }
 
     /// Verifies a token and returns its user.
     pub async fn identify(&self, token: &str) -> Result<Identity, TokenError> {
-        let header = jsonwebtoken::decode_header(token).map_err(|error| header_error(&error))?;
-        let mut outcome = Err(TokenError::Algorithm);
-        for key in self.keys.iter().filter(|key| key.algorithm == header.alg) {
-            outcome = self.claims(token, key);
-            if !matches!(outcome, Err(TokenError::Signature)) {
-                break;
-            }
-        }
-        if matches!(outcome, Err(TokenError::Algorithm | TokenError::Signature)) {
+        let token = Token::parse(token)?;
+        let mut claims = verify_with(&token, &self.keys).unwrap_or(Err(TokenError::Algorithm));
+        let is_other_key = matches!(claims, Err(TokenError::Algorithm | TokenError::Signature));
+        if is_other_key && Key::JWK_ALGORITHMS.contains(&token.algorithm) {
             for set in &self.jwks {
-                outcome = self.claims_by_set(set, token, &header).await;
-                if !matches!(outcome, Err(TokenError::Signature | TokenError::KeysUnavailable(_))) {
+                claims = verify_with_set(&token, set).await;
+                if !matches!(claims, Err(TokenError::Signature | TokenError::KeysUnavailable(_))) {
                     break;
                 }
             }
         }
-        self.identity(&outcome?)
-    }
-
-    async fn claims_by_set(
-        &self,
-        set: &Jwks,
-        token: &str,
-        header: &Header,
-    ) -> Result<Map<String, Value>, TokenError> {
-        if !Key::JWK_ALGORITHMS.contains(&header.alg) {
-            return Err(TokenError::Algorithm);
-        }
-        let keys = set.keys_for(header.kid.as_deref()).await.map_err(TokenError::KeysUnavailable)?;
-        let may_match = |key: &&Key| header.kid.is_none() || key.id.is_none() || key.id == header.kid;
-        let mut outcome = Err(TokenError::Signature);
-        for key in keys.iter().filter(|key| key.algorithm == header.alg).filter(may_match) {
-            outcome = self.claims(token, key);
-            if !matches!(outcome, Err(TokenError::Signature)) {
-                break;
-            }
-        }
-        outcome
-    }
-
-    fn claims(&self, token: &str, key: &Key) -> Result<Map<String, Value>, TokenError> {
-        let mut validation = Validation::new(key.algorithm);
-        let mut required: Vec<&str> = Vec::new();
-        validation.validate_nbf = true;
-        validation.leeway = self.leeway.as_secs();
-        validation.validate_aud = self.audience.is_some();
-        if let Some(audience) = &self.audience {
-            validation.set_audience(&[audience]);
-            required.push("aud");
-        }
-        if let Some(issuer) = &self.issuer {
-            validation.set_issuer(&[issuer]);
-            required.push("iss");
-        }
-        validation.set_required_spec_claims(&required);
-        match jsonwebtoken::decode(token, &key.key, &validation) {
-            Ok(token) => Ok(token.claims),
-            Err(error) => Err(match error.kind() {
-                ErrorKind::InvalidSignature => TokenError::Signature,
-                ErrorKind::ExpiredSignature => TokenError::Expired,
-                ErrorKind::ImmatureSignature => TokenError::NotYetValid,
-                ErrorKind::InvalidIssuer
-                | ErrorKind::InvalidAudience
-                | ErrorKind::MissingRequiredClaim(_) => TokenError::IssuerOrAudience,
-                ErrorKind::InvalidAlgorithm | ErrorKind::UnsupportedAlgorithm => TokenError::Algorithm,
-                _ => TokenError::Malformed,
-            }),
-        }
-    }
-
-    fn identity(&self, claims: &Map<String, Value>) -> Result<Identity, TokenError> {
-        let user_claim = |name| claims.get(name).and_then(|claim| Some((user_id(claim)?, claim)));
-        let (user, claim) = self.user_claims.iter().find_map(user_claim).ok_or(TokenError::NoUser)?;
-        let user = UserId::new(&user)?;
-        let profile = Payload::of(&json!({ "id": claim })).ok();
-        // A time beyond the range of the clock means no expiry.
-        let seconds = claims.get("exp").and_then(Value::as_f64).map(Duration::try_from_secs_f64);
-        let expires = seconds.and_then(|end| UNIX_EPOCH.checked_add(end.ok()?.saturating_add(self.leeway)));
-        match expires {
-            Some(end) if end <= SystemTime::now() => Err(TokenError::Expired),
-            expires => Ok(Identity { user, expires, profile }),
-        }
+        self.rules.check(&claims?, SystemTime::now())
     }
 }
 
-/// The error for an unreadable header. An unknown algorithm makes the header unreadable, too.
-fn header_error(error: &jsonwebtoken::errors::Error) -> TokenError {
-    match error.kind() {
-        ErrorKind::Json(error) if error.is_data() && error.to_string().contains("unknown variant") => {
-            TokenError::Algorithm
+/// Verifies a token with the keys of its algorithm. Returns `None` if there are none.
+fn verify_with<'a>(
+    token: &Token<'_>,
+    keys: impl IntoIterator<Item = &'a Key>,
+) -> Option<Result<Map<String, Value>, TokenError>> {
+    let mut claims = None;
+    for key in keys.into_iter().filter(|key| key.algorithm == token.algorithm) {
+        let verified = token.verify(key);
+        let is_other_key = matches!(verified, Err(TokenError::Signature));
+        claims = Some(verified);
+        if !is_other_key {
+            break;
         }
-        _ => TokenError::Malformed,
     }
+    claims
 }
 
-/// A non-empty text, or a number in decimal notation.
-fn user_id(claim: &Value) -> Option<String> {
-    match claim {
-        Value::String(text) if !text.is_empty() => Some(text.clone()),
-        Value::Number(number) => Some(match number.as_f64() {
-            // As in JavaScript, where 7 and 7.0 are the same number.
-            Some(whole) if whole.fract() == 0.0 && whole.abs() < 9e15 => format!("{whole:.0}"),
-            _ => number.to_string(),
-        }),
-        _ => None,
-    }
+async fn verify_with_set(token: &Token<'_>, set: &Jwks) -> Result<Map<String, Value>, TokenError> {
+    let keys = set.keys_for(token.key_id.as_deref()).await.map_err(TokenError::KeysUnavailable)?;
+    let may_match = |key: &&Key| token.key_id.is_none() || key.id.is_none() || key.id == token.key_id;
+    verify_with(token, keys.iter().filter(may_match)).unwrap_or(Err(TokenError::Signature))
 }
 
 impl Verifier for Jwt {
@@ -211,7 +144,7 @@ impl Verifier for Jwt {
         Box::pin(async move {
             self.identify(token).await.map_err(|error| match error {
                 TokenError::KeysUnavailable(_) => IdentifyError::Unavailable(error.into()),
-                error => IdentifyError::refused("jwt", error),
+                error => IdentifyError::refused(error.reason(), error),
             })
         })
     }

@@ -1,6 +1,6 @@
 //! A key together with the one algorithm it may be used with.
 
-use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, PublicKeyUse};
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
 
 use crate::error::KeyError;
@@ -33,7 +33,10 @@ impl Key {
 
     /// Returns `None` if the key is not for signatures, or not for one of the accepted algorithms.
     pub(crate) fn from_jwk(jwk: &Jwk) -> Option<Self> {
-        if jwk.common.public_key_use.as_ref().is_some_and(|usage| *usage != PublicKeyUse::Signature) {
+        let (usage, operations) = (&jwk.common.public_key_use, &jwk.common.key_operations);
+        let is_for_signatures = usage.as_ref().is_none_or(|usage| *usage == PublicKeyUse::Signature)
+            && operations.as_ref().is_none_or(|operations| operations.contains(&KeyOperations::Verify));
+        if !is_for_signatures {
             return None;
         }
         let (algorithm, name) = match &jwk.algorithm {

@@ -12,12 +12,15 @@
 //! Each key is only used with its own algorithm, whatever algorithm a token claims, and `none` is never
 //! accepted.
 
+mod claims;
 mod crypto;
 mod error;
+mod json;
 mod jwks;
 mod jwt;
 mod key;
 mod sign;
+mod token;
 
 pub use crypto::install_crypto_provider;
 pub use error::{JwksError, KeyError, TokenError};

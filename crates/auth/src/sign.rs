@@ -5,10 +5,19 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Map, Value};
 
+use crate::claims::TIME_MAX_S;
+
 /// Why a token could not be signed.
 #[derive(Debug, thiserror::Error)]
-#[error("token could not be signed")]
-pub struct SignError(#[from] jsonwebtoken::errors::Error);
+#[non_exhaustive]
+pub enum SignError {
+    /// The token would expire after the year 9999. A token without a lifetime never expires.
+    #[error("token would expire after the year 9999")]
+    Lifetime,
+    /// The claims could not be signed.
+    #[error("token could not be signed")]
+    Sign(#[from] jsonwebtoken::errors::Error),
+}
 
 /// Signs a token with a secret (HS256). It holds the user in `id`, the expiry in `exp` if a lifetime is given,
 /// and the additional `claims`.
@@ -28,7 +37,12 @@ pub fn sign(
     claims.insert("id".into(), user.into());
     claims.insert("iat".into(), now.as_secs().into());
     if let Some(lifetime) = lifetime {
-        claims.insert("exp".into(), now.saturating_add(lifetime).as_secs().into());
+        // Rounded down: a token must not be valid for longer than requested.
+        let end = now.saturating_add(lifetime).as_secs();
+        if end > TIME_MAX_S {
+            return Err(SignError::Lifetime);
+        }
+        claims.insert("exp".into(), end.into());
     }
     crate::crypto::install_crypto_provider();
     let key = EncodingKey::from_secret(secret.as_bytes());

@@ -149,9 +149,11 @@ async fn unsupported_keys_of_a_set_are_skipped() {
     let (server, signer) = (KeyServer::default(), Signer::p256("a"));
     let mut for_encryption = Signer::p256("b").jwk();
     for_encryption["use"] = json!("enc");
+    let mut for_signing = Signer::p256("c").jwk();
+    for_signing["key_ops"] = json!(["sign"]);
     let secret = json!({ "kty": "oct", "k": "c2VjcmV0", "alg": "HS256", "kid": "s" });
     let unknown = json!({ "kty": "???", "kid": "x" });
-    server.respond(200, set(&[secret, unknown, json!(5), for_encryption, signer.jwk()]));
+    server.respond(200, set(&[secret, unknown, json!(5), for_encryption, for_signing, signer.jwk()]));
     let jwt = Jwt::new().with_jwks(&server.start().await).unwrap();
     assert!(jwt.identify(&signer.token("7", Some("a"))).await.is_ok());
     // A public key set must not provide a shared secret.
