@@ -1,7 +1,8 @@
 //! Finds dead connections: one timer wheel per protocol probes all its sockets.
 
+use std::collections::HashSet;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
 use switchboard_event::{Protocol, SocketId};
@@ -36,20 +37,36 @@ pub(crate) struct Heartbeat {
 
 #[derive(Default)]
 struct Wheel {
-    slots: [Vec<SocketId>; SLOTS],
+    slots: [HashSet<SocketId>; SLOTS],
     current: usize,
+    /// Nothing is probed, so nothing is watched.
+    is_off: bool,
 }
 
 impl Heartbeat {
+    fn wheel(&self) -> MutexGuard<'_, Wheel> {
+        self.wheel.lock().expect("no code that holds the wheel panics")
+    }
+
     /// Adds a socket. Its first probe is after one interval.
-    pub(crate) fn watch(&self, id: SocketId) {
-        let mut wheel = self.wheel.lock().expect("no code that holds the wheel panics");
-        let slot = wheel.current;
-        wheel.slots[slot].push(id);
+    pub(crate) fn watch(&self, session: &Session) {
+        let mut wheel = self.wheel();
+        if !wheel.is_off {
+            let slot = wheel.current;
+            wheel.slots[slot].insert(session.id);
+            Conn::of(session).heartbeat_slot.store(slot as u8, Ordering::Relaxed);
+        }
+    }
+
+    /// Removes a socket that has closed.
+    pub(crate) fn forget(&self, session: &Session) {
+        let slot = Conn::of(session).heartbeat_slot.load(Ordering::Relaxed);
+        self.wheel().slots[slot as usize].remove(&session.id);
     }
 
     pub(crate) async fn run(self, server: Arc<Server>, KeepAlive { interval, probe }: KeepAlive) {
         if interval.is_zero() {
+            *self.wheel() = Wheel { is_off: true, ..Wheel::default() };
             return;
         }
         let mut ticks = tokio::time::interval(interval / SLOTS as u32);
@@ -64,16 +81,18 @@ impl Heartbeat {
     /// Advances the wheel by one slot and probes its sockets.
     fn tick(&self, server: &Server, probe: Probe) {
         let (slot, mut due) = {
-            let mut wheel = self.wheel.lock().expect("no code that holds the wheel panics");
+            let mut wheel = self.wheel();
             wheel.current = (wheel.current + 1) % SLOTS;
             let slot = wheel.current;
             (slot, std::mem::take(&mut wheel.slots[slot]))
         };
         due.retain(|id| probe_socket(server, *id, probe));
         due.shrink_to(2 * due.len());
-        let mut wheel = self.wheel.lock().expect("no code that holds the wheel panics");
-        // Appended, because sockets may have been added to this slot during the probes.
-        wheel.slots[slot].append(&mut due);
+        let mut wheel = self.wheel();
+        // Sockets may have been added to this slot during the probes. One that has closed meanwhile stays until
+        // the next probe.
+        let added = std::mem::replace(&mut wheel.slots[slot], due);
+        wheel.slots[slot].extend(added);
     }
 }
 
@@ -102,4 +121,41 @@ fn ping(server: &Server, session: &Arc<Session>, misses_max: u8) -> bool {
     node.hub().deliver_ahead(session, &PING);
     server.notify_pinged(session);
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::api::app::App;
+    use crate::node::limits::Limits;
+
+    fn watched(app: &App) -> usize {
+        let heartbeat = app.node().extension::<Heartbeats>().of(Protocol::Emit);
+        heartbeat.wheel().slots.iter().map(HashSet::len).sum()
+    }
+
+    async fn until(condition: impl Fn() -> bool) {
+        while !condition() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_socket_is_watched_until_it_closes_and_never_without_heartbeats() {
+        for (seconds, watched_while_open) in [(3600, 10), (0, 0)] {
+            let heartbeat_interval = Duration::from_secs(seconds);
+            let app = App::new().with_limits(Limits { heartbeat_interval, ..Limits::default() });
+            let connect = |_| {
+                let (peer, stream) = tokio::io::duplex(1024);
+                app.connect_stream(stream);
+                peer
+            };
+            let peers: Vec<_> = (0..10).map(connect).collect();
+            until(|| watched(&app) == watched_while_open).await;
+            drop(peers);
+            until(|| app.hub().index().is_empty() && watched(&app) == 0).await;
+        }
+    }
 }

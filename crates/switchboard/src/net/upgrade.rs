@@ -231,7 +231,7 @@ impl UpgradeService {
             peer: Box::new(Conn::new(info, state)),
             greeting,
         });
-        node.extension::<Heartbeats>().of(protocol).watch(id);
+        node.extension::<Heartbeats>().of(protocol).watch(&session);
         node.meters().connections.increment(1.0);
         node.meters().accepted.increment(1);
         let socket = Socket::new(app, session);

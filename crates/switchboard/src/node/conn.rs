@@ -35,6 +35,8 @@ pub(crate) struct Conn {
     pub(crate) has_received: AtomicBool,
     /// Number of consecutive pings after which nothing arrived.
     pub(crate) missed_pings: AtomicU8,
+    /// The heartbeat's slot with this connection.
+    pub(crate) heartbeat_slot: AtomicU8,
     /// The connection has ended.
     pub(crate) is_disconnected: AtomicBool,
     /// While set, no frames of the client are decoded.
@@ -65,6 +67,7 @@ impl Conn {
             next_request: AtomicU32::new(1),
             has_received: AtomicBool::new(true),
             missed_pings: AtomicU8::new(0),
+            heartbeat_slot: AtomicU8::new(0),
             is_disconnected: AtomicBool::new(false),
             is_decoding_paused: AtomicBool::new(false),
             close_code: AtomicU16::new(0),

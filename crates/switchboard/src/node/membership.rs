@@ -88,8 +88,15 @@ async fn change_elsewhere<'a>(
 /// Executes a command on this node. Returns the number of changed sockets.
 pub(crate) fn execute(node: &Node, project: &ProjectId, audience: &Audience, command: &Command) -> usize {
     match command {
-        Command::Clear => audience.to.iter().map(|target| node.hub().clear(project, target)).sum(),
+        Command::Clear => audience.to.iter().map(|target| clear(node, project, target)).sum(),
     }
+}
+
+/// Removes all sockets of this node from a target. Returns their number.
+fn clear(node: &Node, project: &ProjectId, target: &Target) -> usize {
+    let Target::User(user) = target else { return node.hub().clear(project, target) };
+    let members = node.hub().members(project, &target.clone().into());
+    members.iter().filter(|session| inbox::log_out(node, session, user)).count()
 }
 
 /// Closes the sockets of an audience on this node, with [`sendable_code`]. Returns their number.

@@ -10,6 +10,7 @@ use switchboard_ws::close::CloseCode;
 
 use super::Connection;
 use crate::net::buffers::with_buffers;
+use crate::net::heartbeat::Heartbeats;
 use crate::node::inbox;
 use crate::node::reports::PendingReport;
 
@@ -86,6 +87,7 @@ impl Connection {
         let report =
             PendingReport::of(self.node(), self.session(), ClientAction::Disconnected { code: code.0 });
         self.node().hub().remove(self.session());
+        self.node().extension::<Heartbeats>().of(self.session().protocol).forget(self.session());
         self.node().token_bindings.lock().remove(self.socket.id());
         self.conn().mark_disconnected();
         self.node().meters().closed(code.0, code_of_node != Some(code));

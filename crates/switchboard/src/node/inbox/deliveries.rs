@@ -215,6 +215,11 @@ impl Deliveries {
         self.acknowledged.notify_waiters();
     }
 
+    /// Returns true if the socket is closed.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lock().is_closed
+    }
+
     /// Cancels all redeliveries to a closed socket.
     pub(crate) fn close(&self) {
         let mut state = self.lock();

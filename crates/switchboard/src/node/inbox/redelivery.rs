@@ -137,6 +137,10 @@ impl Redelivery {
 
 impl Drop for Redelivery {
     fn drop(&mut self) {
+        // The socket may have taken the turn just after its closing has released all of its turns.
+        if self.has_turn && self.deliveries().is_closed() {
+            self.inbox.release(&self.session.project.id, &self.user, self.session.id);
+        }
         self.deliveries().end(&self.user, &self.cancelled);
     }
 }
