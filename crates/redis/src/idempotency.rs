@@ -15,6 +15,7 @@ use crate::connection::script::{self, Script};
 use crate::error::RequestError;
 use crate::names::Names;
 use crate::store::RedisStore;
+use crate::whole_ms::whole_ms;
 
 const CLAIMED: &[u8] = b"?";
 const ANSWERED: &[u8] = b"=";
@@ -36,7 +37,7 @@ impl RedisIdempotencyStore {
         let claim = Claim { key: *key, number: rand::random() };
         let mut command = cmd("SET");
         command.arg(self.names.request(&key.name)).arg(claimed(&claim)).arg("NX").arg("GET");
-        command.arg("PX").arg(CLAIM_LIFETIME.as_millis().to_string());
+        command.arg("PX").arg(whole_ms(CLAIM_LIFETIME));
         let known: Option<Vec<u8>> = connection.query(&command).await?;
         Ok(known.map_or(ClaimOutcome::Claimed(claim), |known| outcome_of(key, known.into())))
     }
@@ -57,7 +58,7 @@ impl IdempotencyStore for RedisIdempotencyStore {
     fn complete<'a>(&'a self, claim: &'a Claim, answer: &'a Bytes) -> StoreFuture<'a, ()> {
         Box::pin(async move {
             let answered = [&claim.key.content, ANSWERED, answer].concat();
-            let answered_for = RESPONSE_LIFETIME.as_millis().to_string();
+            let answered_for = whole_ms(RESPONSE_LIFETIME).to_string();
             Ok(self.end_claim(claim, &[&answered, answered_for.as_bytes()]).await?)
         })
     }

@@ -30,6 +30,7 @@ mod publisher;
 mod recovery;
 mod reports;
 mod store;
+mod whole_ms;
 
 use std::sync::Arc;
 
@@ -80,7 +81,7 @@ impl Redis {
     pub async fn connect(options: Options) -> Result<Self, ConnectError> {
         let connector = Connector::new(&options)?;
         let names = Names::new(&options.prefix);
-        let leases = Leases::new(names.clone(), options.lease, connector.publish_verb(), copies_script());
+        let leases = Leases::new(names.clone(), options.lease(), connector.publish_verb(), copies_script());
         let (node, first) = match first_lease(&connector, &leases).await {
             Ok((node, connected, lease)) => (node, Some((connected, lease))),
             Err(cause) if options.required => return Err(connector.unreachable(cause)),

@@ -105,9 +105,14 @@ impl Options {
         }
     }
 
+    /// Length of the lease, at least its minimum.
+    pub(crate) fn lease(&self) -> Duration {
+        self.lease.max(Duration::from_millis(300))
+    }
+
     /// Interval at which the lease is renewed.
     pub(crate) fn renew_interval(&self) -> Duration {
-        self.lease.max(Duration::from_millis(300)) / 3
+        self.lease() / 3
     }
 
     /// The option that cannot be combined with a cluster, if one is set.

@@ -11,6 +11,7 @@ use tokio::time::sleep;
 use super::shared::Shared;
 use crate::connection::RedisConnection;
 use crate::connection::script::{self, integer};
+use crate::whole_ms::whole_ms;
 
 /// Maximum number of messages that one call removes, so that no call is long.
 const EXPIRE_MAX: usize = 512;
@@ -41,7 +42,7 @@ async fn expire_if_in_turn(
     connection: &mut RedisConnection,
     interval: Duration,
 ) -> RedisResult<()> {
-    let (turn, ms) = (shared.context.names.inboxes_turn(), interval.as_millis().to_string());
+    let (turn, ms) = (shared.context.names.inboxes_turn(), whole_ms(interval).to_string());
     let call = shared.scripts.turn.call(&[turn], &[ms.as_bytes()]);
     let begins = script::run(connection, &shared.scripts.turn, &call).await?;
     if integer(&begins) != Some(1) {

@@ -32,6 +32,7 @@ use crate::bus::BridgeCommand;
 use crate::connection::{Batch, RedisConnection};
 use crate::names::{Names, ProjectNames, node_of};
 use crate::options::EmitBridge;
+use crate::whole_ms::whole_ms;
 
 use keys::EmitKeys;
 use messages::{Addressee, INSTANCE_PREFIX, Instance};
@@ -84,7 +85,7 @@ impl EmitServers {
 
     /// Time to live of the sets of rooms and tags, in ms.
     fn set_ttl_ms(&self) -> String {
-        self.bridge.set_ttl.as_millis().max(1).to_string()
+        whole_ms(self.bridge.set_ttl).to_string()
     }
 
     /// The sockets of original nodes in a target.

@@ -24,6 +24,7 @@ use crate::envelope::{self, Stamp};
 use crate::error::ConnectError;
 use crate::names::{Names, ProjectNames};
 use crate::options::{Options, REPLY_TIMEOUT};
+use crate::whole_ms::whole_ms;
 
 pub use error::WorkerError;
 pub use reader::{EntryId, ReportEntry, ReportReader};
@@ -181,7 +182,7 @@ impl GroupConnection {
             names.workers(&config.group),
             names.owners(&config.group),
         ];
-        let ms = |duration: Duration| duration.as_millis().to_string();
+        let ms = |duration| whole_ms(duration).to_string();
         let mut args =
             vec![connector.publish_verb().to_owned(), names.work_channel(), config.group.to_string()];
         args.extend([config.worker.clone(), ms(config.lease), ms(config.group_retention), PARTITIONS.into()]);

@@ -13,6 +13,7 @@ use crate::connection::script::{self, integer};
 use crate::connection::{Batch, RedisConnection};
 use crate::envelope;
 use crate::names::{Names, ProjectNames, node_of};
+use crate::whole_ms::whole_ms;
 
 /// Most entries that one call removes, so that no call is long.
 const SWEEP_MAX: usize = 1000;
@@ -72,7 +73,7 @@ impl Leases {
     }
 
     fn length_ms(&self) -> String {
-        self.length.as_millis().to_string()
+        whole_ms(self.length).to_string()
     }
 
     /// Claims a lease. `None` if the node has a live lease already.
