@@ -1,6 +1,7 @@
 //! Tests with nodes that share a real Redis. Each test starts its own Redis server.
 
 mod apps;
+mod bursts;
 #[cfg(feature = "legacy")]
 mod channels;
 mod cluster_and_sentinel;
