@@ -87,6 +87,9 @@ impl Index {
         let mut projects = self.projects.write().expect("no code that holds the projects panics");
         if project.sockets() == 0 && projects.get(&project.id).is_some_and(|p| p.serial == project.serial) {
             projects.remove(&project.id);
+            if projects.capacity() > 4 * projects.len().max(16) {
+                projects.shrink_to_fit();
+            }
         }
     }
 
@@ -128,9 +131,12 @@ impl Index {
     /// Removes a dead member set.
     pub(crate) fn forget(&self, dead: &Arc<MemberSet<Session>>) {
         let hash = self.hash(&dead.project, &dead.target);
-        if let Ok(entry) = self.sets(hash).find_entry(hash, |set| Arc::ptr_eq(set, dead)) {
-            entry.remove();
-            dead.project.count_user(&dead.target, -1);
+        let mut stripe = self.sets(hash);
+        let Ok(entry) = stripe.find_entry(hash, |set| Arc::ptr_eq(set, dead)) else { return };
+        entry.remove();
+        dead.project.count_user(&dead.target, -1);
+        if stripe.capacity() > 4 * stripe.len().max(16) {
+            stripe.shrink_to_fit(|set| self.hash(&set.project, &set.target));
         }
     }
 
@@ -203,4 +209,23 @@ impl LocalMembers for Index {
 
 fn is_of(set: &MemberSet<Session>, project: &Project, target: &Target) -> bool {
     set.project.serial == project.serial && set.target == *target
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_memory_of_past_rooms_and_projects_is_freed() {
+        let index = Index::default();
+        let projects: Vec<Arc<Project>> =
+            (0..5000).map(|n| index.enter_project(&ProjectId::new(&n.to_string()).unwrap())).collect();
+        let room = Target::room("r").unwrap();
+        let sets: Vec<_> = projects.iter().map(|project| index.member_set_or_new(project, &room)).collect();
+        sets.iter().for_each(|set| index.forget(set));
+        projects.iter().for_each(|project| index.leave_project(project));
+        let capacity = |stripe: &Mutex<HashTable<Arc<MemberSet<Session>>>>| stripe.lock().unwrap().capacity();
+        assert!(index.sets.iter().all(|stripe| capacity(stripe) <= 64));
+        assert!(index.projects.read().unwrap().capacity() <= 64);
+    }
 }
