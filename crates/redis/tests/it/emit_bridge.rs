@@ -91,6 +91,31 @@ async fn legacy_nodes_receive_the_events_that_they_can_handle() {
     assert_eq!(near.received(), "all.local.near.");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_many_clients_only_those_on_legacy_nodes_are_published_to() {
+    let server = RedisServer::start().await;
+    let node = connect(&server).await;
+    settle(&[&node]).await;
+    let id = |n: usize| format!("6442ed88-9f5b-4c3e-8f5a-{n:0>12}");
+    let entry = |server: &str| format!(r#"{{"server":"{server}","connectedAt":1}}"#);
+    let user = format!(r#"{{"socketId":"{}","server":"vnztps84","onlineAt":1}}"#, id(8));
+    let _: i64 = run(&server, &["HSET", "emit.gg:users", "8", &user, "9", "no entry"]).await;
+    let (legacy, ours) = (entry("vnztps84"), entry("switchboard:00000007"));
+    let _: i64 =
+        run(&server, &["HSET", "emit.gg:sockets", &id(1), &legacy, &id(2), &ours, &id(3), "{"]).await;
+    let mut probe = ChannelProbe::open(&server, &["emit.gg", "emit.gg:direct"]).await;
+    let users = (0..3000).map(|n| Target::user(&n.to_string()).unwrap());
+    let sockets = (1..3000).map(|n| Target::Socket(id(n).parse().unwrap()));
+    let audience = Audience { to: users.chain(sockets).collect(), except: Vec::new() };
+    node.node.send("default", audience, "many", Scope::AllNodes);
+    node.node.send("default", vip(), "end", Scope::AllNodes);
+    for n in [8, 1] {
+        let direct = format!(r#"emit.gg:direct ,"targetSocketId":"{}","event":"many","data":{{}}}}"#, id(n));
+        assert_eq!(next(&mut probe).await, direct);
+    }
+    assert!(next(&mut probe).await.contains("\"end\""), "nobody else");
+}
+
 /// Waits until a node knows the socket of another node; before, it treats the socket as possibly a legacy one.
 async fn until_socket_is_known(one: &RedisNode, far: &Member, probe: &mut ChannelProbe) {
     until("the socket is known", async || {
