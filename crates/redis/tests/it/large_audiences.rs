@@ -209,18 +209,19 @@ async fn calls(server: &RedisServer, command: &str) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_send_to_many_unknown_users_costs_one_lookup() {
+async fn a_send_to_many_unknown_users_costs_few_lookups() {
     let server = RedisServer::start().await;
     let (one, two) = (connect(&server).await, connect(&server).await);
-    let known = join(&two, &[user(7)]);
+    let known = join(&two, &[user(999)]);
     ready(&[&one, &two]).await;
-    let before = (calls(&server, "zmscore").await, calls(&server, "zrange").await, published(&server).await);
+    let counts =
+        async || (calls(&server, "zmscore").await, calls(&server, "zrange").await, published(&server).await);
+    let before = counts().await;
     one.node.send("p", first_users(1000), "event", Scope::AllNodes);
     until("the event arrives", async || known.received() == "event.").await;
-    let after = (calls(&server, "zmscore").await, calls(&server, "zrange").await, published(&server).await);
-    assert_eq!(after.0 - before.0, 1, "all users are looked up together");
-    assert_eq!(after.1 - before.1, 1, "only the nodes of the known user are looked up");
-    assert_eq!(after.2 - before.2, 1);
+    let after = counts().await;
+    assert!(after.0 - before.0 < 10, "the unknown users are looked up together");
+    assert_eq!((after.1 - before.1, after.2 - before.2), (1, 1), "only the known one has nodes");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -177,7 +177,8 @@ local function publish(place, first, last)
   end
   if #receivers == 0 then return end
   local head = head .. number_of(ms, turn + place - 1) .. project
-  publish_to_users(verb, base, #receivers, table.concat(receivers), head, ARGV[FIRST_EVENT + place - 1])
+  local event = ARGV[FIRST_EVENT + place - 1]
+  publish_to_users(verb, base, #receivers, table.concat(receivers), head, event, nil, true)
 end
 
 local function for_each_message(act)
