@@ -77,7 +77,6 @@ impl Reader {
             Ok(Incoming::Unroutable { shown, .. }) => {
                 self.shared.report(&format!("received an event with an invalid name: {shown}"));
             }
-            Ok(Incoming::Other) => {}
             Err(error) => self.shared.report(&with_causes(&error)),
         }
     }

@@ -6,6 +6,7 @@
 mod binary;
 mod event;
 mod id;
+pub mod json;
 mod name;
 mod number;
 mod parcel;

@@ -1,20 +1,30 @@
 //! The data of an event: JSON, stored as the received bytes.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{Deserialize, DeserializeOwned, Deserializer};
+use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
+
+use crate::json::{self, DATA_DEPTH_MAX, Text};
 
 /// One complete JSON value as UTF-8 bytes. Shared; forwarding it does not parse it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Payload(Bytes);
 
-/// A value is not representable as JSON, or JSON does not match the requested type.
+/// Why a value is not the data of an event, or data is not a value of the requested type.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct PayloadError(#[from] serde_json::Error);
+#[non_exhaustive]
+pub enum PayloadError {
+    /// The value cannot be represented as JSON, the text is not JSON, or the JSON does not match the type.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    /// Arrays and objects are nested too deeply.
+    #[error("data nests deeper than {DATA_DEPTH_MAX} levels")]
+    TooDeep,
+}
 
 impl Payload {
     /// The empty object, which means "no data".
@@ -38,16 +48,23 @@ impl Payload {
         Payload(buffer.slice_ref(raw.get().as_bytes()))
     }
 
-    /// Checks that the text is one JSON value and copies it.
+    /// Checks that the text is one JSON value of at most [`DATA_DEPTH_MAX`] levels, as in frames of clients, and
+    /// copies it.
     pub fn parse(text: &str) -> Result<Self, PayloadError> {
         let raw: &RawValue = serde_json::from_str(text)?;
-        Ok(Payload(Bytes::copy_from_slice(raw.get().as_bytes())))
+        Payload(Bytes::copy_from_slice(raw.get().as_bytes())).checked_depth()
     }
 
-    /// Checks that the bytes are one JSON value in UTF-8, without a copy.
+    /// Checks that the bytes are one JSON value in UTF-8, without a copy and without a bound on its depth: for
+    /// data that was accepted before, by a store or another node.
     pub fn parse_bytes(bytes: Bytes) -> Result<Self, PayloadError> {
         let raw: &RawValue = serde_json::from_slice(&bytes)?;
         Ok(Payload::slice_of(&bytes, raw))
+    }
+
+    /// Fails if the data has more than [`DATA_DEPTH_MAX`] levels.
+    pub fn checked_depth(self) -> Result<Self, PayloadError> {
+        if json::is_deeper_than(DATA_DEPTH_MAX, &self.0) { Err(PayloadError::TooDeep) } else { Ok(self) }
     }
 
     /// The JSON as bytes.
@@ -58,6 +75,38 @@ impl Payload {
     /// Deserializes the JSON.
     pub fn to<T: DeserializeOwned>(&self) -> Result<T, PayloadError> {
         Ok(serde_json::from_slice(&self.0)?)
+    }
+
+    /// Returns true if the data is an object.
+    pub fn is_object(&self) -> bool {
+        self.0.starts_with(b"{")
+    }
+
+    /// The value of a member, without a copy: the last one if the member is repeated. `None` if there is none, or
+    /// the data is not an object. Numbers keep their digits, unlike those of a `serde_json::Value`.
+    ///
+    /// ```
+    /// use switchboard_event::Payload;
+    ///
+    /// let line = Payload::parse(r#"{"text":"hi","sum":1e400}"#).unwrap();
+    /// assert_eq!(line.member("text").unwrap().to_text().as_deref(), Some("hi"));
+    /// assert_eq!(line.member("sum").unwrap().as_bytes(), b"1e400");
+    /// assert_eq!(line.member("author"), None);
+    /// ```
+    pub fn member(&self, name: &str) -> Option<Payload> {
+        let mut found: Option<&RawValue> = None;
+        json::for_each_member(&self.0, |own, value| {
+            if own.unescape().as_deref() == Some(name) {
+                found = Some(value);
+            }
+        })
+        .ok()?;
+        found.map(|value| Payload::slice_of(&self.0, value))
+    }
+
+    /// The string, if the data is a string that Rust can represent.
+    pub fn to_text(&self) -> Option<Cow<'_, str>> {
+        Text::of(serde_json::from_slice(&self.0).ok()?)?.unescape()
     }
 
     /// Returns true for the falsy values of JavaScript: `null`, `false`, `""` and zero.
@@ -77,9 +126,17 @@ impl fmt::Debug for Payload {
 }
 
 impl Serialize for Payload {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let raw: &RawValue = serde_json::from_slice(&self.0).map_err(serde::ser::Error::custom)?;
         raw.serialize(serializer)
+    }
+}
+
+/// From JSON text only: other formats have no raw JSON.
+impl<'de> Deserialize<'de> for Payload {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let json: Box<str> = Box::<RawValue>::deserialize(deserializer)?.into();
+        Ok(Payload(json.into_string().into()))
     }
 }
 
@@ -103,5 +160,30 @@ mod tests {
         for bad in ["", "{", "1 2", "nul", "{\"a\":}", "\u{feff}1"] {
             assert!(Payload::parse(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn parse_refuses_data_that_a_frame_of_a_client_could_not_contain() {
+        let nested = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
+        assert!(Payload::parse(&nested(63)).is_ok());
+        for levels in [64, 500_000] {
+            assert!(matches!(Payload::parse(&nested(levels)), Err(PayloadError::TooDeep)), "{levels}");
+        }
+    }
+
+    #[test]
+    fn a_member_is_found_beside_names_that_rust_cannot_represent() {
+        let data = Payload::parse(r#"{"\ud800":1,"a":2,"\u0061":"\ud800","b":[1e400 ]}"#).unwrap();
+        assert_eq!(data.member("a").unwrap().as_bytes(), br#""\ud800""#);
+        assert_eq!(data.member("a").unwrap().to_text(), None);
+        assert_eq!(data.member("b").unwrap().as_bytes(), b"[1e400 ]");
+        assert_eq!((data.member("c"), Payload::NULL.member("a")), (None, None));
+    }
+
+    #[test]
+    fn a_payload_inside_a_struct_keeps_its_bytes() {
+        let pair: (Payload, Option<Payload>) = serde_json::from_str(r#"[ {"a": 1e400} , "\ud800"]"#).unwrap();
+        assert_eq!(pair.0.as_bytes(), b"{\"a\": 1e400}");
+        assert_eq!(serde_json::to_string(&pair).unwrap(), r#"[{"a": 1e400},"\ud800"]"#);
     }
 }

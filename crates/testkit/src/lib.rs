@@ -4,6 +4,7 @@
 //! other.
 
 pub mod generated;
+mod json;
 pub mod koji;
 pub mod node;
 pub mod peer;
@@ -15,6 +16,7 @@ pub mod server;
 pub mod tls;
 pub mod transcript;
 
+pub use json::read_json;
 pub use koji::KojiPeer;
 pub use node::{Member, Node};
 pub use peer::Peer;

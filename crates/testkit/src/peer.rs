@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_websockets::{ClientBuilder, CloseCode, MaybeTlsStream, Message, WebSocketStream};
 
-use crate::{SOON, soon};
+use crate::{SOON, read_json, soon};
 
 /// A connection. Every wait has a timeout, and frames are read in order.
 pub struct Peer {
@@ -78,6 +78,11 @@ impl Peer {
 
     /// The next frame.
     pub async fn next(&mut self) -> Value {
+        read_json(&self.next_text().await).expect("every frame is JSON")
+    }
+
+    /// The next frame as it was received.
+    pub async fn next_text(&mut self) -> String {
         let message = self.next_message().await.expect("the connection is open");
         assert!(message.is_text(), "every frame of the server is text: {message:?}");
         serde_json::from_str(message.as_text().expect("it is text")).expect("every frame is JSON")
@@ -96,7 +101,7 @@ impl Peer {
     pub async fn try_next(&mut self) -> Result<Value, String> {
         let message = self.try_next_message().await?;
         let text = message.as_text().filter(|_| message.is_text()).ok_or_else(|| format!("{message:?}"))?;
-        serde_json::from_str(text).map_err(|error| format!("{text}: {error}"))
+        read_json(text).map_err(|error| format!("{text}: {error}"))
     }
 
     /// The code of the next close frame, or the unexpected item.

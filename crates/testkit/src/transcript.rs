@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::Peer;
+use crate::{Peer, read_json};
 
 /// Matches any value in an expected frame.
 pub const ANY: &str = "<any>";
@@ -72,9 +72,7 @@ fn parse_line(at: String, line: &str) -> Line<'_> {
             Some(binary) => Step::SendBinary(binary),
             None => Step::Send(frame),
         },
-        ("<", ..) => {
-            Step::Receive(serde_json::from_str(frame).unwrap_or_else(|error| panic!("{at}: {error}")))
-        }
+        ("<", ..) => Step::Receive(read_json(frame).unwrap_or_else(|error| panic!("{at}: {error}"))),
         _ => panic!("{at}: not `A> frame` or `A< frame`"),
     };
     Line { at, client, step }

@@ -8,9 +8,9 @@ use serde_json::value::RawValue;
 use switchboard_event::{Name, Payload};
 
 use crate::DecodeError;
-use crate::depth::is_shallow;
-use crate::object::for_each_member;
-use crate::text::{Text, write_text};
+use crate::envelope::{read_members, text_of};
+use crate::mesa::OP_PREFIX;
+use crate::write::write_text;
 
 /// Maximum number of characters of an invalid name in a reply.
 const SHOWN_CHARS: usize = 64;
@@ -42,25 +42,16 @@ pub enum Incoming {
         /// The reply, unchanged; `null` if it is missing.
         data: Payload,
     },
-    /// A frame of an unknown type.
-    Other,
 }
 
 /// Decodes one message, text or binary.
 pub fn decode(frame: &Bytes) -> Result<Incoming, DecodeError> {
-    if !is_shallow(frame) {
-        return Err(DecodeError::TooDeep);
-    }
     let Envelope { event, data, ack, kind } = Envelope::read(frame)?;
     let slice = |raw: &RawValue| Payload::slice_of(frame, raw);
     let ack = ack.map(slice).filter(|ack| !ack.is_falsy());
-    match kind.map(RawValue::get) {
-        None | Some("null" | "\"\"") => {}
-        Some(kind) if is_text(kind, "ack") => {
-            let ack = ack.ok_or(DecodeError::MissingField("ackId"))?;
-            return Ok(Incoming::Reply { ack, data: data.map_or(Payload::NULL, slice) });
-        }
-        Some(_) => return Ok(Incoming::Other),
+    if kind.and_then(text_of).as_deref() == Some("ack") {
+        let ack = ack.ok_or(DecodeError::MissingField("ackId"))?;
+        return Ok(Incoming::Reply { ack, data: data.map_or(Payload::NULL, slice) });
     }
     let event = event.ok_or(DecodeError::MissingField("event"))?;
     let Some(name) = routable(event) else {
@@ -70,20 +61,21 @@ pub fn decode(frame: &Bytes) -> Result<Incoming, DecodeError> {
     Ok(Incoming::Event { name, data, ack })
 }
 
-fn is_text(json: &str, wanted: &str) -> bool {
-    serde_json::from_str::<Text<'_>>(json).is_ok_and(|text| text.0 == wanted)
-}
-
 fn routable(event: &RawValue) -> Option<Name> {
-    let text: Text<'_> = serde_json::from_str(event.get()).ok()?;
-    Name::new(&text.0).ok().filter(|name| !name.starts_with('@'))
+    Name::new(&text_of(event)?).ok().filter(|name| !name.starts_with('@'))
 }
 
 /// A string as it is, any other value as JSON; shortened.
 fn shown(event: &RawValue) -> String {
-    let text = serde_json::from_str::<Text<'_>>(event.get());
-    let whole = text.as_ref().map_or(event.get(), |text| &text.0);
-    whole.chars().take(SHOWN_CHARS).collect()
+    let text = text_of(event);
+    text.as_deref().unwrap_or(event.get()).chars().take(SHOWN_CHARS).collect()
+}
+
+/// Returns true if clients must not receive an event of this name. They raise events whose names begin with `@`
+/// themselves, so an event of others must not look like one. Names of Mesa's operations, such as `@op/7`, are
+/// not among them.
+pub fn is_reserved(name: &str) -> bool {
+    name.starts_with('@') && !name.starts_with(OP_PREFIX)
 }
 
 /// `{"event":E,"data":D}`.
@@ -125,9 +117,9 @@ struct Envelope<'a> {
 }
 
 impl<'a> Envelope<'a> {
-    fn read(frame: &'a [u8]) -> Result<Self, serde_json::Error> {
+    fn read(frame: &'a [u8]) -> Result<Self, DecodeError> {
         let mut envelope = Envelope::default();
-        for_each_member(frame, |Text(key), value| match &*key {
+        read_members(frame, |name, value| match name {
             "event" => envelope.event = Some(value),
             "data" => envelope.data = Some(value),
             "ackId" => envelope.ack = Some(value),
@@ -205,15 +197,33 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_is_never_an_event_and_unknown_types_are_ignored() {
+    fn a_reply_is_never_an_event_and_any_other_type_is_ignored() {
         let reply = |ack: &str, data: &str| Incoming::Reply { ack: json(ack), data: json(data) };
         assert_eq!(read(r#"{"type":"ack","ackId":"1","data":0,"event":"/a"}"#), reply("\"1\"", "0"));
         assert_eq!(read(r#"{"type":"ack","ackId":"1"}"#), reply("\"1\"", "null"));
         assert_eq!(read(r#"{"data":7,"ackId":[1],"type":"\u0061ck"}"#), reply("[1]", "7"));
-        assert_eq!(read(r#"{"type":"","event":"/a"}"#), event("/a", "{}", None));
-        assert_eq!(read(r#"{"type":null,"event":"/a"}"#), event("/a", "{}", None));
-        assert_eq!(read(r#"{"type":"other","event":"/a"}"#), Incoming::Other);
-        assert_eq!(read(r#"{"type":7,"event":"/a"}"#), Incoming::Other);
+        for other in
+            ["\"\"", "null", "\"event\"", "\"ACK\"", "\"\\ud800\"", "7", "[\"ack\"]", "{\"type\":\"ack\"}"]
+        {
+            let frame = format!(r#"{{"type":{other},"event":"/a","ackId":1,"data":[]}}"#);
+            assert_eq!(read(&frame), event("/a", "[]", Some("1")));
+        }
+    }
+
+    #[test]
+    fn names_and_values_that_rust_cannot_represent_do_not_hide_the_frame() {
+        let frame = r#"{"event":"/ping","x\ud83d":1,"ackId":"\udc00","data":{"\ud800":"\ud800"}}"#;
+        assert_eq!(read(frame), event("/ping", r#"{"\ud800":"\ud800"}"#, Some(r#""\udc00""#)));
+    }
+
+    #[test]
+    fn no_event_looks_like_one_that_a_client_raises_itself() {
+        assert!(
+            ["@disconnect", "@error", "@", "@@KOJI_DISPATCH/CONNECTED", "@op"]
+                .iter()
+                .all(|name| is_reserved(name))
+        );
+        assert!(!["message", "/@", "a@", "@op/7", "@op/0/A"].iter().any(|name| is_reserved(name)));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Errors of decoding a frame.
 
-use crate::DEPTH_MAX;
+use switchboard_event::json::DEPTH_MAX;
 
 /// Why a frame of a peer is not a valid event.
 #[derive(Debug, thiserror::Error)]
@@ -32,10 +32,25 @@ pub enum DecodeError {
         /// The bound.
         max: usize,
     },
-    /// Only the server may send this event.
-    #[error("`{0}` is an event of the platform")]
+    /// Only the server may send this event or operation.
+    #[error("`{0}` is reserved for the server")]
     Reserved(String),
     /// Arrays and objects are nested too deeply.
     #[error("frame nests deeper than {DEPTH_MAX} levels")]
     TooDeep,
+}
+
+impl DecodeError {
+    /// The kind of error in one word, for metrics.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            DecodeError::NotAnObject(_) => "not_an_object",
+            DecodeError::MissingField(_) => "missing_field",
+            DecodeError::WrongField { .. } => "wrong_field",
+            DecodeError::TooLong { .. } => "too_long",
+            DecodeError::TooManyRecipients { .. } => "too_many_recipients",
+            DecodeError::Reserved(_) => "reserved",
+            DecodeError::TooDeep => "too_deep",
+        }
+    }
 }

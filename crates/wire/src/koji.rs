@@ -8,14 +8,17 @@ mod metadata;
 
 use switchboard_event::{Event, Payload, ShardName, SocketId};
 
-use crate::text::{write_fmt, write_text};
+use crate::write::{write_fmt, write_text};
 
 pub use incoming::{Incoming, MESSAGE_UNITS_MAX, MessageBounds, RECIPIENTS_MAX, decode};
 
 use metadata::write_payload;
 
-/// The prefix of platform events.
+/// The prefix of the original's platform events.
 const PLATFORM: &str = "@@KOJI_DISPATCH/";
+
+/// The prefix of platform events that the original does not have.
+const PLATFORM_EXTENSION: &str = "@@SWITCHBOARD/";
 
 /// The server's first event: the client's id and shard.
 pub const CONNECTED: &str = "@@KOJI_DISPATCH/CONNECTED";
@@ -25,6 +28,12 @@ pub const CLIENTS_CHANGED: &str = "@@KOJI_DISPATCH/CONNECTED_CLIENTS_CHANGED";
 
 /// A change of that list; only for clients that requested changes.
 pub const CLIENTS_CHANGES: &str = "@@KOJI_DISPATCH/CONNECTED_CLIENTS_CHANGES";
+
+/// Returns true if an event of this name is a platform event. Only the server writes them, with
+/// [`write_platform`]; an event of anybody else must not look like one.
+pub fn is_reserved(name: &str) -> bool {
+    name.starts_with(PLATFORM) || name.starts_with(PLATFORM_EXTENSION)
+}
 
 /// Writes an event for a client; `latency_ms` is the time since it was received.
 ///

@@ -7,10 +7,8 @@ pub mod emit;
 pub mod koji;
 pub mod mesa;
 
-mod depth;
+mod envelope;
 mod error;
-mod object;
-mod text;
+mod write;
 
-pub use depth::DEPTH_MAX;
 pub use error::DecodeError;

@@ -2,17 +2,19 @@
 //!
 //! Specified in `spec/mesa.md`.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use serde_json::value::RawValue;
 use switchboard_event::{Name, NameError, Payload};
 
 use crate::DecodeError;
-use crate::depth::is_shallow;
-use crate::object::for_each_member;
-use crate::text::{Text, write_fmt, write_text};
+use crate::envelope::{read_members, text_of};
+use crate::write::{write_fmt, write_text};
 
 mod event_name;
 
+pub(crate) use event_name::PREFIX as OP_PREFIX;
 pub use event_name::{event_name, op_and_type};
 
 /// The reserved operations.
@@ -49,8 +51,6 @@ pub enum Incoming {
     Heartbeat,
     /// The client replies to a heartbeat.
     HeartbeatAck,
-    /// An operation of servers, ignored from a client.
-    Other,
 }
 
 /// A message on the wire, without the number of a redelivered one.
@@ -66,24 +66,20 @@ pub struct Message {
 
 /// Decodes one message, text or binary.
 pub fn decode(frame: &Bytes) -> Result<Incoming, DecodeError> {
-    if !is_shallow(frame) {
-        return Err(DecodeError::TooDeep);
-    }
     let envelope = Envelope::read(frame)?;
     Ok(match envelope.op()? {
         op::AUTHENTICATE => envelope.authenticate(),
         op::HEARTBEAT => Incoming::Heartbeat,
         op::HEARTBEAT_ACK => Incoming::HeartbeatAck,
-        op::INTERNAL | op::HELLO | op::AUTHENTICATED => Incoming::Other,
+        op @ (op::INTERNAL | op::HELLO | op::AUTHENTICATED) => {
+            return Err(DecodeError::Reserved(format!("op {op}")));
+        }
         op => Incoming::Message(envelope.message(op, frame)?),
     })
 }
 
 /// Decodes a message of a backend, whatever its operation.
 pub fn decode_message(json: &Bytes) -> Result<Message, DecodeError> {
-    if !is_shallow(json) {
-        return Err(DecodeError::TooDeep);
-    }
     let envelope = Envelope::read(json)?;
     envelope.message(envelope.op()?, json)
 }
@@ -93,6 +89,16 @@ impl Message {
     pub fn name(&self) -> Result<Name, NameError> {
         event_name(self.op, self.kind.as_ref())
     }
+}
+
+/// Returns true if clients must not receive an event of this name from other clients: its operation is one by
+/// which the server controls the connection. Backends may send every operation.
+pub fn is_reserved(name: &str) -> bool {
+    let (op, _) = op_and_type(name);
+    matches!(
+        op,
+        op::HEARTBEAT | op::AUTHENTICATE | op::INTERNAL | op::HELLO | op::HEARTBEAT_ACK | op::AUTHENTICATED
+    )
 }
 
 /// Writes an event; `number` counts redelivered messages since authentication, from 1.
@@ -173,9 +179,9 @@ struct Envelope<'a> {
 }
 
 impl<'a> Envelope<'a> {
-    fn read(frame: &'a [u8]) -> Result<Self, serde_json::Error> {
+    fn read(frame: &'a [u8]) -> Result<Self, DecodeError> {
         let mut envelope = Envelope::default();
-        for_each_member(frame, |Text(key), value| match &*key {
+        read_members(frame, |name, value| match name {
             "op" => envelope.op = Some(value),
             "d" => envelope.data = Some(value),
             "t" => envelope.kind = Some(value),
@@ -196,8 +202,8 @@ impl<'a> Envelope<'a> {
     fn authenticate(&self) -> Incoming {
         let (mut token, mut should_sync) = (None, true);
         let data = self.data.map_or("", RawValue::get);
-        let read = for_each_member(data.as_bytes(), |Text(key), value| match &*key {
-            "token" => token = serde_json::from_str(value.get()).ok(),
+        let read = read_members(data.as_bytes(), |name, value| match name {
+            "token" => token = text_of(value).map(Cow::into_owned),
             "shouldSync" => should_sync = value.get() != "false",
             _ => {}
         });
@@ -216,8 +222,7 @@ impl<'a> Envelope<'a> {
 }
 
 fn read_kind(kind: &RawValue) -> Result<Name, DecodeError> {
-    let text: Option<Text<'_>> = serde_json::from_str(kind.get()).ok();
-    let name = text.and_then(|text| Name::new(&text.0).ok());
+    let name = text_of(kind).and_then(|text| Name::new(&text).ok());
     name.ok_or(DecodeError::WrongField { field: "t", expected: "a string of 1 to 256 bytes" })
 }
 
@@ -256,10 +261,10 @@ mod tests {
     }
 
     #[test]
-    fn operations_of_servers_are_ignored_from_clients() {
+    fn operations_of_servers_are_refused_from_clients() {
         for op in [5, 10, 22] {
             let frame = format!(r#"{{"op":{op},"t":"DISCONNECT_CLIENT"}}"#);
-            assert_eq!(try_read(&frame).unwrap(), Incoming::Other);
+            assert!(matches!(try_read(&frame), Err(DecodeError::Reserved(_))), "{frame}");
         }
         assert_eq!(try_read(r#"{"op":1,"d":{}}"#).unwrap(), Incoming::Heartbeat);
         assert_eq!(try_read(r#"{"op":11}"#).unwrap(), Incoming::HeartbeatAck);
@@ -355,6 +360,27 @@ mod tests {
         assert!(message(7, Some(&"x".repeat(256)), "{}").name().is_err());
         let unchanged = written(|out| write_event(out, "@op/x", &Payload::EMPTY, None));
         assert_eq!(unchanged, json!({ "op": 0, "d": {}, "t": "@op/x" }));
+    }
+
+    #[test]
+    fn names_and_values_that_rust_cannot_represent_do_not_hide_the_frame() {
+        let frame = r#"{"op":0,"\ud800":0,"t":"A","d":{"\udc00":"\ud800"}}"#;
+        let expected = message(0, Some("A"), r#"{"\udc00":"\ud800"}"#);
+        assert_eq!(try_read(frame).unwrap(), Incoming::Message(expected));
+        let login = r#"{"op":2,"d":{"\ud800":0,"token":"t","shouldSync":false}}"#;
+        let expected = Incoming::Authenticate { token: Some("t".into()), should_sync: false };
+        assert_eq!(try_read(login).unwrap(), expected);
+        assert!(try_read(r#"{"op":0,"t":"\ud800"}"#).is_err());
+    }
+
+    #[test]
+    fn an_event_of_a_client_cannot_be_an_operation_of_the_server() {
+        for name in ["@op/5/DISCONNECT_CLIENT", "@op/22", "@op/010/x", "@op/+1", "@op/2"] {
+            assert!(is_reserved(name), "{name}");
+        }
+        for name in ["A", "@op/0", "@op/7/A", "@op/x", "@op/0/@op/5", "@op/5.0", "@error"] {
+            assert!(!is_reserved(name), "{name}");
+        }
     }
 
     proptest! {

@@ -4,6 +4,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
 
+use switchboard_testkit::raw::frame;
+
 use crate::support::{SWITCHBOARD, Server, get, read_to, run, upgraded};
 
 /// The first frame from the server after an emit request on the path of a Koji client.
@@ -144,6 +146,52 @@ fn an_event_of_the_emit_command_is_printed_by_the_tail_command() {
     for name in ["switchboard_messages_in_total", "switchboard_deliveries_total"] {
         assert!(metrics.contains(name), "{name} is in\n{metrics}");
     }
+}
+
+#[test]
+fn the_emit_command_sends_data_as_it_was_written() {
+    let server = Server::start(&["demo"]);
+    let echo = |data: &str| run(&["emit", &server.url(), "/echo", data, "--request"]);
+    for data in ["[1,1e400]", "12345678901234567890123", "1.50", r#""\ud800""#] {
+        assert_eq!(String::from_utf8(echo(data).stdout).unwrap(), format!("{{\"data\":{data}}}\n"));
+    }
+    assert_eq!(echo("a text").stdout, b"{\"data\":\"a text\"}\n");
+    let refused = echo(&("[".repeat(64) + &"]".repeat(64)));
+    let error = String::from_utf8(refused.stderr).unwrap();
+    assert!(error.contains("data nests deeper than 63 levels"), "{error}");
+}
+
+#[test]
+fn ignored_frames_are_counted_by_reason() {
+    let server = Server::start(&["demo", "--set", "mesa.enabled=true"]);
+    let deep = format!(r#"{{"event":"/echo","data":{}{}}}"#, "[".repeat(64), "]".repeat(64));
+    let long = format!(r#"{{"eventName":"a","payload":"{}"}}"#, "x".repeat(128_000));
+    for (path, frames) in [
+        ("/", &["no JSON", "[]", r#"{"data":1}"#, &deep, r#"{"type":"ack","ackId":"x"}"#][..]),
+        ("/koji", &["{}", r#"{"eventName":5}"#, r#"{"eventName":"@@KOJI_DISPATCH/CONNECTED"}"#, &long]),
+        ("/mesa", &[r#"{"op":"0"}"#, r#"{"op":5}"#, r#"{"op":22}"#, r#"{"op":0,"t":"UNKNOWN"}"#]),
+    ] {
+        let mut stream = upgraded(&server.address, path);
+        for text in frames {
+            stream.write_all(&frame(0x81, text.as_bytes())).expect("the connection is open");
+        }
+        stream.write_all(&frame(0x89, b"all are read")).expect("the connection is open");
+        read_to(&mut stream, b"all are read");
+    }
+    let metrics = server.get("/metrics");
+    for (reason, count) in [
+        ("not_an_object", 2),
+        ("missing_field", 2),
+        ("wrong_field", 2),
+        ("too_deep", 1),
+        ("too_long", 1),
+        ("reserved", 3),
+        ("unknown_reply", 1),
+    ] {
+        let line = format!("switchboard_ignored_frames_total{{reason=\"{reason}\"}} {count}\n");
+        assert!(metrics.contains(&line), "{line} is in\n{metrics}");
+    }
+    assert!(metrics.contains("switchboard_unknown_events_total 1\n"), "{metrics}");
 }
 
 #[test]

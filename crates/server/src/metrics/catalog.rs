@@ -42,8 +42,12 @@ pub const METRICS: &[Metric] = &[
     counter("switchboard_messages_in_total", "", "Messages received from clients"),
     counter("switchboard_bytes_in_total", "", "Bytes received from clients, including frame headers"),
     counter("switchboard_bytes_out_total", "", "Bytes sent to clients, including frame headers"),
-    counter("switchboard_bad_frames_total", "", "Frames that could not be decoded and were ignored"),
-    counter("switchboard_unknown_events_total", "", "Events without a handler"),
+    counter(
+        "switchboard_ignored_frames_total",
+        "reason",
+        "Frames of clients that were ignored, by reason: not_an_object, missing_field, wrong_field, too_long, too_deep, too_many_recipients, reserved for the server, or unknown_reply to a request that is not pending",
+    ),
+    counter("switchboard_unknown_events_total", "", "Events without a handler or a worker that accepts them"),
     counter(
         "switchboard_refused_events_total",
         "reason",

@@ -290,7 +290,7 @@ impl Connection {
         match receive(&self.server, &self.socket, &frame) {
             Ok(received) => self.handle_received(received, started),
             Err(error) => {
-                self.node().meters().bad_frames.increment(1);
+                self.node().meters().ignored_frame(error.reason());
                 let error = with_causes(&error);
                 limited!(DEBUG, socket = %self.socket.id(), error = printable(&error), "frame cannot be decoded; it is ignored");
                 self.server.report_error(&self.socket, "", "bad_frame", &error);

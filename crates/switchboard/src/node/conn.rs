@@ -114,15 +114,11 @@ impl Conn {
         waiting.get_or_insert_default().closed.get_or_insert_default().clone()
     }
 
-    /// Completes a request with its reply. Ignores an unknown id.
-    pub(crate) fn resolve(&self, ack: &Payload, data: Payload) {
-        let Ok(id) = ack.to::<String>() else { return };
-        let Ok(id) = id.parse() else { return };
+    /// Completes a request with its reply. Returns false if no request with this id is pending.
+    pub(crate) fn resolve(&self, ack: &Payload, data: Payload) -> bool {
+        let Some(id) = ack.to_text().and_then(|id| id.parse().ok()) else { return false };
         let sender = self.waiting().as_mut().and_then(|waiting| waiting.replies.remove(&id));
-        if let Some(sender) = sender {
-            // Fails if the request timed out at the same time.
-            let _ = sender.send(data);
-        }
+        sender.is_some_and(|sender| sender.send(data).is_ok())
     }
 
     /// Records the code with which this node closes the connection. Later codes are ignored.

@@ -12,7 +12,6 @@ pub(crate) struct Meters {
     pub(crate) bytes_in: Counter,
     pub(crate) bytes_out: Counter,
     pub(crate) http_refused: Counter,
-    pub(crate) bad_frames: Counter,
     pub(crate) unknown_events: Counter,
     pub(crate) panics: Counter,
     pub(crate) lists: Counter,
@@ -32,7 +31,6 @@ impl Meters {
             bytes_in: counter!("switchboard_bytes_in_total"),
             bytes_out: counter!("switchboard_bytes_out_total"),
             http_refused: counter!("switchboard_http_requests_refused_total"),
-            bad_frames: counter!("switchboard_bad_frames_total"),
             unknown_events: counter!("switchboard_unknown_events_total"),
             panics: counter!("switchboard_handler_panics_total"),
             lists: counter!("switchboard_member_lists_total"),
@@ -58,6 +56,11 @@ impl Meters {
     /// Counts a refused handshake by its HTTP status.
     pub(crate) fn refused(&self, status: u16) {
         counter!("switchboard_connections_refused_total", "status" => status.to_string()).increment(1);
+    }
+
+    /// Counts a frame that was ignored because it is invalid, or because the client may not send it.
+    pub(crate) fn ignored_frame(&self, reason: &'static str) {
+        counter!("switchboard_ignored_frames_total", "reason" => reason).increment(1);
     }
 
     /// Counts an event that was ignored because of a rule of its project.

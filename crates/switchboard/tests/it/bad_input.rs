@@ -38,9 +38,33 @@ async fn invalid_frames_are_ignored_and_the_connection_stays_open() {
         peer.send_text(invalid).await;
     }
     peer.send_binary(b"\xff\xfe\x00").await;
-    peer.send(&json!({ "type": "other", "event": "/echo", "ackId": 1 })).await;
     peer.quiet().await;
     bystanders.assert_unaffected().await;
+}
+
+#[tokio::test]
+async fn a_type_other_than_ack_is_ignored_and_the_frame_is_an_event() {
+    let server = TestServer::start(app()).await;
+    let mut peer = server.peer().await;
+    for other in [json!("event"), json!("foo"), json!("ACK"), json!(7), json!(["ack"]), json!(null)] {
+        peer.send(&json!({ "event": "/echo", "data": other, "ackId": "b", "type": other })).await;
+        let data = if other.is_null() { json!({}) } else { other };
+        assert_eq!(peer.next().await, json!({ "type": "ack", "ackId": "b", "data": data }));
+    }
+}
+
+#[tokio::test]
+async fn a_frame_with_strings_that_rust_cannot_represent_is_handled() {
+    let app = app().on("/forward", async |data: switchboard::Payload| data);
+    let server = TestServer::start(app).await;
+    let mut peer = server.peer().await;
+    peer.send_text(r#"{"event":"/echo","x\ud83d":1,"ackId":1,"data":2}"#).await;
+    assert_eq!(peer.next().await, json!({ "type": "ack", "ackId": 1, "data": 2 }));
+    peer.send_text(r#"{"\udfff":{},"event":"/forward","data":{"\ud800":"\ud83d"},"ackId":"\ud800"}"#).await;
+    assert_eq!(peer.next_text().await, r#"{"type":"ack","ackId":"\ud800","data":{"\ud800":"\ud83d"}}"#);
+    peer.send_text(r#"{"event":"/\ud800","ackId":1}"#).await;
+    let error = r#"No handler for: "/\ud800""#;
+    assert_eq!(peer.next().await["data"], json!({ "error": error }));
 }
 
 #[tokio::test]

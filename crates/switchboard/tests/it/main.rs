@@ -8,6 +8,7 @@ mod http_rates;
 mod inbox;
 mod koji;
 mod koji_member_lists;
+mod koji_metadata;
 mod limits;
 mod member_lists;
 mod mesa;

@@ -5,13 +5,12 @@ use std::fmt;
 use bytes::Bytes;
 use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
+use switchboard_event::json::for_each_member;
 use switchboard_event::{Name, Payload};
 
-use super::PLATFORM;
+use super::{PLATFORM, is_reserved};
 use crate::DecodeError;
-use crate::depth::is_shallow;
-use crate::object::{for_each_member, is_object};
-use crate::text::Text;
+use crate::envelope::{read_members, text_of};
 
 /// Longest message, in UTF-16 units. The original clients refuse to send more.
 pub const MESSAGE_UNITS_MAX: usize = 128_000;
@@ -61,17 +60,17 @@ pub fn decode(frame: &Bytes, bounds: MessageBounds) -> Result<Incoming, DecodeEr
     if frame.len() > units_max && utf16_units(frame) > units_max {
         return Err(DecodeError::TooLong { max: units_max });
     }
-    if !is_shallow(frame) {
-        return Err(DecodeError::TooDeep);
-    }
     let Envelope { event_name, payload, recipients } = Envelope::read(frame)?;
     let payload =
         payload.map(|raw| Payload::slice_of(frame, raw)).filter(|payload| *payload != Payload::NULL);
     let wrong_name = DecodeError::WrongField { field: "eventName", expected: "a string of 1 to 256 bytes" };
     let event_name = event_name.ok_or(DecodeError::MissingField("eventName"))?;
-    let Ok(Text(event_name)) = serde_json::from_str(event_name.get()) else { return Err(wrong_name) };
+    let Some(event_name) = text_of(event_name) else { return Err(wrong_name) };
     if let Some(action) = event_name.strip_prefix(PLATFORM) {
         return platform(action, payload);
+    }
+    if is_reserved(&event_name) {
+        return Err(reserved(&event_name));
     }
     let name = Name::new(&event_name).map_err(|_| wrong_name)?;
     let recipients = match recipients {
@@ -86,35 +85,44 @@ fn platform(action: &str, payload: Option<Payload>) -> Result<Incoming, DecodeEr
     let payload = payload.unwrap_or(Payload::NULL);
     let wrong = |expected| DecodeError::WrongField { field: "payload", expected };
     match action {
-        "SET_USER_INFO" if is_object(&payload) => Ok(Incoming::SetUserInfo(payload)),
+        "SET_USER_INFO" if payload.is_object() => Ok(Incoming::SetUserInfo(payload)),
         "SET_USER_INFO" => Err(wrong("an object")),
-        "IDENTIFY" => {
-            let token = is_object(&payload).then(|| payload.to::<Token>().ok()).flatten();
-            Ok(Incoming::Identify(token.map(|token| token.token)))
-        }
+        "IDENTIFY" => Ok(Incoming::Identify(only_token(&payload))),
         "GET_CONNECTED_CLIENTS" => Ok(Incoming::GetClients),
-        _ => Err(DecodeError::Reserved(action.chars().take(64).collect())),
+        _ => Err(reserved(action)),
     }
 }
 
-#[derive(serde::Deserialize)]
-struct Token {
-    token: String,
+/// The token of an IDENTIFY, if the object has exactly one, and it is a text.
+fn only_token(payload: &Payload) -> Option<String> {
+    let mut tokens = Vec::new();
+    for_each_member(payload.as_bytes(), |name, value: &RawValue| {
+        if name.unescape().as_deref() == Some("token") {
+            tokens.push(value);
+        }
+    })
+    .ok()?;
+    let [token] = tokens[..] else { return None };
+    text_of(token).map(Into::into)
+}
+
+fn reserved(name: &str) -> DecodeError {
+    DecodeError::Reserved(name.chars().take(64).collect())
 }
 
 /// A string is a list of one. Values that cannot be an id are skipped.
 fn read_recipients(raw: &RawValue, max: usize) -> Result<Option<Vec<Name>>, DecodeError> {
-    let wrong = DecodeError::WrongField { field: "recipients", expected: "a list of ids" };
-    if !matches!(raw.get().as_bytes(), b"null" | [b'[' | b'"', ..]) {
-        return Err(wrong);
-    }
-    let mut deserializer = serde_json::Deserializer::from_str(raw.get());
-    match deserializer.deserialize_any(RecipientsVisitor { max }) {
-        Ok(Some(ids)) if ids.len() > max => Err(DecodeError::TooManyRecipients { max }),
-        Ok(ids) => Ok(ids),
-        // An unreadable list contains an invalid string, such as half a surrogate pair.
-        Err(_) => Err(wrong),
-    }
+    let ids: Vec<Name> = match raw.get().as_bytes() {
+        b"null" => return Ok(None),
+        [b'"', ..] => read_id(raw).into_iter().collect(),
+        [b'[', ..] => serde_json::Deserializer::from_str(raw.get()).deserialize_seq(IdsVisitor { max })?,
+        _ => return Err(DecodeError::WrongField { field: "recipients", expected: "a list of ids" }),
+    };
+    if ids.len() > max { Err(DecodeError::TooManyRecipients { max }) } else { Ok(Some(ids)) }
+}
+
+fn read_id(json: &RawValue) -> Option<Name> {
+    Name::new(&text_of(json)?).ok()
 }
 
 fn utf16_units(text: &[u8]) -> usize {
@@ -131,9 +139,9 @@ struct Envelope<'a> {
 }
 
 impl<'a> Envelope<'a> {
-    fn read(frame: &'a [u8]) -> Result<Self, serde_json::Error> {
+    fn read(frame: &'a [u8]) -> Result<Self, DecodeError> {
         let mut envelope = Envelope::default();
-        for_each_member(frame, |Text(key), value| match &*key {
+        read_members(frame, |name, value| match name {
             "eventName" => envelope.event_name = Some(value),
             "payload" => envelope.payload = Some(value),
             "recipients" => envelope.recipients = Some(value),
@@ -143,37 +151,26 @@ impl<'a> Envelope<'a> {
     }
 }
 
-/// Reads the valid ids of a list, or of a single string; `None` for null. One more than `max` shows that there
-/// are too many; further ones are not stored.
-struct RecipientsVisitor {
+/// Reads the valid ids of a list. One more than `max` shows that there are too many; further ones are not stored.
+struct IdsVisitor {
     max: usize,
 }
 
-impl<'de> Visitor<'de> for RecipientsVisitor {
-    type Value = Option<Vec<Name>>;
+impl<'de> Visitor<'de> for IdsVisitor {
+    type Value = Vec<Name>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a list of ids")
     }
 
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-
-    fn visit_str<E>(self, id: &str) -> Result<Self::Value, E> {
-        Ok(Some(Name::new(id).into_iter().collect()))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<Name>, A::Error> {
         let mut ids = Vec::new();
         while let Some(one) = list.next_element::<&RawValue>()? {
-            if ids.len() <= self.max
-                && let Ok(Text(id)) = serde_json::from_str(one.get())
-            {
-                ids.extend(Name::new(&id));
+            if ids.len() <= self.max {
+                ids.extend(read_id(one));
             }
         }
-        Ok(Some(ids))
+        Ok(ids)
     }
 }
 
@@ -261,8 +258,10 @@ mod tests {
             let frame = format!(r#"{{"eventName":"@@KOJI_DISPATCH/{name}","payload":{{}}}}"#);
             assert!(matches!(try_read(&frame), Err(DecodeError::Reserved(_))), "{name}");
         }
-        let escaped = r#"{"eventName":"\u0040@KOJI_DISPATCH/CONNECTED"}"#;
-        assert!(matches!(try_read(escaped), Err(DecodeError::Reserved(_))));
+        for name in ["\\u0040@KOJI_DISPATCH/CONNECTED", "@@SWITCHBOARD/session", "@@SWITCHBOARD/"] {
+            let frame = format!(r#"{{"eventName":"{name}"}}"#);
+            assert!(matches!(try_read(&frame), Err(DecodeError::Reserved(_))), "{name}");
+        }
         for payload in ["null", "[]", "\"x\"", "5"] {
             let frame = format!(r#"{{"eventName":"@@KOJI_DISPATCH/SET_USER_INFO","payload":{payload}}}"#);
             assert!(matches!(try_read(&frame), Err(DecodeError::WrongField { .. })), "{frame}");
@@ -276,6 +275,18 @@ mod tests {
             let frame = format!(r#"{{"eventName":"@@KOJI_DISPATCH/IDENTIFY","payload":{payload}}}"#);
             assert_eq!(read(&frame), Incoming::Identify(None), "{frame}");
         }
+    }
+
+    #[test]
+    fn names_and_values_that_rust_cannot_represent_do_not_hide_the_frame() {
+        let payload = r#"{"\udc00":"\ud800"}"#;
+        let frame =
+            format!(r#"{{"\ud800":0,"eventName":"a","payload":{payload},"recipients":["\ud800","x"]}}"#);
+        assert_eq!(read(&frame), event("a", payload, Some(&["x"])));
+        assert_eq!(read(r#"{"eventName":"a","recipients":"\ud800"}"#), event("a", "{}", Some(&[])));
+        let identify = r#"{"eventName":"@@KOJI_DISPATCH/IDENTIFY","payload":{"\ud800":0,"token":"t"}}"#;
+        assert_eq!(read(identify), Incoming::Identify(Some("t".into())));
+        assert!(try_read(r#"{"eventName":"\ud800"}"#).is_err());
     }
 
     #[test]

@@ -1,32 +1,38 @@
 //! Adds the sender and the time to a payload that is an object, without parsing it into a tree.
+//!
+//! Receivers trust the metadata, so no member of the sender passes unread: of an object that cannot be read, only
+//! the members before the fault are copied.
 
-use std::fmt;
-
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
 use switchboard_event::Event;
+use switchboard_event::json::{Text, for_each_member};
 
-use crate::object::{for_each_member, is_object};
-use crate::text::{Text, write_fmt, write_text};
+use crate::write::write_fmt;
 
 /// Writes the payload of an event, with the metadata if it is an object.
 pub(super) fn write_payload(out: &mut Vec<u8>, event: &Event) {
-    match serde_json::from_slice::<TopLevel>(event.data.as_bytes()) {
-        Ok(keys) if is_object(&event.data) => write_object(out, event, keys),
-        _ => out.extend_from_slice(event.data.as_bytes()),
+    let data = event.data.as_bytes();
+    if !event.data.is_object() {
+        return out.extend_from_slice(data);
     }
+    let names = Names::of(data);
+    let has_members = match names.may_be_copied {
+        true => {
+            // Whitespace may precede the brace, but the brace is the last byte.
+            out.extend_from_slice(&data[..data.len() - 1]);
+            names.has_any
+        }
+        false => write_members_without_metadata(out, data),
+    };
+    write_metadata(out, event, &names, has_members);
+    out.push(b'}');
 }
 
-/// Copies an object and appends the metadata to its members.
-fn write_object(out: &mut Vec<u8>, event: &Event, keys: TopLevel) {
-    let data = event.data.as_bytes();
-    if keys.forged {
-        write_members_without_metadata(out, data);
-    } else {
-        // Whitespace may precede the brace, but the brace is the last byte.
-        out.extend_from_slice(&data[..data.len() - 1]);
-    }
-    let mut comma = if keys.own > 0 { "," } else { "" };
-    let mut member = |name: &str, value: fmt::Arguments<'_>| {
+/// Appends the metadata to the members of an object.
+fn write_metadata(out: &mut Vec<u8>, event: &Event, names: &Names, has_members: bool) {
+    let mut comma = if has_members { "," } else { "" };
+    let mut member = |name: &str, value: std::fmt::Arguments<'_>| {
         write_fmt(out, format_args!("{comma}\"{name}\":{value}"));
         comma = ",";
     };
@@ -35,77 +41,62 @@ fn write_object(out: &mut Vec<u8>, event: &Event, keys: TopLevel) {
         member("__clientId", format_args!("\"{id}\""));
     }
     member("__timestamp", format_args!("{time}"));
-    if let (Some(id), false) = (event.sender, keys.client_id) {
+    if let (Some(id), false) = (event.sender, names.client_id) {
         member("clientId", format_args!("\"{id}\""));
     }
-    if !keys.timestamp {
+    if !names.timestamp {
         member("timestamp", format_args!("{time}"));
     }
-    out.push(b'}');
 }
 
-/// Copies `{` and all members except reserved metadata.
-fn write_members_without_metadata(out: &mut Vec<u8>, data: &[u8]) {
+/// Copies `{` and all members except reserved metadata. Returns true if there are any.
+fn write_members_without_metadata(out: &mut Vec<u8>, object: &[u8]) -> bool {
     out.push(b'{');
-    let mut comma = false;
-    let copied = for_each_member(data, |Text(key), value| {
-        if !is_metadata(&key) {
-            if std::mem::replace(&mut comma, true) {
+    let mut has_members = false;
+    let read = for_each_member(object, |name, value: &RawValue| {
+        if !is_metadata(name) {
+            if std::mem::replace(&mut has_members, true) {
                 out.push(b',');
             }
-            write_text(out, &key);
+            out.extend_from_slice(name.as_json().as_bytes());
             out.push(b':');
             out.extend_from_slice(value.get().as_bytes());
         }
     });
-    copied.expect("the data was read once already");
+    // After a fault nothing more is copied.
+    drop(read);
+    has_members
 }
 
-fn is_metadata(key: &str) -> bool {
-    matches!(key, "__clientId" | "__timestamp")
+fn is_metadata(name: Text<'_>) -> bool {
+    matches!(name.unescape().as_deref(), Some("__clientId" | "__timestamp"))
 }
 
-/// The result of scanning an object's keys.
+/// What the names of an object's members decide.
 #[derive(Default)]
-struct TopLevel {
-    /// It has members that are not reserved metadata.
-    own: usize,
-    /// It contains metadata that only the server may write.
-    forged: bool,
+struct Names {
+    /// The object can be read and contains no metadata, which only the server may write.
+    may_be_copied: bool,
+    /// It has a member.
+    has_any: bool,
     client_id: bool,
     timestamp: bool,
 }
 
-impl<'de> Deserialize<'de> for TopLevel {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(TopLevelVisitor)
-    }
-}
-
-struct TopLevelVisitor;
-
-impl<'de> Visitor<'de> for TopLevelVisitor {
-    type Value = TopLevel;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<TopLevel, A::Error> {
-        let mut keys = TopLevel::default();
-        while let Some((Text(key), IgnoredAny)) = map.next_entry()? {
-            match &*key {
-                key if is_metadata(key) => {
-                    keys.forged = true;
-                    continue;
-                }
-                "clientId" => keys.client_id = true,
-                "timestamp" => keys.timestamp = true,
+impl Names {
+    fn of(object: &[u8]) -> Self {
+        let (mut names, mut is_forged) = (Names::default(), false);
+        let read = for_each_member(object, |name, _: IgnoredAny| {
+            names.has_any = true;
+            match name.unescape().as_deref() {
+                Some("__clientId" | "__timestamp") => is_forged = true,
+                Some("clientId") => names.client_id = true,
+                Some("timestamp") => names.timestamp = true,
                 _ => {}
             }
-            keys.own += 1;
-        }
-        Ok(keys)
+        });
+        names.may_be_copied = read.is_ok() && !is_forged;
+        names
     }
 }
 
@@ -158,6 +149,42 @@ mod tests {
         assert_eq!(alone, json!({ "__timestamp": 1234, "timestamp": 1234 }));
     }
 
+    /// The written payload of a sender at time 7, with `ID` in place of its id.
+    fn payload_of(data: &str) -> String {
+        let (sender, mut out) = (SocketId::random(), Vec::new());
+        let (name, data) = (Name::new("a").unwrap(), Payload::parse(data).unwrap());
+        write_payload(&mut out, &Event { name, data, sender: Some(sender), time_ms: 7 });
+        String::from_utf8(out).unwrap().replace(&sender.to_string(), "ID")
+    }
+
+    const METADATA: &str = r#""__clientId":"ID","__timestamp":7"#;
+
+    #[test]
+    fn metadata_cannot_be_forged_beside_names_that_rust_cannot_represent() {
+        let own = r#""clientId":"ID","timestamp":7"#;
+        let forged = r#"{"body":"pay me","\ud800":0,"__clientId":"victim","__timestamp":1}"#;
+        assert_eq!(payload_of(forged), format!(r#"{{"body":"pay me","\ud800":0,{METADATA},{own}}}"#));
+        let first = r#"{"__clientId":"victim","\udc00\ud800":"\ud800"}"#;
+        assert_eq!(payload_of(first), format!(r#"{{"\udc00\ud800":"\ud800",{METADATA},{own}}}"#));
+        let honest = r#"{ "\uD83D" : 1e400 , "timestamp":0}"#;
+        let expected = format!(r#"{{ "\uD83D" : 1e400 , "timestamp":0,{METADATA},"clientId":"ID"}}"#);
+        assert_eq!(payload_of(honest), expected);
+    }
+
+    #[test]
+    fn of_an_object_that_cannot_be_read_only_the_members_before_the_fault_are_copied() {
+        for (object, copied) in [
+            (r#"{"a":1,"b"x,"__clientId":"victim"}"#, r#"{"a":1"#),
+            (r#"{"__clientId":"victim",}"#, "{"),
+            ("{\"\u{1}\":0,\"__clientId\":\"victim\"}", "{"),
+        ] {
+            assert!(!Names::of(object.as_bytes()).may_be_copied, "{object}");
+            let mut out = Vec::new();
+            assert_eq!(write_members_without_metadata(&mut out, object.as_bytes()), copied.len() > 1);
+            assert_eq!(out, copied.as_bytes());
+        }
+    }
+
     proptest! {
         #[test]
         fn any_object_stays_json_and_gets_the_sender_of_the_server(
@@ -168,7 +195,7 @@ mod tests {
             let payload = written(&format!("{{{}}}", members.join(",")), Some(id));
             prop_assert_eq!(&payload["__clientId"], &json!(id));
             prop_assert_eq!(&payload["__timestamp"], &json!(1234));
-            for key in keys.iter().filter(|key| !is_metadata(key)) {
+            for key in keys.iter().filter(|key| !matches!(&***key, "__clientId" | "__timestamp")) {
                 prop_assert_eq!(&payload[key], &json!(1));
             }
         }

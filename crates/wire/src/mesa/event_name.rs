@@ -5,7 +5,8 @@
 
 use switchboard_event::{Name, NameError};
 
-const PREFIX: &str = "@op/";
+/// How the event name of an operation begins.
+pub(crate) const PREFIX: &str = "@op/";
 
 /// The event name of a message with this operation and type. Fails if the name would be too long.
 pub fn event_name(op: i64, kind: Option<&Name>) -> Result<Name, NameError> {

@@ -24,8 +24,11 @@ pub(crate) fn receive(server: &Arc<Server>, socket: &Socket, frame: &Bytes) -> R
             return Ok(Request::new(socket.clone(), name, data, ack).into());
         }
         Incoming::Unroutable { shown, ack } => server.unroutable(socket, &shown, ack.as_ref()),
-        Incoming::Reply { ack, data } => socket.conn().resolve(&ack, data),
-        Incoming::Other => {}
+        Incoming::Reply { ack, data } => {
+            if !socket.conn().resolve(&ack, data) {
+                socket.node().meters().ignored_frame("unknown_reply");
+            }
+        }
     }
     Ok(Received::default())
 }

@@ -4,16 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use serde::Deserialize;
 use switchboard_backplane::{ClientAction, ClientMessage};
-use switchboard_event::Protocol;
+use switchboard_event::{Payload, Protocol};
 use switchboard_wire::DecodeError;
 use switchboard_wire::mesa::{self, Incoming, Message, op};
 use switchboard_ws::CloseCode;
 use switchboard_ws::frame::{OpCode, encode_with};
 
 use crate::api::socket::Socket;
-use crate::node::reports::report;
+use crate::node::reports::{report, sink_for};
 use crate::protocols::mesa::client_state::{ClientState, client_of};
 use crate::protocols::mesa::login::log_in;
 use crate::protocols::received::Received;
@@ -30,9 +29,8 @@ pub(crate) fn receive(server: &Arc<Server>, socket: &Socket, frame: &Bytes) -> R
             return Ok(request(socket, message).map(Received::from).unwrap_or_default());
         }
         Incoming::Message(Message { op, kind, data }) => {
-            report(node, session, ClientAction::Message(ClientMessage { op, kind, data, reply_to: None }));
+            report_message(socket, ClientMessage { op, kind, data, reply_to: None });
         }
-        Incoming::Other => {}
         Incoming::Authenticate { token, should_sync } => log_in(socket, token, should_sync),
         Incoming::Heartbeat => {
             let frame = encode_with(OpCode::Text, 24, mesa::write_heartbeat_ack);
@@ -53,8 +51,18 @@ fn request(socket: &Socket, message: Message) -> Option<Request> {
 
 /// The fallback for messages without a handler: reports them to the report sink.
 pub(crate) async fn report_unhandled(request: Request) {
-    let socket = request.socket();
-    report(socket.node(), socket.session(), ClientAction::Message(request.to_report(None)));
+    report_message(request.socket(), request.to_report(None));
+}
+
+/// Reports a message without a handler to the report sink. Without one the message is unknown.
+fn report_message(socket: &Socket, message: ClientMessage) {
+    let (node, session) = (socket.node(), socket.session());
+    let is_accepted =
+        sink_for(node, Protocol::Mesa).is_some_and(|sink| sink.accepts(&session.project.id, false));
+    match is_accepted {
+        true => report(node, session, ClientAction::Message(message)),
+        false => node.meters().unknown_events.increment(1),
+    }
 }
 
 /// Returns true if the endpoint enforces a version and the message contains the client's. Closes the client
@@ -64,11 +72,8 @@ fn check_version(socket: &Socket, client: &ClientState, message: &Message) -> bo
     if message.op != op::DISPATCH || message.kind.as_deref() != Some("CLIENT_VERSION") {
         return false;
     }
-    #[derive(Deserialize)]
-    struct Version {
-        v: String,
-    }
-    if !message.data.to::<Version>().is_ok_and(|version| version.v == *required) {
+    let version = message.data.member("v");
+    if version.as_ref().and_then(Payload::to_text).as_deref() != Some(required) {
         let reason = "the version of the client is not the server's";
         socket.node().close(socket.session(), CloseCode::PROTOCOL, reason);
     }

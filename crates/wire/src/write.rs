@@ -1,0 +1,18 @@
+//! Writing JSON.
+
+use std::fmt::{self, Write as _};
+
+pub(crate) fn write_text(out: &mut Vec<u8>, text: &str) {
+    serde_json::to_writer(out, text).expect("a string is JSON and a Vec accepts all bytes");
+}
+
+pub(crate) fn write_fmt(out: &mut Vec<u8>, arguments: fmt::Arguments<'_>) {
+    struct Utf8<'a>(&'a mut Vec<u8>);
+    impl fmt::Write for Utf8<'_> {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            self.0.extend_from_slice(text.as_bytes());
+            Ok(())
+        }
+    }
+    Utf8(out).write_fmt(arguments).expect("a Vec accepts all bytes");
+}
