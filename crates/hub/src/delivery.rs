@@ -9,8 +9,8 @@ use switchboard_event::{DeliveryClass, Event, Parcel, Protocol};
 use crate::outbox::{Appended, Order};
 use crate::session::Session;
 
-/// Encodes an event as a complete WebSocket frame of a protocol.
-pub type Encode = fn(Protocol, &Event) -> Bytes;
+/// Encodes an event as a complete WebSocket frame of a protocol. `None` if the protocol reserves the event's name.
+pub type Encode = fn(Protocol, &Event) -> Option<Bytes>;
 
 /// Schedules the flush of outboxes. The hub schedules an outbox once, and again only after its flush.
 pub trait Schedule: Send + Sync + 'static {
@@ -32,6 +32,8 @@ pub struct Delivered {
     pub overflowed: usize,
     /// Sockets that were closing already.
     pub closed: usize,
+    /// Sockets that do not receive the event, because their protocol reserves its name.
+    pub reserved: usize,
 }
 
 impl Delivered {
@@ -54,6 +56,8 @@ pub struct HubStats {
     pub overflowed: AtomicU64,
     /// Frames for sockets that were closing.
     pub closed: AtomicU64,
+    /// Events for sockets whose protocol reserves the name.
+    pub reserved: AtomicU64,
     /// Frames that were queued when their connection ended.
     pub unsent: AtomicU64,
     /// Events for users or sockets of which none was connected, as far as this node can know.
@@ -137,6 +141,7 @@ impl Delivery {
         add(&self.stats.dropped, delivered.dropped);
         add(&self.stats.overflowed, delivered.overflowed);
         add(&self.stats.closed, delivered.closed);
+        add(&self.stats.reserved, delivered.reserved);
     }
 }
 
@@ -153,6 +158,7 @@ impl FanOut<'_> {
     pub(crate) fn deliver_to(&mut self, session: &Arc<Session>) {
         let (delivery, protocol) = (self.delivery, session.protocol);
         let frame = self.parcel.frame(protocol, |event| (delivery.encode)(protocol, event));
+        let Some(frame) = frame else { return self.delivered.reserved += 1 };
         self.frame_bytes = frame.len();
         if delivery.append(session, frame, self.parcel.class, Order::Next, &mut self.delivered) {
             self.to_flush.push(session.clone());

@@ -61,6 +61,7 @@ pub const HUB_LOSSES: &[(&str, HubCounter)] = &[
     ("outbox_full", |stats| &stats.dropped),
     ("receiver_too_slow", |stats| &stats.overflowed),
     ("receiver_closing", |stats| &stats.closed),
+    ("reserved_name", |stats| &stats.reserved),
     ("receiver_gone", |stats| &stats.unsent),
     ("no_receiver", |stats| &stats.unreached),
     ("bus_full", |stats| &stats.bus_full),

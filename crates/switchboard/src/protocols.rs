@@ -60,16 +60,24 @@ macro_rules! protocols {
             }
         }
 
-        fn encode_event(protocol: Protocol, event: &Event) -> Bytes {
+        fn reserves(protocol: Protocol, event: &Event) -> bool {
             match protocol {
-                $(Protocol::$protocol => <$implementation>::encode_event(event)),*
+                $(Protocol::$protocol => <$implementation>::reserves(event)),*
             }
         }
 
-        fn encode_stored(protocol: Protocol, event: &Event, number: u64) -> Bytes {
-            match protocol {
-                $(Protocol::$protocol => <$implementation>::encode_stored(event, number)),*
-            }
+        fn encode_event(protocol: Protocol, event: &Event) -> Option<Bytes> {
+            let encode = match protocol {
+                $(Protocol::$protocol => <$implementation>::encode_event),*
+            };
+            (!reserves(protocol, event)).then(|| encode(event))
+        }
+
+        fn encode_stored(protocol: Protocol, event: &Event, number: u64) -> Option<Bytes> {
+            let encode = match protocol {
+                $(Protocol::$protocol => <$implementation>::encode_stored),*
+            };
+            (!reserves(protocol, event)).then(|| encode(event, number))
         }
 
         fn encode_request(protocol: Protocol, name: &str, data: &Payload, id: u32) -> Option<Bytes> {

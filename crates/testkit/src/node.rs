@@ -63,7 +63,7 @@ impl Node {
     pub fn new(bus: Arc<dyn Bus>, store: impl FnOnce(Arc<Index>) -> Arc<dyn Store>) -> Self {
         let index = Arc::new(Index::default());
         let config = HubConfig {
-            encode: |_: Protocol, event: &Event| Bytes::from(format!("{}.", event.name)),
+            encode: |_: Protocol, event: &Event| Some(Bytes::from(format!("{}.", event.name))),
             schedule: Arc::new(ImmediateFlush),
             overflow_frame: Bytes::from_static(b"overflow"),
             outbox_bytes_max: 1024,

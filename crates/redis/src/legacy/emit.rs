@@ -25,6 +25,7 @@ use bytes::Bytes;
 use redis::{RedisResult, cmd};
 use switchboard_backplane::{Content, LocalMembers, Publication};
 use switchboard_event::{Event, NodeId, ProjectId, SocketId, Target, UserId};
+use switchboard_wire::emit::is_reserved;
 use tokio::time::Instant;
 
 use super::servers::{LegacyDecodeError, LegacyServers};
@@ -217,7 +218,8 @@ impl LegacyServers for EmitServers {
         let (Content::Event { event, .. } | Content::Stored { event, .. }) = content else {
             return Vec::new();
         };
-        if audience.except.contains(&Target::Everyone) {
+        // The clients of original nodes raise events of these names themselves, and their nodes do not filter.
+        if audience.except.contains(&Target::Everyone) || is_reserved(&event.name) {
             return Vec::new();
         }
         let everyone = [Target::Everyone];

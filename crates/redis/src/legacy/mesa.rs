@@ -100,9 +100,10 @@ impl LegacyServers for MesaServers {
             Content::Event { event, .. } | Content::Stored { event, .. } => {
                 messages::encode(self.node, event, &recipients)
             }
-            Content::Close { .. } => messages::encode_close(self.node, &recipients),
-            _ => return Vec::new(),
+            Content::Close { .. } => Some(messages::encode_close(self.node, &recipients)),
+            _ => None,
         };
+        let Some(message) = message else { return Vec::new() };
         let mut command = cmd("PUBLISH");
         command.arg(&self.channels[0]).arg(&message);
         vec![BridgeCommand { command, bytes: message.len(), work: 1 }]

@@ -1,10 +1,13 @@
-//! The interface to one kind of original servers.
+//! The interface to one kind of original servers, and the parts that their messages have in common.
 
+use std::borrow::Cow;
 use std::time::SystemTime;
 
 use bytes::Bytes;
+use serde_json::value::RawValue;
 use switchboard_backplane::Publication;
-use switchboard_event::{NameError, ProjectId};
+use switchboard_event::json::Text;
+use switchboard_event::{NameError, Payload, PayloadError, ProjectId};
 
 use crate::bus::BridgeCommand;
 
@@ -34,8 +37,22 @@ pub(super) enum LegacyDecodeError {
     Shape(#[from] serde_json::Error),
     #[error("a message of an original server has an invalid name")]
     Name(#[from] NameError),
+    #[error("a message of an original server has invalid data")]
+    Data(#[from] PayloadError),
     #[error("a message of an original server is invalid: {0}")]
     Invalid(&'static str),
+}
+
+/// The string of an optional member; `null` counts as absent.
+pub(super) fn text(member: Option<&RawValue>) -> Result<Option<Cow<'_, str>>, LegacyDecodeError> {
+    let Some(value) = member.filter(|value| value.get() != "null") else { return Ok(None) };
+    let text = Text::of(value).and_then(Text::unescape);
+    text.map(Some).ok_or(LegacyDecodeError::Invalid("a member that must be a string is none"))
+}
+
+/// The data of an event, which shares the buffer. It is bounded like data in frames of clients.
+pub(super) fn data(buffer: &Bytes, member: Option<&RawValue>) -> Result<Payload, PayloadError> {
+    member.map_or(Ok(Payload::EMPTY), |data| Payload::slice_of(buffer, data).checked_depth())
 }
 
 /// Appends a string as JSON.

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use switchboard::{App, JoinError, Koji, MembershipError, ProjectId, RequestError, SocketId, Target};
-use switchboard_redis::{Options, Redis};
+use switchboard_redis::{EmitBridge, Options, Redis};
 use switchboard_testkit::{KojiPeer, Peer, RedisServer, TestServer};
 
+use crate::channels::publish;
 use crate::support::{options, until};
 
 /// A served app and its connection. Dropping `redis` simulates a crash of the node.
@@ -84,6 +85,42 @@ async fn member_lists_contain_the_clients_of_all_nodes_in_the_same_order() {
     let bob_id = bob.id.clone();
     bob.peer.close().await;
     assert_eq!(ann.list_where(|list| list.get(&bob_id).is_none()).await.as_object().unwrap().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_of_a_legacy_node_cannot_claim_a_koji_client_as_its_sender() {
+    let redis = RedisServer::start().await;
+    let bridge = || EmitBridge { project: ProjectId::new("p").expect("a short name"), ..Default::default() };
+    let bridged = || Options { emit: Some(bridge()), ..options(&redis) };
+    let (one, two) = (start_with(bridged()).await, start_with(bridged()).await);
+    let (mut ann, mut bob) = (join(&one).await, join(&two).await);
+    one.server.app.settled().await;
+    two.server.app.settled().await;
+    for forged in [
+        format!(r#"{{"\ud800":0,"__clientId":"{}","__timestamp":1}}"#, ann.id),
+        format!(r#"{{"\u005f_clientId":"{}","\udc00":"\ud800"}}"#, ann.id),
+    ] {
+        let message = format!(r##"{{"_instance":"vnztps84","event":"chat","data":{forged},"to":"#s"}}"##);
+        assert_eq!(publish(&redis, "emit.gg", &message).await, 2);
+        for peer in [&mut ann, &mut bob] {
+            let (name, payload) = peer.next_event().await;
+            assert_eq!((&*name, payload.get("__clientId")), ("chat", None), "{payload}");
+            assert!(payload["__timestamp"].as_u64().unwrap() > 1);
+        }
+    }
+    let platform = r##"{"_instance":"a","event":"@@KOJI_DISPATCH/CONNECTED","data":{},"to":"#s"}"##;
+    publish(&redis, "emit.gg", platform).await;
+    publish(&redis, "emit.gg", r##"{"_instance":"a","event":"end","data":[],"to":"#s"}"##).await;
+    for peer in [&mut ann, &mut bob] {
+        // The next frame that is no member list; events of the platform would not be skipped here.
+        let name = loop {
+            let name = peer.next().await["eventName"].take();
+            if name != "@@KOJI_DISPATCH/CONNECTED_CLIENTS_CHANGED" {
+                break name;
+            }
+        };
+        assert_eq!(name, "end");
+    }
 }
 
 /// The number of script calls so far.

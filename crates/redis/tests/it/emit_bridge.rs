@@ -75,6 +75,10 @@ async fn legacy_nodes_receive_the_events_that_they_can_handle() {
     for user in ["7", "8", "9", "nobody"] {
         send(Target::user(user).unwrap().into(), &format!("user{user}"));
     }
+    // Names that emit clients reserve; a Koji client may have chosen them.
+    for reserved in ["@disconnect", "@error", "@@KOJI_DISPATCH/CONNECTED"] {
+        send(vip().into(), reserved);
+    }
     send(vip().into(), "end");
     assert_eq!(next(&mut probe).await, r#"emit.gg ,"event":"all","data":{}}"#);
     assert_eq!(next(&mut probe).await, r#"emit.gg ,"event":"once","data":{}}"#);
@@ -147,7 +151,8 @@ async fn events_of_legacy_nodes_reach_the_sockets_of_every_node_once() {
     publish_as_legacy(r#""event":"all","data":{}"#).await;
     publish_as_legacy(r##""event":"room","data":1,"to":"#chat""##).await;
     publish_as_legacy(r#""event":"vip","to":"*vip""#).await;
-    for garbage in ["", "{", "[]", r#"{"event":7}"#, r#"{"event":"e","to":"chat"}"#, "\u{0}\u{ffff}"] {
+    let deep = format!(r#"{{"event":"e","data":{}{}}}"#, "[".repeat(64), "]".repeat(64));
+    for garbage in ["", "{", "[]", &deep, r#"{"event":7}"#, r#"{"event":"e","to":"chat"}"#, "\u{0}\u{ffff}"] {
         publish(&server, "emit.gg", garbage).await;
         publish(&server, "emit.gg:direct", garbage).await;
     }

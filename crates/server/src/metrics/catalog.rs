@@ -138,6 +138,7 @@ pub const UNDELIVERED: &[(&str, &str)] = &[
     ("outbox_full", "Volatile events, for each receiver whose outbox was full"),
     ("receiver_too_slow", "Events, for each receiver that was closed with 1013 because its outbox was full"),
     ("receiver_closing", "Events, for each receiver that was being closed"),
+    ("reserved_name", "Events, for each receiver whose protocol reserves the name for the server"),
     (
         "receiver_gone",
         "Events in the outbox of a receiver when its connection ended; more than 65,535 of one receiver count as that many",

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use switchboard_backplane::{PublishError, StoreError};
-use switchboard_event::{AudienceError, NameError, PayloadError, Target};
+use switchboard_event::{AudienceError, Name, NameError, PayloadError, Target};
 use switchboard_hub::JoinError;
 
 /// A message was not sent or not stored.
@@ -26,6 +26,9 @@ pub enum EmitError {
     /// The data cannot be serialized as JSON.
     #[error("cannot serialize the data as JSON")]
     Data(#[from] PayloadError),
+    /// The socket's protocol reserves the name for the server.
+    #[error("the name `{0}` is reserved for the server")]
+    Reserved(Name),
     /// The socket has closed.
     #[error("the socket has closed")]
     Closed,

@@ -33,6 +33,7 @@ pub(crate) fn deliver_stored(
         let Target::User(user) = target else { continue };
         for session in hub.members(project, &target.clone().into()) {
             let frame = parcel.frame(session.protocol, |event| encode(session.protocol, event));
+            let Some(frame) = frame else { continue };
             Conn::of(&session).deliveries().deliver_live(hub, &session, user, number, frame);
         }
     }

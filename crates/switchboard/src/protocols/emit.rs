@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Uri;
 use switchboard_event::{Event, Payload, Protocol, SocketId};
-use switchboard_wire::DecodeError;
+use switchboard_wire::{DecodeError, emit};
 
 use crate::api::app::App;
 use crate::api::socket::Socket;
@@ -55,6 +55,10 @@ impl WireProtocol for EmitProtocol {
 
     fn receive(server: &Arc<Server>, socket: &Socket, frame: &Bytes) -> Result<Received, DecodeError> {
         receive::receive(server, socket, frame)
+    }
+
+    fn reserves(event: &Event) -> bool {
+        emit::is_reserved(&event.name)
     }
 
     fn encode_event(event: &Event) -> Bytes {

@@ -26,7 +26,7 @@ use switchboard_backplane::{Content, Publication};
 use switchboard_event::{Event, Protocol, SocketId};
 use switchboard_hub::Session;
 use switchboard_log::{limited, printable, printable_error};
-use switchboard_wire::DecodeError;
+use switchboard_wire::{DecodeError, koji};
 
 use crate::api::app::App;
 use crate::api::socket::Socket;
@@ -104,6 +104,10 @@ impl WireProtocol for KojiProtocol {
 
     fn receive(server: &Arc<Server>, socket: &Socket, frame: &Bytes) -> Result<Received, DecodeError> {
         receive::receive(server, socket, frame)
+    }
+
+    fn reserves(event: &Event) -> bool {
+        koji::is_reserved(&event.name)
     }
 
     fn encode_event(event: &Event) -> Bytes {

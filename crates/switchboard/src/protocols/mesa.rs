@@ -14,7 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Uri;
 use switchboard_event::{Event, Protocol, SocketId};
-use switchboard_wire::DecodeError;
+use switchboard_wire::{DecodeError, mesa};
 
 use crate::api::app::App;
 use crate::api::socket::Socket;
@@ -77,6 +77,11 @@ impl WireProtocol for MesaProtocol {
 
     fn receive(server: &Arc<Server>, socket: &Socket, frame: &Bytes) -> Result<Received, DecodeError> {
         receive::receive(server, socket, frame)
+    }
+
+    /// Backends may send every operation, as with the original.
+    fn reserves(event: &Event) -> bool {
+        event.sender.is_some() && mesa::is_reserved(&event.name)
     }
 
     fn encode_event(event: &Event) -> Bytes {

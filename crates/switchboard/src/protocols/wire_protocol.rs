@@ -35,6 +35,10 @@ pub(crate) trait WireProtocol {
     /// Handles a frame of a client.
     fn receive(server: &Arc<Server>, socket: &Socket, frame: &Bytes) -> Result<Received, DecodeError>;
 
+    /// Returns true if clients must not receive the event, because only the server may send them such a name.
+    /// This holds whatever the way of the event: from a client, another node, a store or original servers.
+    fn reserves(event: &Event) -> bool;
+
     fn encode_event(event: &Event) -> Bytes;
 
     /// Encodes a message from the inbox; `number` counts the messages of one redelivery from 1.

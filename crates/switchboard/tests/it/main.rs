@@ -17,6 +17,7 @@ mod mesa_inbox;
 mod middleware;
 mod nodes;
 mod requests;
+mod reserved_names;
 mod rooms;
 mod shutdown;
 mod support;

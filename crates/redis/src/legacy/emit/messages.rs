@@ -1,14 +1,12 @@
 //! Messages on the channels of original emit.gg nodes. Data is passed on byte for byte.
 
-use std::borrow::Cow;
-
 use bytes::Bytes;
-use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use switchboard_backplane::Content;
-use switchboard_event::{DeliveryClass, Event, Name, NodeId, Payload, SocketId, Target};
+use switchboard_event::json::for_each_member;
+use switchboard_event::{DeliveryClass, Event, Name, NodeId, SocketId, Target};
 
-use crate::legacy::servers::{LegacyDecodeError, now_ms, write_json_string};
+use crate::legacy::servers::{LegacyDecodeError, data, now_ms, text, write_json_string};
 
 /// Prefix of the instances of Switchboard nodes; `copies.lua` writes it as well. An original's instance is at
 /// most eight letters and digits.
@@ -72,31 +70,36 @@ fn event_members(event: &Event) -> Vec<u8> {
     out
 }
 
-/// A message of either kind.
-#[derive(Deserialize)]
+/// The known members of a message of either kind; the last of repeated members counts.
+#[derive(Default)]
 struct Message<'a> {
-    #[serde(borrow, rename = "_instance")]
-    instance: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    event: Cow<'a, str>,
-    /// `null` counts as data.
-    #[serde(borrow, default, deserialize_with = "present")]
+    instance: Option<&'a RawValue>,
+    event: Option<&'a RawValue>,
     data: Option<&'a RawValue>,
-    #[serde(borrow)]
-    to: Option<Cow<'a, str>>,
-    #[serde(borrow, rename = "targetSocketId")]
-    socket: Option<Cow<'a, str>>,
+    to: Option<&'a RawValue>,
+    socket: Option<&'a RawValue>,
 }
 
-fn present<'de, D: Deserializer<'de>>(data: D) -> Result<Option<&'de RawValue>, D::Error> {
-    <&RawValue>::deserialize(data).map(Some)
+impl<'a> Message<'a> {
+    fn read(json: &'a [u8]) -> Result<Self, serde_json::Error> {
+        let mut message = Message::default();
+        for_each_member(json, |name, value| match name.unescape().as_deref() {
+            Some("_instance") => message.instance = Some(value),
+            Some("event") => message.event = Some(value),
+            Some("data") => message.data = Some(value),
+            Some("to") => message.to = Some(value),
+            Some("targetSocketId") => message.socket = Some(value),
+            _ => {}
+        })?;
+        Ok(message)
+    }
 }
 
 type Decoded = Option<(Target, Content)>;
 
 /// Decodes a message for everyone, a room or a tag. `None` if it is one of ours.
 pub(super) fn decode(bytes: &Bytes) -> Result<Decoded, LegacyDecodeError> {
-    read(bytes, |message| match message.to.as_deref() {
+    read(bytes, |message| match text(message.to)?.as_deref() {
         None => Ok(Some(Target::Everyone)),
         Some(room) if room.starts_with('#') => Ok(Some(Target::room(room)?)),
         Some(tag) if tag.starts_with('*') => Ok(Some(Target::tag(tag)?)),
@@ -108,8 +111,8 @@ pub(super) fn decode(bytes: &Bytes) -> Result<Decoded, LegacyDecodeError> {
 /// Decodes a message for one socket. `None` if it is one of ours, or the target is no socket id.
 pub(super) fn decode_direct(bytes: &Bytes) -> Result<Decoded, LegacyDecodeError> {
     read(bytes, |message| {
-        let id = message.socket.as_deref().and_then(|id| id.parse().ok());
-        Ok(id.map(Target::Socket))
+        let id = text(message.socket)?;
+        Ok(id.and_then(|id| id.parse().ok()).map(Target::Socket))
     })
 }
 
@@ -117,23 +120,21 @@ fn read(
     bytes: &Bytes,
     target: impl FnOnce(&Message<'_>) -> Result<Option<Target>, LegacyDecodeError>,
 ) -> Result<Decoded, LegacyDecodeError> {
-    let message: Message<'_> = serde_json::from_slice(bytes)?;
-    if message.instance.as_deref().is_some_and(|instance| instance.starts_with(INSTANCE_PREFIX)) {
+    let message = Message::read(bytes)?;
+    if text(message.instance)?.is_some_and(|instance| instance.starts_with(INSTANCE_PREFIX)) {
         return Ok(None);
     }
     let target = target(&message)?;
-    let event = Event {
-        name: Name::new(&message.event)?,
-        data: message.data.map_or(Payload::EMPTY, |data| Payload::slice_of(bytes, data)),
-        sender: None,
-        time_ms: now_ms(),
-    };
+    let name = text(message.event)?.ok_or(LegacyDecodeError::Invalid("there is no event"))?;
+    let (name, data) = (Name::new(&name)?, data(bytes, message.data)?);
+    let event = Event { name, data, sender: None, time_ms: now_ms() };
     Ok(target.map(|target| (target, Content::Event { event, class: DeliveryClass::Live })))
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use switchboard_event::Payload;
 
     use super::*;
 
@@ -178,6 +179,7 @@ mod tests {
             (r#"{"_instance":"a","event":"e","data":null,"to":"*vip"}"#, "*vip e null"),
             (r#"{"_instance":"a","event":"e","data":[ 1 ]}"#, "everyone e [ 1 ]"),
             (r#"{"event":"\u0065","to":null,"more":{}}"#, "everyone e {}"),
+            (r#"{"event":"a","event":"e","\ud800":0,"data":"\ud800"}"#, "everyone e \"\\ud800\""),
         ] {
             assert_eq!(shown(decoded(message).unwrap().unwrap()), expected);
         }
@@ -188,7 +190,7 @@ mod tests {
         let ours = encoded(&Addressee::Everyone);
         assert!(is_ours(ours.as_bytes()));
         assert!(decoded(&ours).unwrap().is_none());
-        let reordered = r#"{"event":"e", "_instance" : "\u0073witchboard:00000007"}"#;
+        let reordered = r#"{"\ud800":0,"event":"e", "_instance" : "\u0073witchboard:00000007"}"#;
         assert!(!is_ours(reordered.as_bytes()));
         assert!(decoded(reordered).unwrap().is_none());
     }
@@ -196,6 +198,7 @@ mod tests {
     #[test]
     fn an_invalid_message_is_refused() {
         let long = format!(r#"{{"event":"{}"}}"#, "x".repeat(257));
+        let deep = format!(r#"{{"event":"e","data":{}{}}}"#, "[".repeat(64), "]".repeat(64));
         for message in [
             "",
             "{",
@@ -206,6 +209,9 @@ mod tests {
             r#"{"event":7}"#,
             r#"{"event":""}"#,
             &long,
+            &deep,
+            r#"{"event":"\ud800"}"#,
+            r#"{"event":"e","_instance":"switchboard:\ud800"}"#,
             r#"{"event":"e","to":7}"#,
             r#"{"event":"e","to":""}"#,
             r#"{"event":"e","to":"chat"}"#,

@@ -3,14 +3,14 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use serde::Deserialize;
 use serde_json::Number;
 use serde_json::value::RawValue;
 use switchboard_backplane::Content;
+use switchboard_event::json::{Text, for_each_member};
 use switchboard_event::{Audience, DeliveryClass, Event, Name, NodeId, Payload, Target, UserId};
-use switchboard_wire::mesa::{event_name, op_and_type};
+use switchboard_wire::mesa::{event_name, is_reserved, op_and_type};
 
-use crate::legacy::servers::{LegacyDecodeError, now_ms, write_json_string};
+use crate::legacy::servers::{LegacyDecodeError, data, now_ms, text, write_json_string};
 
 /// First member of the messages of Switchboard nodes. Original servers ignore it.
 const OURS: &str = "switchboard";
@@ -33,10 +33,14 @@ pub(super) fn is_ours(message: &[u8]) -> bool {
     member.is_some_and(|rest| rest.starts_with(b"\":"))
 }
 
-/// Encodes an event for some users or for everyone.
-pub(super) fn encode(node: NodeId, event: &Event, recipients: &[&str]) -> Vec<u8> {
+/// Encodes an event for some users or for everyone. `None` if it is an event of a client whose name stands for an
+/// operation of servers, such as the one that closes sockets.
+pub(super) fn encode(node: NodeId, event: &Event, recipients: &[&str]) -> Option<Vec<u8>> {
+    if event.sender.is_some() && is_reserved(&event.name) {
+        return None;
+    }
     let (op, kind) = op_and_type(&event.name);
-    wrap(node, op, &event.data, kind, recipients)
+    Some(wrap(node, op, &event.data, kind, recipients))
 }
 
 /// Encodes the instruction to close the recipients' sockets.
@@ -59,33 +63,53 @@ fn wrap(node: NodeId, op: i64, data: &Payload, kind: Option<&str>, recipients: &
     out
 }
 
-#[derive(Deserialize)]
+/// The known members of a publication; the last of repeated members counts.
+#[derive(Default)]
 struct Envelope<'a> {
-    #[serde(borrow, rename = "switchboard")]
     ours: Option<&'a RawValue>,
-    #[serde(borrow)]
-    message: Message<'a>,
-    #[serde(borrow)]
-    recipients: Vec<&'a RawValue>,
+    message: Option<&'a RawValue>,
+    recipients: Option<&'a RawValue>,
+}
+
+impl<'a> Envelope<'a> {
+    fn read(json: &'a [u8]) -> Result<Self, serde_json::Error> {
+        let mut envelope = Envelope::default();
+        for_each_member(json, |name, value| match name.unescape().as_deref() {
+            Some(OURS) => envelope.ours = Some(value),
+            Some("message") => envelope.message = Some(value),
+            Some("recipients") => envelope.recipients = Some(value),
+            _ => {}
+        })?;
+        Ok(envelope)
+    }
 }
 
 /// A message as it is published and stored. Its options, which are for Dispatchers, are ignored.
-#[derive(Deserialize)]
+#[derive(Default)]
 pub(super) struct Message<'a> {
-    op: f64,
-    #[serde(borrow, rename = "d")]
+    op: Option<&'a RawValue>,
     data: Option<&'a RawValue>,
-    #[serde(borrow, rename = "t")]
-    kind: Option<Cow<'a, str>>,
+    kind: Option<&'a RawValue>,
 }
 
-impl Message<'_> {
+impl<'a> Message<'a> {
+    pub(super) fn read(json: &'a RawValue) -> Result<Self, serde_json::Error> {
+        let mut message = Message::default();
+        for_each_member(json.get().as_bytes(), |name, value| match name.unescape().as_deref() {
+            Some("op") => message.op = Some(value),
+            Some("d") => message.data = Some(value),
+            Some("t") => message.kind = Some(value),
+            _ => {}
+        })?;
+        Ok(message)
+    }
+
     /// The operation. A number like 2.0 is accepted.
     fn op(&self) -> Result<i64, LegacyDecodeError> {
-        let is_whole = self.op.fract() == 0.0 && self.op.abs() < i64::MAX as f64;
-        is_whole
-            .then_some(self.op as i64)
-            .ok_or(LegacyDecodeError::Invalid("the operation is not a whole number"))
+        let op = self.op.ok_or(LegacyDecodeError::Invalid("there is no operation"))?;
+        let op: f64 = serde_json::from_str(op.get())?;
+        let is_whole = op.fract() == 0.0 && op.abs() < i64::MAX as f64;
+        is_whole.then_some(op as i64).ok_or(LegacyDecodeError::Invalid("the operation is not a whole number"))
     }
 
     /// The event, which shares the buffer. `None` if the message is not for clients.
@@ -94,9 +118,9 @@ impl Message<'_> {
         if op == INTERNAL {
             return Ok(None);
         }
-        let kind = self.kind.as_deref().map(Name::new).transpose()?;
+        let kind = text(self.kind)?.map(|kind| Name::new(&kind)).transpose()?;
         let name = event_name(op, kind.as_ref())?;
-        let data = self.data.map_or(Payload::EMPTY, |data| Payload::slice_of(buffer, data));
+        let data = data(buffer, self.data.filter(|data| data.get() != "null"))?;
         Ok(Some(Event { name, data, sender: None, time_ms: now_ms() }))
     }
 
@@ -104,18 +128,21 @@ impl Message<'_> {
         if let Some(event) = self.event(buffer)? {
             return Ok(Some(Content::Event { event, class: DeliveryClass::Live }));
         }
-        let is_close = self.kind.as_deref() == Some(DISCONNECT);
+        let is_close = text(self.kind)?.as_deref() == Some(DISCONNECT);
         Ok(is_close.then(|| Content::Close { code: NORMAL, reason: "".into() }))
     }
 }
 
 /// Decodes a message. `None` if it is one of ours, has no recipients, or is of an unknown kind.
 pub(super) fn decode(bytes: &Bytes) -> Result<Option<(Audience, Content)>, LegacyDecodeError> {
-    let Envelope { ours, message, recipients } = serde_json::from_slice(bytes)?;
+    let Envelope { ours, message, recipients } = Envelope::read(bytes)?;
     if ours.is_some() {
         return Ok(None);
     }
-    let content = message.content(bytes)?;
+    let message = message.ok_or(LegacyDecodeError::Invalid("there is no message"))?;
+    let recipients = recipients.ok_or(LegacyDecodeError::Invalid("there are no recipients"))?;
+    let content = Message::read(message)?.content(bytes)?;
+    let recipients: Vec<&RawValue> = serde_json::from_str(recipients.get())?;
     let audience = audience(&recipients);
     Ok(content.filter(|_| !audience.to.is_empty()).map(|content| (audience, content)))
 }
@@ -123,7 +150,7 @@ pub(super) fn decode(bytes: &Bytes) -> Result<Option<(Audience, Content)>, Legac
 /// Invalid ids are left out.
 fn audience(recipients: &[&RawValue]) -> Audience {
     let mut users: Vec<UserId> = Vec::with_capacity(recipients.len());
-    for id in recipients.iter().filter_map(|raw| id(raw.get())) {
+    for id in recipients.iter().filter_map(|id| id_of(id)) {
         if id == EVERYONE {
             return Audience::everyone();
         }
@@ -135,21 +162,19 @@ fn audience(recipients: &[&RawValue]) -> Audience {
 }
 
 /// The id as text. A number is formatted as JavaScript does it.
-fn id(json: &str) -> Option<Cow<'_, str>> {
-    if json.starts_with('"') {
-        return serde_json::from_str::<Text<'_>>(json).ok().map(|Text(text)| text);
+fn id_of(json: &RawValue) -> Option<Cow<'_, str>> {
+    if let Some(text) = Text::of(json) {
+        return text.unescape();
     }
-    let number: Number = serde_json::from_str(json).ok()?;
+    let number: Number = serde_json::from_str(json.get()).ok()?;
     let whole = number.as_f64().filter(|number| number.fract() == 0.0 && number.abs() < 1e15);
     Some(whole.map_or_else(|| number.to_string(), |number| format!("{number:.0}")).into())
 }
 
-#[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use switchboard_event::SocketId;
 
     use super::*;
 
@@ -192,6 +217,10 @@ mod tests {
             (r#"{"message":{"op":5,"t":"RESTART"},"recipients":["*"]}"#, "nothing"),
             (r#"{"message":{"op":5},"recipients":["*"]}"#, "nothing"),
             (r#"{"message":{"op":0,"t":"E"},"recipients":[]}"#, "nothing"),
+            (
+                r#"{"\ud800":0,"message":{"\udc00":0,"op":1,"op":0,"t":"E"},"recipients":["\ud800","1"]}"#,
+                "user 1: E {}",
+            ),
         ] {
             assert_eq!(shown(message), expected, "{message}");
         }
@@ -201,7 +230,7 @@ mod tests {
     fn our_messages_are_those_of_originals_and_are_ignored_by_us() {
         let (name, data) = (Name::new("@op/7/A\"").unwrap(), Payload::parse("{\"t\": 1e400}").unwrap());
         let event = Event { name, data, sender: None, time_ms: 7 };
-        let message = String::from_utf8(encode(NodeId(7), &event, &["1", "\""])).unwrap();
+        let message = String::from_utf8(encode(NodeId(7), &event, &["1", "\""]).unwrap()).unwrap();
         let rest = r#""message":{"op":7,"d":{"t": 1e400},"t":"A\""},"recipients":["1","\""]}"#;
         assert_eq!(message, format!(r#"{{"switchboard":"00000007",{rest}"#));
         assert!(is_ours(message.as_bytes()));
@@ -216,8 +245,27 @@ mod tests {
     }
 
     #[test]
+    fn a_client_cannot_send_an_operation_of_servers() {
+        let encoded = |name: &str, sender| {
+            let event = Event { name: Name::new(name).unwrap(), data: Payload::EMPTY, sender, time_ms: 7 };
+            encode(NodeId(7), &event, &["1"])
+        };
+        let client = Some(SocketId::random());
+        for name in ["@op/5/DISCONNECT_CLIENT", "@op/05/DISCONNECT_CLIENT", "@op/22"] {
+            assert_eq!(encoded(name, client), None, "{name}");
+        }
+        assert!(encoded("@op/7", client).is_some() && encoded("A", client).is_some());
+        assert!(encoded("@op/22", None).is_some(), "backends may");
+    }
+
+    #[test]
     fn an_invalid_message_is_refused() {
         let long = format!(r#"{{"message":{{"op":0,"t":"{}"}},"recipients":["*"]}}"#, "x".repeat(257));
+        let deep = |levels: usize| {
+            let data = "[".repeat(levels) + &"]".repeat(levels);
+            format!(r#"{{"message":{{"op":0,"d":{data},"t":"E"}},"recipients":["*"]}}"#)
+        };
+        assert!(decoded(&deep(63)).is_ok());
         for message in [
             "",
             "{bad",
@@ -239,6 +287,8 @@ mod tests {
             r#"{"message":{"op":0,"t":""},"recipients":["*"]}"#,
             r#"{"message":{"op":0,"d":},"recipients":["*"]}"#,
             &long,
+            &deep(64),
+            r#"{"message":{"op":0,"t":"\ud800"},"recipients":["*"]}"#,
         ] {
             assert!(decoded(message).is_err(), "{message}");
         }

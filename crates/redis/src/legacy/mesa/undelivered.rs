@@ -17,8 +17,7 @@ pub(super) fn read(stored: &Bytes) -> (Vec<Event>, usize) {
 }
 
 fn event(stored: &Bytes, entry: &RawValue) -> Result<Option<Event>, LegacyDecodeError> {
-    let message: Message<'_> = serde_json::from_str(entry.get())?;
-    message.event(stored)
+    Message::read(entry)?.event(stored)
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ impl Socket {
     /// Sends an event to this socket.
     ///
     /// # Errors
-    /// If the socket has closed, the event's name is invalid, or the data cannot be serialized as JSON.
+    /// If the socket has closed, the event's name is invalid or reserved, or the data cannot be serialized as JSON.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
@@ -34,6 +34,7 @@ impl Socket {
         let event =
             Event { name: Name::new(event)?, data: Payload::of(data)?, sender: None, time_ms: now_ms() };
         let frame = (self.node().codec().event)(self.session.protocol, &event);
+        let frame = frame.ok_or_else(|| EmitError::Reserved(event.name.clone()))?;
         if !self.node().hub().deliver_frame(&self.session, &frame, DeliveryClass::Live) {
             return Err(EmitError::Closed);
         }

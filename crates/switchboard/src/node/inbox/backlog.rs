@@ -139,7 +139,7 @@ impl Backlog {
             if self.redelivery.count > 0 && !self.interval.is_zero() {
                 tokio::time::sleep(self.interval).await;
             }
-            let frame = self.redelivery.frame(&event);
+            let Some(frame) = self.redelivery.frame(&event) else { continue };
             let queued = self.redelivery.session.outbox.queued_bytes();
             if queued + frame.len() > bytes_max && !self.redelivery.wait_acknowledged().await {
                 return false;

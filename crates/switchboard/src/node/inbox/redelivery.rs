@@ -91,8 +91,9 @@ impl Redelivery {
         self.inbox.settled().await;
     }
 
-    /// Encodes the next message.
-    pub(crate) fn frame(&self, event: &Event) -> Bytes {
+    /// Encodes the next message. `None` if the socket's protocol reserves its name; the message stays stored for
+    /// sockets of other protocols.
+    pub(crate) fn frame(&self, event: &Event) -> Option<Bytes> {
         (self.node.codec().stored)(self.session.protocol, event, self.count + 1)
     }
 

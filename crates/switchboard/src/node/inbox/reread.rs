@@ -37,8 +37,10 @@ fn send(redelivery: &mut Redelivery, page: Vec<StoredMessage>) {
     let sent_before = redelivery.count;
     for StoredMessage { number, event } in page {
         let deliveries = redelivery.deliveries();
-        if !deliveries.is_in_flight(number) && !deliveries.is_paused(number) {
-            let frame = redelivery.frame(&event);
+        if !deliveries.is_in_flight(number)
+            && !deliveries.is_paused(number)
+            && let Some(frame) = redelivery.frame(&event)
+        {
             redelivery.send(number, &frame);
         }
     }
