@@ -2,6 +2,7 @@
 
 mod backend;
 mod check;
+mod data;
 mod disconnect;
 mod dispatch;
 mod emit;

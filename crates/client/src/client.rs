@@ -72,7 +72,7 @@ impl Client {
         event: &str,
         data: &(impl Serialize + ?Sized),
     ) -> Result<R, RequestError> {
-        let data = Payload::of(data).map_err(EmitError::from)?;
+        let data = encode::payload(data).map_err(EmitError::from)?;
         let (id, reply) = self.shared.pending.register();
         let _guard = RemoveOnDrop { shared: &self.shared, id };
         // Checked after the registration, so that a connection lost from here on fails the request.
@@ -135,7 +135,7 @@ impl Client {
     {
         let handler = move |data| -> ReplyFuture {
             let reply = handler(data);
-            Box::pin(async move { reply.await.map(|reply| Payload::of(&reply)) })
+            Box::pin(async move { reply.await.map(|reply| encode::payload(&reply)) })
         };
         self.shared.listeners.set_handler(event, Arc::new(handler));
     }
@@ -226,8 +226,7 @@ fn read_reply<R: DeserializeOwned>(reply: &Payload) -> Result<R, RequestError> {
         code: String,
     }
     // serde would also deserialize the struct from an array.
-    let is_object = reply.as_bytes().starts_with(b"{");
-    if let (true, Ok(Refusal { error, code })) = (is_object, reply.to()) {
+    if let (true, Ok(Refusal { error, code })) = (reply.is_object(), reply.to()) {
         return Err(RequestError::Refused { code, message: error });
     }
     reply.to().map_err(RequestError::Decode)

@@ -6,8 +6,13 @@ use switchboard_wire::emit;
 
 pub(crate) fn event<T: Serialize + ?Sized>(name: &str, data: &T) -> Result<String, PayloadError> {
     let mut text = Vec::new();
-    emit::write_event(&mut text, name, &Payload::of(data)?);
+    emit::write_event(&mut text, name, &payload(data)?);
     Ok(into_string(text))
+}
+
+/// The data of a frame. Servers ignore frames that nest too deeply, so these are refused here.
+pub(crate) fn payload<T: Serialize + ?Sized>(data: &T) -> Result<Payload, PayloadError> {
+    Payload::of(data)?.checked_depth()
 }
 
 pub(crate) fn request(name: &str, data: &Payload, id: u64) -> String {

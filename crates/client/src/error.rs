@@ -36,8 +36,8 @@ pub enum ConnectError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EmitError {
-    /// The data cannot be represented as JSON.
-    #[error("data cannot be represented as JSON")]
+    /// The data cannot be represented as JSON, or nests too deeply, so that the server would ignore it.
+    #[error("data is invalid")]
     Data(#[from] PayloadError),
     /// There is no connection, and the offline queue is off.
     #[error("not connected")]

@@ -118,7 +118,7 @@ async fn run(event: &str, handler: Handler, data: Payload) -> Result<Option<Payl
     match AssertUnwindSafe(async { handler(data).await }).catch_unwind().await {
         Ok(None) => Ok(None),
         Ok(Some(Ok(reply))) => Ok(Some(reply)),
-        Ok(Some(Err(error))) => Err(format!("the reply to {event} cannot be represented as JSON: {error}")),
+        Ok(Some(Err(error))) => Err(format!("the reply to {event} is invalid: {error}")),
         Err(_) => {
             limited!(ERROR, event = printable(event), "handler panicked; the request gets no reply");
             Err(format!("the handler of {event} panicked"))

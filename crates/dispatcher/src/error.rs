@@ -22,8 +22,8 @@ pub enum MessageError {
     /// The type is empty or too long.
     #[error("message type is invalid")]
     Type(#[from] NameError),
-    /// The data cannot be represented as JSON.
-    #[error("message data cannot be represented as JSON")]
+    /// The data cannot be represented as JSON, or nests too deeply.
+    #[error("message data is invalid")]
     Data(#[from] PayloadError),
 }
 

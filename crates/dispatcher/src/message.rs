@@ -50,6 +50,7 @@ impl Message {
     }
 
     fn with_payload(op: i64, data: Payload, kind: Option<Name>) -> Result<Self, MessageError> {
+        let data = data.checked_depth()?;
         Ok(Message { name: event_name(op, kind.as_ref())?, data, sync: true, op, kind })
     }
 
@@ -85,6 +86,7 @@ pub(crate) const DISCONNECT: &str = r#"{"op":5,"d":{},"t":"DISCONNECT_CLIENT"}"#
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use switchboard_event::PayloadError;
 
     use super::*;
 
@@ -106,5 +108,15 @@ mod tests {
         assert!(matches!(Message::new(0, &1, ""), Err(MessageError::Type(_))));
         assert!(matches!(Message::new(0, &1, &"x".repeat(257)), Err(MessageError::Type(_))));
         assert!(matches!(Message::parse(0, "{", "A"), Err(MessageError::Data(_))));
+    }
+
+    #[test]
+    fn data_may_nest_as_deep_as_in_a_frame_of_a_client() {
+        let nested = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
+        assert!(Message::parse(0, &nested(63), "A").is_ok());
+        let too_deep = |message| matches!(message, Err(MessageError::Data(PayloadError::TooDeep)));
+        assert!(too_deep(Message::parse(0, &nested(64), "A")));
+        let value: serde_json::Value = serde_json::from_str(&nested(64)).unwrap();
+        assert!(too_deep(Message::new(0, &value, "A")) && too_deep(Message::untyped(0, &value)));
     }
 }

@@ -2,10 +2,10 @@
 
 use anyhow::anyhow;
 use serde_json::json;
-use serde_json::value::{RawValue, to_raw_value};
 use switchboard_dispatcher::{Message, Target};
 
 use crate::args::Dispatch;
+use crate::cmd::data::json_or_text;
 use crate::output::Failure;
 
 /// Sends the event; with `--sync` prints the number of inboxes that store it.
@@ -39,12 +39,11 @@ async fn through_redis(dispatch: &Dispatch) -> Result<Option<u64>, Failure> {
 
 fn message(dispatch: &Dispatch) -> anyhow::Result<Message> {
     let Dispatch { op, data, kind, .. } = dispatch;
-    Ok(Message::parse(*op, data, kind).or_else(|_| Message::new(*op, data, kind))?)
+    Ok(Message::parse(*op, json_or_text(data)?.get(), kind)?)
 }
 
 fn body(dispatch: &Dispatch) -> anyhow::Result<String> {
-    let data: Box<RawValue> =
-        serde_json::from_str(&dispatch.data).or_else(|_| to_raw_value(&dispatch.data))?;
+    let data = json_or_text(&dispatch.data)?;
     let rest = json!({ "type": dispatch.kind, "op": dispatch.op, "sync": dispatch.sync });
     let rest = dispatch.connection.body(&dispatch.recipients, rest)?;
     // Inserted unparsed, because JSON numbers may exceed the range of f64.

@@ -2,11 +2,12 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::anyhow;
+use anyhow::{Context, anyhow};
 use serde_json::{Map, Value, json};
 use switchboard_server::Config;
 
 use crate::args::Token;
+use crate::cmd::data::json_or_text;
 use crate::output::{Failure, print_json};
 
 /// Prints a new token, or the user and the expiry of a token.
@@ -41,9 +42,10 @@ fn no_keys() -> Failure {
 
 fn read_claims(claims: &[String]) -> Result<Map<String, Value>, Failure> {
     let read = |claim: &String| {
-        let (name, value) = claim.split_once('=')?;
-        Some((name.to_owned(), serde_json::from_str(value).unwrap_or_else(|_| value.into())))
+        let (name, value) =
+            claim.split_once('=').ok_or_else(|| anyhow!("--claim {claim} is not of the form name=value"))?;
+        let value = serde_json::from_str(json_or_text(value)?.get());
+        Ok((name.to_owned(), value.with_context(|| format!("--claim {claim} has no valid value"))?))
     };
-    let bad = |claim: &String| Failure::Usage(anyhow!("--claim {claim} is not of the form name=value"));
-    claims.iter().map(|claim| read(claim).ok_or_else(|| bad(claim))).collect()
+    claims.iter().map(|claim| read(claim).map_err(Failure::Usage)).collect()
 }

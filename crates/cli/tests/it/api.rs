@@ -97,7 +97,16 @@ async fn a_refused_request_gets_a_status_and_the_reason() {
         assert_eq!(answer.status, 400, "{body}: {reason}");
         assert!(reason.starts_with(error), "{body}: {reason}");
     }
+    let nested = |levels: usize| {
+        let data = "[".repeat(levels) + &"]".repeat(levels);
+        format!(r#"{{"type":"A","data":{data},"to":{{"everyone":true}}}}"#)
+    };
     let key = format!("Bearer {KEY}");
+    for (levels, status) in [(63, 200), (64, 400), (400, 400)] {
+        let answer =
+            post(&address, "dispatch", &[("Authorization", &key)], &nested(levels)).expect("an answer");
+        assert_eq!(answer.status, status, "{levels} levels: {}", answer.body);
+    }
     for body in ["", "{", "null", "{\"type\":\"A\",\"to\":{\"everyone\":true}} 2"] {
         assert_eq!(
             post(&address, "dispatch", &[("Authorization", &key)], body).expect("an answer").status,
@@ -181,6 +190,11 @@ async fn a_dispatch_while_redis_is_down_is_marked_as_degraded() {
     while next_message(&mut seven).await != 3 {}
 }
 
+/// Data with one level more than data in frames of clients may have.
+fn too_deep() -> String {
+    "[".repeat(64) + &"]".repeat(64)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_dispatch_command_sends_over_http() {
     let scratch = Scratch::new();
@@ -209,6 +223,7 @@ async fn the_dispatch_command_sends_over_http() {
         (&["--to", "#lobby", "--sync"], Some(KEY), 2, "answered 400: sync: "),
         (&["--everyone", "--legacy"], Some(KEY), 2, "--redis"),
         (&[], Some(KEY), 2, "--to-user"),
+        (&["--everyone", &too_deep()], Some(KEY), 2, "answered 400: data: data nests deeper than 63 levels"),
     ] {
         let (code, text) = shell("dispatch", &[&["--url", &url, "SAID"], args].concat(), key);
         assert!(code == Some(status) && text.contains(expected), "{args:?}: {code:?} {text}");
@@ -250,6 +265,7 @@ async fn the_dispatch_command_sends_through_redis() {
         (&["--redis", "redis://127.0.0.1:1", "--everyone", "SAID"], 1, "cannot reach Redis at 127.0.0.1:1"),
         (&["--redis", &url, "--legacy", "--to", "#lobby", "SAID"], 1, "legacy servers cannot send to #lobby"),
         (&["--everyone", "SAID"], 2, "--redis"),
+        (&["--redis", &url, "--everyone", "SAID", &too_deep()], 2, "data nests deeper than 63 levels"),
     ] {
         let (code, text) = shell("dispatch", args, None);
         assert!(code == Some(status) && text.contains(expected), "{args:?}: {code:?} {text}");

@@ -26,7 +26,7 @@ pub(super) struct Dispatch {
     #[serde(default)]
     #[schema(value_type = i64, default = 0, nullable = false)]
     op: Option<i64>,
-    /// Any JSON. Default: an empty object.
+    /// Any JSON, nested at most 63 levels. Default: an empty object.
     #[serde(default)]
     #[schema(value_type = Option<Object>, example = json!({ "status": "online" }))]
     data: Option<Box<RawValue>>,
