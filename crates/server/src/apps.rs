@@ -1,6 +1,7 @@
 //! The applications that the binary contains.
 
 mod demo;
+mod fields;
 mod relay;
 
 use switchboard::App;

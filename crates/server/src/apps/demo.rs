@@ -1,15 +1,27 @@
 //! The demo: chat, rooms, middleware, namespaces and presence, one handler for each feature.
+//!
+//! Data is forwarded as it was received: numbers keep their digits, and what a client left out stays absent.
 
+use std::panic::resume_unwind;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use serde::Serialize;
 use serde_json::{Value, json};
 use switchboard::{
-    App, ConnectionInfo, Data, IntoAudience, IntoResponse, Middleware, Next, Payload, Reply, ReplyError,
-    Request, Response, Router, Socket, SocketId, Target,
+    App, ConnectionInfo, IntoAudience, IntoResponse, Middleware, Next, Payload, Reply, ReplyError, Request,
+    Response, Router, Socket, SocketId, Target, UserId,
 };
+
+use super::fields::{optional_text, text};
 
 /// Longest delay of `/slow`.
 const SLOW_MAX: Duration = Duration::from_secs(30);
+
+/// Longest `username`, in bytes: the server stores it, and `/who` repeats it for each member of a room.
+const USERNAME_BYTES_MAX: usize = 256;
+
+/// Most members that `/who` lists.
+const LISTED_MAX: usize = 1000;
 
 type Outcome = Result<Reply<Value>, ReplyError>;
 
@@ -33,28 +45,44 @@ async fn ping() -> Reply<Value> {
     Reply(json!({ "pong": true, "time": since_epoch.as_millis() as u64 }))
 }
 
-async fn echo(data: Payload) -> Reply<Value> {
-    // Numbers beyond the range of a double are rounded, as in the original demo.
-    Reply(json!({ "data": data.to::<Value>().unwrap_or_default() }))
+#[derive(Serialize)]
+struct Echo {
+    data: Payload,
+}
+
+async fn echo(data: Payload) -> Reply<Echo> {
+    Reply(Echo { data })
 }
 
 async fn whoami(socket: Socket, info: ConnectionInfo) -> Reply<Value> {
     Reply(json!({ "id": socket.id(), "query": info.query_json(), "path": info.path() }))
 }
 
-async fn slow(Data(data): Data<Value>) -> Reply<Value> {
-    let ms = data["ms"].as_f64().unwrap_or_default().max(0.0);
-    tokio::time::sleep(Duration::from_millis(ms as u64).min(SLOW_MAX)).await;
-    Reply(json!({ "slow": data["ms"] }))
+#[derive(Serialize)]
+struct Slow {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    slow: Option<Payload>,
 }
 
+async fn slow(data: Payload) -> Reply<Slow> {
+    let slow = data.member("ms");
+    let ms: f64 = slow.as_ref().and_then(|ms| ms.to().ok()).unwrap_or_default();
+    tokio::time::sleep(Duration::from_millis(ms.max(0.0) as u64).min(SLOW_MAX)).await;
+    Reply(Slow { slow })
+}
+
+/// Panics without the panic hook: anybody may send this event, and a backtrace takes milliseconds.
 async fn throw() {
-    panic!("thrown on purpose");
+    resume_unwind(Box::new("thrown on purpose"));
 }
 
-async fn ask(socket: Socket, Data(data): Data<Value>) -> Outcome {
-    let answer: Value = socket.request("/client/ask", &data).await?;
-    Ok(Reply(json!({ "answer": answer })))
+#[derive(Serialize)]
+struct Answer {
+    answer: Payload,
+}
+
+async fn ask(socket: Socket, data: Payload) -> Result<Reply<Answer>, ReplyError> {
+    Ok(Reply(Answer { answer: socket.request("/client/ask", &data).await? }))
 }
 
 async fn join_game() -> Reply<Value> {
@@ -76,31 +104,49 @@ fn chat() -> Router {
 }
 
 /// The room in the data, `#chat` by default.
-fn room_of(data: &Value) -> Result<Target, ReplyError> {
-    Ok(Target::room(data["room"].as_str().unwrap_or("chat"))?)
+fn room_of(data: &Payload) -> Result<Target, ReplyError> {
+    Ok(Target::room(optional_text(data, "room").as_deref().unwrap_or("chat"))?)
 }
 
-/// A field that must be a string.
-fn text<'a>(data: &'a Value, field: &str) -> Result<&'a str, ReplyError> {
-    data[field].as_str().ok_or_else(|| ReplyError::bad_data(format!("`{field}` is not a string")))
+/// A socket, and the name that its client gave.
+#[derive(Serialize)]
+struct Person {
+    id: SocketId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    username: Option<String>,
 }
 
-async fn join(request: Request, Data(data): Data<Value>) -> Outcome {
+impl Person {
+    fn of(socket: &Socket) -> Self {
+        Person { id: socket.id(), username: socket.get("username") }
+    }
+}
+
+async fn join(request: Request, data: Payload) -> Outcome {
     let room = room_of(&data)?;
-    if let Some(username) = data["username"].as_str() {
-        request.set("username", username.to_owned());
+    if let Some(username) = optional_text(&data, "username") {
+        if username.len() > USERNAME_BYTES_MAX {
+            let message = format!("`username` has more than {USERNAME_BYTES_MAX} bytes");
+            return Err(ReplyError::bad_data(message));
+        }
+        request.set("username", username);
     }
     if request.join(&room.to_string())? {
         let mut rooms: Vec<Target> = request.get("rooms").unwrap_or_default();
         rooms.push(room.clone());
         request.set("rooms", rooms);
     }
-    let username = request.get::<String>("username");
-    request.to(room).emit("user-joined", &json!({ "id": request.id(), "username": username }))?;
-    Ok(Reply(json!({ "joined": data["room"].as_str().map_or(json!(true), |room| json!(room)) })))
+    request.to(room).emit("user-joined", &Person::of(request.socket()))?;
+    Ok(Reply(json!({ "joined": optional_text(&data, "room").map_or(json!(true), Value::from) })))
 }
 
-async fn leave(request: Request, Data(data): Data<Value>) -> Outcome {
+#[derive(Serialize)]
+struct Left {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    left: Option<Payload>,
+}
+
+async fn leave(request: Request, data: Payload) -> Result<Reply<Left>, ReplyError> {
     let room = room_of(&data)?;
     if request.leave(&room.to_string())? {
         let mut rooms: Vec<Target> = request.get("rooms").unwrap_or_default();
@@ -108,7 +154,7 @@ async fn leave(request: Request, Data(data): Data<Value>) -> Outcome {
         request.set("rooms", rooms);
         announce_leave(&request, room)?;
     }
-    Ok(Reply(json!({ "left": data["room"] })))
+    Ok(Reply(Left { left: data.member("room") }))
 }
 
 /// The socket is in no room any more when it disconnects, so its rooms are remembered in the session.
@@ -120,55 +166,66 @@ async fn announce_disconnect(request: Request) -> Result<(), ReplyError> {
 }
 
 fn announce_leave(request: &Request, room: Target) -> Result<(), ReplyError> {
-    let username = request.get::<String>("username");
-    request.to(room).emit("user-left", &json!({ "id": request.id(), "username": username }))?;
+    request.to(room).emit("user-left", &Person::of(request.socket()))?;
     Ok(())
 }
 
-async fn who(app: App, Data(data): Data<Value>) -> Outcome {
-    let members = app.room_members(&room_of(&data)?.to_string()).await?;
-    let name = |id: SocketId| app.socket(id).and_then(|socket| socket.get::<String>("username"));
-    let members: Vec<_> = members.into_iter().map(|id| json!({ "id": id, "username": name(id) })).collect();
+async fn who(app: App, data: Payload) -> Outcome {
+    let mut members = app.room_members(&room_of(&data)?.to_string()).await?;
+    members.truncate(LISTED_MAX);
+    let person = |id| app.socket(id).map_or(Person { id, username: None }, |socket| Person::of(&socket));
+    let members: Vec<Person> = members.into_iter().map(person).collect();
     Ok(Reply(json!({ "members": members })))
 }
 
-async fn message(request: Request, Data(data): Data<Value>) -> Result<(), ReplyError> {
-    let line = json!({ "username": request.get::<String>("username"), "text": data["text"] });
+#[derive(Serialize)]
+struct ChatLine {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    username: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<Payload>,
+}
+
+async fn message(request: Request, data: Payload) -> Result<(), ReplyError> {
+    let line = ChatLine { username: request.get("username"), text: data.member("text") };
     request.to(room_of(&data)?).including_self().emit("message", &line)?;
     Ok(())
 }
 
-async fn typing(request: Request, Data(data): Data<Value>) -> Result<(), ReplyError> {
+async fn typing(request: Request, data: Payload) -> Result<(), ReplyError> {
     request.to(room_of(&data)?).volatile().emit("typing", &json!({ "id": request.id() }))?;
     Ok(())
 }
 
-async fn announce(app: App, Data(data): Data<Value>) -> Outcome {
-    let emitter = match &data["to"] {
-        Value::Null => app.to(Target::Everyone),
-        Value::String(to) => app.to(to.into_audience()?),
-        _ => return Err(ReplyError::bad_data("`to` is not a string")),
+async fn announce(app: App, data: Payload) -> Outcome {
+    let emitter = match data.member("to").filter(|to| *to != Payload::NULL) {
+        None => app.to(Target::Everyone),
+        Some(_) => app.to(text(&data, "to")?.into_audience()?),
     };
-    let emitter = if data["local"] == true { emitter.local() } else { emitter };
-    let empty = json!({});
-    emitter.emit("announcement", data.get("data").unwrap_or(&empty))?;
+    let is_local = data.member("local").is_some_and(|local| local.as_bytes() == b"true");
+    let emitter = if is_local { emitter.local() } else { emitter };
+    emitter.emit_payload("announcement", data.member("data").unwrap_or(Payload::EMPTY))?;
     Ok(ok())
 }
 
-async fn tag(request: Request, Data(data): Data<Value>) -> Outcome {
-    request.tag(text(&data, "tag")?)?;
+async fn tag(request: Request, data: Payload) -> Outcome {
+    request.tag(&text(&data, "tag")?)?;
     Ok(ok())
 }
 
-async fn untag(request: Request, Data(data): Data<Value>) -> Outcome {
-    request.untag(text(&data, "tag")?)?;
+async fn untag(request: Request, data: Payload) -> Outcome {
+    request.untag(&text(&data, "tag")?)?;
     Ok(ok())
 }
 
-async fn to_one(app: App, Data(data): Data<Value>) -> Outcome {
+async fn to_one(app: App, data: Payload) -> Outcome {
+    let (id, event) = (text(&data, "id")?, text(&data, "event")?);
+    if event.starts_with('@') {
+        return Err(ReplyError::bad_data("names that begin with `@` are reserved for the server"));
+    }
     // A string that is not an id reaches no socket, like an unknown id.
-    if let Ok(id) = text(&data, "id")?.parse() {
-        app.emit_to(id, text(&data, "event")?, &data["data"])?;
+    if let Ok(id) = id.parse::<SocketId>() {
+        app.to(id).emit_payload(&event, data.member("data").unwrap_or(Payload::EMPTY))?;
     }
     Ok(ok())
 }
@@ -196,8 +253,8 @@ async fn login_by_query(request: Request) -> Result<(), ReplyError> {
     Ok(())
 }
 
-async fn login(socket: Socket, Data(data): Data<Value>) -> Outcome {
-    socket.login(text(&data, "userId")?)?;
+async fn login(socket: Socket, data: Payload) -> Outcome {
+    socket.login(&text(&data, "userId")?)?;
     Ok(ok())
 }
 
@@ -212,25 +269,38 @@ async fn profile(switchboard::User(user): switchboard::User) -> Reply<Value> {
     Reply(json!({ "user": user }))
 }
 
-async fn direct_message(request: Request, Data(data): Data<Value>) -> Outcome {
-    let line = json!({ "from": request.socket().user(), "text": data["text"] });
-    request.app().emit_to_user(text(&data, "to")?, "dm", &line)?;
+#[derive(Serialize)]
+struct Letter {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<UserId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<Payload>,
+}
+
+impl Letter {
+    fn of(request: &Request) -> Self {
+        Letter { from: request.socket().user(), text: request.payload().member("text") }
+    }
+}
+
+async fn direct_message(request: Request, data: Payload) -> Outcome {
+    request.app().emit_to_user(&text(&data, "to")?, "dm", &Letter::of(&request))?;
     Ok(ok())
 }
 
 /// Like `/dm`, but stored: an offline user receives it at the next login.
-async fn letter(request: Request, Data(data): Data<Value>) -> Outcome {
-    let line = json!({ "from": request.socket().user(), "text": data["text"] });
-    request.app().to(Target::user(text(&data, "to")?)?).dispatch("letter", &line).await?;
+async fn letter(request: Request, data: Payload) -> Outcome {
+    let to = Target::user(&text(&data, "to")?)?;
+    request.app().to(to).dispatch("letter", &Letter::of(&request)).await?;
     Ok(ok())
 }
 
-async fn online(app: App, Data(data): Data<Value>) -> Outcome {
-    let socket = app.user_socket_id(text(&data, "userId")?).await?;
+async fn online(app: App, data: Payload) -> Outcome {
+    let socket = app.user_socket_id(&text(&data, "userId")?).await?;
     Ok(Reply(json!({ "online": socket.is_some(), "socketId": socket })))
 }
 
-async fn exists(app: App, Data(data): Data<Value>) -> Outcome {
+async fn exists(app: App, data: Payload) -> Outcome {
     let exists = match text(&data, "id")?.parse() {
         Ok(id) => app.socket_exists(id).await?,
         Err(_) => false,
@@ -238,20 +308,20 @@ async fn exists(app: App, Data(data): Data<Value>) -> Outcome {
     Ok(Reply(json!({ "exists": exists })))
 }
 
-async fn stats(app: App, Data(data): Data<Value>) -> Outcome {
+async fn stats(app: App, data: Payload) -> Outcome {
     let local = app.hub().members(app.project_id(), &room_of(&data)?.into()).len();
     let mut stats = json!({
         "localRoomSize": local,
         "sockets": app.total_sockets().await?,
         "online": app.online_users().await?,
     });
-    if let Some(room) = data["room"].as_str() {
-        stats["roomSize"] = json!(app.room_size(room).await?);
-        stats["roomMembers"] = json!(app.room_members(room).await?);
+    if let Some(room) = optional_text(&data, "room") {
+        stats["roomSize"] = json!(app.room_size(&room).await?);
+        stats["roomMembers"] = json!(app.room_members(&room).await?);
     }
-    if let Some(tag) = data["tag"].as_str() {
-        stats["tagCount"] = json!(app.tag_count(tag).await?);
-        stats["tagged"] = json!(app.tagged_sockets(tag).await?);
+    if let Some(tag) = optional_text(&data, "tag") {
+        stats["tagCount"] = json!(app.tag_count(&tag).await?);
+        stats["tagged"] = json!(app.tagged_sockets(&tag).await?);
     }
     Ok(Reply(stats))
 }

@@ -1,5 +1,6 @@
-//! The server as a library: transcripts of every protocol, and the generated reference.
+//! The server as a library: its applications, transcripts of every protocol, and the generated reference.
 
+mod apps;
 mod guide;
 mod reference;
 mod transcripts;
