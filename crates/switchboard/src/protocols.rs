@@ -103,6 +103,13 @@ macro_rules! protocols {
             }
         }
 
+        /// Handles a pong of a client.
+        pub(crate) fn received_pong(node: &Arc<Node>, session: &Arc<Session>, payload: &[u8]) {
+            match session.protocol {
+                $(Protocol::$protocol => <$implementation>::received_pong(node, session, payload)),*
+            }
+        }
+
         /// Records that bytes arrived from a client.
         pub(crate) fn received_bytes(session: &Session) {
             match session.protocol {

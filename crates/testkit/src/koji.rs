@@ -18,7 +18,7 @@ pub struct KojiPeer {
 const PLATFORM: &str = "@@KOJI_DISPATCH/";
 
 impl KojiPeer {
-    /// Connects with a query such as `projectId=p` and expects CONNECTED first.
+    /// Connects with a query such as `projectId=p`, expects CONNECTED first, and answers the ping behind it.
     pub async fn join(server: &TestServer, query: &str) -> Self {
         let mut peer = Peer::connect(&server.url(&format!("/?{query}"))).await;
         let mut first = peer.next().await;
@@ -26,6 +26,7 @@ impl KojiPeer {
         let text = |value: Value| value.as_str().expect("it is a string").to_owned();
         let id = text(first["payload"]["clientId"].take());
         let shard = text(first["payload"]["shardName"].take());
+        peer.answer_ping().await;
         KojiPeer { peer, id, shard }
     }
 

@@ -85,7 +85,7 @@ impl Peer {
     pub async fn next_text(&mut self) -> String {
         let message = self.next_message().await.expect("the connection is open");
         assert!(message.is_text(), "every frame of the server is text: {message:?}");
-        serde_json::from_str(message.as_text().expect("it is text")).expect("every frame is JSON")
+        message.as_text().expect("it is text").to_owned()
     }
 
     /// The next frame, or the code of the close frame in its place; 1006 if the connection was cut.
@@ -125,6 +125,14 @@ impl Peer {
                 return Err(format!("{message:?}"));
             }
         }
+    }
+
+    /// Waits for a ping and answers it. No other frame may come before it. Pings are answered only while frames are
+    /// read.
+    pub async fn answer_ping(&mut self) {
+        let ping = soon("a ping", self.socket.next()).await.expect("the connection is open");
+        assert!(ping.expect("the connection is open").is_ping());
+        self.socket.flush().await.expect("the connection is open");
     }
 
     async fn try_next_message(&mut self) -> Result<Message, String> {

@@ -31,7 +31,7 @@ use crate::node::clock::now;
 use crate::node::conn::Conn;
 use crate::node::inbox;
 use crate::protocols::received::Received;
-use crate::protocols::{receive, received_bytes};
+use crate::protocols::{receive, received_bytes, received_pong};
 use crate::routing::request::Request;
 use crate::routing::server::Server;
 
@@ -272,7 +272,10 @@ impl Connection {
                 self.node().hub().deliver_ahead(self.session(), &pong);
                 return;
             }
-            Item::Pong(payload) => return inbox::acknowledge(self.node(), self.session(), &payload),
+            Item::Pong(payload) => {
+                received_pong(self.node(), self.session(), &payload);
+                return inbox::acknowledge(self.node(), self.session(), &payload);
+            }
             Item::Close(close) => {
                 let (code, reason) = close.unwrap_or((CloseCode::NO_STATUS, String::new()));
                 self.close.is_peer_closed = true;

@@ -7,6 +7,7 @@ mod encode;
 mod http_routes;
 mod identify;
 mod info_answers;
+mod list_entry;
 mod member_entry;
 mod member_lists;
 pub(crate) mod options;
@@ -112,6 +113,10 @@ impl WireProtocol for KojiProtocol {
 
     fn encode_event(event: &Event) -> Bytes {
         encode::event(event)
+    }
+
+    fn received_pong(node: &Arc<Node>, session: &Arc<Session>, payload: &[u8]) {
+        list_entry::received_pong(node, session, payload);
     }
 
     /// Updates the time of the client's last ping in the member list.

@@ -56,6 +56,9 @@ pub(crate) trait WireProtocol {
         None
     }
 
+    /// Handles a pong of a client.
+    fn received_pong(_node: &Arc<Node>, _session: &Arc<Session>, _payload: &[u8]) {}
+
     /// Records that bytes arrived from a client.
     fn received_bytes(_session: &Session) {}
 

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use switchboard::{App, Koji, Limits};
-use switchboard_testkit::{KojiPeer, TestServer};
+use switchboard_testkit::raw::{HANDSHAKE, frame};
+use switchboard_testkit::{KojiPeer, RawPeer, TestServer, soon};
+use tokio::io::AsyncReadExt;
 use tokio::time::Instant;
 
 use crate::koji::{join, start, two};
@@ -34,6 +36,78 @@ async fn user_info_is_replaced_and_sent_to_the_shard() {
     assert_eq!(list[&third.id]["userInfo"], json!({}));
     ann.peer.close().await;
     assert_eq!(bob.list_of(2).await.get(&id), None);
+}
+
+/// The next frame of a server: its opcode and payload. For payloads of at most 65,535 bytes.
+async fn next_frame(peer: &mut RawPeer) -> (u8, Vec<u8>) {
+    let read = async {
+        let (first, len) = (peer.stream.read_u8().await?, peer.stream.read_u8().await?);
+        let len = if len == 126 { peer.stream.read_u16().await? } else { len.into() };
+        let mut payload = vec![0; len.into()];
+        peer.stream.read_exact(&mut payload).await?;
+        std::io::Result::Ok((first & 0x0f, payload))
+    };
+    soon("a frame", read).await.expect("the connection is open")
+}
+
+/// Connects a client that does not answer pings by itself. Returns its id, and the payload of the ping behind
+/// CONNECTED.
+async fn connect_raw(server: &TestServer) -> (RawPeer, String, Vec<u8>) {
+    let mut peer = RawPeer::connect(server.address).await;
+    peer.send(HANDSHAKE.replace("GET / ", "GET /?projectId=p&shardName=s ").as_bytes()).await;
+    assert!(peer.read_head().await.starts_with("HTTP/1.1 101"));
+    let (opcode, connected) = next_frame(&mut peer).await;
+    let connected: Value = serde_json::from_slice(&connected).unwrap();
+    assert_eq!((opcode, &connected["eventName"]), (1, &json!("@@KOJI_DISPATCH/CONNECTED")));
+    let (opcode, ping) = next_frame(&mut peer).await;
+    assert_eq!(opcode, 9);
+    (peer, connected["payload"]["clientId"].as_str().unwrap().to_owned(), ping)
+}
+
+fn is_list(frame: &(u8, Vec<u8>)) -> bool {
+    frame.0 == 1 && String::from_utf8_lossy(&frame.1).contains("CONNECTED_CLIENTS_CHANGED")
+}
+
+#[tokio::test]
+async fn the_first_list_follows_the_pong_to_the_ping_behind_connected() {
+    let server = start().await;
+    let began = Instant::now();
+    let (mut peer, id, ping) = connect_raw(&server).await;
+    let to_itself = json!({ "eventName": "x", "payload": [], "recipients": [id] });
+    peer.send(&frame(0x81, to_itself.to_string().as_bytes())).await;
+    let next = next_frame(&mut peer).await;
+    // On a machine that is busy for so long the list may have come without a pong.
+    if began.elapsed() < Duration::from_millis(500) {
+        assert!(!is_list(&next), "there was no pong");
+        peer.send(&frame(0x8a, &ping)).await;
+        assert!(is_list(&next_frame(&mut peer).await));
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_answers_no_ping_receives_its_first_list_after_a_while() {
+    let server = start().await;
+    let (mut silent, _, _) = connect_raw(&server).await;
+    let mut ann = join(&server, "projectId=p&shardName=s").await;
+    ann.list_of(2).await;
+    assert!(is_list(&next_frame(&mut silent).await));
+    // The pong comes late and has no effect.
+    silent.send(&frame(0x8a, b"connected")).await;
+    drop(silent);
+    ann.list_of(1).await;
+    ann.quiet().await;
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_before_its_pong_is_not_in_the_list() {
+    let server = start().await;
+    let mut ann = join(&server, "projectId=p&shardName=s").await;
+    assert_eq!(ann.next_list().await.as_object().unwrap().len(), 1);
+    let (brief, _, _) = connect_raw(&server).await;
+    drop(brief);
+    let mut bob = join(&server, "projectId=p&shardName=s").await;
+    bob.list_of(2).await;
+    ann.list_of(2).await;
 }
 
 #[tokio::test]

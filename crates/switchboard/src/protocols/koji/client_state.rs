@@ -70,6 +70,11 @@ impl ClientState {
         self.change(node, session, |public| public.is_member = is_member);
     }
 
+    /// Returns true if the client has joined its shard and not left it.
+    pub(crate) fn is_member(&self) -> bool {
+        self.public().is_member
+    }
+
     /// Changes the public state and writes it to the store if the client is a member.
     fn change(&self, node: &Node, session: &Session, change: impl FnOnce(&mut PublicState)) {
         let mut public = self.public();

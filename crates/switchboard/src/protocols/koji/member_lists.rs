@@ -19,7 +19,6 @@ use switchboard_hub::Session;
 
 use crate::node::Node;
 use crate::protocols::koji::client_state::ClientState;
-use crate::protocols::koji::member_entry::MemberEntry;
 use crate::protocols::koji::member_lists::list::{ListState, Member, MemberList};
 use crate::protocols::koji::member_lists::remote::RemoteMembers;
 
@@ -38,14 +37,21 @@ impl MemberLists {
         self.lock().get(&(project.clone(), shard.clone())).cloned()
     }
 
-    /// Adds a client of this node to its shard's list.
+    /// Adds a client of this node to its shard's list, unless it is there or has left the shard.
     pub(crate) fn join(&self, node: &Arc<Node>, client: &ClientState, session: &Arc<Session>) {
         let mut shards = self.lock();
+        // Asked under the lock, which a client that leaves takes afterwards.
+        if !client.is_member() {
+            return;
+        }
         let project = &session.project.id;
         let interval = client.settings.member_list_interval;
         let new_list = || Arc::new(MemberList::new(node, project.clone(), client.shard.clone(), interval));
         let list = shards.entry((project.clone(), client.shard.clone())).or_insert_with(new_list).clone();
         let mut state = list.lock();
+        if state.members.contains_key(&session.id) {
+            return;
+        }
         state.members.insert(session.id, Member::new(session.clone()));
         state.changes.join(session.id);
         list.update_soon(node, state);
@@ -105,11 +111,6 @@ impl MemberLists {
         for list in lists {
             list.record_remote(node, RemoteMembers::missed);
         }
-    }
-
-    /// The clients of this node on a shard, in the order they joined.
-    pub(crate) fn local_entries(&self, project: &ProjectId, shard: &ShardName) -> Vec<MemberEntry> {
-        self.get(project, shard).map(|list| list.local_entries()).unwrap_or_default()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use switchboard_backplane::Shard;
-use switchboard_event::{Payload, PayloadError, ShardName, SocketId};
+use switchboard_event::{Payload, PayloadError, ShardName, SocketId, Target};
 use switchboard_wire::koji;
 
 use crate::api::app::App;
@@ -10,7 +10,7 @@ use crate::api::socket::Socket;
 use crate::node::errors::QueryError;
 use crate::protocols::koji::client_state::client_of;
 use crate::protocols::koji::member_entry::{MemberEntry, in_join_order};
-use crate::protocols::koji::member_lists::{MemberLists, set_user_info};
+use crate::protocols::koji::member_lists::set_user_info;
 
 /// A client in the list of [`App::shard_clients`].
 #[derive(Debug, Clone, Serialize)]
@@ -60,14 +60,18 @@ impl App {
             true => self.hub().store().descriptions(self.project_id(), &shard).await?,
             false => Vec::new(),
         };
-        let local = self.node().extension::<MemberLists>().local_entries(self.project_id(), &shard);
+        let local = self.hub().members(self.project_id(), &Target::shard(&shard).into());
+        let local = local.iter().filter_map(|session| {
+            let client = client_of(session).filter(|client| client.shard == shard)?;
+            Some(client.entry(session.id))
+        });
         let remote = stored.iter().filter_map(|(id, entry)| MemberEntry::from_bytes(*id, entry));
         let client = |koji::Client { id, user_info, last_ping_ms }| ShardClient {
             client_id: id,
             user_info,
             last_ping: last_ping_ms,
         };
-        Ok(in_join_order(local, remote).into_iter().map(client).collect())
+        Ok(in_join_order(local.collect(), remote).into_iter().map(client).collect())
     }
 }
 
@@ -89,7 +93,7 @@ impl Socket {
     /// If `info` cannot be serialized as JSON.
     pub fn set_user_info<T: Serialize + ?Sized>(&self, info: &T) -> Result<bool, PayloadError> {
         let info = Payload::of(info)?;
-        let client = client_of(self.session()).filter(|_| info.as_bytes().starts_with(b"{"));
+        let client = client_of(self.session()).filter(|_| info.is_object());
         Ok(client.map(|client| set_user_info(self.node(), client, self.session(), info)).is_some())
     }
 }

@@ -11,6 +11,7 @@ use switchboard_ws::frame::{OpCode, encode_with};
 use crate::node::Node;
 use crate::node::clock::{now_ms, now_us};
 use crate::protocols::koji::connect_params::ConnectParams;
+use crate::protocols::koji::list_entry;
 use crate::protocols::koji::member_entry::MemberEntry;
 
 /// A seat on a shard. Dropping it releases the seat.
@@ -23,10 +24,13 @@ pub(crate) struct Seat {
 }
 
 impl Seat {
-    /// The first frame for the client: its id and its shard.
+    /// The first frames for the client: its id and its shard, and the ping whose pong enters it into the member
+    /// list.
     pub(crate) fn greeting(&self) -> Bytes {
         let (shard, socket) = (&self.shard, self.entry.client.id);
-        encode_with(OpCode::Text, 128 + shard.len(), |out| koji::write_connected(out, socket, shard))
+        let connected =
+            encode_with(OpCode::Text, 128 + shard.len(), |out| koji::write_connected(out, socket, shard));
+        [connected, list_entry::ping()].concat().into()
     }
 }
 

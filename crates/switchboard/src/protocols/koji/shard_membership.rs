@@ -7,6 +7,7 @@ use switchboard_hub::Session;
 
 use crate::node::Node;
 use crate::protocols::koji::client_state::{ClientState, client_of};
+use crate::protocols::koji::list_entry;
 use crate::protocols::koji::member_lists::MemberLists;
 use crate::protocols::koji::seat::Seat;
 
@@ -19,13 +20,13 @@ pub(crate) struct ShardMembership {
 }
 
 impl ShardMembership {
-    /// Adds a connected client to the shard's room and member list.
+    /// Adds a connected client to the shard's room. It enters the member list when it has read CONNECTED.
     pub(crate) fn new(node: &Arc<Node>, session: &Arc<Session>, seat: Seat) -> Self {
         // Fails if the session has closed already; the membership is then dropped at once.
         let _ = node.hub().join(session, &Target::shard(&seat.shard));
         let membership = ShardMembership { node: node.clone(), session: session.clone(), seat: Some(seat) };
         membership.client().set_member(node, session, true);
-        node.extension::<MemberLists>().join(node, membership.client(), session);
+        list_entry::start_timeout(node, session.id);
         membership
     }
 

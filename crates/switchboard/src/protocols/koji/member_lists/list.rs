@@ -97,11 +97,6 @@ impl MemberList {
         self.state.lock().expect("the lock is never held during a panic")
     }
 
-    /// The entries of this node's clients.
-    pub(crate) fn local_entries(&self) -> Vec<MemberEntry> {
-        self.lock().local_entries()
-    }
-
     /// Records a change among the clients of other nodes. If `record` returns true, an update reads them.
     pub(crate) fn record_remote(self: &Arc<Self>, node: &Arc<Node>, record: fn(&mut RemoteMembers) -> bool) {
         let mut state = self.lock();
