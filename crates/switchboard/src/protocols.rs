@@ -10,6 +10,7 @@ mod emit;
 pub(crate) mod endpoint;
 pub(crate) mod koji;
 pub(crate) mod mesa;
+mod path;
 pub(crate) mod received;
 pub(crate) mod wire_protocol;
 

@@ -36,7 +36,7 @@ use crate::node::type_map::TypeMap;
 use crate::protocols::admission::{AddressError, Admission};
 use crate::protocols::config::{KeepAlive, ProtocolConfig};
 use crate::protocols::koji::client_state::{ClientState, client_of};
-use crate::protocols::koji::connect_params::ConnectParams;
+use crate::protocols::koji::connect_params::{ConnectParams, ParamsError, Place};
 use crate::protocols::koji::identify::identify;
 use crate::protocols::koji::member_lists::MemberLists;
 use crate::protocols::koji::options::Koji;
@@ -60,8 +60,13 @@ impl WireProtocol for KojiProtocol {
     type Handshake = Box<ConnectParams>;
 
     fn match_address(app: &App, uri: &Uri) -> Option<Result<Box<ConnectParams>, AddressError>> {
-        let koji = app.setup().extension::<Koji>().filter(|_| ConnectParams::matches(uri))?;
-        Some(ConnectParams::of(uri, &koji.settings).map(Box::new).map_err(AddressError::from))
+        let koji = app.setup().extension::<Koji>()?;
+        let params = match Place::of(uri) {
+            Place::Endpoint => ConnectParams::of(uri, &koji.settings),
+            Place::BelowEndpoint => Err(ParamsError::Path),
+            Place::Elsewhere => return None,
+        };
+        Some(params.map(Box::new).map_err(AddressError::from))
     }
 
     /// Takes a seat for the client.

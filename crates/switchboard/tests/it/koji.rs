@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use switchboard::{
-    App, Data, Koji, Next, ProjectId, ProjectRules, Relay, Reply, Request, Response, ShardName, Socket,
+    App, Data, Koji, Mesa, Next, ProjectId, ProjectRules, Relay, Reply, Request, Response, ShardName, Socket,
     Target, UserId,
 };
 use switchboard_testkit::{KojiPeer, Peer, RawPeer, TestServer, raw, soon, until};
@@ -76,6 +76,42 @@ async fn a_client_receives_its_shard_and_then_the_member_list() {
         shards(&server, "undefined").await,
         json!([{ "shardName": "shard-1", "numConnectedClients": 1 }])
     );
+}
+
+#[tokio::test]
+async fn addresses_are_compared_by_the_segments_of_their_path() {
+    let server = TestServer::start(app().with_mesa(Mesa::new())).await;
+    for path in ["/koji/?projectId=p", "//koji?projectId=p", "//?projectId=p", "/%6Boji/?projectId=p"] {
+        let mut koji = Peer::connect(&server.url(path)).await;
+        assert_eq!(koji.next().await["eventName"], "@@KOJI_DISPATCH/CONNECTED", "{path}");
+    }
+    for path in ["/mesa/", "//mesa", "/mesa//any"] {
+        let mut mesa = Peer::connect(&server.url(path)).await;
+        assert_eq!(mesa.next().await["op"], 10, "{path}");
+    }
+    for path in ["/kojis", "/chat/koji", "/chat?projectId=p", "/KOJI"] {
+        Peer::connect(&server.url(path)).await.quiet().await;
+    }
+    let named = join(&server, "projectId=p&shardName=a").await;
+    assert_eq!(get(&server, "//info/p").await.1, get(&server, "/info/p").await.1);
+    drop(named);
+}
+
+#[tokio::test]
+async fn a_path_that_no_protocol_serves_is_refused() {
+    let server = start().await;
+    for path in ["/koji/x", "/koji/x?projectId=p", "//koji//info/"] {
+        assert!(status(&server, path).await.contains("404"), "{path}");
+    }
+    let mut raw = RawPeer::connect(server.address).await;
+    raw.send(raw::HANDSHAKE.replace("GET / ", "GET /koji/x ").as_bytes()).await;
+    raw.read_head().await;
+    let body = soon("the reason", async {
+        let mut body = [0; 66];
+        tokio::io::AsyncReadExt::read_exact(&mut raw.stream, &mut body).await.map(|_| body)
+    });
+    let body = String::from_utf8(body.await.unwrap().to_vec()).unwrap();
+    assert_eq!(body, "no protocol is served at this path; Koji clients connect to /koji\n");
 }
 
 #[tokio::test]

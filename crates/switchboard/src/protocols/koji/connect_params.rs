@@ -8,6 +8,7 @@ use switchboard_event::{NameError, ProjectId, ShardName};
 use crate::protocols::admission::AddressError;
 use crate::protocols::koji::options::KojiSettings;
 use crate::protocols::koji::rules::ProjectRules;
+use crate::protocols::path::segments;
 
 /// The checked parameters of a handshake.
 pub(crate) struct ConnectParams {
@@ -24,6 +25,8 @@ pub(crate) struct ConnectParams {
 /// The parameters of a handshake are invalid.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ParamsError {
+    #[error("no protocol is served at this path; Koji clients connect to /koji")]
+    Path,
     #[error("projectId is missing")]
     NoProject,
     #[error("there is no such project")]
@@ -37,6 +40,7 @@ pub(crate) enum ParamsError {
 impl ParamsError {
     fn status(&self) -> StatusCode {
         match self {
+            ParamsError::Path => StatusCode::NOT_FOUND,
             ParamsError::UnknownProject => StatusCode::FORBIDDEN,
             _ => StatusCode::BAD_REQUEST,
         }
@@ -79,16 +83,33 @@ impl Query {
     }
 }
 
-impl ConnectParams {
-    /// Returns true if an address is for this protocol: `/koji`, or `/` with a `projectId`.
-    pub(crate) fn matches(uri: &Uri) -> bool {
+/// An address, seen from this protocol.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// `/koji`, or `/` with a `projectId`.
+    Endpoint,
+    /// Below `/koji`, where nothing is.
+    BelowEndpoint,
+    Elsewhere,
+}
+
+impl Place {
+    pub(crate) fn of(uri: &Uri) -> Self {
         let has_project = || {
             form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes())
                 .any(|(name, _)| name == "projectId")
         };
-        uri.path() == "/koji" || (uri.path() == "/" && has_project())
+        let mut segments = segments(uri.path());
+        match (segments.next().as_deref(), segments.next()) {
+            (Some("koji"), None) => Place::Endpoint,
+            (Some("koji"), Some(_)) => Place::BelowEndpoint,
+            (None, _) if has_project() => Place::Endpoint,
+            _ => Place::Elsewhere,
+        }
     }
+}
 
+impl ConnectParams {
     pub(crate) fn of(uri: &Uri, settings: &Arc<KojiSettings>) -> Result<Self, ParamsError> {
         let Query { project, shard, capacity, token, member_list } = Query::of(uri);
         let project = project.or_else(|| settings.has_undefined_project.then(|| "undefined".into()));
@@ -121,11 +142,18 @@ mod tests {
 
     #[test]
     fn an_address_matches_at_koji_or_at_the_root_with_a_project() {
+        let place = |uri: &str| Place::of(&uri.parse().unwrap());
         for uri in ["/koji", "/koji?x=1", "/?projectId=p", "/?a=b&projectId=", "/?project%49d=p"] {
-            assert!(ConnectParams::matches(&uri.parse().unwrap()), "{uri}");
+            assert_eq!(place(uri), Place::Endpoint, "{uri}");
         }
-        for uri in ["/", "/?projectid=p", "/chat?projectId=p", "/koji/x", "/?x=projectId"] {
-            assert!(!ConnectParams::matches(&uri.parse().unwrap()), "{uri}");
+        for uri in ["/koji/", "//koji?projectId=p", "/%6Boji", "//?projectId=p", "///?projectId=p"] {
+            assert_eq!(place(uri), Place::Endpoint, "{uri}");
+        }
+        for uri in ["/koji/x", "/koji/x?projectId=p", "//koji//x/"] {
+            assert_eq!(place(uri), Place::BelowEndpoint, "{uri}");
+        }
+        for uri in ["/", "//", "/?projectid=p", "/chat?projectId=p", "/?x=projectId", "/kojis"] {
+            assert_eq!(place(uri), Place::Elsewhere, "{uri}");
         }
     }
 

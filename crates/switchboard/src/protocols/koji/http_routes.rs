@@ -29,7 +29,9 @@ struct RouteState {
 pub(crate) fn routes(app: App) -> Router {
     let info: MethodRouter<RouteState> = get(info).options(preflight);
     let state = RouteState { app, answers: InfoAnswers::default() };
-    Router::new().route("/info/", info.clone()).route("/info/{*project}", info).with_state(state)
+    // Of an address that ends in a slash, clients make one with two.
+    let paths = ["/info/", "/info/{*project}", "//info/{*project}"];
+    paths.into_iter().fold(Router::new(), |routes, path| routes.route(path, info.clone())).with_state(state)
 }
 
 const ANY_ORIGIN: (header::HeaderName, &str) = (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*");
@@ -75,7 +77,8 @@ fn json_response(status: StatusCode, body: Bytes) -> Response {
 /// The project id is everything after `/info/`, with slashes and query, because clients do not encode it.
 fn project_of(uri: &Uri) -> String {
     let address = uri.path_and_query().map_or("", |address| address.as_str());
-    let id = percent_decode_str(address.strip_prefix("/info/").unwrap_or_default()).decode_utf8_lossy();
+    let id = address.trim_start_matches('/').strip_prefix("info/").unwrap_or_default();
+    let id = percent_decode_str(id).decode_utf8_lossy();
     if id.is_empty() { "undefined".into() } else { id.into_owned() }
 }
 
@@ -90,6 +93,7 @@ mod tests {
             ("/info/a/b?c=d", "a/b?c=d"),
             ("/info/a%20b", "a b"),
             ("/info/100%", "100%"),
+            ("//info/p/", "p/"),
             ("/info/", "undefined"),
         ] {
             assert_eq!(project_of(&uri.parse().unwrap()), project);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use switchboard_event::ProjectId;
 
 use crate::protocols::endpoint::Endpoint;
+use crate::protocols::path::is_at_or_below;
 
 /// An endpoint for clients of the Mesa protocol; [`App::with_mesa`](crate::App::with_mesa) adds it.
 ///
@@ -88,8 +89,7 @@ pub(crate) struct MesaOnly;
 impl MesaSettings {
     /// Returns true if a path is the endpoint's path or below it.
     pub(crate) fn matches(&self, path: &str) -> bool {
-        let rest = path.strip_prefix(self.path.trim_end_matches('/'));
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        is_at_or_below(path, &self.path)
     }
 }
 
@@ -127,7 +127,7 @@ mod tests {
     fn an_address_matches_at_the_path_of_the_endpoint_and_below() {
         let matches =
             |at: &str, path: &str| MesaSettings { path: at.into(), ..MesaSettings::default() }.matches(path);
-        for path in ["/mesa", "/mesa/", "/mesa/any"] {
+        for path in ["/mesa", "/mesa/", "/mesa/any", "//mesa", "/%6desa"] {
             assert!(MesaSettings::default().matches(path), "{path}");
         }
         for (at, path) in
