@@ -2,7 +2,9 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
+use http::header::{self, HeaderName};
+use http::uri::Authority;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use sha1_smol::Sha1;
 
 /// Appended to the client's key before hashing (RFC 6455, section 1.3).
@@ -27,7 +29,25 @@ pub enum HandshakeError {
     /// `Sec-WebSocket-Key` is missing or not 16 bytes in Base64.
     #[error("the Sec-WebSocket-Key header is not 16 bytes in Base64")]
     Key,
+    /// `Host` is missing, repeated or not a host.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// A header that may appear once is repeated.
+    #[error("the {0} header is repeated")]
+    Repeated(HeaderName),
+    /// The request has a body, which would be read as frames.
+    #[error("a WebSocket handshake has no body")]
+    Body,
 }
+
+/// The `Host` header of an HTTP/1.1 request is not valid (RFC 9112, section 3.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the request needs exactly one Host header with a valid host")]
+pub struct HostError;
+
+/// Headers that a handshake has at most once. Two different values could be read differently by a proxy.
+const SINGLE_HEADERS: [HeaderName; 4] =
+    [header::SEC_WEBSOCKET_KEY, header::SEC_WEBSOCKET_VERSION, header::ORIGIN, header::CONTENT_LENGTH];
 
 impl HandshakeError {
     /// The HTTP status of the refusal.
@@ -35,7 +55,11 @@ impl HandshakeError {
         match self {
             HandshakeError::NotWebSocket | HandshakeError::Version => StatusCode::UPGRADE_REQUIRED,
             HandshakeError::Method => StatusCode::METHOD_NOT_ALLOWED,
-            HandshakeError::HttpVersion | HandshakeError::Key => StatusCode::BAD_REQUEST,
+            HandshakeError::HttpVersion
+            | HandshakeError::Key
+            | HandshakeError::Host(_)
+            | HandshakeError::Repeated(_)
+            | HandshakeError::Body => StatusCode::BAD_REQUEST,
         }
     }
 }
@@ -56,6 +80,13 @@ pub fn accept(headers: &HeaderMap, method: &Method, version: Version) -> Result<
     if version != Version::HTTP_11 {
         return Err(HandshakeError::HttpVersion);
     }
+    check_host(headers)?;
+    if let Some(name) = SINGLE_HEADERS.into_iter().find(|name| headers.get_all(name).iter().count() > 1) {
+        return Err(HandshakeError::Repeated(name));
+    }
+    if has_body(headers) {
+        return Err(HandshakeError::Body);
+    }
     if headers.get(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version.as_bytes() != b"13") {
         return Err(HandshakeError::Version);
     }
@@ -68,8 +99,23 @@ pub fn accept(headers: &HeaderMap, method: &Method, version: Version) -> Result<
     Ok(HeaderValue::try_from(STANDARD.encode(digest.digest().bytes())).expect("Base64 is a valid header"))
 }
 
+/// Checks the `Host` header of any HTTP/1.1 request: exactly one, which is empty or a host with an optional port.
+pub fn check_host(headers: &HeaderMap) -> Result<(), HostError> {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let (Some(host), None) = (hosts.next(), hosts.next()) else { return Err(HostError) };
+    let host = host.as_bytes();
+    let is_host = !host.contains(&b'@') && Authority::try_from(host).is_ok();
+    if host.is_empty() || is_host { Ok(()) } else { Err(HostError) }
+}
+
+fn has_body(headers: &HeaderMap) -> bool {
+    let is_empty = |len: &HeaderValue| len.as_bytes() == b"0";
+    headers.contains_key(header::TRANSFER_ENCODING)
+        || headers.get(header::CONTENT_LENGTH).is_some_and(|len| !is_empty(len))
+}
+
 /// Returns true if a comma-separated header contains a token, ignoring case.
-fn lists(headers: &HeaderMap, name: header::HeaderName, token: &str) -> bool {
+fn lists(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
     headers
         .get_all(name)
         .iter()
@@ -84,6 +130,7 @@ mod tests {
 
     fn request(change: impl FnOnce(&mut HeaderMap)) -> Result<HeaderValue, HandshakeError> {
         let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, HeaderValue::from_static("chat.example:3000"));
         headers.insert(header::CONNECTION, HeaderValue::from_static("keep-alive, Upgrade"));
         headers.insert(header::UPGRADE, HeaderValue::from_static("WebSocket"));
         headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
@@ -119,5 +166,72 @@ mod tests {
             request(|headers| drop(headers.remove(header::SEC_WEBSOCKET_KEY))),
             Err(HandshakeError::Key)
         );
+    }
+
+    #[test]
+    fn a_host_that_is_missing_repeated_or_invalid_is_refused_with_400() {
+        let host = |hosts: &'static [&'static str]| {
+            request(|headers| {
+                headers.remove(header::HOST);
+                for host in hosts {
+                    headers.append(header::HOST, HeaderValue::from_static(host));
+                }
+            })
+        };
+        for valid in ["", "chat.example", "a_service:80", "127.0.0.1:3000", "[::1]:3000"] {
+            let hosts: &'static [&'static str] = Box::leak(Box::new([valid]));
+            assert!(host(hosts).is_ok(), "{valid}");
+        }
+        for invalid in [
+            &[][..],
+            &["a.example", "a.example"],
+            &["a b"],
+            &["user@a.example"],
+            &["a.example/path"],
+            &["[::1"],
+        ] {
+            let error = host(invalid).unwrap_err();
+            assert_eq!(
+                (error.status(), error),
+                (StatusCode::BAD_REQUEST, HandshakeError::Host(HostError)),
+                "{invalid:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_repeated_header_with_one_value_is_refused_with_400_and_a_list_may_be_repeated() {
+        for (name, value) in [
+            (header::SEC_WEBSOCKET_KEY, "dGhlIHNhbXBsZSBub25jZQ=="),
+            (header::SEC_WEBSOCKET_VERSION, "13"),
+            (header::ORIGIN, "https://a.example"),
+            (header::CONTENT_LENGTH, "0"),
+        ] {
+            let repeat = |headers: &mut HeaderMap| {
+                headers.insert(&name, HeaderValue::from_static(value));
+                headers.append(&name, HeaderValue::from_static(value));
+            };
+            let error = request(repeat).unwrap_err();
+            assert_eq!((error.status(), error), (StatusCode::BAD_REQUEST, HandshakeError::Repeated(name)));
+        }
+        let split = |headers: &mut HeaderMap| {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("keep-alive"));
+            headers.append(header::CONNECTION, HeaderValue::from_static("upgrade"));
+            headers.append(header::UPGRADE, HeaderValue::from_static("h2c"));
+            headers.append(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("a"));
+            headers.append(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("b"));
+        };
+        assert!(request(split).is_ok());
+    }
+
+    #[test]
+    fn a_handshake_with_a_body_is_refused_with_400() {
+        for (name, value) in [(header::CONTENT_LENGTH, "5"), (header::TRANSFER_ENCODING, "chunked")] {
+            let error =
+                request(|headers| drop(headers.insert(name, HeaderValue::from_static(value)))).unwrap_err();
+            assert_eq!((error.status(), error), (StatusCode::BAD_REQUEST, HandshakeError::Body));
+        }
+        let empty = HeaderValue::from_static("0");
+        assert!(request(|headers| drop(headers.insert(header::CONTENT_LENGTH, empty))).is_ok());
     }
 }
