@@ -23,13 +23,15 @@ use unmask::{take_front, unmask_front};
 pub struct Decoder {
     limits: Limits,
     partial: Option<Box<Partial>>,
+    /// Frames since the last [`take_frames`](Decoder::take_frames).
+    frames: u32,
     closed: bool,
 }
 
 impl Decoder {
     /// A decoder at the start of a connection.
     pub fn new(limits: Limits) -> Self {
-        Decoder { limits, partial: None, closed: false }
+        Decoder { limits, partial: None, frames: 0, closed: false }
     }
 
     /// Takes the next item off the front of `input`; `None` when the input is used up. An incomplete item is
@@ -47,6 +49,7 @@ impl Decoder {
                 }
             }
             let Some(header) = self.take_header(input)? else { return Ok(None) };
+            self.frames += 1;
             let is_unfragmented = header.fin && header.opcode != OpCode::Continuation;
             if is_unfragmented && header.len <= input.len() {
                 let payload = unmask_front(input, header.len, header.mask);
@@ -60,6 +63,22 @@ impl Decoder {
             }
         }
         Ok(None)
+    }
+
+    /// Number of frames since the last call: messages, fragments and control frames. A frame counts once its header
+    /// is complete.
+    pub fn take_frames(&mut self) -> u32 {
+        std::mem::take(&mut self.frames)
+    }
+
+    /// Returns true if a header, a frame or a message is incomplete.
+    pub fn is_unfinished(&self) -> bool {
+        self.partial.is_some()
+    }
+
+    /// Bytes allocated for incomplete input.
+    pub fn unfinished_bytes(&self) -> usize {
+        self.partial.as_ref().map_or(0, |partial| partial.allocated_bytes())
     }
 
     /// Takes a header off the front of `input`; buffers an incomplete one and returns `None`.
@@ -308,6 +327,42 @@ mod tests {
     fn input_after_a_close_frame_is_ignored() {
         let bytes = [frame(0x88, b"\x03\xe8bye"), frame(0x81, b"x"), vec![0xff; 10]].concat();
         assert_eq!(decode(&bytes).unwrap(), [Item::Close(Some((CloseCode::NORMAL, "bye".into())))]);
+    }
+
+    #[test]
+    fn every_frame_is_counted_once_however_it_is_split() {
+        let message =
+            [frame(0x01, b"a"), frame(0x00, b""), frame(0x89, b"?"), frame(0x00, b""), frame(0x80, b"b")];
+        let bytes = [message.concat(), frame(0x8a, b""), frame(0x82, &[0; 300])].concat();
+        for cut in [1, 2, 7, usize::MAX] {
+            let mut decoder = Decoder::new(Limits::default());
+            let mut frames = 0;
+            for chunk in bytes.chunks(cut) {
+                let mut chunk = chunk.to_vec();
+                let mut input = &mut chunk[..];
+                while decoder.next(&mut input).unwrap().is_some() {}
+                frames += decoder.take_frames();
+            }
+            assert_eq!(frames, 7, "in pieces of {cut}");
+        }
+    }
+
+    #[test]
+    fn input_is_unfinished_until_its_last_byte() {
+        for bytes in
+            [frame(0x81, &[b'x'; 300]), [frame(0x01, b"x"), frame(0x80, b"")].concat(), frame(0x89, b"?")]
+        {
+            let mut decoder = Decoder::new(Limits::default());
+            let (last, rest) = bytes.split_last().unwrap();
+            for byte in rest {
+                let mut input = &mut [*byte][..];
+                assert_eq!(decoder.next(&mut input), Ok(None));
+                assert!(decoder.is_unfinished() && decoder.unfinished_bytes() > 0);
+            }
+            let mut last = [*last];
+            assert!(decoder.next(&mut &mut last[..]).unwrap().is_some());
+            assert_eq!((decoder.is_unfinished(), decoder.unfinished_bytes()), (false, 0));
+        }
     }
 
     #[test]

@@ -40,6 +40,13 @@ impl Partial {
     pub(super) fn is_empty(&self) -> bool {
         self.header.is_empty() && self.frame.is_none() && self.message.is_none()
     }
+
+    /// Bytes allocated for the incomplete input, including this.
+    pub(super) fn allocated_bytes(&self) -> usize {
+        let frame = self.frame.as_ref().map_or(0, |frame| frame.control.capacity());
+        let message = self.message.as_ref().map_or(0, |message| message.bytes.capacity());
+        size_of::<Partial>() + self.header.capacity() + frame + message
+    }
 }
 
 impl PartialFrame {
