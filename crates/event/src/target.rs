@@ -39,6 +39,16 @@ impl Target {
     pub fn user(id: &str) -> Result<Self, NameError> {
         UserId::new(id).map(Target::User)
     }
+
+    /// Length of the name in bytes; 0 for targets without one.
+    pub fn name_len(&self) -> usize {
+        match self {
+            Target::Everyone | Target::Socket(_) => 0,
+            Target::User(id) => id.len(),
+            Target::Room(name) => name.len(),
+            Target::Tag(name) => name.len(),
+        }
+    }
 }
 
 impl fmt::Display for Target {

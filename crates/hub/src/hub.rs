@@ -16,7 +16,7 @@ use crate::index::Index;
 use crate::member_set::{Change, MemberSet};
 use crate::outbox::{Order, Transport};
 use crate::resolve;
-use crate::session::{JoinError, Session};
+use crate::session::{JoinError, Membership, Session};
 
 /// The parts and bounds of a hub.
 pub struct HubConfig {
@@ -30,6 +30,8 @@ pub struct HubConfig {
     pub outbox_bytes_max: usize,
     /// Most rooms, tags and users of one socket.
     pub memberships_max: usize,
+    /// Most bytes in their names.
+    pub membership_bytes_max: usize,
 }
 
 /// The reach of a send.
@@ -77,17 +79,26 @@ pub struct Hub {
     store: Arc<dyn Store>,
     delivery: Delivery,
     memberships_max: usize,
+    membership_bytes_max: usize,
     listener: OnceLock<Listener>,
 }
 
 impl Hub {
     /// Creates a hub on an index, which its store may share, and starts the store and the bus.
     pub fn new(config: HubConfig, index: Arc<Index>, bus: Arc<dyn Bus>, store: Arc<dyn Store>) -> Arc<Self> {
-        let HubConfig { encode, schedule, overflow_frame, outbox_bytes_max, memberships_max } = config;
+        let HubConfig {
+            encode,
+            schedule,
+            overflow_frame,
+            outbox_bytes_max,
+            memberships_max,
+            membership_bytes_max,
+        } = config;
         let stats = HubStats::default();
         let delivery = Delivery { encode, schedule, overflow_frame, outbox_bytes_max, stats };
         let listener = OnceLock::new();
-        let hub = Arc::new(Hub { index, bus, store, delivery, memberships_max, listener });
+        let hub =
+            Arc::new(Hub { index, bus, store, delivery, memberships_max, membership_bytes_max, listener });
         let receiver: Weak<dyn Receiver> = Arc::downgrade(&(hub.clone() as Arc<dyn Receiver>));
         let members: Weak<dyn LocalMembers> = Arc::downgrade(&(hub.index.clone() as Arc<dyn LocalMembers>));
         hub.store.start(members);
@@ -193,13 +204,24 @@ impl Hub {
         if membership.sets.iter().any(|set| set.target == *target) {
             return Ok(false);
         }
+        self.check_room_for(&membership, target)?;
+        let set = self.enter(session, target);
+        membership.sets.push(set);
+        Ok(true)
+    }
+
+    /// Checks the bounds on the memberships of one socket.
+    fn check_room_for(&self, membership: &Membership, target: &Target) -> Result<(), JoinError> {
         let max = self.memberships_max;
         if membership.sets.len() >= max {
             return Err(JoinError::TooMany { max });
         }
-        let set = self.enter(session, target);
-        membership.sets.push(set);
-        Ok(true)
+        let max = self.membership_bytes_max;
+        let bytes: usize = membership.sets.iter().map(|set| set.target.name_len()).sum();
+        if bytes + target.name_len() > max {
+            return Err(JoinError::TooManyBytes { max });
+        }
+        Ok(())
     }
 
     /// Removes a socket from a target. Returns false if it was not a member.

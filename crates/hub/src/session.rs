@@ -47,6 +47,12 @@ pub enum JoinError {
         /// The bound.
         max: usize,
     },
+    /// The bound on the bytes in the names of memberships is reached.
+    #[error("the names of the socket's rooms and tags have {max} bytes already, which is the most")]
+    TooManyBytes {
+        /// The bound.
+        max: usize,
+    },
     /// The name is empty or too long.
     #[error(transparent)]
     Name(#[from] NameError),

@@ -238,6 +238,7 @@ impl Started {
             outbox_bytes_max: limits.outbox_bytes_max,
             memberships_max: limits.memberships_max,
         };
+            membership_bytes_max: limits.membership_bytes_max,
         let (is_single_node, has_shared_store) = (bus.is_none(), store.is_some());
         let bus = bus.unwrap_or_else(|| Arc::new(LocalBus::default()));
         let store = store.unwrap_or_else(|| Arc::new(MemoryStore::new(index.clone())));

@@ -68,6 +68,7 @@ impl Node {
             overflow_frame: Bytes::from_static(b"overflow"),
             outbox_bytes_max: 1024,
             memberships_max: 10,
+            membership_bytes_max: 1000,
         };
         Node { hub: Hub::new(config, index.clone(), bus, store(index)) }
     }

@@ -31,6 +31,12 @@ pub struct Limits {
     pub outbox_bytes_max: usize,
     /// Rooms, tags and users of one socket; one more is refused. Default 1,000.
     pub memberships_max: usize,
+    /// Bytes in the names of the rooms, tags and users of one socket; a name that exceeds them is refused. Default
+    /// 65,536.
+    pub membership_bytes_max: usize,
+    /// Largest head of an HTTP request in bytes, handshakes included: address and headers. A larger one is refused
+    /// with 431. Default 16,384.
+    pub header_bytes_max: usize,
     /// Unfinished handlers of one connection. At the bound further events are deferred, up to
     /// `limits.message_bytes_max`, and then the connection is not read until a handler ends. Default 64.
     pub handlers_in_flight_max: usize,
@@ -116,6 +122,8 @@ impl Limits {
     /// Disables limits on rates and numbers of connections. Sizes stay limited.
     ///
     /// ```
+            membership_bytes_max: 64 * 1024,
+            header_bytes_max: 16 * 1024,
     /// # use switchboard::{App, Limits};
     /// let app = App::new().with_limits(Limits::default().without_rates());
     /// assert_eq!(app.limits().messages_per_s, None);

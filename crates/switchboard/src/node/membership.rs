@@ -81,6 +81,7 @@ async fn change_elsewhere<'a>(
     match remote::call(node, project, id, call(membership), ANSWER_TIMEOUT).await? {
         Ok(changed) => Ok(changed.to().unwrap_or(false)),
         Err(Refusal::TooMany { max }) => Err(JoinError::TooMany { max }.into()),
+        Err(Refusal::TooManyBytes { max }) => Err(JoinError::TooManyBytes { max }.into()),
         Err(_) => Err(JoinError::Closed.into()),
     }
 }

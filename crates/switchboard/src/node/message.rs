@@ -61,12 +61,16 @@ pub(crate) enum Refusal {
     TooMany {
         max: usize,
     },
+    TooManyBytes {
+        max: usize,
+    },
 }
 
 impl From<JoinError> for Refusal {
     fn from(error: JoinError) -> Self {
         match error {
             JoinError::TooMany { max } => Refusal::TooMany { max },
+            JoinError::TooManyBytes { max } => Refusal::TooManyBytes { max },
             _ => Refusal::Closed,
         }
     }

@@ -59,7 +59,8 @@ pub(crate) async fn request(
     let request = RemoteCall::Request { event: event.to_string(), data, timeout_ms };
     match call(node, project, id, request, timeout).await {
         Ok(outcome) => outcome.map_err(|refusal| match refusal {
-            Refusal::Closed => RequestError::Closed,
+            // Only a membership is refused for its bytes.
+            Refusal::Closed | Refusal::TooManyBytes { .. } => RequestError::Closed,
             Refusal::Timeout => RequestError::Timeout(timeout),
             Refusal::CannotReply => RequestError::CannotReply,
             Refusal::TooMany { max } => RequestError::TooMany { max },

@@ -239,7 +239,7 @@ fn client_error_code(error: &(dyn Error + 'static)) -> Option<&'static str> {
     match (error.downcast_ref(), error.downcast_ref()) {
         (Some(JoinError::Name(_)), _)
         | (_, Some(EmitError::Name(_) | EmitError::Reserved(_) | EmitError::Audience(_))) => Some("bad_data"),
-        (Some(JoinError::TooMany { .. }), _) => Some("too_many"),
+        (Some(JoinError::TooMany { .. } | JoinError::TooManyBytes { .. }), _) => Some("too_many"),
         _ => matches!(error.downcast_ref(), Some(CommandError::Audience(_))).then_some("bad_data"),
     }
 }

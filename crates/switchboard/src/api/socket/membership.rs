@@ -15,7 +15,8 @@ impl Socket {
     ///
     /// # Errors
     /// If the name is invalid, the socket has closed, or it is at
-    /// [`Limits::memberships_max`](crate::Limits::memberships_max).
+    /// [`Limits::memberships_max`](crate::Limits::memberships_max) or
+    /// [`Limits::membership_bytes_max`](crate::Limits::membership_bytes_max).
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
