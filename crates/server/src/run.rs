@@ -4,6 +4,7 @@ mod app;
 mod banner;
 mod error;
 mod listeners;
+mod open_files;
 mod signals;
 
 use std::time::Duration;
@@ -26,6 +27,7 @@ use signals::stop_signal;
 /// Runs until SIGTERM or SIGINT; a second signal ends the process at once. `ready` is called with the
 /// banner when clients can connect.
 pub async fn run(config: &Config, mode: Mode, ready: impl FnOnce(&str)) -> Result<(), RunError> {
+    open_files::raise_limit();
     // Installed first, so that the connections to Redis are counted from the start.
     let prometheus = metrics::install()?;
     let running = async {
