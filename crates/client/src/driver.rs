@@ -103,10 +103,11 @@ impl Driver {
     /// Sends and receives concurrently until the connection ends. Neither direction waits for the other, because
     /// a server that writes before it reads would block both.
     async fn exchange(&mut self, socket: &mut Socket) -> Disconnect {
+        let overhead = socket.get_ref().overhead();
         let (mut sink, mut stream) = socket.split();
         tokio::select! {
             disconnect = send(&mut self.commands, &mut sink) => disconnect,
-            disconnect = self.reader.read(&mut stream) => disconnect,
+            disconnect = self.reader.read(&mut stream, &overhead) => disconnect,
         }
     }
 

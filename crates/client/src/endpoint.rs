@@ -2,13 +2,14 @@
 
 use http::{HeaderName, HeaderValue, Uri};
 use tokio::net::TcpStream;
-use tokio_websockets::{ClientBuilder, Connector, MaybeTlsStream, WebSocketStream};
+use tokio_websockets::{ClientBuilder, Connector, Error, Limits, MaybeTlsStream, WebSocketStream};
 
 use crate::error::ConnectError;
+use crate::meter::Metered;
 use crate::options::Options;
 use crate::tls;
 
-pub(crate) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+pub(crate) type Socket = WebSocketStream<Metered<MaybeTlsStream<TcpStream>>>;
 
 pub(crate) struct Endpoint {
     uri: Uri,
@@ -28,7 +29,8 @@ impl Endpoint {
     }
 
     pub(crate) async fn connect(&self, options: &Options) -> Result<Socket, ConnectError> {
-        let mut builder = ClientBuilder::from_uri(self.uri.clone()).connector(&self.connector);
+        let limits = Limits::default().max_payload_len(Some(options.message_bytes_max));
+        let mut builder = ClientBuilder::from_uri(self.uri.clone()).limits(limits);
         for (name, value) in &options.headers {
             let invalid = || ConnectError::Header(name.clone());
             let header = (
@@ -38,9 +40,22 @@ impl Endpoint {
             builder = builder.add_header(header.0, header.1).map_err(|_| invalid())?;
         }
         let timeout = options.connect_timeout;
-        let connected = tokio::time::timeout(timeout, builder.connect()).await;
+        let connecting = async {
+            let stream = Metered::new(self.open().await?, options.message_bytes_max);
+            builder.connect_on(stream).await
+        };
+        let connected = tokio::time::timeout(timeout, connecting).await;
         let (socket, _) =
             connected.map_err(|_| ConnectError::Timeout(timeout))?.map_err(tls::connect_error)?;
         Ok(socket)
+    }
+
+    /// Opens a TCP connection to the host, with TLS for `wss`.
+    async fn open(&self) -> Result<MaybeTlsStream<TcpStream>, Error> {
+        // The brackets around an IPv6 address are part of the URI's host.
+        let host = self.uri.host().expect("`new` has checked it").trim_matches(['[', ']']);
+        let default_port = if self.uri.scheme_str() == Some("wss") { 443 } else { 80 };
+        let stream = TcpStream::connect((host, self.uri.port_u16().unwrap_or(default_port))).await?;
+        self.connector.wrap(host, stream).await
     }
 }

@@ -25,6 +25,7 @@ mod encode;
 mod endpoint;
 mod error;
 mod listeners;
+mod meter;
 mod options;
 mod pending;
 mod reader;

@@ -13,6 +13,7 @@ pub struct Options {
     pub(crate) request_timeout: Duration,
     pub(crate) close_timeout: Duration,
     pub(crate) queue_bytes_max: usize,
+    pub(crate) message_bytes_max: usize,
     pub(crate) headers: Vec<(String, String)>,
     #[cfg(feature = "tls")]
     pub(crate) root_certificates: Vec<Vec<u8>>,
@@ -29,6 +30,7 @@ impl Default for Options {
             request_timeout: Duration::from_secs(10),
             close_timeout: Duration::from_secs(5),
             queue_bytes_max: 0,
+            message_bytes_max: 64 * 1024 * 1024,
             headers: Vec::new(),
             #[cfg(feature = "tls")]
             root_certificates: Vec::new(),
@@ -85,6 +87,13 @@ impl Options {
     /// Default 0: an `emit` without a connection fails.
     pub fn with_queue_bytes_max(mut self, bytes: usize) -> Self {
         self.queue_bytes_max = bytes;
+        self
+    }
+
+    /// Largest message of the server in bytes, all fragments together. The connection ends if a message is larger, or
+    /// if the server sends as many bytes without completing one, such as pings. Default 64 MiB.
+    pub fn with_message_bytes_max(mut self, bytes: usize) -> Self {
+        self.message_bytes_max = bytes;
         self
     }
 

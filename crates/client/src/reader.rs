@@ -15,6 +15,7 @@ use tokio_websockets::{CloseCode, Error, Message};
 
 use crate::encode;
 use crate::listeners::Handler;
+use crate::meter::Overhead;
 use crate::shared::{Command, Disconnect, Shared};
 
 /// Maximum number of requests of the server that are handled concurrently. A further one gets no reply and is reported to `@error`.
@@ -44,6 +45,7 @@ impl Reader {
     pub(crate) async fn read(
         &self,
         stream: &mut (impl Stream<Item = Result<Message, Error>> + Unpin),
+        overhead: &Overhead,
     ) -> Disconnect {
         while let Some(message) = stream.next().await {
             match message {
@@ -52,6 +54,7 @@ impl Reader {
                     return Disconnect::Lost { code: code.into(), reason: reason.into() };
                 }
                 Ok(message) if message.is_text() || message.is_binary() => {
+                    overhead.subtract_message(message.as_payload().len());
                     self.message(message.into_payload().into());
                 }
                 Ok(_) => {}

@@ -6,7 +6,7 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use switchboard::{App, Data, Payload, Reply, Request, serve};
 use switchboard_client::{Client, ConnectError, EmitError, Options, RequestError};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio_websockets::{CloseCode, Message, ServerBuilder, WebSocketStream};
@@ -263,6 +263,50 @@ async fn numbers_beyond_double_precision_are_delivered_unchanged() {
     assert_eq!(format!("{:?}", next().await), format!(r#"{{"event":"n","data":{data}}}"#));
     assert_eq!(format!("{:?}", next().await), data);
     assert!(client.connected());
+}
+
+#[tokio::test]
+async fn a_server_that_never_completes_a_message_is_disconnected() {
+    let fragments = [&b"\x01\x01{"[..], &[0; 1000]].concat();
+    for bytes in [b"\x89\x00".repeat(500), b"\x8a\x7d".iter().copied().chain([0; 125]).collect(), fragments] {
+        let url = scripted(async move |mut peer| {
+            while peer.get_mut().write_all(&bytes).await.is_ok() {
+                // The first fragment begins a message once.
+                if bytes[0] == 1 {
+                    while peer.get_mut().write_all(&bytes[3..]).await.is_ok() {}
+                }
+            }
+        })
+        .await;
+        let options = Options::default().with_message_bytes_max(100_000);
+        let client = Client::connect_with(&url, options).await.unwrap();
+        tokio::time::timeout(SOON, client.ended()).await.expect("the client gives up");
+    }
+}
+
+#[tokio::test]
+async fn a_large_message_in_fragments_is_delivered() {
+    let text = format!(r#"{{"event":"big","data":"{}"}}"#, "x".repeat(100_000));
+    let url = scripted(async move |mut peer| {
+        peer.next().await.unwrap().unwrap();
+        for round in 0..5 {
+            for (n, piece) in text.as_bytes().chunks(100).enumerate() {
+                let (first, last) = (n == 0, 100 * (n + 1) >= text.len());
+                let head = [u8::from(first) | if last { 0x80 } else { 0 }, piece.len() as u8];
+                let frames = [&head[..], piece, b"\x89\x00"].concat();
+                peer.get_mut().write_all(&frames).await.unwrap_or_else(|error| panic!("{round}: {error}"));
+            }
+        }
+        while peer.next().await.is_some_and(|message| message.is_ok()) {}
+    })
+    .await;
+    let options = Options::default().with_message_bytes_max(110_000);
+    let client = Client::connect_with(&url, options).await.unwrap();
+    let mut received = listen_to(&client, "big");
+    client.emit("/ready", &()).await.unwrap();
+    for _ in 0..5 {
+        assert_eq!(next(&mut received).await.as_str().unwrap().len(), 100_000);
+    }
 }
 
 #[tokio::test]
