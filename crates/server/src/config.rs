@@ -50,6 +50,9 @@ use sources::Sources;
 /// The inbox's switch as [`Config::to_toml`] writes it, at the beginning of its section.
 const INBOX_ON: &str = "[inbox]\nenabled = true";
 
+/// Smallest permitted `limits.header_bytes_max`.
+const HEADER_BYTES_MIN: usize = 1024;
+
 /// All settings of the server.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -126,6 +129,10 @@ impl Config {
         if !heartbeat.is_zero() && heartbeat < Duration::from_secs(1) {
             let invalid = InvalidSetting::new("limits.heartbeat_interval_ms", "expected 0 or at least 1000");
             return Err(invalid.with_hint("0 switches heartbeats off"));
+        }
+        if self.limits.header_bytes_max < HEADER_BYTES_MIN {
+            let problem = format!("expected at least {HEADER_BYTES_MIN}, which a browser's handshake needs");
+            return Err(InvalidSetting::new("limits.header_bytes_max", problem));
         }
         self.api.check()?;
         self.emit.check(&self.redis)?;

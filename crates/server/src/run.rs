@@ -73,7 +73,7 @@ async fn run_node(
     let app = app.with_http(pages);
     let stop = stop_signal()?;
     ready(&Banner::new(mode, config, redis, &listeners).to_string());
-    serve_all(listeners, app, health, api, stopping(config), stop).await
+    serve_all(listeners, app, health, api, config, stop).await
 }
 
 /// Serves all listeners until `stop` is ready and the clients are closed.
@@ -82,10 +82,11 @@ async fn serve_all(
     app: App,
     health: Router,
     api: Router,
-    stopping: Stopping,
+    config: &Config,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), RunError> {
     let Listeners { clients, internal, mesa, api: api_listener } = listeners;
+    let (limits, stopping) = (&config.limits, stopping(config));
     let stopped = CancellationToken::new();
     let (stop_mesa, mesa_app) = (stopped.clone().cancelled_owned(), app.for_mesa_only());
     let serving_mesa = async {
@@ -105,11 +106,10 @@ async fn serve_all(
     let serving = async { tokio::try_join!(serving_clients.into_future(), serving_mesa).map(drop) };
     // Health and the API answer until the end, so that a load balancer sees the 503 of `/readyz`.
     tokio::select! {
-        ended = serve_routes(internal, health) => ended,
-        ended = serve_routes(api_listener, api) => ended,
-        ended = serving => ended,
+        ended = serving => ended.map_err(RunError::Serve),
+        () = serve_routes(internal, health, limits) => Ok(()),
+        () = serve_routes(api_listener, api, limits) => Ok(()),
     }
-    .map_err(RunError::Serve)
 }
 
 fn stopping(config: &Config) -> Stopping {

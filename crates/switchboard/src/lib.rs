@@ -52,6 +52,7 @@ pub use api::setup::Setup;
 pub use api::socket::Socket;
 pub use net::accept::{Serve, serve};
 pub use net::options::AcceptOptions;
+pub use net::serve_http::serve_http;
 pub use net::stop::Stopping;
 pub use net::upgrade::UpgradeService;
 pub use node::errors::{CommandError, EmitError, MembershipError, NodeError, QueryError, RequestError};

@@ -17,7 +17,9 @@ pub(crate) mod limits;
 pub(crate) mod membership;
 pub(crate) mod message;
 pub(crate) mod meters;
+pub(crate) mod network;
 pub(crate) mod rate;
+pub(crate) mod refused;
 pub(crate) mod remote;
 pub(crate) mod reports;
 pub(crate) mod requests;
@@ -237,8 +239,8 @@ impl Started {
             overflow_frame: close_frame(CloseCode::TRY_AGAIN_LATER, "too slow: the outbox is full"),
             outbox_bytes_max: limits.outbox_bytes_max,
             memberships_max: limits.memberships_max,
-        };
             membership_bytes_max: limits.membership_bytes_max,
+        };
         let (is_single_node, has_shared_store) = (bus.is_none(), store.is_some());
         let bus = bus.unwrap_or_else(|| Arc::new(LocalBus::default()));
         let store = store.unwrap_or_else(|| Arc::new(MemoryStore::new(index.clone())));

@@ -29,7 +29,7 @@ use crate::node::codec::Codec;
 use crate::node::inbox::gap::redeliver_after_gap;
 use crate::node::type_map::TypeMap;
 use crate::node::{Node, incoming};
-use crate::protocols::admission::{AddressError, Admission};
+use crate::protocols::admission::{AddressError, Admission, AdmissionError};
 use crate::protocols::config::ProtocolConfig;
 use crate::protocols::mesa::options::MesaOnly;
 use crate::protocols::received::Received;
@@ -53,8 +53,8 @@ macro_rules! protocols {
                 unreachable!("the last protocol matches every address")
             }
 
-            /// Admits the client. The error is the reason of the close frame.
-            pub(crate) async fn admit(self, app: &App, id: SocketId) -> Result<Admission, String> {
+            /// Admits the client.
+            pub(crate) async fn admit(self, app: &App, id: SocketId) -> Result<Admission, AdmissionError> {
                 match self {
                     $(Handshake::$protocol(handshake) => <$implementation>::admit(app, handshake, id).await),*
                 }

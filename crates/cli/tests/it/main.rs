@@ -10,4 +10,5 @@ mod inbox_faults;
 mod nodes;
 mod outside_text;
 mod proxies;
+mod refusals;
 mod support;

@@ -33,7 +33,11 @@ pub const METRICS: &[Metric] = &[
         "code",
         "Closed connections, by close code; 1006 means that the connection broke without a close frame, 3xxx and 4xxx are private codes of clients",
     ),
-    counter("switchboard_connections_refused_total", "status", "Refused handshakes, by HTTP status"),
+    counter(
+        "switchboard_connections_refused_total",
+        "reason",
+        "Refused handshakes, and invalid or unfinished HTTP requests, by reason: not_websocket, bad_request, head_too_large, timeout, origin, address, stopping, server_full, address_full, connect_rate, request_rate, http_connections, no_upgrade; after the handshake, with 1013: project_full, unavailable",
+    ),
     counter(
         "switchboard_http_requests_refused_total",
         "",

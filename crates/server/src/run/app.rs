@@ -25,6 +25,8 @@ fn without_backplane(config: &Config) -> App {
     let accept = AcceptOptions {
         allowed_origins: config.clients.allowed_origins.clone(),
         trusted_proxies: config.clients.trusted_proxies.clone(),
+        // No handler of the packaged server reads one.
+        kept_headers: Vec::new(),
     };
     let project = ProjectId::new(&config.projects.default).expect("the settings were checked");
     let mut app = App::new().with_limits(config.limits.clone()).with_accept_options(accept);

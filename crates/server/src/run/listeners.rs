@@ -1,9 +1,9 @@
 //! The listeners: one for clients, and one each for health, Mesa and the API if it is configured.
 
-use std::io;
 use std::net::SocketAddr;
 
 use axum::Router;
+use switchboard::{Limits, serve_http};
 use tokio::net::{TcpListener, TcpSocket};
 
 use super::error::RunError;
@@ -39,9 +39,9 @@ pub(super) fn address(listener: Option<&TcpListener>) -> Option<SocketAddr> {
 }
 
 /// Serves routes on a listener of their own until the future is dropped; never ready without a listener.
-pub(super) async fn serve_routes(listener: Option<TcpListener>, routes: Router) -> io::Result<()> {
+pub(super) async fn serve_routes(listener: Option<TcpListener>, routes: Router, limits: &Limits) {
     match listener {
-        Some(listener) => axum::serve(listener, routes).await,
+        Some(listener) => serve_http(listener, routes, limits.clone()).await,
         None => std::future::pending().await,
     }
 }

@@ -1,24 +1,25 @@
 //! Accepts TCP connections and serves HTTP on them until they are upgraded.
 
-use std::convert::Infallible;
 use std::future::{Future, IntoFuture, pending};
 use std::io;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::ConnectInfo;
-use http::Request;
+use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use switchboard_log::{limited, printable_error};
+use switchboard_ws::handshake;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::app::App;
 use crate::net::http::HttpService;
+use crate::net::http_connection::serve_connection;
 use crate::net::stop::{Stopping, stop};
+use crate::net::timed_body::TimedBody;
 use crate::net::upgrade::UpgradeService;
 
 /// Serves an app: WebSockets on every path, and the app's plain HTTP router, if it has one.
@@ -98,34 +99,18 @@ impl Serve {
 
     async fn run(self) -> io::Result<()> {
         let Serve { listener, app, signal, stopping } = self;
-        let http = HttpService::new(&app, UpgradeService::new(&app));
-        let stopped = CancellationToken::new();
-        let mut signal = pin!(signal);
-        loop {
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
-                () = &mut signal => break,
-            };
-            match accepted {
-                Ok((stream, peer)) => {
-                    let timeout = app.limits().handshake_timeout;
-                    let connection = serve_http(stream, peer, http.clone(), timeout, stopped.clone());
-                    app.node().tasks.spawn(connection);
-                }
-                Err(error) if is_peer_error(&error) => {}
-                Err(error) => {
-                    // Usually too many open files. New connections wait in the listener's backlog.
-                    limited!(
-                        ERROR,
-                        error = printable_error(&error),
-                        "cannot accept connections; retrying in 100 ms"
-                    );
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
-            }
+        let websockets = UpgradeService::new(&app);
+        let http = HttpService::new(&app, websockets.clone());
+        let endpoint = Endpoint { websockets, http, stopped: CancellationToken::new() };
+        let accepting = accept_each(&listener, |stream, peer| {
+            app.node().tasks.spawn(endpoint.clone().serve(stream, peer));
+        });
+        tokio::select! {
+            () = accepting => {}
+            () = signal => {}
         }
         drop(listener);
-        stopped.cancel();
+        endpoint.stopped.cancel();
         stop(&app, stopping).await;
         Ok(())
     }
@@ -140,39 +125,58 @@ impl IntoFuture for Serve {
     }
 }
 
+/// Passes every accepted connection to `serve`.
+pub(crate) async fn accept_each(listener: &TcpListener, mut serve: impl FnMut(TcpStream, SocketAddr)) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => serve(stream, peer),
+            Err(error) if is_peer_error(&error) => {}
+            Err(error) => {
+                // Usually too many open files. New connections wait in the listener's backlog.
+                limited!(
+                    ERROR,
+                    error = printable_error(&error),
+                    "cannot accept connections; retrying in 100 ms"
+                );
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
 /// Returns true if the peer closed the connection before it was accepted.
 fn is_peer_error(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-/// Serves HTTP until the connection ends or is upgraded to a WebSocket.
-async fn serve_http(
-    stream: TcpStream,
-    peer: SocketAddr,
+/// What a listener's connections share.
+#[derive(Clone)]
+struct Endpoint {
+    websockets: UpgradeService,
     http: HttpService,
-    timeout: Duration,
+    /// Cancelled when the server stops.
     stopped: CancellationToken,
-) {
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(ConnectInfo(peer));
-        let http = http.clone();
-        async move { Ok::<_, Infallible>(http.respond(request).await) }
-    });
-    let connection = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(timeout)
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades();
-    let mut connection = pin!(connection);
-    let ended = tokio::select! {
-        ended = &mut connection => ended,
-        () = stopped.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+}
+
+impl Endpoint {
+    /// Serves HTTP until the connection ends or is upgraded to a WebSocket.
+    async fn serve(self, stream: TcpStream, peer: SocketAddr) {
+        let Ok(_permit) = self.websockets.admit_http_connection(peer.ip()) else { return };
+        let limits = self.websockets.app().limits();
+        serve_connection(stream, limits, &self.stopped, |mut request| {
+            request.extensions_mut().insert(ConnectInfo(peer));
+            self.respond(request)
+        })
+        .await;
+    }
+
+    async fn respond(&self, request: Request<Incoming>) -> Response<Body> {
+        let http = self.http.clone();
+        if handshake::is_upgrade(request.headers()) {
+            return http.respond(request).await;
         }
-    };
-    if let Err(error) = ended {
-        limited!(DEBUG, %peer, error = printable_error(&error), "HTTP connection failed");
+        let timeout = self.websockets.app().limits().http_body_timeout;
+        http.respond(request.map(|body| TimedBody::new(body, timeout, self.stopped.clone()))).await
     }
 }

@@ -5,6 +5,7 @@
 //! holds bytes only while a message is incomplete, so an idle connection has no buffer.
 
 mod closing;
+mod input_limits;
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -24,7 +25,7 @@ use switchboard_ws::{Decoder, Item, ProtocolError};
 use crate::api::socket::Socket;
 use crate::net::buffers::with_buffers;
 use crate::net::flusher::Flushers;
-use crate::net::throttle::Throttle;
+use crate::net::limiter::ConnectionPermit;
 use crate::net::transport::PeerStream;
 use crate::node::Node;
 use crate::node::clock::now;
@@ -34,6 +35,7 @@ use crate::protocols::received::Received;
 use crate::protocols::{receive, received_bytes, received_pong};
 use crate::routing::request::Request;
 use crate::routing::server::Server;
+use input_limits::{InputError, InputLimits};
 
 /// Most messages handled before the task yields. One read can contain hundreds.
 const MESSAGES_PER_TURN: usize = 64;
@@ -54,7 +56,7 @@ pub(crate) struct Connection {
     socket: Socket,
     stream: PeerStream,
     decoder: Decoder,
-    throttle: Throttle,
+    limits: InputLimits,
     /// Bytes that were read and not decoded: the turn ended, or too many events are deferred.
     undecoded: Vec<u8>,
     /// Events that arrived while the maximum number of handlers was in flight. Replies are never
@@ -71,8 +73,8 @@ pub(crate) struct Connection {
 struct CloseState {
     /// The peer has sent its close frame.
     is_peer_closed: bool,
-    /// The peer has violated the protocol, so nothing more of it is decoded.
-    is_input_invalid: bool,
+    /// The peer has violated the protocol or its limits, so nothing more of it is decoded.
+    is_input_ignored: bool,
     /// Both sides sent their close frames before the time-out.
     is_clean: bool,
     /// Code and reason for the `@disconnect` hooks, if the peer or a protocol error caused the close.
@@ -92,12 +94,18 @@ enum Turn {
 
 impl Connection {
     /// `read_buf` holds bytes that were read together with the handshake.
-    pub(crate) fn new(server: Arc<Server>, socket: Socket, stream: PeerStream, read_buf: Bytes) -> Self {
+    pub(crate) fn new(
+        server: Arc<Server>,
+        socket: Socket,
+        stream: PeerStream,
+        read_buf: Bytes,
+        permit: ConnectionPermit,
+    ) -> Self {
         let limits = server.app.limits();
         let max = server.frame_bytes_max(socket.session().protocol);
         Connection {
             decoder: Decoder::new(switchboard_ws::Limits { frame_bytes_max: max, message_bytes_max: max }),
-            throttle: Throttle::new(limits, now()),
+            limits: InputLimits::new(permit, limits, now()),
             undecoded: read_buf.into(),
             deferred: VecDeque::new(),
             deferred_bytes: 0,
@@ -160,28 +168,44 @@ impl Connection {
             with_buffers(|buffers| self.flush_inline(cx, &mut buffers.send));
         }
         if self.is_deferred_full() || self.is_decoding_paused() {
+            self.limits.pause_deadline();
             return Poll::Pending;
         }
         with_buffers(|buffers| {
             let mut undecoded = std::mem::take(&mut self.undecoded);
-            let input = if undecoded.is_empty() {
-                match ready!(self.stream.poll_read(cx, &mut buffers.read)) {
-                    Ok(0) | Err(_) => return Poll::Ready(Turn::Disconnected),
-                    Ok(len) => {
-                        self.node().meters().bytes_in.increment(len as u64);
-                        &mut buffers.read[..len]
-                    }
+            let (input, read_len) = if undecoded.is_empty() {
+                match self.stream.poll_read(cx, &mut buffers.read) {
+                    Poll::Pending => return self.poll_deadline(cx),
+                    Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Turn::Disconnected),
+                    Poll::Ready(Ok(len)) => (&mut buffers.read[..len], len),
                 }
             } else {
-                &mut undecoded[..]
+                (&mut undecoded[..], 0)
             };
-            self.conn().has_received.store(true, Ordering::Relaxed);
-            received_bytes(self.session());
-            self.outbox().hold();
-            self.decode_all(input);
+            self.receive(input, read_len);
             self.flush_inline(cx, &mut buffers.send);
             Poll::Ready(Turn::Done)
         })
+    }
+
+    /// Closes the connection if its unfinished message has taken too long.
+    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
+        let error = ready!(self.limits.poll_deadline(cx, &self.decoder, self.socket.node().limits()));
+        self.close_over_limit(&error);
+        Poll::Ready(Turn::Done)
+    }
+
+    /// Handles input, of which `read_len` bytes have just been read.
+    fn receive(&mut self, input: &mut [u8], read_len: usize) {
+        let received = now();
+        self.node().meters().bytes_in.increment(read_len as u64);
+        self.conn().has_received.store(true, Ordering::Relaxed);
+        received_bytes(self.session());
+        self.outbox().hold();
+        match self.limits.read(read_len, self.socket.node().limits(), received) {
+            Ok(()) => self.decode_all(input, received),
+            Err(error) => self.close_over_limit(&error),
+        }
     }
 
     /// Returns true if the maximum number of handlers is in flight.
@@ -228,21 +252,23 @@ impl Connection {
     }
 
     /// Handles the messages in `input`, up to the limits of one turn, and keeps the remaining bytes.
-    fn decode_all(&mut self, mut input: &mut [u8]) {
-        let mut started = now();
+    fn decode_all(&mut self, mut input: &mut [u8], mut started: Instant) {
         let turn_ends = started + TURN_TIME_MAX;
         for _ in 0..MESSAGES_PER_TURN {
             if self.is_decoding_stopped() {
                 break;
             }
             let len = input.len();
-            let item = self.decoder.next(&mut input);
-            self.unflushed += (len - input.len()) as u32;
-            match item {
-                Ok(Some(item)) => self.handle_item(item, started),
-                Ok(None) => return,
+            let item = match self.decoder.next(&mut input) {
+                Ok(item) => item,
                 Err(error) => return self.close_invalid(&error),
+            };
+            self.unflushed += (len - input.len()) as u32;
+            if let Err(error) = self.limits.decoded(&mut self.decoder, self.socket.node().limits()) {
+                return self.close_over_limit(&error);
             }
+            let Some(item) = item else { return };
+            self.handle_item(item, started);
             if input.is_empty() {
                 return;
             }
@@ -274,7 +300,10 @@ impl Connection {
             }
             Item::Pong(payload) => {
                 received_pong(self.node(), self.session(), &payload);
-                return inbox::acknowledge(self.node(), self.session(), &payload);
+                if inbox::acknowledge(self.node(), self.session(), &payload) {
+                    self.limits.give_back_frame();
+                }
+                return;
             }
             Item::Close(close) => {
                 let (code, reason) = close.unwrap_or((CloseCode::NO_STATUS, String::new()));
@@ -283,9 +312,6 @@ impl Connection {
             }
         };
         self.node().meters().messages_in.increment(1);
-        if let Err(reason) = self.throttle.admit(payload.len(), self.socket.node().limits(), started) {
-            return self.queue_close(CloseCode::POLICY, &reason);
-        }
         if let Some(raw) = self.server.raw {
             return raw(&self.socket, opcode, &payload);
         }
@@ -304,8 +330,8 @@ impl Connection {
     /// Counts the recipients of a frame, and handles its event.
     fn handle_received(&mut self, received: Received, started: Instant) {
         let limits = self.socket.node().limits();
-        if let Err(reason) = self.throttle.admit_recipients(received.recipients, limits, started) {
-            return self.queue_close(CloseCode::POLICY, &reason);
+        if let Err(error) = self.limits.recipients(received.recipients, limits) {
+            return self.close_over_limit(&error);
         }
         if let Some(request) = received.request {
             self.handle(request, started);
@@ -324,7 +350,14 @@ impl Connection {
     /// Closes the connection of a peer that violated the WebSocket protocol.
     fn close_invalid(&mut self, error: &ProtocolError) {
         limited!(DEBUG, socket = %self.socket.id(), error = printable_error(error), "peer violated the WebSocket protocol; connection closed");
-        self.close.is_input_invalid = true;
+        self.close.is_input_ignored = true;
+        self.queue_close(error.close_code(), &error.to_string());
+    }
+
+    /// Closes the connection of a peer that exceeds a limit.
+    fn close_over_limit(&mut self, error: &InputError) {
+        limited!(DEBUG, socket = %self.socket.id(), error = printable_error(error), "peer exceeded a limit; connection closed");
+        self.close.is_input_ignored = true;
         self.queue_close(error.close_code(), &error.to_string());
     }
 

@@ -1,13 +1,17 @@
-//! Limits on addresses: open connections in total and per address, new connections per second, and HTTP requests
-//! per second.
+//! Limits on addresses: open connections, new connections per second, HTTP requests per second, and bytes in
+//! unfinished messages.
+//!
+//! An address is an IPv4 address or an IPv6 network of 64 bits.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
 use crate::node::clock::now;
 use crate::node::limits::Limits;
+use crate::node::network::network;
 use crate::node::rate::Bucket;
 
 /// Length of the bursts: two seconds' worth of connections or requests pass at once.
@@ -22,20 +26,28 @@ const SWEEP_EVERY: usize = 1024;
 /// Counts the connections and requests of a service, in total and by address.
 #[derive(Default)]
 pub(crate) struct AddressLimiter {
+    connections: AtomicUsize,
     table: Mutex<Table>,
 }
 
 #[derive(Default)]
 struct Table {
     addresses: HashMap<IpAddr, Address>,
-    connections: usize,
     sweep_at: usize,
 }
 
 struct Address {
-    connections: usize,
     connects: Bucket,
     requests: Bucket,
+    usage: Arc<Usage>,
+}
+
+/// What the connections of one address use.
+#[derive(Default)]
+struct Usage {
+    connections: AtomicUsize,
+    http_connections: AtomicUsize,
+    unfinished_bytes: AtomicUsize,
 }
 
 /// Why a connection or a request exceeds the limits.
@@ -51,18 +63,27 @@ pub(crate) enum LimitError {
     Requests(u32),
 }
 
-/// A counted connection; dropping it decrements the counts.
+/// The connections of an address have more bytes in unfinished messages than the limit, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct OverBudget(pub(crate) usize);
+
+/// A counted WebSocket; dropping it decrements the counts.
 pub(crate) struct ConnectionPermit {
     limiter: Arc<AddressLimiter>,
-    ip: Option<IpAddr>,
+    /// `None` if limits per address do not apply.
+    usage: Option<Arc<Usage>>,
+    unfinished_bytes: usize,
 }
+
+/// A counted HTTP connection; dropping it decrements the count.
+pub(crate) struct HttpPermit(Arc<Usage>);
 
 impl AddressLimiter {
     fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().expect("no code that holds the table panics")
     }
 
-    /// Counts a connection, or refuses it.
+    /// Counts a WebSocket, or refuses it. Limits per address apply if there is an address.
     pub(crate) fn admit_connection(
         self: &Arc<Self>,
         ip: Option<IpAddr>,
@@ -70,14 +91,30 @@ impl AddressLimiter {
         now: Instant,
     ) -> Result<ConnectionPermit, LimitError> {
         let mut table = self.table();
-        if let Some(max) = limits.connections_max.filter(|max| table.connections >= *max) {
+        let connections = self.connections.load(Ordering::Relaxed);
+        if let Some(max) = limits.connections_max.filter(|max| connections >= *max) {
             return Err(LimitError::Server(max));
         }
-        if let Some(ip) = ip {
-            table.address(ip, limits, now).admit_connection(limits, now)?;
+        let usage = ip.map(|ip| table.address(ip, limits, now).admit_connection(limits, now)).transpose()?;
+        self.connections.fetch_add(1, Ordering::Relaxed);
+        Ok(ConnectionPermit { limiter: self.clone(), usage, unfinished_bytes: 0 })
+    }
+
+    /// Counts an HTTP connection of an address, or refuses it.
+    pub(crate) fn admit_http_connection(
+        &self,
+        ip: IpAddr,
+        limits: &Limits,
+        now: Instant,
+    ) -> Result<HttpPermit, LimitError> {
+        let mut table = self.table();
+        let usage = &table.address(ip, limits, now).usage;
+        let max = limits.http_connections_per_address_max;
+        if let Some(max) = max.filter(|max| usage.http_connections.load(Ordering::Relaxed) >= *max) {
+            return Err(LimitError::Address(max));
         }
-        table.connections += 1;
-        Ok(ConnectionPermit { limiter: self.clone(), ip })
+        usage.http_connections.fetch_add(1, Ordering::Relaxed);
+        Ok(HttpPermit(usage.clone()))
     }
 
     /// Counts an HTTP request, or refuses it.
@@ -115,8 +152,8 @@ impl Table {
         if self.addresses.len() >= self.sweep_at {
             self.sweep(limits, now);
         }
-        self.addresses.entry(ip).or_insert_with(|| Address {
-            connections: 0,
+        self.addresses.entry(network(ip)).or_insert_with(|| Address {
+            usage: Arc::default(),
             connects: Bucket::full(rate(limits.connects_per_s).1, now),
             requests: Bucket::full(rate(limits.http_requests_per_s).1, now),
         })
@@ -128,7 +165,7 @@ impl Table {
             bucket.is_full(per_s, burst, now)
         };
         self.addresses.retain(|_, address| {
-            address.connections > 0
+            Arc::strong_count(&address.usage) > 1
                 || !is_full(&address.connects, limits.connects_per_s)
                 || !is_full(&address.requests, limits.http_requests_per_s)
         });
@@ -140,8 +177,9 @@ impl Table {
 }
 
 impl Address {
-    fn admit_connection(&mut self, limits: &Limits, now: Instant) -> Result<(), LimitError> {
-        if let Some(max) = limits.connections_per_address_max.filter(|max| self.connections >= *max) {
+    fn admit_connection(&mut self, limits: &Limits, now: Instant) -> Result<Arc<Usage>, LimitError> {
+        let connections = self.usage.connections.load(Ordering::Relaxed);
+        if let Some(max) = limits.connections_per_address_max.filter(|max| connections >= *max) {
             return Err(LimitError::Address(max));
         }
         if let Some(max) = limits.connects_per_s
@@ -149,8 +187,24 @@ impl Address {
         {
             return Err(LimitError::Connects(max));
         }
-        self.connections += 1;
-        Ok(())
+        self.usage.connections.fetch_add(1, Ordering::Relaxed);
+        Ok(self.usage.clone())
+    }
+}
+
+impl ConnectionPermit {
+    /// Records the bytes that the connection has in unfinished messages. Fails if there are more than before and
+    /// all connections of the address together exceed the limit.
+    pub(crate) fn set_unfinished_bytes(&mut self, bytes: usize, limits: &Limits) -> Result<(), OverBudget> {
+        let before = std::mem::replace(&mut self.unfinished_bytes, bytes);
+        let Some(usage) = self.usage.as_ref().filter(|_| bytes != before) else { return Ok(()) };
+        if bytes < before {
+            usage.unfinished_bytes.fetch_sub(before - bytes, Ordering::Relaxed);
+            return Ok(());
+        }
+        let max = limits.unfinished_bytes_per_address_max;
+        let all = usage.unfinished_bytes.fetch_add(bytes - before, Ordering::Relaxed) + bytes - before;
+        if all > max { Err(OverBudget(max)) } else { Ok(()) }
     }
 }
 
@@ -172,11 +226,17 @@ fn take_one(bucket: &mut Bucket, limit: u32, now: Instant) -> bool {
 
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        let mut table = self.limiter.table();
-        table.connections -= 1;
-        if let Some(address) = self.ip.and_then(|ip| table.addresses.get_mut(&ip)) {
-            address.connections -= 1;
+        self.limiter.connections.fetch_sub(1, Ordering::Relaxed);
+        if let Some(usage) = &self.usage {
+            usage.connections.fetch_sub(1, Ordering::Relaxed);
+            usage.unfinished_bytes.fetch_sub(self.unfinished_bytes, Ordering::Relaxed);
         }
+    }
+}
+
+impl Drop for HttpPermit {
+    fn drop(&mut self) {
+        self.0.http_connections.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -205,6 +265,48 @@ mod tests {
         assert_eq!(limiter.admit_connection(three, &limits, start()).err(), Some(LimitError::Server(2)));
         drop(first);
         assert!(limiter.admit_connection(one, &limits, start()).is_ok());
+    }
+
+    #[test]
+    fn the_addresses_of_an_ipv6_network_count_as_one() {
+        let limits = Limits { connections_per_address_max: Some(1), ..Limits::default() };
+        let limiter = Arc::new(AddressLimiter::default());
+        let admit = |ip: &str| limiter.admit_connection(Some(ip.parse().unwrap()), &limits, start());
+        let _first = admit("2001:db8::1").unwrap();
+        assert_eq!(admit("2001:db8::ffff:2").err(), Some(LimitError::Address(1)));
+        assert!(admit("2001:db8:0:1::1").is_ok());
+    }
+
+    #[test]
+    fn unfinished_messages_of_an_address_share_a_budget() {
+        let limits = Limits { unfinished_bytes_per_address_max: 100, ..Limits::default() };
+        let limiter = Arc::new(AddressLimiter::default());
+        let [one, other] = [1, 2].map(|last| Some(IpAddr::from([127, 0, 0, last])));
+        let [mut a, mut b, mut c, mut free] =
+            [one, one, other, None].map(|ip| limiter.admit_connection(ip, &limits, start()).unwrap());
+        assert_eq!(a.set_unfinished_bytes(60, &limits), Ok(()));
+        assert_eq!(b.set_unfinished_bytes(60, &limits), Err(OverBudget(100)));
+        assert_eq!(c.set_unfinished_bytes(60, &limits), Ok(()), "it has another address");
+        assert_eq!(free.set_unfinished_bytes(1000, &limits), Ok(()), "it has no address");
+        drop(b);
+        assert_eq!(a.set_unfinished_bytes(100, &limits), Ok(()));
+        assert_eq!(a.set_unfinished_bytes(0, &limits), Ok(()));
+        assert_eq!(
+            limiter.admit_connection(one, &limits, start()).unwrap().set_unfinished_bytes(100, &limits),
+            Ok(())
+        );
+    }
+
+    #[test]
+    fn http_connections_of_an_address_are_bounded_apart_from_its_sockets() {
+        let limits = Limits { http_connections_per_address_max: Some(1), ..Limits::default() };
+        let limiter = Arc::new(AddressLimiter::default());
+        let one = IpAddr::from([127, 0, 0, 1]);
+        let first = limiter.admit_http_connection(one, &limits, start()).unwrap();
+        let _socket = limiter.admit_connection(Some(one), &limits, start()).unwrap();
+        assert_eq!(limiter.admit_http_connection(one, &limits, start()).err(), Some(LimitError::Address(1)));
+        drop(first);
+        assert!(limiter.admit_http_connection(one, &limits, start()).is_ok());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The WebSocket upgrade: checks handshake requests, answers them, and starts connections.
 
-use std::borrow::Cow;
+mod error;
+
 use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::net::{IpAddr, SocketAddr};
@@ -20,14 +21,14 @@ use switchboard_backplane::ClientAction;
 use switchboard_event::SocketId;
 use switchboard_hub::NewSession;
 use switchboard_ws::close::{CloseCode, close_frame};
-use switchboard_ws::handshake::{self, HandshakeError};
+use switchboard_ws::handshake;
 use tokio::net::TcpStream;
 
 use crate::api::app::App;
 use crate::api::socket::Socket;
 use crate::net::connection::Connection;
 use crate::net::heartbeat::Heartbeats;
-use crate::net::limiter::{AddressLimiter, ConnectionPermit, LimitError};
+use crate::net::limiter::{AddressLimiter, ConnectionPermit, HttpPermit, LimitError};
 use crate::net::options::{AcceptOptions, ClientAddress};
 use crate::net::start::start;
 use crate::net::stop::STOPPING;
@@ -35,10 +36,12 @@ use crate::net::transport::PeerStream;
 use crate::node::clock::now;
 use crate::node::conn::Conn;
 use crate::node::info::Info;
+use crate::node::refused::Refused;
 use crate::node::reports::report;
 use crate::protocols::Handshake;
-use crate::protocols::admission::{AddressError, Admission, Guard};
+use crate::protocols::admission::{Admission, Guard};
 use crate::routing::server::Server;
+use error::UpgradeError;
 
 /// A tower service that upgrades WebSocket handshakes and answers other requests with 426. Made by
 /// [`App::into_service`].
@@ -55,38 +58,7 @@ use crate::routing::server::Server;
 pub struct UpgradeService {
     server: Arc<Server>,
     limiter: Arc<AddressLimiter>,
-}
-
-/// Why a handshake was refused.
-#[derive(Debug, thiserror::Error)]
-enum UpgradeError {
-    #[error(transparent)]
-    Handshake(#[from] HandshakeError),
-    #[error("this origin may not connect")]
-    Origin,
-    #[error(transparent)]
-    Address(#[from] AddressError),
-    #[error("the server is stopping")]
-    Stopping,
-    #[error(transparent)]
-    Limit(#[from] LimitError),
-    #[error("the connection cannot be upgraded")]
-    NoUpgrade,
-}
-
-impl UpgradeError {
-    fn status(&self) -> StatusCode {
-        match self {
-            UpgradeError::Handshake(error) => error.status(),
-            UpgradeError::Origin => StatusCode::FORBIDDEN,
-            UpgradeError::Address(error) => error.status,
-            UpgradeError::Stopping | UpgradeError::Limit(LimitError::Server(_)) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
-            UpgradeError::Limit(_) => StatusCode::TOO_MANY_REQUESTS,
-            UpgradeError::NoUpgrade => StatusCode::INTERNAL_SERVER_ERROR,
-        }
-    }
+    options: Arc<AcceptOptions>,
 }
 
 /// A client with an accepted handshake, until its connection starts.
@@ -101,7 +73,8 @@ impl UpgradeService {
         let (server, limiter) = (start(app), Arc::<AddressLimiter>::default());
         let sweeps = AddressLimiter::run_sweeps(Arc::downgrade(&limiter), app.limits().clone());
         app.node().tasks.spawn_service(sweeps);
-        UpgradeService { server, limiter }
+        let options = app.setup().extension::<AcceptOptions>().cloned().unwrap_or_default();
+        UpgradeService { server, limiter, options: Arc::new(options) }
     }
 
     pub(crate) fn app(&self) -> &App {
@@ -112,12 +85,17 @@ impl UpgradeService {
     pub(crate) fn client_address<B>(&self, request: &Request<B>) -> ClientAddress {
         let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
         let peer = peer.map(|info| info.0.ip().to_canonical());
-        self.accept_options().client_address(peer, request.headers())
+        self.options.client_address(peer, request.headers())
     }
 
-    fn accept_options(&self) -> Cow<'_, AcceptOptions> {
-        let options = self.app().setup().extension::<AcceptOptions>();
-        options.map_or_else(|| Cow::Owned(AcceptOptions::default()), Cow::Borrowed)
+    /// Counts an HTTP connection from a peer, or refuses it. `None` if limits per address do not apply to it.
+    pub(crate) fn admit_http_connection(&self, peer: IpAddr) -> Result<Option<HttpPermit>, LimitError> {
+        let peer = peer.to_canonical();
+        if !self.options.is_counted(peer) {
+            return Ok(None);
+        }
+        let permit = self.limiter.admit_http_connection(peer, self.app().limits(), now());
+        permit.map(Some).inspect_err(|_| Refused::HttpConnections.count())
     }
 
     /// Counts an HTTP request that is not a handshake. Returns the refusal if the address exceeds its rate.
@@ -151,7 +129,7 @@ impl UpgradeService {
         let ip = self.client_address(request).ip;
         let admitted = self.limiter.admit_request(ip, self.app().limits(), now());
         let error = admitted.err().map_or(error, UpgradeError::from);
-        self.app().node().meters().refused(error.status().as_u16());
+        error.reason().count();
         refusal(&error)
     }
 
@@ -159,17 +137,21 @@ impl UpgradeService {
     /// `sec-websocket-accept`.
     fn check<B>(&self, request: &Request<B>) -> Result<(HeaderValue, NewClient), UpgradeError> {
         let (app, headers) = (self.app(), request.headers());
+        let head_bytes_max = app.limits().header_bytes_max;
+        if head_bytes(request) > head_bytes_max {
+            return Err(UpgradeError::HeadTooLarge(head_bytes_max));
+        }
         let accept = handshake::accept(headers, request.method(), request.version())?;
-        if !self.accept_options().allows_origin(headers) {
+        if !self.options.allows_origin(headers) {
             return Err(UpgradeError::Origin);
         }
         if app.node().is_stopping.load(Ordering::Relaxed) {
             return Err(UpgradeError::Stopping);
         }
         let handshake = Handshake::of(app, request.uri())?;
-        let ClientAddress { ip, is_secure } = self.client_address(request);
-        let permit = self.limiter.admit_connection(ip, app.limits(), now())?;
-        let info = Info::new(request.uri(), headers, ip, is_secure);
+        let ClientAddress { ip, is_counted, is_secure } = self.client_address(request);
+        let permit = self.limiter.admit_connection(ip.filter(|_| is_counted), app.limits(), now())?;
+        let info = Info::new(request.uri(), headers, &self.options.kept_headers, ip, is_secure);
         Ok((accept, NewClient { handshake, info, permit }))
     }
 
@@ -204,10 +186,11 @@ impl UpgradeService {
         match handshake.admit(self.app(), id).await {
             Ok(admission) => {
                 let (socket, guard) = self.add(id, &stream, info, admission);
-                self.start(socket, stream, read_buf, (guard, permit));
+                self.start(socket, stream, read_buf, guard, permit);
             }
-            Err(reason) => {
-                let frame = close_frame(CloseCode::TRY_AGAIN_LATER, &reason);
+            Err(error) => {
+                error.reason.count();
+                let frame = close_frame(CloseCode::TRY_AGAIN_LATER, &error.message);
                 stream.send_and_close(&frame, self.app().limits().close_timeout).await;
             }
         }
@@ -244,22 +227,23 @@ impl UpgradeService {
         (socket, guard)
     }
 
-    /// Starts the connection's task. `guards` are dropped after the session is removed and before the
+    /// Starts the connection's task. `guard` is dropped after the session is removed and before the
     /// stream is shut down.
     fn start(
         &self,
         socket: Socket,
         stream: PeerStream,
         read_buf: Bytes,
-        guards: (Option<Guard>, ConnectionPermit),
+        guard: Option<Guard>,
+        permit: ConnectionPermit,
     ) {
-        let mut connection = Connection::new(self.server.clone(), socket.clone(), stream, read_buf);
+        let mut connection = Connection::new(self.server.clone(), socket.clone(), stream, read_buf, permit);
         self.server.notify_connected(&socket);
         drop(socket);
         self.app().node().tasks.spawn(async move {
             let outcome = AssertUnwindSafe(connection.run()).catch_unwind().await;
             connection.remove_session();
-            drop(guards);
+            drop(guard);
             Box::pin(connection.shut_down_stream()).await;
             if let Err(panic) = outcome {
                 resume_unwind(panic);
@@ -279,6 +263,14 @@ fn stream_of(upgraded: Upgraded) -> (PeerStream, Bytes) {
         Ok(parts) => (PeerStream::tcp(parts.io.into_inner()), parts.read_buf),
         Err(upgraded) => (PeerStream::other(TokioIo::new(upgraded)), Bytes::new()),
     }
+}
+
+/// Bytes in the head of a request: the address and the headers, without the method.
+fn head_bytes<B>(request: &Request<B>) -> usize {
+    let uri = request.uri().path_and_query().map_or(0, |uri| uri.as_str().len());
+    // Each header has a colon, a space and a line break.
+    let headers = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
+    uri + headers.sum::<usize>()
 }
 
 fn switching_protocols(accept: HeaderValue) -> Response<Body> {

@@ -63,12 +63,13 @@ pub(crate) fn log_out(node: &Node, session: &Arc<Session>, user: &UserId) -> boo
     was_member
 }
 
-/// Acknowledges the messages that a client's pong covers.
-pub(crate) fn acknowledge(node: &Node, session: &Arc<Session>, pong: &[u8]) {
+/// Acknowledges the messages that a client's pong covers. Returns false if it covers none.
+pub(crate) fn acknowledge(node: &Node, session: &Arc<Session>, pong: &[u8]) -> bool {
     let (Some(inbox), Some(deliveries)) = (node.inbox(), Conn::of(session).deliveries_if_any()) else {
-        return;
+        return false;
     };
     let mut messages = deliveries.take_acknowledged(node.hub(), session, pong).into_iter().peekable();
+    let is_acknowledgement = messages.peek().is_some();
     while let Some((user, number)) = messages.next() {
         let mut numbers = vec![number];
         while let Some((_, number)) = messages.next_if(|(other, _)| *other == user) {
@@ -77,6 +78,7 @@ pub(crate) fn acknowledge(node: &Node, session: &Arc<Session>, pong: &[u8]) {
         inbox.acknowledge(&session.project.id, &user, numbers);
     }
     deliveries.notify_acknowledged();
+    is_acknowledgement
 }
 
 /// Ends the redeliveries to a closed socket. Its unacknowledged messages can be redelivered to the users'

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use http::{HeaderMap, header};
+use http::HeaderMap;
+use http::header::HeaderName;
 use serde_json::{Map, Value};
 
 /// Path, query, headers and address of a connection.
@@ -44,23 +45,19 @@ pub struct Info {
     uri_len: u16,
 }
 
-/// Headers of the WebSocket handshake itself, which are not stored.
-const HANDSHAKE_HEADERS: [header::HeaderName; 7] = [
-    header::CONNECTION,
-    header::UPGRADE,
-    header::SEC_WEBSOCKET_KEY,
-    header::SEC_WEBSOCKET_VERSION,
-    header::SEC_WEBSOCKET_EXTENSIONS,
-    header::SEC_WEBSOCKET_PROTOCOL,
-    header::SEC_WEBSOCKET_ACCEPT,
-];
-
 impl Info {
-    pub(crate) fn new(uri: &http::Uri, headers: &HeaderMap, ip: Option<IpAddr>, secure: bool) -> Self {
+    /// Stores the headers with the names in `kept`.
+    pub(crate) fn new(
+        uri: &http::Uri,
+        headers: &HeaderMap,
+        kept: &[HeaderName],
+        ip: Option<IpAddr>,
+        secure: bool,
+    ) -> Self {
         let path = uri.path();
         let mut text = uri.path_and_query().map_or_else(|| path.to_owned(), |uri| uri.to_string());
         let uri_len = text.len();
-        for (name, value) in headers.iter().filter(|(name, _)| !HANDSHAKE_HEADERS.contains(name)) {
+        for (name, value) in headers.iter().filter(|(name, _)| kept.contains(name)) {
             text.push_str(name.as_str());
             text.push_str(": ");
             text.push_str(&String::from_utf8_lossy(value.as_bytes()));
@@ -72,7 +69,7 @@ impl Info {
 
     /// Path `/` without query, headers or address, for connections without an HTTP handshake.
     pub(crate) fn empty() -> Self {
-        Info::new(&http::Uri::from_static("/"), &HeaderMap::new(), None, false)
+        Info::new(&http::Uri::from_static("/"), &HeaderMap::new(), &[], None, false)
     }
 
     /// The path without the query.
@@ -140,19 +137,20 @@ impl Info {
         Value::Object(map)
     }
 
-    /// The first header with this name, ignoring case. Invalid UTF-8 is replaced. Headers of the WebSocket
-    /// handshake itself are not stored.
+    /// The first header with this name, ignoring case. Invalid UTF-8 is replaced. Only the headers in
+    /// [`AcceptOptions::kept_headers`](crate::AcceptOptions::kept_headers) are available: by default `authorization`,
+    /// `cookie`, `origin` and `user-agent`.
     ///
     /// ```no_run
     /// # fn example(info: &switchboard::Info) {
-    /// let language = info.header("Accept-Language").unwrap_or("en");
+    /// let is_mobile = info.header("User-Agent").is_some_and(|agent| agent.contains("Mobile"));
     /// # }
     /// ```
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
-    /// All headers, with names in lower case.
+    /// All kept headers, with names in lower case.
     ///
     /// ```no_run
     /// # fn example(info: &switchboard::Info) {
@@ -205,13 +203,15 @@ impl Info {
 
 #[cfg(test)]
 mod tests {
+    use http::header;
+
     use super::*;
 
     fn info(uri: &str) -> Info {
         let mut headers = HeaderMap::new();
         headers.insert("Origin", "http://a.example".parse().unwrap());
         headers.insert("Sec-WebSocket-Key", "x".parse().unwrap());
-        Info::new(&uri.parse().unwrap(), &headers, None, false)
+        Info::new(&uri.parse().unwrap(), &headers, &[header::ORIGIN], None, false)
     }
 
     #[test]
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_of_the_websocket_handshake_are_not_stored() {
+    fn only_the_kept_headers_are_stored() {
         let info = info("/");
         assert_eq!(info.origin(), Some("http://a.example"));
         assert_eq!(info.headers().count(), 1);

@@ -44,12 +44,19 @@ pub struct Limits {
     pub requests_pending_max: usize,
     /// Unanswered calls to other nodes, such as requests to their sockets; one more is refused. Default 4,096.
     pub remote_calls_pending_max: usize,
-    /// Open connections; one more is refused with 503. Default: no limit.
+    /// Open WebSockets; one more is refused with 503. Default: no limit.
     pub connections_max: Option<usize>,
-    /// Open connections from one address, which many clients may share; one more is refused with 429.
-    /// Default: no limit.
+    /// Open WebSockets from one address, which many clients may share; one more is refused with 429. An IPv6 network
+    /// of 64 bits counts as one address. Limits per address do not apply to connections from this machine and to
+    /// trusted proxies. Default 4,096.
     pub connections_per_address_max: Option<usize>,
-    /// New connections per second from one address, with a burst of twice as many; more are refused with
+    /// Open HTTP connections from one address, including handshakes; one more is closed without an answer. Default
+    /// 1,024.
+    pub http_connections_per_address_max: Option<usize>,
+    /// Bytes in unfinished messages of all connections from one address; the connection that exceeds them is closed
+    /// with 1013. Default 67,108,864.
+    pub unfinished_bytes_per_address_max: usize,
+    /// New WebSockets per second from one address, with a burst of twice as many; more are refused with
     /// 429. Default 20,000.
     pub connects_per_s: Option<u32>,
     /// HTTP requests per second from one address, with a burst of twice as many; more are answered with 429. Refused
@@ -69,15 +76,29 @@ pub struct Limits {
     /// may take, with a burst of four times as many; above it tokens from there wait. Default 250.
     pub token_ms_per_s: Option<u32>,
     /// Messages per second from one connection, with a burst of four times as many; above it the
-    /// connection is closed with 1008. A message of a Koji client that names recipients counts as one for each.
-    /// Default 5,000.
+    /// connection is closed with 1008. Every fragment, ping and pong counts as a message. A message of a Koji client
+    /// that names recipients counts as one for each. Default 5,000.
     pub messages_per_s: Option<u32>,
     /// Bytes per second from one connection, with a burst of four times as many; above it the connection
-    /// is closed with 1008. Default 16,777,216.
+    /// is closed with 1008. Every byte counts, also those of frame headers and unfinished messages. Default
+    /// 16,777,216.
     pub bytes_per_s: Option<u32>,
-    /// Longest duration of a handshake; then the connection is aborted. Default 10 s.
+    /// Longest duration of a handshake, or until another first request on a connection is complete; then the
+    /// connection is aborted. Default 10 s.
     #[serde(with = "millis", rename = "handshake_timeout_ms")]
     pub handshake_timeout: Duration,
+    /// Longest time from one HTTP request to the next on a connection, until the head of the next is complete; then
+    /// the connection is closed. A load balancer that reuses connections needs a shorter one. Default 75 s.
+    #[serde(with = "millis", rename = "http_keep_alive_timeout_ms")]
+    pub http_keep_alive_timeout: Duration,
+    /// Longest time for the body of an HTTP request, and 1 s more for each 4 KiB that have arrived; then the request
+    /// fails. Default 10 s.
+    #[serde(with = "millis", rename = "http_body_timeout_ms")]
+    pub http_body_timeout: Duration,
+    /// Longest time from the beginning of a message to its end, without the time that the server does not read; then
+    /// the connection is closed with 1008. Zero switches it off. Default 60 s.
+    #[serde(with = "millis", rename = "message_timeout_ms")]
+    pub message_timeout: Duration,
     /// Longest time until a client answers a request; then the request fails. Default 10 s.
     #[serde(with = "millis", rename = "request_timeout_ms")]
     pub request_timeout: Duration,
@@ -97,11 +118,15 @@ impl Default for Limits {
             message_bytes_max: 1024 * 1024,
             outbox_bytes_max: 1024 * 1024,
             memberships_max: 1000,
+            membership_bytes_max: 64 * 1024,
+            header_bytes_max: 16 * 1024,
             handlers_in_flight_max: 64,
             requests_pending_max: 256,
             remote_calls_pending_max: 4096,
             connections_max: None,
-            connections_per_address_max: None,
+            connections_per_address_max: Some(4096),
+            http_connections_per_address_max: Some(1024),
+            unfinished_bytes_per_address_max: 64 * 1024 * 1024,
             connects_per_s: Some(20_000),
             http_requests_per_s: Some(5000),
             token_bytes_max: 16 * 1024,
@@ -111,6 +136,9 @@ impl Default for Limits {
             messages_per_s: Some(5000),
             bytes_per_s: Some(16 * 1024 * 1024),
             handshake_timeout: Duration::from_secs(10),
+            http_keep_alive_timeout: Duration::from_secs(75),
+            http_body_timeout: Duration::from_secs(10),
+            message_timeout: Duration::from_secs(60),
             request_timeout: Duration::from_secs(10),
             close_timeout: Duration::from_secs(5),
             heartbeat_interval: Duration::from_secs(30),
@@ -122,8 +150,6 @@ impl Limits {
     /// Disables limits on rates and numbers of connections. Sizes stay limited.
     ///
     /// ```
-            membership_bytes_max: 64 * 1024,
-            header_bytes_max: 16 * 1024,
     /// # use switchboard::{App, Limits};
     /// let app = App::new().with_limits(Limits::default().without_rates());
     /// assert_eq!(app.limits().messages_per_s, None);
@@ -139,6 +165,7 @@ impl Limits {
         if !self.enabled {
             self.connections_max = None;
             self.connections_per_address_max = None;
+            self.http_connections_per_address_max = None;
             self.connects_per_s = None;
             self.http_requests_per_s = None;
             self.refused_tokens_per_min = None;

@@ -53,11 +53,6 @@ impl Meters {
         counter!("switchboard_connections_closed_total", "code" => label).increment(1);
     }
 
-    /// Counts a refused handshake by its HTTP status.
-    pub(crate) fn refused(&self, status: u16) {
-        counter!("switchboard_connections_refused_total", "status" => status.to_string()).increment(1);
-    }
-
     /// Counts a frame that was ignored because it is invalid, or because the client may not send it.
     pub(crate) fn ignored_frame(&self, reason: &'static str) {
         counter!("switchboard_ignored_frames_total", "reason" => reason).increment(1);

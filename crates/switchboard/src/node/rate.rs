@@ -76,6 +76,6 @@ mod tests {
         }
         let left = bucket.refill(1.0, 1000.0, start + Duration::from_secs(1));
         assert!((0.999..1.001).contains(&left), "{left}");
-        assert_eq!(size_of::<Bucket>(), 24, "each connection has two");
+        assert_eq!(size_of::<Bucket>(), 24, "each known address has several");
     }
 }

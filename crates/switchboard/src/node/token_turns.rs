@@ -6,7 +6,7 @@
 //! wait for few of them.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,7 @@ use tokio::time::sleep;
 
 use crate::node::clock::now;
 use crate::node::limits::Limits;
+use crate::node::network::network;
 use crate::node::rate::Bucket;
 
 /// Number of tokens of a limited address that are verified at the same time.
@@ -168,16 +169,6 @@ impl Table {
         });
         self.addresses.shrink_to(2 * self.addresses.len());
         self.sweep_at = self.addresses.len() + SWEEP_EVERY;
-    }
-}
-
-/// The address, or the /64 network of an IPv6 address, which usually belongs to one client.
-fn network(ip: IpAddr) -> IpAddr {
-    match ip {
-        IpAddr::V6(ip) if ip.to_ipv4_mapped().is_none() => {
-            IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64))
-        }
-        ip => ip,
     }
 }
 

@@ -8,6 +8,7 @@ use switchboard_event::{ProjectId, Protocol};
 
 use crate::api::socket::Socket;
 use crate::node::conn::ProtocolState;
+use crate::node::refused::Refused;
 
 /// A client that its protocol has admitted.
 pub(crate) struct Admission {
@@ -23,6 +24,13 @@ pub(crate) struct Admission {
 pub(crate) type OnConnected = Box<dyn FnOnce(&Socket) -> Option<Guard> + Send>;
 
 pub(crate) type Guard = Box<dyn Any + Send>;
+
+/// A protocol refuses a client after the handshake. The message is the reason of the close frame.
+#[derive(Debug)]
+pub(crate) struct AdmissionError {
+    pub(crate) reason: Refused,
+    pub(crate) message: String,
+}
 
 /// A protocol refuses the address of a handshake. The message is sent to the client.
 #[derive(Debug, thiserror::Error)]

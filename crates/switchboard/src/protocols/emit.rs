@@ -13,7 +13,7 @@ use switchboard_wire::{DecodeError, emit};
 
 use crate::api::app::App;
 use crate::api::socket::Socket;
-use crate::protocols::admission::{AddressError, Admission};
+use crate::protocols::admission::{AddressError, Admission, AdmissionError};
 use crate::protocols::config::{KeepAlive, ProtocolConfig};
 use crate::protocols::emit::receive::report_unhandled;
 use crate::protocols::received::Received;
@@ -33,7 +33,7 @@ impl WireProtocol for EmitProtocol {
     }
 
     /// Admits every client, without a wait.
-    async fn admit(app: &App, _handshake: (), _id: SocketId) -> Result<Admission, String> {
+    async fn admit(app: &App, _handshake: (), _id: SocketId) -> Result<Admission, AdmissionError> {
         Ok(Admission {
             protocol: Protocol::Emit,
             project: app.project_id().clone(),

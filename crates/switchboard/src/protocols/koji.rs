@@ -33,7 +33,7 @@ use crate::api::app::App;
 use crate::api::socket::Socket;
 use crate::node::Node;
 use crate::node::type_map::TypeMap;
-use crate::protocols::admission::{AddressError, Admission};
+use crate::protocols::admission::{AddressError, Admission, AdmissionError};
 use crate::protocols::config::{KeepAlive, ProtocolConfig};
 use crate::protocols::koji::client_state::{ClientState, client_of};
 use crate::protocols::koji::connect_params::{ConnectParams, ParamsError, Place};
@@ -70,7 +70,11 @@ impl WireProtocol for KojiProtocol {
     }
 
     /// Takes a seat for the client.
-    async fn admit(app: &App, mut params: Box<ConnectParams>, id: SocketId) -> Result<Admission, String> {
+    async fn admit(
+        app: &App,
+        mut params: Box<ConnectParams>,
+        id: SocketId,
+    ) -> Result<Admission, AdmissionError> {
         let seat = take_seat(app.node(), &params, id).await.map_err(|error| {
             limited!(
                 WARN,
@@ -78,7 +82,7 @@ impl WireProtocol for KojiProtocol {
                 error = printable_error(&error),
                 "no seat on the shard; client closed with 1013"
             );
-            error.to_string()
+            AdmissionError::from(error)
         })?;
         let token = params.token.take();
         Ok(Admission {

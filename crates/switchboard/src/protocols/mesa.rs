@@ -18,7 +18,7 @@ use switchboard_wire::{DecodeError, mesa};
 
 use crate::api::app::App;
 use crate::api::socket::Socket;
-use crate::protocols::admission::{AddressError, Admission};
+use crate::protocols::admission::{AddressError, Admission, AdmissionError};
 use crate::protocols::config::{KeepAlive, Probe, ProtocolConfig};
 use crate::protocols::mesa::client_state::{ClientState, greeting};
 use crate::protocols::mesa::heartbeat::send_heartbeat;
@@ -43,7 +43,11 @@ impl WireProtocol for MesaProtocol {
     }
 
     /// Admits every client.
-    async fn admit(app: &App, settings: Arc<MesaSettings>, _id: SocketId) -> Result<Admission, String> {
+    async fn admit(
+        app: &App,
+        settings: Arc<MesaSettings>,
+        _id: SocketId,
+    ) -> Result<Admission, AdmissionError> {
         Ok(Admission {
             protocol: Protocol::Mesa,
             project: settings.project.as_ref().unwrap_or(app.project_id()).clone(),

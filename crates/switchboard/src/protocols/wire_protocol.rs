@@ -13,7 +13,7 @@ use crate::api::app::App;
 use crate::api::socket::Socket;
 use crate::node::Node;
 use crate::node::type_map::TypeMap;
-use crate::protocols::admission::{AddressError, Admission};
+use crate::protocols::admission::{AddressError, Admission, AdmissionError};
 use crate::protocols::config::ProtocolConfig;
 use crate::protocols::received::Received;
 use crate::routing::server::Server;
@@ -26,8 +26,8 @@ pub(crate) trait WireProtocol {
     /// Checks the address of a handshake; `None` if it is not for this protocol.
     fn match_address(app: &App, uri: &Uri) -> Option<Result<Self::Handshake, AddressError>>;
 
-    /// Admits a client before the hub knows it. The error is the reason of the close frame.
-    async fn admit(app: &App, handshake: Self::Handshake, id: SocketId) -> Result<Admission, String>;
+    /// Admits a client before the hub knows it.
+    async fn admit(app: &App, handshake: Self::Handshake, id: SocketId) -> Result<Admission, AdmissionError>;
 
     /// The configuration in an app that is being served.
     fn config(app: &App) -> ProtocolConfig;

@@ -114,7 +114,9 @@ async fn a_panic_in_a_handler_affects_only_its_event() {
 
 #[tokio::test]
 async fn a_handler_receives_the_connection_info() {
-    let app = App::new().on("/info", async |info: ConnectionInfo| {
+    let kept_headers = ["origin", "x-thing"].map(|name| name.parse().unwrap()).into();
+    let options = AcceptOptions { kept_headers, ..AcceptOptions::default() };
+    let app = App::new().with_accept_options(options).on("/info", async |info: ConnectionInfo| {
         Reply(json!([
             info.path(),
             info.query_json(),

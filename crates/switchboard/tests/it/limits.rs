@@ -124,16 +124,35 @@ async fn rate_limits_can_be_disabled() {
     peer.quiet().await;
 }
 
+/// The options of a server behind a proxy on this machine.
+fn behind_a_proxy() -> AcceptOptions {
+    AcceptOptions { trusted_proxies: vec!["127.0.0.1/32".parse().unwrap()], ..AcceptOptions::default() }
+}
+
 #[tokio::test]
 async fn connections_over_the_limit_are_refused_until_one_closes() {
-    let server =
-        TestServer::start(app().with_limits(limits(|limits| limits.connections_per_address_max = Some(1))))
-            .await;
-    let first = server.peer().await;
-    let refused = Peer::try_connect(&server.url("/"), &[]).await.err().unwrap();
+    let one = limits(|limits| limits.connections_per_address_max = Some(1));
+    let server = TestServer::start(app().with_limits(one).with_accept_options(behind_a_proxy())).await;
+    let url = server.url("/");
+    let connect = async |address: &str| Peer::try_connect(&url, &[("x-forwarded-for", address)]).await;
+    let first = connect("192.0.2.1").await.unwrap();
+    let refused = connect("192.0.2.1").await.err().unwrap();
     assert!(refused.contains("429"), "{refused}");
+    let _other = connect("192.0.2.2").await.unwrap();
     first.close().await;
-    until("a connection is accepted", async || Peer::try_connect(&server.url("/"), &[]).await.is_ok()).await;
+    until("a connection is accepted", async || connect("192.0.2.1").await.is_ok()).await;
+}
+
+#[tokio::test]
+async fn limits_per_address_do_not_apply_to_this_machine_and_to_trusted_proxies() {
+    for options in [AcceptOptions::default(), behind_a_proxy()] {
+        let none = limits(|limits| {
+            limits.connections_per_address_max = Some(0);
+            limits.http_connections_per_address_max = Some(0);
+        });
+        let server = TestServer::start(app().with_limits(none).with_accept_options(options)).await;
+        server.peer().await.quiet().await;
+    }
 }
 
 #[tokio::test]

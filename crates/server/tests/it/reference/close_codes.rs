@@ -38,7 +38,7 @@ const CODES: &[(CloseCode, &str, &str)] = &[
     (CloseCode::INVALID_PAYLOAD, "A text message was not valid UTF-8.", "after the client is corrected"),
     (
         CloseCode::POLICY,
-        "The client exceeded `limits.messages_per_s` or `limits.bytes_per_s`; the reason names the limit. For a Mesa \
+        "The client exceeded `limits.messages_per_s`, `limits.bytes_per_s` or `limits.message_timeout_ms`; the reason names the limit. For a Mesa \
          client also: its token was refused, or a required token is missing.",
         "later and slower; with another token",
     ),
@@ -55,8 +55,9 @@ const CODES: &[(CloseCode, &str, &str)] = &[
     (CloseCode::RESTART, "The server is stopping or restarting.", "yes, after a random delay"),
     (
         CloseCode::TRY_AGAIN_LATER,
-        "The client did not read, and its outbox was full, so messages were lost. For a Koji client also: no seat is \
-         available, because the project is full or Redis cannot be reached. The reason names the cause.",
+        "The client did not read, and its outbox was full, so messages were lost; or unfinished messages from its address \
+         exceeded `limits.unfinished_bytes_per_address_max`. For a Koji client also: no seat is available, because the \
+         project is full or Redis cannot be reached. The reason names the cause.",
         "yes, after a random delay",
     ),
 ];

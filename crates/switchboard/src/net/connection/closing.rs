@@ -11,25 +11,26 @@ use switchboard_ws::close::CloseCode;
 use super::Connection;
 use crate::net::buffers::with_buffers;
 use crate::net::heartbeat::Heartbeats;
+use crate::node::clock::now;
 use crate::node::inbox;
 use crate::node::reports::PendingReport;
 
 impl Connection {
-    /// Sends the close frame and waits for the peer's, both within the close time-out.
+    /// Sends the close frame and waits for the peer's, both within the close time-out. Meanwhile the peer may send
+    /// one burst more.
     pub(super) async fn finish_close(&mut self) {
         let timeout = self.node().limits().close_timeout;
+        self.limits.begin_close(self.socket.node().limits(), now());
         let handshake = tokio::time::timeout(timeout, async {
             poll_fn(|cx| self.poll_drained(cx)).await;
-            if self.close.is_input_invalid {
+            if self.close.is_input_ignored {
                 self.stream.shutdown().await;
             }
-            if !self.close.is_peer_closed {
-                poll_fn(|cx| self.poll_peer_close(cx)).await;
-            }
+            self.close.is_peer_closed || poll_fn(|cx| self.poll_peer_close(cx)).await
         });
-        self.close.is_clean = handshake.await.is_ok();
+        self.close.is_clean = handshake.await.unwrap_or(false);
         if !self.close.is_clean {
-            limited!(DEBUG, socket = %self.socket.id(), "peer did not answer the close frame in time; connection aborted");
+            limited!(DEBUG, socket = %self.socket.id(), "peer did not answer the close frame; connection aborted");
         }
     }
 
@@ -44,37 +45,48 @@ impl Connection {
         if self.outbox().queued_bytes() == 0 { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    /// Reads until the peer's close frame or the end of the stream, and ignores other messages.
-    fn poll_peer_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Reads until the peer's close frame or the end of the stream, and ignores other messages. Ready with false if
+    /// the peer sends more than its limits allow.
+    fn poll_peer_close(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        let mut undecoded = std::mem::take(&mut self.undecoded);
+        if let Some(outcome) = self.look_for_close(&mut undecoded) {
+            return Poll::Ready(outcome);
+        }
         loop {
-            let is_closed = with_buffers(|buffers| {
+            let outcome = with_buffers(|buffers| {
                 let len = match ready!(self.stream.poll_read(cx, &mut buffers.read)) {
-                    Ok(0) | Err(_) => return Poll::Ready(true),
+                    Ok(0) | Err(_) => return Poll::Ready(Some(true)),
                     Ok(len) => len,
                 };
-                let mut input = &mut buffers.read[..len];
-                Poll::Ready(!self.close.is_input_invalid && self.has_close_frame(&mut input))
+                if self.limits.read(len, self.socket.node().limits(), now()).is_err() {
+                    return Poll::Ready(Some(false));
+                }
+                Poll::Ready(self.look_for_close(&mut buffers.read[..len]))
             });
-            if ready!(is_closed) {
-                return Poll::Ready(());
+            if let Some(outcome) = ready!(outcome) {
+                return Poll::Ready(outcome);
             }
         }
     }
 
-    /// Returns true if the input contains the peer's close frame.
-    fn has_close_frame(&mut self, input: &mut &mut [u8]) -> bool {
-        let mut input = std::mem::take(input);
-        loop {
-            match self.decoder.next(&mut input) {
-                Ok(Some(Item::Close(_))) => return true,
-                Ok(Some(_)) => {}
-                Ok(None) => return false,
-                Err(_) => {
-                    self.close.is_input_invalid = true;
-                    return false;
-                }
+    /// Looks for the peer's close frame in input that is otherwise ignored: true if it is there, false if the peer
+    /// exceeds its limits.
+    fn look_for_close(&mut self, mut input: &mut [u8]) -> Option<bool> {
+        while !self.close.is_input_ignored {
+            let Ok(item) = self.decoder.next(&mut input) else {
+                self.close.is_input_ignored = true;
+                return None;
+            };
+            if self.limits.decoded(&mut self.decoder, self.socket.node().limits()).is_err() {
+                return Some(false);
+            }
+            match item {
+                Some(Item::Close(_)) => return Some(true),
+                Some(_) => {}
+                None => return None,
             }
         }
+        None
     }
 
     /// Removes the session from the node, and notifies the report sink and the `@disconnect` hooks.
@@ -93,6 +105,7 @@ impl Connection {
         self.node().meters().closed(code.0, code_of_node != Some(code));
         report.into_iter().for_each(PendingReport::send);
         self.server.notify_disconnected(&self.socket, code.0, &self.close.reason);
+        self.limits.release();
     }
 
     /// Shuts the stream down after a clean close. Called after the session is removed, so a client that

@@ -10,6 +10,8 @@ use switchboard_ws::frame::{OpCode, encode_with};
 
 use crate::node::Node;
 use crate::node::clock::{now_ms, now_us};
+use crate::node::refused::Refused;
+use crate::protocols::admission::AdmissionError;
 use crate::protocols::koji::connect_params::ConnectParams;
 use crate::protocols::koji::list_entry;
 use crate::protocols::koji::member_entry::MemberEntry;
@@ -47,6 +49,16 @@ pub(crate) enum SeatError {
     Full,
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<SeatError> for AdmissionError {
+    fn from(error: SeatError) -> Self {
+        let reason = match error {
+            SeatError::Full => Refused::ProjectFull,
+            SeatError::Store(_) => Refused::Unavailable,
+        };
+        AdmissionError { reason, message: error.to_string() }
+    }
 }
 
 /// Takes a seat for a socket that is about to connect.

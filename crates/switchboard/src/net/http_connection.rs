@@ -1,0 +1,94 @@
+//! HTTP/1.1 on one TCP connection, with bounds on the time and the size of requests.
+//!
+//! The first request has to be complete within the handshake time-out, each later one within the keep-alive
+//! time-out. When the server stops, connections without a request end at once.
+
+use std::future::{Future, pending};
+use std::io;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::body::Body;
+use http::{Request, Response, StatusCode, Version};
+use hyper::body::Incoming;
+use hyper::server::conn::http1::Builder;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use switchboard_log::{limited, printable_error};
+use switchboard_ws::handshake;
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+
+use crate::node::limits::Limits;
+use crate::node::refused::Refused;
+
+/// Serves requests until the connection ends or is upgraded. `stopped` is cancelled when the server stops.
+pub(crate) async fn serve_connection<F>(
+    stream: TcpStream,
+    limits: &Limits,
+    stopped: &CancellationToken,
+    respond: impl Fn(Request<Incoming>) -> F,
+) where
+    F: Future<Output = Response<Body>>,
+{
+    let has_request = AtomicBool::new(false);
+    let service = service_fn(|request: Request<Incoming>| {
+        has_request.store(true, Ordering::Relaxed);
+        let response = is_valid(&request).then(|| respond(request));
+        async {
+            io::Result::Ok(match response {
+                Some(response) => response.await,
+                None => bad_request(),
+            })
+        }
+    });
+    let connection = Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.http_keep_alive_timeout.max(limits.handshake_timeout))
+        .max_header_size(limits.header_bytes_max)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let no_first_request = async {
+        tokio::time::sleep(limits.handshake_timeout).await;
+        if has_request.load(Ordering::Relaxed) {
+            pending().await
+        }
+    };
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = &mut connection => ended,
+        () = no_first_request => return Refused::Timeout.count(),
+        () = stopped.cancelled() => {
+            if !has_request.load(Ordering::Relaxed) {
+                return;
+            }
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        limited!(DEBUG, error = printable_error(&error), "HTTP connection failed");
+        refused(&error).into_iter().for_each(Refused::count);
+    }
+}
+
+/// The reason why hyper refused a request by itself. The end of an idle connection is not a refusal.
+fn refused(error: &hyper::Error) -> Option<Refused> {
+    match error {
+        error if error.is_parse_too_large() => Some(Refused::HeadTooLarge),
+        error if error.is_parse() => Some(Refused::BadRequest),
+        _ => None,
+    }
+}
+
+/// Checks what hyper does not check.
+fn is_valid(request: &Request<Incoming>) -> bool {
+    request.version() != Version::HTTP_11 || handshake::check_host(request.headers()).is_ok()
+}
+
+fn bad_request() -> Response<Body> {
+    Refused::BadRequest.count();
+    let mut response = Response::new(Body::from(format!("{}\n", handshake::HostError)));
+    *response.status_mut() = StatusCode::BAD_REQUEST;
+    response
+}

@@ -1,0 +1,70 @@
+//! Serves an axum router without WebSockets, with the same bounds on requests as [`serve`](crate::serve).
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::extract::ConnectInfo;
+use hyper::body::Incoming;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tower::Service;
+
+use crate::net::accept::accept_each;
+use crate::net::http_connection::serve_connection;
+use crate::net::limiter::AddressLimiter;
+use crate::net::timed_body::TimedBody;
+use crate::node::clock::now;
+use crate::node::limits::Limits;
+use crate::node::refused::Refused;
+use crate::node::tasks::Tasks;
+
+/// Serves an axum router over HTTP/1.1, for example health checks on an address of their own. Requests that are
+/// sent slowly or too large are cut off at the HTTP limits of [`Limits`], which `axum::serve` does not have.
+///
+/// Runs until the future is dropped. Then idle connections end, and requests in progress are still answered.
+///
+/// ```no_run
+/// use axum::{Router, routing::get};
+/// use switchboard::{Limits, serve_http};
+///
+/// # async fn example(listener: tokio::net::TcpListener) {
+/// serve_http(listener, Router::new().route("/health", get(async || "ok")), Limits::default()).await;
+/// # }
+/// ```
+pub async fn serve_http(listener: TcpListener, router: axum::Router, limits: Limits) {
+    let (tasks, limiter) = (Tasks::default(), Arc::new(AddressLimiter::default()));
+    let stopped = CancellationToken::new();
+    let _stop = stopped.clone().drop_guard();
+    let limits = Arc::new(limits.effective());
+    accept_each(&listener, |stream, peer| {
+        let ip = peer.ip().to_canonical();
+        let permit =
+            (!ip.is_loopback()).then(|| limiter.admit_http_connection(ip, &limits, now())).transpose();
+        let Ok(permit) = permit else { return Refused::HttpConnections.count() };
+        let (router, limits, stopped) = (router.clone(), limits.clone(), stopped.clone());
+        tasks.spawn(async move {
+            serve_router(stream, peer, router, &limits, &stopped).await;
+            drop(permit);
+        });
+    })
+    .await;
+}
+
+async fn serve_router(
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: axum::Router,
+    limits: &Limits,
+    stopped: &CancellationToken,
+) {
+    serve_connection(stream, limits, stopped, |mut request| {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        let timed = |body: Incoming| TimedBody::new(body, limits.http_body_timeout, stopped.clone());
+        let response = router.clone().call(request.map(timed));
+        async {
+            let Ok(response) = response.await;
+            response
+        }
+    })
+    .await;
+}

@@ -1,0 +1,80 @@
+//! Why a handshake is refused: its message, HTTP status, and the reason under which it is counted.
+
+use http::StatusCode;
+use switchboard_ws::handshake::HandshakeError;
+
+use crate::net::limiter::LimitError;
+use crate::node::refused::Refused;
+use crate::protocols::admission::AddressError;
+
+/// Why a handshake was refused.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum UpgradeError {
+    #[error(transparent)]
+    Handshake(#[from] HandshakeError),
+    #[error("the head of the request exceeds {0} bytes")]
+    HeadTooLarge(usize),
+    #[error("this origin may not connect")]
+    Origin,
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    #[error("the server is stopping")]
+    Stopping,
+    #[error(transparent)]
+    Limit(#[from] LimitError),
+    #[error("the connection cannot be upgraded")]
+    NoUpgrade,
+}
+
+impl UpgradeError {
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            UpgradeError::Handshake(error) => error.status(),
+            UpgradeError::HeadTooLarge(_) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            UpgradeError::Origin => StatusCode::FORBIDDEN,
+            UpgradeError::Address(error) => error.status,
+            UpgradeError::Stopping | UpgradeError::Limit(LimitError::Server(_)) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            UpgradeError::Limit(_) => StatusCode::TOO_MANY_REQUESTS,
+            UpgradeError::NoUpgrade => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    pub(crate) fn reason(&self) -> Refused {
+        match self {
+            UpgradeError::Handshake(HandshakeError::NotWebSocket) => Refused::NotWebSocket,
+            UpgradeError::Handshake(_) => Refused::BadRequest,
+            UpgradeError::HeadTooLarge(_) => Refused::HeadTooLarge,
+            UpgradeError::Origin => Refused::Origin,
+            UpgradeError::Address(_) => Refused::Address,
+            UpgradeError::Stopping => Refused::Stopping,
+            UpgradeError::Limit(LimitError::Server(_)) => Refused::ServerFull,
+            UpgradeError::Limit(LimitError::Address(_)) => Refused::AddressFull,
+            UpgradeError::Limit(LimitError::Connects(_)) => Refused::ConnectRate,
+            UpgradeError::Limit(LimitError::Requests(_)) => Refused::RequestRate,
+            UpgradeError::NoUpgrade => Refused::NoUpgrade,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_refusal_has_a_status_and_a_reason() {
+        for (error, status, label) in [
+            (HandshakeError::NotWebSocket.into(), 426, "not_websocket"),
+            (HandshakeError::Version.into(), 426, "bad_request"),
+            (LimitError::Server(1).into(), 503, "server_full"),
+            (LimitError::Address(1).into(), 429, "address_full"),
+            (LimitError::Connects(1).into(), 429, "connect_rate"),
+            (LimitError::Requests(1).into(), 429, "request_rate"),
+            (UpgradeError::Stopping, 503, "stopping"),
+            (UpgradeError::NoUpgrade, 500, "no_upgrade"),
+        ] {
+            assert_eq!((error.status().as_u16(), error.reason().label()), (status, label));
+        }
+    }
+}
