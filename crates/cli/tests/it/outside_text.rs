@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use switchboard_testkit::raw::frame;
 
-use crate::support::{SWITCHBOARD, Server, run, upgraded};
+use crate::support::{SWITCHBOARD, Server, read_to, run, upgraded};
 
 /// A line break, another log line, a carriage return, an escape sequence, NUL, BEL, DEL, a C1 character and a
 /// change of the direction of text.
@@ -30,7 +30,8 @@ fn refuse_clients(format: &str, number: usize) -> (String, usize) {
         "stop.window_ms=0",
     ]);
     let path = format!("/?projectId={EVIL}{}", "x".repeat(150));
-    let first = upgraded(&server.address, &path);
+    let mut first = upgraded(&server.address, &path);
+    read_to(&mut first, b"CONNECTED");
     for _ in 0..number {
         let mut refused = upgraded(&server.address, &path);
         refused.read_to_end(&mut Vec::new()).expect("the server closes the connection");
