@@ -3,10 +3,12 @@
 //! No token is refused because of others: many clients may share an address, and one of them may send invalid
 //! tokens all day. Instead, an address that has had many refused tokens, or has used up its time, gets its tokens
 //! verified in turns. A refused token keeps its turn a while longer, so invalid tokens are slow and valid ones
-//! wait for few of them.
+//! wait for few of them. At most one token of each socket waits; if many do, only the time of the address bounds
+//! their number, so that sockets do not pile up.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -21,8 +23,11 @@ use crate::node::rate::Bucket;
 /// Number of tokens of a limited address that are verified at the same time.
 const TURNS: usize = 4;
 
-/// How long a refused token of a limited address keeps its turn.
+/// How long a refused token of a limited address keeps its turn, unless more than [`SHORT_QUEUE`] others wait.
 const REFUSAL_PAUSE: Duration = Duration::from_millis(20);
+
+/// Number of waiting tokens up to which a refused token keeps its turn.
+const SHORT_QUEUE: usize = 64;
 
 /// Length of the burst: the time of four seconds may be used at once.
 const TIME_BURST_S: f32 = 4.0;
@@ -53,15 +58,29 @@ struct Address {
     /// In seconds.
     time: Bucket,
     /// Made when the address is limited.
-    turns: Option<Arc<Semaphore>>,
+    turns: Option<Arc<Turns>>,
 }
+
+/// The turns of a limited address.
+struct Turns {
+    semaphore: Arc<Semaphore>,
+    waiting: AtomicUsize,
+}
+
+/// A token that waits for its turn.
+struct Waiting<'a>(&'a Turns);
 
 /// The turn of one token.
 pub(crate) enum Turn {
     /// The address is not limited.
     Free,
     /// Dropping it starts the next turn.
-    Limited(#[expect(dead_code, reason = "held until it is dropped")] OwnedSemaphorePermit),
+    Limited(LimitedTurn),
+}
+
+pub(crate) struct LimitedTurn {
+    turns: Arc<Turns>,
+    _permit: OwnedSemaphorePermit,
 }
 
 /// The rates of an address, and their bursts.
@@ -88,9 +107,9 @@ impl TokenTurns {
     /// Waits for the turn of a token.
     pub(crate) async fn begin(&self, ip: Option<IpAddr>, limits: &Limits) -> Turn {
         let Some(turns) = self.turns(ip, limits, now()) else { return Turn::Free };
-        let turn = turns.acquire_owned().await.expect("the semaphore is never closed");
+        let permit = turns.take().await;
         sleep(self.time_owed(ip, limits, now())).await;
-        Turn::Limited(turn)
+        Turn::Limited(LimitedTurn { turns, _permit: permit })
     }
 
     /// Ends the turn of a token whose verification took `spent` of a thread's time.
@@ -103,13 +122,15 @@ impl TokenTurns {
         is_refused: bool,
     ) {
         self.record(ip, limits, spent, is_refused, now());
-        if is_refused && matches!(turn, Turn::Limited(_)) {
-            sleep(REFUSAL_PAUSE).await;
+        if let Turn::Limited(turn) = &turn
+            && is_refused
+        {
+            sleep(refusal_pause(turn.turns.waiting.load(Ordering::Relaxed))).await;
         }
     }
 
     /// The turns of an address if it is limited.
-    fn turns(&self, ip: Option<IpAddr>, limits: &Limits, now: Instant) -> Option<Arc<Semaphore>> {
+    fn turns(&self, ip: Option<IpAddr>, limits: &Limits, now: Instant) -> Option<Arc<Turns>> {
         let rates = Rates::of(limits);
         let mut table = self.lock();
         let address = table.addresses.get_mut(&network(ip?))?;
@@ -118,7 +139,7 @@ impl TokenTurns {
         if may_be_refused && has_time {
             return None;
         }
-        Some(address.turns.get_or_insert_with(|| Arc::new(Semaphore::new(TURNS))).clone())
+        Some(address.turns.get_or_insert_with(|| Arc::new(Turns::new())).clone())
     }
 
     /// How long the address must wait until it has time again.
@@ -172,8 +193,35 @@ impl Table {
     }
 }
 
+impl Turns {
+    fn new() -> Self {
+        Turns { semaphore: Arc::new(Semaphore::new(TURNS)), waiting: AtomicUsize::new(0) }
+    }
+
+    /// Waits for a turn, in order of arrival.
+    async fn take(&self) -> OwnedSemaphorePermit {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let _waiting = Waiting(self);
+        self.semaphore.clone().acquire_owned().await.expect("the semaphore is never closed")
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn refusal_pause(waiting: usize) -> Duration {
+    if waiting <= SHORT_QUEUE { REFUSAL_PAUSE } else { Duration::ZERO }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
+    use futures_util::poll;
+
     use super::*;
 
     #[expect(clippy::disallowed_methods, reason = "a test's own origin of time")]
@@ -212,6 +260,35 @@ mod tests {
         let owed = turns.time_owed(ip(1), &limits, now);
         assert!((30..50).contains(&owed.as_millis()), "{owed:?}");
         assert!(turns.turns(ip(1), &limits, now + Duration::from_millis(50)).is_none());
+    }
+
+    #[tokio::test]
+    async fn tokens_of_a_limited_address_take_turns_and_a_cancelled_one_leaves_the_queue() {
+        let limits = Limits { refused_tokens_per_min: Some(1), ..Limits::default() };
+        let turns = TokenTurns::default();
+        turns.record(ip(1), &limits, NO_TIME, true, now());
+        let mut held = Vec::new();
+        for _ in 0..TURNS {
+            held.push(turns.begin(ip(1), &limits).await);
+        }
+        let queue = turns.turns(ip(1), &limits, now()).expect("the address is limited");
+        {
+            let mut next = pin!(turns.begin(ip(1), &limits));
+            assert!(poll!(next.as_mut()).is_pending());
+            assert_eq!(queue.waiting.load(Ordering::Relaxed), 1);
+            assert!(matches!(turns.begin(ip(2), &limits).await, Turn::Free));
+            held.pop();
+            assert!(matches!(next.await, Turn::Limited(_)));
+        }
+        held.push(turns.begin(ip(1), &limits).await);
+        drop(poll!(pin!(turns.begin(ip(1), &limits))));
+        assert_eq!(queue.waiting.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn refused_tokens_are_not_slowed_down_while_many_tokens_wait() {
+        assert_eq!(refusal_pause(SHORT_QUEUE), REFUSAL_PAUSE);
+        assert_eq!(refusal_pause(SHORT_QUEUE + 1), NO_TIME);
     }
 
     #[test]
