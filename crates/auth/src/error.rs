@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use switchboard::NameError;
+use switchboard::{IdentifyError, NameError};
 
 /// Why a token identifies no user.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +42,9 @@ pub enum TokenError {
     /// The user id is too long.
     #[error("user id is invalid")]
     User(#[from] NameError),
+    /// The keys do not hold for the project of the socket.
+    #[error("no key for this project accepts the token")]
+    Project,
     /// The key set could not be fetched, and none was fetched before.
     #[error("keys are not available")]
     KeysUnavailable(#[source] Arc<JwksError>),
@@ -62,7 +65,17 @@ impl TokenError {
             TokenError::Audience => "audience",
             TokenError::NoUser => "no_user",
             TokenError::User(_) => "user",
-            TokenError::KeysUnavailable(_) => "keys_unavailable",
+            TokenError::Project => "project",
+            TokenError::KeysUnavailable(_) => "unavailable",
+        }
+    }
+}
+
+impl From<TokenError> for IdentifyError {
+    fn from(error: TokenError) -> Self {
+        match error {
+            TokenError::KeysUnavailable(_) => IdentifyError::Unavailable(error.into()),
+            error => IdentifyError::refused(error.reason(), error),
         }
     }
 }

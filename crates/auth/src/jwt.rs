@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Map, Value};
-use switchboard::{IdentifyError, Identity, ProjectId, Verifier, VerifyFuture};
+use switchboard::{Identity, ProjectId, Verifier, VerifyFuture};
 
 use crate::claims::Rules;
 use crate::error::{KeyError, TokenError};
@@ -25,6 +25,8 @@ pub struct Jwt {
     keys: Vec<Key>,
     jwks: Vec<Arc<Jwks>>,
     rules: Rules,
+    /// `None` means any project.
+    projects: Option<Vec<ProjectId>>,
 }
 
 impl Default for Jwt {
@@ -46,6 +48,7 @@ impl Jwt {
                 audience: None,
                 leeway: Duration::ZERO,
             },
+            projects: None,
         }
     }
 
@@ -99,7 +102,18 @@ impl Jwt {
         self
     }
 
-    /// Verifies a token and returns its user.
+    /// Accepts tokens only for sockets of these projects. Default: any project.
+    pub fn with_projects(mut self, projects: impl IntoIterator<Item = ProjectId>) -> Self {
+        self.projects = Some(projects.into_iter().collect());
+        self
+    }
+
+    /// Returns true if the keys hold for a project.
+    pub(crate) fn covers(&self, project: &ProjectId) -> bool {
+        self.projects.as_ref().is_none_or(|projects| projects.contains(project))
+    }
+
+    /// Verifies a token for a socket of any project and returns its user.
     pub async fn identify(&self, token: &str) -> Result<Identity, TokenError> {
         let token = Token::parse(token)?;
         let mut claims = verify_with(&token, &self.keys).unwrap_or(Err(TokenError::Algorithm));
@@ -140,12 +154,12 @@ async fn verify_with_set(token: &Token<'_>, set: &Jwks) -> Result<Map<String, Va
 }
 
 impl Verifier for Jwt {
-    fn verify<'a>(&'a self, _project: &'a ProjectId, token: &'a str) -> VerifyFuture<'a> {
+    fn verify<'a>(&'a self, project: &'a ProjectId, token: &'a str) -> VerifyFuture<'a> {
         Box::pin(async move {
-            self.identify(token).await.map_err(|error| match error {
-                TokenError::KeysUnavailable(_) => IdentifyError::Unavailable(error.into()),
-                error => IdentifyError::refused(error.reason(), error),
-            })
+            if !self.covers(project) {
+                return Err(TokenError::Project.into());
+            }
+            Ok(self.identify(token).await?)
         })
     }
 }

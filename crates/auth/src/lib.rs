@@ -15,6 +15,7 @@
 mod claims;
 mod crypto;
 mod error;
+mod issuers;
 mod json;
 mod jwks;
 mod jwt;
@@ -24,6 +25,7 @@ mod token;
 
 pub use crypto::install_crypto_provider;
 pub use error::{JwksError, KeyError, TokenError};
+pub use issuers::Issuers;
 pub use jwks::JwksOptions;
 pub use jwt::Jwt;
 pub use sign::{SignError, sign};

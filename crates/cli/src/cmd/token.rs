@@ -27,8 +27,8 @@ pub(crate) async fn run(token: Token) -> Result<(), Failure> {
 
 async fn check(config: &Config, token: &str) -> Result<(), Failure> {
     let verifier = config.auth.verifier().map_err(|error| Failure::Usage(error.into()))?;
-    let identity =
-        verifier.ok_or_else(no_keys)?.identify(token).await.map_err(|error| Failure::Run(error.into()))?;
+    let identity = verifier.ok_or_else(no_keys)?.identify(None, token).await;
+    let identity = identity.map_err(|error| Failure::Run(error.into()))?;
     let seconds = |end: SystemTime| end.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     print_json(&json!({ "user": identity.user, "expires": identity.expires.map(seconds) }).to_string());
     Ok(())

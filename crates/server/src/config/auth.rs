@@ -1,14 +1,14 @@
 //! Settings of authentication: which tokens are accepted.
 
-use std::fmt;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use switchboard_auth::{JwksOptions, Jwt, KeyError};
+use switchboard_auth::{Issuers, Jwt};
 
 use super::error::{ConfigError, InvalidSetting};
-use super::file::read;
+use super::issuer::Issuer;
 use super::secret::Secrets;
 
 /// Settings of authentication. Without a secret, a key and a key set every token is refused.
@@ -38,6 +38,12 @@ pub struct Auth {
     pub audience: Option<String>,
     /// Tolerated difference between clocks, in seconds. Default 0.
     pub leeway_s: u64,
+    /// Projects whose clients the tokens of the keys above log in. Default: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub projects: Option<Vec<String>>,
+    /// Further issuers, by a name of your choice. Each has a `jwt_secret`, `public_keys`, `jwks_url`,
+    /// `jwks_ca_file`, `issuer`, `audience` and `projects` of its own.
+    pub issuers: BTreeMap<String, Issuer>,
 }
 
 impl Default for Auth {
@@ -51,6 +57,8 @@ impl Default for Auth {
             issuer: None,
             audience: None,
             leeway_s: 0,
+            projects: None,
+            issuers: BTreeMap::new(),
         }
     }
 }
@@ -61,52 +69,93 @@ impl Auth {
     }
 
     /// Builds the verifier of tokens; `None` if no token can be accepted.
-    pub fn verifier(&self) -> Result<Option<Jwt>, ConfigError> {
+    pub fn verifier(&self) -> Result<Option<Issuers>, ConfigError> {
         Ok(self.build()?)
     }
 
-    fn build(&self) -> Result<Option<Jwt>, InvalidSetting> {
-        let bad = |key: &str, expected: &str, error: &dyn fmt::Display| {
-            InvalidSetting::new(key, format!("expected {expected}: {error}"))
-        };
-        let mut jwt = Jwt::new().with_leeway(Duration::from_secs(self.leeway_s));
-        jwt = jwt.with_user_claims(&self.user_claims);
-        for secret in self.jwt_secret.iter() {
-            if secret.reveal().is_empty() {
-                return Err(InvalidSetting::new("auth.jwt_secret", "expected a secret that is not empty"));
-            }
-            jwt = jwt.with_secret(secret.reveal());
+    fn build(&self) -> Result<Option<Issuers>, InvalidSetting> {
+        let rules = Jwt::new().with_leeway(Duration::from_secs(self.leeway_s));
+        let rules = rules.with_user_claims(&self.user_claims);
+        let mut issuers: Vec<Jwt> = self.own_issuer().add_to(&rules, "auth")?.into_iter().collect();
+        for (name, issuer) in &self.issuers {
+            let section = format!("auth.issuers.{name}");
+            let jwt = issuer.add_to(&rules, &section)?;
+            issuers.push(jwt.ok_or_else(|| InvalidSetting::new(section, "expected a secret or a key"))?);
         }
-        for pem in &self.public_keys {
-            let with_key = jwt.with_public_key(pem);
-            jwt = with_key.map_err(|error| bad("auth.public_keys", "public keys in PEM", &error))?;
+        Ok((!issuers.is_empty()).then(|| Issuers::new(issuers)))
+    }
+
+    /// The issuer that has no name.
+    fn own_issuer(&self) -> Issuer {
+        Issuer {
+            jwt_secret: self.jwt_secret.clone(),
+            public_keys: self.public_keys.clone(),
+            jwks_url: self.jwks_url.clone(),
+            jwks_ca_file: self.jwks_ca_file.clone(),
+            issuer: self.issuer.clone(),
+            audience: self.audience.clone(),
+            projects: self.projects.clone(),
         }
-        if let Some(address) = &self.jwks_url {
-            let root_certificates = self.jwks_ca_file.iter().map(|path| read("auth.jwks_ca_file", path));
-            let root_certificates = root_certificates.collect::<Result<_, _>>()?;
-            jwt = jwt
-                .with_jwks_options(address, JwksOptions { root_certificates, ..JwksOptions::default() })
-                .map_err(|error| match error {
-                    KeyError::RootCertificate(error) => {
-                        bad("auth.jwks_ca_file", "certificates in PEM", &error)
-                    }
-                    error => bad("auth.jwks_url", "an https or http address", &error),
-                })?;
-        }
-        if let Some(issuer) = &self.issuer {
-            jwt = jwt.with_issuer(issuer);
-        }
-        if let Some(audience) = &self.audience {
-            jwt = jwt.with_audience(audience);
-        }
-        let has_keys = !self.jwt_secret.is_empty() || !self.public_keys.is_empty() || self.jwks_url.is_some();
-        Ok(has_keys.then_some(jwt))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::Config;
+    use serde_json::json;
+    use switchboard::ProjectId;
+    use switchboard_auth::sign;
+
+    use super::super::{Config, ConfigError};
+
+    fn with(sets: &[&str]) -> Result<Config, ConfigError> {
+        Config::load(None, &sets.iter().map(|set| set.to_string()).collect::<Vec<_>>())
+    }
+
+    #[tokio::test]
+    async fn each_issuer_has_keys_rules_and_projects_of_its_own() {
+        let config = with(&[
+            "auth.jwt_secret=the first secret, of poker",
+            "auth.projects=[\"poker\"]",
+            "auth.issuers.chess.jwt_secret=s3cret of chess, and long",
+            "auth.issuers.chess.issuer=us",
+            "auth.issuers.chess.projects=[\"chess\", \"go\"]",
+        ])
+        .unwrap();
+        let shown = format!("{config:?}{}", config.to_toml());
+        assert!(!shown.contains("s3cret") && shown.contains("[auth.issuers.chess]"), "{shown}");
+        let verifier = config.auth.verifier().unwrap().unwrap();
+        let claims = |issuer: &str| json!({ "iss": issuer }).as_object().unwrap().clone();
+        let of_chess = |issuer| sign("s3cret of chess, and long", "7", None, claims(issuer)).unwrap();
+        let of_poker = sign("the first secret, of poker", "7", None, claims("any")).unwrap();
+        for (project, token, refusal) in [
+            ("chess", of_chess("us"), None),
+            ("go", of_chess("us"), None),
+            ("go", of_chess("them"), Some("issuer")),
+            ("chess", of_poker.clone(), Some("signature")),
+            ("poker", of_chess("us"), Some("signature")),
+            ("poker", of_poker.clone(), None),
+            ("other", of_poker, Some("project")),
+        ] {
+            let identity = verifier.identify(Some(&ProjectId::new(project).unwrap()), &token).await;
+            let outcome = identity.map(|identity| identity.user.to_string()).map_err(|error| error.reason());
+            assert_eq!(outcome.as_deref().err().copied(), refusal, "{project}: {outcome:?}");
+        }
+    }
+
+    #[test]
+    fn an_invalid_issuer_is_reported_with_its_key() {
+        for (bad, key) in [
+            ("auth.issuers.chess.projects=[\"\"]", "auth.issuers.chess.projects"),
+            ("auth.issuers.chess.issuer=us", "auth.issuers.chess"),
+            ("auth.issuers.chess.jwt_secret=", "auth.issuers.chess.jwt_secret"),
+            ("auth.issuers.chess.jwks_url=ftp://x", "auth.issuers.chess.jwks_url"),
+            ("auth.issuers.chess.secret=x", "auth.issuers.chess.secret"),
+            ("auth.projects=[\"\"]", "auth.projects"),
+        ] {
+            let error = with(&[bad]).unwrap_err().to_string();
+            assert!(error.starts_with(key), "{bad}: {error}");
+        }
+    }
 
     #[test]
     fn an_unusable_file_of_certificate_authorities_is_reported_with_its_key() {
