@@ -29,6 +29,9 @@ pub const CLIENTS_CHANGED: &str = "@@KOJI_DISPATCH/CONNECTED_CLIENTS_CHANGED";
 /// A change of that list; only for clients that requested changes.
 pub const CLIENTS_CHANGES: &str = "@@KOJI_DISPATCH/CONNECTED_CLIENTS_CHANGES";
 
+/// The answer to a token; only for clients that requested answers.
+pub const IDENTIFIED: &str = "@@SWITCHBOARD/identified";
+
 /// Returns true if an event of this name is a platform event. Only the server writes them, with
 /// [`write_platform`]; an event of anybody else must not look like one.
 pub fn is_reserved(name: &str) -> bool {
@@ -58,6 +61,19 @@ pub fn write_platform(out: &mut Vec<u8>, name: &str, payload: impl FnOnce(&mut V
 
 fn write_latency_and_end(out: &mut Vec<u8>, latency_ms: u64) {
     write_fmt(out, format_args!(",\"latencyMs\":{latency_ms}}}"));
+}
+
+/// Writes the answer to a token: `{"user":…}`, or `{"error":…}` with the reason.
+pub fn write_identified(out: &mut Vec<u8>, outcome: Result<&str, &str>) {
+    write_platform(out, IDENTIFIED, |out| {
+        let (member, text) = match outcome {
+            Ok(user) => ("user", user),
+            Err(reason) => ("error", reason),
+        };
+        write_fmt(out, format_args!("{{\"{member}\":"));
+        write_text(out, text);
+        out.push(b'}');
+    });
 }
 
 /// Writes `{"clientId":…,"shardName":…}`.

@@ -12,3 +12,4 @@ mod outside_text;
 mod proxies;
 mod refusals;
 mod support;
+mod tokens;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use switchboard::{App, Identity, Koji, Limits, Mesa, MesaSettings, ProjectId, UserId};
 use switchboard_testkit::{KojiPeer, TestServer, soon, until};
 use tokio::runtime::Handle;
@@ -170,4 +170,36 @@ async fn a_closed_socket_leaves_no_task() {
         }
     }
     until("the tasks have ended", async || tasks() <= before).await;
+}
+
+/// The payload of the next frame, which answers a token.
+async fn next_answer(peer: &mut KojiPeer) -> Value {
+    loop {
+        let frame = peer.next().await;
+        match frame["eventName"].as_str() {
+            Some("@@SWITCHBOARD/identified") => return frame["payload"].clone(),
+            Some("@@KOJI_DISPATCH/CONNECTED_CLIENTS_CHANGED") => {}
+            _ => panic!("{frame}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_koji_client_receives_the_outcome_of_its_tokens_only_if_it_requests_it() {
+    let limits = limits(|limits| limits.token_bytes_max = 100);
+    let server = TestServer::start(app_with_counter(&Arc::default()).with_limits(limits)).await;
+    let mut peer = KojiPeer::join(&server, "projectId=p&identify=answered&authorization=7").await;
+    assert_eq!(next_answer(&mut peer).await, json!({ "user": "7" }));
+    for (token, answer) in [
+        (json!("bad"), json!({ "error": "verifier" })),
+        (json!("a \"user\""), json!({ "user": "a \"user\"" })),
+        (json!(5), json!({ "error": "no_token" })),
+        (json!("x".repeat(101)), json!({ "error": "too_long" })),
+    ] {
+        peer.emit("@@KOJI_DISPATCH/IDENTIFY", json!({ "token": token })).await;
+        assert_eq!(next_answer(&mut peer).await, answer, "{token}");
+    }
+    let mut original = KojiPeer::join(&server, "projectId=p&authorization=bad").await;
+    original.identify("7").await;
+    original.quiet().await;
 }

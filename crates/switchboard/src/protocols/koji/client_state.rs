@@ -23,6 +23,8 @@ pub(crate) struct ClientState {
     pub(crate) rules: Arc<ProjectRules>,
     /// The client receives changes of the member list in place of the whole list.
     pub(crate) wants_changes: bool,
+    /// The client receives an answer to each of its tokens.
+    pub(crate) wants_token_answers: bool,
     /// When the client connected, in microseconds since 1970.
     connected_us: u64,
     public: Mutex<PublicState>,
@@ -45,6 +47,7 @@ impl ClientState {
             settings: params.settings.clone(),
             rules: params.rules.clone(),
             wants_changes: params.wants_changes,
+            wants_token_answers: params.wants_token_answers,
             connected_us: *connected_us,
             public: Mutex::new(PublicState { user_info: client.user_info.clone(), is_member: false }),
             last_activity_ms: AtomicU64::new(client.last_ping_ms),

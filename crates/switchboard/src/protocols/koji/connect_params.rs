@@ -20,6 +20,8 @@ pub(crate) struct ConnectParams {
     pub(crate) token: Option<String>,
     /// The client receives changes of the member list in place of the whole list.
     pub(crate) wants_changes: bool,
+    /// The client receives an answer to each of its tokens.
+    pub(crate) wants_token_answers: bool,
 }
 
 /// The parameters of a handshake are invalid.
@@ -61,6 +63,7 @@ struct Query {
     capacity: Option<String>,
     token: Option<String>,
     member_list: Option<String>,
+    identify: Option<String>,
 }
 
 impl Query {
@@ -73,6 +76,7 @@ impl Query {
                 "maxConnectionsPerShard" => &mut query.capacity,
                 "authorization" => &mut query.token,
                 "connectedClients" => &mut query.member_list,
+                "identify" => &mut query.identify,
                 _ => continue,
             };
             if field.is_none() && !value.is_empty() {
@@ -111,7 +115,7 @@ impl Place {
 
 impl ConnectParams {
     pub(crate) fn of(uri: &Uri, settings: &Arc<KojiSettings>) -> Result<Self, ParamsError> {
-        let Query { project, shard, capacity, token, member_list } = Query::of(uri);
+        let Query { project, shard, capacity, token, member_list, identify } = Query::of(uri);
         let project = project.or_else(|| settings.has_undefined_project.then(|| "undefined".into()));
         let project =
             ProjectId::new(&project.ok_or(ParamsError::NoProject)?).map_err(ParamsError::Project)?;
@@ -119,6 +123,7 @@ impl ConnectParams {
         let shard = shard.map(|name| ShardName::new(&name)).transpose().map_err(ParamsError::Shard)?;
         let capacity = rules.capacity(capacity.as_deref());
         let wants_changes = member_list.as_deref() == Some("changes");
+        let wants_token_answers = identify.as_deref() == Some("answered");
         Ok(ConnectParams {
             project,
             settings: settings.clone(),
@@ -127,6 +132,7 @@ impl ConnectParams {
             capacity,
             token,
             wants_changes,
+            wants_token_answers,
         })
     }
 }

@@ -3,6 +3,10 @@
 use std::future::Future;
 use std::task::{Context, Waker};
 
+use switchboard_event::{DeliveryClass, UserId};
+use switchboard_wire::koji;
+use switchboard_ws::frame::{OpCode, encode_with};
+
 use crate::api::socket::Socket;
 use crate::node::conn::is_closed;
 use crate::node::identity::{check_length, refused};
@@ -12,16 +16,15 @@ use crate::protocols::koji::client_state::client_of;
 /// Most queued tokens of a client. When the queue is full, the oldest token is dropped.
 const QUEUED_TOKENS_MAX: usize = 8;
 
-/// Queues a token and starts to verify it. A verifier that never waits has finished when this returns. The
-/// protocol has no answer for a missing or refused token; it is counted and logged.
+/// Queues a token and starts to verify it. A verifier that never waits has finished when this returns.
 pub(crate) fn identify(socket: &Socket, token: Option<String>) {
-    let (node, session) = (socket.node(), socket.session());
+    let node = socket.node();
     let token = token.ok_or(IdentifyError::NoToken);
     let token = match token.and_then(|token| check_length(node, &token).map(|()| token)) {
         Ok(token) => token,
-        Err(error) => return refused(node, session, &error),
+        Err(error) => return refuse(socket, error),
     };
-    let client = client_of(session).expect("every socket of this protocol has this state");
+    let client = client_of(socket.session()).expect("every socket of this protocol has this state");
     let (is_full, was_verifying) = {
         let mut tokens = client.tokens();
         let is_full = tokens.queue.len() >= QUEUED_TOKENS_MAX;
@@ -32,7 +35,7 @@ pub(crate) fn identify(socket: &Socket, token: Option<String>) {
         (is_full, std::mem::replace(&mut tokens.is_verifying, true))
     };
     if is_full {
-        refused(node, session, &IdentifyError::Superseded);
+        refuse(socket, IdentifyError::Superseded);
     }
     if was_verifying {
         return;
@@ -58,7 +61,23 @@ async fn verify_tokens(socket: Socket) {
             };
             token
         };
-        // A refused token is counted and logged, and has no other effect.
-        let _ = socket.identify(&token).await;
+        let outcome = socket.identify(&token).await;
+        answer(&socket, outcome);
+    }
+}
+
+/// Refuses a token that was not verified.
+fn refuse(socket: &Socket, error: IdentifyError) {
+    refused(socket.node(), socket.session(), &error);
+    answer(socket, Err(error));
+}
+
+/// Sends the outcome, if the client has requested it: clients of the original protocol receive no answer.
+fn answer(socket: &Socket, outcome: Result<UserId, IdentifyError>) {
+    let client = client_of(socket.session()).expect("every socket of this protocol has this state");
+    if client.wants_token_answers {
+        let outcome = outcome.as_deref().map_err(IdentifyError::reason);
+        let frame = encode_with(OpCode::Text, 96, |out| koji::write_identified(out, outcome));
+        socket.node().hub().deliver_frame(socket.session(), &frame, DeliveryClass::Live);
     }
 }
