@@ -8,6 +8,7 @@ pub mod idempotency;
 pub mod inbox;
 pub mod inbox_model;
 pub mod seats;
+pub mod seats_model;
 pub mod store;
 
 mod node;

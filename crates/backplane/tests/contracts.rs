@@ -27,6 +27,14 @@ async fn the_memory_store_meets_the_seat_contract() {
     contract::seats::placement(&[store], async || ()).await;
 }
 
+#[tokio::test]
+async fn the_memory_store_places_clients_as_the_model_does() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Arc::new(Index::default())));
+    for seed in 1..=20 {
+        contract::seats_model::random_placement(std::slice::from_ref(&store), seed, async |_| ()).await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_memory_idempotency_store_meets_the_contract() {
     let store = MemoryIdempotencyStore::with_clock(|| tokio::time::Instant::now().into_std());

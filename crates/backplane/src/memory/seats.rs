@@ -4,23 +4,22 @@
 //! shards, `shard-1`, `shard-2`, …, are created when all others are full. A shard is removed with its last
 //! seat.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use switchboard_event::ShardName;
 
+use super::free_numbers::{FreeNumbers, number_of};
 use crate::seats::{SeatRequest, Seated, Shard};
 
 /// The shards of one project.
 #[derive(Debug, Default)]
 pub(crate) struct Seats {
     shards: HashMap<ShardName, Occupancy>,
-    /// Automatic shards with a free seat, by age: the oldest fills first.
-    open: BTreeMap<u64, ShardName>,
+    /// Automatic shards with a free seat, by taken seats and then by age.
+    open: BTreeMap<(u32, u64), ShardName>,
     /// How many automatic shards were created.
     created: u64,
-    /// The highest number in use so far, and the unused numbers below it.
-    last: u64,
-    free: BTreeSet<u64>,
+    free: FreeNumbers,
     seated: usize,
 }
 
@@ -28,14 +27,8 @@ pub(crate) struct Seats {
 struct Occupancy {
     seated: u32,
     capacity: u32,
-    automatic: Option<Automatic>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Automatic {
-    number: u64,
-    /// Its position in the order of creation.
-    age: u64,
+    /// The position of an automatic shard in the order of creation; `None` for a named one.
+    age: Option<u64>,
 }
 
 impl Seats {
@@ -54,17 +47,12 @@ impl Seats {
 
     /// Gives a seat back; the last one removes the shard.
     pub(crate) fn leave(&mut self, name: &ShardName) {
-        let Some(occupancy) = self.shards.get_mut(name) else { return };
-        occupancy.seated -= 1;
+        let Some(Occupancy { seated, .. }) = self.shards.get(name) else { return };
+        let seated = seated - 1;
         self.seated -= 1;
-        if occupancy.seated > 0 {
-            return self.update_open(name);
-        }
-        let Some(Occupancy { automatic: Some(automatic), .. }) = self.shards.remove(name) else { return };
-        self.open.remove(&automatic.age);
-        self.free.insert(automatic.number);
-        if self.shards.is_empty() {
-            *self = Seats::default();
+        self.set_seated(name, seated);
+        if seated == 0 {
+            self.remove(name);
         }
     }
 
@@ -87,51 +75,67 @@ impl Seats {
 
     /// The oldest automatic shard with fewer than `capacity` taken seats, or a new one.
     fn automatic_for(&mut self, capacity: u32) -> ShardName {
-        let fits = |name: &&ShardName| self.shards[*name].seated < capacity;
-        if let Some(name) = self.open.values().find(fits) {
-            return name.clone();
+        if let Some(name) = self.oldest_open(capacity) {
+            return name;
         }
-        let number = self.free_number();
-        let name = automatic_name(number);
+        let name = automatic_name(self.free.lowest());
         self.created += 1;
-        let automatic = Some(Automatic { number, age: self.created });
-        self.shards.insert(name.clone(), Occupancy { seated: 0, capacity, automatic });
+        self.create(&name, capacity, Some(self.created));
         name
     }
 
-    /// The lowest number with a free shard name. A named shard may have such a name as well.
-    fn free_number(&mut self) -> u64 {
-        let taken = |number: &u64| self.shards.contains_key(&automatic_name(*number));
-        if let Some(number) = self.free.iter().copied().find(|number| !taken(number)) {
-            self.free.remove(&number);
-            return number;
-        }
-        loop {
-            self.last += 1;
-            if !self.shards.contains_key(&automatic_name(self.last)) {
-                return self.last;
+    /// The oldest automatic shard with a free seat and fewer than `capacity` taken seats. Looks at one shard for
+    /// each number of taken seats.
+    fn oldest_open(&self, capacity: u32) -> Option<ShardName> {
+        let mut oldest: Option<(u64, &ShardName)> = None;
+        let mut from = 0;
+        while let Some((&(seated, age), name)) = self.open.range((from, 0)..(capacity, 0)).next() {
+            if oldest.is_none_or(|(oldest, _)| age < oldest) {
+                oldest = Some((age, name));
             }
-            self.free.insert(self.last);
+            from = seated + 1;
         }
+        oldest.map(|(_, name)| name.clone())
     }
 
     fn occupy(&mut self, name: &ShardName, capacity: u32) {
-        let new = || Occupancy { seated: 0, capacity, automatic: None };
-        self.shards.entry(name.clone()).or_insert_with(new).seated += 1;
+        if !self.shards.contains_key(name) {
+            self.create(name, capacity, None);
+        }
         self.seated += 1;
-        self.update_open(name);
+        self.set_seated(name, self.shards[name].seated + 1);
     }
 
-    /// Records whether an automatic shard has a free seat.
-    fn update_open(&mut self, name: &ShardName) {
-        let Occupancy { seated, capacity, automatic: Some(Automatic { age, .. }) } = self.shards[name] else {
-            return;
-        };
-        if seated < capacity {
-            self.open.insert(age, name.clone());
-        } else {
-            self.open.remove(&age);
+    /// Adds a shard without taken seats.
+    fn create(&mut self, name: &ShardName, capacity: u32, age: Option<u64>) {
+        if let Some(number) = number_of(name) {
+            self.free.take(number);
         }
+        self.shards.insert(name.clone(), Occupancy { seated: 0, capacity, age });
+    }
+
+    fn remove(&mut self, name: &ShardName) {
+        if let Some(Occupancy { seated, age: Some(age), .. }) = self.shards.remove(name) {
+            self.open.remove(&(seated, age));
+        }
+        if let Some(number) = number_of(name) {
+            self.free.release(number);
+        }
+        if self.shards.is_empty() {
+            *self = Seats::default();
+        }
+    }
+
+    /// Records the number of taken seats, and whether an automatic shard has a free one.
+    fn set_seated(&mut self, name: &ShardName, seated: u32) {
+        let Some(occupancy) = self.shards.get_mut(name) else { return };
+        if let Some(age) = occupancy.age {
+            self.open.remove(&(occupancy.seated, age));
+            if seated < occupancy.capacity {
+                self.open.insert((seated, age), name.clone());
+            }
+        }
+        occupancy.seated = seated;
     }
 }
 

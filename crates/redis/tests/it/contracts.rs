@@ -39,6 +39,22 @@ async fn concurrent_seat_requests_on_several_nodes_exceed_no_capacity() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_store_places_clients_as_the_model_does() {
+    let server = RedisServer::start().await;
+    let nodes = [connect(&server).await, connect(&server).await];
+    let stores: Vec<Arc<dyn Store>> = nodes.iter().map(|node| node.redis.store()).collect();
+    for seed in 1..=4 {
+        contract::seats_model::random_placement(&stores, seed, async |project| {
+            // The query returns after all earlier changes of the node are written.
+            for store in &stores {
+                store.shards(project).await.expect("the store replies");
+            }
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_with_an_idempotency_key_runs_once_across_nodes() {
     let server = RedisServer::start().await;
     let [one, two] =

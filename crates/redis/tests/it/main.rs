@@ -26,5 +26,6 @@ mod mesa_inbox;
 mod missed_publications;
 #[cfg(feature = "legacy")]
 mod node_js;
+mod seats;
 mod support;
 mod two_devices;

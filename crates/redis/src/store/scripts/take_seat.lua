@@ -7,45 +7,43 @@
 -- Returns {1, shard, capacity, number}, {0} if the project is full, {-1} if the lease is lost.
 local socket, requested, capacity = ARGV[1], ARGV[2], tonumber(ARGV[3])
 
-local function free_number()
-  local at = 0
+-- The oldest automatic shard with a free seat and fewer than `capacity` taken seats. Looks at one shard for each
+-- number of taken seats.
+local function oldest_open()
+  local oldest, shard
+  local from, to = '-', '(' .. open_entry('', capacity, 0)
   while true do
-    local numbers = redis.call('ZRANGE', free, at, at + 15)
-    if #numbers == 0 then break end
-    for _, number in ipairs(numbers) do
-      if redis.call('HEXISTS', plan, 'shard-' .. number) == 0 then
-        redis.call('ZREM', free, number)
-        return number
-      end
-    end
-    at = at + 16
-  end
-  while true do
-    local number = string.format('%.0f', redis.call('HINCRBY', meta, 'last', 1))
-    if redis.call('HEXISTS', plan, 'shard-' .. number) == 0 then return number end
-    redis.call('ZADD', free, number, number)
+    local entry = redis.call('ZRANGE', open, from, to, 'BYLEX', 'LIMIT', 0, 1)[1]
+    if not entry then return shard end
+    local age = entry:sub(11, 26)
+    if not oldest or age < oldest then oldest, shard = age, entry:sub(27) end
+    from = '(' .. entry:sub(1, 10) .. '\255'
   end
 end
 
+local function lowest_free_number()
+  local range = redis.call('ZRANGE', free, 0, 0)[1]
+  return range and tonumber(range:match('%d+')) or 1
+end
+
 local function automatic()
-  local at = 0
-  while true do
-    local shards = redis.call('ZRANGE', open, at, at + 15)
-    if #shards == 0 then break end
-    for _, shard in ipairs(shards) do
-      if number_of(seated, shard) < capacity then return shard end
-    end
-    at = at + 16
-  end
-  local number = free_number()
-  local shard = 'shard-' .. number
-  set_plan(shard, capacity, tonumber(number), redis.call('HINCRBY', meta, 'made', 1))
+  local shard = oldest_open()
+  if shard then return shard end
+  local number
+  repeat
+    number = lowest_free_number()
+    shard = string.format('shard-%.0f', number)
+    local is_taken = redis.call('HEXISTS', plan, shard) == 1
+    -- Only if Redis has lost the ranges.
+    if is_taken then take_number(number) end
+  until not is_taken
+  create(shard, capacity, number, redis.call('HINCRBY', meta, 'made', 1))
   return shard
 end
 
 local function is_full(shard)
   local known = plan_of(shard)
-  return known and number_of(seated, shard) >= math.min(known.capacity, capacity)
+  return known and count_of(seated, shard) >= math.min(known.capacity, capacity)
 end
 
 local function enter(shard)
@@ -60,7 +58,7 @@ end
 if redis.call('SISMEMBER', index, '.') == 0 then return { -1 } end
 local shard = seat_of(socket)
 if not shard then
-  if ARGV[5] ~= '' and number_of(meta, 'total') >= tonumber(ARGV[5]) then return { 0 } end
+  if ARGV[5] ~= '' and count_of(meta, 'total') >= tonumber(ARGV[5]) then return { 0 } end
   shard = requested
   if shard == '' or (ARGV[4] == '1' and is_full(shard)) then shard = automatic() end
   take(socket, shard, capacity)
