@@ -14,6 +14,9 @@ use crate::json::{self, DATA_DEPTH_MAX, Text};
 #[derive(Clone, PartialEq, Eq)]
 pub struct Payload(Bytes);
 
+/// How many other bytes of a buffer a payload may keep in memory, unless it has more bytes itself.
+const SLACK_MAX: usize = 1024;
+
 /// Why a value is not the data of an event, or data is not a value of the requested type.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -39,13 +42,24 @@ impl Payload {
         Ok(Payload(serde_json::to_vec(value)?.into()))
     }
 
-    /// A part of a JSON text, without a copy. `raw` must borrow from `buffer`.
+    /// A part of a JSON text, without a copy, unless that would keep much more than the part in memory. `raw` must
+    /// borrow from `buffer`.
     ///
     /// # Panics
     ///
     /// If `raw` is not a slice of `buffer`.
     pub fn slice_of(buffer: &Bytes, raw: &RawValue) -> Self {
-        Payload(buffer.slice_ref(raw.get().as_bytes()))
+        let part = raw.get().as_bytes();
+        let slack = buffer.len() - part.len();
+        if slack > SLACK_MAX.max(part.len()) {
+            return Payload(Bytes::copy_from_slice(part));
+        }
+        Payload(buffer.slice_ref(part))
+    }
+
+    /// Copies the JSON, so that the payload keeps nothing else in memory. For payloads that are stored.
+    pub fn detach(&self) -> Self {
+        Payload(Bytes::copy_from_slice(&self.0))
     }
 
     /// Checks that the text is one JSON value of at most [`DATA_DEPTH_MAX`] levels, as in frames of clients, and
@@ -152,6 +166,21 @@ mod tests {
         for truthy in ["1", "0.1", "-1", "\"0\"", "[]", "{}", "true", "1e400", "-1e400"] {
             assert!(!Payload::parse(truthy).unwrap().is_falsy(), "{truthy}");
         }
+    }
+
+    #[test]
+    fn a_small_part_of_a_large_buffer_is_copied_and_any_other_is_shared() {
+        let is_shared = |part: usize, slack: usize| {
+            let text = format!("\"{}\"{}", "x".repeat(part - 2), " ".repeat(slack));
+            let buffer = Bytes::from(text);
+            let raw: &RawValue = serde_json::from_slice(&buffer).unwrap();
+            let payload = Payload::slice_of(&buffer, raw);
+            assert_eq!(payload.as_bytes(), &buffer[..part]);
+            assert_ne!(payload.detach().as_bytes().as_ptr(), buffer.as_ptr());
+            payload.as_bytes().as_ptr() == buffer.as_ptr()
+        };
+        assert!(is_shared(2, 0) && is_shared(2, SLACK_MAX) && is_shared(5000, 5000));
+        assert!(!is_shared(2, SLACK_MAX + 1) && !is_shared(5000, 5001));
     }
 
     #[test]
