@@ -26,6 +26,8 @@ pub trait Schedule: Send + Sync + 'static {
 pub struct Delivered {
     /// Sockets with the frame in their outbox.
     pub queued: usize,
+    /// Sockets in whose outbox it took the place of an older frame of its slot.
+    pub replaced: usize,
     /// Sockets that missed the frame: it was volatile and their outbox was full.
     pub dropped: usize,
     /// Sockets that are being closed because their outbox was full.
@@ -50,6 +52,8 @@ pub struct HubStats {
     pub queued: AtomicU64,
     /// Bytes put into outboxes.
     pub queued_bytes: AtomicU64,
+    /// Frames in outboxes replaced by newer ones before they were sent.
+    pub replaced: AtomicU64,
     /// Volatile frames dropped at a full outbox.
     pub dropped: AtomicU64,
     /// Sockets closed because their outbox was full.
@@ -120,6 +124,7 @@ impl Delivery {
                 return flush;
             }
             Appended::Paused => delivered.queued += 1,
+            Appended::Replaced => delivered.replaced += 1,
             Appended::Dropped => delivered.dropped += 1,
             Appended::Overflowed => {
                 delivered.overflowed += 1;
@@ -138,6 +143,7 @@ impl Delivery {
         };
         add(&self.stats.queued, delivered.queued);
         add(&self.stats.queued_bytes, delivered.queued * frame_bytes);
+        add(&self.stats.replaced, delivered.replaced);
         add(&self.stats.dropped, delivered.dropped);
         add(&self.stats.overflowed, delivered.overflowed);
         add(&self.stats.closed, delivered.closed);

@@ -14,7 +14,7 @@ use switchboard_event::{
 use crate::delivery::{Delivered, Delivery, Encode, HubStats, Schedule};
 use crate::index::Index;
 use crate::member_set::{Change, MemberSet};
-use crate::outbox::{Order, Transport};
+use crate::outbox::{Order, Slot, Transport};
 use crate::resolve;
 use crate::session::{JoinError, Membership, Session};
 
@@ -373,6 +373,17 @@ impl Hub {
         self.delivery.deliver(Order::Unbounded, [session], frame, DeliveryClass::Live).queued == 1
     }
 
+    /// Delivers one frame to some sockets, in the place of the frame of the same slot that waits in their outboxes. It
+    /// does not count towards the bound, and passes a [pause](Self::pause).
+    pub fn deliver_latest<'a>(
+        &self,
+        sessions: impl IntoIterator<Item = &'a Arc<Session>>,
+        frame: &Bytes,
+        slot: Slot,
+    ) -> Delivered {
+        self.delivery.deliver(Order::Latest(slot), sessions, frame, DeliveryClass::Live)
+    }
+
     /// Delivers a message that is stored in the inbox of the socket's user. Returns false if the socket is
     /// closing.
     pub fn deliver_stored(&self, session: &Arc<Session>, frame: &Bytes, number: MessageNumber) -> bool {
@@ -389,6 +400,14 @@ impl Hub {
     /// meanwhile. The last call releases the rest.
     pub fn resume(&self, session: &Arc<Session>, is_redelivered: impl Fn(MessageNumber) -> bool) {
         if session.outbox.resume(is_redelivered) {
+            self.delivery.schedule.schedule(session.clone());
+        }
+    }
+
+    /// Closes a socket that keeps too much in memory, as if its outbox were full.
+    pub fn close_overflowed(&self, session: &Arc<Session>) {
+        if session.outbox.overflow(self.delivery.overflow_frame.clone()) {
+            self.delivery.stats.overflowed.fetch_add(1, Ordering::Relaxed);
             self.delivery.schedule.schedule(session.clone());
         }
     }

@@ -1,4 +1,5 @@
-//! The send queue of one socket: shared frames, bounded in bytes.
+//! The send queue of one socket: shared frames, bounded in bytes, and beside the bound the newest frame of each
+//! [`Slot`].
 //!
 //! Any thread may append; one flush runs at a time. A flush takes the lock to pick a batch, releases it while
 //! the kernel sends, and takes it again to record progress, so appending never waits for the kernel. Frames
@@ -12,9 +13,11 @@ use switchboard_event::{DeliveryClass, MessageNumber};
 
 mod frame_queue;
 mod held_frames;
+mod slot;
 
 use frame_queue::FrameQueue;
 use held_frames::HeldFrames;
+pub use slot::Slot;
 
 /// The divisor of the bound for "almost empty": with at most 4 KiB of 1 MiB queued, one frame of any size is
 /// accepted.
@@ -65,6 +68,8 @@ pub(crate) enum Order {
     Ahead,
     /// The same, without the bound: the frame has a few bytes, and at most one is queued.
     Unbounded,
+    /// The same, without the bound: in the place of the frame of this slot that waits, if there is one.
+    Latest(Slot),
 }
 
 /// The outcome of an append.
@@ -72,6 +77,8 @@ pub(crate) enum Order {
 pub(crate) enum Appended {
     /// It is queued; if true, the caller must schedule a flush.
     Queued(bool),
+    /// It took the place of an older frame of its slot.
+    Replaced,
     /// It was dropped: it was volatile and the outbox was full.
     Dropped,
     /// It is held back because the outbox is paused.
@@ -114,9 +121,9 @@ impl Outbox {
         self.state.lock().expect("no code that holds an outbox panics")
     }
 
-    /// Appends a frame. An almost empty outbox accepts one frame of any size; otherwise `bytes_max` holds. At
-    /// the bound a volatile frame is dropped, and a live one closes the socket: `overflow` is queued after the
-    /// frames that were queued before.
+    /// Appends a frame. An almost empty outbox accepts one frame of any size; otherwise `bytes_max` holds, without the
+    /// frames of slots. At the bound a volatile frame is dropped, and a live one closes the socket: `overflow` is
+    /// queued after the frames that were queued before.
     pub(crate) fn append(
         &self,
         frame: &Bytes,
@@ -129,14 +136,17 @@ impl Outbox {
         if state.closing || state.transport.is_none() {
             return Appended::Closed;
         }
-        let pending = state.queue.bytes() + state.held.as_ref().map_or(0, |held| held.bytes());
+        if let Order::Latest(slot) = order {
+            let is_replaced = state.queue.push_latest(slot, frame.clone());
+            return if is_replaced { Appended::Replaced } else { Appended::Queued(state.schedule()) };
+        }
+        let pending = state.queue.bounded_bytes() + state.held.as_ref().map_or(0, |held| held.bytes());
         let is_bounded = order != Order::Unbounded && pending > bytes_max / ALMOST_EMPTY;
         if is_bounded && pending + frame.len() > bytes_max {
             if class == DeliveryClass::Volatile {
                 return Appended::Dropped;
             }
-            state.overflowed = true;
-            state.close(overflow.clone());
+            state.overflow(overflow.clone());
             return Appended::Overflowed;
         }
         if let (Some(held), Order::Next | Order::Stored(_)) = (&mut state.held, order) {
@@ -171,6 +181,16 @@ impl Outbox {
         state.close(frame)
     }
 
+    /// Closes a socket that keeps too much in memory, as at the bound. Returns false if it is closing already.
+    pub(crate) fn overflow(&self, frame: Bytes) -> bool {
+        let mut state = self.lock();
+        if state.closing || state.transport.is_none() {
+            return false;
+        }
+        state.overflow(frame);
+        true
+    }
+
     /// Returns true once the close frame is queued; nothing may follow it.
     pub fn is_closing(&self) -> bool {
         self.lock().closing
@@ -184,6 +204,24 @@ impl Outbox {
     /// Bytes that are queued and not sent.
     pub fn queued_bytes(&self) -> usize {
         self.lock().queue.bytes()
+    }
+
+    /// Bytes that are queued, not sent, and count towards the bound.
+    pub fn bounded_bytes(&self) -> usize {
+        self.lock().queue.bounded_bytes()
+    }
+
+    /// Returns true if a frame of the slot waits behind others.
+    pub fn has_waiting(&self, slot: Slot) -> bool {
+        self.lock().queue.has_latest(slot)
+    }
+
+    /// Calls `visit` for each frame that the outbox keeps in memory, holding its lock. A frame that is partly sent is
+    /// kept as a whole, and other outboxes may share it.
+    pub fn for_each_frame(&self, mut visit: impl FnMut(&Bytes)) {
+        let state = self.lock();
+        state.queue.frames().for_each(&mut visit);
+        state.held.iter().flat_map(|held| held.frames()).for_each(visit);
     }
 
     /// Marks a flush as scheduled. The caller must flush soon; appends until then schedule no other.
@@ -303,6 +341,11 @@ impl State {
         }
         self.scheduled = !self.queue.is_empty();
         (if self.scheduled { Flushed::More } else { Flushed::Done }, sent)
+    }
+
+    fn overflow(&mut self, frame: Bytes) {
+        self.overflowed = true;
+        self.close(frame);
     }
 
     /// Queues the close frame and wakes the owner, which may be waiting for readiness. Returns true if a flush
@@ -436,6 +479,40 @@ mod tests {
             Appended::Overflowed,
             "5 of 1,024 bytes are not almost empty"
         );
+    }
+
+    #[test]
+    fn frames_of_slots_pass_the_bound_and_a_pause_and_close_nothing() {
+        let transport = LimitedTransport::with_room(0);
+        let outbox = Outbox::new(transport.clone());
+        let latest = |slot, text| append_with_order(&outbox, Order::Latest(slot), text);
+        assert_eq!(latest(Slot::State, "a list over the bound"), Appended::Queued(true));
+        assert_eq!(append(&outbox, "12345678"), Appended::Queued(false), "the list does not count");
+        assert_eq!(latest(Slot::State, "an old list"), Appended::Queued(false));
+        assert_eq!(latest(Slot::Probe, "?"), Appended::Queued(false), "although the outbox is full");
+        assert_eq!(latest(Slot::Probe, "?"), Appended::Replaced);
+        assert_eq!(latest(Slot::State, "a new list"), Appended::Replaced);
+        assert_eq!((outbox.bounded_bytes(), outbox.queued_bytes()), (8, 40));
+        outbox.pause();
+        assert_eq!(latest(Slot::State, "the last list"), Appended::Replaced);
+        let mut kept = Vec::new();
+        outbox.for_each_frame(|frame| kept.extend_from_slice(frame));
+        assert_eq!(kept.len(), 21 + 8 + 13 + 1);
+        assert_eq!(append(&outbox, "9"), Appended::Overflowed, "an event counts");
+        assert_eq!(latest(Slot::State, "no list"), Appended::Closed);
+        transport.room.store(100, Ordering::Relaxed);
+        while outbox.flush_by(&mut Vec::new(), |bytes| transport.send(bytes)).0 != Flushed::Done {}
+        assert_eq!(transport.accepted(), b"a list over the bound12345678the last list?!");
+    }
+
+    #[test]
+    fn a_socket_that_keeps_too_much_in_memory_is_closed_after_the_queue() {
+        let transport = LimitedTransport::with_room(100);
+        let outbox = Outbox::new(transport.clone());
+        append(&outbox, "abc");
+        assert!(outbox.overflow(OVERFLOW) && !outbox.overflow(OVERFLOW) && outbox.has_overflowed());
+        while outbox.flush(&mut Vec::new()).0 == Flushed::More {}
+        assert_eq!(transport.accepted(), b"abc!");
     }
 
     #[test]

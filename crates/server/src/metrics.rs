@@ -73,14 +73,15 @@ pub(crate) fn sample(app: &App) {
     let stats = app.hub().stats();
     counter!("switchboard_deliveries_total").absolute(stats.queued.load(Ordering::Relaxed));
     counter!("switchboard_deliveries_bytes_total").absolute(stats.queued_bytes.load(Ordering::Relaxed));
+    counter!("switchboard_frames_replaced_total").absolute(stats.replaced.load(Ordering::Relaxed));
     for (reason, count) in HUB_LOSSES {
         let count = count(stats).load(Ordering::Relaxed);
         counter!("switchboard_undelivered_total", "reason" => *reason).absolute(count);
     }
     counter!("switchboard_log_lines_suppressed_total").absolute(switchboard_log::lines_suppressed());
-    let queued: usize =
-        app.hub().index().all_sessions().iter().map(|session| session.outbox.queued_bytes()).sum();
-    gauge!("switchboard_outbox_bytes").set(queued as f64);
+    let totals = app.hub().outbox_totals();
+    gauge!("switchboard_outbox_bytes").set(totals.queued as f64);
+    gauge!("switchboard_outbox_held_bytes").set(totals.held as f64);
 }
 
 #[cfg(test)]

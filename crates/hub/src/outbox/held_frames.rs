@@ -30,6 +30,10 @@ impl HeldFrames {
         self.frames.push_back((frame, number));
     }
 
+    pub(super) fn frames(&self) -> impl Iterator<Item = &Bytes> {
+        self.frames.iter().map(|(frame, _)| frame)
+    }
+
     pub(super) fn begin_pause(&mut self) {
         self.pauses += 1;
     }

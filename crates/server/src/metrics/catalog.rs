@@ -79,11 +79,26 @@ pub const METRICS: &[Metric] = &[
     counter("switchboard_deliveries_total", "", "Frames put into outboxes, counted once for each receiver"),
     counter("switchboard_deliveries_bytes_total", "", "Bytes put into outboxes"),
     counter(
+        "switchboard_frames_replaced_total",
+        "",
+        "Member lists and heartbeats in outboxes that newer ones replaced before they were sent",
+    ),
+    counter(
         "switchboard_undelivered_total",
         "reason",
         "Messages that did not reach a receiver, by reason; see [below](#undelivered-messages)",
     ),
-    gauge("switchboard_outbox_bytes", "", "Bytes queued in outboxes"),
+    gauge("switchboard_outbox_bytes", "", "Bytes queued in outboxes; a frame counts in each outbox"),
+    gauge(
+        "switchboard_outbox_held_bytes",
+        "",
+        "Bytes of frames in outboxes; a frame that several share counts once, and a partly sent one as a whole",
+    ),
+    gauge(
+        "switchboard_queue_bytes",
+        "queue",
+        "Bytes in this node's queues: publications, presence, receipts and reports for Redis, jobs for the inbox file",
+    ),
     gauge("switchboard_nodes", "", "Nodes with a valid lease, including this one"),
     gauge("switchboard_redis_up", "connection", "1 while this connection to Redis is up, by its use"),
     counter("switchboard_bus_published_total", "", "Publications that Redis accepted"),
@@ -168,6 +183,7 @@ pub const UNDELIVERED: &[(&str, &str)] = &[
 /// The metrics of a worker, which records them through its own process's recorder.
 pub const WORKER_METRICS: &[Metric] = &[
     counter("switchboard_worker_jobs_total", "", "Jobs passed to the handlers of this worker"),
+    gauge("switchboard_worker_replies_bytes", "", "Bytes of replies queued for Redis"),
     counter("switchboard_worker_replies_lost_total", "", "Replies that may not have reached Redis"),
     counter("switchboard_worker_panics_total", "", "Handlers of this worker that panicked"),
 ];

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
 use switchboard_event::{Protocol, SocketId};
-use switchboard_hub::Session;
+use switchboard_hub::{Session, Slot};
 use switchboard_ws::CloseCode;
 
 use crate::node::conn::Conn;
@@ -118,7 +118,7 @@ fn ping(server: &Server, session: &Arc<Session>, misses_max: u8) -> bool {
         session.outbox.abort();
         return false;
     }
-    node.hub().deliver_ahead(session, &PING);
+    node.hub().deliver_latest([session], &PING, Slot::Probe);
     server.notify_pinged(session);
     true
 }

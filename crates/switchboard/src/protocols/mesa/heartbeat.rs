@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use switchboard_hub::Session;
+use switchboard_hub::{Session, Slot};
 use switchboard_wire::mesa::write_heartbeat;
 use switchboard_ws::CloseCode;
 use switchboard_ws::frame::{OpCode, encode_with};
@@ -25,6 +25,6 @@ pub(crate) fn send_heartbeat(node: &Node, session: &Arc<Session>, attempts_max: 
     }
     let attempt = (unanswered > 0).then_some((unanswered, attempts_max));
     let frame = encode_with(OpCode::Text, 48, |out| write_heartbeat(out, attempt));
-    node.hub().deliver_ahead(session, &frame);
+    node.hub().deliver_latest([session], &frame, Slot::Probe);
     true
 }
