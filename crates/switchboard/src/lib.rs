@@ -65,6 +65,7 @@ pub use protocols::koji::options::{Koji, KojiSettings};
 pub use protocols::koji::queries::ShardClient;
 pub use protocols::koji::relay::Relay;
 pub use protocols::koji::rules::ProjectRules;
+pub use protocols::koji::user_info::UserInfoError;
 pub use protocols::mesa::options::{Mesa, MesaSettings};
 pub use routing::extract::{ConnectionInfo, Data, FromRequest, State, User};
 pub use routing::handler::Handler;

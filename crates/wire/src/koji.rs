@@ -96,6 +96,15 @@ pub struct Client {
     pub last_ping_ms: u64,
 }
 
+/// The most bytes of an entry without its user info.
+const ENTRY_BYTES_MAX: usize = r#","":{"userInfo":,"lastPing":}"#.len() + 36 + 20;
+
+/// How many bytes [`write_clients`] writes at most. The difference is a few bytes for each client.
+pub fn clients_bytes_max<'a>(clients: impl IntoIterator<Item = &'a Client>) -> usize {
+    let entry = |client: &Client| ENTRY_BYTES_MAX + client.user_info.as_bytes().len();
+    2 + clients.into_iter().map(entry).sum::<usize>()
+}
+
 /// Writes `{"<id>":{"userInfo":…,"lastPing":…},…}`.
 pub fn write_clients<'a>(out: &mut Vec<u8>, clients: impl IntoIterator<Item = &'a Client>) {
     out.push(b'{');
@@ -124,6 +133,7 @@ mod tests {
         let (ann, bob) = (client(r#"{"name":"Ann"}"#, 5), client("{}", 6));
         let mut out = Vec::new();
         write_clients(&mut out, [&ann, &bob]);
+        assert!((0..=2 * 20).contains(&(clients_bytes_max([&ann, &bob]) - out.len())));
         let expected = json!({
             ann.id.to_string(): { "userInfo": { "name": "Ann" }, "lastPing": 5 },
             bob.id.to_string(): { "userInfo": {}, "lastPing": 6 },

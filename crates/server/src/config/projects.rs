@@ -62,6 +62,10 @@ pub struct ProjectSettings {
     /// Largest user info of a client in bytes, as received; a larger one is ignored. Default 16,384.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_info_bytes_max: Option<usize>,
+    /// User infos of all clients of a shard in bytes together; one that exceeds it is ignored, unless it has at
+    /// most 256 bytes. Default 262,144.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shard_info_bytes_max: Option<usize>,
 }
 
 impl Default for Projects {
@@ -136,6 +140,7 @@ impl ProjectSettings {
             message_units_max: self.message_units_max.unwrap_or(rules.message_units_max),
             recipients_max: self.recipients_max.unwrap_or(rules.recipients_max),
             user_info_bytes_max: self.user_info_bytes_max.unwrap_or(rules.user_info_bytes_max),
+            shard_info_bytes_max: self.shard_info_bytes_max.unwrap_or(rules.shard_info_bytes_max),
         }
     }
 }

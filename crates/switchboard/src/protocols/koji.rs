@@ -17,6 +17,7 @@ pub(crate) mod relay;
 pub(crate) mod rules;
 mod seat;
 mod shard_membership;
+pub(crate) mod user_info;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -265,7 +265,7 @@ async fn shard_clients_contains_the_clients_of_all_nodes() {
     }
     let id = bob.id.parse().unwrap();
     let socket = two.app.project(&ProjectId::new("p").unwrap()).socket(id).unwrap();
-    assert!(socket.set_user_info(&json!({ "name": "by the app" })).unwrap());
+    socket.set_user_info(&json!({ "name": "by the app" })).unwrap();
     let clients = one.app.project(&ProjectId::new("p").unwrap()).shard_clients("s").await.unwrap();
     assert_eq!(clients[1].user_info.to::<Value>().unwrap(), json!({ "name": "by the app" }));
     bob.peer.close().await;

@@ -2,14 +2,16 @@
 //!
 //! A change is sent immediately if the last update is older than the interval; otherwise it is sent with
 //! the changes of the rest of the interval. A hundred clients that connect together therefore do not cost
-//! ten thousand lists. A list is encoded once for all its receivers. A client with a full outbox misses
-//! updates, but never the last one. The clients of this node are in memory; those of other nodes are read
-//! from the store after a change.
+//! ten thousand lists. The interval grows with the bytes of the last update, so the bytes per second that a
+//! client receives are bounded. A list is encoded once for all its receivers, and in the outbox of a client
+//! that reads slowly it takes the place of the one that waits there. The clients of this node are in memory;
+//! those of other nodes are read from the store after a change.
 
 mod changes;
 mod list;
 mod remote;
 mod update;
+mod versions;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -19,17 +21,19 @@ use switchboard_hub::Session;
 
 use crate::node::Node;
 use crate::protocols::koji::client_state::ClientState;
-use crate::protocols::koji::member_lists::list::{ListState, Member, MemberList};
+use crate::protocols::koji::member_lists::list::{ListState, MemberList};
 use crate::protocols::koji::member_lists::remote::RemoteMembers;
+
+type Lists = HashMap<(ProjectId, ShardName), Arc<MemberList>>;
 
 /// The lists of all shards that have a client on this node.
 #[derive(Default)]
 pub(crate) struct MemberLists {
-    shards: Mutex<HashMap<(ProjectId, ShardName), Arc<MemberList>>>,
+    shards: Mutex<Lists>,
 }
 
 impl MemberLists {
-    fn lock(&self) -> MutexGuard<'_, HashMap<(ProjectId, ShardName), Arc<MemberList>>> {
+    fn lock(&self) -> MutexGuard<'_, Lists> {
         self.shards.lock().expect("the lock is never held during a panic")
     }
 
@@ -44,15 +48,12 @@ impl MemberLists {
         if !client.is_member() {
             return;
         }
-        let project = &session.project.id;
-        let interval = client.settings.member_list_interval;
-        let new_list = || Arc::new(MemberList::new(node, project.clone(), client.shard.clone(), interval));
-        let list = shards.entry((project.clone(), client.shard.clone())).or_insert_with(new_list).clone();
+        let list = list_of(&mut shards, node, client, session);
         let mut state = list.lock();
         if state.members.contains_key(&session.id) {
             return;
         }
-        state.members.insert(session.id, Member::new(session.clone()));
+        state.add_member(session);
         state.changes.join(session.id);
         list.update_soon(node, state);
     }
@@ -63,39 +64,62 @@ impl MemberLists {
         let key = (session.project.id.clone(), shard.clone());
         let Some(list) = shards.get(&key).cloned() else { return };
         let mut state = list.lock();
-        if state.members.swap_remove(&session.id).is_none() {
-            return;
-        }
-        if state.members.is_empty() {
+        let was_listed = state.remove_client(session.id);
+        if state.is_unused() {
             shards.remove(&key);
-            return;
+        } else if was_listed {
+            state.changes.leave(session.id);
+            list.update_soon(node, state);
         }
-        state.changes.leave(session.id);
-        list.update_soon(node, state);
     }
 
     /// Sends the whole list to a client with the next update.
     pub(crate) fn send_list(&self, node: &Arc<Node>, client: &ClientState, session: &Session) {
-        self.change(node, client, session, |state| {
-            if let Some(member) = state.members.get_mut(&session.id) {
-                member.needs_list = true;
-            }
-        });
+        let Some(list) = self.get(&session.project.id, &client.shard) else { return };
+        let mut state = list.lock();
+        if let Some(member) = state.members.get_mut(&session.id) {
+            member.needs_list = true;
+            list.update_soon(node, state);
+        }
     }
 
-    fn change(
+    /// Sets the user info of a client, and sends it to the shard if the client is in the list. Does nothing and
+    /// returns false if `is_accepted` refuses it, given how many bytes the user infos of all other clients of the
+    /// shard have.
+    pub(crate) fn set_user_info(
         &self,
         node: &Arc<Node>,
         client: &ClientState,
         session: &Session,
-        change: impl FnOnce(&mut ListState),
-    ) {
-        let Some(list) = self.get(&session.project.id, &client.shard) else { return };
-        let mut state = list.lock();
-        if state.members.contains_key(&session.id) {
-            change(&mut state);
-            list.update_soon(node, state);
+        user_info: &Payload,
+        is_accepted: impl FnOnce(usize) -> bool,
+    ) -> bool {
+        let set = |list: &Arc<MemberList>, mut state: MutexGuard<'_, ListState>| {
+            let is_accepted = is_accepted(state.info_bytes_without(session.id));
+            if is_accepted {
+                state.set_info_bytes(session.id, user_info.as_bytes().len());
+                client.set_user_info(node, session, user_info.clone());
+                if state.members.contains_key(&session.id) {
+                    state.changes.update(session.id);
+                    list.update_soon(node, state);
+                }
+            }
+            is_accepted
+        };
+        if let Some(list) = self.get(&session.project.id, &client.shard) {
+            let state = list.lock();
+            if state.members.contains_key(&session.id) {
+                return set(&list, state);
+            }
         }
+        // The client is not in the list yet. Its user info counts already.
+        let mut shards = self.lock();
+        if !client.is_member() {
+            client.set_user_info(node, session, user_info.clone());
+            return true;
+        }
+        let list = list_of(&mut shards, node, client, session);
+        set(&list, list.lock())
     }
 
     /// Schedules an update after a client of another node has joined, left or changed.
@@ -114,8 +138,10 @@ impl MemberLists {
     }
 }
 
-/// Sets the user info of a client and sends it to the other clients of the shard.
-pub(crate) fn set_user_info(node: &Arc<Node>, client: &ClientState, session: &Session, user_info: Payload) {
-    client.set_user_info(node, session, user_info);
-    node.extension::<MemberLists>().change(node, client, session, |state| state.changes.update(session.id));
+/// The list of a client's shard, which is created if it does not exist.
+fn list_of(shards: &mut Lists, node: &Node, client: &ClientState, session: &Session) -> Arc<MemberList> {
+    let (project, shard) = (session.project.id.clone(), client.shard.clone());
+    let key = (project.clone(), shard.clone());
+    let new_list = || Arc::new(MemberList::new(node, project, shard, client.settings.clone()));
+    shards.entry(key).or_insert_with(new_list).clone()
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use switchboard_backplane::Shard;
-use switchboard_event::{Payload, PayloadError, ShardName, SocketId, Target};
+use switchboard_event::{Payload, ShardName, SocketId, Target};
 use switchboard_wire::koji;
 
 use crate::api::app::App;
@@ -10,7 +10,7 @@ use crate::api::socket::Socket;
 use crate::node::errors::QueryError;
 use crate::protocols::koji::client_state::client_of;
 use crate::protocols::koji::member_entry::{MemberEntry, in_join_order};
-use crate::protocols::koji::member_lists::set_user_info;
+use crate::protocols::koji::user_info::{UserInfoError, set_user_info};
 
 /// A client in the list of [`App::shard_clients`].
 #[derive(Debug, Clone, Serialize)]
@@ -86,14 +86,13 @@ impl Socket {
         client_of(self.session()).map(|client| client.user_info())
     }
 
-    /// Sets the user info of a Koji client, which the other clients of its shard receive. Returns false if
-    /// the socket is of another protocol or `info` is not a JSON object.
-    ///
-    /// # Errors
-    /// If `info` cannot be serialized as JSON.
-    pub fn set_user_info<T: Serialize + ?Sized>(&self, info: &T) -> Result<bool, PayloadError> {
+    /// Sets the user info of a Koji client, which the other clients of its shard receive.
+    pub fn set_user_info<T: Serialize + ?Sized>(&self, info: &T) -> Result<(), UserInfoError> {
         let info = Payload::of(info)?;
-        let client = client_of(self.session()).filter(|_| info.is_object());
-        Ok(client.map(|client| set_user_info(self.node(), client, self.session(), info)).is_some())
+        let client = client_of(self.session()).ok_or(UserInfoError::Protocol)?;
+        if !info.is_object() {
+            return Err(UserInfoError::NotAnObject);
+        }
+        set_user_info(self.node(), client, self.session(), &info)
     }
 }

@@ -11,8 +11,9 @@ use switchboard_wire::koji::{self, Incoming};
 use crate::api::socket::Socket;
 use crate::protocols::koji::client_state::{ClientState, client_of};
 use crate::protocols::koji::identify::identify;
-use crate::protocols::koji::member_lists::{MemberLists, set_user_info};
+use crate::protocols::koji::member_lists::MemberLists;
 use crate::protocols::koji::relay::relay;
+use crate::protocols::koji::user_info::set_user_info;
 use crate::protocols::received::Received;
 use crate::routing::request::{ProtocolFields, Request};
 use crate::routing::server::Server;
@@ -30,7 +31,11 @@ pub(crate) fn receive(server: &Arc<Server>, socket: &Socket, frame: &Bytes) -> R
         Incoming::SetUserInfo(info) if info.as_bytes().len() > client.rules.user_info_bytes_max => {
             node.meters().refused_event("info_too_long");
         }
-        Incoming::SetUserInfo(info) => set_user_info(node, client, session, info),
+        Incoming::SetUserInfo(info) => {
+            if set_user_info(node, client, session, &info).is_err() {
+                node.meters().refused_event("shard_info_full");
+            }
+        }
         Incoming::GetClients => node.extension::<MemberLists>().send_list(node, client, session),
         Incoming::Identify(token) => identify(socket, token),
     }

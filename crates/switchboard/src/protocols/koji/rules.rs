@@ -28,6 +28,10 @@ pub struct ProjectRules {
     pub recipients_max: usize,
     /// Longest user info of a client, in bytes of JSON; a longer one is ignored. Default: 16 KiB.
     pub user_info_bytes_max: usize,
+    /// Most bytes of user info of all clients of a shard together; a user info that exceeds it is ignored, unless it has
+    /// at most 256 bytes. Each node counts the clients that it knows, so clients that set theirs at the same time on
+    /// several nodes may exceed it. Default: 256 KiB.
+    pub shard_info_bytes_max: usize,
 }
 
 impl Default for ProjectRules {
@@ -42,6 +46,7 @@ impl Default for ProjectRules {
             message_units_max: MESSAGE_UNITS_MAX,
             recipients_max: RECIPIENTS_MAX,
             user_info_bytes_max: 16 * 1024,
+            shard_info_bytes_max: 256 * 1024,
         }
     }
 }

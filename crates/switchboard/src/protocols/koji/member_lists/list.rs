@@ -1,11 +1,12 @@
 //! The member list of one shard: collects changes, schedules updates and sends them to the clients.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use indexmap::IndexMap;
 use switchboard_event::{ProjectId, ShardName, SocketId};
-use switchboard_hub::Session;
+use switchboard_hub::{Session, Slot};
 use switchboard_log::{limited, printable, printable_error};
 use switchboard_wire::koji;
 
@@ -15,10 +16,9 @@ use crate::protocols::koji::client_state::client_of;
 use crate::protocols::koji::member_entry::{MemberEntry, in_join_order};
 use crate::protocols::koji::member_lists::changes::Changes;
 use crate::protocols::koji::member_lists::remote::RemoteMembers;
-use crate::protocols::koji::member_lists::update::{Update, has_room};
-
-/// Delay before an update is sent again to clients whose outboxes had no room.
-const RETRY_SEND: Duration = Duration::from_millis(100);
+use crate::protocols::koji::member_lists::update::Update;
+use crate::protocols::koji::member_lists::versions::Versions;
+use crate::protocols::koji::options::KojiSettings;
 
 /// How long an update waits for the store. After that it contains the clients that are known.
 const STORE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -30,36 +30,39 @@ const RETRY_STORE: Duration = Duration::from_secs(1);
 pub(crate) struct MemberList {
     project: ProjectId,
     shard: ShardName,
-    /// Shortest time between two updates.
-    interval: Duration,
+    settings: Arc<KojiSettings>,
     state: Mutex<ListState>,
     /// Locked while an update is sent, so that updates are queued in their order.
-    sending: Mutex<()>,
+    sending: Mutex<Versions>,
 }
 
 #[derive(Default)]
 pub(crate) struct ListState {
     /// The clients of this node, in the order they joined.
     pub(crate) members: IndexMap<SocketId, Member>,
+    /// Bytes of the user infos of clients of this node that are not in the list yet.
+    arriving: HashMap<SocketId, usize>,
+    /// Bytes of the user infos of both.
+    info_bytes: usize,
     pub(crate) remote: RemoteMembers,
     pub(crate) changes: Changes,
     /// Incremented by every update that has changes.
     version: u64,
     is_scheduled: bool,
-    last_update: Option<Instant>,
+    /// Bytes that were read from the store since the last update.
+    read_bytes: usize,
+    /// When the next update may be sent; `None` before the first.
+    next_update: Option<Instant>,
 }
 
 pub(crate) struct Member {
     session: Arc<Session>,
+    info_bytes: usize,
     /// The client needs the whole list: it is new, requested the list, or missed an update.
     pub(crate) needs_list: bool,
 }
 
 impl Member {
-    pub(crate) fn new(session: Arc<Session>) -> Self {
-        Member { session, needs_list: true }
-    }
-
     fn entry(&self) -> MemberEntry {
         let client = client_of(&self.session).expect("every member is a Koji client");
         client.entry(self.session.id)
@@ -67,6 +70,41 @@ impl Member {
 }
 
 impl ListState {
+    pub(crate) fn add_member(&mut self, session: &Arc<Session>) {
+        let info_bytes = self.arriving.remove(&session.id).unwrap_or_default();
+        let member = Member { session: session.clone(), info_bytes, needs_list: true };
+        self.members.insert(session.id, member);
+    }
+
+    /// Removes a client. Returns false if it was not in the list.
+    pub(crate) fn remove_client(&mut self, id: SocketId) -> bool {
+        self.set_info_bytes(id, 0);
+        self.arriving.remove(&id);
+        self.members.swap_remove(&id).is_some()
+    }
+
+    /// Returns true if the list has no client of this node.
+    pub(crate) fn is_unused(&self) -> bool {
+        self.members.is_empty() && self.arriving.is_empty()
+    }
+
+    /// Records the size of a client's user info.
+    pub(crate) fn set_info_bytes(&mut self, id: SocketId, bytes: usize) {
+        let known = match self.members.get_mut(&id) {
+            Some(member) => &mut member.info_bytes,
+            None => self.arriving.entry(id).or_default(),
+        };
+        self.info_bytes = self.info_bytes - *known + bytes;
+        *known = bytes;
+    }
+
+    /// How many bytes the user infos of all other clients have together, on all nodes as far as known.
+    pub(crate) fn info_bytes_without(&self, id: SocketId) -> usize {
+        let listed = self.members.get(&id).map(|member| member.info_bytes);
+        let own = listed.or_else(|| self.arriving.get(&id).copied()).unwrap_or_default();
+        self.info_bytes - own + self.remote.info_bytes()
+    }
+
     fn local_entries(&self) -> Vec<MemberEntry> {
         self.members.values().map(Member::entry).collect()
     }
@@ -83,14 +121,51 @@ impl ListState {
         };
         ids.into_iter().filter_map(find).collect()
     }
+
+    /// Takes the contents and receivers of an update.
+    fn take_update(&mut self) -> Update {
+        let changes = std::mem::take(&mut self.changes);
+        self.version += u64::from(!changes.is_empty());
+        let mut update = Update { version: self.version, ..Update::default() };
+        for member in self.members.values_mut() {
+            if changes.is_empty() && !member.needs_list {
+                continue;
+            }
+            let wants_changes = client_of(&member.session).is_some_and(|client| client.wants_changes);
+            let needs_list = std::mem::take(&mut member.needs_list);
+            let receivers = match wants_changes {
+                false => &mut update.list_receivers,
+                // A list that waits in the outbox is replaced by one that contains the changes.
+                true if needs_list || member.session.outbox.has_waiting(Slot::State) => {
+                    &mut update.versioned_list_receivers
+                }
+                true => &mut update.changes_receivers,
+            };
+            receivers.push(member.session.clone());
+        }
+        if !update.list_receivers.is_empty() || !update.versioned_list_receivers.is_empty() {
+            update.clients = self.all_clients();
+        }
+        if !update.changes_receivers.is_empty() {
+            (update.joined, update.updated) =
+                (self.clients_of(&changes.joined), self.clients_of(&changes.updated));
+            update.left = changes.left.into_iter().collect();
+        }
+        update
+    }
 }
 
 impl MemberList {
-    pub(crate) fn new(node: &Node, project: ProjectId, shard: ShardName, interval: Duration) -> Self {
+    pub(crate) fn new(
+        node: &Node,
+        project: ProjectId,
+        shard: ShardName,
+        settings: Arc<KojiSettings>,
+    ) -> Self {
         let remote =
             if node.has_shared_store() { RemoteMembers::unknown() } else { RemoteMembers::default() };
         let state = Mutex::new(ListState { remote, ..ListState::default() });
-        MemberList { project, shard, interval, state, sending: Mutex::default() }
+        MemberList { project, shard, settings, state, sending: Mutex::default() }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, ListState> {
@@ -106,25 +181,13 @@ impl MemberList {
     }
 
     /// Schedules an update for the end of the interval, unless one is scheduled already.
-    pub(crate) fn update_soon(self: &Arc<Self>, node: &Arc<Node>, state: MutexGuard<'_, ListState>) {
-        self.update_after(Duration::ZERO, node, state);
-    }
-
-    /// Schedules an update at the end of the interval, but at least `delay_min` after the last update.
-    fn update_after(
-        self: &Arc<Self>,
-        delay_min: Duration,
-        node: &Arc<Node>,
-        mut state: MutexGuard<'_, ListState>,
-    ) {
+    pub(crate) fn update_soon(self: &Arc<Self>, node: &Arc<Node>, mut state: MutexGuard<'_, ListState>) {
         if std::mem::replace(&mut state.is_scheduled, true) {
             return;
         }
-        let elapsed = state.last_update.map(|at| now().saturating_duration_since(at));
-        let wait =
-            elapsed.map_or(Duration::ZERO, |elapsed| self.interval.max(delay_min).saturating_sub(elapsed));
+        let wait = state.next_update.map(|at| at.saturating_duration_since(now())).unwrap_or_default();
         let (list, node) = (self.clone(), node.clone());
-        node.tasks.clone().spawn(async move {
+        node.tasks.clone().spawn_service(async move {
             if !wait.is_zero() {
                 tokio::time::sleep(wait).await;
             }
@@ -134,55 +197,46 @@ impl MemberList {
     }
 
     fn update(self: &Arc<Self>, node: &Arc<Node>) {
-        let _guard = self.sending.lock().expect("the lock is never held during a panic");
-        let (update, must_repeat) = self.take_update(node);
-        let missed = update.send(node);
+        let mut versions = self.sending.lock().expect("the lock is never held during a panic");
+        let update = {
+            let mut state = self.lock();
+            let update = state.take_update();
+            let bytes = update.bytes().max(std::mem::take(&mut state.read_bytes));
+            state.next_update = Some(now() + self.settings.member_list_pause(bytes));
+            state.is_scheduled = false;
+            update
+        };
+        let missed = update.send(node, &mut versions);
+        self.close_slowest(node, &mut versions);
         let mut state = self.lock();
         for id in &missed {
             if let Some(member) = state.members.get_mut(id) {
                 member.needs_list = true;
             }
         }
-        if must_repeat || !missed.is_empty() {
-            self.update_after(RETRY_SEND, node, state);
+        let has_changed = state.remote.is_stale() && !state.members.is_empty();
+        if has_changed || !missed.is_empty() {
+            self.update_soon(node, state);
         }
     }
 
-    /// Takes the contents and receivers of an update. Returns true if another update must follow, because
-    /// an outbox has no room or a client of another node has changed in the meantime.
-    fn take_update(&self, node: &Node) -> (Update, bool) {
-        let mut state = self.lock();
-        let ListState { members, remote, changes, version, is_scheduled, last_update } = &mut *state;
-        (*is_scheduled, *last_update) = (false, Some(now()));
-        let changes = std::mem::take(changes);
-        *version += u64::from(!changes.is_empty());
-        let mut update = Update { version: *version, ..Update::default() };
-        let mut must_repeat = remote.is_stale() && !members.is_empty();
-        for member in members.values_mut() {
-            let client = client_of(&member.session).expect("every member is a Koji client");
-            if changes.is_empty() && !member.needs_list {
-                continue;
-            }
-            if !has_room(&member.session, 0, node) {
-                (member.needs_list, must_repeat) = (true, true);
-                continue;
-            }
-            let receivers = match (client.wants_changes, std::mem::take(&mut member.needs_list)) {
-                (false, _) => &mut update.list_receivers,
-                (true, true) => &mut update.versioned_list_receivers,
-                (true, false) => &mut update.changes_receivers,
-            };
-            receivers.push(member.session.clone());
+    /// Closes the clients that hold the oldest versions, if the versions exceed their bound.
+    fn close_slowest(&self, node: &Node, versions: &mut Versions) {
+        let excess = versions.excess(self.settings.member_list_held_bytes_max);
+        if excess.is_empty() {
+            return;
         }
-        if !update.list_receivers.is_empty() || !update.versioned_list_receivers.is_empty() {
-            update.clients = state.all_clients();
+        let sessions: Vec<Arc<Session>> =
+            self.lock().members.values().map(|member| member.session.clone()).collect();
+        let is_slow = |session: &&Arc<Session>| {
+            let mut is_slow = false;
+            session.outbox.for_each_frame(|frame| is_slow |= excess.contains(&(frame.as_ptr() as usize)));
+            is_slow
+        };
+        for session in sessions.iter().filter(is_slow) {
+            tracing::debug!(socket = %session.id, "client has not read a member list for long; it is closed with 1013");
+            node.hub().close_overflowed(session);
         }
-        if !update.changes_receivers.is_empty() {
-            (update.joined, update.updated) =
-                (state.clients_of(&changes.joined), state.clients_of(&changes.updated));
-            update.left = changes.left.into_iter().collect();
-        }
-        (update, must_repeat)
     }
 
     /// Reads the clients of other nodes if they may have changed. Only a scheduled update calls this, so
@@ -208,6 +262,7 @@ impl MemberList {
             match tokio::time::timeout(STORE_TIMEOUT, read).await {
                 Ok(Ok(entries)) => {
                     let state = &mut *self.lock();
+                    state.read_bytes = entries.iter().map(|(_, entry)| entry.len()).sum();
                     state.remote.replace(bus.node(), &entries, &mut state.changes);
                     None
                 }

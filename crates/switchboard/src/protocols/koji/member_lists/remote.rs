@@ -13,6 +13,8 @@ use crate::protocols::koji::member_lists::changes::Changes;
 #[derive(Default)]
 pub(crate) struct RemoteMembers {
     clients: IndexMap<SocketId, MemberEntry>,
+    /// Bytes of their user infos.
+    info_bytes: usize,
     view: View,
     /// This node is subscribed to changes of the shard.
     pub(crate) is_subscribed: bool,
@@ -42,6 +44,11 @@ impl RemoteMembers {
 
     pub(crate) fn get(&self, id: &SocketId) -> Option<&MemberEntry> {
         self.clients.get(id)
+    }
+
+    /// How many bytes their user infos have together.
+    pub(crate) fn info_bytes(&self) -> usize {
+        self.info_bytes
     }
 
     pub(crate) fn is_stale(&self) -> bool {
@@ -103,6 +110,7 @@ impl RemoteMembers {
                 Some(_) => {}
             }
         }
+        self.info_bytes = clients.values().map(|entry| entry.client.user_info.as_bytes().len()).sum();
         self.clients = clients;
     }
 }
@@ -136,6 +144,7 @@ mod tests {
         let second = replace(&[stored(ann, r#"{"name":"Ann"}"#, 3)]);
         assert!(second.updated.iter().eq([&ann]) && second.left.iter().eq([&bob]));
         assert!(second.joined.is_empty());
+        assert_eq!(remote.info_bytes(), r#"{"name":"Ann"}"#.len());
     }
 
     #[test]

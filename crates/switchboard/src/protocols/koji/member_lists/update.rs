@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use switchboard_event::{DeliveryClass, SocketId};
-use switchboard_hub::Session;
-use switchboard_wire::koji::{self, CLIENTS_CHANGED, CLIENTS_CHANGES};
+use switchboard_hub::{Session, Slot};
+use switchboard_wire::koji::{self, CLIENTS_CHANGED, CLIENTS_CHANGES, clients_bytes_max};
 use switchboard_ws::frame::{OpCode, encode_with};
 
 use crate::node::Node;
+use crate::protocols::koji::member_lists::versions::Versions;
 
 /// The contents of an update and its receivers.
 #[derive(Default)]
@@ -26,35 +27,59 @@ pub(crate) struct Update {
     pub(crate) left: Vec<SocketId>,
 }
 
-/// Estimated length of one entry of a list: the id, a short user info and the field names.
-const ENTRY_BYTES: usize = 128;
+/// The most bytes of a frame without its clients: the names of the event and of the fields, and a version.
+const HEAD_BYTES_MAX: usize = 160;
+
+/// Bytes of an id in the list of those that left: quotes and a comma are included.
+const ID_BYTES: usize = 39;
 
 impl Update {
-    /// Sends the update. Returns the clients whose outboxes had no room for it.
-    pub(crate) fn send(&self, node: &Node) -> Vec<SocketId> {
-        let mut missed = Vec::new();
-        let mut deliver = |sessions: &[Arc<Session>], encode: &dyn Fn() -> Bytes| {
-            if sessions.is_empty() {
-                return;
-            }
-            let frame = encode();
-            let (receivers, full): (Vec<_>, Vec<_>) =
-                sessions.iter().partition(|session| has_room(session, frame.len(), node));
-            let delivered = node.hub().deliver_frame_to(receivers, &frame, DeliveryClass::Live);
-            node.meters().lists.increment(delivered.queued as u64);
-            missed.extend(full.iter().map(|session| session.id));
-        };
+    /// The most bytes that one client receives.
+    pub(crate) fn bytes(&self) -> usize {
+        self.list_bytes().max(self.changes_bytes())
+    }
+
+    fn list_bytes(&self) -> usize {
+        HEAD_BYTES_MAX + clients_bytes_max(&self.clients)
+    }
+
+    fn changes_bytes(&self) -> usize {
+        let clients = clients_bytes_max(&self.joined) + clients_bytes_max(&self.updated);
+        HEAD_BYTES_MAX + clients + ID_BYTES * self.left.len()
+    }
+
+    /// Sends the update. Returns the clients whose outboxes had no room for the changes.
+    pub(crate) fn send(&self, node: &Node, versions: &mut Versions) -> Vec<SocketId> {
+        let missed = self.send_changes(node);
         // New clients last: they may send once they have the list, and the other clients ignore unknown senders.
-        deliver(&self.changes_receivers, &|| self.changes_frame());
-        deliver(&self.list_receivers, &|| self.list_frame(|_| ()));
-        deliver(&self.versioned_list_receivers, &|| {
-            self.list_frame(|out| out.extend_from_slice(format!(",\"version\":{}", self.version).as_bytes()))
+        let mut send_list = |receivers: &[Arc<Session>], write_version: &dyn Fn(&mut Vec<u8>)| {
+            if !receivers.is_empty() {
+                let frame = versions.add(self.list_frame(write_version));
+                let delivered = node.hub().deliver_latest(receivers, &frame, Slot::State);
+                node.meters().lists.increment(delivered.queued as u64);
+            }
+        };
+        send_list(&self.list_receivers, &|_| ());
+        send_list(&self.versioned_list_receivers, &|out| {
+            out.extend_from_slice(format!(",\"version\":{}", self.version).as_bytes());
         });
         missed
     }
 
-    fn list_frame(&self, write_version: impl FnOnce(&mut Vec<u8>)) -> Bytes {
-        encode_with(OpCode::Text, ENTRY_BYTES * (1 + self.clients.len()), |out| {
+    fn send_changes(&self, node: &Node) -> Vec<SocketId> {
+        if self.changes_receivers.is_empty() {
+            return Vec::new();
+        }
+        let frame = self.changes_frame();
+        let (receivers, full): (Vec<_>, Vec<_>) =
+            self.changes_receivers.iter().partition(|session| has_room(session, frame.len(), node));
+        let delivered = node.hub().deliver_frame_to(receivers, &frame, DeliveryClass::Live);
+        node.meters().lists.increment(delivered.queued as u64);
+        full.iter().map(|session| session.id).collect()
+    }
+
+    fn list_frame(&self, write_version: &dyn Fn(&mut Vec<u8>)) -> Bytes {
+        encode_with(OpCode::Text, self.list_bytes(), |out| {
             koji::write_platform(out, CLIENTS_CHANGED, |out| {
                 out.extend_from_slice(b"{\"connectedClients\":");
                 koji::write_clients(out, &self.clients);
@@ -65,8 +90,7 @@ impl Update {
     }
 
     fn changes_frame(&self) -> Bytes {
-        let len = ENTRY_BYTES * (1 + self.joined.len() + self.updated.len() + self.left.len());
-        encode_with(OpCode::Text, len, |out| {
+        encode_with(OpCode::Text, self.changes_bytes(), |out| {
             koji::write_platform(out, CLIENTS_CHANGES, |out| {
                 out.extend_from_slice(format!("{{\"version\":{},\"joined\":", self.version).as_bytes());
                 koji::write_clients(out, &self.joined);
@@ -81,9 +105,8 @@ impl Update {
     }
 }
 
-/// Returns true if an outbox is at most half full with another `len` bytes. An empty outbox accepts a list
-/// of any length, because a long list could never be sent otherwise.
-pub(crate) fn has_room(session: &Session, len: usize, node: &Node) -> bool {
-    let queued = session.outbox.queued_bytes();
-    queued == 0 || queued + len <= node.limits().outbox_bytes_max / 2
+/// Returns true if an outbox is at most half full with another `len` bytes. A client without room is sent the list
+/// instead, which does not count.
+fn has_room(session: &Session, len: usize, node: &Node) -> bool {
+    session.outbox.bounded_bytes() + len <= node.limits().outbox_bytes_max / 2
 }
