@@ -83,7 +83,7 @@ impl RedisInbox {
             appender: Appender::new(names.clone(), limits, context.publish_verb(), scripts.clone()),
             opens: OpenQueue::new(names.clone(), scripts.clone()),
             scripts,
-            receipts: ReceiptQueue::new(context.options.changes_max),
+            receipts: ReceiptQueue::new(context.options.receipts_bytes_max),
             state: watch::Sender::new(InboxState::default()),
             expired: counter!("switchboard_inbox_expired_total"),
             context: context.clone(),

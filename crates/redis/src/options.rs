@@ -61,10 +61,12 @@ pub struct Options {
     /// Maximum size of the publications that are queued for Redis, in bytes. Default 16 MiB. At the bound a
     /// publication does not reach other nodes.
     pub publish_bytes_max: usize,
-    /// Maximum number of changes of presence that are queued for Redis. Default 131,072. At the bound the queue is
-    /// dropped and the node's whole presence is written again. It also bounds queued acknowledgements of
-    /// stored messages; at the bound those messages are delivered again.
-    pub changes_max: usize,
+    /// Maximum size of the changes of presence that are queued for Redis, in bytes. Default 32 MiB. At the bound the
+    /// queue is dropped and the node's whole presence is written again.
+    pub changes_bytes_max: usize,
+    /// Maximum size of the acknowledgements of stored messages that are queued for Redis, in bytes. Default 16 MiB.
+    /// At the bound an acknowledgement is dropped, and its messages are delivered again.
+    pub receipts_bytes_max: usize,
     /// How long a channel stays subscribed after its last local member has left. Default 2 s.
     pub linger: Duration,
     /// Bridge to original emit.gg nodes on the same Redis. Default none. Not in a cluster.
@@ -94,7 +96,8 @@ impl Options {
             lease: Duration::from_secs(6),
             required: true,
             publish_bytes_max: 16 * 1024 * 1024,
-            changes_max: 131_072,
+            changes_bytes_max: 32 * 1024 * 1024,
+            receipts_bytes_max: 16 * 1024 * 1024,
             linger: Duration::from_secs(2),
             #[cfg(feature = "legacy")]
             emit: None,

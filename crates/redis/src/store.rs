@@ -57,7 +57,7 @@ impl RedisStore {
             leases,
             mirror,
             local: OnceLock::new(),
-            changes: ChangeQueue::new(context.options.changes_max),
+            changes: ChangeQueue::new(context.options.changes_bytes_max),
             seats: LocalSeats::default(),
             // The first connection works: the lease was claimed over it.
             state: watch::Sender::new(StoreState {
@@ -296,7 +296,7 @@ impl Store for RedisStore {
 
     fn describe(&self, project: &ProjectId, shard: &ShardName, socket: SocketId, description: Bytes) {
         if self.shared.seats.describe(socket, &description) {
-            self.push(project, Change::Describe(shard.clone(), socket, description));
+            self.push(project, Change::Describe(shard.clone(), socket));
         }
     }
 

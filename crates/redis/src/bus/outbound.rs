@@ -20,6 +20,13 @@ pub(crate) enum Outbound {
     Bridge(BridgeCommand),
 }
 
+/// Approximate overhead of a publication in bytes.
+const OVERHEAD: usize = 128;
+
+fn names_bytes(channels: &[String]) -> usize {
+    channels.iter().map(|channel| size_of::<String>() + channel.len()).sum()
+}
+
 impl Outbound {
     /// `None` if no other node can have a receiver.
     pub(crate) fn of(names: &ProjectNames, publication: &Publication, stamp: Stamp) -> Option<Self> {
@@ -37,10 +44,21 @@ impl Outbound {
 
     /// Approximate size in the queue.
     pub(crate) fn bytes(&self) -> usize {
-        match self {
-            Outbound::Channels { message, .. } => message.len(),
+        let content = match self {
+            Outbound::Channels { channels, message, .. } => message.len() + names_bytes(channels),
             Outbound::ManyUsers { message, .. } => message.bytes(),
             Outbound::Bridge(command) => command.bytes,
+        };
+        OVERHEAD + content
+    }
+
+    /// Approximate size of its commands, which contain the message once for each channel.
+    pub(crate) fn command_bytes(&self) -> usize {
+        match self {
+            Outbound::Channels { channels, message, .. } => {
+                channels.len() * message.len() + names_bytes(channels)
+            }
+            _ => self.bytes(),
         }
     }
 

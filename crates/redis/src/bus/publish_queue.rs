@@ -76,7 +76,7 @@ impl PublishQueue {
             meters: Meters {
                 published: counter!("switchboard_bus_published_total"),
                 lost: counter!("switchboard_undelivered_total", "reason" => "bus_interrupted"),
-                queued_bytes: gauge!("switchboard_bus_queued_bytes"),
+                queued_bytes: gauge!("switchboard_queue_bytes", "queue" => "publications"),
             },
             is_up: watch::Sender::new(false),
             refusals: Losses::default(),
@@ -179,7 +179,7 @@ impl Queue {
         let fits = |Queued { outbound, .. }: &&Queued| {
             let is_first = work == 0;
             work += outbound.work();
-            bytes += outbound.bytes();
+            bytes += outbound.command_bytes();
             is_first || (work <= BATCH_WORK_MAX && bytes <= BATCH_BYTES_MAX)
         };
         self.queued.iter().take(BATCH_MAX).take_while(fits).count()

@@ -17,6 +17,9 @@ use crate::options::REPLY_TIMEOUT;
 /// Maximum number of channels in one command.
 const CHANNELS_MAX: usize = 512;
 
+/// Maximum number of channels that linger. At the bound the oldest is unsubscribed at once.
+const LINGERING_MAX: usize = 8192;
+
 /// Called with each push of Redis.
 pub(super) type OnMessage = Arc<dyn Fn(PushInfo) + Send + Sync>;
 
@@ -38,6 +41,8 @@ struct Channels {
     lingering: VecDeque<(Instant, String)>,
     /// Channels whose unsubscribe Redis has not confirmed yet.
     unsubscribing: HashSet<String>,
+    /// There is a connection, so channels that are no longer wanted are subscribed.
+    is_serving: bool,
     /// Redis has ended a subscription without a request.
     is_broken: bool,
     /// Number of subscriptions so far.
@@ -83,7 +88,9 @@ impl Subscriber {
         for name in names {
             channels.wanted.remove(&name);
             channels.added.remove(&name);
-            channels.lingering.push_back((due, name));
+            if channels.is_serving {
+                channels.lingering.push_back((due, name));
+            }
         }
         self.changed.notify_one();
     }
@@ -127,6 +134,14 @@ impl Subscriber {
         channels.lingering.clear();
         channels.unsubscribing.clear();
         channels.is_broken = false;
+        channels.is_serving = true;
+    }
+
+    /// Forgets the subscriptions of a connection that has ended.
+    fn stop(&self) {
+        let mut channels = self.lock();
+        channels.is_serving = false;
+        channels.lingering = VecDeque::new();
     }
 
     /// Subscribes to added channels and unsubscribes from those that have lingered long enough.
@@ -157,7 +172,9 @@ impl Subscriber {
         let added = added.drain().filter(|name| !subscribed.contains(name)).collect();
         let mut removed = HashSet::new();
         let now = Instant::now();
-        while let Some((_, name)) = lingering.pop_front_if(|(due, _)| *due <= now) {
+        let mut excess = lingering.len().saturating_sub(LINGERING_MAX);
+        while let Some((_, name)) = lingering.pop_front_if(|(due, _)| *due <= now || excess > 0) {
+            excess = excess.saturating_sub(1);
             if subscribed.contains(&name) && !wanted.contains(&name) {
                 removed.insert(name);
             }
@@ -217,6 +234,7 @@ impl Session for SubscribeSession {
     }
 
     fn disconnected(&mut self) -> ControlFlow<()> {
+        self.subscriber.stop();
         self.subscriber.state.send_replace(SubscriberState::default());
         ControlFlow::Continue(())
     }
@@ -236,6 +254,7 @@ mod tests {
     fn subscriber(linger: Duration) -> (Subscriber, HashSet<String>) {
         let subscriber = Subscriber::new(linger);
         subscriber.subscribe(channel());
+        subscriber.restart();
         let (added, removed, _) = subscriber.take_changes(&HashSet::new());
         assert_eq!((&added[..], removed.len()), (&[CHANNEL.to_owned()][..], 0));
         (subscriber, added.into_iter().collect())
@@ -265,5 +284,20 @@ mod tests {
         subscriber.subscribe(channel());
         assert!(!is_broken_by(&subscriber, CHANNEL.as_bytes()), "although it is wanted again by then");
         assert!(is_broken_by(&subscriber, CHANNEL.as_bytes()), "a second one was not requested");
+    }
+
+    #[test]
+    fn lingering_channels_are_bounded_and_forgotten_without_a_connection() {
+        let (subscriber, _) = subscriber(Duration::from_secs(3600));
+        let name = |number: usize| format!("s:{{p}}:to:#{number}");
+        let subscribed: HashSet<String> = (0..LINGERING_MAX + 2).map(name).collect();
+        subscriber.unsubscribe((0..LINGERING_MAX + 2).map(name));
+        let (_, mut removed, _) = subscriber.take_changes(&subscribed);
+        removed.sort();
+        assert_eq!(removed, [name(0), name(1)], "the oldest two");
+        assert_eq!(subscriber.take_changes(&subscribed).1.len(), 0);
+        subscriber.stop();
+        subscriber.unsubscribe((0..10).map(name));
+        assert!(subscriber.lock().lingering.is_empty());
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use metrics::{Counter, counter};
+use metrics::{Counter, Gauge, counter, gauge};
 use redis::{Cmd, FromRedisValue, RedisError, RedisResult, Value, cmd};
 use switchboard_backplane::{InboxLimits, Stored};
 use switchboard_event::{Event, MessageNumber, ProjectId, UserId};
@@ -41,6 +41,7 @@ pub(crate) struct Appender {
     scripts: Arc<Scripts>,
     queue: BatchQueue<Message>,
     capacity: Arc<Semaphore>,
+    queued_bytes: Gauge,
     /// Projects that are registered as having inboxes.
     registered: Mutex<HashSet<ProjectId>>,
     stored: Counter,
@@ -57,6 +58,7 @@ impl Appender {
             scripts,
             queue: BatchQueue::default(),
             capacity: Arc::new(Semaphore::new(QUEUED_KIB_MAX as usize)),
+            queued_bytes: gauge!("switchboard_queue_bytes", "queue" => "inbox"),
             registered: Mutex::default(),
             stored: counter!("switchboard_inbox_stored_total"),
             evicted: counter!("switchboard_inbox_evicted_total"),
@@ -126,12 +128,19 @@ impl Appender {
                 permit.map_err(|_| RequestError::Disconnected)?
             }
         };
+        self.measure();
         self.queue.request(project, Message { users, event: event.clone(), _permit: permit }).await
+    }
+
+    fn measure(&self) {
+        let taken = (QUEUED_KIB_MAX as usize).saturating_sub(self.capacity.available_permits());
+        self.queued_bytes.set(taken as f64 * 1024.0);
     }
 
     async fn call(&self, mut connection: RedisConnection, call: BatchCall<Message>) {
         let replies = self.send(&mut connection, &call.project, &call.items).await;
         call.finish(replies);
+        self.measure();
     }
 
     async fn send(

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard};
 
-use metrics::{Counter, counter};
+use metrics::{Counter, Gauge, counter, gauge};
 use switchboard_event::{MessageNumber, ProjectId, SocketId, UserId};
 use tokio::sync::Notify;
 
@@ -25,20 +25,20 @@ pub(super) struct Receipt {
     pub(super) released: Option<SocketId>,
 }
 
-/// Queued receipts, in their order. At the bound a receipt is dropped: its messages are delivered again, or
-/// the inbox stays taken until its socket is gone.
+/// Queued receipts, in their order, bounded in bytes. At the bound a receipt is dropped: its messages are delivered
+/// again, or the inbox stays taken until its socket is gone.
 pub(super) struct ReceiptQueue {
     queue: Mutex<Queue>,
     filled: Notify,
-    max: usize,
+    bytes_max: usize,
+    queued_bytes: Gauge,
     dropped: Counter,
 }
 
 #[derive(Default)]
 struct Queue {
     queued: VecDeque<(ProjectId, Receipt)>,
-    /// Number of queued message numbers.
-    numbers: usize,
+    bytes: usize,
     /// Number of receipts so far.
     count: u64,
 }
@@ -52,11 +52,12 @@ pub(super) struct ReceiptBatch {
 }
 
 impl ReceiptQueue {
-    pub(super) fn new(max: usize) -> Self {
+    pub(super) fn new(bytes_max: usize) -> Self {
         ReceiptQueue {
             queue: Mutex::default(),
             filled: Notify::new(),
-            max,
+            bytes_max,
+            queued_bytes: gauge!("switchboard_queue_bytes", "queue" => "receipts"),
             dropped: counter!("switchboard_inbox_receipts_dropped_total"),
         }
     }
@@ -66,12 +67,14 @@ impl ReceiptQueue {
     }
 
     pub(super) fn push(&self, project: &ProjectId, receipt: Receipt) {
+        let bytes = receipt.bytes(project);
         let mut queue = self.lock();
-        if queue.queued.len() >= self.max || queue.numbers + receipt.numbers.len() > self.max {
+        if queue.bytes + bytes > self.bytes_max {
             return self.dropped.increment(1);
         }
         queue.count += 1;
-        queue.numbers += receipt.numbers.len();
+        queue.bytes += bytes;
+        self.queued_bytes.set(queue.bytes as f64);
         queue.queued.push_back((project.clone(), receipt));
         if queue.queued.len() == 1 {
             self.filled.notify_one();
@@ -88,7 +91,8 @@ impl ReceiptQueue {
         let mut queue = self.lock();
         let taken = queue.queued.len().min(max);
         let receipts: Vec<_> = queue.queued.drain(..taken).collect();
-        queue.numbers -= receipts.iter().map(|(_, receipt)| receipt.numbers.len()).sum::<usize>();
+        queue.bytes -= receipts.iter().map(|(project, receipt)| receipt.bytes(project)).sum::<usize>();
+        self.queued_bytes.set(queue.bytes as f64);
         ReceiptBatch { receipts, count: queue.count - queue.queued.len() as u64 }
     }
 
@@ -118,6 +122,11 @@ impl ReceiptBatch {
 }
 
 impl Receipt {
+    /// Approximate size in the queue.
+    fn bytes(&self, project: &ProjectId) -> usize {
+        size_of::<(ProjectId, Receipt)>() + project.len() + self.user.len() + size_of_val(&*self.numbers)
+    }
+
     fn args(&self) -> [Vec<u8>; 4] {
         let released = self.released.map(|socket| socket.as_bytes().to_vec()).unwrap_or_default();
         let numbers = self.numbers.iter().flat_map(|number| number.0.to_be_bytes()).collect();

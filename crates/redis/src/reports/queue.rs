@@ -1,7 +1,8 @@
-//! The queue of reports on this node.
+//! The queue of reports on this node, bounded in bytes.
 
 use std::collections::VecDeque;
 
+use metrics::{Gauge, gauge};
 use switchboard_backplane::{ClientAction, Report, ReportId};
 use switchboard_event::NodeId;
 
@@ -9,10 +10,13 @@ use switchboard_event::NodeId;
 const BATCH_MAX: usize = 512;
 const BATCH_BYTES: usize = 1024 * 1024;
 
-#[derive(Default)]
+/// Approximate overhead of a report in bytes.
+const OVERHEAD: usize = 256;
+
 pub(super) struct ReportQueue {
     queued: VecDeque<NumberedReport>,
     bytes: usize,
+    queued_bytes: Gauge,
     /// Number of the last report.
     pub(super) last: u64,
 }
@@ -25,14 +29,24 @@ pub(super) struct NumberedReport {
 impl NumberedReport {
     /// Approximate size in the queue.
     fn bytes(&self) -> usize {
-        match &self.report.action {
-            ClientAction::Message(message) => 256 + message.data.as_bytes().len(),
-            _ => 256,
-        }
+        let Report { project, user, action, .. } = &self.report;
+        let names = project.len() + user.as_ref().map_or(0, |user| user.len());
+        let message = match action {
+            ClientAction::Message(message) => {
+                message.data.as_bytes().len() + message.kind.as_ref().map_or(0, |kind| kind.len())
+            }
+            _ => 0,
+        };
+        OVERHEAD + names + message
     }
 }
 
 impl ReportQueue {
+    pub(super) fn new() -> Self {
+        let queued_bytes = gauge!("switchboard_queue_bytes", "queue" => "reports");
+        ReportQueue { queued: VecDeque::new(), bytes: 0, queued_bytes, last: 0 }
+    }
+
     /// Numbers and queues a report. Returns false at the bound.
     pub(super) fn push(&mut self, node: NodeId, report: Report, bytes_max: usize) -> bool {
         let number = self.last + 1;
@@ -42,6 +56,7 @@ impl ReportQueue {
         }
         self.last = number;
         self.bytes += numbered.bytes();
+        self.queued_bytes.set(self.bytes as f64);
         self.queued.push_back(numbered);
         true
     }
@@ -62,6 +77,7 @@ impl ReportQueue {
         }
         let taken: Vec<NumberedReport> = self.queued.drain(..count).collect();
         self.bytes -= taken.iter().map(NumberedReport::bytes).sum::<usize>();
+        self.queued_bytes.set(self.bytes as f64);
         taken
     }
 }

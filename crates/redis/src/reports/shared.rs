@@ -51,7 +51,7 @@ impl Shared {
             context,
             options,
             direct,
-            queue: Mutex::default(),
+            queue: Mutex::new(ReportQueue::new()),
             receivers: Mutex::default(),
             groups_changed: AtomicBool::new(false),
             wake: Notify::new(),

@@ -70,8 +70,10 @@ impl<'a> Calls<'a> {
                     if let Some(call) = members.remove(project) {
                         self.push_members(&mut batch, call);
                     }
-                    batch.push(names.base(), self.seat_call(&names, project, other));
-                    self.changes_of_call.push(vec![index]);
+                    if let Some(call) = self.seat_call(&names, project, other) {
+                        batch.push(names.base(), call);
+                        self.changes_of_call.push(vec![index]);
+                    }
                 }
             }
         }
@@ -97,10 +99,11 @@ impl<'a> Calls<'a> {
         self.changes_of_call.push(indexes);
     }
 
-    fn seat_call(&self, names: &ProjectNames, project: &ProjectId, change: &Change) -> Cmd {
+    /// `None` if there is nothing to write: the socket has left its seat meanwhile.
+    fn seat_call(&self, names: &ProjectNames, project: &ProjectId, change: &Change) -> Option<Cmd> {
         let scripts = self.scripts();
         let keys = seat_keys(names, self.lease);
-        match change {
+        let call = match change {
             Change::TakeSeat(request, _) => self.take_seat_call(names, project, request),
             Change::Restore(shard, socket, capacity, number) => {
                 let (capacity, number) = (capacity.to_string(), number.to_string());
@@ -113,17 +116,19 @@ impl<'a> Calls<'a> {
                 let args = [socket.as_bytes(), shard.as_bytes(), verb, channel, message];
                 scripts.leave_seat.call(&keys, &args)
             }
-            Change::Describe(shard, socket, description) => {
+            Change::Describe(shard, socket) => {
+                let description = self.shared.seats.description(*socket)?;
                 let [index, owners, ..] = &keys[..] else { unreachable!("seat_keys returns seven keys") };
                 let keys = [index.clone(), owners.clone(), names.shard(shard)];
                 let [verb, channel, message] = &self.shard_changed(names, project, shard);
-                let args = [socket.as_bytes(), shard.as_bytes(), &**description, verb, channel, message];
+                let args = [socket.as_bytes(), shard.as_bytes(), &*description, verb, channel, message];
                 scripts.describe.call(&keys, &args)
             }
             Change::Enter(..) | Change::Leave(..) => {
                 unreachable!("changes of membership are batched by members_call")
             }
-        }
+        };
+        Some(call)
     }
 
     fn take_seat_call(&self, names: &ProjectNames, project: &ProjectId, request: &SeatRequest) -> Cmd {
@@ -224,6 +229,7 @@ impl<'a> Calls<'a> {
             capacity: u32::from_redis_value(capacity)?,
             number: u64::from_redis_value(number)?,
             description,
+            is_description_queued: false,
             entered_with_seat: entered.unwrap_or_default(),
         };
         self.shared.seats.insert(request.socket, seat);

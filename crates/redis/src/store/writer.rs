@@ -113,11 +113,11 @@ impl StoreWriter {
             });
         }
         seats.for_each(|socket, seat| {
-            let Seat { project, shard, capacity, number, description, .. } = seat;
+            let Seat { project, shard, capacity, number, .. } = seat;
             changes.push_unbounded(project, Change::Restore(shard.clone(), socket, *capacity, *number));
-            if let Some(description) = description {
-                let change = Change::Describe(shard.clone(), socket, description.clone());
-                changes.push_unbounded(project, change);
+            if seat.description.is_some() {
+                changes.push_unbounded(project, Change::Describe(shard.clone(), socket));
+                seat.is_description_queued = true;
             }
         });
     }
@@ -183,6 +183,8 @@ impl StoreWriter {
     async fn write_some(&mut self, connection: &mut RedisConnection) -> Result<bool, WriteError> {
         if self.unconfirmed.is_empty() {
             self.unconfirmed = self.shared.changes.take(BATCH_MAX).ok_or(WriteError::LeaseLost)?;
+            // Before the descriptions are read, so that none is missed.
+            self.unconfirmed.described().for_each(|socket| self.shared.seats.begin_description(socket));
         }
         if !self.unconfirmed.is_empty() {
             self.write_unconfirmed(connection).await?;

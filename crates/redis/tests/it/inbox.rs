@@ -111,7 +111,7 @@ async fn an_inbox_held_by_a_dead_node_is_released() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn puts_fail_while_redis_is_down_and_work_after_it_returns() {
     let mut server = RedisServer::start().await;
-    let small = Options { inbox: Some(InboxLimits::default()), changes_max: 8, ..options(&server) };
+    let small = Options { inbox: Some(InboxLimits::default()), receipts_bytes_max: 1024, ..options(&server) };
     let node = InboxNode::of(node(Redis::connect(small).await.unwrap()));
     let seven = node.user("7");
     node.put(&["7"], "lost").await.unwrap();

@@ -23,7 +23,7 @@ async fn populated_node(
     lease: Duration,
     targets: impl Fn(usize) -> Vec<Target>,
 ) -> PopulatedNode {
-    let options = Options { lease, changes_max: usize::MAX, ..options(server) };
+    let options = Options { lease, changes_bytes_max: usize::MAX, ..options(server) };
     let node = node(Redis::connect(options).await.unwrap());
     let members: Vec<_> = (0..SOCKETS)
         .map(|n| {

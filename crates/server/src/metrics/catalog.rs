@@ -97,12 +97,11 @@ pub const METRICS: &[Metric] = &[
     gauge(
         "switchboard_queue_bytes",
         "queue",
-        "Bytes in this node's queues: publications, presence, receipts and reports for Redis, jobs for the inbox file",
+        "Bytes in this node's queues: publications, presence, inbox (messages to be stored), receipts and reports for Redis, and jobs for the inbox_file",
     ),
     gauge("switchboard_nodes", "", "Nodes with a valid lease, including this one"),
     gauge("switchboard_redis_up", "connection", "1 while this connection to Redis is up, by its use"),
     counter("switchboard_bus_published_total", "", "Publications that Redis accepted"),
-    gauge("switchboard_bus_queued_bytes", "", "Bytes of publications queued for Redis"),
     counter("switchboard_bus_received_total", "", "Publications received from other nodes"),
     counter(
         "switchboard_bus_undecodable_total",
