@@ -31,7 +31,7 @@ pub(crate) fn start(shared: Arc<Shared>) -> Completions {
     let (completions, mut written) = mpsc::unbounded_channel::<Written>();
     tokio::spawn(async move {
         while let Some(Written { jobs, outcome }) = written.recv().await {
-            let count = jobs.len();
+            let (count, kib) = (jobs.len(), Shared::kib_of(&jobs));
             let mut results = outcome.map(Vec::into_iter);
             for job in jobs {
                 match &mut results {
@@ -41,7 +41,7 @@ pub(crate) fn start(shared: Arc<Shared>) -> Completions {
                 // A transaction may have thousands of jobs.
                 tokio::task::coop::consume_budget().await;
             }
-            shared.complete(count);
+            shared.complete(count, kib);
         }
     });
     completions

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 
+use metrics::counter;
 use switchboard_backplane::{
     BoxFuture, Inbox, InboxLimits, InboxPage, Receiver, StoreFuture, Stored, StoredMessage,
 };
@@ -16,11 +17,8 @@ use crate::error::{JobError, OpenError};
 use crate::file::{InboxFile, Page};
 use crate::index::first_number_at;
 use crate::job::{Done, Job};
-use crate::shared::Shared;
+use crate::shared::{JOBS_KIB_MAX, Shared};
 use crate::writer::{Writer, now_ms};
-
-/// Maximum number of queued jobs.
-const JOBS_MAX: usize = 16 * 1024;
 
 /// Stores users' messages in a file.
 pub struct DiskInbox {
@@ -50,7 +48,8 @@ impl DiskInbox {
     fn with_file(file: InboxFile, limits: InboxLimits) -> Self {
         let (file, shared) = (Arc::new(file), Arc::<Shared>::default());
         shared.set_up(true);
-        let (sender, jobs) = mpsc::channel(JOBS_MAX);
+        // Each job takes at least one KiB, so the channel has room for all.
+        let (sender, jobs) = mpsc::channel(JOBS_KIB_MAX as usize);
         let writer = Writer::new(file.clone(), shared.clone(), completion::start(shared.clone()), limits);
         let thread = std::thread::Builder::new().name("switchboard-disk".into());
         let writer = thread.spawn(move || writer.run(jobs)).expect("the system can start a thread");
@@ -61,14 +60,20 @@ impl DiskInbox {
     async fn submit<T>(&self, job: impl FnOnce(Done<T>) -> Job) -> Result<T, JobError> {
         let (done, result) = oneshot::channel();
         let jobs = self.jobs.as_ref().ok_or(JobError::Closed)?;
+        let job = job(done);
+        let room = self.shared.room_for(&job).await.map_err(|_| JobError::Closed)?;
         let permit = jobs.reserve().await.map_err(|_| JobError::Closed)?;
-        self.shared.enqueue(permit, job(done));
+        self.shared.enqueue(room, permit, job);
         result.await.unwrap_or(Err(JobError::Closed))
     }
 
-    /// A permit to enqueue a job without waiting, or `None` if the queue is full.
-    fn try_reserve(&self) -> Option<mpsc::Permit<'_, Job>> {
-        self.jobs.as_ref()?.try_reserve().ok()
+    /// Enqueues a job without waiting, after `before`. Returns false if the queue is full.
+    fn try_enqueue(&self, job: Job, before: impl FnOnce()) -> bool {
+        let permit = self.jobs.as_ref().and_then(|jobs| jobs.try_reserve().ok());
+        let (Some(permit), Some(room)) = (permit, self.shared.try_room_for(&job)) else { return false };
+        before();
+        self.shared.enqueue(room, permit, job);
+        true
     }
 
     /// The oldest messages of a user after another one, at most `limit`. Expired messages are left out, even if the
@@ -93,10 +98,8 @@ impl DiskInbox {
                 "stored messages cannot be decoded; they are removed"
             );
             // If the queue is full, the next login of the user removes them.
-            if let Some(permit) = self.try_reserve() {
-                let (project, user) = (project.clone(), user.clone());
-                self.shared.enqueue(permit, Job::RemoveUnreadable { project, user, numbers: unreadable });
-            }
+            let (project, user) = (project.clone(), user.clone());
+            self.try_enqueue(Job::RemoveUnreadable { project, user, numbers: unreadable }, || ());
         }
         Ok(messages)
     }
@@ -153,18 +156,16 @@ impl Inbox for DiskInbox {
     }
 
     fn acknowledge(&self, project: &ProjectId, user: &UserId, numbers: Vec<MessageNumber>) {
-        let Some(permit) = self.try_reserve() else {
+        let job = Job::Acknowledge { project: project.clone(), user: user.clone(), numbers };
+        if !self.try_enqueue(job, || self.shared.add_ack(project.clone(), user.clone())) {
+            counter!("switchboard_inbox_receipts_dropped_total").increment(1);
             limited!(
                 DEBUG,
                 project = printable(project),
                 user = printable(user),
                 "inbox writer is busy; acknowledgement dropped, messages will be redelivered"
             );
-            return;
-        };
-        let (project, user) = (project.clone(), user.clone());
-        self.shared.add_ack(project.clone(), user.clone());
-        self.shared.enqueue(permit, Job::Acknowledge { project, user, numbers });
+        }
     }
 
     fn release(&self, project: &ProjectId, user: &UserId, socket: SocketId) {
@@ -241,6 +242,31 @@ mod tests {
         assert_eq!(inbox.shared.pending(), 1);
         jobs.try_recv().unwrap();
         assert!(jobs.try_recv().is_err());
+    }
+
+    #[tokio::test]
+    async fn callers_wait_while_the_queued_jobs_have_their_most_bytes() {
+        let (sender, mut jobs) = mpsc::channel(100);
+        let (file, shared) = (Arc::new(InboxFile::in_memory()), Arc::<Shared>::default());
+        let inbox = DiskInbox { file, shared, jobs: Some(sender), writer: None, age_max_ms: 60_000 };
+        let (project, users) = (name("p"), [name("7")]);
+        let data = Payload::of(&"x".repeat(1024 * 1024)).unwrap();
+        let event = Event { name: name("N"), data, sender: None, time_ms: 0 };
+        let mut context = Context::from_waker(Waker::noop());
+        let mut puts: Vec<_> = (0..17).map(|_| inbox.put(&project, &users, &event)).collect();
+        assert!(puts.iter_mut().all(|put| put.as_mut().poll(&mut context).is_pending()));
+        let mut queued = Vec::new();
+        while let Ok(job) = jobs.try_recv() {
+            queued.push(job);
+        }
+        assert_eq!(queued.len(), 15, "16 MiB have room for 15 messages of 1 MiB and their overhead");
+        inbox.acknowledge(&project, &users[0], vec![MessageNumber(1); 1024 * 1024 / 8]);
+        assert!(!inbox.shared.has_unwritten_acks(&project, &users[0]), "it is dropped");
+        inbox.shared.complete(queued.len(), Shared::kib_of(&queued));
+        assert!(puts[15..].iter_mut().all(|put| put.as_mut().poll(&mut context).is_pending()));
+        assert!(jobs.try_recv().is_ok() && jobs.try_recv().is_ok());
+        inbox.shared.close();
+        assert!(inbox.put(&project, &users, &event).await.is_err(), "the writer has ended");
     }
 
     #[tokio::test]

@@ -6,6 +6,10 @@ use tokio::sync::oneshot;
 
 use crate::error::JobError;
 
+/// Approximate overhead of a job in bytes, and of each of its users.
+const OVERHEAD: usize = 256;
+const USER_OVERHEAD: usize = 32;
+
 /// Receives the result of a job.
 pub(crate) type Done<T> = oneshot::Sender<Result<T, JobError>>;
 
@@ -34,4 +38,18 @@ pub(crate) enum Job {
     },
     /// Writes nothing. It completes after all jobs before it.
     Flush(Done<()>),
+}
+
+impl Job {
+    /// Approximate size in the queue.
+    pub(crate) fn bytes(&self) -> usize {
+        let content = match self {
+            Job::Put { users, event, .. } => USER_OVERHEAD * users.len() + event.data.as_bytes().len(),
+            Job::Acknowledge { numbers, .. } | Job::RemoveUnreadable { numbers, .. } => {
+                size_of_val(&**numbers)
+            }
+            Job::Clear { .. } | Job::Flush(_) => 0,
+        };
+        OVERHEAD + content
+    }
 }

@@ -5,13 +5,16 @@ use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 
+use metrics::{Gauge, gauge};
 use switchboard_backplane::Receiver;
 use switchboard_event::{ProjectId, SocketId, UserId};
-use tokio::sync::mpsc;
+use tokio::sync::{AcquireError, Semaphore, SemaphorePermit, mpsc};
 
 use crate::job::Job;
 
-#[derive(Default)]
+/// Maximum size of the jobs that are not completed, in KiB: 16 MiB. A caller beyond it waits.
+pub(crate) const JOBS_KIB_MAX: u32 = 16 * 1024;
+
 pub(crate) struct Shared {
     receiver: OnceLock<Weak<dyn Receiver>>,
     /// The socket that currently receives the inbox of a user.
@@ -20,7 +23,29 @@ pub(crate) struct Shared {
     unwritten_acks: Mutex<HashMap<(ProjectId, UserId), usize>>,
     /// Jobs that are enqueued and not completed.
     pending: AtomicUsize,
+    /// The free part of [`JOBS_KIB_MAX`].
+    free_kib: Semaphore,
+    queued_bytes: Gauge,
     up: AtomicBool,
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Shared {
+            receiver: OnceLock::new(),
+            owners: Mutex::default(),
+            unwritten_acks: Mutex::default(),
+            pending: AtomicUsize::new(0),
+            free_kib: Semaphore::new(JOBS_KIB_MAX as usize),
+            queued_bytes: gauge!("switchboard_queue_bytes", "queue" => "inbox_file"),
+            up: AtomicBool::new(false),
+        }
+    }
+}
+
+/// The part of [`JOBS_KIB_MAX`] that a job takes, at least 1.
+fn kib(job: &Job) -> u32 {
+    u32::try_from(job.bytes().div_ceil(1024)).map_or(JOBS_KIB_MAX, |kib| kib.min(JOBS_KIB_MAX))
 }
 
 impl Shared {
@@ -40,15 +65,46 @@ impl Shared {
         self.receiver.get()?.upgrade()
     }
 
-    /// Enqueues a job, which is pending from now on. A caller that waits for the permit has enqueued nothing yet
-    /// and can be cancelled.
-    pub(crate) fn enqueue(&self, permit: mpsc::Permit<'_, Job>, job: Job) {
-        self.pending.fetch_add(1, Ordering::AcqRel);
-        permit.send(job);
+    /// Waits until there is room for a job. Fails when the writer has ended.
+    pub(crate) async fn room_for(&self, job: &Job) -> Result<SemaphorePermit<'_>, AcquireError> {
+        self.free_kib.acquire_many(kib(job)).await
     }
 
-    pub(crate) fn complete(&self, jobs: usize) {
+    /// `None` if there is no room for a job.
+    pub(crate) fn try_room_for(&self, job: &Job) -> Option<SemaphorePermit<'_>> {
+        self.free_kib.try_acquire_many(kib(job)).ok()
+    }
+
+    /// Enqueues a job, which is pending from now on. A caller that waits for room or for the permit has enqueued
+    /// nothing yet and can be cancelled.
+    pub(crate) fn enqueue(&self, room: SemaphorePermit<'_>, permit: mpsc::Permit<'_, Job>, job: Job) {
+        // Until the job is completed.
+        room.forget();
+        self.pending.fetch_add(1, Ordering::AcqRel);
+        permit.send(job);
+        self.measure();
+    }
+
+    /// Records that jobs were completed.
+    pub(crate) fn complete(&self, jobs: usize, kib: usize) {
         self.pending.fetch_sub(jobs, Ordering::AcqRel);
+        self.free_kib.add_permits(kib);
+        self.measure();
+    }
+
+    /// Makes callers that wait for room fail, now and later.
+    pub(crate) fn close(&self) {
+        self.free_kib.close();
+    }
+
+    fn measure(&self) {
+        let taken = (JOBS_KIB_MAX as usize).saturating_sub(self.free_kib.available_permits());
+        self.queued_bytes.set(taken as f64 * 1024.0);
+    }
+
+    /// The part of the bound that some jobs take.
+    pub(crate) fn kib_of(jobs: &[Job]) -> usize {
+        jobs.iter().map(|job| kib(job) as usize).sum()
     }
 
     pub(crate) fn pending(&self) -> usize {

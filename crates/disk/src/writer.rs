@@ -245,6 +245,7 @@ impl Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         self.shared.set_up(false);
+        self.shared.close();
         if thread::panicking() {
             tracing::error!("inbox writer panicked; the inbox is unavailable until the process restarts");
         }
