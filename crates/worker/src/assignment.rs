@@ -17,6 +17,9 @@ use crate::delivery::{Delivery, EntryKey, Outstanding};
 /// delays the other clients of its partition only.
 pub(crate) const HELD_MAX: usize = 64;
 
+/// Bytes of the waiting reports of a partition above which it is not read.
+const WAITING_BYTES_MAX: usize = 2 * 1024 * 1024;
+
 /// How long a returned report waits before it is handed out again.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -56,10 +59,6 @@ pub(crate) struct Fetch {
 impl Partition {
     fn held(&self) -> usize {
         self.waiting + self.in_progress
-    }
-
-    fn has_room(&self) -> bool {
-        self.held() <= HELD_MAX / 2
     }
 }
 
@@ -173,11 +172,19 @@ impl Assignment {
 
     /// The reads to perform now, and whether a further partition is to be read as soon as it has room.
     pub(crate) fn fetches(&self) -> (Vec<Fetch>, bool) {
-        let staying = || self.partitions.iter().filter(|(_, partition)| !partition.releasing);
-        let fetches = staying().filter(|(_, partition)| partition.has_room()).map(|(number, partition)| {
-            Fetch { partition: *number, after: partition.cursor, tenure: partition.tenure }
-        });
-        (fetches.collect(), staying().any(|(_, partition)| !partition.has_room()))
+        let staying = self.partitions.iter().filter(|(_, partition)| !partition.releasing);
+        let has_room = |number: &u16, partition: &Partition| {
+            partition.held() <= HELD_MAX / 2 && self.clients.waiting_bytes(*number) <= WAITING_BYTES_MAX
+        };
+        let (mut fetches, mut any_full) = (Vec::new(), false);
+        for (number, partition) in staying {
+            if has_room(number, partition) {
+                fetches.push(Fetch { partition: *number, after: partition.cursor, tenure: partition.tenure });
+            } else {
+                any_full = true;
+            }
+        }
+        (fetches, any_full)
     }
 
     /// Queues the entries that were read. An entry that is not a valid report is acknowledged at once.
@@ -272,8 +279,8 @@ impl Assignment {
 
 #[cfg(test)]
 mod tests {
-    use switchboard_backplane::{ClientAction, Report, ReportId};
-    use switchboard_event::{NodeId, ProjectId, Protocol, SocketId};
+    use switchboard_backplane::{ClientAction, ClientMessage, Report, ReportId};
+    use switchboard_event::{NodeId, Payload, ProjectId, Protocol, SocketId};
 
     use super::*;
 
@@ -327,6 +334,35 @@ mod tests {
         assert_eq!(numbers(&mut assignment, now), [] as [u64; 0], "bob's first report is in progress");
         assignment.removed(&[first.entry]);
         assert_eq!(assignment.acknowledged(), []);
+    }
+
+    #[test]
+    fn a_partition_with_many_waiting_bytes_is_not_read() {
+        let (mut assignment, now) = assignment(&[(0, false), (1, false)]);
+        let ann = SocketId::random();
+        let large = |number| {
+            let mut entry = entry(0, number, ann);
+            let data = Payload::of(&"x".repeat(WAITING_BYTES_MAX * 2 / 3)).unwrap();
+            if let Some((_, report)) = &mut entry.report {
+                report.action =
+                    ClientAction::Message(ClientMessage { op: 0, kind: None, data, reply_to: None });
+            }
+            entry
+        };
+        let partitions = |assignment: &Assignment| {
+            let (fetches, any_full) = assignment.fetches();
+            let mut numbers: Vec<u16> = fetches.iter().map(|fetch| fetch.partition).collect();
+            numbers.sort_unstable();
+            (numbers, any_full)
+        };
+        read(&mut assignment, vec![large(1)]);
+        assert_eq!(partitions(&assignment), (vec![0, 1], false));
+        read(&mut assignment, vec![large(2)]);
+        assert_eq!(partitions(&assignment), (vec![1], true));
+        let first = assignment.take(now).unwrap();
+        assert_eq!(partitions(&assignment), (vec![0, 1], false), "one is handed out, one waits");
+        assignment.give_back(first, now);
+        assert_eq!(partitions(&assignment), (vec![1], true));
     }
 
     #[test]

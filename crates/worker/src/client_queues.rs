@@ -70,6 +70,12 @@ impl ClientQueues {
         self.paused.front().map(|(until, _)| *until)
     }
 
+    /// How many bytes the data of the waiting reports of a partition have.
+    pub(crate) fn waiting_bytes(&self, partition: u16) -> usize {
+        let waiting = self.queues.values().flat_map(|queue| &queue.waiting);
+        waiting.filter(|delivery| delivery.entry.0 == partition).map(Delivery::data_bytes).sum()
+    }
+
     /// Drops the waiting reports for which `keep` returns false.
     pub(crate) fn retain(&mut self, keep: impl Fn(&Delivery) -> bool) {
         self.queues.retain(|_, queue| {

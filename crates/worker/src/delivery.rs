@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use switchboard_backplane::{Report, ReportId};
+use switchboard_backplane::{ClientAction, Report, ReportId};
 use switchboard_redis::worker::EntryId;
 
 /// An entry's partition and its id in the stream of that partition.
@@ -16,6 +16,16 @@ pub(crate) struct Delivery {
     pub(crate) report: Report,
     /// The report may have been handed out before, by this worker or a previous owner of the partition.
     pub(crate) redelivered: bool,
+}
+
+impl Delivery {
+    /// Bytes of the message's data.
+    pub(crate) fn data_bytes(&self) -> usize {
+        match &self.report.action {
+            ClientAction::Message(message) => message.data.as_bytes().len(),
+            _ => 0,
+        }
+    }
 }
 
 /// The entries that were handed out and are still stored in Redis.
