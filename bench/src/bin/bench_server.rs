@@ -6,7 +6,8 @@
 
 use serde::Deserialize;
 use switchboard::{
-    App, Data, Identity, Koji, Limits, Mesa, Payload, ReplyError, Socket, Target, UserId, serve,
+    AcceptOptions, App, Data, Identity, Koji, Limits, Mesa, Payload, ReplyError, Socket, Target, UserId,
+    serve,
 };
 use switchboard_redis::{Options, Redis};
 use switchboard_server::Mode;
@@ -39,7 +40,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut limits = Limits::default();
     limits.messages_per_s = Some(1_000_000);
     app = app.with_koji(Koji::new()).with_mesa(Mesa::new().on("/message", dispatch)).with_verifier(verify);
-    app = app.with_limits(limits);
+    // No handler reads a header, as in the packaged server.
+    let accept = AcceptOptions { kept_headers: Vec::new(), ..AcceptOptions::default() };
+    app = app.with_limits(limits).with_accept_options(accept);
     let redis = match arguments.next() {
         Some(redis) => Some(Redis::connect(Options::new(&format!("redis://{redis}"))).await?),
         None => None,

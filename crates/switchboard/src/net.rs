@@ -19,5 +19,6 @@ pub(crate) mod start;
 pub(crate) mod stop;
 pub(crate) mod throttle;
 pub(crate) mod timed_body;
+pub(crate) mod timed_stream;
 pub(crate) mod transport;
 pub(crate) mod upgrade;

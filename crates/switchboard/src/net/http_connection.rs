@@ -1,7 +1,7 @@
 //! HTTP/1.1 on one TCP connection, with bounds on the time and the size of requests.
 //!
 //! The first request has to be complete within the handshake time-out, each later one within the keep-alive
-//! time-out. When the server stops, connections without a request end at once.
+//! time-out, and answers have to be read. When the server stops, connections without a request end at once.
 
 use std::future::{Future, pending};
 use std::io;
@@ -13,12 +13,13 @@ use http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioTimer;
 use switchboard_log::{limited, printable_error};
 use switchboard_ws::handshake;
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
+use crate::net::timed_stream::TimedStream;
 use crate::node::limits::Limits;
 use crate::node::refused::Refused;
 
@@ -46,7 +47,7 @@ pub(crate) async fn serve_connection<F>(
         .timer(TokioTimer::new())
         .header_read_timeout(limits.http_keep_alive_timeout.max(limits.handshake_timeout))
         .max_header_size(limits.header_bytes_max)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TimedStream::new(stream, limits.http_body_timeout, stopped.clone()), service)
         .with_upgrades();
     let no_first_request = async {
         tokio::time::sleep(limits.handshake_timeout).await;

@@ -32,13 +32,13 @@ pub struct AcceptOptions {
     pub trusted_proxies: Vec<IpNet>,
     /// Headers of the handshake that handlers can read with [`Info::header`](crate::Info::header); all others are
     /// dropped after the handshake, because every connection would keep them in memory. Default: `authorization`,
-    /// `cookie`, `origin`, `user-agent`.
+    /// `cookie`, `origin`.
     pub kept_headers: Vec<HeaderName>,
 }
 
 impl Default for AcceptOptions {
     fn default() -> Self {
-        let kept_headers = vec![header::AUTHORIZATION, header::COOKIE, header::ORIGIN, header::USER_AGENT];
+        let kept_headers = vec![header::AUTHORIZATION, header::COOKIE, header::ORIGIN];
         AcceptOptions { allowed_origins: None, trusted_proxies: Vec::new(), kept_headers }
     }
 }

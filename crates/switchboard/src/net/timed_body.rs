@@ -11,13 +11,11 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio_util::sync::CancellationToken;
 
+use crate::net::timed_stream::STOP_GRACE;
 use crate::node::refused::Refused;
 
 /// A body that takes longer than its time-out needs this rate on average.
 const BYTES_PER_S_MIN: u64 = 4096;
-
-/// How long a stopping server waits for the rest of a body.
-const STOP_GRACE: Duration = Duration::from_secs(1);
 
 /// A body with a deadline.
 pub(crate) struct TimedBody {

@@ -13,6 +13,9 @@ use switchboard_hub::Transport;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+/// Most bytes that a refused client may send before it reads the refusal.
+const IGNORED_BYTES_MAX: usize = 1024 * 1024;
+
 /// A stream other than a plain TCP socket.
 pub(crate) trait ByteStream: AsyncRead + AsyncWrite + Unpin + Send {}
 
@@ -134,8 +137,13 @@ impl PeerStream {
             }
             self.shutdown().await;
             // Unread input would make the kernel send a reset, which may discard the frame.
-            let mut buffer = [0; 1024];
-            while poll_fn(|cx| self.poll_read(cx, &mut buffer)).await? > 0 {}
+            let (mut buffer, mut ignored) = ([0; 1024], 0);
+            while ignored < IGNORED_BYTES_MAX {
+                match poll_fn(|cx| self.poll_read(cx, &mut buffer)).await? {
+                    0 => break,
+                    len => ignored += len,
+                }
+            }
             io::Result::Ok(())
         };
         // An error means that the peer has closed the stream already.

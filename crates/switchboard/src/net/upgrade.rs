@@ -32,6 +32,7 @@ use crate::net::limiter::{AddressLimiter, ConnectionPermit, HttpPermit, LimitErr
 use crate::net::options::{AcceptOptions, ClientAddress};
 use crate::net::start::start;
 use crate::net::stop::STOPPING;
+use crate::net::timed_stream::TimedStream;
 use crate::net::transport::PeerStream;
 use crate::node::clock::now;
 use crate::node::conn::Conn;
@@ -255,6 +256,10 @@ impl UpgradeService {
 /// The stream below an upgraded connection, and the bytes that were read after the handshake. A TCP
 /// stream is unwrapped, so that the connection can send on it directly.
 fn stream_of(upgraded: Upgraded) -> (PeerStream, Bytes) {
+    let upgraded = match upgraded.downcast::<TimedStream>() {
+        Ok(parts) => return (PeerStream::tcp(parts.io.into_inner()), parts.read_buf),
+        Err(upgraded) => upgraded,
+    };
     let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {
         Ok(parts) => return (PeerStream::tcp(parts.io.into_inner()), parts.read_buf),
         Err(upgraded) => upgraded,

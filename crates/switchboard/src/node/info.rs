@@ -139,11 +139,11 @@ impl Info {
 
     /// The first header with this name, ignoring case. Invalid UTF-8 is replaced. Only the headers in
     /// [`AcceptOptions::kept_headers`](crate::AcceptOptions::kept_headers) are available: by default `authorization`,
-    /// `cookie`, `origin` and `user-agent`.
+    /// `cookie` and `origin`.
     ///
     /// ```no_run
     /// # fn example(info: &switchboard::Info) {
-    /// let is_mobile = info.header("User-Agent").is_some_and(|agent| agent.contains("Mobile"));
+    /// let session = info.header("Cookie").and_then(|cookies| cookies.strip_prefix("session="));
     /// # }
     /// ```
     pub fn header(&self, name: &str) -> Option<&str> {

@@ -92,7 +92,8 @@ pub struct Limits {
     #[serde(with = "millis", rename = "http_keep_alive_timeout_ms")]
     pub http_keep_alive_timeout: Duration,
     /// Longest time for the body of an HTTP request, and 1 s more for each 4 KiB that have arrived; then the request
-    /// fails. Default 10 s.
+    /// fails. Also the longest time that a peer accepts nothing of an answer; then the connection is closed. Default
+    /// 10 s.
     #[serde(with = "millis", rename = "http_body_timeout_ms")]
     pub http_body_timeout: Duration,
     /// Longest time from the beginning of a message to its end, without the time that the server does not read; then

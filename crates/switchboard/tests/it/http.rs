@@ -10,6 +10,7 @@ use serde_json::json;
 use switchboard::{AcceptOptions, App, ConnectionInfo, Limits, Reply, Stopping, serve, serve_http};
 use switchboard_testkit::raw::HANDSHAKE;
 use switchboard_testkit::{Peer, RawPeer, TestServer, soon};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
@@ -20,13 +21,17 @@ use crate::support::limits;
 const LONG: Duration = Duration::from_secs(3600);
 const SHORT: Duration = Duration::from_millis(50);
 
+/// Longer than what the kernel buffers.
+const LARGE: usize = 64 * 1024 * 1024;
+
 const REQUEST: &[u8] = b"GET /page HTTP/1.1\r\nHost: test\r\n\r\n";
 const HALF_A_HEAD: &[u8] = b"GET /page HTTP/1.1\r\nHost:";
 const HALF_A_BODY: &[u8] = b"POST /length HTTP/1.1\r\nHost: test\r\nContent-Length: 10\r\n\r\nhalf";
 
 fn routes() -> Router {
     let length = post(async |body: String| body.len().to_string());
-    Router::new().route("/page", get(async || "a page")).route("/length", length)
+    let large = get(async || "x".repeat(LARGE));
+    Router::new().route("/page", get(async || "a page")).route("/length", length).route("/large", large)
 }
 
 /// The addresses of a router on its own and of one beside WebSockets.
@@ -186,6 +191,18 @@ async fn a_handshake_with_a_repeated_key_or_version_is_refused_with_400() {
 }
 
 #[tokio::test]
+async fn a_peer_that_does_not_read_its_answer_is_cut_off() {
+    let (addresses, _beside) = both_kinds(&limits(|limits| limits.http_body_timeout = SHORT)).await;
+    for address in addresses {
+        let mut peer = RawPeer::connect(address).await;
+        peer.send(b"GET /large HTTP/1.1\r\nHost: test\r\n\r\n").await;
+        // The peer reads nothing until the server has closed the connection, so that its own sends fail.
+        soon("the connection is cut", async { while peer.stream.write_all(b"x").await.is_ok() {} }).await;
+        assert!(peer.read_to_end().await.len() < LARGE);
+    }
+}
+
+#[tokio::test]
 async fn connections_without_a_complete_request_do_not_delay_the_stop() {
     let slow = limits(|limits| {
         limits.handshake_timeout = LONG;
@@ -206,7 +223,10 @@ async fn connections_without_a_complete_request_do_not_delay_the_stop() {
         .with_stopping(Stopping::default().with_timeout(LONG));
     let peers = async {
         let mut peers = Vec::new();
-        for bytes in [b"", HALF_A_HEAD, HALF_A_BODY, b"GET /wait HTTP/1.1\r\nHost: test\r\n\r\n", REQUEST] {
+        let wait: &[u8] = b"GET /wait HTTP/1.1\r\nHost: test\r\n\r\n";
+        let unread: &[u8] = b"GET /large HTTP/1.1\r\nHost: test\r\n\r\n";
+        let half_of_the_next = [REQUEST, HALF_A_HEAD].concat();
+        for bytes in [b"", HALF_A_HEAD, HALF_A_BODY, wait, unread, &half_of_the_next, REQUEST] {
             let mut peer = RawPeer::connect(address).await;
             peer.send(bytes).await;
             peers.push(peer);
