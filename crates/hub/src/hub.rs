@@ -56,7 +56,8 @@ pub struct NewSession {
     pub transport: Arc<dyn Transport>,
     /// Data of the caller, stored with the session.
     pub peer: Box<dyn Any + Send + Sync>,
-    /// A frame that is delivered before any other.
+    /// A frame that is delivered before any other. Nothing is sent until the caller flushes the outbox: a client that
+    /// has received its greeting can rely on everything that the caller does before.
     pub greeting: Option<Bytes>,
 }
 
@@ -146,6 +147,7 @@ impl Hub {
         let project = self.index.enter_project(&project);
         let session = Arc::new(Session::new(id, project, protocol, transport, peer));
         if let Some(frame) = greeting {
+            session.outbox.hold();
             self.deliver_frame(&session, &frame, DeliveryClass::Live);
         }
         session.membership().open = true;

@@ -122,6 +122,12 @@ impl Connection {
     /// Takes a reference, because an argument by value would be stored twice in the task, and the task
     /// is most of an idle connection's memory.
     pub(crate) async fn run(&mut self) {
+        // The greeting, which the hub has held back until the client's memberships are complete.
+        poll_fn(|cx| {
+            with_buffers(|buffers| self.flush_inline(cx, &mut buffers.send));
+            Poll::Ready(())
+        })
+        .await;
         loop {
             match poll_fn(|cx| self.poll_turn(cx)).await {
                 Turn::Done if self.is_flush_due() => Box::pin(self.wait_for_flush()).await,

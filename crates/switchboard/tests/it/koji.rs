@@ -1,5 +1,8 @@
 //! The Koji protocol over real sockets: shards, member lists, events, and invalid input.
 
+use std::future::ready;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -32,6 +35,29 @@ pub(crate) async fn two(server: &TestServer) -> (KojiPeer, KojiPeer) {
     one.list_of(2).await;
     two.list_of(2).await;
     (one, two)
+}
+
+/// A client that knows its id tells others of it, and they may send to it at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_has_received_connected_is_a_member_of_its_shard() {
+    let has_run = Arc::new(AtomicBool::new(false));
+    let hook = {
+        let has_run = has_run.clone();
+        move || {
+            // Occupies this thread, so that another one could send the first frame meanwhile.
+            std::thread::sleep(Duration::from_millis(20));
+            has_run.store(true, Ordering::Relaxed);
+            ready(())
+        }
+    };
+    let server = TestServer::start(App::new().with_koji(Koji::new().on("@connection", hook))).await;
+    let mut ann = join(&server, "projectId=p&shardName=s").await;
+    assert!(has_run.swap(false, Ordering::Relaxed), "the hook runs before the first frame is sent");
+    for n in 0..20 {
+        let mut bob = join(&server, "projectId=p&shardName=s").await;
+        ann.emit("tap", json!([n])).await;
+        assert_eq!(bob.next_event().await, ("tap".into(), json!([n])));
+    }
 }
 
 fn without_metadata(mut payload: Value) -> Value {
