@@ -18,6 +18,7 @@ from pathlib import Path
 SIGIL_FIELDS = {"socket", "peer", "report"}
 OUTSIDE = {"error", "cause", "panic", "reason", "message", "project", "user", "shard", "room", "event", "lease", "agent", "text"}
 UNLIMITED = {
+    "crates/disk/src/file.rs",
     "crates/disk/src/writer.rs",
     "crates/redis/src/lib.rs",
     "crates/redis/src/publisher.rs",

@@ -9,7 +9,7 @@ use switchboard_backplane::{Content, Publication};
 use switchboard_event::{Audience, Target};
 use tokio::sync::mpsc;
 
-use crate::error::JobError;
+use crate::error::{FileError, JobError};
 use crate::job::Job;
 use crate::shared::Shared;
 
@@ -17,7 +17,9 @@ use crate::shared::Shared;
 pub(crate) struct Written {
     pub(crate) jobs: Vec<Job>,
     /// For each job the result of its `Put`, if it is one; or the error of the whole transaction.
-    pub(crate) outcome: Result<Vec<Option<Stored>>, Arc<redb::Error>>,
+    pub(crate) outcome: Result<Vec<Option<Stored>>, Arc<FileError>>,
+    /// The file works again after an outage.
+    pub(crate) ends_outage: bool,
 }
 
 pub(crate) type Completions = mpsc::UnboundedSender<Written>;
@@ -30,7 +32,7 @@ pub(crate) type Completions = mpsc::UnboundedSender<Written>;
 pub(crate) fn start(shared: Arc<Shared>) -> Completions {
     let (completions, mut written) = mpsc::unbounded_channel::<Written>();
     tokio::spawn(async move {
-        while let Some(Written { jobs, outcome }) = written.recv().await {
+        while let Some(Written { jobs, outcome, ends_outage }) = written.recv().await {
             let (count, kib) = (jobs.len(), Shared::kib_of(&jobs));
             let mut results = outcome.map(Vec::into_iter);
             for job in jobs {
@@ -42,6 +44,11 @@ pub(crate) fn start(shared: Arc<Shared>) -> Completions {
                 tokio::task::coop::consume_budget().await;
             }
             shared.complete(count, kib);
+            if ends_outage && let Some(receiver) = shared.receiver() {
+                // Sockets may have logged in without reading their inbox, and a message may be stored although its
+                // transaction failed.
+                receiver.missed();
+            }
         }
     });
     completions
@@ -63,16 +70,16 @@ fn succeed(shared: &Shared, job: Job, stored: Option<Stored>) {
             let _ = done.send(Ok(()));
         }
         (Job::Acknowledge { project, user, .. }, _) => shared.remove_ack(project, user),
-        (Job::RemoveUnreadable { .. }, _) | (Job::Put { .. }, None) => {}
+        (Job::SetAside { .. } | Job::ReadFailed { .. }, _) | (Job::Put { .. }, None) => {}
     }
 }
 
-fn fail(shared: &Shared, job: Job, error: &Arc<redb::Error>) {
+fn fail(shared: &Shared, job: Job, error: &Arc<FileError>) {
     let error = JobError::Write(error.clone());
     match job {
         Job::Put { done, .. } => drop(done.send(Err(error))),
         Job::Clear { done, .. } | Job::Flush(done) => drop(done.send(Err(error))),
         Job::Acknowledge { project, user, .. } => shared.remove_ack(project, user),
-        Job::RemoveUnreadable { .. } => {}
+        Job::SetAside { .. } | Job::ReadFailed { .. } => {}
     }
 }

@@ -13,7 +13,8 @@ use switchboard_log::{limited, printable};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::completion;
-use crate::error::{JobError, OpenError};
+use crate::current_file::CurrentFile;
+use crate::error::{FileError, JobError, OpenError};
 use crate::file::{InboxFile, Page};
 use crate::index::first_number_at;
 use crate::job::{Done, Job};
@@ -22,7 +23,7 @@ use crate::writer::{Writer, now_ms};
 
 /// Stores users' messages in a file.
 pub struct DiskInbox {
-    file: Arc<InboxFile>,
+    file: Arc<CurrentFile>,
     shared: Arc<Shared>,
     /// `None` once the inbox is dropped.
     jobs: Option<mpsc::Sender<Job>>,
@@ -31,21 +32,24 @@ pub struct DiskInbox {
 }
 
 impl DiskInbox {
-    /// Opens an inbox file, or creates it.
+    /// Opens an inbox file, or creates it. Reads the whole file to verify its checksums.
+    ///
+    /// If a write or a read fails later, the inbox is [down](Inbox::is_up) and calls fail. The file is opened again
+    /// by itself, at least every 30 s, until it works.
     ///
     /// # Panics
     ///
     /// Outside of a Tokio runtime, because the inbox starts a task.
     pub fn open(path: &Path, limits: InboxLimits) -> Result<Self, OpenError> {
-        Ok(DiskInbox::with_file(InboxFile::open(path)?, limits))
+        Ok(DiskInbox::with_file(CurrentFile::open(path)?, limits))
     }
 
     /// An inbox that is lost with the process, for tests. Must be called in a Tokio runtime as well.
     pub fn in_memory(limits: InboxLimits) -> Self {
-        DiskInbox::with_file(InboxFile::in_memory(), limits)
+        DiskInbox::with_file(CurrentFile::in_memory(), limits)
     }
 
-    fn with_file(file: InboxFile, limits: InboxLimits) -> Self {
+    fn with_file(file: CurrentFile, limits: InboxLimits) -> Self {
         let (file, shared) = (Arc::new(file), Arc::<Shared>::default());
         shared.set_up(true);
         // Each job takes at least one KiB, so the channel has room for all.
@@ -77,7 +81,7 @@ impl DiskInbox {
     }
 
     /// The oldest messages of a user after another one, at most `limit`. Expired messages are left out, even if the
-    /// writer has not removed them yet. Unreadable entries are removed.
+    /// writer has not removed them yet. Unreadable entries are set aside.
     fn page(
         &self,
         project: &ProjectId,
@@ -87,21 +91,27 @@ impl DiskInbox {
     ) -> Result<Vec<StoredMessage>, JobError> {
         let oldest = first_number_at(now_ms().saturating_sub(self.age_max_ms));
         let from = after.map_or(oldest, |after| oldest.max(MessageNumber(after.0.saturating_add(1))));
-        let page = self.file.page(project, user, from, limit).map_err(JobError::Read)?;
-        let Page { messages, unreadable } = page;
+        let Page { messages, unreadable } =
+            self.read(|file| file.page(project, user, from, limit)).map_err(JobError::Read)?;
         if !unreadable.is_empty() {
-            limited!(
-                ERROR,
-                project = printable(project),
-                user = printable(user),
-                count = unreadable.len(),
-                "stored messages cannot be decoded; they are removed"
-            );
-            // If the queue is full, the next login of the user removes them.
+            // If the queue is full, the next login of the user sets them aside.
             let (project, user) = (project.clone(), user.clone());
-            self.try_enqueue(Job::RemoveUnreadable { project, user, numbers: unreadable }, || ());
+            self.try_enqueue(Job::SetAside { project, user, numbers: unreadable }, || ());
         }
         Ok(messages)
+    }
+
+    /// Reads the file. After a failure the writer opens it again.
+    fn read<T>(&self, read: impl FnOnce(&InboxFile) -> Result<T, redb::Error>) -> Result<T, Arc<FileError>> {
+        let generation = self.file.generation();
+        self.file.with(read).map_err(|error| {
+            let error = Arc::new(error);
+            if !matches!(*error, FileError::NotOpen) {
+                // If the queue is full, the next write fails as well.
+                self.try_enqueue(Job::ReadFailed { error: error.clone(), generation }, || ());
+            }
+            error
+        })
     }
 
     /// Waits until all jobs enqueued before are written.
@@ -202,8 +212,10 @@ impl Drop for DiskInbox {
 #[cfg(test)]
 mod tests {
     use std::pin::pin;
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::{Context, Waker};
 
+    use switchboard_backplane::Publication;
     use switchboard_event::Payload;
     use switchboard_testkit::soon;
 
@@ -220,7 +232,7 @@ mod tests {
     }
 
     /// An inbox without a writer, and its job queue, which has room for one job.
-    fn without_writer(file: InboxFile) -> (DiskInbox, mpsc::Receiver<Job>) {
+    fn without_writer(file: CurrentFile) -> (DiskInbox, mpsc::Receiver<Job>) {
         let (sender, jobs) = mpsc::channel(1);
         let (file, shared) = (Arc::new(file), Arc::default());
         (DiskInbox { file, shared, jobs: Some(sender), writer: None, age_max_ms: 60_000 }, jobs)
@@ -228,7 +240,7 @@ mod tests {
 
     #[test]
     fn a_call_cancelled_while_the_queue_is_full_enqueues_nothing() {
-        let (inbox, mut jobs) = without_writer(InboxFile::in_memory());
+        let (inbox, mut jobs) = without_writer(CurrentFile::in_memory());
         let (project, user) = (name("p"), name("7"));
         let mut context = Context::from_waker(Waker::noop());
         let mut first = pin!(inbox.clear(&project, &user));
@@ -247,7 +259,7 @@ mod tests {
     #[tokio::test]
     async fn callers_wait_while_the_queued_jobs_have_their_most_bytes() {
         let (sender, mut jobs) = mpsc::channel(100);
-        let (file, shared) = (Arc::new(InboxFile::in_memory()), Arc::<Shared>::default());
+        let (file, shared) = (Arc::new(CurrentFile::in_memory()), Arc::<Shared>::default());
         let inbox = DiskInbox { file, shared, jobs: Some(sender), writer: None, age_max_ms: 60_000 };
         let (project, users) = (name("p"), [name("7")]);
         let data = Payload::of(&"x".repeat(1024 * 1024)).unwrap();
@@ -271,7 +283,7 @@ mod tests {
 
     #[tokio::test]
     async fn expired_messages_are_not_returned_before_they_are_removed() {
-        let file = InboxFile::in_memory();
+        let file = CurrentFile::in_memory();
         let (project, user, socket) = (name("p"), name("7"), SocketId::random());
         let put_ms = [now_ms() - 70_000, now_ms() - 61_000, now_ms() - 10_000, now_ms()];
         let [oldest, old, young, new] = put_ms.map(first_number_at);
@@ -280,7 +292,7 @@ mod tests {
                 .into_iter()
                 .try_for_each(|number| transaction.insert(&project, &user, number, &encoded("N")))
         };
-        file.write(put).unwrap();
+        file.with(|file| file.write(put)).unwrap();
         let (inbox, _jobs) = without_writer(file);
         for (after, expected) in [
             (None, &[young, new][..]),
@@ -304,7 +316,7 @@ mod tests {
             soon("the message is removed", async {
                 let is_stored = || {
                     let mut is_stored = false;
-                    inbox.file.for_each(|_, _, _, _| is_stored = true).unwrap();
+                    inbox.file.with(|file| file.for_each(|_, _, _, _| is_stored = true)).unwrap();
                     is_stored
                 };
                 while is_stored() {
@@ -316,8 +328,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn unreadable_entries_are_skipped_and_removed() {
-        let file = InboxFile::in_memory();
+    async fn unreadable_entries_are_skipped_and_set_aside() {
+        let file = CurrentFile::in_memory();
         let (project, user, socket) = (name("p"), name("7"), SocketId::random());
         let numbers: [MessageNumber; 7] =
             std::array::from_fn(|offset| MessageNumber(first_number_at(now_ms()).0 + offset as u64));
@@ -327,37 +339,69 @@ mod tests {
             let mut all = numbers.iter().zip(values);
             all.try_for_each(|(number, value)| transaction.insert(&project, &user, *number, value))
         };
-        file.write(put).unwrap();
+        file.with(|file| file.write(put)).unwrap();
         let inbox = DiskInbox::with_file(file, InboxLimits::default());
         let opened = inbox.open(&project, &user, socket, None, 2).await.unwrap();
         let received: Vec<MessageNumber> = opened.messages.iter().map(|message| message.number).collect();
         assert_eq!(received, [numbers[3], numbers[5]], "unreadable entries do not count towards the limit");
         inbox.settled().await;
         let mut left = Vec::new();
-        inbox.file.for_each(|_, _, number, _| left.push(number)).unwrap();
+        inbox.file.with(|file| file.for_each(|_, _, number, _| left.push(number))).unwrap();
         assert_eq!(left, [numbers[3], numbers[5], numbers[6]]);
     }
 
-    #[tokio::test]
-    async fn after_a_panic_of_the_writer_the_inbox_is_down_and_calls_fail() {
-        let inbox = DiskInbox::in_memory(InboxLimits::default());
-        let (project, user) = (name("p"), name("7"));
-        inbox.clear(&project, &user).await.unwrap();
-        assert!(inbox.is_up());
-        let shared = inbox.shared.clone();
-        assert!(std::thread::spawn(move || shared.poison_owners()).join().is_err());
-        inbox.acknowledge(&project, &user, vec![MessageNumber(1)]);
-        soon("the inbox is down", async {
-            while inbox.is_up() {
+    /// Counts the calls after an outage.
+    #[derive(Default)]
+    struct Missed(AtomicUsize);
+
+    impl Receiver for Missed {
+        fn receive(&self, _: Publication) {}
+
+        fn missed(&self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+
+        fn unreached(&self) {}
+
+        fn has(&self, _: SocketId) -> bool {
+            false
+        }
+    }
+
+    async fn until_up(inbox: &DiskInbox, is_up: bool) {
+        soon("the inbox is up or down", async {
+            while inbox.is_up() != is_up {
                 tokio::task::yield_now().await;
             }
         })
         .await;
+    }
+
+    #[tokio::test]
+    async fn calls_fail_while_the_writer_panics_and_afterwards_nothing_is_lost_or_delivered_again() {
+        let inbox = DiskInbox::in_memory(InboxLimits::default());
+        let missed = Arc::new(Missed::default());
+        inbox.start(Arc::downgrade(&(missed.clone() as Arc<dyn Receiver>)));
+        let (project, user, socket) = (name("p"), name("7"), SocketId::random());
         let event = Event::read(encoded("N").into()).unwrap();
+        let put = || inbox.put(&project, std::slice::from_ref(&user), &event);
+        let (acknowledged, kept) = (put().await.unwrap().number, put().await.unwrap().number);
+        let shared = inbox.shared.clone();
+        assert!(std::thread::spawn(move || shared.poison_owners()).join().is_err());
+        // Frees the inbox of another user, for which the writer needs the owners.
+        inbox.acknowledge(&project, &user, vec![acknowledged]);
+        inbox.clear(&project, &name("8")).await.unwrap_err();
+        until_up(&inbox, false).await;
         for _ in 0..2 {
-            let error = inbox.put(&project, std::slice::from_ref(&user), &event).await.unwrap_err();
-            assert!(error.0.to_string().contains("inbox is closed"), "{}", error.0);
+            let error = put().await.unwrap_err();
+            assert!(error.0.to_string().contains("inbox file cannot be written"), "{}", error.0);
         }
-        inbox.settled().await;
+        assert_eq!(missed.0.load(Ordering::Relaxed), 0);
+        inbox.shared.heal_owners();
+        until_up(&inbox, true).await;
+        let new = put().await.unwrap().number;
+        let opened = inbox.open(&project, &user, socket, None, 10).await.unwrap();
+        assert!(opened.messages.iter().map(|message| message.number).eq([kept, new]));
+        assert_eq!(missed.0.load(Ordering::Relaxed), 1, "sockets read their inboxes again");
     }
 }

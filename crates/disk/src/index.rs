@@ -43,6 +43,11 @@ pub(crate) enum Admission {
 }
 
 impl Index {
+    /// Removes all messages. Numbers continue to increase: sockets remember those that they have received.
+    pub(crate) fn reset(&mut self) {
+        self.projects.clear();
+    }
+
     /// Adds a message of the file. The messages of each user must be added in order.
     pub(crate) fn load(&mut self, project: &ProjectId, user: &UserId, number: MessageNumber, len: u32) {
         self.last_number = self.last_number.max(number.0);
@@ -227,6 +232,16 @@ mod tests {
         assert_eq!(index.remove(&name("p"), &name("8"), &seven), seven);
         assert_eq!(index.remove(&name("p"), &name("8"), &seven), []);
         assert_eq!(put(&mut index, "9", 10, 1), Admission::Accepted(vec![]));
+    }
+
+    #[test]
+    fn numbers_increase_after_a_reset() {
+        let mut index = Index::default();
+        let number = index.next_number(1000);
+        put(&mut index, "7", number.0, 1);
+        index.reset();
+        assert!(index.count() == 0 && index.is_empty(&name("p"), &name("7")));
+        assert!(index.next_number(999) > number, "although the clock was set back");
     }
 
     #[test]

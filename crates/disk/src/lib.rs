@@ -20,14 +20,22 @@
 //! One thread writes, and one task reports the results. Jobs that arrive during a write form the next
 //! transaction, so many concurrent messages share a few writes. An index in memory holds the number and size of
 //! every stored message; it is loaded from the file at the start.
+//!
+//! After a failed write or read the database refuses everything. The writer then opens the file again, with growing
+//! pauses, until a write succeeds.
 
+mod apply;
 mod completion;
+mod current_file;
 mod error;
 mod file;
 mod inbox;
 mod index;
 mod job;
 mod job_queue;
+mod meters;
+mod outage;
+mod retained_acks;
 mod shared;
 mod writer;
 

@@ -170,4 +170,9 @@ impl Shared {
         let _owners = self.owners();
         panic!("so that the next lock panics");
     }
+
+    #[cfg(test)]
+    pub(crate) fn heal_owners(&self) {
+        self.owners.clear_poison();
+    }
 }

@@ -1,22 +1,26 @@
-//! The writer thread: it puts jobs into transactions and removes expired messages.
+//! The writer thread: it puts jobs into transactions, removes expired messages, and opens the file again after a
+//! failure.
 
 use std::sync::Arc;
 use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use metrics::{Counter, Gauge, counter, gauge};
-use switchboard_backplane::InboxLimits;
-use switchboard_backplane::Stored;
-use switchboard_event::{Event, MessageNumber, ProjectId, UserId};
+use switchboard_backplane::{InboxLimits, Stored};
 use switchboard_log::{limited, printable_error};
 use tokio::sync::mpsc;
 
+use crate::apply::Apply;
 use crate::completion::{Completions, Written};
-use crate::file::{InboxFile, Transaction};
-use crate::index::{Admission, Index};
+use crate::current_file::CurrentFile;
+use crate::error::FileError;
+use crate::file::{InboxFile, InvalidKey};
+use crate::index::Index;
 use crate::job::Job;
 use crate::job_queue::JobQueue;
+use crate::meters::{Counts, Meters};
+use crate::outage::Outages;
+use crate::retained_acks::RetainedAcks;
 use crate::shared::Shared;
 
 /// The longest interval between two expiries. It is shorter for a short age limit.
@@ -25,16 +29,30 @@ const EXPIRE_INTERVAL_MAX: Duration = Duration::from_secs(60);
 /// The shortest interval between two expiries.
 const EXPIRE_INTERVAL_MIN: Duration = Duration::from_millis(100);
 
+/// How long after the last write the file is sealed.
+const SEAL_DELAY: Duration = Duration::from_secs(1);
+
+/// The smallest and the largest number of bytes that an attempt writes to find out whether the file works again.
+const PROBE_BYTES: (usize, usize) = (4 * 1024, 1024 * 1024);
+
 pub(crate) struct Writer {
-    file: Arc<InboxFile>,
+    file: Arc<CurrentFile>,
     shared: Arc<Shared>,
     completions: Completions,
     limits: InboxLimits,
     index: Index,
     /// The index matches the file.
     index_is_valid: bool,
+    /// Entries of the file that belong to no user.
+    invalid: Vec<InvalidKey>,
+    outages: Outages,
+    /// As many bytes as the failed jobs of the current outage would have written at once.
+    probe_bytes: usize,
+    retained: RetainedAcks,
     expire_at: Instant,
     expire_interval: Duration,
+    /// When to seal the file. `None` if nothing was written since.
+    seal_at: Option<Instant>,
     meters: Meters,
 }
 
@@ -47,31 +65,16 @@ struct Now {
     at: Instant,
 }
 
-struct Meters {
-    stored: Counter,
-    evicted: Counter,
-    rejected: Counter,
-    expired: Counter,
-    acknowledged: Counter,
-    messages: Gauge,
-}
-
 impl Writer {
     pub(crate) fn new(
-        file: Arc<InboxFile>,
+        file: Arc<CurrentFile>,
         shared: Arc<Shared>,
         completions: Completions,
         limits: InboxLimits,
     ) -> Self {
-        let meters = Meters {
-            stored: counter!("switchboard_inbox_stored_total"),
-            evicted: counter!("switchboard_inbox_evicted_total"),
-            rejected: counter!("switchboard_undelivered_total", "reason" => "inbox_full"),
-            expired: counter!("switchboard_inbox_expired_total"),
-            acknowledged: counter!("switchboard_inbox_acknowledged_total"),
-            messages: gauge!("switchboard_inbox_messages"),
-        };
         let expire_interval = EXPIRE_INTERVAL_MAX.min(Duration::from_millis(limits.age_max_ms) / 2);
+        let meters = Meters::new();
+        meters.set_file_up(true);
         Writer {
             file,
             shared,
@@ -79,8 +82,13 @@ impl Writer {
             limits,
             index: Index::default(),
             index_is_valid: false,
+            invalid: Vec::new(),
+            outages: Outages::default(),
+            probe_bytes: 0,
+            retained: RetainedAcks::new(),
             expire_at: Now::read().at,
             expire_interval: expire_interval.max(EXPIRE_INTERVAL_MIN),
+            seal_at: None,
             meters,
         }
     }
@@ -89,157 +97,207 @@ impl Writer {
     pub(crate) fn run(mut self, jobs: mpsc::Receiver<Job>) {
         let mut queue = JobQueue::new(jobs);
         loop {
-            match queue.receive(self.expire_at, || Now::read().at) {
+            let written = match queue.receive(self.wake_at(), || Now::read().at) {
                 Poll::Ready(jobs) if jobs.is_empty() => break,
-                Poll::Ready(jobs) => {
-                    let written = self.write(jobs, Now::read());
-                    // Fails if the runtime has ended, and the callers with it.
-                    let _ = self.completions.send(written);
-                }
-                Poll::Pending => self.expire_idle(Now::read()),
+                Poll::Ready(jobs) => Some(self.write_or_refuse(jobs, Now::read())),
+                Poll::Pending => self.write_idle(Now::read()),
+            };
+            // Fails if the runtime has ended, and the callers with it.
+            written.map(|written| self.completions.send(written));
+        }
+    }
+
+    /// When something is to be done although no jobs arrive.
+    fn wake_at(&self) -> Instant {
+        let due = self.seal_at.map_or(self.expire_at, |seal_at| seal_at.min(self.expire_at));
+        self.outages.retry_at().unwrap_or(due)
+    }
+
+    /// While no jobs arrive: tries the file in an outage, removes expired messages, and seals the file. It is only
+    /// written if there are any, or if the index is not valid, as at the start.
+    fn write_idle(&mut self, now: Now) -> Option<Written> {
+        let is_expiry_due = now.at >= self.expire_at;
+        let is_needed = self.outages.is_current()
+            || !self.index_is_valid
+            || (is_expiry_due && self.index.has_older(self.expired_before(now)));
+        if is_needed {
+            return Some(self.write(Vec::new(), now));
+        }
+        if is_expiry_due {
+            self.expire_at = now.at + self.expire_interval;
+        }
+        if self.seal_at.take_if(|seal_at| *seal_at <= now.at).is_some()
+            && let Err(error) = self.file.with(InboxFile::seal)
+        {
+            self.begin_outage(Arc::new(error), &[]);
+            self.show_state();
+        }
+        None
+    }
+
+    /// Writes jobs, or lets them fail while the next attempt in an outage is not due.
+    fn write_or_refuse(&mut self, jobs: Vec<Job>, now: Now) -> Written {
+        match self.outages.refuse(jobs.len(), now.at) {
+            None => self.write(jobs, now),
+            Some(error) => {
+                self.keep_for_later(&jobs);
+                Written { jobs, outcome: Err(error), ends_outage: false }
             }
         }
     }
 
-    /// Removes expired messages while no jobs arrive. The file is only written if there are any, or if the index is
-    /// not valid: at the start, and after a failed write.
-    fn expire_idle(&mut self, now: Now) {
-        if !self.index_is_valid || self.index.has_older(self.expired_before(now)) {
-            self.write(Vec::new(), now);
-        }
-        self.expire_at = now.at + self.expire_interval;
-    }
-
     /// Writes jobs in one transaction.
     fn write(&mut self, jobs: Vec<Job>, now: Now) -> Written {
-        let file = self.file.clone();
-        let mut results = Vec::with_capacity(jobs.len());
-        let written = self.load_index().and_then(|()| {
+        let (outcome, ends_outage) = match self.try_write(&jobs, now) {
+            Ok(results) => {
+                self.index_is_valid = true;
+                (Ok(results), self.end_outage(now))
+            }
+            Err(error) => {
+                self.begin_outage(error.clone(), &jobs);
+                (Err(error), false)
+            }
+        };
+        self.seal_at = self.index_is_valid.then_some(now.at + SEAL_DELAY);
+        self.show_state();
+        Written { jobs, outcome, ends_outage }
+    }
+
+    fn show_state(&self) {
+        let is_up = !self.outages.is_current();
+        self.shared.set_up(is_up && !self.completions.is_closed());
+        self.meters.set_file_up(is_up);
+        self.meters.set_messages(self.index.count());
+    }
+
+    fn try_write(&mut self, jobs: &[Job], now: Now) -> Result<Vec<Option<Stored>>, Arc<FileError>> {
+        if let Some(error) = self.failed_read(jobs) {
+            return Err(error);
+        }
+        if !self.file.is_open() {
+            self.file.reopen()?;
+        }
+        self.load_index()?;
+        let (is_trial, is_expiry_due) = (self.outages.is_current(), now.at >= self.expire_at);
+        if is_trial {
+            let bytes = self.probe_bytes;
+            self.file.with(|file| file.write(|transaction| transaction.write_probe(bytes)))?;
+        }
+        let (before_ms, mut results, mut counts) =
+            (self.expired_before(now), Vec::with_capacity(jobs.len()), Counts::default());
+        let Writer { file, index, limits, shared, invalid, retained, .. } = self;
+        file.with(|file| {
             file.write(|transaction| {
-                self.expire_if_due(transaction, now)?;
-                for job in &jobs {
-                    results.push(self.apply(job, transaction, now)?);
+                if is_trial {
+                    transaction.remove_probe()?;
                 }
+                let mut apply = Apply { transaction, index, limits, shared, counts: Counts::default() };
+                apply.set_aside_invalid(invalid)?;
+                if is_expiry_due {
+                    apply.expire(before_ms)?;
+                }
+                for (project, user, numbers) in retained.iter() {
+                    apply.acknowledge(project, user, numbers)?;
+                }
+                for job in jobs {
+                    results.push(apply.job(job, now.ms)?);
+                }
+                counts = apply.counts;
                 Ok(())
             })
-        });
-        self.index_is_valid = written.is_ok();
-        self.shared.set_up(self.index_is_valid && !self.completions.is_closed());
-        self.meters.messages.set(self.index.count() as f64);
-        if let Err(error) = &written {
-            limited!(
-                ERROR,
-                error = printable_error(error),
-                jobs = jobs.len(),
-                "could not write the inbox file; these jobs fail"
-            );
+        })?;
+        self.meters.add(&counts);
+        self.invalid.clear();
+        self.retained.clear();
+        if is_expiry_due {
+            self.expire_at = now.at + self.expire_interval;
         }
-        Written { jobs, outcome: written.map(|()| results).map_err(Arc::new) }
+        Ok(results)
+    }
+
+    /// The error of a read, if the file has not been opened again since.
+    fn failed_read(&self, jobs: &[Job]) -> Option<Arc<FileError>> {
+        jobs.iter().find_map(|job| match job {
+            Job::ReadFailed { error, generation } if *generation == self.file.generation() => {
+                Some(error.clone())
+            }
+            _ => None,
+        })
     }
 
     /// Loads the index from the file if it is not valid.
-    fn load_index(&mut self) -> Result<(), redb::Error> {
-        if !self.index_is_valid {
-            self.index = Index::default();
-            let Writer { file, index, .. } = self;
-            file.for_each(|project, user, number, len| index.load(project, user, number, len))?;
+    fn load_index(&mut self) -> Result<(), FileError> {
+        if self.index_is_valid {
+            return Ok(());
+        }
+        self.index.reset();
+        let Writer { file, index, .. } = self;
+        self.invalid = file.with(|file| {
+            file.for_each(|project, user, number, len| index.load(project, user, number, len))
+        })?;
+        if !self.invalid.is_empty() {
+            limited!(
+                ERROR,
+                count = self.invalid.len(),
+                "stored messages belong to no user; they are set aside"
+            );
         }
         Ok(())
     }
 
-    fn expire_if_due(&mut self, transaction: &mut Transaction<'_>, now: Now) -> Result<(), redb::Error> {
-        if now.at < self.expire_at {
-            return Ok(());
+    /// Records a failure, and opens the file again, so that at least reads work until the next attempt.
+    fn begin_outage(&mut self, error: Arc<FileError>, jobs: &[Job]) {
+        self.index_is_valid = false;
+        let path = self.file.path();
+        if !self.outages.is_current() {
+            self.probe_bytes = 0;
         }
-        self.expire_at = now.at + self.expire_interval;
-        for (project, user, numbers) in self.index.expire(self.expired_before(now)) {
-            transaction.remove(&project, &user, &numbers)?;
-            self.meters.expired.increment(numbers.len() as u64);
-            self.release_if_empty(&project, &user);
+        self.probe_bytes = self.probe_bytes.max(bytes_of(jobs)).clamp(PROBE_BYTES.0, PROBE_BYTES.1);
+        self.keep_for_later(jobs);
+        if self.file.is_open()
+            && let Err(error) = self.file.reopen()
+        {
+            limited!(DEBUG, path, error = printable_error(&error), "inbox file cannot be opened again");
         }
-        Ok(())
+        if self.outages.fail(error.clone(), jobs.len(), Now::read().at) {
+            limited!(
+                ERROR,
+                path,
+                error = printable_error(&*error),
+                "inbox file failed; storing fails until a repeated attempt succeeds"
+            );
+        }
+    }
+
+    /// Ends the outage, if there is one. Returns whether there was.
+    fn end_outage(&mut self, now: Now) -> bool {
+        let Some(failed) = self.outages.end(now.at) else { return false };
+        limited!(INFO, path = self.file.path(), failed, "inbox file works again");
+        true
+    }
+
+    /// Keeps the acknowledgements of failed jobs. The callers of the other jobs get an error.
+    fn keep_for_later(&mut self, jobs: &[Job]) {
+        for job in jobs {
+            if let Job::Acknowledge { project, user, numbers } = job {
+                self.retained.add((project.clone(), user.clone(), numbers.clone()));
+            }
+        }
     }
 
     /// The time before which messages have expired, in milliseconds since 1970.
     fn expired_before(&self, now: Now) -> u64 {
         now.ms.saturating_sub(self.limits.age_max_ms)
     }
+}
 
-    /// Adds a job to the transaction. Returns the result of a `Put`.
-    fn apply(
-        &mut self,
-        job: &Job,
-        transaction: &mut Transaction<'_>,
-        now: Now,
-    ) -> Result<Option<Stored>, redb::Error> {
-        match job {
-            Job::Put { project, users, event, .. } => {
-                let number = self.index.next_number(now.ms);
-                return self.put(project, users, event, number, transaction).map(Some);
-            }
-            Job::Acknowledge { project, user, numbers } => {
-                let removed = self.remove(project, user, numbers, transaction)?;
-                self.meters.acknowledged.increment(removed as u64);
-            }
-            Job::RemoveUnreadable { project, user, numbers } => {
-                self.remove(project, user, numbers, transaction)?;
-            }
-            Job::Clear { project, user, .. } => {
-                transaction.remove(project, user, &self.index.clear(project, user))?;
-                self.release_if_empty(project, user);
-            }
-            Job::Flush(_) => {}
-        }
-        Ok(None)
-    }
-
-    fn put(
-        &mut self,
-        project: &ProjectId,
-        users: &[UserId],
-        event: &Event,
-        number: MessageNumber,
-        transaction: &mut Transaction<'_>,
-    ) -> Result<Stored, redb::Error> {
-        let mut stored = Stored { number, inboxes: 0, evicted: 0 };
-        let mut message = Vec::new();
-        event.write(&mut message);
-        let len = Event::size_of(&message);
-        for user in users {
-            let Admission::Accepted(evicted) = self.index.put(&self.limits, project, user, number, len)
-            else {
-                self.meters.rejected.increment(1);
-                continue;
-            };
-            transaction.remove(project, user, &evicted)?;
-            transaction.insert(project, user, number, &message)?;
-            stored.inboxes += 1;
-            stored.evicted += evicted.len();
-        }
-        self.meters.stored.increment(stored.inboxes as u64);
-        self.meters.evicted.increment(stored.evicted as u64);
-        Ok(stored)
-    }
-
-    /// Removes messages. Returns how many of them were stored.
-    fn remove(
-        &mut self,
-        project: &ProjectId,
-        user: &UserId,
-        numbers: &[MessageNumber],
-        transaction: &mut Transaction<'_>,
-    ) -> Result<usize, redb::Error> {
-        let removed = self.index.remove(project, user, numbers);
-        transaction.remove(project, user, &removed)?;
-        self.release_if_empty(project, user);
-        Ok(removed.len())
-    }
-
-    fn release_if_empty(&self, project: &ProjectId, user: &UserId) {
-        if self.index.is_empty(project, user) {
-            self.shared.release_empty(project, user);
-        }
-    }
+/// Bytes of the messages that the jobs store.
+fn bytes_of(jobs: &[Job]) -> usize {
+    let bytes = |job: &Job| match job {
+        Job::Put { users, event, .. } => users.len() * event.data.as_bytes().len(),
+        _ => 0,
+    };
+    jobs.iter().map(bytes).sum()
 }
 
 impl Drop for Writer {
@@ -269,7 +327,7 @@ pub(crate) fn now_ms() -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use switchboard_event::{Name, Payload};
+    use switchboard_event::{Event, Name, Payload, ProjectId, UserId};
     use tokio::sync::oneshot;
 
     use super::*;
@@ -278,7 +336,7 @@ mod tests {
     const AGE_MS: u64 = 10_000;
 
     fn writer() -> Writer {
-        let (file, shared) = (Arc::new(InboxFile::in_memory()), Arc::<Shared>::default());
+        let (file, shared) = (Arc::new(CurrentFile::in_memory()), Arc::<Shared>::default());
         let limits = InboxLimits { age_max_ms: AGE_MS, ..InboxLimits::default() };
         Writer::new(file, shared.clone(), completion::start(shared), limits)
     }
@@ -295,7 +353,7 @@ mod tests {
         /// The number of messages in the file.
         fn count_in_file(&self) -> usize {
             let mut count = 0;
-            self.file.for_each(|_, _, _, _| count += 1).unwrap();
+            self.file.with(|file| file.for_each(|_, _, _, _| count += 1)).unwrap();
             count
         }
     }
@@ -309,12 +367,12 @@ mod tests {
     async fn a_clock_that_was_briefly_ahead_does_not_delay_later_expiry() {
         let (mut writer, start) = (writer(), Now::read());
         writer.put_at(start);
-        writer.expire_idle(later(start, 6_000, 3_600_000));
+        writer.write_idle(later(start, 6_000, 3_600_000));
         assert_eq!(writer.count_in_file(), 0, "expired by the clock that is an hour ahead");
         writer.put_at(later(start, 7_000, 0));
-        writer.expire_idle(later(start, 16_000, 0));
+        writer.write_idle(later(start, 16_000, 0));
         assert_eq!(writer.count_in_file(), 1);
-        writer.expire_idle(later(start, 22_000, 0));
+        writer.write_idle(later(start, 22_000, 0));
         assert_eq!(writer.count_in_file(), 0);
     }
 
@@ -324,10 +382,10 @@ mod tests {
         writer.put_at(start);
         writer.index = Index::default();
         writer.index_is_valid = false;
-        writer.expire_idle(later(start, AGE_MS, 0));
+        writer.write_idle(later(start, AGE_MS, 0));
         assert_eq!((writer.count_in_file(), writer.index.count()), (1, 1), "loaded, and not too old");
         writer.index_is_valid = false;
-        writer.expire_idle(later(start, 3 * AGE_MS, 0));
+        writer.write_idle(later(start, 3 * AGE_MS, 0));
         assert_eq!(writer.count_in_file(), 0);
         assert!(writer.shared.is_up());
     }

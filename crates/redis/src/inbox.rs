@@ -19,6 +19,7 @@ mod writer;
 
 use std::iter;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use metrics::{Counter, counter};
@@ -64,6 +65,8 @@ pub struct RedisInbox {
     store: Arc<RedisStore>,
     foreign: Option<Arc<dyn ForeignInbox>>,
     sizes: MessageSizes,
+    /// The last message was refused by Redis.
+    is_refused: AtomicBool,
     adopted: Counter,
     undecodable: Counter,
 }
@@ -90,10 +93,16 @@ impl RedisInbox {
         });
         let (writer, its_context) = (InboxWriter::new(shared.clone()), context.clone());
         context.spawn(async move { supervise(&its_context.connector, writer, None).await });
-        let adopted = counter!("switchboard_inbox_adopted_total");
-        let undecodable = counter!("switchboard_undelivered_total", "reason" => "undecodable");
-        let sizes = MessageSizes::default();
-        Arc::new(RedisInbox { shared, bus, store, foreign, sizes, adopted, undecodable })
+        Arc::new(RedisInbox {
+            shared,
+            bus,
+            store,
+            foreign,
+            sizes: MessageSizes::default(),
+            is_refused: AtomicBool::new(false),
+            adopted: counter!("switchboard_inbox_adopted_total"),
+            undecodable: counter!("switchboard_undelivered_total", "reason" => "undecodable"),
+        })
     }
 
     /// Completes once messages can be stored.
@@ -132,6 +141,19 @@ impl RedisInbox {
                 DEBUG,
                 error = printable_error(&error),
                 "stored message not published to foreign servers"
+            );
+        }
+    }
+
+    /// Logs the first message that Redis refuses to store. A lost connection is logged as such.
+    fn log_refusal(&self, error: &RequestError) {
+        if matches!(error, RequestError::Redis(error) if error.code().is_some())
+            && !self.is_refused.swap(true, Ordering::Relaxed)
+        {
+            limited!(
+                ERROR,
+                error = printable_error(error),
+                "Redis refuses to store messages; their senders get an error"
             );
         }
     }
@@ -226,7 +248,9 @@ impl Inbox for RedisInbox {
         event: &'a Event,
     ) -> StoreFuture<'a, Stored> {
         Box::pin(async move {
-            let stored = self.shared.appender.append(project, users, event).await?;
+            let stored = self.shared.appender.append(project, users, event).await;
+            let stored = stored.inspect_err(|error| self.log_refusal(error))?;
+            self.is_refused.store(false, Ordering::Relaxed);
             self.publish_to_bridge(project, users, stored.number, event);
             Ok(stored)
         })

@@ -22,7 +22,8 @@ struct Health {
 }
 
 /// `/livez`: 200 while the process answers. `/readyz`: 200 while the node accepts connections, with the
-/// text `degraded` while Redis is down or slow, or was a moment ago, and 503 while it stops. `/metrics`: Prometheus text.
+/// text `degraded` while Redis or the inbox file is down or slow, or was a moment ago, and 503 while it stops. `/metrics`:
+/// Prometheus text.
 pub(crate) fn routes(app: App, prometheus: PrometheusHandle) -> Router {
     Router::new()
         .route("/livez", get(async || "ok\n"))
@@ -37,7 +38,8 @@ async fn ready(State(health): State<Health>) -> impl IntoResponse {
     match (health.app.is_stopping(), !hub.bus().is_degraded() && hub.store().is_up() && inbox_is_up) {
         (true, _) => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
         (false, true) => (StatusCode::OK, "ready\n"),
-        // Redis is down for all nodes at once; with 503 a load balancer would remove every node.
+        // Redis is down for all nodes at once; with 503 a load balancer would remove every node. A node whose inbox file
+        // fails does everything but store messages.
         (false, false) => (StatusCode::OK, "degraded\n"),
     }
 }

@@ -3,6 +3,7 @@
 mod app;
 mod banner;
 mod error;
+mod file_size_signal;
 mod listeners;
 mod open_files;
 mod signals;
@@ -72,6 +73,7 @@ async fn run_node(
     let pages = if listeners.internal.is_none() { pages.merge(health.clone()) } else { pages };
     let app = app.with_http(pages);
     let stop = stop_signal()?;
+    file_size_signal::survive().map_err(RunError::Signals)?;
     ready(&Banner::new(mode, config, redis, &listeners).to_string());
     serve_all(listeners, app, health, api, config, stop).await
 }

@@ -16,10 +16,14 @@ pub(crate) const KEY: &str = "0123456789abcdef-key";
 
 /// Starts a demo with the API, and returns the address of the API.
 pub(crate) fn api(sets: &[&str]) -> (Server, String) {
+    api_by(&mut Command::new(SWITCHBOARD), sets)
+}
+
+/// Like [`api`], with a command that runs the binary.
+pub(crate) fn api_by(command: &mut Command, sets: &[&str]) -> (Server, String) {
     let key = format!("api.keys={KEY}");
     let all = [&key, "api.listen=127.0.0.1:0", "stop.window_ms=0"].into_iter().chain(sets.iter().copied());
-    let server =
-        Server::start(&[&["demo"], &*all.flat_map(|set| ["--set", set]).collect::<Vec<_>>()].concat());
+    let server = Server::spawn(command.arg("demo").args(all.flat_map(|set| ["--set", set])));
     let after = server.banner.split("  api      http://").nth(1).expect("the banner names it");
     let address = after.split('/').next().expect("an address").to_owned();
     (server, address)

@@ -7,6 +7,7 @@ mod command;
 mod disconnect;
 mod idempotency;
 mod inbox_faults;
+mod inbox_outages;
 mod nodes;
 mod outside_text;
 mod proxies;

@@ -102,8 +102,9 @@ async fn send(app: App, dispatch: Dispatch) -> Result<Dispatched, Problem> {
             ..Dispatched::default()
         }),
         Err(EmitError::Store(error)) => {
+            // The inbox logs when it begins to fail.
             limited!(
-                WARN,
+                DEBUG,
                 error = printable_error(&error),
                 "storing a message failed; its sender gets 503 and may retry"
             );

@@ -144,6 +144,7 @@ pub const METRICS: &[Metric] = &[
         "Messages removed from an inbox after their acknowledgement",
     ),
     gauge("switchboard_inbox_messages", "", "Messages stored in this node's inbox file"),
+    gauge("switchboard_inbox_file_up", "", "1 while this node's inbox file can be written"),
     counter(
         "switchboard_inbox_receipts_dropped_total",
         "",
@@ -176,7 +177,10 @@ pub const UNDELIVERED: &[(&str, &str)] = &[
         "Messages that were not stored, for each user: the project was full, or the message too large",
     ),
     ("inbox_failed", "Messages that may not have been stored, for each user: the inbox did not answer"),
-    ("undecodable", "Stored messages that could not be decoded and were dropped"),
+    (
+        "undecodable",
+        "Stored messages that could not be decoded: dropped from Redis, or set aside in the inbox file",
+    ),
 ];
 
 /// The metrics of a worker, which records them through its own process's recorder.

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use switchboard_backplane::{InboxPage, StoredMessage};
 use switchboard_event::{MessageNumber, UserId};
-use switchboard_log::{limited, printable_error};
 
 use crate::node::conn::is_closed;
 use crate::node::inbox::deliveries::PAGE_MAX;
@@ -115,11 +114,8 @@ impl Backlog {
                 Ok(_) if watch.is_some() => watch = None,
                 Ok(page) => return page.messages,
                 Err(error) => {
-                    limited!(
-                        WARN,
-                        error = printable_error(&error),
-                        "cannot read a user's inbox; its messages stay stored"
-                    );
+                    self.redelivery
+                        .log_failure(&error, "cannot read a user's inbox; its messages stay stored");
                     self.is_incomplete = true;
                     break;
                 }

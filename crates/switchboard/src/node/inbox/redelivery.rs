@@ -77,11 +77,16 @@ impl Redelivery {
     /// Deletes the stored messages.
     pub(crate) async fn clear(&self) {
         if let Err(error) = self.inbox.clear(&self.session.project.id, &self.user).await {
-            limited!(
-                WARN,
-                error = printable_error(&error),
-                "cannot clear a user's inbox; its messages stay stored"
-            );
+            self.log_failure(&error, "cannot clear a user's inbox; its messages stay stored");
+        }
+    }
+
+    /// Logs an error of the inbox. While the inbox is down, which it logs itself, every login fails.
+    pub(crate) fn log_failure(&self, error: &StoreError, consequence: &'static str) {
+        if self.inbox.is_up() {
+            limited!(WARN, error = printable_error(error), consequence, "inbox of a user failed");
+        } else {
+            limited!(DEBUG, error = printable_error(error), consequence, "inbox of a user failed");
         }
     }
 

@@ -1,0 +1,12 @@
+//! The signal at the system's limit of file sizes (`ulimit -f`, `LimitFSIZE=`).
+
+use std::io;
+
+use rustix::process::Signal;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Has a write beyond the limit fail, as on a full disk. By default its signal ends the process.
+pub(super) fn survive() -> io::Result<()> {
+    // The handler stays installed.
+    signal(SignalKind::from_raw(Signal::XFSZ.as_raw())).map(drop)
+}
