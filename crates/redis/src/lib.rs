@@ -124,6 +124,8 @@ impl Redis {
         {
             tracing::warn!("inbox not connected to Redis yet; no message is stored until it is");
         }
+        let verifying = context.clone();
+        context.spawn(async move { match verifying.connector.verify_address().await {} });
         let recovery = Recovery { bus: bus.clone(), store: store.clone(), inbox: inbox.clone() };
         let recovering = context.clone();
         context.spawn(async move { recovery.run(&recovering.reconnects).await });

@@ -81,7 +81,12 @@ impl Publisher {
         };
         let is_reachable = first.is_some();
         let (stop, session) = (CancellationToken::new(), PublisherSession { shared: shared.clone() });
-        spawn(&stop, async move { supervise(&connector, session, first).await });
+        spawn(&stop, async move {
+            tokio::select! {
+                () = supervise(&connector, session, first) => {}
+                never = connector.verify_address() => match never {},
+            }
+        });
         if is_reachable {
             // Completes at once unless the connection has just been lost.
             let _ = shared.connection().await;

@@ -3,6 +3,7 @@
 //! Peers use a WebSocket implementation other than the server's, or none, so two implementations check each
 //! other.
 
+pub mod forwarder;
 pub mod generated;
 mod json;
 pub mod koji;
@@ -16,6 +17,7 @@ pub mod server;
 pub mod tls;
 pub mod transcript;
 
+pub use forwarder::Forwarder;
 pub use json::read_json;
 pub use koji::KojiPeer;
 pub use node::{Member, Node};

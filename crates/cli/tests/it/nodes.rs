@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use switchboard_testkit::{Peer, RedisServer, SOON, Scratch, redis::free_port};
+use switchboard_testkit::{Forwarder, Peer, RedisServer, SOON, Scratch, redis::free_port};
 use tokio::time::timeout;
 
 use crate::clients::{
@@ -176,6 +176,41 @@ async fn without_redis_a_node_starts_only_if_redis_is_not_required_and_is_degrad
         server.get("/metrics").contains("switchboard_redis_up{connection=\"store\"} 0")
     })
     .await;
+}
+
+/// New connections lead to the promoted replica, and the old master is demoted while the old ones stay open.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "slow: a failover with leases of the default length"]
+async fn after_a_failover_behind_an_address_old_and_new_nodes_reach_each_other() {
+    let (master, replica) = (RedisServer::start().await, RedisServer::start().await);
+    let replicate = async |replica: &RedisServer, master: &RedisServer| {
+        replica.ask(&format!("REPLICAOF 127.0.0.1 {}", master.port())).await;
+        until("the replica has the data of its master", async || {
+            replica.ask_text("INFO replication").await.contains("master_link_status:up")
+        })
+        .await;
+    };
+    replicate(&replica, &master).await;
+    let address = Forwarder::start(master.port()).await;
+    let url = format!("redis://127.0.0.1:{}", address.port());
+    let (old_one, old_two) = (demo(&url, &[]), demo(&url, &[]));
+    let (mut a, mut b) = (member(&old_one.url()).await, member(&old_two.url()).await);
+    assert_delivers(&mut a, &mut b, "before").await;
+    replica.ask("REPLICAOF NO ONE").await;
+    address.point_to(replica.port());
+    replicate(&master, &replica).await;
+    let new = demo(&url, &[]);
+    let mut c = member(&new.url()).await;
+    for server in [&old_one, &old_two] {
+        until("the node is degraded", async || server.get("/readyz").ends_with("degraded\n")).await;
+        let replaced = "switchboard_redis_connections_replaced_total{reason=\"";
+        assert!(server.get("/metrics").contains(replaced));
+    }
+    assert_delivers(&mut c, &mut a, "new-to-old").await;
+    assert_delivers(&mut a, &mut c, "old-to-new").await;
+    assert_delivers(&mut a, &mut b, "old-to-old").await;
+    wait_for_count(&mut c, 3, SOON).await;
+    assert!(new.get("/readyz").ends_with("ready\n"));
 }
 
 #[tokio::test]

@@ -1,7 +1,10 @@
 //! Makes connections to one server, through Sentinel, or to a cluster.
 
+use std::convert::Infallible;
+use std::future::pending;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use redis::aio::AsyncPushSender;
 use redis::cluster::ClusterClientBuilder;
@@ -10,14 +13,19 @@ use redis::{
     AsyncConnectionConfig, Client, ConnectionInfo, ErrorKind, IntoConnectionInfo, ProtocolVersion, PushInfo,
     PushKind, RedisError, RedisResult, TlsCertificates, TlsMode,
 };
+use switchboard_log::{limited, printable_error};
 use tokio::sync::{Mutex, Notify};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::losses::Losses;
 use super::redis_connection::RedisConnection;
+use super::server_identity::{IdentityWatch, ServerIdentity};
 use super::tls;
 use crate::error::ConnectError;
 use crate::options::{Mode, Options, REPLY_TIMEOUT};
+
+/// How often [`Connector::verify_address`] connects, on average.
+const VERIFY_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Makes connections with one set of options.
 pub(crate) struct Connector {
@@ -25,6 +33,7 @@ pub(crate) struct Connector {
     addresses: String,
     /// Losses of connections that were up.
     pub(crate) losses: Losses,
+    server: Arc<ServerIdentity>,
 }
 
 enum Topology {
@@ -45,13 +54,17 @@ pub(crate) fn ignore_pushes() -> OnPush {
 pub(crate) struct Connected {
     pub(crate) connection: RedisConnection,
     closed: Arc<Notify>,
+    watch: IdentityWatch,
 }
 
 impl Connected {
-    /// Completes when the connection closes.
-    pub(crate) async fn closed(&self) -> RedisError {
-        self.closed.notified().await;
-        io::Error::from(io::ErrorKind::ConnectionReset).into()
+    /// Completes when the connection closes, or must be made again because its server is a replica or another one
+    /// than that of newer connections.
+    pub(crate) async fn lost(mut self) -> RedisError {
+        tokio::select! {
+            () = self.closed.notified() => io::Error::from(io::ErrorKind::ConnectionReset).into(),
+            error = self.watch.mismatched(&mut self.connection) => error,
+        }
     }
 }
 
@@ -93,7 +106,8 @@ impl Connector {
                 Topology::Sentinel(Box::new(Mutex::new(client)))
             }
         };
-        Ok(Connector { topology, addresses: addresses.join(", "), losses: Losses::default() })
+        let (losses, server) = (Losses::default(), Arc::new(ServerIdentity::new()));
+        Ok(Connector { topology, addresses: addresses.join(", "), losses, server })
     }
 
     /// The configured addresses as `host:port`, without user names and passwords.
@@ -125,10 +139,36 @@ impl Connector {
             }
             Ok::<(), ()>(())
         };
-        let connection = timeout(2 * REPLY_TIMEOUT, self.connect_with(push)).await;
-        let connection =
-            connection.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))?;
-        Ok(Connected { connection, closed })
+        let connecting = async {
+            let mut connection = self.connect_with(push).await?;
+            let watch = self.server.watch();
+            if let RedisConnection::Single(..) = connection {
+                self.server.register(&connection.server().await?)?;
+            }
+            Ok(Connected { connection, closed, watch })
+        };
+        let connected = timeout(2 * REPLY_TIMEOUT, connecting).await;
+        connected.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
+    }
+
+    /// Makes a short connection from time to time. If the address leads to another server by then, the others are
+    /// made again. A failed attempt is ignored; tasks with a connection detect that it is lost. Connections to a
+    /// cluster follow its changes by themselves.
+    pub(crate) async fn verify_address(&self) -> Infallible {
+        if let Topology::Cluster(..) = self.topology {
+            return pending().await;
+        }
+        loop {
+            // At random times, so that not all nodes connect at once.
+            sleep(VERIFY_INTERVAL.mul_f64(0.5 + rand::random::<f64>())).await;
+            if let Err(error) = self.connect(ignore_pushes()).await {
+                limited!(
+                    DEBUG,
+                    error = printable_error(&error),
+                    "cannot verify which Redis server the address leads to"
+                );
+            }
+        }
     }
 
     async fn connect_with(&self, push: impl AsyncPushSender) -> RedisResult<RedisConnection> {
@@ -144,7 +184,8 @@ impl Connector {
             .set_connection_timeout(Some(REPLY_TIMEOUT))
             .set_response_timeout(Some(REPLY_TIMEOUT))
             .set_push_sender(push);
-        Ok(RedisConnection::Single(client.get_multiplexed_async_connection_with_config(&config).await?))
+        let connection = client.get_multiplexed_async_connection_with_config(&config).await?;
+        Ok(RedisConnection::Single(connection, self.server.clone()))
     }
 }
 

@@ -1,16 +1,21 @@
 //! One connection: commands, pipelines and subscriptions, the same for one server and for a cluster.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use futures_util::future::try_join_all;
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::cluster_async::ClusterConnection;
-use redis::{Cmd, FromRedisValue, Pipeline, RedisResult, Value};
+use redis::{Cmd, FromRedisValue, Pipeline, RedisResult, ServerErrorKind, Value};
+
+use super::server_identity::{ServerIdentity, ServerInfo};
 
 /// A multiplexed connection. Clones share it.
 #[derive(Clone)]
 pub(crate) enum RedisConnection {
-    Single(MultiplexedConnection),
+    /// To one server, whose role may change.
+    Single(MultiplexedConnection, Arc<ServerIdentity>),
+    /// To all servers of a cluster. It follows failovers by itself.
     Cluster(ClusterConnection),
 }
 
@@ -39,7 +44,11 @@ impl RedisConnection {
     /// Sends a command. An error reply of the server is returned as a value.
     pub(crate) async fn send(&mut self, command: &Cmd) -> RedisResult<Value> {
         match self {
-            RedisConnection::Single(connection) => connection.req_packed_command(command).await,
+            RedisConnection::Single(connection, server) => {
+                let reply = connection.req_packed_command(command).await?;
+                server.check_replies([&reply]);
+                Ok(reply)
+            }
             RedisConnection::Cluster(connection) => connection.req_packed_command(command).await,
         }
     }
@@ -53,7 +62,11 @@ impl RedisConnection {
     async fn pipeline(&mut self, pipeline: &Pipeline) -> RedisResult<Vec<Value>> {
         let count = pipeline.len();
         match self {
-            RedisConnection::Single(connection) => connection.req_packed_commands(pipeline, 0, count).await,
+            RedisConnection::Single(connection, server) => {
+                let replies = connection.req_packed_commands(pipeline, 0, count).await?;
+                server.check_replies(&replies);
+                Ok(replies)
+            }
             RedisConnection::Cluster(connection) => connection.req_packed_commands(pipeline, 0, count).await,
         }
     }
@@ -61,7 +74,7 @@ impl RedisConnection {
     /// Runs a batch in as few round trips as there are routes. The replies are in the order of the commands;
     /// error replies are among them.
     pub(crate) async fn run(&self, batch: Batch) -> RedisResult<Vec<Value>> {
-        if let RedisConnection::Single(_) = self {
+        if let RedisConnection::Single(..) = self {
             let mut pipeline = Pipeline::with_capacity(batch.commands.len());
             for (_, command) in batch.commands {
                 pipeline.add_command(command);
@@ -93,7 +106,7 @@ impl RedisConnection {
     /// Subscribes to channels, of which there is at least one. Returns once the subscription is in force.
     pub(crate) async fn subscribe(&mut self, channels: &[String]) -> RedisResult<()> {
         match self {
-            RedisConnection::Single(connection) => connection.subscribe(channels).await,
+            RedisConnection::Single(connection, _) => connection.subscribe(channels).await,
             RedisConnection::Cluster(connection) => try_join_all(
                 by_slot(channels)
                     .into_iter()
@@ -107,7 +120,7 @@ impl RedisConnection {
     /// Unsubscribes from channels, of which there is at least one.
     pub(crate) async fn unsubscribe(&mut self, channels: &[String]) -> RedisResult<()> {
         match self {
-            RedisConnection::Single(connection) => connection.unsubscribe(channels).await,
+            RedisConnection::Single(connection, _) => connection.unsubscribe(channels).await,
             RedisConnection::Cluster(connection) => try_join_all(
                 by_slot(channels)
                     .into_iter()
@@ -118,28 +131,38 @@ impl RedisConnection {
         }
     }
 
-    /// The run ids of all servers behind this connection. They change when a server restarts or another
-    /// one takes over.
-    pub(crate) async fn run_ids(&mut self) -> RedisResult<String> {
-        let reply = self.send(redis::cmd("INFO").arg("server")).await?.extract_error()?;
+    /// Identifies the data behind this connection, on all servers. It changes when a server restarts or another one
+    /// takes over: confirmed writes may then be missing.
+    pub(crate) async fn data_id(&mut self) -> RedisResult<String> {
+        let mut ids: Vec<String> = self.servers().await?.iter().map(ServerInfo::data_id).collect();
+        ids.sort_unstable();
+        Ok(ids.join(", "))
+    }
+
+    /// Identity and role of the one server behind this connection. Both are empty if it does not allow `INFO`.
+    pub(super) async fn server(&mut self) -> RedisResult<ServerInfo> {
+        match self.servers().await {
+            Ok(servers) => Ok(servers.into_iter().next().unwrap_or_default()),
+            Err(error) if error.kind() == ServerErrorKind::NoPerm.into() => Ok(ServerInfo::default()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn servers(&mut self) -> RedisResult<Vec<ServerInfo>> {
+        let reply = self.send(redis::cmd("INFO").arg("server").arg("replication")).await?.extract_error()?;
         let infos = match reply {
             // A cluster replies by address.
             Value::Map(infos) => infos.into_iter().map(|(_, info)| info).collect(),
             info => vec![info],
         };
         let infos = infos.into_iter().map(String::from_redis_value).collect::<Result<Vec<_>, _>>()?;
-        let mut ids: Vec<&str> = infos.iter().filter_map(|info| run_id(info)).collect();
-        ids.sort_unstable();
-        Ok(ids.concat())
+        Ok(infos.iter().map(|info| ServerInfo::parse(info)).collect())
     }
 
+    /// Fails if the server refuses even this, for example because it loads its data.
     pub(crate) async fn ping(&mut self) -> RedisResult<()> {
-        self.send(&redis::cmd("PING")).await.map(drop)
+        self.query(&redis::cmd("PING")).await
     }
-}
-
-fn run_id(info: &str) -> Option<&str> {
-    info.lines().find_map(|line| line.strip_prefix("run_id:"))
 }
 
 /// Groups channels by slot: all channels of a project are in one, and a command may name only one slot's.

@@ -82,7 +82,7 @@ pub(crate) async fn supervise<S: Session>(
         let ended = match connected {
             Ok(connected) => tokio::select! {
                 ended = session.serve(connected.connection.clone(), &mut up) => ended,
-                error = connected.closed() => Err(error),
+                error = connected.lost() => Err(error),
             },
             Err(error) => Err(error),
         };

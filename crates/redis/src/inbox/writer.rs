@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::expiry::expire_in_turns;
 use super::receipts::ReceiptBatch;
 use super::shared::Shared;
-use crate::connection::{RedisConnection, Session, Up, script};
+use crate::connection::{RedisConnection, Session, Up, is_no_master, script};
 use crate::options::REPLY_TIMEOUT;
 
 /// Maximum number of receipts in one pipeline.
@@ -60,6 +60,8 @@ impl InboxWriter {
                         limited!(ERROR, failed, "inbox key has the wrong type; acknowledgements dropped");
                     }
                 }
+                // Repeated with the next connection, which is to a master.
+                Err(error) if is_no_master(error.kind()) => return Err(error),
                 Err(error) => {
                     limited!(
                         ERROR,

@@ -108,7 +108,10 @@ impl GroupClient {
     /// Runs a session, and reconnects until it ends.
     pub async fn run(self: Arc<Self>, first: FirstConnection, session: impl WorkerSession) {
         let supervised = SupervisedWorker { client: self.clone(), session };
-        supervise(&self.connector, supervised, Some(first.0)).await;
+        tokio::select! {
+            () = supervise(&self.connector, supervised, Some(first.0)) => {}
+            never = self.connector.verify_address() => match never {},
+        }
     }
 
     /// Interval at which the lease is renewed.

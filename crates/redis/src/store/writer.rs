@@ -25,8 +25,8 @@ const BATCH_MAX: usize = 1024;
 pub(super) struct StoreWriter {
     shared: Arc<Shared>,
     lease: Option<Lease>,
-    /// Run ids of the servers that hold the lease. Empty until they are known.
-    run_ids: String,
+    /// Identifies the data that holds the lease. Empty until it is known.
+    data_id: String,
     /// Changes that may have been sent and have no reply yet.
     unconfirmed: ChangeBatch,
     renewal: Interval,
@@ -51,8 +51,8 @@ impl StoreWriter {
             swept: counter!("switchboard_leases_swept_total"),
             nodes: gauge!("switchboard_nodes"),
         };
-        let (run_ids, unconfirmed) = (String::new(), ChangeBatch::default());
-        StoreWriter { shared, lease, run_ids, unconfirmed, renewal, meters }
+        let (data_id, unconfirmed) = (String::new(), ChangeBatch::default());
+        StoreWriter { shared, lease, data_id, unconfirmed, renewal, meters }
     }
 
     /// Publishes the connection and the lease to the store.
@@ -68,13 +68,13 @@ impl StoreWriter {
     async fn begin(&mut self, connection: &mut RedisConnection) -> Result<(), WriteError> {
         let leases = self.shared.leases.clone();
         leases.load(connection).await?;
-        let run_ids = connection.run_ids().await?;
+        let data_id = connection.data_id().await?;
         if let Some(lease) = &self.lease {
-            let is_same_redis = self.run_ids.is_empty() || self.run_ids == run_ids;
-            if !is_same_redis || !leases.renew(connection, &lease.id).await?.is_ours {
+            let is_same_data = self.data_id.is_empty() || self.data_id == data_id;
+            if !is_same_data || !leases.renew(connection, &lease.id).await?.is_ours {
                 return Err(WriteError::LeaseLost);
             }
-            self.run_ids = run_ids;
+            self.data_id = data_id;
             return Ok(());
         }
         let Some(lease) = leases.claim(connection, self.shared.context.node).await? else {
@@ -84,7 +84,7 @@ impl StoreWriter {
             }
             return Err(WriteError::Redis(io::Error::other("the id of this node is taken").into()));
         };
-        (self.lease, self.run_ids) = (Some(lease), run_ids);
+        (self.lease, self.data_id) = (Some(lease), data_id);
         self.queue_everything();
         Ok(())
     }

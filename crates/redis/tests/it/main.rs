@@ -8,6 +8,7 @@ mod cluster_and_sentinel;
 mod contracts;
 #[cfg(feature = "legacy")]
 mod emit_bridge;
+mod failovers;
 mod faults;
 mod inbox;
 mod inbox_limits;

@@ -101,6 +101,11 @@ pub const METRICS: &[Metric] = &[
     ),
     gauge("switchboard_nodes", "", "Nodes with a valid lease, including this one"),
     gauge("switchboard_redis_up", "connection", "1 while this connection to Redis is up, by its use"),
+    counter(
+        "switchboard_redis_connections_replaced_total",
+        "reason",
+        "Connections to Redis that were given up because they led to a replica, or to another server than newer connections, by reason",
+    ),
     counter("switchboard_bus_published_total", "", "Publications that Redis accepted"),
     counter("switchboard_bus_received_total", "", "Publications received from other nodes"),
     counter(
