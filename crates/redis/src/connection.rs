@@ -6,6 +6,7 @@
 
 mod backoff;
 mod connector;
+mod first_words;
 mod losses;
 mod reconnects;
 mod redis_connection;

@@ -10,13 +10,14 @@ use redis::aio::AsyncPushSender;
 use redis::cluster::ClusterClientBuilder;
 use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionInfo, ErrorKind, IntoConnectionInfo, ProtocolVersion, PushInfo,
-    PushKind, RedisError, RedisResult, TlsCertificates, TlsMode,
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo,
+    ProtocolVersion, PushInfo, PushKind, RedisError, RedisResult, TlsCertificates, TlsMode,
 };
 use switchboard_log::{limited, printable_error};
 use tokio::sync::{Mutex, Notify};
 use tokio::time::{sleep, timeout};
 
+use super::first_words::explain;
 use super::losses::Losses;
 use super::redis_connection::RedisConnection;
 use super::server_identity::{IdentityWatch, ServerIdentity};
@@ -31,6 +32,7 @@ const VERIFY_INTERVAL: Duration = Duration::from_secs(5);
 pub(crate) struct Connector {
     topology: Topology,
     addresses: String,
+    first_address: ConnectionAddr,
     /// Losses of connections that were up.
     pub(crate) losses: Losses,
     server: Arc<ServerIdentity>,
@@ -89,7 +91,8 @@ impl Connector {
         }
         let infos = options.urls.iter().map(|url| connection_info(url)).collect::<RedisResult<Vec<_>>>()?;
         let Some(first) = infos.first().cloned() else { return Err(invalid("no address is given")) };
-        let addresses: Vec<String> = infos.iter().map(|info| info.addr().to_string()).collect();
+        let addresses: Vec<String> = infos.iter().map(|info| shown(info.addr())).collect();
+        let first_address = first.addr().clone();
         let tls = tls::certificates(&first, options.root_certificates.as_deref())?;
         let topology = match &options.mode {
             Mode::Single => Topology::Single(Box::new(match tls {
@@ -107,7 +110,7 @@ impl Connector {
             }
         };
         let (losses, server) = (Losses::default(), Arc::new(ServerIdentity::new()));
-        Ok(Connector { topology, addresses: addresses.join(", "), losses, server })
+        Ok(Connector { topology, addresses: addresses.join(", "), first_address, losses, server })
     }
 
     /// The configured addresses as `host:port`, without user names and passwords.
@@ -140,7 +143,10 @@ impl Connector {
             Ok::<(), ()>(())
         };
         let connecting = async {
-            let mut connection = self.connect_with(push).await?;
+            let mut connection = match self.connect_with(push).await {
+                Ok(connection) => connection,
+                Err(error) => return Err(explain(&self.first_address, error).await),
+            };
             let watch = self.server.watch();
             if let RedisConnection::Single(..) = connection {
                 self.server.register(&connection.server().await?)?;
@@ -186,6 +192,16 @@ impl Connector {
             .set_push_sender(push);
         let connection = client.get_multiplexed_async_connection_with_config(&config).await?;
         Ok(RedisConnection::Single(connection, self.server.clone()))
+    }
+}
+
+/// An address as `host:port`.
+fn shown(address: &ConnectionAddr) -> String {
+    match address {
+        ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } if host.contains(':') => {
+            format!("[{host}]:{port}")
+        }
+        other => other.to_string(),
     }
 }
 
@@ -243,4 +259,21 @@ fn sentinel(
         builder = builder.set_client_to_sentinel_password(password);
     }
     builder.build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_shown_without_secrets_and_ipv6_in_brackets() {
+        let options = Options {
+            urls: ["[::1]:7000", "[2001:db8::1]", "h:1"]
+                .map(|host| format!("redis://u:secret@{host}"))
+                .into(),
+            mode: Mode::Cluster,
+            ..Options::new("")
+        };
+        assert_eq!(Connector::new(&options).unwrap().addresses(), "[::1]:7000, [2001:db8::1]:6379, h:1");
+    }
 }

@@ -2,13 +2,13 @@
 //!
 //! The loop connects, runs a [`Session`] over the connection until either fails, waits for a random and growing
 //! delay, and connects again. `switchboard_redis_up{connection}` is 1 while the session is [`Up`]. Each loss is
-//! logged once.
+//! logged once, then each new reason why attempts fail, and the return.
 
 use std::future::Future;
 use std::ops::ControlFlow;
 
 use metrics::{Gauge, gauge};
-use redis::RedisResult;
+use redis::{RedisError, RedisResult};
 use switchboard_log::{limited, printable_error};
 
 use super::backoff::Backoff;
@@ -39,29 +39,47 @@ pub(crate) trait Session: Send {
     fn disconnected(&mut self) -> ControlFlow<()>;
 }
 
-/// Whether a session is ready, as the metric shows it.
+/// Whether a session is ready, as the metric and the log show it.
 pub(crate) struct Up {
+    connection: &'static str,
     gauge: Gauge,
     is_up: bool,
+    /// Why connections have ended since the session was up.
+    reasons: Vec<String>,
 }
 
+/// Most reasons that are logged until the session is up again.
+const REASONS_MAX: usize = 8;
+
 impl Up {
-    fn new(connection: &'static str) -> Self {
+    fn new(connection: &'static str, is_up: bool) -> Self {
         let gauge = gauge!("switchboard_redis_up", "connection" => connection);
         gauge.set(0.0);
-        Up { gauge, is_up: false }
+        Up { connection, gauge, is_up, reasons: Vec::new() }
     }
 
     /// Marks the session as up until its connection ends.
     pub(crate) fn set(&mut self) {
         self.gauge.set(1.0);
-        self.is_up = true;
+        if !std::mem::replace(&mut self.is_up, true) && !std::mem::take(&mut self.reasons).is_empty() {
+            limited!(INFO, connection = self.connection, "connected to Redis again");
+        }
     }
 
-    /// Returns whether the session was up.
+    /// Marks the session as down. Returns whether it was up.
     fn clear(&mut self) -> bool {
         self.gauge.set(0.0);
         std::mem::take(&mut self.is_up)
+    }
+
+    /// Records why a connection ended or could not be made. Returns whether the reason is new.
+    fn fail(&mut self, error: &RedisError) -> bool {
+        let reason = error.to_string();
+        let is_new = !self.reasons.contains(&reason) && self.reasons.len() < REASONS_MAX;
+        if is_new {
+            self.reasons.push(reason);
+        }
+        is_new
     }
 }
 
@@ -71,8 +89,7 @@ pub(crate) async fn supervise<S: Session>(
     mut session: S,
     mut first: Option<Connected>,
 ) {
-    let mut up = Up::new(S::CONNECTION);
-    up.is_up = first.is_some();
+    let mut up = Up::new(S::CONNECTION, first.is_some());
     let mut backoff = Backoff::default();
     loop {
         let connected = match first.take() {
@@ -90,18 +107,27 @@ pub(crate) async fn supervise<S: Session>(
         let after = session.disconnected();
         match ended {
             Ok(()) => return,
-            Err(error) if was_up => {
-                backoff = Backoff::default();
-                connector.losses.record();
-                limited!(WARN, connection, error = printable_error(&error), "{}", S::LOST);
-            }
             Err(error) => {
-                limited!(
-                    DEBUG,
-                    connection,
-                    error = printable_error(&error),
-                    "cannot connect to Redis; another attempt follows"
-                )
+                let is_new = up.fail(&error);
+                if was_up {
+                    backoff = Backoff::default();
+                    connector.losses.record();
+                    limited!(WARN, connection, error = printable_error(&error), "{}", S::LOST);
+                } else if is_new {
+                    limited!(
+                        WARN,
+                        connection,
+                        error = printable_error(&error),
+                        "cannot connect to Redis; attempts continue"
+                    );
+                } else {
+                    limited!(
+                        DEBUG,
+                        connection,
+                        error = printable_error(&error),
+                        "cannot connect to Redis; another attempt follows"
+                    );
+                }
             }
         }
         if after.is_break() {

@@ -27,6 +27,7 @@ mod mesa_inbox;
 mod missed_publications;
 #[cfg(feature = "legacy")]
 mod node_js;
+mod refusals;
 mod seats;
 mod support;
 mod two_devices;
