@@ -104,15 +104,27 @@ impl Jwks {
         cache.tried_at = Some(now);
         match fetched {
             Ok(keys) => {
+                if cache.error.is_some() {
+                    limited!(INFO, url = self.url.as_str(), "key set fetched again");
+                }
                 (cache.keys, cache.fetched_at, cache.error) = (Some(Arc::new(keys)), Some(now), None);
             }
             Err(error) => {
-                limited!(
-                    WARN,
-                    url = self.url.as_str(),
-                    error = printable_error(&error),
-                    "could not fetch the key set; cached keys stay in use"
-                );
+                // Tokens have it fetched again every few seconds, so only the first failure is a warning.
+                match cache.error {
+                    None => limited!(
+                        WARN,
+                        url = self.url.as_str(),
+                        error = printable_error(&error),
+                        "could not fetch the key set; cached keys stay in use"
+                    ),
+                    Some(_) => limited!(
+                        DEBUG,
+                        url = self.url.as_str(),
+                        error = printable_error(&error),
+                        "could not fetch the key set again"
+                    ),
+                }
                 cache.error = Some(Arc::new(error));
             }
         }
