@@ -2,7 +2,7 @@
 
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
-use switchboard_client::{Client, Options};
+use switchboard_client::{Client, EmitError, Options, RequestError};
 use tokio::sync::mpsc;
 
 use crate::args::Tail;
@@ -22,8 +22,10 @@ pub(crate) async fn run(tail: &Tail) -> anyhow::Result<()> {
         let _ = again.try_send(());
     });
     loop {
-        for room in &tail.rooms {
-            let _: Value = client.request("/join", &json!({ "room": room })).await.map_err(refusal)?;
+        match join(&client, &tail.rooms).await {
+            // The next round joins all rooms again, over the next connection.
+            Err(RequestError::Disconnected | RequestError::Emit(EmitError::Disconnected)) => {}
+            joined => joined.map_err(refusal)?,
         }
         tokio::select! {
             _ = reconnected.recv() => {}
@@ -32,5 +34,12 @@ pub(crate) async fn run(tail: &Tail) -> anyhow::Result<()> {
         }
     }
     client.close().await;
+    Ok(())
+}
+
+async fn join(client: &Client, rooms: &[String]) -> Result<(), RequestError> {
+    for room in rooms {
+        let _: Value = client.request("/join", &json!({ "room": room })).await?;
+    }
     Ok(())
 }
