@@ -218,8 +218,9 @@ mod tests {
         let mut command = Args::command().term_width(100).disable_help_subcommand(true);
         command.build();
         let mut text = "<!-- Generated from the help of the command by a test; see CONTRIBUTING.md. Do not edit. -->\n\n\
-                        # Commands\n\nThe exit status is 0 on success, 1 after a failure at run time, and 2 for an \
-                        invalid command line or invalid settings.\n"
+                        # Commands\n\nThe exit status is 0 on success, 1 after a failure at run time, 2 for an \
+                        invalid command line or invalid settings, and 141 if the reader of the output is gone, as after \
+                        `switchboard tail … | head -1`. `serve` and `demo` go on without a reader.\n"
             .to_owned();
         add_help(&mut command, &mut text);
         generated::assert_current("docs/reference/commands.md", &text);

@@ -1,12 +1,13 @@
 //! The `switchboard` command.
 //!
 //! Exit status: 0 on success, 1 after a failure at run time, 2 for an invalid command line or invalid
-//! settings.
+//! settings, 141 if the reader of the output is gone.
 
 mod args;
 mod cmd;
 mod output;
 mod settings;
+mod streams;
 
 use clap::Parser;
 

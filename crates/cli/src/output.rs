@@ -1,11 +1,13 @@
 //! The output of a command, and its end: its error and its exit status.
 
 use std::fmt::Write;
-use std::io::{IsTerminal, stderr, stdout};
+use std::io::{self, IsTerminal, stderr, stdout};
 use std::process::ExitCode;
 
 use switchboard_client::RequestError;
 use switchboard_log::{is_printable, printable};
+
+use crate::streams::{print_error_line, print_line};
 
 /// Why a command failed.
 pub(crate) enum Failure {
@@ -22,13 +24,15 @@ pub(crate) fn exit(outcome: Result<(), Failure>) -> ExitCode {
         Err(Failure::Usage(error)) => (error, 2),
         Err(Failure::Run(error)) => (error, 1),
     };
-    eprintln!("error: {}", printable_lines(&error.to_string()));
     // Some errors repeat the text of their cause.
     let mut causes: Vec<String> = error.chain().skip(1).map(ToString::to_string).collect();
     causes.dedup();
+    let mut text = format!("error: {}\n", printable_lines(&error.to_string()));
     for cause in causes {
-        eprintln!("  because: {}", printable_lines(&cause));
+        text += &format!("  because: {}\n", printable_lines(&cause));
     }
+    // The status reports the failure even if nothing reads the text.
+    let _ = io::Write::write_all(&mut stderr(), text.as_bytes());
     ExitCode::from(status)
 }
 
@@ -44,12 +48,12 @@ pub(crate) fn refusal(error: RequestError) -> anyhow::Error {
 
 /// Prints JSON from a server as one line of the output.
 pub(crate) fn print_json(json: &str) {
-    println!("{}", json_line(json, stdout().is_terminal()));
+    print_line(json_line(json, stdout().is_terminal()));
 }
 
 /// Prints JSON from a server as one line of the error output.
 pub(crate) fn eprint_json(json: &str) {
-    eprintln!("{}", json_line(json, stderr().is_terminal()));
+    print_error_line(json_line(json, stderr().is_terminal()));
 }
 
 /// JSON in one line. For a terminal, characters that are not printable, which could move its cursor or change

@@ -7,6 +7,7 @@ use switchboard_dispatcher::{Message, Target};
 use crate::args::Dispatch;
 use crate::cmd::data::json_or_text;
 use crate::output::Failure;
+use crate::streams::print_line;
 
 /// Sends the event; with `--sync` prints the number of inboxes that store it.
 pub(crate) async fn run(dispatch: &Dispatch) -> Result<(), Failure> {
@@ -18,7 +19,7 @@ pub(crate) async fn run(dispatch: &Dispatch) -> Result<(), Failure> {
         None => through_redis(dispatch).await?,
     };
     if let Some(inboxes) = inboxes {
-        println!("stored in {inboxes} {}", if inboxes == 1 { "inbox" } else { "inboxes" });
+        print_line(format_args!("stored in {inboxes} {}", if inboxes == 1 { "inbox" } else { "inboxes" }));
     }
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! `switchboard serve` and `switchboard demo`.
 
+use std::io::Write;
+
 use switchboard_log::{Printable, limited, printable};
 use switchboard_server::config::{Log, LogFormat};
 use switchboard_server::{Config, Mode};
@@ -9,19 +11,22 @@ use tracing_subscriber::fmt::format::debug_fn;
 
 use crate::output::Failure;
 
-/// Runs the server until a signal.
+/// Runs the server until a signal, also without a reader of its banner and its log.
 pub(crate) async fn run(config: &Config, mode: Mode) -> Result<(), Failure> {
     init_log(&config.log)?;
     log_panics();
-    switchboard_server::run(config, mode, |banner| print!("{banner}"))
-        .await
-        .map_err(|error| Failure::Run(error.into()))
+    let print = |banner: &str| drop(write!(std::io::stdout(), "{banner}"));
+    switchboard_server::run(config, mode, print).await.map_err(|error| Failure::Run(error.into()))
 }
 
 fn init_log(log: &Log) -> Result<(), Failure> {
     let filter = EnvFilter::try_new(&log.filter)
         .map_err(|error| Failure::Usage(anyhow::Error::new(error).context(invalid_filter(&log.filter))))?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // An error of the standard error cannot be reported there: the attempt would panic.
+    let lines = tracing_subscriber::fmt()
+        .log_internal_errors(false)
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     match log.format {
         // The lines of other libraries contain text from outside, too.
         LogFormat::Text => lines

@@ -8,7 +8,8 @@ use tokio::sync::mpsc;
 use crate::args::Tail;
 use crate::output::{eprint_json, print_json, refusal};
 
-/// Prints `{"event":…,"data":…}` lines until Ctrl-C, or until the client stops reconnecting.
+/// Prints `{"event":…,"data":…}` lines until Ctrl-C, until the reader of the lines is gone, or until the client stops
+/// reconnecting.
 pub(crate) async fn run(tail: &Tail) -> anyhow::Result<()> {
     let options = Options::default().with_reconnect(true);
     let client = Client::connect_with(&tail.url, options)

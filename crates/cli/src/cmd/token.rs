@@ -9,6 +9,7 @@ use switchboard_server::Config;
 use crate::args::Token;
 use crate::cmd::data::json_or_text;
 use crate::output::{Failure, print_json};
+use crate::streams::print_line;
 
 /// Prints a new token, or the user and the expiry of a token.
 pub(crate) async fn run(token: Token) -> Result<(), Failure> {
@@ -18,7 +19,7 @@ pub(crate) async fn run(token: Token) -> Result<(), Failure> {
             let claims = read_claims(&claims)?;
             let secret = config.auth.jwt_secret.iter().next().ok_or_else(no_keys)?;
             let token = switchboard_auth::sign(secret.reveal(), &user, expires_in, claims);
-            println!("{}", token.map_err(|error| Failure::Run(error.into()))?);
+            print_line(token.map_err(|error| Failure::Run(error.into()))?);
         }
         Token::Check { token, settings } => check(&settings.load()?, &token).await?,
     }

@@ -3,6 +3,7 @@
 mod api;
 mod backend;
 mod clients;
+mod closed_pipes;
 mod command;
 mod disconnect;
 mod idempotency;
