@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow, bail, ensure};
+use reqwest::Url;
 use serde_json::{Value, json};
 use switchboard_dispatcher::{
     Audience, Dispatcher, DispatcherOptions, IntoAudience, RedisOptions, SocketId, Target,
@@ -50,7 +51,11 @@ impl Connection {
         let key = self.key.clone().or_else(|| std::env::var(KEY_VARIABLE).ok());
         let key = key
             .ok_or_else(|| Failure::Usage(anyhow!("--url needs a key; set {KEY_VARIABLE}, or use --key")))?;
-        let (status, response) = post(url, endpoint, &key, body).await.map_err(Failure::Run)?;
+        let address = endpoint_address(url, endpoint).map_err(Failure::Usage)?;
+        let (status, response) = post(address, &key, body)
+            .await
+            .with_context(|| format!("cannot reach {url}"))
+            .map_err(Failure::Run)?;
         if status == 200 {
             return match response["degraded"] == true {
                 true => Err(Failure::Run(anyhow!(
@@ -102,13 +107,26 @@ fn to_json(users: &[String], sets: &[String], sockets: &[SocketId]) -> anyhow::R
     Ok(json!({ "users": users, "rooms": rooms, "tags": tags, "sockets": sockets }))
 }
 
-async fn post(url: &str, endpoint: &str, key: &str, body: String) -> anyhow::Result<(u16, Value)> {
+/// The address of an endpoint of the API. `url` may have a path, for a node behind a proxy.
+fn endpoint_address(url: &str, endpoint: &str) -> anyhow::Result<Url> {
+    let invalid = || format!("--url is `{url}`; expected an address such as http://127.0.0.1:4001");
+    let mut address = Url::parse(url).with_context(invalid)?;
+    let has_more =
+        address.query().is_some() || address.fragment().is_some() || !address.username().is_empty();
+    ensure!(["http", "https"].contains(&address.scheme()) && !has_more, invalid());
+    address
+        .path_segments_mut()
+        .expect("an address of HTTP has a path")
+        .pop_if_empty()
+        .extend(["api", "v1", endpoint]);
+    Ok(address)
+}
+
+async fn post(address: Url, key: &str, body: String) -> anyhow::Result<(u16, Value)> {
     let tls = switchboard_tls::client_config::<&[u8]>(&[])?;
     let client =
         reqwest::Client::builder().timeout(RESPONSE_TIMEOUT).tls_backend_preconfigured(tls).build()?;
-    let address = format!("{}/api/v1/{endpoint}", url.trim_end_matches('/'));
-    let request = client.post(address).bearer_auth(key).body(body);
-    let response = request.send().await.with_context(|| format!("cannot reach {url}"))?;
+    let response = client.post(address).bearer_auth(key).body(body).send().await?;
     let (status, text) = (response.status().as_u16(), response.text().await?);
     Ok((status, serde_json::from_str(&text).unwrap_or_default()))
 }

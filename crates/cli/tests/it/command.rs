@@ -267,6 +267,18 @@ fn invalid_settings_end_the_process_with_status_2_and_name_their_source() {
 }
 
 #[test]
+fn an_address_of_the_api_that_is_more_than_a_path_is_refused() {
+    for address in
+        ["http://host/?key=k", "http://host/#x", "http://user@host/", "ftp://host/", "host:4001", "http://"]
+    {
+        let output = run(&["dispatch", "NEWS", "--url", address, "--key", "k", "--everyone"]);
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{address}: {error}");
+        assert!(error.contains(&format!("--url is `{address}`; expected an address such as")), "{error}");
+    }
+}
+
+#[test]
 fn check_prints_the_settings_of_environment_and_flags() {
     let output = Command::new(SWITCHBOARD)
         .args(["check", "--set", "limits.enabled=false"])
