@@ -11,6 +11,22 @@ SOCKET_IO = ["node", f"{PEERS}/socketio.mjs"]
 SOCKETIOXIDE = [f"{PEERS}/socketioxide/target/release/bench-peer-socketioxide"]
 
 
+def run(main):
+    """Runs a program. If the reader of its output is gone, as after `| head`, ends it quietly and as SIGPIPE would.
+
+    The signal itself would end it without the servers that it has started."""
+    try:
+        try:
+            main()
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # The interpreter flushes both once more.
+        for output in (sys.stdout, sys.stderr):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), output.fileno())
+        sys.exit(128 + signal.SIGPIPE)
+
+
 def build(switchboard=True, node=True, socketioxide=True):
     def step(*command, cwd=ROOT):
         print("+", *command, file=sys.stderr)

@@ -8,6 +8,7 @@ An import is a `use`, a path that begins with `crate`, `super`, `self` or a chil
 the end of a file and the paths of `pub(in …)` do not count.
 """
 import re
+import signal
 import sys
 from pathlib import Path
 
@@ -150,5 +151,7 @@ def main():
 
 
 if __name__ == "__main__":
+    # Without a reader of the output, end as other programs do.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     sys.setrecursionlimit(10_000)
     main()

@@ -14,6 +14,9 @@ const {
   USERS = "ann bob",
 } = process.env;
 
+// `node backend.mjs | head -1` ends quietly, with the status that a shell gives to other programs.
+process.stdout.on("error", ({ code }) => process.exit(code === "EPIPE" ? 141 : 1));
+
 // With "redis://localhost:6379" it would send through Redis, to all nodes that share it.
 const dispatcher = new Dispatcher(API, { key: API_KEY, sync: { enabled: true } });
 

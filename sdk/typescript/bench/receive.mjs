@@ -17,8 +17,9 @@ import { WebSocket, WebSocketServer } from "ws";
 
 import { EmitClient } from "../dist/client.js";
 import { Dispatch } from "../dist/dispatch.js";
+import { numberArgument } from "./command.mjs";
 
-const MESSAGES = Number(process.argv[2] ?? 200_000);
+const MESSAGES = numberArgument(0, "the number of messages", 200_000, 1e9);
 const ROUNDS = 5;
 const DATA = { username: "Ann", text: "x".repeat(64), at: [1, 2, 3] };
 
@@ -91,6 +92,7 @@ function serve() {
   process.on("message", (messages) => {
     for (const [socket, message] of [...peers].slice(-1)) for (let i = 0; i < messages; i++) socket.send(message);
   });
+  process.on("disconnect", () => process.exit());
   server.on("listening", () => process.send(server.address().port));
 }
 

@@ -14,9 +14,10 @@ import { fileURLToPath } from "node:url";
 import { WebSocket } from "ws";
 
 import { EmitClient } from "../dist/client.js";
+import { numberArgument } from "./command.mjs";
 
-const CLIENTS = Number(process.argv[2] ?? 1000);
-const DOWNTIME_MS = Number(process.argv[3] ?? 3) * 1000;
+const CLIENTS = numberArgument(0, "the number of clients", 1000, 100_000);
+const DOWNTIME_MS = numberArgument(1, "the downtime in seconds", 3, 3600) * 1000;
 const DELAY_MS = 500;
 const MAX_DELAY_MS = 20_000;
 const BUCKET_MS = 500;

@@ -109,6 +109,14 @@ describe("the example page notify", () => {
   });
 });
 
+test("the notify backend ends quietly if nothing reads its output", LIMITS, async () => {
+  const child = spawn(process.execPath, ["backend.mjs"], { cwd: BACKEND, stdio: "pipe" });
+  child.stdout.destroy();
+  const errors = child.stderr.toArray();
+  assert.deepEqual(await once(child, "exit"), [141, null]);
+  assert.equal(Buffer.concat(await errors).toString(), "");
+});
+
 /** The backend process and its output. */
 class Backend {
   /** The address of each user. */
