@@ -111,9 +111,9 @@ impl Dispatcher {
         let audience = audience.into_audience()?;
         let sync = self.sync && message.sync;
         if self.legacy {
-            let users = legacy_recipients(&audience)?;
-            let inboxes = self.send_legacy(&message.to_json(), &users, sync).await?;
-            let is_stored = sync && !users.contains(&EVERYONE);
+            let to = legacy_audience(&audience)?;
+            let inboxes = self.send_legacy(&message.to_json(), &to, sync).await?;
+            let is_stored = sync && !to.users.contains(&EVERYONE);
             return Ok(Dispatched { inboxes: is_stored.then_some(inboxes), evicted: 0 });
         }
         let event =
@@ -135,7 +135,7 @@ impl Dispatcher {
 
     /// Closes the sockets of any audience. Each socket first sends its queued messages. A code that servers may not
     /// send is left out, and the reason is truncated to 123 bytes. Legacy servers only close users or everyone, with
-    /// code 1000 and no reason.
+    /// code 1000 and no reason, and ignore exceptions from everyone.
     ///
     /// ```no_run
     /// # async fn example(dispatcher: switchboard_dispatcher::Dispatcher) -> Result<(), Box<dyn std::error::Error>> {
@@ -153,9 +153,7 @@ impl Dispatcher {
             return self.publish(audience, Content::Close { code, reason: reason.into() }).await;
         }
         match (code, reason) {
-            (NORMAL, "") => {
-                self.send_legacy(DISCONNECT, &legacy_recipients(&audience)?, false).await.map(drop)
-            }
+            (NORMAL, "") => self.send_legacy(DISCONNECT, &legacy_audience(&audience)?, false).await.map(drop),
             _ => Err(DispatchError::LegacyClose),
         }
     }
@@ -171,13 +169,24 @@ impl Dispatcher {
     }
 
     /// Returns the number of inboxes in which the message was stored.
-    async fn send_legacy(&self, message: &str, users: &[&str], sync: bool) -> Result<usize, DispatchError> {
+    async fn send_legacy(
+        &self,
+        message: &str,
+        LegacyAudience { users, excluding }: &LegacyAudience<'_>,
+        sync: bool,
+    ) -> Result<usize, DispatchError> {
         let namespace = self.namespace.as_deref();
-        Ok(self
-            .publisher
-            .dispatch_to_legacy(&LegacyMessage { namespace, message, users, store: sync })
-            .await?)
+        let message = LegacyMessage { namespace, message, users, excluding, store: sync };
+        Ok(self.publisher.dispatch_to_legacy(&message).await?)
     }
+}
+
+/// An audience in the format of legacy servers.
+struct LegacyAudience<'a> {
+    /// Users without duplicates, or `*`.
+    users: Vec<&'a str>,
+    /// The exceptions from `*`, which only Switchboard nodes apply.
+    excluding: Vec<&'a str>,
 }
 
 fn audience_of(recipients: &[impl AsRef<str>], excluding: &[impl AsRef<str>]) -> Result<Audience, NameError> {
@@ -205,25 +214,23 @@ fn users_of(audience: &Audience) -> Option<Vec<UserId>> {
     Some(users)
 }
 
-/// The recipients in the format of legacy servers, without duplicates.
-fn legacy_recipients(audience: &Audience) -> Result<Vec<&str>, DispatchError> {
-    let mut users = Vec::with_capacity(audience.to.len());
-    let mut seen: HashSet<&Target> = audience.except.iter().collect();
-    let is_for_everyone = audience.to.contains(&Target::Everyone);
-    if let Some(target) =
-        audience.except.iter().find(|target| is_for_everyone || !matches!(target, Target::User(_)))
-    {
-        return Err(DispatchError::LegacyTarget(target.clone()));
+/// Converts an audience of users, or of everyone, with users as exceptions.
+fn legacy_audience(audience: &Audience) -> Result<LegacyAudience<'_>, DispatchError> {
+    let excluding = audience.except.iter().map(legacy_user).collect::<Result<Vec<&str>, _>>()?;
+    if audience.to.contains(&Target::Everyone) {
+        return Ok(LegacyAudience { users: vec![EVERYONE], excluding });
     }
-    for target in &audience.to {
-        match target {
-            Target::Everyone => return Ok(vec![EVERYONE]),
-            Target::User(user) if seen.insert(target) => users.push(&**user),
-            Target::User(_) => {}
-            other => return Err(DispatchError::LegacyTarget(other.clone())),
-        }
+    let mut users = audience.to.iter().map(legacy_user).collect::<Result<Vec<&str>, _>>()?;
+    let mut seen: HashSet<&str> = excluding.into_iter().collect();
+    users.retain(|user| seen.insert(user));
+    Ok(LegacyAudience { users, excluding: Vec::new() })
+}
+
+fn legacy_user(target: &Target) -> Result<&str, DispatchError> {
+    match target {
+        Target::User(user) => Ok(user),
+        other => Err(DispatchError::LegacyTarget(other.clone())),
     }
-    Ok(users)
 }
 
 fn now_ms() -> u64 {

@@ -37,7 +37,7 @@ pub enum DispatchError {
     /// Redis did not respond, or responded with an error. The message may have been sent or stored.
     #[error("Redis did not accept the message")]
     Redis(#[from] StoreError),
-    /// Legacy servers support users and everyone as targets, and no exceptions from everyone.
+    /// Legacy servers support users and everyone as targets, and users as exceptions.
     #[error("legacy servers cannot send to {0}")]
     LegacyTarget(Target),
     /// Legacy servers do not support other close codes and reasons.

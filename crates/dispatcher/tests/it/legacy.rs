@@ -65,6 +65,9 @@ async fn messages_are_published_in_the_legacy_format_and_unsupported_targets_are
     assert_eq!(legacy.next().await, json!({ "message": chat, "recipients": ["1", "1\""] }));
     dispatcher.dispatch(&message("{\"n\":1}"), &["*"]).await.unwrap();
     assert_eq!(legacy.next().await, json!({ "message": chat, "recipients": ["*"] }));
+    dispatcher.dispatch_except(&message("{\"n\":1}"), &["*"], &["1", "\""]).await.unwrap();
+    let to_others = json!({ "message": chat, "recipients": ["*"], "excluding": ["1", "\""] });
+    assert_eq!(legacy.next().await, to_others);
     dispatcher.disconnect(&["1"]).await.unwrap();
     let close = json!({ "op": 5, "d": {}, "t": "DISCONNECT_CLIENT" });
     assert_eq!(legacy.next().await, json!({ "message": close, "recipients": ["1"] }));
@@ -72,7 +75,7 @@ async fn messages_are_published_in_the_legacy_format_and_unsupported_targets_are
     let refused = dispatcher.close_sockets(Target::user("1").unwrap(), 4003, "").await;
     assert!(matches!(refused, Err(DispatchError::LegacyClose)), "{refused:?}");
     for audience in [
-        Audience::everyone().except(Target::user("1").unwrap()),
+        Audience::everyone().except(Target::room("lobby").unwrap()),
         Target::room("lobby").unwrap().into(),
         Audience::from(Target::user("1").unwrap()).except(Target::room("lobby").unwrap()),
     ] {

@@ -1,10 +1,10 @@
 //! Sending to original Mesa servers as an original Dispatcher does.
 
-use redis::{FromRedisValue, RedisError};
+use redis::{FromRedisValue, RedisError, cmd};
 use switchboard_backplane::StoreError;
 
 use super::dispatch_script::DISPATCH;
-use super::messages::EVERYONE;
+use super::messages::{self, EVERYONE};
 use super::namespace::suffixed;
 use crate::connection::script;
 use crate::error::RequestError;
@@ -19,6 +19,8 @@ pub struct LegacyMessage<'a> {
     pub message: &'a str,
     /// The users; `*` stands for everyone.
     pub users: &'a [&'a str],
+    /// With `*`: the users that do not receive it. Original servers ignore this.
+    pub excluding: &'a [&'a str],
     /// Whether it is stored for users who are offline.
     pub store: bool,
 }
@@ -32,6 +34,12 @@ impl Publisher {
 
     async fn dispatch(&self, message: &LegacyMessage<'_>) -> Result<usize, RequestError> {
         let named = |name: &str| suffixed(name, message.namespace);
+        if message.users.contains(&EVERYONE) && !message.excluding.is_empty() {
+            let text = messages::to_everyone_except(message.message, message.excluding);
+            let mut connection = self.connection().await?;
+            let _: usize = connection.query(cmd("PUBLISH").arg(named("ws")).arg(text)).await?;
+            return Ok(0);
+        }
         let keys = [named("connected_clients"), named("undelivered_messages")];
         // `*` addresses everyone, so nothing is stored for it.
         let store: &[u8] = if message.store && !message.users.contains(&EVERYONE) { b"1" } else { b"0" };

@@ -48,6 +48,13 @@ pub(super) fn encode_close(node: NodeId, recipients: &[&str]) -> Vec<u8> {
     wrap(node, INTERNAL, &Payload::EMPTY, Some(DISCONNECT), recipients)
 }
 
+/// Encodes a message of a dispatcher, given as JSON, for everyone except some users. Original servers send it to
+/// everyone.
+pub(super) fn to_everyone_except(message: &str, excluding: &[&str]) -> String {
+    let excluding = serde_json::to_string(excluding).expect("strings are JSON");
+    format!(r#"{{"message":{message},"recipients":["{EVERYONE}"],"excluding":{excluding}}}"#)
+}
+
 fn wrap(node: NodeId, op: i64, data: &Payload, kind: Option<&str>, recipients: &[&str]) -> Vec<u8> {
     let head = format!("{{\"{OURS}\":\"{node}\",\"message\":{{\"op\":{op},\"d\":");
     let mut out = Vec::with_capacity(head.len() + data.as_bytes().len() + 64);
@@ -69,6 +76,8 @@ struct Envelope<'a> {
     ours: Option<&'a RawValue>,
     message: Option<&'a RawValue>,
     recipients: Option<&'a RawValue>,
+    /// Users that do not receive the message, for a message to everyone. An extension of Switchboard.
+    excluding: Option<&'a RawValue>,
 }
 
 impl<'a> Envelope<'a> {
@@ -78,6 +87,7 @@ impl<'a> Envelope<'a> {
             Some(OURS) => envelope.ours = Some(value),
             Some("message") => envelope.message = Some(value),
             Some("recipients") => envelope.recipients = Some(value),
+            Some("excluding") => envelope.excluding = Some(value),
             _ => {}
         })?;
         Ok(envelope)
@@ -135,30 +145,31 @@ impl<'a> Message<'a> {
 
 /// Decodes a message. `None` if it is one of ours, has no recipients, or is of an unknown kind.
 pub(super) fn decode(bytes: &Bytes) -> Result<Option<(Audience, Content)>, LegacyDecodeError> {
-    let Envelope { ours, message, recipients } = Envelope::read(bytes)?;
+    let Envelope { ours, message, recipients, excluding } = Envelope::read(bytes)?;
     if ours.is_some() {
         return Ok(None);
     }
     let message = message.ok_or(LegacyDecodeError::Invalid("there is no message"))?;
     let recipients = recipients.ok_or(LegacyDecodeError::Invalid("there are no recipients"))?;
     let content = Message::read(message)?.content(bytes)?;
-    let recipients: Vec<&RawValue> = serde_json::from_str(recipients.get())?;
-    let audience = audience(&recipients);
-    Ok(content.filter(|_| !audience.to.is_empty()).map(|content| (audience, content)))
+    let to = targets(recipients)?;
+    let except = excluding.map(targets).transpose()?.unwrap_or_default();
+    Ok(content.filter(|_| !to.is_empty()).map(|content| (Audience { to, except }, content)))
 }
 
-/// Invalid ids are left out.
-fn audience(recipients: &[&RawValue]) -> Audience {
-    let mut users: Vec<UserId> = Vec::with_capacity(recipients.len());
-    for id in recipients.iter().filter_map(|id| id_of(id)) {
+/// The targets of a list of ids: everyone, or each user once. Invalid ids are left out.
+fn targets(ids: &RawValue) -> Result<Vec<Target>, serde_json::Error> {
+    let ids: Vec<&RawValue> = serde_json::from_str(ids.get())?;
+    let mut users: Vec<UserId> = Vec::with_capacity(ids.len());
+    for id in ids.iter().filter_map(|id| id_of(id)) {
         if id == EVERYONE {
-            return Audience::everyone();
+            return Ok(vec![Target::Everyone]);
         }
         users.extend(UserId::new(&id));
     }
     users.sort_unstable();
     users.dedup();
-    Audience { to: users.into_iter().map(Target::User).collect(), except: Vec::new() }
+    Ok(users.into_iter().map(Target::User).collect())
 }
 
 /// The id as text. A number is formatted as JavaScript does it.
@@ -184,13 +195,18 @@ mod tests {
 
     fn shown(message: &str) -> String {
         let Some((audience, content)) = decoded(message).unwrap() else { return "nothing".into() };
-        let to: Vec<String> = audience.to.iter().map(Target::to_string).collect();
+        let list =
+            |targets: &[Target]| targets.iter().map(Target::to_string).collect::<Vec<String>>().join(", ");
+        let except = match &audience.except[..] {
+            [] => String::new(),
+            targets => format!(" except {}", list(targets)),
+        };
         let shown = match content {
             Content::Event { event, .. } => format!("{} {:?}", event.name, event.data),
             Content::Close { code, .. } => format!("close {code}"),
             other => panic!("{other:?}"),
         };
-        format!("{}: {shown}", to.join(", "))
+        format!("{}{except}: {shown}", list(&audience.to))
     }
 
     #[test]
@@ -214,6 +230,10 @@ mod tests {
                 "user 1: close 1000",
             ),
             (r#"{"message":{"op":5,"t":"DISCONNECT_CLIENT"},"recipients":["*"]}"#, "everyone: close 1000"),
+            (
+                r#"{"message":{"op":0,"t":"E"},"recipients":["*"],"excluding":["2",1,null,"2"]}"#,
+                "everyone except user 1, user 2: E {}",
+            ),
             (r#"{"message":{"op":5,"t":"RESTART"},"recipients":["*"]}"#, "nothing"),
             (r#"{"message":{"op":5},"recipients":["*"]}"#, "nothing"),
             (r#"{"message":{"op":0,"t":"E"},"recipients":[]}"#, "nothing"),
@@ -277,6 +297,7 @@ mod tests {
             r#"{"message":{"op":0,"t":"E"},"recipients":"*"}"#,
             r#"{"message":{"op":0,"t":"E"},"recipients":null}"#,
             r#"{"message":{"op":0,"t":"E"},"recipients":{"0":"*"}}"#,
+            r#"{"message":{"op":0,"t":"E"},"recipients":["*"],"excluding":"1"}"#,
             r#"{"message":null,"recipients":["*"]}"#,
             r#"{"message":[0],"recipients":["*"]}"#,
             r#"{"message":{"d":{},"t":"E"},"recipients":["*"]}"#,
