@@ -4,7 +4,7 @@
 
 import { EmitClient } from "switchboard-sdk/client";
 
-import { badge, byId, make, myName, nameField, showState } from "../shared/page.js";
+import { badge, byId, hashOf, make, myName, nameField, showState } from "../shared/page.js";
 
 interface Person {
   id: string;
@@ -35,7 +35,7 @@ const TYPING_INTERVAL_MS = 2000;
 const TYPING_SHOWN_MS = 3000;
 const LINES_MAX = 300;
 
-let room = decodeURIComponent(location.hash.slice(1)) || "lobby";
+let room = hashOf(location) ?? "lobby";
 const rooms = new Set(["lobby", "music", "games", room]);
 let myId = "";
 const people = new Map<string, string>();

@@ -4,7 +4,7 @@
 
 import { Client } from "switchboard-sdk/mesa";
 
-import { badge, byId, make, showState } from "../shared/page.js";
+import { badge, byId, hashOf, make, showState } from "../shared/page.js";
 
 /** A notification, stored for the lifetime of the tab. */
 interface Notification {
@@ -21,7 +21,7 @@ let user = "";
 let notifications: Notification[] = [];
 
 // The link carries the token after #, which browsers do not send to servers. It is removed from the address bar.
-const linked = decodeURIComponent(location.hash.slice(1));
+const linked = hashOf(location);
 if (linked) sessionStorage.setItem(TOKEN, linked);
 history.replaceState(null, "", location.pathname);
 window.addEventListener("hashchange", () => location.reload());

@@ -28,8 +28,14 @@ interface Message {
   text: string;
 }
 
-/** Direct messages and the number of unread ones, by the name of the other user. */
-type Threads = Record<string, { messages: Message[]; unread: number }>;
+/** Direct messages, and the number of unread ones. */
+interface Conversation {
+  messages: Message[];
+  unread: number;
+}
+
+/** The conversations by the name of the other user. A map, because a user may be called `constructor`. */
+type Conversations = ReadonlyMap<string, Conversation>;
 
 function App() {
   const [me, setMe] = useState(sessionStorage.getItem("user") ?? "");
@@ -65,27 +71,23 @@ function Login({ onLogin }: { onLogin: (name: string) => void }) {
 function Office({ me }: { me: string }) {
   const users = useUsers(me);
   const isConnected = useConnectionState() === "connected";
-  const [threads, setThreads] = useState<Threads>({});
+  const [conversations, setConversations] = useState<Conversations>(new Map());
   const [open, setOpen] = useState<string>();
 
+  const change = (other: string, change: (before: Conversation) => Conversation) =>
+    setConversations((all) => new Map(all).set(other, change(all.get(other) ?? { messages: [], unread: 0 })));
   const add = (other: string, message: Message) =>
-    setThreads((threads) => {
-      const { messages, unread } = threads[other] ?? { messages: [], unread: 0 };
-      return { ...threads, [other]: { messages: [...messages, message], unread: other === open ? 0 : unread + 1 } };
-    });
+    change(other, ({ messages, unread }) => ({ messages: [...messages, message], unread: other === open ? 0 : unread + 1 }));
   useEvent<Message>("dm", (message) => add(message.from, message));
 
   const choose = (other: string) => {
     setOpen(other);
-    setThreads((threads) => {
-      const thread = threads[other];
-      return thread ? { ...threads, [other]: { ...thread, unread: 0 } } : threads;
-    });
+    if (conversations.has(other)) change(other, ({ messages }) => ({ messages, unread: 0 }));
   };
 
   // Users with a conversation stay listed after they leave, without the green dot.
   const others = users.filter(({ name }) => name !== me);
-  const away = Object.keys(threads).filter((name) => !others.some((user) => user.name === name));
+  const away = [...conversations.keys()].filter((name) => !others.some((user) => user.name === name));
   return (
     <main className="office">
       <section className="people" aria-labelledby="people-title">
@@ -94,10 +96,10 @@ function Office({ me }: { me: string }) {
         <ul aria-label="Online users">
           <Row user={{ name: me, tabs: users.find(({ name }) => name === me)?.tabs ?? 1 }} note="you" />
           {others.map((user) => (
-            <Row key={user.name} user={user} unread={threads[user.name]?.unread ?? 0} isOpen={open === user.name} onOpen={choose} />
+            <Row key={user.name} user={user} unread={conversations.get(user.name)?.unread ?? 0} isOpen={open === user.name} onOpen={choose} />
           ))}
           {away.map((name) => (
-            <Row key={name} user={{ name, tabs: 0 }} unread={threads[name]?.unread ?? 0} isOpen={open === name} onOpen={choose} />
+            <Row key={name} user={{ name, tabs: 0 }} unread={conversations.get(name)?.unread ?? 0} isOpen={open === name} onOpen={choose} />
           ))}
         </ul>
         {isConnected && others.length === 0 && <p className="hint">No other users. Open this page in another tab and log in with another name.</p>}
@@ -107,7 +109,7 @@ function Office({ me }: { me: string }) {
           <p className="hint">Select a user to send direct messages.</p>
         </section>
       ) : (
-        <Thread key={open} other={open} messages={threads[open]?.messages ?? []} onSent={(text) => add(open, { from: me, text })} />
+        <Thread key={open} other={open} messages={conversations.get(open)?.messages ?? []} onSent={(text) => add(open, { from: me, text })} />
       )}
     </main>
   );

@@ -12,6 +12,17 @@ export function byId<E extends HTMLElement = HTMLElement>(id: string): E {
   return element as E;
 }
 
+/** Returns the part of the address after `#`; undefined if it is empty. */
+export function hashOf({ hash }: Location): string | undefined {
+  const text = hash.slice(1);
+  try {
+    return decodeURIComponent(text) || undefined;
+  } catch {
+    // A percent sign in a link that was typed by hand.
+    return text;
+  }
+}
+
 /** Creates an element with a class and children; strings become text nodes, never HTML. */
 export function make(tag: string, className = "", ...children: (Node | string)[]): HTMLElement {
   const element = document.createElement(tag);

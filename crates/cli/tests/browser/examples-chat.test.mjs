@@ -54,6 +54,20 @@ describeExample("chat/", (open) => {
     assert.deepEqual(await people.locator("bdi").allTextContents(), ["Ada"]);
   });
 
+  test("a room may have any name in the address, also one with a stray percent sign", LIMITS, async () => {
+    const [ada, bob] = [await enter("toString"), await enter("Bob")];
+    for (const [hash, room] of [["100%", "100%"], ["__proto__", "__proto__"], ["%C3%A4", "ä"]]) {
+      for (const page of [ada, bob]) {
+        await page.evaluate((hash) => void (location.hash = hash), hash);
+        await page.reload();
+        await inRoom(page, room);
+      }
+      await say(ada, `hello ${room}`);
+      await line(bob, `hello ${room}`).waitFor();
+      assert.deepEqual(await bob.locator("#lines .sender").allTextContents(), ["toString"]);
+    }
+  });
+
   test("a line is shown in its room only", LIMITS, async () => {
     const [ada, bob] = [await enter("Ada"), await enter("Bob")];
     await bob.getByRole("button", { name: "#music" }).click();

@@ -42,6 +42,19 @@ describeExample("presence/", (open) => {
     assert.equal(await here(cid, "Bob").getByLabel(/unread/).count(), 0);
   });
 
+  test("a user may be called like a property that every object inherits", LIMITS, async () => {
+    for (const name of ["constructor", "__proto__"]) {
+      const [ada, other] = [await comeIn("Ada"), await comeIn(name)];
+      await here(ada, name).waitFor();
+      await write(ada, name, "one");
+      await here(other, "Ada").getByLabel("1 unread").click();
+      await write(other, "Ada", "two");
+      await ada.getByRole("log").getByText("two").waitFor();
+      assert.deepEqual(await messages(ada), ["one", "two"]);
+      for (const page of [ada, other]) await page.close();
+    }
+  });
+
   test("a user with two tabs has one avatar, and both tabs receive the message", LIMITS, async () => {
     const [ada, bob, again] = [await comeIn("Ada"), await comeIn("Bob"), await comeIn("Bob")];
     await here(ada, "Bob").getByText("2 tabs").waitFor();
