@@ -2,10 +2,11 @@
  * The public API: a client and its namespaces, with the types of the application's contract.
  */
 
+import { check, checkOptions } from "../core/check.js";
 import type { Connection, ConnectionState, OpenOptions, StateChange } from "../core/connection.js";
-import type { CallOptions } from "../core/timeout.js";
 import type { SwitchboardError } from "../core/errors.js";
 import type { Listener } from "../core/listeners.js";
+import { CALL_OPTIONS, type CallOptions } from "../core/timeout.js";
 import type {
   AnyName,
   Arguments,
@@ -66,12 +67,14 @@ export class Namespace<C extends Contract = UntypedContract> {
   /**
    * Sends an event, or queues it while disconnected. Returns false if it is volatile and was dropped.
    *
-   * Throws `NotConnectedError`, `QueueFullError`, `TooLargeError`, `BadDataError` or `InvalidDataError`.
+   * Throws `NotConnectedError`, `QueueFullError`, `TooLargeError`, `BadDataError`, `InvalidDataError` or
+   * `BadOptionError`.
    */
   emit<N extends Names<C, "emits">>(event: N, ...rest: Arguments<DataOf<C, "emits", N>, EmitOptions>): boolean;
   emit(event: AnyName<C>, data?: unknown, options?: EmitOptions): boolean;
   emit(event: string, data?: unknown, options?: EmitOptions): boolean {
-    return this.#protocol.emit(this.#prefix + event, data, options?.volatile);
+    checkOptions(options, CALL_OPTIONS);
+    return this.#protocol.emit(this.#prefixed(event), data, options?.volatile);
   }
 
   /**
@@ -85,7 +88,7 @@ export class Namespace<C extends Contract = UntypedContract> {
   ): Promise<ReplyOf<C, "requests", N>>;
   request<Reply = unknown>(event: AnyName<C>, data?: unknown, options?: CallOptions): Promise<Reply>;
   request(event: string, data?: unknown, options?: CallOptions): Promise<unknown> {
-    return this.#protocol.request(this.#prefix + event, data, options);
+    return this.#protocol.request(this.#prefixed(event), data, options);
   }
 
   /** Calls `listener` for every event of that name; returns a function that removes it. */
@@ -114,22 +117,23 @@ export class Namespace<C extends Contract = UntypedContract> {
   ): () => void;
   handle<Data = unknown>(event: AnyName<C>, handler: (data: Data) => unknown): () => void;
   handle(event: string, handler: Handler): () => void {
-    const { handlers } = this.#protocol;
-    const name = this.#name(event);
-    handlers.set(name, handler);
-    return () => {
-      if (handlers.get(name) === handler) handlers.delete(name);
-    };
+    return this.#protocol.handle(this.#name(event), handler);
   }
 
   /** Returns a namespace within this one. */
   ns<Prefix extends string>(prefix: Prefix): Namespace<ContractUnder<C, Prefix>> {
+    check("prefix", prefix, "");
     return new Namespace(this.#protocol, this.#prefix + prefix);
   }
 
   /** The client's own events have no prefix, in every namespace. */
   #name(event: string): string {
-    return event.startsWith("@") ? event : this.#prefix + event;
+    return /^@/.test(event) ? event : this.#prefixed(event);
+  }
+
+  /** A name of the wrong type stays as it is, to be rejected by its user. */
+  #prefixed(event: string): string {
+    return typeof event === "string" ? this.#prefix + event : event;
   }
 }
 
@@ -157,10 +161,10 @@ export class EmitClient<C extends Contract = UntypedContract> extends Namespace<
   ): Promise<EmitClient<C>>;
   static async connect<C extends Contract>(
     url: string | URL,
-    options?: EmitClientOptions & OpenOptions,
+    { retry, signal, timeout, ...options }: EmitClientOptions & OpenOptions = {},
   ): Promise<EmitClient<C>> {
     const client = new EmitClient<C>(url, options);
-    await client.open(options);
+    await client.open({ retry, signal, timeout });
     return client;
   }
 

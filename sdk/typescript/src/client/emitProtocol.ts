@@ -2,15 +2,16 @@
  * The emit protocol on one connection: pending requests, incoming events, and replies to the server.
  */
 
+import { check } from "../core/check.js";
 import { connection, type Connection } from "../core/connection.js";
-import { withTimeout, type CallOptions } from "../core/timeout.js";
 import { NotConnectedError, SwitchboardError } from "../core/errors.js";
 import { byteLength, checkEventName, checkSize, encode, type JsonObject } from "../core/json.js";
 import { listenerError } from "../core/listeners.js";
 import { resolveOptions, webSocketUrl } from "../core/options.js";
-import type { EmitClientOptions } from "./options.js";
+import { withTimeout, type CallOptions } from "../core/timeout.js";
+import { OWN_OPTIONS, type EmitClientOptions } from "./options.js";
 import { refusedErrorFrom } from "./refusedError.js";
-import { validated } from "./schema.js";
+import { schemaOf, validated } from "./schema.js";
 
 /** The limit of server requests in progress; further ones get no reply. */
 const HANDLERS_IN_FLIGHT_MAX = 256;
@@ -27,7 +28,7 @@ interface PendingRequest {
 
 export class EmitProtocol {
   readonly connection: Connection;
-  readonly handlers = new Map<string, Handler>();
+  readonly #handlers = new Map<string, Handler>();
   readonly #options: EmitClientOptions;
   readonly #pending = new Map<unknown, PendingRequest>();
   #lastId = 0;
@@ -35,7 +36,8 @@ export class EmitProtocol {
   /** Changes with every connection. */
   #epoch = 0;
 
-  constructor(url: string | URL, options: EmitClientOptions) {
+  constructor(url: string | URL, given: EmitClientOptions) {
+    const options = resolveOptions<EmitClientOptions>(OWN_OPTIONS, { reconnect: false, maxRetries: 10 }, given);
     this.#options = options;
     const address = webSocketUrl(url);
     this.connection = connection(
@@ -54,18 +56,18 @@ export class EmitProtocol {
         probe: `{"event":"@alive","ackId":"@alive"}`,
         prefix: SYSTEM,
       },
-      resolveOptions({ reconnect: false, maxRetries: 10 }, options),
+      options,
     );
   }
 
   emit(event: string, data: unknown, volatile: boolean | undefined): boolean {
-    const valid = validated(event, data, this.#options.schemas?.emits?.[event]);
+    const valid = validated(event, data, schemaOf(this.#options.schemas?.emits, event));
     return this.connection.send(this.#frame(event, valid), volatile);
   }
 
   request(event: string, data: unknown, wait: CallOptions | undefined): Promise<unknown> {
     return withTimeout<unknown>(this.#options.requestTimeout ?? 10_000, wait, `reply to ${event}`, (resolve, reject) => {
-      const schemas = this.#options.schemas?.requests?.[event];
+      const schemas = schemaOf(this.#options.schemas?.requests, event);
       const id = `${++this.#lastId}`;
       const frame = this.#frame(event, validated(event, data, schemas?.data), id);
       if (!this.connection.send(frame, true)) throw new NotConnectedError("not connected: call open() or use emit()");
@@ -77,6 +79,16 @@ export class EmitProtocol {
       this.#pending.set(id, { resolve: settle, reject });
       return () => this.#pending.delete(id);
     });
+  }
+
+  /** Sets the handler of an event; returns a function that removes it. */
+  handle(event: string, handler: Handler): () => void {
+    check("event name", event, "");
+    check(`handler of ${event}`, handler, check);
+    this.#handlers.set(event, handler);
+    return () => {
+      if (this.#handlers.get(event) === handler) this.#handlers.delete(event);
+    };
   }
 
   #frame(event: string, data: unknown, ackId?: string): string {
@@ -99,9 +111,9 @@ export class EmitProtocol {
     if (typeof event !== "string" || !event || event.startsWith(SYSTEM)) return false;
     const { listeners } = this.connection;
     listeners.call("@any", { event, data });
-    const handler = ackId ? this.handlers.get(event) : undefined;
+    const handler = ackId ? this.#handlers.get(event) : undefined;
     if (handler) void this.#reply(event, data, ackId, handler);
-    listeners.call(event, validated(event, data, this.#options.schemas?.events?.[event]));
+    listeners.call(event, validated(event, data, schemaOf(this.#options.schemas?.events, event)));
   }
 
   #settle(ackId: unknown, reply: unknown): void {
@@ -116,7 +128,7 @@ export class EmitProtocol {
   /** Runs a handler and sends its reply. If the handler fails, the server's request times out. */
   async #reply(event: string, request: unknown, ackId: unknown, handler: Handler): Promise<void> {
     const epoch = this.#epoch;
-    const schemas = this.#options.schemas?.serverRequests?.[event];
+    const schemas = schemaOf(this.#options.schemas?.serverRequests, event);
     this.#handlersInFlight++;
     try {
       if (this.#handlersInFlight > HANDLERS_IN_FLIGHT_MAX) throw new Error("too many requests in progress");

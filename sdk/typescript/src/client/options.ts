@@ -2,7 +2,7 @@
  * The options of `EmitClient`.
  */
 
-import type { ConnectionOptions } from "../core/options.js";
+import type { ConnectionOptions, OwnExamples } from "../core/options.js";
 import type { Schemas } from "./contract.js";
 
 /** Options of a client. `reconnect` defaults to false, `maxRetries` to 10. */
@@ -16,3 +16,11 @@ export interface EmitClientOptions extends ConnectionOptions {
   /** Validates data in both directions at run time. */
   readonly schemas?: Schemas | undefined;
 }
+
+/** Examples of the options that other clients do not have. */
+export const OWN_OPTIONS: OwnExamples<EmitClientOptions> = {
+  requestTimeout: 0,
+  messageBytesMax: 0,
+  tokenParameter: "",
+  schemas: {},
+};

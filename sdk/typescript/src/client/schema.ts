@@ -55,6 +55,11 @@ export const InvalidDataError = /* @__PURE__ */ errorClass<{
 }>("invalid_data");
 export type InvalidDataError = InstanceType<typeof InvalidDataError>;
 
+/** Returns the schema of an event, which may have any name, such as `constructor`. */
+export function schemaOf<S>(schemas: { readonly [event: string]: S } | undefined, event: string): S | undefined {
+  return schemas && Object.hasOwn(schemas, event) ? schemas[event] : undefined;
+}
+
 /** Returns the output of the schema, or the data unchanged if there is none. Throws `InvalidDataError`. */
 export function validated(event: string, data: unknown, schema: StandardSchemaV1 | undefined): unknown {
   if (!schema) return data;

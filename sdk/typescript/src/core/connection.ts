@@ -9,7 +9,9 @@
  * A `Protocol` interprets the frames. A released socket has no handlers, so at most one socket is in use.
  */
 
-import { backoff } from "./backoff.js";
+import { after } from "./after.js";
+import { backoff, throttledDelay } from "./backoff.js";
+import { check, checkOptions } from "./check.js";
 import { allowsReconnect, POLICY_VIOLATION } from "./closeCodes.js";
 import {
   BadFrameError,
@@ -25,7 +27,7 @@ import {
 import { byteLength, checkSize, isObject, type JsonObject } from "./json.js";
 import { createListeners, type Listeners } from "./listeners.js";
 import type { ResolvedOptions, TokenReason, WebSocketLike } from "./options.js";
-import { startTimer, timeoutError, withTimeout, type CallOptions } from "./timeout.js";
+import { CALL_OPTIONS, timeoutError, withTimeout, type CallOptions } from "./timeout.js";
 import { mayBeOnline, onWake } from "./wake.js";
 
 /** The states of a connection. `closed` is final until `open` is called again. */
@@ -92,7 +94,10 @@ export interface Connection<Options = object> {
   onChange(listener: (change: StateChange) => void): () => void;
   /** Resolves once connected. Rejects if the connection fails or the time runs out. */
   open(options?: OpenOptions): Promise<void>;
-  /** Closes with code 1000 and does not reconnect. Resolves when the server has answered, or after `closeTimeout`. */
+  /**
+   * Closes with code 1000 and does not reconnect. Resolves when the server has answered; drops the connection after
+   * `closeTimeout`. Throws `BadOptionError` for an invalid option.
+   */
   close(options?: CallOptions): Promise<void>;
   /** The handshake is complete. Sends `handshake` first, then calls the listeners of `event` with `data`. */
   ready(event: string, data: unknown, handshake: readonly string[]): void;
@@ -116,7 +121,8 @@ export function connection<Options>(protocol: Protocol, options: ResolvedOptions
   let socket: WebSocketLike | undefined;
   /** The current attempt or connection, from the call of `getToken` until its socket is released. */
   let attempt: AbortController | undefined;
-  let timer: ReturnType<typeof setTimeout> | undefined;
+  /** Stops the timer of the attempt, of the reconnect delay or of the watchdog; only one runs at a time. */
+  let stopTimer = () => {};
   /** Exists from `open` until the state is `closed`. */
   let active: AbortController | undefined;
   let failures: number;
@@ -151,12 +157,14 @@ export function connection<Options>(protocol: Protocol, options: ResolvedOptions
   }
 
   function close(options?: CallOptions): Promise<void> {
+    checkOptions(options, CALL_OPTIONS);
     const closing = release();
     const answered = withTimeout<void>(self.options.closeTimeout, options, "close", (resolve) => {
       if (!closing) return resolve();
       closing.onclose = () => resolve();
-      closing.close(1000);
+      return () => closing.terminate?.();
     });
+    closing?.close(1000);
     if (active) step("closed", { code: 1000 });
     // Callers need not await the close, so it never rejects.
     return answered.catch(() => {});
@@ -186,7 +194,9 @@ export function connection<Options>(protocol: Protocol, options: ResolvedOptions
 
   async function token(reason: TokenReason): Promise<string | undefined> {
     try {
-      return await self.options.getToken?.({ reason, signal: attempt!.signal });
+      const given = await self.options.getToken?.({ reason, signal: attempt!.signal });
+      check("token", given ?? "", "");
+      return given ?? undefined;
     } catch (cause) {
       throw new TokenFailedError("getToken failed", { cause });
     }
@@ -212,13 +222,18 @@ export function connection<Options>(protocol: Protocol, options: ResolvedOptions
     const { connectTimeout, WebSocket = globalThis.WebSocket } = self.options;
     const { signal } = (attempt = new AbortController());
     const failed = (error: SwitchboardError) => signal.aborted || lost(NO_CLOSE_FRAME, error.message, error);
-    timer = startTimer(connectTimeout, () => failed(timeoutError("connection", connectTimeout)));
+    stopTimer = after(connectTimeout || Infinity, () => failed(timeoutError("connection", connectTimeout)));
+    let url = "";
     try {
       const given = await token(reason);
-      if (!signal.aborted) listen(new WebSocket(protocol.url(given)));
+      if (signal.aborted) return;
+      url = protocol.url(given);
+      listen(new WebSocket(url));
     } catch (cause) {
-      // Node 20 has no WebSocket, and browsers refuse some addresses.
-      failed(cause instanceof SwitchboardError ? cause : new BadOptionError("no WebSocket", { cause }));
+      // Node 20 has no WebSocket, and browsers refuse some addresses. The query may contain a token.
+      const problem = WebSocket ? (cause as Error).message : "no WebSocket class; pass one as an option";
+      const error = new BadOptionError(`cannot connect to ${url.split("?")[0]}: ${problem}`, { cause });
+      failed(cause instanceof SwitchboardError ? cause : error);
     }
   }
 
@@ -250,7 +265,7 @@ export function connection<Options>(protocol: Protocol, options: ResolvedOptions
     socket = undefined;
     attempt?.abort();
     attempt = undefined;
-    clearTimeout(timer);
+    stopTimer();
     isProbing = false;
     return released;
   }
@@ -266,10 +281,10 @@ export function connection<Options>(protocol: Protocol, options: ResolvedOptions
     isThrottled = code === POLICY_VIOLATION;
     const random = Math.random();
     const delay = isThrottled
-      ? maxReconnectDelay * (0.5 + random / 2)
+      ? throttledDelay(maxReconnectDelay, random)
       : backoff(failures, reconnectDelay, maxReconnectDelay, random);
     if (mayBeOnline()) failures++;
-    timer = setTimeout(attemptOnce, delay, "reconnect");
+    stopTimer = after(delay, () => attemptOnce("reconnect"));
     step("reconnecting", { code, reason, error, delay });
   }
 
@@ -302,11 +317,11 @@ export function connection<Options>(protocol: Protocol, options: ResolvedOptions
   /** Runs the watchdog: after `watchdogInterval` of silence, or at once if `probe` is set, it probes the server. */
   function watch(probe?: boolean): void {
     const { watchdogInterval, watchdogTimeout } = self.options;
-    clearTimeout(timer);
+    stopTimer();
     isProbing = probe;
     isAlive = false;
     if (probe) socket?.send(protocol.probe);
-    timer = startTimer(probe ? watchdogTimeout : watchdogInterval, () => {
+    stopTimer = after((probe ? watchdogTimeout : watchdogInterval) || Infinity, () => {
       if (isAlive || !probe) watch(!isAlive);
       else lost(NO_CLOSE_FRAME, "no answer");
     });
@@ -316,7 +331,7 @@ export function connection<Options>(protocol: Protocol, options: ResolvedOptions
   function wake(): void {
     if (state === "connected" && !isProbing) watch(true);
     if (state !== "reconnecting" || attempt || isThrottled) return;
-    clearTimeout(timer);
+    stopTimer();
     void attemptOnce("reconnect");
   }
 

@@ -5,6 +5,7 @@
  * rejects, is reported as an error; the others are still called.
  */
 
+import { check } from "./check.js";
 import { ListenerFailedError, type SwitchboardError } from "./errors.js";
 
 /** A function of the application. The public methods of each client give it precise parameters. */
@@ -23,12 +24,12 @@ export interface Listeners {
   add(event: string, listener: Listener): () => void;
   /** Removes the listeners of an event that do not match. */
   retain(event: string, matches: (entry: Entry) => boolean): void;
-  /** Calls the listeners of an event. */
-  call(event: string, ...values: unknown[]): void;
+  /** Calls the listeners of an event; returns their number. */
+  call(event: string, ...values: unknown[]): number;
   /** Calls one function of the application. Returns undefined, and reports the error, if it throws. */
   run(event: string, listener: Listener, values: readonly unknown[]): unknown;
-  /** Sends an error that no promise carries to the listeners of the error event. */
-  report(error: SwitchboardError): void;
+  /** Sends an error that no promise carries to the listeners of the error event; returns their number. */
+  report(error: SwitchboardError): number;
 }
 
 export function createListeners(errorEvent: string): Listeners {
@@ -37,6 +38,8 @@ export function createListeners(errorEvent: string): Listeners {
   const of = (event: string) => table.get(event) ?? [];
 
   function add(event: string, listener: Listener): () => void {
+    check("event name", event, "");
+    check(`listener of ${event}`, listener, check);
     const entry: Entry = [listener];
     table.set(event, [...of(event), entry]);
     return () => retain(event, (other) => other !== entry);
@@ -48,16 +51,17 @@ export function createListeners(errorEvent: string): Listeners {
     else table.delete(event);
   }
 
-  function call(event: string, ...values: unknown[]): void {
-    for (const [listener] of of(event)) run(event, listener, values);
+  function call(event: string, ...values: unknown[]): number {
+    const entries = of(event);
+    for (const [listener] of entries) run(event, listener, values);
+    return entries.length;
   }
 
   function run(event: string, listener: Listener, values: readonly unknown[]): unknown {
     // Without an error listener, or if that listener fails, the console shows the bug.
     const failed = (cause: unknown) => {
       const error = listenerError(event, cause);
-      if (event !== errorEvent && table.has(errorEvent)) report(error);
-      else console.error(error);
+      if (event === errorEvent || !report(error)) console.error(error);
     };
     try {
       const result = listener(...(values as never[]));

@@ -2,6 +2,7 @@
  * The options that every connection has, with units and defaults.
  */
 
+import { check, checkOptions, type Examples } from "./check.js";
 import { BadOptionError } from "./errors.js";
 
 /** Why `getToken` is called: for the first connection, a reconnect, or a token that is about to expire. */
@@ -30,6 +31,8 @@ export interface WebSocketLike {
   send(text: string): void;
   /** Starts the closing handshake. */
   close(code?: number, reason?: string): void;
+  /** Ends the connection at once; called if the closing handshake takes too long. `ws` and Bun have it. */
+  terminate?(): void;
 }
 
 /** A WebSocket class. */
@@ -38,23 +41,23 @@ export interface WebSocketClass {
   new (url: string): WebSocketLike;
 }
 
-/** The options of every client. Times are in milliseconds. */
+/** The options of every client. Times are in milliseconds, and `Infinity` is no limit. */
 export interface ConnectionOptions {
   /** Whether to reconnect after a close whose code allows it. */
   readonly reconnect?: boolean | undefined;
   /** The longest delay before the first reconnect attempt, in ms; it doubles with each attempt. Default 500. */
   readonly reconnectDelay?: number | undefined;
-  /** The longest delay before any attempt, in ms. Default 20,000. */
+  /** The longest delay before any attempt, in ms. Default 20,000, also after close code 1008 if it is Infinity. */
   readonly maxReconnectDelay?: number | undefined;
   /** Failed attempts in a row before the client closes; attempts while the browser is offline do not count. */
   readonly maxRetries?: number | undefined;
   /** The time limit of one attempt, in ms. Default 10,000; 0 is no limit. */
   readonly connectTimeout?: number | undefined;
-  /** How long `close` waits for the server's close frame, in ms. Default 5,000. */
+  /** How long `close` waits for the server's close frame, in ms. Default 5,000; 0 is no limit. */
   readonly closeTimeout?: number | undefined;
   /** Silence after which the client probes the server, in ms. Default 25,000; 0 is never. */
   readonly watchdogInterval?: number | undefined;
-  /** How long the answer to a probe may take, in ms; then the connection counts as lost. Default 5,000. */
+  /** How long the answer to a probe may take, in ms; then the connection counts as lost. Default 5,000; 0 is no limit. */
   readonly watchdogTimeout?: number | undefined;
   /** The size of the queue for messages sent while disconnected, in bytes. Default 262,144; 0 disables it. */
   readonly queueBytesMax?: number | undefined;
@@ -85,10 +88,18 @@ const DEFAULTS = {
   queueBytesMax: 262_144,
 };
 
-/** Merges options over the defaults; later ones override earlier ones, and `undefined` counts as absent. */
-export function resolveOptions<T extends object>(...options: readonly T[]): ResolvedOptions & T {
-  const given = options.flatMap(Object.entries).filter(([, value]) => value !== undefined);
-  return { ...DEFAULTS, ...(Object.fromEntries(given) as T) };
+/** Examples of the options that a client has in addition. */
+export type OwnExamples<Options> = Examples<Omit<Options, keyof ConnectionOptions>>;
+
+/**
+ * Merges options over the defaults; later ones override earlier ones, and undefined and null count as absent.
+ * Throws `BadOptionError` for an unknown option and for a value of another type.
+ */
+export function resolveOptions<T extends object>(own: OwnExamples<T>, ...options: readonly T[]): ResolvedOptions & T {
+  const given = options.flatMap((each) => Object.entries(each ?? {})).filter(([, value]) => value != null);
+  const merged = Object.fromEntries(given) as T;
+  checkOptions<object>(merged, { ...DEFAULTS, getToken: check, shouldReconnect: check, WebSocket: check, ...own });
+  return { ...DEFAULTS, ...merged };
 }
 
 /** Turns an address with `ws`, `wss`, `http` or `https`, or one relative to the page, into a WebSocket URL. */
@@ -98,7 +109,7 @@ export function webSocketUrl(url: string | URL): URL {
     parsed.protocol = parsed.protocol.replace("http", "ws");
     // The WebSocket constructor rejects a fragment.
     parsed.hash = "";
-    if (parsed.protocol.startsWith("ws")) return parsed;
+    if (/^wss?:$/.test(parsed.protocol)) return parsed;
   } catch {
     // Reported below.
   }

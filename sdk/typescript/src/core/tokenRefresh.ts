@@ -2,9 +2,9 @@
  * Token refresh: a token that expires while its connection is open is replaced in time.
  */
 
+import { after } from "./after.js";
 import type { Connection } from "./connection.js";
 import type { SwitchboardError } from "./errors.js";
-import { startTimer } from "./timeout.js";
 
 /** The delay before the next refresh if the token, by this machine's clock, has already expired. */
 const EXPIRED_RETRY_MS = 30_000;
@@ -21,7 +21,8 @@ export interface AuthorizationOptions {
  */
 export function scheduleTokenRefresh(connection: Connection<AuthorizationOptions>, use: (token: string) => void): void {
   const signal = connection.signal as AbortSignal;
-  const timer = startTimer(refreshDelay(connection.options.authorization), async () => {
+  const stop = after(refreshDelay(connection.options.authorization), async () => {
+    signal.removeEventListener("abort", stop);
     try {
       use((await connection.token("expiring")) as string);
     } catch (error) {
@@ -29,7 +30,7 @@ export function scheduleTokenRefresh(connection: Connection<AuthorizationOptions
     }
     if (!signal.aborted) scheduleTokenRefresh(connection, use);
   });
-  signal.addEventListener("abort", () => clearTimeout(timer));
+  signal.addEventListener("abort", stop);
 }
 
 /**

@@ -5,6 +5,7 @@
  * identity (token and user info) again, before any queued message.
  */
 
+import { check, checkOptions } from "../core/check.js";
 import {
   connection,
   type Connection,
@@ -15,8 +16,8 @@ import {
 import { BadDataError, ConnectFailedError, NotConnectedError, type SwitchboardError } from "../core/errors.js";
 import { byteLength, checkEventName, checkSize, encode, isObject, type JsonObject } from "../core/json.js";
 import type { Listener } from "../core/listeners.js";
-import { resolveOptions, type ConnectionOptions } from "../core/options.js";
-import { withTimeout, type CallOptions } from "../core/timeout.js";
+import { resolveOptions, type ConnectionOptions, type OwnExamples } from "../core/options.js";
+import { CALL_OPTIONS, withTimeout, type CallOptions } from "../core/timeout.js";
 import { scheduleTokenRefresh, type AuthorizationOptions } from "../core/tokenRefresh.js";
 import {
   CLIENTS_CHANGED,
@@ -33,7 +34,7 @@ import {
   type ShardInfo,
 } from "./events.js";
 import { MEMBER_LIST_REQUEST, MemberList } from "./memberList.js";
-import { kojiUrl } from "./url.js";
+import { encodeName, kojiUrl } from "./url.js";
 
 /** The longest message, in UTF-16 units; the server silently ignores longer ones. */
 const MESSAGE_UNITS_MAX = 128_000;
@@ -46,6 +47,8 @@ export interface DispatchOptions extends ConnectionOptions, AuthorizationOptions
   readonly shardName?: string | undefined;
   /** The capacity of a shard that the server creates for this client. Default: the server's, 100 seats. */
   readonly maxConnectionsPerShard?: string | number | undefined;
+  /** An option of the original for backends; it has no effect. */
+  readonly projectToken?: string | undefined;
 }
 
 /** Where a `Dispatch` connects. */
@@ -89,6 +92,16 @@ export interface PlatformEvents {
 /** The options of the constructor and of all later calls, merged. */
 type Settings = DispatchOptions & Omit<DispatchConfig, "options">;
 
+/** Examples of the settings that other clients do not have. */
+const OWN_SETTINGS: OwnExamples<Settings> = {
+  authorization: "",
+  shardName: "",
+  maxConnectionsPerShard: "0",
+  projectToken: "",
+  projectId: "",
+  host: "",
+};
+
 /** A client of a Koji shard. */
 export class Dispatch {
   /** The connection, for observing its state. */
@@ -106,7 +119,7 @@ export class Dispatch {
           const { options } = this.connection;
           let path = "koji?connectedClients=changes";
           for (const name of ["projectId", "shardName", "maxConnectionsPerShard"] as const) {
-            if (options[name]) path += `&${name}=${encodeURIComponent(options[name])}`;
+            if (options[name]) path += `&${name}=${encodeName(options[name])}`;
           }
           return kojiUrl(options.host, path);
         },
@@ -115,12 +128,12 @@ export class Dispatch {
           this.#info = undefined;
           this.#members.version = undefined;
           // The list stays while the client reconnects.
-          if (this.state === "closed" && this.connectedClients.length) this.#members.replace({});
+          if (this.state === "closed") this.#members.clear();
         },
         probe: MEMBER_LIST_REQUEST,
         prefix: PLATFORM,
       },
-      resolveOptions<Settings>(options, where),
+      resolveOptions<Settings>(OWN_SETTINGS, options, where),
     );
     this.#members = new MemberList(this.connection);
   }
@@ -151,9 +164,9 @@ export class Dispatch {
   }
 
   /** Resolves once the server has assigned a client id; rejects if the first attempt fails, unless `retry` is set. */
-  async connect(options: DispatchOptions & OpenOptions = {}): Promise<ConnectionInfo> {
+  async connect({ retry, signal, timeout, ...options }: DispatchOptions & OpenOptions = {}): Promise<ConnectionInfo> {
     this.#set(options);
-    await this.connection.open(options);
+    await this.connection.open({ retry, signal, timeout });
     // A listener may have disconnected in the meantime.
     if (!this.#info) throw new NotConnectedError("not connected");
     return this.#info;
@@ -169,7 +182,7 @@ export class Dispatch {
    * given ids. While disconnected the event waits in a bounded queue; returns false if it is volatile and
    * was dropped.
    *
-   * Throws `NotConnectedError`, `QueueFullError`, `TooLargeError` or `BadDataError`.
+   * Throws `NotConnectedError`, `QueueFullError`, `TooLargeError`, `BadDataError` or `BadOptionError`.
    */
   emitEvent(
     eventName: string,
@@ -178,6 +191,8 @@ export class Dispatch {
     options?: EmitEventOptions,
   ): boolean {
     checkEventName(eventName, PLATFORM);
+    checkOptions(options, CALL_OPTIONS);
+    for (const id of [recipients ?? []].flat()) check("recipient", id, "");
     const text = encodeEvent(eventName, payload, recipients);
     checkSize(text.length, MESSAGE_UNITS_MAX);
     return this.connection.send(text, options?.volatile);
@@ -185,6 +200,7 @@ export class Dispatch {
 
   /** Sends the token, now and after every reconnect. */
   identify(authToken: string): void {
+    check("token", authToken, "");
     this.#set({ authorization: authToken });
     this.#sendIdentity(IDENTIFY, { token: authToken });
   }
@@ -198,10 +214,12 @@ export class Dispatch {
 
   /** Lists the shards of the project, the largest first. */
   info(options?: CallOptions): Promise<ShardInfo[]> {
-    return withTimeout<ShardInfo[]>(10_000, options, "info", (resolve, reject) => {
+    return withTimeout<ShardInfo[]>(10_000, options, "info", (resolve, reject, signal) => {
       const { host, projectId } = this.connection.options;
-      // Without a project this encodes `undefined`, the name of the shared project.
-      fetch(kojiUrl(host, `info/${encodeURIComponent(projectId as string)}`).replace("ws", "http"))
+      // The name of the shared project is `undefined`.
+      // Address parsers take `.` and `..` for steps between folders, also if they are encoded.
+      const path = `info/${encodeName(projectId as string, /^\.\.?$/)}`;
+      fetch(kojiUrl(host, path).replace("ws", "http"), { signal })
         .then((response) => {
           if (response.ok) return response.json();
           throw response.status;
@@ -214,6 +232,8 @@ export class Dispatch {
    * Calls `callback` for every event of that name; returns a function that removes it.
    *
    * The server adds `__clientId` and `__timestamp` to payloads that are objects; the metadata has them too.
+   * A callback for `CONNECTED_CLIENTS_CHANGED` is also called with the current list if there is one, after the
+   * caller's code.
    */
   on<N extends keyof PlatformEvents>(event: N, callback: (payload: PlatformEvents[N]) => unknown): () => void;
   on<Payload = { readonly [name: string]: unknown }>(
@@ -221,16 +241,28 @@ export class Dispatch {
     callback: (payload: Payload, metadata: EventMetadata) => unknown,
   ): () => void;
   on(eventName: string, callback: Listener): () => void {
-    return this.connection.listeners.add(eventName, callback);
+    const { listeners } = this.connection;
+    const remove = listeners.add(eventName, callback);
+    let latest = eventName === CLIENTS_CHANGED && this.#members.event;
+    // Not if the callback was removed in the meantime, or called with a newer list.
+    if (latest) queueMicrotask(() => latest && latest === this.#members.event && listeners.run(eventName, callback, [latest]));
+    return () => {
+      latest = undefined;
+      remove();
+    };
   }
 
-  /** Calls `callback` with the member list whenever it changes; returns a function that removes it. */
+  /**
+   * Calls `callback` with the member list whenever it changes, and with the current list if there is one;
+   * returns a function that removes it.
+   */
   onConnectedClientsChanged(callback: (connectedClients: readonly ConnectedClient[]) => unknown): () => void {
+    check("callback", callback, check);
     return this.on(CLIENTS_CHANGED, () => callback(this.connectedClients));
   }
 
   #set(settings: Settings): void {
-    this.connection.options = resolveOptions(this.connection.options, settings);
+    this.connection.options = resolveOptions<Settings>(OWN_SETTINGS, this.connection.options, settings);
   }
 
   /** Sends the message now and stores it for the next CONNECTED. */

@@ -16,8 +16,8 @@ export const MEMBER_LIST_REQUEST = `{"eventName":"${GET_CLIENTS}"}`;
 const REQUESTED = {};
 
 export class MemberList {
-  /** The list by client id, as the server sends it; replaced, never changed in place. */
-  byId: ConnectedClients | undefined;
+  /** The latest event, with the list by client id as the server sends it; undefined without a connection. */
+  event: { readonly connectedClients: ConnectedClients } | undefined;
   /** The same array until the list changes. */
   array: readonly ConnectedClient[] = [];
   /** A number; undefined if the server sends no versions, or `REQUESTED`. */
@@ -33,17 +33,23 @@ export class MemberList {
     if (!isObject(clients)) return false;
     // The answer to a probe repeats the current version.
     if (version !== undefined && version === this.version) return true;
-    this.byId = clients as ConnectedClients;
+    this.event = { connectedClients: clients as ConnectedClients };
     this.version = version;
-    this.array = Object.entries(this.byId).map(([clientId, entry]) => ({ clientId, ...entry }));
-    this.#connection.listeners.call(CLIENTS_CHANGED, { connectedClients: clients });
+    this.array = Object.entries(this.event.connectedClients).map(([clientId, entry]) => ({ clientId, ...entry }));
+    this.#connection.listeners.call(CLIENTS_CHANGED, this.event);
     return true;
+  }
+
+  /** The connection is closed. Listeners are called with an empty list, unless it was empty. */
+  clear(): void {
+    if (this.array.length) this.replace({});
+    this.event = undefined;
   }
 
   /** Applies a change. Throws if its members have the wrong type. */
   change({ version, joined, updated, left }: JsonObject): void {
     if (version === (this.version as number) + 1) {
-      const clients: { [id: string]: unknown } = { ...this.byId, ...(joined as object), ...(updated as object) };
+      const clients: { [id: string]: unknown } = { ...this.event?.connectedClients, ...(joined as object), ...(updated as object) };
       for (const id of left as string[]) delete clients[id];
       this.replace(clients, version);
     } else {

@@ -5,6 +5,7 @@
  * earlier connection, so a token from the options is sent after each hello, before any queued message.
  */
 
+import { check } from "../core/check.js";
 import {
   connection,
   type Connection,
@@ -19,7 +20,7 @@ import {
   type SwitchboardError,
 } from "../core/errors.js";
 import { byteLength, checkSize, type JsonObject } from "../core/json.js";
-import { resolveOptions, type ConnectionOptions } from "../core/options.js";
+import { resolveOptions, type ConnectionOptions, type OwnExamples } from "../core/options.js";
 import { withTimeout, type CallOptions } from "../core/timeout.js";
 import type { AuthorizationOptions } from "../core/tokenRefresh.js";
 import { Message } from "./message.js";
@@ -45,6 +46,9 @@ export interface AuthenticateOptions extends CallOptions {
   /** Whether to receive the messages stored while the user was offline; false discards them. Default true. */
   readonly shouldSync?: boolean | undefined;
 }
+
+/** Examples of the options that other clients do not have. */
+const OWN_OPTIONS: OwnExamples<ClientOptions> = { authorization: "", autoConnect: true, shouldSync: true };
 
 /** How a connection came about. */
 export interface ConnectionKind {
@@ -100,8 +104,9 @@ export class Client {
   #rejectedToken: string | undefined;
   #wasConnected = false;
 
-  /** An invalid address makes `connect` reject with `BadOptionError`. */
+  /** Throws `BadOptionError` for an invalid option; an invalid address makes `connect` reject with it. */
   constructor(url: string | URL, given: ClientOptions = {}) {
+    resolveOptions(OWN_OPTIONS, given);
     const options: ClientOptions = {
       ...given,
       shouldReconnect: (code, reason) => {
@@ -130,7 +135,7 @@ export class Client {
         probe: `{"op":1,"d":{}}`,
         prefix: "",
       },
-      resolveOptions(options),
+      resolveOptions(OWN_OPTIONS, options),
     );
     const { listeners, onChange } = this.connection;
     onChange(({ previous, code, reason, willReconnect }) => {
@@ -168,6 +173,7 @@ export class Client {
    */
   authenticate<User = unknown>(data: object, options?: AuthenticateOptions): Promise<User> {
     return withTimeout<User>(10_000, options, "answer", (resolve, reject) => {
+      check("data", data, {});
       if (this.state === "idle" || this.state === "closed") throw new NotConnectedError("not connected");
       const text = new Message(2, { ...data, shouldSync: options?.shouldSync ?? true }).serialize();
       const login = { text, resolve, reject };
@@ -179,7 +185,7 @@ export class Client {
 
   /**
    * Sends a message, or queues it while disconnected. Throws `NotConnectedError`, `QueueFullError`,
-   * `TooLargeError` or `BadDataError`.
+   * `TooLargeError`, `BadDataError` or `BadOptionError`.
    */
   send(message: Message): void;
   /** Sends `new Message(opcode, data, type)`. */
@@ -217,13 +223,13 @@ export class Client {
     // Jitter spreads the delay below this ceiling, so its average is the server's interval.
     const reconnectDelay = Math.max(500, 2 * (interval as number)) || 500;
     const reconnect = (interval as number) > 0;
-    this.connection.options = resolveOptions<ClientOptions>(current, { reconnect, reconnectDelay }, options);
+    this.connection.options = resolveOptions(OWN_OPTIONS, current, { reconnect, reconnectDelay }, options);
     // A repeated hello changes only the options.
     if (state === "connected") return;
     const isAutomaticReconnection = state === "reconnecting";
     const isInitialConnection = !this.#wasConnected;
     this.#wasConnected = true;
-    if (this.#token) this.authenticate({ token: this.#token }, options).catch(listeners.report);
+    if (this.#token) this.authenticate({ token: this.#token }, { shouldSync: options.shouldSync }).catch(listeners.report);
     this.connection.ready(
       "connected",
       { isInitialConnection, isInitialSessionConnection: !isAutomaticReconnection, isAutomaticReconnection },

@@ -2,6 +2,8 @@
  * A Mesa message: an operation code, data and a type.
  */
 
+import { check, checkOptions } from "../core/check.js";
+import { BadOptionError } from "../core/errors.js";
 import { byteLength, checkSize, encode } from "../core/json.js";
 
 /** The longest type, in bytes; the server ignores messages with longer ones. */
@@ -40,10 +42,13 @@ export class Message<Data = unknown> {
   }
 
   /**
-   * Encodes the message. Throws `BadDataError` if JSON cannot represent the data, and `TooLargeError` if
-   * the type is too long.
+   * Encodes the message. Throws `BadDataError` if JSON cannot represent the data, `TooLargeError` if the type
+   * is too long, and `BadOptionError` if the operation code, the type or an option is of another type.
    */
   serialize(): string {
+    if (!Number.isInteger(this.opcode)) throw new BadOptionError("opcode must be a whole number");
+    check("type", this.type ?? "", "");
+    checkOptions(this.options, { sync: true });
     checkSize(byteLength(this.type ?? ""), TYPE_BYTES_MAX);
     return encode({ op: this.opcode, d: this.data ?? {}, t: this.type || undefined, o: this.options });
   }

@@ -4,6 +4,7 @@
 
 import { createContext, createElement, useContext, useEffect, useState, type ReactNode } from "react";
 
+import { after } from "../core/after.js";
 import type { Connection } from "../core/connection.js";
 import { BadOptionError } from "../core/errors.js";
 
@@ -52,6 +53,6 @@ function mount(connection: Connection): () => void {
   return () => {
     count(-1);
     // StrictMode unmounts and remounts synchronously; a provider that is mounted again by then keeps the connection.
-    setTimeout(() => mounted.get(connection) || void connection.close());
+    after(0, () => mounted.get(connection) || void connection.close());
   };
 }

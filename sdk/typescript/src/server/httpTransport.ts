@@ -3,10 +3,11 @@
  * request takes effect once.
  */
 
+import { after } from "../core/after.js";
 import { backoff } from "../core/backoff.js";
 import { AbortedError, BadOptionError, ConnectFailedError, TimeoutError } from "../core/errors.js";
 import { encode, isObject } from "../core/json.js";
-import { startTimer, withTimeout, type CallOptions } from "../core/timeout.js";
+import { withTimeout, type CallOptions } from "../core/timeout.js";
 import { usersOf } from "./audience.js";
 import { ApiError } from "./errors.js";
 import type { DispatcherOptions } from "./options.js";
@@ -34,6 +35,9 @@ export class HttpTransport implements Transport {
     if (!key) throw new BadOptionError("the HTTP API needs a key; pass one of the server's api.keys as `key`");
     if (!URL.canParse(address)) throw new BadOptionError(`${address} is not a valid address`);
     const base = new URL(address);
+    if (base.username || base.password || base.search || base.hash) {
+      throw new BadOptionError(`${base.origin} must be followed by nothing but a path; pass a key as \`key\``);
+    }
     if (!base.pathname.endsWith("/")) base.pathname += "/";
     this.#api = new URL("api/v1/", base);
     this.#key = key;
@@ -62,12 +66,19 @@ export class HttpTransport implements Transport {
     if (users?.length === 0) return {};
     const audience = users ? { to: { users } } : { to, except };
     const body = encode({ ...content, ...audience, project: this.#project });
-    const call = { url: new URL(endpoint, this.#api), body, idempotencyKey };
-    return withTimeout<DispatchResult>(TIMEOUT_MS, options, "answer of the API", (resolve, reject) => {
-      const settled = new AbortController();
-      this.#callWithRetries(call, settled.signal).then(resolve, reject);
-      return () => settled.abort();
+    const call = { url: new URL(endpoint, this.#api), body, headers: this.#headers(idempotencyKey) };
+    return withTimeout<DispatchResult>(TIMEOUT_MS, options, "answer of the API", (resolve, reject, settled) => {
+      this.#callWithRetries(call, settled).then(resolve, reject);
     });
+  }
+
+  #headers(idempotencyKey: string): Headers {
+    try {
+      const authorization = `Bearer ${this.#key}`;
+      return new Headers({ authorization, "content-type": "application/json", "idempotency-key": idempotencyKey });
+    } catch (cause) {
+      throw new BadOptionError("`key` and `idempotencyKey` may only contain characters of HTTP headers", { cause });
+    }
   }
 
   async #callWithRetries(call: ApiCall, signal: AbortSignal): Promise<DispatchResult> {
@@ -83,17 +94,10 @@ export class HttpTransport implements Transport {
     }
   }
 
-  async #callOnce({ url, body, idempotencyKey }: ApiCall, signal: AbortSignal): Promise<DispatchResult> {
-    const headers = {
-      authorization: `Bearer ${this.#key}`,
-      "content-type": "application/json",
-      "idempotency-key": idempotencyKey,
-    };
-    const { response, content } = await withTimeout<Answer>(ATTEMPT_TIMEOUT_MS, { signal }, "answer", (resolve, reject) => {
-      const abort = new AbortController();
-      const fetched = fetch(url, { method: "POST", headers, body, redirect: "error", signal: abort.signal });
+  async #callOnce({ url, body, headers }: ApiCall, signal: AbortSignal): Promise<DispatchResult> {
+    const { response, content } = await withTimeout<Answer>(ATTEMPT_TIMEOUT_MS, { signal }, "answer", (resolve, reject, settled) => {
+      const fetched = fetch(url, { method: "POST", headers, body, redirect: "error", signal: settled });
       fetched.then(readAnswer).then(resolve, reject);
-      return () => abort.abort();
     }).catch((cause: unknown) => {
       if (cause instanceof TimeoutError || cause instanceof AbortedError) throw cause;
       throw new ConnectFailedError(`no answer from ${url.host}; check that its API listens there`, { cause, closeCode: 1006, reason: "" });
@@ -107,7 +111,7 @@ export class HttpTransport implements Transport {
 interface ApiCall {
   readonly url: URL;
   readonly body: string;
-  readonly idempotencyKey: string;
+  readonly headers: Headers;
 }
 
 interface Answer {
@@ -140,10 +144,12 @@ function retryDelay(error: unknown): number | undefined {
 
 function sleep(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
-    const timer = startTimer(ms, resolve);
-    signal.addEventListener("abort", () => {
-      clearTimeout(timer);
+    const end = () => {
+      stop();
+      signal.removeEventListener("abort", end);
       resolve();
-    });
+    };
+    const stop = after(ms, end);
+    signal.addEventListener("abort", end);
   });
 }

@@ -132,7 +132,7 @@ export class Portal {
 
   #receive(text: string): void {
     const report = parsed(text);
-    if (!report) return this.#listeners.report(new BadFrameError("the report is not an object", { frame: text }));
+    if (!report) return void this.#listeners.report(new BadFrameError("the report is not an object", { frame: text }));
     const { type, portalId, clientId, message } = report;
     if (portalId !== this.id && !this.#options.reportAllEvents) return;
     const user = clientId === undefined || clientId === null ? undefined : String(clientId);

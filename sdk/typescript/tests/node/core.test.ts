@@ -7,8 +7,10 @@ import ts from "typescript";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 
 import { EmitClient, type StateChange, type WebSocketLike } from "../../src/client/index.js";
-import { backoff } from "../../src/core/backoff.js";
+import { after } from "../../src/core/after.js";
+import { backoff, throttledDelay } from "../../src/core/backoff.js";
 import { allowsReconnect } from "../../src/core/closeCodes.js";
+import { Dispatch } from "../../src/dispatch/index.js";
 
 describe("back-off", () => {
   test("doubles its ceiling up to the maximum, with jitter below it", () => {
@@ -18,9 +20,53 @@ describe("back-off", () => {
     expect(backoff(5000, 500, 20_000, 0)).toBe(0);
   });
 
+  test("is a number for every option and attempt", () => {
+    expect(backoff(5000, 0, 20_000, 0.5)).toBe(0);
+    expect(backoff(0, Infinity, 20_000, 0.5)).toBe(10_000);
+    expect(backoff(1, 2 ** 32, Infinity, 0.5)).toBe(2 ** 32);
+    expect([backoff(0, Infinity, Infinity, 0.5), backoff(0, Infinity, Infinity, 0)]).toEqual([Infinity, 0]);
+    expect([throttledDelay(60_000, 0), throttledDelay(Infinity, 0), throttledDelay(Infinity, 1)]).toEqual([30_000, 10_000, 20_000]);
+  });
+
   test("follows the table of close codes", () => {
     const verdicts = [1000, 1001, 1002, 1005, 1006, 1007, 1008, 1009, 1012, 1013, 3000, 4999].map(allowsReconnect);
     expect(verdicts).toEqual([false, true, false, true, true, false, true, true, true, true, false, false]);
+  });
+});
+
+describe("a timer", () => {
+  const DAY = 86_400_000;
+  let calls = 0;
+  beforeEach(() => {
+    vi.useFakeTimers();
+    calls = 0;
+  });
+  afterEach(() => vi.useRealTimers());
+
+  test.each([1, 1000, 2 ** 31 - 1, 2 ** 31, 2 ** 32, 40 * DAY, 400 * DAY])("of %d ms ends after that time", (ms) => {
+    after(ms, () => calls++);
+    vi.advanceTimersByTime(ms - 1);
+    expect(calls).toBe(0);
+    vi.advanceTimersByTime(1);
+    expect(calls).toBe(1);
+    vi.advanceTimersByTime(ms);
+    expect([calls, vi.getTimerCount()]).toEqual([1, 0]);
+  });
+
+  test.each([Infinity, NaN])("of %d ms never ends, and does not keep the process running", (ms) => {
+    after(ms, () => calls++);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  test("can be cancelled at any time", () => {
+    for (const elapsed of [0, 30 * DAY]) {
+      const stop = after(40 * DAY, () => calls++);
+      vi.advanceTimersByTime(elapsed);
+      stop();
+      expect(vi.getTimerCount()).toBe(0);
+      vi.advanceTimersByTime(40 * DAY);
+    }
+    expect(calls).toBe(0);
   });
 });
 
@@ -41,8 +87,11 @@ class StubSocket implements WebSocketLike {
     this.readyState = 1;
     this.onopen?.(undefined as never);
   }
-  cut(): void {
-    this.onclose?.({ code: 1006, reason: "" } as never);
+  cut(code = 1006): void {
+    this.onclose?.({ code, reason: "" } as never);
+  }
+  receive(message: object): void {
+    this.onmessage?.({ data: JSON.stringify(message) } as never);
   }
   send(text: string): void {
     this.sent.push(text);
@@ -163,15 +212,119 @@ describe("a connection over time", () => {
   });
 });
 
-test("the source has no `any`", () => {
-  const found: string[] = [];
+describe("a client with long delays", () => {
+  beforeEach(() => {
+    vi.useFakeTimers();
+    vi.spyOn(Math, "random").mockReturnValue(1);
+    StubSocket.all = [];
+  });
+  afterEach(() => {
+    vi.useRealTimers();
+    vi.restoreAllMocks();
+  });
+
+  const last = () => StubSocket.all.at(-1);
+
+  test.each([
+    ["1008 and no maximum", 1008, { maxReconnectDelay: Infinity }, 20_000],
+    ["1008 and a maximum that setTimeout cannot hold", 1008, { maxReconnectDelay: 2 ** 32 }, 2 ** 32],
+    ["1012 and a delay that setTimeout cannot hold", 1012, { reconnectDelay: 2 ** 32, maxReconnectDelay: Infinity }, 2 ** 32],
+    ["1012 and an infinite delay", 1012, { reconnectDelay: Infinity }, 20_000],
+  ])("after %s the client waits for the delay that it announces", async (_, code, delays, expected) => {
+    const waiting = new EmitClient("ws://stub", { WebSocket: StubSocket, reconnect: true, ...delays });
+    let delay: number | undefined;
+    waiting.on("@state", (change) => void (delay = change.delay));
+    const open = waiting.open();
+    await vi.advanceTimersByTimeAsync(0);
+    last()?.open();
+    await open;
+    last()?.cut(code);
+    expect([waiting.state, delay]).toEqual(["reconnecting", expected]);
+    await vi.advanceTimersByTimeAsync(expected - 1);
+    expect(StubSocket.all).toHaveLength(1);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(StubSocket.all).toHaveLength(2);
+    void waiting.close({ timeout: 1 });
+  });
+
+  test("an infinite delay without a maximum never ends by itself", async () => {
+    const waiting = new EmitClient("ws://stub", {
+      WebSocket: StubSocket, reconnect: true, reconnectDelay: Infinity, maxReconnectDelay: Infinity,
+    });
+    void waiting.open({ retry: true }).catch(() => {});
+    await vi.advanceTimersByTimeAsync(0);
+    last()?.cut();
+    await vi.advanceTimersByTimeAsync(2 ** 32);
+    expect([waiting.state, StubSocket.all.length]).toEqual(["reconnecting", 1]);
+    waiting.open().catch(() => {});
+    await vi.advanceTimersByTimeAsync(0);
+    expect(StubSocket.all).toHaveLength(2);
+    void waiting.close({ timeout: 1 });
+  });
+
+  test("a time limit of 40 days ends a call then, and 0 and Infinity never", async () => {
+    const limit = 40 * 86_400_000;
+    const slow = new EmitClient("ws://stub", { WebSocket: StubSocket, watchdogInterval: 0 });
+    const open = slow.open();
+    await vi.advanceTimersByTimeAsync(0);
+    last()?.open();
+    await open;
+    const ended: unknown[] = [];
+    for (const timeout of [limit, 0, Infinity]) {
+      slow.request("/x", {}, { timeout }).catch(({ code }) => ended.push([timeout, code]));
+    }
+    await vi.advanceTimersByTimeAsync(limit - 1);
+    expect(ended).toEqual([]);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(ended).toEqual([[limit, "timeout"]]);
+    await vi.advanceTimersByTimeAsync(10 * limit);
+    expect(ended).toHaveLength(1);
+    void slow.close({ timeout: 1 });
+  });
+
+  test("a token with 60 days left is replaced after 48 days", async () => {
+    const DAY_S = 86_400;
+    const jwt = (days: number) => `e30.${btoa(JSON.stringify({ exp: Date.now() / 1000 + days * DAY_S }))}.x`;
+    const tokens = [jwt(60), jwt(1000)];
+    const reasons: string[] = [];
+    const getToken = ({ reason }: { reason: string }) => tokens[reasons.push(reason) - 1] as string;
+    const options = { WebSocket: StubSocket, getToken, watchdogInterval: 0 };
+    const dispatch = new Dispatch({ host: "ws://stub", options });
+    const connected = dispatch.connect();
+    await vi.advanceTimersByTimeAsync(0);
+    last()?.open();
+    last()?.receive({ eventName: "@@KOJI_DISPATCH/CONNECTED", payload: { clientId: "a", shardName: "s" } });
+    await connected;
+    await vi.advanceTimersByTimeAsync(48 * DAY_S * 1000 - 1);
+    expect(reasons).toEqual(["connect"]);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(reasons).toEqual(["connect", "expiring"]);
+    expect(last()?.sent.map((text) => JSON.parse(text).payload)).toEqual(tokens.map((token) => ({ token })));
+    void dispatch.disconnect({ timeout: 1 });
+    // The limit of the close.
+    expect(vi.getTimerCount()).toBe(1);
+  });
+});
+
+/** The files of the source with a node that matches. */
+function filesWith(matches: (node: ts.Node) => boolean): string[] {
+  const found = new Set<string>();
   for (const name of readdirSync("src", { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".ts"))) {
     const source = ts.createSourceFile(name, readFileSync(`src/${name}`, "utf8"), ts.ScriptTarget.ES2022);
     const look = (node: ts.Node): void => {
-      if (node.kind === ts.SyntaxKind.AnyKeyword) found.push(`${name}:${node.pos}`);
+      if (matches(node)) found.add(name);
       ts.forEachChild(node, look);
     };
     look(source);
   }
-  expect(found).toEqual([]);
+  return [...found];
+}
+
+test("the source has no `any`", () => {
+  expect(filesWith(({ kind }) => kind === ts.SyntaxKind.AnyKeyword)).toEqual([]);
+});
+
+test("one file of the source calls timers, so that all accept every delay", () => {
+  const isTimer = (node: ts.Node) => ts.isIdentifier(node) && /^set(Timeout|Interval|Immediate)$/.test(node.text);
+  expect(filesWith(isTimer)).toEqual(["core/after.ts"]);
 });

@@ -121,7 +121,8 @@ class KojiPlayer implements Player {
     } else if (eventName === DISPATCH_EVENT.IDENTIFY && isObject(payload) && typeof payload["token"] === "string") {
       this.#dispatch.identify(payload["token"]);
     } else {
-      const to = Array.isArray(recipients) || ["string", "undefined"].includes(typeof recipients);
+      // The client rejects recipients of other types.
+      const to = [recipients ?? []].flat().every((id) => typeof id === "string") && recipients !== null;
       const isOurs = eventName.startsWith("@@KOJI_DISPATCH/") || !eventName || eventName.length > 256;
       if (!to || isOurs || JSON.stringify(payload ?? null).length > 100_000) return false;
       this.#dispatch.emitEvent(eventName, payload, recipients as string[] | undefined);

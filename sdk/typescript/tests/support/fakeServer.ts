@@ -3,7 +3,7 @@
  */
 
 import { once } from "node:events";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 
 import { WebSocketServer, type WebSocket } from "ws";
 
@@ -57,6 +57,14 @@ export class FakePeer {
 
   send(frame: unknown): void {
     this.socket.send(typeof frame === "string" ? frame : JSON.stringify(frame));
+  }
+
+  /** Sends all frames of `send` in one segment, so that a client receives them in one read. */
+  sendTogether(send: () => void): void {
+    const { _socket: connection } = this.socket as unknown as { _socket: Socket };
+    connection.cork();
+    send();
+    connection.uncork();
   }
 
   /** Receives the next frame and parses it as JSON. */

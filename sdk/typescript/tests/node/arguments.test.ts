@@ -1,0 +1,146 @@
+/**
+ * Mistyped options and arguments of the wrong type are errors of the call that has them.
+ */
+
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { WebSocket } from "ws";
+
+import { EmitClient } from "../../src/client/index.js";
+import { Dispatch } from "../../src/dispatch/index.js";
+import { Client, Message } from "../../src/mesa/index.js";
+import { rejectionCode } from "../support/errorCode.js";
+import { FakeServer } from "../support/fakeServer.js";
+
+/** Arguments that the compiler would reject. */
+const wrong = (value: unknown) => value as never;
+
+const badOption = (message: string) =>
+  expect.objectContaining({ code: "bad_option", message: expect.stringContaining(message) as string }) as Error;
+
+const CLIENTS: [name: string, create: (options: never) => unknown][] = [
+  ["EmitClient", (options) => new EmitClient("ws://localhost:1", options)],
+  ["Dispatch", (options) => new Dispatch({ host: "localhost:1", options })],
+  ["Client", (options) => new Client("ws://localhost:1", { autoConnect: false, ...(options as object) })],
+];
+
+describe.each(CLIENTS)("%s", (_, create) => {
+  test.each([
+    [{ reConnect: true }, "there is no option reConnect"],
+    [{ constructor: 1 }, "there is no option constructor"],
+    [JSON.parse('{"__proto__":1}'), "there is no option __proto__"],
+    [{ reconnect: "yes" }, "reconnect must be of type boolean"],
+    [{ reconnectDelay: "500" }, "reconnectDelay must be of type number"],
+    [{ maxRetries: -1 }, "maxRetries must be of type number, from 0"],
+    [{ watchdogInterval: NaN }, "watchdogInterval must be of type number, from 0"],
+    [{ getToken: "token" }, "getToken must be of type function"],
+    [{ shouldReconnect: true }, "shouldReconnect must be of type function"],
+    [{ WebSocket: {} }, "WebSocket must be of type function"],
+  ])("rejects %j", (options, message) => {
+    expect(() => create(wrong(options))).toThrow(badOption(message));
+  });
+
+  test("accepts undefined and null as absent, and limits that are 0 or infinite", () => {
+    create(wrong({ reconnect: undefined, reconnectDelay: null, getToken: null }));
+    create(wrong({ connectTimeout: 0, closeTimeout: Infinity, maxRetries: 0, queueBytesMax: Infinity }));
+  });
+});
+
+test("options of one client only are rejected by the others", () => {
+  expect(() => new EmitClient("ws://x", wrong({ shardName: "s" }))).toThrow(badOption("there is no option shardName"));
+  expect(() => new EmitClient("ws://x", wrong({ tokenParameter: [] }))).toThrow(badOption("tokenParameter must be of type string"));
+  expect(() => new EmitClient("ws://x", wrong({ schemas: true }))).toThrow(badOption("schemas must be of type object"));
+  expect(() => new Dispatch(wrong({ projectID: "p" }))).toThrow(badOption("there is no option projectID"));
+  expect(() => new Dispatch(wrong({ projectId: 7 }))).toThrow(badOption("projectId must be of type string"));
+  expect(() => new Dispatch({ options: wrong({ maxConnectionsPerShard: true }) }))
+    .toThrow(badOption("maxConnectionsPerShard must be of type string"));
+  expect(() => new Client("ws://x", wrong({ autoconnect: false }))).toThrow(badOption("there is no option autoconnect"));
+  // An option of original backends.
+  new Dispatch({ options: { projectToken: "secret", maxConnectionsPerShard: "25" } });
+});
+
+test("a secret of the wrong type is not repeated in the error", () => {
+  const authorization = { secret: "s3cr3t" };
+  expect(() => new Client("ws://x", wrong({ authorization }))).toThrow(badOption("authorization must be of type string"));
+});
+
+describe("a connected client", () => {
+  let server: FakeServer;
+  beforeEach(async () => {
+    server = await FakeServer.start();
+  });
+  afterEach(() => server.stop());
+
+  test("rejects arguments of the wrong type, and sends nothing for them", async () => {
+    const client = await EmitClient.connect(server.url, { WebSocket });
+    const peer = await server.sockets.next();
+    for (const name of [undefined, null, 5, {}, ["x"], () => {}]) {
+      expect(() => client.emit(wrong(name)), String(name)).toThrow(badOption("event name must be of type string"));
+      expect(() => client.ns("/a").emit(wrong(name)), String(name)).toThrow(badOption("event name must be of type string"));
+      await expect(client.request(wrong(name))).rejects.toEqual(badOption("event name must be of type string"));
+      expect(() => client.on(wrong(name), () => {})).toThrow(badOption("event name must be of type string"));
+      expect(() => client.handle(wrong(name), () => {})).toThrow(badOption("event name must be of type string"));
+      expect(() => client.ns(wrong(name))).toThrow(badOption("prefix must be of type string"));
+    }
+    expect(() => client.on("x", wrong("listener"))).toThrow(badOption("listener of x must be of type function"));
+    expect(() => client.handle("x", wrong({}))).toThrow(badOption("handler of x must be of type function"));
+    expect(() => client.emit("x", {}, wrong({ volatil: true }))).toThrow(badOption("there is no option volatil"));
+    expect(() => client.emit("x", {}, wrong({ volatile: 1 }))).toThrow(badOption("volatile must be of type boolean"));
+    await expect(client.request("x", {}, wrong({ timeOut: 5 }))).rejects.toEqual(badOption("there is no option timeOut"));
+    await expect(client.request("x", {}, wrong({ timeout: "5" }))).rejects.toEqual(badOption("timeout must be of type number"));
+    await expect(client.open(wrong({ reconnect: true }))).rejects.toEqual(badOption("there is no option reconnect"));
+    expect(() => client.close(wrong({ timeOut: 5 }))).toThrow(badOption("there is no option timeOut"));
+    expect(client.connected).toBe(true);
+    client.emit("end");
+    expect(await peer.next()).toEqual({ event: "end" });
+    await client.close();
+  });
+
+  test("rejects the same on a shard", async () => {
+    const dispatch = new Dispatch({ host: server.url, options: { WebSocket } });
+    await expect(dispatch.connect(wrong({ shardname: "s" }))).rejects.toEqual(badOption("there is no option shardname"));
+    await expect(dispatch.connect(wrong({ timeout: -1 }))).rejects.toEqual(badOption("timeout must be of type number, from 0"));
+    const connected = dispatch.connect({ timeout: 60_000, shardName: "s" });
+    const peer = await server.sockets.next();
+    peer.sendConnected();
+    await connected;
+    expect(() => dispatch.emitEvent(wrong(undefined))).toThrow(badOption("event name must be of type string"));
+    for (const recipients of [7, [7], ["a", null], {}, [["a"]]]) {
+      expect(() => dispatch.emitEvent("x", {}, wrong(recipients))).toThrow(badOption("recipient must be of type string"));
+    }
+    expect(() => dispatch.identify(wrong(undefined))).toThrow(badOption("token must be of type string"));
+    expect(() => dispatch.setProjectId(wrong({}))).toThrow(badOption("projectId must be of type string"));
+    expect(() => dispatch.onConnectedClientsChanged(wrong(undefined))).toThrow(badOption("callback must be of type function"));
+    expect(await rejectionCode(dispatch.info(wrong({ Timeout: 1 })))).toBe("bad_option");
+    dispatch.emitEvent("end", undefined, null as never);
+    expect(await peer.next()).toEqual({ eventName: "end", recipients: null });
+    await dispatch.disconnect();
+  });
+
+  test("rejects the same in the Mesa protocol", async () => {
+    const client = new Client(server.url, { WebSocket, autoConnect: false });
+    const connected = client.connect();
+    const peer = await server.sockets.next();
+    peer.send({ op: 10, d: {} });
+    await connected;
+    expect(() => client.send(wrong("0"), {}, "X")).toThrow(badOption("opcode must be a whole number"));
+    expect(() => client.send(wrong({ op: 0 }))).toThrow(badOption("opcode must be a whole number"));
+    expect(() => client.send(NaN)).toThrow(badOption("opcode must be a whole number"));
+    expect(() => client.send(0, {}, wrong(true))).toThrow(badOption("type must be of type string"));
+    expect(() => client.send(new Message(0, {}, "X", wrong({ sink: true })))).toThrow(badOption("there is no option sink"));
+    await expect(client.authenticate(wrong("token"))).rejects.toEqual(badOption("data must be of type object"));
+    await expect(client.authenticate({}, wrong({ shouldsync: true }))).rejects.toEqual(badOption("there is no option shouldsync"));
+    client.send(0, {}, "END");
+    expect(await peer.next()).toMatchObject({ t: "END" });
+    await client.disconnect();
+  });
+
+  test("ends an attempt if `getToken` returns no string, and connects without a token if it returns nothing", async () => {
+    const options = { WebSocket, getToken: wrong(() => 5) };
+    await expect(EmitClient.connect(server.url, options)).rejects.toMatchObject({
+      code: "token_failed", cause: badOption("token must be of type string"),
+    });
+    const client = await EmitClient.connect(server.url, { WebSocket, getToken: wrong(() => null) });
+    expect((await server.sockets.next()).url).toBe("/");
+    await client.close();
+  });
+});
