@@ -2,6 +2,8 @@
  * Audiences: the recipients of a message, as user ids or as any union of the sets that a server knows.
  */
 
+import { check, checkOptions, type Examples } from "../core/check.js";
+import { BadOptionError } from "../core/errors.js";
 import { UnsupportedError } from "./errors.js";
 
 /** A union of sets of sockets. */
@@ -24,16 +26,30 @@ export type Recipients = readonly string[] | Audience;
 /** An audience with every part present. */
 export type ResolvedAudience = { readonly [Part in keyof Audience]-?: NonNullable<Audience[Part]> };
 
+/** An audience as messages of the original protocol contain it. */
+export interface LegacyAudience {
+  /** User ids, or `*` for everyone. */
+  readonly recipients: readonly string[];
+  /** With `*`: user ids that do not receive the message. A Switchboard extension, which original servers ignore. */
+  readonly excluding?: readonly string[] | undefined;
+}
+
+const AUDIENCE: Examples<Audience> = { users: [], rooms: [], tags: [], sockets: [], everyone: true };
+
 /** The user id that addresses everyone. */
 const EVERYONE = "*";
 
-/** Fills in absent parts with empty ones. `everyone` includes all other parts, so they are dropped. */
+/**
+ * Fills in absent parts with empty ones. `everyone` includes all other parts, so they are dropped. Throws
+ * `BadOptionError` for an unknown part and for ids that are neither strings nor numbers.
+ */
 export function audienceOf(recipients: Recipients): ResolvedAudience {
   if (isList(recipients)) return audienceOf({ users: recipients, everyone: recipients.includes(EVERYONE) });
-  const { users = [], rooms = [], tags = [], sockets = [], everyone } = recipients;
-  if (everyone) return { users: [], rooms: [], tags: [], sockets: [], everyone: true };
-  // Applications may use numbers as ids; on the wire they are strings.
-  return { users: users.map(String), rooms, tags, sockets, everyone: false };
+  check("audience", recipients, {});
+  checkOptions(recipients, AUDIENCE);
+  const { users, rooms, tags, sockets, everyone } = recipients;
+  const audience = { users: idsOf(users), rooms: idsOf(rooms), tags: idsOf(tags), sockets: idsOf(sockets), everyone: false };
+  return everyone ? { users: [], rooms: [], tags: [], sockets: [], everyone } : audience;
 }
 
 /** Whether the audience addresses no socket. */
@@ -44,18 +60,23 @@ export function isEmpty(audience: ResolvedAudience): boolean {
 /** Returns the users of `to` that are not in `except`, each once; undefined if either has parts other than users. */
 export function usersOf(to: ResolvedAudience, except: ResolvedAudience): string[] | undefined {
   if ([to, except].some((audience) => audience.everyone || hasOtherSets(audience))) return undefined;
-  const users = new Set(to.users);
-  for (const user of except.users) users.delete(user);
-  return [...users];
+  return difference(to.users, except.users);
 }
 
-/** Returns the recipient list of the original protocol. Throws `UnsupportedError` if it cannot express the audience. */
-export function legacyRecipients(to: ResolvedAudience, except: ResolvedAudience): readonly string[] {
-  if (to.everyone && isEmpty(except)) return [EVERYONE];
-  const users = usersOf(to, except);
-  if (users) return users;
-  const unsupported = to.everyone ? "everyone except some" : "rooms, tags or sockets";
-  throw new UnsupportedError(`cannot address ${unsupported} through Redis; pass the address of the HTTP API instead`);
+/** Returns the audience in the original protocol. Throws `UnsupportedError` if it has parts other than users and everyone. */
+export function legacyAudience(to: ResolvedAudience, except: ResolvedAudience): LegacyAudience {
+  if (hasOtherSets(to) || hasOtherSets(except)) {
+    throw new UnsupportedError("cannot address rooms, tags or sockets through Redis; pass the address of the HTTP API instead");
+  }
+  if (except.everyone) return { recipients: [] };
+  if (!to.everyone) return { recipients: difference(to.users, except.users) };
+  return { recipients: [EVERYONE], excluding: except.users.length ? except.users : undefined };
+}
+
+function difference(users: readonly string[], except: readonly string[]): string[] {
+  const left = new Set(users);
+  for (const user of except) left.delete(user);
+  return [...left];
 }
 
 function hasOtherSets({ rooms, tags, sockets }: ResolvedAudience): boolean {
@@ -64,4 +85,15 @@ function hasOtherSets({ rooms, tags, sockets }: ResolvedAudience): boolean {
 
 function isList(recipients: Recipients): recipients is readonly string[] {
   return Array.isArray(recipients);
+}
+
+/** Applications may use numbers as ids; on the wire they are strings. */
+function idsOf(given: readonly unknown[] | undefined): string[] {
+  // Null counts as absent.
+  const ids: unknown = given ?? [];
+  if (!Array.isArray(ids)) throw new BadOptionError("the parts of an audience must be arrays of ids");
+  for (const id of ids) {
+    if (!/^(string|number|bigint)$/.test(typeof id)) throw new BadOptionError(`an id must be a string or a number, not ${typeof id}`);
+  }
+  return ids.map(String);
 }

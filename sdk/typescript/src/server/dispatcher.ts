@@ -4,14 +4,17 @@
 
 import { randomUUID } from "node:crypto";
 
-import { BadOptionError, NotConnectedError } from "../core/errors.js";
+import { checkOptions, type Examples } from "../core/check.js";
+import { BadOptionError, NotConnectedError, type SwitchboardError } from "../core/errors.js";
+import { createListeners } from "../core/listeners.js";
 import type { CallOptions } from "../core/timeout.js";
 import type { Message } from "../mesa/message.js";
 import { audienceOf, isEmpty, type Recipients } from "./audience.js";
 import { DispatchEvent } from "./dispatchEvent.js";
 import { HttpTransport } from "./httpTransport.js";
-import type { DispatcherOptions } from "./options.js";
+import { checkDispatcherOptions, type DispatcherOptions } from "./options.js";
 import type { RedisAddress } from "./redisConnection.js";
+import { reported } from "./reportedPromise.js";
 import { RedisTransport } from "./redisTransport.js";
 import type { AddressedRequest, DispatchResult, Transport } from "./transport.js";
 
@@ -32,6 +35,15 @@ export interface DisconnectOptions extends DispatchOptions {
   readonly reason?: string | undefined;
 }
 
+const DISPATCH_OPTIONS: Examples<DispatchOptions> = { signal: {}, timeout: 0, idempotencyKey: "" };
+const DISCONNECT_OPTIONS: Examples<DisconnectOptions> = { ...DISPATCH_OPTIONS, code: 0, reason: "" };
+
+/** The events of a Dispatcher and the arguments of their listeners. */
+export interface DispatcherEvents {
+  /** A call failed, and nothing awaits its promise. Without a listener the console shows the error. */
+  error: [error: SwitchboardError];
+}
+
 /** Carries out a request on the transport. */
 type Action = (request: AddressedRequest, options: CallOptions) => Promise<DispatchResult>;
 
@@ -39,6 +51,7 @@ type Action = (request: AddressedRequest, options: CallOptions) => Promise<Dispa
 export class Dispatcher {
   readonly #transport: Transport;
   readonly #options: DispatcherOptions;
+  readonly #listeners = createListeners("error");
   readonly #running = new Set<Promise<unknown>>();
   #isClosed = false;
 
@@ -48,7 +61,7 @@ export class Dispatcher {
    * at once, and reconnects whenever the connection is lost.
    */
   constructor(address: RedisAddress, options: DispatcherOptions = {}) {
-    if (options.namespace === "") throw new BadOptionError("the namespace is empty; omit it for the servers' own");
+    checkDispatcherOptions(options);
     this.#options = options;
     const isHttp = /^https?:/i.test(`${address}`);
     this.#transport = isHttp ? new HttpTransport(`${address}`, options) : new RedisTransport(address, options);
@@ -57,46 +70,76 @@ export class Dispatcher {
   /**
    * Sends a message to users by id, to everyone with `["*"]`, or to an audience, except the excluded ones; or closes
    * their sockets if `content` is a `DispatchEvent`. Resolves when Redis has accepted the message or the server has
-   * handled it. An empty audience is valid. Calls through Redis keep their order; over HTTP, await each call.
+   * handled it. An empty audience is valid. Calls through Redis keep their order; over HTTP, await each call. The
+   * promise may be ignored: a failure then raises `error`.
    *
    * Rejects with `NotConnectedError` or `UnsupportedError` if nothing was sent; with `RedisFailedError`, `ApiError`,
    * `ConnectFailedError`, `TimeoutError` or `AbortedError`; with `BadDataError` or `TooLargeError` for an invalid
-   * message; and with `MissingDependencyError` if ioredis is not installed.
+   * message, with `BadOptionError` for an invalid argument; and with `MissingDependencyError` if ioredis is not
+   * installed.
    */
-  async dispatch(
+  dispatch(
     content: Message | DispatchEvent,
     recipients: Recipients = ["*"],
     excluding: Recipients = [],
     options: DispatchOptions = {},
   ): Promise<DispatchResult> {
     if (content instanceof DispatchEvent) return this.disconnect(recipients, excluding, options);
-    const store = Boolean(this.#options.sync?.enabled) && (content.options?.sync ?? true);
-    const send: Action = (request, limits) => this.#transport.send({ ...request, content, store }, limits);
-    return this.#run(send, recipients, excluding, options);
+    const send: Action = (request, limits) => {
+      const store = Boolean(this.#options.sync?.enabled) && (content.options?.sync ?? true);
+      return this.#transport.send({ ...request, content, store }, limits);
+    };
+    return this.#run(send, recipients, excluding, options, () => {
+      checkOptions(options, DISPATCH_OPTIONS);
+      // Not `instanceof`: the message may be of another copy of this package, or of the original.
+      const serialize = (content as Partial<Message> | undefined)?.serialize;
+      if (typeof serialize !== "function") throw new BadOptionError("the content must be a Message or a DispatchEvent");
+    });
   }
 
   /**
    * Closes the sockets of users, of everyone with `["*"]`, or of an audience, except the excluded ones. Queued
    * messages are sent first. Resolves and rejects as `dispatch` does; through Redis the close code is always 1000.
    */
-  async disconnect(
+  disconnect(
     recipients: Recipients,
     excluding: Recipients = [],
     options: DisconnectOptions = {},
   ): Promise<DispatchResult> {
-    const { code, reason } = options;
-    const close: Action = (request, limits) => this.#transport.disconnect({ ...request, code, reason }, limits);
-    return this.#run(close, recipients, excluding, options);
+    const close: Action = (request, limits) => {
+      const { code, reason } = options;
+      return this.#transport.disconnect({ ...request, code, reason }, limits);
+    };
+    return this.#run(close, recipients, excluding, options, () => checkOptions(options, DISCONNECT_OPTIONS));
   }
 
-  /** Runs the action unless the audience is empty. */
-  async #run(
+  /** Calls `listener` for every event of that name; returns a function that removes it. */
+  on<E extends keyof DispatcherEvents>(event: E, listener: (...values: DispatcherEvents[E]) => unknown): () => void {
+    return this.#listeners.add(event, listener);
+  }
+
+  /** Runs the action. Its promise may be ignored. */
+  #run(
+    action: Action,
+    recipients: Recipients,
+    excluding: Recipients,
+    options: DispatchOptions,
+    check: () => void,
+  ): Promise<DispatchResult> {
+    const result = this.#start(action, recipients, excluding, options, check);
+    return reported(result, this.#listeners);
+  }
+
+  /** Checks the arguments, then runs the action unless the audience is empty. */
+  async #start(
     action: Action,
     recipients: Recipients,
     excluding: Recipients,
     { idempotencyKey = randomUUID(), signal, timeout = this.#options.timeout }: DispatchOptions,
+    check: () => void,
   ): Promise<DispatchResult> {
     if (this.#isClosed) throw new NotConnectedError("the Dispatcher is closed; create another");
+    check();
     const [to, except] = [audienceOf(recipients), audienceOf(excluding)];
     if (isEmpty(to)) return {};
     const result = action({ to, except, idempotencyKey }, { signal, timeout });

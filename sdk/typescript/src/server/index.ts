@@ -25,6 +25,7 @@ export type { Audience, Recipients } from "./audience.js";
 export {
   Dispatcher,
   type DisconnectOptions,
+  type DispatcherEvents,
   type DispatchOptions,
 } from "./dispatcher.js";
 export { ApiError, MissingDependencyError, RedisFailedError, UnsupportedError } from "./errors.js";

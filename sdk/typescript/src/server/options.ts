@@ -2,6 +2,9 @@
  * The options of `Dispatcher`.
  */
 
+import { checkOptions, type Examples } from "../core/check.js";
+import { BadOptionError } from "../core/errors.js";
+
 /** Whether messages are stored for offline users. */
 export interface SyncOptions {
   /** Stores each message until its user has received it. */
@@ -23,4 +26,24 @@ export interface DispatcherOptions {
    * Redis: for the connection and for the reply, default 5,000 each.
    */
   readonly timeout?: number | undefined;
+}
+
+const DISPATCHER_OPTIONS: Examples<DispatcherOptions> = {
+  namespace: "",
+  sync: {},
+  key: "",
+  maxRetries: 0,
+  timeout: 0,
+};
+
+/** Throws `BadOptionError` for an unknown option and for an invalid value. */
+export function checkDispatcherOptions(options: DispatcherOptions): void {
+  checkOptions(options, DISPATCHER_OPTIONS);
+  checkOptions(options.sync, { enabled: true });
+  checkNamespace(options.namespace);
+}
+
+/** Throws `BadOptionError` if the namespace is empty. */
+export function checkNamespace(namespace: string | undefined): void {
+  if (namespace === "") throw new BadOptionError("the namespace is empty; omit it for the servers' own");
 }

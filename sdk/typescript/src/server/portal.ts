@@ -6,11 +6,14 @@
 
 import { randomUUID } from "node:crypto";
 
-import { NotConnectedError, BadFrameError, type SwitchboardError } from "../core/errors.js";
+import { checkOptions, type Examples } from "../core/check.js";
+import { BadFrameError, NotConnectedError, type SwitchboardError } from "../core/errors.js";
 import { isObject, type JsonObject } from "../core/json.js";
 import { createListeners } from "../core/listeners.js";
 import { Message, type MessageOptions } from "../mesa/message.js";
-import { RedisConnection, namespaced, type RedisAddress } from "./redisConnection.js";
+import { checkNamespace } from "./options.js";
+import { namespaced, RedisConnection, type RedisAddress } from "./redisConnection.js";
+import { reported } from "./reportedPromise.js";
 
 /** Options of a `Portal`. */
 export interface PortalOptions {
@@ -23,6 +26,13 @@ export interface PortalOptions {
   /** Leaves the pool on SIGTERM and SIGINT, then lets the signal end the process. Default false: call `close`. */
   readonly leaveOnSignals?: boolean | undefined;
 }
+
+const PORTAL_OPTIONS: Examples<PortalOptions> = {
+  namespace: "",
+  reportAllEvents: true,
+  verbose: true,
+  leaveOnSignals: true,
+};
 
 /** The events of a Portal and the arguments of their listeners. */
 export interface PortalEvents {
@@ -49,7 +59,10 @@ const LEAVE = `if redis.call('SREM', KEYS[1], ARGV[1]) == 1 then redis.call('PUB
 export class Portal {
   /** Identifies this Portal to the servers. */
   readonly id = randomUUID();
-  /** Resolves once this Portal is in the pool. Rejects if ioredis is not installed. */
+  /**
+   * Resolves once this Portal is in the pool. Rejects if ioredis is not installed or the Portal is closed before.
+   * It may be ignored: a missing ioredis then raises `error`, or shows on the console without a listener.
+   */
   readonly ready: Promise<void>;
   /** Called for `connection`, after listeners. */
   onConnection: (() => unknown) | undefined;
@@ -68,11 +81,14 @@ export class Portal {
   #settle: { resolve: () => void; reject: (error: unknown) => void } = { resolve: () => {}, reject: () => {} };
   #leaving: Promise<void> | undefined;
 
-  /** Takes the address of the servers' Redis, or ioredis options. Throws `BadOptionError` if the address is invalid. */
+  /** Takes the address of the servers' Redis, or ioredis options. Throws `BadOptionError` if these are invalid. */
   constructor(address: RedisAddress, options: PortalOptions = {}) {
+    checkOptions(options, PORTAL_OPTIONS);
+    checkNamespace(options.namespace);
     this.#options = options;
     this.#pool = namespaced("available_portals_pool", options.namespace);
-    this.ready = new Promise((resolve, reject) => (this.#settle = { resolve, reject }));
+    const ready = new Promise<void>((resolve, reject) => (this.#settle = { resolve, reject }));
+    this.ready = reported(ready, this.#listeners);
     this.#publisher = new RedisConnection(address, () => this.#join());
     this.#subscriber = new RedisConnection(address, () => this.#join());
     this.#listen().catch(this.#settle.reject);
@@ -111,6 +127,7 @@ export class Portal {
 
   async #leave(): Promise<void> {
     for (const signal of SIGNALS) process.off(signal, this.#leaveOn);
+    // Not an error unless something awaits it.
     this.ready.catch(() => {});
     this.#settle.reject(new NotConnectedError("the Portal is closed; create another"));
     await this.#announce(LEAVE, false).catch(() => {});
@@ -164,7 +181,13 @@ function parsed(text: string): JsonObject | undefined {
 
 function messageOf({ op, d, t, o, s }: JsonObject): Message {
   const type = typeof t === "string" ? t : undefined;
-  const message = new Message(Number(op ?? 0), d ?? {}, type, isObject(o) ? (o as MessageOptions) : undefined);
+  const message = new Message(Number(op ?? 0), d ?? {}, type, optionsOf(o));
   if (typeof s === "number") message.sequence = s;
   return message;
+}
+
+/** Clients may send any options; only valid ones are kept, so that the message can be dispatched. */
+function optionsOf(options: unknown): MessageOptions | undefined {
+  const { sync } = Object(options) as JsonObject;
+  return typeof sync === "boolean" ? { sync } : undefined;
 }

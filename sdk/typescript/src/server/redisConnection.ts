@@ -31,32 +31,50 @@ const TIMEOUT_MS = 5000;
 /** Override the caller's options; together they disable resending (see the module documentation). */
 const OPTIONS = { enableOfflineQueue: false, autoResendUnfulfilledCommands: false, maxRetriesPerRequest: 0 };
 
+/** A command that waits for the connection. */
+interface WaitingCommand {
+  readonly resolve: (client: Redis) => void;
+  readonly reject: (error: unknown) => void;
+}
+
 export class RedisConnection {
   /** The client, connected or not; rejects if ioredis is not installed. */
   readonly client: Promise<Redis>;
-  /** Resolves while connected; replaced by a pending promise when the connection closes. */
-  #ready: Promise<Redis>;
+  /** The client while it is connected. */
+  #connected: Redis | undefined;
+  /** Why there is no client. */
+  #loadError: unknown;
+  readonly #waiting = new Set<WaitingCommand>();
   #isClosed = false;
   #lastError: Error | undefined;
 
   /** Calls `onConnect` at every connect. Throws `BadOptionError` if the address is invalid. */
   constructor(address: RedisAddress, onConnect: (client: Redis) => void = () => {}) {
     const isUrl = typeof address === "string" || address instanceof URL;
-    if (isUrl && !/^rediss?:\/\//i.test(`${address}`)) {
+    if (isUrl ? !/^rediss?:\/\//i.test(`${address}`) : Object(address) !== address) {
       throw new BadOptionError(`${address} is not a valid address; use redis://, rediss://, http:// or https://`);
     }
     this.client = load().then((Client) =>
       isUrl ? new Client(`${address}`, OPTIONS) : new Client({ ...(address as object), ...OPTIONS }),
     );
-    this.#ready = this.client.then((client) => this.#follow(client, onConnect));
-    // Each command reports the failure.
-    this.#ready.catch(() => {});
+    this.client.then(
+      (client) => this.#follow(client, onConnect),
+      (error) => {
+        this.#loadError = error;
+        for (const { reject } of this.#waiting) reject(error);
+      },
+    );
+  }
+
+  /** The number of commands that wait for the connection. */
+  get waiting(): number {
+    return this.#waiting.size;
   }
 
   /** Runs a command and returns its reply. Commands are sent in the order of the calls. */
   async run<T>(command: (client: Redis) => Promise<T>, options?: CallOptions): Promise<T> {
     try {
-      const client = await this.#connected(options);
+      const client = await this.#untilConnected(options);
       return await withTimeout<T>(TIMEOUT_MS, options, "reply of Redis", (resolve, reject) => {
         command(client).then(resolve, reject);
       });
@@ -74,10 +92,14 @@ export class RedisConnection {
     client?.disconnect();
   }
 
-  async #connected(options?: CallOptions): Promise<Redis> {
+  async #untilConnected(options?: CallOptions): Promise<Redis> {
     try {
       return await withTimeout<Redis>(TIMEOUT_MS, options, "connection to Redis", (resolve, reject) => {
-        this.#ready.then(resolve, reject);
+        if (this.#loadError) return reject(this.#loadError);
+        if (this.#connected) return resolve(this.#connected);
+        const command = { resolve, reject };
+        this.#waiting.add(command);
+        return () => this.#waiting.delete(command);
       });
     } catch (error) {
       if (!(error instanceof TimeoutError)) throw error;
@@ -85,15 +107,15 @@ export class RedisConnection {
     }
   }
 
-  #follow(client: Redis, onConnect: (client: Redis) => void): Promise<Redis> {
+  #follow(client: Redis, onConnect: (client: Redis) => void): void {
     client.on("error", (error) => (this.#lastError = error));
-    const nextReady = () => new Promise<Redis>((resolve) => client.once("ready", () => resolve(client)));
+    client.on("close", () => (this.#connected = undefined));
     client.on("ready", () => {
+      this.#connected = client;
       // Called before any command that waits for the connection.
       if (!this.#isClosed) onConnect(client);
-      client.once("close", () => (this.#ready = nextReady()));
+      for (const { resolve } of this.#waiting) resolve(client);
     });
-    return nextReady();
   }
 }
 

@@ -4,7 +4,7 @@
  */
 
 import type { CallOptions } from "../core/timeout.js";
-import { legacyRecipients } from "./audience.js";
+import { legacyAudience, type LegacyAudience } from "./audience.js";
 import { DispatchEvent } from "./dispatchEvent.js";
 import { UnsupportedError } from "./errors.js";
 import type { DispatcherOptions } from "./options.js";
@@ -60,13 +60,12 @@ export class RedisTransport implements Transport {
   }
 
   async send({ content, to, except, store }: DispatchRequest, options: CallOptions): Promise<DispatchResult> {
-    const recipients = legacyRecipients(to, except);
+    const audience = legacyAudience(to, except);
     const message = content.serialize();
-    if (recipients.length === 0) return {};
     // `*` addresses everyone who is online, so nothing is stored for it.
-    if (!store || to.everyone) return this.#publish(message, recipients, options);
+    if (!store || to.everyone || !audience.recipients.length) return this.#publish(message, audience, options);
     // EVAL, not EVALSHA: loading a missing script first would let later commands overtake this one.
-    const args = [this.#channel, message, "1", ...recipients];
+    const args = [this.#channel, message, "1", ...audience.recipients];
     const inboxes = await this.#redis.run((client) => client.eval(DELIVER_OR_STORE, 2, ...this.#keys, ...args), options);
     return { inboxes: Number(inboxes) };
   }
@@ -76,17 +75,17 @@ export class RedisTransport implements Transport {
     if (code !== NORMAL_CLOSURE || reason) {
       throw new UnsupportedError("through Redis sockets close with 1000 and no reason; pass the address of the HTTP API instead");
     }
-    const recipients = legacyRecipients(to, except);
-    if (recipients.length === 0) return {};
-    return this.#publish(new DispatchEvent("DISCONNECT_CLIENT").serialize(), recipients, options);
+    return this.#publish(new DispatchEvent("DISCONNECT_CLIENT").serialize(), legacyAudience(to, except), options);
   }
 
   close(): Promise<void> {
     return this.#redis.close();
   }
 
-  async #publish(message: string, recipients: readonly string[], options: CallOptions): Promise<DispatchResult> {
-    const text = `{"message":${message},"recipients":${JSON.stringify(recipients)}}`;
+  /** Publishes a message, unless the audience is empty. */
+  async #publish(message: string, audience: LegacyAudience, options: CallOptions): Promise<DispatchResult> {
+    if (!audience.recipients.length) return {};
+    const text = `{"message":${message},${JSON.stringify(audience).slice(1)}`;
     await this.#redis.run((client) => client.publish(this.#channel, text), options);
     return {};
   }

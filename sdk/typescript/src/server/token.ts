@@ -4,6 +4,7 @@
 
 import { createHmac } from "node:crypto";
 
+import { check, checkOptions } from "../core/check.js";
 import { BadOptionError } from "../core/errors.js";
 import { encode } from "../core/json.js";
 
@@ -21,13 +22,17 @@ export interface TokenOptions {
   readonly expiresIn?: number | string | undefined;
 }
 
-const SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 };
+const SECONDS = new Map([["s", 1], ["m", 60], ["h", 3600], ["d", 86_400]]);
 
 /**
- * Signs a token (JWT, HS256) with the server's `auth.jwt_secret`. Throws `BadOptionError` for an invalid lifetime or
- * an empty secret, and `BadDataError` for claims that JSON cannot represent.
+ * Signs a token (JWT, HS256) with the server's `auth.jwt_secret`. Throws `BadOptionError` for an invalid lifetime, an
+ * empty secret or a missing user id, and `BadDataError` for claims that JSON cannot represent.
  */
-export function signToken(claims: Claims, secret: string | Uint8Array, { expiresIn }: TokenOptions = {}): string {
+export function signToken(claims: Claims, secret: string | Uint8Array, options: TokenOptions = {}): string {
+  checkOptions(options, { expiresIn: "0" });
+  check("secret", secret, typeof secret === "object" ? {} : "");
+  if (!/^(string|number)$/.test(typeof claims.id)) throw new BadOptionError("the claim `id` must be a string or a number");
+  const { expiresIn } = options;
   if (secret.length === 0) throw new BadOptionError("the secret is empty; pass the server's auth.jwt_secret");
   const iat = Math.floor(Date.now() / 1000);
   const exp = expiresIn === undefined ? undefined : iat + secondsOf(expiresIn);
@@ -38,7 +43,7 @@ export function signToken(claims: Claims, secret: string | Uint8Array, { expires
 
 function secondsOf(time: number | string): number {
   const [, count = NaN, unit = ""] = /^(\d+)([smhd])$/.exec(`${time}`) ?? [];
-  const seconds = typeof time === "number" ? time : Number(count) * (SECONDS[unit] ?? NaN);
+  const seconds = typeof time === "number" ? time : Number(count) * (SECONDS.get(unit) ?? NaN);
   if (!(seconds > 0)) throw new BadOptionError(`${time} is not a lifetime; use seconds such as 900, or 15m`);
   return Math.floor(seconds);
 }

@@ -8,6 +8,7 @@ import { WebSocket } from "ws";
 import { EmitClient } from "../../src/client/index.js";
 import { Dispatch } from "../../src/dispatch/index.js";
 import { Client, Message } from "../../src/mesa/index.js";
+import { Dispatcher, Portal, signToken } from "../../src/server/index.js";
 import { rejectionCode } from "../support/errorCode.js";
 import { FakeServer } from "../support/fakeServer.js";
 
@@ -142,5 +143,65 @@ describe("a connected client", () => {
     const client = await EmitClient.connect(server.url, { WebSocket, getToken: wrong(() => null) });
     expect((await server.sockets.next()).url).toBe("/");
     await client.close();
+  });
+});
+
+describe("on a backend", () => {
+  const REDIS = "redis://127.0.0.1:1";
+  const NEWS = new Message(0, {}, "NEWS");
+
+  test.each([
+    [{ nameSpace: "api" }, "there is no option nameSpace"],
+    [{ namespace: 7 }, "namespace must be of type string"],
+    [{ sync: true }, "sync must be of type object"],
+    [{ sync: { enable: true } }, "there is no option enable"],
+    [{ sync: { enabled: "yes" } }, "enabled must be of type boolean"],
+    [{ timeout: "5s" }, "timeout must be of type number"],
+    [{ maxRetries: -1 }, "maxRetries must be of type number"],
+  ])("a Dispatcher rejects %j", (options, message) => {
+    expect(() => new Dispatcher(REDIS, wrong(options))).toThrow(badOption(message));
+  });
+
+  test.each(["http://user@host/", "http://:password@host/", "http://host/?key=k", "http://host/#k"])(
+    "a Dispatcher rejects the address %s, because only its path would be used",
+    (address) => expect(() => new Dispatcher(address, { key: "k" })).toThrow(badOption("must be followed by nothing but a path")),
+  );
+
+  test.each([
+    ["7", "audience must be of type object"],
+    [undefined, "audience must be of type object"],
+    [[undefined], "an id must be a string or a number, not undefined"],
+    [[{ id: "7" }], "an id must be a string or a number, not object"],
+    [{ user: ["7"] }, "there is no option user"],
+    [{ users: "7" }, "users must be of type object"],
+    [{ users: {} }, "the parts of an audience must be arrays of ids"],
+    [{ everyone: "yes" }, "everyone must be of type boolean"],
+  ])("a Dispatcher rejects the audience %j", async (audience, message) => {
+    const dispatcher = new Dispatcher(REDIS);
+    await expect(dispatcher.disconnect(wrong(audience))).rejects.toEqual(badOption(message));
+    await expect(dispatcher.dispatch(NEWS, ["1"], wrong(audience ?? null))).rejects.toThrow();
+    await dispatcher.close();
+  });
+
+  test("a Dispatcher rejects what is no message, and unknown options of a call", async () => {
+    const dispatcher = new Dispatcher(REDIS);
+    expect(new Message(-1, {}).serialize()).toBe('{"op":-1,"d":{}}');
+    for (const content of [undefined, null, "NEWS", { op: 0, d: {} }]) {
+      await expect(dispatcher.dispatch(wrong(content), ["1"])).rejects.toEqual(badOption("the content must be a Message"));
+    }
+    await expect(dispatcher.dispatch(NEWS, ["1"], [], wrong({ idempotencykey: "x" }))).rejects.toEqual(badOption("there is no option"));
+    await expect(dispatcher.disconnect(["1"], [], wrong({ code: "1000" }))).rejects.toEqual(badOption("code must be of type number"));
+    const api = new Dispatcher("http://127.0.0.1:1", { key: "ключ" });
+    await expect(api.dispatch(NEWS, ["1"])).rejects.toEqual(badOption("`key` and `idempotencyKey`"));
+    await Promise.all([dispatcher.close(), api.close()]);
+  });
+
+  test("a Portal and signToken reject invalid options", () => {
+    expect(() => new Portal(REDIS, wrong({ reportAll: true }))).toThrow(badOption("there is no option reportAll"));
+    expect(() => new Portal(REDIS, { namespace: "" })).toThrow(badOption("the namespace is empty"));
+    expect(() => new Portal(wrong(undefined))).toThrow(badOption("is not a valid address"));
+    expect(() => signToken({ id: "7" }, "secret", wrong({ expires: "15m" }))).toThrow(badOption("there is no option expires"));
+    expect(() => signToken({ id: "7" }, wrong(undefined))).toThrow(badOption("secret must be of type string"));
+    expect(() => signToken(wrong({}), "secret")).toThrow(badOption("the claim `id`"));
   });
 });

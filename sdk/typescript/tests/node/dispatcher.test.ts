@@ -7,14 +7,18 @@ import { readFileSync } from "node:fs";
 import { createServer, type RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
 import { resolve } from "node:path";
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
+import { WebSocket } from "ws";
 
 import {
   ApiError, Dispatcher, DispatchEvent, Message, signToken, type DispatcherOptions,
 } from "../../src/server/index.js";
+import { Client } from "../../src/mesa/index.js";
+import { RedisConnection } from "../../src/server/redisConnection.js";
 import { DELIVER_OR_STORE } from "../../src/server/redisTransport.js";
 import { rejectionCode, thrownCode } from "../support/errorCode.js";
 import { closeRedisConnections, login, original as mesa, SECRET, startMesa, type User } from "../support/mesa.js";
+import { ReceiveQueue } from "../support/receiveQueue.js";
 import { startRedis, type RedisServer } from "../support/redis.js";
 import { BINARY, freePort, TRANSCRIPTS, type Server } from "../support/server.js";
 
@@ -93,6 +97,59 @@ describe.each([
     }
   });
 
+  test("`*` with exclusions reaches everyone except these users, and closes everyone except them", async () => {
+    const dispatcher = plain();
+    const anonymous = new Client(`${server.url}/mesa`, { WebSocket, autoConnect: false });
+    const received = new ReceiveQueue<Message>();
+    anonymous.on("message", received.put);
+    await anonymous.connect();
+    const [ann, bob, eve] = [await user("ann"), await user("bob"), await user("eve\"*")];
+    await dispatcher.dispatch(message(1), ["*"], ["ann", "eve\"*"]);
+    await dispatcher.dispatch(message(2), { everyone: true }, { users: ["bob"] });
+    await dispatcher.dispatch(message(3), ["*"], ["*"]);
+    await dispatcher.dispatch(message(4), ["ann"], { everyone: true });
+    await syncing().dispatch(message(5), ["*"], ["ann", "nobody"]);
+    for (const [{ messages }, numbers] of [[ann, [2]], [bob, [1, 5]], [eve, [2, 5]], [{ messages: received }, [1, 2, 5]]] as const) {
+      for (const n of numbers) expect((await messages.next()).data).toEqual({ n });
+    }
+    await dispatcher.disconnect(["*"], ["ann"]);
+    expect([await bob.closed, await eve.closed]).toEqual([1000, 1000]);
+    await dispatcher.dispatch(message(6), ["ann"]);
+    expect((await ann.messages.next()).data).toEqual({ n: 6 });
+    await anonymous.disconnect();
+  });
+
+  test("a promise that nothing handles raises `error`, and without a listener shows it on the console", async () => {
+    const dispatcher = plain();
+    const logged = vi.spyOn(console, "error").mockImplementation(() => {});
+    void dispatcher.dispatch(new Message(0, 1n, "X"), ["ann"]);
+    await expect.poll(() => logged.mock.calls.flat()).toEqual([expect.objectContaining({ code: "bad_data" })]);
+    const errors = new ReceiveQueue<unknown>();
+    const remove = dispatcher.on("error", errors.put);
+    void dispatcher.dispatch(NOTE, { rooms: [7] as never, users: "x" as never });
+    expect(await errors.next()).toMatchObject({ code: "bad_option" });
+    void dispatcher.disconnect(["ann"], [], { signal: AbortSignal.abort() });
+    expect(await errors.next()).toMatchObject({ code: "aborted" });
+    await dispatcher.close();
+    void dispatcher.dispatch(new DispatchEvent("DISCONNECT_CLIENT"), ["ann"]);
+    expect(await errors.next()).toMatchObject({ code: "not_connected" });
+    // Handled by the test alone, in every way.
+    const failing = () => dispatcher.dispatch(NOTE, ["ann"]);
+    expect(await failing().catch(({ code }) => code)).toBe("not_connected");
+    expect(await failing().then(() => "", ({ code }) => code)).toBe("not_connected");
+    await expect(Promise.all([failing(), failing()])).rejects.toMatchObject({ code: "not_connected" });
+    expect(await Promise.allSettled([failing()])).toMatchObject([{ status: "rejected" }]);
+    await expect((async () => failing())()).rejects.toMatchObject({ code: "not_connected" });
+    const late = failing();
+    await Promise.resolve();
+    await expect(late).rejects.toMatchObject({ code: "not_connected" });
+    remove();
+    void failing();
+    await expect.poll(() => logged.mock.calls.length).toBe(2);
+    expect(errors.pending).toEqual([]);
+    logged.mockRestore();
+  });
+
   test("other operation codes than 0 and messages without a type arrive unchanged", async () => {
     const dispatcher = plain();
     const ann = await user("ann");
@@ -150,7 +207,7 @@ describe("through Redis", () => {
     subscriber.on("message", (_: string, text: string) => received.push(text));
     await subscriber.subscribe("ws_wire");
     const calls: [Message, string[]?, string[]?][] = [
-      [NOTE, ["0", "1"]], [NOTE, ["0", "1"], ["1"]], [NOTE, ["*"]], [NOTE],
+      [NOTE, ["0", "1"]], [NOTE, ["0", "1"], ["1"]], [NOTE, ["*"]], [NOTE], [NOTE, ["*"], []],
       [new Message(0, {}, "X", { sync: false }), ["a\"b"]],
     ];
     for (const [{ opcode, data, type, options }, ...to] of calls) {
@@ -188,7 +245,7 @@ describe("through Redis", () => {
   test("an audience that originals cannot express is rejected, and nothing is sent", async () => {
     const dispatcher = create(redis.url);
     const dispatched = (...to: Parameters<Dispatcher["dispatch"]>) => rejectionCode(dispatcher.dispatch(...to));
-    expect(await dispatched(NOTE, ["*"], ["ann"])).toBe("unsupported");
+    expect(await dispatched(NOTE, ["*"], { rooms: ["lobby"] })).toBe("unsupported");
     expect(await dispatched(NOTE, { rooms: ["lobby"] })).toBe("unsupported");
     expect(await dispatched(NOTE, ["ann"], { tags: ["staff"] })).toBe("unsupported");
     expect(await dispatched(NOTE, { users: ["ann"] })).toBe("resolved: {}");
@@ -208,6 +265,20 @@ describe("through Redis", () => {
     own = await startRedis(own.port);
     expect(await waiting).toEqual({ inboxes: 1 });
     expect(await own.client.hget("undelivered_messages_api", "ann")).toBe('[{"op":0,"d":{"n":1},"t":"COUNT"}]');
+    await own.stop();
+  });
+
+  test("keeps nothing of the calls that gave up while Redis was down", async () => {
+    const port = await freePort();
+    const connection = new RedisConnection(`redis://127.0.0.1:${port}`);
+    const calls = Array.from({ length: 50 }, () => rejectionCode(connection.run((client) => client.ping(), { timeout: 20 })));
+    expect(new Set(await Promise.all(calls))).toEqual(new Set(["not_connected"]));
+    expect(connection.waiting).toBe(0);
+    const ping = connection.run((client) => client.ping(), { timeout: 20_000 });
+    expect(connection.waiting).toBe(1);
+    const own = await startRedis(port);
+    expect([await ping, connection.waiting]).toEqual(["PONG", 0]);
+    await connection.close();
     await own.stop();
   });
 

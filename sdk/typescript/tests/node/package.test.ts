@@ -30,6 +30,16 @@ const USE = `
   // ioredis is not installed here.
   const missing = await new Dispatcher("redis://localhost:1").dispatch(new Message(0, {}, "X"), ["7"]).catch(({ code }) => code);
   if (missing !== "missing_dependency") throw new Error("the code is " + missing);
+  // Promises that nothing handles do not end the process.
+  const ignored = new Promise((resolve) => {
+    const dispatcher = new Dispatcher("redis://localhost:1");
+    dispatcher.on("error", resolve);
+    dispatcher.dispatch(new Message(0, {}, "X"), ["7"]);
+  });
+  const pooled = new Promise((resolve) => new Portal("redis://localhost:1").on("error", resolve));
+  for (const { code } of [await ignored, await pooled]) {
+    if (code !== "missing_dependency") throw new Error("the ignored code is " + code);
+  }
   console.log(DISPATCH_EVENT.CONNECTED, typeof SwitchboardProvider, new ConnectFailedError("x") instanceof SwitchboardError);
 `;
 
@@ -41,7 +51,7 @@ test("works in an ESM project", () => {
     import Default, { Dispatch, dispatch, DISPATCH_EVENT } from "switchboard-sdk/dispatch";
     import { Client, Message } from "switchboard-sdk/mesa";
     import { SwitchboardProvider } from "switchboard-sdk/react";
-    import { Dispatcher, signToken } from "switchboard-sdk/server";
+    import { Dispatcher, Portal, signToken } from "switchboard-sdk/server";
   `;
   packed.write("esm.mjs", imports + USE);
   expect(run("node", "esm.mjs")).toBe(OUTPUT);
@@ -53,7 +63,7 @@ test("works in a CJS project", () => {
     const { default: Default, Dispatch, dispatch, DISPATCH_EVENT } = require("switchboard-sdk/dispatch");
     const { Client, Message } = require("switchboard-sdk/mesa");
     const { SwitchboardProvider } = require("switchboard-sdk/react");
-    const { Dispatcher, signToken } = require("switchboard-sdk/server");
+    const { Dispatcher, Portal, signToken } = require("switchboard-sdk/server");
   `;
   packed.write("cjs.cjs", `${requires} (async () => {${USE}})();`);
   expect(run("node", "cjs.cjs")).toBe(OUTPUT);
