@@ -1,5 +1,5 @@
 //! The server that the benchmarks measure: the relay of `switchboard serve` with its heartbeats and limits, on all three
-//! protocols. One sender may send at any rate.
+//! protocols. One sender may send, and one address connect, at any rate.
 //!
 //! `cargo run --profile dist -p switchboard-bench --bin bench_server -- 127.0.0.1:3000`. With a second argument,
 //! `127.0.0.1:6379`, the server is one of the nodes that share that Redis.
@@ -39,6 +39,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut app = Mode::Serve.install(App::new());
     let mut limits = Limits::default();
     limits.messages_per_s = Some(1_000_000);
+    limits.connects_per_s = Some(1_000_000);
     app = app.with_koji(Koji::new()).with_mesa(Mesa::new().on("/message", dispatch)).with_verifier(verify);
     // No handler reads a header, as in the packaged server.
     let accept = AcceptOptions { kept_headers: Vec::new(), ..AcceptOptions::default() };
