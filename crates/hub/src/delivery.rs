@@ -1,7 +1,7 @@
 //! Delivery into outboxes: appends frames, schedules flushes, counts the outcomes.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use switchboard_event::{DeliveryClass, Event, Parcel, Protocol};
@@ -76,7 +76,7 @@ pub(crate) struct Delivery {
     pub(crate) encode: Encode,
     pub(crate) schedule: Arc<dyn Schedule>,
     pub(crate) overflow_frame: Bytes,
-    pub(crate) outbox_bytes_max: usize,
+    pub(crate) outbox_bytes_max: AtomicUsize,
     pub(crate) stats: HubStats,
 }
 
@@ -118,7 +118,8 @@ impl Delivery {
         order: Order,
         delivered: &mut Delivered,
     ) -> bool {
-        match session.outbox.append(frame, class, order, self.outbox_bytes_max, &self.overflow_frame) {
+        let max = self.outbox_bytes_max.load(Ordering::Relaxed);
+        match session.outbox.append(frame, class, order, max, &self.overflow_frame) {
             Appended::Queued(flush) => {
                 delivered.queued += 1;
                 return flush;

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::io;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::Bytes;
@@ -31,6 +31,15 @@ pub struct HubConfig {
     /// Most rooms, tags and users of one socket.
     pub memberships_max: usize,
     /// Most bytes in their names.
+    pub membership_bytes_max: usize,
+}
+
+/// The bounds of a hub that can be replaced; see [`HubConfig`].
+#[derive(Debug, Clone, Copy)]
+#[expect(missing_docs, reason = "the fields of `HubConfig` describe them")]
+pub struct HubLimits {
+    pub outbox_bytes_max: usize,
+    pub memberships_max: usize,
     pub membership_bytes_max: usize,
 }
 
@@ -79,8 +88,8 @@ pub struct Hub {
     bus: Arc<dyn Bus>,
     store: Arc<dyn Store>,
     delivery: Delivery,
-    memberships_max: usize,
-    membership_bytes_max: usize,
+    memberships_max: AtomicUsize,
+    membership_bytes_max: AtomicUsize,
     listener: OnceLock<Listener>,
 }
 
@@ -96,7 +105,10 @@ impl Hub {
             membership_bytes_max,
         } = config;
         let stats = HubStats::default();
+        let outbox_bytes_max = AtomicUsize::new(outbox_bytes_max);
         let delivery = Delivery { encode, schedule, overflow_frame, outbox_bytes_max, stats };
+        let memberships_max = AtomicUsize::new(memberships_max);
+        let membership_bytes_max = AtomicUsize::new(membership_bytes_max);
         let listener = OnceLock::new();
         let hub =
             Arc::new(Hub { index, bus, store, delivery, memberships_max, membership_bytes_max, listener });
@@ -105,6 +117,14 @@ impl Hub {
         hub.store.start(members);
         hub.bus.start(receiver);
         hub
+    }
+
+    /// Replaces the bounds of [`HubConfig`]. They apply to what is sent and joined from now on.
+    pub fn set_limits(&self, limits: HubLimits) {
+        let HubLimits { outbox_bytes_max, memberships_max, membership_bytes_max } = limits;
+        self.delivery.outbox_bytes_max.store(outbox_bytes_max, Ordering::Relaxed);
+        self.memberships_max.store(memberships_max, Ordering::Relaxed);
+        self.membership_bytes_max.store(membership_bytes_max, Ordering::Relaxed);
     }
 
     /// The sessions and member sets of this node.
@@ -214,11 +234,11 @@ impl Hub {
 
     /// Checks the bounds on the memberships of one socket.
     fn check_room_for(&self, membership: &Membership, target: &Target) -> Result<(), JoinError> {
-        let max = self.memberships_max;
+        let max = self.memberships_max.load(Ordering::Relaxed);
         if membership.sets.len() >= max {
             return Err(JoinError::TooMany { max });
         }
-        let max = self.membership_bytes_max;
+        let max = self.membership_bytes_max.load(Ordering::Relaxed);
         let bytes: usize = membership.sets.iter().map(|set| set.target.name_len()).sum();
         if bytes + target.name_len() > max {
             return Err(JoinError::TooManyBytes { max });

@@ -16,7 +16,7 @@ mod resolve;
 mod session;
 
 pub use delivery::{Delivered, Encode, HubStats, Schedule};
-pub use hub::{Hub, HubConfig, HubEvent, Listener, NewSession, Scope};
+pub use hub::{Hub, HubConfig, HubEvent, HubLimits, Listener, NewSession, Scope};
 pub use index::Index;
 pub use outbox::{Flushed, Outbox, Slot, Transport};
 pub use outbox_totals::OutboxTotals;

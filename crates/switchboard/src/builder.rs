@@ -1,10 +1,12 @@
 //! Methods that configure an [`App`] before it is served. This file has those for handlers, states and
-//! limits; `endpoints` has those for protocols and clients, `backplane` those for other nodes.
+//! limits; `endpoints` has those for protocols and clients, `backplane` those for other nodes, and
+//! `replace` those that change an app while it is served.
 //!
 //! This is the top of the crate: [`App::new`] makes the node and connects the higher layers to it.
 
 mod backplane;
 mod endpoints;
+mod replace;
 
 use std::any::type_name;
 use std::sync::Arc;
@@ -15,8 +17,10 @@ use crate::api::app::App;
 use crate::api::setup::Setup;
 use crate::net::flusher::Flushers;
 use crate::net::heartbeat::Heartbeats;
+use crate::net::options::CurrentOptions;
 use crate::node::limits::Limits;
 use crate::node::type_map::TypeMap;
+use crate::node::verifier::CurrentVerifier;
 use crate::node::{Node, Settings, Wiring};
 use crate::protocols::{CODEC, add_extensions, on_hub_event};
 use crate::routing::handler::Handler;
@@ -47,7 +51,10 @@ impl App {
             on_hub_event,
             extensions: add_extensions(TypeMap::default().with(flushers).with(Heartbeats::default())),
         });
+        // Present from the start, so that they can be replaced while the app is served.
         App::of(node, ProjectId::new("default").expect("`default` is a valid name"))
+            .set(CurrentOptions::default())
+            .set(CurrentVerifier::default())
     }
 
     fn set<T: std::any::Any + Send + Sync>(self, part: T) -> Self {

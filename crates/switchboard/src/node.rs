@@ -13,6 +13,7 @@ pub(crate) mod identity;
 pub(crate) mod inbox;
 pub(crate) mod incoming;
 pub(crate) mod info;
+pub mod limit;
 pub(crate) mod limits;
 pub(crate) mod membership;
 pub(crate) mod message;
@@ -21,6 +22,7 @@ pub(crate) mod network;
 pub(crate) mod rate;
 pub(crate) mod refused;
 pub(crate) mod remote;
+pub(crate) mod replaceable;
 pub(crate) mod reports;
 pub(crate) mod requests;
 pub(crate) mod send_hooks;
@@ -38,7 +40,7 @@ use std::time::Duration;
 
 use switchboard_backplane::{Bus, Inbox, LocalBus, MemoryStore, Receiver, ReportSink, Store};
 use switchboard_event::Protocol;
-use switchboard_hub::{Hub, HubConfig, HubEvent, Index, Schedule, Session};
+use switchboard_hub::{Hub, HubConfig, HubEvent, HubLimits, Index, Schedule, Session};
 use switchboard_ws::close::{CloseCode, close_frame};
 
 use crate::node::calls::PendingCalls;
@@ -46,6 +48,7 @@ use crate::node::codec::Codec;
 use crate::node::conn::Conn;
 use crate::node::limits::Limits;
 use crate::node::meters::Meters;
+use crate::node::replaceable::Replaceable;
 use crate::node::system_events::{HookSink, HookTable, SystemEvent};
 use crate::node::tasks::Tasks;
 use crate::node::token_bindings::TokenBindings;
@@ -95,7 +98,7 @@ pub(crate) struct Settings {
 
 /// State that is created at the first use, when the settings become final.
 struct Started {
-    limits: Limits,
+    limits: Replaceable<Limits>,
     hub: Arc<Hub>,
     meters: Meters,
     is_single_node: bool,
@@ -152,8 +155,22 @@ impl Node {
         &self.started().hub
     }
 
+    /// The current limits. A reference does not change when they are replaced.
     pub(crate) fn limits(&self) -> &Limits {
-        &self.started().limits
+        self.started().limits.get()
+    }
+
+    /// Replaces the limits, also while the node is in use.
+    pub(crate) fn set_limits(&self, limits: Limits) {
+        let Started { limits: current, hub, .. } = self.started();
+        hub.set_limits(HubLimits {
+            outbox_bytes_max: limits.outbox_bytes_max,
+            memberships_max: limits.memberships_max,
+            membership_bytes_max: limits.membership_bytes_max,
+        });
+        if *current.get() != limits {
+            current.replace(limits);
+        }
     }
 
     pub(crate) fn meters(&self) -> &Meters {
@@ -252,6 +269,7 @@ impl Started {
         let is_reported =
             |protocol| reported_protocols.as_ref().is_none_or(|protocols| protocols.contains(&protocol));
         let report_sink = report_sink.map(|sink| (sink, Protocol::ALL.map(is_reported)));
+        let limits = Replaceable::new(limits);
         Started { limits, hub, meters: Meters::new(), is_single_node, has_shared_store, inbox, report_sink }
     }
 }

@@ -6,8 +6,8 @@ use switchboard_ws::frame::OpCode;
 
 use crate::api::app::App;
 use crate::api::socket::Socket;
-use crate::net::options::AcceptOptions;
-use crate::node::verifier::Verifier;
+use crate::net::options::{AcceptOptions, CurrentOptions};
+use crate::node::verifier::{CurrentVerifier, Verifier};
 use crate::protocols::koji::options::Koji;
 use crate::protocols::mesa::options::{Mesa, MesaOnly};
 use crate::routing::server::RawHandler;
@@ -80,7 +80,7 @@ impl App {
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
     /// use switchboard::{App, AcceptOptions};
     ///
-    /// let allowed_origins = Some(vec!["https://chat.example".to_owned()]);
+    /// let allowed_origins = Some(vec!["https://chat.example".parse().unwrap()]);
     /// let app = App::new().with_accept_options(AcceptOptions { allowed_origins, ..AcceptOptions::default() });
     /// # let server = switchboard_testkit::TestServer::start(app).await;
     /// # let origin = [("origin", "https://other.example")];
@@ -88,11 +88,15 @@ impl App {
     /// # Ok(()) }
     /// ```
     pub fn with_accept_options(self, options: AcceptOptions) -> Self {
-        self.set(options)
+        let current = CurrentOptions::default();
+        current.set(options);
+        self.set(current)
     }
 
     /// Sets the verifier of clients' tokens. Default: none, every token is refused.
     pub fn with_verifier(self, verifier: impl Verifier) -> Self {
-        self.set::<Arc<dyn Verifier>>(Arc::new(verifier))
+        let current = CurrentVerifier::default();
+        current.set(Some(Arc::new(verifier)));
+        self.set(current)
     }
 }

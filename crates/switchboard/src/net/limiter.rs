@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
+use crate::node::Node;
 use crate::node::clock::now;
 use crate::node::limits::Limits;
 use crate::node::network::network;
@@ -138,11 +139,11 @@ impl AddressLimiter {
     }
 
     /// Removes idle addresses from time to time, until the limiter is dropped.
-    pub(crate) async fn run_sweeps(limiter: Weak<Self>, limits: Limits) {
+    pub(crate) async fn run_sweeps(limiter: Weak<Self>, node: Weak<Node>) {
         loop {
             tokio::time::sleep(SWEEP_INTERVAL).await;
-            let Some(limiter) = limiter.upgrade() else { return };
-            limiter.table().sweep(&limits, now());
+            let (Some(limiter), Some(node)) = (limiter.upgrade(), node.upgrade()) else { return };
+            limiter.table().sweep(node.limits(), now());
         }
     }
 }

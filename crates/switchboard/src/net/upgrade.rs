@@ -14,12 +14,13 @@ use axum::body::Body;
 use axum::extract::ConnectInfo;
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use switchboard_backplane::ClientAction;
 use switchboard_event::SocketId;
 use switchboard_hub::NewSession;
+use switchboard_log::{limited, printable};
 use switchboard_ws::close::{CloseCode, close_frame};
 use switchboard_ws::handshake;
 use tokio::net::TcpStream;
@@ -27,9 +28,10 @@ use tokio::net::TcpStream;
 use crate::api::app::App;
 use crate::api::socket::Socket;
 use crate::net::connection::Connection;
+use crate::net::forwarded::ReportError;
 use crate::net::heartbeat::Heartbeats;
 use crate::net::limiter::{AddressLimiter, ConnectionPermit, HttpPermit, LimitError};
-use crate::net::options::{AcceptOptions, ClientAddress};
+use crate::net::options::{AcceptOptions, ClientAddress, CurrentOptions};
 use crate::net::start::start;
 use crate::net::stop::STOPPING;
 use crate::net::timed_stream::TimedStream;
@@ -59,7 +61,6 @@ use error::UpgradeError;
 pub struct UpgradeService {
     server: Arc<Server>,
     limiter: Arc<AddressLimiter>,
-    options: Arc<AcceptOptions>,
 }
 
 /// A client with an accepted handshake, until its connection starts.
@@ -72,27 +73,40 @@ struct NewClient {
 impl UpgradeService {
     pub(crate) fn new(app: &App) -> Self {
         let (server, limiter) = (start(app), Arc::<AddressLimiter>::default());
-        let sweeps = AddressLimiter::run_sweeps(Arc::downgrade(&limiter), app.limits().clone());
+        let sweeps = AddressLimiter::run_sweeps(Arc::downgrade(&limiter), Arc::downgrade(app.node()));
         app.node().tasks.spawn_service(sweeps);
-        let options = app.setup().extension::<AcceptOptions>().cloned().unwrap_or_default();
-        UpgradeService { server, limiter, options: Arc::new(options) }
+        UpgradeService { server, limiter }
     }
 
     pub(crate) fn app(&self) -> &App {
         &self.server.app
     }
 
-    /// The address of the client that sent a request.
+    /// The address of the client that sent a request. An address that proxies should have reported and did
+    /// not is logged and counted.
     pub(crate) fn client_address<B>(&self, request: &Request<B>) -> ClientAddress {
+        let address = self.find_address(request);
+        if let Some(error) = address.error {
+            self.app().node().meters().unknown_address(error.reason());
+            log_unknown_address(error);
+        }
+        address
+    }
+
+    fn find_address<B>(&self, request: &Request<B>) -> ClientAddress {
         let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
         let peer = peer.map(|info| info.0.ip().to_canonical());
-        self.options.client_address(peer, request.headers())
+        self.options().client_address(peer, request.headers())
+    }
+
+    fn options(&self) -> Arc<AcceptOptions> {
+        self.app().setup().extension::<CurrentOptions>().expect("App::new sets the options").get()
     }
 
     /// Counts an HTTP connection from a peer, or refuses it. `None` if limits per address do not apply to it.
     pub(crate) fn admit_http_connection(&self, peer: IpAddr) -> Result<Option<HttpPermit>, LimitError> {
         let peer = peer.to_canonical();
-        if !self.options.is_counted(peer) {
+        if !self.options().is_counted(peer) {
             return Ok(None);
         }
         let permit = self.limiter.admit_http_connection(peer, self.app().limits(), now());
@@ -127,7 +141,7 @@ impl UpgradeService {
 
     /// Refuses a handshake. It counts as a request, because it has not been counted as a connection.
     fn refuse<B>(&self, request: &Request<B>, error: UpgradeError) -> Response<Body> {
-        let ip = self.client_address(request).ip;
+        let ip = self.find_address(request).ip;
         let admitted = self.limiter.admit_request(ip, self.app().limits(), now());
         let error = admitted.err().map_or(error, UpgradeError::from);
         error.reason().count();
@@ -143,16 +157,18 @@ impl UpgradeService {
             return Err(UpgradeError::HeadTooLarge(head_bytes_max));
         }
         let accept = handshake::accept(headers, request.method(), request.version())?;
-        if !self.options.allows_origin(headers) {
+        let options = self.options();
+        if !options.allows_origin(headers) {
+            log_refused_origin(headers);
             return Err(UpgradeError::Origin);
         }
         if app.node().is_stopping.load(Ordering::Relaxed) {
             return Err(UpgradeError::Stopping);
         }
         let handshake = Handshake::of(app, request.uri())?;
-        let ClientAddress { ip, is_counted, is_secure } = self.client_address(request);
+        let ClientAddress { ip, is_counted, is_secure, .. } = self.client_address(request);
         let permit = self.limiter.admit_connection(ip.filter(|_| is_counted), app.limits(), now())?;
-        let info = Info::new(request.uri(), headers, &self.options.kept_headers, ip, is_secure);
+        let info = Info::new(request.uri(), headers, &options.kept_headers, ip, is_secure);
         Ok((accept, NewClient { handshake, info, permit }))
     }
 
@@ -276,6 +292,27 @@ fn head_bytes<B>(request: &Request<B>) -> usize {
     // Each header has a colon, a space and a line break.
     let headers = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
     uri + headers.sum::<usize>()
+}
+
+/// At `info`, because the usual cause is a missing entry in the settings.
+fn log_refused_origin(headers: &HeaderMap) {
+    let origin = headers.get(header::ORIGIN).map(HeaderValue::as_bytes).unwrap_or_default();
+    let origin = printable(String::from_utf8_lossy(origin));
+    limited!(INFO, origin, "page refused with 403, because its origin is not in clients.allowed_origins");
+}
+
+fn log_unknown_address(error: ReportError) {
+    match error {
+        ReportError::Unreadable => limited!(
+            WARN,
+            "client counts as its proxy, because the address that the trusted proxy reported is unreadable"
+        ),
+        ReportError::Contradictory => limited!(
+            WARN,
+            "client counts as its proxy, because x-forwarded-for and forwarded name different clients; \
+             set clients.forwarded_header to the header that the proxy writes"
+        ),
+    }
 }
 
 fn switching_protocols(accept: HeaderValue) -> Response<Body> {

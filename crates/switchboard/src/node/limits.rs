@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Limits of an app. Connections are counted for each [`UpgradeService`](crate::UpgradeService), that is, for each
 /// call of `serve`, `into_router` or `into_service`. The defaults are suitable for production.
@@ -25,90 +26,121 @@ pub struct Limits {
     pub enabled: bool,
     /// Largest message in bytes, all fragments together; a larger one closes the connection with 1009.
     /// Koji clients can send at most 524,288 bytes. Default 1,048,576.
+    #[serde(deserialize_with = "at_least_one")]
     pub message_bytes_max: usize,
     /// Bytes queued for one socket. At the bound a volatile event is dropped; any other event closes the
     /// socket with 1013, after the queued frames. Default 1,048,576.
+    #[serde(deserialize_with = "at_least_one")]
     pub outbox_bytes_max: usize,
     /// Rooms, tags and users of one socket; one more is refused. Default 1,000.
+    #[serde(deserialize_with = "at_least_one")]
     pub memberships_max: usize,
     /// Bytes in the names of the rooms, tags and users of one socket; a name that exceeds them is refused. Default
     /// 65,536.
+    #[serde(deserialize_with = "at_least_one")]
     pub membership_bytes_max: usize,
     /// Largest head of an HTTP request in bytes, handshakes included: address and headers. A larger one is refused
     /// with 431. Default 16,384.
+    #[serde(deserialize_with = "at_least_one")]
     pub header_bytes_max: usize,
     /// Unfinished handlers of one connection. At the bound further events are deferred, up to
     /// `limits.message_bytes_max`, and then the connection is not read until a handler ends. Default 64.
+    #[serde(deserialize_with = "at_least_one")]
     pub handlers_in_flight_max: usize,
     /// Unanswered requests to one socket; one more is refused. Default 256.
+    #[serde(deserialize_with = "at_least_one")]
     pub requests_pending_max: usize,
     /// Unanswered calls to other nodes, such as requests to their sockets; one more is refused. Default 4,096.
+    #[serde(deserialize_with = "at_least_one")]
     pub remote_calls_pending_max: usize,
     /// Open WebSockets; one more is refused with 503. Default: no limit.
+    #[serde(with = "crate::node::limit")]
     pub connections_max: Option<usize>,
     /// Open WebSockets from one address, which many clients may share; one more is refused with 429. An IPv6 network
     /// of 64 bits counts as one address. Limits per address do not apply to connections from this machine and to
     /// trusted proxies. Default 4,096.
+    #[serde(with = "crate::node::limit")]
     pub connections_per_address_max: Option<usize>,
     /// Open HTTP connections from one address, including handshakes; one more is closed without an answer. Default
     /// 1,024.
+    #[serde(with = "crate::node::limit")]
     pub http_connections_per_address_max: Option<usize>,
     /// Bytes in unfinished messages of all connections from one address; the connection that exceeds them is closed
     /// with 1013. Default 67,108,864.
+    #[serde(deserialize_with = "at_least_one")]
     pub unfinished_bytes_per_address_max: usize,
     /// New WebSockets per second from one address, with a burst of twice as many; more are refused with
     /// 429. Default 20,000.
+    #[serde(with = "crate::node::limit")]
     pub connects_per_s: Option<u32>,
     /// HTTP requests per second from one address, with a burst of twice as many; more are answered with 429. Refused
     /// handshakes count, accepted ones do not. A long list of shards counts as several requests, and so does
     /// `/metrics`. Default 5,000.
+    #[serde(with = "crate::node::limit")]
     pub http_requests_per_s: Option<u32>,
     /// Longest token in bytes; a longer one is refused without being verified. Default 16,384.
+    #[serde(deserialize_with = "at_least_one")]
     pub token_bytes_max: usize,
     /// Longest duration of a token's verification; then the token is refused. Default 10 s.
-    #[serde(with = "millis", rename = "token_timeout_ms")]
+    #[serde(rename = "token_timeout_ms", serialize_with = "millis", deserialize_with = "at_least_one_ms")]
     pub token_timeout: Duration,
     /// Refused tokens per minute from one address, or from one /64 network of IPv6. Above it tokens from
     /// there are verified four at a time, and each refusal takes 20 ms longer. No token is refused for it.
     /// Default 60.
+    #[serde(with = "crate::node::limit")]
     pub refused_tokens_per_min: Option<u32>,
     /// Milliseconds of a thread per second that tokens from one address, or from one /64 network of IPv6,
     /// may take, with a burst of four times as many; above it tokens from there wait. Default 250.
+    #[serde(with = "crate::node::limit")]
     pub token_ms_per_s: Option<u32>,
     /// Messages per second from one connection, with a burst of four times as many; above it the
     /// connection is closed with 1008. Every fragment, ping and pong counts as a message. A message of a Koji client
     /// that names recipients counts as one for each. Default 5,000.
+    #[serde(with = "crate::node::limit")]
     pub messages_per_s: Option<u32>,
     /// Bytes per second from one connection, with a burst of four times as many; above it the connection
     /// is closed with 1008. Every byte counts, also those of frame headers and unfinished messages. Default
     /// 16,777,216.
+    #[serde(with = "crate::node::limit")]
     pub bytes_per_s: Option<u32>,
     /// Longest duration of a handshake, or until another first request on a connection is complete; then the
     /// connection is aborted. Default 10 s.
-    #[serde(with = "millis", rename = "handshake_timeout_ms")]
+    #[serde(
+        rename = "handshake_timeout_ms",
+        serialize_with = "millis",
+        deserialize_with = "at_least_one_ms"
+    )]
     pub handshake_timeout: Duration,
     /// Longest time from one HTTP request to the next on a connection, until the head of the next is complete; then
     /// the connection is closed. A load balancer that reuses connections needs a shorter one. Default 75 s.
-    #[serde(with = "millis", rename = "http_keep_alive_timeout_ms")]
+    #[serde(
+        rename = "http_keep_alive_timeout_ms",
+        serialize_with = "millis",
+        deserialize_with = "at_least_one_ms"
+    )]
     pub http_keep_alive_timeout: Duration,
     /// Longest time for the body of an HTTP request, and 1 s more for each 4 KiB that have arrived; then the request
     /// fails. Also the longest time that a peer accepts nothing of an answer; then the connection is closed. Default
     /// 10 s.
-    #[serde(with = "millis", rename = "http_body_timeout_ms")]
+    #[serde(
+        rename = "http_body_timeout_ms",
+        serialize_with = "millis",
+        deserialize_with = "at_least_one_ms"
+    )]
     pub http_body_timeout: Duration,
     /// Longest time from the beginning of a message to its end, without the time that the server does not read; then
     /// the connection is closed with 1008. Zero switches it off. Default 60 s.
-    #[serde(with = "millis", rename = "message_timeout_ms")]
+    #[serde(rename = "message_timeout_ms", serialize_with = "millis", deserialize_with = "any_ms")]
     pub message_timeout: Duration,
     /// Longest time until a client answers a request; then the request fails. Default 10 s.
-    #[serde(with = "millis", rename = "request_timeout_ms")]
+    #[serde(rename = "request_timeout_ms", serialize_with = "millis", deserialize_with = "at_least_one_ms")]
     pub request_timeout: Duration,
     /// Longest time until a peer answers a close frame; then the connection is aborted. Default 5 s.
-    #[serde(with = "millis", rename = "close_timeout_ms")]
+    #[serde(rename = "close_timeout_ms", serialize_with = "millis", deserialize_with = "at_least_one_ms")]
     pub close_timeout: Duration,
     /// Interval of WebSocket pings, at least 1 s; zero switches them off. A socket that sends nothing
     /// between two pings is aborted. Default 30 s.
-    #[serde(with = "millis", rename = "heartbeat_interval_ms")]
+    #[serde(rename = "heartbeat_interval_ms", serialize_with = "millis", deserialize_with = "any_ms")]
     pub heartbeat_interval: Duration,
 }
 
@@ -161,8 +193,13 @@ impl Limits {
         self
     }
 
-    /// Removes the limits that are switched off by [`enabled`](Self::enabled).
-    pub(crate) fn effective(mut self) -> Self {
+    /// Removes the limits that [`enabled`](Self::enabled) switches off.
+    ///
+    /// ```
+    /// # use switchboard::Limits;
+    /// assert_eq!(Limits::default().without_rates().effective().messages_per_s, None);
+    /// ```
+    pub fn effective(mut self) -> Self {
         if !self.enabled {
             self.connections_max = None;
             self.connections_per_address_max = None;
@@ -178,17 +215,22 @@ impl Limits {
     }
 }
 
-/// Durations as whole milliseconds. Rounded up, since zero has another meaning.
-mod millis {
-    use std::time::Duration;
-
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-        (duration.as_nanos().div_ceil(1_000_000) as u64).serialize(serializer)
+fn at_least_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    match usize::deserialize(deserializer)? {
+        0 => Err(D::Error::custom("expected at least 1")),
+        number => Ok(number),
     }
+}
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-        u64::deserialize(deserializer).map(Duration::from_millis)
-    }
+fn at_least_one_ms<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    at_least_one(deserializer).map(|ms| Duration::from_millis(ms as u64))
+}
+
+fn any_ms<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    u64::deserialize(deserializer).map(Duration::from_millis)
+}
+
+/// Rounds up, since zero has another meaning.
+fn millis<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    (duration.as_nanos().div_ceil(1_000_000) as u64).serialize(serializer)
 }

@@ -58,6 +58,11 @@ impl Meters {
         counter!("switchboard_ignored_frames_total", "reason" => reason).increment(1);
     }
 
+    /// Counts a client whose address trusted proxies did not report, by the reason.
+    pub(crate) fn unknown_address(&self, reason: &'static str) {
+        counter!("switchboard_client_addresses_unknown_total", "reason" => reason).increment(1);
+    }
+
     /// Counts an event that was ignored because of a rule of its project.
     pub(crate) fn refused_event(&self, reason: &'static str) {
         counter!("switchboard_refused_events_total", "reason" => reason).increment(1);

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::{Arc, RwLock};
 use std::time::{Duration, SystemTime};
 
 use switchboard_event::{Payload, ProjectId, UserId};
@@ -117,5 +118,19 @@ where
     fn verify<'a>(&'a self, _project: &'a ProjectId, token: &'a str) -> VerifyFuture<'a> {
         let identity = self(token.to_owned());
         Box::pin(async { identity.await.map_err(|error| IdentifyError::refused("verifier", error)) })
+    }
+}
+
+/// The app's verifier, which can be replaced.
+#[derive(Default)]
+pub(crate) struct CurrentVerifier(RwLock<Option<Arc<dyn Verifier>>>);
+
+impl CurrentVerifier {
+    pub(crate) fn get(&self) -> Option<Arc<dyn Verifier>> {
+        self.0.read().expect("no code that holds the verifier panics").clone()
+    }
+
+    pub(crate) fn set(&self, verifier: Option<Arc<dyn Verifier>>) {
+        *self.0.write().expect("no code that holds the verifier panics") = verifier;
     }
 }

@@ -15,7 +15,8 @@ pub(crate) struct ProtocolConfig {
     /// Handles events that have no handler.
     pub(crate) fallback: AnyHandler,
     pub(crate) keep_alive: KeepAlive,
-    /// Longest frame of a client, in bytes; a longer one closes the connection with 1009.
+    /// Longest frame that the protocol accepts, in bytes, in addition to the app's limit; a longer one closes
+    /// the connection with 1009.
     pub(crate) frame_bytes_max: usize,
     /// Pause between two messages of a redelivery; zero for none.
     pub(crate) redelivery_interval: Duration,

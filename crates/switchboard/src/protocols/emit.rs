@@ -49,7 +49,7 @@ impl WireProtocol for EmitProtocol {
             fallback: AnyHandler::new(report_unhandled),
             keep_alive: KeepAlive::ping(app.limits().heartbeat_interval, 1),
             redelivery_interval: Duration::ZERO,
-            frame_bytes_max: app.limits().message_bytes_max,
+            frame_bytes_max: usize::MAX,
         }
     }
 

@@ -109,7 +109,7 @@ impl WireProtocol for KojiProtocol {
             fallback: AnyHandler::new(relay_unhandled),
             keep_alive: KeepAlive::ping(ping_interval, MISSES_MAX),
             redelivery_interval: Duration::ZERO,
-            frame_bytes_max: app.limits().message_bytes_max.min(FRAME_BYTES_MAX),
+            frame_bytes_max: FRAME_BYTES_MAX,
         }
     }
 

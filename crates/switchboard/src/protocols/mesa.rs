@@ -75,7 +75,7 @@ impl WireProtocol for MesaProtocol {
             fallback: AnyHandler::new(report_unhandled),
             keep_alive,
             redelivery_interval: settings.map_or(Duration::ZERO, |settings| settings.redelivery_interval),
-            frame_bytes_max: app.limits().message_bytes_max,
+            frame_bytes_max: usize::MAX,
         }
     }
 

@@ -32,6 +32,7 @@ pub(crate) struct Server {
     pub(crate) app: App,
     /// One table per protocol.
     routes: [Routes; Protocol::COUNT],
+    /// Longest frame that each protocol accepts, whatever the limits are.
     frame_bytes_max: [usize; Protocol::COUNT],
     pub(crate) raw: Option<RawHandler>,
 }
@@ -52,7 +53,7 @@ impl Server {
 
     /// Longest frame of a protocol's clients, in bytes.
     pub(crate) fn frame_bytes_max(&self, protocol: Protocol) -> usize {
-        self.frame_bytes_max[protocol.index()]
+        self.frame_bytes_max[protocol.index()].min(self.app.limits().message_bytes_max)
     }
 
     /// Returns true if the clients of a protocol have a handler or middleware.

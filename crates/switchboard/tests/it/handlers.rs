@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use switchboard::{
-    AcceptOptions, App, ConnectionInfo, Data, Payload, Plugin, Reply, ReplyError, Request, Socket, State,
-    User,
+    AcceptOptions, App, ConnectionInfo, Data, ForwardedHeader, Payload, Plugin, Reply, ReplyError, Request,
+    Socket, State, User,
 };
 use switchboard_testkit::{Peer, TestServer, soon};
 use tokio::sync::{Notify, mpsc};
@@ -149,12 +149,37 @@ async fn forwarded_addresses_are_accepted_only_from_trusted_proxies() {
         ("9.9.9.9, 127.0.0.2", "9.9.9.9"),
         ("6.6.6.6, 9.9.9.9, 127.0.0.2,127.0.0.3", "9.9.9.9"),
         ("6.6.6.6, nonsense, 127.0.0.2", "127.0.0.2"),
+        ("9.9.9.9:1000", "9.9.9.9"),
+        ("[2001:db8::1]:1000", "2001:db8::1"),
+        ("\"[2001:db8::1]\", 127.0.0.2:44", "2001:db8::1"),
         ("nonsense", "127.0.0.1"),
     ] {
         let headers = [("x-forwarded-for", list), ("x-forwarded-proto", "https")];
         let mut peer = Peer::try_connect(&server.url("/"), &headers).await.unwrap();
         assert_eq!(peer.request("/info", json!({})).await, json!([ip, true]), "{list}");
     }
+    let headers = [("forwarded", "for=\"[2001:db8::1]:1000\";proto=https, for=127.0.0.2")];
+    let mut peer = Peer::try_connect(&server.url("/"), &headers).await.unwrap();
+    assert_eq!(peer.request("/info", json!({})).await, json!(["2001:db8::1", true]));
+    let headers = [("forwarded", "for=9.9.9.9"), ("x-forwarded-for", "6.6.6.6")];
+    let mut peer = Peer::try_connect(&server.url("/"), &headers).await.unwrap();
+    assert_eq!(peer.request("/info", json!({})).await, json!(["127.0.0.1", false]), "one of both is forged");
+}
+
+#[tokio::test]
+async fn only_the_selected_header_of_trusted_proxies_is_read() {
+    let options = AcceptOptions {
+        trusted_proxies: vec!["127.0.0.0/8".parse().unwrap()],
+        forwarded_header: Some(ForwardedHeader::Forwarded),
+        ..AcceptOptions::default()
+    };
+    let app = App::new()
+        .with_accept_options(options)
+        .on("/ip", async |info: ConnectionInfo| Reply(json!(info.ip())));
+    let server = TestServer::start(app).await;
+    let headers = [("forwarded", "for=9.9.9.9"), ("x-forwarded-for", "6.6.6.6")];
+    let mut peer = Peer::try_connect(&server.url("/"), &headers).await.unwrap();
+    assert_eq!(peer.request("/ip", json!({})).await, "9.9.9.9");
 }
 
 #[tokio::test]

@@ -158,7 +158,7 @@ async fn limits_per_address_do_not_apply_to_this_machine_and_to_trusted_proxies(
 #[tokio::test]
 async fn connections_from_other_origins_are_refused() {
     let options = AcceptOptions {
-        allowed_origins: Some(vec!["https://good.example".into()]),
+        allowed_origins: Some(vec!["HTTPS://Good.Example:443/".parse().unwrap()]),
         ..AcceptOptions::default()
     };
     let server = TestServer::start(app().with_accept_options(options)).await;

@@ -6,7 +6,7 @@ use switchboard_event::{NameError, RoomName, TagName, Target, UserId};
 use switchboard_hub::JoinError;
 
 use crate::api::socket::Socket;
-use crate::node::verifier::{IdentifyError, Verifier};
+use crate::node::verifier::{CurrentVerifier, IdentifyError, Verifier};
 use crate::node::{identity, inbox};
 
 impl Socket {
@@ -158,6 +158,6 @@ impl Socket {
     }
 
     pub(crate) fn verifier(&self) -> Option<Arc<dyn Verifier>> {
-        self.app.setup().extension::<Arc<dyn Verifier>>().cloned()
+        self.app.setup().extension::<CurrentVerifier>()?.get()
     }
 }

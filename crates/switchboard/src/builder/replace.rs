@@ -1,0 +1,62 @@
+//! Setters for an app that is being served, for example to read its settings again.
+
+use std::sync::Arc;
+
+use crate::api::app::App;
+use crate::net::options::{AcceptOptions, CurrentOptions};
+use crate::node::limits::Limits;
+use crate::node::verifier::{CurrentVerifier, Verifier};
+
+impl App {
+    /// Replaces the limits of this app and all its clones. Open connections get the new rates and numbers
+    /// at once; [`Limits::message_bytes_max`] applies to new connections, and
+    /// [`Limits::heartbeat_interval`] stays as it was when the app was first served.
+    ///
+    /// Every replaced value stays in memory, about 200 bytes each time that it differs.
+    ///
+    /// ```
+    /// use switchboard::{App, Limits};
+    ///
+    /// let app = App::new();
+    /// let served = app.clone();
+    /// let mut limits = Limits::default();
+    /// limits.messages_per_s = Some(50);
+    /// app.set_limits(limits);
+    /// assert_eq!(served.limits().messages_per_s, Some(50));
+    /// ```
+    pub fn set_limits(&self, limits: Limits) {
+        self.node().set_limits(limits.effective());
+    }
+
+    /// Replaces the options of [`with_accept_options`](Self::with_accept_options), of this app and its
+    /// clones. They apply to new handshakes.
+    ///
+    /// ```
+    /// use switchboard::{AcceptOptions, App};
+    ///
+    /// let app = App::new();
+    /// let allowed_origins = Some(vec!["https://chat.example".parse()?]);
+    /// app.set_accept_options(AcceptOptions { allowed_origins, ..AcceptOptions::default() });
+    /// # Ok::<(), switchboard::OriginError>(())
+    /// ```
+    pub fn set_accept_options(&self, options: AcceptOptions) {
+        let current = self.setup().extension::<CurrentOptions>();
+        current.expect("App::new sets the options").set(options);
+    }
+
+    /// Replaces the verifier of [`with_verifier`](Self::with_verifier), of this app and its clones. With
+    /// `None` every token is refused. Sockets that are logged in stay so until their tokens expire.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use switchboard::{App, Verifier};
+    ///
+    /// fn rotate(app: &App, verifier: impl Verifier) {
+    ///     app.set_verifier(Some(Arc::new(verifier)));
+    /// }
+    /// ```
+    pub fn set_verifier(&self, verifier: Option<Arc<dyn Verifier>>) {
+        let current = self.setup().extension::<CurrentVerifier>();
+        current.expect("App::new sets the verifier").set(verifier);
+    }
+}
