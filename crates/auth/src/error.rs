@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use switchboard::{IdentifyError, NameError};
 
+use crate::secret::SECRET_BYTES_MIN;
+
 /// Why a token identifies no user.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -84,6 +86,12 @@ impl From<TokenError> for IdentifyError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
+    /// A secret is shorter than [`SECRET_BYTES_MIN`].
+    #[error("secret of {bytes} bytes; HS256 needs at least {SECRET_BYTES_MIN}")]
+    ShortSecret {
+        /// The length of the secret.
+        bytes: usize,
+    },
     /// The text is not the PEM encoding of an RSA, P-256 or Ed25519 public key.
     #[error("not the PEM encoding of an RSA, P-256 or Ed25519 public key")]
     Pem,

@@ -52,11 +52,12 @@ impl Jwt {
         }
     }
 
-    /// Accepts HS256 tokens signed with this secret. May be called several times. To rotate a secret, add the
-    /// new one, sign with it, and remove the old one when its last token has expired.
-    pub fn with_secret(mut self, secret: &str) -> Self {
-        self.keys.push(Key::from_secret(secret));
-        self
+    /// Accepts HS256 tokens signed with this secret, of at least [`SECRET_BYTES_MIN`](crate::SECRET_BYTES_MIN).
+    /// May be called several times. To rotate a secret, add the new one, sign with it, and remove the old one
+    /// when its last token has expired.
+    pub fn with_secret(mut self, secret: &str) -> Result<Self, KeyError> {
+        self.keys.push(Key::from_secret(secret)?);
+        Ok(self)
     }
 
     /// Accepts tokens of a public key in PEM: RS256 with RSA, ES256 with P-256, EdDSA with Ed25519.

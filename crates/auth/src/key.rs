@@ -4,6 +4,7 @@ use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, K
 use jsonwebtoken::{Algorithm, DecodingKey};
 
 use crate::error::KeyError;
+use crate::secret::SECRET_BYTES_MIN;
 
 #[derive(Clone)]
 pub(crate) struct Key {
@@ -18,8 +19,11 @@ impl Key {
     /// public.
     pub(crate) const JWK_ALGORITHMS: [Algorithm; 3] = [Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA];
 
-    pub(crate) fn from_secret(secret: &str) -> Self {
-        Key { algorithm: Algorithm::HS256, id: None, key: DecodingKey::from_secret(secret.as_bytes()) }
+    pub(crate) fn from_secret(secret: &str) -> Result<Self, KeyError> {
+        if secret.len() < SECRET_BYTES_MIN {
+            return Err(KeyError::ShortSecret { bytes: secret.len() });
+        }
+        Ok(Key { algorithm: Algorithm::HS256, id: None, key: DecodingKey::from_secret(secret.as_bytes()) })
     }
 
     pub(crate) fn from_pem(pem: &str) -> Result<Self, KeyError> {

@@ -6,7 +6,9 @@
 //! use switchboard::App;
 //! use switchboard_auth::Jwt;
 //!
-//! let app = App::new().with_verifier(Jwt::new().with_secret("a long random secret"));
+//! # fn example(secret: &str) -> Result<App, switchboard_auth::KeyError> {
+//! let app = App::new().with_verifier(Jwt::new().with_secret(secret)?);
+//! # Ok(app) }
 //! ```
 //!
 //! Each key is only used with its own algorithm, whatever algorithm a token claims, and `none` is never
@@ -20,6 +22,7 @@ mod json;
 mod jwks;
 mod jwt;
 mod key;
+mod secret;
 mod sign;
 mod token;
 
@@ -28,4 +31,5 @@ pub use error::{JwksError, KeyError, TokenError};
 pub use issuers::Issuers;
 pub use jwks::JwksOptions;
 pub use jwt::Jwt;
+pub use secret::SECRET_BYTES_MIN;
 pub use sign::{SignError, sign};

@@ -6,11 +6,18 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Map, Value};
 
 use crate::claims::TIME_MAX_S;
+use crate::secret::SECRET_BYTES_MIN;
 
 /// Why a token could not be signed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignError {
+    /// The secret is shorter than [`SECRET_BYTES_MIN`].
+    #[error("secret of {bytes} bytes; HS256 needs at least {SECRET_BYTES_MIN}")]
+    ShortSecret {
+        /// The length of the secret.
+        bytes: usize,
+    },
     /// The token would expire after the year 9999. A token without a lifetime never expires.
     #[error("token would expire after the year 9999")]
     Lifetime,
@@ -19,12 +26,13 @@ pub enum SignError {
     Sign(#[from] jsonwebtoken::errors::Error),
 }
 
-/// Signs a token with a secret (HS256). It holds the user in `id`, the expiry in `exp` if a lifetime is given,
+/// Signs a token with a secret (HS256) of at least [`SECRET_BYTES_MIN`]. It holds the user in `id`, the expiry in `exp` if a lifetime is given,
 /// and the additional `claims`.
 ///
 /// ```
 /// # use std::time::Duration;
-/// let token = switchboard_auth::sign("a long random secret", "7", Some(Duration::from_secs(3600)), Default::default())?;
+/// let secret = "a long random text: openssl rand -hex 32";
+/// let token = switchboard_auth::sign(secret, "7", Some(Duration::from_secs(3600)), Default::default())?;
 /// # Ok::<(), switchboard_auth::SignError>(())
 /// ```
 pub fn sign(
@@ -33,6 +41,9 @@ pub fn sign(
     lifetime: Option<Duration>,
     mut claims: Map<String, Value>,
 ) -> Result<String, SignError> {
+    if secret.len() < SECRET_BYTES_MIN {
+        return Err(SignError::ShortSecret { bytes: secret.len() });
+    }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     claims.insert("id".into(), user.into());
     claims.insert("iat".into(), now.as_secs().into());

@@ -7,9 +7,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ED25519, SignatureAlgorithm};
 use serde_json::{Map, Value, json};
-use switchboard_auth::{Jwt, SignError, TokenError, sign};
+use switchboard_auth::{Jwt, KeyError, SECRET_BYTES_MIN, SignError, TokenError, sign};
 
-const SECRET: &str = "a secret of the tests";
+const SECRET: &str = "a secret of these tests, and long enough";
+const NEXT_SECRET: &str = "the next one of these tests, also long enough";
 
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
@@ -29,7 +30,7 @@ async fn user(jwt: &Jwt, token: &str) -> Result<String, TokenError> {
 }
 
 fn jwt() -> Jwt {
-    Jwt::new().with_secret(SECRET)
+    Jwt::new().with_secret(SECRET).unwrap()
 }
 
 #[tokio::test]
@@ -75,16 +76,30 @@ async fn expiry_and_start_times_are_checked_if_present() {
 #[tokio::test]
 async fn a_token_of_any_configured_secret_is_accepted() {
     let old = sign(SECRET, "7", None, Map::new()).unwrap();
-    let new = sign("the next one", "8", Some(Duration::from_secs(9)), Map::new()).unwrap();
-    let both = Jwt::new().with_secret("the next one").with_secret(SECRET);
+    let new = sign(NEXT_SECRET, "8", Some(Duration::from_secs(9)), Map::new()).unwrap();
+    let both = Jwt::new().with_secret(NEXT_SECRET).unwrap().with_secret(SECRET).unwrap();
     assert_eq!(
         (user(&both, &old).await.unwrap(), user(&both, &new).await.unwrap()),
         ("7".into(), "8".into())
     );
     let forever = Duration::from_secs(1 << 40);
     assert!(matches!(sign(SECRET, "7", Some(forever), Map::new()), Err(SignError::Lifetime)));
-    let only_new = Jwt::new().with_secret("the next one");
+    let only_new = Jwt::new().with_secret(NEXT_SECRET).unwrap();
     assert!(matches!(user(&only_new, &old).await, Err(TokenError::Signature)));
+}
+
+#[test]
+fn a_secret_shorter_than_the_hash_is_refused() {
+    for short in ["", "a", "31 bytes are one too few, alas!"] {
+        let refused = Jwt::new().with_secret(short).err().unwrap();
+        assert!(matches!(refused, KeyError::ShortSecret { bytes } if bytes == short.len()), "{refused}");
+        assert!(matches!(sign(short, "7", None, Map::new()), Err(SignError::ShortSecret { .. })));
+        assert!(!refused.to_string().contains("alas"), "{refused}");
+    }
+    for long in ["32 bytes are enough for HMAC-256", "sixteen letters é × ü ß ö ä"] {
+        assert!(long.len() >= SECRET_BYTES_MIN);
+        assert!(Jwt::new().with_secret(long).is_ok() && sign(long, "7", None, Map::new()).is_ok(), "{long}");
+    }
 }
 
 #[tokio::test]

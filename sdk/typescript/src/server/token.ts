@@ -24,16 +24,22 @@ export interface TokenOptions {
 
 const SECONDS = new Map([["s", 1], ["m", 60], ["h", 3600], ["d", 86_400]]);
 
+/** Shortest secret in bytes, the same as the server's: the length of the hash of HS256 (RFC 7518, 3.2). */
+const SECRET_BYTES_MIN = 32;
+
 /**
- * Signs a token (JWT, HS256) with the server's `auth.jwt_secret`. Throws `BadOptionError` for an invalid lifetime, an
- * empty secret or a missing user id, and `BadDataError` for claims that JSON cannot represent.
+ * Signs a token (JWT, HS256) with the server's `auth.jwt_secret`. Throws `BadOptionError` for an invalid lifetime, a
+ * secret of less than 32 bytes or a missing user id, and `BadDataError` for claims that JSON cannot represent.
  */
 export function signToken(claims: Claims, secret: string | Uint8Array, options: TokenOptions = {}): string {
   checkOptions(options, { expiresIn: "0" });
   check("secret", secret, typeof secret === "object" ? {} : "");
   if (!/^(string|number)$/.test(typeof claims.id)) throw new BadOptionError("the claim `id` must be a string or a number");
   const { expiresIn } = options;
-  if (secret.length === 0) throw new BadOptionError("the secret is empty; pass the server's auth.jwt_secret");
+  const bytes = Buffer.byteLength(secret);
+  if (bytes < SECRET_BYTES_MIN) {
+    throw new BadOptionError(`the secret has ${bytes} bytes, and HS256 needs ${SECRET_BYTES_MIN}; pass the server's auth.jwt_secret`);
+  }
   const iat = Math.floor(Date.now() / 1000);
   const exp = expiresIn === undefined ? undefined : iat + secondsOf(expiresIn);
   const payload = encode({ ...claims, iat, ...(exp === undefined ? {} : { exp }) });

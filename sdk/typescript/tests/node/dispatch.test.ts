@@ -18,7 +18,7 @@ import { freePort, startServer, TRANSCRIPTS, type Server } from "../support/serv
 
 /** HS256 with the secret of the transcripts' settings; `{"sub":"anna-8"}`, without expiry. */
 const ANNA =
-  "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJhbm5hLTgifQ.nDdv0XdbWlXZcNwzRM5csITaGkap9iVp9QSTQF9uF1c";
+  "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJhbm5hLTgifQ.xIryEdryBxT4EQDHcVUwEp-afR1nzWqOCre0J8FfPTo";
 
 const fast = { WebSocket, reconnectDelay: 20, maxReconnectDelay: 200 };
 

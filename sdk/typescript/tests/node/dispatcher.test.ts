@@ -424,5 +424,8 @@ test("a token equals that of `switchboard token make`", () => {
   for (const expiresIn of ["15", "soon", -1, NaN]) {
     expect(thrownCode(() => signToken({ id: "ann" }, SECRET, { expiresIn }))).toBe("bad_option");
   }
-  expect(thrownCode(() => signToken({ id: "ann" }, ""))).toBe("bad_option");
+  for (const short of ["", "31 bytes are one too few, alas!", new Uint8Array(31)]) {
+    expect(thrownCode(() => signToken({ id: "ann" }, short))).toBe("bad_option");
+  }
+  expect(signToken({ id: "ann" }, new Uint8Array(32)).split(".")).toHaveLength(3);
 });
