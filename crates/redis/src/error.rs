@@ -12,6 +12,9 @@ pub enum ConnectError {
     /// An address or another option is invalid.
     #[error("the Redis options are invalid")]
     Options(#[source] RedisError),
+    /// An address has a part that would have no effect.
+    #[error("the address of Redis cannot be used: {0}")]
+    Address(&'static str),
     /// No server answered in time, or it refused the connection.
     #[error("cannot reach Redis at {addresses}")]
     Unreachable {

@@ -80,7 +80,9 @@ impl Options {
 impl Connector {
     /// Fails with [`ConnectError::Options`] if the options are invalid. Connects to nothing yet.
     pub(crate) fn new(options: &Options) -> Result<Self, ConnectError> {
-        Connector::of(options).map_err(ConnectError::Options)
+        let connector = Connector::of(options).map_err(ConnectError::Options)?;
+        options.urls.iter().try_for_each(|url| check_parts(url, &options.mode))?;
+        Ok(connector)
     }
 
     fn of(options: &Options) -> RedisResult<Self> {
@@ -214,6 +216,28 @@ fn connection_info(url: &str) -> RedisResult<ConnectionInfo> {
     let info = url.into_connection_info()?;
     let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
     Ok(info.set_redis_settings(settings))
+}
+
+/// Refuses parts of a valid address that would have no effect. The error does not repeat them, because what
+/// looks like one may be the rest of a password.
+fn check_parts(url: &str, mode: &Mode) -> Result<(), ConnectError> {
+    let is_socket_file = url.starts_with("unix:") || url.starts_with("redis+unix:");
+    if url.contains('?') && !is_socket_file {
+        return Err(ConnectError::Address(
+            "expected no parameters after `?`; the database is a path, as in redis://host/1, and a password contains `?` as %3F",
+        ));
+    }
+    if url.contains('#') {
+        return Err(ConnectError::Address("expected nothing after `#`; a password contains `#` as %23"));
+    }
+    match connection_info(url).map_err(ConnectError::Options)?.redis_settings().db() {
+        0 => Ok(()),
+        1.. if *mode == Mode::Cluster => {
+            Err(ConnectError::Address("expected no database, because a cluster has only the first"))
+        }
+        1.. => Ok(()),
+        _ => Err(ConnectError::Address("expected a database from 0, as in redis://host/1")),
+    }
 }
 
 fn cluster(infos: &[ConnectionInfo], tls: &Option<TlsCertificates>) -> ClusterClientBuilder {
