@@ -18,9 +18,9 @@ use crate::output::Failure;
 /// Runs the command of the command line.
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     match args.command.unwrap_or(Command::Demo(args.settings)) {
-        Command::Serve(settings) => serve::run(&settings.load()?, Mode::Serve).await,
-        Command::Demo(settings) => serve::run(&settings.load()?, Mode::Demo).await,
-        Command::Check(settings) => check::run(&settings.load()?),
+        Command::Serve(settings) => serve::run(settings.sources(), Mode::Serve).await,
+        Command::Demo(settings) => serve::run(settings.sources(), Mode::Demo).await,
+        Command::Check(settings) => check::run(&settings.sources()),
         Command::Emit(emit) => emit::run(&emit).await.map_err(Failure::Run),
         Command::Dispatch(dispatch) => dispatch::run(&dispatch).await,
         Command::Disconnect(disconnect) => disconnect::run(&disconnect).await,

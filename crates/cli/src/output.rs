@@ -4,6 +4,8 @@ use std::fmt::Write;
 use std::io::{self, IsTerminal, stderr, stdout};
 use std::process::ExitCode;
 
+use anstream::stream::RawStream;
+use anstream::{AutoStream, ColorChoice};
 use switchboard_client::RequestError;
 use switchboard_log::{is_printable, printable};
 
@@ -15,6 +17,12 @@ pub(crate) enum Failure {
     Usage(anyhow::Error),
     /// A failure at run time: exit status 1.
     Run(anyhow::Error),
+}
+
+/// Returns true if colours are wanted: at a terminal, unless `NO_COLOR` is set. `CLICOLOR_FORCE` sets them
+/// everywhere. The help of the command follows the same rules.
+pub(crate) fn has_colours(stream: &impl RawStream) -> bool {
+    AutoStream::choice(stream) != ColorChoice::Never
 }
 
 /// Prints an error with its causes, and returns the exit status.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use switchboard_server::Config;
+use switchboard_server::config::{Loaded, Sources};
 
 use crate::output::Failure;
 
@@ -24,8 +25,18 @@ pub(crate) struct Settings {
 impl Settings {
     /// Reads and checks the settings.
     pub(crate) fn load(&self) -> Result<Config, Failure> {
+        Ok(load(&self.sources())?.config)
+    }
+
+    /// Where the settings come from.
+    pub(crate) fn sources(&self) -> Sources {
         let listen = self.listen.iter().map(|address| format!("listen={address}"));
         let flags: Vec<String> = self.set.iter().cloned().chain(listen).collect();
-        Config::load(self.config.as_deref(), &flags).map_err(|error| Failure::Usage(error.into()))
+        Sources::new(self.config.as_deref(), &flags)
     }
+}
+
+/// Reads and checks settings.
+pub(crate) fn load(sources: &Sources) -> Result<Loaded, Failure> {
+    Config::load_from(sources).map_err(|error| Failure::Usage(error.into()))
 }

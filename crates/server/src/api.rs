@@ -25,20 +25,26 @@ use switchboard_backplane::IdempotencyStore;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use crate::config::Api;
 use idempotency::RequestStores;
-use keys::{Key, Keys};
+use keys::Key;
 use problem::Problem;
+
+pub(crate) use keys::SharedKeys;
 use state::ApiState;
 
 /// All routes, each below `/api/v1`. `for_all_nodes` remembers the requests of all nodes, if there is Redis.
-pub(crate) fn routes(app: App, for_all_nodes: Option<Arc<dyn IdempotencyStore>>, settings: &Api) -> Router {
+pub(crate) fn routes(
+    app: App,
+    for_all_nodes: Option<Arc<dyn IdempotencyStore>>,
+    keys: Arc<SharedKeys>,
+    body_bytes_max: usize,
+) -> Router {
     let requests = RequestStores::new(for_all_nodes);
-    let state = Arc::new(ApiState { app, keys: Keys::new(settings), requests });
+    let state = Arc::new(ApiState { app, keys, requests });
     Router::new()
         .route("/api/v1/dispatch", post(dispatch::dispatch))
         .route("/api/v1/disconnect", post(disconnect::disconnect))
-        .layer(DefaultBodyLimit::max(settings.body_bytes_max))
+        .layer(DefaultBodyLimit::max(body_bytes_max))
         .layer(from_fn_with_state(state.clone(), admit))
         .route(
             "/api/v1/openapi.json",

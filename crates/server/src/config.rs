@@ -6,23 +6,30 @@
 mod api;
 mod auth;
 mod clients;
+mod differences;
 mod emit;
+mod environment;
 mod error;
+mod explain;
 mod file;
 mod flag;
 mod inbox;
 mod issuer;
 mod koji;
+mod listeners;
 mod mesa;
+mod no_effect;
 mod process;
 mod projects;
+mod read;
 mod redis;
 mod reports;
 mod secret;
-mod short_form;
 mod sources;
-mod toml_format;
+mod toml_file;
+mod tree;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -33,7 +40,7 @@ use switchboard_redis::{Options, ReportOptions};
 
 pub use api::Api;
 pub use auth::Auth;
-pub use clients::Clients;
+pub use clients::{Clients, ForwardedHeader};
 pub use emit::{Emit, EmitReports};
 pub use error::{ConfigError, InvalidSetting};
 pub use inbox::Inbox;
@@ -41,13 +48,16 @@ pub use issuer::Issuer;
 pub use koji::{Koji, KojiReports};
 pub use mesa::{Mesa, MesaAuthentication, MesaHeartbeat, MesaPortal, MesaReconnect, MesaSync};
 pub use process::{Internal, Log, LogFormat, Stop};
-pub use projects::{ProjectSettings, Projects};
+pub(crate) use projects::SharedRules;
+pub use projects::{Limit, ProjectSettings, Projects};
 pub use redis::{Addresses, Node, Redis, RedisMode};
 pub use reports::Reports;
 pub use secret::{Secret, Secrets};
+pub use sources::Sources;
 
+use no_effect::NoEffect;
 use reports::ReportedClients;
-use sources::Sources;
+use sources::Merged;
 
 /// The inbox's switch as [`Config::to_toml`] writes it, at the beginning of its section.
 const INBOX_ON: &str = "[inbox]\nenabled = true";
@@ -93,6 +103,30 @@ pub struct Config {
     pub stop: Stop,
 }
 
+/// Checked settings, and what the operator should know about them.
+pub struct Loaded {
+    /// The settings.
+    pub config: Config,
+    /// One line for each setting that is set and has no effect.
+    pub warnings: Vec<String>,
+    merged: Merged,
+}
+
+impl Loaded {
+    /// Environment variables with the prefix of settings that an orchestrator has set. They are ignored.
+    pub fn foreign_variables(&self) -> &[String] {
+        &self.merged.foreign_variables
+    }
+
+    /// Checks the folders of the files that the server creates. Together with loading, this is all that the
+    /// server checks before it opens sockets and files.
+    pub fn check_files(&self) -> Result<(), ConfigError> {
+        let Config { inbox, redis, .. } = &self.config;
+        let checked = if redis.url.is_empty() { inbox.check_folder() } else { Ok(()) };
+        checked.map_err(|invalid| self.merged.locate(invalid).into())
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Config {
@@ -119,11 +153,22 @@ impl Default for Config {
 impl Config {
     /// Reads and checks the settings. `flags` are `section.key=value` and override all other sources.
     pub fn load(file: Option<&Path>, flags: &[String]) -> Result<Config, ConfigError> {
-        let sources = Sources::read(Config::default(), file, flags)?;
-        let mut config: Config = sources.extract()?;
+        Ok(Config::load_from(&Sources::new(file, flags))?.config)
+    }
+
+    /// [`load`](Self::load), with what the operator should know about the settings.
+    pub fn load_from(sources: &Sources) -> Result<Loaded, ConfigError> {
+        let merged = sources.read()?;
+        let mut config: Config = merged.extract()?;
         config.inbox.imply(config.mesa.sync.enabled);
-        config.check().map_err(|invalid| sources.locate(invalid))?;
-        Ok(config)
+        config.check().map_err(|invalid| merged.locate(invalid))?;
+        let (effective, defaults) = (config.table(), Config::default().table());
+        let warnings = no_effect::warnings(&config.no_effect(), &merged, &effective, &defaults);
+        Ok(Loaded { config, warnings, merged })
+    }
+
+    fn table(&self) -> toml::Table {
+        toml::Table::try_from(self).expect("settings that were read from TOML can be written as TOML")
     }
 
     fn check(&self) -> Result<(), InvalidSetting> {
@@ -136,6 +181,9 @@ impl Config {
             let problem = format!("expected at least {HEADER_BYTES_MIN}, which a browser's handshake needs");
             return Err(InvalidSetting::new("limits.header_bytes_max", problem));
         }
+        self.check_listeners()?;
+        self.log.check()?;
+        self.clients.check()?;
         self.api.check()?;
         self.emit.check(&self.redis)?;
         self.koji.check()?;
@@ -145,6 +193,43 @@ impl Config {
         self.redis.check(&self.node)?;
         self.reports.check(&self.reported())?;
         self.auth.check()
+    }
+
+    fn check_listeners(&self) -> Result<(), InvalidSetting> {
+        let Config { internal, mesa, api, .. } = self;
+        let all = [
+            ("listen", Some(self.listen)),
+            ("internal.listen", internal.listen),
+            ("mesa.listen", mesa.enabled.then_some(mesa.listen)),
+            ("api.listen", api.is_on().then_some(api.listen)),
+        ];
+        let open: Vec<_> = all.into_iter().filter_map(|(key, address)| Some((key, address?))).collect();
+        listeners::check(&open)
+    }
+
+    /// The settings that would have no effect if they were set.
+    fn no_effect(&self) -> Vec<NoEffect> {
+        let inbox_is_on = self.inbox.is_on();
+        let limits = || {
+            let lifted = Config { limits: self.limits.clone().effective(), ..self.clone() };
+            NoEffect::of(&self.differences(&lifted), "limits.enabled is `false`")
+        };
+        let mut rules = self.mesa.no_effect(inbox_is_on);
+        rules.extend(self.redis.no_effect());
+        rules.extend(self.auth.no_effect());
+        rules.extend(
+            [
+                (!self.limits.enabled).then(limits),
+                self.api.no_effect(),
+                self.emit.no_effect(),
+                self.koji.no_effect(),
+                self.inbox.no_effect(!self.redis.url.is_empty()),
+                self.reports.no_effect(&self.reported()),
+            ]
+            .into_iter()
+            .flatten(),
+        );
+        rules
     }
 
     fn reported(&self) -> ReportedClients<'_> {
@@ -168,6 +253,45 @@ impl Config {
         let (inbox, reports) = (self.inbox.is_on().then(|| self.inbox.limits()), self.report_options());
         let options = self.redis.options(&self.node)?;
         Ok(options.map(|options| Options { emit, mesa, inbox, reports, ..options }))
+    }
+
+    /// These settings with those of `loaded` that can be applied to a running server.
+    pub(crate) fn reloaded(&self, loaded: &Config) -> Config {
+        let mut next = self.clone();
+        next.limits = loaded.limits.clone();
+        next.limits.heartbeat_interval = self.limits.heartbeat_interval;
+        next.clients = loaded.clients.clone();
+        next.auth = loaded.auth.clone();
+        next.log.filter = loaded.log.filter.clone();
+        if self.api.is_on() {
+            next.api.keys = loaded.api.keys.clone();
+            next.api.requests_per_second = loaded.api.requests_per_second;
+        }
+        // Reports need the list of their projects at the start.
+        if !self.koji.reports.enabled || self.projects.named.keys().eq(loaded.projects.named.keys()) {
+            next.projects = Projects { default: self.projects.default.clone(), ..loaded.projects.clone() };
+        }
+        next
+    }
+
+    /// The keys whose values differ, sorted. No value is part of the result, so secrets are not, either.
+    pub(crate) fn differences(&self, other: &Config) -> Vec<String> {
+        let mut keys = differences::differences(&self.table(), &other.table());
+        // Different secrets are shown alike.
+        let secrets = [
+            ("api.keys", self.api.keys != other.api.keys),
+            ("redis.sentinel_password", self.redis.sentinel_password != other.redis.sentinel_password),
+            ("redis.url", self.redis.url != other.redis.url),
+        ];
+        keys.extend(secrets.into_iter().filter(|(_, differ)| *differ).map(|(key, _)| key.to_owned()));
+        let (own, others): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            (self.auth.secrets().collect(), other.auth.secrets().collect());
+        keys.extend(
+            own.into_iter().filter(|(key, secrets)| others.get(key) != Some(secrets)).map(|(key, _)| key),
+        );
+        keys.sort();
+        keys.dedup();
+        keys
     }
 
     /// The settings as a TOML document that gives the same settings, except for secrets, which are
@@ -270,23 +394,127 @@ mod tests {
 
     #[test]
     fn a_secret_is_one_string_or_a_list_and_is_never_shown() {
-        for (value, secrets) in [("s3cret", 1), ("12345", 1), ("[\"s3cret\", \"older\"]", 2), ("\"1e5\"", 1)]
-        {
+        for (value, secrets) in [
+            ("a s3cret of more than 32 bytes, so long", &["a s3cret of more than 32 bytes, so long"][..]),
+            ("0012345678901234567890123456789012", &["0012345678901234567890123456789012"]),
+            ("+1234567890123456789012345678901234", &["+1234567890123456789012345678901234"]),
+            (" s3cret with blanks at both its ends ", &[" s3cret with blanks at both its ends "]),
+            ("[s3cret,and,no,list,without,quotes]", &["[s3cret,and,no,list,without,quotes]"]),
+            ("[1234567890123456, 1234567890123456]", &["[1234567890123456, 1234567890123456]"]),
+            ("{a = \"s3cret in something like a table\"}", &["{a = \"s3cret in something like a table\"}"]),
+            ("\"s3cret in quotes, which belong to it\"", &["\"s3cret in quotes, which belong to it\""]),
+            (
+                "[\"s3cret that is the newer of both, 1\", \"s3cret that is the older of both, 2\"]",
+                &["s3cret that is the newer of both, 1", "s3cret that is the older of both, 2"],
+            ),
+        ] {
             let config = with(&[&format!("auth.jwt_secret={value}")]).unwrap();
-            assert_eq!(config.auth.jwt_secret.len(), secrets);
+            let read: Vec<&str> = config.auth.jwt_secret.iter().map(Secret::reveal).collect();
+            assert_eq!(read, secrets, "{value}");
             let shown = format!("{config:?}{}", config.to_toml());
             assert!(!shown.contains("s3cret") && !shown.contains("12345"), "{shown}");
             assert!(config.auth.verifier().unwrap().is_some());
-        }
-        for bad in ["true", "1e5", "{a=\"s3cret\"}"] {
-            let error = with(&[&format!("auth.jwt_secret={bad}")]).unwrap_err().to_string();
-            assert!(error.contains("auth.jwt_secret") && !error.contains("s3cret"), "{error}");
         }
         for bad in ["auth.jwt_secret=", "auth.jwks_url=ftp://x", "auth.public_keys=[\"x\"]"] {
             let error = with(&[bad]).unwrap_err().to_string();
             assert!(error.contains(bad.split_once('=').unwrap().0), "{error}");
         }
         assert!(with(&[]).unwrap().auth.verifier().unwrap().is_none());
+    }
+
+    #[test]
+    fn a_secret_in_a_file_is_a_string_in_quotes() {
+        let scratch = switchboard_testkit::Scratch::new();
+        let file = scratch.file("switchboard.toml");
+        for (value, secrets) in [
+            ("\"0012345678901234567890123456789012\"", &["0012345678901234567890123456789012"][..]),
+            ("'[abc,def] is a secret, and not a list'", &["[abc,def] is a secret, and not a list"]),
+            ("\"[\\\"one\\\", \\\"two\\\"] is no list either\"", &["[\"one\", \"two\"] is no list either"]),
+        ] {
+            std::fs::write(&file, format!("[auth]\njwt_secret = {value}\n")).unwrap();
+            let config = Config::load(Some(file.as_ref()), &[]).unwrap();
+            assert_eq!(
+                config.auth.jwt_secret.iter().map(Secret::reveal).collect::<Vec<_>>(),
+                secrets,
+                "{value}"
+            );
+        }
+        for (key, value) in [
+            ("auth.jwt_secret", "12345678901234"),
+            ("auth.jwt_secret", "99999999999999999999999999"),
+            ("auth.jwt_secret", "1234567e8"),
+            ("auth.jwt_secret", "true"),
+            ("auth.jwt_secret", "[\"1234567\", 1234567]"),
+            ("auth.jwt_secret", "1234-05-06T07:08:09Z"),
+            ("api.keys", "12345678901234567"),
+            ("redis.sentinel_password", "1234567"),
+            ("redis.url", "1234567"),
+        ] {
+            std::fs::write(&file, format!("{key} = {value}\n")).unwrap();
+            let error = Config::load(Some(file.as_ref()), &[]).unwrap_err().to_string();
+            assert!(error.contains(&file) && error.contains('1'), "{key} = {value}: {error}");
+            assert!(!error.contains("1234") && !error.contains("9999"), "{key} = {value}: {error}");
+            if value == "12345678901234" {
+                let expected = format!("{key} is `***` ({file}:1); expected a string or a list of strings");
+                assert_eq!(error, format!("{expected}\n\nhint: put it in quotes"));
+            }
+        }
+    }
+
+    #[test]
+    fn every_text_setting_is_read_as_it_is() {
+        for text in ["0012", "1.10", "1e5", "true", "+5", "[x]"] {
+            let set = |key: &str| format!("{key}={text}");
+            let config = with(&[
+                &set("mesa.namespace"),
+                &set("mesa.enforce_equal_versions"),
+                &set("projects.default"),
+                &set("auth.issuer"),
+                &set("auth.audience"),
+                &set("emit.bridge_prefix"),
+                &set("redis.prefix"),
+                &set("inbox.path"),
+                "inbox.enabled=true",
+            ])
+            .unwrap();
+            let Config { mesa, projects, auth, emit, redis, inbox, .. } = &config;
+            assert_eq!((mesa.namespace.as_deref(), &*projects.default), (Some(text), text));
+            assert_eq!(mesa.enforce_equal_versions.as_deref(), Some(text));
+            assert_eq!((auth.issuer.as_deref(), auth.audience.as_deref()), (Some(text), Some(text)));
+            assert_eq!((&*emit.bridge_prefix, &*redis.prefix), (text, text));
+            assert_eq!(inbox.path.to_str(), Some(text));
+            assert_eq!(toml::from_str::<Config>(&config.to_toml()).unwrap(), config);
+        }
+    }
+
+    #[test]
+    fn a_section_can_be_set_as_an_inline_table() {
+        let config = with(&[
+            "limits.messages_per_s=7",
+            "limits={bytes_per_s = 8}",
+            "projects.named={\"team: red\" = {capacity_max = 3}}",
+            "redis={url = \"redis://h\", prefix = \"p\"}",
+        ])
+        .unwrap();
+        assert_eq!((config.limits.messages_per_s, config.limits.bytes_per_s), (Some(7), Some(8)));
+        assert_eq!(config.projects.named["team: red"].capacity_max, Some(3));
+        assert_eq!((config.redis.url.shown(), &*config.redis.prefix), (vec!["redis://h".to_owned()], "p"));
+        let error = with(&["limits={mesages_per_s = 1}"]).unwrap_err().to_string();
+        assert!(error.contains("limits.mesages_per_s") && error.contains("`messages_per_s`"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_reported_with_its_path() {
+        let scratch = switchboard_testkit::Scratch::new();
+        let error = Config::load(Some(scratch.file("missing").as_ref()), &[]).unwrap_err();
+        assert!(matches!(&error, ConfigError::NoFile { path, .. } if path.ends_with("missing")), "{error:?}");
+        assert!(error.to_string().contains("expected the path of a TOML file"), "{error}");
+        let folder = scratch.file("");
+        assert!(matches!(Config::load(Some(folder.as_ref()), &[]), Err(ConfigError::NoFile { .. })));
+        let latin1 = scratch.file("latin1");
+        std::fs::write(&latin1, b"# \xe9\n").unwrap();
+        let error = Config::load(Some(latin1.as_ref()), &[]).unwrap_err();
+        assert!(matches!(&error, ConfigError::NotText(path) if *path == latin1), "{error:?}");
     }
 
     #[test]
@@ -306,29 +534,79 @@ mod tests {
     }
 
     #[test]
-    fn a_named_project_overrides_single_settings() {
-        let config = with(&[
-            "projects.every.capacity_max=20",
-            "projects.every.events=[\"tap\"]",
-            "projects.named.game.capacity_max=4",
-            "projects.named.game.connections_max=9",
+    fn every_limit_that_limits_enabled_lifts_is_reported_without_effect() {
+        let settings = toml::Table::try_from(Limits::default()).unwrap();
+        let numbers = settings.into_iter().filter(|(_, value)| value.is_integer() || value.is_str());
+        let limits: toml::Table = numbers.map(|(name, _)| (name, 4999.into())).collect();
+        let limits: Limits = limits.try_into().unwrap();
+        let without = toml::Table::try_from(limits.without_rates().effective()).unwrap();
+        let lifted = without.iter().filter(|(_, value)| value.is_str()).map(|(name, _)| name);
+        let (mut sets, keys): (Vec<String>, Vec<String>) =
+            lifted.map(|name| (format!("limits.{name}=4999"), format!("limits.{name}"))).unzip();
+        assert!(keys.len() >= 6, "{keys:?}");
+        sets.push("limits.enabled=false".into());
+        let warnings = Config::load_from(&Sources::new(None, &sets)).ok().unwrap().warnings;
+        let mut named: Vec<&str> = warnings.iter().filter_map(|warning| warning.split(' ').next()).collect();
+        named.sort();
+        assert_eq!(named, keys);
+    }
+
+    #[test]
+    fn a_reload_takes_what_a_running_server_can_apply_and_names_the_rest() {
+        let running = with(&["api.keys=0123456789abcdef"]).unwrap();
+        let loaded = with(&[
+            "api.keys=fedcba9876543210",
+            "api.requests_per_second=5",
+            "api.body_bytes_max=5",
+            "auth.jwt_secret=a secret of this test, and long enough",
+            "clients.allowed_origins=https://a.example",
+            "clients.trusted_proxies=10.0.0.1",
+            "limits.messages_per_s=5",
+            "limits.heartbeat_interval_ms=5000",
+            "log.filter=warn",
+            "log.format=json",
+            "projects.named.game.capacity_max=5",
+            "projects.default=game",
+            "redis=redis://h",
+            "stop.window_ms=5",
         ])
         .unwrap();
-        let rules = config.projects.rules();
-        let of = |id: &str| rules(&switchboard::ProjectId::new(id).unwrap());
-        let (game, other) = (of("game").unwrap(), of("other").unwrap());
-        assert_eq!((game.capacity_max, game.connections_max), (4, Some(9)));
-        assert_eq!((other.capacity_max, other.connections_max), (20, None));
-        assert_eq!(
-            (&game.events, &other.events),
-            (&Some(vec!["tap".to_owned()]), &Some(vec!["tap".to_owned()]))
-        );
-        let closed =
-            with(&["projects.any=false", "projects.named.game.capacity_max=4"]).unwrap().projects.rules();
-        assert!(closed(&switchboard::ProjectId::new("game").unwrap()).is_some());
-        assert!(closed(&switchboard::ProjectId::new("other").unwrap()).is_none());
-        for bad in ["capacity_max=0", "capacity_default=10001", "message_units_max=128001"] {
-            assert!(with(&[&format!("projects.named.game.{bad}")]).is_err(), "{bad}");
-        }
+        let next = running.reloaded(&loaded);
+        let applied = [
+            "api.keys",
+            "api.requests_per_second",
+            "auth.jwt_secret",
+            "clients.allowed_origins",
+            "clients.trusted_proxies",
+            "limits.messages_per_s",
+            "log.filter",
+            "projects.named.game.capacity_max",
+        ];
+        assert_eq!(running.differences(&next), applied);
+        let waiting = [
+            "api.body_bytes_max",
+            "limits.heartbeat_interval_ms",
+            "log.format",
+            "projects.default",
+            "redis.url",
+            "stop.window_ms",
+        ];
+        assert_eq!(next.differences(&loaded), waiting);
+        assert_eq!(next.reloaded(&next), next);
+        assert_eq!(next.differences(&next), [""; 0]);
+    }
+
+    #[test]
+    fn what_has_no_listener_or_no_queue_waits_for_the_next_start() {
+        let off = with(&[]).unwrap();
+        let on = with(&["api.keys=0123456789abcdef"]).unwrap();
+        assert_eq!(off.reloaded(&on).differences(&on), ["api.keys"], "the API has no listener");
+        assert_eq!(on.reloaded(&off), off, "a listener without keys refuses all");
+        let reports = ["redis=redis://h", "koji.reports.enabled=true"];
+        let one = with(&[&reports[..], &["projects.named.one.capacity_max=1"]].concat()).unwrap();
+        let changed = with(&[&reports[..], &["projects.named.one.capacity_max=2"]].concat()).unwrap();
+        assert_eq!(one.reloaded(&changed), changed);
+        let two = with(&[&reports[..], &["projects.named.two.capacity_max=2"]].concat()).unwrap();
+        assert_eq!(one.reloaded(&two), one, "reports know their projects from the start");
     }
 }

@@ -3,6 +3,7 @@
 //! It uses the framework's public API only, so an application can do everything that this server does.
 
 pub mod config;
+pub mod log;
 pub mod metrics;
 pub mod run;
 
@@ -13,4 +14,4 @@ mod health;
 
 pub use apps::Mode;
 pub use config::Config;
-pub use run::{RunError, run};
+pub use run::{RunError, Server};

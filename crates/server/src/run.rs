@@ -6,42 +6,125 @@ mod error;
 mod file_size_signal;
 mod listeners;
 mod open_files;
+mod reload;
 mod signals;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use metrics_exporter_prometheus::PrometheusHandle;
 use switchboard::{App, Stopping, serve};
+use switchboard_log::printable;
 use switchboard_redis::Redis;
 use tokio_util::sync::CancellationToken;
 
 pub use error::RunError;
 
+use crate::api::SharedKeys;
 use crate::apps::Mode;
-use crate::config::Config;
+use crate::config::{Config, Loaded, SharedRules, Sources};
+use crate::log::LogControl;
 use crate::{api, assets, health, metrics};
 use banner::Banner;
 use listeners::{Listeners, serve_routes};
-use signals::stop_signal;
+use reload::Reloader;
+use signals::{Requests, Signals};
 
-/// Runs until SIGTERM or SIGINT; a second signal ends the process at once. `ready` is called with the
-/// banner when clients can connect.
-pub async fn run(config: &Config, mode: Mode, ready: impl FnOnce(&str)) -> Result<(), RunError> {
-    open_files::raise_limit();
-    // Installed first, so that the connections to Redis are counted from the start.
-    let prometheus = metrics::install()?;
-    let running = async {
-        let redis = connect_redis(config).await?;
-        let ended = run_node(config, mode, prometheus.clone(), redis.as_ref(), ready).await;
+/// A server that can be started: its settings, and what it needs to read them again.
+pub struct Server {
+    sources: Sources,
+    loaded: Loaded,
+    mode: Mode,
+    log: Option<LogControl>,
+}
+
+impl Server {
+    /// A server with settings that were loaded from `sources`.
+    pub fn new(sources: Sources, loaded: Loaded, mode: Mode) -> Self {
+        Server { sources, loaded, mode, log: None }
+    }
+
+    /// Lets a reload of the settings change the filter of the log.
+    pub fn with_log(self, log: LogControl) -> Self {
+        Server { log: Some(log), ..self }
+    }
+
+    /// Runs until SIGTERM or SIGINT; a second signal ends the process at once. SIGHUP reads the settings
+    /// again. `ready` is called with the banner when clients can connect.
+    pub async fn run(self, ready: impl FnOnce(&str)) -> Result<(), RunError> {
+        self.loaded.check_files()?;
+        open_files::raise_limit();
+        // Installed first, so that they do not end a process that is still starting.
+        let signals = Signals::install()?;
+        file_size_signal::survive().map_err(RunError::Signals)?;
+        // Installed second, so that the connections to Redis are counted from the start.
+        let prometheus = metrics::install()?;
+        self.log_notes();
+        let running = self.connect_and_run(signals, prometheus.clone(), ready);
+        tokio::select! {
+            ended = running => ended,
+            never = metrics::upkeep(&prometheus) => match never {},
+        }
+    }
+
+    async fn connect_and_run(
+        self,
+        signals: Signals,
+        prometheus: PrometheusHandle,
+        ready: impl FnOnce(&str),
+    ) -> Result<(), RunError> {
+        let redis = connect_redis(&self.loaded.config).await?;
+        let ended = self.run_node(signals, prometheus, redis.as_ref(), ready).await;
         if let Some(redis) = redis {
             redis.leave().await;
         }
         ended
-    };
-    tokio::select! {
-        ended = running => ended,
-        never = metrics::upkeep(&prometheus) => match never {},
+    }
+
+    fn log_notes(&self) {
+        for warning in &self.loaded.warnings {
+            tracing::warn!(setting = printable(warning), "setting without effect");
+        }
+        let variables = self.loaded.foreign_variables().join(", ");
+        if !variables.is_empty() {
+            tracing::debug!(
+                variables,
+                "environment variables of an orchestrator are no settings; they are ignored"
+            );
+        }
+    }
+
+    async fn run_node(
+        self,
+        signals: Signals,
+        prometheus: PrometheusHandle,
+        redis: Option<&Redis>,
+        ready: impl FnOnce(&str),
+    ) -> Result<(), RunError> {
+        let Server { sources, loaded: Loaded { config, .. }, mode, log } = self;
+        let listeners = Listeners::bind(&config)?;
+        let rules = SharedRules::new(&config.projects);
+        let app = mode.install(app::build(&config, &rules, redis)?);
+        let health = health::routes(app.clone(), prometheus);
+        let keys = Arc::new(SharedKeys::new(&config.api));
+        let store = redis.map(Redis::idempotency_store);
+        let api = api::routes(app.clone(), store, keys.clone(), config.api.body_bytes_max);
+        let pages = match mode {
+            Mode::Serve => Router::new(),
+            Mode::Demo => assets::demo(),
+        };
+        let pages = if listeners.internal.is_none() { pages.merge(health.clone()) } else { pages };
+        let app = app.with_http(pages);
+        let Requests { stop, reload } = signals.watch()?;
+        ready(&Banner::new(mode, &config, redis, &listeners).to_string());
+        let reloader = Reloader { sources, config: config.clone(), app: app.clone(), rules, keys, log };
+        let stop = async move { drop(stop.await) };
+        tokio::select! {
+            ended = serve_all(listeners, app, health, api, &config, stop) => ended,
+            // It ends with the watch for signals, so never before the server.
+            () = reloader.run(reload) => std::future::pending().await,
+        }
     }
 }
 
@@ -53,29 +136,6 @@ async fn connect_redis(config: &Config) -> Result<Option<Redis>, RunError> {
         );
     }
     Ok(Some(Redis::connect(options).await?))
-}
-
-async fn run_node(
-    config: &Config,
-    mode: Mode,
-    prometheus: PrometheusHandle,
-    redis: Option<&Redis>,
-    ready: impl FnOnce(&str),
-) -> Result<(), RunError> {
-    let listeners = Listeners::bind(config)?;
-    let app = mode.install(app::build(config, redis)?);
-    let health = health::routes(app.clone(), prometheus);
-    let api = api::routes(app.clone(), redis.map(Redis::idempotency_store), &config.api);
-    let pages = match mode {
-        Mode::Serve => Router::new(),
-        Mode::Demo => assets::demo(),
-    };
-    let pages = if listeners.internal.is_none() { pages.merge(health.clone()) } else { pages };
-    let app = app.with_http(pages);
-    let stop = stop_signal()?;
-    file_size_signal::survive().map_err(RunError::Signals)?;
-    ready(&Banner::new(mode, config, redis, &listeners).to_string());
-    serve_all(listeners, app, health, api, config, stop).await
 }
 
 /// Serves all listeners until `stop` is ready and the clients are closed.

@@ -257,13 +257,210 @@ fn invalid_settings_end_the_process_with_status_2_and_name_their_source() {
         assert_eq!(output.status.code(), Some(2), "{args:?}: {error}");
         assert!(error.contains(expected), "{args:?}: {error}");
     }
-    let env = Command::new(SWITCHBOARD)
-        .arg("check")
-        .env("SWITCHBOARD_LIMITS__NONSENSE", "1")
-        .output()
+    for (variable, hint) in [
+        ("SWITCHBOARD_LIMITS__NONSENSE", "the settings here are"),
+        ("SWITCHBOARD_LIMITS__MESSAGE_PER_S", "did you mean `SWITCHBOARD_LIMITS__MESSAGES_PER_S`?"),
+        ("SWITCHBOARD_LISTENS", "did you mean `SWITCHBOARD_LISTEN`?"),
+        ("SWITCHBOARD_REDIS__URLL", "did you mean `SWITCHBOARD_REDIS__URL`?"),
+        ("SWITCHBOARD_REDIS_URL", "did you mean `SWITCHBOARD_REDIS__URL`?"),
+        ("SWITCHBOARD_AUTH_JWT_SECRET", "did you mean `SWITCHBOARD_AUTH__JWT_SECRET`?"),
+        ("SWITCHBOARD_PORT", "`listen`"),
+    ] {
+        let env = Command::new(SWITCHBOARD).arg("check").env(variable, "1").output().expect("it runs");
+        let error = String::from_utf8_lossy(&env.stderr).into_owned();
+        assert_eq!(env.status.code(), Some(2), "{variable}: {error}");
+        assert!(error.contains(&format!("({variable}): unknown setting")) && error.contains(hint), "{error}");
+    }
+}
+
+#[test]
+fn variables_of_an_orchestrator_are_ignored_and_logged_at_debug() {
+    let foreign = [
+        ("SWITCHBOARD_SERVICE_HOST", "10.0.0.1"),
+        ("SWITCHBOARD_SERVICE_PORT", "3000"),
+        ("SWITCHBOARD_PORT", "tcp://10.0.0.1:3000"),
+        ("SWITCHBOARD_PORT_3000_TCP_ADDR", "10.0.0.1"),
+        ("SWITCHBOARD_REDIS_PORT", "tcp://10.0.0.2:6379"),
+        ("SWITCHBOARD_REDIS_SERVICE_PORT_HTTP", "80"),
+    ];
+    let check = Command::new(SWITCHBOARD).arg("check").envs(foreign).output().expect("it runs");
+    assert_eq!(check.stdout, run(&["check"]).stdout, "they change no setting");
+    let server = Server::start_with(&["serve", "--set", "log.filter=debug"], |command| command.envs(foreign));
+    server.signal("-TERM");
+    let (status, log) = server.ended();
+    assert_eq!(status, Some(0), "{log}");
+    for (name, _) in foreign {
+        assert!(log.contains(name), "{name}: {log}");
+    }
+}
+
+#[test]
+fn a_secret_is_the_same_from_a_file_a_variable_and_a_flag() {
+    let scratch = switchboard_testkit::Scratch::new();
+    for secret in [
+        "00123456789012345678901234567890",
+        "+1234567890123456789012345678901",
+        " blanks at both ends are kept so ",
+        "[abc,def] is no list, is it? No!",
+        "{a = 1} is no table, is it? No, no",
+        "\"quotes belong to it, both of them\"",
+        "# no comment = in 'this' at all ##",
+    ] {
+        let token = switchboard_auth::sign(secret, "7", None, Default::default()).expect("it signs");
+        let file = scratch.file("settings.toml");
+        // A JSON string is a basic string in TOML.
+        let text = format!("[auth]\njwt_secret = {}\n", serde_json::json!(secret));
+        std::fs::write(&file, text).expect("the folder is the test's own");
+        let checked = |command: &mut Command| {
+            let output = command.output().expect("it runs");
+            let error = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(
+                String::from_utf8_lossy(&output.stdout).contains("\"user\":\"7\""),
+                "`{secret}`: {error}"
+            );
+        };
+        let check = ["token", "check", &token];
+        checked(Command::new(SWITCHBOARD).args(check).args(["--config", &file]));
+        checked(Command::new(SWITCHBOARD).args(check).args(["--set", &format!("auth.jwt_secret={secret}")]));
+        checked(Command::new(SWITCHBOARD).args(check).env("SWITCHBOARD_AUTH__JWT_SECRET", secret));
+    }
+}
+
+#[test]
+fn check_refuses_what_serve_refuses_before_it_opens_anything() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let free = format!("listen={}", taken.local_addr().expect("an address"));
+    for (sets, named) in [
+        (&["log.filter=[["][..], "log.filter is `[[` (--set log.filter)"),
+        (&["log.filter=inof"], "`inof` is neither a level nor a module with its level"),
+        (&[&free, &format!("internal.{free}")], "internal.listen is `"),
+        (&["redis=redis://h/?db=1"], "redis.url is `redis://h/?***` (--set redis)"),
+        (
+            &["inbox.enabled=true", "inbox.path=/no/such/folder/inbox.redb"],
+            "there is no folder /no/such/folder",
+        ),
+        (&["inbox.enabled=true", "inbox.path=/"], "inbox.path is `/` (--set inbox.path)"),
+        (&["limits.messages_per_s=0"], "limits.messages_per_s is `0` (--set limits.messages_per_s)"),
+        (&["clients.allowed_origins=a.example"], "https://a.example"),
+        (&["auth.jwt_secret=a"], "auth.jwt_secret is `***` (--set auth.jwt_secret)"),
+    ] {
+        let sets: Vec<&str> = sets.iter().flat_map(|set| ["--set", *set]).collect();
+        let [check, serve] = ["check", "serve"].map(|command| run(&[&[command], &sets[..]].concat()));
+        let error = String::from_utf8_lossy(&check.stderr).into_owned();
+        assert!(error.contains(named), "{error}");
+        assert_eq!((check.status.code(), serve.status.code()), (Some(2), Some(2)), "{error}");
+        assert_eq!(error, String::from_utf8_lossy(&serve.stderr));
+    }
+    drop(taken);
+}
+
+#[test]
+fn check_warns_of_settings_without_effect_and_serve_logs_them() {
+    let warning =
+        "mesa.listen is `127.0.0.1:1` (--set mesa.listen); it has no effect, because mesa.enabled is `false`";
+    let output = run(&["check", "--set", "mesa.listen=127.0.0.1:1"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), format!("warning: {warning}\n"));
+    assert!(
+        !String::from_utf8_lossy(&output.stdout).contains("warning"),
+        "the settings can be used as a file"
+    );
+    let server = Server::start(&["serve", "--set", "mesa.listen=127.0.0.1:1"]);
+    server.signal("-TERM");
+    let (_, log) = server.ended();
+    assert!(log.contains(" WARN ") && log.contains(warning), "{log}");
+}
+
+#[test]
+fn colours_are_only_for_terminals() {
+    let coloured = |args: &[&str], variables: &[(&str, &str)]| {
+        let server = Server::start_with(args, |command| {
+            for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
+                command.env_remove(name);
+            }
+            command.envs(variables.iter().copied())
+        });
+        assert!(!server.banner.contains('\u{1b}'), "{}", server.banner);
+        server.signal("-TERM");
+        let (_, log) = server.ended();
+        assert!(log.contains("signal received"), "{log}");
+        log.contains('\u{1b}')
+    };
+    for command in ["serve", "demo"] {
+        assert!(!coloured(&[command], &[]), "{command} into a pipe");
+        assert!(coloured(&[command], &[("CLICOLOR_FORCE", "1")]), "{command}, forced");
+        assert!(!coloured(&[command], &[("NO_COLOR", "1")]), "{command}");
+    }
+    assert!(!coloured(&["serve", "--set", "log.format=json"], &[("CLICOLOR_FORCE", "1")]));
+    for args in [
+        &["check"][..],
+        &["check", "--set", "nonsense=1"],
+        &["--help"],
+        &["serve", "--nonsense"],
+        &["token", "make", "7"],
+        &["emit", "ws://127.0.0.1:1", "/x"],
+        &["tail", "ws://127.0.0.1:1"],
+        &["dispatch", "X", "--url", "http://127.0.0.1:1", "--key", "k", "--everyone"],
+    ] {
+        let output = run(args);
+        let text = [output.stdout, output.stderr].concat();
+        assert!(!text.contains(&0x1b), "{args:?}: {}", String::from_utf8_lossy(&text));
+    }
+}
+
+#[test]
+fn a_refused_origin_is_logged_with_the_setting_and_bounded() {
+    let args = ["serve", "--set", "clients.allowed_origins=https://a.example", "--set", "stop.window_ms=0"];
+    let server = Server::start(&args);
+    let handshake = |origin: &str| {
+        let mut stream = TcpStream::connect(&server.address).expect("the server listens");
+        write!(
+            stream,
+            "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nOrigin: {origin}\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        .expect("a handshake");
+        let mut head = [0; 12];
+        stream.read_exact(&mut head).expect("a status");
+        String::from_utf8_lossy(&head[9..]).into_owned()
+    };
+    assert_eq!(handshake("https://a.example"), "101");
+    for number in 0..100 {
+        assert_eq!(handshake(&format!("https://evil-{number}.example")), "403");
+    }
+    server.signal("-TERM");
+    let (_, log) = server.ended();
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains("clients.allowed_origins")).collect();
+    assert!(lines[0].contains(" INFO ") && lines[0].contains("https://evil-0.example"), "{log}");
+    assert!(lines.len() < 20, "{} lines", lines.len());
+}
+
+#[test]
+fn settings_are_read_from_a_pipe() {
+    for path in ["/dev/stdin", "/dev/fd/0"] {
+        let mut check = Command::new(SWITCHBOARD)
+            .args(["check", "--config", path])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("it runs");
+        let mut pipe = check.stdin.take().expect("it is piped");
+        pipe.write_all(b"listen = \"127.0.0.1:3334\"\n").expect("it reads");
+        drop(pipe);
+        let output = check.wait_with_output().expect("it ends");
+        assert!(String::from_utf8_lossy(&output.stdout).contains("listen = \"127.0.0.1:3334\""), "{path}");
+    }
+    let mut bad = Command::new(SWITCHBOARD)
+        .args(["check", "--config", "/dev/stdin"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
         .expect("it runs");
-    assert_eq!(env.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&env.stderr).contains("SWITCHBOARD_LIMITS__NONSENSE"));
+    let mut pipe = bad.stdin.take().expect("it is piped");
+    pipe.write_all(b"[limits]\nmessages_per_s = \"fast\"\n").expect("it reads");
+    drop(pipe);
+    let output = bad.wait_with_output().expect("it ends");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("(/dev/stdin:2)"), "the line is known");
 }
 
 #[test]
@@ -305,7 +502,9 @@ fn an_occupied_port_and_an_unreachable_server_are_reported_with_their_address() 
 
 #[test]
 fn tokens_are_made_and_verified_with_the_keys_in_the_settings() {
-    let secret = ["--set", "auth.jwt_secret=[\"new\", \"old\"]"];
+    const NEW: &str = "the new secret of this test, and long enough";
+    const OLD: &str = "the old secret of this test, and long enough";
+    let secret = ["--set", &*format!("auth.jwt_secret=[\"{NEW}\", \"{OLD}\"]")];
     let made =
         run(&[&["token", "make", "7", "--expires-in", "1h", "--claim", "role=admin"][..], &secret].concat());
     let token = String::from_utf8(made.stdout).expect("a token is text");
@@ -313,17 +512,25 @@ fn tokens_are_made_and_verified_with_the_keys_in_the_settings() {
     let printed: serde_json::Value = serde_json::from_slice(&checked.stdout).expect("one JSON object");
     assert_eq!(printed["user"], "7");
     assert!(printed["expires"].as_u64().is_some_and(|end| end > 1_700_000_000));
-    let refused = run(&["token", "check", token.trim(), "--set", "auth.jwt_secret=other"]);
+    let refused = run(&[
+        "token",
+        "check",
+        token.trim(),
+        "--set",
+        "auth.jwt_secret=another secret of this test, and long enough",
+    ]);
     assert_eq!(refused.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("signature does not match any known key"));
     for wrong in [
         &["token", "make", "7"][..],
         &["token", "make", "7", "--expires-in", "soon"],
-        &["token", "make", "7", "--claim", "x", "--set", "auth.jwt_secret=s"],
+        &["token", "make", "7", "--claim", "x", secret[0], secret[1]],
+        &["token", "make", "7", "--set", "auth.jwt_secret=too short"],
         &["token", "check", token.trim()],
     ] {
         let output = run(wrong);
         assert_eq!(output.status.code(), Some(2), "{wrong:?}");
-        assert!(!String::from_utf8_lossy(&output.stderr).contains("auth.jwt_secret=s"));
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!error.contains("too short") && !error.contains(NEW), "{error}");
     }
 }

@@ -13,5 +13,6 @@ mod nodes;
 mod outside_text;
 mod proxies;
 mod refusals;
+mod signals;
 mod support;
 mod tokens;

@@ -5,6 +5,8 @@ use std::net::TcpStream;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
+use switchboard_testkit::Peer;
+
 pub(crate) const SWITCHBOARD: &str = env!("CARGO_BIN_EXE_switchboard");
 
 pub(crate) fn run(args: &[&str]) -> Output {
@@ -24,6 +26,11 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) fn start(args: &[&str]) -> Self {
         Server::spawn(Command::new(SWITCHBOARD).args(args))
+    }
+
+    /// Starts a process after `change`, for example of its environment.
+    pub(crate) fn start_with(args: &[&str], change: impl FnOnce(&mut Command) -> &mut Command) -> Self {
+        Server::spawn(change(Command::new(SWITCHBOARD).args(args)))
     }
 
     /// Starts a command that runs the binary.
@@ -57,6 +64,11 @@ impl Server {
 
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Connects a client of the emit protocol.
+    pub(crate) async fn peer(&self) -> Peer {
+        Peer::connect(&self.url()).await
     }
 
     pub(crate) fn signal(&self, signal: &str) {

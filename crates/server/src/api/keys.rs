@@ -1,6 +1,6 @@
 //! Keys of the API: authentication and rate limits.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, RwLock};
 
 use http::{HeaderMap, header};
 use subtle::ConstantTimeEq;
@@ -15,10 +15,30 @@ use crate::config::{Api, Secret};
 #[derive(Clone, Copy)]
 pub(super) struct Key(pub(super) Digest);
 
+/// The accepted keys, which can be replaced.
+pub(crate) struct SharedKeys(RwLock<Arc<Keys>>);
+
+impl SharedKeys {
+    pub(crate) fn new(settings: &Api) -> Self {
+        SharedKeys(RwLock::new(Arc::new(Keys::new(settings))))
+    }
+
+    /// Replaces the keys and their rate. Each may send a burst again.
+    pub(crate) fn set(&self, settings: &Api) {
+        *self.0.write().expect("no code that holds the keys panics") = Arc::new(Keys::new(settings));
+    }
+
+    pub(super) fn admit(&self, headers: &HeaderMap) -> Result<Key, Problem> {
+        let keys = self.0.read().expect("no code that holds the keys panics").clone();
+        keys.admit(headers)
+    }
+}
+
 /// The accepted keys, each with its own rate limit.
-pub(super) struct Keys {
+struct Keys {
     accepted: Vec<AcceptedKey>,
-    per_second: f64,
+    /// `None` if the rate is not limited.
+    per_second: Option<f64>,
 }
 
 struct AcceptedKey {
@@ -34,21 +54,24 @@ struct Bucket {
 }
 
 impl Keys {
-    pub(super) fn new(settings: &Api) -> Self {
-        let per_second = f64::from(settings.requests_per_second);
+    fn new(settings: &Api) -> Self {
+        let per_second = settings.requests_per_second.map(f64::from);
         let accepted = settings.keys.iter().map(|secret| AcceptedKey {
             secret: secret.clone(),
             key: Key(digest([secret.reveal().as_bytes()])),
-            bucket: Mutex::new(Bucket { tokens: per_second, refilled_at: Instant::now() }),
+            bucket: Mutex::new(Bucket {
+                tokens: per_second.unwrap_or_default(),
+                refilled_at: Instant::now(),
+            }),
         });
         Keys { accepted: accepted.collect(), per_second }
     }
 
-    pub(super) fn admit(&self, headers: &HeaderMap) -> Result<Key, Problem> {
+    fn admit(&self, headers: &HeaderMap) -> Result<Key, Problem> {
         let presented = headers.get(header::AUTHORIZATION).and_then(|value| bearer(value.as_bytes()));
         let key = self.find(presented.ok_or_else(Problem::no_key)?).ok_or_else(Problem::no_key)?;
         let mut bucket = key.bucket.lock().expect("no code that holds a bucket panics");
-        match self.per_second == 0.0 || bucket.take(self.per_second, Instant::now()) {
+        match self.per_second.is_none_or(|per_second| bucket.take(per_second, Instant::now())) {
             true => Ok(key.key),
             false => Err(Problem::too_many()),
         }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use super::error::InvalidSetting;
+use super::no_effect::NoEffect;
 use super::secret::Secrets;
 
 /// Settings of the HTTP API. It is on if there are keys.
@@ -19,9 +20,9 @@ pub struct Api {
     pub keys: Secrets,
     /// Largest request body in bytes; a larger one is refused with 413. Default 1,048,576.
     pub body_bytes_max: usize,
-    /// Requests per second and key, with a burst of as many; more are refused with 429. 0 removes the
-    /// limit. Default 1,000.
-    pub requests_per_second: u32,
+    /// Requests per second and key, with a burst of as many; more are refused with 429. Default 1,000.
+    #[serde(with = "switchboard::limit")]
+    pub requests_per_second: Option<u32>,
 }
 
 /// Shorter keys can be guessed.
@@ -33,7 +34,7 @@ impl Default for Api {
             listen: SocketAddr::from(([127, 0, 0, 1], 4001)),
             keys: Secrets::default(),
             body_bytes_max: 1024 * 1024,
-            requests_per_second: 1000,
+            requests_per_second: Some(1000),
         }
     }
 }
@@ -49,6 +50,12 @@ impl Api {
             return Err(InvalidSetting::new("api.body_bytes_max", "expected at least 1"));
         }
         Ok(())
+    }
+
+    /// Settings without effect.
+    pub(super) fn no_effect(&self) -> Option<NoEffect> {
+        let off = NoEffect::of(&["api"], "api.keys is not set, so the API is off").except(&["api.keys"]);
+        (!self.is_on()).then_some(off)
     }
 
     /// Returns true if the API is served.

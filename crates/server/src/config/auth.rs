@@ -9,14 +9,15 @@ use switchboard_auth::{Issuers, Jwt};
 
 use super::error::{ConfigError, InvalidSetting};
 use super::issuer::Issuer;
+use super::no_effect::NoEffect;
 use super::secret::Secrets;
 
 /// Settings of authentication. Without a secret, a key and a key set every token is refused.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Auth {
-    /// Secrets of HS256 tokens: one string, or a list to rotate them; the first signs in
-    /// `switchboard token make`. Default none.
+    /// Secrets of HS256 tokens, each of at least 32 bytes: one string, or a list to rotate them; the first
+    /// signs in `switchboard token make`. Default none.
     #[serde(skip_serializing_if = "Secrets::is_empty")]
     pub jwt_secret: Secrets,
     /// Public keys in PEM: RSA for RS256, P-256 for ES256, Ed25519 for EdDSA. Default none.
@@ -68,12 +69,52 @@ impl Auth {
         self.build().map(drop)
     }
 
+    /// Settings without effect.
+    pub(super) fn no_effect(&self) -> Vec<NoEffect> {
+        let (keys, own) =
+            (&["auth.user_claims", "auth.leeway_s"], &["auth.issuer", "auth.audience", "auth.projects"]);
+        let no_own_keys = "auth.jwt_secret, auth.public_keys and auth.jwks_url are not set";
+        let all_refused = "there is no secret and no key, so all tokens are refused";
+        let has_own_keys = self.own_issuer().has_keys();
+        let mut rules = Vec::new();
+        if !has_own_keys && self.issuers.is_empty() {
+            rules.push(NoEffect::of(keys, all_refused));
+        }
+        if !has_own_keys {
+            rules.push(NoEffect::of(own, no_own_keys));
+        }
+        let named = self
+            .issuers
+            .iter()
+            .map(|(name, issuer)| (format!("auth.issuers.{name}"), issuer.jwks_url.is_some()));
+        for (section, has_set) in named.chain([("auth".into(), self.jwks_url.is_some())]) {
+            if !has_set {
+                rules.push(NoEffect::of(
+                    &[format!("{section}.jwks_ca_file")],
+                    "there is no jwks_url beside it",
+                ));
+            }
+        }
+        rules
+    }
+
+    /// The secrets by their keys.
+    pub(super) fn secrets(&self) -> impl Iterator<Item = (String, &Secrets)> {
+        let named = |(name, issuer): (&String, &'_ Issuer)| format!("auth.issuers.{name}.jwt_secret");
+        let of_issuers = self.issuers.iter().map(move |entry| (named(entry), &entry.1.jwt_secret));
+        of_issuers.chain([("auth.jwt_secret".to_owned(), &self.jwt_secret)])
+    }
+
     /// Builds the verifier of tokens; `None` if no token can be accepted.
     pub fn verifier(&self) -> Result<Option<Issuers>, ConfigError> {
         Ok(self.build()?)
     }
 
     fn build(&self) -> Result<Option<Issuers>, InvalidSetting> {
+        if self.user_claims.is_empty() {
+            let invalid = InvalidSetting::new("auth.user_claims", "expected at least one claim");
+            return Err(invalid.with_hint("leave it out to use id, sub and userId"));
+        }
         let rules = Jwt::new().with_leeway(Duration::from_secs(self.leeway_s));
         let rules = rules.with_user_claims(&self.user_claims);
         let mut issuers: Vec<Jwt> = self.own_issuer().add_to(&rules, "auth")?.into_iter().collect();
@@ -114,9 +155,9 @@ mod tests {
     #[tokio::test]
     async fn each_issuer_has_keys_rules_and_projects_of_its_own() {
         let config = with(&[
-            "auth.jwt_secret=the first secret, of poker",
+            "auth.jwt_secret=the first secret, of poker, and long enough",
             "auth.projects=[\"poker\"]",
-            "auth.issuers.chess.jwt_secret=s3cret of chess, and long",
+            "auth.issuers.chess.jwt_secret=s3cret of chess, and certainly long enough",
             "auth.issuers.chess.issuer=us",
             "auth.issuers.chess.projects=[\"chess\", \"go\"]",
         ])
@@ -125,8 +166,9 @@ mod tests {
         assert!(!shown.contains("s3cret") && shown.contains("[auth.issuers.chess]"), "{shown}");
         let verifier = config.auth.verifier().unwrap().unwrap();
         let claims = |issuer: &str| json!({ "iss": issuer }).as_object().unwrap().clone();
-        let of_chess = |issuer| sign("s3cret of chess, and long", "7", None, claims(issuer)).unwrap();
-        let of_poker = sign("the first secret, of poker", "7", None, claims("any")).unwrap();
+        let of_chess =
+            |issuer| sign("s3cret of chess, and certainly long enough", "7", None, claims(issuer)).unwrap();
+        let of_poker = sign("the first secret, of poker, and long enough", "7", None, claims("any")).unwrap();
         for (project, token, refusal) in [
             ("chess", of_chess("us"), None),
             ("go", of_chess("us"), None),

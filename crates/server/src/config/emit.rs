@@ -5,6 +5,7 @@ use switchboard::ProjectId;
 use switchboard_redis::EmitBridge;
 
 use super::error::InvalidSetting;
+use super::no_effect::NoEffect;
 use super::projects::Projects;
 use super::redis::{Redis, RedisMode};
 
@@ -55,6 +56,12 @@ impl Emit {
             }
         }
         Ok(())
+    }
+
+    /// Settings without effect.
+    pub(super) fn no_effect(&self) -> Option<NoEffect> {
+        let keys = &["emit.bridge_prefix", "emit.bridge_channel"];
+        (!self.bridge).then(|| NoEffect::of(keys, "emit.bridge is `false`").with_switches(&["emit.bridge"]))
     }
 
     /// The bridge, as an option of Redis; `None` if it is off.

@@ -1,14 +1,23 @@
 //! Errors of settings, for the operator: each names the key, its value, its source and a likely fix.
 
-use std::fmt;
+use std::{fmt, io};
 
 /// An error in the settings. The operator has to correct it; the process exits with status 2.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// The file of `--config` does not exist or is not a file.
-    #[error("cannot read the configuration file {0}; expected the path of a TOML file")]
-    NoFile(String),
+    /// The file of `--config` cannot be read.
+    #[error("cannot read the configuration file {path}; expected the path of a TOML file")]
+    NoFile {
+        /// The path of `--config`.
+        path: String,
+        /// The system's error.
+        #[source]
+        cause: io::Error,
+    },
+    /// The file of `--config`, or a variable, is not UTF-8.
+    #[error("{0} is not text in UTF-8")]
+    NotText(String),
     /// A `--set` is not `section.key=value`.
     #[error("--set {0} is not of the form section.key=value")]
     BadSet(String),

@@ -1,43 +1,42 @@
 //! Settings from the command line: `--set section.key=value`.
 
-use figment::providers::Format;
-use figment::value::{Dict, Map};
-use figment::{Metadata, Profile, Provider};
-
 use super::error::ConfigError;
-use super::toml_format::Toml;
 
 /// One `--set section.key=value`.
-pub(super) struct Flag {
-    /// Without the value, which may be a secret.
-    key: String,
-    toml: String,
+#[derive(Debug, PartialEq)]
+pub(super) struct Flag<'a> {
+    pub(super) key: &'a str,
+    pub(super) text: &'a str,
 }
 
-impl Flag {
-    pub(super) fn parse(flag: &str) -> Result<Self, ConfigError> {
+impl<'a> Flag<'a> {
+    pub(super) fn parse(flag: &'a str) -> Result<Self, ConfigError> {
         // The error omits the value, which may be a secret.
         let bad = || ConfigError::BadSet(flag.split('=').next().unwrap_or_default().into());
-        let (key, value) = flag.split_once('=').ok_or_else(bad)?;
+        let (key, text) = flag.split_once('=').ok_or_else(bad)?;
         let is_plain = |part: &str| {
             !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c))
         };
-        if !key.split('.').all(is_plain) {
-            return Err(bad());
+        match key.split('.').all(is_plain) {
+            true => Ok(Flag { key, text }),
+            false => Err(bad()),
         }
-        // A value that is not TOML is a string without its quotes.
-        let toml = [format!("{key} = {value}"), format!("{key} = {}", toml::Value::from(value))];
-        let toml = toml.into_iter().find(|line| line.parse::<toml::Table>().is_ok()).ok_or_else(bad)?;
-        Ok(Flag { key: key.into(), toml })
     }
 }
 
-impl Provider for Flag {
-    fn metadata(&self) -> Metadata {
-        Metadata::named(format!("--set {}", self.key))
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
-        Toml::string(&self.toml).data()
+    #[test]
+    fn a_flag_is_a_key_and_everything_behind_the_first_equals_sign() {
+        for (flag, key, text) in
+            [("listen=1", "listen", "1"), ("a.b-c=x=y ", "a.b-c", "x=y "), ("a=", "a", "")]
+        {
+            assert_eq!(Flag::parse(flag).unwrap(), Flag { key, text });
+        }
+        for bad in ["listen", "=1", "a..b=1", "a b=1", ""] {
+            assert!(matches!(Flag::parse(bad), Err(ConfigError::BadSet(_))), "{bad}");
+        }
     }
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use switchboard::InboxLimits;
 
 use super::error::InvalidSetting;
+use super::no_effect::NoEffect;
 
 /// Settings of the inbox.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -78,6 +79,29 @@ impl Inbox {
             }
         }
         Ok(())
+    }
+
+    /// Checks that the inbox file can exist.
+    pub(super) fn check_folder(&self) -> Result<(), InvalidSetting> {
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let problem = match folder {
+            _ if !self.is_on() => return Ok(()),
+            Some(folder) if !folder.is_dir() => format!("there is no folder {}", folder.display()),
+            _ if self.path.is_dir() => "expected a file, found a folder".into(),
+            _ => return Ok(()),
+        };
+        let invalid = InvalidSetting::new("inbox.path", problem);
+        Err(invalid.with_hint("create the folder, or set inbox.path to a file in another one"))
+    }
+
+    /// Settings without effect.
+    pub(super) fn no_effect(&self, redis_is_on: bool) -> Option<NoEffect> {
+        if !self.is_on() {
+            let off = NoEffect::of(&["inbox"], "inbox.enabled is `false`").except(&["inbox.enabled"]);
+            return Some(off.with_switches(&["inbox.enabled"]));
+        }
+        redis_is_on
+            .then(|| NoEffect::of(&["inbox.path"], "messages are stored in Redis, which redis.url names"))
     }
 
     /// Returns true if messages are stored.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use switchboard::{NameError, ProjectId};
-use switchboard_auth::{JwksOptions, Jwt, KeyError};
+use switchboard_auth::{JwksOptions, Jwt, KeyError, SECRET_BYTES_MIN};
 
 use super::error::InvalidSetting;
 use super::file::read;
@@ -15,7 +15,7 @@ use super::secret::Secrets;
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Issuer {
-    /// Secrets of HS256 tokens: one string, or a list to rotate them. Default none.
+    /// Secrets of HS256 tokens, each of at least 32 bytes: one string, or a list to rotate them. Default none.
     #[serde(skip_serializing_if = "Secrets::is_empty")]
     pub jwt_secret: Secrets,
     /// Public keys in PEM: RSA for RS256, P-256 for ES256, Ed25519 for EdDSA. Default none.
@@ -45,17 +45,21 @@ impl Issuer {
         };
         let mut jwt = rules.clone();
         for secret in self.jwt_secret.iter() {
-            if secret.reveal().is_empty() {
-                let key = format!("{section}.jwt_secret");
-                return Err(InvalidSetting::new(key, "expected a secret that is not empty"));
-            }
-            jwt = jwt.with_secret(secret.reveal());
+            jwt = jwt.with_secret(secret.reveal()).map_err(|error| {
+                let problem = format!("secrets of at least {SECRET_BYTES_MIN} bytes");
+                bad("jwt_secret", &problem, &error).with_hint("`openssl rand -hex 32` prints a good one")
+            })?;
         }
         for pem in &self.public_keys {
             let with_key = jwt.with_public_key(pem);
             jwt = with_key.map_err(|error| bad("public_keys", "public keys in PEM", &error))?;
         }
         if let Some(address) = &self.jwks_url {
+            if address.contains('@') {
+                let key = format!("{section}.jwks_url");
+                let invalid = InvalidSetting::new(key, "expected an address without user and password");
+                return Err(invalid.with_hint("a key set is public"));
+            }
             let options = self.jwks_options(section)?;
             jwt = jwt.with_jwks_options(address, options).map_err(|error| match error {
                 KeyError::RootCertificate(error) => bad("jwks_ca_file", "certificates in PEM", &error),
@@ -72,8 +76,11 @@ impl Issuer {
             let ids: Result<Vec<_>, NameError> = projects.iter().map(|id| ProjectId::new(id)).collect();
             jwt = jwt.with_projects(ids.map_err(|error| bad("projects", "project ids", &error))?);
         }
-        let has_keys = !self.jwt_secret.is_empty() || !self.public_keys.is_empty() || self.jwks_url.is_some();
-        Ok(has_keys.then_some(jwt))
+        Ok(self.has_keys().then_some(jwt))
+    }
+
+    pub(super) fn has_keys(&self) -> bool {
+        !self.jwt_secret.is_empty() || !self.public_keys.is_empty() || self.jwks_url.is_some()
     }
 
     fn jwks_options(&self, section: &str) -> Result<JwksOptions, InvalidSetting> {

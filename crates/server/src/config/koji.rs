@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::error::InvalidSetting;
+use super::no_effect::NoEffect;
 
 /// Longest interval between two member lists, in milliseconds.
 const MEMBER_LIST_INTERVAL_MS_MAX: u64 = 100;
@@ -24,7 +25,7 @@ pub struct Koji {
     /// 400. Default true.
     pub undefined_project: bool,
     /// Shortest time in milliseconds between two member lists of a shard; changes in between are sent
-    /// together. At most 100. Default 100.
+    /// together. At most 100; 0 sends each change at once. Default 100.
     pub member_list_interval_ms: u64,
     /// Bytes of its shard's member list that one client is sent per second on average, at least 1,024. After a
     /// longer list, changes are gathered for as long as its bytes need at this rate. Default 262,144.
@@ -80,6 +81,12 @@ impl Koji {
             );
         }
         Ok(())
+    }
+
+    /// Settings without effect.
+    pub(super) fn no_effect(&self) -> Option<NoEffect> {
+        let keys = &["koji", "projects.any", "projects.every", "projects.named"];
+        (!self.enabled).then(|| NoEffect::of(keys, "koji.enabled is `false`").except(&["koji.enabled"]))
     }
 
     /// The protocol with these settings, but without the rules of projects.

@@ -9,6 +9,7 @@ use switchboard_redis::MesaBridge;
 
 use super::error::InvalidSetting;
 use super::koji::Koji;
+use super::no_effect::NoEffect;
 use super::projects::Projects;
 use super::redis::{Redis, RedisMode};
 
@@ -179,6 +180,10 @@ impl Mesa {
             return Err(invalid.with_hint("leave it out to accept every version"));
         }
         self.check_connected_users(inbox_is_on)?;
+        if self.heartbeat.max_attempts == 0 {
+            let invalid = InvalidSetting::new("mesa.heartbeat.max_attempts", "expected at least 1");
+            return Err(invalid.with_hint("mesa.heartbeat.enabled=false switches heartbeats off"));
+        }
         for (key, ms) in [
             ("mesa.heartbeat.interval_ms", self.heartbeat.interval_ms),
             ("mesa.reconnect.interval_ms", self.reconnect.interval_ms),
@@ -203,6 +208,43 @@ impl Mesa {
         let problem = format!("{inbox} is `true`, which needs `true`");
         let hint = "original Dispatchers with stored messages treat users that are not written as offline";
         Err(InvalidSetting::new("mesa.authentication.store_connected_users", problem).with_hint(hint))
+    }
+
+    /// Settings without effect.
+    pub(super) fn no_effect(&self, inbox_is_on: bool) -> Vec<NoEffect> {
+        if !self.enabled {
+            let off = NoEffect::of(&["mesa"], "mesa.enabled is `false`");
+            return vec![off.except(&["mesa.enabled", "mesa.sync.enabled"]).with_switches(&["mesa.enabled"])];
+        }
+        let heartbeat = &["mesa.heartbeat.interval_ms", "mesa.heartbeat.max_attempts"];
+        let parts = [
+            (
+                self.heartbeat.enabled,
+                NoEffect::of(heartbeat, "mesa.heartbeat.enabled is `false`")
+                    .with_switches(&["mesa.heartbeat.enabled"]),
+            ),
+            (
+                self.reconnect.enabled,
+                NoEffect::of(&["mesa.reconnect.interval_ms"], "mesa.reconnect.enabled is `false`")
+                    .with_switches(&["mesa.reconnect.enabled"]),
+            ),
+            (
+                self.authentication.required,
+                NoEffect::of(&["mesa.authentication.timeout_ms"], "mesa.authentication.required is `false`")
+                    .with_switches(&["mesa.authentication.required"]),
+            ),
+            (
+                self.portal.enabled,
+                NoEffect::of(&["mesa.portal.distribute_load"], "mesa.portal.enabled is `false`")
+                    .with_switches(&["mesa.portal.enabled"]),
+            ),
+            (
+                inbox_is_on,
+                NoEffect::of(&["mesa.sync.redelivery_interval_ms"], "inbox.enabled is `false`")
+                    .with_switches(&["inbox.enabled", "mesa.sync.enabled"]),
+            ),
+        ];
+        parts.into_iter().filter(|(is_on, _)| !is_on).map(|(_, rule)| rule).collect()
     }
 
     /// The path has to be valid in a request, and may not belong to another protocol.

@@ -1,7 +1,7 @@
 //! Settings of projects: which ones exist, and their rules.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 
 use serde::{Deserialize, Serialize};
 use switchboard::{Name, ProjectId, ProjectRules};
@@ -24,6 +24,11 @@ pub struct Projects {
     pub named: BTreeMap<String, ProjectSettings>,
 }
 
+/// A limit, or none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Limit(#[serde(with = "switchboard::limit")] pub Option<usize>);
+
 /// Rules of a project for Koji clients. A rule that is not set has the value of `projects.every`, and
 /// there its default.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -41,9 +46,10 @@ pub struct ProjectSettings {
     /// has no capacity. Default false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub named_overflow: Option<bool>,
-    /// Maximum number of clients of the project; one more is closed with 1013. Default: no limit.
+    /// Maximum number of clients of the project; one more is closed with 1013; `none` lifts the limit of
+    /// `projects.every`. Default: no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub connections_max: Option<usize>,
+    pub connections_max: Option<Limit>,
     /// Ignores events of clients without a user. Default false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub emit_needs_identity: Option<bool>,
@@ -51,7 +57,7 @@ pub struct ProjectSettings {
     /// Other events are ignored. Default: all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub events: Option<Vec<String>>,
-    /// Longest message in UTF-16 units, at most 128,000; a longer one is ignored. Default 128,000.
+    /// Longest message in UTF-16 units, from 1 to 128,000; a longer one is ignored. Default 128,000.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message_units_max: Option<usize>,
     /// Most recipients that a client may name in a message; a message with more is ignored. Each recipient
@@ -97,15 +103,46 @@ impl Projects {
         Ok(())
     }
 
-    /// Returns a function that gives the rules of a project, or `None` if the project does not exist.
-    pub(crate) fn rules(&self) -> impl Fn(&ProjectId) -> Option<Arc<ProjectRules>> + Send + Sync + 'static {
+    /// The rules of all projects.
+    fn rules(&self) -> Rules {
         let every = Arc::new(self.every.override_rules(ProjectRules::default()));
         let rules = |(id, own): (&String, &ProjectSettings)| {
             (id.clone(), Arc::new(own.override_rules((*every).clone())))
         };
         let named: HashMap<String, Arc<ProjectRules>> = self.named.iter().map(rules).collect();
-        let others = self.any.then(|| every.clone());
-        move |id| named.get(id.as_str()).or(others.as_ref()).cloned()
+        Rules { others: self.any.then_some(every), named }
+    }
+}
+
+/// The rules of all projects.
+struct Rules {
+    named: HashMap<String, Arc<ProjectRules>>,
+    /// The rules of all other projects; `None` if there are no others.
+    others: Option<Arc<ProjectRules>>,
+}
+
+/// The rules of all projects, which can be replaced.
+#[derive(Clone)]
+pub(crate) struct SharedRules(Arc<RwLock<Rules>>);
+
+impl SharedRules {
+    pub(crate) fn new(projects: &Projects) -> Self {
+        SharedRules(Arc::new(RwLock::new(projects.rules())))
+    }
+
+    pub(crate) fn set(&self, projects: &Projects) {
+        *self.0.write().expect("no code that holds the rules panics") = projects.rules();
+    }
+
+    /// Returns a function that gives the rules of a project, or `None` if the project does not exist.
+    pub(crate) fn by_project(
+        &self,
+    ) -> impl Fn(&ProjectId) -> Option<Arc<ProjectRules>> + Send + Sync + 'static {
+        let rules = self.0.clone();
+        move |id| {
+            let rules = rules.read().expect("no code that holds the rules panics");
+            rules.named.get(id.as_str()).or(rules.others.as_ref()).cloned()
+        }
     }
 }
 
@@ -122,8 +159,16 @@ impl ProjectSettings {
             }
         }
         let most = ProjectRules::default().message_units_max;
-        if self.message_units_max.is_some_and(|units| units > most) {
-            return Err(invalid("message_units_max", format!("expected at most {most}")));
+        if self.message_units_max.is_some_and(|units| !(1..=most).contains(&units)) {
+            let invalid = invalid("message_units_max", format!("expected 1 to {most}"));
+            return Err(invalid.with_hint("events = [] ignores every event"));
+        }
+        for (key, max) in
+            [("recipients_max", self.recipients_max), ("user_info_bytes_max", self.user_info_bytes_max)]
+        {
+            if max == Some(0) {
+                return Err(invalid(key, "expected at least 1".into()));
+            }
         }
         Ok(())
     }
@@ -134,13 +179,65 @@ impl ProjectSettings {
             capacity_default: self.capacity_default.unwrap_or(rules.capacity_default),
             capacity_max: self.capacity_max.unwrap_or(rules.capacity_max),
             named_overflow: self.named_overflow.unwrap_or(rules.named_overflow),
-            connections_max: self.connections_max.or(rules.connections_max),
+            connections_max: self.connections_max.map_or(rules.connections_max, |limit| limit.0),
             emit_needs_identity: self.emit_needs_identity.unwrap_or(rules.emit_needs_identity),
             events: self.events.clone().or(rules.events),
             message_units_max: self.message_units_max.unwrap_or(rules.message_units_max),
             recipients_max: self.recipients_max.unwrap_or(rules.recipients_max),
             user_info_bytes_max: self.user_info_bytes_max.unwrap_or(rules.user_info_bytes_max),
             shard_info_bytes_max: self.shard_info_bytes_max.unwrap_or(rules.shard_info_bytes_max),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Config, ConfigError};
+    use super::*;
+
+    fn with(sets: &[&str]) -> Result<Projects, ConfigError> {
+        let sets: Vec<String> = sets.iter().map(|set| set.to_string()).collect();
+        Config::load(None, &sets).map(|config| config.projects)
+    }
+
+    fn rules_of(rules: &SharedRules, id: &str) -> Option<Arc<ProjectRules>> {
+        rules.by_project()(&ProjectId::new(id).unwrap())
+    }
+
+    #[test]
+    fn a_named_project_overrides_single_settings() {
+        let projects = with(&[
+            "projects.every.capacity_max=20",
+            "projects.every.connections_max=9",
+            "projects.every.events=tap",
+            "projects.named.game.capacity_max=4",
+            "projects.named.game.connections_max=none",
+        ])
+        .unwrap();
+        let rules = SharedRules::new(&projects);
+        let (game, other) = (rules_of(&rules, "game").unwrap(), rules_of(&rules, "other").unwrap());
+        assert_eq!((game.capacity_max, game.connections_max), (4, None));
+        assert_eq!((other.capacity_max, other.connections_max), (20, Some(9)));
+        assert_eq!((&game.events, &other.events), (&Some(vec!["tap".into()]), &Some(vec!["tap".into()])));
+        rules.set(&with(&["projects.any=false", "projects.named.game.capacity_max=5"]).unwrap());
+        assert_eq!(rules_of(&rules, "game").unwrap().capacity_max, 5);
+        assert!(rules_of(&rules, "other").is_none());
+    }
+
+    #[test]
+    fn a_rule_out_of_its_bounds_is_refused() {
+        for bad in [
+            "capacity_max=0",
+            "capacity_default=10001",
+            "connections_max=0",
+            "message_units_max=0",
+            "message_units_max=128001",
+            "recipients_max=0",
+            "user_info_bytes_max=0",
+        ] {
+            let error = with(&[&format!("projects.named.game.{bad}")]).unwrap_err().to_string();
+            let key = bad.split('=').next().unwrap();
+            assert!(error.starts_with(&format!("projects.named.game.{key} is `")), "{bad}: {error}");
         }
     }
 }

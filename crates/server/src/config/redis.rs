@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize, Serializer};
-use switchboard_redis::{Mode, Options};
+use switchboard_redis::{ConnectError, Mode, Options};
 
 use super::error::{ConfigError, InvalidSetting};
 use super::file::read;
-use super::secret::{Secret, Secrets};
+use super::no_effect::NoEffect;
+use super::secret::{Secret, Secrets, without_secrets};
 
 /// Settings of Redis. Without an address the node runs alone.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -91,10 +92,24 @@ impl Redis {
         self.check_mode()?;
         let Some(options) = self.build(node)? else { return Ok(()) };
         options.check().map_err(|error| {
-            let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+            let ConnectError::Options(cause) = error else {
+                return self.invalid_url("redis.url", error.to_string());
+            };
             let key = if self.ca_file.is_some() { "redis.url, redis.ca_file" } else { "redis.url" };
+            // The driver adds the kind of the error, which is always the same here.
+            let cause = cause.to_string().replace(" - InvalidClientConfig", "");
             self.invalid_url(key, format!("cannot be used: {cause}"))
         })
+    }
+
+    /// Settings without effect.
+    pub(super) fn no_effect(&self) -> Vec<NoEffect> {
+        if self.url.is_empty() {
+            return vec![NoEffect::of(&["redis", "node"], "redis.url is not set, so the node runs alone")];
+        }
+        let has_tls = self.url.0.iter().any(|url| url.reveal().starts_with("rediss:"));
+        let without_tls = NoEffect::of(&["redis.ca_file"], "no address in redis.url begins with rediss://");
+        if has_tls { Vec::new() } else { vec![without_tls] }
     }
 
     /// The mode fits the number of addresses and the settings of the sentinels.
@@ -198,26 +213,9 @@ impl Serialize for Addresses {
     }
 }
 
-/// Replaces everything that can be a password, even in a string that is not a valid address.
-fn without_secrets(url: &str) -> String {
-    let (scheme, rest) = match url.split_once("://") {
-        Some((scheme, rest)) => (format!("{scheme}://"), rest),
-        None => (String::new(), url),
-    };
-    let (secret, host) = match rest.rsplit_once('@') {
-        Some((_, host)) => ("***@", host),
-        None => ("", rest),
-    };
-    match host.split_once('?') {
-        Some((host, _)) => format!("{scheme}{secret}{host}?***"),
-        None => format!("{scheme}{secret}{host}"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::Config;
-    use super::super::short_form::WithShortForm;
     use super::*;
 
     fn with(sets: &[&str]) -> Result<Redis, ConfigError> {
@@ -230,16 +228,11 @@ mod tests {
         let long = with(&["redis.url=redis://h:1", "redis.prefix=p"]).unwrap();
         assert_eq!(with(&["redis.prefix=p", "redis=redis://h:1"]).unwrap(), long);
         assert_eq!(with(&["redis=redis://h:1", "redis.prefix=p"]).unwrap(), long);
-        let file: Config =
-            figment::Figment::from(figment::providers::Serialized::defaults(Config::default()))
-                .merge(WithShortForm(
-                    <crate::config::toml_format::Toml as figment::providers::Format>::string(
-                        "redis = \"redis://h:1\"",
-                    ),
-                ))
-                .extract()
-                .unwrap();
-        assert_eq!(file.redis, Redis { prefix: "switchboard".into(), ..long });
+        let scratch = switchboard_testkit::Scratch::new();
+        let file = scratch.file("switchboard.toml");
+        std::fs::write(&file, "redis = \"redis://h:1\"\n").unwrap();
+        let file = Config::load(Some(file.as_ref()), &["redis.prefix=p".into()]).unwrap();
+        assert_eq!(file.redis, long);
         let several = with(&["redis=[\"redis://h:1\", \"redis://h:2\"]", "redis.mode=cluster"]).unwrap();
         assert_eq!(several.url.shown(), ["redis://h:1", "redis://h:2"]);
     }
@@ -296,6 +289,17 @@ mod tests {
             (&["redis=redis://h", "redis.prefix=a{b"], "redis.prefix"),
             (&["redis=rediss://h", "redis.ca_file=/no/such/file"], "redis.ca_file"),
             (&["redis=rediss://h", "redis.ca_file=Cargo.toml"], "certificate"),
+            (
+                &["redis=redis://h/?db=1"],
+                "redis.url is `redis://h/?***` (--set redis); the address of Redis cannot be used: expected no parameters",
+            ),
+            (&["redis=redis://h?protocol=resp2"], "the database is a path"),
+            (&["redis=redis://me:12?34@h"], "%3F"),
+            (&["redis=rediss://h#insecure"], "expected nothing after `#`"),
+            (&["redis=redis://h/one"], "redis.url"),
+            (&["redis=redis://h/1/2"], "redis.url"),
+            (&["redis=redis://h/-1"], "expected a database from 0"),
+            (&["redis=redis://h/1", "redis.mode=cluster"], "a cluster has only the first"),
             (&["node.lease_ms=10"], "node.lease_ms is `10` (--set node.lease_ms); expected at least 1000"),
         ] {
             let error = with(sets).unwrap_err().to_string();

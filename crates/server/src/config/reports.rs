@@ -8,6 +8,7 @@ use super::emit::Emit;
 use super::error::InvalidSetting;
 use super::koji::Koji;
 use super::mesa::Mesa;
+use super::no_effect::NoEffect;
 use super::projects::Projects;
 use super::redis::{Redis, RedisMode};
 
@@ -56,6 +57,13 @@ impl Reports {
             return Err(InvalidSetting::new("reports.queue_bytes_max", "expected at least 1"));
         }
         Ok(())
+    }
+
+    /// Settings without effect.
+    pub(super) fn no_effect(&self, reported: &ReportedClients<'_>) -> Option<NoEffect> {
+        const SWITCHES: &[&str] = &["emit.reports.enabled", "koji.reports.enabled", "mesa.portal.enabled"];
+        let reason = "no clients are reported: emit.reports.enabled, koji.reports.enabled and mesa.portal.enabled are `false`";
+        reported.protocols().is_empty().then(|| NoEffect::of(&["reports"], reason).with_switches(SWITCHES))
     }
 
     /// The reports, as options of Redis; `None` if no client is reported.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::de::{Error, SeqAccess, Visitor};
+use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A string that is never shown.
@@ -30,10 +30,7 @@ impl Serialize for Secret {
 
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match <[Secret; 1]>::try_from(Secrets::deserialize(deserializer)?.0) {
-            Ok([secret]) => Ok(secret),
-            Err(_) => Err(D::Error::custom("expected one string")),
-        }
+        String::deserialize(deserializer).map(Secret)
     }
 }
 
@@ -61,48 +58,45 @@ impl Secrets {
 
 impl<'de> Deserialize<'de> for Secrets {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(SecretsVisitor)
+        deserializer.deserialize_seq(SecretsVisitor)
     }
 }
 
-/// Also accepts a whole number, because digits without quotes are one in a variable or a flag.
 /// Its errors do not contain the value.
 struct SecretsVisitor;
-
-const EXPECTED: &str = "a string or a list of strings, in quotes if it looks like something else";
 
 impl<'de> Visitor<'de> for SecretsVisitor {
     type Value = Secrets;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(EXPECTED)
+        f.write_str("a string or a list of strings")
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Secrets, E> {
         Ok(Secrets(vec![Secret(text.into())]))
     }
 
-    fn visit_u64<E>(self, number: u64) -> Result<Secrets, E> {
-        Ok(Secrets(vec![Secret(number.to_string())]))
-    }
-
-    fn visit_i64<E>(self, number: i64) -> Result<Secrets, E> {
-        Ok(Secrets(vec![Secret(number.to_string())]))
-    }
-
-    fn visit_bool<E: Error>(self, _: bool) -> Result<Secrets, E> {
-        Err(E::custom(format!("expected {EXPECTED}")))
-    }
-
-    fn visit_f64<E: Error>(self, _: f64) -> Result<Secrets, E> {
-        Err(E::custom(format!("expected {EXPECTED}")))
-    }
-
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Secrets, A::Error> {
         let mut secrets = Vec::new();
-        while let Some(Secrets(one)) = list.next_element()? {
-            secrets.extend(one);
+        while let Some(secret) = list.next_element()? {
+            secrets.push(secret);
         }
         Ok(Secrets(secrets))
+    }
+}
+
+/// Replaces everything that can be a password, even in a string that is not a valid address.
+pub(super) fn without_secrets(url: &str) -> String {
+    let (scheme, rest) = match url.split_once("://") {
+        Some((scheme, rest)) => (format!("{scheme}://"), rest),
+        None => (String::new(), url),
+    };
+    let (secret, host) = match rest.rsplit_once('@') {
+        Some((_, host)) => ("***@", host),
+        None => ("", rest),
+    };
+    match host.split_once('?') {
+        Some((host, _)) => format!("{scheme}{secret}{host}?***"),
+        None => format!("{scheme}{secret}{host}"),
     }
 }

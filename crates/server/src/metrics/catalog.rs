@@ -43,6 +43,11 @@ pub const METRICS: &[Metric] = &[
         "",
         "Plain HTTP requests answered with 429, because their address exceeded its rate",
     ),
+    counter(
+        "switchboard_client_addresses_unknown_total",
+        "reason",
+        "Clients that count as their proxy, because the address that trusted proxies reported is unreadable or contradictory",
+    ),
     counter("switchboard_messages_in_total", "", "Messages received from clients"),
     counter("switchboard_bytes_in_total", "", "Bytes received from clients, including frame headers"),
     counter("switchboard_bytes_out_total", "", "Bytes sent to clients, including frame headers"),
@@ -61,6 +66,11 @@ pub const METRICS: &[Metric] = &[
     histogram("switchboard_handler_seconds", "", "Time from the event to the end of its handler"),
     counter("switchboard_member_lists_total", "", "Member lists sent to Koji clients"),
     counter("switchboard_tokens_accepted_total", "", "Tokens that logged a socket in"),
+    counter(
+        "switchboard_settings_reloads_total",
+        "outcome",
+        "Reloads of the settings by SIGHUP, by outcome: applied, or failed, so that the previous settings stay in effect",
+    ),
     counter(
         "switchboard_tokens_refused_total",
         "reason",

@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use switchboard::{AcceptOptions, App, ProjectId};
+use switchboard::{App, ProjectId};
 use switchboard_disk::DiskInbox;
 use switchboard_redis::Redis;
 
 use super::error::RunError;
-use crate::config::Config;
+use crate::config::{Config, SharedRules};
 
 /// Builds the app: limits, protocols, tokens, and either Redis or, for the inbox, a file.
-pub(super) fn build(config: &Config, redis: Option<&Redis>) -> Result<App, RunError> {
-    let app = without_backplane(config);
+pub(super) fn build(config: &Config, rules: &SharedRules, redis: Option<&Redis>) -> Result<App, RunError> {
+    let app = without_backplane(config, rules);
     Ok(match redis {
         Some(redis) => app.with_backplane(redis).with_reports_of(&config.reported_protocols()),
         None if config.inbox.is_on() => {
@@ -21,17 +21,11 @@ pub(super) fn build(config: &Config, redis: Option<&Redis>) -> Result<App, RunEr
     })
 }
 
-fn without_backplane(config: &Config) -> App {
-    let accept = AcceptOptions {
-        allowed_origins: config.clients.allowed_origins.clone(),
-        trusted_proxies: config.clients.trusted_proxies.clone(),
-        // No handler of the packaged server reads one.
-        kept_headers: Vec::new(),
-    };
+fn without_backplane(config: &Config, rules: &SharedRules) -> App {
     let project = ProjectId::new(&config.projects.default).expect("the settings were checked");
-    let mut app = App::new().with_limits(config.limits.clone()).with_accept_options(accept);
+    let mut app = App::new().with_limits(config.limits.clone()).with_accept_options(config.clients.options());
     if config.koji.enabled {
-        app = app.with_koji(config.koji.protocol().with_projects(config.projects.rules()));
+        app = app.with_koji(config.koji.protocol().with_projects(rules.by_project()));
     }
     if config.mesa.enabled {
         app = app.with_mesa(config.mesa.protocol(&config.projects));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 use std::net::SocketAddr;
 
-use switchboard::{Backplane, ProjectId};
+use switchboard::{Backplane, Origin, ProjectId};
 use switchboard_redis::{LegacyPortals, Redis, ReportOptions};
 
 use super::listeners::{Listeners, address};
@@ -55,7 +55,10 @@ impl<'a> Banner<'a> {
     fn write_protocols(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Banner { clients: address, config, .. } = self;
         let access = match &config.clients.allowed_origins {
-            Some(origins) => format!("pages of {} and all programs", origins.join(", ")),
+            Some(origins) => {
+                let origins: Vec<&str> = origins.iter().map(Origin::as_str).collect();
+                format!("pages of {} and all programs", origins.join(", "))
+            }
             None => "everyone".to_owned(),
         };
         writeln!(f, "  emit     ws://{address}/  open to {access}; authentication is optional")?;

@@ -25,7 +25,7 @@ pub enum RunError {
     /// The process has a metrics recorder already.
     #[error("cannot install the metrics recorder")]
     Metrics(#[from] BuildError),
-    /// A file that a setting names changed after the settings were checked.
+    /// A folder that a setting names does not exist, or a file changed after the settings were checked.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// Redis cannot be reached, and `redis.required` is true.

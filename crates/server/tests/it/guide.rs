@@ -1,18 +1,35 @@
-//! The TOML blocks of the configuration guide are valid settings.
+//! The TOML blocks of the documents are valid settings.
+
+use std::fs;
+use std::path::Path;
 
 use switchboard_server::Config;
+use switchboard_server::config::Sources;
 use switchboard_testkit::Scratch;
 
+/// The TOML blocks of a document that are settings, not dependencies in a `Cargo.toml`.
+fn blocks(document: &Path) -> Vec<String> {
+    let text = fs::read_to_string(document).expect("a document is text");
+    let fenced = text.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    fenced.filter(|block| !block.contains("path = \"switchboard/crates/")).map(str::to_owned).collect()
+}
+
 #[test]
-fn every_toml_block_of_the_configuration_guide_loads() {
-    let scratch = Scratch::new();
-    let guide = include_str!("../../../../docs/guides/configuration.md");
-    let blocks: Vec<&str> =
-        guide.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    assert!(blocks.len() > 5, "{} blocks", blocks.len());
-    for (at, block) in blocks.iter().enumerate() {
-        let file = scratch.file(&format!("{at}.toml"));
-        std::fs::write(&file, block).expect("the folder is the test's own");
-        Config::load(Some(file.as_ref()), &[]).unwrap_or_else(|error| panic!("{error}\n{block}"));
+fn every_toml_block_of_the_documents_loads_without_warnings() {
+    let (root, scratch) = (Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."), Scratch::new());
+    let guides = fs::read_dir(root.join("docs/guides")).expect("the guides are there");
+    let guides = guides.map(|guide| guide.expect("a readable folder").path());
+    let mut checked = 0;
+    for document in guides.chain([root.join("README.md"), root.join("deploy/README.md")]) {
+        for block in blocks(&document) {
+            let file = scratch.file("settings.toml");
+            fs::write(&file, &block).expect("the folder is the test's own");
+            let place = document.display();
+            let loaded = Config::load_from(&Sources::new(Some(file.as_ref()), &[]));
+            let loaded = loaded.unwrap_or_else(|error| panic!("{place}: {error}\n{block}"));
+            assert_eq!(loaded.warnings, [""; 0], "{place}\n{block}");
+            checked += 1;
+        }
     }
+    assert!(checked > 12, "{checked} blocks");
 }

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use switchboard::App;
-use switchboard_server::{Config, Mode, run};
+use switchboard_server::config::Sources;
+use switchboard_server::{Config, Mode, Server};
 use switchboard_testkit::{Scratch, TestServer, transcript};
 
 fn folder(protocol: &str) -> PathBuf {
@@ -71,10 +72,11 @@ async fn play_with_settings(mode: Mode, protocol: &str) {
     let scratch = Scratch::new();
     let inbox = format!("inbox.path={}", scratch.file("inbox.redb"));
     let settings = folder(protocol).join("settings.toml");
-    let config = Config::load(Some(&settings), &["listen=127.0.0.1:0".into(), inbox]).expect("good settings");
+    let sources = Sources::new(Some(&settings), &["listen=127.0.0.1:0".into(), inbox]);
+    let loaded = Config::load_from(&sources).unwrap_or_else(|error| panic!("{error}"));
+    let server = Server::new(sources, loaded, mode);
     let (ready, address) = tokio::sync::oneshot::channel();
-    let serving =
-        run(&config, mode, |banner| ready.send(address_in(banner)).expect("the test waits for the banner"));
+    let serving = server.run(|banner| ready.send(address_in(banner)).expect("the test waits for the banner"));
     let playing = async { play_all(&address.await.expect("the server starts"), protocol).await };
     tokio::select! {
         ended = serving => panic!("the server ended: {ended:?}"),

@@ -148,8 +148,9 @@ fn the_generated_settings_are_current() {
     let intro = "# Settings\n\n[Configuration](../guides/configuration.md) explains how to set them: in a TOML file, in the \
                  environment (`SWITCHBOARD_LIMITS__ENABLED=false`), or by flags (`--set limits.enabled=false`). \
                  `switchboard check` prints the effective settings.\n\nA name ends with its unit: `_ms` and `_s` are \
-                 milliseconds and seconds, `_max` is the largest value that is accepted. `limits.enabled = false` lifts the \
-                 limits on rates and numbers of connections; sizes stay bounded.\n\n";
+                 milliseconds and seconds, `_max` is the largest value that is accepted. A limit that can be lifted takes \
+                 `none` in place of a number; 0 is refused, unless the description says what it means. \
+                 `limits.enabled = false` lifts the limits on rates and numbers of connections; sizes stay bounded.\n\n";
     let text = [&note("the doc comments of the settings"), intro, &table.build()].concat();
     generated::assert_current("docs/reference/settings.md", &text);
 }
@@ -157,6 +158,68 @@ fn the_generated_settings_are_current() {
 #[test]
 fn every_setting_that_can_be_read_is_documented() {
     check_section(&structs(), "Config", "");
+}
+
+/// The number means something, or the error says what is allowed.
+#[test]
+fn zero_is_refused_or_documented_for_every_number() {
+    let mut numbers = 0;
+    for_each_setting(&structs(), "Config", "", &mut |key, field| {
+        if !["u16", "u32", "u64", "usize", "Duration", "Limit"].contains(&field.of_type.as_str()) {
+            return;
+        }
+        numbers += 1;
+        let is_documented = ["0", "zero"].iter().any(|zero| {
+            let text = field.doc.replace("Default 0.", "").replace("Default 0 s", "").to_lowercase();
+            text.split(|character: char| !character.is_alphanumeric()).any(|word| word == *zero)
+        }) || field.doc.contains("Default 0");
+        match Config::load(None, &[format!("{key}=0")]) {
+            Ok(_) => assert!(is_documented, "{key}: what does 0 mean? {}", field.doc),
+            Err(error) => {
+                let error = error.to_string();
+                assert!(error.starts_with(&format!("{key} is `0` (--set {key}); expected ")), "{error}");
+                let is_lifted = Config::load(None, &[format!("{key}=none")]).is_ok();
+                assert_eq!(is_lifted, error.contains("or \"none\" for no limit"), "{error}");
+            }
+        }
+    });
+    assert!(numbers > 30, "{numbers}");
+}
+
+#[test]
+fn a_secret_of_a_wrong_type_is_not_shown() {
+    let scratch = switchboard_testkit::Scratch::new();
+    let mut secrets = Vec::new();
+    for_each_setting(&structs(), "Config", "", &mut |key, field| {
+        if ["Secret", "Secrets", "Addresses"].contains(&field.of_type.as_str()) {
+            secrets.push(key.to_owned());
+        }
+    });
+    assert!(secrets.len() >= 4, "{secrets:?}");
+    for key in secrets {
+        for value in ["1234567890", "12345.67890", "[\"1234567890\", 1234567890]", "{ a = \"1234567890\" }"] {
+            let file = scratch.file("settings.toml");
+            std::fs::write(&file, format!("{key} = {value}\n")).expect("the folder is the test's own");
+            let error = Config::load(Some(file.as_ref()), &[]).expect_err("it is not a string").to_string();
+            assert!(error.contains(&key) && error.contains(&file) && !error.contains("12345"), "{error}");
+        }
+    }
+}
+
+/// Calls `visit` with the key of each setting. Rules of projects are those of every project.
+fn for_each_setting(
+    structs: &BTreeMap<String, Vec<Field>>,
+    of_type: &str,
+    section: &str,
+    visit: &mut impl FnMut(&str, &Field),
+) {
+    for field in &structs[of_type] {
+        let key = if section.is_empty() { field.name.clone() } else { format!("{section}.{}", field.name) };
+        match structs.contains_key(&field.of_type) {
+            true => for_each_setting(structs, &field.of_type, &key, visit),
+            false => visit(&key, field),
+        }
+    }
 }
 
 /// The fields that serde knows in a section are those with a doc comment.

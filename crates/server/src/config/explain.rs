@@ -1,0 +1,131 @@
+//! Errors of reading, in an operator's words: the key, its value, its source, and what is allowed.
+
+use super::environment::{PREFIX, name_of};
+use super::error::InvalidSetting;
+use super::read::{ReadError, ReadProblem};
+use super::secret::without_secrets;
+use super::tree::{Content, Node, Source, Table, find};
+
+/// Keys of secrets; their values are never shown.
+const SECRET_KEYS: &[&str] = &["api.keys", "auth.jwt_secret", "redis.sentinel_password", "redis.url"];
+
+/// Longest value that an error shows, in characters.
+const SHOWN_CHARS_MAX: usize = 100;
+
+/// Describes an error of reading a tree.
+pub(super) fn describe(error: &ReadError, table: &Table) -> InvalidSetting {
+    let key = error.key();
+    match &error.problem {
+        ReadProblem::Unknown(known) => unknown(key, known, table),
+        ReadProblem::Expected(of_type) => expected(key, of_type, table),
+        ReadProblem::NotOneOf(known) => {
+            locate(InvalidSetting::new(key, format!("expected one of {}", listed(known))), table)
+        }
+        // The standard library's words for an address that it cannot parse.
+        ReadProblem::Other(text) if text.contains("socket address") => expected(key, text, table),
+        ReadProblem::Other(text) => locate(InvalidSetting::new(key, text), table),
+    }
+}
+
+/// Adds the value and its source to an error that only knows the key.
+pub(super) fn locate(mut invalid: InvalidSetting, table: &Table) -> InvalidSetting {
+    let Some(node) = find(table, invalid.key()) else { return invalid };
+    if !invalid.has_value()
+        && let Some(shown) = show(invalid.key(), node)
+    {
+        invalid = invalid.with_value(shown);
+    }
+    invalid.with_source(node.source.to_string())
+}
+
+/// A value as text, `***` if it is secret; `None` for a section.
+fn show(key: &str, node: &Node) -> Option<String> {
+    let text = match &node.content {
+        Content::Table(_) => return None,
+        _ if is_secret(key) => return Some("***".into()),
+        Content::Text(text) | Content::Toml(toml::Value::String(text)) => text.clone(),
+        Content::Toml(value) => value.to_string(),
+    };
+    let text = if text.contains("://") { without_secrets(&text) } else { text };
+    let mut shown: String = text.chars().take(SHOWN_CHARS_MAX).flat_map(escaped).collect();
+    if text.chars().nth(SHOWN_CHARS_MAX).is_some() {
+        shown.push('…');
+    }
+    Some(shown)
+}
+
+/// Escapes what would break the line of an error.
+fn escaped(character: char) -> impl Iterator<Item = char> {
+    let plain = (!character.is_control()).then_some(character);
+    let escaped = character.is_control().then(|| character.escape_default());
+    plain.into_iter().chain(escaped.into_iter().flatten())
+}
+
+fn is_secret(key: &str) -> bool {
+    let is_below =
+        |secret: &&str| key == *secret || key.strip_prefix(*secret).is_some_and(|rest| rest.starts_with('.'));
+    SECRET_KEYS.iter().any(|secret| is_below(secret)) || key.ends_with(".jwt_secret")
+}
+
+fn unknown(key: String, known: &[&str], table: &Table) -> InvalidSetting {
+    let source = find(table, &key).map(|node| node.source.clone());
+    let (section, name) = key.rsplit_once('.').unwrap_or(("", &key));
+    let hint = unknown_hint(section, name, known, source.as_ref());
+    let unknown = InvalidSetting::new(key, "unknown setting").with_hint(hint);
+    match source {
+        Some(source) => unknown.with_source(source.to_string()),
+        None => unknown,
+    }
+}
+
+/// The likely fix: a similar name, the separator of sections, or the names that exist.
+fn unknown_hint(section: &str, name: &str, known: &[&str], source: Option<&Source>) -> String {
+    let variable = matches!(source, Some(Source::Variable(_)));
+    let separated =
+        known.iter().find_map(|section| Some((section, name.strip_prefix(section)?.strip_prefix('_')?)));
+    if let (true, Some((section, rest))) = (variable, separated) {
+        let meant = name_of(&format!("{section}.{rest}"));
+        return format!("did you mean `{meant}`? Two underscores separate a section from its setting");
+    }
+    let similar = known.iter().max_by(|a, b| strsim::jaro(a, name).total_cmp(&strsim::jaro(b, name)));
+    match similar.filter(|similar| strsim::jaro(similar, name) > 0.8) {
+        Some(similar) if variable => {
+            let dot = if section.is_empty() { "" } else { "." };
+            format!("did you mean `{}`?", name_of(&format!("{section}{dot}{similar}")))
+        }
+        Some(similar) => format!("did you mean `{similar}`?"),
+        None if variable && section.is_empty() => {
+            format!("variables that begin with {PREFIX} are settings; here they are {}", listed(known))
+        }
+        None => format!("the settings here are {}", listed(known)),
+    }
+}
+
+/// A value of another type.
+fn expected(key: String, of_type: &str, table: &Table) -> InvalidSetting {
+    let in_file = matches!(find(table, &key).map(|node| &node.content), Some(Content::Toml(_)));
+    let invalid = locate(InvalidSetting::new(key, format!("expected {}", plain_type(of_type))), table);
+    match of_type.contains("string") && in_file {
+        true => invalid.with_hint("put it in quotes"),
+        false => invalid,
+    }
+}
+
+/// Rust's names of types in an operator's words.
+fn plain_type(expected: &str) -> &str {
+    match expected {
+        "u16" => "a whole number from 0 to 65,535",
+        "u32" => "a whole number from 0 to 4,294,967,295",
+        "u64" | "usize" => "a whole number that is not negative",
+        "a boolean" | "bool" => "true or false",
+        "a string" | "string" | "path string" => "a string",
+        "a sequence" => "a list, such as [\"a\", \"b\"]",
+        address if address.contains("socket address") => "an address with a port, such as 127.0.0.1:3000",
+        section if section.starts_with("struct ") || section == "a map" => "a section with settings",
+        other => other,
+    }
+}
+
+fn listed(names: &[&str]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,154 @@
+//! Settings that have no effect, because another one switches off what they belong to.
+
+use toml::{Table, Value};
+
+use super::error::InvalidSetting;
+use super::sources::Merged;
+
+/// Settings that have no effect.
+pub(super) struct NoEffect {
+    /// Keys of settings, or of sections with all their settings.
+    keys: Vec<String>,
+    /// Keys below these that have an effect nevertheless.
+    except: &'static [&'static str],
+    /// Why, as the end of a sentence: "mesa.enabled is `false`".
+    reason: &'static str,
+    /// The switches that are off. None if the settings have no switch of their own.
+    switches: &'static [&'static str],
+}
+
+impl NoEffect {
+    /// The settings of `keys` have no effect, because of `reason`.
+    pub(super) fn of(keys: &[impl ToString], reason: &'static str) -> Self {
+        let keys = keys.iter().map(ToString::to_string).collect();
+        NoEffect { keys, except: &[], reason, switches: &[] }
+    }
+
+    /// Excepts the switch itself and other settings.
+    pub(super) fn except(self, except: &'static [&'static str]) -> Self {
+        NoEffect { except, ..self }
+    }
+
+    /// Names the switches. A setting that has its default is reported only while they are not set.
+    pub(super) fn with_switches(self, switches: &'static [&'static str]) -> Self {
+        NoEffect { switches, ..self }
+    }
+
+    /// One line for each setting that a source sets without effect. `effective` are all settings as they
+    /// are shown.
+    fn lines(&self, merged: &Merged, effective: &Table, defaults: &Table) -> Vec<String> {
+        let is_reported = |key: &String| {
+            let is_changed = value_at(effective, key) != value_at(defaults, key);
+            let is_switched =
+                self.switches.is_empty() || self.switches.iter().any(|switch| merged.sets(switch));
+            !self.except.contains(&key.as_str()) && (is_changed || !is_switched)
+        };
+        let line = |key: String| {
+            let problem = format!("it has no effect, because {}", self.reason);
+            merged.locate(InvalidSetting::new(key, problem)).to_string()
+        };
+        let keys = self.keys.iter().flat_map(|key| merged.keys_in(key));
+        keys.filter(is_reported).map(line).collect()
+    }
+}
+
+/// One line for each setting that a source sets without effect.
+pub(super) fn warnings(
+    rules: &[NoEffect],
+    merged: &Merged,
+    effective: &Table,
+    defaults: &Table,
+) -> Vec<String> {
+    rules.iter().flat_map(|rule| rule.lines(merged, effective, defaults)).collect()
+}
+
+fn value_at<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
+    let (mut parts, mut table) = (key.split('.').peekable(), table);
+    loop {
+        let value = table.get(parts.next()?)?;
+        if parts.peek().is_none() {
+            return Some(value);
+        }
+        table = value.as_table()?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Config, Sources};
+
+    fn warnings(sets: &[&str]) -> Vec<String> {
+        let sets: Vec<String> = sets.iter().map(|set| set.to_string()).collect();
+        let loaded = Config::load_from(&Sources::new(None, &sets));
+        loaded.map_or_else(|error| panic!("{sets:?}: {error}"), |loaded| loaded.warnings)
+    }
+
+    #[test]
+    fn a_setting_whose_switch_is_off_is_reported_with_the_switch() {
+        for (set, switch) in [
+            ("mesa.listen=0.0.0.0:4000", "mesa.enabled is `false`"),
+            ("mesa.listen=127.0.0.1:4000", "mesa.enabled is `false`"),
+            ("mesa.namespace=api", "mesa.enabled is `false`"),
+            ("mesa.heartbeat.enabled=true", "mesa.enabled is `false`"),
+            ("inbox.messages_max=5", "inbox.enabled is `false`"),
+            ("reports.partitions=16", "mesa.portal.enabled are `false`"),
+            ("emit.bridge_prefix=chat", "emit.bridge is `false`"),
+            ("redis.prefix=chat", "redis.url is not set"),
+            ("node.lease_ms=9000", "redis.url is not set"),
+            ("api.listen=127.0.0.1:5000", "api.keys is not set"),
+            ("auth.leeway_s=5", "all tokens are refused"),
+            ("auth.audience=chat", "auth.jwks_url are not set"),
+            ("auth.jwks_ca_file=Cargo.toml", "there is no jwks_url beside it"),
+        ] {
+            let (key, value) = set.split_once('=').unwrap();
+            let [warning] = &warnings(&[set])[..] else { panic!("{set}: {:?}", warnings(&[set])) };
+            let expected = format!("{key} is `{value}` (--set {key}); it has no effect, because ");
+            assert!(warning.starts_with(&expected) && warning.contains(switch), "{warning}");
+        }
+    }
+
+    #[test]
+    fn a_setting_below_a_switch_of_a_part_is_reported_only_while_that_is_off() {
+        let tls = "redis=rediss://h";
+        for (on, part, switch) in [
+            (&["mesa.enabled=true"][..], "mesa.heartbeat.interval_ms=500", "mesa.heartbeat.enabled=true"),
+            (&["mesa.enabled=true"], "mesa.reconnect.interval_ms=500", "mesa.reconnect.enabled=true"),
+            (
+                &["mesa.enabled=true"],
+                "mesa.authentication.timeout_ms=500",
+                "mesa.authentication.required=true",
+            ),
+            (&["mesa.enabled=true"], "mesa.sync.redelivery_interval_ms=5", "inbox.enabled=true"),
+            (&["mesa.enabled=true", tls], "mesa.portal.distribute_load=false", "mesa.portal.enabled=true"),
+            (&["koji.enabled=false"], "koji.ping_interval_ms=5000", "koji.enabled=true"),
+            (&["koji.enabled=false"], "projects.any=false", "koji.enabled=true"),
+            (&["koji.enabled=false"], "projects.named.game.capacity_max=5", "koji.enabled=true"),
+            (&[tls], "inbox.messages_max=5", "inbox.enabled=true"),
+            (&["limits.enabled=false"], "limits.messages_per_s=5", "limits.enabled=true"),
+        ] {
+            assert_eq!(warnings(&[on, &[part]].concat()).len(), 1, "{part}");
+            assert_eq!(warnings(&[on, &[part, switch]].concat()), [""; 0], "{part}");
+        }
+        let file = "inbox.path=other.redb";
+        assert_eq!(warnings(&["inbox.enabled=true", file]), [""; 0]);
+        assert!(warnings(&["inbox.enabled=true", file, tls])[0].contains("which redis.url names"));
+    }
+
+    #[test]
+    fn the_printed_settings_are_loaded_without_warnings() {
+        let scratch = switchboard_testkit::Scratch::new();
+        let file = scratch.file("switchboard.toml");
+        for sets in [
+            &[][..],
+            &["koji.enabled=false"],
+            &["mesa.enabled=true", "redis=redis://h"],
+            &["limits.enabled=false"],
+        ] {
+            let sets: Vec<String> = sets.iter().map(|set| set.to_string()).collect();
+            let config = Config::load(None, &sets).unwrap();
+            std::fs::write(&file, config.to_toml()).unwrap();
+            let loaded = Config::load_from(&Sources::new(Some(file.as_ref()), &[])).ok().unwrap();
+            assert_eq!((loaded.warnings, loaded.config), (vec![], config));
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! The log of the process, on stderr.
+
+use switchboard_log::{Printable, limited, printable};
+use tracing_subscriber::field::MakeExt;
+use tracing_subscriber::filter::EnvFilter;
+use tracing_subscriber::fmt::format::debug_fn;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::reload::{self, Handle};
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, Registry, fmt};
+
+use crate::config::{ConfigError, Log, LogFormat};
+
+/// Changes the filter of the log while the process runs.
+#[derive(Debug, Clone)]
+pub struct LogControl(Handle<EnvFilter, Registry>);
+
+/// Starts the log of this process, which also gets its panics.
+///
+/// # Panics
+///
+/// If the process has a log already.
+pub fn init(settings: &Log, has_colours: bool) -> Result<LogControl, ConfigError> {
+    let (filter, control) = reload::Layer::new(settings.parse_filter()?);
+    // An error of the standard error cannot be reported there: the attempt would panic.
+    let lines = fmt::layer().log_internal_errors(false).with_ansi(has_colours).with_writer(std::io::stderr);
+    let lines = match settings.format {
+        // The lines of other libraries contain text from outside, too.
+        LogFormat::Text => lines
+            .fmt_fields(
+                debug_fn(|line, field, value| match field.name() {
+                    "message" => write!(line, "{}", Printable(format_args!("{value:?}"))),
+                    name => write!(line, "{name}={}", Printable(format_args!("{value:?}"))),
+                })
+                .delimited(" "),
+            )
+            .boxed(),
+        LogFormat::Json => lines.json().boxed(),
+    };
+    tracing_subscriber::registry().with(filter).with(lines).init();
+    log_panics();
+    Ok(LogControl(control))
+}
+
+/// Logs panics. Without this, the standard library prints their messages, which can contain text of clients.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let location = panic.location().map(ToString::to_string);
+        let message = panic.payload_as_str().unwrap_or("no message");
+        limited!(ERROR, location, panic = printable(message), "panic");
+    }));
+}
+
+impl LogControl {
+    /// Replaces the filter.
+    pub(crate) fn set_filter(&self, settings: &Log) -> Result<(), ConfigError> {
+        let filter = settings.parse_filter()?;
+        self.0.reload(filter).expect("the log lives as long as the process");
+        Ok(())
+    }
+}

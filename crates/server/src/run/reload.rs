@@ -1,0 +1,95 @@
+//! Reads the settings again on SIGHUP and applies them to the running server.
+//!
+//! Settings that cannot be applied to a running server keep their values, and the log names them. If the
+//! new settings are invalid, all settings keep their values.
+
+use std::sync::Arc;
+
+use metrics::counter;
+use switchboard::{App, Verifier};
+use switchboard_log::{limited, printable, with_causes};
+use tokio::sync::mpsc;
+
+use crate::api::SharedKeys;
+use crate::config::{Config, ConfigError, Loaded, SharedRules, Sources};
+use crate::log::LogControl;
+
+/// A running server, as far as its settings can be replaced.
+pub(super) struct Reloader {
+    pub(super) sources: Sources,
+    /// The settings in effect.
+    pub(super) config: Config,
+    pub(super) app: App,
+    pub(super) rules: SharedRules,
+    pub(super) keys: Arc<SharedKeys>,
+    /// None if the process has a log of its own.
+    pub(super) log: Option<LogControl>,
+}
+
+/// Why the settings were not read again.
+#[derive(Debug, thiserror::Error)]
+enum ReloadError {
+    #[error("the configuration file is a pipe, which can be read only once")]
+    Pipe,
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+}
+
+impl Reloader {
+    /// Reloads the settings for each message. Ends when no more can come.
+    pub(super) async fn run(mut self, mut requests: mpsc::Receiver<()>) {
+        while requests.recv().await.is_some() {
+            let outcome = match self.reload() {
+                Ok(()) => "applied",
+                Err(error) => {
+                    // The hints of these errors stand on lines of their own.
+                    let error = with_causes(&error).replace("\n\n", "; ").replace('\n', "; ");
+                    limited!(
+                        ERROR,
+                        error = printable(error),
+                        "settings not reloaded; the previous ones stay in effect"
+                    );
+                    "failed"
+                }
+            };
+            counter!("switchboard_settings_reloads_total", "outcome" => outcome).increment(1);
+        }
+    }
+
+    fn reload(&mut self) -> Result<(), ReloadError> {
+        if !self.sources.can_be_read_again() {
+            return Err(ReloadError::Pipe);
+        }
+        let Loaded { config: loaded, warnings, .. } = Config::load_from(&self.sources)?;
+        for warning in &warnings {
+            limited!(WARN, setting = printable(warning), "setting without effect");
+        }
+        let next = self.config.reloaded(&loaded);
+        self.apply(&next)?;
+        let (changed, waiting) = (self.config.differences(&next), next.differences(&loaded));
+        limited!(INFO, changed = changed.join(", "), "settings reloaded");
+        if !waiting.is_empty() {
+            limited!(WARN, settings = waiting.join(", "), "changed settings take effect at the next start");
+        }
+        self.config = next;
+        Ok(())
+    }
+
+    /// Applies settings to the running server. Whatever can fail comes first, so that they are applied
+    /// together or not at all.
+    fn apply(&self, next: &Config) -> Result<(), ConfigError> {
+        // A verifier that stays keeps its cached key sets.
+        if next.auth != self.config.auth {
+            let verifier = next.auth.verifier()?;
+            self.app.set_verifier(verifier.map(|verifier| Arc::new(verifier) as Arc<dyn Verifier>));
+        }
+        if let Some(log) = &self.log {
+            log.set_filter(&next.log)?;
+        }
+        self.app.set_limits(next.limits.clone());
+        self.app.set_accept_options(next.clients.options());
+        self.rules.set(&next.projects);
+        self.keys.set(&next.api);
+        Ok(())
+    }
+}
