@@ -9,6 +9,7 @@ mod disconnect;
 mod idempotency;
 mod inbox_faults;
 mod inbox_outages;
+mod moving;
 mod nodes;
 mod outside_text;
 mod proxies;
