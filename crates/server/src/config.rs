@@ -29,7 +29,6 @@ mod sources;
 mod toml_file;
 mod tree;
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -284,11 +283,9 @@ impl Config {
             ("redis.url", self.redis.url != other.redis.url),
         ];
         keys.extend(secrets.into_iter().filter(|(_, differ)| *differ).map(|(key, _)| key.to_owned()));
-        let (own, others): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            (self.auth.secrets().collect(), other.auth.secrets().collect());
-        keys.extend(
-            own.into_iter().filter(|(key, secrets)| others.get(key) != Some(secrets)).map(|(key, _)| key),
-        );
+        let others = other.auth.secrets();
+        let differing = |(key, secrets): &(String, _)| others.get(key) != Some(secrets);
+        keys.extend(self.auth.secrets().into_iter().filter(differing).map(|(key, _)| key));
         keys.sort();
         keys.dedup();
         keys

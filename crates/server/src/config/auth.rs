@@ -99,10 +99,10 @@ impl Auth {
     }
 
     /// The secrets by their keys.
-    pub(super) fn secrets(&self) -> impl Iterator<Item = (String, &Secrets)> {
-        let named = |(name, issuer): (&String, &'_ Issuer)| format!("auth.issuers.{name}.jwt_secret");
-        let of_issuers = self.issuers.iter().map(move |entry| (named(entry), &entry.1.jwt_secret));
-        of_issuers.chain([("auth.jwt_secret".to_owned(), &self.jwt_secret)])
+    pub(super) fn secrets(&self) -> BTreeMap<String, &Secrets> {
+        let key = |name: &String| format!("auth.issuers.{name}.jwt_secret");
+        let named = self.issuers.iter().map(|(name, issuer)| (key(name), &issuer.jwt_secret));
+        named.chain([("auth.jwt_secret".into(), &self.jwt_secret)]).collect()
     }
 
     /// Builds the verifier of tokens; `None` if no token can be accepted.

@@ -64,7 +64,7 @@ fn escaped(character: char) -> impl Iterator<Item = char> {
 fn is_secret(key: &str) -> bool {
     let is_below =
         |secret: &&str| key == *secret || key.strip_prefix(*secret).is_some_and(|rest| rest.starts_with('.'));
-    SECRET_KEYS.iter().any(|secret| is_below(secret)) || key.ends_with(".jwt_secret")
+    SECRET_KEYS.iter().any(is_below) || key.ends_with(".jwt_secret")
 }
 
 fn unknown(key: String, known: &[&str], table: &Table) -> InvalidSetting {
