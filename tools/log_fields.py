@@ -26,6 +26,7 @@ UNLIMITED = {
     "crates/redis/src/store.rs",
     "crates/redis/src/store/writer.rs",
     "crates/server/src/run.rs",
+    "crates/server/src/run/open_files.rs",
     "crates/server/src/run/signals.rs",
     "crates/switchboard/src/net/stop.rs",
 }
