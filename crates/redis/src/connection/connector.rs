@@ -65,7 +65,17 @@ impl Connected {
     pub(crate) async fn lost(mut self) -> RedisError {
         tokio::select! {
             () = self.closed.notified() => io::Error::from(io::ErrorKind::ConnectionReset).into(),
-            error = self.watch.mismatched(&mut self.connection) => error,
+            error = Self::mismatched(&mut self.watch, &mut self.connection) => error,
+        }
+    }
+
+    async fn mismatched(watch: &mut IdentityWatch, connection: &mut RedisConnection) -> RedisError {
+        loop {
+            watch.doubted().await;
+            let server = connection.server().await;
+            if let Err(error) = server.and_then(|server| watch.check(&server)) {
+                return error;
+            }
         }
     }
 }

@@ -13,8 +13,6 @@ use metrics::{Counter, counter};
 use redis::{ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
 use tokio::sync::watch;
 
-use super::redis_connection::RedisConnection;
-
 /// Identity and role of a server, from its `INFO`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct ServerInfo {
@@ -132,21 +130,20 @@ pub(super) struct IdentityWatch {
 }
 
 impl IdentityWatch {
-    /// Completes when the connection leads to a replica, or to another server than newer connections.
-    pub(super) async fn mismatched(&mut self, connection: &mut RedisConnection) -> RedisError {
-        loop {
-            self.expected.changed().await.expect("this holds the sender");
-            let server = match connection.server().await {
-                Ok(server) => server,
-                Err(error) => return error,
-            };
-            if server.is_replica {
-                return self.identity.mismatch(Mismatch::Replica);
-            }
-            if server.run_id != self.expected.borrow().run_id {
-                return self.identity.mismatch(Mismatch::OtherServer);
-            }
+    /// Completes when the connection must read its server's identity again.
+    pub(super) async fn doubted(&mut self) {
+        self.expected.changed().await.expect("this holds the sender");
+    }
+
+    /// Fails if the server is a replica, or another one than that of newer connections.
+    pub(super) fn check(&self, server: &ServerInfo) -> RedisResult<()> {
+        if server.is_replica {
+            return Err(self.identity.mismatch(Mismatch::Replica));
         }
+        if server.run_id != self.expected.borrow().run_id {
+            return Err(self.identity.mismatch(Mismatch::OtherServer));
+        }
+        Ok(())
     }
 }
 
