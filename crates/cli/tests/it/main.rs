@@ -14,6 +14,7 @@ mod nodes;
 mod outside_text;
 mod proxies;
 mod refusals;
+mod shard_attack;
 mod signals;
 mod support;
 mod tokens;

@@ -234,7 +234,11 @@ impl MemberList {
             is_slow
         };
         for session in sessions.iter().filter(is_slow) {
-            tracing::debug!(socket = %session.id, "client has not read a member list for long; it is closed with 1013");
+            limited!(
+                DEBUG,
+                socket = %session.id,
+                "client has not read a member list for long; it is closed with 1013"
+            );
             node.hub().close_overflowed(session);
         }
     }
