@@ -11,12 +11,9 @@ use crate::jwt::Jwt;
 /// use switchboard::{App, ProjectId};
 /// use switchboard_auth::{Issuers, Jwt};
 ///
-/// # fn main() -> Result<(), switchboard::NameError> {
-/// let of = |project, secret| {
-///     Ok::<_, switchboard::NameError>(Jwt::new().with_secret(secret).with_projects([ProjectId::new(project)?]))
-/// };
-/// let chess = of("chess", "a long random secret")?;
-/// let poker = of("poker", "another long random secret")?;
+/// # fn example(chess_secret: &str, poker_secret: &str) -> Result<(), Box<dyn std::error::Error>> {
+/// let chess = Jwt::new().with_secret(chess_secret)?.with_projects([ProjectId::new("chess")?]);
+/// let poker = Jwt::new().with_secret(poker_secret)?.with_projects([ProjectId::new("poker")?]);
 /// let app = App::new().with_verifier(Issuers::new([chess, poker]));
 /// # Ok(()) }
 /// ```

@@ -443,6 +443,7 @@ mod tests {
             ("auth.jwt_secret", "true"),
             ("auth.jwt_secret", "[\"1234567\", 1234567]"),
             ("auth.jwt_secret", "1234-05-06T07:08:09Z"),
+            ("auth.issuers.chess.jwt_secret", "12345678901234"),
             ("api.keys", "12345678901234567"),
             ("redis.sentinel_password", "1234567"),
             ("redis.url", "1234567"),

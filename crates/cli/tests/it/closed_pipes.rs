@@ -24,7 +24,7 @@ fn run_without_reader(args: &[&str]) -> Output {
 #[test]
 fn a_command_without_a_reader_of_its_output_ends_quietly() {
     let server = Server::start(&["serve"]);
-    let secret = ["--set", "auth.jwt_secret=a secret"];
+    let secret = ["--set", "auth.jwt_secret=a secret of this test, and long enough"];
     let made = run(&[&["token", "make", "7"][..], &secret].concat());
     let token = String::from_utf8(made.stdout).expect("a token is text");
     let scratch = Scratch::new();

@@ -7,7 +7,7 @@ use switchboard_testkit::raw::frame;
 
 use crate::support::{Server, read_to, run, upgraded};
 
-const SECRET: &str = "auth.jwt_secret=a long secret of the tests";
+const SECRET: &str = "auth.jwt_secret=a secret of this test, and long enough";
 
 fn make(args: &[&str]) -> String {
     let output = run(&[&["token", "make", "--set", SECRET], args].concat());
@@ -30,7 +30,7 @@ fn refused_tokens_of_koji_and_mesa_clients_are_counted_by_reason() {
     let mut koji = upgraded(&server.address, "/?projectId=p&identify=answered&authorization=x");
     read_to(&mut koji, br#"{"error":"malformed"}"#);
     let valid = make(&["ann", "--expires-in", "1h"]);
-    let other = make(&["ann", "--set", "auth.jwt_secret=another secret of the tests"]);
+    let other = make(&["ann", "--set", "auth.jwt_secret=another secret of this test, and long enough"]);
     for (token, answer) in [
         (format!("\"{valid}\""), r#"{"user":"ann"}"#),
         (format!("\"{other}\""), r#"{"error":"signature"}"#),

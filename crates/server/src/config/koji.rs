@@ -74,6 +74,9 @@ impl Koji {
             let problem = format!("expected at least {MEMBER_LIST_BYTES_PER_S_MIN}");
             return Err(InvalidSetting::new("koji.member_list_bytes_per_s", problem));
         }
+        if self.member_list_held_bytes_max == 0 {
+            return Err(InvalidSetting::new("koji.member_list_held_bytes_max", "expected at least 1"));
+        }
         if (1..PING_INTERVAL_MS_MIN).contains(&self.ping_interval_ms) {
             let problem = format!("expected 0 or at least {PING_INTERVAL_MS_MIN}");
             return Err(

@@ -163,9 +163,11 @@ impl ProjectSettings {
             let invalid = invalid("message_units_max", format!("expected 1 to {most}"));
             return Err(invalid.with_hint("events = [] ignores every event"));
         }
-        for (key, max) in
-            [("recipients_max", self.recipients_max), ("user_info_bytes_max", self.user_info_bytes_max)]
-        {
+        for (key, max) in [
+            ("recipients_max", self.recipients_max),
+            ("user_info_bytes_max", self.user_info_bytes_max),
+            ("shard_info_bytes_max", self.shard_info_bytes_max),
+        ] {
             if max == Some(0) {
                 return Err(invalid(key, "expected at least 1".into()));
             }
@@ -234,6 +236,7 @@ mod tests {
             "message_units_max=128001",
             "recipients_max=0",
             "user_info_bytes_max=0",
+            "shard_info_bytes_max=0",
         ] {
             let error = with(&[&format!("projects.named.game.{bad}")]).unwrap_err().to_string();
             let key = bad.split('=').next().unwrap();

@@ -162,9 +162,12 @@ fn describe_tokens(tokens: &Auth) -> String {
     };
     let secrets = counted(tokens.jwt_secret.len(), "secret");
     let keys = counted(tokens.public_keys.len(), "public key");
-    let by: Vec<String> = secrets.into_iter().chain(keys).chain(tokens.jwks_url.clone()).collect();
+    let issuers = counted(tokens.issuers.len(), "named issuer");
+    let by: Vec<String> =
+        secrets.into_iter().chain(keys).chain(tokens.jwks_url.clone()).chain(issuers).collect();
     match by.is_empty() {
-        true => "all refused: auth.jwt_secret, auth.public_keys and auth.jwks_url are not set".into(),
+        true => "all refused: auth.jwt_secret, auth.public_keys, auth.jwks_url and auth.issuers are not set"
+            .into(),
         false => format!("verified with {}", by.join(", ")),
     }
 }

@@ -156,6 +156,36 @@ async fn limits_per_address_do_not_apply_to_this_machine_and_to_trusted_proxies(
 }
 
 #[tokio::test]
+async fn clients_behind_a_proxy_are_limited_by_their_own_addresses() {
+    let one_each = limits(|limits| limits.connections_per_address_max = Some(1));
+    let server = TestServer::start(app().with_limits(one_each).with_accept_options(behind_a_proxy())).await;
+    let mut open = Vec::new();
+    let mut connect = async |name: &'static str, value: &str| {
+        let outcome = Peer::try_connect(&server.url("/"), &[(name, value)]).await;
+        outcome.map(|peer| open.push(peer))
+    };
+    for (name, value) in [
+        ("x-forwarded-for", "1.1.1.1:1000"),
+        ("x-forwarded-for", "2.2.2.2:2000"),
+        ("x-forwarded-for", "[2001:db8::1]:1000"),
+        ("x-forwarded-for", "\"[2001:db8:0:1::1]\""),
+        ("x-forwarded-for", "3.3.3.3, 127.0.0.7:44"),
+        ("forwarded", "for=4.4.4.4:1000"),
+        ("forwarded", "for=\"[2001:db8:0:2::1]:1000\";proto=https"),
+    ] {
+        assert!(connect(name, value).await.is_ok(), "{value} is the first of its address");
+        let again = connect(name, value).await.unwrap_err();
+        assert!(again.contains("429"), "{value}: {again}");
+    }
+    // A client that could choose an unreadable address for itself would otherwise have no limit.
+    assert!(connect("x-forwarded-for", "unknown").await.is_ok());
+    for (name, value) in [("x-forwarded-for", "5.5.5.5.5"), ("forwarded", "for=_hidden")] {
+        let together = connect(name, value).await.unwrap_err();
+        assert!(together.contains("429"), "{value}: {together}");
+    }
+}
+
+#[tokio::test]
 async fn connections_from_other_origins_are_refused() {
     let options = AcceptOptions {
         allowed_origins: Some(vec!["HTTPS://Good.Example:443/".parse().unwrap()]),
