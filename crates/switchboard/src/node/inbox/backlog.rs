@@ -126,7 +126,6 @@ impl Backlog {
 
     /// Sends a page. Returns false if the socket accepts no more messages.
     async fn send_page(&mut self, page: Vec<StoredMessage>) -> bool {
-        let bytes_max = self.paused.node.limits().outbox_bytes_max / 2;
         for StoredMessage { number, event } in page {
             if self.paused.redelivered.contains(&number) || self.redelivery.deliveries().is_in_flight(number)
             {
@@ -136,11 +135,7 @@ impl Backlog {
                 tokio::time::sleep(self.interval).await;
             }
             let Some(frame) = self.redelivery.frame(&event) else { continue };
-            let queued = self.redelivery.session.outbox.queued_bytes();
-            if queued + frame.len() > bytes_max && !self.redelivery.wait_acknowledged().await {
-                return false;
-            }
-            if !self.redelivery.send(number, &frame) {
+            if !self.redelivery.send(number, &frame).await {
                 return false;
             }
             self.paused.redelivered.insert(number);

@@ -102,8 +102,14 @@ impl Redelivery {
         (self.node.codec().stored)(self.session.protocol, event, self.count + 1)
     }
 
-    /// Sends the next message. Returns false if the redelivery is cancelled or the socket accepts no more.
-    pub(crate) fn send(&mut self, number: MessageNumber, frame: &Bytes) -> bool {
+    /// Sends the next message. If it would fill more than half of the outbox, the client first has to acknowledge
+    /// the earlier ones. Returns false if the redelivery is cancelled or the socket accepts no more.
+    pub(crate) async fn send(&mut self, number: MessageNumber, frame: &Bytes) -> bool {
+        let bytes_max = self.node.limits().outbox_bytes_max / 2;
+        let is_full = self.session.outbox.queued_bytes() + frame.len() > bytes_max;
+        if is_full && !self.wait_acknowledged().await {
+            return false;
+        }
         let message = (self.user.clone(), number);
         let hub = self.node.hub();
         let is_sent = self.deliveries().redeliver(hub, &self.session, message, frame, &self.cancelled);

@@ -19,7 +19,7 @@ pub(crate) async fn reread(redelivery: &mut Redelivery) {
         redelivery.inbox().settled().await;
         match redelivery.open(None, PAGE_MAX).await {
             Ok(page) => {
-                send(redelivery, page.messages);
+                send(redelivery, page.messages).await;
                 redelivery.end_turn().await;
             }
             Err(error) => {
@@ -33,15 +33,16 @@ pub(crate) async fn reread(redelivery: &mut Redelivery) {
     }
 }
 
-fn send(redelivery: &mut Redelivery, page: Vec<StoredMessage>) {
+async fn send(redelivery: &mut Redelivery, page: Vec<StoredMessage>) {
     let sent_before = redelivery.count;
     for StoredMessage { number, event } in page {
         let deliveries = redelivery.deliveries();
         if !deliveries.is_in_flight(number)
             && !deliveries.is_paused(number)
             && let Some(frame) = redelivery.frame(&event)
+            && !redelivery.send(number, &frame).await
         {
-            redelivery.send(number, &frame);
+            break;
         }
     }
     redelivery.notify_hooks(sent_before);
