@@ -5,7 +5,7 @@
 //!
 //! | name | type | content |
 //! |---|---|---|
-//! | `ws_api` | channel | `{"message":{"op","d","t"},"recipients"}`; recipients are users, or `*` for everyone |
+//! | `ws_api` | channel | `{"message":{"op","d","t"},"recipients"}`; recipients are users, or `*` for everyone. Dispatchers of Switchboard add `excluding`, the users that `*` leaves out |
 //! | `connected_clients_api` | set | users with a socket |
 //! | `connected_clients_count_api` | number | connections |
 //! | `undelivered_messages_api` | hash | user to a JSON array of stored messages |
