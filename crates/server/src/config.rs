@@ -345,6 +345,67 @@ mod tests {
     }
 
     #[test]
+    fn a_list_in_place_of_a_section_is_refused() {
+        let scratch = switchboard_testkit::Scratch::new();
+        let file = scratch.file("switchboard.toml");
+        for (text, key) in [
+            ("limits = [false, 5]", "limits"),
+            ("limits = []", "limits"),
+            ("[[limits]]\nmessages_per_s = 5", "limits"),
+            ("[mesa]\nheartbeat = [true]", "mesa.heartbeat"),
+            ("[projects]\nnamed = [[\"a\"]]", "projects.named"),
+            ("projects.named.a = [true]", "projects.named.a"),
+        ] {
+            std::fs::write(&file, text).unwrap();
+            let error = Config::load(Some(file.as_ref()), &[]).expect_err(text).to_string();
+            assert!(error.starts_with(&format!("{key} is ")), "{text}: {error}");
+            assert!(error.contains("expected a section with settings"), "{text}: {error}");
+        }
+        assert!(with(&["limits=[false, 5]"]).is_err());
+    }
+
+    #[test]
+    fn a_value_in_place_of_a_section_with_secrets_is_not_shown() {
+        let scratch = switchboard_testkit::Scratch::new();
+        let file = scratch.file("switchboard.toml");
+        for key in ["auth", "api", "auth.issuers", "auth.issuers.chess"] {
+            for value in ["\"s3cret\"", "[\"s3cret\"]", "[[\"s3cret\"]]"] {
+                std::fs::write(&file, format!("{key} = {value}\n")).unwrap();
+                let error = Config::load(Some(file.as_ref()), &[]).expect_err(value).to_string();
+                assert!(error.starts_with(&format!("{key} is `***` ({file}:1)")), "{error}");
+                assert!(!error.contains("s3cret"), "{error}");
+            }
+            let error = with(&[&format!("{key}=s3cret")]).unwrap_err().to_string();
+            assert!(error.contains(key) && !error.contains("s3cret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_error_in_a_project_whose_id_contains_a_dot_names_value_and_source() {
+        let scratch = switchboard_testkit::Scratch::new();
+        let file = scratch.file("switchboard.toml");
+        std::fs::write(&file, "[projects.named.\"a.b\"]\ncapacity_max = \"many\"\n").unwrap();
+        let error = Config::load(Some(file.as_ref()), &[]).unwrap_err().to_string();
+        assert!(
+            error.starts_with(&format!("projects.named.a.b.capacity_max is `many` ({file}:2)")),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn an_error_in_an_inline_table_of_a_flag_names_the_flag() {
+        for (set, key) in [
+            ("limits={messages_per_s = \"many\"}", "limits.messages_per_s"),
+            ("limits={mesages_per_s = 7}", "limits.mesages_per_s"),
+            ("mesa={heartbeat = {interval_ms = 0}}", "mesa.heartbeat.interval_ms"),
+        ] {
+            let error = with(&[set]).unwrap_err().to_string();
+            let flag = set.split_once('=').unwrap().0;
+            assert!(error.starts_with(key) && error.contains(&format!("(--set {flag})")), "{error}");
+        }
+    }
+
+    #[test]
     fn an_error_in_a_file_names_its_line() {
         let scratch = switchboard_testkit::Scratch::new();
         let file = scratch.file("switchboard.toml");

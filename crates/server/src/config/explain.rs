@@ -4,10 +4,11 @@ use super::environment::{PREFIX, name_of};
 use super::error::InvalidSetting;
 use super::read::{ReadError, ReadProblem};
 use super::secret::without_secrets;
-use super::tree::{Content, Node, Source, Table, find};
+use super::tree::{Content, Node, Source, Table, find, source_of};
 
-/// Keys of secrets; their values are never shown.
-const SECRET_KEYS: &[&str] = &["api.keys", "auth.jwt_secret", "redis.sentinel_password", "redis.url"];
+/// Keys of secrets, and a section with secrets; their values are never shown.
+const SECRET_KEYS: &[&str] =
+    &["api.keys", "auth.issuers", "auth.jwt_secret", "redis.sentinel_password", "redis.url"];
 
 /// Longest value that an error shows, in characters.
 const SHOWN_CHARS_MAX: usize = 100;
@@ -29,16 +30,17 @@ pub(super) fn describe(error: &ReadError, table: &Table) -> InvalidSetting {
 
 /// Adds the value and its source to an error that only knows the key.
 pub(super) fn locate(mut invalid: InvalidSetting, table: &Table) -> InvalidSetting {
-    let Some(node) = find(table, invalid.key()) else { return invalid };
-    if !invalid.has_value()
-        && let Some(shown) = show(invalid.key(), node)
-    {
+    let shown = find(table, invalid.key()).and_then(|node| show(invalid.key(), node));
+    if let (false, Some(shown)) = (invalid.has_value(), shown) {
         invalid = invalid.with_value(shown);
     }
-    invalid.with_source(node.source.to_string())
+    match source_of(table, invalid.key()) {
+        Some(source) => invalid.with_source(source.to_string()),
+        None => invalid,
+    }
 }
 
-/// A value as text, `***` if it is secret; `None` for a section.
+/// A value as text, `***` if it is or contains a secret; `None` for a section.
 fn show(key: &str, node: &Node) -> Option<String> {
     let text = match &node.content {
         Content::Table(_) => return None,
@@ -61,14 +63,17 @@ fn escaped(character: char) -> impl Iterator<Item = char> {
     plain.into_iter().chain(escaped.into_iter().flatten())
 }
 
+/// Returns true for a secret, and for a section of secrets, in whose place a value may be one.
 fn is_secret(key: &str) -> bool {
-    let is_below =
-        |secret: &&str| key == *secret || key.strip_prefix(*secret).is_some_and(|rest| rest.starts_with('.'));
-    SECRET_KEYS.iter().any(is_below) || key.ends_with(".jwt_secret")
+    SECRET_KEYS.iter().any(|secret| is_within(key, secret) || is_within(secret, key))
+}
+
+fn is_within(key: &str, section: &str) -> bool {
+    key.strip_prefix(section).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 fn unknown(key: String, known: &[&str], table: &Table) -> InvalidSetting {
-    let source = find(table, &key).map(|node| node.source.clone());
+    let source = source_of(table, &key).cloned();
     let (section, name) = key.rsplit_once('.').unwrap_or(("", &key));
     let hint = unknown_hint(section, name, known, source.as_ref());
     let unknown = InvalidSetting::new(key, "unknown setting").with_hint(hint);

@@ -63,14 +63,11 @@ pub(super) fn warnings(
 }
 
 fn value_at<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
-    let (mut parts, mut table) = (key.split('.').peekable(), table);
-    loop {
-        let value = table.get(parts.next()?)?;
-        if parts.peek().is_none() {
-            return Some(value);
-        }
-        table = value.as_table()?;
-    }
+    table.iter().find_map(|(name, value)| match key.strip_prefix(name.as_str())? {
+        "" => Some(value),
+        // A name may itself contain dots, such as a project's.
+        rest => value_at(value.as_table()?, rest.strip_prefix('.')?),
+    })
 }
 
 #[cfg(test)]
@@ -132,6 +129,20 @@ mod tests {
         let file = "inbox.path=other.redb";
         assert_eq!(warnings(&["inbox.enabled=true", file]), [""; 0]);
         assert!(warnings(&["inbox.enabled=true", file, tls])[0].contains("which redis.url names"));
+    }
+
+    #[test]
+    fn a_setting_of_a_project_whose_id_contains_a_dot_is_reported() {
+        let scratch = switchboard_testkit::Scratch::new();
+        let file = scratch.file("switchboard.toml");
+        let switches = ["koji.enabled=false".to_owned()];
+        for capacity in [1, 5] {
+            let project = format!("[projects.named.\"a.b\"]\ncapacity_max = {capacity}\n");
+            std::fs::write(&file, project).unwrap();
+            let loaded = Config::load_from(&Sources::new(Some(file.as_ref()), &switches)).ok().unwrap();
+            let [warning] = &loaded.warnings[..] else { panic!("{:?}", loaded.warnings) };
+            assert!(warning.contains("projects.named.a.b.capacity_max"), "{warning}");
+        }
     }
 
     #[test]

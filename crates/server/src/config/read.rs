@@ -188,7 +188,11 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         }
     }
 
+    /// A list is refused: serde would take its items for the settings in the order of their declaration.
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+        if let Reader::Toml(toml::Value::Array(_)) = self {
+            return Err(Error::invalid_type(Unexpected::Seq, &"a section with settings"));
+        }
         self.visit_parsed(toml::Value::is_table, visitor)
     }
 

@@ -80,13 +80,21 @@ pub(super) fn merge(table: &mut Table, name: String, newer: Node) {
 
 /// The node at a key such as `limits.messages_per_s`.
 pub(super) fn find<'a>(table: &'a Table, key: &str) -> Option<&'a Node> {
-    let mut parts = key.split('.');
-    let mut node = table.get(parts.next()?)?;
-    for part in parts {
-        let Content::Table(inner) = &node.content else { return None };
-        node = inner.get(part)?;
-    }
-    Some(node)
+    table.iter().find_map(|(name, node)| match (key.strip_prefix(name.as_str())?, &node.content) {
+        ("", _) => Some(node),
+        // A name may itself contain dots, such as a project's.
+        (rest, Content::Table(inner)) => find(inner, rest.strip_prefix('.')?),
+        _ => None,
+    })
+}
+
+/// The source of a key. A key inside an inline table of a variable or a flag has the source of the whole.
+pub(super) fn source_of<'a>(table: &'a Table, key: &str) -> Option<&'a Source> {
+    table.iter().find_map(|(name, node)| match (key.strip_prefix(name.as_str())?, &node.content) {
+        ("", _) => Some(&node.source),
+        (rest, Content::Table(inner)) => source_of(inner, rest.strip_prefix('.')?),
+        (rest, _) => rest.starts_with('.').then_some(&node.source),
+    })
 }
 
 /// A text such as `{enabled = true}` as a section.
