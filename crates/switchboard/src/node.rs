@@ -4,6 +4,7 @@
 //! hub. The node does not depend on applications or protocols: higher layers pass it a [`Wiring`] when
 //! they create it, and store their own state in it and in each [`Conn`](conn::Conn).
 
+pub(crate) mod address_table;
 pub(crate) mod calls;
 pub(crate) mod clock;
 pub(crate) mod codec;

@@ -1,40 +1,25 @@
 //! Limits on addresses: open connections, new connections per second, HTTP requests per second, and bytes in
 //! unfinished messages.
-//!
-//! An address is an IPv4 address or an IPv6 network of 64 bits.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::node::Node;
+use crate::node::address_table::{AddressTable, SWEEP_INTERVAL};
 use crate::node::clock::now;
 use crate::node::limits::Limits;
-use crate::node::network::network;
 use crate::node::rate::Bucket;
 
 /// Length of the bursts: two seconds' worth of connections or requests pass at once.
 const BURST_S: f32 = 2.0;
 
-/// How often idle addresses are removed.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
-
-/// Idle addresses are also removed when there are this many more than after the last time.
-const SWEEP_EVERY: usize = 1024;
-
 /// Counts the connections and requests of a service, in total and by address.
 #[derive(Default)]
 pub(crate) struct AddressLimiter {
     connections: AtomicUsize,
-    table: Mutex<Table>,
-}
-
-#[derive(Default)]
-struct Table {
-    addresses: HashMap<IpAddr, Address>,
-    sweep_at: usize,
+    table: Mutex<AddressTable<Address>>,
 }
 
 struct Address {
@@ -80,7 +65,7 @@ pub(crate) struct ConnectionPermit {
 pub(crate) struct HttpPermit(Arc<Usage>);
 
 impl AddressLimiter {
-    fn table(&self) -> MutexGuard<'_, Table> {
+    fn table(&self) -> MutexGuard<'_, AddressTable<Address>> {
         self.table.lock().expect("no code that holds the table panics")
     }
 
@@ -96,7 +81,9 @@ impl AddressLimiter {
         if let Some(max) = limits.connections_max.filter(|max| connections >= *max) {
             return Err(LimitError::Server(max));
         }
-        let usage = ip.map(|ip| table.address(ip, limits, now).admit_connection(limits, now)).transpose()?;
+        let usage = ip
+            .map(|ip| Address::of(&mut table, ip, limits, now).admit_connection(limits, now))
+            .transpose()?;
         self.connections.fetch_add(1, Ordering::Relaxed);
         Ok(ConnectionPermit { limiter: self.clone(), usage, unfinished_bytes: 0 })
     }
@@ -109,7 +96,7 @@ impl AddressLimiter {
         now: Instant,
     ) -> Result<HttpPermit, LimitError> {
         let mut table = self.table();
-        let usage = &table.address(ip, limits, now).usage;
+        let usage = &Address::of(&mut table, ip, limits, now).usage;
         let max = limits.http_connections_per_address_max;
         if let Some(max) = max.filter(|max| usage.http_connections.load(Ordering::Relaxed) >= *max) {
             return Err(LimitError::Address(max));
@@ -127,7 +114,7 @@ impl AddressLimiter {
     ) -> Result<(), LimitError> {
         let (Some(ip), Some(max)) = (ip, limits.http_requests_per_s) else { return Ok(()) };
         let mut table = self.table();
-        let requests = &mut table.address(ip, limits, now).requests;
+        let requests = &mut Address::of(&mut table, ip, limits, now).requests;
         take_one(requests, max, now).then_some(()).ok_or(LimitError::Requests(max))
     }
 
@@ -135,7 +122,7 @@ impl AddressLimiter {
     pub(crate) fn count_requests(&self, ip: Option<IpAddr>, requests: u32, limits: &Limits, now: Instant) {
         let (Some(ip), Some(max)) = (ip, limits.http_requests_per_s) else { return };
         let (per_s, burst) = rate(Some(max));
-        self.table().address(ip, limits, now).requests.take(requests as f32, per_s, burst, now);
+        Address::of(&mut self.table(), ip, limits, now).requests.take(requests as f32, per_s, burst, now);
     }
 
     /// Removes idle addresses from time to time, until the limiter is dropped.
@@ -143,41 +130,32 @@ impl AddressLimiter {
         loop {
             tokio::time::sleep(SWEEP_INTERVAL).await;
             let (Some(limiter), Some(node)) = (limiter.upgrade(), node.upgrade()) else { return };
-            limiter.table().sweep(node.limits(), now());
+            let (limits, now) = (node.limits(), now());
+            limiter.table().sweep(|address| address.is_idle(limits, now));
         }
-    }
-}
-
-impl Table {
-    fn address(&mut self, ip: IpAddr, limits: &Limits, now: Instant) -> &mut Address {
-        if self.addresses.len() >= self.sweep_at {
-            self.sweep(limits, now);
-        }
-        self.addresses.entry(network(ip)).or_insert_with(|| Address {
-            usage: Arc::default(),
-            connects: Bucket::full(rate(limits.connects_per_s).1, now),
-            requests: Bucket::full(rate(limits.http_requests_per_s).1, now),
-        })
-    }
-
-    fn sweep(&mut self, limits: &Limits, now: Instant) {
-        let is_full = |bucket: &Bucket, limit| {
-            let (per_s, burst) = rate(limit);
-            bucket.is_full(per_s, burst, now)
-        };
-        self.addresses.retain(|_, address| {
-            Arc::strong_count(&address.usage) > 1
-                || !is_full(&address.connects, limits.connects_per_s)
-                || !is_full(&address.requests, limits.http_requests_per_s)
-        });
-        if self.addresses.capacity() > 4 * self.addresses.len().max(16) {
-            self.addresses.shrink_to_fit();
-        }
-        self.sweep_at = self.addresses.len() + SWEEP_EVERY;
     }
 }
 
 impl Address {
+    fn of<'a>(table: &'a mut AddressTable<Self>, ip: IpAddr, limits: &Limits, now: Instant) -> &'a mut Self {
+        let new = || Address {
+            usage: Arc::default(),
+            connects: Bucket::full(rate(limits.connects_per_s).1, now),
+            requests: Bucket::full(rate(limits.http_requests_per_s).1, now),
+        };
+        table.entry(ip, |address| address.is_idle(limits, now), new)
+    }
+
+    fn is_idle(&self, limits: &Limits, now: Instant) -> bool {
+        let is_full = |bucket: &Bucket, limit| {
+            let (per_s, burst) = rate(limit);
+            bucket.is_full(per_s, burst, now)
+        };
+        Arc::strong_count(&self.usage) == 1
+            && is_full(&self.connects, limits.connects_per_s)
+            && is_full(&self.requests, limits.http_requests_per_s)
+    }
+
     fn admit_connection(&mut self, limits: &Limits, now: Instant) -> Result<Arc<Usage>, LimitError> {
         let connections = self.usage.connections.load(Ordering::Relaxed);
         if let Some(max) = limits.connections_per_address_max.filter(|max| connections >= *max) {
@@ -243,6 +221,8 @@ impl Drop for HttpPermit {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[expect(clippy::disallowed_methods, reason = "a test's own origin of time")]
@@ -324,22 +304,22 @@ mod tests {
     }
 
     #[test]
-    fn idle_addresses_are_removed_without_a_further_visit() {
+    fn an_address_is_idle_without_a_connection_once_its_rates_have_recovered() {
         let limits = Limits { connects_per_s: Some(1), http_requests_per_s: Some(1), ..Limits::default() };
         let limiter = Arc::new(AddressLimiter::default());
         let now = start();
-        let address = |n: u32| Some(IpAddr::from(n.to_be_bytes()));
-        let _open = limiter.admit_connection(address(0), &limits, now).unwrap();
-        for n in 1..10 * SWEEP_EVERY as u32 {
-            let later = now + Duration::from_secs(n.into());
-            drop(limiter.admit_connection(address(2 * n), &limits, later).unwrap());
-            limiter.admit_request(address(2 * n + 1), &limits, later).unwrap();
-            assert!(limiter.table().addresses.len() <= 2 * SWEEP_EVERY);
-        }
-        let now = now + Duration::from_secs(10 * SWEEP_EVERY as u64);
-        limiter.table().sweep(&limits, now + Duration::from_secs(60));
-        let table = limiter.table();
-        assert_eq!(table.addresses.len(), 1, "the address with an open connection");
-        assert!(table.addresses.capacity() < 1000);
+        let ip = IpAddr::from([127, 0, 0, 1]);
+        let is_idle = |after| {
+            let later = now + Duration::from_secs(after);
+            Address::of(&mut limiter.table(), ip, &limits, now).is_idle(&limits, later)
+        };
+        let connection = limiter.admit_connection(Some(ip), &limits, now).unwrap();
+        assert!(!is_idle(60));
+        drop(connection);
+        assert!(!is_idle(0), "it has just connected");
+        assert!(is_idle(60));
+        limiter.admit_request(Some(ip), &limits, now + Duration::from_secs(60)).unwrap();
+        assert!(!is_idle(60), "it has just sent a request");
+        assert!(is_idle(120));
     }
 }

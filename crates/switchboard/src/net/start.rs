@@ -14,7 +14,7 @@ use crate::protocols::config::ProtocolConfig;
 use crate::routing::server::Server;
 
 /// Freezes the routes of an app. The first call for a node also starts its services: flushers, heartbeats,
-/// expiry of tokens, reports.
+/// expiry of tokens, sweeps of addresses that sent tokens, reports.
 ///
 /// # Panics
 /// If the routes are invalid: an event has two handlers, or a handler's state is missing.
@@ -41,6 +41,7 @@ pub(crate) fn start(app: &App) -> Arc<Server> {
             node.tasks.spawn_service(heartbeat.run(server.clone(), config.keep_alive));
         }
         node.tasks.spawn_service(identity::run_expiry(node.clone()));
+        node.tasks.spawn_service(identity::run_sweeps(node.clone()));
         reports::start(node);
     }
     server

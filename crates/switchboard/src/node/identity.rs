@@ -15,6 +15,7 @@ use switchboard_hub::{JoinError, Session};
 use switchboard_log::{limited, printable, printable_error};
 
 use crate::node::Node;
+use crate::node::address_table::SWEEP_INTERVAL;
 use crate::node::clock::{now, now_ms};
 use crate::node::conn::Conn;
 use crate::node::inbox;
@@ -154,6 +155,14 @@ fn bind(node: &Node, session: &Arc<Session>, identity: &Identity) -> Result<(), 
 
 /// Interval at which expired tokens are logged out.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Removes the addresses from time to time whose tokens no longer matter.
+pub(crate) async fn run_sweeps(node: Arc<Node>) {
+    loop {
+        tokio::time::sleep(SWEEP_INTERVAL).await;
+        node.token_turns.sweep(node.limits(), now());
+    }
+}
 
 /// Logs sockets out when their tokens expire.
 pub(crate) async fn run_expiry(node: Arc<Node>) {

@@ -6,7 +6,6 @@
 //! wait for few of them. At most one token of each socket waits; if many do, only the time of the address bounds
 //! their number, so that sockets do not pile up.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -15,9 +14,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 
+use crate::node::address_table::AddressTable;
 use crate::node::clock::now;
 use crate::node::limits::Limits;
-use crate::node::network::network;
 use crate::node::rate::Bucket;
 
 /// Number of tokens of a limited address that are verified at the same time.
@@ -38,19 +37,10 @@ const WAIT_MAX: Duration = Duration::from_secs(10);
 /// A rate that no address reaches.
 const NO_LIMIT: f32 = 1e9;
 
-/// Removes idle addresses when there are this many more than after the last sweep.
-const SWEEP_EVERY: usize = 1024;
-
 /// The use of verifications by each address.
 #[derive(Default)]
 pub(crate) struct TokenTurns {
-    table: Mutex<Table>,
-}
-
-#[derive(Default)]
-struct Table {
-    addresses: HashMap<IpAddr, Address>,
-    sweep_at: usize,
+    table: Mutex<AddressTable<Address>>,
 }
 
 struct Address {
@@ -133,7 +123,7 @@ impl TokenTurns {
     fn turns(&self, ip: Option<IpAddr>, limits: &Limits, now: Instant) -> Option<Arc<Turns>> {
         let rates = Rates::of(limits);
         let mut table = self.lock();
-        let address = table.addresses.get_mut(&network(ip?))?;
+        let address = table.get_mut(ip?)?;
         let may_be_refused = address.refused.refill(rates.refused_per_s, rates.refused_burst, now) >= 1.0;
         let has_time = address.time.refill(rates.time_per_s, rates.time_burst(), now) >= 0.0;
         if may_be_refused && has_time {
@@ -146,7 +136,7 @@ impl TokenTurns {
     fn time_owed(&self, ip: Option<IpAddr>, limits: &Limits, now: Instant) -> Duration {
         let rates = Rates::of(limits);
         let mut table = self.lock();
-        let address = ip.and_then(|ip| table.addresses.get_mut(&network(ip)));
+        let address = ip.and_then(|ip| table.get_mut(ip));
         match address.map(|address| address.time.refill(rates.time_per_s, rates.time_burst(), now)) {
             Some(left) if left < 0.0 => {
                 let wait = Duration::try_from_secs_f32(-left / rates.time_per_s);
@@ -160,14 +150,7 @@ impl TokenTurns {
         let Some(ip) = ip else { return };
         let rates = Rates::of(limits);
         let mut table = self.lock();
-        if table.addresses.len() >= table.sweep_at {
-            table.sweep(&rates, now);
-        }
-        let address = table.addresses.entry(network(ip)).or_insert_with(|| Address {
-            refused: Bucket::full(rates.refused_burst, now),
-            time: Bucket::full(rates.time_burst(), now),
-            turns: None,
-        });
+        let address = table.entry(ip, |address| address.is_idle(&rates, now), || Address::new(&rates, now));
         address.time.take(spent.as_secs_f32(), rates.time_per_s, rates.time_burst(), now);
         // Never below zero, so that the address is not limited for longer than until the rate allows another one.
         let is_allowed = address.refused.refill(rates.refused_per_s, rates.refused_burst, now) >= 1.0;
@@ -176,20 +159,30 @@ impl TokenTurns {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Table> {
+    /// Removes idle addresses.
+    pub(crate) fn sweep(&self, limits: &Limits, now: Instant) {
+        let rates = Rates::of(limits);
+        self.lock().sweep(|address| address.is_idle(&rates, now));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, AddressTable<Address>> {
         self.table.lock().expect("no code that holds the table panics")
     }
 }
 
-impl Table {
-    /// Removes the addresses that have not used anything for a while.
-    fn sweep(&mut self, rates: &Rates, now: Instant) {
-        self.addresses.retain(|_, address| {
-            !address.refused.is_full(rates.refused_per_s, rates.refused_burst, now)
-                || !address.time.is_full(rates.time_per_s, rates.time_burst(), now)
-        });
-        self.addresses.shrink_to(2 * self.addresses.len());
-        self.sweep_at = self.addresses.len() + SWEEP_EVERY;
+impl Address {
+    fn new(rates: &Rates, now: Instant) -> Self {
+        Address {
+            refused: Bucket::full(rates.refused_burst, now),
+            time: Bucket::full(rates.time_burst(), now),
+            turns: None,
+        }
+    }
+
+    /// Returns true if the address has used nothing for a while.
+    fn is_idle(&self, rates: &Rates, now: Instant) -> bool {
+        self.refused.is_full(rates.refused_per_s, rates.refused_burst, now)
+            && self.time.is_full(rates.time_per_s, rates.time_burst(), now)
     }
 }
 
@@ -303,17 +296,12 @@ mod tests {
     }
 
     #[test]
-    fn idle_addresses_are_removed_and_a_network_counts_as_one_address() {
+    fn an_address_is_removed_once_its_rates_have_recovered() {
         let (limits, turns, now) = (Limits::default(), TokenTurns::default(), start());
-        for n in 0..10 * SWEEP_EVERY as u32 {
-            let later = now + Duration::from_secs(n.into());
-            turns.record(Some(IpAddr::from(n.to_be_bytes())), &limits, NO_TIME, true, later);
-        }
-        assert!(turns.lock().addresses.len() <= 2 * SWEEP_EVERY);
-        let before = turns.lock().addresses.len();
-        for n in 0..SWEEP_EVERY as u16 / 2 {
-            turns.record(Some(IpAddr::from([0x2001, 0xdb8, 0, 1, 0, 0, 0, n])), &limits, NO_TIME, true, now);
-        }
-        assert_eq!(turns.lock().addresses.len(), before + 1);
+        turns.record(ip(1), &limits, Duration::from_millis(100), true, now);
+        turns.sweep(&limits, now);
+        assert!(turns.lock().get_mut(ip(1).unwrap()).is_some());
+        turns.sweep(&limits, now + Duration::from_secs(60));
+        assert!(turns.lock().get_mut(ip(1).unwrap()).is_none());
     }
 }
