@@ -29,7 +29,7 @@ impl Issuers {
     /// Verifies a token for a socket of a project, or of any project, and returns its user.
     ///
     /// # Errors
-    /// If several issuers refuse the token, the error is that of the one whose token it is.
+    /// If all issuers refuse the token, the error comes from the issuer that signed it, if there is one.
     pub async fn identify(&self, project: Option<&ProjectId>, token: &str) -> Result<Identity, TokenError> {
         let covers = |issuer: &&Jwt| project.is_none_or(|project| issuer.covers(project));
         let mut outcome = Err(TokenError::Project);

@@ -55,7 +55,7 @@ impl CurrentFile {
         Ok(done.map_err(|panic| FileError::Panic(panic_message(&*panic)))??)
     }
 
-    /// Closes the file, once nobody uses it, and opens it again. Meanwhile, and after an error, it is not open.
+    /// Closes the file once no call uses it, and opens it again. After an error it stays closed.
     pub(crate) fn reopen(&self) -> Result<(), FileError> {
         self.generation.fetch_add(1, Ordering::AcqRel);
         let Some(path) = &self.path else { return Ok(()) };

@@ -195,7 +195,7 @@ fn yield_after(bytes: usize) {
     }
 }
 
-/// Notifies the receiver of a publication that reached nobody.
+/// Notifies the receiver of a publication that reached no node.
 fn on_unreached(receiver: Arc<OnceLock<Weak<dyn Receiver>>>) -> OnUnreached {
     Box::new(move || {
         if let Some(receiver) = receiver.get().and_then(Weak::upgrade) {

@@ -41,7 +41,7 @@ pub(super) async fn explain(address: &ConnectionAddr, error: RedisError) -> Redi
     }
 }
 
-/// Whether the error already says what is wrong: nobody is there, or the server has replied.
+/// Returns true if the error names the cause: no server listens there, or the server has replied.
 fn is_clear(error: &RedisError) -> bool {
     error.is_connection_refusal() || error.code().is_some()
 }

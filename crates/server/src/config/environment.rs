@@ -68,7 +68,7 @@ fn is_of_orchestrator(name: &str, value: &str) -> bool {
     let suffixes = || name.match_indices('_').map(|(at, _)| &name[at + 1..]).chain([name]);
     suffixes().any(|suffix| match suffix {
         "SERVICE_HOST" | "SERVICE_PORT" => true,
-        // The value tells it from a setting of ours that somebody expects here.
+        // The value distinguishes it from a setting that an operator expects here.
         "PORT" => value.contains("://"),
         "NAME" => value.starts_with('/'),
         _ => {

@@ -37,7 +37,7 @@ pub(crate) async fn two(server: &TestServer) -> (KojiPeer, KojiPeer) {
     (one, two)
 }
 
-/// A client that knows its id tells others of it, and they may send to it at once.
+/// A client that knows its id may give it to others, and they may send to it at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_has_received_connected_is_a_member_of_its_shard() {
     let has_run = Arc::new(AtomicBool::new(false));

@@ -1,4 +1,4 @@
-//! Names that a protocol reserves for the server do not reach its clients, whoever sends them.
+//! Names that a protocol reserves for the server do not reach its clients, from any sender.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
