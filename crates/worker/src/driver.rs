@@ -61,6 +61,7 @@ impl WorkerSession for DriverSession {
     }
 
     fn disconnected(&mut self) -> ControlFlow<()> {
+        self.shared.first_claim_ended.cancel();
         self.shared.assignment().check_lease(Instant::now());
         if self.shared.leaving.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
@@ -92,6 +93,7 @@ async fn claim(shared: &Shared, group: &GroupConnection) -> Result<(), WorkerErr
     let requested = Instant::now();
     let claim = group.claim(&released).await?;
     shared.assignment().apply_claim(&claim, &released, requested + shared.client.config().lease);
+    shared.first_claim_ended.cancel();
     shared.room.notify_one();
     Ok(())
 }

@@ -27,6 +27,8 @@ pub(crate) struct Shared {
     pub(crate) room: Notify,
     /// A report may be ready to be handed out.
     pub(crate) ready: Notify,
+    /// The first connection has claimed partitions, or was lost before.
+    pub(crate) first_claim_ended: CancellationToken,
     /// The worker is to leave the group.
     pub(crate) leaving: CancellationToken,
     /// The worker's task has ended.
@@ -45,6 +47,7 @@ impl Shared {
             group_changed: Arc::default(),
             room: Notify::new(),
             ready: Notify::new(),
+            first_claim_ended: CancellationToken::new(),
             leaving: CancellationToken::new(),
             left: CancellationToken::new(),
             leave_timeout,

@@ -26,7 +26,8 @@ pub struct Worker {
 
 impl Worker {
     /// Joins a group through one Redis server, with the key prefix `switchboard`. Fails if Redis cannot be
-    /// reached now; connections that are lost later are re-established.
+    /// reached now; connections that are lost later are re-established. Once this returns, Redis keeps new
+    /// reports for the group.
     pub async fn connect(url: &str, options: WorkerOptions) -> Result<Self, ConnectError> {
         Worker::connect_with(&RedisOptions::new(url), options).await
     }
@@ -40,6 +41,7 @@ impl Worker {
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         tokio::spawn(async move { stopped.run_until_cancelled(driver.run()).await });
+        shared.first_claim_ended.cancelled().await;
         Ok(Worker { shared, concurrency: options.concurrency.max(1), _stop: Arc::new(stop.drop_guard()) })
     }
 

@@ -161,6 +161,13 @@ async fn hooks_are_called_when_workers_join_and_leave() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_exists_once_its_first_worker_is_connected() {
+    let redis = RedisServer::start().await;
+    let _worker = join(&redis, "all").await;
+    assert_eq!(redis.ask("EXISTS switchboard:{default}:work:groups").await, ":1");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_partition_drops_its_oldest_reports() {
     let redis = RedisServer::start().await;
     let worker = join(&redis, "all").await;
