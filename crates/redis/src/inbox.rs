@@ -46,8 +46,8 @@ use limits::LimitsAnnouncer;
 use message_sizes::MessageSizes;
 use opening::{OpenQueue, OpenReply, OpenRequest};
 use receipts::{Receipt, ReceiptQueue};
-pub(crate) use scripts::{Scripts, inbox_call, retention_ms};
-use shared::{InboxState, Shared};
+pub(crate) use scripts::{InboxScripts, inbox_call, retention_ms};
+use shared::{InboxShared, InboxState};
 use switchboard_log::{limited, printable, printable_error};
 use writer::InboxWriter;
 
@@ -60,7 +60,7 @@ const ADOPT_ATTEMPTS_MAX: usize = 10;
 /// Stores messages for users in Redis. Made by [`Redis::connect`](crate::Redis::connect) if
 /// [`Options::inbox`](crate::Options::inbox) is set.
 pub struct RedisInbox {
-    shared: Arc<Shared>,
+    shared: Arc<InboxShared>,
     bus: Arc<RedisBus>,
     store: Arc<RedisStore>,
     foreign: Option<Arc<dyn ForeignInbox>>,
@@ -79,8 +79,8 @@ impl RedisInbox {
         store: Arc<RedisStore>,
         foreign: Option<Arc<dyn ForeignInbox>>,
     ) -> Arc<Self> {
-        let (names, scripts) = (&context.names, Arc::new(Scripts::new()));
-        let shared = Arc::new(Shared {
+        let (names, scripts) = (&context.names, Arc::new(InboxScripts::new()));
+        let shared = Arc::new(InboxShared {
             limits,
             announcer: LimitsAnnouncer::new(names, limits),
             appender: Appender::new(names.clone(), limits, context.publish_verb(), scripts.clone()),

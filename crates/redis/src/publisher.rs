@@ -17,7 +17,7 @@ use crate::connection::{Batch, Connector, RedisConnection, Session, Up, ignore_p
 use crate::context::spawn;
 use crate::envelope::Stamp;
 use crate::error::{ConnectError, RequestError};
-use crate::inbox::{AnnouncedLimits, Appender, Scripts};
+use crate::inbox::{AnnouncedLimits, Appender, InboxScripts};
 use crate::names::Names;
 use crate::options::{Options, REPLY_TIMEOUT};
 
@@ -32,7 +32,7 @@ use crate::options::{Options, REPLY_TIMEOUT};
 /// # Ok(()) }
 /// ```
 pub struct Publisher {
-    shared: Arc<Shared>,
+    shared: Arc<PublisherShared>,
     names: Names,
     verb: &'static str,
     /// Number of the next publication. The first is random, so that nodes do not mistake publications of different
@@ -41,11 +41,11 @@ pub struct Publisher {
     _stop: DropGuard,
 }
 
-struct Shared {
+struct PublisherShared {
     appender: Appender,
     /// `None` if the options give the bounds of the inbox.
     announced: Option<AnnouncedLimits>,
-    scripts: Arc<Scripts>,
+    scripts: Arc<InboxScripts>,
     connection: watch::Sender<Option<RedisConnection>>,
 }
 
@@ -55,8 +55,8 @@ impl Publisher {
     pub async fn connect(options: Options) -> Result<Self, ConnectError> {
         let connector = Connector::new(&options)?;
         let (names, verb) = (Names::new(&options.prefix), connector.publish_verb());
-        let (scripts, limits) = (Arc::new(Scripts::new()), options.inbox.unwrap_or_default());
-        let shared = Arc::new(Shared {
+        let (scripts, limits) = (Arc::new(InboxScripts::new()), options.inbox.unwrap_or_default());
+        let shared = Arc::new(PublisherShared {
             appender: Appender::new(names.clone(), limits, verb, scripts.clone()),
             announced: options.inbox.is_none().then(|| AnnouncedLimits::new(&names)),
             scripts,
@@ -139,7 +139,7 @@ impl Publisher {
     }
 }
 
-impl Shared {
+impl PublisherShared {
     async fn connection(&self) -> Result<RedisConnection, RequestError> {
         let mut connection = self.connection.subscribe();
         let connected = timeout(REPLY_TIMEOUT, connection.wait_for(Option::is_some)).await;
@@ -168,7 +168,7 @@ impl Shared {
 }
 
 struct PublisherSession {
-    shared: Arc<Shared>,
+    shared: Arc<PublisherShared>,
 }
 
 impl PublisherSession {

@@ -24,11 +24,11 @@ use crate::options::ReportOptions;
 
 pub(crate) use direct::DirectReceivers;
 use sender::ReportSender;
-use shared::Shared;
+use shared::ReportsShared;
 
 /// Sends reports through Redis. Made by [`Redis::connect`](crate::Redis::connect).
 pub struct RedisReportSink {
-    shared: Arc<Shared>,
+    shared: Arc<ReportsShared>,
     dropped: Counter,
 }
 
@@ -38,7 +38,7 @@ impl RedisReportSink {
         options: ReportOptions,
         direct: Option<Arc<dyn DirectReceivers>>,
     ) -> Arc<Self> {
-        let shared = Arc::new(Shared::new(context.clone(), options, direct));
+        let shared = Arc::new(ReportsShared::new(context.clone(), options, direct));
         let (sender, its_context) = (ReportSender::new(shared.clone()), context.clone());
         context.spawn(async move { supervise(&its_context.connector, sender, None).await });
         let dropped = counter!("switchboard_reports_lost_total", "reason" => "queue");

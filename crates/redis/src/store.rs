@@ -32,13 +32,13 @@ use changes::{Change, ChangeQueue};
 pub(crate) use lease::{Lease, Leases};
 pub(crate) use mirror::PresenceMirror;
 use seats::LocalSeats;
-use shared::{Shared, StoreState};
+use shared::{StoreShared, StoreState};
 use switchboard_log::printable_error;
 use writer::StoreWriter;
 
 /// Keeps presence and seats in Redis. Made by [`Redis::connect`](crate::Redis::connect).
 pub struct RedisStore {
-    shared: Arc<Shared>,
+    shared: Arc<StoreShared>,
 }
 
 /// Most names in one reply of Redis.
@@ -53,7 +53,7 @@ impl RedisStore {
         first: Option<(Connected, Lease)>,
     ) -> Arc<Self> {
         let (connected, lease) = first.unzip();
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(StoreShared {
             leases,
             mirror,
             local: OnceLock::new(),

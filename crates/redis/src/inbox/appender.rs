@@ -12,7 +12,7 @@ use switchboard_log::{limited, printable};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::batch_queue::{BatchCall, BatchItem, BatchQueue, CALL_BYTES_MAX, CALL_USERS_MAX};
-use super::scripts::{Scripts, inbox_call, retention_ms};
+use super::scripts::{InboxScripts, inbox_call, retention_ms};
 use crate::connection::{RedisConnection, script};
 use crate::envelope;
 use crate::error::RequestError;
@@ -38,7 +38,7 @@ pub(crate) struct Appender {
     names: Names,
     limits: Mutex<InboxLimits>,
     verb: &'static str,
-    scripts: Arc<Scripts>,
+    scripts: Arc<InboxScripts>,
     queue: BatchQueue<Message>,
     capacity: Arc<Semaphore>,
     queued_bytes: Gauge,
@@ -50,7 +50,12 @@ pub(crate) struct Appender {
 }
 
 impl Appender {
-    pub(crate) fn new(names: Names, limits: InboxLimits, verb: &'static str, scripts: Arc<Scripts>) -> Self {
+    pub(crate) fn new(
+        names: Names,
+        limits: InboxLimits,
+        verb: &'static str,
+        scripts: Arc<InboxScripts>,
+    ) -> Self {
         Appender {
             names,
             limits: Mutex::new(limits),

@@ -8,7 +8,7 @@ use switchboard_event::{ProjectId, UserId};
 use switchboard_log::{limited, printable, printable_error};
 use tokio::time::sleep;
 
-use super::shared::Shared;
+use super::shared::InboxShared;
 use crate::connection::RedisConnection;
 use crate::connection::script::{self, integer};
 use crate::whole_ms::whole_ms;
@@ -21,7 +21,7 @@ const EXPIRE_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Removes expired messages when this node has the turn, and announces the limits. A failed removal is repeated
 /// in the next turn; other tasks detect a broken connection.
-pub(super) async fn expire_in_turns(shared: &Shared, mut connection: RedisConnection) -> Infallible {
+pub(super) async fn expire_in_turns(shared: &InboxShared, mut connection: RedisConnection) -> Infallible {
     let age_max = Duration::from_millis(shared.limits.age_max_ms);
     let interval = EXPIRE_INTERVAL.min(age_max / 2).max(Duration::from_millis(100));
     loop {
@@ -38,7 +38,7 @@ pub(super) async fn expire_in_turns(shared: &Shared, mut connection: RedisConnec
 }
 
 async fn expire_if_in_turn(
-    shared: &Shared,
+    shared: &InboxShared,
     connection: &mut RedisConnection,
     interval: Duration,
 ) -> RedisResult<()> {
@@ -66,7 +66,7 @@ async fn expire_if_in_turn(
     }
 }
 
-async fn expire_project(shared: &Shared, connection: &mut RedisConnection, project: &ProjectId) {
+async fn expire_project(shared: &InboxShared, connection: &mut RedisConnection, project: &ProjectId) {
     loop {
         match expire(shared, connection, project, None).await {
             Ok(true) => {}
@@ -86,7 +86,7 @@ async fn expire_project(shared: &Shared, connection: &mut RedisConnection, proje
 
 /// Removes some expired messages of one user, or of all users. Returns whether there may be more.
 pub(super) async fn expire(
-    shared: &Shared,
+    shared: &InboxShared,
     connection: &mut RedisConnection,
     project: &ProjectId,
     user: Option<&UserId>,

@@ -10,7 +10,7 @@ use redis::{RedisResult, cmd};
 use switchboard_backplane::InboxLimits;
 use switchboard_log::{limited, printable_error};
 
-use super::scripts::Scripts;
+use super::scripts::InboxScripts;
 use crate::connection::RedisConnection;
 use crate::connection::script;
 use crate::names::Names;
@@ -41,7 +41,7 @@ impl LimitsAnnouncer {
     }
 
     /// Writes the bounds. A failure is logged and repaired by the next announcement.
-    pub(super) async fn announce(&self, connection: &mut RedisConnection, scripts: &Scripts) {
+    pub(super) async fn announce(&self, connection: &mut RedisConnection, scripts: &InboxScripts) {
         let bounds = BOUNDS.into_iter().zip(values(self.limits));
         let bounds: Vec<_> =
             bounds.flat_map(|(bound, value)| [bound.to_owned(), value.to_string()]).collect();

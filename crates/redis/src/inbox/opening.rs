@@ -8,7 +8,7 @@ use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, Value, cmd}
 use switchboard_event::{MessageNumber, ProjectId, SocketId, Target, UserId};
 
 use super::batch_queue::{BatchCall, BatchItem, BatchQueue};
-use super::scripts::{Scripts, inbox_call};
+use super::scripts::{InboxScripts, inbox_call};
 use crate::connection::script::{self, integer};
 use crate::connection::{Batch, RedisConnection};
 use crate::error::RequestError;
@@ -40,12 +40,12 @@ pub(super) struct OpenReply {
 /// Queued requests to open inboxes.
 pub(super) struct OpenQueue {
     names: Names,
-    scripts: Arc<Scripts>,
+    scripts: Arc<InboxScripts>,
     queue: BatchQueue<OpenRequest>,
 }
 
 impl OpenQueue {
-    pub(super) fn new(names: Names, scripts: Arc<Scripts>) -> Self {
+    pub(super) fn new(names: Names, scripts: Arc<InboxScripts>) -> Self {
         OpenQueue { names, scripts, queue: BatchQueue::default() }
     }
 

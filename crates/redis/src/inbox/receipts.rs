@@ -7,7 +7,7 @@ use metrics::{Counter, Gauge, counter, gauge};
 use switchboard_event::{MessageNumber, ProjectId, SocketId, UserId};
 use tokio::sync::Notify;
 
-use super::scripts::{Scripts, inbox_call};
+use super::scripts::{InboxScripts, inbox_call};
 use crate::connection::Batch;
 use crate::names::Names;
 
@@ -103,7 +103,7 @@ impl ReceiptQueue {
 
 impl ReceiptBatch {
     /// The calls that write them. Receipts of one project keep their order.
-    pub(super) fn batch(&self, names: &Names, scripts: &Scripts) -> Batch {
+    pub(super) fn batch(&self, names: &Names, scripts: &InboxScripts) -> Batch {
         let mut projects: HashMap<&ProjectId, Vec<&Receipt>> = HashMap::new();
         for (project, receipt) in &self.receipts {
             projects.entry(project).or_default().push(receipt);

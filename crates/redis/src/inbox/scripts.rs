@@ -6,7 +6,7 @@ use crate::connection::script::{Script, ScriptSet};
 use crate::names::ProjectNames;
 
 /// All scripts of the inboxes. Those that free memory run even when Redis is out of memory.
-pub(crate) struct Scripts {
+pub(crate) struct InboxScripts {
     pub(super) put: Script,
     pub(super) open: Script,
     pub(super) receipts: Script,
@@ -23,9 +23,9 @@ macro_rules! with_inbox {
     };
 }
 
-impl Scripts {
+impl InboxScripts {
     pub(crate) fn new() -> Self {
-        Scripts {
+        InboxScripts {
             put: Script::new(with_inbox!("../bus/nodes_of_users.lua", "scripts/put.lua")),
             open: Script::allow_oom(with_inbox!("scripts/open.lua")),
             receipts: Script::allow_oom(with_inbox!("scripts/receipts.lua")),
@@ -38,9 +38,9 @@ impl Scripts {
     }
 }
 
-impl ScriptSet for Scripts {
+impl ScriptSet for InboxScripts {
     fn scripts(&self) -> Vec<&Script> {
-        let Scripts { put, open, receipts, drop, clear, expire, turn, limits } = self;
+        let InboxScripts { put, open, receipts, drop, clear, expire, turn, limits } = self;
         vec![put, open, receipts, drop, clear, expire, turn, limits]
     }
 }

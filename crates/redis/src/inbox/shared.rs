@@ -10,16 +10,16 @@ use super::appender::Appender;
 use super::limits::LimitsAnnouncer;
 use super::opening::OpenQueue;
 use super::receipts::ReceiptQueue;
-use super::scripts::Scripts;
+use super::scripts::InboxScripts;
 use crate::connection::RedisConnection;
 use crate::context::Context;
 use crate::error::RequestError;
 
-pub(super) struct Shared {
+pub(super) struct InboxShared {
     pub(super) context: Arc<Context>,
     pub(super) limits: InboxLimits,
     pub(super) announcer: LimitsAnnouncer,
-    pub(super) scripts: Arc<Scripts>,
+    pub(super) scripts: Arc<InboxScripts>,
     pub(super) appender: Appender,
     pub(super) opens: OpenQueue,
     pub(super) receipts: ReceiptQueue,
@@ -36,7 +36,7 @@ pub(super) struct InboxState {
     pub(super) written: u64,
 }
 
-impl Shared {
+impl InboxShared {
     pub(super) fn connection(&self) -> Result<RedisConnection, RequestError> {
         self.state.borrow().connection.clone().ok_or(RequestError::Disconnected)
     }

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::expiry::expire_in_turns;
 use super::receipts::ReceiptBatch;
-use super::shared::Shared;
+use super::shared::InboxShared;
 use crate::connection::{RedisConnection, Session, Up, is_no_master, script};
 use crate::options::REPLY_TIMEOUT;
 
@@ -19,14 +19,14 @@ use crate::options::REPLY_TIMEOUT;
 const BATCH_MAX: usize = 1024;
 
 pub(super) struct InboxWriter {
-    shared: Arc<Shared>,
+    shared: Arc<InboxShared>,
     /// Receipts that may have been sent and have no reply yet.
     unconfirmed: ReceiptBatch,
     acknowledged: Counter,
 }
 
 impl InboxWriter {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
+    pub(super) fn new(shared: Arc<InboxShared>) -> Self {
         let acknowledged = counter!("switchboard_inbox_acknowledged_total");
         InboxWriter { shared, unconfirmed: ReceiptBatch::default(), acknowledged }
     }
@@ -50,7 +50,7 @@ impl InboxWriter {
     }
 
     async fn write_unconfirmed(&mut self, connection: &mut RedisConnection) -> RedisResult<()> {
-        let Shared { context, scripts, .. } = &*self.shared;
+        let InboxShared { context, scripts, .. } = &*self.shared;
         let batch = || self.unconfirmed.batch(&context.names, scripts);
         for reply in script::run_batch(connection, &**scripts, batch).await? {
             match reply.extract_error().and_then(|reply| Ok(<(u64, u64)>::from_redis_value(reply)?)) {

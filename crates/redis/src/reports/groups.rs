@@ -58,12 +58,12 @@ impl ScriptSet for WorkerScripts {
 }
 
 /// The scripts of a node.
-pub(super) struct Scripts {
+pub(super) struct ReportScripts {
     report: Script,
     watch: Script,
 }
 
-impl ScriptSet for Scripts {
+impl ScriptSet for ReportScripts {
     fn scripts(&self) -> Vec<&Script> {
         vec![&self.report, &self.watch]
     }
@@ -72,9 +72,9 @@ impl ScriptSet for Scripts {
 /// The workers of each group.
 pub(super) type Groups = HashMap<String, Vec<String>>;
 
-impl Scripts {
+impl ReportScripts {
     pub(super) fn new() -> Self {
-        Scripts { report: script!("scripts/report.lua"), watch: script!("scripts/watch.lua") }
+        ReportScripts { report: script!("scripts/report.lua"), watch: script!("scripts/watch.lua") }
     }
 
     /// A call that queues reports of one project for its groups. The reply is the number of reports dropped

@@ -13,17 +13,17 @@ use switchboard_event::ProjectId;
 use switchboard_log::printable;
 use tokio::time::{Instant, sleep_until};
 
-use super::groups::Scripts;
+use super::groups::ReportScripts;
 use super::queue::NumberedReport;
-use super::shared::{ReceiverKey, Shared};
+use super::shared::{ReceiverKey, ReportsShared};
 use crate::connection::{Batch, OnPush, RedisConnection, Session, Up, script};
 
 /// Interval at which groups are read even if no change was announced.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(2);
 
 pub(super) struct ReportSender {
-    shared: Arc<Shared>,
-    scripts: Scripts,
+    shared: Arc<ReportsShared>,
+    scripts: ReportScripts,
     refresh_at: Instant,
     /// Reports that may have been sent and have no reply yet.
     unconfirmed: Vec<NumberedReport>,
@@ -37,10 +37,10 @@ pub(super) struct ReportSender {
 }
 
 impl ReportSender {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
+    pub(super) fn new(shared: Arc<ReportsShared>) -> Self {
         ReportSender {
             shared,
-            scripts: Scripts::new(),
+            scripts: ReportScripts::new(),
             refresh_at: Instant::now(),
             unconfirmed: Vec::new(),
             announced: BTreeSet::new(),
@@ -52,7 +52,7 @@ impl ReportSender {
     }
 
     async fn subscribe(&mut self, connection: &mut RedisConnection) -> RedisResult<()> {
-        let Shared { options, context, direct, .. } = &*self.shared;
+        let ReportsShared { options, context, direct, .. } = &*self.shared;
         let groups = options.projects.iter().map(|project| context.names.project(project).work_channel());
         let direct_channel = direct.iter().map(|direct| direct.channel());
         connection.subscribe(&groups.chain(direct_channel).collect::<Vec<_>>()).await?;
@@ -80,7 +80,7 @@ impl ReportSender {
 
     async fn refresh_groups(&mut self, connection: &mut RedisConnection) -> RedisResult<()> {
         self.receivers_changed = true;
-        let Shared { options, context, .. } = &*self.shared;
+        let ReportsShared { options, context, .. } = &*self.shared;
         for project in &options.projects {
             let names = context.names.project(project);
             let (partitions, groups) =

@@ -13,7 +13,7 @@ use super::queue::ReportQueue;
 use crate::context::Context;
 use crate::options::ReportOptions;
 
-pub(super) struct Shared {
+pub(super) struct ReportsShared {
     pub(super) context: Arc<Context>,
     pub(super) options: ReportOptions,
     pub(super) direct: Option<Arc<dyn DirectReceivers>>,
@@ -41,13 +41,13 @@ pub(super) struct Receivers {
 /// A receiver as an application sees it: project, group, id.
 pub(super) type ReceiverKey = (ProjectId, Option<Name>, String);
 
-impl Shared {
+impl ReportsShared {
     pub(super) fn new(
         context: Arc<Context>,
         options: ReportOptions,
         direct: Option<Arc<dyn DirectReceivers>>,
     ) -> Self {
-        Shared {
+        ReportsShared {
             context,
             options,
             direct,

@@ -11,9 +11,9 @@ use tokio::sync::oneshot;
 
 use super::changes::{Change, ChangeBatch};
 use super::lease::{WriteError, seat_keys};
-use super::scripts::Scripts;
+use super::scripts::StoreScripts;
 use super::seats::Seat;
-use super::shared::Shared;
+use super::shared::StoreShared;
 use crate::connection::Batch;
 use crate::connection::script::{Script, integer, is_wrong_type};
 use crate::envelope;
@@ -24,7 +24,7 @@ const CALL_MAX: usize = 128;
 
 /// The script calls for a batch of changes under one lease.
 pub(super) struct Calls<'a> {
-    shared: &'a Shared,
+    shared: &'a StoreShared,
     lease: &'a str,
     /// The indexes of the changes that each call writes.
     changes_of_call: Vec<Vec<usize>>,
@@ -40,11 +40,11 @@ struct MembersCall<'a> {
 }
 
 impl<'a> Calls<'a> {
-    pub(super) fn new(shared: &'a Shared, lease: &'a str) -> Self {
+    pub(super) fn new(shared: &'a StoreShared, lease: &'a str) -> Self {
         Calls { shared, lease, changes_of_call: Vec::new() }
     }
 
-    fn scripts(&self) -> &'a Scripts {
+    fn scripts(&self) -> &'a StoreScripts {
         &self.shared.leases.scripts
     }
 

@@ -8,7 +8,7 @@ use switchboard_event::{NodeId, ProjectId};
 use switchboard_log::{limited, printable};
 
 use super::mirror::PresenceMirror;
-use super::scripts::Scripts;
+use super::scripts::StoreScripts;
 use crate::connection::script::{self, integer};
 use crate::connection::{Batch, RedisConnection};
 use crate::envelope;
@@ -51,7 +51,7 @@ pub(super) struct Renewal {
 
 /// Claims, renews and sweeps leases.
 pub(crate) struct Leases {
-    pub(super) scripts: Scripts,
+    pub(super) scripts: StoreScripts,
     names: Names,
     length: Duration,
     publish_verb: &'static str,
@@ -65,7 +65,7 @@ impl Leases {
         publish_verb: &'static str,
         copies: Option<&str>,
     ) -> Self {
-        Leases { scripts: Scripts::new(copies), names, length, publish_verb }
+        Leases { scripts: StoreScripts::new(copies), names, length, publish_verb }
     }
 
     pub(crate) async fn load(&self, connection: &mut RedisConnection) -> RedisResult<()> {

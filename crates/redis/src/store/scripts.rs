@@ -4,7 +4,7 @@ use crate::connection::script::{Script, ScriptSet};
 
 /// All scripts of the store. They run even when Redis is out of memory, because they write little and
 /// presence would be wrong without them.
-pub(super) struct Scripts {
+pub(super) struct StoreScripts {
     pub(super) members: Script,
     /// `members` for projects with copies of their presence for other servers.
     pub(super) members_with_copies: Script,
@@ -32,12 +32,12 @@ macro_rules! with_seats {
     };
 }
 
-impl Scripts {
+impl StoreScripts {
     /// `copies` is the Lua of a [`PresenceMirror`](super::mirror::PresenceMirror). A sweep needs it as well:
     /// the dead node may have had copies.
     pub(super) fn new(copies: Option<&str>) -> Self {
         let copies = copies.unwrap_or(NO_COPIES);
-        Scripts {
+        StoreScripts {
             members: Script::allow_oom(&[NO_COPIES, MEMBERS].concat()),
             members_with_copies: Script::allow_oom(&[copies, MEMBERS].concat()),
             take_seat: with_seats!("scripts/take_seat.lua"),
@@ -55,7 +55,7 @@ impl Scripts {
     }
 }
 
-impl ScriptSet for Scripts {
+impl ScriptSet for StoreScripts {
     fn scripts(&self) -> Vec<&Script> {
         vec![
             &self.members,

@@ -13,7 +13,7 @@ use super::seats::LocalSeats;
 use crate::connection::RedisConnection;
 use crate::context::Context;
 
-pub(super) struct Shared {
+pub(super) struct StoreShared {
     pub(super) context: Arc<Context>,
     pub(super) leases: Arc<Leases>,
     pub(super) mirror: Option<Arc<dyn PresenceMirror>>,
@@ -36,7 +36,7 @@ pub(super) struct StoreState {
     pub(super) is_sweeping: bool,
 }
 
-impl Shared {
+impl StoreShared {
     pub(super) fn is_up(&self) -> bool {
         self.state.borrow().connection.is_some()
     }

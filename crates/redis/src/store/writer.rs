@@ -16,14 +16,14 @@ use super::calls::Calls;
 use super::changes::{Change, ChangeBatch};
 use super::lease::{Lease, WriteError};
 use super::seats::Seat;
-use super::shared::Shared;
+use super::shared::StoreShared;
 use crate::connection::{RedisConnection, Session, Up, script};
 
 /// Most changes in one pipeline.
 const BATCH_MAX: usize = 1024;
 
 pub(super) struct StoreWriter {
-    shared: Arc<Shared>,
+    shared: Arc<StoreShared>,
     lease: Option<Lease>,
     /// Identifies the data that holds the lease. Empty until it is known.
     data_id: String,
@@ -42,7 +42,7 @@ struct Meters {
 
 impl StoreWriter {
     /// `lease` is the lease of this node, if it has claimed one.
-    pub(super) fn new(shared: Arc<Shared>, lease: Option<Lease>) -> Self {
+    pub(super) fn new(shared: Arc<StoreShared>, lease: Option<Lease>) -> Self {
         let mut renewal = interval(shared.context.options.renew_interval());
         renewal.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let meters = Meters {
@@ -92,7 +92,7 @@ impl StoreWriter {
     /// Removes all entries of the lost lease before another one is claimed.
     async fn end_lease(&mut self, connection: &mut RedisConnection) -> RedisResult<()> {
         if let Some(lease) = &self.lease {
-            let Shared { leases, context, .. } = &*self.shared;
+            let StoreShared { leases, context, .. } = &*self.shared;
             leases.sweep(connection, &lease.id).await?;
             leases.sweep_again(connection, lease, context.node).await?;
         }
@@ -102,7 +102,7 @@ impl StoreWriter {
 
     /// Queues the node's whole presence: all memberships and seats.
     fn queue_everything(&mut self) {
-        let Shared { seats, changes, .. } = &*self.shared;
+        let StoreShared { seats, changes, .. } = &*self.shared;
         // Cleared first, so that a socket that enters concurrently is in the index or in the new queue.
         seats.clear_entered_with_seat();
         changes.clear();
