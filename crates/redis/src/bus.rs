@@ -162,12 +162,12 @@ impl RedisBus {
         );
     }
 
-    /// Whether foreign servers receive publications of the project.
+    /// Whether original servers receive publications of the project.
     pub(crate) fn is_bridged(&self, project: &ProjectId) -> bool {
         self.bridge.as_ref().is_some_and(|bridge| bridge.covers(project))
     }
 
-    /// Publishes to foreign servers, if there is a bridge to any.
+    /// Publishes to original servers, if there is a bridge to any.
     pub(crate) fn publish_to_bridge(&self, publication: &Publication) -> Result<(), PublishError> {
         let commands = self.bridge.iter().flat_map(|bridge| bridge.encode(publication));
         commands
@@ -224,7 +224,7 @@ impl Bus for RedisBus {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let stamp = Stamp { node: self.context.node, number };
         let Some(outbound) = Outbound::of(&names, publication, stamp) else { return Ok(()) };
-        // Foreign servers may have receivers.
+        // Original servers may have receivers.
         let reach = if self.is_bridged(&publication.project) { Reach::Some } else { reach };
         self.publish_queue.push(outbound, reach)?;
         self.publish_to_bridge(publication)

@@ -6,9 +6,9 @@
 
 mod appender;
 mod batch_queue;
+mod bridge;
 mod elements;
 mod expiry;
-mod foreign;
 mod limits;
 mod message_sizes;
 mod opening;
@@ -39,8 +39,8 @@ use crate::options::REPLY_TIMEOUT;
 use crate::store::RedisStore;
 
 pub(crate) use appender::Appender;
+pub(crate) use bridge::InboxBridge;
 use elements::{Messages, first_number, first_stored_ms};
-pub(crate) use foreign::ForeignInbox;
 pub(crate) use limits::AnnouncedLimits;
 use limits::LimitsAnnouncer;
 use message_sizes::MessageSizes;
@@ -54,7 +54,7 @@ use writer::InboxWriter;
 /// How often an inbox is opened again because its oldest message had expired.
 const EXPIRED_ATTEMPTS_MAX: usize = 20;
 
-/// How often messages of foreign servers are read again because they have changed meanwhile.
+/// How often the messages that original servers stored are read again because they have changed meanwhile.
 const ADOPT_ATTEMPTS_MAX: usize = 10;
 
 /// Stores messages for users in Redis. Made by [`Redis::connect`](crate::Redis::connect) if
@@ -63,7 +63,7 @@ pub struct RedisInbox {
     shared: Arc<InboxShared>,
     bus: Arc<RedisBus>,
     store: Arc<RedisStore>,
-    foreign: Option<Arc<dyn ForeignInbox>>,
+    bridge: Option<Arc<dyn InboxBridge>>,
     sizes: MessageSizes,
     /// The last message was refused by Redis.
     is_refused: AtomicBool,
@@ -77,7 +77,7 @@ impl RedisInbox {
         limits: InboxLimits,
         bus: Arc<RedisBus>,
         store: Arc<RedisStore>,
-        foreign: Option<Arc<dyn ForeignInbox>>,
+        bridge: Option<Arc<dyn InboxBridge>>,
     ) -> Arc<Self> {
         let (names, scripts) = (&context.names, Arc::new(InboxScripts::new()));
         let shared = Arc::new(InboxShared {
@@ -97,7 +97,7 @@ impl RedisInbox {
             shared,
             bus,
             store,
-            foreign,
+            bridge,
             sizes: MessageSizes::default(),
             is_refused: AtomicBool::new(false),
             adopted: counter!("switchboard_inbox_adopted_total"),
@@ -127,7 +127,7 @@ impl RedisInbox {
         timeout(REPLY_TIMEOUT, ready).await.map(drop).map_err(|_| RequestError::Timeout)
     }
 
-    /// Publishes a stored message to foreign servers. The script publishes it to Switchboard nodes only.
+    /// Publishes a stored message to original servers. The script publishes it to Switchboard nodes only.
     fn publish_to_bridge(&self, project: &ProjectId, users: &[UserId], number: MessageNumber, event: &Event) {
         if !self.bus.is_bridged(project) {
             return;
@@ -140,7 +140,7 @@ impl RedisInbox {
             limited!(
                 DEBUG,
                 error = printable_error(&error),
-                "stored message not published to foreign servers"
+                "stored message not published to original servers"
             );
         }
     }
@@ -168,7 +168,7 @@ impl RedisInbox {
         request: &OpenRequest,
     ) -> Result<InboxPage, RequestError> {
         self.wait_until_present().await?;
-        self.adopt_foreign(project, &request.user).await?;
+        self.adopt_from_original_servers(project, &request.user).await?;
         let mut reply = self.shared.opens.open(project, request).await?;
         for _ in 0..EXPIRED_ATTEMPTS_MAX {
             if request.after.is_some() || !self.has_expired(&reply) {
@@ -218,20 +218,24 @@ impl RedisInbox {
         self.run(&inbox_call(&self.shared.scripts.drop, &names, &[], &args)).await.map(drop)
     }
 
-    /// The hook for messages that foreign servers store, if there is one for the project.
-    fn foreign(&self, project: &ProjectId) -> Option<&dyn ForeignInbox> {
-        self.foreign.as_deref().filter(|foreign| foreign.covers(project))
+    /// The bridge to original servers, if they may store messages in the project.
+    fn bridge(&self, project: &ProjectId) -> Option<&dyn InboxBridge> {
+        self.bridge.as_deref().filter(|bridge| bridge.covers(project))
     }
 
-    /// Moves messages that foreign servers have stored to the end of the user's inbox.
-    async fn adopt_foreign(&self, project: &ProjectId, user: &UserId) -> Result<(), RequestError> {
-        let Some(foreign) = self.foreign(project) else { return Ok(()) };
+    /// Moves messages that original servers have stored to the end of the user's inbox.
+    async fn adopt_from_original_servers(
+        &self,
+        project: &ProjectId,
+        user: &UserId,
+    ) -> Result<(), RequestError> {
+        let Some(bridge) = self.bridge(project) else { return Ok(()) };
         let mut connection = self.shared.connection()?;
         for _ in 0..ADOPT_ATTEMPTS_MAX {
-            let Some(stored) = foreign.read(&mut connection, user).await? else { return Ok(()) };
+            let Some(stored) = bridge.read(&mut connection, user).await? else { return Ok(()) };
             self.shared.appender.register(&mut connection, project).await?;
             let retention = retention_ms(self.shared.limits.age_max_ms);
-            if let Some(adopted) = foreign.move_to_inbox(&mut connection, user, &stored, retention).await? {
+            if let Some(adopted) = bridge.move_to_inbox(&mut connection, user, &stored, retention).await? {
                 self.adopted.increment(adopted as u64);
                 return Ok(());
             }
@@ -288,16 +292,16 @@ impl Inbox for RedisInbox {
         let names = self.shared.context.names.project(project);
         let call = inbox_call(&self.shared.scripts.clear, &names, &[], &[user.as_bytes()]);
         Box::pin(async move {
-            if let Some(foreign) = self.foreign(project) {
+            if let Some(bridge) = self.bridge(project) {
                 let mut connection = self.shared.connection()?;
-                foreign.clear(&mut connection, user).await.map_err(RequestError::from)?;
+                bridge.clear(&mut connection, user).await.map_err(RequestError::from)?;
             }
             Ok(self.run(&call).await.map(drop)?)
         })
     }
 
     fn has_late_writers(&self) -> bool {
-        self.foreign.is_some()
+        self.bridge.is_some()
     }
 
     fn is_up(&self) -> bool {

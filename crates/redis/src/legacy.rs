@@ -4,7 +4,7 @@
 //! channels. Its entries in the keys of original servers are copies of presence, written in the same script and
 //! under the same lease. Its messages on their channels are for original servers only.
 //!
-//! To add another kind of server, add a folder here, a line in [`hooks`], and one in `copies.lua`.
+//! To add another kind of server, add a folder here, a line in [`bridges`], and one in `copies.lua`.
 
 mod emit;
 mod mesa;
@@ -19,9 +19,9 @@ use redis::RedisResult;
 use switchboard_backplane::{LocalMembers, Publication};
 use switchboard_event::{NodeId, ProjectId, SocketId, Target, UserId};
 
+use crate::bridges::Bridges;
 use crate::bus::{BridgeCommand, BridgeError, BusBridge};
 use crate::connection::RedisConnection;
-use crate::hooks::Hooks;
 use crate::names::{Names, ProjectNames};
 use crate::options::Options;
 use crate::store::PresenceMirror;
@@ -39,8 +39,8 @@ pub(crate) const COPIES_LUA: &str = concat!(
     include_str!("legacy/copies.lua"),
 );
 
-/// The hooks for the bridges that the options name.
-pub(crate) fn hooks(options: &Options, node: NodeId, names: &Names) -> Hooks {
+/// The bridges that the options name.
+pub(crate) fn bridges(options: &Options, node: NodeId, names: &Names) -> Bridges {
     let emit = options.emit.clone().map(|bridge| Arc::new(EmitServers::new(bridge, node)));
     let mesa = options.mesa.clone().map(|bridge| Arc::new(MesaServers::new(bridge, node)));
     let stored = options.mesa.as_ref().map(|bridge| StoredByDispatchers::new(bridge, names.clone()));
@@ -48,29 +48,29 @@ pub(crate) fn hooks(options: &Options, node: NodeId, names: &Names) -> Hooks {
     let mut all: Vec<Arc<dyn LegacyServers>> = Vec::new();
     all.extend(emit.iter().map(|servers| servers.clone() as Arc<dyn LegacyServers>));
     all.extend(mesa.map(|servers| servers as Arc<dyn LegacyServers>));
-    let bridges = (!all.is_empty()).then(|| Arc::new(Bridges { emit, all }));
-    Hooks {
-        bus: bridges.clone().map(|bridges| bridges as _),
-        store: bridges.map(|bridges| bridges as _),
+    let combined = (!all.is_empty()).then(|| Arc::new(CombinedBridge { emit, all }));
+    Bridges {
+        bus: combined.clone().map(|bridge| bridge as _),
+        store: combined.map(|bridge| bridge as _),
         inbox: stored.map(|stored| Arc::new(stored) as _),
         reports: portals.map(|portals| Arc::new(MesaPortals::new(portals)) as _),
     }
 }
 
-/// All bridges of this node.
-struct Bridges {
+/// The bridges to all kinds of original servers, used as one.
+struct CombinedBridge {
     /// Original emit.gg nodes also have sockets that are counted and listed.
     emit: Option<Arc<EmitServers>>,
     all: Vec<Arc<dyn LegacyServers>>,
 }
 
-impl Bridges {
+impl CombinedBridge {
     fn of<'a>(&'a self, project: &'a ProjectId) -> impl Iterator<Item = &'a dyn LegacyServers> {
         self.all.iter().map(|servers| &**servers).filter(move |servers| servers.project() == project)
     }
 }
 
-impl BusBridge for Bridges {
+impl BusBridge for CombinedBridge {
     fn covers(&self, project: &ProjectId) -> bool {
         self.of(project).next().is_some()
     }
@@ -91,7 +91,7 @@ impl BusBridge for Bridges {
     }
 }
 
-impl PresenceMirror for Bridges {
+impl PresenceMirror for CombinedBridge {
     fn copies(&self, project: &ProjectId) -> Vec<String> {
         self.of(project)
             .filter_map(LegacyServers::copies)

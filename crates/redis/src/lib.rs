@@ -14,12 +14,12 @@
 //! # Ok(()) }
 //! ```
 
+mod bridges;
 mod bus;
 mod connection;
 mod context;
 mod envelope;
 mod error;
-mod hooks;
 mod idempotency;
 mod inbox;
 #[cfg(feature = "legacy")]
@@ -52,9 +52,9 @@ pub use publisher::Publisher;
 pub use reports::{RedisReportSink, worker};
 pub use store::RedisStore;
 
+use bridges::Bridges;
 use connection::{Connected, Connector, Reconnects, ignore_pushes};
 use context::Context;
-use hooks::Hooks;
 use idempotency::RedisIdempotencyStore;
 use names::Names;
 use options::REPLY_TIMEOUT;
@@ -108,17 +108,17 @@ impl Redis {
         first: Option<(Connected, Lease)>,
         stop: DropGuard,
     ) -> Self {
-        let hooks = hooks(&context);
+        let bridges = configured_bridges(&context);
         let is_reachable = first.is_some();
-        let bus = RedisBus::start(&context, hooks.bus);
+        let bus = RedisBus::start(&context, bridges.bus);
         if is_reachable && timeout(READY_TIMEOUT, bus.wait_until_up()).await.is_err() {
             tracing::warn!("bus not connected to Redis yet; messages from other nodes are lost until it is");
         }
-        let store = RedisStore::start(&context, leases, hooks.store, first);
+        let store = RedisStore::start(&context, leases, bridges.store, first);
         let inbox = context
             .options
             .inbox
-            .map(|limits| RedisInbox::start(&context, limits, bus.clone(), store.clone(), hooks.inbox));
+            .map(|limits| RedisInbox::start(&context, limits, bus.clone(), store.clone(), bridges.inbox));
         if let Some(inbox) = inbox.as_ref().filter(|_| is_reachable)
             && timeout(READY_TIMEOUT, inbox.wait_until_up()).await.is_err()
         {
@@ -130,7 +130,7 @@ impl Redis {
         let recovering = context.clone();
         context.spawn(async move { recovery.run(&recovering.reconnects).await });
         let reports = context.options.reports.clone();
-        let reports = reports.map(|options| RedisReportSink::start(&context, options, hooks.reports));
+        let reports = reports.map(|options| RedisReportSink::start(&context, options, bridges.reports));
         if let Some(reports) = reports.as_ref().filter(|_| is_reachable)
             && timeout(READY_TIMEOUT, reports.wait_until_up()).await.is_err()
         {
@@ -186,16 +186,15 @@ impl Backplane for Redis {
     }
 }
 
-/// The hooks of the bridges to original servers.
+/// The bridges to original servers that the options name.
 #[cfg(feature = "legacy")]
-fn hooks(context: &Context) -> Hooks {
-    legacy::hooks(&context.options, context.node, &context.names)
+fn configured_bridges(context: &Context) -> Bridges {
+    legacy::bridges(&context.options, context.node, &context.names)
 }
 
-/// Without bridges there are no hooks.
 #[cfg(not(feature = "legacy"))]
-fn hooks(_: &Context) -> Hooks {
-    Hooks::default()
+fn configured_bridges(_: &Context) -> Bridges {
+    Bridges::default()
 }
 
 /// Lua that writes copies of presence for original servers.

@@ -131,12 +131,12 @@ impl RedisStore {
         Ok(list)
     }
 
-    /// The mirror, if other servers may have sockets in the project.
+    /// The mirror, if original servers may have sockets in the project.
     fn mirror(&self, project: &ProjectId) -> Option<&dyn PresenceMirror> {
         self.shared.mirror.as_deref().filter(|mirror| mirror.has_sockets(project))
     }
 
-    /// The sockets of other servers in a target.
+    /// The sockets of original servers in a target.
     async fn sockets_elsewhere(
         &self,
         project: &ProjectId,
@@ -148,7 +148,7 @@ impl RedisStore {
         Ok(mirror.sockets(&mut connection, &names, target).await?)
     }
 
-    /// The users that are online on other servers only.
+    /// The users that are online on original servers only.
     async fn users_elsewhere(&self, project: &ProjectId) -> Result<BTreeSet<UserId>, RequestError> {
         let Some(mirror) = self.mirror(project) else { return Ok(BTreeSet::new()) };
         let (mut connection, names) =

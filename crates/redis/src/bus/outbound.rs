@@ -16,7 +16,7 @@ pub(crate) enum Outbound {
     Channels { route: String, channels: Vec<String>, message: Bytes },
     /// One message for the nodes of many users.
     ManyUsers { route: String, message: EncodedForUsers },
-    /// A message for foreign servers.
+    /// A message for original servers.
     Bridge(BridgeCommand),
 }
 

@@ -148,7 +148,7 @@ impl<'a> Calls<'a> {
     }
 
     /// The member list entry of a socket that enters its targets together with the seat. `None` if it enters
-    /// them separately, as in projects with copies for other servers.
+    /// them separately, as in projects with copies for original servers.
     fn description_at_entry<'w>(&self, project: &ProjectId, request: &'w SeatRequest) -> Option<&'w Bytes> {
         request.description.as_ref().filter(|_| !self.shared.has_copies(project))
     }

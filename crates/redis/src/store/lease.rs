@@ -100,7 +100,7 @@ impl Leases {
         Ok(Renewal { is_ours, nodes, expired })
     }
 
-    /// Registers projects, and their copies for other servers, before the first write in them. Returns
+    /// Registers projects, and their copies for original servers, before the first write in them. Returns
     /// false if the lease is lost.
     pub(super) async fn register(
         &self,

@@ -1,4 +1,4 @@
-//! The interface to a mirror of presence for other servers on the same Redis: it copies this node's presence
+//! The interface to a mirror of presence for original servers on the same Redis: it copies this node's presence
 //! to their keys, and reads their presence.
 
 use std::collections::BTreeSet;
@@ -12,16 +12,16 @@ use switchboard_event::{ProjectId, SocketId, Target, UserId};
 use crate::connection::RedisConnection;
 use crate::names::{Names, ProjectNames};
 
-/// Copies presence to keys of other servers, and reads their presence.
+/// Copies presence to keys of original servers, and reads their presence.
 pub(crate) trait PresenceMirror: Send + Sync {
     /// The copies of a project's presence: for each its kind and its parameters, alternating.
     /// Empty if there are none.
     fn copies(&self, project: &ProjectId) -> Vec<String>;
 
-    /// Returns true if other servers may have sockets in the project.
+    /// Returns true if original servers may have sockets in the project.
     fn has_sockets(&self, project: &ProjectId) -> bool;
 
-    /// The sockets of other servers in a target.
+    /// The sockets of original servers in a target.
     fn sockets<'a>(
         &'a self,
         connection: &'a mut RedisConnection,
@@ -29,7 +29,7 @@ pub(crate) trait PresenceMirror: Send + Sync {
         target: &'a Target,
     ) -> BoxFuture<'a, RedisResult<BTreeSet<SocketId>>>;
 
-    /// The users that have sockets on other servers and none here.
+    /// The users that have sockets on original servers and none here.
     fn users<'a>(
         &'a self,
         connection: &'a mut RedisConnection,

@@ -6,7 +6,7 @@ use crate::connection::script::{Script, ScriptSet};
 /// presence would be wrong without them.
 pub(super) struct StoreScripts {
     pub(super) members: Script,
-    /// `members` for projects with copies of their presence for other servers.
+    /// `members` for projects with copies of their presence for original servers.
     pub(super) members_with_copies: Script,
     pub(super) take_seat: Script,
     pub(super) leave_seat: Script,

@@ -46,7 +46,7 @@ impl StoreShared {
         self.local.get()?.upgrade()
     }
 
-    /// Returns true if the project's presence is copied for other servers.
+    /// Returns true if the project's presence is copied for original servers.
     pub(super) fn has_copies(&self, project: &ProjectId) -> bool {
         self.mirror.as_ref().is_some_and(|mirror| !mirror.copies(project).is_empty())
     }

@@ -13,7 +13,7 @@ use super::namespace::suffixed;
 use super::undelivered;
 use crate::connection::RedisConnection;
 use crate::connection::script::{self, Script, integer, is_wrong_type};
-use crate::inbox::{ForeignInbox, inbox_call};
+use crate::inbox::{InboxBridge, inbox_call};
 use crate::names::Names;
 use crate::options::MesaBridge;
 
@@ -37,7 +37,7 @@ impl StoredByDispatchers {
     }
 }
 
-impl ForeignInbox for StoredByDispatchers {
+impl InboxBridge for StoredByDispatchers {
     fn covers(&self, project: &ProjectId) -> bool {
         self.project == *project
     }

@@ -1,2 +1,2 @@
--- Takes the place of legacy/copies.lua where presence is not copied for other servers.
+-- Takes the place of legacy/copies.lua where presence is not copied for original servers.
 local function copies_of() return {} end

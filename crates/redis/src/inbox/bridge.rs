@@ -1,4 +1,4 @@
-//! The hook for messages that foreign servers on the same Redis have stored for users.
+//! The interface to messages that original servers have stored for users in the same Redis.
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -7,9 +7,9 @@ use switchboard_event::{ProjectId, UserId};
 
 use crate::connection::RedisConnection;
 
-/// Messages that foreign servers store for users, in their own format.
-pub(crate) trait ForeignInbox: Send + Sync {
-    /// Whether foreign servers may store messages in the project.
+/// Messages that original servers store for users, in their own format.
+pub(crate) trait InboxBridge: Send + Sync {
+    /// Whether original servers may store messages in the project.
     fn covers(&self, project: &ProjectId) -> bool;
 
     /// The stored messages of a user, undecoded. `None` if there are none.
