@@ -17,8 +17,8 @@
 //! | `switchboard:{default}:work` and `:work:…` | see `reports/groups.rs` | reports for worker groups |
 //! | `switchboard:{default}:to:<target>` | channel | publications for the target |
 //! | `switchboard:{*}:inboxes` | set | projects with inboxes |
-//! | `switchboard:{*}:inboxes:turn` | string, for a minute | a node has removed expired messages |
-//! | `switchboard:request:<digest>` | string, for ten minutes | an idempotent request: content, and claim or answer; see `idempotency.rs` |
+//! | `switchboard:{*}:inboxes:expiry-lock` | string, for a minute | lock: a node has begun to remove expired messages |
+//! | `switchboard:request:<digest>` | string, for ten minutes | an idempotent request: content, and claim or response; see `idempotency.rs` |
 //! | `switchboard:{*}:inboxes:limits` | hash | bounds of the inbox that a node announced last |
 //! | `switchboard:{default}:inbox:@<user>` | list | stored messages of a user: number, 8 bytes, and event, alternating |
 //! | `switchboard:{default}:inbox:totals` | hash | `messages` and `bytes` stored in the project; `largest` is an upper bound of a message's size |
@@ -64,8 +64,8 @@ impl Names {
         format!("{}:{{*}}:inboxes", self.prefix)
     }
 
-    pub(crate) fn inboxes_turn(&self) -> String {
-        format!("{}:{{*}}:inboxes:turn", self.prefix)
+    pub(crate) fn inboxes_expiry_lock(&self) -> String {
+        format!("{}:{{*}}:inboxes:expiry-lock", self.prefix)
     }
 
     /// Without a hash tag: each request may be in any slot.
@@ -246,7 +246,7 @@ mod tests {
     #[test]
     fn names_without_a_project_share_a_slot_that_no_project_has() {
         let names = Names::new("s");
-        let all = [names.nodes(), names.projects("l"), names.inboxes(), names.inboxes_turn()];
+        let all = [names.nodes(), names.projects("l"), names.inboxes(), names.inboxes_expiry_lock()];
         for name in all.into_iter().chain([names.inboxes_limits()]) {
             assert!(name.starts_with("s:{*}:"), "{name}");
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Longest duration that Redis can add to its clock, in ms.
-const MS_MAX: u64 = 1 << 52;
+pub(crate) const MS_MAX: u64 = 1 << 52;
 
 /// Whole milliseconds, at least 1. Rounded up: a lease or a key must not end before its time, and Redis refuses
 /// a lifetime of 0.

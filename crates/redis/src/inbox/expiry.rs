@@ -19,13 +19,13 @@ const EXPIRE_MAX: usize = 512;
 /// Interval between searches for expired messages, over all nodes. Shorter if messages expire sooner.
 const EXPIRE_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Removes expired messages when this node has the turn, and announces the limits. A failed removal is repeated
-/// in the next turn; other tasks detect a broken connection.
-pub(super) async fn expire_in_turns(shared: &InboxShared, mut connection: RedisConnection) -> Infallible {
+/// Removes expired messages whenever no other node has done so within the interval, and announces the limits. A failed
+/// removal is repeated after the interval; other tasks detect a broken connection.
+pub(super) async fn expire_regularly(shared: &InboxShared, mut connection: RedisConnection) -> Infallible {
     let age_max = Duration::from_millis(shared.limits.age_max_ms);
     let interval = EXPIRE_INTERVAL.min(age_max / 2).max(Duration::from_millis(100));
     loop {
-        if let Err(error) = expire_if_in_turn(shared, &mut connection, interval).await {
+        if let Err(error) = expire_if_due(shared, &mut connection, interval).await {
             limited!(
                 WARN,
                 error = printable_error(&error),
@@ -37,15 +37,16 @@ pub(super) async fn expire_in_turns(shared: &InboxShared, mut connection: RedisC
     }
 }
 
-async fn expire_if_in_turn(
+/// Removes expired messages if this node gets the lock, which expires after the interval.
+async fn expire_if_due(
     shared: &InboxShared,
     connection: &mut RedisConnection,
     interval: Duration,
 ) -> RedisResult<()> {
-    let (turn, ms) = (shared.context.names.inboxes_turn(), whole_ms(interval).to_string());
-    let call = shared.scripts.turn.call(&[turn], &[ms.as_bytes()]);
-    let begins = script::run(connection, &shared.scripts.turn, &call).await?;
-    if integer(&begins) != Some(1) {
+    let (lock, ms) = (shared.context.names.inboxes_expiry_lock(), whole_ms(interval).to_string());
+    let call = shared.scripts.expiry_lock.call(&[lock], &[ms.as_bytes()]);
+    let is_locked = script::run(connection, &shared.scripts.expiry_lock, &call).await?;
+    if integer(&is_locked) != Some(1) {
         return Ok(());
     }
     let mut cursor = "0".to_owned();

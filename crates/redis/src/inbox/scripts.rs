@@ -4,6 +4,7 @@ use redis::Cmd;
 
 use crate::connection::script::{Script, ScriptSet};
 use crate::names::ProjectNames;
+use crate::whole_ms::MS_MAX;
 
 /// All scripts of the inboxes. Those that free memory run even when Redis is out of memory.
 pub(crate) struct InboxScripts {
@@ -13,7 +14,7 @@ pub(crate) struct InboxScripts {
     pub(super) drop: Script,
     pub(super) clear: Script,
     pub(super) expire: Script,
-    pub(super) turn: Script,
+    pub(super) expiry_lock: Script,
     pub(super) limits: Script,
 }
 
@@ -32,7 +33,7 @@ impl InboxScripts {
             drop: Script::allow_oom(with_inbox!("scripts/drop.lua")),
             clear: Script::allow_oom(with_inbox!("scripts/clear.lua")),
             expire: Script::allow_oom(with_inbox!("scripts/expire.lua")),
-            turn: Script::allow_oom(include_str!("scripts/turn.lua")),
+            expiry_lock: Script::allow_oom(include_str!("scripts/expiry_lock.lua")),
             limits: Script::allow_oom(include_str!("scripts/limits.lua")),
         }
     }
@@ -40,8 +41,8 @@ impl InboxScripts {
 
 impl ScriptSet for InboxScripts {
     fn scripts(&self) -> Vec<&Script> {
-        let InboxScripts { put, open, receipts, drop, clear, expire, turn, limits } = self;
-        vec![put, open, receipts, drop, clear, expire, turn, limits]
+        let InboxScripts { put, open, receipts, drop, clear, expire, expiry_lock, limits } = self;
+        vec![put, open, receipts, drop, clear, expire, expiry_lock, limits]
     }
 }
 
@@ -53,5 +54,5 @@ pub(crate) fn inbox_call(script: &Script, names: &ProjectNames, more_keys: &[Str
 
 /// How long the last message number is kept, in ms. Bounded by what Redis can add to its clock.
 pub(crate) fn retention_ms(age_max_ms: u64) -> u64 {
-    age_max_ms.clamp(1, 1 << 52)
+    age_max_ms.clamp(1, MS_MAX)
 }

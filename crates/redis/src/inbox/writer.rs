@@ -9,7 +9,7 @@ use redis::{FromRedisValue, RedisResult};
 use switchboard_log::{limited, printable_error};
 use tokio::time::timeout;
 
-use super::expiry::expire_in_turns;
+use super::expiry::expire_regularly;
 use super::receipts::ReceiptBatch;
 use super::shared::InboxShared;
 use crate::connection::{RedisConnection, Session, Up, is_no_master, script};
@@ -93,7 +93,7 @@ impl Session for InboxWriter {
             never = shared.appender.run(&connection) => match never {},
             never = shared.opens.run(&connection) => match never {},
             ended = self.write_receipts(connection.clone()) => ended,
-            never = expire_in_turns(&shared, connection.clone()) => match never {},
+            never = expire_regularly(&shared, connection.clone()) => match never {},
         }
     }
 
