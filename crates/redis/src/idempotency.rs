@@ -1,7 +1,7 @@
 //! The idempotency store: requests that may arrive twice, and at any node.
 //!
 //! A request is one key. Its value is the digest of the request's content, followed by `?` and the number of the
-//! claim, or by `=` and the answer. Neither the content nor the request key can be read from it.
+//! claim, or by `=` and the response. Neither the content nor the request key can be read from it.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::store::RedisStore;
 use crate::whole_ms::whole_ms;
 
 const CLAIMED: &[u8] = b"?";
-const ANSWERED: &[u8] = b"=";
+const COMPLETED: &[u8] = b"=";
 
 /// Remembers requests in Redis, over the store's connection.
 pub(crate) struct RedisIdempotencyStore {
@@ -55,11 +55,11 @@ impl IdempotencyStore for RedisIdempotencyStore {
         Box::pin(async move { Ok(self.try_claim(key).await?) })
     }
 
-    fn complete<'a>(&'a self, claim: &'a Claim, answer: &'a Bytes) -> StoreFuture<'a, ()> {
+    fn complete<'a>(&'a self, claim: &'a Claim, response: &'a Bytes) -> StoreFuture<'a, ()> {
         Box::pin(async move {
-            let answered = [&claim.key.content, ANSWERED, answer].concat();
-            let answered_for = whole_ms(RESPONSE_LIFETIME).to_string();
-            Ok(self.end_claim(claim, &[&answered, answered_for.as_bytes()]).await?)
+            let completed = [&claim.key.content, COMPLETED, response].concat();
+            let lifetime = whole_ms(RESPONSE_LIFETIME).to_string();
+            Ok(self.end_claim(claim, &[&completed, lifetime.as_bytes()]).await?)
         })
     }
 
@@ -76,7 +76,7 @@ fn claimed(claim: &Claim) -> Vec<u8> {
 fn outcome_of(key: &RequestKey, known: Bytes) -> ClaimOutcome {
     match known.strip_prefix(&key.content).and_then(|rest| rest.split_at_checked(1)) {
         Some((CLAIMED, _)) => ClaimOutcome::InProgress,
-        Some((ANSWERED, answer)) => ClaimOutcome::Completed(known.slice_ref(answer)),
+        Some((COMPLETED, response)) => ClaimOutcome::Completed(known.slice_ref(response)),
         _ => ClaimOutcome::Conflict,
     }
 }

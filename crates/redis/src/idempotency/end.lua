@@ -1,5 +1,5 @@
--- Ends a claim that is still held: stores the answer, or removes the request.
--- KEYS: the request. ARGV: the claim; with an answer, the answer and its lifetime in ms.
+-- Ends a claim that is still held: stores the response, or removes the request.
+-- KEYS: the request. ARGV: the claim; with a response, the response and its lifetime in ms.
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
   return 0
 end
