@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use switchboard_redis::worker::{Claim, EntryId, ReportEntry};
+use switchboard_redis::worker::{ClaimReply, EntryId, ReportEntry};
 use tokio::time::Instant;
 
 use crate::client_queues::ClientQueues;
@@ -80,9 +80,9 @@ impl Assignment {
         idle && self.outstanding.is_settled(number)
     }
 
-    /// Applies the answer of Redis to a claim: adds new partitions, forgets lost and released ones, and marks
+    /// Applies the reply to a claim: adds new partitions, forgets lost and released ones, and marks
     /// those beyond the worker's share for release.
-    pub(crate) fn apply_claim(&mut self, claim: &Claim, released: &[u16], lease_ends: Instant) {
+    pub(crate) fn apply_claim(&mut self, claim: &ClaimReply, released: &[u16], lease_ends: Instant) {
         self.lease_ends = Some(lease_ends);
         let is_owned = |number: &u16| claim.owned.iter().any(|(owned, _)| owned == number);
         let is_lost = |number: &u16| released.contains(number) || !is_owned(number);
@@ -298,8 +298,8 @@ mod tests {
         ReportEntry { partition, id: EntryId { ms: number, number: 0 }, report: Some((id, report)) }
     }
 
-    fn claim(share: usize, owned: &[(u16, bool)]) -> Claim {
-        Claim { now_ms: 10, share, owned: owned.to_vec() }
+    fn claim(share: usize, owned: &[(u16, bool)]) -> ClaimReply {
+        ClaimReply { now_ms: 10, share, owned: owned.to_vec() }
     }
 
     /// An assignment of some partitions, and a time before the end of its lease.

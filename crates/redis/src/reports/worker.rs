@@ -50,9 +50,9 @@ pub struct WorkerConfig {
     pub group_retention: Duration,
 }
 
-/// The partitions that a worker owns.
+/// The reply to a claim: the partitions that the worker owns afterwards.
 #[derive(Debug)]
-pub struct Claim {
+pub struct ClaimReply {
     /// Time of Redis' clock, in ms.
     pub now_ms: u64,
     /// Number of partitions that the worker should own.
@@ -177,7 +177,7 @@ impl GroupConnection {
     }
 
     /// Renews the lease, releases partitions without unfinished reports, and claims the worker's share.
-    pub async fn claim(&self, released: &[u16]) -> Result<Claim, WorkerError> {
+    pub async fn claim(&self, released: &[u16]) -> Result<ClaimReply, WorkerError> {
         let GroupClient { connector, project_names: names, config, scripts, .. } = &*self.client;
         let keys = [
             names.work_groups(),
@@ -192,7 +192,7 @@ impl GroupConnection {
         args.extend(released.iter().map(u16::to_string));
         let args: Vec<&[u8]> = args.iter().map(|arg| arg.as_bytes()).collect();
         let reply: Vec<Value> = self.connection().query(&scripts.share.call(&keys, &args)).await?;
-        Ok(Claim::read(reply)?)
+        Ok(ClaimReply::read(reply)?)
     }
 
     /// Removes acknowledged reports from partitions that the worker still owns.
@@ -247,7 +247,7 @@ impl GroupConnection {
     }
 }
 
-impl Claim {
+impl ClaimReply {
     fn read(reply: Vec<Value>) -> RedisResult<Self> {
         let mut reply = reply.into_iter();
         let mut number =
@@ -261,6 +261,6 @@ impl Claim {
                 owned.push((partition, bare.is_some()));
             }
         }
-        Ok(Claim { now_ms, share, owned })
+        Ok(ClaimReply { now_ms, share, owned })
     }
 }
