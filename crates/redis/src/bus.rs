@@ -18,7 +18,6 @@ use redis::{PushInfo, PushKind, Value};
 use switchboard_backplane::{BoxFuture, Bus, Content, Publication, PublishError, Reach, Receiver};
 use switchboard_event::{ProjectId, Target};
 
-use crate::connection::supervise;
 use crate::context::Context;
 use crate::envelope::{self, Stamp};
 
@@ -74,11 +73,8 @@ impl RedisBus {
             received: counter!("switchboard_bus_received_total"),
             undecodable: counter!("switchboard_bus_undecodable_total"),
         });
-        let subscribing = SubscribeSession::new(context.clone(), subscriber, bus.on_message());
-        let its_context = context.clone();
-        context.spawn(async move { supervise(&its_context.connector, subscribing, None).await });
-        let (publishing, its_context) = (PublishSession::new(publish_queue), context.clone());
-        context.spawn(async move { supervise(&its_context.connector, publishing, None).await });
+        context.supervise(SubscribeSession::new(context.clone(), subscriber, bus.on_message()), None);
+        context.supervise(PublishSession::new(publish_queue), None);
         bus
     }
 

@@ -6,7 +6,7 @@
 
 mod backoff;
 mod connector;
-mod first_words;
+mod diagnosis;
 mod losses;
 mod reconnects;
 mod redis_connection;

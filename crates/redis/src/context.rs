@@ -1,11 +1,12 @@
 //! State that the parts of one node's backplane share: identity, names, connections, and the stop of all tasks.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use switchboard_event::NodeId;
 use tokio_util::sync::CancellationToken;
 
-use crate::connection::{Connector, Reconnects};
+use crate::connection::{Connected, Connector, Reconnects, Session, supervise};
 use crate::names::Names;
 use crate::options::Options;
 
@@ -23,6 +24,12 @@ pub(crate) struct Context {
 impl Context {
     pub(crate) fn publish_verb(&self) -> &'static str {
         self.connector.publish_verb()
+    }
+
+    /// Starts the task of a supervised connection; it ends with the node. `first` is an open connection for it.
+    pub(crate) fn supervise(self: &Arc<Self>, session: impl Session + 'static, first: Option<Connected>) {
+        let context = self.clone();
+        self.spawn(async move { supervise(&context.connector, session, first).await });
     }
 
     /// Starts a task that ends with the node.

@@ -32,7 +32,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::bus::RedisBus;
-use crate::connection::{script, supervise};
+use crate::connection::script;
 use crate::context::Context;
 use crate::error::RequestError;
 use crate::options::REPLY_TIMEOUT;
@@ -91,8 +91,7 @@ impl RedisInbox {
             expired: counter!("switchboard_inbox_expired_total"),
             context: context.clone(),
         });
-        let (writer, its_context) = (InboxWriter::new(shared.clone()), context.clone());
-        context.spawn(async move { supervise(&its_context.connector, writer, None).await });
+        context.supervise(InboxWriter::new(shared.clone()), None);
         Arc::new(RedisInbox {
             shared,
             bus,

@@ -124,11 +124,15 @@ impl Redis {
         {
             tracing::warn!("inbox not connected to Redis yet; no message is stored until it is");
         }
-        let verifying = context.clone();
-        context.spawn(async move { match verifying.connector.verify_address().await {} });
-        let recovery = Recovery { bus: bus.clone(), store: store.clone(), inbox: inbox.clone() };
-        let recovering = context.clone();
-        context.spawn(async move { recovery.run(&recovering.reconnects).await });
+        context.spawn({
+            let context = context.clone();
+            async move { match context.connector.verify_address().await {} }
+        });
+        context.spawn({
+            let recovery = Recovery { bus: bus.clone(), store: store.clone(), inbox: inbox.clone() };
+            let context = context.clone();
+            async move { recovery.run(&context.reconnects).await }
+        });
         let reports = context.options.reports.clone();
         let reports = reports.map(|options| RedisReportSink::start(&context, options, bridges.reports));
         if let Some(reports) = reports.as_ref().filter(|_| is_reachable)

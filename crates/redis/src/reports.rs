@@ -18,7 +18,6 @@ use metrics::{Counter, counter};
 use switchboard_backplane::{Report, ReportSink, ReportSinkListener};
 use switchboard_event::ProjectId;
 
-use crate::connection::supervise;
 use crate::context::Context;
 use crate::options::ReportOptions;
 
@@ -39,8 +38,7 @@ impl RedisReportSink {
         direct: Option<Arc<dyn DirectReceivers>>,
     ) -> Arc<Self> {
         let shared = Arc::new(ReportsShared::new(context.clone(), options, direct));
-        let (sender, its_context) = (ReportSender::new(shared.clone()), context.clone());
-        context.spawn(async move { supervise(&its_context.connector, sender, None).await });
+        context.supervise(ReportSender::new(shared.clone()), None);
         let dropped = counter!("switchboard_reports_lost_total", "reason" => "queue");
         Arc::new(RedisReportSink { shared, dropped })
     }

@@ -22,7 +22,7 @@ use switchboard_event::{ProjectId, ShardName, SocketId, Target, UserId};
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
-use crate::connection::{Connected, RedisConnection, supervise};
+use crate::connection::{Connected, RedisConnection};
 use crate::context::Context;
 use crate::error::RequestError;
 use crate::names::name;
@@ -66,13 +66,12 @@ impl RedisStore {
             }),
             context: context.clone(),
         });
-        let (writer, its_context) = (StoreWriter::new(shared.clone(), lease), context.clone());
-        context.spawn(async move { supervise(&its_context.connector, writer, connected).await });
+        context.supervise(StoreWriter::new(shared.clone(), lease), connected);
         Arc::new(RedisStore { shared })
     }
 
     /// Completes once all earlier changes of this node are written, or cannot be.
-    async fn written(&self) {
+    async fn wait_until_written(&self) {
         let count = self.shared.changes.count();
         let mut state = self.shared.state.subscribe();
         // Fails only after the store was dropped.
@@ -318,7 +317,7 @@ impl Store for RedisStore {
     }
 
     fn settled(&self) -> BoxFuture<'_, ()> {
-        Box::pin(self.written())
+        Box::pin(self.wait_until_written())
     }
 
     fn is_up(&self) -> bool {

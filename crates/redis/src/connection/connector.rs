@@ -17,7 +17,7 @@ use switchboard_log::{limited, printable_error};
 use tokio::sync::{Mutex, Notify};
 use tokio::time::{sleep, timeout};
 
-use super::first_words::explain;
+use super::diagnosis::diagnose;
 use super::losses::Losses;
 use super::redis_connection::RedisConnection;
 use super::server_identity::{IdentityWatch, ServerIdentity};
@@ -65,13 +65,13 @@ impl Connected {
     pub(crate) async fn lost(mut self) -> RedisError {
         tokio::select! {
             () = self.closed.notified() => io::Error::from(io::ErrorKind::ConnectionReset).into(),
-            error = Self::mismatched(&mut self.watch, &mut self.connection) => error,
+            error = Self::mismatch(&mut self.watch, &mut self.connection) => error,
         }
     }
 
-    async fn mismatched(watch: &mut IdentityWatch, connection: &mut RedisConnection) -> RedisError {
+    async fn mismatch(watch: &mut IdentityWatch, connection: &mut RedisConnection) -> RedisError {
         loop {
-            watch.doubted().await;
+            watch.check_requested().await;
             let server = connection.server().await;
             if let Err(error) = server.and_then(|server| watch.check(&server)) {
                 return error;
@@ -157,7 +157,7 @@ impl Connector {
         let connecting = async {
             let mut connection = match self.connect_with(push).await {
                 Ok(connection) => connection,
-                Err(error) => return Err(explain(&self.first_address, error).await),
+                Err(error) => return Err(diagnose(&self.first_address, error).await),
             };
             let watch = self.server.watch();
             if let RedisConnection::Single(..) = connection {

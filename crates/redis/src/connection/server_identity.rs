@@ -71,7 +71,7 @@ impl ServerIdentity {
     /// Registers the server of a new connection. Refuses a replica.
     pub(super) fn register(&self, server: &ServerInfo) -> RedisResult<()> {
         if server.is_replica {
-            self.doubt();
+            self.request_checks();
             return Err(self.mismatch(Mismatch::Replica));
         }
         self.expected.send_if_modified(|expected| {
@@ -85,19 +85,19 @@ impl ServerIdentity {
         Ok(())
     }
 
-    /// Has every connection read its server's identity again.
-    fn doubt(&self) {
+    /// Requests that every connection reads its server's identity again.
+    fn request_checks(&self) {
         self.expected.send_modify(|_| ());
     }
 
-    /// Notices replies of servers that are not masters, or not any more.
+    /// Requests checks if a reply comes from a server that is not a master, or not any more.
     pub(super) fn check_replies<'v>(&self, replies: impl IntoIterator<Item = &'v Value>) {
-        let is_doubtful = |reply: &Value| match reply {
+        let is_from_no_master = |reply: &Value| match reply {
             Value::ServerError(error) => error.kind().is_some_and(|kind| is_no_master(kind.into())),
             _ => false,
         };
-        if replies.into_iter().any(is_doubtful) {
-            self.doubt();
+        if replies.into_iter().any(is_from_no_master) {
+            self.request_checks();
         }
     }
 
@@ -131,7 +131,7 @@ pub(super) struct IdentityWatch {
 
 impl IdentityWatch {
     /// Completes when the connection must read its server's identity again.
-    pub(super) async fn doubted(&mut self) {
+    pub(super) async fn check_requested(&mut self) {
         self.expected.changed().await.expect("this holds the sender");
     }
 

@@ -1,8 +1,8 @@
-//! What answers at an address where a connection failed.
+//! Finds out why a connection to Redis failed: what answers at its address.
 //!
 //! A server at its limit of clients, or in protected mode, sends its reason at once and closes. The driver writes
 //! first, so it sees a broken connection and not the reason. Other mistakes, such as TLS on one side only or another
-//! service on the port, look as unclear. This connects once more, without the driver, and reads.
+//! service on the port, look the same. The diagnosis connects once more, without the driver, and reads.
 
 use std::io;
 use std::time::Duration;
@@ -12,14 +12,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// How long the server has to say something, before and after it was sent a `PING`.
-const PATIENCE: Duration = Duration::from_millis(200);
+/// How long the server has to send something before it is sent a `PING`, and half of the time afterwards.
+const GREETING_WAIT: Duration = Duration::from_millis(200);
 
-/// Most bytes that are read. The longest known reason, that of the protected mode, has 970.
+/// Maximum number of bytes that are read. The longest known reason, that of the protected mode, has 970.
 const BYTES_MAX: usize = 1024;
 
 /// Returns a better explanation of a failed connection, if the server gives one.
-pub(super) async fn explain(address: &ConnectionAddr, error: RedisError) -> RedisError {
+pub(super) async fn diagnose(address: &ConnectionAddr, error: RedisError) -> RedisError {
     let (host, port, is_tls) = match address {
         ConnectionAddr::Tcp(host, port) => (host, *port, false),
         ConnectionAddr::TcpTls { host, port, .. } => (host, *port, true),
@@ -29,13 +29,13 @@ pub(super) async fn explain(address: &ConnectionAddr, error: RedisError) -> Redi
         return error;
     }
     let found = async {
-        match first_words(host, port).await {
-            Ok(words) if !words.is_empty() => explanation(&words, is_tls),
-            _ if !is_tls && speaks_tls(host, port).await.unwrap_or(false) => Some(NEEDS_TLS.into()),
+        match read_greeting(host, port).await {
+            Ok(greeting) if !greeting.is_empty() => explanation(&greeting, is_tls),
+            _ if !is_tls && answers_tls(host, port).await.unwrap_or(false) => Some(NEEDS_TLS.into()),
             _ => None,
         }
     };
-    match timeout(8 * PATIENCE, found).await {
+    match timeout(8 * GREETING_WAIT, found).await {
         Ok(Some(text)) => io::Error::other(text).into(),
         _ => error,
     }
@@ -47,19 +47,19 @@ fn is_clear(error: &RedisError) -> bool {
 }
 
 /// What the server sends by itself, or else after a `PING`.
-async fn first_words(host: &str, port: u16) -> io::Result<Vec<u8>> {
+async fn read_greeting(host: &str, port: u16) -> io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect((host, port)).await?;
-    let mut words = vec![0; BYTES_MAX];
-    let mut length = match timeout(PATIENCE, stream.read(&mut words)).await {
+    let mut greeting = vec![0; BYTES_MAX];
+    let mut length = match timeout(GREETING_WAIT, stream.read(&mut greeting)).await {
         Ok(read) => read?,
         Err(_) => 0,
     };
     if length == 0 {
         stream.write_all(b"PING\r\n").await?;
-        length = timeout(2 * PATIENCE, stream.read(&mut words)).await.map_err(io::Error::from)??;
+        length = timeout(2 * GREETING_WAIT, stream.read(&mut greeting)).await.map_err(io::Error::from)??;
     }
-    words.truncate(length);
-    Ok(words)
+    greeting.truncate(length);
+    Ok(greeting)
 }
 
 /// The types of the TLS records with which a server may answer.
@@ -67,10 +67,10 @@ const ALERT: u8 = 0x15;
 const HANDSHAKE: u8 = 0x16;
 
 /// Whether the server answers the beginning of a TLS handshake.
-async fn speaks_tls(host: &str, port: u16) -> io::Result<bool> {
+async fn answers_tls(host: &str, port: u16) -> io::Result<bool> {
     let mut stream = TcpStream::connect((host, port)).await?;
     stream.write_all(&client_hello()).await?;
-    let kind = timeout(2 * PATIENCE, stream.read_u8()).await.map_err(io::Error::from)??;
+    let kind = timeout(2 * GREETING_WAIT, stream.read_u8()).await.map_err(io::Error::from)??;
     Ok(matches!(kind, ALERT | HANDSHAKE))
 }
 
@@ -82,12 +82,12 @@ fn client_hello() -> Vec<u8> {
     [&[0x16, 3, 1, 0, handshake.len() as u8][..], &handshake].concat()
 }
 
-/// `None` if a Redis server sends these words to a client with the same idea of TLS.
-fn explanation(words: &[u8], is_tls: bool) -> Option<String> {
-    if words.starts_with(&[ALERT, 3]) {
+/// `None` if the greeting is that of a Redis server, and client and server agree on TLS.
+fn explanation(greeting: &[u8], is_tls: bool) -> Option<String> {
+    if greeting.starts_with(&[ALERT, 3]) {
         return (!is_tls).then(|| NEEDS_TLS.into());
     }
-    let text = String::from_utf8_lossy(words);
+    let text = String::from_utf8_lossy(greeting);
     let line = text.lines().next().unwrap_or_default().trim();
     let is_redis = line.starts_with('+') || line.starts_with("-NOAUTH");
     match line.strip_prefix('-') {
@@ -105,8 +105,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_words_of_a_server_explain_a_failed_connection() {
-        for (words, is_tls, expected) in [
+    fn the_greeting_of_a_server_explains_a_failed_connection() {
+        for (greeting, is_tls, expected) in [
             ("-ERR max number of clients reached\r\n", false, Some("ERR max number of clients reached")),
             (
                 "-DENIED Redis is running in protected mode because\r\n",
@@ -127,12 +127,12 @@ mod tests {
             ("HTTP/1.1 400 Bad Request\r\nServer: x\r\n", false, Some("it sent `HTTP/1.1 400 Bad Request`")),
             ("SSH-2.0-OpenSSH_9.2\u{1b}[2J\r\n", true, Some("it sent `SSH-2.0-OpenSSH_9.2\\u{1b}[2J`")),
         ] {
-            let found = explanation(words.as_bytes(), is_tls);
+            let found = explanation(greeting.as_bytes(), is_tls);
             match expected {
                 Some(expected) => {
                     assert!(found.as_ref().is_some_and(|text| text.contains(expected)), "{found:?}")
                 }
-                None => assert_eq!(found, None, "{words}"),
+                None => assert_eq!(found, None, "{greeting}"),
             }
         }
     }
