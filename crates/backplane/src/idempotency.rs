@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::future::StoreFuture;
+use crate::future::BackplaneFuture;
 
 /// How long a claim is held if it is neither completed nor released: 30 s. Longer than any claimed work takes.
 pub const CLAIM_LIFETIME: Duration = Duration::from_secs(30);
@@ -52,12 +52,12 @@ pub enum ClaimOutcome {
 /// Remembers requests. Every implementation passes the same contract tests.
 pub trait IdempotencyStore: Send + Sync + 'static {
     /// Claims a request if it is unknown. Atomic: one of all concurrent callers gets the claim.
-    fn claim<'a>(&'a self, key: &'a RequestKey) -> StoreFuture<'a, ClaimOutcome>;
+    fn claim<'a>(&'a self, key: &'a RequestKey) -> BackplaneFuture<'a, ClaimOutcome>;
 
     /// Ends a claim with the response, which is remembered for [`RESPONSE_LIFETIME`]. Does nothing if the claim
     /// has expired.
-    fn complete<'a>(&'a self, claim: &'a Claim, response: &'a Bytes) -> StoreFuture<'a, ()>;
+    fn complete<'a>(&'a self, claim: &'a Claim, response: &'a Bytes) -> BackplaneFuture<'a, ()>;
 
     /// Ends a claim without a response, so that the request may be tried again.
-    fn release<'a>(&'a self, claim: &'a Claim) -> StoreFuture<'a, ()>;
+    fn release<'a>(&'a self, claim: &'a Claim) -> BackplaneFuture<'a, ()>;
 }

@@ -9,7 +9,7 @@ use std::sync::Weak;
 use switchboard_event::{Event, MessageNumber, ProjectId, SocketId, UserId};
 
 use crate::bus::Receiver;
-use crate::future::{BoxFuture, StoreFuture};
+use crate::future::{BackplaneFuture, BoxFuture};
 
 /// The outcome of storing a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,7 +88,7 @@ pub trait Inbox: Send + Sync + 'static {
         project: &'a ProjectId,
         users: &'a [UserId],
         event: &'a Event,
-    ) -> StoreFuture<'a, Stored>;
+    ) -> BackplaneFuture<'a, Stored>;
 
     /// Returns the oldest `limit` messages of a user after `after`, in order. The socket must be known as the
     /// user's, so that later messages arrive live. From then on the socket holds the inbox until it releases
@@ -100,7 +100,7 @@ pub trait Inbox: Send + Sync + 'static {
         socket: SocketId,
         after: Option<MessageNumber>,
         limit: usize,
-    ) -> StoreFuture<'a, InboxPage>;
+    ) -> BackplaneFuture<'a, InboxPage>;
 
     /// Removes messages that a socket of the user has received. Queues and returns; if the write is lost, the
     /// messages are redelivered.
@@ -110,7 +110,7 @@ pub trait Inbox: Send + Sync + 'static {
     fn release(&self, project: &ProjectId, user: &UserId, socket: SocketId);
 
     /// Removes all messages of a user.
-    fn clear<'a>(&'a self, project: &'a ProjectId, user: &'a UserId) -> StoreFuture<'a, ()>;
+    fn clear<'a>(&'a self, project: &'a ProjectId, user: &'a UserId) -> BackplaneFuture<'a, ()>;
 
     /// Returns true if backends that saw the user offline may still store messages shortly after the user
     /// connects. The node then reads the inbox once more.

@@ -21,7 +21,7 @@ mod store;
 
 pub use backplane::Backplane;
 pub use bus::{Bus, Content, Publication, PublishError, Reach, Receiver};
-pub use future::{BoxFuture, StoreError, StoreFuture};
+pub use future::{BackplaneError, BackplaneFuture, BoxFuture};
 pub use idempotency::{
     CLAIM_LIFETIME, Claim, ClaimOutcome, Digest, IdempotencyStore, RESPONSE_LIFETIME, RequestKey,
 };

@@ -9,7 +9,7 @@ use std::sync::Weak;
 use bytes::Bytes;
 use switchboard_event::{ProjectId, ShardName, SocketId, Target, UserId};
 
-use crate::future::{BoxFuture, StoreFuture, reply};
+use crate::future::{BackplaneFuture, BoxFuture, reply};
 use crate::local_members::LocalMembers;
 use crate::seats::{SeatRequest, Seated, Shard};
 
@@ -59,7 +59,7 @@ pub trait Store: Send + Sync + 'static {
     fn left(&self, project: &ProjectId, target: &Target, socket: SocketId);
 
     /// How many sockets are in a target, over all nodes. For [`Target::Socket`], 1 if it exists.
-    fn count<'a>(&'a self, project: &'a ProjectId, target: &'a Target) -> StoreFuture<'a, usize>;
+    fn count<'a>(&'a self, project: &'a ProjectId, target: &'a Target) -> BackplaneFuture<'a, usize>;
 
     /// The sockets in a target, over all nodes.
     fn members<'a>(
@@ -67,26 +67,26 @@ pub trait Store: Send + Sync + 'static {
         project: &'a ProjectId,
         target: &'a Target,
         page: Page<SocketId>,
-    ) -> StoreFuture<'a, Vec<SocketId>>;
+    ) -> BackplaneFuture<'a, Vec<SocketId>>;
 
     /// How many users are online.
-    fn count_users<'a>(&'a self, project: &'a ProjectId) -> StoreFuture<'a, usize>;
+    fn count_users<'a>(&'a self, project: &'a ProjectId) -> BackplaneFuture<'a, usize>;
 
     /// The users that are online.
-    fn users<'a>(&'a self, project: &'a ProjectId, page: Page<UserId>) -> StoreFuture<'a, Vec<UserId>>;
+    fn users<'a>(&'a self, project: &'a ProjectId, page: Page<UserId>) -> BackplaneFuture<'a, Vec<UserId>>;
 
     /// Takes a seat on a shard. Atomic: concurrent requests never give an automatic shard more seats than its
     /// capacity. Each seat must be given back by one [`leave_seat`](Self::leave_seat).
     ///
     /// With a description the same step records presence; the matching calls of [`entered`](Self::entered) and
     /// [`describe`](Self::describe) then change nothing.
-    fn take_seat<'a>(&'a self, project: &'a ProjectId, request: SeatRequest) -> StoreFuture<'a, Seated>;
+    fn take_seat<'a>(&'a self, project: &'a ProjectId, request: SeatRequest) -> BackplaneFuture<'a, Seated>;
 
     /// Gives a seat back. Queues and returns.
     fn leave_seat(&self, project: &ProjectId, shard: &ShardName, socket: SocketId);
 
     /// The shards with a taken seat, unordered.
-    fn shards<'a>(&'a self, project: &'a ProjectId) -> StoreFuture<'a, Vec<Shard>>;
+    fn shards<'a>(&'a self, project: &'a ProjectId) -> BackplaneFuture<'a, Vec<Shard>>;
 
     /// Stores a socket's description for other nodes until its seat is given back. Queues and returns. A change
     /// is published as [`ShardChanged`](crate::Content::ShardChanged) to the nodes subscribed to the shard; an
@@ -98,7 +98,7 @@ pub trait Store: Send + Sync + 'static {
         &'a self,
         _: &'a ProjectId,
         _shard: &'a ShardName,
-    ) -> StoreFuture<'a, Vec<(SocketId, Bytes)>> {
+    ) -> BackplaneFuture<'a, Vec<(SocketId, Bytes)>> {
         reply(Vec::new())
     }
 

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use switchboard_backplane::StoreError;
+use switchboard_backplane::BackplaneError;
 
 /// Why an inbox file could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -95,8 +95,8 @@ pub(crate) enum JobError {
     Read(#[source] Arc<FileError>),
 }
 
-impl From<JobError> for StoreError {
+impl From<JobError> for BackplaneError {
     fn from(error: JobError) -> Self {
-        StoreError(Box::new(error))
+        BackplaneError(Box::new(error))
     }
 }

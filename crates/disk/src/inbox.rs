@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 
 use metrics::counter;
 use switchboard_backplane::{
-    BoxFuture, Inbox, InboxLimits, InboxPage, Receiver, StoreFuture, Stored, StoredMessage,
+    BackplaneFuture, BoxFuture, Inbox, InboxLimits, InboxPage, Receiver, Stored, StoredMessage,
 };
 use switchboard_event::{Event, MessageNumber, ProjectId, SocketId, UserId};
 use switchboard_log::{limited, printable};
@@ -133,7 +133,7 @@ impl Inbox for DiskInbox {
         project: &'a ProjectId,
         users: &'a [UserId],
         event: &'a Event,
-    ) -> StoreFuture<'a, Stored> {
+    ) -> BackplaneFuture<'a, Stored> {
         let (project, mut users, event) = (project.clone(), users.to_vec(), event.clone());
         users.sort_unstable();
         users.dedup();
@@ -147,7 +147,7 @@ impl Inbox for DiskInbox {
         socket: SocketId,
         after: Option<MessageNumber>,
         max: usize,
-    ) -> StoreFuture<'a, InboxPage> {
+    ) -> BackplaneFuture<'a, InboxPage> {
         Box::pin(async move {
             if self.shared.has_unwritten_acks(project, user) {
                 self.flush().await?;
@@ -182,7 +182,7 @@ impl Inbox for DiskInbox {
         self.shared.release(project, user, socket);
     }
 
-    fn clear<'a>(&'a self, project: &'a ProjectId, user: &'a UserId) -> StoreFuture<'a, ()> {
+    fn clear<'a>(&'a self, project: &'a ProjectId, user: &'a UserId) -> BackplaneFuture<'a, ()> {
         let (project, user) = (project.clone(), user.clone());
         Box::pin(async move { Ok(self.submit(|done| Job::Clear { project, user, done }).await?) })
     }

@@ -1,6 +1,6 @@
 //! The errors of a dispatcher, one enum per operation.
 
-use switchboard_backplane::StoreError;
+use switchboard_backplane::BackplaneError;
 use switchboard_event::{AudienceError, NameError, PayloadError, Target};
 
 /// Why a dispatcher could not be created.
@@ -36,7 +36,7 @@ pub enum DispatchError {
     Audience(#[from] AudienceError),
     /// Redis did not respond, or responded with an error. The message may have been sent or stored.
     #[error("Redis did not accept the message")]
-    Redis(#[from] StoreError),
+    Redis(#[from] BackplaneError),
     /// Legacy servers support users and everyone as targets, and users as exceptions.
     #[error("legacy servers cannot send to {0}")]
     LegacyTarget(Target),

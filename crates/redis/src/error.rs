@@ -1,7 +1,7 @@
 //! Errors of connecting to Redis and of single requests.
 
 use redis::RedisError;
-use switchboard_backplane::StoreError;
+use switchboard_backplane::BackplaneError;
 
 use crate::options::REPLY_TIMEOUT;
 
@@ -37,8 +37,8 @@ pub(crate) enum RequestError {
     Redis(#[from] RedisError),
 }
 
-impl From<RequestError> for StoreError {
+impl From<RequestError> for BackplaneError {
     fn from(error: RequestError) -> Self {
-        StoreError(Box::new(error))
+        BackplaneError(Box::new(error))
     }
 }

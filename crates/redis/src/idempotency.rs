@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use redis::cmd;
 use switchboard_backplane::{
-    CLAIM_LIFETIME, Claim, ClaimOutcome, IdempotencyStore, RESPONSE_LIFETIME, RequestKey, StoreFuture,
+    BackplaneFuture, CLAIM_LIFETIME, Claim, ClaimOutcome, IdempotencyStore, RESPONSE_LIFETIME, RequestKey,
 };
 
 use crate::connection::script::{self, Script};
@@ -51,11 +51,11 @@ impl RedisIdempotencyStore {
 }
 
 impl IdempotencyStore for RedisIdempotencyStore {
-    fn claim<'a>(&'a self, key: &'a RequestKey) -> StoreFuture<'a, ClaimOutcome> {
+    fn claim<'a>(&'a self, key: &'a RequestKey) -> BackplaneFuture<'a, ClaimOutcome> {
         Box::pin(async move { Ok(self.try_claim(key).await?) })
     }
 
-    fn complete<'a>(&'a self, claim: &'a Claim, response: &'a Bytes) -> StoreFuture<'a, ()> {
+    fn complete<'a>(&'a self, claim: &'a Claim, response: &'a Bytes) -> BackplaneFuture<'a, ()> {
         Box::pin(async move {
             let completed = [&claim.key.content, COMPLETED, response].concat();
             let lifetime = whole_ms(RESPONSE_LIFETIME).to_string();
@@ -63,7 +63,7 @@ impl IdempotencyStore for RedisIdempotencyStore {
         })
     }
 
-    fn release<'a>(&'a self, claim: &'a Claim) -> StoreFuture<'a, ()> {
+    fn release<'a>(&'a self, claim: &'a Claim) -> BackplaneFuture<'a, ()> {
         Box::pin(async move { Ok(self.end_claim(claim, &[]).await?) })
     }
 }

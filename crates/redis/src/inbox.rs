@@ -25,7 +25,7 @@ use bytes::Bytes;
 use metrics::{Counter, counter};
 use redis::{Cmd, Value};
 use switchboard_backplane::{
-    BoxFuture, Bus, Content, Inbox, InboxLimits, InboxPage, Publication, Store, StoreFuture, Stored,
+    BackplaneFuture, BoxFuture, Bus, Content, Inbox, InboxLimits, InboxPage, Publication, Store, Stored,
 };
 use switchboard_event::{Audience, Event, MessageNumber, ProjectId, SocketId, Target, UserId};
 use tokio::sync::watch;
@@ -249,7 +249,7 @@ impl Inbox for RedisInbox {
         project: &'a ProjectId,
         users: &'a [UserId],
         event: &'a Event,
-    ) -> StoreFuture<'a, Stored> {
+    ) -> BackplaneFuture<'a, Stored> {
         Box::pin(async move {
             let stored = self.shared.appender.append(project, users, event).await;
             let stored = stored.inspect_err(|error| self.log_refusal(error))?;
@@ -266,7 +266,7 @@ impl Inbox for RedisInbox {
         socket: SocketId,
         after: Option<MessageNumber>,
         max: usize,
-    ) -> StoreFuture<'a, InboxPage> {
+    ) -> BackplaneFuture<'a, InboxPage> {
         // A message has two elements, and their number must fit as well.
         let request = OpenRequest { user: user.clone(), socket, after, max: max.min(i32::MAX as usize) };
         Box::pin(async move { Ok(self.open_inbox(project, &request).await?) })
@@ -287,7 +287,7 @@ impl Inbox for RedisInbox {
         self.shared.receipts.push(project, receipt);
     }
 
-    fn clear<'a>(&'a self, project: &'a ProjectId, user: &'a UserId) -> StoreFuture<'a, ()> {
+    fn clear<'a>(&'a self, project: &'a ProjectId, user: &'a UserId) -> BackplaneFuture<'a, ()> {
         let names = self.shared.context.names.project(project);
         let call = inbox_call(&self.shared.scripts.clear, &names, &[], &[user.as_bytes()]);
         Box::pin(async move {

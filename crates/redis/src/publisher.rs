@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use redis::{RedisResult, Value};
-use switchboard_backplane::{Publication, StoreError, Stored};
+use switchboard_backplane::{BackplaneError, Publication, Stored};
 use switchboard_event::{Event, NodeId, ProjectId, UserId};
 use switchboard_log::printable_error;
 use tokio::sync::watch;
@@ -97,7 +97,7 @@ impl Publisher {
 
     /// Publishes to every node with a member of the audience, and returns when Redis has accepted the publication. After
     /// an error nodes may or may not have received it. A publication that is made after this returns arrives later.
-    pub async fn publish(&self, publication: &Publication) -> Result<(), StoreError> {
+    pub async fn publish(&self, publication: &Publication) -> Result<(), BackplaneError> {
         Ok(self.try_publish(publication).await?)
     }
 
@@ -123,7 +123,7 @@ impl Publisher {
         project: &ProjectId,
         users: &[UserId],
         event: &Event,
-    ) -> Result<Stored, StoreError> {
+    ) -> Result<Stored, BackplaneError> {
         self.connection().await?;
         Ok(self.shared.appender.append(project, users, event).await?)
     }

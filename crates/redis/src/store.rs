@@ -17,7 +17,9 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::Bytes;
 use redis::{Cmd, FromRedisValue, cmd};
-use switchboard_backplane::{BoxFuture, LocalMembers, Page, SeatRequest, Seated, Shard, Store, StoreFuture};
+use switchboard_backplane::{
+    BackplaneFuture, BoxFuture, LocalMembers, Page, SeatRequest, Seated, Shard, Store,
+};
 use switchboard_event::{ProjectId, ShardName, SocketId, Target, UserId};
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
@@ -219,7 +221,7 @@ impl Store for RedisStore {
         self.push(project, Change::Leave(target.clone(), socket));
     }
 
-    fn count<'a>(&'a self, project: &'a ProjectId, target: &'a Target) -> StoreFuture<'a, usize> {
+    fn count<'a>(&'a self, project: &'a ProjectId, target: &'a Target) -> BackplaneFuture<'a, usize> {
         let names = self.shared.context.names.project(project);
         Box::pin(async move {
             let elsewhere = self.sockets_elsewhere(project, target).await?.len();
@@ -241,7 +243,7 @@ impl Store for RedisStore {
         project: &'a ProjectId,
         target: &'a Target,
         page: Page<SocketId>,
-    ) -> StoreFuture<'a, Vec<SocketId>> {
+    ) -> BackplaneFuture<'a, Vec<SocketId>> {
         Box::pin(async move {
             if let Target::Socket(id) = target {
                 let exists = self.count(project, target).await? > 0;
@@ -255,7 +257,7 @@ impl Store for RedisStore {
         })
     }
 
-    fn count_users<'a>(&'a self, project: &'a ProjectId) -> StoreFuture<'a, usize> {
+    fn count_users<'a>(&'a self, project: &'a ProjectId) -> BackplaneFuture<'a, usize> {
         let mut command = cmd("ZCARD");
         command.arg(self.shared.context.names.project(project).users());
         Box::pin(async move {
@@ -265,7 +267,7 @@ impl Store for RedisStore {
         })
     }
 
-    fn users<'a>(&'a self, project: &'a ProjectId, page: Page<UserId>) -> StoreFuture<'a, Vec<UserId>> {
+    fn users<'a>(&'a self, project: &'a ProjectId, page: Page<UserId>) -> BackplaneFuture<'a, Vec<UserId>> {
         let key = self.shared.context.names.project(project).users();
         Box::pin(async move {
             let elsewhere = self.users_elsewhere(project).await?;
@@ -274,7 +276,7 @@ impl Store for RedisStore {
         })
     }
 
-    fn take_seat<'a>(&'a self, project: &'a ProjectId, request: SeatRequest) -> StoreFuture<'a, Seated> {
+    fn take_seat<'a>(&'a self, project: &'a ProjectId, request: SeatRequest) -> BackplaneFuture<'a, Seated> {
         Box::pin(async move { Ok(self.request_seat(project, request).await?) })
     }
 
@@ -282,7 +284,7 @@ impl Store for RedisStore {
         self.shared.leave_seat(project, shard, socket);
     }
 
-    fn shards<'a>(&'a self, project: &'a ProjectId) -> StoreFuture<'a, Vec<Shard>> {
+    fn shards<'a>(&'a self, project: &'a ProjectId) -> BackplaneFuture<'a, Vec<Shard>> {
         let [_, taken, ..] = self.shared.context.names.project(project).seats();
         let mut command = cmd("HGETALL");
         command.arg(taken);
@@ -303,7 +305,7 @@ impl Store for RedisStore {
         &'a self,
         project: &'a ProjectId,
         shard: &'a ShardName,
-    ) -> StoreFuture<'a, Vec<(SocketId, Bytes)>> {
+    ) -> BackplaneFuture<'a, Vec<(SocketId, Bytes)>> {
         let mut command = cmd("HGETALL");
         command.arg(self.shared.context.names.project(project).shard(shard));
         Box::pin(async move {

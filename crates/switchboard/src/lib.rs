@@ -78,10 +78,10 @@ pub use routing::reply::{IntoResponse, Reply, ReplyError, Response};
 pub use routing::request::Request;
 pub use routing::router::Router;
 pub use switchboard_backplane::{
-    Backplane, Bus, ClientAction, ClientMessage, Content, Inbox, InboxLimits, InboxPage, LocalBus,
-    MemoryStore, Page, Publication, PublishError, Reach, Receiver, ReplyAddress, Report, ReportId,
-    ReportSink, ReportSinkChange, ReportSinkListener, SeatRequest, Seated, Shard, Store, StoreError,
-    StoreFuture, Stored, StoredMessage,
+    Backplane, BackplaneError, BackplaneFuture, Bus, ClientAction, ClientMessage, Content, Inbox,
+    InboxLimits, InboxPage, LocalBus, MemoryStore, Page, Publication, PublishError, Reach, Receiver,
+    ReplyAddress, Report, ReportId, ReportSink, ReportSinkChange, ReportSinkListener, SeatRequest, Seated,
+    Shard, Store, Stored, StoredMessage,
 };
 pub use switchboard_event::{
     Audience, AudienceError, Event, IntoAudience, MessageNumber, Name, NameError, NodeId, Payload,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::future::{StoreFuture, reply};
+use crate::future::{BackplaneFuture, reply};
 use crate::idempotency::{
     CLAIM_LIFETIME, Claim, ClaimOutcome, Digest, IdempotencyStore, RESPONSE_LIFETIME, RequestKey,
 };
@@ -56,16 +56,16 @@ impl MemoryIdempotencyStore {
 }
 
 impl IdempotencyStore for MemoryIdempotencyStore {
-    fn claim<'a>(&'a self, key: &'a RequestKey) -> StoreFuture<'a, ClaimOutcome> {
+    fn claim<'a>(&'a self, key: &'a RequestKey) -> BackplaneFuture<'a, ClaimOutcome> {
         reply(self.lock().claim(key, (self.now)()))
     }
 
-    fn complete<'a>(&'a self, claim: &'a Claim, response: &'a Bytes) -> StoreFuture<'a, ()> {
+    fn complete<'a>(&'a self, claim: &'a Claim, response: &'a Bytes) -> BackplaneFuture<'a, ()> {
         self.lock().complete(claim, response, (self.now)());
         reply(())
     }
 
-    fn release<'a>(&'a self, claim: &'a Claim) -> StoreFuture<'a, ()> {
+    fn release<'a>(&'a self, claim: &'a Claim) -> BackplaneFuture<'a, ()> {
         self.lock().release(claim);
         reply(())
     }

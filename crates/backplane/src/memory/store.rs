@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use switchboard_event::{ProjectId, ShardName, SocketId, Target, UserId};
 
 use super::seats::Seats;
-use crate::future::{StoreFuture, reply};
+use crate::future::{BackplaneFuture, reply};
 use crate::local_members::LocalMembers;
 use crate::seats::{SeatRequest, Seated, Shard};
 use crate::store::{Page, Store};
@@ -34,7 +34,7 @@ impl Store for MemoryStore {
 
     fn left(&self, _: &ProjectId, _: &Target, _: SocketId) {}
 
-    fn count<'a>(&'a self, project: &'a ProjectId, target: &'a Target) -> StoreFuture<'a, usize> {
+    fn count<'a>(&'a self, project: &'a ProjectId, target: &'a Target) -> BackplaneFuture<'a, usize> {
         reply(self.local.count(project, target))
     }
 
@@ -43,15 +43,15 @@ impl Store for MemoryStore {
         project: &'a ProjectId,
         target: &'a Target,
         page: Page<SocketId>,
-    ) -> StoreFuture<'a, Vec<SocketId>> {
+    ) -> BackplaneFuture<'a, Vec<SocketId>> {
         reply(page.of(self.local.members(project, target)))
     }
 
-    fn count_users<'a>(&'a self, project: &'a ProjectId) -> StoreFuture<'a, usize> {
+    fn count_users<'a>(&'a self, project: &'a ProjectId) -> BackplaneFuture<'a, usize> {
         reply(self.local.count_users(project))
     }
 
-    fn users<'a>(&'a self, project: &'a ProjectId, page: Page<UserId>) -> StoreFuture<'a, Vec<UserId>> {
+    fn users<'a>(&'a self, project: &'a ProjectId, page: Page<UserId>) -> BackplaneFuture<'a, Vec<UserId>> {
         let mut users = Vec::new();
         self.local.for_each_target(project, &mut |target| {
             if let Target::User(id) = target {
@@ -61,7 +61,7 @@ impl Store for MemoryStore {
         reply(page.of(users))
     }
 
-    fn take_seat<'a>(&'a self, project: &'a ProjectId, request: SeatRequest) -> StoreFuture<'a, Seated> {
+    fn take_seat<'a>(&'a self, project: &'a ProjectId, request: SeatRequest) -> BackplaneFuture<'a, Seated> {
         let mut projects = self.seats();
         let seats = projects.entry(project.clone()).or_default();
         let seated = seats.take(&request);
@@ -81,7 +81,7 @@ impl Store for MemoryStore {
         }
     }
 
-    fn shards<'a>(&'a self, project: &'a ProjectId) -> StoreFuture<'a, Vec<Shard>> {
+    fn shards<'a>(&'a self, project: &'a ProjectId) -> BackplaneFuture<'a, Vec<Shard>> {
         reply(self.seats().get(project).map(Seats::list).unwrap_or_default())
     }
 }

@@ -101,7 +101,7 @@ async fn send(app: App, dispatch: Dispatch) -> Result<Dispatched, Problem> {
             evicted: Some(stored.evicted),
             ..Dispatched::default()
         }),
-        Err(EmitError::Store(error)) => {
+        Err(EmitError::Backplane(error)) => {
             // The inbox logs when it begins to fail.
             limited!(
                 DEBUG,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use switchboard_backplane::{PublishError, StoreError};
+use switchboard_backplane::{BackplaneError, PublishError};
 use switchboard_event::{AudienceError, Name, NameError, PayloadError, Target};
 use switchboard_hub::JoinError;
 
@@ -40,7 +40,7 @@ pub enum EmitError {
     NotAUser(Target),
     /// The store failed; the message may not be stored.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Backplane(#[from] BackplaneError),
 }
 
 /// A request to a client has no reply.
@@ -184,7 +184,7 @@ pub enum QueryError {
     /// The name in the query is empty or too long.
     #[error(transparent)]
     Name(#[from] NameError),
-    /// The shared store did not answer.
+    /// The backplane did not answer.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Backplane(#[from] BackplaneError),
 }

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use switchboard::{
-    App, Bus, Content, Index, Koji, LocalBus, MemoryStore, Page, ProjectId, Publication, Reach, Receiver,
-    SeatRequest, Seated, Shard, ShardName, SocketId, Store, StoreError, StoreFuture, Target, UserId,
+    App, BackplaneError, BackplaneFuture, Bus, Content, Index, Koji, LocalBus, MemoryStore, Page, ProjectId,
+    Publication, Reach, Receiver, SeatRequest, Seated, Shard, ShardName, SocketId, Store, Target, UserId,
 };
 use switchboard_testkit::{KojiPeer, TestServer};
 
@@ -55,7 +55,7 @@ impl Store for SharedStore {
 
     fn left(&self, _: &ProjectId, _: &Target, _: SocketId) {}
 
-    fn count<'a>(&'a self, project: &'a ProjectId, target: &'a Target) -> StoreFuture<'a, usize> {
+    fn count<'a>(&'a self, project: &'a ProjectId, target: &'a Target) -> BackplaneFuture<'a, usize> {
         self.state.seats.count(project, target)
     }
 
@@ -64,19 +64,19 @@ impl Store for SharedStore {
         project: &'a ProjectId,
         target: &'a Target,
         page: Page<SocketId>,
-    ) -> StoreFuture<'a, Vec<SocketId>> {
+    ) -> BackplaneFuture<'a, Vec<SocketId>> {
         self.state.seats.members(project, target, page)
     }
 
-    fn count_users<'a>(&'a self, project: &'a ProjectId) -> StoreFuture<'a, usize> {
+    fn count_users<'a>(&'a self, project: &'a ProjectId) -> BackplaneFuture<'a, usize> {
         self.state.seats.count_users(project)
     }
 
-    fn users<'a>(&'a self, project: &'a ProjectId, page: Page<UserId>) -> StoreFuture<'a, Vec<UserId>> {
+    fn users<'a>(&'a self, project: &'a ProjectId, page: Page<UserId>) -> BackplaneFuture<'a, Vec<UserId>> {
         self.state.seats.users(project, page)
     }
 
-    fn take_seat<'a>(&'a self, project: &'a ProjectId, request: SeatRequest) -> StoreFuture<'a, Seated> {
+    fn take_seat<'a>(&'a self, project: &'a ProjectId, request: SeatRequest) -> BackplaneFuture<'a, Seated> {
         self.state.seats.take_seat(project, request)
     }
 
@@ -87,7 +87,7 @@ impl Store for SharedStore {
         });
     }
 
-    fn shards<'a>(&'a self, project: &'a ProjectId) -> StoreFuture<'a, Vec<Shard>> {
+    fn shards<'a>(&'a self, project: &'a ProjectId) -> BackplaneFuture<'a, Vec<Shard>> {
         self.state.seats.shards(project)
     }
 
@@ -101,10 +101,10 @@ impl Store for SharedStore {
         &'a self,
         project: &'a ProjectId,
         shard: &'a ShardName,
-    ) -> StoreFuture<'a, Vec<(SocketId, Bytes)>> {
+    ) -> BackplaneFuture<'a, Vec<(SocketId, Bytes)>> {
         self.state.reads.fetch_add(1, Ordering::Relaxed);
         if self.state.down.load(Ordering::Relaxed) {
-            return Box::pin(async { Err(StoreError("the store is down".into())) });
+            return Box::pin(async { Err(BackplaneError("the store is down".into())) });
         }
         let all = self.state.descriptions.lock().unwrap();
         let here = all.get(&(project.clone(), shard.clone())).cloned().unwrap_or_default();

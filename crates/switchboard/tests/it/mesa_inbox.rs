@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde_json::json;
 use switchboard::{
-    App, Content, Event, Inbox, InboxLimits, InboxPage, Limits, Mesa, MesaSettings, MessageNumber, ProjectId,
-    Publication, Receiver, SocketId, StoreError, StoreFuture, Stored, Target, UserId,
+    App, BackplaneError, BackplaneFuture, Content, Event, Inbox, InboxLimits, InboxPage, Limits, Mesa,
+    MesaSettings, MessageNumber, ProjectId, Publication, Receiver, SocketId, Stored, Target, UserId,
 };
 use switchboard_disk::DiskInbox;
 use switchboard_testkit::raw::frame;
@@ -345,7 +345,7 @@ impl Inbox for FailingInbox {
         project: &'a ProjectId,
         users: &'a [UserId],
         event: &'a Event,
-    ) -> StoreFuture<'a, Stored> {
+    ) -> BackplaneFuture<'a, Stored> {
         self.inbox.put(project, users, event)
     }
 
@@ -356,10 +356,10 @@ impl Inbox for FailingInbox {
         socket: SocketId,
         after: Option<MessageNumber>,
         max: usize,
-    ) -> StoreFuture<'a, InboxPage> {
+    ) -> BackplaneFuture<'a, InboxPage> {
         let decrement = |left: usize| left.checked_sub(1);
         if self.failures.fetch_update(Ordering::Relaxed, Ordering::Relaxed, decrement).is_ok() {
-            return Box::pin(async { Err(StoreError("the store is unavailable".into())) });
+            return Box::pin(async { Err(BackplaneError("the store is unavailable".into())) });
         }
         self.inbox.open(project, user, socket, after, max)
     }
@@ -372,7 +372,7 @@ impl Inbox for FailingInbox {
         self.inbox.release(project, user, socket);
     }
 
-    fn clear<'a>(&'a self, project: &'a ProjectId, user: &'a UserId) -> StoreFuture<'a, ()> {
+    fn clear<'a>(&'a self, project: &'a ProjectId, user: &'a UserId) -> BackplaneFuture<'a, ()> {
         self.inbox.clear(project, user)
     }
 }

@@ -1,7 +1,7 @@
 //! Sending to original Mesa servers as an original Dispatcher does.
 
 use redis::{FromRedisValue, RedisError, cmd};
-use switchboard_backplane::StoreError;
+use switchboard_backplane::BackplaneError;
 
 use super::dispatch_script::DISPATCH;
 use super::messages::{self, EVERYONE};
@@ -28,7 +28,7 @@ pub struct LegacyMessage<'a> {
 impl Publisher {
     /// Sends a message to original Mesa servers, and to nodes that are bridged to them, as an original
     /// Dispatcher does. Returns the number of users for whom it is stored. Not in a cluster.
-    pub async fn dispatch_to_legacy(&self, message: &LegacyMessage<'_>) -> Result<usize, StoreError> {
+    pub async fn dispatch_to_legacy(&self, message: &LegacyMessage<'_>) -> Result<usize, BackplaneError> {
         Ok(self.dispatch(message).await?)
     }
 

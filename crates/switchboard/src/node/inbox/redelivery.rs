@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::json;
-use switchboard_backplane::{Inbox, InboxPage, StoreError};
+use switchboard_backplane::{BackplaneError, Inbox, InboxPage};
 use switchboard_event::{Event, MessageNumber, Payload, SocketId, UserId};
 use switchboard_hub::Session;
 use switchboard_log::{limited, printable_error};
@@ -67,7 +67,7 @@ impl Redelivery {
         &mut self,
         after: Option<MessageNumber>,
         max: usize,
-    ) -> Result<InboxPage, StoreError> {
+    ) -> Result<InboxPage, BackplaneError> {
         let project = &self.session.project.id;
         let page = self.inbox.open(project, &self.user, self.session.id, after, max).await;
         self.has_turn |= page.as_ref().is_ok_and(|page| !page.messages.is_empty());
@@ -82,7 +82,7 @@ impl Redelivery {
     }
 
     /// Logs an error of the inbox. While the inbox is down, which it logs itself, every login fails.
-    pub(crate) fn log_failure(&self, error: &StoreError, consequence: &'static str) {
+    pub(crate) fn log_failure(&self, error: &BackplaneError, consequence: &'static str) {
         if self.inbox.is_up() {
             limited!(WARN, error = printable_error(error), consequence, "inbox of a user failed");
         } else {

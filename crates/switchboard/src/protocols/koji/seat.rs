@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use switchboard_backplane::{SeatRequest, Seated, Store, StoreError};
+use switchboard_backplane::{BackplaneError, SeatRequest, Seated, Store};
 use switchboard_event::{Payload, ProjectId, ShardName, SocketId};
 use switchboard_wire::koji;
 use switchboard_ws::frame::{OpCode, encode_with};
@@ -48,7 +48,7 @@ pub(crate) enum SeatError {
     #[error("the project has its most clients")]
     Full,
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(#[from] BackplaneError),
 }
 
 impl From<SeatError> for AdmissionError {
