@@ -29,8 +29,7 @@ pub use inbox::{Inbox, InboxLimits, InboxPage, Stored, StoredMessage};
 pub use local_members::LocalMembers;
 pub use memory::{LocalBus, MemoryIdempotencyStore, MemoryStore};
 pub use report_sink::{
-    ClientAction, ClientMessage, ReplyAddress, Report, ReportId, ReportSink, ReportSinkChange,
-    ReportSinkListener,
+    ClientAction, ClientMessage, ReplyAddress, Report, ReportId, ReportSink, WorkerChange, WorkerListener,
 };
 pub use seats::{SeatRequest, Seated, Shard};
 pub use store::{Page, Store};

@@ -93,7 +93,7 @@ impl fmt::Display for ReportId {
 
 /// A worker joined or left.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReportSinkChange {
+pub struct WorkerChange {
     /// The project that it serves.
     pub project: ProjectId,
     /// The id of the worker.
@@ -105,12 +105,12 @@ pub struct ReportSinkChange {
 }
 
 /// Receives changes of the workers. Must not block.
-pub type ReportSinkListener = Box<dyn Fn(ReportSinkChange) + Send + Sync>;
+pub type WorkerListener = Box<dyn Fn(WorkerChange) + Send + Sync>;
 
 /// Passes reports to workers.
 pub trait ReportSink: Send + Sync + 'static {
     /// Called once, before any other method.
-    fn start(&self, _listener: ReportSinkListener) {}
+    fn start(&self, _listener: WorkerListener) {}
 
     /// Returns true if a worker takes reports of the project; with `needs_reply`, if one can also reply.
     fn accepts(&self, project: &ProjectId, needs_reply: bool) -> bool;

@@ -15,7 +15,7 @@ pub mod worker;
 use std::sync::Arc;
 
 use metrics::{Counter, counter};
-use switchboard_backplane::{Report, ReportSink, ReportSinkListener};
+use switchboard_backplane::{Report, ReportSink, WorkerListener};
 use switchboard_event::ProjectId;
 
 use crate::context::Context;
@@ -64,7 +64,7 @@ impl RedisReportSink {
 }
 
 impl ReportSink for RedisReportSink {
-    fn start(&self, on_change: ReportSinkListener) {
+    fn start(&self, on_change: WorkerListener) {
         let _ = self.shared.on_change.set(on_change);
         // Wakes the sender, which then announces the current receivers.
         self.shared.wake.notify_one();

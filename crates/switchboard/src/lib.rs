@@ -80,8 +80,8 @@ pub use routing::router::Router;
 pub use switchboard_backplane::{
     Backplane, BackplaneError, BackplaneFuture, Bus, ClientAction, ClientMessage, Content, Inbox,
     InboxLimits, InboxPage, LocalBus, MemoryStore, Page, Publication, PublishError, Reach, Receiver,
-    ReplyAddress, Report, ReportId, ReportSink, ReportSinkChange, ReportSinkListener, SeatRequest, Seated,
-    Shard, Store, Stored, StoredMessage,
+    ReplyAddress, Report, ReportId, ReportSink, SeatRequest, Seated, Shard, Store, Stored, StoredMessage,
+    WorkerChange, WorkerListener,
 };
 pub use switchboard_event::{
     Audience, AudienceError, Event, IntoAudience, MessageNumber, Name, NameError, NodeId, Payload,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use metrics::{Counter, counter};
 use redis::{PushInfo, PushKind, RedisResult, Value};
-use switchboard_backplane::ReportSinkChange;
+use switchboard_backplane::WorkerChange;
 use switchboard_event::ProjectId;
 use switchboard_log::printable;
 use tokio::time::{Instant, sleep_until};
@@ -106,7 +106,7 @@ impl ReportSender {
             return;
         }
         let now = self.shared.receiver_keys();
-        let change = |(project, group, id): &ReceiverKey, joined| ReportSinkChange {
+        let change = |(project, group, id): &ReceiverKey, joined| WorkerChange {
             project: project.clone(),
             worker: id.clone(),
             group: group.clone(),

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
-use switchboard_backplane::ReportSinkListener;
+use switchboard_backplane::WorkerListener;
 use switchboard_event::{Name, ProjectId};
 use tokio::sync::{Notify, watch};
 
@@ -23,7 +23,7 @@ pub(super) struct ReportsShared {
     pub(super) groups_changed: AtomicBool,
     /// Wakes the sender.
     pub(super) wake: Notify,
-    pub(super) on_change: OnceLock<ReportSinkListener>,
+    pub(super) on_change: OnceLock<WorkerListener>,
     pub(super) is_up: watch::Sender<bool>,
     /// Number of the last report that was sent.
     pub(super) sent: watch::Sender<u64>,

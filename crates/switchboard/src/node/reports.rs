@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use serde_json::json;
-use switchboard_backplane::{ClientAction, Report, ReportSink, ReportSinkChange};
+use switchboard_backplane::{ClientAction, Report, ReportSink, WorkerChange};
 use switchboard_event::{Payload, Protocol};
 use switchboard_hub::Session;
 
@@ -66,8 +66,8 @@ pub(crate) fn start(node: &Arc<Node>) {
 }
 
 /// Calls the hooks for a worker that connected or disconnected.
-fn notify_of_worker(node: &Node, change: &ReportSinkChange) {
-    let ReportSinkChange { project, worker, group, joined } = change;
+fn notify_of_worker(node: &Node, change: &WorkerChange) {
+    let WorkerChange { project, worker, group, joined } = change;
     let event = if *joined { SystemEvent::PortalJoin } else { SystemEvent::PortalLeave };
     if let Some(hooks) = node.hooks(event) {
         let data = json!({ "portal": worker, "group": group, "project": project });
