@@ -68,14 +68,13 @@ pub enum PublishError {
     Disconnected,
 }
 
-/// Which sockets of its own node have received a publication.
+/// What the bus does when no other node receives a publication.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reach {
-    /// Some have, or it does not matter.
-    Some,
-    /// None has. If no other node receives the publication either, the bus calls [`Receiver::unreached`], as far as it
-    /// can know.
-    Nobody,
+pub enum IfUnreached {
+    /// Nothing: a socket of its own node has received it, or a loss does not matter.
+    Ignore,
+    /// Calls [`Receiver::unreached`], as far as it can know.
+    Notify,
 }
 
 /// The end of the bus on a node. The hub implements it.
@@ -83,7 +82,7 @@ pub trait Receiver: Send + Sync {
     /// Takes one publication. Called in publication order; must not block.
     fn receive(&self, publication: Publication);
 
-    /// A publication of this node with [`Reach::Nobody`] reached no other node either.
+    /// A publication of this node with [`IfUnreached::Notify`] reached no other node either.
     fn unreached(&self);
 
     /// Publications of other nodes may have been lost until now.
@@ -104,7 +103,7 @@ pub trait Bus: Send + Sync + 'static {
     /// Queues a publication for every other node that is subscribed to a target of the audience; each gets it
     /// once. [`Target::Socket`] reaches the node of the socket, if that node is subscribed to
     /// [`Target::Everyone`] of the project. Does not block; an error means that the publication was dropped.
-    fn publish(&self, publication: &Publication, reach: Reach) -> Result<(), PublishError>;
+    fn publish(&self, publication: &Publication, if_unreached: IfUnreached) -> Result<(), PublishError>;
 
     /// Subscribes this node to a target. [`Target::Everyone`] includes the node's own sockets of the project.
     /// Must not block.

@@ -20,7 +20,7 @@ mod seats;
 mod store;
 
 pub use backplane::Backplane;
-pub use bus::{Bus, Content, Publication, PublishError, Reach, Receiver};
+pub use bus::{Bus, Content, IfUnreached, Publication, PublishError, Receiver};
 pub use future::{BackplaneError, BackplaneFuture, BoxFuture};
 pub use idempotency::{
     CLAIM_LIFETIME, Claim, ClaimOutcome, Digest, IdempotencyStore, RESPONSE_LIFETIME, RequestKey,

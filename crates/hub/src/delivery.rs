@@ -40,7 +40,7 @@ pub struct Delivered {
 
 impl Delivered {
     /// Returns true if no socket of this node was addressed.
-    pub fn is_nobody(&self) -> bool {
+    pub fn addressed_nobody(&self) -> bool {
         *self == Delivered::default()
     }
 }

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::Bytes;
-use switchboard_backplane::{Bus, Content, LocalMembers, Publication, PublishError, Reach, Receiver, Store};
+use switchboard_backplane::{
+    Bus, Content, IfUnreached, LocalMembers, Publication, PublishError, Receiver, Store,
+};
 use switchboard_event::{
     Audience, DeliveryClass, MessageNumber, Parcel, ProjectId, Protocol, SocketId, Target,
 };
@@ -303,13 +305,13 @@ impl Hub {
     /// result covers this node. A message that is lost is counted in [`HubStats`].
     pub fn send(&self, project: &ProjectId, audience: &Audience, parcel: &Parcel, scope: Scope) -> Delivered {
         let delivered = self.deliver(project, audience, parcel);
-        let is_unreached = delivered.is_nobody() && self.names_absent_clients(project, audience);
-        let reach = if is_unreached { Reach::Nobody } else { Reach::Some };
+        let is_unreached = delivered.addressed_nobody() && self.expects_recipient(project, audience);
+        let if_unreached = if is_unreached { IfUnreached::Notify } else { IfUnreached::Ignore };
         if scope == Scope::AllNodes && !self.is_local(audience) {
             let content = Content::Event { event: parcel.event.clone(), class: parcel.class };
             // A loss is counted; the sender cannot react to it.
-            let _ = self.publish_to_others(project, audience, content, reach);
-        } else if reach == Reach::Nobody {
+            let _ = self.publish_to_others(project, audience, content, if_unreached);
+        } else if is_unreached {
             self.unreached();
         }
         delivered
@@ -324,13 +326,13 @@ impl Hub {
     ) -> Result<(), PublishError> {
         match self.is_local(audience) {
             true => Ok(()),
-            false => self.publish_to_others(project, audience, content, Reach::Some),
+            false => self.publish_to_others(project, audience, content, IfUnreached::Ignore),
         }
     }
 
-    /// Returns true if the audience names single users or sockets, which should exist, and none is on this node. A room
-    /// may be empty, and an excluded client need not receive anything.
-    fn names_absent_clients(&self, project: &ProjectId, audience: &Audience) -> bool {
+    /// Returns true if an audience that reached nobody on this node should reach somebody: it names single users or
+    /// sockets, and its exceptions exclude none of this node's. A room may be empty.
+    fn expects_recipient(&self, project: &ProjectId, audience: &Audience) -> bool {
         let is_client = |target: &Target| matches!(target, Target::User(_) | Target::Socket(_));
         let to = &audience.to;
         !to.is_empty() && to.iter().all(is_client) && {
@@ -350,10 +352,10 @@ impl Hub {
         project: &ProjectId,
         audience: &Audience,
         content: Content,
-        reach: Reach,
+        if_unreached: IfUnreached,
     ) -> Result<(), PublishError> {
         let publication = Publication { project: project.clone(), audience: audience.clone(), content };
-        self.bus.publish(&publication, reach).inspect_err(|error| {
+        self.bus.publish(&publication, if_unreached).inspect_err(|error| {
             let stats = &self.delivery.stats;
             let lost = if *error == PublishError::Full { &stats.bus_full } else { &stats.bus_disconnected };
             lost.fetch_add(1, Ordering::Relaxed);

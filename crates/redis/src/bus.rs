@@ -15,7 +15,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use metrics::{Counter, counter};
 use redis::{PushInfo, PushKind, Value};
-use switchboard_backplane::{BoxFuture, Bus, Content, Publication, PublishError, Reach, Receiver};
+use switchboard_backplane::{BoxFuture, Bus, Content, IfUnreached, Publication, PublishError, Receiver};
 use switchboard_event::{ProjectId, Target};
 
 use crate::context::Context;
@@ -168,7 +168,7 @@ impl RedisBus {
         let commands = self.bridge.iter().flat_map(|bridge| bridge.encode(publication));
         commands
             .into_iter()
-            .try_for_each(|command| self.publish_queue.push(Outbound::Bridge(command), Reach::Some))
+            .try_for_each(|command| self.publish_queue.push(Outbound::Bridge(command), IfUnreached::Ignore))
     }
 
     /// The channels for a target. A subscription to everyone includes the channel for single sockets of this node.
@@ -215,14 +215,15 @@ impl Bus for RedisBus {
         let _ = self.receiver.set(receiver);
     }
 
-    fn publish(&self, publication: &Publication, reach: Reach) -> Result<(), PublishError> {
+    fn publish(&self, publication: &Publication, if_unreached: IfUnreached) -> Result<(), PublishError> {
         let names = self.context.names.project(&publication.project);
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let stamp = Stamp { node: self.context.node, number };
         let Some(outbound) = Outbound::of(&names, publication, stamp) else { return Ok(()) };
         // Original servers may have receivers.
-        let reach = if self.is_bridged(&publication.project) { Reach::Some } else { reach };
-        self.publish_queue.push(outbound, reach)?;
+        let if_unreached =
+            if self.is_bridged(&publication.project) { IfUnreached::Ignore } else { if_unreached };
+        self.publish_queue.push(outbound, if_unreached)?;
         self.publish_to_bridge(publication)
     }
 

@@ -78,8 +78,8 @@ pub use routing::reply::{IntoResponse, Reply, ReplyError, Response};
 pub use routing::request::Request;
 pub use routing::router::Router;
 pub use switchboard_backplane::{
-    Backplane, BackplaneError, BackplaneFuture, Bus, ClientAction, ClientMessage, Content, Inbox,
-    InboxLimits, InboxPage, LocalBus, MemoryStore, Page, Publication, PublishError, Reach, Receiver,
+    Backplane, BackplaneError, BackplaneFuture, Bus, ClientAction, ClientMessage, Content, IfUnreached,
+    Inbox, InboxLimits, InboxPage, LocalBus, MemoryStore, Page, Publication, PublishError, Receiver,
     ReplyAddress, Report, ReportId, ReportSink, SeatRequest, Seated, Shard, Store, Stored, StoredMessage,
     WorkerChange, WorkerListener,
 };

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 
 use switchboard_event::{NodeId, ProjectId, Target};
 
-use crate::bus::{Bus, Publication, PublishError, Reach, Receiver};
+use crate::bus::{Bus, IfUnreached, Publication, PublishError, Receiver};
 
 /// The bus of a single node, or of several nodes in one process, each with a bus of one
 /// [`LocalBus::connected`] set.
@@ -70,13 +70,13 @@ impl Bus for LocalBus {
         self.update_own(|peer| peer.receiver = Some(receiver));
     }
 
-    fn publish(&self, publication: &Publication, reach: Reach) -> Result<(), PublishError> {
+    fn publish(&self, publication: &Publication, if_unreached: IfUnreached) -> Result<(), PublishError> {
         // The lock is released first: receiving takes the locks of member sets, and member sets subscribe
         // while they hold theirs.
         let receivers = self.receivers_of(publication);
         receivers.iter().for_each(|receiver| receiver.receive(publication.clone()));
         if receivers.is_empty()
-            && reach == Reach::Nobody
+            && if_unreached == IfUnreached::Notify
             && let Some(own) = self.own.get().and_then(Weak::upgrade)
         {
             own.unreached();

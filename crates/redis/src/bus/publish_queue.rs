@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use metrics::{Counter, Gauge, counter, gauge};
 use redis::{RedisResult, Value};
-use switchboard_backplane::{PublishError, Reach};
+use switchboard_backplane::{IfUnreached, PublishError};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
 
@@ -40,13 +40,13 @@ pub(super) struct PublishQueue {
     on_unreached: OnUnreached,
 }
 
-/// Called for each publication with [`Reach::Nobody`] that no other node is subscribed to.
+/// Called for each publication with [`IfUnreached::Notify`] that no other node is subscribed to.
 pub(super) type OnUnreached = Box<dyn Fn() + Send + Sync>;
 
 /// A publication in the queue.
 struct Queued {
     since: Instant,
-    reach: Reach,
+    if_unreached: IfUnreached,
     outbound: Outbound,
 }
 
@@ -112,7 +112,7 @@ impl PublishQueue {
     }
 
     /// Fails without a connection, and at the bound.
-    pub(super) fn push(&self, outbound: Outbound, reach: Reach) -> Result<(), PublishError> {
+    pub(super) fn push(&self, outbound: Outbound, if_unreached: IfUnreached) -> Result<(), PublishError> {
         let mut queue = self.lock();
         if !queue.is_up {
             return Err(PublishError::Disconnected);
@@ -123,7 +123,7 @@ impl PublishQueue {
         }
         queue.bytes += outbound.bytes();
         self.meters.queued_bytes.set(queue.bytes as f64);
-        queue.queued.push_back(Queued { since: Instant::now(), reach, outbound });
+        queue.queued.push_back(Queued { since: Instant::now(), if_unreached, outbound });
         if queue.queued.len() == 1 {
             self.filled.notify_one();
         }
@@ -163,10 +163,9 @@ impl PublishQueue {
         self.lock().in_flight = 0;
         self.meters.published.increment(taken.len() as u64);
         // The last reply to each publication contains the numbers of its subscribers.
-        let unreached = taken
-            .iter()
-            .zip(ends)
-            .filter(|(queued, end)| queued.reach == Reach::Nobody && subscribers(&replies[end - 1]) == 0);
+        let unreached = taken.iter().zip(ends).filter(|(queued, end)| {
+            queued.if_unreached == IfUnreached::Notify && subscribers(&replies[end - 1]) == 0
+        });
         unreached.for_each(|_| (self.on_unreached)());
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! The bridge to legacy Mesa servers and Dispatchers: the keys and the channel messages that they share
 //! with ours. The tests read and write them as legacy software does.
 
-use switchboard_backplane::{Backplane, Content, Publication, Reach, SeatRequest};
+use switchboard_backplane::{Backplane, Content, IfUnreached, Publication, SeatRequest};
 use switchboard_event::{Audience, NodeId, ProjectId, ShardName, SocketId, Target};
 use switchboard_hub::Scope;
 use switchboard_redis::{ConnectError, EmitBridge, MesaBridge, Mode, Options, Redis};
@@ -119,7 +119,7 @@ async fn events_are_published_for_legacy_servers_only_if_so_configured() {
     send(Audience::from(user("7")).and(user("8")).and(user("7")).and(user("9")).except(user("9")), "@op/7/U");
     let close = Content::Close { code: 4000, reason: "bye".into() };
     let (project, audience) = (mesa().project, user("9").into());
-    one.redis.bus().publish(&Publication { project, audience, content: close }, Reach::Some).unwrap();
+    one.redis.bus().publish(&Publication { project, audience, content: close }, IfUnreached::Ignore).unwrap();
     let head = format!(r#"{{"switchboard":"{}","message":"#, one.redis.bus().node());
     for message in [
         r#"{"op":0,"d":{},"t":"all"},"recipients":["*"]}"#,

@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use switchboard::{
-    App, BackplaneError, BackplaneFuture, Bus, Content, Index, Koji, LocalBus, MemoryStore, Page, ProjectId,
-    Publication, Reach, Receiver, SeatRequest, Seated, Shard, ShardName, SocketId, Store, Target, UserId,
+    App, BackplaneError, BackplaneFuture, Bus, Content, IfUnreached, Index, Koji, LocalBus, MemoryStore,
+    Page, ProjectId, Publication, Receiver, SeatRequest, Seated, Shard, ShardName, SocketId, Store, Target,
+    UserId,
 };
 use switchboard_testkit::{KojiPeer, TestServer};
 
@@ -44,7 +45,7 @@ impl SharedStore {
             let content = Content::ShardChanged(shard.clone());
             let audience = Target::shard(shard).into();
             self.bus
-                .publish(&Publication { project: project.clone(), audience, content }, Reach::Some)
+                .publish(&Publication { project: project.clone(), audience, content }, IfUnreached::Ignore)
                 .unwrap();
         }
     }

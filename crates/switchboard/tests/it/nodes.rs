@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use switchboard::{
-    App, Audience, Bus, CommandError, Content, Identity, JoinError, Koji, Limits, LocalBus, MembershipError,
-    NodeError, NodeId, ProjectId, Publication, PublishError, Reach, Receiver, RequestError, SocketId,
-    TagName, Target, UserId,
+    App, Audience, Bus, CommandError, Content, Identity, IfUnreached, JoinError, Koji, Limits, LocalBus,
+    MembershipError, NodeError, NodeId, ProjectId, Publication, PublishError, Receiver, RequestError,
+    SocketId, TagName, Target, UserId,
 };
 use switchboard_testkit::{KojiPeer, Peer, TestServer};
 
@@ -237,7 +237,7 @@ impl Bus for DisconnectedBus {
         self.0.start(receiver);
     }
 
-    fn publish(&self, _: &Publication, _: Reach) -> Result<(), PublishError> {
+    fn publish(&self, _: &Publication, _: IfUnreached) -> Result<(), PublishError> {
         Err(PublishError::Disconnected)
     }
 
