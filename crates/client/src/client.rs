@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use switchboard_event::Payload;
 use tokio::sync::{mpsc, watch};
 
-use crate::error::{ConnectError, EmitError, RequestError};
+use crate::error::{ConnectError, EmitError, NO_HANDLER, RequestError};
 use crate::listeners::{ReplyFuture, Subscription};
 use crate::options::Options;
 use crate::shared::{Command, Shared};
@@ -56,7 +56,8 @@ impl Client {
     }
 
     /// Sends a request and waits for the reply, at most the request time-out of the options (10 s). A lost
-    /// connection fails it at once.
+    /// connection fails it at once. If the server has no handler for the event, the error is
+    /// [`Refused`](RequestError::Refused) with the code [`NO_HANDLER`].
     pub async fn request<R: DeserializeOwned>(
         &self,
         event: &str,
@@ -225,9 +226,23 @@ fn read_reply<R: DeserializeOwned>(reply: &Payload) -> Result<R, RequestError> {
         error: String,
         code: String,
     }
+    if let Some(message) = no_handler(reply) {
+        return Err(RequestError::Refused { code: NO_HANDLER.to_owned(), message });
+    }
     // serde would also deserialize the struct from an array.
     if let (true, Ok(Refusal { error, code })) = (reply.is_object(), reply.to()) {
         return Err(RequestError::Refused { code, message: error });
     }
     reply.to().map_err(RequestError::Decode)
+}
+
+/// Returns the text of the reply to an event that has no handler. It is the original server's and has no code.
+fn no_handler(reply: &Payload) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct OnlyError {
+        error: String,
+    }
+    let OnlyError { error } = reply.is_object().then(|| reply.to().ok())??;
+    error.starts_with("No handler for: ").then_some(error)
 }

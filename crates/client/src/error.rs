@@ -50,6 +50,9 @@ pub enum EmitError {
     Busy,
 }
 
+/// The code of [`RequestError::Refused`] if the server has no handler for the event; check the event's name.
+pub const NO_HANDLER: &str = "no_handler";
+
 /// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -63,10 +66,10 @@ pub enum RequestError {
     /// The connection was lost before the reply arrived. The server may have handled the request.
     #[error("connection lost before the reply arrived")]
     Disconnected,
-    /// The server replied with an error.
+    /// The server replied with an error, or has no handler for the event.
     #[error("refused: {message}")]
     Refused {
-        /// A stable identifier, such as `bad_data`.
+        /// A stable identifier, such as `bad_data`, or [`NO_HANDLER`].
         code: String,
         /// A description for humans.
         message: String,

@@ -33,7 +33,7 @@ mod shared;
 mod tls;
 
 pub use client::{Client, Namespace};
-pub use error::{ConnectError, EmitError, RequestError};
+pub use error::{ConnectError, EmitError, NO_HANDLER, RequestError};
 pub use listeners::Subscription;
 pub use options::Options;
 pub use switchboard_event::{Payload, PayloadError};

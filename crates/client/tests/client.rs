@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use switchboard::{App, Data, Payload, Reply, Request, serve};
-use switchboard_client::{Client, ConnectError, EmitError, Options, RequestError};
+use switchboard_client::{Client, ConnectError, EmitError, NO_HANDLER, Options, RequestError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -70,6 +70,27 @@ async fn an_error_reply_is_distinguished_from_a_reply_of_the_wrong_type() {
     assert!(matches!(refused, RequestError::Refused { code, .. } if code == "bad_data"));
     let wrong = client.request::<String>("/add", &(1, 2)).await.unwrap_err();
     assert!(matches!(wrong, RequestError::Decode(_)));
+}
+
+#[tokio::test]
+async fn a_request_that_has_no_handler_is_refused_with_the_code_no_handler() {
+    let similar = async || Reply(json!({ "error": "No handler for: x", "tries": 3 }));
+    let app = App::new().on("/game/similar", similar);
+    let client = Client::connect(&start(app).await).await.unwrap();
+    let mistyped = [
+        client.request::<Value>("/gmae", &()).await,
+        client.ns("/game").request("/similr", &()).await,
+        client.request("@connection", &()).await,
+        client.request(&"/x".repeat(200), &()).await,
+    ];
+    for refused in mistyped {
+        let error = refused.expect_err("nothing handles it");
+        assert!(matches!(&error, RequestError::Refused { code, .. } if code == NO_HANDLER), "{error:?}");
+    }
+    let error = client.request::<Value>("/gmae", &()).await.expect_err("nothing handles it");
+    assert_eq!(error.to_string(), "refused: No handler for: /gmae");
+    let reply = client.ns("/game").request::<Value>("/similar", &()).await.expect("a handler replied");
+    assert_eq!(reply["tries"], 3, "a reply with other members is a result");
 }
 
 #[tokio::test]

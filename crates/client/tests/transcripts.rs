@@ -9,7 +9,7 @@ use std::path::Path;
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use switchboard_client::{Client, Payload, RequestError};
+use switchboard_client::{Client, NO_HANDLER, Payload, RequestError};
 use switchboard_testkit::soon;
 use switchboard_testkit::transcript::{ANY, Line, Step, matches, parse};
 use tokio::net::{TcpListener, TcpStream};
@@ -180,6 +180,10 @@ impl Pair {
         match (&frame["data"]["error"], &frame["data"]["code"]) {
             (Value::String(error), Value::String(stable)) => assert!(
                 matches!(&reply, Err(RequestError::Refused { code, message }) if code == stable && message == error),
+                "{at}\nreceived {reply:?}"
+            ),
+            (Value::String(error), Value::Null) if error.starts_with("No handler for: ") => assert!(
+                matches!(&reply, Err(RequestError::Refused { code, message }) if code == NO_HANDLER && message == error),
                 "{at}\nreceived {reply:?}"
             ),
             _ => assert_eq!(reply.unwrap_or_else(|error| panic!("{at}: {error}")), frame["data"], "{at}"),

@@ -8,6 +8,7 @@ import { z } from "zod";
 
 import { EmitClient, RefusedError, type EmitClientOptions, type StateChange } from "../../src/client/index.js";
 import { rejectionCode, thrownCode } from "../support/errorCode.js";
+import { FakeServer } from "../support/fakeServer.js";
 import { ReceiveQueue } from "../support/receiveQueue.js";
 import { freePort, startServer, type Server } from "../support/server.js";
 
@@ -111,6 +112,25 @@ describe("a client", () => {
     const refused = client.request("/announce", { to: "nowhere", data: 1 });
     await expect(refused).rejects.toBeInstanceOf(RefusedError);
     await expect(refused).rejects.toMatchObject({ code: "refused", serverCode: expect.any(String) });
+  });
+
+  test("rejects a request whose event nothing handles, and reports similar replies of handlers as results", async () => {
+    const client = await EmitClient.connect(server.url, { WebSocket });
+    open.push(client as EmitClient<never>);
+    for (const refused of [client.request("/jion"), client.ns("/game").request("/lobby")]) {
+      await expect(refused).rejects.toBeInstanceOf(RefusedError);
+      await expect(refused).rejects.toMatchObject({ name: "RefusedError", code: "no_handler", serverCode: "no_handler" });
+    }
+    await expect(client.request("/jion")).rejects.toThrow("No handler for: /jion");
+    const fake = await FakeServer.start();
+    const [similar, peer] = [await EmitClient.connect(fake.url, { WebSocket }), await fake.sockets.next()];
+    for (const data of [{ error: "No handler for: x", tries: 3 }, { error: "No handler" }, ["No handler for: x"], "No handler for: x"]) {
+      const reply = similar.request("/x");
+      peer.send({ type: "ack", ackId: (await peer.next())["ackId"], data });
+      expect(await reply).toEqual(data);
+    }
+    await similar.close();
+    await fake.stop();
   });
 
   test("raises @any for events of every name", async () => {

@@ -17,6 +17,10 @@ const NAMES = ["__proto__", "constructor", "toString", "hasOwnProperty", "valueO
 /** An object with these names as members, as JSON.parse makes it. */
 const members = () => JSON.parse(`{${NAMES.map((name) => `"${name}":{"polluted":true}`).join()}}`) as Record<string, unknown>;
 
+/** The error for a request that no handler of the server takes. */
+const noHandler = (event: string) =>
+  expect.objectContaining({ name: "RefusedError", code: "no_handler", message: `No handler for: ${event}` }) as Error;
+
 let server: Server;
 const opened: (EmitClient<never> | Dispatch)[] = [];
 
@@ -55,8 +59,8 @@ describe.each(NAMES)("%s", (name) => {
     remove();
     await client.request("/to", { id, event: name, data: 3 });
     expect(received.pending).toEqual([]);
-    expect(await client.request(name)).toEqual({ error: `No handler for: ${name}` });
-    expect(await client.ns(name).request(name)).toEqual({ error: `No handler for: ${name}${name}` });
+    await expect(client.request(name)).rejects.toEqual(noHandler(name));
+    await expect(client.ns(name).request(name)).rejects.toEqual(noHandler(name + name));
     client.set(name, 4);
     expect(client.get(name)).toBe(4);
   });
@@ -71,7 +75,7 @@ describe.each(NAMES)("%s", (name) => {
     await client.request("/to", { id, event: name, data: 1 });
     expect(await received.next()).toBe(1);
     client.emit(name, {});
-    expect(await client.request(name)).toEqual({ error: `No handler for: ${name}` });
+    await expect(client.request(name)).rejects.toEqual(noHandler(name));
   });
 
   test("is the name of a shard, an event and a member of the user info", async () => {

@@ -138,9 +138,15 @@ describe("hooks", () => {
     peer.send({ type: "ack", ackId, data: { n: 7 } });
     await says("connected7");
     expect(await second).toEqual({ n: 7 });
-    const third = sent(3);
+    const mistyped = sent(3);
+    const { ackId: unhandled } = await peer.next();
+    await act(async () => {
+      peer.send({ type: "ack", ackId: unhandled, data: { error: "No handler for: /n" } });
+      expect(await mistyped).toBe("no_handler");
+    });
+    const fourth = sent(4);
     await act(() => root.render(null));
-    expect(await third).toBe("aborted");
+    expect(await fourth).toBe("aborted");
   });
 
   test("useConnectedClients returns the current member list of the shard", async () => {

@@ -31,7 +31,7 @@ function program(url: string): string {
     const runtime = globalThis.Deno ? "Deno" : globalThis.Bun ? "Bun" : "another";
     const client = await EmitClient.connect("${url}");
     console.log(runtime, (await client.request("/ping")).pong);
-    console.log((await client.request("/nosuch").catch(({ code }) => code)).error);
+    console.log(await client.request("/nosuch").catch(({ code, message }) => [code, message].join(": ")));
 
     const dispatch = new Dispatch({ projectId: runtime, host: "${url}" });
     const received = new Promise((resolve) => dispatch.on("said", resolve));
@@ -53,7 +53,7 @@ test.each([
 ])("all entries work in %s, and the program exits by itself", (name, command, args) => {
   expect(packed.run(resolve("node_modules/.bin", command), ...args).trim().split("\n")).toEqual([
     `${name} true`,
-    "No handler for: /nosuch",
+    "no_handler: No handler for: /nosuch",
     "hi true",
     "authentication_failed,1008",
     "closed closed closed",

@@ -81,6 +81,7 @@ class EmitPlayer implements Player {
       const reply = await this.#replies.get(ackId as string);
       const { error, code } = data as Frame;
       if (error !== undefined && code !== undefined) expect(reply).toMatchObject({ code: "refused", serverCode: code });
+      else if (/^No handler for: /.test(String(error))) expect(reply).toMatchObject({ code: "no_handler", message: error });
       else expect(reply).toEqual(data);
     }
   }
