@@ -39,6 +39,7 @@ use crate::protocols::config::{KeepAlive, ProtocolConfig};
 use crate::protocols::koji::client_state::{ClientState, client_of};
 use crate::protocols::koji::connect_params::{ConnectParams, ParamsError, Place};
 use crate::protocols::koji::identify::identify;
+use crate::protocols::koji::list_entry::NewClients;
 use crate::protocols::koji::member_lists::MemberLists;
 use crate::protocols::koji::options::Koji;
 use crate::protocols::koji::relay::relay_unhandled;
@@ -137,7 +138,7 @@ impl WireProtocol for KojiProtocol {
     }
 
     fn add_extensions(extensions: TypeMap) -> TypeMap {
-        extensions.with(MemberLists::default())
+        extensions.with(MemberLists::default()).with(NewClients::default())
     }
 
     fn http_routes(app: &App) -> Option<axum::Router> {

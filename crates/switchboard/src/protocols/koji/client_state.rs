@@ -1,7 +1,7 @@
 //! The state of a Koji client's connection: its shard, its user info and its unverified tokens.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use switchboard_event::{Payload, ShardName, SocketId};
@@ -29,6 +29,8 @@ pub(crate) struct ClientState {
     connected_us: u64,
     public: Mutex<PublicState>,
     last_activity_ms: AtomicU64,
+    /// The client has entered the member list, which it does once.
+    has_entered_list: AtomicBool,
     tokens: Mutex<Tokens>,
 }
 
@@ -51,6 +53,7 @@ impl ClientState {
             connected_us: *connected_us,
             public: Mutex::new(PublicState { user_info: client.user_info.clone(), is_member: false }),
             last_activity_ms: AtomicU64::new(client.last_ping_ms),
+            has_entered_list: AtomicBool::new(false),
             tokens: Mutex::default(),
         }
     }
@@ -76,6 +79,11 @@ impl ClientState {
     /// Returns true if the client has joined its shard and not left it.
     pub(crate) fn is_member(&self) -> bool {
         self.public().is_member
+    }
+
+    /// Records that the client enters the member list. Returns false if it has entered before.
+    pub(crate) fn enter_list(&self) -> bool {
+        !self.has_entered_list.swap(true, Ordering::Relaxed)
     }
 
     /// Changes the public state and writes it to the store if the client is a member.

@@ -1,5 +1,6 @@
 //! The parameters in the address of a Koji handshake.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::{StatusCode, Uri};
@@ -57,17 +58,17 @@ impl From<ParamsError> for AddressError {
 
 /// The known parameters of the query. The first of several values is used; an empty value is ignored.
 #[derive(Default)]
-struct Query {
-    project: Option<String>,
-    shard: Option<String>,
-    capacity: Option<String>,
-    token: Option<String>,
-    member_list: Option<String>,
-    identify: Option<String>,
+struct Query<'a> {
+    project: Option<Cow<'a, str>>,
+    shard: Option<Cow<'a, str>>,
+    capacity: Option<Cow<'a, str>>,
+    token: Option<Cow<'a, str>>,
+    member_list: Option<Cow<'a, str>>,
+    identify: Option<Cow<'a, str>>,
 }
 
-impl Query {
-    fn of(uri: &Uri) -> Self {
+impl<'a> Query<'a> {
+    fn of(uri: &'a Uri) -> Self {
         let mut query = Query::default();
         for (name, value) in form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
             let field = match &*name {
@@ -80,7 +81,7 @@ impl Query {
                 _ => continue,
             };
             if field.is_none() && !value.is_empty() {
-                *field = Some(value.into_owned());
+                *field = Some(value);
             }
         }
         query
@@ -130,7 +131,7 @@ impl ConnectParams {
             rules,
             shard,
             capacity,
-            token,
+            token: token.map(Cow::into_owned),
             wants_changes,
             wants_token_answers,
         })

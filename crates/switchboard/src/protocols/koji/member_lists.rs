@@ -140,8 +140,11 @@ impl MemberLists {
 
 /// The list of a client's shard, which is created if it does not exist.
 fn list_of(shards: &mut Lists, node: &Node, client: &ClientState, session: &Session) -> Arc<MemberList> {
-    let (project, shard) = (session.project.id.clone(), client.shard.clone());
-    let key = (project.clone(), shard.clone());
-    let new_list = || Arc::new(MemberList::new(node, project, shard, client.settings.clone()));
-    shards.entry(key).or_insert_with(new_list).clone()
+    let key = (session.project.id.clone(), client.shard.clone());
+    if let Some(list) = shards.get(&key) {
+        return list.clone();
+    }
+    let list = Arc::new(MemberList::new(node, key.0.clone(), key.1.clone(), client.settings.clone()));
+    shards.insert(key, list.clone());
+    list
 }

@@ -32,7 +32,7 @@ impl Seat {
         let (shard, socket) = (&self.shard, self.entry.client.id);
         let connected =
             encode_with(OpCode::Text, 128 + shard.len(), |out| koji::write_connected(out, socket, shard));
-        [connected, list_entry::ping()].concat().into()
+        [&connected, list_entry::PING_FRAME].concat().into()
     }
 }
 

@@ -7,7 +7,7 @@ use switchboard_hub::Session;
 
 use crate::node::Node;
 use crate::protocols::koji::client_state::{ClientState, client_of};
-use crate::protocols::koji::list_entry;
+use crate::protocols::koji::list_entry::NewClients;
 use crate::protocols::koji::member_lists::MemberLists;
 use crate::protocols::koji::seat::Seat;
 
@@ -26,7 +26,7 @@ impl ShardMembership {
         let _ = node.hub().join(session, &Target::shard(&seat.shard));
         let membership = ShardMembership { node: node.clone(), session: session.clone(), seat: Some(seat) };
         membership.client().set_member(node, session, true);
-        list_entry::start_timeout(node, session.id);
+        node.extension::<NewClients>().add(node, session.id);
         membership
     }
 
