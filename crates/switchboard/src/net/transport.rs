@@ -1,7 +1,7 @@
 //! The byte stream to a peer: TCP, or any other stream such as TLS or an in-memory pipe.
 
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, Read};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -10,7 +10,7 @@ use std::time::Duration;
 use atomic_waker::AtomicWaker;
 use socket2::SockRef;
 use switchboard_hub::Transport;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 /// Most bytes that a refused client may send before it reads the refusal.
@@ -33,6 +33,27 @@ pub(crate) enum PeerStream {
 pub(crate) struct Tcp {
     stream: TcpStream,
     owner: AtomicWaker,
+}
+
+/// The runtime learns once of bytes that arrive, and not for as long as there are any (`epoll`).
+const IS_EDGE_TRIGGERED: bool = cfg!(any(target_os = "linux", target_os = "android"));
+
+impl Tcp {
+    /// Reads available bytes. If they do not fill the buffer, there are no more, and the stream counts as not ready from
+    /// then on. The next read therefore waits at once, without a system call that would fail. Tokio's `poll_read` does the
+    /// same; it needs a mutable reference.
+    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut all = None;
+        let part = self.stream.try_io(Interest::READABLE, || {
+            let len = (&*SockRef::from(&self.stream)).read(buffer)?;
+            if IS_EDGE_TRIGGERED && 0 < len && len < buffer.len() {
+                all = Some(len);
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            Ok(len)
+        });
+        all.map_or(part, Ok)
+    }
 }
 
 impl Transport for Tcp {
@@ -95,7 +116,7 @@ impl PeerStream {
         match self {
             PeerStream::Tcp(tcp) => loop {
                 ready!(tcp.stream.poll_read_ready(cx))?;
-                match tcp.stream.try_read(buffer) {
+                match tcp.read(buffer) {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
                     outcome => return Poll::Ready(outcome),
                 }
