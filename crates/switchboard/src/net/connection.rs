@@ -31,6 +31,7 @@ use crate::node::Node;
 use crate::node::clock::now;
 use crate::node::conn::Conn;
 use crate::node::inbox;
+use crate::node::limits::Limits;
 use crate::protocols::received::Received;
 use crate::protocols::{receive, received_bytes, received_pong};
 use crate::routing::request::Request;
@@ -63,8 +64,8 @@ pub(crate) struct Connection {
     /// deferred, because a handler in flight may be waiting for one.
     deferred: VecDeque<Request>,
     deferred_bytes: usize,
-    /// Bytes that were decoded since the last wait for the flusher lane.
-    unflushed: u32,
+    /// Bytes that are decoded before the next wait for the flusher lane.
+    flush_allowance: u32,
     close: CloseState,
 }
 
@@ -109,7 +110,7 @@ impl Connection {
             undecoded: read_buf.into(),
             deferred: VecDeque::new(),
             deferred_bytes: 0,
-            unflushed: 0,
+            flush_allowance: flush_allowance(limits),
             close: CloseState::default(),
             server,
             socket,
@@ -216,22 +217,23 @@ impl Connection {
 
     /// Returns true if the maximum number of handlers is in flight.
     fn is_busy(&self) -> bool {
-        self.conn().handlers.load(Ordering::Relaxed) as usize >= self.node().limits().handlers_in_flight_max
+        let handlers = self.conn().handlers.load(Ordering::Relaxed) as usize;
+        handlers > 0 && handlers >= self.node().limits().handlers_in_flight_max
     }
 
     /// Returns true if no more events may be deferred. Nothing is read then until a handler finishes.
     fn is_deferred_full(&self) -> bool {
-        self.deferred_bytes >= self.node().limits().message_bytes_max
+        !self.deferred.is_empty() && self.deferred_bytes >= self.node().limits().message_bytes_max
     }
 
     /// Returns true if nothing more is decoded before the flusher lane has sent what earlier messages caused.
     fn is_flush_due(&self) -> bool {
-        self.unflushed as usize >= (self.node().limits().outbox_bytes_max / UNFLUSHED_PART).max(1)
+        self.flush_allowance == 0
     }
 
     /// Waits until the flusher lane has sent what this connection's messages have queued for others.
     async fn wait_for_flush(&mut self) {
-        self.unflushed = 0;
+        self.flush_allowance = flush_allowance(self.node().limits());
         let flushed = self.node().extension::<Arc<Flushers>>().flushed();
         // After the time-out the messages are handled nevertheless: a lane that never rests must not stop a connection.
         let _ = tokio::time::timeout(FLUSH_WAIT_MAX, flushed).await;
@@ -269,8 +271,8 @@ impl Connection {
                 Ok(item) => item,
                 Err(error) => return self.close_invalid(&error),
             };
-            self.unflushed += (len - input.len()) as u32;
-            if let Err(error) = self.limits.decoded(&mut self.decoder, self.socket.node().limits()) {
+            self.flush_allowance = self.flush_allowance.saturating_sub((len - input.len()) as u32);
+            if let Err(error) = self.limits.decoded(&mut self.decoder, self.socket.node()) {
                 return self.close_over_limit(&error);
             }
             let Some(item) = item else { return };
@@ -335,8 +337,7 @@ impl Connection {
 
     /// Counts the recipients of a frame, and handles its event.
     fn handle_received(&mut self, received: Received, started: Instant) {
-        let limits = self.socket.node().limits();
-        if let Err(error) = self.limits.recipients(received.recipients, limits) {
+        if let Err(error) = self.limits.recipients(received.recipients, self.socket.node()) {
             return self.close_over_limit(&error);
         }
         if let Some(request) = received.request {
@@ -410,6 +411,11 @@ impl Connection {
             }
         }
     }
+}
+
+/// Most bytes that are decoded between two waits for the flusher lane.
+fn flush_allowance(limits: &Limits) -> u32 {
+    u32::try_from(limits.outbox_bytes_max / UNFLUSHED_PART).unwrap_or(u32::MAX).max(1)
 }
 
 /// Size of a deferred event: its data, and an estimate of its overhead.

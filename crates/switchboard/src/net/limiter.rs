@@ -130,9 +130,13 @@ impl AddressLimiter {
         loop {
             tokio::time::sleep(SWEEP_INTERVAL).await;
             let (Some(limiter), Some(node)) = (limiter.upgrade(), node.upgrade()) else { return };
-            let (limits, now) = (node.limits(), now());
-            limiter.table().sweep(|address| address.is_idle(limits, now));
+            limiter.sweep(node.limits(), now());
         }
+    }
+
+    /// Removes idle addresses.
+    pub(crate) fn sweep(&self, limits: &Limits, now: Instant) {
+        self.table().sweep(|address| address.is_idle(limits, now));
     }
 }
 
@@ -172,6 +176,11 @@ impl Address {
 }
 
 impl ConnectionPermit {
+    /// The bytes of the last call of [`set_unfinished_bytes`](Self::set_unfinished_bytes).
+    pub(crate) fn unfinished_bytes(&self) -> usize {
+        self.unfinished_bytes
+    }
+
     /// Records the bytes that the connection has in unfinished messages. Fails if there are more than before and
     /// all connections of the address together exceed the limit.
     pub(crate) fn set_unfinished_bytes(&mut self, bytes: usize, limits: &Limits) -> Result<(), OverBudget> {

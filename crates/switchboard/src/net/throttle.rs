@@ -1,7 +1,8 @@
 //! Rate limits of one connection: frames and bytes per second.
 //!
 //! Bytes are counted when they are read, and frames when they are decoded, so control frames and the parts of
-//! an unfinished message count like complete messages. The clock is read once per read, not once per frame.
+//! an unfinished message count like complete messages. The clock and the limits are read once per read, not once per
+//! frame.
 
 use std::time::Instant;
 
@@ -10,7 +11,7 @@ use crate::node::limits::Limits;
 /// Length of the burst: four seconds' worth of frames or bytes pass at once.
 const BURST_S: f64 = 4.0;
 
-/// The allowance of one connection.
+/// The allowance of one connection. It is negative if the peer has exceeded it, and infinite without a limit.
 pub(crate) struct Throttle {
     frames: f64,
     bytes: f64,
@@ -34,24 +35,25 @@ impl Throttle {
         Throttle { frames: burst(limits.messages_per_s), bytes: burst(limits.bytes_per_s), refilled: now }
     }
 
-    /// Adds the allowance of the time since the last call, and counts the bytes of one read.
-    pub(crate) fn read(&mut self, bytes: usize, limits: &Limits, now: Instant) -> Result<(), RateError> {
+    /// Adds the allowance of the time since the last call, and counts the bytes of one read. Returns false if the peer
+    /// exceeds its rate.
+    pub(crate) fn read(&mut self, bytes: usize, limits: &Limits, now: Instant) -> bool {
         let elapsed_s = now.saturating_duration_since(self.refilled).as_secs_f64();
         self.refilled = now;
         refill(&mut self.frames, limits.messages_per_s, elapsed_s);
         refill(&mut self.bytes, limits.bytes_per_s, elapsed_s);
-        take(&mut self.bytes, bytes, limits.bytes_per_s).map_err(RateError::Bytes)
+        take(&mut self.bytes, bytes)
     }
 
-    /// Counts decoded frames: messages, fragments and control frames.
-    pub(crate) fn frames(&mut self, count: u32, limits: &Limits) -> Result<(), RateError> {
-        take(&mut self.frames, count as usize, limits.messages_per_s).map_err(RateError::Messages)
+    /// Counts decoded frames: messages, fragments and control frames. Returns false if the peer exceeds its rate.
+    pub(crate) fn frames(&mut self, count: u32) -> bool {
+        take(&mut self.frames, count as usize)
     }
 
-    /// Counts the recipients that an admitted message names: it counts as one message for each.
-    pub(crate) fn recipients(&mut self, recipients: usize, limits: &Limits) -> Result<(), RateError> {
-        let more = recipients.saturating_sub(1);
-        take(&mut self.frames, more, limits.messages_per_s).map_err(RateError::Recipients)
+    /// Counts the recipients that an admitted message names: it counts as one message for each. Returns false if the
+    /// peer exceeds its rate.
+    pub(crate) fn recipients(&mut self, recipients: usize) -> bool {
+        take(&mut self.frames, recipients.saturating_sub(1))
     }
 
     /// Uncounts a frame that the server has asked for.
@@ -61,18 +63,17 @@ impl Throttle {
 }
 
 fn burst(per_s: Option<u32>) -> f64 {
-    f64::from(per_s.unwrap_or(0)) * BURST_S
+    per_s.map_or(f64::INFINITY, |per_s| f64::from(per_s) * BURST_S)
 }
 
 fn refill(allowance: &mut f64, per_s: Option<u32>, elapsed_s: f64) {
-    *allowance = (*allowance + elapsed_s * f64::from(per_s.unwrap_or(0))).min(burst(per_s));
+    *allowance =
+        per_s.map_or(f64::INFINITY, |rate| (*allowance + elapsed_s * f64::from(rate)).min(burst(per_s)));
 }
 
-/// The error is the limit that is exceeded.
-fn take(allowance: &mut f64, amount: usize, per_s: Option<u32>) -> Result<(), u32> {
-    let Some(per_s) = per_s else { return Ok(()) };
+fn take(allowance: &mut f64, amount: usize) -> bool {
     *allowance -= amount as f64;
-    if *allowance < 0.0 { Err(per_s) } else { Ok(()) }
+    *allowance >= 0.0
 }
 
 #[cfg(test)]
@@ -91,11 +92,9 @@ mod tests {
         let limits = Limits { messages_per_s: Some(10), bytes_per_s: None, ..Limits::default() };
         let now = start();
         let mut throttle = Throttle::new(&limits, now);
-        throttle.frames(40, &limits).unwrap();
-        assert_eq!(throttle.frames(1, &limits), Err(RateError::Messages(10)));
-        throttle.read(usize::MAX, &limits, now + Duration::from_secs(1)).unwrap();
-        assert_eq!(throttle.frames(9, &limits), Ok(()));
-        assert_eq!(throttle.frames(1, &limits), Err(RateError::Messages(10)));
+        assert!(throttle.frames(40) && !throttle.frames(1));
+        assert!(throttle.read(usize::MAX, &limits, now + Duration::from_secs(1)), "bytes have no limit");
+        assert!(throttle.frames(9) && !throttle.frames(1));
     }
 
     #[test]
@@ -103,11 +102,9 @@ mod tests {
         let limits = Limits { messages_per_s: Some(10), bytes_per_s: None, ..Limits::default() };
         let mut throttle = Throttle::new(&limits, start());
         for recipients in [0, 1, 38] {
-            throttle.frames(1, &limits).unwrap();
-            throttle.recipients(recipients, &limits).unwrap();
+            assert!(throttle.frames(1) && throttle.recipients(recipients));
         }
-        let reason = throttle.recipients(2, &limits).unwrap_err().to_string();
-        assert_eq!(reason, "over 10 messages per second; each recipient counts as one");
+        assert!(throttle.recipients(1) && !throttle.recipients(2));
     }
 
     #[test]
@@ -116,11 +113,24 @@ mod tests {
         let now = start();
         let mut throttle = Throttle::new(&limits, now);
         let burst = 4 * limits.bytes_per_s.unwrap() as usize;
-        throttle.read(burst - 3, &limits, now).unwrap();
+        assert!(throttle.read(burst - 3, &limits, now));
         for _ in 0..3 {
-            throttle.read(1, &limits, now).unwrap();
+            assert!(throttle.read(1, &limits, now));
         }
-        let error = throttle.read(1, &limits, now).unwrap_err();
-        assert_eq!(error.to_string(), "over 16777216 bytes per second");
+        assert!(!throttle.read(1, &limits, now));
+    }
+
+    #[test]
+    fn a_limit_that_is_replaced_applies_from_the_next_read() {
+        let limit = |per_s| Limits { messages_per_s: per_s, ..Limits::default() };
+        let now = start();
+        let mut throttle = Throttle::new(&limit(None), now);
+        assert!(throttle.frames(u32::MAX) && throttle.frames(u32::MAX));
+        throttle.read(0, &limit(Some(10)), now);
+        assert!(throttle.frames(40) && !throttle.frames(1));
+        throttle.read(0, &limit(None), now);
+        assert!(throttle.frames(u32::MAX));
+        throttle.read(0, &limit(Some(1)), now);
+        assert!(throttle.frames(4) && !throttle.frames(1));
     }
 }

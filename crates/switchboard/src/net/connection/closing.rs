@@ -77,7 +77,7 @@ impl Connection {
                 self.close.is_input_ignored = true;
                 return None;
             };
-            if self.limits.decoded(&mut self.decoder, self.socket.node().limits()).is_err() {
+            if self.limits.decoded(&mut self.decoder, self.socket.node()).is_err() {
                 return Some(false);
             }
             match item {

@@ -11,6 +11,7 @@ use tokio::time::Sleep;
 
 use crate::net::limiter::{ConnectionPermit, OverBudget};
 use crate::net::throttle::{RateError, Throttle};
+use crate::node::Node;
 use crate::node::limits::Limits;
 
 /// The limits of a connection, and how much of them it uses.
@@ -47,25 +48,36 @@ impl InputLimits {
         InputLimits { throttle: Throttle::new(limits, now), deadline: None, permit: Some(permit) }
     }
 
-    /// Counts the bytes of one read.
+    /// Counts the bytes of one read, and reads the rates that apply until the next one.
     pub(super) fn read(&mut self, bytes: usize, limits: &Limits, now: Instant) -> Result<(), InputError> {
-        Ok(self.throttle.read(bytes, limits, now)?)
+        match self.throttle.read(bytes, limits, now) {
+            true => Ok(()),
+            false => Err(RateError::Bytes(limits.bytes_per_s.unwrap_or_default()).into()),
+        }
     }
 
     /// Counts the frames that the decoder has just decoded, and the bytes that it keeps of unfinished ones.
-    pub(super) fn decoded(&mut self, decoder: &mut Decoder, limits: &Limits) -> Result<(), InputError> {
-        self.throttle.frames(decoder.take_frames(), limits)?;
+    pub(super) fn decoded(&mut self, decoder: &mut Decoder, node: &Node) -> Result<(), InputError> {
+        if !self.throttle.frames(decoder.take_frames()) {
+            return Err(RateError::Messages(messages_per_s(node)).into());
+        }
         if self.deadline.is_some() && !decoder.is_unfinished() {
             self.deadline = None;
         }
-        let Some(permit) = &mut self.permit else { return Ok(()) };
-        let counted = permit.set_unfinished_bytes(decoder.unfinished_bytes(), limits);
+        let bytes = decoder.unfinished_bytes();
+        let Some(permit) = self.permit.as_mut().filter(|permit| permit.unfinished_bytes() != bytes) else {
+            return Ok(());
+        };
+        let counted = permit.set_unfinished_bytes(bytes, node.limits());
         counted.map_err(|OverBudget(max)| InputError::Budget(max))
     }
 
     /// Counts the recipients that a message names.
-    pub(super) fn recipients(&mut self, recipients: usize, limits: &Limits) -> Result<(), InputError> {
-        Ok(self.throttle.recipients(recipients, limits)?)
+    pub(super) fn recipients(&mut self, recipients: usize, node: &Node) -> Result<(), InputError> {
+        match self.throttle.recipients(recipients) {
+            true => Ok(()),
+            false => Err(RateError::Recipients(messages_per_s(node)).into()),
+        }
     }
 
     /// Uncounts a frame that the server has asked for.
@@ -103,4 +115,9 @@ impl InputLimits {
     pub(super) fn release(&mut self) {
         self.permit = None;
     }
+}
+
+/// The rate that a peer has exceeded.
+fn messages_per_s(node: &Node) -> u32 {
+    node.limits().messages_per_s.unwrap_or_default()
 }
