@@ -45,10 +45,6 @@ pub enum HandshakeError {
 #[error("the request needs exactly one Host header with a valid host")]
 pub struct HostError;
 
-/// Headers that a handshake has at most once. Two different values could be read differently by a proxy.
-const SINGLE_HEADERS: [HeaderName; 4] =
-    [header::SEC_WEBSOCKET_KEY, header::SEC_WEBSOCKET_VERSION, header::ORIGIN, header::CONTENT_LENGTH];
-
 impl HandshakeError {
     /// The HTTP status of the refusal.
     pub fn status(&self) -> StatusCode {
@@ -74,23 +70,26 @@ pub fn accept(headers: &HeaderMap, method: &Method, version: Version) -> Result<
     if !is_upgrade(headers) {
         return Err(HandshakeError::NotWebSocket);
     }
+    if version == Version::HTTP_11 {
+        check_host(headers)?;
+    }
     if method != Method::GET {
         return Err(HandshakeError::Method);
     }
     if version != Version::HTTP_11 {
         return Err(HandshakeError::HttpVersion);
     }
-    check_host(headers)?;
-    if let Some(name) = SINGLE_HEADERS.into_iter().find(|name| headers.get_all(name).iter().count() > 1) {
-        return Err(HandshakeError::Repeated(name));
-    }
-    if has_body(headers) {
+    let key = single(headers, header::SEC_WEBSOCKET_KEY)?;
+    let version = single(headers, header::SEC_WEBSOCKET_VERSION)?;
+    single(headers, header::ORIGIN)?;
+    let body_len = single(headers, header::CONTENT_LENGTH)?;
+    if headers.contains_key(header::TRANSFER_ENCODING) || body_len.is_some_and(|len| len.as_bytes() != b"0") {
         return Err(HandshakeError::Body);
     }
-    if headers.get(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version.as_bytes() != b"13") {
+    if version.is_none_or(|version| version.as_bytes() != b"13") {
         return Err(HandshakeError::Version);
     }
-    let key = headers.get(header::SEC_WEBSOCKET_KEY).ok_or(HandshakeError::Key)?.as_bytes();
+    let key = key.ok_or(HandshakeError::Key)?.as_bytes();
     if STANDARD.decode(key).map_or(0, |nonce| nonce.len()) != 16 {
         return Err(HandshakeError::Key);
     }
@@ -108,10 +107,11 @@ pub fn check_host(headers: &HeaderMap) -> Result<(), HostError> {
     if host.is_empty() || is_host { Ok(()) } else { Err(HostError) }
 }
 
-fn has_body(headers: &HeaderMap) -> bool {
-    let is_empty = |len: &HeaderValue| len.as_bytes() == b"0";
-    headers.contains_key(header::TRANSFER_ENCODING)
-        || headers.get(header::CONTENT_LENGTH).is_some_and(|len| !is_empty(len))
+/// The value of a header that a handshake has at most once. Two different values could be read differently by a proxy.
+fn single(headers: &HeaderMap, name: HeaderName) -> Result<Option<&HeaderValue>, HandshakeError> {
+    let mut values = headers.get_all(&name).iter();
+    let value = values.next();
+    if values.next().is_some() { Err(HandshakeError::Repeated(name)) } else { Ok(value) }
 }
 
 /// Returns true if a comma-separated header contains a token, ignoring case.

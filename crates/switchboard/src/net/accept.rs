@@ -4,6 +4,7 @@ use std::future::{Future, IntoFuture, pending};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -17,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::app::App;
 use crate::net::http::HttpService;
-use crate::net::http_connection::serve_connection;
+use crate::net::http_connection::{refuse_invalid, serve_connection};
 use crate::net::stop::{Stopping, stop};
 use crate::net::timed_body::TimedBody;
 use crate::net::upgrade::UpgradeService;
@@ -100,8 +101,8 @@ impl Serve {
     async fn run(self) -> io::Result<()> {
         let Serve { listener, app, signal, stopping } = self;
         let websockets = UpgradeService::new(&app);
-        let http = HttpService::new(&app, websockets.clone());
-        let endpoint = Endpoint { websockets, http, stopped: CancellationToken::new() };
+        let http = HttpService::new(&app, websockets);
+        let endpoint = Arc::new(Endpoint { http, stopped: CancellationToken::new() });
         let accepting = accept_each(&listener, |stream, peer| {
             app.node().tasks.spawn(endpoint.clone().serve(stream, peer));
         });
@@ -151,9 +152,7 @@ fn is_peer_error(error: &io::Error) -> bool {
 }
 
 /// What a listener's connections share.
-#[derive(Clone)]
 struct Endpoint {
-    websockets: UpgradeService,
     http: HttpService,
     /// Cancelled when the server stops.
     stopped: CancellationToken,
@@ -161,9 +160,10 @@ struct Endpoint {
 
 impl Endpoint {
     /// Serves HTTP until the connection ends or is upgraded to a WebSocket.
-    async fn serve(self, stream: TcpStream, peer: SocketAddr) {
-        let Ok(_permit) = self.websockets.admit_http_connection(peer.ip()) else { return };
-        let limits = self.websockets.app().limits();
+    async fn serve(self: Arc<Self>, stream: TcpStream, peer: SocketAddr) {
+        let websockets = self.http.websockets();
+        let Ok(_permit) = websockets.admit_http_connection(peer.ip()) else { return };
+        let limits = websockets.app().limits();
         serve_connection(stream, limits, &self.stopped, |mut request| {
             request.extensions_mut().insert(ConnectInfo(peer));
             self.respond(request)
@@ -172,11 +172,14 @@ impl Endpoint {
     }
 
     async fn respond(&self, request: Request<Incoming>) -> Response<Body> {
-        let http = self.http.clone();
+        let websockets = self.http.websockets();
         if handshake::is_upgrade(request.headers()) {
-            return http.respond(request).await;
+            return websockets.respond(request);
         }
-        let timeout = self.websockets.app().limits().http_body_timeout;
-        http.respond(request.map(|body| TimedBody::new(body, timeout, self.stopped.clone()))).await
+        if let Some(refusal) = refuse_invalid(&request) {
+            return refusal;
+        }
+        let timeout = websockets.app().limits().http_body_timeout;
+        self.http.respond_plain(request.map(|body| TimedBody::new(body, timeout, self.stopped.clone()))).await
     }
 }

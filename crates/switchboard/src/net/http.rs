@@ -24,16 +24,30 @@ impl HttpService {
         HttpService { routes: routes(app, &websockets), websockets }
     }
 
-    pub(crate) async fn respond<B>(self, request: Request<B>) -> Response<Body>
+    pub(crate) fn websockets(&self) -> &UpgradeService {
+        &self.websockets
+    }
+
+    pub(crate) async fn respond<B>(&self, request: Request<B>) -> Response<Body>
     where
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        match self.routes {
-            Some(routes) if !handshake::is_upgrade(request.headers()) => {
-                respond_plain(&self.websockets, routes, request).await
-            }
-            _ => self.websockets.respond(request),
+        if handshake::is_upgrade(request.headers()) {
+            return self.websockets.respond(request);
+        }
+        self.respond_plain(request).await
+    }
+
+    /// Answers a request that is not a handshake.
+    pub(crate) async fn respond_plain<B>(&self, request: Request<B>) -> Response<Body>
+    where
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        match self.routes.clone() {
+            Some(routes) => respond_plain(&self.websockets, routes, request).await,
+            None => self.websockets.respond(request),
         }
     }
 }

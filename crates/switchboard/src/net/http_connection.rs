@@ -35,13 +35,8 @@ pub(crate) async fn serve_connection<F>(
     let has_request = AtomicBool::new(false);
     let service = service_fn(|request: Request<Incoming>| {
         has_request.store(true, Ordering::Relaxed);
-        let response = is_valid(&request).then(|| respond(request));
-        async {
-            io::Result::Ok(match response {
-                Some(response) => response.await,
-                None => bad_request(),
-            })
-        }
+        let response = respond(request);
+        async { io::Result::Ok(response.await) }
     });
     let connection = Builder::new()
         .timer(TokioTimer::new())
@@ -82,14 +77,14 @@ fn refused(error: &hyper::Error) -> Option<Refused> {
     }
 }
 
-/// Checks what hyper does not check.
-fn is_valid(request: &Request<Incoming>) -> bool {
-    request.version() != Version::HTTP_11 || handshake::check_host(request.headers()).is_ok()
-}
-
-fn bad_request() -> Response<Body> {
+/// Refuses a request with an invalid `Host`, which hyper does not check. Handshakes are checked on their own.
+pub(crate) fn refuse_invalid<B>(request: &Request<B>) -> Option<Response<Body>> {
+    if request.version() != Version::HTTP_11 {
+        return None;
+    }
+    let error = handshake::check_host(request.headers()).err()?;
     Refused::BadRequest.count();
-    let mut response = Response::new(Body::from(format!("{}\n", handshake::HostError)));
+    let mut response = Response::new(Body::from(format!("{error}\n")));
     *response.status_mut() = StatusCode::BAD_REQUEST;
-    response
+    Some(response)
 }

@@ -10,9 +10,10 @@ use tokio_util::sync::CancellationToken;
 use tower::Service;
 
 use crate::net::accept::accept_each;
-use crate::net::http_connection::serve_connection;
+use crate::net::http_connection::{refuse_invalid, serve_connection};
 use crate::net::limiter::AddressLimiter;
 use crate::net::timed_body::TimedBody;
+use crate::node::address_table::SWEEP_INTERVAL;
 use crate::node::clock::now;
 use crate::node::limits::Limits;
 use crate::node::refused::Refused;
@@ -36,7 +37,7 @@ pub async fn serve_http(listener: TcpListener, router: axum::Router, limits: Lim
     let stopped = CancellationToken::new();
     let _stop = stopped.clone().drop_guard();
     let limits = Arc::new(limits.effective());
-    accept_each(&listener, |stream, peer| {
+    let accepting = accept_each(&listener, |stream, peer| {
         let ip = peer.ip().to_canonical();
         let permit =
             (!ip.is_loopback()).then(|| limiter.admit_http_connection(ip, &limits, now())).transpose();
@@ -46,8 +47,17 @@ pub async fn serve_http(listener: TcpListener, router: axum::Router, limits: Lim
             serve_router(stream, peer, router, &limits, &stopped).await;
             drop(permit);
         });
-    })
-    .await;
+    });
+    let sweeps = async {
+        loop {
+            tokio::time::sleep(SWEEP_INTERVAL).await;
+            limiter.sweep(&limits, now());
+        }
+    };
+    tokio::select! {
+        () = accepting => {}
+        () = sweeps => {}
+    }
 }
 
 async fn serve_router(
@@ -59,10 +69,15 @@ async fn serve_router(
 ) {
     serve_connection(stream, limits, stopped, |mut request| {
         request.extensions_mut().insert(ConnectInfo(peer));
+        let refusal = refuse_invalid(&request);
         let timed = |body: Incoming| TimedBody::new(body, limits.http_body_timeout, stopped.clone());
-        let response = router.clone().call(request.map(timed));
-        async {
-            let Ok(response) = response.await;
+        let request = request.map(timed);
+        let mut router = router.clone();
+        async move {
+            if let Some(refusal) = refusal {
+                return refusal;
+            }
+            let Ok(response) = router.call(request).await;
             response
         }
     })

@@ -85,18 +85,16 @@ impl UpgradeService {
     /// The address of the client that sent a request. An address that proxies should have reported and did
     /// not is logged and counted.
     pub(crate) fn client_address<B>(&self, request: &Request<B>) -> ClientAddress {
-        let address = self.find_address(request);
+        self.client_address_by(&self.options(), request)
+    }
+
+    fn client_address_by<B>(&self, options: &AcceptOptions, request: &Request<B>) -> ClientAddress {
+        let address = find_address(options, request);
         if let Some(error) = address.error {
             self.app().node().meters().unknown_address(error.reason());
             log_unknown_address(error);
         }
         address
-    }
-
-    fn find_address<B>(&self, request: &Request<B>) -> ClientAddress {
-        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
-        let peer = peer.map(|info| info.0.ip().to_canonical());
-        self.options().client_address(peer, request.headers())
     }
 
     fn options(&self) -> Arc<AcceptOptions> {
@@ -141,7 +139,7 @@ impl UpgradeService {
 
     /// Refuses a handshake. It counts as a request, because it has not been counted as a connection.
     fn refuse<B>(&self, request: &Request<B>, error: UpgradeError) -> Response<Body> {
-        let ip = self.find_address(request).ip;
+        let ip = find_address(&self.options(), request).ip;
         let admitted = self.limiter.admit_request(ip, self.app().limits(), now());
         let error = admitted.err().map_or(error, UpgradeError::from);
         error.reason().count();
@@ -166,7 +164,7 @@ impl UpgradeService {
             return Err(UpgradeError::Stopping);
         }
         let handshake = Handshake::of(app, request.uri())?;
-        let ClientAddress { ip, is_counted, is_secure, .. } = self.client_address(request);
+        let ClientAddress { ip, is_counted, is_secure, .. } = self.client_address_by(&options, request);
         let permit = self.limiter.admit_connection(ip.filter(|_| is_counted), app.limits(), now())?;
         let info = Info::new(request.uri(), headers, &options.kept_headers, ip, is_secure);
         Ok((accept, NewClient { handshake, info, permit }))
@@ -284,6 +282,12 @@ fn stream_of(upgraded: Upgraded) -> (PeerStream, Bytes) {
         Ok(parts) => (PeerStream::tcp(parts.io.into_inner()), parts.read_buf),
         Err(upgraded) => (PeerStream::other(TokioIo::new(upgraded)), Bytes::new()),
     }
+}
+
+fn find_address<B>(options: &AcceptOptions, request: &Request<B>) -> ClientAddress {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    let peer = peer.map(|info| info.0.ip().to_canonical());
+    options.client_address(peer, request.headers())
 }
 
 /// Bytes in the head of a request: the address and the headers, without the method.

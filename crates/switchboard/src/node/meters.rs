@@ -1,5 +1,6 @@
 //! Metrics of an app, through the `metrics` facade. A recorder must be installed before the app starts.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
@@ -20,6 +21,8 @@ pub(crate) struct Meters {
     pub(crate) tokens_accepted: Counter,
     pub(crate) tokens_delayed: Counter,
     handler_seconds: Histogram,
+    /// Closed connections by code, from 1000. Registered at the first close with a code, so only these are shown.
+    closed: [OnceLock<Counter>; 16],
 }
 
 impl Meters {
@@ -38,6 +41,7 @@ impl Meters {
             tokens_accepted: counter!("switchboard_tokens_accepted_total"),
             tokens_delayed: counter!("switchboard_tokens_delayed_total"),
             handler_seconds: histogram!("switchboard_handler_seconds"),
+            closed: Default::default(),
         }
     }
 
@@ -45,12 +49,13 @@ impl Meters {
     /// counted together, since a peer could use thousands of them.
     pub(crate) fn closed(&self, code: u16, is_code_of_peer: bool) {
         self.connections.decrement(1.0);
-        let label = match code {
-            3000..4000 if is_code_of_peer => "3xxx".to_owned(),
-            4000..5000 if is_code_of_peer => "4xxx".to_owned(),
-            code => code.to_string(),
-        };
-        counter!("switchboard_connections_closed_total", "code" => label).increment(1);
+        let counter = |label: String| counter!("switchboard_connections_closed_total", "code" => label);
+        match (code, usize::from(code).checked_sub(1000).and_then(|place| self.closed.get(place))) {
+            (_, Some(known)) => known.get_or_init(|| counter(code.to_string())).increment(1),
+            (3000..4000, _) if is_code_of_peer => counter("3xxx".to_owned()).increment(1),
+            (4000..5000, _) if is_code_of_peer => counter("4xxx".to_owned()).increment(1),
+            _ => counter(code.to_string()).increment(1),
+        }
     }
 
     /// Counts a frame that was ignored because it is invalid, or because the client may not send it.
