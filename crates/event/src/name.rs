@@ -24,6 +24,9 @@ use serde::Serialize;
 /// Longest name, in UTF-8 bytes: 256.
 pub const NAME_BYTES_MAX: usize = 256;
 
+/// Most characters of a name that an error repeats.
+const SHOWN_CHARS: usize = 64;
+
 /// Why a text is not a valid name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -36,6 +39,17 @@ pub enum NameError {
     TooLong {
         /// Its length in bytes.
         len: usize,
+    },
+    /// The name of a room begins with `*`, or that of a tag with `#`. To use such a name, write the sigil of its
+    /// own kind before it, as in `#*admin`.
+    #[error("`{name}` is the name of a {kind}, not of a {expected}")]
+    OtherKind {
+        /// The name, shortened.
+        name: String,
+        /// The kind that the sigil stands for.
+        kind: &'static str,
+        /// The kind that was expected.
+        expected: &'static str,
     },
 }
 
@@ -143,14 +157,19 @@ macro_rules! plain_name {
 
 /// A newtype over [`Name`]: a name that begins with a sigil.
 macro_rules! sigil_name {
-    ($(#[$doc:meta])* $type:ident, $sigil:literal) => {
+    ($(#[$doc:meta])* $type:ident, $sigil:literal $kind:literal, not $other_sigil:literal $other_kind:literal) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub struct $type(Name);
 
         impl $type {
             #[doc = concat!("Prepends `", $sigil, "` if it is missing. It does not count towards the length.")]
+            #[doc = concat!("Refuses a text that begins with `", $other_sigil, "`: it is the name of a ", $other_kind, ".")]
             pub fn new(text: &str) -> Result<Self, NameError> {
+                if text.starts_with($other_sigil) {
+                    let name = text.chars().take(SHOWN_CHARS).collect();
+                    return Err(NameError::OtherKind { name, kind: $other_kind, expected: $kind });
+                }
                 Name::new(text.strip_prefix($sigil).unwrap_or(text)).map(|bare| $type(bare.prefixed($sigil)))
             }
         }
@@ -183,12 +202,12 @@ plain_name! {
 
 sigil_name! {
     /// The name of a room; begins with `#`.
-    RoomName, '#'
+    RoomName, '#' "room", not '*' "tag"
 }
 
 sigil_name! {
     /// The name of a tag; begins with `*`.
-    TagName, '*'
+    TagName, '*' "tag", not '#' "room"
 }
 
 impl Name {
@@ -232,5 +251,15 @@ mod tests {
         assert_eq!(RoomName::new("#"), Err(NameError::Empty));
         assert_eq!(RoomName::new(&"x".repeat(256)).unwrap().len(), 257);
         assert_eq!(RoomName::new(&"x".repeat(257)), Err(NameError::TooLong { len: 257 }));
+    }
+
+    #[test]
+    fn a_name_with_the_sigil_of_the_other_kind_is_refused_unless_its_own_precedes_it() {
+        assert!(matches!(RoomName::new("*admin"), Err(NameError::OtherKind { kind: "tag", .. })));
+        assert!(matches!(TagName::new("#lobby"), Err(NameError::OtherKind { kind: "room", .. })));
+        assert_eq!(RoomName::new("#*admin").unwrap(), "#*admin");
+        assert_eq!(TagName::new("*#lobby").unwrap(), "*#lobby");
+        let error = RoomName::new(&format!("*{}", "é".repeat(1000))).unwrap_err().to_string();
+        assert!(error.chars().count() < 120, "{error}");
     }
 }

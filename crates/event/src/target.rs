@@ -1,6 +1,7 @@
 //! Targets and audiences: the receivers of a message, as one value for every kind of send.
 
 use std::fmt;
+use std::str::FromStr;
 
 use crate::{NameError, RoomName, ShardName, SocketId, TagName, UserId};
 
@@ -51,6 +52,20 @@ impl Target {
     }
 }
 
+/// Reads `#room` or `*tag`. For text from outside, where a missing sigil is probably a mistake, such as the id of
+/// a user; [`IntoAudience`] takes it as a room.
+impl FromStr for Target {
+    type Err = AudienceError;
+
+    fn from_str(text: &str) -> Result<Self, AudienceError> {
+        match text.chars().next() {
+            Some('#') => Ok(Target::room(text)?),
+            Some('*') => Ok(Target::tag(text)?),
+            _ => Err(AudienceError::NoSigil(text.chars().take(64).collect())),
+        }
+    }
+}
+
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -96,7 +111,7 @@ impl Audience {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AudienceError {
-    /// The text has no sigil. It is refused, because a typo must not address everyone.
+    /// The text that was to be read as a [`Target`] has no sigil.
     #[error("`{0}` is neither a `#room` nor a `*tag`")]
     NoSigil(String),
     /// The name is too long or empty.
@@ -104,10 +119,18 @@ pub enum AudienceError {
     Name(#[from] NameError),
 }
 
-/// Values that describe an audience: `"#room"`, `"*tag"`, a [`Target`], a [`SocketId`], a list of these, or an
-/// [`Audience`].
+/// Values that describe an audience: the name of a room, with or without its `#`, `"*tag"`, a [`Target`], a
+/// [`SocketId`], a list of these, or an [`Audience`].
+///
+/// A text that can be the name of a room is that room, so it addresses the room that a socket joins by it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an audience",
+    label = "not an audience",
+    note = "an audience is the name of a room (`\"lobby\"` or `\"#lobby\"`), a tag (`\"*admin\"`), a `Target`, a `SocketId`, a `Vec` or array of these, or an `Audience`",
+    note = "to address a user, write `Target::user(id)?`"
+)]
 pub trait IntoAudience {
-    /// Converts the value. Fails on text that is neither a room nor a tag.
+    /// Converts the value. Fails if a text is not a valid name.
     fn into_audience(self) -> Result<Audience, AudienceError>;
 }
 
@@ -143,11 +166,8 @@ impl IntoAudience for SocketId {
 
 impl IntoAudience for &str {
     fn into_audience(self) -> Result<Audience, AudienceError> {
-        match self.chars().next() {
-            Some('#') => Ok(Target::room(self)?.into()),
-            Some('*') => Ok(Target::tag(self)?.into()),
-            _ => Err(AudienceError::NoSigil(self.chars().take(64).collect())),
-        }
+        let target = if self.starts_with('*') { Target::tag(self) } else { Target::room(self) };
+        Ok(target?.into())
     }
 }
 
@@ -187,14 +207,28 @@ fn union<T: IntoAudience>(parts: impl IntoIterator<Item = T>) -> Result<Audience
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
-    fn text_without_a_sigil_is_refused() {
+    fn text_without_a_sigil_is_no_target() {
         for text in ["lobby", "", " #lobby", "@all"] {
-            assert!(matches!(text.into_audience(), Err(AudienceError::NoSigil(_))), "{text}");
+            assert!(matches!(text.parse::<Target>(), Err(AudienceError::NoSigil(_))), "{text}");
         }
-        assert_eq!("#".into_audience(), Err(AudienceError::Name(NameError::Empty)));
+        assert_eq!("#".parse::<Target>(), Err(AudienceError::Name(NameError::Empty)));
+        assert_eq!("*vip".parse::<Target>(), Ok(Target::tag("vip").unwrap()));
+    }
+
+    proptest! {
+        #[test]
+        fn a_name_addresses_the_room_that_is_joined_by_it(name in "[#*@ a-zé]{0,6}") {
+            match Target::room(&name) {
+                Ok(room) => prop_assert_eq!(name.as_str().into_audience(), Ok(room.into())),
+                Err(NameError::OtherKind { .. }) => prop_assert!(name.starts_with('*')),
+                Err(error) => prop_assert_eq!(name.as_str().into_audience(), Err(error.into())),
+            }
+        }
     }
 
     #[test]

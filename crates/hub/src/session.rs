@@ -98,6 +98,11 @@ impl Session {
         })
     }
 
+    /// Returns true if the socket is a member of the target.
+    pub fn is_member(&self, target: &Target) -> bool {
+        self.membership().sets.iter().any(|set| set.target == *target)
+    }
+
     fn select<T>(&self, pick: impl Fn(&Target) -> Option<T>) -> Vec<T> {
         self.membership().sets.iter().filter_map(|set| pick(&set.target)).collect()
     }

@@ -70,17 +70,16 @@ impl App {
         self
     }
 
-    fn route(self, add: impl FnOnce(Router) -> Router) -> Self {
-        self.change(|setup| {
-            let router = add(setup.take().unwrap_or_default());
-            setup.set::<Router>(router);
-        })
+    /// Takes the router out of the app. Callers change it and put it back themselves, not in a closure: a panic of
+    /// the router names the line of the application only through functions that track their caller.
+    fn take_router(&mut self) -> Router {
+        self.setup_mut().take().unwrap_or_default()
     }
 
     /// Adds a handler for an event or a system event; see [`Router::on`].
     ///
     /// # Panics
-    /// If the name starts with `@` and is not a system event.
+    /// In the cases that [`Router::on`] names.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -97,8 +96,10 @@ impl App {
     /// # assert_eq!(peer.request("/message", serde_json::json!("hi")).await, 0);
     /// # }
     /// ```
-    pub fn on<Args: 'static>(self, event: &str, handler: impl Handler<Args>) -> Self {
-        self.route(|router| router.on(event, handler))
+    #[track_caller]
+    pub fn on<Args: 'static>(mut self, event: &str, handler: impl Handler<Args>) -> Self {
+        let router = self.take_router().on(event, handler);
+        self.set(router)
     }
 
     /// Adds a middleware around every handler; see [`Router::middleware`].
@@ -123,8 +124,9 @@ impl App {
     /// # assert_eq!(peer.request("/whoami", serde_json::json!({})).await["code"], "unauthorized");
     /// # }
     /// ```
-    pub fn middleware(self, middleware: impl Middleware) -> Self {
-        self.route(|router| router.middleware(middleware))
+    pub fn middleware(mut self, middleware: impl Middleware) -> Self {
+        let router = self.take_router().middleware(middleware);
+        self.set(router)
     }
 
     /// Adds the handlers of a router, with a prefix before their names; see [`Router::nest`].
@@ -136,8 +138,10 @@ impl App {
     /// let game = Router::new().on("/move", step);
     /// let app = App::new().nest("/game", game); // handles /game/move
     /// ```
-    pub fn nest(self, prefix: &str, router: Router) -> Self {
-        self.route(|own| own.nest(prefix, router))
+    #[track_caller]
+    pub fn nest(mut self, prefix: &str, router: Router) -> Self {
+        let router = self.take_router().nest(prefix, router);
+        self.set(router)
     }
 
     /// Adds the handlers of a router under their own names; see [`Router::merge`].
@@ -151,8 +155,10 @@ impl App {
     /// let game = Router::new().on("/move", step);
     /// let app = App::new().merge(chat).merge(game); // handles /join and /move
     /// ```
-    pub fn merge(self, router: Router) -> Self {
-        self.route(|own| own.merge(router))
+    #[track_caller]
+    pub fn merge(mut self, router: Router) -> Self {
+        let router = self.take_router().merge(router);
+        self.set(router)
     }
 
     /// Adds a namespace that `build` fills with handlers; see [`Router::ns`].
@@ -165,8 +171,10 @@ impl App {
     ///     chat.on("/message", send_message).ns("/room", |room| room.on("/join", join))
     /// }); // handles /chat/message and /chat/room/join
     /// ```
-    pub fn ns(self, prefix: &str, build: impl FnOnce(Router) -> Router) -> Self {
-        self.route(|router| router.ns(prefix, build))
+    #[track_caller]
+    pub fn ns(mut self, prefix: &str, build: impl FnOnce(Router) -> Router) -> Self {
+        let router = self.take_router().ns(prefix, build);
+        self.set(router)
     }
 
     /// Adds a plugin, a tuple of two or three plugins, or a `Vec` of plugins.
@@ -214,10 +222,11 @@ impl App {
     ///
     /// # Panics
     /// If the app already has a value of this type.
-    pub fn with_state<T: Clone + Send + Sync + 'static>(self, state: T) -> Self {
-        self.change(|setup| {
-            assert!(!setup.set_state(state), "the app has two states of type {}", type_name::<T>());
-        })
+    #[track_caller]
+    pub fn with_state<T: Clone + Send + Sync + 'static>(mut self, state: T) -> Self {
+        let is_second = self.setup_mut().set_state(state);
+        assert!(!is_second, "the app has two states of type {}", type_name::<T>());
+        self
     }
 
     /// Sets the limits. Default: [`Limits::default`].

@@ -74,7 +74,7 @@ pub use routing::extract::{ConnectionInfo, Data, FromRequest, State, User};
 pub use routing::handler::Handler;
 pub use routing::middleware::{Middleware, Next};
 pub use routing::plugin::{BoxPlugin, Plugin};
-pub use routing::reply::{IntoResponse, Reply, ReplyError, Response};
+pub use routing::reply::{IntoResponse, NoReply, Reply, ReplyError, Response};
 pub use routing::request::Request;
 pub use routing::router::Router;
 pub use switchboard_backplane::{

@@ -22,7 +22,7 @@ pub enum Incoming {
     Event {
         /// The name.
         name: Name,
-        /// The data; `{}` if the received value is falsy in JavaScript.
+        /// The data, unchanged; `null` if it is missing.
         data: Payload,
         /// The peer's correlation id: any JSON, echoed unchanged.
         ack: Option<Payload>,
@@ -57,8 +57,7 @@ pub fn decode(frame: &Bytes) -> Result<Incoming, DecodeError> {
     let Some(name) = routable(event) else {
         return Ok(Incoming::Unroutable { shown: shown(event), ack });
     };
-    let data = data.map(slice).filter(|data| !data.is_falsy()).unwrap_or(Payload::EMPTY);
-    Ok(Incoming::Event { name, data, ack })
+    Ok(Incoming::Event { name, data: data.map_or(Payload::NULL, slice), ack })
 }
 
 fn routable(event: &RawValue) -> Option<Name> {
@@ -160,14 +159,14 @@ mod tests {
             assert_eq!(read(&frame), event("/a", "[1]", Some(ack)));
         }
         for falsy in ["0", "\"\"", "null", "false"] {
-            assert_eq!(read(&format!(r#"{{"event":"/a","ackId":{falsy}}}"#)), event("/a", "{}", None));
+            assert_eq!(read(&format!(r#"{{"event":"/a","ackId":{falsy}}}"#)), event("/a", "null", None));
         }
     }
 
     #[test]
-    fn falsy_data_becomes_an_empty_object_and_other_data_is_unchanged() {
-        for falsy in ["0", "\"\"", "false", "null", "-0.0"] {
-            assert_eq!(read(&format!(r#"{{"event":"/a","data":{falsy}}}"#)), event("/a", "{}", None));
+    fn data_is_unchanged() {
+        for data in ["0", "\"\"", "false", "null", "-0.0"] {
+            assert_eq!(read(&format!(r#"{{"event":"/a","data":{data}}}"#)), event("/a", data, None));
         }
         for data in ["[]", "\" \"", "1e400", "12345678901234567890", "true", "{ \"a\" : [ ] }"] {
             assert_eq!(read(&format!(r#"{{"event":"/a","data":{data}}}"#)), event("/a", data, None));
@@ -181,7 +180,7 @@ mod tests {
 
     #[test]
     fn keys_and_names_may_have_escapes_and_unknown_members_are_ignored() {
-        assert_eq!(read(r#"{"\u0065vent":"\u002fa","x":{"event":"/no"}}"#), event("/a", "{}", None));
+        assert_eq!(read(r#"{"\u0065vent":"\u002fa","x":{"event":"/no"}}"#), event("/a", "null", None));
     }
 
     #[test]
@@ -250,7 +249,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_written_request_decodes_to_the_same(name in "[^@].{0,40}", data in "[1-9][0-9]{0,20}", id in ".{1,9}") {
+        fn a_written_request_decodes_to_the_same(name in "[^@].{0,40}", data in "0|[1-9][0-9]{0,20}", id in ".{1,9}") {
             let (data, mut out) = (json(&data), Vec::new());
             write_request(&mut out, &name, &data, &id);
             let ack = Some(Payload::of(&id).unwrap());

@@ -5,9 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail, ensure};
 use reqwest::Url;
 use serde_json::{Value, json};
-use switchboard_dispatcher::{
-    Audience, Dispatcher, DispatcherOptions, IntoAudience, RedisOptions, SocketId, Target,
-};
+use switchboard_dispatcher::{Audience, Dispatcher, DispatcherOptions, RedisOptions, SocketId, Target};
 use switchboard_log::Printable;
 
 use crate::args::{Connection, Recipients};
@@ -89,7 +87,7 @@ fn targets(users: &[String], sets: &[String], sockets: &[SocketId]) -> anyhow::R
         targets.push(Target::user(user)?);
     }
     for set in sets {
-        targets.extend(set.into_audience()?.to);
+        targets.push(set.parse()?);
     }
     Ok(targets)
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 use serde_json::{Value, json};
 use switchboard::{
-    App, ConnectionInfo, IntoAudience, IntoResponse, Middleware, Next, Payload, Reply, ReplyError, Request,
+    App, ConnectionInfo, IntoResponse, Middleware, Next, NoReply, Payload, Reply, ReplyError, Request,
     Response, Router, Socket, SocketId, Target, UserId,
 };
 
@@ -186,21 +186,22 @@ struct ChatLine {
     text: Option<Payload>,
 }
 
-async fn message(request: Request, data: Payload) -> Result<(), ReplyError> {
+/// Sends no reply, like `/typing`: emit.gg's example has none.
+async fn message(request: Request, data: Payload) -> Result<NoReply, ReplyError> {
     let line = ChatLine { username: request.get("username"), text: data.member("text") };
     request.to(room_of(&data)?).including_self().emit("message", &line)?;
-    Ok(())
+    Ok(NoReply)
 }
 
-async fn typing(request: Request, data: Payload) -> Result<(), ReplyError> {
+async fn typing(request: Request, data: Payload) -> Result<NoReply, ReplyError> {
     request.to(room_of(&data)?).volatile().emit("typing", &json!({ "id": request.id() }))?;
-    Ok(())
+    Ok(NoReply)
 }
 
 async fn announce(app: App, data: Payload) -> Outcome {
     let emitter = match data.member("to").filter(|to| *to != Payload::NULL) {
         None => app.to(Target::Everyone),
-        Some(_) => app.to(text(&data, "to")?.into_audience()?),
+        Some(_) => app.to(text(&data, "to")?.parse::<Target>()?),
     };
     let is_local = data.member("local").is_some_and(|local| local.as_bytes() == b"true");
     let emitter = if is_local { emitter.local() } else { emitter };

@@ -24,13 +24,14 @@ impl<S> Endpoint<S> {
     /// Adds a handler for an event or a system event of this protocol's clients; see [`Router::on`].
     ///
     /// # Panics
-    /// If the name starts with `@` and is not a system event.
+    /// In the cases that [`Router::on`] names.
     ///
     /// ```
     /// use switchboard::{App, Mesa, Reply};
     ///
     /// let app = App::new().with_mesa(Mesa::new().on("PING", async || Reply("pong")));
     /// ```
+    #[track_caller]
     pub fn on<Args: 'static>(mut self, event: &str, handler: impl Handler<Args>) -> Self {
         self.router = self.router.on(event, handler);
         self

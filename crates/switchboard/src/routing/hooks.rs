@@ -19,11 +19,12 @@ pub(crate) struct Hooks([Vec<AnyHandler>; SystemEvent::COUNT]);
 impl Hooks {
     /// # Panics
     /// If no system event has that name.
+    #[track_caller]
     pub(crate) fn add(&mut self, name: &str, hook: AnyHandler) {
-        let event = SystemEvent::ALL.iter().find(|event| event.name() == name).unwrap_or_else(|| {
-            panic!("`{name}` is not a system event; the system events are {}", system_event_names!());
-        });
-        self.0[*event as usize].push(hook);
+        match SystemEvent::ALL.iter().find(|event| event.name() == name) {
+            Some(event) => self.0[*event as usize].push(hook),
+            None => panic!("`{name}` is not a system event; the system events are {}", system_event_names!()),
+        }
     }
 
     pub(crate) fn of(&self, event: SystemEvent) -> &[AnyHandler] {

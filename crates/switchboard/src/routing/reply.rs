@@ -23,12 +23,25 @@ use crate::node::errors::{CommandError, EmitError, MembershipError};
 /// ```
 #[derive(Debug, Default)]
 pub struct Response {
-    pub(crate) reply: Option<Payload>,
+    pub(crate) answer: Answer,
     pub(crate) error: Option<ReplyError>,
 }
 
+/// What a response sends to a client that requested a reply.
+#[derive(Debug, Default)]
+pub(crate) enum Answer {
+    #[default]
+    None,
+    /// The handler is done and has no value: `null`, unless it has replied with [`Request::reply`].
+    ///
+    /// [`Request::reply`]: crate::Request::reply
+    Done,
+    Value(Payload),
+}
+
 impl Response {
-    /// A response without a reply; a client that sent a request runs into its time-out.
+    /// A response without a reply; a client that sent a request runs into its time-out. A handler returns
+    /// [`NoReply`] for it.
     ///
     /// ```
     /// # use switchboard::{Next, Request, Response};
@@ -88,6 +101,28 @@ impl Response {
 /// ```
 #[derive(Debug, Clone)]
 pub struct Reply<T>(pub T);
+
+/// A return value that sends no reply: a client that requested one runs into its time-out.
+///
+/// For a handler that never replies, or whose reply is sent later, by [`Request::reply`](crate::Request::reply) in a
+/// task of its own. A handler that returns `()` replies `null`.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// use switchboard::{App, NoReply, Reply, Request};
+///
+/// async fn later(request: Request) -> NoReply {
+///     tokio::spawn(async move { request.reply("computed in the background") });
+///     NoReply
+/// }
+/// let app = App::new().on("/later", later);
+/// # let server = switchboard_testkit::TestServer::start(app).await;
+/// # let mut peer = server.peer().await;
+/// # assert_eq!(peer.request("/later", serde_json::json!({})).await, "computed in the background");
+/// # }
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct NoReply;
 
 /// An error reply: the client receives `{"error":"<message>","code":"<code>"}`.
 ///
@@ -246,6 +281,15 @@ fn client_error_code(error: &(dyn Error + 'static)) -> Option<&'static str> {
 
 /// A type that a handler can return.
 ///
+/// | type | reply |
+/// |---|---|
+/// | [`Reply<T>`](Reply), `serde_json::Value`, [`Payload`](crate::Payload) | the value as JSON |
+/// | `()` | `null`, unless the handler has called [`Request::reply`](crate::Request::reply) |
+/// | [`NoReply`] | none |
+/// | [`ReplyError`] | `{"error":…,"code":…}` |
+/// | `Result<T, E>` | the reply of `T`, or of `E` converted to a [`ReplyError`] |
+/// | [`Response`] | the reply in it |
+///
 /// ```
 /// use switchboard::{IntoResponse, Reply, ReplyError, Response};
 ///
@@ -262,6 +306,12 @@ fn client_error_code(error: &(dyn Error + 'static)) -> Option<&'static str> {
 ///     }
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a reply",
+    label = "a handler cannot return this",
+    note = "wrap a value that implements `serde::Serialize` in `Reply`: `Reply(value)`",
+    note = "other replies: `()` (replies `null`), `NoReply`, `Response`, `Payload`, `serde_json::Value`, `ReplyError`, and `Result<T, E>` if `T` is a reply and `E` converts into `ReplyError`"
+)]
 pub trait IntoResponse {
     /// Converts the value into a response.
     fn into_response(self) -> Response;
@@ -273,8 +323,14 @@ impl IntoResponse for Response {
     }
 }
 
-/// No reply.
+/// `null`, unless the handler has replied with [`Request::reply`](crate::Request::reply).
 impl IntoResponse for () {
+    fn into_response(self) -> Response {
+        Response { answer: Answer::Done, error: None }
+    }
+}
+
+impl IntoResponse for NoReply {
     fn into_response(self) -> Response {
         Response::none()
     }
@@ -292,7 +348,7 @@ impl<T: Serialize> IntoResponse for Reply<T> {
 /// A reply with this JSON.
 impl IntoResponse for Payload {
     fn into_response(self) -> Response {
-        Response { reply: Some(self), error: None }
+        Response { answer: Answer::Value(self), error: None }
     }
 }
 
@@ -304,8 +360,8 @@ impl IntoResponse for serde_json::Value {
 
 impl IntoResponse for ReplyError {
     fn into_response(self) -> Response {
-        let reply = Payload::of(&json!({ "error": self.message, "code": self.code })).ok();
-        Response { reply, error: Some(self) }
+        let reply = Payload::of(&json!({ "error": self.message, "code": self.code }));
+        Response { answer: reply.map_or(Answer::None, Answer::Value), error: Some(self) }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -41,8 +42,11 @@ struct Inner {
     event: Name,
     data: Payload,
     ack: Option<Payload>,
+    has_replied: AtomicBool,
     fields: ProtocolFields,
 }
+
+static NO_DATA: Payload = Payload::EMPTY;
 
 /// Fields of an event beside its name and data that some protocols have.
 #[derive(Default)]
@@ -53,21 +57,29 @@ pub(crate) struct ProtocolFields {
     pub(crate) op: i64,
     /// The client sent no type; the event's name is made of the operation.
     pub(crate) is_untyped: bool,
+    /// The data is falsy in JavaScript, and the protocol presents such data as `{}`.
+    pub(crate) has_falsy_data: bool,
 }
 
 impl Request {
     pub(crate) fn new(socket: Socket, event: Name, data: Payload, ack: Option<Payload>) -> Self {
-        Request(Arc::new(Inner { socket, event, data, ack, fields: ProtocolFields::default() }))
+        Request::with_fields(socket, event, data, ack, ProtocolFields::default())
     }
 
-    pub(crate) fn with_fields(socket: Socket, event: Name, data: Payload, fields: ProtocolFields) -> Self {
-        Request(Arc::new(Inner { socket, event, data, ack: None, fields }))
+    pub(crate) fn with_fields(
+        socket: Socket,
+        event: Name,
+        data: Payload,
+        ack: Option<Payload>,
+        fields: ProtocolFields,
+    ) -> Self {
+        Request(Arc::new(Inner { socket, event, data, ack, has_replied: AtomicBool::new(false), fields }))
     }
 
     /// The message as it is reported to other processes.
     pub(crate) fn to_report(&self, reply_to: Option<ReplyAddress>) -> ClientMessage {
         let kind = (!self.0.fields.is_untyped).then(|| self.0.event.clone());
-        ClientMessage { op: self.0.fields.op, kind, data: self.0.data.clone(), reply_to }
+        ClientMessage { op: self.0.fields.op, kind, data: self.payload().clone(), reply_to }
     }
 
     pub(crate) fn name(&self) -> &Name {
@@ -90,11 +102,13 @@ impl Request {
         &self.0.event
     }
 
-    /// Deserializes the event's data as `T`. emit.gg clients send `{}` for values that are falsy in
-    /// JavaScript.
+    /// Deserializes the event's data as `T`.
+    ///
+    /// Data of an emit client that is falsy in JavaScript (`0`, `false`, `""`, `null`, or none) is `{}`, as in
+    /// emit.gg. If `{}` does not match `T`, the value that the client sent is tried, and `null` if it sent none.
     ///
     /// # Errors
-    /// If the data does not match `T`.
+    /// If the data does not match `T`. The error is about the value that the client sent.
     ///
     /// ```
     /// # async fn example(request: switchboard::Request) -> Result<(), switchboard::ReplyError> {
@@ -112,10 +126,13 @@ impl Request {
     /// # }
     /// ```
     pub fn data<T: DeserializeOwned>(&self) -> Result<T, PayloadError> {
+        if self.0.fields.has_falsy_data {
+            return NO_DATA.to().or_else(|_| self.0.data.to());
+        }
         self.0.data.to()
     }
 
-    /// The event's data as JSON, unparsed.
+    /// The event's data as JSON, unparsed; `{}` if an emit client sent a value that is falsy in JavaScript.
     ///
     /// ```no_run
     /// # fn example(request: switchboard::Request) -> Result<(), switchboard::ReplyError> {
@@ -124,7 +141,7 @@ impl Request {
     /// # Ok(()) }
     /// ```
     pub fn payload(&self) -> &Payload {
-        &self.0.data
+        if self.0.fields.has_falsy_data { &NO_DATA } else { &self.0.data }
     }
 
     /// Returns true if the client waits for a reply.
@@ -211,8 +228,14 @@ impl Request {
 
     pub(crate) fn reply_payload(&self, payload: &Payload) {
         if let Some(ack) = &self.0.ack {
+            self.0.has_replied.store(true, Ordering::Relaxed);
             self.0.socket.reply(ack, payload);
         }
+    }
+
+    /// Returns true if a reply was sent.
+    pub(crate) fn has_replied(&self) -> bool {
+        self.0.has_replied.load(Ordering::Relaxed)
     }
 
     /// Sends an event to the socket that sent this one; see [`Socket::emit`].
@@ -267,6 +290,20 @@ impl Request {
     /// ```
     pub fn join(&self, room: &str) -> Result<bool, JoinError> {
         self.0.socket.join(room)
+    }
+
+    /// Returns true if the socket is in a room; see [`Socket::is_in`].
+    ///
+    /// ```no_run
+    /// # fn example(request: switchboard::Request) -> Result<(), switchboard::ReplyError> {
+    /// # use switchboard::ReplyError;
+    /// if !request.is_in("#lobby") {
+    ///     return Err(ReplyError::new("not_in_room", "join the lobby first"));
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn is_in(&self, room: &str) -> bool {
+        self.0.socket.is_in(room)
     }
 
     /// Leaves a room; see [`Socket::leave`].

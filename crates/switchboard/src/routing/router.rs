@@ -1,8 +1,11 @@
 //! The router: maps event names to handlers and their middleware.
 
 use std::collections::HashMap;
+use std::panic::Location;
 use std::sync::Arc;
 
+use indexmap::IndexMap;
+use switchboard_event::NAME_BYTES_MAX;
 use switchboard_log::{limited, printable};
 
 use crate::api::setup::Setup;
@@ -12,6 +15,9 @@ use crate::routing::hooks::Hooks;
 use crate::routing::middleware::{Middleware, Next};
 use crate::routing::reply::Response;
 use crate::routing::request::Request;
+
+/// Most characters of an event's name that a panic repeats.
+const SHOWN_CHARS: usize = 64;
 
 /// A set of handlers by event name, with the middleware around them.
 ///
@@ -30,14 +36,16 @@ use crate::routing::request::Request;
 /// ```
 #[derive(Clone, Default)]
 pub struct Router {
-    routes: Vec<Route>,
+    /// By event name.
+    routes: IndexMap<String, Route>,
     middleware: Vec<Arc<dyn Middleware>>,
     pub(crate) hooks: Hooks,
 }
 
 #[derive(Clone)]
 struct Route {
-    event: String,
+    /// Where the application called `on`.
+    added_at: &'static Location<'static>,
     /// Middleware of the routers that contained this route, outermost first.
     middleware: Vec<Arc<dyn Middleware>>,
     handler: AnyHandler,
@@ -87,16 +95,42 @@ impl Router {
     /// ```
     ///
     /// # Panics
-    /// If the name starts with `@` and is not a system event. Serving the app panics if an event that is
-    /// not a system event has two handlers.
+    /// If the name is empty, has more than 256 bytes, starts with `@` and is not a system event, or has a handler
+    /// already and is not a system event. [`nest`](Self::nest), [`merge`](Self::merge) and [`ns`](Self::ns) panic
+    /// in the same cases. Serving the app panics if a state that a handler takes is missing.
+    #[track_caller]
     pub fn on<Args: 'static>(mut self, event: &str, handler: impl Handler<Args>) -> Self {
         let handler = AnyHandler::new(handler);
         if event.starts_with('@') {
             self.hooks.add(event, handler);
         } else {
-            self.routes.push(Route { event: event.into(), middleware: Vec::new(), handler });
+            self.add(event.into(), Route { added_at: Location::caller(), middleware: Vec::new(), handler });
         }
         self
+    }
+
+    /// Adds a route, or panics if no client can send the event or it has a handler already.
+    #[track_caller]
+    fn add(&mut self, event: String, route: Route) {
+        let shown: String = event.chars().take(SHOWN_CHARS).collect();
+        match event.len() {
+            0 => panic!("the name of an event is empty; a name has 1 to {NAME_BYTES_MAX} bytes"),
+            len if len > NAME_BYTES_MAX => {
+                panic!(
+                    "the name of the event `{shown}…` has {len} bytes; a name has 1 to {NAME_BYTES_MAX} bytes"
+                )
+            }
+            _ if event.starts_with('@') => {
+                panic!(
+                    "no client can send the event `{shown}`: names that begin with `@` are for system events"
+                )
+            }
+            _ => {}
+        }
+        if let Some(earlier) = self.routes.get(&event) {
+            panic!("`{shown}` has two handlers; the other one was added at {}", earlier.added_at);
+        }
+        self.routes.insert(event, route);
     }
 
     /// Adds a middleware around every handler of this router and of its nested routers, including handlers
@@ -128,11 +162,11 @@ impl Router {
     /// let lobby = Router::new().on("/join", join);
     /// let game = Router::new().on("/move", step).nest("/lobby", lobby); // /move and /lobby/join
     /// ```
+    #[track_caller]
     pub fn nest(mut self, prefix: &str, inner: Router) -> Self {
-        for mut route in inner.routes {
-            route.event.insert_str(0, prefix);
+        for (event, mut route) in inner.routes {
             route.middleware.splice(0..0, inner.middleware.iter().cloned());
-            self.routes.push(route);
+            self.add(format!("{prefix}{event}"), route);
         }
         self.hooks.extend(inner.hooks);
         self
@@ -146,6 +180,7 @@ impl Router {
     /// # async fn step() {}
     /// let router = Router::new().on("/move", step).merge(Router::new().on("/join", join));
     /// ```
+    #[track_caller]
     pub fn merge(self, other: Router) -> Self {
         self.nest("", other)
     }
@@ -157,6 +192,7 @@ impl Router {
     /// # async fn join() {}
     /// let game = Router::new().ns("/lobby", |lobby| lobby.on("/join", join)); // /lobby/join
     /// ```
+    #[track_caller]
     pub fn ns(self, prefix: &str, build: impl FnOnce(Router) -> Router) -> Self {
         self.nest(prefix, build(Router::new()))
     }
@@ -169,16 +205,13 @@ impl Router {
         let chain_of = |inner: &[Arc<dyn Middleware>]| -> Arc<[Arc<dyn Middleware>]> {
             self.middleware.iter().chain(&any).chain(inner).cloned().collect()
         };
-        let mut table = HashMap::new();
-        for route in &self.routes {
-            route
-                .handler
+        let mut table = HashMap::with_capacity(self.routes.len());
+        for (event, Route { added_at, middleware, handler }) in &self.routes {
+            handler
                 .check(setup)
-                .map_err(|error| format!("the handler of `{}` {error}", route.event))?;
-            let entry = Chain { middleware: chain_of(&route.middleware), handler: route.handler.clone() };
-            if table.insert(route.event.clone(), entry).is_some() {
-                return Err(format!("`{}` has two handlers", route.event));
-            }
+                .map_err(|error| format!("the handler of `{event}`, added at {added_at}, {error}"))?;
+            let chain = Chain { middleware: chain_of(middleware), handler: handler.clone() };
+            table.insert(event.clone(), chain);
         }
         self.hooks.check(setup)?;
         let fallback = Chain { middleware: chain_of(&[]), handler: fallback };

@@ -20,7 +20,7 @@ use crate::node::tasks::{Panic, panic_message};
 use crate::routing::handler::ResponseFuture;
 use crate::routing::hooks::{self, Hooks};
 use crate::routing::poll::{catch_panic, poll_once, run_to_end};
-use crate::routing::reply::Response;
+use crate::routing::reply::{Answer, Response};
 use crate::routing::request::Request;
 use crate::routing::router::Routes;
 
@@ -99,8 +99,10 @@ impl Server {
             self.report_error(request.socket(), request.event(), "panic", &message);
             Response::none()
         });
-        if let Some(payload) = &response.reply {
-            request.reply_payload(payload);
+        match &response.answer {
+            Answer::Value(payload) => request.reply_payload(payload),
+            Answer::Done if !request.has_replied() => request.reply_payload(&Payload::NULL),
+            Answer::Done | Answer::None => {}
         }
         if let Some(error) = response.error {
             match error.cause() {
@@ -118,7 +120,7 @@ impl Server {
     /// Replies to a request with an invalid event name; `shown` is the name as the reply contains it.
     pub(crate) fn unroutable(&self, socket: &Socket, shown: &str, ack: Option<&Payload>) {
         self.app.node().meters().unknown_events.increment(1);
-        if let (Some(ack), Some(reply)) = (ack, &Response::unknown_event(shown).reply) {
+        if let (Some(ack), Answer::Value(reply)) = (ack, &Response::unknown_event(shown).answer) {
             socket.reply(ack, reply);
         }
     }

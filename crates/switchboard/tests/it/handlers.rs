@@ -1,15 +1,19 @@
 //! Handlers, extractors, replies, errors, and the order of frames.
 
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use switchboard::{
-    AcceptOptions, App, ConnectionInfo, Data, ForwardedHeader, Payload, Plugin, Reply, ReplyError, Request,
-    Socket, State, User,
+    AcceptOptions, App, ConnectionInfo, Data, ForwardedHeader, Koji, NoReply, Payload, Plugin, Reply,
+    ReplyError, Request, Router, Socket, State, User,
 };
 use switchboard_testkit::{Peer, TestServer, soon};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Mutex, Notify, mpsc};
 
 use crate::{app, echo};
 
@@ -268,20 +272,161 @@ async fn the_user_extractor_requires_a_login() {
 
 #[tokio::test]
 async fn an_invalid_app_panics_before_it_serves() {
-    let panic_message = |app: App| {
-        let panic =
-            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| app.into_service())).err().unwrap();
-        panic.downcast_ref::<String>().unwrap().clone()
-    };
-    assert!(panic_message(App::new().on("/a", echo).on("/a", echo)).contains("`/a` has two handlers"));
-    let missing = panic_message(App::new().on("/a", async |_: State<u64>| ()));
-    assert!(missing.contains("`/a` takes State<u64>"), "{missing}");
+    let app = App::new().on("/a", async |_: State<u64>| ());
+    let added_at = format!("{}:{}", file!(), line!() - 1);
+    let (missing, _) = panic_of(|| drop(app.into_service()));
+    assert!(missing.contains("the handler of `/a`, added at "), "{missing}");
+    assert!(missing.contains(&added_at) && missing.contains("takes State<u64>"), "{missing}");
+}
+
+/// The message and the place of a panic.
+fn panic_of(call: impl FnOnce()) -> (String, String) {
+    thread_local!(static PLACE: RefCell<String> = const { RefCell::new(String::new()) });
+    let earlier = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|info| {
+        PLACE.set(
+            info.location().map(|place| format!("{}:{}", place.file(), place.line())).unwrap_or_default(),
+        );
+    }));
+    let panic = catch_unwind(AssertUnwindSafe(call)).expect_err("the call panics");
+    std::panic::set_hook(earlier);
+    let text = panic.downcast_ref::<String>().cloned();
+    (text.unwrap_or_else(|| panic.downcast_ref::<&str>().unwrap_or(&"").to_string()), PLACE.take())
+}
+
+#[test]
+fn a_mistake_in_a_router_panics_at_the_line_of_the_application() {
+    macro_rules! mistake {
+        ($call:expr, $message:literal) => {
+            let (message, place) = panic_of(|| drop($call));
+            assert!(message.contains($message), "{message}");
+            assert_eq!(place, format!("{}:{}", file!(), line!()), "{message}");
+        };
+    }
+    let long = "é".repeat(129);
+    let one = || Router::new().on("/a", echo);
+    mistake!(App::new().on("", echo), "the name of an event is empty");
+    mistake!(Router::new().on("", echo), "the name of an event is empty");
+    mistake!(Koji::new().on("", echo), "the name of an event is empty");
+    mistake!(App::new().ns("/chat", |chat| chat.on("", echo)), "the name of an event is empty");
+    mistake!(App::new().on(&long, echo), "has 258 bytes");
+    mistake!(App::new().nest(&"x".repeat(255), one()), "has 257 bytes");
+    mistake!(App::new().on("@conection", echo), "`@conection` is not a system event");
+    mistake!(Koji::new().on("@conection", echo), "`@conection` is not a system event");
+    mistake!(App::new().nest("@game", one()), "names that begin with `@` are for system events");
+    mistake!(App::new().on("/a", echo).on("/a", echo), "`/a` has two handlers");
+    mistake!(App::new().merge(one()).merge(one()), "`/a` has two handlers");
+    mistake!(App::new().ns("/b", |b| b.on("/a", echo)).on("/b/a", echo), "`/b/a` has two handlers");
+    mistake!(App::new().with_state(1_u8).with_state(2_u8), "two states of type u8");
+}
+
+#[test]
+fn the_panic_about_a_second_handler_names_the_place_of_the_first() {
+    let app = App::new().on("/a", echo);
+    let first = format!("{}:{}", file!(), line!() - 1);
+    let (message, _) = panic_of(|| drop(app.merge(Router::new().on("/a", echo))));
+    assert!(message.contains(&first), "{message}");
 }
 
 #[tokio::test]
-#[should_panic(expected = "`@conection` is not a system event")]
-async fn an_unknown_system_event_is_refused() {
-    let _ = App::new().on("@conection", echo);
+async fn a_handler_without_a_value_replies_null_once() {
+    let app = App::new()
+        .on("/unit", async || ())
+        .on("/ok", async || Ok::<(), ReplyError>(()))
+        .on("/waits", async || tokio::task::yield_now().await)
+        .on("/replies", async |request: Request| request.reply(&"explicit").unwrap())
+        .on("/refuses", async || Err::<(), _>(ReplyError::new("no", "no")));
+    let server = TestServer::start(app).await;
+    let mut peer = server.peer().await;
+    for event in ["/unit", "/ok", "/waits"] {
+        assert_eq!(peer.request(event, json!({})).await, Value::Null, "{event}");
+    }
+    assert_eq!(peer.request("/replies", json!({})).await, "explicit");
+    assert_eq!(peer.request("/refuses", json!({})).await["code"], "no");
+    peer.emit("/unit", json!({})).await;
+    peer.quiet().await;
+}
+
+#[tokio::test]
+async fn no_reply_leaves_a_request_unanswered_or_answered_later() {
+    let (open, opened) = std::sync::mpsc::channel();
+    let opened = Arc::new(std::sync::Mutex::new(Some(opened)));
+    let app = App::new()
+        .on("/never", async || NoReply)
+        .on(
+            "/maybe",
+            async |Data(is_ok): Data<bool>| {
+                if is_ok { Ok(NoReply) } else { Err(ReplyError::new("no", "no")) }
+            },
+        )
+        .on("/later", move |request: Request| {
+            let opened = opened.lock().unwrap().take().unwrap();
+            async move {
+                std::thread::spawn(move || {
+                    opened.recv().unwrap();
+                    request.reply(&"later").unwrap();
+                });
+                NoReply
+            }
+        });
+    let server = TestServer::start(app).await;
+    let mut peer = server.peer().await;
+    for event in ["/never", "/maybe", "/later"] {
+        peer.send(&json!({ "event": event, "data": true, "ackId": event })).await;
+    }
+    peer.quiet().await;
+    assert_eq!(peer.request("/maybe", json!(false)).await["code"], "no");
+    open.send(()).unwrap();
+    assert_eq!(peer.next().await, json!({ "type": "ack", "ackId": "/later", "data": "later" }));
+}
+
+#[tokio::test]
+async fn falsy_data_is_an_empty_object_or_else_what_the_client_sent() {
+    #[derive(Deserialize, serde::Serialize)]
+    struct Optional {
+        name: Option<String>,
+    }
+    let app = App::new()
+        .on("/i32", async |Data(n): Data<i32>| Reply(n))
+        .on("/bool", async |Data(b): Data<bool>| Reply(b))
+        .on("/text", async |Data(text): Data<String>| Reply(text))
+        .on("/unit", async |Data(()): Data<()>| Reply("unit"))
+        .on("/option", async |Data(n): Data<Option<i32>>| Reply(n))
+        .on("/struct", async |Data(data): Data<Optional>| Reply(data))
+        .on("/list", async |Data(data): Data<Vec<i32>>| Reply(data))
+        .on("/value", async |Data(data): Data<Value>| Reply(data))
+        .on("/payload", async |data: Payload| data);
+    let server = TestServer::start(app).await;
+    let mut peer = server.peer().await;
+    for (event, sent, seen) in [
+        ("/i32", json!(0), json!(0)),
+        ("/bool", json!(false), json!(false)),
+        ("/text", json!(""), json!("")),
+        ("/unit", Value::Null, json!("unit")),
+        ("/option", json!(0), json!(0)),
+        ("/option", Value::Null, Value::Null),
+        ("/struct", json!(0), json!({ "name": null })),
+        ("/struct", Value::Null, json!({ "name": null })),
+        ("/value", json!(0), json!({})),
+        ("/value", json!(""), json!({})),
+        ("/payload", json!(false), json!({})),
+    ] {
+        assert_eq!(peer.request(event, sent.clone()).await, seen, "{event} {sent}");
+    }
+    for (event, sent, problem) in [
+        ("/i32", json!(""), "invalid type: string \"\", expected i32"),
+        ("/i32", json!(0.0), "invalid type: floating point `0.0`, expected i32"),
+        ("/text", json!(0), "invalid type: integer `0`, expected a string"),
+        ("/list", Value::Null, "invalid type: null, expected a sequence"),
+    ] {
+        let reply = peer.request(event, sent).await;
+        assert_eq!(reply["code"], "bad_data");
+        assert!(reply["error"].as_str().unwrap().starts_with(problem), "{reply}");
+    }
+    for (event, seen) in [("/option", Value::Null), ("/unit", json!("unit")), ("/value", json!({}))] {
+        peer.send(&json!({ "event": event, "ackId": 1 })).await;
+        assert_eq!(peer.next().await["data"], seen, "{event} without data");
+    }
 }
 
 #[tokio::test]
@@ -301,4 +446,69 @@ async fn the_close_code_of_the_app_reaches_the_peer_and_the_disconnect_hook() {
     peer.emit("/leave", json!({})).await;
     assert_eq!(peer.closed().await, (4001, "first".into()));
     assert_eq!(soon("the disconnect hook is called", received.recv()).await.unwrap(), 4001);
+}
+
+/// Any JSON; numbers that a `Value` represents exactly.
+fn json_values() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        (-8_i32..8).prop_map(|n| json!(f64::from(n) / 4.0)),
+        Just(json!(0)),
+        ".{0,8}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(3, 16, 4, |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            proptest::collection::hash_map(".{0,4}", inner, 0..4)
+                .prop_map(|members| Value::Object(members.into_iter().collect())),
+        ]
+    })
+}
+
+fn is_falsy(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Bool(value) => !value,
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::String(text) => text.is_empty(),
+        Value::Array(_) | Value::Object(_) => false,
+    }
+}
+
+#[test]
+fn any_value_reaches_a_handler_as_documented() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let (_server, peer) = runtime.block_on(async {
+        let app = App::new()
+            .on("/value", async |Data(value): Data<Value>| Reply(value))
+            .on("/payload", async |payload: Payload| payload)
+            .on("/bool", async |value: Data<bool>| Reply(value.0))
+            .on("/i64", async |value: Data<i64>| Reply(value.0))
+            .on("/text", async |value: Data<String>| Reply(value.0));
+        let server = TestServer::start(app).await;
+        let peer = server.peer().await;
+        (server, Mutex::new(peer))
+    });
+    let request = |event: &str, data: &Value| {
+        runtime.block_on(async { peer.lock().await.request(event, data.clone()).await })
+    };
+    let mut runner = TestRunner::new(ProptestConfig::with_cases(200));
+    let property = |sent: Value| {
+        let seen = if is_falsy(&sent) { json!({}) } else { sent.clone() };
+        prop_assert_eq!(&request("/value", &sent), &seen);
+        prop_assert_eq!(&request("/payload", &sent), &seen);
+        for (event, fits) in
+            [("/bool", sent.is_boolean()), ("/i64", sent.is_i64()), ("/text", sent.is_string())]
+        {
+            let reply = request(event, &sent);
+            match fits {
+                true => prop_assert_eq!(&reply, &sent),
+                false => prop_assert_eq!(&reply["code"], &json!("bad_data")),
+            }
+        }
+        Ok(())
+    };
+    runner.run(&json_values(), property).unwrap();
 }

@@ -159,7 +159,7 @@ async fn the_sent_hook_runs_once_on_the_sending_node() {
     dispatch(&server, "7", 3).await;
     calls.expect("@sent", sent("N", json!(3), json!(["user 7"]), json!([]), true)).await;
     // A failed send does not call the hook.
-    server.app.to("lobby").emit("typo", &4).unwrap_err();
+    server.app.to("").emit("typo", &4).unwrap_err();
     calls.assert_no_more();
 }
 

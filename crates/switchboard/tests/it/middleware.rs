@@ -1,7 +1,7 @@
 //! Middleware: order, early replies, and namespaces.
 
-use serde_json::json;
-use switchboard::{App, IntoResponse, Middleware, Next, Reply, Request, Response, Router};
+use serde_json::{Value, json};
+use switchboard::{App, IntoResponse, Middleware, Next, NoReply, Reply, Request, Response, Router};
 use switchboard_testkit::TestServer;
 
 use crate::echo;
@@ -59,15 +59,18 @@ async fn the_order_is_global_then_any_then_route_then_handler() {
 
 #[tokio::test]
 async fn a_middleware_that_does_not_call_next_ends_the_request() {
-    let silent = async |_: Request, _: Next| {};
+    let silent = async |_: Request, _: Next| NoReply;
+    let brief = async |_: Request, _: Next| {};
     let app = App::new()
         .on("/guarded", forbid.then(echo))
         .on("/open", forbid.then(echo))
-        .on("/silent", silent.then(echo));
+        .on("/silent", silent.then(echo))
+        .on("/brief", brief.then(echo));
     let server = TestServer::start(app).await;
     let mut peer = server.peer().await;
     assert_eq!(peer.request("/guarded", json!(1)).await, json!({ "error": "Unauthorized" }));
     assert_eq!(peer.request("/open", json!(1)).await, 1);
+    assert_eq!(peer.request("/brief", json!(1)).await, Value::Null);
     peer.send(&json!({ "event": "/silent", "ackId": 1 })).await;
     peer.quiet().await;
 }

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 use switchboard::{
-    App, Audience, AudienceError, EmitError, Page, ProjectId, Request, RoomName, SocketId, Target,
+    App, Audience, AudienceError, EmitError, NameError, Page, ProjectId, ReplyError, Request, RoomName,
+    SocketId, Target,
 };
 use switchboard_testkit::{Peer, TestServer, until};
 
@@ -91,12 +92,45 @@ async fn an_audience_is_a_union_of_targets_minus_exceptions() {
 async fn an_invalid_target_or_event_name_is_an_error_and_nothing_is_sent() {
     let server = start().await;
     let mut peer = server.peer().await;
-    let error = server.app.to("lobby").emit("x", &1).unwrap_err();
-    assert!(matches!(error, EmitError::Audience(AudienceError::NoSigil(_))));
-    assert!(server.app.to("#a").and("b").emit("x", &1).is_err());
+    let error = server.app.to("").emit("x", &1).unwrap_err();
+    assert!(matches!(error, EmitError::Audience(AudienceError::Name(NameError::Empty))));
+    assert!(server.app.to("#a").and("#").emit("x", &1).is_err());
     assert!(server.app.broadcast("", &1).is_err());
     assert!(server.app.broadcast(&"x".repeat(300), &1).is_err());
     peer.quiet().await;
+}
+
+#[tokio::test]
+async fn a_name_means_the_same_room_in_every_call() {
+    let server = start().await;
+    let mut peer = server.peer().await;
+    let socket = server.app.socket(id_of(&mut peer).await).unwrap();
+    for (joined, same) in [("lobby", "#lobby"), ("#hall", "hall"), ("@all", "#@all"), (" a b", "# a b")] {
+        assert!(socket.join(joined).unwrap() && !socket.join(same).unwrap(), "{joined}");
+        for name in [joined, same] {
+            assert!(socket.is_in(name), "{name}");
+            assert_eq!(server.app.to(name).emit("here", &name).unwrap(), 1);
+            assert_eq!(peer.next_event().await, ("here".into(), json!(name)));
+            assert_eq!(server.app.to(Target::Everyone).except(name).emit("not here", &1).unwrap(), 0);
+            assert_eq!(server.app.room_size(name).await.unwrap(), 1);
+        }
+        assert!(socket.leave(same).unwrap() && !socket.is_in(joined));
+    }
+}
+
+#[tokio::test]
+async fn a_room_that_a_client_names_is_never_a_tag() {
+    let server = start().await;
+    let [mut admin, mut guest] = [server.peer().await, server.peer().await];
+    server.app.socket(id_of(&mut admin).await).unwrap().tag("*admin").unwrap();
+    let guest = server.app.socket(id_of(&mut guest).await).unwrap();
+    let error = guest.join("*admin").unwrap_err();
+    assert_eq!(error.to_string(), "`*admin` is the name of a tag, not of a room");
+    assert_eq!(ReplyError::from(error).code(), "bad_data");
+    assert!(!guest.is_in("*admin"));
+    assert!(guest.tag("#lobby").is_err() && guest.leave("*admin").is_err() && guest.untag("#lobby").is_err());
+    assert!(server.app.room_size("*admin").await.is_err() && server.app.tag_count("#lobby").await.is_err());
+    admin.quiet().await;
 }
 
 #[tokio::test]

@@ -33,6 +33,23 @@ impl Socket {
         self.node().hub().join(&self.session, &Target::room(room)?)
     }
 
+    /// Returns true if the socket is in a room; the prefix `#` may be omitted. An invalid name is no room, so no
+    /// socket is in it.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # let (app, (_peer, stream)) = (switchboard::App::new(), tokio::io::duplex(1024));
+    /// # app.connect_stream(stream);
+    /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
+    /// socket.join("lobby")?;
+    /// assert!(socket.is_in("lobby") && socket.is_in("#lobby"));
+    /// assert!(!socket.is_in("hall") && !socket.is_in(""));
+    /// # Ok(()) }
+    /// ```
+    pub fn is_in(&self, room: &str) -> bool {
+        Target::room(room).is_ok_and(|room| self.session().is_member(&room))
+    }
+
     /// Leaves a room. Returns false if the socket was not a member.
     ///
     /// ```

@@ -13,7 +13,7 @@ use crate::node::remote::open_answer;
 use crate::node::reports::{report, sink_for};
 use crate::protocols::received::Received;
 use crate::routing::reply::{IntoResponse, ReplyError, Response};
-use crate::routing::request::Request;
+use crate::routing::request::{ProtocolFields, Request};
 use crate::routing::router::unknown_event;
 use crate::routing::server::Server;
 
@@ -21,7 +21,8 @@ use crate::routing::server::Server;
 pub(crate) fn receive(server: &Arc<Server>, socket: &Socket, frame: &Bytes) -> Result<Received, DecodeError> {
     match emit::decode(frame)? {
         Incoming::Event { name, data, ack } => {
-            return Ok(Request::new(socket.clone(), name, data, ack).into());
+            let fields = ProtocolFields { has_falsy_data: data.is_falsy(), ..ProtocolFields::default() };
+            return Ok(Request::with_fields(socket.clone(), name, data, ack, fields).into());
         }
         Incoming::Unroutable { shown, ack } => server.unroutable(socket, &shown, ack.as_ref()),
         Incoming::Reply { ack, data } => {

@@ -69,7 +69,7 @@ fn receive_event(
         return None;
     }
     let fields = ProtocolFields { audience: Some(audience), ..ProtocolFields::default() };
-    Some(Request::with_fields(socket.clone(), name, payload, fields))
+    Some(Request::with_fields(socket.clone(), name, payload, None, fields))
 }
 
 /// The recipients by id, each once. An id is a user's, and also a client's if it has the form of a socket id.

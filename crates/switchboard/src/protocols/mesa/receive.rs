@@ -46,7 +46,8 @@ fn request(socket: &Socket, message: Message) -> Option<Request> {
     let is_untyped = message.kind.is_none();
     let event = message.kind.clone().or_else(|| message.name().ok())?;
     let Message { op, data, .. } = message;
-    Some(Request::with_fields(socket.clone(), event, data, ProtocolFields { audience: None, op, is_untyped }))
+    let fields = ProtocolFields { op, is_untyped, ..ProtocolFields::default() };
+    Some(Request::with_fields(socket.clone(), event, data, None, fields))
 }
 
 /// The fallback for messages without a handler: reports them to the report sink.
