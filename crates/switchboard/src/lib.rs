@@ -52,6 +52,7 @@ pub use api::setup::Setup;
 pub use api::socket::Socket;
 pub use net::accept::{Serve, serve};
 pub use net::forwarded::ForwardedHeader;
+pub use net::http_client::HttpClient;
 pub use net::options::AcceptOptions;
 pub use net::origin::{Origin, OriginError};
 pub use net::serve_http::serve_http;

@@ -68,6 +68,21 @@ pub(crate) fn reported(
     }
 }
 
+/// The host that the client's request named: the last one in `x-forwarded-host`, or else in `forwarded`, which is
+/// the report of the nearest proxy.
+pub(crate) fn reported_host(headers: &HeaderMap) -> Option<&str> {
+    let last = headers.get_all("x-forwarded-host").iter().next_back();
+    let host =
+        last.and_then(|list| list.to_str().ok()?.rsplit(',').map(str::trim).find(|host| !host.is_empty()));
+    host.or_else(|| {
+        let list = headers.get_all(header::FORWARDED).iter().next_back()?.to_str().ok()?;
+        split(split(list, ',').last()?, ';').into_iter().find_map(|pair| {
+            let (name, value) = pair.split_once('=')?;
+            name.trim().eq_ignore_ascii_case("host").then(|| unquoted(value.trim()))
+        })
+    })
+}
+
 /// One entry of a list: a client or a proxy, as the proxy behind it saw it.
 struct Hop {
     /// `None` if the entry is not an address.
@@ -236,6 +251,33 @@ mod tests {
         let lines = [("x-forwarded-for", "9.9.9.9, 1.1.1.1"), ("x-forwarded-for", "10.0.0.7")];
         assert_eq!(client(&lines).as_deref(), Some("1.1.1.1"), "several headers are one list");
         assert_eq!(client(&[]), None);
+    }
+
+    #[test]
+    fn the_host_is_the_report_of_the_nearest_proxy() {
+        for (headers, host) in [
+            (&[("x-forwarded-host", "chat.example")][..], Some("chat.example")),
+            (&[("x-forwarded-host", "forged.example, chat.example:8443")], Some("chat.example:8443")),
+            (
+                &[("x-forwarded-host", "forged.example"), ("x-forwarded-host", "chat.example,")],
+                Some("chat.example"),
+            ),
+            (
+                &[("forwarded", "for=1.1.1.1;host=forged.example, for=10.0.0.7;Host=\"chat.example:1\"")],
+                Some("chat.example:1"),
+            ),
+            (&[("forwarded", "for=1.1.1.1;host=forged.example, for=10.0.0.7")], None),
+            (&[("forwarded", "host=a.example"), ("x-forwarded-host", "b.example")], Some("b.example")),
+            (&[("x-forwarded-host", " , ")], None),
+            (&[("x-forwarded-host", "b\u{e4}r.example")], None),
+            (&[], None),
+        ] {
+            let mut map = HeaderMap::new();
+            for (name, value) in headers {
+                map.append(*name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+            }
+            assert_eq!(reported_host(&map), host, "{headers:?}");
+        }
     }
 
     #[test]

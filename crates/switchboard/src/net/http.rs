@@ -56,16 +56,18 @@ impl HttpService {
 async fn respond_plain<B>(
     websockets: &UpgradeService,
     mut routes: axum::Router,
-    request: Request<B>,
+    mut request: Request<B>,
 ) -> Response<Body>
 where
     B: HttpBody<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    let ip = websockets.client_address(&request).ip;
+    let client = websockets.http_client(&request);
+    let ip = client.ip;
     if let Some(refusal) = websockets.limit_request(ip) {
         return refusal;
     }
+    request.extensions_mut().insert(client);
     let response = match routes.call(request).await {
         Ok(response) => response,
         Err(never) => match never {},

@@ -93,8 +93,8 @@ impl AcceptOptions {
 
     /// The address of the client that sent a request, which arrived from `peer`.
     pub(crate) fn client_address(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> ClientAddress {
-        let is_trusted = |ip: &IpAddr| self.trusted_proxies.iter().any(|net| net.contains(ip));
-        if !peer.is_some_and(|ip| is_trusted(&ip)) {
+        let is_trusted = |ip: &IpAddr| self.is_trusted(Some(*ip));
+        if !self.is_trusted(peer) {
             let is_counted = peer.is_some_and(|ip| self.is_counted(ip));
             return ClientAddress { ip: peer, is_counted, is_secure: false, error: None };
         }
@@ -106,8 +106,13 @@ impl AcceptOptions {
         ClientAddress { ip, is_counted, is_secure, error }
     }
 
+    /// Returns true if this peer is a trusted proxy.
+    pub(crate) fn is_trusted(&self, peer: Option<IpAddr>) -> bool {
+        peer.is_some_and(|ip| self.trusted_proxies.iter().any(|net| net.contains(&ip)))
+    }
+
     /// Returns true if limits per address apply to connections from this peer.
     pub(crate) fn is_counted(&self, peer: IpAddr) -> bool {
-        !peer.is_loopback() && !self.trusted_proxies.iter().any(|net| net.contains(&peer))
+        !peer.is_loopback() && !self.is_trusted(Some(peer))
     }
 }

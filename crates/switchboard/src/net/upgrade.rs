@@ -28,8 +28,9 @@ use tokio::net::TcpStream;
 use crate::api::app::App;
 use crate::api::socket::Socket;
 use crate::net::connection::Connection;
-use crate::net::forwarded::ReportError;
+use crate::net::forwarded::{ReportError, reported_host};
 use crate::net::heartbeat::Heartbeats;
+use crate::net::http_client::HttpClient;
 use crate::net::limiter::{AddressLimiter, ConnectionPermit, HttpPermit, LimitError};
 use crate::net::options::{AcceptOptions, ClientAddress, CurrentOptions};
 use crate::net::start::start;
@@ -95,6 +96,14 @@ impl UpgradeService {
             log_unknown_address(error);
         }
         address
+    }
+
+    /// The client of a request that is not a handshake.
+    pub(crate) fn http_client<B>(&self, request: &Request<B>) -> HttpClient {
+        let ClientAddress { ip, is_secure, .. } = self.client_address(request);
+        let is_proxied = self.options().is_trusted(peer_of(request));
+        let host = is_proxied.then(|| reported_host(request.headers())).flatten();
+        HttpClient { ip, is_secure, is_proxied, host: host.map(str::to_owned) }
     }
 
     fn options(&self) -> Arc<AcceptOptions> {
@@ -285,9 +294,13 @@ fn stream_of(upgraded: Upgraded) -> (PeerStream, Bytes) {
 }
 
 fn find_address<B>(options: &AcceptOptions, request: &Request<B>) -> ClientAddress {
+    options.client_address(peer_of(request), request.headers())
+}
+
+/// The address at the other end of a request's connection.
+fn peer_of<B>(request: &Request<B>) -> Option<IpAddr> {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
-    let peer = peer.map(|info| info.0.ip().to_canonical());
-    options.client_address(peer, request.headers())
+    peer.map(|info| info.0.ip().to_canonical())
 }
 
 /// Bytes in the head of a request: the address and the headers, without the method.

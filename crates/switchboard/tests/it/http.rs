@@ -4,10 +4,12 @@ use std::future::IntoFuture;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use axum::Router;
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 use serde_json::json;
-use switchboard::{AcceptOptions, App, ConnectionInfo, Limits, Reply, Stopping, serve, serve_http};
+use switchboard::{
+    AcceptOptions, App, ConnectionInfo, HttpClient, Limits, Reply, Stopping, serve, serve_http,
+};
 use switchboard_testkit::raw::HANDSHAKE;
 use switchboard_testkit::{Peer, RawPeer, TestServer, soon};
 use tokio::io::AsyncWriteExt;
@@ -257,4 +259,24 @@ async fn handlers_read_the_headers_that_the_options_keep() {
     let kept_headers = vec!["accept-language".parse().unwrap()];
     let options = AcceptOptions { kept_headers, ..AcceptOptions::default() };
     assert_eq!(read(App::new().with_accept_options(options)).await, json!([["accept-language"], "fi", null]));
+}
+
+#[tokio::test]
+async fn routes_know_the_client_that_trusted_proxies_report() {
+    let client = get(async |Extension(client): Extension<HttpClient>| {
+        let ip = client.ip().map(|ip| ip.to_string()).unwrap_or_default();
+        let host = client.reported_host().unwrap_or("none").to_owned();
+        format!("{ip} {host} {} {}", client.is_secure(), client.is_proxied())
+    });
+    let reported = async |proxies: &str| {
+        let trusted_proxies = vec![proxies.parse().unwrap()];
+        let options = AcceptOptions { trusted_proxies, ..AcceptOptions::default() };
+        let routes = Router::new().route("/client", client.clone());
+        let server = TestServer::start(app().with_http(routes).with_accept_options(options)).await;
+        let request = "GET /client HTTP/1.1\r\nHost: own\r\nX-Forwarded-For: 1.1.1.1\r\nX-Forwarded-Proto: https\r\n\
+                       X-Forwarded-Host: chat.example\r\nConnection: close\r\n\r\n";
+        exchange(server.address, request.as_bytes()).await.rsplit("\r\n").next().unwrap().to_owned()
+    };
+    assert_eq!(reported("127.0.0.1/32").await, "1.1.1.1 chat.example true true");
+    assert_eq!(reported("10.0.0.0/8").await, "127.0.0.1 none false false");
 }
