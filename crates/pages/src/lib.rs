@@ -3,6 +3,9 @@
 //! The demo (`/` and `/canvas/`) is plain JavaScript and always present. The examples (`/examples/`) are bundled by
 //! npm in the build script; if that is not possible, a page with the reason takes their place.
 
+pub mod front;
+pub mod snippets;
+
 use std::borrow::Cow;
 
 include!(concat!(env!("OUT_DIR"), "/files.rs"));

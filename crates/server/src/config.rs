@@ -19,6 +19,7 @@ mod koji;
 mod listeners;
 mod mesa;
 mod no_effect;
+mod page;
 mod process;
 mod projects;
 mod read;
@@ -46,6 +47,7 @@ pub use inbox::Inbox;
 pub use issuer::Issuer;
 pub use koji::{Koji, KojiReports};
 pub use mesa::{Mesa, MesaAuthentication, MesaHeartbeat, MesaPortal, MesaReconnect, MesaSync};
+pub use page::{Page, PageVisitors};
 pub use process::{Internal, Log, LogFormat, Stop};
 pub(crate) use projects::SharedRules;
 pub use projects::{Limit, ProjectSettings, Projects};
@@ -96,6 +98,8 @@ pub struct Config {
     pub redis: Redis,
     /// This node in the cluster.
     pub node: Node,
+    /// The page of `serve` at `/`.
+    pub page: Page,
     /// The log.
     pub log: Log,
     /// The shutdown.
@@ -143,6 +147,7 @@ impl Default for Config {
             projects: Projects::default(),
             redis: Redis::default(),
             node: Node::default(),
+            page: Page::default(),
             log: Log::default(),
             stop: Stop::default(),
         }

@@ -10,6 +10,7 @@ pub mod run;
 mod api;
 mod apps;
 mod assets;
+mod front;
 mod health;
 
 pub use apps::Mode;

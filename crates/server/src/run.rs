@@ -25,7 +25,7 @@ use crate::api::SharedKeys;
 use crate::apps::Mode;
 use crate::config::{Config, Loaded, SharedRules, Sources};
 use crate::log::LogControl;
-use crate::{api, assets, health, metrics};
+use crate::{api, assets, front, health, metrics};
 use banner::Banner;
 use listeners::{Listeners, serve_routes};
 use reload::Reloader;
@@ -111,7 +111,7 @@ impl Server {
         let store = redis.map(Redis::idempotency_store);
         let api = api::routes(app.clone(), store, keys.clone(), config.api.body_bytes_max);
         let pages = match mode {
-            Mode::Serve => Router::new(),
+            Mode::Serve => front::serve(&config, listeners.clients_address(&config)),
             Mode::Demo => assets::demo(),
         };
         let pages = if listeners.internal.is_none() { pages.merge(health.clone()) } else { pages };

@@ -21,11 +21,20 @@ export async function serverUnderTest() {
   return startServer();
 }
 
-/** Starts the binary `TEST_BINARY` with further arguments; `url` ends in a slash. */
-export async function startServer(port = 0, args = []) {
+/** Starts the demo with further arguments; `url` ends in a slash. */
+export function startServer(port = 0, args = []) {
+  return start("demo", port, args);
+}
+
+/** Starts `serve` with settings. */
+export function startServe(settings = []) {
+  return start("serve", 0, settings.flatMap((setting) => ["--set", setting]));
+}
+
+async function start(command, port, args) {
   const { TEST_BINARY } = process.env;
   if (!TEST_BINARY) throw new Error("TEST_BINARY is not set: the switchboard binary to test");
-  const server = await spawnServer(TEST_BINARY, ["demo", "--listen", `127.0.0.1:${port}`, ...args]);
+  const server = await spawnServer(TEST_BINARY, [command, "--listen", `127.0.0.1:${port}`, ...args]);
   return {
     url: `http://127.0.0.1:${server.port}/`,
     async stop() {

@@ -69,6 +69,11 @@ impl Auth {
         self.build().map(drop)
     }
 
+    /// Returns true if there is a secret or a key; otherwise all tokens are refused.
+    pub(crate) fn accepts_tokens(&self) -> bool {
+        self.own_issuer().has_keys() || !self.issuers.is_empty()
+    }
+
     /// Settings without effect.
     pub(super) fn no_effect(&self) -> Vec<NoEffect> {
         let (keys, own) =

@@ -9,7 +9,7 @@ use switchboard_redis::{LegacyPortals, Redis, ReportOptions};
 
 use super::listeners::{Listeners, address};
 use crate::apps::Mode;
-use crate::config::{Auth, Config, ProjectSettings};
+use crate::config::{Auth, Config, PageVisitors, ProjectSettings};
 
 /// One line for each open address and each subsystem that is on.
 pub(super) struct Banner<'a> {
@@ -33,10 +33,22 @@ impl<'a> Banner<'a> {
             mode,
             config,
             redis,
-            clients: address(Some(&listeners.clients)).unwrap_or(config.listen),
+            clients: listeners.clients_address(config),
             internal: address(listeners.internal.as_ref()),
             mesa: address(listeners.mesa.as_ref()),
             api: address(listeners.api.as_ref()),
+        }
+    }
+
+    /// The page of `serve`.
+    fn write_page(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let address = self.clients;
+        match self.config.page.show {
+            PageVisitors::Local => {
+                writeln!(f, "  page     http://{address}/  shown to browsers on this machine")
+            }
+            PageVisitors::Everyone => writeln!(f, "  page     http://{address}/  open to everyone"),
+            PageVisitors::Off => Ok(()),
         }
     }
 
@@ -117,8 +129,9 @@ impl Display for Banner<'_> {
             Mode::Demo => "demo",
         };
         writeln!(f, "switchboard {} {mode}", env!("CARGO_PKG_VERSION"))?;
-        if self.mode == Mode::Demo {
-            self.write_pages(f)?;
+        match self.mode {
+            Mode::Demo => self.write_pages(f)?,
+            Mode::Serve => self.write_page(f)?,
         }
         self.write_protocols(f)?;
         self.write_backends(f)?;

@@ -22,6 +22,11 @@ pub(super) struct Listeners {
 }
 
 impl Listeners {
+    /// The address that clients connect to.
+    pub(super) fn clients_address(&self, config: &Config) -> SocketAddr {
+        address(Some(&self.clients)).unwrap_or(config.listen)
+    }
+
     pub(super) fn bind(config: &Config) -> Result<Self, RunError> {
         let bind_if = |is_on: bool, address| is_on.then(|| bind(address)).transpose();
         Ok(Listeners {

@@ -1,0 +1,111 @@
+//! The sections of the page of `serve`: one for each protocol that is on, with code that connects to this address.
+
+use switchboard_pages::{front, snippets};
+
+use super::html::{Html, fill};
+use super::visit::Visit;
+
+/// A section, with its entry in the table of contents.
+pub(super) struct Section {
+    pub(super) id: &'static str,
+    pub(super) title: &'static str,
+    pub(super) html: Html,
+}
+
+/// The project in a snippet if the visitor may not see the names of the projects.
+const SOME_PROJECT: &str = "YOUR-PROJECT";
+
+pub(super) fn sections(visit: &Visit<'_>) -> Vec<Section> {
+    let config = visit.config;
+    let rooms = Section { id: "rooms", title: "Rooms", html: rooms(visit) };
+    let shards = config.koji.enabled.then(|| Section { id: "shards", title: "Shards", html: shards(visit) });
+    let users = config.mesa.enabled.then(|| Section { id: "users", title: "Users", html: users(visit) });
+    [Some(rooms), shards, users].into_iter().flatten().collect()
+}
+
+fn rooms(visit: &Visit<'_>) -> Html {
+    let code = snippets::ROOMS.replace(snippets::ADDRESS, &visit.address.websocket("/"));
+    let other_events = match visit.config.emit.reports.enabled {
+        true => "All other events go to the workers of this server.",
+        false => "No other event has a handler.",
+    };
+    fill(
+        front::ROOMS,
+        &[
+            ("code", Html::text(code)),
+            ("note", note(visit)),
+            ("other_events", fill("<p>{{text}}</p>", &[("text", Html::text(other_events))])),
+        ],
+    )
+}
+
+fn shards(visit: &Visit<'_>) -> Html {
+    let projects = &visit.config.projects;
+    let mut code = snippets::SHARD.replace(snippets::ADDRESS, &visit.address.websocket("/"));
+    if !projects.any {
+        let named = if visit.is_local { projects.named.keys().next() } else { None };
+        let project = named.map_or_else(|| SOME_PROJECT.to_owned(), |id| query_value(id));
+        code = code.replace(snippets::SHARD_PROJECT, &format!("projectId={project}"));
+    }
+    fill(front::SHARDS, &[("code", Html::text(code)), ("note", note(visit))])
+}
+
+fn users(visit: &Visit<'_>) -> Html {
+    let address = visit.address.websocket(&path(&visit.config.mesa.path));
+    let code = snippets::USER.replace(snippets::USER_ADDRESS, &address);
+    let commands = if visit.is_local { commands(visit) } else { Html::default() };
+    fill(front::USERS, &[("code", Html::text(code)), ("note", note(visit)), ("commands", commands)])
+}
+
+/// How a token is made, and a message sent, by somebody who can read the settings.
+fn commands(visit: &Visit<'_>) -> Html {
+    let config = visit.config;
+    if config.auth.jwt_secret.is_empty() || !config.api.is_on() {
+        return Html::of(
+            "<p><code>auth.jwt_secret</code> lets the command <code>switchboard token make</code> make tokens, and \
+             <code>api.keys</code> turns on the HTTP API, with which backends send.</p>",
+        );
+    }
+    fill(front::USER_COMMANDS, &[("api", Html::text(config.api.listen.to_string()))])
+}
+
+/// A warning, if a page that is opened as a file may not connect.
+fn note(visit: &Visit<'_>) -> Html {
+    match visit.config.clients.allowed_origins {
+        None => Html::default(),
+        Some(_) => Html::of(
+            "<p>This server accepts pages of certain sites only (<code>clients.allowed_origins</code>), so the file must be \
+             served by one of them: a page that is opened from a disk is refused.</p>",
+        ),
+    }
+}
+
+/// A path of the settings in a string of JavaScript.
+fn path(path: &str) -> String {
+    encoded(path, "/-._~")
+}
+
+/// A project id as a value in a query.
+fn query_value(id: &str) -> String {
+    encoded(id, "-._~")
+}
+
+/// Percent-encodes everything but letters, digits and the characters in `kept`.
+fn encoded(text: &str, kept: &str) -> String {
+    let byte = |byte: u8| match byte.is_ascii_alphanumeric() || kept.as_bytes().contains(&byte) {
+        true => char::from(byte).to_string(),
+        false => format!("%{byte:02X}"),
+    };
+    text.bytes().map(byte).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_the_settings_are_encoded_for_an_address_in_a_script() {
+        assert_eq!(query_value("a b\"&</script>é"), "a%20b%22%26%3C%2Fscript%3E%C3%A9");
+        assert_eq!(path("/push/é\"`"), "/push/%C3%A9%22%60");
+    }
+}
