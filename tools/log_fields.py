@@ -3,7 +3,7 @@
 
   tools/log_fields.py [ROOT]
 
-Rules for `tracing::…!` and `limited!` in `crates/*/src`:
+Rules for `tracing::…!`, `limited!` and `limited_by!` in `crates/*/src`:
 
 - `%field` and `?field` are for values that the server makes: SIGIL_FIELDS. Everything else is a string of `printable` or
   `printable_error`, a number, or a text of this code base.
@@ -26,12 +26,13 @@ UNLIMITED = {
     "crates/redis/src/store.rs",
     "crates/redis/src/store/writer.rs",
     "crates/server/src/run.rs",
+    "crates/server/src/run/lifecycle.rs",
     "crates/server/src/run/open_files.rs",
     "crates/server/src/run/signals.rs",
     "crates/switchboard/src/net/stop.rs",
 }
 STRING_OR_COMMENT = re.compile(r'("(?:\\.|[^"\\])*")|//[^\n]*')
-LINE = re.compile(r"\b(?:tracing::(?:trace|debug|info|warn|error|event|\w*span)|limited)!\(")
+LINE = re.compile(r"\b(?:tracing::(?:trace|debug|info|warn|error|event|\w*span)|limited(?:_by)?)!\(")
 MESSAGE = re.compile(r'"(?:\\.|[^"\\])*"(?:,\s*[A-Z]\w*::[A-Z_]+)?,?\s*\Z', re.S)
 
 
@@ -89,9 +90,11 @@ def faults_of(path, text):
             yield f"{place}: the message is not a literal"
             continue
         before = line[: message.start()]
-        if match[0] != "limited!(" and path not in UNLIMITED:
+        is_limited = match[0].startswith("limited")
+        if not is_limited and path not in UNLIMITED:
             yield f"{place}: use limited!, since clients may cause this line"
-        for field in fields(before):
+        # The first argument of limited_by! is the kind of the line.
+        for field in fields(before)[match[0] == "limited_by!(" :]:
             if not re.fullmatch(r"[A-Z]+", field) and (problem := fault(field)):
                 yield f"{place}: {problem}"
 

@@ -19,6 +19,7 @@ class LogFields(unittest.TestCase):
             'limited!(WARN, reason, "failed")',
             'limited!(WARN, event = request.event(), "failed")',
             'limited!(WARN, name = ?name, "failed")',
+            'limited_by!(kind, WARN, reason, "failed")',
             'limited!(WARN, "failed: {error}")',
         ]:
             self.assertEqual(self.faults(line), 1, line)
@@ -29,6 +30,8 @@ class LogFields(unittest.TestCase):
             'limited!(WARN, error = printable_error(&error), socket = %socket.id(), count, "failed, (again)")',
             'limited!(DEBUG, %peer, project = printable(project), "failed")',
             'limited!(WARN, connection, "{}", S::LOST)',
+            'limited_by!(reason, WARN, reason = printable(reason), "failed")',
+            'limited_by!(error.reason(), WARN, "failed")',
             'limited!(\n        WARN,\n        key = self.key,\n        "failed",\n    )',
         ]:
             self.assertEqual(self.faults(line), 0, line)

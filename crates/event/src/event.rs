@@ -20,6 +20,15 @@ impl Protocol {
     /// All of them, each at its [`index`](Self::index).
     pub const ALL: [Protocol; Protocol::COUNT] = [Protocol::Emit, Protocol::Koji, Protocol::Mesa];
 
+    /// The name in log lines and metrics, such as `koji`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Protocol::Emit => "emit",
+            Protocol::Koji => "koji",
+            Protocol::Mesa => "mesa",
+        }
+    }
+
     /// A number below [`COUNT`](Self::COUNT), unique to the protocol.
     pub fn index(self) -> usize {
         self as usize

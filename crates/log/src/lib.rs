@@ -9,9 +9,9 @@ mod causes;
 mod limit;
 mod printable;
 
-pub use causes::with_causes;
-pub use limit::{Admitted, LINES_MAX, LineLimit, PERIOD, lines_suppressed};
-pub use printable::{PRINTABLE_BYTES_MAX, Printable, is_printable, printable, printable_error};
+pub use causes::{PrintableError, printable_error, with_causes};
+pub use limit::{Admitted, LINES_MAX, LineLimit, LineLimits, PERIOD, lines_suppressed};
+pub use printable::{PRINTABLE_BYTES_MAX, Printable, is_printable, printable};
 
 #[doc(hidden)]
 pub use tracing;

@@ -1,5 +1,6 @@
 //! A bound on the number of log lines that clients can cause.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -41,6 +42,46 @@ macro_rules! limited {
     };
 }
 
+/// [`limited!`](crate::limited) with a limit for each kind of a line: its first argument is the kind, a `&'static str` of
+/// a closed set, so that many lines of one kind do not hide those of another.
+///
+/// ```
+/// use switchboard_log::limited_by;
+///
+/// let reason = "server_full";
+/// limited_by!(reason, INFO, reason, "handshake refused");
+/// ```
+#[macro_export]
+macro_rules! limited_by {
+    ($kind:expr, $level:ident, $($line:tt)+) => {
+        if $crate::tracing::enabled!($crate::tracing::Level::$level) {
+            static LIMITS: $crate::LineLimits = $crate::LineLimits::new();
+            if let Some(admitted) = LIMITS.admit_now($kind) {
+                let suppressed = admitted.suppressed;
+                $crate::tracing::event!($crate::tracing::Level::$level, suppressed, $($line)+);
+            }
+        }
+    };
+}
+
+/// Counts the lines of several kinds.
+pub struct LineLimits(Mutex<BTreeMap<&'static str, Lines>>);
+
+impl LineLimits {
+    /// Limits without lines so far.
+    #[expect(clippy::new_without_default, reason = "used in a static")]
+    pub const fn new() -> Self {
+        LineLimits(Mutex::new(BTreeMap::new()))
+    }
+
+    /// Counts a line of a kind at the current time. Returns `None` if it must not be written.
+    #[expect(clippy::disallowed_methods, reason = "called from everywhere, also where there is no clock")]
+    pub fn admit_now(&self, kind: &'static str) -> Option<Admitted> {
+        let mut kinds = self.0.lock().expect("no code that holds the lines panics");
+        kinds.entry(kind).or_insert(Lines::NONE).admit(Instant::now())
+    }
+}
+
 /// Counts the lines of one kind.
 pub struct LineLimit(Mutex<Lines>);
 
@@ -62,7 +103,7 @@ impl LineLimit {
     /// A limit without lines so far.
     #[expect(clippy::new_without_default, reason = "used in a static")]
     pub const fn new() -> Self {
-        LineLimit(Mutex::new(Lines { written: 0, period_began: None, suppressed: 0 }))
+        LineLimit(Mutex::new(Lines::NONE))
     }
 
     /// [`admit`](Self::admit) at the current time.
@@ -73,23 +114,30 @@ impl LineLimit {
 
     /// Counts a line. Returns `None` if it must not be written.
     pub fn admit(&self, now: Instant) -> Option<Admitted> {
-        let mut lines = self.lock();
-        let began = *lines.period_began.get_or_insert(now);
-        if now.saturating_duration_since(began) >= PERIOD {
-            (lines.period_began, lines.written) = (Some(now), 0);
-        }
-        if lines.written == LINES_MAX {
-            lines.suppressed += 1;
-            SUPPRESSED.fetch_add(1, Ordering::Relaxed);
-            return None;
-        }
-        lines.written += 1;
-        let suppressed = std::mem::take(&mut lines.suppressed);
-        Some(Admitted { suppressed: (suppressed > 0).then_some(suppressed) })
+        self.lock().admit(now)
     }
 
     fn lock(&self) -> MutexGuard<'_, Lines> {
         self.0.lock().expect("no code that holds the lines panics")
+    }
+}
+
+impl Lines {
+    const NONE: Self = Lines { written: 0, period_began: None, suppressed: 0 };
+
+    fn admit(&mut self, now: Instant) -> Option<Admitted> {
+        let began = *self.period_began.get_or_insert(now);
+        if now.saturating_duration_since(began) >= PERIOD {
+            (self.period_began, self.written) = (Some(now), 0);
+        }
+        if self.written == LINES_MAX {
+            self.suppressed += 1;
+            SUPPRESSED.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        self.written += 1;
+        let suppressed = std::mem::take(&mut self.suppressed);
+        Some(Admitted { suppressed: (suppressed > 0).then_some(suppressed) })
     }
 }
 
@@ -146,11 +194,15 @@ mod tests {
                 limited!(DEBUG, "not enabled, so not counted");
             }
             limited!(INFO, "another place");
+            for number in 0..100 {
+                limited_by!("common", INFO, number, "by kind");
+            }
+            limited_by!("rare", INFO, "by kind");
         });
-        assert!(lines_suppressed() - before >= 90);
+        assert!(lines_suppressed() - before >= 180);
         let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-        assert_eq!(text.lines().count(), LINES_MAX as usize + 1, "{text}");
+        assert_eq!(text.lines().count(), 2 * LINES_MAX as usize + 2, "{text}");
         assert!(text.contains("project=\"evil<U+000A>2026 ERROR\" number=0"), "{text}");
-        assert!(text.ends_with("another place\n"), "{text}");
+        assert!(text.contains("another place\n"), "{text}");
     }
 }

@@ -1,9 +1,6 @@
 //! Text from outside as it may be printed: on one line, without effect on a terminal, and short.
 
-use std::error::Error;
 use std::fmt::{self, Display, Write};
-
-use crate::causes::with_causes;
 
 /// Longest text that [`printable`] returns, in bytes, without the `…` that marks a cut.
 pub const PRINTABLE_BYTES_MAX: usize = 1024;
@@ -25,11 +22,6 @@ pub const PRINTABLE_BYTES_MAX: usize = 1024;
 /// ```
 pub fn printable(text: impl Display) -> String {
     Printable(text).to_string()
-}
-
-/// An error with its causes, like [`printable`].
-pub fn printable_error(error: &dyn Error) -> String {
-    printable(with_causes(error))
 }
 
 /// [`printable`] as a `Display`, for output that is not a log line.

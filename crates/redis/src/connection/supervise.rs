@@ -2,7 +2,7 @@
 //!
 //! The loop connects, runs a [`Session`] over the connection until either fails, waits for a random and growing
 //! delay, and connects again. `switchboard_redis_up{connection}` is 1 while the session is [`Up`]. Each loss is
-//! logged once, then each new reason why attempts fail, and the return.
+//! logged once, then each new reason why attempts fail, and the return with the time that it took.
 
 use std::future::Future;
 use std::ops::ControlFlow;
@@ -10,6 +10,7 @@ use std::ops::ControlFlow;
 use metrics::{Gauge, gauge};
 use redis::{RedisError, RedisResult};
 use switchboard_log::{limited, printable_error};
+use tokio::time::Instant;
 
 use super::backoff::Backoff;
 use super::connector::{Connected, Connector, OnPush, ignore_pushes};
@@ -44,6 +45,8 @@ pub(crate) struct Up {
     connection: &'static str,
     gauge: Gauge,
     is_up: bool,
+    /// When the session ceased to be up, or was started without a connection.
+    down_since: Instant,
     /// Why connections have ended since the session was up.
     reasons: Vec<String>,
 }
@@ -55,21 +58,26 @@ impl Up {
     fn new(connection: &'static str, is_up: bool) -> Self {
         let gauge = gauge!("switchboard_redis_up", "connection" => connection);
         gauge.set(0.0);
-        Up { connection, gauge, is_up, reasons: Vec::new() }
+        Up { connection, gauge, is_up, down_since: Instant::now(), reasons: Vec::new() }
     }
 
     /// Marks the session as up until its connection ends.
     pub(crate) fn set(&mut self) {
         self.gauge.set(1.0);
         if !std::mem::replace(&mut self.is_up, true) && !std::mem::take(&mut self.reasons).is_empty() {
-            limited!(INFO, connection = self.connection, "connected to Redis again");
+            let down_ms = self.down_since.elapsed().as_millis() as u64;
+            limited!(INFO, connection = self.connection, down_ms, "connected to Redis again");
         }
     }
 
     /// Marks the session as down. Returns whether it was up.
     fn clear(&mut self) -> bool {
         self.gauge.set(0.0);
-        std::mem::take(&mut self.is_up)
+        let was_up = std::mem::take(&mut self.is_up);
+        if was_up {
+            self.down_since = Instant::now();
+        }
+        was_up
     }
 
     /// Records why a connection ended or could not be made. Returns whether the reason is new.

@@ -6,6 +6,7 @@
 
 mod closing;
 mod input_limits;
+mod log_kind;
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -17,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use switchboard_hub::{Flushed, Outbox, Session};
-use switchboard_log::{limited, printable, printable_error, with_causes};
+use switchboard_log::{limited, limited_by, printable, printable_error, with_causes};
 use switchboard_ws::close::{CloseCode, close_frame};
 use switchboard_ws::frame::{self, OpCode};
 use switchboard_ws::{Decoder, Item, ProtocolError};
@@ -37,6 +38,7 @@ use crate::protocols::{receive, received_bytes, received_pong};
 use crate::routing::request::Request;
 use crate::routing::server::Server;
 use input_limits::{InputError, InputLimits};
+use log_kind::log_kind;
 
 /// Most messages handled before the task yields. One read can contain hundreds.
 const MESSAGES_PER_TURN: usize = 64;
@@ -356,14 +358,16 @@ impl Connection {
 
     /// Closes the connection of a peer that violated the WebSocket protocol.
     fn close_invalid(&mut self, error: &ProtocolError) {
-        limited!(DEBUG, socket = %self.socket.id(), error = printable_error(error), "peer violated the WebSocket protocol; connection closed");
+        let code = error.close_code();
+        limited_by!(log_kind(code), INFO, socket = %self.socket.id(), code = code.0, error = printable_error(error), "client violated the WebSocket protocol or its limits; connection closed");
         self.close.is_input_ignored = true;
         self.queue_close(error.close_code(), &error.to_string());
     }
 
     /// Closes the connection of a peer that exceeds a limit.
     fn close_over_limit(&mut self, error: &InputError) {
-        limited!(DEBUG, socket = %self.socket.id(), error = printable_error(error), "peer exceeded a limit; connection closed");
+        let code = error.close_code();
+        limited_by!(log_kind(code), INFO, socket = %self.socket.id(), code = code.0, error = printable_error(error), "client exceeded a limit; connection closed");
         self.close.is_input_ignored = true;
         self.queue_close(error.close_code(), &error.to_string());
     }

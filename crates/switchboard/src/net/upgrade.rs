@@ -20,7 +20,7 @@ use hyper_util::rt::TokioIo;
 use switchboard_backplane::ClientAction;
 use switchboard_event::SocketId;
 use switchboard_hub::NewSession;
-use switchboard_log::{limited, printable};
+use switchboard_log::{limited, limited_by, printable, printable_error};
 use switchboard_ws::close::{CloseCode, close_frame};
 use switchboard_ws::handshake;
 use tokio::net::TcpStream;
@@ -152,6 +152,7 @@ impl UpgradeService {
         let admitted = self.limiter.admit_request(ip, self.app().limits(), now());
         let error = admitted.err().map_or(error, UpgradeError::from);
         error.reason().count();
+        log_refusal(&error, ip);
         refusal(&error)
     }
 
@@ -309,6 +310,36 @@ fn head_bytes<B>(request: &Request<B>) -> usize {
     // Each header has a colon, a space and a line break.
     let headers = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
     uri + headers.sum::<usize>()
+}
+
+/// At `info`, if a limit or the settings refuse what a client may have wanted. Origins have a line of their own.
+fn log_refusal(error: &UpgradeError, client: Option<IpAddr>) {
+    let (reason, client) = (error.reason(), client.map(printable));
+    match reason {
+        Refused::Origin => {}
+        Refused::ServerFull
+        | Refused::AddressFull
+        | Refused::ConnectRate
+        | Refused::RequestRate
+        | Refused::Address => {
+            limited_by!(
+                reason.label(),
+                INFO,
+                reason = printable(reason.label()),
+                client,
+                error = printable_error(error),
+                "handshake refused"
+            );
+        }
+        _ => limited_by!(
+            reason.label(),
+            DEBUG,
+            reason = printable(reason.label()),
+            client,
+            error = printable_error(error),
+            "handshake refused"
+        ),
+    }
 }
 
 /// At `info`, because the usual cause is a missing entry in the settings.

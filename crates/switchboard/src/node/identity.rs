@@ -12,7 +12,7 @@ use serde_json::json;
 use switchboard_backplane::ClientAction;
 use switchboard_event::{Payload, Target, UserId, unix_ms};
 use switchboard_hub::{JoinError, Session};
-use switchboard_log::{limited, printable, printable_error};
+use switchboard_log::{limited, limited_by, printable, printable_error};
 
 use crate::node::Node;
 use crate::node::address_table::SWEEP_INTERVAL;
@@ -54,7 +54,21 @@ pub(crate) async fn identify(
 /// Counts and logs a refused token, or a login without one.
 pub(crate) fn refused(node: &Node, session: &Session, error: &IdentifyError) {
     node.meters().refused_token(error.reason());
-    limited!(DEBUG, socket = %session.id, error = printable_error(error), "authentication failed");
+    let (reason, project) = (error.reason(), &session.project.id);
+    // Many clients always send a login, also without a token.
+    if matches!(error, IdentifyError::NoToken) {
+        return limited!(DEBUG, socket = %session.id, project = printable(project), "login without a token refused");
+    }
+    limited_by!(
+        reason,
+        INFO,
+        socket = %session.id,
+        protocol = session.protocol.name(),
+        project = printable(project),
+        reason = printable(reason),
+        error = printable_error(error),
+        "token refused"
+    );
 }
 
 /// Checks the length of a token, which is done before it is queued.

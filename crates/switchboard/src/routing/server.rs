@@ -107,7 +107,7 @@ impl Server {
         if let Some(error) = response.error {
             match error.cause() {
                 Some(cause) => {
-                    limited!(ERROR, event = printable(request.event()), socket = %request.id(), cause = printable_error(cause), "handler failed; the client receives `internal error`");
+                    limited!(ERROR, event = printable(request.event()), socket = %request.id(), error = printable_error(cause), "handler failed; the client receives `internal error`");
                 }
                 None => {
                     limited!(DEBUG, event = printable(request.event()), socket = %request.id(), error = printable(&error), "handler returned an error reply")

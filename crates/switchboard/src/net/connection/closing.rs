@@ -4,11 +4,12 @@ use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 
 use switchboard_backplane::ClientAction;
-use switchboard_log::limited;
+use switchboard_log::{limited, limited_by, printable};
 use switchboard_ws::Item;
 use switchboard_ws::close::CloseCode;
 
 use super::Connection;
+use super::log_kind::log_kind;
 use crate::net::buffers::with_buffers;
 use crate::net::heartbeat::Heartbeats;
 use crate::node::clock::now;
@@ -89,6 +90,32 @@ impl Connection {
         None
     }
 
+    /// Logs why the connection ends. At `info`, if the client has a fault that its operator can mend.
+    fn log_close(&self, code: CloseCode, is_code_of_peer: bool) {
+        let project = &self.session().project.id;
+        if self.outbox().has_overflowed() {
+            limited!(
+                INFO,
+                socket = %self.socket.id(),
+                project = printable(project),
+                code = code.0,
+                "client read too slowly and its outbox is full; connection closed"
+            );
+        } else {
+            let by = if is_code_of_peer { "client" } else { "server" };
+            limited_by!(
+                log_kind(code),
+                DEBUG,
+                socket = %self.socket.id(),
+                project = printable(project),
+                code = code.0,
+                by,
+                reason = printable(&self.close.reason),
+                "connection ended"
+            );
+        }
+    }
+
     /// Removes the session from the node, and notifies the report sink and the `@disconnect` hooks.
     pub(crate) fn remove_session(&mut self) {
         let overflowed = self.outbox().has_overflowed().then_some(CloseCode::TRY_AGAIN_LATER);
@@ -102,7 +129,9 @@ impl Connection {
         self.node().extension::<Heartbeats>().of(self.session().protocol).forget(self.session());
         self.node().token_bindings.lock().remove(self.socket.id());
         self.conn().mark_disconnected();
-        self.node().meters().closed(code.0, code_of_node != Some(code));
+        let is_code_of_peer = code_of_node != Some(code);
+        self.node().meters().closed(code.0, is_code_of_peer);
+        self.log_close(code, is_code_of_peer);
         report.into_iter().for_each(PendingReport::send);
         self.server.notify_disconnected(&self.socket, code.0, &self.close.reason);
         self.limits.release();
