@@ -1,17 +1,30 @@
 //! The command line.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgGroup, Args as ClapArgs, Parser, Subcommand};
+use clap_complete::Shell;
 use switchboard_dispatcher::SocketId;
 use switchboard_ws::CloseCode;
 use switchboard_ws::close::REASON_BYTES_MAX;
 
 use crate::settings::Settings;
+use crate::version;
+
+/// The exit statuses, below the help of the command.
+const EXIT_STATUS: &str = "\
+Exit status:
+  0    Success; for `serve` and `demo`, a stop after a signal
+  1    A failure at run time: a port in use, a server that cannot be reached, a refused request
+  2    An invalid command line or invalid settings
+  141  Nothing reads the output any more, as after `switchboard tail … | head -1`
+
+`serve` and `demo` go on without a reader of their output. `health` exits with 1 in place of 2, because Docker reserves 2.";
 
 /// A real-time messaging server. Without a command, it runs `demo`.
 #[derive(Debug, Parser)]
-#[command(name = "switchboard", version, args_conflicts_with_subcommands = true)]
+#[command(name = "switchboard", version = version::LINE, args_conflicts_with_subcommands = true, after_help = EXIT_STATUS)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
@@ -39,6 +52,52 @@ pub(crate) enum Command {
     /// Make or verify a token with the keys in the settings (`auth.…`).
     #[command(subcommand)]
     Token(Token),
+    /// Make a settings file.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Ask a running server whether it is healthy, for health checks of containers.
+    Health(Health),
+    /// Print a script that completes commands and flags in a shell.
+    Completions {
+        /// The shell that reads the script.
+        shell: Shell,
+    },
+    /// Write man pages: one for `switchboard`, and one for each command.
+    Man {
+        /// The folder for the pages; it is created if it does not exist.
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
+}
+
+/// Actions on settings files.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Write a file with all settings, their defaults and explanations. Each setting is behind a #.
+    Init {
+        /// The file; `-` is the standard output.
+        #[arg(default_value = "switchboard.toml")]
+        file: PathBuf,
+        /// Overwrite the file if it exists.
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+/// Arguments of `health`.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Prints `ready`, or `degraded` while Redis or the inbox file is down, and exits with 0.
+Exits with 1 if the server stops, does not answer in time, or cannot be reached.")]
+pub(crate) struct Health {
+    /// The server, such as http://127.0.0.1:3001, or the page to request. Default: `/readyz` at `internal.listen`, or
+    /// `listen`, of the settings below.
+    pub(crate) url: Option<String>,
+    /// Longest time until the answer: a number and s, m, h or d.
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = lifetime)]
+    pub(crate) timeout: Duration,
+    #[command(flatten)]
+    pub(crate) settings: Settings,
 }
 
 /// Actions on tokens.
@@ -218,9 +277,7 @@ mod tests {
         let mut command = Args::command().term_width(100).disable_help_subcommand(true);
         command.build();
         let mut text = "<!-- Generated from the help of the command by a test; see CONTRIBUTING.md. Do not edit. -->\n\n\
-                        # Commands\n\nThe exit status is 0 on success, 1 after a failure at run time, 2 for an \
-                        invalid command line or invalid settings, and 141 if the reader of the output is gone, as after \
-                        `switchboard tail … | head -1`. `serve` and `demo` go on without a reader.\n"
+                        # Commands\n"
             .to_owned();
         add_help(&mut command, &mut text);
         generated::assert_current("docs/reference/commands.md", &text);
@@ -234,5 +291,10 @@ mod tests {
         for inner in command.get_subcommands_mut() {
             add_help(inner, text);
         }
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
     }
 }

@@ -2,10 +2,14 @@
 
 mod backend;
 mod check;
+mod completions;
+mod config;
 mod data;
 mod disconnect;
 mod dispatch;
 mod emit;
+mod health;
+mod man;
 mod serve;
 mod tail;
 mod token;
@@ -26,5 +30,12 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         Command::Disconnect(disconnect) => disconnect::run(&disconnect).await,
         Command::Token(token) => token::run(token).await,
         Command::Tail(tail) => tail::run(&tail).await.map_err(Failure::Run),
+        Command::Config(command) => config::run(&command),
+        Command::Health(health) => health::run(&health).await.map_err(Failure::Run),
+        Command::Completions { shell } => {
+            completions::run(shell);
+            Ok(())
+        }
+        Command::Man { folder } => man::run(&folder).map_err(Failure::Run),
     }
 }

@@ -8,6 +8,7 @@ mod cmd;
 mod output;
 mod settings;
 mod streams;
+mod version;
 
 use clap::Parser;
 

@@ -17,6 +17,19 @@ pub(crate) enum Failure {
     Usage(anyhow::Error),
     /// A failure at run time: exit status 1.
     Run(anyhow::Error),
+    /// The log of the process has a line with the error.
+    Logged(anyhow::Error, u8),
+}
+
+impl Failure {
+    /// The error and its exit status.
+    pub(crate) fn into_parts(self) -> (anyhow::Error, u8) {
+        match self {
+            Failure::Usage(error) => (error, 2),
+            Failure::Run(error) => (error, 1),
+            Failure::Logged(error, status) => (error, status),
+        }
+    }
 }
 
 /// Returns true if colours are wanted: at a terminal, unless `NO_COLOR` is set. `CLICOLOR_FORCE` sets them
@@ -25,12 +38,12 @@ pub(crate) fn has_colours(stream: &impl RawStream) -> bool {
     AutoStream::choice(stream) != ColorChoice::Never
 }
 
-/// Prints an error with its causes, and returns the exit status.
+/// Prints an error with its causes, unless it is logged, and returns the exit status.
 pub(crate) fn exit(outcome: Result<(), Failure>) -> ExitCode {
     let (error, status) = match outcome {
         Ok(()) => return ExitCode::SUCCESS,
-        Err(Failure::Usage(error)) => (error, 2),
-        Err(Failure::Run(error)) => (error, 1),
+        Err(Failure::Logged(_, status)) => return ExitCode::from(status),
+        Err(failure) => failure.into_parts(),
     };
     // Some errors repeat the text of their cause.
     let mut causes: Vec<String> = error.chain().skip(1).map(ToString::to_string).collect();

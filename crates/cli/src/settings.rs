@@ -14,8 +14,8 @@ pub(crate) struct Settings {
     /// Address for clients [default: 127.0.0.1:3000].
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
-    /// A TOML file with settings.
-    #[arg(long, value_name = "FILE")]
+    /// A TOML file with settings; `switchboard config init` makes one.
+    #[arg(long, value_name = "FILE", env = "SWITCHBOARD_CONFIG", hide_env_values = true)]
     config: Option<PathBuf>,
     /// Any setting, such as `limits.messages_per_s=100`; may be repeated.
     #[arg(long = "set", value_name = "SECTION.KEY=VALUE")]

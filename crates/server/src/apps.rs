@@ -16,6 +16,14 @@ pub enum Mode {
 }
 
 impl Mode {
+    /// The command that runs it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Mode::Serve => "serve",
+            Mode::Demo => "demo",
+        }
+    }
+
     /// Adds the application's handlers to an app.
     pub fn install(self, app: App) -> App {
         match self {

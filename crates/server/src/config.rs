@@ -54,6 +54,7 @@ pub use projects::{Limit, ProjectSettings, Projects};
 pub use redis::{Addresses, Node, Redis, RedisMode};
 pub use reports::Reports;
 pub use secret::{Secret, Secrets};
+pub(crate) use sources::Origin;
 pub use sources::Sources;
 
 use no_effect::NoEffect;
@@ -116,6 +117,11 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    /// Which sources gave the settings.
+    pub(crate) fn origin(&self) -> &Origin {
+        &self.merged.origin
+    }
+
     /// Environment variables with the prefix of settings that an orchestrator has set. They are ignored.
     pub fn foreign_variables(&self) -> &[String] {
         &self.merged.foreign_variables
@@ -155,6 +161,9 @@ impl Default for Config {
 }
 
 impl Config {
+    /// A settings file with every setting, its default behind a `#`, and an explanation. Generated from the doc comments.
+    pub const ANNOTATED: &str = include_str!("config/annotated.toml");
+
     /// Reads and checks the settings. `flags` are `section.key=value` and override all other sources.
     pub fn load(file: Option<&Path>, flags: &[String]) -> Result<Config, ConfigError> {
         Ok(Config::load_from(&Sources::new(file, flags))?.config)

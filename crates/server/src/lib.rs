@@ -12,7 +12,9 @@ mod apps;
 mod assets;
 mod front;
 mod health;
+mod version;
 
 pub use apps::Mode;
 pub use config::Config;
 pub use run::{RunError, Server};
+pub use version::Version;

@@ -1,15 +1,21 @@
 //! The log of the process, on stderr.
 
-use switchboard_log::{Printable, limited, printable};
-use tracing_subscriber::field::MakeExt;
+mod json;
+mod text;
+
+use std::error::Error;
+use std::io::Write;
+
+use switchboard_log::{limited, printable};
 use tracing_subscriber::filter::EnvFilter;
-use tracing_subscriber::fmt::format::debug_fn;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::reload::{self, Handle};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt};
 
 use crate::config::{ConfigError, Log, LogFormat};
+use json::JsonLines;
+use text::TextFields;
 
 /// Changes the filter of the log while the process runs.
 #[derive(Debug, Clone)]
@@ -25,21 +31,20 @@ pub fn init(settings: &Log, has_colours: bool) -> Result<LogControl, ConfigError
     // An error of the standard error cannot be reported there: the attempt would panic.
     let lines = fmt::layer().log_internal_errors(false).with_ansi(has_colours).with_writer(std::io::stderr);
     let lines = match settings.format {
-        // The lines of other libraries contain text from outside, too.
-        LogFormat::Text => lines
-            .fmt_fields(
-                debug_fn(|line, field, value| match field.name() {
-                    "message" => write!(line, "{}", Printable(format_args!("{value:?}"))),
-                    name => write!(line, "{name}={}", Printable(format_args!("{value:?}"))),
-                })
-                .delimited(" "),
-            )
-            .boxed(),
-        LogFormat::Json => lines.json().boxed(),
+        LogFormat::Text => lines.fmt_fields(TextFields).boxed(),
+        LogFormat::Json => lines.with_ansi(false).event_format(JsonLines).boxed(),
     };
     tracing_subscriber::registry().with(filter).with(lines).init();
     log_panics();
     Ok(LogControl(control))
+}
+
+/// Writes the error that ends the process as a line of the JSON log, whatever its filter is. It works before
+/// [`init`], too.
+pub fn write_failure(error: &(dyn Error + 'static), exit_status: u8) {
+    let line = json::failure(error, exit_status);
+    // The status reports the failure even if nothing reads the line.
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// Logs panics. Without this, the standard library prints their messages, which can contain text of clients.

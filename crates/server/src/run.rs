@@ -4,6 +4,7 @@ mod app;
 mod banner;
 mod error;
 mod file_size_signal;
+mod lifecycle;
 mod listeners;
 mod open_files;
 mod reload;
@@ -25,8 +26,10 @@ use crate::api::SharedKeys;
 use crate::apps::Mode;
 use crate::config::{Config, Loaded, SharedRules, Sources};
 use crate::log::LogControl;
+use crate::version::Version;
 use crate::{api, assets, front, health, metrics};
 use banner::Banner;
+use lifecycle::{Lifecycle, Start};
 use listeners::{Listeners, serve_routes};
 use reload::Reloader;
 use signals::{Requests, Signals};
@@ -37,12 +40,18 @@ pub struct Server {
     loaded: Loaded,
     mode: Mode,
     log: Option<LogControl>,
+    version: Version,
 }
 
 impl Server {
     /// A server with settings that were loaded from `sources`.
     pub fn new(sources: Sources, loaded: Loaded, mode: Mode) -> Self {
-        Server { sources, loaded, mode, log: None }
+        Server { sources, loaded, mode, log: None, version: Version::default() }
+    }
+
+    /// Sets the version that the log shows. Default: the number of this crate, with an unknown commit.
+    pub fn with_version(self, version: Version) -> Self {
+        Server { version, ..self }
     }
 
     /// Lets a reload of the settings change the filter of the log.
@@ -54,16 +63,19 @@ impl Server {
     /// again. `ready` is called with the banner when clients can connect.
     pub async fn run(self, ready: impl FnOnce(&str)) -> Result<(), RunError> {
         self.loaded.check_files()?;
-        open_files::raise_limit();
+        let lifecycle = Arc::new(Lifecycle::begin(self.version));
+        let open_files_max = open_files::raise_limit();
         // Installed first, so that they do not end a process that is still starting.
         let signals = Signals::install()?;
         file_size_signal::survive().map_err(RunError::Signals)?;
         // Installed second, so that the connections to Redis are counted from the start.
         let prometheus = metrics::install()?;
         self.log_notes();
-        let running = self.connect_and_run(signals, prometheus.clone(), ready);
+        let process =
+            Process { lifecycle: lifecycle.clone(), open_files_max, prometheus: prometheus.clone() };
+        let running = self.connect_and_run(signals, process, ready);
         tokio::select! {
-            ended = running => ended,
+            ended = running => ended.inspect(|()| lifecycle.log_stop()),
             never = metrics::upkeep(&prometheus) => match never {},
         }
     }
@@ -71,11 +83,11 @@ impl Server {
     async fn connect_and_run(
         self,
         signals: Signals,
-        prometheus: PrometheusHandle,
+        process: Process,
         ready: impl FnOnce(&str),
     ) -> Result<(), RunError> {
         let redis = connect_redis(&self.loaded.config).await?;
-        let ended = self.run_node(signals, prometheus, redis.as_ref(), ready).await;
+        let ended = self.run_node(signals, process, redis.as_ref(), ready).await;
         if let Some(redis) = redis {
             redis.leave().await;
         }
@@ -98,11 +110,13 @@ impl Server {
     async fn run_node(
         self,
         signals: Signals,
-        prometheus: PrometheusHandle,
+        process: Process,
         redis: Option<&Redis>,
         ready: impl FnOnce(&str),
     ) -> Result<(), RunError> {
-        let Server { sources, loaded: Loaded { config, .. }, mode, log } = self;
+        let Process { lifecycle, open_files_max, prometheus } = process;
+        let origin = self.loaded.origin().clone();
+        let Server { sources, loaded: Loaded { config, .. }, mode, log, .. } = self;
         let listeners = Listeners::bind(&config)?;
         let rules = SharedRules::new(&config.projects);
         let app = mode.install(app::build(&config, &rules, redis)?);
@@ -118,14 +132,35 @@ impl Server {
         let app = app.with_http(pages);
         let Requests { stop, reload } = signals.watch()?;
         ready(&Banner::new(mode, &config, redis, &listeners).to_string());
+        let (settings, bound) = (&config, &listeners);
+        lifecycle.log_start(&Start {
+            mode,
+            config: settings,
+            origin: &origin,
+            redis,
+            listeners: bound,
+            open_files_max,
+        });
         let reloader = Reloader { sources, config: config.clone(), app: app.clone(), rules, keys, log };
-        let stop = async move { drop(stop.await) };
+        let stopping_app = app.clone();
+        let stop = async move {
+            // Without a signal, the process would never stop.
+            let signal = stop.await.unwrap_or("none");
+            lifecycle.stop_begins(signal, &stopping_app);
+        };
         tokio::select! {
             ended = serve_all(listeners, app, health, api, &config, stop) => ended,
             // It ends with the watch for signals, so never before the server.
             () = reloader.run(reload) => std::future::pending().await,
         }
     }
+}
+
+/// What belongs to the process and not to its node.
+struct Process {
+    lifecycle: Arc<Lifecycle>,
+    open_files_max: Option<u64>,
+    prometheus: PrometheusHandle,
 }
 
 async fn connect_redis(config: &Config) -> Result<Option<Redis>, RunError> {

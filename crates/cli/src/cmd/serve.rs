@@ -2,19 +2,44 @@
 
 use std::io::Write;
 
-use switchboard_server::config::Sources;
+use switchboard_server::config::{Loaded, LogFormat, Sources};
 use switchboard_server::{Mode, RunError, Server, log};
 
 use crate::output::{Failure, has_colours};
 use crate::settings;
+use crate::version::VERSION;
 
-/// Runs the server until a signal, also without a reader of its banner and its log.
+/// Runs the server until a signal, also without a reader of its banner and its log. With a JSON log, nothing but JSON is
+/// printed: no banner, and the error that ends the server is a line of the log.
 pub(crate) async fn run(sources: Sources, mode: Mode) -> Result<(), Failure> {
-    let loaded = settings::load(&sources)?;
-    let log = log::init(&loaded.config.log, has_colours(&std::io::stderr()))
-        .map_err(|error| Failure::Usage(error.into()))?;
-    let server = Server::new(sources, loaded, mode).with_log(log);
-    let print = |banner: &str| drop(write!(std::io::stdout(), "{banner}"));
+    let loaded = settings::load(&sources).map_err(|failure| report(failure, sources.log_format()))?;
+    let format = loaded.config.log.format;
+    serve(sources, loaded, mode).await.map_err(|failure| report(failure, format))
+}
+
+/// Makes the error a line of the log if the log is JSON.
+fn report(failure: Failure, format: LogFormat) -> Failure {
+    match format {
+        LogFormat::Text => failure,
+        LogFormat::Json => {
+            let (error, exit_status) = failure.into_parts();
+            log::write_failure(error.as_ref(), exit_status);
+            Failure::Logged(error, exit_status)
+        }
+    }
+}
+
+async fn serve(sources: Sources, loaded: Loaded, mode: Mode) -> Result<(), Failure> {
+    let settings = &loaded.config.log;
+    let log = log::init(settings, has_colours(&std::io::stderr()));
+    let log = log.map_err(|error| Failure::Usage(error.into()))?;
+    let has_banner = settings.format == LogFormat::Text;
+    let print = |banner: &str| {
+        if has_banner {
+            let _ = write!(std::io::stdout(), "{banner}");
+        }
+    };
+    let server = Server::new(sources, loaded, mode).with_log(log).with_version(VERSION);
     server.run(print).await.map_err(|error| match error {
         RunError::Config(error) => Failure::Usage(error.into()),
         error => Failure::Run(error.into()),

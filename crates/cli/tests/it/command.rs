@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use switchboard_testkit::raw::frame;
 
-use crate::support::{SWITCHBOARD, Server, get, read_to, run, upgraded};
+use crate::support::{JsonServer, SWITCHBOARD, Server, get, read_to, run, upgraded};
 
 /// The first frame from the server after an emit request on the path of a Koji client.
 fn first_reply(server: &Server) -> serde_json::Value {
@@ -404,7 +404,9 @@ fn colours_are_only_for_terminals() {
         assert!(coloured(&[command], &[("CLICOLOR_FORCE", "1")]), "{command}, forced");
         assert!(!coloured(&[command], &[("NO_COLOR", "1")]), "{command}");
     }
-    assert!(!coloured(&["serve", "--set", "log.format=json"], &[("CLICOLOR_FORCE", "1")]));
+    let json = JsonServer::start_with(&["serve"], |command| command.env("CLICOLOR_FORCE", "1"));
+    json.signal("-TERM");
+    assert!(!json.ended().2.contains('\u{1b}'));
     for args in [
         &["check"][..],
         &["check", "--set", "nonsense=1"],

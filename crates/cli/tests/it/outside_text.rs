@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use switchboard_testkit::raw::frame;
 
-use crate::support::{SWITCHBOARD, Server, read_to, run, upgraded};
+use crate::support::{JsonServer, SWITCHBOARD, Server, get, read_to, run, upgraded};
 
 /// A line break, another log line, a carriage return, an escape sequence, NUL, BEL, DEL, a C1 character and a
 /// change of the direction of text.
@@ -16,37 +16,29 @@ fn has_raw_control(text: &str) -> bool {
     text.chars().any(|char| char != '\n' && !switchboard_log::is_printable(char))
 }
 
-/// Has a server refuse clients of a project, which has room for one. Returns the log, and the number of lines that
-/// were suppressed.
-fn refuse_clients(format: &str, number: usize) -> (String, usize) {
-    let format = format!("log.format={format}");
-    let server = Server::start(&[
-        "serve",
-        "--set",
-        "projects.every.connections_max=1",
-        "--set",
-        &format,
-        "--set",
-        "stop.window_ms=0",
-    ]);
+const ONE_CLIENT: [&str; 5] =
+    ["serve", "--set", "projects.every.connections_max=1", "--set", "stop.window_ms=0"];
+
+/// Has a server refuse clients of a project, which has room for one. Returns the number of lines that were suppressed.
+fn refuse_clients(address: &str, number: usize) -> usize {
     let path = format!("/?projectId={EVIL}{}", "x".repeat(150));
-    let mut first = upgraded(&server.address, &path);
+    let mut first = upgraded(address, &path);
     read_to(&mut first, b"CONNECTED");
     for _ in 0..number {
-        let mut refused = upgraded(&server.address, &path);
+        let mut refused = upgraded(address, &path);
         refused.read_to_end(&mut Vec::new()).expect("the server closes the connection");
     }
-    let metrics = server.get("/metrics");
+    let metrics = get(address, "/metrics");
     let (_, suppressed) = metrics.split_once("\nswitchboard_log_lines_suppressed_total ").expect("a metric");
-    let suppressed = suppressed.lines().next().and_then(|count| count.parse().ok()).expect("a number");
-    drop(first);
-    server.signal("-TERM");
-    (server.ended().1, suppressed)
+    suppressed.lines().next().and_then(|count| count.parse().ok()).expect("a number")
 }
 
 #[test]
 fn names_of_clients_stay_within_their_log_line_and_lines_of_a_kind_are_limited() {
-    let (log, suppressed) = refuse_clients("text", 50);
+    let server = Server::start(&ONE_CLIENT);
+    let suppressed = refuse_clients(&server.address, 50);
+    server.signal("-TERM");
+    let (_, log) = server.ended();
     // In front of the message are colours.
     let fields = |line: &str| line.split_once("no seat").map(|(_, fields)| fields.to_owned());
     let refusals: Vec<String> = log.lines().filter_map(fields).collect();
@@ -59,7 +51,10 @@ fn names_of_clients_stay_within_their_log_line_and_lines_of_a_kind_are_limited()
 
 #[test]
 fn names_of_clients_are_printable_in_a_json_log() {
-    let (log, _) = refuse_clients("json", 2);
+    let server = JsonServer::start(&ONE_CLIENT);
+    refuse_clients(&server.address, 2);
+    server.signal("-TERM");
+    let (_, _, log) = server.ended();
     assert!(!has_raw_control(&log), "{log:?}");
     for line in log.lines() {
         let line: serde_json::Value = serde_json::from_str(line).expect("each line is JSON");

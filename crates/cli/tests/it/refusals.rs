@@ -1,10 +1,9 @@
-//! Refused handshakes and requests, and the limit of open files.
+//! Refused handshakes and requests.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::Command;
 
-use crate::support::{SWITCHBOARD, Server, get, upgraded};
+use crate::support::{Server, get, upgraded};
 
 const HANDSHAKE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
@@ -76,13 +75,4 @@ fn refused(server: &Server, reason: &str) -> u32 {
     let name = format!("switchboard_connections_refused_total{{reason=\"{reason}\"}} ");
     let count = metrics.lines().find_map(|line| line.strip_prefix(&name));
     count.map_or(0, |count| count.parse().expect("a count"))
-}
-
-#[test]
-fn the_limit_of_open_files_is_raised_to_the_hard_limit_and_logged() {
-    // This machine does not have the address, so the server ends.
-    let script = "ulimit -Sn 100 && ulimit -Hn 4000 && exec \"$0\" serve --listen 192.0.2.1:1";
-    let ended = Command::new("sh").args(["-c", script, SWITCHBOARD]).output().expect("sh runs");
-    let log = String::from_utf8_lossy(&ended.stderr);
-    assert!(log.contains("open file") && log.contains("4000"), "{log}");
 }

@@ -3,9 +3,12 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Output, Stdio};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
+use serde_json::Value;
 use switchboard_testkit::Peer;
+use switchboard_testkit::redis::signal_process;
 
 pub(crate) const SWITCHBOARD: &str = env!("CARGO_BIN_EXE_switchboard");
 
@@ -92,6 +95,62 @@ impl Server {
 }
 
 impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A server process with a JSON log, which prints no banner. Dropping it kills it.
+pub(crate) struct JsonServer {
+    child: Child,
+    pub(crate) address: String,
+    log: JoinHandle<String>,
+}
+
+impl JsonServer {
+    pub(crate) fn start(args: &[&str]) -> Self {
+        JsonServer::start_with(args, |command| command)
+    }
+
+    pub(crate) fn start_with(args: &[&str], change: impl FnOnce(&mut Command) -> &mut Command) -> Self {
+        let mut command = Command::new(SWITCHBOARD);
+        command.args(args).args(["--listen", "127.0.0.1:0", "--set", "log.format=json"]);
+        let command = change(&mut command).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the binary runs");
+        let mut lines = BufReader::new(child.stderr.take().expect("it is piped"));
+        let mut log = String::new();
+        let started = loop {
+            let begin = log.len();
+            assert!(lines.read_line(&mut log).expect("a line") > 0, "it ended: {log}");
+            let line: Value = serde_json::from_str(&log[begin..]).expect("each line is JSON");
+            if line["fields"]["message"] == "server started" {
+                break line;
+            }
+        };
+        let address = started["fields"]["listen"].as_str().expect("an address").to_owned();
+        let log = std::thread::spawn(move || {
+            lines.read_to_string(&mut log).expect("a log is text");
+            log
+        });
+        JsonServer { child, address, log }
+    }
+
+    pub(crate) fn signal(&self, signal: &str) {
+        signal_process(self.child.id(), signal);
+    }
+
+    /// Waits for the end. Returns the exit status, the standard output and the log.
+    pub(crate) fn ended(mut self) -> (Option<i32>, String, String) {
+        let status = self.child.wait().expect("it ends");
+        let mut output = String::new();
+        self.child.stdout.take().expect("it is piped").read_to_string(&mut output).expect("it is text");
+        let log = std::mem::replace(&mut self.log, std::thread::spawn(String::new));
+        (status.code(), output, log.join().expect("the log was read"))
+    }
+}
+
+impl Drop for JsonServer {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -7,6 +7,9 @@ use super::error::ConfigError;
 /// The variables of settings begin with this; `__` stands for the dot.
 pub(super) const PREFIX: &str = "SWITCHBOARD_";
 
+/// Names the settings file; the command line reads it.
+const FILE_VARIABLE: &str = "SWITCHBOARD_CONFIG";
+
 /// The variables with our prefix.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Environment {
@@ -40,7 +43,8 @@ impl Environment {
     pub(super) fn of(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Self, ConfigError> {
         let mut found = Environment::default();
         for (name, value) in variables {
-            let Some(name) = name.to_str().filter(|name| has_prefix(name)) else { continue };
+            let is_ours = |name: &&str| has_prefix(name) && *name != FILE_VARIABLE;
+            let Some(name) = name.to_str().filter(is_ours) else { continue };
             let text = value.into_string().map_err(|_| ConfigError::NotText(name.into()))?;
             match is_of_orchestrator(&name[PREFIX.len()..].to_ascii_uppercase(), &text) {
                 true => found.foreign.push(name.into()),
@@ -138,7 +142,8 @@ mod tests {
         ] {
             assert_eq!(environment(&[variable]).settings.len(), 1, "{variable:?}");
         }
-        assert_eq!(environment(&[("SWITCHBOARDS_LISTEN", "x"), ("LISTEN", "x")]), Environment::default());
+        let others = [("SWITCHBOARDS_LISTEN", "x"), ("LISTEN", "x"), (FILE_VARIABLE, "/etc/x.toml")];
+        assert_eq!(environment(&others), Environment::default());
     }
 
     #[test]

@@ -3,12 +3,14 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::environment::Environment;
 use super::error::{ConfigError, InvalidSetting};
 use super::explain::{describe, locate};
 use super::flag::Flag;
+use super::process::LogFormat;
 use super::read::Reader;
 use super::toml_file;
 use super::tree::{Content, Node, Source, Table, find, merge};
@@ -22,9 +24,20 @@ pub struct Sources {
     flags: Vec<String>,
 }
 
+/// Which sources the settings were read from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Origin {
+    pub(crate) file: Option<String>,
+    /// How many environment variables are settings.
+    pub(crate) variables: usize,
+    /// How many flags are settings.
+    pub(crate) flags: usize,
+}
+
 /// The settings of all sources, merged and not yet checked.
 pub(super) struct Merged {
     table: Table,
+    pub(super) origin: Origin,
     /// Names of the variables that an orchestrator sets; they are no settings.
     pub(super) foreign_variables: Vec<String>,
 }
@@ -51,7 +64,27 @@ impl Sources {
             let Flag { key, text } = Flag::parse(flag)?;
             set(&mut table, key, text, &Source::Flag(key.into()));
         }
-        Ok(Merged { table, foreign_variables: environment.foreign })
+        let file = self.file.as_ref().map(|path| path.display().to_string());
+        let origin = Origin { file, variables: environment.settings.len(), flags: self.flags.len() };
+        Ok(Merged { table, origin, foreign_variables: environment.foreign })
+    }
+
+    /// The format of the log in these sources, also if other settings are invalid. `text` if it cannot be read; a pipe is
+    /// not read.
+    pub fn log_format(&self) -> LogFormat {
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
+        struct Format {
+            format: Option<LogFormat>,
+        }
+        let without_file = || Sources { file: None, ..self.clone() }.read();
+        let merged =
+            if self.can_be_read_again() { self.read().or_else(|_| without_file()) } else { without_file() };
+        let format = merged.ok().and_then(|merged| {
+            let log = find(&merged.table, "log").and_then(Node::to_table)?;
+            Format::deserialize(Reader::Table(&log)).ok()?.format
+        });
+        format.unwrap_or(LogFormat::Text)
     }
 }
 

@@ -124,11 +124,7 @@ impl<'a> Banner<'a> {
 
 impl Display for Banner<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let mode = match self.mode {
-            Mode::Serve => "serve",
-            Mode::Demo => "demo",
-        };
-        writeln!(f, "switchboard {} {mode}", env!("CARGO_PKG_VERSION"))?;
+        writeln!(f, "switchboard {} {}", env!("CARGO_PKG_VERSION"), self.mode.name())?;
         match self.mode {
             Mode::Demo => self.write_pages(f)?,
             Mode::Serve => self.write_page(f)?,

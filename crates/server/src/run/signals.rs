@@ -17,8 +17,8 @@ pub(super) struct Signals {
 
 /// What the signals ask for.
 pub(super) struct Requests {
-    /// Ready at the first signal to stop.
-    pub(super) stop: oneshot::Receiver<()>,
+    /// The name of the first signal to stop.
+    pub(super) stop: oneshot::Receiver<&'static str>,
     /// A message for each SIGHUP. Signals that arrive before it is received are one message.
     pub(super) reload: mpsc::Receiver<()>,
 }
@@ -45,10 +45,10 @@ impl Signals {
             let mut first = Some(first);
             loop {
                 tokio::select! {
-                    _ = term.recv() => stop_or_exit(&mut first),
-                    _ = interrupt.recv() => stop_or_exit(&mut first),
+                    _ = term.recv() => stop_or_exit(&mut first, "SIGTERM"),
+                    _ = interrupt.recv() => stop_or_exit(&mut first, "SIGINT"),
                     _ = self.hangup.recv() => match self.lost_terminal() {
-                        true => stop_or_exit(&mut first),
+                        true => stop_or_exit(&mut first, "SIGHUP of a closed terminal"),
                         // A reload that has not begun yet reads the newest settings anyway.
                         false => drop(hangups.try_send(())),
                     },
@@ -72,13 +72,13 @@ impl Signals {
     }
 }
 
-fn stop_or_exit(first: &mut Option<oneshot::Sender<()>>) {
+fn stop_or_exit(first: &mut Option<oneshot::Sender<&'static str>>, signal: &'static str) {
     let Some(first) = first.take() else {
-        tracing::warn!("second signal received; process ends without a graceful stop");
+        tracing::warn!(signal, "second signal received; process ends without a graceful stop");
         std::process::exit(1);
     };
-    tracing::info!("signal received; stopping, and a second signal ends the process");
-    let _ = first.send(());
+    tracing::info!(signal, "signal received; stopping, and a second signal ends the process");
+    let _ = first.send(signal);
 }
 
 fn ignore(signal: &str) {

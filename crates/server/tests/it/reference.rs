@@ -1,5 +1,6 @@
-//! `docs/reference/`, generated from the code; the tests fail when a file is stale.
+//! `docs/reference/` and the file of `switchboard config init`, generated from the code; the tests fail when a file is stale.
 
+mod annotated;
 mod close_codes;
 mod metrics;
 mod settings;

@@ -27,14 +27,15 @@ const SOURCES: &[&str] = &[
 ];
 
 /// A field of a struct of settings.
-struct Field {
-    name: String,
-    of_type: String,
-    doc: String,
+#[derive(Clone)]
+pub(super) struct Field {
+    pub(super) name: String,
+    pub(super) of_type: String,
+    pub(super) doc: String,
 }
 
 /// The fields of each struct, in their order.
-fn structs() -> BTreeMap<String, Vec<Field>> {
+pub(super) fn structs() -> BTreeMap<String, Vec<Field>> {
     let mut structs: BTreeMap<String, Vec<Field>> = BTreeMap::new();
     let (mut current, mut doc, mut rename) = (None, Vec::new(), None);
     for line in SOURCES.iter().flat_map(|source| source.lines()) {
@@ -69,7 +70,7 @@ fn field(line: &str) -> Option<(String, String)> {
 }
 
 /// The sentences of a doc comment that are not about the default, and those that are.
-fn split_default(doc: &str) -> (String, String) {
+pub(super) fn split_default(doc: &str) -> (String, String) {
     let (default, rest): (Vec<&str>, Vec<&str>) =
         doc.split_inclusive(". ").map(str::trim).partition(|sentence| sentence.starts_with("Default"));
     let default = default.join(" ");
