@@ -1,10 +1,11 @@
 /**
- * Bundles and minifies each entry, without React, into `.size/`, to measure its download size.
- * The limits are in package.json.
+ * Bundles and minifies each entry, without React, into `.size/`, to measure its download size. Fails if the README
+ * states another one. The limits are in package.json.
  */
 
 import { build } from "esbuild";
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { gzipSync } from "node:zlib";
 import { minify } from "terser";
 
 const ENTRIES = {
@@ -14,6 +15,7 @@ const ENTRIES = {
   react: "export * from './dist/react.js'",
 };
 
+const readme = await readFile("README.md", "utf8");
 await mkdir(".size", { recursive: true });
 for (const [name, contents] of Object.entries(ENTRIES)) {
   const { outputFiles } = await build({
@@ -23,4 +25,12 @@ for (const [name, contents] of Object.entries(ENTRIES)) {
   const options = { module: true, ecma: 2022, compress: { passes: 4 } };
   const { code } = await minify(outputFiles[0].text, options);
   await writeFile(`.size/${name}.js`, code);
+  checkReadme(name, `${(gzipSync(code).length / 1000).toFixed(1)} kB`);
+}
+
+function checkReadme(name, size) {
+  const [, stated] = new RegExp(`^\\| \\[\`/${name}\`\\].*\\| ([^|]+) \\|$`, "m").exec(readme) ?? [];
+  if (stated === size) return;
+  console.error(`README.md states ${stated} for /${name}; it has ${size}`);
+  process.exitCode = 1;
 }

@@ -9,8 +9,15 @@ import { badge, byId, make, myName, nameField, showState } from "../shared/page.
 const LINES = [[0, 1, 2], [3, 4, 5], [6, 7, 8], [0, 3, 6], [1, 4, 7], [2, 5, 8], [0, 4, 8], [2, 4, 6]];
 const REFRESH_INTERVAL_MS = 2000;
 
+/** The events that the two pages send each other, and their user info. */
+interface Match {
+  events: { move: { round: number; cell: number }; again: { round: number } };
+  userInfo: { name: string };
+}
+type Player = ConnectedClient<Partial<Match["userInfo"]>>;
+
 /** The members in the order of their arrival, which is the same on both pages. */
-let players: readonly ConnectedClient[] = [];
+let players: readonly Player[] = [];
 /** Whether the opponent has left. */
 let opponentLeft = false;
 /** Rounds won in this match, by seat. */
@@ -19,12 +26,12 @@ let round = 0;
 /** The seat that marked each cell. */
 let cells: (number | undefined)[] = [];
 
-const dispatch = new Dispatch({ projectId: "example-one-on-one", options: { maxConnectionsPerShard: 2 } });
+const dispatch = new Dispatch<Match>({ projectId: "example-one-on-one", options: { maxConnectionsPerShard: 2 } });
 showState(dispatch.connection);
 
 // Two members are a match; when one leaves, the seat is free for another player.
 dispatch.onConnectedClientsChanged((clients) => {
-  const ids = (list: readonly ConnectedClient[]) => list.map(({ clientId }) => clientId).join();
+  const ids = (list: readonly Player[]) => list.map(({ clientId }) => clientId).join();
   if (ids(clients) !== ids(players)) {
     opponentLeft = clients.length === 1 && players.length === 2;
     wins = [0, 0];
@@ -35,7 +42,7 @@ dispatch.onConnectedClientsChanged((clients) => {
   void showTables();
 });
 
-dispatch.on<{ round: number; cell: number }>("move", (move, { clientId }) => {
+dispatch.on("move", (move, { clientId }) => {
   const seat = players.findIndex((player) => player.clientId === clientId);
   // The other page may send anything, so check the turn and that the cell is free.
   if (move.round !== round || seat !== turn() || !(move.cell in cells) || cells[move.cell] !== undefined) return;
@@ -45,7 +52,7 @@ dispatch.on<{ round: number; cell: number }>("move", (move, { clientId }) => {
   show();
 });
 
-dispatch.on<{ round: number }>("again", (next) => {
+dispatch.on("again", (next) => {
   if (next.round !== round + 1 || !isOver()) return;
   begin(next.round);
   show();

@@ -25,7 +25,13 @@ const me: Position = { x: 0.2 + 0.6 * Math.random(), y: 0.2 + 0.6 * Math.random(
 let score = 0;
 let star = 0;
 
-const dispatch = new Dispatch({ projectId: "example-star", options: { maxConnectionsPerShard: SEATS } });
+/** The events that pages send each other, and their user info. */
+interface Game {
+  events: { at: Position & { star: number }; caught: { star: number }; hello: undefined };
+  userInfo: { name: string; score: number };
+}
+
+const dispatch = new Dispatch<Game>({ projectId: "example-star", options: { maxConnectionsPerShard: SEATS } });
 showState(dispatch.connection);
 
 // A new connection may be on another shard.
@@ -39,19 +45,19 @@ dispatch.on(DISPATCH_EVENT.CONNECTED, () => {
 dispatch.onConnectedClientsChanged((clients) => {
   const newcomers = clients.map(({ clientId }) => clientId).filter((id) => !players.has(id) && id !== myId());
   for (const id of players.keys()) if (!clients.some(({ clientId }) => clientId === id)) removePlayer(id);
-  for (const { clientId, userInfo } of clients) showPlayer(clientId, `${userInfo["name"] ?? "Someone"}`);
+  for (const { clientId, userInfo } of clients) showPlayer(clientId, `${userInfo.name ?? "Someone"}`);
   if (newcomers.length) dispatch.emitEvent("at", { ...me, star }, newcomers, { volatile: true });
   moveTo(myId(), me);
   showScores();
 });
 
-dispatch.on<Position & { star: number }>("at", (position, { clientId }) => {
+dispatch.on("at", (position, { clientId }) => {
   if (clientId !== myId()) moveTo(clientId, position);
   if (position.star > star) showStar(position.star);
 });
 
 // All members receive a catch, its sender included, in the same order; the first for a star scores.
-dispatch.on<{ star: number }>("caught", (caught, { clientId }) => {
+dispatch.on("caught", (caught, { clientId }) => {
   if (caught.star !== star) return;
   if (clientId === myId()) {
     score += 1;
@@ -108,7 +114,7 @@ function follow({ clientX, clientY }: PointerEvent): void {
 }
 
 function hello(): void {
-  dispatch.emitEvent("hello", {}, undefined, { volatile: true });
+  dispatch.emitEvent("hello", undefined, undefined, { volatile: true });
 }
 
 let steppedAt = performance.now();

@@ -11,6 +11,8 @@
  * ```
  */
 
+import type { CallOptions } from "../core/timeout.js";
+import type { Unchecked } from "../core/unchecked.js";
 import type { StandardSchemaV1 } from "./schema.js";
 
 /** The names and types of all events. Every part is optional; the methods of an absent part accept no name. */
@@ -25,7 +27,7 @@ export interface Contract {
   readonly serverRequests?: object;
 }
 
-/** No contract: every name is accepted, and the caller chooses the type of the data. */
+/** No contract: every name is accepted, and the data is unchecked. */
 export interface UntypedContract extends Contract {
   /** Distinguishes it from a contract. */
   readonly untyped: true;
@@ -74,11 +76,12 @@ type RequestTypes<T> = {
 
 type Part = "emits" | "requests" | "events" | "serverRequests";
 
+/** One part of a contract; an absent part has no members. */
+type PartOf<C extends Contract, P extends Part> = [NonNullable<C[P]>] extends [never] ? object : NonNullable<C[P]>;
+
 /** The members of one part of a contract whose names have the prefix, without it. */
 type Under<C extends Contract, P extends Part, Prefix extends string> = {
-  [Name in keyof NonNullable<C[P]> as Name extends `${Prefix}${infer Rest}` ? Rest : never]: NonNullable<
-    C[P]
-  >[Name];
+  [Name in keyof PartOf<C, P> as Name extends `${Prefix}${infer Rest}` ? Rest : never]: PartOf<C, P>[Name];
 };
 
 /** The contract as seen from a namespace. */
@@ -88,17 +91,19 @@ export type ContractUnder<C extends Contract, Prefix extends string> = C extends
       [P in Part]: Under<C, P, Prefix>;
     };
 
-/** The names of one part. Without a contract there are none, so that the untyped overloads apply. */
-export type Names<C extends Contract, P extends Part> = C extends UntypedContract
-  ? never
-  : keyof NonNullable<C[P]> & string;
+/** The names of one part; without a contract any string. */
+export type Names<C extends Contract, P extends Part> = C extends UntypedContract ? string : keyof PartOf<C, P> & string;
 
-/** Any string without a contract; no name with one. */
-export type AnyName<C extends Contract> = C extends UntypedContract ? string : never;
-
-export type DataOf<C extends Contract, P extends Part, N> = Member<NonNullable<C[P]>, N>;
-export type RequestDataOf<C extends Contract, P extends Part, N> = Member<DataOf<C, P, N>, "data">;
-export type ReplyOf<C extends Contract, P extends Part, N> = Member<DataOf<C, P, N>, "reply">;
+/** The data of an event. */
+export type DataOf<C extends Contract, P extends Part, N> = C extends UntypedContract ? Unchecked : Member<PartOf<C, P>, N>;
+/** The data of a request. */
+export type RequestDataOf<C extends Contract, P extends Part, N> = C extends UntypedContract
+  ? Unchecked
+  : Member<DataOf<C, P, N>, "data">;
+/** The reply to a request. */
+export type ReplyOf<C extends Contract, P extends Part, N> = C extends UntypedContract
+  ? Unchecked
+  : Member<DataOf<C, P, N>, "reply">;
 
 type Member<T, N> = N extends keyof T ? T[N] : undefined;
 
@@ -106,3 +111,11 @@ type Member<T, N> = N extends keyof T ? T[N] : undefined;
 export type Arguments<Data, Options> = undefined extends Data
   ? [data?: Data, options?: Options]
   : [data: Data, options?: Options];
+
+/** `request` of a client: without a contract the caller may name the type of the reply. */
+export type RequestMethod<C extends Contract> = C extends UntypedContract
+  ? <Reply = Unchecked>(event: string, data?: unknown, options?: CallOptions) => Promise<Reply>
+  : <N extends Names<C, "requests">>(
+      event: N,
+      ...rest: Arguments<RequestDataOf<C, "requests", N>, CallOptions>
+    ) => Promise<ReplyOf<C, "requests", N>>;

@@ -2,21 +2,22 @@
  * The public API: a client and its namespaces, with the types of the application's contract.
  */
 
-import { check, checkOptions } from "../core/check.js";
+import { BOOLEAN, check, checkOptions, STRING, type Expectations } from "../core/check.js";
 import type { Connection, ConnectionState, OpenOptions, StateChange } from "../core/connection.js";
 import type { SwitchboardError } from "../core/errors.js";
 import type { Listener } from "../core/listeners.js";
-import { CALL_OPTIONS, type CallOptions } from "../core/timeout.js";
+import type { CallOptions } from "../core/timeout.js";
+import type { Unchecked } from "../core/unchecked.js";
 import type {
-  AnyName,
   Arguments,
   Contract,
   ContractOf,
   ContractUnder,
   DataOf,
   Names,
-  RequestDataOf,
   ReplyOf,
+  RequestDataOf,
+  RequestMethod,
   Schemas,
   UntypedContract,
 } from "./contract.js";
@@ -28,6 +29,8 @@ export interface EmitOptions {
   /** Drops the event while disconnected instead of queueing it. Default false. */
   readonly volatile?: boolean | undefined;
 }
+
+const EMIT_OPTIONS: Expectations<EmitOptions> = { volatile: BOOLEAN };
 
 /** Events that the client raises itself; none is sent or received. */
 export interface SystemEvents {
@@ -53,6 +56,9 @@ export interface SystemEvents {
   };
 }
 
+/** The data of an event for its listeners. */
+type EventData<C extends Contract, N> = N extends keyof SystemEvents ? SystemEvents[N] : DataOf<C, "events", N>;
+
 /** The events whose names begin with a prefix. */
 export class Namespace<C extends Contract = UntypedContract> {
   readonly #protocol: EmitProtocol;
@@ -65,44 +71,38 @@ export class Namespace<C extends Contract = UntypedContract> {
   }
 
   /**
-   * Sends an event, or queues it while disconnected. Returns false if it is volatile and was dropped.
+   * Sends an event, or queues it while disconnected, unless it is volatile.
    *
    * Throws `NotConnectedError`, `QueueFullError`, `TooLargeError`, `BadDataError`, `InvalidDataError` or
    * `BadOptionError`.
    */
-  emit<N extends Names<C, "emits">>(event: N, ...rest: Arguments<DataOf<C, "emits", N>, EmitOptions>): boolean;
-  emit(event: AnyName<C>, data?: unknown, options?: EmitOptions): boolean;
-  emit(event: string, data?: unknown, options?: EmitOptions): boolean {
-    checkOptions(options, CALL_OPTIONS);
-    return this.#protocol.emit(this.#prefixed(event), data, options?.volatile);
+  emit<N extends Names<C, "emits">>(event: N, ...rest: Arguments<DataOf<C, "emits", N>, EmitOptions>): this;
+  emit(event: string, data?: unknown, options?: EmitOptions): this {
+    checkOptions(options, EMIT_OPTIONS);
+    this.#protocol.emit(this.#prefixed(event), data, options?.volatile);
+    return this;
   }
 
   /**
    * Sends a request and waits for the reply. Rejects with `NotConnectedError` at once if there is no
-   * connection, with `DisconnectedError` if it closes before the reply, with `TimeoutError`,
-   * `RefusedError`, `AbortedError`, and with the errors of `emit`.
+   * connection, with `RefusedError` if the server refuses it or has no handler for the event, with
+   * `DisconnectedError` if the connection closes before the reply, with `TimeoutError`, `AbortedError`, and with
+   * the errors of `emit`.
    */
-  request<N extends Names<C, "requests">>(
-    event: N,
-    ...rest: Arguments<RequestDataOf<C, "requests", N>, CallOptions>
-  ): Promise<ReplyOf<C, "requests", N>>;
-  request<Reply = unknown>(event: AnyName<C>, data?: unknown, options?: CallOptions): Promise<Reply>;
-  request(event: string, data?: unknown, options?: CallOptions): Promise<unknown> {
-    return this.#protocol.request(this.#prefixed(event), data, options);
-  }
+  // A property, because its type parameters depend on the contract.
+  readonly request = ((event: string, data?: unknown, options?: CallOptions) =>
+    this.#protocol.request(this.#prefixed(event), data, options)) as RequestMethod<C>;
 
-  /** Calls `listener` for every event of that name; returns a function that removes it. */
-  on<N extends keyof SystemEvents>(event: N, listener: (data: SystemEvents[N]) => unknown): () => void;
-  on<N extends Names<C, "events">>(event: N, listener: (data: DataOf<C, "events", N>) => unknown): () => void;
-  on<Data = unknown>(event: AnyName<C>, listener: (data: Data) => unknown): () => void;
-  on(event: string, listener: Listener): () => void {
-    return this.#protocol.connection.listeners.add(this.#name(event), listener);
+  /** Calls `listener` for every event of that name. `off` removes it. */
+  on<N extends Names<C, "events"> | keyof SystemEvents>(event: N, listener: (data: EventData<C, N>) => unknown): this {
+    this.#protocol.connection.listeners.add(this.#name(event), listener as Listener);
+    return this;
   }
 
   /** Removes a listener, or all listeners of an event. */
-  off(event: Names<C, "events"> | AnyName<C> | keyof SystemEvents, listener?: Listener): void {
-    const { listeners } = this.#protocol.connection;
-    listeners.retain(this.#name(event), ([added]) => !!listener && added !== listener);
+  off(event: Names<C, "events"> | keyof SystemEvents, listener?: Listener): this {
+    this.#protocol.connection.listeners.remove(this.#name(event), listener);
+    return this;
   }
 
   /**
@@ -114,15 +114,13 @@ export class Namespace<C extends Contract = UntypedContract> {
     handler: (
       data: RequestDataOf<C, "serverRequests", N>,
     ) => ReplyOf<C, "serverRequests", N> | Promise<ReplyOf<C, "serverRequests", N>>,
-  ): () => void;
-  handle<Data = unknown>(event: AnyName<C>, handler: (data: Data) => unknown): () => void;
-  handle(event: string, handler: Handler): () => void {
-    return this.#protocol.handle(this.#name(event), handler);
+  ): () => void {
+    return this.#protocol.handle(this.#name(event), handler as Handler);
   }
 
   /** Returns a namespace within this one. */
   ns<Prefix extends string>(prefix: Prefix): Namespace<ContractUnder<C, Prefix>> {
-    check("prefix", prefix, "");
+    check("the prefix", prefix, STRING);
     return new Namespace(this.#protocol, this.#prefix + prefix);
   }
 
@@ -189,12 +187,13 @@ export class EmitClient<C extends Contract = UntypedContract> extends Namespace<
   }
 
   /** Stores a value in this client; nothing is sent. */
-  set(key: unknown, value: unknown): void {
+  set(key: unknown, value: unknown): this {
     this.#values.set(key, value);
+    return this;
   }
 
   /** Returns the stored value, or undefined. */
-  get<Value = unknown>(key: unknown): Value | undefined {
+  get<Value = Unchecked>(key: unknown): Value | undefined {
     return this.#values.get(key) as Value | undefined;
   }
 }

@@ -2,13 +2,16 @@
  * The emit protocol on one connection: pending requests, incoming events, and replies to the server.
  */
 
-import { check } from "../core/check.js";
-import { connection, type Connection } from "../core/connection.js";
-import { NotConnectedError, SwitchboardError } from "../core/errors.js";
+import { webSocketUrl } from "../core/address.js";
+import { check, FUNCTION, STRING } from "../core/check.js";
+import type { Connection } from "../core/connection.js";
+import { SwitchboardError } from "../core/errors.js";
 import { byteLength, checkEventName, checkSize, encode, type JsonObject } from "../core/json.js";
 import { listenerError } from "../core/listeners.js";
-import { resolveOptions, webSocketUrl } from "../core/options.js";
-import { withTimeout, type CallOptions } from "../core/timeout.js";
+import { resolveOptions } from "../core/options.js";
+import { EMIT_PROBE } from "../core/otherProtocol.js";
+import { ReconnectingConnection } from "../core/reconnectingConnection.js";
+import { CALL_OPTIONS, withTimeout, type CallOptions } from "../core/timeout.js";
 import { OWN_OPTIONS, type EmitClientOptions } from "./options.js";
 import { refusedErrorFrom } from "./refusedError.js";
 import { schemaOf, validated } from "./schema.js";
@@ -40,11 +43,13 @@ export class EmitProtocol {
     const options = resolveOptions<EmitClientOptions>(OWN_OPTIONS, { reconnect: false, maxRetries: 10 }, given);
     this.#options = options;
     const address = webSocketUrl(url);
-    this.connection = connection(
+    this.connection = new ReconnectingConnection(
       {
+        name: "emit",
+        openMethod: "open()",
         url: (token) => {
           if (token !== undefined) address.searchParams.set(options.tokenParameter ?? "token", token);
-          return address.href;
+          return address;
         },
         opened: () => this.connection.ready("@connection", {}, []),
         received: (message) => this.#receive(message),
@@ -52,8 +57,7 @@ export class EmitProtocol {
           this.#epoch++;
           for (const { reject } of this.#pending.values()) reject(error);
         },
-        // No application can handle this name, so the server itself answers.
-        probe: `{"event":"@alive","ackId":"@alive"}`,
+        probe: `{${EMIT_PROBE}}`,
         prefix: SYSTEM,
       },
       options,
@@ -65,12 +69,13 @@ export class EmitProtocol {
     return this.connection.send(this.#frame(event, valid), volatile);
   }
 
-  request(event: string, data: unknown, wait: CallOptions | undefined): Promise<unknown> {
-    return withTimeout<unknown>(this.#options.requestTimeout ?? 10_000, wait, `reply to ${event}`, (resolve, reject) => {
+  request(event: string, data: unknown, options: CallOptions | undefined): Promise<unknown> {
+    const timeout = this.#options.requestTimeout ?? 10_000;
+    return withTimeout<unknown>({ subject: `reply to ${event}`, timeout, options, known: CALL_OPTIONS }, (resolve, reject) => {
       const schemas = schemaOf(this.#options.schemas?.requests, event);
       const id = `${++this.#lastId}`;
       const frame = this.#frame(event, validated(event, data, schemas?.data), id);
-      if (!this.connection.send(frame, true)) throw new NotConnectedError("not connected: call open() or use emit()");
+      if (!this.connection.send(frame, true)) throw this.connection.notConnected();
       const settle = (reply: unknown) => {
         const refusal = refusedErrorFrom(reply);
         if (refusal) throw refusal;
@@ -83,8 +88,8 @@ export class EmitProtocol {
 
   /** Sets the handler of an event; returns a function that removes it. */
   handle(event: string, handler: Handler): () => void {
-    check("event name", event, "");
-    check(`handler of ${event}`, handler, check);
+    check("the event name", event, STRING);
+    check(`the handler of ${event}`, handler, FUNCTION);
     this.#handlers.set(event, handler);
     return () => {
       if (this.#handlers.get(event) === handler) this.#handlers.delete(event);
@@ -100,7 +105,9 @@ export class EmitProtocol {
     const text = encode(frame);
     const { messageBytesMax = 1_048_576 } = this.#options;
     // UTF-8 needs at most three bytes per UTF-16 unit, so most messages need no exact count.
-    if (text.length * 3 > messageBytesMax) checkSize(byteLength(text), messageBytesMax);
+    if (text.length * 3 > messageBytesMax) {
+      checkSize("the message", byteLength(text), "bytes", "messageBytesMax", messageBytesMax);
+    }
     return text;
   }
 
@@ -131,7 +138,7 @@ export class EmitProtocol {
     const schemas = schemaOf(this.#options.schemas?.serverRequests, event);
     this.#handlersInFlight++;
     try {
-      if (this.#handlersInFlight > HANDLERS_IN_FLIGHT_MAX) throw new Error("too many requests in progress");
+      if (this.#handlersInFlight > HANDLERS_IN_FLIGHT_MAX) throw new Error(`${HANDLERS_IN_FLIGHT_MAX} requests of the server are in progress`);
       const data = await handler(validated(event, request, schemas?.data) as never);
       const reply = this.#text({ type: "ack", ackId, data: validated(event, data, schemas?.reply) ?? null });
       // Request ids are per connection; on a later one the reply would match another request.

@@ -2,7 +2,8 @@
  * The options of `EmitClient`.
  */
 
-import type { ConnectionOptions, OwnExamples } from "../core/options.js";
+import { BYTES, MILLISECONDS, OBJECT, STRING } from "../core/check.js";
+import type { ConnectionOptions, OwnExpectations } from "../core/options.js";
 import type { Schemas } from "./contract.js";
 
 /** Options of a client. `reconnect` defaults to false, `maxRetries` to 10. */
@@ -17,10 +18,10 @@ export interface EmitClientOptions extends ConnectionOptions {
   readonly schemas?: Schemas | undefined;
 }
 
-/** Examples of the options that other clients do not have. */
-export const OWN_OPTIONS: OwnExamples<EmitClientOptions> = {
-  requestTimeout: 0,
-  messageBytesMax: 0,
-  tokenParameter: "",
-  schemas: {},
+/** The expectations for the options that other clients do not have. */
+export const OWN_OPTIONS: OwnExpectations<EmitClientOptions> = {
+  requestTimeout: MILLISECONDS,
+  messageBytesMax: BYTES,
+  tokenParameter: STRING,
+  schemas: OBJECT,
 };

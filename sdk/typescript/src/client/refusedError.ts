@@ -5,23 +5,27 @@
 import { SwitchboardError } from "../core/errors.js";
 import { isObject } from "../core/json.js";
 
+const NO_HANDLER = "no_handler";
+
 /**
  * The server refused a request; the message is the server's. Code `refused`, or `no_handler` if the server has
  * no handler for the event: check its name.
  */
 export class RefusedError extends SwitchboardError {
-  declare readonly code: "refused" | "no_handler";
+  readonly code: "refused" | "no_handler";
   /** The code in the server's reply, such as `bad_data`; `no_handler` if it has no handler for the event. */
-  declare readonly serverCode: string;
+  readonly serverCode: string;
+  override get name(): string {
+    return "RefusedError";
+  }
 
   /** Takes the message and the code of the reply. */
   constructor(message: string, serverCode: string) {
-    super(message, { name: "RefusedError", code: serverCode === NO_HANDLER ? NO_HANDLER : "refused" });
+    super(message);
+    this.code = serverCode === NO_HANDLER ? NO_HANDLER : "refused";
     this.serverCode = serverCode;
   }
 }
-
-const NO_HANDLER = "no_handler";
 
 /** How servers, the original's too, begin their reply to an event without a handler. It has no code. */
 const NO_HANDLER_TEXT = "No handler for: ";

@@ -2,7 +2,7 @@
  * Validation of data by any library that implements Standard Schema (https://standardschema.dev).
  */
 
-import { errorClass } from "../core/errors.js";
+import { SwitchboardError } from "../core/errors.js";
 
 /** The part of Standard Schema, version 1, that this package uses. */
 export interface StandardSchemaV1<Input = unknown, Output = Input> {
@@ -46,14 +46,29 @@ export interface Issue {
     | undefined;
 }
 
-/** The data does not match its schema; it was not sent, or not delivered to listeners. Code `invalid_data`. */
-export const InvalidDataError = /* @__PURE__ */ errorClass<{
+/** The data does not match its schema; it was not sent, or not delivered to listeners. */
+export class InvalidDataError extends SwitchboardError {
+  readonly code = "invalid_data";
   /** The event of the data. */
-  event: string;
+  readonly event: string;
   /** The problems; at least one. */
-  issues: readonly Issue[];
-}>("invalid_data");
-export type InvalidDataError = InstanceType<typeof InvalidDataError>;
+  readonly issues: readonly Issue[];
+  override get name(): string {
+    return "InvalidDataError";
+  }
+
+  /** Takes the event and the problems. */
+  constructor(event: string, issues: readonly Issue[]) {
+    super(`the data of ${event} does not match its schema: ${issues.map(inWords).join("; ")}`);
+    this.event = event;
+    this.issues = issues;
+  }
+}
+
+function inWords({ message, path = [] }: Issue): string {
+  const keys = path.map((key) => String(typeof key === "object" ? key.key : key));
+  return keys.length ? `${keys.join(".")}: ${message}` : message;
+}
 
 /** Returns the schema of an event, which may have any name, such as `constructor`. */
 export function schemaOf<S>(schemas: { readonly [event: string]: S } | undefined, event: string): S | undefined {
@@ -67,5 +82,5 @@ export function validated(event: string, data: unknown, schema: StandardSchemaV1
   // Awaiting a promise would let later events overtake this one.
   const { issues = [{ message: "the schema is asynchronous" }] } = result instanceof Promise ? {} : result;
   if ("value" in result) return result.value;
-  throw new InvalidDataError(`invalid data of ${event}: ${issues[0]?.message}`, { event, issues });
+  throw new InvalidDataError(event, issues);
 }

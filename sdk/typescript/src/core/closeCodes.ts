@@ -5,12 +5,13 @@
 /** Reconnect, but only after one of the longest delays: the client sent too much. */
 export const POLICY_VIOLATION = 1008;
 
-/**
- * Whether a client may reconnect after this close code. Restarting proxies close with 1001 and 1005.
- *
- * No reconnect: 1000 is a normal close; 1002, 1003, 1007 and 1010 are faults that would repeat (protocol,
- * data type, UTF-8, extension); codes from 3000 on belong to the application, which closed on purpose.
- */
+/** A normal close, and faults that would repeat: protocol, data type, UTF-8, extension. */
+const FINAL_CODES = [1000, 1002, 1003, 1007, 1010];
+
+/** The codes from here on belong to the application, which closed on purpose. */
+const APPLICATION_CODES_MIN = 3000;
+
+/** Whether a client may reconnect after this close code. Restarting proxies close with 1001 and 1005. */
 export function allowsReconnect(code: number): boolean {
-  return !/^(10(0[0237]|10)|[3-9])/.test(`${code}`);
+  return code < APPLICATION_CODES_MIN && !FINAL_CODES.includes(code);
 }

@@ -1,28 +1,24 @@
 /**
  * The errors that this package throws, rejects with or reports.
  *
- * Each kind is a class with a stable `code`, and its `name` is the code in Pascal case: `queue_full` is
- * `QueueFullError`. The underlying error is `cause`. One function makes the classes, which keeps bundles small.
+ * Each kind is a class with a stable `code`; `name` is the name of the class, also in minified bundles. The
+ * underlying error is `cause`. A message says what happened and, if the caller can mend it, how.
  */
 
 /** The base class of all errors of this package. */
-export class SwitchboardError extends Error {
+export abstract class SwitchboardError extends Error {
   /** Identifies the kind of error; never changes. */
-  declare readonly code: string;
+  abstract readonly code: string;
 
-  /** `properties` become properties of the error. */
-  constructor(message: string, properties: { readonly name: string; readonly code: string; readonly cause?: unknown }) {
-    super(message);
-    Object.assign(this, properties);
+  /** The name of the class, also in minified bundles. */
+  override get name(): string {
+    return "SwitchboardError";
   }
-}
 
-/** A class of errors with the properties `Properties`. */
-export interface ErrorClass<Properties extends object = object> {
-  new (message: string, properties?: Partial<Properties> & { readonly cause?: unknown }): SwitchboardError &
-    Readonly<Properties>;
-  /** Makes `instanceof` narrow the type. */
-  readonly prototype: SwitchboardError & Readonly<Properties>;
+  /** Without a `cause`, the error has no such property. */
+  constructor(message: string, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause });
+  }
 }
 
 /** How a connection closed. */
@@ -33,71 +29,148 @@ export interface CloseInfo {
   readonly reason: string;
 }
 
-/** Makes the class of the errors with this code. */
-export function errorClass<Properties extends object = object>(code: string): ErrorClass<Properties> {
-  const name = code.replace(/(^|_)./g, (start) => (start.at(-1) as string).toUpperCase()) + "Error";
-  return class extends SwitchboardError {
-    constructor(message: string, properties?: object) {
-      super(message, { name, code, ...properties });
-    }
-  } as unknown as ErrorClass<Properties>;
+/** The close code if no close frame arrived: disconnected, silent or never open. */
+export const NO_CLOSE_FRAME = 1006;
+
+const NO_CLOSE_INFO: CloseInfo = { closeCode: NO_CLOSE_FRAME, reason: "" };
+
+/** An error about a closed connection. */
+abstract class CloseError extends SwitchboardError implements CloseInfo {
+  /** The close code; 1006 if no close frame arrived. */
+  readonly closeCode: number;
+  /** The reason of the close frame; may be empty. */
+  readonly reason: string;
+
+  /** Takes how the connection closed. */
+  constructor(message: string, { closeCode, reason }: CloseInfo = NO_CLOSE_INFO, cause?: unknown) {
+    super(message, cause);
+    this.closeCode = closeCode;
+    this.reason = reason;
+  }
 }
 
-/** Makes the error for a closed connection. */
-export function closeError(Kind: ErrorClass<CloseInfo>, closeCode: number, reason: string): SwitchboardError & CloseInfo {
-  return new Kind(`closed: ${reason || closeCode}`, { closeCode, reason });
+/** An address, option or argument is invalid. Correct it and call again. */
+export class BadOptionError extends SwitchboardError {
+  readonly code = "bad_option";
+  override get name(): string {
+    return "BadOptionError";
+  }
 }
 
-/** An option is invalid, for example an address. Correct it and call again. Code `bad_option`. */
-export const BadOptionError = /* @__PURE__ */ errorClass("bad_option");
-export type BadOptionError = InstanceType<typeof BadOptionError>;
+/** The connection could not be opened, or the HTTP API did not answer. Check the address, try later. */
+export class ConnectFailedError extends CloseError {
+  readonly code = "connect_failed";
+  override get name(): string {
+    return "ConnectFailedError";
+  }
+}
 
-/** The connection could not be opened, or the HTTP API did not answer. Check the address, try later. Code `connect_failed`. */
-export const ConnectFailedError = /* @__PURE__ */ errorClass<CloseInfo>("connect_failed");
-export type ConnectFailedError = InstanceType<typeof ConnectFailedError>;
+/** The server refused a token. Get a new one. */
+export class AuthenticationFailedError extends CloseError {
+  readonly code = "authentication_failed";
+  override get name(): string {
+    return "AuthenticationFailedError";
+  }
+}
 
-/** `getToken` threw or rejected; see `cause`. Code `token_failed`. */
-export const TokenFailedError = /* @__PURE__ */ errorClass("token_failed");
-export type TokenFailedError = InstanceType<typeof TokenFailedError>;
+/** `getToken` threw or rejected; see `cause`. */
+export class TokenFailedError extends SwitchboardError {
+  readonly code = "token_failed";
+  override get name(): string {
+    return "TokenFailedError";
+  }
+}
 
-/** There is no connection, and the message was not queued. Connect first. Code `not_connected`. */
-export const NotConnectedError = /* @__PURE__ */ errorClass("not_connected");
-export type NotConnectedError = InstanceType<typeof NotConnectedError>;
+/** There is no connection, and the message was not queued. Connect first. */
+export class NotConnectedError extends SwitchboardError {
+  readonly code = "not_connected";
+  override get name(): string {
+    return "NotConnectedError";
+  }
+}
 
-/** The connection closed before the reply arrived. The server may have handled the request. Code `disconnected`. */
-export const DisconnectedError = /* @__PURE__ */ errorClass<CloseInfo>("disconnected");
-export type DisconnectedError = InstanceType<typeof DisconnectedError>;
+/** The connection closed before the reply arrived. The server may have handled the request. */
+export class DisconnectedError extends CloseError {
+  readonly code = "disconnected";
+  override get name(): string {
+    return "DisconnectedError";
+  }
+}
 
-/** The result did not arrive in time. Raise `timeout` or try again. Code `timeout`. */
-export const TimeoutError = /* @__PURE__ */ errorClass("timeout");
-export type TimeoutError = InstanceType<typeof TimeoutError>;
+/** The result did not arrive in time. Raise `timeout` or try again. */
+export class TimeoutError extends SwitchboardError {
+  readonly code = "timeout";
+  override get name(): string {
+    return "TimeoutError";
+  }
+}
 
-/** The caller's signal aborted the call; its reason is `cause`. Code `aborted`. */
-export const AbortedError = /* @__PURE__ */ errorClass("aborted");
-export type AbortedError = InstanceType<typeof AbortedError>;
+/** The caller's signal aborted the call; its reason is `cause`. */
+export class AbortedError extends SwitchboardError {
+  readonly code = "aborted";
+  override get name(): string {
+    return "AbortedError";
+  }
+}
 
-/** The offline queue is full; the message was not queued. Send it after the reconnect, or raise `queueBytesMax`. Code `queue_full`. */
-export const QueueFullError = /* @__PURE__ */ errorClass("queue_full");
-export type QueueFullError = InstanceType<typeof QueueFullError>;
+/** The offline queue is full; the message was not queued. Send it after the reconnect, or raise `queueBytesMax`. */
+export class QueueFullError extends SwitchboardError {
+  readonly code = "queue_full";
+  override get name(): string {
+    return "QueueFullError";
+  }
+}
 
-/** The message exceeds the size limit and was not sent. Split it. Code `too_large`. */
-export const TooLargeError = /* @__PURE__ */ errorClass("too_large");
-export type TooLargeError = InstanceType<typeof TooLargeError>;
+/** The message exceeds the size limit and was not sent. Split it. */
+export class TooLargeError extends SwitchboardError {
+  readonly code = "too_large";
+  override get name(): string {
+    return "TooLargeError";
+  }
+}
 
-/** JSON cannot represent the data, or the event name is invalid; nothing was sent. Code `bad_data`. */
-export const BadDataError = /* @__PURE__ */ errorClass("bad_data");
-export type BadDataError = InstanceType<typeof BadDataError>;
+/** JSON cannot represent the data, or the event name is invalid; nothing was sent. */
+export class BadDataError extends SwitchboardError {
+  readonly code = "bad_data";
+  override get name(): string {
+    return "BadDataError";
+  }
+}
 
-/** The server sent a frame that the protocol does not allow; it was ignored. Code `bad_frame`. */
-export const BadFrameError = /* @__PURE__ */ errorClass<{
+/** The server sent a frame that the protocol does not allow; it was ignored. */
+export class BadFrameError extends SwitchboardError {
+  readonly code = "bad_frame";
   /** The frame as received. */
-  frame: unknown;
-}>("bad_frame");
-export type BadFrameError = InstanceType<typeof BadFrameError>;
+  readonly frame: unknown;
+  override get name(): string {
+    return "BadFrameError";
+  }
 
-/** A listener or handler of the application threw; the other listeners were called. Code `listener_failed`. */
-export const ListenerFailedError = /* @__PURE__ */ errorClass<{
+  /** Takes the frame. */
+  constructor(message: string, frame: unknown, cause?: unknown) {
+    super(message, cause);
+    this.frame = frame;
+  }
+}
+
+/** A listener or handler of the application threw; the other listeners were called. */
+export class ListenerFailedError extends SwitchboardError {
+  readonly code = "listener_failed";
   /** The event, or the name of the option. */
-  event: string;
-}>("listener_failed");
-export type ListenerFailedError = InstanceType<typeof ListenerFailedError>;
+  readonly event: string;
+  override get name(): string {
+    return "ListenerFailedError";
+  }
+
+  /** Takes the event and the thrown value. */
+  constructor(message: string, event: string, cause?: unknown) {
+    super(message, cause);
+    this.event = event;
+  }
+}
+
+/** The message of a thrown value, which may be anything. */
+export function messageOf(thrown: unknown): string {
+  const { message } = Object(thrown) as { message?: unknown };
+  return typeof message === "string" && message ? message : String(thrown);
+}

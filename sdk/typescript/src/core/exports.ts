@@ -6,6 +6,7 @@ export type { Connection, ConnectionState, OpenOptions, StateChange } from "./co
 export type { CallOptions } from "./timeout.js";
 export {
   AbortedError,
+  AuthenticationFailedError,
   ConnectFailedError,
   DisconnectedError,
   BadDataError,
@@ -19,6 +20,5 @@ export {
   TokenFailedError,
   TooLargeError,
   type CloseInfo,
-  type ErrorClass,
 } from "./errors.js";
 export type { ConnectionOptions, GetToken, TokenReason, WebSocketClass, WebSocketLike } from "./options.js";

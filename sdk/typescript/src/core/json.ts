@@ -2,8 +2,8 @@
  * JSON encoding, with errors for values that JSON would drop or change.
  */
 
-import { check } from "./check.js";
-import { BadDataError, TooLargeError, type ErrorClass } from "./errors.js";
+import { check, shown, STRING } from "./check.js";
+import { BadDataError, messageOf, TooLargeError } from "./errors.js";
 
 /** A JSON object with unchecked members. */
 export type JsonObject = { readonly [name: string]: unknown };
@@ -20,24 +20,36 @@ export function encode(value: JsonObject, paths?: Map<unknown, string>): string 
     return JSON.stringify(value, function (this: JsonObject, name: string, encodable: unknown) {
       const parent = paths?.get(this);
       const path = parent ? `${parent}.${name}` : name;
-      if (!isFaithful(this[name], encodable, this)) throw new TypeError(`${path || "the value"} is ${tagOf(this[name])}`);
+      if (!isFaithful(this[name], encodable, this)) throw new TypeError(`${path || "the value"} is ${shown(this[name])}`);
       paths?.set(encodable, path);
       return encodable;
     });
   } catch (cause) {
     // Paths take time, so only an error has them.
     if (!paths) return encode(value, new Map());
-    throw new BadDataError(`no JSON: ${(cause as Error).message}`, { cause });
+    throw new BadDataError(`JSON cannot represent the data: ${messageOf(cause)}`, cause);
   }
 }
 
 /** Whether JSON represents a member of `holder`. `encodable` is the result of its `toJSON`, or else the member. */
 function isFaithful(member: unknown, encodable: unknown, holder: object): boolean {
-  const type = typeof encodable;
   // A member that is undefined is absent.
-  if (encodable == null) return encodable === member && (encodable === null || !Array.isArray(holder));
-  if (type === "object") return Array.isArray(encodable) || tagOf(encodable) === "[object Object]";
-  return type === "number" ? isFinite(encodable as number) : /^(st|bo)/.test(type);
+  if (encodable === undefined) return member === undefined && !Array.isArray(holder);
+  // An invalid date has no JSON either; its `toJSON` returns null.
+  if (encodable === null) return member === null;
+  switch (typeof encodable) {
+    case "object":
+      return Array.isArray(encodable) || isPlain(encodable);
+    case "number":
+      return isFinite(encodable);
+    default:
+      return typeof encodable === "string" || typeof encodable === "boolean";
+  }
+}
+
+/** Whether the object is its properties: a plain object or an instance of an application's class. */
+function isPlain(value: unknown): boolean {
+  return Object.prototype.toString.call(value) === "[object Object]";
 }
 
 export function isObject(value: unknown): value is JsonObject {
@@ -49,24 +61,32 @@ export function isObject(value: unknown): value is JsonObject {
  * `BadOptionError` if it is not a string.
  */
 export function checkEventName(name: string, reserved: string): void {
-  check("event name", name, "");
-  if (!name || byteLength(name) > NAME_BYTES_MAX || name.startsWith(reserved)) {
-    throw new BadDataError(`bad event name: ${name}`);
+  check("the event name", name, STRING);
+  if (!name) throw new BadDataError("the event name is empty");
+  if (byteLength(name) > NAME_BYTES_MAX) {
+    throw new BadDataError(`the event name ${shown(name)} has ${byteLength(name)} bytes; at most ${NAME_BYTES_MAX} are allowed`);
+  }
+  if (name.startsWith(reserved)) {
+    throw new BadDataError(`the event name ${shown(name)} begins with ${reserved}, which is reserved`);
   }
 }
 
-/** Returns the size; throws a `Kind` if it exceeds `limit`. */
-export function checkSize(size: number, limit: number, Kind: ErrorClass = TooLargeError): number {
-  if (size > limit) throw new Kind(`${size} is over ${limit}`);
-  return size;
+/** Throws `TooLargeError` if `what`, such as `the message`, is over the limit; `limit` is its name and `unit` that of both. */
+export function checkSize(what: string, size: number, unit: string, limit: string, max: number): void {
+  if (size > max) throw new TooLargeError(oversize(what, size, unit, limit, max));
+}
+
+/** Such as `the message has 2,000,024 bytes; messageBytesMax is 1,048,576`. */
+export function oversize(what: string, size: number, unit: string, limit: string, max: number): string {
+  return `${what} has ${inWords(size)} ${unit}; ${limit} is ${inWords(max)}`;
+}
+
+/** Such as `1,048,576`. */
+function inWords(number: number): string {
+  return number.toLocaleString("en-US");
 }
 
 /** The length of the text in UTF-8. */
 export function byteLength(text: string): number {
   return new TextEncoder().encode(text).length;
-}
-
-/** Such as `[object Promise]`; `[object Object]` for plain objects and other classes. */
-function tagOf(value: unknown): string {
-  return Object.prototype.toString.call(value);
 }

@@ -2,8 +2,7 @@
  * The options that every connection has, with units and defaults.
  */
 
-import { check, checkOptions, type Examples } from "./check.js";
-import { BadOptionError } from "./errors.js";
+import { BOOLEAN, BYTES, checkOptions, COUNT, FUNCTION, MILLISECONDS, type Expectations } from "./check.js";
 
 /** Why `getToken` is called: for the first connection, a reconnect, or a token that is about to expire. */
 export type TokenReason = "connect" | "reconnect" | "expiring";
@@ -88,30 +87,31 @@ const DEFAULTS = {
   queueBytesMax: 262_144,
 };
 
-/** Examples of the options that a client has in addition. */
-export type OwnExamples<Options> = Examples<Omit<Options, keyof ConnectionOptions>>;
+const EXPECTATIONS: Expectations<ConnectionOptions> = {
+  reconnect: BOOLEAN,
+  reconnectDelay: MILLISECONDS,
+  maxReconnectDelay: MILLISECONDS,
+  maxRetries: COUNT,
+  connectTimeout: MILLISECONDS,
+  closeTimeout: MILLISECONDS,
+  watchdogInterval: MILLISECONDS,
+  watchdogTimeout: MILLISECONDS,
+  queueBytesMax: BYTES,
+  getToken: FUNCTION,
+  shouldReconnect: FUNCTION,
+  WebSocket: FUNCTION,
+};
+
+/** The expectations for the options that a client has in addition. */
+export type OwnExpectations<Options> = Expectations<Omit<Options, keyof ConnectionOptions>>;
 
 /**
  * Merges options over the defaults; later ones override earlier ones, and undefined and null count as absent.
- * Throws `BadOptionError` for an unknown option and for a value of another type.
+ * Throws `BadOptionError` for an unknown option and for an invalid value.
  */
-export function resolveOptions<T extends object>(own: OwnExamples<T>, ...options: readonly T[]): ResolvedOptions & T {
-  const given = options.flatMap((each) => Object.entries(each ?? {})).filter(([, value]) => value != null);
-  const merged = Object.fromEntries(given) as T;
-  checkOptions<object>(merged, { ...DEFAULTS, getToken: check, shouldReconnect: check, WebSocket: check, ...own });
-  return { ...DEFAULTS, ...merged };
-}
-
-/** Turns an address with `ws`, `wss`, `http` or `https`, or one relative to the page, into a WebSocket URL. */
-export function webSocketUrl(url: string | URL): URL {
-  try {
-    const parsed = new URL(url, globalThis.location?.href);
-    parsed.protocol = parsed.protocol.replace("http", "ws");
-    // The WebSocket constructor rejects a fragment.
-    parsed.hash = "";
-    if (/^wss?:$/.test(parsed.protocol)) return parsed;
-  } catch {
-    // Reported below.
-  }
-  throw new BadOptionError(`${url} is not a WebSocket address; use ws:// or wss://`);
+export function resolveOptions<T extends object>(own: OwnExpectations<T>, ...options: readonly T[]): ResolvedOptions & T {
+  const expectations: Expectations<object> = { ...EXPECTATIONS, ...own };
+  for (const each of options) checkOptions<object>(each, expectations);
+  const given = options.flatMap((each) => Object.entries(each ?? {})).filter(([, value]) => value !== undefined && value !== null);
+  return { ...DEFAULTS, ...(Object.fromEntries(given) as T) };
 }

@@ -5,20 +5,26 @@
  * identity (token and user info) again, before any queued message.
  */
 
-import { check, checkOptions } from "../core/check.js";
-import {
-  connection,
-  type Connection,
-  type ConnectionState,
-  type OpenOptions,
-  type StateChange,
-} from "../core/connection.js";
-import { BadDataError, ConnectFailedError, NotConnectedError, type SwitchboardError } from "../core/errors.js";
+import { encodeName, urlBelow } from "../core/address.js";
+import { BOOLEAN, check, checkOptions, FUNCTION, OBJECT, SECRET, shown, STRING, STRING_OR_NUMBER, type Expectations } from "../core/check.js";
+import type { Connection, ConnectionState, OpenOptions, StateChange } from "../core/connection.js";
+import { AuthenticationFailedError, BadDataError, type SwitchboardError } from "../core/errors.js";
 import { byteLength, checkEventName, checkSize, encode, isObject, type JsonObject } from "../core/json.js";
 import type { Listener } from "../core/listeners.js";
-import { resolveOptions, type ConnectionOptions, type OwnExamples } from "../core/options.js";
+import { resolveOptions, type ConnectionOptions, type OwnExpectations } from "../core/options.js";
+import { ReconnectingConnection } from "../core/reconnectingConnection.js";
 import { CALL_OPTIONS, withTimeout, type CallOptions } from "../core/timeout.js";
 import { scheduleTokenRefresh, type AuthorizationOptions } from "../core/tokenRefresh.js";
+import type {
+  EmitArguments,
+  EventNames,
+  ListedUserInfoOf,
+  PayloadOf,
+  ReceivedPayloadOf,
+  ShardContract,
+  UntypedShard,
+  UserInfoOf,
+} from "./contract.js";
 import {
   CLIENTS_CHANGED,
   CLIENTS_CHANGES,
@@ -27,14 +33,17 @@ import {
   IDENTIFY,
   PLATFORM,
   SET_USER_INFO,
+  TOKEN_ANSWER,
   type ConnectedClient,
   type ConnectedClients,
   type ConnectionInfo,
   type EventMetadata,
+  type Identity,
   type ShardInfo,
+  type UncheckedUserInfo,
 } from "./events.js";
-import { MEMBER_LIST_REQUEST, MemberList } from "./memberList.js";
-import { encodeName, kojiUrl } from "./url.js";
+import { HELLO_PROBE, MEMBER_LIST_REQUEST, MemberList } from "./memberList.js";
+import { listShards } from "./shardList.js";
 
 /** The longest message, in UTF-16 units; the server silently ignores longer ones. */
 const MESSAGE_UNITS_MAX = 128_000;
@@ -51,13 +60,13 @@ export interface DispatchOptions extends ConnectionOptions, AuthorizationOptions
   readonly projectToken?: string | undefined;
 }
 
-/** Where a `Dispatch` connects. */
-export interface DispatchConfig {
+/** Where a `Dispatch` connects, and the options of the connection. */
+export interface DispatchConfig extends DispatchOptions {
   /** The project. Default: the one shared by all clients that name none. */
   readonly projectId?: string | undefined;
-  /** For example `chat.example:3000` or `wss://chat.example/path`. Default: the host of the page. */
+  /** For example `localhost:3000` or `wss://chat.example/path`. Default: the host of the page. */
   readonly host?: string | undefined;
-  /** Options of the connection. */
+  /** Options of the connection, as the original has them; those beside it override them. */
   readonly options?: DispatchOptions | undefined;
 }
 
@@ -67,15 +76,19 @@ export interface EmitEventOptions {
   readonly volatile?: boolean | undefined;
 }
 
+const EMIT_OPTIONS: Expectations<EmitEventOptions> = { volatile: BOOLEAN };
+
 /** The payloads of platform events and of this package's own events. */
-export interface PlatformEvents {
+export interface PlatformEvents<UserInfo = UncheckedUserInfo> {
   /** The server has assigned a client id and a shard. */
   [DISPATCH_EVENT.CONNECTED]: ConnectionInfo;
   /** A member joined, left or changed its user info. */
   [DISPATCH_EVENT.CONNECTED_CLIENTS_CHANGED]: {
     /** All members of the shard, by client id. */
-    readonly connectedClients: ConnectedClients;
+    readonly connectedClients: ConnectedClients<UserInfo>;
   };
+  /** The server has accepted a token of this client. A refused one raises `ERROR`. */
+  [DISPATCH_EVENT.IDENTIFIED]: Identity;
   /** The client has reconnected. */
   [DISPATCH_EVENT.RECONNECTED]: {
     /** The number of attempts. */
@@ -90,20 +103,25 @@ export interface PlatformEvents {
 }
 
 /** The options of the constructor and of all later calls, merged. */
-type Settings = DispatchOptions & Omit<DispatchConfig, "options">;
+type Settings = Omit<DispatchConfig, "options">;
 
-/** Examples of the settings that other clients do not have. */
-const OWN_SETTINGS: OwnExamples<Settings> = {
-  authorization: "",
-  shardName: "",
-  maxConnectionsPerShard: "0",
-  projectToken: "",
-  projectId: "",
-  host: "",
+/** The expectations for the settings that other clients do not have. */
+const OWN_SETTINGS: OwnExpectations<Settings> = {
+  authorization: SECRET,
+  shardName: STRING,
+  maxConnectionsPerShard: STRING_OR_NUMBER,
+  projectToken: SECRET,
+  projectId: STRING,
+  host: STRING,
 };
 
+/** The arguments of a listener. */
+type ListenerArguments<C extends ShardContract, N> = N extends keyof PlatformEvents
+  ? [payload: PlatformEvents<ListedUserInfoOf<C>>[N]]
+  : [payload: ReceivedPayloadOf<C, N>, metadata: EventMetadata];
+
 /** A client of a Koji shard. */
-export class Dispatch {
+export class Dispatch<C extends ShardContract = UntypedShard> {
   /** The connection, for observing its state. */
   readonly connection: Connection<Settings>;
   readonly #members: MemberList;
@@ -111,18 +129,15 @@ export class Dispatch {
   /** The messages that identify this client, in the order in which they are sent. */
   readonly #identity = { [IDENTIFY]: "", [SET_USER_INFO]: "" };
 
-  constructor({ options = {}, ...where }: DispatchConfig = {}) {
-    this.connection = connection(
+  /** Creates a client without connecting it. Throws `BadOptionError` for an invalid option. */
+  constructor(config: DispatchConfig = {}) {
+    check("the argument of Dispatch", config, OBJECT);
+    const { options, ...settings } = config;
+    this.connection = new ReconnectingConnection<Settings>(
       {
-        url: (token = this.connection.options.authorization) => {
-          if (token) this.identify(token);
-          const { options } = this.connection;
-          let path = "koji?connectedClients=changes";
-          for (const name of ["projectId", "shardName", "maxConnectionsPerShard"] as const) {
-            if (options[name]) path += `&${name}=${encodeName(options[name])}`;
-          }
-          return kojiUrl(options.host, path);
-        },
+        name: "Koji",
+        openMethod: "connect()",
+        url: (token = this.connection.options.authorization) => this.#url(token),
         received: (message) => this.#receive(message),
         lost: () => {
           this.#info = undefined;
@@ -131,9 +146,11 @@ export class Dispatch {
           if (this.state === "closed") this.#members.clear();
         },
         probe: MEMBER_LIST_REQUEST,
+        hello: { name: "CONNECTED", probe: HELLO_PROBE },
+        latest: (event) => (event === CLIENTS_CHANGED ? this.#members.event : undefined),
         prefix: PLATFORM,
       },
-      resolveOptions<Settings>(OWN_SETTINGS, options, where),
+      resolveOptions<Settings>(OWN_SETTINGS, options ?? {}, settings),
     );
     this.#members = new MemberList(this.connection);
   }
@@ -149,8 +166,8 @@ export class Dispatch {
   }
 
   /** The members of the shard, this client included. The same array until the list changes. */
-  get connectedClients(): readonly ConnectedClient[] {
-    return this.#members.array;
+  get connectedClients(): readonly ConnectedClient<ListedUserInfoOf<C>>[] {
+    return this.#members.array as readonly ConnectedClient<ListedUserInfoOf<C>>[];
   }
 
   /** Sets the project for the next `connect` and `info`. */
@@ -167,8 +184,7 @@ export class Dispatch {
   async connect({ retry, signal, timeout, ...options }: DispatchOptions & OpenOptions = {}): Promise<ConnectionInfo> {
     this.#set(options);
     await this.connection.open({ retry, signal, timeout });
-    // A listener may have disconnected in the meantime.
-    if (!this.#info) throw new NotConnectedError("not connected");
+    if (!this.#info) throw this.connection.notConnected();
     return this.#info;
   }
 
@@ -184,6 +200,10 @@ export class Dispatch {
    *
    * Throws `NotConnectedError`, `QueueFullError`, `TooLargeError`, `BadDataError` or `BadOptionError`.
    */
+  emitEvent<N extends EventNames<C>>(
+    eventName: N,
+    ...rest: EmitArguments<PayloadOf<C, N>, [recipients?: string | readonly string[], options?: EmitEventOptions]>
+  ): boolean;
   emitEvent(
     eventName: string,
     payload?: unknown,
@@ -191,40 +211,37 @@ export class Dispatch {
     options?: EmitEventOptions,
   ): boolean {
     checkEventName(eventName, PLATFORM);
-    checkOptions(options, CALL_OPTIONS);
-    for (const id of [recipients ?? []].flat()) check("recipient", id, "");
+    checkOptions(options, EMIT_OPTIONS);
+    for (const id of [recipients ?? []].flat()) check("a recipient", id, STRING);
     const text = encodeEvent(eventName, payload, recipients);
-    checkSize(text.length, MESSAGE_UNITS_MAX);
+    checkSize("the message", text.length, "UTF-16 units", "the limit", MESSAGE_UNITS_MAX);
     return this.connection.send(text, options?.volatile);
   }
 
-  /** Sends the token, now and after every reconnect. */
+  /**
+   * Sends the token, now and after every reconnect. The event `IDENTIFIED` reports that the server has accepted
+   * it, and `ERROR` that it has not.
+   */
   identify(authToken: string): void {
-    check("token", authToken, "");
+    check("the token", authToken, SECRET);
     this.#set({ authorization: authToken });
     this.#sendIdentity(IDENTIFY, { token: authToken });
   }
 
   /** Publishes this client's user info to the shard, now and after every reconnect. */
-  setUserInfo(userInfo: object): void {
-    if (!isObject(userInfo)) throw new BadDataError("not an object");
-    checkSize(byteLength(encode(userInfo)), USER_INFO_BYTES_MAX);
+  setUserInfo(userInfo: UserInfoOf<C>): void {
+    if (!isObject(userInfo)) throw new BadDataError(`the user info is ${shown(userInfo)}; expected an object`);
+    const bytes = byteLength(encode(userInfo));
+    checkSize("the user info", bytes, "bytes", "the limit", USER_INFO_BYTES_MAX);
     this.#sendIdentity(SET_USER_INFO, userInfo);
   }
 
   /** Lists the shards of the project, the largest first. */
   info(options?: CallOptions): Promise<ShardInfo[]> {
-    return withTimeout<ShardInfo[]>(10_000, options, "info", (resolve, reject, signal) => {
-      const { host, projectId } = this.connection.options;
-      // The name of the shared project is `undefined`.
-      // Address parsers take `.` and `..` for steps between folders, also if they are encoded.
-      const path = `info/${encodeName(projectId as string, /^\.\.?$/)}`;
-      fetch(kojiUrl(host, path).replace("ws", "http"), { signal })
-        .then((response) => {
-          if (response.ok) return response.json();
-          throw response.status;
-        })
-        .then(resolve, (cause: unknown) => reject(new ConnectFailedError("no info", { cause })));
+    const { host, projectId } = this.connection.options;
+    const wait = { subject: "list of shards", timeout: 10_000, options, known: CALL_OPTIONS };
+    return withTimeout<ShardInfo[]>(wait, (resolve, reject, signal) => {
+      listShards(host, projectId, signal).then(resolve, reject);
     });
   }
 
@@ -235,30 +252,35 @@ export class Dispatch {
    * A callback for `CONNECTED_CLIENTS_CHANGED` is also called with the current list if there is one, after the
    * caller's code.
    */
-  on<N extends keyof PlatformEvents>(event: N, callback: (payload: PlatformEvents[N]) => unknown): () => void;
-  on<Payload = { readonly [name: string]: unknown }>(
-    eventName: string,
-    callback: (payload: Payload, metadata: EventMetadata) => unknown,
-  ): () => void;
-  on(eventName: string, callback: Listener): () => void {
-    const { listeners } = this.connection;
-    const remove = listeners.add(eventName, callback);
-    let latest = eventName === CLIENTS_CHANGED && this.#members.event;
-    // Not if the callback was removed in the meantime, or called with a newer list.
-    if (latest) queueMicrotask(() => latest && latest === this.#members.event && listeners.run(eventName, callback, [latest]));
-    return () => {
-      latest = undefined;
-      remove();
-    };
+  on<N extends EventNames<C> | keyof PlatformEvents>(
+    eventName: N,
+    callback: (...args: ListenerArguments<C, N>) => unknown,
+  ): () => void {
+    return this.connection.listeners.add(eventName, callback as Listener);
   }
 
   /**
    * Calls `callback` with the member list whenever it changes, and with the current list if there is one;
    * returns a function that removes it.
    */
-  onConnectedClientsChanged(callback: (connectedClients: readonly ConnectedClient[]) => unknown): () => void {
-    check("callback", callback, check);
-    return this.on(CLIENTS_CHANGED, () => callback(this.connectedClients));
+  onConnectedClientsChanged(
+    callback: (connectedClients: readonly ConnectedClient<ListedUserInfoOf<C>>[]) => unknown,
+  ): () => void {
+    check("the callback", callback, FUNCTION);
+    return this.connection.listeners.add(CLIENTS_CHANGED, () => callback(this.connectedClients));
+  }
+
+  /** The address of the shard. The token follows in a message, so that no log of addresses contains it. */
+  #url(token: string | undefined): URL {
+    if (token) this.identify(token);
+    const { options } = this.connection;
+    const url = urlBelow(options.host, "koji");
+    const query = ["connectedClients=changes", "identify=answered"];
+    for (const name of ["projectId", "shardName", "maxConnectionsPerShard"] as const) {
+      if (options[name]) query.push(`${name}=${encodeName(options[name])}`);
+    }
+    url.search += (url.search ? "&" : "?") + query.join("&");
+    return url;
   }
 
   #set(settings: Settings): void {
@@ -275,16 +297,32 @@ export class Dispatch {
     // A payload that is not an object has none of these members. A name that is not a string throws below.
     const members = Object(payload) as JsonObject;
     const { __clientId, __timestamp, clientId, connectedClients, version } = members;
-    if (!(eventName as string).startsWith(PLATFORM)) {
+    const name = eventName as string;
+    if (name === CLIENTS_CHANGES) this.#members.change(members);
+    else if (name === CLIENTS_CHANGED) return this.#members.replace(connectedClients, version);
+    else if (name === CONNECTED && typeof clientId === "string") this.#connected(members);
+    else if (name === TOKEN_ANSWER) this.#tokenAnswered(members);
+    else if (name.startsWith(PLATFORM)) return false;
+    else {
       const metadata = { latencyMs, clientId: __clientId, timestamp: __timestamp };
-      this.connection.listeners.call(eventName as string, payload, metadata);
-    } else if (eventName === CLIENTS_CHANGES) this.#members.change(members);
-    else if (eventName === CONNECTED && typeof clientId === "string") {
-      this.#info = members as unknown as ConnectionInfo;
-      if (this.connection.options.getToken) scheduleTokenRefresh(this.connection, (token) => this.identify(token));
-      // The identity is sent before any event that listeners emit.
-      this.connection.ready(CONNECTED, members, Object.values(this.#identity));
-    } else return eventName === CLIENTS_CHANGED && this.#members.replace(connectedClients, version);
+      this.connection.listeners.call(name, payload, metadata);
+    }
+  }
+
+  #connected(info: JsonObject): void {
+    this.#info = info as unknown as ConnectionInfo;
+    if (this.connection.options.getToken) scheduleTokenRefresh(this.connection, (token) => this.identify(token));
+    // The identity is sent before any event that listeners emit.
+    this.connection.ready(CONNECTED, info, Object.values(this.#identity));
+  }
+
+  #tokenAnswered({ user, error }: JsonObject): void {
+    const { listeners } = this.connection;
+    if (error === undefined) return void listeners.call(DISPATCH_EVENT.IDENTIFIED, { user });
+    const reason = String(error);
+    const refused = new AuthenticationFailedError(`the server refused the token: ${reason}`, { closeCode: 0, reason });
+    // No promise carries it, so without a listener the console shows it.
+    if (!listeners.report(refused)) console.error(refused);
   }
 }
 

@@ -2,6 +2,8 @@
  * The platform events of Koji: names and payloads.
  */
 
+import type { Unchecked } from "../core/unchecked.js";
+
 /** The prefix of platform events. Events of applications must not have it. */
 export const PLATFORM = "@@KOJI_DISPATCH/";
 
@@ -21,6 +23,8 @@ export const DISPATCH_EVENT = {
   /** Sent by `setUserInfo`; never received. */
   SET_USER_INFO,
 
+  /** The server has accepted a token of this client. */
+  IDENTIFIED: "@@KOJI_DISPATCH/identified",
   /** The client has reconnected. */
   RECONNECTED: "@@KOJI_DISPATCH/reconnect",
   /** The connection has closed. */
@@ -33,6 +37,9 @@ export const DISPATCH_EVENT = {
 
 /** Sent by servers in place of the full list, on connections that request changes. */
 export const CLIENTS_CHANGES = "@@KOJI_DISPATCH/CONNECTED_CLIENTS_CHANGES";
+
+/** The server's answer to a token, on connections that request answers. */
+export const TOKEN_ANSWER = "@@SWITCHBOARD/identified";
 
 /** Requests the full list. */
 export const GET_CLIENTS = "@@KOJI_DISPATCH/GET_CONNECTED_CLIENTS";
@@ -53,18 +60,29 @@ export interface ShardInfo {
   readonly numConnectedClients: number;
 }
 
+/** The user info of a client, without a contract. */
+export type UncheckedUserInfo = { readonly [name: string]: Unchecked };
+
+/** The user that a token has bound this client to. */
+export interface Identity {
+  /** The id of the user. */
+  readonly user: string;
+}
+
 /** A member of the shard. */
-export interface ConnectedClient {
+export interface ConnectedClient<UserInfo = UncheckedUserInfo> {
   /** The id of the client, assigned by the server. */
   readonly clientId: string;
   /** The client's latest user info; `{}` before it sets any. */
-  readonly userInfo: { readonly [name: string]: unknown };
+  readonly userInfo: UserInfo;
   /** When the server last received a message from the client, in ms since 1970, as of this entry's last update. */
   readonly lastPing: number;
 }
 
 /** The members of the shard by client id, as the server sends them. */
-export type ConnectedClients = { readonly [clientId: string]: Omit<ConnectedClient, "clientId"> };
+export type ConnectedClients<UserInfo = UncheckedUserInfo> = {
+  readonly [clientId: string]: Omit<ConnectedClient<UserInfo>, "clientId">;
+};
 
 /** Metadata that the server adds to an event. */
 export interface EventMetadata {

@@ -4,9 +4,11 @@
  * @packageDocumentation
  */
 
+import type { UntypedShard } from "./contract.js";
 import { Dispatch } from "./dispatch.js";
 
 export * from "../core/exports.js";
+export type { ListedUserInfoOf, PayloadMetadata, ShardContract, UntypedShard } from "./contract.js";
 export {
   Dispatch,
   type DispatchConfig,
@@ -20,10 +22,12 @@ export {
   type ConnectedClients,
   type ConnectionInfo,
   type EventMetadata,
+  type Identity,
   type ShardInfo,
+  type UncheckedUserInfo,
 } from "./events.js";
 
 export default Dispatch;
 
 /** A shared instance for pages that need only one. */
-export const dispatch: Dispatch = /* @__PURE__ */ new Dispatch();
+export const dispatch: Dispatch<UntypedShard> = /* @__PURE__ */ new Dispatch();

@@ -7,10 +7,14 @@
 
 import type { Connection } from "../core/connection.js";
 import { isObject, type JsonObject } from "../core/json.js";
+import { EMIT_PROBE } from "../core/otherProtocol.js";
 import { CLIENTS_CHANGED, GET_CLIENTS, type ConnectedClient, type ConnectedClients } from "./events.js";
 
 /** Requests the full list. The connection also uses it as its probe. */
 export const MEMBER_LIST_REQUEST = `{"eventName":"${GET_CLIENTS}"}`;
+
+/** The same, as a message that servers of the emit protocol answer too. */
+export const HELLO_PROBE = `{"eventName":"${GET_CLIENTS}",${EMIT_PROBE}}`;
 
 /** Stands for the version while the full list is awaited; no version of a server equals it. */
 const REQUESTED = {};

@@ -5,29 +5,18 @@
  * earlier connection, so a token from the options is sent after each hello, before any queued message.
  */
 
-import { check } from "../core/check.js";
-import {
-  connection,
-  type Connection,
-  type ConnectionState,
-  type OpenOptions,
-  type StateChange,
-} from "../core/connection.js";
-import {
-  errorClass,
-  NotConnectedError,
-  type CloseInfo,
-  type SwitchboardError,
-} from "../core/errors.js";
+import { webSocketUrl } from "../core/address.js";
+import { BOOLEAN, check, MILLISECONDS, OBJECT, SECRET, SIGNAL, type Expectations } from "../core/check.js";
+import type { Connection, ConnectionState, OpenOptions, StateChange } from "../core/connection.js";
+import { AuthenticationFailedError, type SwitchboardError } from "../core/errors.js";
 import { byteLength, checkSize, type JsonObject } from "../core/json.js";
-import { resolveOptions, type ConnectionOptions, type OwnExamples } from "../core/options.js";
+import type { Listener } from "../core/listeners.js";
+import { resolveOptions, type ConnectionOptions, type OwnExpectations } from "../core/options.js";
+import { EMIT_PROBE } from "../core/otherProtocol.js";
+import { ReconnectingConnection } from "../core/reconnectingConnection.js";
 import { withTimeout, type CallOptions } from "../core/timeout.js";
 import type { AuthorizationOptions } from "../core/tokenRefresh.js";
 import { Message } from "./message.js";
-
-/** The server closed with 1008 because a token is invalid or missing. Get a new token. Code `authentication_failed`. */
-export const AuthenticationFailedError = /* @__PURE__ */ errorClass<CloseInfo>("authentication_failed");
-export type AuthenticationFailedError = InstanceType<typeof AuthenticationFailedError>;
 
 /**
  * Options of a client. `maxRetries` defaults to no limit. `reconnect` and `reconnectDelay` default to the
@@ -47,8 +36,10 @@ export interface AuthenticateOptions extends CallOptions {
   readonly shouldSync?: boolean | undefined;
 }
 
-/** Examples of the options that other clients do not have. */
-const OWN_OPTIONS: OwnExamples<ClientOptions> = { authorization: "", autoConnect: true, shouldSync: true };
+/** The expectations for the options that other clients do not have. */
+const OWN_OPTIONS: OwnExpectations<ClientOptions> = { authorization: SECRET, autoConnect: BOOLEAN, shouldSync: BOOLEAN };
+
+const AUTHENTICATE_OPTIONS: Expectations<AuthenticateOptions> = { signal: SIGNAL, timeout: MILLISECONDS, shouldSync: BOOLEAN };
 
 /** How a connection came about. */
 export interface ConnectionKind {
@@ -85,6 +76,9 @@ export interface ClientEvents {
 /** The longest message; by default the server closes the connection on longer ones. */
 const MESSAGE_BYTES_MAX = 1_048_576;
 
+/** The members of a heartbeat, which the server answers. */
+const HEARTBEAT = `"op":1,"d":{}`;
+
 /** A call of `authenticate` that has no answer yet. */
 interface PendingLogin {
   readonly text: string;
@@ -116,29 +110,35 @@ export class Client {
         return this.#isRejection(code) && !given.getToken ? false : code === 1000 || undefined;
       },
     };
-    this.connection = connection<ClientOptions>(
+    this.connection = new ReconnectingConnection<ClientOptions>(
       {
+        name: "Mesa",
+        openMethod: "connect()",
         url: (token = options.authorization) => {
           this.#token = token;
-          if (token && token === this.#rejectedToken) throw new AuthenticationFailedError("token rejected");
-          return `${url}`;
+          if (token && token === this.#rejectedToken) {
+            throw new AuthenticationFailedError("the server has refused this token before; get a new one");
+          }
+          return webSocketUrl(url);
         },
         received: (message) => this.#receive(message, options),
         lost: (error) => {
           const { closeCode, reason } = error;
           const isRejection = this.#isRejection(closeCode);
           if (isRejection) this.#rejectedToken = this.#token;
-          const rejection = isRejection && new AuthenticationFailedError(`token rejected: ${reason}`, { closeCode, reason });
+          const why = `the server refused the token${reason && `: ${reason}`}`;
+          const rejection = isRejection && new AuthenticationFailedError(why, { closeCode, reason });
           for (const { reject } of this.#logins) reject(rejection || error);
           this.authenticated = false;
         },
-        probe: `{"op":1,"d":{}}`,
+        probe: `{${HEARTBEAT}}`,
+        hello: { name: "hello", probe: `{${HEARTBEAT},${EMIT_PROBE}}` },
         prefix: "",
       },
       resolveOptions(OWN_OPTIONS, options),
     );
-    const { listeners, onChange } = this.connection;
-    onChange(({ previous, code, reason, willReconnect }) => {
+    const { listeners } = this.connection;
+    this.connection.onChange(({ previous, code, reason, willReconnect }) => {
       const details = { willAttemptReconnect: willReconnect };
       if (previous === "connected") listeners.call("disconnected", code, reason, details);
     });
@@ -172,9 +172,10 @@ export class Client {
    * `NotConnectedError`, `AbortedError`, `BadDataError`, and with `TimeoutError` if it does not answer.
    */
   authenticate<User = unknown>(data: object, options?: AuthenticateOptions): Promise<User> {
-    return withTimeout<User>(10_000, options, "answer", (resolve, reject) => {
-      check("data", data, {});
-      if (this.state === "idle" || this.state === "closed") throw new NotConnectedError("not connected");
+    const wait = { subject: "answer to the token", timeout: 10_000, options, known: AUTHENTICATE_OPTIONS };
+    return withTimeout<User, AuthenticateOptions>(wait, (resolve, reject) => {
+      check("the data", data, OBJECT);
+      if (this.state === "idle" || this.state === "closed") throw this.connection.notConnected();
       const text = new Message(2, { ...data, shouldSync: options?.shouldSync ?? true }).serialize();
       const login = { text, resolve, reject };
       this.#logins.add(login);
@@ -192,13 +193,20 @@ export class Client {
   send(opcode: number, data?: unknown, type?: string): void;
   send(message: Message | number, data?: unknown, type?: string): void {
     const text = (message instanceof Message ? message : new Message(message, data, type)).serialize();
-    checkSize(byteLength(text), MESSAGE_BYTES_MAX);
+    checkSize("the message", byteLength(text), "bytes", "the limit", MESSAGE_BYTES_MAX);
     this.connection.send(text);
   }
 
-  /** Calls `listener` for every event of that name; returns a function that removes it. */
-  on<E extends keyof ClientEvents>(event: E, listener: (...values: ClientEvents[E]) => unknown): () => void {
-    return this.connection.listeners.add(event, listener);
+  /** Calls `listener` for every event of that name. `off` removes it. */
+  on<E extends keyof ClientEvents>(event: E, listener: (...values: ClientEvents[E]) => unknown): this {
+    this.connection.listeners.add(event, listener);
+    return this;
+  }
+
+  /** Removes a listener, or all listeners of an event. */
+  off(event: keyof ClientEvents, listener?: Listener): this {
+    this.connection.listeners.remove(event, listener);
+    return this;
   }
 
   #receive({ op, d, t, s }: JsonObject, options: ClientOptions): boolean | void {

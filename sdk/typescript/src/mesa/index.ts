@@ -6,7 +6,6 @@
 
 export * from "../core/exports.js";
 export {
-  AuthenticationFailedError,
   Client,
   type AuthenticateOptions,
   type ClientEvents,

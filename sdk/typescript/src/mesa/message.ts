@@ -2,8 +2,7 @@
  * A Mesa message: an operation code, data and a type.
  */
 
-import { check, checkOptions } from "../core/check.js";
-import { BadOptionError } from "../core/errors.js";
+import { BOOLEAN, check, checkOptions, STRING, WHOLE_NUMBER, type Expectations } from "../core/check.js";
 import { byteLength, checkSize, encode } from "../core/json.js";
 
 /** The longest type, in bytes; the server ignores messages with longer ones. */
@@ -14,6 +13,8 @@ export interface MessageOptions {
   /** Whether the message is stored for offline users. Default true. */
   readonly sync?: boolean | undefined;
 }
+
+const MESSAGE_OPTIONS: Expectations<MessageOptions> = { sync: BOOLEAN };
 
 /** A message, to be sent or as received. */
 export class Message<Data = unknown> {
@@ -46,10 +47,10 @@ export class Message<Data = unknown> {
    * is too long, and `BadOptionError` if the operation code, the type or an option is of another type.
    */
   serialize(): string {
-    if (!Number.isInteger(this.opcode)) throw new BadOptionError("opcode must be a whole number");
-    check("type", this.type ?? "", "");
-    checkOptions(this.options, { sync: true });
-    checkSize(byteLength(this.type ?? ""), TYPE_BYTES_MAX);
+    check("opcode", this.opcode, WHOLE_NUMBER);
+    check("type", this.type ?? "", STRING);
+    checkOptions(this.options, MESSAGE_OPTIONS);
+    checkSize("the type", byteLength(this.type ?? ""), "bytes", "the limit", TYPE_BYTES_MAX);
     return encode({ op: this.opcode, d: this.data ?? {}, t: this.type || undefined, o: this.options });
   }
 }

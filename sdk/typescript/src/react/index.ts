@@ -9,4 +9,5 @@
 
 export { SwitchboardProvider, useClient, type Client, type ProviderProps } from "./provider.js";
 export { useConnectedClients, useConnectionState, useEvent, usePresence } from "./subscriptions.js";
-export { useRequest, type RequestState } from "./request.js";
+export { useRequest, type RequestHook, type RequestState } from "./request.js";
+export { createEmitHooks, createShardHooks, type EmitHooks, type ShardHooks } from "./typedHooks.js";

@@ -4,7 +4,9 @@
 
 import { useCallback, useEffect, useRef, useState } from "react";
 
+import type { SwitchboardError } from "../core/errors.js";
 import type { CallOptions } from "../core/timeout.js";
+import type { Unchecked } from "../core/unchecked.js";
 import { useClient, type Client } from "./provider.js";
 
 interface RequestClient extends Client {
@@ -15,10 +17,16 @@ interface RequestClient extends Client {
 export interface RequestState<Reply> {
   /** The latest reply. */
   readonly data: Reply | undefined;
-  /** The error of the latest request, if it failed. */
-  readonly error: unknown;
+  /** The error of the latest request, if it failed: a `SwitchboardError` with its `code`. */
+  readonly error: SwitchboardError | undefined;
   /** Whether the latest request awaits its reply. */
   readonly pending: boolean;
+}
+
+/** The state of the latest request, and a function that sends the next. */
+export interface RequestHook<Reply, Data> extends RequestState<Reply> {
+  /** Sends the request and aborts the previous one; rejects as `request` of the client does. */
+  readonly send: (...data: undefined extends Data ? [data?: Data] : [data: Data]) => Promise<Reply>;
 }
 
 const IDLE = { data: undefined, error: undefined, pending: false };
@@ -27,13 +35,10 @@ const IDLE = { data: undefined, error: undefined, pending: false };
  * `send` sends the request and aborts the previous one; the state follows the latest. Unmounting aborts
  * a pending request.
  */
-export function useRequest<Reply = unknown, Data = unknown>(
+export function useRequest<Reply = Unchecked, Data = Unchecked>(
   event: string,
   options?: CallOptions,
-): RequestState<Reply> & {
-  /** Sends the request; rejects as `request` of the client does. */
-  readonly send: (data?: Data) => Promise<Reply>;
-} {
+): RequestHook<Reply, Data> {
   const client = useClient<RequestClient>();
   const [state, setState] = useState<RequestState<Reply>>(IDLE);
   const current = useRef<AbortController>(undefined);
@@ -59,7 +64,7 @@ export function useRequest<Reply = unknown, Data = unknown>(
         update({ data: reply, pending: false });
         return reply;
       } catch (error) {
-        update({ error, pending: false });
+        update({ error: error as SwitchboardError, pending: false });
         throw error;
       } finally {
         outer?.removeEventListener("abort", abort);

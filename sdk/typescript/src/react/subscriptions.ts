@@ -5,6 +5,7 @@
 import { useCallback, useEffect, useRef, useSyncExternalStore } from "react";
 
 import type { ConnectionState } from "../core/connection.js";
+import type { Unchecked } from "../core/unchecked.js";
 import type { ConnectedClient, EventMetadata } from "../dispatch/events.js";
 import { useClient, type Client } from "./provider.js";
 
@@ -22,8 +23,11 @@ export function useConnectionState(): ConnectionState {
   return useSyncExternalStore(subscribe, () => connection.state, () => "idle" as const);
 }
 
-/** Calls the listener of the latest render for every event of that name while mounted. */
-export function useEvent<Data = unknown>(
+/**
+ * Calls the listener of the latest render for every event of that name while mounted. A listener for
+ * `CONNECTED_CLIENTS_CHANGED` is also called with the current member list.
+ */
+export function useEvent<Data = Unchecked>(
   event: string,
   listener: (data: Data, metadata: EventMetadata) => unknown,
 ): void {

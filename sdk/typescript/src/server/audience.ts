@@ -2,8 +2,7 @@
  * Audiences: the recipients of a message, as user ids or as any union of the sets that a server knows.
  */
 
-import { check, checkOptions, type Examples } from "../core/check.js";
-import { BadOptionError } from "../core/errors.js";
+import { BOOLEAN, check, checkOptions, OBJECT, type Expectation, type Expectations } from "../core/check.js";
 import { UnsupportedError } from "./errors.js";
 
 /** A union of sets of sockets. */
@@ -34,7 +33,10 @@ export interface LegacyAudience {
   readonly excluding?: readonly string[] | undefined;
 }
 
-const AUDIENCE: Examples<Audience> = { users: [], rooms: [], tags: [], sockets: [], everyone: true };
+const isId = (value: unknown): boolean => /^(string|number|bigint)$/.test(typeof value);
+const ID: Expectation = { expected: "a string or a number", allows: isId };
+const IDS: Expectation = { expected: "an array of ids", allows: Array.isArray };
+const AUDIENCE: Expectations<Audience> = { users: IDS, rooms: IDS, tags: IDS, sockets: IDS, everyone: BOOLEAN };
 
 /** The user id that addresses everyone. */
 const EVERYONE = "*";
@@ -45,7 +47,7 @@ const EVERYONE = "*";
  */
 export function audienceOf(recipients: Recipients): ResolvedAudience {
   if (isList(recipients)) return audienceOf({ users: recipients, everyone: recipients.includes(EVERYONE) });
-  check("audience", recipients, {});
+  check("the audience", recipients, OBJECT);
   checkOptions(recipients, AUDIENCE);
   const { users, rooms, tags, sockets, everyone } = recipients;
   const audience = { users: idsOf(users), rooms: idsOf(rooms), tags: idsOf(tags), sockets: idsOf(sockets), everyone: false };
@@ -90,10 +92,7 @@ function isList(recipients: Recipients): recipients is readonly string[] {
 /** Applications may use numbers as ids; on the wire they are strings. */
 function idsOf(given: readonly unknown[] | undefined): string[] {
   // Null counts as absent.
-  const ids: unknown = given ?? [];
-  if (!Array.isArray(ids)) throw new BadOptionError("the parts of an audience must be arrays of ids");
-  for (const id of ids) {
-    if (!/^(string|number|bigint)$/.test(typeof id)) throw new BadOptionError(`an id must be a string or a number, not ${typeof id}`);
-  }
+  const ids = given ?? [];
+  for (const id of ids) check("an id of the audience", id, ID);
   return ids.map(String);
 }

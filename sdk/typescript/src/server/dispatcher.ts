@@ -4,10 +4,10 @@
 
 import { randomUUID } from "node:crypto";
 
-import { checkOptions, type Examples } from "../core/check.js";
+import { checkOptions, COUNT, shown, STRING, type Expectations } from "../core/check.js";
 import { BadOptionError, NotConnectedError, type SwitchboardError } from "../core/errors.js";
-import { createListeners } from "../core/listeners.js";
-import type { CallOptions } from "../core/timeout.js";
+import { createListeners, type Listener } from "../core/listeners.js";
+import { CALL_OPTIONS, type CallOptions } from "../core/timeout.js";
 import type { Message } from "../mesa/message.js";
 import { audienceOf, isEmpty, type Recipients } from "./audience.js";
 import { DispatchEvent } from "./dispatchEvent.js";
@@ -35,8 +35,8 @@ export interface DisconnectOptions extends DispatchOptions {
   readonly reason?: string | undefined;
 }
 
-const DISPATCH_OPTIONS: Examples<DispatchOptions> = { signal: {}, timeout: 0, idempotencyKey: "" };
-const DISCONNECT_OPTIONS: Examples<DisconnectOptions> = { ...DISPATCH_OPTIONS, code: 0, reason: "" };
+const DISPATCH_OPTIONS: Expectations<DispatchOptions> = { ...CALL_OPTIONS, idempotencyKey: STRING };
+const DISCONNECT_OPTIONS: Expectations<DisconnectOptions> = { ...DISPATCH_OPTIONS, code: COUNT, reason: STRING };
 
 /** The events of a Dispatcher and the arguments of their listeners. */
 export interface DispatcherEvents {
@@ -93,7 +93,7 @@ export class Dispatcher {
       checkOptions(options, DISPATCH_OPTIONS);
       // Not `instanceof`: the message may be of another copy of this package, or of the original.
       const serialize = (content as Partial<Message> | undefined)?.serialize;
-      if (typeof serialize !== "function") throw new BadOptionError("the content must be a Message or a DispatchEvent");
+      if (typeof serialize !== "function") throw new BadOptionError(`the content is ${shown(content)}; expected a Message or a DispatchEvent`);
     });
   }
 
@@ -113,9 +113,16 @@ export class Dispatcher {
     return this.#run(close, recipients, excluding, options, () => checkOptions(options, DISCONNECT_OPTIONS));
   }
 
-  /** Calls `listener` for every event of that name; returns a function that removes it. */
-  on<E extends keyof DispatcherEvents>(event: E, listener: (...values: DispatcherEvents[E]) => unknown): () => void {
-    return this.#listeners.add(event, listener);
+  /** Calls `listener` for every event of that name. `off` removes it. */
+  on<E extends keyof DispatcherEvents>(event: E, listener: (...values: DispatcherEvents[E]) => unknown): this {
+    this.#listeners.add(event, listener);
+    return this;
+  }
+
+  /** Removes a listener, or all listeners of an event. */
+  off(event: keyof DispatcherEvents, listener?: Listener): this {
+    this.#listeners.remove(event, listener);
+    return this;
   }
 
   /** Runs the action. Its promise may be ignored. */

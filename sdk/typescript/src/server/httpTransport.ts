@@ -7,7 +7,7 @@ import { after } from "../core/after.js";
 import { backoff } from "../core/backoff.js";
 import { AbortedError, BadOptionError, ConnectFailedError, TimeoutError } from "../core/errors.js";
 import { encode, isObject } from "../core/json.js";
-import { withTimeout, type CallOptions } from "../core/timeout.js";
+import { CALL_OPTIONS, withTimeout, type CallOptions } from "../core/timeout.js";
 import { usersOf } from "./audience.js";
 import { ApiError } from "./errors.js";
 import type { DispatcherOptions } from "./options.js";
@@ -67,7 +67,8 @@ export class HttpTransport implements Transport {
     const audience = users ? { to: { users } } : { to, except };
     const body = encode({ ...content, ...audience, project: this.#project });
     const call = { url: new URL(endpoint, this.#api), body, headers: this.#headers(idempotencyKey) };
-    return withTimeout<DispatchResult>(TIMEOUT_MS, options, "answer of the API", (resolve, reject, settled) => {
+    const wait = { subject: "answer of the API", timeout: TIMEOUT_MS, options, known: CALL_OPTIONS };
+    return withTimeout<DispatchResult>(wait, (resolve, reject, settled) => {
       this.#callWithRetries(call, settled).then(resolve, reject);
     });
   }
@@ -77,7 +78,7 @@ export class HttpTransport implements Transport {
       const authorization = `Bearer ${this.#key}`;
       return new Headers({ authorization, "content-type": "application/json", "idempotency-key": idempotencyKey });
     } catch (cause) {
-      throw new BadOptionError("`key` and `idempotencyKey` may only contain characters of HTTP headers", { cause });
+      throw new BadOptionError("`key` and `idempotencyKey` may only contain characters of HTTP headers", cause);
     }
   }
 
@@ -95,12 +96,13 @@ export class HttpTransport implements Transport {
   }
 
   async #callOnce({ url, body, headers }: ApiCall, signal: AbortSignal): Promise<DispatchResult> {
-    const { response, content } = await withTimeout<Answer>(ATTEMPT_TIMEOUT_MS, { signal }, "answer", (resolve, reject, settled) => {
+    const wait = { subject: `answer from ${url.host}`, timeout: ATTEMPT_TIMEOUT_MS, options: { signal }, known: CALL_OPTIONS };
+    const { response, content } = await withTimeout<Answer>(wait, (resolve, reject, settled) => {
       const fetched = fetch(url, { method: "POST", headers, body, redirect: "error", signal: settled });
       fetched.then(readAnswer).then(resolve, reject);
     }).catch((cause: unknown) => {
       if (cause instanceof TimeoutError || cause instanceof AbortedError) throw cause;
-      throw new ConnectFailedError(`no answer from ${url.host}; check that its API listens there`, { cause, closeCode: 1006, reason: "" });
+      throw new ConnectFailedError(`no answer from ${url.host}; check that its API listens there`, undefined, cause);
     });
     if (!response.ok || !isObject(content)) throw apiError(response, content);
     const { sockets_here, inboxes, evicted, degraded } = content as DispatchResult & { readonly sockets_here?: number };

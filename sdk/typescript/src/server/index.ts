@@ -18,7 +18,6 @@ export {
   TimeoutError,
   TooLargeError,
   type CloseInfo,
-  type ErrorClass,
 } from "../core/errors.js";
 export { Message, type MessageOptions } from "../mesa/message.js";
 export type { Audience, Recipients } from "./audience.js";

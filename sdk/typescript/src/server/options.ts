@@ -2,7 +2,7 @@
  * The options of `Dispatcher`.
  */
 
-import { checkOptions, type Examples } from "../core/check.js";
+import { BOOLEAN, checkOptions, COUNT, MILLISECONDS, OBJECT, SECRET, STRING, type Expectations } from "../core/check.js";
 import { BadOptionError } from "../core/errors.js";
 
 /** Whether messages are stored for offline users. */
@@ -28,18 +28,20 @@ export interface DispatcherOptions {
   readonly timeout?: number | undefined;
 }
 
-const DISPATCHER_OPTIONS: Examples<DispatcherOptions> = {
-  namespace: "",
-  sync: {},
-  key: "",
-  maxRetries: 0,
-  timeout: 0,
+const DISPATCHER_OPTIONS: Expectations<DispatcherOptions> = {
+  namespace: STRING,
+  sync: OBJECT,
+  key: SECRET,
+  maxRetries: COUNT,
+  timeout: MILLISECONDS,
 };
+
+const SYNC_OPTIONS: Expectations<SyncOptions> = { enabled: BOOLEAN };
 
 /** Throws `BadOptionError` for an unknown option and for an invalid value. */
 export function checkDispatcherOptions(options: DispatcherOptions): void {
   checkOptions(options, DISPATCHER_OPTIONS);
-  checkOptions(options.sync, { enabled: true });
+  checkOptions(options.sync, SYNC_OPTIONS);
   checkNamespace(options.namespace);
 }
 

@@ -6,10 +6,10 @@
 
 import { randomUUID } from "node:crypto";
 
-import { checkOptions, type Examples } from "../core/check.js";
+import { BOOLEAN, checkOptions, shown, STRING, type Expectations } from "../core/check.js";
 import { BadFrameError, NotConnectedError, type SwitchboardError } from "../core/errors.js";
 import { isObject, type JsonObject } from "../core/json.js";
-import { createListeners } from "../core/listeners.js";
+import { createListeners, type Listener } from "../core/listeners.js";
 import { Message, type MessageOptions } from "../mesa/message.js";
 import { checkNamespace } from "./options.js";
 import { namespaced, RedisConnection, type RedisAddress } from "./redisConnection.js";
@@ -27,11 +27,11 @@ export interface PortalOptions {
   readonly leaveOnSignals?: boolean | undefined;
 }
 
-const PORTAL_OPTIONS: Examples<PortalOptions> = {
-  namespace: "",
-  reportAllEvents: true,
-  verbose: true,
-  leaveOnSignals: true,
+const PORTAL_OPTIONS: Expectations<PortalOptions> = {
+  namespace: STRING,
+  reportAllEvents: BOOLEAN,
+  verbose: BOOLEAN,
+  leaveOnSignals: BOOLEAN,
 };
 
 /** The events of a Portal and the arguments of their listeners. */
@@ -95,9 +95,16 @@ export class Portal {
     if (options.leaveOnSignals) for (const signal of SIGNALS) process.once(signal, this.#leaveOn);
   }
 
-  /** Calls `listener` for every event of that name; returns a function that removes it. */
-  on<E extends keyof PortalEvents>(event: E, listener: (...values: PortalEvents[E]) => unknown): () => void {
-    return this.#listeners.add(event, listener);
+  /** Calls `listener` for every event of that name. `off` removes it. */
+  on<E extends keyof PortalEvents>(event: E, listener: (...values: PortalEvents[E]) => unknown): this {
+    this.#listeners.add(event, listener);
+    return this;
+  }
+
+  /** Removes a listener, or all listeners of an event. */
+  off(event: keyof PortalEvents, listener?: Listener): this {
+    this.#listeners.remove(event, listener);
+    return this;
   }
 
   /** Leaves the pool and closes the connections. Never rejects. */
@@ -149,7 +156,7 @@ export class Portal {
 
   #receive(text: string): void {
     const report = parsed(text);
-    if (!report) return void this.#listeners.report(new BadFrameError("the report is not an object", { frame: text }));
+    if (!report) return void this.#listeners.report(new BadFrameError(`a report is not a JSON object: ${shown(text)}`, text));
     const { type, portalId, clientId, message } = report;
     if (portalId !== this.id && !this.#options.reportAllEvents) return;
     const user = clientId === undefined || clientId === null ? undefined : String(clientId);
@@ -157,7 +164,7 @@ export class Portal {
     else if (type === "authentication" && user !== undefined) this.#call(type, this.onAuthentication, user);
     else if (type === "disconnection") this.#call(type, this.onDisconnection, user);
     else if (type === "message" && isObject(message)) this.#call(type, this.onMessage, messageOf(message), user);
-    else this.#listeners.report(new BadFrameError("unknown report", { frame: text }));
+    else this.#listeners.report(new BadFrameError(`a report is of an unknown kind: ${shown(text)}`, text));
   }
 
   #call<V extends unknown[]>(event: string, handler: ((...values: V) => unknown) | undefined, ...values: V): void {

@@ -7,8 +7,9 @@
 
 import type { Redis } from "ioredis";
 
-import { BadOptionError, NotConnectedError, SwitchboardError, TimeoutError } from "../core/errors.js";
-import { withTimeout, type CallOptions } from "../core/timeout.js";
+import { shown } from "../core/check.js";
+import { BadOptionError, messageOf, NotConnectedError, SwitchboardError, TimeoutError } from "../core/errors.js";
+import { CALL_OPTIONS, withTimeout, type CallOptions } from "../core/timeout.js";
 import { MissingDependencyError, RedisFailedError } from "./errors.js";
 
 /** Options of ioredis, such as `host`, `password`, `tls` and `sentinels`. */
@@ -52,7 +53,7 @@ export class RedisConnection {
   constructor(address: RedisAddress, onConnect: (client: Redis) => void = () => {}) {
     const isUrl = typeof address === "string" || address instanceof URL;
     if (isUrl ? !/^rediss?:\/\//i.test(`${address}`) : Object(address) !== address) {
-      throw new BadOptionError(`${address} is not a valid address; use redis://, rediss://, http:// or https://`);
+      throw new BadOptionError(`${withoutPassword(address)} is not an address; use redis://, rediss://, http:// or https://`);
     }
     this.client = load().then((Client) =>
       isUrl ? new Client(`${address}`, OPTIONS) : new Client({ ...(address as object), ...OPTIONS }),
@@ -75,12 +76,13 @@ export class RedisConnection {
   async run<T>(command: (client: Redis) => Promise<T>, options?: CallOptions): Promise<T> {
     try {
       const client = await this.#untilConnected(options);
-      return await withTimeout<T>(TIMEOUT_MS, options, "reply of Redis", (resolve, reject) => {
+      const wait = { subject: "reply of Redis", timeout: TIMEOUT_MS, options, known: CALL_OPTIONS };
+      return await withTimeout<T>(wait, (resolve, reject) => {
         command(client).then(resolve, reject);
       });
     } catch (cause) {
       if (cause instanceof SwitchboardError) throw cause;
-      throw new RedisFailedError(`Redis: ${(cause as Error).message}`, { cause });
+      throw new RedisFailedError(`Redis: ${messageOf(cause)}`, cause);
     }
   }
 
@@ -94,7 +96,8 @@ export class RedisConnection {
 
   async #untilConnected(options?: CallOptions): Promise<Redis> {
     try {
-      return await withTimeout<Redis>(TIMEOUT_MS, options, "connection to Redis", (resolve, reject) => {
+      const wait = { subject: "connection to Redis", timeout: TIMEOUT_MS, options, known: CALL_OPTIONS };
+      return await withTimeout<Redis>(wait, (resolve, reject) => {
         if (this.#loadError) return reject(this.#loadError);
         if (this.#connected) return resolve(this.#connected);
         const command = { resolve, reject };
@@ -103,7 +106,8 @@ export class RedisConnection {
       });
     } catch (error) {
       if (!(error instanceof TimeoutError)) throw error;
-      throw new NotConnectedError(error.message, { cause: this.#lastError });
+      const last = this.#lastError;
+      throw new NotConnectedError(last ? `${error.message}: ${messageOf(last)}` : error.message, last);
     }
   }
 
@@ -119,10 +123,16 @@ export class RedisConnection {
   }
 }
 
+/** The address in messages. */
+function withoutPassword(address: RedisAddress): string {
+  const isText = typeof address === "string" || address instanceof URL;
+  return isText ? JSON.stringify(`${address}`.replace(/\/\/[^/]*@/, "//…@")) : shown(address);
+}
+
 async function load(): Promise<typeof Redis> {
   try {
     return (await import("ioredis")).Redis;
   } catch (cause) {
-    throw new MissingDependencyError("the package ioredis is not installed: npm install ioredis", { cause });
+    throw new MissingDependencyError("the package ioredis is not installed: npm install ioredis", cause);
   }
 }

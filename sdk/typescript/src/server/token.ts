@@ -4,7 +4,7 @@
 
 import { createHmac } from "node:crypto";
 
-import { check, checkOptions } from "../core/check.js";
+import { check, checkOptions, OBJECT, STRING_OR_NUMBER, type Expectation, type Expectations } from "../core/check.js";
 import { BadOptionError } from "../core/errors.js";
 import { encode } from "../core/json.js";
 
@@ -22,6 +22,14 @@ export interface TokenOptions {
   readonly expiresIn?: number | string | undefined;
 }
 
+const TOKEN_OPTIONS: Expectations<TokenOptions> = { expiresIn: STRING_OR_NUMBER };
+
+const KEY: Expectation = {
+  expected: "a string or a Uint8Array",
+  allows: (value) => typeof value === "string" || value instanceof Uint8Array,
+  isSecret: true,
+};
+
 const SECONDS = new Map([["s", 1], ["m", 60], ["h", 3600], ["d", 86_400]]);
 
 /** Shortest secret in bytes, the same as the server's: the length of the hash of HS256 (RFC 7518, 3.2). */
@@ -32,9 +40,10 @@ const SECRET_BYTES_MIN = 32;
  * secret of less than 32 bytes or a missing user id, and `BadDataError` for claims that JSON cannot represent.
  */
 export function signToken(claims: Claims, secret: string | Uint8Array, options: TokenOptions = {}): string {
-  checkOptions(options, { expiresIn: "0" });
-  check("secret", secret, typeof secret === "object" ? {} : "");
-  if (!/^(string|number)$/.test(typeof claims.id)) throw new BadOptionError("the claim `id` must be a string or a number");
+  checkOptions(options, TOKEN_OPTIONS);
+  check("the secret", secret, KEY);
+  check("the claims", claims, OBJECT);
+  check("the claim id", claims.id, STRING_OR_NUMBER);
   const { expiresIn } = options;
   const bytes = Buffer.byteLength(secret);
   if (bytes < SECRET_BYTES_MIN) {

@@ -69,17 +69,17 @@ test("after sleep, a client detects its dead socket when the network returns, an
   await chat(page, proxy.port, "sleep");
   await context.setOffline(true);
   proxy.stopForwarding();
-  await page.evaluate(() => window.client.emit("/message", { room: "sleep", text: "lost" }));
+  await page.evaluate(() => void window.client.emit("/message", { room: "sleep", text: "lost" }));
   expect(await page.evaluate(() => [navigator.onLine, window.client.state])).toEqual([false, "connected"]);
 
   // After waking, the socket looks open but receives nothing. Without the wake event the watchdog would
   // need 25 s, and the next attempt up to a minute more.
   proxy.resumeForwarding();
   await context.setOffline(false);
-  await page.waitForFunction(() => window.states.some(({ reason }) => reason === "no answer"));
+  await page.waitForFunction(() => window.states.some(({ reason }) => reason.startsWith("the server did not answer")));
   await page.evaluate(() => dispatchEvent(new Event("online")));
   await isState(page, "connected");
-  await page.evaluate(() => window.client.emit("/message", { room: "sleep", text: "awake" }));
+  await page.evaluate(() => void window.client.emit("/message", { room: "sleep", text: "awake" }));
   await receives(page, "awake");
   await context.close();
   await proxy.close();
@@ -93,7 +93,7 @@ test("an offline client queues messages, and sends them when the network returns
   await context.setOffline(true);
   proxy.cut();
   await isLost(page);
-  await page.evaluate(() => window.client.emit("/message", { room: "off", text: "kept" }));
+  await page.evaluate(() => void window.client.emit("/message", { room: "off", text: "kept" }));
   expect(await page.evaluate(() => window.states.at(-1)?.attempt)).toBe(0);
   await context.setOffline(false);
   await isState(page, "connected");
@@ -114,7 +114,7 @@ test("a frozen background tab that lost its connection reconnects when it is sho
   await isLost(page);
   await page.evaluate(() => document.dispatchEvent(new Event("visibilitychange", { bubbles: true })));
   await isState(page, "connected");
-  await page.evaluate(() => window.client.emit("/message", { room: "background", text: "back" }));
+  await page.evaluate(() => void window.client.emit("/message", { room: "background", text: "back" }));
   await receives(page, "back");
   await context.close();
   await proxy.close();

@@ -68,11 +68,31 @@ describe.each(PACKAGED)("in a page at %s", (href) => {
   test("without a host the error says that it is missing", async () => {
     inPage(href);
     const dispatch = new Dispatch({ options });
-    await expect(dispatch.connect()).rejects.toMatchObject({
-      code: "bad_option", message: expect.stringContaining("cannot connect to wss://") as string,
-    });
-    expect(await rejectionCode(dispatch.info())).toBe("connect_failed");
-    expect(() => new EmitClient("/", options)).toThrow("/ is not a WebSocket address; use ws:// or wss://");
+    const missing = { code: "bad_option", message: expect.stringContaining("there is no web page whose host could be used; pass host") as string };
+    await expect(dispatch.connect()).rejects.toMatchObject(missing);
+    await expect(dispatch.info()).rejects.toMatchObject(missing);
+    expect(() => new EmitClient("/", options)).toThrow(`"/" is not a WebSocket address; use one such as ws://localhost:3000`);
+  });
+});
+
+/** Hosts that are this machine, and hosts that are not. */
+const LOOPBACK = ["localhost:3000", "localhost", "app.localhost:3000", "127.0.0.1:3000", "[::1]:3000", "0.0.0.0:3000"];
+const REMOTE = ["chat.example:3000", "localhost.example", "127.0.0.1.example", "192.168.1.5:3000", "[fe80::1]:3000"];
+
+describe("a host without a scheme", () => {
+  test.each(LOOPBACK)("is connected to without encryption if it is this machine: %s", async (host) => {
+    for (const page of [undefined, "https://page.example/", "capacitor://localhost/"]) {
+      if (page) inPage(page);
+      expect(await koji(host)).toBe(`ws://${host}/koji`);
+      expect(await emit(`${host}/chat`)).toBe(`ws://${host}/chat`);
+      expect(await mesa(host)).toBe(`ws://${host}/`);
+    }
+  });
+
+  test.each(REMOTE)("is connected to with wss outside web pages: %s", async (host) => {
+    expect(await koji(host)).toBe(`wss://${host}/koji`);
+    expect(await emit(host)).toBe(`wss://${host}/`);
+    expect(await mesa(`${host}/mesa`)).toBe(`wss://${host}/mesa`);
   });
 });
 
@@ -84,6 +104,8 @@ describe("in a page of a web server", () => {
       expect(await koji()).toBe(`${scheme}//page.example:8080/koji`);
       expect(await koji("chat.example")).toBe(`${scheme}//chat.example/koji`);
       expect(await emit("/chat")).toBe(`${scheme}//page.example:8080/chat`);
+      expect(await emit("chat.example/x")).toBe(`${scheme}//chat.example/x`);
+      expect(await mesa("/mesa")).toBe(`${scheme}//page.example:8080/mesa`);
     },
   );
 });
@@ -95,7 +117,7 @@ describe("an address that cannot be used", () => {
       const message = expect.stringContaining(host.replace(/\/*$/, "")) as string;
       const error = { code: "bad_option", message };
       await expect(new Dispatch({ host, options }).connect()).rejects.toMatchObject(error);
-      expect(await rejectionCode(new Dispatch({ host, options }).info())).toBe("connect_failed");
+      await expect(new Dispatch({ host, options }).info()).rejects.toMatchObject(error);
       await expect(new Client(host, { ...options, autoConnect: false }).connect()).rejects.toMatchObject(error);
       expect(() => new EmitClient(host, options)).toThrow(expect.objectContaining(error) as Error);
     },
@@ -111,8 +133,12 @@ describe("an address that cannot be used", () => {
 
   test("is not blamed if there is no WebSocket class", async () => {
     vi.stubGlobal("WebSocket", undefined);
-    const message = expect.stringContaining("no WebSocket class") as string;
-    await expect(EmitClient.connect("ws://chat.example")).rejects.toMatchObject({ code: "bad_option", message });
+    const message = "this runtime has no WebSocket: npm install ws and pass { WebSocket }";
+    const error = { name: "BadOptionError", code: "bad_option", message };
+    await expect(EmitClient.connect("ws://chat.example")).rejects.toMatchObject(error);
+    await expect(new Dispatch({ host: "chat.example" }).connect()).rejects.toMatchObject(error);
+    // Another attempt would end in the same way.
+    await expect(new Client("ws://chat.example", { autoConnect: false }).connect({ retry: true })).rejects.toMatchObject(error);
   });
 });
 
@@ -150,7 +176,9 @@ describe("a name in an address", () => {
     const [projectId, shardName] = ["a&b=c", "d e+f%20#g"];
     await rejectionCode(new Dispatch({ projectId, host: "chat.example", options }).connect({ shardName, timeout: 1 }));
     const { searchParams } = new URL(AddressSocket.addresses.at(-1) ?? "");
-    expect(Object.fromEntries(searchParams)).toEqual({ connectedClients: "changes", projectId, shardName });
+    expect(Object.fromEntries(searchParams)).toEqual({
+      connectedClients: "changes", identify: "answered", projectId, shardName,
+    });
   });
 
   test("is rejected if it has half of a surrogate pair, which would become another name", async () => {

@@ -2,7 +2,7 @@
  * Dispatch against the real server: both forms of Koji's API, with the names that pages of the original use.
  */
 
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { WebSocket } from "ws";
 
 import DefaultDispatch, {
@@ -107,6 +107,31 @@ describe("new Dispatch", () => {
     expect([await received.next(), await received.next()]).toEqual([[2], [2]]);
   });
 
+  test("reports the user of an accepted token, and a refused one as an error", async () => {
+    const dispatch = create("tokens", { authorization: ANNA });
+    const [identities, errors] = [new ReceiveQueue<unknown>(), new ReceiveQueue<unknown>()];
+    dispatch.on(DISPATCH_EVENT.IDENTIFIED, identities.put);
+    dispatch.on(DISPATCH_EVENT.ERROR, errors.put);
+    await dispatch.connect();
+    expect(await identities.next()).toEqual({ user: "anna-8" });
+    dispatch.identify("no token");
+    expect(await errors.next()).toMatchObject({
+      name: "AuthenticationFailedError", code: "authentication_failed", reason: "malformed", closeCode: 0,
+      message: "the server refused the token: malformed",
+    });
+    expect(dispatch.state).toBe("connected");
+    dispatch.identify(ANNA);
+    expect(await identities.next()).toEqual({ user: "anna-8" });
+  });
+
+  test("shows a refused token on the console if nothing listens to errors", async () => {
+    const logged = new ReceiveQueue<unknown>();
+    const error = vi.spyOn(console, "error").mockImplementation(logged.put);
+    await create("tokens", { authorization: "no token" }).connect();
+    expect(await logged.next()).toMatchObject({ code: "authentication_failed" });
+    error.mockRestore();
+  });
+
   test("lists all shards of the project", async () => {
     const seats = { maxConnectionsPerShard: 2 };
     const three = [create("info", seats), create("info", seats), create("info", seats)];
@@ -121,6 +146,8 @@ describe("new Dispatch", () => {
   test("rejects messages that the server would silently ignore", async () => {
     const dispatch = create("limits");
     await dispatch.connect();
+    expect(() => dispatch.emitEvent("x", "x".repeat(128_000)))
+      .toThrow("the message has 128,030 UTF-16 units; the limit is 128,000");
     expect(thrownCode(() => dispatch.emitEvent("x", "x".repeat(128_000)))).toBe("too_large");
     expect(thrownCode(() => dispatch.setUserInfo({ x: "é".repeat(8_192) }))).toBe("too_large");
     expect(thrownCode(() => dispatch.setUserInfo([] as unknown as object))).toBe("bad_data");

@@ -125,7 +125,7 @@ describe.each([
     void dispatcher.dispatch(new Message(0, 1n, "X"), ["ann"]);
     await expect.poll(() => logged.mock.calls.flat()).toEqual([expect.objectContaining({ code: "bad_data" })]);
     const errors = new ReceiveQueue<unknown>();
-    const remove = dispatcher.on("error", errors.put);
+    dispatcher.on("error", errors.put);
     void dispatcher.dispatch(NOTE, { rooms: [7] as never, users: "x" as never });
     expect(await errors.next()).toMatchObject({ code: "bad_option" });
     void dispatcher.disconnect(["ann"], [], { signal: AbortSignal.abort() });
@@ -143,7 +143,7 @@ describe.each([
     const late = failing();
     await Promise.resolve();
     await expect(late).rejects.toMatchObject({ code: "not_connected" });
-    remove();
+    dispatcher.off("error", errors.put);
     void failing();
     await expect.poll(() => logged.mock.calls.length).toBe(2);
     expect(errors.pending).toEqual([]);

@@ -29,48 +29,48 @@ const foreign = (code: string) => runInContext(code, createContext()) as unknown
 
 /** What JSON cannot represent, with the description in the error. */
 const UNFAITHFUL: [name: string, value: unknown, described: string][] = [
-  ["an Error", new TypeError("no"), "Error"],
-  ["a Map", new Map([[1, 2]]), "Map"],
-  ["a Set", new Set([1]), "Set"],
-  ["a WeakMap", new WeakMap(), "WeakMap"],
-  ["a WeakSet", new WeakSet(), "WeakSet"],
-  ["a WeakRef", new WeakRef({}), "WeakRef"],
-  ["a promise", Promise.resolve(1), "Promise"],
-  ["a regular expression", /x/g, "RegExp"],
-  ["an ArrayBuffer", new ArrayBuffer(2), "ArrayBuffer"],
-  ["a SharedArrayBuffer", new SharedArrayBuffer(2), "SharedArrayBuffer"],
-  ["a DataView", new DataView(new ArrayBuffer(2)), "DataView"],
-  ["a Uint8Array", new Uint8Array([1, 2]), "Uint8Array"],
-  ["a Float64Array", new Float64Array(1), "Float64Array"],
-  ["a Blob", new Blob(["x"]), "Blob"],
-  ["query parameters", new URLSearchParams("a=1"), "URLSearchParams"],
-  ["headers", new Headers(), "Headers"],
-  ["a generator", (function* () {})(), "Generator"],
-  ["an iterator", [1].values(), "Array Iterator"],
-  ["an Intl object", new Intl.NumberFormat(), "Intl.NumberFormat"],
-  ["a boxed number", new Number(5), "Number"],
-  ["a boxed string", new String("x"), "String"],
-  ["a boxed boolean", new Boolean(false), "Boolean"],
-  ["a boxed symbol", Object(Symbol("x")), "Symbol"],
-  ["a function", () => 1, "Function"],
-  ["an async function", async () => 1, "AsyncFunction"],
-  ["a class", Point, "Function"],
-  ["a symbol", Symbol("x"), "Symbol"],
-  ["a bigint", 1n, "BigInt"],
-  ["NaN", NaN, "Number"],
-  ["Infinity", -Infinity, "Number"],
-  ["an invalid date", new Date(NaN), "Date"],
-  ["a toJSON that returns nothing", { toJSON() {} }, "Object"],
-  ["a toJSON that returns NaN", { toJSON: () => NaN }, "Object"],
-  ["arguments", (function (..._: unknown[]) { return arguments; })(1), "Arguments"],
-  ["a Map of another realm", foreign("new Map()"), "Map"],
-  ["an Error of another realm", foreign("new Error('x')"), "Error"],
+  ["an Error", new TypeError("no"), "[object Error]"],
+  ["a Map", new Map([[1, 2]]), "[object Map]"],
+  ["a Set", new Set([1]), "[object Set]"],
+  ["a WeakMap", new WeakMap(), "[object WeakMap]"],
+  ["a WeakSet", new WeakSet(), "[object WeakSet]"],
+  ["a WeakRef", new WeakRef({}), "[object WeakRef]"],
+  ["a promise", Promise.resolve(1), "[object Promise]"],
+  ["a regular expression", /x/g, "[object RegExp]"],
+  ["an ArrayBuffer", new ArrayBuffer(2), "[object ArrayBuffer]"],
+  ["a SharedArrayBuffer", new SharedArrayBuffer(2), "[object SharedArrayBuffer]"],
+  ["a DataView", new DataView(new ArrayBuffer(2)), "[object DataView]"],
+  ["a Uint8Array", new Uint8Array([1, 2]), "[object Uint8Array]"],
+  ["a Float64Array", new Float64Array(1), "[object Float64Array]"],
+  ["a Blob", new Blob(["x"]), "[object Blob]"],
+  ["query parameters", new URLSearchParams("a=1"), "[object URLSearchParams]"],
+  ["headers", new Headers(), "[object Headers]"],
+  ["a generator", (function* () {})(), "[object Generator]"],
+  ["an iterator", [1].values(), "[object Array Iterator]"],
+  ["an Intl object", new Intl.NumberFormat(), "[object Intl.NumberFormat]"],
+  ["a boxed number", new Number(5), "[object Number]"],
+  ["a boxed string", new String("x"), "[object String]"],
+  ["a boxed boolean", new Boolean(false), "[object Boolean]"],
+  ["a boxed symbol", Object(Symbol("x")), "[object Symbol]"],
+  ["a function", () => 1, "[object Function]"],
+  ["an async function", async () => 1, "[object AsyncFunction]"],
+  ["a class", Point, "[object Function]"],
+  ["a symbol", Symbol("x"), "Symbol(x)"],
+  ["a bigint", 1n, "1n"],
+  ["NaN", NaN, "NaN"],
+  ["Infinity", -Infinity, "-Infinity"],
+  ["an invalid date", new Date(NaN), "Invalid Date"],
+  ["a toJSON that returns nothing", { toJSON() {} }, "[object Object]"],
+  ["a toJSON that returns NaN", { toJSON: () => NaN }, "[object Object]"],
+  ["arguments", (function (..._: unknown[]) { return arguments; })(1), "[object Arguments]"],
+  ["a Map of another realm", foreign("new Map()"), "[object Map]"],
+  ["an Error of another realm", foreign("new Error('x')"), "[object Error]"],
 ];
 
 describe("JSON", () => {
   test.each(UNFAITHFUL)("cannot represent %s, at any depth", (_, value, described) => {
     const error = (path: string) => expect.objectContaining({
-      code: "bad_data", message: `no JSON: ${path} is [object ${described}]`,
+      code: "bad_data", message: `JSON cannot represent the data: ${path} is ${described}`,
     }) as Error;
     expect(() => encode({ data: value })).toThrow(error("data"));
     expect(() => encode({ data: [0, value] })).toThrow(error("data.1"));
@@ -82,17 +82,17 @@ describe("JSON", () => {
     ["undefined", [1, undefined]],
     ["a hole", SPARSE],
   ])("cannot represent %s in an array", (_, data) => {
-    expect(() => encode({ data })).toThrow("no JSON: data.1 is [object Undefined]");
+    expect(() => encode({ data })).toThrow("JSON cannot represent the data: data.1 is undefined");
   });
 
   test("cannot represent a value of the wrong kind as the whole", () => {
-    expect(() => encode(new Map() as never)).toThrow("no JSON: the value is [object Map]");
+    expect(() => encode(new Map() as never)).toThrow("JSON cannot represent the data: the value is [object Map]");
   });
 
   test("names the last path of an object that occurs several times", () => {
     const shared = { good: 1 };
     const later = { bad: NaN };
-    expect(() => encode({ a: shared, b: [shared, later], c: later })).toThrow("no JSON: b.1.bad is [object Number]");
+    expect(() => encode({ a: shared, b: [shared, later], c: later })).toThrow("JSON cannot represent the data: b.1.bad is NaN");
   });
 
   test("cannot represent circles, too deep values, and a toJSON that throws", () => {
@@ -124,6 +124,6 @@ describe("JSON", () => {
   });
 
   test("has an error for each part of a Mesa message", () => {
-    expect(() => new Message(0, { at: [new Map()] }, "X").serialize()).toThrow("no JSON: d.at.0 is [object Map]");
+    expect(() => new Message(0, { at: [new Map()] }, "X").serialize()).toThrow("JSON cannot represent the data: d.at.0 is [object Map]");
   });
 });

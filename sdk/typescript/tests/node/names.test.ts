@@ -53,10 +53,10 @@ describe.each(NAMES)("%s", (name) => {
     expect(await client.request("/profile")).toEqual({ user: name });
     // No listener, and none that is inherited.
     await client.request("/to", { id, event: name, data: 1 });
-    const remove = client.on(name, received.put);
+    client.on(name, received.put);
     await client.request("/to", { id, event: name, data: 2 });
     expect(await received.next()).toBe(2);
-    remove();
+    client.off(name, received.put);
     await client.request("/to", { id, event: name, data: 3 });
     expect(received.pending).toEqual([]);
     await expect(client.request(name)).rejects.toEqual(noHandler(name));

@@ -73,7 +73,7 @@ const TYPED = `
   import { EmitClient, type ContractOf, type StateChange } from "switchboard-sdk/client";
   import { Dispatch, DISPATCH_EVENT } from "switchboard-sdk/dispatch";
   import { Client, Message } from "switchboard-sdk/mesa";
-  import { useEvent, useRequest } from "switchboard-sdk/react";
+  import { createEmitHooks, createShardHooks, useEvent, useRequest } from "switchboard-sdk/react";
   import { Dispatcher, DispatchEvent, Portal, type DispatchResult } from "switchboard-sdk/server";
 
   interface Chat {
@@ -101,10 +101,11 @@ const TYPED = `
     const wrong: string = await client.request("/join", { username: "Ann" });
     // @ts-expect-error the answer has another shape
     client.handle("/ready?", () => "yes");
-    void [nothing, wrong];
+    void [nothing, wrong, client.on("message", () => {}).emit("/bye").set("name", "Ann").connected];
     const untyped = await EmitClient.connect("ws://localhost:3000");
     const { receivers } = await untyped.request<{ receivers: number }>("/broadcast", { text: "hi" });
-    untyped.on<{ text: string }>("said", ({ text }) => void (text + receivers));
+    untyped.on("said", ({ text }: { text: string }) => void (text + receivers)).off("said");
+    const { anything } = await untyped.request("/unchecked");
     const dispatch = new Dispatch({ projectId: "p", options: { maxConnectionsPerShard: "25" } });
     dispatch.on(DISPATCH_EVENT.CONNECTED, ({ clientId }) => void clientId.length);
     const mesa = new Client("ws://localhost:4000", { autoConnect: false });
@@ -114,12 +115,38 @@ const TYPED = `
     const dispatcher = new Dispatcher({ host: "localhost" }, { namespace: "api", sync: { enabled: true } });
     const { inboxes }: DispatchResult = await dispatcher.dispatch(new Message(0, {}, "X"), ["1"], ["2"], { timeout: 5 });
     await dispatcher.dispatch(new DispatchEvent("DISCONNECT_CLIENT"), { users: ["1"], rooms: inboxes ? ["a"] : [] });
+    interface Game { events: { move: { from: string; to: string }; again: undefined }; userInfo: { name: string } }
+    const game = new Dispatch<Game>({ projectId: "chess", host: "localhost:3000" });
+    game.on("move", ({ from, __clientId }, { clientId }) => void [from.length, __clientId === clientId, anything]);
+    game.on(DISPATCH_EVENT.CONNECTED_CLIENTS_CHANGED, ({ connectedClients }) => void connectedClients["x"]?.userInfo.name?.length);
+    game.emitEvent("move", { from: "e2", to: "e4" }, ["someone"], { volatile: true });
+    game.emitEvent("again");
+    game.setUserInfo({ name: "Ann" });
+    const names: (string | undefined)[] = game.connectedClients.map(({ userInfo }) => userInfo.name);
+    void [names, mesa.on("connected", () => {}).off("connected").state];
     // @ts-expect-error there is no such action
     new DispatchEvent("DANCE");
     const portal = new Portal("redis://localhost", { reportAllEvents: true });
     portal.on("message", ({ type, data }, clientId) => void [type?.length, data, clientId?.length]);
     portal.onAuthentication = (clientId) => void clientId.length;
     dispatch.on("x", (payload: { n: number }, { latencyMs }) => void (payload.n + latencyMs));
+  }
+  interface Greeting {
+    requests: { "/join": { data: { username: string }; reply: { joined: true } }; "/ping": { data: undefined; reply: number } };
+    events: { message: { text: string } };
+  }
+  const hooks = createEmitHooks<Greeting>();
+  const shard = createShardHooks<{ events: { move: { to: string } }; userInfo: { name: string } }>();
+  export function Typed(): null {
+    hooks.useEvent("message", ({ text }) => void text.length);
+    hooks.useEvent("@disconnect", ({ willReconnect }) => void willReconnect);
+    const join = hooks.useRequest("/join");
+    const reply: Promise<{ joined: true }> = join.send({ username: "Ann" });
+    const time: number | undefined = hooks.useRequest("/ping").data;
+    shard.useEvent("move", ({ to, __clientId }, { latencyMs }) => void [to.length, __clientId, latencyMs]);
+    const members: (string | undefined)[] = shard.useConnectedClients().map(({ userInfo }) => userInfo.name);
+    void [reply, time, members, join.error?.code, hooks.useClient().connected, shard.useClient().connectionInfo];
+    return null;
   }
   export function Component(): null {
     const { data, send } = useRequest<{ n: number }, string>("/n");
@@ -130,25 +157,95 @@ const TYPED = `
   export type C = ContractOf<Record<never, never>>;
 `;
 
-test.each([
-  ["nodenext", "nodenext", "mts"],
-  ["nodenext", "nodenext", "cts"],
-  ["esnext", "bundler", "ts"],
-])("has types in a project of module %s, resolution %s, as .%s", (module, moduleResolution, extension) => {
-  packed.write(`use.${extension}`, TYPED);
+/** Compilers: 5.9, the last in JavaScript, and 7, which has no resolution node10. */
+const [TSC_5, TSC_7] = ["typescript", "typescript-7"].map((name) => resolve("node_modules", name, "bin/tsc")) as [string, string];
+
+/** Compiles a file of the project; returns the compiler's messages. */
+function compile(tsc: string, file: string, options: object): string {
   const compilerOptions = {
-    module, moduleResolution, target: "es2022", lib: ["es2022", "dom"], types: ["react"],
-    strict: true, exactOptionalPropertyTypes: true, noEmit: true, skipLibCheck: false,
+    target: "es2022", lib: ["es2022", "dom"], types: ["react"],
+    strict: true, exactOptionalPropertyTypes: true, noEmit: true, skipLibCheck: false, ...options,
   };
-  packed.write("tsconfig.json", JSON.stringify({ compilerOptions, files: [`use.${extension}`] }));
-  const output = (() => {
-    try {
-      return run(resolve("node_modules/.bin/tsc"), "--project", packed.folder);
-    } catch (error) {
-      return (error as { stdout: string }).stdout;
+  packed.write("tsconfig.json", JSON.stringify({ compilerOptions, files: [file] }));
+  try {
+    return run("node", tsc, "--pretty", "false", "--project", packed.folder);
+  } catch (error) {
+    return (error as { stdout: string }).stdout;
+  }
+}
+
+test.each([
+  ["5.9", TSC_5, "nodenext", "nodenext", "mts"],
+  ["5.9", TSC_5, "nodenext", "nodenext", "cts"],
+  ["5.9", TSC_5, "esnext", "bundler", "ts"],
+  ["5.9", TSC_5, "commonjs", "node10", "ts"],
+  ["7", TSC_7, "nodenext", "nodenext", "mts"],
+  ["7", TSC_7, "nodenext", "nodenext", "cts"],
+  ["7", TSC_7, "esnext", "bundler", "ts"],
+])("has types for TypeScript %s, module %s %s, resolution %s, as .%s", (_, tsc, module, moduleResolution, extension) => {
+  packed.write(`use.${extension}`, TYPED);
+  expect(compile(tsc, `use.${extension}`, { module, moduleResolution })).toBe("");
+});
+
+test("a program that is compiled with the resolution node10 runs", () => {
+  packed.write("old.ts", `import { Message } from "switchboard-sdk/mesa"; console.log(new Message(0, {}, "X").serialize());`);
+  expect(compile(TSC_5, "old.ts", { module: "commonjs", moduleResolution: "node10", noEmit: false, lib: ["es2022", "dom"] })).toBe("");
+  expect(run("node", "old.js")).toBe('{"op":0,"d":{},"t":"X"}\n');
+});
+
+/** Mistakes, each with words that the compiler's message must contain. */
+const MISTAKES: [mistake: string, words: string][] = [
+  [`client.emit("/messages", { text: "hi" })`, `"/message"`],
+  [`client.emit("/message", { txt: "hi" })`, "'txt' does not exist in type '{ text: string; }'"],
+  [`client.emit("/message", { text: 5 })`, "'number' is not assignable to type 'string'"],
+  [`client.emit("/message")`, "arguments, but got 1"],
+  [`client.request("/joined", { username: "Ann" })`, `"/join"`],
+  [`client.request("/join", { name: "Ann" })`, "'name' does not exist in type '{ username: string; }'"],
+  [`client.request("/join", { username: 7 })`, "'number' is not assignable to type 'string'"],
+  [`client.on("messages", () => {})`, `"message"`],
+  [`client.on("message", ({ txt }) => txt)`, "Property 'txt' does not exist on type '{ username: string; text: string; }'"],
+  [`client.on("@disconnect", ({ cod }) => cod)`, "Property 'cod' does not exist on type 'StateChange'"],
+  [`client.handle("/ready?", () => "yes")`, "'string' is not assignable to type 'boolean | Promise<boolean>'"],
+  [`client.ns("/game").request("/move", ["e2"])`, "'string' is not assignable to type 'number'"],
+  [`game.emitEvent("mov", { from: "e2", to: "e4" })`, `"move"`],
+  [`game.emitEvent("move", { from: "e2" })`, "Property 'to' is missing in type '{ from: string; }'"],
+  [`game.emitEvent("move", { from: "e2", to: 4 })`, "'number' is not assignable to type 'string'"],
+  [`game.on("move", ({ too }) => too)`, "Property 'too' does not exist on type"],
+  [`game.setUserInfo({ nickname: "Ann" })`, "'nickname' does not exist in type '{ name: string; }'"],
+  [`game.connectedClients[0]?.userInfo.nickname`, "Property 'nickname' does not exist on type"],
+  [`hooks.useRequest("/joined")`, `"/join"`],
+  [`hooks.useRequest("/join").send({ name: "Ann" })`, "'name' does not exist in type '{ username: string; }'"],
+  [`hooks.useRequest("/join").send()`, "Expected 1 arguments, but got 0"],
+  [`hooks.useEvent("message", ({ txt }) => txt)`, "Property 'txt' does not exist on type '{ username: string; text: string; }'"],
+  [`new EmitClient("ws://x", { reConnect: true })`, "did you mean to write 'reconnect'"],
+];
+
+test.each([["5.9", TSC_5], ["7", TSC_7]])("TypeScript %s explains mistakes, and blames the name only if the name is wrong", (_, tsc) => {
+  const setup = `
+    import { EmitClient } from "switchboard-sdk/client"; import { Dispatch } from "switchboard-sdk/dispatch";
+    import { createEmitHooks } from "switchboard-sdk/react";
+    interface Chat {
+      emits: { "/message": { text: string } };
+      requests: { "/join": { data: { username: string }; reply: { joined: true } }; "/game/move": { data: [number, number]; reply: null } };
+      events: { message: { username: string; text: string } };
+      serverRequests: { "/ready?": { data: { round: number }; reply: boolean } };
     }
-  })();
-  expect(output).toBe("");
+    interface Game { events: { move: { from: string; to: string } }; userInfo: { name: string } }
+    const client = new EmitClient<Chat>("ws://x"); const game = new Dispatch<Game>(); const hooks = createEmitHooks<Chat>();
+  `.replaceAll("\n", " ");
+  // Line n has mistake n, from 2 on.
+  packed.write("mistakes.ts", [setup, ...MISTAKES.map(([mistake]) => `${mistake};`)].join("\n"));
+  const output = compile(tsc, "mistakes.ts", { module: "esnext", moduleResolution: "bundler" });
+  const messages = new Map<number, string>();
+  for (const [, line, message] of output.matchAll(/^mistakes\.ts\((\d+),\d+\): (.*(?:\n .*)*)/gm)) {
+    messages.set(Number(line), `${messages.get(Number(line)) ?? ""}${message}\n`);
+  }
+  for (const [index, [mistake, words]] of MISTAKES.entries()) {
+    const message = messages.get(index + 2) ?? "";
+    expect(message.toLowerCase(), mistake).toContain(words.toLowerCase());
+    expect(message, mistake).not.toMatch(/never|No overload/);
+  }
+  expect([...messages.keys()].length).toBe(MISTAKES.length);
 });
 
 test.each([

@@ -12,7 +12,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { WebSocket } from "ws";
 
 import { EmitClient } from "../../src/client/index.js";
-import { Dispatch } from "../../src/dispatch/index.js";
+import { Dispatch, DISPATCH_EVENT } from "../../src/dispatch/index.js";
 import {
   SwitchboardProvider,
   useClient,
@@ -48,7 +48,7 @@ function State(): ReactNode {
 }
 
 function show(client: Parameters<typeof SwitchboardProvider>[0]["client"], ...children: ReactNode[]) {
-  return act(() => root.render(h(StrictMode, null, h(SwitchboardProvider, { client }, ...children))));
+  return act(async () => root.render(h(StrictMode, null, h(SwitchboardProvider, { client }, ...children))));
 }
 
 /** Waits, inside `act`, until the page has the expected text. */
@@ -170,5 +170,24 @@ describe("hooks", () => {
       payload: { version: 2, joined: { ben: entry }, updated: {}, left: [] },
     });
     while (!page.textContent?.startsWith("annben")) await act(() => new Promise((resolve) => setImmediate(resolve)));
+  });
+
+  test("useEvent calls a listener that is mounted late with the current member list", async () => {
+    const dispatch = new Dispatch({ projectId: "p", host: server.url, options });
+    function Late(): ReactNode {
+      const [ids, setIds] = useState("");
+      useEvent(DISPATCH_EVENT.CONNECTED_CLIENTS_CHANGED, ({ connectedClients }) => setIds(Object.keys(connectedClients).join()));
+      return h("b", null, ids);
+    }
+    await show(dispatch, h(State));
+    const peer = await server.sockets.next();
+    peer.sendConnected();
+    peer.send({
+      eventName: "@@KOJI_DISPATCH/CONNECTED_CLIENTS_CHANGED",
+      payload: { version: 1, connectedClients: { ann: { userInfo: {}, lastPing: 1 } } },
+    });
+    while (!dispatch.connectedClients.length) await act(() => new Promise((resolve) => setImmediate(resolve)));
+    await show(dispatch, h(State), h(Late));
+    await says("connectedann");
   });
 });

@@ -139,7 +139,7 @@ class KojiPlayer implements Player {
   listenFor(eventName: string): void {
     if (this.#listening.has(eventName) || eventName.startsWith("@@KOJI_DISPATCH/")) return;
     this.#listening.add(eventName);
-    this.#dispatch?.on<unknown>(eventName, (payload, metadata) => this.#events.put({ eventName, payload, metadata }));
+    this.#dispatch?.on(eventName, (payload: unknown, metadata) => this.#events.put({ eventName, payload, metadata }));
   }
 
   async check({ eventName, payload, latencyMs }: Frame): Promise<void> {
