@@ -1,12 +1,14 @@
 //! The graceful stop: refuses new connections, closes sockets and waits for handlers.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use switchboard_hub::Session;
 use switchboard_ws::close::{CloseCode, close_frame};
 
 use crate::api::app::App;
-use crate::node::conn::Conn;
+use crate::node::conn::{Conn, is_closed};
 
 /// Reason in the close frame when the server stops.
 pub(crate) const STOPPING: &str = "the server restarts";
@@ -22,7 +24,8 @@ pub(crate) const STOPPING: &str = "the server restarts";
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Stopping {
-    /// Time over which sockets are closed, so that clients do not all reconnect at once. Default 0.
+    /// Time over which sockets are closed, so that clients do not all reconnect at once. It ends with the last socket.
+    /// Default 0.
     pub window: Duration,
     /// How long to wait for connections and handlers after the window; the rest is abandoned. Default 10 s.
     pub timeout: Duration,
@@ -64,20 +67,32 @@ impl Stopping {
 pub(crate) async fn stop(app: &App, stopping: Stopping) {
     app.node().is_stopping.store(true, Ordering::Relaxed);
     let sessions = app.hub().index().all_sessions();
-    let pause = stopping.window.checked_div(sessions.len() as u32).unwrap_or_default();
-    let frame = close_frame(CloseCode::RESTART, STOPPING);
-    let mut pauses = Duration::ZERO;
-    for session in sessions {
-        Conn::of(&session).record_close_code(CloseCode::RESTART);
-        app.hub().close(&session, frame.clone());
-        pauses += pause;
-        // Short pauses are summed, because timers are not precise enough.
-        if pauses >= Duration::from_millis(5) {
-            tokio::time::sleep(std::mem::take(&mut pauses)).await;
-        }
+    tokio::select! {
+        () = close_within(app, sessions, stopping.window) => {}
+        // Every client has left by itself.
+        () = app.node().tasks.finished() => {}
     }
     if tokio::time::timeout(stopping.timeout, app.node().tasks.finished()).await.is_err() {
         tracing::warn!("stop timed out; connections or handlers still running are abandoned");
     }
     app.node().tasks.stop_services();
+}
+
+/// Closes sockets spread over a window. Those that have disconnected meanwhile, and the last one, cost no pause.
+async fn close_within(app: &App, sessions: Vec<Arc<Session>>, window: Duration) {
+    let pause = window.checked_div(sessions.len() as u32).unwrap_or_default();
+    let frame = close_frame(CloseCode::RESTART, STOPPING);
+    let mut pauses = Duration::ZERO;
+    for session in sessions {
+        // Short pauses are summed, because timers are not precise enough.
+        if pauses >= Duration::from_millis(5) {
+            tokio::time::sleep(std::mem::take(&mut pauses)).await;
+        }
+        if is_closed(&session) {
+            continue;
+        }
+        Conn::of(&session).record_close_code(CloseCode::RESTART);
+        app.hub().close(&session, frame.clone());
+        pauses += pause;
+    }
 }

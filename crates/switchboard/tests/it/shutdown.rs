@@ -1,7 +1,11 @@
 //! Graceful shutdown.
 
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use serde_json::json;
-use switchboard::{Reply, serve};
+use switchboard::{Reply, Stopping, serve};
 use switchboard_testkit::{Peer, TestServer, soon};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -16,7 +20,7 @@ async fn shutdown_closes_all_connections_with_1012_and_running_handlers_finish()
         let (starts, finishes) = (starts.clone(), finishes.clone());
         async move {
             starts.try_send(()).unwrap();
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
             finishes.try_send(()).unwrap();
             Reply(true)
         }
@@ -38,7 +42,7 @@ async fn shutdown_closes_all_connections_with_1012_and_running_handlers_finish()
 #[tokio::test]
 async fn a_peer_that_ignores_the_close_does_not_delay_shutdown() {
     let mut limits = switchboard::Limits::default();
-    limits.close_timeout = std::time::Duration::from_millis(50);
+    limits.close_timeout = Duration::from_millis(50);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -52,4 +56,26 @@ async fn a_peer_that_ignores_the_close_does_not_delay_shutdown() {
     let (served, _unresponsive) =
         soon("the shutdown", async { tokio::join!(serving.into_future(), peers) }).await;
     served.unwrap();
+}
+
+#[tokio::test]
+async fn the_window_of_a_shutdown_ends_with_the_last_socket() {
+    // Longer than the process can run.
+    let stopping = Stopping::default().with_window(Duration::from_millis(u64::MAX));
+    for count in 0..3 {
+        let app = app();
+        let server = TestServer::start(app.clone()).await;
+        let mut peers = FuturesUnordered::new();
+        for _ in 0..count {
+            let mut peer = server.peer().await;
+            peers.push(async move { peer.closed().await });
+        }
+        // The server closes one of two; the other one leaves by itself.
+        let leave = async move {
+            let closed = peers.next().await;
+            assert!(closed.is_none_or(|close| close == (1012, "the server restarts".into())));
+        };
+        tokio::join!(soon("the shutdown", app.close_within(stopping.clone())), leave);
+        drop(server);
+    }
 }
