@@ -3,6 +3,8 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
+use switchboard_testkit::{RedisServer, until};
+
 use crate::support::{Server, get, upgraded};
 
 const HANDSHAKE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
@@ -56,6 +58,36 @@ fn every_refusal_is_counted_with_its_reason() {
     refused_seat.read_exact(&mut close).expect("a close frame");
     assert_eq!(close[2..], 1013_u16.to_be_bytes());
     until_refused(&server, "project_full", 1);
+}
+
+#[tokio::test]
+async fn a_koji_client_without_a_seat_learns_nothing_about_the_store() {
+    let redis = RedisServer::start().await;
+    let url = redis.url();
+    let server = Server::start(&["serve", &format!("--set=redis={url}")]);
+    assert_eq!(seat_refusal(&server, &url), None);
+    drop(redis);
+    // Until the node has noticed.
+    until("no seat is available", async || seat_refusal(&server, &url).is_some()).await;
+    let reason = seat_refusal(&server, &url).expect("Redis is down");
+    assert_eq!(reason, "no seat can be taken at present");
+    assert!(refused(&server, "unavailable") >= 1);
+}
+
+/// Connects a Koji client. Returns the reason if it is closed with 1013.
+fn seat_refusal(server: &Server, redis: &str) -> Option<String> {
+    let mut stream = upgraded(&server.address, "/?projectId=p");
+    let mut head = [0; 2];
+    stream.read_exact(&mut head).expect("a frame");
+    if head[0] != 0x88 {
+        return None;
+    }
+    let mut payload = vec![0; head[1].into()];
+    stream.read_exact(&mut payload).expect("a close frame");
+    assert_eq!(payload[..2], 1013_u16.to_be_bytes());
+    let reason = String::from_utf8(payload.split_off(2)).expect("a reason is text");
+    assert!(!reason.contains(redis.trim_start_matches("redis://")), "{reason}");
+    Some(reason)
 }
 
 /// Waits until that many refusals with a reason are counted: some are counted after the answer is sent.

@@ -47,7 +47,8 @@ impl Drop for Seat {
 pub(crate) enum SeatError {
     #[error("the project has its most clients")]
     Full,
-    #[error(transparent)]
+    /// The text is the reason of the close frame, so it does not contain the store's error.
+    #[error("no seat can be taken at present")]
     Store(#[from] BackplaneError),
 }
 
