@@ -288,6 +288,21 @@ mod tests {
     }
 
     #[test]
+    fn a_sweep_removes_addresses_without_connections_whose_rates_have_recovered() {
+        let (limits, limiter, now) = (Limits::default(), AddressLimiter::default(), start());
+        let [connected, idle] = [1, 2].map(|last| IpAddr::from([192, 0, 2, last]));
+        let permit = limiter.admit_http_connection(connected, &limits, now).unwrap();
+        limiter.admit_request(Some(idle), &limits, now).unwrap();
+        limiter.sweep(&limits, now);
+        assert!(limiter.table().get_mut(idle).is_some(), "its rate has not recovered");
+        limiter.sweep(&limits, now + Duration::from_secs(1));
+        assert!(limiter.table().get_mut(idle).is_none() && limiter.table().get_mut(connected).is_some());
+        drop(permit);
+        limiter.sweep(&limits, now + Duration::from_secs(1));
+        assert!(limiter.table().get_mut(connected).is_none());
+    }
+
+    #[test]
     fn http_connections_of_an_address_are_bounded_apart_from_its_sockets() {
         let limits = Limits { http_connections_per_address_max: Some(1), ..Limits::default() };
         let limiter = Arc::new(AddressLimiter::default());

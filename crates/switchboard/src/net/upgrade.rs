@@ -401,3 +401,57 @@ impl<B: Send + 'static> tower::Service<Request<B>> for UpgradeService {
         ready(Ok(self.respond(request)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU64;
+
+    use metrics::{
+        Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit, with_local_recorder,
+    };
+
+    use super::*;
+    use crate::node::limits::Limits;
+
+    /// Counts the refusals with one reason.
+    struct Refusals {
+        reason: &'static str,
+        count: Arc<AtomicU64>,
+    }
+
+    impl Recorder for Refusals {
+        fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+        fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+            let is_counted = key.name() == "switchboard_connections_refused_total"
+                && key.labels().any(|label| label.key() == "reason" && label.value() == self.reason);
+            if is_counted { Counter::from_arc(self.count.clone()) } else { Counter::noop() }
+        }
+
+        fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+            Gauge::noop()
+        }
+
+        fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+            Histogram::noop()
+        }
+    }
+
+    #[tokio::test]
+    async fn an_http_connection_over_the_limit_of_its_address_is_refused_and_counted() {
+        let limits = Limits { http_connections_per_address_max: Some(2), ..Limits::default() };
+        let service = App::new().with_limits(limits).into_service();
+        let refusals = Refusals { reason: "http_connections", count: Arc::default() };
+        let admit =
+            |ip: [u8; 4]| with_local_recorder(&refusals, || service.admit_http_connection(IpAddr::from(ip)));
+        let admitted: Vec<_> = (0..2).map(|_| admit([192, 0, 2, 1])).collect();
+        assert!(admitted.iter().all(Result::is_ok));
+        assert!(admit([192, 0, 2, 1]).is_err() && admit([192, 0, 2, 2]).is_ok());
+        assert!((0..9).all(|_| admit([127, 0, 0, 1]).is_ok()), "loopback stands for many clients");
+        assert_eq!(refusals.count.load(Ordering::Relaxed), 1);
+        drop(admitted);
+        assert!(admit([192, 0, 2, 1]).is_ok());
+    }
+}

@@ -12,6 +12,7 @@ use switchboard::{
 use switchboard_disk::DiskInbox;
 use switchboard_testkit::raw::frame;
 use switchboard_testkit::{Peer, TestServer, until};
+use tokio::sync::Semaphore;
 
 use crate::support::{
     connect_as, connect_raw_as, dispatch, inbox_page, live, log_in, login, read_until, redelivered,
@@ -329,13 +330,36 @@ async fn a_message_larger_than_an_outbox_is_redelivered_and_deleted() {
     until("no message is stored", async || inbox_page(&server, "7").await.messages.is_empty()).await;
 }
 
-/// An inbox whose next `failures` calls of `open` fail.
-struct FailingInbox {
+/// An inbox that a test obstructs.
+struct ObstructedInbox {
     inbox: Arc<DiskInbox>,
+    /// The next calls of `open` that fail.
     failures: AtomicUsize,
+    /// Calls of `open` need a permit.
+    may_open: Semaphore,
+    /// How many calls of `open` have begun, and how many of `release`.
+    opened: AtomicUsize,
+    released: AtomicUsize,
 }
 
-impl Inbox for FailingInbox {
+impl ObstructedInbox {
+    fn new(open_permits: usize) -> Arc<Self> {
+        Arc::new(ObstructedInbox {
+            inbox: inbox(),
+            failures: AtomicUsize::new(0),
+            may_open: Semaphore::new(open_permits),
+            opened: AtomicUsize::new(0),
+            released: AtomicUsize::new(0),
+        })
+    }
+}
+
+async fn start_obstructed(inbox: &Arc<ObstructedInbox>) -> TestServer {
+    let app = App::new().with_inbox(inbox.clone()).with_mesa(Mesa::new()).with_verifier(verify);
+    TestServer::start(app).await
+}
+
+impl Inbox for ObstructedInbox {
     fn start(&self, receiver: Weak<dyn Receiver>) {
         self.inbox.start(receiver);
     }
@@ -361,7 +385,11 @@ impl Inbox for FailingInbox {
         if self.failures.fetch_update(Ordering::Relaxed, Ordering::Relaxed, decrement).is_ok() {
             return Box::pin(async { Err(BackplaneError("the store is unavailable".into())) });
         }
-        self.inbox.open(project, user, socket, after, max)
+        self.opened.fetch_add(1, Ordering::Relaxed);
+        Box::pin(async move {
+            let _permit = self.may_open.acquire().await.expect("it is never closed");
+            self.inbox.open(project, user, socket, after, max).await
+        })
     }
 
     fn acknowledge(&self, project: &ProjectId, user: &UserId, numbers: Vec<MessageNumber>) {
@@ -370,6 +398,7 @@ impl Inbox for FailingInbox {
 
     fn release(&self, project: &ProjectId, user: &UserId, socket: SocketId) {
         self.inbox.release(project, user, socket);
+        self.released.fetch_add(1, Ordering::Relaxed);
     }
 
     fn clear<'a>(&'a self, project: &'a ProjectId, user: &'a UserId) -> BackplaneFuture<'a, ()> {
@@ -379,13 +408,44 @@ impl Inbox for FailingInbox {
 
 #[tokio::test]
 async fn a_failed_read_of_the_inbox_at_login_is_retried() {
-    let failing = Arc::new(FailingInbox { inbox: inbox(), failures: AtomicUsize::new(0) });
-    let app = App::new().with_inbox(failing.clone()).with_mesa(Mesa::new()).with_verifier(verify);
-    let server = TestServer::start(app).await;
+    let failing = ObstructedInbox::new(Semaphore::MAX_PERMITS);
+    let server = start_obstructed(&failing).await;
     dispatch(&server, "7", 1).await;
     // The login reads twice, the peek at the oldest message and the first page; one retry follows.
     failing.failures.store(3, Ordering::Relaxed);
     let mut peer = connect_as(&server, "7").await;
     assert_eq!(peer.next().await, redelivered(1, 1));
     assert_eq!(failing.failures.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
+async fn a_socket_that_takes_the_turn_after_its_connection_ended_gives_it_back() {
+    let inbox = ObstructedInbox::new(0);
+    let server = start_obstructed(&inbox).await;
+    dispatch(&server, "7", 1).await;
+    let leaving = connect_raw_as(&server, "7").await;
+    until("the login opens the inbox", async || inbox.opened.load(Ordering::Relaxed) == 1).await;
+    // The server closes it, because a client that logs in is not read meanwhile.
+    let id = server.app.hub().index().all_sessions()[0].id;
+    server.app.socket(id).unwrap().close(1000, "");
+    drop(leaving);
+    until("the connection is removed", async || server.app.hub().index().is_empty()).await;
+    let released = inbox.released.load(Ordering::Relaxed);
+    inbox.may_open.add_permits(1);
+    until("the turn is given back", async || inbox.released.load(Ordering::Relaxed) > released).await;
+}
+
+#[tokio::test]
+async fn a_user_that_is_set_offline_gives_the_turn_back_while_its_socket_stays_connected() {
+    let server = start(with_redelivery_interval(LONG)).await;
+    for n in 1..=3 {
+        dispatch(&server, "7", n).await;
+    }
+    let mut offline = connect_raw_as(&server, "7").await;
+    read_until(&mut offline, "\"s\":1").await;
+    assert!(inbox_page(&server, "7").await.held_by.is_some());
+    assert_eq!(server.app.set_user_offline("7").await.unwrap(), 1);
+    let page = inbox_page(&server, "7").await;
+    assert_eq!((page.held_by, page.messages.len()), (None, 3));
+    assert_eq!(server.app.hub().index().all_sessions().len(), 1);
 }
