@@ -29,6 +29,12 @@ export function namespaced(name: string, namespace: string | undefined): string 
 /** The time limit for a connection, and for a reply. */
 const TIMEOUT_MS = 5000;
 
+/** Whether to connect anew after an error of Redis; an option of ioredis. */
+type ReconnectOnError = (error: Error) => boolean | 1 | 2;
+
+/** The server has become a replica; its address may lead to the new master by now. */
+const isReadOnly: ReconnectOnError = (error) => error.message.startsWith("READONLY");
+
 /** Override the caller's options; together they disable resending (see the module documentation). */
 const OPTIONS = { enableOfflineQueue: false, autoResendUnfulfilledCommands: false, maxRetriesPerRequest: 0 };
 
@@ -56,7 +62,9 @@ export class RedisConnection {
       throw new BadOptionError(`${withoutPassword(address)} is not an address; use redis://, rediss://, http:// or https://`);
     }
     this.client = load().then((Client) =>
-      isUrl ? new Client(`${address}`, OPTIONS) : new Client({ ...(address as object), ...OPTIONS }),
+      isUrl
+        ? new Client(`${address}`, { ...OPTIONS, reconnectOnError: this.#reconnectOnError(isReadOnly) })
+        : new Client({ ...address, ...OPTIONS, reconnectOnError: this.#reconnectOnError(address["reconnectOnError"]) }),
     );
     this.client.then(
       (client) => this.#follow(client, onConnect),
@@ -109,6 +117,16 @@ export class RedisConnection {
       const last = this.#lastError;
       throw new NotConnectedError(last ? `${error.message}: ${messageOf(last)}` : error.message, last);
     }
+  }
+
+  /** Commands after the one that failed wait for the new connection. */
+  #reconnectOnError(reconnects: unknown): ReconnectOnError {
+    const decide = typeof reconnects === "function" ? (reconnects as ReconnectOnError) : isReadOnly;
+    return (error) => {
+      const decision = decide(error);
+      if (decision) this.#connected = undefined;
+      return decision;
+    };
   }
 
   #follow(client: Redis, onConnect: (client: Redis) => void): void {

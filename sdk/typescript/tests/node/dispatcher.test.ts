@@ -21,6 +21,7 @@ import { closeRedisConnections, login, original as mesa, SECRET, startMesa, type
 import { ReceiveQueue } from "../support/receiveQueue.js";
 import { startRedis, type RedisServer } from "../support/redis.js";
 import { BINARY, freePort, TRANSCRIPTS, type Server } from "../support/server.js";
+import { TcpProxy } from "../support/tcpProxy.js";
 
 const KEY = "0123456789abcdef0123456789abcdef";
 const NOTE = new Message(0, { status: "online" }, "STATUS_UPDATE");
@@ -51,7 +52,7 @@ async function startApi(on: RedisServer, settings: readonly string[] = []): Prom
   return { server, api: `http://${listen}` };
 }
 
-function create(address: string, options: DispatcherOptions = {}): Dispatcher {
+function create(address: ConstructorParameters<typeof Dispatcher>[0], options: DispatcherOptions = {}): Dispatcher {
   const dispatcher = new Dispatcher(address, { namespace: "api", ...options });
   dispatchers.push(dispatcher);
   return dispatcher;
@@ -280,6 +281,27 @@ describe("through Redis", () => {
     expect([await ping, connection.waiting]).toEqual(["PONG", 0]);
     await connection.close();
     await own.stop();
+  });
+
+  test("connects anew when its Redis has become a replica, and stores at the new master", async () => {
+    const [old, next] = [await startRedis(), await startRedis()];
+    const address = await TcpProxy.to(old.port);
+    const dispatcher = create(`redis://127.0.0.1:${address.port}`, { sync: { enabled: true } });
+    const byOptions = create({ host: "127.0.0.1", port: address.port }, { sync: { enabled: true } });
+    for (const one of [dispatcher, byOptions]) expect(await one.dispatch(message(1), ["ann"])).toEqual({ inboxes: 1 });
+    address.redirect(next.port);
+    await old.client.replicaof("127.0.0.1", next.port);
+    for (const one of [dispatcher, byOptions]) {
+      await expect(one.dispatch(message(2), ["ann"])).rejects.toMatchObject({
+        code: "redis_failed", message: expect.stringContaining("READONLY") as string,
+      });
+      expect(await one.dispatch(message(3), ["ann"])).toEqual({ inboxes: 1 });
+    }
+    const [stored, again] = [await next.client.hget("undelivered_messages_api", "ann"), '{"op":0,"d":{"n":3},"t":"COUNT"}'];
+    expect(stored).toBe(`[${again},${again}]`);
+    await Promise.all([dispatcher.close(), byOptions.close()]);
+    await address.close();
+    await Promise.all([old.stop(), next.stop()]);
   });
 
   test("reports the error that Redis returns", async () => {

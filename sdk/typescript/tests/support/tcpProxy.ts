@@ -9,15 +9,17 @@ export class TcpProxy {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   #isStopped = false;
+  #target: number;
 
-  private constructor(server: Server) {
+  private constructor(server: Server, target: number) {
     this.#server = server;
+    this.#target = target;
   }
 
   static async to(port: number): Promise<TcpProxy> {
     const server = createServer();
-    const cable = new TcpProxy(server);
-    server.on("connection", (near) => cable.#join(near, connect(port, "127.0.0.1")));
+    const cable = new TcpProxy(server, port);
+    server.on("connection", (near) => cable.#join(near, connect(cable.#target, "127.0.0.1")));
     server.listen(0, "127.0.0.1");
     await once(server, "listening");
     return cable;
@@ -25,6 +27,11 @@ export class TcpProxy {
 
   get port(): number {
     return (this.#server.address() as AddressInfo).port;
+  }
+
+  /** Forwards new connections to another port. */
+  redirect(port: number): void {
+    this.#target = port;
   }
 
   /** Stops forwarding on the existing connections, without closing them. */
