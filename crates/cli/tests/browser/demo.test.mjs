@@ -128,6 +128,30 @@ describe("the demo page", () => {
     assert.equal(await ada.frames.getByRole("listitem").count(), 0);
   });
 
+  test("people and rooms that are called like members of every object are like any others", LIMITS, async () => {
+    const names = [[room, "__proto__", "constructor"], ["__proto__", "hasOwnProperty", "toString"]];
+    for (const [named, first, second] of names) {
+      room = named;
+      const [ada, bob] = [await open(first), await open(second)];
+      await ada.person(second).waitFor();
+      await bob.person(first).waitFor();
+      await ada.page.getByText("2 here").waitFor();
+      const seen = bob.typing.getByText(`${first} is typing`).waitFor();
+      await Promise.all([seen, ada.messageField.pressSequentially("Hm")]);
+      await ada.messageField.press("Enter");
+      await bob.line("Hm").waitFor();
+      await bob.say("Hm yes");
+      await ada.line("Hm yes").waitFor();
+      assert.deepEqual(await ada.speakers(), ["You", second]);
+      assert.deepEqual(await bob.speakers(), [first, "You"]);
+      await bob.rename("valueOf");
+      await ada.messages.getByText(`${second} is now valueOf`).waitFor();
+      await bob.page.close();
+      await ada.person("valueOf").waitFor({ state: "detached" });
+      await ada.page.close();
+    }
+  });
+
   test("a message with HTML is shown as text", LIMITS, async () => {
     const html = `<img src=x onerror="document.title='broken in'"><script>alert(1)</script>`;
     const [ada, bob] = [await open("Ada"), await open("<b>Bob</b>")];
