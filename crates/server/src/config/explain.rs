@@ -121,7 +121,7 @@ fn plain_type(expected: &str) -> &str {
     match expected {
         "u16" => "a whole number from 0 to 65,535",
         "u32" => "a whole number from 0 to 4,294,967,295",
-        "u64" | "usize" => "a whole number that is not negative",
+        "u64" | "usize" => "a whole number from 0 to 9,223,372,036,854,775,807",
         "a boolean" | "bool" => "true or false",
         "a string" | "string" | "path string" => "a string",
         "a sequence" => "a list, such as [\"a\", \"b\"]",
