@@ -13,6 +13,7 @@ const ENTRIES = {
   dispatch: "export { Dispatch, DISPATCH_EVENT } from './dist/dispatch.js'",
   mesa: "export { Client, Message } from './dist/mesa.js'",
   react: "export * from './dist/react.js'",
+  devtools: "import './dist/devtools.js'",
 };
 
 const readme = await readFile("README.md", "utf8");

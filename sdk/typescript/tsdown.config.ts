@@ -9,6 +9,8 @@ export default defineConfig({
     mesa: "src/mesa/index.ts",
     react: "src/react/index.ts",
     server: "src/server/index.ts",
+    devtools: "src/devtools/index.ts",
+    "devtools-mount": "src/devtools/mount.ts",
   },
   format: ["esm", "cjs"],
   platform: "neutral",

@@ -249,7 +249,7 @@ test.each([["5.9", TSC_5], ["7", TSC_7]])("TypeScript %s explains mistakes, and 
 });
 
 test.each([
-  ["import './dist/client.js'; import './dist/dispatch.js'; import './dist/mesa.js'", 10],
+  ["import './dist/client.js'; import './dist/dispatch.js'; import './dist/mesa.js'; import './dist/devtools-mount.js'", 10],
   ["export { DISPATCH_EVENT } from './dist/dispatch.js'", 700],
   ["export { ConnectFailedError } from './dist/client.js'", 700],
 ])("bundles only the imported code: %s", async (contents, bytesMax) => {
@@ -258,4 +258,24 @@ test.each([
     bundle: true, minify: true, format: "esm", write: false, logLevel: "silent",
   });
   expect(outputFiles[0]?.contents.length).toBeLessThan(bytesMax);
+});
+
+test("a bundle has the devtools only if it imports them", async () => {
+  const bundle = async (contents: string) => {
+    const stdin = { contents, resolveDir: process.cwd() };
+    const { outputFiles } = await build({ stdin, bundle: true, minify: true, format: "esm", write: false, external: ["react", "ioredis", "node:crypto"] });
+    return outputFiles[0]?.text ?? "";
+  };
+  for (const entry of ["client", "dispatch", "mesa", "react", "server"]) {
+    expect(await bundle(`export * from "./dist/${entry}.js"`), entry).not.toContain("Filter frames");
+  }
+  // An import without names is for its effect.
+  expect(await bundle('import "./dist/devtools.js"')).toContain("Filter frames");
+});
+
+test("the devtools can be imported where there is no page", () => {
+  packed.write("devtools.mjs", 'import "switchboard-sdk/devtools"; import { mount } from "switchboard-sdk/devtools/mount"; console.log(typeof mount);');
+  expect(run("node", "devtools.mjs")).toBe("function\n");
+  packed.write("devtools.cjs", 'require("switchboard-sdk/devtools"); console.log(typeof require("switchboard-sdk/devtools/mount").mount);');
+  expect(run("node", "devtools.cjs")).toBe("function\n");
 });

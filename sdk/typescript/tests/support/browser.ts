@@ -20,6 +20,9 @@ export const PAGE_SCRIPT = `
   export { Client, Message } from "./src/mesa/index.ts";
 `;
 
+/** As strict as a page can be that uses this package. */
+const CONTENT_SECURITY_POLICY = "default-src 'none'; script-src 'self'; img-src data:; connect-src *";
+
 export class TestBrowser {
   readonly #uncaughtErrors: string[] = [];
 
@@ -28,15 +31,22 @@ export class TestBrowser {
     readonly server: Server,
   ) {}
 
-  static async launch(): Promise<TestBrowser> {
+  /** `pageScript` is the module of the page; its exports become `window.sdk`. */
+  static async launch(pageScript = PAGE_SCRIPT): Promise<TestBrowser> {
     const { outputFiles } = await build({
-      stdin: { contents: PAGE_SCRIPT, resolveDir: process.cwd(), loader: "ts" },
+      stdin: { contents: pageScript, resolveDir: process.cwd(), loader: "ts" },
       bundle: true, format: "iife", globalName: "sdk", minify: true, write: false,
     });
     const script = outputFiles[0]?.text ?? "";
-    const server = createServer((_, response) => {
+    const server = createServer(({ url }, response) => {
+      if (url === "/sdk.js") {
+        response.setHeader("content-type", "text/javascript");
+        response.end(script);
+        return;
+      }
       response.setHeader("content-type", "text/html");
-      response.end(`<!doctype html><link rel="icon" href="data:,"><script>${script}</script>`);
+      response.setHeader("content-security-policy", CONTENT_SECURITY_POLICY);
+      response.end(`<!doctype html><link rel="icon" href="data:,"><script src="/sdk.js"></script>`);
     });
     server.listen(0, "127.0.0.1");
     await once(server, "listening");
