@@ -43,6 +43,14 @@ impl SocketId {
         SocketId(Uuid::from_bytes(bytes))
     }
 
+    /// Bytes of the id's [text](Self::to_text).
+    pub const TEXT_LEN: usize = 36;
+
+    /// Writes the id as text, without an allocation.
+    pub fn to_text<'a>(&self, buffer: &'a mut [u8; SocketId::TEXT_LEN]) -> &'a str {
+        self.0.hyphenated().encode_lower(buffer)
+    }
+
     /// Evenly distributed bits of the id, to choose a stripe without hashing.
     pub fn spread(&self) -> u64 {
         self.0.as_u64_pair().1
