@@ -29,7 +29,7 @@ async fn dispatch(socket: Socket, Data(to): Data<InRoom>, data: Payload) -> Resu
 
 /// Accepts the user id as the token.
 async fn verify(token: String) -> Result<Identity, switchboard::NameError> {
-    Ok(Identity { user: UserId::new(&token)?, expires: None, profile: None })
+    Ok(Identity::new(UserId::new(&token)?))
 }
 
 #[tokio::main]

@@ -1,9 +1,10 @@
 //! The claims of a token: times, issuer, audience, user (RFC 7519, 4.1).
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
-use switchboard::{Identity, Payload, UserId};
+use switchboard::{Identity, Payload, Rights, UserId};
 
 use crate::error::TokenError;
 
@@ -38,7 +39,8 @@ impl Rules {
         let (user, profile) = self.user(claims)?;
         // Only with an endless leeway the time is beyond the range of the clock.
         let expires = end.and_then(|end| UNIX_EPOCH.checked_add(end));
-        Ok(Identity { user, expires, profile })
+        let rights = rights(claims)?.map(Arc::new);
+        Ok(Identity { user, expires, profile, rights })
     }
 
     fn check_issuer(&self, claims: &Map<String, Value>) -> Result<(), TokenError> {
@@ -77,6 +79,15 @@ impl Rules {
     }
 }
 
+/// The rights in the claim `can`, which maps patterns to letters. `None` without this claim.
+fn rights(claims: &Map<String, Value>) -> Result<Option<Rights>, TokenError> {
+    let Some(can) = claims.get("can") else { return Ok(None) };
+    let patterns = can.as_object().ok_or(TokenError::Claim("can"))?.iter();
+    let pairs: Option<Vec<(&str, &str)>> =
+        patterns.map(|(pattern, letters)| Some((pattern.as_str(), letters.as_str()?))).collect();
+    Ok(Some(Rights::new(pairs.ok_or(TokenError::Claim("can"))?)?))
+}
+
 /// A time in seconds since 1970, which may have a fraction.
 fn time(claims: &Map<String, Value>, name: &'static str) -> Result<Option<Duration>, TokenError> {
     let Some(claim) = claims.get(name) else { return Ok(None) };
@@ -103,6 +114,8 @@ fn user_id(claim: &Value) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use switchboard::{Resource, Right};
+
     use super::*;
 
     fn check(claims: Value, at_ms: u64, leeway_ms: u64) -> Result<Option<SystemTime>, TokenError> {
@@ -161,6 +174,26 @@ mod tests {
                 );
             }
             assert!(check(json!({ name: TIME_MAX_S }), 253_402_300_798_000, 2000).is_ok());
+        }
+    }
+
+    #[test]
+    fn the_claim_can_gives_rights_and_an_invalid_one_refuses_the_token() {
+        let rights = |can: Value| {
+            let claims = json!({ "can": can });
+            super::rights(claims.as_object().unwrap())
+        };
+        let some = rights(json!({ "#chat-*": "js", "user:*": "s" })).unwrap().unwrap();
+        assert!(some.allow(Right::Join, Resource::Room("chat-1")));
+        assert!(!some.allow(Right::Join, Resource::Room("news")));
+        assert!(rights(json!({})).unwrap().is_some(), "no rights of its own is a claim, too");
+        assert!(super::rights(&Map::new()).unwrap().is_none());
+        for invalid in [json!(null), json!("*"), json!(["#a"]), json!({ "#a": ["j"] }), json!({ "#a": 1 })] {
+            assert!(matches!(rights(invalid.clone()), Err(TokenError::Claim("can"))), "{invalid}");
+        }
+        for invalid in [json!({ "a": "j" }), json!({ "#a": "x" }), json!({ "#a*b": "j" })] {
+            let error = rights(invalid.clone()).unwrap_err();
+            assert_eq!(error.reason(), "claim", "{invalid}");
         }
     }
 

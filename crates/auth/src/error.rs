@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use switchboard::{IdentifyError, NameError};
+use switchboard::{IdentifyError, NameError, RightsError};
 
 use crate::secret::SECRET_BYTES_MIN;
 
@@ -44,6 +44,9 @@ pub enum TokenError {
     /// The user id is too long.
     #[error("user id is invalid")]
     User(#[from] NameError),
+    /// The claim `can` contains no valid rights.
+    #[error("claim `can` is not valid")]
+    Rights(#[from] RightsError),
     /// The keys do not hold for the project of the socket.
     #[error("no key for this project accepts the token")]
     Project,
@@ -58,7 +61,7 @@ impl TokenError {
         match self {
             TokenError::Malformed => "malformed",
             TokenError::Header(_) => "header",
-            TokenError::Claim(_) => "claim",
+            TokenError::Claim(_) | TokenError::Rights(_) => "claim",
             TokenError::Algorithm => "algorithm",
             TokenError::Signature => "signature",
             TokenError::Expired => "expired",

@@ -38,7 +38,7 @@ pub(crate) enum Command {
     /// Run the server.
     Serve(Settings),
     /// Run the server with the demo application and its pages.
-    Demo(Settings),
+    Demo(Demo),
     /// Check the settings, and print the effective ones as TOML.
     Check(Settings),
     /// Send one event to a server, as a client.
@@ -96,6 +96,16 @@ pub(crate) struct Health {
     /// Longest time until the answer: a number and s, m, h or d.
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = lifetime)]
     pub(crate) timeout: Duration,
+    #[command(flatten)]
+    pub(crate) settings: Settings,
+}
+
+/// Arguments of `demo`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Demo {
+    /// Listen also on an address that other machines can reach. They may do everything.
+    #[arg(long)]
+    pub(crate) public: bool,
     #[command(flatten)]
     pub(crate) settings: Settings,
 }

@@ -16,14 +16,14 @@ mod token;
 
 use switchboard_server::Mode;
 
-use crate::args::{Args, Command};
+use crate::args::{Args, Command, Demo};
 use crate::output::Failure;
 
 /// Runs the command of the command line.
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
-    match args.command.unwrap_or(Command::Demo(args.settings)) {
-        Command::Serve(settings) => serve::run(settings.sources(), Mode::Serve).await,
-        Command::Demo(settings) => serve::run(settings.sources(), Mode::Demo).await,
+    match args.command.unwrap_or(Command::Demo(Demo { public: false, settings: args.settings })) {
+        Command::Serve(settings) => serve::run(settings.sources(), Mode::Serve, false).await,
+        Command::Demo(demo) => serve::run(demo.settings.sources(), Mode::Demo, demo.public).await,
         Command::Check(settings) => check::run(&settings.sources()),
         Command::Emit(emit) => emit::run(&emit).await.map_err(Failure::Run),
         Command::Dispatch(dispatch) => dispatch::run(&dispatch).await,

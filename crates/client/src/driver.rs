@@ -15,6 +15,7 @@ use crate::endpoint::{Endpoint, Socket};
 use crate::error::ConnectError;
 use crate::options::Options;
 use crate::reader::Reader;
+use crate::renewal::Renewal;
 use crate::shared::{Command, Disconnect, Shared};
 
 /// Commands that wait for the task. When the channel is full, `emit` waits.
@@ -30,21 +31,26 @@ pub(crate) async fn start(
     closing: watch::Receiver<bool>,
 ) -> Result<(Arc<Shared>, mpsc::Sender<Command>), ConnectError> {
     let endpoint = Arc::new(Endpoint::new(address, &options)?);
-    let socket = endpoint.connect(&options).await?;
+    let connected = endpoint.connect(&options).await?;
     let shared = Shared::connected(options);
     let (sender, commands) = mpsc::channel(COMMANDS_MAX);
     let reader = Reader::new(shared.clone(), sender.downgrade());
-    let driver = Driver { endpoint, shared: shared.clone(), commands, reader, unreported: None };
+    let renewal = Renewal { shared: shared.clone(), commands: sender.downgrade() };
+    let driver = Driver { endpoint, shared: shared.clone(), commands, reader, renewal, unreported: None };
     #[expect(clippy::disallowed_methods, reason = "the one task of a client; it ends with the last clone")]
-    tokio::spawn(driver.run(socket, closing));
+    tokio::spawn(driver.run(connected, closing));
     Ok((shared, sender))
 }
+
+/// A connection, and the token of its handshake.
+type Connected = (Socket, Option<String>);
 
 struct Driver {
     endpoint: Arc<Endpoint>,
     shared: Arc<Shared>,
     commands: mpsc::Receiver<Command>,
     reader: Reader,
+    renewal: Renewal,
     /// The end of the connection as far as it is known. `None` without a connection, or after `@disconnect`.
     unreported: Option<Disconnect>,
 }
@@ -52,10 +58,10 @@ struct Driver {
 impl Driver {
     /// Runs until the program closes the client or the connection is lost for good. The close time-out ends it
     /// in any state, so a server that does not read cannot keep it open.
-    async fn run(mut self, socket: Socket, closing: watch::Receiver<bool>) {
+    async fn run(mut self, connected: Connected, closing: watch::Receiver<bool>) {
         let timeout = self.shared.options.close_timeout;
         let timed_out = tokio::select! {
-            () = self.drive(socket) => false,
+            () = self.drive(connected) => false,
             () = close_timeout(closing, timeout) => true,
         };
         self.shared.disconnect(true);
@@ -64,10 +70,10 @@ impl Driver {
         }
     }
 
-    async fn drive(&mut self, mut socket: Socket) {
+    async fn drive(&mut self, (mut socket, mut token): Connected) {
         self.unreported = Some(Disconnect::ABNORMAL);
         loop {
-            let disconnect = self.exchange(&mut socket).await;
+            let disconnect = self.exchange(&mut socket, token.take()).await;
             let is_last = matches!(disconnect, Disconnect::Closed) || !self.shared.options.reconnect;
             self.shared.disconnect(is_last);
             self.finish(&mut socket, disconnect).await;
@@ -76,7 +82,7 @@ impl Driver {
                 return;
             }
             let Some((next, attempt)) = self.reconnect().await else { return };
-            socket = next;
+            (socket, token) = next;
             self.unreported = Some(Disconnect::ABNORMAL);
             if !self.send_queued(&mut socket).await {
                 continue;
@@ -102,12 +108,13 @@ impl Driver {
 
     /// Sends and receives concurrently until the connection ends. Neither direction waits for the other, because
     /// a server that writes before it reads would block both.
-    async fn exchange(&mut self, socket: &mut Socket) -> Disconnect {
+    async fn exchange(&mut self, socket: &mut Socket, token: Option<String>) -> Disconnect {
         let overhead = socket.get_ref().overhead();
         let (mut sink, mut stream) = socket.split();
         tokio::select! {
             disconnect = send(&mut self.commands, &mut sink) => disconnect,
             disconnect = self.reader.read(&mut stream, &overhead) => disconnect,
+            never = self.renewal.run(token) => match never {},
         }
     }
 
@@ -138,7 +145,7 @@ impl Driver {
     }
 
     /// Tries until a connection opens. Returns `None` after the last try, or when the program closes the client.
-    async fn reconnect(&mut self) -> Option<(Socket, u32)> {
+    async fn reconnect(&mut self) -> Option<(Connected, u32)> {
         let shared = self.shared.clone();
         let options = &shared.options;
         for attempt in 0..options.max_retries {
@@ -151,7 +158,7 @@ impl Driver {
             };
             tokio::select! {
                 connected = next => match connected {
-                    Ok(socket) => return Some((socket, attempt + 1)),
+                    Ok(connected) => return Some((connected, attempt + 1)),
                     Err(error) => {
                         shared.report(&format!("reconnect {} failed: {}", attempt + 1, with_causes(&error)));
                     }

@@ -1,6 +1,6 @@
 //! The server's address, and opening a connection to it.
 
-use http::{HeaderName, HeaderValue, Uri};
+use http::{HeaderName, HeaderValue, Uri, header};
 use tokio::net::TcpStream;
 use tokio_websockets::{ClientBuilder, Connector, Error, Limits, MaybeTlsStream, WebSocketStream};
 
@@ -8,6 +8,7 @@ use crate::error::ConnectError;
 use crate::meter::Metered;
 use crate::options::Options;
 use crate::tls;
+use crate::token::TokenSource;
 
 pub(crate) type Socket = WebSocketStream<Metered<MaybeTlsStream<TcpStream>>>;
 
@@ -28,7 +29,8 @@ impl Endpoint {
         Ok(Endpoint { uri, connector })
     }
 
-    pub(crate) async fn connect(&self, options: &Options) -> Result<Socket, ConnectError> {
+    /// Opens a connection. Returns it with the token of its handshake.
+    pub(crate) async fn connect(&self, options: &Options) -> Result<(Socket, Option<String>), ConnectError> {
         let limits = Limits::default().max_payload_len(Some(options.message_bytes_max));
         let mut builder = ClientBuilder::from_uri(self.uri.clone()).limits(limits);
         for (name, value) in &options.headers {
@@ -40,6 +42,15 @@ impl Endpoint {
             builder = builder.add_header(header.0, header.1).map_err(|_| invalid())?;
         }
         let timeout = options.connect_timeout;
+        let token = match &options.token {
+            Some(source) => Some(tokio::time::timeout(timeout, next_token(source)).await),
+            None => None,
+        };
+        let token = token.transpose().map_err(|_| ConnectError::Timeout(timeout))?.transpose()?;
+        if let Some((_, header)) = &token {
+            let added = builder.add_header(header::AUTHORIZATION, header.clone());
+            builder = added.map_err(|error| ConnectError::Token(error.into()))?;
+        }
         let connecting = async {
             let stream = Metered::new(self.open().await?, options.message_bytes_max);
             builder.connect_on(stream).await
@@ -47,7 +58,7 @@ impl Endpoint {
         let connected = tokio::time::timeout(timeout, connecting).await;
         let (socket, _) =
             connected.map_err(|_| ConnectError::Timeout(timeout))?.map_err(tls::connect_error)?;
-        Ok(socket)
+        Ok((socket, token.map(|(token, _)| token)))
     }
 
     /// Opens a TCP connection to the host, with TLS for `wss`.
@@ -58,4 +69,13 @@ impl Endpoint {
         let stream = TcpStream::connect((host, self.uri.port_u16().unwrap_or(default_port))).await?;
         self.connector.wrap(host, stream).await
     }
+}
+
+/// The next token, and the header with it.
+async fn next_token(source: &TokenSource) -> Result<(String, HeaderValue), ConnectError> {
+    let token = source.next().await.map_err(ConnectError::Token)?;
+    let mut header = HeaderValue::try_from(format!("Bearer {token}"))
+        .map_err(|error| ConnectError::Token(error.into()))?;
+    header.set_sensitive(true);
+    Ok((token, header))
 }

@@ -24,6 +24,9 @@ pub enum ConnectError {
     /// A header of the options has an invalid name or value.
     #[error("header `{0}` is invalid")]
     Header(String),
+    /// The token source of the options failed, or its token cannot be sent in a header.
+    #[error("no token")]
+    Token(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The connection was not open within the connect time-out.
     #[error("no connection within {0:?}")]
     Timeout(Duration),

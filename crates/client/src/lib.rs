@@ -29,8 +29,10 @@ mod meter;
 mod options;
 mod pending;
 mod reader;
+mod renewal;
 mod shared;
 mod tls;
+mod token;
 
 pub use client::{Client, Namespace};
 pub use error::{ConnectError, EmitError, NO_HANDLER, RequestError};

@@ -1,6 +1,10 @@
 //! The options of a client.
 
+use std::error::Error;
+use std::future::Future;
 use std::time::Duration;
+
+use crate::token::TokenSource;
 
 /// Options of a [`Client`](crate::Client), each with its default.
 #[derive(Debug, Clone)]
@@ -15,6 +19,7 @@ pub struct Options {
     pub(crate) queue_bytes_max: usize,
     pub(crate) message_bytes_max: usize,
     pub(crate) headers: Vec<(String, String)>,
+    pub(crate) token: Option<TokenSource>,
     #[cfg(feature = "tls")]
     pub(crate) root_certificates: Vec<Vec<u8>>,
 }
@@ -32,6 +37,7 @@ impl Default for Options {
             queue_bytes_max: 0,
             message_bytes_max: 64 * 1024 * 1024,
             headers: Vec::new(),
+            token: None,
             #[cfg(feature = "tls")]
             root_certificates: Vec::new(),
         }
@@ -100,6 +106,28 @@ impl Options {
     /// Adds a header to the handshake, such as `authorization`. May be called several times.
     pub fn with_header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// Logs the client in with the tokens that a function returns. It is called for every connection, whose handshake
+    /// has the token in `authorization: Bearer …`, and when four fifths of the lifetime of a JSON Web Token have passed:
+    /// the next one replaces it on the open connection, by `@identify`. If the function fails, the connect fails, or the
+    /// error goes to `@error` and the function is called again after 30 s.
+    ///
+    /// ```
+    /// use switchboard_client::Options;
+    ///
+    /// async fn fetch_token() -> Result<String, std::io::Error> {
+    ///     Ok("from the login service".into())
+    /// }
+    /// let options = Options::default().with_reconnect(true).with_token_source(fetch_token);
+    /// ```
+    pub fn with_token_source<Fut, E>(mut self, source: impl Fn() -> Fut + Send + Sync + 'static) -> Self
+    where
+        Fut: Future<Output = Result<String, E>> + Send + 'static,
+        E: Into<Box<dyn Error + Send + Sync>>,
+    {
+        self.token = Some(TokenSource::new(source));
         self
     }
 

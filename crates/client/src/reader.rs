@@ -80,6 +80,9 @@ impl Reader {
             Ok(Incoming::Unroutable { shown, .. }) => {
                 self.shared.report(&format!("received an event with an invalid name: {shown}"));
             }
+            Ok(Incoming::Identify { .. }) => {
+                self.shared.report("received an event that only clients send: @identify");
+            }
             Err(error) => self.shared.report(&with_causes(&error)),
         }
     }

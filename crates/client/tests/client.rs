@@ -528,3 +528,59 @@ async fn close_ends_after_its_timeout_if_the_server_sends_no_close_frame() {
     assert_eq!(disconnects.try_recv().unwrap()["code"], 1006);
     assert_eq!(next(&mut read).await, true);
 }
+
+/// A JSON Web Token that is not signed: the test's verifier reads the user only.
+fn token(user: &str, seconds: u64) -> String {
+    use base64::Engine;
+    let encode = |text: &str| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(text);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    format!("{}.{}.x", encode("{}"), encode(&json!({ "sub": user, "exp": now + seconds }).to_string()))
+}
+
+async fn verify(token: String) -> Result<switchboard::Identity, String> {
+    use base64::Engine;
+    let claims = token.split('.').nth(1).ok_or("no token")?;
+    let claims =
+        base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(claims).map_err(|e| e.to_string())?;
+    let claims: Value = serde_json::from_slice(&claims).map_err(|e| e.to_string())?;
+    let user =
+        switchboard::UserId::new(claims["sub"].as_str().ok_or("no user")?).map_err(|e| e.to_string())?;
+    Ok(switchboard::Identity::new(user))
+}
+
+#[tokio::test]
+async fn a_token_logs_the_client_in_and_is_replaced_on_the_open_connection_before_it_expires() {
+    let whoami = async |socket: switchboard::Socket| Reply(socket.user().map(|user| user.to_string()));
+    let (sender, mut logins) = mpsc::channel(10);
+    let hook = move |request: Request| {
+        let sender = sender.clone();
+        async move { sender.try_send(request.data::<Value>().unwrap()["user"].clone()).unwrap() }
+    };
+    let url = start(App::new().on("/whoami", whoami).on("@authenticated", hook).with_verifier(verify)).await;
+    let calls = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let source = {
+        let calls = calls.clone();
+        move || {
+            let number = calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
+            // The second one does not expire soon.
+            async move { Ok::<_, String>(token(&format!("user-{number}"), if number == 1 { 2 } else { 3600 })) }
+        }
+    };
+    let client = Client::connect_with(&url, Options::default().with_token_source(source)).await.unwrap();
+    assert_eq!(client.request::<String>("/whoami", &()).await.unwrap(), "user-1");
+    assert_eq!(next(&mut logins).await, "user-1");
+    assert_eq!(next(&mut logins).await, "user-2", "on the same connection");
+    assert_eq!(client.request::<String>("/whoami", &()).await.unwrap(), "user-2");
+    assert_eq!(calls.load(std::sync::atomic::Ordering::Relaxed), 2);
+}
+
+#[tokio::test]
+async fn a_token_source_that_fails_or_gives_no_header_fails_the_connect() {
+    let url = start(App::new()).await;
+    let options = Options::default().with_token_source(async || Err::<String, _>("no login"));
+    let error = Client::connect_with(&url, options).await.err();
+    assert!(matches!(error, Some(ConnectError::Token(_))), "{error:?}");
+    let options = Options::default().with_token_source(async || Ok::<_, String>("a\nb".into()));
+    let error = Client::connect_with(&url, options).await.err();
+    assert!(matches!(error, Some(ConnectError::Token(_))), "{error:?}");
+}

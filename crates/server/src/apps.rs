@@ -6,6 +6,8 @@ mod relay;
 
 use switchboard::App;
 
+use crate::config::{Access, Config};
+
 /// The application that runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
@@ -21,6 +23,14 @@ impl Mode {
         match self {
             Mode::Serve => "serve",
             Mode::Demo => "demo",
+        }
+    }
+
+    /// The settings with which the application runs: the demo is open, unless the settings say otherwise.
+    pub(crate) fn adapt(self, config: Config) -> Config {
+        match self {
+            Mode::Serve => config,
+            Mode::Demo => Config { access: config.access.or(Some(Access::Open)), ..config },
         }
     }
 

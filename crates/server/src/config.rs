@@ -3,6 +3,7 @@
 //! Each section is a file with its defaults and its checks. The doc comments of the fields are also the
 //! text of `docs/reference/settings.md`.
 
+mod access;
 mod api;
 mod auth;
 mod clients;
@@ -13,7 +14,9 @@ mod error;
 mod explain;
 mod file;
 mod flag;
+mod hosts;
 mod inbox;
+mod internal;
 mod issuer;
 mod koji;
 mod listeners;
@@ -35,20 +38,23 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use switchboard::{Limits, Protocol};
+use switchboard::{AcceptOptions, Limits, Protocol};
 use switchboard_redis::{Options, ReportOptions};
 
+pub use access::Access;
+pub(crate) use access::ProjectRights;
 pub use api::Api;
 pub use auth::Auth;
 pub use clients::{Clients, ForwardedHeader};
 pub use emit::{Emit, EmitReports};
 pub use error::{ConfigError, InvalidSetting};
 pub use inbox::Inbox;
+pub use internal::Internal;
 pub use issuer::Issuer;
 pub use koji::{Koji, KojiReports};
 pub use mesa::{Mesa, MesaAuthentication, MesaHeartbeat, MesaPortal, MesaReconnect, MesaSync};
 pub use page::{Page, PageVisitors};
-pub use process::{Internal, Log, LogFormat, Stop};
+pub use process::{Log, LogFormat, Stop};
 pub(crate) use projects::SharedRules;
 pub use projects::{Limit, ProjectSettings, Projects};
 pub use redis::{Addresses, Node, Redis, RedisMode};
@@ -57,6 +63,7 @@ pub use secret::{Secret, Secrets};
 pub(crate) use sources::Origin;
 pub use sources::Sources;
 
+use access::Exposure;
 use no_effect::NoEffect;
 use reports::ReportedClients;
 use sources::Merged;
@@ -73,6 +80,12 @@ const HEADER_BYTES_MIN: usize = 1024;
 pub struct Config {
     /// Address for clients of all protocols; port 0 takes a free one. Default `127.0.0.1:3000`.
     pub listen: SocketAddr,
+    /// `open`: a client may do everything, unless its token has the claim `can` or the project has rights in
+    /// `projects.…can`. `tokens`: a client may do only what these allow. Default: `open` if only this machine can
+    /// connect. If `listen` or `mesa.listen` is another than a loopback address, or there are `clients.trusted_proxies`:
+    /// `tokens`, and the server starts only with a key in `auth` or with rights in `projects`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub access: Option<Access>,
     /// Health checks and metrics.
     pub internal: Internal,
     /// Client connections.
@@ -127,6 +140,11 @@ impl Loaded {
         &self.merged.foreign_variables
     }
 
+    /// Checks that clients of other machines are not let in by accident.
+    pub fn check_access(&self) -> Result<(), ConfigError> {
+        self.config.exposure().check().map_err(|invalid| self.merged.locate(invalid).into())
+    }
+
     /// Checks the folders of the files that the server creates. Together with loading, this is all that the
     /// server checks before it opens sockets and files.
     pub fn check_files(&self) -> Result<(), ConfigError> {
@@ -140,6 +158,7 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 3000)),
+            access: None,
             internal: Internal::default(),
             clients: Clients::default(),
             limits: Limits::default(),
@@ -195,6 +214,7 @@ impl Config {
             return Err(InvalidSetting::new("limits.header_bytes_max", problem));
         }
         self.check_listeners()?;
+        self.internal.check()?;
         self.log.check()?;
         self.clients.check()?;
         self.api.check()?;
@@ -234,6 +254,7 @@ impl Config {
             [
                 (!self.limits.enabled).then(limits),
                 self.api.no_effect(),
+                self.internal.no_effect(),
                 self.emit.no_effect(),
                 self.koji.no_effect(),
                 self.inbox.no_effect(!self.redis.url.is_empty()),
@@ -268,9 +289,41 @@ impl Config {
         Ok(options.map(|options| Options { emit, mesa, inbox, reports, ..options }))
     }
 
+    /// Which clients may connect, as an option of the framework.
+    pub(crate) fn accept_options(&self) -> AcceptOptions {
+        self.clients.options(self.auth.cookie.as_deref())
+    }
+
+    fn exposure(&self) -> Exposure<'_> {
+        let mesa = self.mesa.enabled.then_some(("mesa.listen", self.mesa.listen));
+        Exposure {
+            access: self.access,
+            listeners: [("listen", self.listen)].into_iter().chain(mesa).collect(),
+            has_proxies: !self.clients.trusted_proxies.is_empty(),
+            has_keys: self.auth.has_keys(),
+            projects: &self.projects,
+        }
+    }
+
+    /// The setting `access`, or its default.
+    pub(crate) fn effective_access(&self) -> Access {
+        self.exposure().access()
+    }
+
+    /// Returns true if rights are set for a project.
+    pub(crate) fn has_rights(&self) -> bool {
+        self.projects.has_rights()
+    }
+
+    /// The rule of what clients may do; `None` if every client may do everything.
+    pub(crate) fn access_rule(&self) -> Option<ProjectRights> {
+        ProjectRights::new(&self.projects, self.effective_access())
+    }
+
     /// These settings with those of `loaded` that can be applied to a running server.
     pub(crate) fn reloaded(&self, loaded: &Config) -> Config {
         let mut next = self.clone();
+        next.access = loaded.access;
         next.limits = loaded.limits.clone();
         next.limits.heartbeat_interval = self.limits.heartbeat_interval;
         next.clients = loaded.clients.clone();

@@ -4,6 +4,7 @@ mod app;
 mod banner;
 mod error;
 mod file_size_signal;
+mod host_check;
 mod lifecycle;
 mod listeners;
 mod open_files;
@@ -41,17 +42,23 @@ pub struct Server {
     mode: Mode,
     log: Option<LogControl>,
     version: Version,
+    is_public: bool,
 }
 
 impl Server {
     /// A server with settings that were loaded from `sources`.
     pub fn new(sources: Sources, loaded: Loaded, mode: Mode) -> Self {
-        Server { sources, loaded, mode, log: None, version: Version::default() }
+        Server { sources, loaded, mode, log: None, version: Version::default(), is_public: false }
     }
 
     /// Sets the version that the log shows. Default: the number of this crate, with an unknown commit.
     pub fn with_version(self, version: Version) -> Self {
         Server { version, ..self }
+    }
+
+    /// Lets the demo listen to other machines.
+    pub fn with_public_demo(self, is_public: bool) -> Self {
+        Server { is_public, ..self }
     }
 
     /// Lets a reload of the settings change the filter of the log.
@@ -62,6 +69,7 @@ impl Server {
     /// Runs until SIGTERM or SIGINT; a second signal ends the process at once. SIGHUP reads the settings
     /// again. `ready` is called with the banner when clients can connect.
     pub async fn run(self, ready: impl FnOnce(&str)) -> Result<(), RunError> {
+        self.check_access()?;
         self.loaded.check_files()?;
         let lifecycle = Arc::new(Lifecycle::begin(self.version));
         let open_files_max = open_files::raise_limit();
@@ -77,6 +85,17 @@ impl Server {
         tokio::select! {
             ended = running => ended.inspect(|()| lifecycle.log_stop()),
             never = metrics::upkeep(&prometheus) => match never {},
+        }
+    }
+
+    /// The demo lets everybody do everything, so it listens to other machines only if that is wanted.
+    fn check_access(&self) -> Result<(), RunError> {
+        match self.mode {
+            Mode::Serve => Ok(self.loaded.check_access()?),
+            Mode::Demo if self.is_public || self.loaded.config.listen.ip().to_canonical().is_loopback() => {
+                Ok(())
+            }
+            Mode::Demo => Err(RunError::PublicDemo(self.loaded.config.listen)),
         }
     }
 
@@ -117,6 +136,7 @@ impl Server {
         let Process { lifecycle, open_files_max, prometheus } = process;
         let origin = self.loaded.origin().clone();
         let Server { sources, loaded: Loaded { config, .. }, mode, log, .. } = self;
+        let config = mode.adapt(config);
         let listeners = Listeners::bind(&config)?;
         let rules = SharedRules::new(&config.projects);
         let app = mode.install(app::build(&config, &rules, redis)?);
@@ -124,11 +144,13 @@ impl Server {
         let keys = Arc::new(SharedKeys::new(&config.api));
         let store = redis.map(Redis::idempotency_store);
         let api = api::routes(app.clone(), store, keys.clone(), config.api.body_bytes_max);
+        let api = host_check::guard(api, &config.api.hosts, "api.hosts");
         let pages = match mode {
             Mode::Serve => front::serve(&config, listeners.clients_address(&config)),
             Mode::Demo => assets::demo(),
         };
         let pages = if listeners.internal.is_none() { pages.merge(health.clone()) } else { pages };
+        let health = host_check::guard(health, &config.internal.hosts, "internal.hosts");
         let app = app.with_http(pages);
         let Requests { stop, reload } = signals.watch()?;
         ready(&Banner::new(mode, &config, redis, &listeners).to_string());
@@ -141,7 +163,7 @@ impl Server {
             listeners: bound,
             open_files_max,
         });
-        let reloader = Reloader { sources, config: config.clone(), app: app.clone(), rules, keys, log };
+        let reloader = Reloader { sources, mode, config: config.clone(), app: app.clone(), rules, keys, log };
         let stopping_app = app.clone();
         let stop = async move {
             // Without a signal, the process would never stop.

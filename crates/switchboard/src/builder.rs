@@ -22,7 +22,7 @@ use crate::node::limits::Limits;
 use crate::node::type_map::TypeMap;
 use crate::node::verifier::CurrentVerifier;
 use crate::node::{Node, Settings, Wiring};
-use crate::protocols::{CODEC, add_extensions, on_hub_event};
+use crate::protocols::{CODEC, add_extensions, on_hub_event, on_rights_changed};
 use crate::routing::handler::Handler;
 use crate::routing::middleware::Middleware;
 use crate::routing::plugin::Plugin;
@@ -49,6 +49,7 @@ impl App {
             codec: &CODEC,
             schedule: flushers.clone(),
             on_hub_event,
+            on_rights_changed,
             extensions: add_extensions(TypeMap::default().with(flushers).with(Heartbeats::default())),
         });
         // Present from the start, so that they can be replaced while the app is served.

@@ -58,7 +58,10 @@ pub use net::origin::{Origin, OriginError};
 pub use net::serve_http::serve_http;
 pub use net::stop::Stopping;
 pub use net::upgrade::UpgradeService;
-pub use node::errors::{CommandError, EmitError, MembershipError, NodeError, QueryError, RequestError};
+pub use node::access::rule::{AccessRequest, AccessRule};
+pub use node::errors::{
+    CommandError, EmitError, Forbidden, MembershipError, NodeError, QueryError, RequestError,
+};
 pub use node::info::Info;
 pub use node::limit;
 pub use node::limits::Limits;
@@ -86,6 +89,7 @@ pub use switchboard_backplane::{
 };
 pub use switchboard_event::{
     Audience, AudienceError, Event, IntoAudience, MessageNumber, Name, NameError, NodeId, Payload,
-    PayloadError, ProjectId, Protocol, RoomName, ShardName, SocketId, TagName, Target, UserId,
+    PayloadError, ProjectId, Protocol, Resource, Right, Rights, RightsError, RoomName, ShardName, SocketId,
+    TagName, Target, UserId,
 };
 pub use switchboard_hub::{Hub, HubStats, Index, JoinError, Scope};

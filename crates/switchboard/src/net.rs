@@ -8,6 +8,7 @@ pub(crate) mod accept;
 mod app;
 pub(crate) mod buffers;
 pub(crate) mod connection;
+pub(crate) mod credential;
 pub(crate) mod flusher;
 pub(crate) mod forwarded;
 pub(crate) mod heartbeat;

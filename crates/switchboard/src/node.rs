@@ -4,6 +4,7 @@
 //! hub. The node does not depend on applications or protocols: higher layers pass it a [`Wiring`] when
 //! they create it, and store their own state in it and in each [`Conn`](conn::Conn).
 
+pub(crate) mod access;
 pub(crate) mod address_table;
 pub(crate) mod calls;
 pub(crate) mod clock;
@@ -40,10 +41,12 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
 use switchboard_backplane::{Bus, Inbox, LocalBus, MemoryStore, Receiver, ReportSink, Store};
-use switchboard_event::Protocol;
+use switchboard_event::{Protocol, Target};
 use switchboard_hub::{Hub, HubConfig, HubEvent, HubLimits, Index, Schedule, Session};
 use switchboard_ws::close::{CloseCode, close_frame};
 
+use crate::node::access::control::AccessControl;
+use crate::node::access::grants::Lost;
 use crate::node::calls::PendingCalls;
 use crate::node::codec::Codec;
 use crate::node::conn::Conn;
@@ -63,6 +66,7 @@ pub(crate) struct Node {
     settings: Mutex<Settings>,
     started: OnceLock<Started>,
     hooks: OnceLock<HookTable>,
+    pub(crate) access: AccessControl,
     pub(crate) tasks: Tasks,
     pub(crate) token_bindings: TokenBindings,
     pub(crate) token_turns: TokenTurns,
@@ -81,6 +85,8 @@ pub(crate) struct Wiring {
     pub(crate) schedule: Arc<dyn Schedule>,
     /// Called for each event of the hub.
     pub(crate) on_hub_event: fn(&Arc<Node>, HubEvent),
+    /// Called when the rights of a client may have changed, with the rooms and tags that it has left.
+    pub(crate) on_rights_changed: fn(&Arc<Node>, &Arc<Session>, &[Target], Lost),
     /// State of higher layers, by type.
     pub(crate) extensions: TypeMap,
 }
@@ -117,6 +123,7 @@ impl Node {
             settings: Mutex::default(),
             started: OnceLock::new(),
             hooks: OnceLock::new(),
+            access: AccessControl::default(),
             tasks: Tasks::default(),
             token_bindings: TokenBindings::default(),
             token_turns: TokenTurns::default(),
@@ -195,6 +202,18 @@ impl Node {
     /// Returns true if a store is configured, which other nodes read as well.
     pub(crate) fn has_shared_store(&self) -> bool {
         self.started().has_shared_store
+    }
+
+    /// All sessions, without starting the node.
+    pub(crate) fn sessions_if_started(&self) -> Vec<Arc<Session>> {
+        self.started.get().map(|started| started.hub.index().all_sessions()).unwrap_or_default()
+    }
+
+    /// Lets the protocol of a client react to a change of its rights.
+    pub(crate) fn rights_changed(&self, session: &Arc<Session>, left: &[Target], reason: Lost) {
+        if let Some(this) = self.this.upgrade() {
+            (self.wiring.on_rights_changed)(&this, session, left, reason);
+        }
     }
 
     pub(crate) fn codec(&self) -> &'static Codec {

@@ -19,17 +19,18 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::Uri;
 use switchboard_backplane::Publication;
-use switchboard_event::{Event, Payload, Protocol, SocketId};
+use switchboard_event::{Event, Payload, Protocol, Target};
 use switchboard_hub::{HubEvent, Session};
 use switchboard_wire::DecodeError;
 
 use crate::api::app::App;
 use crate::api::socket::Socket;
+use crate::node::access::grants::Lost;
 use crate::node::codec::Codec;
 use crate::node::inbox::gap::redeliver_after_gap;
 use crate::node::type_map::TypeMap;
 use crate::node::{Node, incoming};
-use crate::protocols::admission::{AddressError, Admission, AdmissionError};
+use crate::protocols::admission::{AddressError, Admission, AdmissionError, Candidate};
 use crate::protocols::config::ProtocolConfig;
 use crate::protocols::mesa::options::MesaOnly;
 use crate::protocols::received::Received;
@@ -53,10 +54,21 @@ macro_rules! protocols {
                 unreachable!("the last protocol matches every address")
             }
 
-            /// Admits the client.
-            pub(crate) async fn admit(self, app: &App, id: SocketId) -> Result<Admission, AdmissionError> {
+            /// Returns true if a token in the headers logs the client in.
+            pub(crate) fn takes_token_of_headers(&self) -> bool {
                 match self {
-                    $(Handshake::$protocol(handshake) => <$implementation>::admit(app, handshake, id).await),*
+                    $(Handshake::$protocol(handshake) => <$implementation>::takes_token_of_headers(handshake)),*
+                }
+            }
+
+            /// Admits the client.
+            pub(crate) async fn admit(
+                self,
+                app: &App,
+                client: Candidate,
+            ) -> Result<Admission, AdmissionError> {
+                match self {
+                    $(Handshake::$protocol(handshake) => <$implementation>::admit(app, handshake, client).await),*
                 }
             }
         }
@@ -101,6 +113,18 @@ macro_rules! protocols {
         ) -> Result<Received, DecodeError> {
             match socket.session().protocol {
                 $(Protocol::$protocol => <$implementation>::receive(server, socket, frame)),*
+            }
+        }
+
+        /// Reacts to a change of a client's rights, for the node.
+        pub(crate) fn on_rights_changed(
+            node: &Arc<Node>,
+            session: &Arc<Session>,
+            left: &[Target],
+            reason: Lost,
+        ) {
+            match session.protocol {
+                $(Protocol::$protocol => <$implementation>::rights_changed(node, session, left, reason)),*
             }
         }
 
@@ -160,7 +184,7 @@ protocols! {
 impl Handshake {
     /// The handshake of a stream that is connected without an address.
     pub(crate) fn without_address() -> Self {
-        Handshake::Emit(())
+        Handshake::Emit(None)
     }
 }
 

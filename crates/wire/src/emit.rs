@@ -35,6 +35,13 @@ pub enum Incoming {
         /// The peer's correlation id.
         ack: Option<Payload>,
     },
+    /// `@identify`: the peer shows a token.
+    Identify {
+        /// The token; `None` if the data has none.
+        token: Option<String>,
+        /// The peer's correlation id, if it expects an answer.
+        ack: Option<Payload>,
+    },
     /// The reply to a request of this side.
     Reply {
         /// The id of the request.
@@ -55,10 +62,17 @@ pub fn decode(frame: &Bytes) -> Result<Incoming, DecodeError> {
     }
     let event = event.ok_or(DecodeError::MissingField("event"))?;
     let Some(name) = routable(event) else {
+        if text_of(event).as_deref() == Some(IDENTIFY) {
+            let token = data.map(slice).and_then(|data| data.member("token")?.to_text().map(String::from));
+            return Ok(Incoming::Identify { token, ack });
+        }
         return Ok(Incoming::Unroutable { shown: shown(event), ack });
     };
     Ok(Incoming::Event { name, data: data.map_or(Payload::NULL, slice), ack })
 }
+
+/// The event with which a client shows a token.
+const IDENTIFY: &str = "@identify";
 
 fn routable(event: &RawValue) -> Option<Name> {
     Name::new(&text_of(event)?).ok().filter(|name| !name.starts_with('@'))
@@ -141,6 +155,26 @@ mod tests {
 
     fn json(text: &str) -> Payload {
         Payload::parse(text).unwrap()
+    }
+
+    #[test]
+    fn a_token_is_read_from_identify_and_from_nothing_else() {
+        let identify = |token: Option<&str>, ack: Option<&str>| Incoming::Identify {
+            token: token.map(String::from),
+            ack: ack.map(json),
+        };
+        for (frame, expected) in [
+            (r#"{"event":"@identify","data":{"token":"abc"},"ackId":1}"#, identify(Some("abc"), Some("1"))),
+            (r#"{"event":"\u0040identify","data":{"token":"a\u0062c"}}"#, identify(Some("abc"), None)),
+            (r#"{"event":"@identify","data":{"token":7}}"#, identify(None, None)),
+            (r#"{"event":"@identify","data":"abc"}"#, identify(None, None)),
+            (r#"{"event":"@identify"}"#, identify(None, None)),
+        ] {
+            assert_eq!(read(frame), expected, "{frame}");
+        }
+        for frame in [r#"{"event":"@identity","data":{"token":"abc"}}"#, r#"{"event":"@identify/x"}"#] {
+            assert!(matches!(read(frame), Incoming::Unroutable { .. }), "{frame}");
+        }
     }
 
     fn event(name: &str, data: &str, ack: Option<&str>) -> Incoming {

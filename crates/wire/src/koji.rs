@@ -76,6 +76,13 @@ pub fn write_identified(out: &mut Vec<u8>, outcome: Result<&str, &str>) {
     });
 }
 
+/// Writes an event that the original protocol does not have, under the prefix of this server.
+pub fn write_notice(out: &mut Vec<u8>, name: &str, payload: &Payload) {
+    write_platform(out, &format!("{PLATFORM_EXTENSION}{name}"), |out| {
+        out.extend_from_slice(payload.as_bytes())
+    });
+}
+
 /// Writes `{"clientId":…,"shardName":…}`.
 pub fn write_connected(out: &mut Vec<u8>, id: SocketId, shard: &ShardName) {
     write_platform(out, CONNECTED, |out| {

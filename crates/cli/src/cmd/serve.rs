@@ -11,10 +11,10 @@ use crate::version::VERSION;
 
 /// Runs the server until a signal, also without a reader of its banner and its log. With a JSON log, nothing but JSON is
 /// printed: no banner, and the error that ends the server is a line of the log.
-pub(crate) async fn run(sources: Sources, mode: Mode) -> Result<(), Failure> {
+pub(crate) async fn run(sources: Sources, mode: Mode, is_public: bool) -> Result<(), Failure> {
     let loaded = settings::load(&sources).map_err(|failure| report(failure, sources.log_format()))?;
     let format = loaded.config.log.format;
-    serve(sources, loaded, mode).await.map_err(|failure| report(failure, format))
+    serve(sources, loaded, mode, is_public).await.map_err(|failure| report(failure, format))
 }
 
 /// Makes the error a line of the log if the log is JSON.
@@ -29,7 +29,7 @@ fn report(failure: Failure, format: LogFormat) -> Failure {
     }
 }
 
-async fn serve(sources: Sources, loaded: Loaded, mode: Mode) -> Result<(), Failure> {
+async fn serve(sources: Sources, loaded: Loaded, mode: Mode, is_public: bool) -> Result<(), Failure> {
     let settings = &loaded.config.log;
     let log = log::init(settings, has_colours(&std::io::stderr()));
     let log = log.map_err(|error| Failure::Usage(error.into()))?;
@@ -40,8 +40,10 @@ async fn serve(sources: Sources, loaded: Loaded, mode: Mode) -> Result<(), Failu
         }
     };
     let server = Server::new(sources, loaded, mode).with_log(log).with_version(VERSION);
+    let server = server.with_public_demo(is_public);
     server.run(print).await.map_err(|error| match error {
         RunError::Config(error) => Failure::Usage(error.into()),
+        error @ RunError::PublicDemo(_) => Failure::Usage(error.into()),
         error => Failure::Run(error.into()),
     })
 }

@@ -43,7 +43,7 @@ pub(crate) fn post(address: &str, endpoint: &str, headers: &[(&str, &str)], body
     let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let length = body.len();
     let head = format!(
-        "POST /api/v1/{endpoint} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}Content-Length: {length}\r\n\r\n"
+        "POST /api/v1/{endpoint} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}Content-Length: {length}\r\n\r\n"
     );
     // The server may respond and close before it has read the whole body.
     let _ = stream.write_all(format!("{head}{body}").as_bytes());

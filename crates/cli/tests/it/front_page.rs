@@ -53,7 +53,7 @@ fn by_default_only_a_browser_on_this_machine_sees_the_page() {
 
 #[test]
 fn behind_a_trusted_proxy_the_page_shows_the_address_that_the_browser_used() {
-    let proxies = ["--set", "clients.trusted_proxies=127.0.0.1"];
+    let proxies = ["--set", "clients.trusted_proxies=127.0.0.1", "--set", "access=open"];
     let remote = "Host: inner:3000\r\nX-Forwarded-For: 1.1.1.1\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: chat.example\r\n";
     let server = Server::start(&[&["serve", "--set", "page.show=everyone"][..], &proxies].concat());
     let answer = get(&server, "/", remote);
@@ -76,6 +76,8 @@ fn an_invalid_host_never_reaches_the_page() {
         "page.show=everyone",
         "--set",
         "clients.trusted_proxies=127.0.0.1",
+        "--set",
+        "access=open",
     ]);
     let own = format!("ws://{}/", server.address);
     for evil in [

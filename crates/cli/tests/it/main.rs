@@ -6,6 +6,7 @@ mod clients;
 mod closed_pipes;
 mod command;
 mod disconnect;
+mod exposure;
 mod front_page;
 mod idempotency;
 mod inbox_faults;

@@ -26,6 +26,7 @@ fn every_refusal_is_counted_with_its_reason() {
     let server = Server::start(&[
         "serve",
         "--set=internal.listen=127.0.0.1:0",
+        "--set=access=open",
         "--set=clients.trusted_proxies=[\"127.0.0.1/32\"]",
         "--set=clients.allowed_origins=[\"https://a.example\"]",
         "--set=limits.connections_per_address_max=1",

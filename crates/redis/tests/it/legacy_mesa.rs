@@ -16,7 +16,7 @@ use crate::support::{options, run, until};
 async fn verify(token: String) -> Result<Identity, String> {
     let user = token.strip_prefix("user:").ok_or("no such token")?;
     let user = UserId::new(user).map_err(|error| error.to_string())?;
-    Ok(Identity { user, expires: None, profile: None })
+    Ok(Identity::new(user))
 }
 
 /// A Switchboard node whose project is the namespace `api`.

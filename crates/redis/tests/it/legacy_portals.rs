@@ -77,9 +77,7 @@ impl Node {
         let portals = LegacyPortals { namespace, distribute_load, ..LegacyPortals::of(&project) };
         let reports = ReportOptions { legacy_portals: Some(portals), ..ReportOptions::of(&project) };
         let redis = Redis::connect(Options { reports: Some(reports), ..options(server) }).await.unwrap();
-        let verifier = async |token: String| {
-            UserId::new(&token).map(|user| Identity { user, expires: None, profile: None })
-        };
+        let verifier = async |token: String| UserId::new(&token).map(Identity::new);
         let mesa = Mesa::new()
             .on("@portal-join", async |socket: Socket, portal: Data<Value>| {
                 announce(&socket, "in", &portal.0)

@@ -21,9 +21,7 @@ impl TestNode {
         let redis = RedisServer::start().await;
         let with_inbox = Options { inbox: Some(InboxLimits::default()), ..options(&redis) };
         let node = Redis::connect(with_inbox).await.expect("Redis answers");
-        let verifier = async |token: String| {
-            UserId::new(&token).map(|user| Identity { user, expires: None, profile: None })
-        };
+        let verifier = async |token: String| UserId::new(&token).map(Identity::new);
         let app = App::new().with_mesa(Mesa::new()).with_verifier(verifier).with_backplane(&node);
         TestNode { server: TestServer::start(app).await, redis, node }
     }

@@ -20,8 +20,7 @@ struct TestNode {
 async fn start(redis: &RedisServer, redelivery_interval: Duration) -> TestNode {
     let with_inbox = Options { inbox: Some(InboxLimits::default()), ..options(redis) };
     let node = Redis::connect(with_inbox).await.expect("Redis answers");
-    let verifier =
-        async |token: String| UserId::new(&token).map(|user| Identity { user, expires: None, profile: None });
+    let verifier = async |token: String| UserId::new(&token).map(Identity::new);
     let settings = MesaSettings { redelivery_interval, ..MesaSettings::default() };
     let mesa = Mesa::new().with_settings(settings);
     let app = App::new().with_mesa(mesa).with_verifier(verifier).with_backplane(&node);

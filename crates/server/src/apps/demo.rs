@@ -1,6 +1,7 @@
 //! The demo: chat, rooms, middleware, namespaces and presence, one handler for each feature.
 //!
-//! Data is forwarded as it was received: numbers keep their digits, and what a client left out stays absent.
+//! Data is forwarded as it was received: numbers keep their digits, and what a client left out stays absent. What is done
+//! for a client needs the client's rights.
 
 use std::panic::resume_unwind;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -8,8 +9,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 use serde_json::{Value, json};
 use switchboard::{
-    App, ConnectionInfo, IntoResponse, Middleware, Next, NoReply, Payload, Reply, ReplyError, Request,
-    Response, Router, Socket, SocketId, Target, UserId,
+    App, Audience, ConnectionInfo, IntoResponse, Middleware, Next, NoReply, Payload, Reply, ReplyError,
+    Request, Resource, Response, Right, Router, Socket, SocketId, Target, UserId,
 };
 
 use super::fields::{optional_text, text};
@@ -131,7 +132,7 @@ async fn join(request: Request, data: Payload) -> Outcome {
         }
         request.set("username", username);
     }
-    if request.join(&room.to_string())? {
+    if request.socket().join_as_client(&room.to_string())? {
         let mut rooms: Vec<Target> = request.get("rooms").unwrap_or_default();
         rooms.push(room.clone());
         request.set("rooms", rooms);
@@ -170,8 +171,10 @@ fn announce_leave(request: &Request, room: Target) -> Result<(), ReplyError> {
     Ok(())
 }
 
-async fn who(app: App, data: Payload) -> Outcome {
-    let mut members = app.room_members(&room_of(&data)?.to_string()).await?;
+async fn who(app: App, socket: Socket, data: Payload) -> Outcome {
+    let room = room_of(&data)?;
+    socket.require(Right::Presence, &room)?;
+    let mut members = app.room_members(&room.to_string()).await?;
     members.truncate(LISTED_MAX);
     let person = |id| app.socket(id).map_or(Person { id, username: None }, |socket| Person::of(&socket));
     let members: Vec<Person> = members.into_iter().map(person).collect();
@@ -189,20 +192,24 @@ struct ChatLine {
 /// Sends no reply, like `/typing`: emit.gg's example has none.
 async fn message(request: Request, data: Payload) -> Result<NoReply, ReplyError> {
     let line = ChatLine { username: request.get("username"), text: data.member("text") };
-    request.to(room_of(&data)?).including_self().emit("message", &line)?;
+    request.to(room_of(&data)?).including_self().as_client().emit("message", &line)?;
     Ok(NoReply)
 }
 
 async fn typing(request: Request, data: Payload) -> Result<NoReply, ReplyError> {
-    request.to(room_of(&data)?).volatile().emit("typing", &json!({ "id": request.id() }))?;
+    request.to(room_of(&data)?).volatile().as_client().emit("typing", &json!({ "id": request.id() }))?;
     Ok(NoReply)
 }
 
-async fn announce(app: App, data: Payload) -> Outcome {
-    let emitter = match data.member("to").filter(|to| *to != Payload::NULL) {
-        None => app.to(Target::Everyone),
-        Some(_) => app.to(text(&data, "to")?.parse::<Target>()?),
+async fn announce(app: App, socket: Socket, data: Payload) -> Outcome {
+    let audience = match data.member("to").filter(|to| *to != Payload::NULL) {
+        None => Audience::everyone(),
+        Some(_) => text(&data, "to")?.parse::<Target>()?.into(),
     };
+    for target in &audience.to {
+        socket.require(Right::Send, target)?;
+    }
+    let emitter = app.to(audience);
     let is_local = data.member("local").is_some_and(|local| local.as_bytes() == b"true");
     let emitter = if is_local { emitter.local() } else { emitter };
     emitter.emit_payload("announcement", data.member("data").unwrap_or(Payload::EMPTY))?;
@@ -210,7 +217,7 @@ async fn announce(app: App, data: Payload) -> Outcome {
 }
 
 async fn tag(request: Request, data: Payload) -> Outcome {
-    request.tag(&text(&data, "tag")?)?;
+    request.socket().tag_as_client(&text(&data, "tag")?)?;
     Ok(ok())
 }
 
@@ -219,13 +226,14 @@ async fn untag(request: Request, data: Payload) -> Outcome {
     Ok(ok())
 }
 
-async fn to_one(app: App, data: Payload) -> Outcome {
+async fn to_one(app: App, socket: Socket, data: Payload) -> Outcome {
     let (id, event) = (text(&data, "id")?, text(&data, "event")?);
     if event.starts_with('@') {
         return Err(ReplyError::bad_data("names that begin with `@` are reserved for the server"));
     }
     // A string that is not an id reaches no socket, like an unknown id.
     if let Ok(id) = id.parse::<SocketId>() {
+        socket.require(Right::Send, Resource::Socket(id))?;
         app.to(id).emit_payload(&event, data.member("data").unwrap_or(Payload::EMPTY))?;
     }
     Ok(ok())
@@ -285,31 +293,39 @@ impl Letter {
 }
 
 async fn direct_message(request: Request, data: Payload) -> Outcome {
-    request.app().emit_to_user(&text(&data, "to")?, "dm", &Letter::of(&request))?;
+    let to = text(&data, "to")?;
+    request.socket().require(Right::Send, Resource::User(&to))?;
+    request.app().emit_to_user(&to, "dm", &Letter::of(&request))?;
     Ok(ok())
 }
 
 /// Like `/dm`, but stored: an offline user receives it at the next login.
 async fn letter(request: Request, data: Payload) -> Outcome {
     let to = Target::user(&text(&data, "to")?)?;
-    request.app().to(to).dispatch("letter", &Letter::of(&request)).await?;
+    request.to(to).including_self().as_client().dispatch("letter", &Letter::of(&request)).await?;
     Ok(ok())
 }
 
-async fn online(app: App, data: Payload) -> Outcome {
-    let socket = app.user_socket_id(&text(&data, "userId")?).await?;
-    Ok(Reply(json!({ "online": socket.is_some(), "socketId": socket })))
+async fn online(app: App, socket: Socket, data: Payload) -> Outcome {
+    let user = text(&data, "userId")?;
+    socket.require(Right::Presence, Resource::User(&user))?;
+    let online = app.user_socket_id(&user).await?;
+    Ok(Reply(json!({ "online": online.is_some(), "socketId": online })))
 }
 
-async fn exists(app: App, data: Payload) -> Outcome {
+async fn exists(app: App, socket: Socket, data: Payload) -> Outcome {
     let exists = match text(&data, "id")?.parse() {
-        Ok(id) => app.socket_exists(id).await?,
+        Ok(id) => {
+            socket.require(Right::Presence, Resource::Socket(id))?;
+            app.socket_exists(id).await?
+        }
         Err(_) => false,
     };
     Ok(Reply(json!({ "exists": exists })))
 }
 
-async fn stats(app: App, data: Payload) -> Outcome {
+async fn stats(app: App, socket: Socket, data: Payload) -> Outcome {
+    socket.require(Right::Presence, Resource::Everyone)?;
     let local = app.hub().members(app.project_id(), &room_of(&data)?.into()).len();
     let mut stats = json!({
         "localRoomSize": local,
@@ -317,10 +333,12 @@ async fn stats(app: App, data: Payload) -> Outcome {
         "online": app.online_users().await?,
     });
     if let Some(room) = optional_text(&data, "room") {
+        socket.require(Right::Presence, &Target::room(&room)?)?;
         stats["roomSize"] = json!(app.room_size(&room).await?);
         stats["roomMembers"] = json!(app.room_members(&room).await?);
     }
     if let Some(tag) = optional_text(&data, "tag") {
+        socket.require(Right::Presence, &Target::tag(&tag)?)?;
         stats["tagCount"] = json!(app.tag_count(&tag).await?);
         stats["tagged"] = json!(app.tagged_sockets(&tag).await?);
     }

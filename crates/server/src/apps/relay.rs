@@ -6,14 +6,14 @@ use switchboard::{Payload, Reply, ReplyError, Router, Socket, Target};
 use super::fields::text;
 
 /// `/join` and `/leave` with `{room}`; `/message` with `{room, …}`, which is forwarded unchanged to the
-/// other members of the room; `/ping`.
+/// other members of the room; `/ping`. The client needs the rights to join and to send.
 pub(crate) fn router() -> Router {
     Router::new().on("/join", join).on("/leave", leave).on("/message", message).on("/ping", ping)
 }
 
 async fn join(socket: Socket, data: Payload) -> Result<Reply<Value>, ReplyError> {
     let room = text(&data, "room")?;
-    socket.join(&room)?;
+    socket.join_as_client(&room)?;
     Ok(Reply(json!({ "joined": room })))
 }
 
@@ -25,7 +25,7 @@ async fn leave(socket: Socket, data: Payload) -> Result<Reply<Value>, ReplyError
 
 async fn message(socket: Socket, data: Payload) -> Result<(), ReplyError> {
     let room = Target::room(&text(&data, "room")?)?;
-    socket.to(room).emit_payload("message", data)?;
+    socket.to(room).as_client().emit_payload("message", data)?;
     Ok(())
 }
 

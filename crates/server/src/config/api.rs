@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use super::error::InvalidSetting;
+use super::hosts::check_hosts;
 use super::no_effect::NoEffect;
 use super::secret::Secrets;
 
@@ -14,6 +15,9 @@ use super::secret::Secrets;
 pub struct Api {
     /// Address of the API, which is served nowhere else; port 0 takes a free one. Default `127.0.0.1:4001`.
     pub listen: SocketAddr,
+    /// Host names by which the API may be called, such as `api.internal`, besides IP addresses and `localhost`. Other
+    /// requests are refused with 403, because a page could send them (DNS rebinding). Default: none.
+    pub hosts: Vec<String>,
     /// Keys of backends, sent as `Authorization: Bearer <key>`, each of at least 16 bytes. One string,
     /// or a list to rotate keys. Default none: the API is off.
     #[serde(skip_serializing_if = "Secrets::is_empty")]
@@ -32,6 +36,7 @@ impl Default for Api {
     fn default() -> Self {
         Api {
             listen: SocketAddr::from(([127, 0, 0, 1], 4001)),
+            hosts: Vec::new(),
             keys: Secrets::default(),
             body_bytes_max: 1024 * 1024,
             requests_per_second: Some(1000),
@@ -41,6 +46,7 @@ impl Default for Api {
 
 impl Api {
     pub(super) fn check(&self) -> Result<(), InvalidSetting> {
+        check_hosts("api.hosts", &self.hosts)?;
         if self.keys.iter().any(|key| key.reveal().len() < KEY_BYTES_MIN) {
             let problem = format!("expected keys of at least {KEY_BYTES_MIN} bytes");
             let hint = "`openssl rand -hex 32` prints a good one";

@@ -39,6 +39,11 @@ pub struct Auth {
     pub audience: Option<String>,
     /// Tolerated difference between clocks, in seconds. Default 0.
     pub leeway_s: u64,
+    /// Cookie of the handshake that holds a token of emit and Koji clients, such as `session`. A page of another host than
+    /// the server's may use it only if `clients.allowed_origins` has its origin; otherwise it is refused with 403.
+    /// Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cookie: Option<String>,
     /// Projects whose clients the tokens of the keys above log in. Default: all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub projects: Option<Vec<String>>,
@@ -58,6 +63,7 @@ impl Default for Auth {
             issuer: None,
             audience: None,
             leeway_s: 0,
+            cookie: None,
             projects: None,
             issuers: BTreeMap::new(),
         }
@@ -66,6 +72,15 @@ impl Default for Auth {
 
 impl Auth {
     pub(super) fn check(&self) -> Result<(), InvalidSetting> {
+        let is_name = |name: &String| {
+            !name.is_empty()
+                && name.bytes().all(|byte| byte.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?={}".contains(&byte))
+        };
+        if !self.cookie.as_ref().is_none_or(is_name) {
+            let invalid =
+                InvalidSetting::new("auth.cookie", "expected the name of a cookie, such as session");
+            return Err(invalid);
+        }
         self.build().map(drop)
     }
 
@@ -76,8 +91,10 @@ impl Auth {
 
     /// Settings without effect.
     pub(super) fn no_effect(&self) -> Vec<NoEffect> {
-        let (keys, own) =
-            (&["auth.user_claims", "auth.leeway_s"], &["auth.issuer", "auth.audience", "auth.projects"]);
+        let (keys, own) = (
+            &["auth.user_claims", "auth.leeway_s", "auth.cookie"],
+            &["auth.issuer", "auth.audience", "auth.projects"],
+        );
         let no_own_keys = "auth.jwt_secret, auth.public_keys and auth.jwks_url are not set";
         let all_refused = "there is no secret and no key, so all tokens are refused";
         let has_own_keys = self.own_issuer().has_keys();
@@ -129,6 +146,11 @@ impl Auth {
             issuers.push(jwt.ok_or_else(|| InvalidSetting::new(section, "expected a secret or a key"))?);
         }
         Ok((!issuers.is_empty()).then(|| Issuers::new(issuers)))
+    }
+
+    /// Returns true if a key verifies tokens.
+    pub(super) fn has_keys(&self) -> bool {
+        self.own_issuer().has_keys() || !self.issuers.is_empty()
     }
 
     /// The issuer that has no name.

@@ -47,7 +47,7 @@ impl Clients {
     }
 
     /// The framework's options with these settings.
-    pub(crate) fn options(&self) -> AcceptOptions {
+    pub(crate) fn options(&self, token_cookie: Option<&str>) -> AcceptOptions {
         AcceptOptions {
             allowed_origins: self.allowed_origins.clone(),
             trusted_proxies: self.trusted_proxies.clone(),
@@ -57,6 +57,7 @@ impl Clients {
             }),
             // No handler of the packaged server reads one.
             kept_headers: Vec::new(),
+            token_cookie: token_cookie.map(str::to_owned),
         }
     }
 }
@@ -118,7 +119,7 @@ mod tests {
     fn origins_are_read_in_any_notation_and_kept_as_browsers_send_them() {
         let clients =
             with(&["clients.allowed_origins=[\"https://a.example/\", \"HTTP://B.EXAMPLE:80\"]"]).unwrap();
-        let origins = clients.options().allowed_origins.unwrap();
+        let origins = clients.options(None).allowed_origins.unwrap();
         assert_eq!(
             origins.iter().map(Origin::as_str).collect::<Vec<_>>(),
             ["https://a.example", "http://b.example"]
@@ -137,7 +138,7 @@ mod tests {
             ("forwarded", switchboard::ForwardedHeader::Forwarded),
         ] {
             let clients = with(&[proxies, &format!("clients.forwarded_header={value}")]).unwrap();
-            assert_eq!(clients.options().forwarded_header, Some(header));
+            assert_eq!(clients.options(None).forwarded_header, Some(header));
         }
         for (sets, named) in [
             (&["clients.forwarded_header=forwarded"][..], "it needs clients.trusted_proxies"),

@@ -89,7 +89,9 @@ impl Koji {
     /// Settings without effect.
     pub(super) fn no_effect(&self) -> Option<NoEffect> {
         let keys = &["koji", "projects.any", "projects.every", "projects.named"];
-        (!self.enabled).then(|| NoEffect::of(keys, "koji.enabled is `false`").except(&["koji.enabled"]))
+        (!self.enabled).then(|| {
+            NoEffect::of(keys, "koji.enabled is `false`").except(&["koji.enabled"]).except_sections("can")
+        })
     }
 
     /// The protocol with these settings, but without the rules of projects.

@@ -11,6 +11,8 @@ pub(super) struct NoEffect {
     keys: Vec<String>,
     /// Keys below these that have an effect nevertheless.
     except: &'static [&'static str],
+    /// A name of sections whose settings have an effect nevertheless.
+    except_sections: Option<&'static str>,
     /// Why, as the end of a sentence: "mesa.enabled is `false`".
     reason: &'static str,
     /// The switches that are off. None if the settings have no switch of their own.
@@ -21,12 +23,17 @@ impl NoEffect {
     /// The settings of `keys` have no effect, because of `reason`.
     pub(super) fn of(keys: &[impl ToString], reason: &'static str) -> Self {
         let keys = keys.iter().map(ToString::to_string).collect();
-        NoEffect { keys, except: &[], reason, switches: &[] }
+        NoEffect { keys, except: &[], except_sections: None, reason, switches: &[] }
     }
 
     /// Excepts the switch itself and other settings.
     pub(super) fn except(self, except: &'static [&'static str]) -> Self {
         NoEffect { except, ..self }
+    }
+
+    /// Excepts the settings in sections of this name.
+    pub(super) fn except_sections(self, name: &'static str) -> Self {
+        NoEffect { except_sections: Some(name), ..self }
     }
 
     /// Names the switches. A setting that has its default is reported only while they are not set.
@@ -41,7 +48,9 @@ impl NoEffect {
             let is_changed = value_at(effective, key) != value_at(defaults, key);
             let is_switched =
                 self.switches.is_empty() || self.switches.iter().any(|switch| merged.sets(switch));
-            !self.except.contains(&key.as_str()) && (is_changed || !is_switched)
+            let is_excepted = self.except.contains(&key.as_str())
+                || self.except_sections.is_some_and(|name| key.split('.').any(|part| part == name));
+            !is_excepted && (is_changed || !is_switched)
         };
         let line = |key: String| {
             let problem = format!("it has no effect, because {}", self.reason);
@@ -142,6 +151,14 @@ mod tests {
             let loaded = Config::load_from(&Sources::new(Some(file.as_ref()), &switches)).ok().unwrap();
             let [warning] = &loaded.warnings[..] else { panic!("{:?}", loaded.warnings) };
             assert!(warning.contains("projects.named.a.b.capacity_max"), "{warning}");
+        }
+    }
+
+    #[test]
+    fn rights_of_projects_have_an_effect_without_koji() {
+        for key in ["projects.every.can", "projects.named.game.can"] {
+            let rights = format!(r##"{key}={{ "#news" = "j" }}"##);
+            assert_eq!(warnings(&["koji.enabled=false", &rights]), [""; 0]);
         }
     }
 

@@ -1,23 +1,12 @@
-//! Settings of the process: health and metrics, the log, and the shutdown.
+//! Settings of the process: the log, and the shutdown.
 
 use std::fmt;
-use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::error::InvalidSetting;
-
-/// Settings of health checks and metrics.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Internal {
-    /// Address of `/livez`, `/readyz` and `/metrics`; port 0 takes a free one. Default: the address of
-    /// `listen`, together with the clients.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub listen: Option<SocketAddr>,
-}
 
 /// Settings of the log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

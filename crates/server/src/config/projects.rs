@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, RwLock};
 
 use serde::{Deserialize, Serialize};
-use switchboard::{Name, ProjectId, ProjectRules};
+use switchboard::{Name, ProjectId, ProjectRules, Rights, RightsError};
 
 use super::error::InvalidSetting;
 
@@ -29,12 +29,17 @@ pub struct Projects {
 #[serde(transparent)]
 pub struct Limit(#[serde(with = "switchboard::limit")] pub Option<usize>);
 
-/// Rules of a project for Koji clients. A rule that is not set has the value of `projects.every`, and
+/// Rules of a project for Koji clients, and the rights of the clients of all protocols. A rule that is not set has the value of `projects.every`, and
 /// there its default.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[serde(rename_all = "snake_case")]
 pub struct ProjectSettings {
+    /// What a client may do beyond the claim `can` of its token: patterns with the letters j (join), s (send),
+    /// h (history) and p (presence), such as `{ "#news" = "jh", "shard:duel-*" = "jsp", "user:*" = "s" }`. Default: with
+    /// `access = "open"` a client without that claim may do everything, otherwise nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub can: Option<BTreeMap<String, String>>,
     /// Seats of an automatic shard if the client requests no number, from 1 to 10,000. Default 100.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub capacity_default: Option<u32>,
@@ -103,6 +108,11 @@ impl Projects {
         Ok(())
     }
 
+    /// Returns true if rights are set for any project.
+    pub(super) fn has_rights(&self) -> bool {
+        self.every.can.is_some() || self.named.values().any(|settings| settings.can.is_some())
+    }
+
     /// The rules of all projects.
     fn rules(&self) -> Rules {
         let every = Arc::new(self.every.override_rules(ProjectRules::default()));
@@ -149,6 +159,7 @@ impl SharedRules {
 impl ProjectSettings {
     /// `section` is the key of these settings, such as `projects.every`.
     fn check(&self, section: &str) -> Result<(), InvalidSetting> {
+        self.rights().map_err(|error| InvalidSetting::new(format!("{section}.can"), error.to_string()))?;
         let invalid = |key: &str, problem: String| InvalidSetting::new(format!("{section}.{key}"), problem);
         let most = ProjectRules::SEATS_MAX;
         for (key, capacity) in
@@ -173,6 +184,14 @@ impl ProjectSettings {
             }
         }
         Ok(())
+    }
+
+    /// The rights in `can`.
+    pub(super) fn rights(&self) -> Result<Option<Rights>, RightsError> {
+        let pairs = |can: &BTreeMap<String, String>| {
+            Rights::new(can.iter().map(|(pattern, letters)| (pattern.as_str(), letters.as_str())))
+        };
+        self.can.as_ref().map(pairs).transpose()
     }
 
     /// Overrides `rules` with the settings that are set.
@@ -224,6 +243,25 @@ mod tests {
         rules.set(&with(&["projects.any=false", "projects.named.game.capacity_max=5"]).unwrap());
         assert_eq!(rules_of(&rules, "game").unwrap().capacity_max, 5);
         assert!(rules_of(&rules, "other").is_none());
+    }
+
+    #[test]
+    fn invalid_rights_are_reported_with_their_key_and_the_likely_fix() {
+        for (bad, named) in [
+            (r##"{ "#a" = "x" }"##, "the letter `x`"),
+            (r##"{ "lobby" = "j" }"##, "`#room`"),
+            (r##"{ "#a*b" = "j" }"##, "before its end"),
+            (r##"{ "#a" = 1 }"##, "expected a string"),
+            ("j", "expected a section"),
+        ] {
+            for section in ["projects.every", "projects.named.game"] {
+                let error = with(&[&format!("{section}.can={bad}")]).expect_err(bad).to_string();
+                assert!(error.starts_with(&format!("{section}.can")), "{bad}: {error}");
+                assert!(error.contains(named), "{bad}: {error}");
+            }
+        }
+        let projects = with(&[r##"projects.every.can={ "#chat-*" = "js" }"##]).unwrap();
+        assert!(projects.every.rights().unwrap().is_some());
     }
 
     #[test]

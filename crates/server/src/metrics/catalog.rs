@@ -36,7 +36,7 @@ pub const METRICS: &[Metric] = &[
     counter(
         "switchboard_connections_refused_total",
         "reason",
-        "Refused handshakes, and invalid or unfinished HTTP requests, by reason: not_websocket, bad_request, head_too_large, timeout, origin, address, stopping, server_full, address_full, connect_rate, request_rate, http_connections, no_upgrade; after the handshake, with 1013: project_full, unavailable",
+        "Refused handshakes, and invalid or unfinished HTTP requests, by reason: not_websocket, bad_request, head_too_large, timeout, origin, cookie_origin, address, stopping, server_full, address_full, connect_rate, request_rate, http_connections, no_upgrade, host; after the handshake, with 1013: project_full, unavailable, and with 1008: forbidden",
     ),
     counter(
         "switchboard_http_requests_refused_total",
@@ -61,6 +61,16 @@ pub const METRICS: &[Metric] = &[
         "switchboard_refused_events_total",
         "reason",
         "Events of clients that a rule of their project forbids, by reason",
+    ),
+    counter(
+        "switchboard_forbidden_total",
+        "operation",
+        "Operations of clients that were refused, because neither the token nor the rule of the project gives the right, by operation as in the table of rights",
+    ),
+    counter(
+        "switchboard_rights_lost_total",
+        "reason",
+        "Clients that have left rooms, tags or shards, because they lost the right, by reason: expired, replaced by another token, or rule",
     ),
     counter("switchboard_handler_panics_total", "", "Handlers that panicked"),
     histogram("switchboard_handler_seconds", "", "Time from the event to the end of its handler"),

@@ -23,7 +23,7 @@ pub(super) fn build(config: &Config, rules: &SharedRules, redis: Option<&Redis>)
 
 fn without_backplane(config: &Config, rules: &SharedRules) -> App {
     let project = ProjectId::new(&config.projects.default).expect("the settings were checked");
-    let mut app = App::new().with_limits(config.limits.clone()).with_accept_options(config.clients.options());
+    let mut app = App::new().with_limits(config.limits.clone()).with_accept_options(config.accept_options());
     if config.koji.enabled {
         app = app.with_koji(config.koji.protocol().with_projects(rules.by_project()));
     }
@@ -32,6 +32,9 @@ fn without_backplane(config: &Config, rules: &SharedRules) -> App {
     }
     if let Some(verifier) = config.auth.verifier().expect("the settings were checked") {
         app = app.with_verifier(verifier);
+    }
+    if let Some(rule) = config.access_rule() {
+        app = app.with_access_rule(rule);
     }
     app.project(&project)
 }

@@ -9,7 +9,7 @@ use switchboard_redis::{LegacyPortals, Redis, ReportOptions};
 
 use super::listeners::{Listeners, address};
 use crate::apps::Mode;
-use crate::config::{Auth, Config, PageVisitors, ProjectSettings};
+use crate::config::{Access, Auth, Config, PageVisitors, ProjectSettings};
 
 /// One line for each open address and each subsystem that is on.
 pub(super) struct Banner<'a> {
@@ -94,6 +94,19 @@ impl<'a> Banner<'a> {
             .unwrap_or_default()
     }
 
+    fn write_access(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let config = self.config;
+        let rule = match (config.effective_access(), config.has_rights()) {
+            (Access::Open, false) => {
+                "open: every client may do everything, unless its token has the claim `can`"
+            }
+            (Access::Open, true) => "open, except in projects with rights in `can`",
+            (Access::Tokens, false) => "by tokens: a client may do what the claim `can` of its token allows",
+            (Access::Tokens, true) => "by tokens, and by the rights of projects in `can`",
+        };
+        writeln!(f, "  access   {rule}")
+    }
+
     fn write_backends(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Banner { config, redis, .. } = self;
         if config.inbox.is_on() {
@@ -106,9 +119,7 @@ impl<'a> Banner<'a> {
         if let Some(api) = self.api {
             writeln!(f, "  api      http://{api}/api/v1/  open to backends with a key of api.keys")?;
         }
-        if config.koji.enabled || config.mesa.enabled {
-            writeln!(f, "  tokens   {}", describe_tokens(&config.auth))?;
-        }
+        writeln!(f, "  tokens   {}", describe_tokens(&config.auth))?;
         if let Some(redis) = redis {
             let (node, settings) = (redis.bus().node(), &config.redis);
             let (urls, prefix) = (settings.url.shown().join(", "), &settings.prefix);
@@ -130,6 +141,7 @@ impl Display for Banner<'_> {
             Mode::Serve => self.write_page(f)?,
         }
         self.write_protocols(f)?;
+        self.write_access(f)?;
         self.write_backends(f)?;
         let health = self.internal.unwrap_or(self.clients);
         writeln!(f, "  health   http://{health}/livez /readyz /metrics  open to everyone")?;

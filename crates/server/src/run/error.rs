@@ -22,6 +22,12 @@ pub enum RunError {
         #[source]
         cause: io::Error,
     },
+    /// The demo would listen to other machines.
+    #[error(
+        "the demo lets everybody who can reach {0} do everything\n\nhint: `demo --public` starts it nevertheless; \
+         `serve` is for production"
+    )]
+    PublicDemo(SocketAddr),
     /// The process has a metrics recorder already.
     #[error("cannot install the metrics recorder")]
     Metrics(#[from] BuildError),

@@ -6,17 +6,19 @@
 use std::sync::Arc;
 
 use metrics::counter;
-use switchboard::{App, Verifier};
+use switchboard::{AccessRule, App, Verifier};
 use switchboard_log::{limited, printable, with_causes};
 use tokio::sync::mpsc;
 
 use crate::api::SharedKeys;
+use crate::apps::Mode;
 use crate::config::{Config, ConfigError, Loaded, SharedRules, Sources};
 use crate::log::LogControl;
 
 /// A running server, as far as its settings can be replaced.
 pub(super) struct Reloader {
     pub(super) sources: Sources,
+    pub(super) mode: Mode,
     /// The settings in effect.
     pub(super) config: Config,
     pub(super) app: App,
@@ -60,7 +62,12 @@ impl Reloader {
         if !self.sources.can_be_read_again() {
             return Err(ReloadError::Pipe);
         }
-        let Loaded { config: loaded, warnings, .. } = Config::load_from(&self.sources)?;
+        let loaded = Config::load_from(&self.sources)?;
+        if self.mode == Mode::Serve {
+            loaded.check_access()?;
+        }
+        let Loaded { config: loaded, warnings, .. } = loaded;
+        let loaded = self.mode.adapt(loaded);
         for warning in &warnings {
             limited!(WARN, setting = printable(warning), "setting without effect");
         }
@@ -87,8 +94,12 @@ impl Reloader {
             log.set_filter(&next.log)?;
         }
         self.app.set_limits(next.limits.clone());
-        self.app.set_accept_options(next.clients.options());
+        self.app.set_accept_options(next.accept_options());
         self.rules.set(&next.projects);
+        let rule = next.access_rule();
+        if rule != self.config.access_rule() {
+            self.app.set_access_rule(rule.map(|rule| Arc::new(rule) as Arc<dyn AccessRule>));
+        }
         self.keys.set(&next.api);
         Ok(())
     }

@@ -16,6 +16,7 @@ use crate::api::setup::Setup;
 use crate::node::Node;
 use crate::node::errors::EmitError;
 use crate::node::limits::Limits;
+use crate::node::verifier::CurrentVerifier;
 
 /// A real-time application: the handlers of events, and the connected sockets.
 ///
@@ -54,6 +55,11 @@ impl App {
 
     pub(crate) fn setup(&self) -> &Setup {
         &self.setup
+    }
+
+    /// Returns true if the app can verify tokens.
+    pub(crate) fn has_verifier(&self) -> bool {
+        self.setup().extension::<CurrentVerifier>().is_some_and(|verifier| verifier.get().is_some())
     }
 
     pub(crate) fn setup_mut(&mut self) -> &mut Setup {

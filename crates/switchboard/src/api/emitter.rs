@@ -5,15 +5,16 @@ use std::sync::Arc;
 use serde::Serialize;
 use switchboard_backplane::Stored;
 use switchboard_event::{
-    Audience, AudienceError, DeliveryClass, Event, IntoAudience, Name, Parcel, Payload, ProjectId, SocketId,
-    Target, UserId,
+    Audience, AudienceError, DeliveryClass, Event, IntoAudience, Name, Parcel, Payload, ProjectId, Resource,
+    SocketId, Target, UserId,
 };
 use switchboard_hub::Scope;
 
-use crate::node::Node;
+use crate::node::access::operation::Operation;
 use crate::node::clock::now_ms;
-use crate::node::errors::EmitError;
+use crate::node::errors::{EmitError, Forbidden};
 use crate::node::send_hooks::{notify_sent, notify_undeliverable};
+use crate::node::{Node, access, membership};
 
 /// A builder of a message to an audience; [`emit`](Self::emit) sends it.
 ///
@@ -36,6 +37,7 @@ pub struct Emitter {
     audience: Result<Audience, AudienceError>,
     sender: Option<SocketId>,
     including_self: bool,
+    needs_rights: bool,
     class: DeliveryClass,
     scope: Scope,
 }
@@ -53,6 +55,7 @@ impl Emitter {
             audience: audience.into_audience(),
             sender,
             including_self: false,
+            needs_rights: false,
             class: DeliveryClass::default(),
             scope: Scope::default(),
         }
@@ -126,6 +129,42 @@ impl Emitter {
         self
     }
 
+    /// Sends for the client of the socket, who needs the right to send to every target, by the claim `can` of its token
+    /// or by the [rule](crate::App::with_access_rule) of the app. Otherwise nothing is sent. By default a handler
+    /// sends for the server, which needs no right.
+    ///
+    /// ```
+    /// use switchboard::{App, Payload, ReplyError, Socket};
+    ///
+    /// async fn message(socket: Socket, data: Payload) -> Result<(), ReplyError> {
+    ///     socket.to("#lobby").as_client().emit_payload("message", data)?;
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn as_client(mut self) -> Self {
+        self.needs_rights = true;
+        self
+    }
+
+    /// Checks that the client may send to every target.
+    fn check_rights(&self, audience: &Audience, operation: Operation) -> Result<(), Forbidden> {
+        if !self.needs_rights || !self.node.access.is_enabled() {
+            return Ok(());
+        }
+        let session = self.sender.and_then(|id| membership::session(&self.node, &self.project, id));
+        for target in &audience.to {
+            let resource = Resource::from(target);
+            match &session {
+                Some(session) => access::check(&self.node, session, operation, resource)?,
+                // The emitter of an app has no client, and a client that has closed has no rights.
+                None => {
+                    return Err(Forbidden { right: operation.right(), resource: resource.to_string() });
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Drops the message for a receiver whose outbox is full. By default such a receiver is closed with
     /// 1013.
     ///
@@ -195,6 +234,9 @@ impl Emitter {
     /// # }
     /// ```
     pub fn emit_payload(self, event: &str, data: Payload) -> Result<usize, EmitError> {
+        if let Ok(audience) = &self.audience {
+            self.check_rights(audience, Operation::Send)?;
+        }
         let mut audience = self.audience?;
         if let (Some(sender), false) = (self.sender, self.including_self) {
             audience.except.push(Target::Socket(sender));
@@ -231,6 +273,9 @@ impl Emitter {
 
     /// Stores and sends a message like [`dispatch`](Self::dispatch), with data that is JSON already.
     pub async fn dispatch_payload(self, event: &str, data: Payload) -> Result<Stored, EmitError> {
+        if let Ok(audience) = &self.audience {
+            self.check_rights(audience, Operation::Store)?;
+        }
         let Emitter { node, project, audience, sender, .. } = self;
         let inbox = node.inbox().ok_or(EmitError::NoInbox)?;
         let audience = audience?;

@@ -2,6 +2,7 @@
 
 mod membership;
 mod messages;
+mod rights;
 
 use std::any::Any;
 use std::sync::Arc;

@@ -7,6 +7,7 @@ use switchboard_ws::frame::OpCode;
 use crate::api::app::App;
 use crate::api::socket::Socket;
 use crate::net::options::{AcceptOptions, CurrentOptions};
+use crate::node::access::rule::AccessRule;
 use crate::node::verifier::{CurrentVerifier, Verifier};
 use crate::protocols::koji::options::Koji;
 use crate::protocols::mesa::options::{Mesa, MesaOnly};
@@ -93,8 +94,19 @@ impl App {
         self.set(current)
     }
 
+    /// Sets the rule that decides what clients may do beyond the claims of their tokens; see [`AccessRule`]. Default:
+    /// a client without a claim may do everything.
+    ///
+    /// It applies to what the server does for a client: to seats and events of the Koji protocol, and to handlers that
+    /// use [`Socket::may`], [`Socket::join_as_client`] or [`Emitter::as_client`](crate::Emitter::as_client).
+    pub fn with_access_rule(self, rule: impl AccessRule) -> Self {
+        self.node().access.set_rule(Some(Arc::new(rule)));
+        self
+    }
+
     /// Sets the verifier of clients' tokens. Default: none, every token is refused.
     pub fn with_verifier(self, verifier: impl Verifier) -> Self {
+        self.node().access.enable();
         let current = CurrentVerifier::default();
         current.set(Some(Arc::new(verifier)));
         self.set(current)

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::api::app::App;
 use crate::net::options::{AcceptOptions, CurrentOptions};
+use crate::node::access::{self, rule::AccessRule};
 use crate::node::limits::Limits;
 use crate::node::verifier::{CurrentVerifier, Verifier};
 
@@ -44,6 +45,21 @@ impl App {
         current.expect("App::new sets the options").set(options);
     }
 
+    /// Replaces the rule of [`with_access_rule`](Self::with_access_rule), of this app and its clones. Clients leave
+    /// rooms, tags and shards that they may no longer be in, unless they joined them before the app had a verifier or a
+    /// rule.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use switchboard::{AccessRequest, App};
+    ///
+    /// let app = App::new();
+    /// app.set_access_rule(Some(Arc::new(|_: &AccessRequest<'_>| false)));
+    /// ```
+    pub fn set_access_rule(&self, rule: Option<Arc<dyn AccessRule>>) {
+        access::set_rule(self.node(), rule);
+    }
+
     /// Replaces the verifier of [`with_verifier`](Self::with_verifier), of this app and its clones. With
     /// `None` every token is refused. Sockets that are logged in stay so until their tokens expire.
     ///
@@ -56,6 +72,9 @@ impl App {
     /// }
     /// ```
     pub fn set_verifier(&self, verifier: Option<Arc<dyn Verifier>>) {
+        if verifier.is_some() {
+            self.node().access.enable();
+        }
         let current = self.setup().extension::<CurrentVerifier>();
         current.expect("App::new sets the verifier").set(verifier);
     }

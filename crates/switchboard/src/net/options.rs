@@ -42,6 +42,9 @@ pub struct AcceptOptions {
     /// dropped after the handshake, because every connection would keep them in memory. Default: `authorization`,
     /// `cookie`, `origin`.
     pub kept_headers: Vec<HeaderName>,
+    /// The cookie that holds a token of emit and Koji clients. Pages of another host than the server's may connect with
+    /// it only if `allowed_origins` contains their origin; otherwise they are refused with 403. Default: `None`.
+    pub token_cookie: Option<String>,
 }
 
 impl Default for AcceptOptions {
@@ -52,6 +55,7 @@ impl Default for AcceptOptions {
             trusted_proxies: Vec::new(),
             forwarded_header: None,
             kept_headers,
+            token_cookie: None,
         }
     }
 }

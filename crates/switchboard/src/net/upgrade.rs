@@ -28,6 +28,7 @@ use tokio::net::TcpStream;
 use crate::api::app::App;
 use crate::api::socket::Socket;
 use crate::net::connection::Connection;
+use crate::net::credential::token_in;
 use crate::net::forwarded::{ReportError, reported_host};
 use crate::net::heartbeat::Heartbeats;
 use crate::net::http_client::HttpClient;
@@ -43,7 +44,7 @@ use crate::node::info::Info;
 use crate::node::refused::Refused;
 use crate::node::reports::report;
 use crate::protocols::Handshake;
-use crate::protocols::admission::{Admission, Guard};
+use crate::protocols::admission::{Admission, Candidate, Guard};
 use crate::routing::server::Server;
 use error::UpgradeError;
 
@@ -67,6 +68,8 @@ pub struct UpgradeService {
 /// A client with an accepted handshake, until its connection starts.
 struct NewClient {
     handshake: Handshake,
+    /// The token in the headers.
+    token: Option<String>,
     info: Info,
     permit: ConnectionPermit,
 }
@@ -174,10 +177,14 @@ impl UpgradeService {
             return Err(UpgradeError::Stopping);
         }
         let handshake = Handshake::of(app, request.uri())?;
+        let token = match handshake.takes_token_of_headers() && app.has_verifier() {
+            true => token_in(headers, &options).inspect_err(|_| log_refused_cookie(headers))?,
+            false => None,
+        };
         let ClientAddress { ip, is_counted, is_secure, .. } = self.client_address_by(&options, request);
         let permit = self.limiter.admit_connection(ip.filter(|_| is_counted), app.limits(), now())?;
         let info = Info::new(request.uri(), headers, &options.kept_headers, ip, is_secure);
-        Ok((accept, NewClient { handshake, info, permit }))
+        Ok((accept, NewClient { handshake, token, info, permit }))
     }
 
     /// Starts an emit connection over a stream without an HTTP handshake.
@@ -186,7 +193,8 @@ impl UpgradeService {
             .limiter
             .admit_connection(None, self.app().limits(), now())
             .expect("a new limiter has no connections");
-        let client = NewClient { handshake: Handshake::without_address(), info: Info::empty(), permit };
+        let handshake = Handshake::without_address();
+        let client = NewClient { handshake, token: None, info: Info::empty(), permit };
         let connect = self.connect(stream, Bytes::new(), client);
         connect.now_or_never().expect("admitting an emit client does not wait");
     }
@@ -206,16 +214,16 @@ impl UpgradeService {
 
     /// Admits a client by its protocol's rules and starts its connection, or closes the stream.
     async fn connect(&self, stream: PeerStream, read_buf: Bytes, client: NewClient) {
-        let NewClient { handshake, info, permit } = client;
+        let NewClient { handshake, token, info, permit } = client;
         let id = SocketId::on(self.app().hub().bus().node());
-        match handshake.admit(self.app(), id).await {
+        match handshake.admit(self.app(), Candidate { id, ip: info.ip(), token }).await {
             Ok(admission) => {
                 let (socket, guard) = self.add(id, &stream, info, admission);
                 self.start(socket, stream, read_buf, guard, permit);
             }
             Err(error) => {
                 error.reason.count();
-                let frame = close_frame(CloseCode::TRY_AGAIN_LATER, &error.message);
+                let frame = close_frame(error.code, &error.message);
                 stream.send_and_close(&frame, self.app().limits().close_timeout).await;
             }
         }
@@ -347,6 +355,18 @@ fn log_refused_origin(headers: &HeaderMap) {
     let origin = headers.get(header::ORIGIN).map(HeaderValue::as_bytes).unwrap_or_default();
     let origin = printable(String::from_utf8_lossy(origin));
     limited!(INFO, origin, "page refused with 403, because its origin is not in clients.allowed_origins");
+}
+
+/// At `info`, because the usual cause is a missing entry in the settings.
+fn log_refused_cookie(headers: &HeaderMap) {
+    let origin = headers.get(header::ORIGIN).map(HeaderValue::as_bytes).unwrap_or_default();
+    let origin = printable(String::from_utf8_lossy(origin));
+    limited!(
+        INFO,
+        origin,
+        "page of another host refused with 403, because its browser sent the cookie of auth.cookie and its origin is \
+         not in clients.allowed_origins"
+    );
 }
 
 fn log_unknown_address(error: ReportError) {

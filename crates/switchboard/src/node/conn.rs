@@ -7,12 +7,14 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
+use once_cell::race::OnceBox;
 use switchboard_event::Payload;
 use switchboard_hub::Session;
 use switchboard_ws::close::CloseCode;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+use crate::node::access::grants::Grants;
 use crate::node::errors::RequestError;
 use crate::node::inbox::deliveries::Deliveries;
 use crate::node::info::Info;
@@ -30,6 +32,8 @@ pub(crate) struct Conn {
     values: Mutex<Option<Box<Values>>>,
     waiting: Mutex<Option<Box<Waiting>>>,
     deliveries: OnceLock<Box<Deliveries>>,
+    /// One pointer, empty until rights matter for this connection.
+    grants: OnceBox<Grants>,
     next_request: AtomicU32,
     /// Bytes have arrived since the last heartbeat.
     pub(crate) has_received: AtomicBool,
@@ -64,6 +68,7 @@ impl Conn {
             values: Mutex::default(),
             waiting: Mutex::default(),
             deliveries: OnceLock::new(),
+            grants: OnceBox::new(),
             next_request: AtomicU32::new(1),
             has_received: AtomicBool::new(true),
             missed_pings: AtomicU8::new(0),
@@ -92,6 +97,15 @@ impl Conn {
     /// [`deliveries`](Self::deliveries), or `None` if no inbox was ever used for this connection.
     pub(crate) fn deliveries_if_any(&self) -> Option<&Deliveries> {
         self.deliveries.get().map(|deliveries| &**deliveries)
+    }
+
+    /// The rights of this connection; `None` if they never mattered.
+    pub(crate) fn grants(&self) -> Option<&Grants> {
+        self.grants.get()
+    }
+
+    pub(crate) fn grants_or_new(&self) -> &Grants {
+        self.grants.get_or_init(Box::default)
     }
 
     pub(crate) fn values(&self) -> MutexGuard<'_, Option<Box<Values>>> {

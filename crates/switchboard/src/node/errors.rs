@@ -3,8 +3,20 @@
 use std::time::Duration;
 
 use switchboard_backplane::{BackplaneError, PublishError};
-use switchboard_event::{AudienceError, Name, NameError, PayloadError, Target};
+use switchboard_event::{AudienceError, Name, NameError, PayloadError, Right, Target};
 use switchboard_hub::JoinError;
+
+/// A client may not do something.
+///
+/// The reply to a client has the code `forbidden`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no {right} right on {resource}")]
+pub struct Forbidden {
+    /// The missing right.
+    pub right: Right,
+    /// What it is about, as the text of a pattern, such as `#lobby`.
+    pub resource: String,
+}
 
 /// A message was not sent or not stored.
 ///
@@ -41,6 +53,9 @@ pub enum EmitError {
     /// The store failed; the message may not be stored.
     #[error(transparent)]
     Backplane(#[from] BackplaneError),
+    /// The client for whom it is sent has no right to send to one of the targets. Nothing was sent.
+    #[error(transparent)]
+    Forbidden(#[from] Forbidden),
 }
 
 /// A request to a client has no reply.
@@ -130,6 +145,9 @@ pub enum MembershipError {
     /// The socket's node cannot be reached, or did not answer.
     #[error(transparent)]
     Node(#[from] NodeError),
+    /// The client has no right to join.
+    #[error(transparent)]
+    Forbidden(#[from] Forbidden),
 }
 
 impl From<NameError> for MembershipError {

@@ -1,6 +1,7 @@
 //! Authentication: verifies tokens, logs sockets in as their users, and logs them out at expiry.
 
 use std::future::{Future, poll_fn};
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
@@ -10,11 +11,12 @@ use std::time::Duration;
 use futures_util::{FutureExt, poll};
 use serde_json::json;
 use switchboard_backplane::ClientAction;
-use switchboard_event::{Payload, Target, UserId, unix_ms};
+use switchboard_event::{Payload, ProjectId, Protocol, SocketId, Target, UserId, unix_ms};
 use switchboard_hub::{JoinError, Session};
 use switchboard_log::{limited, limited_by, printable, printable_error};
 
 use crate::node::Node;
+use crate::node::access::{self, grants::Lost};
 use crate::node::address_table::SWEEP_INTERVAL;
 use crate::node::clock::{now, now_ms};
 use crate::node::conn::Conn;
@@ -43,27 +45,62 @@ pub(crate) async fn identify(
         (_, None) => Err(IdentifyError::NoToken),
         (Some(verifier), Some(token)) => verify(node, session, &*verifier, token).await,
     };
+    accept(node, session, identity)
+}
+
+/// Logs the socket in as the user of a verified token, or counts the refusal.
+pub(crate) fn accept(
+    node: &Arc<Node>,
+    session: &Arc<Session>,
+    identity: Result<Identity, IdentifyError>,
+) -> Result<LoggedIn, IdentifyError> {
     let login = identity.and_then(|identity| log_in(node, session, identity));
     match &login {
         Ok(_) => node.meters().tokens_accepted.increment(1),
-        Err(error) => refused(node, session, error),
+        Err(error) => refused(node, TokenSender::of(session), error),
     }
     login
 }
 
+/// Verifies the token of a client that is not connected yet. Nothing interrupts it but its time-out.
+pub(crate) async fn verify_before_connect(
+    node: &Node,
+    project: &ProjectId,
+    ip: Option<IpAddr>,
+    verifier: Option<Arc<dyn Verifier>>,
+    token: &str,
+) -> Result<Identity, IdentifyError> {
+    let verifier = verifier.ok_or(IdentifyError::NoVerifier)?;
+    check_length(node, token)?;
+    verify_in_turn(node, project, ip, &*verifier, token).await
+}
+
+/// The client whose token is refused. It may not be connected yet.
+pub(crate) struct TokenSender<'a> {
+    pub(crate) socket: SocketId,
+    pub(crate) protocol: Protocol,
+    pub(crate) project: &'a ProjectId,
+}
+
+impl<'a> TokenSender<'a> {
+    pub(crate) fn of(session: &'a Session) -> Self {
+        TokenSender { socket: session.id, protocol: session.protocol, project: &session.project.id }
+    }
+}
+
 /// Counts and logs a refused token, or a login without one.
-pub(crate) fn refused(node: &Node, session: &Session, error: &IdentifyError) {
+pub(crate) fn refused(node: &Node, client: TokenSender<'_>, error: &IdentifyError) {
     node.meters().refused_token(error.reason());
-    let (reason, project) = (error.reason(), &session.project.id);
+    let (reason, project) = (error.reason(), client.project);
     // Many clients always send a login, also without a token.
     if matches!(error, IdentifyError::NoToken) {
-        return limited!(DEBUG, socket = %session.id, project = printable(project), "login without a token refused");
+        return limited!(DEBUG, socket = %client.socket, project = printable(project), "login without a token refused");
     }
     limited_by!(
         reason,
         INFO,
-        socket = %session.id,
-        protocol = session.protocol.name(),
+        socket = %client.socket,
+        protocol = client.protocol.name(),
         project = printable(project),
         reason = printable(reason),
         error = printable_error(error),
@@ -93,7 +130,8 @@ async fn verify(
     token: &str,
 ) -> Result<Identity, IdentifyError> {
     check_length(node, token)?;
-    let mut verified = pin!(verify_in_turn(node, session, verifier, token));
+    let ip = Conn::of(session).info.ip();
+    let mut verified = pin!(verify_in_turn(node, &session.project.id, ip, verifier, token));
     // Most verifiers never wait; then the end of the connection cannot interrupt them.
     if let Poll::Ready(verified) = poll!(verified.as_mut()) {
         return verified;
@@ -105,16 +143,17 @@ async fn verify(
 /// Verifies a token when its address has a turn.
 async fn verify_in_turn(
     node: &Node,
-    session: &Session,
+    project: &ProjectId,
+    ip: Option<IpAddr>,
     verifier: &dyn Verifier,
     token: &str,
 ) -> Result<Identity, IdentifyError> {
-    let (turns, limits, ip) = (&node.token_turns, node.limits(), Conn::of(session).info.ip());
+    let (turns, limits) = (&node.token_turns, node.limits());
     let turn = turns.begin(ip, limits).await;
     if matches!(turn, Turn::Limited(_)) {
         node.meters().tokens_delayed.increment(1);
     }
-    let verification = AssertUnwindSafe(async { verifier.verify(&session.project.id, token).await });
+    let verification = AssertUnwindSafe(async { verifier.verify(project, token).await });
     let verification = tokio::time::timeout(limits.token_timeout, verification.catch_unwind());
     let (outcome, spent) = timed(verification).await;
     let identity = outcome.unwrap_or(Ok(Err(IdentifyError::Timeout(limits.token_timeout))));
@@ -148,7 +187,7 @@ fn log_in(node: &Arc<Node>, session: &Arc<Session>, identity: Identity) -> Resul
 }
 
 /// Binds a socket to the user of its token, replacing an earlier binding.
-fn bind(node: &Node, session: &Arc<Session>, identity: &Identity) -> Result<(), IdentifyError> {
+fn bind(node: &Arc<Node>, session: &Arc<Session>, identity: &Identity) -> Result<(), IdentifyError> {
     // Rounded down to the millisecond, so that no binding outlives its token.
     let expires_ms = identity.expires.map(unix_ms);
     if expires_ms.is_some_and(|end| end <= now_ms()) {
@@ -164,6 +203,7 @@ fn bind(node: &Node, session: &Arc<Session>, identity: &Identity) -> Result<(), 
         inbox::log_out(node, session, &previous);
     }
     bindings.bind(session.id, user, expires_ms);
+    access::set_claim(node, session, identity.rights.clone(), Lost::Replaced);
     Ok(())
 }
 
@@ -189,6 +229,7 @@ pub(crate) async fn run_expiry(node: Arc<Node>) {
         for (id, user) in bindings.take_expired(now_ms()) {
             if let Some(session) = node.hub().index().session(id) {
                 inbox::log_out(&node, &session, &user);
+                access::set_claim(&node, &session, None, Lost::Expired);
             }
         }
     }

@@ -8,6 +8,7 @@ use switchboard_hub::{JoinError, Session};
 use switchboard_ws::close::CloseCode;
 
 use crate::node::Node;
+use crate::node::access;
 use crate::node::errors::MembershipError;
 use crate::node::inbox;
 use crate::node::message::{Command, Membership, Refusal, RemoteCall};
@@ -58,7 +59,7 @@ pub(crate) fn join_here(
     let session = session(node, project, id).ok_or(JoinError::Closed)?;
     match target {
         Target::User(user) => inbox::log_in(node, &session, user),
-        _ => node.hub().join(&session, target),
+        _ => access::join_for_server(node, &session, target),
     }
 }
 
@@ -66,7 +67,7 @@ pub(crate) fn join_here(
 pub(crate) fn leave_here(node: &Node, project: &ProjectId, id: SocketId, target: &Target) -> bool {
     session(node, project, id).is_some_and(|session| match target {
         Target::User(user) => inbox::log_out(node, &session, user),
-        _ => node.hub().leave(&session, target),
+        _ => access::leave(node, &session, target),
     })
 }
 

@@ -14,6 +14,8 @@ pub(crate) enum Refused {
     /// The head or the body of the request was not complete in time.
     Timeout,
     Origin,
+    /// A page of another host, whose browser sent the cookie with the token.
+    CookieOrigin,
     /// The URL has no valid project or parameters.
     Address,
     Stopping,
@@ -27,6 +29,8 @@ pub(crate) enum Refused {
     /// The HTTP server around the service does not support upgrades.
     NoUpgrade,
     ProjectFull,
+    /// The client may not join the shard.
+    Forbidden,
     /// The store did not answer.
     Unavailable,
 }
@@ -40,6 +44,7 @@ impl Refused {
             Refused::HeadTooLarge => "head_too_large",
             Refused::Timeout => "timeout",
             Refused::Origin => "origin",
+            Refused::CookieOrigin => "cookie_origin",
             Refused::Address => "address",
             Refused::Stopping => "stopping",
             Refused::ServerFull => "server_full",
@@ -49,6 +54,7 @@ impl Refused {
             Refused::HttpConnections => "http_connections",
             Refused::NoUpgrade => "no_upgrade",
             Refused::ProjectFull => "project_full",
+            Refused::Forbidden => "forbidden",
             Refused::Unavailable => "unavailable",
         }
     }

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, SystemTime};
 
-use switchboard_event::{Payload, ProjectId, UserId};
+use switchboard_event::{Payload, ProjectId, Rights, UserId};
 use switchboard_hub::JoinError;
 
 /// The result of verifying a token.
@@ -19,6 +19,16 @@ pub struct Identity {
     /// A JSON object with data of the user, sent to the client by protocols that do so. `None` means
     /// `{"id":…}` with the id as a string.
     pub profile: Option<Payload>,
+    /// What the socket may do beyond the rule of the app, as by the claim `can` of a token. `None` means that the token
+    /// gives no rights of its own.
+    pub rights: Option<Arc<Rights>>,
+}
+
+impl Identity {
+    /// The identity of a user, without expiry, profile and rights.
+    pub fn new(user: UserId) -> Self {
+        Identity { user, expires: None, profile: None, rights: None }
+    }
 }
 
 /// Authentication failed.
@@ -100,7 +110,7 @@ pub type VerifyFuture<'a> = Pin<Box<dyn Future<Output = Result<Identity, Identif
 ///
 /// // Accepts any token: for examples only.
 /// let app = App::new().with_verifier(async |token: String| {
-///     UserId::new(&token).map(|user| Identity { user, expires: None, profile: None })
+///     UserId::new(&token).map(Identity::new)
 /// });
 /// ```
 pub trait Verifier: Send + Sync + 'static {

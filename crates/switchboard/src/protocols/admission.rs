@@ -1,14 +1,25 @@
 //! The result of a handshake: an admitted client that the hub does not know yet, or an error.
 
 use std::any::Any;
+use std::net::IpAddr;
 
 use bytes::Bytes;
 use http::StatusCode;
-use switchboard_event::{ProjectId, Protocol};
+use switchboard_event::{ProjectId, Protocol, SocketId};
+use switchboard_ws::close::CloseCode;
 
 use crate::api::socket::Socket;
 use crate::node::conn::ProtocolState;
 use crate::node::refused::Refused;
+
+/// A client whose handshake is accepted, and that its protocol has not admitted yet.
+pub(crate) struct Candidate {
+    /// The id that its socket will have.
+    pub(crate) id: SocketId,
+    pub(crate) ip: Option<IpAddr>,
+    /// The token in the headers of the handshake.
+    pub(crate) token: Option<String>,
+}
 
 /// A client that its protocol has admitted.
 pub(crate) struct Admission {
@@ -29,6 +40,7 @@ pub(crate) type Guard = Box<dyn Any + Send>;
 #[derive(Debug)]
 pub(crate) struct AdmissionError {
     pub(crate) reason: Refused,
+    pub(crate) code: CloseCode,
     pub(crate) message: String,
 }
 

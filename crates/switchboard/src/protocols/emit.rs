@@ -1,6 +1,8 @@
 //! The emit protocol: events, requests and replies. Wire format: `spec/emit.md`.
 
 mod encode;
+mod login;
+mod notices;
 mod receive;
 
 use std::sync::Arc;
@@ -8,13 +10,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Uri;
-use switchboard_event::{Event, Payload, Protocol, SocketId};
+use switchboard_event::{Event, Payload, Protocol, Target};
+use switchboard_hub::Session;
 use switchboard_wire::{DecodeError, emit};
 
 use crate::api::app::App;
 use crate::api::socket::Socket;
-use crate::protocols::admission::{AddressError, Admission, AdmissionError};
+use crate::node::Node;
+use crate::node::access::grants::Lost;
+use crate::protocols::admission::{AddressError, Admission, AdmissionError, Candidate};
 use crate::protocols::config::{KeepAlive, ProtocolConfig};
+use crate::protocols::emit::login::log_in;
+use crate::protocols::emit::notices::notify_left;
 use crate::protocols::emit::receive::report_unhandled;
 use crate::protocols::received::Received;
 use crate::protocols::wire_protocol::WireProtocol;
@@ -25,21 +32,32 @@ use crate::routing::server::Server;
 pub(crate) struct EmitProtocol;
 
 impl WireProtocol for EmitProtocol {
-    type Handshake = ();
+    /// The token in the address.
+    type Handshake = Option<String>;
 
     /// Matches every address.
-    fn match_address(_app: &App, _uri: &Uri) -> Option<Result<(), AddressError>> {
-        Some(Ok(()))
+    fn match_address(app: &App, uri: &Uri) -> Option<Result<Option<String>, AddressError>> {
+        Some(Ok(if app.has_verifier() { token_in(uri) } else { None }))
+    }
+
+    fn takes_token_of_headers(token: &Option<String>) -> bool {
+        token.is_none()
     }
 
     /// Admits every client, without a wait.
-    async fn admit(app: &App, _handshake: (), _id: SocketId) -> Result<Admission, AdmissionError> {
+    async fn admit(app: &App, token: Option<String>, client: Candidate) -> Result<Admission, AdmissionError> {
+        let token = token.or(client.token);
         Ok(Admission {
             protocol: Protocol::Emit,
             project: app.project_id().clone(),
             state: Box::new(()),
             greeting: None,
-            on_connected: Box::new(|_| None),
+            on_connected: Box::new(move |socket| {
+                if token.is_some() {
+                    log_in(socket, token, None);
+                }
+                None
+            }),
         })
     }
 
@@ -65,6 +83,10 @@ impl WireProtocol for EmitProtocol {
         encode::event(event)
     }
 
+    fn rights_changed(node: &Arc<Node>, session: &Arc<Session>, left: &[Target], reason: Lost) {
+        notify_left(node, session, left, reason);
+    }
+
     fn encode_request(name: &str, data: &Payload, id: u32) -> Option<Bytes> {
         Some(encode::request(name, data, id))
     }
@@ -72,4 +94,10 @@ impl WireProtocol for EmitProtocol {
     fn encode_reply(ack: &Payload, data: &Payload) -> Option<Bytes> {
         Some(encode::reply(ack, data))
     }
+}
+
+/// The first `token` in the query that is not empty.
+fn token_in(uri: &Uri) -> Option<String> {
+    let mut pairs = form_urlencoded::parse(uri.query()?.as_bytes());
+    pairs.find(|(name, value)| name == "token" && !value.is_empty()).map(|(_, token)| token.into_owned())
 }

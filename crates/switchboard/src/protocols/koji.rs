@@ -1,6 +1,7 @@
 //! The Koji protocol: pages without a backend take a seat on a shard, receive its member list, and send
 //! to the whole shard or to some of its clients. Wire format: `spec/koji.md`.
 
+mod admit;
 mod client_state;
 mod connect_params;
 mod encode;
@@ -14,6 +15,7 @@ pub(crate) mod options;
 pub(crate) mod queries;
 mod receive;
 pub(crate) mod relay;
+mod rights;
 pub(crate) mod rules;
 mod seat;
 mod shard_membership;
@@ -25,25 +27,26 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Uri;
 use switchboard_backplane::{Content, Publication};
-use switchboard_event::{Event, Protocol, SocketId};
+use switchboard_event::{Event, Protocol, Target};
 use switchboard_hub::Session;
-use switchboard_log::{limited, printable, printable_error};
 use switchboard_wire::{DecodeError, koji};
 
 use crate::api::app::App;
 use crate::api::socket::Socket;
 use crate::node::Node;
+use crate::node::access::grants::Lost;
 use crate::node::type_map::TypeMap;
-use crate::protocols::admission::{AddressError, Admission, AdmissionError};
+use crate::protocols::admission::{AddressError, Admission, AdmissionError, Candidate};
 use crate::protocols::config::{KeepAlive, ProtocolConfig};
+use crate::protocols::koji::admit::{Login, SeatRequester};
 use crate::protocols::koji::client_state::{ClientState, client_of};
 use crate::protocols::koji::connect_params::{ConnectParams, ParamsError, Place};
-use crate::protocols::koji::identify::identify;
+use crate::protocols::koji::identify::{accept, identify};
 use crate::protocols::koji::list_entry::NewClients;
 use crate::protocols::koji::member_lists::MemberLists;
 use crate::protocols::koji::options::Koji;
 use crate::protocols::koji::relay::relay_unhandled;
-use crate::protocols::koji::seat::take_seat;
+use crate::protocols::koji::rights::update_presence;
 use crate::protocols::koji::shard_membership::ShardMembership;
 use crate::protocols::received::Received;
 use crate::protocols::wire_protocol::WireProtocol;
@@ -71,22 +74,19 @@ impl WireProtocol for KojiProtocol {
         Some(params.map(Box::new).map_err(AddressError::from))
     }
 
+    fn takes_token_of_headers(params: &Box<ConnectParams>) -> bool {
+        params.token.is_none()
+    }
+
     /// Takes a seat for the client.
     async fn admit(
         app: &App,
         mut params: Box<ConnectParams>,
-        id: SocketId,
+        client: Candidate,
     ) -> Result<Admission, AdmissionError> {
-        let seat = take_seat(app.node(), &params, id).await.map_err(|error| {
-            limited!(
-                WARN,
-                project = printable(&params.project),
-                error = printable_error(&error),
-                "no seat on the shard; client closed with 1013"
-            );
-            AdmissionError::from(error)
-        })?;
-        let token = params.token.take();
+        let token = params.token.take().or(client.token);
+        let place = SeatRequester { app, params: &params, id: client.id, ip: client.ip };
+        let (seat, login) = place.admit(token).await?;
         Ok(Admission {
             protocol: Protocol::Koji,
             project: params.project.clone(),
@@ -94,9 +94,12 @@ impl WireProtocol for KojiProtocol {
             greeting: Some(seat.greeting()),
             on_connected: Box::new(move |socket| {
                 let membership = ShardMembership::new(socket.node(), socket.session(), seat);
-                if token.is_some() {
-                    identify(socket, token);
+                match login {
+                    Login::None => {}
+                    Login::Token(token) => identify(socket, Some(token)),
+                    Login::Verified(identity) => accept(socket, identity),
                 }
+                update_presence(socket.node(), socket.session());
                 Some(Box::new(membership))
             }),
         })
@@ -128,6 +131,10 @@ impl WireProtocol for KojiProtocol {
 
     fn received_pong(node: &Arc<Node>, session: &Arc<Session>, payload: &[u8]) {
         list_entry::received_pong(node, session, payload);
+    }
+
+    fn rights_changed(node: &Arc<Node>, session: &Arc<Session>, left: &[Target], reason: Lost) {
+        rights::changed(node, session, left, reason);
     }
 
     /// Updates the time of the client's last ping in the member list.

@@ -13,12 +13,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Uri;
-use switchboard_event::{Event, Protocol, SocketId};
+use switchboard_event::{Event, Protocol};
 use switchboard_wire::{DecodeError, mesa};
 
 use crate::api::app::App;
 use crate::api::socket::Socket;
-use crate::protocols::admission::{AddressError, Admission, AdmissionError};
+use crate::protocols::admission::{AddressError, Admission, AdmissionError, Candidate};
 use crate::protocols::config::{KeepAlive, Probe, ProtocolConfig};
 use crate::protocols::mesa::client_state::{ClientState, greeting};
 use crate::protocols::mesa::heartbeat::send_heartbeat;
@@ -46,7 +46,7 @@ impl WireProtocol for MesaProtocol {
     async fn admit(
         app: &App,
         settings: Arc<MesaSettings>,
-        _id: SocketId,
+        _client: Candidate,
     ) -> Result<Admission, AdmissionError> {
         Ok(Admission {
             protocol: Protocol::Mesa,

@@ -5,15 +5,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::Uri;
 use switchboard_backplane::Publication;
-use switchboard_event::{Event, Payload, SocketId};
+use switchboard_event::{Event, Payload, Target};
 use switchboard_hub::Session;
 use switchboard_wire::DecodeError;
 
 use crate::api::app::App;
 use crate::api::socket::Socket;
 use crate::node::Node;
+use crate::node::access::grants::Lost;
 use crate::node::type_map::TypeMap;
-use crate::protocols::admission::{AddressError, Admission, AdmissionError};
+use crate::protocols::admission::{AddressError, Admission, AdmissionError, Candidate};
 use crate::protocols::config::ProtocolConfig;
 use crate::protocols::received::Received;
 use crate::routing::server::Server;
@@ -26,8 +27,18 @@ pub(crate) trait WireProtocol {
     /// Checks the address of a handshake; `None` if it is not for this protocol.
     fn match_address(app: &App, uri: &Uri) -> Option<Result<Self::Handshake, AddressError>>;
 
+    /// Returns true if a token in the headers of the handshake logs the client in: the protocol has such tokens, and
+    /// the address has none.
+    fn takes_token_of_headers(_handshake: &Self::Handshake) -> bool {
+        false
+    }
+
     /// Admits a client before the hub knows it.
-    async fn admit(app: &App, handshake: Self::Handshake, id: SocketId) -> Result<Admission, AdmissionError>;
+    async fn admit(
+        app: &App,
+        handshake: Self::Handshake,
+        client: Candidate,
+    ) -> Result<Admission, AdmissionError>;
 
     /// The configuration in an app that is being served.
     fn config(app: &App) -> ProtocolConfig;
@@ -55,6 +66,9 @@ pub(crate) trait WireProtocol {
     fn encode_reply(_ack: &Payload, _data: &Payload) -> Option<Bytes> {
         None
     }
+
+    /// Reacts to a change of a client's rights. The client has left the given rooms and tags.
+    fn rights_changed(_node: &Arc<Node>, _session: &Arc<Session>, _left: &[Target], _reason: Lost) {}
 
     /// Handles a pong of a client.
     fn received_pong(_node: &Arc<Node>, _session: &Arc<Session>, _payload: &[u8]) {}

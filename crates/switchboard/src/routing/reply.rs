@@ -8,7 +8,7 @@ use serde_json::json;
 use switchboard_event::{AudienceError, NameError, Payload};
 use switchboard_hub::JoinError;
 
-use crate::node::errors::{CommandError, EmitError, MembershipError};
+use crate::node::errors::{CommandError, EmitError, Forbidden, MembershipError};
 
 /// The response of a handler or middleware: a reply, an error that is sent as a reply, or none.
 ///
@@ -270,6 +270,12 @@ fn client_error_code(error: &(dyn Error + 'static)) -> Option<&'static str> {
     }
     if let Some(MembershipError::Join(inner)) = error.downcast_ref() {
         return client_error_code(inner);
+    }
+    let is_forbidden = error.is::<Forbidden>()
+        || matches!(error.downcast_ref(), Some(MembershipError::Forbidden(_)))
+        || matches!(error.downcast_ref(), Some(EmitError::Forbidden(_)));
+    if is_forbidden {
+        return Some("forbidden");
     }
     match (error.downcast_ref(), error.downcast_ref()) {
         (Some(JoinError::Name(_)), _)

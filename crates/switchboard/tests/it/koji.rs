@@ -69,7 +69,7 @@ fn without_metadata(mut payload: Value) -> Value {
 }
 
 /// Sends `GET path` and returns the head and the body of the response.
-async fn get(server: &TestServer, path: &str) -> (String, String) {
+pub(crate) async fn get(server: &TestServer, path: &str) -> (String, String) {
     let mut raw = RawPeer::connect(server.address).await;
     raw.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").as_bytes()).await;
     let head = raw.read_head().await;
@@ -365,7 +365,7 @@ async fn a_frame_over_512_kib_closes_with_1009() {
 }
 
 fn identity(user: UserId) -> switchboard::Identity {
-    switchboard::Identity { user, expires: None, profile: None }
+    switchboard::Identity::new(user)
 }
 
 #[tokio::test]
@@ -398,7 +398,7 @@ async fn a_token_authenticates_the_connection_and_an_invalid_one_changes_nothing
 async fn an_expired_token_logs_the_user_out_and_the_connection_stays() {
     let app = app().with_verifier(async |_: String| {
         let expires = Some(std::time::SystemTime::now() + Duration::from_secs(2));
-        UserId::new("7").map(|user| switchboard::Identity { user, expires, profile: None })
+        UserId::new("7").map(|user| switchboard::Identity { user, expires, profile: None, rights: None })
     });
     let server = TestServer::start(app).await;
     let mut ann = join(&server, "projectId=p&authorization=t").await;

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod embedding;
+mod emit_tokens;
 mod handlers;
 mod hooks;
 mod http;
@@ -20,6 +21,8 @@ mod middleware;
 mod nodes;
 mod requests;
 mod reserved_names;
+mod rights;
+mod rights_over_time;
 mod rooms;
 mod shutdown;
 mod support;

@@ -329,8 +329,7 @@ async fn invalid_control_messages_are_ignored() {
 
 #[tokio::test]
 async fn recipients_of_a_koji_event_are_reached_on_other_nodes() {
-    let verifier =
-        async |token: String| UserId::new(&token).map(|user| Identity { user, expires: None, profile: None });
+    let verifier = async |token: String| UserId::new(&token).map(Identity::new);
     let (one, two) = two_of(|| app().with_koji(Koji::new()).with_verifier(verifier)).await;
     let mut ann = KojiPeer::join(&one, "projectId=p&shardName=s").await;
     let mut bob = KojiPeer::join(&two, "projectId=p&shardName=s").await;

@@ -16,7 +16,7 @@ pub(crate) fn limits(change: impl FnOnce(&mut Limits)) -> Limits {
 /// Accepts every token as the id of its user.
 pub(crate) async fn verify(token: String) -> Result<Identity, String> {
     let user = UserId::new(&token).map_err(|error| error.to_string())?;
-    Ok(Identity { user, expires: None, profile: None })
+    Ok(Identity::new(user))
 }
 
 /// A Mesa client that has received the hello message.

@@ -20,7 +20,7 @@ fn app_with_counter(verified: &Arc<AtomicUsize>) -> App {
         verified.fetch_add(1, Ordering::Relaxed);
         async move {
             let user = UserId::new(&token).map_err(|error| error.to_string())?;
-            let identity = Identity { user, expires: None, profile: None };
+            let identity = Identity::new(user);
             if token.starts_with("bad") { Err("no such token".to_owned()) } else { Ok(identity) }
         }
     })
@@ -151,7 +151,7 @@ async fn a_closed_socket_leaves_no_task() {
         let expires = Some(SystemTime::now() + Duration::from_secs(3600));
         match &*token {
             "slow" => pending::<Result<Identity, String>>().await,
-            user => Ok(Identity { user: UserId::new(user).unwrap(), expires, profile: None }),
+            user => Ok(Identity { user: UserId::new(user).unwrap(), expires, profile: None, rights: None }),
         }
     };
     let app = App::new().with_mesa(Mesa::new().with_settings(settings)).with_koji(Koji::new());

@@ -39,9 +39,7 @@ impl Node {
 
     pub(crate) async fn connect(options: Options, app: App) -> Self {
         let redis = Redis::connect(options).await.expect("Redis answers");
-        let verifier = async |token: String| {
-            UserId::new(&token).map(|user| Identity { user, expires: None, profile: None })
-        };
+        let verifier = async |token: String| UserId::new(&token).map(Identity::new);
         let app = app.with_mesa(Mesa::new().on("HANDLED", async || ())).with_verifier(verifier);
         let app = app.with_backplane(&redis);
         Node { server: TestServer::start(app).await, redis }

@@ -12,6 +12,7 @@ import { resolveOptions } from "../core/options.js";
 import { EMIT_PROBE } from "../core/otherProtocol.js";
 import { ReconnectingConnection } from "../core/reconnectingConnection.js";
 import { CALL_OPTIONS, withTimeout, type CallOptions } from "../core/timeout.js";
+import { scheduleTokenRefresh } from "../core/tokenRefresh.js";
 import { OWN_OPTIONS, type EmitClientOptions } from "./options.js";
 import { refusedErrorFrom } from "./refusedError.js";
 import { schemaOf, validated } from "./schema.js";
@@ -21,6 +22,9 @@ const HANDLERS_IN_FLIGHT_MAX = 256;
 
 /** The prefix of each side's own events, which are never sent. */
 const SYSTEM = "@";
+
+/** The event with which a client shows a token. */
+const IDENTIFY = "@identify";
 
 export type Handler = (data: never) => unknown;
 
@@ -34,6 +38,8 @@ export class EmitProtocol {
   readonly #handlers = new Map<string, Handler>();
   readonly #options: EmitClientOptions;
   readonly #pending = new Map<unknown, PendingRequest>();
+  /** The token in the address. */
+  #token: string | undefined;
   #lastId = 0;
   #handlersInFlight = 0;
   /** Changes with every connection. */
@@ -49,9 +55,13 @@ export class EmitProtocol {
         openMethod: "open()",
         url: (token) => {
           if (token !== undefined) address.searchParams.set(options.tokenParameter ?? "token", token);
+          this.#token = token;
           return address;
         },
-        opened: () => this.connection.ready("@connection", {}, []),
+        opened: () => {
+          if (options.getToken) scheduleTokenRefresh(this.connection, this.#token, (token) => this.#identify(token));
+          this.connection.ready("@connection", {}, []);
+        },
         received: (message) => this.#receive(message),
         lost: (error) => {
           this.#epoch++;
@@ -94,6 +104,17 @@ export class EmitProtocol {
     return () => {
       if (this.#handlers.get(event) === handler) this.#handlers.delete(event);
     };
+  }
+
+  /** Shows the next token on the open connection. A refusal is reported. */
+  #identify(token: string): void {
+    const resolve = (reply: unknown) => {
+      const refusal = refusedErrorFrom(reply);
+      if (refusal) this.connection.listeners.report(refusal);
+    };
+    // Only one is pending: tokens are replaced one after another.
+    this.#pending.set(IDENTIFY, { resolve, reject: () => {} });
+    this.connection.send(this.#text({ event: IDENTIFY, data: { token }, ackId: IDENTIFY }), true);
   }
 
   #frame(event: string, data: unknown, ackId?: string): string {

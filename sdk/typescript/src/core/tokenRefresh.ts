@@ -16,19 +16,25 @@ export interface AuthorizationOptions {
 }
 
 /**
- * Calls `getToken` before the current token expires, and passes the new token to `use`. Repeats until the
- * connection closes. Does nothing if the token has no expiry.
+ * Calls `getToken` before the token expires, and passes the next token to `use`. Repeats until the connection closes.
+ * Does nothing if the token has no expiry.
  */
-export function scheduleTokenRefresh(connection: Connection<AuthorizationOptions>, use: (token: string) => void): void {
+export function scheduleTokenRefresh(
+  connection: Connection<object>,
+  token: string | undefined,
+  use: (token: string) => void,
+): void {
   const signal = connection.signal as AbortSignal;
-  const stop = after(refreshDelay(connection.options.authorization), async () => {
+  const stop = after(refreshDelay(token), async () => {
     signal.removeEventListener("abort", stop);
+    let next = token;
     try {
-      use((await connection.token("expiring")) as string);
+      next = (await connection.token("expiring")) as string;
+      use(next);
     } catch (error) {
       connection.listeners.report(error as SwitchboardError);
     }
-    if (!signal.aborted) scheduleTokenRefresh(connection, use);
+    if (!signal.aborted) scheduleTokenRefresh(connection, next, use);
   });
   signal.addEventListener("abort", stop);
 }

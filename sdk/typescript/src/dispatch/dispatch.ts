@@ -56,6 +56,11 @@ export interface DispatchOptions extends ConnectionOptions, AuthorizationOptions
   readonly shardName?: string | undefined;
   /** The capacity of a shard that the server creates for this client. Default: the server's, 100 seats. */
   readonly maxConnectionsPerShard?: string | number | undefined;
+  /**
+   * Sends the token in the address, too. A server needs it there if only the token gives the right to join the shard;
+   * proxies write addresses to their logs. Default false.
+   */
+  readonly tokenInAddress?: boolean | undefined;
   /** An option of the original for backends; it has no effect. */
   readonly projectToken?: string | undefined;
 }
@@ -110,6 +115,7 @@ const OWN_SETTINGS: OwnExpectations<Settings> = {
   authorization: SECRET,
   shardName: STRING,
   maxConnectionsPerShard: STRING_OR_NUMBER,
+  tokenInAddress: BOOLEAN,
   projectToken: SECRET,
   projectId: STRING,
   host: STRING,
@@ -276,6 +282,7 @@ export class Dispatch<C extends ShardContract = UntypedShard> {
     const { options } = this.connection;
     const url = urlBelow(options.host, "koji");
     const query = ["connectedClients=changes", "identify=answered"];
+    if (token && options.tokenInAddress) query.push(`authorization=${encodeName(token)}`);
     for (const name of ["projectId", "shardName", "maxConnectionsPerShard"] as const) {
       if (options[name]) query.push(`${name}=${encodeName(options[name])}`);
     }
@@ -311,7 +318,8 @@ export class Dispatch<C extends ShardContract = UntypedShard> {
 
   #connected(info: JsonObject): void {
     this.#info = info as unknown as ConnectionInfo;
-    if (this.connection.options.getToken) scheduleTokenRefresh(this.connection, (token) => this.identify(token));
+    const { authorization, getToken } = this.connection.options;
+    if (getToken) scheduleTokenRefresh(this.connection, authorization, (token) => this.identify(token));
     // The identity is sent before any event that listeners emit.
     this.connection.ready(CONNECTED, info, Object.values(this.#identity));
   }

@@ -39,7 +39,8 @@ const CODES: &[(CloseCode, &str, &str)] = &[
     (
         CloseCode::POLICY,
         "The client exceeded `limits.messages_per_s`, `limits.bytes_per_s` or `limits.message_timeout_ms`; the reason names the limit. For a Mesa \
-         client also: its token was refused, or a required token is missing.",
+         client also: its token was refused, or a required token is missing. For a Koji client also: it has no right to \
+         join the shard, or has lost it; the reason names the shard or the token.",
         "later and slower; with another token",
     ),
     (

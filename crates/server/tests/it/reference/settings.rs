@@ -19,6 +19,7 @@ const SOURCES: &[&str] = &[
     include_str!("../../../src/config/koji.rs"),
     include_str!("../../../src/config/mesa.rs"),
     include_str!("../../../src/config/page.rs"),
+    include_str!("../../../src/config/internal.rs"),
     include_str!("../../../src/config/process.rs"),
     include_str!("../../../src/config/projects.rs"),
     include_str!("../../../src/config/redis.rs"),

@@ -7,7 +7,7 @@ use switchboard_hub::JoinError;
 
 use crate::api::socket::Socket;
 use crate::node::verifier::{CurrentVerifier, IdentifyError, Verifier};
-use crate::node::{identity, inbox};
+use crate::node::{access, identity, inbox};
 
 impl Socket {
     /// Joins a room; the prefix `#` may be omitted. Returns false if the socket was already a member, so
@@ -30,7 +30,7 @@ impl Socket {
     /// # Ok(()) }
     /// ```
     pub fn join(&self, room: &str) -> Result<bool, JoinError> {
-        self.node().hub().join(&self.session, &Target::room(room)?)
+        access::join_for_server(self.node(), &self.session, &Target::room(room)?)
     }
 
     /// Returns true if the socket is in a room; the prefix `#` may be omitted. An invalid name is no room, so no
@@ -63,7 +63,7 @@ impl Socket {
     /// # Ok(()) }
     /// ```
     pub fn leave(&self, room: &str) -> Result<bool, NameError> {
-        Ok(self.node().hub().leave(&self.session, &Target::room(room)?))
+        Ok(access::leave(self.node(), &self.session, &Target::room(room)?))
     }
 
     /// The rooms of the socket, each with the prefix `#`.
@@ -94,7 +94,7 @@ impl Socket {
     /// # Ok(()) }
     /// ```
     pub fn tag(&self, tag: &str) -> Result<bool, JoinError> {
-        self.node().hub().join(&self.session, &Target::tag(tag)?)
+        access::join_for_server(self.node(), &self.session, &Target::tag(tag)?)
     }
 
     /// Removes a tag. Returns false if the socket did not have the tag.
@@ -109,7 +109,7 @@ impl Socket {
     /// # Ok(()) }
     /// ```
     pub fn untag(&self, tag: &str) -> Result<bool, NameError> {
-        Ok(self.node().hub().leave(&self.session, &Target::tag(tag)?))
+        Ok(access::leave(self.node(), &self.session, &Target::tag(tag)?))
     }
 
     /// The tags of the socket, each with the prefix `*`.

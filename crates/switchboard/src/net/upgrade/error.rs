@@ -3,6 +3,7 @@
 use http::StatusCode;
 use switchboard_ws::handshake::HandshakeError;
 
+use crate::net::credential::CrossSite;
 use crate::net::limiter::LimitError;
 use crate::node::refused::Refused;
 use crate::protocols::admission::AddressError;
@@ -16,6 +17,8 @@ pub(crate) enum UpgradeError {
     HeadTooLarge(usize),
     #[error("this origin may not connect")]
     Origin,
+    #[error("this origin may not connect with the cookie of another host")]
+    CookieOrigin,
     #[error(transparent)]
     Address(#[from] AddressError),
     #[error("the server is stopping")]
@@ -26,12 +29,18 @@ pub(crate) enum UpgradeError {
     NoUpgrade,
 }
 
+impl From<CrossSite> for UpgradeError {
+    fn from(_: CrossSite) -> Self {
+        UpgradeError::CookieOrigin
+    }
+}
+
 impl UpgradeError {
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             UpgradeError::Handshake(error) => error.status(),
             UpgradeError::HeadTooLarge(_) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            UpgradeError::Origin => StatusCode::FORBIDDEN,
+            UpgradeError::Origin | UpgradeError::CookieOrigin => StatusCode::FORBIDDEN,
             UpgradeError::Address(error) => error.status,
             UpgradeError::Stopping | UpgradeError::Limit(LimitError::Server(_)) => {
                 StatusCode::SERVICE_UNAVAILABLE
@@ -47,6 +56,7 @@ impl UpgradeError {
             UpgradeError::Handshake(_) => Refused::BadRequest,
             UpgradeError::HeadTooLarge(_) => Refused::HeadTooLarge,
             UpgradeError::Origin => Refused::Origin,
+            UpgradeError::CookieOrigin => Refused::CookieOrigin,
             UpgradeError::Address(_) => Refused::Address,
             UpgradeError::Stopping => Refused::Stopping,
             UpgradeError::Limit(LimitError::Server(_)) => Refused::ServerFull,

@@ -11,6 +11,7 @@ use switchboard_wire::emit::{self, Incoming};
 use crate::api::socket::Socket;
 use crate::node::remote::open_answer;
 use crate::node::reports::{report, sink_for};
+use crate::protocols::emit::login::log_in;
 use crate::protocols::received::Received;
 use crate::routing::reply::{IntoResponse, ReplyError, Response};
 use crate::routing::request::{ProtocolFields, Request};
@@ -25,6 +26,7 @@ pub(crate) fn receive(server: &Arc<Server>, socket: &Socket, frame: &Bytes) -> R
             return Ok(Request::with_fields(socket.clone(), name, data, ack, fields).into());
         }
         Incoming::Unroutable { shown, ack } => server.unroutable(socket, &shown, ack.as_ref()),
+        Incoming::Identify { token, ack } => log_in(socket, token, ack),
         Incoming::Reply { ack, data } => {
             if !socket.conn().resolve(&ack, data) {
                 socket.node().meters().ignored_frame("unknown_reply");

@@ -28,6 +28,8 @@ pub(crate) struct ClientState {
     /// When the client connected, in microseconds since 1970.
     connected_us: u64,
     public: Mutex<PublicState>,
+    /// The client receives the member list.
+    sees_members: AtomicBool,
     last_activity_ms: AtomicU64,
     /// The client has entered the member list, which it does once.
     has_entered_list: AtomicBool,
@@ -52,6 +54,7 @@ impl ClientState {
             wants_token_answers: params.wants_token_answers,
             connected_us: *connected_us,
             public: Mutex::new(PublicState { user_info: client.user_info.clone(), is_member: false }),
+            sees_members: AtomicBool::new(true),
             last_activity_ms: AtomicU64::new(client.last_ping_ms),
             has_entered_list: AtomicBool::new(false),
             tokens: Mutex::default(),
@@ -74,6 +77,15 @@ impl ClientState {
     /// Sets whether the client is a member of its shard.
     pub(crate) fn set_member(&self, node: &Node, session: &Session, is_member: bool) {
         self.change(node, session, |public| public.is_member = is_member);
+    }
+
+    /// Sets whether the client receives the member list. Returns true if that has changed.
+    pub(crate) fn set_sees_members(&self, sees: bool) -> bool {
+        self.sees_members.swap(sees, Ordering::Relaxed) != sees
+    }
+
+    pub(crate) fn sees_members(&self) -> bool {
+        self.sees_members.load(Ordering::Relaxed)
     }
 
     /// Returns true if the client has joined its shard and not left it.

@@ -8,10 +8,13 @@ use bytes::Bytes;
 use http::{StatusCode, Uri, header};
 use percent_encoding::percent_decode_str;
 use serde_json::json;
-use switchboard_event::ProjectId;
+use switchboard_backplane::Shard;
+use switchboard_event::{ProjectId, Resource};
 use switchboard_log::{limited, printable_error};
 
 use crate::api::app::App;
+use crate::node::access::operation::Operation;
+use crate::node::access::rule::Subject;
 use crate::node::errors::QueryError;
 use crate::node::rate::RequestCost;
 use crate::protocols::koji::info_answers::InfoAnswers;
@@ -62,7 +65,12 @@ async fn info(State(RouteState { app, answers }): State<RouteState>, uri: Uri) -
 }
 
 async fn list_shards(app: App) -> Result<Bytes, QueryError> {
-    let shards = app.shards().await?.into_iter();
+    // No token is shown here, so the project's rule alone counts.
+    let subject = Subject { project: app.project_id(), session: None, user: None, claim: None };
+    let is_visible = |shard: &Shard| {
+        app.node().access.allows(subject, Operation::ListShards.right(), Resource::Shard(&shard.name))
+    };
+    let shards = app.shards().await?.into_iter().filter(is_visible);
     let list = shards.map(|shard| json!({ "shardName": shard.name, "numConnectedClients": shard.seated }));
     Ok(serde_json::Value::from_iter(list).to_string().into())
 }

@@ -9,8 +9,8 @@ use switchboard_ws::frame::{OpCode, encode_with};
 
 use crate::api::socket::Socket;
 use crate::node::conn::is_closed;
-use crate::node::identity::{check_length, refused};
-use crate::node::verifier::IdentifyError;
+use crate::node::identity::{self, TokenSender, check_length, refused};
+use crate::node::verifier::{IdentifyError, Identity};
 use crate::protocols::koji::client_state::client_of;
 
 /// Most queued tokens of a client. When the queue is full, the oldest token is dropped.
@@ -46,6 +46,19 @@ pub(crate) fn identify(socket: &Socket, token: Option<String>) {
     }
 }
 
+/// Logs a client in whose token was verified before it connected.
+pub(crate) fn accept(socket: &Socket, identity: Identity) {
+    let (node, session) = (socket.node(), socket.session());
+    let outcome = identity::accept(node, session, Ok(identity)).map(|(identity, backlog)| {
+        identity::notify_authenticated(node, session, &identity.user);
+        if let Some(backlog) = backlog {
+            backlog.start();
+        }
+        identity.user
+    });
+    answer(socket, outcome);
+}
+
 /// Verifies the queued tokens until none is left or the connection ends.
 async fn verify_tokens(socket: Socket) {
     let client = client_of(socket.session()).expect("every socket of this protocol has this state");
@@ -68,7 +81,7 @@ async fn verify_tokens(socket: Socket) {
 
 /// Refuses a token that was not verified.
 fn refuse(socket: &Socket, error: IdentifyError) {
-    refused(socket.node(), socket.session(), &error);
+    refused(socket.node(), TokenSender::of(socket.session()), &error);
     answer(socket, Err(error));
 }
 

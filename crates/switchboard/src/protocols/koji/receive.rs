@@ -4,15 +4,17 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use switchboard_event::{Audience, Name, Payload, Protocol, Target};
+use switchboard_event::{Audience, Name, Payload, Protocol, Resource, Target};
 use switchboard_wire::DecodeError;
 use switchboard_wire::koji::{self, Incoming};
 
 use crate::api::socket::Socket;
+use crate::node::access::{check, operation::Operation};
 use crate::protocols::koji::client_state::{ClientState, client_of};
 use crate::protocols::koji::identify::identify;
 use crate::protocols::koji::member_lists::MemberLists;
 use crate::protocols::koji::relay::relay;
+use crate::protocols::koji::rights::notify_refused;
 use crate::protocols::koji::user_info::set_user_info;
 use crate::protocols::received::Received;
 use crate::routing::request::{ProtocolFields, Request};
@@ -32,11 +34,23 @@ pub(crate) fn receive(server: &Arc<Server>, socket: &Socket, frame: &Bytes) -> R
             node.meters().refused_event("info_too_long");
         }
         Incoming::SetUserInfo(info) => {
-            if set_user_info(node, client, session, &info).is_err() {
+            let shard = Resource::Shard(&client.shard);
+            if let Err(forbidden) = check(node, session, Operation::UserInfo, shard) {
+                let name = Name::new("SET_USER_INFO").expect("it is a valid name");
+                notify_refused(node, session, &name, &forbidden);
+            } else if set_user_info(node, client, session, &info).is_err() {
                 node.meters().refused_event("shard_info_full");
             }
         }
-        Incoming::GetClients => node.extension::<MemberLists>().send_list(node, client, session),
+        Incoming::GetClients => {
+            match check(node, session, Operation::MemberList, Resource::Shard(&client.shard)) {
+                Ok(()) => node.extension::<MemberLists>().send_list(node, client, session),
+                Err(forbidden) => {
+                    let name = Name::new("GET_CONNECTED_CLIENTS").expect("it is a valid name");
+                    notify_refused(node, session, &name, &forbidden);
+                }
+            }
+        }
         Incoming::Identify(token) => identify(socket, token),
     }
     Ok(Received::default())

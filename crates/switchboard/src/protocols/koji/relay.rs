@@ -7,6 +7,7 @@ use crate::api::setup::Setup;
 use crate::api::socket::Socket;
 use crate::node::clock::now_ms;
 use crate::protocols::koji::options::Koji;
+use crate::protocols::koji::rights::{check_relay, notify_refused};
 use crate::routing::extract::FromRequest;
 use crate::routing::reply::ReplyError;
 use crate::routing::request::Request;
@@ -40,7 +41,8 @@ impl Relay {
         &self.audience
     }
 
-    /// Sends the event unchanged. Returns the number of sockets of this node that it was queued for.
+    /// Sends the event unchanged. Returns the number of sockets of this node that it was queued for: none if the client
+    /// may not send to the audience.
     pub fn send(self) -> usize {
         relay(&self.socket, self.name, self.payload, &self.audience)
     }
@@ -53,10 +55,19 @@ impl Relay {
 
 /// Sends a client's event to an audience. If the bus is full, the hub counts the loss and the event still
 /// reaches the sockets of this node.
+///
+/// The client needs the right to send to the audience; otherwise nothing is sent.
 pub(crate) fn relay(socket: &Socket, name: Name, data: Payload, audience: &Audience) -> usize {
+    let audience = match check_relay(socket.node(), socket.session(), audience) {
+        Ok(audience) => audience,
+        Err(forbidden) => {
+            notify_refused(socket.node(), socket.session(), &name, &forbidden);
+            return 0;
+        }
+    };
     let event = Event { name, data, sender: Some(socket.id()), time_ms: now_ms() };
     let parcel = Parcel::new(event, DeliveryClass::Live);
-    socket.node().hub().send(&socket.session().project.id, audience, &parcel, Scope::AllNodes).queued
+    socket.node().hub().send(&socket.session().project.id, &audience, &parcel, Scope::AllNodes).queued
 }
 
 /// The fallback for events without a handler.

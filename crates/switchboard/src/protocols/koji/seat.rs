@@ -6,6 +6,7 @@ use bytes::Bytes;
 use switchboard_backplane::{BackplaneError, SeatRequest, Seated, Store};
 use switchboard_event::{Payload, ProjectId, ShardName, SocketId};
 use switchboard_wire::koji;
+use switchboard_ws::close::CloseCode;
 use switchboard_ws::frame::{OpCode, encode_with};
 
 use crate::node::Node;
@@ -58,7 +59,7 @@ impl From<SeatError> for AdmissionError {
             SeatError::Full => Refused::ProjectFull,
             SeatError::Store(_) => Refused::Unavailable,
         };
-        AdmissionError { reason, message: error.to_string() }
+        AdmissionError { reason, code: CloseCode::TRY_AGAIN_LATER, message: error.to_string() }
     }
 }
 

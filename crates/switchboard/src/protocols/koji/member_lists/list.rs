@@ -131,7 +131,13 @@ impl ListState {
             if changes.is_empty() && !member.needs_list {
                 continue;
             }
-            let wants_changes = client_of(&member.session).is_some_and(|client| client.wants_changes);
+            let client = client_of(&member.session).expect("every member is a Koji client");
+            if !client.sees_members() {
+                // It receives the whole list when it may see it.
+                member.needs_list = false;
+                continue;
+            }
+            let wants_changes = client.wants_changes;
             let needs_list = std::mem::take(&mut member.needs_list);
             let receivers = match wants_changes {
                 false => &mut update.list_receivers,

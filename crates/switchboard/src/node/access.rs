@@ -1,0 +1,141 @@
+//! Access control: what a client may do, by the claim of its token and by the rule of its project.
+//!
+//! [`Operation`] is the one table of what needs which right. A check happens on the node of the client, before anything
+//! is published. Only what the server does for a client is checked, never what a handler does by itself. While an app
+//! has neither a verifier nor a rule, everything is allowed, and a check is one load.
+
+pub(crate) mod control;
+pub(crate) mod grants;
+pub(crate) mod operation;
+pub(crate) mod rule;
+
+use std::sync::Arc;
+
+use metrics::counter;
+use switchboard_event::{ProjectId, Resource, Right, Rights, Target};
+use switchboard_hub::{JoinError, Session};
+use switchboard_log::{limited, printable};
+
+use crate::node::Node;
+use crate::node::access::grants::{Grants, Lost};
+use crate::node::access::operation::Operation;
+use crate::node::access::rule::{AccessRule, Subject};
+use crate::node::conn::Conn;
+use crate::node::errors::{Forbidden, MembershipError};
+
+/// Replaces the rule, and lets every client leave what it may no longer be in.
+pub(crate) fn set_rule(node: &Arc<Node>, rule: Option<Arc<dyn AccessRule>>) {
+    node.access.set_rule(rule);
+    for session in node.sessions_if_started() {
+        let left =
+            Conn::of(&session).grants().map(|grants| grants.leave_lost(&node.access, node.hub(), &session));
+        lost(node, &session, left.unwrap_or_default(), Lost::Rule);
+    }
+}
+
+/// Returns true if a client may do something.
+pub(crate) fn may(node: &Node, session: &Session, right: Right, resource: Resource<'_>) -> bool {
+    if !node.access.is_enabled() {
+        return true;
+    }
+    let claim = Conn::of(session).grants().and_then(Grants::claim);
+    let subject =
+        Subject { project: &session.project.id, session: Some(session), user: None, claim: claim.as_deref() };
+    node.access.allows(subject, right, resource)
+}
+
+/// Checks an operation of a client. A refusal is counted and logged.
+pub(crate) fn check(
+    node: &Node,
+    session: &Session,
+    operation: Operation,
+    resource: Resource<'_>,
+) -> Result<(), Forbidden> {
+    match may(node, session, operation.right(), resource) {
+        true => Ok(()),
+        false => Err(refuse(session, operation, resource)),
+    }
+}
+
+/// Counts and logs a refusal.
+pub(crate) fn refuse(session: &Session, operation: Operation, resource: Resource<'_>) -> Forbidden {
+    let (id, project) = (session.id.to_string(), &session.project.id);
+    refuse_client(&id, project, operation, resource)
+}
+
+/// Counts and logs a refusal of a client that may not be connected yet.
+pub(crate) fn refuse_client(
+    socket: &str,
+    project: &ProjectId,
+    operation: Operation,
+    resource: Resource<'_>,
+) -> Forbidden {
+    let forbidden = Forbidden { right: operation.right(), resource: resource.to_string() };
+    counter!("switchboard_forbidden_total", "operation" => operation.label()).increment(1);
+    limited!(
+        INFO,
+        socket,
+        project = printable(project),
+        operation = operation.label(),
+        right = forbidden.right.as_str(),
+        resource = printable(&forbidden.resource),
+        "operation refused; neither the claim `can` of the token nor the rule `can` of the project gives the right"
+    );
+    forbidden
+}
+
+/// Joins a room or a tag for a client, which needs the right to.
+pub(crate) fn join_for_client(
+    node: &Node,
+    session: &Arc<Session>,
+    operation: Operation,
+    target: &Target,
+) -> Result<bool, MembershipError> {
+    if !node.access.is_enabled() {
+        return Ok(node.hub().join(session, target)?);
+    }
+    let grants = Conn::of(session).grants_or_new();
+    match grants.join(&node.access, node.hub(), session, operation.right(), target)? {
+        Some(joined) => Ok(joined),
+        None => Err(refuse(session, operation, Resource::from(target)).into()),
+    }
+}
+
+/// Joins a target for the server: the membership does not depend on rights.
+pub(crate) fn join_for_server(
+    node: &Node,
+    session: &Arc<Session>,
+    target: &Target,
+) -> Result<bool, JoinError> {
+    match Conn::of(session).grants() {
+        Some(grants) => grants.join_for_server(node.hub(), session, target),
+        None => node.hub().join(session, target),
+    }
+}
+
+/// Leaves a target.
+pub(crate) fn leave(node: &Node, session: &Arc<Session>, target: &Target) -> bool {
+    match Conn::of(session).grants() {
+        Some(grants) => grants.leave(node.hub(), session, target),
+        None => node.hub().leave(session, target),
+    }
+}
+
+/// Replaces the claim of a client, which leaves what neither the new claim nor the rule allows.
+pub(crate) fn set_claim(node: &Arc<Node>, session: &Arc<Session>, claim: Option<Arc<Rights>>, reason: Lost) {
+    let conn = Conn::of(session);
+    if claim.is_none() && conn.grants().is_none() {
+        return;
+    }
+    let left = conn.grants_or_new().replace_claim(&node.access, node.hub(), session, claim);
+    lost(node, session, left, reason);
+}
+
+/// Counts and logs what a client has left, and lets its protocol notify it.
+fn lost(node: &Arc<Node>, session: &Arc<Session>, left: Vec<Target>, reason: Lost) {
+    if !left.is_empty() {
+        counter!("switchboard_rights_lost_total", "reason" => reason.label()).increment(1);
+        limited!(DEBUG, socket = %session.id, left = left.len(), reason = printable(reason.label()), "client lost rights and has left rooms and tags");
+    }
+    node.rights_changed(session, &left, reason);
+}

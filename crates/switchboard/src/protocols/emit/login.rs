@@ -1,0 +1,61 @@
+//! Logs clients in by a token of the handshake, or of `@identify`. While a token is verified, no frames of its client
+//! are decoded: what the client sends after a token needs the rights of that token.
+
+use std::future::Future;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Waker};
+
+use serde_json::json;
+use switchboard_event::{Payload, UserId};
+
+use crate::api::socket::Socket;
+use crate::node::identity;
+use crate::node::verifier::IdentifyError;
+use crate::protocols::emit::encode;
+use crate::protocols::emit::notices::notify;
+use crate::routing::reply::{IntoResponse, ReplyError};
+
+/// Starts to verify a token. A verifier that never waits has finished when this returns. `ack` is the id of the
+/// request to answer, if the client has sent one.
+pub(super) fn log_in(socket: &Socket, token: Option<String>, ack: Option<Payload>) {
+    socket.conn().is_decoding_paused.store(true, Ordering::Relaxed);
+    let mut future = Box::pin(verify(socket.clone(), token, ack));
+    if future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
+        socket.node().tasks.spawn(future);
+    }
+}
+
+async fn verify(socket: Socket, token: Option<String>, ack: Option<Payload>) {
+    let (node, session) = (socket.node(), socket.session());
+    match identity::identify(node, session, socket.verifier(), token.as_deref()).await {
+        Ok((identity, backlog)) => {
+            // After the answer the client misses no message for its user.
+            node.settled().await;
+            identity::notify_authenticated(node, session, &identity.user);
+            answer(&socket, Ok(&identity.user), ack);
+            if let Some(backlog) = backlog {
+                backlog.start();
+            }
+        }
+        Err(error) => answer(&socket, Err(&error), ack),
+    }
+    socket.conn().is_decoding_paused.store(false, Ordering::Relaxed);
+    session.outbox.wake_owner();
+}
+
+/// Sends the outcome: as the reply to a request, or else as an event to clients that understand it. It passes the
+/// messages that are held back during the login.
+fn answer(socket: &Socket, outcome: Result<&UserId, &IdentifyError>, ack: Option<Payload>) {
+    let (node, session) = (socket.node(), socket.session());
+    let payload = match outcome {
+        Ok(user) => Payload::of(&json!({ "user": user })).ok(),
+        Err(error) => ReplyError::new(error.reason(), error.to_string()).into_response().reply,
+    };
+    let Some(payload) = payload else { return };
+    match ack {
+        Some(ack) => {
+            node.hub().deliver_ahead(session, &encode::reply(&ack, &payload));
+        }
+        None => notify(node, session, "@identified", &payload),
+    }
+}

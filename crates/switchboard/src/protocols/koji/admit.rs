@@ -1,0 +1,113 @@
+//! Admits a client to a shard: checks its right to join, and takes a seat.
+//!
+//! If the project's rule allows the shard, the token in the address is verified after CONNECTED. Otherwise it is verified
+//! first, because its claim may allow the shard.
+
+use std::net::IpAddr;
+
+use switchboard_event::{Protocol, Resource, Right, SocketId};
+use switchboard_log::{limited, printable, printable_error};
+use switchboard_ws::close::CloseCode;
+
+use crate::api::app::App;
+use crate::node::access::operation::Operation;
+use crate::node::access::refuse_client;
+use crate::node::access::rule::Subject;
+use crate::node::identity::{TokenSender, refused, verify_before_connect};
+use crate::node::refused::Refused;
+use crate::node::verifier::{CurrentVerifier, IdentifyError, Identity};
+use crate::protocols::admission::AdmissionError;
+use crate::protocols::koji::connect_params::ConnectParams;
+use crate::protocols::koji::seat::{Seat, take_seat};
+
+/// How the client is logged in once it is connected.
+pub(super) enum Login {
+    None,
+    /// The token is still to be verified.
+    Token(String),
+    Verified(Identity),
+}
+
+/// A client that requests a seat.
+pub(super) struct SeatRequester<'a> {
+    pub(super) app: &'a App,
+    pub(super) params: &'a ConnectParams,
+    pub(super) id: SocketId,
+    pub(super) ip: Option<IpAddr>,
+}
+
+impl SeatRequester<'_> {
+    /// Takes a seat if the rule or the claim of the token allows it.
+    pub(super) async fn admit(&self, token: Option<String>) -> Result<(Seat, Login), AdmissionError> {
+        let (operation, wanted) = match &self.params.shard {
+            Some(name) => (Operation::Seat, Resource::Shard(name)),
+            None => (Operation::AutomaticSeat, Resource::AutomaticShard),
+        };
+        let login = match token {
+            Some(token) if !self.may_join(None, wanted) => Login::Verified(self.verify(&token).await?),
+            Some(token) => Login::Token(token),
+            None => Login::None,
+        };
+        let identity = match &login {
+            Login::Verified(identity) => Some(identity),
+            _ => None,
+        };
+        self.check(identity, operation, wanted)?;
+        let seat = self.take_seat().await?;
+        // A client that named a full shard may be on an automatic one.
+        if self.params.shard.as_ref().is_some_and(|named| *named != seat.shard) {
+            self.check(identity, Operation::AutomaticSeat, Resource::Shard(&seat.shard))?;
+        }
+        Ok((seat, login))
+    }
+
+    fn may_join(&self, identity: Option<&Identity>, resource: Resource<'_>) -> bool {
+        let subject = Subject {
+            project: &self.params.project,
+            session: None,
+            user: identity.map(|identity| &identity.user),
+            claim: identity.and_then(|identity| identity.rights.as_deref()),
+        };
+        self.app.node().access.allows(subject, Right::Join, resource)
+    }
+
+    fn check(
+        &self,
+        identity: Option<&Identity>,
+        operation: Operation,
+        resource: Resource<'_>,
+    ) -> Result<(), AdmissionError> {
+        if self.may_join(identity, resource) {
+            return Ok(());
+        }
+        let forbidden = refuse_client(&self.id.to_string(), &self.params.project, operation, resource);
+        Err(forbidden_error(format!("forbidden: {forbidden}")))
+    }
+
+    async fn verify(&self, token: &str) -> Result<Identity, AdmissionError> {
+        let node = self.app.node();
+        let verifier = self.app.setup().extension::<CurrentVerifier>().and_then(CurrentVerifier::get);
+        let verified = verify_before_connect(node, &self.params.project, self.ip, verifier, token).await;
+        verified.map_err(|error: IdentifyError| {
+            let project = &self.params.project;
+            refused(node, TokenSender { socket: self.id, protocol: Protocol::Koji, project }, &error);
+            forbidden_error(format!("the token is refused: {}", error.reason()))
+        })
+    }
+
+    async fn take_seat(&self) -> Result<Seat, AdmissionError> {
+        take_seat(self.app.node(), self.params, self.id).await.map_err(|error| {
+            limited!(
+                WARN,
+                project = printable(&self.params.project),
+                error = printable_error(&error),
+                "no seat on the shard; client closed with 1013"
+            );
+            AdmissionError::from(error)
+        })
+    }
+}
+
+fn forbidden_error(message: String) -> AdmissionError {
+    AdmissionError { reason: Refused::Forbidden, code: CloseCode::POLICY, message }
+}

@@ -1,0 +1,122 @@
+//! The rights of a connected client: what it may relay, whether it receives member lists, and what happens when it
+//! loses them.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use metrics::counter;
+use serde_json::json;
+use switchboard_event::{Audience, DeliveryClass, Name, Payload, Resource, Right, SocketId, Target};
+use switchboard_hub::Session;
+use switchboard_log::{limited, printable};
+use switchboard_wire::koji;
+use switchboard_ws::close::CloseCode;
+use switchboard_ws::frame::{OpCode, encode_with};
+
+use crate::node::Node;
+use crate::node::access::grants::Lost;
+use crate::node::access::operation::Operation;
+use crate::node::access::{self, refuse};
+use crate::node::conn::{Conn, is_closed};
+use crate::node::errors::Forbidden;
+use crate::protocols::koji::client_state::{ClientState, client_of};
+use crate::protocols::koji::member_lists::MemberLists;
+
+/// The audience of an event without the targets that the client may not send to. An error if a recipient is left with
+/// none.
+pub(super) fn check_relay<'a>(
+    node: &Node,
+    session: &Session,
+    audience: &'a Audience,
+) -> Result<Cow<'a, Audience>, Forbidden> {
+    let client = client_of(session).filter(|_| node.access.is_enabled());
+    let Some(client) = client else { return Ok(Cow::Borrowed(audience)) };
+    let may_send = |resource: Resource<'_>| access::may(node, session, Right::Send, resource);
+    let may_send_to_shard = may_send(Resource::Shard(&client.shard));
+    let is_own_room = |target: &Target| matches!(target, Target::Room(room) if room[1..] == *client.shard);
+    let is_allowed = |target: &Target| match target {
+        target if is_own_room(target) => may_send_to_shard,
+        // An id of a client is known only to those who have received it.
+        Target::Socket(id) => may_send_to_shard || may_send(Resource::Socket(*id)),
+        target => may_send(Resource::from(target)),
+    };
+    if audience.to.iter().all(is_allowed) {
+        return Ok(Cow::Borrowed(audience));
+    }
+    let allowed: Vec<bool> = audience.to.iter().map(is_allowed).collect();
+    for (at, target) in audience.to.iter().enumerate() {
+        let is_reached = allowed[at] || other_reading(audience, at).is_some_and(|other| allowed[other]);
+        if !is_reached {
+            let resource = if is_own_room(target) { Resource::Shard(&client.shard) } else { target.into() };
+            return Err(refuse(session, Operation::Relay, resource));
+        }
+    }
+    let kept = audience.to.iter().zip(&allowed).filter(|(_, is_allowed)| **is_allowed);
+    let to = kept.map(|(target, _)| target.clone()).collect();
+    Ok(Cow::Owned(Audience { to, except: audience.except.clone() }))
+}
+
+/// The place of the other target that the same id in a list of recipients stands for: a recipient in the form of a
+/// client's id is a socket and a user, one after the other.
+fn other_reading(audience: &Audience, at: usize) -> Option<usize> {
+    let is_same = |socket: usize, user: usize| match (audience.to.get(socket), audience.to.get(user)) {
+        (Some(Target::Socket(id)), Some(Target::User(user))) => {
+            user.parse::<SocketId>().is_ok_and(|user| user == *id)
+        }
+        _ => false,
+    };
+    match audience.to[at] {
+        Target::Socket(_) => is_same(at, at + 1).then_some(at + 1),
+        Target::User(_) => at.checked_sub(1).filter(|socket| is_same(*socket, at)),
+        _ => None,
+    }
+}
+
+/// Notifies a client, if it understands that, that its event was refused.
+pub(super) fn notify_refused(node: &Node, session: &Arc<Session>, event: &Name, forbidden: &Forbidden) {
+    let data = json!({ "eventName": event, "code": "forbidden", "error": forbidden.to_string() });
+    notify(node, session, "refused", &data);
+}
+
+/// Sets whether the client receives member lists.
+pub(super) fn update_presence(node: &Arc<Node>, session: &Arc<Session>) {
+    let Some(client) = client_of(session) else { return };
+    let sees = access::may(node, session, Operation::MemberList.right(), Resource::Shard(&client.shard));
+    if client.set_sees_members(sees) && sees {
+        node.extension::<MemberLists>().send_list(node, client, session);
+    }
+}
+
+/// Closes a client that may no longer be on its shard, and updates what it sees otherwise.
+pub(super) fn changed(node: &Arc<Node>, session: &Arc<Session>, left: &[Target], reason: Lost) {
+    let Some(client) = client_of(session) else { return };
+    if !left.is_empty() {
+        let rooms: Vec<String> = left.iter().map(ToString::to_string).collect();
+        notify(node, session, "left", &json!({ "rooms": rooms, "reason": reason.label() }));
+    }
+    if is_closed(session) {
+        return;
+    }
+    if access::may(node, session, Right::Join, Resource::Shard(&client.shard)) {
+        return update_presence(node, session);
+    }
+    limited!(DEBUG, socket = %session.id, reason = printable(reason.label()), "client may no longer be on its shard; it is closed with 1008");
+    counter!("switchboard_rights_lost_total", "reason" => reason.label()).increment(1);
+    notify(node, session, "left", &json!({ "shardName": client.shard, "reason": reason.label() }));
+    let why = format!("forbidden: no join right on the shard any more ({})", reason.label());
+    node.close(session, CloseCode::POLICY, &why);
+}
+
+/// Sends a platform event of the server, if the client understands it.
+fn notify(node: &Node, session: &Arc<Session>, name: &str, data: &serde_json::Value) {
+    let understands = |client: &ClientState| {
+        client.wants_token_answers || Conn::of(session).info.query("sb").as_deref() == Some("1")
+    };
+    if client_of(session).is_some_and(understands) {
+        let data = Payload::of(data).expect("strings are valid JSON");
+        let frame = encode_with(OpCode::Text, 128 + data.as_bytes().len(), |out| {
+            koji::write_notice(out, name, &data)
+        });
+        node.hub().deliver_frame(session, &frame, DeliveryClass::Live);
+    }
+}
