@@ -294,13 +294,18 @@ impl Config {
         self.clients.options(self.auth.cookie.as_deref())
     }
 
+    /// Returns true if every client may do everything, unless its token has the claim `can`.
+    pub(crate) fn is_open(&self) -> bool {
+        self.access_rule().is_none()
+    }
+
     fn exposure(&self) -> Exposure<'_> {
         let mesa = self.mesa.enabled.then_some(("mesa.listen", self.mesa.listen));
         Exposure {
             access: self.access,
             listeners: [("listen", self.listen)].into_iter().chain(mesa).collect(),
             has_proxies: !self.clients.trusted_proxies.is_empty(),
-            has_keys: self.auth.has_keys(),
+            has_keys: self.auth.accepts_tokens(),
             projects: &self.projects,
         }
     }

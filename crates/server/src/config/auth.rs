@@ -148,11 +148,6 @@ impl Auth {
         Ok((!issuers.is_empty()).then(|| Issuers::new(issuers)))
     }
 
-    /// Returns true if a key verifies tokens.
-    pub(super) fn has_keys(&self) -> bool {
-        self.own_issuer().has_keys() || !self.issuers.is_empty()
-    }
-
     /// The issuer that has no name.
     fn own_issuer(&self) -> Issuer {
         Issuer {

@@ -49,7 +49,12 @@ fn rooms(visit: &Visit<'_>) -> Row {
         title: "Rooms",
         protocol: "emit",
         on: Some((visit.address.websocket("/"), clients(visit))),
-        text: "Clients join any room and send to its members. No server code and no token is needed.".into(),
+        text: match visit.config.is_open() {
+            true => "Clients join any room and send to its members. No server code and no token is needed.".into(),
+            false => "Clients join rooms and send to their members, as their tokens and the project's rules allow. \
+                      No server code is needed."
+                .into(),
+        },
     }
 }
 
@@ -64,9 +69,11 @@ fn shards(visit: &Visit<'_>) -> Row {
         }
         (false, false) => "Only the projects in the server's settings exist.".to_owned(),
     };
-    let tokens = match visit.config.auth.accepts_tokens() {
-        true => "A token logs a client in as a user; it is optional.",
-        false => "No tokens are accepted.",
+    let tokens = match (visit.config.auth.accepts_tokens(), visit.config.is_open()) {
+        (true, true) => "A token logs a client in as a user; it is optional.",
+        (true, false) => "Tokens, and the rules of projects, say which shards a client may join.",
+        (false, true) => "No tokens are accepted.",
+        (false, false) => "The rules of projects say which shards a client may join.",
     };
     Row {
         title: "Shards",

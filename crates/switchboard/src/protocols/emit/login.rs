@@ -13,7 +13,6 @@ use crate::node::identity;
 use crate::node::verifier::IdentifyError;
 use crate::protocols::emit::encode;
 use crate::protocols::emit::notices::notify;
-use crate::routing::reply::{IntoResponse, ReplyError};
 
 /// Starts to verify a token. A verifier that never waits has finished when this returns. `ack` is the id of the
 /// request to answer, if the client has sent one.
@@ -47,11 +46,11 @@ async fn verify(socket: Socket, token: Option<String>, ack: Option<Payload>) {
 /// messages that are held back during the login.
 fn answer(socket: &Socket, outcome: Result<&UserId, &IdentifyError>, ack: Option<Payload>) {
     let (node, session) = (socket.node(), socket.session());
-    let payload = match outcome {
-        Ok(user) => Payload::of(&json!({ "user": user })).ok(),
-        Err(error) => ReplyError::new(error.reason(), error.to_string()).into_response().reply,
+    let data = match outcome {
+        Ok(user) => json!({ "user": user }),
+        Err(error) => json!({ "error": error.to_string(), "code": error.reason() }),
     };
-    let Some(payload) = payload else { return };
+    let payload = Payload::of(&data).expect("texts are JSON");
     match ack {
         Some(ack) => {
             node.hub().deliver_ahead(session, &encode::reply(&ack, &payload));
