@@ -20,6 +20,16 @@ const alias = {
 };
 
 await rm("dist", { recursive: true, force: true });
+// The panel that the demo's chat mounts.
+await build({
+  entryPoints: [`${SDK}/devtools/mount.ts`],
+  outfile: "dist/devtools.js",
+  bundle: true,
+  minify: true,
+  format: "esm",
+  target: "es2022",
+  logLevel: "warning",
+});
 for (const page of PAGES) {
   const out = page === "index" ? OUT : `${OUT}/${page}`;
   const files = await readdir(page);

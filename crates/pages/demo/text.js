@@ -48,18 +48,6 @@ export function clock(date) {
   return date.toLocaleTimeString([], { hour: "numeric", minute: "2-digit" });
 }
 
-/** "14:05:09.120", for frames. */
-export function preciseClock(date) {
-  const digits = (number, width) => String(number).padStart(width, "0");
-  const seconds = [date.getHours(), date.getMinutes(), date.getSeconds()];
-  return `${seconds.map((part) => digits(part, 2)).join(":")}.${digits(date.getMilliseconds(), 3)}`;
-}
-
-/** "74 B", "1.2 kB". */
-export function size(bytes) {
-  return bytes < 1000 ? `${bytes} B` : `${(bytes / 1000).toFixed(1)} kB`;
-}
-
 /** "0.4 ms", "32 ms". */
 export function milliseconds(ms) {
   return `${ms < 9.95 ? ms.toFixed(1) : Math.round(ms)} ms`;

@@ -12,9 +12,22 @@ pub const USERS: &str = include_str!("../front/users.html");
 /// How a token is made, and a message sent.
 pub const USER_COMMANDS: &str = include_str!("../front/user-commands.html");
 
+/// The page of the demo.
+pub const DEMO: &str = include_str!("../front/demo.html");
+/// One page of the demo, with its miniature and its code.
+pub const DEMO_CARD: &str = include_str!("../front/demo-card.html");
+/// Why pages of the demo are missing.
+pub const DEMO_MISSING: &str = include_str!("../front/demo-missing.html");
+/// The address for phones.
+pub const DEMO_PHONE: &str = include_str!("../front/demo-phone.html");
+/// How phones get an address.
+pub const DEMO_NO_PHONE: &str = include_str!("../front/demo-no-phone.html");
+
 /// The files of the pages by their paths, with their `Content-Type`.
 pub const FILES: &[(&str, &str, &str)] = &[
     ("/page/style.css", "text/css; charset=utf-8", include_str!("../front/style.css")),
     ("/page/copy.js", "text/javascript; charset=utf-8", include_str!("../front/copy.js")),
+    ("/page/demo.css", "text/css; charset=utf-8", include_str!("../front/demo.css")),
+    ("/page/miniatures.js", "text/javascript; charset=utf-8", include_str!("../front/miniatures.js")),
     ("/page/icon.svg", "image/svg+xml", include_str!("../demo/favicon.svg")),
 ];

@@ -1,6 +1,6 @@
 //! The demo and example pages as files in the binary.
 //!
-//! The demo (`/` and `/canvas/`) is plain JavaScript and always present. The examples (`/examples/`) are bundled by
+//! The demo (`/chat/` and `/canvas/`) is plain JavaScript and always present, but its panel with frames is not. The examples (`/examples/`) are bundled by
 //! npm in the build script; if that is not possible, a page with the reason takes their place.
 
 pub mod front;
@@ -48,7 +48,7 @@ mod tests {
 
     #[test]
     fn the_demo_and_a_page_for_the_examples_are_present() {
-        for path in ["index.html", "canvas/index.html", "examples/index.html"] {
+        for path in ["chat/index.html", "canvas/index.html", "examples/index.html"] {
             assert!(find(path).is_some(), "{path}");
         }
         assert!(find("nothing.html").is_none());

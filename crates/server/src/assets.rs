@@ -1,4 +1,4 @@
-//! Serves the demo and example pages, which `switchboard-pages` embeds.
+//! Serves the pages of the demo and the examples, which `switchboard-pages` embeds.
 
 use axum::body::Body;
 use axum::extract::Path;
@@ -7,14 +7,12 @@ use axum::routing::{Router, get};
 use http::{StatusCode, header};
 use switchboard_pages::{content_type, find};
 
-/// Pages may load from this server only.
-const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+/// Pages may load from this server only. The page at `/` shows them in frames.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; base-uri 'none'; form-action 'self'; frame-ancestors 'self'";
 
-/// The routes of the pages `/`, `/canvas/` and `/examples/`, and of their files.
+/// The routes of the pages `/chat/`, `/canvas/` and `/examples/`, and of their files.
 pub(crate) fn demo() -> Router {
-    Router::new()
-        .route("/", get(async || file("index.html")))
-        .route("/{*path}", get(async |Path(path): Path<String>| file(&path)))
+    Router::new().route("/{*path}", get(async |Path(path): Path<String>| file(&path)))
 }
 
 fn file(path: &str) -> Response {

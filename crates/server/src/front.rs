@@ -1,10 +1,14 @@
-//! The page at `/`: what this server is, what is open to whom, and code to paste that connects to it.
+//! The page at `/`. That of `serve` tells what is open to whom and has code to paste that connects to this address; that of
+//! the demo shows its pages.
 //!
 //! Text from a request enters a page only as an [`Address`](address::Address), whose characters are checked, and escaped.
 
 mod address;
+mod demo;
 mod html;
+mod lan;
 mod protocols;
+mod qr;
 mod sections;
 mod visit;
 
@@ -29,6 +33,12 @@ use visit::Visit;
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; \
                                        connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
+/// The page of the demo shows its other pages in frames.
+const DEMO_CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; \
+                                            frame-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+const HTML: &str = "text/html; charset=utf-8";
+
 const NO_PAGE: &str = "There is no page here. WebSocket clients connect to this address.\n";
 
 /// State of the routes.
@@ -46,7 +56,7 @@ pub(crate) fn serve(config: &Config, listener: SocketAddr) -> Router {
                                client: Extension<HttpClient>,
                                headers: HeaderMap| {
             match front.visit(&client, &headers) {
-                Some(_) => answer(kind, (*content).to_owned()),
+                Some(_) => answer(kind, CONTENT_SECURITY_POLICY, (*content).to_owned()),
                 None => no_page(),
             }
         };
@@ -55,21 +65,40 @@ pub(crate) fn serve(config: &Config, listener: SocketAddr) -> Router {
     files.route("/", get(page)).with_state(state)
 }
 
+/// The routes of the page of the demo, for every visitor.
+pub(crate) fn demo(has_koji: bool, listener: SocketAddr) -> Router {
+    let files = front::FILES.iter().fold(Router::new(), |router, (path, kind, content)| {
+        let file = async move || answer(kind, CONTENT_SECURITY_POLICY, (*content).to_owned());
+        router.route(path, get(file))
+    });
+    let page = async move |client: Extension<HttpClient>, headers: HeaderMap| {
+        let address = Address::of(&client, &headers).unwrap_or_else(|| Address::of_listener(listener));
+        let phones = match address.is_loopback() {
+            true => lan::address(listener).map(Address::of_listener),
+            // The browser has reached it from another machine.
+            false => Some(address.clone()),
+        };
+        let html = demo::page(&address, phones.as_ref(), has_koji, listener.port());
+        answer(HTML, DEMO_CONTENT_SECURITY_POLICY, html)
+    };
+    files.route("/", get(page))
+}
+
 async fn page(
     State(front): State<Arc<Front>>,
     client: Extension<HttpClient>,
     headers: HeaderMap,
 ) -> Response {
     match front.visit(&client, &headers) {
-        Some(visit) => answer("text/html; charset=utf-8", render(&visit)),
+        Some(visit) => answer(HTML, CONTENT_SECURITY_POLICY, render(&visit)),
         None => no_page(),
     }
 }
 
-fn answer(kind: &'static str, content: String) -> Response {
+fn answer(kind: &'static str, policy: &'static str, content: String) -> Response {
     let headers: [(HeaderName, &str); 5] = [
         (header::CONTENT_TYPE, kind),
-        (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+        (header::CONTENT_SECURITY_POLICY, policy),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
         // The page depends on the host that the request names, so no cache may keep it.

@@ -147,7 +147,9 @@ impl Server {
         let api = host_check::guard(api, &config.api.hosts, "api.hosts");
         let pages = match mode {
             Mode::Serve => front::serve(&config, listeners.clients_address(&config)),
-            Mode::Demo => assets::demo(),
+            Mode::Demo => {
+                assets::demo().merge(front::demo(config.koji.enabled, listeners.clients_address(&config)))
+            }
         };
         let pages = if listeners.internal.is_none() { pages.merge(health.clone()) } else { pages };
         let health = host_check::guard(health, &config.internal.hosts, "internal.hosts");

@@ -4,7 +4,7 @@
 
 import { Dispatch, type ConnectedClient } from "switchboard-sdk/dispatch";
 
-import { badge, byId, make, myName, nameField, showState } from "../shared/page.js";
+import { badge, byId, hashOf, make, myName, nameField, showState } from "../shared/page.js";
 
 const LINES = [[0, 1, 2], [3, 4, 5], [6, 7, 8], [0, 3, 6], [1, 4, 7], [2, 5, 8], [0, 4, 8], [2, 4, 6]];
 const REFRESH_INTERVAL_MS = 2000;
@@ -26,7 +26,10 @@ let round = 0;
 /** The seat that marked each cell. */
 let cells: (number | undefined)[] = [];
 
-const dispatch = new Dispatch<Match>({ projectId: "example-one-on-one", options: { maxConnectionsPerShard: 2 } });
+// A link with a word after # has tables of its own.
+const own = hashOf(location);
+const projectId = own ? `example-one-on-one-${own.slice(0, 40)}` : "example-one-on-one";
+const dispatch = new Dispatch<Match>({ projectId, options: { maxConnectionsPerShard: 2 } });
 showState(dispatch.connection);
 
 // Two members are a match; when one leaves, the seat is free for another player.

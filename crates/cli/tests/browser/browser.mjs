@@ -1,4 +1,4 @@
-// A browser with tabs on the demo page, and the actions of a visitor.
+// A browser with tabs on the chat of the demo, and the actions of a visitor.
 
 import { chromium } from "playwright-core";
 
@@ -35,14 +35,14 @@ export async function watchedContext(browser, options = {}) {
   return { context, complaints, requests };
 }
 
-/** Opens a tab on the demo page under a name, and waits until it is in the room. */
+/** Opens a tab on the chat under a name, and waits until it is in the room. */
 export async function openTab(context, url, { room, name }) {
   const page = await context.newPage();
   // The page stores a chosen name under this key.
   await page.addInitScript((given) => {
     if (sessionStorage.getItem("name") === null) sessionStorage.setItem("name", given);
   }, name);
-  await page.goto(`${url}#${encodeURIComponent(room)}`);
+  await page.goto(`${url}chat/#${encodeURIComponent(room)}`);
   const tab = new Tab(page);
   await tab.inRoom(room);
   await tab.isCalled(name);

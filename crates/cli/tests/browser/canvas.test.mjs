@@ -234,11 +234,11 @@ describe("the canvas page", () => {
 
   test("the chat and the canvas link to each other", LIMITS, async () => {
     const page = await blank();
-    await page.goto(server.url);
+    await page.goto(`${server.url}chat/`);
     await page.getByRole("link", { name: "Draw on the canvas" }).click();
     await page.waitForURL(`${server.url}canvas/`);
     await page.getByRole("link", { name: "chat page" }).click();
-    await page.waitForURL(/\/#lobby$/);
+    await page.waitForURL(/\/chat\/#lobby$/);
   });
 
   test("a visitor who leaves is not reconnected until they return", LIMITS, async () => {

@@ -1,4 +1,4 @@
-// The demo page when its server stops. It needs TEST_BINARY, because the test stops the server.
+// The chat of the demo when its server stops. It needs TEST_BINARY, because the test stops the server.
 
 import assert from "node:assert/strict";
 import { after, test } from "node:test";

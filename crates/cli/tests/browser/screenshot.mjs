@@ -49,7 +49,7 @@ try {
   await bob.messageField.pressSequentially("So if I");
   await ada.page.bringToFront();
   await ada.typing.getByText("Merry Puffin is typing").waitFor();
-  if (values.wire) await ada.page.locator("#wire-toggle").click();
+  if (values.wire) await ada.page.getByRole("button", { name: /^Wire/ }).click();
   if (await ada.frames.isVisible()) {
     await ada.frame("in", "message").last().locator("summary").click();
   }

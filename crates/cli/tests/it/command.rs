@@ -62,6 +62,7 @@ fn koji_is_on_by_default_and_can_be_switched_off() {
         assert_eq!(first["data"]["joined"], "r", "{mode}, without Koji: {first}");
         assert!(server.get("/info/p").starts_with("HTTP/1.1 404"));
         assert!(!server.banner.contains("koji"), "{}", server.banner);
+        assert!(!server.get("/").contains("/canvas/"), "pages that need Koji are not offered");
     }
 }
 

@@ -38,6 +38,16 @@ impl Address {
         &self.authority
     }
 
+    /// The address of this server's page.
+    pub(super) fn page(&self) -> String {
+        format!("{}://{}/", if self.is_secure { "https" } else { "http" }, self.authority)
+    }
+
+    /// Returns true if it is the address of this machine for itself only.
+    pub(super) fn is_loopback(&self) -> bool {
+        names_this_machine(&self.authority)
+    }
+
     /// The address of WebSockets at a path.
     pub(super) fn websocket(&self, path: &str) -> String {
         format!("{}://{}{path}", if self.is_secure { "wss" } else { "ws" }, self.authority)

@@ -54,7 +54,8 @@ impl<'a> Banner<'a> {
 
     fn write_pages(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let address = self.clients;
-        writeln!(f, "  page     http://{address}/  (open it in two tabs)")?;
+        writeln!(f, "  page     http://{address}/  a demo: every visitor may use every name")?;
+        writeln!(f, "  chat     http://{address}/chat/  (open it in two tabs)")?;
         if self.config.koji.enabled {
             writeln!(f, "  canvas   http://{address}/canvas/  (open it in five tabs)")?;
         }

@@ -1,7 +1,7 @@
 // A client for the emit protocol that reconnects.
 //
-// It reconnects with full jitter, matches replies to requests, and passes every sent or received frame
-// to `onFrame`. A new connection is in no room, so its owner joins again in `onState`.
+// It reconnects with full jitter, matches replies to requests, and calls `onFrame` for every sent or
+// received frame. A new connection is in no room, so its owner joins again in `onState`.
 
 /** The time limit for a reply, and for the opening handshake. */
 const REPLY_TIMEOUT_MS = 10_000;
@@ -21,14 +21,6 @@ export class RequestError extends Error {
 /**
  * @typedef {{name: "connecting"} | {name: "open"} | {name: "waiting", until: number}} State
  *   `until` is the `performance.now()` of the next attempt.
- *
- * @typedef {object} Frame
- * @property {"out" | "in"} direction
- * @property {string} text        the frame as sent or received
- * @property {unknown} value      the parsed frame, or undefined if it is not JSON
- * @property {string} event       its event, or the event of the request that it answers
- * @property {boolean} isReply
- * @property {Date} at
  */
 export class Connection {
   #url;
@@ -41,7 +33,7 @@ export class Connection {
 
   /**
    * @param {string} url
-   * @param {{onState(state: State): void, onFrame(frame: Frame): void,
+   * @param {{onState(state: State): void, onFrame(direction: "out" | "in"): void,
    *          onEvent(event: string, data: unknown): void}} on
    */
   constructor(url, on) {
@@ -114,12 +106,8 @@ export class Connection {
 
   #send(message) {
     if (!this.isOpen) return false;
-    const text = JSON.stringify(message);
-    this.#socket.send(text);
-    const { event } = message;
-    this.#on.onFrame(
-      { direction: "out", text, value: message, event, isReply: false, at: new Date() },
-    );
+    this.#socket.send(JSON.stringify(message));
+    this.#on.onFrame("out");
     return true;
   }
 
@@ -131,8 +119,7 @@ export class Connection {
     const value = parse(text);
     const isReply = value?.type === "ack";
     const request = isReply ? this.#requests.get(value.ackId) : undefined;
-    const event = isReply ? request?.event ?? "" : String(value?.event ?? "");
-    this.#on.onFrame({ direction: "in", text, value, event, isReply, at: new Date() });
+    this.#on.onFrame("in");
 
     if (request) {
       this.#requests.delete(value.ackId);

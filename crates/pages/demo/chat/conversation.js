@@ -1,7 +1,7 @@
 // The conversation in the middle of the page: messages, joins and leaves, and the typing indicator.
 
-import { Tail, avatar, byId, make } from "./dom.js";
-import { clock, listed } from "./text.js";
+import { Tail, avatar, byId, make } from "../dom.js";
+import { clock, listed } from "../text.js";
 
 /** The limit of lines on the page; the oldest are removed. */
 const LINES_MAX = 500;

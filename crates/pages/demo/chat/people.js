@@ -1,7 +1,7 @@
 // The member list on the left of the page, with typing indicators.
 
-import { avatar, byId, make } from "./dom.js";
-import { asName } from "./text.js";
+import { avatar, byId, make } from "../dom.js";
+import { asName } from "../text.js";
 
 /** The limit of members shown by name; the others are counted. */
 const SHOWN_MAX = 100;

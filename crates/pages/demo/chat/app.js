@@ -1,14 +1,14 @@
-// The demo page: a chat between tabs, with one WebSocket per tab and a log of its frames.
+// The chat of the demo: one WebSocket per tab, and a panel with its frames.
 //
 // `wanted` is the room and name that the visitor chose, `joined` the ones that the server has. `sync`
 // brings the server in line after the first connect, a change of room or name, and a reconnect.
 
 import { Connection } from "./connection.js";
 import { Conversation } from "./conversation.js";
-import { byId } from "./dom.js";
-import { Frames } from "./frames.js";
+import { byId } from "../dom.js";
 import { People } from "./people.js";
-import { asName, asText, friendlyName, milliseconds } from "./text.js";
+import { asName, asText, friendlyName, milliseconds } from "../text.js";
+import { mountWire, sendBead } from "./wire.js";
 
 const PING_INTERVAL_MS = 5000;
 
@@ -31,10 +31,9 @@ const DEFAULT_ROOM = "lobby";
 
 const conversation = new Conversation();
 const people = new People((names) => conversation.showTyping(names));
-const frames = new Frames();
 const connection = new Connection(socketUrl(), {
   onState: showState,
-  onFrame: (frame) => frames.add(frame),
+  onFrame: sendBead,
   onEvent: receive,
 });
 
@@ -323,5 +322,7 @@ setInterval(ping, PING_INTERVAL_MS);
 
 storeName(wanted.name);
 showWanted();
+await mountWire();
 connection.open();
-if (matchMedia("(hover: hover)").matches) byId("composer-text").focus();
+// In a frame it would take the focus from the page around it.
+if (window.parent === window && matchMedia("(hover: hover)").matches) byId("composer-text").focus();
