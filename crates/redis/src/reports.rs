@@ -39,7 +39,7 @@ impl RedisReportSink {
     ) -> Arc<Self> {
         let shared = Arc::new(ReportsShared::new(context.clone(), options, direct));
         context.supervise(ReportSender::new(shared.clone()), None);
-        let dropped = counter!("switchboard_reports_lost_total", "reason" => "queue");
+        let dropped = counter!("switchboard_reports_lost_total", "reason" => "queue_full");
         Arc::new(RedisReportSink { shared, dropped })
     }
 

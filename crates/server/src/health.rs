@@ -47,5 +47,5 @@ async fn ready(State(health): State<Health>) -> impl IntoResponse {
 async fn scrape(State(health): State<Health>) -> impl IntoResponse {
     metrics::sample(&health.app);
     let kind = "text/plain; version=0.0.4; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], Extension(SCRAPE_COST), health.prometheus.render())
+    ([(header::CONTENT_TYPE, kind)], Extension(SCRAPE_COST), metrics::render(&health.prometheus))
 }

@@ -7,27 +7,54 @@ use std::convert::Infallible;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge};
+use metrics::{
+    Key, Level, Metadata, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge,
+    with_recorder,
+};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use switchboard::{App, HubStats};
 
-pub use catalog::{Kind, METRICS, Metric, UNDELIVERED, WORKER_METRICS};
+use crate::version::Version;
+
+pub use catalog::{Kind, Label, METRICS, Metric, Part, UNDELIVERED, WORKER_METRICS};
 
 mod catalog;
+#[cfg(target_os = "linux")]
+mod process;
 
-/// Upper bounds of the handler times, in seconds: from 10 µs to 10 s.
-const HANDLER_SECONDS: &[f64] = &[0.000_01, 0.000_1, 0.001, 0.01, 0.1, 1.0, 10.0];
+/// Upper bounds of handler durations, in seconds. A handler that never waits takes 10 to 100 µs, one that queries a
+/// database milliseconds, and a request of the client times out after 10 s. Three bounds per decade: a quantile, which
+/// Prometheus interpolates between two of them, is at most 2.5 times too high or too low.
+const HANDLER_DURATION: &[f64] = &[
+    10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 0.1, 0.25, 0.5,
+    1.0, 2.5, 5.0, 10.0,
+];
+
+/// Upper bounds of the time that a pipeline takes, in seconds: from a round trip to Redis on the same machine to the
+/// time-out of a reply, 2 s, and a wait in the queue before it.
+const PUBLISH_DURATION: &[f64] =
+    &[100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
 
 /// How often recorded durations are added to their distributions. The recorder stores each of them, 8 bytes, until then.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Installs the recorder of this process and describes all metrics. Call it before the app is built, and poll
 /// [`upkeep`] while the process runs.
-pub(crate) fn install() -> Result<PrometheusHandle, BuildError> {
+pub(crate) fn install(version: Version) -> Result<PrometheusHandle, BuildError> {
     let handle = PrometheusBuilder::new()
-        .set_buckets_for_metric(Matcher::Full("switchboard_handler_seconds".into()), HANDLER_SECONDS)?
+        .set_buckets_for_metric(
+            Matcher::Full("switchboard_handler_duration_seconds".into()),
+            HANDLER_DURATION,
+        )?
+        .set_buckets_for_metric(
+            Matcher::Full("switchboard_bus_publish_duration_seconds".into()),
+            PUBLISH_DURATION,
+        )?
         .install_recorder()?;
     METRICS.iter().for_each(describe);
+    METRICS.iter().filter(|metric| metric.part == Part::Node).for_each(register);
+    let Version { number, commit, rustc, .. } = version;
+    gauge!("switchboard_build_info", "version" => number, "commit" => commit, "rustc" => rustc).set(1.0);
     Ok(handle)
 }
 
@@ -41,9 +68,9 @@ pub(crate) async fn upkeep(prometheus: &PrometheusHandle) -> Infallible {
 
 fn describe(metric: &Metric) {
     let Metric { kind, name, help, .. } = *metric;
-    let unit = match name {
-        name if name.contains("_bytes") => Unit::Bytes,
-        name if name.ends_with("_seconds") => Unit::Seconds,
+    let unit = match metric.unit() {
+        "bytes" => Unit::Bytes,
+        "seconds" => Unit::Seconds,
         _ => Unit::Count,
     };
     match kind {
@@ -51,6 +78,27 @@ fn describe(metric: &Metric) {
         Kind::Gauge => describe_gauge!(name, unit, help),
         Kind::Histogram => describe_histogram!(name, unit, help),
     }
+}
+
+/// Registers all series of a counter that are known in advance, so that they begin at 0: a rate needs a value before the
+/// first event. Gauges and histograms are registered by their owners.
+fn register(metric: &Metric) {
+    if metric.kind != Kind::Counter {
+        return;
+    }
+    for labels in metric.series() {
+        let key = Key::from_parts(metric.name, labels);
+        let metadata = Metadata::new(module_path!(), Level::INFO, Some(module_path!()));
+        with_recorder(|recorder| recorder.register_counter(&key, &metadata).increment(0));
+    }
+}
+
+/// The metrics of this process in Prometheus' text format.
+pub(crate) fn render(prometheus: &PrometheusHandle) -> String {
+    let text = prometheus.render();
+    #[cfg(target_os = "linux")]
+    let text = text + &process::render();
+    text
 }
 
 /// A counter of the hub.
@@ -72,7 +120,7 @@ pub const HUB_LOSSES: &[(&str, HubCounter)] = &[
 pub(crate) fn sample(app: &App) {
     let stats = app.hub().stats();
     counter!("switchboard_deliveries_total").absolute(stats.queued.load(Ordering::Relaxed));
-    counter!("switchboard_deliveries_bytes_total").absolute(stats.queued_bytes.load(Ordering::Relaxed));
+    counter!("switchboard_delivery_bytes_total").absolute(stats.queued_bytes.load(Ordering::Relaxed));
     counter!("switchboard_frames_replaced_total").absolute(stats.replaced.load(Ordering::Relaxed));
     for (reason, count) in HUB_LOSSES {
         let count = count(stats).load(Ordering::Relaxed);
@@ -101,7 +149,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn memory_does_not_grow_while_metrics_are_not_requested() {
         let recorder = PrometheusBuilder::new()
-            .set_buckets_for_metric(Matcher::Full("seconds".into()), HANDLER_SECONDS)
+            .set_buckets_for_metric(Matcher::Full("seconds".into()), HANDLER_DURATION)
             .expect("there are buckets")
             .build_recorder();
         let prometheus = recorder.handle();

@@ -77,7 +77,7 @@ impl Server {
         let signals = Signals::install()?;
         file_size_signal::survive().map_err(RunError::Signals)?;
         // Installed second, so that the connections to Redis are counted from the start.
-        let prometheus = metrics::install()?;
+        let prometheus = metrics::install(self.version)?;
         self.log_notes();
         let process =
             Process { lifecycle: lifecycle.clone(), open_files_max, prometheus: prometheus.clone() };

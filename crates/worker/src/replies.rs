@@ -42,7 +42,7 @@ impl ReplyQueue {
         ReplyQueue {
             queue: Mutex::default(),
             bytes_max,
-            queued_bytes: gauge!("switchboard_worker_replies_bytes"),
+            queued_bytes: gauge!("switchboard_worker_reply_queue_bytes"),
             lost: counter!("switchboard_worker_replies_lost_total"),
         }
     }

@@ -144,7 +144,7 @@ fn an_event_of_the_emit_command_is_printed_by_the_tail_command() {
     tail.kill().expect("tail runs");
     tail.wait().expect("tail ends");
     let metrics = server.get("/metrics");
-    for name in ["switchboard_messages_in_total", "switchboard_deliveries_total"] {
+    for name in ["switchboard_messages_received_total", "switchboard_deliveries_total"] {
         assert!(metrics.contains(name), "{name} is in\n{metrics}");
     }
 }
@@ -172,7 +172,7 @@ fn a_request_that_has_no_handler_fails_and_the_error_names_the_event() {
     let sent = run(&["emit", &server.url(), "/jion", "{}"]);
     assert_eq!(sent.status.code(), Some(0), "an event without a request has no reply that could report it");
     let counted = server.get("/metrics");
-    assert!(counted.contains("switchboard_unknown_events_total 2"), "{counted}");
+    assert!(counted.contains("switchboard_unhandled_events_total{protocol=\"emit\"} 2"), "{counted}");
 }
 
 #[test]
@@ -193,19 +193,23 @@ fn ignored_frames_are_counted_by_reason() {
         read_to(&mut stream, b"all are read");
     }
     let metrics = server.get("/metrics");
-    for (reason, count) in [
-        ("not_an_object", 2),
-        ("missing_field", 2),
-        ("wrong_field", 2),
-        ("too_deep", 1),
-        ("too_long", 1),
-        ("reserved", 3),
-        ("unknown_reply", 1),
+    for (protocol, reason, count) in [
+        ("emit", "not_an_object", 2),
+        ("emit", "missing_field", 1),
+        ("emit", "too_deep", 1),
+        ("emit", "unknown_reply", 1),
+        ("koji", "missing_field", 1),
+        ("koji", "wrong_field", 1),
+        ("koji", "reserved", 1),
+        ("koji", "too_long", 1),
+        ("mesa", "wrong_field", 1),
+        ("mesa", "reserved", 2),
     ] {
-        let line = format!("switchboard_ignored_frames_total{{reason=\"{reason}\"}} {count}\n");
+        let labels = format!("protocol=\"{protocol}\",reason=\"{reason}\"");
+        let line = format!("switchboard_ignored_frames_total{{{labels}}} {count}\n");
         assert!(metrics.contains(&line), "{line} is in\n{metrics}");
     }
-    assert!(metrics.contains("switchboard_unknown_events_total 1\n"), "{metrics}");
+    assert!(metrics.contains("switchboard_unhandled_events_total{protocol=\"mesa\"} 1\n"), "{metrics}");
 }
 
 #[test]

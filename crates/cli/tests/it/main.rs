@@ -12,6 +12,8 @@ mod idempotency;
 mod inbox_faults;
 mod inbox_outages;
 mod log_lines;
+mod metrics;
+mod monitoring;
 mod moving;
 mod nodes;
 mod operate;

@@ -123,7 +123,8 @@ fn private_close_codes_of_clients_share_their_metrics() {
     }
     let metrics = server.get("/metrics");
     for (code, count) in [("1000", 1), ("3xxx", 2), ("4xxx", 3)] {
-        let line = format!("switchboard_connections_closed_total{{code=\"{code}\"}} {count}\n");
+        let line =
+            format!("switchboard_connections_closed_total{{protocol=\"emit\",code=\"{code}\"}} {count}\n");
         assert!(metrics.contains(&line), "{metrics}");
     }
 }

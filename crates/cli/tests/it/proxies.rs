@@ -119,7 +119,9 @@ async fn assert_clients_are_spread(proxy: &Proxy, nodes: &[Server; 2]) {
     let mut peers = members(&proxy.url(), 20).await;
     for node in nodes {
         let metrics = get(&node.health, "/metrics");
-        let mut lines = metrics.lines().filter_map(|line| line.strip_prefix("switchboard_connections "));
+        let mut lines = metrics
+            .lines()
+            .filter_map(|line| line.strip_prefix("switchboard_connections{protocol=\"emit\"} "));
         let count: usize = lines.next().and_then(|count| count.parse().ok()).expect("it counts");
         assert!((8..=12).contains(&count), "one of both has {count} of 20");
     }

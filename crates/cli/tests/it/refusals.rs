@@ -53,7 +53,9 @@ fn every_refusal_is_counted_with_its_reason() {
         assert_eq!(answer.get(9..12).unwrap_or_default(), status, "{reason}: {answer}");
         until_refused(&server, reason, before + 1);
     }
-    let _seated = upgraded(&server.address, "/?projectId=p");
+    let mut seated = upgraded(&server.address, "/?projectId=p");
+    // The seat is taken after the handshake, and before the first frame.
+    seated.read_exact(&mut [0; 4]).expect("a frame");
     let mut refused_seat = upgraded(&server.address, "/?projectId=p");
     let mut close = [0; 4];
     refused_seat.read_exact(&mut close).expect("a close frame");

@@ -82,5 +82,7 @@ fn a_shard_with_long_user_infos_and_clients_that_do_not_read_costs_a_bounded_amo
     assert!((sent as f64) < (seconds + 3.0) * 256.0 * 1024.0, "{sent} bytes in {seconds} s");
     assert!(held_max < 10 * MIB, "{held_max} bytes are held");
     assert!(grown < 64 * MIB, "the process has grown by {grown} bytes");
-    assert!(metric(&server, "switchboard_refused_events_total{reason=\"shard_info_full\"}") > 0);
+    assert!(
+        metric(&server, "switchboard_refused_events_total{protocol=\"koji\",reason=\"shard_info_full\"}") > 0
+    );
 }

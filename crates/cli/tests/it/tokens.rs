@@ -49,16 +49,19 @@ fn refused_tokens_of_koji_and_mesa_clients_are_counted_by_reason() {
         assert!(rest.windows(2).any(|code| code == 1008_u16.to_be_bytes()), "{rest:?}");
     }
     let metrics = server.get("/metrics");
-    assert!(metrics.contains("switchboard_tokens_accepted_total 1\n"), "{metrics}");
-    for (reason, count) in [
-        ("malformed", 2),
-        ("signature", 1),
-        ("expired", 1),
-        ("not_yet_valid", 1),
-        ("claim", 1),
-        ("no_token", 2),
+    assert!(metrics.contains("switchboard_tokens_accepted_total{protocol=\"koji\"} 1\n"), "{metrics}");
+    for (protocol, reason, count) in [
+        ("koji", "malformed", 1),
+        ("mesa", "malformed", 1),
+        ("koji", "signature", 1),
+        ("koji", "expired", 1),
+        ("koji", "not_yet_valid", 1),
+        ("koji", "claim", 1),
+        ("koji", "no_token", 1),
+        ("mesa", "no_token", 1),
     ] {
-        let line = format!("switchboard_tokens_refused_total{{reason=\"{reason}\"}} {count}\n");
+        let labels = format!("protocol=\"{protocol}\",reason=\"{reason}\"");
+        let line = format!("switchboard_tokens_refused_total{{{labels}}} {count}\n");
         assert!(metrics.contains(&line), "{line}{metrics}");
     }
 }

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use metrics::{Counter, Gauge, counter, gauge};
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use redis::{RedisResult, Value};
 use switchboard_backplane::{IfUnreached, PublishError};
 use tokio::sync::{Notify, watch};
@@ -52,6 +52,7 @@ struct Queued {
 
 struct Meters {
     published: Counter,
+    publish_duration: Histogram,
     lost: Counter,
     queued_bytes: Gauge,
 }
@@ -75,6 +76,7 @@ impl PublishQueue {
             verb,
             meters: Meters {
                 published: counter!("switchboard_bus_published_total"),
+                publish_duration: histogram!("switchboard_bus_publish_duration_seconds"),
                 lost: counter!("switchboard_undelivered_total", "reason" => "bus_interrupted"),
                 queued_bytes: gauge!("switchboard_queue_bytes", "queue" => "publications"),
             },
@@ -162,6 +164,7 @@ impl PublishQueue {
         let replies = replies.into_iter().map(Value::extract_error).collect::<RedisResult<Vec<_>>>()?;
         self.lock().in_flight = 0;
         self.meters.published.increment(taken.len() as u64);
+        self.meters.publish_duration.record(taken[0].since.elapsed());
         // The last reply to each publication contains the numbers of its subscribers.
         let unreached = taken.iter().zip(ends).filter(|(queued, end)| {
             queued.if_unreached == IfUnreached::Notify && subscribers(&replies[end - 1]) == 0

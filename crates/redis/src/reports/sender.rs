@@ -47,7 +47,7 @@ impl ReportSender {
             receivers_changed: true,
             has_warned_of_partitions: false,
             sent: counter!("switchboard_reports_total"),
-            trimmed: counter!("switchboard_reports_lost_total", "reason" => "backlog"),
+            trimmed: counter!("switchboard_reports_lost_total", "reason" => "backlog_full"),
         }
     }
 

@@ -35,7 +35,7 @@ pub(super) struct StoreWriter {
 
 struct Meters {
     written: Counter,
-    leases_lost: Counter,
+    rewrites: Counter,
     swept: Counter,
     nodes: Gauge,
 }
@@ -47,7 +47,7 @@ impl StoreWriter {
         renewal.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let meters = Meters {
             written: counter!("switchboard_store_changes_total"),
-            leases_lost: counter!("switchboard_leases_lost_total"),
+            rewrites: counter!("switchboard_presence_rewrites_total"),
             swept: counter!("switchboard_leases_swept_total"),
             nodes: gauge!("switchboard_nodes"),
         };
@@ -230,7 +230,7 @@ impl Session for StoreWriter {
             };
             match error {
                 WriteError::Redis(error) => return Err(error),
-                WriteError::LeaseLost => self.meters.leases_lost.increment(1),
+                WriteError::LeaseLost => self.meters.rewrites.increment(1),
             }
             self.end_lease(&mut connection).await?;
         }

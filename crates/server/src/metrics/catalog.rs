@@ -1,14 +1,26 @@
 //! The list of metrics.
 
+use labels::{
+    CLOSE_CODE, COMMIT, FORBIDDEN, IGNORED_FRAME, LOST_REPORT, PROTOCOL, QUEUE, REDIS_CONNECTION,
+    REFUSED_CONNECTION, REFUSED_EVENT, REFUSED_TOKEN, RELOAD, REPLACED_CONNECTION, RIGHTS_LOST, RUSTC,
+    UNDELIVERED_REASON, UNKNOWN_ADDRESS, VERSION,
+};
+pub use labels::{Label, UNDELIVERED};
+
+mod labels;
+
 /// A metric.
 #[derive(Debug, Clone, Copy)]
 pub struct Metric {
     /// Whether it counts up, goes up and down, or is a distribution.
     pub kind: Kind,
-    /// The name, beginning with `switchboard_`.
+    /// The name, beginning with `switchboard_` or, as in all programs, `process_`. It ends with the unit, and that of a
+    /// counter with `_total`.
     pub name: &'static str,
-    /// The label that divides it; empty if it has none.
-    pub label: &'static str,
+    /// What a process needs to have the metric.
+    pub part: Part,
+    /// The labels that divide it.
+    pub labels: &'static [Label],
     /// One plain sentence.
     pub help: &'static str,
 }
@@ -24,206 +36,325 @@ pub enum Kind {
     Histogram,
 }
 
+/// What records a metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Every node.
+    Node,
+    /// The process, on Linux.
+    Process,
+    /// The connections to Redis.
+    Redis,
+    /// The inbox, in Redis or in a file.
+    Inbox,
+    /// The inbox in Redis.
+    RedisInbox,
+    /// The inbox in a file.
+    InboxFile,
+    /// The reports of client actions to workers.
+    Reports,
+    /// A worker, in its own process.
+    Worker,
+}
+
+impl Metric {
+    /// `bytes`, `seconds`, or, for what is counted, an empty text. The name ends with it.
+    pub fn unit(&self) -> &'static str {
+        let base = self.name.strip_suffix("_total").unwrap_or(self.name);
+        ["bytes", "seconds"].into_iter().find(|unit| base.ends_with(unit)).unwrap_or_default()
+    }
+
+    /// All combinations of label values that are known in advance.
+    pub(super) fn series(&self) -> Vec<Vec<metrics::Label>> {
+        self.labels.iter().fold(vec![Vec::new()], |series, label| {
+            let with = |of: &Vec<metrics::Label>, value: &'static str| {
+                let mut of = of.clone();
+                of.push(metrics::Label::from_static_parts(label.name, value));
+                of
+            };
+            series.iter().flat_map(|of| label.values.iter().map(|value| with(of, value))).collect()
+        })
+    }
+}
+
 /// The metrics of a server.
 pub const METRICS: &[Metric] = &[
-    counter("switchboard_connections_accepted_total", "", "Connections accepted since the start"),
-    gauge("switchboard_connections", "", "Open connections"),
+    counter(
+        "switchboard_connections_accepted_total",
+        Part::Node,
+        &[PROTOCOL],
+        "Connections accepted since the start",
+    ),
+    gauge("switchboard_connections", Part::Node, &[PROTOCOL], "Open connections"),
     counter(
         "switchboard_connections_closed_total",
-        "code",
+        Part::Node,
+        &[PROTOCOL, CLOSE_CODE],
         "Closed connections, by close code; 1006 means that the connection broke without a close frame, 3xxx and 4xxx are private codes of clients",
     ),
     counter(
         "switchboard_connections_refused_total",
-        "reason",
-        "Refused handshakes, and invalid or unfinished HTTP requests, by reason: not_websocket, bad_request, head_too_large, timeout, origin, cookie_origin, address, stopping, server_full, address_full, connect_rate, request_rate, http_connections, no_upgrade, host; after the handshake, with 1013: project_full, unavailable, and with 1008: forbidden",
+        Part::Node,
+        &[REFUSED_CONNECTION],
+        "Refused handshakes, and invalid or unfinished HTTP requests; after the handshake, with 1013: project_full, unavailable, and with 1008: forbidden",
     ),
     counter(
         "switchboard_http_requests_refused_total",
-        "",
+        Part::Node,
+        &[],
         "Plain HTTP requests answered with 429, because their address exceeded its rate",
     ),
     counter(
         "switchboard_client_addresses_unknown_total",
-        "reason",
+        Part::Node,
+        &[UNKNOWN_ADDRESS],
         "Clients that count as their proxy, because the address that trusted proxies reported is unreadable or contradictory",
     ),
-    counter("switchboard_messages_in_total", "", "Messages received from clients"),
-    counter("switchboard_bytes_in_total", "", "Bytes received from clients, including frame headers"),
-    counter("switchboard_bytes_out_total", "", "Bytes sent to clients, including frame headers"),
+    counter("switchboard_messages_received_total", Part::Node, &[PROTOCOL], "Messages received from clients"),
+    counter(
+        "switchboard_received_bytes_total",
+        Part::Node,
+        &[PROTOCOL],
+        "Bytes received from clients, including frame headers",
+    ),
+    counter(
+        "switchboard_sent_bytes_total",
+        Part::Node,
+        &[PROTOCOL],
+        "Bytes sent to clients, including frame headers",
+    ),
     counter(
         "switchboard_ignored_frames_total",
-        "reason",
-        "Frames of clients that were ignored, by reason: not_an_object, missing_field, wrong_field, too_long, too_deep, too_many_recipients, reserved for the server, or unknown_reply to a request that is not pending",
+        Part::Node,
+        &[PROTOCOL, IGNORED_FRAME],
+        "Frames of clients that were ignored, because they are invalid, are reserved for the server, or answer a request that is not pending",
     ),
-    counter("switchboard_unknown_events_total", "", "Events without a handler or a worker that accepts them"),
+    counter(
+        "switchboard_unhandled_events_total",
+        Part::Node,
+        &[PROTOCOL],
+        "Events without a handler or a worker that accepts them",
+    ),
     counter(
         "switchboard_refused_events_total",
-        "reason",
-        "Events of clients that a rule of their project forbids, by reason",
+        Part::Node,
+        &[PROTOCOL, REFUSED_EVENT],
+        "Events of clients that a rule of their project forbids",
     ),
     counter(
         "switchboard_forbidden_total",
-        "operation",
-        "Operations of clients that were refused, because neither the token nor the rule of the project gives the right, by operation as in the table of rights",
+        Part::Node,
+        &[FORBIDDEN],
+        "Operations of clients that were refused, because neither the token nor the rule of the project gives the right; the values are those of the table of rights",
     ),
     counter(
         "switchboard_rights_lost_total",
-        "reason",
-        "Clients that have left rooms, tags or shards, because they lost the right, by reason: expired, replaced by another token, or rule",
+        Part::Node,
+        &[RIGHTS_LOST],
+        "Clients that have left rooms, tags or shards, because they lost the right: expired, replaced by another token, or by a new rule",
     ),
-    counter("switchboard_handler_panics_total", "", "Handlers that panicked"),
-    histogram("switchboard_handler_seconds", "", "Time from the event to the end of its handler"),
-    counter("switchboard_member_lists_total", "", "Member lists sent to Koji clients"),
-    counter("switchboard_tokens_accepted_total", "", "Tokens that logged a socket in"),
-    counter(
-        "switchboard_settings_reloads_total",
-        "outcome",
-        "Reloads of the settings by SIGHUP, by outcome: applied, or failed, so that the previous settings stay in effect",
+    counter("switchboard_handler_panics_total", Part::Node, &[PROTOCOL], "Handlers that panicked"),
+    histogram(
+        "switchboard_handler_duration_seconds",
+        Part::Node,
+        &[PROTOCOL],
+        "Time from the event to the end of its handler",
     ),
+    counter("switchboard_member_lists_total", Part::Node, &[], "Member lists sent to Koji clients"),
+    counter("switchboard_tokens_accepted_total", Part::Node, &[PROTOCOL], "Tokens that logged a socket in"),
     counter(
         "switchboard_tokens_refused_total",
-        "reason",
-        "Refused tokens, and logins without a token, by reason",
+        Part::Node,
+        &[PROTOCOL, REFUSED_TOKEN],
+        "Refused tokens, and logins without a token",
     ),
     counter(
         "switchboard_tokens_delayed_total",
-        "",
+        Part::Node,
+        &[],
         "Tokens that waited for a turn, because their address had many refused tokens or used up its time",
     ),
     counter(
+        "switchboard_settings_reloads_total",
+        Part::Node,
+        &[RELOAD],
+        "Reloads of the settings by SIGHUP: applied, or failed, so that the previous settings stay in effect",
+    ),
+    counter(
         "switchboard_log_lines_suppressed_total",
-        "",
+        Part::Node,
+        &[],
         "Log lines that were not written, because there were too many of their kind",
     ),
-    counter("switchboard_deliveries_total", "", "Frames put into outboxes, counted once for each receiver"),
-    counter("switchboard_deliveries_bytes_total", "", "Bytes put into outboxes"),
+    counter(
+        "switchboard_deliveries_total",
+        Part::Node,
+        &[],
+        "Frames put into outboxes, counted once for each receiver",
+    ),
+    counter("switchboard_delivery_bytes_total", Part::Node, &[], "Bytes put into outboxes"),
     counter(
         "switchboard_frames_replaced_total",
-        "",
+        Part::Node,
+        &[],
         "Member lists and heartbeats in outboxes that newer ones replaced before they were sent",
     ),
     counter(
         "switchboard_undelivered_total",
-        "reason",
-        "Messages that did not reach a receiver, by reason; see [below](#undelivered-messages)",
+        Part::Node,
+        &[UNDELIVERED_REASON],
+        "Messages that did not reach a receiver",
     ),
-    gauge("switchboard_outbox_bytes", "", "Bytes queued in outboxes; a frame counts in each outbox"),
+    gauge(
+        "switchboard_outbox_bytes",
+        Part::Node,
+        &[],
+        "Bytes queued in outboxes; a frame counts in each outbox",
+    ),
     gauge(
         "switchboard_outbox_held_bytes",
-        "",
+        Part::Node,
+        &[],
         "Bytes of frames in outboxes; a frame that several share counts once, and a partly sent one as a whole",
     ),
     gauge(
         "switchboard_queue_bytes",
-        "queue",
+        Part::Node,
+        &[QUEUE],
         "Bytes in this node's queues: publications, presence, inbox (messages to be stored), receipts and reports for Redis, and jobs for the inbox_file",
     ),
-    gauge("switchboard_nodes", "", "Nodes with a valid lease, including this one"),
-    gauge("switchboard_redis_up", "connection", "1 while this connection to Redis is up, by its use"),
+    gauge("switchboard_nodes", Part::Redis, &[], "Nodes with a valid lease, including this one"),
+    gauge(
+        "switchboard_redis_up",
+        Part::Redis,
+        &[REDIS_CONNECTION],
+        "1 while this connection to Redis is up, by its use",
+    ),
     counter(
         "switchboard_redis_connections_replaced_total",
-        "reason",
-        "Connections to Redis that were given up because they led to a replica, or to another server than newer connections, by reason",
+        Part::Redis,
+        &[REPLACED_CONNECTION],
+        "Connections to Redis that were given up because they led to a replica, or to another server than newer connections",
     ),
-    counter("switchboard_bus_published_total", "", "Publications that Redis accepted"),
-    counter("switchboard_bus_received_total", "", "Publications received from other nodes"),
+    counter("switchboard_bus_published_total", Part::Redis, &[], "Publications that Redis accepted"),
+    histogram(
+        "switchboard_bus_publish_duration_seconds",
+        Part::Redis,
+        &[],
+        "Time from the first publication of a pipeline until Redis has accepted the pipeline, including the wait in the queue",
+    ),
+    counter("switchboard_bus_received_total", Part::Redis, &[], "Publications received from other nodes"),
     counter(
         "switchboard_bus_undecodable_total",
-        "",
+        Part::Redis,
+        &[],
         "Messages on Switchboard channels of Redis that could not be decoded",
     ),
-    gauge("switchboard_bus_channels", "", "Redis channels that this node is subscribed to"),
-    counter("switchboard_store_changes_total", "", "Changes of presence and seats written to Redis"),
+    gauge("switchboard_bus_channels", Part::Redis, &[], "Redis channels that this node is subscribed to"),
     counter(
-        "switchboard_leases_lost_total",
-        "",
+        "switchboard_store_changes_total",
+        Part::Redis,
+        &[],
+        "Changes of presence and seats written to Redis",
+    ),
+    counter(
+        "switchboard_presence_rewrites_total",
+        Part::Redis,
+        &[],
         "Full rewrites of this node's presence in Redis, because its lease expired, Redis lost its data, or too many changes were queued",
     ),
     counter(
         "switchboard_leases_swept_total",
-        "",
+        Part::Redis,
+        &[],
         "Expired leases of other nodes that this node removed with their entries",
     ),
-    counter("switchboard_reports_total", "", "Client actions reported to workers"),
+    counter("switchboard_reports_total", Part::Reports, &[], "Client actions reported to workers"),
     counter(
         "switchboard_reports_lost_total",
-        "reason",
-        "Reports dropped, by reason: this node's queue was full, the backlog of a worker group was full, or the selected original Portal was not subscribed",
+        Part::Reports,
+        &[LOST_REPORT],
+        "Reports dropped: this node's queue was full, the backlog of a worker group was full, or the selected original Portal was not subscribed",
     ),
-    counter("switchboard_inbox_stored_total", "", "Messages stored in inboxes, counted once for each user"),
+    counter(
+        "switchboard_inbox_stored_total",
+        Part::Inbox,
+        &[],
+        "Messages stored in inboxes, counted once for each user",
+    ),
     counter(
         "switchboard_inbox_adopted_total",
-        "",
+        Part::RedisInbox,
+        &[],
         "Messages of original Mesa Dispatchers that were moved into an inbox",
     ),
     counter(
         "switchboard_inbox_evicted_total",
-        "",
+        Part::Inbox,
+        &[],
         "Messages removed from an inbox by newer messages, because it was full",
     ),
-    counter("switchboard_inbox_expired_total", "", "Messages removed from an inbox because of their age"),
+    counter(
+        "switchboard_inbox_expired_total",
+        Part::Inbox,
+        &[],
+        "Messages removed from an inbox because of their age",
+    ),
     counter(
         "switchboard_inbox_acknowledged_total",
-        "",
+        Part::Inbox,
+        &[],
         "Messages removed from an inbox after their acknowledgement",
     ),
-    gauge("switchboard_inbox_messages", "", "Messages stored in this node's inbox file"),
-    gauge("switchboard_inbox_file_up", "", "1 while this node's inbox file can be written"),
+    gauge("switchboard_inbox_messages", Part::InboxFile, &[], "Messages stored in this node's inbox file"),
+    gauge("switchboard_inbox_file_up", Part::InboxFile, &[], "1 while this node's inbox file can be written"),
     counter(
         "switchboard_inbox_receipts_dropped_total",
-        "",
+        Part::Inbox,
+        &[],
         "Acknowledgements dropped because too many were queued; their messages are redelivered",
     ),
-];
-
-/// The values of the label `reason` of `switchboard_undelivered_total`, each with its meaning.
-pub const UNDELIVERED: &[(&str, &str)] = &[
-    ("outbox_full", "Volatile events, for each receiver whose outbox was full"),
-    ("receiver_too_slow", "Events, for each receiver that was closed with 1013 because its outbox was full"),
-    ("receiver_closing", "Events, for each receiver that was being closed"),
-    ("reserved_name", "Events, for each receiver whose protocol reserves the name for the server"),
-    (
-        "receiver_gone",
-        "Events in the outbox of a receiver when its connection ended; more than 65,535 of one receiver count as that many",
+    gauge(
+        "switchboard_build_info",
+        Part::Node,
+        &[VERSION, COMMIT, RUSTC],
+        "1, with the version of the binary as labels",
     ),
-    (
-        "no_receiver",
-        "Events for users or sockets of which none was connected, counted once; with Redis only if no other node was subscribed",
+    counter(
+        "process_cpu_seconds_total",
+        Part::Process,
+        &[],
+        "User and system CPU time of this process in seconds",
     ),
-    ("bus_down", "Publications to other nodes, while Redis was down"),
-    ("bus_full", "Publications to other nodes, while the queue for Redis was full"),
-    (
-        "bus_interrupted",
-        "Publications without a reply when the connection to Redis broke; they may have arrived",
-    ),
-    (
-        "inbox_full",
-        "Messages that were not stored, for each user: the project was full, or the message too large",
-    ),
-    ("inbox_failed", "Messages that may not have been stored, for each user: the inbox did not answer"),
-    (
-        "undecodable",
-        "Stored messages that could not be decoded: dropped from Redis, or set aside in the inbox file",
-    ),
+    gauge("process_resident_memory_bytes", Part::Process, &[], "Resident memory of this process"),
+    gauge("process_virtual_memory_bytes", Part::Process, &[], "Virtual memory of this process"),
+    gauge("process_open_fds", Part::Process, &[], "Open file descriptors; each connection has one"),
+    gauge("process_max_fds", Part::Process, &[], "Most file descriptors that this process may have open"),
+    gauge("process_threads", Part::Process, &[], "Threads of this process"),
+    gauge("process_start_time_seconds", Part::Process, &[], "Start of this process, in seconds since 1970"),
 ];
 
 /// The metrics of a worker, which records them through its own process's recorder.
 pub const WORKER_METRICS: &[Metric] = &[
-    counter("switchboard_worker_jobs_total", "", "Jobs passed to the handlers of this worker"),
-    gauge("switchboard_worker_replies_bytes", "", "Bytes of replies queued for Redis"),
-    counter("switchboard_worker_replies_lost_total", "", "Replies that may not have reached Redis"),
-    counter("switchboard_worker_panics_total", "", "Handlers of this worker that panicked"),
+    counter("switchboard_worker_jobs_total", Part::Worker, &[], "Jobs passed to the handlers of this worker"),
+    gauge("switchboard_worker_reply_queue_bytes", Part::Worker, &[], "Bytes of replies queued for Redis"),
+    counter(
+        "switchboard_worker_replies_lost_total",
+        Part::Worker,
+        &[],
+        "Replies that may not have reached Redis",
+    ),
+    counter("switchboard_worker_panics_total", Part::Worker, &[], "Handlers of this worker that panicked"),
 ];
 
-const fn counter(name: &'static str, label: &'static str, help: &'static str) -> Metric {
-    Metric { kind: Kind::Counter, name, label, help }
+const fn counter(name: &'static str, part: Part, labels: &'static [Label], help: &'static str) -> Metric {
+    Metric { kind: Kind::Counter, name, part, labels, help }
 }
 
-const fn gauge(name: &'static str, label: &'static str, help: &'static str) -> Metric {
-    Metric { kind: Kind::Gauge, name, label, help }
+const fn gauge(name: &'static str, part: Part, labels: &'static [Label], help: &'static str) -> Metric {
+    Metric { kind: Kind::Gauge, name, part, labels, help }
 }
 
-const fn histogram(name: &'static str, label: &'static str, help: &'static str) -> Metric {
-    Metric { kind: Kind::Histogram, name, label, help }
+const fn histogram(name: &'static str, part: Part, labels: &'static [Label], help: &'static str) -> Metric {
+    Metric { kind: Kind::Histogram, name, part, labels, help }
 }

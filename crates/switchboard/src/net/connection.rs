@@ -33,6 +33,7 @@ use crate::node::clock::now;
 use crate::node::conn::Conn;
 use crate::node::inbox;
 use crate::node::limits::Limits;
+use crate::node::meters::ProtocolMeters;
 use crate::protocols::received::Received;
 use crate::protocols::{receive, received_bytes, received_pong};
 use crate::routing::request::Request;
@@ -149,6 +150,10 @@ impl Connection {
         self.socket.node()
     }
 
+    fn meters(&self) -> &ProtocolMeters {
+        self.node().meters().of(self.session().protocol)
+    }
+
     fn session(&self) -> &Arc<Session> {
         self.socket.session()
     }
@@ -207,7 +212,7 @@ impl Connection {
     /// Handles input, of which `read_len` bytes have just been read.
     fn receive(&mut self, input: &mut [u8], read_len: usize) {
         let received = now();
-        self.node().meters().bytes_in.increment(read_len as u64);
+        self.meters().bytes_received.increment(read_len as u64);
         self.conn().has_received.store(true, Ordering::Relaxed);
         received_bytes(self.session());
         self.outbox().hold();
@@ -321,7 +326,7 @@ impl Connection {
                 return self.queue_close(code, &reason);
             }
         };
-        self.node().meters().messages_in.increment(1);
+        self.meters().messages_received.increment(1);
         if let Some(raw) = self.server.raw {
             return raw(&self.socket, opcode, &payload);
         }
@@ -329,7 +334,7 @@ impl Connection {
         match receive(&self.server, &self.socket, &frame) {
             Ok(received) => self.handle_received(received, started),
             Err(error) => {
-                self.node().meters().ignored_frame(error.reason());
+                self.meters().ignored_frame(error.reason());
                 let error = with_causes(&error);
                 limited!(DEBUG, socket = %self.socket.id(), error = printable(&error), "frame cannot be decoded; it is ignored");
                 self.server.report_error(&self.socket, "", "bad_frame", &error);
@@ -392,7 +397,7 @@ impl Connection {
                     .outbox
                     .flush_by(scratch, |batch| pending_blocks(other.poll_send(cx, batch))),
             };
-            self.node().meters().bytes_out.increment(flushed.1 as u64);
+            self.meters().bytes_sent.increment(flushed.1 as u64);
             match flushed.0 {
                 Flushed::More => {}
                 Flushed::Blocked => return self.flush_until_pending(cx),
@@ -409,7 +414,7 @@ impl Connection {
         loop {
             let (flushed, sent) =
                 outbox.flush_by(&mut scratch, |batch| pending_blocks(stream.poll_send(cx, batch)));
-            node.meters().bytes_out.increment(sent as u64);
+            node.meters().of(self.socket.session().protocol).bytes_sent.increment(sent as u64);
             if flushed == Flushed::Done || (flushed == Flushed::Blocked && sent == 0) {
                 return;
             }

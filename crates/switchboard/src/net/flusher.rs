@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use metrics::Counter;
+use switchboard_event::Protocol;
 use switchboard_hub::{Flushed, Schedule, Session};
 use tokio::sync::Notify;
 
@@ -49,13 +50,13 @@ static NEXT_LANE: AtomicUsize = AtomicUsize::new(0);
 
 impl Flushers {
     /// Starts the lanes. Returns false if they run already.
-    pub(crate) fn start(&self, tasks: &Tasks, bytes_out: Counter) -> bool {
+    pub(crate) fn start(&self, tasks: &Tasks, bytes_sent: [Counter; Protocol::COUNT]) -> bool {
         let mut started = false;
         self.lanes.get_or_init(|| {
             started = true;
             let workers = tokio::runtime::Handle::current().metrics().num_workers();
             let lanes: Box<[Arc<Lane>]> = (0..workers).map(|_| Arc::default()).collect();
-            lanes.iter().for_each(|lane| tasks.spawn_service(lane.clone().run(bytes_out.clone())));
+            lanes.iter().for_each(|lane| tasks.spawn_service(lane.clone().run(bytes_sent.clone())));
             lanes
         });
         started
@@ -117,21 +118,23 @@ impl Lane {
         }
     }
 
-    async fn run(self: Arc<Self>, bytes_out: Counter) {
+    async fn run(self: Arc<Self>, bytes_sent: [Counter; Protocol::COUNT]) {
         let mut scratch = Vec::new();
         let mut slice = Vec::with_capacity(SLICE);
         loop {
             self.wake.notified().await;
             while self.take(&mut slice) {
-                let mut sent = 0;
+                let mut sent = [0; Protocol::COUNT];
                 for session in slice.drain(..) {
                     let (flushed, bytes) = session.outbox.flush(&mut scratch);
-                    sent += bytes;
+                    sent[session.protocol.index()] += bytes as u64;
                     if flushed == Flushed::More {
                         self.push(|dirty| dirty.push_back(session));
                     }
                 }
-                bytes_out.increment(sent as u64);
+                for (bytes_sent, sent) in bytes_sent.iter().zip(sent).filter(|(_, sent)| *sent > 0) {
+                    bytes_sent.increment(sent);
+                }
                 tokio::task::yield_now().await;
             }
             self.idle.notify_waiters();

@@ -32,8 +32,8 @@ pub(crate) fn start(app: &App) -> Arc<Server> {
             node.set_redelivery_interval(protocol, config.redelivery_interval);
         }
     }
-    let bytes_out = node.meters().bytes_out.clone();
-    if node.extension::<Arc<Flushers>>().start(&node.tasks, bytes_out) {
+    let bytes_sent = Protocol::ALL.map(|protocol| node.meters().of(protocol).bytes_sent.clone());
+    if node.extension::<Arc<Flushers>>().start(&node.tasks, bytes_sent) {
         let weak = Arc::downgrade(&server);
         node.set_hooks(HookTable::new(weak, |event| server.has_hooks(event)));
         for (protocol, config) in Protocol::ALL.into_iter().zip(&configs) {

@@ -248,8 +248,7 @@ impl UpgradeService {
             greeting,
         });
         node.extension::<Heartbeats>().of(protocol).watch(&session);
-        node.meters().connections.increment(1.0);
-        node.meters().accepted.increment(1);
+        node.meters().of(protocol).accepted();
         let socket = Socket::new(app, session);
         // A stop that began before the session was added may have missed it.
         if app.is_stopping() {

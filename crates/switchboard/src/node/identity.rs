@@ -56,7 +56,7 @@ pub(crate) fn accept(
 ) -> Result<LoggedIn, IdentifyError> {
     let login = identity.and_then(|identity| log_in(node, session, identity));
     match &login {
-        Ok(_) => node.meters().tokens_accepted.increment(1),
+        Ok(_) => node.meters().of(session.protocol).tokens_accepted.increment(1),
         Err(error) => refused(node, TokenSender::of(session), error),
     }
     login
@@ -90,7 +90,7 @@ impl<'a> TokenSender<'a> {
 
 /// Counts and logs a refused token, or a login without one.
 pub(crate) fn refused(node: &Node, client: TokenSender<'_>, error: &IdentifyError) {
-    node.meters().refused_token(error.reason());
+    node.meters().of(client.protocol).refused_token(error.reason());
     let (reason, project) = (error.reason(), client.project);
     // Many clients always send a login, also without a token.
     if matches!(error, IdentifyError::NoToken) {

@@ -249,7 +249,7 @@ impl Routes {
 
 /// Replies to an event that has no handler.
 pub(crate) async fn unknown_event(request: Request) -> Response {
-    request.app().node().meters().unknown_events.increment(1);
+    request.app().node().meters().of(request.socket().session().protocol).unhandled_events.increment(1);
     Response::unknown_event(request.event())
 }
 

@@ -90,10 +90,10 @@ impl Server {
 
     /// Records the handler's duration, sends the reply, and calls the `@error` hooks if it failed.
     fn complete(&self, request: &Request, outcome: Result<Response, Panic>, started: Instant) {
-        let meters = self.app.node().meters();
+        let meters = self.app.node().meters().of(request.socket().session().protocol);
         meters.handled(now().saturating_duration_since(started));
         let response = outcome.unwrap_or_else(|panic| {
-            meters.panics.increment(1);
+            meters.handler_panics.increment(1);
             let message = panic_message(&*panic);
             limited!(ERROR, event = printable(request.event()), socket = %request.id(), panic = printable(&message), "handler panicked; no reply is sent");
             self.report_error(request.socket(), request.event(), "panic", &message);
@@ -119,7 +119,7 @@ impl Server {
 
     /// Replies to a request with an invalid event name; `shown` is the name as the reply contains it.
     pub(crate) fn unroutable(&self, socket: &Socket, shown: &str, ack: Option<&Payload>) {
-        self.app.node().meters().unknown_events.increment(1);
+        self.app.node().meters().of(socket.session().protocol).unhandled_events.increment(1);
         if let (Some(ack), Answer::Value(reply)) = (ack, &Response::unknown_event(shown).answer) {
             socket.reply(ack, reply);
         }

@@ -74,7 +74,7 @@ impl MesaPortals {
                 read_at: None,
                 has_unknown_subscribers: false,
             }),
-            without_subscriber: counter!("switchboard_reports_lost_total", "reason" => "unheard"),
+            without_subscriber: counter!("switchboard_reports_lost_total", "reason" => "not_subscribed"),
             undecodable: counter!("switchboard_bus_undecodable_total"),
             options,
         }

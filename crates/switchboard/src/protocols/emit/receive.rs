@@ -29,7 +29,7 @@ pub(crate) fn receive(server: &Arc<Server>, socket: &Socket, frame: &Bytes) -> R
         Incoming::Identify { token, ack } => log_in(socket, token, ack),
         Incoming::Reply { ack, data } => {
             if !socket.conn().resolve(&ack, data) {
-                socket.node().meters().ignored_frame("unknown_reply");
+                socket.node().meters().of(Protocol::Emit).ignored_frame("unknown_reply");
             }
         }
     }

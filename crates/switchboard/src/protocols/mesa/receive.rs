@@ -62,7 +62,7 @@ fn report_message(socket: &Socket, message: ClientMessage) {
         sink_for(node, Protocol::Mesa).is_some_and(|sink| sink.accepts(&session.project.id, false));
     match is_accepted {
         true => report(node, session, ClientAction::Message(message)),
-        false => node.meters().unknown_events.increment(1),
+        false => node.meters().of(Protocol::Mesa).unhandled_events.increment(1),
     }
 }
 
