@@ -9,6 +9,7 @@ mod lifecycle;
 mod listeners;
 mod open_files;
 mod reload;
+mod service_manager;
 mod signals;
 
 use std::sync::Arc;
@@ -33,6 +34,7 @@ use banner::Banner;
 use lifecycle::{Lifecycle, Start};
 use listeners::{Listeners, serve_routes};
 use reload::Reloader;
+use service_manager::ServiceManager;
 use signals::{Requests, Signals};
 
 /// A server that can be started: its settings, and what it needs to read them again.
@@ -79,12 +81,18 @@ impl Server {
         // Installed second, so that the connections to Redis are counted from the start.
         let prometheus = metrics::install(self.version)?;
         self.log_notes();
-        let process =
-            Process { lifecycle: lifecycle.clone(), open_files_max, prometheus: prometheus.clone() };
+        let manager = Arc::new(ServiceManager::from_environment());
+        let process = Process {
+            lifecycle: lifecycle.clone(),
+            open_files_max,
+            prometheus: prometheus.clone(),
+            manager: manager.clone(),
+        };
         let running = self.connect_and_run(signals, process, ready);
         tokio::select! {
             ended = running => ended.inspect(|()| lifecycle.log_stop()),
             never = metrics::upkeep(&prometheus) => match never {},
+            never = manager.feed_watchdog() => match never {},
         }
     }
 
@@ -133,7 +141,7 @@ impl Server {
         redis: Option<&Redis>,
         ready: impl FnOnce(&str),
     ) -> Result<(), RunError> {
-        let Process { lifecycle, open_files_max, prometheus } = process;
+        let Process { lifecycle, open_files_max, prometheus, manager } = process;
         let origin = self.loaded.origin().clone();
         let Server { sources, loaded: Loaded { config, .. }, mode, log, .. } = self;
         let config = mode.adapt(config);
@@ -165,12 +173,23 @@ impl Server {
             listeners: bound,
             open_files_max,
         });
-        let reloader = Reloader { sources, mode, config: config.clone(), app: app.clone(), rules, keys, log };
-        let stopping_app = app.clone();
+        manager.ready();
+        let (notifier, stopping_app) = (manager.clone(), app.clone());
         let stop = async move {
             // Without a signal, the process would never stop.
             let signal = stop.await.unwrap_or("none");
+            notifier.stopping();
             lifecycle.stop_begins(signal, &stopping_app);
+        };
+        let reloader = Reloader {
+            sources,
+            mode,
+            config: config.clone(),
+            app: app.clone(),
+            rules,
+            keys,
+            log,
+            notifier: manager,
         };
         tokio::select! {
             ended = serve_all(listeners, app, health, api, &config, stop) => ended,
@@ -185,6 +204,7 @@ struct Process {
     lifecycle: Arc<Lifecycle>,
     open_files_max: Option<u64>,
     prometheus: PrometheusHandle,
+    manager: Arc<ServiceManager>,
 }
 
 async fn connect_redis(config: &Config) -> Result<Option<Redis>, RunError> {

@@ -20,6 +20,8 @@ mod operate;
 mod outside_text;
 mod proxies;
 mod refusals;
+#[cfg(target_os = "linux")]
+mod service_manager;
 mod shard_attack;
 mod signals;
 mod support;

@@ -15,6 +15,8 @@ use crate::apps::Mode;
 use crate::config::{Config, ConfigError, Loaded, SharedRules, Sources};
 use crate::log::LogControl;
 
+use super::service_manager::ServiceManager;
+
 /// A running server, as far as its settings can be replaced.
 pub(super) struct Reloader {
     pub(super) sources: Sources,
@@ -26,6 +28,7 @@ pub(super) struct Reloader {
     pub(super) keys: Arc<SharedKeys>,
     /// None if the process has a log of its own.
     pub(super) log: Option<LogControl>,
+    pub(super) notifier: Arc<ServiceManager>,
 }
 
 /// Why the settings were not read again.
@@ -41,6 +44,7 @@ impl Reloader {
     /// Reloads the settings for each message. Ends when no more can come.
     pub(super) async fn run(mut self, mut requests: mpsc::Receiver<()>) {
         while requests.recv().await.is_some() {
+            self.notifier.reloading();
             let outcome = match self.reload() {
                 Ok(()) => "applied",
                 Err(error) => {
@@ -55,6 +59,7 @@ impl Reloader {
                 }
             };
             counter!("switchboard_settings_reloads_total", "outcome" => outcome).increment(1);
+            self.notifier.ready();
         }
     }
 

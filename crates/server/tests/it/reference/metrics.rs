@@ -130,7 +130,11 @@ fn every_metric_has_the_form_of_prometheus_conventions() {
 #[test]
 fn every_label_value_in_the_code_is_in_the_list_and_the_reverse() {
     for (metric, label, sources) in [
-        ("switchboard_connections_refused_total", "reason", &["switchboard/src/node/refused.rs#label", "server/src/run/host_check.rs#\"reason\" => "][..]),
+        (
+            "switchboard_connections_refused_total",
+            "reason",
+            &["switchboard/src/node/refused.rs#label", "server/src/run/host_check.rs#\"reason\" => "][..],
+        ),
         (
             "switchboard_client_addresses_unknown_total",
             "reason",
