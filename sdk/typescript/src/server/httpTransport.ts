@@ -5,8 +5,8 @@
 
 import { after } from "../core/after.js";
 import { backoff } from "../core/backoff.js";
-import { AbortedError, BadOptionError, ConnectFailedError, TimeoutError } from "../core/errors.js";
-import { encode, isObject } from "../core/json.js";
+import { AbortedError, BadOptionError, ConnectFailedError, messageOf, TimeoutError } from "../core/errors.js";
+import { encode, isObject, type JsonObject } from "../core/json.js";
 import { CALL_OPTIONS, withTimeout, type CallOptions } from "../core/timeout.js";
 import { usersOf } from "./audience.js";
 import { ApiError } from "./errors.js";
@@ -68,8 +68,14 @@ export class HttpTransport implements Transport {
     const body = encode({ ...content, ...audience, project: this.#project });
     const call = { url: new URL(endpoint, this.#api), body, headers: this.#headers(idempotencyKey) };
     const wait = { subject: "answer of the API", timeout: TIMEOUT_MS, options, known: CALL_OPTIONS };
-    return withTimeout<DispatchResult>(wait, (resolve, reject, settled) => {
-      this.#callWithRetries(call, settled).then(resolve, reject);
+    let lastError: unknown;
+    const called = withTimeout<DispatchResult>(wait, (resolve, reject, settled) => {
+      this.#callWithRetries(call, settled, (error) => (lastError = error)).then(resolve, reject);
+    });
+    return called.catch((error: unknown) => {
+      // The attempts know more than the time limit of all.
+      if (!(error instanceof TimeoutError) || !lastError) throw error;
+      throw new TimeoutError(`${error.message}: ${messageOf(lastError)}`, lastError);
     });
   }
 
@@ -82,13 +88,15 @@ export class HttpTransport implements Transport {
     }
   }
 
-  async #callWithRetries(call: ApiCall, signal: AbortSignal): Promise<DispatchResult> {
+  /** Repeats a call after transient failures, which `failed` receives. */
+  async #callWithRetries(call: ApiCall, signal: AbortSignal, failed: (error: unknown) => void): Promise<DispatchResult> {
     for (let retries = 0; ; retries++) {
       try {
         return await this.#callOnce(call, signal);
       } catch (error) {
         const delay = retryDelay(error);
         if (delay === undefined || retries >= this.#retries || signal.aborted) throw error;
+        failed(error);
         // Jitter keeps clients that failed together from retrying in step.
         await sleep(delay + backoff(retries, RETRY_DELAY_MS, RETRY_DELAY_MAX_MS, Math.random()), signal);
       }
@@ -104,9 +112,8 @@ export class HttpTransport implements Transport {
       if (cause instanceof TimeoutError || cause instanceof AbortedError) throw cause;
       throw new ConnectFailedError(`no answer from ${url.host}; check that its API listens there`, undefined, cause);
     });
-    if (!response.ok || !isObject(content)) throw apiError(response, content);
-    const { sockets_here, inboxes, evicted, degraded } = content as DispatchResult & { readonly sockets_here?: number };
-    return { inboxes, evicted, socketsHere: sockets_here, degraded };
+    if (!response.ok || !isObject(content)) throw apiError(url, response, content);
+    return resultOf(content);
   }
 }
 
@@ -131,10 +138,17 @@ async function readAnswer(response: Response): Promise<Answer> {
   }
 }
 
-function apiError({ status, headers }: Response, content: unknown): ApiError {
+/** The parts of the result that the server sent. */
+function resultOf({ sockets_here: socketsHere, inboxes, evicted, degraded }: JsonObject): DispatchResult {
+  const parts = Object.entries({ socketsHere, inboxes, evicted, degraded });
+  return Object.fromEntries(parts.filter(([, value]) => value !== undefined)) as DispatchResult;
+}
+
+function apiError(url: URL, { status, headers }: Response, content: unknown): ApiError {
   const { code, error } = isObject(content) ? content : {};
   const retryAfterMs = Number(headers.get("retry-after")) * 1000 || 0;
-  const message = typeof error === "string" ? error : `unexpected response with status ${status}`;
+  const unexpected = `unexpected response with status ${status}; check that the HTTP API (api.listen) has the address ${url.origin}`;
+  const message = typeof error === "string" ? error : unexpected;
   return new ApiError(typeof code === "string" ? code : "unexpected", message, status, retryAfterMs);
 }
 

@@ -15,6 +15,7 @@ import { Dispatcher, Message } from "../../src/server/index.js";
 import { rejectionCode } from "../support/errorCode.js";
 import { FakeServer } from "../support/fakeServer.js";
 import { ReceiveQueue } from "../support/receiveQueue.js";
+import { freePort } from "../support/server.js";
 
 describe("a request over HTTP that gets no answer", () => {
   const requests = new ReceiveQueue<IncomingMessage>();
@@ -45,6 +46,14 @@ describe("a request over HTTP that gets no answer", () => {
     expect(await result).toBe(code);
     await closed;
     expect(getEventListeners(stop.signal, "abort")).toEqual([]);
+  });
+});
+
+test("a dispatch whose attempts all fail says at its time limit why", async () => {
+  const dispatcher = new Dispatcher(`http://127.0.0.1:${await freePort()}`, { key: "k", maxRetries: Infinity });
+  await expect(dispatcher.dispatch(new Message(0, {}), ["1"], [], { timeout: 400 })).rejects.toMatchObject({
+    code: "timeout", message: expect.stringMatching(/^no answer of the API within 400 ms: no answer from 127\.0\.0\.1:\d+; check/) as string,
+    cause: { code: "connect_failed" },
   });
 });
 
