@@ -3,6 +3,7 @@
  */
 
 import type { WebSocketClass } from "../core/options.js";
+import type { Unchecked } from "../core/unchecked.js";
 import { FRAME_CHARACTERS_MAX, type Log } from "./log.js";
 import { addressWithoutSecrets, Meanings, withoutSecrets } from "./meaning.js";
 
@@ -34,13 +35,11 @@ export function isRecording(socketClass: object): boolean {
 /** A class whose sockets behave as those of `Base`, and are recorded in the log. */
 export function recording<Class extends WebSocketClass>(Base: Class, log: Log): Class {
   // A subclass keeps the constants, `instanceof` and the methods of the original. Mixins need this signature.
-  // oxlint-disable-next-line no-explicit-any
-  const Open = Base as unknown as new (...values: any[]) => WebSocket;
+  const Open = Base as unknown as new (...values: Unchecked[]) => WebSocket;
   class RecordedWebSocket extends Open {
     readonly #line: Line;
 
-    // oxlint-disable-next-line no-explicit-any
-    constructor(...values: any[]) {
+    constructor(...values: Unchecked[]) {
       super(...values);
       this.#line = new Line(log, `${values[0]}`);
       this.addEventListener?.("open", () => this.#line.opened());
