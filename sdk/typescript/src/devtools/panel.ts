@@ -2,6 +2,7 @@
  * The panel: a bar with the state and the totals, tools, and the list of entries, in a shadow root.
  */
 
+import { after } from "../core/after.js";
 import { make } from "./elements.js";
 import { EntryList } from "./list.js";
 import type { Entry, LineState, Log } from "./log.js";
@@ -130,7 +131,7 @@ export class PanelView {
   async #copyAll(): Promise<void> {
     const isCopied = await copy(this.#entries.text);
     this.#copy.textContent = isCopied ? "Copied" : "Not allowed";
-    setTimeout(() => (this.#copy.textContent = "Copy"), COPIED_SHOWN_MS);
+    after(COPIED_SHOWN_MS, () => (this.#copy.textContent = "Copy"));
   }
 }
 
