@@ -56,7 +56,7 @@ pub use mesa::{Mesa, MesaAuthentication, MesaHeartbeat, MesaPortal, MesaReconnec
 pub use page::{Page, PageVisitors};
 pub use process::{Log, LogFormat, Stop};
 pub(crate) use projects::SharedRules;
-pub use projects::{Limit, ProjectSettings, Projects};
+pub use projects::{Can, Limit, ProjectSettings, Projects};
 pub use redis::{Addresses, Node, Redis, RedisMode};
 pub use reports::Reports;
 pub use secret::{Secret, Secrets};

@@ -29,6 +29,11 @@ pub struct Projects {
 #[serde(transparent)]
 pub struct Limit(#[serde(with = "switchboard::limit")] pub Option<usize>);
 
+/// Patterns of rights, each with its letters.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Can(BTreeMap<String, String>);
+
 /// Rules of a project for Koji clients, and the rights of the clients of all protocols. A rule that is not set has the value of `projects.every`, and
 /// there its default.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -39,7 +44,7 @@ pub struct ProjectSettings {
     /// h (history) and p (presence), such as `{ "#news" = "jh", "shard:duel-*" = "jsp", "user:*" = "s" }`. Default: with
     /// `access = "open"` a client without that claim may do everything, otherwise nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub can: Option<BTreeMap<String, String>>,
+    pub can: Option<Can>,
     /// Seats of an automatic shard if the client requests no number, from 1 to 10,000. Default 100.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub capacity_default: Option<u32>,
@@ -188,7 +193,7 @@ impl ProjectSettings {
 
     /// The rights in `can`.
     pub(super) fn rights(&self) -> Result<Option<Rights>, RightsError> {
-        let pairs = |can: &BTreeMap<String, String>| {
+        let pairs = |Can(can): &Can| {
             Rights::new(can.iter().map(|(pattern, letters)| (pattern.as_str(), letters.as_str())))
         };
         self.can.as_ref().map(pairs).transpose()

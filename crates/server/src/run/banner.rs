@@ -74,7 +74,8 @@ impl<'a> Banner<'a> {
             }
             None => "everyone".to_owned(),
         };
-        writeln!(f, "  emit     ws://{address}/  open to {access}; authentication is optional")?;
+        let login = if config.is_open() { "; authentication is optional" } else { "" };
+        writeln!(f, "  emit     ws://{address}/  open to {access}{login}")?;
         if config.koji.enabled {
             let projects = &config.projects;
             let which = if projects.any { "any project".into() } else { project_list(&projects.named) };

@@ -23,6 +23,7 @@ const HEAD: &str = "\
 
 /// Values of settings that have none by default.
 const EXAMPLES: &[(&str, &str)] = &[
+    ("access", r#""tokens""#),
     ("internal.listen", r#""127.0.0.1:3001""#),
     ("clients.allowed_origins", r#"["https://example.com"]"#),
     ("clients.forwarded_header", r#""x-forwarded-for""#),
@@ -32,9 +33,11 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("auth.jwks_ca_file", r#""/etc/switchboard/ca.pem""#),
     ("auth.issuer", r#""https://id.example.com""#),
     ("auth.audience", r#""chat""#),
+    ("auth.cookie", r#""session""#),
     ("auth.projects", r#"["chess"]"#),
     ("mesa.namespace", r#""api""#),
     ("mesa.enforce_equal_versions", r#""1.5.8""#),
+    ("projects.every.can", r##"{ "#news" = "jh", "shard:*" = "jsp" }"##),
     ("projects.every.capacity_default", "20"),
     ("projects.every.capacity_max", "50"),
     ("projects.every.named_overflow", "true"),
@@ -158,8 +161,11 @@ fn the_annotated_file_has_the_defaults_also_when_every_setting_is_uncommented() 
 #[test]
 fn every_example_of_the_annotated_file_can_be_read() {
     for (key, value) in EXAMPLES {
-        let (section, name) = key.rsplit_once('.').expect("each is in a section");
-        let table: Table = format!("[{section}]\n{name} = {value}\n").parse().expect("it is TOML");
+        let text = match key.rsplit_once('.') {
+            Some((section, name)) => format!("[{section}]\n{name} = {value}\n"),
+            None => format!("{key} = {value}\n"),
+        };
+        let table: Table = text.parse().expect("it is TOML");
         // Checks that need a file, or other settings, come after reading.
         let config: Result<Config, _> = table.try_into();
         assert!(config.is_ok(), "{key}: {:?}", config.err());

@@ -21,6 +21,7 @@ pub(crate) enum Operation {
 
 /// A row of the table.
 pub(crate) struct Row {
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the generated table"))]
     pub(crate) operation: Operation,
     /// The value of the label of metrics.
     pub(crate) label: &'static str,
