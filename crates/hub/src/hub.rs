@@ -65,8 +65,8 @@ pub struct NewSession {
     pub protocol: Protocol,
     /// Sends bytes to the socket.
     pub transport: Arc<dyn Transport>,
-    /// Data of the caller, stored with the session.
-    pub peer: Box<dyn Any + Send + Sync>,
+    /// What the caller keeps for the connection; the hub does not read it.
+    pub connection_state: Box<dyn Any + Send + Sync>,
     /// A frame that is delivered before any other. Nothing is sent until the caller flushes the outbox: a client that
     /// has received its greeting can rely on everything that the caller does before.
     pub greeting: Option<Bytes>,
@@ -165,9 +165,9 @@ impl Hub {
 impl Hub {
     /// Adds a socket. It receives every send to everyone from then on.
     pub fn add(&self, new_session: NewSession) -> Arc<Session> {
-        let NewSession { id, project, protocol, transport, peer, greeting } = new_session;
+        let NewSession { id, project, protocol, transport, connection_state, greeting } = new_session;
         let project = self.index.enter_project(&project);
-        let session = Arc::new(Session::new(id, project, protocol, transport, peer));
+        let session = Arc::new(Session::new(id, project, protocol, transport, connection_state));
         if let Some(frame) = greeting {
             session.outbox.hold();
             self.deliver_frame(&session, &frame, DeliveryClass::Live);
@@ -184,12 +184,12 @@ impl Hub {
         &self,
         project: &ProjectId,
         protocol: Protocol,
-        peer: Box<dyn Any + Send + Sync>,
+        connection_state: Box<dyn Any + Send + Sync>,
     ) -> Arc<Session> {
         let project = self.index.enter_project(project);
         self.index.leave_project(&project);
         let id = SocketId::on(self.bus.node());
-        let session = Session::new(id, project, protocol, Arc::new(NoTransport), peer);
+        let session = Session::new(id, project, protocol, Arc::new(NoTransport), connection_state);
         session.outbox.detach();
         Arc::new(session)
     }

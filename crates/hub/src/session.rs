@@ -21,8 +21,8 @@ pub struct Session {
     pub protocol: Protocol,
     /// The send queue.
     pub outbox: Outbox,
-    /// Data of the caller of [`Hub::add`](crate::Hub::add).
-    pub peer: Box<dyn Any + Send + Sync>,
+    /// What the caller of [`Hub::add`](crate::Hub::add) keeps for the connection; the hub does not read it.
+    pub connection_state: Box<dyn Any + Send + Sync>,
     pub(crate) membership: Mutex<Membership>,
 }
 
@@ -64,9 +64,16 @@ impl Session {
         project: Arc<Project>,
         protocol: Protocol,
         transport: Arc<dyn Transport>,
-        peer: Box<dyn Any + Send + Sync>,
+        connection_state: Box<dyn Any + Send + Sync>,
     ) -> Self {
-        Session { id, project, protocol, outbox: Outbox::new(transport), peer, membership: Mutex::default() }
+        Session {
+            id,
+            project,
+            protocol,
+            outbox: Outbox::new(transport),
+            connection_state,
+            membership: Mutex::default(),
+        }
     }
 
     /// All memberships, in join order.

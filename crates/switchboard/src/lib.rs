@@ -38,7 +38,7 @@
 //
 // A lower layer calls a higher one only through values that the higher layer passes to it:
 // `node::Wiring` (frame encoders, scheduler, handler of hub events, extensions),
-// `node::system_events::HookSink` (hooks), and the protocol's state in a `node::conn::Conn`.
+// `node::system_events::HookSink` (hooks), and the protocol's state in a `node::connection_state::ConnectionState`.
 mod api;
 mod builder;
 mod net;

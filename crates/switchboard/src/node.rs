@@ -2,14 +2,14 @@
 //!
 //! All clones of an app share one [`Node`]. Settings can change until its first use, which creates the
 //! hub. The node does not depend on applications or protocols: higher layers pass it a [`Wiring`] when
-//! they create it, and store their own state in it and in each [`Conn`](conn::Conn).
+//! they create it, and store their own state in it and in each [`ConnectionState`](connection_state::ConnectionState).
 
 pub(crate) mod access;
 pub(crate) mod address_table;
 pub(crate) mod calls;
 pub(crate) mod clock;
 pub(crate) mod codec;
-pub(crate) mod conn;
+pub(crate) mod connection_state;
 pub(crate) mod errors;
 pub(crate) mod identity;
 pub(crate) mod inbox;
@@ -49,7 +49,7 @@ use crate::node::access::control::AccessControl;
 use crate::node::access::grants::Lost;
 use crate::node::calls::PendingCalls;
 use crate::node::codec::Codec;
-use crate::node::conn::Conn;
+use crate::node::connection_state::ConnectionState;
 use crate::node::limits::Limits;
 use crate::node::meters::Meters;
 use crate::node::replaceable::Replaceable;
@@ -237,7 +237,7 @@ impl Node {
 
     /// Closes a connection after everything that is queued for it.
     pub(crate) fn close(&self, session: &Arc<Session>, code: CloseCode, reason: &str) {
-        Conn::of(session).record_close_code(code);
+        ConnectionState::of(session).record_close_code(code);
         self.hub().close(session, close_frame(code, reason));
     }
 

@@ -136,7 +136,7 @@ impl TestNode for Node {
             project: project.clone(),
             protocol: Protocol::Emit,
             transport: recorder.clone(),
-            peer: Box::new(()),
+            connection_state: Box::new(()),
             greeting: None,
         });
         Member { session, recorder }

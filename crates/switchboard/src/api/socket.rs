@@ -13,7 +13,7 @@ use switchboard_ws::close::CloseCode;
 
 use crate::api::app::App;
 use crate::node::Node;
-use crate::node::conn::{Conn, is_closed};
+use crate::node::connection_state::{ConnectionState, is_closed};
 use crate::node::info::Info;
 use crate::node::membership::sendable_code;
 
@@ -55,8 +55,8 @@ impl Socket {
         self.app.node()
     }
 
-    pub(crate) fn conn(&self) -> &Conn {
-        Conn::of(&self.session)
+    pub(crate) fn connection_state(&self) -> &ConnectionState {
+        ConnectionState::of(&self.session)
     }
 
     /// The id, unique to this connection.
@@ -99,7 +99,7 @@ impl Socket {
     /// # Ok(()) }
     /// ```
     pub fn info(&self) -> &Info {
-        &self.conn().info
+        &self.connection_state().info
     }
 
     /// Stores a value under a key until the socket closes. Replaces an earlier value of the key.
@@ -115,7 +115,7 @@ impl Socket {
     /// # Ok(()) }
     /// ```
     pub fn set<T: Any + Send + Sync>(&self, key: &str, value: T) {
-        self.conn().values().get_or_insert_default().insert(key.into(), Arc::new(value));
+        self.connection_state().values().get_or_insert_default().insert(key.into(), Arc::new(value));
     }
 
     /// The value that is stored under a key, if it is of type `T`.
@@ -131,7 +131,7 @@ impl Socket {
     /// # Ok(()) }
     /// ```
     pub fn get<T: Any + Clone>(&self, key: &str) -> Option<T> {
-        self.conn().values().as_ref()?.get(key)?.downcast_ref::<T>().cloned()
+        self.connection_state().values().as_ref()?.get(key)?.downcast_ref::<T>().cloned()
     }
 
     /// Closes the socket after everything that is queued for it. An application may use code 1000 or a code

@@ -30,7 +30,7 @@ use crate::net::limiter::ConnectionPermit;
 use crate::net::transport::PeerStream;
 use crate::node::Node;
 use crate::node::clock::now;
-use crate::node::conn::Conn;
+use crate::node::connection_state::ConnectionState;
 use crate::node::inbox;
 use crate::node::limits::Limits;
 use crate::node::meters::ProtocolMeters;
@@ -158,8 +158,8 @@ impl Connection {
         self.socket.session()
     }
 
-    fn conn(&self) -> &Conn {
-        self.socket.conn()
+    fn connection_state(&self) -> &ConnectionState {
+        self.socket.connection_state()
     }
 
     fn outbox(&self) -> &Outbox {
@@ -173,7 +173,7 @@ impl Connection {
             self.flush_until_pending(cx);
         }
         if self.outbox().is_closing() {
-            let is_aborted = self.conn().close_code() == Some(CloseCode::ABNORMAL);
+            let is_aborted = self.connection_state().close_code() == Some(CloseCode::ABNORMAL);
             return Poll::Ready(if is_aborted { Turn::Disconnected } else { Turn::Closing });
         }
         if !self.deferred.is_empty() {
@@ -224,7 +224,7 @@ impl Connection {
 
     /// Returns true if the maximum number of handlers is in flight.
     fn is_busy(&self) -> bool {
-        let handlers = self.conn().handlers.load(Ordering::Relaxed) as usize;
+        let handlers = self.connection_state().handlers.load(Ordering::Relaxed) as usize;
         handlers > 0 && handlers >= self.node().limits().handlers_in_flight_max
     }
 
@@ -249,7 +249,7 @@ impl Connection {
 
     /// Returns true if the protocol has paused decoding.
     fn is_decoding_paused(&self) -> bool {
-        self.conn().is_decoding_paused.load(Ordering::Relaxed)
+        self.connection_state().is_decoding_paused.load(Ordering::Relaxed)
     }
 
     /// Starts handlers for deferred events, up to the maximum number in flight.

@@ -9,7 +9,7 @@ use switchboard_event::{Protocol, SocketId};
 use switchboard_hub::{Session, Slot};
 use switchboard_ws::CloseCode;
 
-use crate::node::conn::Conn;
+use crate::node::connection_state::ConnectionState;
 use crate::protocols::config::{KeepAlive, Probe};
 use crate::routing::server::Server;
 
@@ -54,13 +54,13 @@ impl Heartbeat {
         if !wheel.is_off {
             let slot = wheel.current;
             wheel.slots[slot].insert(session.id);
-            Conn::of(session).heartbeat_slot.store(slot as u8, Ordering::Relaxed);
+            ConnectionState::of(session).heartbeat_slot.store(slot as u8, Ordering::Relaxed);
         }
     }
 
     /// Removes a socket that has closed.
     pub(crate) fn forget(&self, session: &Session) {
-        let slot = Conn::of(session).heartbeat_slot.load(Ordering::Relaxed);
+        let slot = ConnectionState::of(session).heartbeat_slot.load(Ordering::Relaxed);
         self.wheel().slots[slot as usize].remove(&session.id);
     }
 
@@ -108,13 +108,13 @@ fn probe_socket(server: &Server, id: SocketId, probe: Probe) -> bool {
 
 /// Pings a socket, or aborts its connection if nothing arrived after the last `misses_max` pings.
 fn ping(server: &Server, session: &Arc<Session>, misses_max: u8) -> bool {
-    let (node, conn) = (server.app.node(), Conn::of(session));
+    let (node, state) = (server.app.node(), ConnectionState::of(session));
     // A connection with the maximum number of handlers in flight is not read, so it may be alive.
-    let is_unread = conn.handlers.load(Ordering::Relaxed) as usize >= node.limits().handlers_in_flight_max;
-    if conn.has_received.swap(false, Ordering::Relaxed) || is_unread {
-        conn.missed_pings.store(0, Ordering::Relaxed);
-    } else if conn.missed_pings.fetch_add(1, Ordering::Relaxed) + 1 >= misses_max {
-        conn.record_close_code(CloseCode::ABNORMAL);
+    let is_unread = state.handlers.load(Ordering::Relaxed) as usize >= node.limits().handlers_in_flight_max;
+    if state.has_received.swap(false, Ordering::Relaxed) || is_unread {
+        state.missed_pings.store(0, Ordering::Relaxed);
+    } else if state.missed_pings.fetch_add(1, Ordering::Relaxed) + 1 >= misses_max {
+        state.record_close_code(CloseCode::ABNORMAL);
         session.outbox.abort();
         return false;
     }

@@ -8,7 +8,7 @@ use switchboard_hub::Session;
 use switchboard_ws::close::{CloseCode, close_frame};
 
 use crate::api::app::App;
-use crate::node::conn::{Conn, is_closed};
+use crate::node::connection_state::{ConnectionState, is_closed};
 
 /// Reason in the close frame when the server stops.
 pub(crate) const STOPPING: &str = "the server restarts";
@@ -91,7 +91,7 @@ async fn close_within(app: &App, sessions: Vec<Arc<Session>>, window: Duration) 
         if is_closed(&session) {
             continue;
         }
-        Conn::of(&session).record_close_code(CloseCode::RESTART);
+        ConnectionState::of(&session).record_close_code(CloseCode::RESTART);
         app.hub().close(&session, frame.clone());
         pauses += pause;
     }

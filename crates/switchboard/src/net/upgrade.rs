@@ -39,7 +39,7 @@ use crate::net::stop::STOPPING;
 use crate::net::timed_stream::TimedStream;
 use crate::net::transport::PeerStream;
 use crate::node::clock::now;
-use crate::node::conn::Conn;
+use crate::node::connection_state::ConnectionState;
 use crate::node::info::Info;
 use crate::node::refused::Refused;
 use crate::node::reports::report;
@@ -244,7 +244,7 @@ impl UpgradeService {
             project,
             protocol,
             transport: stream.transport(),
-            peer: Box::new(Conn::new(info, state)),
+            connection_state: Box::new(ConnectionState::new(info, state)),
             greeting,
         });
         node.extension::<Heartbeats>().of(protocol).watch(&session);

@@ -20,15 +20,16 @@ use crate::node::Node;
 use crate::node::access::grants::{Grants, Lost};
 use crate::node::access::operation::Operation;
 use crate::node::access::rule::{AccessRule, Subject};
-use crate::node::conn::Conn;
+use crate::node::connection_state::ConnectionState;
 use crate::node::errors::{Forbidden, MembershipError};
 
 /// Replaces the rule, and lets every client leave what it may no longer be in.
 pub(crate) fn set_rule(node: &Arc<Node>, rule: Option<Arc<dyn AccessRule>>) {
     node.access.set_rule(rule);
     for session in node.sessions_if_started() {
-        let left =
-            Conn::of(&session).grants().map(|grants| grants.leave_lost(&node.access, node.hub(), &session));
+        let left = ConnectionState::of(&session)
+            .grants()
+            .map(|grants| grants.leave_lost(&node.access, node.hub(), &session));
         lost(node, &session, left.unwrap_or_default(), Lost::Rule);
     }
 }
@@ -38,7 +39,7 @@ pub(crate) fn may(node: &Node, session: &Session, right: Right, resource: Resour
     if !node.access.is_enabled() {
         return true;
     }
-    let claim = Conn::of(session).grants().and_then(Grants::claim);
+    let claim = ConnectionState::of(session).grants().and_then(Grants::claim);
     let subject =
         Subject { project: &session.project.id, session: Some(session), user: None, claim: claim.as_deref() };
     node.access.allows(subject, right, resource)
@@ -94,7 +95,7 @@ pub(crate) fn join_for_client(
     if !node.access.is_enabled() {
         return Ok(node.hub().join(session, target)?);
     }
-    let grants = Conn::of(session).grants_or_new();
+    let grants = ConnectionState::of(session).grants_or_new();
     match grants.join(&node.access, node.hub(), session, operation.right(), target)? {
         Some(joined) => Ok(joined),
         None => Err(refuse(session, operation, Resource::from(target)).into()),
@@ -107,7 +108,7 @@ pub(crate) fn join_for_server(
     session: &Arc<Session>,
     target: &Target,
 ) -> Result<bool, JoinError> {
-    match Conn::of(session).grants() {
+    match ConnectionState::of(session).grants() {
         Some(grants) => grants.join_for_server(node.hub(), session, target),
         None => node.hub().join(session, target),
     }
@@ -115,7 +116,7 @@ pub(crate) fn join_for_server(
 
 /// Leaves a target.
 pub(crate) fn leave(node: &Node, session: &Arc<Session>, target: &Target) -> bool {
-    match Conn::of(session).grants() {
+    match ConnectionState::of(session).grants() {
         Some(grants) => grants.leave(node.hub(), session, target),
         None => node.hub().leave(session, target),
     }
@@ -123,7 +124,7 @@ pub(crate) fn leave(node: &Node, session: &Arc<Session>, target: &Target) -> boo
 
 /// Replaces the claim of a client, which leaves what neither the new claim nor the rule allows.
 pub(crate) fn set_claim(node: &Arc<Node>, session: &Arc<Session>, claim: Option<Arc<Rights>>, reason: Lost) {
-    let conn = Conn::of(session);
+    let conn = ConnectionState::of(session);
     if claim.is_none() && conn.grants().is_none() {
         return;
     }

@@ -19,7 +19,7 @@ use crate::node::Node;
 use crate::node::access::{self, grants::Lost};
 use crate::node::address_table::SWEEP_INTERVAL;
 use crate::node::clock::{now, now_ms};
-use crate::node::conn::Conn;
+use crate::node::connection_state::ConnectionState;
 use crate::node::inbox;
 use crate::node::inbox::backlog::Backlog;
 use crate::node::inbox::paused::PausedOutbox;
@@ -130,13 +130,13 @@ async fn verify(
     token: &str,
 ) -> Result<Identity, IdentifyError> {
     check_length(node, token)?;
-    let ip = Conn::of(session).info.ip();
+    let ip = ConnectionState::of(session).info.ip();
     let mut verified = pin!(verify_in_turn(node, &session.project.id, ip, verifier, token));
     // Most verifiers never wait; then the end of the connection cannot interrupt them.
     if let Poll::Ready(verified) = poll!(verified.as_mut()) {
         return verified;
     }
-    let closed = Conn::of(session).closed();
+    let closed = ConnectionState::of(session).closed();
     closed.run_until_cancelled(verified).await.unwrap_or(Err(JoinError::Closed.into()))
 }
 

@@ -15,7 +15,7 @@ use switchboard_event::{Audience, DeliveryClass, Event, MessageNumber, Parcel, P
 use switchboard_hub::{JoinError, Session};
 
 use crate::node::Node;
-use crate::node::conn::Conn;
+use crate::node::connection_state::ConnectionState;
 use crate::node::inbox::backlog::Backlog;
 use crate::node::inbox::paused::PausedOutbox;
 
@@ -34,7 +34,7 @@ pub(crate) fn deliver_stored(
         for session in hub.members(project, &target.clone().into()) {
             let frame = parcel.frame(session.protocol, |event| encode(session.protocol, event));
             let Some(frame) = frame else { continue };
-            Conn::of(&session).deliveries().deliver_live(hub, &session, user, number, frame);
+            ConnectionState::of(&session).deliveries().deliver_live(hub, &session, user, number, frame);
         }
     }
 }
@@ -55,7 +55,8 @@ pub(crate) fn log_in(node: &Arc<Node>, session: &Arc<Session>, user: &UserId) ->
 pub(crate) fn log_out(node: &Node, session: &Arc<Session>, user: &UserId) -> bool {
     let was_member = node.hub().leave(session, &Target::User(user.clone()));
     if was_member
-        && let (Some(inbox), Some(deliveries)) = (node.inbox(), Conn::of(session).deliveries_if_any())
+        && let (Some(inbox), Some(deliveries)) =
+            (node.inbox(), ConnectionState::of(session).deliveries_if_any())
     {
         deliveries.stop(user);
         inbox.release(&session.project.id, user, session.id);
@@ -65,7 +66,8 @@ pub(crate) fn log_out(node: &Node, session: &Arc<Session>, user: &UserId) -> boo
 
 /// Acknowledges the messages that a client's pong covers. Returns false if it covers none.
 pub(crate) fn acknowledge(node: &Node, session: &Arc<Session>, pong: &[u8]) -> bool {
-    let (Some(inbox), Some(deliveries)) = (node.inbox(), Conn::of(session).deliveries_if_any()) else {
+    let (Some(inbox), Some(deliveries)) = (node.inbox(), ConnectionState::of(session).deliveries_if_any())
+    else {
         return false;
     };
     let mut messages = deliveries.take_acknowledged(node.hub(), session, pong).into_iter().peekable();
@@ -84,7 +86,8 @@ pub(crate) fn acknowledge(node: &Node, session: &Arc<Session>, pong: &[u8]) -> b
 /// Ends the redeliveries to a closed socket. Its unacknowledged messages can be redelivered to the users'
 /// other sockets.
 pub(crate) fn release(node: &Node, session: &Session) {
-    if let (Some(inbox), Some(deliveries)) = (node.inbox(), Conn::of(session).deliveries_if_any()) {
+    if let (Some(inbox), Some(deliveries)) = (node.inbox(), ConnectionState::of(session).deliveries_if_any())
+    {
         deliveries.close();
         for user in session.users() {
             inbox.release(&session.project.id, &user, session.id);

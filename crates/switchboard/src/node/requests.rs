@@ -7,7 +7,7 @@ use switchboard_event::{DeliveryClass, Name, Payload};
 use switchboard_hub::Session;
 
 use crate::node::Node;
-use crate::node::conn::{Conn, PendingRequest};
+use crate::node::connection_state::{ConnectionState, PendingRequest};
 use crate::node::errors::RequestError;
 
 /// Sends a request to a client and waits for its reply.
@@ -18,7 +18,7 @@ pub(crate) async fn request(
     event: &Name,
     data: &Payload,
 ) -> Result<Payload, RequestError> {
-    let pending = PendingRequest::open(Conn::of(session), node.limits().requests_pending_max)?;
+    let pending = PendingRequest::open(ConnectionState::of(session), node.limits().requests_pending_max)?;
     let frame = (node.codec().request)(session.protocol, event, data, pending.id());
     let frame = frame.ok_or(RequestError::CannotReply)?;
     if !node.hub().deliver_frame(session, &frame, DeliveryClass::Live) {

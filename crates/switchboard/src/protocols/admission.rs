@@ -9,7 +9,7 @@ use switchboard_event::{ProjectId, Protocol, SocketId};
 use switchboard_ws::close::CloseCode;
 
 use crate::api::socket::Socket;
-use crate::node::conn::ProtocolState;
+use crate::node::connection_state::ProtocolState;
 use crate::node::refused::Refused;
 
 /// A client whose handshake is accepted, and that its protocol has not admitted yet.

@@ -13,7 +13,7 @@ use switchboard_ws::frame::OpCode;
 use crate::api::app::App;
 use crate::api::socket::Socket;
 use crate::node::clock::now;
-use crate::node::conn::Conn;
+use crate::node::connection_state::ConnectionState;
 use crate::node::info::Info;
 use crate::node::system_events::{HookSink, SystemEvent};
 use crate::node::tasks::{Panic, panic_message};
@@ -77,11 +77,11 @@ impl Server {
     /// Runs the rest of a handler in a task of its own, counted by its connection.
     fn spawn_rest(self: &Arc<Self>, request: Request, future: ResponseFuture, started: Instant) {
         let server = self.clone();
-        request.socket().conn().handlers.fetch_add(1, Ordering::Relaxed);
+        request.socket().connection_state().handlers.fetch_add(1, Ordering::Relaxed);
         self.app.node().tasks.spawn(async move {
             let outcome = run_to_end(future).await;
             server.complete(&request, outcome, started);
-            let in_flight = request.socket().conn().handlers.fetch_sub(1, Ordering::Relaxed);
+            let in_flight = request.socket().connection_state().handlers.fetch_sub(1, Ordering::Relaxed);
             if in_flight as usize >= server.app.limits().handlers_in_flight_max {
                 request.socket().session().outbox.wake_owner();
             }
@@ -171,8 +171,8 @@ impl HookSink for Server {
 
     fn notify_project_event(&self, event: SystemEvent, project: &ProjectId, data: Payload) {
         // Hooks take a socket, but no client caused this event: they receive one without a connection.
-        let conn = Conn::new(Info::empty(), Box::new(()));
-        let session = self.app.hub().placeholder_session(project, Protocol::ALL[0], Box::new(conn));
+        let state = ConnectionState::new(Info::empty(), Box::new(()));
+        let session = self.app.hub().placeholder_session(project, Protocol::ALL[0], Box::new(state));
         let placeholder = Socket::new(&self.app, session);
         for protocol in Protocol::ALL {
             let hooks = self.hooks_of(protocol).of(event);

@@ -119,7 +119,7 @@ impl Connection {
     /// Removes the session from the node, and notifies the report sink and the `@disconnect` hooks.
     pub(crate) fn remove_session(&mut self) {
         let overflowed = self.outbox().has_overflowed().then_some(CloseCode::TRY_AGAIN_LATER);
-        let code_of_node = self.conn().close_code().or(overflowed);
+        let code_of_node = self.connection_state().close_code().or(overflowed);
         let code = self.close.code.or(code_of_node).unwrap_or(CloseCode::ABNORMAL);
         inbox::release(self.node(), self.session());
         // Made before the removal, because the hub then no longer knows the session's user.
@@ -128,7 +128,7 @@ impl Connection {
         self.node().hub().remove(self.session());
         self.node().extension::<Heartbeats>().of(self.session().protocol).forget(self.session());
         self.node().token_bindings.lock().remove(self.socket.id());
-        self.conn().mark_disconnected();
+        self.connection_state().mark_disconnected();
         let is_code_of_peer = code_of_node != Some(code);
         self.meters().closed(code.0, is_code_of_peer);
         self.log_close(code, is_code_of_peer);

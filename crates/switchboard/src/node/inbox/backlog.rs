@@ -5,7 +5,7 @@ use std::time::Duration;
 use switchboard_backplane::{InboxPage, StoredMessage};
 use switchboard_event::{MessageNumber, UserId};
 
-use crate::node::conn::is_closed;
+use crate::node::connection_state::is_closed;
 use crate::node::inbox::deliveries::PAGE_MAX;
 use crate::node::inbox::paused::PausedOutbox;
 use crate::node::inbox::redelivery::Redelivery;

@@ -8,7 +8,7 @@ use futures_util::{StreamExt, stream};
 use switchboard_hub::Session;
 
 use crate::node::Node;
-use crate::node::conn::Conn;
+use crate::node::connection_state::ConnectionState;
 use crate::node::inbox::backlog::Backlog;
 use crate::node::inbox::paused::PausedOutbox;
 
@@ -33,7 +33,7 @@ pub(crate) fn redeliver_after_gap(node: &Arc<Node>) {
 }
 
 async fn redeliver_to(node: &Arc<Node>, session: &Arc<Session>) {
-    if session.outbox.is_closing() || Conn::of(session).deliveries_if_any().is_none() {
+    if session.outbox.is_closing() || ConnectionState::of(session).deliveries_if_any().is_none() {
         return;
     }
     for user in session.users() {

@@ -11,7 +11,7 @@ use switchboard_event::MessageNumber;
 use switchboard_hub::Session;
 
 use crate::node::Node;
-use crate::node::conn::Conn;
+use crate::node::connection_state::ConnectionState;
 
 /// Keeps the outbox of one socket paused until it is dropped.
 pub(crate) struct PausedOutbox {
@@ -26,7 +26,7 @@ impl PausedOutbox {
     /// Pauses the outbox. `None` if the app has no inbox.
     pub(crate) fn begin(node: &Arc<Node>, session: &Arc<Session>) -> Option<Self> {
         let inbox = node.inbox()?.clone();
-        Conn::of(session).deliveries().pause(node.hub(), session);
+        ConnectionState::of(session).deliveries().pause(node.hub(), session);
         let (node, session) = (node.clone(), session.clone());
         Some(PausedOutbox { node, session, inbox, redelivered: HashSet::new() })
     }
@@ -36,6 +36,6 @@ impl Drop for PausedOutbox {
     fn drop(&mut self) {
         let PausedOutbox { node, session, redelivered, .. } = self;
         let was_redelivered = |number| redelivered.contains(&number);
-        Conn::of(session).deliveries().resume(node.hub(), session, was_redelivered);
+        ConnectionState::of(session).deliveries().resume(node.hub(), session, was_redelivered);
     }
 }

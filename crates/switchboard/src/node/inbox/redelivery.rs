@@ -15,7 +15,7 @@ use switchboard_log::{limited, printable_error};
 use tokio_util::sync::CancellationToken;
 
 use crate::node::Node;
-use crate::node::conn::Conn;
+use crate::node::connection_state::ConnectionState;
 use crate::node::inbox::deliveries::Deliveries;
 use crate::node::system_events::SystemEvent;
 
@@ -43,13 +43,13 @@ impl Redelivery {
         inbox: Arc<dyn Inbox>,
         user: UserId,
     ) -> Self {
-        let cancelled = Conn::of(session).deliveries().begin(&user);
+        let cancelled = ConnectionState::of(session).deliveries().begin(&user);
         let (node, session) = (node.clone(), session.clone());
         Redelivery { node, session, user, inbox, count: 0, has_turn: false, cancelled }
     }
 
     pub(crate) fn deliveries(&self) -> &Deliveries {
-        Conn::of(&self.session).deliveries()
+        ConnectionState::of(&self.session).deliveries()
     }
 
     pub(crate) fn inbox(&self) -> &dyn Inbox {

@@ -17,7 +17,7 @@ use crate::protocols::emit::notices::notify;
 /// Starts to verify a token. A verifier that never waits has finished when this returns. `ack` is the id of the
 /// request to answer, if the client has sent one.
 pub(super) fn log_in(socket: &Socket, token: Option<String>, ack: Option<Payload>) {
-    socket.conn().is_decoding_paused.store(true, Ordering::Relaxed);
+    socket.connection_state().is_decoding_paused.store(true, Ordering::Relaxed);
     let mut future = Box::pin(verify(socket.clone(), token, ack));
     if future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
         socket.node().tasks.spawn(future);
@@ -38,7 +38,7 @@ async fn verify(socket: Socket, token: Option<String>, ack: Option<Payload>) {
         }
         Err(error) => answer(&socket, Err(&error), ack),
     }
-    socket.conn().is_decoding_paused.store(false, Ordering::Relaxed);
+    socket.connection_state().is_decoding_paused.store(false, Ordering::Relaxed);
     session.outbox.wake_owner();
 }
 

@@ -10,7 +10,7 @@ use switchboard_wire::koji;
 
 use crate::node::Node;
 use crate::node::clock::now_ms;
-use crate::node::conn::Conn;
+use crate::node::connection_state::ConnectionState;
 use crate::protocols::koji::connect_params::ConnectParams;
 use crate::protocols::koji::member_entry::MemberEntry;
 use crate::protocols::koji::options::KojiSettings;
@@ -139,5 +139,5 @@ pub(crate) struct Tokens {
 
 /// The state of a session's Koji client; `None` for other protocols.
 pub(crate) fn client_of(session: &Session) -> Option<&ClientState> {
-    Conn::of(session).protocol()
+    ConnectionState::of(session).protocol()
 }

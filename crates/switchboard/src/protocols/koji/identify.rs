@@ -8,7 +8,7 @@ use switchboard_wire::koji;
 use switchboard_ws::frame::{OpCode, encode_with};
 
 use crate::api::socket::Socket;
-use crate::node::conn::is_closed;
+use crate::node::connection_state::is_closed;
 use crate::node::identity::{self, TokenSender, check_length, refused};
 use crate::node::verifier::{IdentifyError, Identity};
 use crate::protocols::koji::client_state::client_of;

@@ -17,7 +17,7 @@ use crate::node::Node;
 use crate::node::access::grants::Lost;
 use crate::node::access::operation::Operation;
 use crate::node::access::{self, refuse};
-use crate::node::conn::{Conn, is_closed};
+use crate::node::connection_state::{ConnectionState, is_closed};
 use crate::node::errors::Forbidden;
 use crate::protocols::koji::client_state::{ClientState, client_of};
 use crate::protocols::koji::member_lists::MemberLists;
@@ -110,7 +110,7 @@ pub(super) fn changed(node: &Arc<Node>, session: &Arc<Session>, left: &[Target],
 /// Sends a platform event of the server, if the client understands it.
 fn notify(node: &Node, session: &Arc<Session>, name: &str, data: &serde_json::Value) {
     let understands = |client: &ClientState| {
-        client.wants_token_answers || Conn::of(session).info.query("sb").as_deref() == Some("1")
+        client.wants_token_answers || ConnectionState::of(session).info.query("sb").as_deref() == Some("1")
     };
     if client_of(session).is_some_and(understands) {
         let data = Payload::of(data).expect("strings are valid JSON");

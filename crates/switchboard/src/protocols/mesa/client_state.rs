@@ -8,7 +8,7 @@ use switchboard_hub::Session;
 use switchboard_wire::mesa::{Hello, write_hello};
 use switchboard_ws::frame::{OpCode, encode_with};
 
-use crate::node::conn::Conn;
+use crate::node::connection_state::ConnectionState;
 use crate::protocols::mesa::options::MesaSettings;
 
 /// The state of a Mesa client's connection.
@@ -35,7 +35,7 @@ impl ClientState {
 
 /// The state of a session's Mesa client; `None` for other protocols.
 pub(crate) fn client_of(session: &Session) -> Option<&ClientState> {
-    Conn::of(session).protocol()
+    ConnectionState::of(session).protocol()
 }
 
 /// The hello frame, with the server's intervals and rules.

@@ -22,7 +22,7 @@ use crate::protocols::mesa::client_state::{ClientState, client_of};
 
 /// Starts to verify a token. A verifier that never waits has finished when this returns.
 pub(crate) fn log_in(socket: &Socket, token: Option<String>, should_sync: bool) {
-    socket.conn().is_decoding_paused.store(true, Ordering::Relaxed);
+    socket.connection_state().is_decoding_paused.store(true, Ordering::Relaxed);
     let mut future = Box::pin(verify(socket.clone(), token, should_sync));
     if future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
         socket.node().tasks.spawn(future);
@@ -42,7 +42,7 @@ async fn verify(socket: Socket, token: Option<String>, should_sync: bool) {
         }
         Err(_) => {}
     }
-    socket.conn().is_decoding_paused.store(false, Ordering::Relaxed);
+    socket.connection_state().is_decoding_paused.store(false, Ordering::Relaxed);
     session.outbox.wake_owner();
 }
 

@@ -1,4 +1,4 @@
-//! The framework's state of a connection: handshake, protocol state, values set by handlers, pending
+//! What the framework keeps for a connection: handshake, protocol state, values set by handlers, pending
 //! requests.
 
 use std::any::Any;
@@ -25,8 +25,8 @@ pub(crate) type ProtocolState = Box<dyn Any + Send + Sync>;
 /// Values set by handlers, by key.
 pub(crate) type Values = HashMap<Box<str>, Arc<dyn Any + Send + Sync>>;
 
-/// The framework's part of a session.
-pub(crate) struct Conn {
+/// What the framework keeps for a connection, stored in its [`Session`].
+pub(crate) struct ConnectionState {
     pub(crate) info: Info,
     protocol: ProtocolState,
     values: Mutex<Option<Box<Values>>>,
@@ -60,9 +60,9 @@ struct Waiting {
     closed: Option<CancellationToken>,
 }
 
-impl Conn {
+impl ConnectionState {
     pub(crate) fn new(info: Info, protocol: ProtocolState) -> Self {
-        Conn {
+        ConnectionState {
             info,
             protocol,
             values: Mutex::default(),
@@ -80,8 +80,11 @@ impl Conn {
         }
     }
 
-    pub(crate) fn of(session: &Session) -> &Conn {
-        session.peer.downcast_ref().expect("UpgradeService adds every session with a Conn")
+    pub(crate) fn of(session: &Session) -> &ConnectionState {
+        session
+            .connection_state
+            .downcast_ref()
+            .expect("UpgradeService adds every session with a ConnectionState")
     }
 
     /// The protocol state, if it has type `T`.
@@ -158,23 +161,23 @@ impl Conn {
 
 /// Returns true if a socket is closing or closed.
 pub(crate) fn is_closed(session: &Session) -> bool {
-    session.outbox.is_closing() || Conn::of(session).is_disconnected.load(Ordering::Relaxed)
+    session.outbox.is_closing() || ConnectionState::of(session).is_disconnected.load(Ordering::Relaxed)
 }
 
 /// A request to a client without a reply yet. Dropping it removes it from the pending requests.
 pub(crate) struct PendingRequest<'a> {
-    conn: &'a Conn,
+    state: &'a ConnectionState,
     id: u32,
     receiver: oneshot::Receiver<Payload>,
 }
 
 impl<'a> PendingRequest<'a> {
-    pub(crate) fn open(conn: &'a Conn, max: usize) -> Result<Self, RequestError> {
+    pub(crate) fn open(state: &'a ConnectionState, max: usize) -> Result<Self, RequestError> {
         let (sender, receiver) = oneshot::channel();
-        let id = conn.next_request.fetch_add(1, Ordering::Relaxed);
-        let mut waiting = conn.waiting();
+        let id = state.next_request.fetch_add(1, Ordering::Relaxed);
+        let mut waiting = state.waiting();
         // Checked under the lock, because `mark_disconnected` sets the flag before it takes the lock.
-        if conn.is_disconnected.load(Ordering::Relaxed) {
+        if state.is_disconnected.load(Ordering::Relaxed) {
             return Err(RequestError::Closed);
         }
         let replies = &mut waiting.get_or_insert_default().replies;
@@ -182,7 +185,7 @@ impl<'a> PendingRequest<'a> {
             return Err(RequestError::TooMany { max });
         }
         replies.insert(id, sender);
-        Ok(PendingRequest { conn, id, receiver })
+        Ok(PendingRequest { state, id, receiver })
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -201,7 +204,7 @@ impl<'a> PendingRequest<'a> {
 
 impl Drop for PendingRequest<'_> {
     fn drop(&mut self) {
-        if let Some(waiting) = self.conn.waiting().as_mut() {
+        if let Some(waiting) = self.state.waiting().as_mut() {
             waiting.replies.remove(&self.id);
         }
     }
