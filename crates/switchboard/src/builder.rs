@@ -22,7 +22,7 @@ use crate::node::limits::Limits;
 use crate::node::type_map::TypeMap;
 use crate::node::verifier::CurrentVerifier;
 use crate::node::{Node, Settings, Wiring};
-use crate::protocols::{CODEC, add_extensions, on_hub_event, on_rights_changed};
+use crate::protocols::{ENCODERS, add_extensions, on_hub_event, on_rights_changed};
 use crate::routing::handler::Handler;
 use crate::routing::middleware::Middleware;
 use crate::routing::plugin::Plugin;
@@ -46,7 +46,7 @@ impl App {
     pub fn new() -> Self {
         let flushers = Arc::new(Flushers::default());
         let node = Node::new(Wiring {
-            codec: &CODEC,
+            encoders: &ENCODERS,
             schedule: flushers.clone(),
             on_hub_event,
             on_rights_changed,

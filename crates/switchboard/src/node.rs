@@ -8,8 +8,8 @@ pub(crate) mod access;
 pub(crate) mod address_table;
 pub(crate) mod calls;
 pub(crate) mod clock;
-pub(crate) mod codec;
 pub(crate) mod connection_state;
+pub(crate) mod encoders;
 pub(crate) mod errors;
 pub(crate) mod identity;
 pub(crate) mod inbox;
@@ -48,8 +48,8 @@ use switchboard_ws::close::{CloseCode, close_frame};
 use crate::node::access::control::AccessControl;
 use crate::node::access::grants::Lost;
 use crate::node::calls::PendingCalls;
-use crate::node::codec::Codec;
 use crate::node::connection_state::ConnectionState;
+use crate::node::encoders::FrameEncoders;
 use crate::node::limits::Limits;
 use crate::node::meters::Meters;
 use crate::node::replaceable::Replaceable;
@@ -81,7 +81,7 @@ pub(crate) struct Node {
 
 /// Values that higher layers pass to a node.
 pub(crate) struct Wiring {
-    pub(crate) codec: &'static Codec,
+    pub(crate) encoders: &'static FrameEncoders,
     pub(crate) schedule: Arc<dyn Schedule>,
     /// Called for each event of the hub.
     pub(crate) on_hub_event: fn(&Arc<Node>, HubEvent),
@@ -216,8 +216,8 @@ impl Node {
         }
     }
 
-    pub(crate) fn codec(&self) -> &'static Codec {
-        self.wiring.codec
+    pub(crate) fn encoders(&self) -> &'static FrameEncoders {
+        self.wiring.encoders
     }
 
     /// State of a higher layer.
@@ -271,7 +271,7 @@ impl Started {
         let Settings { limits, bus, store, inbox, report_sink, reported_protocols } = settings;
         let index = Arc::new(Index::default());
         let config = HubConfig {
-            encode: wiring.codec.event,
+            encode: wiring.encoders.event,
             schedule: wiring.schedule.clone(),
             overflow_frame: close_frame(CloseCode::TRY_AGAIN_LATER, "too slow: the outbox is full"),
             outbox_bytes_max: limits.outbox_bytes_max,

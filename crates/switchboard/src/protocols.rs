@@ -26,7 +26,7 @@ use switchboard_wire::DecodeError;
 use crate::api::app::App;
 use crate::api::socket::Socket;
 use crate::node::access::grants::Lost;
-use crate::node::codec::Codec;
+use crate::node::encoders::FrameEncoders;
 use crate::node::inbox::gap::redeliver_after_gap;
 use crate::node::type_map::TypeMap;
 use crate::node::{Node, incoming};
@@ -189,8 +189,12 @@ impl Handshake {
 }
 
 /// The frame encoders, for the node.
-pub(crate) static CODEC: Codec =
-    Codec { event: encode_event, stored: encode_stored, request: encode_request, reply: encode_reply };
+pub(crate) static ENCODERS: FrameEncoders = FrameEncoders {
+    event: encode_event,
+    stored: encode_stored,
+    request: encode_request,
+    reply: encode_reply,
+};
 
 /// Handles an event of the hub.
 pub(crate) fn on_hub_event(node: &Arc<Node>, event: HubEvent) {

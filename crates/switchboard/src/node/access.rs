@@ -124,11 +124,11 @@ pub(crate) fn leave(node: &Node, session: &Arc<Session>, target: &Target) -> boo
 
 /// Replaces the claim of a client, which leaves what neither the new claim nor the rule allows.
 pub(crate) fn set_claim(node: &Arc<Node>, session: &Arc<Session>, claim: Option<Arc<Rights>>, reason: Lost) {
-    let conn = ConnectionState::of(session);
-    if claim.is_none() && conn.grants().is_none() {
+    let state = ConnectionState::of(session);
+    if claim.is_none() && state.grants().is_none() {
         return;
     }
-    let left = conn.grants_or_new().replace_claim(&node.access, node.hub(), session, claim);
+    let left = state.grants_or_new().replace_claim(&node.access, node.hub(), session, claim);
     lost(node, session, left, reason);
 }
 

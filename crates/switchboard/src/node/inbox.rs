@@ -27,7 +27,7 @@ pub(crate) fn deliver_stored(
     number: MessageNumber,
     event: Event,
 ) {
-    let (hub, encode) = (node.hub(), node.codec().event);
+    let (hub, encode) = (node.hub(), node.encoders().event);
     let parcel = Parcel::new(event, DeliveryClass::Live);
     for target in &audience.to {
         let Target::User(user) = target else { continue };

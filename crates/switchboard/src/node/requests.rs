@@ -19,7 +19,7 @@ pub(crate) async fn request(
     data: &Payload,
 ) -> Result<Payload, RequestError> {
     let pending = PendingRequest::open(ConnectionState::of(session), node.limits().requests_pending_max)?;
-    let frame = (node.codec().request)(session.protocol, event, data, pending.id());
+    let frame = (node.encoders().request)(session.protocol, event, data, pending.id());
     let frame = frame.ok_or(RequestError::CannotReply)?;
     if !node.hub().deliver_frame(session, &frame, DeliveryClass::Live) {
         return Err(RequestError::Closed);
@@ -29,7 +29,7 @@ pub(crate) async fn request(
 
 /// Replies to a request of a client.
 pub(crate) fn reply(node: &Node, session: &Arc<Session>, ack: &Payload, data: &Payload) {
-    if let Some(frame) = (node.codec().reply)(session.protocol, ack, data) {
+    if let Some(frame) = (node.encoders().reply)(session.protocol, ack, data) {
         node.hub().deliver_frame(session, &frame, DeliveryClass::Live);
     }
 }

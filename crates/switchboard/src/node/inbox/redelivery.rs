@@ -99,7 +99,7 @@ impl Redelivery {
     /// Encodes the next message. `None` if the socket's protocol reserves its name; the message stays stored for
     /// sockets of other protocols.
     pub(crate) fn frame(&self, event: &Event) -> Option<Bytes> {
-        (self.node.codec().stored)(self.session.protocol, event, self.count + 1)
+        (self.node.encoders().stored)(self.session.protocol, event, self.count + 1)
     }
 
     /// Sends the next message. If it would fill more than half of the outbox, the client first has to acknowledge

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use switchboard_event::{Event, Payload, Protocol};
 
 /// Functions that encode complete WebSocket frames.
-pub(crate) struct Codec {
+pub(crate) struct FrameEncoders {
     /// Encodes an event. `None` if the protocol reserves its name.
     pub(crate) event: fn(Protocol, &Event) -> Option<Bytes>,
     /// Encodes a message from the inbox. `number` is its number within the redelivery, from 1. `None` if the
