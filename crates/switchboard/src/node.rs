@@ -22,7 +22,7 @@ pub(crate) mod message;
 pub(crate) mod meters;
 pub(crate) mod network;
 pub(crate) mod rate;
-pub(crate) mod refused;
+pub(crate) mod refusal_reason;
 pub(crate) mod remote;
 pub(crate) mod replaceable;
 pub(crate) mod reports;

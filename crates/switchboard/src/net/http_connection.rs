@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::net::timed_stream::TimedStream;
 use crate::node::limits::Limits;
-use crate::node::refused::Refused;
+use crate::node::refusal_reason::RefusalReason;
 
 /// Serves requests until the connection ends or is upgraded. `stopped` is cancelled when the server stops.
 pub(crate) async fn serve_connection<F>(
@@ -53,7 +53,7 @@ pub(crate) async fn serve_connection<F>(
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = &mut connection => ended,
-        () = no_first_request => return Refused::Timeout.count(),
+        () = no_first_request => return RefusalReason::Timeout.count(),
         () = stopped.cancelled() => {
             if !has_request.load(Ordering::Relaxed) {
                 return;
@@ -64,15 +64,15 @@ pub(crate) async fn serve_connection<F>(
     };
     if let Err(error) = ended {
         limited!(DEBUG, error = printable_error(&error), "HTTP connection failed");
-        refused(&error).into_iter().for_each(Refused::count);
+        refusal_reason(&error).into_iter().for_each(RefusalReason::count);
     }
 }
 
 /// The reason why hyper refused a request by itself. The end of an idle connection is not a refusal.
-fn refused(error: &hyper::Error) -> Option<Refused> {
+fn refusal_reason(error: &hyper::Error) -> Option<RefusalReason> {
     match error {
-        error if error.is_parse_too_large() => Some(Refused::HeadTooLarge),
-        error if error.is_parse() => Some(Refused::BadRequest),
+        error if error.is_parse_too_large() => Some(RefusalReason::HeadTooLarge),
+        error if error.is_parse() => Some(RefusalReason::BadRequest),
         _ => None,
     }
 }
@@ -83,7 +83,7 @@ pub(crate) fn refuse_invalid<B>(request: &Request<B>) -> Option<Response<Body>> 
         return None;
     }
     let error = handshake::check_host(request.headers()).err()?;
-    Refused::BadRequest.count();
+    RefusalReason::BadRequest.count();
     let mut response = Response::new(Body::from(format!("{error}\n")));
     *response.status_mut() = StatusCode::BAD_REQUEST;
     Some(response)

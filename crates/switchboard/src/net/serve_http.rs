@@ -16,7 +16,7 @@ use crate::net::timed_body::TimedBody;
 use crate::node::address_table::SWEEP_INTERVAL;
 use crate::node::clock::now;
 use crate::node::limits::Limits;
-use crate::node::refused::Refused;
+use crate::node::refusal_reason::RefusalReason;
 use crate::node::tasks::Tasks;
 
 /// Serves an axum router over HTTP/1.1, for example health checks on an address of their own. Requests that are
@@ -41,7 +41,7 @@ pub async fn serve_http(listener: TcpListener, router: axum::Router, limits: Lim
         let ip = peer.ip().to_canonical();
         let permit =
             (!ip.is_loopback()).then(|| limiter.admit_http_connection(ip, &limits, now())).transpose();
-        let Ok(permit) = permit else { return Refused::HttpConnections.count() };
+        let Ok(permit) = permit else { return RefusalReason::HttpConnections.count() };
         let (router, limits, stopped) = (router.clone(), limits.clone(), stopped.clone());
         tasks.spawn(async move {
             serve_router(stream, peer, router, &limits, &stopped).await;

@@ -12,7 +12,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio_util::sync::CancellationToken;
 
 use crate::net::timed_stream::STOP_GRACE;
-use crate::node::refused::Refused;
+use crate::node::refusal_reason::RefusalReason;
 
 /// A body that takes longer than its time-out needs this rate on average.
 const BYTES_PER_S_MIN: u64 = 4096;
@@ -60,7 +60,7 @@ impl Body for TimedBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let frame = match Pin::new(&mut self.body).poll_frame(cx) {
             Poll::Pending if self.poll_expired(cx).is_ready() => {
-                Refused::Timeout.count();
+                RefusalReason::Timeout.count();
                 return Poll::Ready(Some(Err(BodyError::Timeout)));
             }
             Poll::Pending => return Poll::Pending,

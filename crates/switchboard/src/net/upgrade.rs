@@ -41,7 +41,7 @@ use crate::net::transport::PeerStream;
 use crate::node::clock::now;
 use crate::node::connection_state::ConnectionState;
 use crate::node::info::Info;
-use crate::node::refused::Refused;
+use crate::node::refusal_reason::RefusalReason;
 use crate::node::reports::report;
 use crate::protocols::Handshake;
 use crate::protocols::admission::{Admission, Candidate, Guard};
@@ -120,7 +120,7 @@ impl UpgradeService {
             return Ok(None);
         }
         let permit = self.limiter.admit_http_connection(peer, self.app().limits(), now());
-        permit.map(Some).inspect_err(|_| Refused::HttpConnections.count())
+        permit.map(Some).inspect_err(|_| RefusalReason::HttpConnections.count())
     }
 
     /// Counts an HTTP request that is not a handshake. Returns the refusal if the address exceeds its rate.
@@ -329,12 +329,12 @@ fn head_bytes<B>(request: &Request<B>) -> usize {
 fn log_refusal(error: &UpgradeError, client: Option<IpAddr>) {
     let (reason, client) = (error.reason(), client.map(printable));
     match reason {
-        Refused::Origin => {}
-        Refused::ServerFull
-        | Refused::AddressFull
-        | Refused::ConnectRate
-        | Refused::RequestRate
-        | Refused::Address => {
+        RefusalReason::Origin => {}
+        RefusalReason::ServerFull
+        | RefusalReason::AddressFull
+        | RefusalReason::ConnectRate
+        | RefusalReason::RequestRate
+        | RefusalReason::Address => {
             limited_by!(
                 reason.label(),
                 INFO,

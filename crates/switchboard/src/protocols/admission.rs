@@ -10,7 +10,7 @@ use switchboard_ws::close::CloseCode;
 
 use crate::api::socket::Socket;
 use crate::node::connection_state::ProtocolState;
-use crate::node::refused::Refused;
+use crate::node::refusal_reason::RefusalReason;
 
 /// A client whose handshake is accepted, and that its protocol has not admitted yet.
 pub(crate) struct Candidate {
@@ -39,7 +39,7 @@ pub(crate) type Guard = Box<dyn Any + Send>;
 /// A protocol refuses a client after the handshake. The message is the reason of the close frame.
 #[derive(Debug)]
 pub(crate) struct AdmissionError {
-    pub(crate) reason: Refused,
+    pub(crate) reason: RefusalReason,
     pub(crate) code: CloseCode,
     pub(crate) message: String,
 }

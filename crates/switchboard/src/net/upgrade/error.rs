@@ -5,7 +5,7 @@ use switchboard_ws::handshake::HandshakeError;
 
 use crate::net::credential::CrossSite;
 use crate::net::limiter::LimitError;
-use crate::node::refused::Refused;
+use crate::node::refusal_reason::RefusalReason;
 use crate::protocols::admission::AddressError;
 
 /// Why a handshake was refused.
@@ -50,20 +50,20 @@ impl UpgradeError {
         }
     }
 
-    pub(crate) fn reason(&self) -> Refused {
+    pub(crate) fn reason(&self) -> RefusalReason {
         match self {
-            UpgradeError::Handshake(HandshakeError::NotWebSocket) => Refused::NotWebSocket,
-            UpgradeError::Handshake(_) => Refused::BadRequest,
-            UpgradeError::HeadTooLarge(_) => Refused::HeadTooLarge,
-            UpgradeError::Origin => Refused::Origin,
-            UpgradeError::CookieOrigin => Refused::CookieOrigin,
-            UpgradeError::Address(_) => Refused::Address,
-            UpgradeError::Stopping => Refused::Stopping,
-            UpgradeError::Limit(LimitError::Server(_)) => Refused::ServerFull,
-            UpgradeError::Limit(LimitError::Address(_)) => Refused::AddressFull,
-            UpgradeError::Limit(LimitError::Connects(_)) => Refused::ConnectRate,
-            UpgradeError::Limit(LimitError::Requests(_)) => Refused::RequestRate,
-            UpgradeError::NoUpgrade => Refused::NoUpgrade,
+            UpgradeError::Handshake(HandshakeError::NotWebSocket) => RefusalReason::NotWebSocket,
+            UpgradeError::Handshake(_) => RefusalReason::BadRequest,
+            UpgradeError::HeadTooLarge(_) => RefusalReason::HeadTooLarge,
+            UpgradeError::Origin => RefusalReason::Origin,
+            UpgradeError::CookieOrigin => RefusalReason::CookieOrigin,
+            UpgradeError::Address(_) => RefusalReason::Address,
+            UpgradeError::Stopping => RefusalReason::Stopping,
+            UpgradeError::Limit(LimitError::Server(_)) => RefusalReason::ServerFull,
+            UpgradeError::Limit(LimitError::Address(_)) => RefusalReason::AddressFull,
+            UpgradeError::Limit(LimitError::Connects(_)) => RefusalReason::ConnectRate,
+            UpgradeError::Limit(LimitError::Requests(_)) => RefusalReason::RequestRate,
+            UpgradeError::NoUpgrade => RefusalReason::NoUpgrade,
         }
     }
 }

@@ -13,8 +13,8 @@ use crate::api::app::App;
 use crate::node::access::operation::Operation;
 use crate::node::access::refuse_client;
 use crate::node::access::rule::Subject;
-use crate::node::identity::{TokenSender, refused, verify_before_connect};
-use crate::node::refused::Refused;
+use crate::node::identity::{TokenSender, record_refusal, verify_before_connect};
+use crate::node::refusal_reason::RefusalReason;
 use crate::node::verifier::{CurrentVerifier, IdentifyError, Identity};
 use crate::protocols::admission::AdmissionError;
 use crate::protocols::koji::connect_params::ConnectParams;
@@ -90,7 +90,7 @@ impl SeatRequester<'_> {
         let verified = verify_before_connect(node, &self.params.project, self.ip, verifier, token).await;
         verified.map_err(|error: IdentifyError| {
             let project = &self.params.project;
-            refused(node, TokenSender { socket: self.id, protocol: Protocol::Koji, project }, &error);
+            record_refusal(node, TokenSender { socket: self.id, protocol: Protocol::Koji, project }, &error);
             forbidden_error(format!("the token is refused: {}", error.reason()))
         })
     }
@@ -109,5 +109,5 @@ impl SeatRequester<'_> {
 }
 
 fn forbidden_error(message: String) -> AdmissionError {
-    AdmissionError { reason: Refused::Forbidden, code: CloseCode::POLICY, message }
+    AdmissionError { reason: RefusalReason::Forbidden, code: CloseCode::POLICY, message }
 }

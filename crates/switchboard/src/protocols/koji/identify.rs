@@ -9,7 +9,7 @@ use switchboard_ws::frame::{OpCode, encode_with};
 
 use crate::api::socket::Socket;
 use crate::node::connection_state::is_closed;
-use crate::node::identity::{self, TokenSender, check_length, refused};
+use crate::node::identity::{self, TokenSender, check_length, record_refusal};
 use crate::node::verifier::{IdentifyError, Identity};
 use crate::protocols::koji::client_state::client_of;
 
@@ -81,7 +81,7 @@ async fn verify_tokens(socket: Socket) {
 
 /// Refuses a token that was not verified.
 fn refuse(socket: &Socket, error: IdentifyError) {
-    refused(socket.node(), TokenSender::of(socket.session()), &error);
+    record_refusal(socket.node(), TokenSender::of(socket.session()), &error);
     answer(socket, Err(error));
 }
 

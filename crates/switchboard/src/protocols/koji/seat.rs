@@ -11,7 +11,7 @@ use switchboard_ws::frame::{OpCode, encode_with};
 
 use crate::node::Node;
 use crate::node::clock::{now_ms, now_us};
-use crate::node::refused::Refused;
+use crate::node::refusal_reason::RefusalReason;
 use crate::protocols::admission::AdmissionError;
 use crate::protocols::koji::connect_params::ConnectParams;
 use crate::protocols::koji::list_entry;
@@ -56,8 +56,8 @@ pub(crate) enum SeatError {
 impl From<SeatError> for AdmissionError {
     fn from(error: SeatError) -> Self {
         let reason = match error {
-            SeatError::Full => Refused::ProjectFull,
-            SeatError::Store(_) => Refused::Unavailable,
+            SeatError::Full => RefusalReason::ProjectFull,
+            SeatError::Store(_) => RefusalReason::Unavailable,
         };
         AdmissionError { reason, code: CloseCode::TRY_AGAIN_LATER, message: error.to_string() }
     }

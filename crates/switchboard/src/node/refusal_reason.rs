@@ -4,7 +4,7 @@ use metrics::counter;
 
 /// Why a handshake or connection was refused: the values of the metric's label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refused {
+pub(crate) enum RefusalReason {
     /// A plain HTTP request for an address that has WebSockets only.
     NotWebSocket,
     /// Not HTTP, or a handshake or request that violates its RFC.
@@ -35,27 +35,27 @@ pub(crate) enum Refused {
     Unavailable,
 }
 
-impl Refused {
+impl RefusalReason {
     /// The value of the label.
     pub(crate) fn label(self) -> &'static str {
         match self {
-            Refused::NotWebSocket => "not_websocket",
-            Refused::BadRequest => "bad_request",
-            Refused::HeadTooLarge => "head_too_large",
-            Refused::Timeout => "timeout",
-            Refused::Origin => "origin",
-            Refused::CookieOrigin => "cookie_origin",
-            Refused::Address => "address",
-            Refused::Stopping => "stopping",
-            Refused::ServerFull => "server_full",
-            Refused::AddressFull => "address_full",
-            Refused::ConnectRate => "connect_rate",
-            Refused::RequestRate => "request_rate",
-            Refused::HttpConnections => "http_connections",
-            Refused::NoUpgrade => "no_upgrade",
-            Refused::ProjectFull => "project_full",
-            Refused::Forbidden => "forbidden",
-            Refused::Unavailable => "unavailable",
+            RefusalReason::NotWebSocket => "not_websocket",
+            RefusalReason::BadRequest => "bad_request",
+            RefusalReason::HeadTooLarge => "head_too_large",
+            RefusalReason::Timeout => "timeout",
+            RefusalReason::Origin => "origin",
+            RefusalReason::CookieOrigin => "cookie_origin",
+            RefusalReason::Address => "address",
+            RefusalReason::Stopping => "stopping",
+            RefusalReason::ServerFull => "server_full",
+            RefusalReason::AddressFull => "address_full",
+            RefusalReason::ConnectRate => "connect_rate",
+            RefusalReason::RequestRate => "request_rate",
+            RefusalReason::HttpConnections => "http_connections",
+            RefusalReason::NoUpgrade => "no_upgrade",
+            RefusalReason::ProjectFull => "project_full",
+            RefusalReason::Forbidden => "forbidden",
+            RefusalReason::Unavailable => "unavailable",
         }
     }
 
