@@ -30,7 +30,7 @@ use crate::node::encoders::FrameEncoders;
 use crate::node::inbox::gap::redeliver_after_gap;
 use crate::node::type_map::TypeMap;
 use crate::node::{Node, incoming};
-use crate::protocols::admission::{AddressError, Admission, AdmissionError, Candidate};
+use crate::protocols::admission::{Admission, AdmissionError, Candidate, UriError};
 use crate::protocols::config::ProtocolConfig;
 use crate::protocols::mesa::options::MesaOnly;
 use crate::protocols::received::Received;
@@ -46,12 +46,12 @@ macro_rules! protocols {
         }
 
         impl Handshake {
-            /// Selects the protocol by the address: the first in the list that matches it.
-            pub(crate) fn of(app: &App, uri: &Uri) -> Result<Self, AddressError> {
-                $(if let Some(handshake) = <$implementation>::match_address(app, uri) {
+            /// Selects the protocol by the URI: the first in the list that matches it.
+            pub(crate) fn of(app: &App, uri: &Uri) -> Result<Self, UriError> {
+                $(if let Some(handshake) = <$implementation>::match_uri(app, uri) {
                     return handshake.map(Handshake::$protocol);
                 })*
-                unreachable!("the last protocol matches every address")
+                unreachable!("the last protocol matches every URI")
             }
 
             /// Returns true if a token in the headers logs the client in.
@@ -174,7 +174,7 @@ macro_rules! protocols {
     };
 }
 
-// In the order in which they are matched with the address of a handshake.
+// In the order in which they are matched with the URI of a handshake.
 protocols! {
     Mesa => mesa::MesaProtocol,
     Koji => koji::KojiProtocol,
@@ -182,8 +182,8 @@ protocols! {
 }
 
 impl Handshake {
-    /// The handshake of a stream that is connected without an address.
-    pub(crate) fn without_address() -> Self {
+    /// The handshake of a stream that is connected without a URI.
+    pub(crate) fn without_uri() -> Self {
         Handshake::Emit(None)
     }
 }

@@ -193,7 +193,7 @@ impl UpgradeService {
             .limiter
             .admit_connection(None, self.app().limits(), now())
             .expect("a new limiter has no connections");
-        let handshake = Handshake::without_address();
+        let handshake = Handshake::without_uri();
         let client = NewClient { handshake, token: None, info: Info::empty(), permit };
         let connect = self.connect(stream, Bytes::new(), client);
         connect.now_or_never().expect("admitting an emit client does not wait");
@@ -334,7 +334,7 @@ fn log_refusal(error: &UpgradeError, client: Option<IpAddr>) {
         | RefusalReason::AddressFull
         | RefusalReason::ConnectRate
         | RefusalReason::RequestRate
-        | RefusalReason::Address => {
+        | RefusalReason::Uri => {
             limited_by!(
                 reason.label(),
                 INFO,

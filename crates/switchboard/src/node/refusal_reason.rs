@@ -5,7 +5,7 @@ use metrics::counter;
 /// Why a handshake or connection was refused: the values of the metric's label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RefusalReason {
-    /// A plain HTTP request for an address that has WebSockets only.
+    /// A plain HTTP request for a path that has WebSockets only.
     NotWebSocket,
     /// Not HTTP, or a handshake or request that violates its RFC.
     BadRequest,
@@ -17,7 +17,7 @@ pub(crate) enum RefusalReason {
     /// A page of another host, whose browser sent the cookie with the token.
     CookieOrigin,
     /// The URL has no valid project or parameters.
-    Address,
+    Uri,
     Stopping,
     ServerFull,
     AddressFull,
@@ -45,7 +45,7 @@ impl RefusalReason {
             RefusalReason::Timeout => "timeout",
             RefusalReason::Origin => "origin",
             RefusalReason::CookieOrigin => "cookie_origin",
-            RefusalReason::Address => "address",
+            RefusalReason::Uri => "address",
             RefusalReason::Stopping => "stopping",
             RefusalReason::ServerFull => "server_full",
             RefusalReason::AddressFull => "address_full",

@@ -44,10 +44,10 @@ pub(crate) struct AdmissionError {
     pub(crate) message: String,
 }
 
-/// A protocol refuses the address of a handshake. The message is sent to the client.
+/// A protocol refuses the URI of a handshake. The message is sent to the client.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
-pub(crate) struct AddressError {
+pub(crate) struct UriError {
     pub(crate) status: StatusCode,
     pub(crate) message: String,
 }

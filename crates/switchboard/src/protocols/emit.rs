@@ -18,7 +18,7 @@ use crate::api::app::App;
 use crate::api::socket::Socket;
 use crate::node::Node;
 use crate::node::access::grants::Lost;
-use crate::protocols::admission::{AddressError, Admission, AdmissionError, Candidate};
+use crate::protocols::admission::{Admission, AdmissionError, Candidate, UriError};
 use crate::protocols::config::{KeepAlive, ProtocolConfig};
 use crate::protocols::emit::login::log_in;
 use crate::protocols::emit::notices::notify_left;
@@ -36,7 +36,7 @@ impl WireProtocol for EmitProtocol {
     type Handshake = Option<String>;
 
     /// Matches every address.
-    fn match_address(app: &App, uri: &Uri) -> Option<Result<Option<String>, AddressError>> {
+    fn match_uri(app: &App, uri: &Uri) -> Option<Result<Option<String>, UriError>> {
         Some(Ok(if app.has_verifier() { token_in(uri) } else { None }))
     }
 

@@ -36,7 +36,7 @@ use crate::api::socket::Socket;
 use crate::node::Node;
 use crate::node::access::grants::Lost;
 use crate::node::type_map::TypeMap;
-use crate::protocols::admission::{AddressError, Admission, AdmissionError, Candidate};
+use crate::protocols::admission::{Admission, AdmissionError, Candidate, UriError};
 use crate::protocols::config::{KeepAlive, ProtocolConfig};
 use crate::protocols::koji::admit::{Login, SeatRequester};
 use crate::protocols::koji::client_state::{ClientState, client_of};
@@ -64,14 +64,14 @@ pub(crate) struct KojiProtocol;
 impl WireProtocol for KojiProtocol {
     type Handshake = Box<ConnectParams>;
 
-    fn match_address(app: &App, uri: &Uri) -> Option<Result<Box<ConnectParams>, AddressError>> {
+    fn match_uri(app: &App, uri: &Uri) -> Option<Result<Box<ConnectParams>, UriError>> {
         let koji = app.setup().extension::<Koji>()?;
         let params = match Place::of(uri) {
             Place::Endpoint => ConnectParams::of(uri, &koji.settings),
             Place::BelowEndpoint => Err(ParamsError::Path),
             Place::Elsewhere => return None,
         };
-        Some(params.map(Box::new).map_err(AddressError::from))
+        Some(params.map(Box::new).map_err(UriError::from))
     }
 
     fn takes_token_of_headers(params: &Box<ConnectParams>) -> bool {

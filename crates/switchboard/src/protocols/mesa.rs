@@ -18,7 +18,7 @@ use switchboard_wire::{DecodeError, mesa};
 
 use crate::api::app::App;
 use crate::api::socket::Socket;
-use crate::protocols::admission::{AddressError, Admission, AdmissionError, Candidate};
+use crate::protocols::admission::{Admission, AdmissionError, Candidate, UriError};
 use crate::protocols::config::{KeepAlive, Probe, ProtocolConfig};
 use crate::protocols::mesa::client_state::{ClientState, greeting};
 use crate::protocols::mesa::heartbeat::send_heartbeat;
@@ -35,7 +35,7 @@ pub(crate) struct MesaProtocol;
 impl WireProtocol for MesaProtocol {
     type Handshake = Arc<MesaSettings>;
 
-    fn match_address(app: &App, uri: &Uri) -> Option<Result<Arc<MesaSettings>, AddressError>> {
+    fn match_uri(app: &App, uri: &Uri) -> Option<Result<Arc<MesaSettings>, UriError>> {
         let setup = app.setup();
         let mesa = setup.extension::<Mesa>()?;
         let matches = setup.extension::<MesaOnly>().is_some() || mesa.settings.matches(uri.path());

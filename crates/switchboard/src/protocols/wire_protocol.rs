@@ -14,7 +14,7 @@ use crate::api::socket::Socket;
 use crate::node::Node;
 use crate::node::access::grants::Lost;
 use crate::node::type_map::TypeMap;
-use crate::protocols::admission::{AddressError, Admission, AdmissionError, Candidate};
+use crate::protocols::admission::{Admission, AdmissionError, Candidate, UriError};
 use crate::protocols::config::ProtocolConfig;
 use crate::protocols::received::Received;
 use crate::routing::server::Server;
@@ -24,8 +24,8 @@ pub(crate) trait WireProtocol {
     /// The checked parameters of a handshake.
     type Handshake: Send;
 
-    /// Checks the address of a handshake; `None` if it is not for this protocol.
-    fn match_address(app: &App, uri: &Uri) -> Option<Result<Self::Handshake, AddressError>>;
+    /// Checks the URI of a handshake; `None` if it is not for this protocol.
+    fn match_uri(app: &App, uri: &Uri) -> Option<Result<Self::Handshake, UriError>>;
 
     /// Returns true if a token in the headers of the handshake logs the client in: the protocol has such tokens, and
     /// the address has none.

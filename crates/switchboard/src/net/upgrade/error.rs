@@ -6,7 +6,7 @@ use switchboard_ws::handshake::HandshakeError;
 use crate::net::credential::CrossSite;
 use crate::net::limiter::LimitError;
 use crate::node::refusal_reason::RefusalReason;
-use crate::protocols::admission::AddressError;
+use crate::protocols::admission::UriError;
 
 /// Why a handshake was refused.
 #[derive(Debug, thiserror::Error)]
@@ -20,7 +20,7 @@ pub(crate) enum UpgradeError {
     #[error("this origin may not connect with the cookie of another host")]
     CookieOrigin,
     #[error(transparent)]
-    Address(#[from] AddressError),
+    Uri(#[from] UriError),
     #[error("the server is stopping")]
     Stopping,
     #[error(transparent)]
@@ -41,7 +41,7 @@ impl UpgradeError {
             UpgradeError::Handshake(error) => error.status(),
             UpgradeError::HeadTooLarge(_) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             UpgradeError::Origin | UpgradeError::CookieOrigin => StatusCode::FORBIDDEN,
-            UpgradeError::Address(error) => error.status,
+            UpgradeError::Uri(error) => error.status,
             UpgradeError::Stopping | UpgradeError::Limit(LimitError::Server(_)) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -57,7 +57,7 @@ impl UpgradeError {
             UpgradeError::HeadTooLarge(_) => RefusalReason::HeadTooLarge,
             UpgradeError::Origin => RefusalReason::Origin,
             UpgradeError::CookieOrigin => RefusalReason::CookieOrigin,
-            UpgradeError::Address(_) => RefusalReason::Address,
+            UpgradeError::Uri(_) => RefusalReason::Uri,
             UpgradeError::Stopping => RefusalReason::Stopping,
             UpgradeError::Limit(LimitError::Server(_)) => RefusalReason::ServerFull,
             UpgradeError::Limit(LimitError::Address(_)) => RefusalReason::AddressFull,

@@ -1,4 +1,4 @@
-//! The parameters in the address of a Koji handshake.
+//! The parameters in the URI of a Koji handshake.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::{StatusCode, Uri};
 use switchboard_event::{NameError, ProjectId, ShardName};
 
-use crate::protocols::admission::AddressError;
+use crate::protocols::admission::UriError;
 use crate::protocols::koji::options::KojiSettings;
 use crate::protocols::koji::rules::ProjectRules;
 use crate::protocols::path::segments;
@@ -50,9 +50,9 @@ impl ParamsError {
     }
 }
 
-impl From<ParamsError> for AddressError {
+impl From<ParamsError> for UriError {
     fn from(error: ParamsError) -> Self {
-        AddressError { status: error.status(), message: error.to_string() }
+        UriError { status: error.status(), message: error.to_string() }
     }
 }
 
@@ -88,7 +88,7 @@ impl<'a> Query<'a> {
     }
 }
 
-/// An address, seen from this protocol.
+/// A URI, as this protocol reads it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     /// `/koji`, or `/` with a `projectId`.
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_matches_at_koji_or_at_the_root_with_a_project() {
+    fn a_uri_matches_at_koji_or_at_the_root_with_a_project() {
         let place = |uri: &str| Place::of(&uri.parse().unwrap());
         for uri in ["/koji", "/koji?x=1", "/?projectId=p", "/?a=b&projectId=", "/?project%49d=p"] {
             assert_eq!(place(uri), Place::Endpoint, "{uri}");
