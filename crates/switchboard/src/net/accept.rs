@@ -103,16 +103,16 @@ impl Serve {
         let Serve { listener, app, signal, stopping } = self;
         let websockets = UpgradeService::new(&app);
         let http = HttpService::new(&app, websockets);
-        let endpoint = Arc::new(Endpoint { http, stopped: CancellationToken::new() });
+        let context = Arc::new(ListenerContext { http, stopped: CancellationToken::new() });
         let accepting = accept_each(&listener, |stream, peer| {
-            app.node().tasks.spawn(endpoint.clone().serve(stream, peer));
+            app.node().tasks.spawn(context.clone().serve(stream, peer));
         });
         tokio::select! {
             () = accepting => {}
             () = signal => {}
         }
         drop(listener);
-        endpoint.stopped.cancel();
+        context.stopped.cancel();
         stop(&app, stopping).await;
         Ok(())
     }
@@ -160,13 +160,13 @@ fn is_peer_error(error: &io::Error) -> bool {
 }
 
 /// What a listener's connections share.
-struct Endpoint {
+struct ListenerContext {
     http: HttpService,
     /// Cancelled when the server stops.
     stopped: CancellationToken,
 }
 
-impl Endpoint {
+impl ListenerContext {
     /// Serves HTTP until the connection ends or is upgraded to a WebSocket.
     async fn serve(self: Arc<Self>, stream: TcpStream, peer: SocketAddr) {
         let websockets = self.http.websockets();
