@@ -60,7 +60,7 @@ pub(crate) struct Connection {
     socket: Socket,
     stream: PeerStream,
     decoder: Decoder,
-    limits: InputLimits,
+    input_limits: InputLimits,
     /// Bytes that were read and not decoded: the turn ended, or too many events are deferred.
     undecoded: Vec<u8>,
     /// Events that arrived while the maximum number of handlers was in flight. Replies are never
@@ -109,7 +109,7 @@ impl Connection {
         let max = server.frame_bytes_max(socket.session().protocol);
         Connection {
             decoder: Decoder::new(switchboard_ws::Limits { frame_bytes_max: max, message_bytes_max: max }),
-            limits: InputLimits::new(permit, limits, now()),
+            input_limits: InputLimits::new(permit, limits, now()),
             undecoded: read_buf.into(),
             deferred: VecDeque::new(),
             deferred_bytes: 0,
@@ -182,7 +182,7 @@ impl Connection {
             with_buffers(|buffers| self.flush_inline(cx, &mut buffers.send));
         }
         if self.is_deferred_full() || self.is_decoding_paused() {
-            self.limits.pause_deadline();
+            self.input_limits.pause_deadline();
             return Poll::Pending;
         }
         with_buffers(|buffers| {
@@ -204,7 +204,7 @@ impl Connection {
 
     /// Closes the connection if its unfinished message has taken too long.
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
-        let error = ready!(self.limits.poll_deadline(cx, &self.decoder, self.socket.node().limits()));
+        let error = ready!(self.input_limits.poll_deadline(cx, &self.decoder, self.socket.node().limits()));
         self.close_over_limit(&error);
         Poll::Ready(Turn::Done)
     }
@@ -216,7 +216,7 @@ impl Connection {
         self.conn().has_received.store(true, Ordering::Relaxed);
         received_bytes(self.session());
         self.outbox().hold();
-        match self.limits.read(read_len, self.socket.node().limits(), received) {
+        match self.input_limits.count_bytes(read_len, self.socket.node().limits(), received) {
             Ok(()) => self.decode_all(input, received),
             Err(error) => self.close_over_limit(&error),
         }
@@ -279,7 +279,7 @@ impl Connection {
                 Err(error) => return self.close_invalid(&error),
             };
             self.flush_allowance = self.flush_allowance.saturating_sub((len - input.len()) as u32);
-            if let Err(error) = self.limits.decoded(&mut self.decoder, self.socket.node()) {
+            if let Err(error) = self.input_limits.count_frames(&mut self.decoder, self.socket.node()) {
                 return self.close_over_limit(&error);
             }
             let Some(item) = item else { return };
@@ -316,7 +316,7 @@ impl Connection {
             Item::Pong(payload) => {
                 received_pong(self.node(), self.session(), &payload);
                 if inbox::acknowledge(self.node(), self.session(), &payload) {
-                    self.limits.give_back_frame();
+                    self.input_limits.give_back_frame();
                 }
                 return;
             }
@@ -344,7 +344,7 @@ impl Connection {
 
     /// Counts the recipients of a frame, and handles its event.
     fn handle_received(&mut self, received: Received, started: Instant) {
-        if let Err(error) = self.limits.recipients(received.recipients, self.socket.node()) {
+        if let Err(error) = self.input_limits.count_recipients(received.recipients, self.socket.node()) {
             return self.close_over_limit(&error);
         }
         if let Some(request) = received.request {

@@ -37,7 +37,7 @@ impl Throttle {
 
     /// Adds the allowance of the time since the last call, and counts the bytes of one read. Returns false if the peer
     /// exceeds its rate.
-    pub(crate) fn read(&mut self, bytes: usize, limits: &Limits, now: Instant) -> bool {
+    pub(crate) fn count_bytes(&mut self, bytes: usize, limits: &Limits, now: Instant) -> bool {
         let elapsed_s = now.saturating_duration_since(self.refilled).as_secs_f64();
         self.refilled = now;
         refill(&mut self.frames, limits.messages_per_s, elapsed_s);
@@ -46,13 +46,13 @@ impl Throttle {
     }
 
     /// Counts decoded frames: messages, fragments and control frames. Returns false if the peer exceeds its rate.
-    pub(crate) fn frames(&mut self, count: u32) -> bool {
+    pub(crate) fn count_frames(&mut self, count: u32) -> bool {
         take(&mut self.frames, count as usize)
     }
 
     /// Counts the recipients that an admitted message names: it counts as one message for each. Returns false if the
     /// peer exceeds its rate.
-    pub(crate) fn recipients(&mut self, recipients: usize) -> bool {
+    pub(crate) fn count_recipients(&mut self, recipients: usize) -> bool {
         take(&mut self.frames, recipients.saturating_sub(1))
     }
 
@@ -92,9 +92,12 @@ mod tests {
         let limits = Limits { messages_per_s: Some(10), bytes_per_s: None, ..Limits::default() };
         let now = start();
         let mut throttle = Throttle::new(&limits, now);
-        assert!(throttle.frames(40) && !throttle.frames(1));
-        assert!(throttle.read(usize::MAX, &limits, now + Duration::from_secs(1)), "bytes have no limit");
-        assert!(throttle.frames(9) && !throttle.frames(1));
+        assert!(throttle.count_frames(40) && !throttle.count_frames(1));
+        assert!(
+            throttle.count_bytes(usize::MAX, &limits, now + Duration::from_secs(1)),
+            "bytes have no limit"
+        );
+        assert!(throttle.count_frames(9) && !throttle.count_frames(1));
     }
 
     #[test]
@@ -102,9 +105,9 @@ mod tests {
         let limits = Limits { messages_per_s: Some(10), bytes_per_s: None, ..Limits::default() };
         let mut throttle = Throttle::new(&limits, start());
         for recipients in [0, 1, 38] {
-            assert!(throttle.frames(1) && throttle.recipients(recipients));
+            assert!(throttle.count_frames(1) && throttle.count_recipients(recipients));
         }
-        assert!(throttle.recipients(1) && !throttle.recipients(2));
+        assert!(throttle.count_recipients(1) && !throttle.count_recipients(2));
     }
 
     #[test]
@@ -113,11 +116,11 @@ mod tests {
         let now = start();
         let mut throttle = Throttle::new(&limits, now);
         let burst = 4 * limits.bytes_per_s.unwrap() as usize;
-        assert!(throttle.read(burst - 3, &limits, now));
+        assert!(throttle.count_bytes(burst - 3, &limits, now));
         for _ in 0..3 {
-            assert!(throttle.read(1, &limits, now));
+            assert!(throttle.count_bytes(1, &limits, now));
         }
-        assert!(!throttle.read(1, &limits, now));
+        assert!(!throttle.count_bytes(1, &limits, now));
     }
 
     #[test]
@@ -125,12 +128,12 @@ mod tests {
         let limit = |per_s| Limits { messages_per_s: per_s, ..Limits::default() };
         let now = start();
         let mut throttle = Throttle::new(&limit(None), now);
-        assert!(throttle.frames(u32::MAX) && throttle.frames(u32::MAX));
-        throttle.read(0, &limit(Some(10)), now);
-        assert!(throttle.frames(40) && !throttle.frames(1));
-        throttle.read(0, &limit(None), now);
-        assert!(throttle.frames(u32::MAX));
-        throttle.read(0, &limit(Some(1)), now);
-        assert!(throttle.frames(4) && !throttle.frames(1));
+        assert!(throttle.count_frames(u32::MAX) && throttle.count_frames(u32::MAX));
+        throttle.count_bytes(0, &limit(Some(10)), now);
+        assert!(throttle.count_frames(40) && !throttle.count_frames(1));
+        throttle.count_bytes(0, &limit(None), now);
+        assert!(throttle.count_frames(u32::MAX));
+        throttle.count_bytes(0, &limit(Some(1)), now);
+        assert!(throttle.count_frames(4) && !throttle.count_frames(1));
     }
 }

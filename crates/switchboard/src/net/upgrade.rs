@@ -95,7 +95,7 @@ impl UpgradeService {
     fn client_address_by<B>(&self, options: &AcceptOptions, request: &Request<B>) -> ClientAddress {
         let address = find_address(options, request);
         if let Some(error) = address.error {
-            self.app().node().meters().unknown_address(error.reason());
+            self.app().node().meters().count_unknown_address(error.reason());
             log_unknown_address(error);
         }
         address

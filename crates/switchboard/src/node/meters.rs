@@ -81,7 +81,7 @@ impl ProtocolMeters {
 
     /// Counts a closed connection by its code; 1006 if there was no close frame. Private codes of a peer are
     /// counted together, since a peer could use thousands of them.
-    pub(crate) fn closed(&self, code: u16, is_code_of_peer: bool) {
+    pub(crate) fn count_closed(&self, code: u16, is_code_of_peer: bool) {
         self.connections.decrement(1.0);
         let protocol = self.protocol;
         let counter = |label: String| counter!("switchboard_connections_closed_total", "protocol" => protocol, "code" => label);

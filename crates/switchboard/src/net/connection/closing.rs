@@ -21,7 +21,7 @@ impl Connection {
     /// one burst more.
     pub(super) async fn finish_close(&mut self) {
         let timeout = self.node().limits().close_timeout;
-        self.limits.begin_close(self.socket.node().limits(), now());
+        self.input_limits.begin_close(self.socket.node().limits(), now());
         let handshake = tokio::time::timeout(timeout, async {
             poll_fn(|cx| self.poll_drained(cx)).await;
             if self.close.is_input_ignored {
@@ -59,7 +59,7 @@ impl Connection {
                     Ok(0) | Err(_) => return Poll::Ready(Some(true)),
                     Ok(len) => len,
                 };
-                if self.limits.read(len, self.socket.node().limits(), now()).is_err() {
+                if self.input_limits.count_bytes(len, self.socket.node().limits(), now()).is_err() {
                     return Poll::Ready(Some(false));
                 }
                 Poll::Ready(self.look_for_close(&mut buffers.read[..len]))
@@ -78,7 +78,7 @@ impl Connection {
                 self.close.is_input_ignored = true;
                 return None;
             };
-            if self.limits.decoded(&mut self.decoder, self.socket.node()).is_err() {
+            if self.input_limits.count_frames(&mut self.decoder, self.socket.node()).is_err() {
                 return Some(false);
             }
             match item {
@@ -134,7 +134,7 @@ impl Connection {
         self.log_close(code, is_code_of_peer);
         report.into_iter().for_each(PendingReport::send);
         self.server.notify_disconnected(&self.socket, code.0, &self.close.reason);
-        self.limits.release();
+        self.input_limits.release();
     }
 
     /// Shuts the stream down after a clean close. Called after the session is removed, so a client that

@@ -49,16 +49,21 @@ impl InputLimits {
     }
 
     /// Counts the bytes of one read, and reads the rates that apply until the next one.
-    pub(super) fn read(&mut self, bytes: usize, limits: &Limits, now: Instant) -> Result<(), InputError> {
-        match self.throttle.read(bytes, limits, now) {
+    pub(super) fn count_bytes(
+        &mut self,
+        bytes: usize,
+        limits: &Limits,
+        now: Instant,
+    ) -> Result<(), InputError> {
+        match self.throttle.count_bytes(bytes, limits, now) {
             true => Ok(()),
             false => Err(RateError::Bytes(limits.bytes_per_s.unwrap_or_default()).into()),
         }
     }
 
     /// Counts the frames that the decoder has just decoded, and the bytes that it keeps of unfinished ones.
-    pub(super) fn decoded(&mut self, decoder: &mut Decoder, node: &Node) -> Result<(), InputError> {
-        if !self.throttle.frames(decoder.take_frames()) {
+    pub(super) fn count_frames(&mut self, decoder: &mut Decoder, node: &Node) -> Result<(), InputError> {
+        if !self.throttle.count_frames(decoder.take_frames()) {
             return Err(RateError::Messages(messages_per_s(node)).into());
         }
         if self.deadline.is_some() && !decoder.is_unfinished() {
@@ -73,8 +78,8 @@ impl InputLimits {
     }
 
     /// Counts the recipients that a message names.
-    pub(super) fn recipients(&mut self, recipients: usize, node: &Node) -> Result<(), InputError> {
-        match self.throttle.recipients(recipients) {
+    pub(super) fn count_recipients(&mut self, recipients: usize, node: &Node) -> Result<(), InputError> {
+        match self.throttle.count_recipients(recipients) {
             true => Ok(()),
             false => Err(RateError::Recipients(messages_per_s(node)).into()),
         }

@@ -67,11 +67,11 @@ fn receive_event(
 ) -> Option<Request> {
     let meters = socket.node().meters().of(Protocol::Koji);
     if !client.rules.allows(&name) {
-        meters.refused_event("not_allowed");
+        meters.count_refused_event("not_allowed");
         return None;
     }
     if client.rules.emit_needs_identity && socket.user().is_none() {
-        meters.refused_event("no_identity");
+        meters.count_refused_event("no_identity");
         return None;
     }
     let audience = match recipients {
