@@ -169,7 +169,7 @@ impl Hub {
         let project = self.index.enter_project(&project);
         let session = Arc::new(Session::new(id, project, protocol, transport, connection_state));
         if let Some(frame) = greeting {
-            session.outbox.hold();
+            session.outbox.mark_flush_scheduled();
             self.deliver_frame(&session, &frame, DeliveryClass::Live);
         }
         session.membership().open = true;

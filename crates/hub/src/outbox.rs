@@ -225,7 +225,7 @@ impl Outbox {
     }
 
     /// Marks a flush as scheduled. The caller must flush soon; appends until then schedule no other.
-    pub fn hold(&self) {
+    pub fn mark_flush_scheduled(&self) {
         self.lock().scheduled = true;
     }
 
@@ -546,9 +546,9 @@ mod tests {
     }
 
     #[test]
-    fn an_append_after_hold_schedules_no_flush() {
+    fn an_append_while_a_flush_is_scheduled_schedules_no_other() {
         let outbox = Outbox::new(LimitedTransport::with_room(100));
-        outbox.hold();
+        outbox.mark_flush_scheduled();
         assert_eq!(append(&outbox, "a"), Appended::Queued(false));
     }
 

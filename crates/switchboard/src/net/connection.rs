@@ -177,7 +177,7 @@ impl Connection {
             return Poll::Ready(if is_aborted { Turn::Disconnected } else { Turn::Closing });
         }
         if !self.deferred.is_empty() {
-            self.outbox().hold();
+            self.outbox().mark_flush_scheduled();
             self.start_deferred();
             with_buffers(|buffers| self.flush_inline(cx, &mut buffers.send));
         }
@@ -215,7 +215,7 @@ impl Connection {
         self.meters().bytes_received.increment(read_len as u64);
         self.conn().has_received.store(true, Ordering::Relaxed);
         received_bytes(self.session());
-        self.outbox().hold();
+        self.outbox().mark_flush_scheduled();
         match self.input_limits.count_bytes(read_len, self.socket.node().limits(), received) {
             Ok(()) => self.decode_all(input, received),
             Err(error) => self.close_over_limit(&error),
