@@ -40,7 +40,7 @@ use crate::protocols::admission::{Admission, AdmissionError, Candidate, UriError
 use crate::protocols::config::{KeepAlive, ProtocolConfig};
 use crate::protocols::koji::admit::{Login, SeatRequester};
 use crate::protocols::koji::client_state::{ClientState, client_of};
-use crate::protocols::koji::connect_params::{ConnectParams, ParamsError, Place};
+use crate::protocols::koji::connect_params::{ConnectParams, ParamsError, UriMatch};
 use crate::protocols::koji::identify::{accept, identify};
 use crate::protocols::koji::list_entry::NewClients;
 use crate::protocols::koji::member_lists::MemberLists;
@@ -66,10 +66,10 @@ impl WireProtocol for KojiProtocol {
 
     fn match_uri(app: &App, uri: &Uri) -> Option<Result<Box<ConnectParams>, UriError>> {
         let koji = app.setup().extension::<Koji>()?;
-        let params = match Place::of(uri) {
-            Place::Endpoint => ConnectParams::of(uri, &koji.settings),
-            Place::BelowEndpoint => Err(ParamsError::Path),
-            Place::Elsewhere => return None,
+        let params = match UriMatch::of(uri) {
+            UriMatch::Endpoint => ConnectParams::of(uri, &koji.settings),
+            UriMatch::BelowEndpoint => Err(ParamsError::Path),
+            UriMatch::Elsewhere => return None,
         };
         Some(params.map(Box::new).map_err(UriError::from))
     }

@@ -90,7 +90,7 @@ impl<'a> Query<'a> {
 
 /// A URI, as this protocol reads it.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum UriMatch {
     /// `/koji`, or `/` with a `projectId`.
     Endpoint,
     /// Below `/koji`, where nothing is.
@@ -98,7 +98,7 @@ pub(crate) enum Place {
     Elsewhere,
 }
 
-impl Place {
+impl UriMatch {
     pub(crate) fn of(uri: &Uri) -> Self {
         let has_project = || {
             form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes())
@@ -106,10 +106,10 @@ impl Place {
         };
         let mut segments = segments(uri.path());
         match (segments.next().as_deref(), segments.next()) {
-            (Some("koji"), None) => Place::Endpoint,
-            (Some("koji"), Some(_)) => Place::BelowEndpoint,
-            (None, _) if has_project() => Place::Endpoint,
-            _ => Place::Elsewhere,
+            (Some("koji"), None) => UriMatch::Endpoint,
+            (Some("koji"), Some(_)) => UriMatch::BelowEndpoint,
+            (None, _) if has_project() => UriMatch::Endpoint,
+            _ => UriMatch::Elsewhere,
         }
     }
 }
@@ -149,18 +149,18 @@ mod tests {
 
     #[test]
     fn a_uri_matches_at_koji_or_at_the_root_with_a_project() {
-        let place = |uri: &str| Place::of(&uri.parse().unwrap());
+        let matched = |uri: &str| UriMatch::of(&uri.parse().unwrap());
         for uri in ["/koji", "/koji?x=1", "/?projectId=p", "/?a=b&projectId=", "/?project%49d=p"] {
-            assert_eq!(place(uri), Place::Endpoint, "{uri}");
+            assert_eq!(matched(uri), UriMatch::Endpoint, "{uri}");
         }
         for uri in ["/koji/", "//koji?projectId=p", "/%6Boji", "//?projectId=p", "///?projectId=p"] {
-            assert_eq!(place(uri), Place::Endpoint, "{uri}");
+            assert_eq!(matched(uri), UriMatch::Endpoint, "{uri}");
         }
         for uri in ["/koji/x", "/koji/x?projectId=p", "//koji//x/"] {
-            assert_eq!(place(uri), Place::BelowEndpoint, "{uri}");
+            assert_eq!(matched(uri), UriMatch::BelowEndpoint, "{uri}");
         }
         for uri in ["/", "//", "/?projectid=p", "/chat?projectId=p", "/?x=projectId", "/kojis"] {
-            assert_eq!(place(uri), Place::Elsewhere, "{uri}");
+            assert_eq!(matched(uri), UriMatch::Elsewhere, "{uri}");
         }
     }
 
