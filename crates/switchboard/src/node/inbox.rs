@@ -4,10 +4,10 @@
 pub(crate) mod backlog;
 pub(crate) mod deliveries;
 pub(crate) mod gap;
+mod holder;
 pub(crate) mod paused;
 mod redelivery;
 mod reread;
-mod turn;
 
 use std::sync::Arc;
 

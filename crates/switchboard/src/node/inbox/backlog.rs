@@ -7,10 +7,10 @@ use switchboard_event::{MessageNumber, UserId};
 
 use crate::node::connection_state::is_closed;
 use crate::node::inbox::deliveries::PAGE_MAX;
+use crate::node::inbox::holder::{HolderWatch, POLL_INTERVAL};
 use crate::node::inbox::paused::PausedOutbox;
 use crate::node::inbox::redelivery::Redelivery;
 use crate::node::inbox::reread;
-use crate::node::inbox::turn::{POLL_INTERVAL, TurnWatch};
 
 /// A user's stored messages, to be redelivered to one socket. The socket's outbox is paused until then.
 pub(crate) struct Backlog {
@@ -34,7 +34,7 @@ impl Backlog {
         Backlog { paused, redelivery, interval, first_page: None, is_incomplete: false }
     }
 
-    /// Reads the first page. Messages stored afterwards are live, unless another socket has the turn.
+    /// Reads the first page. Messages stored afterwards are live, unless another socket holds the inbox.
     pub(crate) async fn peek(&mut self) {
         if let Ok(InboxPage { held_by: None, messages, .. }) = self.redelivery.open(None, PAGE_MAX).await {
             self.first_page = Some(messages);
@@ -72,7 +72,7 @@ impl Backlog {
         self.redeliver().await;
         let (tasks, mut redelivery) = (self.paused.node.tasks.clone(), self.redelivery);
         tasks.spawn_service(async move {
-            redelivery.cancelled().run_until_cancelled(redelivery.end_turn()).await;
+            redelivery.cancelled().run_until_cancelled(redelivery.release()).await;
         });
     }
 
@@ -96,17 +96,17 @@ impl Backlog {
         }
     }
 
-    /// Reads the next page, after waiting until no other socket has the turn.
+    /// Reads the next page, after waiting until no other socket holds the inbox.
     async fn read_page(&mut self, after: Option<MessageNumber>) -> Vec<StoredMessage> {
         let interval_max = self.paused.node.redelivery_interval_max();
-        let mut watch: Option<TurnWatch> = None;
+        let mut watch: Option<HolderWatch> = None;
         while !is_closed(&self.redelivery.session) {
-            // While another socket has the turn, only the oldest message is needed.
+            // While another socket holds the inbox, only the oldest message is needed.
             let (from, max) = if watch.is_some() { (None, 1) } else { (after, PAGE_MAX) };
             match self.redelivery.open(from, max).await {
                 Ok(InboxPage { held_by: Some(other), oldest, .. }) => {
                     if watch.get_or_insert_default().is_stalled(other, oldest, interval_max) {
-                        self.redelivery.take_turn_from(other).await;
+                        self.redelivery.take_over_from(other).await;
                     } else {
                         tokio::time::sleep(POLL_INTERVAL).await;
                     }
@@ -144,11 +144,11 @@ impl Backlog {
     }
 }
 
-/// Ends the turn of a socket after its backlog is sent. If messages may be missing, the inbox is read again;
+/// Releases the inbox after the socket's backlog is sent. If messages may be missing, the inbox is read again;
 /// the outbox is no longer paused then.
 async fn finish(mut redelivery: Redelivery, is_incomplete: bool) {
     let finish = async |redelivery: &mut Redelivery| {
-        redelivery.end_turn().await;
+        redelivery.release().await;
         if is_incomplete || redelivery.inbox().has_late_writers() {
             reread::reread(redelivery).await;
         }

@@ -30,8 +30,8 @@ pub(crate) struct Redelivery {
     inbox: Arc<dyn Inbox>,
     /// Number of messages sent.
     pub(crate) count: u64,
-    /// The socket has the turn, so other sockets of the user wait.
-    has_turn: bool,
+    /// The socket holds the inbox, so other sockets of the user wait.
+    is_holder: bool,
     cancelled: CancellationToken,
 }
 
@@ -45,7 +45,7 @@ impl Redelivery {
     ) -> Self {
         let cancelled = ConnectionState::of(session).deliveries().begin(&user);
         let (node, session) = (node.clone(), session.clone());
-        Redelivery { node, session, user, inbox, count: 0, has_turn: false, cancelled }
+        Redelivery { node, session, user, inbox, count: 0, is_holder: false, cancelled }
     }
 
     pub(crate) fn deliveries(&self) -> &Deliveries {
@@ -61,8 +61,8 @@ impl Redelivery {
         self.cancelled.clone()
     }
 
-    /// Reads at most `max` messages after `after`. If there are any and no other socket has the turn, this
-    /// socket takes it.
+    /// Reads at most `max` messages after `after`. If there are any and no other socket holds the inbox, this
+    /// socket holds it afterwards.
     pub(crate) async fn open(
         &mut self,
         after: Option<MessageNumber>,
@@ -70,7 +70,7 @@ impl Redelivery {
     ) -> Result<InboxPage, BackplaneError> {
         let project = &self.session.project.id;
         let page = self.inbox.open(project, &self.user, self.session.id, after, max).await;
-        self.has_turn |= page.as_ref().is_ok_and(|page| !page.messages.is_empty());
+        self.is_holder |= page.as_ref().is_ok_and(|page| !page.messages.is_empty());
         page
     }
 
@@ -90,8 +90,8 @@ impl Redelivery {
         }
     }
 
-    /// Ends the turn of another socket.
-    pub(crate) async fn take_turn_from(&self, other: SocketId) {
+    /// Releases the inbox in place of another socket.
+    pub(crate) async fn take_over_from(&self, other: SocketId) {
         self.inbox.release(&self.session.project.id, &self.user, other);
         self.inbox.settled().await;
     }
@@ -137,20 +137,20 @@ impl Redelivery {
             .unwrap_or(false)
     }
 
-    /// Ends the socket's turn once the client has acknowledged everything, so that other sockets of the
-    /// user do not wait until this one closes.
-    pub(crate) async fn end_turn(&mut self) {
-        if self.has_turn && self.wait_acknowledged().await {
+    /// Releases the inbox once the client has acknowledged everything, so that other sockets of the user do not wait
+    /// until this one closes.
+    pub(crate) async fn release(&mut self) {
+        if self.is_holder && self.wait_acknowledged().await {
             self.inbox.release(&self.session.project.id, &self.user, self.session.id);
-            self.has_turn = false;
+            self.is_holder = false;
         }
     }
 }
 
 impl Drop for Redelivery {
     fn drop(&mut self) {
-        // The socket may have taken the turn just after its closing has released all of its turns.
-        if self.has_turn && self.deliveries().is_closed() {
+        // The socket may have taken the inbox just after its closing has released all of them.
+        if self.is_holder && self.deliveries().is_closed() {
             self.inbox.release(&self.session.project.id, &self.user, self.session.id);
         }
         self.deliveries().end(&self.user, &self.cancelled);

@@ -20,7 +20,7 @@ pub(crate) async fn reread(redelivery: &mut Redelivery) {
         match redelivery.open(None, PAGE_MAX).await {
             Ok(page) => {
                 send(redelivery, page.messages).await;
-                redelivery.end_turn().await;
+                redelivery.release().await;
             }
             Err(error) => {
                 limited!(

@@ -1,28 +1,28 @@
-//! Turns: one socket at a time receives a user's inbox. This detects that the socket with the turn has
-//! stopped acknowledging messages, so that the next one can take the turn.
+//! The holder of an inbox: the one socket that receives a user's stored messages. A socket that waits for the inbox
+//! detects here that the holder has stopped acknowledging, and takes over.
 //!
-//! Progress is visible as a change of the oldest stored message. Every node can read it, and the socket
-//! with the turn writes nothing extra.
+//! Progress is visible as a change of the oldest stored message. Every node can read it, and the holder writes
+//! nothing extra.
 
 use std::time::Duration;
 
 use switchboard_event::{MessageNumber, SocketId};
 
 /// How long the oldest message may stay the same, in addition to the redelivery interval, before another
-/// socket takes the turn.
+/// socket takes over.
 const STALL_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Interval at which the inbox is read while another socket has the turn.
+/// Interval at which the inbox is read while another socket holds it.
 pub(crate) const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Observes the socket that has the turn.
+/// Observes the socket that holds an inbox.
 #[derive(Default)]
-pub(crate) struct TurnWatch {
+pub(crate) struct HolderWatch {
     last: Option<(SocketId, Option<MessageNumber>)>,
     unchanged_for: Duration,
 }
 
-impl TurnWatch {
+impl HolderWatch {
     /// Records an observation. Returns true if nothing was acknowledged for too long, for example because
     /// the client is a phone that has changed its network.
     pub(crate) fn is_stalled(
@@ -50,7 +50,7 @@ mod tests {
         id: impl Fn(usize) -> SocketId,
         interval: Duration,
     ) -> Option<usize> {
-        let mut watch = TurnWatch::default();
+        let mut watch = HolderWatch::default();
         (0..1000).find(|poll| watch.is_stalled(id(*poll), Some(MessageNumber(oldest(*poll))), interval))
     }
 
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn each_new_socket_with_the_turn_gets_the_full_timeout() {
+    fn each_new_holder_gets_the_full_timeout() {
         let (one, other) = (SocketId::random(), SocketId::random());
         let id = |poll| if poll < 39 { one } else { other };
         assert_eq!(polls_until_stalled(|_| 1, id, Duration::ZERO), Some(39 + 40));
