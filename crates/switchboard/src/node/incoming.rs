@@ -17,7 +17,7 @@ use crate::node::Node;
 use crate::node::calls::Outcome;
 use crate::node::inbox;
 use crate::node::membership::{self, close_here, execute};
-use crate::node::message::{Membership, Message, Refusal, RemoteCall, ReturnAddress};
+use crate::node::message::{AnswerAddress, Membership, NodeMessage, Refusal, RemoteCall};
 use crate::node::remote::answer;
 use crate::node::requests;
 
@@ -36,7 +36,7 @@ pub(crate) fn receive(node: &Arc<Node>, publication: Publication) {
 }
 
 fn receive_message(node: &Arc<Node>, project: &ProjectId, audience: &Audience, text: &Bytes) {
-    let message: Message<&RawValue> = match serde_json::from_slice(text) {
+    let message: NodeMessage<&RawValue> = match serde_json::from_slice(text) {
         Ok(message) => message,
         Err(error) => {
             limited!(
@@ -48,8 +48,8 @@ fn receive_message(node: &Arc<Node>, project: &ProjectId, audience: &Audience, t
         }
     };
     match (message, &*audience.to) {
-        (Message::Refused(refusal), _) => resolve(node, audience, Err(refusal)),
-        (Message::Call { answer_to, call }, [Target::Socket(id)]) => match call {
+        (NodeMessage::Refused(refusal), _) => resolve(node, audience, Err(refusal)),
+        (NodeMessage::Call { answer_to, call }, [Target::Socket(id)]) => match call {
             RemoteCall::Request { event, data, timeout_ms } => {
                 let (data, timeout) = (Payload::slice_of(text, data), Duration::from_millis(timeout_ms));
                 execute_request(node, project, answer_to, *id, &event, data, timeout);
@@ -61,7 +61,7 @@ fn receive_message(node: &Arc<Node>, project: &ProjectId, audience: &Audience, t
                 Ok(membership::leave_here(node, project, *id, target))
             }),
         },
-        (Message::Command(command), _) => {
+        (NodeMessage::Command(command), _) => {
             execute(node, project, audience, &command);
         }
         _ => limited!(DEBUG, "call of another node is not addressed to a single socket; it is ignored"),
@@ -78,7 +78,7 @@ fn resolve(node: &Node, audience: &Audience, outcome: Outcome) {
 fn execute_request(
     node: &Arc<Node>,
     project: &ProjectId,
-    answer_to: ReturnAddress,
+    answer_to: AnswerAddress,
     id: SocketId,
     event: &str,
     data: Payload,
@@ -98,7 +98,7 @@ fn execute_request(
 /// Executes another node's change of a membership of a socket of this node, and returns the result.
 fn change_membership(
     node: &Node,
-    answer_to: &ReturnAddress,
+    answer_to: &AnswerAddress,
     membership: &Membership,
     change: impl FnOnce(&Target) -> Result<bool, JoinError>,
 ) {

@@ -8,24 +8,20 @@ use crate::node::errors::RequestError;
 
 /// A message. `D` is the type of event data: a payload when encoding, raw JSON when decoding.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) enum Message<D> {
+pub(crate) enum NodeMessage<D> {
     /// A call to the node of the socket that is the audience. The node returns the outcome.
-    Call {
-        answer_to: ReturnAddress,
-        #[serde(rename = "wish")]
-        call: RemoteCall<D>,
-    },
+    Call { answer_to: AnswerAddress, call: RemoteCall<D> },
     /// The call whose id is the audience was refused. A successful call is answered with
     /// [`Content::Answer`](switchboard_backplane::Content::Answer).
     Refused(Refusal),
     /// A command for all sockets of the audience.
-    #[serde(rename = "Order")]
     Command(Command),
 }
 
-/// The address to which the answer to a call is published.
+/// The address to which the answer to a call is published: a [`ReplyAddress`](switchboard_backplane::ReplyAddress) as
+/// text.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct ReturnAddress {
+pub(crate) struct AnswerAddress {
     /// The reply project of the calling node, which has no sockets.
     pub(crate) project: String,
     /// The id of the call. It begins with the id of the calling node, like that of a socket.
@@ -36,7 +32,6 @@ pub(crate) struct ReturnAddress {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum RemoteCall<D> {
     /// Sends a request to the client. The answer is the client's reply.
-    #[serde(rename = "Ask")]
     Request { event: String, data: D, timeout_ms: u64 },
     /// Adds the socket to a room, tag or user. The answer is false if it was a member.
     Join(Membership),
@@ -54,16 +49,11 @@ pub(crate) enum Command {
 /// Why a call was not executed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Refusal {
-    #[serde(rename = "Gone")]
     Closed,
     Timeout,
     CannotReply,
-    TooMany {
-        max: usize,
-    },
-    TooManyBytes {
-        max: usize,
-    },
+    TooMany { max: usize },
+    TooManyBytes { max: usize },
 }
 
 impl From<JoinError> for Refusal {

@@ -15,7 +15,7 @@ use switchboard_log::{limited, printable_error};
 use crate::node::Node;
 use crate::node::calls::Outcome;
 use crate::node::errors::{NodeError, RequestError};
-use crate::node::message::{Command, Message, Refusal, RemoteCall, ReturnAddress};
+use crate::node::message::{AnswerAddress, Command, NodeMessage, Refusal, RemoteCall};
 
 /// Interval at which the store is queried for the socket while a call is pending.
 const CHECK_INTERVAL: Duration = Duration::from_secs(2);
@@ -37,8 +37,8 @@ pub(crate) async fn call(
     let pending_call = calls.open(bus.node(), node.limits().remote_calls_pending_max)?;
     let reply_project = tokio::time::timeout(timeout, calls.subscribe(&**bus)).await;
     let reply_project = reply_project.map_err(|_| NodeError::Timeout(timeout))?.to_string();
-    let answer_to = ReturnAddress { project: reply_project, call: pending_call.id };
-    publish(node, project, &Target::Socket(id).into(), &Message::Call { answer_to, call })?;
+    let answer_to = AnswerAddress { project: reply_project, call: pending_call.id };
+    publish(node, project, &Target::Socket(id).into(), &NodeMessage::Call { answer_to, call })?;
     tokio::select! {
         outcome = pending_call.outcome(timeout) => outcome,
         () = socket_removed(node, project, id) => Ok(Err(Refusal::Closed)),
@@ -77,9 +77,9 @@ pub(crate) fn open_answer(
 ) -> Result<(ReplyAddress, impl Future<Output = Option<Payload>> + Send + '_), NodeError> {
     let calls = &node.calls;
     let pending_call = calls.open(node.hub().bus().node(), node.limits().remote_calls_pending_max)?;
-    let answer_to = ReplyAddress { project: calls.reply_project().clone(), call: pending_call.id };
+    let reply_to = ReplyAddress { project: calls.reply_project().clone(), call: pending_call.id };
     let outcome = pending_call.outcome(node.limits().request_timeout);
-    Ok((answer_to, async { outcome.await.ok()?.ok() }))
+    Ok((reply_to, async { outcome.await.ok()?.ok() }))
 }
 
 /// Subscribes to answers, so that workers' replies are delivered to this node.
@@ -109,16 +109,16 @@ pub(crate) fn command(
     audience: &Audience,
     command: Command,
 ) -> Result<(), PublishError> {
-    publish(node, project, audience, &Message::<Payload>::Command(command))
+    publish(node, project, audience, &NodeMessage::<Payload>::Command(command))
 }
 
 /// Publishes the outcome of a call to the caller. If it is lost, the call ends with a time-out.
-pub(crate) fn answer(node: &Node, answer_to: &ReturnAddress, outcome: Outcome) {
+pub(crate) fn answer(node: &Node, answer_to: &AnswerAddress, outcome: Outcome) {
     let Ok(reply_project) = ProjectId::new(&answer_to.project) else { return };
     let audience = Target::Socket(answer_to.call).into();
     let published = match outcome {
         Ok(data) => node.hub().publish(&reply_project, &audience, Content::Answer(data)),
-        Err(refusal) => publish(node, &reply_project, &audience, &Message::<Payload>::Refused(refusal)),
+        Err(refusal) => publish(node, &reply_project, &audience, &NodeMessage::<Payload>::Refused(refusal)),
     };
     if let Err(error) = published {
         limited!(
@@ -133,7 +133,7 @@ fn publish<D: Serialize>(
     node: &Node,
     project: &ProjectId,
     audience: &Audience,
-    message: &Message<D>,
+    message: &NodeMessage<D>,
 ) -> Result<(), PublishError> {
     let text = serde_json::to_vec(message).expect("strings, numbers and payloads serialize as JSON");
     node.hub().publish(project, audience, Content::Control(text.into()))

@@ -292,9 +292,9 @@ async fn on_a_single_node_an_unknown_socket_is_closed() {
 async fn invalid_control_messages_are_ignored() {
     let (one, two) = two().await;
     let (mut far, id) = peer_of(&two).await;
-    let call = |wish: Value| {
+    let call = |call: Value| {
         let answer_to = json!({ "project": "", "call": SocketId::random() });
-        json!({ "Call": { "answer_to": answer_to, "wish": wish } }).to_string()
+        json!({ "Call": { "answer_to": answer_to, "call": call } }).to_string()
     };
     let long = "x".repeat(300);
     let invalid = [
@@ -305,10 +305,10 @@ async fn invalid_control_messages_are_ignored() {
         "[".repeat(10_000),
         json!({ "Answer": { "Ok": 1 } }).to_string(),
         json!({ "Refused": { "TooMany": { "max": -1 } } }).to_string(),
-        json!({ "Order": "Dance" }).to_string(),
-        json!({ "Order": { "Close": { "code": 70_000, "reason": "" } } }).to_string(),
-        call(json!({ "Ask": { "event": long, "data": 1, "timeout_ms": 1 } })),
-        call(json!({ "Ask": { "event": "", "data": 1, "timeout_ms": 1 } })),
+        json!({ "Command": "Dance" }).to_string(),
+        json!({ "Command": { "Close": { "code": 70_000, "reason": "" } } }).to_string(),
+        call(json!({ "Request": { "event": long, "data": 1, "timeout_ms": 1 } })),
+        call(json!({ "Request": { "event": "", "data": 1, "timeout_ms": 1 } })),
         call(json!({ "Join": { "User": long } })),
         call(json!({ "Join": { "Everyone": "" } })),
         call(json!({ "Leave": { "Tag": "" } })),
