@@ -1,7 +1,7 @@
 //! A report as the entry of a stream: JSON, so that every language can read it.
 //!
 //! ```text
-//! {"id":"0123abcd-17","socket":"…","dialect":"mesa","user":"7","time":1763700000000,
+//! {"id":"0123abcd-17","socket":"…","protocol":"mesa","user":"7","time":1763700000000,
 //!  "type":"message","op":0,"name":"PING","data":{},"answer":{"project":"…","call":"…"}}
 //! ```
 //!
@@ -33,7 +33,6 @@ struct Record<'a, D> {
     #[serde(borrow)]
     id: Cow<'a, str>,
     socket: SocketId,
-    #[serde(rename = "dialect")]
     protocol: RecordProtocol,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     user: Option<Cow<'a, str>>,
