@@ -8,6 +8,7 @@ pub(crate) mod access;
 pub(crate) mod address_table;
 pub(crate) mod calls;
 pub(crate) mod clock;
+pub(crate) mod commands;
 pub(crate) mod connection_state;
 pub(crate) mod encoders;
 pub(crate) mod errors;

@@ -8,8 +8,9 @@ use switchboard_backplane::Content;
 use switchboard_event::{IntoAudience, Name, Payload, SocketId, Target};
 
 use crate::api::app::App;
+use crate::node::commands::{close_here, execute};
 use crate::node::errors::{CommandError, EmitError, RequestError};
-use crate::node::membership::{close_here, execute, session};
+use crate::node::membership::session;
 use crate::node::message::Command;
 use crate::node::{remote, requests};
 

@@ -13,9 +13,9 @@ use switchboard_ws::close::CloseCode;
 
 use crate::api::app::App;
 use crate::node::Node;
+use crate::node::commands::sendable_code;
 use crate::node::connection_state::{ConnectionState, is_closed};
 use crate::node::info::Info;
-use crate::node::membership::sendable_code;
 
 /// A handle of one connected socket.
 ///

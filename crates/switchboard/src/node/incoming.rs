@@ -15,8 +15,9 @@ use switchboard_log::{limited, printable_error};
 
 use crate::node::Node;
 use crate::node::calls::Outcome;
+use crate::node::commands::{close_here, execute};
 use crate::node::inbox;
-use crate::node::membership::{self, close_here, execute};
+use crate::node::membership;
 use crate::node::message::{AnswerAddress, Membership, NodeMessage, Refusal, RemoteCall};
 use crate::node::remote::answer;
 use crate::node::requests;

@@ -1,17 +1,16 @@
-//! Changes memberships of a socket on any node, and executes commands on the sockets of an audience.
+//! Changes memberships of a socket on any node.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use switchboard_event::{Audience, Payload, ProjectId, SocketId, Target};
+use switchboard_event::{Payload, ProjectId, SocketId, Target};
 use switchboard_hub::{JoinError, Session};
-use switchboard_ws::close::CloseCode;
 
 use crate::node::Node;
 use crate::node::access;
 use crate::node::errors::MembershipError;
 use crate::node::inbox;
-use crate::node::message::{Command, Membership, Refusal, RemoteCall};
+use crate::node::message::{Membership, Refusal, RemoteCall};
 use crate::node::remote;
 
 /// How long to wait until another node has changed a membership. It does so without waiting, so this is
@@ -85,38 +84,4 @@ async fn change_elsewhere<'a>(
         Err(Refusal::TooManyBytes { max }) => Err(JoinError::TooManyBytes { max }.into()),
         Err(_) => Err(JoinError::Closed.into()),
     }
-}
-
-/// Executes a command on this node. Returns the number of changed sockets.
-pub(crate) fn execute(node: &Node, project: &ProjectId, audience: &Audience, command: &Command) -> usize {
-    match command {
-        Command::Clear => audience.to.iter().map(|target| clear(node, project, target)).sum(),
-    }
-}
-
-/// Removes all sockets of this node from a target. Returns their number.
-fn clear(node: &Node, project: &ProjectId, target: &Target) -> usize {
-    let Target::User(user) = target else { return node.hub().clear(project, target) };
-    let members = node.hub().members(project, &target.clone().into());
-    members.iter().filter(|session| inbox::log_out(node, session, user)).count()
-}
-
-/// Closes the sockets of an audience on this node, with [`sendable_code`]. Returns their number.
-pub(crate) fn close_here(
-    node: &Node,
-    project: &ProjectId,
-    audience: &Audience,
-    code: u16,
-    reason: &str,
-) -> usize {
-    let mut members = node.hub().members(project, audience);
-    members.retain(|session| !session.outbox.is_closing());
-    let code = sendable_code(CloseCode(code));
-    members.iter().for_each(|session| node.close(session, code, reason));
-    members.len()
-}
-
-/// Returns the code, or `NO_STATUS` if no close frame may contain it, as with 1006.
-pub(crate) fn sendable_code(code: CloseCode) -> CloseCode {
-    if code.may_be_sent() { code } else { CloseCode::NO_STATUS }
 }
