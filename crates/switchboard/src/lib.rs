@@ -59,10 +59,10 @@ pub use net::serve_http::serve_http;
 pub use net::stop::Stopping;
 pub use net::upgrade::UpgradeService;
 pub use node::access::rule::{AccessRequest, AccessRule};
+pub use node::connection_info::ConnectionInfo;
 pub use node::errors::{
     CommandError, EmitError, Forbidden, MembershipError, NodeError, QueryError, RequestError,
 };
-pub use node::info::Info;
 pub use node::limit;
 pub use node::limits::Limits;
 pub use node::rate::RequestCost;
@@ -74,7 +74,7 @@ pub use protocols::koji::relay::Relay;
 pub use protocols::koji::rules::ProjectRules;
 pub use protocols::koji::user_info::UserInfoError;
 pub use protocols::mesa::options::{Mesa, MesaSettings};
-pub use routing::extract::{ConnectionInfo, Data, FromRequest, State, User};
+pub use routing::extract::{Data, FromRequest, State, User};
 pub use routing::handler::Handler;
 pub use routing::middleware::{Middleware, Next};
 pub use routing::plugin::{BoxPlugin, Plugin};

@@ -14,8 +14,8 @@ use switchboard_ws::close::CloseCode;
 use crate::api::app::App;
 use crate::node::Node;
 use crate::node::commands::sendable_code;
+use crate::node::connection_info::ConnectionInfo;
 use crate::node::connection_state::{ConnectionState, is_closed};
-use crate::node::info::Info;
 
 /// A handle of one connected socket.
 ///
@@ -98,7 +98,7 @@ impl Socket {
     /// assert_eq!(socket.info().path(), "/");
     /// # Ok(()) }
     /// ```
-    pub fn info(&self) -> &Info {
+    pub fn info(&self) -> &ConnectionInfo {
         &self.connection_state().info
     }
 

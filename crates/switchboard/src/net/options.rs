@@ -38,7 +38,7 @@ pub struct AcceptOptions {
     /// The header in which the proxies report the client's address. Default: `None`, either. If a
     /// request has both and they name different clients, the address is unknown.
     pub forwarded_header: Option<ForwardedHeader>,
-    /// Headers of the handshake that handlers can read with [`Info::header`](crate::Info::header); all others are
+    /// Headers of the handshake that handlers can read with [`ConnectionInfo::header`](crate::ConnectionInfo::header); all others are
     /// dropped after the handshake, because every connection would keep them in memory. Default: `authorization`,
     /// `cookie`, `origin`.
     pub kept_headers: Vec<HeaderName>,

@@ -39,8 +39,8 @@ use crate::net::stop::STOPPING;
 use crate::net::timed_stream::TimedStream;
 use crate::net::transport::PeerStream;
 use crate::node::clock::now;
+use crate::node::connection_info::ConnectionInfo;
 use crate::node::connection_state::ConnectionState;
-use crate::node::info::Info;
 use crate::node::refusal_reason::RefusalReason;
 use crate::node::reports::report;
 use crate::protocols::Handshake;
@@ -70,7 +70,7 @@ struct NewClient {
     handshake: Handshake,
     /// The token in the headers.
     token: Option<String>,
-    info: Info,
+    info: ConnectionInfo,
     permit: ConnectionPermit,
 }
 
@@ -183,7 +183,7 @@ impl UpgradeService {
         };
         let ClientAddress { ip, is_counted, is_secure, .. } = self.client_address_by(&options, request);
         let permit = self.limiter.admit_connection(ip.filter(|_| is_counted), app.limits(), now())?;
-        let info = Info::new(request.uri(), headers, &options.kept_headers, ip, is_secure);
+        let info = ConnectionInfo::new(request.uri(), headers, &options.kept_headers, ip, is_secure);
         Ok((accept, NewClient { handshake, token, info, permit }))
     }
 
@@ -194,7 +194,7 @@ impl UpgradeService {
             .admit_connection(None, self.app().limits(), now())
             .expect("a new limiter has no connections");
         let handshake = Handshake::without_uri();
-        let client = NewClient { handshake, token: None, info: Info::empty(), permit };
+        let client = NewClient { handshake, token: None, info: ConnectionInfo::empty(), permit };
         let connect = self.connect(stream, Bytes::new(), client);
         connect.now_or_never().expect("admitting an emit client does not wait");
     }
@@ -234,7 +234,7 @@ impl UpgradeService {
         &self,
         id: SocketId,
         stream: &PeerStream,
-        info: Info,
+        info: ConnectionInfo,
         admission: Admission,
     ) -> (Socket, Option<Guard>) {
         let (app, node) = (self.app(), self.app().node());

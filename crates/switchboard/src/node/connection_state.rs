@@ -15,9 +15,9 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::node::access::grants::Grants;
+use crate::node::connection_info::ConnectionInfo;
 use crate::node::errors::RequestError;
 use crate::node::inbox::deliveries::Deliveries;
-use crate::node::info::Info;
 
 /// State of a connection that belongs to its protocol.
 pub(crate) type ProtocolState = Box<dyn Any + Send + Sync>;
@@ -27,7 +27,7 @@ pub(crate) type Values = HashMap<Box<str>, Arc<dyn Any + Send + Sync>>;
 
 /// What the framework keeps for a connection, stored in its [`Session`].
 pub(crate) struct ConnectionState {
-    pub(crate) info: Info,
+    pub(crate) info: ConnectionInfo,
     protocol: ProtocolState,
     values: Mutex<Option<Box<Values>>>,
     waiting: Mutex<Option<Box<Waiting>>>,
@@ -61,7 +61,7 @@ struct Waiting {
 }
 
 impl ConnectionState {
-    pub(crate) fn new(info: Info, protocol: ProtocolState) -> Self {
+    pub(crate) fn new(info: ConnectionInfo, protocol: ProtocolState) -> Self {
         ConnectionState {
             info,
             protocol,

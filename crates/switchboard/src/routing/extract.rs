@@ -1,14 +1,12 @@
 //! Extractors: the types that a handler can take as arguments.
 
-use std::ops::Deref;
-
 use serde::de::DeserializeOwned;
 use switchboard_event::{Payload, UserId};
 
 use crate::api::app::App;
 use crate::api::setup::Setup;
 use crate::api::socket::Socket;
-use crate::node::info::Info;
+use crate::node::connection_info::ConnectionInfo;
 use crate::routing::reply::ReplyError;
 use crate::routing::request::Request;
 
@@ -122,24 +120,6 @@ pub struct State<T>(pub T);
 #[derive(Debug, Clone)]
 pub struct User(pub UserId);
 
-/// An extractor of the path, query, headers and address of the connection; derefs to [`Info`].
-///
-/// ```
-/// # #[tokio::main(flavor = "current_thread")] async fn main() {
-/// use switchboard::{App, ConnectionInfo, Reply};
-///
-/// async fn origin(info: ConnectionInfo) -> Reply<String> {
-///     Reply(format!("from {:?} to {}", info.ip(), info.path()))
-/// }
-/// # let app = App::new().on("/origin", origin);
-/// # let server = switchboard_testkit::TestServer::start(app).await;
-/// # let mut peer = server.peer().await;
-/// # assert_eq!(peer.request("/origin", serde_json::json!({})).await, "from Some(127.0.0.1) to /");
-/// # }
-/// ```
-#[derive(Debug, Clone)]
-pub struct ConnectionInfo(Socket);
-
 impl FromRequest for Request {
     fn from_request(request: &Request) -> Result<Self, ReplyError> {
         Ok(request.clone())
@@ -236,14 +216,6 @@ impl<T: FromRequest> FromRequest for Option<T> {
 
 impl FromRequest for ConnectionInfo {
     fn from_request(request: &Request) -> Result<Self, ReplyError> {
-        Ok(ConnectionInfo(request.socket().clone()))
-    }
-}
-
-impl Deref for ConnectionInfo {
-    type Target = Info;
-
-    fn deref(&self) -> &Info {
-        self.0.info()
+        Ok(request.info().clone())
     }
 }

@@ -13,8 +13,8 @@ use switchboard_hub::JoinError;
 use crate::api::app::App;
 use crate::api::emitter::Emitter;
 use crate::api::socket::Socket;
+use crate::node::connection_info::ConnectionInfo;
 use crate::node::errors::EmitError;
-use crate::node::info::Info;
 
 /// An event of a client, with methods that reply, send and change the client's socket.
 ///
@@ -200,7 +200,7 @@ impl Request {
     /// request.join(&room)?;
     /// # Ok(()) }
     /// ```
-    pub fn info(&self) -> &Info {
+    pub fn info(&self) -> &ConnectionInfo {
         self.0.socket.info()
     }
 

@@ -13,8 +13,8 @@ use switchboard_ws::frame::OpCode;
 use crate::api::app::App;
 use crate::api::socket::Socket;
 use crate::node::clock::now;
+use crate::node::connection_info::ConnectionInfo;
 use crate::node::connection_state::ConnectionState;
-use crate::node::info::Info;
 use crate::node::system_events::{HookSink, SystemEvent};
 use crate::node::tasks::{Panic, panic_message};
 use crate::routing::handler::ResponseFuture;
@@ -171,7 +171,7 @@ impl HookSink for Server {
 
     fn notify_project_event(&self, event: SystemEvent, project: &ProjectId, data: Payload) {
         // Hooks take a socket, but no client caused this event: they receive one without a connection.
-        let state = ConnectionState::new(Info::empty(), Box::new(()));
+        let state = ConnectionState::new(ConnectionInfo::empty(), Box::new(()));
         let session = self.app.hub().placeholder_session(project, Protocol::ALL[0], Box::new(state));
         let placeholder = Socket::new(&self.app, session);
         for protocol in Protocol::ALL {

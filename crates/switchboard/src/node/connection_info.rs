@@ -7,7 +7,8 @@ use http::HeaderMap;
 use http::header::HeaderName;
 use serde_json::{Map, Value};
 
-/// Path, query, headers and address of a connection.
+/// Path, query, headers and address of a connection. Handlers get it as a parameter, or with
+/// [`Socket::info`](crate::Socket::info).
 ///
 /// Stored in one allocation, because a server holds one for each idle socket.
 ///
@@ -36,7 +37,7 @@ use serde_json::{Map, Value};
 /// # }
 /// ```
 #[derive(Debug, Clone)]
-pub struct Info {
+pub struct ConnectionInfo {
     ip: Option<IpAddr>,
     secure: bool,
     path_len: u16,
@@ -45,7 +46,7 @@ pub struct Info {
     uri_len: u16,
 }
 
-impl Info {
+impl ConnectionInfo {
     /// Stores the headers with the names in `kept`.
     pub(crate) fn new(
         uri: &http::Uri,
@@ -64,18 +65,18 @@ impl Info {
             text.push('\n');
         }
         // The lengths fit: hyper refuses URIs of more than 65,534 bytes.
-        Info { ip, secure, path_len: path.len() as u16, uri_len: uri_len as u16, text: text.into() }
+        ConnectionInfo { ip, secure, path_len: path.len() as u16, uri_len: uri_len as u16, text: text.into() }
     }
 
     /// Path `/` without query, headers or address, for connections without an HTTP handshake.
     pub(crate) fn empty() -> Self {
-        Info::new(&http::Uri::from_static("/"), &HeaderMap::new(), &[], None, false)
+        ConnectionInfo::new(&http::Uri::from_static("/"), &HeaderMap::new(), &[], None, false)
     }
 
     /// The path without the query.
     ///
     /// ```no_run
-    /// # fn example(info: &switchboard::Info) {
+    /// # fn example(info: &switchboard::ConnectionInfo) {
     /// println!("connected to {}", info.path()); // such as `/chat`
     /// # }
     /// ```
@@ -86,7 +87,7 @@ impl Info {
     /// The query in its encoded form, without the question mark.
     ///
     /// ```no_run
-    /// # fn example(info: &switchboard::Info) {
+    /// # fn example(info: &switchboard::ConnectionInfo) {
     /// println!("query {}", info.raw_query()); // such as `room=lobby&tag=new&tag=vip`
     /// # }
     /// ```
@@ -97,7 +98,7 @@ impl Info {
     /// The first value of a query parameter, decoded.
     ///
     /// ```no_run
-    /// # fn example(info: &switchboard::Info) {
+    /// # fn example(info: &switchboard::ConnectionInfo) {
     /// let room = info.query("room").unwrap_or("lobby".into());
     /// # }
     /// ```
@@ -108,7 +109,7 @@ impl Info {
     /// All query parameters in order, decoded.
     ///
     /// ```no_run
-    /// # fn example(info: &switchboard::Info) {
+    /// # fn example(info: &switchboard::ConnectionInfo) {
     /// let tags = info.query_pairs().filter(|(name, _)| name == "tag").map(|(_, tag)| tag);
     /// # }
     /// ```
@@ -119,7 +120,7 @@ impl Info {
     /// The query as a JSON object: a string for each parameter, or an array of strings if it is repeated.
     ///
     /// ```no_run
-    /// # fn example(info: &switchboard::Info) {
+    /// # fn example(info: &switchboard::ConnectionInfo) {
     /// // `?room=lobby&tag=new&tag=vip`
     /// assert_eq!(info.query_json()["tag"], serde_json::json!(["new", "vip"]));
     /// # }
@@ -142,7 +143,7 @@ impl Info {
     /// `cookie` and `origin`.
     ///
     /// ```no_run
-    /// # fn example(info: &switchboard::Info) {
+    /// # fn example(info: &switchboard::ConnectionInfo) {
     /// let session = info.header("Cookie").and_then(|cookies| cookies.strip_prefix("session="));
     /// # }
     /// ```
@@ -153,7 +154,7 @@ impl Info {
     /// All kept headers, with names in lower case.
     ///
     /// ```no_run
-    /// # fn example(info: &switchboard::Info) {
+    /// # fn example(info: &switchboard::ConnectionInfo) {
     /// for (name, value) in info.headers() {
     ///     println!("{name}: {value}");
     /// }
@@ -167,7 +168,7 @@ impl Info {
     /// has no addresses.
     ///
     /// ```no_run
-    /// # fn example(info: &switchboard::Info) {
+    /// # fn example(info: &switchboard::ConnectionInfo) {
     /// let is_local = info.ip().is_some_and(|ip| ip.is_loopback());
     /// # }
     /// ```
@@ -178,7 +179,7 @@ impl Info {
     /// The origin of the page that opened the connection, sent by browsers.
     ///
     /// ```no_run
-    /// # fn example(info: &switchboard::Info) {
+    /// # fn example(info: &switchboard::ConnectionInfo) {
     /// let is_ours = info.origin() == Some("https://chat.example");
     /// # }
     /// ```
@@ -190,7 +191,7 @@ impl Info {
     /// terminate TLS.
     ///
     /// ```no_run
-    /// # fn example(info: &switchboard::Info) {
+    /// # fn example(info: &switchboard::ConnectionInfo) {
     /// if !info.secure() {
     ///     println!("{} is not encrypted", info.path());
     /// }
@@ -207,11 +208,11 @@ mod tests {
 
     use super::*;
 
-    fn info(uri: &str) -> Info {
+    fn info(uri: &str) -> ConnectionInfo {
         let mut headers = HeaderMap::new();
         headers.insert("Origin", "http://a.example".parse().unwrap());
         headers.insert("Sec-WebSocket-Key", "x".parse().unwrap());
-        Info::new(&uri.parse().unwrap(), &headers, &[header::ORIGIN], None, false)
+        ConnectionInfo::new(&uri.parse().unwrap(), &headers, &[header::ORIGIN], None, false)
     }
 
     #[test]
