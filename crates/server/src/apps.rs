@@ -2,7 +2,7 @@
 
 mod demo;
 mod fields;
-mod relay;
+mod rooms;
 
 use switchboard::App;
 
@@ -37,7 +37,7 @@ impl Mode {
     /// Adds the application's handlers to an app.
     pub fn install(self, app: App) -> App {
         match self {
-            Mode::Serve => app.merge(relay::router()),
+            Mode::Serve => app.merge(rooms::router()),
             Mode::Demo => app.plugin(demo::install),
         }
     }
