@@ -26,7 +26,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
 use idempotency::RequestStores;
-use keys::Key;
+use keys::KeyDigest;
 use problem::Problem;
 
 pub(crate) use keys::SharedKeys;
@@ -59,7 +59,7 @@ async fn admit(
     mut request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
-    let key: Key = state.keys.admit(request.headers())?;
+    let key: KeyDigest = state.keys.admit(request.headers())?;
     request.extensions_mut().insert(key);
     Ok(next.run(request).await)
 }

@@ -59,7 +59,7 @@ pub(super) struct Disconnected {
     responses((status = 200, description = "The sockets are closed", body = Disconnected), Problem)
 )]
 pub(super) async fn disconnect(incoming: Incoming) -> Result<Response, Problem> {
-    incoming.answer("disconnect", close).await
+    incoming.respond("disconnect", close).await
 }
 
 async fn close(app: App, disconnect: Disconnect) -> Result<Disconnected, Problem> {

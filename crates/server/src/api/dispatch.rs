@@ -75,7 +75,7 @@ pub(super) struct Dispatched {
     responses((status = 200, description = "The message is sent, or stored and sent", body = Dispatched), Problem)
 )]
 pub(super) async fn dispatch(incoming: Incoming) -> Result<Response, Problem> {
-    incoming.answer("dispatch", send).await
+    incoming.respond("dispatch", send).await
 }
 
 async fn send(app: App, dispatch: Dispatch) -> Result<Dispatched, Problem> {

@@ -45,7 +45,7 @@ impl RequestStores {
                 Ok(known) => {
                     claims.end(None).await;
                     return match known {
-                        ClaimOutcome::Completed(answer) => Ok(Attempt::Repeated(answer)),
+                        ClaimOutcome::Completed(response) => Ok(Attempt::Repeated(response)),
                         ClaimOutcome::Conflict => Err(Problem::body_mismatch()),
                         _ => Err(Problem::in_progress()),
                     };
@@ -65,10 +65,10 @@ impl RequestStores {
 
 impl OpenClaim<'_> {
     /// Stores the response. `None` means that the request was not performed, and releases the claims.
-    pub(super) async fn end(self, answer: Option<&Bytes>) {
+    pub(super) async fn end(self, response: Option<&Bytes>) {
         for (store, claim) in self.0 {
-            let ended = match answer {
-                Some(answer) => store.complete(&claim, answer).await,
+            let ended = match response {
+                Some(response) => store.complete(&claim, response).await,
                 None => store.release(&claim).await,
             };
             if let Err(error) = ended {

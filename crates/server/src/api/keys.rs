@@ -13,7 +13,7 @@ use crate::config::{Api, Secret};
 
 /// The digest of the API key of a request, the same on all nodes.
 #[derive(Clone, Copy)]
-pub(super) struct Key(pub(super) Digest);
+pub(super) struct KeyDigest(pub(super) Digest);
 
 /// The accepted keys, which can be replaced.
 pub(crate) struct SharedKeys(RwLock<Arc<Keys>>);
@@ -28,7 +28,7 @@ impl SharedKeys {
         *self.0.write().expect("no code that holds the keys panics") = Arc::new(Keys::new(settings));
     }
 
-    pub(super) fn admit(&self, headers: &HeaderMap) -> Result<Key, Problem> {
+    pub(super) fn admit(&self, headers: &HeaderMap) -> Result<KeyDigest, Problem> {
         let keys = self.0.read().expect("no code that holds the keys panics").clone();
         keys.admit(headers)
     }
@@ -43,7 +43,7 @@ struct Keys {
 
 struct AcceptedKey {
     secret: Secret,
-    key: Key,
+    key: KeyDigest,
     bucket: Mutex<Bucket>,
 }
 
@@ -58,7 +58,7 @@ impl Keys {
         let per_second = settings.requests_per_second.map(f64::from);
         let accepted = settings.keys.iter().map(|secret| AcceptedKey {
             secret: secret.clone(),
-            key: Key(digest([secret.reveal().as_bytes()])),
+            key: KeyDigest(digest([secret.reveal().as_bytes()])),
             bucket: Mutex::new(Bucket {
                 tokens: per_second.unwrap_or_default(),
                 refilled_at: Instant::now(),
@@ -67,7 +67,7 @@ impl Keys {
         Keys { accepted: accepted.collect(), per_second }
     }
 
-    fn admit(&self, headers: &HeaderMap) -> Result<Key, Problem> {
+    fn admit(&self, headers: &HeaderMap) -> Result<KeyDigest, Problem> {
         let presented = headers.get(header::AUTHORIZATION).and_then(|value| bearer(value.as_bytes()));
         let key = self.find(presented.ok_or_else(Problem::no_key)?).ok_or_else(Problem::no_key)?;
         let mut bucket = key.bucket.lock().expect("no code that holds a bucket panics");

@@ -1,4 +1,4 @@
-//! A request: it is read, performed once for each `Idempotency-Key`, and answered.
+//! Reads a request, performs it once for each `Idempotency-Key`, and responds.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::{Object, Type};
 
 use super::idempotency::{Attempt, digest};
-use super::keys::Key;
+use super::keys::KeyDigest;
 use super::problem::Problem;
 use super::state::ApiState;
 
@@ -25,7 +25,7 @@ const KEY_BYTES_MAX: usize = 256;
 /// A request with a valid key.
 pub(super) struct Incoming {
     state: Arc<ApiState>,
-    /// Digest of the key and of the `Idempotency-Key`, if there is one.
+    /// Digest of the API key and of the header `Idempotency-Key`, if there is one.
     name: Option<Digest>,
     body: Bytes,
 }
@@ -34,7 +34,8 @@ impl FromRequest<Arc<ApiState>> for Incoming {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &Arc<ApiState>) -> Result<Self, Problem> {
-        let key: Key = *request.extensions().get().expect("requests without a key are refused before this");
+        let key: KeyDigest =
+            *request.extensions().get().expect("requests without a key are refused before this");
         let name = request_name(key, request.headers())?;
         let body = Bytes::from_request(request, state).await;
         let body = body.map_err(|rejection| match rejection.status() {
@@ -58,7 +59,7 @@ impl IntoParams for Incoming {
 impl Incoming {
     /// Performs the request, or returns the stored response of an earlier one. `endpoint` distinguishes
     /// requests with equal bodies.
-    pub(super) async fn answer<B, D, F>(
+    pub(super) async fn respond<B, D, F>(
         self,
         endpoint: &'static str,
         act: fn(App, B) -> F,
@@ -72,9 +73,9 @@ impl Incoming {
         // disconnects: it may repeat the request.
         #[expect(clippy::disallowed_methods, reason = "it ends by itself: Redis calls time out after 2 s")]
         let performing = tokio::spawn(self.perform(endpoint, act));
-        let (answer, is_repeated) = performing.await.map_err(|_| Problem::unknown())??;
+        let (response, is_repeated) = performing.await.map_err(|_| Problem::unknown())??;
         let replayed = is_repeated.then_some([("idempotency-replayed", "true")]);
-        Ok(([(header::CONTENT_TYPE, "application/json")], replayed, answer).into_response())
+        Ok(([(header::CONTENT_TYPE, "application/json")], replayed, response).into_response())
     }
 
     /// Returns the response, and true if it is a stored one.
@@ -93,24 +94,24 @@ impl Incoming {
             Some(name) => {
                 let key = RequestKey { name, content: digest([endpoint.as_bytes(), &body]) };
                 match state.requests.claim(&key).await? {
-                    Attempt::Repeated(answer) => return Ok((answer, true)),
+                    Attempt::Repeated(response) => return Ok((response, true)),
                     Attempt::New(claim) => Some(claim),
                 }
             }
             None => None,
         };
         let performed = async { act(state.app.clone(), read(&body)?).await };
-        let answer =
+        let response =
             performed.await.map(|done| Bytes::from(serde_json::to_vec(&done).expect("numbers are JSON")));
         if let Some(claim) = claim {
-            claim.end(answer.as_ref().ok()).await;
+            claim.end(response.as_ref().ok()).await;
         }
-        Ok((answer?, false))
+        Ok((response?, false))
     }
 }
 
 /// The name of the request, if it has an `Idempotency-Key`. Backends with different keys do not share names.
-fn request_name(Key(key): Key, headers: &HeaderMap) -> Result<Option<Digest>, Problem> {
+fn request_name(KeyDigest(key): KeyDigest, headers: &HeaderMap) -> Result<Option<Digest>, Problem> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
     match value.to_str() {
         Ok(text) if (1..=KEY_BYTES_MAX).contains(&text.len()) => Ok(Some(digest([&key, text.as_bytes()]))),
