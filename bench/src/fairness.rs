@@ -10,10 +10,10 @@ use anyhow::{Result, ensure};
 use hdrhistogram::Histogram;
 
 use crate::clock::now;
+use crate::frame_parser::FrameParser;
 use crate::peer::masked;
 use crate::report::{Latency, Report, histogram};
 use crate::scenario::Bench;
-use crate::walk::Walk;
 
 impl Bench {
     /// The bystander has a thread of its own, so that it does not wait for the generator's other work.
@@ -54,7 +54,7 @@ fn request_until(server: SocketAddr, request: &[u8], stop: &AtomicBool) -> Resul
         ensure!(len > 0, "the server closed during the handshake");
         answer.extend_from_slice(&buffer[..len]);
     }
-    let (mut walk, mut latency) = (Walk::default(), histogram()?);
+    let (mut parser, mut latency) = (FrameParser::default(), histogram()?);
     while !stop.load(Ordering::Relaxed) {
         let sent = now();
         stream.write_all(request)?;
@@ -62,7 +62,7 @@ fn request_until(server: SocketAddr, request: &[u8], stop: &AtomicBool) -> Resul
         while !answered {
             let len = stream.read(&mut buffer)?;
             ensure!(len > 0, "the server closed the bystander");
-            walk.feed(&buffer[..len], |part| answered |= part.ends);
+            parser.feed(&buffer[..len], |part| answered |= part.ends);
         }
         latency.saturating_record(sent.elapsed().as_micros() as u64);
         std::thread::sleep(Duration::from_millis(1));

@@ -2,7 +2,7 @@
 
 /// A parser of frame headers in a stream that arrives in pieces.
 #[derive(Debug, Default)]
-pub(crate) struct Walk {
+pub(crate) struct FrameParser {
     opcode: u8,
     /// The current payload: its length and the bytes still missing.
     len: u64,
@@ -23,7 +23,7 @@ pub(crate) struct Part<'a> {
     pub(crate) bytes: &'a [u8],
 }
 
-impl Walk {
+impl FrameParser {
     /// Reads a piece and passes the parts of frames to `show`, at least one part per frame.
     pub(crate) fn feed(&mut self, mut piece: &[u8], mut show: impl FnMut(Part<'_>)) {
         loop {
@@ -91,9 +91,9 @@ mod tests {
             stream.extend(std::iter::repeat_n(b'x', len));
         }
         for cut in [1, 2, 3, 7, 1000, usize::MAX] {
-            let (mut walk, mut found) = (Walk::default(), Vec::new());
+            let (mut parser, mut found) = (FrameParser::default(), Vec::new());
             for piece in stream.chunks(cut) {
-                walk.feed(piece, |part| {
+                parser.feed(piece, |part| {
                     if part.begins {
                         found.push((part.opcode, part.len as usize, 0, false));
                     }

@@ -14,6 +14,7 @@ use serde::de::IgnoredAny;
 use tokio::sync::mpsc;
 use tokio::task::spawn_local;
 
+use crate::frame_parser::Part;
 use crate::peer::Peer;
 use crate::protocol::Protocol;
 use crate::protocol::SHARD_SEATS;
@@ -21,7 +22,6 @@ use crate::report::Report;
 use crate::scenario::{Bench, all_at_once};
 use crate::text::Text;
 use crate::wait::{quiet, unless_broken};
-use crate::walk::Part;
 
 impl Bench {
     pub(crate) async fn joins(&self) -> Result<Report> {

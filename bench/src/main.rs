@@ -4,11 +4,11 @@
 //! generator can load a server on another core. Cost is the CPU time of the server's process, which is steadier than
 //! the clock on a shared machine.
 
-mod bare;
 mod clock;
 mod cost;
 mod dispatch;
 mod fairness;
+mod frame_parser;
 mod joins;
 mod member_lists;
 mod options;
@@ -16,14 +16,14 @@ mod peer;
 mod process;
 mod protocol;
 mod redis;
+mod redis_alone;
 mod report;
 mod room;
 mod rooms;
 mod scenario;
-mod steps;
+mod step_costs;
 mod text;
 mod wait;
-mod walk;
 
 use clap::Parser;
 
@@ -33,7 +33,7 @@ use options::{Options, Scenario};
 async fn main() -> anyhow::Result<()> {
     let options = Options::parse();
     let report = match options.scenario {
-        Scenario::Bare => bare::run(&options).await?,
+        Scenario::RedisAlone => redis_alone::run(&options).await?,
         _ => scenario::run(&options, cost::Meters::new(&options)?).await?,
     };
     match options.json {

@@ -92,9 +92,9 @@ pub(crate) enum Scenario {
     /// Many small rooms with one sender each.
     Rooms,
     /// Clients connect, join a room, leave it and close, one at a time. Reports the work of Redis per step.
-    Steps,
+    StepCosts,
     /// A dispatcher process sends to many users with one connection each.
     Dispatch,
     /// Publish and subscribe through Redis alone, without a server.
-    Bare,
+    RedisAlone,
 }

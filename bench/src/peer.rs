@@ -10,8 +10,8 @@ use anyhow::{Context, Error, Result, anyhow, ensure};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream};
 
+use crate::frame_parser::{FrameParser, Part};
 use crate::protocol::Protocol;
-use crate::walk::{Part, Walk};
 
 /// Connections from one source address; a port range holds about 28,000.
 const PER_ADDRESS: usize = 20_000;
@@ -28,7 +28,7 @@ thread_local! {
 pub(crate) struct Peer {
     stream: TcpStream,
     protocol: Protocol,
-    walk: Walk,
+    parser: FrameParser,
     /// Bytes that arrived together with the handshake's response and are not yet read.
     early: Vec<u8>,
     /// The payload so far of an incomplete control frame.
@@ -79,8 +79,8 @@ impl Peer {
         );
         stream.write_all(request.as_bytes()).await?;
         let early = read_answer(&mut stream).await?;
-        let walk = Walk::default();
-        Ok(Peer { stream, protocol, walk, early, control: Vec::new(), replies: Vec::new() })
+        let parser = FrameParser::default();
+        Ok(Peer { stream, protocol, parser, early, control: Vec::new(), replies: Vec::new() })
     }
 
     /// Waits until the server is ready for messages.
@@ -130,9 +130,9 @@ impl Peer {
 
     fn parse(&mut self, piece: &[u8], show: &mut impl FnMut(Part<'_>)) -> Result<Received> {
         ensure!(!piece.is_empty(), "the server closed the connection without a close frame");
-        let Peer { walk, protocol, control, replies, .. } = self;
+        let Peer { parser, protocol, control, replies, .. } = self;
         let (mut received, mut closed) = (Received::default(), None);
-        walk.feed(piece, |part| match part.opcode {
+        parser.feed(piece, |part| match part.opcode {
             8.. => {
                 control.extend_from_slice(part.bytes);
                 if part.ends {

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 
-use crate::walk::Part;
+use crate::frame_parser::Part;
 
 /// A wire protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

@@ -36,9 +36,9 @@ pub(crate) async fn run(options: &Options, meters: Meters) -> Result<Report> {
                 Scenario::Joins => bench.joins().await,
                 Scenario::MemberLists => bench.member_lists().await,
                 Scenario::Rooms => bench.rooms().await,
-                Scenario::Steps => bench.steps().await,
+                Scenario::StepCosts => bench.step_costs().await,
                 Scenario::Dispatch => bench.dispatch().await,
-                Scenario::Bare => unreachable!("it has no server"),
+                Scenario::RedisAlone => unreachable!("it has no server"),
             }
         })
         .await

@@ -17,7 +17,7 @@ const APART: Duration = Duration::from_millis(5);
 const LATER: Duration = Duration::from_secs(3);
 
 impl Bench {
-    pub(crate) async fn steps(&self) -> Result<Report> {
+    pub(crate) async fn step_costs(&self) -> Result<Report> {
         let (count, protocol) = (self.connections(500)?, self.options.protocol);
         // A permanent connection, so that none of the measured ones is the first or the last.
         let _kept = Peer::connect(self.server(0), protocol, &protocol.path(None), 0).await?;

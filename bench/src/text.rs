@@ -1,6 +1,6 @@
 //! Messages assembled from their pieces.
 
-use crate::walk::Part;
+use crate::frame_parser::Part;
 
 /// The latest message of a connection, complete or not.
 #[derive(Debug, Default)]

@@ -163,26 +163,26 @@ fn event() -> Done<Arc<Event>> {
 }
 
 /// Waits until fewer than `window` tasks are running.
-async fn wait_for_slot(under_way: &mut JoinSet<Done>, window: usize) -> Done {
-    while under_way.len() >= window {
-        under_way.join_next().await.ok_or("no task is running")???;
+async fn wait_for_slot(running: &mut JoinSet<Done>, window: usize) -> Done {
+    while running.len() >= window {
+        running.join_next().await.ok_or("no task is running")???;
     }
     Ok(())
 }
 
 async fn append(inbox: &Arc<dyn Inbox>, project: &str, users: Vec<UserId>) -> Done {
-    let (project, event, mut under_way) = (ProjectId::new(project)?, event()?, JoinSet::new());
+    let (project, event, mut running) = (ProjectId::new(project)?, event()?, JoinSet::new());
     for user in (0..EACH).flat_map(|_| users.clone()) {
-        wait_for_slot(&mut under_way, WINDOW).await?;
+        wait_for_slot(&mut running, WINDOW).await?;
         let (inbox, project, event) = (inbox.clone(), project.clone(), event.clone());
-        under_way.spawn(async move {
+        running.spawn(async move {
             match inbox.put(&project, &[user], &event).await?.inboxes {
                 1 => Ok(()),
                 _ => Err("a message was not stored".into()),
             }
         });
     }
-    wait_for_slot(&mut under_way, 1).await
+    wait_for_slot(&mut running, 1).await
 }
 
 async fn append_to_many(inbox: &Arc<dyn Inbox>, project: &str, users: &[UserId]) -> Done {
@@ -196,11 +196,11 @@ async fn append_to_many(inbox: &Arc<dyn Inbox>, project: &str, users: &[UserId])
 }
 
 async fn redeliver(inbox: &Arc<dyn Inbox>, users: Vec<UserId>, socket: impl Fn() -> SocketId) -> Done {
-    let (project, mut under_way) = (ProjectId::new("one")?, JoinSet::new());
+    let (project, mut running) = (ProjectId::new("one")?, JoinSet::new());
     for user in users {
-        wait_for_slot(&mut under_way, WINDOW).await?;
+        wait_for_slot(&mut running, WINDOW).await?;
         let (inbox, project, socket) = (inbox.clone(), project.clone(), socket());
-        under_way.spawn(async move {
+        running.spawn(async move {
             let stored = inbox.open(&project, &user, socket, None, 100).await?.messages;
             if stored.len() != EACH {
                 return Err(format!("{} of {EACH} messages are stored", stored.len()).into());
@@ -209,7 +209,7 @@ async fn redeliver(inbox: &Arc<dyn Inbox>, users: Vec<UserId>, socket: impl Fn()
             Ok(())
         });
     }
-    wait_for_slot(&mut under_way, 1).await?;
+    wait_for_slot(&mut running, 1).await?;
     inbox.settled().await;
     Ok(())
 }
