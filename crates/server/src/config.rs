@@ -1,13 +1,12 @@
 //! Settings: a TOML file, then the environment, then flags; each overrides the one before.
 //!
-//! Each section is a file with its defaults and its checks. The doc comments of the fields are also the
-//! text of `docs/reference/settings.md`.
+//! Each section has a file with its defaults and its checks; small ones share one. The doc comments of the fields are
+//! also the text of `docs/reference/settings.md`.
 
 mod access;
 mod api;
 mod auth;
 mod clients;
-mod differences;
 mod emit;
 mod environment;
 mod error;
@@ -27,6 +26,7 @@ mod process;
 mod projects;
 mod read;
 mod redis;
+mod reload;
 mod reports;
 mod secret;
 mod sources;
@@ -325,44 +325,6 @@ impl Config {
         ProjectRights::new(&self.projects, self.effective_access())
     }
 
-    /// These settings with those of `loaded` that can be applied to a running server.
-    pub(crate) fn reloaded(&self, loaded: &Config) -> Config {
-        let mut next = self.clone();
-        next.access = loaded.access;
-        next.limits = loaded.limits.clone();
-        next.limits.heartbeat_interval = self.limits.heartbeat_interval;
-        next.clients = loaded.clients.clone();
-        next.auth = loaded.auth.clone();
-        next.log.filter = loaded.log.filter.clone();
-        if self.api.is_on() {
-            next.api.keys = loaded.api.keys.clone();
-            next.api.requests_per_second = loaded.api.requests_per_second;
-        }
-        // Reports need the list of their projects at the start.
-        if !self.koji.reports.enabled || self.projects.named.keys().eq(loaded.projects.named.keys()) {
-            next.projects = Projects { default: self.projects.default.clone(), ..loaded.projects.clone() };
-        }
-        next
-    }
-
-    /// The keys whose values differ, sorted. No value is part of the result, so secrets are not, either.
-    pub(crate) fn differences(&self, other: &Config) -> Vec<String> {
-        let mut keys = differences::differences(&self.table(), &other.table());
-        // Different secrets are shown alike.
-        let secrets = [
-            ("api.keys", self.api.keys != other.api.keys),
-            ("redis.sentinel_password", self.redis.sentinel_password != other.redis.sentinel_password),
-            ("redis.url", self.redis.url != other.redis.url),
-        ];
-        keys.extend(secrets.into_iter().filter(|(_, differ)| *differ).map(|(key, _)| key.to_owned()));
-        let others = other.auth.secrets();
-        let differing = |(key, secrets): &(String, _)| others.get(key) != Some(secrets);
-        keys.extend(self.auth.secrets().into_iter().filter(differing).map(|(key, _)| key));
-        keys.sort();
-        keys.dedup();
-        keys
-    }
-
     /// The settings as a TOML document that gives the same settings, except for secrets, which are
     /// replaced by `***`.
     pub fn to_toml(&self) -> String {
@@ -374,14 +336,16 @@ impl Config {
     }
 }
 
+/// The settings of flags alone.
+#[cfg(test)]
+fn with(sets: &[&str]) -> Result<Config, ConfigError> {
+    let sets: Vec<String> = sets.iter().map(|set| set.to_string()).collect();
+    Config::load(None, &sets)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn with(sets: &[&str]) -> Result<Config, ConfigError> {
-        let sets: Vec<String> = sets.iter().map(|set| set.to_string()).collect();
-        Config::load(None, &sets)
-    }
 
     #[test]
     fn the_printed_settings_load_as_the_same_settings() {
@@ -398,198 +362,6 @@ mod tests {
             with(&["listen=127.0.0.1:0", "log.filter=warn,switchboard=debug", "log.format=json"]).unwrap();
         assert_eq!(config.log, Log { filter: "warn,switchboard=debug".into(), format: LogFormat::Json });
         assert_eq!(config.listen.port(), 0);
-    }
-
-    #[test]
-    fn an_unknown_setting_is_reported_with_its_source_and_a_similar_name() {
-        let error = with(&["limits.mesages_per_s=7"]).unwrap_err().to_string();
-        let expected = "limits.mesages_per_s (--set limits.mesages_per_s): unknown setting\n\n\
-                        hint: did you mean `messages_per_s`?";
-        assert_eq!(error, expected);
-    }
-
-    #[test]
-    fn a_value_of_the_wrong_type_is_reported_with_key_value_and_source() {
-        let error = with(&["limits.messages_per_s=many"]).unwrap_err().to_string();
-        let source = "(--set limits.messages_per_s)";
-        let expected = format!("limits.messages_per_s is `many` {source}; expected a whole number");
-        assert!(error.starts_with(&expected), "{error}");
-    }
-
-    #[test]
-    fn a_list_in_place_of_a_section_is_refused() {
-        let scratch = switchboard_testkit::Scratch::new();
-        let file = scratch.file("switchboard.toml");
-        for (text, key) in [
-            ("limits = [false, 5]", "limits"),
-            ("limits = []", "limits"),
-            ("[[limits]]\nmessages_per_s = 5", "limits"),
-            ("[mesa]\nheartbeat = [true]", "mesa.heartbeat"),
-            ("[projects]\nnamed = [[\"a\"]]", "projects.named"),
-            ("projects.named.a = [true]", "projects.named.a"),
-        ] {
-            std::fs::write(&file, text).unwrap();
-            let error = Config::load(Some(file.as_ref()), &[]).expect_err(text).to_string();
-            assert!(error.starts_with(&format!("{key} is ")), "{text}: {error}");
-            assert!(error.contains("expected a section with settings"), "{text}: {error}");
-        }
-        assert!(with(&["limits=[false, 5]"]).is_err());
-    }
-
-    #[test]
-    fn a_value_in_place_of_a_section_with_secrets_is_not_shown() {
-        let scratch = switchboard_testkit::Scratch::new();
-        let file = scratch.file("switchboard.toml");
-        for key in ["auth", "api", "auth.issuers", "auth.issuers.chess"] {
-            for value in ["\"s3cret\"", "[\"s3cret\"]", "[[\"s3cret\"]]"] {
-                std::fs::write(&file, format!("{key} = {value}\n")).unwrap();
-                let error = Config::load(Some(file.as_ref()), &[]).expect_err(value).to_string();
-                assert!(error.starts_with(&format!("{key} is `***` ({file}:1)")), "{error}");
-                assert!(!error.contains("s3cret"), "{error}");
-            }
-            let error = with(&[&format!("{key}=s3cret")]).unwrap_err().to_string();
-            assert!(error.contains(key) && !error.contains("s3cret"), "{error}");
-        }
-    }
-
-    #[test]
-    fn an_error_in_a_project_whose_id_contains_a_dot_names_value_and_source() {
-        let scratch = switchboard_testkit::Scratch::new();
-        let file = scratch.file("switchboard.toml");
-        std::fs::write(&file, "[projects.named.\"a.b\"]\ncapacity_max = \"many\"\n").unwrap();
-        let error = Config::load(Some(file.as_ref()), &[]).unwrap_err().to_string();
-        assert!(
-            error.starts_with(&format!("projects.named.a.b.capacity_max is `many` ({file}:2)")),
-            "{error}"
-        );
-    }
-
-    #[test]
-    fn an_error_in_an_inline_table_of_a_flag_names_the_flag() {
-        for (set, key) in [
-            ("limits={messages_per_s = \"many\"}", "limits.messages_per_s"),
-            ("limits={mesages_per_s = 7}", "limits.mesages_per_s"),
-            ("mesa={heartbeat = {interval_ms = 0}}", "mesa.heartbeat.interval_ms"),
-        ] {
-            let error = with(&[set]).unwrap_err().to_string();
-            let flag = set.split_once('=').unwrap().0;
-            assert!(error.starts_with(key) && error.contains(&format!("(--set {flag})")), "{error}");
-        }
-    }
-
-    #[test]
-    fn an_error_in_a_file_names_its_line() {
-        let scratch = switchboard_testkit::Scratch::new();
-        let file = scratch.file("switchboard.toml");
-        for (text, line) in [
-            ("[limits]\n\nmessages_per_s = \"fast\"\n", 3),
-            ("listen = \"127.0.0.1:0\"\n[limits]\nmesages_per_s = 1\n", 3),
-            ("limits.heartbeat_interval_ms = 1\n", 1),
-        ] {
-            std::fs::write(&file, text).unwrap();
-            let error = Config::load(Some(file.as_ref()), &[]).unwrap_err().to_string();
-            assert!(error.contains(&format!("({file}:{line})")), "{text}: {error}");
-        }
-        std::fs::write(&file, "listen = \n").unwrap();
-        let error = Config::load(Some(file.as_ref()), &[]).unwrap_err().to_string();
-        assert!(error.starts_with(&file) && error.contains("line 1"), "{error}");
-    }
-
-    #[test]
-    fn a_syntax_error_in_a_file_is_reported_without_the_line() {
-        let scratch = switchboard_testkit::Scratch::new();
-        let file = scratch.file("switchboard.toml");
-        for value in
-            ["\"s3cret", "s3cret", "[\"older\", s3cret]", "\"s3cret\" # one\njwt_secret = \"s3cret\""]
-        {
-            std::fs::write(&file, format!("[auth]\njwt_secret = {value}\n")).unwrap();
-            let error = Config::load(Some(file.as_ref()), &[]).unwrap_err().to_string();
-            assert!(error.starts_with(&file) && error.contains("line "), "{error}");
-            assert!(!error.contains("s3cret"), "{error}");
-        }
-    }
-
-    #[test]
-    fn an_invalid_value_is_reported_with_a_hint() {
-        let error = with(&["limits.heartbeat_interval_ms=200"]).unwrap_err().to_string();
-        let expected = "limits.heartbeat_interval_ms is `200` (--set limits.heartbeat_interval_ms); \
-                        expected 0 or at least 1000\n\nhint: ";
-        assert!(error.starts_with(expected), "{error}");
-        assert!(with(&["limits.heartbeat_interval_ms=0"]).is_ok());
-        assert!(with(&["projects.default="]).is_err());
-        for bad in ["listen", "=1", "a..b=1", "a b=1"] {
-            assert!(matches!(with(&[bad]), Err(ConfigError::BadSet(_))), "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_secret_is_one_string_or_a_list_and_is_never_shown() {
-        for (value, secrets) in [
-            ("a s3cret of more than 32 bytes, so long", &["a s3cret of more than 32 bytes, so long"][..]),
-            ("0012345678901234567890123456789012", &["0012345678901234567890123456789012"]),
-            ("+1234567890123456789012345678901234", &["+1234567890123456789012345678901234"]),
-            (" s3cret with blanks at both its ends ", &[" s3cret with blanks at both its ends "]),
-            ("[s3cret,and,no,list,without,quotes]", &["[s3cret,and,no,list,without,quotes]"]),
-            ("[1234567890123456, 1234567890123456]", &["[1234567890123456, 1234567890123456]"]),
-            ("{a = \"s3cret in something like a table\"}", &["{a = \"s3cret in something like a table\"}"]),
-            ("\"s3cret in quotes, which belong to it\"", &["\"s3cret in quotes, which belong to it\""]),
-            (
-                "[\"s3cret that is the newer of both, 1\", \"s3cret that is the older of both, 2\"]",
-                &["s3cret that is the newer of both, 1", "s3cret that is the older of both, 2"],
-            ),
-        ] {
-            let config = with(&[&format!("auth.jwt_secret={value}")]).unwrap();
-            let read: Vec<&str> = config.auth.jwt_secret.iter().map(Secret::reveal).collect();
-            assert_eq!(read, secrets, "{value}");
-            let shown = format!("{config:?}{}", config.to_toml());
-            assert!(!shown.contains("s3cret") && !shown.contains("12345"), "{shown}");
-            assert!(config.auth.verifier().unwrap().is_some());
-        }
-        for bad in ["auth.jwt_secret=", "auth.jwks_url=ftp://x", "auth.public_keys=[\"x\"]"] {
-            let error = with(&[bad]).unwrap_err().to_string();
-            assert!(error.contains(bad.split_once('=').unwrap().0), "{error}");
-        }
-        assert!(with(&[]).unwrap().auth.verifier().unwrap().is_none());
-    }
-
-    #[test]
-    fn a_secret_in_a_file_is_a_string_in_quotes() {
-        let scratch = switchboard_testkit::Scratch::new();
-        let file = scratch.file("switchboard.toml");
-        for (value, secrets) in [
-            ("\"0012345678901234567890123456789012\"", &["0012345678901234567890123456789012"][..]),
-            ("'[abc,def] is a secret, and not a list'", &["[abc,def] is a secret, and not a list"]),
-            ("\"[\\\"one\\\", \\\"two\\\"] is no list either\"", &["[\"one\", \"two\"] is no list either"]),
-        ] {
-            std::fs::write(&file, format!("[auth]\njwt_secret = {value}\n")).unwrap();
-            let config = Config::load(Some(file.as_ref()), &[]).unwrap();
-            assert_eq!(
-                config.auth.jwt_secret.iter().map(Secret::reveal).collect::<Vec<_>>(),
-                secrets,
-                "{value}"
-            );
-        }
-        for (key, value) in [
-            ("auth.jwt_secret", "12345678901234"),
-            ("auth.jwt_secret", "99999999999999999999999999"),
-            ("auth.jwt_secret", "1234567e8"),
-            ("auth.jwt_secret", "true"),
-            ("auth.jwt_secret", "[\"1234567\", 1234567]"),
-            ("auth.jwt_secret", "1234-05-06T07:08:09Z"),
-            ("auth.issuers.chess.jwt_secret", "12345678901234"),
-            ("api.keys", "12345678901234567"),
-            ("redis.sentinel_password", "1234567"),
-            ("redis.url", "1234567"),
-        ] {
-            std::fs::write(&file, format!("{key} = {value}\n")).unwrap();
-            let error = Config::load(Some(file.as_ref()), &[]).unwrap_err().to_string();
-            assert!(error.contains(&file) && error.contains('1'), "{key} = {value}: {error}");
-            assert!(!error.contains("1234") && !error.contains("9999"), "{key} = {value}: {error}");
-            if value == "12345678901234" {
-                let expected = format!("{key} is `***` ({file}:1); expected a string or a list of strings");
-                assert_eq!(error, format!("{expected}\n\nhint: put it in quotes"));
-            }
-        }
     }
 
     #[test]
@@ -632,112 +404,5 @@ mod tests {
         assert_eq!((config.redis.url.shown(), &*config.redis.prefix), (vec!["redis://h".to_owned()], "p"));
         let error = with(&["limits={mesages_per_s = 1}"]).unwrap_err().to_string();
         assert!(error.contains("limits.mesages_per_s") && error.contains("`messages_per_s`"), "{error}");
-    }
-
-    #[test]
-    fn a_file_that_cannot_be_read_is_reported_with_its_path() {
-        let scratch = switchboard_testkit::Scratch::new();
-        let error = Config::load(Some(scratch.file("missing").as_ref()), &[]).unwrap_err();
-        assert!(matches!(&error, ConfigError::NoFile { path, .. } if path.ends_with("missing")), "{error:?}");
-        assert!(error.to_string().contains("expected the path of a TOML file"), "{error}");
-        let folder = scratch.file("");
-        assert!(matches!(Config::load(Some(folder.as_ref()), &[]), Err(ConfigError::NoFile { .. })));
-        let latin1 = scratch.file("latin1");
-        std::fs::write(&latin1, b"# \xe9\n").unwrap();
-        let error = Config::load(Some(latin1.as_ref()), &[]).unwrap_err();
-        assert!(matches!(&error, ConfigError::NotText(path) if *path == latin1), "{error:?}");
-    }
-
-    #[test]
-    fn the_emit_bridge_is_off_by_default_and_uses_the_project_of_emit_clients() {
-        let config = with(&[]).unwrap();
-        assert_eq!(config.emit.bridge(&config.projects), None);
-        let redis = "redis=redis://h";
-        let config =
-            with(&[redis, "emit.bridge=true", "emit.bridge_prefix=chat", "projects.default=p"]).unwrap();
-        let bridge = config.emit.bridge(&config.projects).unwrap();
-        assert_eq!((&*bridge.prefix, &*bridge.channel, &*bridge.project), ("chat", "emit.gg", "p"));
-        assert_eq!(config.redis().unwrap().unwrap().emit, Some(bridge));
-        assert!(with(&["emit.bridge_prefix="]).is_err());
-        for no_redis in [&["emit.bridge=true"][..], &["emit.bridge=true", redis, "redis.mode=cluster"]] {
-            assert!(with(no_redis).unwrap_err().to_string().contains("emit.bridge"));
-        }
-    }
-
-    #[test]
-    fn every_limit_that_limits_enabled_lifts_is_reported_without_effect() {
-        let settings = toml::Table::try_from(Limits::default()).unwrap();
-        let numbers = settings.into_iter().filter(|(_, value)| value.is_integer() || value.is_str());
-        let limits: toml::Table = numbers.map(|(name, _)| (name, 4999.into())).collect();
-        let limits: Limits = limits.try_into().unwrap();
-        let without = toml::Table::try_from(limits.without_rates().effective()).unwrap();
-        let lifted = without.iter().filter(|(_, value)| value.is_str()).map(|(name, _)| name);
-        let (mut sets, keys): (Vec<String>, Vec<String>) =
-            lifted.map(|name| (format!("limits.{name}=4999"), format!("limits.{name}"))).unzip();
-        assert!(keys.len() >= 6, "{keys:?}");
-        sets.push("limits.enabled=false".into());
-        let warnings = Config::load_from(&Sources::new(None, &sets)).ok().unwrap().warnings;
-        let mut named: Vec<&str> = warnings.iter().filter_map(|warning| warning.split(' ').next()).collect();
-        named.sort();
-        assert_eq!(named, keys);
-    }
-
-    #[test]
-    fn a_reload_takes_what_a_running_server_can_apply_and_names_the_rest() {
-        let running = with(&["api.keys=0123456789abcdef"]).unwrap();
-        let loaded = with(&[
-            "api.keys=fedcba9876543210",
-            "api.requests_per_second=5",
-            "api.body_bytes_max=5",
-            "auth.jwt_secret=a secret of this test, and long enough",
-            "clients.allowed_origins=https://a.example",
-            "clients.trusted_proxies=10.0.0.1",
-            "limits.messages_per_s=5",
-            "limits.heartbeat_interval_ms=5000",
-            "log.filter=warn",
-            "log.format=json",
-            "projects.named.game.capacity_max=5",
-            "projects.default=game",
-            "redis=redis://h",
-            "stop.window_ms=5",
-        ])
-        .unwrap();
-        let next = running.reloaded(&loaded);
-        let applied = [
-            "api.keys",
-            "api.requests_per_second",
-            "auth.jwt_secret",
-            "clients.allowed_origins",
-            "clients.trusted_proxies",
-            "limits.messages_per_s",
-            "log.filter",
-            "projects.named.game.capacity_max",
-        ];
-        assert_eq!(running.differences(&next), applied);
-        let waiting = [
-            "api.body_bytes_max",
-            "limits.heartbeat_interval_ms",
-            "log.format",
-            "projects.default",
-            "redis.url",
-            "stop.window_ms",
-        ];
-        assert_eq!(next.differences(&loaded), waiting);
-        assert_eq!(next.reloaded(&next), next);
-        assert_eq!(next.differences(&next), [""; 0]);
-    }
-
-    #[test]
-    fn what_has_no_listener_or_no_queue_waits_for_the_next_start() {
-        let off = with(&[]).unwrap();
-        let on = with(&["api.keys=0123456789abcdef"]).unwrap();
-        assert_eq!(off.reloaded(&on).differences(&on), ["api.keys"], "the API has no listener");
-        assert_eq!(on.reloaded(&off), off, "a listener without keys refuses all");
-        let reports = ["redis=redis://h", "koji.reports.enabled=true"];
-        let one = with(&[&reports[..], &["projects.named.one.capacity_max=1"]].concat()).unwrap();
-        let changed = with(&[&reports[..], &["projects.named.one.capacity_max=2"]].concat()).unwrap();
-        assert_eq!(one.reloaded(&changed), changed);
-        let two = with(&[&reports[..], &["projects.named.two.capacity_max=2"]].concat()).unwrap();
-        assert_eq!(one.reloaded(&two), one, "reports know their projects from the start");
     }
 }

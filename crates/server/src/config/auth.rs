@@ -168,11 +168,7 @@ mod tests {
     use switchboard::ProjectId;
     use switchboard_auth::sign;
 
-    use super::super::{Config, ConfigError};
-
-    fn with(sets: &[&str]) -> Result<Config, ConfigError> {
-        Config::load(None, &sets.iter().map(|set| set.to_string()).collect::<Vec<_>>())
-    }
+    use super::super::{Config, with};
 
     #[tokio::test]
     async fn each_issuer_has_keys_rules_and_projects_of_its_own() {

@@ -74,3 +74,24 @@ impl Emit {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::with;
+
+    #[test]
+    fn the_emit_bridge_is_off_by_default_and_uses_the_project_of_emit_clients() {
+        let config = with(&[]).unwrap();
+        assert_eq!(config.emit.bridge(&config.projects), None);
+        let redis = "redis=redis://h";
+        let config =
+            with(&[redis, "emit.bridge=true", "emit.bridge_prefix=chat", "projects.default=p"]).unwrap();
+        let bridge = config.emit.bridge(&config.projects).unwrap();
+        assert_eq!((&*bridge.prefix, &*bridge.channel, &*bridge.project), ("chat", "emit.gg", "p"));
+        assert_eq!(config.redis().unwrap().unwrap().emit, Some(bridge));
+        assert!(with(&["emit.bridge_prefix="]).is_err());
+        for no_redis in [&["emit.bridge=true"][..], &["emit.bridge=true", redis, "redis.mode=cluster"]] {
+            assert!(with(no_redis).unwrap_err().to_string().contains("emit.bridge"));
+        }
+    }
+}

@@ -100,6 +100,7 @@ fn lines(settings: &[InvalidSetting]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Config, with};
     use super::*;
 
     #[test]
@@ -111,5 +112,111 @@ mod tests {
             full.to_string(),
             "limits.messages_per_s is `fast` (switchboard.toml:12); expected a whole number\n\nhint: leave it out"
         );
+    }
+
+    #[test]
+    fn an_unknown_setting_is_reported_with_its_source_and_a_similar_name() {
+        let error = with(&["limits.mesages_per_s=7"]).unwrap_err().to_string();
+        let expected = "limits.mesages_per_s (--set limits.mesages_per_s): unknown setting\n\n\
+                        hint: did you mean `messages_per_s`?";
+        assert_eq!(error, expected);
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_type_is_reported_with_key_value_and_source() {
+        let error = with(&["limits.messages_per_s=many"]).unwrap_err().to_string();
+        let source = "(--set limits.messages_per_s)";
+        let expected = format!("limits.messages_per_s is `many` {source}; expected a whole number");
+        assert!(error.starts_with(&expected), "{error}");
+    }
+
+    #[test]
+    fn a_list_in_place_of_a_section_is_refused() {
+        let scratch = switchboard_testkit::Scratch::new();
+        let file = scratch.file("switchboard.toml");
+        for (text, key) in [
+            ("limits = [false, 5]", "limits"),
+            ("limits = []", "limits"),
+            ("[[limits]]\nmessages_per_s = 5", "limits"),
+            ("[mesa]\nheartbeat = [true]", "mesa.heartbeat"),
+            ("[projects]\nnamed = [[\"a\"]]", "projects.named"),
+            ("projects.named.a = [true]", "projects.named.a"),
+        ] {
+            std::fs::write(&file, text).unwrap();
+            let error = Config::load(Some(file.as_ref()), &[]).expect_err(text).to_string();
+            assert!(error.starts_with(&format!("{key} is ")), "{text}: {error}");
+            assert!(error.contains("expected a section with settings"), "{text}: {error}");
+        }
+        assert!(with(&["limits=[false, 5]"]).is_err());
+    }
+
+    #[test]
+    fn an_error_in_a_project_whose_id_contains_a_dot_names_value_and_source() {
+        let scratch = switchboard_testkit::Scratch::new();
+        let file = scratch.file("switchboard.toml");
+        std::fs::write(&file, "[projects.named.\"a.b\"]\ncapacity_max = \"many\"\n").unwrap();
+        let error = Config::load(Some(file.as_ref()), &[]).unwrap_err().to_string();
+        assert!(
+            error.starts_with(&format!("projects.named.a.b.capacity_max is `many` ({file}:2)")),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn an_error_in_an_inline_table_of_a_flag_names_the_flag() {
+        for (set, key) in [
+            ("limits={messages_per_s = \"many\"}", "limits.messages_per_s"),
+            ("limits={mesages_per_s = 7}", "limits.mesages_per_s"),
+            ("mesa={heartbeat = {interval_ms = 0}}", "mesa.heartbeat.interval_ms"),
+        ] {
+            let error = with(&[set]).unwrap_err().to_string();
+            let flag = set.split_once('=').unwrap().0;
+            assert!(error.starts_with(key) && error.contains(&format!("(--set {flag})")), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_error_in_a_file_names_its_line() {
+        let scratch = switchboard_testkit::Scratch::new();
+        let file = scratch.file("switchboard.toml");
+        for (text, line) in [
+            ("[limits]\n\nmessages_per_s = \"fast\"\n", 3),
+            ("listen = \"127.0.0.1:0\"\n[limits]\nmesages_per_s = 1\n", 3),
+            ("limits.heartbeat_interval_ms = 1\n", 1),
+        ] {
+            std::fs::write(&file, text).unwrap();
+            let error = Config::load(Some(file.as_ref()), &[]).unwrap_err().to_string();
+            assert!(error.contains(&format!("({file}:{line})")), "{text}: {error}");
+        }
+        std::fs::write(&file, "listen = \n").unwrap();
+        let error = Config::load(Some(file.as_ref()), &[]).unwrap_err().to_string();
+        assert!(error.starts_with(&file) && error.contains("line 1"), "{error}");
+    }
+
+    #[test]
+    fn an_invalid_value_is_reported_with_a_hint() {
+        let error = with(&["limits.heartbeat_interval_ms=200"]).unwrap_err().to_string();
+        let expected = "limits.heartbeat_interval_ms is `200` (--set limits.heartbeat_interval_ms); \
+                        expected 0 or at least 1000\n\nhint: ";
+        assert!(error.starts_with(expected), "{error}");
+        assert!(with(&["limits.heartbeat_interval_ms=0"]).is_ok());
+        assert!(with(&["projects.default="]).is_err());
+        for bad in ["listen", "=1", "a..b=1", "a b=1"] {
+            assert!(matches!(with(&[bad]), Err(ConfigError::BadSet(_))), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_reported_with_its_path() {
+        let scratch = switchboard_testkit::Scratch::new();
+        let error = Config::load(Some(scratch.file("missing").as_ref()), &[]).unwrap_err();
+        assert!(matches!(&error, ConfigError::NoFile { path, .. } if path.ends_with("missing")), "{error:?}");
+        assert!(error.to_string().contains("expected the path of a TOML file"), "{error}");
+        let folder = scratch.file("");
+        assert!(matches!(Config::load(Some(folder.as_ref()), &[]), Err(ConfigError::NoFile { .. })));
+        let latin1 = scratch.file("latin1");
+        std::fs::write(&latin1, b"# \xe9\n").unwrap();
+        let error = Config::load(Some(latin1.as_ref()), &[]).unwrap_err();
+        assert!(matches!(&error, ConfigError::NotText(path) if *path == latin1), "{error:?}");
     }
 }

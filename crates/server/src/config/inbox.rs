@@ -123,12 +123,7 @@ impl Inbox {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Config, ConfigError};
-
-    fn with(sets: &[&str]) -> Result<Config, ConfigError> {
-        let sets: Vec<String> = sets.iter().map(|set| set.to_string()).collect();
-        Config::load(None, &sets)
-    }
+    use super::super::{Config, with};
 
     #[test]
     fn the_inbox_has_its_own_switch_and_the_originals_switch_implies_it() {

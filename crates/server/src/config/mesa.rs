@@ -315,7 +315,7 @@ impl Mesa {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Config, ConfigError};
+    use super::super::{Config, with};
     use super::*;
 
     #[test]
@@ -356,11 +356,6 @@ mod tests {
             let error = Config::load(None, &[set.to_owned()]).unwrap_err().to_string();
             assert!(error.contains(named), "{set}: {error}");
         }
-    }
-
-    fn with(sets: &[&str]) -> Result<Config, ConfigError> {
-        let sets: Vec<String> = sets.iter().map(|set| set.to_string()).collect();
-        Config::load(None, &sets)
     }
 
     #[test]

@@ -81,6 +81,8 @@ fn value_at<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
 
 #[cfg(test)]
 mod tests {
+    use switchboard::Limits;
+
     use super::super::{Config, Sources};
 
     fn warnings(sets: &[&str]) -> Vec<String> {
@@ -178,5 +180,23 @@ mod tests {
             let loaded = Config::load_from(&Sources::new(Some(file.as_ref()), &[])).ok().unwrap();
             assert_eq!((loaded.warnings, loaded.config), (vec![], config));
         }
+    }
+
+    #[test]
+    fn every_limit_that_limits_enabled_lifts_is_reported_without_effect() {
+        let settings = toml::Table::try_from(Limits::default()).unwrap();
+        let numbers = settings.into_iter().filter(|(_, value)| value.is_integer() || value.is_str());
+        let limits: toml::Table = numbers.map(|(name, _)| (name, 4999.into())).collect();
+        let limits: Limits = limits.try_into().unwrap();
+        let without = toml::Table::try_from(limits.without_rates().effective()).unwrap();
+        let lifted = without.iter().filter(|(_, value)| value.is_str()).map(|(name, _)| name);
+        let (mut sets, keys): (Vec<String>, Vec<String>) =
+            lifted.map(|name| (format!("limits.{name}=4999"), format!("limits.{name}"))).unzip();
+        assert!(keys.len() >= 6, "{keys:?}");
+        sets.push("limits.enabled=false".into());
+        let warnings = Config::load_from(&Sources::new(None, &sets)).ok().unwrap().warnings;
+        let mut named: Vec<&str> = warnings.iter().filter_map(|warning| warning.split(' ').next()).collect();
+        named.sort();
+        assert_eq!(named, keys);
     }
 }

@@ -138,13 +138,8 @@ impl ReportedClients<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Config, ConfigError};
+    use super::super::with;
     use super::*;
-
-    fn with(sets: &[&str]) -> Result<Config, ConfigError> {
-        let sets: Vec<String> = sets.iter().map(|set| set.to_string()).collect();
-        Config::load(None, &sets)
-    }
 
     const MESA: [&str; 3] = ["redis=redis://h", "mesa.enabled=true", "mesa.portal.enabled=true"];
 
