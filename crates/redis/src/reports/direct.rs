@@ -17,7 +17,7 @@ pub(crate) trait DirectReceivers: Send + Sync {
     fn channel(&self) -> String;
 
     /// Queues an announcement for the next [`refresh`](Self::refresh).
-    fn announced(&self, message: Vec<u8>);
+    fn queue_announcement(&self, message: Vec<u8>);
 
     /// Removes all receivers, and reads them again at the next refresh. Called after a reconnect, because
     /// announcements may have been missed.

@@ -187,7 +187,7 @@ impl Session for ReportSender {
             };
             let direct = shared.direct.as_ref().filter(|direct| direct.channel().as_bytes() == channel);
             match (direct, message) {
-                (Some(direct), Value::BulkString(message)) => direct.announced(message),
+                (Some(direct), Value::BulkString(message)) => direct.queue_announcement(message),
                 _ => shared.groups_changed.store(true, Ordering::Relaxed),
             }
             shared.wake.notify_one();

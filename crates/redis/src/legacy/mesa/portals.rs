@@ -1,16 +1,18 @@
-//! Original Mesa Portals: the pool of portals, and reports in their format.
+//! Original Mesa Portals: the pool of Portals, and reports in their format.
 //!
 //! With the namespace `api`; without one, the names have no suffix:
 //!
 //! | name | type | content |
 //! |---|---|---|
-//! | `portal_api` | channel | reports, each with the id of the portal that it is for |
-//! | `available_portals_pool_api` | set | ids of portals; the id of a killed portal remains |
+//! | `portal_api` | channel | reports, each with the id of the Portal that it is for |
+//! | `available_portals_pool_api` | set | ids of Portals; the id of a killed Portal remains |
 //! | `available_portals_pool_api` | channel | `{"id":"…","ready":true}` or `false` |
 //!
-//! A portal ignores reports for another portal, unless it is configured to take all.
+//! A Portal ignores reports for another Portal, unless it is configured to take all.
 
-use std::borrow::Cow;
+mod pool;
+mod report;
+
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
@@ -18,22 +20,18 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use metrics::{Counter, counter};
 use redis::{Cmd, RedisResult, cmd};
-use serde::{Deserialize, Serialize};
-use switchboard_backplane::{ClientAction, ClientMessage, Report};
-use switchboard_event::{Payload, ProjectId};
+use switchboard_backplane::Report;
+use switchboard_event::ProjectId;
 use switchboard_log::{limited, printable_error};
 use tokio::time::Instant;
+
+use pool::Pool;
+use report::encode;
 
 use super::namespace::suffixed;
 use crate::connection::RedisConnection;
 use crate::options::LegacyPortals;
 use crate::reports::DirectReceivers;
-
-/// Maximum number of portals in the pool. Further portals get no reports.
-const PORTALS_MAX: usize = 4096;
-
-/// Number of remembered portals that have left, so that an older read of the set does not add them again.
-const GONE_MAX: usize = 256;
 
 /// Maximum number of queued announcements. At the bound the oldest is dropped.
 const ANNOUNCEMENTS_MAX: usize = 4096;
@@ -41,12 +39,12 @@ const ANNOUNCEMENTS_MAX: usize = 4096;
 /// How soon the set is read again after reports had no subscriber.
 const SUSPECT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The portals of one namespace.
+/// The Portals of one namespace.
 pub(in crate::legacy) struct MesaPortals {
     options: LegacyPortals,
     /// The channel of reports.
     channel: String,
-    /// The set of portals, and the channel that announces its changes.
+    /// The set of Portals, and the channel that announces its changes.
     pool_key: String,
     state: Mutex<PortalsState>,
     without_subscriber: Counter,
@@ -58,7 +56,7 @@ struct PortalsState {
     announcements: VecDeque<Vec<u8>>,
     /// Time at which the set is to be read.
     read_at: Option<Instant>,
-    /// The last read found more subscribers than known portals.
+    /// The last read found more subscribers than known Portals.
     has_unknown_subscribers: bool,
 }
 
@@ -89,12 +87,12 @@ impl MesaPortals {
         let mut state = self.state();
         let announcements = std::mem::take(&mut state.announcements);
         for message in &announcements {
-            if let Err(error) = state.pool.announced(message) {
+            if let Err(error) = state.pool.apply_announcement(message) {
                 self.undecodable.increment(1);
                 limited!(
                     DEBUG,
                     error = printable_error(&error),
-                    "announcement of a legacy portal cannot be decoded; it is dropped"
+                    "announcement of an original Portal cannot be decoded; it is dropped"
                 );
             }
         }
@@ -112,7 +110,7 @@ impl DirectReceivers for MesaPortals {
         self.pool_key.clone()
     }
 
-    fn announced(&self, message: Vec<u8>) {
+    fn queue_announcement(&self, message: Vec<u8>) {
         let announcements = &mut self.state().announcements;
         if announcements.len() >= ANNOUNCEMENTS_MAX {
             announcements.pop_front();
@@ -156,7 +154,7 @@ impl DirectReceivers for MesaPortals {
         Some(command)
     }
 
-    /// All portals of the pool were killed, or have not subscribed yet.
+    /// All Portals of the pool were killed, or have not subscribed yet.
     fn no_subscriber(&self) {
         self.without_subscriber.increment(1);
         let mut state = self.state();
@@ -166,7 +164,7 @@ impl DirectReceivers for MesaPortals {
 }
 
 impl PortalsState {
-    /// Compares the set with the number of subscribers: the ids of killed portals remain in the set. A suspect
+    /// Compares the set with the number of subscribers: the ids of killed Portals remain in the set. A suspect
     /// gets reports again when it announces itself, when there are enough subscribers for all suspects, or when
     /// there are unknown subscribers twice in a row.
     fn compare(&mut self, ids: Vec<Vec<u8>>, subscribers: usize) {
@@ -183,232 +181,5 @@ impl PortalsState {
         }
         let is_unsure = self.pool.suspects() > 0 && (subscribers == 0 || self.has_unknown_subscribers);
         self.read_at = is_unsure.then(|| Instant::now() + SUSPECT_INTERVAL);
-    }
-}
-
-/// The known portals.
-struct Pool {
-    ids: Vec<String>,
-    gone: VecDeque<String>,
-    /// Portals that may be gone: a report had no subscriber. They were killed, or have not subscribed yet.
-    suspects: Vec<String>,
-    turn: usize,
-    round_robin: bool,
-}
-
-#[derive(Deserialize)]
-struct Readiness<'a> {
-    #[serde(borrow)]
-    id: Cow<'a, str>,
-    ready: bool,
-}
-
-impl Pool {
-    fn new(round_robin: bool) -> Self {
-        Pool { ids: Vec::new(), gone: VecDeque::new(), suspects: Vec::new(), turn: 0, round_robin }
-    }
-
-    fn ids(&self) -> &[String] {
-        &self.ids
-    }
-
-    /// Applies an announcement of a portal.
-    fn announced(&mut self, message: &[u8]) -> Result<(), serde_json::Error> {
-        let Readiness { id, ready } = serde_json::from_slice(message)?;
-        if ready {
-            self.gone.retain(|gone| *gone != id);
-            self.suspects.retain(|suspect| *suspect != id);
-            self.add(id.into_owned());
-        } else {
-            self.ids.retain(|known| *known != id);
-            self.suspects.retain(|suspect| *suspect != id);
-            self.gone.push_back(id.into_owned());
-            if self.gone.len() > GONE_MAX {
-                self.gone.pop_front();
-            }
-        }
-        Ok(())
-    }
-
-    /// Adds the ids of the set, except suspects. The set may be older than the last announcements: a portal
-    /// that is ready may be missing, and one that has left may still be there.
-    fn add_all(&mut self, ids: Vec<Vec<u8>>) {
-        for id in ids {
-            if let Ok(id) = String::from_utf8(id)
-                && !self.gone.contains(&id)
-                && !self.suspects.contains(&id)
-            {
-                self.add(id);
-            }
-        }
-    }
-
-    /// Reports had no subscriber: all known portals, and those of the set, become suspects.
-    fn suspect_all(&mut self, ids: Vec<Vec<u8>>) {
-        self.add_all(ids);
-        self.suspects.append(&mut self.ids);
-        self.suspects.truncate(PORTALS_MAX);
-    }
-
-    /// Number of suspects.
-    fn suspects(&self) -> usize {
-        self.suspects.len()
-    }
-
-    /// Adds all suspects to the pool again.
-    fn trust_all(&mut self) {
-        for id in std::mem::take(&mut self.suspects) {
-            self.add(id);
-        }
-    }
-
-    fn add(&mut self, id: String) {
-        if id.len() <= 256 && self.ids.len() < PORTALS_MAX && !self.ids.contains(&id) {
-            self.ids.push(id);
-        }
-    }
-
-    /// Forgets all portals, because announcements may have been missed.
-    fn clear(&mut self) {
-        self.ids.clear();
-        self.suspects.clear();
-    }
-
-    /// The portal for the next report. The second is first, as with the original. `None` if there is none.
-    fn next(&mut self) -> Option<&str> {
-        if self.ids.is_empty() {
-            return None;
-        }
-        self.turn = match self.round_robin {
-            true => (self.turn + 1) % self.ids.len(),
-            false => rand::random_range(0..self.ids.len()),
-        };
-        Some(&self.ids[self.turn])
-    }
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct PortalReport<'a> {
-    r#type: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    message: Option<Message<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    client_id: Option<&'a str>,
-    portal_id: &'a str,
-}
-
-#[derive(Serialize)]
-struct Message<'a> {
-    op: i64,
-    d: &'a Payload,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    t: Option<&'a str>,
-}
-
-/// Encodes a report for a portal.
-fn encode(report: &Report, portal: &str) -> Vec<u8> {
-    let (kind, message) = match &report.action {
-        ClientAction::Connected => ("connection", None),
-        ClientAction::Authenticated => ("authentication", None),
-        ClientAction::Disconnected { .. } => ("disconnection", None),
-        ClientAction::Message(ClientMessage { op, kind, data, .. }) => {
-            ("message", Some(Message { op: *op, d: data, t: kind.as_deref() }))
-        }
-    };
-    let report = PortalReport { r#type: kind, message, client_id: report.user.as_deref(), portal_id: portal };
-    serde_json::to_vec(&report).expect("texts, numbers and payloads are JSON")
-}
-
-#[cfg(test)]
-mod tests {
-    use switchboard_event::{Name, Protocol, SocketId, UserId};
-
-    use super::*;
-
-    fn ready(id: &str, ready: bool) -> Vec<u8> {
-        format!(r#"{{"id":"{id}","ready":{ready}}}"#).into()
-    }
-
-    fn pool(ids: &[&str]) -> Pool {
-        let mut pool = Pool::new(true);
-        ids.iter().for_each(|id| pool.announced(&ready(id, true)).unwrap());
-        pool
-    }
-
-    #[test]
-    fn round_robin_begins_with_the_second_portal() {
-        let mut pool = pool(&["a", "b", "c"]);
-        let chosen: Vec<String> = (0..4).map(|_| pool.next().unwrap().to_owned()).collect();
-        assert_eq!(chosen, ["b", "c", "a", "b"]);
-        assert_eq!(Pool::new(true).next(), None);
-    }
-
-    #[test]
-    fn without_round_robin_every_portal_is_chosen_at_random() {
-        let mut pool = Pool { round_robin: false, ..pool(&["a", "b"]) };
-        let mut is_chosen = |id: &str| (0..1000).any(|_| pool.next() == Some(id));
-        assert!(is_chosen("a") && is_chosen("b"));
-    }
-
-    #[test]
-    fn ids_are_unique_and_unknown_portals_cannot_leave() {
-        let mut pool = pool(&["a", "b", "a"]);
-        pool.announced(&ready("stranger", false)).unwrap();
-        pool.add_all(vec![b"b".to_vec(), b"c".to_vec(), vec![0xff]]);
-        assert_eq!(pool.ids(), ["a", "b", "c"]);
-        pool.announced(&ready("a", false)).unwrap();
-        pool.add_all(vec![b"a".to_vec()]);
-        assert_eq!(pool.ids(), ["b", "c"], "an older list does not add a portal that has left");
-        pool.announced(&ready("a", true)).unwrap();
-        assert_eq!(pool.ids(), ["b", "c", "a"]);
-        for garbage in ["", "{}", "null", r#"{"id":7,"ready":true}"#, r#"{"id":"x"}"#] {
-            assert!(pool.announced(garbage.as_bytes()).is_err(), "{garbage}");
-        }
-    }
-
-    #[test]
-    fn a_suspect_gets_no_reports_until_it_announces_itself_or_is_trusted_again() {
-        let mut pool = pool(&["a", "b"]);
-        pool.suspect_all(vec![b"c".to_vec()]);
-        assert_eq!((pool.ids().len(), pool.next()), (0, None));
-        pool.announced(&ready("b", true)).unwrap();
-        pool.add_all(vec![b"a".to_vec(), b"b".to_vec(), b"c".to_vec(), b"d".to_vec()]);
-        assert_eq!(pool.ids(), ["b", "d"]);
-        pool.announced(&ready("c", false)).unwrap();
-        assert_eq!(pool.suspects(), 1);
-        pool.trust_all();
-        assert_eq!((pool.ids(), pool.suspects()), (&["b", "d", "a"].map(String::from)[..], 0));
-    }
-
-    #[test]
-    fn encoded_reports_are_those_of_original_servers() {
-        let encoded = |user: Option<&str>, action| {
-            let (project, socket) = (ProjectId::new("p").unwrap(), SocketId::random());
-            let user = user.map(|user| UserId::new(user).unwrap());
-            let report = Report { project, socket, protocol: Protocol::Mesa, user, time_ms: 7, action };
-            String::from_utf8(encode(&report, "P")).unwrap()
-        };
-        let message = |kind: Option<&str>| {
-            let kind = kind.map(|kind| Name::new(kind).unwrap());
-            ClientAction::Message(ClientMessage { op: 0, kind, data: Payload::EMPTY, reply_to: None })
-        };
-        assert_eq!(encoded(None, ClientAction::Connected), r#"{"type":"connection","portalId":"P"}"#);
-        assert_eq!(
-            encoded(Some("1"), ClientAction::Authenticated),
-            r#"{"type":"authentication","clientId":"1","portalId":"P"}"#
-        );
-        assert_eq!(
-            encoded(Some("1"), message(Some("PING"))),
-            r#"{"type":"message","message":{"op":0,"d":{},"t":"PING"},"clientId":"1","portalId":"P"}"#
-        );
-        assert_eq!(
-            encoded(None, message(None)),
-            r#"{"type":"message","message":{"op":0,"d":{}},"portalId":"P"}"#
-        );
-        assert_eq!(
-            encoded(Some("1"), ClientAction::Disconnected { code: 1000 }),
-            r#"{"type":"disconnection","clientId":"1","portalId":"P"}"#
-        );
     }
 }
