@@ -65,7 +65,7 @@ pub use node::errors::{
 };
 pub use node::limit;
 pub use node::limits::Limits;
-pub use node::rate::RequestCost;
+pub use node::request_cost::RequestCost;
 pub use node::verifier::{IdentifyError, Identity, Verifier, VerifyFuture};
 pub use protocols::endpoint::Endpoint;
 pub use protocols::koji::options::{Koji, KojiSettings};

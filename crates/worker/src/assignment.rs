@@ -11,7 +11,8 @@ use switchboard_redis::worker::{ClaimReply, EntryId, ReportEntry};
 use tokio::time::Instant;
 
 use crate::client_queues::ClientQueues;
-use crate::delivery::{Delivery, EntryKey, Outstanding};
+use crate::delivery::{Delivery, EntryKey};
+use crate::outstanding::Outstanding;
 
 /// Maximum number of reports of one partition that a worker holds. A client that sends faster than its reports are handled
 /// delays the other clients of its partition only.

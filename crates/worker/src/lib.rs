@@ -32,6 +32,7 @@ mod delivery;
 mod driver;
 mod job;
 mod options;
+mod outstanding;
 mod replies;
 mod shared;
 mod worker;

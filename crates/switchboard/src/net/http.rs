@@ -8,7 +8,7 @@ use tower::{BoxError, Service};
 
 use crate::api::app::App;
 use crate::net::upgrade::UpgradeService;
-use crate::node::rate::RequestCost;
+use crate::node::request_cost::RequestCost;
 use crate::protocols::http_routes;
 
 /// Serves an address: handshakes, and plain HTTP within the rate of the client's address.

@@ -10,7 +10,7 @@ use crate::node::Node;
 use crate::node::address_table::{AddressTable, SWEEP_INTERVAL};
 use crate::node::clock::now;
 use crate::node::limits::Limits;
-use crate::node::rate::Bucket;
+use crate::node::token_bucket::TokenBucket;
 
 /// Length of the bursts: two seconds' worth of connections or requests pass at once.
 const BURST_S: f32 = 2.0;
@@ -23,8 +23,8 @@ pub(crate) struct AddressLimiter {
 }
 
 struct Address {
-    connects: Bucket,
-    requests: Bucket,
+    connects: TokenBucket,
+    requests: TokenBucket,
     usage: Arc<Usage>,
 }
 
@@ -144,14 +144,14 @@ impl Address {
     fn of<'a>(table: &'a mut AddressTable<Self>, ip: IpAddr, limits: &Limits, now: Instant) -> &'a mut Self {
         let new = || Address {
             usage: Arc::default(),
-            connects: Bucket::full(rate(limits.connects_per_s).1, now),
-            requests: Bucket::full(rate(limits.http_requests_per_s).1, now),
+            connects: TokenBucket::full(rate(limits.connects_per_s).1, now),
+            requests: TokenBucket::full(rate(limits.http_requests_per_s).1, now),
         };
         table.entry(ip, |address| address.is_idle(limits, now), new)
     }
 
     fn is_idle(&self, limits: &Limits, now: Instant) -> bool {
-        let is_full = |bucket: &Bucket, limit| {
+        let is_full = |bucket: &TokenBucket, limit| {
             let (per_s, burst) = rate(limit);
             bucket.is_full(per_s, burst, now)
         };
@@ -203,7 +203,7 @@ fn rate(limit: Option<u32>) -> (f32, f32) {
 }
 
 /// Takes one token. A refused attempt costs none, so a client that keeps retrying succeeds eventually.
-fn take_one(bucket: &mut Bucket, limit: u32, now: Instant) -> bool {
+fn take_one(bucket: &mut TokenBucket, limit: u32, now: Instant) -> bool {
     let (per_s, burst) = rate(Some(limit));
     let is_taken = bucket.take(1.0, per_s, burst, now);
     if !is_taken {

@@ -17,7 +17,7 @@ use tokio::time::sleep;
 use crate::node::address_table::AddressTable;
 use crate::node::clock::now;
 use crate::node::limits::Limits;
-use crate::node::rate::Bucket;
+use crate::node::token_bucket::TokenBucket;
 
 /// Number of tokens of a limited address that are verified at the same time.
 const TURNS: usize = 4;
@@ -44,9 +44,9 @@ pub(crate) struct TokenTurns {
 }
 
 struct Address {
-    refused: Bucket,
+    refused: TokenBucket,
     /// In seconds.
-    time: Bucket,
+    time: TokenBucket,
     /// Made when the address is limited.
     turns: Option<Arc<Turns>>,
 }
@@ -173,8 +173,8 @@ impl TokenTurns {
 impl Address {
     fn new(rates: &Rates, now: Instant) -> Self {
         Address {
-            refused: Bucket::full(rates.refused_burst, now),
-            time: Bucket::full(rates.time_burst(), now),
+            refused: TokenBucket::full(rates.refused_burst, now),
+            time: TokenBucket::full(rates.time_burst(), now),
             turns: None,
         }
     }

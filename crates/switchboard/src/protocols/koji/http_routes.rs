@@ -16,7 +16,7 @@ use crate::api::app::App;
 use crate::node::access::operation::Operation;
 use crate::node::access::rule::Subject;
 use crate::node::errors::QueryError;
-use crate::node::rate::RequestCost;
+use crate::node::request_cost::RequestCost;
 use crate::protocols::koji::info_answers::InfoAnswers;
 
 /// An answer counts as one request for each started part of this many bytes.

@@ -1,33 +1,17 @@
-//! Token buckets, which limit rates.
+//! The token bucket, which limits a rate.
 
 use std::time::Instant;
 
-/// A response with this extension counts as that many requests of
-/// [`Limits::http_requests_per_s`](crate::Limits::http_requests_per_s), and not as one.
-///
-/// ```
-/// use axum::response::IntoResponse;
-/// use axum::{Extension, Router, routing::get};
-/// use switchboard::{App, RequestCost};
-///
-/// async fn report() -> impl IntoResponse {
-///     (Extension(RequestCost(100)), "a list that takes long to make")
-/// }
-/// let app = App::new().with_http(Router::new().route("/report", get(report)));
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RequestCost(pub u32);
-
 /// A token bucket. It starts full and refills at a constant rate.
-pub(crate) struct Bucket {
+pub(crate) struct TokenBucket {
     /// Exact enough that the shortest time between two calls adds something.
     tokens: f64,
     refilled: Instant,
 }
 
-impl Bucket {
+impl TokenBucket {
     pub(crate) fn full(burst: f32, now: Instant) -> Self {
-        Bucket { tokens: burst.into(), refilled: now }
+        TokenBucket { tokens: burst.into(), refilled: now }
     }
 
     /// Takes tokens. Returns false if there were too few; the balance is negative then.
@@ -69,13 +53,13 @@ mod tests {
     #[test]
     #[expect(clippy::disallowed_methods, reason = "a test's own origin of time")]
     fn a_bucket_refills_at_its_rate_however_often_it_is_asked() {
-        let (mut bucket, start) = (Bucket::full(1000.0, Instant::now()), Instant::now());
+        let (mut bucket, start) = (TokenBucket::full(1000.0, Instant::now()), Instant::now());
         assert!(bucket.take(1000.0, 1.0, 1000.0, start));
         for step in 1..=1_000_000 {
             bucket.refill(1.0, 1000.0, start + Duration::from_micros(step));
         }
         let left = bucket.refill(1.0, 1000.0, start + Duration::from_secs(1));
         assert!((0.999..1.001).contains(&left), "{left}");
-        assert_eq!(size_of::<Bucket>(), 24, "each known address has several");
+        assert_eq!(size_of::<TokenBucket>(), 24, "each known address has several");
     }
 }
