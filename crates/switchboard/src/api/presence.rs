@@ -5,7 +5,7 @@ use switchboard_event::{SocketId, Target, UserId};
 
 use crate::api::app::App;
 use crate::api::socket::Socket;
-use crate::node::errors::{MembershipError, QueryError};
+use crate::node::errors::QueryError;
 use crate::node::membership;
 
 /// # Presence
@@ -135,23 +135,6 @@ impl App {
         Ok(self.hub().store().members(self.project_id(), &Target::Everyone, page).await?)
     }
 
-    /// Logs a socket of any node in as a user, who is online until the last of their sockets closes.
-    /// Returns false if the socket was logged in as this user already.
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
-    /// # let (app, (_peer, stream)) = (switchboard::App::new(), tokio::io::duplex(1024));
-    /// # app.connect_stream(stream);
-    /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
-    /// # let id = socket.id();
-    /// assert!(app.set_user_online("ann", id).await?);
-    /// assert_eq!(socket.user().as_deref(), Some("ann"));
-    /// # Ok(()) }
-    /// ```
-    pub async fn set_user_online(&self, user: &str, id: SocketId) -> Result<bool, MembershipError> {
-        membership::join(self.node(), self.project_id(), id, &Target::user(user)?).await
-    }
-
     /// Returns true if a user has a socket.
     ///
     /// ```
@@ -255,39 +238,6 @@ impl App {
     /// ```
     pub async fn online_users_page(&self, page: Page<UserId>) -> Result<Vec<UserId>, QueryError> {
         Ok(self.hub().store().users(self.project_id(), page).await?)
-    }
-
-    /// Adds a tag to a socket of any node. Returns false if the socket already had the tag.
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
-    /// # let (app, (_peer, stream)) = (switchboard::App::new(), tokio::io::duplex(1024));
-    /// # app.connect_stream(stream);
-    /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
-    /// # let id = socket.id();
-    /// app.sync_tag(id, "*vip").await?;
-    /// assert_eq!(socket.tags(), ["*vip"]);
-    /// # Ok(()) }
-    /// ```
-    pub async fn sync_tag(&self, id: SocketId, tag: &str) -> Result<bool, MembershipError> {
-        membership::join(self.node(), self.project_id(), id, &Target::tag(tag)?).await
-    }
-
-    /// Removes a tag from a socket of any node. Returns false if the socket did not have the tag or is no
-    /// longer connected.
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
-    /// # let (app, (_peer, stream)) = (switchboard::App::new(), tokio::io::duplex(1024));
-    /// # app.connect_stream(stream);
-    /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
-    /// # let id = socket.id();
-    /// app.sync_tag(id, "*vip").await?;
-    /// assert!(app.unsync_tag(id, "*vip").await?);
-    /// # Ok(()) }
-    /// ```
-    pub async fn unsync_tag(&self, id: SocketId, tag: &str) -> Result<bool, MembershipError> {
-        membership::leave(self.node(), self.project_id(), id, &Target::tag(tag)?).await
     }
 
     /// Lists the sockets that have a tag, in ascending order.

@@ -9,8 +9,8 @@ use switchboard_event::{IntoAudience, Name, Payload, SocketId, Target};
 
 use crate::api::app::App;
 use crate::node::commands::{close_here, execute};
-use crate::node::errors::{CommandError, EmitError, RequestError};
-use crate::node::membership::session;
+use crate::node::errors::{CommandError, EmitError, MembershipError, RequestError};
+use crate::node::membership::{self, session};
 use crate::node::message::Command;
 use crate::node::{remote, requests};
 
@@ -90,6 +90,23 @@ impl App {
         published.map(|()| closed).map_err(|cause| CommandError::Partial { sockets_here: closed, cause })
     }
 
+    /// Logs a socket of any node in as a user, who is online until the last of their sockets closes.
+    /// Returns false if the socket was logged in as this user already.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # let (app, (_peer, stream)) = (switchboard::App::new(), tokio::io::duplex(1024));
+    /// # app.connect_stream(stream);
+    /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
+    /// # let id = socket.id();
+    /// assert!(app.set_user_online("ann", id).await?);
+    /// assert_eq!(socket.user().as_deref(), Some("ann"));
+    /// # Ok(()) }
+    /// ```
+    pub async fn set_user_online(&self, user: &str, id: SocketId) -> Result<bool, MembershipError> {
+        membership::join(self.node(), self.project_id(), id, &Target::user(user)?).await
+    }
+
     /// Logs a user's sockets out on all nodes; the sockets stay connected. Returns the number of sockets
     /// on this node.
     ///
@@ -105,11 +122,44 @@ impl App {
     /// ```
     pub async fn set_user_offline(&self, user: &str) -> Result<usize, CommandError> {
         let audience = Target::user(user)?.into();
-        let logged_out = execute(self.node(), self.project_id(), &audience, &Command::Clear);
-        let published = remote::command(self.node(), self.project_id(), &audience, Command::Clear);
+        let logged_out = execute(self.node(), self.project_id(), &audience, &Command::RemoveMembers);
+        let published = remote::command(self.node(), self.project_id(), &audience, Command::RemoveMembers);
         published
             .map(|()| logged_out)
             .map_err(|cause| CommandError::Partial { sockets_here: logged_out, cause })
+    }
+
+    /// Adds a tag to a socket of any node. Returns false if the socket already had the tag.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # let (app, (_peer, stream)) = (switchboard::App::new(), tokio::io::duplex(1024));
+    /// # app.connect_stream(stream);
+    /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
+    /// # let id = socket.id();
+    /// app.sync_tag(id, "*vip").await?;
+    /// assert_eq!(socket.tags(), ["*vip"]);
+    /// # Ok(()) }
+    /// ```
+    pub async fn sync_tag(&self, id: SocketId, tag: &str) -> Result<bool, MembershipError> {
+        membership::join(self.node(), self.project_id(), id, &Target::tag(tag)?).await
+    }
+
+    /// Removes a tag from a socket of any node. Returns false if the socket did not have the tag or is no
+    /// longer connected.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # let (app, (_peer, stream)) = (switchboard::App::new(), tokio::io::duplex(1024));
+    /// # app.connect_stream(stream);
+    /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
+    /// # let id = socket.id();
+    /// app.sync_tag(id, "*vip").await?;
+    /// assert!(app.unsync_tag(id, "*vip").await?);
+    /// # Ok(()) }
+    /// ```
+    pub async fn unsync_tag(&self, id: SocketId, tag: &str) -> Result<bool, MembershipError> {
+        membership::leave(self.node(), self.project_id(), id, &Target::tag(tag)?).await
     }
 
     /// Waits until this node receives the messages of all nodes for every room, tag and user that its

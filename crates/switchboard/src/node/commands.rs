@@ -9,7 +9,7 @@ use crate::node::{Node, inbox};
 /// Executes a command on this node. Returns the number of changed sockets.
 pub(crate) fn execute(node: &Node, project: &ProjectId, audience: &Audience, command: &Command) -> usize {
     match command {
-        Command::Clear => audience.to.iter().map(|target| clear(node, project, target)).sum(),
+        Command::RemoveMembers => audience.to.iter().map(|target| clear(node, project, target)).sum(),
     }
 }
 

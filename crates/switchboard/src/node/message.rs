@@ -43,7 +43,7 @@ pub(crate) enum RemoteCall<D> {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Command {
     /// Removes every socket from the targets of the audience.
-    Clear,
+    RemoveMembers,
 }
 
 /// Why a call was not executed.
