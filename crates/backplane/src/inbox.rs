@@ -16,7 +16,8 @@ use crate::future::{BackplaneFuture, BoxFuture};
 pub struct Stored {
     /// The number of the message.
     pub number: MessageNumber,
-    /// How many inboxes store it. The others had no room because the project is at its bound.
+    /// How many inboxes store it. The others refused it: the project is at its bound, or the message alone is larger
+    /// than a user's bound.
     pub inboxes: usize,
     /// How many older messages were removed: a full inbox keeps the latest.
     pub evicted: usize,
@@ -46,16 +47,16 @@ pub struct InboxPage {
 /// Bounds of inboxes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InboxLimits {
-    /// Messages of one user; default 1,000. The oldest is removed.
+    /// Messages of one user; default 1,000. At the bound a new message replaces the oldest.
     pub messages_max: u64,
-    /// Bytes of one user, names and data; default 1 MiB. The oldest messages are removed. A message that is
-    /// larger alone is not stored.
+    /// Bytes of one user, names and data; default 1 MiB. At the bound a new message replaces the oldest ones. A message
+    /// that is larger alone is not stored.
     pub bytes_max: u64,
     /// How long a message is stored, in milliseconds; default 30 days.
     pub age_max_ms: u64,
-    /// Messages of all users of a project; default 1,000,000. New ones are not stored.
+    /// Messages of all users of a project; default 1,000,000. At the bound new messages are not stored.
     pub project_messages_max: u64,
-    /// Bytes of all users of a project; default 1 GiB. New messages are not stored.
+    /// Bytes of all users of a project; default 1 GiB. At the bound new messages are not stored.
     pub project_bytes_max: u64,
 }
 

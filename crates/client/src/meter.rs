@@ -41,7 +41,7 @@ impl Overhead {
 pub(crate) struct Metered<S> {
     stream: S,
     overhead: Overhead,
-    /// Most bytes of overhead.
+    /// Maximum number of bytes of overhead.
     max: i64,
     updated: Instant,
 }

@@ -21,7 +21,7 @@ const MESSAGES: TableDefinition<'_, Key, &'static [u8]> = TableDefinition::new("
 /// Entries of [`MESSAGES`] that could not be decoded, kept for people to look at.
 const UNREADABLE: TableDefinition<'_, Key, &'static [u8]> = TableDefinition::new("unreadable");
 
-/// Most entries of [`UNREADABLE`]. At the bound the first ones are removed.
+/// Maximum number of entries of [`UNREADABLE`]. At the bound the first ones are removed.
 const UNREADABLE_MAX: u64 = 10_000;
 
 /// Bytes that a transaction writes to find out whether the file can be written again.

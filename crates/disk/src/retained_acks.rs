@@ -4,8 +4,8 @@
 use metrics::{Counter, counter};
 use switchboard_event::{MessageNumber, ProjectId, UserId};
 
-/// Most message numbers and acknowledgements in memory. At the bound an acknowledgement is dropped, and its messages
-/// are delivered again.
+/// Maximum number of message numbers and acknowledgements in memory. At the bound an acknowledgement is dropped, and
+/// its messages are delivered again.
 const SIZE_MAX: usize = 131_072;
 
 /// The acknowledged messages of one user.

@@ -28,11 +28,11 @@ pub struct HubConfig {
     pub schedule: Arc<dyn Schedule>,
     /// The close frame for a socket with a full outbox.
     pub overflow_frame: Bytes,
-    /// Most bytes in one outbox.
+    /// Maximum number of bytes in one outbox.
     pub outbox_bytes_max: usize,
     /// Most rooms, tags and users of one socket.
     pub memberships_max: usize,
-    /// Most bytes in their names.
+    /// Maximum number of bytes in their names.
     pub membership_bytes_max: usize,
 }
 

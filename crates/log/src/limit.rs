@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-/// Most lines of one kind within a [`PERIOD`].
+/// Maximum number of lines of one kind within a [`PERIOD`].
 pub const LINES_MAX: u32 = 10;
 
 /// The time in which at most [`LINES_MAX`] lines of one kind are written.

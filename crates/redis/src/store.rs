@@ -43,7 +43,7 @@ pub struct RedisStore {
     shared: Arc<StoreShared>,
 }
 
-/// Most names in one reply of Redis.
+/// Maximum number of names in one reply of Redis.
 const PAGE_MAX: usize = 10_000;
 
 impl RedisStore {

@@ -21,9 +21,9 @@ struct Health {
     prometheus: PrometheusHandle,
 }
 
-/// `/livez`: 200 while the process answers. `/readyz`: 200 while the node accepts connections, with the
-/// text `degraded` while Redis or the inbox file is down or slow, or was a moment ago, and 503 while it stops. `/metrics`:
-/// Prometheus text.
+/// `/livez`: 200 while the process runs. `/readyz`: 200 while the node accepts connections, and 503 while it stops; the
+/// text is `degraded` while Redis or the inbox file is down, while publications wait for long, and for a while after
+/// some were lost. `/metrics`: Prometheus text.
 pub(crate) fn routes(app: App, prometheus: PrometheusHandle) -> Router {
     Router::new()
         .route("/livez", get(async || "ok\n"))

@@ -13,7 +13,7 @@ use crate::idempotency::{
     CLAIM_LIFETIME, Claim, ClaimOutcome, Digest, IdempotencyStore, RESPONSE_LIFETIME, RequestKey,
 };
 
-/// Most completed requests that are remembered.
+/// Maximum number of completed requests that are remembered.
 const REMEMBERED_MAX: usize = 10_000;
 
 /// Remembers requests in memory.

@@ -29,7 +29,8 @@ pub(crate) trait Session: Send {
         ignore_pushes()
     }
 
-    /// Serves over one connection, and returns the error that ends it. Calls [`Up::set`] once it is ready. `Ok` ends the supervision. Dropped when the connection closes.
+    /// Serves over one connection, and returns the error that ends it. Calls [`Up::set`] once it is ready. `Ok` ends the
+    /// supervision. The future is dropped when the connection closes.
     fn serve(
         &mut self,
         connection: RedisConnection,
@@ -51,7 +52,7 @@ pub(crate) struct Up {
     reasons: Vec<String>,
 }
 
-/// Most reasons that are logged until the session is up again.
+/// Maximum number of reasons that are logged until the session is up again.
 const REASONS_MAX: usize = 8;
 
 impl Up {

@@ -46,7 +46,7 @@ const RENEWALS: u32 = 24;
 
 const TO_CLIENTS: &str = include_str!("emit/to_clients.lua");
 
-/// Most users and sockets that one script call looks up: at most a few ms of Redis' time.
+/// Maximum number of users and sockets that one script call looks up: at most a few ms of Redis' time.
 const CLIENTS_MAX: usize = 1024;
 
 /// This node's end of the bridge.

@@ -13,9 +13,9 @@ pub struct ReportOptions {
     /// Number of partitions that a project's clients are divided into. Default 16. A group has at most
     /// this many workers with something to do. A new value takes effect once the project has no group.
     pub partitions: u16,
-    /// Most reports in one partition of one group. Default 100,000. At the bound the oldest is dropped.
+    /// Maximum number of reports in one partition of one group. Default 100,000. At the bound the oldest is dropped.
     pub backlog_max: u64,
-    /// Most bytes of reports queued on this node. Default 16 MiB. At the bound a new report is dropped.
+    /// Maximum number of bytes of reports queued on this node. Default 16 MiB. At the bound a new report is dropped.
     pub bytes_max: usize,
     /// Original Mesa Portals that receive reports as well. Default none.
     #[cfg(feature = "legacy")]

@@ -32,7 +32,7 @@ pub use reader::{EntryId, ReportEntry, ReportReader};
 /// Number of partitions in a project for which no node has set it.
 const PARTITIONS: &str = "16";
 
-/// Most ids in one command, bounded by the number of arguments that Lua can pass on.
+/// Maximum number of ids in one command, bounded by the number of arguments that Lua can pass on.
 const IDS_MAX: usize = 1000;
 
 /// Identity and times of a worker.

@@ -19,7 +19,7 @@ use crate::connection::script::{Script, integer, is_wrong_type};
 use crate::envelope;
 use crate::names::{ProjectNames, name, target_text};
 
-/// Most changes of membership in one call. It bounds how long a call blocks Redis.
+/// Maximum number of changes of membership in one call. It bounds how long a call blocks Redis.
 const CALL_MAX: usize = 128;
 
 /// The script calls for a batch of changes under one lease.

@@ -11,7 +11,7 @@ use switchboard_backplane::{SeatRequest, Seated};
 use switchboard_event::{ProjectId, ShardName, SocketId, Target};
 use tokio::sync::{Notify, oneshot};
 
-/// Most descriptions in one batch: each may have many bytes, unlike all other changes.
+/// Maximum number of descriptions in one batch: each may have many bytes, unlike all other changes.
 const DESCRIPTIONS_MAX: usize = 64;
 
 /// One change of this node's presence.

@@ -15,7 +15,7 @@ use crate::envelope;
 use crate::names::{Names, ProjectNames, node_of};
 use crate::whole_ms::whole_ms;
 
-/// Most entries that one call removes, so that no call is long.
+/// Maximum number of entries that one call removes, so that no call is long.
 const SWEEP_MAX: usize = 1000;
 
 /// A lease of this node. A node that has lost its lease claims a new one with a new id.

@@ -19,7 +19,7 @@ use super::seats::Seat;
 use super::shared::StoreShared;
 use crate::connection::{RedisConnection, Session, Up, script};
 
-/// Most changes in one pipeline.
+/// Maximum number of changes in one pipeline.
 const BATCH_MAX: usize = 1024;
 
 pub(super) struct StoreWriter {

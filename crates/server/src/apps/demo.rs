@@ -21,7 +21,7 @@ const SLOW_MAX: Duration = Duration::from_secs(30);
 /// Longest `username`, in bytes: the server stores it, and `/who` repeats it for each member of a room.
 const USERNAME_BYTES_MAX: usize = 256;
 
-/// Most members that `/who` lists.
+/// Maximum number of members that `/who` lists.
 const LISTED_MAX: usize = 1000;
 
 type Outcome = Result<Reply<Value>, ReplyError>;

@@ -70,7 +70,7 @@ pub struct ProjectSettings {
     /// Longest message in UTF-16 units, from 1 to 128,000; a longer one is ignored. Default 128,000.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message_units_max: Option<usize>,
-    /// Most recipients that a client may name in a message; a message with more is ignored. Each recipient
+    /// Maximum number of recipients that a client may name in a message; a message with more is ignored. Each recipient
     /// counts as one message of `limits.messages_per_s`. The longest message has space for 3,281 ids of clients.
     /// Default 4,096.
     #[serde(skip_serializing_if = "Option::is_none")]

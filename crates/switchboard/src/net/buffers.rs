@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-/// Most bytes of one read.
+/// Maximum number of bytes of one read.
 const READ_BYTES: usize = 64 * 1024;
 
 thread_local! {

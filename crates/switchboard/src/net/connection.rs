@@ -41,7 +41,7 @@ use crate::routing::server::Server;
 use input_limits::{InputError, InputLimits};
 use log_kind::log_kind;
 
-/// Most messages handled before the task yields. One read can contain hundreds.
+/// Maximum number of messages handled before the task yields. One read can contain hundreds.
 const MESSAGES_PER_TURN: usize = 64;
 
 /// Time after which the task yields before it handles another message: a message can be sent to thousands.

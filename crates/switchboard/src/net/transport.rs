@@ -13,7 +13,7 @@ use switchboard_hub::Transport;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
-/// Most bytes that a refused client may send before it reads the refusal.
+/// Maximum number of bytes that a refused client may send before it reads the refusal.
 const IGNORED_BYTES_MAX: usize = 1024 * 1024;
 
 /// A stream other than a plain TCP socket.

@@ -210,7 +210,7 @@ fn bind(node: &Arc<Node>, session: &Arc<Session>, identity: &Identity) -> Result
 /// Interval at which expired tokens are logged out.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Removes the addresses from time to time whose tokens no longer matter.
+/// Removes idle addresses from the limits of tokens, every [`SWEEP_INTERVAL`].
 pub(crate) async fn run_sweeps(node: Arc<Node>) {
     loop {
         tokio::time::sleep(SWEEP_INTERVAL).await;

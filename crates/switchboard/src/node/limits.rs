@@ -103,7 +103,7 @@ pub struct Limits {
     /// 16,777,216.
     #[serde(with = "crate::node::limit")]
     pub bytes_per_s: Option<u32>,
-    /// Longest duration of a handshake, or until another first request on a connection is complete; then the
+    /// Time within which the first request of a connection, a handshake or another, must be complete; then the
     /// connection is aborted. Default 10 s.
     #[serde(
         rename = "handshake_timeout_ms",

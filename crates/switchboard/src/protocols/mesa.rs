@@ -1,5 +1,5 @@
-//! The Mesa protocol: clients log in as a user, receive messages that are dispatched to the user, and
-//! send messages to other processes. Wire format: `spec/mesa.md`.
+//! The Mesa protocol: clients log in as a user, receive messages that are dispatched to the user, and send messages to
+//! other processes. Wire format: `spec/mesa.md`.
 
 mod client_state;
 mod encode;

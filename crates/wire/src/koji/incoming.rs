@@ -15,7 +15,7 @@ use crate::envelope::{read_members, text_of};
 /// Longest message, in UTF-16 units. The original clients refuse to send more.
 pub const MESSAGE_UNITS_MAX: usize = 128_000;
 
-/// Most recipients of a message. The longest message has space for 3,281 ids of clients.
+/// Maximum number of recipients of a message. The longest message has space for 3,281 ids of clients.
 pub const RECIPIENTS_MAX: usize = 4096;
 
 /// Bounds on one message of a client.

@@ -9,9 +9,9 @@ pub(super) const HEADER_BYTES_MAX: usize = 14;
 /// Bounds on the messages of a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Most bytes in one frame. Default 1 MiB.
+    /// Maximum number of bytes in one frame. Default 1 MiB.
     pub frame_bytes_max: usize,
-    /// Most bytes in one message, over all fragments. Default 1 MiB.
+    /// Maximum number of bytes in one message, over all fragments. Default 1 MiB.
     pub message_bytes_max: usize,
 }
 

@@ -14,14 +14,15 @@ use switchboard_ws::frame::{OpCode, encode};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-/// Prefix of a ping's payload; the number of the ping follows.
+/// Prefix of the payload of pings that acknowledge messages; the number of the ping follows. Heartbeats have other
+/// payloads.
 const PING_PREFIX: &[u8; 4] = b"kept";
 
-/// Most unacknowledged messages of one socket. Further messages are sent, but their acknowledgements are not
-/// tracked, so they stay stored and are redelivered at the next login.
+/// Maximum number of unacknowledged messages of one socket. Further messages are sent, but their acknowledgements are
+/// not tracked, so they stay stored and are redelivered at the next login.
 const UNACKNOWLEDGED_MAX: usize = 10_000;
 
-/// Most messages that one read of an inbox returns.
+/// Maximum number of messages that one read of an inbox returns.
 pub(crate) const PAGE_MAX: usize = 100;
 
 /// Number of redelivered messages that are remembered to drop their live copies: the bus may deliver a

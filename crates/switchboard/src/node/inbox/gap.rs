@@ -12,7 +12,7 @@ use crate::node::connection_state::ConnectionState;
 use crate::node::inbox::backlog::Backlog;
 use crate::node::inbox::paused::PausedOutbox;
 
-/// Most sockets that are redelivered to at the same time.
+/// Maximum number of sockets that are redelivered to at the same time.
 const CONCURRENCY: usize = 32;
 
 /// Redelivers the inboxes of all users that are online on this node. Another gap restarts it.

@@ -32,7 +32,7 @@ struct RouteState {
 pub(crate) fn routes(app: App) -> Router {
     let info: MethodRouter<RouteState> = get(info).options(preflight);
     let state = RouteState { app, answers: InfoAnswers::default() };
-    // Of an address that ends in a slash, clients make one with two.
+    // A client that is configured with an address that ends in a slash requests `//info/…`.
     let paths = ["/info/", "/info/{*project}", "//info/{*project}"];
     paths.into_iter().fold(Router::new(), |routes, path| routes.route(path, info.clone())).with_state(state)
 }

@@ -13,7 +13,7 @@ use crate::node::identity::{self, TokenSender, check_length, record_refusal};
 use crate::node::verifier::{IdentifyError, Identity};
 use crate::protocols::koji::client_state::client_of;
 
-/// Most queued tokens of a client. When the queue is full, the oldest token is dropped.
+/// Maximum number of queued tokens of a client. When the queue is full, the oldest token is dropped.
 const QUEUED_TOKENS_MAX: usize = 8;
 
 /// Queues a token and starts to verify it. A verifier that never waits has finished when this returns.

@@ -7,12 +7,12 @@ use switchboard_wire::koji::{MESSAGE_UNITS_MAX, MessageBounds, RECIPIENTS_MAX};
 pub struct ProjectRules {
     /// Seats of an automatic shard if the client requests no valid number. Default: 100.
     pub capacity_default: u32,
-    /// Most seats of an automatic shard; a larger request is reduced to this. Default and maximum: 10,000.
+    /// Maximum number of seats of an automatic shard; a larger request is reduced to this. Default and maximum: 10,000.
     pub capacity_max: u32,
     /// Whether a client that requests a full shard by name is seated on an automatic shard. Default: false,
     /// named shards have no limit.
     pub named_overflow: bool,
-    /// Most clients of the project; a further client is closed with 1013. Default: `None`, no limit.
+    /// Maximum number of clients of the project; a further client is closed with 1013. Default: `None`, no limit.
     pub connections_max: Option<usize>,
     /// Whether events of clients that are not logged in are ignored. Default: false.
     pub emit_needs_identity: bool,
@@ -22,15 +22,15 @@ pub struct ProjectRules {
     /// Longest message of a client, in UTF-16 code units; a longer message is ignored. Default and maximum:
     /// 128,000.
     pub message_units_max: usize,
-    /// Most recipients that a client may name in a message; a message with more is ignored. Each counts as one
-    /// message of [`Limits::messages_per_s`](crate::Limits::messages_per_s). Default: 4,096, more ids of clients
+    /// Maximum number of recipients that a client may name in a message; a message with more is ignored. Each counts as
+    /// one message of [`Limits::messages_per_s`](crate::Limits::messages_per_s). Default: 4,096, more ids of clients
     /// than the longest message has space for.
     pub recipients_max: usize,
     /// Longest user info of a client, in bytes of JSON; a longer one is ignored. Default: 16 KiB.
     pub user_info_bytes_max: usize,
-    /// Most bytes of user info of all clients of a shard together; a user info that exceeds it is ignored, unless it has
-    /// at most 256 bytes. Each node counts the clients that it knows, so clients that set theirs at the same time on
-    /// several nodes may exceed it. Default: 256 KiB.
+    /// Maximum number of bytes of user info of all clients of a shard together; a user info that exceeds it is ignored,
+    /// unless it has at most 256 bytes. Each node counts the clients that it knows, so clients that set theirs at the
+    /// same time on several nodes may exceed it. Default: 256 KiB.
     pub shard_info_bytes_max: usize,
 }
 

@@ -41,7 +41,7 @@ pub struct MesaSettings {
     pub project: Option<ProjectId>,
     /// Time between two heartbeats. Default: `None`, WebSocket pings detect dead connections instead.
     pub heartbeat_interval: Option<Duration>,
-    /// Most consecutive heartbeats without an answer; after one more the client is closed. Default: 3.
+    /// Maximum number of consecutive heartbeats without an answer; after one more the client is closed. Default: 3.
     pub heartbeat_attempts_max: u32,
     /// The reconnect interval that the hello frame announces. Default: `None`, clients do not reconnect.
     pub reconnect_interval: Option<Duration>,
