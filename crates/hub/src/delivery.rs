@@ -13,7 +13,7 @@ use crate::session::Session;
 pub type Encode = fn(Protocol, &Event) -> Option<Bytes>;
 
 /// Schedules the flush of outboxes. The hub schedules an outbox once, and again only after its flush.
-pub trait Schedule: Send + Sync + 'static {
+pub trait FlushScheduler: Send + Sync + 'static {
     /// Flushes one outbox soon.
     fn schedule(&self, session: Arc<Session>);
 
@@ -74,7 +74,7 @@ pub struct HubStats {
 
 pub(crate) struct Delivery {
     pub(crate) encode: Encode,
-    pub(crate) schedule: Arc<dyn Schedule>,
+    pub(crate) flush_scheduler: Arc<dyn FlushScheduler>,
     pub(crate) overflow_frame: Bytes,
     pub(crate) outbox_bytes_max: AtomicUsize,
     pub(crate) stats: HubStats,
@@ -91,7 +91,7 @@ impl Delivery {
         let mut delivered = Delivered::default();
         for session in sessions {
             if self.append(session, frame, class, order, &mut delivered) {
-                self.schedule.schedule(session.clone());
+                self.flush_scheduler.schedule(session.clone());
             }
         }
         self.count(&delivered, frame.len());
@@ -174,7 +174,7 @@ impl FanOut<'_> {
 
     pub(crate) fn finish(self) -> Delivered {
         if !self.to_flush.is_empty() {
-            self.delivery.schedule.schedule_all(self.to_flush);
+            self.delivery.flush_scheduler.schedule_all(self.to_flush);
         }
         self.delivery.count(&self.delivered, self.frame_bytes);
         self.delivered

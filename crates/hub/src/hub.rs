@@ -13,7 +13,7 @@ use switchboard_event::{
     Audience, DeliveryClass, MessageNumber, Parcel, ProjectId, Protocol, SocketId, Target,
 };
 
-use crate::delivery::{Delivered, Delivery, Encode, HubStats, Schedule};
+use crate::delivery::{Delivered, Delivery, Encode, FlushScheduler, HubStats};
 use crate::index::Index;
 use crate::member_set::{Change, MemberSet};
 use crate::outbox::{Order, Slot, Transport};
@@ -25,7 +25,7 @@ pub struct HubConfig {
     /// Encodes events as frames.
     pub encode: Encode,
     /// Schedules the flush of outboxes.
-    pub schedule: Arc<dyn Schedule>,
+    pub flush_scheduler: Arc<dyn FlushScheduler>,
     /// The close frame for a socket with a full outbox.
     pub overflow_frame: Bytes,
     /// Maximum number of bytes in one outbox.
@@ -100,7 +100,7 @@ impl Hub {
     pub fn new(config: HubConfig, index: Arc<Index>, bus: Arc<dyn Bus>, store: Arc<dyn Store>) -> Arc<Self> {
         let HubConfig {
             encode,
-            schedule,
+            flush_scheduler,
             overflow_frame,
             outbox_bytes_max,
             memberships_max,
@@ -108,7 +108,7 @@ impl Hub {
         } = config;
         let stats = HubStats::default();
         let outbox_bytes_max = AtomicUsize::new(outbox_bytes_max);
-        let delivery = Delivery { encode, schedule, overflow_frame, outbox_bytes_max, stats };
+        let delivery = Delivery { encode, flush_scheduler, overflow_frame, outbox_bytes_max, stats };
         let memberships_max = AtomicUsize::new(memberships_max);
         let membership_bytes_max = AtomicUsize::new(membership_bytes_max);
         let listener = OnceLock::new();
@@ -424,7 +424,7 @@ impl Hub {
     /// meanwhile. The last call releases the rest.
     pub fn resume(&self, session: &Arc<Session>, is_redelivered: impl Fn(MessageNumber) -> bool) {
         if session.outbox.resume(is_redelivered) {
-            self.delivery.schedule.schedule(session.clone());
+            self.delivery.flush_scheduler.schedule(session.clone());
         }
     }
 
@@ -432,14 +432,14 @@ impl Hub {
     pub fn close_overflowed(&self, session: &Arc<Session>) {
         if session.outbox.overflow(self.delivery.overflow_frame.clone()) {
             self.delivery.stats.overflowed.fetch_add(1, Ordering::Relaxed);
-            self.delivery.schedule.schedule(session.clone());
+            self.delivery.flush_scheduler.schedule(session.clone());
         }
     }
 
     /// Closes a socket after the frames that are queued for it.
     pub fn close(&self, session: &Arc<Session>, close_frame: Bytes) {
         if session.outbox.close(close_frame) {
-            self.delivery.schedule.schedule(session.clone());
+            self.delivery.flush_scheduler.schedule(session.clone());
         }
     }
 }

@@ -3,7 +3,7 @@
 //! A [`Hub`] holds a [`Session`] per socket and an [`Index`] of member sets: rooms, tags, users, and everyone
 //! of a project. A send resolves its [`Audience`](switchboard_event::Audience) to sessions and appends one
 //! shared frame to each [`Outbox`]. The hub has no tasks, clock or sockets: bytes leave through a
-//! [`Transport`], and a [`Schedule`] decides when outboxes are flushed.
+//! [`Transport`], and a [`FlushScheduler`] decides when outboxes are flushed.
 
 mod delivery;
 mod hub;
@@ -15,7 +15,7 @@ mod project;
 mod resolve;
 mod session;
 
-pub use delivery::{Delivered, Encode, HubStats, Schedule};
+pub use delivery::{Delivered, Encode, FlushScheduler, HubStats};
 pub use hub::{Hub, HubConfig, HubEvent, HubLimits, Listener, NewSession, Scope};
 pub use index::Index;
 pub use outbox::{Flushed, Outbox, Slot, Transport};

@@ -47,7 +47,7 @@ impl App {
         let flushers = Arc::new(Flushers::default());
         let node = Node::new(Wiring {
             encoders: &ENCODERS,
-            schedule: flushers.clone(),
+            flush_scheduler: flushers.clone(),
             on_hub_event,
             on_rights_changed,
             extensions: add_extensions(TypeMap::default().with(flushers).with(Heartbeats::default())),

@@ -44,7 +44,7 @@ use std::time::Duration;
 
 use switchboard_backplane::{Bus, Inbox, LocalBus, MemoryStore, Receiver, ReportSink, Store};
 use switchboard_event::{Protocol, Target};
-use switchboard_hub::{Hub, HubConfig, HubEvent, HubLimits, Index, Schedule, Session};
+use switchboard_hub::{FlushScheduler, Hub, HubConfig, HubEvent, HubLimits, Index, Session};
 use switchboard_ws::close::{CloseCode, close_frame};
 
 use crate::node::access::control::AccessControl;
@@ -84,7 +84,7 @@ pub(crate) struct Node {
 /// Values that higher layers pass to a node.
 pub(crate) struct Wiring {
     pub(crate) encoders: &'static FrameEncoders,
-    pub(crate) schedule: Arc<dyn Schedule>,
+    pub(crate) flush_scheduler: Arc<dyn FlushScheduler>,
     /// Called for each event of the hub.
     pub(crate) on_hub_event: fn(&Arc<Node>, HubEvent),
     /// Called when the rights of a client may have changed, with the rooms and tags that it has left.
@@ -274,7 +274,7 @@ impl Started {
         let index = Arc::new(Index::default());
         let config = HubConfig {
             encode: wiring.encoders.event,
-            schedule: wiring.schedule.clone(),
+            flush_scheduler: wiring.flush_scheduler.clone(),
             overflow_frame: close_frame(CloseCode::TRY_AGAIN_LATER, "too slow: the outbox is full"),
             outbox_bytes_max: limits.outbox_bytes_max,
             memberships_max: limits.memberships_max,

@@ -9,12 +9,14 @@ use switchboard_backplane::{Bus, Content, PublishError, Receiver, Store};
 use switchboard_event::{
     Audience, DeliveryClass, Event, NodeId, Parcel, Payload, ProjectId, Protocol, SocketId, Target,
 };
-use switchboard_hub::{Hub, HubConfig, HubEvent, Index, NewSession, Schedule, Scope, Session, Transport};
+use switchboard_hub::{
+    FlushScheduler, Hub, HubConfig, HubEvent, Index, NewSession, Scope, Session, Transport,
+};
 
 /// Flushes immediately, so the hub needs no tasks.
 struct ImmediateFlush;
 
-impl Schedule for ImmediateFlush {
+impl FlushScheduler for ImmediateFlush {
     fn schedule(&self, session: Arc<Session>) {
         session.outbox.flush(&mut Vec::new());
     }
@@ -64,7 +66,7 @@ impl Node {
         let index = Arc::new(Index::default());
         let config = HubConfig {
             encode: |_: Protocol, event: &Event| Some(Bytes::from(format!("{}.", event.name))),
-            schedule: Arc::new(ImmediateFlush),
+            flush_scheduler: Arc::new(ImmediateFlush),
             overflow_frame: Bytes::from_static(b"overflow"),
             outbox_bytes_max: 1024,
             memberships_max: 10,

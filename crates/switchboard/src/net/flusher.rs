@@ -84,7 +84,7 @@ impl Flushers {
 }
 
 /// Does nothing before the lanes start, since there are no sockets yet.
-impl Schedule for Flushers {
+impl FlushScheduler for Flushers {
     fn schedule(&self, session: Arc<Session>) {
         if let Some(lane) = self.lane() {
             lane.push(|dirty| dirty.push_back(session));
