@@ -62,7 +62,7 @@ impl App {
         self.change(|setup| setup.set(part))
     }
 
-    fn settings(&self, change: impl FnOnce(&mut Settings)) {
+    fn change_settings(&self, change: impl FnOnce(&mut Settings)) {
         self.node().change_settings(change);
     }
 
@@ -245,7 +245,7 @@ impl App {
     /// If the app is already in use. The same applies to all setters of the backplane, such as
     /// [`with_bus`](Self::with_bus).
     pub fn with_limits(self, limits: Limits) -> Self {
-        self.settings(|settings| settings.limits = limits.effective());
+        self.change_settings(|settings| settings.limits = limits.effective());
         self
     }
 }

@@ -47,7 +47,7 @@ impl App {
     /// # Ok(()) }
     /// ```
     pub fn with_bus(self, bus: Arc<dyn Bus>) -> Self {
-        self.settings(|settings| settings.bus = Some(bus));
+        self.change_settings(|settings| settings.bus = Some(bus));
         self
     }
 
@@ -62,7 +62,7 @@ impl App {
     /// }
     /// ```
     pub fn with_store(self, store: Arc<dyn Store>) -> Self {
-        self.settings(|settings| settings.store = Some(store));
+        self.change_settings(|settings| settings.store = Some(store));
         self
     }
 
@@ -77,7 +77,7 @@ impl App {
     /// }
     /// ```
     pub fn with_inbox(self, inbox: Arc<dyn Inbox>) -> Self {
-        self.settings(|settings| settings.inbox = Some(inbox));
+        self.change_settings(|settings| settings.inbox = Some(inbox));
         self
     }
 
@@ -93,7 +93,7 @@ impl App {
     /// }
     /// ```
     pub fn with_report_sink(self, sink: Arc<dyn ReportSink>) -> Self {
-        self.settings(|settings| settings.report_sink = Some(sink));
+        self.change_settings(|settings| settings.report_sink = Some(sink));
         self
     }
 
@@ -105,7 +105,7 @@ impl App {
     /// let app = App::new().with_reports_of(&[Protocol::Mesa]);
     /// ```
     pub fn with_reports_of(self, protocols: &[Protocol]) -> Self {
-        self.settings(|settings| settings.reported_protocols = Some(protocols.into()));
+        self.change_settings(|settings| settings.reported_protocols = Some(protocols.into()));
         self
     }
 }

@@ -96,7 +96,7 @@ impl Server {
             meters.handler_panics.increment(1);
             let message = panic_message(&*panic);
             limited!(ERROR, event = printable(request.event()), socket = %request.id(), panic = printable(&message), "handler panicked; no reply is sent");
-            self.report_error(request.socket(), request.event(), "panic", &message);
+            self.notify_error_hooks(request.socket(), request.event(), "panic", &message);
             Response::none()
         });
         match &response.answer {
@@ -113,7 +113,7 @@ impl Server {
                     limited!(DEBUG, event = printable(request.event()), socket = %request.id(), error = printable(&error), "handler returned an error reply")
                 }
             }
-            self.report_error(request.socket(), request.event(), error.code(), &error.to_string());
+            self.notify_error_hooks(request.socket(), request.event(), error.code(), &error.to_string());
         }
     }
 
@@ -126,7 +126,7 @@ impl Server {
     }
 
     /// Calls the `@error` hooks.
-    pub(crate) fn report_error(&self, socket: &Socket, event: &str, code: &str, error: &str) {
+    pub(crate) fn notify_error_hooks(&self, socket: &Socket, event: &str, code: &str, error: &str) {
         self.notify(SystemEvent::Error, socket, || json!({ "event": event, "code": code, "error": error }));
     }
 
