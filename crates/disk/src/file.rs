@@ -38,7 +38,7 @@ pub(crate) type InvalidKey = (String, String, MessageNumber);
 
 /// Some messages of a user, in order.
 #[derive(Debug, Default)]
-pub(crate) struct Page {
+pub(crate) struct FilePage {
     pub(crate) messages: Vec<StoredMessage>,
     /// The numbers of entries between them that cannot be decoded.
     pub(crate) unreadable: Vec<MessageNumber>,
@@ -134,8 +134,8 @@ impl InboxFile {
         user: &UserId,
         from: MessageNumber,
         limit: usize,
-    ) -> Result<Page, redb::Error> {
-        let mut page = Page::default();
+    ) -> Result<FilePage, redb::Error> {
+        let mut page = FilePage::default();
         let Some(table) = self.messages()? else { return Ok(page) };
         let mut range = table
             .range::<(&str, &str, u64)>((&**project, &**user, from.0)..=(&**project, &**user, u64::MAX))?;

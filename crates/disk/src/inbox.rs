@@ -15,9 +15,9 @@ use tokio::sync::{mpsc, oneshot};
 use crate::completion;
 use crate::current_file::CurrentFile;
 use crate::error::{FileError, JobError, OpenError};
-use crate::file::{InboxFile, Page};
+use crate::file::{FilePage, InboxFile};
 use crate::index::first_number_at;
-use crate::job::{Done, Job};
+use crate::job::{Job, ResultSender};
 use crate::shared::{JOBS_KIB_MAX, Shared};
 use crate::writer::{Writer, now_ms};
 
@@ -51,7 +51,7 @@ impl DiskInbox {
 
     fn with_file(file: CurrentFile, limits: InboxLimits) -> Self {
         let (file, shared) = (Arc::new(file), Arc::<Shared>::default());
-        shared.set_up(true);
+        shared.set_is_up(true);
         // Each job takes at least one KiB, so the channel has room for all.
         let (sender, jobs) = mpsc::channel(JOBS_KIB_MAX as usize);
         let writer = Writer::new(file.clone(), shared.clone(), completion::start(shared.clone()), limits);
@@ -61,7 +61,7 @@ impl DiskInbox {
     }
 
     /// Enqueues a job and waits for its result.
-    async fn submit<T>(&self, job: impl FnOnce(Done<T>) -> Job) -> Result<T, JobError> {
+    async fn submit<T>(&self, job: impl FnOnce(ResultSender<T>) -> Job) -> Result<T, JobError> {
         let (done, result) = oneshot::channel();
         let jobs = self.jobs.as_ref().ok_or(JobError::Closed)?;
         let job = job(done);
@@ -91,7 +91,7 @@ impl DiskInbox {
     ) -> Result<Vec<StoredMessage>, JobError> {
         let oldest = first_number_at(now_ms().saturating_sub(self.age_max_ms));
         let from = after.map_or(oldest, |after| oldest.max(MessageNumber(after.0.saturating_add(1))));
-        let Page { messages, unreadable } =
+        let FilePage { messages, unreadable } =
             self.read(|file| file.page(project, user, from, limit)).map_err(JobError::Read)?;
         if !unreadable.is_empty() {
             // If the queue is full, the next login of the user sets them aside.
@@ -152,12 +152,12 @@ impl Inbox for DiskInbox {
             if self.shared.has_unwritten_acks(project, user) {
                 self.flush().await?;
             }
-            if let Some(owner) = self.shared.claim(project, user, socket) {
+            if let Some(holder) = self.shared.hold(project, user, socket) {
                 let oldest = self.page(project, user, None, 1)?.first().map(|message| message.number);
-                return Ok(InboxPage { held_by: Some(owner), oldest, ..InboxPage::default() });
+                return Ok(InboxPage { held_by: Some(holder), oldest, ..InboxPage::default() });
             }
             let messages = self.page(project, user, after, max)?;
-            // With `after`, earlier messages may still be on their way to the socket, so it stays the owner.
+            // With `after`, earlier messages may still be on their way to the socket, so it stays the holder.
             if messages.is_empty() && after.is_none() {
                 self.release(project, user, socket);
             }
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn callers_wait_while_the_queued_jobs_have_their_most_bytes() {
+    async fn callers_wait_while_the_queued_jobs_are_at_their_byte_bound() {
         let (sender, mut jobs) = mpsc::channel(100);
         let (file, shared) = (Arc::new(CurrentFile::in_memory()), Arc::<Shared>::default());
         let inbox = DiskInbox { file, shared, jobs: Some(sender), writer: None, age_max_ms: 60_000 };
@@ -387,8 +387,8 @@ mod tests {
         let put = || inbox.put(&project, std::slice::from_ref(&user), &event);
         let (acknowledged, kept) = (put().await.unwrap().number, put().await.unwrap().number);
         let shared = inbox.shared.clone();
-        assert!(std::thread::spawn(move || shared.poison_owners()).join().is_err());
-        // Frees the inbox of another user, for which the writer needs the owners.
+        assert!(std::thread::spawn(move || shared.poison_holders()).join().is_err());
+        // Frees the inbox of another user, for which the writer needs the holders.
         inbox.acknowledge(&project, &user, vec![acknowledged]);
         inbox.clear(&project, &name("8")).await.unwrap_err();
         until_up(&inbox, false).await;
@@ -397,7 +397,7 @@ mod tests {
             assert!(error.0.to_string().contains("inbox file cannot be written"), "{}", error.0);
         }
         assert_eq!(missed.0.load(Ordering::Relaxed), 0);
-        inbox.shared.heal_owners();
+        inbox.shared.clear_poison_of_holders();
         until_up(&inbox, true).await;
         let new = put().await.unwrap().number;
         let opened = inbox.open(&project, &user, socket, None, 10).await.unwrap();

@@ -13,14 +13,14 @@ const OVERHEAD: usize = 256;
 const USER_OVERHEAD: usize = 32;
 
 /// Receives the result of a job.
-pub(crate) type Done<T> = oneshot::Sender<Result<T, JobError>>;
+pub(crate) type ResultSender<T> = oneshot::Sender<Result<T, JobError>>;
 
 pub(crate) enum Job {
     Put {
         project: ProjectId,
         users: Vec<UserId>,
         event: Event,
-        done: Done<Stored>,
+        done: ResultSender<Stored>,
     },
     Acknowledge {
         project: ProjectId,
@@ -30,7 +30,7 @@ pub(crate) enum Job {
     Clear {
         project: ProjectId,
         user: UserId,
-        done: Done<()>,
+        done: ResultSender<()>,
     },
     /// Moves entries that cannot be decoded out of the inbox.
     SetAside {
@@ -45,7 +45,7 @@ pub(crate) enum Job {
         generation: u64,
     },
     /// Writes nothing. It completes after all jobs before it.
-    Flush(Done<()>),
+    Flush(ResultSender<()>),
 }
 
 impl Job {

@@ -18,7 +18,7 @@ pub(crate) const JOBS_KIB_MAX: u32 = 16 * 1024;
 pub(crate) struct Shared {
     receiver: OnceLock<Weak<dyn Receiver>>,
     /// The socket that currently receives the inbox of a user.
-    owners: Mutex<HashMap<(ProjectId, UserId), SocketId>>,
+    holders: Mutex<HashMap<(ProjectId, UserId), SocketId>>,
     /// The number of acknowledgements of a user that are not written yet.
     unwritten_acks: Mutex<HashMap<(ProjectId, UserId), usize>>,
     /// Jobs that are enqueued and not completed.
@@ -33,7 +33,7 @@ impl Default for Shared {
     fn default() -> Self {
         Shared {
             receiver: OnceLock::new(),
-            owners: Mutex::default(),
+            holders: Mutex::default(),
             unwritten_acks: Mutex::default(),
             pending: AtomicUsize::new(0),
             free_kib: Semaphore::new(JOBS_KIB_MAX as usize),
@@ -49,8 +49,8 @@ fn kib(job: &Job) -> u32 {
 }
 
 impl Shared {
-    fn owners(&self) -> MutexGuard<'_, HashMap<(ProjectId, UserId), SocketId>> {
-        self.owners.lock().expect("no code that holds the owners panics")
+    fn holders(&self) -> MutexGuard<'_, HashMap<(ProjectId, UserId), SocketId>> {
+        self.holders.lock().expect("no code that holds the holders panics")
     }
 
     fn unwritten_acks(&self) -> MutexGuard<'_, HashMap<(ProjectId, UserId), usize>> {
@@ -111,7 +111,7 @@ impl Shared {
         self.pending.load(Ordering::Acquire)
     }
 
-    pub(crate) fn set_up(&self, up: bool) {
+    pub(crate) fn set_is_up(&self, up: bool) {
         self.up.store(up, Ordering::Relaxed);
     }
 
@@ -138,41 +138,41 @@ impl Shared {
         self.unwritten_acks().contains_key(&(project.clone(), user.clone()))
     }
 
-    /// Makes a socket the owner of an inbox. If another connected socket owns it, returns that one instead.
-    pub(crate) fn claim(&self, project: &ProjectId, user: &UserId, socket: SocketId) -> Option<SocketId> {
+    /// Makes a socket the holder of an inbox. If another connected socket holds it, returns that one instead.
+    pub(crate) fn hold(&self, project: &ProjectId, user: &UserId, socket: SocketId) -> Option<SocketId> {
         let receiver = self.receiver();
         let is_connected = |other: SocketId| receiver.as_ref().is_some_and(|receiver| receiver.has(other));
-        let mut owners = self.owners();
-        let owner = owners.entry((project.clone(), user.clone())).or_insert(socket);
-        if *owner != socket && is_connected(*owner) {
-            return Some(*owner);
+        let mut holders = self.holders();
+        let holder = holders.entry((project.clone(), user.clone())).or_insert(socket);
+        if *holder != socket && is_connected(*holder) {
+            return Some(*holder);
         }
-        *owner = socket;
+        *holder = socket;
         None
     }
 
     /// Ends the ownership of a socket.
     pub(crate) fn release(&self, project: &ProjectId, user: &UserId, socket: SocketId) {
-        let mut owners = self.owners();
+        let mut holders = self.holders();
         let key = (project.clone(), user.clone());
-        if owners.get(&key) == Some(&socket) {
-            owners.remove(&key);
+        if holders.get(&key) == Some(&socket) {
+            holders.remove(&key);
         }
     }
 
     /// Ends the ownership of an empty inbox.
     pub(crate) fn release_empty(&self, project: &ProjectId, user: &UserId) {
-        self.owners().remove(&(project.clone(), user.clone()));
+        self.holders().remove(&(project.clone(), user.clone()));
     }
 
     #[cfg(test)]
-    pub(crate) fn poison_owners(&self) {
-        let _owners = self.owners();
+    pub(crate) fn poison_holders(&self) {
+        let _holders = self.holders();
         panic!("so that the next lock panics");
     }
 
     #[cfg(test)]
-    pub(crate) fn heal_owners(&self) {
-        self.owners.clear_poison();
+    pub(crate) fn clear_poison_of_holders(&self) {
+        self.holders.clear_poison();
     }
 }

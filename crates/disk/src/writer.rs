@@ -165,7 +165,7 @@ impl Writer {
 
     fn show_state(&self) {
         let is_up = !self.outages.is_current();
-        self.shared.set_up(is_up && !self.completions.is_closed());
+        self.shared.set_is_up(is_up && !self.completions.is_closed());
         self.meters.set_file_up(is_up);
         self.meters.set_messages(self.index.count());
     }
@@ -302,7 +302,7 @@ fn bytes_of(jobs: &[Job]) -> usize {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.shared.set_up(false);
+        self.shared.set_is_up(false);
         self.shared.close();
         if thread::panicking() {
             tracing::error!("inbox writer panicked; the inbox is unavailable until the process restarts");
