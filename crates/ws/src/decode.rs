@@ -9,7 +9,7 @@ mod partial;
 mod unmask;
 
 pub use header::Limits;
-pub use item::{Item, Payload};
+pub use item::{Item, MessageBytes};
 
 use crate::close::CloseCode;
 use crate::error::ProtocolError;
@@ -130,13 +130,17 @@ impl Decoder {
     fn complete_frame<'a>(&mut self, header: Header, payload: &'a [u8]) -> Result<Item<'a>, ProtocolError> {
         match header.opcode {
             OpCode::Text if std::str::from_utf8(payload).is_err() => Err(ProtocolError::NotUtf8),
-            OpCode::Text => Ok(Item::Text(Payload::Borrowed(payload))),
-            OpCode::Binary => Ok(Item::Binary(Payload::Borrowed(payload))),
-            _ => self.control_frame(header.opcode, Payload::Borrowed(payload)),
+            OpCode::Text => Ok(Item::Text(MessageBytes::Borrowed(payload))),
+            OpCode::Binary => Ok(Item::Binary(MessageBytes::Borrowed(payload))),
+            _ => self.control_frame(header.opcode, MessageBytes::Borrowed(payload)),
         }
     }
 
-    fn control_frame<'a>(&mut self, opcode: OpCode, payload: Payload<'a>) -> Result<Item<'a>, ProtocolError> {
+    fn control_frame<'a>(
+        &mut self,
+        opcode: OpCode,
+        payload: MessageBytes<'a>,
+    ) -> Result<Item<'a>, ProtocolError> {
         match opcode {
             OpCode::Ping => Ok(Item::Ping(payload)),
             OpCode::Pong => Ok(Item::Pong(payload)),
@@ -173,7 +177,7 @@ impl Decoder {
         }
         let PartialFrame { header, control, .. } = partial.frame.take().expect("it is used above");
         let item = if header.is_control() {
-            Some(self.control_frame(header.opcode, Payload::Owned(control.into()))?)
+            Some(self.control_frame(header.opcode, MessageBytes::Owned(control.into()))?)
         } else if header.fin {
             let message = partial.message.take().expect("it is used above");
             Some(message.finish()?)
@@ -224,7 +228,7 @@ mod tests {
 
     /// Decoded items with owned bytes, which outlive the buffer.
     fn own(item: Item<'_>) -> Item<'static> {
-        let keep = |payload: Payload<'_>| Payload::Owned(payload.into_bytes());
+        let keep = |payload: MessageBytes<'_>| MessageBytes::Owned(payload.into_bytes());
         match item {
             Item::Text(payload) => Item::Text(keep(payload)),
             Item::Binary(payload) => Item::Binary(keep(payload)),
@@ -252,13 +256,13 @@ mod tests {
     }
 
     fn text(text: &str) -> Item<'static> {
-        Item::Text(Payload::Owned(Bytes::copy_from_slice(text.as_bytes())))
+        Item::Text(MessageBytes::Owned(Bytes::copy_from_slice(text.as_bytes())))
     }
 
     #[test]
     fn fragments_are_assembled_around_control_frames() {
         let bytes = [frame(0x01, b"Hel"), frame(0x89, b"?"), frame(0x00, b""), frame(0x80, b"lo")].concat();
-        let ping = Item::Ping(Payload::Borrowed(b"?"));
+        let ping = Item::Ping(MessageBytes::Borrowed(b"?"));
         assert_eq!(decode(&bytes).unwrap(), [ping, text("Hello")]);
     }
 
@@ -267,7 +271,7 @@ mod tests {
         let mut bytes = frame(0x81, b"hello");
         let mut input = &mut bytes[..];
         let mut decoder = Decoder::new(Limits::default());
-        assert!(matches!(decoder.next(&mut input), Ok(Some(Item::Text(Payload::Borrowed(b"hello"))))));
+        assert!(matches!(decoder.next(&mut input), Ok(Some(Item::Text(MessageBytes::Borrowed(b"hello"))))));
         assert!(decoder.partial.is_none());
     }
 

@@ -13,5 +13,5 @@ mod error;
 mod utf8;
 
 pub use close::CloseCode;
-pub use decode::{Decoder, Item, Limits, Payload};
+pub use decode::{Decoder, Item, Limits, MessageBytes};
 pub use error::ProtocolError;

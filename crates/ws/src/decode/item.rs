@@ -10,51 +10,51 @@ use crate::close::CloseCode;
 #[derive(Debug, PartialEq, Eq)]
 pub enum Item<'a> {
     /// A complete message of valid UTF-8.
-    Text(Payload<'a>),
+    Text(MessageBytes<'a>),
     /// A complete binary message.
-    Binary(Payload<'a>),
+    Binary(MessageBytes<'a>),
     /// A ping; the reply is a pong with the same payload.
-    Ping(Payload<'a>),
+    Ping(MessageBytes<'a>),
     /// The reply to a ping of the server.
-    Pong(Payload<'a>),
+    Pong(MessageBytes<'a>),
     /// The client's last frame, with its code and reason if present.
     Close(Option<(CloseCode, String)>),
 }
 
 /// The bytes of a message; borrowed if they arrived in one frame.
 #[derive(Debug)]
-pub enum Payload<'a> {
+pub enum MessageBytes<'a> {
     /// A slice of the read buffer.
     Borrowed(&'a [u8]),
     /// Assembled from pieces.
     Owned(Bytes),
 }
 
-impl Payload<'_> {
+impl MessageBytes<'_> {
     /// The bytes as an owned value; copied if borrowed.
     pub fn into_bytes(self) -> Bytes {
         match self {
-            Payload::Borrowed(bytes) => Bytes::copy_from_slice(bytes),
-            Payload::Owned(bytes) => bytes,
+            MessageBytes::Borrowed(bytes) => Bytes::copy_from_slice(bytes),
+            MessageBytes::Owned(bytes) => bytes,
         }
     }
 }
 
-impl Deref for Payload<'_> {
+impl Deref for MessageBytes<'_> {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
         match self {
-            Payload::Borrowed(bytes) => bytes,
-            Payload::Owned(bytes) => bytes,
+            MessageBytes::Borrowed(bytes) => bytes,
+            MessageBytes::Owned(bytes) => bytes,
         }
     }
 }
 
-impl PartialEq for Payload<'_> {
+impl PartialEq for MessageBytes<'_> {
     fn eq(&self, other: &Self) -> bool {
         **self == **other
     }
 }
 
-impl Eq for Payload<'_> {}
+impl Eq for MessageBytes<'_> {}

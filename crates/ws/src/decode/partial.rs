@@ -1,7 +1,7 @@
 //! Input that is buffered until it is complete: a header, a frame, a message.
 
 use super::header::Header;
-use super::item::{Item, Payload};
+use super::item::{Item, MessageBytes};
 use super::unmask::unmask_front;
 use crate::error::ProtocolError;
 use crate::utf8::Utf8;
@@ -95,7 +95,7 @@ impl PartialMessage {
         if self.is_text && !self.utf8.is_whole() {
             return Err(ProtocolError::NotUtf8);
         }
-        let payload = Payload::Owned(self.bytes.into());
+        let payload = MessageBytes::Owned(self.bytes.into());
         Ok(if self.is_text { Item::Text(payload) } else { Item::Binary(payload) })
     }
 }
