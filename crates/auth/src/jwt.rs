@@ -109,7 +109,7 @@ impl Jwt {
         self
     }
 
-    /// Returns true if the keys hold for a project.
+    /// Returns true if tokens are accepted for sockets of the project.
     pub(crate) fn covers(&self, project: &ProjectId) -> bool {
         self.projects.as_ref().is_none_or(|projects| projects.contains(project))
     }

@@ -59,7 +59,7 @@ impl Message {
         Message { sync: false, ..self }
     }
 
-    /// The message in the format of the legacy Mesa implementation.
+    /// The message in the format of original Mesa servers.
     pub(crate) fn to_json(&self) -> String {
         #[derive(Serialize)]
         struct LegacyMessage<'a> {
@@ -80,7 +80,7 @@ impl Message {
     }
 }
 
-/// The message on which legacy servers close a user's connections.
+/// The message that makes original servers close a user's connections.
 pub(crate) const DISCONNECT: &str = r#"{"op":5,"d":{},"t":"DISCONNECT_CLIENT"}"#;
 
 #[cfg(test)]

@@ -54,7 +54,8 @@ impl Outage {
         value.unwrap_or_else(|| panic!("{name} is in\n{metrics}")).parse().expect("a number")
     }
 
-    /// Stores messages until that fails, has it fail, and lets `make_room` end the outage.
+    /// Stores messages until that fails, checks the node during the outage, ends it with `make_room`, and checks the node
+    /// again.
     async fn run(mut self, make_room: impl FnOnce(&Server)) {
         assert!(self.store(MESSAGE_BYTES));
         until("storing fails", async || !self.store(MESSAGE_BYTES)).await;
@@ -66,7 +67,7 @@ impl Outage {
         let failed = self.metric("switchboard_undelivered_total{reason=\"inbox_failed\"}");
         assert_eq!(failed as usize, self.last - self.stored.len());
 
-        // What is stored can be received, but its acknowledgements cannot be written.
+        // Stored messages can be received, but their acknowledgements cannot be written.
         let received = self.stored.clone();
         let mut seven = log_in_and_receive(&self.server, &received).await;
         seven.silent().await.expect("no further message, and the last ping is answered");
@@ -147,13 +148,13 @@ async fn an_inbox_on_a_full_file_system_works_again_once_it_has_room() {
         .await;
 }
 
-/// The end of a server that does not start.
-fn refused(inbox: &str) -> String {
+/// Starts a server, which must fail, and returns its error output.
+fn start_error(inbox: &str) -> String {
     let path = format!("inbox.path={inbox}");
     let args = ["serve", "--listen", "127.0.0.1:0", "--set", &path, "--set", "inbox.enabled=true"];
-    let refused = crate::support::run(&args);
-    let error = String::from_utf8(refused.stderr).expect("it is text");
-    assert_eq!(refused.status.code(), Some(1), "{error}");
+    let output = crate::support::run(&args);
+    let error = String::from_utf8(output.stderr).expect("it is text");
+    assert_eq!(output.status.code(), Some(1), "{error}");
     error
 }
 
@@ -162,7 +163,7 @@ async fn a_damaged_inbox_file_prevents_the_start_with_advice_and_an_empty_one_is
     let scratch = Scratch::new();
     let inbox = scratch.file("inbox.redb");
     std::fs::write(&inbox, "no inbox").expect("the directory is ours");
-    let error = refused(&inbox);
+    let error = start_error(&inbox);
     assert!(error.contains(&format!("inbox file {inbox} is damaged, or is not an inbox")), "{error}");
     assert!(error.contains(&format!("move it aside, for example to {inbox}.damaged")), "{error}");
     assert_eq!(std::fs::read(&inbox).expect("it exists"), b"no inbox", "it is not changed");

@@ -48,13 +48,13 @@ impl Proxy {
     /// Starts a proxy with the shipped configuration; only addresses and ports are replaced.
     async fn start(
         settings: &str,
-        place: &str,
-        verb: &str,
+        listen_line: &str,
+        directive: &str,
         nodes: &[Server; 2],
         command: impl FnOnce(&str, &Scratch) -> Command,
     ) -> Self {
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
-        let mut replaced = settings.replace(place, &format!("{verb} {address}"));
+        let mut replaced = settings.replace(listen_line, &format!("{directive} {address}"));
         assert_ne!(replaced, settings);
         for (node, name) in nodes.iter().zip(["node-1:3000", "node-2:3000"]) {
             let health = node.health.rsplit_once(':').expect("it has a port").1;

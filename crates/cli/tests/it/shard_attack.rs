@@ -21,8 +21,8 @@ fn join(server: &Server) -> TcpStream {
     stream
 }
 
-/// Reads everything in a thread of its own. Returns how many bytes it has read so far.
-fn drain(stream: &TcpStream) -> Arc<AtomicUsize> {
+/// Reads everything in a thread of its own. Returns the counter of the bytes that it has read.
+fn read_in_thread(stream: &TcpStream) -> Arc<AtomicUsize> {
     let (mut stream, read) = (stream.try_clone().expect("it can be shared"), Arc::<AtomicUsize>::default());
     stream.set_read_timeout(None).expect("it is a socket");
     let count = read.clone();
@@ -59,9 +59,9 @@ fn a_shard_with_long_user_infos_and_clients_that_do_not_read_costs_a_bounded_amo
     const ROUNDS: usize = 15;
     let server = Server::start(&["serve"]);
     let honest = join(&server);
-    let received = drain(&honest);
+    let received = read_in_thread(&honest);
     let mut heavy: Vec<TcpStream> = (0..100).map(|_| join(&server)).collect();
-    heavy.iter().for_each(|client| drop(drain(client)));
+    heavy.iter().for_each(|client| drop(read_in_thread(client)));
     let resident = server.resident_bytes();
     let (began, mut stalled, mut held_max) = (now(), Vec::new(), 0);
     for round in 0..ROUNDS {

@@ -11,7 +11,7 @@ use switchboard_redis::{Mode, Options, Publisher, Redis};
 use switchboard_testkit::{RedisCluster, RedisSentinels, RedisServer, name};
 
 use crate::large_audiences::assert_nodes_without_recipients_receive_nothing;
-use crate::support::{LEASE, RedisNode, let_requests_age, node, settle, until};
+use crate::support::{LEASE, RedisNode, age_requests, node, settle, until};
 
 /// Longer than an election, so that no lease expires.
 const LONG: Duration = Duration::from_secs(60);
@@ -52,7 +52,7 @@ async fn run_contracts(options: &Options, servers: &[&RedisServer]) {
     let node = connect(&inbox).await;
     contract::inbox::messages(&node.node, &node.redis.inbox().expect("the options enable the inbox")).await;
     let [one, two] = [one, two].map(|node| node.redis.idempotency_store());
-    contract::idempotency::requests(&*one, &*two, async |by| let_requests_age(servers, by).await).await;
+    contract::idempotency::requests(&*one, &*two, async |by| age_requests(servers, by).await).await;
     assert_publishers_use_the_limits_of_nodes(options).await;
 }
 

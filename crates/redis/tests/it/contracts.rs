@@ -5,7 +5,7 @@ use std::sync::Arc;
 use switchboard_backplane::{Backplane, Inbox, InboxLimits, Store, contract};
 use switchboard_testkit::RedisServer;
 
-use crate::support::{RedisNode, connect, connect_with_inbox, let_requests_age, settle};
+use crate::support::{RedisNode, age_requests, connect, connect_with_inbox, settle};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_bus_fulfils_its_contract() {
@@ -59,7 +59,7 @@ async fn a_request_with_an_idempotency_key_runs_once_across_nodes() {
     let server = RedisServer::start().await;
     let [one, two] =
         [connect(&server).await, connect(&server).await].map(|node| node.redis.idempotency_store());
-    contract::idempotency::requests(&*one, &*two, async |by| let_requests_age(&[&server], by).await).await;
+    contract::idempotency::requests(&*one, &*two, async |by| age_requests(&[&server], by).await).await;
 }
 
 async fn with_inbox(server: &RedisServer, limits: InboxLimits) -> (RedisNode, Arc<dyn Inbox>) {

@@ -24,7 +24,7 @@ fn seven() -> Target {
 }
 
 /// A node with a socket in the room, of user 7, on a shard.
-async fn busy(server: &RedisServer) -> (RedisNode, switchboard_testkit::Member) {
+async fn node_with_socket(server: &RedisServer) -> (RedisNode, switchboard_testkit::Member) {
     let node = connect(server).await;
     let member = node.node.add("p");
     node.node.join(&member, &room());
@@ -67,9 +67,9 @@ async fn counts(node: &RedisNode) -> [usize; 5] {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn presence_of_a_dead_node_is_removed_by_the_others() {
     let server = RedisServer::start().await;
-    let (one, _kept) = busy(&server).await;
-    let (other, _) = busy(&server).await;
-    let (dead, _lost) = busy(&server).await;
+    let (one, _kept) = node_with_socket(&server).await;
+    let (other, _) = node_with_socket(&server).await;
+    let (dead, _lost) = node_with_socket(&server).await;
     settle(&[&one, &dead]).await;
     assert_eq!(counts(&one).await, [3, 3, 3, 1, 3]);
 
@@ -87,7 +87,7 @@ async fn presence_of_a_dead_node_is_removed_by_the_others() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_leaves_leaves_no_keys() {
     let server = RedisServer::start().await;
-    let (node, member) = busy(&server).await;
+    let (node, member) = node_with_socket(&server).await;
     node.redis.leave().await;
     drop((node, member));
     until("the tombstones expire", async || keys(&server).await.is_empty()).await;
@@ -96,7 +96,7 @@ async fn a_node_that_leaves_leaves_no_keys() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_keys_of_a_project_remain_after_its_last_socket() {
     let server = RedisServer::start().await;
-    let (node, member) = busy(&server).await;
+    let (node, member) = node_with_socket(&server).await;
     let store = node.redis.store();
     store.leave_seat(&project(), &ShardName::new("shard-1").unwrap(), member.session.id);
     node.node.hub.remove(&member.session);
@@ -150,7 +150,7 @@ async fn a_lease_lost_between_a_seat_and_its_socket_is_repaired() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn presence_is_restored_after_a_restart_with_empty_data() {
     let mut server = RedisServer::start().await;
-    let ((one, _a), (two, b)) = (busy(&server).await, busy(&server).await);
+    let ((one, _a), (two, b)) = (node_with_socket(&server).await, node_with_socket(&server).await);
     settle(&[&one, &two]).await;
     server.kill();
     until("the loss is noticed", async || !one.redis.bus().is_up() && !one.redis.store().is_up()).await;
@@ -200,7 +200,7 @@ async fn presence_is_restored_after_a_restart_with_older_data() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_whose_lease_expired_restores_its_presence() {
     let server = RedisServer::start().await;
-    let ((one, _a), (two, _b)) = (busy(&server).await, busy(&server).await);
+    let ((one, _a), (two, _b)) = (node_with_socket(&server).await, node_with_socket(&server).await);
     settle(&[&one, &two]).await;
     expire_lease(&server, &one).await;
     until("the presence of both is complete", async || counts(&two).await == [2, 2, 2, 1, 2]).await;
@@ -230,7 +230,7 @@ async fn lease_of(server: &RedisServer, node: NodeId) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stalled_redis_blocks_no_node() {
     let server = RedisServer::start().await;
-    let ((one, a), (two, b)) = (busy(&server).await, busy(&server).await);
+    let ((one, a), (two, b)) = (node_with_socket(&server).await, node_with_socket(&server).await);
     settle(&[&one, &two]).await;
     server.pause();
     one.node.send("p", room(), "local", Scope::AllNodes);
@@ -271,8 +271,8 @@ async fn a_node_starts_without_redis_only_if_redis_is_optional() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_interrupted_sweep_is_finished_by_another_node() {
     let server = RedisServer::start().await;
-    let (one, _a) = busy(&server).await;
-    let (dead, _lost) = busy(&server).await;
+    let (one, _a) = node_with_socket(&server).await;
+    let (dead, _lost) = node_with_socket(&server).await;
     assert_eq!(counts(&dead).await, [2, 2, 2, 1, 2]);
     let lease = lease_of(&server, dead.redis.bus().node()).await;
     drop(dead);
@@ -317,7 +317,7 @@ async fn many_nodes_sweep_a_large_dead_node_together() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn garbage_in_our_keys_and_channels_is_ignored() {
     let server = RedisServer::start().await;
-    let ((one, a), (two, _b)) = (busy(&server).await, busy(&server).await);
+    let ((one, a), (two, _b)) = (node_with_socket(&server).await, node_with_socket(&server).await);
     settle(&[&one, &two]).await;
     let channel = "switchboard:{p}:to:#lobby";
     for garbage in [&b""[..], b"{}", b"\x01", b"\x01\x01\0\0\0\x01\0\0\0\0\0\0\0\0\xff\xff", &[0xff; 70_000]]
@@ -352,7 +352,7 @@ async fn garbage_in_our_keys_and_channels_is_ignored() {
 async fn a_flood_of_joins_delays_no_other_node() {
     const ROUNDS: usize = 40_000;
     let server = RedisServer::start().await;
-    let ((one, a), (two, b)) = (busy(&server).await, busy(&server).await);
+    let ((one, a), (two, b)) = (node_with_socket(&server).await, node_with_socket(&server).await);
     settle(&[&one, &two]).await;
     let flooded = Target::room("flooded").unwrap();
     let member = one.node.add("p");
@@ -373,7 +373,7 @@ async fn a_flood_of_joins_delays_no_other_node() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_receives_only_publications_for_its_sockets() {
     let server = RedisServer::start().await;
-    let ((one, _a), (two, b)) = (busy(&server).await, busy(&server).await);
+    let ((one, _a), (two, b)) = (node_with_socket(&server).await, node_with_socket(&server).await);
     let third = connect(&server).await;
     let idle = third.node.add("other");
     settle(&[&one, &two, &third]).await;
@@ -407,7 +407,7 @@ async fn channels(server: &RedisServer) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nodes_recover_within_5_s_after_their_connections_are_cut() {
     let server = RedisServer::start().await;
-    let ((one, _a), (two, b)) = (busy(&server).await, busy(&server).await);
+    let ((one, _a), (two, b)) = (node_with_socket(&server).await, node_with_socket(&server).await);
     settle(&[&one, &two]).await;
     // The nodes cannot reconnect before the test has seen the loss.
     let _: String = run(&server, &["ACL", "SETUSER", "default", "-subscribe", "-ssubscribe"]).await;

@@ -62,7 +62,7 @@ pub(crate) async fn keys(server: &RedisServer) -> Vec<String> {
 }
 
 /// Shortens the expiry of all remembered requests by `by`.
-pub(crate) async fn let_requests_age(servers: &[&RedisServer], by: Duration) {
+pub(crate) async fn age_requests(servers: &[&RedisServer], by: Duration) {
     let script = "for _, key in ipairs(redis.call('KEYS', '*:request:*')) do \
                   redis.call('PEXPIRE', key, redis.call('PTTL', key) - ARGV[1]) end";
     for server in servers {

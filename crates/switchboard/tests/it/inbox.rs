@@ -11,7 +11,7 @@ use switchboard_disk::DiskInbox;
 use switchboard_testkit::{KojiPeer, Scratch, TestServer, until};
 
 use crate::support::{
-    connect, connect_as, connect_raw_as, dispatch, live, login, read_until, redelivered,
+    connect, connect_as, connect_raw_as, dispatch, live, login_message, read_until, redelivered,
     until_inbox_is_empty, verify,
 };
 
@@ -50,7 +50,7 @@ async fn more_than_a_page_of_messages_is_redelivered_in_order_before_live_messag
         dispatch(&server, "7", n).await;
     }
     let mut peer = connect(&server).await;
-    peer.send(&login("7", true)).await;
+    peer.send(&login_message("7", true)).await;
     assert_eq!(peer.next().await["op"], 22);
     // The login has succeeded, so live messages queue behind the redelivered ones.
     server.app.emit_to_user("7", "N", &251).unwrap();
@@ -87,7 +87,7 @@ async fn a_second_device_takes_the_inbox_over_when_the_first_does_not_acknowledg
     let mut unresponsive = connect_raw_as(&server, "7").await;
     read_until(&mut unresponsive, "\"s\":1").await;
     let mut next = connect(&server).await;
-    next.send(&login("7", true)).await;
+    next.send(&login_message("7", true)).await;
     let user = Target::user("7").unwrap().into();
     until("the second device is logged in", async || {
         server.app.hub().members(server.app.project_id(), &user).len() == 2
@@ -107,7 +107,7 @@ async fn a_login_without_sync_deletes_the_stored_messages() {
     let server = start().await;
     dispatch(&server, "7", 1).await;
     let mut peer = connect(&server).await;
-    peer.send(&login("7", false)).await;
+    peer.send(&login_message("7", false)).await;
     assert_eq!(peer.next().await["op"], 22);
     peer.silent().await.unwrap();
     until_inbox_is_empty(&server, "7").await;

@@ -15,7 +15,7 @@ use switchboard_testkit::{Peer, TestServer, until};
 use tokio::sync::Semaphore;
 
 use crate::support::{
-    connect_as, connect_raw_as, dispatch, inbox_page, live, log_in, login, read_until, redelivered,
+    connect_as, connect_raw_as, dispatch, inbox_page, live, log_in, login_message, read_until, redelivered,
     until_inbox, until_inbox_is_empty, verify,
 };
 
@@ -151,7 +151,7 @@ async fn a_second_login_during_redelivery_continues_with_the_rest() {
 /// Sends a login and reads to its reply (op 22). Redelivered messages before the reply continue from `count`;
 /// returns the last number.
 async fn log_in_again(peer: &mut Peer, user: &str, mut count: usize) -> usize {
-    peer.send(&login(user, true)).await;
+    peer.send(&login_message(user, true)).await;
     loop {
         let frame = peer.next().await;
         if frame["op"] == 22 {
@@ -228,7 +228,7 @@ async fn a_login_without_sync_during_redelivery_deletes_the_rest_and_live_messag
     }
     let mut peer = connect_as(&server, "7").await;
     assert_eq!(peer.next().await, redelivered(1, 1));
-    peer.send(&login("7", false)).await;
+    peer.send(&login_message("7", false)).await;
     assert_eq!(peer.next().await["op"], 22);
     dispatch(&server, "7", 3).await;
     assert_eq!(peer.next().await, live(3));

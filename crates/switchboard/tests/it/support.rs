@@ -28,7 +28,7 @@ pub(crate) async fn connect(server: &TestServer) -> Peer {
 
 /// Logs in and reads the reply.
 pub(crate) async fn log_in(peer: &mut Peer, user: &str) {
-    peer.send(&login(user, true)).await;
+    peer.send(&login_message(user, true)).await;
     assert_eq!(peer.next().await, json!({ "op": 22, "d": { "id": user } }));
 }
 
@@ -39,7 +39,7 @@ pub(crate) async fn connect_as(server: &TestServer, user: &str) -> Peer {
 }
 
 /// A login message. With `should_sync`, the server redelivers stored messages; otherwise it deletes them.
-pub(crate) fn login(user: &str, should_sync: bool) -> Value {
+pub(crate) fn login_message(user: &str, should_sync: bool) -> Value {
     json!({ "op": 2, "d": { "token": user, "shouldSync": should_sync } })
 }
 
@@ -95,7 +95,7 @@ pub(crate) async fn connect_raw(server: &TestServer) -> RawPeer {
 /// A logged-in Mesa client that does not answer pings, so it acknowledges no messages.
 pub(crate) async fn connect_raw_as(server: &TestServer, user: &str) -> RawPeer {
     let mut peer = connect_raw(server).await;
-    peer.send(&frame(0x81, login(user, true).to_string().as_bytes())).await;
+    peer.send(&frame(0x81, login_message(user, true).to_string().as_bytes())).await;
     peer
 }
 

@@ -11,7 +11,7 @@ use switchboard_testkit::{KojiPeer, TestServer, soon, until};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
-use crate::support::{connect, connect_as, limits, log_in, login};
+use crate::support::{connect, connect_as, limits, log_in, login_message};
 
 /// Accepts every token but `bad…` as the id of its user, and counts the calls of the verifier.
 fn app_with_counter(verified: &Arc<AtomicUsize>) -> App {
@@ -40,7 +40,7 @@ async fn a_mesa_client_logs_in_from_an_address_with_many_refused_tokens() {
     let server = TestServer::start(app_with_counter(&verified).with_limits(strict())).await;
     for number in 1..=10 {
         let mut bad = connect(&server).await;
-        bad.send(&login("bad", true)).await;
+        bad.send(&login_message("bad", true)).await;
         assert_eq!(bad.closed().await.0, 1008);
         let mut good = connect(&server).await;
         log_in(&mut good, "7").await;
@@ -60,7 +60,7 @@ async fn a_koji_client_is_identified_from_an_address_with_many_refused_tokens() 
     let mut good = KojiPeer::join(&server, "projectId=p").await;
     good.identify("7").await;
     until("the user is online", async || is_online(&server, "7").await).await;
-    let _in_the_address = KojiPeer::join(&server, "projectId=p&authorization=8").await;
+    let _token_in_the_uri = KojiPeer::join(&server, "projectId=p&authorization=8").await;
     until("the user is online", async || is_online(&server, "8").await).await;
 }
 
@@ -85,7 +85,7 @@ async fn a_token_over_the_length_limit_is_refused_without_verification() {
     let limits = limits(|limits| limits.token_bytes_max = 100);
     let server = TestServer::start(app_with_counter(&verified).with_limits(limits)).await;
     let mut mesa = connect(&server).await;
-    mesa.send(&login(&"x".repeat(101), true)).await;
+    mesa.send(&login_message(&"x".repeat(101), true)).await;
     assert_eq!(mesa.closed().await.0, 1008);
     let long = "y".repeat(101);
     let mut koji = KojiPeer::join(&server, &format!("projectId=p&authorization={long}")).await;
@@ -102,7 +102,7 @@ async fn a_verifier_that_does_not_finish_in_time_refuses_the_token() {
     let app = app.with_verifier(async |_: String| pending::<Result<Identity, String>>().await);
     let server = TestServer::start(app).await;
     let mut peer = connect(&server).await;
-    peer.send(&login("7", true)).await;
+    peer.send(&login_message("7", true)).await;
     assert_eq!(peer.closed().await.0, 1008);
 }
 

@@ -7,7 +7,7 @@ local prefix, channel, head, tail, users = ARGV[1], ARGV[2], ARGV[3], ARGV[4], t
 local FIRST = 6
 
 -- The entry of a client on an original node, or nil.
-local function known(entry)
+local function original_client(entry)
   if type(entry) ~= 'string' then return nil end
   local is_json, client = pcall(cjson.decode, entry)
   if not is_json or type(client) ~= 'table' then return nil end
@@ -16,13 +16,13 @@ local function known(entry)
   return client
 end
 
-local function for_each_known(key, first, last, act)
+local function for_each_original_client(key, first, last, act)
   if first > last then return end
   local entries = redis.pcall('HMGET', key, unpack(ARGV, first, last))
   if entries.err then return end
-  for place = 1, last - first + 1 do
-    local client = known(entries[place])
-    if client then act(client, ARGV[first + place - 1]) end
+  for index = 1, last - first + 1 do
+    local client = original_client(entries[index])
+    if client then act(client, ARGV[first + index - 1]) end
   end
 end
 
@@ -32,6 +32,6 @@ local function publish(id)
   published = published + redis.call('PUBLISH', channel, head .. cjson.encode(id) .. tail .. '}')
 end
 
-for_each_known(KEYS[1], FIRST, FIRST + users - 1, function(client) publish(client.socketId) end)
-for_each_known(KEYS[2], FIRST + users, #ARGV, function(_, id) publish(id) end)
+for_each_original_client(KEYS[1], FIRST, FIRST + users - 1, function(client) publish(client.socketId) end)
+for_each_original_client(KEYS[2], FIRST + users, #ARGV, function(_, id) publish(id) end)
 return published

@@ -6,7 +6,7 @@
 --   open    automatic shards with a free seat: taken seats, age and name, so that those with equally many taken
 --           seats are adjacent, the oldest first
 --   free    numbers that no shard's name contains, as ranges "first last" by their first; none if all are free
---   meta    total, made
+--   meta    total: number of seats taken; made: number of automatic shards created so far, the age of the next
 local index, owners, seated, plan, open, free, meta = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7]
 
 -- The highest number of a shard. Lua's numbers are exact up to here.
