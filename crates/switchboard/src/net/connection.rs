@@ -213,7 +213,7 @@ impl Connection {
     fn receive(&mut self, input: &mut [u8], read_len: usize) {
         let received = now();
         self.meters().bytes_received.increment(read_len as u64);
-        self.conn().has_received.store(true, Ordering::Relaxed);
+        self.connection_state().has_received.store(true, Ordering::Relaxed);
         received_bytes(self.session());
         self.outbox().mark_flush_scheduled();
         match self.input_limits.count_bytes(read_len, self.socket.node().limits(), received) {
@@ -334,7 +334,7 @@ impl Connection {
         match receive(&self.server, &self.socket, &frame) {
             Ok(received) => self.handle_received(received, started),
             Err(error) => {
-                self.meters().ignored_frame(error.reason());
+                self.meters().count_ignored_frame(error.reason());
                 let error = with_causes(&error);
                 limited!(DEBUG, socket = %self.socket.id(), error = printable(&error), "frame cannot be decoded; it is ignored");
                 self.server.notify_error_hooks(&self.socket, "", "bad_frame", &error);

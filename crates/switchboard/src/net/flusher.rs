@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use metrics::Counter;
 use switchboard_event::Protocol;
-use switchboard_hub::{Flushed, Schedule, Session};
+use switchboard_hub::{FlushScheduler, Flushed, Session};
 use tokio::sync::Notify;
 
 use crate::node::tasks::Tasks;

@@ -248,7 +248,7 @@ impl UpgradeService {
             greeting,
         });
         node.extension::<Heartbeats>().of(protocol).watch(&session);
-        node.meters().of(protocol).accepted();
+        node.meters().of(protocol).count_accepted();
         let socket = Socket::new(app, session);
         // A stop that began before the session was added may have missed it.
         if app.is_stopping() {

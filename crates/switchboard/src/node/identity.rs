@@ -57,7 +57,7 @@ pub(crate) fn accept(
     let login = identity.and_then(|identity| log_in(node, session, identity));
     match &login {
         Ok(_) => node.meters().of(session.protocol).tokens_accepted.increment(1),
-        Err(error) => refused(node, TokenSender::of(session), error),
+        Err(error) => record_refusal(node, TokenSender::of(session), error),
     }
     login
 }
@@ -89,8 +89,8 @@ impl<'a> TokenSender<'a> {
 }
 
 /// Counts and logs a refused token, or a login without one.
-pub(crate) fn refused(node: &Node, client: TokenSender<'_>, error: &IdentifyError) {
-    node.meters().of(client.protocol).refused_token(error.reason());
+pub(crate) fn record_refusal(node: &Node, client: TokenSender<'_>, error: &IdentifyError) {
+    node.meters().of(client.protocol).count_refused_token(error.reason());
     let (reason, project) = (error.reason(), client.project);
     // Many clients always send a login, also without a token.
     if matches!(error, IdentifyError::NoToken) {

@@ -51,7 +51,7 @@ impl Meters {
     }
 
     /// Counts a client whose address trusted proxies did not report, by the reason.
-    pub(crate) fn unknown_address(&self, reason: &'static str) {
+    pub(crate) fn count_unknown_address(&self, reason: &'static str) {
         counter!("switchboard_client_addresses_unknown_total", "reason" => reason).increment(1);
     }
 }
@@ -74,7 +74,7 @@ impl ProtocolMeters {
     }
 
     /// Counts a connection that was added to the hub.
-    pub(crate) fn accepted(&self) {
+    pub(crate) fn count_accepted(&self) {
         self.connections.increment(1.0);
         self.accepted.increment(1);
     }
@@ -94,25 +94,25 @@ impl ProtocolMeters {
     }
 
     /// Counts a frame that was ignored because it is invalid, or because the client may not send it.
-    pub(crate) fn ignored_frame(&self, reason: &'static str) {
+    pub(crate) fn count_ignored_frame(&self, reason: &'static str) {
         let protocol = self.protocol;
         counter!("switchboard_ignored_frames_total", "protocol" => protocol, "reason" => reason).increment(1);
     }
 
     /// Counts an event that was ignored because of a rule of its project.
-    pub(crate) fn refused_event(&self, reason: &'static str) {
+    pub(crate) fn count_refused_event(&self, reason: &'static str) {
         let protocol = self.protocol;
         counter!("switchboard_refused_events_total", "protocol" => protocol, "reason" => reason).increment(1);
     }
 
     /// Counts a refused token, or a login without one.
-    pub(crate) fn refused_token(&self, reason: &'static str) {
+    pub(crate) fn count_refused_token(&self, reason: &'static str) {
         let protocol = self.protocol;
         counter!("switchboard_tokens_refused_total", "protocol" => protocol, "reason" => reason).increment(1);
     }
 
     /// Records the duration of a handler.
-    pub(crate) fn handled(&self, took: Duration) {
+    pub(crate) fn record_handler(&self, took: Duration) {
         self.handler_duration.record(took);
     }
 }

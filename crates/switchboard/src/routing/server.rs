@@ -91,7 +91,7 @@ impl Server {
     /// Records the handler's duration, sends the reply, and calls the `@error` hooks if it failed.
     fn complete(&self, request: &Request, outcome: Result<Response, Panic>, started: Instant) {
         let meters = self.app.node().meters().of(request.socket().session().protocol);
-        meters.handled(now().saturating_duration_since(started));
+        meters.record_handler(now().saturating_duration_since(started));
         let response = outcome.unwrap_or_else(|panic| {
             meters.handler_panics.increment(1);
             let message = panic_message(&*panic);

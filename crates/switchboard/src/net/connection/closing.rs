@@ -130,7 +130,7 @@ impl Connection {
         self.node().token_bindings.lock().remove(self.socket.id());
         self.connection_state().mark_disconnected();
         let is_code_of_peer = code_of_node != Some(code);
-        self.meters().closed(code.0, is_code_of_peer);
+        self.meters().count_closed(code.0, is_code_of_peer);
         self.log_close(code, is_code_of_peer);
         report.into_iter().for_each(PendingReport::send);
         self.server.notify_disconnected(&self.socket, code.0, &self.close.reason);

@@ -28,8 +28,8 @@ pub(crate) fn receive(server: &Arc<Server>, socket: &Socket, frame: &Bytes) -> R
         Incoming::Unroutable { shown, ack } => server.unroutable(socket, &shown, ack.as_ref()),
         Incoming::Identify { token, ack } => log_in(socket, token, ack),
         Incoming::Reply { ack, data } => {
-            if !socket.conn().resolve(&ack, data) {
-                socket.node().meters().of(Protocol::Emit).ignored_frame("unknown_reply");
+            if !socket.connection_state().resolve(&ack, data) {
+                socket.node().meters().of(Protocol::Emit).count_ignored_frame("unknown_reply");
             }
         }
     }

@@ -31,7 +31,7 @@ pub(crate) fn receive(server: &Arc<Server>, socket: &Socket, frame: &Bytes) -> R
             return Ok(Received { request, recipients: named });
         }
         Incoming::SetUserInfo(info) if info.as_bytes().len() > client.rules.user_info_bytes_max => {
-            node.meters().of(Protocol::Koji).refused_event("info_too_long");
+            node.meters().of(Protocol::Koji).count_refused_event("info_too_long");
         }
         Incoming::SetUserInfo(info) => {
             let shard = Resource::Shard(&client.shard);
@@ -39,7 +39,7 @@ pub(crate) fn receive(server: &Arc<Server>, socket: &Socket, frame: &Bytes) -> R
                 let name = Name::new("SET_USER_INFO").expect("it is a valid name");
                 notify_refused(node, session, &name, &forbidden);
             } else if set_user_info(node, client, session, &info).is_err() {
-                node.meters().of(Protocol::Koji).refused_event("shard_info_full");
+                node.meters().of(Protocol::Koji).count_refused_event("shard_info_full");
             }
         }
         Incoming::GetClients => {

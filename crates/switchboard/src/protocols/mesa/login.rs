@@ -96,7 +96,7 @@ pub(crate) fn start_login_timeout(node: &Arc<Node>, session: &Arc<Session>) -> O
         if let Some(session) = node.hub().index().session(id)
             && client_of(&session).is_some_and(|client| !client.was_authenticated.load(Ordering::Relaxed))
         {
-            node.meters().of(Protocol::Mesa).refused_token("no_token_in_time");
+            node.meters().of(Protocol::Mesa).count_refused_token("no_token_in_time");
             node.close(&session, CloseCode::POLICY, "no token was shown in time");
         }
     };
