@@ -11,6 +11,13 @@ need_tool() { # command, package
     "$tools/bin/python" -m pip install --quiet --disable-pip-version-check "$(grep "^$2==" .config/deploy-tools.txt)"
 }
 
+# Installs a module for `$tools/bin/python` in the same way.
+need_module() { # module, package
+    "$tools/bin/python" -c "import $1" 2> /dev/null && return
+    [ -x "$tools/bin/python" ] || python3 -m venv "$tools"
+    "$tools/bin/python" -m pip install --quiet --disable-pip-version-check "$(grep "^$2==" .config/deploy-tools.txt)"
+}
+
 # Installs a program as a package of Debian.
 need_debian() { # command, package
     command -v "$1" > /dev/null && return
