@@ -165,11 +165,11 @@ fn the_emit_command_sends_data_as_it_was_written() {
 #[test]
 fn a_request_that_has_no_handler_fails_and_the_error_names_the_event() {
     let server = Server::start(&["demo"]);
-    let mistyped = run(&["emit", &server.url(), "/jion", "{}", "--request"]);
+    let mistyped = run(&["emit", &server.url(), "/joined", "{}", "--request"]);
     let error = String::from_utf8(mistyped.stderr).unwrap();
     assert_eq!((mistyped.status.code(), &*mistyped.stdout), (Some(1), &b""[..]), "{error}");
-    assert!(error.contains("No handler for: /jion"), "{error}");
-    let sent = run(&["emit", &server.url(), "/jion", "{}"]);
+    assert!(error.contains("No handler for: /joined"), "{error}");
+    let sent = run(&["emit", &server.url(), "/joined", "{}"]);
     assert_eq!(sent.status.code(), Some(0), "an event without a request has no reply that could report it");
     let counted = server.get("/metrics");
     assert!(counted.contains("switchboard_unhandled_events_total{protocol=\"emit\"} 2"), "{counted}");
