@@ -23,6 +23,11 @@ pub const DEMO_PHONE: &str = include_str!("../front/demo-phone.html");
 /// How phones get an address.
 pub const DEMO_NO_PHONE: &str = include_str!("../front/demo-no-phone.html");
 
+/// That a token is needed.
+pub const TOKEN: &str = include_str!("../front/token.html");
+/// That a token is needed, and how it is made.
+pub const TOKEN_COMMAND: &str = include_str!("../front/token-command.html");
+
 /// The files of the pages by their paths, with their `Content-Type`.
 pub const FILES: &[(&str, &str, &str)] = &[
     ("/page/style.css", "text/css; charset=utf-8", include_str!("../front/style.css")),

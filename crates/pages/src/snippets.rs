@@ -15,6 +15,9 @@ pub const SHARD: &str = include_str!("../snippets/shard.html");
 /// The project in [`SHARD`], as it is in the address.
 pub const SHARD_PROJECT: &str = "projectId=pointers";
 
+/// The capacity in [`SHARD`], as it is in the address.
+pub const SHARD_CAPACITY: &str = "maxConnectionsPerShard=8";
+
 /// The messages of a user, over the Mesa protocol.
 pub const USER: &str = include_str!("../snippets/user.html");
 /// The address in [`USER`].
@@ -31,6 +34,7 @@ mod tests {
             (ROOMS, ROOMS_OWN_LINE),
             (SHARD, ADDRESS),
             (SHARD, SHARD_PROJECT),
+            (SHARD, SHARD_CAPACITY),
             (USER, USER_ADDRESS),
         ] {
             assert_eq!(snippet.matches(part).count(), 1, "{part}");

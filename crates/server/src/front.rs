@@ -234,6 +234,24 @@ mod tests {
     }
 
     #[test]
+    fn if_rights_are_needed_the_code_has_a_place_for_a_token() {
+        let sets = ["access=tokens", SECRET];
+        let (local, remote) = (visit(&sets, true), visit(&sets, false));
+        for page in [&local, &remote] {
+            assert!(page.contains("ws://127.0.0.1:3000/?token=TOKEN&quot;"), "{page}");
+            assert!(page.contains("&amp;authorization=TOKEN&quot;"), "{page}");
+        }
+        let command = "switchboard token make";
+        assert!(
+            local.contains(command) && !remote.contains(command),
+            "only the owner of the secret can run it"
+        );
+        let by_rules = visit(&["projects.every.can={ \"#news\" = \"j\" }"], true);
+        assert!(by_rules.contains("The rules of the server") && !by_rules.contains("TOKEN"), "{by_rules}");
+        assert!(!visit(&["access=open", SECRET], true).contains("TOKEN"));
+    }
+
+    #[test]
     fn only_a_local_visitor_sees_the_names_of_projects_and_origins() {
         let sets =
             ["projects.any=false", "projects.named.chess={}", "clients.allowed_origins=https://a.example"];

@@ -49,9 +49,9 @@ describe("the page of serve", () => {
     return page;
   }
 
-  /** Saves the code of a block as a file, and opens it in as many windows. */
-  async function use(page, name, windows) {
-    const code = await page.getByLabel(name, { exact: true }).textContent();
+  /** Saves the code of a block, after a change, as a file, and opens it in as many windows. */
+  async function use(page, name, windows, change = (code) => code) {
+    const code = change(await page.getByLabel(name, { exact: true }).textContent());
     const file = join(folder, name);
     await writeFile(file, code);
     return Promise.all(Array.from({ length: windows }, async () => {
@@ -106,6 +106,22 @@ describe("the page of serve", () => {
     await ann.getByText('Logged in as {"id":"ann"}').waitFor();
     await shell(commands[1].replace("KEY", `'${KEY}'`));
     await ann.getByText('NEWS: {"text":"hi"}').waitFor();
+  });
+
+  test("with access by tokens the code works with the token that the shown command makes", LIMITS, async () => {
+    const page = await open(["access=tokens", `auth.jwt_secret=${SECRET}`]);
+    const config = join(folder, "tokens.toml");
+    await writeFile(config, `[auth]\njwt_secret = "${SECRET}"\n`);
+    const token = async (label) => {
+      const command = await page.getByLabel(label, { exact: true }).textContent();
+      return (await shell(command.replace("switchboard.toml", config))).trim();
+    };
+    const [rooms, shards] = [await token("Token for rooms"), await token("Token for shards")];
+    const [ann, bob] = await use(page, "rooms.html", 2, (code) => code.replace("TOKEN", rooms));
+    for (const window of [ann, bob]) await connected(window);
+    await say(ann, "allowed", bob);
+    const pointers = await use(page, "pointers.html", 2, (code) => code.replace("TOKEN", shards));
+    for (const window of pointers) await window.getByText("2 here").waitFor();
   });
 
   test("a refused token is reported by the page of the messages", LIMITS, async () => {

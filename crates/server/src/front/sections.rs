@@ -15,6 +15,10 @@ pub(super) struct Section {
 /// The project in a snippet if the visitor may not see the names of the projects.
 const SOME_PROJECT: &str = "YOUR-PROJECT";
 
+/// The rights that the code of each section needs.
+const ROOM_RIGHTS: &str = "{\"#lobby\":\"js\"}";
+const SHARD_RIGHTS: &str = "{\"shard:*\":\"jsp\"}";
+
 pub(super) fn sections(visit: &Visit<'_>) -> Vec<Section> {
     let config = visit.config;
     let rooms = Section { id: "rooms", title: "Rooms", html: rooms(visit) };
@@ -24,7 +28,8 @@ pub(super) fn sections(visit: &Visit<'_>) -> Vec<Section> {
 }
 
 fn rooms(visit: &Visit<'_>) -> Html {
-    let code = snippets::ROOMS.replace(snippets::ADDRESS, &visit.address.websocket("/"));
+    let path = if needs_token(visit) { "/?token=TOKEN" } else { "/" };
+    let code = snippets::ROOMS.replace(snippets::ADDRESS, &visit.address.websocket(path));
     let other_events = match visit.config.emit.reports.enabled {
         true => "All other events go to the workers of this server.",
         false => "No other event has a handler.",
@@ -33,7 +38,7 @@ fn rooms(visit: &Visit<'_>) -> Html {
         front::ROOMS,
         &[
             ("code", Html::text(code)),
-            ("note", note(visit)),
+            ("note", [note(visit), rights(visit, "Token for rooms", ROOM_RIGHTS)].into_iter().collect()),
             ("other_events", fill("<p>{{text}}</p>", &[("text", Html::text(other_events))])),
         ],
     )
@@ -47,7 +52,12 @@ fn shards(visit: &Visit<'_>) -> Html {
         let project = named.map_or_else(|| SOME_PROJECT.to_owned(), |id| query_value(id));
         code = code.replace(snippets::SHARD_PROJECT, &format!("projectId={project}"));
     }
-    fill(front::SHARDS, &[("code", Html::text(code)), ("note", note(visit))])
+    if needs_token(visit) {
+        let with_token = format!("{}&authorization=TOKEN", snippets::SHARD_CAPACITY);
+        code = code.replace(snippets::SHARD_CAPACITY, &with_token);
+    }
+    let notes = [note(visit), rights(visit, "Token for shards", SHARD_RIGHTS)];
+    fill(front::SHARDS, &[("code", Html::text(code)), ("note", notes.into_iter().collect())])
 }
 
 fn users(visit: &Visit<'_>) -> Html {
@@ -67,6 +77,24 @@ fn commands(visit: &Visit<'_>) -> Html {
         );
     }
     fill(front::USER_COMMANDS, &[("api", Html::text(config.api.listen.to_string()))])
+}
+
+/// Returns true if clients may do something only with a token.
+fn needs_token(visit: &Visit<'_>) -> bool {
+    !visit.config.is_open() && visit.config.auth.accepts_tokens()
+}
+
+/// What a client needs to be allowed what the code does, if not every client may do everything.
+fn rights(visit: &Visit<'_>, label: &'static str, can: &'static str) -> Html {
+    let config = visit.config;
+    match (config.is_open(), needs_token(visit)) {
+        (true, _) => Html::default(),
+        (false, true) if visit.is_local && !config.auth.jwt_secret.is_empty() => {
+            fill(front::TOKEN_COMMAND, &[("label", Html::text(label)), ("can", Html::text(can))])
+        }
+        (false, true) => Html::of(front::TOKEN),
+        (false, false) => Html::of("<p>The rules of the server's projects say what clients may do.</p>"),
+    }
 }
 
 /// A warning, if a page that is opened as a file may not connect.
