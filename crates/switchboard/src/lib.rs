@@ -74,7 +74,7 @@ pub use protocols::koji::relay::Relay;
 pub use protocols::koji::rules::ProjectRules;
 pub use protocols::koji::user_info::UserInfoError;
 pub use protocols::mesa::options::{Mesa, MesaSettings};
-pub use routing::extract::{Data, FromRequest, State, User};
+pub use routing::extract::{AsyncFromRequest, Data, FromRequest, State, User};
 pub use routing::handler::Handler;
 pub use routing::middleware::{Middleware, Next};
 pub use routing::plugin::{BoxPlugin, Plugin};
@@ -93,3 +93,11 @@ pub use switchboard_event::{
     TagName, Target, UserId,
 };
 pub use switchboard_hub::{Hub, HubStats, Index, JoinError, Scope};
+pub use switchboard_macros::{debug_handler, debug_middleware};
+
+/// What the attributes [`macro@debug_handler`] and [`macro@debug_middleware`] refer to.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::routing::argument::{Argument, Ready, Waiting};
+    pub use crate::routing::debug::*;
+}

@@ -1,5 +1,7 @@
 //! Routing: finds the handler of an event, runs it, and turns its outcome into a reply.
 
+pub(crate) mod argument;
+pub(crate) mod debug;
 pub(crate) mod extract;
 pub(crate) mod handler;
 pub(crate) mod hooks;

@@ -1,5 +1,7 @@
 //! Extractors: the types that a handler can take as arguments.
 
+use std::future::Future;
+
 use serde::de::DeserializeOwned;
 use switchboard_event::{Payload, UserId};
 
@@ -10,7 +12,8 @@ use crate::node::connection_info::ConnectionInfo;
 use crate::routing::reply::ReplyError;
 use crate::routing::request::Request;
 
-/// A type that a handler can take as an argument. Implement it for values that several handlers need.
+/// A type that a handler can take as an argument. Implement it for values that several handlers need, or
+/// [`AsyncFromRequest`] if the value has to be waited for.
 ///
 /// ```
 /// use switchboard::{FromRequest, ReplyError, Request};
@@ -23,6 +26,13 @@ use crate::routing::request::Request;
 ///     }
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an extractor",
+    label = "cannot be an argument of a handler",
+    note = "to read the data of the event, write `Data<{Self}>`",
+    note = "to read a value that was given to `App::with_state`, write `State<{Self}>`",
+    note = "to make an extractor of `{Self}` itself, implement `FromRequest` or `AsyncFromRequest`"
+)]
 pub trait FromRequest: Sized {
     /// Extracts the value from the request. An error becomes the reply, and the handler is not called.
     fn from_request(request: &Request) -> Result<Self, ReplyError>;
@@ -50,8 +60,51 @@ pub trait FromRequest: Sized {
     }
 }
 
+/// A type that a handler can take as an argument, and that has to be waited for, such as a row of a database.
+///
+/// The handler is called when the value is there; meanwhile later events of the client are handled. Implement either
+/// this trait or [`FromRequest`].
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// use switchboard::{App, AsyncFromRequest, FromRequest, Reply, ReplyError, Request, State, User};
+///
+/// # #[derive(Clone)] struct Database;
+/// # impl Database { async fn score_of(&self, _: &str) -> Option<u32> { tokio::task::yield_now().await; Some(12) } }
+/// struct Score(u32);
+///
+/// impl AsyncFromRequest for Score {
+///     async fn from_request(request: &Request) -> Result<Self, ReplyError> {
+///         let State(database) = State::<Database>::from_request(request)?;
+///         let User(id) = User::from_request(request)?;
+///         let score = database.score_of(&id).await;
+///         score.map(Score).ok_or_else(|| ReplyError::new("no_score", "you have not played yet"))
+///     }
+/// }
+///
+/// async fn score(Score(points): Score) -> Reply<u32> {
+///     Reply(points)
+/// }
+/// let app = App::new().with_state(Database).on("/score", score);
+/// # let app = app.on("@connection", async |socket: switchboard::Socket| { socket.login("ann").unwrap(); });
+/// # let server = switchboard_testkit::TestServer::start(app).await;
+/// # let mut peer = server.peer().await;
+/// # assert_eq!(peer.request("/score", serde_json::json!({})).await, 12);
+/// # }
+/// ```
+pub trait AsyncFromRequest: Sized {
+    /// Extracts the value from the request. An error becomes the reply, and the handler is not called.
+    fn from_request(request: &Request) -> impl Future<Output = Result<Self, ReplyError>> + Send;
+
+    /// Checks that the app has the values that this extractor needs; see [`FromRequest::check`].
+    fn check(_: &Setup) -> Result<(), String> {
+        Ok(())
+    }
+}
+
 /// An extractor that deserializes the event's data as `T`.
 ///
+/// Data of an emit client that is falsy in JavaScript is `{}`, or else the value itself; see [`Request::data`].
 /// If the data does not match, the reply is an error with the code `bad_data` that names the mismatch.
 ///
 /// ```
@@ -173,9 +226,10 @@ impl<T: Clone + Send + Sync + 'static> FromRequest for State<T> {
     fn check(setup: &Setup) -> Result<(), String> {
         match setup.state::<T>() {
             Some(_) => Ok(()),
-            None => {
-                Err(format!("takes State<{}>, but the app has no such state", std::any::type_name::<T>()))
-            }
+            None => Err(format!(
+                "takes State<{}>, but the app has no such state; add it with `App::with_state`",
+                std::any::type_name::<T>()
+            )),
         }
     }
 }
@@ -207,6 +261,56 @@ impl FromRequest for User {
 impl<T: FromRequest> FromRequest for Option<T> {
     fn from_request(request: &Request) -> Result<Self, ReplyError> {
         Ok(T::from_request(request).ok())
+    }
+
+    fn check(setup: &Setup) -> Result<(), String> {
+        T::check(setup)
+    }
+}
+
+impl<T: AsyncFromRequest> AsyncFromRequest for Option<T> {
+    async fn from_request(request: &Request) -> Result<Self, ReplyError> {
+        Ok(T::from_request(request).await.ok())
+    }
+
+    fn check(setup: &Setup) -> Result<(), String> {
+        T::check(setup)
+    }
+}
+
+/// The error if extracting `T` fails; the handler is called in either case.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// use switchboard::{App, Data, Reply, ReplyError};
+///
+/// async fn step(distance: Result<Data<u32>, ReplyError>) -> Reply<String> {
+///     Reply(match distance {
+///         Ok(Data(distance)) => format!("{distance} steps"),
+///         Err(error) => format!("one step, because {error}"),
+///     })
+/// }
+/// # let app = App::new().on("/step", step);
+/// # let server = switchboard_testkit::TestServer::start(app).await;
+/// # let mut peer = server.peer().await;
+/// # assert_eq!(peer.request("/step", serde_json::json!(3)).await, "3 steps");
+/// # let reply = peer.request("/step", serde_json::json!("far")).await;
+/// # assert!(reply.as_str().unwrap().starts_with("one step, because invalid type"), "{reply}");
+/// # }
+/// ```
+impl<T: FromRequest> FromRequest for Result<T, ReplyError> {
+    fn from_request(request: &Request) -> Result<Self, ReplyError> {
+        Ok(T::from_request(request))
+    }
+
+    fn check(setup: &Setup) -> Result<(), String> {
+        T::check(setup)
+    }
+}
+
+impl<T: AsyncFromRequest> AsyncFromRequest for Result<T, ReplyError> {
+    async fn from_request(request: &Request) -> Result<Self, ReplyError> {
+        Ok(T::from_request(request).await)
     }
 
     fn check(setup: &Setup) -> Result<(), String> {

@@ -4,8 +4,10 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use futures_util::FutureExt;
+
 use crate::api::setup::Setup;
-use crate::routing::extract::FromRequest;
+use crate::routing::argument::Argument;
 use crate::routing::reply::{IntoResponse, Response};
 use crate::routing::request::Request;
 
@@ -14,8 +16,12 @@ pub(crate) type ResponseFuture = Pin<Box<dyn Future<Output = Response> + Send>>;
 
 /// An async function that handles an event.
 ///
-/// A handler takes up to eight arguments that implement [`FromRequest`], and returns a type that
-/// implements [`IntoResponse`]. `Args` is the tuple of argument types; it is inferred.
+/// A handler takes up to eight arguments that implement [`FromRequest`](crate::FromRequest) or
+/// [`AsyncFromRequest`](crate::AsyncFromRequest), in any order, and returns a type that implements
+/// [`IntoResponse`]. `Args` is made of the argument types; it is inferred.
+///
+/// If the compiler refuses a function without naming the cause, write
+/// [`#[debug_handler]`](crate::debug_handler) above it.
 ///
 /// ```
 /// use switchboard::{App, Data, Reply, ReplyError, Socket};
@@ -26,6 +32,13 @@ pub(crate) type ResponseFuture = Pin<Box<dyn Future<Output = Response> + Send>>;
 /// }
 /// let app = App::new().on("/message", send_message).on("/ping", async || Reply("pong")); // closures too
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a handler",
+    label = "not a handler",
+    note = "a handler is an `async fn` or an async closure with at most eight arguments that implement `FromRequest`, and with a return type that implements `IntoResponse`",
+    note = "pass the function itself, `ping`, and not its future, `ping()`",
+    note = "write `#[switchboard::debug_handler]` above the function, and the compiler names the cause"
+)]
 pub trait Handler<Args>: Send + Sync + 'static {
     /// Handles one event.
     fn call(&self, request: Request) -> Pin<Box<dyn Future<Output = Response> + Send>>;
@@ -70,26 +83,37 @@ impl AnyHandler {
 }
 
 macro_rules! impl_handler {
-    ($($arg:ident),*) => {
-        #[allow(non_snake_case, unused_variables, clippy::allow_attributes, reason = "written once for all arities")]
-        impl<F, Fut, $($arg),*> Handler<($($arg,)*)> for F
+    ($($kind:ident $arg:ident),*) => {
+        #[diagnostic::do_not_recommend]
+        #[allow(non_snake_case, unused_variables, reason = "the macro is used with and without arguments")]
+        impl<F, Fut, $($kind, $arg),*> Handler<($(($kind, $arg),)*)> for F
         where
             F: Fn($($arg),*) -> Fut + Clone + Send + Sync + 'static,
             Fut: Future + Send + 'static,
             Fut::Output: IntoResponse,
-            $($arg: FromRequest + Send + 'static,)*
+            $($arg: Argument<$kind> + Send + 'static,)*
         {
             fn call(&self, request: Request) -> ResponseFuture {
-                $(let $arg = match $arg::from_request(&request) {
+                if const { false $(|| <$arg as Argument<$kind>>::WAITS)* } {
+                    let handler = self.clone();
+                    return Box::pin(async move {
+                        $(let $arg = match <$arg as Argument<$kind>>::extract(&request).await {
+                            Ok(value) => value,
+                            Err(error) => return error.into_response(),
+                        };)*
+                        handler($($arg),*).await.into_response()
+                    });
+                }
+                $(let $arg = match <$arg as Argument<$kind>>::extract_now(&request) {
                     Ok(value) => value,
                     Err(error) => return Box::pin(std::future::ready(error.into_response())),
                 };)*
-                let future = self($($arg),*);
-                Box::pin(async move { future.await.into_response() })
+                // Smaller than an async block, which would keep the future twice.
+                Box::pin(self($($arg),*).map(IntoResponse::into_response))
             }
 
             fn check(&self, setup: &Setup) -> Result<(), String> {
-                $($arg::check(setup)?;)*
+                $(<$arg as Argument<$kind>>::check(setup)?;)*
                 Ok(())
             }
         }
@@ -97,11 +121,70 @@ macro_rules! impl_handler {
 }
 
 impl_handler!();
-impl_handler!(A);
-impl_handler!(A, B);
-impl_handler!(A, B, C);
-impl_handler!(A, B, C, D);
-impl_handler!(A, B, C, D, E);
-impl_handler!(A, B, C, D, E, G);
-impl_handler!(A, B, C, D, E, G, H);
-impl_handler!(A, B, C, D, E, G, H, I);
+impl_handler!(KA A);
+impl_handler!(KA A, KB B);
+impl_handler!(KA A, KB B, KC C);
+impl_handler!(KA A, KB B, KC C, KD D);
+impl_handler!(KA A, KB B, KC C, KD D, KE E);
+impl_handler!(KA A, KB B, KC C, KD D, KE E, KG G);
+impl_handler!(KA A, KB B, KC C, KD D, KE E, KG G, KH H);
+impl_handler!(KA A, KB B, KC C, KD D, KE E, KG G, KH H, KI I);
+
+#[cfg(test)]
+mod tests {
+    use switchboard_event::{Name, Payload, Protocol};
+
+    use super::*;
+    use crate::api::app::App;
+    use crate::api::socket::Socket;
+    use crate::node::connection_info::ConnectionInfo;
+    use crate::node::connection_state::ConnectionState;
+    use crate::routing::extract::{AsyncFromRequest, Data};
+    use crate::routing::reply::{Reply, ReplyError};
+
+    fn request(data: &str) -> Request {
+        let app = App::new();
+        let state = ConnectionState::new(ConnectionInfo::empty(), Box::new(()));
+        let session = app.hub().placeholder_session(app.project_id(), Protocol::ALL[0], Box::new(state));
+        let data = Payload::parse(data).unwrap();
+        Request::new(Socket::new(&app, session), Name::new("/test").unwrap(), data, None)
+    }
+
+    struct Waited;
+
+    impl AsyncFromRequest for Waited {
+        async fn from_request(_: &Request) -> Result<Self, ReplyError> {
+            Ok(Waited)
+        }
+    }
+
+    /// The bytes that a handler's future occupies.
+    fn future_bytes<Args>(handler: impl Handler<Args>) -> usize {
+        size_of_val(&*handler.call(request("[7,7,7,7,7,7,7,7]")))
+    }
+
+    async fn short(_: Socket, Data(numbers): Data<[u64; 8]>, Data(_): Data<[u64; 8]>) -> Reply<u64> {
+        Reply(numbers[0])
+    }
+
+    async fn waits(
+        _: Socket,
+        Data(numbers): Data<[u64; 8]>,
+        Data(_): Data<[u64; 8]>,
+        _: Waited,
+    ) -> Reply<u64> {
+        Reply(numbers[0])
+    }
+
+    #[test]
+    fn arguments_that_are_ready_at_once_do_not_enlarge_the_future_of_a_handler() {
+        let numbers = Data([7; 8]);
+        let own = size_of_val(&short(request("0").socket().clone(), numbers.clone(), numbers));
+        let whole = future_bytes(short);
+        assert!(whole <= own + size_of::<usize>(), "{whole} bytes for a future of {own}");
+        assert!(
+            future_bytes(waits) > whole,
+            "the measurement sees the larger future of an argument that waits"
+        );
+    }
+}

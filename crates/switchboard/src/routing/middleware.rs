@@ -4,6 +4,8 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use futures_util::FutureExt;
+
 use crate::api::setup::Setup;
 use crate::routing::handler::{AnyHandler, Handler, ResponseFuture};
 use crate::routing::reply::IntoResponse;
@@ -24,6 +26,12 @@ use crate::routing::request::Request;
 ///     }
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a middleware",
+    label = "not a middleware",
+    note = "a middleware is an `async fn(Request, Next) -> Response`, with the arguments in this order; every type that implements `IntoResponse` may take the place of `Response`",
+    note = "write `#[switchboard::debug_middleware]` above the function, and the compiler names the cause"
+)]
 pub trait Middleware: Send + Sync + 'static {
     /// Handles one event; calls `next` to continue to the handler.
     ///
@@ -80,6 +88,7 @@ pub trait Middleware: Send + Sync + 'static {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<F, Fut> Middleware for F
 where
     F: Fn(Request, Next) -> Fut + Send + Sync + 'static,
@@ -87,8 +96,7 @@ where
     Fut::Output: IntoResponse,
 {
     fn handle(&self, request: Request, next: Next) -> ResponseFuture {
-        let future = self(request, next);
-        Box::pin(async move { future.await.into_response() })
+        Box::pin(self(request, next).map(IntoResponse::into_response))
     }
 }
 
@@ -160,6 +168,7 @@ struct Then<M, Args> {
     args: PhantomData<fn(Args)>,
 }
 
+#[diagnostic::do_not_recommend]
 impl<M: Middleware, Args: 'static> Handler<(M, Args)> for Then<M, Args> {
     fn call(&self, request: Request) -> ResponseFuture {
         self.middleware.handle(request, Next::new(Arc::new([]), self.handler.clone()))

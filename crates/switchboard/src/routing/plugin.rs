@@ -22,6 +22,11 @@ use crate::api::app::App;
 ///
 /// let app = App::new().plugin(Audit).plugin((Audit, |app: App| app.on("/ping", || async {})));
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a plugin",
+    label = "not a plugin",
+    note = "a plugin is a function `fn(App) -> App`, a type that implements `Plugin`, a tuple of two or three plugins, or a `Vec` of plugins"
+)]
 pub trait Plugin {
     /// Adds the plugin's parts to the app and returns the app.
     ///
@@ -41,6 +46,7 @@ pub trait Plugin {
     fn install(self, app: App) -> App;
 }
 
+#[diagnostic::do_not_recommend]
 impl<F: FnOnce(App) -> App> Plugin for F {
     fn install(self, app: App) -> App {
         self(app)

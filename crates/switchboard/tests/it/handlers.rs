@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -9,11 +10,12 @@ use proptest::test_runner::TestRunner;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use switchboard::{
-    AcceptOptions, App, ConnectionInfo, Data, ForwardedHeader, Koji, NoReply, Payload, Plugin, Reply,
-    ReplyError, Request, Router, Socket, State, User,
+    AcceptOptions, App, AsyncFromRequest, ConnectionInfo, Data, ForwardedHeader, FromRequest, IntoResponse,
+    Koji, Next, NoReply, Payload, Plugin, Reply, ReplyError, Request, Router, Setup, Socket, State, User,
+    debug_handler, debug_middleware,
 };
 use switchboard_testkit::{Peer, TestServer, soon};
-use tokio::sync::{Mutex, Notify, mpsc};
+use tokio::sync::{Mutex, Notify, Semaphore, mpsc};
 
 use crate::{app, echo};
 
@@ -511,4 +513,99 @@ fn any_value_reaches_a_handler_as_documented() {
         Ok(())
     };
     runner.run(&json_values(), property).unwrap();
+}
+
+/// A row of a slow database: the request waits until the gate has a permit.
+struct Row(String);
+
+impl AsyncFromRequest for Row {
+    async fn from_request(request: &Request) -> Result<Self, ReplyError> {
+        let State(gate) = State::<Arc<Semaphore>>::from_request(request)?;
+        let Data(key) = Data::<String>::from_request(request)?;
+        gate.acquire().await?.forget();
+        if key == "missing" { Err(ReplyError::new("no_row", "no such row")) } else { Ok(Row(key)) }
+    }
+
+    fn check(setup: &Setup) -> Result<(), String> {
+        State::<Arc<Semaphore>>::check(setup)
+    }
+}
+
+#[debug_handler]
+async fn row(socket: Socket, Row(row): Row, Data(key): Data<String>) -> Result<Reply<String>, ReplyError> {
+    socket.emit("found", &key)?;
+    Ok(Reply(row))
+}
+
+#[tokio::test]
+async fn a_handler_starts_when_its_arguments_are_there_and_delays_no_others() {
+    let gate = Arc::new(Semaphore::new(0));
+    let app = app().with_state(gate.clone()).on("/row", row);
+    let server = TestServer::start(app).await;
+    let mut peer = server.peer().await;
+    peer.send(&json!({ "event": "/row", "data": "ann", "ackId": "row" })).await;
+    assert_eq!(peer.request("/echo", json!(1)).await, 1);
+    gate.add_permits(1);
+    assert_eq!(peer.next_event().await, ("found".into(), json!("ann")));
+    assert_eq!(peer.next().await, json!({ "type": "ack", "ackId": "row", "data": "ann" }));
+}
+
+#[tokio::test]
+async fn an_argument_that_waits_refuses_like_any_other_and_may_be_optional() {
+    let gate = Arc::new(Semaphore::new(100));
+    let app = App::new()
+        .with_state(gate)
+        .on("/row", row)
+        .on("/some", async |row: Option<Row>| Reply(row.map(|Row(row)| row)))
+        .on("/result", async |row: Result<Row, ReplyError>| {
+            Reply(row.map_err(|e| e.code().to_owned()).map(|r| r.0))
+        })
+        .on("/data", async |data: Result<Data<u8>, ReplyError>| match data {
+            Ok(Data(number)) => Reply(json!(number)),
+            Err(error) => Reply(json!(error.code())),
+        });
+    let server = TestServer::start(app).await;
+    let mut peer = server.peer().await;
+    assert_eq!(peer.request("/row", json!(7)).await["code"], "bad_data");
+    assert_eq!(peer.request("/row", json!("missing")).await["code"], "no_row");
+    assert_eq!(peer.request("/some", json!("missing")).await, Value::Null);
+    assert_eq!(peer.request("/some", json!("ann")).await, "ann");
+    assert_eq!(peer.request("/result", json!("ann")).await, json!({ "Ok": "ann" }));
+    assert_eq!(peer.request("/result", json!("missing")).await, json!({ "Err": "no_row" }));
+    assert_eq!(peer.request("/data", json!(7)).await, 7);
+    assert_eq!(peer.request("/data", json!(700)).await, "bad_data");
+}
+
+#[tokio::test]
+async fn the_states_of_arguments_that_wait_are_checked_when_the_app_is_served() {
+    for app in [App::new().on("/row", row), App::new().on("/row", async |_: Option<Row>| ())] {
+        let (message, _) = panic_of(|| drop(app.into_service()));
+        assert!(message.contains("takes State<") && message.contains("App::with_state"), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn handlers_take_their_arguments_in_any_order_and_more_than_once() {
+    #[debug_handler]
+    async fn sum(Data(a): Data<i32>, _: Socket, Data(b): Data<i32>, request: Request) -> Reply<i32> {
+        Reply(a + b + request.data::<i32>().unwrap())
+    }
+    #[debug_handler]
+    fn boxed(Data(a): Data<i32>) -> Pin<Box<dyn Future<Output = Reply<i32>> + Send>> {
+        Box::pin(async move { Reply(a) })
+    }
+    #[debug_handler]
+    async fn hidden() -> impl IntoResponse {
+        Reply(4)
+    }
+    #[debug_middleware]
+    async fn pass(request: Request, next: Next) -> impl IntoResponse {
+        next.run(request).await
+    }
+    let app = App::new().on("/sum", sum).on("/boxed", boxed).on("/hidden", hidden).middleware(pass);
+    let server = TestServer::start(app).await;
+    let mut peer = server.peer().await;
+    assert_eq!(peer.request("/sum", json!(7)).await, 21);
+    assert_eq!(peer.request("/boxed", json!(7)).await, 7);
+    assert_eq!(peer.request("/hidden", json!(7)).await, 4);
 }

@@ -1,0 +1,5 @@
+use switchboard::App;
+
+fn main() {
+    let _ = App::new().middleware("log");
+}
