@@ -46,7 +46,8 @@ async fn main() -> std::io::Result<()> {
         .route("/news", post(news))
         .with_state(live.clone())
         .route_service("/ws", live.into_service());
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:3000".into());
+    let listener = tokio::net::TcpListener::bind(&address).await?;
     println!("open http://{}/", listener.local_addr()?);
     axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>()).await
 }
