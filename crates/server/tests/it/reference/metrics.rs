@@ -133,7 +133,8 @@ fn every_label_value_in_the_code_is_in_the_list_and_the_reverse() {
         (
             "switchboard_connections_refused_total",
             "reason",
-            &["switchboard/src/node/refusal_reason.rs#label", "server/src/run/host_check.rs#\"reason\" => "][..],
+            &["switchboard/src/node/refusal_reason.rs#label", "server/src/run/host_check.rs#\"reason\" => "]
+                [..],
         ),
         (
             "switchboard_client_addresses_unknown_total",
