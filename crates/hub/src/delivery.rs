@@ -26,6 +26,8 @@ pub trait FlushScheduler: Send + Sync + 'static {
 pub struct Delivered {
     /// Sockets with the frame in their outbox.
     pub queued: usize,
+    /// Those of them that are behind: more than half of their outbox is full.
+    pub behind: usize,
     /// Sockets in whose outbox it took the place of an older frame of its slot.
     pub replaced: usize,
     /// Sockets that missed the frame: it was volatile and their outbox was full.
@@ -106,6 +108,7 @@ impl Delivery {
             delivered: Delivered::default(),
             frame_bytes: 0,
             to_flush: Vec::new(),
+            behind: Vec::new(),
         }
     }
 
@@ -122,6 +125,11 @@ impl Delivery {
         match session.outbox.append(frame, class, order, max, &self.overflow_frame) {
             Appended::Queued(flush) => {
                 delivered.queued += 1;
+                return flush;
+            }
+            Appended::Behind(flush) => {
+                delivered.queued += 1;
+                delivered.behind += 1;
                 return flush;
             }
             Appended::Paused => delivered.queued += 1,
@@ -159,6 +167,8 @@ pub(crate) struct FanOut<'a> {
     delivered: Delivered,
     frame_bytes: usize,
     to_flush: Vec<Arc<Session>>,
+    /// The receivers for which the sender is to wait.
+    behind: Vec<Arc<Session>>,
 }
 
 impl FanOut<'_> {
@@ -167,16 +177,22 @@ impl FanOut<'_> {
         let frame = self.parcel.frame(protocol, |event| (delivery.encode)(protocol, event));
         let Some(frame) = frame else { return self.delivered.reserved += 1 };
         self.frame_bytes = frame.len();
+        let behind = self.delivered.behind;
         if delivery.append(session, frame, self.parcel.class, Order::Next, &mut self.delivered) {
             self.to_flush.push(session.clone());
         }
+        // A volatile event can be dropped, so its sender need not wait.
+        if self.delivered.behind > behind && self.parcel.class == DeliveryClass::Live {
+            self.behind.push(session.clone());
+        }
     }
 
-    pub(crate) fn finish(self) -> Delivered {
+    /// Returns the outcome, and the receivers for which the sender is to wait.
+    pub(crate) fn finish(self) -> (Delivered, Vec<Arc<Session>>) {
         if !self.to_flush.is_empty() {
             self.delivery.flush_scheduler.schedule_all(self.to_flush);
         }
         self.delivery.count(&self.delivered, self.frame_bytes);
-        self.delivered
+        (self.delivered, self.behind)
     }
 }

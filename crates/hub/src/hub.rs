@@ -72,9 +72,16 @@ pub struct NewSession {
     pub greeting: Option<Bytes>,
 }
 
-/// An arrival from other nodes that the hub does not deliver itself.
+/// An arrival from other nodes that the hub does not deliver itself, or receivers that are behind.
 #[derive(Debug)]
 pub enum HubEvent {
+    /// An event of this socket, of any node, was delivered to receivers of this node that are behind.
+    Behind {
+        /// The sender.
+        sender: SocketId,
+        /// The receivers of which more than half of the outbox is full.
+        receivers: Vec<Arc<Session>>,
+    },
     /// A publication with another content than [`Content::Event`].
     Publication(Publication),
     /// Publications may have been lost.
@@ -366,7 +373,11 @@ impl Hub {
     pub fn deliver(&self, project: &ProjectId, audience: &Audience, parcel: &Parcel) -> Delivered {
         let mut fan_out = self.delivery.fan_out(parcel);
         resolve::for_each_session(&self.index, project, audience, |session| fan_out.deliver_to(session));
-        fan_out.finish()
+        let (delivered, receivers) = fan_out.finish();
+        if let (Some(sender), false) = (parcel.event.sender, receivers.is_empty()) {
+            self.notify(HubEvent::Behind { sender, receivers });
+        }
+        delivered
     }
 
     /// Delivers one frame to one socket, whatever its protocol. Returns false if the socket is closing or

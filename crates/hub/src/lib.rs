@@ -18,7 +18,7 @@ mod session;
 pub use delivery::{Delivered, Encode, FlushScheduler, HubStats};
 pub use hub::{Hub, HubConfig, HubEvent, HubLimits, Listener, NewSession, Scope};
 pub use index::Index;
-pub use outbox::{Flushed, Outbox, Slot, Transport};
+pub use outbox::{Backlog, Flushed, Outbox, Slot, Transport};
 pub use outbox_totals::OutboxTotals;
 pub use project::Project;
 pub use session::{JoinError, Session};

@@ -23,6 +23,10 @@ pub use slot::Slot;
 /// accepted.
 const ALMOST_EMPTY: usize = 256;
 
+/// The divisor of the bound above which a receiver is behind. At that point the sender is slowed, so that half of the
+/// outbox is left for what is under way.
+const BEHIND: usize = 2;
+
 /// Sends bytes to one socket.
 pub trait Transport: Send + Sync + 'static {
     /// Sends as much as the kernel accepts now and returns how much that was. `WouldBlock` if it accepts
@@ -77,6 +81,8 @@ pub(crate) enum Order {
 pub(crate) enum Appended {
     /// It is queued; if true, the caller must schedule a flush.
     Queued(bool),
+    /// The same, and the receiver is behind: more than half of the bound is queued.
+    Behind(bool),
     /// It took the place of an older frame of its slot.
     Replaced,
     /// It was dropped: it was volatile and the outbox was full.
@@ -87,6 +93,15 @@ pub(crate) enum Appended {
     Overflowed,
     /// The socket is closing or disconnected.
     Closed,
+}
+
+/// How far a receiver is behind. Two of them show how fast it reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Backlog {
+    /// Bytes that are queued or held back and count towards the bound; 0 if the socket is closing.
+    pub bytes: usize,
+    /// Bytes that the kernel has accepted since the outbox was last empty. May start at 0 again before.
+    pub sent: usize,
 }
 
 /// The outcome of a flush.
@@ -140,7 +155,7 @@ impl Outbox {
             let is_replaced = state.queue.push_latest(slot, frame.clone());
             return if is_replaced { Appended::Replaced } else { Appended::Queued(state.schedule()) };
         }
-        let pending = state.queue.bounded_bytes() + state.held.as_ref().map_or(0, |held| held.bytes());
+        let pending = state.bounded_bytes();
         let is_bounded = order != Order::Unbounded && pending > bytes_max / ALMOST_EMPTY;
         if is_bounded && pending + frame.len() > bytes_max {
             if class == DeliveryClass::Volatile {
@@ -149,13 +164,23 @@ impl Outbox {
             state.overflow(overflow.clone());
             return Appended::Overflowed;
         }
+        // One frame of any size is no sign of a slow receiver.
+        let is_behind = pending > 0 && pending + frame.len() > bytes_max / BEHIND;
         if let (Some(held), Order::Next | Order::Stored(_)) = (&mut state.held, order) {
             let number = if let Order::Stored(number) = order { Some(number) } else { None };
             held.push(frame.clone(), number);
-            return Appended::Paused;
+            return if is_behind { Appended::Behind(false) } else { Appended::Paused };
         }
         state.queue.push(frame.clone());
-        Appended::Queued(state.schedule())
+        let unscheduled = state.schedule();
+        if is_behind { Appended::Behind(unscheduled) } else { Appended::Queued(unscheduled) }
+    }
+
+    /// How far the receiver is behind.
+    pub fn backlog(&self) -> Backlog {
+        let state = self.lock();
+        let is_open = !state.closing && state.transport.is_some();
+        Backlog { bytes: if is_open { state.bounded_bytes() } else { 0 }, sent: state.queue.sent_bytes() }
     }
 
     /// Holds back later frames until [`resume`](Self::resume) is called as often as this.
@@ -303,6 +328,11 @@ impl Outbox {
 }
 
 impl State {
+    /// Bytes that count towards the bound, held-back frames included.
+    fn bounded_bytes(&self) -> usize {
+        self.queue.bounded_bytes() + self.held.as_ref().map_or(0, |held| held.bytes())
+    }
+
     fn clear(&mut self) {
         let queue = std::mem::take(&mut self.queue);
         let held = self.held.take().map_or(0, |held| held.unstored_frames());
@@ -421,8 +451,8 @@ mod tests {
             let transport = LimitedTransport::with_room(room);
             let outbox = Outbox::new(transport.clone());
             assert_eq!(append(&outbox, "abc"), Appended::Queued(true));
-            assert_eq!(append(&outbox, "de"), Appended::Queued(false));
-            assert_eq!(append(&outbox, "fgh"), Appended::Queued(false));
+            assert_eq!(append(&outbox, "de"), Appended::Behind(false));
+            assert_eq!(append(&outbox, "fgh"), Appended::Behind(false));
             let mut scratch = Vec::new();
             while outbox.flush(&mut scratch).0 == Flushed::More {}
             if room < 8 {
@@ -469,8 +499,8 @@ mod tests {
         };
         let outbox = Outbox::new(LimitedTransport::with_room(0));
         assert_eq!(append(&outbox, Order::Next, 4), Appended::Queued(true));
-        assert_eq!(append(&outbox, Order::Ahead, 2000), Appended::Queued(false));
-        assert_eq!(append(&outbox, Order::Unbounded, 14), Appended::Queued(false));
+        assert_eq!(append(&outbox, Order::Ahead, 2000), Appended::Behind(false));
+        assert_eq!(append(&outbox, Order::Unbounded, 14), Appended::Behind(false));
         assert_eq!(append(&outbox, Order::Ahead, 14), Appended::Overflowed);
         let outbox = Outbox::new(LimitedTransport::with_room(0));
         assert_eq!(append(&outbox, Order::Next, 5), Appended::Queued(true));
@@ -506,6 +536,31 @@ mod tests {
     }
 
     #[test]
+    fn a_receiver_is_behind_above_half_of_the_bound_until_it_has_accepted_the_rest() {
+        let transport = LimitedTransport::with_room(0);
+        let outbox = Outbox::new(transport.clone());
+        assert_eq!(append(&outbox, "1234"), Appended::Queued(true));
+        assert_eq!(append(&outbox, "5"), Appended::Behind(false));
+        outbox.pause();
+        assert_eq!(append(&outbox, "6"), Appended::Behind(false), "held-back frames count");
+        outbox.resume(|_| false);
+        let backlog = outbox.backlog();
+        assert_eq!(backlog.bytes, 6);
+        transport.room.store(3, Ordering::Relaxed);
+        outbox.flush(&mut Vec::new());
+        assert_eq!(outbox.backlog(), Backlog { bytes: 3, sent: backlog.sent + 3 });
+        assert_eq!(append(&outbox, "7"), Appended::Queued(false));
+        outbox.abort();
+        assert_eq!(outbox.backlog().bytes, 0, "nobody waits for a socket that is closing");
+    }
+
+    #[test]
+    fn one_large_frame_is_no_sign_of_a_slow_receiver() {
+        let outbox = Outbox::new(LimitedTransport::with_room(0));
+        assert_eq!(append(&outbox, "12345678"), Appended::Queued(true));
+    }
+
+    #[test]
     fn a_socket_that_keeps_too_much_in_memory_is_closed_after_the_queue() {
         let transport = LimitedTransport::with_room(100);
         let outbox = Outbox::new(transport.clone());
@@ -526,9 +581,9 @@ mod tests {
         assert_eq!(append_with_order(&outbox, Order::Stored(MessageNumber(2)), "2"), Appended::Paused);
         assert_eq!(append_with_order(&outbox, Order::Ahead, "a"), Appended::Queued(true));
         assert!(!outbox.resume(|number| number == MessageNumber(1)), "another pause is in effect");
-        assert_eq!(append_with_order(&outbox, Order::Ahead, "b"), Appended::Queued(false));
+        assert_eq!(append_with_order(&outbox, Order::Ahead, "b"), Appended::Behind(false));
         outbox.resume(|_| false);
-        assert_eq!(append_with_order(&outbox, Order::Next, "d"), Appended::Queued(false));
+        assert_eq!(append_with_order(&outbox, Order::Next, "d"), Appended::Behind(false));
         while outbox.flush(&mut Vec::new()).0 == Flushed::More {}
         assert_eq!(transport.accepted(), b"abc2d");
     }

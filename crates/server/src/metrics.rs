@@ -35,6 +35,10 @@ const HANDLER_DURATION: &[f64] = &[
 const PUBLISH_DURATION: &[f64] =
     &[100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
 
+/// Upper bounds of the time that a connection is not read, in seconds: from one look at its receivers to the default of
+/// `limits.stall_max_ms`.
+const STALL_DURATION: &[f64] = &[1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 0.1, 0.25, 0.5, 1.0, 2.5];
+
 /// How often recorded durations are added to their distributions. The recorder stores each of them, 8 bytes, until then.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -50,6 +54,7 @@ pub(crate) fn install(version: Version) -> Result<PrometheusHandle, BuildError> 
             Matcher::Full("switchboard_bus_publish_duration_seconds".into()),
             PUBLISH_DURATION,
         )?
+        .set_buckets_for_metric(Matcher::Full("switchboard_stall_duration_seconds".into()), STALL_DURATION)?
         .install_recorder()?;
     METRICS.iter().for_each(describe);
     METRICS.iter().filter(|metric| metric.part == Part::Node).for_each(register);

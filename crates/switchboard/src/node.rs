@@ -11,8 +11,10 @@ pub(crate) mod clock;
 pub(crate) mod commands;
 pub(crate) mod connection_info;
 pub(crate) mod connection_state;
+pub(crate) mod delays;
 pub(crate) mod encoders;
 pub(crate) mod errors;
+pub(crate) mod flow_control;
 pub(crate) mod identity;
 pub(crate) mod inbox;
 pub(crate) mod incoming;
@@ -29,6 +31,7 @@ pub(crate) mod reports;
 pub(crate) mod request_cost;
 pub(crate) mod requests;
 pub(crate) mod send_hooks;
+pub(crate) mod stalls;
 pub(crate) mod system_events;
 pub(crate) mod tasks;
 pub(crate) mod token_bindings;
@@ -55,6 +58,7 @@ use crate::node::encoders::FrameEncoders;
 use crate::node::limits::Limits;
 use crate::node::meters::Meters;
 use crate::node::replaceable::Replaceable;
+use crate::node::stalls::Stalls;
 use crate::node::system_events::{HookSink, HookTable, SystemEvent};
 use crate::node::tasks::Tasks;
 use crate::node::token_bindings::TokenBindings;
@@ -72,6 +76,7 @@ pub(crate) struct Node {
     pub(crate) tasks: Tasks,
     pub(crate) token_bindings: TokenBindings,
     pub(crate) token_turns: TokenTurns,
+    pub(crate) stalls: Stalls,
     pub(crate) calls: PendingCalls,
     /// Number of gaps so far in the publications of other nodes.
     pub(crate) gaps: AtomicU64,
@@ -129,6 +134,7 @@ impl Node {
             tasks: Tasks::default(),
             token_bindings: TokenBindings::default(),
             token_turns: TokenTurns::default(),
+            stalls: Stalls::default(),
             calls: PendingCalls::default(),
             gaps: AtomicU64::new(0),
             is_stopping: AtomicBool::new(false),

@@ -29,7 +29,7 @@ use crate::node::access::grants::Lost;
 use crate::node::encoders::FrameEncoders;
 use crate::node::inbox::gap::redeliver_after_gap;
 use crate::node::type_map::TypeMap;
-use crate::node::{Node, incoming};
+use crate::node::{Node, flow_control, incoming};
 use crate::protocols::admission::{Admission, AdmissionError, Candidate, UriError};
 use crate::protocols::config::ProtocolConfig;
 use crate::protocols::mesa::options::MesaOnly;
@@ -204,6 +204,7 @@ pub(crate) fn on_hub_event(node: &Arc<Node>, event: HubEvent) {
                 incoming::receive(node, publication);
             }
         }
+        HubEvent::Behind { sender, receivers } => flow_control::receivers_behind(node, sender, receivers),
         HubEvent::Missed => {
             publications_missed(node);
             redeliver_after_gap(node);

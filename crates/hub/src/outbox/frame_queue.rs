@@ -33,6 +33,8 @@ struct Rest {
     frames: VecDeque<Bytes>,
     /// Bytes of `frames`.
     bytes: usize,
+    /// Bytes that were sent since there are frames after the first.
+    sent: usize,
     /// The waiting frame of each slot.
     latest: [Option<Latest>; Slot::COUNT],
 }
@@ -66,6 +68,11 @@ impl FrameQueue {
     pub(super) fn bytes(&self) -> usize {
         let first = self.first.as_ref().map_or(0, |first| first.len() - self.sent);
         first + self.rest.as_ref().map_or(0, |rest| rest.bytes + rest.latest_bytes())
+    }
+
+    /// Bytes that were sent since the queue was last empty, roughly: it begins at 0 again when a second frame is queued.
+    pub(super) fn sent_bytes(&self) -> usize {
+        self.rest.as_ref().map_or(self.sent, |rest| rest.sent)
     }
 
     /// All frames, including one that is partly sent.
@@ -128,6 +135,9 @@ impl FrameQueue {
 
     /// Removes the oldest `bytes`, which are sent. If a concurrent detach has emptied the queue, does nothing.
     pub(super) fn pop(&mut self, mut bytes: usize) {
+        if let Some(rest) = &mut self.rest {
+            rest.sent = rest.sent.saturating_add(bytes);
+        }
         while let Some(first) = &self.first {
             let left = first.len() - self.sent;
             if self.is_first_ordinary() {

@@ -160,6 +160,12 @@ pub const METRICS: &[Metric] = &[
         &[PROTOCOL],
         "Time from the event to the end of its handler",
     ),
+    histogram(
+        "switchboard_stall_duration_seconds",
+        Part::Node,
+        &[PROTOCOL],
+        "Time for which a connection was not read because receivers of its messages were behind",
+    ),
     counter("switchboard_member_lists_total", Part::Node, &[], "Member lists sent to Koji clients"),
     counter("switchboard_tokens_accepted_total", Part::Node, &[PROTOCOL], "Tokens that logged a socket in"),
     counter(

@@ -21,6 +21,7 @@ use crate::api::app::App;
 use crate::net::http::HttpService;
 use crate::net::http_connection::{refuse_invalid, serve_connection};
 use crate::net::stop::{Stopping, stop};
+use crate::net::tcp_options;
 use crate::net::timed_body::TimedBody;
 use crate::net::upgrade::UpgradeService;
 
@@ -127,15 +128,15 @@ impl IntoFuture for Serve {
     }
 }
 
-/// Passes every accepted connection to `serve`, without Nagle's algorithm.
+/// Passes every accepted connection to `serve`, with the [options](tcp_options) of connections.
 pub(crate) async fn accept_each(listener: &TcpListener, mut serve: impl FnMut(TcpStream, SocketAddr)) {
-    // On Linux connections inherit the option of their listener, which saves a system call for each.
-    let is_inherited = cfg!(target_os = "linux") && SockRef::from(listener).set_tcp_nodelay(true).is_ok();
+    // On Linux connections inherit the options of their listener, which saves a system call for each.
+    let is_inherited = cfg!(target_os = "linux") && tcp_options::set(SockRef::from(listener)).is_ok();
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
                 if !is_inherited {
-                    let _ = stream.set_nodelay(true);
+                    let _ = tcp_options::set(SockRef::from(&stream));
                 }
                 serve(stream, peer);
             }

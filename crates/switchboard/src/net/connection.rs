@@ -31,6 +31,7 @@ use crate::net::transport::PeerStream;
 use crate::node::Node;
 use crate::node::clock::now;
 use crate::node::connection_state::ConnectionState;
+use crate::node::flow_control;
 use crate::node::inbox;
 use crate::node::limits::Limits;
 use crate::node::meters::ProtocolMeters;
@@ -134,6 +135,7 @@ impl Connection {
         .await;
         loop {
             match poll_fn(|cx| self.poll_turn(cx)).await {
+                Turn::Done if self.awaits_receivers() => Box::pin(self.wait_for_receivers()).await,
                 Turn::Done if self.is_flush_due() => Box::pin(self.wait_for_flush()).await,
                 Turn::Done if self.undecoded.is_empty() => {}
                 Turn::Done => tokio::task::yield_now().await,
@@ -180,6 +182,9 @@ impl Connection {
             self.outbox().mark_flush_scheduled();
             self.start_deferred();
             with_buffers(|buffers| self.flush_inline(cx, &mut buffers.send));
+        }
+        if self.awaits_receivers() {
+            return Poll::Ready(Turn::Done);
         }
         if self.is_deferred_full() || self.is_decoding_paused() {
             self.input_limits.pause_deadline();
@@ -247,6 +252,33 @@ impl Connection {
         tokio::task::yield_now().await;
     }
 
+    /// Returns true if nothing more is decoded until receivers have caught up.
+    fn awaits_receivers(&self) -> bool {
+        self.connection_state().awaits_receivers.load(Ordering::Relaxed)
+    }
+
+    /// Waits until the receivers have caught up, and sends what is queued for this connection meanwhile. Ends early if
+    /// the connection is closing.
+    async fn wait_for_receivers(&mut self) {
+        self.input_limits.pause_deadline();
+        let (node, session) = (self.node().clone(), self.session().clone());
+        tokio::select! {
+            () = flow_control::wait(&node, &session) => {}
+            () = poll_fn(|cx| self.poll_closing(cx)) => {}
+        }
+        // The client may well have sent something that was not read.
+        self.connection_state().has_received.store(true, Ordering::Relaxed);
+    }
+
+    /// Sends what is queued for this connection. Completes when it is closing.
+    fn poll_closing(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.stream.register(cx);
+        if self.outbox().is_blocked() {
+            self.flush_until_pending(cx);
+        }
+        if self.outbox().is_closing() { Poll::Ready(()) } else { Poll::Pending }
+    }
+
     /// Returns true if the protocol has paused decoding.
     fn is_decoding_paused(&self) -> bool {
         self.connection_state().is_decoding_paused.load(Ordering::Relaxed)
@@ -301,6 +333,7 @@ impl Connection {
             || self.is_decoding_paused()
             || self.outbox().is_closing()
             || self.is_flush_due()
+            || self.awaits_receivers()
     }
 
     /// Handles a message or a control frame.

@@ -85,7 +85,7 @@ impl Transport for OwnerOnly {
 }
 
 impl PeerStream {
-    /// A stream without Nagle's algorithm, which would only add latency, because frames are sent whole.
+    /// A stream with the [options](crate::net::tcp_options) of connections.
     pub(crate) fn tcp(stream: TcpStream) -> Self {
         PeerStream::Tcp(Arc::new(Tcp { stream, owner: AtomicWaker::new() }))
     }

@@ -17,6 +17,7 @@ use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
+use socket2::SockRef;
 use switchboard_backplane::ClientAction;
 use switchboard_event::SocketId;
 use switchboard_hub::NewSession;
@@ -36,6 +37,7 @@ use crate::net::limiter::{AddressLimiter, ConnectionPermit, HttpPermit, LimitErr
 use crate::net::options::{AcceptOptions, ClientAddress, CurrentOptions};
 use crate::net::start::start;
 use crate::net::stop::STOPPING;
+use crate::net::tcp_options;
 use crate::net::timed_stream::TimedStream;
 use crate::net::transport::PeerStream;
 use crate::node::clock::now;
@@ -294,7 +296,7 @@ fn stream_of(upgraded: Upgraded) -> (PeerStream, Bytes) {
     // Another server has accepted it.
     let tcp = |stream: TokioIo<TcpStream>| {
         let stream = stream.into_inner();
-        let _ = stream.set_nodelay(true);
+        let _ = tcp_options::set(SockRef::from(&stream));
         PeerStream::tcp(stream)
     };
     let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {

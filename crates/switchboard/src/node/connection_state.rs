@@ -45,6 +45,8 @@ pub(crate) struct ConnectionState {
     pub(crate) is_disconnected: AtomicBool,
     /// While set, no frames of the client are decoded.
     pub(crate) is_decoding_paused: AtomicBool,
+    /// Before more is decoded, [flow control](crate::node::flow_control) waits for receivers.
+    pub(crate) awaits_receivers: AtomicBool,
     /// The close code that this node sent first; 0 if none.
     close_code: AtomicU16,
     /// Number of handlers in flight.
@@ -75,6 +77,7 @@ impl ConnectionState {
             heartbeat_slot: AtomicU8::new(0),
             is_disconnected: AtomicBool::new(false),
             is_decoding_paused: AtomicBool::new(false),
+            awaits_receivers: AtomicBool::new(false),
             close_code: AtomicU16::new(0),
             handlers: AtomicU32::new(0),
         }

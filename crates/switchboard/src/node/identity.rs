@@ -215,6 +215,7 @@ pub(crate) async fn run_sweeps(node: Arc<Node>) {
     loop {
         tokio::time::sleep(SWEEP_INTERVAL).await;
         node.token_turns.sweep(node.limits(), now());
+        node.stalls.sweep(node.limits(), now());
     }
 }
 

@@ -32,6 +32,18 @@ pub struct Limits {
     /// socket with 1013, after the queued frames. Default 1,048,576.
     #[serde(deserialize_with = "at_least_one")]
     pub outbox_bytes_max: usize,
+    /// Longest time for which a connection is not read because receivers of its messages are behind: it waits from half to
+    /// a quarter of `limits.outbox_bytes_max`. Then its next message is handled. Zero switches the waiting off, so that
+    /// a burst closes receivers that are slower than the sender. Default 2 s.
+    #[serde(rename = "stall_max_ms", serialize_with = "millis", deserialize_with = "any_ms")]
+    pub stall_max: Duration,
+    /// For how long within a minute a receiver may delay senders although it reads more slowly than
+    /// `limits.receiver_bytes_per_s_min`. Then they no longer wait for it, and the bound of its outbox closes it. With
+    /// zero they wait only for receivers that are fast enough. Default 10 s.
+    #[serde(rename = "stall_budget_ms", serialize_with = "millis", deserialize_with = "any_ms")]
+    pub stall_budget: Duration,
+    /// Bytes per second that a receiver must read to delay senders without a limit; zero counts as 1. Default 65,536.
+    pub receiver_bytes_per_s_min: u32,
     /// Rooms, tags and users of one socket; one more is refused. Default 1,000.
     #[serde(deserialize_with = "at_least_one")]
     pub memberships_max: usize,
@@ -150,6 +162,9 @@ impl Default for Limits {
             enabled: true,
             message_bytes_max: 1024 * 1024,
             outbox_bytes_max: 1024 * 1024,
+            stall_max: Duration::from_secs(2),
+            stall_budget: Duration::from_secs(10),
+            receiver_bytes_per_s_min: 64 * 1024,
             memberships_max: 1000,
             membership_bytes_max: 64 * 1024,
             header_bytes_max: 16 * 1024,

@@ -32,6 +32,7 @@ pub(crate) struct ProtocolMeters {
     handler_duration: Histogram,
     /// Closed connections by code, from 1000. Looked up at the first close with a code.
     closed: [OnceLock<Counter>; 16],
+    stall_duration: Histogram,
 }
 
 impl Meters {
@@ -70,6 +71,7 @@ impl ProtocolMeters {
             tokens_accepted: counter!("switchboard_tokens_accepted_total", "protocol" => protocol),
             handler_duration: histogram!("switchboard_handler_duration_seconds", "protocol" => protocol),
             closed: Default::default(),
+            stall_duration: histogram!("switchboard_stall_duration_seconds", "protocol" => protocol),
         }
     }
 
@@ -109,6 +111,11 @@ impl ProtocolMeters {
     pub(crate) fn count_refused_token(&self, reason: &'static str) {
         let protocol = self.protocol;
         counter!("switchboard_tokens_refused_total", "protocol" => protocol, "reason" => reason).increment(1);
+    }
+
+    /// Records how long a connection was not read because receivers were behind.
+    pub(crate) fn record_stall(&self, took: Duration) {
+        self.stall_duration.record(took);
     }
 
     /// Records the duration of a handler.

@@ -261,6 +261,7 @@ async fn handlers_in_flight_are_bounded_and_every_event_is_handled() {
 async fn a_peer_that_stops_reading_is_closed_with_1013_and_delays_no_others() {
     let small = limits(|limits| {
         limits.outbox_bytes_max = 64 * 1024;
+        limits.stall_max = Duration::ZERO;
         limits.close_timeout = Duration::from_millis(100);
     });
     let (ends, mut ended) = mpsc::channel(1);

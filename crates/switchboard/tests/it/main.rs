@@ -3,6 +3,7 @@
 mod bad_input;
 mod embedding;
 mod emit_tokens;
+mod flow_control;
 mod handlers;
 mod hooks;
 mod http;

@@ -13,8 +13,8 @@ use super::log_kind::log_kind;
 use crate::net::buffers::with_buffers;
 use crate::net::heartbeat::Heartbeats;
 use crate::node::clock::now;
-use crate::node::inbox;
 use crate::node::reports::PendingReport;
+use crate::node::{flow_control, inbox};
 
 impl Connection {
     /// Sends the close frame and waits for the peer's, both within the close time-out. Meanwhile the peer may send
@@ -128,6 +128,7 @@ impl Connection {
         self.node().hub().remove(self.session());
         self.node().extension::<Heartbeats>().of(self.session().protocol).forget(self.session());
         self.node().token_bindings.lock().remove(self.socket.id());
+        flow_control::forget(self.node(), self.session());
         self.connection_state().mark_disconnected();
         let is_code_of_peer = code_of_node != Some(code);
         self.meters().count_closed(code.0, is_code_of_peer);
