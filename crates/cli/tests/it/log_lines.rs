@@ -194,7 +194,7 @@ fn a_client_that_reads_too_slowly_is_logged_with_its_close_code() {
     let message = json!({ "event": "/message", "data": { "room": "r", "text": text } }).to_string();
     let mut sender = upgraded(&server.address, "/");
     sender.write_all(&frame(0x81, join.as_bytes())).expect("the connection is open");
-    let closed = "switchboard_connections_closed_total{code=\"1013\"} 1\n";
+    let closed = "switchboard_connections_closed_total{protocol=\"emit\",code=\"1013\"} 1\n";
     while !server.get("/metrics").contains(closed) {
         sender.write_all(&frame(0x81, message.as_bytes())).expect("the connection is open");
         sender.write_all(&frame(0x89, b"sent")).expect("the connection is open");
