@@ -53,16 +53,7 @@ pub(crate) struct Transaction<'t> {
 impl InboxFile {
     /// Opens the file at the start of the process, or creates it. Verifies the checksums of the whole file.
     pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
-        match std::fs::metadata(path) {
-            Ok(file) if file.len() == 0 => {
-                let path = path.display().to_string();
-                tracing::warn!(path, "inbox file is empty; if messages were stored in it, they are lost");
-            }
-            Ok(_) => {}
-            Err(_) => {
-                tracing::info!(path = path.display().to_string(), "inbox file does not exist; it is created")
-            }
-        }
+        let found = std::fs::metadata(path);
         let mut builder = Database::builder();
         let shown = path.display().to_string();
         builder.set_repair_callback(move |repair| {
@@ -74,7 +65,16 @@ impl InboxFile {
                 );
             }
         });
-        open_checked(path, |builder| builder.create(path), builder)
+        let file = open_checked(path, |builder| builder.create(path), builder)?;
+        let path = path.display().to_string();
+        match found {
+            Ok(found) if found.len() == 0 => {
+                tracing::warn!(path, "inbox file was empty; if messages were stored in it, they are lost");
+            }
+            Ok(_) => {}
+            Err(_) => tracing::info!(path, "inbox file did not exist; it was created"),
+        }
+        Ok(file)
     }
 
     /// Opens the file again after a failure. It must exist: a new file in place of one whose disk was detached would
@@ -163,7 +163,7 @@ impl InboxFile {
 }
 
 /// Opens a file and verifies its checksums. A changed byte would otherwise be delivered, or hide a message.
-fn open_checked(
+pub(crate) fn open_checked(
     path: &Path,
     open: impl FnOnce(&Builder) -> Result<Database, DatabaseError>,
     mut builder: Builder,

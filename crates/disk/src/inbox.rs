@@ -44,6 +44,11 @@ impl DiskInbox {
         Ok(DiskInbox::with_file(CurrentFile::open(path)?, limits))
     }
 
+    /// Returns the error that [`open`](Self::open) would return. Neither creates the file nor changes it.
+    pub fn check(path: &Path) -> Result<(), OpenError> {
+        crate::check::check(path)
+    }
+
     /// An inbox that is lost with the process, for tests. Must be called in a Tokio runtime as well.
     pub fn in_memory(limits: InboxLimits) -> Self {
         DiskInbox::with_file(CurrentFile::in_memory(), limits)

@@ -25,6 +25,7 @@
 //! pauses, until a write succeeds.
 
 mod apply;
+mod check;
 mod completion;
 mod current_file;
 mod error;

@@ -101,6 +101,19 @@ impl Redis {
         Ok(Redis::start(Arc::new(context), Arc::new(leases), first, stop.drop_guard()).await)
     }
 
+    /// Connects, and returns the error that [`connect`](Self::connect) would return if Redis is required. No lease is
+    /// claimed.
+    pub async fn check(options: &Options) -> Result<(), ConnectError> {
+        let connector = Connector::new(options)?;
+        let names = Names::new(&options.prefix);
+        let leases = Leases::new(names, options.lease(), connector.publish_verb(), copies_script());
+        let connected = async {
+            let mut connected = connector.connect(ignore_pushes()).await?;
+            leases.load(&mut connected.connection).await
+        };
+        connected.await.map_err(|cause| connector.unreachable(cause))
+    }
+
     /// Starts all parts. If Redis is reachable, waits for each part until it is up, at most [`READY_TIMEOUT`].
     async fn start(
         context: Arc<Context>,

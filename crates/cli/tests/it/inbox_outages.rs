@@ -172,5 +172,5 @@ async fn a_damaged_inbox_file_prevents_the_start_with_advice_and_an_empty_one_is
     let (server, _) = api(&[&format!("inbox.path={inbox}"), "inbox.enabled=true"]);
     server.signal("-TERM");
     let (_, log) = server.ended();
-    assert!(log.contains("inbox file is empty"), "{log}");
+    assert!(log.contains("inbox file was empty"), "{log}");
 }
