@@ -4,6 +4,7 @@
 //! also the text of `docs/reference/settings.md`.
 
 mod access;
+mod annotated;
 mod api;
 mod auth;
 mod clients;
@@ -181,7 +182,7 @@ impl Default for Config {
 
 impl Config {
     /// A settings file with every setting, its default behind a `#`, and an explanation. Generated from the doc comments.
-    pub const ANNOTATED: &str = include_str!("config/annotated.toml");
+    pub const ANNOTATED: &str = annotated::TEXT;
 
     /// Reads and checks the settings. `flags` are `section.key=value` and override all other sources.
     pub fn load(file: Option<&Path>, flags: &[String]) -> Result<Config, ConfigError> {

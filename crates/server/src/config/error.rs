@@ -94,8 +94,14 @@ impl From<InvalidSetting> for ConfigError {
     }
 }
 
+/// One setting as it is; several as a list, each with its hint.
 fn lines(settings: &[InvalidSetting]) -> String {
-    settings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    match settings {
+        [one] => one.to_string(),
+        many => many.iter().fold(format!("{} settings are invalid", many.len()), |text, setting| {
+            format!("{text}\n  {}", setting.to_string().replace("\n\nhint: ", "\n    hint: "))
+        }),
+    }
 }
 
 #[cfg(test)]
@@ -112,6 +118,12 @@ mod tests {
             full.to_string(),
             "limits.messages_per_s is `fast` (switchboard.toml:12); expected a whole number\n\nhint: leave it out"
         );
+        let other = InvalidSetting::new("listn", "unknown setting");
+        assert_eq!(
+            ConfigError::Invalid(vec![full, other]).to_string(),
+            "2 settings are invalid\n  limits.messages_per_s is `fast` (switchboard.toml:12); expected a whole number\n    \
+             hint: leave it out\n  listn: unknown setting"
+        );
     }
 
     #[test]
@@ -120,6 +132,39 @@ mod tests {
         let expected = "limits.mesages_per_s (--set limits.mesages_per_s): unknown setting\n\n\
                         hint: did you mean `messages_per_s`?";
         assert_eq!(error, expected);
+    }
+
+    #[test]
+    fn all_settings_that_cannot_be_read_are_reported_at_once() {
+        let scratch = switchboard_testkit::Scratch::new();
+        let file = scratch.file("switchboard.toml");
+        let text = "listn = 1\n[limits]\nmessages_per_s = \"fast\"\nenabled = 5\n[projects.named.\"a.b\"]\nx = 1\n\
+                    [[log]]\nformat = \"json\"\n[mesa]\nsync = 5\n";
+        std::fs::write(&file, text).unwrap();
+        let sets = ["auth.leeway_s=long".to_owned(), "koji={x = 1}".to_owned()];
+        let error = Config::load(Some(file.as_ref()), &sets).unwrap_err().to_string();
+        assert!(error.starts_with("8 settings are invalid\n  "), "{error}");
+        for (key, line) in [
+            ("listn", ":1"),
+            ("limits.messages_per_s", ":3"),
+            ("limits.enabled", ":4"),
+            ("projects.named.a.b.x", ":6"),
+            ("log", ":7"),
+            ("mesa.sync", ":10"),
+        ] {
+            assert!(
+                error.contains(&format!("\n  {key} ")) && error.contains(&format!("({file}{line})")),
+                "{key}: {error}"
+            );
+        }
+        assert!(error.contains("\n  auth.leeway_s is `long` (--set auth.leeway_s); expected"), "{error}");
+        assert!(
+            error.contains("\n  koji.x (--set koji)") && error.contains("\n    hint: did you mean `listen`?"),
+            "{error}"
+        );
+        let many: Vec<String> = (0..50).map(|n| format!("nonsense{n}=1")).collect();
+        let error = Config::load(None, &many).unwrap_err().to_string();
+        assert!(error.starts_with("20 settings are invalid"), "{error}");
     }
 
     #[test]

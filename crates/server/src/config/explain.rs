@@ -1,5 +1,6 @@
 //! Errors of reading, in an operator's words: the key, its value, its source, and what is allowed.
 
+use super::annotated;
 use super::environment::{PREFIX, name_of};
 use super::error::InvalidSetting;
 use super::read::{ReadError, ReadProblem};
@@ -93,7 +94,11 @@ fn unknown_hint(section: &str, name: &str, known: &[&str], source: Option<&Sourc
         return format!("did you mean `{meant}`? Two underscores separate a section from its setting");
     }
     let similar = known.iter().max_by(|a, b| strsim::jaro(a, name).total_cmp(&strsim::jaro(b, name)));
-    match similar.filter(|similar| strsim::jaro(similar, name) > 0.8) {
+    let similar = similar.filter(|similar| strsim::jaro(similar, name) > 0.8);
+    if let (None, Some(key)) = (similar, elsewhere(name)) {
+        return format!("did you mean `{}`?", if variable { name_of(&key) } else { key });
+    }
+    match similar {
         Some(similar) if variable => {
             let dot = if section.is_empty() { "" } else { "." };
             format!("did you mean `{}`?", name_of(&format!("{section}{dot}{similar}")))
@@ -104,6 +109,14 @@ fn unknown_hint(section: &str, name: &str, known: &[&str], source: Option<&Sourc
         }
         None => format!("the settings here are {}", listed(known)),
     }
+}
+
+/// The setting of another section with this name, or a very similar one.
+fn elsewhere(name: &str) -> Option<String> {
+    let last = |key: &str| key.rsplit('.').next().unwrap_or_default().to_owned();
+    let similarity = |key: &String| strsim::normalized_damerau_levenshtein(&last(key), name);
+    let nearest = annotated::keys().max_by(|a, b| similarity(a).total_cmp(&similarity(b)))?;
+    (similarity(&nearest) > 0.85).then_some(nearest)
 }
 
 /// A value of another type.

@@ -44,9 +44,14 @@ impl ReadError {
         self
     }
 
+    /// The names on the way to the setting, the outermost first.
+    pub(super) fn path(&self) -> Vec<&str> {
+        self.path.iter().rev().map(String::as_str).collect()
+    }
+
     /// The key, such as `limits.messages_per_s`.
     pub(super) fn key(&self) -> String {
-        self.path.iter().rev().map(String::as_str).collect::<Vec<_>>().join(".")
+        self.path().join(".")
     }
 }
 

@@ -98,7 +98,10 @@ impl Redis {
             let key = if self.ca_file.is_some() { "redis.url, redis.ca_file" } else { "redis.url" };
             // The driver adds the kind of the error, which is always the same here.
             let cause = cause.to_string().replace(" - InvalidClientConfig", "");
-            self.invalid_url(key, format!("cannot be used: {cause}"))
+            match cause.contains("did not parse") {
+                true => self.invalid_url(key, "expected an address such as redis://127.0.0.1:6379".into()),
+                false => self.invalid_url(key, format!("cannot be used: {cause}")),
+            }
         })
     }
 
@@ -281,6 +284,10 @@ mod tests {
         for (sets, named) in [
             (&["redis=http://h"][..], "redis.url"),
             (&["redis="], "redis.url"),
+            (
+                &["redis=localhost:6379"],
+                "redis.url is `localhost:6379` (--set redis); expected an address such as redis://127.0.0.1:6379",
+            ),
             (&["redis=redis://h", "redis.mode=both"], "redis.mode"),
             (&["redis.mode=cluster"], "redis.mode is `cluster` (--set redis.mode); redis.url is not set"),
             (&["redis=redis://h", "redis.mode=sentinel"], "redis.master"),

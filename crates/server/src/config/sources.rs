@@ -13,7 +13,10 @@ use super::flag::Flag;
 use super::process::LogFormat;
 use super::read::Reader;
 use super::toml_file;
-use super::tree::{Content, Node, Source, Table, find, merge};
+use super::tree::{Content, Node, Source, Table, find, merge, remove};
+
+/// Most invalid settings that an error names.
+const ERRORS_MAX: usize = 20;
 
 /// The file and the flags of a command line. Together with the environment they give the settings.
 ///
@@ -50,7 +53,9 @@ impl Sources {
 
     /// Returns false if the file is a pipe, whose content can be read only once.
     pub(crate) fn can_be_read_again(&self) -> bool {
-        self.file.as_ref().is_none_or(|path| path.is_file())
+        // A file that is missing now may be there the next time.
+        let is_pipe = |path: &PathBuf| path.metadata().is_ok_and(|found| !found.is_file() && !found.is_dir());
+        !self.file.as_ref().is_some_and(is_pipe)
     }
 
     /// Reads and merges all sources.
@@ -89,10 +94,23 @@ impl Sources {
 }
 
 impl Merged {
-    /// Reads all settings by their types. The error names the first one that is unknown or has another
-    /// type.
+    /// Reads all settings by their types. The error names all that are unknown or have another type, up to
+    /// [`ERRORS_MAX`].
     pub(super) fn extract<T: DeserializeOwned>(&self) -> Result<T, ConfigError> {
-        T::deserialize(Reader::Table(&self.table)).map_err(|error| describe(&error, &self.table).into())
+        let (mut table, mut invalid) = (self.table.clone(), Vec::new());
+        loop {
+            match T::deserialize(Reader::Table(&table)) {
+                Ok(read) if invalid.is_empty() => return Ok(read),
+                Ok(_) => return Err(ConfigError::Invalid(invalid)),
+                Err(error) => {
+                    invalid.push(describe(&error, &self.table));
+                    // Without it, the next error is found.
+                    if !remove(&mut table, &error.path()) || invalid.len() == ERRORS_MAX {
+                        return Err(ConfigError::Invalid(invalid));
+                    }
+                }
+            }
+        }
     }
 
     /// Adds the value and its source to an error that only knows the key.

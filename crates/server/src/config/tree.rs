@@ -20,6 +20,8 @@ impl fmt::Display for Source {
         match self {
             Source::File(file, line) => write!(f, "{file}:{line}"),
             Source::Variable(name) => f.write_str(name),
+            // The only setting with a flag of its own.
+            Source::Flag(key) if key == "listen" => f.write_str("--listen"),
             Source::Flag(key) => write!(f, "--set {key}"),
         }
     }
@@ -75,6 +77,22 @@ pub(super) fn merge(table: &mut Table, name: String, newer: Node) {
         older.content = Content::Table(merged);
     } else {
         table.insert(name, newer);
+    }
+}
+
+/// Removes the node at a path of names. Returns false if there is none.
+pub(super) fn remove(table: &mut Table, path: &[&str]) -> bool {
+    match path {
+        [] => false,
+        [name] => table.remove(*name).is_some(),
+        [section, rest @ ..] => match table.get_mut(*section) {
+            Some(node) => match &mut node.content {
+                Content::Table(inner) => remove(inner, rest),
+                // An inline table of a variable or a flag, or a section inside a list.
+                Content::Toml(_) | Content::Text(_) => table.remove(*section).is_some(),
+            },
+            None => false,
+        },
     }
 }
 
