@@ -91,7 +91,7 @@ impl Connection {
     }
 
     /// Logs why the connection ends. At `info`, if the client has a fault that its operator can mend.
-    fn log_close(&self, code: CloseCode, is_code_of_peer: bool) {
+    fn log_close(&self, code: CloseCode, code_of_node: Option<CloseCode>) {
         let project = &self.session().project.id;
         if self.outbox().has_overflowed() {
             limited!(
@@ -102,7 +102,11 @@ impl Connection {
                 "client read too slowly and its outbox is full; connection closed"
             );
         } else {
-            let by = if is_code_of_peer { "client" } else { "server" };
+            let by = match code_of_node.or(self.close.code) {
+                _ if self.close.is_peer_closed => "client",
+                Some(_) => "server",
+                None => "none",
+            };
             limited_by!(
                 log_kind(code),
                 DEBUG,
@@ -132,7 +136,7 @@ impl Connection {
         self.connection_state().mark_disconnected();
         let is_code_of_peer = code_of_node != Some(code);
         self.meters().count_closed(code.0, is_code_of_peer);
-        self.log_close(code, is_code_of_peer);
+        self.log_close(code, code_of_node);
         report.into_iter().for_each(PendingReport::send);
         self.server.notify_disconnected(&self.socket, code.0, &self.close.reason);
         self.input_limits.release();
