@@ -19,7 +19,7 @@ DEPLOY = Path(__file__).resolve().parent
 def accepted(command: list[str], environment: dict[str, str], expected: list[str]) -> None:
     """Fails unless `switchboard check` prints the expected settings, and no warning."""
     checked = subprocess.run(
-        [sys.argv[1], "check", *command], env=os.environ | environment, capture_output=True, text=True
+        [sys.argv[1], "check", "--settings-only", *command], env=os.environ | environment, capture_output=True, text=True
     )
     assert checked.returncode == 0 and "warning" not in checked.stderr, checked.stderr
     for setting in expected:

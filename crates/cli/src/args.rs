@@ -39,8 +39,8 @@ pub(crate) enum Command {
     Serve(Settings),
     /// Run the server with the demo application and its pages.
     Demo(Demo),
-    /// Check the settings, and print the effective ones as TOML.
-    Check(Settings),
+    /// Check the settings and whether a server could start with them, and print them as TOML.
+    Check(Check),
     /// Send one event to a server, as a client.
     Emit(Emit),
     /// Connect as a client and print every event from the server.
@@ -68,6 +68,19 @@ pub(crate) enum Command {
         #[arg(value_name = "DIR")]
         folder: PathBuf,
     },
+}
+
+/// Arguments of `check`.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Fails with the error with which `serve` would fail. The inbox file and the addresses are tried, and Redis is connected to;
+nothing is changed. A server that runs already is a warning.")]
+pub(crate) struct Check {
+    /// Check the settings alone: not this machine's addresses and files, and not Redis.
+    #[arg(long)]
+    pub(crate) settings_only: bool,
+    #[command(flatten)]
+    pub(crate) settings: Settings,
 }
 
 /// Actions on settings files.
@@ -153,7 +166,7 @@ fn lifetime(text: &str) -> Result<Duration, String> {
 /// Arguments of `emit`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Emit {
-    /// The server, such as ws://127.0.0.1:3000 or wss://chat.example.com.
+    /// The server, such as ws://127.0.0.1:3000 or wss://chat.example.com; without a scheme it is ws://.
     pub(crate) url: String,
     /// The event's name, such as /message.
     pub(crate) event: String,
@@ -181,7 +194,7 @@ pub(crate) struct Dispatch {
     /// Mesa's operation; events of applications have 0.
     #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     pub(crate) op: i64,
-    /// Store the message for each user until it is acknowledged, and print the number of inboxes.
+    /// Store the message for each user until it is acknowledged.
     #[arg(long)]
     pub(crate) sync: bool,
 }
@@ -268,7 +281,7 @@ pub(crate) struct Recipients {
 /// Arguments of `tail`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Tail {
-    /// The server, such as ws://127.0.0.1:3000 or wss://chat.example.com.
+    /// The server, such as ws://127.0.0.1:3000 or wss://chat.example.com; without a scheme it is ws://.
     pub(crate) url: String,
     /// A room to join with /join; may be repeated.
     #[arg(long = "room", value_name = "ROOM")]

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod address;
 mod backend;
 mod check;
 mod completions;
@@ -9,6 +10,7 @@ mod disconnect;
 mod dispatch;
 mod emit;
 mod health;
+mod http;
 mod man;
 mod serve;
 mod tail;
@@ -24,7 +26,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     match args.command.unwrap_or(Command::Demo(Demo { public: false, settings: args.settings })) {
         Command::Serve(settings) => serve::run(settings.sources(), Mode::Serve, false).await,
         Command::Demo(demo) => serve::run(demo.settings.sources(), Mode::Demo, demo.public).await,
-        Command::Check(settings) => check::run(&settings.sources()),
+        Command::Check(check) => check::run(&check).await,
         Command::Emit(emit) => emit::run(&emit).await.map_err(Failure::Run),
         Command::Dispatch(dispatch) => dispatch::run(&dispatch).await,
         Command::Disconnect(disconnect) => disconnect::run(&disconnect).await,

@@ -32,6 +32,11 @@ impl Failure {
     }
 }
 
+/// A number with its noun: `1 socket`, `2 sockets`.
+pub(crate) fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
 /// Returns true if colours are wanted: at a terminal, unless `NO_COLOR` is set. `CLICOLOR_FORCE` sets them
 /// everywhere. The help of the command follows the same rules.
 pub(crate) fn has_colours(stream: &impl RawStream) -> bool {
@@ -45,16 +50,27 @@ pub(crate) fn exit(outcome: Result<(), Failure>) -> ExitCode {
         Err(Failure::Logged(_, status)) => return ExitCode::from(status),
         Err(failure) => failure.into_parts(),
     };
-    // Some errors repeat the text of their cause.
-    let mut causes: Vec<String> = error.chain().skip(1).map(ToString::to_string).collect();
-    causes.dedup();
-    let mut text = format!("error: {}\n", printable_lines(&error.to_string()));
-    for cause in causes {
-        text += &format!("  because: {}\n", printable_lines(&cause));
-    }
+    let text = describe(&error);
     // The status reports the failure even if nothing reads the text.
     let _ = io::Write::write_all(&mut stderr(), text.as_bytes());
     ExitCode::from(status)
+}
+
+/// An error, its causes, and at the end the hint that one of them has.
+fn describe(error: &anyhow::Error) -> String {
+    let (mut text, mut hint) = (String::new(), String::new());
+    let mut levels: Vec<String> = error.chain().map(ToString::to_string).collect();
+    // Some errors repeat the text of their cause.
+    levels.dedup();
+    for (at, level) in levels.iter().enumerate() {
+        let (problem, fix) = level.split_once("\n\nhint: ").unwrap_or((level, ""));
+        let begin = if at == 0 { "error" } else { "  because" };
+        text += &format!("{begin}: {}\n", printable_lines(problem));
+        if !fix.is_empty() {
+            hint = format!("\nhint: {}\n", printable_lines(fix));
+        }
+    }
+    text + &hint
 }
 
 /// The error of a request. The message of a server becomes one line.

@@ -2,12 +2,15 @@
 
 mod app;
 mod banner;
+mod check;
 mod error;
 mod file_size_signal;
 mod host_check;
 mod lifecycle;
+mod listen_hint;
 mod listeners;
 mod open_files;
+mod port_holder;
 mod reload;
 mod service_manager;
 mod signals;
@@ -22,6 +25,7 @@ use switchboard_log::printable;
 use switchboard_redis::Redis;
 use tokio_util::sync::CancellationToken;
 
+pub use check::check;
 pub use error::RunError;
 
 use crate::api::SharedKeys;

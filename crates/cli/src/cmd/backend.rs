@@ -9,13 +9,18 @@ use switchboard_dispatcher::{Audience, Dispatcher, DispatcherOptions, RedisOptio
 use switchboard_log::Printable;
 
 use crate::args::{Connection, Recipients};
-use crate::output::Failure;
+use crate::cmd::http;
+use crate::output::{Failure, counted};
 
 /// Longest time until the API answers.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Environment variable with the key of the HTTP API.
 const KEY_VARIABLE: &str = "DISPATCH_KEY";
+
+/// The fix if another server answers.
+const API_HINT: &str =
+    "hint: --url is the address of api.listen, which the banner of the server has behind `api`";
 
 impl Recipients {
     pub(super) fn audience(&self) -> anyhow::Result<Audience> {
@@ -50,19 +55,25 @@ impl Connection {
         let key = key
             .ok_or_else(|| Failure::Usage(anyhow!("--url needs a key; set {KEY_VARIABLE}, or use --key")))?;
         let address = endpoint_address(url, endpoint).map_err(Failure::Usage)?;
-        let (status, response) = post(address, &key, body)
-            .await
-            .with_context(|| format!("cannot reach {url}"))
-            .map_err(Failure::Run)?;
+        let (status, response) = post(address, &key, body, url).await.map_err(Failure::Run)?;
+        let sockets = response["sockets_here"].as_u64().unwrap_or(0);
         if status == 200 {
             return match response["degraded"] == true {
                 true => Err(Failure::Run(anyhow!(
-                    "only sockets of the node at {url} were reached, because Redis is down"
+                    "only {} of the node at {url} {} reached, because Redis is down",
+                    counted(sockets, "socket", "sockets"),
+                    if sockets == 1 { "was" } else { "were" }
                 ))),
-                false => Ok(response),
+                false if response.is_object() => Ok(response),
+                false => {
+                    Err(Failure::Run(anyhow!("{url} answered, but it is not the HTTP API\n\n{API_HINT}")))
+                }
             };
         }
-        let reason = response["error"].as_str().unwrap_or("no reason given");
+        let Some(reason) = response["error"].as_str() else {
+            let error = anyhow!("{url} answered {status}, but it is not the HTTP API\n\n{API_HINT}");
+            return Err(Failure::Run(error));
+        };
         let error = anyhow!("{url} answered {status}: {}", Printable(reason));
         Err(if status == 400 { Failure::Usage(error) } else { Failure::Run(error) })
     }
@@ -120,11 +131,12 @@ fn endpoint_address(url: &str, endpoint: &str) -> anyhow::Result<Url> {
     Ok(address)
 }
 
-async fn post(address: Url, key: &str, body: String) -> anyhow::Result<(u16, Value)> {
-    let tls = switchboard_tls::client_config::<&[u8]>(&[])?;
-    let client =
-        reqwest::Client::builder().timeout(RESPONSE_TIMEOUT).tls_backend_preconfigured(tls).build()?;
-    let response = client.post(address).bearer_auth(key).body(body).send().await?;
-    let (status, text) = (response.status().as_u16(), response.text().await?);
+async fn post(address: Url, key: &str, body: String, url: &str) -> anyhow::Result<(u16, Value)> {
+    let client = http::client(RESPONSE_TIMEOUT)?.build()?;
+    let answered = async {
+        let response = client.post(address).bearer_auth(key).body(body).send().await?;
+        Ok::<_, reqwest::Error>((response.status().as_u16(), response.text().await?))
+    };
+    let (status, text) = answered.await.map_err(|error| http::explain(&error, url, RESPONSE_TIMEOUT))?;
     Ok((status, serde_json::from_str(&text).unwrap_or_default()))
 }

@@ -2,29 +2,53 @@
 
 use anyhow::anyhow;
 use serde_json::json;
-use switchboard_dispatcher::{Message, Target};
+use switchboard_dispatcher::{Dispatched, Message, Target};
 
 use crate::args::Dispatch;
 use crate::cmd::data::json_or_text;
-use crate::output::Failure;
+use crate::output::{Failure, counted};
 use crate::streams::print_line;
 
-/// Sends the event; with `--sync` prints the number of inboxes that store it.
+/// Sends the event, and prints how far it came.
 pub(crate) async fn run(dispatch: &Dispatch) -> Result<(), Failure> {
-    let inboxes = match &dispatch.connection.url {
+    match &dispatch.connection.url {
         Some(url) => {
             let body = body(dispatch).map_err(Failure::Usage)?;
-            dispatch.connection.request(url, "dispatch", body).await?["inboxes"].as_u64()
+            let answer = dispatch.connection.request(url, "dispatch", body).await?;
+            match (answer["inboxes"].as_u64(), answer["sockets_here"].as_u64()) {
+                (Some(inboxes), _) => print_stored(inboxes, answer["evicted"].as_u64().unwrap_or(0)),
+                (None, sockets) => print_line(reached(sockets.unwrap_or(0), url)),
+            }
         }
-        None => through_redis(dispatch).await?,
-    };
-    if let Some(inboxes) = inboxes {
-        print_line(format_args!("stored in {inboxes} {}", if inboxes == 1 { "inbox" } else { "inboxes" }));
+        None => match through_redis(dispatch).await? {
+            Dispatched { inboxes: Some(inboxes), evicted, .. } => {
+                print_stored(inboxes as u64, evicted as u64)
+            }
+            _ => print_line("published through Redis; how many sockets receive it is not known"),
+        },
     }
     Ok(())
 }
 
-async fn through_redis(dispatch: &Dispatch) -> Result<Option<u64>, Failure> {
+fn print_stored(inboxes: u64, evicted: u64) {
+    let stored = format!("stored in {}", counted(inboxes, "inbox", "inboxes"));
+    match evicted {
+        0 => print_line(stored),
+        many => {
+            print_line(format_args!("{stored}; evicted {}", counted(many, "older message", "older messages")))
+        }
+    }
+}
+
+/// The API counts the sockets of its own node only.
+fn reached(sockets: u64, url: &str) -> String {
+    let sockets = counted(sockets, "socket", "sockets");
+    format!(
+        "sent to {sockets} of the node at {url}; sockets of other nodes, if there are any, are not counted"
+    )
+}
+
+async fn through_redis(dispatch: &Dispatch) -> Result<Dispatched, Failure> {
     let message = message(dispatch).map_err(Failure::Usage)?;
     let audience = dispatch.recipients.audience().map_err(Failure::Usage)?;
     let only_users = audience.to.iter().chain(&audience.except).all(|to| matches!(to, Target::User(_)));
@@ -34,8 +58,7 @@ async fn through_redis(dispatch: &Dispatch) -> Result<Option<u64>, Failure> {
         )));
     }
     let dispatcher = dispatch.connection.dispatcher(dispatch.sync).await?;
-    let sent = dispatcher.send(&message, audience).await.map_err(|error| Failure::Run(error.into()))?;
-    Ok(sent.inboxes.map(|inboxes| inboxes as u64))
+    dispatcher.send(&message, audience).await.map_err(|error| Failure::Run(error.into()))
 }
 
 fn message(dispatch: &Dispatch) -> anyhow::Result<Message> {

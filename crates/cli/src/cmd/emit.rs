@@ -1,24 +1,41 @@
 //! `switchboard emit`: sends one event, as a client.
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use serde_json::value::RawValue;
-use switchboard_client::Client;
+use switchboard_client::{Client, NO_HANDLER, RequestError};
 
 use crate::args::Emit;
+use crate::cmd::address::websocket;
 use crate::cmd::data::json_or_text;
 use crate::output::{print_json, refusal};
 
 /// Sends the event; with `--request` prints the reply.
 pub(crate) async fn run(emit: &Emit) -> anyhow::Result<()> {
-    let data = json_or_text(&emit.data)?;
-    let client = Client::connect(&emit.url).await.with_context(|| format!("cannot reach {}", emit.url))?;
+    let (data, url) = (json_or_text(&emit.data)?, websocket(&emit.url));
+    let client = Client::connect(&url).await.with_context(|| format!("cannot reach {url}"))?;
     if emit.request {
         // Printed unparsed, because JSON numbers may exceed the range of f64.
-        let reply: Box<RawValue> = client.request(&emit.event, &data).await.map_err(refusal)?;
+        let reply: Box<RawValue> =
+            client.request(&emit.event, &data).await.map_err(|error| explain(error, &emit.event))?;
         print_json(reply.get());
     } else {
         client.emit(&emit.event, &data).await?;
     }
     client.close().await;
     Ok(())
+}
+
+/// The events of a server without code of its own.
+const BUILT_IN: [&str; 4] = ["/join", "/leave", "/message", "/ping"];
+
+/// Adds the likely event to the error of one that nothing handles.
+fn explain(error: RequestError, event: &str) -> anyhow::Error {
+    let is_unknown = matches!(&error, RequestError::Refused { code, .. } if code == NO_HANDLER);
+    let similarity = |known: &&str| strsim::jaro(known, event);
+    let nearest = BUILT_IN.into_iter().max_by(|a, b| similarity(a).total_cmp(&similarity(b)));
+    let error = refusal(error);
+    match nearest.filter(|nearest| is_unknown && similarity(nearest) > 0.8 && *nearest != event) {
+        Some(nearest) => anyhow!("{error}\n\nhint: did you mean `{nearest}`?"),
+        None => error,
+    }
 }

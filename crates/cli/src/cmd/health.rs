@@ -2,11 +2,12 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use anyhow::{Context, anyhow, bail, ensure};
+use anyhow::{Context, bail, ensure};
 use reqwest::Url;
 use switchboard_log::Printable;
 
 use crate::args::Health;
+use crate::cmd::http;
 use crate::settings::Settings;
 use crate::streams::print_line;
 
@@ -22,22 +23,15 @@ pub(crate) async fn run(health: &Health) -> anyhow::Result<()> {
         Some(url) => parse(url)?,
         None => of_settings(&health.settings)?,
     };
-    let tls = switchboard_tls::client_config::<&[u8]>(&[])?;
-    let client = reqwest::Client::builder()
-        .timeout(health.timeout)
-        .tls_backend_preconfigured(tls)
-        // The server is near; a proxy of the environment is for other addresses.
-        .no_proxy()
-        .build()?;
+    // The server is near; a proxy of the environment is for other addresses.
+    let client = http::client(health.timeout)?.no_proxy().build()?;
     let asked = async {
         let response = client.get(address.clone()).send().await?;
         let status = response.status().as_u16();
         Ok::<_, reqwest::Error>((status, response.text().await?))
     };
-    let (status, text) = asked.await.map_err(|error| match error.is_timeout() {
-        true => anyhow!("{address} did not answer within {} s", health.timeout.as_secs_f32()),
-        false => anyhow::Error::new(error.without_url()).context(format!("cannot reach {address}")),
-    })?;
+    let (status, text) =
+        asked.await.map_err(|error| http::explain(&error, address.as_str(), health.timeout))?;
     let text: String = text.trim().chars().take(SHOWN_CHARS_MAX).collect();
     ensure!(status == 200, "{address} answered {status}: {}", Printable(text));
     print_line(Printable(text));

@@ -40,10 +40,14 @@ async fn serve(sources: Sources, loaded: Loaded, mode: Mode, is_public: bool) ->
         }
     };
     let server = Server::new(sources, loaded, mode).with_log(log).with_version(VERSION);
-    let server = server.with_public_demo(is_public);
-    server.run(print).await.map_err(|error| match error {
+    server.with_public_demo(is_public).run(print).await.map_err(failure)
+}
+
+/// The exit status of an error: invalid settings are those of the command line.
+pub(super) fn failure(error: RunError) -> Failure {
+    match error {
         RunError::Config(error) => Failure::Usage(error.into()),
         error @ RunError::PublicDemo(_) => Failure::Usage(error.into()),
         error => Failure::Run(error.into()),
-    })
+    }
 }

@@ -6,15 +6,15 @@ use switchboard_client::{Client, EmitError, Options, RequestError};
 use tokio::sync::mpsc;
 
 use crate::args::Tail;
+use crate::cmd::address::websocket;
 use crate::output::{eprint_json, print_json, refusal};
 
 /// Prints `{"event":…,"data":…}` lines until Ctrl-C, until the reader of the lines is gone, or until the client stops
 /// reconnecting.
 pub(crate) async fn run(tail: &Tail) -> anyhow::Result<()> {
     let options = Options::default().with_reconnect(true);
-    let client = Client::connect_with(&tail.url, options)
-        .await
-        .with_context(|| format!("cannot reach {}", tail.url))?;
+    let url = websocket(&tail.url);
+    let client = Client::connect_with(&url, options).await.with_context(|| format!("cannot reach {url}"))?;
     client.on("@any", |event| print_json(&format!("{event:?}")));
     client.on("@error", |error| eprint_json(&format!("{error:?}")));
     // Capacity 1 is enough: two pending reconnections need one round of joins.

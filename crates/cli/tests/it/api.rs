@@ -203,11 +203,18 @@ async fn the_dispatch_command_sends_over_http() {
         api(&[&path, "mesa.enabled=true", "mesa.listen=127.0.0.1:0", "mesa.sync.enabled=true"]);
     let url = format!("http://{address}");
     let mut seven = connect_seven(&server).await;
+    let here = |sockets: &str| {
+        format!(
+            "sent to {sockets} of the node at {url}; sockets of other nodes, if there are any, are not counted\n"
+        )
+    };
     let sent = shell("dispatch", &["--url", &url, "--key", KEY, "--to-user", "7", "SAID", "[1]"], None);
-    assert_eq!(sent, (Some(0), String::new()));
+    assert_eq!(sent, (Some(0), here("1 socket")));
+    let sent = shell("dispatch", &["--url", &url, "--to", "#nobody", "SAID"], Some(KEY));
+    assert_eq!(sent, (Some(0), here("0 sockets")));
     let sent =
         shell("dispatch", &["--url", &url, "--to", "#nobody", "--everyone", "SAID", "a text"], Some(KEY));
-    assert_eq!(sent, (Some(0), String::new()));
+    assert_eq!(sent, (Some(0), here("1 socket")));
     assert_eq!(
         (next_message(&mut seven).await, next_message(&mut seven).await),
         (json!([1]), json!("a text"))
@@ -228,6 +235,13 @@ async fn the_dispatch_command_sends_over_http() {
         let (code, text) = shell("dispatch", &[&["--url", &url, "SAID"], args].concat(), key);
         assert!(code == Some(status) && text.contains(expected), "{args:?}: {code:?} {text}");
     }
+    let clients = format!("http://{}", server.address);
+    let (code, text) = shell("dispatch", &["--url", &clients, "--everyone", "SAID"], Some(KEY));
+    assert_eq!(code, Some(1));
+    assert!(
+        text.contains("but it is not the HTTP API\n\nhint: --url is the address of api.listen"),
+        "{text}"
+    );
     let nowhere = shell("dispatch", &["--url", "http://127.0.0.1:1", "--everyone", "SAID"], Some(KEY));
     assert!(nowhere.1.starts_with("error: cannot reach http://127.0.0.1:1"), "{:?}", nowhere);
 }
@@ -244,14 +258,15 @@ async fn the_dispatch_command_sends_through_redis() {
         request(&mut seven, "/online", json!({ "userId": "7" })).await["online"] == json!(true)
     })
     .await;
+    let published = "published through Redis; how many sockets receive it is not known\n".to_owned();
     let sent = shell("dispatch", &["--redis", &url, "--to-user", "7", "SAID", "{\"n\":1}"], None);
-    assert_eq!(sent, (Some(0), String::new()));
+    assert_eq!(sent, (Some(0), published.clone()));
     let sent = shell("dispatch", &["--redis", &url, "--everyone", "--except-user", "7", "SAID"], None);
-    assert_eq!(sent, (Some(0), String::new()));
+    assert_eq!(sent, (Some(0), published.clone()));
     let stored = shell("dispatch", &["--redis", &url, "--to-user", "7", "--sync", "LATER", "2"], None);
     assert_eq!(stored, (Some(0), "stored in 1 inbox\n".into()));
     let sent = shell("dispatch", &["--redis", &url, "--to-user", "7", "SAID", "no json"], None);
-    assert_eq!(sent, (Some(0), String::new()));
+    assert_eq!(sent, (Some(0), published.clone()));
     assert_eq!(next_message(&mut seven).await["n"], 1);
     assert_eq!(next_message(&mut seven).await, json!("no json"));
 

@@ -33,7 +33,7 @@ fn a_command_without_a_reader_of_its_output_ends_quietly() {
     let api = format!("http://{api}");
     let stored = ["dispatch", "NEWS", "--url", &api, "--key", KEY, "--to-user", "7", "--sync"];
     for args in [
-        &["check"][..],
+        &["check", "--settings-only"][..],
         &[&["token", "make", "7"][..], &secret].concat(),
         &[&["token", "check", token.trim()][..], &secret].concat(),
         &["emit", &server.url(), "/ping", "--request"],
@@ -80,7 +80,11 @@ fn an_error_that_nobody_reads_keeps_its_status() {
 #[test]
 fn a_full_disk_under_the_output_is_an_error() {
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("Linux has it");
-    let ended = Command::new(SWITCHBOARD).arg("check").stdout(full).output().expect("the binary runs");
+    let ended = Command::new(SWITCHBOARD)
+        .args(["check", "--settings-only"])
+        .stdout(full)
+        .output()
+        .expect("the binary runs");
     assert_eq!(ended.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&ended.stderr).starts_with("error: cannot print\n  because: "));
 }

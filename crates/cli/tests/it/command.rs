@@ -301,8 +301,9 @@ fn variables_of_an_orchestrator_are_ignored_and_logged_at_debug() {
         ("SWITCHBOARD_REDIS_PORT", "tcp://10.0.0.2:6379"),
         ("SWITCHBOARD_REDIS_SERVICE_PORT_HTTP", "80"),
     ];
-    let check = Command::new(SWITCHBOARD).arg("check").envs(foreign).output().expect("it runs");
-    assert_eq!(check.stdout, run(&["check"]).stdout, "they change no setting");
+    let check =
+        Command::new(SWITCHBOARD).args(["check", "--settings-only"]).envs(foreign).output().expect("it runs");
+    assert_eq!(check.stdout, run(&["check", "--settings-only"]).stdout, "they change no setting");
     let server = Server::start_with(&["serve", "--set", "log.filter=debug"], |command| command.envs(foreign));
     server.signal("-TERM");
     let (status, log) = server.ended();
@@ -376,7 +377,7 @@ fn check_refuses_what_serve_refuses_before_it_opens_anything() {
 fn check_warns_of_settings_without_effect_and_serve_logs_them() {
     let warning =
         "mesa.listen is `127.0.0.1:1` (--set mesa.listen); it has no effect, because mesa.enabled is `false`";
-    let output = run(&["check", "--set", "mesa.listen=127.0.0.1:1"]);
+    let output = run(&["check", "--settings-only", "--set", "mesa.listen=127.0.0.1:1"]);
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(String::from_utf8_lossy(&output.stderr), format!("warning: {warning}\n"));
     assert!(
@@ -413,7 +414,7 @@ fn colours_are_only_for_terminals() {
     json.signal("-TERM");
     assert!(!json.ended().2.contains('\u{1b}'));
     for args in [
-        &["check"][..],
+        &["check", "--settings-only"][..],
         &["check", "--set", "nonsense=1"],
         &["--help"],
         &["serve", "--nonsense"],
@@ -459,7 +460,7 @@ fn a_refused_origin_is_logged_with_the_setting_and_bounded() {
 fn settings_are_read_from_a_pipe() {
     for path in ["/dev/stdin", "/dev/fd/0"] {
         let mut check = Command::new(SWITCHBOARD)
-            .args(["check", "--config", path])
+            .args(["check", "--settings-only", "--config", path])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -498,7 +499,7 @@ fn an_address_of_the_api_that_is_more_than_a_path_is_refused() {
 #[test]
 fn check_prints_the_settings_of_environment_and_flags() {
     let output = Command::new(SWITCHBOARD)
-        .args(["check", "--set", "limits.enabled=false"])
+        .args(["check", "--settings-only", "--set", "limits.enabled=false"])
         .env("SWITCHBOARD_LIMITS__MESSAGES_PER_S", "9")
         .output()
         .expect("it runs");

@@ -2,6 +2,7 @@
 
 mod api;
 mod backend;
+mod check;
 mod clients;
 mod closed_pipes;
 mod command;

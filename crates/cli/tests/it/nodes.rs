@@ -229,7 +229,7 @@ async fn the_password_of_redis_is_used_and_never_shown() {
         assert_eq!(error.matches("because:").count(), 1, "{error}");
     }
     let checked = Command::new(SWITCHBOARD)
-        .arg("check")
+        .args(["check", "--listen", "127.0.0.1:0"])
         .envs([("SWITCHBOARD_REDIS", &*url("s3cret")), ("SWITCHBOARD_REDIS__PREFIX", "shop")])
         .output()
         .expect("it runs");

@@ -173,6 +173,17 @@ async fn changed_settings_that_need_a_start_are_named_in_one_line() {
 }
 
 #[tokio::test]
+async fn a_reload_without_its_file_is_reported_as_that() {
+    let running = Reloading::start("");
+    fs::remove_file(&running.file).expect("it exists");
+    running.server.signal("-HUP");
+    until("the settings are read again", async || running.reloads("failed") == 1).await;
+    let file = running.file.clone();
+    let log = running.log();
+    assert!(log.contains(&format!("cannot read the configuration file {file}")), "{log}");
+}
+
+#[tokio::test]
 async fn variables_and_flags_override_the_file_again_after_a_reload() {
     let scratch = Scratch::new();
     let file = scratch.file("settings.toml");

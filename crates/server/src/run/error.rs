@@ -14,10 +14,16 @@ use crate::config::ConfigError;
 #[non_exhaustive]
 pub enum RunError {
     /// Another program uses the port, or the address is not one of this machine.
-    #[error("cannot listen on {address}")]
+    #[error("cannot listen on {address}, the address of {key}{}", with_hint(.hint.as_deref()))]
     Listen {
+        /// The setting.
+        key: &'static str,
         /// The address in the settings.
         address: SocketAddr,
+        /// The likely fix.
+        hint: Option<String>,
+        /// True if a process of this program listens there.
+        is_ours: bool,
         /// The system's error.
         #[source]
         cause: io::Error,
@@ -46,4 +52,9 @@ pub enum RunError {
     /// A listener failed while the server ran.
     #[error("the listener failed")]
     Serve(#[source] io::Error),
+}
+
+/// The hint of an error on a line of its own.
+fn with_hint(hint: Option<&str>) -> String {
+    hint.map(|hint| format!("\n\nhint: {hint}")).unwrap_or_default()
 }

@@ -7,6 +7,8 @@ use switchboard::{Limits, serve_http};
 use tokio::net::{TcpListener, TcpSocket};
 
 use super::error::RunError;
+use super::listen_hint::hint;
+use super::port_holder::Holder;
 use crate::config::Config;
 
 /// Connections that the kernel may queue before they are accepted: after an outage all clients connect
@@ -28,12 +30,13 @@ impl Listeners {
     }
 
     pub(super) fn bind(config: &Config) -> Result<Self, RunError> {
-        let bind_if = |is_on: bool, address| is_on.then(|| bind(address)).transpose();
+        let bind_if = |is_on: bool, key, address| is_on.then(|| bind(key, address)).transpose();
+        let internal = config.internal.listen;
         Ok(Listeners {
-            clients: bind(config.listen)?,
-            internal: config.internal.listen.map(bind).transpose()?,
-            mesa: bind_if(config.mesa.enabled, config.mesa.listen)?,
-            api: bind_if(config.api.is_on(), config.api.listen)?,
+            clients: bind("listen", config.listen)?,
+            internal: internal.map(|address| bind("internal.listen", address)).transpose()?,
+            mesa: bind_if(config.mesa.enabled, "mesa.listen", config.mesa.listen)?,
+            api: bind_if(config.api.is_on(), "api.listen", config.api.listen)?,
         })
     }
 }
@@ -51,12 +54,18 @@ pub(super) async fn serve_routes(listener: Option<TcpListener>, routes: Router, 
     }
 }
 
-fn bind(address: SocketAddr) -> Result<TcpListener, RunError> {
+fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, RunError> {
     let bind = || {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
         socket.listen(BACKLOG)
     };
-    bind().map_err(|cause| RunError::Listen { address, cause })
+    bind().map_err(|cause| {
+        let is_occupied = cause.kind() == std::io::ErrorKind::AddrInUse;
+        let holder = if is_occupied { Holder::of_port(address.port()) } else { None };
+        let is_ours = holder.as_ref().is_some_and(Holder::is_switchboard);
+        let hint = hint(key, address, &cause, holder.as_ref());
+        RunError::Listen { key, address, hint, is_ours, cause }
+    })
 }
