@@ -105,8 +105,8 @@ async fn a_send_reaches_rooms_and_sockets_and_each_socket_once() {
         expect_emit(peer, 2).await;
         peer.quiet().await;
     }
-    let refused = dispatcher.send(&message(3), "lobby").await;
-    assert!(matches!(refused, Err(DispatchError::Audience(_))), "a target without a sigil is invalid");
+    let refused = dispatcher.send(&message(3), "#").await;
+    assert!(matches!(refused, Err(DispatchError::Audience(_))), "the name of a room is not empty");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
