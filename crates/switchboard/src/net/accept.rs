@@ -128,14 +128,20 @@ impl IntoFuture for Serve {
     }
 }
 
+/// Connections that may wait to be accepted when the server starts: an upper bound of the listener's backlog.
+const BACKLOG_MAX: u32 = 4096;
+
 /// Passes every accepted connection to `serve`, with the [options](tcp_options) of connections.
 pub(crate) async fn accept_each(listener: &TcpListener, mut serve: impl FnMut(TcpStream, SocketAddr)) {
-    // On Linux connections inherit the options of their listener, which saves a system call for each.
+    // On Linux connections inherit the options of their listener, which saves system calls for each. Those that arrived
+    // before have inherited nothing.
     let is_inherited = cfg!(target_os = "linux") && tcp_options::set(SockRef::from(listener)).is_ok();
+    let mut may_be_older = BACKLOG_MAX;
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                if !is_inherited {
+                if !is_inherited || may_be_older > 0 {
+                    may_be_older = may_be_older.saturating_sub(1);
                     let _ = tcp_options::set(SockRef::from(&stream));
                 }
                 serve(stream, peer);
@@ -202,8 +208,11 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (accepted, mut streams) = tokio::sync::mpsc::channel(3);
+        let _in_the_backlog = TcpStream::connect(address).await.unwrap();
         let check = async {
-            for _ in 0..3 {
+            let stream: TcpStream = streams.recv().await.unwrap();
+            assert!(stream.nodelay().unwrap());
+            for _ in 0..2 {
                 let _client = TcpStream::connect(address).await.unwrap();
                 let stream: TcpStream = streams.recv().await.unwrap();
                 assert!(stream.nodelay().unwrap());
