@@ -11,7 +11,7 @@ use switchboard::{
 };
 use switchboard_disk::DiskInbox;
 use switchboard_testkit::{KojiPeer, Peer, TestServer};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 /// Patterns and their letters.
 type Can = BTreeMap<String, String>;
@@ -31,7 +31,7 @@ async fn verify(token: String) -> Result<Identity, String> {
 }
 
 /// Where the outcome of an operation of a handler goes: protocols other than emit have no replies.
-type Outcomes = UnboundedSender<Result<(), String>>;
+type Outcomes = Sender<Result<(), String>>;
 
 async fn attempt(
     socket: Socket,
@@ -49,7 +49,7 @@ async fn attempt(
         }
         other => panic!("no operation {other}"),
     };
-    outcomes.send(outcome.map_err(|error| error.code().to_owned())).unwrap();
+    outcomes.try_send(outcome.map_err(|error| error.code().to_owned())).unwrap();
 }
 
 /// The target of a pattern's text.
@@ -67,14 +67,14 @@ fn target(text: &str) -> Target {
 /// to the last.
 struct Nodes {
     nodes: Vec<TestServer>,
-    outcomes: UnboundedReceiver<Result<(), String>>,
+    outcomes: Receiver<Result<(), String>>,
     watcher: Peer,
     watcher_id: String,
 }
 
 impl Nodes {
     async fn start(count: usize, rule: Can) -> Self {
-        let (sender, outcomes) = unbounded_channel();
+        let (sender, outcomes) = channel(1);
         let rule = Arc::new(compile(&rule));
         let mut nodes = Vec::new();
         for bus in LocalBus::connected(count) {
