@@ -59,7 +59,9 @@ fn metrics_in(text: &str) -> BTreeSet<&str> {
     let is_part_of_name = |byte: char| byte.is_ascii_alphanumeric() || byte == '_';
     let words = text.split(|byte| !is_part_of_name(byte));
     let names = words.filter(|word| word.starts_with("switchboard_") || word.starts_with("process_"));
-    names.map(|name| name.strip_suffix("_bucket").unwrap_or(name)).collect()
+    names
+        .map(|name| ["_bucket", "_sum"].iter().find_map(|part| name.strip_suffix(part)).unwrap_or(name))
+        .collect()
 }
 
 /// The metrics of a server.

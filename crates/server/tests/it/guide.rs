@@ -11,7 +11,17 @@ use switchboard_testkit::Scratch;
 fn blocks(document: &Path) -> Vec<String> {
     let text = fs::read_to_string(document).expect("a document is text");
     let fenced = text.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
-    fenced.filter(|block| !block.contains("switchboard/crates/")).map(str::to_owned).collect()
+    fenced.filter(|block| !block.lines().any(is_dependency)).map(str::to_owned).collect()
+}
+
+/// Returns true for lines such as `axum = "0.8"` and `serde = { version = "1" }`.
+fn is_dependency(line: &str) -> bool {
+    let Some((_, value)) = line.split_once(" = ") else { return false };
+    let version = value.trim_matches('"');
+    let is_version = version != value
+        && version.split('.').count() < 4
+        && version.split('.').all(|part| part.parse::<u32>().is_ok());
+    is_version || ["{ version = ", "{ path = "].iter().any(|start| value.starts_with(start))
 }
 
 #[test]
