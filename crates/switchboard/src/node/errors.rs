@@ -23,7 +23,7 @@ pub struct Forbidden {
 /// ```
 /// # use switchboard::{App, EmitError};
 /// # let app = App::new();
-/// let typo = app.to("lobby").emit("said", "hi"); // neither `#lobby` nor `*lobby`
+/// let typo = app.to("").emit("said", "hi"); // no room has an empty name
 /// assert!(matches!(typo, Err(EmitError::Audience(_))));
 /// ```
 #[derive(Debug, thiserror::Error)]
@@ -161,7 +161,7 @@ impl From<NameError> for MembershipError {
 /// ```
 /// # use switchboard::{App, CommandError};
 /// # let app = App::new();
-/// let typo = app.disconnect("lobby", 4000, "closing time"); // neither `#lobby` nor `*lobby`
+/// let typo = app.disconnect("", 4000, "closing time"); // no room has an empty name
 /// assert!(matches!(typo, Err(CommandError::Audience(_))));
 /// ```
 #[derive(Debug, thiserror::Error)]
