@@ -43,7 +43,7 @@ pub trait Handler<Args>: Send + Sync + 'static {
     /// Handles one event.
     fn call(&self, request: Request) -> Pin<Box<dyn Future<Output = Response> + Send>>;
 
-    /// Checks that the app has the values that the arguments need; see [`FromRequest::check`].
+    /// Checks that the app has the values that the arguments need; see [`FromRequest::check`](crate::FromRequest::check).
     fn check(&self, setup: &Setup) -> Result<(), String>;
 }
 
