@@ -10,6 +10,8 @@ const test = {
   testTimeout: 120_000,
   hookTimeout: 120_000,
   expect: { poll: { timeout: 15_000 } },
+  // As for the Rust tests: `./test` says why.
+  retry: process.env["CI"] === "true" ? 1 : 0,
   // Some start servers and browsers; more workers would only compete for the CPU.
   maxWorkers: 2,
 };
