@@ -94,6 +94,20 @@ export class RedisConnection {
     }
   }
 
+  /**
+   * As `run`, for a command that a replica would accept and ignore, such as PUBLISH, which reaches the replica's subscribers
+   * only. Rejects if the server has become a replica; later commands then wait for a new connection.
+   */
+  async runOnMaster<T>(command: (client: Redis) => Promise<T>, options?: CallOptions): Promise<T> {
+    return this.run(async (client) => {
+      // Both are sent at once. A user without the right to ROLE publishes unchecked.
+      const [reply, role] = await Promise.all([command(client), client.role().catch(() => undefined)]);
+      if (role?.[0] !== "slave") return reply;
+      this.#connectAnew(client);
+      throw new RedisFailedError("Redis: the server has become a replica, so nobody received the message", undefined);
+    }, options);
+  }
+
   /** Closes the connection after the commands already sent. Never rejects. */
   async close(): Promise<void> {
     this.#isClosed = true;
@@ -127,6 +141,14 @@ export class RedisConnection {
       if (decision) this.#connected = undefined;
       return decision;
     };
+  }
+
+  /** Closes the connection once the commands under way have their replies, and connects again. */
+  #connectAnew(client: Redis): void {
+    if (this.#connected !== client) return;
+    this.#connected = undefined;
+    const reconnect = (): void => client.disconnect(true);
+    client.ping().then(reconnect, reconnect);
   }
 
   #follow(client: Redis, onConnect: (client: Redis) => void): void {

@@ -86,7 +86,7 @@ export class RedisTransport implements Transport {
   async #publish(message: string, audience: LegacyAudience, options: CallOptions): Promise<DispatchResult> {
     if (!audience.recipients.length) return {};
     const text = `{"message":${message},${JSON.stringify(audience).slice(1)}`;
-    await this.#redis.run((client) => client.publish(this.#channel, text), options);
+    await this.#redis.runOnMaster((client) => client.publish(this.#channel, text), options);
     return {};
   }
 }

@@ -304,6 +304,33 @@ describe("through Redis", () => {
     await Promise.all([old.stop(), next.stop()]);
   });
 
+  test("a publication to a Redis that has become a replica is rejected, and the next one reaches the new master", async () => {
+    const [old, next] = [await startRedis(), await startRedis()];
+    const address = await TcpProxy.to(old.port);
+    const dispatcher = create(`redis://127.0.0.1:${address.port}`);
+    expect(await dispatcher.dispatch(message(1), ["ann"])).toEqual({});
+    const received: string[] = [];
+    const subscriber = next.client.duplicate();
+    subscriber.on("message", (_: string, text: string) => received.push(text));
+    await subscriber.subscribe("ws_api");
+    address.redirect(next.port);
+    await old.client.replicaof("127.0.0.1", next.port);
+    // Calls that are under way together share the connection; each of them gets its own rejection.
+    const lost = await Promise.allSettled([2, 3, 4].map((n) => dispatcher.dispatch(message(n), ["ann"])));
+    for (const one of lost) {
+      expect(one).toMatchObject({
+        status: "rejected", reason: { code: "redis_failed", message: expect.stringContaining("replica") as string },
+      });
+    }
+    await Promise.all([5, 6, 7].map((n) => dispatcher.dispatch(message(n), ["ann"], [], { timeout: 60_000 })));
+    await expect.poll(() => received.length).toBe(3);
+    expect(received.map((text) => (JSON.parse(text) as { message: { d: { n: number } } }).message.d.n)).toEqual([5, 6, 7]);
+    subscriber.disconnect();
+    await dispatcher.close();
+    await address.close();
+    await Promise.all([old.stop(), next.stop()]);
+  });
+
   test("reports the error that Redis returns", async () => {
     await redis.client.set("connected_clients_wrong", "no set");
     const dispatcher = create(redis.url, { namespace: "wrong", sync: { enabled: true } });
