@@ -1,11 +1,15 @@
 //! The HTTP API for backends in any language, on a listener of its own.
 //!
-//! Every request needs a key, except the one for the description. Endpoints call the same methods of
-//! [`App`] that handlers call.
+//! Every request needs a key, except those for the description. Endpoints call the same methods of
+//! [`App`] that handlers call. Each has a file and a line in the table below.
 
+mod description;
 mod disconnect;
 mod dispatch;
+mod endpoint;
 mod idempotency;
+mod input;
+mod key;
 mod keys;
 mod problem;
 mod request;
@@ -16,21 +20,59 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::middleware::{Next, from_fn_with_state};
-use axum::response::Response;
-use axum::routing::{get, post};
+use axum::response::IntoResponse;
+use axum::routing::{MethodFilter, get, on};
 use http::header;
 use switchboard::App;
 use switchboard_backplane::IdempotencyStore;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::{Modify, OpenApi};
+use utoipa::openapi::path::HttpMethod;
+use utoipa::{OpenApi, Path};
 
+use description::Route;
+use endpoint::Endpoint;
 use idempotency::RequestStores;
-use keys::KeyDigest;
 use problem::Problem;
 
-pub(crate) use keys::SharedKeys;
+pub(crate) use key::SharedKeys;
 use state::ApiState;
+
+/// The table of endpoints: the scope that a key needs, and the file, whose function `endpoint` has the method and the
+/// path.
+macro_rules! endpoints {
+    ($($scope:ident: $($module:ident)*;)*) => {
+        /// All endpoints.
+        static ENDPOINTS: &[Endpoint] = &[$($(Endpoint {
+            name: stringify!($module),
+            scope: crate::config::ApiScope::$scope,
+            run: |context, input| endpoint::run($module::endpoint, context, input),
+        },)*)*];
+
+        /// Where each endpoint is, in the order of the table.
+        fn paths() -> Vec<(Vec<HttpMethod>, String)> {
+            vec![$($((
+                <$module::__path_endpoint as Path>::methods(),
+                <$module::__path_endpoint as Path>::path(),
+            ),)*)*]
+        }
+
+        #[derive(OpenApi)]
+        #[openapi(
+            info(
+                title = "Switchboard",
+                description = "Sends events to sockets, changes and lists them, from a backend in any language.",
+                license(name = "MIT OR Apache-2.0")
+            ),
+            paths($($($module::endpoint,)*)*),
+            components(schemas(problem::ProblemSchema)),
+        )]
+        struct Description;
+    };
+}
+
+endpoints! {
+    Send: dispatch;
+    Manage: disconnect keys;
+}
 
 /// All routes, each below `/api/v1`. `for_all_nodes` remembers the requests of all nodes, if there is Redis.
 pub(crate) fn routes(
@@ -39,56 +81,46 @@ pub(crate) fn routes(
     keys: Arc<SharedKeys>,
     body_bytes_max: usize,
 ) -> Router {
-    let requests = RequestStores::new(for_all_nodes);
-    let state = Arc::new(ApiState { app, keys, requests });
-    Router::new()
-        .route("/api/v1/dispatch", post(dispatch::dispatch))
-        .route("/api/v1/disconnect", post(disconnect::disconnect))
+    let state = Arc::new(ApiState { app, keys, requests: RequestStores::new(for_all_nodes) });
+    let mut router = Router::new();
+    for Route { path, method, endpoint } in table() {
+        let handler = async move |State(state): State<Arc<ApiState>>, request: Request| {
+            request::serve(state, endpoint, request).await
+        };
+        router = router.route(&path, on(method_filter(&method), handler));
+    }
+    let json = [(header::CONTENT_TYPE, "application/json")];
+    let markdown = [(header::CONTENT_TYPE, "text/markdown; charset=utf-8")];
+    let description: Arc<str> = openapi().into();
+    router
+        .route("/api/v1/openapi.json", get(async move || (json, description.to_string())))
+        .route(problem::PATH, get(async move || (markdown, problem::reference())))
+        .fallback(async || Problem::no_endpoint().into_response())
+        .method_not_allowed_fallback(async || Problem::method_not_allowed().into_response())
         .layer(DefaultBodyLimit::max(body_bytes_max))
-        .layer(from_fn_with_state(state.clone(), admit))
-        .route(
-            "/api/v1/openapi.json",
-            get(async || ([(header::CONTENT_TYPE, "application/json")], openapi())),
-        )
         .with_state(state)
 }
 
-/// Checks the key of a request, and its rate.
-async fn admit(
-    State(state): State<Arc<ApiState>>,
-    mut request: Request,
-    next: Next,
-) -> Result<Response, Problem> {
-    let key: KeyDigest = state.keys.admit(request.headers())?;
-    request.extensions_mut().insert(key);
-    Ok(next.run(request).await)
+/// Each endpoint with its method and path.
+fn table() -> Vec<Route> {
+    let routes = paths().into_iter().zip(ENDPOINTS).map(|((mut methods, path), endpoint)| {
+        let method = methods.pop().expect("each endpoint has a method");
+        Route { path, method, endpoint }
+    });
+    routes.collect()
+}
+
+fn method_filter(method: &HttpMethod) -> MethodFilter {
+    match method {
+        HttpMethod::Get => MethodFilter::GET,
+        HttpMethod::Delete => MethodFilter::DELETE,
+        _ => MethodFilter::POST,
+    }
 }
 
 /// The OpenAPI description, the same as in `spec/openapi.json`.
 fn openapi() -> String {
-    let mut text = Description::openapi().to_pretty_json().expect("a description is JSON");
-    text.push('\n');
-    text
-}
-
-#[derive(OpenApi)]
-#[openapi(
-    info(title = "Switchboard", description = "Sends events to sockets, and closes sockets, from a backend in any language.", license(name = "MIT OR Apache-2.0")),
-    paths(dispatch::dispatch, disconnect::disconnect),
-    components(schemas(Problem)),
-    modifiers(&Bearer),
-)]
-struct Description;
-
-/// Adds the scheme of the keys to the description.
-struct Bearer;
-
-impl Modify for Bearer {
-    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
-        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
-        let components = openapi.components.get_or_insert_default();
-        components.add_security_scheme("key", SecurityScheme::Http(scheme));
-    }
+    description::text(&description::complete(Description::openapi(), &table()))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 mod access;
 mod annotated;
 mod api;
+mod api_keys;
 mod auth;
 mod clients;
 mod emit;
@@ -45,6 +46,8 @@ use switchboard_redis::{Options, ReportOptions};
 pub use access::Access;
 pub(crate) use access::ProjectRights;
 pub use api::Api;
+pub(crate) use api_keys::digest_of_hash;
+pub use api_keys::{ApiScope, NamedKey};
 pub use auth::Auth;
 pub use clients::{Clients, ForwardedHeader};
 pub use emit::{Emit, EmitReports};

@@ -70,7 +70,7 @@ impl Connection {
                 }
             };
         }
-        let Some(reason) = response["error"].as_str() else {
+        let Some(reason) = response["detail"].as_str() else {
             let error = anyhow!("{url} answered {status}, but it is not the HTTP API\n\n{API_HINT}");
             return Err(Failure::Run(error));
         };

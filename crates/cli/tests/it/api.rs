@@ -93,7 +93,7 @@ async fn a_refused_request_gets_a_status_and_the_reason() {
         ),
     ] {
         let answer = dispatch(&address, &body);
-        let reason = answer.body["error"].as_str().unwrap_or_default();
+        let reason = answer.body["detail"].as_str().unwrap_or_default();
         assert_eq!(answer.status, 400, "{body}: {reason}");
         assert!(reason.starts_with(error), "{body}: {reason}");
     }
@@ -225,7 +225,12 @@ async fn the_dispatch_command_sends_over_http() {
 
     for (args, key, status, expected) in [
         (&["--to-user", "7"][..], None, 2, "--url needs a key; set DISPATCH_KEY"),
-        (&["--to-user", "7"], Some("wrong"), 1, "answered 401: a key of api.keys is required"),
+        (
+            &["--to-user", "7"],
+            Some("wrong"),
+            1,
+            "answered 401: a key of api.keys or api.named_keys is required",
+        ),
         (&["--to", "lobby"], Some(KEY), 2, "`lobby` is neither a `#room` nor a `*tag`"),
         (&["--to", "#lobby", "--sync"], Some(KEY), 2, "answered 400: sync: "),
         (&["--everyone", "--legacy"], Some(KEY), 2, "--redis"),

@@ -36,14 +36,25 @@ pub(crate) struct Answer {
     pub(crate) body: Value,
 }
 
-/// Sends a request; `None` if the connection fails.
+/// Sends a request to an endpoint; `None` if the connection fails.
 pub(crate) fn post(address: &str, endpoint: &str, headers: &[(&str, &str)], body: &str) -> Option<Answer> {
+    send(address, "POST", &format!("/api/v1/{endpoint}"), headers, body)
+}
+
+/// Sends a request; `None` if the connection fails.
+pub(crate) fn send(
+    address: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Option<Answer> {
     let mut stream = TcpStream::connect(address).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a time-out");
     let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let length = body.len();
     let head = format!(
-        "POST /api/v1/{endpoint} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}Content-Length: {length}\r\n\r\n"
+        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}Content-Length: {length}\r\n\r\n"
     );
     // The server may respond and close before it has read the whole body.
     let _ = stream.write_all(format!("{head}{body}").as_bytes());

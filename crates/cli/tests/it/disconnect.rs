@@ -96,7 +96,7 @@ async fn a_refused_disconnect_gets_a_status_and_the_reason() {
         (json!({ "to": to, "project": "" }), "project: "),
     ] {
         let answer = disconnect(&address, &body);
-        let reason = answer.body["error"].as_str().unwrap_or_default();
+        let reason = answer.body["detail"].as_str().unwrap_or_default();
         assert_eq!(answer.status, 400, "{body}: {reason}");
         assert!(reason.starts_with(error), "{body}: {reason}");
     }

@@ -1,6 +1,7 @@
 //! The binary: its command line, its settings, and several processes at once.
 
 mod api;
+mod api_access;
 mod backend;
 mod check;
 mod clients;

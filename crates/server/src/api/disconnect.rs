@@ -1,15 +1,14 @@
 //! `POST /api/v1/disconnect`: closes the sockets of an audience on all nodes.
 
-use axum::response::Response;
 use serde::{Deserialize, Serialize};
-use switchboard::{App, CommandError};
+use switchboard::CommandError;
 use switchboard_ws::CloseCode;
 use switchboard_ws::close::REASON_BYTES_MAX;
 use utoipa::ToSchema;
 
+use super::endpoint::Context;
 use super::problem::Problem;
-use super::request::Incoming;
-use super::targets::{Targets, in_project};
+use super::targets::Targets;
 
 /// The sockets to close, with the code and the reason.
 #[derive(Deserialize, ToSchema)]
@@ -53,22 +52,17 @@ pub(super) struct Disconnected {
 #[utoipa::path(
     post,
     path = "/api/v1/disconnect",
-    security(("key" = [])),
-    params(Incoming),
-    request_body = Disconnect,
-    responses((status = 200, description = "The sockets are closed", body = Disconnected), Problem)
+    request_body(content = Disconnect, example = json!({ "to": { "users": ["7"] }, "code": 4003, "reason": "banned" })),
+    responses((status = 200, description = "The sockets are closed", body = Disconnected))
 )]
-pub(super) async fn disconnect(incoming: Incoming) -> Result<Response, Problem> {
-    incoming.respond("disconnect", close).await
-}
-
-async fn close(app: App, disconnect: Disconnect) -> Result<Disconnected, Problem> {
+pub(super) async fn endpoint(context: Context, disconnect: Disconnect) -> Result<Disconnected, Problem> {
     let Disconnect { to, except, code, reason, project } = disconnect;
-    let app = in_project(app, project.as_deref())?;
-    let code = CloseCode::to_send(code).map_err(|error| Problem::invalid(format!("code: {error}")))?;
+    let app = context.project(project.as_deref())?;
+    let code = CloseCode::to_send(code).map_err(|error| Problem::invalid_field("code", error))?;
     if reason.len() > REASON_BYTES_MAX {
         let found = reason.len();
-        return Err(Problem::invalid(format!("reason: {found} bytes, over the limit of {REASON_BYTES_MAX}")));
+        let problem = format!("{found} bytes, over the limit of {REASON_BYTES_MAX}");
+        return Err(Problem::invalid_field("reason", problem));
     }
     match app.disconnect(to.except(except)?, code.0, &reason) {
         Ok(sockets_here) => Ok(Disconnected { sockets_here, degraded: None }),

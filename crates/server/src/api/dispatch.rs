@@ -1,16 +1,15 @@
 //! `POST /api/v1/dispatch`: sends an event to an audience, live or through inboxes.
 
-use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use switchboard::{App, EmitError, Payload};
+use switchboard::{EmitError, Payload};
 use switchboard_log::{limited, printable_error};
 use switchboard_wire::mesa::event_name;
 use utoipa::ToSchema;
 
+use super::endpoint::Context;
 use super::problem::Problem;
-use super::request::Incoming;
-use super::targets::{Targets, in_project, parse_name};
+use super::targets::{Targets, parse_name};
 
 /// A message and its recipients.
 #[derive(Deserialize, ToSchema)]
@@ -69,26 +68,20 @@ pub(super) struct Dispatched {
 #[utoipa::path(
     post,
     path = "/api/v1/dispatch",
-    security(("key" = [])),
-    params(Incoming),
-    request_body = Dispatch,
-    responses((status = 200, description = "The message is sent, or stored and sent", body = Dispatched), Problem)
+    request_body(content = Dispatch, example = json!({ "type": "STATUS_UPDATE", "data": { "status": "online" }, "to": { "users": ["7"] }, "sync": true })),
+    responses((status = 200, description = "The message is sent, or stored and sent", body = Dispatched))
 )]
-pub(super) async fn dispatch(incoming: Incoming) -> Result<Response, Problem> {
-    incoming.respond("dispatch", send).await
-}
-
-async fn send(app: App, dispatch: Dispatch) -> Result<Dispatched, Problem> {
+pub(super) async fn endpoint(context: Context, dispatch: Dispatch) -> Result<Dispatched, Problem> {
     let Dispatch { kind, op, data, to, except, sync, project } = dispatch;
-    let app = in_project(app, project.as_deref())?;
+    let app = context.project(project.as_deref())?;
     let data = data.map_or(Ok(Payload::EMPTY), |data| Payload::parse(data.get()));
-    let data = data.map_err(|error| Problem::invalid(format!("data: {error}")))?;
+    let data = data.map_err(|error| Problem::invalid_field("data", error))?;
     if kind.is_none() && op.is_none() {
-        return Err(Problem::invalid("type: missing; it is optional only with `op`"));
+        return Err(Problem::invalid_field("type", "missing; it is optional only with `op`"));
     }
     let kind = kind.map(|kind| parse_name("type", &kind)).transpose()?;
     let kind = event_name(op.unwrap_or(0), kind.as_ref());
-    let kind = kind.map_err(|error| Problem::invalid(format!("type: with its `op`: {error}")))?;
+    let kind = kind.map_err(|error| Problem::invalid_field("type", format!("with its `op`: {error}")))?;
     let emitter = app.to(to.except(except)?);
     if !sync {
         let here = emitter.emit_payload(&kind, data).map_err(|error| Problem::invalid(error.to_string()))?;
@@ -112,8 +105,8 @@ async fn send(app: App, dispatch: Dispatch) -> Result<Dispatched, Problem> {
         }
         Err(EmitError::NoInbox) => {
             let hint = "the inbox of this server is off; inbox.enabled=true switches it on";
-            Err(Problem::invalid(format!("sync: {hint}")))
+            Err(Problem::invalid_field("sync", hint))
         }
-        Err(error) => Err(Problem::invalid(format!("sync: {error}"))),
+        Err(error) => Err(Problem::invalid_field("sync", error)),
     }
 }

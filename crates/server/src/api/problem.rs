@@ -1,109 +1,223 @@
-//! Error responses.
+//! Error responses: problems in the form of RFC 9457.
 
-use std::collections::BTreeMap;
+use std::fmt::Write;
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
-use utoipa::openapi::{self, ContentBuilder, Ref, RefOr, ResponseBuilder};
-use utoipa::{IntoResponses, ToSchema};
+use serde::ser::{SerializeStruct, Serializer};
+use utoipa::ToSchema;
 
-/// Why a request was not performed.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+/// The address of the description of all kinds, which an `#` and the code follow.
+pub(super) const PATH: &str = "/api/v1/problems";
+
+/// Media type of a problem.
+pub(super) const CONTENT_TYPE: &str = "application/problem+json";
+
+/// A kind of problem.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Kind {
+    /// The end of its type, a constant for programs.
+    pub(super) code: &'static str,
+    pub(super) status: StatusCode,
+    pub(super) title: &'static str,
+    /// What the caller can do.
+    remedy: &'static str,
+    /// In how many seconds the request may succeed, if it may.
+    retry_after: Option<&'static str>,
+}
+
+/// Defines all kinds, as constants and as a list.
+macro_rules! kinds {
+    ($($name:ident $code:literal $status:ident $retry:expr, $title:literal, $remedy:literal;)*) => {
+        $(const $name: Kind = Kind {
+            code: $code, status: StatusCode::$status, title: $title, remedy: $remedy, retry_after: $retry,
+        };)*
+
+        /// All kinds of problems.
+        pub(super) const KINDS: &[Kind] = &[$($name),*];
+    };
+}
+
+kinds! {
+    INVALID "invalid" BAD_REQUEST None, "The request is invalid", "Correct the member that `field` names; `detail` has the reason.";
+    UNAUTHORIZED "unauthorized" UNAUTHORIZED None, "The key is missing or unknown", "Send `Authorization: Bearer <key>` with a key of `api.keys` or `api.named_keys`.";
+    EXPIRED "expired" UNAUTHORIZED None, "The key has expired", "Use another key, or change `expires_at` of this one.";
+    FORBIDDEN "forbidden" FORBIDDEN None, "The key may not do this", "Use a key with the scope and the project that `detail` names.";
+    NOT_FOUND "not_found" NOT_FOUND None, "There is no such endpoint", "Compare the path with `/api/v1/openapi.json`.";
+    METHOD_NOT_ALLOWED "method_not_allowed" METHOD_NOT_ALLOWED None, "The endpoint has another method", "Use a method of the header `Allow`.";
+    IN_PROGRESS "in_progress" CONFLICT Some("1"), "The same request is in progress", "Repeat the request later, on any node.";
+    TOO_LARGE "too_large" PAYLOAD_TOO_LARGE None, "The body is too large", "Send less, or raise `api.body_bytes_max`.";
+    BODY_MISMATCH "body_mismatch" UNPROCESSABLE_ENTITY None, "The Idempotency-Key was used for another request", "Use a new `Idempotency-Key` for each request.";
+    TOO_MANY "too_many" TOO_MANY_REQUESTS Some("1"), "Too many requests with this key", "Repeat the request later, or raise `api.requests_per_second`.";
+    UNKNOWN "unknown" SERVICE_UNAVAILABLE Some("1"), "The request may have been performed or not", "Repeat it with the same `Idempotency-Key`.";
+    NOT_STORED "not_stored" SERVICE_UNAVAILABLE Some("1"), "The message may have been stored or not", "Repeat it with the same `Idempotency-Key`.";
+    UNAVAILABLE "unavailable" SERVICE_UNAVAILABLE Some("1"), "Redis does not answer", "Repeat the request later.";
+}
+
+/// Why a request was not performed, in the form of RFC 9457.
+#[derive(Debug, Clone)]
 pub(super) struct Problem {
-    #[serde(skip)]
-    status: StatusCode,
-    /// A constant for programs.
-    #[schema(value_type = String, example = "invalid")]
-    code: &'static str,
+    kind: &'static Kind,
+    detail: String,
+    field: Option<String>,
+}
+
+/// The form of a problem, for the description.
+#[derive(ToSchema)]
+#[schema(as = Problem)]
+#[expect(dead_code, reason = "the description needs the form only")]
+pub(super) struct ProblemSchema {
+    /// The kind: `/api/v1/problems#` and the code.
+    #[schema(example = "/api/v1/problems#invalid")]
+    r#type: String,
+    /// The kind, in words.
+    #[schema(example = "The request is invalid")]
+    title: String,
+    /// The status of the response.
+    #[schema(example = 400)]
+    status: u16,
     /// The reason, for people.
     #[schema(example = "to.users[0]: invalid type: integer `7`, expected a string")]
-    error: String,
+    detail: String,
+    /// The end of the type, a constant for programs.
+    #[schema(example = "invalid")]
+    code: String,
+    /// The member of the body, or the parameter, that is invalid.
+    #[schema(example = "to.users[0]", nullable = false)]
+    field: Option<String>,
+}
+
+impl Serialize for Problem {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Kind { code, status, title, .. } = self.kind;
+        let mut members = serializer.serialize_struct("Problem", 5 + usize::from(self.field.is_some()))?;
+        members.serialize_field("type", &format_args!("{PATH}#{code}"))?;
+        members.serialize_field("title", title)?;
+        members.serialize_field("status", &status.as_u16())?;
+        members.serialize_field("detail", &self.detail)?;
+        members.serialize_field("code", code)?;
+        if let Some(field) = &self.field {
+            members.serialize_field("field", field)?;
+        }
+        members.end()
+    }
 }
 
 impl Problem {
-    fn new(status: StatusCode, code: &'static str, error: impl Into<String>) -> Self {
-        Problem { status, code, error: error.into() }
+    fn new(kind: &'static Kind, detail: impl Into<String>) -> Self {
+        Problem { kind, detail: detail.into(), field: None }
     }
 
-    pub(super) fn invalid(error: impl Into<String>) -> Self {
-        Problem::new(StatusCode::BAD_REQUEST, "invalid", error)
+    /// An invalid request as a whole.
+    pub(super) fn invalid(detail: impl Into<String>) -> Self {
+        Problem::new(&INVALID, detail)
+    }
+
+    /// An invalid member of the body, or parameter.
+    pub(super) fn invalid_field(field: impl Into<String>, reason: impl std::fmt::Display) -> Self {
+        let field = field.into();
+        Problem { detail: format!("{field}: {reason}"), field: Some(field), kind: &INVALID }
     }
 
     pub(super) fn no_key() -> Self {
-        let error = "a key of api.keys is required: Authorization: Bearer <key>";
-        Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", error)
+        let detail = "a key of api.keys or api.named_keys is required: Authorization: Bearer <key>";
+        Problem::new(&UNAUTHORIZED, detail)
+    }
+
+    pub(super) fn expired() -> Self {
+        Problem::new(&EXPIRED, "this key has expired")
+    }
+
+    pub(super) fn forbidden(detail: impl Into<String>) -> Self {
+        Problem::new(&FORBIDDEN, detail)
+    }
+
+    pub(super) fn no_endpoint() -> Self {
+        Problem::new(&NOT_FOUND, "there is no endpoint at this path")
+    }
+
+    pub(super) fn method_not_allowed() -> Self {
+        Problem::new(&METHOD_NOT_ALLOWED, "the endpoint at this path has another method")
     }
 
     pub(super) fn too_large() -> Self {
-        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "the body exceeds api.body_bytes_max")
+        Problem::new(&TOO_LARGE, "the body exceeds api.body_bytes_max")
     }
 
     pub(super) fn too_many() -> Self {
-        let error = "this key exceeds api.requests_per_second";
-        Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many", error)
+        Problem::new(&TOO_MANY, "this key exceeds api.requests_per_second")
     }
 
     pub(super) fn in_progress() -> Self {
-        let error = "a request with this Idempotency-Key is in progress";
-        Problem::new(StatusCode::CONFLICT, "in_progress", error)
+        Problem::new(&IN_PROGRESS, "a request with this Idempotency-Key is in progress")
     }
 
     pub(super) fn body_mismatch() -> Self {
-        let error = "this Idempotency-Key was used with another body or endpoint";
-        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "body_mismatch", error)
+        Problem::new(&BODY_MISMATCH, "this Idempotency-Key was used with another body or endpoint")
     }
 
     pub(super) fn unknown() -> Self {
-        let error = "the request may have been performed or not";
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unknown", error)
+        Problem::new(&UNKNOWN, "the request may have been performed or not")
     }
 
     pub(super) fn not_stored() -> Self {
-        let error = "the message may have been stored or not";
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_stored", error)
-    }
-}
-
-/// The error responses of every endpoint, for the description.
-impl IntoResponses for Problem {
-    fn responses() -> BTreeMap<String, RefOr<openapi::Response>> {
-        let problem = || ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
-        let response = |(status, why): (StatusCode, &str)| {
-            let response = ResponseBuilder::new().description(why).content("application/json", problem());
-            (status.as_str().to_owned(), response.build().into())
-        };
-        [
-            (StatusCode::BAD_REQUEST, "The request is invalid; the error names the field"),
-            (StatusCode::UNAUTHORIZED, "The key is missing or unknown"),
-            (StatusCode::CONFLICT, "The same request is in progress, on this node or another"),
-            (StatusCode::PAYLOAD_TOO_LARGE, "The body is too large"),
-            (StatusCode::UNPROCESSABLE_ENTITY, "The Idempotency-Key was used with another body or endpoint"),
-            (StatusCode::TOO_MANY_REQUESTS, "Too many requests with this key"),
-            (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "The request may have been performed, or the message stored, or not",
-            ),
-        ]
-        .map(response)
-        .into()
+        Problem::new(&NOT_STORED, "the message may have been stored or not")
     }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let body = serde_json::to_string(&self).expect("strings are JSON");
-        let mut response = (self.status, [(header::CONTENT_TYPE, "application/json")], body).into_response();
+        let mut response = (self.kind.status, [(header::CONTENT_TYPE, CONTENT_TYPE)], body).into_response();
         let headers = response.headers_mut();
-        match self.status {
-            StatusCode::UNAUTHORIZED => {
-                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            }
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::CONFLICT | StatusCode::SERVICE_UNAVAILABLE => {
-                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-            }
-            _ => {}
+        if self.kind.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(seconds) = self.kind.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static(seconds));
         }
         response
+    }
+}
+
+/// The description of all kinds, in Markdown.
+pub(super) fn reference() -> String {
+    let mut text = "# Problems of the HTTP API\n\nA request that is not performed is answered with a problem in the form of RFC 9457 \
+                    (`application/problem+json`): `type`, `title`, `status` and `detail`, and also `code`, which is the end of the type, \
+                    and `field`, which names the invalid member of the body or the invalid parameter. Types and codes do not change; \
+                    titles and details may.\n"
+        .to_owned();
+    for Kind { code, status, title, remedy, retry_after } in KINDS {
+        let status = status.as_u16();
+        let retry = retry_after.map(|_| " The response has the header `Retry-After`.").unwrap_or_default();
+        write!(text, "\n## {code}\n\nStatus {status}. {title}. {remedy}{retry}\n")
+            .expect("a String accepts all text");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_generated_problems_are_current() {
+        let note =
+            "<!-- Generated from the kinds of problems by a test; see CONTRIBUTING.md. Do not edit. -->\n\n";
+        switchboard_testkit::generated::assert_current(
+            "docs/reference/problems.md",
+            &(note.to_owned() + &reference()),
+        );
+    }
+
+    #[test]
+    fn a_problem_has_the_members_of_rfc_9457() {
+        let problem = serde_json::to_value(Problem::invalid_field("to.users[0]", "too long")).unwrap();
+        let expected = serde_json::json!({
+            "type": "/api/v1/problems#invalid", "title": "The request is invalid", "status": 400,
+            "detail": "to.users[0]: too long", "code": "invalid", "field": "to.users[0]",
+        });
+        assert_eq!(problem, expected);
     }
 }

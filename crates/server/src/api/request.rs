@@ -1,135 +1,102 @@
-//! Reads a request, performs it once for each `Idempotency-Key`, and responds.
+//! Serves a request: checks its key, reads it, performs it once for each `Idempotency-Key`, and responds.
 
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, StatusCode, header};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use switchboard::App;
+use form_urlencoded::Serializer;
+use http::{HeaderMap, Method, StatusCode};
 use switchboard_backplane::{Digest, RequestKey};
-use utoipa::IntoParams;
-use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
-use utoipa::openapi::{Object, Type};
 
+use super::endpoint::{Context, Endpoint, Output};
 use super::idempotency::{Attempt, digest};
-use super::keys::KeyDigest;
+use super::input::Input;
+use super::key::Key;
 use super::problem::Problem;
 use super::state::ApiState;
 
 /// Longest `Idempotency-Key`, in bytes.
-const KEY_BYTES_MAX: usize = 256;
+pub(super) const KEY_BYTES_MAX: usize = 256;
 
-/// A request with a valid key.
-pub(super) struct Incoming {
-    state: Arc<ApiState>,
-    /// Digest of the API key and of the header `Idempotency-Key`, if there is one.
-    name: Option<Digest>,
-    body: Bytes,
+/// Responds to a request to an endpoint.
+pub(super) async fn serve(state: Arc<ApiState>, endpoint: &'static Endpoint, request: Request) -> Response {
+    respond(state, endpoint, request).await.into_response()
 }
 
-impl FromRequest<Arc<ApiState>> for Incoming {
-    type Rejection = Problem;
+async fn respond(
+    state: Arc<ApiState>,
+    endpoint: &'static Endpoint,
+    request: Request,
+) -> Result<Response, Problem> {
+    let key = state.keys.admit(request.headers())?;
+    key.check_scope(endpoint.scope)?;
+    let changes_something = !request.method().is_safe();
+    let name = if changes_something { request_name(&key, request.headers())? } else { None };
+    let input = read(request).await?;
+    let context = Context { state, key };
+    if !changes_something {
+        return Ok((endpoint.run)(context, input).await?.into_response());
+    }
+    // A task of its own, because the request has to be completed and remembered even if the client
+    // disconnects: it may repeat the request.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "it ends by itself: Redis calls and requests have time-outs"
+    )]
+    let performing = tokio::spawn(perform(context, endpoint, name, input));
+    let (output, is_repeated) = performing.await.map_err(|_| Problem::unknown())??;
+    let replayed = is_repeated.then_some([("idempotency-replayed", "true")]);
+    Ok((replayed, output).into_response())
+}
 
-    async fn from_request(request: Request, state: &Arc<ApiState>) -> Result<Self, Problem> {
-        let key: KeyDigest =
-            *request.extensions().get().expect("requests without a key are refused before this");
-        let name = request_name(key, request.headers())?;
-        let body = Bytes::from_request(request, state).await;
-        let body = body.map_err(|rejection| match rejection.status() {
+/// Returns the output, and true if it is a stored one.
+async fn perform(
+    context: Context,
+    endpoint: &Endpoint,
+    name: Option<Digest>,
+    input: Input,
+) -> Result<(Output, bool), Problem> {
+    let Some(name) = name else { return Ok(((endpoint.run)(context, input).await?, false)) };
+    let requests = context.state.clone();
+    let key = RequestKey { name, content: digest([endpoint.name.as_bytes(), input.as_bytes()]) };
+    let claim = match requests.requests.claim(&key).await? {
+        Attempt::Repeated(response) => return Ok((Output::Json(response), true)),
+        Attempt::New(claim) => claim,
+    };
+    let output = (endpoint.run)(context, input).await;
+    claim.end(output.as_ref().ok().map(|Output::Json(json)| json)).await;
+    Ok((output?, false))
+}
+
+/// Reads the body of a POST, and otherwise the parameters of the path and the query.
+async fn read(request: Request) -> Result<Input, Problem> {
+    let (mut parts, body) = request.into_parts();
+    if parts.method == Method::POST {
+        let body = Bytes::from_request(Request::from_parts(parts, body), &()).await;
+        return body.map(Input::Body).map_err(|rejection| match rejection.status() {
             StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large(),
             _ => Problem::invalid("the body was not received completely"),
-        })?;
-        Ok(Incoming { state: state.clone(), name, body })
+        });
     }
-}
-
-impl IntoParams for Incoming {
-    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let description = "A repeated request with the same key and body gets the same response for ten minutes, from \
-                           every node. While Redis is down each node remembers its own requests only";
-        let parameter = ParameterBuilder::new().name("Idempotency-Key").parameter_in(ParameterIn::Header);
-        let text = Object::builder().schema_type(Type::String).max_length(Some(KEY_BYTES_MAX));
-        vec![parameter.description(Some(description)).schema(Some(text)).build()]
-    }
-}
-
-impl Incoming {
-    /// Performs the request, or returns the stored response of an earlier one. `endpoint` distinguishes
-    /// requests with equal bodies.
-    pub(super) async fn respond<B, D, F>(
-        self,
-        endpoint: &'static str,
-        act: fn(App, B) -> F,
-    ) -> Result<Response, Problem>
-    where
-        B: DeserializeOwned + Send + 'static,
-        D: Serialize + 'static,
-        F: Future<Output = Result<D, Problem>> + Send + 'static,
-    {
-        // A task of its own, because the request has to be completed and remembered even if the client
-        // disconnects: it may repeat the request.
-        #[expect(clippy::disallowed_methods, reason = "it ends by itself: Redis calls time out after 2 s")]
-        let performing = tokio::spawn(self.perform(endpoint, act));
-        let (response, is_repeated) = performing.await.map_err(|_| Problem::unknown())??;
-        let replayed = is_repeated.then_some([("idempotency-replayed", "true")]);
-        Ok(([(header::CONTENT_TYPE, "application/json")], replayed, response).into_response())
-    }
-
-    /// Returns the response, and true if it is a stored one.
-    async fn perform<B, D, F>(
-        self,
-        endpoint: &'static str,
-        act: fn(App, B) -> F,
-    ) -> Result<(Bytes, bool), Problem>
-    where
-        B: DeserializeOwned,
-        D: Serialize,
-        F: Future<Output = Result<D, Problem>>,
-    {
-        let Incoming { state, name, body } = self;
-        let claim = match name {
-            Some(name) => {
-                let key = RequestKey { name, content: digest([endpoint.as_bytes(), &body]) };
-                match state.requests.claim(&key).await? {
-                    Attempt::Repeated(response) => return Ok((response, true)),
-                    Attempt::New(claim) => Some(claim),
-                }
-            }
-            None => None,
-        };
-        let performed = async { act(state.app.clone(), read(&body)?).await };
-        let response =
-            performed.await.map(|done| Bytes::from(serde_json::to_vec(&done).expect("numbers are JSON")));
-        if let Some(claim) = claim {
-            claim.end(response.as_ref().ok()).await;
-        }
-        Ok((response?, false))
-    }
+    let path = RawPathParams::from_request_parts(&mut parts, &()).await;
+    let path = path.map_err(|_| Problem::invalid("the path is not text in UTF-8"))?;
+    let mut parameters = Serializer::new(String::new());
+    parameters.extend_pairs(&path);
+    parameters.extend_pairs(form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()));
+    Ok(Input::Parameters(parameters.finish()))
 }
 
 /// The name of the request, if it has an `Idempotency-Key`. Backends with different keys do not share names.
-fn request_name(KeyDigest(key): KeyDigest, headers: &HeaderMap) -> Result<Option<Digest>, Problem> {
+fn request_name(key: &Key, headers: &HeaderMap) -> Result<Option<Digest>, Problem> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
     match value.to_str() {
-        Ok(text) if (1..=KEY_BYTES_MAX).contains(&text.len()) => Ok(Some(digest([&key, text.as_bytes()]))),
-        _ => Err(Problem::invalid(format!(
-            "Idempotency-Key: 1 to {KEY_BYTES_MAX} ASCII characters are expected"
-        ))),
-    }
-}
-
-fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
-    let mut json = serde_json::Deserializer::from_slice(body);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let field = error.path().to_string();
-        match field.as_str() {
-            "." => Problem::invalid(error.inner().to_string()),
-            _ => Problem::invalid(format!("{field}: {}", error.inner())),
+        Ok(text) if (1..=KEY_BYTES_MAX).contains(&text.len()) => {
+            Ok(Some(digest([&key.digest, text.as_bytes()])))
         }
-    })?;
-    json.end().map_err(|error| Problem::invalid(error.to_string()))?;
-    Ok(value)
+        _ => {
+            let reason = format!("1 to {KEY_BYTES_MAX} ASCII characters are expected");
+            Err(Problem::invalid_field("Idempotency-Key", reason))
+        }
+    }
 }

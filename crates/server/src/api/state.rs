@@ -5,7 +5,7 @@ use std::sync::Arc;
 use switchboard::App;
 
 use super::idempotency::RequestStores;
-use super::keys::SharedKeys;
+use super::key::SharedKeys;
 
 /// The app, the accepted keys, and the remembered requests.
 pub(super) struct ApiState {

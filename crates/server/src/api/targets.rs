@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use serde::Deserialize;
-use switchboard::{App, Audience, NameError, SocketId, Target};
+use switchboard::{Audience, NameError, SocketId, Target};
 use utoipa::ToSchema;
 
 use super::problem::Problem;
@@ -30,7 +30,7 @@ impl Targets {
     pub(super) fn except(self, except: Targets) -> Result<Audience, Problem> {
         let audience = Audience { to: self.list("to")?, except: except.list("except")? };
         match audience.to.is_empty() {
-            true => Err(Problem::invalid("to: expected at least one recipient")),
+            true => Err(Problem::invalid_field("to", "expected at least one recipient")),
             false => Ok(audience),
         }
     }
@@ -45,7 +45,7 @@ impl Targets {
         ] {
             for (index, text) in ids.iter().enumerate() {
                 let invalid =
-                    |error: &dyn Display| Problem::invalid(format!("{field}.{part}[{index}]: {error}"));
+                    |error: &dyn Display| Problem::invalid_field(format!("{field}.{part}[{index}]"), error);
                 if part == "users" && text == "*" {
                     // Mesa's Dispatchers address everyone by `*`; here it would be a user id that no user can have.
                     return Err(invalid(&"use `everyone` to address everyone"));
@@ -57,18 +57,10 @@ impl Targets {
     }
 }
 
-/// The app in `project`, or unchanged without one.
-pub(super) fn in_project(app: App, project: Option<&str>) -> Result<App, Problem> {
-    match project {
-        Some(project) => Ok(app.project(&parse_name("project", project)?)),
-        None => Ok(app),
-    }
-}
-
 /// Reads a name; the error contains the field.
 pub(super) fn parse_name<T>(field: &str, text: &str) -> Result<T, Problem>
 where
     T: for<'a> TryFrom<&'a str, Error = NameError>,
 {
-    T::try_from(text).map_err(|error| Problem::invalid(format!("{field}: {error}")))
+    T::try_from(text).map_err(|error| Problem::invalid_field(field, error))
 }

@@ -1,15 +1,17 @@
 //! Settings of the HTTP API for backends.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::api_keys::{NamedKey, check_keys};
 use super::error::InvalidSetting;
 use super::hosts::check_hosts;
 use super::no_effect::NoEffect;
 use super::secret::Secrets;
 
-/// Settings of the HTTP API. It is on if there are keys.
+/// Settings of the HTTP API. It is on if there is a key.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Api {
@@ -18,10 +20,13 @@ pub struct Api {
     /// Host names by which the API may be called, such as `api.internal`, besides IP addresses and `localhost`. Other
     /// requests are refused with 403, because a page could send them (DNS rebinding). Default: none.
     pub hosts: Vec<String>,
-    /// Keys of backends, sent as `Authorization: Bearer <key>`, each of at least 16 bytes. One string,
-    /// or a list to rotate keys. Default none: the API is off.
+    /// Keys of backends that may do everything, sent as `Authorization: Bearer <key>`, each of at least 16 bytes. Or the
+    /// hash of a key, as `sha256:` and 64 hexadecimal digits. One string, or a list to rotate keys. Default none.
     #[serde(skip_serializing_if = "Secrets::is_empty")]
     pub keys: Secrets,
+    /// Further keys, by a name of your choice. Each has `keys` as above, `scopes` (a list of `read`, `send` and `manage`),
+    /// `projects` (default: all) and `expires_at` (such as `2027-01-31T00:00:00Z`; default: never).
+    pub named_keys: BTreeMap<String, NamedKey>,
     /// Largest request body in bytes; a larger one is refused with 413. Default 1,048,576.
     pub body_bytes_max: usize,
     /// Requests per second and key, with a burst of as many; more are refused with 429. Default 1,000.
@@ -29,15 +34,13 @@ pub struct Api {
     pub requests_per_second: Option<u32>,
 }
 
-/// Shorter keys can be guessed.
-const KEY_BYTES_MIN: usize = 16;
-
 impl Default for Api {
     fn default() -> Self {
         Api {
             listen: SocketAddr::from(([127, 0, 0, 1], 4001)),
             hosts: Vec::new(),
             keys: Secrets::default(),
+            named_keys: BTreeMap::new(),
             body_bytes_max: 1024 * 1024,
             requests_per_second: Some(1000),
         }
@@ -47,10 +50,9 @@ impl Default for Api {
 impl Api {
     pub(super) fn check(&self) -> Result<(), InvalidSetting> {
         check_hosts("api.hosts", &self.hosts)?;
-        if self.keys.iter().any(|key| key.reveal().len() < KEY_BYTES_MIN) {
-            let problem = format!("expected keys of at least {KEY_BYTES_MIN} bytes");
-            let hint = "`openssl rand -hex 32` prints a good one";
-            return Err(InvalidSetting::new("api.keys", problem).with_hint(hint));
+        check_keys("api.keys", &self.keys)?;
+        for (name, key) in &self.named_keys {
+            key.check(&format!("api.named_keys.{name}"))?;
         }
         if self.body_bytes_max == 0 {
             return Err(InvalidSetting::new("api.body_bytes_max", "expected at least 1"));
@@ -60,13 +62,21 @@ impl Api {
 
     /// Settings without effect.
     pub(super) fn no_effect(&self) -> Option<NoEffect> {
-        let off = NoEffect::of(&["api"], "api.keys is not set, so the API is off").except(&["api.keys"]);
+        let reason = "api.keys and api.named_keys are not set, so the API is off";
+        let off = NoEffect::of(&["api"], reason).except(&["api.keys"]);
         (!self.is_on()).then_some(off)
     }
 
     /// Returns true if the API is served.
     pub(crate) fn is_on(&self) -> bool {
-        !self.keys.is_empty()
+        !self.keys.is_empty() || !self.named_keys.is_empty()
+    }
+
+    /// The secrets by their settings.
+    pub(super) fn secrets(&self) -> BTreeMap<String, &Secrets> {
+        let setting = |name: &String| format!("api.named_keys.{name}.keys");
+        let named = self.named_keys.iter().map(|(name, key)| (setting(name), &key.keys));
+        named.chain([("api.keys".into(), &self.keys)]).collect()
     }
 }
 

@@ -8,8 +8,14 @@ use super::secret::without_secrets;
 use super::tree::{Content, Node, Source, Table, find, source_of};
 
 /// Keys of secrets, and a section with secrets; their values are never shown.
-const SECRET_KEYS: &[&str] =
-    &["api.keys", "auth.issuers", "auth.jwt_secret", "redis.sentinel_password", "redis.url"];
+const SECRET_KEYS: &[&str] = &[
+    "api.keys",
+    "api.named_keys",
+    "auth.issuers",
+    "auth.jwt_secret",
+    "redis.sentinel_password",
+    "redis.url",
+];
 
 /// Longest value that an error shows, in characters.
 const SHOWN_CHARS_MAX: usize = 100;

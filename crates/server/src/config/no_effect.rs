@@ -103,7 +103,7 @@ mod tests {
             ("emit.bridge_prefix=chat", "emit.bridge is `false`"),
             ("redis.prefix=chat", "redis.url is not set"),
             ("node.lease_ms=9000", "redis.url is not set"),
-            ("api.listen=127.0.0.1:5000", "api.keys is not set"),
+            ("api.listen=127.0.0.1:5000", "api.keys and api.named_keys are not set"),
             ("auth.leeway_s=5", "all tokens are refused"),
             ("auth.audience=chat", "auth.jwks_url are not set"),
             ("auth.jwks_ca_file=Cargo.toml", "there is no jwks_url beside it"),

@@ -18,6 +18,7 @@ impl Config {
         next.log.filter = loaded.log.filter.clone();
         if self.api.is_on() {
             next.api.keys = loaded.api.keys.clone();
+            next.api.named_keys = loaded.api.named_keys.clone();
             next.api.requests_per_second = loaded.api.requests_per_second;
         }
         // Reports need the list of their projects at the start.
@@ -32,14 +33,16 @@ impl Config {
         let mut keys = differing_keys(&self.table(), &other.table());
         // Different secrets are shown alike.
         let secrets = [
-            ("api.keys", self.api.keys != other.api.keys),
             ("redis.sentinel_password", self.redis.sentinel_password != other.redis.sentinel_password),
             ("redis.url", self.redis.url != other.redis.url),
         ];
         keys.extend(secrets.into_iter().filter(|(_, differ)| *differ).map(|(key, _)| key.to_owned()));
-        let others = other.auth.secrets();
-        let differing = |(key, secrets): &(String, _)| others.get(key) != Some(secrets);
-        keys.extend(self.auth.secrets().into_iter().filter(differing).map(|(key, _)| key));
+        for (ours, others) in
+            [(self.auth.secrets(), other.auth.secrets()), (self.api.secrets(), other.api.secrets())]
+        {
+            let differing = |(key, secrets): &(String, _)| others.get(key) != Some(secrets);
+            keys.extend(ours.into_iter().filter(differing).map(|(key, _)| key));
+        }
         keys.sort();
         keys.dedup();
         keys
@@ -78,6 +81,8 @@ mod tests {
         let running = with(&["api.keys=0123456789abcdef"]).unwrap();
         let loaded = with(&[
             "api.keys=fedcba9876543210",
+            "api.named_keys.shop.keys=0123456789abcdef",
+            "api.named_keys.shop.scopes=[\"read\"]",
             "api.requests_per_second=5",
             "api.body_bytes_max=5",
             "auth.jwt_secret=a secret of this test, and long enough",
@@ -96,6 +101,8 @@ mod tests {
         let next = running.reloaded(&loaded);
         let applied = [
             "api.keys",
+            "api.named_keys.shop.keys",
+            "api.named_keys.shop.scopes",
             "api.requests_per_second",
             "auth.jwt_secret",
             "clients.allowed_origins",

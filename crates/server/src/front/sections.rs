@@ -73,7 +73,7 @@ fn commands(visit: &Visit<'_>) -> Html {
     if config.auth.jwt_secret.is_empty() || !config.api.is_on() {
         return Html::of(
             "<p><code>auth.jwt_secret</code> lets the command <code>switchboard token make</code> make tokens, and \
-             <code>api.keys</code> turns on the HTTP API, with which backends send.</p>",
+             <code>api.keys</code> or <code>api.named_keys</code> turns on the HTTP API, with which backends send.</p>",
         );
     }
     fill(front::USER_COMMANDS, &[("api", Html::text(config.api.listen.to_string()))])

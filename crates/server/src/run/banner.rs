@@ -119,7 +119,7 @@ impl<'a> Banner<'a> {
             writeln!(f, "  inbox    messages for offline users are stored in {place}")?;
         }
         if let Some(api) = self.api {
-            writeln!(f, "  api      http://{api}/api/v1/  open to backends with a key of api.keys")?;
+            writeln!(f, "  api      http://{api}/api/v1/  open to backends with a key")?;
         }
         writeln!(f, "  tokens   {}", describe_tokens(&config.auth))?;
         if let Some(redis) = redis {

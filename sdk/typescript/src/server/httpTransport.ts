@@ -32,7 +32,7 @@ export class HttpTransport implements Transport {
   readonly #retries: number;
 
   constructor(address: string, { key, namespace, maxRetries = RETRIES_MAX }: DispatcherOptions) {
-    if (!key) throw new BadOptionError("the HTTP API needs a key; pass one of the server's api.keys as `key`");
+    if (!key) throw new BadOptionError("the HTTP API needs a key; pass one of the server's keys (api.keys) as `key`");
     if (!URL.canParse(address)) throw new BadOptionError(`${address} is not a valid address`);
     const base = new URL(address);
     if (base.username || base.password || base.search || base.hash) {
@@ -145,10 +145,10 @@ function resultOf({ sockets_here: socketsHere, inboxes, evicted, degraded }: Jso
 }
 
 function apiError(url: URL, { status, headers }: Response, content: unknown): ApiError {
-  const { code, error } = isObject(content) ? content : {};
+  const { code, detail } = isObject(content) ? content : {};
   const retryAfterMs = Number(headers.get("retry-after")) * 1000 || 0;
   const unexpected = `unexpected response with status ${status}; check that the HTTP API (api.listen) has the address ${url.origin}`;
-  const message = typeof error === "string" ? error : unexpected;
+  const message = typeof detail === "string" ? detail : unexpected;
   return new ApiError(typeof code === "string" ? code : "unexpected", message, status, retryAfterMs);
 }
 

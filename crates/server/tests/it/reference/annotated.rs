@@ -54,8 +54,13 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("redis.ca_file", r#""/etc/switchboard/redis-ca.pem""#),
 ];
 
-/// Sections whose names an operator chooses, with one setting of such a section.
+/// Sections whose names an operator chooses, with the settings of such a section.
 const NAMED: &[(&str, &str, &str)] = &[
+    (
+        "api.named_keys",
+        "shop",
+        "keys = [\"at least 16 bytes; openssl rand -hex 32 prints a good one\"]\nscopes = [\"read\", \"send\"]",
+    ),
     ("auth.issuers", "partner", r#"jwks_url = "https://partner.example/jwks.json""#),
     ("projects.named", "chess", "capacity_max = 2"),
 ];
@@ -94,7 +99,8 @@ impl Annotated {
                         .iter()
                         .find(|(named, ..)| *named == key)
                         .unwrap_or_else(|| panic!("{key} needs an example"));
-                    self.text += &format!("\n# {doc}\n# Example:\n#   [{key}.{name}]\n#   {line}\n");
+                    let lines = line.replace('\n', "\n#   ");
+                    self.text += &format!("\n# {doc}\n# Example:\n#   [{key}.{name}]\n#   {lines}\n");
                 }
                 false => {
                     self.text += &format!("\n# {doc}\n[{key}]\n");
