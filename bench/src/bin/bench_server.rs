@@ -7,7 +7,7 @@
 use serde::Deserialize;
 use switchboard::{
     AcceptOptions, App, Data, Identity, Koji, Limits, Mesa, Payload, ReplyError, Socket, Target, UserId,
-    serve,
+    WorkerThreads, serve,
 };
 use switchboard_redis::{Options, Redis};
 use switchboard_server::Mode;
@@ -53,5 +53,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let listener = tokio::net::TcpListener::bind(&address).await?;
     println!("listening on ws://{}", listener.local_addr()?);
-    Ok(serve(listener, app).await?)
+    // As in the packaged server: one for each core.
+    Ok(serve(listener, app).with_worker_threads(&WorkerThreads::start(0)?).await?)
 }

@@ -78,6 +78,9 @@ const INBOX_ON: &str = "[inbox]\nenabled = true";
 /// Smallest permitted `limits.header_bytes_max`.
 const HEADER_BYTES_MIN: usize = 1024;
 
+/// Largest permitted `worker_threads`.
+const WORKER_THREADS_MAX: usize = 1024;
+
 /// All settings of the server.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -90,6 +93,8 @@ pub struct Config {
     /// `tokens`, and the server starts only with a key in `auth` or with rights in `projects`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub access: Option<Access>,
+    /// Number of threads, at most 1,024, that share the connections of clients; 0 starts one for each core. Default 0.
+    pub worker_threads: usize,
     /// Health checks and metrics.
     pub internal: Internal,
     /// Client connections.
@@ -163,6 +168,7 @@ impl Default for Config {
         Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 3000)),
             access: None,
+            worker_threads: 0,
             internal: Internal::default(),
             clients: Clients::default(),
             limits: Limits::default(),
@@ -229,7 +235,16 @@ impl Config {
         self.projects.check()?;
         self.redis.check(&self.node)?;
         self.reports.check(&self.reported())?;
-        self.auth.check()
+        self.auth.check()?;
+        self.check_worker_threads()
+    }
+
+    fn check_worker_threads(&self) -> Result<(), InvalidSetting> {
+        if self.worker_threads <= WORKER_THREADS_MAX {
+            return Ok(());
+        }
+        let problem = format!("expected at most {WORKER_THREADS_MAX}; more threads than cores gain nothing");
+        Err(InvalidSetting::new("worker_threads", &problem))
     }
 
     fn check_listeners(&self) -> Result<(), InvalidSetting> {

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use axum::Router;
 use metrics_exporter_prometheus::PrometheusHandle;
-use switchboard::{App, Stopping, serve};
+use switchboard::{App, Stopping, WorkerThreads, serve};
 use switchboard_log::printable;
 use switchboard_redis::Redis;
 use tokio_util::sync::CancellationToken;
@@ -232,13 +232,14 @@ async fn serve_all(
 ) -> Result<(), RunError> {
     let Listeners { clients, internal, mesa, api: api_listener } = listeners;
     let (limits, stopping) = (&config.limits, stopping(config));
+    let threads = WorkerThreads::start(config.worker_threads).map_err(RunError::Threads)?;
     let stopped = CancellationToken::new();
     let (stop_mesa, mesa_app) = (stopped.clone().cancelled_owned(), app.for_mesa_only());
     let serving_mesa = async {
         match mesa {
             Some(listener) => {
-                let serving = serve(listener, mesa_app).with_graceful_shutdown(stop_mesa);
-                serving.with_stopping(stopping.clone()).await
+                let serving = serve(listener, mesa_app).with_worker_threads(&threads);
+                serving.with_graceful_shutdown(stop_mesa).with_stopping(stopping.clone()).await
             }
             None => Ok(()),
         }
@@ -247,7 +248,8 @@ async fn serve_all(
         stop.await;
         stopped.cancel();
     };
-    let serving_clients = serve(clients, app).with_graceful_shutdown(stop).with_stopping(stopping.clone());
+    let serving_clients = serve(clients, app).with_worker_threads(&threads);
+    let serving_clients = serving_clients.with_graceful_shutdown(stop).with_stopping(stopping.clone());
     let serving = async { tokio::try_join!(serving_clients.into_future(), serving_mesa).map(drop) };
     // Health and the API answer until the end, so that a load balancer sees the 503 of `/readyz`.
     tokio::select! {

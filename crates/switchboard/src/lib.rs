@@ -58,6 +58,7 @@ pub use net::origin::{Origin, OriginError};
 pub use net::serve_http::serve_http;
 pub use net::stop::Stopping;
 pub use net::upgrade::UpgradeService;
+pub use net::worker_threads::WorkerThreads;
 pub use node::access::rule::{AccessRequest, AccessRule};
 pub use node::connection_info::ConnectionInfo;
 pub use node::errors::{

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use switchboard::{App, serve};
+use switchboard::{App, Serve, WorkerThreads, serve};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -21,12 +21,21 @@ pub struct TestServer {
 
 impl TestServer {
     /// Starts a server for an app.
-    #[expect(clippy::disallowed_methods, reason = "a test's own task")]
     pub async fn start(app: App) -> Self {
+        Self::start_with(app, |server| server).await
+    }
+
+    /// Starts a server whose connections run on worker threads.
+    pub async fn start_on(app: App, threads: &WorkerThreads) -> Self {
+        Self::start_with(app, |server| server.with_worker_threads(threads)).await
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a test's own task")]
+    async fn start_with(app: App, configure: impl FnOnce(Serve) -> Serve) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("a bound listener has an address");
         let (stop, stopped) = oneshot::channel();
-        let serving = serve(listener, app.clone()).with_graceful_shutdown(async {
+        let serving = configure(serve(listener, app.clone())).with_graceful_shutdown(async {
             // The sender is dropped with the server.
             let _ = stopped.await;
         });

@@ -49,6 +49,9 @@ pub enum RunError {
     /// The process cannot receive signals.
     #[error("cannot receive signals")]
     Signals(#[source] io::Error),
+    /// The system does not allow `worker_threads` more threads.
+    #[error("cannot start the worker threads")]
+    Threads(#[source] io::Error),
     /// A listener failed while the server ran.
     #[error("the listener failed")]
     Serve(#[source] io::Error),

@@ -20,10 +20,13 @@ use tokio_util::sync::CancellationToken;
 use crate::api::app::App;
 use crate::net::http::HttpService;
 use crate::net::http_connection::{refuse_invalid, serve_connection};
+use crate::net::listener::{Listener, UnboundListener};
 use crate::net::stop::{Stopping, stop};
 use crate::net::tcp_options;
 use crate::net::timed_body::TimedBody;
 use crate::net::upgrade::UpgradeService;
+use crate::net::worker_threads::WorkerThreads;
+use crate::node::tasks::Tasks;
 
 /// Serves an app: WebSockets on every path, and the app's plain HTTP router, if it has one.
 ///
@@ -43,7 +46,7 @@ use crate::net::upgrade::UpgradeService;
 /// # Panics
 /// If the app's routes are invalid: an event has two handlers, or a handler's state is missing.
 pub fn serve(listener: TcpListener, app: App) -> Serve {
-    Serve { listener, app, signal: Box::pin(pending()), stopping: Stopping::default() }
+    Serve { listener, app, signal: Box::pin(pending()), stopping: Stopping::default(), threads: None }
 }
 
 /// A configured server; `.await` runs it. Made by [`serve`].
@@ -59,9 +62,29 @@ pub struct Serve {
     app: App,
     signal: Pin<Box<dyn Future<Output = ()> + Send>>,
     stopping: Stopping,
+    threads: Option<WorkerThreads>,
 }
 
 impl Serve {
+    /// Runs the connections and their handlers on worker threads. Accepting, the timers of the server and the connection
+    /// to Redis stay on the current runtime. Several servers may share the threads.
+    ///
+    /// ```no_run
+    /// # use switchboard::{App, WorkerThreads, serve};
+    /// # async fn example(public: tokio::net::TcpListener, private: tokio::net::TcpListener) -> std::io::Result<()> {
+    /// let threads = WorkerThreads::start(0)?;
+    /// let app = App::new();
+    /// let public = serve(public, app.clone()).with_worker_threads(&threads);
+    /// let private = serve(private, app).with_worker_threads(&threads);
+    /// # use std::future::IntoFuture;
+    /// tokio::try_join!(public.into_future(), private.into_future()).map(drop)
+    /// # }
+    /// ```
+    pub fn with_worker_threads(mut self, threads: &WorkerThreads) -> Self {
+        self.threads = Some(threads.clone());
+        self
+    }
+
     /// Stops when `signal` completes: the server refuses new connections, closes sockets with 1012 and
     /// waits for running handlers, at most for [`Stopping::timeout`].
     ///
@@ -101,18 +124,21 @@ impl Serve {
     }
 
     async fn run(self) -> io::Result<()> {
-        let Serve { listener, app, signal, stopping } = self;
-        let websockets = UpgradeService::new(&app);
+        let Serve { listener, app, signal, stopping, threads } = self;
+        let websockets = UpgradeService::with_worker_threads(&app, threads.as_ref());
         let http = HttpService::new(&app, websockets);
         let context = Arc::new(ListenerContext { http, stopped: CancellationToken::new() });
-        let accepting = accept_each(&listener, |stream, peer| {
-            app.node().tasks.spawn(context.clone().serve(stream, peer));
-        });
+        let accepting = async {
+            match &threads {
+                Some(threads) => context.accept_for(threads, UnboundListener::new(listener)?).await,
+                None => context.accept(listener).await,
+            }
+            io::Result::Ok(())
+        };
         tokio::select! {
-            () = accepting => {}
+            failed = accepting => failed?,
             () = signal => {}
         }
-        drop(listener);
         context.stopped.cancel();
         stop(&app, stopping).await;
         Ok(())
@@ -132,7 +158,7 @@ impl IntoFuture for Serve {
 const BACKLOG_MAX: u32 = 4096;
 
 /// Passes every accepted connection to `serve`, with the [options](tcp_options) of connections.
-pub(crate) async fn accept_each(listener: &TcpListener, mut serve: impl FnMut(TcpStream, SocketAddr)) {
+pub(crate) async fn accept_each<L: Listener>(listener: &L, mut serve: impl FnMut(L::Stream, SocketAddr)) {
     // On Linux connections inherit the options of their listener, which saves system calls for each. Those that arrived
     // before have inherited nothing.
     let is_inherited = cfg!(target_os = "linux") && tcp_options::set(SockRef::from(listener)).is_ok();
@@ -174,6 +200,35 @@ struct ListenerContext {
 }
 
 impl ListenerContext {
+    /// Serves every connection on the current runtime.
+    async fn accept(self: &Arc<Self>, listener: TcpListener) {
+        accept_each(&listener, |stream, peer| self.tasks().spawn(self.clone().serve(stream, peer))).await;
+    }
+
+    /// Serves each connection on the thread that has the fewest.
+    async fn accept_for(self: &Arc<Self>, threads: &WorkerThreads, listener: UnboundListener) {
+        let accepting = accept_each(&listener, |stream, peer| {
+            let context = self.clone();
+            self.tasks().spawn_on(threads.least_busy(), async move {
+                match TcpStream::from_std(stream) {
+                    Ok(stream) => context.serve(stream, peer).await,
+                    Err(error) => {
+                        limited!(
+                            ERROR,
+                            error = printable_error(&error),
+                            "cannot serve a connection; it is closed"
+                        );
+                    }
+                }
+            });
+        });
+        accepting.await;
+    }
+
+    fn tasks(&self) -> &Tasks {
+        &self.http.websockets().app().node().tasks
+    }
+
     /// Serves HTTP until the connection ends or is upgraded to a WebSocket.
     async fn serve(self: Arc<Self>, stream: TcpStream, peer: SocketAddr) {
         let websockets = self.http.websockets();

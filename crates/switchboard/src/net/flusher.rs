@@ -1,5 +1,6 @@
-//! Sends frames that handlers queued for other sockets. Each worker thread has a lane: a queue of
-//! sessions with unsent frames, flushed in order by one task.
+//! Sends frames that handlers queued for other sockets. Each thread has a lane: a queue of
+//! sessions with unsent frames, flushed in order by one task. The lane of a [worker thread](crate::net::worker_threads) runs on that
+//! thread; the other lanes belong to the runtime that started the server.
 //!
 //! A lane yields after every [`SLICE`] sends. During a long fan-out the worker therefore still reads
 //! other connections, whose replies wait for one slice only, and frames of several fan-outs to one
@@ -13,8 +14,10 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use metrics::Counter;
 use switchboard_event::Protocol;
 use switchboard_hub::{FlushScheduler, Flushed, Session};
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
+use crate::net::worker_threads::{WorkerThreads, current_number};
 use crate::node::tasks::Tasks;
 
 /// Sends between two yields. At 6 µs each, a slice takes less than 1 ms.
@@ -23,7 +26,12 @@ const SLICE: usize = 128;
 /// The lanes of an app.
 #[derive(Default)]
 pub(crate) struct Flushers {
-    lanes: OnceLock<Box<[Arc<Lane>]>>,
+    lanes: OnceLock<Lanes>,
+}
+
+struct Lanes {
+    of_worker_threads: Box<[Arc<Lane>]>,
+    of_runtime: Box<[Arc<Lane>]>,
 }
 
 #[derive(Default)]
@@ -42,7 +50,7 @@ struct Queue {
 }
 
 thread_local! {
-    /// Number of this thread; its lane is the remainder by the number of lanes.
+    /// Number of this thread, if it is no worker thread; its lane is the remainder by the number of lanes.
     static LANE: Cell<Option<usize>> = const { Cell::new(None) };
 }
 
@@ -50,26 +58,40 @@ static NEXT_LANE: AtomicUsize = AtomicUsize::new(0);
 
 impl Flushers {
     /// Starts the lanes. Returns false if they run already.
-    pub(crate) fn start(&self, tasks: &Tasks, bytes_sent: [Counter; Protocol::COUNT]) -> bool {
+    pub(crate) fn start(
+        &self,
+        tasks: &Tasks,
+        bytes_sent: &[Counter; Protocol::COUNT],
+        threads: Option<&WorkerThreads>,
+    ) -> bool {
         let mut started = false;
         self.lanes.get_or_init(|| {
             started = true;
-            let workers = tokio::runtime::Handle::current().metrics().num_workers();
-            let lanes: Box<[Arc<Lane>]> = (0..workers).map(|_| Arc::default()).collect();
-            lanes.iter().for_each(|lane| tasks.spawn_service(lane.clone().run(bytes_sent.clone())));
-            lanes
+            let start_on = |runtime: &Handle| {
+                let lane = Arc::<Lane>::default();
+                tasks.spawn_service_on(runtime, lane.clone().run(bytes_sent.clone()));
+                lane
+            };
+            let current = Handle::current();
+            let of_runtime = (0..current.metrics().num_workers()).map(|_| start_on(&current)).collect();
+            let of_worker_threads =
+                threads.iter().flat_map(|threads| threads.handles()).map(start_on).collect();
+            Lanes { of_worker_threads, of_runtime }
         });
         started
     }
 
     fn lane(&self) -> Option<&Lane> {
-        let lanes = self.lanes.get()?;
+        let Lanes { of_worker_threads, of_runtime } = self.lanes.get()?;
+        if let Some(lane) = current_number().and_then(|number| of_worker_threads.get(number)) {
+            return Some(lane);
+        }
         let number = LANE.get().unwrap_or_else(|| {
             let next = NEXT_LANE.fetch_add(1, Ordering::Relaxed);
             LANE.set(Some(next));
             next
         });
-        Some(&lanes[number % lanes.len()])
+        Some(&of_runtime[number % of_runtime.len()])
     }
 
     /// Completes once the lane of this thread has sent everything that the kernel accepts. Must be polled for the

@@ -7,6 +7,7 @@ use switchboard_event::Protocol;
 use crate::api::app::App;
 use crate::net::flusher::Flushers;
 use crate::net::heartbeat::Heartbeats;
+use crate::net::worker_threads::WorkerThreads;
 use crate::node::system_events::HookTable;
 use crate::node::{identity, reports};
 use crate::protocols::config;
@@ -14,11 +15,11 @@ use crate::protocols::config::ProtocolConfig;
 use crate::routing::server::Server;
 
 /// Freezes the routes of an app. The first call for a node also starts its services: flushers, heartbeats,
-/// expiry of tokens, sweeps of addresses that sent tokens, reports.
+/// expiry of tokens, sweeps of addresses that sent tokens, reports. Worker threads get a flusher lane each.
 ///
 /// # Panics
 /// If the routes are invalid: an event has two handlers, or a handler's state is missing.
-pub(crate) fn start(app: &App) -> Arc<Server> {
+pub(crate) fn start(app: &App, threads: Option<&WorkerThreads>) -> Arc<Server> {
     let configs = Protocol::ALL.map(|protocol| config(protocol, app));
     let routes = configs.each_ref().map(|ProtocolConfig { router, fallback, .. }| {
         let routes = router.freeze(app.setup(), fallback.clone());
@@ -33,7 +34,7 @@ pub(crate) fn start(app: &App) -> Arc<Server> {
         }
     }
     let bytes_sent = Protocol::ALL.map(|protocol| node.meters().of(protocol).bytes_sent.clone());
-    if node.extension::<Arc<Flushers>>().start(&node.tasks, bytes_sent) {
+    if node.extension::<Arc<Flushers>>().start(&node.tasks, &bytes_sent, threads) {
         let weak = Arc::downgrade(&server);
         node.set_hooks(HookTable::new(weak, |event| server.has_hooks(event)));
         for (protocol, config) in Protocol::ALL.into_iter().zip(&configs) {

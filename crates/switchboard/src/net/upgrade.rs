@@ -40,6 +40,7 @@ use crate::net::stop::STOPPING;
 use crate::net::tcp_options;
 use crate::net::timed_stream::TimedStream;
 use crate::net::transport::PeerStream;
+use crate::net::worker_threads::WorkerThreads;
 use crate::node::clock::now;
 use crate::node::connection_info::ConnectionInfo;
 use crate::node::connection_state::ConnectionState;
@@ -78,7 +79,12 @@ struct NewClient {
 
 impl UpgradeService {
     pub(crate) fn new(app: &App) -> Self {
-        let (server, limiter) = (start(app), Arc::<AddressLimiter>::default());
+        Self::with_worker_threads(app, None)
+    }
+
+    /// The service of a server with worker threads.
+    pub(crate) fn with_worker_threads(app: &App, threads: Option<&WorkerThreads>) -> Self {
+        let (server, limiter) = (start(app, threads), Arc::<AddressLimiter>::default());
         let sweeps = AddressLimiter::run_sweeps(Arc::downgrade(&limiter), Arc::downgrade(app.node()));
         app.node().tasks.spawn_service(sweeps);
         UpgradeService { server, limiter }

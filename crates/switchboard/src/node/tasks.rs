@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::future::Future;
 
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -20,11 +21,20 @@ impl Tasks {
         tokio::spawn(self.tracker.track_future(task));
     }
 
+    /// [`spawn`](Self::spawn) on a runtime.
+    pub(crate) fn spawn_on(&self, runtime: &Handle, task: impl Future<Output = ()> + Send + 'static) {
+        runtime.spawn(self.tracker.track_future(task));
+    }
+
     /// Starts a task that runs until the app stops, such as a flusher.
-    #[expect(clippy::disallowed_methods, reason = "the one file of this crate that starts tasks")]
     pub(crate) fn spawn_service(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.spawn_service_on(&Handle::current(), task);
+    }
+
+    /// [`spawn_service`](Self::spawn_service) on a runtime.
+    pub(crate) fn spawn_service_on(&self, runtime: &Handle, task: impl Future<Output = ()> + Send + 'static) {
         let stop = self.stop.clone();
-        tokio::spawn(async move { stop.run_until_cancelled(task).await });
+        runtime.spawn(async move { stop.run_until_cancelled(task).await });
     }
 
     /// Waits until all tasks of [`spawn`](Self::spawn) have ended.

@@ -32,6 +32,7 @@ mod shutdown;
 mod support;
 mod tokens;
 mod undelivered;
+mod worker_threads;
 
 use serde_json::{Value, json};
 use switchboard::{App, Data, Reply, ReplyError, Socket};
