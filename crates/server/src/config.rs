@@ -32,6 +32,7 @@ mod reload;
 mod reports;
 mod secret;
 mod sources;
+mod tls;
 mod toml_file;
 mod tree;
 
@@ -66,6 +67,8 @@ pub use reports::Reports;
 pub use secret::{Secret, Secrets};
 pub(crate) use sources::Origin;
 pub use sources::Sources;
+pub(crate) use tls::TlsFiles;
+pub use tls::{Tls, TlsCertificate, TlsFileError, TlsListener};
 
 use access::Exposure;
 use no_effect::NoEffect;
@@ -95,6 +98,8 @@ pub struct Config {
     pub access: Option<Access>,
     /// Number of threads, at most 1,024, that share the connections of clients; 0 starts one for each core. Default 0.
     pub worker_threads: usize,
+    /// TLS of the listeners.
+    pub tls: Tls,
     /// Health checks and metrics.
     pub internal: Internal,
     /// Client connections.
@@ -154,12 +159,12 @@ impl Loaded {
         self.config.exposure().check().map_err(|invalid| self.merged.locate(invalid).into())
     }
 
-    /// Checks the folders of the files that the server creates. Together with loading, this is all that the
+    /// Checks the folders of the files that the server creates, and the certificates. Together with loading, this is all that the
     /// server checks before it opens sockets and files.
     pub fn check_files(&self) -> Result<(), ConfigError> {
-        let Config { inbox, redis, .. } = &self.config;
+        let Config { inbox, redis, tls, .. } = &self.config;
         let checked = if redis.url.is_empty() { inbox.check_folder() } else { Ok(()) };
-        checked.map_err(|invalid| self.merged.locate(invalid).into())
+        checked.and_then(|()| tls.check_files()).map_err(|invalid| self.merged.locate(invalid).into())
     }
 }
 
@@ -169,6 +174,7 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 3000)),
             access: None,
             worker_threads: 0,
+            tls: Tls::default(),
             internal: Internal::default(),
             clients: Clients::default(),
             limits: Limits::default(),
@@ -224,6 +230,7 @@ impl Config {
             return Err(InvalidSetting::new("limits.header_bytes_max", problem));
         }
         self.check_listeners()?;
+        self.tls.check()?;
         self.internal.check()?;
         self.log.check()?;
         self.clients.check()?;
@@ -248,12 +255,13 @@ impl Config {
     }
 
     fn check_listeners(&self) -> Result<(), InvalidSetting> {
-        let Config { internal, mesa, api, .. } = self;
+        let Config { internal, mesa, api, tls, .. } = self;
         let all = [
             ("listen", Some(self.listen)),
             ("internal.listen", internal.listen),
             ("mesa.listen", mesa.enabled.then_some(mesa.listen)),
             ("api.listen", api.is_on().then_some(api.listen)),
+            ("tls.redirect_listen", tls.redirect_listen.filter(|_| tls.is_on())),
         ];
         let open: Vec<_> = all.into_iter().filter_map(|(key, address)| Some((key, address?))).collect();
         listeners::check(&open)
@@ -273,6 +281,7 @@ impl Config {
             [
                 (!self.limits.enabled).then(limits),
                 self.api.no_effect(),
+                self.tls.no_effect(),
                 self.internal.no_effect(),
                 self.emit.no_effect(),
                 self.koji.no_effect(),

@@ -23,7 +23,7 @@ use http::{HeaderMap, HeaderName, StatusCode, header};
 use switchboard::HttpClient;
 use switchboard_pages::front;
 
-use crate::config::{Config, PageVisitors};
+use crate::config::{Config, PageVisitors, TlsListener};
 use address::{Address, is_local};
 use html::{Html, fill};
 use visit::Visit;
@@ -66,15 +66,17 @@ pub(crate) fn serve(config: &Config, listener: SocketAddr) -> Router {
 }
 
 /// The routes of the page of the demo, for every visitor.
-pub(crate) fn demo(has_koji: bool, listener: SocketAddr) -> Router {
+pub(crate) fn demo(config: &Config, listener: SocketAddr) -> Router {
+    let (has_koji, is_secure) = (config.koji.enabled, config.tls.covers(TlsListener::Clients));
     let files = front::FILES.iter().fold(Router::new(), |router, (path, kind, content)| {
         let file = async move || answer(kind, CONTENT_SECURITY_POLICY, (*content).to_owned());
         router.route(path, get(file))
     });
     let page = async move |client: Extension<HttpClient>, headers: HeaderMap| {
-        let address = Address::of(&client, &headers).unwrap_or_else(|| Address::of_listener(listener));
+        let address =
+            Address::of(&client, &headers).unwrap_or_else(|| Address::of_listener(listener, is_secure));
         let phones = match address.is_loopback() {
-            true => lan::address(listener).map(Address::of_listener),
+            true => lan::address(listener).map(|address| Address::of_listener(address, is_secure)),
             // The browser has reached it from another machine.
             false => Some(address.clone()),
         };
@@ -120,7 +122,9 @@ impl Front {
             PageVisitors::Everyone => true,
             PageVisitors::Off => false,
         };
-        let address = Address::of(client, headers).unwrap_or_else(|| Address::of_listener(self.listener));
+        let address = Address::of(client, headers).unwrap_or_else(|| {
+            Address::of_listener(self.listener, self.config.tls.covers(TlsListener::Clients))
+        });
         is_shown.then_some(Visit { config: &self.config, address, is_local })
     }
 }
@@ -170,7 +174,7 @@ mod tests {
     fn visit(sets: &[&str], is_local: bool) -> String {
         let sets: Vec<String> = sets.iter().map(|set| set.to_string()).collect();
         let config = Config::load(None, &sets).expect("valid settings");
-        let address = Address::of_listener(([127, 0, 0, 1], 3000).into());
+        let address = Address::of_listener(([127, 0, 0, 1], 3000).into(), false);
         render(&Visit { config: &config, address, is_local })
     }
 

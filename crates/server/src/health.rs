@@ -1,5 +1,7 @@
 //! Health checks and metrics, for orchestrators and dashboards.
 
+use std::sync::Arc;
+
 use axum::Extension;
 use axum::extract::State;
 use axum::response::IntoResponse;
@@ -9,6 +11,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use switchboard::{App, RequestCost};
 
 use crate::metrics;
+use crate::tls::ServerTls;
 
 /// A scrape visits every connection. On the clients' address one address may therefore scrape ten times per second by
 /// default.
@@ -19,23 +22,26 @@ const SCRAPE_COST: RequestCost = RequestCost(500);
 struct Health {
     app: App,
     prometheus: PrometheusHandle,
+    tls: Option<Arc<ServerTls>>,
 }
 
 /// `/livez`: 200 while the process runs. `/readyz`: 200 while the node accepts connections, and 503 while it stops; the
-/// text is `degraded` while Redis or the inbox file is down, while publications wait for long, and for a while after
-/// some were lost. `/metrics`: Prometheus text.
-pub(crate) fn routes(app: App, prometheus: PrometheusHandle) -> Router {
+/// text is `degraded` while Redis or the inbox file is down, while publications wait for long and for a while after some
+/// were lost, and while a certificate cannot be replaced or is not valid. `/metrics`: Prometheus text.
+pub(crate) fn routes(app: App, prometheus: PrometheusHandle, tls: Option<Arc<ServerTls>>) -> Router {
     Router::new()
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/metrics", get(scrape))
-        .with_state(Health { app, prometheus })
+        .with_state(Health { app, prometheus, tls })
 }
 
 async fn ready(State(health): State<Health>) -> impl IntoResponse {
     let hub = health.app.hub();
     let inbox_is_up = health.app.inbox().is_none_or(|inbox| inbox.is_up());
-    match (health.app.is_stopping(), !hub.bus().is_degraded() && hub.store().is_up() && inbox_is_up) {
+    let tls_is_up = health.tls.is_none_or(|tls| !tls.is_degraded());
+    let is_ready = !hub.bus().is_degraded() && hub.store().is_up() && inbox_is_up && tls_is_up;
+    match (health.app.is_stopping(), is_ready) {
         (true, _) => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
         (false, true) => (StatusCode::OK, "ready\n"),
         // Redis is down for all nodes at once; with 503 a load balancer would remove every node. A node whose inbox file

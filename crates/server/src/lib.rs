@@ -12,9 +12,11 @@ mod apps;
 mod assets;
 mod front;
 mod health;
+mod tls;
 mod version;
 
 pub use apps::Mode;
 pub use config::Config;
 pub use run::{RunError, Server};
+pub use tls::TlsError;
 pub use version::Version;

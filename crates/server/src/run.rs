@@ -11,6 +11,7 @@ mod listen_hint;
 mod listeners;
 mod open_files;
 mod port_holder;
+mod redirect;
 mod reload;
 mod service_manager;
 mod signals;
@@ -20,7 +21,7 @@ use std::time::Duration;
 
 use axum::Router;
 use metrics_exporter_prometheus::PrometheusHandle;
-use switchboard::{App, Stopping, WorkerThreads, serve};
+use switchboard::{App, Serve, Stopping, WorkerThreads, serve};
 use switchboard_log::printable;
 use switchboard_redis::Redis;
 use tokio_util::sync::CancellationToken;
@@ -30,8 +31,9 @@ pub use error::RunError;
 
 use crate::api::SharedKeys;
 use crate::apps::Mode;
-use crate::config::{Config, Loaded, SharedRules, Sources};
+use crate::config::{Config, Loaded, SharedRules, Sources, TlsListener};
 use crate::log::LogControl;
+use crate::tls::ServerTls;
 use crate::version::Version;
 use crate::{api, assets, front, health, metrics};
 use banner::Banner;
@@ -149,19 +151,18 @@ impl Server {
         let origin = self.loaded.origin().clone();
         let Server { sources, loaded: Loaded { config, .. }, mode, log, .. } = self;
         let config = mode.adapt(config);
+        let tls = ServerTls::open(&config)?.map(Arc::new);
         let listeners = Listeners::bind(&config)?;
         let rules = SharedRules::new(&config.projects);
         let app = mode.install(app::build(&config, &rules, redis)?);
-        let health = health::routes(app.clone(), prometheus);
+        let health = health::routes(app.clone(), prometheus, tls.clone());
         let keys = Arc::new(SharedKeys::new(&config.api));
         let store = redis.map(Redis::idempotency_store);
         let api = api::routes(app.clone(), store, keys.clone(), config.api.body_bytes_max);
         let api = host_check::guard(api, &config.api.hosts, "api.hosts");
         let pages = match mode {
             Mode::Serve => front::serve(&config, listeners.clients_address(&config)),
-            Mode::Demo => {
-                assets::demo().merge(front::demo(config.koji.enabled, listeners.clients_address(&config)))
-            }
+            Mode::Demo => assets::demo().merge(front::demo(&config, listeners.clients_address(&config))),
         };
         let pages = if listeners.internal.is_none() { pages.merge(health.clone()) } else { pages };
         let health = host_check::guard(health, &config.internal.hosts, "internal.hosts");
@@ -192,11 +193,21 @@ impl Server {
             app: app.clone(),
             rules,
             keys,
+            tls: tls.clone(),
             log,
             notifier: manager,
         };
+        let watched = tls.clone();
+        let watching_certificates = async {
+            match watched {
+                Some(tls) => tls.watch().await,
+                None => std::future::pending().await,
+            }
+        };
+        let served = Served { listeners, tls, health, api };
         tokio::select! {
-            ended = serve_all(listeners, app, health, api, &config, stop) => ended,
+            ended = serve_all(served, app, &config, stop) => ended,
+            () = watching_certificates => Ok(()),
             // It ends with the watch for signals, so never before the server.
             () = reloader.run(reload) => std::future::pending().await,
         }
@@ -221,25 +232,40 @@ async fn connect_redis(config: &Config) -> Result<Option<Redis>, RunError> {
     Ok(Some(Redis::connect(options).await?))
 }
 
-/// Serves all listeners until `stop` is ready and the clients are closed.
-async fn serve_all(
+/// The listeners, and what is served on them besides the app.
+struct Served {
     listeners: Listeners,
-    app: App,
+    tls: Option<Arc<ServerTls>>,
     health: Router,
     api: Router,
+}
+
+/// Serves all listeners until `stop` is ready and the clients are closed.
+async fn serve_all(
+    Served { listeners, tls, health, api }: Served,
+    app: App,
     config: &Config,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), RunError> {
-    let Listeners { clients, internal, mesa, api: api_listener } = listeners;
-    let (limits, stopping) = (&config.limits, stopping(config));
+    let redirects = redirect::routes(listeners.clients_address(config).port());
+    let Listeners { clients, internal, mesa, api: api_listener, redirect } = listeners;
+    let limits = &config.limits;
     let threads = WorkerThreads::start(config.worker_threads).map_err(RunError::Threads)?;
+    let tls_of = |listener| tls.as_ref().and_then(|tls| tls.of(listener, config));
     let stopped = CancellationToken::new();
     let (stop_mesa, mesa_app) = (stopped.clone().cancelled_owned(), app.for_mesa_only());
+    let configured = |serving: Serve, listener| {
+        let serving = serving.with_worker_threads(&threads).with_stopping(stopping(config));
+        match tls_of(listener) {
+            Some(tls) => serving.with_tls(tls),
+            None => serving,
+        }
+    };
     let serving_mesa = async {
         match mesa {
             Some(listener) => {
-                let serving = serve(listener, mesa_app).with_worker_threads(&threads);
-                serving.with_graceful_shutdown(stop_mesa).with_stopping(stopping.clone()).await
+                let serving = serve(listener, mesa_app).with_graceful_shutdown(stop_mesa);
+                configured(serving, TlsListener::Mesa).await
             }
             None => Ok(()),
         }
@@ -248,14 +274,14 @@ async fn serve_all(
         stop.await;
         stopped.cancel();
     };
-    let serving_clients = serve(clients, app).with_worker_threads(&threads);
-    let serving_clients = serving_clients.with_graceful_shutdown(stop).with_stopping(stopping.clone());
+    let serving_clients = configured(serve(clients, app).with_graceful_shutdown(stop), TlsListener::Clients);
     let serving = async { tokio::try_join!(serving_clients.into_future(), serving_mesa).map(drop) };
     // Health and the API answer until the end, so that a load balancer sees the 503 of `/readyz`.
     tokio::select! {
         ended = serving => ended.map_err(RunError::Serve),
-        () = serve_routes(internal, health, limits) => Ok(()),
-        () = serve_routes(api_listener, api, limits) => Ok(()),
+        () = serve_routes(internal, tls_of(TlsListener::Internal), health, limits) => Ok(()),
+        () = serve_routes(api_listener, tls_of(TlsListener::Api), api, limits) => Ok(()),
+        () = serve_routes(redirect, None, redirects, limits) => Ok(()),
     }
 }
 

@@ -28,4 +28,4 @@ pub use redis_modes::{RedisCluster, RedisSentinels};
 pub use scratch::Scratch;
 pub use server::TestServer;
 pub use switchboard_backplane::contract::{SOON, name, soon, until};
-pub use tls::TlsProxy;
+pub use tls::{TestCertificate, TlsProxy};

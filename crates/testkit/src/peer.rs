@@ -1,9 +1,12 @@
 //! An emit client at the level of frames.
 
+use std::sync::Arc;
+
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
-use tokio_websockets::{ClientBuilder, CloseCode, MaybeTlsStream, Message, WebSocketStream};
+use tokio_rustls::rustls::ClientConfig;
+use tokio_websockets::{ClientBuilder, CloseCode, Connector, MaybeTlsStream, Message, WebSocketStream};
 
 use crate::{SOON, read_json, soon};
 
@@ -21,7 +24,22 @@ impl Peer {
 
     /// Connects with headers; the error is the server's refusal.
     pub async fn try_connect(url: &str, headers: &[(&'static str, &str)]) -> Result<Self, String> {
-        let mut builder = ClientBuilder::new().uri(url).map_err(|error| error.to_string())?;
+        Peer::connect_by(&Connector::Plain, url, headers).await
+    }
+
+    /// Connects to a `wss://` address with this configuration; the error is that of the TLS handshake or the server's
+    /// refusal.
+    pub async fn try_connect_tls(url: &str, config: &Arc<ClientConfig>) -> Result<Self, String> {
+        Peer::connect_by(&Connector::Rustls(config.clone().into()), url, &[]).await
+    }
+
+    async fn connect_by(
+        connector: &Connector,
+        url: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Self, String> {
+        let mut builder =
+            ClientBuilder::new().connector(connector).uri(url).map_err(|error| error.to_string())?;
         for (name, value) in headers {
             let value = value.parse().map_err(|_| format!("{value} is not a header value"))?;
             builder = builder

@@ -1,15 +1,65 @@
-//! A TLS proxy with a self-signed certificate in front of a plain server.
+//! Certificates, clients that trust them, and a TLS proxy in front of a plain server.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
-use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rcgen::{CertificateParams, CertifiedKey, KeyPair, generate_simple_self_signed};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use tokio_rustls::rustls::{ClientConfig, ServerConfig};
+
+/// A self-signed certificate with its key, both in PEM. It is its own root.
+pub struct TestCertificate {
+    /// The certificate.
+    pub cert: String,
+    /// The private key.
+    pub key: String,
+    der: CertificateDer<'static>,
+}
+
+impl TestCertificate {
+    /// A certificate for these hosts, valid for an hour.
+    pub fn new(hosts: &[&str]) -> Self {
+        TestCertificate::valid_until(hosts, SystemTime::now() + Duration::from_secs(3600))
+    }
+
+    /// A certificate for these hosts, valid until a time.
+    pub fn valid_until(hosts: &[&str], end: SystemTime) -> Self {
+        let hosts: Vec<String> = hosts.iter().map(|host| host.to_string()).collect();
+        let mut params = CertificateParams::new(hosts).expect("names of hosts");
+        params.not_before = SystemTime::UNIX_EPOCH.into();
+        params.not_after = end.into();
+        let key = KeyPair::generate().expect("a key");
+        let cert = params.self_signed(&key).expect("a certificate");
+        TestCertificate { cert: cert.pem(), key: key.serialize_pem(), der: cert.der().clone() }
+    }
+
+    /// Writes both to files.
+    pub fn write(&self, cert: &str, key: &str) {
+        std::fs::write(cert, &self.cert).expect("the folder is the test's own");
+        std::fs::write(key, &self.key).expect("the folder is the test's own");
+    }
+
+    /// The certificate as a client receives it.
+    pub fn der(&self) -> &CertificateDer<'static> {
+        &self.der
+    }
+
+    /// The configuration of a client that trusts this certificate only.
+    pub fn client(&self) -> Arc<ClientConfig> {
+        trusting(&[self])
+    }
+}
+
+/// The configuration of a client that trusts these certificates only.
+pub fn trusting(certificates: &[&TestCertificate]) -> Arc<ClientConfig> {
+    let roots: Vec<&[u8]> = certificates.iter().map(|certificate| certificate.cert.as_bytes()).collect();
+    Arc::new(switchboard_tls::client_config(&roots).expect("the certificates are valid"))
+}
 
 /// Terminates TLS and forwards the bytes of each connection.
 pub struct TlsProxy {

@@ -1,7 +1,8 @@
-//! TLS for Switchboard's outgoing connections: one crypto provider and one set of trusted roots.
+//! TLS for all of Switchboard: one crypto provider, one set of trusted roots, and the configuration of servers.
 //!
 //! The provider is ring. The roots are Mozilla's, compiled in, so that connections work the same on every machine and
-//! in a container without certificates. A caller may add roots of its own.
+//! in a container without certificates. A caller may add roots of its own. The certificates of servers are in
+//! `server`, behind the feature of that name.
 
 #![forbid(unsafe_code)]
 
@@ -10,7 +11,13 @@ use std::sync::Arc;
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
-use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+#[cfg(feature = "server")]
+pub mod server;
+mod unverified;
+
+pub use tokio_rustls::rustls;
 
 /// Why a root certificate was not accepted.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +45,17 @@ pub fn client_config<R: AsRef<[u8]>>(additional_roots: &[R]) -> Result<ClientCon
         .with_safe_default_protocol_versions()
         .expect("ring has cipher suites for every version");
     Ok(config.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// Settings for a client that accepts any certificate, for a server on this machine that it reaches by another name than
+/// the certificate's. Whatever it sends and receives must be neither secret nor trusted.
+pub fn unverified_client_config() -> ClientConfig {
+    let provider = Arc::new(ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .expect("ring has cipher suites for every version");
+    let verifier = Arc::new(unverified::Unverified(provider));
+    config.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()
 }
 
 /// Makes ring the process's crypto provider, unless there is one already.

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use anyhow::{Context, bail, ensure};
 use reqwest::Url;
 use switchboard_log::Printable;
+use switchboard_server::config::TlsListener;
 
 use crate::args::Health;
 use crate::cmd::http;
@@ -19,12 +20,12 @@ const SHOWN_CHARS_MAX: usize = 100;
 
 /// Prints the server's answer. An answer other than 200 is an error, and so is none within the time-out.
 pub(crate) async fn run(health: &Health) -> anyhow::Result<()> {
-    let address = match &health.url {
-        Some(url) => parse(url)?,
-        None => of_settings(&health.settings)?,
+    let (address, client) = match &health.url {
+        Some(url) => (parse(url)?, http::client(health.timeout)?),
+        None => (of_settings(&health.settings)?, http::local_client(health.timeout)),
     };
     // The server is near; a proxy of the environment is for other addresses.
-    let client = http::client(health.timeout)?.no_proxy().build()?;
+    let client = client.no_proxy().build()?;
     let asked = async {
         let response = client.get(address.clone()).send().await?;
         let status = response.status().as_u16();
@@ -51,16 +52,17 @@ fn parse(url: &str) -> anyhow::Result<Url> {
 /// The page at the address where a server with these settings has it.
 fn of_settings(settings: &Settings) -> anyhow::Result<Url> {
     let config = settings.load().map_err(|failure| failure.into_parts().0)?;
-    let (key, listen) = match config.internal.listen {
-        Some(listen) => ("internal.listen", listen),
-        None => ("listen", config.listen),
+    let (key, listen, listener) = match config.internal.listen {
+        Some(listen) => ("internal.listen", listen, TlsListener::Internal),
+        None => ("listen", config.listen, TlsListener::Clients),
     };
+    let scheme = if config.tls.covers(listener) { "https" } else { "http" };
     if listen.port() == 0 {
         bail!(
             "{key} is {listen}, so the server chooses a port; name its address, as in http://127.0.0.1:3001"
         );
     }
-    Ok(Url::parse(&format!("http://{}{PAGE}", reachable(listen)))
+    Ok(Url::parse(&format!("{scheme}://{}{PAGE}", reachable(listen)))
         .expect("an address with a port is one of HTTP"))
 }
 

@@ -11,6 +11,12 @@ pub(super) fn client(timeout: Duration) -> anyhow::Result<reqwest::ClientBuilder
     Ok(reqwest::Client::builder().timeout(timeout).tls_backend_preconfigured(tls))
 }
 
+/// A client for a server on this machine, which accepts any certificate, because the server is reached by its IP address.
+pub(super) fn local_client(timeout: Duration) -> reqwest::ClientBuilder {
+    let tls = switchboard_tls::unverified_client_config();
+    reqwest::Client::builder().timeout(timeout).tls_backend_preconfigured(tls)
+}
+
 /// Why a request failed: the innermost cause, because those around it name parts of the library.
 pub(super) fn explain(error: &reqwest::Error, address: &str, timeout: Duration) -> anyhow::Error {
     if error.is_timeout() {

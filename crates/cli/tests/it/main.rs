@@ -27,4 +27,5 @@ mod service_manager;
 mod shard_attack;
 mod signals;
 mod support;
+mod tls;
 mod tokens;

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use serde_json::{Value, json};
 use switchboard_server::metrics::{METRICS, Part};
 use switchboard_testkit::redis::{free_port, signal_process};
-use switchboard_testkit::{Peer, RedisServer, Scratch, soon, until};
+use switchboard_testkit::{Peer, RedisServer, Scratch, TestCertificate, soon, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -265,7 +265,13 @@ async fn every_query_of_the_dashboard_has_data_and_alerts_follow_an_outage() {
     let sets = ["internal.listen=127.0.0.1:0", "inbox.enabled=true", "emit.reports.enabled=true"];
     let path = format!("inbox.path={}", scratch.file("inbox"));
     let (one, two) = (demo(&redis.url(), &sets), demo(&redis.url(), &sets));
-    let with_file = Server::start(&["demo", "--set", sets[0], "--set", sets[1], "--set", &path]);
+    let (cert, key) = (scratch.file("cert.pem"), scratch.file("key.pem"));
+    TestCertificate::new(&["localhost"]).write(&cert, &key);
+    let tls = format!("tls.certificates=[{{cert = \"{cert}\", key = \"{key}\"}}]");
+    // Only the API uses TLS, so the clients below need none.
+    let tls = ["--set", &tls, "--set", "tls.listeners=[\"api\"]"];
+    let with_file = [&["demo", "--set", sets[0], "--set", sets[1], "--set", &path][..], &tls].concat();
+    let with_file = Server::start(&with_file);
     let prometheus = Prometheus::start(&[&one, &two, &with_file]).await;
     let mut peers = members(&one.url(), 5).await;
     peers.extend(members(&two.url(), 5).await);

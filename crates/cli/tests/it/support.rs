@@ -53,7 +53,12 @@ impl Server {
             let start = banner.find(mark).expect("an address") + mark.len();
             banner[start..].split('/').next().expect("an address").to_owned()
         };
-        let (address, health) = (after("ws://"), after("health   http://"));
+        let address = after(if banner.contains("emit     wss://") { "emit     wss://" } else { "ws://" });
+        let health = after(if banner.contains("health   https://") {
+            "health   https://"
+        } else {
+            "health   http://"
+        });
         Server { child, address, health, banner }
     }
 

@@ -16,6 +16,9 @@ impl Config {
         next.clients = loaded.clients.clone();
         next.auth = loaded.auth.clone();
         next.log.filter = loaded.log.filter.clone();
+        if self.tls.is_on() && loaded.tls.is_on() {
+            next.tls.certificates = loaded.tls.certificates.clone();
+        }
         if self.api.is_on() {
             next.api.keys = loaded.api.keys.clone();
             next.api.named_keys = loaded.api.named_keys.clone();

@@ -24,13 +24,13 @@ impl Address {
     }
 
     /// The address of a listener. A browser on the same machine reaches one on all addresses at loopback.
-    pub(super) fn of_listener(address: SocketAddr) -> Self {
+    pub(super) fn of_listener(address: SocketAddr, is_secure: bool) -> Self {
         let ip = match address.ip() {
             IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::from([127, 0, 0, 1]),
             IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::from(std::net::Ipv6Addr::LOCALHOST),
             ip => ip,
         };
-        Address { is_secure: false, authority: SocketAddr::new(ip, address.port()).to_string() }
+        Address { is_secure, authority: SocketAddr::new(ip, address.port()).to_string() }
     }
 
     /// Host and port, without a port that is the scheme's default.
@@ -192,7 +192,9 @@ mod tests {
             ("[::]:3000", "ws://[::1]:3000/"),
             ("10.0.0.1:80", "ws://10.0.0.1:80/"),
         ] {
-            assert_eq!(Address::of_listener(listener.parse().unwrap()).websocket("/"), address);
+            let listener = listener.parse().unwrap();
+            assert_eq!(Address::of_listener(listener, false).websocket("/"), address);
+            assert_eq!(Address::of_listener(listener, true).websocket("/"), address.replace("ws:", "wss:"));
         }
     }
 }

@@ -1,9 +1,9 @@
 //! The list of metrics.
 
 use labels::{
-    CLOSE_CODE, COMMIT, FORBIDDEN, IGNORED_FRAME, LOST_REPORT, PROTOCOL, QUEUE, REDIS_CONNECTION,
-    REFUSED_CONNECTION, REFUSED_EVENT, REFUSED_TOKEN, RELOAD, REPLACED_CONNECTION, RIGHTS_LOST, RUSTC,
-    UNDELIVERED_REASON, UNKNOWN_ADDRESS, VERSION,
+    CERTIFICATE, CLOSE_CODE, COMMIT, FORBIDDEN, IGNORED_FRAME, LOST_REPORT, PROTOCOL, QUEUE,
+    REDIS_CONNECTION, REFUSED_CONNECTION, REFUSED_EVENT, REFUSED_TOKEN, RELOAD, REPLACED_CONNECTION,
+    RIGHTS_LOST, RUSTC, TLS_HANDSHAKE, UNDELIVERED_REASON, UNKNOWN_ADDRESS, VERSION,
 };
 pub use labels::{Label, UNDELIVERED};
 
@@ -43,6 +43,8 @@ pub enum Part {
     Node,
     /// The process, on Linux.
     Process,
+    /// TLS of the listeners.
+    Tls,
     /// The connections to Redis.
     Redis,
     /// The inbox, in Redis or in a file.
@@ -185,6 +187,30 @@ pub const METRICS: &[Metric] = &[
         Part::Node,
         &[RELOAD],
         "Reloads of the settings by SIGHUP: applied, or failed, so that the previous settings stay in effect",
+    ),
+    counter(
+        "switchboard_tls_handshakes_total",
+        Part::Node,
+        &[TLS_HANDSHAKE],
+        "TLS handshakes that succeeded: in full, or resumed with a ticket; failed ones are refused connections",
+    ),
+    counter(
+        "switchboard_tls_reloads_total",
+        Part::Node,
+        &[RELOAD],
+        "Certificates whose changed files were used, or could not be used",
+    ),
+    gauge(
+        "switchboard_tls_certificates_failed",
+        Part::Tls,
+        &[],
+        "Certificates whose files cannot be used at present; their previous versions stay in use",
+    ),
+    gauge(
+        "switchboard_tls_certificate_not_after_seconds",
+        Part::Tls,
+        &[CERTIFICATE],
+        "Time in seconds since 1970 after which clients refuse the certificate; 0 if the settings have it no more",
     ),
     counter(
         "switchboard_log_lines_suppressed_total",

@@ -9,7 +9,7 @@ use switchboard_redis::{LegacyPortals, Redis, ReportOptions};
 
 use super::listeners::{Listeners, address};
 use crate::apps::Mode;
-use crate::config::{Access, Auth, Config, PageVisitors, ProjectSettings};
+use crate::config::{Access, Auth, Config, PageVisitors, ProjectSettings, TlsListener};
 
 /// One line for each open address and each subsystem that is on.
 pub(super) struct Banner<'a> {
@@ -20,6 +20,7 @@ pub(super) struct Banner<'a> {
     internal: Option<SocketAddr>,
     mesa: Option<SocketAddr>,
     api: Option<SocketAddr>,
+    redirect: Option<SocketAddr>,
 }
 
 impl<'a> Banner<'a> {
@@ -37,36 +38,48 @@ impl<'a> Banner<'a> {
             internal: address(listeners.internal.as_ref()),
             mesa: address(listeners.mesa.as_ref()),
             api: address(listeners.api.as_ref()),
+            redirect: address(listeners.redirect.as_ref()),
         }
+    }
+
+    /// The beginning of an HTTP address of a listener.
+    fn http(&self, listener: TlsListener) -> &'static str {
+        if self.config.tls.covers(listener) { "https" } else { "http" }
+    }
+
+    /// The beginning of a WebSocket address of a listener.
+    fn ws(&self, listener: TlsListener) -> &'static str {
+        if self.config.tls.covers(listener) { "wss" } else { "ws" }
     }
 
     /// The page of `serve`.
     fn write_page(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let address = self.clients;
+        let address = format!("{}://{}", self.http(TlsListener::Clients), self.clients);
         match self.config.page.show {
             PageVisitors::Local => {
-                writeln!(f, "  page     http://{address}/  shown to browsers on this machine")
+                writeln!(f, "  page     {address}/  shown to browsers on this machine")
             }
-            PageVisitors::Everyone => writeln!(f, "  page     http://{address}/  open to everyone"),
+            PageVisitors::Everyone => writeln!(f, "  page     {address}/  open to everyone"),
             PageVisitors::Off => Ok(()),
         }
     }
 
     fn write_pages(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let address = self.clients;
-        writeln!(f, "  page     http://{address}/  a demo: every visitor may use every name")?;
-        writeln!(f, "  chat     http://{address}/chat/  (open it in two tabs)")?;
+        let address = format!("{}://{}", self.http(TlsListener::Clients), self.clients);
+        writeln!(f, "  page     {address}/  a demo: every visitor may use every name")?;
+        writeln!(f, "  chat     {address}/chat/  (open it in two tabs)")?;
         if self.config.koji.enabled {
-            writeln!(f, "  canvas   http://{address}/canvas/  (open it in five tabs)")?;
+            writeln!(f, "  canvas   {address}/canvas/  (open it in five tabs)")?;
         }
         match switchboard_pages::EXAMPLES_MISSING {
-            None => writeln!(f, "  examples http://{address}/examples/"),
+            None => writeln!(f, "  examples {address}/examples/"),
             Some(reason) => writeln!(f, "  examples not in this build: {reason}"),
         }
     }
 
     fn write_protocols(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Banner { clients: address, config, .. } = self;
+        let config = self.config;
+        let address = format!("{}://{}", self.ws(TlsListener::Clients), self.clients);
         let access = match &config.clients.allowed_origins {
             Some(origins) => {
                 let origins: Vec<&str> = origins.iter().map(Origin::as_str).collect();
@@ -75,15 +88,15 @@ impl<'a> Banner<'a> {
             None => "everyone".to_owned(),
         };
         let login = if config.is_open() { "; authentication is optional" } else { "" };
-        writeln!(f, "  emit     ws://{address}/  open to {access}{login}")?;
+        writeln!(f, "  emit     {address}/  open to {access}{login}")?;
         if config.koji.enabled {
             let projects = &config.projects;
             let which = if projects.any { "any project".into() } else { project_list(&projects.named) };
-            writeln!(f, "  koji     ws://{address}/?projectId=…  open to {access}; {which}")?;
+            writeln!(f, "  koji     {address}/?projectId=…  open to {access}; {which}")?;
         }
         if let Some(own) = self.mesa {
-            let (path, dispatchers) = (&config.mesa.path, self.dispatchers());
-            writeln!(f, "  mesa     ws://{address}{path}, ws://{own}/  open to {access}{dispatchers}")?;
+            let (path, dispatchers, ws) = (&config.mesa.path, self.dispatchers(), self.ws(TlsListener::Mesa));
+            writeln!(f, "  mesa     {address}{path}, {ws}://{own}/  open to {access}{dispatchers}")?;
         }
         Ok(())
     }
@@ -109,6 +122,18 @@ impl<'a> Banner<'a> {
         writeln!(f, "  access   {rule}")
     }
 
+    fn write_tls(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.config.tls.certificates.len() {
+            0 => return Ok(()),
+            1 => write!(f, "  tls      one certificate")?,
+            many => write!(f, "  tls      {many} certificates")?,
+        }
+        match self.redirect {
+            Some(redirect) => writeln!(f, "; http://{redirect}/ redirects to the encrypted address"),
+            None => writeln!(f),
+        }
+    }
+
     fn write_backends(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Banner { config, redis, .. } = self;
         if config.inbox.is_on() {
@@ -119,7 +144,8 @@ impl<'a> Banner<'a> {
             writeln!(f, "  inbox    messages for offline users are stored in {place}")?;
         }
         if let Some(api) = self.api {
-            writeln!(f, "  api      http://{api}/api/v1/  open to backends with a key")?;
+            let http = self.http(TlsListener::Api);
+            writeln!(f, "  api      {http}://{api}/api/v1/  open to backends with a key")?;
         }
         writeln!(f, "  tokens   {}", describe_tokens(&config.auth))?;
         if let Some(redis) = redis {
@@ -145,8 +171,12 @@ impl Display for Banner<'_> {
         self.write_protocols(f)?;
         self.write_access(f)?;
         self.write_backends(f)?;
-        let health = self.internal.unwrap_or(self.clients);
-        writeln!(f, "  health   http://{health}/livez /readyz /metrics  open to everyone")?;
+        let (health, http) = match self.internal {
+            Some(internal) => (internal, self.http(TlsListener::Internal)),
+            None => (self.clients, self.http(TlsListener::Clients)),
+        };
+        self.write_tls(f)?;
+        writeln!(f, "  health   {http}://{health}/livez /readyz /metrics  open to everyone")?;
         if !self.config.limits.enabled {
             writeln!(f, "  limits   off: rates and numbers of connections are not limited")?;
         }

@@ -6,8 +6,9 @@ use switchboard_redis::Redis;
 use super::error::RunError;
 use super::listeners::Listeners;
 use crate::config::Loaded;
+use crate::tls;
 
-/// Returns the error with which a server with these settings would not start on this machine: its folders, Redis, the
+/// Returns the error with which a server with these settings would not start on this machine: its folders and certificates, Redis, the
 /// addresses to listen on, and the inbox file, in the order of a start. Nothing is created or changed.
 ///
 /// A server that runs already is no error, because settings are also checked before a reload. It is a warning, and so is
@@ -15,7 +16,7 @@ use crate::config::Loaded;
 pub async fn check(loaded: &Loaded) -> Result<Vec<String>, RunError> {
     loaded.check_files()?;
     let config = &loaded.config;
-    let mut warnings = Vec::new();
+    let mut warnings = tls::warnings(config);
     let redis = config.redis()?;
     if let Some(options) = &redis
         && let Err(error) = Redis::check(options).await

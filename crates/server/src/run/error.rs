@@ -8,6 +8,7 @@ use switchboard_disk::OpenError;
 use switchboard_redis::ConnectError;
 
 use crate::config::ConfigError;
+use crate::tls::TlsError;
 
 /// Why the server did not start, or why it ended.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +47,9 @@ pub enum RunError {
     /// The file of the inbox cannot be opened.
     #[error(transparent)]
     Inbox(#[from] OpenError),
+    /// A certificate cannot be used any more: its files changed after they were checked.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The process cannot receive signals.
     #[error("cannot receive signals")]
     Signals(#[source] io::Error),

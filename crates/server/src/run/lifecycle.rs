@@ -58,6 +58,8 @@ impl Lifecycle {
             internal_listen = shown(listeners.internal.as_ref()),
             mesa_listen = shown(listeners.mesa.as_ref()),
             api_listen = shown(listeners.api.as_ref()),
+            redirect_listen = shown(listeners.redirect.as_ref()),
+            tls = config.tls.is_on().then(|| listeners_with_tls(config)),
             protocols = protocols(config).join(", "),
             redis = redis.map(|_| config.redis.url.shown().join(", ")),
             node = redis.map(|redis| redis.bus().node().to_string()),
@@ -85,6 +87,11 @@ impl Lifecycle {
             "server stopped"
         );
     }
+}
+
+fn listeners_with_tls(config: &Config) -> String {
+    let names: Vec<String> = config.tls.listeners.iter().map(ToString::to_string).collect();
+    names.join(", ")
 }
 
 fn protocols(config: &Config) -> Vec<&'static str> {

@@ -1,9 +1,9 @@
-//! The listeners: one for clients, and one each for health, Mesa and the API if it is configured.
+//! The listeners: one for clients, and one each for health, Mesa, the API and redirects if it is configured.
 
 use std::net::SocketAddr;
 
 use axum::Router;
-use switchboard::{Limits, serve_http};
+use switchboard::{Limits, Tls, serve_http};
 use tokio::net::{TcpListener, TcpSocket};
 
 use super::error::RunError;
@@ -21,6 +21,7 @@ pub(super) struct Listeners {
     pub(super) internal: Option<TcpListener>,
     pub(super) mesa: Option<TcpListener>,
     pub(super) api: Option<TcpListener>,
+    pub(super) redirect: Option<TcpListener>,
 }
 
 impl Listeners {
@@ -32,11 +33,13 @@ impl Listeners {
     pub(super) fn bind(config: &Config) -> Result<Self, RunError> {
         let bind_if = |is_on: bool, key, address| is_on.then(|| bind(key, address)).transpose();
         let internal = config.internal.listen;
+        let redirect = config.tls.redirect_listen.filter(|_| config.tls.is_on());
         Ok(Listeners {
             clients: bind("listen", config.listen)?,
             internal: internal.map(|address| bind("internal.listen", address)).transpose()?,
             mesa: bind_if(config.mesa.enabled, "mesa.listen", config.mesa.listen)?,
             api: bind_if(config.api.is_on(), "api.listen", config.api.listen)?,
+            redirect: redirect.map(|address| bind("tls.redirect_listen", address)).transpose()?,
         })
     }
 }
@@ -47,10 +50,17 @@ pub(super) fn address(listener: Option<&TcpListener>) -> Option<SocketAddr> {
 }
 
 /// Serves routes on a listener of their own until the future is dropped; never ready without a listener.
-pub(super) async fn serve_routes(listener: Option<TcpListener>, routes: Router, limits: &Limits) {
-    match listener {
-        Some(listener) => serve_http(listener, routes, limits.clone()).await,
-        None => std::future::pending().await,
+pub(super) async fn serve_routes(
+    listener: Option<TcpListener>,
+    tls: Option<Tls>,
+    routes: Router,
+    limits: &Limits,
+) {
+    let Some(listener) = listener else { return std::future::pending().await };
+    let serving = serve_http(listener, routes, limits.clone());
+    match tls {
+        Some(tls) => serving.with_tls(tls).await,
+        None => serving.await,
     }
 }
 

@@ -14,6 +14,7 @@ use crate::api::SharedKeys;
 use crate::apps::Mode;
 use crate::config::{Config, ConfigError, Loaded, SharedRules, Sources};
 use crate::log::LogControl;
+use crate::tls::{ServerTls, TlsError};
 
 use super::service_manager::ServiceManager;
 
@@ -26,6 +27,8 @@ pub(super) struct Reloader {
     pub(super) app: App,
     pub(super) rules: SharedRules,
     pub(super) keys: Arc<SharedKeys>,
+    /// None if the server started without TLS.
+    pub(super) tls: Option<Arc<ServerTls>>,
     /// None if the process has a log of its own.
     pub(super) log: Option<LogControl>,
     pub(super) notifier: Arc<ServiceManager>,
@@ -38,6 +41,8 @@ enum ReloadError {
     Pipe,
     #[error(transparent)]
     Config(#[from] ConfigError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 impl Reloader {
@@ -89,14 +94,20 @@ impl Reloader {
 
     /// Applies settings to the running server. Whatever can fail comes first, so that they are applied
     /// together or not at all.
-    fn apply(&self, next: &Config) -> Result<(), ConfigError> {
-        // A verifier that stays keeps its cached key sets.
-        if next.auth != self.config.auth {
-            let verifier = next.auth.verifier()?;
-            self.app.set_verifier(verifier.map(|verifier| Arc::new(verifier) as Arc<dyn Verifier>));
+    fn apply(&self, next: &Config) -> Result<(), ReloadError> {
+        let verifier = match next.auth != self.config.auth {
+            true => Some(next.auth.verifier()?),
+            // A verifier that stays keeps its cached key sets.
+            false => None,
+        };
+        if let Some(tls) = &self.tls {
+            tls.reload(next)?;
         }
         if let Some(log) = &self.log {
             log.set_filter(&next.log)?;
+        }
+        if let Some(verifier) = verifier {
+            self.app.set_verifier(verifier.map(|verifier| Arc::new(verifier) as Arc<dyn Verifier>));
         }
         self.app.set_limits(next.limits.clone());
         self.app.set_accept_options(next.accept_options());

@@ -24,6 +24,7 @@ use crate::net::listener::{Listener, UnboundListener};
 use crate::net::stop::{Stopping, stop};
 use crate::net::tcp_options;
 use crate::net::timed_body::TimedBody;
+use crate::net::tls::Tls;
 use crate::net::upgrade::UpgradeService;
 use crate::net::worker_threads::WorkerThreads;
 use crate::node::tasks::Tasks;
@@ -46,7 +47,8 @@ use crate::node::tasks::Tasks;
 /// # Panics
 /// If the app's routes are invalid: an event has two handlers, or a handler's state is missing.
 pub fn serve(listener: TcpListener, app: App) -> Serve {
-    Serve { listener, app, signal: Box::pin(pending()), stopping: Stopping::default(), threads: None }
+    let signal = Box::pin(pending());
+    Serve { listener, app, tls: None, signal, stopping: Stopping::default(), threads: None }
 }
 
 /// A configured server; `.await` runs it. Made by [`serve`].
@@ -60,6 +62,7 @@ pub fn serve(listener: TcpListener, app: App) -> Serve {
 pub struct Serve {
     listener: TcpListener,
     app: App,
+    tls: Option<Tls>,
     signal: Pin<Box<dyn Future<Output = ()> + Send>>,
     stopping: Stopping,
     threads: Option<WorkerThreads>,
@@ -82,6 +85,22 @@ impl Serve {
     /// ```
     pub fn with_worker_threads(mut self, threads: &WorkerThreads) -> Self {
         self.threads = Some(threads.clone());
+        self
+    }
+
+    /// Encrypts all connections with TLS: clients connect to `wss://` and `https://` addresses. The handshake counts
+    /// towards [`Limits::handshake_timeout`](crate::Limits::handshake_timeout), and connections in it towards
+    /// [`Limits::http_connections_per_address_max`](crate::Limits::http_connections_per_address_max).
+    ///
+    /// ```no_run
+    /// # async fn example(listener: tokio::net::TcpListener) -> Result<(), Box<dyn std::error::Error>> {
+    /// # use switchboard::{App, Tls, serve};
+    /// let tls = Tls::from_pem(std::fs::read("fullchain.pem")?, std::fs::read("privkey.pem")?)?;
+    /// serve(listener, App::new()).with_tls(tls).await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn with_tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
         self
     }
 
@@ -124,10 +143,10 @@ impl Serve {
     }
 
     async fn run(self) -> io::Result<()> {
-        let Serve { listener, app, signal, stopping, threads } = self;
+        let Serve { listener, app, tls, signal, stopping, threads } = self;
         let websockets = UpgradeService::with_worker_threads(&app, threads.as_ref());
         let http = HttpService::new(&app, websockets);
-        let context = Arc::new(ListenerContext { http, stopped: CancellationToken::new() });
+        let context = Arc::new(ListenerContext { http, tls, stopped: CancellationToken::new() });
         let accepting = async {
             match &threads {
                 Some(threads) => context.accept_for(threads, UnboundListener::new(listener)?).await,
@@ -195,6 +214,7 @@ fn is_peer_error(error: &io::Error) -> bool {
 /// What a listener's connections share.
 struct ListenerContext {
     http: HttpService,
+    tls: Option<Tls>,
     /// Cancelled when the server stops.
     stopped: CancellationToken,
 }
@@ -234,7 +254,7 @@ impl ListenerContext {
         let websockets = self.http.websockets();
         let Ok(_permit) = websockets.admit_http_connection(peer.ip()) else { return };
         let limits = websockets.app().limits();
-        serve_connection(stream, limits, &self.stopped, |mut request| {
+        serve_connection(stream, self.tls.as_ref(), limits, &self.stopped, |mut request| {
             request.extensions_mut().insert(ConnectInfo(peer));
             self.respond(request)
         })

@@ -171,9 +171,7 @@ impl Connection {
     /// One turn: flushes the outbox, starts deferred handlers, then reads and handles one buffer of input.
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
         self.stream.register(cx);
-        if self.outbox().is_blocked() {
-            self.flush_until_pending(cx);
-        }
+        self.send_pending(cx);
         if self.outbox().is_closing() {
             let is_aborted = self.connection_state().close_code() == Some(CloseCode::ABNORMAL);
             return Poll::Ready(if is_aborted { Turn::Disconnected } else { Turn::Closing });
@@ -273,9 +271,7 @@ impl Connection {
     /// Sends what is queued for this connection. Completes when it is closing.
     fn poll_closing(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.stream.register(cx);
-        if self.outbox().is_blocked() {
-            self.flush_until_pending(cx);
-        }
+        self.send_pending(cx);
         if self.outbox().is_closing() { Poll::Ready(()) } else { Poll::Pending }
     }
 
@@ -423,7 +419,7 @@ impl Connection {
     fn flush_inline(&mut self, cx: &mut Context<'_>, scratch: &mut Vec<u8>) {
         loop {
             let flushed = match &mut self.stream {
-                PeerStream::Tcp(_) => self.socket.session().outbox.flush(scratch),
+                PeerStream::Tcp(_) | PeerStream::Tls(_) => self.socket.session().outbox.flush(scratch),
                 other => self
                     .socket
                     .session()
@@ -436,6 +432,16 @@ impl Connection {
                 Flushed::Blocked => return self.flush_until_pending(cx),
                 Flushed::Done => return,
             }
+        }
+    }
+
+    /// Sends what the kernel has not accepted before, and registers the task to be woken when it accepts more.
+    fn send_pending(&mut self, cx: &mut Context<'_>) {
+        if self.stream.has_accepted() {
+            let _ = self.stream.poll_accepted(cx);
+        }
+        if self.outbox().is_blocked() {
+            self.flush_until_pending(cx);
         }
     }
 

@@ -31,7 +31,7 @@ impl HttpClient {
         self.ip
     }
 
-    /// Returns true if a trusted proxy reports that the client uses TLS.
+    /// Returns true if the client uses TLS: with this server, or with a trusted proxy, as that reports.
     pub fn is_secure(&self) -> bool {
         self.is_secure
     }

@@ -1,7 +1,7 @@
-//! HTTP/1.1 on one TCP connection, with bounds on the time and the size of requests.
+//! HTTP/1.1 on one TCP connection, with or without TLS, and with bounds on the time and the size of requests.
 //!
-//! The first request has to be complete within the handshake time-out, each later one within the keep-alive
-//! time-out, and answers have to be read. When the server stops, connections without a request end at once.
+//! The TLS handshake and the first request have to be complete within the handshake time-out, each later one within the
+//! keep-alive time-out, and answers have to be read. When the server stops, connections without a request end at once.
 
 use std::future::{Future, pending};
 use std::io;
@@ -19,13 +19,20 @@ use switchboard_ws::handshake;
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
+use crate::net::http_stream::HttpStream;
 use crate::net::timed_stream::TimedStream;
+use crate::net::tls::Tls;
 use crate::node::limits::Limits;
 use crate::node::refusal_reason::RefusalReason;
+
+/// An extension of requests that arrived through TLS of this server.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct IsEncrypted;
 
 /// Serves requests until the connection ends or is upgraded. `stopped` is cancelled when the server stops.
 pub(crate) async fn serve_connection<F>(
     stream: TcpStream,
+    tls: Option<&Tls>,
     limits: &Limits,
     stopped: &CancellationToken,
     respond: impl Fn(Request<Incoming>) -> F,
@@ -33,8 +40,23 @@ pub(crate) async fn serve_connection<F>(
     F: Future<Output = Response<Body>>,
 {
     let has_request = AtomicBool::new(false);
-    let service = service_fn(|request: Request<Incoming>| {
+    let mut first_request_due = pin!(tokio::time::sleep(limits.handshake_timeout));
+    let stream = match tls {
+        None => stream.into(),
+        Some(tls) => tokio::select! {
+            accepted = Box::pin(tls.accept(stream)) => match accepted {
+                Ok(peer) => HttpStream::Tls(peer),
+                Err(error) => return refuse_handshake(&error),
+            },
+            () = first_request_due.as_mut() => return RefusalReason::Timeout.count(),
+            () = stopped.cancelled() => return,
+        },
+    };
+    let service = service_fn(|mut request: Request<Incoming>| {
         has_request.store(true, Ordering::Relaxed);
+        if tls.is_some() {
+            request.extensions_mut().insert(IsEncrypted);
+        }
         let response = respond(request);
         async { io::Result::Ok(response.await) }
     });
@@ -45,7 +67,7 @@ pub(crate) async fn serve_connection<F>(
         .serve_connection(TimedStream::new(stream, limits.http_body_timeout, stopped.clone()), service)
         .with_upgrades();
     let no_first_request = async {
-        tokio::time::sleep(limits.handshake_timeout).await;
+        first_request_due.await;
         if has_request.load(Ordering::Relaxed) {
             pending().await
         }
@@ -66,6 +88,12 @@ pub(crate) async fn serve_connection<F>(
         limited!(DEBUG, error = printable_error(&error), "HTTP connection failed");
         refusal_reason(&error).into_iter().for_each(RefusalReason::count);
     }
+}
+
+/// Counts and logs a client whose TLS handshake failed.
+fn refuse_handshake(error: &io::Error) {
+    RefusalReason::TlsHandshake.count();
+    limited!(DEBUG, error = printable_error(error), "TLS handshake failed; connection closed");
 }
 
 /// The reason why hyper refused a request by itself. The end of an idle connection is not a refusal.

@@ -95,12 +95,18 @@ impl AcceptOptions {
         }
     }
 
-    /// The address of the client that sent a request, which arrived from `peer`.
-    pub(crate) fn client_address(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> ClientAddress {
+    /// The address of the client that sent a request, which arrived from `peer`. `is_encrypted`: through TLS of this
+    /// server.
+    pub(crate) fn client_address(
+        &self,
+        peer: Option<IpAddr>,
+        is_encrypted: bool,
+        headers: &HeaderMap,
+    ) -> ClientAddress {
         let is_trusted = |ip: &IpAddr| self.is_trusted(Some(*ip));
         if !self.is_trusted(peer) {
             let is_counted = peer.is_some_and(|ip| self.is_counted(ip));
-            return ClientAddress { ip: peer, is_counted, is_secure: false, error: None };
+            return ClientAddress { ip: peer, is_counted, is_secure: is_encrypted, error: None };
         }
         let Reported { ip, is_secure, error } = reported(headers, self.forwarded_header, is_trusted);
         let ip = ip.or(peer);

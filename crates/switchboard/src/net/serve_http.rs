@@ -1,6 +1,8 @@
 //! Serves an axum router without WebSockets, with the same bounds on requests as [`serve`](crate::serve).
 
+use std::future::IntoFuture;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::extract::ConnectInfo;
@@ -13,6 +15,7 @@ use crate::net::accept::accept_each;
 use crate::net::http_connection::{refuse_invalid, serve_connection};
 use crate::net::limiter::AddressLimiter;
 use crate::net::timed_body::TimedBody;
+use crate::net::tls::Tls;
 use crate::node::address_table::SWEEP_INTERVAL;
 use crate::node::clock::now;
 use crate::node::limits::Limits;
@@ -32,42 +35,83 @@ use crate::node::tasks::Tasks;
 /// serve_http(listener, Router::new().route("/health", get(async || "ok")), Limits::default()).await;
 /// # }
 /// ```
-pub async fn serve_http(listener: TcpListener, router: axum::Router, limits: Limits) {
-    let (tasks, limiter) = (Tasks::default(), Arc::new(AddressLimiter::default()));
-    let stopped = CancellationToken::new();
-    let _stop = stopped.clone().drop_guard();
-    let limits = Arc::new(limits.effective());
-    let accepting = accept_each(&listener, |stream, peer| {
-        let ip = peer.ip().to_canonical();
-        let permit =
-            (!ip.is_loopback()).then(|| limiter.admit_http_connection(ip, &limits, now())).transpose();
-        let Ok(permit) = permit else { return RefusalReason::HttpConnections.count() };
-        let (router, limits, stopped) = (router.clone(), limits.clone(), stopped.clone());
-        tasks.spawn(async move {
-            serve_router(stream, peer, router, &limits, &stopped).await;
-            drop(permit);
+pub fn serve_http(listener: TcpListener, router: axum::Router, limits: Limits) -> ServeHttp {
+    ServeHttp { listener, router, limits, tls: None }
+}
+
+/// A configured server of a router; `.await` runs it. Made by [`serve_http`].
+pub struct ServeHttp {
+    listener: TcpListener,
+    router: axum::Router,
+    limits: Limits,
+    tls: Option<Tls>,
+}
+
+impl ServeHttp {
+    /// Encrypts all connections with TLS, as [`Serve::with_tls`](crate::Serve::with_tls) does.
+    ///
+    /// ```no_run
+    /// use axum::{Router, routing::get};
+    /// use switchboard::{Limits, Tls, serve_http};
+    ///
+    /// # async fn example(listener: tokio::net::TcpListener, tls: Tls) {
+    /// let health = Router::new().route("/health", get(async || "ok"));
+    /// serve_http(listener, health, Limits::default()).with_tls(tls).await;
+    /// # }
+    /// ```
+    pub fn with_tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    async fn run(self) {
+        let ServeHttp { listener, router, limits, tls } = self;
+        let (tasks, limiter) = (Tasks::default(), Arc::new(AddressLimiter::default()));
+        let stopped = CancellationToken::new();
+        let _stop = stopped.clone().drop_guard();
+        let limits = Arc::new(limits.effective());
+        let accepting = accept_each(&listener, |stream, peer| {
+            let ip = peer.ip().to_canonical();
+            let permit =
+                (!ip.is_loopback()).then(|| limiter.admit_http_connection(ip, &limits, now())).transpose();
+            let Ok(permit) = permit else { return RefusalReason::HttpConnections.count() };
+            let (router, limits, tls, stopped) =
+                (router.clone(), limits.clone(), tls.clone(), stopped.clone());
+            tasks.spawn(async move {
+                serve_router((stream, peer), tls.as_ref(), router, &limits, &stopped).await;
+                drop(permit);
+            });
         });
-    });
-    let sweeps = async {
-        loop {
-            tokio::time::sleep(SWEEP_INTERVAL).await;
-            limiter.sweep(&limits, now());
+        let sweeps = async {
+            loop {
+                tokio::time::sleep(SWEEP_INTERVAL).await;
+                limiter.sweep(&limits, now());
+            }
+        };
+        tokio::select! {
+            () = accepting => {}
+            () = sweeps => {}
         }
-    };
-    tokio::select! {
-        () = accepting => {}
-        () = sweeps => {}
+    }
+}
+
+impl IntoFuture for ServeHttp {
+    type Output = ();
+    type IntoFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.run())
     }
 }
 
 async fn serve_router(
-    stream: TcpStream,
-    peer: SocketAddr,
+    (stream, peer): (TcpStream, SocketAddr),
+    tls: Option<&Tls>,
     router: axum::Router,
     limits: &Limits,
     stopped: &CancellationToken,
 ) {
-    serve_connection(stream, limits, stopped, |mut request| {
+    serve_connection(stream, tls, limits, stopped, |mut request| {
         request.extensions_mut().insert(ConnectInfo(peer));
         let refusal = refuse_invalid(&request);
         let timed = |body: Incoming| TimedBody::new(body, limits.http_body_timeout, stopped.clone());

@@ -1,4 +1,4 @@
-//! The TCP stream of an HTTP connection, with a deadline for a peer that does not read its answer.
+//! The stream of an HTTP connection, with a deadline for a peer that does not read its answer.
 
 use std::future::Future;
 use std::io;
@@ -7,16 +7,16 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
+
+use crate::net::http_stream::HttpStream;
 
 /// How long a stopping server waits for a peer that neither reads nor sends.
 pub(crate) const STOP_GRACE: Duration = Duration::from_secs(1);
 
-/// A TCP stream. Sending fails once the peer has accepted nothing for the time-out.
+/// A stream. Sending fails once the peer has accepted nothing for the time-out.
 pub(crate) struct TimedStream {
-    stream: TokioIo<TcpStream>,
+    stream: HttpStream,
     timeout: Duration,
     stopped: CancellationToken,
     /// Ready at the deadline. Set while the peer accepts nothing.
@@ -25,16 +25,16 @@ pub(crate) struct TimedStream {
 
 impl TimedStream {
     /// `stopped` is cancelled when the server stops.
-    pub(crate) fn new(stream: TcpStream, timeout: Duration, stopped: CancellationToken) -> Self {
-        TimedStream { stream: TokioIo::new(stream), timeout, stopped, expired: None }
+    pub(crate) fn new(stream: HttpStream, timeout: Duration, stopped: CancellationToken) -> Self {
+        TimedStream { stream, timeout, stopped, expired: None }
     }
 
-    pub(crate) fn into_inner(self) -> TcpStream {
-        self.stream.into_inner()
+    pub(crate) fn into_inner(self) -> HttpStream {
+        self.stream
     }
 
     /// Ends the wait at progress, or fails at the deadline.
-    fn timed(&mut self, cx: &mut Context<'_>, sent: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    fn timed<T>(&mut self, cx: &mut Context<'_>, sent: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if sent.is_ready() {
             self.expired = None;
             return sent;
@@ -82,10 +82,12 @@ impl Write for TimedStream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let sent = Pin::new(&mut self.stream).poll_flush(cx);
+        self.timed(cx, sent)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        let sent = Pin::new(&mut self.stream).poll_shutdown(cx);
+        self.timed(cx, sent)
     }
 }

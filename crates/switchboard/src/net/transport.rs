@@ -1,22 +1,24 @@
-//! The byte stream to a peer: TCP, or any other stream such as TLS or an in-memory pipe.
+//! The byte stream to a peer: TCP, TLS on TCP, or any other stream such as an in-memory pipe.
 
 use std::future::poll_fn;
-use std::io::{self, Read};
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use atomic_waker::AtomicWaker;
-use socket2::SockRef;
 use switchboard_hub::Transport;
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+
+use crate::net::tcp_peer::TcpPeer;
+use crate::net::tls_peer::TlsPeer;
 
 /// Maximum number of bytes that a refused client may send before it reads the refusal.
 const IGNORED_BYTES_MAX: usize = 1024 * 1024;
 
-/// A stream other than a plain TCP socket.
+/// A stream that the server has not accepted itself.
 pub(crate) trait ByteStream: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> ByteStream for S {}
@@ -24,48 +26,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> ByteStream for S {}
 /// The stream of a connection.
 pub(crate) enum PeerStream {
     /// Any thread may send; the kernel serializes concurrent sends.
-    Tcp(Arc<Tcp>),
+    Tcp(Arc<TcpPeer>),
+    /// Any thread may send; it encrypts what it sends.
+    Tls(Arc<TlsPeer>),
     /// Only the connection's task can send. A flush by another thread wakes that task.
     Other { stream: Box<dyn ByteStream>, owner: Arc<OwnerOnly> },
-}
-
-/// A TCP stream, and the waker of the task that reads it.
-pub(crate) struct Tcp {
-    stream: TcpStream,
-    owner: AtomicWaker,
-}
-
-/// The runtime learns once of bytes that arrive, and not for as long as there are any (`epoll`).
-const IS_EDGE_TRIGGERED: bool = cfg!(any(target_os = "linux", target_os = "android"));
-
-impl Tcp {
-    /// Reads available bytes. If they do not fill the buffer, there are no more, and the stream counts as not ready from
-    /// then on. The next read therefore waits at once, without a system call that would fail. Tokio's `poll_read` does the
-    /// same; it needs a mutable reference.
-    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut all = None;
-        let part = self.stream.try_io(Interest::READABLE, || {
-            let len = (&*SockRef::from(&self.stream)).read(buffer)?;
-            if IS_EDGE_TRIGGERED && 0 < len && len < buffer.len() {
-                all = Some(len);
-                return Err(io::ErrorKind::WouldBlock.into());
-            }
-            Ok(len)
-        });
-        all.map_or(part, Ok)
-    }
-}
-
-impl Transport for Tcp {
-    fn send(&self, bytes: &[u8]) -> io::Result<usize> {
-        // Bypasses tokio, because `try_write` returns `WouldBlock` until the driver has polled the socket
-        // for the first time.
-        SockRef::from(&self.stream).send(bytes)
-    }
-
-    fn wake_owner(&self) {
-        self.owner.wake();
-    }
 }
 
 /// The transport of a stream on which only its owner can send: `send` returns `WouldBlock`, and the owner is woken.
@@ -87,7 +52,7 @@ impl Transport for OwnerOnly {
 impl PeerStream {
     /// A stream with the [options](crate::net::tcp_options) of connections.
     pub(crate) fn tcp(stream: TcpStream) -> Self {
-        PeerStream::Tcp(Arc::new(Tcp { stream, owner: AtomicWaker::new() }))
+        PeerStream::Tcp(Arc::new(TcpPeer::new(stream)))
     }
 
     pub(crate) fn other(stream: impl ByteStream + 'static) -> Self {
@@ -98,6 +63,7 @@ impl PeerStream {
     pub(crate) fn transport(&self) -> Arc<dyn Transport> {
         match self {
             PeerStream::Tcp(tcp) => tcp.clone(),
+            PeerStream::Tls(tls) => tls.clone(),
             PeerStream::Other { owner, .. } => owner.clone(),
         }
     }
@@ -105,7 +71,8 @@ impl PeerStream {
     /// Registers the current task to be woken by [`Transport::wake_owner`].
     pub(crate) fn register(&self, cx: &Context<'_>) {
         match self {
-            PeerStream::Tcp(tcp) => tcp.owner.register(cx.waker()),
+            PeerStream::Tcp(tcp) => tcp.register(cx),
+            PeerStream::Tls(tls) => tls.register(cx),
             PeerStream::Other { owner, .. } => owner.waker.register(cx.waker()),
         }
     }
@@ -113,13 +80,8 @@ impl PeerStream {
     /// Reads available bytes. Zero bytes mean that the peer has closed the stream.
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         match self {
-            PeerStream::Tcp(tcp) => loop {
-                ready!(tcp.stream.poll_read_ready(cx))?;
-                match tcp.read(buffer) {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-                    outcome => return Poll::Ready(outcome),
-                }
-            },
+            PeerStream::Tcp(tcp) => tcp.poll_read(cx, buffer),
+            PeerStream::Tls(tls) => tls.poll_read(cx, buffer),
             PeerStream::Other { stream, .. } => {
                 let mut buffer = ReadBuf::new(buffer);
                 ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
@@ -131,20 +93,29 @@ impl PeerStream {
     /// Sends as many bytes as the stream accepts; pending until it accepts at least one.
     pub(crate) fn poll_send(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self {
-            PeerStream::Tcp(tcp) => loop {
-                ready!(tcp.stream.poll_write_ready(cx))?;
-                // Uses tokio, so that `WouldBlock` clears the readiness flag.
-                match tcp.stream.try_write(bytes) {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-                    outcome => return Poll::Ready(outcome),
-                }
-            },
+            PeerStream::Tcp(tcp) => tcp.poll_send(cx, bytes),
+            PeerStream::Tls(tls) => tls.poll_send(cx, bytes),
             PeerStream::Other { stream, .. } => {
                 let sent = ready!(Pin::new(&mut *stream).poll_write(cx, bytes))?;
                 // A buffering stream, such as TLS, must not hold back the end of a batch.
                 let _ = Pin::new(stream).poll_flush(cx)?;
                 Poll::Ready(Ok(sent))
             }
+        }
+    }
+
+    /// Returns true if bytes that were accepted for sending wait for the kernel. The owner has to call
+    /// [`poll_accepted`](Self::poll_accepted) then.
+    pub(crate) fn has_accepted(&self) -> bool {
+        matches!(self, PeerStream::Tls(tls) if tls.has_unsent())
+    }
+
+    /// Sends what was accepted and waits for the kernel.
+    pub(crate) fn poll_accepted(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            // The owner's next read fails as well and ends the connection.
+            PeerStream::Tls(tls) => tls.poll_unsent(cx).map(drop),
+            _ => Poll::Ready(()),
         }
     }
 
@@ -173,8 +144,9 @@ impl PeerStream {
     /// Closes the sending direction.
     pub(crate) async fn shutdown(&mut self) {
         match self {
-            PeerStream::Tcp(tcp) => {
-                let _ = SockRef::from(&tcp.stream).shutdown(std::net::Shutdown::Write);
+            PeerStream::Tcp(tcp) => tcp.shutdown(),
+            PeerStream::Tls(tls) => {
+                let _ = poll_fn(|cx| tls.poll_shutdown(cx)).await;
             }
             PeerStream::Other { stream, .. } => {
                 let _ = poll_fn(|cx| Pin::new(&mut *stream).poll_shutdown(cx)).await;

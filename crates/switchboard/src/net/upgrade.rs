@@ -33,6 +33,7 @@ use crate::net::credential::token_in;
 use crate::net::forwarded::{ReportError, reported_host};
 use crate::net::heartbeat::Heartbeats;
 use crate::net::http_client::HttpClient;
+use crate::net::http_connection::IsEncrypted;
 use crate::net::limiter::{AddressLimiter, ConnectionPermit, HttpPermit, LimitError};
 use crate::net::options::{AcceptOptions, ClientAddress, CurrentOptions};
 use crate::net::start::start;
@@ -292,11 +293,11 @@ impl UpgradeService {
     }
 }
 
-/// The stream below an upgraded connection, and the bytes that were read after the handshake. A TCP
-/// stream is unwrapped, so that the connection can send on it directly.
+/// The stream below an upgraded connection, and the bytes that were read after the handshake. A stream on which any thread
+/// may send is unwrapped, so that the connection can send on it directly.
 fn stream_of(upgraded: Upgraded) -> (PeerStream, Bytes) {
     let upgraded = match upgraded.downcast::<TimedStream>() {
-        Ok(parts) => return (PeerStream::tcp(parts.io.into_inner()), parts.read_buf),
+        Ok(parts) => return (parts.io.into_inner().into(), parts.read_buf),
         Err(upgraded) => upgraded,
     };
     // Another server has accepted it.
@@ -316,7 +317,8 @@ fn stream_of(upgraded: Upgraded) -> (PeerStream, Bytes) {
 }
 
 fn find_address<B>(options: &AcceptOptions, request: &Request<B>) -> ClientAddress {
-    options.client_address(peer_of(request), request.headers())
+    let is_encrypted = request.extensions().get::<IsEncrypted>().is_some();
+    options.client_address(peer_of(request), is_encrypted, request.headers())
 }
 
 /// The address at the other end of a request's connection.

@@ -187,8 +187,7 @@ impl ConnectionInfo {
         self.header("origin")
     }
 
-    /// Returns true if a trusted proxy reports that the client uses TLS. The server itself does not
-    /// terminate TLS.
+    /// Returns true if the client uses TLS: with this server, or with a trusted proxy, as that reports.
     ///
     /// ```no_run
     /// # fn example(info: &switchboard::ConnectionInfo) {

@@ -9,6 +9,8 @@ pub(crate) enum RefusalReason {
     NotWebSocket,
     /// Not HTTP, or a handshake or request that violates its RFC.
     BadRequest,
+    /// The TLS handshake failed, or the client sent plain HTTP to a port with TLS.
+    TlsHandshake,
     /// The head exceeds `header_bytes_max`.
     HeadTooLarge,
     /// The head or the body of the request was not complete in time.
@@ -41,6 +43,7 @@ impl RefusalReason {
         match self {
             RefusalReason::NotWebSocket => "not_websocket",
             RefusalReason::BadRequest => "bad_request",
+            RefusalReason::TlsHandshake => "tls_handshake",
             RefusalReason::HeadTooLarge => "head_too_large",
             RefusalReason::Timeout => "timeout",
             RefusalReason::Origin => "origin",

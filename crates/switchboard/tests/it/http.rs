@@ -42,7 +42,7 @@ async fn both_kinds(limits: &Limits) -> ([SocketAddr; 2], TestServer) {
     let beside = TestServer::start(app().with_http(routes()).with_limits(limits.clone())).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let alone = listener.local_addr().unwrap();
-    tokio::spawn(serve_http(listener, routes(), limits.clone()));
+    tokio::spawn(serve_http(listener, routes(), limits.clone()).into_future());
     ([alone, beside.address], beside)
 }
 

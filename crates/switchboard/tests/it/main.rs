@@ -30,6 +30,7 @@ mod rights_over_time;
 mod rooms;
 mod shutdown;
 mod support;
+mod tls;
 mod tokens;
 mod undelivered;
 mod worker_threads;

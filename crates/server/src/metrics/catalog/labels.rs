@@ -39,6 +39,7 @@ pub(super) const REFUSED_CONNECTION: Label = label(
         "not_websocket",
         "bad_request",
         "head_too_large",
+        "tls_handshake",
         "timeout",
         "origin",
         "cookie_origin",
@@ -126,6 +127,11 @@ pub(super) const REFUSED_TOKEN: Label = Label {
 };
 
 pub(super) const RELOAD: Label = label("outcome", &["applied", "failed"]);
+
+pub(super) const TLS_HANDSHAKE: Label = label("kind", &["full", "resumed"]);
+
+pub(super) const CERTIFICATE: Label =
+    Label { name: "certificate", values: &[], others: "the `cert` file of each pair in `tls.certificates`" };
 
 pub(super) const UNDELIVERED_REASON: Label = label(
     "reason",

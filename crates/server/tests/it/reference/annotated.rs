@@ -24,6 +24,7 @@ const HEAD: &str = "\
 /// Values of settings that have none by default.
 const EXAMPLES: &[(&str, &str)] = &[
     ("access", r#""tokens""#),
+    ("tls.redirect_listen", r#""0.0.0.0:80""#),
     ("internal.listen", r#""127.0.0.1:3001""#),
     ("clients.allowed_origins", r#"["https://example.com"]"#),
     ("clients.forwarded_header", r#""x-forwarded-for""#),

@@ -31,6 +31,7 @@ fn present(part: Part) -> &'static str {
     match part {
         Part::Node => "always",
         Part::Process => "on Linux",
+        Part::Tls => "with TLS",
         Part::Redis => "with Redis",
         Part::Inbox => "with an inbox",
         Part::RedisInbox => "with an inbox in Redis",

@@ -35,15 +35,17 @@ impl Connection {
         }
     }
 
-    /// Completes when the outbox is empty.
+    /// Completes when the outbox is empty and the kernel has everything.
     fn poll_drained(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.stream.register(cx);
-        if self.outbox().is_blocked() {
-            self.flush_until_pending(cx);
-        } else {
+        self.send_pending(cx);
+        if !self.outbox().is_blocked() {
             with_buffers(|buffers| self.flush_inline(cx, &mut buffers.send));
         }
-        if self.outbox().queued_bytes() == 0 { Poll::Ready(()) } else { Poll::Pending }
+        if self.outbox().queued_bytes() > 0 {
+            return Poll::Pending;
+        }
+        self.stream.poll_accepted(cx)
     }
 
     /// Reads until the peer's close frame or the end of the stream, and ignores other messages. Ready with false if

@@ -1,0 +1,305 @@
+//! TLS of the packaged server: its listeners, certificates that are renewed while clients are connected, and files that
+//! cannot be used.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use serde_json::json;
+use switchboard_testkit::tls::trusting;
+use switchboard_testkit::{Peer, Scratch, TestCertificate, until};
+use switchboard_tls::rustls::ClientConfig;
+
+use crate::support::{Server, get, run};
+
+/// A server with certificates in files.
+struct SecureServer {
+    server: Server,
+    cert: String,
+    key: String,
+    _scratch: Scratch,
+}
+
+/// The flag of a certificate.
+fn certificate_flag(cert: &str, key: &str) -> String {
+    format!("tls.certificates=[{{cert = \"{cert}\", key = \"{key}\"}}]")
+}
+
+impl SecureServer {
+    fn start(first: &TestCertificate, sets: &[&str]) -> Self {
+        let scratch = Scratch::new();
+        let (cert, key) = (scratch.file("cert.pem"), scratch.file("key.pem"));
+        first.write(&cert, &key);
+        let tls = certificate_flag(&cert, &key);
+        let sets =
+            ["internal.listen=127.0.0.1:0", "stop.window_ms=0", &tls].into_iter().chain(sets.iter().copied());
+        let args: Vec<&str> = ["serve"].into_iter().chain(sets.flat_map(|set| ["--set", set])).collect();
+        SecureServer { server: Server::start(&args), cert, key, _scratch: scratch }
+    }
+
+    async fn connect(&self, config: &Arc<ClientConfig>) -> Result<Peer, String> {
+        Peer::try_connect_tls(&format!("wss://{}/", self.server.address), config).await
+    }
+
+    /// Waits until new clients get this certificate.
+    async fn until_served(&self, certificate: &TestCertificate) {
+        let config = certificate.client();
+        until("the certificate is served", async || self.connect(&config).await.is_ok()).await;
+    }
+
+    fn metric(&self, name: &str) -> Option<f64> {
+        let metrics = get(&self.server.health, "/metrics");
+        let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.map(|value| value.parse().expect("a number"))
+    }
+
+    fn readiness(&self) -> String {
+        let answer = get(&self.server.health, "/readyz");
+        answer.rsplit("\r\n\r\n").next().expect("a body").trim().to_owned()
+    }
+
+    fn log(self) -> String {
+        self.server.signal("-TERM");
+        let (status, log) = self.server.ended();
+        assert_eq!(status, Some(0), "{log}");
+        log
+    }
+}
+
+fn localhost() -> TestCertificate {
+    TestCertificate::new(&["localhost", "127.0.0.1"])
+}
+
+async fn renew_ten_times_under(connections: usize) {
+    let mut current = localhost();
+    let server = SecureServer::start(&current, &[]);
+    let mut peers = Vec::new();
+    for _ in 0..connections {
+        peers.push(server.connect(&current.client()).await.expect("the server accepts"));
+    }
+    for _ in 0..10 {
+        let next = localhost();
+        // The key first, so that both do not belong together for a moment.
+        fs::write(&server.key, &next.key).expect("the folder is the test's own");
+        fs::write(&server.cert, &next.cert).expect("the folder is the test's own");
+        server.until_served(&next).await;
+        assert!(
+            server.connect(&current.client()).await.is_err(),
+            "the old certificate is not served any more"
+        );
+        current = next;
+    }
+    for peer in &mut peers {
+        assert_eq!(peer.request("/join", json!({ "room": "a" })).await["joined"], "a");
+    }
+    assert_eq!(server.metric("switchboard_tls_reloads_total{outcome=\"applied\"}"), Some(10.0));
+    assert_eq!(server.readiness(), "ready");
+    drop(peers);
+    let log = server.log();
+    assert_eq!(log.matches("certificate replaced; open connections stay open").count(), 10, "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn certificates_are_renewed_ten_times_under_open_sockets_and_none_is_closed() {
+    renew_ten_times_under(50).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "slow: 5,000 connections"]
+async fn certificates_are_renewed_ten_times_under_5000_open_sockets_and_none_is_closed() {
+    renew_ten_times_under(5000).await;
+}
+
+/// As certbot and Kubernetes replace certificates: a link is replaced by one to other files.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn links_to_new_files_are_noticed_and_sighup_reads_files_at_once() {
+    let scratch = Scratch::new();
+    let certificates = [localhost(), localhost(), localhost()];
+    for (number, certificate) in certificates.iter().enumerate() {
+        let folder = scratch.file(&number.to_string());
+        fs::create_dir(&folder).expect("the folder is the test's own");
+        certificate.write(&format!("{folder}/cert.pem"), &format!("{folder}/key.pem"));
+    }
+    let data = scratch.file("data");
+    let point_to = |number: usize| {
+        let new = scratch.file("new");
+        symlink(scratch.file(&number.to_string()), &new).expect("the folder is the test's own");
+        fs::rename(new, &data).expect("the folder is the test's own");
+    };
+    point_to(0);
+    let tls = certificate_flag(&format!("{data}/cert.pem"), &format!("{data}/key.pem"));
+    let server = Server::start(&["serve", "--set", &tls, "--set", "internal.listen=127.0.0.1:0"]);
+    let connects = async |certificate: &TestCertificate| {
+        Peer::try_connect_tls(&format!("wss://{}/", server.address), &certificate.client()).await.is_ok()
+    };
+    assert!(connects(&certificates[0]).await);
+    point_to(1);
+    until("the new certificate is served", async || connects(&certificates[1]).await).await;
+    point_to(2);
+    server.signal("-HUP");
+    until("the new certificate is served", async || connects(&certificates[2]).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_that_cannot_be_used_keep_the_certificate_and_are_reported() {
+    let first = localhost();
+    let server = SecureServer::start(&first, &[]);
+    let mut steady = server.connect(&first.client()).await.expect("the server accepts");
+    assert_eq!(server.readiness(), "ready");
+    assert_eq!(server.metric("switchboard_tls_certificates_failed"), Some(0.0));
+    let failures =
+        || server.metric("switchboard_tls_reloads_total{outcome=\"failed\"}").expect("it is counted");
+    for (round, bad_key) in [Some(localhost().key), Some("no key".to_owned()), None].into_iter().enumerate() {
+        match &bad_key {
+            Some(key) => fs::write(&server.key, key).expect("the folder is the test's own"),
+            None => fs::remove_file(&server.key).expect("it is there"),
+        }
+        until("the failure is reported", async || server.readiness() == "degraded").await;
+        assert_eq!(server.metric("switchboard_tls_certificates_failed"), Some(1.0));
+        assert_eq!(failures(), round as f64 + 1.0);
+        server.connect(&first.client()).await.expect("the previous certificate is served").close().await;
+        fs::write(&server.key, &first.key).expect("the folder is the test's own");
+        until("the failure is over", async || server.readiness() == "ready").await;
+    }
+    assert_eq!(steady.request("/join", json!({ "room": "a" })).await["joined"], "a");
+    let key = server.key.clone();
+    let log = server.log();
+    let lines: Vec<&str> =
+        log.lines().filter(|line| line.contains("the previous one stays in use")).collect();
+    let named = ["does not belong to the certificate", "contains no private key", "cannot be read"];
+    assert_eq!(lines.len(), 3, "{log}");
+    for (line, named) in lines.into_iter().zip(named) {
+        assert!(line.contains(named) && line.contains(&key), "{line}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failed_reload_by_sighup_keeps_certificates_and_settings() {
+    let (first, next) = (localhost(), localhost());
+    let server = SecureServer::start(&first, &[]);
+    fs::write(&server.key, &next.key).expect("the folder is the test's own");
+    server.server.signal("-HUP");
+    let failed = "switchboard_settings_reloads_total{outcome=\"failed\"}";
+    until("the reload has failed", async || server.metric(failed) == Some(1.0)).await;
+    server.connect(&first.client()).await.expect("the previous certificate is served");
+    fs::write(&server.cert, &next.cert).expect("the folder is the test's own");
+    server.server.signal("-HUP");
+    server.until_served(&next).await;
+    let log = server.log();
+    assert!(
+        log.contains("settings not reloaded") && log.contains("does not belong to the certificate"),
+        "{log}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_listener_uses_tls_if_the_settings_say_so() {
+    let certificate = localhost();
+    let sets = [
+        "tls.listeners=[\"clients\", \"mesa\", \"api\", \"internal\"]",
+        "mesa.enabled=true",
+        "mesa.listen=127.0.0.1:0",
+        "api.keys=a key of this test, long enough",
+        "api.listen=127.0.0.1:0",
+    ];
+    let server = SecureServer::start(&certificate, &sets);
+    let banner = &server.server.banner;
+    let address = |mark: &str| {
+        let after = banner.split(mark).nth(1).unwrap_or_else(|| panic!("{mark} is in {banner}"));
+        after.split('/').next().expect("an address").to_owned()
+    };
+    let mesa = address("/mesa, wss://");
+    Peer::try_connect_tls(&format!("wss://{mesa}/"), &certificate.client()).await.expect("Mesa is encrypted");
+    for plain in [&mesa, &address("  api      https://"), &address("  health   https://")] {
+        let answer = get(plain, "/");
+        assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("this port is encrypted"), "{answer}");
+    }
+    let health = format!("internal.listen={}", address("  health   https://"));
+    let tls = certificate_flag(&server.cert, &server.key);
+    let asked = run(&["health", "--set", &health, "--set", &tls, "--set", sets[0]]);
+    assert_eq!(String::from_utf8_lossy(&asked.stdout), "ready\n", "{asked:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn plain_http_is_redirected_if_the_settings_say_so() {
+    let server = SecureServer::start(&localhost(), &["tls.redirect_listen=127.0.0.1:0"]);
+    let banner = &server.server.banner;
+    let (before, _) = banner.split_once("/ redirects to the encrypted address").expect("the banner names it");
+    let redirect = before.rsplit("http://").next().expect("an address");
+    let port = server.server.address.rsplit(':').next().expect("a port");
+    let answer = get(redirect, "/a?b=c");
+    let location = format!("location: https://localhost:{port}/a?b=c\r\n");
+    assert!(answer.starts_with("HTTP/1.1 308 ") && answer.contains(&location), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reload_of_the_settings_adds_a_certificate() {
+    let (one, two) = (TestCertificate::new(&["127.0.0.1"]), TestCertificate::new(&["two.test"]));
+    let scratch = Scratch::new();
+    let file = |name: &str| scratch.file(name);
+    one.write(&file("1.pem"), &file("1.key"));
+    two.write(&file("2.pem"), &file("2.key"));
+    let entry = |n: u8| {
+        format!("{{ cert = \"{}\", key = \"{}\" }}", file(&format!("{n}.pem")), file(&format!("{n}.key")))
+    };
+    let settings = file("settings.toml");
+    fs::write(&settings, format!("tls.certificates = [{}]\n", entry(1)))
+        .expect("the folder is the test's own");
+    let server = Server::start(&["serve", "--config", &settings, "--set", "internal.listen=127.0.0.1:0"]);
+    let connects = async |order: &[&TestCertificate]| {
+        Peer::try_connect_tls(&format!("wss://{}/", server.address), &trusting(order)).await.is_ok()
+    };
+    assert!(connects(&[&one]).await);
+    let both = format!("tls.certificates = [{}, {}]\n", entry(1), entry(2));
+    fs::write(&settings, both).expect("the folder is the test's own");
+    server.signal("-HUP");
+    let series = "switchboard_tls_certificate_not_after_seconds{certificate=\"";
+    until("both are in use", async || get(&server.health, "/metrics").matches(series).count() == 2).await;
+    assert!(connects(&[&one]).await);
+}
+
+#[test]
+fn check_and_serve_refuse_certificates_that_cannot_be_used_and_warn_of_expired_ones() {
+    let scratch = Scratch::new();
+    let [cert, key, other] = ["cert.pem", "key.pem", "other.pem"].map(|name| scratch.file(name));
+    let expired = TestCertificate::valid_until(&["localhost"], SystemTime::now() - Duration::from_secs(3600));
+    expired.write(&cert, &key);
+    localhost().write(&scratch.file("unused"), &other);
+    for (key, words) in
+        [(&*other, "does not belong to the certificate"), ("/no/such/key", "/no/such/key cannot be read")]
+    {
+        let set = certificate_flag(&cert, key);
+        let [check, serve] =
+            ["check", "serve"].map(|command| run(&[command, "--listen", "127.0.0.1:0", "--set", &set]));
+        assert_eq!((check.status.code(), &check.stderr), (Some(2), &serve.stderr));
+        let error = String::from_utf8_lossy(&check.stderr).into_owned();
+        assert!(
+            error.contains("tls.certificates") && error.contains(words) && error.contains("hint: "),
+            "{error}"
+        );
+    }
+    let set = certificate_flag(&cert, &key);
+    let check = run(&["check", "--listen", "127.0.0.1:0", "--set", &set]);
+    let warning = format!("warning: clients refuse the certificate {cert}, because it is expired\n");
+    assert_eq!(
+        (check.status.code(), String::from_utf8_lossy(&check.stderr).into_owned()),
+        (Some(0), warning)
+    );
+    let server = Server::start(&["serve", "--set", &set, "--set", "internal.listen=127.0.0.1:0"]);
+    assert!(get(&server.health, "/readyz").ends_with("degraded\n"));
+    server.signal("-TERM");
+    let (_, log) = server.ended();
+    assert!(log.contains("clients refuse the certificate") && log.contains("expired"), "{log}");
+}
+
+#[test]
+fn settings_without_a_certificate_are_reported_as_without_effect() {
+    let check = run(&["check", "--settings-only", "--set", "tls.redirect_listen=127.0.0.1:80"]);
+    let error = String::from_utf8_lossy(&check.stderr).into_owned();
+    assert!(
+        error.contains("tls.redirect_listen")
+            && error.contains("it has no effect, because tls.certificates is not set"),
+        "{error}"
+    );
+}
