@@ -139,7 +139,8 @@ impl Pair {
                 (self.certificate, self.files) = (certificate, files);
                 (self.has_failed, self.is_reported) = (false, false);
                 count_reload(true);
-                tracing::info!(
+                limited!(
+                    INFO,
                     certificate = printable(self.paths.cert.display()),
                     "certificate replaced; open connections stay open"
                 );
