@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
-use switchboard::{Identity, Payload, Rights, UserId};
+use switchboard::{Identity, Payload, Rights, TokenId, UserId};
 
 use crate::error::TokenError;
 
@@ -26,7 +26,7 @@ impl Rules {
     /// Checks the claims of a token at a time, and returns its user.
     pub(crate) fn check(&self, claims: &Map<String, Value>, now: SystemTime) -> Result<Identity, TokenError> {
         let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-        time(claims, "iat")?;
+        let issued = time(claims, "iat")?;
         if time(claims, "nbf")?.is_some_and(|start| now.saturating_add(self.leeway) < start) {
             return Err(TokenError::NotYetValid);
         }
@@ -40,7 +40,8 @@ impl Rules {
         // Only with an endless leeway the time is beyond the range of the clock.
         let expires = end.and_then(|end| UNIX_EPOCH.checked_add(end));
         let rights = rights(claims)?.map(Arc::new);
-        Ok(Identity { user, expires, profile, rights })
+        let issued = issued.and_then(|issued| UNIX_EPOCH.checked_add(issued));
+        Ok(Identity { user, expires, profile, rights, token_id: token_id(claims)?, issued })
     }
 
     fn check_issuer(&self, claims: &Map<String, Value>) -> Result<(), TokenError> {
@@ -86,6 +87,15 @@ fn rights(claims: &Map<String, Value>) -> Result<Option<Rights>, TokenError> {
     let pairs: Option<Vec<(&str, &str)>> =
         patterns.map(|(pattern, letters)| Some((pattern.as_str(), letters.as_str()?))).collect();
     Ok(Some(Rights::new(pairs.ok_or(TokenError::Claim("can"))?)?))
+}
+
+/// The claim `jti`. An empty or very long one cannot be revoked and counts as none.
+fn token_id(claims: &Map<String, Value>) -> Result<Option<TokenId>, TokenError> {
+    match claims.get("jti") {
+        None => Ok(None),
+        Some(Value::String(id)) => Ok(TokenId::new(id).ok()),
+        Some(_) => Err(TokenError::Claim("jti")),
+    }
 }
 
 /// A time in seconds since 1970, which may have a fraction.
@@ -194,6 +204,18 @@ mod tests {
         for invalid in [json!({ "a": "j" }), json!({ "#a": "x" }), json!({ "#a*b": "j" })] {
             let error = rights(invalid.clone()).unwrap_err();
             assert_eq!(error.reason(), "claim", "{invalid}");
+        }
+    }
+
+    #[test]
+    fn the_id_and_the_time_of_issue_are_read_and_an_id_that_is_no_text_refuses_the_token() {
+        let id = |jti: Value| token_id(json!({ "jti": jti }).as_object().unwrap());
+        assert_eq!(id(json!("a")).unwrap().as_deref(), Some("a"));
+        assert_eq!(id(json!("")).unwrap(), None);
+        assert_eq!(id(json!("x".repeat(257))).unwrap(), None);
+        assert_eq!(token_id(&Map::new()).unwrap(), None);
+        for invalid in [json!(7), json!(null), json!(["a"])] {
+            assert!(matches!(id(invalid.clone()), Err(TokenError::Claim("jti"))), "{invalid}");
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::bus::Bus;
 use crate::inbox::Inbox;
 use crate::report_sink::ReportSink;
+use crate::revocations::RevocationStore;
 use crate::store::Store;
 
 /// The shared services of one backend, such as Redis.
@@ -22,6 +23,11 @@ pub trait Backplane {
 
     /// Passes client actions to workers; none if reports are switched off.
     fn report_sink(&self) -> Option<Arc<dyn ReportSink>> {
+        None
+    }
+
+    /// Stores revoked tokens; none if they are lost with the process.
+    fn revocation_store(&self) -> Option<Arc<dyn RevocationStore>> {
         None
     }
 }

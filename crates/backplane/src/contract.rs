@@ -7,6 +7,7 @@ pub mod bus;
 pub mod idempotency;
 pub mod inbox;
 pub mod inbox_model;
+pub mod revocations;
 pub mod seats;
 pub mod seats_model;
 pub mod store;

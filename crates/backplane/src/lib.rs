@@ -1,8 +1,8 @@
 //! The services that the nodes of a cluster share, as traits, with in-memory implementations.
 //!
 //! A [`Bus`] carries publications between nodes, a [`Store`] holds presence and seats, an [`Inbox`] stores
-//! messages for users, a [`ReportSink`] passes client actions to workers, and an [`IdempotencyStore`] remembers
-//! requests. A [`Backplane`] bundles the services of one backend. The implementations here serve a single
+//! messages for users, a [`ReportSink`] passes client actions to workers, an [`IdempotencyStore`] remembers
+//! requests, and a [`RevocationStore`] remembers revoked tokens. A [`Backplane`] bundles the services of one backend. The implementations here serve a single
 //! node, or several nodes in one process. Every implementation passes the tests of the module `contract`, which
 //! the feature of that name adds.
 
@@ -16,6 +16,7 @@ mod inbox;
 mod local_members;
 mod memory;
 mod report_sink;
+mod revocations;
 mod seats;
 mod store;
 
@@ -31,5 +32,6 @@ pub use memory::{LocalBus, MemoryIdempotencyStore, MemoryStore};
 pub use report_sink::{
     ClientAction, ClientMessage, ReplyAddress, Report, ReportId, ReportSink, WorkerChange, WorkerListener,
 };
+pub use revocations::{REVOKED_UNTIL_MS_MAX, Revocation, RevocationStore, RevokedTokens};
 pub use seats::{SeatRequest, Seated, Shard};
 pub use store::{Page, Store};

@@ -49,6 +49,8 @@ pub(crate) enum Command {
     Dispatch(Dispatch),
     /// Close sockets as a backend: of users, rooms, tags or everyone.
     Disconnect(Disconnect),
+    /// Revoke tokens as a backend: single ones, or all of a user.
+    Revoke(Revoke),
     /// Make or verify a token with the keys in the settings (`auth.…`).
     #[command(subcommand)]
     Token(Token),
@@ -212,6 +214,40 @@ pub(crate) struct Disconnect {
     /// The reason, at most 123 bytes.
     #[arg(long, default_value = "", value_parser = close_reason)]
     pub(crate) reason: String,
+}
+
+/// Arguments of `revoke`.
+#[derive(Debug, ClapArgs)]
+#[command(
+    group(ArgGroup::new("revoked").required(true).multiple(true).args(["tokens", "users"])),
+    after_help = "\
+The tokens are refused from now on, and sockets that they have logged in are logged out, on all nodes.
+Where the revocation is stored is printed: without Redis and without an inbox file, a restart of the server loses it."
+)]
+pub(crate) struct Revoke {
+    /// Address of the HTTP API of a node, such as http://127.0.0.1:4001.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) url: String,
+    /// Key of the HTTP API [default: the variable DISPATCH_KEY, which other users of the machine cannot see].
+    #[arg(long)]
+    pub(crate) key: Option<String>,
+    /// The project, called namespace in Mesa.
+    #[arg(long, value_name = "PROJECT")]
+    pub(crate) namespace: Option<String>,
+    /// The id of a token, its claim `jti`; may be repeated.
+    #[arg(long = "jti", value_name = "ID")]
+    pub(crate) tokens: Vec<String>,
+    /// A user whose tokens are revoked; may be repeated.
+    #[arg(long = "user", value_name = "ID")]
+    pub(crate) users: Vec<String>,
+    /// Tokens of the users that were issued from this time on stay valid, in seconds since 1970, as in the claim `iat`
+    /// [default: now].
+    #[arg(long, value_name = "SECONDS", requires = "users")]
+    pub(crate) issued_before: Option<u64>,
+    /// When the last of the tokens has expired, in seconds since 1970, as in the claim `exp`: the revocation is then
+    /// forgotten [default: the server's limits.revocation_lifetime_ms from now on].
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) expires: Option<u64>,
 }
 
 fn close_code(text: &str) -> Result<CloseCode, String> {

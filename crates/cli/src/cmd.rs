@@ -12,6 +12,7 @@ mod emit;
 mod health;
 mod http;
 mod man;
+mod revoke;
 mod serve;
 mod tail;
 mod token;
@@ -30,6 +31,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         Command::Emit(emit) => emit::run(&emit).await.map_err(Failure::Run),
         Command::Dispatch(dispatch) => dispatch::run(&dispatch).await,
         Command::Disconnect(disconnect) => disconnect::run(&disconnect).await,
+        Command::Revoke(revoke) => revoke::run(&revoke).await,
         Command::Token(token) => token::run(token).await,
         Command::Tail(tail) => tail::run(&tail).await.map_err(Failure::Run),
         Command::Config(command) => config::run(&command),

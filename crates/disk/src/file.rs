@@ -1,4 +1,4 @@
-//! The inbox file: one table with an entry per message and user, and two small tables beside it.
+//! The inbox file: one table with an entry per message and user, and small tables beside it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -86,6 +86,10 @@ impl InboxFile {
     pub(crate) fn in_memory() -> Self {
         let database = Database::builder().create_with_backend(InMemoryBackend::new());
         InboxFile(database.expect("memory can be written"))
+    }
+
+    pub(crate) fn database(&self) -> &Database {
+        &self.0
     }
 
     /// Runs `work` in one transaction, which is durable when this returns.

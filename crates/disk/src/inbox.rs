@@ -109,14 +109,21 @@ impl DiskInbox {
     /// Reads the file. After a failure the writer opens it again.
     fn read<T>(&self, read: impl FnOnce(&InboxFile) -> Result<T, redb::Error>) -> Result<T, Arc<FileError>> {
         let generation = self.file.generation();
-        self.file.with(read).map_err(|error| {
-            let error = Arc::new(error);
-            if !matches!(*error, FileError::NotOpen) {
-                // If the queue is full, the next write fails as well.
-                self.try_enqueue(Job::ReadFailed { error: error.clone(), generation }, || ());
-            }
-            error
-        })
+        self.file.with(read).map_err(|error| self.report_failure(error, generation))
+    }
+
+    /// Lets the writer open the file again after a failure.
+    pub(crate) fn report_failure(&self, error: FileError, generation: u64) -> Arc<FileError> {
+        let error = Arc::new(error);
+        if !matches!(*error, FileError::NotOpen) {
+            // If the queue is full, the next write fails as well.
+            self.try_enqueue(Job::ReadFailed { error: error.clone(), generation }, || ());
+        }
+        error
+    }
+
+    pub(crate) fn file(&self) -> &Arc<CurrentFile> {
+        &self.file
     }
 
     /// Waits until all jobs enqueued before are written.

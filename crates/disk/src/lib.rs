@@ -1,4 +1,4 @@
-//! The inbox of a node without Redis: users' messages in a file.
+//! The inbox of a node without Redis: users' messages in a file. Revoked tokens are stored in it, too.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -37,6 +37,7 @@ mod job_queue;
 mod meters;
 mod outage;
 mod retained_acks;
+mod revocations;
 mod shared;
 mod writer;
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use switchboard_backplane::{Inbox, InboxLimits, LocalBus, MemoryStore, contract};
+use switchboard_backplane::{Inbox, InboxLimits, LocalBus, MemoryStore, RevocationStore, contract};
 use switchboard_disk::DiskInbox;
 use switchboard_event::{Event, Name, Payload, ProjectId, SocketId, UserId};
 use switchboard_testkit::Node;
@@ -45,6 +45,17 @@ async fn stored_messages_match_the_model_under_random_operations() {
 async fn messages_expire_after_the_age_limit() {
     let scratch = Scratch::new();
     contract::inbox::age(&node(), &inbox(&scratch, contract::inbox::BRIEF)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn revocations_are_stored_beside_the_messages_and_outlive_the_process() {
+    let scratch = Scratch::new();
+    let open = || DiskInbox::open(scratch.file("inbox").as_ref(), InboxLimits::default()).unwrap();
+    let inbox = open();
+    contract::revocations::revocations(&inbox, &inbox).await;
+    let before = inbox.load().await.unwrap().len();
+    drop(inbox);
+    assert_eq!(open().load().await.unwrap().len(), before);
 }
 
 fn message() -> Event {

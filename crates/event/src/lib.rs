@@ -18,7 +18,7 @@ mod time;
 pub use binary::EventDecodeError;
 pub use event::{DeliveryClass, Event, Protocol};
 pub use id::{NodeId, SocketId};
-pub use name::{NAME_BYTES_MAX, Name, NameError, ProjectId, RoomName, ShardName, TagName, UserId};
+pub use name::{NAME_BYTES_MAX, Name, NameError, ProjectId, RoomName, ShardName, TagName, TokenId, UserId};
 pub use number::MessageNumber;
 pub use parcel::Parcel;
 pub use payload::{Payload, PayloadError};

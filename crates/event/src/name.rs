@@ -196,6 +196,11 @@ plain_name! {
 }
 
 plain_name! {
+    /// The id of a token: the claim `jti` of a JSON Web Token.
+    TokenId
+}
+
+plain_name! {
     /// The name of a shard, without the sigil of its room.
     ShardName
 }

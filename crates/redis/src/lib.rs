@@ -29,13 +29,14 @@ mod options;
 mod publisher;
 mod recovery;
 mod reports;
+mod revocations;
 mod store;
 mod whole_ms;
 
 use std::sync::Arc;
 
 use redis::RedisResult;
-use switchboard_backplane::{Backplane, Bus, IdempotencyStore, Inbox, ReportSink, Store};
+use switchboard_backplane::{Backplane, Bus, IdempotencyStore, Inbox, ReportSink, RevocationStore, Store};
 use switchboard_event::NodeId;
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -59,6 +60,7 @@ use idempotency::RedisIdempotencyStore;
 use names::Names;
 use options::REPLY_TIMEOUT;
 use recovery::Recovery;
+use revocations::RedisRevocationStore;
 use store::{Lease, Leases};
 use switchboard_log::printable_error;
 
@@ -72,6 +74,7 @@ pub struct Redis {
     inbox: Option<Arc<RedisInbox>>,
     reports: Option<Arc<RedisReportSink>>,
     idempotency: Arc<RedisIdempotencyStore>,
+    revocations: Arc<RedisRevocationStore>,
     _stop: DropGuard,
 }
 
@@ -156,7 +159,8 @@ impl Redis {
             );
         }
         let idempotency = Arc::new(RedisIdempotencyStore::new(context.names.clone(), store.clone()));
-        Redis { bus, store, inbox, reports, idempotency, _stop: stop }
+        let revocations = Arc::new(RedisRevocationStore::new(context.names.clone(), store.clone()));
+        Redis { bus, store, inbox, reports, idempotency, revocations, _stop: stop }
     }
 
     /// The idempotency store of all nodes. It uses the store's connection.
@@ -200,6 +204,10 @@ impl Backplane for Redis {
 
     fn report_sink(&self) -> Option<Arc<dyn ReportSink>> {
         self.reports.clone().map(|reports| reports as _)
+    }
+
+    fn revocation_store(&self) -> Option<Arc<dyn RevocationStore>> {
+        Some(self.revocations.clone())
     }
 }
 

@@ -19,6 +19,8 @@
 //! | `switchboard:{*}:inboxes` | set | projects with inboxes |
 //! | `switchboard:{*}:inboxes:expiry-lock` | string, for a minute | lock: a node has begun to remove expired messages |
 //! | `switchboard:request:<digest>` | string, for ten minutes | an idempotent request: content, and claim or response; see `idempotency.rs` |
+//! | `switchboard:{*}:revocations` | hash, until the last token has expired | revoked tokens and users: issued-before and end; see `revocations.rs` |
+//! | `switchboard:{*}:revocations:ends` | sorted set, as long | keys of that hash, by the time at which the tokens have expired |
 //! | `switchboard:{*}:inboxes:limits` | hash | bounds of the inbox that a node announced last |
 //! | `switchboard:{default}:inbox:@<user>` | list | stored messages of a user: number, 8 bytes, and event, alternating |
 //! | `switchboard:{default}:inbox:totals` | hash | `messages` and `bytes` stored in the project; `largest` is an upper bound of a message's size |
@@ -73,6 +75,11 @@ impl Names {
         let mut text = format!("{}:request:", self.prefix);
         name.iter().for_each(|byte| write!(text, "{byte:02x}").expect("writing to a String cannot fail"));
         text
+    }
+
+    /// The revocations, and their ends.
+    pub(crate) fn revocations(&self) -> [String; 2] {
+        ["", ":ends"].map(|part| format!("{}:{{*}}:revocations{part}", self.prefix))
     }
 
     pub(crate) fn inboxes_limits(&self) -> String {
@@ -247,7 +254,7 @@ mod tests {
     fn names_without_a_project_share_a_slot_that_no_project_has() {
         let names = Names::new("s");
         let all = [names.nodes(), names.projects("l"), names.inboxes(), names.inboxes_expiry_lock()];
-        for name in all.into_iter().chain([names.inboxes_limits()]) {
+        for name in all.into_iter().chain([names.inboxes_limits()]).chain(names.revocations()) {
             assert!(name.starts_with("s:{*}:"), "{name}");
         }
         assert_eq!(names.inboxes_limits(), "s:{*}:inboxes:limits");

@@ -13,6 +13,7 @@ mod key;
 mod keys;
 mod problem;
 mod request;
+mod revoke;
 mod state;
 mod targets;
 
@@ -59,7 +60,7 @@ macro_rules! endpoints {
         #[openapi(
             info(
                 title = "Switchboard",
-                description = "Sends events to sockets, changes and lists them, from a backend in any language.",
+                description = "Sends events to sockets, changes and lists them, and revokes tokens, from a backend in any language.",
                 license(name = "MIT OR Apache-2.0")
             ),
             paths($($($module::endpoint,)*)*),
@@ -71,7 +72,7 @@ macro_rules! endpoints {
 
 endpoints! {
     Send: dispatch;
-    Manage: disconnect keys;
+    Manage: disconnect keys revoke;
 }
 
 /// All routes, each below `/api/v1`. `for_all_nodes` remembers the requests of all nodes, if there is Redis.

@@ -4,5 +4,6 @@ pub(crate) mod app;
 pub(crate) mod emitter;
 pub(crate) mod presence;
 pub(crate) mod remote;
+pub(crate) mod revoke;
 pub(crate) mod setup;
 pub(crate) mod socket;

@@ -48,6 +48,7 @@ mod routing;
 
 pub use api::app::App;
 pub use api::emitter::Emitter;
+pub use api::revoke::{Revoke, RevokeError, Revoked};
 pub use api::setup::Setup;
 pub use api::socket::Socket;
 pub use net::accept::{Serve, serve};
@@ -86,13 +87,13 @@ pub use routing::router::Router;
 pub use switchboard_backplane::{
     Backplane, BackplaneError, BackplaneFuture, Bus, ClientAction, ClientMessage, Content, IfUnreached,
     Inbox, InboxLimits, InboxPage, LocalBus, MemoryStore, Page, Publication, PublishError, Receiver,
-    ReplyAddress, Report, ReportId, ReportSink, SeatRequest, Seated, Shard, Store, Stored, StoredMessage,
-    WorkerChange, WorkerListener,
+    ReplyAddress, Report, ReportId, ReportSink, Revocation, RevocationStore, RevokedTokens, SeatRequest,
+    Seated, Shard, Store, Stored, StoredMessage, WorkerChange, WorkerListener,
 };
 pub use switchboard_event::{
     Audience, AudienceError, Event, IntoAudience, MessageNumber, Name, NameError, NodeId, Payload,
     PayloadError, ProjectId, Protocol, Resource, Right, Rights, RightsError, RoomName, ShardName, SocketId,
-    TagName, Target, UserId,
+    TagName, Target, TokenId, UserId,
 };
 pub use switchboard_hub::{Hub, HubStats, Index, JoinError, Scope};
 pub use switchboard_macros::{debug_handler, debug_middleware};

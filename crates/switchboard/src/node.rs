@@ -30,6 +30,7 @@ pub(crate) mod replaceable;
 pub(crate) mod reports;
 pub(crate) mod request_cost;
 pub(crate) mod requests;
+pub(crate) mod revocations;
 pub(crate) mod send_hooks;
 pub(crate) mod stalls;
 pub(crate) mod system_events;
@@ -45,7 +46,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
-use switchboard_backplane::{Bus, Inbox, LocalBus, MemoryStore, Receiver, ReportSink, Store};
+use switchboard_backplane::{
+    Bus, Inbox, LocalBus, MemoryStore, Receiver, ReportSink, RevocationStore, Store,
+};
 use switchboard_event::{Protocol, Target};
 use switchboard_hub::{FlushScheduler, Hub, HubConfig, HubEvent, HubLimits, Index, Session};
 use switchboard_ws::close::{CloseCode, close_frame};
@@ -58,6 +61,7 @@ use crate::node::encoders::FrameEncoders;
 use crate::node::limits::Limits;
 use crate::node::meters::Meters;
 use crate::node::replaceable::Replaceable;
+use crate::node::revocations::state::Revocations;
 use crate::node::stalls::Stalls;
 use crate::node::system_events::{HookSink, HookTable, SystemEvent};
 use crate::node::tasks::Tasks;
@@ -76,6 +80,7 @@ pub(crate) struct Node {
     pub(crate) tasks: Tasks,
     pub(crate) token_bindings: TokenBindings,
     pub(crate) token_turns: TokenTurns,
+    pub(crate) revocations: Revocations,
     pub(crate) stalls: Stalls,
     pub(crate) calls: PendingCalls,
     /// Number of gaps so far in the publications of other nodes.
@@ -106,6 +111,7 @@ pub(crate) struct Settings {
     pub(crate) store: Option<Arc<dyn Store>>,
     pub(crate) inbox: Option<Arc<dyn Inbox>>,
     pub(crate) report_sink: Option<Arc<dyn ReportSink>>,
+    pub(crate) revocation_store: Option<Arc<dyn RevocationStore>>,
     /// Protocols whose clients are reported. `None` means all.
     pub(crate) reported_protocols: Option<Vec<Protocol>>,
 }
@@ -120,6 +126,7 @@ struct Started {
     inbox: Option<Arc<dyn Inbox>>,
     /// The report sink, and for each protocol whether its clients are reported.
     report_sink: Option<(Arc<dyn ReportSink>, [bool; Protocol::COUNT])>,
+    revocation_store: Option<Arc<dyn RevocationStore>>,
 }
 
 impl Node {
@@ -134,6 +141,7 @@ impl Node {
             tasks: Tasks::default(),
             token_bindings: TokenBindings::default(),
             token_turns: TokenTurns::default(),
+            revocations: Revocations::default(),
             stalls: Stalls::default(),
             calls: PendingCalls::default(),
             gaps: AtomicU64::new(0),
@@ -195,6 +203,11 @@ impl Node {
 
     pub(crate) fn inbox(&self) -> Option<&Arc<dyn Inbox>> {
         self.started().inbox.as_ref()
+    }
+
+    /// Where revoked tokens are stored; `None` if they are lost with the process.
+    pub(crate) fn revocation_store(&self) -> Option<&Arc<dyn RevocationStore>> {
+        self.started().revocation_store.as_ref()
     }
 
     /// The report sink, and for each protocol whether its clients are reported.
@@ -276,7 +289,8 @@ impl Node {
 
 impl Started {
     fn new(settings: Settings, wiring: &Wiring) -> Self {
-        let Settings { limits, bus, store, inbox, report_sink, reported_protocols } = settings;
+        let Settings { limits, bus, store, inbox, report_sink, revocation_store, reported_protocols } =
+            settings;
         let index = Arc::new(Index::default());
         let config = HubConfig {
             encode: wiring.encoders.event,
@@ -298,6 +312,16 @@ impl Started {
             |protocol| reported_protocols.as_ref().is_none_or(|protocols| protocols.contains(&protocol));
         let report_sink = report_sink.map(|sink| (sink, Protocol::ALL.map(is_reported)));
         let limits = Replaceable::new(limits);
-        Started { limits, hub, meters: Meters::new(), is_single_node, has_shared_store, inbox, report_sink }
+        let meters = Meters::new();
+        Started {
+            limits,
+            hub,
+            meters,
+            is_single_node,
+            has_shared_store,
+            inbox,
+            report_sink,
+            revocation_store,
+        }
     }
 }

@@ -208,6 +208,7 @@ pub(crate) fn on_hub_event(node: &Arc<Node>, event: HubEvent) {
         HubEvent::Missed => {
             publications_missed(node);
             redeliver_after_gap(node);
+            node.revocations.refresh();
         }
     }
 }

@@ -51,31 +51,16 @@ impl Connection {
 
     /// Calls an endpoint of the API and returns its response. A degraded response is an error.
     pub(super) async fn request(&self, url: &str, endpoint: &str, body: String) -> Result<Value, Failure> {
-        let key = self.key.clone().or_else(|| std::env::var(KEY_VARIABLE).ok());
-        let key = key
-            .ok_or_else(|| Failure::Usage(anyhow!("--url needs a key; set {KEY_VARIABLE}, or use --key")))?;
-        let address = endpoint_address(url, endpoint).map_err(Failure::Usage)?;
-        let (status, response) = post(address, &key, body, url).await.map_err(Failure::Run)?;
+        let response = call_api(url, self.key.as_deref(), endpoint, body).await?;
         let sockets = response["sockets_here"].as_u64().unwrap_or(0);
-        if status == 200 {
-            return match response["degraded"] == true {
-                true => Err(Failure::Run(anyhow!(
-                    "only {} of the node at {url} {} reached, because Redis is down",
-                    counted(sockets, "socket", "sockets"),
-                    if sockets == 1 { "was" } else { "were" }
-                ))),
-                false if response.is_object() => Ok(response),
-                false => {
-                    Err(Failure::Run(anyhow!("{url} answered, but it is not the HTTP API\n\n{API_HINT}")))
-                }
-            };
+        match response["degraded"] == true {
+            true => Err(Failure::Run(anyhow!(
+                "only {} of the node at {url} {} reached, because Redis is down",
+                counted(sockets, "socket", "sockets"),
+                if sockets == 1 { "was" } else { "were" }
+            ))),
+            false => Ok(response),
         }
-        let Some(reason) = response["detail"].as_str() else {
-            let error = anyhow!("{url} answered {status}, but it is not the HTTP API\n\n{API_HINT}");
-            return Err(Failure::Run(error));
-        };
-        let error = anyhow!("{url} answered {status}: {}", Printable(reason));
-        Err(if status == 400 { Failure::Usage(error) } else { Failure::Run(error) })
     }
 
     /// Connects a dispatcher to the Redis that the nodes share.
@@ -87,6 +72,32 @@ impl Connection {
             DispatcherOptions { namespace: self.namespace.clone(), sync, legacy: self.legacy, redis };
         Dispatcher::with_options(options).await.map_err(|error| Failure::Run(error.into()))
     }
+}
+
+/// Calls an endpoint of the API and returns its response, which may be degraded.
+pub(super) async fn call_api(
+    url: &str,
+    key: Option<&str>,
+    endpoint: &str,
+    body: String,
+) -> Result<Value, Failure> {
+    let key = key.map(str::to_owned).or_else(|| std::env::var(KEY_VARIABLE).ok());
+    let key =
+        key.ok_or_else(|| Failure::Usage(anyhow!("--url needs a key; set {KEY_VARIABLE}, or use --key")))?;
+    let address = endpoint_address(url, endpoint).map_err(Failure::Usage)?;
+    let (status, response) = post(address, &key, body, url).await.map_err(Failure::Run)?;
+    if status == 200 {
+        return match response.is_object() {
+            true => Ok(response),
+            false => Err(Failure::Run(anyhow!("{url} answered, but it is not the HTTP API\n\n{API_HINT}"))),
+        };
+    }
+    let Some(reason) = response["detail"].as_str() else {
+        let error = anyhow!("{url} answered {status}, but it is not the HTTP API\n\n{API_HINT}");
+        return Err(Failure::Run(error));
+    };
+    let error = anyhow!("{url} answered {status}: {}", Printable(reason));
+    Err(if status == 400 { Failure::Usage(error) } else { Failure::Run(error) })
 }
 
 fn targets(users: &[String], sets: &[String], sockets: &[SocketId]) -> anyhow::Result<Vec<Target>> {
@@ -127,7 +138,8 @@ fn endpoint_address(url: &str, endpoint: &str) -> anyhow::Result<Url> {
         .path_segments_mut()
         .expect("an address of HTTP has a path")
         .pop_if_empty()
-        .extend(["api", "v1", endpoint]);
+        .extend(["api", "v1"])
+        .extend(endpoint.split('/'));
     Ok(address)
 }
 

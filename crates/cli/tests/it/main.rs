@@ -22,6 +22,7 @@ mod operate;
 mod outside_text;
 mod proxies;
 mod refusals;
+mod revocations;
 #[cfg(target_os = "linux")]
 mod service_manager;
 mod shard_attack;

@@ -62,6 +62,15 @@ async fn a_request_with_an_idempotency_key_runs_once_across_nodes() {
     contract::idempotency::requests(&*one, &*two, async |by| age_requests(&[&server], by).await).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_revocation_store_fulfils_its_contract() {
+    let server = RedisServer::start().await;
+    let (one, two) = (connect(&server).await, connect(&server).await);
+    let [first, second] =
+        [&one, &two].map(|node| node.redis.revocation_store().expect("Redis stores revocations"));
+    contract::revocations::revocations(&*first, &*second).await;
+}
+
 async fn with_inbox(server: &RedisServer, limits: InboxLimits) -> (RedisNode, Arc<dyn Inbox>) {
     let node = connect_with_inbox(server, limits).await;
     let inbox = node.redis.inbox().expect("the options enable the inbox");

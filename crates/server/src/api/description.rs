@@ -58,7 +58,8 @@ fn complete_operation(operation: &mut Operation, Route { method, endpoint, .. }:
         let is_of_changes = ["in_progress", "body_mismatch", "unknown", "not_stored"].contains(&kind.code);
         let is_of_no_endpoint = ["not_found", "method_not_allowed"].contains(&kind.code);
         let is_of_bodies = kind.code == "too_large";
-        if is_of_no_endpoint || ((is_of_changes || is_of_bodies) && !changes_something) {
+        let is_of_others = kind.code == "full" && endpoint.name != "revoke";
+        if is_of_no_endpoint || is_of_others || ((is_of_changes || is_of_bodies) && !changes_something) {
             continue;
         }
         let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();

@@ -50,6 +50,7 @@ kinds! {
     TOO_LARGE "too_large" PAYLOAD_TOO_LARGE None, "The body is too large", "Send less, or raise `api.body_bytes_max`.";
     BODY_MISMATCH "body_mismatch" UNPROCESSABLE_ENTITY None, "The Idempotency-Key was used for another request", "Use a new `Idempotency-Key` for each request.";
     TOO_MANY "too_many" TOO_MANY_REQUESTS Some("1"), "Too many requests with this key", "Repeat the request later, or raise `api.requests_per_second`.";
+    FULL "full" INSUFFICIENT_STORAGE None, "The server remembers its most revocations", "Raise `limits.revocations_max`, or name an earlier `expires` in later calls.";
     UNKNOWN "unknown" SERVICE_UNAVAILABLE Some("1"), "The request may have been performed or not", "Repeat it with the same `Idempotency-Key`.";
     NOT_STORED "not_stored" SERVICE_UNAVAILABLE Some("1"), "The message may have been stored or not", "Repeat it with the same `Idempotency-Key`.";
     UNAVAILABLE "unavailable" SERVICE_UNAVAILABLE Some("1"), "Redis does not answer", "Repeat the request later.";
@@ -155,6 +156,10 @@ impl Problem {
 
     pub(super) fn body_mismatch() -> Self {
         Problem::new(&BODY_MISMATCH, "this Idempotency-Key was used with another body or endpoint")
+    }
+
+    pub(super) fn full(detail: impl Into<String>) -> Self {
+        Problem::new(&FULL, detail)
     }
 
     pub(super) fn unknown() -> Self {

@@ -153,7 +153,7 @@ pub const METRICS: &[Metric] = &[
         "switchboard_rights_lost_total",
         Part::Node,
         &[RIGHTS_LOST],
-        "Clients that have left rooms, tags or shards, because they lost the right: expired, replaced by another token, or by a new rule",
+        "Clients that have left rooms, tags or shards, because they lost the right: by a token that expired, was revoked or was replaced by another, or by a new rule",
     ),
     counter("switchboard_handler_panics_total", Part::Node, &[PROTOCOL], "Handlers that panicked"),
     histogram(
@@ -182,6 +182,13 @@ pub const METRICS: &[Metric] = &[
         &[],
         "Tokens that waited for a turn, because their address had many refused tokens or used up its time",
     ),
+    counter(
+        "switchboard_tokens_revoked_total",
+        Part::Node,
+        &[PROTOCOL],
+        "Sockets that were logged out because their token was revoked",
+    ),
+    gauge("switchboard_revocations", Part::Node, &[], "Revoked tokens and users that the node remembers"),
     counter(
         "switchboard_settings_reloads_total",
         Part::Node,

@@ -9,13 +9,14 @@ use switchboard_redis::Redis;
 use super::error::RunError;
 use crate::config::{Config, SharedRules};
 
-/// Builds the app: limits, protocols, tokens, and either Redis or, for the inbox, a file.
+/// Builds the app: limits, protocols, tokens, and either Redis or, for the inbox and revoked tokens, a file.
 pub(super) fn build(config: &Config, rules: &SharedRules, redis: Option<&Redis>) -> Result<App, RunError> {
     let app = without_backplane(config, rules);
     Ok(match redis {
         Some(redis) => app.with_backplane(redis).with_reports_of(&config.reported_protocols()),
         None if config.inbox.is_on() => {
-            app.with_inbox(Arc::new(DiskInbox::open(&config.inbox.path, config.inbox.limits())?))
+            let file = Arc::new(DiskInbox::open(&config.inbox.path, config.inbox.limits())?);
+            app.with_inbox(file.clone()).with_revocation_store(file)
         }
         None => app,
     })

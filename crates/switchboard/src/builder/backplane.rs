@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use switchboard_backplane::{Backplane, Bus, Inbox, ReportSink, Store};
+use switchboard_backplane::{Backplane, Bus, Inbox, ReportSink, RevocationStore, Store};
 use switchboard_event::Protocol;
 
 use crate::api::app::App;
 
 impl App {
-    /// Connects this node to others: sets the bus and the store of a backplane, and its inbox and report
-    /// sink if it has them.
+    /// Connects this node to others: sets the bus and the store of a backplane, and its inbox, report
+    /// sink and store of revoked tokens if it has them.
     ///
     /// ```
     /// use switchboard::{App, Backplane};
@@ -26,6 +26,9 @@ impl App {
         }
         if let Some(sink) = backplane.report_sink() {
             app = app.with_report_sink(sink);
+        }
+        if let Some(store) = backplane.revocation_store() {
+            app = app.with_revocation_store(store);
         }
         app
     }
@@ -94,6 +97,22 @@ impl App {
     /// ```
     pub fn with_report_sink(self, sink: Arc<dyn ReportSink>) -> Self {
         self.change_settings(|settings| settings.report_sink = Some(sink));
+        self
+    }
+
+    /// Sets the store of revoked tokens, which all nodes share. Default: this node's memory, so that a revoked token is
+    /// accepted again after a restart until it expires.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use switchboard::{App, RevocationStore};
+    ///
+    /// fn app(store: Arc<dyn RevocationStore>) -> App {
+    ///     App::new().with_revocation_store(store)
+    /// }
+    /// ```
+    pub fn with_revocation_store(self, store: Arc<dyn RevocationStore>) -> Self {
+        self.change_settings(|settings| settings.revocation_store = Some(store));
         self
     }
 

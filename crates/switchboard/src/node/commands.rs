@@ -1,15 +1,26 @@
 //! Executes commands, and closes sockets, on the sockets of an audience on this node.
 
+use std::sync::Arc;
+
 use switchboard_event::{Audience, ProjectId, Target};
 use switchboard_ws::close::CloseCode;
 
 use crate::node::message::Command;
-use crate::node::{Node, inbox};
+use crate::node::{Node, inbox, revocations};
 
 /// Executes a command on this node. Returns the number of changed sockets.
-pub(crate) fn execute(node: &Node, project: &ProjectId, audience: &Audience, command: &Command) -> usize {
+pub(crate) fn execute(
+    node: &Arc<Node>,
+    project: &ProjectId,
+    audience: &Audience,
+    command: &Command,
+) -> usize {
     match command {
         Command::RemoveMembers => audience.to.iter().map(|target| clear(node, project, target)).sum(),
+        Command::Revoke(messages) => {
+            revocations::receive(node, messages);
+            0
+        }
     }
 }
 

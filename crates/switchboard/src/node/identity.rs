@@ -26,6 +26,7 @@ use crate::node::inbox::paused::PausedOutbox;
 use crate::node::reports::report;
 use crate::node::system_events::SystemEvent;
 use crate::node::tasks::panic_message;
+use crate::node::token_bindings::Binding;
 use crate::node::token_turns::Turn;
 use crate::node::verifier::{IdentifyError, Identity, Verifier};
 
@@ -161,7 +162,13 @@ async fn verify_in_turn(
         limited!(ERROR, panic = printable(panic_message(&*panic)), "verifier panicked; the token is refused");
         Err(IdentifyError::refused("panic", "the verifier panicked"))
     });
-    let is_refused = matches!(identity, Err(IdentifyError::Refused { .. }));
+    // Checked again when the socket is logged in, because it may be revoked in between.
+    let is_revoked = |identity: &Identity| node.revocations.include(project, identity);
+    let identity = match identity {
+        Ok(identity) if is_revoked(&identity) => Err(IdentifyError::Revoked),
+        identity => identity,
+    };
+    let is_refused = matches!(identity, Err(IdentifyError::Refused { .. } | IdentifyError::Revoked));
     turns.end(turn, ip, limits, spent, is_refused).await;
     identity
 }
@@ -196,13 +203,17 @@ fn bind(node: &Arc<Node>, session: &Arc<Session>, identity: &Identity) -> Result
     // Locked during the join: if the socket is removed concurrently, either the join fails or `remove`
     // runs after it.
     let mut bindings = node.token_bindings.lock();
+    if node.revocations.include(&session.project.id, identity) {
+        return Err(IdentifyError::Revoked);
+    }
     let previous = bindings.user(session.id);
     let user = identity.user.clone();
     node.hub().join(session, &Target::User(user.clone()))?;
     if let Some(previous) = previous.filter(|previous| *previous != user) {
         inbox::log_out(node, session, &previous);
     }
-    bindings.bind(session.id, user, expires_ms);
+    let (token_id, issued_ms) = (identity.token_id.clone(), identity.issued_ms());
+    bindings.bind(session.id, Binding { user, expires_ms, token_id, issued_ms });
     access::set_claim(node, session, identity.rights.clone(), Lost::Replaced);
     Ok(())
 }

@@ -105,6 +105,18 @@ pub struct Limits {
     /// may take, with a burst of four times as many; above it tokens from there wait. Default 250.
     #[serde(with = "crate::node::limit")]
     pub token_ms_per_s: Option<u32>,
+    /// Revoked tokens and users that are remembered, about 200 bytes each; a revocation beyond is refused. Default
+    /// 100,000.
+    #[serde(deserialize_with = "at_least_one")]
+    pub revocations_max: usize,
+    /// How long a revocation is remembered that does not say when its tokens expire. A token that is valid for longer is
+    /// accepted again afterwards. Default 30 days.
+    #[serde(
+        rename = "revocation_lifetime_ms",
+        serialize_with = "millis",
+        deserialize_with = "at_least_one_ms"
+    )]
+    pub revocation_lifetime: Duration,
     /// Messages per second from one connection, with a burst of four times as many; above it the
     /// connection is closed with 1008. Every fragment, ping and pong counts as a message. A message of a Koji client
     /// that names recipients counts as one for each. Default 5,000.
@@ -181,6 +193,8 @@ impl Default for Limits {
             token_timeout: Duration::from_secs(10),
             refused_tokens_per_min: Some(60),
             token_ms_per_s: Some(250),
+            revocations_max: 100_000,
+            revocation_lifetime: Duration::from_secs(30 * 24 * 3600),
             messages_per_s: Some(5000),
             bytes_per_s: Some(16 * 1024 * 1024),
             handshake_timeout: Duration::from_secs(10),

@@ -44,7 +44,12 @@ pub(crate) enum RemoteCall<D> {
 pub(crate) enum Command {
     /// Removes every socket from the targets of the audience.
     RemoveMembers,
+    /// Revokes tokens. The audience is every node.
+    Revoke(Vec<RevokedMessage>),
 }
+
+/// A revocation: its key, the time before which its tokens were issued, and its end, in ms since 1970.
+pub(crate) type RevokedMessage = (String, u64, u64);
 
 /// Why a call was not executed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

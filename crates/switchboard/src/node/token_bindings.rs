@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard};
 
-use switchboard_event::{SocketId, UserId};
+use switchboard_event::{SocketId, TokenId, UserId};
 
 /// The token bindings of a node.
 #[derive(Default)]
@@ -16,9 +16,13 @@ pub(crate) struct Bindings {
     expiries: BTreeSet<(u64, SocketId)>,
 }
 
-struct Binding {
-    user: UserId,
-    expires_ms: Option<u64>,
+/// A login by a token.
+pub(crate) struct Binding {
+    pub(crate) user: UserId,
+    pub(crate) expires_ms: Option<u64>,
+    pub(crate) token_id: Option<TokenId>,
+    /// 0 if it is not known.
+    pub(crate) issued_ms: u64,
 }
 
 impl TokenBindings {
@@ -34,13 +38,24 @@ impl Bindings {
     }
 
     /// Binds a socket to a user, replacing an earlier binding.
-    pub(crate) fn bind(&mut self, id: SocketId, user: UserId, expires_ms: Option<u64>) {
-        let previous = self.bound.insert(id, Binding { user, expires_ms });
+    pub(crate) fn bind(&mut self, id: SocketId, binding: Binding) {
+        let expires_ms = binding.expires_ms;
+        let previous = self.bound.insert(id, binding);
         self.forget_expiry(id, previous.and_then(|previous| previous.expires_ms));
         self.expiries.extend(expires_ms.map(|end| (end, id)));
     }
 
-    /// Removes the binding of a socket that has closed.
+    /// Returns true if the socket is logged in as the user by a token that was issued before a time.
+    pub(crate) fn is_issued_before(&self, id: SocketId, user: &UserId, time_ms: u64) -> bool {
+        self.bound.get(&id).is_some_and(|binding| binding.user == *user && binding.issued_ms < time_ms)
+    }
+
+    /// The ids of all tokens that have one, with the sockets that they have logged in.
+    pub(crate) fn token_ids(&self) -> impl Iterator<Item = (SocketId, &TokenId)> {
+        self.bound.iter().filter_map(|(socket, binding)| Some((*socket, binding.token_id.as_ref()?)))
+    }
+
+    /// Removes the binding of a socket that has closed, or whose token is revoked.
     pub(crate) fn remove(&mut self, id: SocketId) {
         if let Some(binding) = self.bound.remove(&id) {
             self.forget_expiry(id, binding.expires_ms);
@@ -83,11 +98,15 @@ mod tests {
         UserId::new("ann").unwrap()
     }
 
+    fn until(expires_ms: Option<u64>) -> Binding {
+        Binding { user: ann(), expires_ms, token_id: None, issued_ms: 0 }
+    }
+
     #[test]
     fn a_renewed_binding_expires_with_its_last_token() {
         let (mut bindings, id) = (Bindings::default(), SocketId::random());
-        bindings.bind(id, ann(), Some(1_000));
-        bindings.bind(id, ann(), Some(5_000));
+        bindings.bind(id, until(Some(1_000)));
+        bindings.bind(id, until(Some(5_000)));
         assert!(bindings.take_expired(4_999).is_empty());
         assert_eq!(bindings.take_expired(5_000), [(id, ann())]);
         assert_eq!(bindings.user(id), None);
@@ -99,10 +118,10 @@ mod tests {
         let ids: Vec<_> = (0..1000).map(|_| SocketId::random()).collect();
         for (number, id) in ids.iter().enumerate() {
             for end in 0..10 {
-                bindings.bind(*id, ann(), (number % 3 > 0).then_some(1_000_000 + end));
+                bindings.bind(*id, until((number % 3 > 0).then_some(1_000_000 + end)));
             }
         }
-        bindings.bind(ids[1], ann(), None);
+        bindings.bind(ids[1], until(None));
         assert_eq!((bindings.bound.len(), bindings.expiries.len()), (1000, 665));
         ids.iter().for_each(|id| bindings.remove(*id));
         bindings.remove(ids[0]);

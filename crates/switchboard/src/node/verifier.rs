@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, SystemTime};
 
-use switchboard_event::{Payload, ProjectId, Rights, UserId};
+use switchboard_event::{Payload, ProjectId, Rights, TokenId, UserId, unix_ms};
 use switchboard_hub::JoinError;
 
 /// The result of verifying a token.
@@ -22,12 +22,21 @@ pub struct Identity {
     /// What the socket may do beyond the rule of the app, as by the claim `can` of a token. `None` means that the token
     /// gives no rights of its own.
     pub rights: Option<Arc<Rights>>,
+    /// The id of the token, by which it can be [revoked](crate::App::revoke). `None` if it has none.
+    pub token_id: Option<TokenId>,
+    /// Time at which the token was issued. `None` counts as issued before any revocation of the user's tokens.
+    pub issued: Option<SystemTime>,
 }
 
 impl Identity {
-    /// The identity of a user, without expiry, profile and rights.
+    /// The identity of a user, without expiry, profile, rights, token id and time of issue.
     pub fn new(user: UserId) -> Self {
-        Identity { user, expires: None, profile: None, rights: None }
+        Identity { user, expires: None, profile: None, rights: None, token_id: None, issued: None }
+    }
+
+    /// The time of issue in ms since 1970; 0 if it is not known.
+    pub(crate) fn issued_ms(&self) -> u64 {
+        self.issued.map_or(0, unix_ms)
     }
 }
 
@@ -65,6 +74,9 @@ pub enum IdentifyError {
     /// The token has expired.
     #[error("the token has expired")]
     Expired,
+    /// The token was [revoked](crate::App::revoke).
+    #[error("the token was revoked")]
+    Revoked,
     /// A newer token of the same client took its place before it was verified.
     #[error("the client sent newer tokens")]
     Superseded,
@@ -90,6 +102,7 @@ impl IdentifyError {
             IdentifyError::Unavailable(_) => "unavailable",
             IdentifyError::Timeout(_) => "timeout",
             IdentifyError::Expired => "expired",
+            IdentifyError::Revoked => "revoked",
             IdentifyError::Superseded => "superseded",
             IdentifyError::Join(JoinError::Closed) => "closed",
             IdentifyError::Join(_) => "memberships",

@@ -223,7 +223,7 @@ async fn a_token_authenticates_the_connection_and_an_invalid_one_changes_nothing
 async fn an_expired_token_logs_the_user_out_and_the_connection_stays() {
     let app = app().with_verifier(async |_: String| {
         let expires = Some(std::time::SystemTime::now() + Duration::from_secs(2));
-        UserId::new("7").map(|user| switchboard::Identity { user, expires, profile: None, rights: None })
+        UserId::new("7").map(|user| switchboard::Identity { expires, ..switchboard::Identity::new(user) })
     });
     let server = TestServer::start(app).await;
     let mut ann = join(&server, "projectId=p&authorization=t").await;

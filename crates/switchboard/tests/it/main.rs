@@ -25,6 +25,7 @@ mod middleware;
 mod nodes;
 mod requests;
 mod reserved_names;
+mod revocations;
 mod rights;
 mod rights_over_time;
 mod rooms;

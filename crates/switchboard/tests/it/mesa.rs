@@ -132,7 +132,7 @@ async fn a_second_login_replaces_the_user() {
 async fn the_login_reply_contains_the_profile_of_the_verifier() {
     let app = App::new().with_mesa(Mesa::new()).with_verifier(async |_: String| {
         let profile = Payload::of(&json!({ "id": 7, "name": "Ann" })).ok();
-        UserId::new("7").map(|user| Identity { user, expires: None, profile, rights: None })
+        UserId::new("7").map(|user| Identity { profile, ..Identity::new(user) })
     });
     let server = TestServer::start(app).await;
     let mut peer = connect(&server).await;

@@ -1,4 +1,4 @@
-//! Rights that change while a client is connected: by other tokens, by expiry, and by another rule.
+//! Rights that change while a client is connected: by other tokens, by expiry, by revocations, and by another rule.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -6,18 +6,20 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 use switchboard::{
-    AccessRequest, App, Data, Identity, Koji, Reply, ReplyError, Resource, Rights, Socket, UserId,
+    AccessRequest, App, Data, Identity, Koji, Reply, ReplyError, Resource, Revoke, Rights, Socket, TokenId,
+    UserId,
 };
 use switchboard_testkit::{Peer, TestServer, until};
 
 use crate::rights::join_as_client;
 
-/// A token of the tests: `{"can":{…},"seconds":n}`.
+/// A token of the tests: `{"can":{…},"seconds":n,"id":"…"}`.
 async fn verify(token: String) -> Result<Identity, String> {
     #[derive(serde::Deserialize)]
     struct Claims {
         can: Option<BTreeMap<String, String>>,
         seconds: Option<f64>,
+        id: Option<String>,
     }
     let claims: Claims = serde_json::from_str(&token).map_err(|error| error.to_string())?;
     let rights = claims.can.map(|can| {
@@ -26,7 +28,8 @@ async fn verify(token: String) -> Result<Identity, String> {
         )
     });
     let expires = claims.seconds.map(|seconds| SystemTime::now() + Duration::from_secs_f64(seconds));
-    Ok(Identity { rights, expires, ..Identity::new(UserId::new("me").unwrap()) })
+    let token_id = claims.id.map(|id| TokenId::new(&id).unwrap());
+    Ok(Identity { rights, expires, token_id, ..Identity::new(UserId::new("me").unwrap()) })
 }
 
 /// Everybody may join and send to `#news`.
@@ -203,20 +206,28 @@ fn is_given(claim: &str, letter: char, room: &str) -> bool {
     by_claim || room == "#news"
 }
 
+fn with_id(claim: &str, id: &str) -> Value {
+    let mut token: Value = serde_json::from_str(claim).unwrap();
+    token["id"] = id.into();
+    token
+}
+
 #[tokio::test]
-async fn no_sequence_of_tokens_leaves_a_membership_or_a_delivery_that_none_gave() {
+async fn no_sequence_of_tokens_and_revocations_leaves_a_membership_or_a_delivery_that_none_gave() {
     let server = TestServer::start(app().with_access_rule(news)).await;
     for seed in 0..20 {
         let (mut numbers, mut peer) = (Numbers(seed), server.peer().await);
-        let mut claim = "{}";
+        let (mut claim, mut token_id) = ("{}", String::new());
+        let mut revoked: Vec<(&str, String)> = Vec::new();
         let (mut by_server, mut by_client) = (BTreeSet::<&str>::new(), BTreeSet::<&str>::new());
         for step in 0..60 {
             let room = ROOMS[numbers.below(ROOMS.len())];
             let context = format!("seed {seed}, step {step}, {claim}, {room}");
-            match numbers.below(5) {
+            match numbers.below(7) {
                 0 => {
                     claim = CLAIMS[numbers.below(CLAIMS.len())];
-                    let token = serde_json::from_str(claim).unwrap();
+                    token_id = format!("{seed}-{step}");
+                    let token = with_id(claim, &token_id);
                     assert_eq!(show(&mut peer, token).await, json!({ "user": "me" }), "{context}");
                     by_client.retain(|room| is_given(claim, 'j', room));
                 }
@@ -240,6 +251,17 @@ async fn no_sequence_of_tokens_leaves_a_membership_or_a_delivery_that_none_gave(
                     peer.request("/leave", json!(room)).await;
                     by_client.remove(room);
                     by_server.remove(room);
+                }
+                4 if !token_id.is_empty() => {
+                    let gone = server.app.revoke(Revoke::token(&token_id).unwrap()).await.unwrap();
+                    assert_eq!(gone.sockets_here, 1, "{context}");
+                    revoked.push((claim, std::mem::take(&mut token_id)));
+                    claim = "{}";
+                    by_client.retain(|room| is_given(claim, 'j', room));
+                }
+                5 if !revoked.is_empty() => {
+                    let (claim, id) = &revoked[numbers.below(revoked.len())];
+                    assert_eq!(show(&mut peer, with_id(claim, id)).await["code"], "revoked", "{context}");
                 }
                 _ => {
                     let is_member = by_client.contains(room) || by_server.contains(room);

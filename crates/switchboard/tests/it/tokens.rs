@@ -151,7 +151,7 @@ async fn a_closed_socket_leaves_no_task() {
         let expires = Some(SystemTime::now() + Duration::from_secs(3600));
         match &*token {
             "slow" => pending::<Result<Identity, String>>().await,
-            user => Ok(Identity { user: UserId::new(user).unwrap(), expires, profile: None, rights: None }),
+            user => Ok(Identity { expires, ..Identity::new(UserId::new(user).unwrap()) }),
         }
     };
     let app = App::new().with_mesa(Mesa::new().with_settings(settings)).with_koji(Koji::new());

@@ -95,7 +95,7 @@ pub(super) const FORBIDDEN: Label = label(
     ],
 );
 
-pub(super) const RIGHTS_LOST: Label = label("reason", &["expired", "replaced", "rule"]);
+pub(super) const RIGHTS_LOST: Label = label("reason", &["expired", "revoked", "replaced", "rule"]);
 
 pub(super) const REFUSED_TOKEN: Label = Label {
     name: "reason",
@@ -118,6 +118,7 @@ pub(super) const REFUSED_TOKEN: Label = Label {
         "project",
         "unavailable",
         "timeout",
+        "revoked",
         "superseded",
         "closed",
         "memberships",

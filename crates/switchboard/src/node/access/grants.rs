@@ -13,6 +13,8 @@ use crate::node::access::rule::Subject;
 pub(crate) enum Lost {
     /// Its token has expired.
     Expired,
+    /// Its token was revoked.
+    Revoked,
     /// It has shown a token with other rights.
     Replaced,
     /// The rule has changed.
@@ -24,6 +26,7 @@ impl Lost {
     pub(crate) fn label(self) -> &'static str {
         match self {
             Lost::Expired => "expired",
+            Lost::Revoked => "revoked",
             Lost::Replaced => "replaced",
             Lost::Rule => "rule",
         }

@@ -8,10 +8,12 @@ use switchboard_wire::koji;
 use switchboard_ws::frame::{OpCode, encode_with};
 
 use crate::api::socket::Socket;
+use crate::node::access::grants::Lost;
 use crate::node::connection_state::is_closed;
 use crate::node::identity::{self, TokenSender, check_length, record_refusal};
 use crate::node::verifier::{IdentifyError, Identity};
 use crate::protocols::koji::client_state::client_of;
+use crate::protocols::koji::rights;
 
 /// Maximum number of queued tokens of a client. When the queue is full, the oldest token is dropped.
 const QUEUED_TOKENS_MAX: usize = 8;
@@ -56,6 +58,11 @@ pub(crate) fn accept(socket: &Socket, identity: Identity) {
         }
         identity.user
     });
+    if let Err(error) = &outcome {
+        // The claim may have given the seat.
+        let lost = if matches!(error, IdentifyError::Revoked) { Lost::Revoked } else { Lost::Expired };
+        rights::changed(node, session, &[], lost);
+    }
     answer(socket, outcome);
 }
 

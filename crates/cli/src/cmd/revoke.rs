@@ -1,0 +1,37 @@
+//! `switchboard revoke`: revokes tokens, as a backend.
+
+use anyhow::anyhow;
+use serde_json::json;
+
+use crate::args::Revoke;
+use crate::cmd::backend::call_api;
+use crate::output::{Failure, counted};
+use crate::streams::print_line;
+
+/// Revokes the tokens, and prints where that is stored.
+pub(crate) async fn run(revoke: &Revoke) -> Result<(), Failure> {
+    let Revoke { url, key, namespace, tokens, users, issued_before, expires } = revoke;
+    let mut body = json!({ "tokens": tokens, "users": users });
+    for (field, value) in [("issued_before", issued_before), ("expires", expires)] {
+        if let Some(seconds) = value {
+            body[field] = (*seconds).into();
+        }
+    }
+    if let Some(namespace) = namespace {
+        body["project"] = namespace.as_str().into();
+    }
+    let answer = call_api(url, key.as_deref(), "tokens/revoke", body.to_string()).await?;
+    if answer["degraded"] == true {
+        return Err(Failure::Run(anyhow!(
+            "revoked by the node at {url} alone, because Redis or the inbox file is down; it tries again every second"
+        )));
+    }
+    let sockets = counted(answer["sockets_here"].as_u64().unwrap_or(0), "socket", "sockets");
+    let stored = match answer["stored_in"].as_str() {
+        Some("redis") => "stored in Redis",
+        Some("file") => "stored in the inbox file",
+        _ => "in the memory of the server only: a restart loses it",
+    };
+    print_line(format_args!("revoked; logged out {sockets} of the node at {url}; {stored}"));
+    Ok(())
+}
