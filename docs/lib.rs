@@ -19,6 +19,7 @@ documents! {
     Backends: "guides/backends.md",
     EmbeddingInAxum: "guides/embedding-in-axum.md",
     Handlers: "guides/handlers.md",
+    History: "guides/history.md",
     Middleware: "guides/middleware.md",
     MovingFromEmitGg: "guides/moving-from-emit-gg.md",
     MovingFromMesa: "guides/moving-from-mesa.md",

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::bus::Bus;
+use crate::history::History;
 use crate::inbox::Inbox;
 use crate::report_sink::ReportSink;
 use crate::revocations::RevocationStore;
@@ -18,6 +19,11 @@ pub trait Backplane {
 
     /// Stores messages for users; none if the inbox is switched off.
     fn inbox(&self) -> Option<Arc<dyn Inbox>> {
+        None
+    }
+
+    /// Keeps the recent messages of rooms; none if the backend cannot.
+    fn history(&self) -> Option<Arc<dyn History>> {
         None
     }
 

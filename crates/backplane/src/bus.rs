@@ -8,7 +8,8 @@ use std::sync::Weak;
 
 use bytes::Bytes;
 use switchboard_event::{
-    Audience, DeliveryClass, Event, MessageNumber, NodeId, Payload, ProjectId, ShardName, SocketId, Target,
+    Audience, DeliveryClass, Event, MessageNumber, NodeId, Payload, Position, ProjectId, ShardName, SocketId,
+    Target,
 };
 
 use crate::future::BoxFuture;
@@ -33,6 +34,8 @@ pub enum Content {
         event: Event,
         /// How it is delivered to a full outbox.
         class: DeliveryClass,
+        /// Its place in the history of the room that is the audience.
+        position: Option<Position>,
     },
     /// A message that is stored in the inbox of each user of the audience until a socket acknowledges it.
     Stored {

@@ -4,6 +4,8 @@
 //! use by a hub without depending on the hub. An implementation calls each function from a test of its own.
 
 pub mod bus;
+pub mod history;
+pub mod history_model;
 pub mod idempotency;
 pub mod inbox;
 pub mod inbox_model;

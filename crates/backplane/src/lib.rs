@@ -1,8 +1,9 @@
 //! The services that the nodes of a cluster share, as traits, with in-memory implementations.
 //!
 //! A [`Bus`] carries publications between nodes, a [`Store`] holds presence and seats, an [`Inbox`] stores
-//! messages for users, a [`ReportSink`] passes client actions to workers, an [`IdempotencyStore`] remembers
-//! requests, and a [`RevocationStore`] remembers revoked tokens. A [`Backplane`] bundles the services of one backend. The implementations here serve a single
+//! messages for users, a [`History`] keeps the recent messages of rooms, a [`ReportSink`] passes client actions to
+//! workers, an [`IdempotencyStore`] remembers requests, and a [`RevocationStore`] remembers revoked tokens. A [`Backplane`]
+//! bundles the services of one backend. The implementations here serve a single
 //! node, or several nodes in one process. Every implementation passes the tests of the module `contract`, which
 //! the feature of that name adds.
 
@@ -11,6 +12,8 @@ mod bus;
 #[cfg(feature = "contract")]
 pub mod contract;
 mod future;
+mod history;
+mod history_rules;
 mod idempotency;
 mod inbox;
 mod local_members;
@@ -23,12 +26,16 @@ mod store;
 pub use backplane::Backplane;
 pub use bus::{Bus, Content, IfUnreached, Publication, PublishError, Receiver};
 pub use future::{BackplaneError, BackplaneFuture, BoxFuture};
+pub use history::{
+    Appended, History, HistoryLimits, HistoryPage, HistoryRange, HistoryUsage, RecordedMessage, RoomMessage,
+};
+pub use history_rules::{HistoryRule, HistoryRules, RoomPatternError};
 pub use idempotency::{
     CLAIM_LIFETIME, Claim, ClaimOutcome, Digest, IdempotencyStore, RESPONSE_LIFETIME, RequestKey,
 };
 pub use inbox::{Inbox, InboxLimits, InboxPage, Stored, StoredMessage};
 pub use local_members::LocalMembers;
-pub use memory::{LocalBus, MemoryIdempotencyStore, MemoryStore};
+pub use memory::{LocalBus, MemoryHistory, MemoryHistoryLimits, MemoryIdempotencyStore, MemoryStore};
 pub use report_sink::{
     ClientAction, ClientMessage, ReplyAddress, Report, ReportId, ReportSink, WorkerChange, WorkerListener,
 };

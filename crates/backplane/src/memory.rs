@@ -2,10 +2,12 @@
 
 mod bus;
 mod free_numbers;
+mod history;
 mod idempotency;
 mod seats;
 mod store;
 
 pub use bus::LocalBus;
+pub use history::{MemoryHistory, MemoryHistoryLimits};
 pub use idempotency::MemoryIdempotencyStore;
 pub use store::MemoryStore;

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use switchboard_backplane::{LocalBus, MemoryIdempotencyStore, MemoryStore, Store, contract};
+use switchboard_backplane::{
+    History, LocalBus, MemoryHistory, MemoryHistoryLimits, MemoryIdempotencyStore, MemoryStore, Store,
+    contract,
+};
 use switchboard_hub::Index;
 use switchboard_testkit::Node;
 
@@ -39,4 +42,23 @@ async fn the_memory_store_places_clients_as_the_model_does() {
 async fn the_memory_idempotency_store_meets_the_contract() {
     let store = MemoryIdempotencyStore::with_clock(|| tokio::time::Instant::now().into_std());
     contract::idempotency::requests(&store, &store, tokio::time::advance).await;
+}
+
+fn history() -> Arc<dyn History> {
+    let clock = || switchboard_event::unix_ms(std::time::SystemTime::now());
+    Arc::new(MemoryHistory::new(MemoryHistoryLimits::default(), clock))
+}
+
+#[tokio::test]
+async fn the_memory_history_meets_the_history_contract() {
+    contract::history::messages(&history()).await;
+    contract::history::bounds(&history()).await;
+    contract::history::age(&history()).await;
+}
+
+#[tokio::test]
+async fn the_memory_history_behaves_like_the_model() {
+    for seed in 0..20 {
+        contract::history_model::random_operations(&history(), seed).await;
+    }
 }

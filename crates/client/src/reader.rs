@@ -80,8 +80,8 @@ impl Reader {
             Ok(Incoming::Unroutable { shown, .. }) => {
                 self.shared.report(&format!("received an event with an invalid name: {shown}"));
             }
-            Ok(Incoming::Identify { .. }) => {
-                self.shared.report("received an event that only clients send: @identify");
+            Ok(Incoming::Identify { .. } | Incoming::History { .. }) => {
+                self.shared.report("received an event that only clients send: @identify or @history");
             }
             Err(error) => self.shared.report(&with_causes(&error)),
         }

@@ -122,7 +122,7 @@ impl Dispatcher {
             let stored = self.publisher.store(&self.project, &users, &event).await?;
             return Ok(Dispatched { inboxes: Some(stored.inboxes), evicted: stored.evicted });
         }
-        self.publish(audience, Content::Event { event, class: DeliveryClass::Live }).await?;
+        self.publish(audience, Content::Event { event, class: DeliveryClass::Live, position: None }).await?;
         Ok(Dispatched::default())
     }
 

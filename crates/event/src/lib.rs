@@ -1,4 +1,4 @@
-//! Plain data that all Switchboard crates share: ids, names, events, audiences, rights.
+//! Plain data that all Switchboard crates share: ids, names, events, audiences, rights, positions.
 //!
 //! There is no I/O, no clock and no protocol knowledge, so the crates built on it compile for any target,
 //! `wasm32` included.
@@ -11,6 +11,7 @@ mod name;
 mod number;
 mod parcel;
 mod payload;
+mod position;
 mod rights;
 mod target;
 mod time;
@@ -22,6 +23,7 @@ pub use name::{NAME_BYTES_MAX, Name, NameError, ProjectId, RoomName, ShardName, 
 pub use number::MessageNumber;
 pub use parcel::Parcel;
 pub use payload::{Payload, PayloadError};
+pub use position::{Epoch, EpochError, Position};
 pub use rights::{
     AUTOMATIC_SHARD_PREFIX, PATTERN_BYTES_MAX, PATTERNS_MAX, Resource, Right, Rights, RightsError,
 };

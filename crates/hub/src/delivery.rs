@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use switchboard_event::{DeliveryClass, Event, Parcel, Protocol};
+use switchboard_event::{DeliveryClass, Event, Parcel, Position, Protocol, RoomName};
 
 use crate::outbox::{Appended, Order};
 use crate::session::Session;
 
-/// Encodes an event as a complete WebSocket frame of a protocol. `None` if the protocol reserves the event's name.
-pub type Encode = fn(Protocol, &Event) -> Option<Bytes>;
+/// Encodes an event as a complete WebSocket frame of a protocol, with its position for clients that receive positions.
+/// `None` if the protocol reserves the event's name.
+pub type Encode = fn(Protocol, &Event, Option<(&RoomName, Position)>) -> Option<Bytes>;
 
 /// Schedules the flush of outboxes. The hub schedules an outbox once, and again only after its flush.
 pub trait FlushScheduler: Send + Sync + 'static {
@@ -68,6 +69,10 @@ pub struct HubStats {
     pub unsent: AtomicU64,
     /// Events for users or sockets of which none was connected, as far as this node can know.
     pub unreached: AtomicU64,
+    /// Messages that the history of their room has taken.
+    pub recorded: AtomicU64,
+    /// Messages that it did not take because it was unavailable.
+    pub unrecorded: AtomicU64,
     /// Publications dropped because the bus was full.
     pub bus_full: AtomicU64,
     /// Publications dropped because the bus was disconnected.
@@ -174,7 +179,9 @@ pub(crate) struct FanOut<'a> {
 impl FanOut<'_> {
     pub(crate) fn deliver_to(&mut self, session: &Arc<Session>) {
         let (delivery, protocol) = (self.delivery, session.protocol);
-        let frame = self.parcel.frame(protocol, |event| (delivery.encode)(protocol, event));
+        let encode =
+            |event: &Event, at: Option<(&RoomName, Position)>| (delivery.encode)(protocol, event, at);
+        let frame = self.parcel.frame(protocol, session.wants_positions, encode);
         let Some(frame) = frame else { return self.delivered.reserved += 1 };
         self.frame_bytes = frame.len();
         let behind = self.delivered.behind;

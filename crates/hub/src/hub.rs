@@ -7,7 +7,8 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::Bytes;
 use switchboard_backplane::{
-    Bus, Content, IfUnreached, LocalMembers, Publication, PublishError, Receiver, Store,
+    Appended, Bus, Content, IfUnreached, LocalMembers, Publication, PublishError, Receiver, RoomMessage,
+    Store,
 };
 use switchboard_event::{
     Audience, DeliveryClass, MessageNumber, Parcel, ProjectId, Protocol, SocketId, Target,
@@ -18,6 +19,7 @@ use crate::index::Index;
 use crate::member_set::{Change, MemberSet};
 use crate::outbox::{Order, Slot, Transport};
 use crate::resolve;
+use crate::room_history::RoomHistory;
 use crate::session::{JoinError, Membership, Session};
 
 /// The parts and bounds of a hub.
@@ -34,6 +36,8 @@ pub struct HubConfig {
     pub memberships_max: usize,
     /// Maximum number of bytes in their names.
     pub membership_bytes_max: usize,
+    /// The history of rooms; none if no room has one.
+    pub history: Option<RoomHistory>,
 }
 
 /// The bounds of a hub that can be replaced; see [`HubConfig`].
@@ -63,6 +67,8 @@ pub struct NewSession {
     pub project: ProjectId,
     /// The socket's protocol.
     pub protocol: Protocol,
+    /// The client receives the positions of messages in the history of their room.
+    pub wants_positions: bool,
     /// Sends bytes to the socket.
     pub transport: Arc<dyn Transport>,
     /// What the caller keeps for the connection; the hub does not read it.
@@ -99,6 +105,7 @@ pub struct Hub {
     delivery: Delivery,
     memberships_max: AtomicUsize,
     membership_bytes_max: AtomicUsize,
+    history: Option<RoomHistory>,
     listener: OnceLock<Listener>,
 }
 
@@ -112,6 +119,7 @@ impl Hub {
             outbox_bytes_max,
             memberships_max,
             membership_bytes_max,
+            history,
         } = config;
         let stats = HubStats::default();
         let outbox_bytes_max = AtomicUsize::new(outbox_bytes_max);
@@ -119,11 +127,22 @@ impl Hub {
         let memberships_max = AtomicUsize::new(memberships_max);
         let membership_bytes_max = AtomicUsize::new(membership_bytes_max);
         let listener = OnceLock::new();
-        let hub =
-            Arc::new(Hub { index, bus, store, delivery, memberships_max, membership_bytes_max, listener });
+        let hub = Arc::new(Hub {
+            index,
+            bus,
+            store,
+            delivery,
+            memberships_max,
+            membership_bytes_max,
+            history,
+            listener,
+        });
         let receiver: Weak<dyn Receiver> = Arc::downgrade(&(hub.clone() as Arc<dyn Receiver>));
         let members: Weak<dyn LocalMembers> = Arc::downgrade(&(hub.index.clone() as Arc<dyn LocalMembers>));
         hub.store.start(members);
+        if let Some(history) = &hub.history {
+            history.log.start(receiver.clone());
+        }
         hub.bus.start(receiver);
         hub
     }
@@ -144,6 +163,11 @@ impl Hub {
     /// Presence and seats of all nodes.
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.store
+    }
+
+    /// The history of rooms; none if no room has one.
+    pub fn history(&self) -> Option<&RoomHistory> {
+        self.history.as_ref()
     }
 
     /// The bus to other nodes.
@@ -172,9 +196,11 @@ impl Hub {
 impl Hub {
     /// Adds a socket. It receives every send to everyone from then on.
     pub fn add(&self, new_session: NewSession) -> Arc<Session> {
-        let NewSession { id, project, protocol, transport, connection_state, greeting } = new_session;
+        let NewSession { id, project, protocol, wants_positions, transport, connection_state, greeting } =
+            new_session;
         let project = self.index.enter_project(&project);
-        let session = Arc::new(Session::new(id, project, protocol, transport, connection_state));
+        let session =
+            Arc::new(Session::new(id, project, protocol, wants_positions, transport, connection_state));
         if let Some(frame) = greeting {
             session.outbox.mark_flush_scheduled();
             self.deliver_frame(&session, &frame, DeliveryClass::Live);
@@ -196,7 +222,7 @@ impl Hub {
         let project = self.index.enter_project(project);
         self.index.leave_project(&project);
         let id = SocketId::on(self.bus.node());
-        let session = Session::new(id, project, protocol, Arc::new(NoTransport), connection_state);
+        let session = Session::new(id, project, protocol, false, Arc::new(NoTransport), connection_state);
         session.outbox.detach();
         Arc::new(session)
     }
@@ -311,17 +337,58 @@ impl Hub {
     /// Delivers to the sockets of this node and, unless the scope forbids it, publishes to the other nodes. The
     /// result covers this node. A message that is lost is counted in [`HubStats`].
     pub fn send(&self, project: &ProjectId, audience: &Audience, parcel: &Parcel, scope: Scope) -> Delivered {
+        if let Some(history) = &self.history
+            && scope == Scope::AllNodes
+            && let Some(delivered) = self.send_recorded(history, project, audience, parcel)
+        {
+            return delivered;
+        }
         let delivered = self.deliver(project, audience, parcel);
         let is_unreached = delivered.addressed_nobody() && self.expects_recipient(project, audience);
         let if_unreached = if is_unreached { IfUnreached::Notify } else { IfUnreached::Ignore };
         if scope == Scope::AllNodes && !self.is_local(audience) {
-            let content = Content::Event { event: parcel.event.clone(), class: parcel.class };
+            let position = parcel.position().map(|(_, position)| position);
+            let content = Content::Event { event: parcel.event.clone(), class: parcel.class, position };
             // A loss is counted; the sender cannot react to it.
             let _ = self.publish_to_others(project, audience, content, if_unreached);
         } else if is_unreached {
             self.unreached();
         }
         delivered
+    }
+
+    /// Sends a message that the history of its room keeps. `None` if no history keeps it, so that it is sent without a
+    /// position.
+    fn send_recorded(
+        &self,
+        history: &RoomHistory,
+        project: &ProjectId,
+        audience: &Audience,
+        parcel: &Parcel,
+    ) -> Option<Delivered> {
+        let (room, limits) = history.records(audience, parcel.class)?;
+        let message = RoomMessage { project, room, except: &audience.except, event: &parcel.event };
+        let mut delivered = Delivered::default();
+        let appended = history.log.append(message, limits, &mut |position| {
+            let parcel = Parcel::new(parcel.event.clone(), parcel.class).with_position(room, position);
+            delivered = self.deliver(project, audience, &parcel);
+            let content =
+                Content::Event { event: parcel.event, class: parcel.class, position: Some(position) };
+            // A loss is counted; the other node finds the hole and reads the history.
+            let _ = self.publish_to_others(project, audience, content, IfUnreached::Ignore);
+        });
+        let stats = &self.delivery.stats;
+        let counter = if appended == Appended::Unavailable { &stats.unrecorded } else { &stats.recorded };
+        counter.fetch_add(1, Ordering::Relaxed);
+        match appended {
+            Appended::Delivered => Some(delivered),
+            // The sockets that will receive it, unless they leave before it is numbered.
+            Appended::Queued => {
+                let queued = self.members(project, audience).len();
+                Some(Delivered { queued, ..Delivered::default() })
+            }
+            Appended::Unavailable => None,
+        }
     }
 
     /// Publishes to other nodes, unless the audience consists of sockets of this node only.
@@ -458,8 +525,12 @@ impl Hub {
 impl Receiver for Hub {
     fn receive(&self, publication: Publication) {
         match publication {
-            Publication { project, audience, content: Content::Event { event, class } } => {
-                self.deliver(&project, &audience, &Parcel::new(event, class));
+            Publication { project, audience, content: Content::Event { event, class, position } } => {
+                let mut parcel = Parcel::new(event, class);
+                if let (Some(position), [Target::Room(room)]) = (position, &*audience.to) {
+                    parcel.set_position(room, position);
+                }
+                self.deliver(&project, &audience, &parcel);
             }
             other => self.notify(HubEvent::Publication(other)),
         }

@@ -13,6 +13,7 @@ pub mod outbox;
 mod outbox_totals;
 mod project;
 mod resolve;
+mod room_history;
 mod session;
 
 pub use delivery::{Delivered, Encode, FlushScheduler, HubStats};
@@ -21,4 +22,5 @@ pub use index::Index;
 pub use outbox::{Backlog, Flushed, Outbox, Slot, Transport};
 pub use outbox_totals::OutboxTotals;
 pub use project::Project;
+pub use room_history::RoomHistory;
 pub use session::{JoinError, Session};

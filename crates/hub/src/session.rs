@@ -19,6 +19,8 @@ pub struct Session {
     pub project: Arc<Project>,
     /// The socket's protocol.
     pub protocol: Protocol,
+    /// The client receives the positions of messages in the history of their room.
+    pub wants_positions: bool,
     /// The send queue.
     pub outbox: Outbox,
     /// What the caller of [`Hub::add`](crate::Hub::add) keeps for the connection; the hub does not read it.
@@ -63,6 +65,7 @@ impl Session {
         id: SocketId,
         project: Arc<Project>,
         protocol: Protocol,
+        wants_positions: bool,
         transport: Arc<dyn Transport>,
         connection_state: Box<dyn Any + Send + Sync>,
     ) -> Self {
@@ -70,6 +73,7 @@ impl Session {
             id,
             project,
             protocol,
+            wants_positions,
             outbox: Outbox::new(transport),
             connection_state,
             membership: Mutex::default(),

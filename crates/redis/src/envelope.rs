@@ -3,6 +3,7 @@
 //! ```text
 //! version 1 │ kind │ node (4) │ number (8) │ project │ …
 //!   event   │ except │ to │ class │ the event: the rest
+//!   recorded │ except │ to │ class │ epoch (8) │ offset (8) │ the event: the rest
 //!   control │ except │ to │ the rest
 //!   answer  │ except │ to │ the data: the rest
 //!   stored  │ except │ to │ the event: the rest; the number is the message's
@@ -15,7 +16,8 @@
 use bytes::{Buf, Bytes};
 use switchboard_backplane::{Content, Publication};
 use switchboard_event::{
-    Audience, DeliveryClass, Event, MessageNumber, NodeId, Payload, ProjectId, SocketId, Target,
+    Audience, DeliveryClass, Epoch, Event, MessageNumber, NodeId, Payload, Position, ProjectId, SocketId,
+    Target,
 };
 
 const VERSION: u8 = 1;
@@ -26,6 +28,7 @@ const SHARD_CHANGED: u8 = 3;
 const CLOSE: u8 = 4;
 const STORED: u8 = 5;
 const ANSWER: u8 = 6;
+const RECORDED: u8 = 7;
 
 /// Offset of the number: version, kind and node come before it.
 const NUMBER_AT: usize = 6;
@@ -48,13 +51,18 @@ pub(crate) struct EnvelopeError(&'static str);
 pub(crate) fn encode(publication: &Publication, stamp: Stamp) -> Bytes {
     let Publication { project, audience, content } = publication;
     match content {
-        Content::Event { event, class } => {
-            let mut out = head(EVENT, stamp, project, 96 + event.data.as_bytes().len());
+        Content::Event { event, class, position } => {
+            let kind = if position.is_some() { RECORDED } else { EVENT };
+            let mut out = head(kind, stamp, project, 96 + event.data.as_bytes().len());
             write_audience(&mut out, audience);
             out.push(match class {
                 DeliveryClass::Volatile => VOLATILE,
                 _ => LIVE,
             });
+            if let Some(Position { epoch, offset }) = position {
+                out.extend_from_slice(&epoch.0.to_be_bytes());
+                out.extend_from_slice(&offset.to_be_bytes());
+            }
             event.write(&mut out);
             out.into()
         }
@@ -141,7 +149,8 @@ pub(crate) fn decode(mut message: Bytes) -> Result<Publication, EnvelopeError> {
     let (except, to) = (take_targets(&mut message)?, take_targets(&mut message)?);
     let audience = Audience { to, except };
     let content = match kind {
-        EVENT => take_event(message)?,
+        EVENT => take_event(message, false)?,
+        RECORDED => take_event(message, true)?,
         CONTROL => Content::Control(message),
         CLOSE => take_close(message)?,
         ANSWER => Content::Answer(Payload::parse_bytes(message).map_err(|_| EnvelopeError("not JSON"))?),
@@ -251,13 +260,18 @@ fn take_target(message: &mut Bytes) -> Result<Target, EnvelopeError> {
     })
 }
 
-fn take_event(mut message: Bytes) -> Result<Content, EnvelopeError> {
+fn take_event(mut message: Bytes, is_recorded: bool) -> Result<Content, EnvelopeError> {
     let class = match take(&mut message)? {
         [LIVE] => DeliveryClass::Live,
         [VOLATILE] => DeliveryClass::Volatile,
         _ => return Err(EnvelopeError("an unknown class")),
     };
-    Ok(Content::Event { event: event(message)?, class })
+    let mut number = || Ok(u64::from_be_bytes(take(&mut message)?));
+    let position = match is_recorded {
+        true => Some(Position { epoch: Epoch(number()?), offset: number()? }),
+        false => None,
+    };
+    Ok(Content::Event { event: event(message)?, class, position })
 }
 
 fn take_close(mut message: Bytes) -> Result<Content, EnvelopeError> {
@@ -288,7 +302,7 @@ mod tests {
             sender: Some(SocketId::random()),
             time_ms: 1_700_000_000_000,
         };
-        let content = Content::Event { event, class: DeliveryClass::Volatile };
+        let content = Content::Event { event, class: DeliveryClass::Volatile, position: None };
         Publication { project: ProjectId::new("a:b").unwrap(), audience, content }
     }
 
@@ -311,6 +325,10 @@ mod tests {
             content: Content::Stored { number: MessageNumber(STAMP.number), event },
             ..sample(audience.clone())
         };
+        let Content::Event { event, class, .. } = sample(audience.clone()).content else { unreachable!() };
+        let position = Some(Position { epoch: Epoch(u64::MAX), offset: 7 });
+        let recorded =
+            Publication { content: Content::Event { event, class, position }, ..sample(audience.clone()) };
         let answer = Content::Answer(Payload::parse("[1e400]").unwrap());
         let answer = Publication { content: answer, ..sample(audience.clone()) };
         let shard = ShardName::new("lobby").unwrap();
@@ -320,7 +338,7 @@ mod tests {
             content: Content::ShardChanged(shard),
         };
         for publication in
-            [sample(audience), sample(Audience::default()), control, changed, close, stored, answer]
+            [sample(audience), sample(Audience::default()), control, changed, close, stored, answer, recorded]
         {
             let bytes = encode(&publication, STAMP);
             assert_eq!(origin(&bytes).unwrap().node, STAMP.node);
@@ -352,7 +370,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_input_panics(mut bytes: Vec<u8>, kind in 0u8..8) {
+        fn no_input_panics(mut bytes: Vec<u8>, kind in 0u8..9) {
             let _ = decode(bytes.clone().into());
             let _ = origin(&bytes);
             bytes.splice(0..0, [VERSION, kind]);

@@ -15,6 +15,7 @@ mod error;
 mod explain;
 mod file;
 mod flag;
+mod history;
 mod hosts;
 mod inbox;
 mod internal;
@@ -53,6 +54,7 @@ pub use auth::Auth;
 pub use clients::{Clients, ForwardedHeader};
 pub use emit::{Emit, EmitReports};
 pub use error::{ConfigError, InvalidSetting};
+pub use history::{History, RoomHistory};
 pub use inbox::Inbox;
 pub use internal::Internal;
 pub use issuer::Issuer;
@@ -118,6 +120,8 @@ pub struct Config {
     pub mesa: Mesa,
     /// Stored messages for users.
     pub inbox: Inbox,
+    /// Recent messages that rooms keep.
+    pub history: History,
     /// Reports of client actions to workers.
     pub reports: Reports,
     /// Projects and their rules.
@@ -184,6 +188,7 @@ impl Default for Config {
             koji: Koji::default(),
             mesa: Mesa::default(),
             inbox: Inbox::default(),
+            history: History::default(),
             reports: Reports::default(),
             projects: Projects::default(),
             redis: Redis::default(),
@@ -239,6 +244,7 @@ impl Config {
         self.koji.check()?;
         self.mesa.check(&self.redis, &self.koji, self.inbox.is_on())?;
         self.inbox.check(self.mesa.sync.enabled)?;
+        self.history.check()?;
         self.projects.check()?;
         self.redis.check(&self.node)?;
         self.reports.check(&self.reported())?;
@@ -286,6 +292,7 @@ impl Config {
                 self.emit.no_effect(),
                 self.koji.no_effect(),
                 self.inbox.no_effect(!self.redis.url.is_empty()),
+                self.history.no_effect(!self.redis.url.is_empty()),
                 self.reports.no_effect(&self.reported()),
             ]
             .into_iter()

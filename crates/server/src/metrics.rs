@@ -131,6 +131,12 @@ pub(crate) fn sample(app: &App) {
         let count = count(stats).load(Ordering::Relaxed);
         counter!("switchboard_undelivered_total", "reason" => *reason).absolute(count);
     }
+    counter!("switchboard_history_messages_total").absolute(stats.recorded.load(Ordering::Relaxed));
+    counter!("switchboard_history_unavailable_total").absolute(stats.unrecorded.load(Ordering::Relaxed));
+    let usage = app.hub().history().map(|history| history.log.usage()).unwrap_or_default();
+    gauge!("switchboard_history_rooms").set(usage.rooms as f64);
+    gauge!("switchboard_history_bytes").set(usage.bytes as f64);
+    counter!("switchboard_history_evicted_rooms_total").absolute(usage.evicted_rooms);
     counter!("switchboard_log_lines_suppressed_total").absolute(switchboard_log::lines_suppressed());
     let totals = app.hub().outbox_totals();
     gauge!("switchboard_outbox_bytes").set(totals.queued as f64);

@@ -2,6 +2,7 @@
 
 pub(crate) mod app;
 pub(crate) mod emitter;
+mod history;
 pub(crate) mod presence;
 pub(crate) mod remote;
 pub(crate) mod revoke;

@@ -6,6 +6,7 @@
 
 mod backplane;
 mod endpoints;
+mod history;
 mod replace;
 
 use std::any::type_name;

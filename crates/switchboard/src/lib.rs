@@ -66,6 +66,7 @@ pub use node::connection_info::ConnectionInfo;
 pub use node::errors::{
     CommandError, EmitError, Forbidden, MembershipError, NodeError, QueryError, RequestError,
 };
+pub use node::history::HistoryError;
 pub use node::limit;
 pub use node::limits::Limits;
 pub use node::request_cost::RequestCost;
@@ -85,15 +86,17 @@ pub use routing::reply::{IntoResponse, NoReply, Reply, ReplyError, Response};
 pub use routing::request::Request;
 pub use routing::router::Router;
 pub use switchboard_backplane::{
-    Backplane, BackplaneError, BackplaneFuture, Bus, ClientAction, ClientMessage, Content, IfUnreached,
-    Inbox, InboxLimits, InboxPage, LocalBus, MemoryStore, Page, Publication, PublishError, Receiver,
-    ReplyAddress, Report, ReportId, ReportSink, Revocation, RevocationStore, RevokedTokens, SeatRequest,
-    Seated, Shard, Store, Stored, StoredMessage, WorkerChange, WorkerListener,
+    Appended, Backplane, BackplaneError, BackplaneFuture, Bus, ClientAction, ClientMessage, Content, History,
+    HistoryLimits, HistoryPage, HistoryRange, HistoryRule, HistoryUsage, IfUnreached, Inbox, InboxLimits,
+    InboxPage, LocalBus, MemoryHistory, MemoryHistoryLimits, MemoryStore, Page, Publication, PublishError,
+    Receiver, RecordedMessage, ReplyAddress, Report, ReportId, ReportSink, Revocation, RevocationStore,
+    RevokedTokens, RoomMessage, RoomPatternError, SeatRequest, Seated, Shard, Store, Stored, StoredMessage,
+    WorkerChange, WorkerListener,
 };
 pub use switchboard_event::{
-    Audience, AudienceError, Event, IntoAudience, MessageNumber, Name, NameError, NodeId, Payload,
-    PayloadError, ProjectId, Protocol, Resource, Right, Rights, RightsError, RoomName, ShardName, SocketId,
-    TagName, Target, TokenId, UserId,
+    Audience, AudienceError, Epoch, Event, IntoAudience, MessageNumber, Name, NameError, NodeId, Payload,
+    PayloadError, Position, ProjectId, Protocol, Resource, Right, Rights, RightsError, RoomName, ShardName,
+    SocketId, TagName, Target, TokenId, UserId,
 };
 pub use switchboard_hub::{Hub, HubStats, Index, JoinError, Scope};
 pub use switchboard_macros::{debug_handler, debug_middleware};

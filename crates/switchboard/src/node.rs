@@ -15,6 +15,9 @@ pub(crate) mod delays;
 pub(crate) mod encoders;
 pub(crate) mod errors;
 pub(crate) mod flow_control;
+pub(crate) mod history;
+pub(crate) mod history_request;
+pub(crate) mod history_settings;
 pub(crate) mod identity;
 pub(crate) mod inbox;
 pub(crate) mod incoming;
@@ -58,6 +61,7 @@ use crate::node::access::grants::Lost;
 use crate::node::calls::PendingCalls;
 use crate::node::connection_state::ConnectionState;
 use crate::node::encoders::FrameEncoders;
+use crate::node::history_settings::HistorySettings;
 use crate::node::limits::Limits;
 use crate::node::meters::Meters;
 use crate::node::replaceable::Replaceable;
@@ -110,6 +114,7 @@ pub(crate) struct Settings {
     pub(crate) bus: Option<Arc<dyn Bus>>,
     pub(crate) store: Option<Arc<dyn Store>>,
     pub(crate) inbox: Option<Arc<dyn Inbox>>,
+    pub(crate) history: HistorySettings,
     pub(crate) report_sink: Option<Arc<dyn ReportSink>>,
     pub(crate) revocation_store: Option<Arc<dyn RevocationStore>>,
     /// Protocols whose clients are reported. `None` means all.
@@ -289,8 +294,16 @@ impl Node {
 
 impl Started {
     fn new(settings: Settings, wiring: &Wiring) -> Self {
-        let Settings { limits, bus, store, inbox, report_sink, revocation_store, reported_protocols } =
-            settings;
+        let Settings {
+            limits,
+            bus,
+            store,
+            inbox,
+            history,
+            report_sink,
+            revocation_store,
+            reported_protocols,
+        } = settings;
         let index = Arc::new(Index::default());
         let config = HubConfig {
             encode: wiring.encoders.event,
@@ -299,6 +312,7 @@ impl Started {
             outbox_bytes_max: limits.outbox_bytes_max,
             memberships_max: limits.memberships_max,
             membership_bytes_max: limits.membership_bytes_max,
+            history: history.into_room_history(bus.is_none()),
         };
         let (is_single_node, has_shared_store) = (bus.is_none(), store.is_some());
         let bus = bus.unwrap_or_else(|| Arc::new(LocalBus::default()));

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::Uri;
 use switchboard_backplane::Publication;
-use switchboard_event::{Event, Payload, Protocol, Target};
+use switchboard_event::{Event, Payload, Position, Protocol, RoomName, Target};
 use switchboard_hub::{HubEvent, Session};
 use switchboard_wire::DecodeError;
 
@@ -79,11 +79,22 @@ macro_rules! protocols {
             }
         }
 
-        fn encode_event(protocol: Protocol, event: &Event) -> Option<Bytes> {
-            let encode = match protocol {
-                $(Protocol::$protocol => <$implementation>::encode_event),*
-            };
-            (!reserves(protocol, event)).then(|| encode(event))
+        fn encode_event(
+            protocol: Protocol,
+            event: &Event,
+            at: Option<(&RoomName, Position)>,
+        ) -> Option<Bytes> {
+            if reserves(protocol, event) {
+                return None;
+            }
+            Some(match (protocol, at) {
+                $(
+                    (Protocol::$protocol, None) => <$implementation>::encode_event(event),
+                    (Protocol::$protocol, Some((room, position))) => {
+                        <$implementation>::encode_recorded(event, room, position)
+                    }
+                ),*
+            })
         }
 
         fn encode_stored(protocol: Protocol, event: &Event, number: u64) -> Option<Bytes> {
@@ -191,6 +202,7 @@ impl Handshake {
 /// The frame encoders, for the node.
 pub(crate) static ENCODERS: FrameEncoders = FrameEncoders {
     event: encode_event,
+    reserves,
     stored: encode_stored,
     request: encode_request,
     reply: encode_reply,

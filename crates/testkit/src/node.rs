@@ -65,12 +65,13 @@ impl Node {
     pub fn new(bus: Arc<dyn Bus>, store: impl FnOnce(Arc<Index>) -> Arc<dyn Store>) -> Self {
         let index = Arc::new(Index::default());
         let config = HubConfig {
-            encode: |_: Protocol, event: &Event| Some(Bytes::from(format!("{}.", event.name))),
+            encode: |_, event, _| Some(Bytes::from(format!("{}.", event.name))),
             flush_scheduler: Arc::new(ImmediateFlush),
             overflow_frame: Bytes::from_static(b"overflow"),
             outbox_bytes_max: 1024,
             memberships_max: 10,
             membership_bytes_max: 1000,
+            history: None,
         };
         Node { hub: Hub::new(config, index.clone(), bus, store(index)) }
     }
@@ -137,6 +138,7 @@ impl TestNode for Node {
             id,
             project: project.clone(),
             protocol: Protocol::Emit,
+            wants_positions: false,
             transport: recorder.clone(),
             connection_state: Box::new(()),
             greeting: None,

@@ -5,12 +5,12 @@
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
-use switchboard_event::{Name, Payload};
+use switchboard_event::{Name, Payload, Position, RoomName};
 
 use crate::DecodeError;
 use crate::envelope::{read_members, text_of};
 use crate::mesa::OP_PREFIX;
-use crate::write::write_text;
+use crate::write::{write_position, write_text};
 
 /// Maximum number of characters of an invalid name in a reply.
 const SHOWN_CHARS: usize = 64;
@@ -42,6 +42,13 @@ pub enum Incoming {
         /// The peer's correlation id, if it expects an answer.
         ack: Option<Payload>,
     },
+    /// `@history`: the peer requests messages that a room keeps.
+    History {
+        /// The request.
+        data: Payload,
+        /// The peer's correlation id, if it expects an answer.
+        ack: Option<Payload>,
+    },
     /// The reply to a request of this side.
     Reply {
         /// The id of the request.
@@ -66,6 +73,9 @@ pub fn decode(frame: &Bytes) -> Result<Incoming, DecodeError> {
             let token = data.map(slice).and_then(|data| data.member("token")?.to_text().map(String::from));
             return Ok(Incoming::Identify { token, ack });
         }
+        if text_of(event).as_deref() == Some(HISTORY) {
+            return Ok(Incoming::History { data: data.map_or(Payload::NULL, slice), ack });
+        }
         return Ok(Incoming::Unroutable { shown: shown(event), ack });
     };
     Ok(Incoming::Event { name, data: data.map_or(Payload::NULL, slice), ack })
@@ -73,6 +83,9 @@ pub fn decode(frame: &Bytes) -> Result<Incoming, DecodeError> {
 
 /// The event with which a client shows a token.
 const IDENTIFY: &str = "@identify";
+
+/// The event with which a client requests messages that a room keeps.
+const HISTORY: &str = "@history";
 
 fn routable(event: &RawValue) -> Option<Name> {
     Name::new(&text_of(event)?).ok().filter(|name| !name.starts_with('@'))
@@ -95,6 +108,14 @@ pub fn is_reserved(name: &str) -> bool {
 pub fn write_event(out: &mut Vec<u8>, name: &str, data: &Payload) {
     out.extend_from_slice(b"{\"event\":");
     write_text(out, name);
+    write_data_and_end(out, data);
+}
+
+/// `{"event":E,"room":R,"position":P,"data":D}`: an event with its place in the history of its room.
+pub fn write_recorded(out: &mut Vec<u8>, name: &str, data: &Payload, room: &RoomName, position: Position) {
+    out.extend_from_slice(b"{\"event\":");
+    write_text(out, name);
+    write_position(out, room, position);
     write_data_and_end(out, data);
 }
 

@@ -6,9 +6,9 @@
 mod incoming;
 mod metadata;
 
-use switchboard_event::{Event, Payload, ShardName, SocketId};
+use switchboard_event::{Event, Payload, Position, RoomName, ShardName, SocketId};
 
-use crate::write::{write_fmt, write_text};
+use crate::write::{write_fmt, write_position, write_text};
 
 pub use incoming::{Incoming, MESSAGE_UNITS_MAX, MessageBounds, RECIPIENTS_MAX, decode};
 
@@ -45,6 +45,22 @@ pub fn is_reserved(name: &str) -> bool {
 pub fn write_event(out: &mut Vec<u8>, event: &Event, latency_ms: u64) {
     out.extend_from_slice(b"{\"eventName\":");
     write_text(out, &event.name);
+    out.extend_from_slice(b",\"payload\":");
+    write_payload(out, event);
+    write_latency_and_end(out, latency_ms);
+}
+
+/// Writes an event like [`write_event`], with its place in the history of its room.
+pub fn write_recorded(
+    out: &mut Vec<u8>,
+    event: &Event,
+    latency_ms: u64,
+    room: &RoomName,
+    position: Position,
+) {
+    out.extend_from_slice(b"{\"eventName\":");
+    write_text(out, &event.name);
+    write_position(out, room, position);
     out.extend_from_slice(b",\"payload\":");
     write_payload(out, event);
     write_latency_and_end(out, latency_ms);

@@ -244,6 +244,31 @@ pub const METRICS: &[Metric] = &[
         &[UNDELIVERED_REASON],
         "Messages that did not reach a receiver",
     ),
+    counter(
+        "switchboard_history_messages_total",
+        Part::Node,
+        &[],
+        "Messages of this node that the history of their room has taken",
+    ),
+    counter(
+        "switchboard_history_unavailable_total",
+        Part::Node,
+        &[],
+        "Messages delivered without a position, because the history of their room was unavailable",
+    ),
+    gauge("switchboard_history_rooms", Part::Node, &[], "Rooms with a history in the memory of this node"),
+    gauge(
+        "switchboard_history_bytes",
+        Part::Node,
+        &[],
+        "Bytes of the histories in the memory of this node, with what is kept for each message",
+    ),
+    counter(
+        "switchboard_history_evicted_rooms_total",
+        Part::Node,
+        &[],
+        "Histories of rooms removed because all histories together reached a bound; the room begins a new epoch",
+    ),
     gauge(
         "switchboard_outbox_bytes",
         Part::Node,

@@ -37,5 +37,5 @@ fn without_backplane(config: &Config, rules: &SharedRules) -> App {
     if let Some(rule) = config.access_rule() {
         app = app.with_access_rule(rule);
     }
-    app.project(&project)
+    config.history.add_to(app).project(&project)
 }

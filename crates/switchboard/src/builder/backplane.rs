@@ -8,7 +8,7 @@ use switchboard_event::Protocol;
 use crate::api::app::App;
 
 impl App {
-    /// Connects this node to others: sets the bus and the store of a backplane, and its inbox, report
+    /// Connects this node to others: sets the bus and the store of a backplane, and its inbox, history, report
     /// sink and store of revoked tokens if it has them.
     ///
     /// ```
@@ -23,6 +23,9 @@ impl App {
         let mut app = self.with_bus(backplane.bus()).with_store(backplane.store());
         if let Some(inbox) = backplane.inbox() {
             app = app.with_inbox(inbox);
+        }
+        if let Some(history) = backplane.history() {
+            app = app.with_history(history);
         }
         if let Some(sink) = backplane.report_sink() {
             app = app.with_report_sink(sink);

@@ -252,6 +252,7 @@ impl UpgradeService {
             id,
             project,
             protocol,
+            wants_positions: info.understands_extensions(),
             transport: stream.transport(),
             connection_state: Box::new(ConnectionState::new(info, state)),
             greeting,

@@ -106,6 +106,11 @@ impl ConnectionInfo {
         self.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value)
     }
 
+    /// Returns true if the client connects with `?sb=1`: it understands what Switchboard adds to its protocol.
+    pub(crate) fn understands_extensions(&self) -> bool {
+        self.query("sb").as_deref() == Some("1")
+    }
+
     /// All query parameters in order, decoded.
     ///
     /// ```no_run

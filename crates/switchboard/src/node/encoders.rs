@@ -2,11 +2,15 @@
 
 use bytes::Bytes;
 use switchboard_event::{Event, Payload, Protocol};
+use switchboard_hub::Encode;
 
 /// Functions that encode complete WebSocket frames.
 pub(crate) struct FrameEncoders {
-    /// Encodes an event. `None` if the protocol reserves its name.
-    pub(crate) event: fn(Protocol, &Event) -> Option<Bytes>,
+    /// Encodes an event, with its place in the history of its room if the client receives positions. `None` if the
+    /// protocol reserves its name.
+    pub(crate) event: Encode,
+    /// Returns true if clients must not receive the event, because the protocol reserves its name.
+    pub(crate) reserves: fn(Protocol, &Event) -> bool,
     /// Encodes a message from the inbox. `number` is its number within the redelivery, from 1. `None` if the
     /// protocol reserves its name.
     pub(crate) stored: fn(Protocol, &Event, number: u64) -> Option<Bytes>,

@@ -32,7 +32,8 @@ pub(crate) fn deliver_stored(
     for target in &audience.to {
         let Target::User(user) = target else { continue };
         for session in hub.members(project, &target.clone().into()) {
-            let frame = parcel.frame(session.protocol, |event| encode(session.protocol, event));
+            let frame =
+                parcel.frame(session.protocol, false, |event, _| encode(session.protocol, event, None));
             let Some(frame) = frame else { continue };
             ConnectionState::of(&session).deliveries().deliver_live(hub, &session, user, number, frame);
         }

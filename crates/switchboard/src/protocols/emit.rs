@@ -1,6 +1,7 @@
 //! The emit protocol: events, requests and replies. Wire format: `spec/emit.md`.
 
 mod encode;
+mod history;
 mod login;
 mod notices;
 mod receive;
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Uri;
-use switchboard_event::{Event, Payload, Protocol, Target};
+use switchboard_event::{Event, Payload, Position, Protocol, RoomName, Target};
 use switchboard_hub::Session;
 use switchboard_wire::{DecodeError, emit};
 
@@ -81,6 +82,10 @@ impl WireProtocol for EmitProtocol {
 
     fn encode_event(event: &Event) -> Bytes {
         encode::event(event)
+    }
+
+    fn encode_recorded(event: &Event, room: &RoomName, position: Position) -> Bytes {
+        encode::recorded(event, room, position)
     }
 
     fn rights_changed(node: &Arc<Node>, session: &Arc<Session>, left: &[Target], reason: Lost) {

@@ -5,6 +5,7 @@ mod admit;
 mod client_state;
 mod connect_params;
 mod encode;
+mod history;
 mod http_routes;
 mod identify;
 mod info_answers;
@@ -27,7 +28,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Uri;
 use switchboard_backplane::{Content, Publication};
-use switchboard_event::{Event, Protocol, Target};
+use switchboard_event::{Event, Position, Protocol, RoomName, Target};
 use switchboard_hub::Session;
 use switchboard_wire::{DecodeError, koji};
 
@@ -127,6 +128,10 @@ impl WireProtocol for KojiProtocol {
 
     fn encode_event(event: &Event) -> Bytes {
         encode::event(event)
+    }
+
+    fn encode_recorded(event: &Event, room: &RoomName, position: Position) -> Bytes {
+        encode::recorded(event, room, position)
     }
 
     fn received_pong(node: &Arc<Node>, session: &Arc<Session>, payload: &[u8]) {

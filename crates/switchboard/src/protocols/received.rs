@@ -7,7 +7,8 @@ use crate::routing::request::Request;
 pub(crate) struct Received {
     /// The event, if it is for a handler.
     pub(crate) request: Option<Request>,
-    /// Recipients that the client named in the frame. Each counts as one message of the rate limit.
+    /// Recipients that the client named in the frame, or messages that it requested. Each counts as one message of the
+    /// rate limit.
     pub(crate) recipients: usize,
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::Uri;
 use switchboard_backplane::Publication;
-use switchboard_event::{Event, Payload, Target};
+use switchboard_event::{Event, Payload, Position, RoomName, Target};
 use switchboard_hub::Session;
 use switchboard_wire::DecodeError;
 
@@ -51,6 +51,11 @@ pub(crate) trait WireProtocol {
     fn reserves(event: &Event) -> bool;
 
     fn encode_event(event: &Event) -> Bytes;
+
+    /// Encodes an event with its place in the history of its room.
+    fn encode_recorded(event: &Event, _room: &RoomName, _position: Position) -> Bytes {
+        Self::encode_event(event)
+    }
 
     /// Encodes a message from the inbox; `number` counts the messages of one redelivery from 1.
     fn encode_stored(event: &Event, _number: u64) -> Bytes {

@@ -9,6 +9,7 @@ use switchboard_event::{AudienceError, NameError, Payload};
 use switchboard_hub::JoinError;
 
 use crate::node::errors::{CommandError, EmitError, Forbidden, MembershipError};
+use crate::node::history::HistoryError;
 
 /// The response of a handler or middleware: a reply, an error that is sent as a reply, or none.
 ///
@@ -270,6 +271,12 @@ fn client_error_code(error: &(dyn Error + 'static)) -> Option<&'static str> {
     }
     if let Some(MembershipError::Join(inner)) = error.downcast_ref() {
         return client_error_code(inner);
+    }
+    match error.downcast_ref() {
+        Some(HistoryError::Name(_)) => return Some("bad_data"),
+        Some(HistoryError::NoHistory(_)) => return Some("no_history"),
+        Some(HistoryError::Forbidden(_)) => return Some("forbidden"),
+        _ => {}
     }
     let is_forbidden = error.is::<Forbidden>()
         || matches!(error.downcast_ref(), Some(MembershipError::Forbidden(_)))

@@ -5,6 +5,7 @@ mod embedding;
 mod emit_tokens;
 mod flow_control;
 mod handlers;
+mod history;
 mod hooks;
 mod http;
 mod http_rates;

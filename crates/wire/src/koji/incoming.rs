@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use switchboard_event::json::for_each_member;
 use switchboard_event::{Name, Payload};
 
-use super::{PLATFORM, is_reserved};
+use super::{PLATFORM, PLATFORM_EXTENSION, is_reserved};
 use crate::DecodeError;
 use crate::envelope::{read_members, text_of};
 
@@ -51,6 +51,8 @@ pub enum Incoming {
     Identify(Option<String>),
     /// The client missed a change and requests the whole member list.
     GetClients,
+    /// The client requests messages that a room keeps.
+    History(Payload),
 }
 
 /// Decodes one message, text or binary. A message over a bound is refused.
@@ -68,6 +70,9 @@ pub fn decode(frame: &Bytes, bounds: MessageBounds) -> Result<Incoming, DecodeEr
     let Some(event_name) = text_of(event_name) else { return Err(wrong_name) };
     if let Some(action) = event_name.strip_prefix(PLATFORM) {
         return platform(action, payload);
+    }
+    if event_name.strip_prefix(PLATFORM_EXTENSION) == Some("history") {
+        return Ok(Incoming::History(payload.unwrap_or(Payload::NULL)));
     }
     if is_reserved(&event_name) {
         return Err(reserved(&event_name));

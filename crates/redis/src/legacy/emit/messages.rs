@@ -128,7 +128,7 @@ fn read(
     let name = text(message.event)?.ok_or(LegacyDecodeError::Invalid("there is no event"))?;
     let (name, data) = (Name::new(&name)?, data(bytes, message.data)?);
     let event = Event { name, data, sender: None, time_ms: now_ms() };
-    Ok(target.map(|target| (target, Content::Event { event, class: DeliveryClass::Live })))
+    Ok(target.map(|target| (target, Content::Event { event, class: DeliveryClass::Live, position: None })))
 }
 
 #[cfg(test)]

@@ -136,7 +136,7 @@ impl<'a> Message<'a> {
 
     fn content(&self, buffer: &Bytes) -> Result<Option<Content>, LegacyDecodeError> {
         if let Some(event) = self.event(buffer)? {
-            return Ok(Some(Content::Event { event, class: DeliveryClass::Live }));
+            return Ok(Some(Content::Event { event, class: DeliveryClass::Live, position: None }));
         }
         let is_close = text(self.kind)?.as_deref() == Some(DISCONNECT);
         Ok(is_close.then(|| Content::Close { code: NORMAL, reason: "".into() }))

@@ -63,6 +63,7 @@ const NAMED: &[(&str, &str, &str)] = &[
         "keys = [\"at least 16 bytes; openssl rand -hex 32 prints a good one\"]\nscopes = [\"read\", \"send\"]",
     ),
     ("auth.issuers", "partner", r#"jwks_url = "https://partner.example/jwks.json""#),
+    ("history.rooms", "\"chat-*\"", "messages_max = 100"),
     ("projects.named", "chess", "capacity_max = 2"),
 ];
 

@@ -85,8 +85,8 @@ pub(crate) const TABLE: [Row; 12] = [
         label: "history",
         protocols: &[Emit, Koji, Mesa],
         right: Right::History,
-        on: "#room",
-        meaning: "read what a handler keeps of a room: `Socket::require`",
+        on: "#room; shard:name for a Koji client",
+        meaning: "read the history of a room: `@history`, `Socket::history_as_client`, `Socket::require`",
     },
     Row {
         operation: Operation::Seat,

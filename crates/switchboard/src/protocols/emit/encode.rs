@@ -1,7 +1,7 @@
 //! Encodes events, requests and replies as frames.
 
 use bytes::Bytes;
-use switchboard_event::{Event, Payload};
+use switchboard_event::{Event, Payload, Position, RoomName};
 use switchboard_wire::emit;
 use switchboard_ws::frame::{OpCode, encode_with};
 
@@ -11,6 +11,12 @@ const ENVELOPE_BYTES: usize = 64;
 pub(crate) fn event(event: &Event) -> Bytes {
     let len = ENVELOPE_BYTES + event.name.len() + event.data.as_bytes().len();
     encode_with(OpCode::Text, len, |out| emit::write_event(out, &event.name, &event.data))
+}
+
+/// Encodes an event with its place in the history of its room.
+pub(crate) fn recorded(event: &Event, room: &RoomName, position: Position) -> Bytes {
+    let len = 2 * ENVELOPE_BYTES + event.name.len() + event.data.as_bytes().len() + room.len();
+    encode_with(OpCode::Text, len, |out| emit::write_recorded(out, &event.name, &event.data, room, position))
 }
 
 pub(crate) fn request(name: &str, data: &Payload, id: u32) -> Bytes {

@@ -14,7 +14,7 @@ use crate::node::connection_state::ConnectionState;
 
 /// Sends an event of the server, if the client understands it.
 pub(super) fn notify(node: &Node, session: &Arc<Session>, name: &str, data: &Payload) {
-    if ConnectionState::of(session).info.query("sb").as_deref() == Some("1") {
+    if ConnectionState::of(session).info.understands_extensions() {
         let len = 64 + data.as_bytes().len();
         let frame = encode_with(OpCode::Text, len, |out| emit::write_event(out, name, data));
         node.hub().deliver_ahead(session, &frame);

@@ -11,6 +11,7 @@ use switchboard_wire::emit::{self, Incoming};
 use crate::api::socket::Socket;
 use crate::node::remote::open_answer;
 use crate::node::reports::{report, sink_for};
+use crate::protocols::emit::history;
 use crate::protocols::emit::login::log_in;
 use crate::protocols::received::Received;
 use crate::routing::reply::{IntoResponse, ReplyError, Response};
@@ -27,6 +28,11 @@ pub(crate) fn receive(server: &Arc<Server>, socket: &Socket, frame: &Bytes) -> R
         }
         Incoming::Unroutable { shown, ack } => server.unroutable(socket, &shown, ack.as_ref()),
         Incoming::Identify { token, ack } => log_in(socket, token, ack),
+        Incoming::History { data, ack: Some(ack) } => {
+            let recipients = history::answer(socket, &data, ack);
+            return Ok(Received { request: None, recipients });
+        }
+        Incoming::History { ack: None, .. } => server.unroutable(socket, "@history", None),
         Incoming::Reply { ack, data } => {
             if !socket.connection_state().resolve(&ack, data) {
                 socket.node().meters().of(Protocol::Emit).count_ignored_frame("unknown_reply");

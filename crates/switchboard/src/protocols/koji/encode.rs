@@ -1,7 +1,7 @@
 //! Encodes events as frames.
 
 use bytes::Bytes;
-use switchboard_event::Event;
+use switchboard_event::{Event, Position, RoomName};
 use switchboard_wire::koji;
 use switchboard_ws::frame::{OpCode, encode_with};
 
@@ -14,4 +14,11 @@ pub(crate) fn event(event: &Event) -> Bytes {
     let len = METADATA_BYTES + event.name.len() + event.data.as_bytes().len();
     let latency_ms = now_ms().saturating_sub(event.time_ms);
     encode_with(OpCode::Text, len, |out| koji::write_event(out, event, latency_ms))
+}
+
+/// Encodes an event with its place in the history of its room.
+pub(crate) fn recorded(event: &Event, room: &RoomName, position: Position) -> Bytes {
+    let len = METADATA_BYTES + event.name.len() + event.data.as_bytes().len() + 64 + room.len();
+    let latency_ms = now_ms().saturating_sub(event.time_ms);
+    encode_with(OpCode::Text, len, |out| koji::write_recorded(out, event, latency_ms, room, position))
 }

@@ -11,6 +11,7 @@ use switchboard_wire::koji::{self, Incoming};
 use crate::api::socket::Socket;
 use crate::node::access::{check, operation::Operation};
 use crate::protocols::koji::client_state::{ClientState, client_of};
+use crate::protocols::koji::history;
 use crate::protocols::koji::identify::identify;
 use crate::protocols::koji::member_lists::MemberLists;
 use crate::protocols::koji::relay::relay;
@@ -52,6 +53,10 @@ pub(crate) fn receive(server: &Arc<Server>, socket: &Socket, frame: &Bytes) -> R
             }
         }
         Incoming::Identify(token) => identify(socket, token),
+        Incoming::History(payload) => {
+            let recipients = history::answer(socket, &payload);
+            return Ok(Received { request: None, recipients });
+        }
     }
     Ok(Received::default())
 }

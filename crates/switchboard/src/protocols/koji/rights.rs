@@ -110,7 +110,7 @@ pub(super) fn changed(node: &Arc<Node>, session: &Arc<Session>, left: &[Target],
 /// Sends a platform event of the server, if the client understands it.
 fn notify(node: &Node, session: &Arc<Session>, name: &str, data: &serde_json::Value) {
     let understands = |client: &ClientState| {
-        client.wants_token_answers || ConnectionState::of(session).info.query("sb").as_deref() == Some("1")
+        client.wants_token_answers || ConnectionState::of(session).info.understands_extensions()
     };
     if client_of(session).is_some_and(understands) {
         let data = Payload::of(data).expect("strings are valid JSON");

@@ -1,0 +1,61 @@
+//! Setters of history: the rooms that keep messages, and where they are kept.
+
+use std::sync::Arc;
+
+use switchboard_backplane::{History, HistoryLimits, HistoryRule, MemoryHistoryLimits};
+
+use crate::api::app::App;
+
+impl App {
+    /// Lets the rooms that match a pattern keep their recent messages. The pattern is the name of a room or, with one
+    /// `*` at its end, a prefix; the `#` may be omitted. Of several patterns that match a room the most specific counts: its
+    /// name, or the longest prefix. Default: no room keeps messages.
+    ///
+    /// A room keeps every message that is sent to all its members, with or without exceptions, unless the message is
+    /// [volatile](crate::Emitter::volatile) or [local](crate::Emitter::local). A message to several targets at once is
+    /// not kept. Clients and handlers can read what is kept; see [`room_history`](Self::room_history).
+    ///
+    /// ```
+    /// use switchboard::{App, HistoryLimits};
+    ///
+    /// let limits = HistoryLimits { messages_max: 100, ..HistoryLimits::default() };
+    /// let app = App::new().with_room_history("chat-*", limits);
+    /// ```
+    ///
+    /// # Panics
+    /// If the pattern is invalid, or the app is in use.
+    #[track_caller]
+    pub fn with_room_history(self, pattern: &str, limits: HistoryLimits) -> Self {
+        let rule = HistoryRule::new(pattern, limits).unwrap_or_else(|error| panic!("{error}"));
+        self.change_settings(|settings| settings.history.rules.insert(rule));
+        self
+    }
+
+    /// Sets where the messages of rooms are kept. Default: in the memory of this node, if it is the only one.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use switchboard::{App, History};
+    ///
+    /// fn app(shared: Arc<dyn History>) -> App {
+    ///     App::new().with_history(shared)
+    /// }
+    /// ```
+    pub fn with_history(self, history: Arc<dyn History>) -> Self {
+        self.change_settings(|settings| settings.history.log = Some(history));
+        self
+    }
+
+    /// Sets the bounds on all rooms of a history in memory. Default: [`MemoryHistoryLimits::default`].
+    ///
+    /// ```
+    /// use switchboard::{App, MemoryHistoryLimits};
+    ///
+    /// let limits = MemoryHistoryLimits { rooms_max: 1000, ..MemoryHistoryLimits::default() };
+    /// let app = App::new().with_memory_history_limits(limits);
+    /// ```
+    pub fn with_memory_history_limits(self, limits: MemoryHistoryLimits) -> Self {
+        self.change_settings(|settings| settings.history.memory_limits = limits);
+        self
+    }
+}
