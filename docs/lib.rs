@@ -25,6 +25,7 @@ documents! {
     MovingFromMesa: "guides/moving-from-mesa.md",
     OfflineMessages: "guides/offline-messages.md",
     Plugins: "guides/plugins.md",
+    Resuming: "guides/resuming.md",
     RoomsAndTags: "guides/rooms-and-tags.md",
     RustClient: "guides/rust-client.md",
     Scaling: "guides/scaling.md",

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_websockets::Message;
 
 use crate::backoff;
-use crate::endpoint::{Endpoint, Socket};
+use crate::endpoint::{Connected, Endpoint, Socket};
 use crate::error::ConnectError;
 use crate::options::Options;
 use crate::reader::Reader;
@@ -31,7 +31,7 @@ pub(crate) async fn start(
     closing: watch::Receiver<bool>,
 ) -> Result<(Arc<Shared>, mpsc::Sender<Command>), ConnectError> {
     let endpoint = Arc::new(Endpoint::new(address, &options)?);
-    let connected = endpoint.connect(&options).await?;
+    let connected = endpoint.connect(&options, None).await?;
     let shared = Shared::connected(options);
     let (sender, commands) = mpsc::channel(COMMANDS_MAX);
     let reader = Reader::new(shared.clone(), sender.downgrade());
@@ -43,8 +43,6 @@ pub(crate) async fn start(
 }
 
 /// A connection, and the token of its handshake.
-type Connected = (Socket, Option<String>);
-
 struct Driver {
     endpoint: Arc<Endpoint>,
     shared: Arc<Shared>,
@@ -70,7 +68,7 @@ impl Driver {
         }
     }
 
-    async fn drive(&mut self, (mut socket, mut token): Connected) {
+    async fn drive(&mut self, Connected { mut socket, mut token, .. }: Connected) {
         self.unreported = Some(Disconnect::ABNORMAL);
         loop {
             let disconnect = self.exchange(&mut socket, token.take()).await;
@@ -82,13 +80,15 @@ impl Driver {
                 return;
             }
             let Some((next, attempt)) = self.reconnect().await else { return };
-            (socket, token) = next;
+            let answers_ticket = next.answers_ticket;
+            (socket, token) = (next.socket, next.token);
             self.unreported = Some(Disconnect::ABNORMAL);
+            let resumed = answers_ticket && self.read_session(&mut socket).await;
             if !self.send_queued(&mut socket).await {
                 continue;
             }
-            self.call("@connection", &json!({}));
-            self.call("@reconnect", &json!({ "attempt": attempt }));
+            self.call("@connection", &json!({ "resumed": resumed }));
+            self.call("@reconnect", &json!({ "attempt": attempt, "resumed": resumed }));
         }
     }
 
@@ -134,6 +134,12 @@ impl Driver {
         }
     }
 
+    /// Waits for the answer to a ticket, which precedes everything else. Returns true if the session was resumed.
+    async fn read_session(&self, socket: &mut Socket) -> bool {
+        let answer = self.reader.read_session(socket);
+        tokio::time::timeout(self.shared.options.connect_timeout, answer).await.unwrap_or(false)
+    }
+
     /// Sends the frames that were queued without a connection. Returns false if the connection was lost again.
     async fn send_queued(&self, socket: &mut Socket) -> bool {
         while let Some(text) = self.shared.next_queued() {
@@ -151,10 +157,10 @@ impl Driver {
         for attempt in 0..options.max_retries {
             let (delay, max) = (options.reconnect_delay, options.max_reconnect_delay);
             let wait = backoff::delay_before(attempt, delay, max, rand::random());
-            let endpoint = self.endpoint.clone();
+            let (endpoint, ticket) = (self.endpoint.clone(), shared.session.ticket());
             let next = async {
                 tokio::time::sleep(wait).await;
-                endpoint.connect(options).await
+                endpoint.connect(options, ticket.as_deref()).await
             };
             tokio::select! {
                 connected = next => match connected {

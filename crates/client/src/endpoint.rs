@@ -12,6 +12,15 @@ use crate::token::TokenSource;
 
 pub(crate) type Socket = WebSocketStream<Metered<MaybeTlsStream<TcpStream>>>;
 
+/// An open connection.
+pub(crate) struct Connected {
+    pub(crate) socket: Socket,
+    /// The token of its handshake.
+    pub(crate) token: Option<String>,
+    /// The server will answer the ticket.
+    pub(crate) answers_ticket: bool,
+}
+
 pub(crate) struct Endpoint {
     uri: Uri,
     connector: Connector,
@@ -21,6 +30,7 @@ impl Endpoint {
     pub(crate) fn new(address: &str, options: &Options) -> Result<Self, ConnectError> {
         let invalid = || ConnectError::Address(address.into());
         let uri: Uri = address.parse().map_err(|_| invalid())?;
+        let uri = if options.resumes() { with_notices(uri).ok_or_else(invalid)? } else { uri };
         let connector = match uri.scheme_str() {
             Some("ws") if uri.host().is_some() => Connector::Plain,
             Some("wss") if uri.host().is_some() => tls::connector(options)?,
@@ -29,8 +39,12 @@ impl Endpoint {
         Ok(Endpoint { uri, connector })
     }
 
-    /// Opens a connection. Returns it with the token of its handshake.
-    pub(crate) async fn connect(&self, options: &Options) -> Result<(Socket, Option<String>), ConnectError> {
+    /// Opens a connection, with the ticket of the session to resume.
+    pub(crate) async fn connect(
+        &self,
+        options: &Options,
+        ticket: Option<&str>,
+    ) -> Result<Connected, ConnectError> {
         let limits = Limits::default().max_payload_len(Some(options.message_bytes_max));
         let mut builder = ClientBuilder::from_uri(self.uri.clone()).limits(limits);
         for (name, value) in &options.headers {
@@ -40,6 +54,14 @@ impl Endpoint {
                 HeaderValue::try_from(value).map_err(|_| invalid())?,
             );
             builder = builder.add_header(header.0, header.1).map_err(|_| invalid())?;
+        }
+        if let Some(ticket) = ticket {
+            let protocols = HeaderValue::try_from(format!("switchboard, ticket.{ticket}"));
+            if let Ok(mut protocols) = protocols {
+                protocols.set_sensitive(true);
+                let added = builder.add_header(header::SEC_WEBSOCKET_PROTOCOL, protocols);
+                builder = added.expect("the library sets no subprotocol");
+            }
         }
         let timeout = options.connect_timeout;
         let token = match &options.token {
@@ -56,9 +78,10 @@ impl Endpoint {
             builder.connect_on(stream).await
         };
         let connected = tokio::time::timeout(timeout, connecting).await;
-        let (socket, _) =
+        let (socket, response) =
             connected.map_err(|_| ConnectError::Timeout(timeout))?.map_err(tls::connect_error)?;
-        Ok((socket, token.map(|(token, _)| token)))
+        let answers_ticket = response.headers().contains_key(header::SEC_WEBSOCKET_PROTOCOL);
+        Ok(Connected { socket, token: token.map(|(token, _)| token), answers_ticket })
     }
 
     /// Opens a TCP connection to the host, with TLS for `wss`.
@@ -69,6 +92,15 @@ impl Endpoint {
         let stream = TcpStream::connect((host, self.uri.port_u16().unwrap_or(default_port))).await?;
         self.connector.wrap(host, stream).await
     }
+}
+
+/// The address with `sb=1`, by which the server knows that the client understands its own events.
+fn with_notices(uri: Uri) -> Option<Uri> {
+    let mut parts = uri.into_parts();
+    let path = parts.path_and_query.as_ref().map_or("/", |path| path.as_str());
+    let separator = if path.contains('?') { '&' } else { '?' };
+    parts.path_and_query = Some(format!("{path}{separator}sb=1").parse().ok()?);
+    Uri::from_parts(parts).ok()
 }
 
 /// The next token, and the header with it.

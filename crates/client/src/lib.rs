@@ -30,6 +30,7 @@ mod options;
 mod pending;
 mod reader;
 mod renewal;
+mod session;
 mod shared;
 mod tls;
 mod token;

@@ -10,6 +10,7 @@ use crate::token::TokenSource;
 #[derive(Debug, Clone)]
 pub struct Options {
     pub(crate) reconnect: bool,
+    pub(crate) resume: bool,
     pub(crate) reconnect_delay: Duration,
     pub(crate) max_reconnect_delay: Duration,
     pub(crate) max_retries: u32,
@@ -28,6 +29,7 @@ impl Default for Options {
     fn default() -> Self {
         Options {
             reconnect: false,
+            resume: true,
             reconnect_delay: Duration::from_secs(1),
             max_reconnect_delay: Duration::from_secs(30),
             max_retries: 10,
@@ -50,6 +52,18 @@ impl Options {
     pub fn with_reconnect(mut self, reconnect: bool) -> Self {
         self.reconnect = reconnect;
         self
+    }
+
+    /// With [`with_reconnect`](Self::with_reconnect), resumes the session if the server keeps it: the socket has its id,
+    /// rooms, tags and user again. Default true.
+    pub fn with_resume(mut self, resume: bool) -> Self {
+        self.resume = resume;
+        self
+    }
+
+    /// Returns true if the client resumes its sessions.
+    pub(crate) fn resumes(&self) -> bool {
+        self.reconnect && self.resume
     }
 
     /// The longest delay before the first reconnect. It doubles with each failed try. Default 1 s.

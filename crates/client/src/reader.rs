@@ -16,6 +16,7 @@ use tokio_websockets::{CloseCode, Error, Message};
 use crate::encode;
 use crate::listeners::Handler;
 use crate::meter::Overhead;
+use crate::session::SESSION;
 use crate::shared::{Command, Disconnect, Shared};
 
 /// Maximum number of requests of the server that are handled concurrently. A further one gets no reply and is reported to `@error`.
@@ -67,8 +68,34 @@ impl Reader {
         Disconnect::ABNORMAL
     }
 
+    /// Reads the answer to a ticket, which is the first frame. Returns true if the session was resumed.
+    pub(crate) async fn read_session(
+        &self,
+        stream: &mut (impl Stream<Item = Result<Message, Error>> + Unpin),
+    ) -> bool {
+        while let Some(Ok(message)) = stream.next().await {
+            if !message.is_text() {
+                continue;
+            }
+            let frame = message.into_payload().into();
+            return match emit::decode(&frame) {
+                Ok(Incoming::Event { name, data, .. }) if *name == *SESSION => {
+                    self.shared.session.begin(&data)
+                }
+                _ => {
+                    self.message(frame);
+                    false
+                }
+            };
+        }
+        false
+    }
+
     fn message(&self, frame: Bytes) {
         match emit::decode(&frame) {
+            Ok(Incoming::Event { name, data, .. }) if *name == *SESSION => {
+                self.shared.session.begin(&data);
+            }
             Ok(Incoming::Event { name, data, ack }) => {
                 self.call_any(&name, &data);
                 self.shared.listeners.call(&name, &data);

@@ -7,6 +7,7 @@ use crate::error::EmitError;
 use crate::listeners::{Listeners, error_data};
 use crate::options::Options;
 use crate::pending::PendingRequests;
+use crate::session::Session;
 
 /// An instruction of the client to its task.
 pub(crate) enum Command {
@@ -33,6 +34,7 @@ pub(crate) struct Shared {
     pub(crate) options: Options,
     pub(crate) listeners: Arc<Listeners>,
     pub(crate) pending: PendingRequests,
+    pub(crate) session: Session,
     state: Mutex<State>,
 }
 
@@ -50,7 +52,13 @@ impl Shared {
     /// The state of a client that has just connected.
     pub(crate) fn connected(options: Options) -> Arc<Self> {
         let state = Mutex::new(State { connected: true, ..State::default() });
-        Arc::new(Shared { options, listeners: Arc::default(), pending: PendingRequests::default(), state })
+        Arc::new(Shared {
+            options,
+            listeners: Arc::default(),
+            pending: PendingRequests::default(),
+            session: Session::default(),
+            state,
+        })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -97,6 +105,7 @@ impl Shared {
         state.connected = false;
         state.ended = ended;
         drop(state);
+        self.session.lose();
         self.pending.fail_all();
     }
 

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use switchboard::{App, Data, Payload, Reply, Request, serve};
+use switchboard::{App, Data, Payload, Reply, Request, Resuming, Socket, serve};
 use switchboard_client::{Client, ConnectError, EmitError, NO_HANDLER, Options, RequestError};
+use switchboard_testkit::Forwarder;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -188,6 +189,57 @@ async fn a_client_reconnects_and_sends_its_offline_queue() {
     assert!(matches!(second, Err(EmitError::QueueFull(80))));
     assert_eq!(next(&mut queued).await, json!(1));
     subscription.off();
+}
+
+/// A client behind a network that can be cut.
+async fn connect_through(app: App, options: Options) -> (Client, Forwarder, App) {
+    let server = start(app.clone()).await;
+    let port = server.rsplit(':').next().unwrap().parse().unwrap();
+    let network = Forwarder::start(port).await;
+    let address = format!("ws://127.0.0.1:{}/?a=1", network.port());
+    let options = options.with_reconnect(true).with_reconnect_delay(Duration::from_millis(20));
+    (Client::connect_with(&address, options).await.unwrap(), network, app)
+}
+
+#[tokio::test]
+async fn a_client_resumes_its_session_with_its_rooms_and_sends_its_queue_afterwards() {
+    let app = App::new()
+        .on("/join", async |socket: Socket| Reply(socket.join("#r").unwrap()))
+        .on("/rooms", async |socket: Socket| Reply((socket.id(), socket.rooms())))
+        .on("/queued", async |socket: Socket| {
+            socket.emit("rooms", &socket.rooms()).unwrap();
+        })
+        .with_resume(Resuming::default());
+    let options = Options::default().with_queue_bytes_max(100);
+    let (client, network, app) = connect_through(app, options).await;
+    let (mut reconnects, mut news) = (listen_to(&client, "@reconnect"), listen_to(&client, "news"));
+    let mut rooms = listen_to(&client, "rooms");
+    let emitter = client.clone();
+    client.on("@disconnect", move |_| emitter.try_emit("/queued", &()).unwrap());
+    assert!(client.request::<bool>("/join", &()).await.unwrap());
+    let before: Value = client.request("/rooms", &()).await.unwrap();
+    for _ in 0..3 {
+        network.cut();
+        assert_eq!(next(&mut reconnects).await["resumed"], true);
+        assert_eq!(next(&mut rooms).await, json!(["#r"]));
+        assert_eq!(client.request::<Value>("/rooms", &()).await.unwrap(), before);
+        app.to("#r").emit("news", &1).unwrap();
+        assert_eq!(next(&mut news).await, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_client_gets_a_new_session_where_none_is_kept_or_it_does_not_want_the_old_one() {
+    let app = || App::new().on("/id", async |socket: Socket| Reply(socket.id()));
+    let keeping = || app().with_resume(Resuming::default());
+    for (app, options) in [(app(), Options::default()), (keeping(), Options::default().with_resume(false))] {
+        let (client, network, _app) = connect_through(app, options).await;
+        let mut reconnects = listen_to(&client, "@reconnect");
+        let before: Value = client.request("/id", &()).await.unwrap();
+        network.cut();
+        assert_eq!(next(&mut reconnects).await["resumed"], false);
+        assert_ne!(client.request::<Value>("/id", &()).await.unwrap(), before);
+    }
 }
 
 #[tokio::test]

@@ -248,6 +248,19 @@ impl Hub {
         self.index.leave_project(&session.project);
     }
 
+    /// Keeps the session of a connection that has ended, with its memberships. Frames for it are dropped until
+    /// [`attach`](Self::attach).
+    pub fn detach(&self, session: &Session) {
+        let unsent = session.outbox.suspend();
+        self.delivery.stats.unsent.fetch_add(unsent as u64, Ordering::Relaxed);
+    }
+
+    /// Gives a detached session a new connection. The caller must flush the outbox. Returns false while the last flush
+    /// through the old connection is running.
+    pub fn attach(&self, session: &Session, transport: &Arc<dyn Transport>) -> bool {
+        session.outbox.attach(transport)
+    }
+
     /// Adds a socket to a room, a tag or a user. Returns false if it was a member already, so that callers
     /// announce a join once, and for [`Target::Everyone`] and sockets, which cannot be joined.
     pub fn join(&self, session: &Arc<Session>, target: &Target) -> Result<bool, JoinError> {

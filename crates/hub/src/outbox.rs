@@ -12,6 +12,7 @@ use bytes::Bytes;
 use switchboard_event::{DeliveryClass, MessageNumber};
 
 mod frame_queue;
+mod handover;
 mod held_frames;
 mod slot;
 

@@ -31,6 +31,7 @@ mod read;
 mod redis;
 mod reload;
 mod reports;
+mod resume;
 mod secret;
 mod sources;
 mod tls;
@@ -66,6 +67,7 @@ pub(crate) use projects::SharedRules;
 pub use projects::{Can, Limit, ProjectSettings, Projects};
 pub use redis::{Addresses, Node, Redis, RedisMode};
 pub use reports::Reports;
+pub use resume::Resume;
 pub use secret::{Secret, Secrets};
 pub(crate) use sources::Origin;
 pub use sources::Sources;
@@ -130,6 +132,8 @@ pub struct Config {
     pub redis: Redis,
     /// This node in the cluster.
     pub node: Node,
+    /// Sessions that outlive their connections.
+    pub resume: Resume,
     /// The page of `serve` at `/`.
     pub page: Page,
     /// The log.
@@ -248,6 +252,7 @@ impl Config {
         self.projects.check()?;
         self.redis.check(&self.node)?;
         self.reports.check(&self.reported())?;
+        self.resume.check()?;
         self.auth.check()?;
         self.check_worker_threads()
     }
@@ -294,6 +299,7 @@ impl Config {
                 self.inbox.no_effect(!self.redis.url.is_empty()),
                 self.history.no_effect(!self.redis.url.is_empty()),
                 self.reports.no_effect(&self.reported()),
+                self.resume.no_effect(!self.redis.url.is_empty()),
             ]
             .into_iter()
             .flatten(),

@@ -70,6 +70,8 @@ pub use node::history::HistoryError;
 pub use node::limit;
 pub use node::limits::Limits;
 pub use node::request_cost::RequestCost;
+pub use node::resume::options::Resuming;
+pub use node::resume::session_state::RememberError;
 pub use node::verifier::{IdentifyError, Identity, Verifier, VerifyFuture};
 pub use protocols::endpoint::Endpoint;
 pub use protocols::koji::options::{Koji, KojiSettings};

@@ -13,6 +13,7 @@ pub(crate) mod connection_info;
 pub(crate) mod connection_state;
 pub(crate) mod delays;
 pub(crate) mod encoders;
+pub(crate) mod ending_session;
 pub(crate) mod errors;
 pub(crate) mod flow_control;
 pub(crate) mod history;
@@ -33,6 +34,7 @@ pub(crate) mod replaceable;
 pub(crate) mod reports;
 pub(crate) mod request_cost;
 pub(crate) mod requests;
+pub(crate) mod resume;
 pub(crate) mod revocations;
 pub(crate) mod send_hooks;
 pub(crate) mod stalls;
@@ -65,6 +67,8 @@ use crate::node::history_settings::HistorySettings;
 use crate::node::limits::Limits;
 use crate::node::meters::Meters;
 use crate::node::replaceable::Replaceable;
+use crate::node::resume::options::Resuming;
+use crate::node::resume::sessions::ResumableSessions;
 use crate::node::revocations::state::Revocations;
 use crate::node::stalls::Stalls;
 use crate::node::system_events::{HookSink, HookTable, SystemEvent};
@@ -119,6 +123,7 @@ pub(crate) struct Settings {
     pub(crate) revocation_store: Option<Arc<dyn RevocationStore>>,
     /// Protocols whose clients are reported. `None` means all.
     pub(crate) reported_protocols: Option<Vec<Protocol>>,
+    pub(crate) resuming: Option<Resuming>,
 }
 
 /// State that is created at the first use, when the settings become final.
@@ -132,6 +137,8 @@ struct Started {
     /// The report sink, and for each protocol whether its clients are reported.
     report_sink: Option<(Arc<dyn ReportSink>, [bool; Protocol::COUNT])>,
     revocation_store: Option<Arc<dyn RevocationStore>>,
+    /// `None` if sessions end with their connections.
+    resumable: Option<ResumableSessions>,
 }
 
 impl Node {
@@ -220,6 +227,11 @@ impl Node {
         self.started().report_sink.as_ref()
     }
 
+    /// The sessions that can be resumed; `None` if sessions end with their connections.
+    pub(crate) fn resumable(&self) -> Option<&ResumableSessions> {
+        self.started().resumable.as_ref()
+    }
+
     /// Returns true if no bus is configured, so there are no other nodes.
     pub(crate) fn is_single_node(&self) -> bool {
         self.started().is_single_node
@@ -261,8 +273,11 @@ impl Node {
         self.hooks.get()?.sink(event)
     }
 
-    /// Closes a connection after everything that is queued for it.
+    /// Closes a connection after everything that is queued for it, or ends a detached session.
     pub(crate) fn close(&self, session: &Arc<Session>, code: CloseCode, reason: &str) {
+        if self.resumable().is_some_and(|sessions| sessions.close(session, code.0, reason)) {
+            return;
+        }
         ConnectionState::of(session).record_close_code(code);
         self.hub().close(session, close_frame(code, reason));
     }
@@ -303,6 +318,7 @@ impl Started {
             report_sink,
             revocation_store,
             reported_protocols,
+            resuming,
         } = settings;
         let index = Arc::new(Index::default());
         let config = HubConfig {
@@ -326,6 +342,7 @@ impl Started {
             |protocol| reported_protocols.as_ref().is_none_or(|protocols| protocols.contains(&protocol));
         let report_sink = report_sink.map(|sink| (sink, Protocol::ALL.map(is_reported)));
         let limits = Replaceable::new(limits);
+        let resumable = resuming.and_then(ResumableSessions::new);
         let meters = Meters::new();
         Started {
             limits,
@@ -336,6 +353,7 @@ impl Started {
             inbox,
             report_sink,
             revocation_store,
+            resumable,
         }
     }
 }

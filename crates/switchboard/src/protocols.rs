@@ -19,7 +19,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::Uri;
 use switchboard_backplane::Publication;
-use switchboard_event::{Event, Payload, Position, Protocol, RoomName, Target};
+use switchboard_event::{Event, Payload, Position, ProjectId, Protocol, RoomName, Target};
 use switchboard_hub::{HubEvent, Session};
 use switchboard_wire::DecodeError;
 
@@ -30,7 +30,7 @@ use crate::node::encoders::FrameEncoders;
 use crate::node::inbox::gap::redeliver_after_gap;
 use crate::node::type_map::TypeMap;
 use crate::node::{Node, flow_control, incoming};
-use crate::protocols::admission::{Admission, AdmissionError, Candidate, UriError};
+use crate::protocols::admission::{Admission, AdmissionError, Candidate, Login, UriError};
 use crate::protocols::config::ProtocolConfig;
 use crate::protocols::mesa::options::MesaOnly;
 use crate::protocols::received::Received;
@@ -58,6 +58,26 @@ macro_rules! protocols {
             pub(crate) fn takes_token_of_headers(&self) -> bool {
                 match self {
                     $(Handshake::$protocol(handshake) => <$implementation>::takes_token_of_headers(handshake)),*
+                }
+            }
+
+            pub(crate) fn protocol(&self) -> Protocol {
+                match self {
+                    $(Handshake::$protocol(_) => Protocol::$protocol),*
+                }
+            }
+
+            /// The project of the client.
+            pub(crate) fn project<'a>(&'a self, app: &'a App) -> &'a ProjectId {
+                match self {
+                    $(Handshake::$protocol(handshake) => <$implementation>::project(app, handshake)),*
+                }
+            }
+
+            /// The token in the address.
+            pub(crate) fn token(&self) -> Option<&str> {
+                match self {
+                    $(Handshake::$protocol(handshake) => <$implementation>::token(handshake)),*
                 }
             }
 
@@ -113,6 +133,20 @@ macro_rules! protocols {
         fn encode_reply(protocol: Protocol, ack: &Payload, data: &Payload) -> Option<Bytes> {
             match protocol {
                 $(Protocol::$protocol => <$implementation>::encode_reply(ack, data)),*
+            }
+        }
+
+        /// Encodes an event of the server itself; `None` if clients of the protocol understand none.
+        pub(crate) fn encode_notice(protocol: Protocol, name: &str, data: &Payload) -> Option<Bytes> {
+            match protocol {
+                $(Protocol::$protocol => <$implementation>::encode_notice(name, data)),*
+            }
+        }
+
+        /// Restores what a client that has resumed its session misses, and logs it in.
+        pub(crate) fn resumed(socket: &Socket, login: Login) {
+            match socket.session().protocol {
+                $(Protocol::$protocol => <$implementation>::resumed(socket, login)),*
             }
         }
 

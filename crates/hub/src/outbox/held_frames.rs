@@ -25,6 +25,13 @@ impl HeldFrames {
         self.frames.iter().filter(|(_, number)| number.is_none()).count()
     }
 
+    /// Drops the frames and keeps the pauses. Returns the number of dropped frames without a copy in an inbox.
+    pub(super) fn drop_frames(&mut self) -> usize {
+        let dropped = self.unstored_frames();
+        (self.frames, self.bytes) = (VecDeque::new(), 0);
+        dropped
+    }
+
     pub(super) fn push(&mut self, frame: Bytes, number: Option<MessageNumber>) {
         self.bytes += frame.len();
         self.frames.push_back((frame, number));

@@ -1,9 +1,9 @@
 //! The list of metrics.
 
 use labels::{
-    CERTIFICATE, CLOSE_CODE, COMMIT, FORBIDDEN, IGNORED_FRAME, LOST_REPORT, PROTOCOL, QUEUE,
-    REDIS_CONNECTION, REFUSED_CONNECTION, REFUSED_EVENT, REFUSED_TOKEN, RELOAD, REPLACED_CONNECTION,
-    RIGHTS_LOST, RUSTC, TLS_HANDSHAKE, UNDELIVERED_REASON, UNKNOWN_ADDRESS, VERSION,
+    CERTIFICATE, CLOSE_CODE, COMMIT, DETACHED_OUTCOME, FORBIDDEN, IGNORED_FRAME, LOST_REPORT, PROTOCOL,
+    QUEUE, REDIS_CONNECTION, REFUSED_CONNECTION, REFUSED_EVENT, REFUSED_RESUME, REFUSED_TOKEN, RELOAD,
+    REPLACED_CONNECTION, RIGHTS_LOST, RUSTC, TLS_HANDSHAKE, UNDELIVERED_REASON, UNKNOWN_ADDRESS, VERSION,
 };
 pub use labels::{Label, UNDELIVERED};
 
@@ -111,6 +111,24 @@ pub const METRICS: &[Metric] = &[
         Part::Node,
         &[UNKNOWN_ADDRESS],
         "Clients that count as their proxy, because the address that trusted proxies reported is unreadable or contradictory",
+    ),
+    gauge(
+        "switchboard_detached_sessions",
+        Part::Node,
+        &[],
+        "Sessions without a connection that can be resumed",
+    ),
+    counter(
+        "switchboard_detached_sessions_total",
+        Part::Node,
+        &[DETACHED_OUTCOME],
+        "Sessions whose connection broke: resumed; ended because nobody resumed them or somebody closed them; or not kept because resume.detached_max sessions were",
+    ),
+    counter(
+        "switchboard_resumes_refused_total",
+        Part::Node,
+        &[REFUSED_RESUME],
+        "Clients that got a new session in place of the one of their ticket: off, forged, expired (the session has ended), used (the ticket), foreign (another protocol), token (no longer valid, or another user's), refused (by a hook)",
     ),
     counter("switchboard_messages_received_total", Part::Node, &[PROTOCOL], "Messages received from clients"),
     counter(

@@ -9,17 +9,23 @@ use switchboard_redis::Redis;
 use super::error::RunError;
 use crate::config::{Config, SharedRules};
 
-/// Builds the app: limits, protocols, tokens, and either Redis or, for the inbox and revoked tokens, a file.
+/// Builds the app: limits, protocols, tokens, and either Redis or, for the inbox and revoked tokens, a file. A ticket is
+/// valid on the node that issued it, so sessions are resumed only without Redis.
 pub(super) fn build(config: &Config, rules: &SharedRules, redis: Option<&Redis>) -> Result<App, RunError> {
     let app = without_backplane(config, rules);
     Ok(match redis {
         Some(redis) => app.with_backplane(redis).with_reports_of(&config.reported_protocols()),
-        None if config.inbox.is_on() => {
-            let file = Arc::new(DiskInbox::open(&config.inbox.path, config.inbox.limits())?);
-            app.with_inbox(file.clone()).with_revocation_store(file)
-        }
-        None => app,
+        None => with_file(app.with_resume(config.resume.options()), config)?,
     })
+}
+
+/// Stores messages for users and revoked tokens in a file, if there is an inbox.
+fn with_file(app: App, config: &Config) -> Result<App, RunError> {
+    if !config.inbox.is_on() {
+        return Ok(app);
+    }
+    let file = Arc::new(DiskInbox::open(&config.inbox.path, config.inbox.limits())?);
+    Ok(app.with_inbox(file.clone()).with_revocation_store(file))
 }
 
 fn without_backplane(config: &Config, rules: &SharedRules) -> App {

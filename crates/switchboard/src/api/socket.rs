@@ -2,6 +2,7 @@
 
 mod membership;
 mod messages;
+mod resume;
 mod rights;
 
 use std::any::Any;

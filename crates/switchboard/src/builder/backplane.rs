@@ -6,6 +6,7 @@ use switchboard_backplane::{Backplane, Bus, Inbox, ReportSink, RevocationStore, 
 use switchboard_event::Protocol;
 
 use crate::api::app::App;
+use crate::node::resume::options::Resuming;
 
 impl App {
     /// Connects this node to others: sets the bus and the store of a backplane, and its inbox, history, report
@@ -54,6 +55,24 @@ impl App {
     /// ```
     pub fn with_bus(self, bus: Arc<dyn Bus>) -> Self {
         self.change_settings(|settings| settings.bus = Some(bus));
+        self
+    }
+
+    /// Keeps the sessions of clients that understand it, such as the TypeScript SDK and the Rust client, when their
+    /// connections break: the client takes its session over with its rooms, tags and user. Default: sessions end with
+    /// their connections.
+    ///
+    /// Then `@detached` hooks run when a connection breaks, `@resume` hooks before the session is resumed, and
+    /// `@disconnect` hooks when the session ends. A `@resume` hook that returns an error refuses: the client gets a new
+    /// session.
+    ///
+    /// ```
+    /// use switchboard::{App, Resuming};
+    ///
+    /// let app = App::new().with_resume(Resuming::default());
+    /// ```
+    pub fn with_resume(self, resuming: Resuming) -> Self {
+        self.change_settings(|settings| settings.resuming = Some(resuming));
         self
     }
 

@@ -9,6 +9,7 @@ use switchboard_ws::close::{CloseCode, close_frame};
 
 use crate::api::app::App;
 use crate::node::connection_state::{ConnectionState, is_closed};
+use crate::node::resume;
 
 /// Reason in the close frame when the server stops.
 pub(crate) const STOPPING: &str = "the server restarts";
@@ -66,6 +67,7 @@ impl Stopping {
 /// Stops an app: refuses new connections, closes all sockets and waits for connections and handlers.
 pub(crate) async fn stop(app: &App, stopping: Stopping) {
     app.node().is_stopping.store(true, Ordering::Relaxed);
+    resume::end_all(app.node());
     let sessions = app.hub().index().all_sessions();
     tokio::select! {
         () = close_within(app, sessions, stopping.window) => {}

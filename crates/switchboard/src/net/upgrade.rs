@@ -1,6 +1,7 @@
 //! The WebSocket upgrade: checks handshake requests, answers them, and starts connections.
 
 mod error;
+mod resume;
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -45,12 +46,15 @@ use crate::net::worker_threads::WorkerThreads;
 use crate::node::clock::now;
 use crate::node::connection_info::ConnectionInfo;
 use crate::node::connection_state::ConnectionState;
+use crate::node::ending_session::Guard;
 use crate::node::refusal_reason::RefusalReason;
 use crate::node::reports::report;
+use crate::node::resume::take_over::ResumeError;
 use crate::protocols::Handshake;
-use crate::protocols::admission::{Admission, Candidate, Guard};
+use crate::protocols::admission::{Admission, Candidate};
 use crate::routing::server::Server;
 use error::UpgradeError;
+use resume::ResumeRequest;
 
 /// A tower service that upgrades WebSocket handshakes and answers other requests with 426. Made by
 /// [`App::into_service`].
@@ -76,6 +80,8 @@ struct NewClient {
     token: Option<String>,
     info: ConnectionInfo,
     permit: ConnectionPermit,
+    /// The ticket of the session that the client resumes.
+    ticket: Option<String>,
 }
 
 impl UpgradeService {
@@ -153,7 +159,9 @@ impl UpgradeService {
                 return Err(UpgradeError::NoUpgrade);
             }
             self.upgrade(&mut request, client);
-            Ok(switching_protocols(accept))
+            let mut response = switching_protocols(accept);
+            resume::answer_subprotocol(request.headers(), response.headers_mut());
+            Ok(response)
         });
         outcome.unwrap_or_else(|error| self.refuse(&request, error))
     }
@@ -193,7 +201,8 @@ impl UpgradeService {
         let ClientAddress { ip, is_counted, is_secure, .. } = self.client_address_by(&options, request);
         let permit = self.limiter.admit_connection(ip.filter(|_| is_counted), app.limits(), now())?;
         let info = ConnectionInfo::new(request.uri(), headers, &options.kept_headers, ip, is_secure);
-        Ok((accept, NewClient { handshake, token, info, permit }))
+        let ticket = resume::ticket_in(headers);
+        Ok((accept, NewClient { handshake, token, info, permit, ticket }))
     }
 
     /// Starts an emit connection over a stream without an HTTP handshake.
@@ -203,7 +212,8 @@ impl UpgradeService {
             .admit_connection(None, self.app().limits(), now())
             .expect("a new limiter has no connections");
         let handshake = Handshake::without_uri();
-        let client = NewClient { handshake, token: None, info: ConnectionInfo::empty(), permit };
+        let info = ConnectionInfo::empty();
+        let client = NewClient { handshake, token: None, info, permit, ticket: None };
         let connect = self.connect(stream, Bytes::new(), client);
         connect.now_or_never().expect("admitting an emit client does not wait");
     }
@@ -223,12 +233,23 @@ impl UpgradeService {
 
     /// Admits a client by its protocol's rules and starts its connection, or closes the stream.
     async fn connect(&self, stream: PeerStream, read_buf: Bytes, client: NewClient) {
-        let NewClient { handshake, token, info, permit } = client;
+        let NewClient { handshake, token, info, permit, ticket } = client;
+        let refusal = match ticket {
+            Some(ticket) => {
+                let request = ResumeRequest { handshake: &handshake, token: token.as_deref(), info: &info };
+                match Box::pin(self.resume(request, &ticket, stream.transport())).await {
+                    Ok((socket, guard)) => return self.run(socket, stream, read_buf, guard, permit),
+                    Err(error) => Some(error),
+                }
+            }
+            None => None,
+        };
         let id = SocketId::on(self.app().hub().bus().node());
         match handshake.admit(self.app(), Candidate { id, ip: info.ip(), token }).await {
             Ok(admission) => {
-                let (socket, guard) = self.add(id, &stream, info, admission);
-                self.start(socket, stream, read_buf, guard, permit);
+                let (socket, guard) = self.add(id, &stream, info, admission, refusal);
+                self.server.notify_connected(&socket);
+                self.run(socket, stream, read_buf, guard, permit);
             }
             Err(error) => {
                 error.reason.count();
@@ -245,17 +266,20 @@ impl UpgradeService {
         stream: &PeerStream,
         info: ConnectionInfo,
         admission: Admission,
+        refusal: Option<ResumeError>,
     ) -> (Socket, Option<Guard>) {
         let (app, node) = (self.app(), self.app().node());
         let Admission { protocol, project, state, greeting, on_connected } = admission;
+        let state = ConnectionState::new(info, state);
+        let notice = resume::offer(node, &state, id, &project, protocol, refusal);
         let session = node.hub().add(NewSession {
             id,
             project,
             protocol,
-            wants_positions: info.understands_extensions(),
+            wants_positions: state.info.understands_extensions(),
             transport: stream.transport(),
-            connection_state: Box::new(ConnectionState::new(info, state)),
-            greeting,
+            connection_state: Box::new(state),
+            greeting: join_frames(greeting, notice),
         });
         node.extension::<Heartbeats>().of(protocol).watch(&session);
         node.meters().of(protocol).count_accepted();
@@ -269,9 +293,8 @@ impl UpgradeService {
         (socket, guard)
     }
 
-    /// Starts the connection's task. `guard` is dropped after the session is removed and before the
-    /// stream is shut down.
-    fn start(
+    /// Starts the connection's task. `guard` is dropped after the session is removed and before the stream is shut down.
+    fn run(
         &self,
         socket: Socket,
         stream: PeerStream,
@@ -279,18 +302,23 @@ impl UpgradeService {
         guard: Option<Guard>,
         permit: ConnectionPermit,
     ) {
-        let mut connection = Connection::new(self.server.clone(), socket.clone(), stream, read_buf, permit);
-        self.server.notify_connected(&socket);
-        drop(socket);
+        let mut connection = Connection::new(self.server.clone(), socket, stream, read_buf, permit);
         self.app().node().tasks.spawn(async move {
             let outcome = AssertUnwindSafe(connection.run()).catch_unwind().await;
-            connection.remove_session();
-            drop(guard);
+            connection.end(guard);
             Box::pin(connection.shut_down_stream()).await;
             if let Err(panic) = outcome {
                 resume_unwind(panic);
             }
         });
+    }
+}
+
+/// One frame, or two after each other.
+fn join_frames(first: Option<Bytes>, second: Option<Bytes>) -> Option<Bytes> {
+    match (first, second) {
+        (Some(first), Some(second)) => Some([first, second].concat().into()),
+        (first, second) => first.or(second),
     }
 }
 

@@ -108,7 +108,7 @@ impl ConnectionInfo {
 
     /// Returns true if the client connects with `?sb=1`: it understands what Switchboard adds to its protocol.
     pub(crate) fn understands_extensions(&self) -> bool {
-        self.query("sb").as_deref() == Some("1")
+        self.raw_query().contains("sb=1") && self.query("sb").as_deref() == Some("1")
     }
 
     /// All query parameters in order, decoded.

@@ -18,6 +18,7 @@ use crate::node::access::grants::Grants;
 use crate::node::connection_info::ConnectionInfo;
 use crate::node::errors::RequestError;
 use crate::node::inbox::deliveries::Deliveries;
+use crate::node::resume::session_state::ResumeState;
 
 /// State of a connection that belongs to its protocol.
 pub(crate) type ProtocolState = Box<dyn Any + Send + Sync>;
@@ -34,6 +35,8 @@ pub(crate) struct ConnectionState {
     deliveries: OnceLock<Box<Deliveries>>,
     /// One pointer, empty until rights matter for this connection.
     grants: OnceBox<Grants>,
+    /// One pointer, empty in a session that cannot be resumed.
+    resume: OnceBox<ResumeState>,
     next_request: AtomicU32,
     /// Bytes have arrived since the last heartbeat.
     pub(crate) has_received: AtomicBool,
@@ -71,6 +74,7 @@ impl ConnectionState {
             waiting: Mutex::default(),
             deliveries: OnceLock::new(),
             grants: OnceBox::new(),
+            resume: OnceBox::new(),
             next_request: AtomicU32::new(1),
             has_received: AtomicBool::new(true),
             missed_pings: AtomicU8::new(0),
@@ -112,6 +116,23 @@ impl ConnectionState {
 
     pub(crate) fn grants_or_new(&self) -> &Grants {
         self.grants.get_or_init(Box::default)
+    }
+
+    /// What the session keeps to be resumed; `None` if it cannot be resumed and remembers nothing.
+    pub(crate) fn resume(&self) -> Option<&ResumeState> {
+        self.resume.get()
+    }
+
+    pub(crate) fn resume_or_new(&self) -> &ResumeState {
+        self.resume.get_or_init(Box::default)
+    }
+
+    /// Forgets the state of the connection that has ended, because the session may get another.
+    pub(crate) fn begin_connection(&self) {
+        self.close_code.store(0, Ordering::Relaxed);
+        self.missed_pings.store(0, Ordering::Relaxed);
+        self.has_received.store(true, Ordering::Relaxed);
+        self.awaits_receivers.store(false, Ordering::Relaxed);
     }
 
     pub(crate) fn values(&self) -> MutexGuard<'_, Option<Box<Values>>> {
@@ -158,6 +179,9 @@ impl ConnectionState {
         let waiting = self.waiting().take();
         if let Some(closed) = waiting.and_then(|waiting| waiting.closed) {
             closed.cancel();
+        }
+        if let Some(resume) = self.resume() {
+            resume.notify_changed();
         }
     }
 }

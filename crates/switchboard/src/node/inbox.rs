@@ -95,3 +95,14 @@ pub(crate) fn release(node: &Node, session: &Session) {
         }
     }
 }
+
+/// Redelivers the inboxes of a resumed session's users: what it received last was perhaps not read.
+pub(crate) fn reopen(node: &Arc<Node>, session: &Arc<Session>) {
+    let Some(deliveries) = ConnectionState::of(session).deliveries_if_any() else { return };
+    deliveries.reopen();
+    for user in session.users() {
+        if let Some(paused) = PausedOutbox::begin(node, session) {
+            Backlog::new(paused, user).start();
+        }
+    }
+}

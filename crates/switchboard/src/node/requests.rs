@@ -27,9 +27,13 @@ pub(crate) async fn request(
     pending.reply(timeout).await
 }
 
-/// Replies to a request of a client.
+/// Replies to a request of a client. The reply to a client without a connection is kept until it resumes its session.
 pub(crate) fn reply(node: &Node, session: &Arc<Session>, ack: &Payload, data: &Payload) {
     if let Some(frame) = (node.encoders().reply)(session.protocol, ack, data) {
-        node.hub().deliver_frame(session, &frame, DeliveryClass::Live);
+        if !node.hub().deliver_frame(session, &frame, DeliveryClass::Live)
+            && let Some(sessions) = node.resumable()
+        {
+            sessions.keep_reply(session, &frame);
+        }
     }
 }

@@ -5,6 +5,7 @@
 
 use std::sync::{Arc, Weak};
 
+use serde_json::Value;
 use switchboard_event::{Payload, ProjectId};
 use switchboard_hub::Session;
 
@@ -39,6 +40,8 @@ macro_rules! system_events {
 system_events! {
     Connection = "@connection",
     Disconnect = "@disconnect",
+    Detached = "@detached",
+    Resume = "@resume",
     Authenticated = "@authenticated",
     Error = "@error",
     Any = "@any",
@@ -63,6 +66,9 @@ impl SystemEvent {
 pub(crate) trait HookSink: Send + Sync {
     /// Calls the hooks of the client's protocol.
     fn notify_client_event(&self, event: SystemEvent, session: &Arc<Session>, data: Payload);
+
+    /// Calls the hooks of the client's protocol. `data` is called only if there are any.
+    fn notify_session(&self, event: SystemEvent, session: &Arc<Session>, data: &dyn Fn() -> Value);
 
     /// Calls the hooks of all protocols, for an event that no client caused.
     fn notify_project_event(&self, event: SystemEvent, project: &ProjectId, data: Payload);

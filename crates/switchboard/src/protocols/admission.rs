@@ -1,6 +1,5 @@
 //! The result of a handshake: an admitted client that the hub does not know yet, or an error.
 
-use std::any::Any;
 use std::net::IpAddr;
 
 use bytes::Bytes;
@@ -10,7 +9,9 @@ use switchboard_ws::close::CloseCode;
 
 use crate::api::socket::Socket;
 use crate::node::connection_state::ProtocolState;
+use crate::node::ending_session::Guard;
 use crate::node::refusal_reason::RefusalReason;
+use crate::node::verifier::Identity;
 
 /// A client whose handshake is accepted, and that its protocol has not admitted yet.
 pub(crate) struct Candidate {
@@ -34,7 +35,13 @@ pub(crate) struct Admission {
 /// Called once the hub knows the session. The returned guard is dropped when the connection ends.
 pub(crate) type OnConnected = Box<dyn FnOnce(&Socket) -> Option<Guard> + Send>;
 
-pub(crate) type Guard = Box<dyn Any + Send>;
+/// How a client is logged in once it is connected.
+pub(crate) enum Login {
+    None,
+    /// The token is still to be verified.
+    Token(String),
+    Verified(Identity),
+}
 
 /// A protocol refuses a client after the handshake. The message is the reason of the close frame.
 #[derive(Debug)]

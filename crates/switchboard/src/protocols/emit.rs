@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Uri;
-use switchboard_event::{Event, Payload, Position, Protocol, RoomName, Target};
+use switchboard_event::{Event, Payload, Position, ProjectId, Protocol, RoomName, Target};
 use switchboard_hub::Session;
 use switchboard_wire::{DecodeError, emit};
 
@@ -19,9 +19,9 @@ use crate::api::app::App;
 use crate::api::socket::Socket;
 use crate::node::Node;
 use crate::node::access::grants::Lost;
-use crate::protocols::admission::{Admission, AdmissionError, Candidate, UriError};
+use crate::protocols::admission::{Admission, AdmissionError, Candidate, Login, UriError};
 use crate::protocols::config::{KeepAlive, ProtocolConfig};
-use crate::protocols::emit::login::log_in;
+use crate::protocols::emit::login::{accept, log_in};
 use crate::protocols::emit::notices::notify_left;
 use crate::protocols::emit::receive::report_unhandled;
 use crate::protocols::received::Received;
@@ -43,6 +43,14 @@ impl WireProtocol for EmitProtocol {
 
     fn takes_token_of_headers(token: &Option<String>) -> bool {
         token.is_none()
+    }
+
+    fn project<'a>(app: &'a App, _: &'a Option<String>) -> &'a ProjectId {
+        app.project_id()
+    }
+
+    fn token(token: &Option<String>) -> Option<&str> {
+        token.as_deref()
     }
 
     /// Admits every client, without a wait.
@@ -86,6 +94,18 @@ impl WireProtocol for EmitProtocol {
 
     fn encode_recorded(event: &Event, room: &RoomName, position: Position) -> Bytes {
         encode::recorded(event, room, position)
+    }
+
+    fn encode_notice(name: &str, data: &Payload) -> Option<Bytes> {
+        Some(encode::notice(name, data))
+    }
+
+    fn resumed(socket: &Socket, login: Login) {
+        match login {
+            Login::None => {}
+            Login::Token(token) => log_in(socket, Some(token), None),
+            Login::Verified(identity) => accept(socket, identity),
+        }
     }
 
     fn rights_changed(node: &Arc<Node>, session: &Arc<Session>, left: &[Target], reason: Lost) {

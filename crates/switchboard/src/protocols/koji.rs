@@ -28,7 +28,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Uri;
 use switchboard_backplane::{Content, Publication};
-use switchboard_event::{Event, Position, Protocol, RoomName, Target};
+use switchboard_event::{Event, Position, ProjectId, Protocol, RoomName, Target};
 use switchboard_hub::Session;
 use switchboard_wire::{DecodeError, koji};
 
@@ -37,9 +37,9 @@ use crate::api::socket::Socket;
 use crate::node::Node;
 use crate::node::access::grants::Lost;
 use crate::node::type_map::TypeMap;
-use crate::protocols::admission::{Admission, AdmissionError, Candidate, UriError};
+use crate::protocols::admission::{Admission, AdmissionError, Candidate, Login, UriError};
 use crate::protocols::config::{KeepAlive, ProtocolConfig};
-use crate::protocols::koji::admit::{Login, SeatRequester};
+use crate::protocols::koji::admit::SeatRequester;
 use crate::protocols::koji::client_state::{ClientState, client_of};
 use crate::protocols::koji::connect_params::{ConnectParams, ParamsError, UriMatch};
 use crate::protocols::koji::identify::{accept, identify};
@@ -77,6 +77,14 @@ impl WireProtocol for KojiProtocol {
 
     fn takes_token_of_headers(params: &Box<ConnectParams>) -> bool {
         params.token.is_none()
+    }
+
+    fn project<'a>(_: &'a App, params: &'a Box<ConnectParams>) -> &'a ProjectId {
+        &params.project
+    }
+
+    fn token(params: &Box<ConnectParams>) -> Option<&str> {
+        params.token.as_deref()
     }
 
     /// Takes a seat for the client.

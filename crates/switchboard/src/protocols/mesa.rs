@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Uri;
-use switchboard_event::{Event, Protocol};
+use switchboard_event::{Event, ProjectId, Protocol};
 use switchboard_wire::{DecodeError, mesa};
 
 use crate::api::app::App;
@@ -42,6 +42,10 @@ impl WireProtocol for MesaProtocol {
         matches.then(|| Ok(mesa.settings.clone()))
     }
 
+    fn project<'a>(app: &'a App, settings: &'a Arc<MesaSettings>) -> &'a ProjectId {
+        settings.project.as_ref().unwrap_or(app.project_id())
+    }
+
     /// Admits every client.
     async fn admit(
         app: &App,
@@ -50,7 +54,7 @@ impl WireProtocol for MesaProtocol {
     ) -> Result<Admission, AdmissionError> {
         Ok(Admission {
             protocol: Protocol::Mesa,
-            project: settings.project.as_ref().unwrap_or(app.project_id()).clone(),
+            project: Self::project(app, &settings).clone(),
             greeting: Some(greeting(&settings)),
             state: Box::new(ClientState::new(settings)),
             on_connected: Box::new(|socket| {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::Uri;
 use switchboard_backplane::Publication;
-use switchboard_event::{Event, Payload, Position, RoomName, Target};
+use switchboard_event::{Event, Payload, Position, ProjectId, RoomName, Target};
 use switchboard_hub::Session;
 use switchboard_wire::DecodeError;
 
@@ -14,7 +14,7 @@ use crate::api::socket::Socket;
 use crate::node::Node;
 use crate::node::access::grants::Lost;
 use crate::node::type_map::TypeMap;
-use crate::protocols::admission::{Admission, AdmissionError, Candidate, UriError};
+use crate::protocols::admission::{Admission, AdmissionError, Candidate, Login, UriError};
 use crate::protocols::config::ProtocolConfig;
 use crate::protocols::received::Received;
 use crate::routing::server::Server;
@@ -31,6 +31,14 @@ pub(crate) trait WireProtocol {
     /// the address has none.
     fn takes_token_of_headers(_handshake: &Self::Handshake) -> bool {
         false
+    }
+
+    /// The project of the client.
+    fn project<'a>(app: &'a App, handshake: &'a Self::Handshake) -> &'a ProjectId;
+
+    /// The token in the address.
+    fn token(_handshake: &Self::Handshake) -> Option<&str> {
+        None
     }
 
     /// Admits a client before the hub knows it.
@@ -71,6 +79,14 @@ pub(crate) trait WireProtocol {
     fn encode_reply(_ack: &Payload, _data: &Payload) -> Option<Bytes> {
         None
     }
+
+    /// Encodes an event of the server itself, for clients that understand it; `None` if the protocol has none.
+    fn encode_notice(_name: &str, _data: &Payload) -> Option<Bytes> {
+        None
+    }
+
+    /// Restores what a client that has resumed its session misses, and logs it in.
+    fn resumed(_socket: &Socket, _login: Login) {}
 
     /// Reacts to a change of a client's rights. The client has left the given rooms and tags.
     fn rights_changed(_node: &Arc<Node>, _session: &Arc<Session>, _left: &[Target], _reason: Lost) {}

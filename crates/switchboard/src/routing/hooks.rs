@@ -71,6 +71,30 @@ pub(crate) fn call(tasks: &Tasks, hooks: &[AnyHandler], event: SystemEvent, sock
     }
 }
 
+/// Runs hooks one after another until one fails. Returns false if one did.
+pub(crate) async fn ask(hooks: &[AnyHandler], event: SystemEvent, socket: &Socket) -> bool {
+    let name = Name::new(event.name()).expect("names of system events are valid");
+    let request = Request::new(socket.clone(), name, Payload::EMPTY, None);
+    for hook in hooks {
+        let outcome = match catch_panic(|| start(hook, event, request.clone())) {
+            Ok(future) => run_to_end(future).await,
+            Err(panic) => Err(panic),
+        };
+        match outcome {
+            Ok(Response { error: None, .. }) => {}
+            Ok(Response { error: Some(error), .. }) => {
+                limited!(DEBUG, event = event.name(), socket = %socket.id(), error = printable(&error), "hook refused");
+                return false;
+            }
+            failed => {
+                log_outcome(event, failed);
+                return false;
+            }
+        }
+    }
+    true
+}
+
 fn start(hook: &AnyHandler, event: SystemEvent, request: Request) -> ResponseFuture {
     if !event.is_send_event() {
         return hook.call(request);

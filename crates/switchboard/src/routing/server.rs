@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use switchboard_event::{Payload, ProjectId, Protocol};
 use switchboard_hub::Session;
 use switchboard_log::{limited, printable, printable_error};
@@ -134,8 +134,14 @@ impl Server {
         self.notify(SystemEvent::Connection, socket, || json!({}));
     }
 
-    pub(crate) fn notify_disconnected(&self, socket: &Socket, code: u16, reason: &str) {
-        self.notify(SystemEvent::Disconnect, socket, || json!({ "code": code, "reason": reason }));
+    /// Asks the `@resume` hooks, one after another. Returns false if one fails: the session is not resumed.
+    pub(crate) async fn allows_resume(&self, socket: &Socket) -> bool {
+        hooks::ask(
+            self.hooks_of(socket.session().protocol).of(SystemEvent::Resume),
+            SystemEvent::Resume,
+            socket,
+        )
+        .await
     }
 
     pub(crate) fn notify_pinged(&self, session: &Arc<Session>) {
@@ -145,7 +151,7 @@ impl Server {
     }
 
     /// Calls the hooks of a socket's protocol, if any.
-    fn notify(&self, event: SystemEvent, socket: &Socket, data: impl FnOnce() -> serde_json::Value) {
+    fn notify(&self, event: SystemEvent, socket: &Socket, data: impl FnOnce() -> Value) {
         let hooks = self.hooks_of(socket.session().protocol).of(event);
         if !hooks.is_empty() {
             let data = Payload::of(&data()).expect("strings and numbers are valid JSON");
@@ -167,6 +173,12 @@ impl HookSink for Server {
         let socket = Socket::new(&self.app, session.clone());
         let hooks = self.hooks_of(session.protocol).of(event);
         hooks::call(&self.app.node().tasks, hooks, event, &socket, data);
+    }
+
+    fn notify_session(&self, event: SystemEvent, session: &Arc<Session>, data: &dyn Fn() -> Value) {
+        if !self.hooks_of(session.protocol).of(event).is_empty() {
+            self.notify(event, &Socket::new(&self.app, session.clone()), data);
+        }
     }
 
     fn notify_project_event(&self, event: SystemEvent, project: &ProjectId, data: Payload) {

@@ -26,6 +26,7 @@ mod middleware;
 mod nodes;
 mod requests;
 mod reserved_names;
+mod resume;
 mod revocations;
 mod rights;
 mod rights_over_time;

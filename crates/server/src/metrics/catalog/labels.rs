@@ -58,6 +58,11 @@ pub(super) const REFUSED_CONNECTION: Label = label(
     ],
 );
 
+pub(super) const DETACHED_OUTCOME: Label = label("outcome", &["resumed", "ended", "full"]);
+
+pub(super) const REFUSED_RESUME: Label =
+    label("reason", &["off", "forged", "expired", "used", "foreign", "token", "refused"]);
+
 pub(super) const UNKNOWN_ADDRESS: Label = label("reason", &["unreadable", "contradictory"]);
 
 pub(super) const IGNORED_FRAME: Label = label(

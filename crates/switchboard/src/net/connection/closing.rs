@@ -3,7 +3,6 @@
 use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 
-use switchboard_backplane::ClientAction;
 use switchboard_log::{limited, limited_by, printable};
 use switchboard_ws::Item;
 use switchboard_ws::close::CloseCode;
@@ -13,8 +12,9 @@ use super::log_kind::log_kind;
 use crate::net::buffers::with_buffers;
 use crate::net::heartbeat::Heartbeats;
 use crate::node::clock::now;
-use crate::node::reports::PendingReport;
-use crate::node::{flow_control, inbox};
+use crate::node::ending_session::{EndingSession, Guard};
+use crate::node::flow_control;
+use crate::node::resume::{detach, end_session};
 
 impl Connection {
     /// Sends the close frame and waits for the peer's, both within the close time-out. Meanwhile the peer may send
@@ -122,26 +122,30 @@ impl Connection {
         }
     }
 
-    /// Removes the session from the node, and notifies the report sink and the `@disconnect` hooks.
-    pub(crate) fn remove_session(&mut self) {
+    /// Ends the connection. Its session ends with it, unless the connection broke and the client may resume the session.
+    /// `guard` is dropped with the session.
+    pub(crate) fn end(&mut self, guard: Option<Guard>) {
         let overflowed = self.outbox().has_overflowed().then_some(CloseCode::TRY_AGAIN_LATER);
         let code_of_node = self.connection_state().close_code().or(overflowed);
         let code = self.close.code.or(code_of_node).unwrap_or(CloseCode::ABNORMAL);
-        inbox::release(self.node(), self.session());
-        // Made before the removal, because the hub then no longer knows the session's user.
-        let report =
-            PendingReport::of(self.node(), self.session(), ClientAction::Disconnected { code: code.0 });
-        self.node().hub().remove(self.session());
-        self.node().extension::<Heartbeats>().of(self.session().protocol).forget(self.session());
-        self.node().token_bindings.lock().remove(self.socket.id());
-        flow_control::forget(self.node(), self.session());
-        self.connection_state().mark_disconnected();
-        let is_code_of_peer = code_of_node != Some(code);
-        self.meters().count_closed(code.0, is_code_of_peer);
         self.log_close(code, code_of_node);
-        report.into_iter().for_each(PendingReport::send);
-        self.server.notify_disconnected(&self.socket, code.0, &self.close.reason);
+        self.node().extension::<Heartbeats>().of(self.session().protocol).forget(self.session());
+        flow_control::forget(self.node(), self.session());
+        let ending = EndingSession { session: self.session().clone(), guard, hooks: self.server.clone() };
+        let ending =
+            if self.is_broken(code_of_node) { detach(self.node(), ending, code.0) } else { Err(ending) };
+        let is_code_of_peer = code_of_node != Some(code);
+        if let Err(ending) = ending {
+            end_session(self.node(), ending, code.0, &self.close.reason);
+        }
+        self.meters().count_closed(code.0, is_code_of_peer);
         self.input_limits.release();
+    }
+
+    /// Returns true if the connection broke, or the server restarts: nobody has decided to end the session.
+    fn is_broken(&self, code_of_node: Option<CloseCode>) -> bool {
+        self.close.code.is_none()
+            && matches!(code_of_node, None | Some(CloseCode::ABNORMAL | CloseCode::RESTART))
     }
 
     /// Shuts the stream down after a clean close. Called after the session is removed, so a client that

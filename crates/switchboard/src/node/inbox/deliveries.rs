@@ -221,6 +221,13 @@ impl Deliveries {
         self.lock().is_closed
     }
 
+    /// Forgets what was sent through the previous connection of a resumed session: it is redelivered.
+    pub(crate) fn reopen(&self) {
+        let mut state = self.lock();
+        let State { pauses, pings, .. } = *state;
+        *state = State { pauses, pings, ..State::default() };
+    }
+
     /// Cancels all redeliveries to a closed socket.
     pub(crate) fn close(&self) {
         let mut state = self.lock();

@@ -19,6 +19,12 @@ pub(crate) fn recorded(event: &Event, room: &RoomName, position: Position) -> By
     encode_with(OpCode::Text, len, |out| emit::write_recorded(out, &event.name, &event.data, room, position))
 }
 
+/// An event of the server itself.
+pub(crate) fn notice(name: &str, data: &Payload) -> Bytes {
+    let len = ENVELOPE_BYTES + name.len() + data.as_bytes().len();
+    encode_with(OpCode::Text, len, |out| emit::write_event(out, name, data))
+}
+
 pub(crate) fn request(name: &str, data: &Payload, id: u32) -> Bytes {
     let len = ENVELOPE_BYTES + name.len() + data.as_bytes().len();
     encode_with(OpCode::Text, len, |out| emit::write_request(out, name, data, &id.to_string()))

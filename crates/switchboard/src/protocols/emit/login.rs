@@ -9,8 +9,8 @@ use serde_json::json;
 use switchboard_event::{Payload, UserId};
 
 use crate::api::socket::Socket;
-use crate::node::identity;
-use crate::node::verifier::IdentifyError;
+use crate::node::identity::{self, LoggedIn};
+use crate::node::verifier::{IdentifyError, Identity};
 use crate::protocols::emit::encode;
 use crate::protocols::emit::notices::notify;
 
@@ -24,22 +24,37 @@ pub(super) fn log_in(socket: &Socket, token: Option<String>, ack: Option<Payload
     }
 }
 
+/// Logs a client in whose token was verified before it connected.
+pub(super) fn accept(socket: &Socket, identity: Identity) {
+    let (node, session) = (socket.node().clone(), socket.session().clone());
+    let socket = socket.clone();
+    let outcome = identity::accept(&node, &session, Ok(identity));
+    node.tasks.clone().spawn(async move { finish(&socket, outcome, None).await });
+}
+
 async fn verify(socket: Socket, token: Option<String>, ack: Option<Payload>) {
     let (node, session) = (socket.node(), socket.session());
-    match identity::identify(node, session, socket.verifier(), token.as_deref()).await {
+    let outcome = identity::identify(node, session, socket.verifier(), token.as_deref()).await;
+    finish(&socket, outcome, ack).await;
+    socket.connection_state().is_decoding_paused.store(false, Ordering::Relaxed);
+    session.outbox.wake_owner();
+}
+
+/// Answers a login, and starts the redelivery of the user's inbox.
+async fn finish(socket: &Socket, outcome: Result<LoggedIn, IdentifyError>, ack: Option<Payload>) {
+    let (node, session) = (socket.node(), socket.session());
+    match outcome {
         Ok((identity, backlog)) => {
             // After the answer the client misses no message for its user.
             node.settled().await;
             identity::notify_authenticated(node, session, &identity.user);
-            answer(&socket, Ok(&identity.user), ack);
+            answer(socket, Ok(&identity.user), ack);
             if let Some(backlog) = backlog {
                 backlog.start();
             }
         }
-        Err(error) => answer(&socket, Err(&error), ack),
+        Err(error) => answer(socket, Err(&error), ack),
     }
-    socket.connection_state().is_decoding_paused.store(false, Ordering::Relaxed);
-    session.outbox.wake_owner();
 }
 
 /// Sends the outcome: as the reply to a request, or else as an event to clients that understand it. It passes the

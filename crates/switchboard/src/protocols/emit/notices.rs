@@ -5,19 +5,16 @@ use serde_json::json;
 use std::sync::Arc;
 use switchboard_event::{Payload, Target};
 use switchboard_hub::Session;
-use switchboard_wire::emit;
-use switchboard_ws::frame::{OpCode, encode_with};
 
 use crate::node::Node;
 use crate::node::access::grants::Lost;
 use crate::node::connection_state::ConnectionState;
+use crate::protocols::emit::encode;
 
 /// Sends an event of the server, if the client understands it.
 pub(super) fn notify(node: &Node, session: &Arc<Session>, name: &str, data: &Payload) {
     if ConnectionState::of(session).info.understands_extensions() {
-        let len = 64 + data.as_bytes().len();
-        let frame = encode_with(OpCode::Text, len, |out| emit::write_event(out, name, data));
-        node.hub().deliver_ahead(session, &frame);
+        node.hub().deliver_ahead(session, &encode::notice(name, data));
     }
 }
 

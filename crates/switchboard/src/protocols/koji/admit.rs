@@ -16,17 +16,9 @@ use crate::node::access::rule::Subject;
 use crate::node::identity::{TokenSender, record_refusal, verify_before_connect};
 use crate::node::refusal_reason::RefusalReason;
 use crate::node::verifier::{CurrentVerifier, IdentifyError, Identity};
-use crate::protocols::admission::AdmissionError;
+use crate::protocols::admission::{AdmissionError, Login};
 use crate::protocols::koji::connect_params::ConnectParams;
 use crate::protocols::koji::seat::{Seat, take_seat};
-
-/// How the client is logged in once it is connected.
-pub(super) enum Login {
-    None,
-    /// The token is still to be verified.
-    Token(String),
-    Verified(Identity),
-}
 
 /// A client that requests a seat.
 pub(super) struct SeatRequester<'a> {

@@ -1,0 +1,162 @@
+//! Resuming a session in a handshake.
+//!
+//! The client shows its ticket as a WebSocket subprotocol: browsers can set no other header, and proxies log addresses.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, header};
+use serde_json::json;
+use switchboard_event::{DeliveryClass, Payload, ProjectId, Protocol, SocketId};
+use switchboard_hub::{Session, Transport};
+use switchboard_ws::close::CloseCode;
+
+use super::UpgradeService;
+use crate::api::socket::Socket;
+use crate::net::heartbeat::Heartbeats;
+use crate::net::stop::STOPPING;
+use crate::node::Node;
+use crate::node::connection_info::ConnectionInfo;
+use crate::node::connection_state::ConnectionState;
+use crate::node::ending_session::{EndingSession, Guard};
+use crate::node::identity::verify_before_connect;
+use crate::node::resume::sessions::Offer;
+use crate::node::resume::take_over::{Claim, ResumeError, find, take_over};
+use crate::node::resume::{Detached, end_detached};
+use crate::node::{inbox, verifier::CurrentVerifier};
+use crate::protocols::admission::Login;
+use crate::protocols::{Handshake, encode_notice, resumed};
+
+/// The first event on a connection.
+const SESSION: &str = "@session";
+
+/// The subprotocol of clients that show a ticket, which the server selects.
+const SUBPROTOCOL: &str = "switchboard";
+
+/// The prefix of the subprotocol that contains the ticket.
+const TICKET_PREFIX: &str = "ticket.";
+
+/// A handshake with a ticket.
+pub(super) struct ResumeRequest<'a> {
+    pub(super) handshake: &'a Handshake,
+    /// The token in the headers.
+    pub(super) token: Option<&'a str>,
+    pub(super) info: &'a ConnectionInfo,
+}
+
+/// The subprotocols that a client offers.
+fn subprotocols(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let values = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).into_iter();
+    values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).map(str::trim)
+}
+
+/// The ticket in the headers of a handshake.
+pub(super) fn ticket_in(headers: &HeaderMap) -> Option<String> {
+    subprotocols(headers).find_map(|name| name.strip_prefix(TICKET_PREFIX)).map(str::to_owned)
+}
+
+/// Selects the subprotocol, without which browsers fail the connection.
+pub(super) fn answer_subprotocol(request: &HeaderMap, response: &mut HeaderMap) {
+    if subprotocols(request).any(|name| name == SUBPROTOCOL) {
+        response.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+    }
+}
+
+/// The `@session` frame of a new session; `None` if the client does not understand it, or sessions are not kept and it has
+/// shown no ticket. `refusal` is why the client did not get the session of its ticket.
+pub(super) fn offer(
+    node: &Node,
+    state: &ConnectionState,
+    id: SocketId,
+    project: &ProjectId,
+    protocol: Protocol,
+    refusal: Option<ResumeError>,
+) -> Option<Bytes> {
+    // Protocols without notices have no frame, and no session to keep.
+    if !state.info.understands_extensions() || encode_notice(protocol, SESSION, &Payload::NULL).is_none() {
+        return None;
+    }
+    let mut data = json!({ "resumed": false });
+    if let Some(sessions) = node.resumable() {
+        let Offer { ticket, seconds } = sessions.offer(state, id, project);
+        data["ticket"] = ticket.into();
+        data["seconds"] = seconds.into();
+    } else if refusal.is_none() {
+        return None;
+    }
+    if let Some(refusal) = refusal {
+        data["reason"] = refusal.label().into();
+    }
+    encode_notice(protocol, SESSION, &Payload::of(&data).expect("texts are JSON"))
+}
+
+impl UpgradeService {
+    /// Resumes the session of a ticket on a new connection. Counts a refusal.
+    pub(super) async fn resume(
+        &self,
+        request: ResumeRequest<'_>,
+        ticket: &str,
+        transport: Arc<dyn Transport>,
+    ) -> Result<(Socket, Option<Guard>), ResumeError> {
+        let resumed = self.try_resume(request, ticket, transport).await;
+        resumed.inspect_err(|error| error.count())
+    }
+
+    async fn try_resume(
+        &self,
+        request: ResumeRequest<'_>,
+        ticket: &str,
+        transport: Arc<dyn Transport>,
+    ) -> Result<(Socket, Option<Guard>), ResumeError> {
+        let (app, node, handshake) = (self.app(), self.app().node(), request.handshake);
+        let claim = find(node, ticket, handshake.project(app), handshake.protocol())?;
+        let login = self.login(&request, &claim).await?;
+        let detached = take_over(node, claim).await?;
+        let socket = self.attach(&detached.ending.session.clone(), &transport).await;
+        if !self.server.allows_resume(&socket).await {
+            node.hub().detach(socket.session());
+            end_detached(node, detached, CloseCode::POLICY.0, "a hook refused to resume the session");
+            return Err(ResumeError::Refused);
+        }
+        node.meters().of(handshake.protocol()).count_accepted();
+        node.extension::<Heartbeats>().of(handshake.protocol()).watch(socket.session());
+        inbox::reopen(node, socket.session());
+        resumed(&socket, login);
+        let Detached { ending: EndingSession { guard, .. }, .. } = detached;
+        Ok((socket, guard))
+    }
+
+    /// Verifies the token of a client that resumes a session with a user: it must be that user's.
+    async fn login(&self, request: &ResumeRequest<'_>, claim: &Claim) -> Result<Login, ResumeError> {
+        let (app, handshake) = (self.app(), request.handshake);
+        let Some(token) = handshake.token().or(request.token) else { return Ok(Login::None) };
+        let Some(user) = &claim.user else { return Ok(Login::Token(token.to_owned())) };
+        let verifier = app.setup().extension::<CurrentVerifier>().and_then(CurrentVerifier::get);
+        let project = handshake.project(app);
+        match verify_before_connect(app.node(), project, request.info.ip(), verifier, token).await {
+            Ok(identity) if identity.user == *user => Ok(Login::Verified(identity)),
+            _ => Err(ResumeError::Token),
+        }
+    }
+
+    /// Connects a session with a new stream, and queues what the client is to receive first.
+    async fn attach(&self, session: &Arc<Session>, transport: &Arc<dyn Transport>) -> Socket {
+        let node = self.app().node();
+        while !node.hub().attach(session, transport) {
+            tokio::task::yield_now().await;
+        }
+        // A stop that began before may have missed it.
+        if self.app().is_stopping() {
+            node.close(session, CloseCode::RESTART, STOPPING);
+        }
+        let state = ConnectionState::of(session);
+        let sessions = node.resumable().expect("the session was kept");
+        let Offer { ticket, seconds } = sessions.offer(state, session.id, &session.project.id);
+        let data = json!({ "ticket": ticket, "seconds": seconds, "resumed": true });
+        let notice = encode_notice(session.protocol, SESSION, &Payload::of(&data).expect("texts are JSON"));
+        for frame in notice.iter().chain(&sessions.take_replies(session)) {
+            node.hub().deliver_frame(session, frame, DeliveryClass::Live);
+        }
+        Socket::new(self.app(), session.clone())
+    }
+}
