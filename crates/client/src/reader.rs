@@ -79,9 +79,7 @@ impl Reader {
             }
             let frame = message.into_payload().into();
             return match emit::decode(&frame) {
-                Ok(Incoming::Event { name, data, .. }) if *name == *SESSION => {
-                    self.shared.session.begin(&data)
-                }
+                Ok(Incoming::Notice { name: SESSION, data, .. }) => self.shared.session.begin(&data),
                 _ => {
                     self.message(frame);
                     false
@@ -93,9 +91,6 @@ impl Reader {
 
     fn message(&self, frame: Bytes) {
         match emit::decode(&frame) {
-            Ok(Incoming::Event { name, data, .. }) if *name == *SESSION => {
-                self.shared.session.begin(&data);
-            }
             Ok(Incoming::Event { name, data, ack }) => {
                 self.call_any(&name, &data);
                 self.shared.listeners.call(&name, &data);
@@ -110,6 +105,10 @@ impl Reader {
             Ok(Incoming::Identify { .. } | Incoming::History { .. }) => {
                 self.shared.report("received an event that only clients send: @identify or @history");
             }
+            Ok(Incoming::Notice { name: SESSION, data, .. }) => {
+                self.shared.session.begin(&data);
+            }
+            Ok(Incoming::Notice { name, data, .. }) => self.shared.listeners.call(name, &data),
             Err(error) => self.shared.report(&with_causes(&error)),
         }
     }

@@ -197,6 +197,7 @@ impl Default for Config {
             projects: Projects::default(),
             redis: Redis::default(),
             node: Node::default(),
+            resume: Resume::default(),
             page: Page::default(),
             log: Log::default(),
             stop: Stop::default(),

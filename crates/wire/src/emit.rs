@@ -49,6 +49,15 @@ pub enum Incoming {
         /// The peer's correlation id, if it expects an answer.
         ack: Option<Payload>,
     },
+    /// An event that only servers send, about the connection itself.
+    Notice {
+        /// The name: one of [`NOTICES`].
+        name: &'static str,
+        /// The data.
+        data: Payload,
+        /// The peer's correlation id, which no server sends.
+        ack: Option<Payload>,
+    },
     /// The reply to a request of this side.
     Reply {
         /// The id of the request.
@@ -76,6 +85,10 @@ pub fn decode(frame: &Bytes) -> Result<Incoming, DecodeError> {
         if text_of(event).as_deref() == Some(HISTORY) {
             return Ok(Incoming::History { data: data.map_or(Payload::NULL, slice), ack });
         }
+        let notice = text_of(event).and_then(|name| NOTICES.into_iter().find(|notice| *notice == name));
+        if let Some(name) = notice {
+            return Ok(Incoming::Notice { name, data: data.map_or(Payload::NULL, slice), ack });
+        }
         return Ok(Incoming::Unroutable { shown: shown(event), ack });
     };
     Ok(Incoming::Event { name, data: data.map_or(Payload::NULL, slice), ack })
@@ -86,6 +99,10 @@ const IDENTIFY: &str = "@identify";
 
 /// The event with which a client requests messages that a room keeps.
 const HISTORY: &str = "@history";
+
+/// The events of a server about the connection itself, to clients that understand them: the session and its ticket, the
+/// outcome of the login by a token of the handshake, and memberships that were lost with a right.
+pub const NOTICES: [&str; 3] = ["@session", "@identified", "@left"];
 
 fn routable(event: &RawValue) -> Option<Name> {
     Name::new(&text_of(event)?).ok().filter(|name| !name.starts_with('@'))

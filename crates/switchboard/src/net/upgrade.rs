@@ -236,8 +236,9 @@ impl UpgradeService {
         let NewClient { handshake, token, info, permit, ticket } = client;
         let refusal = match ticket {
             Some(ticket) => {
-                let request = ResumeRequest { handshake: &handshake, token: token.as_deref(), info: &info };
-                match Box::pin(self.resume(request, &ticket, stream.transport())).await {
+                let (server, token) = (&*self.server, token.as_deref());
+                let request = ResumeRequest { server, handshake: &handshake, token, info: &info };
+                match Box::pin(request.resume(&ticket, stream.transport())).await {
                     Ok((socket, guard)) => return self.run(socket, stream, read_buf, guard, permit),
                     Err(error) => Some(error),
                 }

@@ -11,7 +11,7 @@
  * ```
  */
 
-import type { CallOptions } from "../core/timeout.js";
+import type { RequestOptions } from "./requestOptions.js";
 import type { Unchecked } from "../core/unchecked.js";
 import type { StandardSchemaV1 } from "./schema.js";
 
@@ -114,8 +114,8 @@ export type Arguments<Data, Options> = undefined extends Data
 
 /** `request` of a client: without a contract the caller may name the type of the reply. */
 export type RequestMethod<C extends Contract> = C extends UntypedContract
-  ? <Reply = Unchecked>(event: string, data?: unknown, options?: CallOptions) => Promise<Reply>
+  ? <Reply = Unchecked>(event: string, data?: unknown, options?: RequestOptions) => Promise<Reply>
   : <N extends Names<C, "requests">>(
       event: N,
-      ...rest: Arguments<RequestDataOf<C, "requests", N>, CallOptions>
+      ...rest: Arguments<RequestDataOf<C, "requests", N>, RequestOptions>
     ) => Promise<ReplyOf<C, "requests", N>>;

@@ -23,6 +23,7 @@ import type {
 } from "./contract.js";
 import { EmitProtocol, type Handler } from "./emitProtocol.js";
 import type { EmitClientOptions } from "./options.js";
+import type { RequestOptions } from "./requestOptions.js";
 
 /** Options of `emit`. */
 export interface EmitOptions {
@@ -35,11 +36,25 @@ const EMIT_OPTIONS: Expectations<EmitOptions> = { volatile: BOOLEAN };
 /** Events that the client raises itself; none is sent or received. */
 export interface SystemEvents {
   /** The client has connected. For the first connection, listeners run before `connect` resolves. */
-  "@connection": Record<string, never>;
-  /** The client has reconnected. The server keeps no rooms or names of the old connection; join again. */
+  "@connection": {
+    /** Whether the server has kept the session: the socket has its id, rooms, tags and user again. */
+    readonly resumed: boolean;
+  };
+  /** The client has reconnected. Unless the session was resumed, the socket is in no room; join again. */
   "@reconnect": {
     /** The number of attempts. */
     readonly attempt: number;
+    /** Whether the server has kept the session. */
+    readonly resumed: boolean;
+  };
+  /** The socket has left rooms and tags, because it has lost the right to be there. Only with `resume`. */
+  "@left": {
+    /** The rooms, with `#`. */
+    readonly rooms: readonly string[];
+    /** The tags, with `*`. */
+    readonly tags: readonly string[];
+    /** `expired`, `replaced` or `rule`. */
+    readonly reason: string;
   };
   /** The connection has closed. */
   "@disconnect": StateChange;
@@ -86,11 +101,11 @@ export class Namespace<C extends Contract = UntypedContract> {
   /**
    * Sends a request and waits for the reply. Rejects with `NotConnectedError` at once if there is no
    * connection, with `RefusedError` if the server refuses it or has no handler for the event, with
-   * `DisconnectedError` if the connection closes before the reply, with `TimeoutError`, `AbortedError`, and with
+   * `DisconnectedError` if the connection closes before the reply and the request is not `idempotent`, with `TimeoutError`, `AbortedError`, and with
    * the errors of `emit`.
    */
   // A property, because its type parameters depend on the contract.
-  readonly request = ((event: string, data?: unknown, options?: CallOptions) =>
+  readonly request = ((event: string, data?: unknown, options?: RequestOptions) =>
     this.#protocol.request(this.#prefixed(event), data, options)) as RequestMethod<C>;
 
   /** Calls `listener` for every event of that name. `off` removes it. */

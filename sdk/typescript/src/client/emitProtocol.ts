@@ -11,11 +11,13 @@ import { listenerError } from "../core/listeners.js";
 import { resolveOptions } from "../core/options.js";
 import { EMIT_PROBE } from "../core/otherProtocol.js";
 import { ReconnectingConnection } from "../core/reconnectingConnection.js";
-import { CALL_OPTIONS, withTimeout, type CallOptions } from "../core/timeout.js";
+import { withTimeout } from "../core/timeout.js";
 import { scheduleTokenRefresh } from "../core/tokenRefresh.js";
 import { OWN_OPTIONS, type EmitClientOptions } from "./options.js";
 import { refusedErrorFrom } from "./refusedError.js";
+import { REQUEST_OPTIONS, type RequestOptions } from "./requestOptions.js";
 import { schemaOf, validated } from "./schema.js";
+import { Session } from "./session.js";
 
 /** The limit of server requests in progress; further ones get no reply. */
 const HANDLERS_IN_FLIGHT_MAX = 256;
@@ -31,12 +33,15 @@ export type Handler = (data: never) => unknown;
 interface PendingRequest {
   readonly resolve: (reply: unknown) => void;
   readonly reject: (error: unknown) => void;
+  /** The frame to send again on the next connection, if there may be two of it. */
+  readonly again?: string | false | undefined;
 }
 
 export class EmitProtocol {
   readonly connection: Connection;
   readonly #handlers = new Map<string, Handler>();
   readonly #options: EmitClientOptions;
+  readonly #session = new Session();
   readonly #pending = new Map<unknown, PendingRequest>();
   /** The token in the address. */
   #token: string | undefined;
@@ -55,17 +60,22 @@ export class EmitProtocol {
         openMethod: "open()",
         url: (token) => {
           if (token !== undefined) address.searchParams.set(options.tokenParameter ?? "token", token);
+          // The server's own events, of which the session is one, reach only clients that understand them.
+          if (this.#resumes()) address.searchParams.set("sb", "1");
           this.#token = token;
           return address;
         },
-        opened: () => {
+        subprotocols: () => (this.#resumes() ? this.#session.subprotocols() : undefined),
+        opened: (subprotocol) => {
           if (options.getToken) scheduleTokenRefresh(this.connection, this.#token, (token) => this.#identify(token));
-          this.connection.ready("@connection", {}, []);
+          if (!this.#session.opened(subprotocol)) this.#ready(false);
         },
         received: (message) => this.#receive(message),
-        lost: (error) => {
+        lost: (error, isFinal) => {
+          if (isFinal) this.#session.end();
+          else this.#session.lost();
           this.#epoch++;
-          for (const { reject } of this.#pending.values()) reject(error);
+          for (const { again, reject } of this.#pending.values()) if (isFinal || !again) reject(error);
         },
         probe: `{${EMIT_PROBE}}`,
         prefix: SYSTEM,
@@ -74,14 +84,25 @@ export class EmitProtocol {
     );
   }
 
+  #resumes(): boolean {
+    return this.connection.options.reconnect && this.#options.resume !== false;
+  }
+
+  #ready(resumed: boolean): void {
+    const repeated = [...this.#pending.values()];
+    this.connection.ready("@connection", { resumed }, [], resumed);
+    for (const { again } of repeated) if (again) this.connection.send(again, true);
+  }
+
   emit(event: string, data: unknown, volatile: boolean | undefined): boolean {
     const valid = validated(event, data, schemaOf(this.#options.schemas?.emits, event));
     return this.connection.send(this.#frame(event, valid), volatile);
   }
 
-  request(event: string, data: unknown, options: CallOptions | undefined): Promise<unknown> {
+  request(event: string, data: unknown, options: RequestOptions | undefined): Promise<unknown> {
     const timeout = this.#options.requestTimeout ?? 10_000;
-    return withTimeout<unknown>({ subject: `reply to ${event}`, timeout, options, known: CALL_OPTIONS }, (resolve, reject) => {
+    const wait = { subject: `reply to ${event}`, timeout, options, known: REQUEST_OPTIONS };
+    return withTimeout<unknown, RequestOptions>(wait, (resolve, reject) => {
       const schemas = schemaOf(this.#options.schemas?.requests, event);
       const id = `${++this.#lastId}`;
       const frame = this.#frame(event, validated(event, data, schemas?.data), id);
@@ -91,7 +112,7 @@ export class EmitProtocol {
         if (refusal) throw refusal;
         resolve(validated(event, reply, schemas?.reply));
       };
-      this.#pending.set(id, { resolve: settle, reject });
+      this.#pending.set(id, { resolve: settle, reject, again: options?.idempotent && frame });
       return () => this.#pending.delete(id);
     });
   }
@@ -108,10 +129,7 @@ export class EmitProtocol {
 
   /** Shows the next token on the open connection. A refusal is reported. */
   #identify(token: string): void {
-    const resolve = (reply: unknown) => {
-      const refusal = refusedErrorFrom(reply);
-      if (refusal) this.connection.listeners.report(refusal);
-    };
+    const resolve = (reply: unknown) => this.#identified(reply);
     // Only one is pending: tokens are replaced one after another.
     this.#pending.set(IDENTIFY, { resolve, reject: () => {} });
     this.connection.send(this.#text({ event: IDENTIFY, data: { token }, ackId: IDENTIFY }), true);
@@ -136,12 +154,30 @@ export class EmitProtocol {
     if (type === "ack") return this.#settle(ackId, data);
     // Types of later versions are ignored.
     if (type) return;
-    if (typeof event !== "string" || !event || event.startsWith(SYSTEM)) return false;
+    if (typeof event !== "string" || !event) return false;
+    if (event.startsWith(SYSTEM)) return this.#notice(event, data);
     const { listeners } = this.connection;
     listeners.call("@any", { event, data });
     const handler = ackId ? this.#handlers.get(event) : undefined;
     if (handler) void this.#reply(event, data, ackId, handler);
     listeners.call(event, validated(event, data, schemaOf(this.#options.schemas?.events, event)));
+  }
+
+  /** Handles an event of the server itself. Returns false if it is none. */
+  #notice(event: string, data: unknown): boolean {
+    if (event === "@session") {
+      const { isAwaited } = this.#session;
+      const resumed = this.#session.begin(data);
+      if (isAwaited) this.#ready(resumed);
+    } else if (event === "@left") this.connection.listeners.call(event, data);
+    else if (event === "@identified") this.#identified(data);
+    else return false;
+    return true;
+  }
+
+  #identified(answer: unknown): void {
+    const refusal = refusedErrorFrom(answer);
+    if (refusal) this.connection.listeners.report(refusal);
   }
 
   #settle(ackId: unknown, reply: unknown): void {

@@ -15,4 +15,5 @@ export {
 } from "./emitClient.js";
 export type { EmitClientOptions } from "./options.js";
 export { RefusedError } from "./refusedError.js";
+export type { RequestOptions } from "./requestOptions.js";
 export { InvalidDataError, type Issue, type StandardSchemaV1 } from "./schema.js";

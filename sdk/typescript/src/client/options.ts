@@ -2,7 +2,7 @@
  * The options of `EmitClient`.
  */
 
-import { BYTES, MILLISECONDS, OBJECT, STRING } from "../core/check.js";
+import { BOOLEAN, BYTES, MILLISECONDS, OBJECT, STRING } from "../core/check.js";
 import type { ConnectionOptions, OwnExpectations } from "../core/options.js";
 import type { Schemas } from "./contract.js";
 
@@ -14,6 +14,11 @@ export interface EmitClientOptions extends ConnectionOptions {
   readonly messageBytesMax?: number | undefined;
   /** The query parameter that carries the token of `getToken`. Default `token`. */
   readonly tokenParameter?: string | undefined;
+  /**
+   * With `reconnect`, whether to resume the session if the server keeps it: the socket has its id, rooms, tags and user
+   * again. Default true.
+   */
+  readonly resume?: boolean | undefined;
   /** Validates data in both directions at run time. */
   readonly schemas?: Schemas | undefined;
 }
@@ -23,5 +28,6 @@ export const OWN_OPTIONS: OwnExpectations<EmitClientOptions> = {
   requestTimeout: MILLISECONDS,
   messageBytesMax: BYTES,
   tokenParameter: STRING,
+  resume: BOOLEAN,
   schemas: OBJECT,
 };

@@ -28,6 +28,8 @@ export interface StateChange {
   readonly attempt: number;
   /** Milliseconds until the next attempt. */
   readonly delay: number;
+  /** Whether the server has kept the session: the socket has its id, rooms, tags and user again. */
+  readonly resumed: boolean;
   /** The failure; undefined after the close of an open connection. */
   readonly error?: SwitchboardError | undefined;
 }
@@ -47,12 +49,17 @@ export interface Protocol {
   readonly openMethod: string;
   /** Returns the address to connect to. */
   url(token: string | undefined): URL;
-  /** The socket is open. The protocol calls `ready` here or when a later message completes its handshake. */
-  opened?(): void;
+  /** Returns the subprotocols to offer. */
+  subprotocols?(): string[] | undefined;
+  /**
+   * The socket is open, with the subprotocol that the server has selected. The protocol calls `ready` here or when a
+   * later message completes its handshake.
+   */
+  opened?(subprotocol: string | undefined): void;
   /** Handles a message. Returns false, or throws, if the protocol does not allow it. */
   received(message: JsonObject): boolean | void;
-  /** The connection closed or changed state; called before any listener. */
-  lost(error: DisconnectedError): void;
+  /** The connection closed or changed state; called before any listener. `isFinal`: the client does not reconnect. */
+  lost(error: DisconnectedError, isFinal: boolean): void;
   /** A message that the server answers. */
   readonly probe: string;
   /** If the server speaks first: the name of its message, and a probe that servers of other protocols answer. */
@@ -83,7 +90,7 @@ export interface Connection<Options = object> {
    */
   close(options?: CallOptions): Promise<void>;
   /** The handshake is complete. Sends `handshake` first, then calls the listeners of `event` with `data`. */
-  ready(event: string, data: unknown, handshake: readonly string[]): void;
+  ready(event: string, data: unknown, handshake: readonly string[], resumed?: boolean): void;
   /**
    * Sends a message, or queues it while disconnected. Returns false if it is volatile and there is no
    * connection. Throws if the connection is closed or the queue is full; queued messages stay.

@@ -18,6 +18,8 @@ export type GetToken = (context: {
 export interface WebSocketLike {
   /** 1 while it can send. */
   readonly readyState: number;
+  /** The subprotocol that the server has selected. */
+  readonly protocol?: string;
   /** Set by this package. */
   onopen: ((event: never) => void) | null;
   /** Set by this package. */
@@ -37,7 +39,7 @@ export interface WebSocketLike {
 /** A WebSocket class. */
 export interface WebSocketClass {
   /** Connects. Throws if the address is invalid. */
-  new (url: string): WebSocketLike;
+  new (url: string, subprotocols?: string[]): WebSocketLike;
 }
 
 /** The options of every client. Times are in milliseconds, and `Infinity` is no limit. */

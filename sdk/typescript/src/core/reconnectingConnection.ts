@@ -127,12 +127,12 @@ export class ReconnectingConnection<Options> implements Connection<Options> {
     return answered.catch(() => {});
   }
 
-  ready(event: string, data: unknown, handshake: readonly string[]): void {
+  ready(event: string, data: unknown, handshake: readonly string[], resumed = false): void {
     this.#retries = this.#wasConnected = true;
     this.#stopHelloTimer();
     for (const message of handshake) if (message) this.#socket?.send(message);
     this.#watch();
-    this.#step("connected", undefined, () => this.listeners.call(event, data));
+    this.#step("connected", { resumed }, () => this.listeners.call(event, data));
     // Sent after the messages of the listeners, which may have to join rooms first.
     if (this.#state === "connected") for (const message of this.#queue.takeAll()) this.send(message);
   }
@@ -199,7 +199,8 @@ export class ReconnectingConnection<Options> implements Connection<Options> {
     const { WebSocket = globalThis.WebSocket } = this.options;
     if (!WebSocket) throw new BadOptionError("this runtime has no WebSocket: npm install ws and pass { WebSocket }");
     try {
-      return new WebSocket(url.href);
+      const subprotocols = this.#protocol.subprotocols?.();
+      return subprotocols ? new WebSocket(url.href, subprotocols) : new WebSocket(url.href);
     } catch (cause) {
       // Browsers refuse some addresses.
       throw new BadOptionError(`cannot connect to ${this.#address}: ${messageOf(cause)}`, cause);
@@ -218,7 +219,7 @@ export class ReconnectingConnection<Options> implements Connection<Options> {
 
   #opened(): void {
     const { hello } = this.#protocol;
-    this.#protocol.opened?.();
+    this.#protocol.opened?.(this.#socket?.protocol);
     if (hello) this.#stopHelloTimer = after(HELLO_DELAY_MS, () => this.#socket?.send(hello.probe));
   }
 
@@ -294,19 +295,19 @@ export class ReconnectingConnection<Options> implements Connection<Options> {
   /** Makes a transition. `callConnected`, given exactly for `connected`, calls the protocol's own listeners. */
   #step(state: ConnectionState, details?: Partial<StateChange>, callConnected?: () => void): void {
     const previous = this.#state;
-    const none = { code: 0, reason: "", delay: 0 };
+    const none = { code: 0, reason: "", delay: 0, resumed: false };
     const willReconnect = state === "reconnecting";
     const change: StateChange = { state, previous, attempt: this.#failures, willReconnect, ...none, ...details };
-    const { code, reason, error } = change;
+    const { code, reason, error, resumed } = change;
     const disconnected = disconnectedError(code, reason);
     this.#state = state;
     this.#failure = error;
     if (callConnected) this.#settleOpens();
     if (state === "closed") this.#end(error ?? disconnected);
-    if (!callConnected) this.#protocol.lost(disconnected);
+    if (!callConnected) this.#protocol.lost(disconnected, state === "closed");
     this.#notify("state", change);
     callConnected?.();
-    if (callConnected && previous === "reconnecting") this.#notify("reconnect", { attempt: this.#failures });
+    if (callConnected && previous === "reconnecting") this.#notify("reconnect", { attempt: this.#failures, resumed });
     else if (previous === "connected") this.#notify("disconnect", change);
     if (error) this.#notify("error", error);
   }

@@ -291,9 +291,9 @@ describe("tokens", () => {
     const reasons: string[] = [];
     const getToken = ({ reason }: { reason: string }) => `t ${reasons.push(reason)}`;
     const { client, peer } = await emitPair({ getToken });
-    expect(peer.url).toBe("/?token=t+1");
+    expect(peer.url).toBe("/?token=t+1&sb=1");
     peer.socket.close(1012);
-    expect((await server.sockets.next()).url).toBe("/?token=t+2");
+    expect((await server.sockets.next()).url).toBe("/?token=t+2&sb=1");
     expect(reasons).toEqual(["connect", "reconnect"]);
     await client.close();
   });

@@ -11,7 +11,7 @@ use switchboard_event::{DeliveryClass, Payload, ProjectId, Protocol, SocketId};
 use switchboard_hub::{Session, Transport};
 use switchboard_ws::close::CloseCode;
 
-use super::UpgradeService;
+use crate::api::app::App;
 use crate::api::socket::Socket;
 use crate::net::heartbeat::Heartbeats;
 use crate::net::stop::STOPPING;
@@ -26,6 +26,7 @@ use crate::node::resume::{Detached, end_detached};
 use crate::node::{inbox, verifier::CurrentVerifier};
 use crate::protocols::admission::Login;
 use crate::protocols::{Handshake, encode_notice, resumed};
+use crate::routing::server::Server;
 
 /// The first event on a connection.
 const SESSION: &str = "@session";
@@ -38,6 +39,7 @@ const TICKET_PREFIX: &str = "ticket.";
 
 /// A handshake with a ticket.
 pub(super) struct ResumeRequest<'a> {
+    pub(super) server: &'a Server,
     pub(super) handshake: &'a Handshake,
     /// The token in the headers.
     pub(super) token: Option<&'a str>,
@@ -90,29 +92,28 @@ pub(super) fn offer(
     encode_notice(protocol, SESSION, &Payload::of(&data).expect("texts are JSON"))
 }
 
-impl UpgradeService {
+impl ResumeRequest<'_> {
     /// Resumes the session of a ticket on a new connection. Counts a refusal.
     pub(super) async fn resume(
-        &self,
-        request: ResumeRequest<'_>,
+        self,
         ticket: &str,
         transport: Arc<dyn Transport>,
     ) -> Result<(Socket, Option<Guard>), ResumeError> {
-        let resumed = self.try_resume(request, ticket, transport).await;
+        let resumed = self.try_resume(ticket, transport).await;
         resumed.inspect_err(|error| error.count())
     }
 
     async fn try_resume(
         &self,
-        request: ResumeRequest<'_>,
         ticket: &str,
         transport: Arc<dyn Transport>,
     ) -> Result<(Socket, Option<Guard>), ResumeError> {
-        let (app, node, handshake) = (self.app(), self.app().node(), request.handshake);
+        let (app, handshake) = (&self.server.app, self.handshake);
+        let node = app.node();
         let claim = find(node, ticket, handshake.project(app), handshake.protocol())?;
-        let login = self.login(&request, &claim).await?;
+        let login = self.login(&claim).await?;
         let detached = take_over(node, claim).await?;
-        let socket = self.attach(&detached.ending.session.clone(), &transport).await;
+        let socket = attach(app, &detached.ending.session.clone(), &transport).await;
         if !self.server.allows_resume(&socket).await {
             node.hub().detach(socket.session());
             end_detached(node, detached, CloseCode::POLICY.0, "a hook refused to resume the session");
@@ -127,36 +128,36 @@ impl UpgradeService {
     }
 
     /// Verifies the token of a client that resumes a session with a user: it must be that user's.
-    async fn login(&self, request: &ResumeRequest<'_>, claim: &Claim) -> Result<Login, ResumeError> {
-        let (app, handshake) = (self.app(), request.handshake);
-        let Some(token) = handshake.token().or(request.token) else { return Ok(Login::None) };
+    async fn login(&self, claim: &Claim) -> Result<Login, ResumeError> {
+        let (app, handshake) = (&self.server.app, self.handshake);
+        let Some(token) = handshake.token().or(self.token) else { return Ok(Login::None) };
         let Some(user) = &claim.user else { return Ok(Login::Token(token.to_owned())) };
         let verifier = app.setup().extension::<CurrentVerifier>().and_then(CurrentVerifier::get);
         let project = handshake.project(app);
-        match verify_before_connect(app.node(), project, request.info.ip(), verifier, token).await {
+        match verify_before_connect(app.node(), project, self.info.ip(), verifier, token).await {
             Ok(identity) if identity.user == *user => Ok(Login::Verified(identity)),
             _ => Err(ResumeError::Token),
         }
     }
+}
 
-    /// Connects a session with a new stream, and queues what the client is to receive first.
-    async fn attach(&self, session: &Arc<Session>, transport: &Arc<dyn Transport>) -> Socket {
-        let node = self.app().node();
-        while !node.hub().attach(session, transport) {
-            tokio::task::yield_now().await;
-        }
-        // A stop that began before may have missed it.
-        if self.app().is_stopping() {
-            node.close(session, CloseCode::RESTART, STOPPING);
-        }
-        let state = ConnectionState::of(session);
-        let sessions = node.resumable().expect("the session was kept");
-        let Offer { ticket, seconds } = sessions.offer(state, session.id, &session.project.id);
-        let data = json!({ "ticket": ticket, "seconds": seconds, "resumed": true });
-        let notice = encode_notice(session.protocol, SESSION, &Payload::of(&data).expect("texts are JSON"));
-        for frame in notice.iter().chain(&sessions.take_replies(session)) {
-            node.hub().deliver_frame(session, frame, DeliveryClass::Live);
-        }
-        Socket::new(self.app(), session.clone())
+/// Connects a session with a new stream, and queues what the client is to receive first.
+async fn attach(app: &App, session: &Arc<Session>, transport: &Arc<dyn Transport>) -> Socket {
+    let node = app.node();
+    while !node.hub().attach(session, transport) {
+        tokio::task::yield_now().await;
     }
+    // A stop that began before may have missed it.
+    if app.is_stopping() {
+        node.close(session, CloseCode::RESTART, STOPPING);
+    }
+    let state = ConnectionState::of(session);
+    let sessions = node.resumable().expect("the session was kept");
+    let Offer { ticket, seconds } = sessions.offer(state, session.id, &session.project.id);
+    let data = json!({ "ticket": ticket, "seconds": seconds, "resumed": true });
+    let notice = encode_notice(session.protocol, SESSION, &Payload::of(&data).expect("texts are JSON"));
+    for frame in notice.iter().chain(&sessions.take_replies(session)) {
+        node.hub().deliver_frame(session, frame, DeliveryClass::Live);
+    }
+    Socket::new(app, session.clone())
 }

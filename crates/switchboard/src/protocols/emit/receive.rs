@@ -27,6 +27,7 @@ pub(crate) fn receive(server: &Arc<Server>, socket: &Socket, frame: &Bytes) -> R
             return Ok(Request::with_fields(socket.clone(), name, data, ack, fields).into());
         }
         Incoming::Unroutable { shown, ack } => server.unroutable(socket, &shown, ack.as_ref()),
+        Incoming::Notice { name, ack, .. } => server.unroutable(socket, name, ack.as_ref()),
         Incoming::Identify { token, ack } => log_in(socket, token, ack),
         Incoming::History { data, ack: Some(ack) } => {
             let recipients = history::answer(socket, &data, ack);

@@ -1,0 +1,48 @@
+/**
+ * The session at the server, which a client resumes after it has lost its connection.
+ */
+
+import { isObject } from "../core/json.js";
+
+/** The subprotocol of a client that shows a ticket; the server selects it and answers with `@session`. */
+const SUBPROTOCOL = "switchboard";
+
+export class Session {
+  #ticket: unknown;
+  /** How long the server keeps the session without a connection, in ms. */
+  #keepMs = 0;
+  #lostAt: number | undefined;
+  /** The server has yet to answer the ticket. */
+  isAwaited = false;
+
+  /** Takes the data of `@session`. Returns whether the session was resumed. */
+  begin(data: unknown): boolean {
+    const { ticket, seconds, resumed } = isObject(data) ? data : {};
+    this.#ticket = ticket;
+    this.#keepMs = Number(seconds) * 1000;
+    this.#lostAt = undefined;
+    this.isAwaited = false;
+    return resumed === true;
+  }
+
+  /** The connection is lost, or an attempt has failed. */
+  lost(): void {
+    this.#lostAt ??= Date.now();
+  }
+
+  /** The client has closed the connection itself, which ends the session. */
+  end(): void {
+    this.#ticket = undefined;
+  }
+
+  /** The subprotocols that show the ticket, for as long as the server keeps the session. */
+  subprotocols(): string[] | undefined {
+    const isKept = this.#lostAt !== undefined && Date.now() < this.#lostAt + this.#keepMs;
+    return isKept && typeof this.#ticket === "string" ? [SUBPROTOCOL, `ticket.${this.#ticket}`] : undefined;
+  }
+
+  /** The socket is open. Returns whether the answer to a ticket follows. */
+  opened(subprotocol: string | undefined): boolean {
+    return (this.isAwaited = subprotocol === SUBPROTOCOL);
+  }
+}
