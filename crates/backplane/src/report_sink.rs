@@ -1,23 +1,24 @@
-//! Reports of client actions to worker processes.
+//! Reports of client actions to worker processes and webhooks.
 //!
 //! Workers form groups. Each report goes to one worker of every group, and all reports of one client go to the
 //! same worker as long as it runs.
 
 use std::fmt;
 
-use switchboard_event::{Name, NodeId, Payload, ProjectId, Protocol, SocketId, Target, UserId};
+use switchboard_event::{Name, NodeId, Payload, ProjectId, Protocol, RoomName, SocketId, Target, UserId};
 
 use crate::bus::{Content, Publication};
 
-/// One action of one client.
+/// One action of one client, or a consequence of such actions that only webhooks receive.
 #[derive(Debug, Clone)]
 pub struct Report {
     /// The project of the client.
     pub project: ProjectId,
-    /// The client's socket.
+    /// The client's socket. Reports of one socket keep their order. A report about a room or a user has the id of no
+    /// socket.
     pub socket: SocketId,
-    /// The client's protocol.
-    pub protocol: Protocol,
+    /// The client's protocol; `None` in a report about a room or a user, and in that of a crashed node's client.
+    pub protocol: Option<Protocol>,
     /// The client's user, if it has authenticated.
     pub user: Option<UserId>,
     /// When it happened, in milliseconds since 1970 by the node's clock.
@@ -26,8 +27,9 @@ pub struct Report {
     pub action: ClientAction,
 }
 
-/// An action of a client that is reported.
+/// An action of a client that is reported. Workers receive the first four.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub enum ClientAction {
     /// It connected.
     Connected,
@@ -37,9 +39,41 @@ pub enum ClientAction {
     Message(ClientMessage),
     /// It disconnected.
     Disconnected {
-        /// The close code; 1006 if the connection was cut.
+        /// The close code; 1006 if the connection was cut or its node has crashed.
         code: u16,
     },
+    /// It joined a room.
+    Joined(RoomName),
+    /// It left a room, also because it disconnected.
+    Left(RoomName),
+    /// A room got its first member on any node.
+    Occupied(RoomName),
+    /// A room has been without members on all nodes for the configured time.
+    Vacated(RoomName),
+    /// The server sent an event to a user without a connected socket.
+    Undeliverable {
+        /// The event's name.
+        event: Name,
+        /// The data.
+        data: Payload,
+    },
+}
+
+impl ClientAction {
+    /// Bytes of the names and data in the action.
+    pub fn bytes(&self) -> usize {
+        match self {
+            ClientAction::Message(ClientMessage { kind, data, .. }) => {
+                data.as_bytes().len() + kind.as_ref().map_or(0, |kind| kind.len())
+            }
+            ClientAction::Undeliverable { event, data } => event.len() + data.as_bytes().len(),
+            ClientAction::Joined(room)
+            | ClientAction::Left(room)
+            | ClientAction::Occupied(room)
+            | ClientAction::Vacated(room) => room.len(),
+            ClientAction::Connected | ClientAction::Authenticated | ClientAction::Disconnected { .. } => 0,
+        }
+    }
 }
 
 /// A message of a client.

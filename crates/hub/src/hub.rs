@@ -11,7 +11,7 @@ use switchboard_backplane::{
     Store,
 };
 use switchboard_event::{
-    Audience, DeliveryClass, MessageNumber, Parcel, ProjectId, Protocol, SocketId, Target,
+    Audience, DeliveryClass, MessageNumber, Parcel, ProjectId, Protocol, SocketId, Target, UserId,
 };
 
 use crate::delivery::{Delivered, Delivery, Encode, FlushScheduler, HubStats};
@@ -20,7 +20,7 @@ use crate::member_set::{Change, MemberSet};
 use crate::outbox::{Order, Slot, Transport};
 use crate::resolve;
 use crate::room_history::RoomHistory;
-use crate::session::{JoinError, Membership, Session};
+use crate::session::{JoinError, MemberSets, Membership, Session};
 
 /// The parts and bounds of a hub.
 pub struct HubConfig {
@@ -97,6 +97,22 @@ pub enum HubEvent {
 /// Receives hub events in the order of their arrival. Must not block.
 pub type Listener = Box<dyn Fn(HubEvent) + Send + Sync>;
 
+/// A socket that joined or left a target.
+#[derive(Debug)]
+pub struct MembershipChange<'a> {
+    /// The session. Its memberships are locked during the call.
+    pub session: &'a Session,
+    /// The user of the session.
+    pub user: Option<UserId>,
+    /// The room, tag or user.
+    pub target: &'a Target,
+    /// True if it joined.
+    pub joined: bool,
+}
+
+/// Receives the changes of a session's memberships in their order. Must not block, nor call the hub or the session.
+pub type MembershipListener = Box<dyn Fn(MembershipChange<'_>) + Send + Sync>;
+
 /// All sockets of one node and their memberships.
 pub struct Hub {
     index: Arc<Index>,
@@ -107,6 +123,7 @@ pub struct Hub {
     membership_bytes_max: AtomicUsize,
     history: Option<RoomHistory>,
     listener: OnceLock<Listener>,
+    membership_listener: OnceLock<MembershipListener>,
 }
 
 impl Hub {
@@ -126,7 +143,7 @@ impl Hub {
         let delivery = Delivery { encode, flush_scheduler, overflow_frame, outbox_bytes_max, stats };
         let memberships_max = AtomicUsize::new(memberships_max);
         let membership_bytes_max = AtomicUsize::new(membership_bytes_max);
-        let listener = OnceLock::new();
+        let (listener, membership_listener) = (OnceLock::new(), OnceLock::new());
         let hub = Arc::new(Hub {
             index,
             bus,
@@ -136,6 +153,7 @@ impl Hub {
             membership_bytes_max,
             history,
             listener,
+            membership_listener,
         });
         let receiver: Weak<dyn Receiver> = Arc::downgrade(&(hub.clone() as Arc<dyn Receiver>));
         let members: Weak<dyn LocalMembers> = Arc::downgrade(&(hub.index.clone() as Arc<dyn LocalMembers>));
@@ -183,6 +201,21 @@ impl Hub {
     /// Sets the listener for hub events. Later calls do nothing; events before the first are dropped.
     pub fn listen(&self, listener: Listener) {
         let _ = self.listener.set(listener);
+    }
+
+    /// Sets the listener for changes of memberships. Later calls do nothing; changes before the first are not reported.
+    pub fn listen_to_memberships(&self, listener: MembershipListener) {
+        let _ = self.membership_listener.set(listener);
+    }
+
+    fn notify_membership(&self, session: &Session, sets: &MemberSets, target: &Target, joined: bool) {
+        if let Some(listener) = self.membership_listener.get() {
+            let user = sets.iter().find_map(|set| match &set.target {
+                Target::User(user) => Some(user.clone()),
+                _ => None,
+            });
+            listener(MembershipChange { session, user, target, joined });
+        }
     }
 
     fn notify(&self, event: HubEvent) {
@@ -238,6 +271,7 @@ impl Hub {
         };
         for set in &sets {
             self.exit(session.id, set);
+            self.notify_membership(session, &sets, &set.target, false);
         }
         if let Some(everyone) = self.index.member_set(&session.project, &Target::Everyone) {
             self.exit(session.id, &everyone);
@@ -277,6 +311,7 @@ impl Hub {
         self.check_room_for(&membership, target)?;
         let set = self.enter(session, target);
         membership.sets.push(set);
+        self.notify_membership(session, &membership.sets, target, true);
         Ok(true)
     }
 
@@ -302,6 +337,7 @@ impl Hub {
         };
         let set = membership.sets.remove(position);
         self.exit(session.id, &set);
+        self.notify_membership(session, &membership.sets, target, false);
         true
     }
 

@@ -17,7 +17,9 @@ mod room_history;
 mod session;
 
 pub use delivery::{Delivered, Encode, FlushScheduler, HubStats};
-pub use hub::{Hub, HubConfig, HubEvent, HubLimits, Listener, NewSession, Scope};
+pub use hub::{
+    Hub, HubConfig, HubEvent, HubLimits, Listener, MembershipChange, MembershipListener, NewSession, Scope,
+};
 pub use index::Index;
 pub use outbox::{Backlog, Flushed, Outbox, Slot, Transport};
 pub use outbox_totals::OutboxTotals;

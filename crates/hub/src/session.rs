@@ -33,8 +33,11 @@ pub struct Session {
 pub(crate) struct Membership {
     /// True between [`Hub::add`](crate::Hub::add) and [`Hub::remove`](crate::Hub::remove).
     pub(crate) open: bool,
-    pub(crate) sets: SmallVec<[Arc<MemberSet<Session>>; 1]>,
+    pub(crate) sets: MemberSets,
 }
+
+/// The member sets of a session.
+pub(crate) type MemberSets = SmallVec<[Arc<MemberSet<Session>>; 1]>;
 
 /// Why a socket did not join a target.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -50,7 +50,7 @@ pub use legacy::LegacyMessage;
 pub use options::{EmitBridge, LegacyPortals, MesaBridge};
 pub use options::{Mode, Options, ReportOptions};
 pub use publisher::Publisher;
-pub use reports::{RedisReportSink, worker};
+pub use reports::{RedisReportSink, webhook_prefix, worker};
 pub use store::RedisStore;
 
 use bridges::Bridges;
@@ -73,6 +73,7 @@ pub struct Redis {
     store: Arc<RedisStore>,
     inbox: Option<Arc<RedisInbox>>,
     reports: Option<Arc<RedisReportSink>>,
+    webhooks: Option<Arc<RedisReportSink>>,
     idempotency: Arc<RedisIdempotencyStore>,
     revocations: Arc<RedisRevocationStore>,
     _stop: DropGuard,
@@ -158,9 +159,21 @@ impl Redis {
                 "report sink not connected to Redis yet; no client action is reported until it is"
             );
         }
+        let webhooks = context.options.webhooks.clone();
+        let webhooks = webhooks.map(|options| RedisReportSink::start_for_webhooks(&context, options));
+        if let Some(webhooks) = webhooks.as_ref().filter(|_| is_reachable)
+            && timeout(READY_TIMEOUT, webhooks.wait_until_up()).await.is_err()
+        {
+            tracing::warn!("webhooks not connected to Redis yet; nothing is reported to them until they are");
+        }
         let idempotency = Arc::new(RedisIdempotencyStore::new(context.names.clone(), store.clone()));
         let revocations = Arc::new(RedisRevocationStore::new(context.names.clone(), store.clone()));
-        Redis { bus, store, inbox, reports, idempotency, revocations, _stop: stop }
+        Redis { bus, store, inbox, reports, webhooks, idempotency, revocations, _stop: stop }
+    }
+
+    /// The sink of reports to webhooks, if [`Options::webhooks`] are set.
+    pub fn webhook_sink(&self) -> Option<Arc<dyn ReportSink>> {
+        self.webhooks.clone().map(|sink| sink as _)
     }
 
     /// The idempotency store of all nodes. It uses the store's connection.
@@ -174,7 +187,7 @@ impl Redis {
     pub async fn leave(&self) {
         // Most of them are the disconnects of its clients. Unsent reports are lost with the node.
         let reports_sent = async {
-            if let Some(reports) = &self.reports {
+            for reports in self.reports.iter().chain(&self.webhooks) {
                 reports.settled().await;
             }
         };

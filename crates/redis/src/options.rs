@@ -83,6 +83,8 @@ pub struct Options {
     pub inbox: Option<InboxLimits>,
     /// Reports of client actions to workers. Default none.
     pub reports: Option<ReportOptions>,
+    /// Reports of client actions to webhooks. Default none.
+    pub webhooks: Option<ReportOptions>,
 }
 
 impl Options {
@@ -105,6 +107,7 @@ impl Options {
             mesa: None,
             inbox: None,
             reports: None,
+            webhooks: None,
         }
     }
 

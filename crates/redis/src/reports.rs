@@ -19,11 +19,18 @@ use switchboard_backplane::{Report, ReportSink, WorkerListener};
 use switchboard_event::ProjectId;
 
 use crate::context::Context;
+use crate::names::Names;
 use crate::options::ReportOptions;
 
 pub(crate) use direct::DirectReceivers;
+use queue::ReportQueue;
 use sender::ReportSender;
 use shared::ReportsShared;
+
+/// The prefix of the streams with reports to webhooks, beside the keys of nodes with `prefix`.
+pub fn webhook_prefix(prefix: &str) -> String {
+    format!("{prefix}:webhooks")
+}
 
 /// Sends reports through Redis. Made by [`Redis::connect`](crate::Redis::connect).
 pub struct RedisReportSink {
@@ -37,8 +44,23 @@ impl RedisReportSink {
         options: ReportOptions,
         direct: Option<Arc<dyn DirectReceivers>>,
     ) -> Arc<Self> {
-        let shared = Arc::new(ReportsShared::new(context.clone(), options, direct));
-        context.supervise(ReportSender::new(shared.clone()), None);
+        let names = context.names.clone();
+        let queue = ReportQueue::new("reports");
+        let shared = Arc::new(ReportsShared::new(context.clone(), names, queue, options, direct));
+        context.supervise(ReportSender::<false>::new(shared.clone()), None);
+        RedisReportSink::new(shared)
+    }
+
+    /// Starts the sink of the reports to webhooks. Its streams are beside those of workers, which do not receive them.
+    pub(crate) fn start_for_webhooks(context: &Arc<Context>, options: ReportOptions) -> Arc<Self> {
+        let names = Names::new(&webhook_prefix(&context.options.prefix));
+        let queue = ReportQueue::new("webhooks");
+        let shared = Arc::new(ReportsShared::new(context.clone(), names, queue, options, None));
+        context.supervise(ReportSender::<true>::new(shared.clone()), None);
+        RedisReportSink::new(shared)
+    }
+
+    fn new(shared: Arc<ReportsShared>) -> Arc<Self> {
         let dropped = counter!("switchboard_reports_lost_total", "reason" => "queue_full");
         Arc::new(RedisReportSink { shared, dropped })
     }

@@ -121,6 +121,7 @@ pub(crate) struct Settings {
     pub(crate) history: HistorySettings,
     pub(crate) report_sink: Option<Arc<dyn ReportSink>>,
     pub(crate) revocation_store: Option<Arc<dyn RevocationStore>>,
+    pub(crate) webhook_sink: Option<Arc<dyn ReportSink>>,
     /// Protocols whose clients are reported. `None` means all.
     pub(crate) reported_protocols: Option<Vec<Protocol>>,
     pub(crate) resuming: Option<Resuming>,
@@ -139,6 +140,7 @@ struct Started {
     revocation_store: Option<Arc<dyn RevocationStore>>,
     /// `None` if sessions end with their connections.
     resumable: Option<ResumableSessions>,
+    webhook_sink: Option<Arc<dyn ReportSink>>,
 }
 
 impl Node {
@@ -232,6 +234,11 @@ impl Node {
         self.started().resumable.as_ref()
     }
 
+    /// The sink of reports to webhooks.
+    pub(crate) fn webhook_sink(&self) -> Option<&Arc<dyn ReportSink>> {
+        self.started().webhook_sink.as_ref()
+    }
+
     /// Returns true if no bus is configured, so there are no other nodes.
     pub(crate) fn is_single_node(&self) -> bool {
         self.started().is_single_node
@@ -317,6 +324,7 @@ impl Started {
             history,
             report_sink,
             revocation_store,
+            webhook_sink,
             reported_protocols,
             resuming,
         } = settings;
@@ -353,6 +361,7 @@ impl Started {
             inbox,
             report_sink,
             revocation_store,
+            webhook_sink,
             resumable,
         }
     }

@@ -49,7 +49,7 @@ fn report(project: &ProjectId, socket: SocketId) -> Report {
     let data = Payload::of(&"x".repeat(100)).expect("a text is JSON");
     let message = ClientMessage { op: 0, kind: Name::new("/chat").ok(), data, reply_to: None };
     let (project, action) = (project.clone(), ClientAction::Message(message));
-    Report { project, socket, protocol: Protocol::Emit, user: None, time_ms: 0, action }
+    Report { project, socket, protocol: Some(Protocol::Emit), user: None, time_ms: 0, action }
 }
 
 async fn through_a_group(url: &str, count: usize) -> Outcome<()> {

@@ -290,7 +290,7 @@ mod tests {
         let report = Report {
             project,
             socket,
-            protocol: Protocol::Emit,
+            protocol: Some(Protocol::Emit),
             user: None,
             time_ms: 0,
             action: ClientAction::Connected,

@@ -1,6 +1,6 @@
 //! One report on its way to the application.
 
-use switchboard_backplane::{ClientAction, Report, ReportId};
+use switchboard_backplane::{Report, ReportId};
 use switchboard_redis::worker::EntryId;
 
 /// An entry's partition and its id in the stream of that partition.
@@ -17,11 +17,8 @@ pub(crate) struct Delivery {
 }
 
 impl Delivery {
-    /// Bytes of the message's data.
+    /// Bytes of the report's names and data.
     pub(crate) fn data_bytes(&self) -> usize {
-        match &self.report.action {
-            ClientAction::Message(message) => message.data.as_bytes().len(),
-            _ => 0,
-        }
+        self.report.action.bytes()
     }
 }

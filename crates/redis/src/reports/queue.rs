@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use metrics::{Gauge, gauge};
-use switchboard_backplane::{ClientAction, Report, ReportId};
+use switchboard_backplane::{Report, ReportId};
 use switchboard_event::NodeId;
 
 /// Most reports, and approximately how many bytes of them, that are sent at a time.
@@ -31,19 +31,14 @@ impl NumberedReport {
     fn bytes(&self) -> usize {
         let Report { project, user, action, .. } = &self.report;
         let names = project.len() + user.as_ref().map_or(0, |user| user.len());
-        let message = match action {
-            ClientAction::Message(message) => {
-                message.data.as_bytes().len() + message.kind.as_ref().map_or(0, |kind| kind.len())
-            }
-            _ => 0,
-        };
-        OVERHEAD + names + message
+        OVERHEAD + names + action.bytes()
     }
 }
 
 impl ReportQueue {
-    pub(super) fn new() -> Self {
-        let queued_bytes = gauge!("switchboard_queue_bytes", "queue" => "reports");
+    /// `name` is the label of the queue in the metrics.
+    pub(super) fn new(name: &'static str) -> Self {
+        let queued_bytes = gauge!("switchboard_queue_bytes", "queue" => name);
         ReportQueue { queued: VecDeque::new(), bytes: 0, queued_bytes, last: 0 }
     }
 

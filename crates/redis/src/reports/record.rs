@@ -5,8 +5,11 @@
 //!  "type":"message","op":0,"name":"PING","data":{},"answer":{"project":"…","call":"…"}}
 //! ```
 //!
-//! `type` is `connection`, `authentication`, `message`, or `disconnection`, which has a `code`. `user`, `name` and
-//! `answer` are optional. The project is that of the stream.
+//! `type` is `connection`, `authentication`, `message`, or `disconnection`, which has a `code`. `protocol`, `user`, `name`
+//! and `answer` are optional. The project is that of the stream.
+//!
+//! Streams of webhooks also contain `joined`, `left`, `occupied` and `vacated`, which have a `room`, and `undeliverable`,
+//! which has a `name` and `data`.
 
 use std::borrow::Cow;
 
@@ -14,7 +17,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use switchboard_backplane::{ClientAction, ClientMessage, ReplyAddress, Report, ReportId};
-use switchboard_event::{Name, NameError, NodeId, Payload, ProjectId, Protocol, SocketId, UserId};
+use switchboard_event::{Name, NameError, NodeId, Payload, ProjectId, Protocol, RoomName, SocketId, UserId};
 
 /// Why an entry cannot be decoded.
 #[derive(Debug, thiserror::Error)]
@@ -33,7 +36,8 @@ struct Record<'a, D> {
     #[serde(borrow)]
     id: Cow<'a, str>,
     socket: SocketId,
-    protocol: RecordProtocol,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    protocol: Option<RecordProtocol>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     user: Option<Cow<'a, str>>,
     time: u64,
@@ -48,6 +52,8 @@ struct Record<'a, D> {
     answer: Option<Address<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<u16>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    room: Option<Cow<'a, str>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -65,24 +71,29 @@ enum RecordProtocol {
     Mesa,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, Clone, Copy)]
 #[serde(rename_all = "lowercase")]
 enum Kind {
     Connection,
     Authentication,
     Message,
     Disconnection,
+    Joined,
+    Left,
+    Occupied,
+    Vacated,
+    Undeliverable,
 }
 
 pub(super) fn encode(id: ReportId, report: &Report) -> Vec<u8> {
     let mut record: Record<'_, &Payload> = Record {
         id: id.to_string().into(),
         socket: report.socket,
-        protocol: match report.protocol {
+        protocol: report.protocol.map(|protocol| match protocol {
             Protocol::Emit => RecordProtocol::Emit,
             Protocol::Koji => RecordProtocol::Koji,
             Protocol::Mesa => RecordProtocol::Mesa,
-        },
+        }),
         user: report.user.as_deref().map(Into::into),
         time: report.time_ms,
         r#type: Kind::Connection,
@@ -91,6 +102,7 @@ pub(super) fn encode(id: ReportId, report: &Report) -> Vec<u8> {
         data: None,
         answer: None,
         code: None,
+        room: None,
     };
     match &report.action {
         ClientAction::Connected => {}
@@ -106,8 +118,26 @@ pub(super) fn encode(id: ReportId, report: &Report) -> Vec<u8> {
                 |to: &'_ ReplyAddress| Address { project: to.project.to_string().into(), call: to.call };
             record.answer = reply_to.as_ref().map(address);
         }
+        ClientAction::Undeliverable { event, data } => {
+            record.r#type = Kind::Undeliverable;
+            (record.name, record.data) = (Some((&**event).into()), Some(data));
+        }
+        other => {
+            let (kind, room) = room_record(other).expect("all other actions have a room");
+            (record.r#type, record.room) = (kind, Some(room.into()));
+        }
     }
     serde_json::to_vec(&record).expect("texts, numbers and payloads are JSON")
+}
+
+fn room_record(action: &ClientAction) -> Option<(Kind, &str)> {
+    Some(match action {
+        ClientAction::Joined(room) => (Kind::Joined, room),
+        ClientAction::Left(room) => (Kind::Left, room),
+        ClientAction::Occupied(room) => (Kind::Occupied, room),
+        ClientAction::Vacated(room) => (Kind::Vacated, room),
+        _ => return None,
+    })
 }
 
 pub(super) fn decode(project: &ProjectId, bytes: &Bytes) -> Result<(ReportId, Report), ReportDecodeError> {
@@ -131,12 +161,26 @@ pub(super) fn decode(project: &ProjectId, bytes: &Bytes) -> Result<(ReportId, Re
                 reply_to: record.answer.map(address).transpose()?,
             })
         }
+        Kind::Undeliverable => {
+            let name = record.name.ok_or(ReportDecodeError::Missing("name"))?;
+            let data = record.data.ok_or(ReportDecodeError::Missing("data"))?;
+            ClientAction::Undeliverable { event: Name::new(&name)?, data: Payload::slice_of(bytes, data) }
+        }
+        kind @ (Kind::Joined | Kind::Left | Kind::Occupied | Kind::Vacated) => {
+            let room = RoomName::new(&record.room.ok_or(ReportDecodeError::Missing("room"))?)?;
+            match kind {
+                Kind::Joined => ClientAction::Joined(room),
+                Kind::Left => ClientAction::Left(room),
+                Kind::Occupied => ClientAction::Occupied(room),
+                _ => ClientAction::Vacated(room),
+            }
+        }
     };
-    let protocol = match record.protocol {
+    let protocol = record.protocol.map(|protocol| match protocol {
         RecordProtocol::Emit => Protocol::Emit,
         RecordProtocol::Koji => Protocol::Koji,
         RecordProtocol::Mesa => Protocol::Mesa,
-    };
+    });
     let (project, user) = (project.clone(), record.user.map(|user| UserId::new(&user)).transpose()?);
     Ok((id, Report { project, socket: record.socket, protocol, user, time_ms: record.time, action }))
 }
@@ -159,7 +203,7 @@ mod tests {
         Report {
             project: ProjectId::new("p").unwrap(),
             socket: SocketId::random(),
-            protocol: Protocol::Mesa,
+            protocol: Some(Protocol::Mesa),
             user: Some(UserId::new("\"7\"").unwrap()),
             time_ms: 7,
             action,
@@ -185,15 +229,19 @@ mod tests {
             ClientAction::Disconnected { code: 1006 },
             message(None, None),
             message(Some("a\"b"), Some(reply_to)),
+            ClientAction::Joined(RoomName::new("#a").unwrap()),
+            ClientAction::Left(RoomName::new("#a").unwrap()),
+            ClientAction::Occupied(RoomName::new("#\"").unwrap()),
+            ClientAction::Vacated(RoomName::new("#a").unwrap()),
+            ClientAction::Undeliverable { event: Name::new("mail").unwrap(), data: Payload::NULL },
         ] {
             let before = report(action);
             let bytes = encode(ID, &before).into();
             let (id, after) = decode(&before.project, &bytes).unwrap();
             assert_eq!((id, format!("{after:?}")), (ID, format!("{before:?}")));
-            let without_user = Report { user: None, ..before };
-            assert!(
-                decode(&without_user.project, &encode(ID, &without_user).into()).unwrap().1.user.is_none()
-            );
+            let bare = Report { user: None, protocol: None, ..before };
+            let (_, decoded) = decode(&bare.project, &encode(ID, &bare).into()).unwrap();
+            assert!(decoded.user.is_none() && decoded.protocol.is_none());
         }
     }
 

@@ -21,7 +21,8 @@ use crate::connection::{Batch, OnPush, RedisConnection, Session, Up, script};
 /// Interval at which groups are read even if no change was announced.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(2);
 
-pub(super) struct ReportSender {
+/// `WEBHOOKS` is true for the reports to webhooks, which have streams and a connection of their own.
+pub(super) struct ReportSender<const WEBHOOKS: bool> {
     shared: Arc<ReportsShared>,
     scripts: ReportScripts,
     refresh_at: Instant,
@@ -36,7 +37,7 @@ pub(super) struct ReportSender {
     trimmed: Counter,
 }
 
-impl ReportSender {
+impl<const WEBHOOKS: bool> ReportSender<WEBHOOKS> {
     pub(super) fn new(shared: Arc<ReportsShared>) -> Self {
         ReportSender {
             shared,
@@ -52,8 +53,8 @@ impl ReportSender {
     }
 
     async fn subscribe(&mut self, connection: &mut RedisConnection) -> RedisResult<()> {
-        let ReportsShared { options, context, direct, .. } = &*self.shared;
-        let groups = options.projects.iter().map(|project| context.names.project(project).work_channel());
+        let ReportsShared { options, names, direct, .. } = &*self.shared;
+        let groups = options.projects.iter().map(|project| names.project(project).work_channel());
         let direct_channel = direct.iter().map(|direct| direct.channel());
         connection.subscribe(&groups.chain(direct_channel).collect::<Vec<_>>()).await?;
         // Announcements may have been missed before.
@@ -80,9 +81,9 @@ impl ReportSender {
 
     async fn refresh_groups(&mut self, connection: &mut RedisConnection) -> RedisResult<()> {
         self.receivers_changed = true;
-        let ReportsShared { options, context, .. } = &*self.shared;
+        let ReportsShared { options, context, names, .. } = &*self.shared;
         for project in &options.projects {
-            let names = context.names.project(project);
+            let names = names.project(project);
             let (partitions, groups) =
                 self.scripts.watch(connection, &names, context.publish_verb(), options.partitions).await?;
             let configured = options.partitions;
@@ -124,7 +125,7 @@ impl ReportSender {
         let mut batch = Batch::default();
         let by_project = self.by_project();
         for (project, reports) in &by_project {
-            let names = shared.context.names.project(project);
+            let names = shared.names.project(project);
             batch.push(names.base(), self.scripts.report(&names, &shared.options, reports));
         }
         let group_calls = by_project.len();
@@ -171,8 +172,8 @@ impl ReportSender {
     }
 }
 
-impl Session for ReportSender {
-    const CONNECTION: &'static str = "reports";
+impl<const WEBHOOKS: bool> Session for ReportSender<WEBHOOKS> {
+    const CONNECTION: &'static str = if WEBHOOKS { "webhooks" } else { "reports" };
     const LOST: &'static str =
         "report sender disconnected from Redis; reports of clients are queued until it reconnects";
 

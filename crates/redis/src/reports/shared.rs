@@ -11,10 +11,13 @@ use tokio::sync::{Notify, watch};
 use super::direct::DirectReceivers;
 use super::queue::ReportQueue;
 use crate::context::Context;
+use crate::names::Names;
 use crate::options::ReportOptions;
 
 pub(super) struct ReportsShared {
     pub(super) context: Arc<Context>,
+    /// Names of the streams.
+    pub(super) names: Names,
     pub(super) options: ReportOptions,
     pub(super) direct: Option<Arc<dyn DirectReceivers>>,
     queue: Mutex<ReportQueue>,
@@ -44,14 +47,17 @@ pub(super) type ReceiverKey = (ProjectId, Option<Name>, String);
 impl ReportsShared {
     pub(super) fn new(
         context: Arc<Context>,
+        names: Names,
+        queue: ReportQueue,
         options: ReportOptions,
         direct: Option<Arc<dyn DirectReceivers>>,
     ) -> Self {
         ReportsShared {
             context,
+            names,
             options,
             direct,
-            queue: Mutex::new(ReportQueue::new()),
+            queue: Mutex::new(queue),
             receivers: Mutex::default(),
             groups_changed: AtomicBool::new(false),
             wake: Notify::new(),

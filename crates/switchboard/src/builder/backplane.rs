@@ -138,6 +138,22 @@ impl App {
         self
     }
 
+    /// Sets the sink for reports to webhooks. It receives the reports of [`with_report_sink`](Self::with_report_sink), for
+    /// clients of all protocols, and a report when a socket joins or leaves a room. Default: none.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use switchboard::{App, ReportSink};
+    ///
+    /// fn app(sink: Arc<dyn ReportSink>) -> App {
+    ///     App::new().with_webhook_sink(sink)
+    /// }
+    /// ```
+    pub fn with_webhook_sink(self, sink: Arc<dyn ReportSink>) -> Self {
+        self.change_settings(|settings| settings.webhook_sink = Some(sink));
+        self
+    }
+
     /// Limits reports to clients of these protocols. Default: all protocols.
     ///
     /// ```

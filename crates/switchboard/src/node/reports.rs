@@ -1,12 +1,12 @@
-//! Reports client actions to workers through the report sink: connected, authenticated, message,
-//! disconnected.
+//! Reports client actions through the report sinks: to workers connected, authenticated, message and disconnected; to
+//! webhooks also joins and leaves of rooms.
 
 use std::sync::Arc;
 
 use serde_json::json;
-use switchboard_backplane::{ClientAction, Report, ReportSink, WorkerChange};
-use switchboard_event::{Payload, Protocol};
-use switchboard_hub::Session;
+use switchboard_backplane::{ClientAction, ClientMessage, Report, ReportSink, WorkerChange};
+use switchboard_event::{Payload, Protocol, Target, UserId};
+use switchboard_hub::{MembershipChange, Session};
 
 use crate::node::Node;
 use crate::node::clock::now_ms;
@@ -15,27 +15,43 @@ use crate::node::system_events::SystemEvent;
 
 /// A report that is ready to be sent.
 pub(crate) struct PendingReport {
-    sink: Arc<dyn ReportSink>,
+    for_workers: Option<Arc<dyn ReportSink>>,
+    for_webhooks: Option<Arc<dyn ReportSink>>,
     report: Report,
 }
 
 impl PendingReport {
     /// `None` if clients of the session's protocol are not reported.
     pub(crate) fn of(node: &Node, session: &Session, action: ClientAction) -> Option<Self> {
-        let sink = sink_for(node, session.protocol)?.clone();
-        let report = Report {
-            project: session.project.id.clone(),
-            socket: session.id,
-            protocol: session.protocol,
-            user: session.users().pop(),
-            time_ms: now_ms(),
-            action,
-        };
-        Some(PendingReport { sink, report })
+        let (for_workers, for_webhooks) = (sink_for(node, session.protocol), node.webhook_sink());
+        if for_workers.is_none() && for_webhooks.is_none() {
+            return None;
+        }
+        let report = report_of(session, session.users().pop(), action);
+        Some(PendingReport { for_workers: for_workers.cloned(), for_webhooks: for_webhooks.cloned(), report })
     }
 
     pub(crate) fn send(self) {
-        self.sink.report(self.report);
+        let PendingReport { for_workers, for_webhooks, report } = self;
+        match (for_workers, for_webhooks) {
+            (Some(workers), Some(webhooks)) => {
+                workers.report(report.clone());
+                webhooks.report(report);
+            }
+            (Some(sink), None) | (None, Some(sink)) => sink.report(report),
+            (None, None) => {}
+        }
+    }
+}
+
+fn report_of(session: &Session, user: Option<UserId>, action: ClientAction) -> Report {
+    Report {
+        project: session.project.id.clone(),
+        socket: session.id,
+        protocol: Some(session.protocol),
+        user,
+        time_ms: now_ms(),
+        action,
     }
 }
 
@@ -46,6 +62,19 @@ pub(crate) fn report(node: &Node, session: &Session, action: ClientAction) {
     }
 }
 
+/// Reports a message without a handler to webhooks alone. Returns false if no webhook receives messages.
+pub(crate) fn report_message_to_webhooks(
+    node: &Node,
+    session: &Session,
+    message: impl FnOnce() -> ClientMessage,
+) -> bool {
+    let sink = node.webhook_sink().filter(|sink| sink.accepts(&session.project.id, false));
+    sink.inspect(|sink| {
+        sink.report(report_of(session, session.users().pop(), ClientAction::Message(message())));
+    })
+    .is_some()
+}
+
 /// The report sink, if clients of the protocol are reported.
 pub(crate) fn sink_for(node: &Node, protocol: Protocol) -> Option<&Arc<dyn ReportSink>> {
     let (sink, reported) = node.report_sink()?;
@@ -54,6 +83,7 @@ pub(crate) fn sink_for(node: &Node, protocol: Protocol) -> Option<&Arc<dyn Repor
 
 /// Starts the report sink, and subscribes to the replies of its workers.
 pub(crate) fn start(node: &Arc<Node>) {
+    report_memberships(node);
     let Some((sink, _)) = node.report_sink() else { return };
     let this = Arc::downgrade(node);
     sink.start(Box::new(move |change| {
@@ -63,6 +93,17 @@ pub(crate) fn start(node: &Arc<Node>) {
     }));
     let this = node.clone();
     node.tasks.spawn_service(async move { remote::subscribe_to_answers(&this).await });
+}
+
+/// Reports joins and leaves of rooms to webhooks.
+fn report_memberships(node: &Arc<Node>) {
+    let Some(sink) = node.webhook_sink().cloned() else { return };
+    node.hub().listen_to_memberships(Box::new(move |MembershipChange { session, user, target, joined }| {
+        if let Target::Room(room) = target {
+            let action = if joined { ClientAction::Joined } else { ClientAction::Left };
+            sink.report(report_of(session, user, action(room.clone())));
+        }
+    }));
 }
 
 /// Calls the hooks for a worker that connected or disconnected.

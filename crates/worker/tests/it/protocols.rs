@@ -201,7 +201,7 @@ async fn only_clients_of_the_selected_protocols_are_reported() {
     emit.quiet().await;
     let _mesa: Peer = node.mesa().await;
     let job = next_job(&worker).await;
-    assert_eq!(job.report().protocol, Protocol::Mesa);
+    assert_eq!(job.report().protocol, Some(Protocol::Mesa));
     job.ack();
     soon("the worker leaves", worker.leave()).await;
     assert_eq!(stored(&redis, "all").await, 0);

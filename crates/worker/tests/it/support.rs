@@ -100,6 +100,7 @@ pub(crate) fn summary(report: &Report) -> Value {
             let wants_reply = message.reply_to.is_some();
             json!({ "op": message.op, "kind": message.kind, "data": message.data, "wantsReply": wants_reply })
         }
+        other => unreachable!("workers do not receive {other:?}"),
     };
     json!({ "user": report.user, "action": action })
 }

@@ -148,9 +148,9 @@ impl DirectReceivers for MesaPortals {
 
     fn encode(&self, report: &Report) -> Option<Cmd> {
         let mut state = self.state();
-        let portal = state.pool.next()?;
+        let message = encode(report, state.pool.next()?)?;
         let mut command = cmd("PUBLISH");
-        command.arg(&self.channel).arg(encode(report, portal));
+        command.arg(&self.channel).arg(message);
         Some(command)
     }
 

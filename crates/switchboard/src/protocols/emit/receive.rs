@@ -10,7 +10,7 @@ use switchboard_wire::emit::{self, Incoming};
 
 use crate::api::socket::Socket;
 use crate::node::remote::open_answer;
-use crate::node::reports::{report, sink_for};
+use crate::node::reports::{report, report_message_to_webhooks, sink_for};
 use crate::protocols::emit::history;
 use crate::protocols::emit::login::log_in;
 use crate::protocols::received::Received;
@@ -43,8 +43,8 @@ pub(crate) fn receive(server: &Arc<Server>, socket: &Socket, frame: &Bytes) -> R
     Ok(Received::default())
 }
 
-/// Reports an event without a handler to the report sink and replies with a worker's answer. If no sink
-/// accepts the event, the client receives the reply for unknown events.
+/// Reports an event without a handler to workers and webhooks, and replies with a worker's answer. If nobody receives the
+/// event, or it is a request and no worker can reply, the client receives the reply for unknown events.
 ///
 /// The report is made before the first await, so reports keep the order of their events.
 pub(crate) async fn report_unhandled(request: Request) -> Response {
@@ -52,7 +52,11 @@ pub(crate) async fn report_unhandled(request: Request) -> Response {
     let is_accepted = sink_for(node, Protocol::Emit)
         .is_some_and(|sink| sink.accepts(&session.project.id, request.wants_reply()));
     if !is_accepted {
-        return unknown_event(request).await;
+        let is_reported = report_message_to_webhooks(node, session, || request.to_report(None));
+        return match is_reported && !request.wants_reply() {
+            true => Response::none(),
+            false => unknown_event(request).await,
+        };
     }
     if !request.wants_reply() {
         report(node, session, ClientAction::Message(request.to_report(None)));

@@ -12,7 +12,7 @@ use switchboard_ws::CloseCode;
 use switchboard_ws::frame::{OpCode, encode_with};
 
 use crate::api::socket::Socket;
-use crate::node::reports::{report, sink_for};
+use crate::node::reports::{report, report_message_to_webhooks, sink_for};
 use crate::protocols::mesa::client_state::{ClientState, client_of};
 use crate::protocols::mesa::login::log_in;
 use crate::protocols::received::Received;
@@ -55,14 +55,15 @@ pub(crate) async fn report_unhandled(request: Request) {
     report_message(request.socket(), request.to_report(None));
 }
 
-/// Reports a message without a handler to the report sink. Without one the message is unknown.
+/// Reports a message without a handler to workers and webhooks. Without them the message is unknown.
 fn report_message(socket: &Socket, message: ClientMessage) {
     let (node, session) = (socket.node(), socket.session());
     let is_accepted =
         sink_for(node, Protocol::Mesa).is_some_and(|sink| sink.accepts(&session.project.id, false));
-    match is_accepted {
-        true => report(node, session, ClientAction::Message(message)),
-        false => node.meters().of(Protocol::Mesa).unhandled_events.increment(1),
+    if is_accepted {
+        report(node, session, ClientAction::Message(message));
+    } else if !report_message_to_webhooks(node, session, || message) {
+        node.meters().of(Protocol::Mesa).unhandled_events.increment(1);
     }
 }
 

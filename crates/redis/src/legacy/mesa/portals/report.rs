@@ -23,8 +23,8 @@ struct Message<'a> {
     t: Option<&'a str>,
 }
 
-/// Encodes a report for a Portal.
-pub(super) fn encode(report: &Report, portal: &str) -> Vec<u8> {
+/// Encodes a report for a Portal. `None` for an action that Portals do not know.
+pub(super) fn encode(report: &Report, portal: &str) -> Option<Vec<u8>> {
     let (kind, message) = match &report.action {
         ClientAction::Connected => ("connection", None),
         ClientAction::Authenticated => ("authentication", None),
@@ -32,9 +32,10 @@ pub(super) fn encode(report: &Report, portal: &str) -> Vec<u8> {
         ClientAction::Message(ClientMessage { op, kind, data, .. }) => {
             ("message", Some(Message { op: *op, d: data, t: kind.as_deref() }))
         }
+        _ => return None,
     };
     let report = PortalReport { r#type: kind, message, client_id: report.user.as_deref(), portal_id: portal };
-    serde_json::to_vec(&report).expect("texts, numbers and payloads are JSON")
+    Some(serde_json::to_vec(&report).expect("texts, numbers and payloads are JSON"))
 }
 
 #[cfg(test)]
@@ -48,8 +49,8 @@ mod tests {
         let encoded = |user: Option<&str>, action| {
             let (project, socket) = (ProjectId::new("p").unwrap(), SocketId::random());
             let user = user.map(|user| UserId::new(user).unwrap());
-            let report = Report { project, socket, protocol: Protocol::Mesa, user, time_ms: 7, action };
-            String::from_utf8(encode(&report, "P")).unwrap()
+            let report = Report { project, socket, protocol: Some(Protocol::Mesa), user, time_ms: 7, action };
+            String::from_utf8(encode(&report, "P").unwrap()).unwrap()
         };
         let message = |kind: Option<&str>| {
             let kind = kind.map(|kind| Name::new(kind).unwrap());
