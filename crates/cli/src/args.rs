@@ -51,6 +51,9 @@ pub(crate) enum Command {
     Disconnect(Disconnect),
     /// Revoke tokens as a backend: single ones, or all of a user.
     Revoke(Revoke),
+    /// Try the webhooks of the settings.
+    #[command(subcommand)]
+    Hooks(Hooks),
     /// Make or verify a token with the keys in the settings (`auth.…`).
     #[command(subcommand)]
     Token(Token),
@@ -83,6 +86,18 @@ pub(crate) struct Check {
     pub(crate) settings_only: bool,
     #[command(flatten)]
     pub(crate) settings: Settings,
+}
+
+/// Actions on webhooks.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Hooks {
+    /// Send one report of the type `test` to an endpoint, signed as every other, and print its answer.
+    Test {
+        /// The name of the endpoint in `hooks.endpoints`.
+        endpoint: String,
+        #[command(flatten)]
+        settings: Settings,
+    },
 }
 
 /// Actions on settings files.

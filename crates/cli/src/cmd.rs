@@ -10,6 +10,7 @@ mod disconnect;
 mod dispatch;
 mod emit;
 mod health;
+mod hooks;
 mod http;
 mod man;
 mod revoke;
@@ -32,6 +33,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         Command::Dispatch(dispatch) => dispatch::run(&dispatch).await,
         Command::Disconnect(disconnect) => disconnect::run(&disconnect).await,
         Command::Revoke(revoke) => revoke::run(&revoke).await,
+        Command::Hooks(hooks) => hooks::run(hooks).await,
         Command::Token(token) => token::run(token).await,
         Command::Tail(tail) => tail::run(&tail).await.map_err(Failure::Run),
         Command::Config(command) => config::run(&command),

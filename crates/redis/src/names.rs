@@ -15,6 +15,7 @@
 //! | `switchboard:{default}:seats` and `:seats:…` | see below | the seats of the shards |
 //! | `switchboard:{default}:shard:<shard>` | hash | socket to its entry in the member list |
 //! | `switchboard:{default}:work` and `:work:…` | see `reports/groups.rs` | reports for worker groups |
+//! | `switchboard:webhooks:{default}:work` and `:work:…` | see `reports/groups.rs` | reports for webhooks |
 //! | `switchboard:{default}:to:<target>` | channel | publications for the target |
 //! | `switchboard:{*}:inboxes` | set | projects with inboxes |
 //! | `switchboard:{*}:inboxes:expiry-lock` | string, for a minute | lock: a node has begun to remove expired messages |

@@ -16,6 +16,7 @@ mod explain;
 mod file;
 mod flag;
 mod history;
+mod hooks;
 mod hosts;
 mod inbox;
 mod internal;
@@ -44,6 +45,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use switchboard::{AcceptOptions, Limits, Protocol};
+use switchboard_hooks::WebhookOptions;
 use switchboard_redis::{Options, ReportOptions};
 
 pub use access::Access;
@@ -56,6 +58,7 @@ pub use clients::{Clients, ForwardedHeader};
 pub use emit::{Emit, EmitReports};
 pub use error::{ConfigError, InvalidSetting};
 pub use history::{History, RoomHistory};
+pub use hooks::{HookEndpoint, Hooks};
 pub use inbox::Inbox;
 pub use internal::Internal;
 pub use issuer::Issuer;
@@ -126,6 +129,8 @@ pub struct Config {
     pub history: History,
     /// Reports of client actions to workers.
     pub reports: Reports,
+    /// Webhooks: reports of client actions to HTTP endpoints.
+    pub hooks: Hooks,
     /// Projects and their rules.
     pub projects: Projects,
     /// Redis, which connects the nodes.
@@ -194,6 +199,7 @@ impl Default for Config {
             inbox: Inbox::default(),
             history: History::default(),
             reports: Reports::default(),
+            hooks: Hooks::default(),
             projects: Projects::default(),
             redis: Redis::default(),
             node: Node::default(),
@@ -254,6 +260,7 @@ impl Config {
         self.redis.check(&self.node)?;
         self.reports.check(&self.reported())?;
         self.resume.check()?;
+        self.hooks.check(&self.projects)?;
         self.auth.check()?;
         self.check_worker_threads()
     }
@@ -296,6 +303,7 @@ impl Config {
                 self.tls.no_effect(),
                 self.internal.no_effect(),
                 self.emit.no_effect(),
+                self.hooks.no_effect(self.redis.url.is_empty()),
                 self.koji.no_effect(),
                 self.inbox.no_effect(!self.redis.url.is_empty()),
                 self.history.no_effect(!self.redis.url.is_empty()),
@@ -328,7 +336,13 @@ impl Config {
         let (emit, mesa) = (self.emit.bridge(&self.projects), self.mesa.bridge(&self.projects, &self.redis));
         let (inbox, reports) = (self.inbox.is_on().then(|| self.inbox.limits()), self.report_options());
         let options = self.redis.options(&self.node)?;
-        Ok(options.map(|options| Options { emit, mesa, inbox, reports, ..options }))
+        let webhooks = self.hooks.streams(&self.projects, &self.reports);
+        Ok(options.map(|options| Options { emit, mesa, inbox, reports, webhooks, ..options }))
+    }
+
+    /// The webhooks; `None` without endpoints.
+    pub fn webhooks(&self) -> Result<Option<WebhookOptions>, ConfigError> {
+        Ok(self.hooks.options(&self.projects)?)
     }
 
     /// Which clients may connect, as an option of the framework.

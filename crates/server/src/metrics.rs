@@ -56,7 +56,8 @@ pub(crate) fn install(version: Version) -> Result<PrometheusHandle, BuildError> 
         )?
         .set_buckets_for_metric(Matcher::Full("switchboard_stall_duration_seconds".into()), STALL_DURATION)?
         .install_recorder()?;
-    METRICS.iter().for_each(describe);
+    // With webhooks in Redis, the node is a worker.
+    METRICS.iter().chain(WORKER_METRICS).for_each(describe);
     METRICS.iter().filter(|metric| metric.part == Part::Node).for_each(register);
     let Version { number, commit, rustc, .. } = version;
     gauge!("switchboard_build_info", "version" => number, "commit" => commit, "rustc" => rustc).set(1.0);

@@ -15,6 +15,7 @@ mod redirect;
 mod reload;
 mod service_manager;
 mod signals;
+mod webhooks;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,7 @@ use std::time::Duration;
 use axum::Router;
 use metrics_exporter_prometheus::PrometheusHandle;
 use switchboard::{App, Serve, Stopping, WorkerThreads, serve};
+use switchboard_hooks::Webhooks;
 use switchboard_log::printable;
 use switchboard_redis::Redis;
 use tokio_util::sync::CancellationToken;
@@ -119,10 +121,16 @@ impl Server {
         process: Process,
         ready: impl FnOnce(&str),
     ) -> Result<(), RunError> {
+        // Before the connection to Redis, which then finds the groups that receive reports.
+        let webhooks = Box::pin(webhooks::start(&self.loaded.config)).await?;
         let redis = connect_redis(&self.loaded.config).await?;
-        let ended = self.run_node(signals, process, redis.as_ref(), ready).await;
+        let backplane = Backplane { redis: redis.as_ref(), webhooks: webhooks.as_ref() };
+        let ended = Box::pin(self.run_node(signals, process, backplane, ready)).await;
         if let Some(redis) = redis {
             redis.leave().await;
+        }
+        if let Some(webhooks) = webhooks {
+            webhooks.stop().await;
         }
         ended
     }
@@ -144,9 +152,10 @@ impl Server {
         self,
         signals: Signals,
         process: Process,
-        redis: Option<&Redis>,
+        backplane: Backplane<'_>,
         ready: impl FnOnce(&str),
     ) -> Result<(), RunError> {
+        let Backplane { redis, webhooks } = backplane;
         let Process { lifecycle, open_files_max, prometheus, manager } = process;
         let origin = self.loaded.origin().clone();
         let Server { sources, loaded: Loaded { config, .. }, mode, log, .. } = self;
@@ -154,7 +163,8 @@ impl Server {
         let tls = ServerTls::open(&config)?.map(Arc::new);
         let listeners = Listeners::bind(&config)?;
         let rules = SharedRules::new(&config.projects);
-        let app = mode.install(app::build(&config, &rules, redis)?);
+        let app = webhooks::install(app::build(&config, &rules, redis)?, &config, webhooks, redis);
+        let app = mode.install(app);
         let health = health::routes(app.clone(), prometheus, tls.clone());
         let keys = Arc::new(SharedKeys::new(&config.api));
         let store = redis.map(Redis::idempotency_store);
@@ -212,6 +222,13 @@ impl Server {
             () = reloader.run(reload) => std::future::pending().await,
         }
     }
+}
+
+/// What connects a node with other nodes and with backends.
+#[derive(Clone, Copy)]
+struct Backplane<'a> {
+    redis: Option<&'a Redis>,
+    webhooks: Option<&'a Webhooks>,
 }
 
 /// What belongs to the process and not to its node.

@@ -217,12 +217,23 @@ impl Assignment {
     pub(crate) fn take(&mut self, now: Instant) -> Option<Delivery> {
         self.check_lease(now);
         let delivery = self.clients.pop(now)?;
+        Some(self.hand_out(delivery))
+    }
+
+    /// Hands out the report that follows one in progress, of the same client.
+    pub(crate) fn take_following(&mut self, earlier: &Delivery, now: Instant) -> Option<Delivery> {
+        self.check_lease(now);
+        let delivery = self.clients.pop_following(earlier.report.socket)?;
+        Some(self.hand_out(delivery))
+    }
+
+    fn hand_out(&mut self, delivery: Delivery) -> Delivery {
         self.outstanding.hand_out(delivery.entry);
         if let Some(partition) = self.partitions.get_mut(&delivery.entry.0) {
             partition.waiting -= 1;
             partition.in_progress += 1;
         }
-        Some(delivery)
+        delivery
     }
 
     /// When [`take`](Self::take) may return a report again because a pause ends.
@@ -248,7 +259,7 @@ impl Assignment {
                 partition.waiting += 1;
                 delivery.redelivered = true;
                 self.outstanding.give_back(delivery.entry);
-                self.clients.push_front(delivery);
+                self.clients.put_back(delivery);
             }
             None => self.outstanding.forget(delivery.entry),
         }
@@ -335,6 +346,30 @@ mod tests {
         assert_eq!(numbers(&mut assignment, now), [] as [u64; 0], "bob's first report is in progress");
         assignment.removed(&[first.entry]);
         assert_eq!(assignment.acknowledged(), []);
+    }
+
+    #[test]
+    fn following_reports_of_a_client_are_in_progress_together_and_return_in_order() {
+        let (mut assignment, now) = assignment(&[(0, false)]);
+        let (ann, bob) = (SocketId::random(), SocketId::random());
+        let entries = [(1, ann), (2, bob), (3, ann), (4, ann), (5, ann)];
+        read(&mut assignment, entries.map(|(number, socket)| entry(0, number, socket)).into());
+        let first = assignment.take(now).unwrap();
+        let second = assignment.take_following(&first, now).unwrap();
+        let third = assignment.take_following(&second, now).unwrap();
+        assert_eq!([&first, &second, &third].map(|delivery| delivery.id.number), [1, 3, 4]);
+        assignment.acknowledge(&first);
+        assert_eq!(numbers(&mut assignment, now), [2], "ann's other reports are still in progress");
+        // In any order.
+        assignment.give_back(second, now);
+        assert!(assignment.take(now).is_none());
+        assignment.give_back(third, now);
+        let again = assignment.take(now + PAUSE).unwrap();
+        let following = assignment.take_following(&again, now + PAUSE).unwrap();
+        let last = assignment.take_following(&following, now + PAUSE).unwrap();
+        let taken = [&again, &following, &last].map(|delivery| (delivery.id.number, delivery.redelivered));
+        assert_eq!(taken, [(3, true), (4, true), (5, false)]);
+        assert!(assignment.take_following(&last, now + PAUSE).is_none());
     }
 
     #[test]

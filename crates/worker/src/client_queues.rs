@@ -1,4 +1,5 @@
-//! The reports waiting for each client, in order. At most one report of a client is in progress.
+//! The reports waiting for each client, in order. At most one report of a client is in progress, unless the holder of a
+//! report asks for the following ones.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -18,8 +19,8 @@ pub(crate) struct ClientQueues {
 
 #[derive(Default)]
 struct ClientQueue {
-    /// A report of the client is in progress, or its pause has not ended.
-    busy: bool,
+    /// Reports of the client that are in progress, or whose pause has not ended.
+    in_progress: usize,
     waiting: VecDeque<Delivery>,
 }
 
@@ -29,31 +30,44 @@ impl ClientQueues {
         let socket = delivery.report.socket;
         let queue = self.queues.entry(socket).or_default();
         queue.waiting.push_back(delivery);
-        if !queue.busy && queue.waiting.len() == 1 {
+        if queue.in_progress == 0 && queue.waiting.len() == 1 {
             self.ready.push_back(socket);
         }
     }
 
-    /// Puts a returned report back at the head of the queue; its client must be busy or paused.
-    pub(crate) fn push_front(&mut self, delivery: Delivery) {
-        self.queues.entry(delivery.report.socket).or_default().waiting.push_front(delivery);
+    /// Puts a returned report back into its place near the head of the queue; it must be in progress or paused.
+    pub(crate) fn put_back(&mut self, delivery: Delivery) {
+        let waiting = &mut self.queues.entry(delivery.report.socket).or_default().waiting;
+        let place = waiting.iter().position(|later| later.entry > delivery.entry);
+        waiting.insert(place.unwrap_or(waiting.len()), delivery);
     }
 
-    /// Takes the next report of a client that has none in progress, and marks the client busy.
+    /// Takes the next report of a client that has none in progress.
     pub(crate) fn pop(&mut self, now: Instant) -> Option<Delivery> {
         while let Some((_, socket)) = self.paused.pop_front_if(|(until, _)| *until <= now) {
             self.release(socket);
         }
         let queue = self.queues.get_mut(&self.ready.pop_front()?)?;
         let delivery = queue.waiting.pop_front()?;
-        queue.busy = true;
+        queue.in_progress += 1;
         Some(delivery)
     }
 
-    /// Makes the next report of a client available.
+    /// Takes the next report of a client that has one in progress.
+    pub(crate) fn pop_following(&mut self, socket: SocketId) -> Option<Delivery> {
+        let queue = self.queues.get_mut(&socket).filter(|queue| queue.in_progress > 0)?;
+        let delivery = queue.waiting.pop_front()?;
+        queue.in_progress += 1;
+        Some(delivery)
+    }
+
+    /// Ends the progress of one report. After the last, the client's next report is available.
     pub(crate) fn release(&mut self, socket: SocketId) {
         let Some(queue) = self.queues.get_mut(&socket) else { return };
-        queue.busy = false;
+        queue.in_progress = queue.in_progress.saturating_sub(1);
+        if queue.in_progress > 0 {
+            return;
+        }
         match queue.waiting.is_empty() {
             true => drop(self.queues.remove(&socket)),
             false => self.ready.push_back(socket),
@@ -80,7 +94,7 @@ impl ClientQueues {
     pub(crate) fn retain(&mut self, keep: impl Fn(&Delivery) -> bool) {
         self.queues.retain(|_, queue| {
             queue.waiting.retain(&keep);
-            queue.busy || !queue.waiting.is_empty()
+            queue.in_progress > 0 || !queue.waiting.is_empty()
         });
         self.ready.retain(|socket| self.queues.contains_key(socket));
     }

@@ -79,6 +79,13 @@ impl Job {
         self.0.delivery.redelivered
     }
 
+    /// The next report of the same client, if it is there, without waiting for the acknowledgement of this one: for
+    /// handlers that process several reports together. Acknowledge them in their order, or drop all of them.
+    pub fn following(&self) -> Option<Job> {
+        let delivery = self.0.shared.take_following(&self.0.delivery)?;
+        Some(Job::new(&self.0.shared, delivery))
+    }
+
     /// Acknowledges the report, which removes it and hands out the client's next one. The removal is
     /// written asynchronously: if the process ends first, or the client's partition has moved to another
     /// worker, the report is delivered again.

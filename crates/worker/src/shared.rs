@@ -84,6 +84,13 @@ impl Shared {
         }
     }
 
+    /// Hands out the report that follows one in progress, if it is there.
+    pub(crate) fn take_following(&self, earlier: &Delivery) -> Option<Delivery> {
+        let delivery = self.assignment().take_following(earlier, Instant::now())?;
+        self.handed_out.increment(1);
+        Some(delivery)
+    }
+
     pub(crate) fn acknowledge(&self, delivery: &Delivery) {
         self.assignment().acknowledge(delivery);
         self.to_write.notify_one();

@@ -10,6 +10,7 @@ mod command;
 mod disconnect;
 mod exposure;
 mod front_page;
+mod hooks;
 mod idempotency;
 mod inbox_faults;
 mod inbox_outages;

@@ -262,7 +262,8 @@ async fn load(peers: &mut [Peer]) {
 #[ignore = "needs prometheus, and takes a minute: deploy/test monitoring"]
 async fn every_query_of_the_dashboard_has_data_and_alerts_follow_an_outage() {
     let (redis, scratch) = (RedisServer::start().await, Scratch::new());
-    let sets = ["internal.listen=127.0.0.1:0", "inbox.enabled=true", "emit.reports.enabled=true"];
+    let hook = r#"hooks.endpoints.down={url="http://127.0.0.1:1", allow_private=true, events=["connected"]}"#;
+    let sets = ["internal.listen=127.0.0.1:0", "inbox.enabled=true", "emit.reports.enabled=true", hook];
     let path = format!("inbox.path={}", scratch.file("inbox"));
     let (one, two) = (demo(&redis.url(), &sets), demo(&redis.url(), &sets));
     let (cert, key) = (scratch.file("cert.pem"), scratch.file("key.pem"));

@@ -14,7 +14,7 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use switchboard_backplane::{ClientAction, ClientMessage, ReplyAddress, Report, ReportId};
 use switchboard_event::{Name, NameError, NodeId, Payload, ProjectId, Protocol, RoomName, SocketId, UserId};
@@ -46,7 +46,12 @@ struct Record<'a, D> {
     op: Option<i64>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     name: Option<Cow<'a, str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default = "Option::default",
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "present",
+        bound(deserialize = "D: Deserialize<'de>")
+    )]
     data: Option<D>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     answer: Option<Address<'a>>,
@@ -54,6 +59,11 @@ struct Record<'a, D> {
     code: Option<u16>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     room: Option<Cow<'a, str>>,
+}
+
+/// Reads a field that is there: `null` is data, unlike a missing field.
+fn present<'de, D: Deserialize<'de>, F: Deserializer<'de>>(field: F) -> Result<Option<D>, F::Error> {
+    D::deserialize(field).map(Some)
 }
 
 #[derive(Serialize, Deserialize)]
@@ -229,6 +239,7 @@ mod tests {
             ClientAction::Disconnected { code: 1006 },
             message(None, None),
             message(Some("a\"b"), Some(reply_to)),
+            ClientAction::Message(ClientMessage { op: 0, kind: None, data: Payload::NULL, reply_to: None }),
             ClientAction::Joined(RoomName::new("#a").unwrap()),
             ClientAction::Left(RoomName::new("#a").unwrap()),
             ClientAction::Occupied(RoomName::new("#\"").unwrap()),

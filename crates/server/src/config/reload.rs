@@ -40,9 +40,11 @@ impl Config {
             ("redis.url", self.redis.url != other.redis.url),
         ];
         keys.extend(secrets.into_iter().filter(|(_, differ)| *differ).map(|(key, _)| key.to_owned()));
-        for (ours, others) in
-            [(self.auth.secrets(), other.auth.secrets()), (self.api.secrets(), other.api.secrets())]
-        {
+        for (ours, others) in [
+            (self.auth.secrets(), other.auth.secrets()),
+            (self.api.secrets(), other.api.secrets()),
+            (self.hooks.secrets(), other.hooks.secrets()),
+        ] {
             let differing = |(key, secrets): &(String, _)| others.get(key) != Some(secrets);
             keys.extend(ours.into_iter().filter(differing).map(|(key, _)| key));
         }

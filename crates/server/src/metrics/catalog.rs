@@ -1,9 +1,10 @@
 //! The list of metrics.
 
 use labels::{
-    CERTIFICATE, CLOSE_CODE, COMMIT, DETACHED_OUTCOME, FORBIDDEN, IGNORED_FRAME, LOST_REPORT, PROTOCOL,
-    QUEUE, REDIS_CONNECTION, REFUSED_CONNECTION, REFUSED_EVENT, REFUSED_RESUME, REFUSED_TOKEN, RELOAD,
-    REPLACED_CONNECTION, RIGHTS_LOST, RUSTC, TLS_HANDSHAKE, UNDELIVERED_REASON, UNKNOWN_ADDRESS, VERSION,
+    CERTIFICATE, CLOSE_CODE, COMMIT, DETACHED_OUTCOME, ENDPOINT, FORBIDDEN, IGNORED_FRAME, LOST_REPORT,
+    LOST_WEBHOOK_REPORT, PROTOCOL, QUEUE, REDIS_CONNECTION, REFUSED_CONNECTION, REFUSED_EVENT,
+    REFUSED_RESUME, REFUSED_TOKEN, RELOAD, REPLACED_CONNECTION, RIGHTS_LOST, RUSTC, TLS_HANDSHAKE,
+    UNDELIVERED_REASON, UNKNOWN_ADDRESS, VERSION, WEBHOOK_CALL,
 };
 pub use labels::{Label, UNDELIVERED};
 
@@ -55,6 +56,8 @@ pub enum Part {
     InboxFile,
     /// The reports of client actions to workers.
     Reports,
+    /// The endpoints of webhooks.
+    Webhooks,
     /// A worker, in its own process.
     Worker,
 }
@@ -351,12 +354,47 @@ pub const METRICS: &[Metric] = &[
         &[],
         "Expired leases of other nodes that this node removed with their entries",
     ),
-    counter("switchboard_reports_total", Part::Reports, &[], "Client actions reported to workers"),
+    counter(
+        "switchboard_reports_total",
+        Part::Reports,
+        &[],
+        "Client actions reported to workers, and with Redis to webhooks",
+    ),
     counter(
         "switchboard_reports_lost_total",
         Part::Reports,
         &[LOST_REPORT],
         "Reports dropped: this node's queue was full, the backlog of a worker group was full, or the selected original Portal was not subscribed",
+    ),
+    counter(
+        "switchboard_webhook_reports_total",
+        Part::Webhooks,
+        &[ENDPOINT],
+        "Reports that a webhook endpoint has accepted",
+    ),
+    counter(
+        "switchboard_webhook_reports_lost_total",
+        Part::Webhooks,
+        &[ENDPOINT, LOST_WEBHOOK_REPORT],
+        "Reports dropped: the queue of the endpoint was full, the report was older than hooks.retry_for_s, or the endpoint answered 410",
+    ),
+    counter(
+        "switchboard_webhook_calls_total",
+        Part::Webhooks,
+        &[ENDPOINT, WEBHOOK_CALL],
+        "Calls of webhook endpoints, by outcome; a failed call is repeated",
+    ),
+    gauge(
+        "switchboard_webhook_backlog_reports",
+        Part::Webhooks,
+        &[ENDPOINT],
+        "Reports that this node holds for a webhook endpoint; with Redis, further ones are in its streams",
+    ),
+    gauge(
+        "switchboard_webhook_backlog_age_seconds",
+        Part::Webhooks,
+        &[ENDPOINT],
+        "Age of the oldest report that this node holds for a webhook endpoint",
     ),
     counter(
         "switchboard_inbox_stored_total",

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use metrics_exporter_prometheus::BuildError;
 use switchboard_disk::OpenError;
+use switchboard_hooks::WebhookError;
 use switchboard_redis::ConnectError;
 
 use crate::config::ConfigError;
@@ -44,6 +45,9 @@ pub enum RunError {
     /// Redis cannot be reached, and `redis.required` is true.
     #[error(transparent)]
     Redis(#[from] ConnectError),
+    /// Webhooks cannot be started.
+    #[error(transparent)]
+    Webhooks(#[from] WebhookError),
     /// The file of the inbox cannot be opened.
     #[error(transparent)]
     Inbox(#[from] OpenError),

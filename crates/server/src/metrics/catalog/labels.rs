@@ -158,14 +158,22 @@ pub(super) const UNDELIVERED_REASON: Label = label(
 );
 
 pub(super) const QUEUE: Label =
-    label("queue", &["publications", "presence", "inbox", "receipts", "reports", "inbox_file"]);
+    label("queue", &["publications", "presence", "inbox", "receipts", "reports", "webhooks", "inbox_file"]);
 
 pub(super) const REDIS_CONNECTION: Label =
-    label("connection", &["publisher", "subscriber", "store", "inbox", "reports"]);
+    label("connection", &["publisher", "subscriber", "store", "inbox", "reports", "webhooks"]);
 
 pub(super) const REPLACED_CONNECTION: Label = label("reason", &["replica", "other_server"]);
 
 pub(super) const LOST_REPORT: Label = label("reason", &["queue_full", "backlog_full", "not_subscribed"]);
+
+pub(super) const ENDPOINT: Label =
+    Label { name: "endpoint", values: &[], others: "the names of the webhook endpoints in the settings" };
+
+pub(super) const WEBHOOK_CALL: Label =
+    label("outcome", &["success", "status", "gone", "address", "connect", "timeout", "too_long", "broken"]);
+
+pub(super) const LOST_WEBHOOK_REPORT: Label = label("reason", &["queue_full", "too_old", "stopped"]);
 
 /// The values of the label `reason` of `switchboard_undelivered_total`, each with its meaning.
 pub const UNDELIVERED: &[(&str, &str)] = &[

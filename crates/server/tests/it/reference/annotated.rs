@@ -64,6 +64,11 @@ const NAMED: &[(&str, &str, &str)] = &[
     ),
     ("auth.issuers", "partner", r#"jwks_url = "https://partner.example/jwks.json""#),
     ("history.rooms", "\"chat-*\"", "messages_max = 100"),
+    (
+        "hooks.endpoints",
+        "chat",
+        "url = \"https://backend.example.com/hooks\"\nevents = [\"connected\", \"disconnected\"]",
+    ),
     ("projects.named", "chess", "capacity_max = 2"),
 ];
 

@@ -37,6 +37,7 @@ fn present(part: Part) -> &'static str {
         Part::RedisInbox => "with an inbox in Redis",
         Part::InboxFile => "with an inbox file",
         Part::Reports => "with reports",
+        Part::Webhooks => "with webhooks",
         Part::Worker => "in a worker",
     }
 }
@@ -164,6 +165,12 @@ fn every_label_value_in_the_code_is_in_the_list_and_the_reverse() {
         ),
         ("switchboard_connections_accepted_total", "protocol", &["event/src/event.rs#name"]),
         ("switchboard_rights_lost_total", "reason", &["switchboard/src/node/access/grants.rs#label"]),
+        (
+            "switchboard_webhook_calls_total",
+            "outcome",
+            &["hooks/src/outgoing.rs#label", "hooks/src/webhooks/endpoint.rs#call_outcome"],
+        ),
+        ("switchboard_webhook_reports_lost_total", "reason", &["hooks/src/webhooks/endpoint.rs#lost("]),
         ("switchboard_forbidden_total", "operation", &["switchboard/src/node/access/operation.rs#label: "]),
         (
             "switchboard_redis_connections_replaced_total",

@@ -1,0 +1,121 @@
+//! Webhooks of the packaged server, and `switchboard hooks`.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc::{Receiver, channel};
+
+use serde_json::{Value, json};
+use switchboard_testkit::{RedisServer, until};
+
+use crate::support::{Server, run};
+
+const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+/// A backend that answers every call with a status. Returns its URL and the calls: their heads and bodies.
+fn backend(status: &'static str) -> (String, Receiver<(String, Value)>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("http://{}/hook", listener.local_addr().expect("it is bound"));
+    let (sender, calls) = channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (stream, sender) = (stream.expect("a connection"), sender.clone());
+            std::thread::spawn(move || serve(stream, status, |call| drop(sender.send(call))));
+        }
+    });
+    (url, calls)
+}
+
+fn serve(stream: TcpStream, status: &str, on_call: impl Fn((String, Value))) {
+    let mut read = BufReader::new(stream.try_clone().expect("a socket can be cloned"));
+    let mut stream = stream;
+    loop {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            if read.read_line(&mut head).unwrap_or(0) == 0 {
+                return;
+            }
+        }
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+        let mut body = vec![0; length.map_or(0, |length| length.parse().expect("a number"))];
+        read.read_exact(&mut body).expect("the whole body arrives");
+        on_call((head, serde_json::from_slice(&body).expect("a body is JSON")));
+        let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 2\r\n\r\nok");
+        stream.write_all(answer.as_bytes()).expect("the server reads it");
+    }
+}
+
+fn endpoint(url: &str, events: &str) -> String {
+    format!(
+        r#"hooks.endpoints.chat={{url="{url}", secrets="{SECRET}", allow_private=true, events=[{events}]}}"#
+    )
+}
+
+/// The kinds of reports, until one of the kind `last`.
+fn kinds_until(calls: &Receiver<(String, Value)>, last: &str) -> Vec<String> {
+    let mut kinds = Vec::new();
+    while kinds.last().is_none_or(|kind| kind != last) {
+        let (head, body) = calls.recv().expect("the backend runs");
+        assert!(head.contains("webhook-signature: v1,"), "{head}");
+        let reports = body["reports"].as_array().expect("a list");
+        kinds.extend(reports.iter().map(|report| report["type"].as_str().expect("a kind").to_owned()));
+    }
+    kinds
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_reports_its_clients_and_delivers_the_rest_before_it_ends() {
+    let (url, calls) = backend("204 No Content");
+    let events = r#""connected","authenticated","joined","left","message","disconnected","undeliverable""#;
+    let server = Server::start(&["demo", "--set", &endpoint(&url, events)]);
+    let mut peer = server.peer().await;
+    peer.request("/join", json!({ "room": "lobby" })).await;
+    assert_eq!(kinds_until(&calls, "joined"), ["connected", "joined"]);
+    let counted = r#"switchboard_webhook_calls_total{endpoint="chat",outcome="success"}"#;
+    until("the call is counted", async || server.get("/metrics").contains(counted)).await;
+    server.signal("-TERM");
+    let (code, log) = server.ended();
+    assert_eq!(code, Some(0), "{log}");
+    assert_eq!(kinds_until(&calls, "disconnected"), ["left", "disconnected"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_with_redis_report_their_clients() {
+    let redis = RedisServer::start().await;
+    let (url, calls) = backend("200 OK");
+    let redis = format!("redis={}", redis.url());
+    let endpoint = endpoint(&url, r#""connected","disconnected""#);
+    let server = Server::start(&["serve", "--set", &redis, "--set", &endpoint]);
+    let peer = server.peer().await;
+    drop(peer);
+    assert_eq!(kinds_until(&calls, "disconnected"), ["connected", "disconnected"]);
+}
+
+#[test]
+fn a_test_report_is_sent_once_and_its_answer_printed() {
+    let (url, calls) = backend("200 OK");
+    let set = endpoint(&url, r#""connected""#);
+    let output = run(&["hooks", "test", "chat", "--set", &set]);
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(printed, format!("{url} answered 200 ok\n"));
+    let (head, body) = calls.recv().expect("the backend runs");
+    assert!(head.contains("webhook-signature: v1,"), "{head}");
+    assert_eq!(body["reports"][0]["type"], "test");
+}
+
+#[test]
+fn a_test_report_that_is_not_accepted_is_an_error() {
+    let (url, _calls) = backend("500 Internal Server Error");
+    let set = endpoint(&url, r#""connected""#);
+    for (set, endpoint, code, expected) in [
+        (set.clone(), "chat", 1, "answered 500 ok"),
+        (set.replace(&url, "http://127.0.0.1:1/"), "chat", 1, "has not accepted the report"),
+        (set.clone(), "news", 2, "no webhook endpoint has the name `news`; the endpoints are chat"),
+        (set.replace("allow_private=true", "allow_private=false"), "chat", 2, "allow_private = true"),
+        ("log.format=text".into(), "chat", 2, "hooks.endpoints has no endpoint"),
+    ] {
+        let output = run(&["hooks", "test", endpoint, "--set", &set]);
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(code) && error.contains(expected), "{expected}: {error}");
+    }
+}

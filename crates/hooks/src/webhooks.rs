@@ -1,0 +1,293 @@
+//! Webhooks: reports of what clients do, sent to backends at least once and in the order of each client.
+//!
+//! With Redis, reports are in streams, and the senders of all nodes are the workers of one group per endpoint and
+//! project. Without, each endpoint has a queue in the memory of its node. Four senders of an endpoint work concurrently;
+//! the reports of one client are never with two of them.
+
+pub(crate) mod batch;
+mod breaker;
+pub(crate) mod endpoint;
+pub(crate) mod event_kind;
+mod filter;
+mod local_queue;
+pub(crate) mod options;
+mod report_json;
+mod retry;
+mod sink;
+mod source;
+pub(crate) mod test_call;
+
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, SystemTime};
+
+use metrics::gauge;
+use switchboard_backplane::ReportSink;
+use switchboard_event::{Name, unix_ms};
+use switchboard_log::{limited, printable, printable_error};
+use switchboard_redis::{Options as RedisOptions, webhook_prefix};
+use switchboard_worker::{Worker, WorkerOptions};
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+
+use crate::webhooks::endpoint::{Endpoint, EndpointStatus, Outcome};
+use crate::webhooks::local_queue::{LANES, LocalQueue};
+use crate::webhooks::options::{WebhookError, WebhookOptions};
+use crate::webhooks::sink::{LocalSink, RedisSink};
+use crate::webhooks::source::Source;
+
+/// How long a stop waits until the endpoints have accepted what is queued in memory.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a stop waits for calls in progress if their reports are in Redis.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Interval of the gauges.
+const METER_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Pause before another attempt to reach Redis at the start.
+const CONNECT_PAUSE: Duration = Duration::from_secs(1);
+
+/// The webhooks of one node. Its tasks end when it is dropped.
+pub struct Webhooks {
+    senders: Vec<Arc<EndpointSenders>>,
+    tasks: Mutex<JoinSet<()>>,
+}
+
+/// One endpoint with the sources of its reports.
+struct EndpointSenders {
+    endpoint: Arc<Endpoint>,
+    /// The queue in memory, without Redis.
+    queue: Option<Arc<LocalQueue>>,
+    workers: Mutex<Vec<Worker>>,
+    /// For each sender, number and oldest time of the reports that it holds.
+    held: Mutex<Vec<Option<(usize, u64)>>>,
+    body_bytes_max: usize,
+}
+
+impl Webhooks {
+    /// Starts the webhooks of a node without Redis.
+    pub fn start(options: &WebhookOptions) -> Result<Self, WebhookError> {
+        let webhooks = Webhooks::new(options, || Some(Arc::new(LocalQueue::new(options.queue_bytes_max))))?;
+        for senders in &webhooks.senders {
+            let Some(queue) = &senders.queue else { continue };
+            for lane in 0..LANES {
+                let source = Source::Local { queue: queue.clone(), lane };
+                webhooks.tasks().spawn(senders.clone().send_all(source));
+            }
+        }
+        Ok(webhooks)
+    }
+
+    /// Starts the webhooks of a node with Redis. Only the connection options and the prefix of `redis` are used.
+    ///
+    /// When this returns, Redis keeps reports for the endpoints, unless it cannot be reached and is not
+    /// [required](RedisOptions::required).
+    pub async fn start_with_redis(
+        options: &WebhookOptions,
+        redis: &RedisOptions,
+    ) -> Result<Self, WebhookError> {
+        let webhooks = Webhooks::new(options, || None)?;
+        let redis = RedisOptions { prefix: webhook_prefix(&redis.prefix), ..redis.clone() };
+        for senders in &webhooks.senders {
+            let group = Name::new(&senders.endpoint.name)?;
+            for project in &senders.endpoint.filter.projects {
+                let worker = WorkerOptions {
+                    project: project.clone(),
+                    name: "webhooks".into(),
+                    leave_timeout: LEAVE_TIMEOUT,
+                    group_retention: options.age_max,
+                    ..WorkerOptions::new(group.clone())
+                };
+                match Worker::connect_with(&redis, worker.clone()).await {
+                    Ok(worker) => webhooks.add_worker(senders, worker),
+                    Err(error) if redis.required => return Err(error.into()),
+                    Err(_) => {
+                        let work = senders.clone().connect_and_send(redis.clone(), worker);
+                        webhooks.tasks().spawn(work);
+                    }
+                }
+            }
+        }
+        Ok(webhooks)
+    }
+
+    fn new(
+        options: &WebhookOptions,
+        queue: impl Fn() -> Option<Arc<LocalQueue>>,
+    ) -> Result<Self, WebhookError> {
+        let senders = |endpoint| {
+            Ok(Arc::new(EndpointSenders {
+                endpoint: Arc::new(Endpoint::new(endpoint, options)?),
+                queue: queue(),
+                workers: Mutex::default(),
+                held: Mutex::default(),
+                body_bytes_max: options.body_bytes_max,
+            }))
+        };
+        let senders = options.endpoints.iter().map(senders).collect::<Result<Vec<_>, WebhookError>>()?;
+        let mut tasks = JoinSet::new();
+        senders.iter().for_each(|senders| drop(tasks.spawn(senders.clone().run_meters())));
+        Ok(Webhooks { senders, tasks: Mutex::new(tasks) })
+    }
+
+    fn tasks(&self) -> MutexGuard<'_, JoinSet<()>> {
+        self.tasks.lock().expect("no code that holds the tasks panics")
+    }
+
+    fn add_worker(&self, senders: &Arc<EndpointSenders>, worker: Worker) {
+        senders.workers().push(worker.clone());
+        for _ in 0..LANES {
+            self.tasks().spawn(senders.clone().send_all(Source::Redis(worker.clone())));
+        }
+    }
+
+    /// The sink for the reports of this node. `streams` are those of [`Redis`](switchboard_redis::Redis::webhook_sink).
+    pub fn sink(&self, streams: Option<Arc<dyn ReportSink>>) -> Arc<dyn ReportSink> {
+        let endpoints = || self.senders.iter().map(|senders| senders.endpoint.clone());
+        match streams {
+            Some(streams) => Arc::new(RedisSink { streams, endpoints: endpoints().collect() }),
+            None => {
+                let queues = self.senders.iter().filter_map(|senders| senders.queue.clone());
+                Arc::new(LocalSink::new(endpoints().zip(queues).collect()))
+            }
+        }
+    }
+
+    /// How the endpoints do, as this node sees it.
+    pub fn status(&self) -> Vec<EndpointStatus> {
+        self.senders.iter().map(|senders| senders.status()).collect()
+    }
+
+    /// Repeats failed calls now. Returns false if no endpoint has that name.
+    pub fn retry_now(&self, endpoint: &str) -> bool {
+        let found = self.senders.iter().find(|senders| senders.endpoint.name == endpoint);
+        found.inspect(|senders| senders.endpoint.retry_now()).is_some()
+    }
+
+    /// Sends what is queued in memory, for at most 5 s; what is left is lost. With Redis, waits for the calls in
+    /// progress for at most 2 s; other nodes, or this one after its next start, send the rest.
+    pub async fn stop(&self) {
+        let mut stops = JoinSet::new();
+        self.senders.iter().for_each(|senders| drop(stops.spawn(senders.clone().stop())));
+        while stops.join_next().await.is_some() {}
+        self.tasks().abort_all();
+    }
+}
+
+impl EndpointSenders {
+    fn workers(&self) -> MutexGuard<'_, Vec<Worker>> {
+        self.workers.lock().expect("no code that holds the workers panics")
+    }
+
+    fn held(&self) -> MutexGuard<'_, Vec<Option<(usize, u64)>>> {
+        self.held.lock().expect("no code that holds the numbers panics")
+    }
+
+    /// Connects to Redis as soon as that is possible, and sends.
+    async fn connect_and_send(self: Arc<Self>, redis: RedisOptions, options: WorkerOptions) {
+        let worker = loop {
+            match Worker::connect_with(&redis, options.clone()).await {
+                Ok(worker) => break worker,
+                Err(error) => {
+                    limited!(DEBUG, error = printable_error(&error), "webhooks cannot reach Redis yet");
+                    sleep(CONNECT_PAUSE).await;
+                }
+            }
+        };
+        self.workers().push(worker.clone());
+        let mut senders = JoinSet::new();
+        for _ in 0..LANES {
+            senders.spawn(self.clone().send_all(Source::Redis(worker.clone())));
+        }
+        while senders.join_next().await.is_some() {}
+    }
+
+    /// One sender: sends batches until the endpoint or the node stops.
+    async fn send_all(self: Arc<Self>, source: Source) {
+        let sender = self.new_sender();
+        while let Some(mut batch) = source.next(&self.endpoint.filter, self.body_bytes_max).await {
+            self.held()[sender] = batch.reports.first().map(|first| (batch.reports.len(), first.time_ms));
+            let outcome = self.endpoint.deliver(&mut batch).await;
+            self.held()[sender] = None;
+            if outcome == Outcome::Stopped {
+                break;
+            }
+            source.complete(batch);
+        }
+        if self.endpoint.is_stopped() {
+            self.drop_queue();
+            self.leave().await;
+        }
+    }
+
+    fn new_sender(&self) -> usize {
+        let mut held = self.held();
+        held.push(None);
+        held.len() - 1
+    }
+
+    fn drop_queue(&self) {
+        if let Some(queue) = &self.queue {
+            self.endpoint.count_stopped(queue.clear());
+        }
+    }
+
+    /// Number of reports that this node holds, and the time of the oldest.
+    fn backlog(&self) -> (usize, Option<u64>) {
+        if let Some(queue) = &self.queue {
+            return (queue.len(), queue.oldest_ms());
+        }
+        let held = self.held();
+        let held = held.iter().flatten();
+        (held.clone().map(|(count, _)| count).sum(), held.map(|(_, oldest)| *oldest).min())
+    }
+
+    fn status(&self) -> EndpointStatus {
+        let (backlog, oldest) = self.backlog();
+        let age_ms = oldest.map_or(0, |oldest| unix_ms(SystemTime::now()).saturating_sub(oldest));
+        self.endpoint.status(backlog, age_ms)
+    }
+
+    async fn run_meters(self: Arc<Self>) {
+        let name = || self.endpoint.name.clone();
+        let backlog = gauge!("switchboard_webhook_backlog_reports", "endpoint" => name());
+        let age = gauge!("switchboard_webhook_backlog_age_seconds", "endpoint" => name());
+        let mut ticks = interval(METER_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let status = self.status();
+            backlog.set(status.backlog as f64);
+            age.set(status.oldest_ms as f64 / 1000.0);
+        }
+    }
+
+    async fn stop(self: Arc<Self>) {
+        if let Some(queue) = &self.queue {
+            let _ = timeout(STOP_TIMEOUT, async {
+                tokio::select! {
+                    () = queue.wait_until_empty() => {}
+                    () = self.endpoint.wait_until_stopped() => {}
+                }
+            })
+            .await;
+            if queue.len() > 0 {
+                limited!(
+                    WARN,
+                    endpoint = printable(&self.endpoint.name),
+                    reports = queue.len(),
+                    "webhook endpoint has not accepted all reports; they are lost"
+                );
+            }
+        }
+        self.leave().await;
+    }
+
+    /// Hands the reports in Redis to other nodes.
+    async fn leave(&self) {
+        let workers = std::mem::take(&mut *self.workers());
+        for worker in workers {
+            worker.leave().await;
+        }
+    }
+}
