@@ -29,11 +29,10 @@ pub(crate) async fn request(
 
 /// Replies to a request of a client. The reply to a client without a connection is kept until it resumes its session.
 pub(crate) fn reply(node: &Node, session: &Arc<Session>, ack: &Payload, data: &Payload) {
-    if let Some(frame) = (node.encoders().reply)(session.protocol, ack, data) {
-        if !node.hub().deliver_frame(session, &frame, DeliveryClass::Live)
-            && let Some(sessions) = node.resumable()
-        {
-            sessions.keep_reply(session, &frame);
-        }
+    if let Some(frame) = (node.encoders().reply)(session.protocol, ack, data)
+        && !node.hub().deliver_frame(session, &frame, DeliveryClass::Live)
+        && let Some(sessions) = node.resumable()
+    {
+        sessions.keep_reply(session, &frame);
     }
 }

@@ -1,5 +1,7 @@
 //! TLS of the server itself: the same protocols, limits and direct sends as without it.
 
+#![expect(clippy::disallowed_methods, reason = "a test's own tasks")]
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;

@@ -31,8 +31,8 @@ impl ServedCertificates {
 
     /// Replaces all certificates. Handshakes that begin from now on use the new ones.
     pub fn set(&self, certificates: &[Certificate]) {
-        let mut set = Set::default();
-        set.first = certificates.first().map(|first| first.key.clone());
+        let first = certificates.first().map(|first| first.key.clone());
+        let mut set = Set { first, ..Set::default() };
         for certificate in certificates {
             certificate.names().iter().for_each(|name| set.by_name.add(name, certificate.key.clone()));
         }
