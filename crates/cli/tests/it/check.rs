@@ -182,7 +182,7 @@ fn the_settings_alone_are_checked_on_request() {
 #[test]
 fn unknown_names_suggest_the_nearest() {
     for (args, expected) in [
-        (&["checks"][..], "a similar subcommand exists: 'check'"),
+        (&["dispach"][..], "a similar subcommand exists: 'dispatch'"),
         (&["serve", "--confi", "x"], "a similar argument exists: '--config'"),
         (&["token", "makes"], "a similar subcommand exists: 'make'"),
         (&["check", "--set", "limits.mesages_per_s=7"], "did you mean `messages_per_s`?"),

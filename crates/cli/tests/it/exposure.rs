@@ -132,6 +132,7 @@ async fn a_reload_applies_rights_to_connected_clients() {
     write(r##""#a" = "js""##);
     let server = Server::start(&["serve", "--config", &file]);
     let mut peer = Peer::connect(&format!("{}/?sb=1", server.url())).await;
+    assert_eq!(peer.next_event().await.0, "@session");
     assert_eq!(peer.request("/join", json!({ "room": "a" })).await, json!({ "joined": "a" }));
     write(r##""#b" = "js""##);
     server.signal("-HUP");

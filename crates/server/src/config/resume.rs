@@ -19,10 +19,10 @@ pub struct Resume {
     /// rooms, tags and user. At most 600; 0 keeps none. Only for clients that understand it, such as the SDK. With
     /// `redis.url`, sessions end with their connections. Default 60.
     pub seconds: u64,
-    /// Kept sessions of the node. At the bound a session ends with its connection. Default 10,000.
+    /// Kept sessions of the node. At the bound a session ends with its connection; 0 keeps none. Default 10,000.
     pub detached_max: usize,
-    /// Bytes of replies that are kept for all of them; at most 65,536 for each. At the bound a reply is dropped. Default
-    /// 16,777,216.
+    /// Bytes of replies that are kept for all of them; at most 65,536 for each. At the bound a reply is dropped; 0 keeps
+    /// none. Default 16,777,216.
     pub reply_bytes_max: usize,
 }
 
