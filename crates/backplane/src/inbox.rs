@@ -103,6 +103,16 @@ pub trait Inbox: Send + Sync + 'static {
         limit: usize,
     ) -> BackplaneFuture<'a, InboxPage>;
 
+    /// Reads the oldest `limit` messages of a user after `after`, in order, without holding the inbox: nothing is
+    /// delivered and nothing is removed.
+    fn peek<'a>(
+        &'a self,
+        project: &'a ProjectId,
+        user: &'a UserId,
+        after: Option<MessageNumber>,
+        limit: usize,
+    ) -> BackplaneFuture<'a, Vec<StoredMessage>>;
+
     /// Removes messages that a socket of the user has received. Queues and returns; if the write is lost, the
     /// messages are redelivered.
     fn acknowledge(&self, project: &ProjectId, user: &UserId, numbers: Vec<MessageNumber>);

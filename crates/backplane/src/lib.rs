@@ -41,4 +41,4 @@ pub use report_sink::{
 };
 pub use revocations::{REVOKED_UNTIL_MS_MAX, Revocation, RevocationStore, RevokedTokens};
 pub use seats::{SeatRequest, Seated, Shard};
-pub use store::{Page, Store};
+pub use store::{NodeLease, Page, Store};

@@ -7,7 +7,7 @@ use std::future::ready;
 use std::sync::Weak;
 
 use bytes::Bytes;
-use switchboard_event::{ProjectId, ShardName, SocketId, Target, UserId};
+use switchboard_event::{NodeId, ProjectId, RoomName, ShardName, SocketId, Target, UserId};
 
 use crate::future::{BackplaneFuture, BoxFuture, reply};
 use crate::local_members::LocalMembers;
@@ -47,6 +47,15 @@ impl<T: Ord + Clone> Page<T> {
     }
 }
 
+/// A node that shares the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NodeLease {
+    /// The node.
+    pub node: NodeId,
+    /// How long its lease still is, in ms; 0 if it has expired and its entries are about to be removed.
+    pub left_ms: u64,
+}
+
 /// Holds presence and seats. Every implementation passes the same contract tests.
 pub trait Store: Send + Sync + 'static {
     /// Called once, before any other method, with the membership of this node.
@@ -74,6 +83,19 @@ pub trait Store: Send + Sync + 'static {
 
     /// The users that are online.
     fn users<'a>(&'a self, project: &'a ProjectId, page: Page<UserId>) -> BackplaneFuture<'a, Vec<UserId>>;
+
+    /// The rooms with a member whose names begin with `prefix`, which has the `#` of the names. Shards are rooms too.
+    fn rooms<'a>(
+        &'a self,
+        project: &'a ProjectId,
+        prefix: &'a str,
+        page: Page<RoomName>,
+    ) -> BackplaneFuture<'a, Vec<RoomName>>;
+
+    /// The nodes that share the store, unordered. Empty if it belongs to one node.
+    fn nodes(&self) -> BackplaneFuture<'_, Vec<NodeLease>> {
+        reply(Vec::new())
+    }
 
     /// Takes a seat on a shard. Atomic: concurrent requests never give an automatic shard more seats than its
     /// capacity. Each seat must be given back by one [`leave_seat`](Self::leave_seat).

@@ -177,6 +177,21 @@ impl Inbox for DiskInbox {
         })
     }
 
+    fn peek<'a>(
+        &'a self,
+        project: &'a ProjectId,
+        user: &'a UserId,
+        after: Option<MessageNumber>,
+        limit: usize,
+    ) -> BackplaneFuture<'a, Vec<StoredMessage>> {
+        Box::pin(async move {
+            if self.shared.has_unwritten_acks(project, user) {
+                self.flush().await?;
+            }
+            Ok(self.page(project, user, after, limit)?)
+        })
+    }
+
     fn acknowledge(&self, project: &ProjectId, user: &UserId, numbers: Vec<MessageNumber>) {
         let job = Job::Acknowledge { project: project.clone(), user: user.clone(), numbers };
         if !self.try_enqueue(job, || self.shared.add_ack(project.clone(), user.clone())) {

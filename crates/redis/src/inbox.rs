@@ -23,9 +23,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use metrics::{Counter, counter};
-use redis::{Cmd, Value};
+use redis::{Cmd, Value, cmd};
 use switchboard_backplane::{
     BackplaneFuture, BoxFuture, Bus, Content, Inbox, InboxLimits, InboxPage, Publication, Store, Stored,
+    StoredMessage,
 };
 use switchboard_event::{Audience, Event, MessageNumber, ProjectId, SocketId, Target, UserId};
 use tokio::sync::watch;
@@ -56,6 +57,9 @@ const EXPIRED_ATTEMPTS_MAX: usize = 20;
 
 /// How often the messages that original servers stored are read again because they have changed meanwhile.
 const ADOPT_ATTEMPTS_MAX: usize = 10;
+
+/// Messages that are read from Redis at once for a look into an inbox.
+const PEEK_MESSAGES: usize = 256;
 
 /// Stores messages for users in Redis. Made by [`Redis::connect`](crate::Redis::connect) if
 /// [`Options::inbox`](crate::Options::inbox) is set.
@@ -191,6 +195,35 @@ impl RedisInbox {
         Ok(InboxPage { messages: stored, ..InboxPage::default() })
     }
 
+    /// Reads the list in parts, because a message is found by its number only.
+    async fn peek_at(
+        &self,
+        project: &ProjectId,
+        user: &UserId,
+        after: Option<MessageNumber>,
+        limit: usize,
+    ) -> Result<Vec<StoredMessage>, RequestError> {
+        timeout(REPLY_TIMEOUT, self.wait_until_written()).await.map_err(|_| RequestError::Timeout)?;
+        let key = self.shared.context.names.project(project).inbox_of(user);
+        let (mut found, mut from) = (Vec::new(), 0);
+        while found.len() < limit {
+            let mut command = cmd("LRANGE");
+            command.arg(&key).arg(from).arg(from + 2 * PEEK_MESSAGES - 1);
+            let elements: Vec<Vec<u8>> = self.shared.connection()?.query(&command).await?;
+            let count = elements.len();
+            let part = Messages::read(elements.into_iter().map(Bytes::from).collect(), PEEK_MESSAGES);
+            found.extend(
+                part.stored.into_iter().filter(|message| after.is_none_or(|after| message.number > after)),
+            );
+            if count < 2 * PEEK_MESSAGES {
+                break;
+            }
+            from += count;
+        }
+        found.truncate(limit);
+        Ok(found)
+    }
+
     fn has_expired(&self, reply: &OpenReply) -> bool {
         first_stored_ms(&reply.elements)
             .is_some_and(|stored_ms| stored_ms.saturating_add(self.shared.limits.age_max_ms) < reply.now_ms)
@@ -270,6 +303,16 @@ impl Inbox for RedisInbox {
         // A message has two elements, and their number must fit as well.
         let request = OpenRequest { user: user.clone(), socket, after, max: max.min(i32::MAX as usize) };
         Box::pin(async move { Ok(self.open_inbox(project, &request).await?) })
+    }
+
+    fn peek<'a>(
+        &'a self,
+        project: &'a ProjectId,
+        user: &'a UserId,
+        after: Option<MessageNumber>,
+        limit: usize,
+    ) -> BackplaneFuture<'a, Vec<StoredMessage>> {
+        Box::pin(async move { Ok(self.peek_at(project, user, after, limit).await?) })
     }
 
     fn acknowledge(&self, project: &ProjectId, user: &UserId, numbers: Vec<MessageNumber>) {

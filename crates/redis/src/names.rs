@@ -8,6 +8,7 @@
 //! | `switchboard:{*}:projects:<lease>` | set | projects in which the lease has entries |
 //! | `switchboard:{default}:in:<target>` | sorted set | sockets in a target, 16 bytes each |
 //! | `switchboard:{default}:users` | sorted set | users with a socket |
+//! | `switchboard:{default}:rooms` | sorted set | rooms with a socket |
 //! | `switchboard:{default}:lease:<lease>` | set | targets in which the lease has sockets; `$` if it has seats; `.` while it may write |
 //! | `switchboard:{default}:dead:<lease>` | string, for the length of a lease | the lease was swept and may not write again |
 //! | `switchboard:{default}:mirror:<lease>` | hash | kind of legacy server to the place of its copies of the lease's entries |
@@ -135,6 +136,10 @@ impl ProjectNames {
 
     pub(crate) fn users(&self) -> String {
         format!("{}:users", self.base)
+    }
+
+    pub(crate) fn rooms(&self) -> String {
+        format!("{}:rooms", self.base)
     }
 
     pub(crate) fn index(&self, lease: &str) -> String {

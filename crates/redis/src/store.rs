@@ -18,9 +18,9 @@ use std::sync::{Arc, OnceLock, Weak};
 use bytes::Bytes;
 use redis::{Cmd, FromRedisValue, cmd};
 use switchboard_backplane::{
-    BackplaneFuture, BoxFuture, LocalMembers, Page, SeatRequest, Seated, Shard, Store,
+    BackplaneFuture, BoxFuture, LocalMembers, NodeLease, Page, SeatRequest, Seated, Shard, Store,
 };
-use switchboard_event::{ProjectId, ShardName, SocketId, Target, UserId};
+use switchboard_event::{ProjectId, RoomName, ShardName, SocketId, Target, UserId};
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
@@ -104,22 +104,29 @@ impl RedisStore {
         Ok(self.settled_connection().await?.query(&command).await?)
     }
 
-    /// A page of a sorted set with equal scores, in the order of its members.
+    /// A page of a sorted set with equal scores, in the order of its members. Only members that begin with `prefix`.
     async fn page<T: Clone>(
         &self,
         key: &str,
+        prefix: &[u8],
         page: Page<T>,
         bytes: impl Fn(&T) -> &[u8],
         read: impl Fn(Vec<u8>) -> Option<T>,
     ) -> Result<Vec<T>, RequestError> {
         let mut connection = self.settled_connection().await?;
         let mut list: Vec<T> = Vec::new();
-        let mut after = page.after.as_ref().map(|after| [b"(", bytes(after)].concat());
+        let after = page.after.as_ref().map(bytes).filter(|after| *after >= prefix);
+        let mut after = after.map(|after| [b"(", after].concat());
+        // No name in UTF-8 has this byte, so that all names with the prefix are before it.
+        let (begin, end) = match prefix {
+            [] => (b"-".to_vec(), b"+".to_vec()),
+            prefix => ([b"[", prefix].concat(), [b"(", prefix, &[0xff]].concat()),
+        };
         while list.len() < page.limit {
             let max = PAGE_MAX.min(page.limit - list.len());
-            let from = after.as_deref().unwrap_or(b"-");
+            let from = after.as_deref().unwrap_or(&begin);
             let mut command = cmd("ZRANGE");
-            command.arg(key).arg(from).arg("+").arg("BYLEX").arg("LIMIT").arg(0).arg(max);
+            command.arg(key).arg(from).arg(&end).arg("BYLEX").arg("LIMIT").arg(0).arg(max);
             let members: Vec<Vec<u8>> = connection.query(&command).await?;
             let Some(last) = members.last() else { break };
             let is_last = members.len() < max;
@@ -252,7 +259,7 @@ impl Store for RedisStore {
             }
             let elsewhere = self.sockets_elsewhere(project, target).await?;
             let key = self.shared.context.names.project(project).members(target);
-            let ours = self.page(&key, page.clone(), |id| id.as_bytes(), socket_id).await?;
+            let ours = self.page(&key, b"", page.clone(), |id| id.as_bytes(), socket_id).await?;
             Ok(merge(ours, elsewhere, page))
         })
     }
@@ -271,8 +278,26 @@ impl Store for RedisStore {
         let key = self.shared.context.names.project(project).users();
         Box::pin(async move {
             let elsewhere = self.users_elsewhere(project).await?;
-            let ours = self.page(&key, page.clone(), |user| user.as_bytes(), name).await?;
+            let ours = self.page(&key, b"", page.clone(), |user| user.as_bytes(), name).await?;
             Ok(merge(ours, elsewhere, page))
+        })
+    }
+
+    fn rooms<'a>(
+        &'a self,
+        project: &'a ProjectId,
+        prefix: &'a str,
+        page: Page<RoomName>,
+    ) -> BackplaneFuture<'a, Vec<RoomName>> {
+        let key = self.shared.context.names.project(project).rooms();
+        Box::pin(
+            async move { Ok(self.page(&key, prefix.as_bytes(), page, |room| room.as_bytes(), name).await?) },
+        )
+    }
+
+    fn nodes(&self) -> BackplaneFuture<'_, Vec<NodeLease>> {
+        Box::pin(async {
+            Ok(self.shared.leases.list(&mut self.connection()?).await.map_err(RequestError::from)?)
         })
     }
 

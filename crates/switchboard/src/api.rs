@@ -5,6 +5,7 @@ pub(crate) mod emitter;
 mod history;
 pub(crate) mod presence;
 pub(crate) mod remote;
+pub(crate) mod request_all;
 pub(crate) mod revoke;
 pub(crate) mod setup;
 pub(crate) mod socket;

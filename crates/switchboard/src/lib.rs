@@ -47,7 +47,8 @@ mod protocols;
 mod routing;
 
 pub use api::app::App;
-pub use api::emitter::Emitter;
+pub use api::emitter::{Emitter, Sent};
+pub use api::request_all::{RequestAllError, SocketReply};
 pub use api::revoke::{Revoke, RevokeError, Revoked};
 pub use api::setup::Setup;
 pub use api::socket::Socket;
@@ -88,12 +89,7 @@ pub use routing::reply::{IntoResponse, NoReply, Reply, ReplyError, Response};
 pub use routing::request::Request;
 pub use routing::router::Router;
 pub use switchboard_backplane::{
-    Appended, Backplane, BackplaneError, BackplaneFuture, Bus, ClientAction, ClientMessage, Content, History,
-    HistoryLimits, HistoryPage, HistoryRange, HistoryRule, HistoryUsage, IfUnreached, Inbox, InboxLimits,
-    InboxPage, LocalBus, MemoryHistory, MemoryHistoryLimits, MemoryStore, Page, Publication, PublishError,
-    Receiver, RecordedMessage, ReplyAddress, Report, ReportId, ReportSink, Revocation, RevocationStore,
-    RevokedTokens, RoomMessage, RoomPatternError, SeatRequest, Seated, Shard, Store, Stored, StoredMessage,
-    WorkerChange, WorkerListener,
+    Appended, Backplane, BackplaneError, BackplaneFuture, Bus, ClientAction, ClientMessage, Content, History, HistoryLimits, HistoryPage, HistoryRange, HistoryRule, HistoryUsage, IfUnreached, Inbox, InboxLimits, InboxPage, LocalBus, MemoryHistory, MemoryHistoryLimits, MemoryStore, NodeLease, Page, Publication, PublishError, Receiver, RecordedMessage, ReplyAddress, Report, ReportId, ReportSink, Revocation, RevocationStore, RevokedTokens, RoomMessage, RoomPatternError, SeatRequest, Seated, Shard, Store, Stored, StoredMessage, WorkerChange, WorkerListener,
 };
 pub use switchboard_event::{
     Audience, AudienceError, Epoch, Event, IntoAudience, MessageNumber, Name, NameError, NodeId, Payload,

@@ -125,6 +125,7 @@ pub async fn messages<N: TestNode>(node: &N, inbox: &Arc<dyn Inbox>) {
     let first = ProjectInbox::new(inbox, "first");
     messages_are_stored_in_order(node, &first).await;
     one_socket_holds_an_inbox(node, &first).await;
+    a_peek_neither_holds_nor_changes_an_inbox(node, &first).await;
     projects_are_isolated(node, &first).await;
     concurrent_puts_are_ordered(node, inbox).await;
     received.0.lock().expect("no test panics here").clear();
@@ -198,6 +199,27 @@ async fn one_socket_holds_an_inbox<N: TestNode>(node: &N, inbox: &ProjectInbox<'
     inbox.put(&["9"], "d").await;
     assert_eq!(inbox.open("9", one).await, ["d"], "clearing ends the hold");
     inbox.clear("9").await;
+}
+
+async fn a_peek_neither_holds_nor_changes_an_inbox<N: TestNode>(node: &N, inbox: &ProjectInbox<'_>) {
+    let socket = connect_user(node, "first", "10").id();
+    let mut numbers = Vec::new();
+    for n in 0..600 {
+        numbers.push(inbox.put(&["10"], &format!("{n}")).await.number);
+    }
+    let peek = async |after: Option<MessageNumber>, limit| {
+        let peeked = inbox.inbox.peek(&inbox.project, &name("10"), after, limit).await;
+        peeked.expect("the inbox replies").into_iter().map(|message| message.number).collect::<Vec<_>>()
+    };
+    assert_eq!(peek(None, 2).await, numbers[..2]);
+    assert_eq!(peek(Some(numbers[1]), 3).await, numbers[2..5]);
+    assert_eq!(peek(Some(numbers[400]), ALL).await, numbers[401..]);
+    assert_eq!((peek(Some(numbers[599]), 2).await, peek(None, 0).await), (vec![], vec![]));
+    assert_eq!(inbox.holder("10", socket).await, (None, None), "nobody holds the inbox");
+    inbox.acknowledge("10", &numbers[..1]).await;
+    assert_eq!(peek(None, 1).await, numbers[1..2]);
+    inbox.clear("10").await;
+    assert!(peek(None, ALL).await.is_empty());
 }
 
 async fn projects_are_isolated<N: TestNode>(node: &N, inbox: &ProjectInbox<'_>) {

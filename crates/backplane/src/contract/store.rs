@@ -1,7 +1,7 @@
 //! The contract tests of presence in a [`Store`].
 
 use bytes::Bytes;
-use switchboard_event::{ProjectId, SocketId, Target, UserId};
+use switchboard_event::{ProjectId, RoomName, SocketId, Target, UserId};
 
 use super::support::name;
 use super::{TestNode, TestSocket};
@@ -15,6 +15,7 @@ async fn count(store: &dyn Store, project: &ProjectId, target: &Target) -> usize
 pub async fn presence<N: TestNode>(node: &N, settle: impl AsyncFn()) {
     let (a, b): (ProjectId, ProjectId) = (name("a"), name("b"));
     memberships_are_counted_and_listed(node, &a, &b, &settle).await;
+    rooms_are_listed_by_prefix_while_they_have_members(node, &settle).await;
     a_seat_request_with_a_description_records_presence(node, &settle).await;
 }
 
@@ -62,6 +63,37 @@ async fn memberships_are_counted_and_listed<N: TestNode>(
     members.iter().for_each(|member| node.disconnect(member));
     settle().await;
     assert_eq!((count(store, a, &Target::Everyone).await, count(store, b, &Target::Everyone).await), (0, 1));
+}
+
+async fn rooms_are_listed_by_prefix_while_they_have_members<N: TestNode>(node: &N, settle: &impl AsyncFn()) {
+    let (store, project, other): (_, ProjectId, ProjectId) =
+        (&**node.store(), name("rooms"), name("other rooms"));
+    let [first, second, third] = [&project, &project, &other].map(|project| node.connect(project));
+    let room = |name: &str| Target::room(name).expect("short");
+    for name in ["a", "chat", "chat-1", "chat-2", "chaz", "chä", "z"] {
+        node.join(&first, &room(name));
+    }
+    node.join(&first, &Target::tag("chat-tag").expect("short"));
+    node.join(&second, &room("chat-2"));
+    node.join(&third, &room("chat-3"));
+    settle().await;
+    let list = async |prefix: &str, after: Option<&str>, limit| -> Vec<RoomName> {
+        let page = Page { after: after.map(|after| RoomName::new(after).expect("short")), limit };
+        store.rooms(&project, prefix, page).await.expect("the store replies")
+    };
+    assert_eq!(list("#", None, 100).await, ["#a", "#chat", "#chat-1", "#chat-2", "#chaz", "#chä", "#z"]);
+    assert_eq!(list("#chat", None, 100).await, ["#chat", "#chat-1", "#chat-2"]);
+    assert_eq!(list("#chat", Some("#chat"), 1).await, ["#chat-1"]);
+    assert_eq!(list("#chat", Some("#a"), 2).await, ["#chat", "#chat-1"], "a place before the prefix");
+    assert_eq!(list("#chat", Some("#z"), 2).await, [""; 0], "a place behind the prefix");
+    assert_eq!(list("#x", None, 100).await, [""; 0]);
+    node.disconnect(&first);
+    settle().await;
+    assert_eq!(list("#", None, 100).await, ["#chat-2"], "a room exists while it has a member");
+    node.disconnect(&second);
+    node.disconnect(&third);
+    settle().await;
+    assert_eq!(list("#", None, 100).await, [""; 0]);
 }
 
 async fn in_pages_of_two(store: &dyn Store, project: &ProjectId) -> Vec<SocketId> {

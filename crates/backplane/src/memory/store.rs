@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use switchboard_event::{ProjectId, ShardName, SocketId, Target, UserId};
+use switchboard_event::{ProjectId, RoomName, ShardName, SocketId, Target, UserId};
 
 use super::seats::Seats;
 use crate::future::{BackplaneFuture, reply};
@@ -59,6 +59,20 @@ impl Store for MemoryStore {
             }
         });
         reply(page.of(users))
+    }
+
+    fn rooms<'a>(
+        &'a self,
+        project: &'a ProjectId,
+        prefix: &'a str,
+        page: Page<RoomName>,
+    ) -> BackplaneFuture<'a, Vec<RoomName>> {
+        let mut rooms = Vec::new();
+        self.local.for_each_target(project, &mut |target| match target {
+            Target::Room(name) if name.starts_with(prefix) => rooms.push(name.clone()),
+            _ => {}
+        });
+        reply(page.of(rooms))
     }
 
     fn take_seat<'a>(&'a self, project: &'a ProjectId, request: SeatRequest) -> BackplaneFuture<'a, Seated> {

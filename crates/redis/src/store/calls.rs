@@ -87,7 +87,7 @@ impl<'a> Calls<'a> {
         let scripts = self.scripts();
         let has_copies = self.shared.has_copies(project);
         let script = if has_copies { &scripts.members_with_copies } else { &scripts.members };
-        let keys = vec![names.index(self.lease), names.users(), names.mirror(self.lease)];
+        let keys = vec![names.index(self.lease), names.users(), names.rooms(), names.mirror(self.lease)];
         let args = vec![self.shared.context.node.0.to_be_bytes().to_vec(), names.base().into()];
         MembersCall { names, script, indexes: Vec::new(), keys, args }
     }

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use redis::{FromRedisValue, RedisError, RedisResult, Value, cmd};
+use switchboard_backplane::NodeLease;
 use switchboard_event::{NodeId, ProjectId};
 use switchboard_log::{limited, printable};
 
@@ -98,6 +99,19 @@ impl Leases {
         let (is_ours, nodes) = (next() == Some(1), next().unwrap_or(0) as usize);
         let expired = reply.filter_map(|lease| String::from_redis_value(lease).ok()).collect();
         Ok(Renewal { is_ours, nodes, expired })
+    }
+
+    /// The nodes with a lease, by Redis' clock.
+    pub(super) async fn list(&self, connection: &mut RedisConnection) -> RedisResult<Vec<NodeLease>> {
+        let (seconds, micros): (u64, u64) = connection.query(&cmd("TIME")).await?;
+        let now_ms = seconds * 1000 + micros / 1000;
+        let mut command = cmd("ZRANGE");
+        command.arg(self.names.nodes()).arg(0).arg(-1).arg("WITHSCORES");
+        let leases: Vec<(Vec<u8>, f64)> = connection.query(&command).await?;
+        let entry = |(lease, ends): (Vec<u8>, f64)| {
+            Some(NodeLease { node: node_of(&lease)?, left_ms: (ends as u64).saturating_sub(now_ms) })
+        };
+        Ok(leases.into_iter().filter_map(entry).collect())
     }
 
     /// Registers projects, and their copies for original servers, before the first write in them. Returns
@@ -221,7 +235,7 @@ impl Leases {
     ) -> RedisResult<i64> {
         let names = self.names.project(project);
         let mut keys = seat_keys(&names, lease);
-        keys.extend([names.users(), names.tombstone(lease), names.mirror(lease)]);
+        keys.extend([names.users(), names.tombstone(lease), names.mirror(lease), names.rooms()]);
         // The tombstone expires after the length of a lease. A node that is suspended for longer between its
         // check and its write finds its lease lost, and sweeps its own entries.
         let (max, tombstone_ms) = (SWEEP_MAX.to_string(), self.length_ms());

@@ -8,13 +8,27 @@ use switchboard_event::{
     Audience, AudienceError, DeliveryClass, Event, IntoAudience, Name, Parcel, Payload, ProjectId, Resource,
     SocketId, Target, UserId,
 };
-use switchboard_hub::Scope;
+use switchboard_hub::{Delivered, Scope};
 
 use crate::node::access::operation::Operation;
 use crate::node::clock::now_ms;
 use crate::node::errors::{EmitError, Forbidden};
 use crate::node::send_hooks::{notify_sent, notify_undeliverable};
 use crate::node::{Node, access, membership};
+
+/// The outcome of a message on this node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Sent {
+    /// Sockets of this node that it was queued for.
+    pub queued: usize,
+    /// Those of them that are behind: more than half of their outbox is full.
+    pub behind: usize,
+    /// Sockets of this node that missed it: it was volatile and their outbox was full.
+    pub dropped: usize,
+    /// True if other nodes may not have received it, because this one is disconnected from them.
+    pub is_degraded: bool,
+}
 
 /// A builder of a message to an audience; [`emit`](Self::emit) sends it.
 ///
@@ -234,6 +248,23 @@ impl Emitter {
     /// # }
     /// ```
     pub fn emit_payload(self, event: &str, data: Payload) -> Result<usize, EmitError> {
+        Ok(self.send_payload(event, data)?.queued)
+    }
+
+    /// Sends an event like [`emit_payload`](Self::emit_payload), and returns also how many receivers are behind.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # let (app, (_peer, stream)) = (switchboard::App::new(), tokio::io::duplex(1024));
+    /// # app.connect_stream(stream);
+    /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
+    /// # use switchboard::Payload;
+    /// socket.join("#lobby")?;
+    /// let sent = app.to("#lobby").send_payload("message", Payload::of("hi")?)?;
+    /// assert_eq!((sent.queued, sent.behind, sent.is_degraded), (1, 0, false));
+    /// # Ok(()) }
+    /// ```
+    pub fn send_payload(self, event: &str, data: Payload) -> Result<Sent, EmitError> {
         if let Ok(audience) = &self.audience {
             self.check_rights(audience, Operation::Send)?;
         }
@@ -245,7 +276,9 @@ impl Emitter {
         let parcel = Parcel::new(event, self.class);
         let delivered = self.node.hub().send(&self.project, &audience, &parcel, self.scope);
         notify_sent(&self.node, &self.project, &parcel.event, &audience.to, &audience.except, false);
-        Ok(delivered.queued)
+        let Delivered { queued, behind, dropped, .. } = delivered;
+        let is_degraded = self.scope == Scope::AllNodes && !self.node.hub().bus().is_up();
+        Ok(Sent { queued, behind, dropped, is_degraded })
     }
 
     /// Stores a message for each user of the audience and sends it to their connected sockets. Returns when

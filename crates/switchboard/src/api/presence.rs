@@ -1,7 +1,7 @@
 //! Presence: queries about the sockets, rooms, tags and users of all nodes.
 
-use switchboard_backplane::Page;
-use switchboard_event::{SocketId, Target, UserId};
+use switchboard_backplane::{NodeLease, Page};
+use switchboard_event::{RoomName, SocketId, Target, UserId};
 
 use crate::api::app::App;
 use crate::api::socket::Socket;
@@ -238,6 +238,58 @@ impl App {
     /// ```
     pub async fn online_users_page(&self, page: Page<UserId>) -> Result<Vec<UserId>, QueryError> {
         Ok(self.hub().store().users(self.project_id(), page).await?)
+    }
+
+    /// Lists one page of the rooms with a member, in ascending order. Only rooms whose names begin with `prefix`; its `#` may
+    /// be omitted, and an empty prefix means all. Shards are rooms too.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # let (app, (_peer, stream)) = (switchboard::App::new(), tokio::io::duplex(1024));
+    /// # app.connect_stream(stream);
+    /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
+    /// # use switchboard::Page;
+    /// ["chat-1", "chat-2", "game"].iter().try_for_each(|room| socket.join(room).map(drop))?;
+    /// assert_eq!(app.rooms_page("chat-", Page::first(100)).await?, ["#chat-1", "#chat-2"]);
+    /// # Ok(()) }
+    /// ```
+    pub async fn rooms_page(&self, prefix: &str, page: Page<RoomName>) -> Result<Vec<RoomName>, QueryError> {
+        let prefix = format!("#{}", prefix.strip_prefix('#').unwrap_or(prefix));
+        Ok(self.hub().store().rooms(self.project_id(), &prefix, page).await?)
+    }
+
+    /// Lists one page of the sockets of an audience that is a single target, in ascending order.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # let (app, (_peer, stream)) = (switchboard::App::new(), tokio::io::duplex(1024));
+    /// # app.connect_stream(stream);
+    /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
+    /// # use switchboard::{Page, Target};
+    /// socket.join("#lobby")?;
+    /// assert_eq!(app.members_page(&Target::room("lobby")?, Page::first(100)).await?, [socket.id()]);
+    /// # Ok(()) }
+    /// ```
+    pub async fn members_page(
+        &self,
+        target: &Target,
+        page: Page<SocketId>,
+    ) -> Result<Vec<SocketId>, QueryError> {
+        Ok(self.hub().store().members(self.project_id(), target, page).await?)
+    }
+
+    /// Lists the nodes of the cluster, with the time that their leases still last. A single node has no lease.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # let app = switchboard::App::new();
+    /// assert!(app.nodes().await?.is_empty()); // a single node
+    /// # Ok(()) }
+    /// ```
+    pub async fn nodes(&self) -> Result<Vec<NodeLease>, QueryError> {
+        let mut nodes = self.hub().store().nodes().await?;
+        nodes.sort_unstable_by_key(|lease| lease.node.0);
+        Ok(nodes)
     }
 
     /// Lists the sockets that have a tag, in ascending order.

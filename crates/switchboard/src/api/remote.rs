@@ -5,14 +5,14 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use switchboard_backplane::Content;
-use switchboard_event::{IntoAudience, Name, Payload, SocketId, Target};
+use switchboard_event::{IntoAudience, Name, Payload, RoomName, SocketId, TagName, Target};
 
 use crate::api::app::App;
 use crate::node::commands::{close_here, execute};
 use crate::node::errors::{CommandError, EmitError, MembershipError, RequestError};
-use crate::node::membership::{self, session};
-use crate::node::message::Command;
-use crate::node::{remote, requests};
+use crate::node::membership;
+use crate::node::message::{Command, Membership};
+use crate::node::remote;
 
 impl App {
     /// Sends a request to the client of a socket on any node and returns its reply. Waits at most
@@ -52,13 +52,7 @@ impl App {
     ) -> Result<R, RequestError> {
         let event = Name::new(event).map_err(EmitError::from)?;
         let data = Payload::of(data).map_err(EmitError::from)?;
-        let (node, project) = (self.node(), self.project_id());
-        let reply = if remote::is_elsewhere(node, id) {
-            remote::request(node, project, id, timeout, &event, &data).await?
-        } else {
-            let session = session(node, project, id).ok_or(RequestError::Closed)?;
-            requests::request(node, &session, timeout, &event, &data).await?
-        };
+        let reply = remote::request(self.node(), self.project_id(), id, timeout, &event, &data).await?;
         reply.to().map_err(RequestError::Decode)
     }
 
@@ -121,12 +115,59 @@ impl App {
     /// # Ok(()) }
     /// ```
     pub async fn set_user_offline(&self, user: &str) -> Result<usize, CommandError> {
-        let audience = Target::user(user)?.into();
-        let logged_out = execute(self.node(), self.project_id(), &audience, &Command::RemoveMembers);
-        let published = remote::command(self.node(), self.project_id(), &audience, Command::RemoveMembers);
-        published
-            .map(|()| logged_out)
-            .map_err(|cause| CommandError::Partial { sockets_here: logged_out, cause })
+        self.command(Target::user(user)?, Command::RemoveMembers)
+    }
+
+    /// Adds the sockets of an audience on all nodes to a room. Returns the number of sockets of this node that joined; a
+    /// socket that was a member already, or is at a limit of its memberships, is not counted.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # let (app, (_peer, stream)) = (switchboard::App::new(), tokio::io::duplex(1024));
+    /// # app.connect_stream(stream);
+    /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
+    /// # use switchboard::Target;
+    /// socket.login("ann")?;
+    /// assert_eq!(app.join(Target::user("ann")?, "#lobby")?, 1);
+    /// assert!(socket.is_in("#lobby"));
+    /// # Ok(()) }
+    /// ```
+    pub fn join(&self, audience: impl IntoAudience, room: &str) -> Result<usize, CommandError> {
+        self.command(audience, Command::Join(Membership::Room(RoomName::new(room)?.to_string())))
+    }
+
+    /// Removes the sockets of an audience on all nodes from a room. Returns the number of sockets of this node that left.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # let (app, (_peer, stream)) = (switchboard::App::new(), tokio::io::duplex(1024));
+    /// # app.connect_stream(stream);
+    /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
+    /// socket.join("#lobby")?;
+    /// assert_eq!(app.leave("#lobby", "#lobby")?, 1); // everyone in the lobby
+    /// assert!(!socket.is_in("#lobby"));
+    /// # Ok(()) }
+    /// ```
+    pub fn leave(&self, audience: impl IntoAudience, room: &str) -> Result<usize, CommandError> {
+        self.command(audience, Command::Leave(Membership::Room(RoomName::new(room)?.to_string())))
+    }
+
+    /// Adds a tag to the sockets of an audience on all nodes. Returns the number as [`join`](Self::join).
+    pub fn tag(&self, audience: impl IntoAudience, tag: &str) -> Result<usize, CommandError> {
+        self.command(audience, Command::Join(Membership::Tag(TagName::new(tag)?.to_string())))
+    }
+
+    /// Removes a tag from the sockets of an audience on all nodes. Returns the number of sockets of this node that had it.
+    pub fn untag(&self, audience: impl IntoAudience, tag: &str) -> Result<usize, CommandError> {
+        self.command(audience, Command::Leave(Membership::Tag(TagName::new(tag)?.to_string())))
+    }
+
+    /// Executes a command on this node and publishes it to the others.
+    fn command(&self, audience: impl IntoAudience, command: Command) -> Result<usize, CommandError> {
+        let audience = audience.into_audience()?;
+        let sockets_here = execute(self.node(), self.project_id(), &audience, &command);
+        let published = remote::command(self.node(), self.project_id(), &audience, &command);
+        published.map(|()| sockets_here).map_err(|cause| CommandError::Partial { sockets_here, cause })
     }
 
     /// Adds a tag to a socket of any node. Returns false if the socket already had the tag.

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use switchboard_event::{Audience, ProjectId, Target};
+use switchboard_hub::Session;
+use switchboard_log::{limited, printable_error};
 use switchboard_ws::close::CloseCode;
 
-use crate::node::message::Command;
-use crate::node::{Node, inbox, revocations};
+use crate::node::message::{Command, Membership};
+use crate::node::{Node, inbox, membership, revocations};
 
 /// Executes a command on this node. Returns the number of changed sockets.
 pub(crate) fn execute(
@@ -20,8 +22,35 @@ pub(crate) fn execute(
         Command::Revoke(messages) => {
             revocations::receive(node, messages);
             0
+        Command::Join(joined) => change(node, project, audience, joined, |session, target| {
+            membership::add(node, session, target).unwrap_or_else(|error| {
+                limited!(
+                    DEBUG,
+                    socket = %session.id,
+                    error = printable_error(&error),
+                    "socket of an audience cannot join"
+                );
+                false
+            })
+        }),
+        Command::Leave(left) => {
+            change(node, project, audience, left, |session, target| membership::remove(node, session, target))
         }
     }
+}
+
+/// Changes a membership of the sockets of an audience on this node. Returns the number of changed ones.
+fn change(
+    node: &Node,
+    project: &ProjectId,
+    audience: &Audience,
+    membership: &Membership,
+    change: impl Fn(&Arc<Session>, &Target) -> bool,
+) -> usize {
+    // Of a node of another version.
+    let Ok(target) = membership.target() else { return 0 };
+    let members = node.hub().members(project, audience);
+    members.iter().filter(|session| change(session, &target)).count()
 }
 
 /// Removes all sockets of this node from a target. Returns their number.

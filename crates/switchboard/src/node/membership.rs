@@ -56,18 +56,28 @@ pub(crate) fn join_here(
     target: &Target,
 ) -> Result<bool, JoinError> {
     let session = session(node, project, id).ok_or(JoinError::Closed)?;
+    add(node, &session, target)
+}
+
+/// Adds a socket of this node to a target. Returns false if it was a member.
+pub(crate) fn add(node: &Arc<Node>, session: &Arc<Session>, target: &Target) -> Result<bool, JoinError> {
     match target {
-        Target::User(user) => inbox::log_in(node, &session, user),
-        _ => access::join_for_server(node, &session, target),
+        Target::User(user) => inbox::log_in(node, session, user),
+        _ => access::join_for_server(node, session, target),
+    }
+}
+
+/// Removes a socket of this node from a target. Returns false if it was not a member.
+pub(crate) fn remove(node: &Node, session: &Arc<Session>, target: &Target) -> bool {
+    match target {
+        Target::User(user) => inbox::log_out(node, session, user),
+        _ => access::leave(node, session, target),
     }
 }
 
 /// Removes a socket of this node from a target.
 pub(crate) fn leave_here(node: &Node, project: &ProjectId, id: SocketId, target: &Target) -> bool {
-    session(node, project, id).is_some_and(|session| match target {
-        Target::User(user) => inbox::log_out(node, &session, user),
-        _ => access::leave(node, &session, target),
-    })
+    session(node, project, id).is_some_and(|session| remove(node, &session, target))
 }
 
 async fn change_elsewhere<'a>(

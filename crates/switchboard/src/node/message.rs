@@ -40,12 +40,16 @@ pub(crate) enum RemoteCall<D> {
 }
 
 /// A one-way instruction to all nodes.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Command {
     /// Removes every socket from the targets of the audience.
     RemoveMembers,
     /// Revokes tokens. The audience is every node.
     Revoke(Vec<RevokedMessage>),
+    /// Adds the sockets of the audience to a room, tag or user.
+    Join(Membership),
+    /// Removes the sockets of the audience from a room, tag or user.
+    Leave(Membership),
 }
 
 /// A revocation: its key, the time before which its tokens were issued, and its end, in ms since 1970.

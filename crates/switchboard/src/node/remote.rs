@@ -16,6 +16,7 @@ use crate::node::Node;
 use crate::node::calls::Outcome;
 use crate::node::errors::{NodeError, RequestError};
 use crate::node::message::{AnswerAddress, Command, NodeMessage, Refusal, RemoteCall};
+use crate::node::requests;
 
 /// Interval at which the store is queried for the socket while a call is pending.
 const CHECK_INTERVAL: Duration = Duration::from_secs(2);
@@ -45,8 +46,23 @@ pub(crate) async fn call(
     }
 }
 
-/// Sends a request to a client of another node and waits for its reply.
+/// Sends a request to the client of a socket on any node and waits for its reply.
 pub(crate) async fn request(
+    node: &Node,
+    project: &ProjectId,
+    id: SocketId,
+    timeout: Duration,
+    event: &Name,
+    data: &Payload,
+) -> Result<Payload, RequestError> {
+    if is_elsewhere(node, id) {
+        return request_elsewhere(node, project, id, timeout, event, data).await;
+    }
+    let session = node.hub().index().session(id).filter(|session| session.project.id == *project);
+    requests::request(node, &session.ok_or(RequestError::Closed)?, timeout, event, data).await
+}
+
+async fn request_elsewhere(
     node: &Node,
     project: &ProjectId,
     id: SocketId,
@@ -107,9 +123,9 @@ pub(crate) fn command(
     node: &Node,
     project: &ProjectId,
     audience: &Audience,
-    command: Command,
+    command: &Command,
 ) -> Result<(), PublishError> {
-    publish(node, project, audience, &NodeMessage::<Payload>::Command(command))
+    publish(node, project, audience, &NodeMessage::<Payload>::Command(command.clone()))
 }
 
 /// Publishes the outcome of a call to the caller. If it is lost, the call ends with a time-out.

@@ -1,5 +1,6 @@
 //! Tests of the framework over real sockets.
 
+mod audiences;
 mod bad_input;
 mod embedding;
 mod emit_tokens;

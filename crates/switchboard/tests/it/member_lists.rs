@@ -8,8 +8,8 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use switchboard::{
     App, BackplaneError, BackplaneFuture, Bus, Content, IfUnreached, Index, Koji, LocalBus, MemoryStore,
-    Page, ProjectId, Publication, Receiver, SeatRequest, Seated, Shard, ShardName, SocketId, Store, Target,
-    UserId,
+    Page, ProjectId, Publication, Receiver, RoomName, SeatRequest, Seated, Shard, ShardName, SocketId, Store,
+    Target, UserId,
 };
 use switchboard_testkit::{KojiPeer, TestServer};
 
@@ -75,6 +75,15 @@ impl Store for SharedStore {
 
     fn users<'a>(&'a self, project: &'a ProjectId, page: Page<UserId>) -> BackplaneFuture<'a, Vec<UserId>> {
         self.state.seats.users(project, page)
+    }
+
+    fn rooms<'a>(
+        &'a self,
+        project: &'a ProjectId,
+        prefix: &'a str,
+        page: Page<RoomName>,
+    ) -> BackplaneFuture<'a, Vec<RoomName>> {
+        self.state.seats.rooms(project, prefix, page)
     }
 
     fn take_seat<'a>(&'a self, project: &'a ProjectId, request: SeatRequest) -> BackplaneFuture<'a, Seated> {

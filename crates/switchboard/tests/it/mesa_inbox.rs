@@ -7,7 +7,8 @@ use std::time::Duration;
 use serde_json::json;
 use switchboard::{
     App, BackplaneError, BackplaneFuture, Content, Event, Inbox, InboxLimits, InboxPage, Limits, Mesa,
-    MesaSettings, MessageNumber, ProjectId, Publication, Receiver, SocketId, Stored, Target, UserId,
+    MesaSettings, MessageNumber, ProjectId, Publication, Receiver, SocketId, Stored, StoredMessage, Target,
+    UserId,
 };
 use switchboard_disk::DiskInbox;
 use switchboard_testkit::raw::frame;
@@ -390,6 +391,16 @@ impl Inbox for ObstructedInbox {
             let _permit = self.may_open.acquire().await.expect("it is never closed");
             self.inbox.open(project, user, socket, after, max).await
         })
+    }
+
+    fn peek<'a>(
+        &'a self,
+        project: &'a ProjectId,
+        user: &'a UserId,
+        after: Option<MessageNumber>,
+        limit: usize,
+    ) -> BackplaneFuture<'a, Vec<StoredMessage>> {
+        self.inbox.peek(project, user, after, limit)
     }
 
     fn acknowledge(&self, project: &ProjectId, user: &UserId, numbers: Vec<MessageNumber>) {

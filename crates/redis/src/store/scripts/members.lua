@@ -1,16 +1,17 @@
 -- Adds sockets of one node to targets of one project and removes them, in the given order. The copies that
 -- copies_of() returns are updated as well.
--- KEYS: index, users, mirror, then for each change the members of its target.
+-- KEYS: index, users, rooms, mirror, then for each change the members of its target.
 -- ARGV: node, prefix of the project's names, then for each change '+' or '-', socket, target.
 -- Returns the size of the index, -1 if the lease is lost; or {size, number of refused changes} if any was
 -- refused.
 if redis.call('SISMEMBER', KEYS[1], '.') == 0 then return -1 end
 local from, to = '[' .. ARGV[1], '[' .. ARGV[1] .. string.rep('\255', 12)
-local copies = copies_of(KEYS[3], ARGV[2])
+local copies = copies_of(KEYS[4], ARGV[2])
 
 local function enter(members, socket, target)
   local is_new = redis.call('ZADD', members, 0, socket) == 1
   redis.call('SADD', KEYS[1], target)
+  if target:sub(1, 1) == '#' then redis.call('ZADD', KEYS[3], 0, target) end
   local user = target:match('^@(.*)')
   if user then redis.call('ZADD', KEYS[2], 0, user) end
   for _, copy in ipairs(copies) do copy.enter(target, socket, is_new) end
@@ -21,15 +22,18 @@ local function leave(members, socket, target)
   if redis.call('ZLEXCOUNT', members, from, to) == 0 then
     redis.call('SREM', KEYS[1], target)
     local user = target:match('^@(.*)')
-    if user and redis.call('EXISTS', members) == 0 then redis.call('ZREM', KEYS[2], user) end
+    if redis.call('EXISTS', members) == 0 then
+      if user then redis.call('ZREM', KEYS[2], user) end
+      if target:sub(1, 1) == '#' then redis.call('ZREM', KEYS[3], target) end
+    end
   end
   if not was_in then return end
   for _, copy in ipairs(copies) do copy.leave(target, { socket }, members) end
 end
 
 local refused = 0
-for i = 4, #KEYS do
-  local at = (i - 4) * 3 + 3
+for i = 5, #KEYS do
+  local at = (i - 5) * 3 + 3
   local change = ARGV[at] == '+' and enter or leave
   local ok, reason = pcall(change, KEYS[i], ARGV[at + 1], ARGV[at + 2])
   if not ok then

@@ -1,6 +1,6 @@
 -- Removes some of a dead lease's entries in one project, so that no call is long. The tombstone prevents the
 -- lease from writing here again.
--- KEYS: those of seats.lua, users, tombstone, mirror.
+-- KEYS: those of seats.lua, users, tombstone, mirror, rooms.
 -- ARGV: node, most entries to remove, lifetime of the tombstone in ms, prefix of the project's names, PUBLISH or
 -- SPUBLISH, prefix of a shard's channel, message up to the shard's name.
 -- Returns the size of the index.
@@ -30,7 +30,10 @@ local function sweep_members(target)
     for _, copy in ipairs(copies) do copy.leave(target, sockets, key) end
   end
   local user = target:match('^@(.*)')
-  if user and redis.call('EXISTS', key) == 0 then redis.call('ZREM', KEYS[8], user) end
+  if redis.call('EXISTS', key) == 0 then
+    if user then redis.call('ZREM', KEYS[8], user) end
+    if target:sub(1, 1) == '#' then redis.call('ZREM', KEYS[11], target) end
+  end
   return #sockets
 end
 

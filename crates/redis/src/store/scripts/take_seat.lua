@@ -51,6 +51,7 @@ local function enter(shard)
     redis.call('ZADD', ARGV[7] .. ':in:' .. target, 0, socket)
     redis.call('SADD', index, target)
   end
+  redis.call('ZADD', ARGV[7] .. ':rooms', 0, '#' .. shard)
   redis.call('HSET', ARGV[7] .. ':shard:' .. shard, socket, ARGV[6])
   redis.call(ARGV[8], ARGV[9] .. shard, ARGV[10] .. shard)
 end
