@@ -1,16 +1,22 @@
 //! The command line.
 
+pub(crate) mod api;
+mod lifetime;
+mod recipients;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgGroup, Args as ClapArgs, Parser, Subcommand};
 use clap_complete::Shell;
-use switchboard_dispatcher::SocketId;
 use switchboard_ws::CloseCode;
 use switchboard_ws::close::REASON_BYTES_MAX;
 
 use crate::settings::Settings;
 use crate::version;
+use api::ApiCommand;
+use lifetime::lifetime;
+pub(crate) use recipients::Recipients;
 
 /// The exit statuses, below the help of the command.
 const EXIT_STATUS: &str = "\
@@ -54,6 +60,8 @@ pub(crate) enum Command {
     /// Try the webhooks of the settings.
     #[command(subcommand)]
     Hooks(Hooks),
+    #[command(flatten)]
+    Api(ApiCommand),
     /// Make or verify a token with the keys in the settings (`auth.…`).
     #[command(subcommand)]
     Token(Token),
@@ -163,21 +171,6 @@ pub(crate) enum Token {
         #[command(flatten)]
         settings: Settings,
     },
-}
-
-/// Reads `90s`, `15m`, `12h` or `30d`.
-fn lifetime(text: &str) -> Result<Duration, String> {
-    let bad = || format!("expected a number and s, m, h or d, such as 15m; found `{text}`");
-    let unit = text.chars().last().ok_or_else(bad)?;
-    let seconds = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 60 * 60,
-        'd' => 24 * 60 * 60,
-        _ => return Err(bad()),
-    };
-    let number: u64 = text[..text.len() - 1].parse().map_err(|_| bad())?;
-    Ok(Duration::from_secs(number.checked_mul(seconds).ok_or_else(bad)?))
 }
 
 /// Arguments of `emit`.
@@ -300,33 +293,6 @@ pub(crate) struct Connection {
     /// The project, called namespace in Mesa.
     #[arg(long, value_name = "PROJECT")]
     pub(crate) namespace: Option<String>,
-}
-
-/// The recipients.
-#[derive(Debug, ClapArgs)]
-#[command(group(ArgGroup::new("to").required(true).multiple(true).args(["to_users", "to_sets", "to_sockets", "everyone"])))]
-pub(crate) struct Recipients {
-    /// A user. This and all options below may be repeated.
-    #[arg(long = "to-user", value_name = "ID")]
-    pub(crate) to_users: Vec<String>,
-    /// A #room or a *tag.
-    #[arg(long = "to", value_name = "ROOM|TAG")]
-    pub(crate) to_sets: Vec<String>,
-    /// A socket.
-    #[arg(long = "to-socket", value_name = "ID")]
-    pub(crate) to_sockets: Vec<SocketId>,
-    /// Everyone.
-    #[arg(long)]
-    pub(crate) everyone: bool,
-    /// Leave out a user.
-    #[arg(long = "except-user", value_name = "ID")]
-    pub(crate) except_users: Vec<String>,
-    /// Leave out a #room or a *tag.
-    #[arg(long = "except", value_name = "ROOM|TAG")]
-    pub(crate) except_sets: Vec<String>,
-    /// Leave out a socket.
-    #[arg(long = "except-socket", value_name = "ID")]
-    pub(crate) except_sockets: Vec<SocketId>,
 }
 
 /// Arguments of `tail`.

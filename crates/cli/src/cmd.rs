@@ -1,6 +1,8 @@
 //! The commands, one file each.
 
 mod address;
+mod api;
+mod api_client;
 mod backend;
 mod check;
 mod completions;
@@ -34,6 +36,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         Command::Disconnect(disconnect) => disconnect::run(&disconnect).await,
         Command::Revoke(revoke) => revoke::run(&revoke).await,
         Command::Hooks(hooks) => hooks::run(hooks).await,
+        Command::Api(command) => api::run(&command).await,
         Command::Token(token) => token::run(token).await,
         Command::Tail(tail) => tail::run(&tail).await.map_err(Failure::Run),
         Command::Config(command) => config::run(&command),

@@ -3,19 +3,43 @@
 //! Every request needs a key, except those for the description. Endpoints call the same methods of
 //! [`App`] that handlers call. Each has a file and a line in the table below.
 
+mod batch;
+mod changed;
+mod clear_inbox;
 mod description;
 mod disconnect;
 mod dispatch;
 mod endpoint;
+#[cfg(test)]
+mod examples;
 mod idempotency;
+mod inbox;
+mod info;
 mod input;
+mod join;
 mod key;
 mod keys;
+mod leave;
+mod members;
+mod nodes;
+mod page;
 mod problem;
 mod request;
 mod revoke;
+mod room;
+mod rooms;
+mod send;
+mod serve;
+mod shard;
+mod shards;
+mod socket;
+mod sockets;
 mod state;
+mod tag;
 mod targets;
+mod untag;
+mod user;
+mod users;
 
 use std::sync::Arc;
 
@@ -38,13 +62,13 @@ pub(crate) use key::SharedKeys;
 use state::ApiState;
 
 /// The table of endpoints: the scope that a key needs, and the file, whose function `endpoint` has the method and the
-/// path.
+/// path. `Every` is a key of every scope.
 macro_rules! endpoints {
     ($($scope:ident: $($module:ident)*;)*) => {
         /// All endpoints.
         static ENDPOINTS: &[Endpoint] = &[$($(Endpoint {
             name: stringify!($module),
-            scope: crate::config::ApiScope::$scope,
+            scope: scope::$scope,
             run: |context, input| endpoint::run($module::endpoint, context, input),
         },)*)*];
 
@@ -71,8 +95,21 @@ macro_rules! endpoints {
 }
 
 endpoints! {
-    Send: dispatch;
-    Manage: disconnect keys revoke;
+    Every: batch;
+    Read: inbox info members room rooms shard shards socket sockets user users;
+    Send: dispatch request send;
+    Manage: clear_inbox disconnect join keys leave nodes revoke tag untag;
+}
+
+/// The scopes in the table.
+#[expect(non_upper_case_globals, reason = "they are written as the scopes")]
+mod scope {
+    use crate::config::ApiScope;
+
+    pub(super) const Every: Option<ApiScope> = None;
+    pub(super) const Read: Option<ApiScope> = Some(ApiScope::Read);
+    pub(super) const Send: Option<ApiScope> = Some(ApiScope::Send);
+    pub(super) const Manage: Option<ApiScope> = Some(ApiScope::Manage);
 }
 
 /// All routes, each below `/api/v1`. `for_all_nodes` remembers the requests of all nodes, if there is Redis.
@@ -86,7 +123,7 @@ pub(crate) fn routes(
     let mut router = Router::new();
     for Route { path, method, endpoint } in table() {
         let handler = async move |State(state): State<Arc<ApiState>>, request: Request| {
-            request::serve(state, endpoint, request).await
+            serve::serve(state, ENDPOINTS, endpoint, request).await
         };
         router = router.route(&path, on(method_filter(&method), handler));
     }
@@ -129,5 +166,11 @@ mod tests {
     #[test]
     fn the_generated_description_is_current() {
         switchboard_testkit::generated::assert_current("spec/openapi.json", &super::openapi());
+    }
+
+    #[test]
+    fn the_generated_examples_are_current() {
+        let page = super::examples::page(&super::openapi());
+        switchboard_testkit::generated::assert_current("docs/reference/http-api-examples.md", &page);
     }
 }

@@ -89,7 +89,12 @@ pub use routing::reply::{IntoResponse, NoReply, Reply, ReplyError, Response};
 pub use routing::request::Request;
 pub use routing::router::Router;
 pub use switchboard_backplane::{
-    Appended, Backplane, BackplaneError, BackplaneFuture, Bus, ClientAction, ClientMessage, Content, History, HistoryLimits, HistoryPage, HistoryRange, HistoryRule, HistoryUsage, IfUnreached, Inbox, InboxLimits, InboxPage, LocalBus, MemoryHistory, MemoryHistoryLimits, MemoryStore, NodeLease, Page, Publication, PublishError, Receiver, RecordedMessage, ReplyAddress, Report, ReportId, ReportSink, Revocation, RevocationStore, RevokedTokens, RoomMessage, RoomPatternError, SeatRequest, Seated, Shard, Store, Stored, StoredMessage, WorkerChange, WorkerListener,
+    Appended, Backplane, BackplaneError, BackplaneFuture, Bus, ClientAction, ClientMessage, Content, History,
+    HistoryLimits, HistoryPage, HistoryRange, HistoryRule, HistoryUsage, IfUnreached, Inbox, InboxLimits,
+    InboxPage, LocalBus, MemoryHistory, MemoryHistoryLimits, MemoryStore, NodeLease, Page, Publication,
+    PublishError, Receiver, RecordedMessage, ReplyAddress, Report, ReportId, ReportSink, Revocation,
+    RevocationStore, RevokedTokens, RoomMessage, RoomPatternError, SeatRequest, Seated, Shard, Store, Stored,
+    StoredMessage, WorkerChange, WorkerListener,
 };
 pub use switchboard_event::{
     Audience, AudienceError, Epoch, Event, IntoAudience, MessageNumber, Name, NameError, NodeId, Payload,

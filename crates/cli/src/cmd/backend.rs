@@ -1,26 +1,12 @@
 //! The parts that the backend commands share: the recipients, and the connection through HTTP or Redis.
 
-use std::time::Duration;
-
-use anyhow::{Context, anyhow, bail, ensure};
-use reqwest::Url;
+use anyhow::{anyhow, bail};
 use serde_json::{Value, json};
 use switchboard_dispatcher::{Audience, Dispatcher, DispatcherOptions, RedisOptions, SocketId, Target};
-use switchboard_log::Printable;
 
 use crate::args::{Connection, Recipients};
-use crate::cmd::http;
+use crate::cmd::api_client::{ApiClient, Call};
 use crate::output::{Failure, counted};
-
-/// Longest time until the API answers.
-const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Environment variable with the key of the HTTP API.
-const KEY_VARIABLE: &str = "DISPATCH_KEY";
-
-/// The fix if another server answers.
-const API_HINT: &str =
-    "hint: --url is the address of api.listen, which the banner of the server has behind `api`";
 
 impl Recipients {
     pub(super) fn audience(&self) -> anyhow::Result<Audience> {
@@ -31,7 +17,7 @@ impl Recipients {
     }
 
     /// Adds the fields `to` and `except` of `spec/openapi.json`.
-    fn add_to(&self, body: &mut Value) -> anyhow::Result<()> {
+    pub(super) fn add_to(&self, body: &mut Value) -> anyhow::Result<()> {
         body["to"] = to_json(&self.to_users, &self.to_sets, &self.to_sockets)?;
         body["to"]["everyone"] = self.everyone.into();
         body["except"] = to_json(&self.except_users, &self.except_sets, &self.except_sockets)?;
@@ -51,15 +37,16 @@ impl Connection {
 
     /// Calls an endpoint of the API and returns its response. A degraded response is an error.
     pub(super) async fn request(&self, url: &str, endpoint: &str, body: String) -> Result<Value, Failure> {
-        let response = call_api(url, self.key.as_deref(), endpoint, body).await?;
-        let sockets = response["sockets_here"].as_u64().unwrap_or(0);
-        match response["degraded"] == true {
+        let client = ApiClient::new(url, self.key.as_deref())?;
+        let answer = client.call(Call::post(&[endpoint], body)).await?;
+        let sockets = answer["sockets_here"].as_u64().unwrap_or(0);
+        match answer["degraded"] == true {
             true => Err(Failure::Run(anyhow!(
                 "only {} of the node at {url} {} reached, because Redis is down",
                 counted(sockets, "socket", "sockets"),
                 if sockets == 1 { "was" } else { "were" }
             ))),
-            false => Ok(response),
+            false => Ok(answer),
         }
     }
 
@@ -125,30 +112,4 @@ fn to_json(users: &[String], sets: &[String], sockets: &[SocketId]) -> anyhow::R
     }
     let sockets: Vec<String> = sockets.iter().map(ToString::to_string).collect();
     Ok(json!({ "users": users, "rooms": rooms, "tags": tags, "sockets": sockets }))
-}
-
-/// The address of an endpoint of the API. `url` may have a path, for a node behind a proxy.
-fn endpoint_address(url: &str, endpoint: &str) -> anyhow::Result<Url> {
-    let invalid = || format!("--url is `{url}`; expected an address such as http://127.0.0.1:4001");
-    let mut address = Url::parse(url).with_context(invalid)?;
-    let has_more =
-        address.query().is_some() || address.fragment().is_some() || !address.username().is_empty();
-    ensure!(["http", "https"].contains(&address.scheme()) && !has_more, invalid());
-    address
-        .path_segments_mut()
-        .expect("an address of HTTP has a path")
-        .pop_if_empty()
-        .extend(["api", "v1"])
-        .extend(endpoint.split('/'));
-    Ok(address)
-}
-
-async fn post(address: Url, key: &str, body: String, url: &str) -> anyhow::Result<(u16, Value)> {
-    let client = http::client(RESPONSE_TIMEOUT)?.build()?;
-    let answered = async {
-        let response = client.post(address).bearer_auth(key).body(body).send().await?;
-        Ok::<_, reqwest::Error>((response.status().as_u16(), response.text().await?))
-    };
-    let (status, text) = answered.await.map_err(|error| http::explain(&error, url, RESPONSE_TIMEOUT))?;
-    Ok((status, serde_json::from_str(&text).unwrap_or_default()))
 }

@@ -4,7 +4,7 @@ use anyhow::anyhow;
 use serde_json::json;
 
 use crate::args::Revoke;
-use crate::cmd::backend::call_api;
+use crate::cmd::api_client::{ApiClient, Call};
 use crate::output::{Failure, counted};
 use crate::streams::print_line;
 
@@ -20,7 +20,8 @@ pub(crate) async fn run(revoke: &Revoke) -> Result<(), Failure> {
     if let Some(namespace) = namespace {
         body["project"] = namespace.as_str().into();
     }
-    let answer = call_api(url, key.as_deref(), "tokens/revoke", body.to_string()).await?;
+    let client = ApiClient::new(url, key.as_deref())?;
+    let answer = client.call(Call::post(&["tokens", "revoke"], body.to_string())).await?;
     if answer["degraded"] == true {
         return Err(Failure::Run(anyhow!(
             "revoked by the node at {url} alone, because Redis or the inbox file is down; it tries again every second"

@@ -13,16 +13,22 @@ struct Endpoint {
     name: String,
     method: String,
     path: String,
-    scope: String,
-    body: String,
+    /// None for a batch, which checks the scopes of its calls.
+    scope: Option<String>,
+    body: Value,
 }
 
 impl Endpoint {
     fn call(&self, address: &str, key: Option<&str>) -> Answer {
         let authorization = key.map(|key| format!("Bearer {key}"));
+        self.call_with(address, authorization.as_deref(), &self.body)
+    }
+
+    fn call_with(&self, address: &str, authorization: Option<&str>, body: &Value) -> Answer {
         let headers: Vec<(&str, &str)> =
-            authorization.iter().map(|value| ("Authorization", &**value)).collect();
-        send(address, &self.method, &self.path, &headers, &self.body).expect("an answer")
+            authorization.iter().map(|value| ("Authorization", *value)).collect();
+        let body = if self.method == "POST" { body.to_string() } else { String::new() };
+        send(address, &self.method, &self.path, &headers, &body).expect("an answer")
     }
 }
 
@@ -53,9 +59,9 @@ fn endpoint(path: &str, method: &str, operation: &Value) -> Endpoint {
     let body = &operation["requestBody"]["content"]["application/json"]["example"];
     assert!(method != "post" || body.is_object(), "{name} has no example of a body");
     Endpoint {
-        scope: operation["security"][0]["key"][0].as_str().expect("a scope").to_owned(),
+        scope: operation["security"][0]["key"][0].as_str().map(str::to_owned),
         method: method.to_uppercase(),
-        body: if body.is_null() { String::new() } else { body.to_string() },
+        body: body.clone(),
         name,
         path,
     }
@@ -65,6 +71,11 @@ fn endpoint(path: &str, method: &str, operation: &Value) -> Endpoint {
 fn api_with(settings: &[&str]) -> (Server, String) {
     let key = format!("api.named_keys.named.keys={NAMED}");
     api(&[&[&*key], settings].concat())
+}
+
+/// The results of a batch.
+fn results(answer: &Answer) -> &[Value] {
+    answer.body["results"].as_array().unwrap_or_else(|| panic!("{}", answer.body))
 }
 
 #[tokio::test]
@@ -100,11 +111,23 @@ async fn every_endpoint_refuses_keys_without_its_scope() {
         let (_server, address) = api_with(&[&format!("api.named_keys.named.scopes=[\"{scope}\"]")]);
         for endpoint in endpoints(&address) {
             let answer = endpoint.call(&address, Some(NAMED));
+            let Some(needed) = &endpoint.scope else {
+                let refused = results(&answer).iter().filter(|result| result["status"] == 403).count();
+                assert_eq!(
+                    refused,
+                    [("read", 2), ("send", 1), ("manage", 1)]
+                        .into_iter()
+                        .find(|known| known.0 == scope)
+                        .expect("a scope")
+                        .1
+                );
+                continue;
+            };
             let is_refused = answer.status == 403;
-            assert_eq!(is_refused, endpoint.scope != scope, "{} {scope}: {}", endpoint.name, answer.body);
+            assert_eq!(is_refused, needed != scope, "{} {scope}: {}", endpoint.name, answer.body);
             if is_refused {
                 let detail = answer.body["detail"].as_str().expect("a reason");
-                assert!(detail.contains(&endpoint.scope), "{detail}");
+                assert!(detail.contains(needed), "{detail}");
             }
         }
     }
@@ -116,6 +139,14 @@ async fn every_endpoint_refuses_keys_of_other_projects() {
     let (_server, address) = api_with(&[scopes, "api.named_keys.named.projects=[\"shop\"]"]);
     for endpoint in endpoints(&address) {
         let answer = endpoint.call(&address, Some(NAMED));
+        if endpoint.scope.is_none() {
+            assert!(
+                results(&answer).iter().all(|result| result["body"]["code"] == "forbidden"),
+                "{}",
+                answer.body
+            );
+            continue;
+        }
         assert_eq!((answer.status, &answer.body["code"]), (403, &json!("forbidden")), "{}", endpoint.name);
     }
     let key = format!("Bearer {NAMED}");
@@ -132,6 +163,60 @@ async fn every_example_of_the_description_is_accepted() {
     for endpoint in endpoints(&address) {
         let answer = endpoint.call(&address, Some(KEY));
         assert_eq!(answer.status, 200, "{}: {}", endpoint.name, answer.body);
+    }
+}
+
+/// Each member of each example takes a value of every other type in turn. It may be accepted, and otherwise the problem
+/// names the member.
+#[tokio::test]
+async fn every_endpoint_names_the_member_of_a_wrong_type() {
+    let (_server, address) = api(&["api.requests_per_second=none"]);
+    let authorization = format!("Bearer {KEY}");
+    for endpoint in endpoints(&address).iter().filter(|endpoint| endpoint.method == "POST") {
+        let refuse = |body: &Value, field: Option<&str>| {
+            let answer = endpoint.call_with(&address, Some(&authorization), body);
+            let found = (answer.status, answer.body["code"].as_str(), answer.body["field"].as_str());
+            assert_eq!(found, (400, Some("invalid"), field), "{} {body}: {}", endpoint.name, answer.body);
+        };
+        for wrong in [json!(null), json!(7), json!("text"), json!([7]), json!([[]])] {
+            refuse(&wrong, None);
+        }
+        refuse(&json!({}), None);
+        for member in endpoint.body.as_object().expect("an object").keys() {
+            for wrong in [
+                json!(-1),
+                json!(1.5),
+                json!("\u{1}"),
+                json!([7]),
+                json!({ "x": 7 }),
+                json!(true),
+                json!(null),
+            ] {
+                let mut body = endpoint.body.clone();
+                body[member] = wrong;
+                let answer = endpoint.call_with(&address, Some(&authorization), &body);
+                let is_named = answer.body["field"].as_str().is_some_and(|field| field.starts_with(member));
+                // Without an inbox, the example of a stored message is refused whatever its data.
+                let is_accepted =
+                    answer.status == 200 || (answer.status == 400 && answer.body["field"] == "sync");
+                assert!(
+                    is_accepted || (answer.status == 400 && is_named),
+                    "{} {body}: {}",
+                    endpoint.name,
+                    answer.body
+                );
+            }
+        }
+        let mut unknown = endpoint.body.clone();
+        unknown["unexpected"] = json!(1);
+        refuse(&unknown, Some("unexpected"));
+        if endpoint.scope.is_some() {
+            let mut project = endpoint.body.clone();
+            for wrong in [json!(""), json!("x".repeat(257)), json!(7)] {
+                project["project"] = wrong;
+                refuse(&project, Some("project"));
+            }
+        }
     }
 }
 

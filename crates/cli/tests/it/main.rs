@@ -2,6 +2,9 @@
 
 mod api;
 mod api_access;
+mod api_commands;
+mod api_lists;
+mod api_sends;
 mod backend;
 mod check;
 mod clients;

@@ -5,11 +5,12 @@ use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::path::{HttpMethod, Operation, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{Object, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{OpenApi, Ref, ResponseBuilder};
+use utoipa::openapi::{OpenApi, Ref, RefOr, Required, ResponseBuilder};
 
 use super::endpoint::Endpoint;
 use super::problem::{self, KINDS};
-use super::request::KEY_BYTES_MAX;
+use super::serve::KEY_BYTES_MAX;
+use crate::config::ApiScope;
 
 /// An operation in the description.
 pub(super) struct Route {
@@ -36,11 +37,18 @@ pub(super) fn complete(mut openapi: OpenApi, routes: &[Route]) -> OpenApi {
     openapi
 }
 
-fn complete_operation(operation: &mut Operation, Route { method, endpoint, .. }: &Route) {
-    let scope = endpoint.scope.as_str();
+fn complete_operation(operation: &mut Operation, Route { path, method, endpoint }: &Route) {
+    let scope = endpoint.scope.map(ApiScope::as_str);
     operation.operation_id = Some(endpoint.name.into());
-    operation.tags = Some(vec![scope.into()]);
-    operation.security = Some(vec![SecurityRequirement::new("key", [scope])]);
+    operation.tags = Some(vec![scope.unwrap_or("batch").into()]);
+    operation.security = Some(vec![SecurityRequirement::new("key", scope)]);
+    for parameter in operation.parameters.iter_mut().flatten() {
+        if let RefOr::T(parameter) = parameter
+            && path.contains(&format!("{{{}}}", parameter.name))
+        {
+            (parameter.parameter_in, parameter.required) = (ParameterIn::Path, Required::True);
+        }
+    }
     let changes_something = *method != HttpMethod::Get;
     if changes_something {
         let description = "A repeated request with the same key and content gets the same response for ten minutes, from \

@@ -1,11 +1,11 @@
 //! `POST /api/v1/disconnect`: closes the sockets of an audience on all nodes.
 
-use serde::{Deserialize, Serialize};
-use switchboard::CommandError;
+use serde::Deserialize;
 use switchboard_ws::CloseCode;
 use switchboard_ws::close::REASON_BYTES_MAX;
 use utoipa::ToSchema;
 
+use super::changed::{Changed, changed};
 use super::endpoint::Context;
 use super::problem::Problem;
 use super::targets::Targets;
@@ -37,25 +37,14 @@ fn normal() -> u16 {
     CloseCode::NORMAL.0
 }
 
-/// The result of a disconnect.
-#[derive(Serialize, ToSchema)]
-pub(super) struct Disconnected {
-    /// Number of closed sockets of this node. Those of other nodes are not counted.
-    sockets_here: usize,
-    /// True if other nodes did not get the command because Redis is down; otherwise left out.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    degraded: Option<bool>,
-}
-
 /// Closes the sockets of users, rooms, tags, sockets or everyone.
 #[utoipa::path(
     post,
     path = "/api/v1/disconnect",
     request_body(content = Disconnect, example = json!({ "to": { "users": ["7"] }, "code": 4003, "reason": "banned" })),
-    responses((status = 200, description = "The sockets are closed", body = Disconnected))
+    responses((status = 200, description = "The sockets are closed", body = Changed))
 )]
-pub(super) async fn endpoint(context: Context, disconnect: Disconnect) -> Result<Disconnected, Problem> {
+pub(super) async fn endpoint(context: Context, disconnect: Disconnect) -> Result<Changed, Problem> {
     let Disconnect { to, except, code, reason, project } = disconnect;
     let app = context.project(project.as_deref())?;
     let code = CloseCode::to_send(code).map_err(|error| Problem::invalid_field("code", error))?;
@@ -64,11 +53,5 @@ pub(super) async fn endpoint(context: Context, disconnect: Disconnect) -> Result
         let problem = format!("{found} bytes, over the limit of {REASON_BYTES_MAX}");
         return Err(Problem::invalid_field("reason", problem));
     }
-    match app.disconnect(to.except(except)?, code.0, &reason) {
-        Ok(sockets_here) => Ok(Disconnected { sockets_here, degraded: None }),
-        Err(CommandError::Partial { sockets_here, .. }) => {
-            Ok(Disconnected { sockets_here, degraded: Some(true) })
-        }
-        Err(error) => Err(Problem::invalid(error.to_string())),
-    }
+    changed("to", app.disconnect(to.except(except)?, code.0, &reason))
 }

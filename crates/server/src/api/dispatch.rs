@@ -2,13 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use switchboard::{EmitError, Payload};
-use switchboard_log::{limited, printable_error};
 use switchboard_wire::mesa::event_name;
 use utoipa::ToSchema;
 
 use super::endpoint::Context;
 use super::problem::Problem;
+use super::send::{not_stored, payload};
 use super::targets::{Targets, parse_name};
 
 /// A message and its recipients.
@@ -74,8 +73,7 @@ pub(super) struct Dispatched {
 pub(super) async fn endpoint(context: Context, dispatch: Dispatch) -> Result<Dispatched, Problem> {
     let Dispatch { kind, op, data, to, except, sync, project } = dispatch;
     let app = context.project(project.as_deref())?;
-    let data = data.map_or(Ok(Payload::EMPTY), |data| Payload::parse(data.get()));
-    let data = data.map_err(|error| Problem::invalid_field("data", error))?;
+    let data = payload(data)?;
     if kind.is_none() && op.is_none() {
         return Err(Problem::invalid_field("type", "missing; it is optional only with `op`"));
     }
@@ -84,29 +82,10 @@ pub(super) async fn endpoint(context: Context, dispatch: Dispatch) -> Result<Dis
     let kind = kind.map_err(|error| Problem::invalid_field("type", format!("with its `op`: {error}")))?;
     let emitter = app.to(to.except(except)?);
     if !sync {
-        let here = emitter.emit_payload(&kind, data).map_err(|error| Problem::invalid(error.to_string()))?;
-        let degraded = (!app.hub().bus().is_up()).then_some(true);
-        return Ok(Dispatched { sockets_here: Some(here), degraded, ..Dispatched::default() });
+        let sent = emitter.send_payload(&kind, data).map_err(|error| Problem::invalid_field("to", error))?;
+        let degraded = sent.is_degraded.then_some(true);
+        return Ok(Dispatched { sockets_here: Some(sent.queued), degraded, ..Dispatched::default() });
     }
-    match emitter.dispatch_payload(&kind, data).await {
-        Ok(stored) => Ok(Dispatched {
-            inboxes: Some(stored.inboxes),
-            evicted: Some(stored.evicted),
-            ..Dispatched::default()
-        }),
-        Err(EmitError::Backplane(error)) => {
-            // The inbox logs when it begins to fail.
-            limited!(
-                DEBUG,
-                error = printable_error(&error),
-                "storing a message failed; its sender gets 503 and may retry"
-            );
-            Err(Problem::not_stored())
-        }
-        Err(EmitError::NoInbox) => {
-            let hint = "the inbox of this server is off; inbox.enabled=true switches it on";
-            Err(Problem::invalid_field("sync", hint))
-        }
-        Err(error) => Err(Problem::invalid_field("sync", error)),
-    }
+    let stored = emitter.dispatch_payload(&kind, data).await.map_err(|error| not_stored("sync", error))?;
+    Ok(Dispatched { inboxes: Some(stored.inboxes), evicted: Some(stored.evicted), ..Dispatched::default() })
 }

@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::response::{IntoResponse, Response};
 use http::header;
 use serde::Serialize;
@@ -20,8 +20,8 @@ use crate::config::ApiScope;
 pub(super) struct Endpoint {
     /// The name of its file, and of its call in a batch.
     pub(super) name: &'static str,
-    /// The scope that a key needs.
-    pub(super) scope: ApiScope,
+    /// The scope that a key needs. `None` if the endpoint checks it.
+    pub(super) scope: Option<ApiScope>,
     pub(super) run: Run,
 }
 
@@ -34,6 +34,8 @@ pub(super) type Running = Pin<Box<dyn Future<Output = Result<Output, Problem>> +
 pub(super) enum Output {
     /// A JSON document.
     Json(Bytes),
+    /// Lines of JSON that arrive one after the other.
+    Lines(Body),
 }
 
 /// What an endpoint may return: a value as a JSON document, or an output.
@@ -47,10 +49,18 @@ impl<T: Serialize> IntoOutput for T {
     }
 }
 
+impl IntoOutput for Output {
+    fn into_output(self) -> Output {
+        self
+    }
+}
+
 impl IntoResponse for Output {
     fn into_response(self) -> Response {
-        let Output::Json(json) = self;
-        ([(header::CONTENT_TYPE, "application/json")], json).into_response()
+        match self {
+            Output::Json(json) => ([(header::CONTENT_TYPE, "application/json")], json).into_response(),
+            Output::Lines(lines) => ([(header::CONTENT_TYPE, "application/x-ndjson")], lines).into_response(),
+        }
     }
 }
 
@@ -59,6 +69,8 @@ impl IntoResponse for Output {
 pub(super) struct Context {
     pub(super) state: Arc<ApiState>,
     pub(super) key: Arc<Key>,
+    /// All endpoints, for batches.
+    pub(super) endpoints: &'static [Endpoint],
 }
 
 impl Context {

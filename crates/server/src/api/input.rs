@@ -27,6 +27,10 @@ impl Input {
     pub(super) fn read<T: DeserializeOwned>(&self) -> Result<T, Problem> {
         match self {
             Input::Body(body) => {
+                // A list would be read as the members in their order.
+                if body.trim_ascii_start().first().is_some_and(|first| *first != b'{') {
+                    return Err(Problem::invalid("expected a JSON object"));
+                }
                 let mut json = serde_json::Deserializer::from_slice(body);
                 let value = serde_path_to_error::deserialize(&mut json).map_err(problem)?;
                 json.end().map_err(|error| Problem::invalid(error.to_string()))?;
@@ -85,7 +89,7 @@ mod tests {
             (r#"{"room":7}"#, "room: invalid type: integer `7`, expected a string at line 1 column 9"),
             (r#"{"room":"x","room":"y"}"#, "duplicate field `room` at line 1 column 18"),
             (r#"{"room":"x"} 2"#, "trailing characters at line 1 column 14"),
-            (r#"["x"]"#, "invalid length 1, expected struct Example with 2 elements at line 1 column 5"),
+            (r#"["x"]"#, "expected a JSON object"),
         ] {
             assert_eq!(detail(Input::Body(text.into())), expected, "{text}");
         }

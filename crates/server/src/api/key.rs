@@ -71,10 +71,13 @@ impl Key {
         self.last_used_ms.load(Ordering::Relaxed)
     }
 
-    pub(super) fn check_scope(&self, scope: ApiScope) -> Result<(), Problem> {
-        match self.scopes.contains(&scope) {
-            true => Ok(()),
-            false => Err(Problem::forbidden(format!("this key does not have the scope {}", scope.as_str()))),
+    /// Checks that the key has a scope, if one is needed.
+    pub(super) fn check_scope(&self, scope: Option<ApiScope>) -> Result<(), Problem> {
+        match scope.filter(|scope| !self.scopes.contains(scope)) {
+            None => Ok(()),
+            Some(scope) => {
+                Err(Problem::forbidden(format!("this key does not have the scope {}", scope.as_str())))
+            }
         }
     }
 

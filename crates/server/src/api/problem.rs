@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use serde::ser::{SerializeStruct, Serializer};
+use switchboard::QueryError;
 use utoipa::ToSchema;
 
 /// The address of the description of all kinds, which an `#` and the code follow.
@@ -168,6 +169,22 @@ impl Problem {
 
     pub(super) fn not_stored() -> Self {
         Problem::new(&NOT_STORED, "the message may have been stored or not")
+    }
+
+    pub(super) fn unavailable() -> Self {
+        Problem::new(&UNAVAILABLE, "Redis does not answer; the request was not performed")
+    }
+
+    pub(super) fn status(&self) -> StatusCode {
+        self.kind.status
+    }
+}
+
+/// Why a query has no answer.
+pub(super) fn query(error: QueryError) -> Problem {
+    match error {
+        QueryError::Name(error) => Problem::invalid(error.to_string()),
+        _ => Problem::unavailable(),
     }
 }
 

@@ -1,102 +1,130 @@
-//! Serves a request: checks its key, reads it, performs it once for each `Idempotency-Key`, and responds.
+//! `POST /api/v1/request`: sends a request to clients and returns their replies, together or as they arrive.
 
-use std::sync::Arc;
+use std::convert::Infallible;
+use std::time::Duration;
 
-use axum::body::Bytes;
-use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
-use axum::response::{IntoResponse, Response};
-use form_urlencoded::Serializer;
-use http::{HeaderMap, Method, StatusCode};
-use switchboard_backplane::{Digest, RequestKey};
+use axum::body::{Body, Bytes};
+use futures_util::{Stream, StreamExt};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use switchboard::{Payload, RequestAllError, RequestError, SocketId, SocketReply};
+use utoipa::ToSchema;
 
-use super::endpoint::{Context, Endpoint, Output};
-use super::idempotency::{Attempt, digest};
-use super::input::Input;
-use super::key::Key;
+use super::endpoint::{Context, IntoOutput, Output};
 use super::problem::Problem;
-use super::state::ApiState;
+use super::send::payload;
+use super::targets::Targets;
 
-/// Longest `Idempotency-Key`, in bytes.
-pub(super) const KEY_BYTES_MAX: usize = 256;
+/// Longest time-out, in milliseconds: shorter than the claim of a request with an `Idempotency-Key`.
+const TIMEOUT_MS_MAX: u64 = 25_000;
 
-/// Responds to a request to an endpoint.
-pub(super) async fn serve(state: Arc<ApiState>, endpoint: &'static Endpoint, request: Request) -> Response {
-    respond(state, endpoint, request).await.into_response()
+/// A request and the clients that it is sent to.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Request {
+    /// The event's name.
+    #[schema(example = "/ready?", min_length = 1, max_length = 256)]
+    event: String,
+    /// Any JSON, nested at most 63 levels. Default: an empty object.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>, example = json!({ "round": 3 }))]
+    data: Option<Box<RawValue>>,
+    /// The clients, at most 10,000 sockets.
+    to: Targets,
+    /// Clients to leave out.
+    #[serde(default)]
+    except: Targets,
+    /// How long to wait for replies, 1 to 25,000 ms. Default: `limits.request_timeout_ms`.
+    #[serde(default)]
+    #[schema(minimum = 1, maximum = 25000, nullable = false)]
+    timeout_ms: Option<u64>,
+    /// Returns each reply as a line of JSON (`application/x-ndjson`) when it arrives, instead of all together. Such a response is
+    /// not remembered for an `Idempotency-Key`.
+    #[serde(default)]
+    stream: bool,
+    /// The project. Default: the server's own.
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 256)]
+    project: Option<String>,
 }
 
-async fn respond(
-    state: Arc<ApiState>,
-    endpoint: &'static Endpoint,
-    request: Request,
-) -> Result<Response, Problem> {
-    let key = state.keys.admit(request.headers())?;
-    key.check_scope(endpoint.scope)?;
-    let changes_something = !request.method().is_safe();
-    let name = if changes_something { request_name(&key, request.headers())? } else { None };
-    let input = read(request).await?;
-    let context = Context { state, key };
-    if !changes_something {
-        return Ok((endpoint.run)(context, input).await?.into_response());
+/// The replies.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Replies {
+    /// One for each socket, in the order in which they arrived. With `stream` they are lines of the body.
+    replies: Vec<ReplyEntry>,
+}
+
+/// The reply of one socket.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ReplyEntry {
+    /// The socket.
+    #[schema(value_type = String)]
+    socket: SocketId,
+    /// The reply, any JSON. Left out if there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    reply: Option<Payload>,
+    /// Why there is no reply: `timeout`, `closed` (the socket has closed, or there is no such socket), `cannot_reply` (its
+    /// protocol has no replies), `too_many` (unanswered requests), or `unreachable` (its node).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    error: Option<&'static str>,
+}
+
+/// Sends a request to each socket of an audience, on all nodes, and returns the replies.
+#[utoipa::path(
+    post,
+    path = "/api/v1/request",
+    request_body(content = Request, example = json!({ "event": "/ready?", "to": { "rooms": ["game"] }, "timeout_ms": 2000 })),
+    responses((status = 200, description = "The replies", content((Replies = "application/json"), (ReplyEntry = "application/x-ndjson"))))
+)]
+pub(super) async fn endpoint(context: Context, request: Request) -> Result<Output, Problem> {
+    let Request { event, data, to, except, timeout_ms, stream, project } = request;
+    let app = context.project(project.as_deref())?;
+    if timeout_ms.is_some_and(|ms| !(1..=TIMEOUT_MS_MAX).contains(&ms)) {
+        return Err(Problem::invalid_field("timeout_ms", format_args!("expected 1 to {TIMEOUT_MS_MAX}")));
     }
-    // A task of its own, because the request has to be completed and remembered even if the client
-    // disconnects: it may repeat the request.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "it ends by itself: Redis calls and requests have time-outs"
-    )]
-    let performing = tokio::spawn(perform(context, endpoint, name, input));
-    let (output, is_repeated) = performing.await.map_err(|_| Problem::unknown())??;
-    let replayed = is_repeated.then_some([("idempotency-replayed", "true")]);
-    Ok((replayed, output).into_response())
+    let timeout = timeout_ms.map_or(app.limits().request_timeout, Duration::from_millis);
+    let (audience, data) = (to.except(except)?, payload(data)?);
+    let replies = app.request_each(audience, timeout, &event, &data).await.map_err(problem)?;
+    let replies = replies.map(entry);
+    match stream {
+        true => Ok(Output::Lines(lines(replies))),
+        false => Ok(Replies { replies: replies.collect().await }.into_output()),
+    }
 }
 
-/// Returns the output, and true if it is a stored one.
-async fn perform(
-    context: Context,
-    endpoint: &Endpoint,
-    name: Option<Digest>,
-    input: Input,
-) -> Result<(Output, bool), Problem> {
-    let Some(name) = name else { return Ok(((endpoint.run)(context, input).await?, false)) };
-    let requests = context.state.clone();
-    let key = RequestKey { name, content: digest([endpoint.name.as_bytes(), input.as_bytes()]) };
-    let claim = match requests.requests.claim(&key).await? {
-        Attempt::Repeated(response) => return Ok((Output::Json(response), true)),
-        Attempt::New(claim) => claim,
+fn lines(replies: impl Stream<Item = ReplyEntry> + Send + 'static) -> Body {
+    let line = |reply: ReplyEntry| {
+        let mut line = serde_json::to_vec(&reply).expect("a reply is JSON");
+        line.push(b'\n');
+        Ok::<_, Infallible>(Bytes::from(line))
     };
-    let output = (endpoint.run)(context, input).await;
-    claim.end(output.as_ref().ok().map(|Output::Json(json)| json)).await;
-    Ok((output?, false))
+    Body::from_stream(replies.map(line))
 }
 
-/// Reads the body of a POST, and otherwise the parameters of the path and the query.
-async fn read(request: Request) -> Result<Input, Problem> {
-    let (mut parts, body) = request.into_parts();
-    if parts.method == Method::POST {
-        let body = Bytes::from_request(Request::from_parts(parts, body), &()).await;
-        return body.map(Input::Body).map_err(|rejection| match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large(),
-            _ => Problem::invalid("the body was not received completely"),
-        });
+fn entry(SocketReply { socket, reply, .. }: SocketReply) -> ReplyEntry {
+    match reply {
+        Ok(reply) => ReplyEntry { socket, reply: Some(reply), error: None },
+        Err(error) => ReplyEntry { socket, reply: None, error: Some(code(&error)) },
     }
-    let path = RawPathParams::from_request_parts(&mut parts, &()).await;
-    let path = path.map_err(|_| Problem::invalid("the path is not text in UTF-8"))?;
-    let mut parameters = Serializer::new(String::new());
-    parameters.extend_pairs(&path);
-    parameters.extend_pairs(form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()));
-    Ok(Input::Parameters(parameters.finish()))
 }
 
-/// The name of the request, if it has an `Idempotency-Key`. Backends with different keys do not share names.
-fn request_name(key: &Key, headers: &HeaderMap) -> Result<Option<Digest>, Problem> {
-    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
-    match value.to_str() {
-        Ok(text) if (1..=KEY_BYTES_MAX).contains(&text.len()) => {
-            Ok(Some(digest([&key.digest, text.as_bytes()])))
-        }
-        _ => {
-            let reason = format!("1 to {KEY_BYTES_MAX} ASCII characters are expected");
-            Err(Problem::invalid_field("Idempotency-Key", reason))
-        }
+fn code(error: &RequestError) -> &'static str {
+    match error {
+        RequestError::Timeout(_) => "timeout",
+        RequestError::Closed => "closed",
+        RequestError::CannotReply => "cannot_reply",
+        RequestError::TooMany { .. } => "too_many",
+        _ => "unreachable",
+    }
+}
+
+fn problem(error: RequestAllError) -> Problem {
+    match error {
+        RequestAllError::Backplane(_) => Problem::unavailable(),
+        RequestAllError::Emit(error) => Problem::invalid_field("event", error),
+        error => Problem::invalid_field("to", error),
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use serde::Deserialize;
-use switchboard::{Audience, NameError, SocketId, Target};
+use switchboard::{Audience, NameError, ShardName, SocketId, Target};
 use utoipa::ToSchema;
 
 use super::problem::Problem;
@@ -18,6 +18,8 @@ pub(super) struct Targets {
     rooms: Vec<String>,
     /// All sockets with these tags, with or without `*`.
     tags: Vec<String>,
+    /// All sockets with a seat on these shards.
+    shards: Vec<String>,
     /// These sockets.
     #[schema(value_type = Vec<String>)]
     sockets: Vec<SocketId>,
@@ -42,6 +44,7 @@ impl Targets {
             ("users", self.users, Target::user as fn(&str) -> _),
             ("rooms", self.rooms, Target::room),
             ("tags", self.tags, Target::tag),
+            ("shards", self.shards, |name| Ok(Target::shard(&ShardName::new(name)?))),
         ] {
             for (index, text) in ids.iter().enumerate() {
                 let invalid =

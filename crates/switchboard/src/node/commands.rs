@@ -22,6 +22,7 @@ pub(crate) fn execute(
         Command::Revoke(messages) => {
             revocations::receive(node, messages);
             0
+        }
         Command::Join(joined) => change(node, project, audience, joined, |session, target| {
             membership::add(node, session, target).unwrap_or_else(|error| {
                 limited!(

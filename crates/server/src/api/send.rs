@@ -1,0 +1,139 @@
+//! `POST /api/v1/send`: sends an event to an audience, live or through inboxes.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use switchboard::{App, Audience, EmitError, Payload};
+use switchboard_log::{limited, printable_error};
+use utoipa::ToSchema;
+
+use super::endpoint::Context;
+use super::problem::Problem;
+use super::targets::Targets;
+
+/// A message and its recipients.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Message {
+    /// The event's name.
+    #[schema(example = "news", min_length = 1, max_length = 256)]
+    event: String,
+    /// Any JSON, nested at most 63 levels. Default: an empty object.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>, example = json!({ "text": "hello" }))]
+    data: Option<Box<RawValue>>,
+    /// The recipients. A socket that matches twice receives one copy.
+    to: Targets,
+    /// Recipients to leave out.
+    #[serde(default)]
+    except: Targets,
+    /// What happens at a full send queue of a recipient.
+    #[serde(default)]
+    policy: Policy,
+    /// Stores the message in the inbox of each user until it is acknowledged. All recipients must be users.
+    #[serde(default)]
+    inbox: bool,
+    /// The project. Default: the server's own.
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 256)]
+    project: Option<String>,
+}
+
+/// What happens at a full send queue of a recipient.
+#[derive(Clone, Copy, Default, PartialEq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Policy {
+    /// The recipient is disconnected with 1013.
+    #[default]
+    Live,
+    /// The recipient misses the message.
+    Volatile,
+}
+
+/// The result of a send.
+#[derive(Default, Serialize, ToSchema)]
+pub(super) struct Sent {
+    /// Without `inbox`: number of sockets of this node that receive the message. Those of other nodes are not counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    sockets_here: Option<usize>,
+    /// Without `inbox`: how many of them are behind, which means that more than half of their send queue is full. Send less
+    /// while the number grows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    behind_here: Option<usize>,
+    /// With `inbox`: number of inboxes that store the message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    inboxes: Option<usize>,
+    /// With `inbox`: number of older messages that were evicted to store it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    evicted: Option<usize>,
+    /// True if other nodes did not receive the message because Redis is down; otherwise left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    degraded: Option<bool>,
+}
+
+/// Sends an event to users, rooms, tags, shards, sockets or everyone.
+#[utoipa::path(
+    post,
+    path = "/api/v1/send",
+    request_body(content = Message, example = json!({ "event": "news", "data": { "text": "hello" }, "to": { "rooms": ["lobby"], "users": ["7"] }, "except": { "tags": ["muted"] } })),
+    responses((status = 200, description = "The message is sent, or stored and sent", body = Sent))
+)]
+pub(super) async fn endpoint(context: Context, message: Message) -> Result<Sent, Problem> {
+    let Message { event, data, to, except, policy, inbox, project } = message;
+    let app = context.project(project.as_deref())?;
+    let audience = to.except(except)?;
+    let data = payload(data)?;
+    match (inbox, policy) {
+        (true, Policy::Live) => store(&app, audience, &event, data).await,
+        (true, Policy::Volatile) => Err(Problem::invalid_field(
+            "policy",
+            "a message for inboxes is stored before it is sent, so it is `live`",
+        )),
+        (false, policy) => {
+            let emitter = app.to(audience);
+            let emitter = if policy == Policy::Volatile { emitter.volatile() } else { emitter };
+            let sent =
+                emitter.send_payload(&event, data).map_err(|error| Problem::invalid_field("event", error))?;
+            let degraded = sent.is_degraded.then_some(true);
+            let (sockets_here, behind_here) = (Some(sent.queued), Some(sent.behind));
+            Ok(Sent { sockets_here, behind_here, degraded, ..Sent::default() })
+        }
+    }
+}
+
+async fn store(app: &App, audience: Audience, event: &str, data: Payload) -> Result<Sent, Problem> {
+    let stored =
+        app.to(audience).dispatch_payload(event, data).await.map_err(|error| not_stored("inbox", error))?;
+    Ok(Sent { inboxes: Some(stored.inboxes), evicted: Some(stored.evicted), ..Sent::default() })
+}
+
+/// The data of a message. Default: an empty object.
+pub(super) fn payload(data: Option<Box<RawValue>>) -> Result<Payload, Problem> {
+    let data = data.map_or(Ok(Payload::EMPTY), |data| Payload::parse(data.get()));
+    data.map_err(|error| Problem::invalid_field("data", error))
+}
+
+/// Why a message was not stored. `field` asks for storing.
+pub(super) fn not_stored(field: &str, error: EmitError) -> Problem {
+    match error {
+        EmitError::Backplane(error) => {
+            // The inbox logs when it begins to fail.
+            limited!(
+                DEBUG,
+                error = printable_error(&error),
+                "storing a message failed; its sender gets 503 and may retry"
+            );
+            Problem::not_stored()
+        }
+        EmitError::NoInbox => {
+            let hint = "the inbox of this server is off; inbox.enabled=true switches it on";
+            Problem::invalid_field(field, hint)
+        }
+        EmitError::Name(error) => Problem::invalid_field("event", error),
+        error => Problem::invalid_field(field, error),
+    }
+}
