@@ -24,6 +24,7 @@ mod members;
 mod nodes;
 mod page;
 mod problem;
+mod reload;
 mod request;
 mod revoke;
 mod room;
@@ -58,6 +59,7 @@ use endpoint::Endpoint;
 use idempotency::RequestStores;
 use problem::Problem;
 
+use crate::reload_handle::ReloadHandle;
 pub(crate) use key::SharedKeys;
 use state::ApiState;
 
@@ -84,7 +86,7 @@ macro_rules! endpoints {
         #[openapi(
             info(
                 title = "Switchboard",
-                description = "Sends events to sockets, changes and lists them, and revokes tokens, from a backend in any language.",
+                description = "Sends events to sockets, changes and lists them, revokes tokens and reloads settings, from a backend in any language.",
                 license(name = "MIT OR Apache-2.0")
             ),
             paths($($($module::endpoint,)*)*),
@@ -98,7 +100,7 @@ endpoints! {
     Every: batch;
     Read: inbox info members room rooms shard shards socket sockets user users;
     Send: dispatch request send;
-    Manage: clear_inbox disconnect join keys leave nodes revoke tag untag;
+    Manage: clear_inbox disconnect join keys leave nodes reload revoke tag untag;
 }
 
 /// The scopes in the table.
@@ -117,9 +119,10 @@ pub(crate) fn routes(
     app: App,
     for_all_nodes: Option<Arc<dyn IdempotencyStore>>,
     keys: Arc<SharedKeys>,
+    reload: ReloadHandle,
     body_bytes_max: usize,
 ) -> Router {
-    let state = Arc::new(ApiState { app, keys, requests: RequestStores::new(for_all_nodes) });
+    let state = Arc::new(ApiState { app, keys, requests: RequestStores::new(for_all_nodes), reload });
     let mut router = Router::new();
     for Route { path, method, endpoint } in table() {
         let handler = async move |State(state): State<Arc<ApiState>>, request: Request| {

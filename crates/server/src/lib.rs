@@ -12,6 +12,7 @@ mod apps;
 mod assets;
 mod front;
 mod health;
+mod reload_handle;
 mod tls;
 mod version;
 

@@ -35,13 +35,14 @@ use crate::api::SharedKeys;
 use crate::apps::Mode;
 use crate::config::{Config, Loaded, SharedRules, Sources, TlsListener};
 use crate::log::LogControl;
+use crate::reload_handle::ReloadHandle;
 use crate::tls::ServerTls;
 use crate::version::Version;
 use crate::{api, assets, front, health, metrics};
 use banner::Banner;
 use lifecycle::{Lifecycle, Start};
 use listeners::{Listeners, serve_routes};
-use reload::Reloader;
+use reload::{Reloader, SharedHosts};
 use service_manager::ServiceManager;
 use signals::{Requests, Signals};
 
@@ -168,14 +169,16 @@ impl Server {
         let health = health::routes(app.clone(), prometheus, tls.clone());
         let keys = Arc::new(SharedKeys::new(&config.api));
         let store = redis.map(Redis::idempotency_store);
-        let api = api::routes(app.clone(), store, keys.clone(), config.api.body_bytes_max);
-        let api = host_check::guard(api, &config.api.hosts, "api.hosts");
+        let (reload_handle, api_requests) = ReloadHandle::new();
+        let api = api::routes(app.clone(), store, keys.clone(), reload_handle, config.api.body_bytes_max);
+        let hosts = SharedHosts::new(&config);
+        let api = host_check::guard(api, &hosts.api);
         let pages = match mode {
             Mode::Serve => front::serve(&config, listeners.clients_address(&config)),
             Mode::Demo => assets::demo().merge(front::demo(&config, listeners.clients_address(&config))),
         };
         let pages = if listeners.internal.is_none() { pages.merge(health.clone()) } else { pages };
-        let health = host_check::guard(health, &config.internal.hosts, "internal.hosts");
+        let health = host_check::guard(health, &hosts.internal);
         let app = app.with_http(pages);
         let Requests { stop, reload } = signals.watch()?;
         ready(&Banner::new(mode, &config, redis, &listeners).to_string());
@@ -203,6 +206,7 @@ impl Server {
             app: app.clone(),
             rules,
             keys,
+            hosts,
             tls: tls.clone(),
             log,
             notifier: manager,
@@ -219,7 +223,7 @@ impl Server {
             ended = serve_all(served, app, &config, stop) => ended,
             () = watching_certificates => Ok(()),
             // It ends with the watch for signals, so never before the server.
-            () = reloader.run(reload) => std::future::pending().await,
+            () = reloader.run(reload, api_requests) => std::future::pending().await,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Signals of a running server: SIGHUP reads the settings again, SIGUSR1 and SIGUSR2 are ignored.
+//! Signals of a running server: SIGHUP reads the settings again, as does the HTTP API; SIGUSR1 and SIGUSR2 are ignored.
 
 use std::fs;
 use std::io::Write;
@@ -89,6 +89,52 @@ async fn assert_receives(running: &Reloading, key: &str, peer: &mut Peer, user: 
         tokio::time::timeout(std::time::Duration::from_millis(50), received).await.is_ok()
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_reload_over_the_api_answers_with_what_it_applied_and_what_needs_a_restart() {
+    let settings = |key: &str, more: &str| {
+        format!(
+            "api = {{ listen = \"127.0.0.1:0\", keys = \"{key}\", hosts = [\"api.internal\"] }}\n{more}\n"
+        )
+    };
+    let running = Reloading::start(&settings(OLD_KEY, ""));
+    let reload = |key: &str| {
+        let headers = [("Authorization", &*format!("Bearer {key}"))];
+        let answer = post(&running.api(), "reload", &headers, "{}").expect("an answer");
+        (answer.status, answer.body)
+    };
+    assert_eq!(reload(OLD_KEY), (200, json!({ "applied": [], "needs_restart": [] })));
+    let more = "[limits]\nmessages_per_s = 7\n[stop]\ntimeout_ms = 7000\n[mesa]\nenabled = true\nlisten = \"127.0.0.1:0\"";
+    fs::write(&running.file, settings(NEW_KEY, more)).expect("the folder is the test's own");
+    let changed = json!({
+        "applied": ["api.keys", "limits.messages_per_s"],
+        "needs_restart": ["mesa.enabled", "mesa.listen", "stop.timeout_ms"],
+    });
+    assert_eq!(reload(OLD_KEY), (200, changed));
+    assert_eq!(reload(OLD_KEY).0, 401, "the key was replaced");
+
+    fs::write(&running.file, "[limits]\nmessages_per_s = \"fast\"").expect("the folder is the test's own");
+    let (status, body) = reload(NEW_KEY);
+    assert_eq!((status, &body["code"]), (400, &json!("invalid_settings")));
+    assert!(body["detail"].as_str().is_some_and(|error| error.contains("limits.messages_per_s")), "{body}");
+    assert_eq!((running.reloads("applied"), running.reloads("failed")), (2, 1));
+}
+
+#[tokio::test]
+async fn a_reload_applies_the_host_names_of_the_api() {
+    let settings = |host: &str| {
+        format!("api = {{ listen = \"127.0.0.1:0\", keys = \"{OLD_KEY}\", hosts = [\"{host}\"] }}\n")
+    };
+    let running = Reloading::start(&settings("old.internal"));
+    let allows = |host: &str| {
+        let headers =
+            [("Authorization", &*format!("Bearer {OLD_KEY}")), ("Origin", &*format!("http://{host}"))];
+        post(&running.api(), "disconnect", &headers, "{}").expect("an answer").status != 403
+    };
+    assert!(allows("old.internal") && !allows("new.internal"));
+    running.reload(&settings("new.internal"), "applied").await;
+    assert!(!allows("old.internal") && allows("new.internal"));
 }
 
 #[tokio::test]

@@ -42,6 +42,7 @@ macro_rules! kinds {
 
 kinds! {
     INVALID "invalid" BAD_REQUEST None, "The request is invalid", "Correct the member that `field` names; `detail` has the reason.";
+    INVALID_SETTINGS "invalid_settings" BAD_REQUEST None, "The settings are invalid", "Correct the setting that `detail` names; the previous settings are in effect.";
     UNAUTHORIZED "unauthorized" UNAUTHORIZED None, "The key is missing or unknown", "Send `Authorization: Bearer <key>` with a key of `api.keys` or `api.named_keys`.";
     EXPIRED "expired" UNAUTHORIZED None, "The key has expired", "Use another key, or change `expires_at` of this one.";
     FORBIDDEN "forbidden" FORBIDDEN None, "The key may not do this", "Use a key with the scope and the project that `detail` names.";
@@ -120,6 +121,10 @@ impl Problem {
     pub(super) fn invalid_field(field: impl Into<String>, reason: impl std::fmt::Display) -> Self {
         let field = field.into();
         Problem { detail: format!("{field}: {reason}"), field: Some(field), kind: &INVALID }
+    }
+
+    pub(super) fn invalid_settings(error: impl Into<String>) -> Self {
+        Problem::new(&INVALID_SETTINGS, error)
     }
 
     pub(super) fn no_key() -> Self {

@@ -48,7 +48,7 @@ pub struct Auth {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub projects: Option<Vec<String>>,
     /// Further issuers, by a name of your choice. Each has a `jwt_secret`, `public_keys`, `jwks_url`,
-    /// `jwks_ca_file`, `issuer`, `audience` and `projects` of its own.
+    /// `jwks_ca_file`, `issuer`, `audience`, `user_claims` and `projects` of its own.
     pub issuers: BTreeMap<String, Issuer>,
 }
 
@@ -157,6 +157,7 @@ impl Auth {
             jwks_ca_file: self.jwks_ca_file.clone(),
             issuer: self.issuer.clone(),
             audience: self.audience.clone(),
+            user_claims: None,
             projects: self.projects.clone(),
         }
     }
@@ -202,11 +203,26 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn an_issuer_can_name_the_user_in_a_claim_of_its_own() {
+        let secret = "a secret of this test, and certainly long enough";
+        let config = with(&[
+            &format!("auth.issuers.chess.jwt_secret={secret}"),
+            "auth.issuers.chess.user_claims=[\"player\"]",
+        ])
+        .unwrap();
+        let verifier = config.auth.verifier().unwrap().unwrap();
+        let claims = json!({ "player": "kasparov" }).as_object().unwrap().clone();
+        let token = sign(secret, "the claim id", None, claims).unwrap();
+        assert_eq!(verifier.identify(None, &token).await.unwrap().user, "kasparov");
+    }
+
     #[test]
     fn an_invalid_issuer_is_reported_with_its_key() {
         for (bad, key) in [
             ("auth.issuers.chess.projects=[\"\"]", "auth.issuers.chess.projects"),
             ("auth.issuers.chess.issuer=us", "auth.issuers.chess"),
+            ("auth.issuers.chess.user_claims=[]", "auth.issuers.chess.user_claims"),
             ("auth.issuers.chess.jwt_secret=", "auth.issuers.chess.jwt_secret"),
             ("auth.issuers.chess.jwks_url=ftp://x", "auth.issuers.chess.jwks_url"),
             ("auth.issuers.chess.secret=x", "auth.issuers.chess.secret"),

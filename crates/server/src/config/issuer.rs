@@ -32,6 +32,9 @@ pub struct Issuer {
     /// Required audience (`aud`) of a token. Default: any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub audience: Option<String>,
+    /// Claims that can hold the user id; the first one that a token has is used. Default: `auth.user_claims`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_claims: Option<Vec<String>>,
     /// Projects whose clients the tokens log in. Default: all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub projects: Option<Vec<String>>,
@@ -71,6 +74,14 @@ impl Issuer {
         }
         if let Some(audience) = &self.audience {
             jwt = jwt.with_audience(audience);
+        }
+        if let Some(claims) = &self.user_claims {
+            if claims.is_empty() {
+                let key = format!("{section}.user_claims");
+                let invalid = InvalidSetting::new(key, "expected at least one claim");
+                return Err(invalid.with_hint("leave it out to use those of auth.user_claims"));
+            }
+            jwt = jwt.with_user_claims(claims);
         }
         if let Some(projects) = &self.projects {
             let ids: Result<Vec<_>, NameError> = projects.iter().map(|id| ProjectId::new(id)).collect();

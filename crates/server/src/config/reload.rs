@@ -15,6 +15,7 @@ impl Config {
         next.limits.heartbeat_interval = self.limits.heartbeat_interval;
         next.clients = loaded.clients.clone();
         next.auth = loaded.auth.clone();
+        next.internal.hosts = loaded.internal.hosts.clone();
         next.log.filter = loaded.log.filter.clone();
         if self.tls.is_on() && loaded.tls.is_on() {
             next.tls.certificates = loaded.tls.certificates.clone();
@@ -22,6 +23,7 @@ impl Config {
         if self.api.is_on() {
             next.api.keys = loaded.api.keys.clone();
             next.api.named_keys = loaded.api.named_keys.clone();
+            next.api.hosts = loaded.api.hosts.clone();
             next.api.requests_per_second = loaded.api.requests_per_second;
         }
         // Reports need the list of their projects at the start.
@@ -90,6 +92,8 @@ mod tests {
             "api.named_keys.shop.scopes=[\"read\"]",
             "api.requests_per_second=5",
             "api.body_bytes_max=5",
+            "api.hosts=api.internal",
+            "internal.hosts=node-1.internal",
             "auth.jwt_secret=a secret of this test, and long enough",
             "clients.allowed_origins=https://a.example",
             "clients.trusted_proxies=10.0.0.1",
@@ -105,6 +109,7 @@ mod tests {
         .unwrap();
         let next = running.reloaded(&loaded);
         let applied = [
+            "api.hosts",
             "api.keys",
             "api.named_keys.shop.keys",
             "api.named_keys.shop.scopes",
@@ -112,6 +117,7 @@ mod tests {
             "auth.jwt_secret",
             "clients.allowed_origins",
             "clients.trusted_proxies",
+            "internal.hosts",
             "limits.messages_per_s",
             "log.filter",
             "projects.named.game.capacity_max",

@@ -214,7 +214,7 @@ pub const METRICS: &[Metric] = &[
         "switchboard_settings_reloads_total",
         Part::Node,
         &[RELOAD],
-        "Reloads of the settings by SIGHUP: applied, or failed, so that the previous settings stay in effect",
+        "Reloads of the settings by SIGHUP or over the HTTP API: applied, or failed, so that the previous settings stay in effect",
     ),
     counter(
         "switchboard_tls_handshakes_total",

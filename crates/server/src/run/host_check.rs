@@ -4,7 +4,7 @@
 //! answers. Its requests carry the page's name as `Host`, so names that nobody has configured are refused.
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -14,17 +14,16 @@ use http::{HeaderMap, HeaderName, StatusCode, header};
 use metrics::counter;
 use switchboard_log::{limited, printable};
 
-/// The names by which a listener may be called, besides IP addresses and `localhost`.
-struct Hosts {
-    names: Vec<String>,
+/// The names by which a listener may be called, besides IP addresses and `localhost`. A reload can replace them.
+pub(super) struct Hosts {
+    names: RwLock<Vec<String>>,
     /// The setting with the names.
     setting: &'static str,
 }
 
 /// Lets routes answer only requests for known hosts, from pages of known hosts or from no page.
-pub(super) fn guard(routes: Router, names: &[String], setting: &'static str) -> Router {
-    let names = names.iter().map(|name| name.to_ascii_lowercase()).collect();
-    routes.layer(from_fn_with_state(Arc::new(Hosts { names, setting }), check))
+pub(super) fn guard(routes: Router, hosts: &Arc<Hosts>) -> Router {
+    routes.layer(from_fn_with_state(hosts.clone(), check))
 }
 
 async fn check(State(hosts): State<Arc<Hosts>>, request: Request, next: Next) -> Response {
@@ -48,6 +47,22 @@ async fn check(State(hosts): State<Arc<Hosts>>, request: Request, next: Next) ->
 }
 
 impl Hosts {
+    pub(super) fn new(names: &[String], setting: &'static str) -> Arc<Self> {
+        let hosts = Hosts { names: RwLock::default(), setting };
+        hosts.set(names);
+        Arc::new(hosts)
+    }
+
+    /// Replaces the names of the setting.
+    pub(super) fn set(&self, names: &[String]) {
+        let names = names.iter().map(|name| name.to_ascii_lowercase()).collect();
+        *self.names.write().expect("no code that holds the names panics") = names;
+    }
+
+    fn lists(&self, name: &str) -> bool {
+        self.names.read().expect("no code that holds the names panics").iter().any(|known| known == name)
+    }
+
     /// The header that is the reason to refuse a request, and its value. Programs of HTTP/1.0 send no `Host`.
     fn refused(&self, headers: &HeaderMap) -> Option<(&'static str, String)> {
         let text = |name: HeaderName| {
@@ -77,7 +92,7 @@ impl Hosts {
             return false;
         }
         let name = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
-        name.parse::<IpAddr>().is_ok() || name == "localhost" || self.names.contains(&name)
+        name.parse::<IpAddr>().is_ok() || name == "localhost" || self.lists(&name)
     }
 }
 
@@ -86,7 +101,7 @@ mod tests {
     use super::*;
 
     fn refused(host: Option<&str>, origin: Option<&str>) -> Option<&'static str> {
-        let hosts = Hosts { names: vec!["node-1.internal".into()], setting: "internal.hosts" };
+        let hosts = Hosts::new(&["Node-1.internal".to_owned()], "internal.hosts");
         let mut headers = HeaderMap::new();
         for (name, value) in [(header::HOST, host), (header::ORIGIN, origin)] {
             headers.extend(value.map(|value| (name, value.parse().unwrap())));
@@ -132,6 +147,14 @@ mod tests {
         ] {
             assert_eq!(refused(Some(host), None), Some("host"), "{host}");
         }
+    }
+
+    #[test]
+    fn replaced_names_hold_from_the_next_request_on() {
+        let hosts = Hosts::new(&["old.internal".to_owned()], "internal.hosts");
+        assert!(hosts.allows("old.internal") && !hosts.allows("new.internal"));
+        hosts.set(&["new.internal".to_owned()]);
+        assert!(!hosts.allows("old.internal") && hosts.allows("new.internal"));
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! Reads the settings again on SIGHUP and applies them to the running server.
+//! Reads the settings again, on SIGHUP or for the HTTP API, and applies them to the running server.
 //!
-//! Settings that cannot be applied to a running server keep their values, and the log names them. If the
+//! Settings that cannot be applied to a running server keep their values, and the log and the answer name them. If the
 //! new settings are invalid, all settings keep their values.
 
 use std::sync::Arc;
@@ -14,8 +14,10 @@ use crate::api::SharedKeys;
 use crate::apps::Mode;
 use crate::config::{Config, ConfigError, Loaded, SharedRules, Sources};
 use crate::log::LogControl;
+use crate::reload_handle::{ReloadOutcome, ReloadRequests, Reloaded};
 use crate::tls::{ServerTls, TlsError};
 
+use super::host_check::Hosts;
 use super::service_manager::ServiceManager;
 
 /// A running server, as far as its settings can be replaced.
@@ -29,9 +31,25 @@ pub(super) struct Reloader {
     pub(super) keys: Arc<SharedKeys>,
     /// None if the server started without TLS.
     pub(super) tls: Option<Arc<ServerTls>>,
+    pub(super) hosts: SharedHosts,
     /// None if the process has a log of its own.
     pub(super) log: Option<LogControl>,
     pub(super) notifier: Arc<ServiceManager>,
+}
+
+/// The host names of the listeners that check them.
+pub(super) struct SharedHosts {
+    pub(super) api: Arc<Hosts>,
+    pub(super) internal: Arc<Hosts>,
+}
+
+impl SharedHosts {
+    pub(super) fn new(config: &Config) -> Self {
+        SharedHosts {
+            api: Hosts::new(&config.api.hosts, "api.hosts"),
+            internal: Hosts::new(&config.internal.hosts, "internal.hosts"),
+        }
+    }
 }
 
 /// Why the settings were not read again.
@@ -46,29 +64,43 @@ enum ReloadError {
 }
 
 impl Reloader {
-    /// Reloads the settings for each message. Ends when no more can come.
-    pub(super) async fn run(mut self, mut requests: mpsc::Receiver<()>) {
-        while requests.recv().await.is_some() {
-            self.notifier.reloading();
-            let outcome = match self.reload() {
-                Ok(()) => "applied",
-                Err(error) => {
-                    // The hints of these errors stand on lines of their own.
-                    let error = with_causes(&error).replace("\n\n", "; ").replace('\n', "; ");
-                    limited!(
-                        ERROR,
-                        error = printable(error),
-                        "settings not reloaded; the previous ones stay in effect"
-                    );
-                    "failed"
+    /// Reloads the settings for each signal and each request. Ends with the watch for signals.
+    pub(super) async fn run(mut self, mut signals: mpsc::Receiver<()>, mut requests: ReloadRequests) {
+        loop {
+            tokio::select! {
+                signal = signals.recv() => match signal {
+                    Some(()) => drop(self.reload_and_report()),
+                    None => return,
+                },
+                // A handle lives as long as the routes of the API.
+                Some(answer) = requests.recv() => {
+                    // Fails if the client has disconnected.
+                    let _ = answer.send(self.reload_and_report());
                 }
-            };
-            counter!("switchboard_settings_reloads_total", "outcome" => outcome).increment(1);
-            self.notifier.ready();
+            }
         }
     }
 
-    fn reload(&mut self) -> Result<(), ReloadError> {
+    /// Reloads the settings, and logs and counts the outcome.
+    fn reload_and_report(&mut self) -> ReloadOutcome {
+        self.notifier.reloading();
+        let reloaded = self.reload().map_err(|error| {
+            // The hints of these errors stand on lines of their own.
+            let error = with_causes(&error).replace("\n\n", "; ").replace('\n', "; ");
+            limited!(
+                ERROR,
+                error = printable(&error),
+                "settings not reloaded; the previous ones stay in effect"
+            );
+            error
+        });
+        let outcome = if reloaded.is_ok() { "applied" } else { "failed" };
+        counter!("switchboard_settings_reloads_total", "outcome" => outcome).increment(1);
+        self.notifier.ready();
+        reloaded
+    }
+
+    fn reload(&mut self) -> Result<Reloaded, ReloadError> {
         if !self.sources.can_be_read_again() {
             return Err(ReloadError::Pipe);
         }
@@ -89,7 +121,7 @@ impl Reloader {
             limited!(WARN, settings = waiting.join(", "), "changed settings take effect at the next start");
         }
         self.config = next;
-        Ok(())
+        Ok(Reloaded { applied: changed, needs_restart: waiting })
     }
 
     /// Applies settings to the running server. Whatever can fail comes first, so that they are applied
@@ -117,6 +149,8 @@ impl Reloader {
             self.app.set_access_rule(rule.map(|rule| Arc::new(rule) as Arc<dyn AccessRule>));
         }
         self.keys.set(&next.api);
+        self.hosts.api.set(&next.api.hosts);
+        self.hosts.internal.set(&next.internal.hosts);
         Ok(())
     }
 }
