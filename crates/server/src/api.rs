@@ -41,6 +41,7 @@ mod targets;
 mod untag;
 mod user;
 mod users;
+mod viewer;
 
 use std::sync::Arc;
 
@@ -134,6 +135,7 @@ pub(crate) fn routes(
     let markdown = [(header::CONTENT_TYPE, "text/markdown; charset=utf-8")];
     let description: Arc<str> = openapi().into();
     router
+        .merge(viewer::routes())
         .route("/api/v1/openapi.json", get(async move || (json, description.to_string())))
         .route(problem::PATH, get(async move || (markdown, problem::reference())))
         .fallback(async || Problem::no_endpoint().into_response())

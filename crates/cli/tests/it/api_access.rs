@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use switchboard_testkit::Scratch;
 
-use crate::backend::{Answer, KEY, api, call, send};
+use crate::backend::{Answer, KEY, api, call, results, send};
 use crate::support::{Server, get};
 
 const NAMED: &str = "fedcba9876543210-named";
@@ -71,11 +71,6 @@ fn endpoint(path: &str, method: &str, operation: &Value) -> Endpoint {
 fn api_with(settings: &[&str]) -> (Server, String) {
     let key = format!("api.named_keys.named.keys={NAMED}");
     api(&[&[&*key], settings].concat())
-}
-
-/// The results of a batch.
-fn results(answer: &Answer) -> &[Value] {
-    answer.body["results"].as_array().unwrap_or_else(|| panic!("{}", answer.body))
 }
 
 #[tokio::test]
@@ -235,6 +230,30 @@ async fn unknown_paths_and_methods_are_problems() {
     }
     let page = get(&address, "/api/v1/problems");
     assert!(page.contains("\n## body_mismatch\n"), "{page}");
+}
+
+#[tokio::test]
+async fn the_page_to_try_the_api_loads_nothing_from_other_hosts() {
+    let (_server, address) = api(&[]);
+    let answer = |path: &str| send(&address, "GET", path, &[], "").expect("an answer");
+    assert_eq!(answer("/api/v1/docs").status, 308);
+    let page = answer("/api/v1/docs/");
+    assert!(page.status == 200 && page.head.contains("content-type: text/html"), "{}", page.head);
+    assert!(
+        page.head.contains("content-security-policy: default-src 'none'; script-src 'self'"),
+        "{}",
+        page.head
+    );
+    for file in [
+        "swagger-ui.css",
+        "swagger-ui-bundle.js",
+        "swagger-ui-standalone-preset.js",
+        "swagger-initializer.js",
+    ] {
+        assert_eq!(answer(&format!("/api/v1/docs/{file}")).status, 200, "{file}");
+    }
+    assert!(get(&address, "/api/v1/docs/swagger-initializer.js").contains("\"../openapi.json\""));
+    assert_eq!(answer("/api/v1/docs/..%2fopenapi.json").status, 404);
 }
 
 #[tokio::test]

@@ -6,13 +6,9 @@ use serde_json::{Value, json};
 use switchboard_testkit::{Peer, RedisServer, Scratch};
 
 use crate::backend::{
-    Answer, KEY, api, call, call_idempotent, connect_seven, next_message, post, wait_for_delivery,
+    Answer, KEY, api, call, call_idempotent, connect_seven, next_message, post, results, wait_for_delivery,
 };
 use crate::clients::{request, until};
-
-fn results(answer: &Answer) -> &[Value] {
-    answer.body["results"].as_array().unwrap_or_else(|| panic!("{}", answer.body))
-}
 
 /// Calls an endpoint in a thread, so that the test can act as the client meanwhile.
 fn call_in_background(address: &str, endpoint: &'static str, body: Value) -> thread::JoinHandle<Answer> {

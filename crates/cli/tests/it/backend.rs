@@ -60,7 +60,8 @@ pub(crate) fn send(
     let _ = stream.write_all(format!("{head}{body}").as_bytes());
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
-    let answer = String::from_utf8(answer).expect("it is text");
+    // Files of the page of the API are compressed.
+    let answer = String::from_utf8_lossy(&answer);
     let (head, body) = answer.split_once("\r\n\r\n")?;
     Some(Answer {
         status: head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status"),
@@ -79,6 +80,11 @@ pub(crate) fn call(address: &str, endpoint: &str, body: &Value) -> Answer {
 pub(crate) fn call_idempotent(address: &str, endpoint: &str, name: &str, body: &Value) -> Answer {
     let headers = [("Authorization", &*format!("Bearer {KEY}")), ("Idempotency-Key", name)];
     post(address, endpoint, &headers, &body.to_string()).expect("an answer")
+}
+
+/// The results of a batch.
+pub(crate) fn results(answer: &Answer) -> &[Value] {
+    answer.body["results"].as_array().unwrap_or_else(|| panic!("{}", answer.body))
 }
 
 pub(crate) fn message_to_seven(n: usize) -> Value {

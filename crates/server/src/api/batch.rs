@@ -30,7 +30,7 @@ pub(super) struct Call {
     #[schema(example = "send")]
     call: String,
     /// The body of its request, or its parameters as members.
-    #[schema(value_type = Object)]
+    #[schema(value_type = Value)]
     body: Box<RawValue>,
 }
 
@@ -48,7 +48,7 @@ pub(super) struct CallResult {
     #[schema(example = 200)]
     status: u16,
     /// The body of the response: the result, or a problem.
-    #[schema(value_type = Object)]
+    #[schema(value_type = Value)]
     body: Box<RawValue>,
 }
 

@@ -26,7 +26,7 @@ pub(super) struct Dispatch {
     op: Option<i64>,
     /// Any JSON, nested at most 63 levels. Default: an empty object.
     #[serde(default)]
-    #[schema(value_type = Option<Object>, example = json!({ "status": "online" }))]
+    #[schema(value_type = Option<Value>, example = json!({ "status": "online" }))]
     data: Option<Box<RawValue>>,
     /// The recipients.
     to: Targets,

@@ -54,7 +54,7 @@ pub(super) struct MessageEntry {
     #[schema(value_type = String)]
     event: Name,
     /// The data, any JSON.
-    #[schema(value_type = Object)]
+    #[schema(value_type = Value)]
     data: Payload,
     /// When it was sent, in ms since 1970.
     sent_at_ms: u64,

@@ -180,6 +180,11 @@ impl Problem {
         Problem::new(&UNAVAILABLE, "Redis does not answer; the request was not performed")
     }
 
+    /// The constant for programs.
+    pub(super) fn code(&self) -> &'static str {
+        self.kind.code
+    }
+
     pub(super) fn status(&self) -> StatusCode {
         self.kind.status
     }
@@ -227,6 +232,7 @@ pub(super) fn reference() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::METRICS;
 
     #[test]
     fn the_generated_problems_are_current() {
@@ -236,6 +242,15 @@ mod tests {
             "docs/reference/problems.md",
             &(note.to_owned() + &reference()),
         );
+    }
+
+    #[test]
+    fn the_metric_of_requests_has_every_code_that_an_endpoint_answers() {
+        let codes = KINDS.iter().map(|kind| kind.code);
+        let of_endpoints = codes.filter(|code| !["not_found", "method_not_allowed"].contains(code));
+        let metric = METRICS.iter().find(|metric| metric.name == "switchboard_api_requests_total");
+        let outcomes = metric.expect("it is in the catalog").labels[0].values;
+        assert_eq!(["ok"].into_iter().chain(of_endpoints).collect::<Vec<_>>(), outcomes);
     }
 
     #[test]

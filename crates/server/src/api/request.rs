@@ -27,7 +27,7 @@ pub(super) struct Request {
     event: String,
     /// Any JSON, nested at most 63 levels. Default: an empty object.
     #[serde(default)]
-    #[schema(value_type = Option<Object>, example = json!({ "round": 3 }))]
+    #[schema(value_type = Option<Value>, example = json!({ "round": 3 }))]
     data: Option<Box<RawValue>>,
     /// The clients, at most 10,000 sockets.
     to: Targets,
@@ -63,7 +63,7 @@ pub(super) struct ReplyEntry {
     socket: SocketId,
     /// The reply, any JSON. Left out if there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Value>)]
     reply: Option<Payload>,
     /// Why there is no reply: `timeout`, `closed` (the socket has closed, or there is no such socket), `cannot_reply` (its
     /// protocol has no replies), `too_many` (unanswered requests), or `unreachable` (its node).

@@ -19,7 +19,7 @@ pub(super) struct Message {
     event: String,
     /// Any JSON, nested at most 63 levels. Default: an empty object.
     #[serde(default)]
-    #[schema(value_type = Option<Object>, example = json!({ "text": "hello" }))]
+    #[schema(value_type = Option<Value>, example = json!({ "text": "hello" }))]
     data: Option<Box<RawValue>>,
     /// The recipients. A socket that matches twice receives one copy.
     to: Targets,

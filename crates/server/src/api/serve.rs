@@ -7,6 +7,7 @@ use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use axum::response::{IntoResponse, Response};
 use form_urlencoded::Serializer;
 use http::{HeaderMap, Method, StatusCode};
+use metrics::counter;
 use switchboard_backplane::{Digest, RequestKey};
 
 use super::endpoint::{Context, Endpoint, Output};
@@ -26,7 +27,10 @@ pub(super) async fn serve(
     endpoint: &'static Endpoint,
     request: Request,
 ) -> Response {
-    respond(state, endpoints, endpoint, request).await.into_response()
+    let response = respond(state, endpoints, endpoint, request).await;
+    let outcome = response.as_ref().map_or_else(Problem::code, |_| "ok");
+    counter!("switchboard_api_requests_total", "outcome" => outcome).increment(1);
+    response.into_response()
 }
 
 async fn respond(

@@ -40,7 +40,7 @@ pub(super) struct ShardClientEntry {
     #[schema(value_type = String, format = "uuid")]
     socket: SocketId,
     /// The user info that the client has set.
-    #[schema(value_type = Object)]
+    #[schema(value_type = Value)]
     user_info: Payload,
     /// When bytes last arrived from the client, in ms since 1970; on another node when it connected or last changed its
     /// user info.

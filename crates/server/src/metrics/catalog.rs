@@ -1,8 +1,8 @@
 //! The list of metrics.
 
 use labels::{
-    CERTIFICATE, CLOSE_CODE, COMMIT, DETACHED_OUTCOME, ENDPOINT, FORBIDDEN, IGNORED_FRAME, LOST_REPORT,
-    LOST_WEBHOOK_REPORT, PROTOCOL, QUEUE, REDIS_CONNECTION, REFUSED_CONNECTION, REFUSED_EVENT,
+    API_OUTCOME, CERTIFICATE, CLOSE_CODE, COMMIT, DETACHED_OUTCOME, ENDPOINT, FORBIDDEN, IGNORED_FRAME,
+    LOST_REPORT, LOST_WEBHOOK_REPORT, PROTOCOL, QUEUE, REDIS_CONNECTION, REFUSED_CONNECTION, REFUSED_EVENT,
     REFUSED_RESUME, REFUSED_TOKEN, RELOAD, REPLACED_CONNECTION, RIGHTS_LOST, RUSTC, TLS_HANDSHAKE,
     UNDELIVERED_REASON, UNKNOWN_ADDRESS, VERSION, WEBHOOK_CALL,
 };
@@ -210,6 +210,12 @@ pub const METRICS: &[Metric] = &[
         "Sockets that were logged out because their token was revoked",
     ),
     gauge("switchboard_revocations", Part::Node, &[], "Revoked tokens and users that the node remembers"),
+    counter(
+        "switchboard_api_requests_total",
+        Part::Node,
+        &[API_OUTCOME],
+        "Requests to endpoints of the HTTP API; a batch counts once",
+    ),
     counter(
         "switchboard_settings_reloads_total",
         Part::Node,

@@ -132,6 +132,25 @@ pub(super) const REFUSED_TOKEN: Label = Label {
     others: "in an application, the reasons of its own verifier",
 };
 
+/// `ok`, and the codes of problems that an endpoint can answer with.
+pub(super) const API_OUTCOME: Label = label(
+    "outcome",
+    &[
+        "ok",
+        "invalid",
+        "unauthorized",
+        "expired",
+        "forbidden",
+        "in_progress",
+        "too_large",
+        "body_mismatch",
+        "too_many",
+        "unknown",
+        "not_stored",
+        "unavailable",
+    ],
+);
+
 pub(super) const RELOAD: Label = label("outcome", &["applied", "failed"]);
 
 pub(super) const TLS_HANDSHAKE: Label = label("kind", &["full", "resumed"]);
