@@ -61,32 +61,6 @@ impl Connection {
     }
 }
 
-/// Calls an endpoint of the API and returns its response, which may be degraded.
-pub(super) async fn call_api(
-    url: &str,
-    key: Option<&str>,
-    endpoint: &str,
-    body: String,
-) -> Result<Value, Failure> {
-    let key = key.map(str::to_owned).or_else(|| std::env::var(KEY_VARIABLE).ok());
-    let key =
-        key.ok_or_else(|| Failure::Usage(anyhow!("--url needs a key; set {KEY_VARIABLE}, or use --key")))?;
-    let address = endpoint_address(url, endpoint).map_err(Failure::Usage)?;
-    let (status, response) = post(address, &key, body, url).await.map_err(Failure::Run)?;
-    if status == 200 {
-        return match response.is_object() {
-            true => Ok(response),
-            false => Err(Failure::Run(anyhow!("{url} answered, but it is not the HTTP API\n\n{API_HINT}"))),
-        };
-    }
-    let Some(reason) = response["detail"].as_str() else {
-        let error = anyhow!("{url} answered {status}, but it is not the HTTP API\n\n{API_HINT}");
-        return Err(Failure::Run(error));
-    };
-    let error = anyhow!("{url} answered {status}: {}", Printable(reason));
-    Err(if status == 400 { Failure::Usage(error) } else { Failure::Run(error) })
-}
-
 fn targets(users: &[String], sets: &[String], sockets: &[SocketId]) -> anyhow::Result<Vec<Target>> {
     let mut targets: Vec<Target> = sockets.iter().copied().map(Target::Socket).collect();
     for user in users {

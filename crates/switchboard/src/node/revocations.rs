@@ -157,7 +157,7 @@ fn publish(node: &Node, revocations: &[Revocation]) -> bool {
     revocations.chunks(PUBLISHED_AT_ONCE).all(|revocations| {
         let message = |one: &Revocation| (one.key(), one.issued_before_ms(), one.until_ms);
         let command = Command::Revoke(revocations.iter().map(message).collect());
-        remote::command(node, &project, &target.clone().into(), command).is_ok()
+        remote::command(node, &project, &target.clone().into(), &command).is_ok()
     })
 }
 
