@@ -1,10 +1,10 @@
 //! TLS of a listener: its configuration, which can be replaced, and the handshake.
 
 use std::sync::{Arc, RwLock};
+use std::time::Duration;
 use std::{io, thread};
 
 use metrics::counter;
-use switchboard_log::{limited, printable_error};
 use switchboard_tls::rustls::ServerConfig;
 use switchboard_tls::server::{
     Certificate, CertificateError, ServedCertificates, ServerConfigError, server_config,
@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
 use crate::net::tls_peer::TlsPeer;
+use crate::net::transport::PeerStream;
 
 /// The first byte of a TLS record with a handshake message (RFC 8446, 5.1).
 const HANDSHAKE_RECORD: u8 = 22;
@@ -21,6 +22,9 @@ const HANDSHAKE_RECORD: u8 = 22;
 const PLAIN_HTTP: &[u8] =
     b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: 58\r\n\
     connection: close\r\n\r\nthis port is encrypted; use an https:// or wss:// address\n";
+
+/// Longest time for a client with plain HTTP to read the answer.
+const PLAIN_HTTP_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// TLS for [`Serve::with_tls`](crate::Serve::with_tls): a certificate for the server, TLS 1.2 and 1.3. Clones share one
 /// configuration, which can be replaced at any time.
@@ -94,7 +98,7 @@ impl Tls {
     /// Performs the handshake. Never ends if the client sends nothing: the caller has the time-out.
     pub(crate) async fn accept(&self, stream: TcpStream) -> io::Result<Arc<TlsPeer>> {
         if is_plain_http(&stream).await? {
-            answer_plain_http(&stream);
+            PeerStream::tcp(stream).send_and_close(PLAIN_HTTP, PLAIN_HTTP_TIMEOUT).await;
             return Err(io::Error::new(io::ErrorKind::InvalidData, "the client sent plain HTTP"));
         }
         let peer = TlsPeer::new(stream, self.config())?;
@@ -125,13 +129,4 @@ async fn is_plain_http(stream: &TcpStream) -> io::Result<bool> {
     let mut first = [HANDSHAKE_RECORD];
     stream.peek(&mut first).await?;
     Ok(first[0].is_ascii_uppercase())
-}
-
-/// Best effort, because the client has made a mistake that most clients make once.
-fn answer_plain_http(stream: &TcpStream) {
-    let mut request = [0; 4096];
-    let _ = stream.try_read(&mut request);
-    if let Err(error) = stream.try_write(PLAIN_HTTP) {
-        limited!(DEBUG, error = printable_error(&error), "client with plain HTTP cannot be answered");
-    }
 }

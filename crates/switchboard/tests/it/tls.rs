@@ -191,7 +191,8 @@ async fn a_message_that_fills_the_buffers_of_the_kernel_arrives_whole_when_the_p
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peer_that_stops_reading_is_closed_with_1013() {
-    let limits = with_outbox(256 * 1024);
+    let mut limits = with_outbox(256 * 1024);
+    limits.close_timeout = Duration::from_secs(100);
     let server = SecureServer::start(rooms().with_limits(limits)).await;
     let mut peers = members(&server, 1).await;
     // Until the outbox is full and the peer has been closed.
