@@ -9,8 +9,9 @@ use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
-use tokio_rustls::rustls::{ClientConfig, ServerConfig};
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 /// A self-signed certificate with its key, both in PEM. It is its own root.
 pub struct TestCertificate {
@@ -52,6 +53,20 @@ impl TestCertificate {
     /// The configuration of a client that trusts this certificate only.
     pub fn client(&self) -> Arc<ClientConfig> {
         trusting(&[self])
+    }
+
+    /// The configuration of a client that has this certificate and trusts another one only.
+    pub fn client_of(&self, trusted: &TestCertificate) -> Arc<ClientConfig> {
+        let mut roots = RootCertStore::empty();
+        roots.add(trusted.der.clone()).expect("the certificate is valid");
+        let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).expect("the key is PEM");
+        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("ring has cipher suites for every version")
+            .with_root_certificates(roots)
+            .with_client_auth_cert(vec![self.der.clone()], key)
+            .expect("the key belongs to the certificate");
+        Arc::new(config)
     }
 }
 

@@ -6,8 +6,10 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use switchboard_tls::rustls::server::UnbufferedServerConnection;
-use switchboard_tls::rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
+use switchboard_tls::rustls::server::{ServerConnectionData, UnbufferedServerConnection};
+use switchboard_tls::rustls::unbuffered::{
+    ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus,
+};
 use switchboard_tls::rustls::{Error, HandshakeKind, ServerConfig};
 
 /// Most bytes of ciphertext without any plaintext in it, after the handshake: four full records.
@@ -34,6 +36,9 @@ pub(crate) struct TlsSession {
     pub(crate) is_peer_closed: bool,
     /// The notice that nothing more will be sent is on its way.
     is_closed: bool,
+    /// The session has ended with an error. rustls must not be called again, because its state refers to ciphertext that is
+    /// gone.
+    has_failed: bool,
 }
 
 /// Why a peer's bytes are not accepted.
@@ -45,6 +50,8 @@ pub(crate) enum TlsError {
     NoData,
     #[error("the keys of the TLS session are used up")]
     Exhausted,
+    #[error("the TLS session has failed before")]
+    Failed,
 }
 
 impl From<TlsError> for std::io::Error {
@@ -63,6 +70,7 @@ impl TlsSession {
             without_plaintext: 0,
             is_peer_closed: false,
             is_closed: false,
+            has_failed: false,
         })
     }
 
@@ -98,6 +106,9 @@ impl TlsSession {
         buffer: &mut [u8],
         out: &mut Vec<u8>,
     ) -> Result<usize, TlsError> {
+        if self.has_failed {
+            return Err(TlsError::Failed);
+        }
         let (mut filled, mut received) = (0, 0);
         let unread = &mut self.unread;
         let mut sink = |plaintext: &[u8]| {
@@ -107,19 +118,11 @@ impl TlsSession {
             received += plaintext.len();
             unread.extend(later);
         };
-        let mut process = || process(&mut self.rustls, ciphertext, &[], out, &mut sink);
-        let Processed { used, is_peer_closed } = match process() {
-            Ok(processed) => processed,
-            Err(error) => {
-                // rustls has an alert for the peer, which names the reason.
-                let _ = process_alert(&mut self.rustls, out);
-                return Err(error);
-            }
-        };
+        let processed = process(&mut self.rustls, ciphertext, &[], out, &mut sink);
+        self.has_failed = processed.is_err();
+        let Processed { used, is_peer_closed } = processed?;
         self.is_peer_closed |= is_peer_closed;
-        if !is_peer_closed {
-            self.incomplete = ciphertext[used..].to_vec();
-        }
+        self.incomplete = ciphertext[used..].to_vec();
         self.without_plaintext = if received > 0 { 0 } else { self.without_plaintext + new };
         match !self.is_handshaking() && self.without_plaintext > WITHOUT_PLAINTEXT_MAX {
             true => Err(TlsError::NoData),
@@ -129,30 +132,38 @@ impl TlsSession {
 
     /// Appends `plaintext` to `out` as ciphertext, behind what the TLS layer itself has to send.
     pub(crate) fn encrypt(&mut self, plaintext: &[u8], out: &mut Vec<u8>) -> Result<(), TlsError> {
+        if self.has_failed {
+            return Err(TlsError::Failed);
+        }
         let mut incomplete = std::mem::take(&mut self.incomplete);
         let unread = &mut self.unread;
-        let processed =
-            process(&mut self.rustls, &mut incomplete, plaintext, out, &mut |bytes| unread.extend(bytes))?;
-        incomplete.drain(..processed.used);
+        let mut sink = |bytes: &[u8]| unread.extend(bytes);
+        let processed = process(&mut self.rustls, &mut incomplete, plaintext, out, &mut sink);
+        self.has_failed = processed.is_err();
+        let Processed { used, is_peer_closed } = processed?;
+        self.is_peer_closed |= is_peer_closed;
+        incomplete.drain(..used);
         self.incomplete = incomplete;
         Ok(())
     }
 
     /// Appends the notice to `out` that nothing more will be sent; later calls do nothing.
     pub(crate) fn close(&mut self, out: &mut Vec<u8>) {
-        if std::mem::replace(&mut self.is_closed, true) {
+        if std::mem::replace(&mut self.is_closed, true) || self.has_failed {
             return;
         }
         let mut incomplete = std::mem::take(&mut self.incomplete);
-        if let UnbufferedStatus { state: Ok(ConnectionState::WriteTraffic(mut traffic)), .. } =
-            self.rustls.process_tls_records(&mut incomplete)
-        {
+        let UnbufferedStatus { discard, state } = self.rustls.process_tls_records(&mut incomplete);
+        if let Ok(ConnectionState::WriteTraffic(mut traffic)) = state {
             let start = out.len();
             out.resize(start + RECORD_OVERHEAD, 0);
             let written = traffic.queue_close_notify(&mut out[start..]).unwrap_or(0);
             out.truncate(start + written);
+            incomplete.drain(..discard);
+            self.incomplete = incomplete;
+        } else {
+            self.has_failed = true;
         }
-        self.incomplete = incomplete;
     }
 }
 
@@ -176,7 +187,14 @@ fn process(
     loop {
         let UnbufferedStatus { mut discard, state } =
             rustls.process_tls_records(&mut ciphertext[done.used..]);
-        let is_last = match state? {
+        let state = match state {
+            Ok(state) => state,
+            Err(error) => {
+                append_alert(rustls, &mut ciphertext[done.used + discard..], out);
+                return Err(error.into());
+            }
+        };
+        let is_last = match state {
             ConnectionState::ReadTraffic(mut traffic) => {
                 while let Some(record) = traffic.next_record() {
                     let record = record?;
@@ -186,13 +204,7 @@ fn process(
                 false
             }
             ConnectionState::EncodeTlsData(mut data) => {
-                let mut encode = |out: &mut [u8]| match data.encode(out) {
-                    Ok(len) => Ok(len),
-                    Err(EncodeError::InsufficientSize(size)) => Err(size.required_size),
-                    // It has nothing more to encode.
-                    Err(EncodeError::AlreadyEncoded) => Ok(0),
-                };
-                append(out, &mut encode);
+                append(&mut data, out);
                 false
             }
             ConnectionState::TransmitTlsData(data) => {
@@ -219,17 +231,22 @@ fn process(
     }
 }
 
-/// Appends the alert that rustls has for the peer after an error.
-fn process_alert(rustls: &mut UnbufferedServerConnection, out: &mut Vec<u8>) -> Result<Processed, TlsError> {
-    process(rustls, &mut [], &[], out, &mut |_| {})
+/// Appends the alert that rustls has for the peer after an error, which names the reason. `ciphertext` follows the record with
+/// the error.
+fn append_alert(rustls: &mut UnbufferedServerConnection, ciphertext: &mut [u8], out: &mut Vec<u8>) {
+    if let UnbufferedStatus { state: Ok(ConnectionState::EncodeTlsData(mut data)), .. } =
+        rustls.process_tls_records(ciphertext)
+    {
+        append(&mut data, out);
+    }
 }
 
-/// Appends what `write` writes to `out`. `write` returns the size that it needs if it gets less.
-fn append(out: &mut Vec<u8>, write: &mut dyn FnMut(&mut [u8]) -> Result<usize, usize>) {
+/// Appends a message of the TLS layer itself.
+fn append(data: &mut EncodeTlsData<'_, ServerConnectionData>, out: &mut Vec<u8>) {
     let start = out.len();
-    if let Err(required) = write(&mut []) {
-        out.resize(start + required, 0);
-        let written = write(&mut out[start..]).unwrap_or(0);
+    if let Err(EncodeError::InsufficientSize(size)) = data.encode(&mut []) {
+        out.resize(start + size.required_size, 0);
+        let written = data.encode(&mut out[start..]).unwrap_or(0);
         out.truncate(start + written);
     }
 }
@@ -257,6 +274,154 @@ fn encrypt(
         Err(_) => {
             out.truncate(start);
             Err(TlsError::Exhausted)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use switchboard_testkit::TestCertificate;
+    use switchboard_tls::rustls::{ClientConfig, ClientConnection};
+    use switchboard_tls::server::{Certificate, ServedCertificates, server_config};
+
+    use super::*;
+
+    /// The state of a generator of numbers (xorshift), so that a failure can be repeated.
+    struct Numbers(u64);
+
+    impl Numbers {
+        fn below(&mut self, bound: usize) -> usize {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            (self.0 % bound as u64) as usize
+        }
+    }
+
+    fn config(certificate: &TestCertificate, client_roots: Option<&TestCertificate>) -> Arc<ServerConfig> {
+        let loaded = Certificate::from_pem(certificate.cert.as_bytes(), certificate.key.as_bytes()).unwrap();
+        let served = Arc::new(ServedCertificates::new(&[loaded]));
+        Arc::new(server_config(served, client_roots.map(|roots| roots.cert.as_bytes())).unwrap())
+    }
+
+    /// A session, and the plaintext that it has received.
+    struct Server {
+        session: TlsSession,
+        received: Vec<u8>,
+    }
+
+    impl Server {
+        /// Receives ciphertext in one read. Returns the answer.
+        fn receive(&mut self, ciphertext: &[u8]) -> Result<Vec<u8>, TlsError> {
+            let (mut buffer, mut plain, mut out) = (Vec::new(), [0; 100], Vec::new());
+            let start = self.session.begin_receive(&mut buffer, ciphertext.len());
+            buffer[start..start + ciphertext.len()].copy_from_slice(ciphertext);
+            let end = start + ciphertext.len();
+            let len = self.session.receive(&mut buffer[..end], ciphertext.len(), &mut plain, &mut out)?;
+            self.received.extend(&plain[..len]);
+            self.received.extend(self.session.unread.drain(..));
+            Ok(out)
+        }
+    }
+
+    /// Lets a client talk to a session. `change` may change what the client sends, and returns it in pieces.
+    fn converse(
+        client: Arc<ClientConfig>,
+        server: Arc<ServerConfig>,
+        mut change: impl FnMut(Vec<u8>) -> Vec<Vec<u8>>,
+    ) -> (Server, Result<(), TlsError>) {
+        let mut client = ClientConnection::new(client, "localhost".try_into().unwrap()).unwrap();
+        let mut server = Server { session: TlsSession::new(server).unwrap(), received: Vec::new() };
+        let mut is_sent = false;
+        for _ in 0..10 {
+            if !client.is_handshaking() && !is_sent {
+                client.writer().write_all(&[7; 50_000]).unwrap();
+                is_sent = true;
+            }
+            let mut flight = Vec::new();
+            while client.wants_write() {
+                client.write_tls(&mut flight).unwrap();
+            }
+            for piece in change(flight) {
+                match server.receive(&piece) {
+                    Ok(answer) => {
+                        let mut answer = &answer[..];
+                        while !answer.is_empty() && client.read_tls(&mut answer).is_ok() {
+                            if client.process_new_packets().is_err() {
+                                break;
+                            }
+                        }
+                    }
+                    Err(error) => return (server, Err(error)),
+                }
+            }
+        }
+        (server, Ok(()))
+    }
+
+    fn pieces(bytes: &[u8], numbers: &mut Numbers) -> Vec<Vec<u8>> {
+        let (mut pieces, mut rest) = (Vec::new(), bytes);
+        while !rest.is_empty() {
+            let (piece, more) = rest.split_at((1 + numbers.below(3000)).min(rest.len()));
+            pieces.push(piece.to_vec());
+            rest = more;
+        }
+        pieces
+    }
+
+    #[test]
+    fn data_is_received_whole_in_whatever_pieces_it_arrives() {
+        let (certificate, backend) =
+            (TestCertificate::new(&["localhost"]), TestCertificate::new(&["backend"]));
+        let mut numbers = Numbers(1);
+        for (client, roots) in
+            [(certificate.client(), None), (backend.client_of(&certificate), Some(&backend))]
+        {
+            for _ in 0..20 {
+                let server = config(&certificate, roots);
+                let (mut server, ended) =
+                    converse(client.clone(), server, |flight| pieces(&flight, &mut numbers));
+                ended.unwrap();
+                assert_eq!(server.received, [7; 50_000]);
+                let mut out = Vec::new();
+                server.session.encrypt(b"answer", &mut out).unwrap();
+                server.session.close(&mut out);
+                assert!(out.len() > 6 && !server.session.is_handshaking());
+            }
+        }
+    }
+
+    #[test]
+    fn changed_bytes_end_the_session_with_an_error_and_never_with_a_panic() {
+        let (certificate, backend) =
+            (TestCertificate::new(&["localhost"]), TestCertificate::new(&["backend"]));
+        let clients = [certificate.client(), backend.client_of(&certificate)];
+        let servers = [config(&certificate, None), config(&certificate, Some(&backend))];
+        for seed in 1..600 {
+            let mut numbers = Numbers(seed);
+            let (client, server) = (clients[numbers.below(2)].clone(), servers[numbers.below(2)].clone());
+            let mut changes = 1 + numbers.below(3);
+            let (mut server, _) = converse(client, server, |mut flight| {
+                while changes > 0 && !flight.is_empty() && numbers.below(3) > 0 {
+                    changes -= 1;
+                    let at = numbers.below(flight.len());
+                    match numbers.below(4) {
+                        0 => flight[at] ^= 1 << numbers.below(8),
+                        1 => flight.truncate(at),
+                        2 => drop(flight.remove(at)),
+                        _ => flight.insert(at, numbers.below(256) as u8),
+                    }
+                }
+                pieces(&flight, &mut numbers)
+            });
+            // Another thread may send, and the connection may be closed, at any time.
+            let mut out = Vec::new();
+            let _ = server.session.encrypt(&[1; 100], &mut out);
+            let _ = server.receive(&[22, 3, 3, 0, 1, 1]);
+            let _ = server.session.encrypt(&[1; 100], &mut out);
+            server.session.close(&mut out);
         }
     }
 }
