@@ -160,6 +160,12 @@ pub trait History: Send + Sync + 'static {
     /// Removes the history of a room. The next message begins an epoch.
     fn clear<'a>(&'a self, project: &'a ProjectId, room: &'a RoomName) -> BackplaneFuture<'a, ()>;
 
+    /// Returns true if messages with the outcome [`Appended::Queued`] may be lost on their way to a node. The node then
+    /// reads them from the history.
+    fn has_holes(&self) -> bool {
+        false
+    }
+
     /// Frees what has expired. Called every 10 s.
     fn sweep(&self) {}
 

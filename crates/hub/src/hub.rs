@@ -1,5 +1,9 @@
 //! The hub: the sockets of one node, their memberships, and delivery to them.
 
+mod recorded;
+
+pub use recorded::{Filled, Gap};
+
 use std::any::Any;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,11 +11,10 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::Bytes;
 use switchboard_backplane::{
-    Appended, Bus, Content, IfUnreached, LocalMembers, Publication, PublishError, Receiver, RoomMessage,
-    Store,
+    Bus, Content, IfUnreached, LocalMembers, Publication, PublishError, Receiver, Store,
 };
 use switchboard_event::{
-    Audience, DeliveryClass, MessageNumber, Parcel, ProjectId, Protocol, SocketId, Target, UserId,
+    Audience, DeliveryClass, MessageNumber, Parcel, ProjectId, Protocol, RoomName, SocketId, Target, UserId,
 };
 
 use crate::delivery::{Delivered, Delivery, Encode, FlushScheduler, HubStats};
@@ -19,6 +22,7 @@ use crate::index::Index;
 use crate::member_set::{Change, MemberSet};
 use crate::outbox::{Order, Slot, Transport};
 use crate::resolve;
+use crate::room_cursors::RoomCursors;
 use crate::room_history::RoomHistory;
 use crate::session::{JoinError, MemberSets, Membership, Session};
 
@@ -90,6 +94,23 @@ pub enum HubEvent {
     },
     /// A publication with another content than [`Content::Event`].
     Publication(Publication),
+    /// A room whose history may lose publications has its first member on this node.
+    RoomBegins {
+        /// The project of the room.
+        project: ProjectId,
+        /// The room.
+        room: RoomName,
+        /// For [`Hub::begin_room`].
+        number: u64,
+    },
+    /// Messages of a room were lost on their way from its history. The room is paused until it is
+    /// [filled](Hub::fill_room).
+    Hole {
+        /// The project of the room.
+        project: ProjectId,
+        /// The room.
+        room: RoomName,
+    },
     /// Publications may have been lost.
     Missed,
 }
@@ -122,6 +143,7 @@ pub struct Hub {
     memberships_max: AtomicUsize,
     membership_bytes_max: AtomicUsize,
     history: Option<RoomHistory>,
+    cursors: RoomCursors,
     listener: OnceLock<Listener>,
     membership_listener: OnceLock<MembershipListener>,
 }
@@ -152,6 +174,7 @@ impl Hub {
             memberships_max,
             membership_bytes_max,
             history,
+            cursors: RoomCursors::default(),
             listener,
             membership_listener,
         });
@@ -358,11 +381,18 @@ impl Hub {
         let project = &session.project;
         loop {
             let set = self.index.member_set_or_new(project, target);
-            let subscribe = || self.bus.subscribe(&project.id, target);
+            let mut is_first = false;
+            let subscribe = || {
+                is_first = true;
+                self.bus.subscribe(&project.id, target);
+            };
             match set.insert(session.id, session, subscribe) {
                 // The thread that emptied the set has yet to remove it from the index; remove it now.
                 Change::Dead => self.index.forget(&set),
                 _ => {
+                    if is_first {
+                        self.room_begins(&project.id, target);
+                    }
                     self.store.entered(&project.id, target, session.id);
                     return set;
                 }
@@ -375,7 +405,10 @@ impl Hub {
         match set.remove(id, || self.bus.unsubscribe(project, &set.target)) {
             Change::None | Change::Dead => return,
             Change::Done => {}
-            Change::Emptied => self.index.forget(set),
+            Change::Emptied => {
+                self.room_ends(project, &set.target);
+                self.index.forget(set);
+            }
         }
         self.store.left(project, &set.target, id);
     }
@@ -404,40 +437,6 @@ impl Hub {
             self.unreached();
         }
         delivered
-    }
-
-    /// Sends a message that the history of its room keeps. `None` if no history keeps it, so that it is sent without a
-    /// position.
-    fn send_recorded(
-        &self,
-        history: &RoomHistory,
-        project: &ProjectId,
-        audience: &Audience,
-        parcel: &Parcel,
-    ) -> Option<Delivered> {
-        let (room, limits) = history.records(audience, parcel.class)?;
-        let message = RoomMessage { project, room, except: &audience.except, event: &parcel.event };
-        let mut delivered = Delivered::default();
-        let appended = history.log.append(message, limits, &mut |position| {
-            let parcel = Parcel::new(parcel.event.clone(), parcel.class).with_position(room, position);
-            delivered = self.deliver(project, audience, &parcel);
-            let content =
-                Content::Event { event: parcel.event, class: parcel.class, position: Some(position) };
-            // A loss is counted; the other node finds the hole and reads the history.
-            let _ = self.publish_to_others(project, audience, content, IfUnreached::Ignore);
-        });
-        let stats = &self.delivery.stats;
-        let counter = if appended == Appended::Unavailable { &stats.unrecorded } else { &stats.recorded };
-        counter.fetch_add(1, Ordering::Relaxed);
-        match appended {
-            Appended::Delivered => Some(delivered),
-            // The sockets that will receive it, unless they leave before it is numbered.
-            Appended::Queued => {
-                let queued = self.members(project, audience).len();
-                Some(Delivered { queued, ..Delivered::default() })
-            }
-            Appended::Unavailable => None,
-        }
     }
 
     /// Publishes to other nodes, unless the audience consists of sockets of this node only.
@@ -574,13 +573,7 @@ impl Hub {
 impl Receiver for Hub {
     fn receive(&self, publication: Publication) {
         match publication {
-            Publication { project, audience, content: Content::Event { event, class, position } } => {
-                let mut parcel = Parcel::new(event, class);
-                if let (Some(position), [Target::Room(room)]) = (position, &*audience.to) {
-                    parcel.set_position(room, position);
-                }
-                self.deliver(&project, &audience, &parcel);
-            }
+            event @ Publication { content: Content::Event { .. }, .. } => self.receive_event(event),
             other => self.notify(HubEvent::Publication(other)),
         }
     }

@@ -13,12 +13,14 @@ pub mod outbox;
 mod outbox_totals;
 mod project;
 mod resolve;
+mod room_cursors;
 mod room_history;
 mod session;
 
 pub use delivery::{Delivered, Encode, FlushScheduler, HubStats};
 pub use hub::{
-    Hub, HubConfig, HubEvent, HubLimits, Listener, MembershipChange, MembershipListener, NewSession, Scope,
+    Filled, Gap, Hub, HubConfig, HubEvent, HubLimits, Listener, MembershipChange, MembershipListener,
+    NewSession, Scope,
 };
 pub use index::Index;
 pub use outbox::{Backlog, Flushed, Outbox, Slot, Transport};

@@ -35,6 +35,9 @@ use switchboard_log::{limited, printable};
 const PUBLICATION_UNITS: usize = 16;
 const BYTES_PER_UNIT: usize = 512;
 
+/// Decides by its number whether an event with a position that this node has sent is delivered to its sockets.
+type OnOwnRecorded = Box<dyn Fn(u64) -> bool + Send + Sync>;
+
 /// Carries publications through Redis. Made by [`Redis::connect`](crate::Redis::connect).
 pub struct RedisBus {
     context: Arc<Context>,
@@ -45,6 +48,8 @@ pub struct RedisBus {
     subscriber: Arc<Subscriber>,
     publish_queue: Arc<PublishQueue>,
     recent: RecentStamps,
+    /// Called with the number of each event with a position that this node has sent. Returns true if it is to be delivered.
+    on_own_recorded: OnceLock<OnOwnRecorded>,
     received: Counter,
     undecodable: Counter,
 }
@@ -70,6 +75,7 @@ impl RedisBus {
             subscriber: subscriber.clone(),
             publish_queue: publish_queue.clone(),
             recent: RecentStamps::default(),
+            on_own_recorded: OnceLock::new(),
             received: counter!("switchboard_bus_received_total"),
             undecodable: counter!("switchboard_bus_undecodable_total"),
         });
@@ -132,7 +138,7 @@ impl RedisBus {
         let Some(stamp) = envelope::origin(&message) else {
             return self.drop_undecodable("too short or of another version");
         };
-        if stamp.node == self.context.node {
+        if stamp.node == self.context.node && !self.is_own_wanted(&message, stamp) {
             return;
         }
         self.received.increment(1);
@@ -141,6 +147,16 @@ impl RedisBus {
             Ok(publication) => self.deliver(publication),
             Err(error) => self.drop_undecodable(&error.to_string()),
         }
+    }
+
+    /// Sets what decides about events with a position that this node has sent. Without it they are dropped.
+    pub(crate) fn on_own_recorded(&self, decide: OnOwnRecorded) {
+        let _ = self.on_own_recorded.set(decide);
+    }
+
+    fn is_own_wanted(&self, message: &[u8], stamp: Stamp) -> bool {
+        envelope::is_recorded(message)
+            && self.on_own_recorded.get().is_some_and(|is_wanted| is_wanted(stamp.number))
     }
 
     fn deliver(&self, publication: Publication) {

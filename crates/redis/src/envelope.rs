@@ -96,6 +96,27 @@ pub(crate) fn encode(publication: &Publication, stamp: Stamp) -> Bytes {
     }
 }
 
+/// Bytes of a position.
+pub(crate) const POSITION_BYTES: usize = 16;
+
+/// An encoded event with a position, in two parts around the position.
+pub(crate) fn around_position(publication: &Publication, stamp: Stamp) -> [Bytes; 2] {
+    let Publication { project, audience, content } = publication;
+    let mut out = head(RECORDED, stamp, project, 96);
+    write_audience(&mut out, audience);
+    out.push(LIVE);
+    let mut event_bytes = Vec::new();
+    if let Content::Event { event, .. } = content {
+        event.write(&mut event_bytes);
+    }
+    [out.into(), event_bytes.into()]
+}
+
+/// Returns true if a message is an event with a position.
+pub(crate) fn is_recorded(message: &[u8]) -> bool {
+    message.get(1) == Some(&RECORDED)
+}
+
 /// An encoded publication without its targets, in two parts around them.
 pub(crate) fn around_targets(publication: &Publication, stamp: Stamp) -> [Bytes; 2] {
     let audience = Audience { to: Vec::new(), except: publication.audience.except.clone() };

@@ -20,6 +20,7 @@ mod connection;
 mod context;
 mod envelope;
 mod error;
+mod history;
 mod idempotency;
 mod inbox;
 #[cfg(feature = "legacy")]
@@ -36,13 +37,16 @@ mod whole_ms;
 use std::sync::Arc;
 
 use redis::RedisResult;
-use switchboard_backplane::{Backplane, Bus, IdempotencyStore, Inbox, ReportSink, RevocationStore, Store};
+use switchboard_backplane::{
+    Backplane, Bus, History, IdempotencyStore, Inbox, ReportSink, RevocationStore, Store,
+};
 use switchboard_event::NodeId;
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use bus::RedisBus;
 pub use error::ConnectError;
+pub use history::RedisHistory;
 pub use inbox::RedisInbox;
 #[cfg(feature = "legacy")]
 pub use legacy::LegacyMessage;
@@ -72,6 +76,7 @@ pub struct Redis {
     bus: Arc<RedisBus>,
     store: Arc<RedisStore>,
     inbox: Option<Arc<RedisInbox>>,
+    history: Option<Arc<RedisHistory>>,
     reports: Option<Arc<RedisReportSink>>,
     webhooks: Option<Arc<RedisReportSink>>,
     idempotency: Arc<RedisIdempotencyStore>,
@@ -141,12 +146,23 @@ impl Redis {
         {
             tracing::warn!("inbox not connected to Redis yet; no message is stored until it is");
         }
+        let history = context.options.history.then(|| RedisHistory::start(&context, bus.clone()));
+        if let Some(history) = history.as_ref().filter(|_| is_reachable)
+            && timeout(READY_TIMEOUT, history.wait_until_up()).await.is_err()
+        {
+            tracing::warn!("history not connected to Redis yet; messages have no positions until it is");
+        }
         context.spawn({
             let context = context.clone();
             async move { match context.connector.verify_address().await {} }
         });
         context.spawn({
-            let recovery = Recovery { bus: bus.clone(), store: store.clone(), inbox: inbox.clone() };
+            let recovery = Recovery {
+                bus: bus.clone(),
+                store: store.clone(),
+                inbox: inbox.clone(),
+                history: history.clone(),
+            };
             let context = context.clone();
             async move { recovery.run(&context.reconnects).await }
         });
@@ -168,7 +184,7 @@ impl Redis {
         }
         let idempotency = Arc::new(RedisIdempotencyStore::new(context.names.clone(), store.clone()));
         let revocations = Arc::new(RedisRevocationStore::new(context.names.clone(), store.clone()));
-        Redis { bus, store, inbox, reports, webhooks, idempotency, revocations, _stop: stop }
+        Redis { bus, store, inbox, history, reports, webhooks, idempotency, revocations, _stop: stop }
     }
 
     /// The sink of reports to webhooks, if [`Options::webhooks`] are set.
@@ -213,6 +229,10 @@ impl Backplane for Redis {
 
     fn inbox(&self) -> Option<Arc<dyn Inbox>> {
         self.inbox.clone().map(|inbox| inbox as Arc<dyn Inbox>)
+    }
+
+    fn history(&self) -> Option<Arc<dyn History>> {
+        self.history.clone().map(|history| history as Arc<dyn History>)
     }
 
     fn report_sink(&self) -> Option<Arc<dyn ReportSink>> {

@@ -29,6 +29,9 @@
 //! | `switchboard:{default}:inbox:bytes` | hash | user to stored bytes, for inboxes that may be near their bound |
 //! | `switchboard:{default}:inbox:oldest` | sorted set | users, by the time of their oldest message, or earlier |
 //! | `switchboard:{default}:inbox:open` | hash | user to the socket that holds the inbox |
+//! | `switchboard:{default}:history:<room>` | list | messages of a room; see `history/scripts/log.lua` |
+//! | `switchboard:{default}:history:meta:<room>` | hash | epoch, latest offset and bytes of a room's history |
+//! | `switchboard:{default}:history:era` | string, for a day | changes when the histories of the project may be incomplete |
 //! | `switchboard:{default}:inbox:last` | string, for as long as messages are kept | the last message number |
 //!
 //! A target is `=` for everyone, `#room`, `*tag`, `@user`, or `!node` for the sockets of one node. A lease is
@@ -43,7 +46,7 @@ use std::collections::HashSet;
 use std::fmt::Write;
 
 use switchboard_backplane::Digest;
-use switchboard_event::{Name, NodeId, ProjectId, ShardName, SocketId, Target, UserId};
+use switchboard_event::{Name, NodeId, ProjectId, RoomName, ShardName, SocketId, Target, UserId};
 
 /// Makes names with one prefix.
 #[derive(Debug, Clone)]
@@ -170,6 +173,19 @@ impl ProjectNames {
 
     pub(crate) fn inbox_last(&self) -> String {
         format!("{}:inbox:last", self.base)
+    }
+
+    /// The list and the hash of a room, and the era, in the order in which the scripts expect them.
+    pub(crate) fn history(&self, room: &RoomName) -> [String; 3] {
+        [
+            format!("{}:history:{room}", self.base),
+            format!("{}:history:meta:{room}", self.base),
+            self.history_era(),
+        ]
+    }
+
+    pub(crate) fn history_era(&self) -> String {
+        format!("{}:history:era", self.base)
     }
 
     pub(crate) fn shard(&self, shard: &ShardName) -> String {

@@ -81,6 +81,8 @@ pub struct Options {
     /// [`Publisher`](crate::Publisher) with `None` follows the bounds that a node announced last. With
     /// bounds of its own it enforces those, and may evict messages that a node would have kept.
     pub inbox: Option<InboxLimits>,
+    /// Keeps the history of rooms, on a connection of its own. Default false.
+    pub history: bool,
     /// Reports of client actions to workers. Default none.
     pub reports: Option<ReportOptions>,
     /// Reports of client actions to webhooks. Default none.
@@ -106,6 +108,7 @@ impl Options {
             #[cfg(feature = "legacy")]
             mesa: None,
             inbox: None,
+            history: false,
             reports: None,
             webhooks: None,
         }

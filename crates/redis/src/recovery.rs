@@ -1,6 +1,6 @@
 //! Makes the node catch up after a connection to Redis was lost.
 //!
-//! The bus, the store and the inbox have connections of their own, which return one after the other. Catching
+//! The bus, the store, the inbox and the history have connections of their own, which return one after the other. Catching
 //! up needs all of them: messages are read from the inbox, new ones arrive by the bus, and other nodes find
 //! this node's users in the store. It therefore begins when all are up again.
 
@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::bus::RedisBus;
 use crate::connection::{Backoff, Reconnects};
 use crate::error::RequestError;
+use crate::history::RedisHistory;
 use crate::inbox::RedisInbox;
 use crate::store::RedisStore;
 
@@ -17,6 +18,7 @@ pub(crate) struct Recovery {
     pub(crate) bus: Arc<RedisBus>,
     pub(crate) store: Arc<RedisStore>,
     pub(crate) inbox: Option<Arc<RedisInbox>>,
+    pub(crate) history: Option<Arc<RedisHistory>>,
 }
 
 impl Recovery {
@@ -41,6 +43,9 @@ impl Recovery {
         self.bus.wait_until_subscribed().await;
         if let Some(inbox) = &self.inbox {
             inbox.wait_until_up().await;
+        }
+        if let Some(history) = &self.history {
+            history.wait_until_up().await;
         }
         self.store.settled_connection().await.map(drop)
     }

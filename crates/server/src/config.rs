@@ -337,7 +337,15 @@ impl Config {
         let (inbox, reports) = (self.inbox.is_on().then(|| self.inbox.limits()), self.report_options());
         let options = self.redis.options(&self.node)?;
         let webhooks = self.hooks.streams(&self.projects, &self.reports);
-        Ok(options.map(|options| Options { emit, mesa, inbox, reports, webhooks, ..options }))
+        Ok(options.map(|options| Options {
+            emit,
+            mesa,
+            inbox,
+            history: self.history.is_on(),
+            reports,
+            webhooks,
+            ..options
+        }))
     }
 
     /// The webhooks; `None` without endpoints.

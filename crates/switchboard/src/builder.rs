@@ -23,7 +23,7 @@ use crate::node::limits::Limits;
 use crate::node::type_map::TypeMap;
 use crate::node::verifier::CurrentVerifier;
 use crate::node::{Node, Settings, Wiring};
-use crate::protocols::{ENCODERS, add_extensions, on_hub_event, on_rights_changed};
+use crate::protocols::{ENCODERS, add_extensions, notify_extension, on_hub_event, on_rights_changed};
 use crate::routing::handler::Handler;
 use crate::routing::middleware::Middleware;
 use crate::routing::plugin::Plugin;
@@ -51,6 +51,7 @@ impl App {
             flush_scheduler: flushers.clone(),
             on_hub_event,
             on_rights_changed,
+            notify_extension,
             extensions: add_extensions(TypeMap::default().with(flushers).with(Heartbeats::default())),
         });
         // Present from the start, so that they can be replaced while the app is served.

@@ -36,6 +36,7 @@ pub(crate) mod request_cost;
 pub(crate) mod requests;
 pub(crate) mod resume;
 pub(crate) mod revocations;
+pub(crate) mod room_repair;
 pub(crate) mod send_hooks;
 pub(crate) mod stalls;
 pub(crate) mod system_events;
@@ -54,7 +55,7 @@ use std::time::Duration;
 use switchboard_backplane::{
     Bus, Inbox, LocalBus, MemoryStore, Receiver, ReportSink, RevocationStore, Store,
 };
-use switchboard_event::{Protocol, Target};
+use switchboard_event::{Payload, Protocol, Target};
 use switchboard_hub::{FlushScheduler, Hub, HubConfig, HubEvent, HubLimits, Index, Session};
 use switchboard_ws::close::{CloseCode, close_frame};
 
@@ -107,6 +108,8 @@ pub(crate) struct Wiring {
     pub(crate) on_hub_event: fn(&Arc<Node>, HubEvent),
     /// Called when the rights of a client may have changed, with the rooms and tags that it has left.
     pub(crate) on_rights_changed: fn(&Arc<Node>, &Arc<Session>, &[Target], Lost),
+    /// Sends an event of the server itself to a client, if it understands that. The name has no prefix.
+    pub(crate) notify_extension: fn(&Node, &Arc<Session>, &str, &Payload),
     /// State of higher layers, by type.
     pub(crate) extensions: TypeMap,
 }
@@ -259,6 +262,11 @@ impl Node {
         if let Some(this) = self.this.upgrade() {
             (self.wiring.on_rights_changed)(&this, session, left, reason);
         }
+    }
+
+    /// Sends an event of the server itself to a client, if it understands that. The name has no prefix.
+    pub(crate) fn notify_extension(&self, session: &Arc<Session>, name: &str, data: &Payload) {
+        (self.wiring.notify_extension)(self, session, name, data);
     }
 
     pub(crate) fn encoders(&self) -> &'static FrameEncoders {

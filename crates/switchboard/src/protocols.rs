@@ -29,7 +29,7 @@ use crate::node::access::grants::Lost;
 use crate::node::encoders::FrameEncoders;
 use crate::node::inbox::gap::redeliver_after_gap;
 use crate::node::type_map::TypeMap;
-use crate::node::{Node, flow_control, incoming};
+use crate::node::{Node, flow_control, incoming, room_repair};
 use crate::protocols::admission::{Admission, AdmissionError, Candidate, Login, UriError};
 use crate::protocols::config::ProtocolConfig;
 use crate::protocols::mesa::options::MesaOnly;
@@ -173,6 +173,13 @@ macro_rules! protocols {
             }
         }
 
+        /// Sends an event of the server itself to a client, if it understands that.
+        pub(crate) fn notify_extension(node: &Node, session: &Arc<Session>, name: &str, data: &Payload) {
+            match session.protocol {
+                $(Protocol::$protocol => <$implementation>::notify_extension(node, session, name, data)),*
+            }
+        }
+
         /// Handles a pong of a client.
         pub(crate) fn received_pong(node: &Arc<Node>, session: &Arc<Session>, payload: &[u8]) {
             match session.protocol {
@@ -251,8 +258,13 @@ pub(crate) fn on_hub_event(node: &Arc<Node>, event: HubEvent) {
             }
         }
         HubEvent::Behind { sender, receivers } => flow_control::receivers_behind(node, sender, receivers),
+        HubEvent::RoomBegins { project, room, number } => {
+            room_repair::begin_room(node, project, room, number);
+        }
+        HubEvent::Hole { project, room } => room_repair::repair(node, project, room),
         HubEvent::Missed => {
             publications_missed(node);
+            room_repair::repair_all(node);
             redeliver_after_gap(node);
             node.revocations.refresh();
         }

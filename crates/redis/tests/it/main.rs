@@ -10,6 +10,7 @@ mod contracts;
 mod emit_bridge;
 mod failovers;
 mod faults;
+mod history;
 mod inbox;
 mod inbox_limits;
 mod large_audiences;

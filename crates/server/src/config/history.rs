@@ -14,13 +14,13 @@ use super::no_effect::NoEffect;
 pub struct History {
     /// Rooms that keep their recent messages, by name or by a prefix that ends in `*`; of several that match a room, the
     /// most specific counts. A Koji shard is a room of its name. Each has a `messages_max` (200), an `age_max_s` (300) and
-    /// a `bytes_max` (262,144), at which its oldest messages are removed. A node with `redis.url` keeps no messages of rooms.
+    /// a `bytes_max` (262,144), at which its oldest messages are removed.
     /// Default: no room.
     pub rooms: BTreeMap<String, RoomHistory>,
-    /// Rooms with a history. At the bound the history of the room that was not used for the longest
+    /// Rooms with a history on a node without Redis. At the bound the history of the room that was not used for the longest
     /// time is removed. Default 100,000.
     pub rooms_max: usize,
-    /// Bytes of all histories. At the bound the history of the room that was not used for the
+    /// Bytes of all histories on a node without Redis. At the bound the history of the room that was not used for the
     /// longest time is removed. Default 268,435,456.
     pub bytes_max: usize,
 }
@@ -89,11 +89,16 @@ impl History {
 
     /// Settings without effect.
     pub(super) fn no_effect(&self, redis_is_on: bool) -> Option<NoEffect> {
-        if redis_is_on {
-            return Some(NoEffect::of(&["history"], "a node with redis.url keeps no messages of rooms"));
-        }
         let bounds = &["history.rooms_max", "history.bytes_max"];
-        self.rooms.is_empty().then(|| NoEffect::of(bounds, "no room in history.rooms keeps messages"))
+        if !self.is_on() {
+            return Some(NoEffect::of(bounds, "no room in history.rooms keeps messages"));
+        }
+        redis_is_on.then(|| NoEffect::of(bounds, "messages are kept in Redis, which redis.url names"))
+    }
+
+    /// Returns true if a room keeps messages.
+    pub(crate) fn is_on(&self) -> bool {
+        !self.rooms.is_empty()
     }
 
     /// Adds the rooms and bounds to an app.

@@ -1,10 +1,7 @@
 //! The list of metrics.
 
 use labels::{
-    API_OUTCOME, CERTIFICATE, CLOSE_CODE, COMMIT, DETACHED_OUTCOME, ENDPOINT, FORBIDDEN, IGNORED_FRAME,
-    LOST_REPORT, LOST_WEBHOOK_REPORT, PROTOCOL, QUEUE, REDIS_CONNECTION, REFUSED_CONNECTION, REFUSED_EVENT,
-    REFUSED_RESUME, REFUSED_TOKEN, RELOAD, REPLACED_CONNECTION, RIGHTS_LOST, RUSTC, TLS_HANDSHAKE,
-    UNDELIVERED_REASON, UNKNOWN_ADDRESS, VERSION, WEBHOOK_CALL,
+    API_OUTCOME, CERTIFICATE, CLOSE_CODE, COMMIT, DETACHED_OUTCOME, ENDPOINT, FORBIDDEN, IGNORED_FRAME, LOST_REPORT, LOST_WEBHOOK_REPORT, PROTOCOL, QUEUE, REDIS_CONNECTION, REFUSED_CONNECTION, REFUSED_EVENT, REFUSED_RESUME, REFUSED_TOKEN, RELOAD, REPAIR, REPLACED_CONNECTION, RIGHTS_LOST, RUSTC, TLS_HANDSHAKE, UNDELIVERED_REASON, UNKNOWN_ADDRESS, VERSION, WEBHOOK_CALL,
 };
 pub use labels::{Label, UNDELIVERED};
 
@@ -283,6 +280,12 @@ pub const METRICS: &[Metric] = &[
         &[],
         "Messages delivered without a position, because the history of their room was unavailable",
     ),
+    counter(
+        "switchboard_history_repairs_total",
+        Part::Node,
+        &[REPAIR],
+        "Rooms on this node whose missing messages were read from the history, or were gone from it",
+    ),
     gauge("switchboard_history_rooms", Part::Node, &[], "Rooms with a history in the memory of this node"),
     gauge(
         "switchboard_history_bytes",
@@ -312,7 +315,7 @@ pub const METRICS: &[Metric] = &[
         "switchboard_queue_bytes",
         Part::Node,
         &[QUEUE],
-        "Bytes in this node's queues: publications, presence, inbox (messages to be stored), receipts and reports for Redis, and jobs for the inbox_file",
+        "Bytes in this node's queues: publications, presence, inbox (messages to be stored), receipts, reports and history (messages to rooms) for Redis, and jobs for the inbox_file",
     ),
     gauge("switchboard_nodes", Part::Redis, &[], "Nodes with a valid lease, including this one"),
     gauge(

@@ -37,6 +37,13 @@ impl Tasks {
         runtime.spawn(async move { stop.run_until_cancelled(task).await });
     }
 
+    /// Starts a task like [`spawn_service`](Self::spawn_service), unless the caller is outside of a runtime.
+    pub(crate) fn try_spawn_service(&self, task: impl Future<Output = ()> + Send + 'static) {
+        if tokio::runtime::Handle::try_current().is_ok() {
+            self.spawn_service(task);
+        }
+    }
+
     /// Waits until all tasks of [`spawn`](Self::spawn) have ended.
     pub(crate) async fn finished(&self) {
         self.tracker.close();

@@ -22,7 +22,7 @@ use crate::node::access::grants::Lost;
 use crate::protocols::admission::{Admission, AdmissionError, Candidate, Login, UriError};
 use crate::protocols::config::{KeepAlive, ProtocolConfig};
 use crate::protocols::emit::login::{accept, log_in};
-use crate::protocols::emit::notices::notify_left;
+use crate::protocols::emit::notices::{notify, notify_left};
 use crate::protocols::emit::receive::report_unhandled;
 use crate::protocols::received::Received;
 use crate::protocols::wire_protocol::WireProtocol;
@@ -110,6 +110,10 @@ impl WireProtocol for EmitProtocol {
 
     fn rights_changed(node: &Arc<Node>, session: &Arc<Session>, left: &[Target], reason: Lost) {
         notify_left(node, session, left, reason);
+    }
+
+    fn notify_extension(node: &Node, session: &Arc<Session>, name: &str, data: &Payload) {
+        notify(node, session, &format!("@{name}"), data);
     }
 
     fn encode_request(name: &str, data: &Payload, id: u32) -> Option<Bytes> {

@@ -28,7 +28,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Uri;
 use switchboard_backplane::{Content, Publication};
-use switchboard_event::{Event, Position, ProjectId, Protocol, RoomName, Target};
+use switchboard_event::{Event, Payload, Position, ProjectId, Protocol, RoomName, Target};
 use switchboard_hub::Session;
 use switchboard_wire::{DecodeError, koji};
 
@@ -148,6 +148,10 @@ impl WireProtocol for KojiProtocol {
 
     fn rights_changed(node: &Arc<Node>, session: &Arc<Session>, left: &[Target], reason: Lost) {
         rights::changed(node, session, left, reason);
+    }
+
+    fn notify_extension(node: &Node, session: &Arc<Session>, name: &str, data: &Payload) {
+        rights::notify_payload(node, session, name, data);
     }
 
     /// Updates the time of the client's last ping in the member list.

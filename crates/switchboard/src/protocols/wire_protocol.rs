@@ -91,6 +91,9 @@ pub(crate) trait WireProtocol {
     /// Reacts to a change of a client's rights. The client has left the given rooms and tags.
     fn rights_changed(_node: &Arc<Node>, _session: &Arc<Session>, _left: &[Target], _reason: Lost) {}
 
+    /// Sends an event of the server itself to a client, if it understands that. The name has no prefix.
+    fn notify_extension(_node: &Node, _session: &Arc<Session>, _name: &str, _data: &Payload) {}
+
     /// Handles a pong of a client.
     fn received_pong(_node: &Arc<Node>, _session: &Arc<Session>, _payload: &[u8]) {}
 

@@ -176,11 +176,15 @@ pub(super) const UNDELIVERED_REASON: Label = label(
     ],
 );
 
-pub(super) const QUEUE: Label =
-    label("queue", &["publications", "presence", "inbox", "receipts", "reports", "webhooks", "inbox_file"]);
+pub(super) const QUEUE: Label = label(
+    "queue",
+    &["publications", "presence", "inbox", "receipts", "reports", "webhooks", "inbox_file", "history"],
+);
 
 pub(super) const REDIS_CONNECTION: Label =
-    label("connection", &["publisher", "subscriber", "store", "inbox", "reports", "webhooks"]);
+    label("connection", &["publisher", "subscriber", "store", "inbox", "reports", "webhooks", "history"]);
+
+pub(super) const REPAIR: Label = label("outcome", &["complete", "gap"]);
 
 pub(super) const REPLACED_CONNECTION: Label = label("reason", &["replica", "other_server"]);
 

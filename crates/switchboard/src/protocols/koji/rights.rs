@@ -109,14 +109,18 @@ pub(super) fn changed(node: &Arc<Node>, session: &Arc<Session>, left: &[Target],
 
 /// Sends a platform event of the server, if the client understands it.
 fn notify(node: &Node, session: &Arc<Session>, name: &str, data: &serde_json::Value) {
+    let data = Payload::of(data).expect("strings are valid JSON");
+    notify_payload(node, session, name, &data);
+}
+
+/// Sends a platform event of the server, if the client understands it.
+pub(super) fn notify_payload(node: &Node, session: &Arc<Session>, name: &str, data: &Payload) {
     let understands = |client: &ClientState| {
         client.wants_token_answers || ConnectionState::of(session).info.understands_extensions()
     };
     if client_of(session).is_some_and(understands) {
-        let data = Payload::of(data).expect("strings are valid JSON");
-        let frame = encode_with(OpCode::Text, 128 + data.as_bytes().len(), |out| {
-            koji::write_notice(out, name, &data)
-        });
+        let frame =
+            encode_with(OpCode::Text, 128 + data.as_bytes().len(), |out| koji::write_notice(out, name, data));
         node.hub().deliver_frame(session, &frame, DeliveryClass::Live);
     }
 }
