@@ -62,6 +62,8 @@ pub(crate) enum Command {
     Hooks(Hooks),
     #[command(flatten)]
     Api(ApiCommand),
+    /// Print the messages that a room keeps, as a backend.
+    History(History),
     /// Make or verify a token with the keys in the settings (`auth.…`).
     #[command(subcommand)]
     Token(Token),
@@ -269,6 +271,32 @@ fn close_reason(text: &str) -> Result<String, String> {
         ..=REASON_BYTES_MAX => Ok(text.into()),
         bytes => Err(format!("expected at most {REASON_BYTES_MAX} bytes; found {bytes}")),
     }
+}
+
+/// Arguments of `history`.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Each line is the offset, the event and the data, separated by tabs.")]
+pub(crate) struct History {
+    /// The room, such as #lobby; the # may be omitted.
+    pub(crate) room: String,
+    /// Address of the HTTP API of a node, such as http://127.0.0.1:4001.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) url: String,
+    /// Key of the HTTP API [default: the variable DISPATCH_KEY, which other users of the machine cannot see].
+    #[arg(long)]
+    pub(crate) key: Option<String>,
+    /// The project, called namespace in Mesa.
+    #[arg(long, value_name = "PROJECT")]
+    pub(crate) namespace: Option<String>,
+    /// Print the oldest messages after this offset.
+    #[arg(long, value_name = "OFFSET", conflicts_with = "before")]
+    pub(crate) after: Option<u64>,
+    /// Print the latest messages before this offset.
+    #[arg(long, value_name = "OFFSET")]
+    pub(crate) before: Option<u64>,
+    /// Most messages, up to 1,000.
+    #[arg(long, default_value_t = 100)]
+    pub(crate) limit: u32,
 }
 
 /// How the command reaches the nodes.

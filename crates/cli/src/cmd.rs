@@ -12,6 +12,7 @@ mod disconnect;
 mod dispatch;
 mod emit;
 mod health;
+mod history;
 mod hooks;
 mod http;
 mod man;
@@ -37,6 +38,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         Command::Revoke(revoke) => revoke::run(&revoke).await,
         Command::Hooks(hooks) => hooks::run(hooks).await,
         Command::Api(command) => api::run(&command).await,
+        Command::History(history) => history::run(&history).await,
         Command::Token(token) => token::run(token).await,
         Command::Tail(tail) => tail::run(&tail).await.map_err(Failure::Run),
         Command::Config(command) => config::run(&command),

@@ -24,6 +24,7 @@ mod driver;
 mod encode;
 mod endpoint;
 mod error;
+mod history;
 mod listeners;
 mod meter;
 mod options;
@@ -37,6 +38,7 @@ mod token;
 
 pub use client::{Client, Namespace};
 pub use error::{ConnectError, EmitError, NO_HANDLER, RequestError};
+pub use history::{History, HistoryMessage, HistoryPart, Position};
 pub use listeners::Subscription;
 pub use options::Options;
 pub use switchboard_event::{Payload, PayloadError};

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use switchboard::{App, Data, Payload, Reply, Request, Resuming, Socket, serve};
-use switchboard_client::{Client, ConnectError, EmitError, NO_HANDLER, Options, RequestError};
+use switchboard::{App, Data, HistoryLimits, Payload, Reply, Request, Resuming, Socket, serve};
+use switchboard_client::{
+    Client, ConnectError, EmitError, HistoryPart, NO_HANDLER, Options, Position, RequestError,
+};
 use switchboard_testkit::Forwarder;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -60,6 +62,26 @@ async fn concurrent_requests_receive_their_own_replies() {
         async move { client.request::<u32>("/echo", &(n + 1)).await.unwrap() == n + 1 }
     });
     assert!(futures_util::future::join_all(replies).await.into_iter().all(|is_equal| is_equal));
+}
+
+#[tokio::test]
+async fn a_client_reads_the_history_of_a_room_and_learns_of_a_gap() {
+    let limits = HistoryLimits { messages_max: 2, ..HistoryLimits::default() };
+    let app = App::new().with_room_history("chat-*", limits);
+    let url = start(app.clone()).await;
+    let client = Client::connect(&url).await.unwrap();
+    for n in 1..=3 {
+        app.to("#chat-1").emit("message", &n).unwrap();
+    }
+    let latest = client.history("chat-1", HistoryPart::Latest, 10).await.unwrap();
+    assert_eq!((latest.first, latest.top, latest.gap, latest.messages.len()), (2, 3, false, 2));
+    assert_eq!((&*latest.messages[1].event, latest.messages[1].data.to::<u32>().unwrap()), ("message", 3));
+    let older = client.history("chat-1", HistoryPart::Before(latest.top_position()), 10).await.unwrap();
+    assert_eq!(older.messages.iter().map(|message| message.offset).collect::<Vec<_>>(), [2]);
+    let start = Position { offset: 0, ..latest.top_position() };
+    assert!(client.history("chat-1", HistoryPart::After(start), 10).await.unwrap().gap);
+    let refused = client.history("lobby", HistoryPart::Latest, 10).await.unwrap_err();
+    assert!(matches!(refused, RequestError::Refused { code, .. } if code == "no_history"));
 }
 
 #[tokio::test]

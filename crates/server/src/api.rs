@@ -12,6 +12,7 @@ mod dispatch;
 mod endpoint;
 #[cfg(test)]
 mod examples;
+mod history;
 mod idempotency;
 mod inbox;
 mod info;
@@ -99,7 +100,7 @@ macro_rules! endpoints {
 
 endpoints! {
     Every: batch;
-    Read: inbox info members room rooms shard shards socket sockets user users;
+    Read: history inbox info members room rooms shard shards socket sockets user users;
     Send: dispatch request send;
     Manage: clear_inbox disconnect join keys leave nodes reload revoke tag untag;
 }

@@ -154,7 +154,7 @@ async fn every_endpoint_refuses_keys_of_other_projects() {
 async fn every_example_of_the_description_is_accepted() {
     let scratch = Scratch::new();
     let path = format!("inbox.path={}", scratch.file("inbox.redb"));
-    let (_server, address) = api(&[&path, "inbox.enabled=true"]);
+    let (_server, address) = api(&[&path, "inbox.enabled=true", "history.rooms.lobby.messages_max=9"]);
     for endpoint in endpoints(&address) {
         let answer = endpoint.call(&address, Some(KEY));
         assert_eq!(answer.status, 200, "{}: {}", endpoint.name, answer.body);

@@ -13,6 +13,7 @@ mod command;
 mod disconnect;
 mod exposure;
 mod front_page;
+mod history;
 mod hooks;
 mod idempotency;
 mod inbox_faults;
