@@ -2,12 +2,13 @@
 //! protocols. One sender may send, and one address connect, at any rate.
 //!
 //! `cargo run --profile dist -p switchboard-bench --bin bench_server -- 127.0.0.1:3000`. With a second argument,
-//! `127.0.0.1:6379`, the server is one of the nodes that share that Redis.
+//! `127.0.0.1:6379`, the server is one of the nodes that share that Redis. With the variable `HISTORY=1` every room keeps its
+//! messages.
 
 use serde::Deserialize;
 use switchboard::{
-    AcceptOptions, App, Data, Identity, Koji, Limits, Mesa, Payload, ReplyError, Socket, Target, UserId,
-    WorkerThreads, serve,
+    AcceptOptions, App, Data, HistoryLimits, Identity, Koji, Limits, Mesa, Payload, ReplyError, Socket,
+    Target, UserId, WorkerThreads, serve,
 };
 use switchboard_redis::{Options, Redis};
 use switchboard_server::Mode;
@@ -44,8 +45,15 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     // No handler reads a header, as in the packaged server.
     let accept = AcceptOptions { kept_headers: Vec::new(), ..AcceptOptions::default() };
     app = app.with_limits(limits).with_accept_options(accept);
+    let has_history = std::env::var_os("HISTORY").is_some();
+    if has_history {
+        app = app.with_room_history("*", HistoryLimits::default());
+    }
     let redis = match arguments.next() {
-        Some(redis) => Some(Redis::connect(Options::new(&format!("redis://{redis}"))).await?),
+        Some(redis) => {
+            let options = Options { history: has_history, ..Options::new(&format!("redis://{redis}")) };
+            Some(Redis::connect(options).await?)
+        }
         None => None,
     };
     if let Some(redis) = &redis {
