@@ -22,6 +22,7 @@ import type {
   UntypedContract,
 } from "./contract.js";
 import { EmitProtocol, type Handler } from "./emitProtocol.js";
+import type { HistoryOptions, RoomHistory } from "./history.js";
 import type { EmitClientOptions } from "./options.js";
 import type { RequestOptions } from "./requestOptions.js";
 
@@ -154,12 +155,14 @@ export class Namespace<C extends Contract = UntypedContract> {
 export class EmitClient<C extends Contract = UntypedContract> extends Namespace<C> {
   /** The connection, for observing its state. */
   readonly connection: Connection;
+  readonly #protocol: EmitProtocol;
   readonly #values = new Map<unknown, unknown>();
 
   /** Creates a client without connecting it; `open` connects. */
   constructor(url: string | URL, options: EmitClientOptions = {}) {
     const protocol = new EmitProtocol(url, options);
     super(protocol, "");
+    this.#protocol = protocol;
     this.connection = protocol.connection;
   }
 
@@ -199,6 +202,14 @@ export class EmitClient<C extends Contract = UntypedContract> extends Namespace<
   /** Disconnects without reconnecting, after sent messages. Never rejects; `open` connects again. */
   close(options?: CallOptions): Promise<void> {
     return this.connection.close(options);
+  }
+
+  /**
+   * Reads messages that a room keeps. Rejects like `request`: with a `RefusedError` of the code `no_history` if the room
+   * keeps none, and of `forbidden` if this client may not read them.
+   */
+  history(room: string, options?: HistoryOptions): Promise<RoomHistory> {
+    return this.#protocol.history(room, options);
   }
 
   /** Stores a value in this client; nothing is sent. */

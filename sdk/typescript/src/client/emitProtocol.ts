@@ -3,7 +3,7 @@
  */
 
 import { webSocketUrl } from "../core/address.js";
-import { check, FUNCTION, STRING } from "../core/check.js";
+import { check, checkOptions, FUNCTION, STRING } from "../core/check.js";
 import type { Connection } from "../core/connection.js";
 import { SwitchboardError } from "../core/errors.js";
 import { byteLength, checkEventName, checkSize, encode, type JsonObject } from "../core/json.js";
@@ -13,6 +13,7 @@ import { EMIT_PROBE } from "../core/otherProtocol.js";
 import { ReconnectingConnection } from "../core/reconnectingConnection.js";
 import { withTimeout } from "../core/timeout.js";
 import { scheduleTokenRefresh } from "../core/tokenRefresh.js";
+import { HISTORY_OPTIONS, type HistoryOptions, type RoomHistory } from "./history.js";
 import { OWN_OPTIONS, type EmitClientOptions } from "./options.js";
 import { refusedErrorFrom } from "./refusedError.js";
 import { REQUEST_OPTIONS, type RequestOptions } from "./requestOptions.js";
@@ -27,6 +28,9 @@ const SYSTEM = "@";
 
 /** The event with which a client shows a token. */
 const IDENTIFY = "@identify";
+
+/** The event with which a client reads the history of a room. */
+const HISTORY = "@history";
 
 export type Handler = (data: never) => unknown;
 
@@ -99,6 +103,13 @@ export class EmitProtocol {
     return this.connection.send(this.#frame(event, valid), volatile);
   }
 
+  async history(room: string, options?: HistoryOptions): Promise<RoomHistory> {
+    checkOptions(options, HISTORY_OPTIONS);
+    check("the room", room, STRING);
+    const { before, after, limit, ...call } = options ?? {};
+    return this.request(HISTORY, { room, before, after, limit }, call) as Promise<RoomHistory>;
+  }
+
   request(event: string, data: unknown, options: RequestOptions | undefined): Promise<unknown> {
     const timeout = this.#options.requestTimeout ?? 10_000;
     const wait = { subject: `reply to ${event}`, timeout, options, known: REQUEST_OPTIONS };
@@ -136,7 +147,7 @@ export class EmitProtocol {
   }
 
   #frame(event: string, data: unknown, ackId?: string): string {
-    checkEventName(event, SYSTEM);
+    if (event !== HISTORY) checkEventName(event, SYSTEM);
     return this.#text({ event, data, ackId });
   }
 

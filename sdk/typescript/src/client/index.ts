@@ -13,6 +13,7 @@ export {
   type EmitOptions,
   type SystemEvents,
 } from "./emitClient.js";
+export type { HistoryMessage, HistoryOptions, Position, RoomHistory } from "./history.js";
 export type { EmitClientOptions } from "./options.js";
 export { RefusedError } from "./refusedError.js";
 export type { RequestOptions } from "./requestOptions.js";

@@ -1,0 +1,56 @@
+/**
+ * The messages that a room keeps: the options of a read, and its answer.
+ */
+
+import { COUNT, OBJECT, type Expectations } from "../core/check.js";
+import { CALL_OPTIONS, type CallOptions } from "../core/timeout.js";
+
+/** A place in the history of a room. */
+export interface Position {
+  /** The version of the history. It changes whenever messages may have been lost. */
+  readonly epoch: string;
+  /** The number of a message. */
+  readonly offset: number;
+}
+
+/** Options of `history`. */
+export interface HistoryOptions extends CallOptions {
+  /** Returns the latest messages before this position. */
+  readonly before?: Position | undefined;
+  /** Returns the oldest messages after this position. Not together with `before`; without both, the latest messages. */
+  readonly after?: Position | undefined;
+  /** Most messages, up to 1,000. Default 50. */
+  readonly limit?: number | undefined;
+}
+
+export const HISTORY_OPTIONS: Expectations<HistoryOptions> = { ...CALL_OPTIONS, before: OBJECT, after: OBJECT, limit: COUNT };
+
+/** A message in a history. */
+export interface HistoryMessage {
+  /** Its number. */
+  readonly offset: number;
+  /** The name of the event. */
+  readonly event: string;
+  /** Its data, not validated. */
+  readonly data: unknown;
+  /** The id of the socket that sent it, or null if the server did. */
+  readonly sender: string | null;
+  /** When the server received it, in milliseconds since 1970. */
+  readonly time: number;
+}
+
+/** A part of the history of a room. */
+export interface RoomHistory {
+  /** The name of the room, with its `#`. */
+  readonly room: string;
+  /** The version of the history. */
+  readonly epoch: string;
+  /** The offset of the latest message of the room; 0 if it has none yet. */
+  readonly top: number;
+  /** The offset of the oldest message that is kept; `top + 1` if none is. */
+  readonly first: number;
+  /** Whether messages between the position of the request and the answer may be missing. */
+  readonly gap: boolean;
+  /** The messages, oldest first. There may be fewer than requested, if they are large. */
+  readonly messages: readonly HistoryMessage[];
+}
