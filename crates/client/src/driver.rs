@@ -134,10 +134,16 @@ impl Driver {
         }
     }
 
-    /// Waits for the answer to a ticket, which precedes everything else. Returns true if the session was resumed.
+    /// Waits for the answer to a ticket, which precedes everything else, and shows the positions. Returns true if the session was resumed.
     async fn read_session(&self, socket: &mut Socket) -> bool {
         let answer = self.reader.read_session(socket);
-        tokio::time::timeout(self.shared.options.connect_timeout, answer).await.unwrap_or(false)
+        let answer = tokio::time::timeout(self.shared.options.connect_timeout, answer).await;
+        let resumed = answer.unwrap_or(false);
+        if resumed {
+            // An error ends the connection at the next read.
+            let _ = socket.send(Message::text(self.shared.session.resume_message())).await;
+        }
+        resumed
     }
 
     /// Sends the frames that were queued without a connection. Returns false if the connection was lost again.

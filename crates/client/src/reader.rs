@@ -91,6 +91,7 @@ impl Reader {
 
     fn message(&self, frame: Bytes) {
         match emit::decode(&frame) {
+            Ok(Incoming::Event { .. }) if !self.shared.session.is_new(&frame) => {}
             Ok(Incoming::Event { name, data, ack }) => {
                 self.call_any(&name, &data);
                 self.shared.listeners.call(&name, &data);
@@ -102,8 +103,9 @@ impl Reader {
             Ok(Incoming::Unroutable { shown, .. }) => {
                 self.shared.report(&format!("received an event with an invalid name: {shown}"));
             }
-            Ok(Incoming::Identify { .. } | Incoming::History { .. }) => {
-                self.shared.report("received an event that only clients send: @identify or @history");
+            Ok(Incoming::Identify { .. } | Incoming::History { .. } | Incoming::Resume { .. }) => {
+                self.shared
+                    .report("received an event that only clients send: @identify, @history or @resume");
             }
             Ok(Incoming::Notice { name: SESSION, data, .. }) => {
                 self.shared.session.begin(&data);

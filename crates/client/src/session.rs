@@ -1,9 +1,11 @@
 //! The session at the server, which the client resumes after it has lost its connection.
 
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 use switchboard_event::Payload;
 use tokio::time::Instant;
 
@@ -20,7 +22,26 @@ struct State {
     keep: Duration,
     /// When the connection was lost.
     lost: Option<Instant>,
+    /// The last known position of each room with a history.
+    positions: HashMap<String, Position>,
 }
+
+/// A place in the history of a room.
+#[derive(Deserialize, Serialize)]
+struct Position {
+    epoch: String,
+    offset: u64,
+}
+
+/// The members of a frame that has a position.
+#[derive(Deserialize)]
+struct Positioned {
+    room: String,
+    position: Position,
+}
+
+/// A server writes the position before the data, within this many bytes: names have at most 256.
+const POSITION_WITHIN: usize = 4096;
 
 #[derive(Deserialize)]
 struct Offer {
@@ -39,8 +60,33 @@ impl Session {
     /// Takes the data of `@session`. Returns true if the session was resumed.
     pub(crate) fn begin(&self, data: &Payload) -> bool {
         let Ok(Offer { ticket, seconds, resumed }) = data.to() else { return false };
-        *self.state() = State { ticket, keep: Duration::from_secs(seconds), lost: None };
+        let mut state = self.state();
+        // A new session is in no room.
+        let positions = if resumed { std::mem::take(&mut state.positions) } else { HashMap::new() };
+        *state = State { ticket, keep: Duration::from_secs(seconds), lost: None, positions };
         resumed
+    }
+
+    /// Records the position of a frame. Returns false if its message was received before, which happens around a resume.
+    pub(crate) fn is_new(&self, frame: &[u8]) -> bool {
+        const MEMBER: &[u8] = b"\"position\":";
+        let head = &frame[..frame.len().min(POSITION_WITHIN)];
+        let mut state = self.state();
+        if state.ticket.is_none() || !head.windows(MEMBER.len()).any(|part| part == MEMBER) {
+            return true;
+        }
+        let Ok(Positioned { room, position }) = serde_json::from_slice(frame) else { return true };
+        let last = state.positions.get(&room);
+        if last.is_some_and(|last| last.epoch == position.epoch && position.offset <= last.offset) {
+            return false;
+        }
+        state.positions.insert(room, position);
+        true
+    }
+
+    /// The message that shows the positions, which is the first after a resume.
+    pub(crate) fn resume_message(&self) -> String {
+        json!({ "event": "@resume", "data": self.state().positions }).to_string()
     }
 
     /// The connection is lost: from now on the server keeps the session for a while.
@@ -59,8 +105,6 @@ impl Session {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -78,6 +122,27 @@ mod tests {
         assert_eq!(session.ticket(), None);
         assert!(session.begin(&Payload::of(&offer(true)).unwrap()));
         assert_eq!(session.ticket().as_deref(), Some("t"));
+    }
+
+    #[test]
+    fn a_message_is_new_once_and_positions_end_with_the_session() {
+        let session = Session::default();
+        let frame = |epoch: &str, offset: u64| {
+            let position = json!({ "epoch": epoch, "offset": offset });
+            json!({ "event": "e", "room": "#r", "position": position, "data": 1 }).to_string().into_bytes()
+        };
+        let offer =
+            |resumed| Payload::of(&json!({ "ticket": "t", "seconds": 60, "resumed": resumed })).unwrap();
+        session.begin(&offer(false));
+        let new = [("a", 2), ("a", 2), ("a", 1), ("a", 3), ("b", 1)];
+        let new = new.map(|(epoch, offset)| session.is_new(&frame(epoch, offset)));
+        assert_eq!(new, [true, false, false, true, true]);
+        assert!(session.is_new(b"{\"event\":\"e\",\"data\":{\"position\":7}}"));
+        session.begin(&offer(true));
+        let shown = json!({ "event": "@resume", "data": { "#r": { "epoch": "b", "offset": 1 } } });
+        assert_eq!(session.resume_message(), shown.to_string());
+        session.begin(&offer(false));
+        assert_eq!(session.resume_message(), json!({ "event": "@resume", "data": {} }).to_string());
     }
 
     #[test]

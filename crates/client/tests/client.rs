@@ -228,6 +228,7 @@ async fn a_client_resumes_its_session_with_its_rooms_and_sends_its_queue_afterwa
     let app = App::new()
         .on("/join", async |socket: Socket| Reply(socket.join("#r").unwrap()))
         .on("/rooms", async |socket: Socket| Reply((socket.id(), socket.rooms())))
+        .with_room_history("r", HistoryLimits::default())
         .on("/queued", async |socket: Socket| {
             socket.emit("rooms", &socket.rooms()).unwrap();
         })
@@ -235,7 +236,7 @@ async fn a_client_resumes_its_session_with_its_rooms_and_sends_its_queue_afterwa
     let options = Options::default().with_queue_bytes_max(100);
     let (client, network, app) = connect_through(app, options).await;
     let (mut reconnects, mut news) = (listen_to(&client, "@reconnect"), listen_to(&client, "news"));
-    let mut rooms = listen_to(&client, "rooms");
+    let (mut rooms, mut recovered) = (listen_to(&client, "rooms"), listen_to(&client, "@recovered"));
     let emitter = client.clone();
     client.on("@disconnect", move |_| emitter.try_emit("/queued", &()).unwrap());
     assert!(client.request::<bool>("/join", &()).await.unwrap());
@@ -247,6 +248,14 @@ async fn a_client_resumes_its_session_with_its_rooms_and_sends_its_queue_afterwa
         assert_eq!(client.request::<Value>("/rooms", &()).await.unwrap(), before);
         app.to("#r").emit("news", &1).unwrap();
         assert_eq!(next(&mut news).await, 1);
+    }
+    network.cut();
+    (2..5).for_each(|n| drop(app.to("#r").emit("news", &n)));
+    for _ in 0..4 {
+        assert_eq!(next(&mut recovered).await["rooms"]["#r"]["recovered"], true);
+    }
+    for n in 2..5 {
+        assert_eq!(next(&mut news).await, n);
     }
 }
 

@@ -245,6 +245,7 @@ pub(crate) static ENCODERS: FrameEncoders = FrameEncoders {
     event: encode_event,
     reserves,
     stored: encode_stored,
+    notice: encode_notice,
     request: encode_request,
     reply: encode_reply,
 };

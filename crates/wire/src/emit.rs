@@ -49,6 +49,13 @@ pub enum Incoming {
         /// The peer's correlation id, if it expects an answer.
         ack: Option<Payload>,
     },
+    /// `@resume`: the peer has resumed its session, and shows the last position that it knows of each room.
+    Resume {
+        /// The positions.
+        data: Payload,
+        /// The peer's correlation id, which is not used.
+        ack: Option<Payload>,
+    },
     /// An event that only servers send, about the connection itself.
     Notice {
         /// The name: one of [`NOTICES`].
@@ -85,6 +92,9 @@ pub fn decode(frame: &Bytes) -> Result<Incoming, DecodeError> {
         if text_of(event).as_deref() == Some(HISTORY) {
             return Ok(Incoming::History { data: data.map_or(Payload::NULL, slice), ack });
         }
+        if text_of(event).as_deref() == Some(RESUME) {
+            return Ok(Incoming::Resume { data: data.map_or(Payload::NULL, slice), ack });
+        }
         let notice = text_of(event).and_then(|name| NOTICES.into_iter().find(|notice| *notice == name));
         if let Some(name) = notice {
             return Ok(Incoming::Notice { name, data: data.map_or(Payload::NULL, slice), ack });
@@ -100,9 +110,12 @@ const IDENTIFY: &str = "@identify";
 /// The event with which a client requests messages that a room keeps.
 const HISTORY: &str = "@history";
 
+/// The event with which a client that has resumed its session shows positions.
+const RESUME: &str = "@resume";
+
 /// The events of a server about the connection itself, to clients that understand them: the session and its ticket, the
-/// outcome of the login by a token of the handshake, and memberships that were lost with a right.
-pub const NOTICES: [&str; 3] = ["@session", "@identified", "@left"];
+/// outcome of the login by a token of the handshake, memberships that were lost with a right, and the end of a recovery.
+pub const NOTICES: [&str; 4] = ["@session", "@identified", "@left", "@recovered"];
 
 fn routable(event: &RawValue) -> Option<Name> {
     Name::new(&text_of(event)?).ok().filter(|name| !name.starts_with('@'))

@@ -182,7 +182,7 @@ pub(crate) fn may_read(session: &Session, message: &RecordedMessage) -> bool {
 }
 
 /// Returns true if the exceptions of a message exclude a client, by its present memberships.
-fn is_excluded(session: &Session, except: &[Target]) -> bool {
+pub(crate) fn is_excluded(session: &Session, except: &[Target]) -> bool {
     except.iter().any(|target| match target {
         Target::Everyone => true,
         Target::Socket(id) => *id == session.id,

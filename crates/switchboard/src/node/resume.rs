@@ -5,6 +5,7 @@
 
 mod detached;
 pub(crate) mod options;
+pub(crate) mod recovery;
 pub(crate) mod session_state;
 pub(crate) mod sessions;
 pub(crate) mod take_over;
@@ -53,6 +54,7 @@ pub(crate) fn detach(node: &Node, ending: EndingSession, code: u16) -> Result<()
     }
     let (hooks, seconds) = (ending.hooks.clone(), sessions.options.keep.as_secs());
     let had_token = node.token_bindings.lock().user(session.id).is_some();
+    recovery::stop_awaiting(node, &session);
     sessions.insert(ending, had_token, code, now(), |session| {
         inbox::release(node, session);
         node.hub().detach(session);

@@ -48,6 +48,20 @@ export interface SystemEvents {
     /** Whether the server has kept the session. */
     readonly resumed: boolean;
   };
+  /**
+   * The client has received what it missed before its session was resumed; raised once, after the missed messages. Rooms
+   * without a history are not recovered.
+   */
+  "@recovered": {
+    /** By room, with `#`: all rooms of the socket. */
+    readonly rooms: Readonly<
+      Record<
+        string,
+        | { readonly recovered: true; /** Missed messages. */ readonly count: number }
+        | { readonly recovered: false; /** Where the room is now, if it has a history. */ readonly at?: { readonly epoch: string; readonly offset: number } }
+      >
+    >;
+  };
   /** The socket has left rooms and tags, because it has lost the right to be there. Only with `resume`. */
   "@left": {
     /** The rooms, with `#`. */

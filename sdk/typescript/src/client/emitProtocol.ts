@@ -94,7 +94,9 @@ export class EmitProtocol {
 
   #ready(resumed: boolean): void {
     const repeated = [...this.#pending.values()];
-    this.connection.ready("@connection", { resumed }, [], resumed);
+    // The first message after a resume; what was missed precedes what follows.
+    const handshake = resumed ? [encode({ event: "@resume", data: this.#session.positions() })] : [];
+    this.connection.ready("@connection", { resumed }, handshake, resumed);
     for (const { again } of repeated) if (again) this.connection.send(again, true);
   }
 
@@ -161,12 +163,14 @@ export class EmitProtocol {
     return text;
   }
 
-  #receive({ type, event, data, ackId }: JsonObject): boolean | void {
+  #receive(message: JsonObject): boolean | void {
+    const { type, event, data, ackId } = message;
     if (type === "ack") return this.#settle(ackId, data);
     // Types of later versions are ignored.
     if (type) return;
     if (typeof event !== "string" || !event) return false;
     if (event.startsWith(SYSTEM)) return this.#notice(event, data);
+    if (!this.#session.isNew(message)) return;
     const { listeners } = this.connection;
     listeners.call("@any", { event, data });
     const handler = ackId ? this.#handlers.get(event) : undefined;
@@ -180,7 +184,7 @@ export class EmitProtocol {
       const { isAwaited } = this.#session;
       const resumed = this.#session.begin(data);
       if (isAwaited) this.#ready(resumed);
-    } else if (event === "@left") this.connection.listeners.call(event, data);
+    } else if (event === "@left" || event === "@recovered") this.connection.listeners.call(event, data);
     else if (event === "@identified") this.#identified(data);
     else return false;
     return true;

@@ -2,12 +2,20 @@
  * The session at the server, which a client resumes after it has lost its connection.
  */
 
-import { isObject } from "../core/json.js";
+import { isObject, type JsonObject } from "../core/json.js";
 
 /** The subprotocol of a client that shows a ticket; the server selects it and answers with `@session`. */
 const SUBPROTOCOL = "switchboard";
 
+/** A place in the history of a room. */
+interface Position {
+  readonly epoch: unknown;
+  readonly offset: number;
+}
+
 export class Session {
+  /** The last known position of each room with a history. */
+  #positions = new Map<unknown, Position>();
   #ticket: unknown;
   /** How long the server keeps the session without a connection, in ms. */
   #keepMs = 0;
@@ -22,7 +30,24 @@ export class Session {
     this.#keepMs = Number(seconds) * 1000;
     this.#lostAt = undefined;
     this.isAwaited = false;
+    // A new session is in no room.
+    if (!resumed) this.#positions.clear();
     return resumed === true;
+  }
+
+  /** Records the position of an event. Returns whether it is new: a message may arrive twice around a resume. */
+  isNew({ room, position }: JsonObject): boolean {
+    if (!isObject(position)) return true;
+    const { epoch, offset } = position as unknown as Position;
+    const last = this.#positions.get(room);
+    if (last && last.epoch === epoch && offset <= last.offset) return false;
+    this.#positions.set(room, { epoch, offset });
+    return true;
+  }
+
+  /** The positions, by room. */
+  positions(): object {
+    return Object.fromEntries(this.#positions);
   }
 
   /** The connection is lost, or an attempt has failed. */

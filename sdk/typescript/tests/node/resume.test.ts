@@ -136,3 +136,39 @@ test("a ticket is shown as a subprotocol, only to resume, and for as long as the
   peer.terminate();
   expect((await offered.next()).protocols).toBe("");
 });
+
+test("missed messages of rooms with history are received once and in order, and losses are declared", async () => {
+  const own = await startServer({ settings: ['history.rooms={"chat-*" = {}}'] });
+  closing.push(() => own.stop());
+  const { client, network } = await connected({}, own.port);
+  const other = await EmitClient.connect(own.url, { WebSocket });
+  closing.push(() => other.close());
+  const texts: string[] = [];
+  client.on("message", ({ text }: { text: string }) => texts.push(text));
+  const recoveries = new ReceiveQueue<SystemEvents["@recovered"]>();
+  client.on("@recovered", recoveries.put);
+  for (const room of ["chat-1", "plain"]) {
+    await client.request("/join", { room, username: "Ann" });
+    await other.request("/join", { room, username: "Ben" });
+  }
+  const sent: string[] = [];
+  const send = async (count: number) => {
+    for (let n = 0; n < count; n++) {
+      const text = `${sent.length}`;
+      sent.push(text);
+      other.emit("/message", { room: "chat-1", text });
+    }
+    await other.request("/ping");
+  };
+  await send(3);
+  await expect.poll(() => texts).toEqual(sent);
+  for (let round = 0; round < 3; round++) {
+    network.cut();
+    await send(10);
+    const { rooms } = await recoveries.next();
+    expect(rooms["#chat-1"]).toMatchObject({ recovered: true });
+    expect(rooms["#plain"]).toEqual({ recovered: false });
+    await send(3);
+    await expect.poll(() => texts).toEqual(sent);
+  }
+});

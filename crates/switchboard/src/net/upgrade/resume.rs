@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 use serde_json::json;
-use switchboard_event::{DeliveryClass, Payload, ProjectId, Protocol, SocketId};
+use switchboard_event::{Payload, ProjectId, Protocol, SocketId};
 use switchboard_hub::{Session, Transport};
 use switchboard_ws::close::CloseCode;
 
@@ -20,6 +20,7 @@ use crate::node::connection_info::ConnectionInfo;
 use crate::node::connection_state::ConnectionState;
 use crate::node::ending_session::{EndingSession, Guard};
 use crate::node::identity::verify_before_connect;
+use crate::node::resume::recovery::{await_positions, stop_awaiting};
 use crate::node::resume::sessions::Offer;
 use crate::node::resume::take_over::{Claim, ResumeError, find, take_over};
 use crate::node::resume::{Detached, end_detached};
@@ -115,6 +116,7 @@ impl ResumeRequest<'_> {
         let detached = take_over(node, claim).await?;
         let socket = attach(app, &detached.ending.session.clone(), &transport).await;
         if !self.server.allows_resume(&socket).await {
+            stop_awaiting(node, socket.session());
             node.hub().detach(socket.session());
             end_detached(node, detached, CloseCode::POLICY.0, "a hook refused to resume the session");
             return Err(ResumeError::Refused);
@@ -144,20 +146,27 @@ impl ResumeRequest<'_> {
 /// Connects a session with a new stream, and queues what the client is to receive first.
 async fn attach(app: &App, session: &Arc<Session>, transport: &Arc<dyn Transport>) -> Socket {
     let node = app.node();
-    while !node.hub().attach(session, transport) {
+    let state = ConnectionState::of(session);
+    while !try_attach(node, session, transport) {
         tokio::task::yield_now().await;
     }
+    await_positions(node, session);
     // A stop that began before may have missed it.
     if app.is_stopping() {
         node.close(session, CloseCode::RESTART, STOPPING);
     }
-    let state = ConnectionState::of(session);
     let sessions = node.resumable().expect("the session was kept");
     let Offer { ticket, seconds } = sessions.offer(state, session.id, &session.project.id);
     let data = json!({ "ticket": ticket, "seconds": seconds, "resumed": true });
     let notice = encode_notice(session.protocol, SESSION, &Payload::of(&data).expect("texts are JSON"));
     for frame in notice.iter().chain(&sessions.take_replies(session)) {
-        node.hub().deliver_frame(session, frame, DeliveryClass::Live);
+        node.hub().deliver_ahead(session, frame);
     }
     Socket::new(app, session.clone())
+}
+
+/// Returns false while the last flush through the old connection is running.
+fn try_attach(node: &Node, session: &Session, transport: &Arc<dyn Transport>) -> bool {
+    let _attachment = ConnectionState::of(session).resume_or_new().lock_attachment();
+    node.hub().attach(session, transport)
 }

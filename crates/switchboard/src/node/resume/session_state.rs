@@ -24,6 +24,10 @@ pub(crate) struct ResumeState {
     epoch: AtomicU32,
     /// Between two connections.
     is_detached: AtomicBool,
+    /// Live messages are held back until the client shows its positions.
+    awaits_positions: AtomicBool,
+    /// Locked while the session gets a connection, and while a recovery sends a frame to one.
+    attachment: Mutex<()>,
     changed: Notify,
     kept: Mutex<Kept>,
 }
@@ -82,6 +86,23 @@ impl ResumeState {
 
     pub(super) fn set_detached(&self, is_detached: bool) {
         self.is_detached.store(is_detached, Ordering::Release);
+    }
+
+    pub(super) fn set_awaits_positions(&self) {
+        self.awaits_positions.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn awaits_positions(&self) -> bool {
+        self.awaits_positions.load(Ordering::Relaxed)
+    }
+
+    /// Returns true to one caller, if positions were awaited.
+    pub(super) fn take_awaits_positions(&self) -> bool {
+        self.awaits_positions.swap(false, Ordering::AcqRel)
+    }
+
+    pub(crate) fn lock_attachment(&self) -> MutexGuard<'_, ()> {
+        self.attachment.lock().expect("no code that holds the lock panics")
     }
 
     /// Notified of the next change: the session is detached, or has ended.

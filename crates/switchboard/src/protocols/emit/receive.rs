@@ -11,6 +11,8 @@ use switchboard_wire::emit::{self, Incoming};
 use crate::api::socket::Socket;
 use crate::node::remote::open_answer;
 use crate::node::reports::{report, report_message_to_webhooks, sink_for};
+use crate::node::resume::recovery;
+use crate::node::resume::session_state::ResumeState;
 use crate::protocols::emit::history;
 use crate::protocols::emit::login::log_in;
 use crate::protocols::received::Received;
@@ -21,12 +23,24 @@ use crate::routing::server::Server;
 
 /// Handles a frame.
 pub(crate) fn receive(server: &Arc<Server>, socket: &Socket, frame: &Bytes) -> Result<Received, DecodeError> {
-    match emit::decode(frame)? {
+    let incoming = emit::decode(frame)?;
+    // The client shows its positions first, or it shows none.
+    if socket.connection_state().resume().is_some_and(ResumeState::awaits_positions)
+        && !matches!(incoming, Incoming::Resume { .. })
+    {
+        recovery::stop_awaiting(socket.node(), socket.session());
+    }
+    match incoming {
         Incoming::Event { name, data, ack } => {
             let fields = ProtocolFields { has_falsy_data: data.is_falsy(), ..ProtocolFields::default() };
             return Ok(Request::with_fields(socket.clone(), name, data, ack, fields).into());
         }
         Incoming::Unroutable { shown, ack } => server.unroutable(socket, &shown, ack.as_ref()),
+        Incoming::Resume { data, ack } => {
+            if !recovery::begin(socket.node(), socket.session(), &data) {
+                server.unroutable(socket, "@resume", ack.as_ref());
+            }
+        }
         Incoming::Notice { name, ack, .. } => server.unroutable(socket, name, ack.as_ref()),
         Incoming::Identify { token, ack } => log_in(socket, token, ack),
         Incoming::History { data, ack: Some(ack) } => {
