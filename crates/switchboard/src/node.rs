@@ -290,11 +290,13 @@ impl Node {
 
     /// Closes a connection after everything that is queued for it, or ends a detached session.
     pub(crate) fn close(&self, session: &Arc<Session>, code: CloseCode, reason: &str) {
-        if self.resumable().is_some_and(|sessions| sessions.close(session, code.0, reason)) {
-            return;
-        }
         ConnectionState::of(session).record_close_code(code);
         self.hub().close(session, close_frame(code, reason));
+        // After the close, because the session may become detached at any moment. One that becomes detached from here on,
+        // or is attached again, finds the code.
+        if let Some(sessions) = self.resumable() {
+            sessions.close(session, code.0, reason);
+        }
     }
 
     /// Waits until publications of every node to sockets of this node are delivered here.

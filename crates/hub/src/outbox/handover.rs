@@ -29,6 +29,8 @@ impl Outbox {
         }
         state.transport = Some(transport.clone());
         state.scheduled = true;
+        // The old connection may have been aborted after it had ended.
+        state.closing = false;
         true
     }
 }
@@ -75,6 +77,15 @@ mod tests {
         assert_eq!(append(&outbox, "new"), Appended::Queued(false), "a flush is scheduled");
         outbox.flush(&mut Vec::new());
         assert_eq!((&**first.0.lock().unwrap(), &**second.0.lock().unwrap()), (&b""[..], &b"new"[..]));
+    }
+
+    #[test]
+    fn an_abort_that_comes_too_late_does_not_end_the_next_connection() {
+        let outbox = Outbox::new(Arc::new(Sent::default()));
+        outbox.suspend();
+        outbox.abort();
+        let transport: Arc<dyn Transport> = Arc::new(Sent::default());
+        assert!(outbox.attach(&transport) && !outbox.is_closing());
     }
 
     #[test]

@@ -127,12 +127,14 @@ impl ConnectionState {
         self.resume.get_or_init(Box::default)
     }
 
-    /// Forgets the state of the connection that has ended, because the session may get another.
-    pub(crate) fn begin_connection(&self) {
-        self.close_code.store(0, Ordering::Relaxed);
+    /// Forgets the state of the connection that has ended, because the session may get another. Returns the code with
+    /// which this node has closed it.
+    pub(crate) fn end_connection(&self) -> Option<CloseCode> {
         self.missed_pings.store(0, Ordering::Relaxed);
         self.has_received.store(true, Ordering::Relaxed);
         self.awaits_receivers.store(false, Ordering::Relaxed);
+        let code = self.close_code.swap(0, Ordering::Relaxed);
+        (code != 0).then_some(CloseCode(code))
     }
 
     pub(crate) fn values(&self) -> MutexGuard<'_, Option<Box<Values>>> {

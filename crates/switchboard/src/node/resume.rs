@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use switchboard_backplane::ClientAction;
+use switchboard_ws::CloseCode;
 
 use crate::node::clock::now;
 use crate::node::connection_state::ConnectionState;
@@ -58,7 +59,8 @@ pub(crate) fn detach(node: &Node, ending: EndingSession, code: u16) -> Result<()
     sessions.insert(ending, had_token, code, now(), |session| {
         inbox::release(node, session);
         node.hub().detach(session);
-        connection.begin_connection();
+        // Somebody may have closed it since the connection broke.
+        connection.end_connection().filter(|code| ![CloseCode::ABNORMAL, CloseCode::RESTART].contains(code))
     })?;
     hooks.notify_session(SystemEvent::Detached, &session, &|| json!({ "code": code, "seconds": seconds }));
     state.notify_changed();

@@ -48,6 +48,7 @@ use crate::protocols::koji::member_lists::MemberLists;
 use crate::protocols::koji::options::Koji;
 use crate::protocols::koji::relay::relay_unhandled;
 use crate::protocols::koji::rights::update_presence;
+use crate::protocols::koji::seat::connected_frame;
 use crate::protocols::koji::shard_membership::ShardMembership;
 use crate::protocols::received::Received;
 use crate::protocols::wire_protocol::WireProtocol;
@@ -140,6 +141,23 @@ impl WireProtocol for KojiProtocol {
 
     fn encode_recorded(event: &Event, room: &RoomName, position: Position) -> Bytes {
         encode::recorded(event, room, position)
+    }
+
+    fn encode_notice(name: &str, data: &Payload) -> Option<Bytes> {
+        Some(encode::notice(name, data))
+    }
+
+    /// The client is connected as after a new handshake, with the same id, and receives the whole member list.
+    fn resumed(socket: &Socket, login: Login) {
+        let (node, session) = (socket.node(), socket.session());
+        let client = client_of(session).expect("every socket of this protocol has this state");
+        node.hub().deliver_ahead(session, &connected_frame(session.id, &client.shard));
+        node.extension::<MemberLists>().send_list(node, client, session);
+        match login {
+            Login::None => {}
+            Login::Token(token) => identify(socket, Some(token)),
+            Login::Verified(identity) => accept(socket, identity),
+        }
     }
 
     fn received_pong(node: &Arc<Node>, session: &Arc<Session>, payload: &[u8]) {

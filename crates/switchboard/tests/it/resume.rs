@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use switchboard::{
-    App, Data, HistoryLimits, Identity, Mesa, Reply, ReplyError, Request, Resuming, Socket, UserId,
+    App, Data, HistoryLimits, Identity, Koji, Mesa, ProjectId, Reply, ReplyError, Request, Resuming, Socket,
+    UserId,
 };
-use switchboard_testkit::{Peer, TestServer, soon, until};
+use switchboard_testkit::{KojiPeer, Peer, TestServer, soon, until};
 use tokio::sync::mpsc;
 
 use crate::support::verify;
@@ -409,7 +410,9 @@ async fn missed_messages_of_a_room_with_history_precede_live_ones_and_others_are
     to("#chat-1", 1);
     let position = peer.next().await["position"].clone();
     cut(&server, peer).await;
-    (2..5).for_each(|n| drop(to("#chat-1", n)));
+    for n in 2..5 {
+        to("#chat-1", n);
+    }
     let positions = json!({ "#chat-1": position });
     let (mut peer, session, messages, rooms) = recover(&server, ticket(&session), positions).await;
     assert_eq!(messages, [2, 3, 4].map(Value::from));
@@ -530,4 +533,65 @@ async fn a_thousand_rooms_are_recovered_in_one_resume() {
     assert_eq!(messages.len(), 1000);
     let rooms = rooms.as_object().unwrap();
     assert!(rooms.len() == 1000 && rooms.values().all(|room| room["recovered"] == true));
+}
+
+/// A Koji client that understands tickets: its first two frames, in their order.
+async fn koji(server: &TestServer, ticket: Option<&str>) -> (Peer, [Value; 2]) {
+    let protocols = ticket.map(|ticket| format!("switchboard, ticket.{ticket}")).unwrap_or_default();
+    let headers = [("sec-websocket-protocol", protocols.as_str())];
+    let url = server.url("/koji?projectId=p&shardName=chat-s&sb=1");
+    let headers = if ticket.is_some() { &headers[..] } else { &[] };
+    let mut peer = Peer::try_connect(&url, headers).await.unwrap();
+    let frames = [peer.next().await, peer.next().await];
+    (peer, frames)
+}
+
+#[tokio::test]
+async fn a_koji_client_resumes_with_its_id_and_seat_and_its_missed_messages() {
+    let server = TestServer::start(with_history(app()).with_koji(Koji::new())).await;
+    let (mut peer, [connected, session]) = koji(&server, None).await;
+    assert_eq!(connected["eventName"], "@@KOJI_DISPATCH/CONNECTED");
+    assert_eq!(session["eventName"], "@@SWITCHBOARD/session");
+    assert_eq!(session["payload"]["resumed"], false);
+    let mut other = KojiPeer::join(&server, "projectId=p&shardName=chat-s").await;
+    let listed = other.list_of(2).await;
+    other.emit("n", json!({ "n": 1 })).await;
+    assert_eq!(other.next_event().await.0, "n", "its own event");
+    let position = loop {
+        let frame = peer.next().await;
+        if frame["eventName"] == "n" {
+            break frame["position"].clone();
+        }
+    };
+    let id = connected["payload"]["clientId"].as_str().unwrap().parse().unwrap();
+    let socket = server.app.project(&ProjectId::new("p").unwrap()).socket(id).unwrap();
+    drop(peer);
+    until("the session is detached", async || socket.is_detached()).await;
+    other.emit("n", json!({ "n": 2 })).await;
+    assert_eq!(other.next_event().await.0, "n", "its own event");
+    let (mut peer, [session, again]) = koji(&server, session["payload"]["ticket"].as_str()).await;
+    assert_eq!((&session["payload"]["resumed"], &again["payload"]), (&json!(true), &connected["payload"]));
+    let positions = json!({ "#chat-s": position });
+    peer.send(&json!({ "eventName": "@@SWITCHBOARD/resume", "payload": positions })).await;
+    let (mut missed, mut has_list) = (Vec::new(), false);
+    loop {
+        let frame = peer.next().await;
+        match frame["eventName"].as_str().unwrap() {
+            "n" => missed.push(frame["payload"]["n"].clone()),
+            "@@SWITCHBOARD/recovered" => {
+                assert_eq!(frame["payload"]["rooms"]["#chat-s"], json!({ "recovered": true, "count": 1 }));
+                break;
+            }
+            _ => has_list = true,
+        }
+    }
+    assert_eq!(missed, [2]);
+    while !has_list {
+        has_list =
+            peer.next().await["payload"]["connectedClients"].as_object().is_some_and(|list| list.len() == 2);
+    }
+    peer.send(&json!({ "eventName": "hi", "payload": {} })).await;
+    let (event, payload) = other.next_event().await;
+    assert_eq!((event.as_str(), &payload["__clientId"]), ("hi", &connected["payload"]["clientId"]));
+    assert!(listed.as_object().is_some_and(|list| list.len() == 2));
 }

@@ -53,6 +53,8 @@ pub enum Incoming {
     GetClients,
     /// The client requests messages that a room keeps.
     History(Payload),
+    /// The client has resumed its session, and shows the last position that it knows of each room.
+    Resume(Payload),
 }
 
 /// Decodes one message, text or binary. A message over a bound is refused.
@@ -71,8 +73,10 @@ pub fn decode(frame: &Bytes, bounds: MessageBounds) -> Result<Incoming, DecodeEr
     if let Some(action) = event_name.strip_prefix(PLATFORM) {
         return platform(action, payload);
     }
-    if event_name.strip_prefix(PLATFORM_EXTENSION) == Some("history") {
-        return Ok(Incoming::History(payload.unwrap_or(Payload::NULL)));
+    match event_name.strip_prefix(PLATFORM_EXTENSION) {
+        Some("history") => return Ok(Incoming::History(payload.unwrap_or(Payload::NULL))),
+        Some("resume") => return Ok(Incoming::Resume(payload.unwrap_or(Payload::NULL))),
+        _ => {}
     }
     if is_reserved(&event_name) {
         return Err(reserved(&event_name));

@@ -6,6 +6,7 @@ import { BOOLEAN, check, checkOptions, STRING, type Expectations } from "../core
 import type { Connection, ConnectionState, OpenOptions, StateChange } from "../core/connection.js";
 import type { SwitchboardError } from "../core/errors.js";
 import type { Listener } from "../core/listeners.js";
+import type { Recovery } from "../core/session.js";
 import type { CallOptions } from "../core/timeout.js";
 import type { Unchecked } from "../core/unchecked.js";
 import type {
@@ -52,16 +53,7 @@ export interface SystemEvents {
    * The client has received what it missed before its session was resumed; raised once, after the missed messages. Rooms
    * without a history are not recovered.
    */
-  "@recovered": {
-    /** By room, with `#`: all rooms of the socket. */
-    readonly rooms: Readonly<
-      Record<
-        string,
-        | { readonly recovered: true; /** Missed messages. */ readonly count: number }
-        | { readonly recovered: false; /** Where the room is now, if it has a history. */ readonly at?: { readonly epoch: string; readonly offset: number } }
-      >
-    >;
-  };
+  "@recovered": Recovery;
   /** The socket has left rooms and tags, because it has lost the right to be there. Only with `resume`. */
   "@left": {
     /** The rooms, with `#`. */

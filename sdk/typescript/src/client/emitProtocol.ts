@@ -12,13 +12,13 @@ import { resolveOptions } from "../core/options.js";
 import { EMIT_PROBE } from "../core/otherProtocol.js";
 import { ReconnectingConnection } from "../core/reconnectingConnection.js";
 import { withTimeout } from "../core/timeout.js";
+import { Session } from "../core/session.js";
 import { scheduleTokenRefresh } from "../core/tokenRefresh.js";
 import { HISTORY_OPTIONS, type HistoryOptions, type RoomHistory } from "./history.js";
 import { OWN_OPTIONS, type EmitClientOptions } from "./options.js";
 import { refusedErrorFrom } from "./refusedError.js";
 import { REQUEST_OPTIONS, type RequestOptions } from "./requestOptions.js";
 import { schemaOf, validated } from "./schema.js";
-import { Session } from "./session.js";
 
 /** The limit of server requests in progress; further ones get no reply. */
 const HANDLERS_IN_FLIGHT_MAX = 256;

@@ -3,6 +3,7 @@
  */
 
 export type { Connection, ConnectionState, OpenOptions, StateChange } from "./connection.js";
+export type { Recovery, RoomRecovery } from "./session.js";
 export type { CallOptions } from "./timeout.js";
 export {
   AbortedError,

@@ -13,6 +13,7 @@ import { byteLength, checkEventName, checkSize, encode, isObject, type JsonObjec
 import type { Listener } from "../core/listeners.js";
 import { resolveOptions, type ConnectionOptions, type OwnExpectations } from "../core/options.js";
 import { ReconnectingConnection } from "../core/reconnectingConnection.js";
+import { Session, type Recovery } from "../core/session.js";
 import { CALL_OPTIONS, withTimeout, type CallOptions } from "../core/timeout.js";
 import { scheduleTokenRefresh, type AuthorizationOptions } from "../core/tokenRefresh.js";
 import type {
@@ -32,6 +33,8 @@ import {
   DISPATCH_EVENT,
   IDENTIFY,
   PLATFORM,
+  RESUME,
+  SESSION,
   SET_USER_INFO,
   TOKEN_ANSWER,
   type ConnectedClient,
@@ -61,6 +64,11 @@ export interface DispatchOptions extends ConnectionOptions, AuthorizationOptions
    * proxies write addresses to their logs. Default false.
    */
   readonly tokenInAddress?: boolean | undefined;
+  /**
+   * With `reconnect`, whether to resume the session if the server keeps it: the client has its id, seat and user info
+   * again, and other members see no change. Default true.
+   */
+  readonly resume?: boolean | undefined;
   /** An option of the original for backends; it has no effect. */
   readonly projectToken?: string | undefined;
 }
@@ -98,7 +106,11 @@ export interface PlatformEvents<UserInfo = UncheckedUserInfo> {
   [DISPATCH_EVENT.RECONNECTED]: {
     /** The number of attempts. */
     readonly attempt: number;
+    /** Whether the server has kept the session: the client has the same id and seat. */
+    readonly resumed: boolean;
   };
+  /** The messages that were missed before the session was resumed have arrived. Only rooms with a history are recovered. */
+  [DISPATCH_EVENT.RECOVERED]: Recovery;
   /** The connection has closed. */
   [DISPATCH_EVENT.DISCONNECTED]: StateChange;
   /** A state transition. */
@@ -116,6 +128,7 @@ const OWN_SETTINGS: OwnExpectations<Settings> = {
   shardName: STRING,
   maxConnectionsPerShard: STRING_OR_NUMBER,
   tokenInAddress: BOOLEAN,
+  resume: BOOLEAN,
   projectToken: SECRET,
   projectId: STRING,
   host: STRING,
@@ -131,6 +144,9 @@ export class Dispatch<C extends ShardContract = UntypedShard> {
   /** The connection, for observing its state. */
   readonly connection: Connection<Settings>;
   readonly #members: MemberList;
+  readonly #session = new Session();
+  /** The server has announced that the next CONNECTED is that of the old session. */
+  #isResumed = false;
   #info: ConnectionInfo | undefined;
   /** The messages that identify this client, in the order in which they are sent. */
   readonly #identity = { [IDENTIFY]: "", [SET_USER_INFO]: "" };
@@ -144,8 +160,12 @@ export class Dispatch<C extends ShardContract = UntypedShard> {
         name: "Koji",
         openMethod: "connect()",
         url: (token = this.connection.options.authorization) => this.#url(token),
+        subprotocols: () => (this.#resumes() ? this.#session.subprotocols() : undefined),
         received: (message) => this.#receive(message),
-        lost: () => {
+        lost: (_error, isFinal) => {
+          this.#isResumed = false;
+          if (isFinal) this.#session.end();
+          else this.#session.lost();
           this.#info = undefined;
           this.#members.version = undefined;
           // The list stays while the client reconnects.
@@ -282,12 +302,18 @@ export class Dispatch<C extends ShardContract = UntypedShard> {
     const { options } = this.connection;
     const url = urlBelow(options.host, "koji");
     const query = ["connectedClients=changes", "identify=answered"];
+    if (this.#resumes()) query.push("sb=1");
     if (token && options.tokenInAddress) query.push(`authorization=${encodeName(token)}`);
     for (const name of ["projectId", "shardName", "maxConnectionsPerShard"] as const) {
       if (options[name]) query.push(`${name}=${encodeName(options[name])}`);
     }
     url.search += (url.search ? "&" : "?") + query.join("&");
     return url;
+  }
+
+  #resumes(): boolean {
+    const { reconnect, resume } = this.connection.options;
+    return reconnect && resume !== false;
   }
 
   #set(settings: Settings): void {
@@ -299,7 +325,8 @@ export class Dispatch<C extends ShardContract = UntypedShard> {
     this.connection.send((this.#identity[eventName] = encodeEvent(eventName, payload)), true);
   }
 
-  #receive({ eventName, payload, latencyMs }: JsonObject): boolean | void {
+  #receive(message: JsonObject): boolean | void {
+    const { eventName, payload, latencyMs } = message;
     if (!eventName) return false;
     // A payload that is not an object has none of these members. A name that is not a string throws below.
     const members = Object(payload) as JsonObject;
@@ -308,9 +335,10 @@ export class Dispatch<C extends ShardContract = UntypedShard> {
     if (name === CLIENTS_CHANGES) this.#members.change(members);
     else if (name === CLIENTS_CHANGED) return this.#members.replace(connectedClients, version);
     else if (name === CONNECTED && typeof clientId === "string") this.#connected(members);
+    else if (name === SESSION) this.#isResumed = this.#session.begin(payload);
     else if (name === TOKEN_ANSWER) this.#tokenAnswered(members);
     else if (name.startsWith(PLATFORM)) return false;
-    else {
+    else if (this.#session.isNew(message)) {
       const metadata = { latencyMs, clientId: __clientId, timestamp: __timestamp };
       this.connection.listeners.call(name, payload, metadata);
     }
@@ -320,8 +348,9 @@ export class Dispatch<C extends ShardContract = UntypedShard> {
     this.#info = info as unknown as ConnectionInfo;
     const { authorization, getToken } = this.connection.options;
     if (getToken) scheduleTokenRefresh(this.connection, authorization, (token) => this.identify(token));
-    // The identity is sent before any event that listeners emit.
-    this.connection.ready(CONNECTED, info, Object.values(this.#identity));
+    // The positions are the first message after a resume, and the identity precedes any event that listeners emit.
+    const positions = this.#isResumed ? encodeEvent(RESUME, this.#session.positions()) : "";
+    this.connection.ready(CONNECTED, info, [positions, ...Object.values(this.#identity)], this.#isResumed);
   }
 
   #tokenAnswered({ user, error }: JsonObject): void {

@@ -27,6 +27,8 @@ export const DISPATCH_EVENT = {
   IDENTIFIED: "@@KOJI_DISPATCH/identified",
   /** The client has reconnected. */
   RECONNECTED: "@@KOJI_DISPATCH/reconnect",
+  /** The messages that were missed before the session was resumed have arrived. */
+  RECOVERED: "@@SWITCHBOARD/recovered",
   /** The connection has closed. */
   DISCONNECTED: "@@KOJI_DISPATCH/disconnect",
   /** A state transition. */
@@ -34,6 +36,10 @@ export const DISPATCH_EVENT = {
   /** An error that no promise carries. */
   ERROR: "@@KOJI_DISPATCH/error",
 } as const;
+
+/** The events of a server about the session, on connections that resume it. */
+export const SESSION = "@@SWITCHBOARD/session";
+export const RESUME = "@@SWITCHBOARD/resume";
 
 /** Sent by servers in place of the full list, on connections that request changes. */
 export const CLIENTS_CHANGES = "@@KOJI_DISPATCH/CONNECTED_CLIENTS_CHANGES";

@@ -6,6 +6,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { WebSocket, WebSocketServer } from "ws";
 
 import { EmitClient, type EmitClientOptions, type SystemEvents } from "../../src/client/index.js";
+import { Dispatch, DISPATCH_EVENT, type Recovery } from "../../src/dispatch/index.js";
 import { rejectionCode } from "../support/errorCode.js";
 import { FakeServer } from "../support/fakeServer.js";
 import { ReceiveQueue } from "../support/receiveQueue.js";
@@ -171,4 +172,35 @@ test("missed messages of rooms with history are received once and in order, and 
     await send(3);
     await expect.poll(() => texts).toEqual(sent);
   }
+});
+
+test("a member of a shard keeps its client id, and the others see no change", async () => {
+  const own = await startServer({ settings: ['history.rooms={"kept" = {}}'] });
+  closing.push(() => own.stop());
+  const network = await TcpProxy.to(own.port);
+  const join = async (host: string) => {
+    const dispatch = new Dispatch({ projectId: "p", shardName: "kept", host, WebSocket, reconnectDelay: 20 });
+    closing.push(() => dispatch.disconnect());
+    return { dispatch, info: await dispatch.connect() };
+  };
+  closing.push(() => network.close());
+  const [ann, ben] = [await join(`127.0.0.1:${network.port}`), await join(own.host)];
+  await expect.poll(() => ben.dispatch.connectedClients.length).toBe(2);
+  const sizes: number[] = [];
+  ben.dispatch.onConnectedClientsChanged((clients) => sizes.push(clients.length));
+  const texts: number[] = [];
+  ann.dispatch.on("n", ({ n }: { n: number }) => texts.push(n));
+  const recoveries = new ReceiveQueue<Recovery>();
+  ann.dispatch.on(DISPATCH_EVENT.RECOVERED, recoveries.put);
+  ben.dispatch.emitEvent("n", { n: 0 });
+  await expect.poll(() => texts).toEqual([0]);
+  for (let round = 1; round < 4; round++) {
+    network.cut();
+    ben.dispatch.emitEvent("n", { n: round });
+    expect((await recoveries.next()).rooms["#kept"]).toMatchObject({ recovered: true });
+    expect(ann.dispatch.connectionInfo).toEqual(ann.info);
+    await expect.poll(() => ann.dispatch.connectedClients.length).toBe(2);
+  }
+  await expect.poll(() => texts).toEqual([0, 1, 2, 3]);
+  expect(new Set(sizes)).toEqual(new Set([2]));
 });

@@ -147,13 +147,16 @@ impl ResumeRequest<'_> {
 async fn attach(app: &App, session: &Arc<Session>, transport: &Arc<dyn Transport>) -> Socket {
     let node = app.node();
     let state = ConnectionState::of(session);
+    // Events that others send from now on follow.
+    node.hub().pause(session);
     while !try_attach(node, session, transport) {
         tokio::task::yield_now().await;
     }
-    await_positions(node, session);
-    // A stop that began before may have missed it.
+    // A stop or a close that came before has missed it.
     if app.is_stopping() {
         node.close(session, CloseCode::RESTART, STOPPING);
+    } else if let Some(code) = state.end_connection().filter(|code| *code != CloseCode::ABNORMAL) {
+        node.close(session, code, "");
     }
     let sessions = node.resumable().expect("the session was kept");
     let Offer { ticket, seconds } = sessions.offer(state, session.id, &session.project.id);
@@ -161,6 +164,9 @@ async fn attach(app: &App, session: &Arc<Session>, transport: &Arc<dyn Transport
     let notice = encode_notice(session.protocol, SESSION, &Payload::of(&data).expect("texts are JSON"));
     for frame in notice.iter().chain(&sessions.take_replies(session)) {
         node.hub().deliver_ahead(session, frame);
+    }
+    if !await_positions(node, session) {
+        node.hub().resume(session, |_| false);
     }
     Socket::new(app, session.clone())
 }

@@ -36,14 +36,13 @@ struct PositionFields {
     offset: u64,
 }
 
-/// Holds live messages back until the client shows its positions. Called before anything can be delivered to the new
-/// connection.
-pub(crate) fn await_positions(node: &Arc<Node>, session: &Arc<Session>) {
-    let Some(state) = ConnectionState::of(session).resume() else { return };
+/// Ends the pause of an outbox, which holds live messages back, when the client has received what it missed. Returns
+/// false if it gets nothing: the caller ends the pause.
+pub(crate) fn await_positions(node: &Arc<Node>, session: &Arc<Session>) -> bool {
+    let Some(state) = ConnectionState::of(session).resume() else { return false };
     if node.hub().history().is_none() || !session.wants_positions {
-        return;
+        return false;
     }
-    node.hub().pause(session);
     state.set_awaits_positions();
     let (node, session, epoch) = (node.clone(), session.clone(), state.epoch());
     node.tasks.clone().spawn_service(async move {
@@ -52,12 +51,20 @@ pub(crate) fn await_positions(node: &Arc<Node>, session: &Arc<Session>) {
             stop_awaiting(&node, &session);
         }
     });
+    true
 }
 
 /// Releases the live messages, because the client shows no positions or is gone. Does nothing the second time.
 pub(crate) fn stop_awaiting(node: &Node, session: &Arc<Session>) {
     if ConnectionState::of(session).resume().is_some_and(ResumeState::take_awaits_positions) {
         node.hub().resume(session, |_| false);
+    }
+}
+
+/// Records that a frame has arrived that shows no positions: the client shows them first, or it shows none.
+pub(crate) fn received_other(node: &Node, session: &Arc<Session>) {
+    if ConnectionState::of(session).resume().is_some_and(ResumeState::awaits_positions) {
+        stop_awaiting(node, session);
     }
 }
 

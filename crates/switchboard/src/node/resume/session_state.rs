@@ -92,7 +92,7 @@ impl ResumeState {
         self.awaits_positions.store(true, Ordering::Release);
     }
 
-    pub(crate) fn awaits_positions(&self) -> bool {
+    pub(super) fn awaits_positions(&self) -> bool {
         self.awaits_positions.load(Ordering::Relaxed)
     }
 

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use metrics::{Counter, Gauge, counter, gauge};
 use switchboard_event::{ProjectId, SocketId};
 use switchboard_hub::Session;
+use switchboard_ws::CloseCode;
 use tokio::sync::Notify;
 
 use super::detached::{Detached, DetachedSessions};
@@ -74,14 +75,15 @@ impl ResumableSessions {
         Ticket::read(text).filter(|_| self.key.verify(text, project))
     }
 
-    /// Adds a detached session; `begin` is called if there is room, before anybody can take the session.
+    /// Adds a detached session. `begin` is called if there is room, before anybody can take the session; if it returns a
+    /// code, the session is closed with that.
     pub(super) fn insert(
         &self,
         ending: EndingSession,
         had_token: bool,
         code: u16,
         now: Instant,
-        begin: impl FnOnce(&Session),
+        begin: impl FnOnce(&Session) -> Option<CloseCode>,
     ) -> Result<(), EndingSession> {
         let mut table = self.detached();
         if table.len() >= self.options.sessions_max {
@@ -89,9 +91,14 @@ impl ResumableSessions {
             return Err(ending);
         }
         let session = ending.session.clone();
-        begin(&session);
+        let closed_with = begin(&session);
         state_of(&session).set_detached(true);
         table.insert(Detached::new(ending, had_token, code, now + self.options.keep));
+        if let Some(code) = closed_with
+            && table.close(session.id, code.0, "")
+        {
+            self.closed.notify_one();
+        }
         self.detached_now.set(table.len() as f64);
         Ok(())
     }

@@ -12,7 +12,6 @@ use crate::api::socket::Socket;
 use crate::node::remote::open_answer;
 use crate::node::reports::{report, report_message_to_webhooks, sink_for};
 use crate::node::resume::recovery;
-use crate::node::resume::session_state::ResumeState;
 use crate::protocols::emit::history;
 use crate::protocols::emit::login::log_in;
 use crate::protocols::received::Received;
@@ -24,11 +23,8 @@ use crate::routing::server::Server;
 /// Handles a frame.
 pub(crate) fn receive(server: &Arc<Server>, socket: &Socket, frame: &Bytes) -> Result<Received, DecodeError> {
     let incoming = emit::decode(frame)?;
-    // The client shows its positions first, or it shows none.
-    if socket.connection_state().resume().is_some_and(ResumeState::awaits_positions)
-        && !matches!(incoming, Incoming::Resume { .. })
-    {
-        recovery::stop_awaiting(socket.node(), socket.session());
+    if !matches!(incoming, Incoming::Resume { .. }) {
+        recovery::received_other(socket.node(), socket.session());
     }
     match incoming {
         Incoming::Event { name, data, ack } => {

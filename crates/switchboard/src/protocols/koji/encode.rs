@@ -1,7 +1,7 @@
 //! Encodes events as frames.
 
 use bytes::Bytes;
-use switchboard_event::{Event, Position, RoomName};
+use switchboard_event::{Event, Payload, Position, RoomName};
 use switchboard_wire::koji;
 use switchboard_ws::frame::{OpCode, encode_with};
 
@@ -14,6 +14,12 @@ pub(crate) fn event(event: &Event) -> Bytes {
     let len = METADATA_BYTES + event.name.len() + event.data.as_bytes().len();
     let latency_ms = now_ms().saturating_sub(event.time_ms);
     encode_with(OpCode::Text, len, |out| koji::write_event(out, event, latency_ms))
+}
+
+/// An event of the server itself, with the prefix of such events in place of the `@` of other protocols.
+pub(crate) fn notice(name: &str, data: &Payload) -> Bytes {
+    let name = name.trim_start_matches('@');
+    encode_with(OpCode::Text, 128 + data.as_bytes().len(), |out| koji::write_notice(out, name, data))
 }
 
 /// Encodes an event with its place in the history of its room.

@@ -10,6 +10,7 @@ use switchboard_wire::koji::{self, Incoming};
 
 use crate::api::socket::Socket;
 use crate::node::access::{check, operation::Operation};
+use crate::node::resume::recovery;
 use crate::protocols::koji::client_state::{ClientState, client_of};
 use crate::protocols::koji::history;
 use crate::protocols::koji::identify::identify;
@@ -25,7 +26,11 @@ use crate::routing::server::Server;
 pub(crate) fn receive(server: &Arc<Server>, socket: &Socket, frame: &Bytes) -> Result<Received, DecodeError> {
     let (node, session) = (socket.node(), socket.session());
     let client = client_of(session).expect("every socket of this protocol has this state");
-    match koji::decode(frame, client.rules.message_bounds())? {
+    let incoming = koji::decode(frame, client.rules.message_bounds())?;
+    if !matches!(incoming, Incoming::Resume(_)) {
+        recovery::received_other(node, session);
+    }
+    match incoming {
         Incoming::Event { name, payload, recipients } => {
             let named = recipients.as_ref().map_or(0, Vec::len);
             let request = receive_event(server, socket, client, name, payload, recipients);
@@ -53,6 +58,11 @@ pub(crate) fn receive(server: &Arc<Server>, socket: &Socket, frame: &Bytes) -> R
             }
         }
         Incoming::Identify(token) => identify(socket, token),
+        Incoming::Resume(positions) => {
+            if !recovery::begin(node, session, &positions) {
+                node.meters().of(Protocol::Koji).count_ignored_frame("reserved");
+            }
+        }
         Incoming::History(payload) => {
             let recipients = history::answer(socket, &payload);
             return Ok(Received { request: None, recipients });

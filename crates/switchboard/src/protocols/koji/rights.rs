@@ -9,9 +9,7 @@ use serde_json::json;
 use switchboard_event::{Audience, DeliveryClass, Name, Payload, Resource, Right, SocketId, Target};
 use switchboard_hub::Session;
 use switchboard_log::{limited, printable};
-use switchboard_wire::koji;
 use switchboard_ws::close::CloseCode;
-use switchboard_ws::frame::{OpCode, encode_with};
 
 use crate::node::Node;
 use crate::node::access::grants::Lost;
@@ -20,6 +18,7 @@ use crate::node::access::{self, refuse};
 use crate::node::connection_state::{ConnectionState, is_closed};
 use crate::node::errors::Forbidden;
 use crate::protocols::koji::client_state::{ClientState, client_of};
+use crate::protocols::koji::encode;
 use crate::protocols::koji::member_lists::MemberLists;
 
 /// The audience of an event without the targets that the client may not send to. An error if a recipient is left with
@@ -119,8 +118,6 @@ pub(super) fn notify_payload(node: &Node, session: &Arc<Session>, name: &str, da
         client.wants_token_answers || ConnectionState::of(session).info.understands_extensions()
     };
     if client_of(session).is_some_and(understands) {
-        let frame =
-            encode_with(OpCode::Text, 128 + data.as_bytes().len(), |out| koji::write_notice(out, name, data));
-        node.hub().deliver_frame(session, &frame, DeliveryClass::Live);
+        node.hub().deliver_frame(session, &encode::notice(name, data), DeliveryClass::Live);
     }
 }

@@ -30,11 +30,14 @@ impl Seat {
     /// The first frames for the client: its id and its shard, and the ping whose pong enters it into the member
     /// list.
     pub(crate) fn greeting(&self) -> Bytes {
-        let (shard, socket) = (&self.shard, self.entry.client.id);
-        let connected =
-            encode_with(OpCode::Text, 128 + shard.len(), |out| koji::write_connected(out, socket, shard));
+        let connected = connected_frame(self.entry.client.id, &self.shard);
         [&connected, list_entry::PING_FRAME].concat().into()
     }
+}
+
+/// CONNECTED: the id of a client, and its shard.
+pub(crate) fn connected_frame(socket: SocketId, shard: &ShardName) -> Bytes {
+    encode_with(OpCode::Text, 128 + shard.len(), |out| koji::write_connected(out, socket, shard))
 }
 
 impl Drop for Seat {

@@ -2,7 +2,7 @@
  * The session at the server, which a client resumes after it has lost its connection.
  */
 
-import { isObject, type JsonObject } from "../core/json.js";
+import { isObject, type JsonObject } from "./json.js";
 
 /** The subprotocol of a client that shows a ticket; the server selects it and answers with `@session`. */
 const SUBPROTOCOL = "switchboard";
@@ -12,6 +12,27 @@ interface Position {
   readonly epoch: unknown;
   readonly offset: number;
 }
+
+/** The outcome of a resume for the rooms of a client, by name with `#`. */
+export interface Recovery {
+  /** All rooms of the client. */
+  readonly rooms: Readonly<Record<string, RoomRecovery>>;
+}
+
+/** Whether a client has missed messages of a room. */
+export type RoomRecovery =
+  | {
+      /** Every missed message has arrived. */
+      readonly recovered: true;
+      /** Their number. */
+      readonly count: number;
+    }
+  | {
+      /** Messages may be lost. */
+      readonly recovered: false;
+      /** The end of the room's history, if it has one. */
+      readonly at?: { readonly epoch: string; readonly offset: number };
+    };
 
 export class Session {
   /** The last known position of each room with a history. */
